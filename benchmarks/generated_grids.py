@@ -26,7 +26,7 @@ from full4d_jax import pipeline
 from full4d_jax.config import DEFAULT
 from full4d_jax.evaluation.table import text_table
 from full4d_jax.media.video import write_video
-from full4d_jax.source.held_out_pictures import held_out_pictures
+from full4d_jax.source.capture_source import held_out_pictures
 from full4d_jax.source.options import CaptureOptions
 from input_pipeline.cameras import invert
 from input_pipeline.procedural.scene import FilmedWorld, picture

@@ -74,10 +74,6 @@ class Cameras:
         lenses = repeat(jnp.asarray(self.intrinsics), "v i j -> v t i j", t=poses.shape[1])
         return Camera(poses, lenses, self.width, self.height)
 
-    def vertical_fov(self, view: int) -> float:
-        """Return the vertical field of view of one view, radians."""
-        return float(2 * np.arctan(self.height / 2 / self.intrinsics[view, 1, 1]))
-
 
 def cameras_in(grid: Mapping[str, np.ndarray]) -> Cameras:
     """Return the cameras of a grid's arrays, as `grid.npz` holds them."""

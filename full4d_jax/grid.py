@@ -53,7 +53,7 @@ class Points(NamedTuple):
     depth: Float[ndarray, " p"]
 
 
-class Between(NamedTuple):
+class PicturesBetween(NamedTuple):
     """Pictures that a resting source camera took about half-way between the instants.
 
     Attributes:
@@ -138,7 +138,7 @@ class Grid:
     masks: Bool[ndarray, "v t h w"] | None = None
     points: Points | None = None
     cloud: Float[ndarray, "n 6"] | None = None
-    between: Between | None = None
+    between: PicturesBetween | None = None
     about: About = About()
 
     @property
@@ -288,7 +288,7 @@ def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
     if "point_depth" in arrays:
         points = Points(*(arrays[f"point_{name}"] for name in Points._fields))
     if "between" in arrays:
-        between = Between(arrays["between"], arrays["between_times"])
+        between = PicturesBetween(arrays["between"], arrays["between_times"])
     if "dataset" in arrays:
         place = Place(
             dataset=str(arrays["dataset"]),

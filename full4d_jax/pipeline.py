@@ -32,12 +32,11 @@ from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.generation.complete import complete
 from full4d_jax.generation.prior import prior_settings, trained_range
 from full4d_jax.grid import Grid, grid_arrays, grid_from
-from full4d_jax.inputs.checks import check_source, expected_kind
-from full4d_jax.inputs.run_inputs import Inputs, read_inputs
+from full4d_jax.inputs.run_inputs import Inputs, check_source, expected_kind, read_inputs
 from full4d_jax.media.grid_pictures import write_grid
 from full4d_jax.scene.cost import cost_note, fill_note
-from full4d_jax.scene.fit_settings import FitKind, check_lift, kind_of
-from full4d_jax.scene.lift import asks_prior, run_scene
+from full4d_jax.scene.fit_settings import FitKind, asks_prior, check_lift, kind_of
+from full4d_jax.scene.lift import run_scene
 from full4d_jax.scene.reading import posed_grid, read_grid
 from full4d_jax.scene.show import show_first_look, show_path, show_scene
 from full4d_jax.scene.show_options import RenderOptions
@@ -155,7 +154,7 @@ def lift(
         described = {**sampled, "lift": to_dict(config)["lift"]}
         hold_folder(out)
         run_scene(job.stages, config, grid, checkpoint)
-    used = (checkpoint or SHIPPED) if asks_prior(config.lift, grid) else None
+    used = (checkpoint or SHIPPED) if asks_prior(config.lift, kind_of(grid)) else None
     lifted = source or options.GridOptions(Path(out))
     return write_report(job, "lift", described, checkpoint=used, source=lifted)
 

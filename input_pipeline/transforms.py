@@ -226,10 +226,7 @@ def decode_mask(file: bytes) -> UInt8[np.ndarray, "h w"]:
     Raises:
       ValueError: if the file is no readable picture of 8-bit grey levels.
     """
-    levels = _decoded_png(file)
-    if levels.ndim != 2 or levels.dtype != np.uint8:
-        found = f"a picture of {levels.dtype} {levels.shape}"
-        raise ValueError(f"found {found}, expected 8-bit grey levels")
+    levels = _grey_levels(file, np.dtype(np.uint8))
     return np.where(levels > 127, np.uint8(255), np.uint8(0))
 
 
@@ -239,18 +236,17 @@ def decode_depth(file: bytes) -> Float32[np.ndarray, "h w"]:
     Raises:
       ValueError: if the file is no readable picture of 16-bit grey levels.
     """
-    bits = _decoded_png(file)
-    if bits.ndim != 2 or bits.dtype != np.uint16:
-        found = f"a picture of {bits.dtype} {bits.shape}"
-        raise ValueError(f"found {found}, expected 16-bit grey levels")
-    return bits.view(np.float16).astype(np.float32)
+    return _grey_levels(file, np.dtype(np.uint16)).view(np.float16).astype(np.float32)
 
 
-def _decoded_png(file: bytes) -> np.ndarray:
+def _grey_levels(file: bytes, kind: np.dtype) -> Shaped[np.ndarray, "h w"]:
     try:
         picture = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # nothing at all, or a size that no memory holds
         picture = None
     if picture is None:
         raise ValueError(f"found {len(file)} bytes that do not decode, expected a whole picture")
+    if picture.ndim != 2 or picture.dtype != kind:
+        found = f"a picture of {picture.dtype} {picture.shape}"
+        raise ValueError(f"found {found}, expected {8 * kind.itemsize}-bit grey levels")
     return picture

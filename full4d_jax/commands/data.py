@@ -152,7 +152,7 @@ def procedural(
     if textures and worlds != "rich":
         raise InputError("option", "--textures", textures, "none", "add --worlds rich")
     folder = hold_folder(out, part)
-    from full4d_jax.data.rendered import build_procedural
+    from full4d_jax.data.build import build_procedural
     from input_pipeline.procedural.clips import ProceduralClips
 
     clips = ProceduralClips(
@@ -208,7 +208,7 @@ def gltf(
     option_checks.check_test_share(test)
     if not 0 < spread <= 180:
         raise InputError("option", "--spread", spread, "above 0 to 180 degrees", "change it")
-    from full4d_jax.data.rendered import build_gltf
+    from full4d_jax.data.build import build_gltf
     from input_pipeline.procedural.gltf_clips import GltfClips, find_assets
 
     with input_errors("glTF", "give .glb files of textured, skinned meshes with animations"):

@@ -51,7 +51,7 @@ class SceneOptions(SourceOptions):
 
 
 @dataclass(frozen=True)
-class GridOptions(SourceOptions):
+class ProceduralGridOptions(SourceOptions):
     """Held-out procedural grids, filled from one row and one column by a model without poses."""
 
     posed = False
@@ -130,7 +130,7 @@ class MadeOptions(SourceOptions):
     """Measure LPIPS with VGG too (slow)."""
 
 
-Judged = SceneOptions | SplitOptions | FilmOptions | MadeOptions | GridOptions
+Judged = SceneOptions | SplitOptions | FilmOptions | MadeOptions | ProceduralGridOptions
 
 
 def evaluate(
@@ -174,7 +174,7 @@ def evaluate(
             _evaluate_split(config, source, folder, judge)
         case FilmOptions():
             _evaluate_film(config, source, folder, judge)
-        case GridOptions():
+        case ProceduralGridOptions():
             _refuse(network, "none, with a model without poses")
             _evaluate_grids(config, source, folder, checkpoint)
 
@@ -215,7 +215,7 @@ def _evaluate_split(
 
 
 def _evaluate_grids(
-    config: Config, source: GridOptions, folder: Path, checkpoint: Path | None
+    config: Config, source: ProceduralGridOptions, folder: Path, checkpoint: Path | None
 ) -> None:
     """Score a model without poses on held-out grids."""
     from full4d_jax.evaluation.fidelity import load_distances

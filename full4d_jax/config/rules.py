@@ -5,7 +5,8 @@ A rule names one field, the one that is refused, and later rules rely on earlier
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import NamedTuple
 
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.depth import DepthConfig
@@ -22,13 +23,11 @@ class Rule(NamedTuple):
 
     Attributes:
       field: its dotted name.
-      value: what it is.
-      fits: whether it may be that.
+      fits: whether it may be what it is.
       expected: what it may be, in words.
     """
 
     field: str
-    value: Any
     fits: bool
     expected: str
 
@@ -46,7 +45,7 @@ def check_config(config: Config | DepthConfig | UpsamplerConfig) -> None:
         UpsamplerConfig: _upsampler,
     }
     for rule in rules[type(config)](config):
-        require(rule.field, rule.value, rule.fits, rule.expected)
+        require(rule.field, attrgetter(rule.field)(config), rule.fits, rule.expected)
 
 
 def check_heads(model: ModelConfig, platform: str) -> None:
@@ -73,44 +72,33 @@ def _model(config: Config) -> Iterator[Rule]:
     trainable = config.optimizer.trainable
     yield Rule(
         "model.heads",
-        model.heads,
         model.width % (2 * model.heads) == 0,
         f"a number whose double divides model.width, {model.width}",
     )
     yield Rule(
         "model.heads",
-        model.heads,
         "prope" not in model.cameras or model.width % (8 * model.heads) == 0,
         f"a divisor of model.width, {model.width}, into eights (cameras has prope)",
     )
     pixels = strides_of(model.codec, model.codec_stride).pixels
-    yield Rule(
-        "model.codec_stride",
-        model.codec_stride,
-        model.codec_stride == pixels,
-        f"{pixels} with {model.codec}",
-    )
+    yield Rule("model.codec_stride", model.codec_stride == pixels, f"{pixels} with {model.codec}")
     yield Rule(
         "model.lora_rank",
-        model.lora_rank,
         (trainable == "lora") == (model.lora_rank > 0),
         "a rank above 0 with --optimizer.trainable lora, and 0 without",
     )
     yield Rule(
         "optimizer.trainable",
-        trainable,
         model.attention.startswith("two_stream") or trainable != "synchronization",
         "what the model has: it has one stream",
     )
     yield Rule(
         "model.first_frame",
-        model.first_frame,
         not model.first_frame or model.projection == "frames",
         "False without projection as frames",
     )
     yield Rule(
         "model.mask",
-        model.mask,
         model.mask == PAPER or model.attention == "fused",
         f"{PAPER} but with model.attention fused",
     )
@@ -118,13 +106,11 @@ def _model(config: Config) -> Iterator[Rule]:
         allowed_frames(*_grid(config), model.mask)  # refuses what is no mask of this grid
     yield Rule(
         "model.attention",
-        model.attention,
         model.projection == "none" or model.attention in ("fused", "full"),
         "fused or full with a projection",
     )
     yield Rule(
         "model.cameras",
-        model.cameras,
         model.projection != "none" or not model.cameras,
         "none without a projection: no camera is given",
     )
@@ -147,16 +133,10 @@ def _data(config: Config) -> Iterator[Rule]:
     data = config.data
     yield Rule(
         "data.captions",
-        data.captions,
         not data.captions or config.model.text_width > 0,
         "False without text (model.text_width 0)",
     )
-    yield Rule(
-        "data.drop_text",
-        data.drop_text,
-        data.drop_text == 0 or _has_two_texts(config),
-        f"0, {TEXTS}",
-    )
+    yield Rule("data.drop_text", data.drop_text == 0 or _has_two_texts(config), f"0, {TEXTS}")
 
 
 def _size(config: Config) -> Iterator[Rule]:
@@ -166,55 +146,38 @@ def _size(config: Config) -> Iterator[Rule]:
     stride = strides_of(model.codec, model.codec_stride).frames
     yield Rule(
         "data.frames",
-        data.frames,
         (data.frames - 1) % stride == 0,
         f"1 + a multiple of {stride} with {model.codec}",
     )
     yield Rule(
         "data.frames",
-        data.frames,
         data.frames > 1 or not data.lines,
         "above 1: a video of one frame has none to complete",
     )
     side = model.patch * model.codec_stride
     divides = f"a multiple of the {side} pixels of a token"
-    yield Rule("data.height", data.height, data.height % side == 0, divides)
-    yield Rule("data.width", data.width, data.width % side == 0, divides)
+    yield Rule("data.height", data.height % side == 0, divides)
+    yield Rule("data.width", data.width % side == 0, divides)
     yield Rule(
-        "data.buckets",
-        data.buckets,
-        bool(data.records or not data.buckets),
-        "none without --data.records",
+        "data.buckets", bool(data.records or not data.buckets), "none without --data.records"
     )
     for size in data.buckets:
         sides = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", size)
-        yield Rule(
-            "data.buckets",
-            size,
-            sides is not None and all(int(number) % side == 0 for number in sides.groups()),
-            f"HxW, each {divides}",
-        )
+        fits = sides is not None and all(int(number) % side == 0 for number in sides.groups())
+        require("data.buckets", size, fits, f"HxW, each {divides}")  # it names the one
 
 
 def _completed_lines(config: Config) -> Iterator[Rule]:
     """Yield the rules of lines of a grid that are real, and of what a projection needs."""
     data = config.data
     is_projected = config.model.projection != "none"
-    yield Rule(
-        "data.lines", data.lines, not (is_projected and data.lines), "none of it with a projection"
-    )
+    yield Rule("data.lines", not (is_projected and data.lines), "none of it with a projection")
     yield Rule(
         "data.estimated",
-        data.estimated,
         not data.estimated or (is_projected and not data.records),
         "0 but for rendered clips and a projection",
     )
-    yield Rule(
-        "data.projections",
-        data.projections,
-        is_projected or not data.projections,
-        "0 without a projection",
-    )
+    yield Rule("data.projections", is_projected or not data.projections, "0 without a projection")
 
 
 def _pseudo_clips(config: Config) -> Iterator[Rule]:
@@ -225,39 +188,25 @@ def _pseudo_clips(config: Config) -> Iterator[Rule]:
     is_mixed = bool(data.records and data.pseudo)
     yield Rule(
         "data.pseudo",
-        data.pseudo,
         not (is_projected and data.pseudo) or bool(data.videos),
         "a folder --data.videos beside it, with a projection",
     )
     yield Rule(
         "data.pseudo",
-        data.pseudo,
         not (is_mixed and is_projected),
         "none of it with --data.records and a projection",
     )
     yield Rule(
         "data.videos",
-        data.videos,
         not is_mixed or bool(data.videos),
         "a folder, with --data.records and --data.pseudo",
     )
-    yield Rule(
-        "data.buckets",
-        data.buckets,
-        not (is_mixed and data.buckets),
-        "none with --data.pseudo",
-    )
-    yield Rule(
-        "data.captions",
-        data.captions,
-        not (is_mixed and data.captions),
-        "none with --data.pseudo",
-    )
+    yield Rule("data.buckets", not (is_mixed and data.buckets), "none with --data.pseudo")
+    yield Rule("data.captions", not (is_mixed and data.captions), "none with --data.pseudo")
     pseudo_clips = round(data.pseudo * batch)
     most = batch if is_mixed else batch + 1
     yield Rule(
         "data.pseudo",
-        data.pseudo,
         data.pseudo == 0 or is_projected or 0 < pseudo_clips < most,
         f"0, or a share that is one of the {batch} clips of a batch" + " but not all" * is_mixed,
     )
@@ -268,28 +217,22 @@ def _footage(config: Config) -> Iterator[Rule]:
     data = config.data
     yield Rule(
         "data.videos",
-        data.videos,
         bool(data.pseudo or data.photos or not data.videos),
         "nothing without --data.pseudo or --data.photos",
     )
-    yield Rule(
-        "data.photos",
-        data.photos,
-        not data.photos or data.worlds == "rich",
-        "none but with rich worlds",
-    )
+    yield Rule("data.photos", not data.photos or data.worlds == "rich", "none but with rich worlds")
 
 
 def _training(config: Config) -> Iterator[Rule]:
     batch = config.training.batch
     parts = config.training.accumulate
-    yield Rule("training.accumulate", parts, batch % parts == 0, f"a divisor of the batch, {batch}")
+    yield Rule("training.accumulate", batch % parts == 0, f"a divisor of the batch, {batch}")
     yield _spike(config)
 
 
 def _spike(config: Config | DepthConfig | UpsamplerConfig) -> Rule:
     spike = config.training.spike
-    return Rule("training.spike", spike, spike == 0 or spike > 1, "0, or a factor above 1")
+    return Rule("training.spike", spike == 0 or spike > 1, "0, or a factor above 1")
 
 
 def _has_two_texts(config: Config) -> bool:
@@ -304,38 +247,25 @@ def _sampler(config: Config) -> Iterator[Rule]:
     if not is_projected:
         for name, off in (("guidance", 1), ("window_overlap", 0)):
             value = getattr(sampler, name)
-            yield Rule(f"sampler.{name}", value, value == off, f"{off} without a projection")
-    yield Rule(
-        "sampler.group_views",
-        sampler.group_views,
-        sampler.group_views != 1,
-        "0, or the source and more views",
-    )
+            yield Rule(f"sampler.{name}", value == off, f"{off} without a projection")
+    yield Rule("sampler.group_views", sampler.group_views != 1, "0, or the source and more views")
     size = sampler.window_frames
     yield Rule(
-        "sampler.window_frames",
-        size,
-        size != 1 or is_projected,
-        "0, or the first instant and more",
+        "sampler.window_frames", size != 1 or is_projected, "0, or the first instant and more"
     )
     overlap = sampler.window_overlap
     yield Rule(
         "sampler.window_overlap",
-        overlap,
         overlap < max(size, 1),
         f"fewer than sampler.window_frames, {size}" if size else "0 without window_frames",
     )
     yield Rule(
         "sampler.window_overlap",
-        overlap,
         overlap == 0 or (sampler.steps > 1 and sampler.noise > 0),
         "0, or several sampler.steps and sampler.noise, through which an overlap guides",
     )
     yield Rule(
-        "sampler.text_guidance",
-        sampler.text_guidance,
-        sampler.text_guidance == 1 or _has_two_texts(config),
-        f"1, {TEXTS}",
+        "sampler.text_guidance", sampler.text_guidance == 1 or _has_two_texts(config), f"1, {TEXTS}"
     )
 
 
@@ -346,7 +276,6 @@ def _lift(config: Config) -> Iterator[Rule]:
         value = getattr(lift, name)
         yield Rule(
             f"lift.{name}",
-            value,
             lift.distillation == "gradient" or value == 0,
             "0, or lift.distillation gradient",
         )
@@ -354,7 +283,6 @@ def _lift(config: Config) -> Iterator[Rule]:
     stride = strides_of(model.codec, model.codec_stride).frames
     yield Rule(
         "lift.distilled_frames",
-        frames,
         frames == 0 or (frames - 1) % stride == 0,
         f"0, or 1 + a multiple of {stride} with {model.codec}",
     )
@@ -365,7 +293,6 @@ def _depth(config: DepthConfig) -> Iterator[Rule]:
     yield from _small_network(config)
     yield Rule(
         "data.sizes",
-        data.sizes,
         all(side % 32 == 0 for _, *sides in data.sizes for side in sides),
         "triples of which the last two are multiples of 32",
     )
@@ -376,30 +303,21 @@ def _upsampler(config: UpsamplerConfig) -> Iterator[Rule]:
     yield from _small_network(config)
     for name in ("rows", "prior_rows", "crop"):
         value = getattr(data, name)
-        yield Rule(f"data.{name}", value, value % 8 == 0, "a multiple of 8")
-    yield Rule("data.crop", data.crop, data.crop <= data.rows, f"at most data.rows, {data.rows}")
+        yield Rule(f"data.{name}", value % 8 == 0, "a multiple of 8")
+    yield Rule("data.crop", data.crop <= data.rows, f"at most data.rows, {data.rows}")
+    yield Rule("data.photos", not data.photos or data.worlds == "rich", "none but with rich worlds")
     yield Rule(
-        "data.photos",
-        data.photos,
-        not data.photos or data.worlds == "rich",
-        "none but with rich worlds",
-    )
-    yield Rule(
-        "data.estimated",
-        data.estimated,
-        data.smoothed + data.estimated <= 1,
-        "at most 1 with data.smoothed",
+        "data.estimated", data.smoothed + data.estimated <= 1, "at most 1 with data.smoothed"
     )
 
 
 def _small_network(config: DepthConfig | UpsamplerConfig) -> Iterator[Rule]:
     """Yield the rules of fields that only the training of a prior uses."""
-    training = config.training
-    for name, value, only in (
-        ("optimizer.trainable", config.optimizer.trainable, "all"),
-        ("optimizer.new_rate", config.optimizer.new_rate, 1),
-        ("training.accumulate", training.accumulate, 1),
-        ("training.sheet_every", training.sheet_every, 0),
+    for name, only in (
+        ("optimizer.trainable", "all"),
+        ("optimizer.new_rate", 1),
+        ("training.accumulate", 1),
+        ("training.sheet_every", 0),
     ):
-        yield Rule(name, value, value == only, f"{only}, for this network")
+        yield Rule(name, attrgetter(name)(config) == only, f"{only}, for this network")
     yield _spike(config)

@@ -21,8 +21,7 @@ from input_pipeline.capture import Capture, turned
 from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.depth_alignment import WithDepth
-from input_pipeline.importers.detect import LAYOUTS, find_scenes, read_captures
-from input_pipeline.importers.inside import require_inside
+from input_pipeline.importers.detect import LAYOUTS, find_scenes, read_captures, require_inside
 from input_pipeline.schema import Example
 
 PREVIEW = "preview.png"

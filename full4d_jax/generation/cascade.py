@@ -12,10 +12,10 @@ buffers of one. It blurs: of the projection's variance it keeps about half. So s
 through where the projection has no hole or crack nearby (`pass_through`).
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import no_type_check
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ from full4d_jax.config.upsampler import UpsamplerNetConfig
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import Projection, splat
-from full4d_jax.generation.seen_before import Known, Splat, fill_open, seen_before, splat_known
+from full4d_jax.generation.seen_before import Known, fill_open, seen_before, splat_known
 from full4d_jax.generation.several_views import merge, nearest_first, own_projection
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.geometry.resizing import nearest
@@ -43,11 +43,18 @@ MOST_ROWS = 4096  # of a prior's frames
 SURROUNDED = 3  # pixels, side of the window that the projection must cover to pass through
 
 
-class Upsampler(NamedTuple):
+@no_type_check  # jax puts anything in the place of arrays
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["params"],
+    meta_fields=["config", "prior_rows", "path"],
+)
+@dataclass(frozen=True)
+class Upsampler:
     """An upsampler that is ready to be called.
 
     Attributes:
-      config: sizes of the network.
+      config: sizes of the network; static under jit, as all but `params` is.
       params: its parameters.
       prior_rows: short side of the frames that it enlarges.
       path: of its weights.
@@ -162,6 +169,7 @@ def generate_large(
     return jnp.concatenate([frames, made]), projection
 
 
+@jax.jit
 def enlarge_grid(
     upsampler: Upsampler,
     small: Float[Array, "n t i j 3"],
@@ -172,6 +180,8 @@ def enlarge_grid(
 ) -> tuple[Float[Array, "n t h w 3"], Projection]:
     """Return the target frames at full size, and the projection of the real views into them.
 
+    They are made one frame after the other.
+
     Args:
       upsampler: the network.
       small: what the prior generated for the targets.
@@ -180,20 +190,6 @@ def enlarge_grid(
       known: points of each that stand still.
       cameras: of all views, the real ones first.
     """
-    return _enlarge_grid(upsampler.config, upsampler.params, small, frames, depth, known, cameras)
-
-
-@partial(jax.jit, static_argnums=0)
-def _enlarge_grid(
-    config: UpsamplerNetConfig,
-    params: Params,
-    small: Float[Array, "n t i j 3"],
-    frames: Float[Array, "k t h w 3"],
-    depth: Float[Array, "k t h w"],
-    known: tuple[Known, ...],
-    cameras: Cameras,
-) -> tuple[Float[Array, "n t h w 3"], Projection]:
-    """Return the target frames at full size and the projection, one frame after the other."""
     lenses = jnp.asarray(cameras.intrinsics)
     poses = jnp.asarray(cameras.world_to_camera)
     count = len(known)
@@ -217,7 +213,7 @@ def _enlarge_grid(
         drawn = fill_open(_merged(front, first), _merged(behind, first))
         guides = guide(drawn, small[view, time])
         guide_batch = jax.tree.map(lambda x: x[None], guides)
-        upsampled = network.upsample(config, params, guide_batch)[0]
+        upsampled = network.upsample(upsampler.config, upsampler.params, guide_batch)[0]
         frame = pass_through(upsampled, guides.projected, guides.mask)
         return jnp.clip(frame, -1, 1), guides.projected, guides.mask, guides.disparity
 
@@ -246,16 +242,16 @@ def pass_through(
     return made + share * (projected - made)
 
 
-def _merged(layers: list[Splat], first: Int[Array, "k"]) -> Projection:
+def _merged(layers: list[Projection], first: Int[Array, "k"]) -> Projection:
     """Return drawings of real views in one target, of which those numbered first count first."""
-    return merge(Projection(*(jnp.stack(x) for x in zip(*layers, strict=True))), first)
+    return merge(jax.tree.map(lambda *x: jnp.stack(x), *layers), first)
 
 
-def guide(drawn: Splat, coarse: Float[Array, "i j 3"]) -> Guidance:
+def guide(drawn: Projection, coarse: Float[Array, "i j 3"]) -> Guidance:
     """Return what the upsampler sees of one target frame, without a batch axis.
 
     Args:
       drawn: the projection of the source at full size.
       coarse: the prior's frame.
     """
-    return Guidance(jax.image.resize(coarse, drawn[0].shape, "cubic"), *drawn)
+    return Guidance(jax.image.resize(coarse, drawn.frames.shape, "cubic"), *drawn)

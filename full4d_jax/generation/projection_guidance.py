@@ -24,11 +24,10 @@ NEAR = 0.05
 TOLERANCE = 0.04  # relative depth within which points blend
 MIN_WEIGHT = 0.06  # smaller bilinear corners would only widen silhouettes
 PIXELS_AT_ONCE = 2**20  # of the source, drawn side by side: 0.1 GiB of points
-Splat = tuple[Float[Array, "h w c"], Float[Array, "h w"], Float[Array, "h w"]]
 
 
 class Projection(NamedTuple):
-    """The source video seen from target cameras; a leading axis makes a batch.
+    """Frames of a source seen from target cameras.
 
     Attributes:
       frames: colours, zero in holes.
@@ -36,9 +35,18 @@ class Projection(NamedTuple):
       disparity: 1/z, zero in holes.
     """
 
-    frames: Float[Array, "*b v t h w c"]
-    mask: Float[Array, "*b v t h w"]
-    disparity: Float[Array, "*b v t h w"]
+    frames: Float[Array, "*n h w c"]
+    mask: Float[Array, "*n h w"]
+    disparity: Float[Array, "*n h w"]
+
+    def filled(self, other: "Projection", holes: Float[Array, "*n h w"]) -> "Projection":
+        """Return it with what another has in its holes, which are 1 and 0 elsewhere."""
+        is_open = holes * other.mask
+        return Projection(
+            self.frames + is_open[..., None] * other.frames,
+            self.mask + is_open,
+            self.disparity + is_open * other.disparity,
+        )
 
 
 def project(
@@ -108,12 +116,8 @@ def splat(
     intrinsics_source: Float[Array, "3 3"],
     source_to_target: Float[Array, "4 4"],
     intrinsics: Float[Array, "3 3"],
-) -> Splat:
-    """Draw one frame in the target camera.
-
-    Returns:
-      Colours, mask and disparity, as in `Projection`.
-    """
+) -> Projection:
+    """Draw one frame in the target camera."""
     height, width, channels = frame.shape
     rays = pixel_rays(intrinsics_source, height, width).reshape(-1, 3)
     points = rays * depth.reshape(-1, 1)
@@ -130,7 +134,7 @@ def splat_points(
     intrinsics: Float[Array, "3 3"],
     height: int,
     width: int,
-) -> tuple[Float[Array, "{height} {width} c"], Float[Array, "h w"], Float[Array, "h w"]]:
+) -> Projection:
     """Draw those points that are `known`, in the axes of the target camera; see `splat`."""
     channels = colours.shape[-1]
     z = points[:, 2]
@@ -160,7 +164,7 @@ def splat_points(
     mask = sums[:, -1] > 0.1
     mean = jnp.where(mask[:, None], sums[:, :-1] / jnp.maximum(sums[:, -1:], 1e-6), 0.0)
     shape = (height, width)
-    return (
+    return Projection(
         mean[:, :-1].reshape(*shape, channels),
         mask.astype(jnp.float32).reshape(shape),
         mean[:, -1].reshape(shape),

@@ -26,7 +26,6 @@ BEHIND = 1.05  # a known point is this much farther than what hides it, at least
 CLOSED = 3  # pixels: narrower gaps between the points of a frame are cracks of a surface, not holes
 MOST = 2.0  # points of a clip, at most, as multiples of the pixels of a frame
 STEP = 0.5  # their number is a multiple of this many: for each, programs are compiled
-Splat = tuple[Float[Array, "h w 3"], Float[Array, "h w"], Float[Array, "h w"]]
 
 
 class Known(NamedTuple):
@@ -121,13 +120,13 @@ def project_known(
     targets = len(poses) - 1
     times = len(frames)
 
-    def one(place: Int[Array, ""]) -> Splat:
+    def one(place: Int[Array, ""]) -> Projection:
         view, time = jnp.divmod(place, times)
         source, target = ((lenses[i], poses[i, time]) for i in (0, view + 1))
         return splat_both(frames[time], depth[time], known.at(time), source, target)
 
     drawn = jax.lax.map(one, jnp.arange(targets * times))
-    return Projection(*(x.reshape(targets, times, *x.shape[1:]) for x in drawn))
+    return jax.tree.map(lambda x: x.reshape(targets, times, *x.shape[1:]), drawn)
 
 
 def splat_both(
@@ -136,7 +135,7 @@ def splat_both(
     known: Known,
     source: tuple[Float[Array, "3 3"], Float[Array, "4 4"]],
     target: tuple[Float[Array, "3 3"], Float[Array, "4 4"]],
-) -> Splat:
+) -> Projection:
     """Draw a frame and, in its holes, what it hides; see `projection_guidance.splat`.
 
     Args:
@@ -158,23 +157,16 @@ def splat_known(
     target: tuple[Float[Array, "3 3"], Float[Array, "4 4"]],
     height: int,
     width: int,
-) -> Splat:
+) -> Projection:
     """Draw the points that a source does not see at an instant into a target camera."""
     lens, pose = target
     points = known.points @ pose[:3, :3].T + pose[None, :3, 3]
     return splat_points(points, known.colours, known.hidden, lens, height, width)
 
 
-def fill_open(front: Splat, behind: Splat) -> Splat:
+def fill_open(front: Projection, behind: Projection) -> Projection:
     """Fill the holes of one drawing, but not the cracks of its surfaces, from another."""
-    colour, mask, disparity = front
-    farther, far_mask, far = behind
-    is_open = (1 - _closed(mask)) * far_mask
-    return (
-        colour + is_open[..., None] * farther,
-        mask + is_open,
-        disparity + is_open * far,
-    )
+    return front.filled(behind, 1 - _closed(front.mask))
 
 
 def _closed(mask: Float[Array, "h w"]) -> Float[Array, "h w"]:

@@ -56,13 +56,7 @@ def merge(layers: Projection, order: Int[Array, "k *n"]) -> Projection:
     """
     picked = _pick(layers, order[0])
     for number in order[1:]:
-        other = _pick(layers, number)
-        is_open = (1 - picked.mask) * other.mask
-        picked = Projection(
-            picked.frames + is_open[..., None] * other.frames,
-            picked.mask + is_open,
-            picked.disparity + is_open * other.disparity,
-        )
+        picked = picked.filled(_pick(layers, number), 1 - picked.mask)
     return picked
 
 

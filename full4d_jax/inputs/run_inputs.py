@@ -1,12 +1,18 @@
-"""The files that a run reads besides its source: weights, depth and target cameras."""
+"""What is refused before anything long is read, and the files that a run reads besides its source.
+
+These are weights, depth and target cameras.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from full4d_jax.config import DEFAULT, Config, DataConfig
+from full4d_jax.config import DEFAULT, Config, DataConfig, check_config
 from full4d_jax.generation.cascade import Upsampler, in_parts
 from full4d_jax.generation.complete import upsampler_for
 from full4d_jax.generation.prior import FOUR_REAL, Prior, check_grid, open_prior, prior_path
+from full4d_jax.scene.fit_settings import FitKind
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.fields import check_fields
 from full4d_jax.source import options
 from full4d_jax.source.aiming import read_target_cameras
 from full4d_jax.source.camera_paths import TargetCameras
@@ -67,3 +73,31 @@ def read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path 
         check_grid(prior, size.views, size.frames, size.height, size.width)
     depth = read_depth_inputs(source, size)
     return Inputs(size, checkpoint, prior, upsampler, depth, targets)
+
+
+def check_source(config: Config, source: options.SampleOptions) -> None:
+    """Refuse an unsound config, numbers out of bounds, and a source that the model cannot use.
+
+    Raises:
+      InputError: The message names the field or option.
+    """
+    check_config(config)
+    check_fields(source, what="option")
+    projection = config.model.projection
+    if source.posed != (projection != "none"):
+        do = "give another config, or another source"
+        raise InputError("source", type(source).__name__, "one", f"none, with {projection}", do)
+
+
+def expected_kind(config: Config, source: options.SampleOptions) -> FitKind:
+    """Return what the grid of a source will be to a fit; `kind_of` tells it of the grid itself.
+
+    Raises:
+      InputError: The video or the upsampler is unusable.
+    """
+    if config.model.projection == "none":
+        return FitKind.CAPTURED
+    if upsampler_for(config, options.upsampler_of(source)) is None:
+        return FitKind.AROUND_SOURCE
+    size = size_of_result(config, source, enlarged=True)
+    return FitKind.ENLARGED if is_beyond(size) else FitKind.AROUND_SOURCE

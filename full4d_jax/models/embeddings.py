@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 from full4d_jax.flow import Latents, Times
 from full4d_jax.models.block import CAMERA_CHANNELS
-from full4d_jax.models.tokens import Grid
+from full4d_jax.models.tokens import TokenGrid
 from gaussians.precision import exact_products
 
 TIME_CHANNELS = 256
@@ -24,7 +24,7 @@ def from_patches(x: Float[Array, "b v t s p"], rows: int, side: int) -> Latents:
 
 
 def flow_times(
-    tau: Times, real: Bool[Array, "b v t"] | None, latents: Latents, grid: Grid
+    tau: Times, real: Bool[Array, "b v t"] | None, latents: Latents, grid: TokenGrid
 ) -> tuple[Float[Array, "b r"], Bool[Array, "b {grid.views} {grid.frames}"] | None]:
     """Return the flow times in a grid, and which of its frames have the second of them.
 

@@ -32,9 +32,8 @@ from full4d_jax.models.embeddings import (
     to_patches,
 )
 from full4d_jax.models.linear import linear
-from full4d_jax.models.refiner import Refiner
 from full4d_jax.models.sharding import constrain, gather_layer
-from full4d_jax.models.tokens import Axis, Grid, flatten, moments_along, on_tokens, videos
+from full4d_jax.models.tokens import Axis, TokenGrid, flatten, moments_along, on_tokens, videos
 
 Tokens = Float[Array, "b n d"]
 Maps = Float[Array, "b v t h w i"]  # at latent resolution
@@ -58,7 +57,7 @@ class Seen(NamedTuple):
 
     inputs: Maps
     generated: tuple[int, int]
-    grid: Grid
+    grid: TokenGrid
     columns: int
     time: Float[Array, "b r d"]
     noisy: Bool[Array, "b v t"] | None
@@ -200,7 +199,7 @@ class MultiViewDiT(nnx.Module):
             ),
         )
 
-    def _context(self, grid: Grid, axis: Axis) -> Float[Array, "1 1 d"]:
+    def _context(self, grid: TokenGrid, axis: Axis) -> Float[Array, "1 1 d"]:
         """Tell a freeze-time from a fixed-view video; a grid that is neither gets the mean."""
         if self.config.projection != "none":
             return jnp.zeros((1, 1, 1))
@@ -241,7 +240,7 @@ class MultiViewDiT(nnx.Module):
 
     def _embed(
         self, latents: Latents, conditions: Conditions, dtype: DTypeLike
-    ) -> tuple[Maps, Tokens, Grid]:
+    ) -> tuple[Maps, Tokens, TokenGrid]:
         """Return the inputs at latent resolution, their tokens, and how these are laid out."""
         embed = {
             "channels": self._embed_channels,
@@ -252,7 +251,7 @@ class MultiViewDiT(nnx.Module):
 
     def _embed_channels(
         self, latents: Latents, conditions: Conditions, dtype: DTypeLike
-    ) -> tuple[Maps, Tokens, Grid]:
+    ) -> tuple[Maps, Tokens, TokenGrid]:
         """Embed the source as a view of its own, and targets with their projection as channels."""
         guides = (conditions.base, conditions.projection)
         maps = (conditions.mask[..., None], conditions.disparity[..., None])
@@ -263,16 +262,16 @@ class MultiViewDiT(nnx.Module):
         x = on_tokens(jnp.concatenate([source, targets], 1))
         views = latents.shape[1] + 1  # the source, then the targets
         frames = latents.shape[2]
-        return inputs, x, Grid(views, frames, x.shape[1] // (views * frames))
+        return inputs, x, TokenGrid(views, frames, x.shape[1] // (views * frames))
 
     def _embed_frames(
         self, latents: Latents, conditions: Conditions, dtype: DTypeLike
-    ) -> tuple[Maps, Tokens, Grid]:
+    ) -> tuple[Maps, Tokens, TokenGrid]:
         """Embed the frames to generate, then the projected ones, which know what is visible."""
         frames = latents.shape[2]
         projected = self._patches(conditions.projection)
         x = jnp.concatenate([self._patches(latents), projected], 2)
-        grid = Grid(*x.shape[1:4])
+        grid = TokenGrid(*x.shape[1:4])
         side = self.config.patch
         visible = reduce(
             conditions.mask, "b v t (h i) (w j) -> b v t (h w) 1", "max", i=side, j=side
@@ -286,13 +285,13 @@ class MultiViewDiT(nnx.Module):
 
     def _embed_grid(
         self, latents: Latents, conditions: Conditions, dtype: DTypeLike
-    ) -> tuple[Maps, Tokens, Grid]:
+    ) -> tuple[Maps, Tokens, TokenGrid]:
         """Embed a grid of which some frames are real, and nothing is projected."""
         if self.config.prediction == "residual":
             guides = (conditions.base, conditions.mask[..., None])
             latents = jnp.concatenate([latents, *guides], -1)
         x = self._patches(latents)
-        return latents, self.patch_embedding(self._tokens(x, dtype)), Grid(*x.shape[1:4])
+        return latents, self.patch_embedding(self._tokens(x, dtype)), TokenGrid(*x.shape[1:4])
 
     def _patches(self, x: Float[Array, "b v t h w c"]) -> Float[Array, "b v t s p"]:
         """Cut maps into the patches that become tokens."""
@@ -312,3 +311,30 @@ class MultiViewDiT(nnx.Module):
             # One row of zeros: the softmax over Wan's 512 equal ones is the same average.
             text = jnp.zeros((batch, 1, self.config.text_width))
         return self.text_out(jax.nn.gelu(self.text_in(text.astype(dtype)), approximate=True))
+
+
+class Refiner(nnx.Module):
+    """A convolutional head at latent resolution, for models trained from scratch on pixels.
+
+    Tokens of 8 x 8 pixels know what is there but not exactly where; three 3 x 3 convolutions that
+    also read the noisy latents and the projection put edges back in place.
+    """
+
+    def __init__(self, inputs: int, channels: int, outputs: int, rngs: nnx.Rngs):
+        def conv(i: int, o: int, init) -> nnx.Conv:
+            return nnx.Conv(i, o, (3, 3), kernel_init=init, rngs=rngs)
+
+        scaled = nnx.initializers.lecun_normal()
+        self.enter = conv(channels + inputs, channels, scaled)
+        self.middle = conv(channels, channels, scaled)
+        self.leave = conv(channels, outputs, nnx.initializers.zeros)
+
+    def __call__(
+        self, features: Float[Array, "b v t h w k"], inputs: Float[Array, "b v t h w i"]
+    ) -> Float[Array, "b v t h w c"]:
+        """Apply the layers to every frame on its own."""
+        x = jnp.concatenate([features, inputs], -1)
+        x = x.reshape(-1, *x.shape[-3:]).astype(self.enter.kernel[...].dtype)
+        x = jax.nn.silu(self.enter(x))
+        x = x + jax.nn.silu(self.middle(x))
+        return self.leave(x).reshape(*features.shape[:-1], -1).astype(jnp.float32)

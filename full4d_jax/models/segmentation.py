@@ -78,18 +78,6 @@ def logits(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b r
     return _mix(params["classes"], jax.nn.relu(_mix(params["merge"], both)))
 
 
-def enlarge_logits(cells: Float[Array, "b r q c"]) -> Float[Array, "b h w c"]:
-    """Return logits by pixels, between cells linearly: what the published graph returns."""
-    for axis in (1, 2):
-        n = STRIDE * (cells.shape[axis] - 1) + 1
-        place = jnp.arange(n) / STRIDE
-        low = jnp.minimum(place.astype(int), cells.shape[axis] - 2)
-        share = jnp.expand_dims(place - low, tuple(i for i in range(4) if i != axis))
-        here = jnp.take(cells, low, axis)
-        cells = here + share * (jnp.take(cells, low + 1, axis) - here)
-    return cells
-
-
 def _bottleneck(
     params: Params, x: Float[Array, "b h w c"], block: Block
 ) -> Float[Array, "b r q d"]:

@@ -16,7 +16,7 @@ Axis = Literal["views", "times", "all"]
 VIDEOS = {"views": "(b t) 1 v ...", "times": "(b v) 1 t ...", "all": "b v t ..."}
 
 
-class Grid(NamedTuple):
+class TokenGrid(NamedTuple):
     """Sizes of a grid of tokens."""
 
     views: int
@@ -31,10 +31,10 @@ class Grid(NamedTuple):
         """Repeat each frame's value for each of its tokens."""
         return jnp.repeat(x.reshape(x.shape[0], -1, *x.shape[3:]), self.tokens, axis=1)
 
-    def along(self, axis: Axis) -> "Grid":
+    def along(self, axis: Axis) -> "TokenGrid":
         """Return the sizes of each video along one axis."""
         frames = {"views": (1, self.views), "times": (1, self.frames)}
-        return Grid(*frames.get(axis, (self.views, self.frames)), self.tokens)
+        return TokenGrid(*frames.get(axis, (self.views, self.frames)), self.tokens)
 
 
 class Moments(NamedTuple):
@@ -66,7 +66,7 @@ def videos(x: Shaped[Array, "b v t ..."], axis: Axis) -> Shaped[Array, "n u f ..
 
 
 def moments_along(
-    axis: Axis, rows: Float[Array, "b r *m d"], noisy: Bool[Array, "b v t"] | None, grid: Grid
+    axis: Axis, rows: Float[Array, "b r *m d"], noisy: Bool[Array, "b v t"] | None, grid: TokenGrid
 ) -> Moments:
     """Return the moments of the grid's videos along an axis, given those of its frames."""
     if noisy is None:

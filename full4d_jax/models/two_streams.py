@@ -33,8 +33,8 @@ from full4d_jax.models.network import Maps, MultiViewDiT, Seen, Tokens
 from full4d_jax.models.tokens import (
     VIDEOS,
     Axis,
-    Grid,
     Moments,
+    TokenGrid,
     flatten,
     moments_along,
     on_tokens,
@@ -128,7 +128,7 @@ class SequentialDiT(MultiViewDiT):
         return self.read(self.scan(apply, x), "all", seen)
 
 
-def along(axis: Axis, layer: Callable[[Tokens], Tokens], x: Tokens, grid: Grid) -> Tokens:
+def along(axis: Axis, layer: Callable[[Tokens], Tokens], x: Tokens, grid: TokenGrid) -> Tokens:
     """Apply a layer of a video model to the grid's videos along one axis."""
     cut = grid.along(axis)
     y = on_tokens(layer(on_tokens(flatten(videos(grid.unflatten(x), axis)), axis)), axis)

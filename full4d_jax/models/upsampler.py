@@ -48,7 +48,7 @@ class Guidance(NamedTuple):
 
 def init_params(config: UpsamplerNetConfig, key: PRNGKeyArray) -> Params:
     """Return random parameters, float32, with r = g = 0 in equation 1."""
-    return nnx.to_pure_dict(nnx.state(Upsampler(config, nnx.Rngs(params=key)), nnx.Param))
+    return nnx.to_pure_dict(nnx.state(UpsamplerNet(config, nnx.Rngs(params=key)), nnx.Param))
 
 
 def upsample(
@@ -61,10 +61,10 @@ def upsample(
 @functools.cache
 def _graph(config: UpsamplerNetConfig) -> nnx.GraphDef:
     """Return the network's structure without allocating its parameters."""
-    return nnx.split(nnx.eval_shape(lambda: Upsampler(config, nnx.Rngs(0))))[0]
+    return nnx.split(nnx.eval_shape(lambda: UpsamplerNet(config, nnx.Rngs(0))))[0]
 
 
-class Upsampler(nnx.Module):
+class UpsamplerNet(nnx.Module):
     """The network of the module's docstring."""
 
     def __init__(self, config: UpsamplerNetConfig, rngs: nnx.Rngs):

@@ -26,7 +26,7 @@ MOVES = 0.08  # difference from the resting colour, colours in [0, 1], from whic
 ALIKE = 0.08  # difference up to which two colours may be one point's
 
 
-class Between(NamedTuple):
+class TargetsBetween(NamedTuple):
     """Pictures of the source, one between each two of its instants.
 
     Attributes:
@@ -38,7 +38,7 @@ class Between(NamedTuple):
     times: Float[ndarray, " t-1"]
 
 
-def between_instants(grid: Grid) -> Between | None:
+def between_instants(grid: Grid) -> TargetsBetween | None:
     """Return the pictures of a grid's source between the instants; None without any.
 
     Their times are in clips, in which the instants are evenly spread.
@@ -47,7 +47,7 @@ def between_instants(grid: Grid) -> Between | None:
         return None
     evenly = np.linspace(0, 1, len(grid.times))
     times = np.interp(grid.between.times, grid.times, evenly)
-    return Between(grid.between.frames.astype(np.float32) / 255, times)
+    return TargetsBetween(grid.between.frames.astype(np.float32) / 255, times)
 
 
 class Film(NamedTuple):
@@ -76,7 +76,7 @@ def with_instants_between(
     frames: Float[ndarray, "v t h w 3"],
     depth: Float[ndarray, "v t h w"],
     world_to_camera: Float[ndarray, "v t 4 4"],
-    between: Between,
+    between: TargetsBetween,
 ) -> Film:
     """Return a grid with the pictures between its instants, to start a scene from.
 

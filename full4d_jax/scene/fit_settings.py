@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid
-from full4d_jax.scene.between import Between, between_instants
+from full4d_jax.scene.between import TargetsBetween, between_instants
 from full4d_jax.session.errors import InputError
 from gaussians import FitConfig
 from gaussians.fitting.fit_config import fit_memory
@@ -59,7 +59,7 @@ def count_moving(frames: Float[ndarray, "t h w 3"]) -> int:
 
 
 def count_fitted(
-    settings: LiftConfig, frames: Float[ndarray, "t h w 3"], between: Between | None
+    settings: LiftConfig, frames: Float[ndarray, "t h w 3"], between: TargetsBetween | None
 ) -> int:
     """Return how many moving pixels a fit shows: of the instants, and of the pictures between.
 

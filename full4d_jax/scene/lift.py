@@ -15,9 +15,16 @@ from jaxtyping import PRNGKeyArray
 from full4d_jax.config import DEFAULT, Config, LiftConfig
 from full4d_jax.generation.prior import Prior, open_prior, prior_path
 from full4d_jax.grid import Grid
-from full4d_jax.scene import capture_fit, fit_settings, quality, source_fit
+from full4d_jax.scene import capture_fit, quality, source_fit
 from full4d_jax.scene.between import between_instants
-from full4d_jax.scene.fit_settings import FitKind, check_lift, kind_of, sized_for
+from full4d_jax.scene.fit_settings import (
+    FitKind,
+    asks_prior,
+    check_lift,
+    kind_of,
+    memory_note,
+    sized_for,
+)
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.scene_arrays import from_arrays, to_arrays
 from full4d_jax.scene.surroundings import count_looks, surround
@@ -28,11 +35,6 @@ from full4d_jax.session.stages import Stages, fingerprint
 from gaussians import DynamicGaussians, Scene
 
 
-def asks_prior(settings: LiftConfig, grid: Grid) -> bool:
-    """Return whether a fit to a grid asks the prior."""
-    return fit_settings.asks_prior(settings, kind_of(grid))
-
-
 def run_scene(
     stages: Stages,
     config: Config,
@@ -41,7 +43,7 @@ def run_scene(
     look: Callable[[Scene], None] | None = None,
 ) -> Arrays:
     """Run the stage scene: fit 4D Gaussians to the grid; `look` is shown the start of the fit."""
-    weights = prior_path(checkpoint) if asks_prior(config.lift, grid) else None
+    weights = prior_path(checkpoint) if asks_prior(config.lift, kind_of(grid)) else None
     sampler = replace(config.sampler, offload=False)  # which changes no scene
     inputs = {"lift": config.lift, "sampler": sampler, "seed": config.seed, "prior": weights}
     mark = fingerprint("scene", inputs, stages.before("grid"))
@@ -101,7 +103,7 @@ def fit_scene(
       look: called with the scene before the first step, where the fit begins.
     """
     settings = sized_for(config.lift, grid)
-    say(fit_settings.memory_note(settings, grid.frames.shape))
+    say(memory_note(settings, grid.frames.shape))
     key = jax.random.key(config.seed + 1)
     if kind_of(grid) is FitKind.CAPTURED:
         return _lift_capture(settings, grid, key, partial, say)

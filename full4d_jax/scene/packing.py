@@ -23,7 +23,13 @@ from jaxtyping import Bool, Float, UInt32
 from numpy import ndarray
 
 from gaussians import DeformingGaussians, DynamicGaussians, Gaussians, Scene
-from gaussians.formats.scene_files import mean_colors, sigmoid, to_bytes, unit_quaternions
+from gaussians.formats.scene_files import (
+    mean_colors,
+    sigmoid,
+    smallest_three,
+    to_bytes,
+    unit_quaternions,
+)
 from gaussians.motion import still
 from gaussians.rendering.projection import ALPHA_MIN
 from gaussians.rendering.rasterizer import LARGEST_PARAMETER
@@ -84,11 +90,7 @@ def pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, " g"]:
     These have 10 bits each, the first component lowest, from -sqrt(1/2) to sqrt(1/2); the largest
     is positive.
     """
-    unit = unit_quaternions(quaternions)
-    largest = np.abs(unit).argmax(1)
-    sign = np.sign(np.take_along_axis(unit, largest[:, None], 1))
-    smaller = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])[largest]
-    three = np.take_along_axis(unit * sign, smaller, 1)
+    largest, three = smallest_three(unit_quaternions(quaternions))
     levels = np.rint((three * np.sqrt(2) + 1) * 511.5).clip(0, 1023).astype(np.uint32)
     x, y, z = levels.T
     return x | y << 10 | z << 20 | largest.astype(np.uint32) << 30

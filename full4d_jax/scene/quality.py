@@ -25,7 +25,7 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.media.pictures import to_uint8
-from full4d_jax.scene.between import Between
+from full4d_jax.scene.between import TargetsBetween
 from full4d_jax.scene.renders import scene_renderer
 from full4d_jax.source.depth.straightness import straightness
 from gaussians import Scene
@@ -71,7 +71,7 @@ def score_scene(
     depth: Float[ndarray, "t h w"],
     times: Float[ndarray, " t"],
     cameras: Cameras,
-    between: Between | None = None,
+    between: TargetsBetween | None = None,
 ) -> SourceQuality:
     """Return how well a scene shows its source, the frames of view 0, and how straight depth is.
 

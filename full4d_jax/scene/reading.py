@@ -1,12 +1,15 @@
-"""Grids from the folder of a run, and scenes from the files that hold one."""
+"""Grids from the folder of a run, with their config, and scenes from the files that hold one."""
 
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from full4d_jax.config.saved import check_saved
+from full4d_jax.config.experiment import DEFAULT
 from full4d_jax.grid import Grid, grid_from
 from full4d_jax.scene.scene_arrays import from_arrays
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.fields import table_of
 from full4d_jax.session.stage_arrays import check_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import row_and_column
@@ -14,6 +17,7 @@ from gaussians import Gaussians, Scene, load_any_ply, load_splat, load_spz
 from input_pipeline.plain_files import load_arrays, load_json
 
 SOURCES = "the folder of a run, a .ply, a .splat, an .spz or an .npz"
+MOST_NAMED = 4
 
 
 def read_grid(stages: Stages) -> tuple[Grid, dict[str, Any]]:
@@ -72,3 +76,37 @@ def _read_arrays(path: Path) -> Scene:
     arrays = load_arrays(path)
     check_arrays("scene", arrays, str(path))
     return from_arrays(arrays)
+
+
+def check_saved(saved: Any, where: str) -> str:
+    """Refuse a saved config with values that no config can have.
+
+    Returns:
+      A line that names fields which are missing or foreign to this version; empty for none.
+
+    Raises:
+      InputError: naming the field.
+    """
+    unexpected = list(_differences(DEFAULT, saved, "", where))
+    more = f" and {len(unexpected) - MOST_NAMED} more" if len(unexpected) > MOST_NAMED else ""
+    named = ", ".join(unexpected[:MOST_NAMED])
+    return f"{where} has {named}{more}: of another version, or edited" if unexpected else ""
+
+
+def _differences(known: Any, saved: Any, prefix: str, where: str) -> Iterator[str]:
+    """Yield which fields of a dataclass a table lacks, and which others it has; check the rest."""
+
+    def refused(name: str, found: object, expected: object) -> InputError:
+        do = "run full4d sample there again"
+        place = f"{where}, {prefix}{name}".rstrip("., ")
+        return InputError("saved config", place, found, expected, do)
+
+    if not isinstance(saved, dict):
+        raise refused("", type(saved).__name__, "a table of fields")
+    names = {field.name for field in dataclasses.fields(known)}
+    yield from (f"no {prefix}{name}" for name in sorted(names - saved.keys()))
+    yield from (f"an unknown {prefix}{name:.60}" for name in sorted(saved.keys() - names))
+    parts = {x for x in names & saved.keys() if dataclasses.is_dataclass(getattr(known, x))}
+    table_of(type(known), {x: value for x, value in saved.items() if x not in parts}, refused)
+    for name in sorted(parts):
+        yield from _differences(getattr(known, name), saved[name], f"{prefix}{name}.", where)

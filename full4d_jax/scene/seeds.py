@@ -22,7 +22,7 @@ from full4d_jax.generation.projection_guidance import Projection, fill_holes, pr
 from full4d_jax.generation.seen_before import Known, seen_before, splat_both
 from full4d_jax.geometry.pixel_velocities import flow_velocities
 from full4d_jax.geometry.rays import homogeneous_pixels, pixels_of, relative_pose
-from full4d_jax.scene.between import DURATION, Between, with_instants_between
+from full4d_jax.scene.between import DURATION, TargetsBetween, with_instants_between
 from gaussians import Scene, deforming, initialize, with_room
 from gaussians.fitting.initialization import CAPTURE_SEEDING, STILL, Seeding
 from gaussians.fitting.stillness import HIDES, median_where, moves, shows_farthest
@@ -49,7 +49,7 @@ def first_scene(
     cameras: Cameras,
     key: PRNGKeyArray,
     weights: Float[Array, "v"] | None = None,
-    between: Between | None = None,
+    between: TargetsBetween | None = None,
     filmed: int | None = None,
 ) -> Scene:
     """Return the scene where the fit starts: Gaussians at the pixels with `seeds` > 0.

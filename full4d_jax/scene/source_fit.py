@@ -21,7 +21,7 @@ from full4d_jax.generation.prior import Prior
 from full4d_jax.grid import Grid
 from full4d_jax.media.metrics import Distance, psnr, require_lpips
 from full4d_jax.scene.asking import ask_between
-from full4d_jax.scene.between import Between, between_instants
+from full4d_jax.scene.between import TargetsBetween, between_instants
 from full4d_jax.scene.fit_settings import fit_settings, sized_for
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.seeds import first_scene, grid_depth
@@ -156,7 +156,7 @@ def grid_targets(
     source_weight: float,
     anchor: float = 1.0,
     real: int = 1,
-    between: Between | None = None,
+    between: TargetsBetween | None = None,
 ) -> Targets:
     """Return all frames of the grid as pictures to explain; the `real` views are drawn more often.
 

@@ -20,23 +20,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import About, Grid, Origin, Place, all_real
 from full4d_jax.session.errors import InputError, as_input_error, input_errors, require_file
 from full4d_jax.session.files import Arrays
-from full4d_jax.source.held_out_pictures import held_out_pictures
-from full4d_jax.source.options import CaptureOptions, DatasetClipOptions
+from full4d_jax.source.options import CaptureOptions, DatasetClipOptions, HeldOut
 from full4d_jax.source.points import load_points
 from gaussians.fitting.losses import WINDOW
 from input_pipeline.cameras import check_cameras, nearest_to_axes, relative_to, rescale
 from input_pipeline.capture import Capture
 from input_pipeline.capture_clips import FRAMES, CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
-from input_pipeline.importers.detect import find_scenes, read_captures
-from input_pipeline.importers.inside import require_inside
+from input_pipeline.importers.detect import find_scenes, read_captures, require_inside
 from input_pipeline.plain_files import load_arrays
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
@@ -46,6 +44,9 @@ FPS = 8.0  # at most, where --fps is left out, as with videos
 ROWS = 256  # of the shorter side of generated pictures, at most, where --rows is left out
 SMALLEST = f"at least {WINDOW} pixels each way"
 FORMAT = "see full4d_jax/source/capture_source.py for the format"
+# Number 4, then each eighth.
+EVERY = 8
+FIRST = 4
 
 
 def open_capture(options: CaptureOptions) -> Grid:
@@ -310,3 +311,28 @@ def _require(path: Path, name: str, array: ndarray, fits: bool, expected: str) -
     if not fits:
         found = f"{array.dtype} {array.shape}" if array.size else "nothing"
         raise InputError("capture", f"{path}, {name}", found, expected, FORMAT)
+
+
+def held_out_pictures(views: int, instants: int, wanted: HeldOut) -> Bool[ndarray, "v t"]:
+    """Return which pictures are held out: one view in eight, of fewer views one instant in eight.
+
+    The last instant is fitted, so that the clip keeps its length.
+
+    Raises:
+      InputError: fewer than eight of what is asked for.
+    """
+    held_out = np.zeros((views, instants), bool)
+    if wanted == "auto":
+        wanted = "views" if views >= EVERY else "instants" if instants >= EVERY else "none"
+    if wanted == "none":
+        return held_out
+    count = views if wanted == "views" else instants
+    if count < EVERY:
+        found = f"{count} {wanted}"
+        do = "leave --held_out out"
+        raise InputError("option", "--held_out", wanted, f"{EVERY} or more; found {found}", do)
+    if wanted == "views":
+        held_out[FIRST::EVERY] = True
+    else:
+        held_out[:, FIRST : instants - 1 : EVERY] = True
+    return held_out

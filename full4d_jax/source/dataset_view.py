@@ -18,13 +18,13 @@ from full4d_jax.grid import About, Grid, Place, Points, all_real, seen_in, with_
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.source.capture_source import instants_from, open_clip, rate
 from full4d_jax.source.options import DatasetViewOptions
-from full4d_jax.source.rig_scale import rig_scale
-from input_pipeline.cameras import relative_to, rescale
+from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
 from input_pipeline.datasets.dataset import Records
-from input_pipeline.depth_alignment import SparseDepth
+from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth, known_depth
+from input_pipeline.matches import undistort_points
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
-from input_pipeline.transforms import decode, to_source
+from input_pipeline.transforms import Clip, decode, to_source
 
 MOST = 4  # real views
 FASTER = 1.5  # than a clip is, at most, instants may be asked for
@@ -214,3 +214,53 @@ def _instants(
         where = f"{options.dataset}, scene {example.scene_id}"
         raise InputError("dataset", where, found, expected, "change --start, --fps or data.frames")
     return chosen[:frames]
+
+
+class RigScale(NamedTuple):
+    """What tells the unit of a rig.
+
+    Attributes:
+      unit: distance of the scene from the source, in the unit of the cameras.
+      points: points of the source view whose depth is known, in that unit; None where too few are.
+      said: what told the unit, for people.
+    """
+
+    unit: float
+    points: SparseDepth | None
+    said: str
+
+
+def rig_scale(
+    example: Example, clip: Clip, world_to_camera: Float[ndarray, "v t 4 4"]
+) -> RigScale | None:
+    """Return the unit of a rig whose first view is the source; None if nothing tells it.
+
+    A view of a rig gets its depth from a network, which knows no unit; the cameras have one. It is
+    told by points that other views see too, or else by the place that all cameras look at.
+
+    Args:
+      example: the clip as it is stored.
+      clip: the clip as it is decoded.
+      world_to_camera: its cameras; the world is the source camera at the first instant.
+    """
+    points = shared_points(example, clip)
+    if len(points.depth) >= MIN_MATCHES:
+        unit = float(np.median(points.depth))
+        said = f"{len(points.depth)} points that other views see too"
+        return RigScale(unit, points._replace(depth=points.depth / unit), said)
+    middle = nearest_to_axes(world_to_camera[:, 0])
+    if middle is None or middle[2] <= 0:
+        return None
+    return RigScale(float(middle[2]), None, "the place that all cameras look at")
+
+
+def shared_points(example: Example, clip: Clip) -> SparseDepth:
+    """Return points of the first view that other views see too, in pixels of the decoded clip."""
+    known = known_depth(example)[0]
+    height, width = clip.frames.shape[2:4]
+    stored = example.intrinsics[0].astype(np.float64)
+    pixels = undistort_points(known.pixels, stored, example.distortion[0])
+    rays = np.concatenate([pixels, np.ones((len(pixels), 1))], 1) @ np.linalg.inv(stored).T
+    u, v = (rays @ clip.intrinsics[0].astype(np.float64).T)[:, :2].T
+    inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
+    return SparseDepth(known.instants[inside], np.stack([u, v], 1)[inside], known.depth[inside])

@@ -11,7 +11,7 @@ import numpy as np
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
-from full4d_jax.grid import About, Between, Grid, all_real, seen_in
+from full4d_jax.grid import About, Grid, PicturesBetween, all_real, seen_in
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.video import check_file, read_video
 from full4d_jax.source.best_part import best_start
@@ -59,7 +59,7 @@ def open_video(
     rests = not moves(path.world_to_camera)  # else nobody knows where the camera was in between
     between = None
     if rests and video.between is not None and video.between_times is not None:
-        between = Between(video.between, video.between_times)
+        between = PicturesBetween(video.between, video.between_times)
     return Grid(
         frames=video.frames[None],
         origin=all_real(video.frames[None]),

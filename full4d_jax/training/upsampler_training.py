@@ -30,9 +30,8 @@ from full4d_jax.source.depth.estimate import load_depth
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.clips.upsampler_pairs import Pair, batches, drawn_pairs
 from full4d_jax.training.loop import Reporting, run_training
-from full4d_jax.training.optimizer import block_matrices, make_optimizer
 from full4d_jax.training.run_state import start_at
-from full4d_jax.training.state import TrainState, apply_gradients, first_state
+from full4d_jax.training.state import TrainState, apply_gradients, config_optimizer, first_state
 from input_pipeline.footage import training_clips
 from input_pipeline.whole_files import write_text
 
@@ -64,7 +63,7 @@ def train_upsampler(
         clips = training_clips(config.data.videos) if config.data.videos else []
     state, summary = run_training(
         partial(train_step, config),
-        start_at(first_state(optimizer(config), params)),
+        start_at(first_state(config_optimizer(config), params)),
         partial(batches, config, partial(drawn_pairs, config, prior, load_depth(), clips)),
         config.training,
         out,
@@ -80,11 +79,6 @@ def train_upsampler(
     )
     write_text(weights.with_suffix(".json"), json.dumps(summary, indent=1) + "\n")
     print(f"wrote {weights} and {weights.with_suffix('.json')}")
-
-
-def optimizer(config: UpsamplerConfig) -> optax.GradientTransformation:
-    """Return the optimizer."""
-    return make_optimizer(config.optimizer, config.training.steps, block_matrices)
 
 
 def train_step(
@@ -107,7 +101,7 @@ def train_step(
         return value, {"loss": value, "psnr": -10 * jnp.log10(error / 4)}
 
     gradients, metrics = jax.grad(total, has_aux=True)(state.params)
-    state = apply_gradients(optimizer(config), config.optimizer.ema, state, gradients)
+    state = apply_gradients(config_optimizer(config), config.optimizer.ema, state, gradients)
     return state, metrics | {"gradient_norm": optax.tree.norm(gradients)}
 
 

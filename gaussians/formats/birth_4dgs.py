@@ -23,9 +23,14 @@ from numpy import ndarray
 
 from gaussians.deformation import Scene
 from gaussians.formats.orientation import turn_harmonics, turn_quaternions, turn_vectors
-from gaussians.formats.packed_ply import SMALLER, curve
+from gaussians.formats.packed_ply import curve
 from gaussians.formats.passing import LONGEST, Passing, without_gates
-from gaussians.formats.scene_files import FormatError, mean_colors, unit_quaternions
+from gaussians.formats.scene_files import (
+    FormatError,
+    mean_colors,
+    smallest_three,
+    unit_quaternions,
+)
 from gaussians.rendering.projection import ALPHA_MIN
 from gaussians.types import Gaussians
 
@@ -129,9 +134,7 @@ def _streams(
     moment_steps = step * 2.0 ** np.clip(np.floor(np.log2(finest / step)), -10, 0)
 
     rotations = np.roll(unit_quaternions(turn_quaternions(scene.quaternions)), -1, axis=1)
-    largest = np.abs(rotations).argmax(1)
-    sign = np.where(np.take_along_axis(rotations, largest[:, None], 1) < 0, -1, 1)
-    three = np.take_along_axis(rotations * sign, SMALLER[largest], 1)
+    largest, three = smallest_three(rotations)
     red, green, blue = np.rint(mean_colors(scene.harmonics).astype(np.float64) / 2 * 255).T
     velocities = turn_vectors(scene.velocities).astype(np.float64) / seconds
     moments = scene.moments.astype(np.float64) * seconds

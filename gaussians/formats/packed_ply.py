@@ -28,7 +28,9 @@ from gaussians.formats.scene_files import (
     mean_colors,
     mean_harmonics,
     sigmoid,
+    smallest_three,
     unit_quaternions,
+    with_largest,
 )
 from gaussians.types import Gaussians
 
@@ -43,8 +45,6 @@ RANGES = {
     "packed_color": ("r", "g", "b"),
 }
 HARMONICS = 4.0  # largest coefficient
-# The three components that are stored when w, x, y or z is the largest.
-SMALLER = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
 
 
 def save_packed_ply(path: str | Path, scene: Gaussians) -> None:
@@ -153,22 +153,14 @@ def _unpack(word: UInt32[ndarray, "g"], bits: tuple[int, ...]) -> Float[ndarray,
 
 def _pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, "g"]:
     """Pack quaternions of any length; zero becomes no rotation."""
-    unit = unit_quaternions(quaternions)
-    largest = np.abs(unit).argmax(1)
-    positive = unit * np.where(np.take_along_axis(unit, largest[:, None], 1) < 0, -1, 1)
-    smaller = np.take_along_axis(positive, SMALLER[largest], 1)
+    largest, smaller = smallest_three(unit_quaternions(quaternions))
     return _pack(np.column_stack([largest / 3, smaller / np.sqrt(2) + 0.5]), ROTATION)
 
 
 def _unpack_rotations(word: UInt32[ndarray, "g"]) -> Float[ndarray, "g 4"]:
     """Return unit quaternions, the inverse of `_pack_rotations`."""
-    largest = word >> np.uint32(30)
     smaller = (_unpack(word, ROTATION)[:, 1:] - 0.5) * np.sqrt(2)
-    rest = np.sqrt(np.maximum(1 - (smaller**2).sum(1), 0))
-    quaternions = np.empty((len(word), 4), np.float32)
-    np.put_along_axis(quaternions, SMALLER[largest], smaller.astype(np.float32), 1)
-    np.put_along_axis(quaternions, largest[:, None], rest[:, None].astype(np.float32), 1)
-    return quaternions
+    return with_largest((word >> 30).astype(np.int64), smaller).astype(np.float32)
 
 
 def _unpack_harmonics(path: Path, tables: Tables, g: int) -> Float[ndarray, "g rest 3"]:

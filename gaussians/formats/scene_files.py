@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 from numpy import ndarray
 
 from gaussians.harmonics import MEAN
@@ -11,6 +11,8 @@ from gaussians.types import Gaussians
 
 # Files hold opacities of exactly 0 and 1, whose logits are infinite: these stand for them.
 CERTAIN = 20.0
+# The other components where one is the largest.
+SMALLER = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
 
 
 class FormatError(ValueError):
@@ -82,6 +84,27 @@ def unit_quaternions(quaternions: Float[ndarray, "g 4"]) -> Float[ndarray, "g 4"
     doubles = quaternions.astype(np.float64)
     lengths = np.linalg.norm(doubles, axis=1, keepdims=True)
     return np.where(lengths > 0, doubles, [1, 0, 0, 0]) / np.where(lengths > 0, lengths, 1)
+
+
+def smallest_three(
+    unit: Float[ndarray, "g 4"],
+) -> tuple[Int[ndarray, "g"], Float[ndarray, "g 3"]]:
+    """Return which component of unit quaternions is the largest, and the others in their order.
+
+    They have the signs that make the largest positive: that one is left out, as these tell it.
+    """
+    largest = np.abs(unit).argmax(1)
+    sign = np.where(np.take_along_axis(unit, largest[:, None], 1) < 0, -1, 1)
+    return largest, np.take_along_axis(unit * sign, SMALLER[largest], 1)
+
+
+def with_largest(largest: Int[ndarray, "g"], three: Float[ndarray, "g 3"]) -> Float[ndarray, "g 4"]:
+    """Return the unit quaternions, the inverse of `smallest_three`."""
+    unit = np.empty((len(three), 4))
+    np.put_along_axis(unit, SMALLER[largest], three, 1)
+    left = np.sqrt(np.maximum(1 - (three**2).sum(1, keepdims=True), 0))
+    np.put_along_axis(unit, largest[:, None], left, 1)
+    return unit
 
 
 def check_finite(path: Path, names: list[str], values: Float[ndarray, "g c"]) -> None:

@@ -28,8 +28,10 @@ from gaussians.formats.scene_files import (
     existing_file,
     logit,
     sigmoid,
+    smallest_three,
     to_bytes,
     unit_quaternions,
+    with_largest,
 )
 from gaussians.types import Gaussians
 
@@ -39,8 +41,6 @@ VERSION = 3
 FINEST = 20  # bits of a fraction; more are noise that does not compress
 COLOR_STEP = 0.15
 GZIP = 31  # for zlib: a stream with a gzip header
-# Components x y z w that are stored when one of them is the largest.
-SMALLER = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
 
 
 def save_spz(path: str | Path, scene: Gaussians) -> None:
@@ -136,9 +136,7 @@ def _from_int24(parts: UInt8[ndarray, "g 3 3"]) -> Int[ndarray, "g 3"]:
 
 def _pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, "g"]:
     unit = np.roll(unit_quaternions(quaternions), -1, axis=1)  # x y z w
-    largest = np.abs(unit).argmax(1)
-    sign = np.where(np.take_along_axis(unit, largest[:, None], 1) < 0, -1, 1)
-    three = np.take_along_axis(unit * sign, SMALLER[largest], 1)
+    largest, three = smallest_three(unit)
     sizes = np.rint(np.abs(three) * np.sqrt(2) * 511).clip(0, 511).astype(np.uint32)
     x, y, z = (sizes | (three < 0).astype(np.uint32) << 9).T
     return largest.astype(np.uint32) << 30 | x << 20 | y << 10 | z
@@ -148,9 +146,5 @@ def _unpack_rotations(words: UInt32[ndarray, "g"]) -> Float32[ndarray, "g 4"]:
     """Return unit quaternions w x y z, the inverse of `_pack_rotations`."""
     parts = np.stack([words >> 20, words >> 10, words], -1) & 1023
     three = (parts & 511) / 511 / np.sqrt(2) * np.where(parts & 512, -1, 1)
-    largest = (words >> 30).astype(np.int64)
-    unit = np.empty((len(words), 4))
-    np.put_along_axis(unit, SMALLER[largest], three, 1)
-    left = np.sqrt(np.maximum(1 - (three**2).sum(1, keepdims=True), 0))
-    np.put_along_axis(unit, largest[:, None], left, 1)
+    unit = with_largest((words >> 30).astype(np.int64), three)
     return np.roll(unit, 1, axis=1).astype(np.float32)

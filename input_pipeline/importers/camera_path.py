@@ -19,7 +19,7 @@ from input_pipeline.cameras import check_cameras, check_poses
 from input_pipeline.conventions import to_opencv
 from input_pipeline.footage import natural
 from input_pipeline.importers.colmap import MODELS
-from input_pipeline.importers.colmap_files import has_model, read_model
+from input_pipeline.importers.colmap_files import model_files, read_model
 from input_pipeline.importers.transforms_json import read_moving_camera
 from input_pipeline.plain_files import field, load_json, numbers
 
@@ -45,10 +45,10 @@ def path_files(path: Path) -> list[Path]:
     """Return the files that `read_path` reads; none where it finds nothing to read."""
     if path.is_file():
         named = path.suffix in (".bin", ".txt") and path.stem in ("images", "cameras")
-        return _model_files(path.parent) if named else [path]
+        return model_files(path.parent) if named else [path]
     model = _model(path)
     if model is not None:
-        return _model_files(model)
+        return model_files(model)
     return [path / TRANSFORMS] if (path / TRANSFORMS).is_file() else []
 
 
@@ -186,13 +186,4 @@ def _order(where: Path, names: Sequence[str]) -> list[int]:
 
 
 def _model(folder: Path) -> Path | None:
-    return next((f for f in (folder, *(folder / name for name in MODELS)) if has_model(f)), None)
-
-
-def _model_files(folder: Path) -> list[Path]:
-    """Return the two files of a model, binary ones first, as `read_model` does."""
-    for end in ("bin", "txt"):
-        files = [folder / f"cameras.{end}", folder / f"images.{end}"]
-        if all(file.is_file() for file in files):
-            return files
-    return []
+    return next((f for f in (folder, *(folder / name for name in MODELS)) if model_files(f)), None)

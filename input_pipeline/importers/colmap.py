@@ -6,7 +6,7 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import PICTURES, VIDEOS, files_of_camera, find_footage, listed
-from input_pipeline.importers.colmap_files import Image, has_model, read_model
+from input_pipeline.importers.colmap_files import Image, model_files, read_model
 from input_pipeline.importers.pairing import Films, check_counts, pair
 
 NEEDS = "sparse/0 (or sparse, colmap/sparse/0) with cameras and images, .bin or .txt, and images/"
@@ -63,7 +63,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 
 
 def _model(path: Path) -> Path | None:
-    return next((path / name for name in MODELS if has_model(path / name)), None)
+    return next((path / name for name in MODELS if model_files(path / name)), None)
 
 
 def _films(path: Path) -> Films:

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, UInt8
+from scipy.spatial.transform import Rotation
 
+from input_pipeline.cameras import rigid
 from input_pipeline.plain_files import require_regular
 
 MODELS = {  # number of parameters, by id
@@ -52,12 +54,13 @@ class Image(NamedTuple):
     world_to_camera: Float64[np.ndarray, "4 4"]
 
 
-def has_model(folder: Path) -> bool:
-    """Return whether the folder holds cameras and images, both binary or both text."""
-    return any(
-        (folder / f"cameras.{end}").is_file() and (folder / f"images.{end}").is_file()
-        for end in ("bin", "txt")
-    )
+def model_files(folder: Path) -> list[Path]:
+    """Return a folder's cameras and images, both binary or else both text; empty for none."""
+    for end in ("bin", "txt"):
+        files = [folder / f"cameras.{end}", folder / f"images.{end}"]
+        if all(file.is_file() for file in files):
+            return files
+    return []
 
 
 def read_model(folder: Path) -> tuple[dict[int, Lens], list[Image]]:
@@ -66,15 +69,11 @@ def read_model(folder: Path) -> tuple[dict[int, Lens], list[Image]]:
     Raises:
       ValueError: naming the file: damaged, a lens we cannot draw, an unknown camera.
     """
-    binary = (folder / "cameras.bin").is_file() and (folder / "images.bin").is_file()
-    end = "bin" if binary else "txt"
-    lenses_file = folder / f"cameras.{end}"
-    images_file = folder / f"images.{end}"
-    lens_reader, image_reader = (
-        (_binary_lenses, _binary_images) if binary else (_text_lenses, _text_images)
-    )
-    raw = _whole(lenses_file, "COLMAP cameras", lens_reader)
-    images = _whole(images_file, "COLMAP images", image_reader)
+    text = [folder / "cameras.txt", folder / "images.txt"]
+    lenses_file, images_file = model_files(folder) or text
+    binary = lenses_file.suffix == ".bin"
+    raw = _whole(lenses_file, "COLMAP cameras", _binary_lenses if binary else _text_lenses)
+    images = _whole(images_file, "COLMAP images", _binary_images if binary else _text_images)
     lenses = {number: _lens(lenses_file, *words) for number, words in raw.items()}
     if not images:
         raise ValueError(f"{images_file}: found no images, expected registered ones")
@@ -192,15 +191,8 @@ def _lens(path: Path, model: str, width: int, height: int, values: tuple[float, 
 
 
 def _image(name: str, camera: int, pose: list[float]) -> Image:
-    w, x, y, z = np.array(pose[:4]) / np.linalg.norm(pose[:4])
-    matrix = np.eye(4)
-    matrix[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    matrix[:3, 3] = pose[4:]
-    return Image(name, camera, matrix)
+    rotation = Rotation.from_quat(pose[:4], scalar_first=True).as_matrix()
+    return Image(name, camera, rigid(rotation, np.array(pose[4:])))
 
 
 def _lines(path: Path) -> list[str]:

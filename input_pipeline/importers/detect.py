@@ -1,5 +1,6 @@
 """Detect a folder's layout and say why; importers are asked in the order given here."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,23 @@ def read_captures(path: Path, layout: str, fps: float | None) -> list[Capture]:
         found = f"tables of another form ({type(error).__name__}: {error})"
         needs = LAYOUTS[layout].NEEDS
         raise ValueError(f"{path}, {layout}: found {found}, expected {needs}") from error
+
+
+def require_inside(folder: Path, captures: Sequence[Capture]) -> None:
+    """Refuse captures with a file outside of a folder, by `..`, an absolute path or a link.
+
+    A stranger's table could name a private picture.
+
+    Raises:
+      ValueError: naming the first such file and where it lies.
+    """
+    root = folder.resolve()
+    for capture in captures:
+        for view in capture.views:
+            for file in (*view.files, *view.depth, *view.masks):
+                place = file.resolve()
+                if not place.is_relative_to(root):
+                    expected = "files in that folder (data import --follow-links takes others)"
+                    raise ValueError(
+                        f"camera {view.name}, {file}: found {place}, expected {expected}"
+                    )

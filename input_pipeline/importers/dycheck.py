@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import PICTURES
 from input_pipeline.plain_files import field, load_json, numbers
@@ -92,9 +93,7 @@ def _camera(file: Path) -> tuple[np.ndarray, tuple[int, int], list[float], np.nd
     k1, k2, k3 = numbers(table.get("radial_distortion", [0, 0, 0]), (3,), where)
     tangential = table.get("tangential_distortion", table.get("tangential", [0, 0]))
     p1, p2 = numbers(tangential, (2,), where)
-    pose = np.eye(4)
-    pose[:3, :3] = rotation
-    pose[:3, 3] = -rotation @ center
+    pose = rigid(rotation, -rotation @ center)
     lens = np.array([[focal, skew, cx], [0, focal * aspect, cy], [0, 0, 1]])
     return lens, (round(rows), round(columns)), [k1, k2, p1, p2, k3], pose
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import natural
-from input_pipeline.importers.colmap_files import Lens, has_model, read_model
+from input_pipeline.importers.colmap_files import Lens, model_files, read_model
 
 NEEDS = "colmap_0, colmap_1, ... each with images/camNN.png and sparse/0"
 DEFAULT_FPS = 30.0
@@ -38,7 +38,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     folders = _instants(path)
     for number, folder in folders:
         project = folder / "sparse" / "0"
-        if has_model(project):
+        if model_files(project):
             model = read_model(project)
         elif model and project.is_dir():
             borrowed += 1

@@ -119,7 +119,6 @@ def make_rig(
     fps: float | None,
     *,
     unit: float = 0.0,
-    note: str = "",
 ) -> list[Capture]:
     """Return the capture of these cameras and the footage beside them.
 
@@ -128,7 +127,6 @@ def make_rig(
       cameras: by name; the footage carries the names.
       fps: pictures a second.
       unit: metres of a world unit, 0 if unknown.
-      note: what was assumed, in words.
 
     Raises:
       ValueError: films that do not fit the cameras.
@@ -150,7 +148,7 @@ def make_rig(
             masks=files_of_camera(path, "masks", name),
         )
         views.append(view)
-    return [make_capture(path.name, views, unit=unit, notes=[note])]
+    return [make_capture(path.name, views, unit=unit)]
 
 
 def entries(value: Any, where: str) -> np.ndarray:

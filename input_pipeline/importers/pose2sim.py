@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture
 from input_pipeline.importers.opencv_cameras import (
     Calibrated,
@@ -99,15 +100,13 @@ def _qca_camera(parts: dict[str, dict[str, str]], where: str) -> Calibrated:
     k1, k2, k3 = take("intrinsic", *(f"radialDistortion{i}" for i in (1, 2, 3)))
     p1, p2 = take("intrinsic", "tangentalDistortion1", "tangentalDistortion2")  # their spelling
     rotation = take("transform", *(f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3))).reshape(3, 3)
+    rotation = rotation * np.array([[1], [-1], [-1]])  # up and backward to down and forward
     center = take("transform", "x", "y", "z") / 1000
-    pose = np.eye(4)
-    pose[:3, :3] = rotation * np.array([[1], [-1], [-1]])  # up and backward to down and forward
-    pose[:3, 3] = -pose[:3, :3] @ center
     return Calibrated(
         size=(round(bottom - top + 1), round(right - left + 1)),
         intrinsics=np.array([[fx, skew, cx - left], [0, fy, cy - top], [0, 0, 1]]),
         distortion=(k1, k2, p1, p2, k3),
-        world_to_camera=pose,
+        world_to_camera=rigid(rotation, -rotation @ center),
     )
 
 

@@ -15,17 +15,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from input_pipeline.plain_files import UNREADABLE, parse_json
-from input_pipeline.procedural.gltf_checks import (
-    parents_first,
-    require_bounded,
-    require_indices,
-    require_times,
-)
 
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
+LARGEST = 1e6  # coordinates and scales; float32 keeps millimetres of a kilometre
 
 
 class Channel(NamedTuple):
@@ -170,7 +166,7 @@ def skinned_positions(
 
 def _global_transforms(nodes: Nodes) -> Float[np.ndarray, "n 4 4"]:
     local = np.zeros((len(nodes.parent), 4, 4))
-    local[:, :3, :3] = _rotation_matrices(nodes.rotation) * nodes.scale[:, None, :]
+    local[:, :3, :3] = Rotation.from_quat(nodes.rotation).as_matrix() * nodes.scale[:, None, :]
     local[:, :3, 3] = nodes.translation
     local[:, 3, 3] = 1.0
 
@@ -179,16 +175,6 @@ def _global_transforms(nodes: Nodes) -> Float[np.ndarray, "n 4 4"]:
         if nodes.parent[node] >= 0:
             world[node] = world[nodes.parent[node]] @ local[node]
     return world
-
-
-def _rotation_matrices(quaternion: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 3 3"]:
-    x, y, z, w = (quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)).T
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.moveaxis(np.array(rows), -1, 0)
 
 
 def _interpolate(channel: Channel, time: float) -> Float[np.ndarray, "c"]:
@@ -291,3 +277,56 @@ def _read_texture(document: dict, binary: bytes, primitive: dict, fail) -> np.nd
         raise fail(f"no {error.args[0]}", "an embedded base colour texture") from error
     pixels = Image.open(io.BytesIO(data)).convert("RGB")
     return np.asarray(pixels, np.float32) / 255
+
+
+def parents_first(parent: Int[np.ndarray, "n"]) -> list[int]:
+    """Return all nodes, each after its parent (-1 for roots).
+
+    Raises:
+      ValueError: a node is its own ancestor.
+    """
+    children: dict[int, list[int]] = {}
+    for node, above in enumerate(parent.tolist()):
+        children.setdefault(above, []).append(node)
+    order = list(children.get(-1, []))
+    for node in order:  # grows while it is read
+        order.extend(children.get(node, []))
+    if len(order) < len(parent):
+        raise ValueError(f"{len(parent) - len(order)} nodes that are their own ancestors")
+    return order
+
+
+def require_indices(name: str, values: np.ndarray, count: int) -> None:
+    """Refuse indices outside [0, count).
+
+    Raises:
+      ValueError: one is, or there are none.
+    """
+    if not values.size:
+        raise ValueError(f"no {name}")
+    if values.min() < 0 or values.max() >= count:
+        raise ValueError(f"{name} from {values.min()} to {values.max()} for {count} of them")
+
+
+def require_bounded(name: str, values: np.ndarray, most: float = LARGEST) -> None:
+    """Refuse numbers that are not finite or larger than `most`.
+
+    Raises:
+      ValueError: one is.
+    """
+    if not np.isfinite(values).all() or (values.size and np.abs(values).max() > most):
+        raise ValueError(f"{name} that are no numbers of at most {most:g}")
+
+
+def require_times(times: np.ndarray, values: np.ndarray, width: int) -> None:
+    """Refuse key frames without times that ascend from 0 on, or without a value each.
+
+    Raises:
+      ValueError: the animation cannot be played.
+    """
+    require_bounded("key frames", times)
+    require_bounded("values of key frames", values)
+    if not times.size or times[0] < 0 or (np.diff(times) <= 0).any() or times[-1] <= 0:
+        raise ValueError("key frames whose times do not ascend")
+    if values.shape != (len(times), width):
+        raise ValueError(f"{len(times)} key frames with values of shape {values.shape}")

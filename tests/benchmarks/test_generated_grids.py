@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from full4d_jax.source.held_out_pictures import held_out_pictures
+from full4d_jax.source.capture_source import held_out_pictures
 from input_pipeline.cameras import orbit
 from input_pipeline.importers.detect import detect, read_captures
 

@@ -10,9 +10,9 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.grid import (
     DEFAULT_FPS,
     About,
-    Between,
     Grid,
     Origin,
+    PicturesBetween,
     Place,
     Points,
     all_real,
@@ -50,7 +50,7 @@ def rig() -> Grid:
         pixels=rng.uniform(0, 4, (3, 2)),
         depth=np.array([1.0, 2.0, 4.0]),
     )
-    between = Between(rng.integers(0, 255, (1, H, W, 3), np.uint8), np.array([0.25]))
+    between = PicturesBetween(rng.integers(0, 255, (1, H, W, 3), np.uint8), np.array([0.25]))
     place = Place("hash", "train", 7, 1, np.array([1, 0, 2]), np.array([3, 4]), 2.5)
     return Grid(
         frames=rng.integers(0, 255, (V, T, H, W, 3), np.uint8),

@@ -31,7 +31,7 @@ from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
 from input_pipeline.footage import first_picture
 from input_pipeline.importers.camera_path import TRANSFORMS, CameraPath
-from input_pipeline.importers.inside import require_inside
+from input_pipeline.importers.detect import require_inside
 from input_pipeline.importers.transforms_json import read_transforms
 from input_pipeline.transforms import decode
 

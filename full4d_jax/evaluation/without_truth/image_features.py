@@ -25,7 +25,7 @@ from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.depth.onnx_network import Network, open_network
+from full4d_jax.source.depth.onnx_network import Network, as_network, open_file
 
 # Pixels, where a file takes any size.
 CLIP_SIDE = 224
@@ -63,7 +63,7 @@ def load_inception(path: Path) -> ImageFeatures:
 
 def _load(what: str, path: Path, side: int, colors: Colors) -> ImageFeatures:
     """Load a network that sees pictures by `colors`, with sides of its own or else `side`."""
-    network = open_network(what, path, EXPECTED, SEE)
+    network = as_network(open_file(what, path, EXPECTED, SEE))
     own, _ = network.sides(side, side)
     return lambda frame: _vector(network, path, colors(frame, own))
 
@@ -74,7 +74,8 @@ def load_matcher(path: Path) -> Matcher:
     Raises:
       InputError: no such file, a file of something else, or onnxruntime is missing.
     """
-    network = open_network("matcher", path, PAIRS, SEE, inputs=2)
+    file = open_file("matcher", path, PAIRS, SEE)
+    network = as_network(file, inputs=2)
 
     def count(first: Picture, second: Picture) -> int:
         sides = network.sides(*first.shape[:2])[::-1]
@@ -83,7 +84,7 @@ def load_matcher(path: Path) -> Matcher:
         confidence = network.first(*map(np.ascontiguousarray, colors))
         if confidence.dtype.kind != "f" or np.isnan(confidence).any():
             found = f"an output {confidence.dtype} {confidence.shape}, NaN in some places"
-            raise InputError("matcher", path, found, PAIRS, SEE)
+            raise file.refused(found)
         return int((confidence > CONFIDENT).sum())
 
     return count

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from full4d_jax.models.tokens import Axis, Grid
+from full4d_jax.models.tokens import Axis, TokenGrid
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Pattern:
       cross_half: whether the later half of the frames is the projection.
     """
 
-    grid: Grid
+    grid: TokenGrid
     axis: Axis
     mask: str | None
     cross_half: bool

@@ -182,7 +182,7 @@ def open_depth_file(path: Path, kind: DepthKind | None = None) -> DepthFile:
     file = open_file(WHAT, path, EXPECTED, SEE)
     inputs = tuple(x.name for x in file.inputs)
     see = export_advice(inputs, file.outputs)
-    network = as_network(file, WHAT, path, EXPECTED, see, axes=(4, 5), numbers=NUMBERS)
+    network = as_network(file._replace(see=see), axes=(4, 5), numbers=NUMBERS)
     signature = signature_of(path, inputs, len(network.shape), file.outputs)
     signature = with_metadata(signature, file.metadata, path)
     opened = DepthFile(path, network, signature, kind or signature.kind, see=see)

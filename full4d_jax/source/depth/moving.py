@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, UInt8
 from numpy import ndarray
 
-from gaussians.fitting.stillness import moves
+from gaussians.fitting.stillness import median_where, moves
 from input_pipeline.cameras import unproject
 
 GAP = 0.04  # of disparity, between a subject and what it hides
@@ -62,12 +62,8 @@ def resting_disparity(
     disparity: Float[ndarray, "t h w"], rests: Bool[ndarray, "t h w"]
 ) -> Float[ndarray, "h w"]:
     """Return the median disparity of the instants at which a pixel rests; 0 where it never does."""
-    counts = rests & (disparity > 0)
-    values = np.sort(np.where(counts, disparity, np.inf), axis=0)
-    number = counts.sum(0)
-    middle = np.maximum(number - 1, 0) // 2
-    median = np.take_along_axis(values, middle[None], 0)[0]
-    return np.where(number > 0, median, 0.0)
+    median = median_where(disparity, rests & (disparity > 0))
+    return np.where(np.isfinite(median), median, 0.0)
 
 
 def resting_disparity_along(

@@ -23,12 +23,20 @@ class OnnxFile(NamedTuple):
     """An .onnx file that onnxruntime has opened.
 
     Attributes:
+      what: what the network is for, for messages.
+      path: of the file.
+      expected: what kind of network it should be.
+      see: what a person should do where it is none.
       session: onnxruntime's.
       inputs: onnxruntime's descriptions of the inputs: name, type, shape.
       outputs: names of all outputs.
       metadata: what the exporter wrote beside the graph.
     """
 
+    what: str
+    path: Path
+    expected: str
+    see: str
     session: Any
     inputs: list[Any]
     outputs: tuple[str, ...]
@@ -39,6 +47,10 @@ class OnnxFile(NamedTuple):
         """The inputs and outputs in words."""
         inputs = ", ".join(f"{x.name} {x.type} {x.shape}" for x in self.inputs)
         return f"inputs {inputs}; outputs {', '.join(self.outputs)}"
+
+    def refused(self, found: object) -> InputError:
+        """Return the error for a network that is not the expected one."""
+        return InputError(self.what, self.path, found, self.expected, self.see)
 
 
 class Network(NamedTuple):
@@ -87,28 +99,14 @@ def open_file(what: str, path: Path, expected: str, see: str) -> OnnxFile:
         session = runtime.InferenceSession(str(path), providers=providers)
         outputs = tuple(x.name for x in session.get_outputs())
         metadata = dict(session.get_modelmeta().custom_metadata_map)
-        return OnnxFile(session, session.get_inputs(), outputs, metadata)
+        inputs = session.get_inputs()
+        return OnnxFile(what, path, expected, see, session, inputs, outputs, metadata)
     except Exception as error:  # the library's errors share no other class
         raise InputError(what, path, error, expected, see) from None
 
 
-def open_network(
-    what: str,
-    path: Path,
-    expected: str,
-    see: str,
-    inputs: int = 1,
-) -> Network:
-    """Open a network from pictures in an .onnx file; arguments and errors as of its two parts."""
-    return as_network(open_file(what, path, expected, see), what, path, expected, see, inputs)
-
-
 def as_network(
     file: OnnxFile,
-    what: str,
-    path: Path,
-    expected: str,
-    see: str,
     inputs: int = 1,
     *,
     axes: tuple[int, ...] = (4,),
@@ -118,10 +116,6 @@ def as_network(
 
     Args:
       file: the file.
-      what: what the network is for, for messages.
-      path: of the file.
-      expected: what kind of network it should be.
-      see: what a person should do where it is none.
       inputs: how many pictures it takes, all of one shape.
       axes: how many axes an input may have.
       numbers: what whole numbers it is given, by the names of inputs.
@@ -137,14 +131,12 @@ def as_network(
         else:
             pictures.append(entry)
     if len(pictures) != inputs:
-        found = f"{len(pictures)} inputs of pictures: {file.described}"
-        raise InputError(what, path, found, expected, see)
+        raise file.refused(f"{len(pictures)} inputs of pictures: {file.described}")
     for entry in pictures:
         fits = len(entry.shape) in axes and entry.type in FLOATS
         colors = entry.shape[-3] if fits else None
         if not fits or (isinstance(colors, int) and colors != 3):  # exporters may leave it free
-            found = f"an input {entry.type} {entry.shape}"
-            raise InputError(what, path, found, expected, see)
+            raise file.refused(f"an input {entry.type} {entry.shape}")
 
     def run(*maps: Float32[ndarray, "*n 3 h w"]) -> dict[str, ndarray]:
         feed = dict(constants)
@@ -154,7 +146,7 @@ def as_network(
             answers = file.session.run(file.outputs, feed)
         except Exception as error:  # the library's errors share no other class
             shapes = " and ".join(str(picture.shape) for picture in maps)
-            raise InputError(what, path, f"{error}, on {shapes}", expected, see) from None
+            raise file.refused(f"{error}, on {shapes}") from None
         return dict(zip(file.outputs, map(_single, answers), strict=True))
 
     return Network(run, pictures[0].shape)

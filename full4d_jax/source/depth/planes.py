@@ -34,6 +34,7 @@ from numpy import ndarray
 from scipy.sparse.linalg import splu
 
 from full4d_jax.source.depth.straightness import JUMP, SIDE, long_segments, sample_depth
+from gaussians.fitting.stillness import median_where
 
 STEP = 3  # pixels between nodes
 LEAST_LENGTH = 0.12  # of a segment, of the short side
@@ -85,22 +86,13 @@ def flatten_planes(
     if not still:
         flat = [_flatten(*x) for x in zip(depth, frames, usable, strict=True)]
         return np.where(usable, np.stack(flat), depth).astype(depth.dtype)
-    rest = _median_depth(depth, usable)
+    median = median_where(depth, usable)
+    rest = np.where(np.isfinite(median), median, 0).astype(np.float64)
     picture = np.median(frames, 0).astype(np.uint8)
     correction = np.log(_flatten(rest, picture, rest > 0) / np.where(rest > 0, rest, 1))
     off = np.log(np.where(usable, depth, 1) / np.where(rest > 0, rest, 1))
     shows_rest = np.exp(-((off / SAME_SCENE) ** 4)) * (usable & (rest > 0))
     return (depth * np.exp(shows_rest * correction)).astype(depth.dtype)
-
-
-def _median_depth(
-    depth: Float[ndarray, "t h w"], usable: Bool[ndarray, "t h w"]
-) -> Float[ndarray, "h w"]:
-    """Return the median over time of the usable depths, 0 where there is none."""
-    ordered = np.sort(np.where(usable, depth, np.inf), 0)
-    count = usable.sum(0)
-    middle = np.take_along_axis(ordered, np.maximum(count - 1, 0)[None] // 2, 0)[0]
-    return np.where(count > 0, middle, 0).astype(np.float64)
 
 
 def _flatten(

@@ -5,8 +5,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import av
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +20,7 @@ from full4d_jax.config import Config, DataConfig
 from full4d_jax.generation.batch import Batch, procedural_batch
 from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
+from full4d_jax.media.video import read_video
 from full4d_jax.models.sharding import put_batch, spec
 from full4d_jax.session.errors import input_errors
 from full4d_jax.session.fields import require
@@ -26,9 +29,10 @@ from full4d_jax.training.clips.double_reprojection import random_lens, random_po
 from full4d_jax.training.clips.pseudo_grid import MARGIN, pseudo_grid
 from full4d_jax.training.clips.records import clips_at as record_names
 from full4d_jax.training.clips.records import record_batches
-from full4d_jax.training.clips.video_windows import filmed_clips, video_windows
+from input_pipeline.footage import training_clips
 from input_pipeline.loader import make_loader
 from input_pipeline.procedural.looks import Looks, looks_at
+from input_pipeline.video_files import open_video
 
 STREAM = 2**31 - 1  # random stream of the warps; training steps use the lower numbers
 
@@ -241,3 +245,45 @@ def _no_cameras(count: int, data: DataConfig) -> tuple[Float[Array, "b t h w"], 
 @jax.jit
 def _as_floats(videos: UInt8[Array, "*p t h w 3"]) -> Float[Array, "*p t h w 3"]:
     return videos.astype(jnp.float32) / 127.5 - 1
+
+
+def video_windows(
+    data: DataConfig, *, seed: int, start: int, clips: int
+) -> Iterator[UInt8[np.ndarray, "b t h w 3"]]:
+    """Return batches of `clips` windows, of the size of `data`, from batch `start` on.
+
+    Raises:
+      InputError: there are no videos, or one cannot be used.
+    """
+    files = filmed_clips(data)
+    for clip in files:
+        read_video(clip, height=16, width=16, frames=data.frames)
+    read = partial(_random_window, data=data)
+    return make_loader(files, seed=seed, start_step=start, batch_size=clips, transform=read)
+
+
+def filmed_clips(data: DataConfig) -> list[Path]:
+    """Return the videos to train on, all but those that evaluation keeps.
+
+    Raises:
+      InputError: there are none.
+    """
+    with input_errors("data.videos", "give another folder"):
+        return training_clips(data.videos)
+
+
+def _random_window(
+    path: Path, generator: np.random.Generator, data: DataConfig
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """Read frames of a video from a random moment on."""
+    with open_video(path) as container:
+        stream = container.streams.video[0]
+        if stream.duration and stream.time_base:
+            duration = float(stream.duration * stream.time_base)
+        else:  # some containers know only their own, sound included
+            duration = (container.duration or 0) / av.time_base
+        step = max(1 / data.fps, 1 / float(stream.average_rate or data.fps))
+    last = max(0.0, duration - data.frames * step)
+    size = {"height": data.height, "width": data.width, "frames": data.frames}
+    start = last * generator.random()
+    return read_video(path, **size, start=start, usual=data.fps).frames

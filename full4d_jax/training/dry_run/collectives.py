@@ -5,17 +5,14 @@ that calls a computation named `all-reduce-scatter`, and an asynchronous fusion 
 collective in its start, its steps and its end, all with one channel.
 """
 
-import math
 import re
 from typing import NamedTuple
 
-from full4d_jax.training.dry_run.hlo import COMPUTATION, count_runs
+from full4d_jax.training.dry_run.hlo import ARRAY, COMPUTATION, arrays_bytes, count_runs
 
-BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s64": 8, "f64": 8, "u64": 8}  # else 4
 KINDS = ("all-to-all", "all-gather", "reduce-scatter", "all-reduce", "collective-permute")
 
 _COLLECTIVE = re.compile(rf"= (.*?) ({'|'.join(KINDS)})(-start)?\(")
-_SHAPE = re.compile(r"(\w+)\[([\d,]*)\]")
 
 
 class Traffic(NamedTuple):
@@ -59,12 +56,9 @@ def collectives(hlo: str) -> dict[str, Traffic]:
 
 def _result_bytes(shapes: str, started: str) -> int:
     """Return the bytes of a result type; some `-start`s list their operands first."""
-    arrays = _SHAPE.findall(shapes)
+    arrays = ARRAY.findall(shapes)
     if started == "collective-permute":  # operand, result, two numbers
         arrays = arrays[1:2]
     elif started in ("all-gather", "all-to-all", "reduce-scatter"):
         arrays = arrays[len(arrays) // 2 :]
-    return sum(
-        BYTES.get(kind, 4) * math.prod(int(n) for n in sides.split(",") if n)
-        for kind, sides in arrays
-    )
+    return arrays_bytes(arrays)

@@ -5,12 +5,15 @@ multiply by their trip count, the constant that their condition compares with, o
 none. All branches of a conditional count, though one of them runs.
 """
 
+import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 UNKNOWN = 2**62  # cycles
+BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s64": 8, "f64": 8, "u64": 8}  # else 4
+ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")  # its type and its sides
 COMPUTATION = re.compile(r"(ENTRY )?%?([\w.-]+) \(.*\{$")
 _LOOP = re.compile(r" while\(.*condition=%?([\w.-]+), body=%?([\w.-]+)")
 _TRIPS = re.compile(r'known_trip_count[^}]*?"n":"(\d+)"')
@@ -21,6 +24,16 @@ _BRANCHES = re.compile(
 )
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 _PLACE = re.compile(r'op_name="([^"]*)"')
+
+
+def sides_of(text: str) -> list[int]:
+    """Return the sides of an array from their list in HLO."""
+    return [int(n) for n in text.split(",") if n]
+
+
+def arrays_bytes(arrays: Iterable[tuple[str, str]]) -> int:
+    """Return the bytes of arrays, each given by its type and the list of its sides."""
+    return sum(BYTES.get(kind, 4) * math.prod(sides_of(sides)) for kind, sides in arrays)
 
 
 def count_runs(hlo: str) -> Counter[str]:

@@ -13,11 +13,15 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from full4d_jax.training.dry_run.collectives import BYTES
-from full4d_jax.training.dry_run.hlo import COMPUTATION, count_runs
+from full4d_jax.training.dry_run.hlo import (
+    ARRAY,
+    COMPUTATION,
+    arrays_bytes,
+    count_runs,
+    sides_of,
+)
 
 _INSTRUCTION = re.compile(r"\s+(ROOT )?%?([\w.-]+) = (\(.*?\)|\S+) ([\w-]+)\((.*)$")
-_ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")
 _NAMES = re.compile(r"%([\w.-]+)")
 _CALLED = re.compile(r"calls=%?([\w.-]+)")
 _CONTRACTED = re.compile(r"lhs_contracting_dims=\{([\d,]+)\}")
@@ -113,13 +117,7 @@ def parse(hlo: str) -> dict[str, list[Instruction]]:
 
 def array_bytes(kind: str) -> int:
     """Return the bytes of an HLO type, of all its arrays where it is a tuple."""
-    return sum(
-        BYTES.get(name, 4) * math.prod(_sides(sides)) for name, sides in _ARRAY.findall(kind)
-    )
-
-
-def _sides(sides: str) -> list[int]:
-    return [int(n) for n in sides.split(",") if n]
+    return arrays_bytes(ARRAY.findall(kind))
 
 
 def _fused(body: list[Instruction]) -> Iterator[str]:
@@ -207,7 +205,7 @@ def _product_type(instruction: Instruction, types: dict[str, str]) -> str:
     is_library = instruction.op == "custom-call" and _LIBRARY.search(instruction.text)
     if instruction.op != "dot" and not is_library:
         return ""
-    kind = _ARRAY.findall(types.get(instruction.operands[0], ""))[0][0]
+    kind = ARRAY.findall(types.get(instruction.operands[0], ""))[0][0]
     if kind != "f32":
         return kind
     highest = re.search(r"operand_precision=\{highest,highest\}", instruction.text)
@@ -216,8 +214,8 @@ def _product_type(instruction: Instruction, types: dict[str, str]) -> str:
 
 
 def _product_flops(instruction: Instruction, types: dict[str, str]) -> float:
-    left = _sides(_ARRAY.findall(types[instruction.operands[0]])[0][1])
-    result = _sides(_ARRAY.findall(instruction.type)[0][1])
+    left = sides_of(ARRAY.findall(types[instruction.operands[0]])[0][1])
+    result = sides_of(ARRAY.findall(instruction.type)[0][1])
     text = instruction.text
     if _ATTENTION in text:
         return _attention_flops(instruction, types)
@@ -229,7 +227,7 @@ def _product_flops(instruction: Instruction, types: dict[str, str]) -> float:
 
 def _attention_flops(instruction: Instruction, types: dict[str, str]) -> float:
     """Count two products forward, and five backward, of (b n k d) queries and (b m k d) keys."""
-    samples, queries, heads, width = _sides(_ARRAY.findall(types[instruction.operands[0]])[0][1])
-    keys = _sides(_ARRAY.findall(types[instruction.operands[1]])[0][1])[1]
+    samples, queries, heads, width = sides_of(ARRAY.findall(types[instruction.operands[0]])[0][1])
+    keys = sides_of(ARRAY.findall(types[instruction.operands[1]])[0][1])[1]
     products = 5 if "Backward" in instruction.text else 2
     return 2.0 * products * samples * heads * queries * keys * width

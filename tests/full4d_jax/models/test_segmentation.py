@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from skimage import data
@@ -12,8 +13,8 @@ from full4d_jax.cli import main
 from full4d_jax.models.segmentation import (
     CLASSES,
     SHIPPED,
+    STRIDE,
     convert_segmentation,
-    enlarge_logits,
     load_segmentation,
     logits,
 )
@@ -30,6 +31,18 @@ COMPUTE = jax.jit(logits)
 def small(picture: np.ndarray, height: int = 257, width: int = 257) -> np.ndarray:
     resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     return (resized / np.float32(127.5) - 1)[None]
+
+
+def enlarge_logits(cells: jax.Array) -> jax.Array:
+    """Return logits by pixels, between cells linearly: what the published graph returns."""
+    for axis in (1, 2):
+        n = STRIDE * (cells.shape[axis] - 1) + 1
+        place = jnp.arange(n) / STRIDE
+        low = jnp.minimum(place.astype(int), cells.shape[axis] - 2)
+        share = jnp.expand_dims(place - low, tuple(i for i in range(4) if i != axis))
+        here = jnp.take(cells, low, axis)
+        cells = here + share * (jnp.take(cells, low + 1, axis) - here)
+    return cells
 
 
 def test_logits_are_those_of_tensorflow_lite_on_two_pictures():

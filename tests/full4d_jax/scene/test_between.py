@@ -11,7 +11,7 @@ from full4d_jax.geometry.pixel_velocities import flow_velocities
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.scene.between import (
     DURATION,
-    Between,
+    TargetsBetween,
     are_alike,
     between_instants,
     with_instants_between,
@@ -37,7 +37,7 @@ def film(speed: float, between_color: float = 1.0):
     three = [picture(10 + i * speed) for i in range(3)]
     frames, depth, _ = (np.stack(x) for x in zip(*three, strict=True))
     middle = [picture(10 + (i + 0.5) * speed, color=between_color) for i in range(2)]
-    between = Between(np.stack([x[0] for x in middle]), np.array([0.25, 0.75]))
+    between = TargetsBetween(np.stack([x[0] for x in middle]), np.array([0.25, 0.75]))
     poses = np.tile(np.eye(4), (1, INSTANTS, 1, 1))
     return frames[None], depth[None], poses, between, [x[2] for x in middle]
 
@@ -46,7 +46,7 @@ def test_times_are_in_clips_of_evenly_spread_instants():
     pictures = np.full((1, 3, 8, 8, 3), 51, np.uint8)
     times = np.array([2.0, 2.1, 2.5])
     source = Grid(frames=pictures, origin=all_real(pictures), times=times)
-    pair = grid.Between(pictures[0, :2], np.array([2.05, 2.3]))
+    pair = grid.PicturesBetween(pictures[0, :2], np.array([2.05, 2.3]))
     between = between_instants(replace(source, between=pair))
     assert between is not None
     np.testing.assert_allclose(between.times, [0.25, 0.75])

@@ -15,7 +15,7 @@ from full4d_jax.scene.capture_fit import Fit, describe_scores, fit_arrays, lift_
 from full4d_jax.scene.fit_settings import capture_settings
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.scene.starts import MATCHED, find_start, matched
-from full4d_jax.source.held_out_pictures import held_out_pictures
+from full4d_jax.source.capture_source import held_out_pictures
 from gaussians.fitting.relocation import dead
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 from input_pipeline.transforms import decode

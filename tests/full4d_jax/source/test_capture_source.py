@@ -15,8 +15,7 @@ from full4d_jax.config import DEFAULT, to_dict
 from full4d_jax.scene import lift as scene_lift
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.stages import Stages
-from full4d_jax.source.capture_source import open_capture
-from full4d_jax.source.held_out_pictures import held_out_pictures
+from full4d_jax.source.capture_source import held_out_pictures, open_capture
 from full4d_jax.source.opening import keep_capture
 from full4d_jax.source.options import CaptureOptions
 from input_pipeline.cameras import centers, intrinsics_from_fov, invert, nearest_to_axes, orbit

@@ -13,7 +13,7 @@ import pytest
 from toy_codec import save_toy_codec
 
 from full4d_jax.config import Config, check_config, load_config
-from full4d_jax.data import captions
+from full4d_jax.data import encode
 from full4d_jax.data.encode import encode_dataset
 from full4d_jax.models.flops import step_flops
 from full4d_jax.models.wan.text import TOKENS, load_training_texts, padded
@@ -68,7 +68,7 @@ def encoded(raw, config):
     first = open_dataset(raw).scene_ids[0]
     file.write_text(json.dumps({first: "two dogs run", "elsewhere": "a man"}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(captions, "prompt_encoder", table)
+        patch.setattr(encode, "prompt_encoder", table)
         encode_dataset(config, raw, out, "train", 1, (0, 1), raw.parent, file)
     return out
 
@@ -160,22 +160,22 @@ def test_inspect_knows_the_batch(config, encoded, projections):
 
 
 def test_what_does_not_fit_is_refused(config, raw, encoded, tmp_path, monkeypatch):
-    def encode(config, encoder, file=None):
+    def embed(config, encoder, file=None):
         encode_dataset(config, raw, tmp_path, "train", 1, (0, 1), encoder, file)
 
     with pytest.raises(InputError, match=r"--text_encoder: found none"):
-        encode(config, None)
+        embed(config, None)
     with pytest.raises(InputError, match="no clip with a caption"):
-        encode(config, tmp_path)
+        embed(config, tmp_path)
     file = tmp_path / "captions.json"
     file.write_text('{"a": 3}')
     with pytest.raises(InputError, match="expected a text by scene"):
-        encode(config, tmp_path, file)
+        embed(config, tmp_path, file)
     file.write_text(json.dumps({open_dataset(raw).scene_ids[0]: "a man"}))
-    monkeypatch.setattr(captions, "prompt_encoder", table)
+    monkeypatch.setattr(encode, "prompt_encoder", table)
     wide = dataclasses.replace(config, model=dataclasses.replace(config.model, text_width=8))
     with pytest.raises(InputError, match="width 6, expected 8, the model's"):
-        encode(wide, tmp_path, file)
+        embed(wide, tmp_path, file)
     with pytest.raises(InputError, match="text of width 6, expected text of width 8"):
         training_batches(on(wide, encoded), 0)
     with pytest.raises(InputError, match="no embedded caption"):

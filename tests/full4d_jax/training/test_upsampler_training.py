@@ -18,7 +18,7 @@ from full4d_jax.source.depth.estimate import load_depth
 from full4d_jax.training import upsampler_training
 from full4d_jax.training.clips import upsampler_pairs
 from full4d_jax.training.clips.upsampler_pairs import Pair
-from full4d_jax.training.state import first_state
+from full4d_jax.training.state import config_optimizer, first_state
 from input_pipeline.procedural.scene import procedural_scene
 
 TINY = UpsamplerConfig(
@@ -73,7 +73,7 @@ def test_steps_lower_the_loss():
     # What can be learned: the truth is the projection, a little darker.
     pair = pair._replace(truth=0.9 * pair.guidance.projected - 0.05)
     params = init_params(TINY.model, jax.random.key(0))
-    state = first_state(upsampler_training.optimizer(TINY), params)
+    state = first_state(config_optimizer(TINY), params)
     step = jax.jit(partial(upsampler_training.train_step, TINY))
     losses = []
     for _ in range(12):
@@ -90,9 +90,7 @@ def test_a_far_hole_has_no_part_in_lpips():
     known = upsampler_training.near(mask)
     assert np.unique(np.argwhere(np.asarray(known) > 0)[:, 2]).tolist() == list(range(28))
     config = replace(TINY, perceptual=1.0, perceptual_from=0.0)
-    state = first_state(
-        upsampler_training.optimizer(config), init_params(config.model, jax.random.key(0))
-    )
+    state = first_state(config_optimizer(config), init_params(config.model, jax.random.key(0)))
     judged = []
 
     def distance(made, truth):

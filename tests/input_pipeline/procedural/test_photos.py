@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from input_pipeline.procedural.photos import read_crops
+from input_pipeline.procedural.looks import read_crops
 
 
 def test_crops_are_squares_and_another_seed_draws_others(tmp_path, write_pictures):

@@ -17,7 +17,7 @@ from full4d_jax.models.attention.on_mesh import attention_on_mesh
 from full4d_jax.models.attention.pattern import Pattern
 from full4d_jax.models.attention.splash import splash_attention
 from full4d_jax.models.sharding import make_mesh, swap_axes
-from full4d_jax.models.tokens import Grid, flatten
+from full4d_jax.models.tokens import TokenGrid, flatten
 from full4d_jax.session.errors import InputError
 
 WAYS = {
@@ -99,7 +99,7 @@ def test_equals_the_dense_mask_on_a_mesh(mask, heads):
         (("view", "time"), ()) if heads == 8 else (("time",), ("view",))
     )
     shape = (1, V, T, 2, heads, 8)
-    grid, mesh = Grid(*shape[1:4]), make_mesh(MeshConfig(data=1, view=4, time=2))
+    grid, mesh = TokenGrid(*shape[1:4]), make_mesh(MeshConfig(data=1, view=4, time=2))
 
     def attend(q, k, v):
         out = attention_on_mesh(

@@ -17,7 +17,7 @@ from full4d_jax.models.attention.pattern import Pattern
 from full4d_jax.models.attention.prope import projective_transforms, prope, second_half
 from full4d_jax.models.attention.rope import rotary_angles
 from full4d_jax.models.block import CAMERA_CHANNELS, Block, BlockInputs
-from full4d_jax.models.tokens import Grid, Moments, flatten
+from full4d_jax.models.tokens import Moments, TokenGrid, flatten
 
 B, V, T, SIDE = 1, 3, 2, 16
 CHANNELS = ModelConfig(width=48, layers=2, heads=3, ffn=64, refiner=4, cameras=("prope",))
@@ -139,7 +139,7 @@ def test_folded_views_permute_with_their_indices(cameras):
             jax.random.key(9), block.camera.kernel[...].shape
         )
     rows, frames, width = 2, 2 * T, model.width // model.heads
-    layout = Grid(V, frames, rows * rows)
+    layout = TokenGrid(V, frames, rows * rows)
     keys = jax.random.split(jax.random.key(1), 5)
     motion, prope_on = rigid(keys[0], (B, V, frames)), cameras == "prope"
     rope_width = width // 2 if prope_on else width
