@@ -40,10 +40,9 @@ from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.depth_augmentation import augment
 from full4d_jax.training.depth_loss import loss, roughness
 from full4d_jax.training.loop import Reporting, run_training
-from full4d_jax.training.optimizer import block_matrices, make_optimizer
 from full4d_jax.training.real_pictures import real_crop, training_photos
 from full4d_jax.training.run_state import start_at
-from full4d_jax.training.state import TrainState, apply_gradients, first_state
+from full4d_jax.training.state import TrainState, apply_gradients, config_optimizer, first_state
 from input_pipeline.procedural.looks import NO_PHOTOS, Looks, looks_at
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 from input_pipeline.procedural.wide_scene import wide_frame
@@ -75,7 +74,7 @@ def train_depth(
         params, _ = load_params(init, params)
     state, summary = run_training(
         partial(train_step, config),
-        start_at(first_state(optimizer(config), params)),
+        start_at(first_state(config_optimizer(config), params)),
         partial(batches, config, teacher),
         config.training,
         out,
@@ -88,11 +87,6 @@ def train_depth(
     text = json.dumps({**summary, "held_out": errors}, indent=1)
     write_text(weights.with_suffix(".json"), text + "\n")
     print(f"wrote {weights} and {weights.with_suffix('.json')}; held out: {errors}")
-
-
-def optimizer(config: DepthConfig) -> optax.GradientTransformation:
-    """Return AdamW on everything."""
-    return make_optimizer(config.optimizer, config.training.steps, block_matrices)
 
 
 def batches(config: DepthConfig, teacher: Params, start: int) -> Iterator[tuple[Frames, Frames]]:
@@ -156,7 +150,7 @@ def train_step(
 
     grad = jax.value_and_grad(objective, has_aux=True)
     (value, parts), gradients = grad(state.params)
-    state = apply_gradients(optimizer(config), config.optimizer.ema, state, gradients)
+    state = apply_gradients(config_optimizer(config), config.optimizer.ema, state, gradients)
     return state, {"loss": value, **parts, "gradient_norm": optax.tree.norm(gradients)}
 
 

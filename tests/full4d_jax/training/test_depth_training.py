@@ -18,7 +18,7 @@ from full4d_jax.source.depth.estimate import TIEFENRAUSCH
 from full4d_jax.training import depth_training
 from full4d_jax.training.loop import run_training
 from full4d_jax.training.run_state import start_at
-from full4d_jax.training.state import first_state
+from full4d_jax.training.state import config_optimizer, first_state
 
 STEPS = 6  # of which the first leave most of the head at zero
 
@@ -46,7 +46,7 @@ def test_the_anchor_knows_neither_scale_nor_outlines():
 
 def first(config: DepthConfig):
     params = init_params(config.model, load_tiefenrausch(TIEFENRAUSCH), jax.random.key(0))
-    return first_state(depth_training.optimizer(config), params)
+    return first_state(config_optimizer(config), params)
 
 
 @pytest.mark.slow
