@@ -40,6 +40,7 @@ from input_pipeline.datasets.shards import (
 from input_pipeline.footage import ADDRESS
 from input_pipeline.plain_files import parse_json
 from input_pipeline.schema import VERSION, Example
+from input_pipeline.opening import make_own_folder
 from input_pipeline.whole_files import remove_leftovers, write_text
 
 SHARD_BYTES = 2**28  # of a file, where their number is not given
@@ -98,7 +99,7 @@ def write_dataset(
     plan = plan_shards(scene_ids, name=name, splits=splits, shards=1 if shards is None else shards)
     mark = plan_id(plan, scene_ids, about)
     _check_same_build(folder, plan, mark)
-    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+    make_own_folder(folder / FOLDER)
 
     # Files of this part that are complete and unchanged are not written again.
     part_shards = plan[index::count]

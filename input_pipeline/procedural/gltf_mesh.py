@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
+from input_pipeline.opening import read_regular
 from input_pipeline.plain_files import UNREADABLE, parse_json
 from input_pipeline.procedural.gltf_checks import (
     parents_first,
@@ -215,9 +216,7 @@ def _read_glb(path: Path) -> tuple[dict, bytes]:
     def fail(found: str) -> ValueError:
         return ValueError(f"{path}: found {found}, expected a binary glTF 2 file")
 
-    if not path.is_file():
-        raise fail("no such file")
-    data = path.read_bytes()
+    data = read_regular(path)
     if len(data) < 20 or data[:4] != b"glTF" or struct.unpack_from("<I", data, 4)[0] != 2:
         raise fail(f"{len(data)} bytes that are not binary glTF 2")
     if struct.unpack_from("<I", data, 8)[0] != len(data):

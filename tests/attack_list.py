@@ -1,0 +1,664 @@
+"""The attacks of `attacks.py`: links, full disks, strange arrays, numbers, machines and signals."""
+
+import io
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from attacks import Attack, most_file_bytes
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+HUGE = "99999999999"
+RENDER = ["render", "run", "--size", "16", "--orbit_seconds", "0.1"]
+LIFT = ["lift", "run", "--lift.steps", "2", "--lift.capacity", "50", "--lift.distillation", "none"]
+TRAIN = ["train", "--config", "small.py", "--out", "training", "--training.steps", "2"]
+RUN = [
+    *("run", "in.mp4", "--config", "small.py", "--depth", "depth.npy", "--out", "out"),
+    *("--checkpoint", "prior.safetensors", "--size", "16", "--orbit_seconds", "0.1"),
+    *("--lift.steps", "2", "--lift.capacity", "50"),
+]
+IMPORT = ["data", "import", "capture", "--out", "imported", "--frames", "4"]
+ENCODE = ["data", "encode", "--dataset", "data", "--out", "encoded"]
+WORLDS = ["data", "procedural", "--out", "worlds", "--scenes", "2", "--views", "2", "--frames", "2"]
+ASSETS = ["data", "gltf", "assets", "--out", "rendered", "--clips", "2", "--frames", "2"]
+
+
+def import_everything() -> None:
+    """Import what commands import, and start nothing: processes that are forked then share it."""
+    import av  # noqa: F401
+    import cv2  # noqa: F401
+
+    import full4d_jax.evaluation.groups
+    import full4d_jax.pipeline
+    import full4d_jax.training.prior_training  # noqa: F401
+    from full4d_jax import cli
+
+    assert "train" in cli.verbs()
+
+
+def make_world(folder: Path) -> None:
+    """Write whole files of every kind, in another process, for jax must not be started here."""
+    child = os.fork()
+    if not child:
+        try:
+            _make_world(folder)
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, "the world was not made"
+
+
+def _make_world(folder: Path) -> None:
+    import jax
+    from fuzz_folders import small_scene, write_run
+    from skinned_arm import write_arm
+    from test_chaos import SMALL
+    from textured_room import make_room
+
+    import gaussians
+    from full4d_jax.media.video import write_video
+    from full4d_jax.models.dit import init_params
+    from full4d_jax.models.weights import save_params
+    from input_pipeline.cameras import orbit
+    from input_pipeline.datasets.dataset import write_dataset
+
+    write_run(folder / "run", small_scene())
+    params = init_params(SMALL.model, jax.random.key(0))
+    save_params(folder / "prior.safetensors", params, {"max_azimuth_degrees": 30.0})
+    rng = np.random.default_rng(0)
+    write_video(folder / "in.mp4", rng.integers(0, 255, (1, 40, 60, 3), np.uint8).repeat(12, 0), 12)
+    np.save(folder / "depth.npy", np.ones((2, 32, 32), np.float32))
+    text = f"from full4d_jax.config import *\nfrom dataclasses import *\nconfig = {SMALL!r}\n"
+    (folder / "small.py").write_text(text)
+    (folder / "capture").mkdir()
+    poses = orbit(np.array([-20.0, 20.0]), np.zeros(2), 2.0).tolist()
+    table = []
+    for name, pose in zip("ab", poses, strict=True):
+        film = rng.integers(0, 255, (8, 60, 80, 3), np.uint8)
+        write_video(folder / f"capture/{name}.mp4", film, 8)
+        lens = [[45.0, 0, 40], [0, 45.0, 30], [0, 0, 1]]
+        table.append({"name": name, "intrinsics": lens, "world_to_camera": pose})
+    (folder / "capture/cameras.json").write_text(json.dumps({"cameras": table}))
+    room = make_room(views=3, height=64, width=64)
+
+    class Rooms(list[Any]):
+        scene_ids = ("room",)
+
+    write_dataset(folder / "data", Rooms([room]), name="room")
+    (folder / "assets").mkdir()
+    write_arm(folder / "assets/arm.glb")
+    scene = small_scene()
+    gaussians.save_ply(folder / "scene.ply", scene.gaussians)
+    gaussians.save_dynamic_ply(folder / "scene.4d.ply", scene)
+
+
+def attacks() -> Iterator[Attack]:
+    """Yield all attacks."""
+    yield from links()
+    yield from places()
+    yield from full_disks()
+    yield from arrays()
+    yield from contents()
+    yield from pictures()
+    yield from numbers()
+    yield from machines()
+    yield from signals()
+
+
+def linked(
+    folder: str, files: tuple[str, ...] = (), folders: tuple[str, ...] = ()
+) -> Callable[[Path, Path], None]:
+    """Return a change that puts links to somebody else's files and folders into a folder.
+
+    Each leads to a file, or a folder with a file, of its own.
+    """
+
+    def change(here: Path, home: Path) -> None:
+        for name in (*files, *folders):
+            target = home / name.replace("/", "_")
+            if name in folders:
+                target.mkdir()
+                (target / "0000.ply").write_text("of the user")
+            else:
+                target.write_text("of the user")
+            place = here / folder / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.exists():
+                place.unlink()
+            place.symlink_to(target)
+
+    return change
+
+
+def links() -> Iterator[Attack]:
+    """Output folders in which names of output are links to files and folders of the user."""
+    lock = (".lock",)
+    for name, words, folder in (
+        ("render", RENDER, "run"),
+        ("lift", LIFT, "run"),
+        ("run", RUN, "out"),
+        ("train", TRAIN, "training"),
+        ("procedural", WORLDS, "worlds"),
+        ("import", IMPORT, ".imported.partial"),
+    ):
+        yield Attack(f"link/{name} lock", words, linked(folder, lock), codes=(2,))
+    pictures = ("orbit.mp4", "bullet.mp4", "scene.html", "scene.png", "report.json", "scene.json")
+    yield Attack("link/render", RENDER, linked("run", pictures), codes=(0,))
+    plys = [*RENDER, "--export_ply", "2"]
+    yield Attack("link/render ply", plys, linked("run", folders=("ply",)))
+    yield Attack("link/render plys", plys, linked("run/ply", ("0000.ply", "0001.ply")), codes=(0,))
+    films = ("grid.mp4", "grid.png", "config.json", ".scene.fit.npz", "scene.fit.npz", "fit.npz")
+    made = ("source.npz", "depth.npz", "grid.npz", "scene.npz", *films, *pictures)
+    yield Attack("link/run", RUN, linked("out", made), codes=(0,))
+    yield Attack("link/lift", LIFT, linked("run", ("partial.npz", *pictures, *films[3:])))
+    metrics = ("metrics.jsonl", "bad_batches.jsonl")
+    for name in metrics:
+        yield Attack(f"link/train {name}", TRAIN, linked("training", (name,)))
+    yield Attack("link/train", TRAIN, linked("training", ("prior.json", "prior.safetensors")))
+    for name in ("checkpoints", "tensorboard", "sheets", "checkpoints/0"):
+        yield Attack(f"link/train {name}", TRAIN, linked("training", folders=(name,)))
+    written = ("index.json", "README.md", "features.json", "dataset_info.json")
+    yield Attack("link/procedural", WORLDS, linked("worlds", written))
+    yield Attack("link/procedural folder", WORLDS, linked("worlds", folders=(".full4d",)))
+    yield Attack("link/import", IMPORT, linked("", folders=(".imported.partial",)))
+    scores = ("scores.jsonl", "consistency.json", "consistency.md", "evaluation.md")
+    yield Attack("link/evaluate", ["evaluate", "run"], linked("run", scores), codes=(0,))
+    scenes = ["evaluate", "--config", "small.py", "--scenes", "1", "--out", "scored"]
+    scenes += ["--checkpoint", "prior.safetensors", "--lift_scenes", "0"]
+    for files, folders in ((("scores.jsonl",), ()), ((), (".shown",)), (scores[1:], ())):
+        name = (*files, *folders)[0]
+        yield Attack(f"link/evaluate {name}", scenes, linked("scored", files, folders))
+    check = ["data", "check", "data", "--out", "checked"]
+    yield Attack("link/check", check, linked("checked", ("check.json", "clip-00000.png")))
+
+
+def led(name: str, target: str) -> Callable[[Path, Path], None]:
+    """Return a change that puts a link to a file of the system in a place."""
+
+    def change(here: Path, home: Path) -> None:
+        (here / name).unlink(missing_ok=True)
+        (here / name).symlink_to(target)
+
+    return change
+
+
+def places() -> Iterator[Attack]:
+    """Names of files that are devices, of the kernel, or look like addresses."""
+
+    def named(here: Path, home: Path) -> None:
+        for name in ("a:b.mp4", "pipe:0", "http:x.mp4", "concat:in.mp4"):
+            shutil.copy(here / "in.mp4", here / name)
+
+    for name in ("a:b.mp4", "pipe:0", "http:x.mp4", "concat:in.mp4"):
+        words = [name if word == "in.mp4" else word for word in RUN]
+        yield Attack(f"place/run {name}", words, named, codes=(0,))
+    for name in ("/proc/self/maps", "/proc/kcore", "/dev/zero", "/dev/stdin", "/proc/self/mem"):
+        yield Attack(f"place/run {name}", ["run", name, "--out", "out"])
+        depth = [name if word == "depth.npy" else word for word in RUN]
+        yield Attack(f"place/depth {name}", depth)
+        yield Attack(f"place/poses {name}", [*RUN, "--poses", name])
+        yield Attack(f"place/checkpoint {name}", ["sample", "in.mp4", "--checkpoint", name])
+        yield Attack(f"place/network {name}", ["depth", "in.mp4", "--depth_network", name])
+        yield Attack(f"place/config {name}", ["run", "in.mp4", "--config", name])
+        yield Attack(f"place/splats {name}", ["convert", "splats", name, "x.ply"])
+        yield Attack(f"place/grid link {name}", LIFT, led("run/grid.npz", name))
+        yield Attack(f"place/config link {name}", LIFT, led("run/config.json", name))
+        yield Attack(
+            f"place/out {name}", ["render", "run", "--size", "16"], led("run/orbit.mp4", name)
+        )
+        yield Attack(
+            f"place/write {name}",
+            ["convert", "cameras", "run/config.json", name, "--from", "opencv", "--to", "opengl"],
+        )
+    for text in (
+        "ffconcat version 1.0\nfile in.mp4\n",
+        "#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n",
+    ):
+
+        def listed(here: Path, home: Path, text: str = text) -> None:
+            (here / "list.mp4").write_text(text)
+
+        words = ["list.mp4" if word == "in.mp4" else word for word in RUN]
+        yield Attack(f"place/playlist {text[:8]}", words, listed, codes=(2,))
+
+
+def full_disks() -> Iterator[Attack]:
+    """Files that may not grow, as on a full disk."""
+    targets = ("x.ply", "x.4d.ply", "x.ftgs.ply", "x.compressed.ply", "x.4dgs", "x.splat", "x.spz")
+    for target in (*targets, "x.glb", "x.html", "instants"):
+        words = ["convert", "splats", "run", target]
+        yield Attack(f"disk/convert {target}", words, limit=most_file_bytes(100), codes=(2,))
+    jobs = {"render": RENDER, "lift": LIFT, "run": RUN, "train": TRAIN, "import": IMPORT}
+    jobs |= {"procedural": WORLDS, "gltf": ASSETS, "check": ["data", "check", "data"]}
+    jobs |= {"show": ["data", "show", "--size", "16", "--out", "x.png"]}
+    jobs |= {"depth": ["depth", "in.mp4", "--rows", "32"], "evaluate": ["evaluate", "run"]}
+    jobs |= {"data depth": ["data", "depth", "data", "--out", "x"]}
+    for name, words in jobs.items():
+        yield Attack(f"disk/{name}", words, limit=most_file_bytes(300), codes=(2,))
+
+
+def changed_array(
+    file: str, name: str, change: Callable[[np.ndarray], np.ndarray]
+) -> Callable[[Path, Path], None]:
+    """Return a change of one array in the folder of a run."""
+
+    def apply(here: Path, home: Path) -> None:
+        with np.load(here / file) as stored:
+            content = {key: stored[key] for key in stored.files}
+        content[name] = change(content[name])
+        named: dict[str, Any] = content
+        np.savez(here / file, **named)
+
+    return apply
+
+
+def arrays() -> Iterator[Attack]:
+    """Arrays of other types, and numbers beyond all bounds."""
+    kinds = {
+        "big endian": lambda x: x.astype(x.dtype.newbyteorder(">")),
+        "long double": lambda x: x.astype(np.longdouble),
+        "half": lambda x: x.astype(np.float16),
+        "1e30": lambda x: np.full_like(x, 1e30),
+        "1e-40": lambda x: np.full_like(x, 1e-40),
+        "fortran": np.asfortranarray,
+    }
+    for kind, change in kinds.items():
+        for name in ("means", "log_scales", "velocities", "harmonics"):
+            words = ["convert", "splats", "run", "x.html"]
+            file = changed_array("run/scene.npz", name, change)
+            yield Attack(f"array/scene {name} {kind}", words, file)
+        for name in ("times", "intrinsics", "world_to_camera", "depth"):
+            file = changed_array("run/grid.npz", name, change)
+            yield Attack(f"array/lift {name} {kind}", LIFT, file)
+        for name in ("times", "world_to_camera"):
+            file = changed_array("run/grid.npz", name, change)
+            yield Attack(f"array/render {name} {kind}", RENDER, file)
+        yield Attack(
+            f"array/evaluate times {kind}",
+            ["evaluate", "run"],
+            changed_array("run/grid.npz", "times", change),
+        )
+    spread = changed_array("run/grid.npz", "times", lambda x: np.linspace(0, 1e30, len(x)))
+    for verb in (LIFT, RENDER, ["evaluate", "run"], ["convert", "splats", "run", "x.html"]):
+        yield Attack(f"array/{verb[0]} times to 1e30", verb, spread)
+    for value in (1e-300, 1e300, 0.0, -1.0):
+        unit = changed_array("run/depth.npz", "path_unit", lambda x, value=value: np.asarray(value))
+        yield Attack(f"array/lift unit {value}", LIFT, unit)
+        yield Attack(f"array/evaluate unit {value}", ["evaluate", "run"], unit)
+
+    def deep(here: Path, home: Path, value: float = 1e-38, kind: Any = np.float32) -> None:
+        np.save(here / "depth.npy", np.full((2, 32, 32), value, kind))
+
+    for value in (1e-38, 1e-300, 1e30, 1e300, np.inf, -1.0):
+        for dtype in (np.float32, np.float64, np.longdouble, ">f4"):
+            with np.errstate(over="ignore"):
+                file = partial(deep, value=value, kind=dtype)
+            yield Attack(f"array/depth {value} {np.dtype(dtype).str}", RUN, file)
+
+    def posed(here: Path, home: Path, scale: float = 1e30) -> None:
+        poses = np.tile(np.eye(4), (2, 1, 1))
+        poses[1, 0, 3] = scale
+        table = {
+            "world_to_camera": poses.tolist(),
+            "intrinsics": [[40, 0, 30], [0, 40, 20], [0, 0, 1]],
+            "image_size": [60, 40],
+            "times": [0, 1 / 12],
+        }
+        (here / "poses.json").write_text(json.dumps(table))
+
+    for scale in (1e-30, 1e30, 1e300):
+        yield Attack(
+            f"array/poses {scale}", [*RUN, "--poses", "poses.json"], partial(posed, scale=scale)
+        )
+
+
+def contents() -> Iterator[Attack]:
+    """Files that open and say something that cannot be."""
+    import struct
+
+    def weights(here: Path, home: Path, shape: Any, dtype: str = "F32", end: int = 0) -> None:
+        header = {"a": {"dtype": dtype, "shape": shape, "data_offsets": [0, end]}}
+        text = json.dumps(header).encode()
+        (here / "x.safetensors").write_bytes(
+            struct.pack("<Q", len(text)) + text + bytes(max(end, 0))
+        )
+
+    train = [*TRAIN, "--model.codec", "taesd", "--codec_weights", "x.safetensors"]
+    for shape in ([0, 2**62], [2**62, 0, 4], [2**40, 2**40], [-1, 4], ["4"], [1.5], None, 4):
+        file = partial(weights, shape=shape)
+        yield Attack(f"content/codec {shape}", train, file)
+        yield Attack(
+            f"content/prior {shape}", ["sample", "in.mp4", "--checkpoint", "x.safetensors"], file
+        )
+        yield Attack(
+            f"content/network {shape}",
+            ["depth", "in.mp4", "--depth_network", "x.safetensors"],
+            file,
+        )
+
+    def animation(here: Path, home: Path, name: Any = 5, key: str = "animations") -> None:
+        path = here / "assets/arm.glb"
+        data = path.read_bytes()
+        size = struct.unpack_from("<I", data, 12)[0]
+        document = json.loads(data[20 : 20 + size])
+        document[key][0]["name"] = name
+        text = json.dumps(document).encode()
+        text += b" " * (-len(text) % 4)
+        rest = data[20 + size :]
+        head = struct.pack("<4sIIII", b"glTF", 2, 20 + len(text) + len(rest), len(text), 0x4E4F534A)
+        path.write_bytes(head + text + rest)
+
+    for name in (5, None, [], {}, "x" * 5000, "\ud800", "a/../b"):
+        yield Attack(f"content/animation {str(name)[:8]!r}", ASSETS, partial(animation, name=name))
+
+    def index(here: Path, home: Path, change: Callable[[dict], object]) -> None:
+        path = here / "data/index.json"
+        table = json.loads(path.read_text())
+        change(table)
+        path.write_text(json.dumps(table))
+
+    def without(name: str) -> Callable[[dict], object]:
+        return lambda table: [file.pop(name) for file in table["files"].values()]
+
+    readers = {
+        "check": ["data", "check", "data"],
+        "lift": ["lift", "data", "--lift.steps", "2"],
+        "run": ["run", "data", "--config", "small.py", "--checkpoint", "prior.safetensors"],
+        "train": [*TRAIN, "--data.records", "data"],
+        "depth": ["data", "depth", "data", "--out", "x"],
+        "encode": ENCODE,
+        "evaluate": ["evaluate", "data", "--config", "small.py", "--split", "train"],
+    }
+    for verb, words in readers.items():
+        for name in ("sha256", "bytes", "clips"):
+            file = partial(
+                index,
+                change=lambda table, name=name: [x.pop(name, 0) for x in table["files"].values()],
+            )
+            yield Attack(f"content/index {verb} without {name}", words, file)
+        for value in (None, 5, [], HUGE):
+            file = partial(
+                index,
+                change=lambda table, value=value: [
+                    x.update(sha256=value) for x in table["files"].values()
+                ],
+            )
+            yield Attack(f"content/index {verb} sha256 {value!r}", words, file)
+
+
+def film(
+    here: Path, width: int, height: int, aspect: tuple[int, int] = (1, 1), name: str = "in.mp4"
+) -> None:
+    """Write a film of another shape."""
+    from fractions import Fraction
+
+    import av
+
+    with av.open(str(here / name), "w") as container:
+        stream = container.add_stream("libx264", rate=12)
+        stream.height, stream.width = height, width
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(*aspect)
+        for i in range(12):
+            picture = np.full((height, width, 3), 20 * i, np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def pictures() -> Iterator[Attack]:
+    """Films and pictures of shapes that no camera has."""
+    for width, height in ((4000, 2), (2, 4000), (16, 2), (2, 2), (8000, 16)):
+        for verb, words in (("run", RUN), ("depth", ["depth", "in.mp4", "--rows", "32"])):
+            yield Attack(
+                f"picture/{verb} {width}x{height}",
+                words,
+                lambda here, home, w=width, h=height: film(here, w, h),
+            )
+        capture = lambda here, home, w=width, h=height: film(here / "capture", w, h, name="a.mp4")
+        yield Attack(f"picture/import {width}x{height}", IMPORT, capture)
+    for aspect in ((1000, 1), (1, 1000), (65535, 1), (1, 65535), (100, 1)):
+        for verb, words in (("run", RUN), ("depth", ["depth", "in.mp4", "--rows", "32"])):
+            yield Attack(
+                f"picture/{verb} pixels {aspect}",
+                words,
+                lambda here, home, a=aspect: film(here, 64, 48, a),
+            )
+        capture = lambda here, home, a=aspect: film(here / "capture", 64, 48, a, name="a.mp4")
+        yield Attack(f"picture/import pixels {aspect}", IMPORT, capture)
+
+    def png(
+        here: Path, home: Path, side: int = 13000, other: int = 13000, name: str = "x.png"
+    ) -> None:
+        from PIL import Image
+
+        Image.MAX_IMAGE_PIXELS = None
+        (here / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (side, other)).save(here / name, compress_level=1)
+
+    yield Attack("picture/depth png 13000", ["depth", "x.png"], png)
+    yield Attack("picture/run png 13000", ["run", "x.png"], png)
+    yield Attack("picture/evaluate png 13000", ["evaluate", "x.png"], png)
+
+    def photo_capture(here: Path, home: Path) -> None:
+        shutil.rmtree(here / "capture")
+        for name in "ab":
+            png(here, home, 13000, 13000, f"capture_{name}.png")
+        (here / "capture").mkdir()
+        lens = [[9000.0, 0, 6500], [0, 9000.0, 6500], [0, 0, 1]]
+        table = []
+        for i, name in enumerate("ab"):
+            (here / f"capture/{name}").mkdir()
+            (here / f"capture_{name}.png").rename(here / f"capture/{name}/0.png")
+            pose = np.eye(4)
+            pose[0, 3] = i
+            table.append({"name": name, "intrinsics": lens, "world_to_camera": pose.tolist()})
+        (here / "capture/cameras.json").write_text(json.dumps({"cameras": table}))
+
+    yield Attack("picture/import png 13000", [*IMPORT[:-2], "--fps", "8"], photo_capture)
+    yield Attack(
+        "picture/import png 13000 small",
+        [*IMPORT[:-2], "--fps", "8", "--size", "64"],
+        photo_capture,
+    )
+
+    def textures(here: Path, home: Path) -> None:
+        png(here, home, 13000, 13000, "textures/a.png")
+
+    yield Attack(
+        "picture/textures png 13000",
+        [*WORLDS, "--worlds", "rich", "--textures", "textures"],
+        textures,
+    )
+    yield Attack("picture/photos png 13000", [*TRAIN, "--data.photos", "textures"], textures)
+
+
+def numbers() -> Iterator[Attack]:
+    """Numbers that no machine holds, for every option that takes one."""
+    flags = {
+        "data show": ("first", "scenes", "views", "frames", "size"),
+        "data procedural": (
+            "first",
+            "scenes",
+            "views",
+            "frames",
+            "height",
+            "width",
+            "shards",
+            "jobs",
+        ),
+        "data gltf": ("clips", "views", "frames", "height", "width", "shards", "jobs"),
+        "data import": ("frames", "stride", "size", "jobs", "fps"),
+        "data encode": ("shards",),
+        "data check": ("clips", "instants"),
+        "convert splats": ("instants", "seconds", "time"),
+        "render": ("size", "export_ply", "orbit_seconds", "sweep"),
+        "lift": ("lift.steps", "lift.capacity", "lift.harmonics", "seed", "lift.source_weight"),
+        "run": (
+            "views",
+            "rows",
+            "seconds",
+            "fps",
+            "size",
+            "export_ply",
+            "orbit_seconds",
+            "azimuth",
+            "sampler.steps",
+            "start",
+            "fov",
+            "sampler.group_views",
+        ),
+        "train": (
+            "mesh.data",
+            "mesh.model",
+            "training.batch",
+            "training.steps",
+            "data.views",
+            "data.frames",
+            "data.height",
+            "data.width",
+            "model.width",
+            "model.layers",
+            "model.heads",
+            "model.ffn",
+            "data.first",
+            "training.checkpoint_every",
+            "training.log_every",
+            "training.keep",
+        ),
+        "depth": ("rows", "seconds", "fps", "start", "fov"),
+        "evaluate --scene": ("scenes", "first", "lift_scenes"),
+        "inspect": ("devices", "slices"),
+        "view": ("port", "seconds"),
+    }
+    base = {
+        "data show": ["data", "show", "--out", "x.png"],
+        "data procedural": WORLDS,
+        "data gltf": ASSETS,
+        "data import": IMPORT,
+        "data encode": ENCODE,
+        "data check": ["data", "check", "data"],
+        "convert splats": ["convert", "splats", "run", "x.html"],
+        "render": RENDER,
+        "lift": LIFT,
+        "run": RUN,
+        "train": TRAIN,
+        "depth": ["depth", "in.mp4"],
+        "evaluate --scene": [
+            "evaluate",
+            "--config",
+            "small.py",
+            "--checkpoint",
+            "prior.safetensors",
+            "--out",
+            "x",
+        ],
+        "inspect": ["inspect", "--config", "small.py"],
+        "view": ["view", "run"],
+    }
+    for verb, names in flags.items():
+        for name in names:
+            for value in (HUGE, "0", "-1"):
+                if verb == "view" and value == "0" and name == "port":
+                    continue  # any free port: it serves until it is stopped
+                yield Attack(f"number/{verb} --{name} {value}", [*base[verb], f"--{name}", value])
+
+
+def machines() -> Iterator[Attack]:
+    """Environments that name nothing, too little memory, and streams that are gone."""
+
+    def flags(text: str) -> Callable[[], object]:
+        return lambda: os.environ.update(XLA_FLAGS=text)
+
+    for text in ("--xla_nothing=1", "nonsense", "--xla_force_host_platform_device_count=x"):
+        yield Attack(f"machine/XLA_FLAGS {text}", RENDER, limit=flags(text), codes=(2,))
+        yield Attack(f"machine/train XLA_FLAGS {text}", TRAIN, limit=flags(text), codes=(2,))
+
+    def address(more: int) -> Callable[[], object]:
+        def limit() -> None:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            most = pages * resource.getpagesize() + more
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+        return limit
+
+    for more in (0, 2**24, 2**27, 2**29):
+        for verb, words in (("render", RENDER), ("run", RUN), ("train", TRAIN)):
+            yield Attack(f"machine/{verb} {more >> 20} MiB", words, limit=address(more))
+
+    def closed(number: int) -> Callable[[], object]:
+        return lambda: os.close(number)
+
+    def gone(name: str) -> Callable[[], object]:
+        def limit() -> None:
+            os.close({"stdin": 0, "stdout": 1, "stderr": 2}[name])
+            setattr(sys, name, None)
+
+        return limit
+
+    for name in ("stdin", "stdout", "stderr"):
+        yield Attack(f"machine/render without {name}", RENDER, limit=gone(name), codes=(0,))
+        yield Attack(f"machine/run without {name}", RUN, limit=gone(name), codes=(0,))
+        yield Attack(
+            f"machine/help without {name}", ["run", "--help"], limit=gone(name), codes=(0,)
+        )
+    for number in (1, 2):
+        yield Attack(f"machine/render closed {number}", RENDER, limit=closed(number), codes=(0, 2))
+
+    def ascii_streams() -> None:
+        sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb"), encoding="ascii")
+        sys.stderr = io.TextIOWrapper(os.fdopen(2, "wb"), encoding="ascii")
+
+    def accents(here: Path, home: Path) -> None:
+        (here / "run").rename(here / "été")
+        shutil.copy(here / "in.mp4", here / "犬.mp4")
+
+    words = ["été" if word == "run" else word for word in RENDER]
+    yield Attack("machine/render ascii", ["render", *words[1:]], accents, ascii_streams, codes=(0,))
+    words = ["犬.mp4" if word == "in.mp4" else word for word in RUN]
+    yield Attack("machine/run ascii", words, accents, ascii_streams, codes=(0,))
+    yield Attack("machine/no such ascii", ["run", "猫.mp4"], accents, ascii_streams, codes=(2,))
+
+    def gone_folder() -> None:
+        place = Path("gone")
+        place.mkdir()
+        os.chdir(place)
+        place = Path.cwd()
+        place.rmdir()
+
+    yield Attack("machine/no working directory", RENDER, limit=gone_folder)
+    yield Attack("machine/no home", RUN, limit=lambda: os.environ.update(HOME="/nonexistent"))
+
+
+def signals() -> Iterator[Attack]:
+    """SIGTERM and SIGHUP at some instants of every verb."""
+    jobs = {"render": RENDER, "lift": LIFT, "run": RUN, "import": IMPORT, "procedural": WORLDS}
+    jobs |= {"gltf": ASSETS, "show": ["data", "show", "--size", "32", "--out", "x.png"]}
+    jobs |= {"evaluate": ["evaluate", "run"], "depth": ["depth", "in.mp4", "--rows", "32"]}
+    jobs |= {
+        "train": [*TRAIN, "--training.steps", "400"],
+        "convert": ["convert", "splats", "run", "x.html"],
+    }
+    jobs |= {"view": ["view", "run"], "check": ["data", "check", "data"]}
+    jobs |= {"data depth": ["data", "depth", "data", "--out", "x"]}
+    for name, words in jobs.items():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            for delay in (1.5,):
+                codes = (0, 128 + number)
+                yield Attack(
+                    f"signal/{name} {number.name} {delay}",
+                    words,
+                    alarm=(number, delay),
+                    codes=codes,
+                )
