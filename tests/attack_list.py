@@ -1,6 +1,5 @@
 """The attacks of `attacks.py`: links, full disks, strange arrays, numbers, machines and signals."""
 
-import io
 import json
 import os
 import resource
@@ -134,8 +133,7 @@ def linked(
                 target.write_text("of the user")
             place = here / folder / name
             place.parent.mkdir(parents=True, exist_ok=True)
-            if place.exists():
-                place.unlink()
+            place.unlink(missing_ok=True)
             place.symlink_to(target)
 
     return change
@@ -196,41 +194,34 @@ def led(name: str, target: str) -> Callable[[Path, Path], None]:
 def places() -> Iterator[Attack]:
     """Names of files that are devices, of the kernel, or look like addresses."""
 
-    def named(here: Path, home: Path) -> None:
-        for name in ("a:b.mp4", "pipe:0", "http:x.mp4", "concat:in.mp4"):
-            shutil.copy(here / "in.mp4", here / name)
-
-    for name in ("a:b.mp4", "pipe:0", "http:x.mp4", "concat:in.mp4"):
-        words = [name if word == "in.mp4" else word for word in RUN]
-        yield Attack(f"place/run {name}", words, named, codes=(0,))
-    for name in ("/proc/self/maps", "/proc/kcore", "/dev/zero", "/dev/stdin", "/proc/self/mem"):
+    for name in ("/proc/self/maps", "/dev/zero", "/dev/stdin", "/proc/self/mem"):
         yield Attack(f"place/run {name}", ["run", name, "--out", "out"])
         depth = [name if word == "depth.npy" else word for word in RUN]
         yield Attack(f"place/depth {name}", depth)
         yield Attack(f"place/poses {name}", [*RUN, "--poses", name])
         yield Attack(f"place/checkpoint {name}", ["sample", "in.mp4", "--checkpoint", name])
-        yield Attack(f"place/network {name}", ["depth", "in.mp4", "--depth_network", name])
         yield Attack(f"place/config {name}", ["run", "in.mp4", "--config", name])
-        yield Attack(f"place/splats {name}", ["convert", "splats", name, "x.ply"])
-        yield Attack(f"place/grid link {name}", LIFT, led("run/grid.npz", name))
-        yield Attack(f"place/config link {name}", LIFT, led("run/config.json", name))
-        yield Attack(
-            f"place/out {name}", ["render", "run", "--size", "16"], led("run/orbit.mp4", name)
-        )
-        yield Attack(
-            f"place/write {name}",
-            ["convert", "cameras", "run/config.json", name, "--from", "opencv", "--to", "opengl"],
-        )
-    for text in (
-        "ffconcat version 1.0\nfile in.mp4\n",
-        "#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n",
-    ):
+        yield Attack(f"place/grid {name}", LIFT, led("run/grid.npz", name), codes=(2,))
+        yield Attack(f"place/config.json {name}", LIFT, led("run/config.json", name), codes=(2,))
+        yield Attack(f"place/scene {name}", RENDER, led("run/scene.npz", name), codes=(2,))
+        splats = ["convert", "splats", "x.ply", "y.splat"]
+        yield Attack(f"place/splats {name}", splats, led("x.ply", name), codes=(2,))
+        index = ["data", "check", "data"]
+        yield Attack(f"place/index {name}", index, led("data/index.json", name), codes=(2,))
+        yield Attack(f"place/film {name}", IMPORT, led("capture/a.mp4", name), codes=(2,))
+        yield Attack(f"place/asset {name}", ASSETS, led("assets/arm.glb", name), codes=(2,))
+    for start in ("ffconcat version 1.0\nfile in.mp4\n", "#EXTM3U\n#EXTINF:1,\nin.mp4\n"):
+        listed = ["run", "list.mp4", "--out", "out"]
+        yield Attack(f"place/playlist {start[:8]}", listed, written("list.mp4", start), codes=(2,))
 
-        def listed(here: Path, home: Path, text: str = text) -> None:
-            (here / "list.mp4").write_text(text)
 
-        words = ["list.mp4" if word == "in.mp4" else word for word in RUN]
-        yield Attack(f"place/playlist {text[:8]}", words, listed, codes=(2,))
+def written(name: str, text: str) -> Callable[[Path, Path], None]:
+    """Return a change that writes a text file."""
+
+    def change(here: Path, home: Path) -> None:
+        (here / name).write_text(text)
+
+    return change
 
 
 def full_disks() -> Iterator[Attack]:
@@ -426,7 +417,8 @@ def pictures() -> Iterator[Attack]:
                 words,
                 lambda here, home, w=width, h=height: film(here, w, h),
             )
-        capture = lambda here, home, w=width, h=height: film(here / "capture", w, h, name="a.mp4")
+        def capture(here, home, w=width, h=height):
+            return film(here / "capture", w, h, name="a.mp4")
         yield Attack(f"picture/import {width}x{height}", IMPORT, capture)
     for aspect in ((1000, 1), (1, 1000), (65535, 1), (1, 65535), (100, 1)):
         for verb, words in (("run", RUN), ("depth", ["depth", "in.mp4", "--rows", "32"])):
@@ -435,7 +427,8 @@ def pictures() -> Iterator[Attack]:
                 words,
                 lambda here, home, a=aspect: film(here, 64, 48, a),
             )
-        capture = lambda here, home, a=aspect: film(here / "capture", 64, 48, a, name="a.mp4")
+        def capture(here, home, a=aspect):
+            return film(here / "capture", 64, 48, a, name="a.mp4")
         yield Attack(f"picture/import pixels {aspect}", IMPORT, capture)
 
     def png(
@@ -577,28 +570,30 @@ def numbers() -> Iterator[Attack]:
 
 def machines() -> Iterator[Attack]:
     """Environments that name nothing, too little memory, and streams that are gone."""
+    small = RENDER[:2]
 
-    def flags(text: str) -> Callable[[], object]:
-        return lambda: os.environ.update(XLA_FLAGS=text)
+    def fresh(words: list[str], **variables: str) -> Callable[[], object]:
+        """Return a limit that starts the command anew, in another environment."""
 
-    for text in ("--xla_nothing=1", "nonsense", "--xla_force_host_platform_device_count=x"):
-        yield Attack(f"machine/XLA_FLAGS {text}", RENDER, limit=flags(text), codes=(2,))
-        yield Attack(f"machine/train XLA_FLAGS {text}", TRAIN, limit=flags(text), codes=(2,))
-
-    def address(more: int) -> Callable[[], object]:
         def limit() -> None:
-            pages = int(Path("/proc/self/statm").read_text().split()[0])
-            most = pages * resource.getpagesize() + more
-            resource.setrlimit(resource.RLIMIT_AS, (most, most))
+            os.environ.update(variables)
+            os.execv(sys.executable, [sys.executable, "-m", "full4d_jax.cli", *words])
 
         return limit
 
-    for more in (0, 2**24, 2**27, 2**29):
-        for verb, words in (("render", RENDER), ("run", RUN), ("train", TRAIN)):
-            yield Attack(f"machine/{verb} {more >> 20} MiB", words, limit=address(more))
+    for text in ("--xla_nothing=1", "nonsense", "--xla_force_host_platform_device_count=x"):
+        again = fresh(RENDER, XLA_FLAGS=text)
+        yield Attack(f"machine/XLA_FLAGS {text}", RENDER, limit=again, codes=(2,))
+    again = fresh(RENDER, JAX_PLATFORMS="nothing")
+    yield Attack("machine/JAX_PLATFORMS", RENDER, limit=again, codes=(2,))
+    again = fresh(["render", "été"], PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0")
+    yield Attack("machine/ascii", small, limit=again, codes=(2,))
 
-    def closed(number: int) -> Callable[[], object]:
-        return lambda: os.close(number)
+    def addresses(most: int) -> Callable[[], object]:
+        return lambda: resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+    for most in (2**30, 2**31, 2**31 + 2**29):
+        yield Attack(f"machine/{most >> 20} MiB of addresses", RENDER, limit=addresses(most))
 
     def gone(name: str) -> Callable[[], object]:
         def limit() -> None:
@@ -609,56 +604,24 @@ def machines() -> Iterator[Attack]:
 
     for name in ("stdin", "stdout", "stderr"):
         yield Attack(f"machine/render without {name}", RENDER, limit=gone(name), codes=(0,))
-        yield Attack(f"machine/run without {name}", RUN, limit=gone(name), codes=(0,))
-        yield Attack(
-            f"machine/help without {name}", ["run", "--help"], limit=gone(name), codes=(0,)
-        )
-    for number in (1, 2):
-        yield Attack(f"machine/render closed {number}", RENDER, limit=closed(number), codes=(0, 2))
-
-    def ascii_streams() -> None:
-        sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb"), encoding="ascii")
-        sys.stderr = io.TextIOWrapper(os.fdopen(2, "wb"), encoding="ascii")
-
-    def accents(here: Path, home: Path) -> None:
-        (here / "run").rename(here / "été")
-        shutil.copy(here / "in.mp4", here / "犬.mp4")
-
-    words = ["été" if word == "run" else word for word in RENDER]
-    yield Attack("machine/render ascii", ["render", *words[1:]], accents, ascii_streams, codes=(0,))
-    words = ["犬.mp4" if word == "in.mp4" else word for word in RUN]
-    yield Attack("machine/run ascii", words, accents, ascii_streams, codes=(0,))
-    yield Attack("machine/no such ascii", ["run", "猫.mp4"], accents, ascii_streams, codes=(2,))
+        yield Attack(f"machine/help without {name}", ["run", "--help"], limit=gone(name), codes=(0,))
 
     def gone_folder() -> None:
         place = Path("gone")
         place.mkdir()
         os.chdir(place)
-        place = Path.cwd()
-        place.rmdir()
+        Path("../gone").rmdir()
 
-    yield Attack("machine/no working directory", RENDER, limit=gone_folder)
-    yield Attack("machine/no home", RUN, limit=lambda: os.environ.update(HOME="/nonexistent"))
+    yield Attack("machine/no working directory", RENDER, limit=gone_folder, codes=(2,))
 
 
 def signals() -> Iterator[Attack]:
     """SIGTERM and SIGHUP at some instants of every verb."""
-    jobs = {"render": RENDER, "lift": LIFT, "run": RUN, "import": IMPORT, "procedural": WORLDS}
-    jobs |= {"gltf": ASSETS, "show": ["data", "show", "--size", "32", "--out", "x.png"]}
-    jobs |= {"evaluate": ["evaluate", "run"], "depth": ["depth", "in.mp4", "--rows", "32"]}
-    jobs |= {
-        "train": [*TRAIN, "--training.steps", "400"],
-        "convert": ["convert", "splats", "run", "x.html"],
-    }
-    jobs |= {"view": ["view", "run"], "check": ["data", "check", "data"]}
-    jobs |= {"data depth": ["data", "depth", "data", "--out", "x"]}
+    jobs = {"render": RENDER, "lift": LIFT, "import": IMPORT, "procedural": WORLDS}
+    jobs |= {"gltf": ASSETS, "train": [*TRAIN, "--training.steps", "400"], "view": ["view", "run"]}
+    jobs |= {"evaluate": ["evaluate", "run"], "check": ["data", "check", "data"]}
     for name, words in jobs.items():
         for number in (signal.SIGTERM, signal.SIGHUP):
-            for delay in (1.5,):
-                codes = (0, 128 + number)
-                yield Attack(
-                    f"signal/{name} {number.name} {delay}",
-                    words,
-                    alarm=(number, delay),
-                    codes=codes,
-                )
+            codes = (0, 128 + number)
+            alarm = (number, 1.5)
+            yield Attack(f"signal/{name} {number.name}", words, alarm=alarm, codes=codes)

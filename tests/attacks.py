@@ -3,8 +3,9 @@
     python tests/attacks.py [PART OF A NAME ...]
 
 An attack passes if the command works, or ends with exit code 2 and at most six lines, within 10
-seconds of the processor and 2 GiB (60 seconds, where it works), and if no file outside of its own folder changed. Each runs in a process of its
-own, forked from one that has imported what commands need.
+seconds of the processor and 2 GiB (60 seconds, where it works), and if no file outside of its own
+folder changed. Each runs in a process of its own, forked from one that has imported what commands
+need.
 """
 
 import argparse

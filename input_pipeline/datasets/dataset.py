@@ -40,7 +40,7 @@ from input_pipeline.datasets.shards import (
 from input_pipeline.footage import ADDRESS
 from input_pipeline.plain_files import parse_json
 from input_pipeline.schema import VERSION, Example
-from input_pipeline.opening import make_own_folder
+from input_pipeline.opening import make_own_folder, require_regular
 from input_pipeline.whole_files import remove_leftovers, write_text
 
 SHARD_BYTES = 2**28  # of a file, where their number is not given
@@ -175,10 +175,10 @@ class Records(Sequence[Example]):
 
 def _index(path: epath.Path) -> dict[str, Any]:
     """Return the index of a data set, all of whose files lie in its folder."""
+    local = Path(path / INDEX)  # epath takes a pipe for a file, which may be read for ever
+    if local.exists():
+        require_regular(local)
     try:
-        local = Path(path / INDEX)  # epath takes a pipe for a file, which may be read for ever
-        if local.exists() and not local.is_file():
-            raise OSError(f"no regular file {INDEX}")
         text = (path / INDEX).read_bytes()
     except OSError as error:
         do = "a finished dataset; give the command that makes it again"

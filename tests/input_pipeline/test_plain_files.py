@@ -96,14 +96,14 @@ def test_devices_pipes_and_folders_are_no_files(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("/dev/zero")
     for path, found in {
-        "pipe": "a device",
-        "link": "a device",
+        "pipe": "a pipe or a socket",
+        "link": "a file of the kernel (/dev/zero)",
         "none": "no file",
         ".": "a folder",
     }.items():
-        with pytest.raises(ValueError, match=f"found {found}, expected a file"):
+        with pytest.raises(ValueError, match=re.escape(f"found {found}, expected a file")):
             load_json(tmp_path / path)
-        with pytest.raises(ValueError, match=f"found {found}"):
+        with pytest.raises(ValueError, match=re.escape(f"found {found}")):
             load_arrays(tmp_path / path)
         with pytest.raises(ValueError, match="no readable array"):
             load_array(Path(tmp_path / path), "numbers")
@@ -122,7 +122,7 @@ def test_no_reader_waits_for_a_pipe_or_reads_a_device(read, tmp_path):
     path = tmp_path / "index.json"
     for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
         make(path)
-        with pytest.raises(ValueError, match=r"found (a device|no regular file)"):
+        with pytest.raises(ValueError, match=r"found (a pipe|a file of the kernel)"):
             read(path)
         path.unlink()
 
