@@ -28,7 +28,7 @@ from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 from full4d_jax import commands
 from full4d_jax.session.disk import disk_error, quiet_threads
 from full4d_jax.session.errors import InputError, as_input_error
-from full4d_jax.session.fields import fields_of
+from full4d_jax.session.fields import check_whole_numbers, fields_of
 from full4d_jax.session.help_text import Shown, short_help
 from full4d_jax.session.machine import (
     Stopped,
@@ -133,6 +133,7 @@ def call(function: Callable[..., Any], prog: str, argv: list[str]) -> None:
     """Load the config where the verb takes one, read the options, call the verb."""
     bound = read_options(function, prog, argv)
     if bound is not None:
+        check_whole_numbers(getattr(bound, "keywords", {}))
         check_machine()
         bound()
 

@@ -417,8 +417,10 @@ def pictures() -> Iterator[Attack]:
                 words,
                 lambda here, home, w=width, h=height: film(here, w, h),
             )
+
         def capture(here, home, w=width, h=height):
             return film(here / "capture", w, h, name="a.mp4")
+
         yield Attack(f"picture/import {width}x{height}", IMPORT, capture)
     for aspect in ((1000, 1), (1, 1000), (65535, 1), (1, 65535), (100, 1)):
         for verb, words in (("run", RUN), ("depth", ["depth", "in.mp4", "--rows", "32"])):
@@ -427,8 +429,10 @@ def pictures() -> Iterator[Attack]:
                 words,
                 lambda here, home, a=aspect: film(here, 64, 48, a),
             )
+
         def capture(here, home, a=aspect):
             return film(here / "capture", 64, 48, a, name="a.mp4")
+
         yield Attack(f"picture/import pixels {aspect}", IMPORT, capture)
 
     def png(
@@ -604,7 +608,9 @@ def machines() -> Iterator[Attack]:
 
     for name in ("stdin", "stdout", "stderr"):
         yield Attack(f"machine/render without {name}", RENDER, limit=gone(name), codes=(0,))
-        yield Attack(f"machine/help without {name}", ["run", "--help"], limit=gone(name), codes=(0,))
+        yield Attack(
+            f"machine/help without {name}", ["run", "--help"], limit=gone(name), codes=(0,)
+        )
 
     def gone_folder() -> None:
         place = Path("gone")

@@ -14,6 +14,7 @@ from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.fields import check_fields, require
 
+MAX_CLIP_PIXELS = 2**31  # 24 GiB in float32, more than a device samples at once
 TEXTS = "or a model with text, and captions or a text that is not also negative_text"
 
 
@@ -65,8 +66,20 @@ def check_heads(model: ModelConfig, platform: str) -> None:
 
 
 def _experiment(config: Config) -> Iterator[Rule]:
-    for rules in (_model, _data, _training, _sampler, _lift):
+    for rules in (_size, _model, _data, _training, _sampler, _lift):
         yield from rules(config)
+
+
+def _size(config: Config) -> Iterator[Rule]:
+    """Yield the rule that a clip fits memory; others count its frames and tokens."""
+    data = config.data
+    pixels = data.views * data.frames * data.height * data.width
+    yield Rule(
+        "data",
+        f"{data.views} views of {data.frames} frames of {data.height}x{data.width}",
+        pixels <= MAX_CLIP_PIXELS,
+        f"at most {MAX_CLIP_PIXELS:,} pixels in all: lower data.views, frames, height or width",
+    )
 
 
 def _model(config: Config) -> Iterator[Rule]:
