@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 KERNEL = (Path("/proc"), Path("/sys"), Path("/dev"))
-SHARED_MEMORY = Path("/dev/shm")  # an ordinary file system  # noqa: S108
+SHARED_MEMORY = Path("/dev/shm")  # an ordinary file system
 
 
 class FileRefusal(ValueError):

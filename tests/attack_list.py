@@ -168,7 +168,7 @@ def links() -> Iterator[Attack]:
         yield Attack(f"link/train {name}", TRAIN, linked("training", folders=(name,)))
     written = ("index.json", "README.md", "features.json", "dataset_info.json")
     yield Attack("link/procedural", WORLDS, linked("worlds", written))
-    yield Attack("link/procedural folder", WORLDS, linked("worlds", folders=(".full4d",)))
+    yield Attack("link/procedural folder", WORLDS, linked("worlds", folders=("shards",)))
     yield Attack("link/import", IMPORT, linked("", folders=(".imported.partial",)))
     scores = ("scores.jsonl", "consistency.json", "consistency.md", "evaluation.md")
     yield Attack("link/evaluate", ["evaluate", "run"], linked("run", scores), codes=(0,))
@@ -325,7 +325,8 @@ def contents() -> Iterator[Attack]:
             struct.pack("<Q", len(text)) + text + bytes(max(end, 0))
         )
 
-    train = [*TRAIN, "--model.codec", "taesd", "--codec_weights", "x.safetensors"]
+    train = [*TRAIN, "--model.codec", "taesd", "--model.codec_stride", "8"]
+    train += ["--model.patch", "2", "--codec_weights", "x.safetensors"]
     for shape in ([0, 2**62], [2**62, 0, 4], [2**40, 2**40], [-1, 4], ["4"], [1.5], None, 4):
         file = partial(weights, shape=shape)
         yield Attack(f"content/codec {shape}", train, file)

@@ -17,8 +17,9 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.grid import DEFAULT_FPS
-from full4d_jax.session.errors import InputError, input_errors, require_file
+from full4d_jax.session.errors import InputError, as_input_error, require_file
 from input_pipeline.damaged_frames import Timeline, timeline
+from input_pipeline.opening import FileRefusal
 from input_pipeline.video_files import DECODERS, decode, open_video
 from input_pipeline.whole_files import whole_file
 
@@ -278,10 +279,12 @@ def check_file(path: Path) -> None:
     do = "give the path of a video file"
     require_file("video", path, "a video file", do)
     try:
-        with input_errors("video", do), open_video(path) as container:
+        with open_video(path) as container:
             if container.streams.video and container.format.name not in NO_VIDEOS:
                 return
             found = f"{len(container.streams)} streams of {container.format.name}, none a video"
+    except FileRefusal as error:
+        raise as_input_error("video", error, do) from None
     except FFmpegError as error:
         found = f"no readable video ({str(error).split(':')[0]}, {path.stat().st_size} bytes)"
     raise InputError("video", path, found, "a complete video file (mp4, mov, mkv, webm, ...)", do)

@@ -106,7 +106,7 @@ def _unforeseen(what: str, error: Exception, do: str, where: str | Path) -> Inpu
     """Return the error for content that a reader stumbled over, with the place where it did."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(last.filename).name}:{last.lineno}"
-    found = f"what cannot be read ({type(error).__name__}: {str(error):.200}, at {place})"
+    found = f"what cannot be read ({type(error).__name__}: {error!s:.200}, at {place})"
     do = f"{do}; --debug shows where it failed"
     return InputError(what, where or "its content", found, "a whole and valid one", do)
 

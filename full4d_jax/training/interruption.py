@@ -11,7 +11,6 @@ from pathlib import Path
 import jax
 from jax.experimental.multihost_utils import reached_preemption_sync_point
 
-
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 

@@ -38,13 +38,29 @@ from input_pipeline.datasets.shards import (
     write_shard,
 )
 from input_pipeline.footage import ADDRESS
+from input_pipeline.json_layout import require_layout
+from input_pipeline.opening import make_own_folder, require_regular
 from input_pipeline.plain_files import parse_json
 from input_pipeline.schema import VERSION, Example
-from input_pipeline.opening import make_own_folder, require_regular
 from input_pipeline.whole_files import remove_leftovers, write_text
 
 SHARD_BYTES = 2**28  # of a file, where their number is not given
 INDEX = "index.json"
+CLIP_LAYOUT = {
+    **dict.fromkeys(("scene", "codec", "source", "license"), str),
+    **dict.fromkeys(("views", "frames", "height", "width", "projections"), int),
+    **dict.fromkeys(("film", "filled", "caption"), bool),
+    "seconds": float,
+    **dict.fromkeys(("depth", "masks", "latents", "text"), [int]),
+    "known_depth": [float],
+}
+ANY_VERSION = {"version": int, "files": {str: object}, "splits": {str: object}}
+LAYOUT = {
+    "version": int,
+    "content": str,
+    "files": {str: {"bytes": int, "sha256": str}},
+    "splits": {str: [CLIP_LAYOUT]},
+}
 FILE = re.compile(r"[a-z0-9_]+-([a-z0-9_]+)\.array_record-\d{5}-of-\d{5}")
 MOUNT = "mount or copy the bucket, docs/data.md"
 
@@ -184,6 +200,8 @@ def _index(path: epath.Path) -> dict[str, Any]:
         do = "a finished dataset; give the command that makes it again"
         raise ValueError(f"dataset {path}: found {error}, expected {do}") from None
     index = parse_json(text, f"dataset {path}, {INDEX}")
+    is_ours = isinstance(index, dict) and index.get("version") == VERSION
+    require_layout(index, LAYOUT if is_ours else ANY_VERSION, f"dataset {path}, {INDEX}")
     for file in index["files"]:
         if not FILE.fullmatch(file):
             expected = "a name like NAME-SPLIT.array_record-00000-of-00001"

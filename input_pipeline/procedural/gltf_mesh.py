@@ -124,7 +124,7 @@ def _read_mesh(path: str | Path, document: dict, binary: bytes) -> SkinnedMesh:
         inverse_bind=accessor(skin["inverseBindMatrices"]).reshape(-1, 4, 4).swapaxes(1, 2),
         nodes=_read_nodes(document),
         animations={
-            animation.get("name", str(i)): _read_animation(animation, accessor)
+            _name(animation, i): _read_animation(animation, accessor)
             for i, animation in enumerate(document.get("animations", []))
         },
     )
@@ -210,6 +210,12 @@ def _interpolate(channel: Channel, time: float) -> Float[np.ndarray, "c"]:
     if angle < 1e-6:
         return a
     return (np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
+
+
+def _name(animation: dict, index: int) -> str:
+    """Return the name of an animation, its number where it has none."""
+    name = animation.get("name")
+    return name if isinstance(name, str) and name else str(index)
 
 
 def _read_glb(path: Path) -> tuple[dict, bytes]:
