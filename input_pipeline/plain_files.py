@@ -51,7 +51,10 @@ def parse_json(text: str | bytes, where: str) -> Any:
         array holds.
     """
     try:
-        return json.loads(text, parse_int=_whole_number)
+        value = json.loads(text, parse_int=_whole_number)
+        if r"\ud" in str(text).lower():  # half of a pair, which no file or record can hold
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except RecursionError:
         found = "JSON that is nested too deeply"
         raise ValueError(f"{where}: found {found}, expected at most some hundred levels") from None

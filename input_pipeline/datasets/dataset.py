@@ -51,7 +51,7 @@ CLIP_LAYOUT = {
     **dict.fromkeys(("views", "frames", "height", "width", "projections"), int),
     **dict.fromkeys(("film", "filled", "caption"), bool),
     "seconds": float,
-    **dict.fromkeys(("depth", "masks", "latents", "text"), [int]),
+    **{key: [int] for key in ("depth", "masks", "latents", "text")},
     "known_depth": [float],
 }
 ANY_VERSION = {"version": int, "files": {str: object}, "splits": {str: object}}
