@@ -25,6 +25,7 @@ UNREADABLE_PICTURE = (
 )
 VIDEOS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}
 DEPTHS = {".npy", ".png"}
+PNG = b"\x89PNG\r\n\x1a\n"  # its first bytes
 MAX_MASK_LEVEL = 255
 MAX_PIXELS = 2**26  # of a picture, 8192 x 8192: the largest take a second and 700 MiB each
 HELD_OUT = 5  # every fifth clip of a folder, by name, is left for evaluation
@@ -163,6 +164,7 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
       ValueError: naming the file if it cannot be read to its end.
     """
+    _check_checksums(path)
     with opened_picture(path) as stored:
         stored.load()  # OpenCV fills in what a file lacks
     if stored.mode.startswith("I"):
@@ -177,6 +179,25 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     return np.round(picture[..., :3] * alpha + MAX_MASK_LEVEL * (1 - alpha)).astype(np.uint8)
 
 
+def _check_checksums(path: Path) -> None:
+    """Refuse a PNG file with damaged bytes, which Pillow shows as other pixels.
+
+    Raises:
+      NotAPicture: naming the file.
+    """
+    with open_regular(path) as file:
+        if file.read(len(PNG)) != PNG:
+            return
+        while head := file.read(8):
+            size = int.from_bytes(head[:4], "big")
+            content = head[4:] + file.read(size)
+            if file.read(4) != zlib.crc32(content).to_bytes(4, "big"):
+                raise NotAPicture(f"{path}: found damaged bytes of a PNG, expected a whole picture")
+            if head[4:] == b"IEND":
+                return
+    raise NotAPicture(f"{path}: found a PNG without its end, expected a whole picture")
+
+
 def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
     """Where a picture is opaque, 255, else 0; None where it has no transparency, as of videos.
 
@@ -185,6 +206,7 @@ def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
     """
     if path.suffix.lower() in VIDEOS:
         return None
+    _check_checksums(path)
     with opened_picture(path) as stored:
         if not stored.has_transparency_data:
             return None

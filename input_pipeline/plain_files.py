@@ -120,7 +120,10 @@ def load_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
     try:
         with open_regular(path) as opened, ZipFile(opened) as archive:
             check_members(archive)
-            stored = [member for member in archive.infolist() if member.filename[-4:] == ".npy"]
+            stored = archive.infolist()
+            foreign = [member.filename for member in stored if member.filename[-4:] != ".npy"]
+            if foreign:  # such as one whose name is damaged, which no checksum covers
+                raise ValueError(f"a member {foreign[0][:60]!r} that is no array")
             members = {member.filename[:-4]: member for member in stored}
             selected = [name for name in members if not names or name in names]
             for name in selected:

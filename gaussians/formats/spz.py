@@ -93,6 +93,8 @@ def load_spz(path: str | Path) -> Gaussians:
         arrays = unpacker.decompress(unpacker.unconsumed_tail, int(sizes.sum()) + 1)
     except zlib.error as error:
         raise FormatError(path, "arrays", error, "a whole file") from error
+    if len(arrays) == sizes.sum() and not unpacker.eof:  # whose end has the checksum
+        raise FormatError(path, "arrays", "no end", "a whole file")
     if len(arrays) < sizes.sum():
         raise FormatError(path, "arrays", f"{len(arrays)} bytes", f"{sizes.sum()} bytes")
     columns = np.split(np.frombuffer(arrays, np.uint8, int(sizes.sum())), np.cumsum(sizes)[:-1])
