@@ -373,7 +373,7 @@ def contents() -> Iterator[Attack]:
         "evaluate": ["evaluate", "data", "--config", "small.py", "--split", "train"],
     }
     for verb, words in readers.items():
-        for name in ("sha256", "bytes", "clips"):
+        for name in ("sha256", "bytes"):
             file = partial(
                 index,
                 change=lambda table, name=name: [x.pop(name, 0) for x in table["files"].values()],
@@ -483,94 +483,43 @@ def pictures() -> Iterator[Attack]:
 
 
 def numbers() -> Iterator[Attack]:
-    """Numbers that no machine holds, for every option that takes one."""
-    flags = {
-        "data show": ("first", "scenes", "views", "frames", "size"),
-        "data procedural": (
-            "first",
-            "scenes",
-            "views",
-            "frames",
-            "height",
-            "width",
-            "shards",
-            "jobs",
-        ),
-        "data gltf": ("clips", "views", "frames", "height", "width", "shards", "jobs"),
-        "data import": ("frames", "stride", "size", "jobs", "fps"),
-        "data encode": ("shards",),
-        "data check": ("clips", "instants"),
-        "convert splats": ("instants", "seconds", "time"),
-        "render": ("size", "export_ply", "orbit_seconds", "sweep"),
-        "lift": ("lift.steps", "lift.capacity", "lift.harmonics", "seed", "lift.source_weight"),
-        "run": (
-            "views",
-            "rows",
-            "seconds",
-            "fps",
-            "size",
-            "export_ply",
-            "orbit_seconds",
-            "azimuth",
-            "sampler.steps",
-            "start",
-            "fov",
-            "sampler.group_views",
-        ),
-        "train": (
-            "mesh.data",
-            "mesh.model",
-            "training.batch",
-            "training.steps",
-            "data.views",
-            "data.frames",
-            "data.height",
-            "data.width",
-            "model.width",
-            "model.layers",
-            "model.heads",
-            "model.ffn",
-            "data.first",
-            "training.checkpoint_every",
-            "training.log_every",
-            "training.keep",
-        ),
-        "depth": ("rows", "seconds", "fps", "start", "fov"),
-        "evaluate --scene": ("scenes", "first", "lift_scenes"),
-        "inspect": ("devices", "slices"),
-        "view": ("port", "seconds"),
-    }
-    base = {
-        "data show": ["data", "show", "--out", "x.png"],
-        "data procedural": WORLDS,
-        "data gltf": ASSETS,
-        "data import": IMPORT,
-        "data encode": ENCODE,
-        "data check": ["data", "check", "data"],
-        "convert splats": ["convert", "splats", "run", "x.html"],
-        "render": RENDER,
-        "lift": LIFT,
-        "run": RUN,
-        "train": TRAIN,
-        "depth": ["depth", "in.mp4"],
-        "evaluate --scene": [
-            "evaluate",
-            "--config",
-            "small.py",
-            "--checkpoint",
-            "prior.safetensors",
-            "--out",
-            "x",
-        ],
-        "inspect": ["inspect", "--config", "small.py"],
-        "view": ["view", "run"],
-    }
-    for verb, names in flags.items():
+    """Numbers that no machine holds, for options that take one."""
+    show = ["data", "show", "--out", "x.png"]
+    splats = ["convert", "splats", "run", "x.html"]
+    scenes = ["evaluate", "--config", "small.py", "--checkpoint", "prior.safetensors"]
+    inspect = ["inspect", "--config", "small.py"]
+    check = ["data", "check", "data"]
+    depth = ["depth", "in.mp4"]
+    sides = ("views", "frames", "height", "width")
+    # Those that fit memory at any value, or whose progress tells how long they take.
+    unbounded = ("seed", "lift.steps", "sampler.steps", "training.steps", "training.keep")
+    options: tuple[tuple[list[str], tuple[str, ...]], ...] = (
+        (show, ("first", "scenes", "views", "frames", "size")),
+        (WORLDS, ("first", "scenes", *sides, "shards", "jobs")),
+        (ASSETS, ("clips", *sides, "shards", "jobs")),
+        (IMPORT, ("frames", "stride", "size", "jobs", "fps")),
+        (ENCODE, ("shards",)),
+        (splats, ("instants", "seconds", "time")),
+        (RENDER, ("size", "export_ply", "orbit_seconds", "sweep")),
+        (LIFT, ("lift.capacity", "lift.harmonics", "seed", "lift.steps", "lift.source_weight")),
+        (RUN, ("views", "rows", "seconds", "fps", "size", "export_ply", "azimuth", "fov")),
+        (TRAIN, ("mesh.data", "training.batch", *(f"data.{side}" for side in sides))),
+        (TRAIN, ("model.width", "model.layers", "model.heads", "model.ffn", "training.keep")),
+        (depth, ("rows", "seconds", "fps", "fov")),
+        (scenes, ("scenes", "first", "lift_scenes")),
+        (inspect, ("devices", "slices")),
+        (["view", "run"], ("port", "seconds")),
+        (check, ("clips", "instants")),
+    )
+    for words, names in options:
+        verb = " ".join(words[: 1 + (words[0] in ("data", "convert"))])
         for name in names:
-            for value in (HUGE, "0", "-1"):
-                if verb == "view" and value == "0" and name == "port":
-                    continue  # any free port: it serves until it is stopped
-                yield Attack(f"number/{verb} --{name} {value}", [*base[verb], f"--{name}", value])
+            for value in (HUGE, "-1", "1000000000"):
+                if value == "1000000000" and name in unbounded:
+                    continue
+                yield Attack(f"number/{verb} --{name} {value}", [*words, f"--{name}", value])
+    yield Attack("number/data show --first 0", [*show, "--first", "0", "--size", "16"], codes=(0,))
+    yield Attack("number/train --mesh.data 0", [*TRAIN, "--mesh.data", "0"], codes=(0,))
 
 
 def machines() -> Iterator[Attack]:
