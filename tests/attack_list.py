@@ -501,7 +501,7 @@ def numbers() -> Iterator[Attack]:
         (ENCODE, ("shards",)),
         (splats, ("instants", "seconds", "time")),
         (RENDER, ("size", "export_ply", "orbit_seconds", "sweep")),
-        (LIFT, ("lift.capacity", "lift.harmonics", "seed", "lift.steps", "lift.source_weight")),
+        (LIFT, ("lift.capacity", "lift.harmonics", "seed", "lift.steps")),
         (RUN, ("views", "rows", "seconds", "fps", "size", "export_ply", "azimuth", "fov")),
         (TRAIN, ("mesh.data", "training.batch", *(f"data.{side}" for side in sides))),
         (TRAIN, ("model.width", "model.layers", "model.heads", "model.ffn", "training.keep")),

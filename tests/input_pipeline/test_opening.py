@@ -61,7 +61,7 @@ def test_regular_files_are_read_through_links(places, name):
 
 
 def test_shared_memory_is_no_device():
-    place = Path(f"/dev/shm/full4d-{os.getpid()}")  # noqa: S108
+    place = Path(f"/dev/shm/full4d-{os.getpid()}")
     if not place.parent.is_dir():
         pytest.skip("no shared memory here")
     place.write_text(WORDS)
@@ -105,6 +105,6 @@ def test_lines_are_added_to_a_file_that_is_there_or_not(places):
             file.write("!")
     assert (places / "file").read_text() == WORDS + "!"
     assert (places / "new").read_text() == "!"
-    with pytest.raises(OSError, match="No such device|pipe"):
+    with pytest.raises(OSError, match=r"No such device"):
         open_to_append(places / "pipe")  # nobody reads it, and nobody waits
     require_own(places / "new")

@@ -26,15 +26,13 @@ from full4d_jax.session.machine import (
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_a_context_as_ctrl_c_does(number):
     cleaned = False
-    try:
-        with stop_on_signals():
-            try:
-                os.kill(os.getpid(), number)
-                signal.pause()
-            finally:
-                cleaned = True
-    except Stopped as stopped:
-        assert stopped.number == number
+    with pytest.raises(Stopped) as stopped, stop_on_signals():
+        try:
+            os.kill(os.getpid(), number)
+            signal.pause()
+        finally:
+            cleaned = True
+    assert stopped.value.number == number
     assert cleaned
     assert signal.getsignal(number) is signal.SIG_DFL
 
@@ -66,7 +64,7 @@ def test_other_threads_set_no_handlers():
 
 
 def test_a_stopped_command_says_how_to_go_on(monkeypatch, capsys):
-    def stop(argv: list[str]) -> None:  # noqa: ARG001
+    def stop(argv: list[str]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
 
