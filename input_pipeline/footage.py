@@ -192,10 +192,10 @@ def _check_checksums(path: Path) -> None:
             size = int.from_bytes(head[:4], "big")
             content = head[4:] + file.read(size)
             if file.read(4) != zlib.crc32(content).to_bytes(4, "big"):
-                raise NotAPicture(f"{path}: found damaged bytes of a PNG, expected a whole picture")
+                raise NotAPicture(f"{path}: found no whole picture (damaged bytes), expected one")
             if head[4:] == b"IEND":
                 return
-    raise NotAPicture(f"{path}: found a PNG without its end, expected a whole picture")
+    raise NotAPicture(f"{path}: found no whole picture (no end of a PNG), expected one")
 
 
 def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:

@@ -3,7 +3,6 @@
 import json
 import os
 import resource
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -390,96 +389,74 @@ def contents() -> Iterator[Attack]:
 
 
 def film(
-    here: Path, width: int, height: int, aspect: tuple[int, int] = (1, 1), name: str = "in.mp4"
+    here: Path, width: int, height: int, pixels: tuple[int, int] = (4, 3), name: str = "in.mp4"
 ) -> None:
-    """Write a film of another shape."""
+    """Write a film of another shape, or whose pixels have another one."""
     from fractions import Fraction
 
     import av
+    from tagged_films import set_pixel_shape
 
     with av.open(str(here / name), "w") as container:
         stream = container.add_stream("libx264", rate=12)
         stream.height, stream.width = height, width
         stream.pix_fmt = "yuv420p"
-        stream.codec_context.sample_aspect_ratio = Fraction(*aspect)
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
         for i in range(12):
             picture = np.full((height, width, 3), 20 * i, np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+    set_pixel_shape(here / name, *pixels)
+
+
+def shaped(
+    folder: str, name: str, width: int, height: int, pixels: tuple[int, int] = (4, 3)
+) -> Callable[[Path, Path], None]:
+    """Return a change that writes a film; arguments as of `film`."""
+    return lambda here, home: film(here / folder, width, height, pixels, name)
+
+
+def large_picture(here: Path, home: Path, name: str = "x.png") -> None:
+    """Write a PNG of 13,000 x 13,000 pixels."""
+    from PIL import Image
+
+    (here / name).parent.mkdir(exist_ok=True)
+    Image.new("RGB", (13000, 13000)).save(here / name, compress_level=1)
+
+
+def large_capture(here: Path, home: Path) -> None:
+    """Write a capture of two such pictures."""
+    table = []
+    for i, name in enumerate("ab"):
+        (here / f"capture/{name}.mp4").unlink()
+        large_picture(here, home, f"capture/{name}/0.png")
+        pose = np.eye(4)
+        pose[0, 3] = i
+        lens = [[9000.0, 0, 6500], [0, 9000.0, 6500], [0, 0, 1]]
+        table.append({"name": name, "intrinsics": lens, "world_to_camera": pose.tolist()})
+    (here / "capture/cameras.json").write_text(json.dumps({"cameras": table}))
 
 
 def pictures() -> Iterator[Attack]:
     """Films and pictures of shapes that no camera has."""
-    for width, height in ((4000, 2), (2, 4000), (16, 2), (2, 2), (8000, 16)):
-        for verb, words in (("run", RUN), ("depth", ["depth", "in.mp4", "--rows", "32"])):
-            yield Attack(
-                f"picture/{verb} {width}x{height}",
-                words,
-                lambda here, home, w=width, h=height: film(here, w, h),
-            )
-
-        def capture(here, home, w=width, h=height):
-            return film(here / "capture", w, h, name="a.mp4")
-
-        yield Attack(f"picture/import {width}x{height}", IMPORT, capture)
-    for aspect in ((1000, 1), (1, 1000), (65535, 1), (1, 65535), (100, 1)):
-        for verb, words in (("run", RUN), ("depth", ["depth", "in.mp4", "--rows", "32"])):
-            yield Attack(
-                f"picture/{verb} pixels {aspect}",
-                words,
-                lambda here, home, a=aspect: film(here, 64, 48, a),
-            )
-
-        def capture(here, home, a=aspect):
-            return film(here / "capture", 64, 48, a, name="a.mp4")
-
-        yield Attack(f"picture/import pixels {aspect}", IMPORT, capture)
-
-    def png(
-        here: Path, home: Path, side: int = 13000, other: int = 13000, name: str = "x.png"
-    ) -> None:
-        from PIL import Image
-
-        Image.MAX_IMAGE_PIXELS = None
-        (here / name).parent.mkdir(exist_ok=True)
-        Image.new("RGB", (side, other)).save(here / name, compress_level=1)
-
-    yield Attack("picture/depth png 13000", ["depth", "x.png"], png)
-    yield Attack("picture/run png 13000", ["run", "x.png"], png)
-    yield Attack("picture/evaluate png 13000", ["evaluate", "x.png"], png)
-
-    def photo_capture(here: Path, home: Path) -> None:
-        shutil.rmtree(here / "capture")
-        for name in "ab":
-            png(here, home, 13000, 13000, f"capture_{name}.png")
-        (here / "capture").mkdir()
-        lens = [[9000.0, 0, 6500], [0, 9000.0, 6500], [0, 0, 1]]
-        table = []
-        for i, name in enumerate("ab"):
-            (here / f"capture/{name}").mkdir()
-            (here / f"capture_{name}.png").rename(here / f"capture/{name}/0.png")
-            pose = np.eye(4)
-            pose[0, 3] = i
-            table.append({"name": name, "intrinsics": lens, "world_to_camera": pose.tolist()})
-        (here / "capture/cameras.json").write_text(json.dumps({"cameras": table}))
-
-    yield Attack("picture/import png 13000", [*IMPORT[:-2], "--fps", "8"], photo_capture)
-    yield Attack(
-        "picture/import png 13000 small",
-        [*IMPORT[:-2], "--fps", "8", "--size", "64"],
-        photo_capture,
-    )
-
-    def textures(here: Path, home: Path) -> None:
-        png(here, home, 13000, 13000, "textures/a.png")
-
-    yield Attack(
-        "picture/textures png 13000",
-        [*WORLDS, "--worlds", "rich", "--textures", "textures"],
-        textures,
-    )
-    yield Attack("picture/photos png 13000", [*TRAIN, "--data.photos", "textures"], textures)
+    depth = ["depth", "in.mp4", "--rows", "32", "--out", "x.npy"]
+    for width, height in ((4000, 2), (2, 4000), (2, 2)):
+        shape = f"{width}x{height}"
+        yield Attack(f"picture/depth {shape}", depth, shaped("", "in.mp4", width, height))
+        yield Attack(f"picture/import {shape}", IMPORT, shaped("capture", "a.mp4", width, height))
+    for pixels in ((1000, 1), (1, 1000), (2**31 - 1, 1)):
+        shape = f"pixels {pixels[0]}:{pixels[1]}"
+        change = shaped("", "in.mp4", 64, 48, pixels)
+        yield Attack(f"picture/depth {shape}", depth, change, codes=(2,))
+        change = shaped("capture", "a.mp4", 64, 48, pixels)
+        yield Attack(f"picture/import {shape}", IMPORT, change, codes=(2,))
+    yield Attack("picture/depth 13000", ["depth", "x.png"], large_picture, codes=(2,))
+    small = ["data", "import", "capture", "--out", "imported", "--fps", "8", "--size", "64"]
+    yield Attack("picture/import 13000", small, large_capture, codes=(2,))
+    textures = [*WORLDS, "--worlds", "rich", "--textures", "textures"]
+    change = partial(large_picture, name="textures/a.png")
+    yield Attack("picture/textures 13000", textures, change, codes=(2,))
 
 
 def numbers() -> Iterator[Attack]:

@@ -4,8 +4,7 @@
 
 Films differ in shape, rate, length, codec, rotation, pixel shape, what moves, noise, light and what
 their file tells of itself; with --real the videos of a folder come first. A run passes if it ends
-with exit code 0, or 2 and one line; if its scene opens; and if its `moving_psnr` lies in a plausible
-range. The last line says how often each warning came, and how much memory the process gained after
+with exit code 0, or 2 and one line; if its scene opens; and if its `moving_psnr` is plausible. The last line says how often each warning came, and how much memory the process gained after
 its third run: programs are compiled for each new shape, and anything beyond that is a leak.
 """
 
@@ -116,6 +115,7 @@ def write(film: Film, path: Path, rng: np.random.Generator) -> None:
         stream.height = film.height
         stream.pix_fmt = "yuv420p"
         stream.codec_context.sample_aspect_ratio = film.aspect
+        stream.options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
         for picture in pictures(film, rng):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             container.mux(stream.encode(frame.reformat(format="yuv420p")))

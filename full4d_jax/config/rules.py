@@ -14,6 +14,7 @@ from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.fields import check_fields, require
 
+MAX_BATCH_PIXELS = 2**36  # 768 GiB in float32, over all devices
 MAX_CLIP_PIXELS = 2**31  # 24 GiB in float32, more than a device samples at once
 TEXTS = "or a model with text, and captions or a text that is not also negative_text"
 
@@ -79,6 +80,12 @@ def _size(config: Config) -> Iterator[Rule]:
         f"{data.views} views of {data.frames} frames of {data.height}x{data.width}",
         pixels <= MAX_CLIP_PIXELS,
         f"at most {MAX_CLIP_PIXELS:,} pixels in all: lower data.views, frames, height or width",
+    )
+    yield Rule(
+        "training.batch",
+        config.training.batch,
+        config.training.batch * pixels <= MAX_BATCH_PIXELS,
+        f"clips of at most {MAX_BATCH_PIXELS:,} pixels in all",
     )
 
 

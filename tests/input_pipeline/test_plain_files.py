@@ -140,3 +140,34 @@ def test_an_encrypted_member_is_refused(tmp_path):
     whole.write_text('{"big": ' + "9" * 20 + "}")
     with pytest.raises(ValueError, match="a whole number of 20 digits"):
         load_json(whole)
+
+
+def test_a_member_whose_name_is_damaged_is_not_left_out_in_silence(tmp_path):
+    np.savez(tmp_path / "a.npz", first=np.ones(3), second=np.ones(3))
+    content = (tmp_path / "a.npz").read_bytes()
+    place = content.rfind(b"second.npy")  # in the list of members, which has no checksum
+    damaged = content[:place] + b"second.npx" + content[place + 10 :]
+    (tmp_path / "a.npz").write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"found a member 'second.npx' that is no array"):
+        load_arrays(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("kind", [">f4", ">f8", ">i4", np.longdouble, np.clongdouble])
+def test_arrays_of_other_machines_become_ones_of_this(tmp_path, kind):
+    array = np.arange(6).reshape(2, 3).astype(kind)
+    np.savez(tmp_path / "a.npz", x=array)
+    np.save(tmp_path / "a.npy", array)
+    for read in (load_arrays(tmp_path / "a.npz")["x"], load_array(tmp_path / "a.npy", "numbers")):
+        assert read.dtype.isnative
+        assert read.dtype.itemsize <= 16 if read.dtype.kind == "c" else read.dtype.itemsize <= 8
+        np.testing.assert_array_equal(read, array)
+    beyond = np.full(3, np.longdouble(10) ** 400)
+    np.savez(tmp_path / "a.npz", x=beyond)
+    with pytest.raises(ValueError, match="long doubles beyond every double"):
+        load_arrays(tmp_path / "a.npz")
+
+
+def test_text_that_is_no_unicode_is_refused():
+    with pytest.raises(ValueError, match="found broken JSON"):
+        parse_json(r'{"name": "\ud800"}', "here")
+    assert parse_json(r'{"name": "\ud83d\ude00"}', "here") == {"name": "\U0001f600"}

@@ -26,12 +26,17 @@ from full4d_jax.session.machine import (
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_a_context_as_ctrl_c_does(number):
     cleaned = False
-    with pytest.raises(Stopped) as stopped, stop_on_signals():
+
+    def work() -> None:
+        nonlocal cleaned
         try:
             os.kill(os.getpid(), number)
             signal.pause()
         finally:
             cleaned = True
+
+    with pytest.raises(Stopped) as stopped, stop_on_signals():
+        work()
     assert stopped.value.number == number
     assert cleaned
     assert signal.getsignal(number) is signal.SIG_DFL
