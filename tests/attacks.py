@@ -18,7 +18,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -171,7 +172,9 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def main() -> None:
     """Exit code 1 where an attack gets another answer than it should."""
-    from attack_list import attacks, import_everything, make_world
+    from attack_files import file_attacks
+    from attack_machine import machine_attacks
+    from attack_world import import_everything, make_world
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="parts of names; all attacks where none is given")
@@ -186,7 +189,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="attacks-") as scratch:
         world = Path(scratch) / "world"
         make_world(world)
-        for attack in _chosen(attacks(), options.names):
+        for attack in _chosen(chain(file_attacks(), machine_attacks()), options.names):
             folder = Path(scratch) / "one"
             folder.mkdir()
             told = answer(attack, world, folder)
@@ -203,7 +206,7 @@ def main() -> None:
     sys.exit(bad > 0)
 
 
-def _chosen(found: Iterator[Attack], parts: list[str]) -> Iterator[Attack]:
+def _chosen(found: Iterable[Attack], parts: list[str]) -> Iterator[Attack]:
     """Yield the attacks whose name has one of the parts; all where there are none."""
     for attack in found:
         if not parts or any(part in attack.name for part in parts):

@@ -4,8 +4,9 @@
 
 Films differ in shape, rate, length, codec, rotation, pixel shape, what moves, noise, light and what
 their file tells of itself; with --real the videos of a folder come first. A run passes if it ends
-with exit code 0, or 2 and one line; if its scene opens; and if its `moving_psnr` is plausible. The last line says how often each warning came, and how much memory the process gained after
-its third run: programs are compiled for each new shape, and anything beyond that is a leak.
+with exit code 0, or 2 and one line; if its scene opens; and if its `moving_psnr` is plausible. The
+last line says how often each warning came, and how much memory the process gained after its third
+run: programs are compiled for each new shape, and anything beyond that is a leak.
 """
 
 import argparse

@@ -1,117 +1,25 @@
-"""The attacks of `attacks.py`: links, full disks, strange arrays, numbers, machines and signals."""
+"""Attacks by files: links, devices, full disks, strange arrays, contents and pictures."""
 
 import json
-import os
-import resource
-import signal
-import sys
+import struct
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from attack_world import ASSETS, ENCODE, IMPORT, LIFT, RENDER, RUN, TRAIN, WORLDS
 from attacks import Attack, most_file_bytes
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-HUGE = "99999999999"
-RENDER = ["render", "run", "--size", "16", "--orbit_seconds", "0.1"]
-LIFT = ["lift", "run", "--lift.steps", "2", "--lift.capacity", "50", "--lift.distillation", "none"]
-TRAIN = ["train", "--config", "small.py", "--out", "training", "--training.steps", "2"]
-RUN = [
-    *("run", "in.mp4", "--config", "small.py", "--depth", "depth.npy", "--out", "out"),
-    *("--checkpoint", "prior.safetensors", "--size", "16", "--orbit_seconds", "0.1"),
-    *("--lift.steps", "2", "--lift.capacity", "50"),
-]
-IMPORT = ["data", "import", "capture", "--out", "imported", "--frames", "4"]
-ENCODE = ["data", "encode", "--dataset", "data", "--out", "encoded"]
-WORLDS = ["data", "procedural", "--out", "worlds", "--scenes", "2", "--views", "2", "--frames", "2"]
-ASSETS = ["data", "gltf", "assets", "--out", "rendered", "--clips", "2", "--frames", "2"]
 
-
-def import_everything() -> None:
-    """Import what commands import, and start nothing: processes that are forked then share it."""
-    import av  # noqa: F401
-    import cv2  # noqa: F401
-
-    import full4d_jax.evaluation.groups
-    import full4d_jax.pipeline
-    import full4d_jax.training.prior_training  # noqa: F401
-    from full4d_jax import cli
-
-    assert "train" in cli.verbs()
-
-
-def make_world(folder: Path) -> None:
-    """Write whole files of every kind, in another process, for jax must not be started here."""
-    child = os.fork()
-    if not child:
-        try:
-            _make_world(folder)
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0, "the world was not made"
-
-
-def _make_world(folder: Path) -> None:
-    import jax
-    from fuzz_folders import small_scene, write_run
-    from skinned_arm import write_arm
-    from test_chaos import SMALL
-    from textured_room import make_room
-
-    import gaussians
-    from full4d_jax.media.video import write_video
-    from full4d_jax.models.dit import init_params
-    from full4d_jax.models.weights import save_params
-    from input_pipeline.cameras import orbit
-    from input_pipeline.datasets.dataset import write_dataset
-
-    write_run(folder / "run", small_scene())
-    params = init_params(SMALL.model, jax.random.key(0))
-    save_params(folder / "prior.safetensors", params, {"max_azimuth_degrees": 30.0})
-    rng = np.random.default_rng(0)
-    write_video(folder / "in.mp4", rng.integers(0, 255, (1, 40, 60, 3), np.uint8).repeat(12, 0), 12)
-    np.save(folder / "depth.npy", np.ones((2, 32, 32), np.float32))
-    text = f"from full4d_jax.config import *\nfrom dataclasses import *\nconfig = {SMALL!r}\n"
-    (folder / "small.py").write_text(text)
-    (folder / "capture").mkdir()
-    poses = orbit(np.array([-20.0, 20.0]), np.zeros(2), 2.0).tolist()
-    table = []
-    for name, pose in zip("ab", poses, strict=True):
-        film = rng.integers(0, 255, (8, 60, 80, 3), np.uint8)
-        write_video(folder / f"capture/{name}.mp4", film, 8)
-        lens = [[45.0, 0, 40], [0, 45.0, 30], [0, 0, 1]]
-        table.append({"name": name, "intrinsics": lens, "world_to_camera": pose})
-    (folder / "capture/cameras.json").write_text(json.dumps({"cameras": table}))
-    room = make_room(views=3, height=64, width=64)
-
-    class Rooms(list[Any]):
-        scene_ids = ("room",)
-
-    write_dataset(folder / "data", Rooms([room]), name="room")
-    (folder / "assets").mkdir()
-    write_arm(folder / "assets/arm.glb")
-    scene = small_scene()
-    gaussians.save_ply(folder / "scene.ply", scene.gaussians)
-    gaussians.save_dynamic_ply(folder / "scene.4d.ply", scene)
-
-
-def attacks() -> Iterator[Attack]:
-    """Yield all attacks."""
+def file_attacks() -> Iterator[Attack]:
+    """Yield all of them."""
     yield from links()
     yield from places()
     yield from full_disks()
     yield from arrays()
     yield from contents()
     yield from pictures()
-    yield from numbers()
-    yield from machines()
-    yield from signals()
 
 
 def linked(
@@ -315,7 +223,6 @@ def arrays() -> Iterator[Attack]:
 
 def contents() -> Iterator[Attack]:
     """Files that open and say something that cannot be."""
-    import struct
 
     def weights(here: Path, home: Path, shape: Any, dtype: str = "F32", end: int = 0) -> None:
         header = {"a": {"dtype": dtype, "shape": shape, "data_offsets": [0, end]}}
@@ -457,104 +364,3 @@ def pictures() -> Iterator[Attack]:
     textures = [*WORLDS, "--worlds", "rich", "--textures", "textures"]
     change = partial(large_picture, name="textures/a.png")
     yield Attack("picture/textures 13000", textures, change, codes=(2,))
-
-
-def numbers() -> Iterator[Attack]:
-    """Numbers that no machine holds, for options that take one."""
-    show = ["data", "show", "--out", "x.png"]
-    splats = ["convert", "splats", "run", "x.html"]
-    scenes = ["evaluate", "--config", "small.py", "--checkpoint", "prior.safetensors"]
-    inspect = ["inspect", "--config", "small.py"]
-    check = ["data", "check", "data"]
-    depth = ["depth", "in.mp4"]
-    sides = ("views", "frames", "height", "width")
-    # Those that fit memory at any value, or whose progress tells how long they take.
-    unbounded = ("seed", "lift.steps", "sampler.steps", "training.steps", "training.keep")
-    options: tuple[tuple[list[str], tuple[str, ...]], ...] = (
-        (show, ("first", "scenes", "views", "frames", "size")),
-        (WORLDS, ("first", "scenes", *sides, "shards", "jobs")),
-        (ASSETS, ("clips", *sides, "shards", "jobs")),
-        (IMPORT, ("frames", "stride", "size", "jobs", "fps")),
-        (ENCODE, ("shards",)),
-        (splats, ("instants", "seconds", "time")),
-        (RENDER, ("size", "export_ply", "orbit_seconds", "sweep")),
-        (LIFT, ("lift.capacity", "lift.harmonics", "seed", "lift.steps")),
-        (RUN, ("views", "rows", "seconds", "fps", "size", "export_ply", "azimuth", "fov")),
-        (TRAIN, ("mesh.data", "training.batch", *(f"data.{side}" for side in sides))),
-        (TRAIN, ("model.width", "model.layers", "model.heads", "model.ffn", "training.keep")),
-        (depth, ("rows", "seconds", "fps", "fov")),
-        (scenes, ("scenes", "first", "lift_scenes")),
-        (inspect, ("devices", "slices")),
-        (["view", "run"], ("port", "seconds")),
-        (check, ("clips", "instants")),
-    )
-    for words, names in options:
-        verb = " ".join(words[: 1 + (words[0] in ("data", "convert"))])
-        for name in names:
-            for value in (HUGE, "-1", "1000000000"):
-                if value == "1000000000" and name in unbounded:
-                    continue
-                yield Attack(f"number/{verb} --{name} {value}", [*words, f"--{name}", value])
-    yield Attack("number/data show --first 0", [*show, "--first", "0", "--size", "16"], codes=(0,))
-    yield Attack("number/train --mesh.data 0", [*TRAIN, "--mesh.data", "0"], codes=(0,))
-
-
-def machines() -> Iterator[Attack]:
-    """Environments that name nothing, too little memory, and streams that are gone."""
-    small = RENDER[:2]
-
-    def fresh(words: list[str], **variables: str) -> Callable[[], object]:
-        """Return a limit that starts the command anew, in another environment."""
-
-        def limit() -> None:
-            os.environ.update(variables)
-            os.execv(sys.executable, [sys.executable, "-m", "full4d_jax.cli", *words])
-
-        return limit
-
-    for text in ("--xla_nothing=1", "nonsense", "--xla_force_host_platform_device_count=x"):
-        again = fresh(RENDER, XLA_FLAGS=text)
-        yield Attack(f"machine/XLA_FLAGS {text}", RENDER, limit=again, codes=(2,))
-    again = fresh(RENDER, JAX_PLATFORMS="nothing")
-    yield Attack("machine/JAX_PLATFORMS", RENDER, limit=again, codes=(2,))
-    again = fresh(["render", "été"], PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0")
-    yield Attack("machine/ascii", small, limit=again, codes=(2,))
-
-    def addresses(most: int) -> Callable[[], object]:
-        return lambda: resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-    for most in (2**30, 2**31, 2**31 + 2**29):
-        yield Attack(f"machine/{most >> 20} MiB of addresses", RENDER, limit=addresses(most))
-
-    def gone(name: str) -> Callable[[], object]:
-        def limit() -> None:
-            os.close({"stdin": 0, "stdout": 1, "stderr": 2}[name])
-            setattr(sys, name, None)
-
-        return limit
-
-    for name in ("stdin", "stdout", "stderr"):
-        yield Attack(f"machine/render without {name}", RENDER, limit=gone(name), codes=(0,))
-        yield Attack(
-            f"machine/help without {name}", ["run", "--help"], limit=gone(name), codes=(0,)
-        )
-
-    def gone_folder() -> None:
-        place = Path("gone")
-        place.mkdir()
-        os.chdir(place)
-        Path("../gone").rmdir()
-
-    yield Attack("machine/no working directory", RENDER, limit=gone_folder, codes=(2,))
-
-
-def signals() -> Iterator[Attack]:
-    """SIGTERM and SIGHUP at some instants of every verb."""
-    jobs = {"render": RENDER, "lift": LIFT, "import": IMPORT, "procedural": WORLDS}
-    jobs |= {"gltf": ASSETS, "train": [*TRAIN, "--training.steps", "400"], "view": ["view", "run"]}
-    jobs |= {"evaluate": ["evaluate", "run"], "check": ["data", "check", "data"]}
-    for name, words in jobs.items():
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            codes = (0, 128 + number)
-            alarm = (number, 1.5)
-            yield Attack(f"signal/{name} {number.name}", words, alarm=alarm, codes=codes)
