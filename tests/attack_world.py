@@ -16,7 +16,7 @@ RUN = [
     *("--lift.steps", "2", "--lift.capacity", "50"),
 ]
 IMPORT = ["data", "import", "capture", "--out", "imported", "--frames", "4"]
-ENCODE = ["data", "encode", "--dataset", "data", "--out", "encoded"]
+ENCODE = ["data", "encode", "--config", "small.py", "--dataset", "data", "--out", "encoded"]
 WORLDS = ["data", "procedural", "--out", "worlds", "--scenes", "2", "--views", "2", "--frames", "2"]
 ASSETS = ["data", "gltf", "assets", "--out", "rendered", "--clips", "2", "--frames", "2"]
 
