@@ -90,4 +90,5 @@ def _make_world(folder: Path) -> None:
     write_arm(folder / "assets/arm.glb")
     scene = small_scene()
     gaussians.save_ply(folder / "scene.ply", scene.gaussians)
+    assert isinstance(scene, gaussians.DynamicGaussians)
     gaussians.save_dynamic_ply(folder / "scene.4d.ply", scene)

@@ -112,6 +112,7 @@ def write(film: Film, path: Path, rng: np.random.Generator) -> None:
         if film.focal:
             container.metadata["com.apple.quicktime.camera.focal_length.35mm_equivalent"] = "26"
         stream = container.add_stream(codec, rate=film.rate)
+        assert isinstance(stream, av.VideoStream)
         stream.width = film.width
         stream.height = film.height
         stream.pix_fmt = "yuv420p"

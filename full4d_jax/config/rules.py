@@ -67,12 +67,12 @@ def check_heads(model: ModelConfig, platform: str) -> None:
 
 
 def _experiment(config: Config) -> Iterator[Rule]:
-    for rules in (_size, _model, _data, _training, _sampler, _lift):
+    for rules in (_memory, _model, _data, _training, _sampler, _lift):
         yield from rules(config)
 
 
-def _size(config: Config) -> Iterator[Rule]:
-    """Yield the rule that a clip fits memory; others count its frames and tokens."""
+def _memory(config: Config) -> Iterator[Rule]:
+    """Yield the rules that clips fit memory; others count its frames and tokens."""
     data = config.data
     pixels = data.views * data.frames * data.height * data.width
     yield Rule(

@@ -44,7 +44,7 @@ from full4d_jax.models.caffe2_files import (
 )
 from full4d_jax.models.safetensors_reader import open_tensors
 from full4d_jax.models.safetensors_writer import Slot, write_safetensors
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, input_errors
 
 MULTIPLE = 32  # of which the sides of a frame must be multiples
 FEATURES = 32  # channels before `leave`
