@@ -3,8 +3,8 @@
     python tests/attacks.py [PART OF A NAME ...]
 
 An attack passes if the command works, or ends with exit code 2 and at most six lines, within 10
-seconds of the processor and 2 GiB (60 seconds, where it works), and if no file outside of its own
-folder changed. Each runs in a process of its own, forked from one that has imported what commands
+seconds of the processor and 2 GiB (60 seconds, where it works), if no file outside of its own
+folder changed, and if no half file is left. Each runs in a process of its own, forked from one that has imported what commands
 need.
 """
 
@@ -52,7 +52,7 @@ class Attack(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a command did."""
+    """What a command did; `changed` says what it did to files that it should not touch."""
 
     code: int
     seconds: float
@@ -75,7 +75,7 @@ class Answer(NamedTuple):
             reasons.append(f"{self.seconds:.0f} s")
         if self.memory > MEMORY:
             reasons.append(f"{self.memory / 2**30:.1f} GiB")
-        reasons += [f"changed {name}" for name in self.changed]
+        reasons += self.changed
         return ", ".join(reasons)
 
 
@@ -110,7 +110,9 @@ def answer(attack: Attack, world: Path, folder: Path) -> Answer:
     lines = [line for line in text.splitlines() if line.strip() and not _is_progress(line)]
     after = content(home)
     names = before.keys() | after.keys()
-    changed = sorted(name for name in names if before.get(name) != after.get(name))
+    changed = sorted(f"changed {x}" for x in names if before.get(x) != after.get(x))
+    # Half of a file, which only a process that was killed leaves.
+    changed += sorted(f"left {path.name}" for path in here.rglob(".*.partial-*"))
     return Answer(code, seconds, memory, lines, changed)
 
 

@@ -43,7 +43,7 @@ GOOD = Answer(2, 0.5, 2**20, ["full4d: scene: a.ply: found b, expected c; d"], [
         ({"lines": ["a"] * (LINES + 1)}, f"{LINES + 1} lines"),
         ({"seconds": SECONDS + 1.0}, f"{SECONDS + 1} s"),
         ({"memory": MEMORY + 2**30}, "3.0 GiB"),
-        ({"changed": ["victim.txt"]}, "changed victim.txt"),
+        ({"changed": ["changed victim.txt"]}, "changed victim.txt"),
     ],
 )
 def test_wrong_answers_are_noticed(change, wrong):
