@@ -4,8 +4,8 @@
 
 An attack passes if the command works, or ends with exit code 2 and at most six lines, within 10
 seconds of the processor and 2 GiB (60 seconds, where it works), if no file outside of its own
-folder changed, and if no half file is left. Each runs in a process of its own, forked from one that has imported what commands
-need.
+folder changed, and if no half file is left. Each runs in a process of its own, forked from one that
+has imported what commands need.
 """
 
 import argparse
