@@ -75,9 +75,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         refusal = _refusal(error)
         if refusal is None:
             raise
-        if shows_origin:
-            traceback.print_exception(error)
-        print(f"full4d: {refusal}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # the disk that is full may be that of a log, too
+            if shows_origin:
+                traceback.print_exception(error)
+            print(f"full4d: {refusal}", file=sys.stderr)
         return 2
     return 0
 

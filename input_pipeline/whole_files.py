@@ -25,6 +25,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.replace(path)
+    except OSError as error:
+        if error.filename is None:  # writing does not say to which file
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

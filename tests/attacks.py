@@ -15,6 +15,7 @@ import re
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -97,14 +98,19 @@ def answer(attack: Attack, world: Path, folder: Path) -> Answer:
     before = content(home)
     words = [word.format(home=home, here=here) for word in attack.words]
     start = time.perf_counter()
-    child = os.fork()
-    if not child:
-        _be_the_command(attack, words, here, folder)
-    if attack.alarm is not None:
-        number, delay = attack.alarm
-        time.sleep(delay)
-        os.kill(child, number)
-    code, seconds, memory = _wait(child, start)
+    # Another process writes the file, as a limit to the size of files holds for streams, too.
+    writer = ["tee", folder / "stderr"]
+    with subprocess.Popen(writer, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as log:
+        assert log.stdin is not None
+        child = os.fork()
+        if not child:
+            _be_the_command(attack, words, here, log.stdin.fileno())
+        log.stdin.close()
+        if attack.alarm is not None:
+            number, delay = attack.alarm
+            time.sleep(delay)
+            os.kill(child, number)
+        code, seconds, memory = _wait(child, start)
     text = (folder / "stderr").read_text(errors="replace")
     # A line of progress is overwritten by the next one.
     lines = [line for line in text.splitlines() if line.strip() and not _is_progress(line)]
@@ -136,15 +142,14 @@ def _wait(child: int, start: float) -> tuple[int, float, int]:
         time.sleep(0.02)
 
 
-def _be_the_command(attack: Attack, words: list[str], here: Path, folder: Path) -> None:
+def _be_the_command(attack: Attack, words: list[str], here: Path, err: int) -> None:
     """Become the command: its folder, its streams, its limits."""
     from full4d_jax.cli import main
 
     os.chdir(here)
-    out = os.open(folder / "stdout", os.O_WRONLY | os.O_CREAT)
-    err = os.open(folder / "stderr", os.O_WRONLY | os.O_CREAT)
-    os.dup2(out, 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(err, 2)
+    os.close(err)
     code = 1
     try:
         attack.limit()
