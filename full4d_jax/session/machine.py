@@ -66,7 +66,8 @@ def tolerate_streams() -> None:
         if stream is None:  # closed by whoever started this process
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
         elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            with contextlib.suppress(OSError):  # where a file became a pipe meanwhile
+                stream.reconfigure(errors="backslashreplace")
 
 
 def check_machine() -> None:
