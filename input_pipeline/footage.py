@@ -27,7 +27,6 @@ VIDEOS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}
 DEPTHS = {".npy", ".png"}
 PNG = b"\x89PNG\r\n\x1a\n"  # its first bytes
 MAX_MASK_LEVEL = 255
-MAX_PIXELS = 2**26  # of a picture, 8192 x 8192: the largest take a second and 700 MiB each
 HELD_OUT = 5  # every fifth clip of a folder, by name, is left for evaluation
 ADDRESS = re.compile(r"[a-z0-9]{2,}:(/|$)")  # of object storage, also when a slash was lost
 
@@ -128,24 +127,12 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 picture = Image.open(file)
             with picture:
-                check_pixels(path, picture.height, picture.width)
+                video_files.check_size(path, picture.height, picture.width)
                 yield picture
         except FileRefusal:
             raise
         except UNREADABLE_PICTURE as error:
             raise NotAPicture(f"{path}: found no whole picture ({error}), expected one") from None
-
-
-def check_pixels(path: Path, rows: int, columns: int) -> None:
-    """Refuse pictures that take more memory and time than they are worth here.
-
-    Raises:
-      FileRefusal: naming the file.
-    """
-    if rows * columns > MAX_PIXELS:
-        found = f"a picture of {columns}x{rows} pixels"
-        expected = f"at most {MAX_PIXELS:,} of them: make it smaller"
-        raise FileRefusal(f"{path}: found {found}, expected {expected}")
 
 
 def first_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:

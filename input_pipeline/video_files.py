@@ -19,7 +19,8 @@ from jaxtyping import Float64, UInt8
 from input_pipeline.opening import FileRefusal, require_regular
 
 DECODERS = 2  # threads; one that decodes frame after frame notices less damage
-MAX_PIXELS = 2**26  # of a frame, twice what 8K has
+MAX_PIXELS = 2**26  # of a picture, 8192 x 8192: the largest take a second and 700 MiB each
+MAX_SHAPE = 32  # times that a picture is longer than the other side: no camera makes strips
 MAX_PIXEL_SHAPE = 8  # widths of a pixel in heights, or the other way round
 LISTS = {"concat", "concatf", "dash", "hls", "sdp"}  # formats that name other files or addresses
 CLOCK_TOLERANCE = 1e-3  # seconds between a frame's time in the index and when it is decoded
@@ -77,9 +78,7 @@ def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
     stream = container.streams.video[0]
     if stream.codec_context is None:
         raise InvalidDataError(0, "no decoder for this codec", str(path))
-    if stream.width * stream.height > MAX_PIXELS:
-        found = f"pictures of {stream.width}x{stream.height} pixels"
-        raise FileRefusal(f"{path}: found {found}, expected at most {MAX_PIXELS:,} of them")
+    check_size(path, stream.height, stream.width)
     shape = stream.sample_aspect_ratio or 1
     if not 1 / MAX_PIXEL_SHAPE <= shape <= MAX_PIXEL_SHAPE:
         found = f"pixels of {shape} times their height"
@@ -88,6 +87,21 @@ def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
         )
         raise FileRefusal(f"{path}: found {found}, expected {expected}")
     return stream
+
+
+def check_size(path: Path, rows: int, columns: int) -> None:
+    """Refuse pictures that take more memory and time than they are worth here.
+
+    Raises:
+      FileRefusal: naming the file.
+    """
+    found = f"pictures of {columns}x{rows} pixels"
+    if rows * columns > MAX_PIXELS:
+        expected = f"at most {MAX_PIXELS:,} of them: make them smaller"
+        raise FileRefusal(f"{path}: found {found}, expected {expected}")
+    if max(rows, columns) > MAX_SHAPE * min(rows, columns):
+        expected = f"a side of at most {MAX_SHAPE} times the other"
+        raise FileRefusal(f"{path}: found {found}, expected {expected}")
 
 
 def decode(

@@ -351,7 +351,8 @@ def pictures() -> Iterator[Attack]:
     for width, height in ((4000, 2), (2, 4000), (2, 2)):
         shape = f"{width}x{height}"
         yield Attack(f"picture/depth {shape}", depth, shaped("", "in.mp4", width, height))
-        yield Attack(f"picture/import {shape}", IMPORT, shaped("capture", "a.mp4", width, height))
+        change = shaped("capture", "a.mp4", width, height)
+        yield Attack(f"picture/import {shape}", IMPORT, change)
     for pixels in ((1000, 1), (1, 1000), (2**31 - 1, 1)):
         shape = f"pixels {pixels[0]}:{pixels[1]}"
         change = shaped("", "in.mp4", 64, 48, pixels)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from input_pipeline import footage
+from input_pipeline import video_files
 from input_pipeline.footage import (
     natural,
     picture_size,
@@ -93,12 +93,19 @@ def test_leaves_every_fifth_clip_for_evaluation(tmp_path):
 
 def test_pictures_that_are_too_large_are_refused_by_their_header(tmp_path, monkeypatch):
     Image.fromarray(RAMP).save(tmp_path / "a.png")
-    monkeypatch.setattr(footage, "MAX_PIXELS", RAMP.shape[0] * RAMP.shape[1])
+    monkeypatch.setattr(video_files, "MAX_PIXELS", RAMP.shape[0] * RAMP.shape[1])
     read_picture(tmp_path / "a.png")
-    monkeypatch.setattr(footage, "MAX_PIXELS", RAMP.shape[0] * RAMP.shape[1] - 1)
+    monkeypatch.setattr(video_files, "MAX_PIXELS", RAMP.shape[0] * RAMP.shape[1] - 1)
     for read in (read_picture, read_alpha, picture_size):
-        with pytest.raises(ValueError, match=r"found a picture of 32x24 pixels, expected at most"):
+        with pytest.raises(ValueError, match=r"found pictures of 32x24 pixels, expected at most"):
             read(tmp_path / "a.png")
+
+
+def test_strips_are_no_pictures(tmp_path):
+    for shape in ((2, 4000), (4000, 2)):
+        Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / "a.png")
+        with pytest.raises(ValueError, match="expected a side of at most 32 times the other"):
+            read_picture(tmp_path / "a.png")
 
 
 def test_damaged_bytes_of_a_png_are_never_shown_as_others(tmp_path):
