@@ -15,7 +15,9 @@ import io
 import os
 import pkgutil
 import re
+import signal
 import sys
+import traceback
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,13 +27,22 @@ from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 from full4d_jax import commands
 from full4d_jax.session.disk import disk_error, quiet_threads
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.fields import fields_of
+from full4d_jax.session.errors import InputError, as_input_error
+from full4d_jax.session.fields import check_whole_numbers, fields_of
 from full4d_jax.session.help_text import Shown, short_help
+from full4d_jax.session.machine import (
+    Stopped,
+    check_machine,
+    machine_error,
+    stop_on_signals,
+    tolerate_streams,
+)
 from full4d_jax.source import choice
 
 SHORT_HELP = {"-h", "--help"}
 HELP = SHORT_HELP | {"--help-all", "--help_all"}
+DEBUG = "--debug"  # shows the traceback of a refusal
+KEPT = "what was finished is kept, and the same command goes on from there"
 # Flags of earlier versions; their values are SOURCE now.
 OLD_SOURCE_FLAGS = frozenset(
     ["video", "dataset", "capture", "fixed_view", "records", "grid", "scene", "out", "source"]
@@ -39,39 +50,48 @@ OLD_SOURCE_FLAGS = frozenset(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit code: 0 is done, 2 is bad input, 130 is interrupted."""
+    """Run one verb and return the exit code.
+
+    0 is done, 2 is bad input, 130 is interrupted, 128 + n is stopped by signal n.
+    """
     # Compiled programs are kept between runs; jax reads this when a verb imports it.
     cache = Path("~/.cache/full4d/jax").expanduser()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     quiet_threads()
+    tolerate_streams()
+    words = list(sys.argv[1:] if argv is None else argv)
+    shows_origin = DEBUG in words
     try:
-        _dispatch(list(sys.argv[1:] if argv is None else argv))
-    except InputError as error:
-        print(f"full4d: {error}", file=sys.stderr)
-        return 2
+        with stop_on_signals():
+            _dispatch([word for word in words if word != DEBUG])
     except BrokenPipeError:  # the reader of our output, e.g. `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        print("\nfull4d: interrupted; finished stages and checkpoints are kept", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        said = f"stopped by {error}" if isinstance(error, Stopped) else "interrupted"
+        print(f"\nfull4d: {said}; {KEPT}", file=sys.stderr)
+        return 128 + number
     except Exception as error:
-        message = disk_error(error) or _platform_error(error)
-        if message is None:
+        refusal = _refusal(error)
+        if refusal is None:
             raise
-        print(f"full4d: {message}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # the disk that is full may be that of a log, too
+            if shows_origin:
+                traceback.print_exception(error)
+            print(f"full4d: {refusal}", file=sys.stderr)
         return 2
     return 0
 
 
-def _platform_error(error: Exception) -> InputError | None:
-    """Return jax's error for a platform that is not there, in one line; None for any other."""
-    platforms = os.environ.get("JAX_PLATFORMS", "")
-    if not platforms or "Unable to initialize backend" not in str(error):
-        return None
-    words = str(error).partition("Unable to initialize backend ")[2].splitlines()[0]
-    advice = "correct the variable, or unset it"
-    expected = f"platforms that jax has here ({words})"
-    return InputError("environment", "JAX_PLATFORMS", platforms, expected, advice)
+def _refusal(error: Exception) -> InputError | None:
+    """Return an error about the input, the disk or the machine in one line; None for a bug."""
+    if isinstance(error, InputError):
+        return error
+    known = disk_error(error) or machine_error(error)
+    if known is None and isinstance(error, ValueError | OSError):
+        with contextlib.suppress(ValueError, OSError):  # of another form
+            known = as_input_error("file", error, "give another one")
+    return known
 
 
 def verbs() -> list[str]:
@@ -114,6 +134,8 @@ def call(function: Callable[..., Any], prog: str, argv: list[str]) -> None:
     """Load the config where the verb takes one, read the options, call the verb."""
     bound = read_options(function, prog, argv)
     if bound is not None:
+        check_whole_numbers(getattr(bound, "keywords", {}))
+        check_machine()
         bound()
 
 
@@ -354,7 +376,8 @@ def _overview() -> str:
         source = (Path(commands.__path__[0]) / f"{name}.py").read_text()
         docstrings[name] = ast.get_docstring(ast.parse(source)) or ""
     text = _listing("full4d VERB [SOURCE] [--config PRESET] [--field.sub value ...]", docstrings)
-    return f"{text}\n\nfull4d VERB --help lists the options of a verb."
+    hints = f"full4d VERB --help lists the options of a verb; {DEBUG} tells where an error arose."
+    return f"{text}\n\n{hints}"
 
 
 def _listing(usage: str, docstrings: dict[str, str]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 ROTATION_TOLERANCE = 1e-3  # of R R^T against the identity: text files keep about four digits
+MAX_TRANSLATION = 1e18  # of world units
 SKEW_TOLERANCE = 1e-4  # of the focal length
 
 
@@ -207,7 +208,8 @@ def check_poses(world_to_camera: Float[np.ndarray, "..."]) -> None:
 
     Raises:
       ValueError: naming what was found and what was expected: wrong shapes, NaN, a last row other
-        than 0 0 0 1, rotations that are not orthonormal or that mirror.
+        than 0 0 0 1, rotations that are not orthonormal or that mirror, translations that single
+        precision cannot square.
     """
     _check_pose_shape(world_to_camera)
     _check_matrices("world_to_camera", world_to_camera, np.array([0, 0, 0, 1]))
@@ -217,6 +219,9 @@ def check_poses(world_to_camera: Float[np.ndarray, "..."]) -> None:
     require("world_to_camera", error < ROTATION_TOLERANCE, f"an error of {error:.2g}", orthonormal)
     upright = np.linalg.det(rotation).min() > 0
     require("world_to_camera", upright, "mirrored axes (determinant -1)", "right-handed axes (+1)")
+    far = np.abs(world_to_camera[..., :3, 3]).max(initial=0)
+    near = f"at most {MAX_TRANSLATION:g}: use another unit"
+    require("world_to_camera", far <= MAX_TRANSLATION, f"a translation of {far:.3g}", near)
 
 
 def _check_pose_shape(world_to_camera: np.ndarray) -> None:

@@ -1,20 +1,31 @@
 """Files on disk: which are pictures and videos, in what order, and reading one."""
 
+import contextlib
 import re
-from collections.abc import Sequence
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from input_pipeline import video_files
-from input_pipeline.plain_files import load_array, require_regular
+from input_pipeline.opening import FileRefusal, open_regular, read_regular
+from input_pipeline.plain_files import load_array
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+# What Pillow raises for pictures that are damaged.
+UNREADABLE_PICTURE = (
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, OverflowError),
+    *(MemoryError, struct.error, zlib.error, NotImplementedError, Image.DecompressionBombError),
+)
 VIDEOS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}
 DEPTHS = {".npy", ".png"}
+PNG = b"\x89PNG\r\n\x1a\n"  # its first bytes
 MAX_MASK_LEVEL = 255
 HELD_OUT = 5  # every fifth clip of a folder, by name, is left for evaluation
 ADDRESS = re.compile(r"[a-z0-9]{2,}:(/|$)")  # of object storage, also when a slash was lost
@@ -94,12 +105,34 @@ def picture_size(path: Path) -> tuple[int, int]:
     """
     if path.suffix.lower() in VIDEOS:
         return video_files.frame_size(path)
-    require_regular(path)
-    try:
-        with Image.open(path) as picture:
-            return picture.height, picture.width
-    except (OSError, UnidentifiedImageError):
-        raise ValueError(f"{path}: found no readable picture, expected one") from None
+    with opened_picture(path) as picture:
+        return picture.height, picture.width
+
+
+class NotAPicture(ValueError):
+    """A file that is no picture, or none to its end: "PATH: found ..., expected one"."""
+
+
+@contextlib.contextmanager
+def opened_picture(path: Path) -> Iterator[Image.Image]:
+    """Open a picture of a size that fits memory; its pixels are not read yet.
+
+    Raises:
+      ValueError: naming the file if it is none, also if reading its pixels in this context fails.
+    """
+    with open_regular(path) as file:
+        try:
+            # Pillow only warns of half as many pixels as it refuses.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                picture = Image.open(file)
+            with picture:
+                video_files.check_size(path, picture.height, picture.width)
+                yield picture
+        except FileRefusal:
+            raise
+        except UNREADABLE_PICTURE as error:
+            raise NotAPicture(f"{path}: found no whole picture ({error}), expected one") from None
 
 
 def first_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -118,12 +151,9 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
       ValueError: naming the file if it cannot be read to its end.
     """
-    require_regular(path)
-    try:
-        with Image.open(path) as stored:
-            stored.load()  # OpenCV fills in what a file lacks
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: found no whole picture ({error}), expected one") from None
+    _check_checksums(path)
+    with opened_picture(path) as stored:
+        stored.load()  # OpenCV fills in what a file lacks
     if stored.mode.startswith("I"):
         gray = np.round(np.asarray(stored) / 257).clip(0, MAX_MASK_LEVEL).astype(np.uint8)
         return np.repeat(gray[..., None], 3, -1)
@@ -136,6 +166,25 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     return np.round(picture[..., :3] * alpha + MAX_MASK_LEVEL * (1 - alpha)).astype(np.uint8)
 
 
+def _check_checksums(path: Path) -> None:
+    """Refuse a PNG file with damaged bytes, which Pillow shows as other pixels.
+
+    Raises:
+      NotAPicture: naming the file.
+    """
+    with open_regular(path) as file:
+        if file.read(len(PNG)) != PNG:
+            return
+        while head := file.read(8):
+            size = int.from_bytes(head[:4], "big")
+            content = head[4:] + file.read(size)
+            if file.read(4) != zlib.crc32(content).to_bytes(4, "big"):
+                raise NotAPicture(f"{path}: found no whole picture (damaged bytes), expected one")
+            if head[4:] == b"IEND":
+                return
+    raise NotAPicture(f"{path}: found no whole picture (no end of a PNG), expected one")
+
+
 def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
     """Where a picture is opaque, 255, else 0; None where it has no transparency, as of videos.
 
@@ -144,14 +193,11 @@ def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
     """
     if path.suffix.lower() in VIDEOS:
         return None
-    require_regular(path)
-    try:
-        with Image.open(path) as stored:
-            if not stored.has_transparency_data:
-                return None
-            alpha = np.asarray(stored.convert("RGBA"))[..., 3]
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: found no whole picture ({error}), expected one") from None
+    _check_checksums(path)
+    with opened_picture(path) as stored:
+        if not stored.has_transparency_data:
+            return None
+        alpha = np.asarray(stored.convert("RGBA"))[..., 3]
     return np.where(alpha > MAX_MASK_LEVEL // 2, MAX_MASK_LEVEL, 0).astype(np.uint8)
 
 
@@ -193,11 +239,9 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
 
 
 def _stored(path: Path) -> np.ndarray:
-    require_regular(path)
-    try:
-        file = np.fromfile(path, np.uint8)  # OpenCV opens no unicode paths on some systems
-    except OSError as error:
-        raise ValueError(f"{path}: found {error.strerror}, expected a picture") from None
+    with contextlib.suppress(NotAPicture), opened_picture(path):
+        pass  # its size is refused; OpenCV reads other pictures than Pillow does
+    file = np.frombuffer(read_regular(path), np.uint8)
     picture = cv2.imdecode(file, cv2.IMREAD_UNCHANGED) if file.size else None
     if picture is None:
         raise ValueError(f"{path}: found {file.size} bytes that do not decode, expected a picture")

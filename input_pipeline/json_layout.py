@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from input_pipeline.plain_files import parse_json, require_regular
+from input_pipeline.opening import read_regular
+from input_pipeline.plain_files import parse_json
 
 WORDS = {
     int: "a whole number",
@@ -51,8 +52,7 @@ def load_lines(path: Path, layout: Any) -> list[Any]:
       ValueError: it is no file, or naming the line that is broken or does not hold what its readers
         read.
     """
-    require_regular(path)
-    lines = path.read_bytes().splitlines(keepends=True)
+    lines = read_regular(path).splitlines(keepends=True)
     rows = []
     for number, line in enumerate((x for x in lines if x.endswith(b"\n")), 1):
         where = f"{path}, line {number}"

@@ -2,7 +2,7 @@
 
 A file can claim more than it holds: nested JSON ends Python's stack, a header of an array names a
 shape of terabytes, a zip member inflates a thousand times. So sizes are compared with the file's
-own first, and only regular files are opened (a device never ends, a pipe may never begin).
+own first, and files are opened by `opening`.
 """
 
 import json
@@ -16,6 +16,8 @@ from typing import Any, BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
+
+from input_pipeline.opening import FileRefusal, open_regular, read_regular
 
 MAX_JSON_BYTES = 2**28  # of a file of JSON
 MAX_DIGITS = 19  # of a whole number of 64 bits; Python reads any, which no array holds
@@ -36,8 +38,7 @@ def load_json(path: Path) -> Any:
       ValueError: naming the file, missing, too large or broken.
     """
     try:
-        require_regular(path, MAX_JSON_BYTES)
-        return parse_json(path.read_bytes(), str(path))
+        return parse_json(read_regular(path, MAX_JSON_BYTES), str(path))
     except OSError as error:
         raise ValueError(f"{path}: found {error.strerror}, expected a JSON file") from None
 
@@ -50,7 +51,10 @@ def parse_json(text: str | bytes, where: str) -> Any:
         array holds.
     """
     try:
-        return json.loads(text, parse_int=_whole_number)
+        value = json.loads(text, parse_int=_whole_number)
+        if r"\ud" in str(text).lower():  # half of a pair, which no file or record can hold
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except RecursionError:
         found = "JSON that is nested too deeply"
         raise ValueError(f"{where}: found {found}, expected at most some hundred levels") from None
@@ -98,10 +102,10 @@ def load_array(path: Path, expected: str) -> np.ndarray:
       ValueError: naming the file, missing or broken, and what it should hold.
     """
     try:
-        require_regular(path)
-        with path.open("rb") as file:
-            _check_header(file, path.stat().st_size)
-        return np.load(path, allow_pickle=False)
+        with open_regular(path) as file:
+            _check_header(file, os.fstat(file.fileno()).st_size)
+            file.seek(0)
+            return _native(np.load(file, allow_pickle=False))
     except UNREADABLE:
         raise ValueError(f"{path}: found no readable array, expected {expected}") from None
 
@@ -113,18 +117,23 @@ def load_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
       ValueError: naming the file, missing or broken, or the array that claims more than its file
         can hold.
     """
-    require_regular(path)
     try:
-        with ZipFile(path) as archive:
+        with open_regular(path) as opened, ZipFile(opened) as archive:
             check_members(archive)
-            stored = [member for member in archive.infolist() if member.filename[-4:] == ".npy"]
+            stored = archive.infolist()
+            foreign = [member.filename for member in stored if member.filename[-4:] != ".npy"]
+            if foreign:  # such as one whose name is damaged, which no checksum covers
+                raise ValueError(f"a member {foreign[0][:60]!r} that is no array")
             members = {member.filename[:-4]: member for member in stored}
             selected = [name for name in members if not names or name in names]
             for name in selected:
                 with archive.open(members[name]) as file:
                     _check_header(file, members[name].file_size)
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in selected}
+            opened.seek(0)
+            with np.load(opened, allow_pickle=False) as arrays:
+                return {name: _native(arrays[name]) for name in selected}
+    except FileRefusal:
+        raise
     except UNREADABLE as error:
         reason = str(error) or type(error).__name__
         raise ValueError(f"{path}: found {reason}, expected a whole .npz file") from None
@@ -159,18 +168,24 @@ def memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def require_regular(path: Path, most: float = math.inf) -> None:
-    """Refuse what is no file, or larger than `most` bytes: a pipe or a device may be read for ever.
+def _native(array: np.ndarray) -> np.ndarray:
+    """Return an array in this machine's order of bytes, of numbers that its libraries know.
+
+    Long doubles become doubles, where nothing of theirs is infinite that was not before.
 
     Raises:
-      ValueError: naming the path and what is there.
+      ValueError: a long double is beyond every double.
     """
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no file" if not path.exists() else "a device"
-        raise ValueError(f"{path}: found {found}, expected a file")
-    size = path.stat().st_size
-    if size > most:
-        raise ValueError(f"{path}: found {size} bytes, expected at most {most}")
+    if array.dtype.kind in "fc" and array.dtype.itemsize > (8 if array.dtype.kind == "f" else 16):
+        kind = np.float64 if array.dtype.kind == "f" else np.complex128
+        with np.errstate(over="ignore"):
+            reduced = array.astype(kind)
+        if np.isfinite(array).sum() != np.isfinite(reduced).sum():
+            raise ValueError("long doubles beyond every double")
+        return reduced
+    if not array.dtype.isnative:
+        return array.astype(array.dtype.newbyteorder("="))
+    return array
 
 
 def _check_header(file: BinaryIO | Any, size: int) -> None:

@@ -16,9 +16,13 @@ from av.error import FFmpegError, InvalidDataError
 from av.video.frame import PictureType
 from jaxtyping import Float64, UInt8
 
-from input_pipeline.plain_files import require_regular
+from input_pipeline.opening import FileRefusal, require_regular
 
 DECODERS = 2  # threads; one that decodes frame after frame notices less damage
+MAX_PIXELS = 2**26  # of a picture, 8192 x 8192: the largest take a second and 700 MiB each
+MAX_SHAPE = 32  # times that a picture is longer than the other side: no camera makes strips
+MAX_PIXEL_SHAPE = 8  # widths of a pixel in heights, or the other way round
+LISTS = {"concat", "concatf", "dash", "hls", "sdp"}  # formats that name other files or addresses
 CLOCK_TOLERANCE = 1e-3  # seconds between a frame's time in the index and when it is decoded
 
 
@@ -50,11 +54,18 @@ def open_video(path: Path) -> InputContainer:
     """Open a film to read it, whatever the encoding of what is told of it.
 
     Raises:
-      ValueError: it is no file.
+      FileRefusal: it is no file, or a list of other files.
       FFmpegError: it is no film.
     """
     require_regular(path)
-    return av.open(str(path), metadata_errors="replace")
+    # To FFmpeg, `pipe:0` and `a:b.mp4` are addresses; a path from the root never is. A film that
+    # names others, as playlists do, reaches no network.
+    options = {"protocol_whitelist": "file"}
+    container = av.open(str(path.absolute()), metadata_errors="replace", container_options=options)
+    if container.format.name.partition(",")[0] in LISTS:
+        container.close()
+        raise FileRefusal(f"{path}: found a list of other files, expected a film")
+    return container
 
 
 def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
@@ -62,11 +73,35 @@ def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
 
     Raises:
       FFmpegError: there is no decoder for it.
+      FileRefusal: its pictures, or their pixels, have a shape that no camera makes.
     """
     stream = container.streams.video[0]
     if stream.codec_context is None:
         raise InvalidDataError(0, "no decoder for this codec", str(path))
+    check_size(path, stream.height, stream.width)
+    shape = stream.sample_aspect_ratio or 1
+    if not 1 / MAX_PIXEL_SHAPE <= shape <= MAX_PIXEL_SHAPE:
+        found = f"pixels of {shape} times their height"
+        expected = (
+            f"1/{MAX_PIXEL_SHAPE} to {MAX_PIXEL_SHAPE} times: encode it again with square ones"
+        )
+        raise FileRefusal(f"{path}: found {found}, expected {expected}")
     return stream
+
+
+def check_size(path: Path, rows: int, columns: int) -> None:
+    """Refuse pictures that take more memory and time than they are worth here.
+
+    Raises:
+      FileRefusal: naming the file.
+    """
+    found = f"pictures of {columns}x{rows} pixels"
+    if rows * columns > MAX_PIXELS:
+        expected = f"at most {MAX_PIXELS:,} of them: make them smaller"
+        raise FileRefusal(f"{path}: found {found}, expected {expected}")
+    if max(rows, columns) > MAX_SHAPE * min(rows, columns):
+        expected = f"a side of at most {MAX_SHAPE} times the other"
+        raise FileRefusal(f"{path}: found {found}, expected {expected}")
 
 
 def decode(

@@ -15,13 +15,20 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a path to write to; the file gets its name only when it is complete.
 
     No two programs write to one path, even where the same command runs twice, and what killed
-    programs left is deleted.
+    programs left is deleted. A link under that name is replaced, not followed.
     """
     remove_leftovers(path)
     partial = path.with_name(_partial(path, f"{socket.gethostname()}-{os.getpid()}"))
+    # Made anew, so that it is no link that somebody put there: libraries would follow it.
+    partial.unlink(missing_ok=True)
+    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
         yield partial
         partial.replace(path)
+    except OSError as error:
+        if error.filename is None:  # writing does not say to which file
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -44,7 +51,7 @@ def remove_leftovers(path: Path) -> None:
             continue
         host, _, process = left.name[len(before) : len(left.name) - len(after)].rpartition("-")
         with contextlib.suppress(OSError, ValueError):
-            idle = time.time() - left.stat().st_mtime > IDLE
+            idle = time.time() - left.lstat().st_mtime > IDLE
             if idle if host != socket.gethostname() else not runs(int(process)):
                 left.unlink()
 

@@ -76,10 +76,12 @@ def scenes(scratch: Path) -> dict[str, Reader]:
     g.save_dynamic_ply(scratch / "d.ply", g.DynamicGaussians(degree, *map(jnp.asarray, moving)))
     g.save_packed_ply(scratch / "e.ply", degree)
     g.save_splat(scratch / "f.splat", still)
+    g.save_spz(scratch / "g.spz", degree)
     files = [(scratch / f"{name}.ply").read_bytes() for name in "abcde"]
     return {
         "ply": (files, ".ply", g.load_any_ply),
         "splat": ([(scratch / "f.splat").read_bytes()], ".splat", g.load_splat),
+        "spz": ([(scratch / "g.spz").read_bytes()], ".spz", g.load_spz),
     }
 
 

@@ -1,5 +1,6 @@
-"""A film whose file tells the focal length of its lens."""
+"""Films whose file tells of their lens or of their pixels."""
 
+import struct
 from pathlib import Path
 
 import av
@@ -17,3 +18,11 @@ def write_film(path: Path, said: str) -> None:
         stream.width, stream.height, stream.pix_fmt = 60, 40, "yuv420p"
         black = av.VideoFrame.from_ndarray(np.zeros((40, 60, 3), np.uint8), format="rgb24")
         container.mux([*stream.encode(black), *stream.encode()])
+
+
+def set_pixel_shape(path: Path, width: int, height: int) -> None:
+    """Change the shape of the pixels that an mp4 tells, which encoders write up to some bound."""
+    data = bytearray(path.read_bytes())
+    place = data.index(b"pasp") + 4
+    struct.pack_into(">II", data, place, width, height)
+    path.write_bytes(bytes(data))

@@ -147,6 +147,7 @@ def procedural(
     """
     counts = {"scenes": scenes, "views": views, "frames": frames, "height": height, "width": width}
     option_checks.check_counts(first, counts | {"jobs": jobs})
+    option_checks.check_shards(shards)
     part = option_checks.part_of(shard)
     option_checks.check_test_share(test)
     if textures and worlds != "rich":
@@ -205,6 +206,7 @@ def gltf(
     """
     size = {"views": views, "frames": frames, "height": height, "width": width}
     option_checks.check_counts(0, {"clips": clips, **size, "scenes": clips, "jobs": jobs})
+    option_checks.check_shards(shards)
     option_checks.check_test_share(test)
     if not 0 < spread <= 180:
         raise InputError("option", "--spread", spread, "above 0 to 180 degrees", "change it")
@@ -246,6 +248,7 @@ def encode(
       text_encoder: folder of umT5 as in full4d embed-text, to embed clips' captions.
       captions: JSON file, {"SCENE": "a man walks"}, of captions in place of the clips' own.
     """
+    option_checks.check_shards(shards)
     part = option_checks.part_of(shard)
     from full4d_jax.data.encode import encode_dataset
 

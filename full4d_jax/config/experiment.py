@@ -15,6 +15,9 @@ Scenes = Annotated[int, Between(1, ALL_SCENES, f"1 to {ALL_SCENES} (others are h
 Seed = Annotated[int, Between(0, MOST, f"a whole number from 0 to {MOST}")]
 Quality = Literal["draft", "normal", "high"]
 Rate = Annotated[float, Between(1e-3, 1000)]
+# Far above any network that is trained; more would take all memory before anything is said.
+Channels = Annotated[int, Between(1, 2**17)]
+Layers = Annotated[int, Between(1, 1000)]
 ViewCount = Annotated[int, Between(2, MOST, "a whole number of at least 2, the source included")]
 
 
@@ -26,13 +29,13 @@ class ModelConfig:
     """Codec between frames and latents; all but `pixels` need `codec_weights`."""
     codec_stride: Count = 1
     """Pixels per side of a latent pixel: any with `pixels`, 16 with `wan22`, else 8."""
-    width: Count = 192
+    width: Channels = 192
     """Channels of a token."""
-    layers: Count = 4
+    layers: Layers = 4
     """Transformer blocks."""
-    heads: Count = 3
+    heads: Channels = 3
     """Attention heads; `width / heads` is even."""
-    ffn: Count = 576
+    ffn: Channels = 576
     """Hidden channels of the feed-forward network."""
     patch: Count = 8
     """Side of a token in latent pixels."""
@@ -64,9 +67,9 @@ class ModelConfig:
     """`residual`: deviation from the filled projection where the source sees."""
     sigma_hole: Positive = 0.30
     """`residual`: deviation where the source does not see."""
-    refiner: CountOrZero = 12
+    refiner: Annotated[int, Between(0, 2**17)] = 12
     """Channels of the convolutional head; 0 leaves a linear head."""
-    lora_rank: CountOrZero = 0
+    lora_rank: Annotated[int, Between(0, 2**17)] = 0
     """Rank of the adapters for `optimizer.trainable=lora`; 0 builds none."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of products on tokens; auto is bfloat16 except on CPU."""

@@ -15,6 +15,8 @@ from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.fields import check_fields, require
 
+MAX_BATCH_PIXELS = 2**36  # 768 GiB in float32, over all devices
+MAX_CLIP_PIXELS = 2**31  # 24 GiB in float32, more than a device samples at once
 TEXTS = "or a model with text, and captions or a text that is not also negative_text"
 
 
@@ -63,8 +65,25 @@ def check_heads(model: ModelConfig, platform: str) -> None:
 
 
 def _experiment(config: Config) -> Iterator[Rule]:
-    for rules in (_model, _data, _training, _sampler, _lift):
+    for rules in (_memory, _model, _data, _training, _sampler, _lift):
         yield from rules(config)
+
+
+def _memory(config: Config) -> Iterator[Rule]:
+    """Yield the rules that clips fit memory; others count its frames and tokens."""
+    data = config.data
+    pixels = data.views * data.frames * data.height * data.width
+    clip = f"{data.views} views of {data.frames} frames of {data.height}x{data.width}"
+    yield Rule(
+        "data.frames",
+        pixels <= MAX_CLIP_PIXELS,
+        f"clips of at most {MAX_CLIP_PIXELS:,} pixels, not {clip}",
+    )
+    yield Rule(
+        "training.batch",
+        config.training.batch * pixels <= MAX_BATCH_PIXELS,
+        f"clips of at most {MAX_BATCH_PIXELS:,} pixels in all",
+    )
 
 
 def _model(config: Config) -> Iterator[Rule]:

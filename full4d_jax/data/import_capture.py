@@ -22,6 +22,7 @@ from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.depth_alignment import WithDepth
 from input_pipeline.importers.detect import LAYOUTS, find_scenes, read_captures, require_inside
+from input_pipeline.opening import require_own
 from input_pipeline.schema import Example
 
 PREVIEW = "preview.png"
@@ -83,7 +84,9 @@ def import_folder(
     if clips.left_out:
         print(f"left out: {clips.left_out} instants that fill no clip; see --frames")
     open_folder(out.parent)
-    partial = hold_folder(out.with_name(f".{out.name}.partial"))
+    partial = out.with_name(f".{out.name}.partial")
+    require_own(partial)
+    hold_folder(partial)
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.name.lower()).strip("_")
     # An interrupted import of another cut, or of cameras that were mended since, must not go on.
     about = f"imported from {path.name} by full4d data import; {cut}, fps {fps}, licence {license}"

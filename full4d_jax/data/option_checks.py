@@ -10,6 +10,13 @@ from full4d_jax.session.files import open_folder
 MOST_DRAWN = 2**26  # pixels of a page, which take a GiB while it is drawn
 
 
+MOST_RENDERED = 2**27  # pixels of a clip, which take 2 GiB while it is made
+MOST_SCENES = 2**22  # whose names are in memory; the same command with --first makes others
+MOST_FILES = 100_000
+MOST_PROCESSES = 1024
+SIDES = ("views", "frames", "height", "width")
+
+
 def check_drawing(out: Path, first: int, counts: dict[str, int]) -> None:
     """Refuse what cannot be drawn or written, before anything is computed; raises InputError."""
     check_counts(first, counts)
@@ -30,10 +37,30 @@ def check_counts(first: int, counts: dict[str, int]) -> None:
     for name, count in counts.items():
         if count < 1:
             raise InputError("option", f"--{name}", count, "at least 1", f"choose another --{name}")
+    most = {"scenes": MOST_SCENES, "clips": MOST_SCENES, "jobs": MOST_PROCESSES}
+    for name in counts.keys() & most.keys():
+        if counts[name] > most[name]:
+            raise _too_many(name, counts[name], most[name])
+    if counts.keys() >= set(SIDES):
+        pixels = math.prod(counts[name] for name in SIDES)
+        if pixels > MOST_RENDERED:
+            found = f"{pixels:,} pixels in one clip"
+            do = "lower --views, --frames, --height or --width"
+            raise InputError("option", "--height", found, f"at most {MOST_RENDERED:,}", do)
     last = first + counts["scenes"] - 1
     if first < 0 or last >= 2**31:
         found = f"scenes {first} to {last}"
         raise InputError("option", "--first", found, "0 to 2**31 - 1", "choose another --first")
+
+
+def check_shards(shards: int) -> None:
+    """Refuse numbers of files that no folder should hold; raises InputError."""
+    if not 0 <= shards <= MOST_FILES:
+        raise _too_many("shards", shards, MOST_FILES)
+
+
+def _too_many(name: str, count: int, most: int) -> InputError:
+    return InputError("option", f"--{name}", count, f"at most {most:,}", f"lower --{name}")
 
 
 def range_of(instants: str) -> tuple[int, int | None]:

@@ -24,6 +24,7 @@ from full4d_jax.evaluation.table import markdown, summary
 from full4d_jax.media.pictures import contact_sheet, save_picture
 from full4d_jax.session.files import read_arrays, save_arrays
 from full4d_jax.session.progress import Progress
+from input_pipeline.opening import make_own_folder
 from input_pipeline.whole_files import write_text
 
 SHEET_CLIPS = 4  # of each group
@@ -118,7 +119,7 @@ def evaluate_groups(
         with Progress(f"evaluate {group.name}", len(left)) as report:
             for done, candidates in enumerate(group.candidates(left), 1):
                 if candidates.scene in group.scenes[:SHEET_CLIPS]:
-                    (folder / ".shown").mkdir(exist_ok=True)
+                    make_own_folder(folder / ".shown")
                     file = _shown_file(folder, group.name, candidates.scene)
                     save_arrays(file, candidates.pictures)
                 append_lines(path, [score(candidates, group.name, distances)])

@@ -5,11 +5,13 @@ clips are scored; a line that a kill cut short is dropped.
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from full4d_jax.session.errors import InputError, input_errors
 from input_pipeline.json_layout import load_lines, require_layout
+from input_pipeline.opening import open_to_append
 from input_pipeline.whole_files import write_text
 
 CLIP = {"group": str, "scene": int}  # what the line of a clip tells, at least
@@ -51,7 +53,7 @@ def open_lines(path: Path, mark: str, layout: Mapping = CLIP) -> list[dict]:
 
 def append_lines(path: Path, lines: Sequence[dict]) -> None:
     """Add lines to the file."""
-    with path.open("a") as file:
+    with os.fdopen(open_to_append(path), "a") as file:
         file.writelines(json.dumps(line) + "\n" for line in lines)
 
 

@@ -17,8 +17,9 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.grid import DEFAULT_FPS
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, as_input_error, require_file
 from input_pipeline.damaged_frames import Timeline, timeline
+from input_pipeline.opening import FileRefusal
 from input_pipeline.video_files import DECODERS, decode, open_video
 from input_pipeline.whole_files import whole_file
 
@@ -276,16 +277,14 @@ def write_video(path: str | Path, frames: UInt8[ndarray, "t h w 3"], fps: float)
 def check_file(path: Path) -> None:
     """Raise `InputError` unless `path` is a file that holds a video stream."""
     do = "give the path of a video file"
-    if not path.exists():
-        raise InputError("video", path, "no such file", "a video file", do)
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "not a file"
-        raise InputError("video", path, found, "a video file", do)
+    require_file("video", path, "a video file", do)
     try:
         with open_video(path) as container:
             if container.streams.video and container.format.name not in NO_VIDEOS:
                 return
             found = f"{len(container.streams)} streams of {container.format.name}, none a video"
+    except FileRefusal as error:
+        raise as_input_error("video", error, do) from None
     except FFmpegError as error:
         found = f"no readable video ({str(error).split(':')[0]}, {path.stat().st_size} bytes)"
     raise InputError("video", path, found, "a complete video file (mp4, mov, mkv, webm, ...)", do)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from full4d_jax.session.errors import InputError, require_file
+from full4d_jax.session.errors import InputError, input_errors, require_file
 
 # Wire types of protocol buffers.
 VARINT = 0
@@ -90,15 +90,15 @@ def read_quantised(path: Path) -> dict[str, Quantised]:
         if operator.kind not in ("Int8GivenTensorFill", "Int8GivenIntTensorFill"):
             do = "give the file as published"
             raise InputError("weights", path, operator.kind, "fills of 8-bit tensors", do)
-        values = operator.arguments["values"]
-        shape = operator.arguments["shape"]
-        assert isinstance(shape, list)
-        if isinstance(values, bytes):
-            integers = np.frombuffer(values, np.uint8)
-        else:
-            integers = np.asarray(values, np.int32)
-        scale, zero = quantisation(operator)
-        tensors[operator.output] = Quantised(integers.reshape(shape), scale, zero)
+        with input_errors("weights", "give the file as published", path):
+            values = operator.arguments["values"]
+            shape = np.asarray(operator.arguments["shape"], np.int64)
+            if isinstance(values, bytes):
+                integers = np.frombuffer(values, np.uint8)
+            else:
+                integers = np.asarray(values, np.int32)
+            scale, zero = quantisation(operator)
+            tensors[operator.output] = Quantised(integers.reshape(tuple(shape)), scale, zero)
     return tensors
 
 
@@ -106,8 +106,8 @@ def quantisation(operator: Operator) -> tuple[float, int]:
     """Return scale and zero point of the operator's output."""
     scale = operator.arguments["Y_scale"]
     zero = operator.arguments.get("Y_zero_point", 0)
-    assert isinstance(scale, float)
-    assert isinstance(zero, int)
+    if not isinstance(scale, float) or not isinstance(zero, int):
+        raise TypeError(f"a scale {scale!r:.60} and a zero point {zero!r:.60}")
     return scale, zero
 
 

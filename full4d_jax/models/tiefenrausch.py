@@ -34,7 +34,6 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 from jaxtyping import Array, Float
 from numpy import ndarray
-from safetensors import SafetensorError, safe_open
 
 from full4d_jax.models.caffe2_files import (
     Operator,
@@ -43,8 +42,9 @@ from full4d_jax.models.caffe2_files import (
     read_operators,
     read_quantised,
 )
+from full4d_jax.models.safetensors_reader import open_tensors
 from full4d_jax.models.safetensors_writer import Slot, write_safetensors
-from full4d_jax.session.errors import InputError, require_file
+from full4d_jax.session.errors import InputError, input_errors
 
 MULTIPLE = 32  # of which the sides of a frame must be multiples
 FEATURES = 32  # channels before `leave`
@@ -211,15 +211,10 @@ def load_tiefenrausch(path: Path) -> Params:
     Raises:
       InputError: there is no such file, or it is another one.
     """
-    require_file("checkpoint", path, "a safetensors file", "check the path")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            kernels = json.loads((file.metadata() or {})[KERNELS])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        expected = "the weights of Tiefenrausch"
-        do = "full4d convert depth writes them"
-        raise InputError("checkpoint", path, repr(error), expected, do) from None
-    for name, (scale, zero) in kernels.items():
-        tensors[f"{name}.kernel"] = _real(Quantised(tensors[f"{name}.kernel"], scale, zero))
+    do = "full4d convert depth writes the weights of Tiefenrausch"
+    with open_tensors(path) as file, input_errors("checkpoint", do, path):
+        kernels = json.loads((file.metadata() or {})[KERNELS])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        for name, (scale, zero) in kernels.items():
+            tensors[f"{name}.kernel"] = _real(Quantised(tensors[f"{name}.kernel"], scale, zero))
     return unflatten_dict({name: jnp.asarray(x) for name, x in tensors.items()}, sep=".")

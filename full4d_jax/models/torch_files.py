@@ -13,8 +13,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from numpy import ndarray
-from safetensors import SafetensorError, safe_open
 
+from full4d_jax.models.safetensors_reader import open_tensors
 from full4d_jax.models.weights import require_float
 from full4d_jax.session.errors import InputError, require_file
 from input_pipeline.plain_files import UNREADABLE, check_members
@@ -44,16 +44,11 @@ def read_tensors(path: Path) -> dict[str, ndarray]:
     require_file("weights", path, "a .safetensors or .pth file", "check the path")
     if _is_archive(path):
         return _read_pth(path)
-    try:
-        with safe_open(path, framework="numpy") as file:
-            names = list(file.keys())
-            for name in names:
-                require_float(f"{path}, tensor {name}", file.get_slice(name).get_dtype())
-            return {name: file.get_tensor(name) for name in names}
-    except SafetensorError as error:
-        expected = "a .safetensors or .pth file"
-        do = "check the path"
-        raise InputError("weights", path, error, expected, do) from None
+    with open_tensors(path, "weights", "a .safetensors or .pth file") as file:
+        names = list(file.keys())
+        for name in names:
+            require_float(f"{path}, tensor {name}", file.get_slice(name).get_dtype())
+        return {name: file.get_tensor(name) for name in names}
 
 
 def _is_archive(path: Path) -> bool:

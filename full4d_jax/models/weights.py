@@ -1,6 +1,5 @@
 """Parameters as safetensors files: bfloat16 tensors under dotted names, and text metadata."""
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -14,16 +13,17 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
-from safetensors import SafetensorError, safe_open
 
 from full4d_jax.config.masks import PAPER
+from full4d_jax.models.safetensors_reader import open_tensors
 from full4d_jax.models.safetensors_writer import Slot, write_safetensors
-from full4d_jax.session.errors import InputError, input_errors, require_file
+from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import table_of
 from input_pipeline.json_layout import require_layout
 from input_pipeline.plain_files import load_json, parse_json
 
 Model = TypeVar("Model")
+OURS = "a safetensors file written by full4d"
 FLOATS = ("F32", "F16", "BF16")
 METADATA = {
     "model?": {str: object},
@@ -84,7 +84,7 @@ def load_params(
       InputError: there is no such file, it is not a safetensors file, names or shapes do not agree,
         or tensors are not floats of 16 or 32 bits.
     """
-    with _opened(path) as file:
+    with open_tensors(path, expected=OURS) as file:
         wanted = {} if like is None else flatten_dict(like, sep=".")
         _check(path, file, None if like is None else wanted)
         # One tensor after the other, so that the file is never in memory beside its copy; each is
@@ -133,7 +133,7 @@ def check_params(path: str | Path, like: dict[str, Any]) -> None:
     Raises:
       InputError: as `load_params` does.
     """
-    with _opened(path) as file:
+    with open_tensors(path, expected=OURS) as file:
         _check(path, file, flatten_dict(like, sep="."))
 
 
@@ -143,7 +143,7 @@ def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
     Raises:
       InputError: there is no such file, or it is not a safetensors file.
     """
-    with _opened(path) as file:
+    with open_tensors(path, expected=OURS) as file:
         return _shapes(file)
 
 
@@ -164,7 +164,7 @@ def load_metadata(path: str | Path) -> dict[str, Any]:
     Raises:
       InputError: there is no such file, or it is not a safetensors file.
     """
-    with _opened(path) as file:
+    with open_tensors(path, expected=OURS) as file:
         return _metadata(path, file)
 
 
@@ -233,18 +233,6 @@ def summary_beside(weights: Path) -> dict[str, Any] | str:
     summary = weights.with_suffix(".json")
     with input_errors("training summary", "mend it or move it away"):
         return load_json(summary) if summary.exists() else str(weights)
-
-
-@contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[Any]:
-    """Open a safetensors file, and refuse what is none."""
-    require_file("checkpoint", path, "a safetensors file", "check the path")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            yield file
-    except (SafetensorError, RecursionError) as error:
-        expected = "a safetensors file written by full4d"
-        raise InputError("checkpoint", path, error, expected, "check the path") from None
 
 
 def _metadata(path: str | Path, file: Any) -> dict[str, Any]:

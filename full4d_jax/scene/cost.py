@@ -4,10 +4,12 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import jax
+
 from full4d_jax.cameras import sides
 from full4d_jax.config import Config, DataConfig, LiftConfig
 from full4d_jax.models.flops import forward_flops
-from full4d_jax.scene.fit_settings import FitKind, sized
+from full4d_jax.scene.fit_settings import FitKind, needed_to_fit, sized
 from full4d_jax.session.errors import InputError
 
 # Measured on two x86-64 cores at 256 x 456, with 16 instants and 5 views.
@@ -63,6 +65,24 @@ def fill_note(size: DataConfig, config: Config, lift: LiftConfig | None) -> str:
     work = forward_flops(replace(config, data=size), views, frames)
     seconds = FILL_SECONDS + of_views * of_frames * sampler.steps * work / FLOPS
     return _describe(size, seconds + _fit_seconds(size, lift, FitKind.CAPTURED), needed)
+
+
+def check_fit_memory(settings: LiftConfig, shape: tuple[int, ...]) -> None:
+    """Refuse a fit that the memory of this machine does not hold; a GPU says so itself.
+
+    Args:
+      settings: of the fit, whose capacity is a number (`sized`).
+      shape: of the frames, (v t h w 3).
+
+    Raises:
+      InputError: naming the capacity.
+    """
+    needed = needed_to_fit(settings, shape)
+    available = available_memory()
+    if needed > available and jax.default_backend() == "cpu":
+        found = f"{settings.capacity} Gaussians, which take about {needed / 2**30:.1f} GiB"
+        expected = f"what {available / 2**30:.1f} GiB hold"
+        raise InputError("config", "lift.capacity", found, expected, "lower --lift.capacity")
 
 
 def _part(count: int, size: int) -> tuple[int, int]:

@@ -182,6 +182,13 @@ def check_lift(settings: LiftConfig, checkpoint: Path | None, kind: FitKind) -> 
             raise InputError("config", f"lift.{name}", value, expected, f"leave --lift.{name} out")
 
 
+def needed_to_fit(settings: LiftConfig, shape: tuple[int, ...]) -> float:
+    """Return the bytes that fitting holds, without the program itself; arguments as below."""
+    views, instants, height, width, _ = shape
+    bent = settings.motion == "deformation"
+    return fit_memory(settings.capacity, views * instants, height, width, bent=bent)
+
+
 def memory_note(settings: LiftConfig, shape: tuple[int, ...]) -> str:
     """Say how much memory fitting holds, without the program itself.
 
@@ -190,8 +197,7 @@ def memory_note(settings: LiftConfig, shape: tuple[int, ...]) -> str:
       shape: of the frames, (v t h w 3).
     """
     views, instants, height, width, _ = shape
-    bent = settings.motion == "deformation"
-    needed = fit_memory(settings.capacity, views * instants, height, width, bent=bent)
+    needed = needed_to_fit(settings, shape)
     return (
         f"fitting {settings.capacity} Gaussians to {views} views of {instants} frames of "
         f"{width}x{height}: about {needed / 2**20:.0f} MiB beside the program and the prior"

@@ -17,6 +17,7 @@ from full4d_jax.generation.prior import Prior, open_prior, prior_path
 from full4d_jax.grid import Grid
 from full4d_jax.scene import capture_fit, quality, source_fit
 from full4d_jax.scene.between import between_instants
+from full4d_jax.scene.cost import check_fit_memory
 from full4d_jax.scene.fit_settings import (
     FitKind,
     asks_prior,
@@ -103,6 +104,7 @@ def fit_scene(
       look: called with the scene before the first step, where the fit begins.
     """
     settings = sized_for(config.lift, grid)
+    check_fit_memory(settings, grid.frames.shape)
     say(memory_note(settings, grid.frames.shape))
     key = jax.random.key(config.seed + 1)
     if kind_of(grid) is FitKind.CAPTURED:

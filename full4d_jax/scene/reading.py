@@ -8,7 +8,7 @@ from typing import Any
 from full4d_jax.config.experiment import DEFAULT
 from full4d_jax.grid import Grid, grid_from
 from full4d_jax.scene.scene_arrays import from_arrays
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.fields import table_of
 from full4d_jax.session.stage_arrays import check_arrays
 from full4d_jax.session.stages import Stages
@@ -66,8 +66,7 @@ def read_scene(path: Path) -> Scene | Gaussians:
     }
     if path.suffix not in kinds:
         raise InputError("scene", path, path.suffix or "no suffix", SOURCES, do)
-    if not path.is_file():
-        raise InputError("scene", path, "no such file", SOURCES, do)
+    require_file("scene", path, SOURCES, do)
     with input_errors("scene", do):
         return kinds[path.suffix](path)
 

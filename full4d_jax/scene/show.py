@@ -14,6 +14,7 @@ from full4d_jax.session.files import Arrays
 from full4d_jax.session.report import Job
 from gaussians import Scene, save_ply_sequence
 from input_pipeline.importers.camera_path import CameraPath
+from input_pipeline.opening import make_own_folder
 
 
 def show_first_look(job: Job, grid: Grid, scene: Scene) -> None:
@@ -57,7 +58,7 @@ def show_scene(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions) -> Non
         _write_page(folder, grid, scene, arrays.get("background"))
     if show.export_ply:
         with input_errors("scene", "move what is there away"):
-            save_ply_sequence(folder / "ply", scene, show.export_ply)
+            save_ply_sequence(make_own_folder(folder / "ply"), scene, show.export_ply)
 
 
 def show_path(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions, path: CameraPath) -> None:

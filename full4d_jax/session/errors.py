@@ -6,10 +6,17 @@ Everything else is a bug and keeps its traceback.
 """
 
 import contextlib
+import errno
 import re
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from input_pipeline.opening import what_is_there
+
+IN_WORDS = re.compile(r"(.*?): found (.*), expected (.*)", re.DOTALL)
+# What readers raise for content that nobody thought of; those of a few libraries beside them.
+OF_READERS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError)
 MAX_CHARACTERS = 1000  # characters of what was found
 
 
@@ -48,41 +55,69 @@ def tell(line: str) -> None:
     print(printable(line))
 
 
-def as_input_error(what: str, error: ValueError, do: str) -> InputError:
+def as_input_error(what: str, error: Exception, do: str) -> InputError:
     """Return an error "where: found ..., expected ..." of another package as an `InputError`.
 
     Raises:
-      ValueError: The error itself, where it has another form.
+      Exception: The error itself, where it has another form.
     """
-    parts = re.fullmatch(r"(.*?): found (.*), expected (.*)", str(error), re.DOTALL)
+    parts = IN_WORDS.fullmatch(str(error))
     if parts is None:
         raise error
     return InputError(what, parts[1], parts[2], parts[3], do)
 
 
 @contextlib.contextmanager
-def input_errors(what: str, do: str) -> Iterator[None]:
-    """Turn errors of `input_pipeline` and `gaussians` about bad input into `InputError`.
+def input_errors(what: str, do: str, where: str | Path = "") -> Iterator[None]:
+    """Turn errors about bad input into `InputError`.
+
+    Those are ValueErrors of `input_pipeline` and `gaussians` that say what was found and expected,
+    and what readers and libraries raise for content that nobody thought of, of whatever kind.
+
+    Args:
+      what: the kind of thing that is read in this context.
+      do: what the person should do.
+      where: the file or folder that is read; left out, the error says it, or the place in the code.
 
     Raises:
-      InputError: In place of a ValueError that says what was found and expected.
+      InputError: In place of them.
     """
     try:
         yield
     except InputError:
         raise
-    except ValueError as error:
-        raise as_input_error(what, error, do) from error
+    except Exception as error:
+        if isinstance(error, ValueError) and IN_WORDS.fullmatch(str(error)):
+            raise as_input_error(what, error, do) from error
+        if not _is_of_a_reader(error):
+            raise
+        raise _unforeseen(what, error, do, where) from error
+
+
+def _is_of_a_reader(error: Exception) -> bool:
+    """Return whether readers raise such errors for what stands in a file; a full disk is not."""
+    if isinstance(error, OSError) and error.errno in errno.errorcode:
+        return False
+    library = type(error).__module__.partition(".")[0]
+    return isinstance(error, OF_READERS) or library in ("cv2", "av", "struct", "zlib")
+
+
+def _unforeseen(what: str, error: Exception, do: str, where: str | Path) -> InputError:
+    """Return the error for content that a reader stumbled over, with the place where it did."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(last.filename).name}:{last.lineno}"
+    found = f"what cannot be read ({type(error).__name__}: {error!s:.200}, at {place})"
+    do = f"{do}; --debug shows where it failed"
+    return InputError(what, where or "its content", found, "a whole and valid one", do)
 
 
 def require_file(what: str, path: str | Path, expected: str, do: str) -> None:
-    """Refuse a path where there is nothing, or a folder.
+    """Refuse a path where there is no regular file.
 
     Raises:
       InputError: The message names the path.
     """
-    if not Path(path).is_file():
-        found = "a folder" if Path(path).is_dir() else "no such file"
+    if found := what_is_there(Path(path)):
         raise InputError(what, path, found, expected, do)
 
 

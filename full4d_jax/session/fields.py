@@ -9,7 +9,7 @@ bounds, the words of a `Literal`, and plain types. A tuple of bounded numbers mu
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -49,6 +49,21 @@ def check_fields(values: Any, *, what: Literal["config", "option"] = "config") -
     for name, value, hint in fields_of(values):
         name = name.rpartition(".")[2] if what == "option" else name
         require(name, value, _fits(hint, value), _words(hint), what=what)
+
+
+def check_whole_numbers(options: Mapping[str, Any]) -> None:
+    """Refuse whole numbers that no count, size or clock here holds.
+
+    Args:
+      options: values by name; others than whole numbers, and tuples of them, are not looked at.
+
+    Raises:
+      InputError: naming the option.
+    """
+    for name, value in options.items():
+        for number in value if isinstance(value, tuple) else (value,):
+            fits = type(number) is not int or abs(number) <= MOST
+            require(name, number, fits, "a whole number below 2^31", what="option")
 
 
 def table_of(

@@ -2,7 +2,8 @@
 
 An array is told by its kind and its axes; a letter stands for the same length in all arrays of a
 stage, "..." for any further axes. A name that ends in "?" may be missing. Numbers are finite, but
-for those of the kind "score", and `rising` ones increase.
+for those of the kind "score", and such that single precision can square them; `rising` ones are
+seconds that increase by as much as a camera's clock does, `scale` ones are units above 0.
 
 World, unit and axes are those of `full4d_jax.cameras`.
 """
@@ -34,8 +35,8 @@ GRID = {
     "unposed": "text",  # why there are no cameras
     "enlarged": "bool",  # larger than what the prior was trained on
     "generated?": "bool",  # by a generator, so that the views of the capture disagree
-    "rate?": "float",
-    "distances?": "float k",  # of the scene from each real view of a rig, world units
+    "rate?": "scale",
+    "distances?": "scale k",  # of the scene from each real view of a rig, world units
     # The place in a data set: a hash of it, and where.
     "dataset?": "text",
     "split?": "text",
@@ -43,13 +44,13 @@ GRID = {
     "view?": "int",
     "views?": "int v",
     "instants?": "int t",
-    "unit?": "float",
+    "unit?": "scale",
 }
 STAGES = {
     "source": GRID,
     "depth": {
         "depth": "float d t h w",  # of the real rows, 0 = unknown
-        "path_unit": "float",  # units of the source's path in one of the world
+        "path_unit": "scale",  # units of the source's path in one of the world
     },
     "grid": GRID | {"projection?": "uint8 o t h w 3"},  # of a generated grid, without the source
     "scene": {
@@ -96,7 +97,18 @@ TOGETHER = [  # arrays of which all are there or none
 MAX_ORIGIN = 3  # generated
 HARMONICS = (1, 4, 9, 16)  # of degree 0 to 3
 MAYBE_NONE = ("o", "p")  # other axes have at least one place
-KINDS = {"float": "f", "rising": "f", "score": "f", "uint8": "u", "int": "iu", "bool": "b"}
+MAX_NUMBER = 1e18
+MAX_SECONDS = 1e9  # 31 years
+MIN_STEP = 1e-6  # seconds between two instants
+KINDS = {
+    "float": "f",
+    "rising": "f",
+    "scale": "f",
+    "score": "f",
+    "uint8": "u",
+    "int": "iu",
+    "bool": "b",
+}
 
 
 def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
@@ -159,5 +171,19 @@ def _check_array(array: ndarray, layout: str, lengths: dict[str, int], where: st
     if kind != "score" and not np.isfinite(array).all():
         bad = np.count_nonzero(~np.isfinite(array))
         raise ValueError(f"{where}: found {bad} NaN or infinite numbers, expected finite ones")
-    if kind == "rising" and (np.diff(array) <= 0).any():
-        raise ValueError(f"{where}: found times that do not rise, expected increasing seconds")
+    if kind != "score" and array.dtype.kind == "f":
+        _check_numbers(array, kind, where)
+
+
+def _check_numbers(array: ndarray, kind: str, where: str) -> None:
+    """Refuse finite numbers that what reads them would make infinite."""
+    largest = float(np.abs(array).max(initial=0))
+    smallest = float(array.min(initial=1))
+    most = {"rising": MAX_SECONDS}.get(kind, MAX_NUMBER)
+    if largest > most:
+        raise ValueError(f"{where}: found numbers of {largest:g}, expected at most {most:g}")
+    if kind == "scale" and smallest < 1 / MAX_NUMBER:
+        raise ValueError(f"{where}: found {smallest:g}, expected numbers above {1 / MAX_NUMBER:g}")
+    if kind == "rising" and (steps := np.diff(array)).size and steps.min() < MIN_STEP:
+        found = f"times that rise by {steps.min():g} s"
+        raise ValueError(f"{where}: found {found}, expected increasing seconds, by {MIN_STEP:g}")

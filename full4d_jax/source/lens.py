@@ -11,7 +11,6 @@ from pathlib import Path
 
 from jaxtyping import Float, UInt8
 from numpy import ndarray
-from PIL import Image, UnidentifiedImageError
 
 from full4d_jax.media.video import Video
 from full4d_jax.source.camera_paths import cropped_fov
@@ -19,6 +18,7 @@ from full4d_jax.source.handheld.pose_files import fov_of_poses
 from full4d_jax.source.quicktime_tags import read_tag
 from full4d_jax.source.vanishing_points import field_of_view
 from input_pipeline.cameras import intrinsics_from_fov
+from input_pipeline.footage import opened_picture
 from input_pipeline.importers.camera_path import CameraPath
 from input_pipeline.video_files import frame_size
 
@@ -109,9 +109,9 @@ def focal_length(path: Path) -> float | None:
     Pictures have it in EXIF, videos of phones among the tags of a track or of the whole file.
     """
     try:
-        with Image.open(path) as picture:
+        with opened_picture(path) as picture:
             written = picture.getexif().get_ifd(EXIF).get(FOCAL_LENGTH_IN_35MM_FILM)
-    except (UnidentifiedImageError, OSError):
+    except ValueError:  # no picture
         written = read_tag(path, QUICKTIME)
     if isinstance(written, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*(?:mm)?[\s\0]*", written)

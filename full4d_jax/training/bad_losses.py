@@ -6,6 +6,7 @@ number of steps; the optimizer's own count, and with it the learning rate, stays
 """
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from full4d_jax.config import TrainingConfig
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.state import TrainState
+from input_pipeline.opening import open_to_append
 
 LENGTH = 100  # good steps over which the mean runs
 SETTLED = 10  # good steps before a spike can be told from the mean
@@ -115,7 +117,7 @@ def record_bad_step(
         "batch": contents(step - 1),
     }
     if jax.process_index() == 0:
-        with (out / FILE).open("a") as file:
+        with os.fdopen(open_to_append(out / FILE), "a") as file:
             print(json.dumps(line), file=file)
     if config.on_bad_loss == "skip" and metrics["bad"] < MOST_IN_A_ROW:
         return f"step {step}: loss {loss:.4g}, skipped; its batch is in {out / FILE}"

@@ -1,4 +1,4 @@
-"""SIGTERM, which schedulers send before they take a machine back."""
+"""SIGTERM, which schedulers send before they take a machine back, and SIGHUP, as terminals do."""
 
 import contextlib
 import shlex
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import jax
 from jax.experimental.multihost_utils import reached_preemption_sync_point
+
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextlib.contextmanager
@@ -25,11 +27,15 @@ def termination() -> Iterator[Callable[[int], bool]]:
         yield lambda _: False
     else:
         asked = threading.Event()
-        before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+        before = {number: signal.getsignal(number) for number in ENDING}
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:  # as under nohup
+                signal.signal(number, lambda *_: asked.set())
         try:
             yield lambda _: asked.is_set()
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def resume_command() -> str:

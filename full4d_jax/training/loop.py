@@ -22,6 +22,7 @@ from full4d_jax.training.profiling import StepProfile, steps_left
 from full4d_jax.training.program import Step, jit_step
 from full4d_jax.training.run_state import RunState, Start, start_or_resume
 from full4d_jax.training.state import TrainState
+from input_pipeline.opening import require_own
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ def run_training(
         loss is bad and `config.on_bad_loss` says to stop.
       SystemExit: 0, after SIGTERM, when everything is saved.
     """
-    folder = config.checkpoints or out / "checkpoints"
+    own = out / "checkpoints"
+    require_own(own)
+    folder = config.checkpoints or own
     with (
         disk_errors(out),
         Checkpoints(folder, keep=config.keep, keep_best=config.keep_best) as checkpoints,

@@ -6,6 +6,7 @@ sheets included, without the first step, which compiles.
 
 import contextlib
 import json
+import os
 import resource
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from jaxtyping import UInt8
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.session.progress import Progress
 from full4d_jax.training.checkpoints.resume import cut_metrics
+from input_pipeline.opening import make_own_folder, open_to_append
 
 
 class Monitor:
@@ -44,7 +46,9 @@ class Monitor:
             for name in ("metrics.jsonl", "bad_batches.jsonl"):
                 cut_metrics(out / name, done)
             self.progress = self.open.enter_context(Progress("training", steps))
-            self.log = self.open.enter_context((out / "metrics.jsonl").open("a"))
+            self.log = self.open.enter_context(
+                os.fdopen(open_to_append(out / "metrics.jsonl"), "a")
+            )
             self.board = self.open.enter_context(Board(out / "tensorboard", done))
             self.say(mfu_basis(flops, peak))
 
@@ -87,8 +91,7 @@ class Monitor:
     def picture(self, step: int, pixels: UInt8[np.ndarray, "H W 3"]) -> None:
         """Write a contact sheet."""
         if self.is_first:
-            path = self.out / "sheets" / f"{step:07d}.png"
-            path.parent.mkdir(exist_ok=True)
+            path = make_own_folder(self.out / "sheets") / f"{step:07d}.png"
             save_picture(path, pixels)
             self.board.picture(step, "sheet", pixels)
 
@@ -150,7 +153,7 @@ class Board:
 
         self.summary = summary
         self.protocol = cast(Any, event_pb2)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_own_folder(folder)
         self.writer = event_file_writer.EventsWriter(str(folder / "events"), f".{time.time_ns()}")
         self._write(self.protocol.Event(step=done + 1, session_log={"status": "START"}))
 

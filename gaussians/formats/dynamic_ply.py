@@ -114,6 +114,7 @@ def save_ply_sequence(folder: str | Path, scene: Scene, count: int) -> None:
         raise FormatError(folder, "content", min(foreign), expected)
     at = jax.jit(type(scene).at)
     partial = folder / f".partial-{os.getpid()}"
+    partial.unlink(missing_ok=True)  # which may be a link to somewhere else
     try:
         for name, time in zip(names, np.linspace(0, 1, count, dtype=np.float32), strict=True):
             save_ply(partial, at(scene, time))

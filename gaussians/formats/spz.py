@@ -93,8 +93,11 @@ def load_spz(path: str | Path) -> Gaussians:
         arrays = unpacker.decompress(unpacker.unconsumed_tail, int(sizes.sum()) + 1)
     except zlib.error as error:
         raise FormatError(path, "arrays", error, "a whole file") from error
-    if len(arrays) < sizes.sum():
-        raise FormatError(path, "arrays", f"{len(arrays)} bytes", f"{sizes.sum()} bytes")
+    if len(arrays) != sizes.sum():
+        more = "more" if len(arrays) > sizes.sum() else f"{len(arrays)} bytes"
+        raise FormatError(path, "arrays", more, f"{sizes.sum()} bytes")
+    if not unpacker.eof:  # which has the checksum
+        raise FormatError(path, "arrays", "no end", "a whole file")
     columns = np.split(np.frombuffer(arrays, np.uint8, int(sizes.sum())), np.cumsum(sizes)[:-1])
     places, opacities, colors, scales, rotations, higher = columns
     mean = (colors.reshape(count, 1, 3) / 255 - 0.5) / COLOR_STEP

@@ -38,12 +38,29 @@ from input_pipeline.datasets.shards import (
     write_shard,
 )
 from input_pipeline.footage import ADDRESS
+from input_pipeline.json_layout import require_layout
+from input_pipeline.opening import make_own_folder, require_regular
 from input_pipeline.plain_files import parse_json
 from input_pipeline.schema import VERSION, Example
 from input_pipeline.whole_files import remove_leftovers, write_text
 
 SHARD_BYTES = 2**28  # of a file, where their number is not given
 INDEX = "index.json"
+CLIP_LAYOUT = {
+    **dict.fromkeys(("scene", "codec", "source", "license"), str),
+    **dict.fromkeys(("views", "frames", "height", "width", "projections"), int),
+    **dict.fromkeys(("film", "filled", "caption"), bool),
+    "seconds": float,
+    **{key: [int] for key in ("depth", "masks", "latents", "text")},
+    "known_depth": [float],
+}
+ANY_VERSION = {"version": int, "files": {str: object}, "splits": {str: object}}
+LAYOUT = {
+    "version": int,
+    "content": str,
+    "files": {str: {"bytes": int, "sha256": str}},
+    "splits": {str: [CLIP_LAYOUT]},
+}
 FILE = re.compile(r"[a-z0-9_]+-([a-z0-9_]+)\.array_record-\d{5}-of-\d{5}")
 MOUNT = "mount or copy the bucket, docs/data.md"
 
@@ -98,7 +115,7 @@ def write_dataset(
     plan = plan_shards(scene_ids, name=name, splits=splits, shards=1 if shards is None else shards)
     mark = plan_id(plan, scene_ids, about)
     _check_same_build(folder, plan, mark)
-    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+    make_own_folder(folder / FOLDER)
 
     # Files of this part that are complete and unchanged are not written again.
     part_shards = plan[index::count]
@@ -174,15 +191,17 @@ class Records(Sequence[Example]):
 
 def _index(path: epath.Path) -> dict[str, Any]:
     """Return the index of a data set, all of whose files lie in its folder."""
+    local = Path(path / INDEX)  # epath takes a pipe for a file, which may be read for ever
+    if local.exists():
+        require_regular(local)
     try:
-        local = Path(path / INDEX)  # epath takes a pipe for a file, which may be read for ever
-        if local.exists() and not local.is_file():
-            raise OSError(f"no regular file {INDEX}")
         text = (path / INDEX).read_bytes()
     except OSError as error:
         do = "a finished dataset; give the command that makes it again"
         raise ValueError(f"dataset {path}: found {error}, expected {do}") from None
     index = parse_json(text, f"dataset {path}, {INDEX}")
+    is_ours = isinstance(index, dict) and index.get("version") == VERSION
+    require_layout(index, LAYOUT if is_ours else ANY_VERSION, f"dataset {path}, {INDEX}")
     for file in index["files"]:
         if not FILE.fullmatch(file):
             expected = "a name like NAME-SPLIT.array_record-00000-of-00001"

@@ -14,7 +14,7 @@ from jaxtyping import Float64, UInt8
 from scipy.spatial.transform import Rotation
 
 from input_pipeline.cameras import rigid
-from input_pipeline.plain_files import require_regular
+from input_pipeline.opening import read_regular, require_regular
 
 MODELS = {  # number of parameters, by id
     0: ("SIMPLE_PINHOLE", 3),
@@ -98,7 +98,7 @@ def read_points(path: Path) -> tuple[Float64[np.ndarray, "n 3"], UInt8[np.ndarra
 
 
 def _binary_points(path: Path) -> Float64[np.ndarray, "n 6"]:
-    file = BytesIO(path.read_bytes())
+    file = BytesIO(read_regular(path))
     (count,) = _unpack(file, "<Q")
     rows = []
     for _ in range(count):
@@ -133,7 +133,7 @@ class _UnknownModelError(Exception):
 
 
 def _binary_lenses(path: Path) -> dict[int, RawLens]:
-    file = BytesIO(path.read_bytes())
+    file = BytesIO(read_regular(path))
     (count,) = _unpack(file, "<Q")
     lenses = {}
     for _ in range(count):
@@ -146,7 +146,7 @@ def _binary_lenses(path: Path) -> dict[int, RawLens]:
 
 
 def _binary_images(path: Path) -> list[Image]:
-    file = BytesIO(path.read_bytes())
+    file = BytesIO(read_regular(path))
     (count,) = _unpack(file, "<Q")
     images = []
     for _ in range(count):
@@ -197,7 +197,7 @@ def _image(name: str, camera: int, pose: list[float]) -> Image:
 
 def _lines(path: Path) -> list[str]:
     """Return all lines but comments; empty lines count, since an image may list no points."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_regular(path).decode().splitlines()
     return [line for line in lines if not line.startswith("#")]
 
 

@@ -29,7 +29,8 @@ from input_pipeline.importers.opencv_cameras import (
     make_rig,
     opencv_camera,
 )
-from input_pipeline.plain_files import load_json, numbers, require_regular
+from input_pipeline.opening import read_regular
+from input_pipeline.plain_files import load_json, numbers
 
 NEEDS = (
     "cameras with matrix, R (or rvec) and t, in one .toml, .yaml or .json file or one a camera, "
@@ -123,9 +124,9 @@ def _load(file: Path) -> Any:
     kind = file.suffix.lower()[1:]
     if kind == "json":
         return load_json(file)
-    require_regular(file)
+    content = read_regular(file)
     try:
-        text = file.read_text(encoding="utf-8")
+        text = content.decode()
         if kind == "toml":
             return tomllib.loads(text)
         # FileStorage's first line, %YAML:1.0, is not what YAML allows there.

@@ -21,7 +21,8 @@ from input_pipeline.importers.opencv_cameras import (
     make_rig,
     opencv_camera,
 )
-from input_pipeline.plain_files import field, numbers, require_regular
+from input_pipeline.opening import open_regular, read_regular
+from input_pipeline.plain_files import field, numbers
 
 NEEDS = (
     "one *.qca.txt, or *.toml with name, size, matrix, distortions, rotation, translation and "
@@ -64,9 +65,9 @@ def read_qca(file: Path) -> dict[str, Calibrated]:
     Raises:
       ValueError: naming what is missing, or a camera that was turned.
     """
-    require_regular(file)
     try:
-        cameras = xml.parse(file).getroot().findall("cameras/camera")
+        with open_regular(file) as opened:
+            cameras = xml.parse(opened).getroot().findall("cameras/camera")
     except (OSError, xml.ParseError) as error:
         raise ValueError(f"{file}: found no readable XML ({error}), expected qca.txt") from None
     if not cameras:
@@ -124,9 +125,9 @@ def read_toml(file: Path) -> dict[str, Calibrated]:
 
 
 def _toml(file: Path) -> dict:
-    require_regular(file)
+    content = read_regular(file)
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(content.decode())
     except (OSError, ValueError) as error:
         raise ValueError(f"{file}: found no readable TOML ({error}), expected cameras") from None
 

@@ -14,13 +14,15 @@ columns are not read.
 """
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from input_pipeline.capture import Capture, View
-from input_pipeline.plain_files import load_json, numbers, require_regular
+from input_pipeline.opening import open_regular
+from input_pipeline.plain_files import load_json, numbers
 
 FILE = "sync.json"
 TABLE = "timestamps.csv"
@@ -58,10 +60,9 @@ def read_timestamps(file: Path) -> dict[str, list[float]]:
       ValueError: naming the file and line of what is missing, twice or no number, or the camera
         whose frames are not numbered from 0 on.
     """
-    require_regular(file)
     cameras: dict[str, dict[int, float]] = {}
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
+        with io.TextIOWrapper(open_regular(file), encoding="utf-8-sig", newline="") as lines:
             rows = csv.DictReader(lines, skipinitialspace=True)
             header = rows.fieldnames or ()
             if not set(COLUMNS) <= set(header):

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from input_pipeline.opening import read_regular
 from input_pipeline.plain_files import UNREADABLE, parse_json
 
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
@@ -119,7 +120,7 @@ def _read_mesh(path: str | Path, document: dict, binary: bytes) -> SkinnedMesh:
         inverse_bind=accessor(skin["inverseBindMatrices"]).reshape(-1, 4, 4).swapaxes(1, 2),
         nodes=_read_nodes(document),
         animations={
-            animation.get("name", str(i)): _read_animation(animation, accessor)
+            _name(animation, i): _read_animation(animation, accessor)
             for i, animation in enumerate(document.get("animations", []))
         },
     )
@@ -197,13 +198,17 @@ def _interpolate(channel: Channel, time: float) -> Float[np.ndarray, "c"]:
     return (np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
 
 
+def _name(animation: dict, index: int) -> str:
+    """Return the name of an animation, its number where it has none."""
+    name = animation.get("name")
+    return name if isinstance(name, str) and name else str(index)
+
+
 def _read_glb(path: Path) -> tuple[dict, bytes]:
     def fail(found: str) -> ValueError:
         return ValueError(f"{path}: found {found}, expected a binary glTF 2 file")
 
-    if not path.is_file():
-        raise fail("no such file")
-    data = path.read_bytes()
+    data = read_regular(path)
     if len(data) < 20 or data[:4] != b"glTF" or struct.unpack_from("<I", data, 4)[0] != 2:
         raise fail(f"{len(data)} bytes that are not binary glTF 2")
     if struct.unpack_from("<I", data, 8)[0] != len(data):

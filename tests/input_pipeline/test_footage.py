@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from input_pipeline import video_files
 from input_pipeline.footage import (
     natural,
+    picture_size,
     read_alpha,
     read_depth,
     read_picture,
@@ -87,3 +89,35 @@ def test_leaves_every_fifth_clip_for_evaluation(tmp_path):
     for name in "abcdefg":
         (tmp_path / f"{name}.mp4").touch()
     assert [clip.stem for clip in training_clips(tmp_path)] == list("abcdfg")
+
+
+def test_pictures_that_are_too_large_are_refused_by_their_header(tmp_path, monkeypatch):
+    Image.fromarray(RAMP).save(tmp_path / "a.png")
+    monkeypatch.setattr(video_files, "MAX_PIXELS", RAMP.shape[0] * RAMP.shape[1])
+    read_picture(tmp_path / "a.png")
+    monkeypatch.setattr(video_files, "MAX_PIXELS", RAMP.shape[0] * RAMP.shape[1] - 1)
+    for read in (read_picture, read_alpha, picture_size):
+        with pytest.raises(ValueError, match=r"found pictures of 32x24 pixels, expected at most"):
+            read(tmp_path / "a.png")
+
+
+def test_strips_are_no_pictures(tmp_path):
+    for shape in ((2, 4000), (4000, 2)):
+        Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / "a.png")
+        with pytest.raises(ValueError, match="expected a side of at most 32 times the other"):
+            read_picture(tmp_path / "a.png")
+
+
+def test_damaged_bytes_of_a_png_are_never_shown_as_others(tmp_path):
+    """Pillow checks neither the checksums of the parts nor that of the whole."""
+    whole = tmp_path / "a.png"
+    Image.fromarray(RAMP).save(whole)
+    content = whole.read_bytes()
+    expected = read_picture(whole)
+    rng = np.random.default_rng(0)
+    for place in rng.choice(len(content), 60, replace=False):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        (tmp_path / "b.png").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"b\.png: found"):
+            assert not np.array_equal(read_picture(tmp_path / "b.png"), expected)

@@ -1,11 +1,23 @@
 """Times come from the file, seeking changes nothing, and damage is named with its place."""
 
+from fractions import Fraction
+from pathlib import Path
+
 import av
 import cv2
 import numpy as np
 import pytest
+from tagged_films import set_pixel_shape
 
-from input_pipeline.video_files import decode, frame_size, frame_times, read_frames
+from input_pipeline.opening import FileRefusal
+from input_pipeline.video_files import (
+    decode,
+    first_frame,
+    frame_size,
+    frame_times,
+    open_video,
+    read_frames,
+)
 
 VARIABLE = [0, 4, 8, 30, 31, 60, 100, 104, 130, 140]
 
@@ -98,3 +110,38 @@ def test_times_that_come_twice_are_refused(tmp_path, write_film):
                 container.mux(packet)
     with pytest.raises(ValueError, match="found 1 timestamps twice, the first of frame 3"):
         frame_times(path)
+
+
+@pytest.mark.parametrize("name", ["a:b.mp4", "pipe:0", "http:x.mp4", "concat:a.mp4", "-.mp4"])
+def test_names_that_look_like_addresses_are_files(tmp_path, write_film, monkeypatch, name):
+    write_film(tmp_path / "a.mp4", [0, 4, 8])
+    (tmp_path / "a.mp4").rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert first_frame(Path(name)).size
+    assert len(frame_times(Path(name))) == 3
+
+
+@pytest.mark.parametrize("start", ["ffconcat version 1.0\nfile a.mp4\n", "#EXTM3U\na.mp4\n"])
+def test_lists_of_other_files_are_no_films(tmp_path, write_film, start):
+    write_film(tmp_path / "a.mp4", [0, 4, 8])
+    (tmp_path / "list.mp4").write_text(start)
+    with pytest.raises(ValueError, match=r"list\.mp4"):
+        first_frame(tmp_path / "list.mp4")
+
+
+@pytest.mark.parametrize("shape", [(1000, 1), (1, 1000), (9, 1)])
+def test_pixels_of_a_shape_that_no_camera_has_are_refused(tmp_path, shape):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=12)
+        assert isinstance(stream, av.VideoStream)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+        container.mux([*stream.encode(frame), *stream.encode()])
+    assert first_frame(path).shape == (48, 85, 3)
+    set_pixel_shape(path, *shape)
+    with pytest.raises(FileRefusal, match="times their height, expected"):
+        first_frame(path)
+    with open_video(path):
+        pass  # what it says of itself may be looked at

@@ -24,6 +24,7 @@ def test_after_an_error_the_old_file_is_there(tmp_path):
 
     def fill() -> None:
         with whole_file(tmp_path / "a.json") as partial:
+            partial.unlink()
             partial.symlink_to("/dev/full")
             partial.write_text("new")
 

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from full4d_jax.config import ModelConfig, to_dict
+from full4d_jax.models.safetensors_reader import open_tensors
 from full4d_jax.models.safetensors_writer import Slot, write_safetensors
 from full4d_jax.models.wan.architecture import abstract_leaves, check_config_json
 from full4d_jax.models.wan.names import (
@@ -119,21 +120,17 @@ def _stored(source: Path) -> dict[str, Stored]:
     """Read the headers of all tensors, by name without ComfyUI's prefix."""
     tensors: dict[str, Stored] = {}
     for path in _files(source):
-        try:
-            with safe_open(path, framework="numpy") as file:
-                for name in file.keys():  # noqa: SIM118
-                    part = file.get_slice(name)
-                    short = name.removeprefix("model.diffusion_model.")
-                    if short in tensors:
-                        found = f"also in {tensors[short].file.name}"
-                        do = "leave one of them away"
-                        where = f"{path}, tensor {name}"
-                        raise InputError("weights", where, found, "every tensor once", do)
-                    shape = tuple(part.get_shape())
-                    tensors[short] = Stored(path, name, part.get_dtype(), shape)
-        except SafetensorError as error:
-            do = "download it again"
-            raise InputError("weights", path, error, "a whole safetensors file", do) from None
+        with open_tensors(path, "weights", "a whole safetensors file") as file:
+            for name in file.keys():  # noqa: SIM118
+                part = file.get_slice(name)
+                short = name.removeprefix("model.diffusion_model.")
+                if short in tensors:
+                    found = f"also in {tensors[short].file.name}"
+                    do = "leave one of them away"
+                    where = f"{path}, tensor {name}"
+                    raise InputError("weights", where, found, "every tensor once", do)
+                shape = tuple(part.get_shape())
+                tensors[short] = Stored(path, name, part.get_dtype(), shape)
     for index in _indices(source)[:1]:
         _check_index(index, tensors)
     return tensors

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from full4d_jax.config import ModelConfig
+from full4d_jax.models.safetensors_reader import open_tensors
 from full4d_jax.models.safetensors_writer import Slot, write_safetensors
 from full4d_jax.models.wan.architecture import abstract_leaves, diffusers_config
 from full4d_jax.models.wan.conversion import KINDS, identity, wan_shape
 from full4d_jax.models.wan.names import ADDED, check_wan_model, to_wan, wan_names
 from full4d_jax.models.weights import require_float
-from full4d_jax.session.errors import InputError, require_file
+from full4d_jax.session.errors import InputError
 from input_pipeline.whole_files import write_text
 
 SHARD = 5 * 10**9  # bytes
@@ -77,16 +78,12 @@ def export_wan(
 def _check(model: ModelConfig, source: Path) -> None:
     """Refuse a checkpoint whose header tells of other names, shapes or types."""
     do = "give the checkpoint's own config"
-    require_file("checkpoint", source, "a safetensors file", "check the path")
     wanted = {leaf: tuple(x.shape) for leaf, x in abstract_leaves(model).items()}
-    try:
-        with safe_open(source, framework="numpy") as file:
-            names = list(file.keys())
-            stored = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-            for name in names:
-                require_float(f"{source}, tensor {name}", file.get_slice(name).get_dtype())
-    except SafetensorError as error:
-        raise InputError("checkpoint", source, error, "a checkpoint of ours", do) from None
+    with open_tensors(source, expected="a checkpoint of ours") as file:
+        names = list(file.keys())
+        stored = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+        for name in names:
+            require_float(f"{source}, tensor {name}", file.get_slice(name).get_dtype())
     for name in sorted(wanted.keys() | stored.keys()):
         if wanted.get(name) != stored.get(name):
             where = f"{source}, tensor {name}"

@@ -42,6 +42,7 @@ SIGMA = 0.15  # distance of colours in [-1, 1] that still may be the same surfac
 NEIGHBOURS = (1, 3, 3)  # t h w over which colours are compared
 ROUNDED = 4  # pixels by which sides of a result may be off the shape of its source
 RELIEF = 0.8  # of log depth that is kept; chosen by hand, on scenes below 16
+LEAST_DEPTH = 1e-18  # of a file, in its unit; the largest is one over it
 LONG_SIDE = 384  # of frames that Tiefenrausch was trained on, pixels
 MAX_ENLARGEMENT = 3  # factor for smaller frames; chosen on scenes 48 to 63
 
@@ -208,7 +209,8 @@ def depth_from_file(path: str | Path, t: int, h: int, w: int) -> Float[np.ndarra
     try:
         packed = path.suffix == ".npz"
         arrays = [*load_arrays(path).values()] if packed else [load_array(path, "depth")]
-        depth = np.asarray(arrays[0], np.float32)
+        with np.errstate(over="ignore"):  # infinite numbers are refused below
+            depth = np.asarray(arrays[0], np.float32)
     except UNREADABLE as error:
         do = "save it with numpy.save(path, depth)"
         raise refuse(error, "an array of numbers saved by numpy", do) from None
@@ -221,6 +223,9 @@ def depth_from_file(path: str | Path, t: int, h: int, w: int) -> Float[np.ndarra
         raise refuse(depth.shape, expected, "crop the depth like the video")
     if not np.isfinite(depth).all() or (depth < 0).any():
         raise refuse("NaN, infinite or negative values", "z > 0, or 0 where unknown", "mend them")
+    if depth.max(initial=0) > 1 / LEAST_DEPTH or depth[depth > 0].min(initial=1) < LEAST_DEPTH:
+        bounds = f"0, or {LEAST_DEPTH:g} to {1 / LEAST_DEPTH:g}"
+        raise refuse("numbers that single precision cannot square", bounds, "use another unit")
     if not depth[0].any():
         raise refuse("no known depth at t = 0", "z > 0 in some pixels", "mend the first map")
     return np.asarray(align_median(jnp.asarray(nearest(depth, h, w))))

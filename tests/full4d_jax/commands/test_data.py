@@ -28,7 +28,9 @@ def test_show_draws_one_block_a_scene_and_says_where(tmp_path, capsys):
     ("options", "message"),
     [
         (["--views", "0"], "--views: found 0, expected at least 1"),
-        (["--first", str(2**31)], "--first: found scenes 2147483648"),
+        (["--first", str(2**31 - 1)], "--first: found scenes 2147483647"),
+        (["--first", str(2**31)], "--first: found 2147483648, expected a whole number below"),
+        (["--scenes", str(10**9)], "--scenes: found 1000000000, expected at most 4,194,304"),
         (["--out", "scenes.gif"], "found ending '.gif', expected .png"),
         (["--out", "/dev/null/scenes.png"], "/dev/null: found a file, expected a folder"),
     ],

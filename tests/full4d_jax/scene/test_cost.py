@@ -34,3 +34,11 @@ def test_parts_take_less_memory_and_a_fit_takes_longer(monkeypatch):
     parts = replace(CONFIG.sampler, group_views=4, window_frames=4)
     assert "about" not in grid(16, 128, parts)(None)
     assert "about 1 min on two cores" in grid(4, 64)(LiftConfig(steps=8000))
+
+
+def test_a_fit_beyond_memory_is_refused_before_it_begins(monkeypatch):
+    monkeypatch.setattr(cost, "available_memory", lambda: 2.0**30)
+    settings = LiftConfig(capacity=1000)
+    cost.check_fit_memory(settings, (3, 2, 32, 32, 3))
+    with pytest.raises(InputError, match=r"lift.capacity: found 1000000000 Gaussians, which take"):
+        cost.check_fit_memory(replace(settings, capacity=10**9), (3, 2, 32, 32, 3))

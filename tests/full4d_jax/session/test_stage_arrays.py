@@ -24,6 +24,13 @@ GRID = {
     "unposed": np.array(""),
     "enlarged": np.array(False),
 }
+SLOW = GRID | {
+    "frames": np.zeros((2, 2, 4, 4, 3), np.uint8),
+    "origin": np.ones((2, 2), np.uint8),
+    "world_to_camera": np.tile(np.eye(4, dtype=np.float32), (2, 2, 1, 1)),
+    "times": np.array([0.0, 1.0]),
+}
+DEPTH = {"depth": np.ones((1, 1, 4, 4)), "path_unit": np.array(1.0)}
 
 
 @pytest.mark.parametrize(
@@ -41,6 +48,12 @@ GRID = {
         ("grid", GRID, {"origin": np.full((2, 1), 4, np.uint8)}, "found 4, expected 0 to 3"),
         ("grid", GRID, {"origin": np.ones((1, 2), np.uint8)}, "expected uint8 (v=2 t=1)"),
         ("grid", GRID, {"depth": np.ones((3, 1, 4, 4))}, "depth: found 3 views, expected 2"),
+        ("scene", SCENE, {"means": np.full((5, 3), 1e30)}, "found numbers of 1e+30, expected at"),
+        ("grid", GRID, {"times": np.full(1, 1e30)}, "times: found numbers of 1e+30, expected"),
+        ("grid", GRID, {"rate": np.array(0.0)}, "rate: found 0, expected numbers above 1e-18"),
+        ("depth", DEPTH, {"path_unit": np.array(1e300)}, "path_unit: found numbers of 1e+300"),
+        ("depth", DEPTH, {"path_unit": np.array(-1.0)}, "path_unit: found -1, expected numbers"),
+        ("source", SLOW, {"times": np.array([0.0, 1e-9])}, "found times that rise by 1e-09 s"),
     ],
 )
 def test_edited_arrays_are_refused(name, whole, edit, message):

@@ -94,3 +94,19 @@ def test_damaged_files_are_refused(tmp_path, make_scene):
     far = make_scene(3)
     with pytest.raises(FormatError, match="means: found"):
         save_spz(path, far._replace(means=far.means.at[0, 0].set(1e9)))
+
+
+def test_damaged_bytes_are_never_shown_as_others(tmp_path, make_scene):
+    """Its checksum stands at the end, behind what is needed."""
+    save_spz(tmp_path / "a.spz", make_scene(20, 0))
+    content = (tmp_path / "a.spz").read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.choice(np.arange(10, len(content)), 60, replace=False):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        (tmp_path / "b.spz").write_bytes(damaged)
+        with pytest.raises(FormatError):
+            load_spz(tmp_path / "b.spz")
+    (tmp_path / "b.spz").write_bytes(content[:-4])
+    with pytest.raises(FormatError, match="no end"):
+        load_spz(tmp_path / "b.spz")

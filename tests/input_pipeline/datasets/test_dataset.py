@@ -277,6 +277,20 @@ def test_an_index_of_other_clips_than_the_files_is_refused(built, tmp_path):
         open_dataset(folder)
 
 
+@pytest.mark.parametrize("value", [None, 5, [], "gone"])
+def test_an_index_without_hashes_is_refused(built, tmp_path, value):
+    folder = shutil.copytree(built, tmp_path / "theirs")
+    index = json.loads((folder / "index.json").read_text())
+    entry = next(iter(index["files"].values()))
+    entry["sha256"] = value
+    if value == "gone":
+        del entry["sha256"]
+    (folder / "index.json").write_text(json.dumps(index))
+    for read in (open_dataset, damaged_files):
+        with pytest.raises(ValueError, match=r"index.json, files, .*expected a (text|field)"):
+            read(folder)
+
+
 def test_an_unknown_split_and_an_empty_folder(built, tmp_path):
     with pytest.raises(ValueError, match="found 'val', expected one of train, test"):
         open_dataset(built, "val")

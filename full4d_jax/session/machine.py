@@ -1,0 +1,124 @@
+"""What a command needs of the machine and its environment, told in one line where it is missing.
+
+Memory that a process may address, flags of XLA, platforms of jax, streams, and signals that end it.
+"""
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from full4d_jax.session.errors import InputError
+
+# The smallest command takes 2.3 GiB of addresses on two cores, of which .5 GiB are used. With less,
+# libraries end the process, or wait for ever for a thread that did not start.
+LEAST_ADDRESSES = 3 * 2**30
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+FATAL = "F"  # first letter of a line of XLA's log that ends the process
+# Starts jax on the processor, which is enough to read the flags.
+START = "import os; os.environ['JAX_PLATFORMS'] = 'cpu'; import jax; jax.devices()"
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked this process to end: it ends as after Ctrl-C, and leaves no half file."""
+
+    def __init__(self, number: int):
+        self.number = number
+        super().__init__(signal.Signals(number).name)
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """Raise `Stopped` in this context where SIGTERM or SIGHUP would end the process.
+
+    A signal that is ignored, as under nohup, stays so.
+    """
+    if threading.current_thread() is not threading.main_thread():  # others may not set handlers
+        yield
+        return
+    process = os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if os.getpid() != process:  # a worker that was forked has no files to keep
+            os._exit(128 + number)
+        raise Stopped(number)
+
+    ours = [x for x in ENDING if signal.getsignal(x) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def tolerate_streams() -> None:
+    """Print what a stream cannot encode as escapes, and nothing where a stream is closed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started this process
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            with contextlib.suppress(OSError):  # where a file became a pipe meanwhile
+                stream.reconfigure(errors="backslashreplace")
+
+
+def check_machine() -> None:
+    """Refuse an environment in which libraries would end the process without a word.
+
+    Raises:
+      InputError: naming the limit or the variable.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit not in (resource.RLIM_INFINITY, -1) and limit < LEAST_ADDRESSES:
+        found = f"{limit / 2**30:.1f} GiB that a process may address"
+        expected = f"at least {LEAST_ADDRESSES / 2**30:.0f} GiB"
+        raise InputError(
+            "environment", "ulimit -v", found, expected, "raise it: ulimit -v unlimited"
+        )
+    # Where jax is started already, it has read them.
+    if os.environ.get("XLA_FLAGS") and "jax" not in sys.modules:
+        _check_flags(os.environ["XLA_FLAGS"])
+
+
+def machine_error(error: Exception) -> InputError | None:
+    """Return an error of the machine in words: no memory, no such platform; None for any other."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
+        found = f"too little of it ({(text or 'MemoryError').splitlines()[0]:.200})"
+        advice = "ask for less: smaller pictures, fewer views, frames or Gaussians"
+        return InputError("memory", "of this machine", found, "enough for this command", advice)
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    if not platforms or "Unable to initialize backend" not in text:
+        return None
+    words = text.partition("Unable to initialize backend ")[2].splitlines()[0]
+    advice = "correct the variable, or unset it"
+    expected = f"platforms that jax has here ({words})"
+    return InputError("environment", "JAX_PLATFORMS", platforms, expected, advice)
+
+
+def _check_flags(flags: str) -> None:
+    """Refuse flags that XLA ends a process for, which is tried in another one.
+
+    Raises:
+      InputError: with XLA's words.
+    """
+    tried = subprocess.run(
+        [sys.executable, "-c", START], capture_output=True, text=True, errors="replace", check=False
+    )
+    if tried.returncode == 0:
+        return
+    lines = tried.stderr.splitlines()
+    fatal = [line for line in lines if line[:1] == FATAL and "]" in line] or lines[-1:]
+    words = fatal[0].partition("]")[2].strip() if fatal else f"exit code {tried.returncode}"
+    expected = f"flags that jax starts with ({words:.200})"
+    raise InputError(
+        "environment", "XLA_FLAGS", flags, expected, "correct the variable, or unset it"
+    )

@@ -1,0 +1,140 @@
+"""Environments, streams and signals: one line, or the same work."""
+
+import io
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from full4d_jax.cli import main
+from full4d_jax.session import machine
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.machine import (
+    LEAST_ADDRESSES,
+    Stopped,
+    check_machine,
+    machine_error,
+    stop_on_signals,
+    tolerate_streams,
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_a_context_as_ctrl_c_does(number):
+    cleaned = False
+
+    def work() -> None:
+        nonlocal cleaned
+        try:
+            os.kill(os.getpid(), number)
+            signal.pause()
+        finally:
+            cleaned = True
+
+    with pytest.raises(Stopped) as stopped, stop_on_signals():
+        work()
+    assert stopped.value.number == number
+    assert cleaned
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_an_ignored_signal_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_other_threads_set_no_handlers():
+    failed = []
+
+    def enter() -> None:
+        try:
+            with stop_on_signals():
+                pass
+        except ValueError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert not failed
+
+
+def test_a_stopped_command_says_how_to_go_on(monkeypatch, capsys):
+    def stop(argv: list[str]) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+
+    monkeypatch.setattr("full4d_jax.cli._dispatch", stop)
+    assert main(["run"]) == 128 + signal.SIGTERM
+    said = capsys.readouterr().err
+    assert "stopped by SIGTERM" in said
+    assert "the same command goes on" in said
+
+
+def test_too_few_addresses_are_refused(monkeypatch):
+    def limits(most: int) -> None:
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (most, most))
+
+    limits(LEAST_ADDRESSES)
+    check_machine()
+    limits(resource.RLIM_INFINITY)
+    check_machine()
+    limits(2**30)
+    with pytest.raises(InputError, match=r"ulimit -v: found 1.0 GiB"):
+        check_machine()
+
+
+def test_flags_that_xla_does_not_know_are_one_line(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_nothing=1")
+    with pytest.raises(InputError, match="XLA_FLAGS: found --xla_nothing=1") as caught:
+        machine._check_flags("--xla_nothing=1")
+    assert "Unknown flag" in str(caught.value)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    machine._check_flags("--xla_force_host_platform_device_count=2")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")]
+)
+def test_too_little_memory_is_said(error):
+    told = machine_error(error)
+    assert told is not None
+    assert "memory" in str(told)
+    assert machine_error(KeyError("a")) is None
+
+
+def test_streams_that_are_closed_or_ascii_do_not_end_a_command(monkeypatch):
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", narrow)
+    monkeypatch.setattr(sys, "stderr", None)
+    tolerate_streams()
+    print("été")
+    print("nothing", file=sys.stderr)
+    assert sys.stderr is not None
+    sys.stderr.close()
+    narrow.flush()
+    assert narrow.buffer.getvalue() == b"\\xe9t\\xe9\n"
+
+
+def test_the_traceback_is_shown_on_request(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"no archive")
+    command = [sys.executable, "-m", "full4d_jax.cli", "convert", "splats"]
+    words = [tmp_path / "a.npz", tmp_path / "b.ply"]
+    told = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+    assert told.returncode == 2
+    assert "Traceback" not in told.stderr
+    assert len(told.stderr.splitlines()) == 1
+    told = subprocess.run(
+        [*command, *words, "--debug"], capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 2
+    assert "Traceback" in told.stderr

@@ -1,0 +1,110 @@
+"""The door to files: what is opened, what is refused, and that output follows no link."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from input_pipeline.opening import (
+    FileRefusal,
+    make_own_folder,
+    open_regular,
+    open_to_append,
+    read_regular,
+    require_own,
+    what_is_there,
+)
+from input_pipeline.whole_files import whole_file, write_text
+
+WORDS = "of the user"
+
+
+@pytest.fixture
+def places(tmp_path):
+    """One of everything that a name can be, and what is said of it."""
+    (tmp_path / "file").write_text(WORDS)
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "maps").symlink_to("/proc/self/maps")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    return tmp_path
+
+
+REFUSED = {
+    "folder": "a folder",
+    "pipe": "a pipe",
+    "zero": "a file of the kernel",
+    "maps": "a file of the kernel",
+    "none": "no file",
+    "circle": "",
+    "nul\0": "",
+}
+
+
+@pytest.mark.parametrize(("name", "found"), REFUSED.items())
+def test_what_is_no_regular_file_is_refused_at_once(places, name, found):
+    with pytest.raises(FileRefusal, match=f"found .*{found}"):
+        open_regular(places / name)
+    assert found.replace("no file", "no such file") in what_is_there(places / name)
+    assert what_is_there(places / name)
+
+
+@pytest.mark.parametrize("name", ["file", "link"])
+def test_regular_files_are_read_through_links(places, name):
+    assert read_regular(places / name) == WORDS.encode()
+    assert not what_is_there(places / name)
+    with pytest.raises(FileRefusal, match=r"found 11 bytes, expected at most 10"):
+        open_regular(places / name, most=10)
+
+
+def test_shared_memory_is_no_device():
+    place = Path(f"/dev/shm/full4d-{os.getpid()}")
+    if not place.parent.is_dir():
+        pytest.skip("no shared memory here")
+    place.write_text(WORDS)
+    try:
+        assert read_regular(place) == WORDS.encode()
+    finally:
+        place.unlink()
+
+
+def test_output_follows_no_link(places):
+    """Whatever links lie in an output folder, what they lead to stays as it is."""
+    out = places / "out"
+    out.mkdir()
+    (out / "metrics.jsonl").symlink_to(places / "file")
+    (out / "sheets").symlink_to(places / "folder")
+    (out / "report.json").symlink_to(places / "file")
+    with pytest.raises(FileRefusal, match="found a link"):
+        open_to_append(out / "metrics.jsonl")
+    with pytest.raises(FileRefusal, match="found a link"):
+        make_own_folder(out / "sheets")
+    write_text(out / "report.json", "ours")
+    assert not (out / "report.json").is_symlink()
+    assert (places / "file").read_text() == WORDS
+    assert not list((places / "folder").iterdir())
+
+
+def test_a_link_under_the_name_of_a_partial_file_is_not_followed(places):
+    """A stranger may guess the name under which a file is written."""
+    with whole_file(places / "a.txt") as partial:
+        name = partial.name
+    (places / name).symlink_to(places / "file")
+    write_text(places / "a.txt", "ours")
+    assert (places / "file").read_text() == WORDS
+    assert (places / "a.txt").read_text() == "ours"
+    assert stat.S_IMODE((places / "a.txt").stat().st_mode) & 0o400
+
+
+def test_lines_are_added_to_a_file_that_is_there_or_not(places):
+    for name in ("file", "new"):
+        with os.fdopen(open_to_append(places / name), "a") as file:
+            file.write("!")
+    assert (places / "file").read_text() == WORDS + "!"
+    assert (places / "new").read_text() == "!"
+    with pytest.raises(OSError, match=r"No such device"):
+        open_to_append(places / "pipe")  # nobody reads it, and nobody waits
+    require_own(places / "new")
