@@ -1,0 +1,280 @@
+"""Compositing on GPUs: Pallas kernels, a block for each tile, that end where the tile is finished.
+
+The equations are those of `compositing`. The pixels of a tile stay in registers, eight in each
+thread of one warp, while the splats of its list pass by; all threads read the same splat, so reads
+come from the caches. A column of pixels belongs to one thread, which makes most sums over the tile
+additions of its own.
+
+Nothing is added atomically, so gradients are the same in each run: the gradient's kernel writes one
+row for each slot of the lists, slots are sorted by Gaussian, and a second kernel adds the rows of
+each Gaussian in that order.
+
+The backend is Triton. Pallas' Mosaic GPU needs a Hopper or later, and its strength, asynchronous
+copies of tiles into tensor cores, is of no use to scalars that all threads share; Triton compiles
+for Ampere and Ada, too, and for ROCm. It leaves shared memory to its compiler.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton
+from jaxtyping import Array, Float, Int
+
+from gaussians.rendering.binning import Bins, Tiles
+from gaussians.rendering.chunks import UNUSED
+from gaussians.rendering.compositing import (
+    ALPHA_MAX,
+    GEOMETRY,
+    TRANSMITTANCE_MIN,
+)
+from gaussians.rendering.projection import ALPHA_MIN
+
+STEP = 4  # splats whose reads are under way at a time; the light is looked at after each step
+ROWS = 8  # rows of the gradient that are added, or cleared, at a time
+PAYLOAD_OF_A_WARP = 1024  # pixels times channels whose sums fit into the registers of a warp
+MOST_WARPS = 16
+
+
+def forward(
+    features: Float[Array, "g f"], bins: Bins, tiles: Tiles, *, interpret: bool = False
+) -> Float[Array, "h w f-5"]:
+    """Composite the payload, see `compositing.forward`."""
+    channels = features.shape[1] - GEOMETRY
+    shape = (channels + 1, tiles.rows * tiles.side, tiles.columns * tiles.side)
+    draw = _call(
+        partial(_draw, tiles=tiles),
+        tiles.count,
+        jax.ShapeDtypeStruct(shape, features.dtype),
+        _warps(tiles, channels),
+        interpret,
+    )
+    image = draw(features, bins.ids, bins.first, bins.length)
+    return jnp.moveaxis(image, 0, -1)
+
+
+def backward(
+    features: Float[Array, "g f"],
+    bins: Bins,
+    image: Float[Array, "h w f-5"],
+    cotangent: Float[Array, "h w f-5"],
+    tiles: Tiles,
+    *,
+    interpret: bool = False,
+) -> Float[Array, "g f"]:
+    """Return the gradient in the features, equation 4."""
+    g, width = features.shape
+    slots = bins.ids.shape[0]
+    pull_back = _call(
+        partial(_pull_back, tiles=tiles),
+        tiles.count,
+        jax.ShapeDtypeStruct((slots, width), features.dtype),
+        _warps(tiles, width - GEOMETRY),
+        interpret,
+    )
+    planes = [jnp.moveaxis(x, -1, 0) for x in (image, cotangent)]
+    rows = pull_back(features, bins.ids, bins.first, bins.length, planes[0], planes[1])
+
+    slot = jnp.arange(slots, dtype=jnp.int32)
+    listed = slot < bins.first[-1] + bins.length[-1]
+    owner = jnp.where(listed, bins.ids, g)
+    count = jnp.zeros(g + 1, jnp.int32).at[owner].add(1)[:g]
+    _, order = lax.sort((owner, slot), num_keys=1)
+    add = _call(_add_rows, g, jax.ShapeDtypeStruct((g, width), features.dtype), 1, interpret)
+    return add(rows, order, jnp.cumsum(count) - count, count)
+
+
+def bytes_of_lists(slots: int, columns: int) -> int:
+    """Return what the forward kernel reads of full lists, as does that of the gradient.
+
+    They read an id and a row of features for each slot, at most: a tile's end early. Other operands
+    are read once, and so are the rows of the gradient, one for each slot.
+
+    Args:
+      slots: of all lists.
+      columns: of the features.
+    """
+    return 4 * slots * (1 + columns)
+
+
+def _call(
+    kernel: Callable, programs: int, result: jax.ShapeDtypeStruct, warps: int, interpret: bool
+) -> Callable[..., Array]:
+    """Return a kernel as a function of its operands; each program sees all of them."""
+    call = pl.pallas_call(
+        kernel,
+        grid=(programs,),
+        out_shape=result,
+        compiler_params=triton.CompilerParams(num_warps=warps),
+        interpret=interpret,
+    )
+    # Under vmap, cameras are rendered one after another.
+    return jax.custom_batching.sequential_vmap(call)
+
+
+def _warps(tiles: Tiles, channels: int) -> int:
+    """Return the number of warps of a tile, a power of two."""
+    needed = tiles.side**2 * channels / PAYLOAD_OF_A_WARP
+    warps = 1
+    while warps < min(needed, MOST_WARPS):
+        warps *= 2
+    return warps
+
+
+def _draw(features, ids, first, length, image, *, tiles: Tiles) -> None:
+    """Write the picture of a tile."""
+    here, x, y = _place(tiles)
+    channels = image.shape[0] - 1
+    slot = first[pl.program_id(0)]
+    end = slot + length[pl.program_id(0)]
+
+    def step(state):
+        slot, _, transmittance, left, image = state
+        for k in range(STEP):
+            splat = _fetch(features, ids, slot + k, end)
+            alpha = _alpha(splat, x, y)[0]
+            after = transmittance * (1 - alpha)
+            drawn = after > TRANSMITTANCE_MIN
+            weight = jnp.where(drawn, alpha * transmittance, 0.0)
+            image = tuple(image[c] + weight * splat[GEOMETRY + c] for c in range(channels))
+            left = jnp.where(drawn, after, left)
+            transmittance = after
+        return slot + STEP, _is_lit(transmittance), transmittance, left, image
+
+    one = jnp.ones((tiles.side, tiles.side), features.dtype)
+    start = (slot, slot < end, one, one, (jnp.zeros_like(one),) * channels)
+    _, _, _, left, drawn = lax.while_loop(lambda state: (state[0] < end) & state[1], step, start)
+    for c in range(channels):
+        image[c, here[0], here[1]] = drawn[c]
+    image[channels, here[0], here[1]] = left
+
+
+def _pull_back(
+    features, ids, first, length, image, cotangent, rows, *, tiles: Tiles
+) -> None:
+    """Write the gradient of each slot of a tile's list, from its front to its back."""
+    here, x, y = _place(tiles)
+    channels = image.shape[0] - 1
+    slot = first[pl.program_id(0)]
+    end = slot + length[pl.program_id(0)]
+    towards = [cotangent[c, here[0], here[1]] for c in range(channels + 1)]
+    behind = sum(towards[c] * image[c, here[0], here[1]] for c in range(channels + 1))
+
+    def step(state):
+        slot, _, transmittance, behind = state
+        for k in range(STEP):
+            splat = _fetch(features, ids, slot + k, end)
+            alpha, dx, dy = _alpha(splat, x, y)
+            after = transmittance * (1 - alpha)
+            drawn = after > TRANSMITTANCE_MIN
+            weight = jnp.where(drawn, alpha * transmittance, 0.0)
+            gain = weight * sum(splat[GEOMETRY + c] * towards[c] for c in range(channels))
+            behind = behind - gain
+            log = gain - behind * alpha / (1 - alpha)
+            log = jnp.where(drawn & (alpha < ALPHA_MAX), log, 0.0)
+            row = _geometry_gradient(splat, log, dx, dy)
+            row += [(weight * towards[c]).sum(0).sum() for c in range(channels)]
+            _store_row(rows, slot + k, end, row)
+            transmittance = after
+        return slot + STEP, _is_lit(transmittance), transmittance, behind
+
+    one = jnp.ones((tiles.side, tiles.side), features.dtype)
+    start = (slot, slot < end, one, behind)
+    slot = lax.while_loop(lambda state: (state[0] < end) & state[1], step, start)[0]
+
+    def clear(slot):
+        row, column, exists = _block(slot, end, rows.shape[1])
+        zeros = jnp.zeros(exists.shape, features.dtype)
+        triton.store(rows.at[row, column], zeros, mask=exists)
+        return slot + ROWS
+
+    lax.while_loop(lambda slot: slot < end, clear, slot)
+
+
+def _add_rows(rows, order, first, count, total) -> None:
+    """Write the sum of the rows of a Gaussian."""
+    i = pl.program_id(0)
+    width = rows.shape[1]
+    end = first[i] + count[i]
+
+    def add(state):
+        nth, so_far = state
+        row, column, exists = _block(nth, end, width)
+        slot = triton.load(order.at[row], mask=row < end, other=0)
+        more = triton.load(rows.at[slot, column], mask=exists, other=0.0)
+        return nth + ROWS, so_far + more
+
+    _, column, exists = _block(0, 1, width)
+    start = (first[i], jnp.zeros(exists.shape, rows.dtype))
+    found = lax.while_loop(lambda state: state[0] < end, add, start)[1].sum(0)
+    triton.store(total.at[i, column[0]], found, mask=column[0] < width)
+
+
+def _store_row(rows, slot: Array, end: Array, values: list[Array]) -> None:
+    """Write scalars as the row of a slot before the end."""
+    column = lax.broadcasted_iota(jnp.int32, (pl.next_power_of_2(len(values)),), 0)
+    row = jnp.zeros(column.shape, values[0].dtype)
+    for i, value in enumerate(values):
+        row = jnp.where(column == i, value, row)
+    triton.store(rows.at[slot, column], row, mask=(column < len(values)) & (slot < end))
+
+
+def _block(row: Array, end: Array, width: int) -> tuple[Array, Array, Array]:
+    """Return row and column of `ROWS` rows of at least `width` columns, and which exist."""
+    shape = (ROWS, pl.next_power_of_2(width))
+    rows = row + lax.broadcasted_iota(jnp.int32, shape, 0)
+    columns = lax.broadcasted_iota(jnp.int32, shape, 1)
+    return rows, columns, (rows < end) & (columns < width)
+
+
+def _place(tiles: Tiles):
+    """Return the rows and columns of this program's tile, and x and y of its pixel centres."""
+    tile = pl.program_id(0)
+    top = tile // tiles.columns * tiles.side
+    left = tile % tiles.columns * tiles.side
+    x = left + lax.broadcasted_iota(jnp.int32, (1, tiles.side), 1)
+    y = top + lax.broadcasted_iota(jnp.int32, (tiles.side, 1), 0)
+    return (pl.ds(top, tiles.side), pl.ds(left, tiles.side)), x + 0.5, y + 0.5
+
+
+def _fetch(features, ids, slot: Array, end: Array) -> list[Array]:
+    """Return the features of a slot as scalars; behind the end of the list they are not seen."""
+    i = ids[jnp.minimum(slot, end - 1)]
+    splat = [features[i, column] for column in range(features.shape[1])]
+    splat[GEOMETRY - 1] = jnp.where(slot < end, splat[GEOMETRY - 1], UNUSED)
+    return splat
+
+
+def _alpha(splat: list[Array], x: Array, y: Array) -> tuple[Array, Array, Array]:
+    """Return alpha at the pixels of a tile, equation 1, and their offsets from the centre."""
+    a, b, c, log_opacity = splat[2:GEOMETRY]
+    dx = x - splat[0]
+    dy = y - splat[1]
+    # What depends on the column alone is computed once for all pixels of a thread.
+    alpha = jnp.exp((log_opacity + a * dx * dx) + dy * (b * dx + c * dy))
+    alpha = jnp.minimum(alpha, ALPHA_MAX)
+    return jnp.where(alpha >= ALPHA_MIN, alpha, 0.0), dx, dy
+
+
+def _geometry_gradient(splat: list[Array], log: Array, dx: Array, dy: Array) -> list[Array]:
+    """Return the gradient of the six geometry features; `log` is that of log alpha, equation 4."""
+    a, b, c = splat[2:5]
+    column = log.sum(0, keepdims=True)
+    column_y = (log * dy).sum(0, keepdims=True)
+    mx = (column * dx).sum()
+    my = column_y.sum()
+    return [
+        -(2 * a * mx + b * my),
+        -(b * mx + 2 * c * my),
+        (column * dx * dx).sum(),
+        (column_y * dx).sum(),
+        (log * dy * dy).sum(0).sum(),
+        column.sum(),
+    ]
+
+
+def _is_lit(transmittance: Float[Array, "side side"]) -> Array:
+    return transmittance.max() > TRANSMITTANCE_MIN
