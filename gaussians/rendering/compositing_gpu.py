@@ -14,6 +14,7 @@ copies of tiles into tensor cores, is of no use to scalars that all threads shar
 for Ampere and Ada, too, and for ROCm. It leaves shared memory to its compiler.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -22,7 +23,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
-from jaxtyping import Array, Float, Int
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from gaussians.rendering.binning import Bins, Tiles
 from gaussians.rendering.chunks import UNUSED
@@ -37,6 +39,7 @@ STEP = 4  # splats whose reads are under way at a time; the light is looked at a
 ROWS = 8  # rows of the gradient that are added, or cleared, at a time
 PAYLOAD_OF_A_WARP = 1024  # pixels times channels whose sums fit into the registers of a warp
 MOST_WARPS = 16
+LOG2_E = 1 / math.log(2)
 
 
 def forward(
@@ -126,72 +129,81 @@ def _warps(tiles: Tiles, channels: int) -> int:
 
 def _draw(features, ids, first, length, image, *, tiles: Tiles) -> None:
     """Write the picture of a tile."""
-    here, x, y = _place(tiles)
+    here, x, y = _place(tiles, features.dtype)
     channels = image.shape[0] - 1
     slot = first[pl.program_id(0)]
     end = slot + length[pl.program_id(0)]
 
-    def step(state):
-        slot, _, transmittance, left, image = state
+    def step(nth, state):
+        _, transmittance, left, image = state
         for k in range(STEP):
-            splat = _fetch(features, ids, slot + k, end)
+            splat = _fetch(features, ids, slot + nth + k, end)
             alpha = _alpha(splat, x, y)[0]
-            after = transmittance * (1 - alpha)
+            stopped = alpha * transmittance
+            after = transmittance - stopped
             drawn = after > TRANSMITTANCE_MIN
-            weight = jnp.where(drawn, alpha * transmittance, 0.0)
+            weight = jnp.where(drawn, stopped, 0.0)
             image = tuple(image[c] + weight * splat[GEOMETRY + c] for c in range(channels))
             left = jnp.where(drawn, after, left)
             transmittance = after
-        return slot + STEP, _is_lit(transmittance), transmittance, left, image
+        return _is_lit(transmittance), transmittance, left, image
 
     one = jnp.ones((tiles.side, tiles.side), features.dtype)
-    start = (slot, slot < end, one, one, (jnp.zeros_like(one),) * channels)
-    _, _, _, left, drawn = lax.while_loop(lambda state: (state[0] < end) & state[1], step, start)
+    start = (slot < end, one, one, (jnp.zeros_like(one),) * channels)
+    _, _, left, drawn = _walk(step, end - slot, start)
     for c in range(channels):
         image[c, here[0], here[1]] = drawn[c]
     image[channels, here[0], here[1]] = left
 
 
-def _pull_back(
-    features, ids, first, length, image, cotangent, rows, *, tiles: Tiles
-) -> None:
+def _pull_back(features, ids, first, length, image, cotangent, rows, *, tiles: Tiles) -> None:
     """Write the gradient of each slot of a tile's list, from its front to its back."""
-    here, x, y = _place(tiles)
+    here, x, y = _place(tiles, features.dtype)
     channels = image.shape[0] - 1
     slot = first[pl.program_id(0)]
     end = slot + length[pl.program_id(0)]
     towards = [cotangent[c, here[0], here[1]] for c in range(channels + 1)]
     behind = sum(towards[c] * image[c, here[0], here[1]] for c in range(channels + 1))
 
-    def step(state):
-        slot, _, transmittance, behind = state
+    def step(nth, state):
+        _, transmittance, behind, _ = state
         for k in range(STEP):
-            splat = _fetch(features, ids, slot + k, end)
+            splat = _fetch(features, ids, slot + nth + k, end)
             alpha, dx, dy = _alpha(splat, x, y)
-            after = transmittance * (1 - alpha)
+            stopped = alpha * transmittance
+            after = transmittance - stopped
             drawn = after > TRANSMITTANCE_MIN
-            weight = jnp.where(drawn, alpha * transmittance, 0.0)
+            weight = jnp.where(drawn, stopped, 0.0)
             gain = weight * sum(splat[GEOMETRY + c] * towards[c] for c in range(channels))
             behind = behind - gain
             log = gain - behind * alpha / (1 - alpha)
             log = jnp.where(drawn & (alpha < ALPHA_MAX), log, 0.0)
             row = _geometry_gradient(splat, log, dx, dy)
             row += [(weight * towards[c]).sum(0).sum() for c in range(channels)]
-            _store_row(rows, slot + k, end, row)
+            _store_row(rows, slot + nth + k, end, row)
             transmittance = after
-        return slot + STEP, _is_lit(transmittance), transmittance, behind
+        return _is_lit(transmittance), transmittance, behind, slot + nth + STEP
 
     one = jnp.ones((tiles.side, tiles.side), features.dtype)
-    start = (slot, slot < end, one, behind)
-    slot = lax.while_loop(lambda state: (state[0] < end) & state[1], step, start)[0]
+    unreached = _walk(step, end - slot, (slot < end, one, behind, slot))[-1]
 
-    def clear(slot):
-        row, column, exists = _block(slot, end, rows.shape[1])
-        zeros = jnp.zeros(exists.shape, features.dtype)
-        triton.store(rows.at[row, column], zeros, mask=exists)
-        return slot + ROWS
+    def clear(nth, _):
+        row, column, exists = _block(unreached + nth * ROWS, end, rows.shape[1])
+        triton.store(rows.at[row, column], jnp.zeros(exists.shape, rows.dtype), mask=exists)
 
-    lax.while_loop(lambda slot: slot < end, clear, slot)
+    lax.fori_loop(0, pl.cdiv(jnp.maximum(end - unreached, 0), ROWS), clear, None)
+
+
+def _walk(step: Callable, length: Array, state: tuple) -> tuple:
+    """Walk along a list in steps, as long as the first of the state says that there is light.
+
+    Triton crashes at some loops of unknown length; this one has the list's, and passes steps over.
+    """
+
+    def walk(i, state):
+        return lax.cond(state[0], partial(step, i * STEP), lambda state: state, state)
+
+    return lax.fori_loop(0, pl.cdiv(length, STEP), walk, state)
 
 
 def _add_rows(rows, order, first, count, total) -> None:
@@ -200,17 +212,16 @@ def _add_rows(rows, order, first, count, total) -> None:
     width = rows.shape[1]
     end = first[i] + count[i]
 
-    def add(state):
-        nth, so_far = state
-        row, column, exists = _block(nth, end, width)
+    def add(nth, so_far):
+        row, column, exists = _block(first[i] + nth * ROWS, end, width)
         slot = triton.load(order.at[row], mask=row < end, other=0)
-        more = triton.load(rows.at[slot, column], mask=exists, other=0.0)
-        return nth + ROWS, so_far + more
+        return so_far + triton.load(rows.at[slot, column], mask=exists, other=0.0)
 
-    _, column, exists = _block(0, 1, width)
-    start = (first[i], jnp.zeros(exists.shape, rows.dtype))
-    found = lax.while_loop(lambda state: state[0] < end, add, start)[1].sum(0)
-    triton.store(total.at[i, column[0]], found, mask=column[0] < width)
+    columns = pl.next_power_of_2(width)
+    start = jnp.zeros((ROWS, columns), rows.dtype)
+    found = lax.fori_loop(0, pl.cdiv(count[i], ROWS), add, start).sum(0)
+    column = lax.broadcasted_iota(jnp.int32, (columns,), 0)
+    triton.store(total.at[i, column], found, mask=column < width)
 
 
 def _store_row(rows, slot: Array, end: Array, values: list[Array]) -> None:
@@ -230,14 +241,17 @@ def _block(row: Array, end: Array, width: int) -> tuple[Array, Array, Array]:
     return rows, columns, (rows < end) & (columns < width)
 
 
-def _place(tiles: Tiles):
-    """Return the rows and columns of this program's tile, and x and y of its pixel centres."""
+def _place(tiles: Tiles, dtype: DTypeLike) -> tuple[tuple[Array, Array], Array, Array]:
+    """Return the rows and columns of this program's pixels, and y and x of their centres."""
     tile = pl.program_id(0)
-    top = tile // tiles.columns * tiles.side
-    left = tile % tiles.columns * tiles.side
-    x = left + lax.broadcasted_iota(jnp.int32, (1, tiles.side), 1)
-    y = top + lax.broadcasted_iota(jnp.int32, (tiles.side, 1), 0)
-    return (pl.ds(top, tiles.side), pl.ds(left, tiles.side)), x + 0.5, y + 0.5
+    shape = (tiles.side, tiles.side)
+    row = tile // tiles.columns * tiles.side + lax.broadcasted_iota(jnp.int32, (shape[0], 1), 0)
+    column = tile % tiles.columns * tiles.side + lax.broadcasted_iota(jnp.int32, (1, shape[1]), 1)
+    x = column.astype(dtype) + 0.5
+    y = row.astype(dtype) + 0.5
+    # Triton cannot look through this. It would have threads hold pixels of a row for their reads.
+    here = (jnp.broadcast_to(z.astype(jnp.int32), shape) for z in (y, x))
+    return tuple(here), x, y
 
 
 def _fetch(features, ids, slot: Array, end: Array) -> list[Array]:
@@ -250,11 +264,11 @@ def _fetch(features, ids, slot: Array, end: Array) -> list[Array]:
 
 def _alpha(splat: list[Array], x: Array, y: Array) -> tuple[Array, Array, Array]:
     """Return alpha at the pixels of a tile, equation 1, and their offsets from the centre."""
-    a, b, c, log_opacity = splat[2:GEOMETRY]
+    # GPUs have a power of two. What depends on the splat or the column alone is computed once.
+    a, b, c, log_opacity = (LOG2_E * z for z in splat[2:GEOMETRY])
     dx = x - splat[0]
     dy = y - splat[1]
-    # What depends on the column alone is computed once for all pixels of a thread.
-    alpha = jnp.exp((log_opacity + a * dx * dx) + dy * (b * dx + c * dy))
+    alpha = jnp.exp2((log_opacity + a * dx * dx) + dy * (b * dx + c * dy))
     alpha = jnp.minimum(alpha, ALPHA_MAX)
     return jnp.where(alpha >= ALPHA_MIN, alpha, 0.0), dx, dy
 
@@ -277,4 +291,4 @@ def _geometry_gradient(splat: list[Array], log: Array, dx: Array, dy: Array) -> 
 
 
 def _is_lit(transmittance: Float[Array, "side side"]) -> Array:
-    return transmittance.max() > TRANSMITTANCE_MIN
+    return transmittance.max(0).max() > TRANSMITTANCE_MIN
