@@ -35,8 +35,8 @@ from gaussians.rendering.compositing import (
 )
 from gaussians.rendering.projection import ALPHA_MIN
 
-STEP = 4  # splats whose reads are under way at a time; the light is looked at after each step
 ROWS = 8  # rows of the gradient that are added, or cleared, at a time
+PAYLOAD_OF_A_STEP = 16  # splats times channels; the light is looked at after each step
 PAYLOAD_OF_A_WARP = 1024  # pixels times channels whose sums fit into the registers of a warp
 MOST_WARPS = 16
 LOG2_E = 1 / math.log(2)
@@ -131,12 +131,13 @@ def _draw(features, ids, first, length, image, *, tiles: Tiles) -> None:
     """Write the picture of a tile."""
     here, x, y = _place(tiles, features.dtype)
     channels = image.shape[0] - 1
+    size = _step_size(channels)
     slot = first[pl.program_id(0)]
     end = slot + length[pl.program_id(0)]
 
     def step(nth, state):
         _, transmittance, left, image = state
-        for k in range(STEP):
+        for k in range(size):
             splat = _fetch(features, ids, slot + nth + k, end)
             alpha = _alpha(splat, x, y)[0]
             stopped = alpha * transmittance
@@ -150,7 +151,7 @@ def _draw(features, ids, first, length, image, *, tiles: Tiles) -> None:
 
     one = jnp.ones((tiles.side, tiles.side), features.dtype)
     start = (slot < end, one, one, (jnp.zeros_like(one),) * channels)
-    _, _, left, drawn = _walk(step, end - slot, start)
+    _, _, left, drawn = _walk(step, size, end - slot, start)
     for c in range(channels):
         image[c, here[0], here[1]] = drawn[c]
     image[channels, here[0], here[1]] = left
@@ -160,6 +161,7 @@ def _pull_back(features, ids, first, length, image, cotangent, rows, *, tiles: T
     """Write the gradient of each slot of a tile's list, from its front to its back."""
     here, x, y = _place(tiles, features.dtype)
     channels = image.shape[0] - 1
+    size = _step_size(channels)
     slot = first[pl.program_id(0)]
     end = slot + length[pl.program_id(0)]
     towards = [cotangent[c, here[0], here[1]] for c in range(channels + 1)]
@@ -167,7 +169,7 @@ def _pull_back(features, ids, first, length, image, cotangent, rows, *, tiles: T
 
     def step(nth, state):
         _, transmittance, behind, _ = state
-        for k in range(STEP):
+        for k in range(size):
             splat = _fetch(features, ids, slot + nth + k, end)
             alpha, dx, dy = _alpha(splat, x, y)
             stopped = alpha * transmittance
@@ -182,28 +184,38 @@ def _pull_back(features, ids, first, length, image, cotangent, rows, *, tiles: T
             row += [(weight * towards[c]).sum(0).sum() for c in range(channels)]
             _store_row(rows, slot + nth + k, end, row)
             transmittance = after
-        return _is_lit(transmittance), transmittance, behind, slot + nth + STEP
+        return _is_lit(transmittance), transmittance, behind, slot + nth + size
 
     one = jnp.ones((tiles.side, tiles.side), features.dtype)
-    unreached = _walk(step, end - slot, (slot < end, one, behind, slot))[-1]
+    unreached = _walk(step, size, end - slot, (slot < end, one, behind, slot))[-1]
 
     def clear(nth, _):
         row, column, exists = _block(unreached + nth * ROWS, end, rows.shape[1])
         triton.store(rows.at[row, column], jnp.zeros(exists.shape, rows.dtype), mask=exists)
 
-    lax.fori_loop(0, pl.cdiv(jnp.maximum(end - unreached, 0), ROWS), clear, None)
+    lax.fori_loop(0, _parts(jnp.maximum(end - unreached, 0), ROWS), clear, None)
 
 
-def _walk(step: Callable, length: Array, state: tuple) -> tuple:
+def _step_size(channels: int) -> int:
+    """Return the number of splats whose reads are under way at a time."""
+    return max(1, PAYLOAD_OF_A_STEP // channels)
+
+
+def _walk(step: Callable, size: int, length: Array, state: tuple) -> tuple:
     """Walk along a list in steps, as long as the first of the state says that there is light.
 
     Triton crashes at some loops of unknown length; this one has the list's, and passes steps over.
     """
 
     def walk(i, state):
-        return lax.cond(state[0], partial(step, i * STEP), lambda state: state, state)
+        return lax.cond(state[0], partial(step, i * size), lambda state: state, state)
 
-    return lax.fori_loop(0, pl.cdiv(length, STEP), walk, state)
+    return lax.fori_loop(0, _parts(length, size), walk, state)
+
+
+def _parts(length: Array, size: int) -> Array:
+    """Return how many parts of that size cover a length."""
+    return (length + size - 1) // size
 
 
 def _add_rows(rows, order, first, count, total) -> None:
@@ -219,7 +231,7 @@ def _add_rows(rows, order, first, count, total) -> None:
 
     columns = pl.next_power_of_2(width)
     start = jnp.zeros((ROWS, columns), rows.dtype)
-    found = lax.fori_loop(0, pl.cdiv(count[i], ROWS), add, start).sum(0)
+    found = lax.fori_loop(0, _parts(count[i], ROWS), add, start).sum(0)
     column = lax.broadcasted_iota(jnp.int32, (columns,), 0)
     triton.store(total.at[i, column], found, mask=column < width)
 
