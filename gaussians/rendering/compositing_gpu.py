@@ -28,11 +28,7 @@ from jaxtyping import Array, Float
 
 from gaussians.rendering.binning import Bins, Tiles
 from gaussians.rendering.chunks import UNUSED
-from gaussians.rendering.compositing import (
-    ALPHA_MAX,
-    GEOMETRY,
-    TRANSMITTANCE_MIN,
-)
+from gaussians.rendering.compositing import ALPHA_MAX, GEOMETRY, TRANSMITTANCE_MIN
 from gaussians.rendering.projection import ALPHA_MIN
 
 ROWS = 8  # rows of the gradient that are added, or cleared, at a time
@@ -90,17 +86,18 @@ def backward(
     return add(rows, order, jnp.cumsum(count) - count, count)
 
 
-def bytes_of_lists(slots: int, columns: int) -> int:
-    """Return what the forward kernel reads of full lists, as does that of the gradient.
+def bytes_of_rows(slots: int, columns: int) -> int:
+    """Return the bytes of features that a kernel reads along full lists, a row for each slot.
 
-    They read an id and a row of features for each slot, at most: a tile's end early. Other operands
-    are read once, and so are the rows of the gradient, one for each slot.
-
-    Args:
-      slots: of all lists.
-      columns: of the features.
+    It reads fewer where tiles are finished early. Ids, pictures and rows of gradients are read or
+    written once; the features themselves are the operand that no counter of operands sees as often.
     """
-    return 4 * slots * (1 + columns)
+    return 4 * slots * columns
+
+
+def step_size(channels: int) -> int:
+    """Return the number of splats whose reads are under way at a time."""
+    return max(1, PAYLOAD_OF_A_STEP // channels)
 
 
 def _call(
@@ -131,7 +128,7 @@ def _draw(features, ids, first, length, image, *, tiles: Tiles) -> None:
     """Write the picture of a tile."""
     here, x, y = _place(tiles, features.dtype)
     channels = image.shape[0] - 1
-    size = _step_size(channels)
+    size = step_size(channels)
     slot = first[pl.program_id(0)]
     end = slot + length[pl.program_id(0)]
 
@@ -161,7 +158,7 @@ def _pull_back(features, ids, first, length, image, cotangent, rows, *, tiles: T
     """Write the gradient of each slot of a tile's list, from its front to its back."""
     here, x, y = _place(tiles, features.dtype)
     channels = image.shape[0] - 1
-    size = _step_size(channels)
+    size = step_size(channels)
     slot = first[pl.program_id(0)]
     end = slot + length[pl.program_id(0)]
     towards = [cotangent[c, here[0], here[1]] for c in range(channels + 1)]
@@ -196,15 +193,11 @@ def _pull_back(features, ids, first, length, image, cotangent, rows, *, tiles: T
     lax.fori_loop(0, _parts(jnp.maximum(end - unreached, 0), ROWS), clear, None)
 
 
-def _step_size(channels: int) -> int:
-    """Return the number of splats whose reads are under way at a time."""
-    return max(1, PAYLOAD_OF_A_STEP // channels)
-
-
 def _walk(step: Callable, size: int, length: Array, state: tuple) -> tuple:
     """Walk along a list in steps, as long as the first of the state says that there is light.
 
-    Triton crashes at some loops of unknown length; this one has the list's, and passes steps over.
+    Triton crashes at a loop of unknown length that uses arrays read before it. This one has the
+    list's length, and passes the steps over that come too late.
     """
 
     def walk(i, state):
@@ -254,16 +247,17 @@ def _block(row: Array, end: Array, width: int) -> tuple[Array, Array, Array]:
 
 
 def _place(tiles: Tiles, dtype: DTypeLike) -> tuple[tuple[Array, Array], Array, Array]:
-    """Return the rows and columns of this program's pixels, and y and x of their centres."""
+    """Return the row and the column of this program's pixels, and x and y of their centres."""
     tile = pl.program_id(0)
     shape = (tiles.side, tiles.side)
     row = tile // tiles.columns * tiles.side + lax.broadcasted_iota(jnp.int32, (shape[0], 1), 0)
     column = tile % tiles.columns * tiles.side + lax.broadcasted_iota(jnp.int32, (1, shape[1]), 1)
     x = column.astype(dtype) + 0.5
     y = row.astype(dtype) + 0.5
-    # Triton cannot look through this. It would have threads hold pixels of a row for their reads.
-    here = (jnp.broadcast_to(z.astype(jnp.int32), shape) for z in (y, x))
-    return tuple(here), x, y
+    # Triton cannot look through floats. It would give threads pixels of a row, to read four at once.
+    rows = jnp.broadcast_to(y.astype(jnp.int32), shape)
+    columns = jnp.broadcast_to(x.astype(jnp.int32), shape)
+    return (rows, columns), x, y
 
 
 def _fetch(features, ids, slot: Array, end: Array) -> list[Array]:
@@ -276,7 +270,8 @@ def _fetch(features, ids, slot: Array, end: Array) -> list[Array]:
 
 def _alpha(splat: list[Array], x: Array, y: Array) -> tuple[Array, Array, Array]:
     """Return alpha at the pixels of a tile, equation 1, and their offsets from the centre."""
-    # GPUs have a power of two. What depends on the splat or the column alone is computed once.
+    # GPUs have an instruction for powers of two. What depends on the splat or the column alone is
+    # computed once for all pixels of a thread.
     a, b, c, log_opacity = (LOG2_E * z for z in splat[2:GEOMETRY])
     dx = x - splat[0]
     dy = y - splat[1]
