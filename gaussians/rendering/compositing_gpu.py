@@ -254,7 +254,7 @@ def _place(tiles: Tiles, dtype: DTypeLike) -> tuple[tuple[Array, Array], Array, 
     column = tile % tiles.columns * tiles.side + lax.broadcasted_iota(jnp.int32, (1, shape[1]), 1)
     x = column.astype(dtype) + 0.5
     y = row.astype(dtype) + 0.5
-    # Triton cannot look through floats: it would give threads pixels of a row, to read them at once.
+    # Triton cannot look through floats. It would give threads pixels of a row, to read at once.
     rows = jnp.broadcast_to(y.astype(jnp.int32), shape)
     columns = jnp.broadcast_to(x.astype(jnp.int32), shape)
     return (rows, columns), x, y
