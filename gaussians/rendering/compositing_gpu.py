@@ -276,8 +276,7 @@ def _alpha(splat: list[Array], x: Array, y: Array) -> tuple[Array, Array, Array]
     dx = x - splat[0]
     dy = y - splat[1]
     alpha = jnp.exp2((log_opacity + a * dx * dx) + dy * (b * dx + c * dy))
-    alpha = jnp.minimum(alpha, ALPHA_MAX)
-    return jnp.where(alpha >= ALPHA_MIN, alpha, 0.0), dx, dy
+    return jnp.where(alpha >= ALPHA_MIN, jnp.minimum(alpha, ALPHA_MAX), 0.0), dx, dy
 
 
 def _geometry_gradient(splat: list[Array], log: Array, dx: Array, dy: Array) -> list[Array]:

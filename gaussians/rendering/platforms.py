@@ -1,8 +1,8 @@
 """Lists and compositing in the formulation of the platform that a program is lowered for.
 
 GPUs run Pallas kernels over 16-pixel tiles (`compositing_gpu`), TPUs one over chunks of their lists
-(`compositing_tpu`). All else, and double precision on TPUs, loops over 8-pixel quarters in XLA
-(`compositing`). The platform of the program decides, not the default device, and only its own
+(`compositing_tpu`). All else, NVIDIA GPUs before Ampere and double precision on TPUs too, loops over
+8-pixel quarters in XLA (`compositing`). The platform of the program decides, not the default device, and only its own
 branch is lowered. Both passes of the gradient choose for themselves, so no branch saves arrays for
 another.
 """
@@ -21,6 +21,7 @@ from gaussians.rendering import compositing, compositing_gpu, compositing_tpu
 from gaussians.rendering.binning import Bins, Tiles, bin_quarters, bin_splats
 from gaussians.rendering.projection import Splats
 
+TRITON_CAPABILITY = 8.0  # of NVIDIA GPUs: Ampere
 T = TypeVar("T")
 
 
@@ -79,11 +80,21 @@ def _on_this_platform(work: Callable[..., T], *arrays: Array | Bins | Splats) ->
     tpu = compositing_tpu if jnp.result_type(float) == jnp.float32 else compositing
     return lax.platform_dependent(
         *arrays,
-        cuda=partial(work, compositing_gpu),
+        cuda=partial(work, _cuda_kernels()),
         rocm=partial(work, compositing_gpu),
         tpu=partial(work, tpu),
         default=partial(work, compositing),
     )
+
+
+def _cuda_kernels() -> ModuleType:
+    """Return the kernels of GPUs, or the loops where an NVIDIA GPU is here that has no Triton."""
+    try:
+        devices = jax.local_devices(backend="cuda")
+    except RuntimeError:  # none is here: the program is for others
+        return compositing_gpu
+    oldest = min(float(device.compute_capability) for device in devices)
+    return compositing_gpu if oldest >= TRITON_CAPABILITY else compositing
 
 
 def _lists(kernels: ModuleType, bins: Bins, tiles: Tiles) -> tuple[Bins, Tiles]:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -167,6 +168,17 @@ def test_a_program_holds_the_formulation_of_the_platform_it_is_lowered_for(platf
     assert ("bin_splats" in text) == (platform != "cpu")
     kernels = {"cuda": 3, "rocm": 3, "tpu": 2, "cpu": 0}
     assert len(re.findall(r"custom_call @.*(?:triton|tpu_custom_call)", text)) == kernels[platform]
+
+
+@pytest.mark.parametrize(("capability", "kernels"), [("7.5", 0), ("8.0", 3), ("12.0", 3)])
+def test_gpus_that_triton_does_not_know_get_the_loops(capability, kernels, monkeypatch):
+    device = SimpleNamespace(compute_capability=capability)
+    monkeypatch.setattr(jax, "local_devices", lambda backend: [device])
+    inputs = scene_and_lens()
+    traced = slopes(*inputs).trace(*inputs)
+    text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert text.count("custom_call @__gpu$xla.gpu.triton") == kernels
+    assert ("tensor<18x4x64xf32>" in text) == (kernels == 0)
 
 
 def test_an_export_runs_here(expected):
