@@ -1,10 +1,10 @@
 """Lists and compositing in the formulation of the platform that a program is lowered for.
 
 GPUs run Pallas kernels over 16-pixel tiles (`compositing_gpu`), TPUs one over chunks of their lists
-(`compositing_tpu`). All else, NVIDIA GPUs before Ampere and double precision on TPUs too, loops over
-8-pixel quarters in XLA (`compositing`). The platform of the program decides, not the default device, and only its own
-branch is lowered. Both passes of the gradient choose for themselves, so no branch saves arrays for
-another.
+(`compositing_tpu`). All else loops over 8-pixel quarters in XLA (`compositing`), NVIDIA GPUs before
+Ampere and double precision on TPUs too. The platform of the program decides, not the default
+device, and only its own branch is lowered. Both passes of the gradient choose for themselves, so no
+branch saves arrays for another.
 """
 
 from collections.abc import Callable
