@@ -7,35 +7,51 @@
 of a layer of `configs/wan22_5b.py` (6 views, 42 frames of targets and projections, 252 tokens, 24
 heads of 128), each forward and with its gradient.
 
-Keys `{gpu}_{program}_{what}`: `bytes` that kernels read and write; `copies`, bytes of kernels that
-only move; `launches`; `milliseconds` of its slowest part at full rate (`full_rate_time`); and
-`rounded`, whether products of float32 are rounded to TF32.
+Keys `{gpu}_{program}_{what}`: `bytes` that kernels read and write, the renderer's with a row of
+features for each slot of the lists (`bytes_of_rows`); `copies`, bytes of kernels that only move;
+`launches`; `milliseconds` of its slowest part at full rate (`full_rate_time`); and `rounded`,
+whether products of float32 are rounded to TF32. A sort counts as one reading and writing.
+
+Where `ptxas` is installed, the renderer has the most `registers` of its kernels over tiles, bytes
+`spilled`, and `warp_instructions` of their loops, of which a multiprocessor starts one a cycle for
+every 32 float32 units. They are the most there can be: all slots filled, no tile finished early.
 """
 
 import argparse
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+os.environ["XLA_FLAGS"] = f"--xla_dump_to={tempfile.mkdtemp()}"
 os.environ["JAX_PLATFORMS"] = "cpu"  # before jax is imported: its compiler alone is for GPUs
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
 import jax
 import jax.numpy as jnp
+from gpu_kernels import WARP, assembled_kernels
 from jax.sharding import Sharding, SingleDeviceSharding
 
 from full4d_jax.models.attention.fused import fused_attention
 from full4d_jax.training.dry_run.compiling import GPU_OPTIONS, full_rate_time
-from full4d_jax.training.dry_run.devices import GPUS, slice_devices, tracing_for
+from full4d_jax.training.dry_run.devices import GPUS, Gpu, slice_devices, tracing_for
 from full4d_jax.training.dry_run.traffic import count_work
 from gaussians import Camera, Gaussians, render
+from gaussians.rendering.compositing import GEOMETRY
+from gaussians.rendering.compositing_gpu import bytes_of_rows, step_size
 
 GAUSSIANS = 500_000
 HEIGHT = 1080
 WIDTH = 1920
 SLOTS = 8_000_000
+CHANNELS = 4  # colour and depth
+PTX = Path(os.environ["XLA_FLAGS"].partition("=")[2])
+COUNTED = ("bytes", "copies", "launches", "registers", "spilled", "warp_instructions")
+WALKS = {"forward": ["_draw"], "gradient": ["_draw", "_pull_back"]}  # kernels along the lists
 TOKENS = (1, 6, 42, 252, 24, 128)  # b v t s k d
 
 Traced = Callable[[], Any]
@@ -53,12 +69,17 @@ def main() -> None:
         sharding = SingleDeviceSharding(slice_devices(topology, 1)[0])
         for program in options.only:
             for kind, trace in PROGRAMS[program](sharding).items():
+                for file in PTX.iterdir():  # of the program before
+                    file.unlink()
                 with tracing_for(topology):
                     compiled = trace().lower().compile(GPU_OPTIONS)
                 work = full_rate_time(count_work(compiled.as_text() or ""), GPUS[name])
                 key = f"{name}_{program}_{kind}"
-                for what in ("bytes", "copies", "launches"):
-                    results[f"{key}_{what}"] = work[what]
+                if program == "render":
+                    add_walks(work, WALKS[kind], GPUS[name])
+                for what in COUNTED:
+                    if what in work:
+                        results[f"{key}_{what}"] = work[what]
                 slowest = max(work["seconds"], key=work["seconds"].get)
                 milliseconds = 1e3 * work["seconds"][slowest]
                 results[f"{key}_milliseconds"] = round(milliseconds, 2)
@@ -66,7 +87,26 @@ def main() -> None:
                 moved = f"{work['bytes'] / 1e9:.1f} GB, {work['copies'] / 1e9:.1f} by copies"
                 times = f"{milliseconds:.1f} ms at full rate, by {slowest}"
                 print(f"{key}: {moved}, {work['launches']} launches, {times}", flush=True)
+    shutil.rmtree(PTX)
     print(json.dumps(results))
+
+
+def add_walks(work: dict[str, Any], names: list[str], gpu: Gpu) -> None:
+    """Add to the renderer's work what its kernels over tiles do along full lists."""
+    rows = len(names) * bytes_of_rows(SLOTS, GEOMETRY + CHANNELS)
+    work["bytes"] += rows
+    work["seconds"]["memory"] += rows / gpu.bandwidth
+    kernels = assembled_kernels(PTX, names)
+    if not kernels:
+        return
+    assert set(kernels) == set(names), kernels
+    steps = SLOTS // step_size(CHANNELS)
+    instructions = sum(steps * kernel.loop * kernel.warps for kernel in kernels.values())
+    starts = gpu.cores * gpu.units / WARP * gpu.clock * 1e9
+    work["registers"] = max(kernel.registers for kernel in kernels.values())
+    work["spilled"] = sum(kernel.spilled for kernel in kernels.values())
+    work["warp_instructions"] = instructions
+    work["seconds"]["instructions"] = instructions / starts
 
 
 def render_programs(sharding: Sharding) -> dict[str, Traced]:

@@ -26,7 +26,7 @@ from gaussians import Camera, Gaussians, deforming, render
 from gaussians.fitting.pose_corrections import correct_camera
 from gaussians.fitting.relocation import wander
 from gaussians.precision import exact_products
-from gaussians.rendering import compositing, compositing_chunks
+from gaussians.rendering import compositing
 from gaussians.rendering.binning import Bins, Tiles
 from gaussians.rendering.reference import render_reference
 from input_pipeline.procedural.scene import Worlds, procedural_scene
@@ -80,12 +80,8 @@ def gradient(function):
     return jax.grad(lambda *args: (function(*args) ** 2).sum(), argnums=(0, 1))
 
 
-def backward(kernels):
-    return lambda features: kernels.backward(features, BINS, DRAWN, DRAWN, TILES)
-
-
-def forward(kernels):
-    return lambda features: kernels.forward(features, BINS, TILES)
+def backward(features: jax.Array) -> jax.Array:
+    return compositing.backward(features, BINS, DRAWN, DRAWN, TILES)
 
 
 def scene_of(worlds: Worlds):
@@ -99,9 +95,7 @@ PROGRAMS = {
     "render, gradient": (gradient(picture), SCENE, POSE),
     "reference": (reference, SCENE, POSE),
     "reference, gradient": (gradient(reference), SCENE, POSE),
-    "chunks": (forward(compositing_chunks), FEATURES),
-    "chunks, backward": (backward(compositing_chunks), FEATURES),
-    "tiles, backward": (backward(compositing), FEATURES),
+    "tiles, backward": (backward, FEATURES),
     "deformation": (bent, 0.5),
     "corrected camera": (
         lambda turn: correct_camera(Camera(POSE, LENS, WIDTH, HEIGHT), turn, jnp.int32(1)),

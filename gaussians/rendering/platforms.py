@@ -1,23 +1,28 @@
 """Lists and compositing in the formulation of the platform that a program is lowered for.
 
-CPUs loop over 8-pixel quarters and end early (`compositing`). TPUs run a Pallas kernel over chunks
-(`compositing_tpu`). Others do all chunks at once in XLA (`compositing_chunks`). The platform of the
-program decides, not the default device, and only its own branch is lowered. Both passes of the
-gradient choose for themselves, so no branch saves arrays for another.
+GPUs run Pallas kernels over 16-pixel tiles (`compositing_gpu`), TPUs one over chunks of their lists
+(`compositing_tpu`). All else loops over 8-pixel quarters in XLA (`compositing`), NVIDIA GPUs before
+Ampere and double precision on TPUs too. The platform of the program decides, not the default
+device, and only its own branch is lowered. Both passes of the gradient choose for themselves, so no
+branch saves arrays for another.
 """
 
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from gaussians.rendering import compositing, compositing_chunks, compositing_tpu
+from gaussians.rendering import compositing, compositing_gpu, compositing_tpu
 from gaussians.rendering.binning import Bins, Tiles, bin_quarters, bin_splats
 from gaussians.rendering.projection import Splats
+
+TRITON_CAPABILITY = 8.0  # of NVIDIA GPUs: Ampere
+T = TypeVar("T")
 
 
 def list_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
@@ -26,16 +31,15 @@ def list_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
     They have one shape everywhere, that of `bin_quarters`; lists of whole tiles fill its front.
     """
 
-    def whole_tiles(splats: Splats) -> Bins:
+    def lists(kernels: ModuleType, splats: Splats) -> Bins:
+        if kernels is compositing:
+            return bin_quarters(splats, tiles, slots)
         bins = bin_splats(splats, tiles, slots)
         more = tiles.quarters.count - tiles.count
         first, length = (jnp.pad(run, (0, more)) for run in (bins.first, bins.length))
         return Bins(jnp.pad(bins.ids, (0, slots)), first, length, bins.overflow)
 
-    def quarters(splats: Splats) -> Bins:
-        return bin_quarters(splats, tiles, slots)
-
-    return lax.platform_dependent(splats, cpu=quarters, default=whole_tiles)
+    return _on_this_platform(lists, splats)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -70,16 +74,27 @@ def _backward(tiles: Tiles, residuals: tuple, cotangent: Array) -> tuple[Array, 
 composite.defvjp(_forward, _backward)
 
 
-def _on_this_platform(work: Callable[..., Array], *arrays: Array | Bins) -> Array:
+def _on_this_platform(work: Callable[..., T], *arrays: Array | Bins | Splats) -> T:
     """Return `work(kernels, *arrays)` with the module of the platform."""
     # The kernel is traced everywhere and has no double precision.
-    tpu = compositing_tpu if jnp.result_type(float) == jnp.float32 else compositing_chunks
+    tpu = compositing_tpu if jnp.result_type(float) == jnp.float32 else compositing
     return lax.platform_dependent(
         *arrays,
-        cpu=partial(work, compositing),
+        cuda=partial(work, _cuda_kernels()),
+        rocm=partial(work, compositing_gpu),
         tpu=partial(work, tpu),
-        default=partial(work, compositing_chunks),
+        default=partial(work, compositing),
     )
+
+
+def _cuda_kernels() -> ModuleType:
+    """Return the kernels of GPUs, or the loops where an NVIDIA GPU is here that has no Triton."""
+    try:
+        devices = jax.local_devices(backend="cuda")
+    except RuntimeError:  # none is here: the program is for others
+        return compositing_gpu
+    oldest = min(float(device.compute_capability) for device in devices)
+    return compositing_gpu if oldest >= TRITON_CAPABILITY else compositing
 
 
 def _lists(kernels: ModuleType, bins: Bins, tiles: Tiles) -> tuple[Bins, Tiles]:

@@ -2,8 +2,11 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +15,9 @@ import pytest
 from jax import export, lax
 
 from gaussians import Camera, Gaussians, render
-from gaussians.rendering import compositing, compositing_chunks, compositing_tpu
+from gaussians.rendering import compositing, compositing_gpu, compositing_tpu
 from gaussians.rendering.binning import Bins, Tiles
+from gaussians.rendering.reference import render_reference
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +55,15 @@ def loops(lists):
     return picture, cotangent, pull_back(features, cotangent)
 
 
-@pytest.mark.parametrize("kernels", [compositing_chunks, compositing_tpu])
+@pytest.mark.parametrize("kernels", [compositing_gpu, compositing_tpu])
 def test_values_and_gradients_are_those_of_the_loops(lists, loops, kernels):
     features, bins, tiles = lists
     expected, cotangent, gradient = loops
-    options = {"interpret": True} if kernels is compositing_tpu else {}
-    found = jax.jit(lambda f: kernels.forward(f, bins, tiles, **options))(features)
+    found = jax.jit(lambda f: kernels.forward(f, bins, tiles, interpret=True))(features)
     np.testing.assert_allclose(found, expected, atol=5e-6)
     assert float(expected[..., -1].min()) < 1e-3  # some pixels are finished early
     assert float(expected[..., -1].max()) == 1
-    run = jax.jit(lambda f, c: kernels.backward(f, bins, expected, c, tiles, **options))
+    run = jax.jit(lambda f, c: kernels.backward(f, bins, expected, c, tiles, interpret=True))
     found = run(features, cotangent)
     for column, (a, b) in enumerate(zip(found.T, gradient.T, strict=True)):
         assert np.linalg.norm(a - b) <= 2e-5 * np.linalg.norm(b), column
@@ -96,25 +99,52 @@ def expected():
     return jax.tree.map(np.asarray, slopes(*inputs)(*inputs))
 
 
-@pytest.mark.slow
-def test_render_with_the_chunks_of_accelerators_is_that_with_the_loops(expected, monkeypatch):
-    inputs = scene_and_lens()
-    taken, forward = [], compositing_chunks.forward
-
-    def counted(*inputs):
-        taken.append(inputs)
-        return forward(*inputs)
-
-    monkeypatch.setattr(compositing_chunks, "forward", counted)
-    monkeypatch.setattr(  # no accelerator is here: run its branch on this CPU
-        lax, "platform_dependent", lambda *arrays, default, **branches: default(*arrays)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_render_with_the_kernels_of_gpus_is_the_oracle(dtype, monkeypatch):
+    """Values, and gradients under random cotangents; the oracle has double precision."""
+    monkeypatch.setattr(  # no GPU is here: interpret its branch on this CPU
+        lax, "platform_dependent", lambda *arrays, cuda, **branches: cuda(*arrays)
     )
+    taken = []
+    for name in ("forward", "backward"):
+        kernel = getattr(compositing_gpu, name)
+
+        def interpreted(*arrays, name=name, kernel=kernel):
+            taken.append(name)
+            return kernel(*arrays, interpret=True)
+
+        monkeypatch.setattr(compositing_gpu, name, interpreted)
+    scene, lens = scene_and_lens()
+    rng = np.random.default_rng(2)
+    cotangent = tuple(rng.normal(size=(21, 41, *more)) for more in ((3,), (), (), (2,)))
+    inputs = (scene, np.eye(4), lens, rng.uniform(size=3), rng.normal(size=(200, 2)))
+
+    def pull_back(renderer, inputs, cotangent, **options):
+        def picture(scene, pose, lens, background, features):
+            view = Camera(pose, lens, 41, 21)
+            made = renderer(scene, view, background=background, features=features, **options)
+            # Expected depth of nearly empty pixels is a quotient of tiny numbers: weigh it down.
+            depth = made.depth * lax.stop_gradient(made.alpha)
+            return made.rgb, depth, made.alpha, made.features
+
+        value, vjp = jax.vjp(picture, *inputs)
+        return jax.tree.leaves((value, vjp(cotangent)))
+
     jax.clear_caches()
-    found = slopes(*inputs)(*inputs)
+    with jax.enable_x64(dtype == np.float64):
+        numbers = jax.tree.map(lambda x: jnp.asarray(x, dtype), (inputs, cotangent))
+        ours = jax.jit(partial(pull_back, render, max_intersections=4096))(*numbers)
     jax.clear_caches()
-    assert taken
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        assert np.linalg.norm(a - b) <= 2e-5 * np.linalg.norm(b)
+    assert set(taken) == {"forward", "backward"}
+    with jax.enable_x64(True):
+        numbers = jax.tree.map(lambda x: np.asarray(x, np.float64), (inputs, cotangent))
+        oracle = jax.jit(partial(pull_back, partial(render_reference, sh_degree=0)))(*numbers)
+        assert float(oracle[2].max()) > 0.85
+        for found, expected in zip(ours, oracle, strict=True):
+            norm = np.linalg.norm(expected)
+            assert norm > 0
+            assert found.dtype == dtype
+            assert np.linalg.norm(found - np.asarray(expected)) < 1e-5 * norm
 
 
 @pytest.fixture
@@ -132,18 +162,31 @@ def test_a_program_holds_the_formulation_of_the_platform_it_is_lowered_for(platf
     inputs = scene_and_lens()
     traced = slopes(*inputs).trace(*inputs)
     text = traced.lower(lowering_platforms=(platform,)).as_text(debug_info=True)
-    # Lists of 8-pixel quarters, 18 of them, in steps of 4; 16-pixel tiles in chunks of 128.
-    loops, chunks = "tensor<18x4x64xf32>" in text, "x128x256xf32>" in text
+    # Lists of 8-pixel quarters, 18 of them, in steps of 4.
+    loops = "tensor<18x4x64xf32>" in text
     assert ("bin_quarters" in text, loops) == (platform == "cpu",) * 2
     assert ("bin_splats" in text) == (platform != "cpu")
-    assert chunks == (platform in ("cuda", "rocm"))
-    assert text.count("stablehlo.custom_call @tpu_custom_call") == (2 if platform == "tpu" else 0)
+    kernels = {"cuda": 3, "rocm": 3, "tpu": 2, "cpu": 0}
+    assert len(re.findall(r"custom_call @.*(?:triton|tpu_custom_call)", text)) == kernels[platform]
 
 
-def test_one_export_serves_several_platforms_and_runs_here(expected):
+@pytest.mark.parametrize(("capability", "kernels"), [("7.5", 0), ("8.0", 3), ("12.0", 3)])
+def test_gpus_that_triton_does_not_know_get_the_loops(capability, kernels, monkeypatch):
+    device = SimpleNamespace(compute_capability=capability)
+    monkeypatch.setattr(jax, "local_devices", lambda backend: [device])
     inputs = scene_and_lens()
-    exported = export.export(slopes(*inputs), platforms=("cpu", "cuda"))(*inputs)
-    assert exported.platforms == ("cpu", "cuda")
+    jax.clear_caches()
+    traced = slopes(*inputs).trace(*inputs)
+    text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    jax.clear_caches()
+    assert text.count("custom_call @__gpu$xla.gpu.triton") == kernels
+    assert ("tensor<18x4x64xf32>" in text) == (kernels == 0)
+
+
+def test_an_export_runs_here(expected):
+    """It serves one platform: JAX lowers a kernel for all that an export names."""
+    inputs = scene_and_lens()
+    exported = export.export(slopes(*inputs), platforms=("cpu",))(*inputs)
     found = exported.call(*inputs)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5 * max(1, np.abs(b).max()))

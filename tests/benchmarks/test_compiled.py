@@ -1,0 +1,47 @@
+"""What the compiler for GPUs says of the renderer: bounds on what it moves, and no spills."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from full4d_jax.session.extras import has
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def counted():
+    """The benchmark's last line, of a process of its own, which has no compiler for TPUs."""
+    if not (has("jax_plugins") and has("jax_plugins.xla_cuda12")):
+        pytest.skip("needs jax-cuda12-plugin (the extra cuda)")
+    command = [sys.executable, str(BENCHMARKS / "compiled.py"), "--only", "render"]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "most", "launches"), [("forward", 4e9, 100), ("gradient", 12e9, 150)]
+)
+def test_half_a_million_gaussians_move_few_gigabytes(counted, kind, most, launches):
+    key = f"h100_render_{kind}"
+    assert 1e9 < counted[f"{key}_bytes"] <= most
+    assert 3 < counted[f"{key}_launches"] <= launches
+    assert not counted[f"{key}_rounded"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("ptxas"), reason="needs ptxas, of the CUDA toolkit")
+def test_pixels_stay_in_registers(counted):
+    for kind in ("forward", "gradient"):
+        key = f"h100_render_{kind}"
+        assert counted[f"{key}_spilled"] == 0
+        assert 32 < counted[f"{key}_registers"] <= 128  # 16 warps of a multiprocessor's 65,536
+        assert counted[f"{key}_warp_instructions"] > 1e9
