@@ -126,7 +126,7 @@ def test_held_out_scenes_are_beyond_all_others():
         ("data.frames", put(Config(), "data.frames", 2.0)),
         ("data.frames", Config(data=DataConfig(frames=True))),
         ("data.width", Config(data=DataConfig(width=60))),
-        ("data", Config(data=DataConfig(views=10**6, frames=10**6))),
+        ("data.frames", Config(data=DataConfig(views=10**6, frames=10**6))),
         ("training.batch", put(Config(), "training.batch", 10**9)),
         ("model.layers", put(Config(), "model.layers", 10**9)),
         ("model.width", put(Config(), "model.width", 2**30)),
