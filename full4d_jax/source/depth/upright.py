@@ -39,7 +39,8 @@ FEWEST = 20  # pixels that a plane needs
 ROUNDS = 8  # of the fit of a plane
 TOLERANCE = 0.05  # of its disparity
 UNSURE = 0.2  # weight of a foot that is not seen on the ground
-INSTANTS = 1.5  # over which the foot is smoothed
+INSTANTS = 1.5  # over which a foot that is seen on the ground is smoothed
+MANY_INSTANTS = 6.0  # over which any other is, of which the network alone tells
 RELIEF = 0.03  # of the depth, at most
 THICKNESS = 0.25  # of the body's width: how far relief may leave the plane
 SMOOTH = 0.04  # of the height: how far relief is low-passed
@@ -165,18 +166,24 @@ def _ground(
 
 
 def _steady_feet(feet: dict[int, Foot]) -> dict[int, Foot]:
-    """Return feet whose disparity is smooth over time: a weighted mean of its logarithm."""
+    """Return feet whose disparity is smooth over time: a local line through its logarithm."""
     times = np.array(list(feet))
     logs = np.log([max(foot.disparity, 1e-6) for foot in feet.values()])
     weights = np.array([foot.weight for foot in feet.values()])
     steady = {}
     for t, foot in feet.items():
-        near = np.exp(-0.5 * ((times - t) / INSTANTS) ** 2) * weights
+        reach = INSTANTS if foot.weight == 1 else MANY_INSTANTS
+        near = np.exp(-0.5 * ((times - t) / reach) ** 2) * weights
         # Instants whose foot is hidden differ much; the nearby median does not heed them.
         order = np.argsort(logs)
         middle = logs[order][np.searchsorted(np.cumsum(near[order]), near.sum() / 2)]
         near = near / (1 + ((logs - middle) / TOLERANCE) ** 2)
-        steady[t] = foot._replace(disparity=float(np.exp((near * logs).sum() / near.sum())))
+        # A line, so that who comes nearer is not held back at the ends of the clip.
+        line = np.stack([np.ones(len(times)), (times - t) / reach], 1)
+        weighted = line * near[:, None]
+        slack = 1e-3 * near.sum() * np.diag([0.0, 1.0])
+        now, _ = np.linalg.solve(weighted.T @ line + slack, weighted.T @ logs)
+        steady[t] = foot._replace(disparity=float(np.exp(now)))
     return steady
 
 

@@ -89,6 +89,21 @@ def test_feet_are_steady_over_time():
     assert np.abs(np.diff(np.log(feet))).max() < 0.5 * np.abs(np.diff(np.log(flicker))).max()
 
 
+def test_who_is_cut_swings_little_and_may_come_near():
+    mask = person(HEIGHT)
+    swings = np.exp(0.1 * np.sin(np.arange(24) * 2 * np.pi / 8))
+    labels = np.stack([mask.astype(np.int32)] * len(swings))
+    before = np.where(mask, 0.9, room())
+    spreads = []
+    for course in (swings, np.exp(np.linspace(0, 0.7, 24))):
+        depth = 1 / np.where(mask[None], before[None] * course[:, None, None], before[None])
+        chest = stand_upright(depth, Subjects(labels, ("person",)), LENS)[:, 60, 82]
+        spreads.append(np.ptp(np.log(chest)) / np.ptp(np.log(course)))
+    swung, approached = spreads
+    assert swung < 0.35
+    assert approached > 0.9
+
+
 def test_a_thing_in_reach_has_its_holder_s_depth():
     labels = person().astype(np.int32)
     labels[40:46, 100:106] = 2
