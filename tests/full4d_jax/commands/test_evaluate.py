@@ -44,7 +44,7 @@ def test_weights(capsys, tmp_path, option):
 def test_weights_of_the_other_network(capsys, tmp_path):
     shipped, out = files("full4d_jax") / "checkpoints", tmp_path / "out"
     prior, depth = shipped / "prior.safetensors", shipped / "depth.safetensors"
-    assert f"{depth}, model.heads" in refused(capsys, "--checkpoint", depth, "--out", out)
+    assert f"checkpoint: {depth}, tensor" in refused(capsys, "--checkpoint", depth, "--out", out)
     assert str(prior) in refused(capsys, "--depth_network", prior, "--out", out)
     assert f"{prior}, model.width" in refused(capsys, "--model.width", 96, "--out", out)
     assert {path.name for path in out.iterdir()} <= {LOCK}

@@ -15,7 +15,7 @@ from full4d_jax.evaluation.table import PUSH_PULL
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.media import metrics
 from full4d_jax.models.dit import init_params
-from full4d_jax.source.depth.estimate import DepthNetwork, load_depth, predict_depth
+from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
 from input_pipeline.procedural.scene import ProceduralClip
 
 
@@ -107,7 +107,7 @@ def test_an_untrained_prior_is_the_push_pull_row():
     record = score(clip, "walls", judge.distances)
     assert (record["group"], record["scene"], record["hole_fraction"]) == ("walls", 7, 0.25)
     assert isinstance(judge.depth, DepthNetwork)
-    estimate = np.asarray(predict_depth(judge.depth, 2 * known.clip.frames[0] - 1))
+    estimate = np.asarray(estimate_depth(judge.depth, 2 * known.clip.frames[0] - 1))
     error = np.abs(estimate / np.median(estimate) - 1).mean()  # the wall is at depth 1
     assert record["depth_absrel"] == pytest.approx(error, rel=1e-4)
     assert record["rows"][0]["ssim"] == pytest.approx(1, abs=1e-5)
