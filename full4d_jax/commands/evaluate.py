@@ -11,7 +11,7 @@ import tyro
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config, check_config
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.fields import Between, Count, CountOrZero, check_fields
+from full4d_jax.session.fields import Between, CountOrZero, check_fields
 from full4d_jax.session.help_text import Shown
 from full4d_jax.source.choice import SourceOptions
 from full4d_jax.source.kinds import CAPTURE, DATASET, RUN, RUNS, SPLATS, VIDEO
@@ -28,6 +28,9 @@ from full4d_jax.source.options import (
 if TYPE_CHECKING:
     from full4d_jax.evaluation.generated_grids import Judge
 
+MOST_SCENES = 100_000  # held in memory with their scores
+SceneCount = Annotated[int, Between(1, MOST_SCENES)]
+LiftedCount = Annotated[int, Between(0, MOST_SCENES)]
 OpenJudge = Callable[..., "Judge"]
 LIFTED = 4  # scenes with a fit, by default
 NETWORKS = "clip_onnx", "matcher_onnx", "inception_onnx"
@@ -40,9 +43,9 @@ class SceneOptions(SourceOptions):
     first: CountOrZero = 0
     """Number of the first held-out scene; weights that were chosen by scores of some scenes need
     others to be judged by."""
-    scenes: Count = 64
+    scenes: SceneCount = 64
     """Held-out procedural scenes."""
-    lift_scenes: CountOrZero = LIFTED
+    lift_scenes: LiftedCount = LIFTED
     """Scenes to fit 4D Gaussians to, twice each (slow)."""
     gltf: Path | None = None
     """A .glb file with a skinned, animated mesh, scored as another group."""
@@ -58,7 +61,7 @@ class ProceduralGridOptions(SourceOptions):
 
     first: CountOrZero = 0
     """Number of the first held-out scene."""
-    scenes: Count = 64
+    scenes: SceneCount = 64
     """Held-out procedural scenes."""
 
 
@@ -72,7 +75,7 @@ class SplitOptions(SourceOptions):
     """The data set."""
     split: str = "test"
     """Split of the data set."""
-    lift_scenes: CountOrZero = LIFTED
+    lift_scenes: LiftedCount = LIFTED
     """Clips to whose projection alone 4D Gaussians are fitted (slow)."""
     vgg: bool = False
     """Measure LPIPS with VGG too (slow)."""

@@ -24,7 +24,7 @@ def from_arrays(arrays: Mapping[str, ndarray]) -> Scene:
     """Return the scene of named arrays; the inverse of `to_arrays`."""
 
     def some(names: Iterable[str]) -> dict[str, Array]:
-        return {name: jnp.asarray(arrays[name]) for name in names}
+        return {name: jnp.asarray(arrays[name], jnp.float32) for name in names}
 
     static = Gaussians(**some(Gaussians._fields))
     if "moments" in arrays:
