@@ -132,9 +132,10 @@ def _needed(
     inside: Bool[ndarray, "h w"],
 ) -> float:
     """Return the factor of equation 1 for one subject at one instant."""
-    known = inside & (disparity > 0) & (resting > 0)
+    known = inside & (disparity > 0)
     if not known.any():
         return 1.0
+    # Where nothing was ever seen to rest, resting is 0: whatever hides it lies before it.
     ratio = (1 + GAP) * resting[known] / disparity[known]
     return float(np.clip(np.quantile(ratio, BEFORE), 1.0, FARTHEST_PULL))
 

@@ -44,6 +44,16 @@ def test_a_subject_that_is_before_already_keeps_its_depth():
     np.testing.assert_allclose(result[labels == 1], 1.0, rtol=1e-6)
 
 
+def test_what_rests_beside_a_subject_that_hardly_moves_does_not_pull_it():
+    depth, frames, labels = walking(1.0)
+    labels[:] = 0
+    labels[:, 5:15, 5:20] = 1
+    labels[0, 5:15, 19] = 0  # its edge shows itself at one instant, and counts as resting
+    depth[:, 5:15, 5:20] = 1.0
+    result = set_before(depth, frames, labels, LENS, STILL)
+    np.testing.assert_allclose(result[:, 5:15, 5:19], 1.0, rtol=1e-6)
+
+
 def test_a_subject_comes_forward_as_a_whole():
     depth, frames, labels = walking(2.1)
     depth[labels == 1] *= np.linspace(0.97, 1.03, (labels == 1).sum())  # a relief of its own
