@@ -43,8 +43,9 @@ class Monitor:
         self.open = contextlib.ExitStack()
         self.start(done)
         if self.is_first:
+            for name in ("metrics.jsonl", "bad_batches.jsonl", "tensorboard"):
+                require_own(out / name)  # before any of them is opened
             for name in ("metrics.jsonl", "bad_batches.jsonl"):
-                require_own(out / name)
                 cut_metrics(out / name, done)
             self.progress = self.open.enter_context(Progress("training", steps))
             self.log = self.open.enter_context(
