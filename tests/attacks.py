@@ -28,7 +28,7 @@ SECONDS = 10
 MEMORY = 2 * 2**30  # bytes
 LINES = 6
 LONG = 60  # seconds of the processor for a command that works
-PATIENCE = 120  # seconds, after which an attack is ended
+PATIENCE = 600  # seconds, after which an attack is ended, for the machine may be busy
 REFUSED = 2  # exit code
 
 

@@ -20,7 +20,7 @@ from jaxtyping import UInt8
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.session.progress import Progress
 from full4d_jax.training.checkpoints.resume import cut_metrics
-from input_pipeline.opening import make_own_folder, open_to_append
+from input_pipeline.opening import make_own_folder, open_to_append, require_own
 
 
 class Monitor:
@@ -43,6 +43,8 @@ class Monitor:
         self.open = contextlib.ExitStack()
         self.start(done)
         if self.is_first:
+            for name in ("metrics.jsonl", "bad_batches.jsonl", "tensorboard"):
+                require_own(out / name)  # before any of them is opened
             for name in ("metrics.jsonl", "bad_batches.jsonl"):
                 cut_metrics(out / name, done)
             self.progress = self.open.enter_context(Progress("training", steps))

@@ -14,6 +14,7 @@ from full4d_jax.cli import main
 from full4d_jax.config import TrainingConfig
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.loop import Reporting, run_training
+from full4d_jax.training.monitor import Monitor
 from full4d_jax.training.profiling import parse_steps
 from full4d_jax.training.run_state import start_at
 
@@ -130,3 +131,18 @@ def test_what_a_step_takes_is_on_the_devices(tmp_path):
 
     with pytest.raises(Exception, match=r"Disallowed host-to-device transfer"):
         run_training(step, start_at(first()), on_the_host, TrainingConfig(), tmp_path, {})
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "tensorboard"])
+def test_reports_follow_no_link(tmp_path, name):
+    """A stranger's folder may link a name of output to a file of the user."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "victim").mkdir()
+    target = tmp_path / ("victim" if name == "tensorboard" else "file.txt")
+    if target.suffix:
+        target.write_text("of the user\n")
+    (tmp_path / "out" / name).symlink_to(target)
+    with pytest.raises(ValueError, match=f"{name}: found a link"):
+        Monitor(tmp_path / "out", done=0, steps=4, flops=None, peak=None)
+    assert target.is_dir() or target.read_text() == "of the user\n"
+    assert not list((tmp_path / "victim").iterdir())

@@ -88,7 +88,7 @@ def test_files_that_are_not_glb_are_refused(tmp_path):
         "cut": "truncated",
         "text": "not binary",
         "words": "broken JSON",
-        "none": "no such file",
+        "none": "no file",
     }
     for name, found in says.items():
         with pytest.raises(ValueError, match=found):
