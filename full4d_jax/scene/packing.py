@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, UInt32
+from jaxtyping import Bool, Float, Int, UInt32
 from numpy import ndarray
 
 from gaussians import DeformingGaussians, DynamicGaussians, Gaussians, Scene
@@ -54,11 +54,13 @@ class PackedScene:
       records: a row of `RECORD` for each Gaussian that can be seen.
       instants: (g, samples) of `INSTANT` if the scene deforms, else (g, 0).
       moves: whether anything changes with time.
+      rows: which Gaussians of the scene these are.
     """
 
     records: ndarray
     instants: ndarray
     moves: bool
+    rows: Int[ndarray, "g"]
 
 
 def pack_scene(scene: Scene | Gaussians) -> PackedScene:
@@ -69,7 +71,8 @@ def pack_scene(scene: Scene | Gaussians) -> PackedScene:
     is_shown = _drawn(moving.gaussians) & _finite(moving[1:])
     records = _records(moving, is_shown)
     moves = (records["velocity"] != 0).any() or (records["gate"] < 255).any()
-    return PackedScene(records, np.zeros((len(records), 0), INSTANT), bool(moves))
+    instants = np.zeros((len(records), 0), INSTANT)
+    return PackedScene(records, instants, bool(moves), np.flatnonzero(is_shown))
 
 
 def sample_times(instants: int) -> Float[ndarray, " samples"]:
@@ -105,7 +108,7 @@ def _pack_deforming(scene: DeformingGaussians) -> PackedScene:
         instants["offset"][:, i] = _half(means - records["position"])
         instants["log_scale"][:, i] = _half(np.clip(log_scales, -30, 30))
         instants["rotation"][:, i] = pack_rotations(quaternions)
-    return PackedScene(records, instants, moves=True)
+    return PackedScene(records, instants, moves=True, rows=np.flatnonzero(is_shown))
 
 
 def _records(scene: DynamicGaussians, is_shown: Bool[ndarray, " g"]) -> ndarray:
