@@ -2,7 +2,7 @@
 
 The page is the viewer in the folder `viewer`, which draws with WebGL 2, filled with a scene and the
 cameras of its views. It loads nothing, from the network or elsewhere. View-dependent colour is
-shown as its mean.
+shown to degree 1.
 """
 
 import html
@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.scene.packing import PackedScene, pack_scene
+from full4d_jax.scene.packing import HARMONIC, PackedScene, pack_scene
 from full4d_jax.scene.page_bytes import text_of
 from full4d_jax.scene.seen_weights import seen_weights
 from full4d_jax.scene.squeezing import FEW, SqueezedScene, squeezed
@@ -211,6 +211,7 @@ def _settings(
             "count": small.count,
             "samples": packed.instants.shape[1],
             "still": not packed.moves,
+            "harmonic": HARMONIC if packed.harmonics.size else 0,
             "parts": small.parts,
             "length": len(small.content),
         },

@@ -46,7 +46,7 @@ class SqueezedScene:
     """A scene as bytes, and what is needed to read them.
 
     Attributes:
-      content: deflated parts, then bytes of instants.
+      content: deflated parts, then bytes of instants and harmonics.
       parts: of each part, `count`, `always`, `origin`, `steps`, and of each of its `columns` the
         bytes of a number, and 1 if they are differences.
     """
@@ -87,10 +87,11 @@ def squeezed(
                     parts.append(part)
                     content += coded
                     orders.append(rows[order])
-    instants = packed.instants[np.concatenate(orders)]
+    order = np.concatenate(orders)
     # Byte by byte of all Gaussians, as bytes at one place are alike.
-    flat = instants.view(np.uint8).reshape(len(instants), -1)
-    content += np.ascontiguousarray(flat.T).tobytes()
+    instants = packed.instants[order].view(np.uint8).reshape(len(order), -1)
+    content += np.ascontiguousarray(instants.T).tobytes()
+    content += np.ascontiguousarray(packed.harmonics[order].T).tobytes()
     packer = zlib.compressobj(9, strategy=zlib.Z_FILTERED)  # few repetitions, many small numbers
     return SqueezedScene(packer.compress(content) + packer.flush(), parts)
 
@@ -213,7 +214,9 @@ def _luma_chroma(
     """Return colours as steps of YCoCg."""
     red, green, blue = colors.T
     mean = (red + blue) / 2
-    return np.column_stack([(mean + green) / 2 / luma, (red - blue) / chroma, (green - mean) / chroma])
+    return np.column_stack(
+        [(mean + green) / 2 / luma, (red - blue) / chroma, (green - mean) / chroma]
+    )
 
 
 def _coded(columns: Int[ndarray, "g c"]) -> tuple[list[tuple[int, int]], bytes]:

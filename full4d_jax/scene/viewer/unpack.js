@@ -2,12 +2,13 @@
 // The scene in the page: squeezing.py made it small, this makes it the records of packing.py again.
 
 const RECORD_BYTES = 40;
+const HARMONIC_BYTES = 12; // nine, and three to fill words
 const TURNS = 6; // of a shape's axes, after which its matrix is diagonal
 const UNSAFE = [0, 10, 13, 60]; // see page_bytes.py
 
-/** Returns the scene of the page's settings, with records and instants as buffers. */
+/** Returns the scene of the page's settings, with records, instants and harmonics as buffers. */
 async function unpackScene(settings) {
-  const { count, samples, parts, length } = settings.scene;
+  const { count, samples, harmonic, parts, length } = settings.scene;
   const content = await inflated(bytesOfData().subarray(0, length));
   const records = new ArrayBuffer(RECORD_BYTES * count);
   let place = 0, first = 0;
@@ -19,7 +20,12 @@ async function unpackScene(settings) {
   for (let byte = 0; byte < perGaussian; byte++) {
     for (let i = 0; i < count; i++) instants[i * perGaussian + byte] = content[place++];
   }
-  return { count, samples, still: settings.scene.still, records, instants: instants.buffer };
+  const harmonics = new Uint8Array(harmonic ? HARMONIC_BYTES * count : 4);
+  for (let k = 0; harmonic && k < 9; k++) {
+    for (let i = 0; i < count; i++) harmonics[HARMONIC_BYTES * i + k] = content[place++];
+  }
+  const buffers = { records, instants: instants.buffer, harmonics: harmonics.buffer };
+  return { count, samples, harmonic, still: settings.scene.still, ...buffers };
 }
 
 /** Returns the bytes of all parts of the data, which leave the page. */
