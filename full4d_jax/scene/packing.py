@@ -140,7 +140,12 @@ def _records(scene: DynamicGaussians, is_shown: Bool[ndarray, " g"]) -> ndarray:
 def _degree_1(gaussians: Gaussians, rows: Int[ndarray, "g"]) -> Int8[ndarray, "g _"]:
     """Return the coefficients of degree 1 in steps, (g, 0) where the scene has none."""
     three = np.asarray(gaussians.harmonics, np.float32)[rows, 1:4]
-    return np.rint(three / HARMONIC).clip(-127, 127).astype(np.int8).reshape(len(rows), 3 * three.shape[1])
+    return (
+        np.rint(three / HARMONIC)
+        .clip(-127, 127)
+        .astype(np.int8)
+        .reshape(len(rows), 3 * three.shape[1])
+    )
 
 
 def _drawn(gaussians: Gaussians) -> Bool[ndarray, " g"]:

@@ -21,15 +21,15 @@ from numpy import ndarray
 
 from full4d_jax.scene.packing import PackedScene
 
-POSITION = 0.17  # widths of the usual Gaussian
+POSITION = 0.175  # widths of the usual Gaussian
 VELOCITY = 2.0  # steps of the position, while the Gaussian is seen
 MOMENT = 0.009  # clips
 MOST_MOMENT = 0.024  # clips, the step of Gaussians that are hardly seen
 LOG_DURATION = 0.15
-SIZE = 0.08  # of a logarithm, the mean of three
-SHAPE = 0.16  # of a logarithm, what the axes differ by
+SIZE = 0.085  # of a logarithm, the mean of three
+SHAPE = 0.2  # of a logarithm, what the axes differ by
 LUMA = 1 / 64
-CHROMA = 1 / 32
+CHROMA = 1 / 30
 OPACITY = 20  # of 255
 MOST_OPACITY = 60
 GATE = 17  # of 255

@@ -3,7 +3,7 @@
 
 const RECORD_BYTES = 40;
 const HARMONIC_BYTES = 12; // nine, and three to fill words
-const TURNS = 6; // of a shape's axes, after which its matrix is diagonal
+const TURNS = 4; // of a shape's axes, after which its matrix is diagonal
 const UNSAFE = [0, 10, 13, 60]; // see page_bytes.py
 
 /** Returns the scene of the page's settings, with records, instants and harmonics as buffers. */
@@ -127,7 +127,7 @@ function ellipsoid(mean, [a, b, xy, xz, yz]) {
   for (let turn = 0; turn < TURNS; turn++) {
     for (const [i, j, k] of [[0, 1, 2], [1, 2, 0], [2, 0, 1]]) {
       if (Math.abs(m[i][j]) < 1e-4) continue;
-      const angle = 0.5 * Math.atan2(2 * m[i][j], m[i][i] - m[j][j]), c = Math.cos(angle), s = Math.sin(angle);
+      const angle = 0.5 * Math.atan((2 * m[i][j]) / (m[i][i] - m[j][j])), c = Math.cos(angle), s = Math.sin(angle);
       const [ii, jj, ij, ik, jk] = [m[i][i], m[j][j], m[i][j], m[i][k], m[j][k]];
       m[i][i] = c * c * ii + 2 * s * c * ij + s * s * jj;
       m[j][j] = s * s * ii - 2 * s * c * ij + c * c * jj;

@@ -61,7 +61,7 @@ def covariances(records: np.ndarray) -> np.ndarray:
 def distinct(count: int) -> DynamicGaussians:
     """A moving scene whose greens are far apart, so that a record can be found again."""
     scene = random_scene(count)
-    greens = jnp.linspace(-1, 40, count)
+    greens = jnp.linspace(-1, 150, count)
     harmonics = scene.gaussians.harmonics.at[:, 0, 1].set(greens)
     return scene._replace(gaussians=scene.gaussians._replace(harmonics=harmonics))
 
