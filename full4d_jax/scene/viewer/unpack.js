@@ -4,6 +4,7 @@
 const RECORD_BYTES = 40;
 const HARMONIC_BYTES = 12; // nine, and three to fill words
 const TURNS = 4; // of a shape's axes, after which its matrix is diagonal
+const LEAST_MIX = 0.01; // of a logarithm, a twentieth of a step
 const UNSAFE = [0, 10, 13, 60]; // see page_bytes.py
 
 /** Returns the scene of the page's settings, with records, instants and harmonics as buffers. */
@@ -75,12 +76,13 @@ function unpackPart(part, content, place, first, buffer) {
     columns.push(column(content, place, count, width, differs));
     place += width * count;
   }
-  const [lengths, vx, vy, vz] = columns;
+  const [lengths] = columns; // then three of velocities
   const [gates, durations, moments] = always ? [] : columns.slice(4, 7);
   const [size, ...rest] = columns.slice(always ? 4 : 7);
   const shapes = rest.slice(0, 5), [luma, orange, green, opacity] = rest.slice(5);
   const floats = new Float32Array(buffer), halves = new Uint16Array(buffer);
   const bytes = new Uint8Array(buffer), words = new Uint32Array(buffer);
+  const shape = [0, 0, 0, 0, 0];
   let along = 0, bit = 0;
   for (let i = 0; i < count; i++) {
     let gap = lengths[i] ? 2 ** (lengths[i] - 1) : 0;
@@ -89,17 +91,20 @@ function unpackPart(part, content, place, first, buffer) {
     }
     along += gap;
     const n = first + i, half = 20 * n, byte = RECORD_BYTES * n;
-    cellOf(along).forEach((cell, k) => (floats[10 * n + k] = origin[k] + steps.position * cell));
+    const cell = cellOf(along);
+    for (let k = 0; k < 3; k++) floats[10 * n + k] = origin[k] + steps.position * cell[k];
     const duration = always ? 0 : steps.logDuration * durations[i];
     const velocity = (2 * steps.position) / (always ? 1 : Math.min(Math.exp(duration), 0.5));
-    [vx, vy, vz].forEach((each, k) => (halves[half + 6 + k] = toHalf(velocity * each[i])));
+    for (let k = 0; k < 3; k++) halves[half + 6 + k] = toHalf(velocity * columns[1 + k][i]);
     halves[half + 9] = toHalf(always ? 0.5 : steps.moment * moments[i]);
-    const { logScales, rotation } = ellipsoid(steps.size * size[i], shapes.map((each) => steps.shape * each[i]));
-    logScales.forEach((each, k) => (halves[half + 10 + k] = toHalf(each)));
+    for (let k = 0; k < 5; k++) shape[k] = steps.shape * shapes[k][i];
+    const { logScales, rotation } = ellipsoid(steps.size * size[i], shape);
+    for (let k = 0; k < 3; k++) halves[half + 10 + k] = toHalf(logScales[k]);
     halves[half + 13] = toHalf(duration);
     const y = steps.luma * luma[i], co = steps.chroma * orange[i], cg = steps.chroma * green[i];
-    const colors = [y + (co - cg) / 2, y + cg / 2, y - (co + cg) / 2];
-    colors.forEach((each, k) => (halves[half + 14 + k] = toHalf(Math.max(each, 0))));
+    halves[half + 14] = toHalf(Math.max(y + (co - cg) / 2, 0));
+    halves[half + 15] = toHalf(Math.max(y + cg / 2, 0));
+    halves[half + 16] = toHalf(Math.max(y - (co + cg) / 2, 0));
     bytes[byte + 34] = Math.min(255, steps.opacity * opacity[i]);
     bytes[byte + 35] = always ? 255 : Math.min(255, steps.gate * gates[i]);
     words[10 * n + 9] = rotation;
@@ -125,8 +130,9 @@ function ellipsoid(mean, [a, b, xy, xz, yz]) {
   const m = [[low + a / 2, xy, xz], [xy, low - a / 2, yz], [xz, yz, mean + (2 * b) / 3]];
   let q = [1, 0, 0, 0];
   for (let turn = 0; turn < TURNS; turn++) {
-    for (const [i, j, k] of [[0, 1, 2], [1, 2, 0], [2, 0, 1]]) {
-      if (Math.abs(m[i][j]) < 1e-4) continue;
+    for (let k = 0; k < 3; k++) {
+      const i = (k + 1) % 3, j = (k + 2) % 3;
+      if (Math.abs(m[i][j]) < LEAST_MIX) continue;
       const angle = 0.5 * Math.atan((2 * m[i][j]) / (m[i][i] - m[j][j])), c = Math.cos(angle), s = Math.sin(angle);
       const [ii, jj, ij, ik, jk] = [m[i][i], m[j][j], m[i][j], m[i][k], m[j][k]];
       m[i][i] = c * c * ii + 2 * s * c * ij + s * s * jj;
