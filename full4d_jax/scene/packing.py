@@ -10,6 +10,9 @@
     34  opacity, gate 2 x uint8     shares of 255
     36  rotation      uint32        see `pack_rotations`
 
+Colour that depends on the direction has 9 x int8 more, in steps of `HARMONIC`: the coefficients of
+degree 1, of red, green and blue each. Those of higher degrees are not shown.
+
 A scene that deforms is a still one with samples of the field in time, between which the viewer
 interpolates; each adds 16 bytes a Gaussian: 3 x float16 of what is to be added to the position, 3 x
 float16 log-scales, and the rotation.
@@ -19,7 +22,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, UInt32
+from jaxtyping import Bool, Float, Int, Int8, UInt32
 from numpy import ndarray
 
 from gaussians import DeformingGaussians, DynamicGaussians, Gaussians, Scene
@@ -50,6 +53,7 @@ RECORD = np.dtype(
 INSTANT = np.dtype([("offset", "<f2", 3), ("log_scale", "<f2", 3), ("rotation", "<u4")])
 FEWEST_SAMPLES = 16  # of a deformation
 LARGEST_HALF = 65504.0
+HARMONIC = 1 / 32  # as wide as .spz and packed PLY have them, from -4 to 4
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,15 @@ class PackedScene:
       records: a row of `RECORD` for each Gaussian that can be seen.
       instants: (g, samples) of `INSTANT` if the scene deforms, else (g, 0).
       moves: whether anything changes with time.
+      rows: which Gaussians of the scene these are.
+      harmonics: (g, 9) coefficients of degree 1 in steps of `HARMONIC`, else (g, 0).
     """
 
     records: ndarray
     instants: ndarray
     moves: bool
+    rows: Int[ndarray, "g"]
+    harmonics: Int8[ndarray, "g _"]
 
 
 def pack_scene(scene: Scene | Gaussians) -> PackedScene:
@@ -75,7 +83,9 @@ def pack_scene(scene: Scene | Gaussians) -> PackedScene:
     is_shown = _drawn(moving.gaussians) & _finite(moving[1:])
     records = _records(moving, is_shown)
     moves = (records["velocity"] != 0).any() or (records["gate"] < 255).any()
-    return PackedScene(records, np.zeros((len(records), 0), INSTANT), bool(moves))
+    instants = np.zeros((len(records), 0), INSTANT)
+    rows = np.flatnonzero(is_shown)
+    return PackedScene(records, instants, bool(moves), rows, _degree_1(moving.gaussians, rows))
 
 
 def sample_times(instants: int) -> Float[ndarray, " samples"]:
@@ -107,7 +117,8 @@ def _pack_deforming(scene: DeformingGaussians) -> PackedScene:
         instants["offset"][:, i] = _half(means - records["position"])
         instants["log_scale"][:, i] = _half(np.clip(log_scales, -30, 30))
         instants["rotation"][:, i] = pack_rotations(quaternions)
-    return PackedScene(records, instants, moves=True)
+    rows = np.flatnonzero(is_shown)
+    return PackedScene(records, instants, True, rows, _degree_1(scene.gaussians, rows))
 
 
 def _records(scene: DynamicGaussians, is_shown: Bool[ndarray, " g"]) -> ndarray:
@@ -126,6 +137,17 @@ def _records(scene: DynamicGaussians, is_shown: Bool[ndarray, " g"]) -> ndarray:
     records["gate"] = to_bytes(sigmoid(rows(scene.logit_gates)))
     records["rotation"] = pack_rotations(rows(gaussians.quaternions))
     return records
+
+
+def _degree_1(gaussians: Gaussians, rows: Int[ndarray, "g"]) -> Int8[ndarray, "g _"]:
+    """Return the coefficients of degree 1 in steps, (g, 0) where the scene has none."""
+    three = np.asarray(gaussians.harmonics, np.float32)[rows, 1:4]
+    return (
+        np.rint(three / HARMONIC)
+        .clip(-127, 127)
+        .astype(np.int8)
+        .reshape(len(rows), 3 * three.shape[1])
+    )
 
 
 def _drawn(gaussians: Gaussians) -> Bool[ndarray, " g"]:

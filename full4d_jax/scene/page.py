@@ -2,13 +2,12 @@
 
 The page is the viewer in the folder `viewer`, which draws with WebGL 2, filled with a scene and the
 cameras of its views. It loads nothing, from the network or elsewhere. View-dependent colour is
-shown as its mean.
+shown to degree 1.
 """
 
 import html
 import json
 import re
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,10 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.scene.packing import PackedScene, pack_scene
-from full4d_jax.scene.squeezing import MIDDLE, SqueezedScene, squeezed
+from full4d_jax.scene.packing import HARMONIC, PackedScene, pack_scene
+from full4d_jax.scene.page_bytes import text_of
+from full4d_jax.scene.seen_weights import seen_weights
+from full4d_jax.scene.squeezing import FEW, SqueezedScene, squeezed
 from full4d_jax.session.errors import InputError, printable
 from full4d_jax.source.camera_paths import (
     LEAST_MOVING,
@@ -76,7 +77,7 @@ def write_page(path: str | Path, scene: Scene, viewing: Viewing, *, seconds: flo
     """Write the page of a scene in world units, of which one pass lasts so many seconds."""
     page = page_text(scene, viewing, seconds=seconds)
     with whole_file(Path(path)) as partial:
-        partial.write_text(page)
+        partial.write_text(page, encoding="utf-8", newline="")
 
 
 def page_text(
@@ -91,7 +92,10 @@ def page_text(
     if not len(packed.records):
         do = "give another scene"
         raise InputError("scene", title, "no Gaussian that can be seen", "at least one", do)
-    small = squeezed(packed)
+    weights = None
+    if viewing.limit and not isinstance(scene, Gaussians) and len(packed.records) >= FEW:
+        weights = seen_weights(scene, viewing.cameras, viewing.pivot, viewing.limit)
+    small = squeezed(packed, weights)
     texts = {
         "policy": POLICY,
         "title": html.escape(printable(title)),
@@ -104,7 +108,7 @@ def page_text(
 
 def _data(content: bytes) -> str:
     """Return bytes as elements of a page, each followed by a word of how much there is by now."""
-    text = b64encode(content).decode()
+    text = text_of(content)
     length = -(-len(text) // PARTS)
     parts = []
     for i in range(PARTS):
@@ -204,15 +208,12 @@ def _settings(
         )
     return {
         "scene": {
-            "count": len(packed.records),
+            "count": small.count,
             "samples": packed.instants.shape[1],
             "still": not packed.moves,
-            "packed": {
-                "columns": small.columns,
-                "steps": small.steps,
-                "origin": small.origin,
-                "middle": MIDDLE,
-            },
+            "harmonic": HARMONIC if packed.harmonics.size else 0,
+            "parts": small.parts,
+            "length": len(small.content),
         },
         "views": views,
         "frames": np.shape(cameras.world_to_camera)[1],

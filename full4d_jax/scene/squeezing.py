@@ -1,35 +1,44 @@
-"""Packed scenes as few bytes, for pages: about 10 a Gaussian instead of 40.
+"""Packed scenes as few bytes, for pages: about 6 a Gaussian instead of 40.
 
-Gaussians stand along a space-filling curve. Each number of a record becomes a whole number of
-steps, in a column of its own; a column holds the numbers, or their differences from one Gaussian
-to the next, zigzag coded and byte plane by byte plane. All of it is deflated together, which a
-browser inflates itself. `viewer/unpack.js` is the inverse.
+Each number of a record becomes a whole number of steps. The more of a picture a Gaussian colours,
+the finer its steps are (`seen_weights.py`); at the steps below pictures keep 40 dB
+(benchmarks/viewer.py). Gaussians with the same steps are a part, and so are those that are always
+there, which need no moment: it is the middle of the clip. What lies far off has coarser positions.
 
-Steps are those at which pictures keep 40 dB (benchmarks/viewer.py); they are finer for scenes of
-few Gaussians, where errors do not average out. A velocity's step shrinks with the time that its
-Gaussian is seen. What is always there gets the middle of the clip as its moment.
+A part's Gaussians follow Morton's curve: its places are written as differences, each as its number
+of bits and the bits below the highest, and give the positions. The other numbers have a column
+each: differences or not, zigzag coded, byte plane by byte plane. A shape is the logarithm of its
+matrix R diag(scales) R', whose six numbers hardly depend on a rotation that nobody sees. All of it
+is deflated together, which a browser inflates itself. `viewer/unpack.js` is the inverse.
 """
 
 import zlib
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int, UInt32
 from numpy import ndarray
 
 from full4d_jax.scene.packing import PackedScene
-from gaussians.formats.packed_ply import curve
 
-POSITION = 0.25  # widths of the usual Gaussian
-MOMENT = 0.006  # clips
-LOG_SCALE = 0.12
-LOG_DURATION = 0.1
-COLOR = 1 / 64
-OPACITY = 6  # of 255
+POSITION = 0.175  # widths of the usual Gaussian
+VELOCITY = 2.0  # steps of the position, while the Gaussian is seen
+MOMENT = 0.009  # clips
+MOST_MOMENT = 0.024  # clips, the step of Gaussians that are hardly seen
+LOG_DURATION = 0.15
+SIZE = 0.085  # of a logarithm, the mean of three
+SHAPE = 0.2  # of a logarithm, what the axes differ by
+LUMA = 1 / 64
+CHROMA = 1 / 30
+OPACITY = 20  # of 255
+MOST_OPACITY = 60
 GATE = 17  # of 255
-ROTATION = 31  # largest number that stands for a component
-FEW = 20_000  # Gaussians
+FEW = 20_000  # Gaussians, whose errors do not average out
+FEW_SCALE = 0.25  # of their steps
+# Pixels that a Gaussian colours in its best picture, and the scale of its steps.
+TIERS = ((2.2, 0.85), (0.7, 1.3), (0.25, 2.0))
 MIDDLE = 0.5  # clips
+AXIS_BITS = 17  # of a position along an axis: a browser counts to 53 bits
 
 
 @dataclass(frozen=True)
@@ -37,79 +46,177 @@ class SqueezedScene:
     """A scene as bytes, and what is needed to read them.
 
     Attributes:
-      content: deflated columns of records, then bytes of instants.
-      columns: of each column, the bytes of a number, and 1 if they are differences.
-      steps: by the name of a part of the record, the steps of its numbers.
-      origin: what is added to positions, world units.
+      content: deflated parts, then bytes of instants and harmonics.
+      parts: of each part, `count`, `always`, `origin`, `steps`, and of each of its `columns` the
+        bytes of a number, and 1 if they are differences.
     """
 
     content: bytes
-    columns: list[tuple[int, int]]
-    steps: dict[str, float]
-    origin: list[float]
+    parts: list[dict[str, object]]
+
+    @property
+    def count(self) -> int:
+        """Gaussians in all parts."""
+        return sum(int(str(part["count"])) for part in self.parts)
 
 
-def squeezed(packed: PackedScene) -> SqueezedScene:
-    """Return a scene as few bytes; the picture keeps 40 dB."""
-    order = curve(packed.records["position"])
-    records = packed.records[order]
-    usual = float(np.exp(np.median(records["log_scale"].astype(np.float64))))
-    is_few = len(records) < FEW
-    fine = 4 if is_few else 1
-    steps = {
-        "position": POSITION * usual / fine,
-        "moment": MOMENT / fine,
-        "logScale": LOG_SCALE / fine,
-        "logDuration": LOG_DURATION,
-        "color": COLOR / fine,
-        "opacity": 1 if is_few else OPACITY,
-        "gate": 1 if is_few else GATE,
-        "rotation": 1023 if is_few else ROTATION,
-    }
-    gates = np.rint(records["gate"] / steps["gate"])
-    is_always = gates == 255 / steps["gate"]
-    since = np.where(is_always, MIDDLE - records["moment"].astype(np.float64), 0)
-    velocities = records["velocity"].astype(np.float64)
-    positions = records["position"] + velocities * since[:, None]
-    origin = positions.min(0).astype(np.float32).astype(np.float64)
-    durations = np.rint(records["log_duration"].astype(np.float64) / LOG_DURATION)
-    durations = np.where(is_always, 0, durations)
-    shifts = np.where(is_always, 0, velocity_shifts(durations.astype(np.int64)))
-    velocity_steps = 2 * steps["position"] * 2.0**-shifts
-    red, green, blue = np.rint(records["color"].astype(np.float64) / steps["color"]).T
-    word = records["rotation"]
-    parts = np.stack([word & 1023, word >> 10 & 1023, word >> 20 & 1023], 1)
-    columns = np.column_stack(
-        [
-            gates,
-            durations,
-            np.rint((positions - origin) / steps["position"]),
-            np.rint(velocities / velocity_steps[:, None]),
-            np.where(is_always, 0, np.rint(records["moment"].astype(np.float64) / steps["moment"])),
-            np.rint(records["log_scale"].astype(np.float64) / steps["logScale"]),
-            green,
-            red - green,
-            blue - green,
-            np.rint(records["opacity"] / steps["opacity"]),
-            word >> 30,
-            np.rint(parts * steps["rotation"] / 1023),
-        ]
-    ).astype(np.int64)
-    described, content = _coded(columns)
-    instants = packed.instants[order]
-    # Byte by byte of all Gaussians, as bytes at one place are alike.
-    content += np.ascontiguousarray(instants.view(np.uint8).reshape(len(order), -1).T).tobytes()
-    packer = zlib.compressobj(9, strategy=zlib.Z_FILTERED)  # few repetitions, many small numbers
-    deflated = packer.compress(content) + packer.flush()
-    return SqueezedScene(deflated, described, steps, origin.tolist())
+def squeezed(
+    packed: PackedScene, weights: Float[ndarray, "all_gaussians"] | None = None
+) -> SqueezedScene:
+    """Return a scene as few bytes; the picture keeps 40 dB.
 
-
-def velocity_shifts(durations: Int[ndarray, "g"]) -> Int[ndarray, "g"]:
-    """Return how often the step of velocities is doubled, as a negative number.
-
-    Seven steps of a logarithm of 0.1 are about a factor of 2.
+    Args:
+      packed: the scene.
+      weights: of `seen_weights`, pixels; what is below all tiers is left out. Left out themselves,
+        all Gaussians have the same steps.
     """
-    return np.clip((durations + 16) // 7 + 1, -4, 0)
+    records = packed.records
+    usual = float(np.exp(np.median(records["log_scale"].astype(np.float64))))
+    is_always = np.rint(records["gate"] / GATE) == 255 // GATE
+    since = np.where(is_always, MIDDLE - records["moment"].astype(np.float64), 0)
+    positions = records["position"] + records["velocity"].astype(np.float64) * since[:, None]
+    is_far = _far(positions, POSITION * usual)
+    seen = None if weights is None else weights[packed.rows]
+    parts, content, orders = [], b"", []
+    for scale, in_tier in _tiers(seen, len(records)):
+        for always in (True, False):
+            for far in (False, True):
+                rows = np.flatnonzero(in_tier & (is_always == always) & (is_far == far))
+                if len(rows):
+                    part, coded, order = _part(records[rows], positions[rows], usual, scale, always)
+                    parts.append(part)
+                    content += coded
+                    orders.append(rows[order])
+    order = np.concatenate(orders)
+    # Byte by byte of all Gaussians, as bytes at one place are alike.
+    instants = packed.instants[order].view(np.uint8).reshape(len(order), -1)
+    content += np.ascontiguousarray(instants.T).tobytes()
+    content += np.ascontiguousarray(packed.harmonics[order].T).tobytes()
+    packer = zlib.compressobj(9, strategy=zlib.Z_FILTERED)  # few repetitions, many small numbers
+    return SqueezedScene(packer.compress(content) + packer.flush(), parts)
+
+
+def _tiers(
+    weights: Float[ndarray, " g"] | None, count: int
+) -> list[tuple[float, Bool[ndarray, " g"]]]:
+    """Return scales of steps, and which Gaussians have them."""
+    if weights is None:
+        return [(FEW_SCALE if count < FEW else 1.0, np.ones(count, bool))]
+    tiers = []
+    below = np.inf
+    for least, scale in TIERS:
+        tiers.append((scale, (weights >= least) & (weights < below)))
+        below = least
+    return tiers
+
+
+def _far(positions: Float[ndarray, "g 3"], step: float) -> Bool[ndarray, " g"]:
+    """Return which Gaussians lie so far off that their finest steps are too many."""
+    steps = np.abs(positions - np.median(positions, 0)) / step
+    return (steps > 2 ** (AXIS_BITS - 4)).any(1)
+
+
+def _part(
+    records: ndarray, positions: Float[ndarray, "g 3"], usual: float, scale: float, always: bool
+) -> tuple[dict[str, object], bytes, Int[ndarray, "g"]]:
+    """Return what describes a part, its bytes, and its order."""
+    origin = positions.min(0)
+    span = float((positions - origin).max())
+    steps = {
+        "position": max(POSITION * usual * scale, span / (2**AXIS_BITS - 2)),
+        "moment": min(MOMENT * scale, MOST_MOMENT),
+        "logDuration": LOG_DURATION,
+        "size": SIZE * scale,
+        "shape": SHAPE * scale,
+        "luma": LUMA * scale,
+        "chroma": CHROMA * scale,
+        "opacity": min(round(OPACITY * scale), MOST_OPACITY),
+        "gate": GATE if scale > FEW_SCALE else 1,
+    }
+    places = _morton(np.rint((positions - origin) / steps["position"]).astype(np.uint64))
+    order = np.argsort(places, kind="stable")
+    records = records[order]
+    gaps = np.diff(places[order].astype(np.int64), prepend=0)
+    lengths = np.frexp(gaps.astype(np.float64))[1].astype(np.int64)  # bits of a gap; 0 has none
+    durations = np.rint(records["log_duration"].astype(np.float64) / LOG_DURATION)
+    velocity_steps = VELOCITY * steps["position"] * np.ones(len(records))
+    if not always:
+        velocity_steps /= np.minimum(np.exp(durations * LOG_DURATION), 0.5)
+    velocities = records["velocity"].astype(np.float64) / velocity_steps[:, None]
+    columns = [lengths, *velocities.T]
+    if not always:
+        moments = records["moment"].astype(np.float64) / steps["moment"]
+        columns += [records["gate"] / steps["gate"], durations, moments]
+    columns += [
+        *_shapes(records, steps["size"], steps["shape"]).T,
+        *_luma_chroma(records["color"].astype(np.float64), steps["luma"], steps["chroma"]).T,
+        records["opacity"] / steps["opacity"],
+    ]
+    described, content = _coded(np.rint(np.column_stack(columns)).astype(np.int64))
+    part = {
+        "count": len(records),
+        "always": always,
+        "origin": origin.tolist(),
+        "steps": steps,
+        "columns": described,
+    }
+    return part, content + _bits(gaps, np.maximum(lengths - 1, 0)), order
+
+
+def _morton(cells: ndarray) -> ndarray:
+    """Return places on Morton's curve, the bits of (g 3) cells in turn, x the highest."""
+    places = np.zeros(len(cells), np.uint64)
+    for bit in range(AXIS_BITS):
+        for axis in range(3):
+            places |= ((cells[:, axis] >> bit) & 1) << (3 * bit + 2 - axis)
+    return places
+
+
+def _bits(numbers: Int[ndarray, "g"], lengths: Int[ndarray, "g"]) -> bytes:
+    """Return the lowest bits of numbers, one after the other, each from its lowest."""
+    ends = np.cumsum(lengths)
+    owner = np.repeat(np.arange(len(numbers)), lengths)
+    place = np.arange(len(owner)) - (ends - lengths)[owner]
+    return np.packbits((numbers[owner] >> place) & 1, bitorder="little").tobytes()
+
+
+def _shapes(records: ndarray, size: float, shape: float) -> Float[ndarray, "g 6"]:
+    """Return logarithms of shapes as steps: the mean of the diagonal, what differs, what mixes."""
+    log_scales = records["log_scale"].astype(np.float64)
+    axes = rotation_matrices(records["rotation"])
+    logs = np.einsum("gij,gj,gkj->gik", axes, log_scales, axes)
+    x, y, z = logs[:, 0, 0], logs[:, 1, 1], logs[:, 2, 2]
+    differing = np.stack([x - y, z - (x + y) / 2, logs[:, 0, 1], logs[:, 0, 2], logs[:, 1, 2]], 1)
+    return np.column_stack([log_scales.mean(1) / size, differing / shape])
+
+
+def rotation_matrices(packed: UInt32[ndarray, "g"]) -> Float[ndarray, "g 3 3"]:
+    """Return matrices of what `pack_rotations` packed."""
+    levels = np.stack([packed & 1023, packed >> 10 & 1023, packed >> 20 & 1023], 1)
+    three = (levels.astype(np.float64) - 511.5) / 511.5 * np.sqrt(0.5)
+    largest = np.sqrt(np.maximum(0, 1 - (three**2).sum(1)))
+    rows = np.arange(len(packed))
+    order = np.array([[0, 1, 2, 3], [1, 0, 2, 3], [1, 2, 0, 3], [1, 2, 3, 0]])[packed >> 30]
+    w, x, y, z = np.column_stack([largest, three])[rows[:, None], order].T
+    return np.stack(
+        [
+            np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], 1),
+            np.stack([2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)], 1),
+            np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], 1),
+        ],
+        1,
+    )
+
+
+def _luma_chroma(
+    colors: Float[ndarray, "g 3"], luma: float, chroma: float
+) -> Float[ndarray, "g 3"]:
+    """Return colours as steps of YCoCg."""
+    red, green, blue = colors.T
+    mean = (red + blue) / 2
+    return np.column_stack(
+        [(mean + green) / 2 / luma, (red - blue) / chroma, (green - mean) / chroma]
+    )
 
 
 def _coded(columns: Int[ndarray, "g c"]) -> tuple[list[tuple[int, int]], bytes]:

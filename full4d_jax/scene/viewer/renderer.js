@@ -35,6 +35,8 @@ class Renderer {
     const records = new Uint32Array(scene.records), instants = new Uint32Array(scene.instants);
     upload(gl, 0, gl.RG32UI, gl.RG_INTEGER, 2, 5 * this.perRow, records);
     upload(gl, 1, gl.RGBA32UI, gl.RGBA_INTEGER, 4, longest, instants);
+    const harmonics = new Uint32Array(scene.harmonics);
+    upload(gl, 4, gl.R32UI, gl.RED_INTEGER, 1, 3 * this.perRow, harmonics);
     gl.activeTexture(gl.TEXTURE2);
     this.picture = gl.createTexture();
     gl.bindTexture(gl.TEXTURE_2D, this.picture);
@@ -79,6 +81,8 @@ class Renderer {
     gl.uniform1i(at.place("records"), 0);
     gl.uniform1i(at.place("instants"), 1);
     gl.uniform1i(at.place("order"), 3);
+    gl.uniform1i(at.place("harmonics"), 4);
+    gl.uniform1f(at.place("harmonic"), this.scene.harmonic);
     gl.uniform1i(at.place("drawn"), this.drawn);
     gl.uniform1i(at.place("batch"), BATCH);
     gl.uniform1i(at.place("perRow"), this.perRow);

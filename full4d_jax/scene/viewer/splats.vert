@@ -10,6 +10,7 @@ const float NEAR = 0.01;
 const float ALPHA_MIN = 1.0 / 255.0;
 const float SIGMAS_MAX = 3.33;
 const float WIDTH_MAX = 1e5;
+const float DEGREE_1 = 0.4886025; // sqrt(3 / 4 pi)
 const vec4 OUT_OF_SIGHT = vec4(2.0, 2.0, 2.0, 1.0);
 
 uniform usampler2D order; // Gaussians, the farthest first
@@ -17,7 +18,9 @@ uniform int drawn; // so many of them
 uniform int batch; // so many in an instance, each with four vertices
 uniform usampler2D records; // five texels of 8 bytes for a Gaussian
 uniform usampler2D instants; // one texel of 16 bytes for a Gaussian at an instant
-uniform int perRow; // Gaussians in a row of `records`
+uniform usampler2D harmonics; // three texels of 4 bytes for a Gaussian
+uniform float harmonic; // their step, 0 for a scene that has none
+uniform int perRow; // Gaussians in a row of `records` and `harmonics`
 uniform int samples; // instants of a scene that deforms, 0 for any other
 uniform float time;
 uniform mat3 rotation; // from world to camera
@@ -59,6 +62,18 @@ uvec4 instant(int which, int i) {
   return texelFetch(instants, ivec2(at % width, at / width), 0);
 }
 
+// What the colour seen along a unit direction differs by from its mean.
+vec3 directional(int which, vec3 along) {
+  ivec2 first = ivec2(3 * (which % perRow), which / perRow);
+  float nine[9];
+  for (int i = 0; i < 9; i++) {
+    uint word = texelFetch(harmonics, first + ivec2(i / 4, 0), 0).x;
+    nine[i] = harmonic * float(int(word << (24 - 8 * (i % 4))) >> 24);
+  }
+  vec3 y = vec3(nine[0], nine[1], nine[2]), z = vec3(nine[3], nine[4], nine[5]);
+  return DEGREE_1 * (-along.y * y + along.z * z - along.x * vec3(nine[6], nine[7], nine[8]));
+}
+
 void main() {
   gl_Position = OUT_OF_SIGHT;
   int nth = gl_InstanceID * batch + gl_VertexID / 4, row = textureSize(order, 0).x;
@@ -92,6 +107,7 @@ void main() {
     quaternion = mix(p, dot(p, q) < 0.0 ? -q : q, share);
   }
 
+  if (harmonic > 0.0) color = max(color + directional(which, normalize(center - eye)), 0.0);
   vec3 inCamera = rotation * (center - eye);
   float z = inCamera.z;
   if (z <= NEAR) return;

@@ -2,37 +2,56 @@
 // The scene in the page: squeezing.py made it small, this makes it the records of packing.py again.
 
 const RECORD_BYTES = 40;
+const HARMONIC_BYTES = 12; // nine, and three to fill words
+const TURNS = 4; // of a shape's axes, after which its matrix is diagonal
+const LEAST_MIX = 0.01; // of a logarithm, a twentieth of a step
+const UNSAFE = [0, 10, 13, 60]; // see page_bytes.py
 
-/** Returns the scene of the page's settings, with records and instants as buffers. */
+/** Returns the scene of the page's settings, with records, instants and harmonics as buffers. */
 async function unpackScene(settings) {
-  const { count, samples, packed } = settings.scene;
-  const content = await inflated(textOfData());
-  const columns = [];
-  let place = 0;
-  for (const [width, differs] of packed.columns) {
-    columns.push(column(content, place, count, width, differs));
-    place += width * count;
+  const { count, samples, harmonic, parts, length } = settings.scene;
+  const content = await inflated(bytesOfData().subarray(0, length));
+  const records = new ArrayBuffer(RECORD_BYTES * count);
+  let place = 0, first = 0;
+  for (const part of parts) {
+    place = unpackPart(part, content, place, first, records);
+    first += part.count;
   }
   const perGaussian = 16 * samples, instants = new Uint8Array(count * perGaussian);
   for (let byte = 0; byte < perGaussian; byte++) {
     for (let i = 0; i < count; i++) instants[i * perGaussian + byte] = content[place++];
   }
-  const records = recordsOf(columns, count, packed);
-  return { ...settings.scene, records, instants: instants.buffer };
+  const harmonics = new Uint8Array(harmonic ? HARMONIC_BYTES * count : 4);
+  for (let k = 0; harmonic && k < 9; k++) {
+    for (let i = 0; i < count; i++) harmonics[HARMONIC_BYTES * i + k] = content[place++];
+  }
+  const buffers = { records, instants: instants.buffer, harmonics: harmonics.buffer };
+  return { count, samples, harmonic, still: settings.scene.still, ...buffers };
 }
 
-/** Returns the text of all parts of the data, which leave the page. */
-function textOfData() {
+/** Returns the bytes of all parts of the data, which leave the page. */
+function bytesOfData() {
   const parts = [...document.querySelectorAll("script.data")];
-  const text = parts.map((part) => part.textContent.trim()).join("");
+  const text = parts.map((part) => part.textContent).join("");
   for (const part of parts) part.remove();
-  return text;
+  return bytesOf(text);
 }
 
-async function inflated(base64) {
+/** Returns the bytes of a text of page_bytes.py: 7 bits a character, or 14 with the next. */
+function bytesOf(text) {
+  const bytes = new Uint8Array(2 * text.length);
+  let held = 0, bits = 0, length = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i), isPair = code > 127;
+    held = (held << (isPair ? 14 : 7)) | (isPair ? (UNSAFE[(code >> 7) - 2] << 7) | (code & 127) : code);
+    for (bits += isPair ? 14 : 7; bits >= 8; bits -= 8) bytes[length++] = held >> (bits - 8);
+    held &= 127;
+  }
+  return bytes.subarray(0, length);
+}
+
+async function inflated(bytes) {
   if (!globalThis.DecompressionStream) throw new Error("This page needs a newer browser.");
-  const text = atob(base64), bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
@@ -50,29 +69,102 @@ function column(content, place, count, width, differs) {
   return numbers;
 }
 
-function recordsOf(columns, count, { steps, origin, middle }) {
-  const [gate, duration, x, y, z, vx, vy, vz, moment, sx, sy, sz, green, red, blue, opacity,
-    largest, a, b, c] = columns;
-  const buffer = new ArrayBuffer(RECORD_BYTES * count), floats = new Float32Array(buffer);
-  const halves = new Uint16Array(buffer), bytes = new Uint8Array(buffer);
-  const words = new Uint32Array(buffer), rotation = 1023 / steps.rotation;
-  for (let i = 0; i < count; i++) {
-    const isAlways = gate[i] * steps.gate === 255, half = 20 * i, byte = RECORD_BYTES * i;
-    const shift = isAlways ? 0 : clamp(Math.floor((duration[i] + 16) / 7) + 1, -4, 0);
-    const velocity = 2 * steps.position * 2 ** -shift;
-    [x, y, z].forEach((each, k) => (floats[10 * i + k] = origin[k] + steps.position * each[i]));
-    [vx, vy, vz].forEach((each, k) => (halves[half + 6 + k] = toHalf(velocity * each[i])));
-    halves[half + 9] = toHalf(isAlways ? middle : steps.moment * moment[i]);
-    [sx, sy, sz].forEach((each, k) => (halves[half + 10 + k] = toHalf(steps.logScale * each[i])));
-    halves[half + 13] = toHalf(steps.logDuration * duration[i]);
-    const colors = [green[i] + red[i], green[i], green[i] + blue[i]];
-    colors.forEach((each, k) => (halves[half + 14 + k] = toHalf(steps.color * each)));
-    bytes[byte + 34] = Math.min(255, steps.opacity * opacity[i]);
-    bytes[byte + 35] = Math.min(255, steps.gate * gate[i]);
-    const three = [a, b, c].map((each) => Math.round(rotation * each[i]));
-    words[10 * i + 9] = three[0] | (three[1] << 10) | (three[2] << 20) | (largest[i] << 30);
+/** Writes the records of a part, from the `first` on; returns where its content ends. */
+function unpackPart(part, content, place, first, buffer) {
+  const { count, always, origin, steps } = part, columns = [];
+  for (const [width, differs] of part.columns) {
+    columns.push(column(content, place, count, width, differs));
+    place += width * count;
   }
-  return buffer;
+  const [lengths] = columns; // then three of velocities
+  const [gates, durations, moments] = always ? [] : columns.slice(4, 7);
+  const [size, ...rest] = columns.slice(always ? 4 : 7);
+  const shapes = rest.slice(0, 5), [luma, orange, green, opacity] = rest.slice(5);
+  const floats = new Float32Array(buffer), halves = new Uint16Array(buffer);
+  const bytes = new Uint8Array(buffer), words = new Uint32Array(buffer);
+  const shape = [0, 0, 0, 0, 0];
+  let along = 0, bit = 0;
+  for (let i = 0; i < count; i++) {
+    let gap = lengths[i] ? 2 ** (lengths[i] - 1) : 0;
+    for (let k = 0; k < lengths[i] - 1; k++, bit++) {
+      if ((content[place + (bit >> 3)] >> (bit & 7)) & 1) gap += 2 ** k;
+    }
+    along += gap;
+    const n = first + i, half = 20 * n, byte = RECORD_BYTES * n;
+    const cell = cellOf(along);
+    for (let k = 0; k < 3; k++) floats[10 * n + k] = origin[k] + steps.position * cell[k];
+    const duration = always ? 0 : steps.logDuration * durations[i];
+    const velocity = (2 * steps.position) / (always ? 1 : Math.min(Math.exp(duration), 0.5));
+    for (let k = 0; k < 3; k++) halves[half + 6 + k] = toHalf(velocity * columns[1 + k][i]);
+    halves[half + 9] = toHalf(always ? 0.5 : steps.moment * moments[i]);
+    for (let k = 0; k < 5; k++) shape[k] = steps.shape * shapes[k][i];
+    const { logScales, rotation } = ellipsoid(steps.size * size[i], shape);
+    for (let k = 0; k < 3; k++) halves[half + 10 + k] = toHalf(logScales[k]);
+    halves[half + 13] = toHalf(duration);
+    const y = steps.luma * luma[i], co = steps.chroma * orange[i], cg = steps.chroma * green[i];
+    halves[half + 14] = toHalf(Math.max(y + (co - cg) / 2, 0));
+    halves[half + 15] = toHalf(Math.max(y + cg / 2, 0));
+    halves[half + 16] = toHalf(Math.max(y - (co + cg) / 2, 0));
+    bytes[byte + 34] = Math.min(255, steps.opacity * opacity[i]);
+    bytes[byte + 35] = always ? 255 : Math.min(255, steps.gate * gates[i]);
+    words[10 * n + 9] = rotation;
+  }
+  return place + Math.ceil(bit / 8);
+}
+
+/** Returns the three whole numbers whose bits follow each other in turn along Morton's curve. */
+function cellOf(along) {
+  const cell = [0, 0, 0], low = along % 2 ** 27, high = (along - low) / 2 ** 27;
+  for (let k = 0; k < 9; k++) {
+    for (let axis = 0; axis < 3; axis++) {
+      const place = 3 * k + 2 - axis;
+      cell[axis] |= (((low >> place) & 1) << k) | (((high >> place) & 1) << (k + 9));
+    }
+  }
+  return cell;
+}
+
+/** Returns the axes' log-scales and packed rotation of a shape's logarithm, by Jacobi's turns. */
+function ellipsoid(mean, [a, b, xy, xz, yz]) {
+  const low = mean - b / 3;
+  const m = [[low + a / 2, xy, xz], [xy, low - a / 2, yz], [xz, yz, mean + (2 * b) / 3]];
+  let q = [1, 0, 0, 0];
+  for (let turn = 0; turn < TURNS; turn++) {
+    for (let k = 0; k < 3; k++) {
+      const i = (k + 1) % 3, j = (k + 2) % 3;
+      if (Math.abs(m[i][j]) < LEAST_MIX) continue;
+      const angle = 0.5 * Math.atan((2 * m[i][j]) / (m[i][i] - m[j][j])), c = Math.cos(angle), s = Math.sin(angle);
+      const [ii, jj, ij, ik, jk] = [m[i][i], m[j][j], m[i][j], m[i][k], m[j][k]];
+      m[i][i] = c * c * ii + 2 * s * c * ij + s * s * jj;
+      m[j][j] = s * s * ii - 2 * s * c * ij + c * c * jj;
+      m[i][j] = m[j][i] = 0;
+      m[i][k] = m[k][i] = c * ik + s * jk;
+      m[j][k] = m[k][j] = c * jk - s * ik;
+      q = turned(q, k, Math.cos(angle / 2), Math.sin(angle / 2));
+    }
+  }
+  return { logScales: [m[0][0], m[1][1], m[2][2]], rotation: packRotation(q) };
+}
+
+/** Returns a quaternion followed, in the body's own axes, by a turn around one of them. */
+function turned([w, x, y, z], axis, c, s) {
+  if (axis === 0) return [c * w - s * x, c * x + s * w, c * y + s * z, c * z - s * y];
+  if (axis === 1) return [c * w - s * y, c * x - s * z, c * y + s * w, c * z + s * x];
+  return [c * w - s * z, c * x + s * y, c * y - s * x, c * z + s * w];
+}
+
+/** Returns the 32 bits of `pack_rotations` in packing.py. */
+function packRotation(q) {
+  let largest = 0;
+  for (let i = 1; i < 4; i++) if (Math.abs(q[i]) > Math.abs(q[largest])) largest = i;
+  const scale = (Math.sign(q[largest]) * Math.SQRT2) / Math.hypot(...q);
+  let word = largest << 30, place = 0;
+  for (let i = 0; i < 4; i++) {
+    if (i === largest) continue;
+    word |= clamp(Math.round((scale * q[i] + 1) * 511.5), 0, 1023) << place;
+    place += 10;
+  }
+  return word;
 }
 
 const single = new Float32Array(1), pattern = new Uint32Array(single.buffer);

@@ -1,6 +1,5 @@
 """The page as a file: what it holds, how large it is, and that it needs nothing else."""
 
-import base64
 import json
 import os
 import re
@@ -13,6 +12,7 @@ from moving_scene import ball, bending_scene, cameras, moving_ball, random_scene
 
 from full4d_jax.scene import page
 from full4d_jax.scene.packing import pack_scene
+from full4d_jax.scene.page_bytes import text_of
 from full4d_jax.scene.squeezing import squeezed
 from full4d_jax.session.errors import InputError
 from gaussians import Gaussians
@@ -25,25 +25,54 @@ def part(text: str, name: str) -> str:
     return found[1]
 
 
+def bytes_of(text: str) -> bytes:
+    """The bytes of a text of seven bits a character, or fourteen."""
+    bits = ""
+    for code in map(ord, text):
+        unsafe, low = divmod(code, 128)
+        bits += f"{(0, 10, 13, 60)[unsafe - 2]:07b}{low:07b}" if unsafe else f"{code:07b}"
+    return bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits) - 7, 8))
+
+
 def data(text: str) -> bytes:
     """The scene in a page."""
     parts = re.findall(r'<script class="data" type="text/plain">([^<]*)</script>', text)
     assert len(parts) == page.PARTS
-    return base64.b64decode("".join(parts))
+    length = json.loads(part(text, "settings"))["scene"]["length"]
+    return bytes_of("".join(parts))[:length]
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 6, 7, 8, 9, 1000])
+def test_bytes_are_text_that_a_page_can_hold(length):
+    rng = np.random.default_rng(length)
+    for content in (rng.bytes(length), bytes(length), bytes([60]) * length):
+        text = text_of(content)
+        assert bytes_of(text)[:length] == content
+        assert not set(text) & set("\0\n\r<")
+        assert len(text.encode()) <= -(-length * 8 // 7) + 1
 
 
 def test_the_page_holds_the_scene_and_its_cameras(tmp_path):
     scene, seen = random_scene(300), cameras()
     page.write_page(tmp_path / "scene.html", scene, page.run_viewing(seen), seconds=2.5)
     text = (tmp_path / "scene.html").read_text()
-    assert "{{" not in text
+    assert not re.search(r"\{\{[a-z.]+\}\}", text)
     assert f"<title>{page.TITLE}</title>" in text
     packed = pack_scene(scene)
     assert data(text) == squeezed(packed).content
     settings = json.loads(part(text, "settings"))
-    unpacking = settings["scene"].pop("packed")
-    assert len(unpacking["columns"]) == 20
-    assert settings["scene"] == {"count": len(packed.records), "samples": 0, "still": False}
+    parts = settings["scene"].pop("parts")
+    assert [len(part["columns"]) for part in parts] == [14, 17]  # always there, and for a while
+    assert sum(part["count"] for part in parts) == len(packed.records)
+    length = len(squeezed(packed).content)
+    count = len(packed.records)
+    assert settings["scene"] == {
+        "count": count,
+        "samples": 0,
+        "still": False,
+        "harmonic": 0,
+        "length": length,
+    }
     assert settings["seconds"] == 2.5
     views = settings["views"]
     assert [view["name"] for view in views] == ["source", "1", "2"]
@@ -80,12 +109,13 @@ def test_the_page_loads_nothing():
     assert re.findall(r'(?:src|href)="([^"]*)"', text) == ["data:,"]
 
 
-def test_sixty_thousand_gaussians_are_below_one_megabyte_and_a_half():
+def test_sixty_thousand_gaussians_are_below_a_megabyte(monkeypatch):
+    monkeypatch.setattr(page, "seen_weights", lambda *_: np.full(60_000, 3.0, np.float32))
     text = page.page_text(random_scene(60_000), page.run_viewing(cameras()), seconds=4.0)
     content = data(text)
-    assert len(content) < 17 * 60_000  # nothing of random numbers is alike; of the demo's 10
-    assert len(text.encode()) < 1.5e6
-    viewer = len(text) - len(content) * 4 / 3
+    assert len(content) < 13 * 60_000  # nothing of random numbers is alike; of the demo's 7
+    assert len(text.encode()) < 1e6
+    viewer = len(text.encode()) - len(content) * 8 / 7
     assert viewer < 100_000
 
 
@@ -96,10 +126,11 @@ def test_a_scene_that_bends_has_its_instants():
     count = len(pack_scene(scene).records)
     assert samples == 16
     whole = zlib.decompress(data(text))
-    columns = sum(
-        width for width, _ in json.loads(part(text, "settings"))["scene"]["packed"]["columns"]
-    )
-    assert len(whole) == (16 * samples + columns) * count
+    assert len(whole) > 16 * samples * count
+    parts = json.loads(part(text, "settings"))["scene"]["parts"]
+    columns = sum(part["count"] * sum(width for width, _ in part["columns"]) for part in parts)
+    gaps = len(whole) - 16 * samples * count - columns
+    assert 0 < gaps < 7 * count  # the bits of places along the curve
 
 
 def test_a_title_is_text_whatever_stands_in_it():

@@ -54,6 +54,17 @@ def test_the_picture_is_that_of_render(tmp_path, browser, make):
     assert psnr(still(browser, url, "time=0&view=2"), drawn(scene, 0, view=2)) > 40
 
 
+def test_colour_depends_on_the_direction_to_degree_1(tmp_path, browser):
+    scene = random_scene(2000)
+    rng = np.random.default_rng(1)
+    more = jnp.asarray(rng.normal(0, 0.5, (2000, 3, 3)), jnp.float32)
+    harmonics = jnp.concatenate([scene.gaussians.harmonics, more], 1)
+    coloured = scene._replace(gaussians=scene.gaussians._replace(harmonics=harmonics))
+    picture = still(browser, written(tmp_path, coloured), "time=0.4&view=2")
+    assert psnr(picture, drawn(coloured, 0.4, view=2)) > 40
+    assert psnr(picture, drawn(scene, 0.4, view=2)) < 30
+
+
 def test_angles_and_background_are_those_of_the_address(tmp_path, browser):
     scene = moving_ball()
     url = written(tmp_path, scene)
