@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from full4d_jax.models.segmentation import Params
+from full4d_jax.source.depth.gravity import UP, camera_up
 from full4d_jax.source.depth.moving import set_before
 from full4d_jax.source.depth.planes import flatten_planes
 from full4d_jax.source.depth.upright import stand_upright
@@ -38,5 +39,6 @@ def hold_facts(
     still = not moves(world_to_camera)
     subjects = find_subjects(segmentation, frames, lens, world_to_camera)
     flat = flatten_planes(depth, frames, still=still, keep=subjects.labels > 0)
-    upright = stand_upright(flat, subjects, lens)
+    up = camera_up(frames, lens) if still else UP  # a camera that moves may change its pitch
+    upright = stand_upright(flat, subjects, lens, up=up)
     return set_before(upright, frames, subjects.labels, lens, world_to_camera)
