@@ -1,0 +1,28 @@
+"""The facts that depth must agree with, one after the other."""
+
+import numpy as np
+
+from full4d_jax.source.depth import facts
+from full4d_jax.source.subjects import Subjects
+
+LENS = np.array([[130.0, 0, 80], [0, 130.0, 60], [0, 0, 1]])
+REST = np.tile(np.eye(4), (2, 1, 1))
+
+
+def test_bodies_stand_along_the_lines_of_a_camera_at_rest(monkeypatch):
+    """A camera that looks down sees a body's head nearer than its feet; a level one does not."""
+    labels = np.zeros((2, 120, 160), np.int32)
+    labels[:, 20:90, 70:95] = 1
+    ground = np.maximum(0.2, 0.01 * (np.arange(120)[:, None] - 40)) + np.zeros((1, 160))
+    depth = np.stack([1 / ground] * 2).astype(np.float32)
+    frames = np.full((2, 120, 160, 3), 90, np.uint8)
+    subjects = Subjects(labels, ("person",))
+    monkeypatch.setattr(facts, "find_subjects", lambda *_: subjects)
+
+    def head_and_foot(degrees: float) -> float:
+        up = (0.0, -np.cos(np.radians(degrees)), -np.sin(np.radians(degrees)))
+        monkeypatch.setattr(facts, "camera_up", lambda *_: up)
+        stands = facts.hold_facts(depth, frames, LENS, REST, {})
+        return float(stands[0, 25, 82] / stands[0, 85, 82])
+
+    assert head_and_foot(20.0) < 0.95 * head_and_foot(0.0)
