@@ -123,7 +123,7 @@ def answer(attack: Attack, world: Path, folder: Path) -> Answer:
 
 
 def _is_progress(line: str) -> bool:
-    return re.match(r"\S+: (\d+/\d+|done in )", line) is not None
+    return re.search(r": (\d+/\d+|done in |stopped after )", line) is not None
 
 
 def _wait(child: int, start: float) -> tuple[int, float, int]:

@@ -211,8 +211,9 @@ def load_tiefenrausch(path: Path) -> Params:
     Raises:
       InputError: there is no such file, or it is another one.
     """
-    do = "full4d convert depth writes the weights of Tiefenrausch"
-    with open_tensors(path) as file, input_errors("checkpoint", do, path):
+    expected = "the weights of Tiefenrausch"
+    do = f"full4d convert depth writes {expected}"
+    with open_tensors(path, expected=expected) as file, input_errors("checkpoint", do, path):
         kernels = json.loads((file.metadata() or {})[KERNELS])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         for name, (scale, zero) in kernels.items():
