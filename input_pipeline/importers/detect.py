@@ -18,7 +18,9 @@ from input_pipeline.importers import (
     panoptic,
     pose2sim,
     recammaster,
+    scannet,
     transforms_json,
+    tum_rgbd,
     uncalibrated,
 )
 from input_pipeline.importers.sync import apply_sync
@@ -29,6 +31,8 @@ LAYOUTS = {
     "dycheck": dycheck,
     "panoptic": panoptic,
     "recammaster": recammaster,
+    "tum_rgbd": tum_rgbd,
+    "scannet": scannet,
     "multicam": multicam,
     "instants": instants,
     "dnerf": dnerf,
