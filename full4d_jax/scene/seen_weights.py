@@ -58,6 +58,7 @@ def _weights(gaussians: Gaussians, camera: Camera, budget: int) -> Float[Array, 
         seen = render(
             gaussians, camera, antialiased=True, max_intersections=budget, features=features
         )
+        assert seen.features is not None, "render gives back the features that it gets"
         return seen.features.sum()
 
     return jax.grad(drawn)(jnp.zeros((len(gaussians.means), 1)))[:, 0]

@@ -14,6 +14,7 @@ is deflated together, which a browser inflates itself. `viewer/unpack.js` is the
 
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt32
@@ -52,12 +53,12 @@ class SqueezedScene:
     """
 
     content: bytes
-    parts: list[dict[str, object]]
+    parts: list[dict[str, Any]]
 
     @property
     def count(self) -> int:
         """Gaussians in all parts."""
-        return sum(int(str(part["count"])) for part in self.parts)
+        return sum(part["count"] for part in self.parts)
 
 
 def squeezed(
@@ -113,12 +114,12 @@ def _tiers(
 def _far(positions: Float[ndarray, "g 3"], step: float) -> Bool[ndarray, " g"]:
     """Return which Gaussians lie so far off that their finest steps are too many."""
     steps = np.abs(positions - np.median(positions, 0)) / step
-    return (steps > 2 ** (AXIS_BITS - 4)).any(1)
+    return steps.max(1) > 2 ** (AXIS_BITS - 4)
 
 
 def _part(
     records: ndarray, positions: Float[ndarray, "g 3"], usual: float, scale: float, always: bool
-) -> tuple[dict[str, object], bytes, Int[ndarray, "g"]]:
+) -> tuple[dict[str, Any], bytes, Int[ndarray, "g"]]:
     """Return what describes a part, its bytes, and its order."""
     origin = positions.min(0)
     span = float((positions - origin).max())

@@ -19,7 +19,9 @@ from input_pipeline.importers import (
     panoptic,
     pose2sim,
     recammaster,
+    scannet,
     transforms_json,
+    tum_rgbd,
     uncalibrated,
 )
 from input_pipeline.importers.sync import apply_sync
@@ -30,6 +32,8 @@ LAYOUTS = {
     "dycheck": dycheck,
     "panoptic": panoptic,
     "recammaster": recammaster,
+    "tum_rgbd": tum_rgbd,
+    "scannet": scannet,
     "multicam": multicam,
     "instants": instants,
     "dnerf": dnerf,

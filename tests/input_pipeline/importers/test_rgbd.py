@@ -1,0 +1,145 @@
+"""One camera with measured depth, written as TUM RGB-D and ScanNet publish it, comes back."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from input_pipeline.cameras import invert, look_at
+from input_pipeline.capture_clips import CaptureClips
+from input_pipeline.importers import scannet, tum_rgbd
+from input_pipeline.importers.detect import detect
+from input_pipeline.transforms import decode
+
+TURNS = (0.0, 0.2, 0.4, 0.6)
+
+
+def poses() -> np.ndarray:
+    """World-to-camera (4 4 4) of a camera that walks and looks at one place."""
+    eyes = [np.array([np.sin(turn), -0.1 * turn, -np.cos(turn)]) for turn in TURNS]
+    return np.array([look_at(eye, np.zeros(3)) for eye in eyes])
+
+
+def quaternion(rotation: np.ndarray) -> list[float]:
+    """The rotation as x, y, z, w."""
+    vector, _ = cv2.Rodrigues(rotation)
+    angle = float(np.linalg.norm(vector))
+    axis = vector[:, 0] / (angle or 1)
+    return [*(np.sin(angle / 2) * axis), np.cos(angle / 2)]
+
+
+def write_picture(file: Path, value: int, *, depth: bool) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    picture = (
+        np.full((48, 64), value, np.uint16) if depth else np.full((48, 64, 3), value, np.uint8)
+    )
+    assert cv2.imwrite(str(file), picture)
+
+
+@pytest.fixture
+def tum(tmp_path) -> Path:
+    """Four pictures, the last without depth, and poses at other times than theirs."""
+    path = tmp_path / "freiburg"
+    rows = {"rgb": ["# timestamp filename"], "depth": [], "groundtruth": ["# timestamp tx ty tz"]}
+    for i, pose in enumerate(poses()):
+        time = 1305031102.0 + i / 30
+        write_picture(path / f"rgb/{i}.png", 50 + i, depth=False)
+        rows["rgb"].append(f"{time:.6f} rgb/{i}.png")
+        if i < 3:
+            write_picture(path / f"depth/{i}.png", 5000 * (i + 1), depth=True)
+            rows["depth"].append(f"{time + 0.005:.6f} depth/{i}.png")
+        there = invert(pose)
+        numbers = [*there[:3, 3], *quaternion(there[:3, :3])]
+        rows["groundtruth"].append(f"{time - 0.004:.6f} " + " ".join(f"{x:.9f}" for x in numbers))
+    for name, lines in rows.items():
+        (path / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_tum_has_depth_and_poses_at_the_times_of_its_pictures(tum):
+    assert detect(tum)[0] == "tum_rgbd"
+    (capture,) = tum_rgbd.read(tum, None)
+    (view,) = capture.views
+    assert [file.name for file in view.files] == ["0.png", "1.png", "2.png"]
+    assert [file.parent.name for file in view.depth] == ["depth"] * 3
+    assert view.depth_scale == 1 / 5000
+    assert capture.unit == 1
+    assert "1 of 4 pictures have no depth or no pose" in capture.note
+    np.testing.assert_allclose(view.timestamps, [0, 1 / 30, 2 / 30], atol=1e-5)
+    np.testing.assert_allclose(view.world_to_camera, poses()[:3], atol=1e-7)
+    # The pictures have a tenth of the 640 x 480 pixels that the lens is of.
+    np.testing.assert_allclose(view.intrinsics, [[52.5, 0, 32], [0, 52.5, 24], [0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("rgb.txt", "1.0 a.png b\n", "expected a time and a file"),
+        ("rgb.txt", "2.0 rgb/0.png\n1.0 rgb/1.png\n", "times that go back"),
+        ("groundtruth.txt", "1.0 0 0 0 0 0 0\n", "expected rows of 8 numbers"),
+        ("groundtruth.txt", "1.0 0 0 0 0 0 0 2\n", "rotation of length 2"),
+        (
+            "groundtruth.txt",
+            "1.0 0 0 0 0 0 0 1\n2.0 0 0 0 0 0 0 1\n",
+            "no picture with depth and a",
+        ),
+        ("depth.txt", "", "expected rows of finite numbers"),
+    ],
+)
+def test_tum_says_which_file_is_wrong(tum, file, content, message):
+    (tum / file).write_text(content)
+    with pytest.raises(ValueError, match=message) as error:
+        tum_rgbd.read(tum, None)
+    assert (file if "no picture" not in message else "rgb.txt") in str(error.value)
+
+
+@pytest.fixture
+def scan(tmp_path) -> Path:
+    """Four pictures of which the tracking lost one; the 10th comes after the 9th."""
+    path = tmp_path / "scene0000_00"
+    for i, pose in zip((8, 9, 10, 11), poses(), strict=True):
+        write_picture(path / f"color/{i}.jpg", 50, depth=False)
+        write_picture(path / f"depth/{i}.png", 1500, depth=True)
+        (path / "pose").mkdir(exist_ok=True)
+        there = invert(pose) if i != 11 else np.full((4, 4), -np.inf)
+        np.savetxt(path / f"pose/{i}.txt", there)
+    (path / "intrinsic").mkdir()
+    lens = np.array([[60, 0, 31, 0], [0, 61, 23, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    np.savetxt(path / "intrinsic/intrinsic_color.txt", lens)
+    return path
+
+
+def test_scannet_leaves_out_what_its_tracking_lost(scan):
+    assert detect(scan)[0] == "scannet"
+    (capture,) = scannet.read(scan, None)
+    (view,) = capture.views
+    assert [file.name for file in view.files] == ["8.jpg", "9.jpg", "10.jpg"]
+    assert [file.name for file in view.depth] == ["8.png", "9.png", "10.png"]
+    assert view.depth_scale == 0.001
+    assert "1 of 4 pictures have no pose" in capture.note
+    np.testing.assert_allclose(view.timestamps, [0, 1 / 30, 2 / 30], atol=1e-9)
+    np.testing.assert_allclose(view.world_to_camera, poses()[:3], atol=1e-9)
+    np.testing.assert_allclose(view.intrinsics, [[60, 0, 31.5], [0, 61, 23.5], [0, 0, 1]])
+
+
+def test_depth_of_fewer_pixels_becomes_that_of_a_clip(scan):
+    for i in (8, 9, 10):
+        levels = np.full((24, 32), 1500, np.uint16)
+        levels[:, 16:] = 3000
+        assert cv2.imwrite(str(scan / f"depth/{i}.png"), levels)
+    (example,) = CaptureClips(scannet.read(scan, None))
+    depth = decode(example, height=48, width=64).depth
+    assert depth.shape == (1, 3, 48, 64)
+    np.testing.assert_allclose(depth[..., :32], 1.5, rtol=1e-3)
+    np.testing.assert_allclose(depth[..., 32:], 3.0, rtol=1e-3)
+    assert example.unit == 1
+
+
+def test_scannet_says_which_file_is_wrong(scan):
+    (scan / "pose/9.txt").write_text("1 2 3\n")
+    with pytest.raises(ValueError, match=r"9\.txt: found \(3,\) numbers, expected \(4, 4\)"):
+        scannet.read(scan, None)
+    (scan / "pose/9.txt").unlink()
+    with pytest.raises(ValueError, match=r"9\.txt: found no matrix"):
+        scannet.read(scan, None)
