@@ -63,7 +63,6 @@ class Clip(NamedTuple):
 UNUSED = tuple(
     Clip(name)
     for name in (
-        "intel_asl_gestures_night",
         "intel_asl_gestures_sorry",
         "intel_preview_face-demographics-walking",
     )
@@ -82,6 +81,7 @@ PAGE = (
 CHOSE = (
     "intel_asl_gestures_eat",
     "intel_asl_gestures_learn",
+    "intel_asl_gestures_night",
     "intel_asl_gestures_no",
     "intel_bottle-detection",
     "intel_car-detection_1",
