@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -22,6 +23,19 @@ from full4d_jax.session.machine import (
     tolerate_streams,
 )
 
+SECONDS = 20  # after which a signal that did not arrive is a failure, not a wait
+
+
+@pytest.fixture(autouse=True)
+def default_signals():
+    """Signals as in a terminal: whoever starts the tests with nohup has SIGHUP ignored."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number in before:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_a_context_as_ctrl_c_does(number):
@@ -31,7 +45,7 @@ def test_signals_end_a_context_as_ctrl_c_does(number):
         nonlocal cleaned
         try:
             os.kill(os.getpid(), number)
-            signal.pause()
+            time.sleep(SECONDS)
         finally:
             cleaned = True
 
@@ -71,7 +85,7 @@ def test_other_threads_set_no_handlers():
 def test_a_stopped_command_says_how_to_go_on(monkeypatch, capsys):
     def stop(argv: list[str]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        signal.pause()
+        time.sleep(SECONDS)
 
     monkeypatch.setattr("full4d_jax.cli._dispatch", stop)
     assert main(["run"]) == 128 + signal.SIGTERM
