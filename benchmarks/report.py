@@ -110,6 +110,7 @@ ROWS = (
     Row("rasterizer_gpu", "benchmarks/rasterizer_gpu.py",
         "--gaussians 2000 --height 96 --width 128 --repeats 1", "", (0.5, 2)),
     Row("compiled", "benchmarks/compiled.py", "--only attention", "--gpus h100 a100", (0.5, 1)),
+    Row("compiled_tpu", "benchmarks/compiled_tpu.py", "", "", (5, 5)),
     Row("input", "benchmarks/input.py", QUICK, "", (0.5, 3)),
     Row("input_films", "benchmarks/input.py --film", QUICK, "", (0.5, 3.5)),
     Row("films", "benchmarks/films.py", "--sizes 64x64 --frames 4", "--frames 24", (0.1, 0.1)),
