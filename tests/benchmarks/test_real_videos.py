@@ -29,7 +29,7 @@ def test_clips_tell_what_they_were_used_for(program):
     assert program.use_of("tfjs_pose_squats", trained) == "used for training and choosing settings"
     assert program.use_of("intel_car-detection_0", trained) == "used for training"
     assert program.use_of("bikes", trained) == "used for choosing settings"
-    assert program.use_of("intel_asl_gestures_night", trained) == "not used before"
+    assert program.use_of("intel_asl_gestures_sorry", trained) == "not used before"
 
 
 def test_clips_that_are_taken_by_default_were_used_for_nothing(program, shared_data):
