@@ -38,7 +38,7 @@ SMALL_PRIOR = (
 )
 SMALL_PRIOR += "--data.height 16 --data.width 16 --flow.perceptual 0"
 SMALL = {
-    "depth": f"{SHORT} --training.batch 1 --data.sizes 32 32 32",
+    "depth": f"{SHORT} --training.batch 1 --data.sizes 64 64 64",
     "prior": SMALL_PRIOR,
     "four_real": SMALL_PRIOR,
     "upsampler": f"{SHORT} --training.batch 1 --perceptual 0 --data.rows 64 "
