@@ -127,7 +127,7 @@ def test_the_last_line_scores_every_set_and_network(depth, monkeypatch, tmp_path
     monkeypatch.setattr(sys, "argv", ["depth.py", "--scenes", "1"])
     depth.main()
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
-    who = (*depth.IN_PACKAGE, "plane")
+    who = (depth.OURS, str(depth.TIEFENRAUSCH), "plane")
     rows = {f"{worlds}/{name}" for worlds in ("rich", "wide") for name in who}
     assert set(last) == rows
     assert all(set(row) == set(depth.SCORES) for row in last.values())
