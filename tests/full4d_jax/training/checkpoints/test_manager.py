@@ -269,4 +269,4 @@ def test_eight_devices_go_on_as_four_and_as_one(tmp_path):
         )
         found = [line["loss"] for line in lines(folder)]
         assert len(found) == 8
-        np.testing.assert_allclose(found, whole, rtol=5e-7, atol=1e-6)
+        np.testing.assert_allclose(found, whole, rtol=0, atol=1e-6)
