@@ -19,17 +19,12 @@ every 32 float32 units. They are the most there can be: all slots filled, no til
 
 import argparse
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-os.environ["XLA_FLAGS"] = f"--xla_dump_to={tempfile.mkdtemp()}"
-os.environ["JAX_PLATFORMS"] = "cpu"  # before jax is imported: its compiler alone is for GPUs
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +44,6 @@ HEIGHT = 1080
 WIDTH = 1920
 SLOTS = 8_000_000
 CHANNELS = 4  # colour and depth
-PTX = Path(os.environ["XLA_FLAGS"].partition("=")[2])
 COUNTED = ("bytes", "copies", "launches", "registers", "spilled", "warp_instructions")
 WALKS = {"forward": ["_draw"], "gradient": ["_draw", "_pull_back"]}  # kernels along the lists
 TOKENS = (1, 6, 42, 252, 24, 128)  # b v t s k d
@@ -63,20 +57,23 @@ def main() -> None:
     parser.add_argument("--gpus", nargs="+", choices=list(GPUS), default=["h100"])
     parser.add_argument("--only", nargs="+", choices=list(PROGRAMS), default=list(PROGRAMS))
     options = parser.parse_args()
+    jax.config.update("jax_platforms", "cpu")  # the compiler alone is for GPUs
+    jax.config.update("jax_enable_compilation_cache", False)
     results: dict[str, Any] = {}
+    ptx = Path(tempfile.mkdtemp())
     for name in options.gpus:
         topology = f"{name}:1"
         sharding = SingleDeviceSharding(slice_devices(topology, 1)[0])
         for program in options.only:
             for kind, trace in PROGRAMS[program](sharding).items():
-                for file in PTX.iterdir():  # of the program before
+                for file in ptx.iterdir():  # of the program before
                     file.unlink()
                 with tracing_for(topology):
-                    compiled = trace().lower().compile(GPU_OPTIONS)
+                    compiled = trace().lower().compile(GPU_OPTIONS | {"xla_dump_to": str(ptx)})
                 work = full_rate_time(count_work(compiled.as_text() or ""), GPUS[name])
                 key = f"{name}_{program}_{kind}"
                 if program == "render":
-                    add_walks(work, WALKS[kind], GPUS[name])
+                    add_walks(work, ptx, WALKS[kind], GPUS[name])
                 for what in COUNTED:
                     if what in work:
                         results[f"{key}_{what}"] = work[what]
@@ -87,16 +84,16 @@ def main() -> None:
                 moved = f"{work['bytes'] / 1e9:.1f} GB, {work['copies'] / 1e9:.1f} by copies"
                 times = f"{milliseconds:.1f} ms at full rate, by {slowest}"
                 print(f"{key}: {moved}, {work['launches']} launches, {times}", flush=True)
-    shutil.rmtree(PTX)
+    shutil.rmtree(ptx)
     print(json.dumps(results))
 
 
-def add_walks(work: dict[str, Any], names: list[str], gpu: Gpu) -> None:
+def add_walks(work: dict[str, Any], ptx: Path, names: list[str], gpu: Gpu) -> None:
     """Add to the renderer's work what its kernels over tiles do along full lists."""
     rows = len(names) * bytes_of_rows(SLOTS, GEOMETRY + CHANNELS)
     work["bytes"] += rows
     work["seconds"]["memory"] += rows / gpu.bandwidth
-    kernels = assembled_kernels(PTX, names)
+    kernels = assembled_kernels(ptx, names)
     if not kernels:
         return
     assert set(kernels) == set(names), kernels

@@ -16,9 +16,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
-
+import jax
 from compiled import render_programs
 from jax.extend import core
 from jax.sharding import SingleDeviceSharding
@@ -35,6 +33,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Counts the renderer's work on a TPU.")
     parser.add_argument("--topology", default="v5p:2x2x1")
     options = parser.parse_args()
+    jax.config.update("jax_platforms", "cpu")  # the compiler alone is for TPUs
+    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
     device = slice_devices(options.topology, 1)[0]
     peak = peak_flops(device.device_kind) or math.inf
     results: dict[str, Any] = {}

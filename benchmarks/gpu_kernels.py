@@ -1,6 +1,6 @@
 """What NVIDIA's assembler says of the Pallas kernels of a program that XLA compiled for a GPU.
 
-XLA leaves the kernels as PTX where its flag `--xla_dump_to` says; `ptxas`, of the CUDA toolkit,
+XLA leaves the kernels as PTX where its option `xla_dump_to` says; `ptxas`, of the CUDA toolkit,
 tells registers and spills. A kernel's loop is its largest block without a branch.
 """
 
