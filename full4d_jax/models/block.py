@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.attention.fused import full_attention, fused_attention
 from full4d_jax.models.attention.mask import Tokens
-from full4d_jax.models.attention.on_mesh import attention_on_mesh
+from full4d_jax.models.attention.on_mesh import attention_on_mesh, cross_attention_on_mesh
 from full4d_jax.models.attention.pattern import Pattern
 from full4d_jax.models.attention.prope import Transforms, prope
 from full4d_jax.models.attention.rope import rotate
@@ -152,4 +152,4 @@ class Block(nnx.Module):
         """Attend from every token to the text."""
         q = self.text_attention.queries(h)
         k, v = self.text_attention.keys_values(text)
-        return self.text_attention.out(jax.nn.dot_product_attention(q, k, v).reshape(h.shape))
+        return self.text_attention.out(cross_attention_on_mesh(q, k, v).reshape(h.shape))

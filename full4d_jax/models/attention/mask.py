@@ -10,6 +10,8 @@ from einops import rearrange
 from jaxtyping import Array, Bool, Float
 
 Tokens = Float[Array, "b v t s k d"]
+Flat = Float[Array, "b n k d"]
+Text = Float[Array, "b m k d"]
 
 
 def dense_attention(
