@@ -16,7 +16,7 @@ from einops import rearrange
 from jax.sharding import PartitionSpec
 
 from full4d_jax.config.masks import allowed_frames
-from full4d_jax.models.attention.flash import attend_by_frames
+from full4d_jax.models.attention.flash import attend_by_frames, attend_to_all
 from full4d_jax.models.attention.fused import cross_attention
 from full4d_jax.models.attention.listed import attend_by_lists
 from full4d_jax.models.attention.mask import Flat, Text, Tokens
@@ -84,10 +84,11 @@ def cross_attention_on_mesh(q: Flat, k: Text, v: Text) -> Flat:
         return cross_attention(q, k, v)
     queries = PartitionSpec(RULES["samples"], RULES["tokens"], RULES["heads"])
     keys = PartitionSpec(RULES["samples"], None, RULES["heads"])
-    on_devices = jax.shard_map(
-        cross_attention, in_specs=(queries, keys, keys), out_specs=queries, check_vma=False
+    gpu = jax.shard_map(
+        attend_to_all, in_specs=(queries, keys, keys), out_specs=queries, check_vma=False
     )
-    return on_devices(q, k, v)
+    dense = jax.nn.dot_product_attention  # which XLA divides itself
+    return jax.lax.platform_dependent(q, k, v, cpu=dense, tpu=dense, default=gpu)
 
 
 def attention_of_queries(

@@ -133,6 +133,9 @@ def test_cross_attention_on_a_mesh():
     q, k, v = draws
     with jax.set_mesh(make_mesh(MeshConfig(data=2, view=2, time=1, tensor=2))):
         found = jax.jit(cross_attention_on_mesh)(q, k, v)
+        traced = jax.jit(cross_attention_on_mesh).trace(q, k, v)
+        text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert text.count("__gpu$xla.gpu.triton") == 1
     expected = jax.nn.dot_product_attention(q, k, v)
     np.testing.assert_allclose(np.asarray(found), np.asarray(expected), atol=3e-6)
 
