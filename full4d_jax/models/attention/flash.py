@@ -29,7 +29,7 @@ from jax.experimental.pallas import triton
 from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.config.masks import PAPER, allowed_frames
-from full4d_jax.models.attention.mask import Flat, Text, Tokens
+from full4d_jax.models.attention.mask import SAVED, Flat, Text, Tokens
 
 TILE = 64 * 128  # numbers of a tile of keys, or of queries where gradients are made
 QUERIES = 128 * 128  # numbers of a tile of queries in the forward kernel, which holds fewer sums
@@ -149,8 +149,8 @@ def _forward(
 def _attend_forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists) -> tuple:
     out, lse = _forward(static, q, k, v, lists)
     # Where a layer keeps the output of its attention, the backward pass need not attend again.
-    out = checkpoint_name(out, "attention")
-    lse = checkpoint_name(lse, "attention")
+    out = checkpoint_name(out, SAVED)
+    lse = checkpoint_name(lse, SAVED)
     return out, (q, k, v, out, lse, lists)
 
 

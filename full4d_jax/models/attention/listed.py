@@ -12,7 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
+
+from full4d_jax.models.attention.mask import SAVED
 
 QUERIES = 512  # most queries of a step, unless a single frame has more
 LEVELS = 6  # most loops
@@ -66,7 +69,7 @@ def attend_by_lists(
         queries = jnp.moveaxis(q[:, taken], 1, 0)
         done = jax.lax.map(step, (queries, keys, lengths))
         out.append(rearrange(done, "c b g s k d -> b (c g) s k d"))
-    return jnp.concatenate(out, 1)[:, jnp.asarray(place)[part]]
+    return checkpoint_name(jnp.concatenate(out, 1)[:, jnp.asarray(place)[part]], SAVED)
 
 
 def _attend_to_first(
