@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Trains on a TPU slice: asks for it, installs, starts on all hosts, and starts again when preempted.
 #
-#   BUCKET=gs://my-bucket PROJECT=my-project ZONE=us-east5-a deploy/tpu_vm.sh
+#   BUCKET=gs://my-bucket PROJECT=my-project ZONE=us-east5-a SOURCE=git+https://... deploy/tpu_vm.sh
 #
+# SOURCE is where pip finds this repository: the address of a fork, or a wheel.
 # The bucket holds weights/wan22_5b.safetensors and weights/vae.safetensors (docs/wan.md) and
 # sets/latents, which `full4d data encode` wrote. Checkpoints go there; the same line goes on.
 set -euo pipefail
@@ -31,7 +32,7 @@ while true; do
       gcloud compute tpus queued-resources delete "$NAME" "${HERE[@]}" --quiet --force
       ;;
     ACTIVE)
-      on_all_hosts "python3 -m pip install --quiet 'full4d-jax[tpu]' gcsfs
+      on_all_hosts "python3 -m pip install --quiet 'full4d-jax[tpu] @ $SOURCE' gcsfs
         mkdir -p weights && gsutil -m -q cp -n '$BUCKET/weights/*' weights/"
       if on_all_hosts "full4d train --config wan22_5b --distributed \
         --init weights/wan22_5b.safetensors --codec_weights weights/vae.safetensors \
