@@ -32,7 +32,7 @@ CLASSES = (
 Params = dict[str, Any]
 
 
-class Block(NamedTuple):
+class Bottleneck(NamedTuple):
     """Stride and dilation of a bottleneck's 3x3 convolution."""
 
     stride: int
@@ -40,11 +40,11 @@ class Block(NamedTuple):
 
 
 BLOCKS = (
-    Block(1, 1),
-    *(Block(2, 1), Block(1, 1)),
-    *(Block(2, 1), *(Block(1, 1),) * 3),
-    *(Block(1, 2),) * 7,
-    *(Block(1, 4),) * 3,
+    Bottleneck(1, 1),
+    *(Bottleneck(2, 1), Bottleneck(1, 1)),
+    *(Bottleneck(2, 1), *(Bottleneck(1, 1),) * 3),
+    *(Bottleneck(1, 2),) * 7,
+    *(Bottleneck(1, 4),) * 3,
 )
 # Names of layers in the published graph.
 PUBLISHED = {
@@ -73,7 +73,7 @@ def logits(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b r
 
 
 def _bottleneck(
-    params: Params, x: Float[Array, "b h w c"], block: Block
+    params: Params, x: Float[Array, "b h w c"], block: Bottleneck
 ) -> Float[Array, "b r q d"]:
     """Widen, mix neighbours of each channel, narrow; added to what came where shapes agree."""
     wide = _relu6(_mix(params["expand"], x)) if "expand" in params else x
@@ -100,7 +100,7 @@ def _convolve(params: Params, x: Float[Array, "b h w c"], stride: int) -> Float[
 
 
 def _mix_neighbours(
-    params: Params, x: Float[Array, "b h w c"], block: Block
+    params: Params, x: Float[Array, "b h w c"], block: Bottleneck
 ) -> Float[Array, "b r q c"]:
     """Convolve each channel alone; on CPUs a sum of nine shifts is faster than XLA's convolution.
 

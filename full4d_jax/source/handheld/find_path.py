@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from full4d_jax.geometry.paths import travels, turning_path
 from full4d_jax.geometry.rotation import Turning, find_turning
-from full4d_jax.geometry.seen_points import Agreement, agreement, match_frames, seen_points
+from full4d_jax.geometry.seen_points import PathAgreement, match_frames, path_agreement, seen_points
 from full4d_jax.geometry.structure import PLACED, Structure, find_structure
 from full4d_jax.geometry.tracking import standing_share
 from full4d_jax.session.errors import InputError
@@ -116,11 +116,11 @@ def path_from_poses(
     if not travels(path):
         return SourcePath(path, None, note)
     matched = match_frames(*large())
-    agree = agreement(matched, path)
+    agree = path_agreement(matched, path)
     readings = {}
     for name, read in READINGS.items():
         other = poses._replace(world_to_camera=read(poses.world_to_camera))
-        readings[name] = agreement(matched, poses_at(other, file, video, instants))
+        readings[name] = path_agreement(matched, poses_at(other, file, video, instants))
     better = better_readings(agree, readings)
     if better or agree.share < AGREE:
         found = f"poses that {agree.share:.0%} of the matches between frames agree with"
@@ -140,7 +140,7 @@ def path_from_poses(
     return SourcePath(path, points, note)
 
 
-def better_readings(agree: Agreement, readings: dict[str, Agreement]) -> list[str]:
+def better_readings(agree: PathAgreement, readings: dict[str, PathAgreement]) -> list[str]:
     """Return the other readings of poses that agree clearly better, best first.
 
     A reading that fits about as well as the best is named with it: the two cannot be told apart.

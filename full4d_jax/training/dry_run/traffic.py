@@ -16,9 +16,9 @@ from typing import NamedTuple
 from full4d_jax.training.dry_run.hlo import (
     ARRAY,
     COMPUTATION,
+    array_sides,
     arrays_bytes,
     count_runs,
-    sides_of,
 )
 
 _INSTRUCTION = re.compile(r"\s+(ROOT )?%?([\w.-]+) = (\(.*?\)|\S+) ([\w-]+)\((.*)$")
@@ -214,8 +214,8 @@ def _product_type(instruction: Instruction, types: dict[str, str]) -> str:
 
 
 def _product_flops(instruction: Instruction, types: dict[str, str]) -> float:
-    left = sides_of(ARRAY.findall(types[instruction.operands[0]])[0][1])
-    result = sides_of(ARRAY.findall(instruction.type)[0][1])
+    left = array_sides(ARRAY.findall(types[instruction.operands[0]])[0][1])
+    result = array_sides(ARRAY.findall(instruction.type)[0][1])
     text = instruction.text
     if _ATTENTION in text:
         return _attention_flops(instruction, types)
@@ -227,7 +227,9 @@ def _product_flops(instruction: Instruction, types: dict[str, str]) -> float:
 
 def _attention_flops(instruction: Instruction, types: dict[str, str]) -> float:
     """Count two products forward, and five backward, of (b n k d) queries and (b m k d) keys."""
-    samples, queries, heads, width = sides_of(ARRAY.findall(types[instruction.operands[0]])[0][1])
-    keys = sides_of(ARRAY.findall(types[instruction.operands[1]])[0][1])[1]
+    samples, queries, heads, width = array_sides(
+        ARRAY.findall(types[instruction.operands[0]])[0][1]
+    )
+    keys = array_sides(ARRAY.findall(types[instruction.operands[1]])[0][1])[1]
     products = 5 if "Backward" in instruction.text else 2
     return 2.0 * products * samples * heads * queries * keys * width

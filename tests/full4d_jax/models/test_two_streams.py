@@ -13,7 +13,7 @@ from full4d_jax.config import ModelConfig
 from full4d_jax.models.attention.fused import full_attention
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
-from full4d_jax.models.start import complete
+from full4d_jax.models.start import complete_params
 from full4d_jax.models.tokens import Moments
 from full4d_jax.models.two_streams import Streams, Synchronization
 
@@ -70,7 +70,7 @@ def run(model, params, z, tau=0.7):
 def test_soft_starts_as_the_base_on_every_row_and_column():
     base = random_params(FUSED)
     model = of("two_stream_soft")
-    found = run(model, complete(model, base, jax.random.key(5)), grid())
+    found = run(model, complete_params(model, base, jax.random.key(5)), grid())
     rows = run(FUSED, base, rearrange(grid(), "b v t ... -> (b v) 1 t ..."))
     columns = run(FUSED, base, rearrange(grid(), "b v t ... -> (b t) v 1 ..."))
     rows = rearrange(rows, "(b v) 1 t ... -> b v t ...", v=VIEWS)

@@ -14,7 +14,7 @@ from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.capture_fit import Fit, describe_scores, fit_arrays, lift_capture, to_floats
 from full4d_jax.scene.fit_settings import capture_settings
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
-from full4d_jax.scene.starts import MATCHED, find_start, matched
+from full4d_jax.scene.starts import MATCHED, find_start, match_points
 from full4d_jax.source.capture_source import held_out_pictures
 from gaussians.fitting.relocation import dead
 from input_pipeline.cameras import intrinsics_from_fov, orbit
@@ -96,11 +96,11 @@ def test_matched_points_of_a_still_room_lie_on_its_walls():
     room = decode(make_room(views=8, height=192, width=256, frames=1), height=192, width=256)
     cameras = Cameras(room.intrinsics, room.world_to_camera, 192, 256)
     frames = room.frames / np.float32(255)
-    found = matched(frames, cameras, 10_000)
+    found = match_points(frames, cameras, 10_000)
     assert len(found.positions) >= MATCHED
     off = np.abs(np.abs(found.positions) - HALF).min(1)
     assert np.quantile(off, 0.9) < 0.05
-    assert len(matched(frames, cameras, 50).positions) == 50
+    assert len(match_points(frames, cameras, 50).positions) == 50
     given = Grid(
         frames=room.frames, origin=all_real(room.frames), times=np.zeros(1), cameras=cameras
     )

@@ -28,7 +28,7 @@ from full4d_jax.source.depth.estimate import (
     predict_depth,
     stabilise,
 )
-from full4d_jax.source.depth.estimators import load_network
+from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.training.depth_training import procedural_frames
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
@@ -127,7 +127,7 @@ def test_portraits_are_seen_in_their_shape(network, clips, monkeypatch):
 
 
 def test_tiefenrausch_as_published_is_read():
-    network = load_network(str(TIEFENRAUSCH))
+    network = open_network(str(TIEFENRAUSCH))
     assert isinstance(network, DepthNetwork)
     assert network.config.fine == 0
     frames = jax.random.uniform(jax.random.key(0), (1, 64, 64, 3), minval=-1)
@@ -141,7 +141,7 @@ def test_weights_of_other_sizes_are_read(tmp_path: Path):
     config = DepthNetConfig(fine=4, coarse=4)
     params = init_params(config, load_tiefenrausch(TIEFENRAUSCH), jax.random.key(0))
     save_params(tmp_path / "narrow.safetensors", params, {"model": to_dict(config)})
-    network = load_network(str(tmp_path / "narrow.safetensors"))
+    network = open_network(str(tmp_path / "narrow.safetensors"))
     assert isinstance(network, DepthNetwork)
     assert network.config == config
     for a, b in zip(jax.tree.leaves(network.params), jax.tree.leaves(params), strict=True):
@@ -149,7 +149,7 @@ def test_weights_of_other_sizes_are_read(tmp_path: Path):
     wider = {"model": to_dict(DepthNetConfig(fine=8, coarse=4))}
     save_params(tmp_path / "wider.safetensors", params, wider)
     with pytest.raises(InputError, match="tensor head"):
-        load_network(str(tmp_path / "wider.safetensors"))
+        open_network(str(tmp_path / "wider.safetensors"))
 
 
 def test_align_median_ignores_unknown_depth():
