@@ -216,8 +216,8 @@ def _sample(
     if inputs.depth is not None:
         grid = run_depth(job.stages, grid, inputs.depth)
     if inputs.targets is not None:
-        grid, said = with_targets(grid, inputs.targets, source)
-        job.stages.say(f"cameras: {said}")
+        grid, note = with_targets(grid, inputs.targets, source)
+        job.stages.say(f"cameras: {note}")
     if lifted and grid.cameras is None:
         expected = "cameras of all its views, to fit a scene to"
         found = grid.about.unposed

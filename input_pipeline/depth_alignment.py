@@ -55,7 +55,7 @@ class Line(NamedTuple):
     farthest: float
     share: float
     """Share of the matches near the line; NaN without matches."""
-    said: str
+    note: str
     """Agreement of the matches with the line, or the place where the optical axes meet."""
 
 

@@ -58,7 +58,7 @@ def estimate_capture_depth(
     save_arrays(out, arrays | {"depth": depth})
     _draw(out.with_suffix(".png"), arrays["frames"], depth)
     for view, (_, line) in aligned.items():
-        print(f"view {view}: {line.said}")
+        print(f"view {view}: {line.note}")
     print(f"depth: {out}, picture: {out.with_suffix('.png')}")
     print(f"next: full4d lift {out} --out out/lifted")
 

@@ -115,7 +115,7 @@ def test_cameras_that_look_at_one_place_tell_the_scale(room):
         row, column = center_pixel(room, view, middle)
         factor = (poses[view] @ [*middle, 1])[2] / true[row, column]
         assert np.median(np.abs(depth[0] / true / factor - 1)[depth[0] > 0]) < 0.02
-        assert "nothing says how well" in line.said
+        assert "nothing says how well" in line.note
 
 
 def center_pixel(example, view, point):

@@ -67,13 +67,13 @@ def find_path(
     if structure is None or why:
         do = "take another part (--start), or give --poses"
         return _turned(turning, f"structure from motion fails ({why}); {do}")
-    said = (
+    origin = (
         f"by structure from motion: {structure.placed:.0%} of the frames placed, "
         f"{len(structure.points.depth)} sightings of points, "
         f"{structure.reprojection:.2f} pixels off"
     )
     return SourcePath(
-        structure.world_to_camera, structure.points, f"its camera moves; its path is {said}"
+        structure.world_to_camera, structure.points, f"its camera moves; its path is {origin}"
     )
 
 
