@@ -114,7 +114,10 @@ def _open_folder(options: CaptureOptions) -> Grid:
     note = grid.about.note
     if clips.left_out:
         note += f"; {clips.left_out} later instants left out, as a grid has {FRAMES} at most"
-    return replace(grid, about=replace(grid.about, generated=captures[0].generated, note=note))
+    origin = grid.origin
+    if captures[0].generated:
+        origin = np.where(origin == Origin.REAL, Origin.GENERATED, origin).astype(np.uint8)
+    return replace(grid, origin=origin, about=replace(grid.about, note=note))
 
 
 def _clips_of(captures: Sequence[Capture], options: CaptureOptions) -> CaptureClips:

@@ -9,7 +9,7 @@ from textured_room import HALF, make_room
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
-from full4d_jax.grid import About, Grid, Origin, all_real
+from full4d_jax.grid import Grid, Origin, all_real
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.capture_fit import Fit, describe_scores, fit_arrays, lift_capture, to_floats
 from full4d_jax.scene.fit_settings import capture_settings
@@ -58,6 +58,12 @@ def start(given, subject, depth=None, cloud=None, hidden=0, **changes):
         cloud,
         jax.random.key(0),
     )
+
+
+def made_by_a_generator(grid: Grid) -> Grid:
+    """The same grid, of which a generator made the pictures that are fitted."""
+    made = np.where(grid.origin == Origin.REAL, Origin.GENERATED, grid.origin)
+    return replace(grid, origin=made.astype(np.uint8))
 
 
 def places(scene):
@@ -136,7 +142,7 @@ def test_generated_views_that_disagree_are_told_and_do_not_blur_the_scene():
     noisy = replace(given, frames=frames, cameras=replace(given.cameras, world_to_camera=poses))
     scores = {}
     for generated in (False, True):
-        grid = replace(noisy, about=About(generated=generated))
+        grid = made_by_a_generator(noisy) if generated else noisy
         scores[generated] = lift_capture(SETTINGS, grid, jax.random.key(0), say=lambda _: None)
     assert scores[False].disagreement is None
     found = scores[True].disagreement
@@ -152,7 +158,7 @@ def test_generated_views_that_disagree_are_told_and_do_not_blur_the_scene():
 
 def test_generated_views_that_agree_are_left_as_they_are():
     given, _ = ball()
-    grid = replace(given, about=About(generated=True))
+    grid = made_by_a_generator(given)
     found = lift_capture(SETTINGS, grid, jax.random.key(0), say=lambda _: None)
     assert found.disagreement is not None
     assert found.disagreement.color.max() < 0.03
