@@ -87,7 +87,9 @@ def test_hard_starts_as_the_mean_of_the_streams():
         np.testing.assert_allclose(stream, (y[0] + y[1]) / 2, atol=1e-6)
 
 
-@pytest.mark.parametrize("attention", ["two_stream_hard", "two_stream_soft"])
+@pytest.mark.parametrize(
+    "attention", ["two_stream_hard", pytest.param("two_stream_soft", marks=pytest.mark.slow)]
+)
 def test_the_noise_level_modulates_the_synchronization(attention):
     model = of(attention)
     params = random_params(model)
@@ -136,7 +138,9 @@ def test_full_attention_is_plain_attention_over_all_tokens():
     np.testing.assert_allclose(full_attention(q, k, v), expected, atol=2e-6)
 
 
-@pytest.mark.parametrize("attention", ["fused", "two_stream_soft"])
+@pytest.mark.parametrize(
+    "attention", ["fused", pytest.param("two_stream_soft", marks=pytest.mark.slow)]
+)
 def test_contexts_tell_rows_from_columns(attention):
     model = of(attention)
     params = random_params(model)

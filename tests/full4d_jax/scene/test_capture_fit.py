@@ -131,6 +131,7 @@ def test_a_ball_before_a_plain_background_is_seen_from_elsewhere():
     np.testing.assert_array_equal(from_arrays(arrays).gaussians.means, found.scene.gaussians.means)
 
 
+@pytest.mark.slow
 def test_generated_views_that_disagree_are_told_and_do_not_blur_the_scene():
     given, inside = ball()
     assert given.cameras is not None
