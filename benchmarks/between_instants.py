@@ -42,7 +42,7 @@ from full4d_jax.scene.seeds import first_scene, grid_depth
 from full4d_jax.scene.source_fit import grid_targets
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.clip_depth import source_depth
-from full4d_jax.source.depth.estimators import load_network
+from full4d_jax.source.depth.estimators import open_network
 from gaussians import DynamicGaussians, Scene, fit
 from gaussians.fitting.initialization import CAPTURE_SEEDING
 from input_pipeline.procedural.scene import HELD_OUT_START, picture, sample_filmed_world
@@ -78,7 +78,7 @@ def main() -> None:
     if options.first < REPORTED:
         print(f"scenes below {REPORTED} are for choosing, not for reporting")
     lift = LiftConfig(steps=options.steps, capacity=options.gaussians)
-    network = load_network("ours") if options.depth == "ours" else None
+    network = open_network("ours") if options.depth == "ours" else None
     distance, scores = load_distances(vgg=False).get("lpips"), {}
     with Progress("scenes times rows", options.scenes * len(options.rows)) as report:
         for number in range(options.scenes):

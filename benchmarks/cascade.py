@@ -41,7 +41,7 @@ from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.scene.surroundings import surround
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
-from full4d_jax.source.depth.estimators import load_network
+from full4d_jax.source.depth.estimators import open_network
 from gaussians import DynamicGaussians
 from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, procedural_scene
 
@@ -71,7 +71,7 @@ def main() -> None:
     models = Models(
         open_prior(DEFAULT),
         load_upsampler(options.checkpoint),
-        load_network(options.depth_network),
+        open_network(options.depth_network),
     )
     distances, sheet = load_distances(vgg=False), []
     scores_by_row: dict[tuple[str, str], list[dict[str, float | None]]] = {}

@@ -48,7 +48,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.clip_depth import AnyNetwork, as_far, source_depth
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import TIEFENRAUSCH
-from full4d_jax.source.depth.estimators import OURS, load_network
+from full4d_jax.source.depth.estimators import OURS, open_network
 from full4d_jax.training.depth_training import procedural_frames
 from input_pipeline.footage import read_picture
 from input_pipeline.procedural.rich_world import PEOPLE
@@ -90,7 +90,7 @@ def main() -> None:
     networks: dict[str, AnyNetwork] = {}
     for name in options.networks:
         try:
-            network = load_network(name)
+            network = open_network(name)
         except InputError as error:
             raise SystemExit(str(error)) from None
         if isinstance(network, DepthFile):

@@ -19,7 +19,7 @@ from sizes import rows_and_columns
 
 from input_pipeline.films import decode_film, encode_film
 from input_pipeline.transforms import cover, decode_jpeg, encode_jpeg
-from input_pipeline.video_files import decode
+from input_pipeline.video_files import decode_frames
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
         for video in options.videos:
             pictures = [
                 cover(frame.picture, np.eye(3), height, width)[0]
-                for frame in islice(decode(video), options.frames)
+                for frame in islice(decode_frames(video), options.frames)
             ]
             measured = measure(np.stack(pictures))
             print(f"{size} {video.name}: {measured}", flush=True)

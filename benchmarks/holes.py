@@ -30,7 +30,7 @@ from full4d_jax.media.pictures import to_model
 from full4d_jax.models.codecs.codec import pool_frames
 from full4d_jax.models.flops import forward_flops
 from full4d_jax.source.camera_paths import grid_cameras, preset_targets
-from full4d_jax.source.depth.estimators import load_network
+from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.source.handheld.measured_depth import measure_depth
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.video_source import open_video
@@ -72,7 +72,7 @@ def visible_tokens(
     model, data = config.model, config.data
     source = open_video(data, VideoOptions(path))
     assert source.cameras is not None, "a video has a camera"
-    depth = jnp.asarray(measure_depth(source, load_network("ours")).depth)
+    depth = jnp.asarray(measure_depth(source, open_network("ours")).depth)
     frames, run, tokens_of_angles = to_model(source.frames[0]), jax.jit(project), {}
     for azimuth in azimuths:
         arc = {"azimuth": azimuth, "elevation": 0.0, "frames": data.frames}

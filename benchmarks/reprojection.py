@@ -45,7 +45,7 @@ from full4d_jax.media.video import read_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
-from full4d_jax.source.depth.estimators import load_network
+from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.training.clips.double_reprojection import TwoViews, pose_beside, two_views
 from input_pipeline.footage import VIDEOS, listed, training_clips
 from input_pipeline.video_files import frame_times
@@ -64,7 +64,7 @@ def main() -> None:
     """Score clip after clip, print the table, save a sheet of pictures."""
     options = parse()
     try:
-        depth, upsampler = load_network(options.depth_network), load_upsampler(options.upsampler)
+        depth, upsampler = open_network(options.depth_network), load_upsampler(options.upsampler)
         prior = open_prior(DEFAULT, options.prior)
         clips = held_out_clips(shared_folder() / "data" / "real_videos")
     except (InputError, ValueError) as error:

@@ -60,7 +60,7 @@ from full4d_jax.models.wan.text import TOKENS
 from full4d_jax.scene.dry_run import asking_flops
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.camera_paths import grid_cameras, preset_targets, still_camera
-from full4d_jax.source.depth.estimators import load_network
+from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.source.handheld.measured_depth import measure_depth
 
 GIB = 2**30
@@ -176,7 +176,7 @@ def source(config: Config, stages: Stages) -> tuple[Any, Any, Any]:
     lens = np.array([[data.width, 0, data.width / 2], [0, data.width, data.height / 2], [0, 0, 1]])
     camera = still_camera(lens, frames=data.frames, height=data.height, width=data.width)
     frames = noise(1, data.frames, data.height, data.width)
-    network = load_network("ours")
+    network = open_network("ours")
     times = np.arange(data.frames) / data.fps
     video = Grid(frames=frames, origin=all_real(frames), times=times, cameras=camera)
     if "depth" not in stages.seconds:

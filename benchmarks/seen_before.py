@@ -29,7 +29,7 @@ from full4d_jax.geometry.stereo_depth import stereo_depth
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
-from full4d_jax.source.depth.estimators import load_network
+from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.source.handheld.path_scale import align_to_points
 from input_pipeline.depth_alignment import SparseDepth
 from input_pipeline.procedural.scene import HELD_OUT_START, picture, sample_filmed_world
@@ -53,7 +53,7 @@ def main() -> None:
         if getattr(options, name) < low:
             raise SystemExit(f"--{name}: found {getattr(options, name)}, expected at least {low}")
     try:
-        network = load_network(options.depth_network) if options.depth_network else None
+        network = open_network(options.depth_network) if options.depth_network else None
     except InputError as error:
         raise SystemExit(str(error)) from None
     scores = []

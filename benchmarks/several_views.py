@@ -42,7 +42,7 @@ from full4d_jax.scene.fit_settings import sized_for
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
-from full4d_jax.source.depth.estimators import load_network
+from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.source.handheld.measured_depth import measure_depth, measure_real_rows
 from full4d_jax.source.handheld.path_scale import in_unit
 from full4d_jax.source.opening import open_source
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/several_views"), help="folder")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    prior, distances, network = open_prior(DEFAULT), load_distances(vgg=False), load_network("ours")
+    prior, distances, network = open_prior(DEFAULT), load_distances(vgg=False), open_network("ours")
     cases = scenes(network, options) if options.of == "scenes" else pose2sim(network, options.out)
     scores_by_row: dict[tuple[str, str], list[dict[str, float | None]]] = {}
     sheet: dict[str, list[np.ndarray]] = {}

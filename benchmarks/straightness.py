@@ -27,7 +27,7 @@ from full4d_jax.cameras import sides
 from full4d_jax.media.pictures import to_model
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.clip_depth import source_depth
-from full4d_jax.source.depth.estimators import load_network
+from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.source.depth.planes import flatten_planes
 from full4d_jax.source.depth.straightness import straightness
 from input_pipeline.footage import VIDEOS, listed
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--clips", nargs="+", help="names; left out, all")
     options = parser.parse_args()
     try:
-        network = load_network(options.depth_network)
+        network = open_network(options.depth_network)
     except InputError as error:
         raise SystemExit(str(error)) from None
     files = listed(shared_folder() / "data" / "real_videos", VIDEOS)

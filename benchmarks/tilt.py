@@ -28,7 +28,7 @@ from full4d_jax.source.depth.estimate import estimate_depth, load_depth
 from full4d_jax.source.depth.gravity import camera_up
 from full4d_jax.source.depth.upright import stand_upright
 from full4d_jax.source.subjects import PERSON, Subjects, find_subjects
-from gaussians.fitting.stillness import moves
+from gaussians.fitting.stillness import camera_moves
 from input_pipeline.procedural.looks import NO_PHOTOS, looks_at
 from input_pipeline.procedural.rich_world import INSTANCES, PEOPLE
 from input_pipeline.procedural.scene import (
@@ -71,7 +71,7 @@ def main() -> None:
         whole = whole_people(clip.people, options.least)
         if not whole:
             continue
-        still = not moves(clip.world_to_camera)
+        still = not camera_moves(clip.world_to_camera)
         estimated = np.asarray(estimate_depth(network, to_model(clip.frames), still=still))
         true = Subjects(clip.people.astype(np.int32), (PERSON,) * int(clip.people.max()))
         seen = find_subjects(segmentation, clip.frames, clip.lens, clip.world_to_camera)

@@ -65,7 +65,8 @@ class Cameras:
 
     def camera(self, view: int, time: int) -> Camera:
         """Return the camera of one view at one instant, as the renderer takes it."""
-        pose, lens = self.world_to_camera[..., view, time, :, :], self.intrinsics[..., view, :, :]
+        pose = self.world_to_camera[..., view, time, :, :]
+        lens = self.intrinsics[..., view, :, :]
         return Camera(jnp.asarray(pose), jnp.asarray(lens), self.width, self.height)
 
     def batched(self) -> Camera:

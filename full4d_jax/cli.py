@@ -68,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt as error:
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
-        said = f"stopped by {error}" if isinstance(error, Stopped) else "interrupted"
-        print(f"\nfull4d: {said}; {KEPT}", file=sys.stderr)
+        end = f"stopped by {error}" if isinstance(error, Stopped) else "interrupted"
+        print(f"\nfull4d: {end}; {KEPT}", file=sys.stderr)
         return 128 + number
     except Exception as error:
         refusal = _refusal(error)

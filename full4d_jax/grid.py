@@ -34,7 +34,7 @@ class Origin(IntEnum):
     MISSING = 0  # nobody has it yet; it is black
     REAL = 1  # it was there before the run: a camera took it, or a renderer
     HELD_OUT = 2  # it was there, too; it scores a scene, and is not fitted
-    GENERATED = 3  # a prior made it
+    GENERATED = 3  # a prior made it, ours or that of whoever made a capture
 
 
 class Points(NamedTuple):
@@ -99,7 +99,6 @@ class About:
       rate: frames a second that were asked for; None where none were.
       distances: how far the scene is from each real view of a rig, world units; None elsewhere.
       enlarged: whether the grid is larger than what its prior was trained on.
-      generated: whether a generator made the pictures of a capture, so that its views disagree.
     """
 
     note: str = ""
@@ -109,7 +108,6 @@ class About:
     rate: float | None = None
     distances: Float[ndarray, " k"] | None = None
     enlarged: bool = False
-    generated: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,7 +156,14 @@ class Grid:
     @property
     def follows_source(self) -> bool:
         """Whether depth of the source placed what a prior made: then real views count more."""
-        return self.depth is not None and bool((self.origin == Origin.GENERATED).any())
+        is_made = bool((self.origin == Origin.GENERATED).any()) and not self.is_generated
+        return self.depth is not None and is_made
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether a generator made all pictures that are fitted, so that their views disagree."""
+        is_made = self.origin == Origin.GENERATED
+        return bool(is_made.any()) and not (self.origin == Origin.REAL).any()
 
     @property
     def starts_at_its_end(self) -> bool:
@@ -261,8 +266,6 @@ def grid_arrays(grid: Grid) -> dict[str, ndarray]:
         "rate": grid.about.rate,
         "distances": grid.about.distances,
         "enlarged": grid.about.enlarged,
-        # Left out elsewhere, so that stages of other grids keep their fingerprints.
-        "generated": grid.about.generated or None,
     }
     if grid.cameras is not None:
         values["intrinsics"] = grid.cameras.intrinsics
@@ -307,7 +310,6 @@ def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
         rate=float(arrays["rate"]) if "rate" in arrays else None,
         distances=arrays.get("distances"),
         enlarged=bool(arrays.get("enlarged", False)),
-        generated=bool(arrays.get("generated", False)),
     )
     return Grid(
         frames=arrays["frames"],

@@ -17,7 +17,7 @@ any of them continues where the last run ended.
     GridOptions         scene.reading   as they were left there             by what they are
 
 Of a capture some frames may be held out. The grid of two videos is fitted where its cameras are
-known. `generation.complete` chooses by the model, and `scene.lift` by the grid (`kind_of`).
+known. `generation.complete` chooses by the model, and `scene.lift` by the grid (`fit_kind`).
 """
 
 from dataclasses import replace
@@ -35,7 +35,7 @@ from full4d_jax.grid import Grid, grid_arrays, grid_from
 from full4d_jax.inputs.run_inputs import Inputs, check_source, expected_kind, read_inputs
 from full4d_jax.media.grid_pictures import write_grid
 from full4d_jax.scene.cost import cost_note, fill_note
-from full4d_jax.scene.fit_settings import FitKind, asks_prior, check_lift, kind_of
+from full4d_jax.scene.fit_settings import FitKind, asks_prior, check_lift, fit_kind
 from full4d_jax.scene.lift import run_scene
 from full4d_jax.scene.reading import posed_grid, read_grid
 from full4d_jax.scene.show import show_first_look, show_path, show_scene
@@ -150,11 +150,11 @@ def lift(
     else:
         job = Job(Stages(Path(out)))
         grid, sampled = read_grid(job.stages)
-        check_lift(config.lift, checkpoint, kind_of(grid))
+        check_lift(config.lift, checkpoint, fit_kind(grid))
         described = {**sampled, "lift": to_dict(config)["lift"]}
         hold_folder(out)
         run_scene(job.stages, config, grid, checkpoint)
-    used = (checkpoint or SHIPPED) if asks_prior(config.lift, kind_of(grid)) else None
+    used = (checkpoint or SHIPPED) if asks_prior(config.lift, fit_kind(grid)) else None
     lifted = source or options.GridOptions(Path(out))
     return write_report(job, "lift", described, checkpoint=used, source=lifted)
 
@@ -216,8 +216,8 @@ def _sample(
     if inputs.depth is not None:
         grid = run_depth(job.stages, grid, inputs.depth)
     if inputs.targets is not None:
-        grid, said = with_targets(grid, inputs.targets, source)
-        job.stages.say(f"cameras: {said}")
+        grid, note = with_targets(grid, inputs.targets, source)
+        job.stages.say(f"cameras: {note}")
     if lifted and grid.cameras is None:
         expected = "cameras of all its views, to fit a scene to"
         found = grid.about.unposed

@@ -192,15 +192,15 @@ def check_cameras(
         positive, skewed pixels, which nothing here draws.
     """
     v = len(world_to_camera)
-    require("intrinsics", intrinsics.shape == (v, 3, 3), intrinsics.shape, (v, 3, 3))
+    check_field("intrinsics", intrinsics.shape == (v, 3, 3), intrinsics.shape, (v, 3, 3))
     _check_pose_shape(world_to_camera)
     _check_matrices("intrinsics", intrinsics, np.array([0, 0, 1]))
     check_poses(world_to_camera)
     focal = intrinsics[:, [0, 1], [0, 1]].min()
-    require("intrinsics", focal > 0, f"focal length {focal}", "positive pixels")
+    check_field("intrinsics", focal > 0, f"focal length {focal}", "positive pixels")
     skew = np.abs(intrinsics[:, [0, 1], [1, 0]]).max()
     straight = "none: undistort and rectify the pictures"
-    require("intrinsics", skew <= SKEW_TOLERANCE * focal, f"skew {skew}", straight)
+    check_field("intrinsics", skew <= SKEW_TOLERANCE * focal, f"skew {skew}", straight)
 
 
 def check_poses(world_to_camera: Float[np.ndarray, "..."]) -> None:
@@ -216,28 +216,32 @@ def check_poses(world_to_camera: Float[np.ndarray, "..."]) -> None:
     rotation = world_to_camera[..., :3, :3].astype(np.float64)
     error = np.abs(rotation @ np.swapaxes(rotation, -1, -2) - np.eye(3)).max()
     orthonormal = f"rotations orthonormal to {ROTATION_TOLERANCE}"
-    require("world_to_camera", error < ROTATION_TOLERANCE, f"an error of {error:.2g}", orthonormal)
+    check_field(
+        "world_to_camera", error < ROTATION_TOLERANCE, f"an error of {error:.2g}", orthonormal
+    )
     upright = np.linalg.det(rotation).min() > 0
-    require("world_to_camera", upright, "mirrored axes (determinant -1)", "right-handed axes (+1)")
+    check_field(
+        "world_to_camera", upright, "mirrored axes (determinant -1)", "right-handed axes (+1)"
+    )
     far = np.abs(world_to_camera[..., :3, 3]).max(initial=0)
     near = f"at most {MAX_TRANSLATION:g}: use another unit"
-    require("world_to_camera", far <= MAX_TRANSLATION, f"a translation of {far:.3g}", near)
+    check_field("world_to_camera", far <= MAX_TRANSLATION, f"a translation of {far:.3g}", near)
 
 
 def _check_pose_shape(world_to_camera: np.ndarray) -> None:
     shape = world_to_camera.shape
-    require("world_to_camera", len(shape) == 4 and shape[2:] == (4, 4), shape, "(v, t, 4, 4)")
+    check_field("world_to_camera", len(shape) == 4 and shape[2:] == (4, 4), shape, "(v, t, 4, 4)")
 
 
 def _check_matrices(field: str, matrices: np.ndarray, last_row: np.ndarray) -> None:
     bad = np.count_nonzero(~np.isfinite(matrices))
-    require(field, bad == 0, f"{bad} NaN or infinite values", "finite ones")
+    check_field(field, bad == 0, f"{bad} NaN or infinite values", "finite ones")
     rows = matrices[..., -1, :].reshape(-1, last_row.size)
     worst = rows[np.abs(rows - last_row).max(axis=1).argmax()]
-    require(field, np.allclose(worst, last_row), f"last row {worst}", last_row)
+    check_field(field, np.allclose(worst, last_row), f"last row {worst}", last_row)
 
 
-def require(field: str, holds: object, found: object, expected: object) -> None:
+def check_field(field: str, holds: object, found: object, expected: object) -> None:
     """Refuse a field unless it holds.
 
     Raises:

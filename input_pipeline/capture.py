@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from input_pipeline import cameras
-from input_pipeline.cameras import require
+from input_pipeline.cameras import check_field
 from input_pipeline.footage import VIDEOS, first_picture, picture_size
 from input_pipeline.undistortion import flat_lens
 from input_pipeline.video_files import frame_times
@@ -104,18 +104,18 @@ def make_view(
     here = f"camera {name}"
     video = len(files) == 1 and files[0].suffix.lower() in VIDEOS
     missing = [file for file in (*files, *depth, *masks) if not file.is_file()]
-    require(f"{here}, files", not missing, f"no {_names(missing)}", "them to exist")
-    require(f"{here}, files", len(files) > 0, "none", "a video or pictures")
+    check_field(f"{here}, files", not missing, f"no {_names(missing)}", "them to exist")
+    check_field(f"{here}, files", len(files) > 0, "none", "a video or pictures")
     own = frame_times(files[0]) if video else np.arange(len(files)) / (fps or STILL_FPS)
     t = len(own)
     times = own + offset if timestamps is None else np.asarray(timestamps, np.float64)
     _check_times(here, times, t)
     for kind, list_ in (("depth", depth), ("masks", masks)):
         counts = f"one file an instant, {t}, or none"
-        require(f"{here}, {kind}", len(list_) in (0, t), f"{len(list_)} files", counts)
+        check_field(f"{here}, {kind}", len(list_) in (0, t), f"{len(list_)} files", counts)
     lens, poses = _checked_cameras(here, intrinsics, world_to_camera, t)
     few = len(distortion) <= 8 and bool(np.isfinite(distortion).all())
-    require(f"{here}, distortion", few, list(distortion), "up to 8 finite coefficients")
+    check_field(f"{here}, distortion", few, list(distortion), "up to 8 finite coefficients")
     lens, note = fit_to_files(here, files, lens, size) if size else (lens, "")
     bent = np.array([*distortion, *[0.0] * (8 - len(distortion))])
     if bent.any():
@@ -154,9 +154,9 @@ def make_capture(
       ValueError: no views, or two of one name.
     """
     names = [view.name for view, _ in views]
-    require(f"scene {scene_id}, views", len(names) > 0, "none", "at least one camera")
+    check_field(f"scene {scene_id}, views", len(names) > 0, "none", "at least one camera")
     twice = sorted({name for name in names if names.count(name) > 1})
-    require(f"scene {scene_id}, cameras", not twice, f"{twice} twice", "a name for each")
+    check_field(f"scene {scene_id}, cameras", not twice, f"{twice} twice", "a name for each")
     all_notes = [*notes, *(part for _, note in views for part in note.split("; "))]
     rates = [1 / np.median(np.diff(v.timestamps)) for v, _ in views if len(v.timestamps) > 1]
     return Capture(
@@ -184,7 +184,7 @@ def turned(captures: Sequence[Capture], degrees: Mapping[str, int]) -> list[Capt
     """
     names = {view.name for capture in captures for view in capture.views}
     unknown = sorted(set(degrees) - names - {""})
-    require("cameras to turn", not unknown, unknown, f"some of {sorted(names)}")
+    check_field("cameras to turn", not unknown, unknown, f"some of {sorted(names)}")
     return [
         capture._replace(
             views=tuple(
@@ -244,8 +244,8 @@ def _narrowing(
 
 
 def _check_times(here: str, times: Float64[np.ndarray, " n"], t: int) -> None:
-    require(f"{here}, timestamps", times.shape == (t,), f"{times.size}", f"one a frame, {t}")
-    require(f"{here}, timestamps", np.isfinite(times).all(), "NaN or infinite", "seconds")
+    check_field(f"{here}, timestamps", times.shape == (t,), f"{times.size}", f"one a frame, {t}")
+    check_field(f"{here}, timestamps", np.isfinite(times).all(), "NaN or infinite", "seconds")
     back = np.flatnonzero(np.diff(times) <= 0)
     if back.size:
         found = f"{times[back[0] + 1]:g} s after {times[back[0]]:g} s, at frame {back[0] + 1}"
@@ -261,7 +261,7 @@ def _checked_cameras(
     if poses.shape == (4, 4):
         poses = np.broadcast_to(poses, (t, 4, 4))
     fits = poses.shape == (t, 4, 4)
-    require(f"{here}, world_to_camera", fits, f"shape {poses.shape}", f"(4 4) or ({t} 4 4)")
+    check_field(f"{here}, world_to_camera", fits, f"shape {poses.shape}", f"(4 4) or ({t} 4 4)")
     try:
         cameras.check_cameras(lens[None], poses[None])
     except ValueError as error:

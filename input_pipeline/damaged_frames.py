@@ -18,7 +18,13 @@ import numpy as np
 from av.error import FFmpegError
 from jaxtyping import Bool, Float64
 
-from input_pipeline.video_files import DECODERS, Shown, decoded_stream, frames_from, open_video
+from input_pipeline.video_files import (
+    DECODERS,
+    DecoderReport,
+    decoded_stream,
+    frames_from,
+    open_video,
+)
 
 
 class Timeline(NamedTuple):
@@ -108,7 +114,7 @@ def spread_damage(facts: list[_Fact], reference_times: set[float]) -> Bool[np.nd
     return spread
 
 
-def _shown(path: Path, first: float, skip: Literal["DEFAULT", "NONREF"]) -> Iterator[Shown]:
+def _shown(path: Path, first: float, skip: Literal["DEFAULT", "NONREF"]) -> Iterator[DecoderReport]:
     with open_video(path) as container:
         stream = decoded_stream(container, path)
         stream.thread_type = "FRAME"
@@ -117,7 +123,7 @@ def _shown(path: Path, first: float, skip: Literal["DEFAULT", "NONREF"]) -> Iter
         yield from frames_from(container, stream, first)
 
 
-def _fact(shown: Shown) -> _Fact:
+def _fact(shown: DecoderReport) -> _Fact:
     frame = shown.frame
     if frame is None:
         return _Fact(shown.time, damaged=True, bidirectional=shown.bidirectional, key=False)

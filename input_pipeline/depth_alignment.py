@@ -55,7 +55,7 @@ class Line(NamedTuple):
     farthest: float
     share: float
     """Share of the matches near the line; NaN without matches."""
-    said: str
+    note: str
     """Agreement of the matches with the line, or the place where the optical axes meet."""
 
 
@@ -170,7 +170,7 @@ def to_depth(values: Float[np.ndarray, "h w"], line: Line) -> Float32[np.ndarray
     return np.where(is_known, 1 / np.where(is_known, disparity, 1), 0).astype(np.float32)
 
 
-def estimate_depth(
+def estimate_missing_depth(
     example: Example,
     estimate: Estimate,
     report: Callable[[int], None] = lambda _: None,
@@ -215,9 +215,9 @@ def estimate_depth(
 
 
 def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") -> Example:
-    """Return the clip with depth in every view; raises as `estimate_depth` does."""
+    """Return the clip with depth in every view; raises as `estimate_missing_depth` does."""
     files = example.depth16.copy()
-    for view, (maps, _) in estimate_depth(example, estimate, scale=scale).items():
+    for view, (maps, _) in estimate_missing_depth(example, estimate, scale=scale).items():
         files[view] = [transforms.encode_depth(depth) for depth in maps]
     return example._replace(depth16=files)
 

@@ -127,7 +127,7 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 picture = Image.open(file)
             with picture:
-                video_files.check_size(path, picture.height, picture.width)
+                video_files.check_frame_size(path, picture.height, picture.width)
                 yield picture
         except FileRefusal:
             raise

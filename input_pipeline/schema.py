@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float16, Float32, Shaped
 
-from input_pipeline.cameras import check_cameras, require
+from input_pipeline.cameras import check_cameras, check_field
 from input_pipeline.films import KEY, UNIT, is_film
 from input_pipeline.projections import projection_from_bytes
 
@@ -171,4 +171,4 @@ def _check_files(
 
 
 def _require(field: str, holds: object, found: object, expected: object) -> None:
-    require(f"record field {field}", holds, found, expected)
+    check_field(f"record field {field}", holds, found, expected)

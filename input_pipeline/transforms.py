@@ -176,7 +176,7 @@ def encode_jpeg(frame: UInt8[np.ndarray, "h w 3"], quality: int = 95) -> bytes:
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def picture_size(file: bytes) -> tuple[int, int]:
+def view_size(file: bytes) -> tuple[int, int]:
     """Return rows and columns of the first picture of a view.
 
     Raises:
@@ -197,7 +197,7 @@ def decode_jpeg(
       ValueError: if the file is no readable JPEG picture.
     """
     try:
-        if out is not None and picture_size(file) == out.shape[:2]:
+        if out is not None and view_size(file) == out.shape[:2]:
             simplejpeg.decode_jpeg(file, buffer=out)
             return out
         return simplejpeg.decode_jpeg(file)

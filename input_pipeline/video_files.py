@@ -37,7 +37,7 @@ class Frame(NamedTuple):
     """The decoder had to invent a part of it."""
 
 
-class Shown(NamedTuple):
+class DecoderReport(NamedTuple):
     """What the decoder says of one frame, or of one that does not come."""
 
     time: float
@@ -78,7 +78,7 @@ def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
     stream = container.streams.video[0]
     if stream.codec_context is None:
         raise InvalidDataError(0, "no decoder for this codec", str(path))
-    check_size(path, stream.height, stream.width)
+    check_frame_size(path, stream.height, stream.width)
     shape = stream.sample_aspect_ratio or 1
     if not 1 / MAX_PIXEL_SHAPE <= shape <= MAX_PIXEL_SHAPE:
         found = f"pixels of {shape} times their height"
@@ -89,7 +89,7 @@ def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
     return stream
 
 
-def check_size(path: Path, rows: int, columns: int) -> None:
+def check_frame_size(path: Path, rows: int, columns: int) -> None:
     """Refuse pictures that take more memory and time than they are worth here.
 
     Raises:
@@ -104,7 +104,7 @@ def check_size(path: Path, rows: int, columns: int) -> None:
         raise FileRefusal(f"{path}: found {found}, expected {expected}")
 
 
-def decode(
+def decode_frames(
     path: Path,
     start: float = 0.0,
     *,
@@ -210,7 +210,7 @@ def read_frames(
     """
     done = 0
     try:
-        for frame in decode(path, start=times[0], strict=True):
+        for frame in decode_frames(path, start=times[0], strict=True):
             if frame.time < times[done] - CLOCK_TOLERANCE:
                 continue
             if frame.damaged or frame.time > times[done] + CLOCK_TOLERANCE:
@@ -225,7 +225,9 @@ def read_frames(
     raise ValueError(f"{path}: found a damaged or missing frame at {second:.2f} s, expected all")
 
 
-def frames_from(container: InputContainer, stream: av.VideoStream, start: float) -> Iterator[Shown]:
+def frames_from(
+    container: InputContainer, stream: av.VideoStream, start: float
+) -> Iterator[DecoderReport]:
     """Frames in order, from a key frame at or before `start` on; all where the index misleads.
 
     A frame that does not come is a `Shown` without one; and so, marked `refused`, is each packet at
@@ -267,18 +269,20 @@ def frames_from(container: InputContainer, stream: av.VideoStream, start: float)
             return
 
 
-def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[Shown]:
+def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[DecoderReport]:
     """Frames from where the container is on, by the stream's clock, and what does not come."""
     rate = float(stream.average_rate or 25)
     count = 0
     latest = -np.inf
-    before: Shown | None = None
-    awaited: dict[int, Shown] = {}  # packets whose frame did not come yet, by their time stamps
+    before: DecoderReport | None = None
+    awaited: dict[
+        int, DecoderReport
+    ] = {}  # packets whose frame did not come yet, by their time stamps
     for packet in container.demux(stream):
         this = None
         if packet.size and packet.pts is not None:
             time = float(packet.pts * (stream.time_base or 1))
-            this = Shown(time, None, time < latest)
+            this = DecoderReport(time, None, time < latest)
             latest = max(latest, time)
             if not packet.is_discard:
                 awaited[packet.pts] = this
@@ -299,7 +303,7 @@ def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[Show
                 awaited.pop(frame.pts, None)
             time = frame.time if frame.time is not None else count / rate
             count += 1
-            yield Shown(time, frame, frame.pict_type == PictureType.B)
+            yield DecoderReport(time, frame, frame.pict_type == PictureType.B)
     yield from (awaited[stamp] for stamp in sorted(awaited))
 
 

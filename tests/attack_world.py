@@ -1,11 +1,8 @@
 """Whole files of every kind, on copies of which the attacks of `attacks.py` are made."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 RENDER = ["render", "run", "--size", "16", "--orbit_seconds", "0.1"]
 LIFT = ["lift", "run", "--lift.steps", "2", "--lift.capacity", "50", "--lift.distillation", "none"]
@@ -50,36 +47,17 @@ def make_world(folder: Path) -> None:
 
 
 def _make_world(folder: Path) -> None:
-    import jax
     from fuzz_folders import small_scene, write_run
     from skinned_arm import write_arm
+    from small_inputs import write_inputs
     from test_chaos import SMALL
     from textured_room import make_room
 
     import gaussians
-    from full4d_jax.media.video import write_video
-    from full4d_jax.models.dit import init_params
-    from full4d_jax.models.weights import save_params
-    from input_pipeline.cameras import orbit
     from input_pipeline.datasets.dataset import write_dataset
 
     write_run(folder / "run", small_scene())
-    params = init_params(SMALL.model, jax.random.key(0))
-    save_params(folder / "prior.safetensors", params, {"max_azimuth_degrees": 30.0})
-    rng = np.random.default_rng(0)
-    write_video(folder / "in.mp4", rng.integers(0, 255, (1, 40, 60, 3), np.uint8).repeat(12, 0), 12)
-    np.save(folder / "depth.npy", np.ones((2, 32, 32), np.float32))
-    text = f"from full4d_jax.config import *\nfrom dataclasses import *\nconfig = {SMALL!r}\n"
-    (folder / "small.py").write_text(text)
-    (folder / "capture").mkdir()
-    poses = orbit(np.array([-20.0, 20.0]), np.zeros(2), 2.0).tolist()
-    table = []
-    for name, pose in zip("ab", poses, strict=True):
-        film = rng.integers(0, 255, (8, 60, 80, 3), np.uint8)
-        write_video(folder / f"capture/{name}.mp4", film, 8)
-        lens = [[45.0, 0, 40], [0, 45.0, 30], [0, 0, 1]]
-        table.append({"name": name, "intrinsics": lens, "world_to_camera": pose})
-    (folder / "capture/cameras.json").write_text(json.dumps({"cameras": table}))
+    write_inputs(folder, SMALL, columns=80, frames=8)
     room = make_room(views=3, height=64, width=64)
 
     class Rooms(list[Any]):

@@ -5,7 +5,6 @@ Kills of trainings are in full4d_jax/training/checkpoints/test_kill.py.
 
 import contextlib
 import gc
-import json
 import os
 import random
 import shutil
@@ -17,9 +16,9 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
+from small_inputs import write_inputs
 
 from full4d_jax.cli import main
 from full4d_jax.config import (
@@ -30,10 +29,6 @@ from full4d_jax.config import (
     ModelConfig,
     TrainingConfig,
 )
-from full4d_jax.media.video import write_video
-from full4d_jax.models.dit import init_params
-from full4d_jax.models.weights import save_params
-from input_pipeline.cameras import orbit
 
 ENVIRONMENT = {
     **os.environ,
@@ -61,21 +56,7 @@ ASKED_KILLS = int(os.environ.get("FULL4D_KILLS", "0"))  # of each job, in place 
 def given(tmp_path_factory) -> Path:
     """A preset, weights, a video with its depth, and a capture of two films."""
     folder = tmp_path_factory.mktemp("given")
-    params = init_params(SMALL.model, jax.random.key(0))
-    save_params(folder / "prior.safetensors", params, {"max_azimuth_degrees": 30.0})
-    rng = np.random.default_rng(0)
-    write_video(folder / "in.mp4", rng.integers(0, 255, (1, 40, 60, 3), np.uint8).repeat(12, 0), 12)
-    np.save(folder / "depth.npy", np.ones((2, 32, 32), np.float32))
-    text = f"from full4d_jax.config import *\nfrom dataclasses import *\nconfig = {SMALL!r}\n"
-    (folder / "small.py").write_text(text)
-    (folder / "capture").mkdir()
-    poses = orbit(np.array([-20.0, 20.0]), np.zeros(2), 2.0).tolist()
-    lens, table = [[90.0, 0, 80], [0, 90.0, 60], [0, 0, 1]], []
-    for name, pose in zip("ab", poses, strict=True):
-        film = rng.integers(0, 255, (24, 120, 160, 3), np.uint8)
-        write_video(folder / f"capture/{name}.mp4", film, 12)
-        table.append({"name": name, "intrinsics": lens, "world_to_camera": pose})
-    (folder / "capture/cameras.json").write_text(json.dumps({"cameras": table}))
+    write_inputs(folder, SMALL, columns=160, frames=24)
     made = [*COMMAND, "data", "procedural", "--out", folder / "data", "--scenes", "6"]
     finish([*made, "--views", "3", "--frames", "2", "--height", "32", "--width", "32"])
     return folder

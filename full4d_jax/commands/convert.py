@@ -129,41 +129,6 @@ def codec(
     print(f"next: full4d train --config PRESET --model.codec {name} --codec_weights {target}")
 
 
-def segmentation(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path]) -> None:
-    """Write the published weights of DeepLab v3 as the package has them.
-
-    Args:
-      source: deeplabv3_257_mv_gpu.tflite, as TensorFlow Lite publishes it.
-      target: the .safetensors file to write, in float32.
-    """
-    require_ending(target, ".safetensors")
-    from full4d_jax.models.segmentation import convert_segmentation
-    from full4d_jax.session.files import open_folder
-
-    open_folder(target.parent)
-    size = convert_segmentation(source, target)
-    print(f"{target}: DeepLab v3 on MobileNet v2, 21 classes, {size / 1e6:.2f} MB")
-
-
-def depth(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path]) -> None:
-    """Write the published weights of Tiefenrausch as one file, for --depth_network.
-
-    The file in the package was made so; its integers are the published ones.
-
-    Args:
-      source: the folder of tiefenrausch.pb and tiefenrausch_init.pb, of
-        facebookresearch/one_shot_3d_photography.
-      target: the .safetensors file to write.
-    """
-    require_ending(target, ".safetensors")
-    from full4d_jax.models.tiefenrausch import convert_tiefenrausch
-    from full4d_jax.session.files import open_folder
-
-    open_folder(target.parent)
-    convert_tiefenrausch(source, target)
-    print(f"{target}: Tiefenrausch, {target.stat().st_size / 1e6:.2f} MB")
-
-
 def cameras(
     source: tyro.conf.Positional[Path],
     target: tyro.conf.Positional[Path],

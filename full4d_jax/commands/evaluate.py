@@ -274,11 +274,11 @@ def _open_judge(
     from full4d_jax.generation.prior import open_prior
     from full4d_jax.session.files import hold_folder
     from full4d_jax.source.depth.depth_file import DepthFile
-    from full4d_jax.source.depth.estimators import OURS, load_network
+    from full4d_jax.source.depth.estimators import OURS, open_network
 
     hold_folder(folder)
     prior = open_prior(config, checkpoint)
-    network = load_network(depth_network, depth_kind)
+    network = open_network(depth_network, depth_kind)
     if isinstance(network, DepthFile):
         print(network.description)
     name = OURS if depth_network in (None, OURS) else Path(depth_network).name

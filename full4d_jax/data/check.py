@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from full4d_jax.data.check_page import check_page, verdict
+from full4d_jax.data.check_page import check_page, clip_verdict
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.session.errors import InputError, input_errors, tell
 from full4d_jax.session.files import hold_folder
@@ -82,7 +82,7 @@ def check_records(
             title = f"clip {index}, {example.scene_id}"
             page = out / f"clip-{index:05d}.png"
             save_picture(page, check_page(example, decoded, checked, title))
-            tell(f"{title}: {verdict(checked)}")
+            tell(f"{title}: {clip_verdict(checked)}")
             summaries.append(_summary(index, example, checked) | {"page": page.name})
             problems += [f"{title}: {line}" for line in checked.problems]
             report(done)

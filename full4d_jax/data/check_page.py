@@ -49,7 +49,7 @@ def check_page(
     )
 
 
-def verdict(check: ClipCheck) -> str:
+def clip_verdict(check: ClipCheck) -> str:
     """Return the result of a clip's check in a few words."""
     if check.problems:
         return f"{len(check.problems)} problems, {check.problems[0]}"

@@ -103,7 +103,7 @@ def resized(example: Example, height: int, width: int) -> Example:
     depth = example.depth16.copy()
     masks = example.masks.copy()
     for i, files in enumerate(example.frames):
-        fits = transforms.picture_size(files.item(0)) == (height, width)
+        fits = transforms.view_size(files.item(0)) == (height, width)
         if fits and not example.distortion[i].any():
             continue
         frames[i] = transforms.encode_view(whole.frames[i], film=is_film(files.item(0)))

@@ -13,7 +13,7 @@ from full4d_jax.source.capture_source import load_capture
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
 from full4d_jax.source.options import DepthKind
 from input_pipeline.datasets.dataset import open_dataset
-from input_pipeline.depth_alignment import MIN_MATCHES, Scale, WithDepth, estimate_depth
+from input_pipeline.depth_alignment import MIN_MATCHES, Scale, WithDepth, estimate_missing_depth
 from input_pipeline.schema import Example, make_example
 from input_pipeline.selection import evenly
 from input_pipeline.transforms import encode_jpeg
@@ -42,7 +42,7 @@ def estimate_capture_depth(
     open_folder(out.parent)
     try:
         with Progress("depth", example.frames.size) as report:
-            aligned = estimate_depth(example, estimate, report, scale)
+            aligned = estimate_missing_depth(example, estimate, report, scale)
     except ValueError as error:
         if isinstance(error, InputError):
             raise
@@ -58,7 +58,7 @@ def estimate_capture_depth(
     save_arrays(out, arrays | {"depth": depth})
     _draw(out.with_suffix(".png"), arrays["frames"], depth)
     for view, (_, line) in aligned.items():
-        print(f"view {view}: {line.said}")
+        print(f"view {view}: {line.note}")
     print(f"depth: {out}, picture: {out.with_suffix('.png')}")
     print(f"next: full4d lift {out} --out out/lifted")
 

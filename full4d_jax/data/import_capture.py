@@ -121,7 +121,7 @@ def preview(clip: Example) -> np.ndarray:
     v, t = clip.frames.shape
     rows = np.unique(np.linspace(0, v - 1, min(v, PREVIEW_VIEWS)).round().astype(int))
     columns = np.unique(np.linspace(0, t - 1, min(t, PREVIEW_INSTANTS)).round().astype(int))
-    h, w = transforms.picture_size(clip.frames.item(0, 0))
+    h, w = transforms.view_size(clip.frames.item(0, 0))
     shown = np.zeros((len(rows), len(columns), h, w, 3), np.uint8)
     for i, j in np.ndindex(len(rows), len(columns)):
         frame = transforms.decode_frame(clip.frames[rows[i]], int(columns[j]))

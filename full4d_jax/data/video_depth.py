@@ -14,7 +14,7 @@ from full4d_jax.session.errors import require_ending, tell
 from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import open_folder
 from full4d_jax.source.depth.depth_file import DepthFile
-from full4d_jax.source.depth.estimators import load_network
+from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.source.handheld.measured_depth import describe_sweep, measure_depth
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.size import size_of_result
@@ -35,7 +35,7 @@ def write_video_depth(video: VideoOptions, out: Path) -> None:
     """
     check_fields(video, what="option")
     require_ending(out, ".npy")
-    network = load_network(video.measured.depth_network, video.measured.depth_kind)
+    network = open_network(video.measured.depth_network, video.measured.depth_kind)
     lens = network.fov if isinstance(network, DepthFile) and network.knows_lens else None
     source = open_video(size_of_result(DEFAULT, video, enlarged=True), video, lens)
     open_folder(out.parent)

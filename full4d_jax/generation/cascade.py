@@ -36,7 +36,7 @@ from full4d_jax.models import upsampler as network
 from full4d_jax.models.upsampler import Guidance, Params
 from full4d_jax.models.weights import load_params, model_of_metadata
 from full4d_jax.session.errors import InputError
-from gaussians.fitting.stillness import moves
+from gaussians.fitting.stillness import camera_moves
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "upsampler.safetensors"
 MOST_ROWS = 4096  # of a prior's frames
@@ -118,7 +118,7 @@ def generate_small(
     frames, depth, cameras = shrink(frames, depth, cameras, size)
     path = np.asarray(cameras.world_to_camera[0])
     known = None
-    if len(frames) == 1 and moves(path):
+    if len(frames) == 1 and camera_moves(path):
         known = seen_before(frames[0], depth[0], cameras.intrinsics[0], path)
     return generate_grid(prior, frames, depth, cameras, key, known)[0]
 

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, splat, splat_points
 from full4d_jax.geometry.rays import relative_pose
-from gaussians.fitting.stillness import moves, shows_farthest, still_points
+from gaussians.fitting.stillness import camera_moves, shows_farthest, still_points
 from gaussians.precision import exact_products
 from input_pipeline.cameras import unproject
 
@@ -65,7 +65,7 @@ def seen_before(
     pictures = np.asarray(frames)
     is_still, again = still_points(pictures / 2 + 0.5, maps, *camera, STILL / 2)
     is_fresh = is_still & ~again
-    if not moves(camera[1]):  # whoever stands before something for a while is gone later
+    if not camera_moves(camera[1]):  # whoever stands before something for a while is gone later
         is_still &= shows_farthest(maps)
         is_fresh = is_still & (np.cumsum(is_still, axis=0) == 1)
     fresh = np.flatnonzero(is_fresh)

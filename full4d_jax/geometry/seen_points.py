@@ -40,7 +40,7 @@ class Matched(NamedTuple):
     near: float
 
 
-class Agreement(NamedTuple):
+class PathAgreement(NamedTuple):
     """How well matches agree with a path; NaN where it stays in its place or nothing matches.
 
     Attributes:
@@ -62,7 +62,7 @@ def match_frames(frames: UInt8[ndarray, "t h w 3"], lens: Float[ndarray, "3 3"])
     return Matched(points, lens, near_pixels([[frames.shape[1:3]]]))
 
 
-def agreement(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> Agreement:
+def path_agreement(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> PathAgreement:
     """Return how well matches agree with a path."""
     distances_of_pairs = [np.zeros(0)]
     lenses = np.stack([matched.lens, matched.lens])
@@ -72,9 +72,9 @@ def agreement(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> Agr
             distances_of_pairs.append(epipolar_distances(points, lenses, poses))
     distances = np.concatenate(distances_of_pairs)
     if not len(distances):
-        return Agreement(np.nan, np.nan)
+        return PathAgreement(np.nan, np.nan)
     clipped = np.minimum(distances, CLIPPED * matched.near)
-    return Agreement(float((distances < matched.near).mean()), float(clipped.mean()))
+    return PathAgreement(float((distances < matched.near).mean()), float(clipped.mean()))
 
 
 def seen_points(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> SparseDepth:

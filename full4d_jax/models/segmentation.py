@@ -12,23 +12,17 @@ Cells of the logits lie on pixels 0, 8, 16 and so on ("align corners"), which `e
 whoever reads cells must keep to.
 """
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
-from numpy import ndarray
 
-from full4d_jax.models.safetensors_writer import Slot, write_safetensors
-from full4d_jax.models.tflite_file import read_tflite
 from full4d_jax.models.weights import load_params
 from full4d_jax.session.errors import InputError
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "segmentation.safetensors"
-CREDIT = "DeepLab v3 on MobileNet v2 by the TensorFlow Authors, Apache-2.0; the layout is ours"
 STRIDE = 8  # pixels from one cell of the logits to the next
 CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car"),
@@ -38,7 +32,7 @@ CLASSES = (
 Params = dict[str, Any]
 
 
-class Block(NamedTuple):
+class Bottleneck(NamedTuple):
     """Stride and dilation of a bottleneck's 3x3 convolution."""
 
     stride: int
@@ -46,11 +40,11 @@ class Block(NamedTuple):
 
 
 BLOCKS = (
-    Block(1, 1),
-    *(Block(2, 1), Block(1, 1)),
-    *(Block(2, 1), *(Block(1, 1),) * 3),
-    *(Block(1, 2),) * 7,
-    *(Block(1, 4),) * 3,
+    Bottleneck(1, 1),
+    *(Bottleneck(2, 1), Bottleneck(1, 1)),
+    *(Bottleneck(2, 1), *(Bottleneck(1, 1),) * 3),
+    *(Bottleneck(1, 2),) * 7,
+    *(Bottleneck(1, 4),) * 3,
 )
 # Names of layers in the published graph.
 PUBLISHED = {
@@ -79,7 +73,7 @@ def logits(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b r
 
 
 def _bottleneck(
-    params: Params, x: Float[Array, "b h w c"], block: Block
+    params: Params, x: Float[Array, "b h w c"], block: Bottleneck
 ) -> Float[Array, "b r q d"]:
     """Widen, mix neighbours of each channel, narrow; added to what came where shapes agree."""
     wide = _relu6(_mix(params["expand"], x)) if "expand" in params else x
@@ -106,7 +100,7 @@ def _convolve(params: Params, x: Float[Array, "b h w c"], stride: int) -> Float[
 
 
 def _mix_neighbours(
-    params: Params, x: Float[Array, "b h w c"], block: Block
+    params: Params, x: Float[Array, "b h w c"], block: Bottleneck
 ) -> Float[Array, "b r q c"]:
     """Convolve each channel alone; on CPUs a sum of nine shifts is faster than XLA's convolution.
 
@@ -131,14 +125,13 @@ def load_segmentation(path: Path = SHIPPED) -> Params:
       InputError: there is no such file, or it does not hold this network.
     """
     params, _ = load_params(path)
-    if missing := _layers() - _names(params):
-        expected = "a file that `full4d convert segmentation` wrote"
-        do = "convert it again"
-        raise InputError("weights", path, f"no {min(missing)}", expected, do)
+    if missing := layer_names() - _names(params):
+        expected = "the weights of DeepLab v3 that the package has"
+        raise InputError("weights", path, f"no {min(missing)}", expected, "check the path")
     return params
 
 
-def _layers() -> set[str]:
+def layer_names() -> set[str]:
     """Return the names of all layers."""
     blocks = {
         f"block_{number:02}.{layer}"
@@ -151,40 +144,3 @@ def _layers() -> set[str]:
 def _names(params: Params) -> set[str]:
     layers = {name for name, layer in params.items() if "kernel" in layer}
     return layers | {f"{name}.{part}" for name in params.keys() - layers for part in params[name]}
-
-
-def convert_segmentation(source: Path, target: Path) -> int:
-    """Write the published network as a checkpoint in float32, and return its size in bytes.
-
-    Raises:
-      InputError: the source is no .tflite file or another network.
-    """
-    tensors = read_tflite(source)
-    stored = {}
-    for layer in sorted(_layers()):
-        kernel, bias = _published_layer(source, tensors, layer)
-        stored[f"{layer}.kernel"] = kernel
-        stored[f"{layer}.bias"] = bias
-    slots = {name: Slot(x.dtype, x.shape) for name, x in stored.items()}
-    pieces = ((name, None, x) for name, x in stored.items())
-    write_safetensors(target, slots, pieces, {"credit": json.dumps(CREDIT)})
-    return target.stat().st_size
-
-
-def _published_layer(
-    source: Path, tensors: dict[str, ndarray], layer: str
-) -> tuple[Float[ndarray, "y x c d"], Float[ndarray, " d"]]:
-    """Return kernel and bias of a layer of the published graph."""
-    name = PUBLISHED.get(layer, "")
-    depthwise = layer.endswith("depthwise")
-    if not name:
-        block, part = layer.split(".")
-        number = int(block.removeprefix("block_"))
-        name = f"MobilenetV2/expanded_conv{f'_{number}' * (number > 0)}/{part}"
-    weights = f"{name}/{'depthwise_' * depthwise}weights"
-    bias = f"{name}/{'depthwise_bias' if depthwise else 'Conv2D_bias'}"
-    if missing := {weights, bias} - tensors.keys():
-        expected = "deeplabv3_257_mv_gpu.tflite"
-        raise InputError("weights", source, f"no tensor {min(missing)}", expected, "download it")
-    kernel = tensors[weights]  # d y x c, of depthwise ones 1 y x d
-    return np.moveaxis(kernel, 0, -2 if depthwise else -1), tensors[bias]

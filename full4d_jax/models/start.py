@@ -55,7 +55,7 @@ def start_from(
     """
     stored = check_start(model, checkpoint)
     params, _ = load_params(checkpoint, parameter_shapes(stored, mesh, jnp.float32))
-    return complete(model, params, key, mesh)
+    return complete_params(model, params, key, mesh)
 
 
 def check_start(model: ModelConfig, checkpoint: Path) -> ModelConfig:
@@ -74,7 +74,7 @@ def check_start(model: ModelConfig, checkpoint: Path) -> ModelConfig:
     return plain
 
 
-def complete(
+def complete_params(
     model: ModelConfig, params: Params, key: PRNGKeyArray, mesh: Mesh | None = None
 ) -> Params:
     """Return the parameters, with fresh ones of `model` under all names that they lack."""

@@ -24,7 +24,6 @@ and .012, by what 8 bits round; here nothing is rounded.
 """
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -35,24 +34,14 @@ from flax.traverse_util import unflatten_dict
 from jaxtyping import Array, Float
 from numpy import ndarray
 
-from full4d_jax.models.caffe2_files import (
-    Operator,
-    Quantised,
-    quantisation,
-    read_operators,
-    read_quantised,
-)
 from full4d_jax.models.safetensors_reader import open_tensors
-from full4d_jax.models.safetensors_writer import Slot, write_safetensors
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.errors import input_errors
 
 MULTIPLE = 32  # of which the sides of a frame must be multiples
 FEATURES = 32  # channels before `leave`
 LEVELS = 5  # halvings
 BLOCKS = 3  # inverted bottlenecks in a row
 PADDING = 1  # zeros around a map for a 3x3 kernel
-PARTS = {"0": "down", "1": "across", "2": "up"}  # in the names of the published tensors
-LAYERS = {"pw": "widen", "dw": "spread", "pwl": "narrow"}
 KERNELS = "kernels"  # metadata: scale and zero point of each kernel, by name
 Params = dict[str, Any]
 
@@ -140,82 +129,22 @@ def _clamp(x: Float[Array, "b h w c"], limits: Float[Array, "2"]) -> Float[Array
     return jnp.clip(x, limits[0], limits[1])
 
 
-def convert_tiefenrausch(folder: Path, target: Path) -> None:
-    """Write the published files of a folder as one, with the same 8-bit integers.
-
-    Kernels are U8 (rows columns in out), their scales and zero points metadata; biases and ranges
-    are F32.
-
-    Raises:
-      InputError: a file is missing or is not as published.
-    """
-    layers = read_operators(folder / "tiefenrausch.pb")
-    filled = read_quantised(folder / "tiefenrausch_init.pb")
-    tensors: dict[str, ndarray] = {}
-    kernels: dict[str, tuple[float, int]] = {}
-    names: dict[str, str] = {}  # of the layer that gives each tensor
-    for layer in layers:
-        if layer.kind == "Int8Conv":
-            name = names[layer.output] = _layer_name(layer.inputs[1], folder)
-            kernel = filled[layer.inputs[1]]
-            bias = filled[layer.inputs[2]]
-            # (out rows columns in) to (rows columns in out)
-            tensors[f"{name}.kernel"] = np.ascontiguousarray(kernel.integers.transpose(1, 2, 3, 0))
-            tensors[f"{name}.bias"] = _real(bias)
-            kernels[name] = (kernel.scale, kernel.zero)
-        elif layer.kind == "Int8Add":
-            name = names[layer.output] = _sum_name(names[layer.inputs[1]])
-        else:
-            continue
-        tensors[f"{name}.range"] = _range(layer)
-    slots = {name: Slot(x.dtype, x.shape) for name, x in tensors.items()}
-    pieces = ((name, None, x) for name, x in tensors.items())
-    write_safetensors(target, slots, pieces, {KERNELS: json.dumps(kernels)})
-
-
-def _layer_name(published: str, folder: Path) -> str:
-    """Return our name of the layer whose weights have this published name."""
-    ends = {"1.first.conv.weight_int8": "enter", "1.last.conv.weight_int8": "leave"}
-    if published in ends:
-        return ends[published]
-    match = re.fullmatch(r"1\.stages\.(\d)\.(\d)\.xif\d+_(\d)\.(\w+)\.conv\.weight_int8", published)
-    if match is None:
-        expected = "the layers of Tiefenrausch"
-        do = "give the files as published"
-        raise InputError("weights", folder, published, expected, do)
-    part, level, block, layer = match.groups()
-    return f"{PARTS[part]}_{level}.block_{block}.{LAYERS[layer]}"
-
-
-def _sum_name(second: str) -> str:
-    """Return our name of an addition, by the layer whose result is its second term."""
-    part, block, last = second.split(".")
-    if last == "narrow":
-        return f"{part}.{block}.sum"
-    return f"join_{int(part.removeprefix('up_')) - 1}"
-
-
-def _range(layer: Operator) -> ndarray:
-    """Return the smallest and the largest number that 8 bits of a layer's result hold."""
-    scale, zero = quantisation(layer)
-    return np.array([-zero * scale, (255 - zero) * scale], np.float32)
-
-
-def _real(tensor: Quantised) -> ndarray:
-    return ((tensor.integers.astype(np.float64) - tensor.zero) * tensor.scale).astype(np.float32)
-
-
 def load_tiefenrausch(path: Path) -> Params:
-    """Read the parameters that `convert_tiefenrausch` wrote, as float32.
+    """Read the parameters that benchmarks/convert_networks.py wrote, as float32.
 
     Raises:
       InputError: there is no such file, or it is another one.
     """
     expected = "the weights of Tiefenrausch"
-    do = f"full4d convert depth writes {expected}"
+    do = f"give {expected} that the package has"
     with open_tensors(path, expected=expected) as file, input_errors("checkpoint", do, path):
         kernels = json.loads((file.metadata() or {})[KERNELS])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         for name, (scale, zero) in kernels.items():
-            tensors[f"{name}.kernel"] = _real(Quantised(tensors[f"{name}.kernel"], scale, zero))
+            tensors[f"{name}.kernel"] = real_numbers(tensors[f"{name}.kernel"], scale, zero)
     return unflatten_dict({name: jnp.asarray(x) for name, x in tensors.items()}, sep=".")
+
+
+def real_numbers(integers: ndarray, scale: float, zero: int) -> ndarray:
+    """Return the float32 numbers (q - zero) * scale that integers q stand for."""
+    return ((integers.astype(np.float64) - zero) * scale).astype(np.float32)

@@ -50,7 +50,7 @@ def between_instants(grid: Grid) -> TargetsBetween | None:
     return TargetsBetween(grid.between.frames.astype(np.float32) / 255, times)
 
 
-class Film(NamedTuple):
+class DenseClip(NamedTuple):
     """A grid with pictures between its instants: n = 2 t - 1, every second one an instant.
 
     Attributes:
@@ -77,7 +77,7 @@ def with_instants_between(
     depth: Float[ndarray, "v t h w"],
     world_to_camera: Float[ndarray, "v t 4 4"],
     between: TargetsBetween,
-) -> Film:
+) -> DenseClip:
     """Return a grid with the pictures between its instants, to start a scene from.
 
     Only view 0 has pictures between; the other views have no depth then. What is too fast for flow,
@@ -119,7 +119,7 @@ def with_instants_between(
             fast = ~are_alike(film[instant], film[middle], flow)
             durations[0, instant][fast] = DURATION * step / 2
 
-    return Film(
+    return DenseClip(
         frames=pictures,
         depth=maps,
         world_to_camera=np.repeat(world_to_camera, 2, axis=1)[:, :-1],

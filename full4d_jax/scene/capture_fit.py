@@ -85,7 +85,7 @@ def lift_capture(
     start_key, fit_key = jax.random.split(key)
     frames = to_floats(grid.frames)
     held_out = grid.origin == Origin.HELD_OUT
-    agree = not grid.about.generated
+    agree = not grid.is_generated
     background = find_background(settings.background, frames, grid.masks, agree=agree)
     views = np.flatnonzero(~held_out.all(1))
     instants = ~held_out.all(0)
@@ -219,7 +219,7 @@ def _targets(grid: Grid, background: Background) -> Targets:
     if background.subject is not None:
         subject = jnp.asarray(background.subject[views, instants], jnp.float32)
     numbers = peers = None
-    if grid.about.generated:
+    if grid.is_generated:
         fitted, places = np.unique(views, return_inverse=True)
         numbers = jnp.asarray(places, jnp.int32)
         peers = jnp.asarray(peer_weights(grid, fitted)[places])

@@ -46,7 +46,7 @@ WHY_NOBODY_IS_ASKED = {
 }
 
 
-def kind_of(grid: Grid) -> FitKind:
+def fit_kind(grid: Grid) -> FitKind:
     """Return what a grid is to a fit: its depth, origins and size decide."""
     if not grid.follows_source:
         return FitKind.CAPTURED
@@ -73,7 +73,7 @@ def count_fitted(
 
 def sized_for(settings: LiftConfig, grid: Grid) -> LiftConfig:
     """Return settings whose steps and capacity are numbers, for a fit to a grid; see `sized`."""
-    kind = kind_of(grid)
+    kind = fit_kind(grid)
     height, width = grid.frames.shape[2:4]
     moving = 0
     if kind is not FitKind.CAPTURED:

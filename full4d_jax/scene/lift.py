@@ -24,7 +24,7 @@ from full4d_jax.scene.fit_settings import (
     asked_as_trained,
     asks_prior,
     check_lift,
-    kind_of,
+    fit_kind,
     memory_note,
     sized_for,
 )
@@ -46,7 +46,7 @@ def run_scene(
     look: Callable[[Scene], None] | None = None,
 ) -> Arrays:
     """Run the stage scene: fit 4D Gaussians to the grid; `look` is shown the start of the fit."""
-    weights = prior_path(checkpoint) if asks_prior(config.lift, kind_of(grid)) else None
+    weights = prior_path(checkpoint) if asks_prior(config.lift, fit_kind(grid)) else None
     sampler = replace(config.sampler, offload=False)  # which changes no scene
     inputs = {"lift": config.lift, "sampler": sampler, "seed": config.seed, "prior": weights}
     mark = fingerprint("scene", inputs, stages.before("grid"))
@@ -82,7 +82,7 @@ def lift(
     if grid.cameras is None:
         do = "give world-to-camera poses and intrinsics"
         raise InputError("grid", "cameras", grid.about.unposed or None, "those of all views", do)
-    check_lift(config.lift, None, kind_of(grid))
+    check_lift(config.lift, None, fit_kind(grid))
     return from_arrays(fit_scene(config, grid, prior=prior, say=say))
 
 
@@ -109,7 +109,7 @@ def fit_scene(
     check_fit_memory(settings, grid.frames.shape)
     say(memory_note(settings, grid.frames.shape))
     key = jax.random.key(config.seed + 1)
-    if kind_of(grid) is FitKind.CAPTURED:
+    if fit_kind(grid) is FitKind.CAPTURED:
         return _lift_capture(settings, grid, key, partial, say)
     asked_rows = 0
     if prior is not None and kind_of(grid) is FitKind.ENLARGED:

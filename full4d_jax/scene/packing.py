@@ -30,7 +30,7 @@ from gaussians.formats.scene_files import (
     mean_colors,
     sigmoid,
     smallest_three,
-    to_bytes,
+    to_levels,
     unit_quaternions,
 )
 from gaussians.motion import still
@@ -133,8 +133,8 @@ def _records(scene: DynamicGaussians, is_shown: Bool[ndarray, " g"]) -> ndarray:
     records["log_scale"] = _half(np.clip(rows(gaussians.log_scales), -30, 30))
     records["log_duration"] = _half(np.clip(rows(scene.log_durations), -30, 30))
     records["color"] = _half(np.maximum(mean_colors(rows(gaussians.harmonics)), 0))
-    records["opacity"] = to_bytes(sigmoid(rows(gaussians.logit_opacities)))
-    records["gate"] = to_bytes(sigmoid(rows(scene.logit_gates)))
+    records["opacity"] = to_levels(sigmoid(rows(gaussians.logit_opacities)))
+    records["gate"] = to_levels(sigmoid(rows(scene.logit_gates)))
     records["rotation"] = pack_rotations(rows(gaussians.quaternions))
     return records
 

@@ -29,7 +29,7 @@ from full4d_jax.scene.between import TargetsBetween
 from full4d_jax.scene.renders import scene_renderer
 from full4d_jax.source.depth.straightness import straightness
 from gaussians import Scene
-from gaussians.fitting.stillness import moves
+from gaussians.fitting.stillness import camera_moves
 
 MOVING = 30  # levels of 255 by which a pixel that moves differs from the median picture
 FEWEST_MOVING = 0.0005  # share of a picture's pixels that must move for an instant to be judged
@@ -130,7 +130,7 @@ def source_quality(
     """
     # Mean squared error of each pixel, of colours in [0, 1].
     error = np.square((renders.astype(np.float32) - frames) / 255).mean(-1)
-    moving = moving_pixels(frames) & (not moves(world_to_camera))
+    moving = moving_pixels(frames) & (not camera_moves(world_to_camera))
     by_instant = [
         _decibels(error[i][mask]) if mask.mean() >= FEWEST_MOVING else np.nan
         for i, mask in enumerate(moving)

@@ -30,8 +30,8 @@ def read_grid(stages: Stages) -> tuple[Grid, dict[str, Any]]:
     path = stages.folder / "config.json"
     with input_errors("output folder", f"run full4d sample SOURCE --out {stages.folder} first"):
         saved = load_json(path)
-    if said := check_saved(saved, str(path)):
-        stages.say(f"note: {said}")
+    if note := check_saved(saved, str(path)):
+        stages.say(f"note: {note}")
     return grid, saved
 
 

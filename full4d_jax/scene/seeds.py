@@ -25,7 +25,7 @@ from full4d_jax.geometry.rays import homogeneous_pixels, pixels_of, relative_pos
 from full4d_jax.scene.between import DURATION, TargetsBetween, with_instants_between
 from gaussians import Scene, deforming, initialize, with_room
 from gaussians.fitting.initialization import CAPTURE_SEEDING, STILL, Seeding
-from gaussians.fitting.stillness import HIDES, median_where, moves, shows_farthest
+from gaussians.fitting.stillness import HIDES, camera_moves, median_where, shows_farthest
 from gaussians.precision import exact_products
 
 PUSH = 1.1  # factor of depth by which hidden points move back
@@ -73,7 +73,7 @@ def first_scene(
     # What a resting camera does not see stands still: pictures generated of it change at the rims
     # of what moves before it, and seeds of these would float beside people.
     is_filmed = np.arange(len(frames)) < (len(frames) if filmed is None else filmed)
-    view_may_move = (is_filmed | moves(np.asarray(poses[0])))[:, None, None, None]
+    view_may_move = (is_filmed | camera_moves(np.asarray(poses[0])))[:, None, None, None]
     place_gaussians = partial(
         initialize,
         intrinsics=cameras.intrinsics,
@@ -131,7 +131,7 @@ def grid_depth(
     poses = cameras.world_to_camera[0]
     known = seen_before(2 * frames[0] - 1, depth[0], lens, poses)
     seeds = _grid_depth(frames, depth[0], cameras, known)
-    if not moves(np.asarray(poses)):
+    if not camera_moves(np.asarray(poses)):
         source = with_passing_rims(np.array(seeds[0]), np.asarray(frames[0]))
         seeds = seeds.at[0].set(source)
     return _seed_further(seeds, frames, depth, cameras)

@@ -41,7 +41,8 @@ def seen_weights(
         instant = at(scene, np.float32(time))
         pose = poses[round(time * (len(poses) - 1))]
         distance = float(np.linalg.norm(centers(pose) - pivot))
-        first, second = ends[i % 4], ends[(i + 2 + i // 4) % 4]
+        first = ends[i % 4]
+        second = ends[(i + 2 + i // 4) % 4]
         turned = [orbit(*end, distance, tuple(pivot)) for end in (first, second)]
         for moved in (pose, *turned):
             camera = Camera(jnp.asarray(moved, jnp.float32), jnp.asarray(lens), width, ROWS)

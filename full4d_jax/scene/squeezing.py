@@ -31,8 +31,7 @@ SIZE = 0.085  # of a logarithm, the mean of three
 SHAPE = 0.2  # of a logarithm, what the axes differ by
 LUMA = 1 / 64
 CHROMA = 1 / 30
-OPACITY = 20  # of 255
-MOST_OPACITY = 60
+OPACITY = 6  # of 255
 GATE = 17  # of 255
 FEW = 20_000  # Gaussians, whose errors do not average out
 FEW_SCALE = 0.25  # of their steps
@@ -78,7 +77,9 @@ def squeezed(
     positions = records["position"] + records["velocity"].astype(np.float64) * since[:, None]
     is_far = _far(positions, POSITION * usual)
     seen = None if weights is None else weights[packed.rows]
-    parts, content, orders = [], b"", []
+    parts = []
+    content = b""
+    orders = []
     for scale, in_tier in _tiers(seen, len(records)):
         for always in (True, False):
             for far in (False, True):
@@ -131,7 +132,7 @@ def _part(
         "shape": SHAPE * scale,
         "luma": LUMA * scale,
         "chroma": CHROMA * scale,
-        "opacity": min(round(OPACITY * scale), MOST_OPACITY),
+        "opacity": round(OPACITY * scale),
         "gate": GATE if scale > FEW_SCALE else 1,
     }
     places = _morton(np.rint((positions - origin) / steps["position"]).astype(np.uint64))
@@ -186,8 +187,9 @@ def _shapes(records: ndarray, size: float, shape: float) -> Float[ndarray, "g 6"
     log_scales = records["log_scale"].astype(np.float64)
     axes = rotation_matrices(records["rotation"])
     logs = np.einsum("gij,gj,gkj->gik", axes, log_scales, axes)
-    x, y, z = logs[:, 0, 0], logs[:, 1, 1], logs[:, 2, 2]
-    differing = np.stack([x - y, z - (x + y) / 2, logs[:, 0, 1], logs[:, 0, 2], logs[:, 1, 2]], 1)
+    x, y, z = np.diagonal(logs, axis1=1, axis2=2).T
+    mixing = [logs[:, 0, 1], logs[:, 0, 2], logs[:, 1, 2]]
+    differing = np.stack([x - y, z - (x + y) / 2, *mixing], 1)
     return np.column_stack([log_scales.mean(1) / size, differing / shape])
 
 
@@ -226,7 +228,8 @@ def _coded(columns: Int[ndarray, "g c"]) -> tuple[list[tuple[int, int]], bytes]:
     content = b""
     for column in columns.T:
         differences = np.diff(column, prepend=0)
-        planes, changes = _planes(column), _planes(differences)
+        planes = _planes(column)
+        changes = _planes(differences)
         is_shorter = len(zlib.compress(changes, 6)) < len(zlib.compress(planes, 6))
         chosen = changes if is_shorter else planes
         described.append((len(chosen) // len(column), int(is_shorter)))

@@ -23,7 +23,7 @@ from full4d_jax.geometry.plane_sweep import sweep
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.seeds import first_scene
 from gaussians import Scene, deforming, with_room
-from gaussians.fitting.points import FARTHEST, NEAREST, Views, at_points, carve, mean_colors, strew
+from gaussians.fitting.points import FARTHEST, NEAREST, Views, at_points, carve, seen_colors, strew
 from input_pipeline.cameras import centers, invert, nearest_to_axes, resize_intrinsics
 from input_pipeline.matches import (
     epipolar_distances,
@@ -103,7 +103,7 @@ def find_start(
             note = f"{len(seeds.positions)} points of the subject's hull"
             return Start(_at_seeds(settings, seeds, frames.shape[1], key), False, note)
     if depth is None and frames.shape[1] == 1:
-        seeds = matched(frames, cameras, round(FEW * settings.capacity))
+        seeds = match_points(frames, cameras, round(FEW * settings.capacity))
         if len(seeds.positions) >= MATCHED:
             note = f"{len(seeds.positions)} points matched between views"
             return Start(_at_seeds(settings, seeds, 1, key), True, note)
@@ -144,7 +144,7 @@ def carved(
     return _coloured(positions[few], instants[few], frames, cameras)
 
 
-def matched(frames: Float[ndarray, "v 1 h w 3"], cameras: Cameras, most: int) -> Seeds:
+def match_points(frames: Float[ndarray, "v 1 h w 3"], cameras: Cameras, most: int) -> Seeds:
     """Return at most `most` points that views share by their pictures, where cameras agree."""
     views, _ = _views(cameras, 0)
     pictures = to_uint8(frames[:, 0])
@@ -242,7 +242,7 @@ def _coloured(
     for instant in np.unique(instants):
         some = instants == instant
         views, _ = _views(cameras, int(instant))
-        colors[some] = mean_colors(positions[some], frames[:, instant], views)
+        colors[some] = seen_colors(positions[some], frames[:, instant], views)
     return Seeds(positions, colors, instants)
 
 

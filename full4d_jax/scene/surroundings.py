@@ -118,7 +118,9 @@ def surround(
             room = (len(scene.moments) - count) // (len(angles) - i)
             most = min(int((depth > 0).sum() / SPACING**2), room)
             if most > 0:
-                more = blur(colors, depth, camera, most, scene, jax.random.fold_in(key, i))
+                more = wide_gaussians(
+                    colors, depth, camera, most, scene, jax.random.fold_in(key, i)
+                )
                 for field, new in zip(jax.tree.leaves(scene), jax.tree.leaves(more), strict=True):
                     field[count : count + len(new)] = new
                 count += len(more.moments)
@@ -146,7 +148,7 @@ def fill_empty(looks: Sequence[Rendering]) -> tuple[Float[Array, "h w 3"], Float
     return jnp.clip(emptiest_filled[..., :3], 0, 1), jnp.where(mask.min(0) == 0, depth, 0.0)
 
 
-def blur(
+def wide_gaussians(
     colors: Float[Array, "h w 3"],
     depth: Float[Array, "h w"],
     camera: Camera,

@@ -34,7 +34,6 @@ GRID = {
     "warning": "text",
     "unposed": "text",  # why there are no cameras
     "enlarged": "bool",  # larger than what the prior was trained on
-    "generated?": "bool",  # by a generator, so that the views of the capture disagree
     "rate?": "scale",
     "distances?": "scale k",  # of the scene from each real view of a rig, world units
     # The place in a data set: a hash of it, and where.
@@ -118,13 +117,17 @@ def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
       ValueError: naming the array, what was found and what was expected.
     """
     layout = STAGES[name]
+    if "generated" in arrays:
+        found = "an array generated, as an older version wrote it"
+        raise ValueError(f"{where}: found {found}, expected that origin says so")
     lengths: dict[str, int] = {}
     for key, axes in layout.items():
         own = key.removesuffix("?")
         if own in arrays:
             _check_array(arrays[own], axes, lengths, f"{where}, array {own}")
         elif own == key:
-            raise ValueError(f"{where}: found no array {own}, expected {axes}")
+            found = f"no array {own}, as an older version wrote it"
+            raise ValueError(f"{where}: found {found}, expected {axes}")
     if "harmonics" in arrays and lengths["k"] not in HARMONICS:
         found = f"{lengths['k']} harmonics"
         raise ValueError(f"{where}, array harmonics: found {found}, expected {HARMONICS}")

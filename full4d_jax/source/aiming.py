@@ -30,15 +30,15 @@ def aim(
     Those of a preset look at what moves in the source. With `follow` all move with its camera.
     """
     assert source.cameras is not None, "targets stand beside a camera"
-    said = []
+    parts = []
     if path.path in get_args(Preset):
         distance = subject_depth(*seen_from_first(source, np.asarray(depth)))
-        said.append(f"look at depth {distance:.2f} (1 = the scene's median)")
+        parts.append(f"look at depth {distance:.2f} (1 = the scene's median)")
         targets = look_at_subject(targets, distance)
     if path.follow:
-        said.append("move with the source's")
+        parts.append("move with the source's")
         targets = following(targets, source.cameras)
-    return targets, " and ".join(said)
+    return targets, " and ".join(parts)
 
 
 def read_target_cameras(source: options.SampleOptions, size: DataConfig) -> TargetCameras | None:
@@ -65,6 +65,6 @@ def with_targets(
     assert isinstance(source, options.WithTargets), "target cameras come with options for them"
     assert grid.cameras is not None, "targets stand beside a camera"
     assert grid.depth is not None, "targets look at what is at some depth"
-    targets, said = aim(targets, source.cameras, grid, grid.depth[0])
-    said = f"they {said}" if said else "those of the file"
-    return with_missing(grid, grid_cameras(grid.cameras, targets)), said
+    targets, note = aim(targets, source.cameras, grid, grid.depth[0])
+    note = f"they {note}" if note else "those of the file"
+    return with_missing(grid, grid_cameras(grid.cameras, targets)), note

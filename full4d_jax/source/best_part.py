@@ -21,7 +21,7 @@ from numpy import ndarray
 
 from full4d_jax.media.video import gray_picture
 from full4d_jax.source.shots import are_apart
-from input_pipeline.video_files import decode
+from input_pipeline.video_files import decode_frames
 
 RATE = 4.0  # frames a second that are looked at
 LONGEST = 60.0  # seconds of the video that are looked at
@@ -60,7 +60,7 @@ def sparse_film(path: Path) -> tuple[UInt8[ndarray, "t r q"], Float[ndarray, " t
     pictures: list[ndarray] = []
     times: list[float] = []
     with suppress(FFmpegError):  # told by those who read the part
-        for frame in decode(path, strict=True, spacing=0.99 / RATE):
+        for frame in decode_frames(path, strict=True, spacing=0.99 / RATE):
             if frame.time > LONGEST or frame.damaged:
                 break
             shape = pictures[0].shape if pictures else None

@@ -38,7 +38,7 @@ from input_pipeline.importers.detect import find_scenes, read_captures, require_
 from input_pipeline.plain_files import load_arrays
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
-from input_pipeline.transforms import decode, picture_size
+from input_pipeline.transforms import decode, view_size
 
 FPS = 8.0  # at most, where --fps is left out, as with videos
 ROWS = 256  # of the shorter side of generated pictures, at most, where --rows is left out
@@ -104,7 +104,7 @@ def _open_folder(options: CaptureOptions) -> Grid:
             found = f"{len(scenes)} scenes" if len(scenes) > 1 else f"{len(clips)} clips"
             raise InputError("capture", path, found, "one", f"{do} and give that")
         example = clips[0]
-        height, width = picture_size(example.frames.item(0, 0))
+        height, width = view_size(example.frames.item(0, 0))
         if captures[0].generated:  # even sides, which a fit from coarse to fine halves
             height -= height % 2
             width -= width % 2
@@ -114,7 +114,10 @@ def _open_folder(options: CaptureOptions) -> Grid:
     note = grid.about.note
     if clips.left_out:
         note += f"; {clips.left_out} later instants left out, as a grid has {FRAMES} at most"
-    return replace(grid, about=replace(grid.about, generated=captures[0].generated, note=note))
+    origin = grid.origin
+    if captures[0].generated:
+        origin = np.where(origin == Origin.REAL, Origin.GENERATED, origin).astype(np.uint8)
+    return replace(grid, origin=origin, about=replace(grid.about, note=note))
 
 
 def _clips_of(captures: Sequence[Capture], options: CaptureOptions) -> CaptureClips:

@@ -47,7 +47,7 @@ class _RealView(NamedTuple):
       depth: its z-depth; None where it is to be estimated.
       points: still points that it sees; None where depth tells the unit.
       unit: world units of the data set in one of its own.
-      said: where its depth and unit come from, for people.
+      note: where its depth and unit come from, for people.
     """
 
     frames: UInt8[ndarray, "t h w 3"]
@@ -55,7 +55,7 @@ class _RealView(NamedTuple):
     depth: Float[ndarray, "t h w"] | None
     points: SparseDepth | None
     unit: float
-    said: str
+    note: str
 
 
 def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Grid:
@@ -135,7 +135,7 @@ def _about(
         unit=first.unit,
     )
     return About(
-        note=f"{where}, {span}; other cameras: targets{first.said}",
+        note=f"{where}, {span}; other cameras: targets{first.note}",
         place=place,
         rate=options.fps or data.fps,
         distances=np.array([view.unit / first.unit for view in views]),
@@ -167,7 +167,7 @@ def _open_view(
     example = select(opened.example, np.array(order), opened.instants)
     depth = None
     points = None
-    said = ""
+    note = ""
     with input_errors("dataset", "choose another clip, view or --start"):
         clip = decode(example, height=data.height, width=data.width)
         if all(example.depth16[0]):
@@ -175,7 +175,7 @@ def _open_view(
             unit = float(np.median(clip.depth[0, 0][clip.depth[0, 0] > 0]))
     if depth is not None and options.measured.depth_network is not None:
         depth = None
-        said = "; its depth is estimated, in the unit of the depth that is known"
+        note = "; its depth is estimated, in the unit of the depth that is known"
     elif depth is None:
         poses = relative_to(clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0])
         scale = rig_scale(example, clip, poses)
@@ -186,8 +186,7 @@ def _open_view(
             raise InputError("dataset", where, found, "depth, or cameras that tell its scale", do)
         unit = scale.unit
         points = scale.points
-        said = scale.said
-        said = f"; its depth is estimated, in a unit from {said}"
+        note = f"; its depth is estimated, in a unit from {scale.note}"
         poses = rescale(poses, unit).astype(np.float32)
     return _RealView(
         frames=clip.frames[0],
@@ -195,7 +194,7 @@ def _open_view(
         depth=depth,
         points=points,
         unit=unit,
-        said=said,
+        note=note,
     )
 
 
@@ -222,12 +221,12 @@ class RigScale(NamedTuple):
     Attributes:
       unit: distance of the scene from the source, in the unit of the cameras.
       points: points of the source view whose depth is known, in that unit; None where too few are.
-      said: what told the unit, for people.
+      note: what told the unit, for people.
     """
 
     unit: float
     points: SparseDepth | None
-    said: str
+    note: str
 
 
 def rig_scale(
@@ -246,8 +245,8 @@ def rig_scale(
     points = shared_points(example, clip)
     if len(points.depth) >= MIN_MATCHES:
         unit = float(np.median(points.depth))
-        said = f"{len(points.depth)} points that other views see too"
-        return RigScale(unit, points._replace(depth=points.depth / unit), said)
+        note = f"{len(points.depth)} points that other views see too"
+        return RigScale(unit, points._replace(depth=points.depth / unit), note)
     middle = nearest_to_axes(world_to_camera[:, 0])
     if middle is None or middle[2] <= 0:
         return None

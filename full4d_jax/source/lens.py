@@ -52,7 +52,7 @@ def lens_of(
     """
     height, width = video.frames.shape[1:3]
     seen = assumed_fov(height, width)
-    said = f"assumed to be {seen:.0f} degrees, {assumed_words(seen)}"
+    sentence = f"assumed to be {seen:.0f} degrees, {assumed_words(seen)}"
     whole = fov
     known = ""
     if whole is None and poses is not None:
@@ -72,8 +72,8 @@ def lens_of(
         )
     if whole is not None:
         seen = cropped_fov(whole, video.kept_width)
-        said = f"{seen:.1f} degrees: {whole:.4g} before cropping{known}"
-    return intrinsics_from_fov(seen, height, width), f"the horizontal field of view is {said}"
+        sentence = f"{seen:.1f} degrees: {whole:.4g} before cropping{known}"
+    return intrinsics_from_fov(seen, height, width), f"the horizontal field of view is {sentence}"
 
 
 def assumed_fov(height: int, width: int) -> float:

@@ -18,7 +18,7 @@ from full4d_jax.source import options
 from full4d_jax.source.depth.clip_depth import AnyNetwork
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
-from full4d_jax.source.depth.estimators import load_network, network_file
+from full4d_jax.source.depth.estimators import network_file, open_network
 from full4d_jax.source.handheld.measured_depth import (
     describe_sweep,
     measure_depth,
@@ -79,7 +79,7 @@ def read_depth_inputs(source: options.SampleOptions, size: DataConfig) -> DepthI
     if isinstance(asked, options.DepthOptions):
         asked.check()
         file = asked.depth
-    network = load_network(asked.depth_network, asked.depth_kind)
+    network = open_network(asked.depth_network, asked.depth_kind)
     if file is not None:
         depth = depth_from_file(file, size.frames, size.height, size.width)
     return DepthInputs(asked, network, file, depth)
@@ -91,7 +91,7 @@ def run_depth(stages: Stages, grid: Grid, inputs: DepthInputs) -> Grid:
     Raises:
       InputError: see `measure`.
     """
-    check_file(grid, inputs)
+    check_depth_file(grid, inputs)
     arrays = stages.run("depth", inputs.settings, lambda: measure(grid, inputs, stages.say))
     return measured(grid, arrays)
 
@@ -124,7 +124,7 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
     return {"depth": rows, "path_unit": np.asarray(unit)}
 
 
-def check_file(grid: Grid, inputs: DepthInputs) -> None:
+def check_depth_file(grid: Grid, inputs: DepthInputs) -> None:
     """Refuse a file with one map of depth for all frames of a camera that moves.
 
     Raises:

@@ -72,7 +72,8 @@ def _boxes(file: io.BufferedIOBase, start: int, end: int, steps: Iterator[int]) 
         if size == 1:  # the size has 64 bits
             if len(header) < 16:
                 return
-            size, body = *struct.unpack_from(">Q", header, 8), 16
+            (size,) = struct.unpack_from(">Q", header, 8)
+            body = 16
         elif size == 0:  # up to the end
             size = end - start
         if not body <= size <= end - start:

@@ -68,11 +68,11 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Grid:
         origin[:, 0] = Origin.REAL
         notes.append(f"column: {column.note}")
         try:
-            cameras, said = _cameras_of(column, data, options)
+            cameras, note = _cameras_of(column, data, options)
             unposed = ""
         except NoCameras as error:
-            unposed = said = f"{error}"
-        notes.append(said)
+            unposed = note = f"{error}"
+        notes.append(note)
     if options.fixed_view is not None:
         row = read_video(options.fixed_view, frames=data.frames, **size, **cut)
         check_one_shot(row, options.fixed_view, seconds=False)
@@ -142,13 +142,13 @@ def _cameras_of(column: Video, data: DataConfig, options: TwoVideosOptions) -> t
     poses = None if options.poses is None else read_poses(options.poses, file)
     lens, seen = lens_of(column, file, options.fov, poses)
     if poses is None:
-        path, said = _path_by_structure(column, lens, options)
+        path, note = _path_by_structure(column, lens, options)
     else:
         path = _path_from_file(column, lens, options, poses)
-        said = f"its cameras are those of {options.poses}"
+        note = f"its cameras are those of {options.poses}"
     cameras = place_views(lens, path, data)
     apart = _angle(np.asarray(cameras.world_to_camera[:, 0], np.float64))
-    return cameras, f"{said}; they stand {apart:.0f} degrees apart at most; {seen}"
+    return cameras, f"{note}; they stand {apart:.0f} degrees apart at most; {seen}"
 
 
 def _path_from_file(
@@ -193,12 +193,12 @@ def _path_by_structure(
             f"structure from motion places {options.freeze_time} from {first:.2f} s to "
             f"{last:.2f} s only, and the views are of {begin:.2f} s to {end:.2f} s"
         )
-    said = (
+    note = (
         f"its cameras are found by structure from motion: {structure.placed:.0%} of {len(frames)} "
         f"frames placed, {len(structure.points.depth)} sightings of points, "
         f"{structure.reprojection:.2f} pixels off"
     )
-    return interpolate_poses(structure.world_to_camera, times, column.timestamps), said
+    return interpolate_poses(structure.world_to_camera, times, column.timestamps), note
 
 
 def _frames_between(column: Video, options: TwoVideosOptions) -> int:

@@ -17,7 +17,7 @@ from numpy import ndarray
 from full4d_jax.geometry.tracking import track_steps
 from full4d_jax.media.video import Video, gray_picture
 from full4d_jax.session.errors import InputError
-from input_pipeline.video_files import decode
+from input_pipeline.video_files import decode_frames
 
 ALIKE = 0.5  # correlation of pictures of COARSE pixels, from which on they may be of one shot
 COARSE = 16, 12
@@ -54,7 +54,7 @@ def find_cut(video: Video, path: Path) -> float | None:
             continue
         begin, end = video.timestamps[i : i + 2]
         shot = None
-        for frame in decode(path, float(begin)):
+        for frame in decode_frames(path, float(begin)):
             if frame.time > end:
                 break
             if frame.time < begin:

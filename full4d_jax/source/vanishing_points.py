@@ -139,8 +139,8 @@ def sampled_axes(
     segment 2.
     """
     normals = plane_normals(lines, np.array([focal_length]))[0]
-    first = unit(np.cross(normals[triples[:, 0]], normals[triples[:, 1]]))
-    second = unit(np.cross(first, normals[triples[:, 2]]))
+    first = normalised(np.cross(normals[triples[:, 0]], normals[triples[:, 1]]))
+    second = normalised(np.cross(first, normals[triples[:, 2]]))
     axes = np.stack([first, second, np.cross(first, second)], 1)
     sines, _ = misses(axes, np.full(len(axes), focal_length), lines)
     return axes[log_likelihood_of(densities(sines, lines)).argmax()]
@@ -217,6 +217,6 @@ def log_likelihood_of(densities: Float[ndarray, "f 3 n"]) -> Float[ndarray, " f"
     return np.log(OUTLIERS + densities.sum(1)).sum(-1)
 
 
-def unit(vectors: Float[ndarray, "... 3"]) -> Float[ndarray, "... 3"]:
+def normalised(vectors: Float[ndarray, "... 3"]) -> Float[ndarray, "... 3"]:
     """Return vectors of length 1."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), TINY)

@@ -21,7 +21,7 @@ from full4d_jax.source.handheld.video_path import path_of_video
 from full4d_jax.source.lens import LensEstimate, lens_of
 from full4d_jax.source.options import DemoOptions, VideoOptions
 from full4d_jax.source.shots import check_one_shot
-from gaussians.fitting.stillness import moves
+from gaussians.fitting.stillness import camera_moves
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
 DEMO_WORLDS = "rich"
@@ -56,7 +56,9 @@ def open_video(
     path = path_of_video(video, lens, data, options, poses)
     note = f"{video.note}{choice}; {seen}{short}"
     world_to_camera = path.world_to_camera[None].astype(np.float32)
-    rests = not moves(path.world_to_camera)  # else nobody knows where the camera was in between
+    rests = not camera_moves(
+        path.world_to_camera
+    )  # else nobody knows where the camera was in between
     between = None
     if rests and video.between is not None and video.between_times is not None:
         between = PicturesBetween(video.between, video.between_times)

@@ -20,7 +20,7 @@ Metrics = dict[str, Array]
 Gradient = Callable[[Params, Any, Int[Array, ""] | int], tuple[tuple[Array, Metrics], Params]]
 
 
-class Part(NamedTuple):
+class BatchPart(NamedTuple):
     """Which clips of a batch one of its parts holds.
 
     Attributes:
@@ -46,9 +46,9 @@ class Part(NamedTuple):
         return x if len(self.all) == 1 else x[self.places]
 
 
-def whole_batch(clips: int) -> Part:
+def whole_batch(clips: int) -> BatchPart:
     """Return the only part of a batch that is not divided."""
-    return Part(places_of_parts(clips, 1), 0)
+    return BatchPart(places_of_parts(clips, 1), 0)
 
 
 def places_of_parts(clips: int, parts: int) -> Int[np.ndarray, "a p"]:

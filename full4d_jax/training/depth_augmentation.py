@@ -28,7 +28,7 @@ def augment(
     frame = recolor(colors, frame)
     frame = relight(light, frame)
     frame = soften(soft, frame)
-    frame = enlarge(jax.random.fold_in(key, 6), frame)
+    frame = film_coarsely(jax.random.fold_in(key, 6), frame)
     strength, grain = jax.random.split(noise)
     sigma = 0.06 * jax.random.uniform(strength) ** 2
     frame = frame + sigma * jax.random.normal(grain, frame.shape)
@@ -65,7 +65,7 @@ def soften(key: PRNGKeyArray, frame: Float[Array, "h w 3"]) -> Float[Array, "h w
     return frame + jnp.maximum(4 * much - 3, 0) * (wide - frame)
 
 
-def enlarge(key: PRNGKeyArray, frame: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+def film_coarsely(key: PRNGKeyArray, frame: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
     """Show some frames as if fewer pixels had been filmed, and enlarged."""
     whether, which = jax.random.split(key)
     factor = jax.random.choice(which, jnp.array(FACTORS))

@@ -27,10 +27,10 @@ def loss(predicted: Float[Array, "b h w"], depth: Float[Array, "b h w"]) -> Floa
     truth = jnp.clip(depth, NEAREST, FARTHEST)
     error = logs - jnp.log(truth)
     relative = jnp.abs(jnp.expm1(jnp.minimum(error, 1.0)))  # linear beyond a factor e
-    scaled = 0.5 * (jnp.abs(error) + relative).mean() + roughness(error)
+    scaled = 0.5 * (jnp.abs(error) + relative).mean() + depth_roughness(error)
     disparity = jnp.exp(-jnp.clip(logs, jnp.log(NEAREST), jnp.log(FARTHEST)))
     shape = standardised(disparity) - standardised(1 / truth)
-    return scaled + SHAPE * (jnp.abs(shape).mean() + roughness(shape))
+    return scaled + SHAPE * (jnp.abs(shape).mean() + depth_roughness(shape))
 
 
 def sparse_median(x: Float[Array, "b h w"]) -> Float[Array, "b 1 1"]:
@@ -44,7 +44,7 @@ def standardised(disparity: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
     return centred / (jnp.abs(centred).mean((1, 2), keepdims=True) + FLATTEST)
 
 
-def roughness(error: Float[Array, "b h w"]) -> Float[Array, ""]:
+def depth_roughness(error: Float[Array, "b h w"]) -> Float[Array, ""]:
     """Return the mean absolute difference of neighbours 1, 2 and 4 pixels apart."""
     total = jnp.zeros(())
     for k in (1, 2, 4):

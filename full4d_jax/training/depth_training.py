@@ -38,7 +38,7 @@ from full4d_jax.source.depth.estimate import (
 )
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.depth_augmentation import augment
-from full4d_jax.training.depth_loss import loss, roughness
+from full4d_jax.training.depth_loss import depth_roughness, loss
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.real_pictures import real_crop, training_photos
 from full4d_jax.training.run_state import start_at
@@ -103,13 +103,13 @@ def batches(config: DepthConfig, teacher: Params, start: int) -> Iterator[tuple[
                 real_crop(rng, photos, data.videos, data.filmed, size[1:]) for _ in range(count)
             ]
         yield (
-            procedural_batch(config, step, size, looks),
+            procedural_depth_batch(config, step, size, looks),
             real_batch(teacher, _key(config, step), jnp.asarray(np.stack(crops))),
         )
 
 
 @partial(jax.jit, static_argnums=(0, 2))
-def procedural_batch(
+def procedural_depth_batch(
     config: DepthConfig,
     step: Integer[Array, ""] | int,
     size: Size,
@@ -161,7 +161,7 @@ def anchor_loss(
     cells = partial(reduce, pattern="b (h i) (w j) -> b h w", reduction="mean", i=CELL, j=CELL)
     error = cells(predicted - jnp.log(teacher_depth))
     error = error - jnp.median(error, (1, 2), keepdims=True)
-    return jnp.abs(error).mean() + roughness(error)
+    return jnp.abs(error).mean() + depth_roughness(error)
 
 
 def held_out_errors(config: DepthConfig, params: Params, scenes: int) -> dict[str, float]:

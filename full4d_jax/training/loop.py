@@ -20,7 +20,7 @@ from full4d_jax.training.interruption import resume_command, termination
 from full4d_jax.training.monitor import Monitor
 from full4d_jax.training.profiling import StepProfile, steps_left
 from full4d_jax.training.program import Step, jit_step
-from full4d_jax.training.run_state import RunState, Start, start_or_resume
+from full4d_jax.training.run_state import InitialState, RunState, start_or_resume
 from full4d_jax.training.state import TrainState
 from input_pipeline.opening import require_own
 
@@ -55,7 +55,7 @@ class Due(NamedTuple):
 
 def run_training(
     step: Step,
-    start: Start,
+    start: InitialState,
     batches: Callable[[int], Iterator[Any]],
     config: TrainingConfig,
     out: Path,

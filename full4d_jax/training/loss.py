@@ -26,7 +26,7 @@ from full4d_jax.media.metrics import Distance
 from full4d_jax.models.codecs.codec import Codec, Weights, make_codec
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import velocity
-from full4d_jax.training.accumulation import Part, whole_batch
+from full4d_jax.training.accumulation import BatchPart, whole_batch
 
 Metrics = dict[str, Float[Array, "..."]]
 Clips = Batch | ProjectedBatch | EncodedBatch
@@ -94,7 +94,7 @@ def loss(
     batch: Clips,
     key: PRNGKeyArray,
     frozen: Frozen = NOTHING_FROZEN,
-    part: Part | None = None,
+    part: BatchPart | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
     """Return the mean loss of a batch: regression at tau = 1 from zero noise, else flow matching.
 
@@ -121,13 +121,13 @@ def count_clips(batch: Clips) -> int:
     return len(jax.tree.leaves(batch)[0])
 
 
-def count_means(config: Config, part: Part) -> int:
+def count_means(config: Config, part: BatchPart) -> int:
     """Return how many clips of the whole batch train the mean; they come first."""
     return round(config.flow.mean_share * part.size)
 
 
 def encode_clips(
-    config: Config, batch: Clips, keys: Keys, frozen: Frozen, part: Part
+    config: Config, batch: Clips, keys: Keys, frozen: Frozen, part: BatchPart
 ) -> EncodedBatch:
     """Return the latents to generate and the conditions, with the text that each clip gets."""
     if isinstance(batch, Batch):
@@ -147,7 +147,7 @@ def encode_clips(
     return batch._replace(conditions=batch.conditions._replace(text=texts))
 
 
-def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: Part) -> FlowPoint:
+def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: BatchPart) -> FlowPoint:
     """Draw the flow time and the noise of each clip."""
     settings = config.flow
     data = clips.latents
@@ -170,7 +170,7 @@ def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: Part) -> Fl
 
 
 def draw_per_clip(
-    sampler: Callable[..., Array], key: PRNGKeyArray, part: Part, *shape: int
+    sampler: Callable[..., Array], key: PRNGKeyArray, part: BatchPart, *shape: int
 ) -> Float[Array, "b ..."]:
     """Draw independently for each clip, by its place in the whole batch."""
     return jax.vmap(lambda i: sampler(jax.random.fold_in(key, i), shape))(part.places)
@@ -214,7 +214,7 @@ def report(
     losses: Float[Array, "b"],
     point: FlowPoint,
     prediction: Prediction,
-    part: Part,
+    part: BatchPart,
 ) -> Metrics:
     """Return the metrics: sums over these clips, divided by the counts of the whole batch."""
     error = ((prediction.predicted - prediction.data) ** 2).mean((3, 4, 5))
@@ -235,7 +235,7 @@ def perceptual(
     distance: Distance,
     point: FlowPoint,
     prediction: Prediction,
-    part: Part,
+    part: BatchPart,
 ) -> Float[Array, ""]:
     """Return the mean LPIPS of the clips that train the mean, as `report` counts them."""
     means = count_means(config, part)

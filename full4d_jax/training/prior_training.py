@@ -29,7 +29,7 @@ from full4d_jax.training.placement import (
     training_mesh,
 )
 from full4d_jax.training.program import runs_codec
-from full4d_jax.training.run_state import Start
+from full4d_jax.training.run_state import InitialState
 from full4d_jax.training.sheets import draw_sheet
 from full4d_jax.training.state import TrainState, init_state, make_state, state_from_params
 from full4d_jax.training.step import train_step
@@ -59,7 +59,7 @@ def train_prior(
         check_start(config.model, init)  # a run that resumes does not read it
     state, summary = run_training(
         in_mesh(mesh, step),
-        Start(partial(first_state, config, init, mesh), state_shapes(config, mesh)),
+        InitialState(partial(first_state, config, init, mesh), state_shapes(config, mesh)),
         lambda start: training_batches(config, start, mesh),
         config.training,
         out,

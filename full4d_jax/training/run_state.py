@@ -106,7 +106,7 @@ class RunState:
         self.unsaved = []
 
 
-class Start(NamedTuple):
+class InitialState(NamedTuple):
     """The state at step 0.
 
     Attributes:
@@ -118,13 +118,13 @@ class Start(NamedTuple):
     like: TrainState
 
 
-def start_at(state: TrainState) -> Start:
+def start_at(state: TrainState) -> InitialState:
     """Return the start at a state that is made already."""
-    return Start(lambda: state, jax.tree.map(shape_and_sharding, state))
+    return InitialState(lambda: state, jax.tree.map(shape_and_sharding, state))
 
 
 def start_or_resume(
-    checkpoints: Checkpoints, start: Start, record: Json, config: TrainingConfig, out: Path
+    checkpoints: Checkpoints, start: InitialState, record: Json, config: TrainingConfig, out: Path
 ) -> RunState:
     """Return the run at its newest usable checkpoint, or at its start if it has none.
 

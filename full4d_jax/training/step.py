@@ -13,7 +13,7 @@ from full4d_jax.models.codecs.codec import Weights
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.sharding import constrain_tree
 from full4d_jax.models.wan.text import load_training_texts
-from full4d_jax.training.accumulation import Part, accumulate, places_of_lines, places_of_parts
+from full4d_jax.training.accumulation import BatchPart, accumulate, places_of_lines, places_of_parts
 from full4d_jax.training.loss import Clips, Frozen, Metrics, count_clips, loss
 from full4d_jax.training.optimizer import hold_constant, trained_leaves
 from full4d_jax.training.state import TrainState, apply_gradients, config_optimizer
@@ -52,7 +52,7 @@ def train_step(
 
         def objective(params, clips, index):
             params = hold_constant(params, trained)
-            return loss_of_grids(config, params, clips, key, frozen, Part(places, index))
+            return loss_of_grids(config, params, clips, key, frozen, BatchPart(places, index))
 
         gradient = jax.value_and_grad(objective, has_aux=True)
         metrics, gradients = accumulate(gradient, state.params, trained, batch, parts)
@@ -69,7 +69,7 @@ def loss_of_grids(
     batch: Clips,
     key: PRNGKeyArray,
     frozen: Frozen,
-    part: Part,
+    part: BatchPart,
 ) -> tuple[Float[Array, ""], Metrics]:
     """Return the loss of the clips, or with `data.lines` the mean over their rows and columns."""
     if not isinstance(batch, Batch) or not config.data.lines:
@@ -83,7 +83,7 @@ def loss_of_grids(
             clips,
             jax.random.fold_in(key, i),
             frozen,
-            Part(places_of_lines(part.all, sides[i]), part.index),
+            BatchPart(places_of_lines(part.all, sides[i]), part.index),
         )
         for i, clips in enumerate(lines(batch))
     ]

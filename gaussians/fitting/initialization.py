@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 from numpy import ndarray
 
 from gaussians import harmonics
-from gaussians.fitting.stillness import median_where, moves, shows_farthest, still_points
+from gaussians.fitting.stillness import camera_moves, median_where, shows_farthest, still_points
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
@@ -80,7 +80,7 @@ class Velocities(Protocol):
         ...
 
 
-class Candidates(NamedTuple):
+class CandidatePixels(NamedTuple):
     """Pixels of a view that may become Gaussians; its n instants are those with any depth.
 
     Attributes:
@@ -218,10 +218,10 @@ def _candidates(
     poses: Float[ndarray, "t 4 4"],
     may_move: Bool[ndarray, "t h w"],
     seeding: Seeding,
-) -> Candidates:
+) -> CandidatePixels:
     """Sort the pixels of known depth of a view into still and moving ones, and weigh them."""
     instants = np.flatnonzero((depth > 0).any((1, 2)))
-    camera_moves = moves(poses)
+    travels = camera_moves(poses)
     frames = frames[instants]
     depth = depth[instants]
     poses = poses[instants]
@@ -229,15 +229,15 @@ def _candidates(
     known = depth > 0
     if not instants.size:
         nothing = np.zeros(depth.shape[1:])
-        return Candidates(instants, nothing.astype(int), nothing, depth, known, depth)
-    if camera_moves:
+        return CandidatePixels(instants, nothing.astype(int), nothing, depth, known, depth)
+    if travels:
         is_still, again = still_points(frames, depth, lens, poses, STILL)
         lasting = is_still & ~again
         passing = known & ~again & may_move
         importance = np.where(lasting, 1.0, seeding.passing * passing).astype(np.float32)
         moving = weight * importance * (1 + seeding.detail * _contrast(frames))
         nothing = np.zeros(depth.shape[1:])
-        return Candidates(instants, nothing.astype(int), nothing, moving, lasting, depth)
+        return CandidatePixels(instants, nothing.astype(int), nothing, moving, lasting, depth)
     resting = shows_farthest(depth)
     # What is known of few instants, as behind somebody, may not be the colour at the others.
     is_seldom = 2 * known.sum(0) < len(depth)
@@ -250,7 +250,7 @@ def _candidates(
     closest = np.where(resting, away, np.inf).argmin(0)
     still_depth = median_where(depth, resting)  # one for the whole clip
     before = np.minimum(depth, (1 - BEFORE) * still_depth)
-    return Candidates(
+    return CandidatePixels(
         instants=instants,
         instant=instants[closest],
         still=weight * stands * (1 + seeding.detail * _contrast(median)),
@@ -268,7 +268,7 @@ def _contrast(pictures: Float[ndarray, "*b h w 3"]) -> Float[ndarray, "*b h w"]:
     return (right + down) / 2
 
 
-class Pixels(NamedTuple):
+class SeedPixels(NamedTuple):
     """The pixels that become Gaussians.
 
     Attributes:
@@ -285,7 +285,7 @@ class Pixels(NamedTuple):
     spacing: Float[ndarray, "g"]
 
 
-def _choose(candidates: Sequence[Candidates], count: int, start: float) -> Pixels:
+def _choose(candidates: Sequence[CandidatePixels], count: int, start: float) -> SeedPixels:
     """Choose `count` pixels evenly along a curve through all pictures, by their weights."""
     v = len(candidates)
     h, w = candidates[0].still.shape
@@ -310,7 +310,7 @@ def _choose(candidates: Sequence[Candidates], count: int, start: float) -> Pixel
     instant = np.stack([x.instant for x in candidates])
     time = np.where(passes, times[film], instant[view, y, x])
     is_moving = passes & ~lasting[film, y, x]
-    return Pixels(view, time, y, x, is_moving, density[chosen] ** -0.5)
+    return SeedPixels(view, time, y, x, is_moving, density[chosen] ** -0.5)
 
 
 def _densities(weights: Float[ndarray, "n"], count: int) -> Float[ndarray, "n"]:
@@ -332,7 +332,7 @@ def morton_order(height: int, width: int) -> Int[ndarray, "p"]:
 
 
 def _at_pixels(
-    pixels: Pixels,
+    pixels: SeedPixels,
     z: Float32[ndarray, "g"],
     colors: Float32[ndarray, "g 3"],
     lenses: Float32[ndarray, "g 3 3"],

@@ -148,7 +148,7 @@ def _all_around(inside: Bool[ndarray, "x y z"]) -> Bool[ndarray, "x y z"]:
     return np.logical_and.reduce(shifts)
 
 
-def mean_colors(
+def seen_colors(
     points: Float[ndarray, "n 3"], pictures: Float[ndarray, "v h w 3"], views: Views
 ) -> Float[ndarray, "n 3"]:
     """Return the mean colour of the pixels in which the views see each point; grey where none."""

@@ -22,7 +22,7 @@ SAME_DEPTH = (
 )
 
 
-def moves(world_to_camera: Float[ndarray, "t 4 4"]) -> bool:
+def camera_moves(world_to_camera: Float[ndarray, "t 4 4"]) -> bool:
     """Return whether a camera moves."""
     return bool(np.ptp(world_to_camera, axis=0).max() > 1e-6)
 
@@ -72,7 +72,7 @@ def still_points(
       tolerance: largest difference of a colour that counts as the same.
     """
     count = len(frames)
-    rests = not moves(world_to_camera)
+    rests = not camera_moves(world_to_camera)
     instants = np.unique(np.linspace(0, count - 1, min(MAX_INSTANTS, count)).round().astype(int))
     still, before = np.zeros((2, *depth.shape), bool)
     for instant in range(count):

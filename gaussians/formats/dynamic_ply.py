@@ -22,7 +22,7 @@ import numpy as np
 
 from gaussians.deformation import Scene
 from gaussians.formats.ftgs_ply import is_ftgs, read_ftgs
-from gaussians.formats.ply import load_ply, read_scene, read_splats, save_ply, splat_columns
+from gaussians.formats.ply import load_ply, read_splats, save_ply, scene_in, splat_columns
 from gaussians.formats.ply_tables import Tables, read_columns, read_tables, write_tables
 from gaussians.formats.scene_files import CERTAIN, FormatError, check_finite, check_to_write
 from gaussians.motion import DynamicGaussians
@@ -73,7 +73,7 @@ def load_any_ply(path: str | Path) -> Gaussians | DynamicGaussians:
         return read_ftgs(path, tables)
     if "time" in tables["vertex"]:
         return _read(path, tables)
-    return read_scene(path, tables)
+    return scene_in(path, tables)
 
 
 def _read(path: Path, tables: Tables) -> DynamicGaussians:

@@ -17,7 +17,7 @@ from gaussians.formats.scene_files import (
     arrays_to_write,
     mean_colors,
     sigmoid,
-    to_bytes,
+    to_levels,
     unit_quaternions,
 )
 from gaussians.types import Gaussians
@@ -41,7 +41,7 @@ def save_glb(path: str | Path, scene: Gaussians) -> None:
     rotations = np.roll(unit_quaternions(turn_quaternions(quaternions)), -1, axis=1)  # x y z w
     attributes: dict[str, Shaped[ndarray, "g c"]] = {
         "POSITION": turn_vectors(means),
-        "COLOR_0": to_bytes(np.column_stack([_linear(mean_colors(harmonics)), opacities])),
+        "COLOR_0": to_levels(np.column_stack([_linear(mean_colors(harmonics)), opacities])),
         f"{EXTENSION}:ROTATION": rotations,
         f"{EXTENSION}:SCALE": np.exp(log_scales),
         f"{EXTENSION}:OPACITY": opacities[:, None],

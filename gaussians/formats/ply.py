@@ -36,10 +36,10 @@ def load_ply(path: str | Path) -> Gaussians:
       FormatError: The file is not a complete scene.
     """
     path = Path(path)
-    return read_scene(path, read_tables(path))
+    return scene_in(path, read_tables(path))
 
 
-def read_scene(path: Path, tables: Tables) -> Gaussians:
+def scene_in(path: Path, tables: Tables) -> Gaussians:
     """Return the scene in the tables of a file, plain or packed."""
     return unpack(path, tables) if "chunk" in tables else read_splats(path, tables)
 

@@ -93,8 +93,8 @@ def read_columns(
     wanted = np.dtype(dtype)
     missing = [name for name in names if name not in columns]
     if missing:
-        said = f"no property {', '.join(missing)}"
-        raise FormatError(path, f"element {element}", said, "a Gaussian splat scene")
+        found = f"no property {', '.join(missing)}"
+        raise FormatError(path, f"element {element}", found, "a Gaussian splat scene")
     for name in names:
         kind = columns[name].dtype
         rounds = kind.kind == wanted.kind == "f"
@@ -166,8 +166,8 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[str, list[Element]]:
             ):
                 element = elements[-1]
                 if name in element.kinds:
-                    said = f"two properties {name}"
-                    raise FormatError(path, f"element {element.name}", said, "names that differ")
+                    found = f"two properties {name}"
+                    raise FormatError(path, f"element {element.name}", found, "names that differ")
                 element.kinds[name] = KINDS.get(kind[0], "list")
             case ["comment" | "obj_info", *_] | []:
                 pass

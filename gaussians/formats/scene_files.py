@@ -116,7 +116,7 @@ def check_finite(path: Path, names: list[str], values: Float[ndarray, "g c"]) ->
         raise FormatError(path, names[column], found, "finite numbers")
 
 
-def to_bytes(unit: Float[ndarray, "..."]) -> UInt8[ndarray, "..."]:
+def to_levels(unit: Float[ndarray, "..."]) -> UInt8[ndarray, "..."]:
     """Return [0, 1] in 256 levels; values beyond are clipped."""
     return np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
 

@@ -20,7 +20,7 @@ from gaussians.formats.scene_files import (
     mean_colors,
     mean_harmonics,
     sigmoid,
-    to_bytes,
+    to_levels,
     unit_quaternions,
 )
 from gaussians.types import Gaussians
@@ -44,7 +44,7 @@ def save_splat(path: str | Path, scene: Gaussians) -> None:
     rows = np.empty(len(means), ROW)
     rows["mean"] = means
     rows["scale"] = np.exp(log_scales)
-    rows["rgba"] = to_bytes(np.column_stack([mean_colors(harmonics), sigmoid(logits)]))
+    rows["rgba"] = to_levels(np.column_stack([mean_colors(harmonics), sigmoid(logits)]))
     rotation = np.rint(unit_quaternions(quaternions) * 128 + 128)
     rows["rotation"] = np.clip(rotation, 0, 255).astype(np.uint8)
     Path(path).write_bytes(rows.tobytes())

@@ -29,7 +29,7 @@ from gaussians.formats.scene_files import (
     logit,
     sigmoid,
     smallest_three,
-    to_bytes,
+    to_levels,
     unit_quaternions,
     with_largest,
 )
@@ -57,11 +57,11 @@ def save_spz(path: str | Path, scene: Gaussians) -> None:
     parts = (
         HEADER.pack(MAGIC, VERSION, count, degree, bits, 0, 0),
         _int24(np.rint(turn_vectors(means).astype(np.float64) * 2**bits)).tobytes(),
-        to_bytes(sigmoid(logits)).tobytes(),
-        to_bytes(0.5 + COLOR_STEP * harmonics[:, 0]).tobytes(),
-        to_bytes((log_scales + 10) * 16 / 255).tobytes(),
+        to_levels(sigmoid(logits)).tobytes(),
+        to_levels(0.5 + COLOR_STEP * harmonics[:, 0]).tobytes(),
+        to_levels((log_scales + 10) * 16 / 255).tobytes(),
         _pack_rotations(turn_quaternions(quaternions)).astype("<u4").tobytes(),
-        to_bytes((128 + 128 * turned[:, 1:]) / 255).tobytes(),
+        to_levels((128 + 128 * turned[:, 1:]) / 255).tobytes(),
     )
     packer = zlib.compressobj(9, wbits=GZIP)
     Path(path).write_bytes(packer.compress(b"".join(parts)) + packer.flush())

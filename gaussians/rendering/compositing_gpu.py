@@ -224,9 +224,9 @@ def _add_rows(rows, order, first, count, total) -> None:
 
     columns = pl.next_power_of_2(width)
     start = jnp.zeros((ROWS, columns), rows.dtype)
-    found = lax.fori_loop(0, _parts(count[i], ROWS), add, start).sum(0)
+    row_sum = lax.fori_loop(0, _parts(count[i], ROWS), add, start).sum(0)
     column = lax.broadcasted_iota(jnp.int32, (columns,), 0)
-    triton.store(total.at[i, column], found, mask=column < width)
+    triton.store(total.at[i, column], row_sum, mask=column < width)
 
 
 def _store_row(rows, slot: Array, end: Array, values: list[Array]) -> None:

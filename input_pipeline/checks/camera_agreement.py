@@ -26,7 +26,7 @@ MAX_EPIPOLAR_DIAGONALS = 0.002  # of the picture's diagonal
 NOTHING = np.zeros((1, 1, 3), np.uint8)  # in the place of a file that does not decode
 
 
-class Pair(NamedTuple):
+class ViewPair(NamedTuple):
     """Two views at one instant."""
 
     first: int
@@ -100,14 +100,14 @@ def pooled_error(example: Example, matches: list[Matches]) -> float:
     return float(np.median(pooled)) if pooled.size else float("nan")
 
 
-def pair_errors(example: Example, matches: list[Matches]) -> list[Pair]:
+def pair_errors(example: Example, matches: list[Matches]) -> list[ViewPair]:
     """Measure the errors of each pair of views at each instant."""
     pairs = []
     for match in matches:
         count = len(match.verified)
         error = float(np.median(_distances(example, match))) if count else float("nan")
         points = len(match.points)
-        pairs.append(Pair(match.first, match.second, match.instant, points, count, error))
+        pairs.append(ViewPair(match.first, match.second, match.instant, points, count, error))
     return pairs
 
 

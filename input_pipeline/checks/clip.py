@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from input_pipeline.cameras import check_cameras
 from input_pipeline.checks.camera_agreement import (
-    Pair,
+    ViewPair,
     find_matches,
     judge_cameras,
     near_pixels,
@@ -39,7 +39,7 @@ class ClipCheck(NamedTuple):
     error: float
     """Median distance of verified matches from the cameras' epipolar lines, pixels; NaN without
     any."""
-    pairs: list[Pair]
+    pairs: list[ViewPair]
     drift: float
     """Seconds between the slowest view and the one that is furthest from it, at most."""
     stops: list[float]

@@ -10,7 +10,7 @@ import numpy as np
 from input_pipeline.films import is_film
 from input_pipeline.projections import has_filled
 from input_pipeline.schema import VERSION, Example
-from input_pipeline.transforms import decode_depth, picture_size
+from input_pipeline.transforms import decode_depth, view_size
 
 Facts = dict[str, Any]  # of one clip, plain values
 MAX_LISTED = 12
@@ -21,7 +21,7 @@ def facts(example: Example) -> Facts:
     """Return the index's facts of a clip; depth is decoded, pictures are not."""
     views, frames = example.frames.shape
     depth = [[_known(file) for file in view] for view in example.depth16]
-    height, width = picture_size(example.frames.item(0, 0))
+    height, width = view_size(example.frames.item(0, 0))
     return {
         "scene": example.scene_id,
         "views": views,
@@ -64,7 +64,7 @@ def content_hash(shards: dict[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def summary(splits: dict[str, list[Facts]]) -> dict[str, Any]:
+def summarise(splits: dict[str, list[Facts]]) -> dict[str, Any]:
     """Sum up a data set: counts, hours, sources and licences, as plain values."""
     clips = [clip for split in splits.values() for clip in split]
     return {
@@ -96,7 +96,7 @@ def card(name: str, about: str, totals: dict[str, Any], size: int, digest: str) 
     Args:
       name: of the dataset.
       about: how it was made, in words.
-      totals: what `summary` returned.
+      totals: what `summarise` returned.
       size: bytes of all shards.
       digest: what `content_hash` returned.
     """

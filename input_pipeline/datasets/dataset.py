@@ -24,8 +24,8 @@ from etils import epath
 from tensorflow_datasets.core.dataset_info import DatasetIdentity
 from tensorflow_datasets.core.splits import SplitDict
 
-from input_pipeline.datasets.card import Facts, card, content_hash, summary
-from input_pipeline.datasets.encoding import ClipSource, encode, encoded_records, workers
+from input_pipeline.datasets.card import Facts, card, content_hash, summarise
+from input_pipeline.datasets.encoding import ClipSource, encode_example, encoded_records, workers
 from input_pipeline.datasets.records import FEATURES, from_bytes
 from input_pipeline.datasets.shards import (
     FOLDER,
@@ -111,7 +111,9 @@ def write_dataset(
         raise ValueError(f"jobs: found {jobs}, expected at least 1")
     scene_ids = list(clips.scene_ids)
     if shards is None and scene_ids:
-        shards = math.ceil(len(encode(clips, 0, scene_ids[0])[0]) * len(scene_ids) / SHARD_BYTES)
+        shards = math.ceil(
+            len(encode_example(clips, 0, scene_ids[0])[0]) * len(scene_ids) / SHARD_BYTES
+        )
     plan = plan_shards(scene_ids, name=name, splits=splits, shards=1 if shards is None else shards)
     mark = plan_id(plan, scene_ids, about)
     _check_same_build(folder, plan, mark)
@@ -276,7 +278,7 @@ def _finish(
         splits.setdefault(shard.split, []).extend(entries[shard.file]["clips"])
     size = sum(entry["bytes"] for entry in entries.values())
     digest = content_hash({file: entry["sha256"] for file, entry in entries.items()})
-    page = card(name, about, summary(splits), size, digest)
+    page = card(name, about, summarise(splits), size, digest)
     write_text(folder / "README.md", page)
     for shard in plan:
         remove_leftovers(folder / shard.file)

@@ -31,7 +31,7 @@ class ClipSource(Protocol):
         ...
 
 
-def encode(clips: ClipSource, index: int, scene_id: str) -> tuple[bytes, Facts]:
+def encode_example(clips: ClipSource, index: int, scene_id: str) -> tuple[bytes, Facts]:
     """Return the record of a clip of that scene, and its facts for the index.
 
     Raises:
@@ -60,10 +60,10 @@ def workers(clips: ClipSource, jobs: int) -> AbstractContextManager[Executor | N
 def encoded_records(
     clips: ClipSource, pairs: Iterable[tuple[int, str]], pool: Executor | None, jobs: int
 ) -> Iterator[tuple[bytes, Facts]]:
-    """Yield `encode` of the wanted clips in order; 2 * jobs of them are in memory."""
+    """Yield `encode_example` of the wanted clips in order; 2 * jobs of them are in memory."""
     if pool is None:
         for index, scene_id in pairs:
-            yield encode(clips, index, scene_id)
+            yield encode_example(clips, index, scene_id)
         return
     pairs = iter(pairs)
     waiting = deque(pool.submit(_encode_here, *pair) for pair in islice(pairs, 2 * jobs))
@@ -81,4 +81,4 @@ def _set_clips(clips: ClipSource) -> None:
 
 
 def _encode_here(index: int, scene_id: str) -> tuple[bytes, Facts]:
-    return encode(_clips, index, scene_id)
+    return encode_example(_clips, index, scene_id)

@@ -18,7 +18,7 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import files_of_camera, find_footage, has_one
-from input_pipeline.importers.pairing import check_counts, pair
+from input_pipeline.importers.pairing import check_lengths, pair
 from input_pipeline.plain_files import field, load_json, numbers
 
 NEEDS = "cameras.json (or cameras_opencv.json) with cameras[], and videos or folders of pictures"
@@ -48,7 +48,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         entries[name] = entry
     films = find_footage(path, ("videos", ".", "images"))
     if not all("timestamps" in entry for entry in entries.values()):
-        check_counts(films, path)
+        check_lengths(films, path)
     pairs = pair(films, list(entries), path)
     views = []
     for name, entry in entries.items():

@@ -7,7 +7,7 @@ import numpy as np
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import PICTURES, VIDEOS, files_of_camera, find_footage, listed
 from input_pipeline.importers.colmap_files import Image, model_files, read_model
-from input_pipeline.importers.pairing import Films, check_counts, pair
+from input_pipeline.importers.pairing import Films, check_lengths, pair
 
 NEEDS = "sparse/0 (or sparse, colmap/sparse/0) with cameras and images, .bin or .txt, and images/"
 MODELS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse")
@@ -33,7 +33,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         films = {image.name: (path / "images" / image.name,) for image in images}
         by_camera = {image.name: [image] for image in images}
     else:
-        check_counts(films, path)
+        check_lengths(films, path)
         by_camera = {}
         for image in images:
             by_camera.setdefault(_camera(image.name), []).append(image)

@@ -12,7 +12,7 @@ import numpy as np
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import homogeneous, to_opencv
 from input_pipeline.footage import PICTURES, VIDEOS, files_of_camera, has_one, listed, natural
-from input_pipeline.importers.pairing import check_counts
+from input_pipeline.importers.pairing import check_lengths
 from input_pipeline.plain_files import load_array
 
 NEEDS = "poses_bounds.npy, and one video (cam*.mp4), picture (images/) or folder (cam*/) a row"
@@ -78,5 +78,5 @@ def _films(path: Path, count: int) -> dict[Path, list[Path]]:
         counts = " or ".join(str(len(films)) for films in films_of_views if films) or "0"
         there = f"{count} poses and {counts} videos or pictures"
         raise ValueError(f"{path}: found {there}, expected as many")
-    check_counts({film.name: tuple(files) for film, files in fitting[0].items()}, path)
+    check_lengths({film.name: tuple(files) for film, files in fitting[0].items()}, path)
     return fitting[0]

@@ -35,7 +35,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
       ValueError: no focal length, a broken matrix, videos or frames that do not fit.
     """
     file = next(path / name for name in FILES if (path / name).is_file())
-    focal = focal_length(path)
+    focal = named_focal_length(path)
     poses = read_poses(file)
     films = find_footage(path, ("videos", "."))
     pairs = pair(films, sorted(poses, key=natural), path)
@@ -55,7 +55,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     return [make_capture(scene, views, unit=CENTIMETRES, source=f"{scene}, {len(films)} cameras")]
 
 
-def focal_length(path: Path) -> float:
+def named_focal_length(path: Path) -> float:
     """Return the focal length in millimetres that the name of a folder above tells.
 
     Raises:

@@ -25,7 +25,7 @@ from input_pipeline.importers.opencv_cameras import (
     check_model,
     entries,
     is_camera,
-    lens_of,
+    lens_coefficients,
     make_rig,
     opencv_camera,
 )
@@ -184,7 +184,7 @@ def _kalibr(table: Mapping[str, Any], where: str) -> dict[str, Calibrated]:
         cameras[str(name)] = Calibrated(
             (round(rows), round(columns)),
             centred(np.array([[fu, 0, pu], [0, fv, pv], [0, 0, 1]])),
-            lens_of(bent, here),
+            lens_coefficients(bent, here),
             pose,
         )
     return cameras

@@ -15,7 +15,7 @@ from jaxtyping import Float64
 from input_pipeline.cameras import check_poses, rigid
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import files_of_camera, find_footage
-from input_pipeline.importers.pairing import check_counts, pair
+from input_pipeline.importers.pairing import check_lengths, pair
 
 NAMES = {
     "matrix": ("matrix", "camera_matrix", "cameraMatrix", "K", "intrinsic_matrix", "mtx"),
@@ -78,7 +78,7 @@ def opencv_camera(table: Mapping[str, Any], where: str) -> Calibrated:
         raise ValueError(f"{where}, {error}") from None
     is_distorted = any(name in table for name in NAMES["distortion"])
     bent = _array(table, "distortion", where, COEFFICIENT_COUNTS) if is_distorted else np.zeros(0)
-    return Calibrated(_size(table, where), centred(matrix), lens_of(bent, where), pose)
+    return Calibrated(_size(table, where), centred(matrix), lens_coefficients(bent, where), pose)
 
 
 def centred(matrix: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, "3 3"]:
@@ -86,7 +86,7 @@ def centred(matrix: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, "3 3"]:
     return matrix + np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
 
 
-def lens_of(coefficients: Float64[np.ndarray, " n"], where: str) -> tuple[float, ...]:
+def lens_coefficients(coefficients: Float64[np.ndarray, " n"], where: str) -> tuple[float, ...]:
     """Return the coefficients that are undone here.
 
     Raises:
@@ -132,7 +132,7 @@ def make_rig(
       ValueError: films that do not fit the cameras.
     """
     films = find_footage(path, ("videos", ".", "images"))
-    check_counts(films, path)
+    check_lengths(films, path)
     views = []
     for camera, name in pair(films, list(cameras), path).items():
         calibrated = cameras[camera]

@@ -48,7 +48,7 @@ def _within(short: str, long: str) -> bool:
     return re.search(before + re.escape(short) + after, long) is not None
 
 
-def check_counts(films: Films, where: Path) -> None:
+def check_lengths(films: Films, where: Path) -> None:
     """Refuse folders of pictures of unequal length, whose instants nothing tells.
 
     Raises:

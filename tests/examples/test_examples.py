@@ -38,6 +38,7 @@ def test_a_sharded_step_learns():
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_arrays_are_sampled(tmp_path):
     picture = tmp_path / "grid.png"
     grid, scene = load("sample_arrays").main(picture, steps=15)

@@ -70,7 +70,6 @@ def rig() -> Grid:
             rate=2.0,
             distances=np.array([1.0, 2.0]),
             enlarged=True,
-            generated=True,
         ),
     )
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from input_pipeline.damaged_frames import _Fact, spread_damage, timeline
-from input_pipeline.video_files import decode, first_frame
+from input_pipeline.video_files import decode_frames, first_frame
 
 KEY = _Fact(0.0, damaged=False, bidirectional=False, key=True)
 FORWARD = KEY._replace(key=False)
@@ -17,7 +17,7 @@ END = 2.0  # seconds
 def pictures(path):
     """The frames up to `END`, by their times."""
     frames = {}
-    for frame in decode(path):
+    for frame in decode_frames(path):
         if frame.time > END:
             break
         frames[frame.time] = frame.picture.astype(int)

@@ -6,7 +6,13 @@ from textured_room import make_room
 
 from input_pipeline import transforms
 from input_pipeline.cameras import nearest_to_axes
-from input_pipeline.depth_alignment import WithDepth, add_depth, estimate_depth, fit_line, to_depth
+from input_pipeline.depth_alignment import (
+    WithDepth,
+    add_depth,
+    estimate_missing_depth,
+    fit_line,
+    to_depth,
+)
 from input_pipeline.matches import distort_points, undistort_points
 from input_pipeline.schema import validate
 
@@ -41,7 +47,7 @@ def test_scale_and_shift_come_from_the_cameras(room):
         depth, true = transforms.decode_depth(file), transforms.decode_depth(true_file)
         assert (depth > 0).mean() > 0.99
         assert np.median(np.abs(depth / true - 1)) < 0.02
-    lines = [line for _, line in estimate_depth(bare(room), oracle(room)).values()]
+    lines = [line for _, line in estimate_missing_depth(bare(room), oracle(room)).values()]
     assert all(line.scale == pytest.approx(-1 / 3, rel=0.05) for line in lines)
     assert all(line.share > 0.9 for line in lines)
 
@@ -52,7 +58,7 @@ def test_depth_that_is_there_is_kept(room):
     filled = add_depth(room._replace(depth16=some), oracle(room))
     assert (filled.depth16[0] == room.depth16[0]).all()
     assert all(filled.depth16.ravel())
-    assert len(estimate_depth(room, oracle(room))) == 0
+    assert len(estimate_missing_depth(room, oracle(room))) == 0
 
 
 def test_clips_are_filled_as_they_are_read(room):
@@ -99,7 +105,7 @@ def test_points_are_distorted_as_opencv_undistorts_them():
 
 def test_cameras_that_look_at_one_place_tell_the_scale(room):
     """The values are true disparity up to a factor; the depth comes out in the cameras' units."""
-    found = estimate_depth(bare(room), oracle(room, 5.0, 0.0), scale="axes")
+    found = estimate_missing_depth(bare(room), oracle(room, 5.0, 0.0), scale="axes")
     poses = room.world_to_camera[:, 0].astype(np.float64)
     middle = nearest_to_axes(poses)
     assert middle is not None
@@ -109,7 +115,7 @@ def test_cameras_that_look_at_one_place_tell_the_scale(room):
         row, column = center_pixel(room, view, middle)
         factor = (poses[view] @ [*middle, 1])[2] / true[row, column]
         assert np.median(np.abs(depth[0] / true / factor - 1)[depth[0] > 0]) < 0.02
-        assert "nothing says how well" in line.said
+        assert "nothing says how well" in line.note
 
 
 def center_pixel(example, view, point):
@@ -125,9 +131,9 @@ def test_parallel_cameras_tell_no_scale(room):
     poses[:, :, :3, :3] = poses[:1, :1, :3, :3]
     parallel = bare(room)._replace(world_to_camera=poses)
     with pytest.raises(ValueError, match="view 0: depth: found cameras that look at no one place"):
-        estimate_depth(parallel, oracle(room, 5.0, 0.0), scale="axes")
+        estimate_missing_depth(parallel, oracle(room, 5.0, 0.0), scale="axes")
 
 
 def test_values_below_zero_are_no_disparity(room):
     with pytest.raises(ValueError, match="found values of 0 or less, expected disparity"):
-        estimate_depth(bare(room), oracle(room, -1.0, 0.0), scale="axes")
+        estimate_missing_depth(bare(room), oracle(room, -1.0, 0.0), scale="axes")

@@ -11,7 +11,7 @@ from tagged_films import set_pixel_shape
 
 from input_pipeline.opening import FileRefusal
 from input_pipeline.video_files import (
-    decode,
+    decode_frames,
     first_frame,
     frame_size,
     frame_times,
@@ -29,7 +29,7 @@ def levels(pictures):
 def test_times_are_those_of_the_decoded_frames(tmp_path, write_film):
     path = write_film(tmp_path / "ü 影片.mp4", VARIABLE)
     np.testing.assert_allclose(frame_times(path), np.array(VARIABLE) / 100, atol=1e-4)
-    np.testing.assert_allclose([f.time for f in decode(path)], frame_times(path), atol=1e-9)
+    np.testing.assert_allclose([f.time for f in decode_frames(path)], frame_times(path), atol=1e-9)
 
 
 def test_any_frames_are_read_from_anywhere(tmp_path, write_film):
@@ -41,7 +41,7 @@ def test_any_frames_are_read_from_anywhere(tmp_path, write_film):
 
 def test_seeking_in_a_real_video_changes_nothing(shared_data):
     path = shared_data / "data/videos/carphone_pristine.mp4"
-    times, all_frames = frame_times(path), [frame.picture for frame in decode(path)]
+    times, all_frames = frame_times(path), [frame.picture for frame in decode_frames(path)]
     assert len(times) == len(all_frames) > 40
     late = [30, 31, 40]
     for picture, index in zip(read_frames(path, times[late]), late, strict=True):

@@ -88,9 +88,9 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
         for leaf, x in leaves.items():
             if leaf.startswith("blocks.") and leaf.startswith(ADDED):
                 for layer in range(model.layers):
-                    yield leaf, layer, identity(leaf, x.shape[1:])
+                    yield leaf, layer, initial_value(leaf, x.shape[1:])
             elif leaf.startswith(ADDED):
-                yield leaf, None, identity(leaf, x.shape)
+                yield leaf, None, initial_value(leaf, x.shape)
         by_file = sorted(names.items(), key=lambda item: stored[item[0]].file)
         for name, (leaf, layer) in by_file:
             tensor = _read(stored[name])
@@ -106,7 +106,7 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
     return layout
 
 
-def identity(leaf: str, shape: tuple[int, ...]) -> np.ndarray:
+def initial_value(leaf: str, shape: tuple[int, ...]) -> np.ndarray:
     """Return the initial value of an added parameter, which adds nothing or passes tokens on."""
     if leaf == "blocks.projector.kernel":
         return np.broadcast_to(np.eye(shape[-1], dtype=np.float32), shape)

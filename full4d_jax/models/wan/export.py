@@ -16,7 +16,7 @@ from full4d_jax.config import ModelConfig
 from full4d_jax.models.safetensors_reader import open_tensors
 from full4d_jax.models.safetensors_writer import Slot, write_safetensors
 from full4d_jax.models.wan.architecture import abstract_leaves, diffusers_config
-from full4d_jax.models.wan.conversion import KINDS, identity, wan_shape
+from full4d_jax.models.wan.conversion import KINDS, initial_value, wan_shape
 from full4d_jax.models.wan.names import ADDED, check_wan_model, to_wan, wan_names
 from full4d_jax.models.weights import require_float
 from full4d_jax.session.errors import InputError
@@ -112,7 +112,7 @@ def _is_trained(model: ModelConfig, source: Path, leaf: str) -> bool:
     """Return whether an added parameter has left the identity."""
     layers = range(model.layers) if leaf.startswith("blocks.") else [None]
     parts = (_read(source, leaf, layer) for layer in layers)
-    return any(not np.array_equal(x, identity(leaf, x.shape)) for x in parts)
+    return any(not np.array_equal(x, initial_value(leaf, x.shape)) for x in parts)
 
 
 def _shards(slots: dict[str, Slot], limit: int) -> list[list[str]]:

@@ -134,7 +134,9 @@ def _values(network: DepthFile, frames: UInt8[ndarray, "t h w 3"]) -> Float32[nd
         values = network.values(frames[start : start + window])
         known = len(result) - start
         if network.kind == "disparity":
-            scale, shift = fit_line(values[:known], result[start:], np.ones_like(values[:known]))
+            scale, shift = fit_scale_and_shift(
+                values[:known], result[start:], np.ones_like(values[:known])
+            )
         else:
             scale = np.median(result[start:] / np.maximum(values[:known], 1e-9))
             shift = 0.0
@@ -154,12 +156,12 @@ def one_line(
         if weights.mean() < STILL:
             weights = np.asarray(_similarity(frames[t - 1 : t], frames[t]))[0]
             target = aligned[-1]
-        scale, shift = fit_line(values[t], target, weights)
+        scale, shift = fit_scale_and_shift(values[t], target, weights)
         aligned.append((scale * values[t] + shift).astype(np.float32))
     return np.stack(aligned)
 
 
-def fit_line(
+def fit_scale_and_shift(
     values: Float[ndarray, "*n"], target: Float[ndarray, "*n"], weights: Float[ndarray, "*n"]
 ) -> tuple[float, float]:
     """Return scale > 0 and shift that take most of the values near the target.

@@ -5,7 +5,7 @@
     X.onnx          networks by others (`depth_file`, `signatures`); onnxruntime runs them
     da3-small, ...  such files in ~/.cache/full4d (`published`)
 
-A video asks for depth (`load_network`, `clip_depth`). A capture asks for values that are affine in
+A video asks for depth (`open_network`, `clip_depth`). A capture asks for values that are affine in
 1 / z, with any scale, shift, sign and size (`load_estimator`), which
 `input_pipeline.depth_alignment` brings into the units of the cameras.
 """
@@ -46,7 +46,7 @@ def network_file(which: str | None) -> Path:
     return published_file(which) if which in PUBLISHED else Path(which)
 
 
-def load_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork:
+def open_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork:
     """Open a network.
 
     Args:
@@ -75,7 +75,7 @@ def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
 
     Of a file it says what its values are taken as.
     """
-    network = load_network(which, kind)
+    network = open_network(which, kind)
     if isinstance(network, DepthFile):
         tell(network.description)
         return lambda frame: _affine(network, frame)

@@ -17,7 +17,7 @@ from full4d_jax.source.depth.moving import set_before
 from full4d_jax.source.depth.planes import flatten_planes
 from full4d_jax.source.depth.upright import stand_upright
 from full4d_jax.source.subjects import find_subjects
-from gaussians.fitting.stillness import moves
+from gaussians.fitting.stillness import camera_moves
 
 
 def hold_facts(
@@ -36,7 +36,7 @@ def hold_facts(
       world_to_camera: of each frame.
       segmentation: parameters of the network that finds subjects.
     """
-    still = not moves(world_to_camera)
+    still = not camera_moves(world_to_camera)
     subjects = find_subjects(segmentation, frames, lens, world_to_camera)
     flat = flatten_planes(depth, frames, still=still, keep=subjects.labels > 0)
     up = camera_up(frames, lens) if still else UP  # a camera that moves may change its pitch

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, UInt8
 from numpy import ndarray
 
-from gaussians.fitting.stillness import median_where, moves
+from gaussians.fitting.stillness import camera_moves, median_where
 from input_pipeline.cameras import unproject
 
 GAP = 0.04  # of disparity, between a subject and what it hides
@@ -47,7 +47,7 @@ def set_before(
     """
     rests = labels == 0
     disparity = np.where(depth > 0, 1 / np.maximum(depth, 1e-6), 0.0)
-    if moves(world_to_camera):
+    if camera_moves(world_to_camera):
         resting = resting_disparity_along(depth, rests, lens, world_to_camera)
         result = disparity.copy()
     else:

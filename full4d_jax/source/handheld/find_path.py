@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from full4d_jax.geometry.paths import travels, turning_path
 from full4d_jax.geometry.rotation import Turning, find_turning
-from full4d_jax.geometry.seen_points import Agreement, agreement, match_frames, seen_points
+from full4d_jax.geometry.seen_points import PathAgreement, match_frames, path_agreement, seen_points
 from full4d_jax.geometry.structure import PLACED, Structure, find_structure
 from full4d_jax.geometry.tracking import standing_share
 from full4d_jax.session.errors import InputError
@@ -67,13 +67,13 @@ def find_path(
     if structure is None or why:
         do = "take another part (--start), or give --poses"
         return _turned(turning, f"structure from motion fails ({why}); {do}")
-    said = (
+    origin = (
         f"by structure from motion: {structure.placed:.0%} of the frames placed, "
         f"{len(structure.points.depth)} sightings of points, "
         f"{structure.reprojection:.2f} pixels off"
     )
     return SourcePath(
-        structure.world_to_camera, structure.points, f"its camera moves; its path is {said}"
+        structure.world_to_camera, structure.points, f"its camera moves; its path is {origin}"
     )
 
 
@@ -116,11 +116,11 @@ def path_from_poses(
     if not travels(path):
         return SourcePath(path, None, note)
     matched = match_frames(*large())
-    agree = agreement(matched, path)
+    agree = path_agreement(matched, path)
     readings = {}
     for name, read in READINGS.items():
         other = poses._replace(world_to_camera=read(poses.world_to_camera))
-        readings[name] = agreement(matched, poses_at(other, file, video, instants))
+        readings[name] = path_agreement(matched, poses_at(other, file, video, instants))
     better = better_readings(agree, readings)
     if better or agree.share < AGREE:
         found = f"poses that {agree.share:.0%} of the matches between frames agree with"
@@ -140,7 +140,7 @@ def path_from_poses(
     return SourcePath(path, points, note)
 
 
-def better_readings(agree: Agreement, readings: dict[str, Agreement]) -> list[str]:
+def better_readings(agree: PathAgreement, readings: dict[str, PathAgreement]) -> list[str]:
     """Return the other readings of poses that agree clearly better, best first.
 
     A reading that fits about as well as the best is named with it: the two cannot be told apart.

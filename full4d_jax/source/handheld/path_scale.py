@@ -18,8 +18,8 @@ from full4d_jax.geometry.paths import travels
 from full4d_jax.geometry.rotation import steadied
 from full4d_jax.grid import Grid, points_in
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.depth.clip_depth import fit_line
-from gaussians.fitting.stillness import moves
+from full4d_jax.source.depth.clip_depth import fit_scale_and_shift
+from gaussians.fitting.stillness import camera_moves
 from input_pipeline.cameras import rescale
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
 
@@ -31,7 +31,9 @@ REACH = 1.5  # times farther than the farthest points, depth ends
 
 def source_moves(source: Grid) -> bool:
     """Return whether the camera of a source moves, as far as that is known."""
-    return source.cameras is not None and moves(np.asarray(source.cameras.world_to_camera[0]))
+    return source.cameras is not None and camera_moves(
+        np.asarray(source.cameras.world_to_camera[0])
+    )
 
 
 def check_moves(source: Grid, depth: Float[ndarray, "t h w"], file: str) -> None:
@@ -63,9 +65,9 @@ def settle_scale(
     poses = np.asarray(source.cameras.world_to_camera[0])
     points = points_in(source)
     if points is not None:
-        by_frame = estimated and moves(poses)  # at rest, frames are consistent already
+        by_frame = estimated and camera_moves(poses)  # at rest, frames are consistent already
         scaled = align_to_points(depth, points, estimated=by_frame)
-    elif estimated and moves(poses) and not travels(poses):
+    elif estimated and camera_moves(poses) and not travels(poses):
         scaled = _scaled_to_first(depth, poses[:, :3, :3], np.asarray(source.cameras.intrinsics[0]))
     else:
         return depth, 1.0
@@ -96,7 +98,7 @@ def seen_from_first(
     assert source.cameras is not None, "a path belongs to a camera"
     frames = source.frames[0]
     poses = np.asarray(source.cameras.world_to_camera[0])
-    if not moves(poses):
+    if not camera_moves(poses):
         return frames, depth
     if travels(poses):
         return frames[:1].repeat(len(frames), 0), depth[:1].repeat(len(depth), 0)
@@ -174,7 +176,9 @@ def _map(
     depth: Float[ndarray, "*n"], there: Float[ndarray, " m"], true: Float[ndarray, " m"]
 ) -> Float[ndarray, "*n"]:
     """Return depth by the line of disparity through points, 0 where it was 0."""
-    slope, shift = fit_line(1 / there, 1 / true, true / true.mean())  # errors of depth are relative
+    slope, shift = fit_scale_and_shift(
+        1 / there, 1 / true, true / true.mean()
+    )  # errors of depth are relative
     least = 1 / (REACH * np.quantile(true, 0.95))  # the points tell nothing of what is farther
     known = depth > 0
     return np.where(known, 1 / np.maximum(slope / np.where(known, depth, 1) + shift, least), 0)

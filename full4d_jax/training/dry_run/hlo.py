@@ -26,14 +26,14 @@ _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 _PLACE = re.compile(r'op_name="([^"]*)"')
 
 
-def sides_of(text: str) -> list[int]:
+def array_sides(text: str) -> list[int]:
     """Return the sides of an array from their list in HLO."""
     return [int(n) for n in text.split(",") if n]
 
 
 def arrays_bytes(arrays: Iterable[tuple[str, str]]) -> int:
     """Return the bytes of arrays, each given by its type and the list of its sides."""
-    return sum(BYTES.get(kind, 4) * math.prod(sides_of(sides)) for kind, sides in arrays)
+    return sum(BYTES.get(kind, 4) * math.prod(array_sides(sides)) for kind, sides in arrays)
 
 
 def count_runs(hlo: str) -> Counter[str]:
@@ -69,7 +69,7 @@ def count_runs(hlo: str) -> Counter[str]:
     return runs
 
 
-class Estimate(NamedTuple):
+class CompilerEstimate(NamedTuple):
     """The compiler's estimate of a program, by named scope; "" is the whole program.
 
     Attributes:
@@ -87,7 +87,7 @@ class Estimate(NamedTuple):
         return self.cycles[scope] / self.cycles[""]
 
 
-def estimate_cycles(hlo: str, scopes: Sequence[str] = ()) -> Estimate:
+def estimate_cycles(hlo: str, scopes: Sequence[str] = ()) -> CompilerEstimate:
     """Return the cycles that XLA for TPU estimates; other compilers estimate none.
 
     Kernels of Pallas have no number at all, and what runs on a SparseCore has the largest there is.
@@ -98,7 +98,7 @@ def estimate_cycles(hlo: str, scopes: Sequence[str] = ()) -> Estimate:
     """
     runs = count_runs(hlo)
     name = ""
-    total = Estimate(Counter(), Counter())
+    total = CompilerEstimate(Counter(), Counter())
     inside = {scope: re.compile(rf"[/(]{scope}[/)]") for scope in scopes}
     for line in hlo.splitlines():
         if head := COMPUTATION.match(line):

@@ -16,9 +16,9 @@ from typing import NamedTuple
 from full4d_jax.training.dry_run.hlo import (
     ARRAY,
     COMPUTATION,
+    array_sides,
     arrays_bytes,
     count_runs,
-    sides_of,
 )
 
 _INSTRUCTION = re.compile(r"\s+(ROOT )?%?([\w.-]+) = (\(.*?\)|\S+) ([\w-]+)\((.*)$")
@@ -218,8 +218,8 @@ def _product_flops(instruction: Instruction, types: dict[str, str]) -> float:
     text = instruction.text
     if kernel := _KERNEL_FLOPS.search(text):
         return float(kernel[1])
-    left = sides_of(ARRAY.findall(types[instruction.operands[0]])[0][1])
-    result = sides_of(ARRAY.findall(instruction.type)[0][1])
+    left = array_sides(ARRAY.findall(types[instruction.operands[0]])[0][1])
+    result = array_sides(ARRAY.findall(instruction.type)[0][1])
     contracted = _CONTRACTED.search(text) or _LIBRARY_CONTRACTED.search(text)
     assert contracted, text
     length = math.prod(left[int(axis)] for axis in contracted[1].split(","))

@@ -141,8 +141,8 @@ def test_a_capture_becomes_films_with_even_sides(tmp_path, write_film):
         assert main(["data", "import", str(path), "--out", out, *words, *film]) == 0
     (files,), (films,) = open_dataset(tmp_path / "jpeg"), open_dataset(tmp_path / "film")
     assert is_film(films.frames[0, 0])
-    assert transforms.picture_size(files.frames[0, 0]) == (41, 55)
-    assert transforms.picture_size(films.frames[0, 0]) == (40, 54)
+    assert transforms.view_size(files.frames[0, 0]) == (41, 55)
+    assert transforms.view_size(films.frames[0, 0]) == (40, 54)
     np.testing.assert_allclose(films.intrinsics[0, 0], [50 * 54 / 64, 0, 27])
     np.testing.assert_allclose(films.intrinsics[0, 1], [0, 50 * 40 / 48, 20])
     for one, other in zip(files.frames, films.frames, strict=True):
@@ -163,5 +163,5 @@ def test_cameras_on_their_side_are_turned_on_request(tmp_path, write_film, capsy
         assert turns[-1].partition("=")[0] in capsys.readouterr().err
     assert main([*words, str(tmp_path / "out"), "--turn", "cam1=90"]) == 0
     example = open_dataset(tmp_path / "out")[0]
-    sizes = [transforms.picture_size(view[0]) for view in example.frames]
+    sizes = [transforms.view_size(view[0]) for view in example.frames]
     assert sizes == [(64, 48), (48, 64)]

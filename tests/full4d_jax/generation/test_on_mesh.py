@@ -129,6 +129,7 @@ def test_a_filled_grid_is_that_of_one_device(experiment):
     assert_same(found, expected)
 
 
+@pytest.mark.slow
 def test_offloaded_weights_make_the_same_grid_on_one_device(experiment):
     config, path = experiment(MODEL, guidance=1.5)
     sampler = dataclasses.replace(config.sampler, offload=True)

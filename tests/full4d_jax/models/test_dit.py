@@ -51,7 +51,13 @@ def random_params(model: ModelConfig):
     return jax.tree.unflatten(tree, leaves)
 
 
-@pytest.mark.parametrize("model", [SMALL, FRAMES], ids=["channels", "frames"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(SMALL, id="channels"),
+        pytest.param(FRAMES, id="frames", marks=pytest.mark.slow),
+    ],
+)
 def test_equals_oracle_in_values_and_gradients(model, monkeypatch):
     z, conditions = conditions_and_latents(model)
     params, tau = random_params(model), jnp.full(B, 0.6)

@@ -1,4 +1,4 @@
-"""DeepLab in JAX computes what TensorFlow Lite does, from weights that convert the same again."""
+"""DeepLab in JAX computes what TensorFlow Lite does."""
 
 from pathlib import Path
 
@@ -9,16 +9,13 @@ import numpy as np
 import pytest
 from skimage import data
 
-from full4d_jax.cli import main
 from full4d_jax.models.segmentation import (
     CLASSES,
     SHIPPED,
     STRIDE,
-    convert_segmentation,
     load_segmentation,
     logits,
 )
-from full4d_jax.models.tflite_file import read_tflite
 from full4d_jax.session.errors import InputError
 
 GOLDENS = Path(__file__).with_name("goldens") / "segmentation.npz"
@@ -91,25 +88,6 @@ def test_real_photos_give_what_the_published_file_gives(published, shared_data):
         ours = np.asarray(compute(load_segmentation(), frames))
         theirs = network.get_tensor(leave)
         np.testing.assert_allclose(ours, theirs, atol=ERROR, err_msg=photo.name)
-
-
-def test_the_shipped_weights_are_the_published_ones(published, tmp_path, capsys):
-    target = tmp_path / "again.safetensors"
-    assert main(["convert", "segmentation", str(published), str(target)]) == 0
-    assert target.read_bytes() == SHIPPED.read_bytes()
-    assert "21 classes, 2.7" in capsys.readouterr().out
-
-
-def test_damaged_and_other_files_are_refused(published, tmp_path):
-    whole = published.read_bytes()
-    damaged = tmp_path / "damaged.tflite"
-    for content in (whole[:1000], whole[: len(whole) // 2], b"\0\0\0\0TFL3" + bytes(40), b"no"):
-        damaged.write_bytes(content)
-        with pytest.raises(InputError):
-            read_tflite(damaged)
-    other = published.parents[1] / "pydnet/mobile_pydnet_pruned35.tflite"
-    with pytest.raises(InputError, match="no tensor MobilenetV2"):
-        convert_segmentation(other, tmp_path / "target.safetensors")
 
 
 def test_a_checkpoint_of_another_network_is_refused():

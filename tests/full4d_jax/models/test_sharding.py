@@ -130,7 +130,7 @@ def slow(**sizes):
 # every axis.
 LAYOUTS = [
     {"data": 8},
-    {"fsdp": 8},
+    slow(fsdp=8),
     slow(view=8),
     slow(time=8),
     {"view": 2, "time": 4},

@@ -13,7 +13,7 @@ from full4d_jax.config import ModelConfig
 from full4d_jax.models.attention.fused import full_attention
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
-from full4d_jax.models.start import complete
+from full4d_jax.models.start import complete_params
 from full4d_jax.models.tokens import Moments
 from full4d_jax.models.two_streams import Streams, Synchronization
 
@@ -70,7 +70,7 @@ def run(model, params, z, tau=0.7):
 def test_soft_starts_as_the_base_on_every_row_and_column():
     base = random_params(FUSED)
     model = of("two_stream_soft")
-    found = run(model, complete(model, base, jax.random.key(5)), grid())
+    found = run(model, complete_params(model, base, jax.random.key(5)), grid())
     rows = run(FUSED, base, rearrange(grid(), "b v t ... -> (b v) 1 t ..."))
     columns = run(FUSED, base, rearrange(grid(), "b v t ... -> (b t) v 1 ..."))
     rows = rearrange(rows, "(b v) 1 t ... -> b v t ...", v=VIEWS)
@@ -87,7 +87,9 @@ def test_hard_starts_as_the_mean_of_the_streams():
         np.testing.assert_allclose(stream, (y[0] + y[1]) / 2, atol=1e-6)
 
 
-@pytest.mark.parametrize("attention", ["two_stream_hard", "two_stream_soft"])
+@pytest.mark.parametrize(
+    "attention", ["two_stream_hard", pytest.param("two_stream_soft", marks=pytest.mark.slow)]
+)
 def test_the_noise_level_modulates_the_synchronization(attention):
     model = of(attention)
     params = random_params(model)
@@ -136,7 +138,9 @@ def test_full_attention_is_plain_attention_over_all_tokens():
     np.testing.assert_allclose(full_attention(q, k, v), expected, atol=2e-6)
 
 
-@pytest.mark.parametrize("attention", ["fused", "two_stream_soft"])
+@pytest.mark.parametrize(
+    "attention", ["fused", pytest.param("two_stream_soft", marks=pytest.mark.slow)]
+)
 def test_contexts_tell_rows_from_columns(attention):
     model = of(attention)
     params = random_params(model)

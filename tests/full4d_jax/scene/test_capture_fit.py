@@ -9,12 +9,12 @@ from textured_room import HALF, make_room
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
-from full4d_jax.grid import About, Grid, Origin, all_real
+from full4d_jax.grid import Grid, Origin, all_real
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.capture_fit import Fit, describe_scores, fit_arrays, lift_capture, to_floats
 from full4d_jax.scene.fit_settings import capture_settings
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
-from full4d_jax.scene.starts import MATCHED, find_start, matched
+from full4d_jax.scene.starts import MATCHED, find_start, match_points
 from full4d_jax.source.capture_source import held_out_pictures
 from gaussians.fitting.relocation import dead
 from input_pipeline.cameras import intrinsics_from_fov, orbit
@@ -60,6 +60,12 @@ def start(given, subject, depth=None, cloud=None, hidden=0, **changes):
     )
 
 
+def made_by_a_generator(grid: Grid) -> Grid:
+    """The same grid, of which a generator made the pictures that are fitted."""
+    made = np.where(grid.origin == Origin.REAL, Origin.GENERATED, grid.origin)
+    return replace(grid, origin=made.astype(np.uint8))
+
+
 def places(scene):
     """Distances of the visible Gaussians from the middle."""
     alive = ~np.asarray(dead(scene.gaussians))
@@ -96,11 +102,11 @@ def test_matched_points_of_a_still_room_lie_on_its_walls():
     room = decode(make_room(views=8, height=192, width=256, frames=1), height=192, width=256)
     cameras = Cameras(room.intrinsics, room.world_to_camera, 192, 256)
     frames = room.frames / np.float32(255)
-    found = matched(frames, cameras, 10_000)
+    found = match_points(frames, cameras, 10_000)
     assert len(found.positions) >= MATCHED
     off = np.abs(np.abs(found.positions) - HALF).min(1)
     assert np.quantile(off, 0.9) < 0.05
-    assert len(matched(frames, cameras, 50).positions) == 50
+    assert len(match_points(frames, cameras, 50).positions) == 50
     given = Grid(
         frames=room.frames, origin=all_real(room.frames), times=np.zeros(1), cameras=cameras
     )
@@ -125,6 +131,7 @@ def test_a_ball_before_a_plain_background_is_seen_from_elsewhere():
     np.testing.assert_array_equal(from_arrays(arrays).gaussians.means, found.scene.gaussians.means)
 
 
+@pytest.mark.slow
 def test_generated_views_that_disagree_are_told_and_do_not_blur_the_scene():
     given, inside = ball()
     assert given.cameras is not None
@@ -136,7 +143,7 @@ def test_generated_views_that_disagree_are_told_and_do_not_blur_the_scene():
     noisy = replace(given, frames=frames, cameras=replace(given.cameras, world_to_camera=poses))
     scores = {}
     for generated in (False, True):
-        grid = replace(noisy, about=About(generated=generated))
+        grid = made_by_a_generator(noisy) if generated else noisy
         scores[generated] = lift_capture(SETTINGS, grid, jax.random.key(0), say=lambda _: None)
     assert scores[False].disagreement is None
     found = scores[True].disagreement
@@ -152,7 +159,7 @@ def test_generated_views_that_disagree_are_told_and_do_not_blur_the_scene():
 
 def test_generated_views_that_agree_are_left_as_they_are():
     given, _ = ball()
-    grid = replace(given, about=About(generated=True))
+    grid = made_by_a_generator(given)
     found = lift_capture(SETTINGS, grid, jax.random.key(0), say=lambda _: None)
     assert found.disagreement is not None
     assert found.disagreement.color.max() < 0.03

@@ -13,7 +13,7 @@ from full4d_jax.scene.fit_settings import (
     MOVING_DENSITY,
     FitKind,
     count_moving,
-    kind_of,
+    fit_kind,
     sized,
     sized_for,
 )
@@ -43,7 +43,7 @@ def test_depth_origins_and_size_say_what_a_grid_is_to_a_fit():
         (real, FitKind.CAPTURED),
         (replace(around, depth=None), FitKind.CAPTURED),
     ):
-        assert kind_of(grid) is kind
+        assert fit_kind(grid) is kind
     moving = round(MOVING_DENSITY * 100)
     for grid in (around, enlarged):
         capacity = sized_for(LiftConfig(), grid).capacity

@@ -59,7 +59,7 @@ def test_folders_of_earlier_versions_are_refused_in_one_line(tmp_path):
     path = tmp_path / "run/grid.npz"
     np.savez(path, **{name: x for name, x in np.load(path).items() if name != "origin"})
     with pytest.raises(
-        InputError, match=r"grid.npz: found no array origin.*run full4d sample"
+        InputError, match=r"grid.npz: found no array origin, as an older version.*run full4d sample"
     ) as error:
         read_grid(stages)
     assert "\n" not in str(error.value)

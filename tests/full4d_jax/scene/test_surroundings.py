@@ -110,6 +110,7 @@ def test_that_looks_reach_the_limit_and_are_spread_over_it(limit: tuple[float, f
     assert np.abs(angles[:, 1]).max() == min(limit[1], STEEPEST)
 
 
+@pytest.mark.slow
 def test_that_a_view_from_straight_above_is_no_hindrance() -> None:
     """The cameras that look stay below it."""
     scene, cameras = seen()

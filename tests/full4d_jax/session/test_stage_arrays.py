@@ -36,7 +36,7 @@ DEPTH = {"depth": np.ones((1, 1, 4, 4)), "path_unit": np.array(1.0)}
 @pytest.mark.parametrize(
     ("name", "whole", "edit", "message"),
     [
-        ("scene", SCENE, {"means": None}, "found no array means, expected float g 3"),
+        ("scene", SCENE, {"means": None}, "found no array means, as an older version wrote it"),
         ("scene", SCENE, {"means": np.zeros((4, 3))}, "array quaternions: found float32 (5, 4)"),
         ("scene", SCENE, {"means": np.full((5, 3), np.nan)}, "found 15 NaN or infinite numbers"),
         ("scene", SCENE, {"moments": np.zeros(5)}, "found moments, expected velocities beside"),
@@ -44,7 +44,8 @@ DEPTH = {"depth": np.ones((1, 1, 4, 4)), "path_unit": np.array(1.0)}
         ("grid", GRID, {"intrinsics": None}, "found world_to_camera, expected intrinsics beside"),
         ("grid", GRID, {"world_to_camera": 2 * POSES}, "world_to_camera: found last row"),
         ("grid", GRID, {"frames": GRID["frames"][..., 0]}, "array frames: found uint8 (2, 1, 4"),
-        ("grid", GRID, {"origin": None}, "found no array origin, expected uint8 v t"),
+        ("grid", GRID, {"origin": None}, "found no array origin, as an older version wrote it"),
+        ("grid", GRID, {"generated": np.array(True)}, "array generated, as an older version"),
         ("grid", GRID, {"origin": np.full((2, 1), 4, np.uint8)}, "found 4, expected 0 to 3"),
         ("grid", GRID, {"origin": np.ones((1, 2), np.uint8)}, "expected uint8 (v=2 t=1)"),
         ("grid", GRID, {"depth": np.ones((3, 1, 4, 4))}, "depth: found 3 views, expected 2"),

@@ -1,13 +1,14 @@
 """A generator's folder becomes a page in one command; its size and instants are chosen."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from refused import refusal
 
 from full4d_jax.cli import main
-from full4d_jax.grid import Grid, grid_arrays, grid_from
+from full4d_jax.grid import Origin, all_real, grid_arrays, grid_from
 from full4d_jax.media.video import write_video
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import open_capture
@@ -51,17 +52,12 @@ def folder(tmp_path_factory):
 
 def test_generated_pictures_are_thinned_out_and_said_to_be_generated(folder):
     grid = open_capture(CaptureOptions(folder))
-    assert grid.about.generated
+    assert grid.is_generated
+    assert (grid.origin != Origin.REAL).all()
     assert grid.frames.shape == (VIEWS, 2, 48, 32, 3)  # 8 frames a second of 24
     np.testing.assert_allclose(grid.fps, 8, rtol=0.01)
-    assert bool(grid_arrays(grid)["generated"])
-    assert grid_from(grid_arrays(grid)).about.generated
-
-
-def test_a_real_grid_has_no_array_that_says_so(folder):
-    real = open_capture(CaptureOptions(folder))
-    real = Grid(frames=real.frames, origin=real.origin, times=real.times, cameras=real.cameras)
-    assert "generated" not in grid_arrays(real)
+    assert grid_from(grid_arrays(grid)).is_generated
+    assert not replace(grid, origin=all_real(grid.frames)).is_generated
 
 
 def test_size_and_instants_are_chosen(folder):

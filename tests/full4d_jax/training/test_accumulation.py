@@ -12,7 +12,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, load_config
 from full4d_jax.generation.batch import Batch
 from full4d_jax.models.dit import init_params
-from full4d_jax.training.accumulation import Part, places_of_lines, places_of_parts
+from full4d_jax.training.accumulation import BatchPart, places_of_lines, places_of_parts
 from full4d_jax.training.loss import Frozen, loss
 from full4d_jax.training.state import TrainState, state_from_params
 from full4d_jax.training.step import train_step
@@ -102,7 +102,7 @@ def test_the_perceptual_term_adds_up_where_parts_have_unequal_shares():
 
     @functools.partial(jax.jit, static_argnums=1)
     def shares(clips: Batch, part: int | None):
-        where = None if part is None else Part(places_of_parts(4, 2), part)
+        where = None if part is None else BatchPart(places_of_parts(4, 2), part)
         return loss(config, params, clips, key, Frozen(distance=distance), where)
 
     whole, metrics = shares(batch, None)

@@ -55,7 +55,9 @@ def test_a_bad_step_changes_nothing_but_the_step(tmp_path, value, capsys):
     assert [(line["step"], line["batch"]) for line in about] == [(4, 3)]
 
 
-@pytest.mark.parametrize("cut", [3, 4, 6])
+@pytest.mark.parametrize(
+    "cut", [pytest.param(3, marks=pytest.mark.slow), 4, pytest.param(6, marks=pytest.mark.slow)]
+)
 def test_resuming_leaves_out_the_same_steps(tmp_path, cut):
     # The mean that says what a spike is goes on where it was.
     data = with_values({SETTLED + 2: 30.0, SETTLED + 4: np.nan})

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.training.depth_loss import FARTHEST, loss, roughness, standardised
+from full4d_jax.training.depth_loss import FARTHEST, depth_roughness, loss, standardised
 
 DEPTH = jnp.exp(0.3 * jax.random.normal(jax.random.key(1), (2, 16, 16)))
 
@@ -43,7 +43,7 @@ def test_beyond_the_farthest_all_is_alike(depth):
 def test_roughness_is_the_mean_step_of_a_ramp():
     """Neighbours 1, 2 and 4 pixels apart in x differ by 1, 2 and 4, in y by nothing."""
     ramp = jnp.broadcast_to(jnp.arange(16.0), (1, 16, 16))
-    np.testing.assert_allclose(roughness(ramp), 7 / 6, rtol=1e-6)
+    np.testing.assert_allclose(depth_roughness(ramp), 7 / 6, rtol=1e-6)
 
 
 def test_gradients_are_finite_before_a_wall():

@@ -148,13 +148,8 @@ def picture_of(clips, latents) -> Batch:
     return Batch(jnp.asarray(frames), jnp.asarray(depth), cameras)
 
 
-@pytest.mark.parametrize(
-    "projections",
-    [
-        pytest.param(2, id="encoded", marks=pytest.mark.slow),
-        pytest.param(0, id="pictures"),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("projections", [2, 0], ids=["encoded", "pictures"])
 def test_inspect_compiles_the_program_that_train_runs(
     config, encoded, raw, projections, tmp_path, monkeypatch
 ):

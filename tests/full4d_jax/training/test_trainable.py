@@ -17,7 +17,7 @@ from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.lora import merge_adapters, without_adapters
 from full4d_jax.models.sharding import make_mesh, tree_shardings
-from full4d_jax.models.start import complete, start_from
+from full4d_jax.models.start import complete_params, start_from
 from full4d_jax.models.weights import load_params, save_params
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.optimizer import block_matrices
@@ -115,7 +115,7 @@ def test_adapters_change_nothing_at_first_and_merge():
     tau = jnp.full(1, 0.5)
     flow = jax.jit(lambda p: velocity(model, p)(z, tau, conditions))
     single = jax.jit(lambda p: velocity(plain, p)(z, tau, conditions))
-    fresh = complete(model, params, jax.random.key(2))
+    fresh = complete_params(model, params, jax.random.key(2))
     assert sum(".lora_" in name for name in named(fresh)) == 2 * (4 + 4 + 2)
     np.testing.assert_array_equal(flow(fresh), single(params))
     for name, x in named(merge_adapters(fresh)).items():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gaussians.fitting.points import NEAREST, Views, at_points, carve, mean_colors, strew
+from gaussians.fitting.points import NEAREST, Views, at_points, carve, seen_colors, strew
 from input_pipeline.cameras import centers, intrinsics_from_fov, orbit
 
 SIDE = 32
@@ -63,7 +63,7 @@ def test_one_camera_that_misses_the_subject_leaves_nothing_and_no_mask_neither(a
 def test_colours_are_the_mean_of_the_pixels_that_see_a_point(around):
     pictures = np.zeros((12, SIDE, SIDE, 3))
     pictures[:6] = [1.0, 0.5, 0.0]
-    seen, unseen = mean_colors(np.array([[0, 0, 0], [50.0, 50, 50]]), pictures, around)
+    seen, unseen = seen_colors(np.array([[0, 0, 0], [50.0, 50, 50]]), pictures, around)
     np.testing.assert_allclose(seen, [0.5, 0.25, 0])
     np.testing.assert_allclose(unseen, 0.5)
 

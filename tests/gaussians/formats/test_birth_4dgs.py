@@ -39,7 +39,7 @@ def read_by_them(path, time: float) -> Gaussians:
     return Gaussians(*(jnp.asarray(x, jnp.float32) for x in arrays))
 
 
-@pytest.mark.parametrize("degree", [0, 1])
+@pytest.mark.parametrize("degree", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_their_library_sees_the_same_picture(tmp_path, moving, picture, psnr, degree):
     scene = moving(degree)
     path = tmp_path / "scene.4dgs"

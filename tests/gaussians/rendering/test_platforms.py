@@ -99,7 +99,7 @@ def expected():
     return jax.tree.map(np.asarray, slopes(*inputs)(*inputs))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.slow)])
 def test_render_with_the_kernels_of_gpus_is_the_oracle(dtype, monkeypatch):
     """Values, and gradients under random cotangents; the oracle has double precision."""
     monkeypatch.setattr(  # no GPU is here: interpret its branch on this CPU

@@ -129,7 +129,7 @@ def test_target_views_are_a_set_with_their_cameras(cameras):
     assert float(jnp.abs(wrong - expected).max()) > 1e-2
 
 
-@pytest.mark.parametrize("cameras", ["prope", "linear"])
+@pytest.mark.parametrize("cameras", [pytest.param("prope", marks=pytest.mark.slow), "linear"])
 def test_folded_views_permute_with_their_indices(cameras):
     """Where the view is part of the rotary position, its angles travel with it."""
     model = dataclasses.replace(FRAMES, cameras=(cameras,), rope_folds_views=True)

@@ -66,7 +66,13 @@ def subsampled(video):
     return video[:, :, :: make_wan_vae.STEP, :: make_wan_vae.STEP]
 
 
-@pytest.mark.parametrize("case", make_wan_vae.CASES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[pytest.mark.slow] * (case == "wan21"))
+        for case in make_wan_vae.CASES
+    ],
+)
 def test_values_and_gradients_equal_diffusers(case, tmp_path):
     with np.load(GOLDENS / "wan_vae.npz") as file:
         golden = {name.removeprefix(f"{case}_"): file[name] for name in file if case in name}

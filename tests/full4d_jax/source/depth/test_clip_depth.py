@@ -9,7 +9,7 @@ import pytest
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth import clip_depth
 from full4d_jax.source.depth.depth_file import DepthFile, open_depth_file
-from full4d_jax.source.depth.estimators import load_network
+from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.source.depth.onnx_network import Network
 from full4d_jax.source.depth.signatures import DEPTH_ANYTHING, METRIC3D
 
@@ -145,12 +145,12 @@ def red():
 
 @pytest.mark.extra("onnxruntime")
 def test_a_picture_network_of_a_file(colors):
-    network = load_network(str(GOLDENS / "slope.onnx"))
+    network = open_network(str(GOLDENS / "slope.onnx"))
     assert isinstance(network, DepthFile)
     assert network.kind == "disparity"
     found = along(clip_depth.clip_depth(network, colors))
     assert (np.diff(found) < 0).all()  # red is near
-    as_depth = load_network(str(GOLDENS / "slope.onnx"), "depth")
+    as_depth = open_network(str(GOLDENS / "slope.onnx"), "depth")
     assert isinstance(as_depth, DepthFile)
     with pytest.raises(InputError, match="values of 0 or less"):
         clip_depth.clip_depth(as_depth, colors - 1)
@@ -180,4 +180,4 @@ def test_metric_networks_of_files(colors):
 
 def test_a_kind_belongs_to_a_file_that_may_have_several():
     with pytest.raises(InputError, match=r"--depth_kind: found metric, expected an \.onnx file"):
-        load_network("ours", "metric")
+        open_network("ours", "metric")

@@ -11,7 +11,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth import onnx_network
 from full4d_jax.source.depth.clip_depth import clip_depth
 from full4d_jax.source.depth.depth_file import DepthFile, open_depth_file
-from full4d_jax.source.depth.estimators import load_estimator, load_network
+from full4d_jax.source.depth.estimators import load_estimator, open_network
 from full4d_jax.source.depth.published import PUBLISHED
 from full4d_jax.source.depth.sign import SURE, checked_kind
 from full4d_jax.source.depth.signatures import focal_and_shift
@@ -72,7 +72,7 @@ def test_a_published_network_sees_its_colours_and_tells_its_values(name, tmp_pat
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_clip_gets_the_depth_of_a_published_network(name, tmp_path):
     whose, kind, _, _, colors, _ = EXPECTED[name]
-    network = load_network(str(published(tmp_path, name)))
+    network = open_network(str(published(tmp_path, name)))
     assert isinstance(network, DepthFile)
     found = clip_depth(network, jnp.asarray(to_model(frames(2))))
     assert found.shape == (2, HEIGHT, WIDTH)
@@ -216,7 +216,7 @@ def test_a_name_says_where_to_get_the_file_and_its_licence(tmp_path, monkeypatch
     monkeypatch.setenv("HOME", str(tmp_path))
     for name, one in PUBLISHED.items():
         with pytest.raises(InputError) as caught:
-            load_network(name)
+            open_network(name)
         message = str(caught.value)
         assert f"~/.cache/full4d/{name}: found no .onnx file" in message
         assert f"licence: {one.licence}" in message
@@ -227,12 +227,12 @@ def test_a_name_says_where_to_get_the_file_and_its_licence(tmp_path, monkeypatch
     folder = tmp_path / ".cache/full4d/zipdepth"
     folder.mkdir(parents=True)
     write(folder / "model.onnx", GRAPHS["zipdepth"])
-    network = load_network("zipdepth")
+    network = open_network("zipdepth")
     assert isinstance(network, DepthFile)
     assert network.signature.name == "ZipDepth"
     write(folder / "model_fp16.onnx", GRAPHS["zipdepth"])
     with pytest.raises(InputError, match=r"found model\.onnx, model_fp16\.onnx, expected one"):
-        load_network("zipdepth")
+        open_network("zipdepth")
 
 
 def test_accelerators_are_taken_where_onnxruntime_has_them(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from full4d_jax.geometry.rotation import find_turning, steadied
 from full4d_jax.geometry.structure import Structure, find_structure
 from full4d_jax.source.handheld import find_path as module
 from full4d_jax.source.handheld.find_path import NOTICEABLE, UNCERTAIN, find_path, objection
-from gaussians.fitting.stillness import moves
+from gaussians.fitting.stillness import camera_moves
 from input_pipeline.cameras import relative_to
 from input_pipeline.depth_alignment import SparseDepth
 
@@ -33,7 +33,7 @@ def test_camera_motion_is_seen_and_object_motion_is_not():
         static[i, 80:180, 30 * i : 100 + 30 * i] = scene[100:200, 200:300]
     assert find_turning(static, lens).moved < NOTICEABLE
     nothing = find_path(np.zeros((4, 240, 320), np.uint8), lens, not_asked)
-    assert not moves(nothing.world_to_camera)
+    assert not camera_moves(nothing.world_to_camera)
     assert nothing.warning == nothing.note == ""
 
 
@@ -46,7 +46,7 @@ def test_a_camera_that_turns_on_its_place():
     frames = film(poses)[0]
     path = find_path(gray(frames), LENS, not_asked)
     assert angle_between(path.world_to_camera, poses) < 0.1
-    assert moves(path.world_to_camera)
+    assert camera_moves(path.world_to_camera)
     assert not travels(path.world_to_camera)
     assert path.warning == ""
     back = steadied(frames, path.world_to_camera[:, :3, :3], LENS)
@@ -77,7 +77,7 @@ def test_a_thing_before_a_still_background_is_no_camera_motion():
         shift = np.array([[1, 0, 2 * np.sin(i)], [0, 1, 0]])
         picture[:, : thing.shape[1]] = cv2.warpAffine(thing, shift, thing.shape[::-1])
     assert NOTICEABLE < find_turning(pictures, LENS).moved < UNCERTAIN
-    assert not moves(find_path(pictures, LENS, not_asked).world_to_camera)
+    assert not camera_moves(find_path(pictures, LENS, not_asked).world_to_camera)
 
 
 def test_turns_are_found_behind_a_person():

@@ -11,7 +11,7 @@ from textured_room import FOV
 
 from full4d_jax.config import DataConfig
 from full4d_jax.geometry.paths import interpolate_poses
-from full4d_jax.geometry.seen_points import Agreement
+from full4d_jax.geometry.seen_points import PathAgreement
 from full4d_jax.grid import Grid, grid_arrays, grid_from
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.handheld import video_path
@@ -184,12 +184,16 @@ def test_readings_are_told_apart_where_the_world_is_the_first_camera(tmp_path, v
 
 
 def test_readings_that_fit_about_as_well_are_all_named():
-    given, good, alike = Agreement(0.8, 1.0), Agreement(1.0, 0.1), Agreement(1.0, 0.12)
+    given, good, alike = PathAgreement(0.8, 1.0), PathAgreement(1.0, 0.1), PathAgreement(1.0, 0.12)
     assert better_readings(given, {"a": alike, "b": good}) == ["b", "a"]
-    assert better_readings(given, {"a": Agreement(0.9, 0.5), "b": good}) == ["b"]
-    for no_better in (Agreement(0.9, 0.8), Agreement(0.4, 0.1), Agreement(np.nan, np.nan)):
+    assert better_readings(given, {"a": PathAgreement(0.9, 0.5), "b": good}) == ["b"]
+    for no_better in (
+        PathAgreement(0.9, 0.8),
+        PathAgreement(0.4, 0.1),
+        PathAgreement(np.nan, np.nan),
+    ):
         assert better_readings(given, {"a": no_better}) == []
-    assert better_readings(Agreement(np.nan, np.nan), {"a": good}) == []
+    assert better_readings(PathAgreement(np.nan, np.nan), {"a": good}) == []
 
 
 def test_files_that_are_none(tmp_path, video):

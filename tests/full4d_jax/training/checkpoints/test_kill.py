@@ -110,7 +110,9 @@ short(Path(sys.argv[2]), data=data, steps=12, log_every=1, checkpoint_every=1)
 """
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "sent", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_small_run_that_is_ended_goes_on_to_the_same_bits(sent, tmp_path):
     """A few numbers instead of a network, which the commands below train."""
     out = tmp_path / "out"

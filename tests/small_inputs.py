@@ -1,0 +1,45 @@
+"""A preset, weights, a video with its depth and a capture, as small as commands take them."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from full4d_jax.config import Config
+from full4d_jax.media.video import write_video
+from full4d_jax.models.dit import init_params
+from full4d_jax.models.weights import save_params
+from input_pipeline.cameras import orbit
+
+FPS = 12
+
+
+def write_inputs(folder: Path, config: Config, *, columns: int, frames: int) -> None:
+    """Write `small.py`, `prior.safetensors`, `in.mp4`, `depth.npy` and the folder `capture`.
+
+    Args:
+      folder: where they lie.
+      config: what `small.py` holds.
+      columns: pixels of the capture's two films; they have three quarters as many rows.
+      frames: of each of them, `FPS` a second.
+    """
+    params = init_params(config.model, jax.random.key(0))
+    save_params(folder / "prior.safetensors", params, {"max_azimuth_degrees": 30.0})
+    rng = np.random.default_rng(0)
+    still = rng.integers(0, 255, (1, 40, 60, 3), np.uint8).repeat(FPS, 0)
+    write_video(folder / "in.mp4", still, FPS)
+    np.save(folder / "depth.npy", np.ones((2, 32, 32), np.float32))
+    text = f"from full4d_jax.config import *\nfrom dataclasses import *\nconfig = {config!r}\n"
+    (folder / "small.py").write_text(text)
+    (folder / "capture").mkdir()
+    poses = orbit(np.array([-20.0, 20.0]), np.zeros(2), 2.0).tolist()
+    rows = columns * 3 // 4
+    focal = columns * 9 / 16
+    lens = [[focal, 0, columns / 2], [0, focal, rows / 2], [0, 0, 1]]
+    table = []
+    for name, pose in zip("ab", poses, strict=True):
+        film = rng.integers(0, 255, (frames, rows, columns, 3), np.uint8)
+        write_video(folder / f"capture/{name}.mp4", film, FPS)
+        table.append({"name": name, "intrinsics": lens, "world_to_camera": pose})
+    (folder / "capture/cameras.json").write_text(json.dumps({"cameras": table}))
