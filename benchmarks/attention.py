@@ -34,7 +34,7 @@ from jax.experimental import topologies
 from timing import Thunk, interleaved
 
 from full4d_jax.config.masks import PAPER, allowed_frames
-from full4d_jax.models.attention.concatenated import concatenated_attention
+from full4d_jax.models.attention.flash import flash_attention
 from full4d_jax.models.attention.fused import fused_attention
 from full4d_jax.models.attention.listed import QUERIES, plan
 from full4d_jax.models.attention.mask import Tokens
@@ -104,8 +104,8 @@ def fused_implementations(mask: str) -> dict[str, Callable]:
     """Return the implementations of a mask that run on this backend."""
     if mask != PAPER:
         return {"listed": functools.partial(fused_attention, mask=mask)}
-    implementations = {"merged": merged_attention, "concatenated": concatenated_attention}
-    return implementations | ({"splash": splash_attention} if BACKEND == "tpu" else {})
+    kernels = {"gpu": {"flash": flash_attention}, "tpu": {"splash": splash_attention}}
+    return {"merged": merged_attention} | kernels.get(BACKEND, {})
 
 
 def implementations(fused_ones: dict[str, Callable]) -> dict[str, Callable]:

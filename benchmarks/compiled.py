@@ -12,9 +12,10 @@ features for each slot of the lists (`bytes_of_rows`); `copies`, bytes of kernel
 `launches`; `milliseconds` of its slowest part at full rate (`full_rate_time`); and `rounded`,
 whether products of float32 are rounded to TF32. A sort counts as one reading and writing.
 
-Where `ptxas` is installed, the renderer has the most `registers` of its kernels over tiles, bytes
+Where `ptxas` is installed, programs have the most `registers` of their Pallas kernels, bytes
 `spilled`, and `warp_instructions` of their loops, of which a multiprocessor starts one a cycle for
-every 32 float32 units. They are the most there can be: all slots filled, no tile finished early.
+every 32 float32 units. The renderer's are the most there can be: all slots filled, no tile finished
+early.
 """
 
 import argparse
@@ -31,6 +32,8 @@ import jax.numpy as jnp
 from gpu_kernels import WARP, assembled_kernels
 from jax.sharding import Sharding, SingleDeviceSharding
 
+from full4d_jax.config.masks import allowed_frames
+from full4d_jax.models.attention.flash import QUERIES, TILE, tile_size
 from full4d_jax.models.attention.fused import fused_attention
 from full4d_jax.training.dry_run.compiling import GPU_OPTIONS, full_rate_time
 from full4d_jax.training.dry_run.devices import GPUS, Gpu, slice_devices, tracing_for
@@ -45,7 +48,6 @@ WIDTH = 1920
 SLOTS = 8_000_000
 CHANNELS = 4  # colour and depth
 COUNTED = ("bytes", "copies", "launches", "registers", "spilled", "warp_instructions")
-WALKS = {"forward": ["_draw"], "gradient": ["_draw", "_pull_back"]}  # kernels along the lists
 TOKENS = (1, 6, 42, 252, 24, 128)  # b v t s k d
 
 Traced = Callable[[], Any]
@@ -72,8 +74,12 @@ def main() -> None:
                     compiled = trace().lower().compile(GPU_OPTIONS | {"xla_dump_to": str(ptx)})
                 work = full_rate_time(count_work(compiled.as_text() or ""), GPUS[name])
                 key = f"{name}_{program}_{kind}"
+                trips = kernel_trips(program, kind)
                 if program == "render":
-                    add_walks(work, ptx, WALKS[kind], GPUS[name])
+                    rows = len(trips) * bytes_of_rows(SLOTS, GEOMETRY + CHANNELS)
+                    work["bytes"] += rows
+                    work["seconds"]["memory"] += rows / GPUS[name].bandwidth
+                add_instructions(work, ptx, trips, GPUS[name])
                 for what in COUNTED:
                     if what in work:
                         results[f"{key}_{what}"] = work[what]
@@ -88,22 +94,34 @@ def main() -> None:
     print(json.dumps(results))
 
 
-def add_walks(work: dict[str, Any], ptx: Path, names: list[str], gpu: Gpu) -> None:
-    """Add to the renderer's work what its kernels over tiles do along full lists."""
-    rows = len(names) * bytes_of_rows(SLOTS, GEOMETRY + CHANNELS)
-    work["bytes"] += rows
-    work["seconds"]["memory"] += rows / gpu.bandwidth
-    kernels = assembled_kernels(ptx, names)
+def add_instructions(work: dict[str, Any], ptx: Path, trips: dict[str, int], gpu: Gpu) -> None:
+    """Add to a program's work what its Pallas kernels do on so many trips through their loops."""
+    kernels = assembled_kernels(ptx, list(trips))
     if not kernels:
         return
-    assert set(kernels) == set(names), kernels
-    steps = SLOTS // step_size(CHANNELS)
-    instructions = sum(steps * kernel.loop * kernel.warps for kernel in kernels.values())
+    assert set(kernels) == set(trips), kernels
+    instructions = sum(trips[name] * kernel.loop * kernel.warps for name, kernel in kernels.items())
     starts = gpu.cores * gpu.units / WARP * gpu.clock * 1e9
     work["registers"] = max(kernel.registers for kernel in kernels.values())
     work["spilled"] = sum(kernel.spilled for kernel in kernels.values())
     work["warp_instructions"] = instructions
     work["seconds"]["instructions"] = instructions / starts
+
+
+def kernel_trips(program: str, kind: str) -> dict[str, int]:
+    """Return how often the loops of a program's kernels run, all blocks together."""
+    if program == "render":
+        steps = SLOTS // step_size(CHANNELS)
+        return {"_draw": steps} | ({"_pull_back": steps} if kind == "gradient" else {})
+    samples, views, frames, tokens, heads, width = TOKENS
+    pairs = samples * heads * int(allowed_frames(views, frames, cross_half=True).sum())
+
+    def tiles(numbers: int) -> int:
+        return -(-tokens // tile_size(tokens, width, numbers))
+
+    forward = {"_draw": pairs * tiles(QUERIES) * tiles(TILE)}
+    pulls = pairs * tiles(TILE) ** 2
+    return forward | ({"_pull_queries": pulls, "_pull_keys": pulls} if kind == "gradient" else {})
 
 
 def render_programs(sharding: Sharding) -> dict[str, Traced]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.depth import DepthConfig
-from full4d_jax.config.experiment import Config, ModelConfig
+from full4d_jax.config.experiment import Config
 from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.fields import check_fields, require
@@ -48,20 +48,6 @@ def check_config(config: Config | DepthConfig | UpsamplerConfig) -> None:
     }
     for rule in rules[type(config)](config):
         require(rule.field, attrgetter(rule.field)(config), rule.fits, rule.expected)
-
-
-def check_heads(model: ModelConfig, platform: str) -> None:
-    """Refuse heads of a width that the attention kernels of `platform` do not take.
-
-    CPU and TPU take any width; cuDNN, which attends on a GPU, does not.
-
-    Raises:
-      InputError: naming the field.
-    """
-    width = model.width // model.heads
-    fits = platform != "gpu" or (width % 8 == 0 and width <= 128)
-    eights = f"heads of a multiple of 8 channels, 128 at most, on a GPU (these have {width})"
-    require("model.heads", model.heads, fits, eights)
 
 
 def _experiment(config: Config) -> Iterator[Rule]:

@@ -14,7 +14,6 @@ from jaxtyping import Array, Float
 from full4d_jax.config import DEFAULT, Config, DataConfig, ModelConfig, SamplerConfig
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.masks import mask_file
-from full4d_jax.config.rules import check_heads
 from full4d_jax.models.codecs.codec import Codec, Weights, codec_weights, make_codec
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.grid_mesh import check_grid_mesh, grid_mesh, parameter_shapes
@@ -122,7 +121,6 @@ def load_network(
         kernel for its heads.
     """
     path = prior_path(checkpoint)
-    check_heads(config.model, jax.default_backend())
     require_model(path, load_metadata(path), config.model)
     like = parameter_shapes(config.model, mesh)
     offload = config.sampler.offload

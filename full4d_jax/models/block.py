@@ -14,13 +14,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.attention.fused import full_attention, fused_attention
-from full4d_jax.models.attention.mask import Tokens
-from full4d_jax.models.attention.on_mesh import attention_on_mesh
+from full4d_jax.models.attention.mask import SAVED, Tokens
+from full4d_jax.models.attention.on_mesh import attention_on_mesh, cross_attention_on_mesh
 from full4d_jax.models.attention.pattern import Pattern
 from full4d_jax.models.attention.prope import Transforms, prope
 from full4d_jax.models.attention.rope import rotate
@@ -61,7 +60,7 @@ def rematerialised(layer: Callable, remat: str) -> Callable:
     """Let the backward pass recompute what `ModelConfig.remat` says of a layer."""
     if remat == "none":
         return layer
-    saved = ("attention",) if remat == "attention" else ()
+    saved = (SAVED,) if remat == "attention" else ()
     return jax.checkpoint(layer, policy=jax.checkpoint_policies.save_only_these_names(*saved))
 
 
@@ -143,7 +142,7 @@ class Block(nnx.Module):
             return attend(q, k, v) if cameras is None else prope(attend, q, k, v, cameras)
 
         out = attention_on_mesh(through_cameras, q, k, v, inputs.transforms, pattern)
-        out = self.attention.out(checkpoint_name(out, "attention").reshape(h.shape))
+        out = self.attention.out(out.reshape(h.shape))
         return self.projector(out) if hasattr(self, "projector") else out
 
     def cross_attention(
@@ -152,4 +151,4 @@ class Block(nnx.Module):
         """Attend from every token to the text."""
         q = self.text_attention.queries(h)
         k, v = self.text_attention.keys_values(text)
-        return self.text_attention.out(jax.nn.dot_product_attention(q, k, v).reshape(h.shape))
+        return self.text_attention.out(cross_attention_on_mesh(q, k, v).reshape(h.shape))

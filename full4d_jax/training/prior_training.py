@@ -11,7 +11,6 @@ from jax.sharding import Mesh
 from jaxtyping import UInt8
 
 from full4d_jax.config import Config, to_dict
-from full4d_jax.config.rules import check_heads
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.conditions import Params
@@ -49,7 +48,6 @@ def train_prior(
       init: weights to start from.
       profile: the first and the last step of a trace.
     """
-    check_heads(config.model, jax.default_backend())
     mesh = training_mesh(config)
     # Open every file that the config names before the parameters, which take the most memory.
     step = train_step(config)

@@ -1,4 +1,4 @@
-"""What the compiler for GPUs says of the renderer: bounds on what it moves, and no spills."""
+"""What the compiler for GPUs says of the renderer and of attention: bounds, and no spills."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def counted():
     """The benchmark's last line, of a process of its own, which has no compiler for TPUs."""
     if not (has("jax_plugins") and has("jax_plugins.xla_cuda12")):
         pytest.skip("needs jax-cuda12-plugin (the extra cuda)")
-    command = [sys.executable, str(BENCHMARKS / "compiled.py"), "--only", "render"]
+    command = [sys.executable, str(BENCHMARKS / "compiled.py")]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -35,6 +35,17 @@ def test_half_a_million_gaussians_move_few_gigabytes(counted, kind, most, launch
     assert 1e9 < counted[f"{key}_bytes"] <= most
     assert 3 < counted[f"{key}_launches"] <= launches
     assert not counted[f"{key}_rounded"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "arrays"), [("forward", 4), ("gradient", 17)])
+def test_attention_copies_no_keys(counted, kind, arrays):
+    """Forward reads q, k and v and writes o; the backward pass's kernels read five each, or six."""
+    key = f"h100_attention_{kind}"
+    size = 2 * 6 * 42 * 252 * 24 * 128
+    assert counted[f"{key}_copies"] == 0
+    assert arrays * size <= counted[f"{key}_bytes"] <= 1.2 * arrays * size
+    assert counted[f"{key}_launches"] <= 4
 
 
 @pytest.mark.slow

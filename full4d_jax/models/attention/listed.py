@@ -12,11 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
-from full4d_jax.config.masks import allowed_frames
-from full4d_jax.models.attention.concatenated import attend_to_first
-from full4d_jax.models.attention.mask import Tokens
+from full4d_jax.models.attention.mask import SAVED
 
 QUERIES = 512  # most queries of a step, unless a single frame has more
 LEVELS = 6  # most loops
@@ -38,21 +37,13 @@ class Loop(NamedTuple):
     lengths: Int[np.ndarray, "p c g"]
 
 
-def listed_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool, mask: str) -> Tokens:
-    """Attend under the mask of this name (`masks.find_mask`), in forward or reverse mode."""
-    shape = q.shape
-    views, frames = shape[1:3]
-    allowed = allowed_frames(views, frames, cross_half, mask).reshape(views * frames, -1)
-    q, k, v = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v))
-    return attend_by_lists(q, k, v, allowed).reshape(shape)
-
-
 def attend_by_lists(
     q: Float[Array, "b m s k d"],
     k: Frames,
     v: Frames,
-    allowed: Bool[np.ndarray, "n n"],
     part: Int[Array, ""] | int = 0,
+    *,
+    allowed: Bool[np.ndarray, "n n"],
 ) -> Float[Array, "b m s k d"]:
     """Attend from some frames of a grid to those that they may read.
 
@@ -60,8 +51,8 @@ def attend_by_lists(
       q: queries of m frames in a row.
       k: keys of all n frames.
       v: values of all n frames.
-      allowed: which frame may read which.
       part: which of the n / m parts of the frames q is.
+      allowed: which frame may read which.
     """
     frames, tokens = q.shape[1:3]
     loops, place = plan(allowed, len(allowed) // frames, max(1, QUERIES // tokens))
@@ -70,7 +61,7 @@ def attend_by_lists(
     def step(x):
         q, keys, lengths = x
         read_k, read_v = (rearrange(x[:, keys], "b g m s k d -> b g (m s) k d") for x in (k, v))
-        return attend_to_first(q, read_k, read_v, lengths * tokens)
+        return _attend_to_first(q, read_k, read_v, lengths * tokens)
 
     out = []
     for loop in loops:
@@ -78,7 +69,19 @@ def attend_by_lists(
         queries = jnp.moveaxis(q[:, taken], 1, 0)
         done = jax.lax.map(step, (queries, keys, lengths))
         out.append(rearrange(done, "c b g s k d -> b (c g) s k d"))
-    return jnp.concatenate(out, 1)[:, jnp.asarray(place)[part]]
+    return checkpoint_name(jnp.concatenate(out, 1)[:, jnp.asarray(place)[part]], SAVED)
+
+
+def _attend_to_first(
+    q: Float[Array, "b g s k d"],
+    k: Float[Array, "b g n k d"],
+    v: Float[Array, "b g n k d"],
+    lengths: Int[Array, "g"],
+) -> Float[Array, "b g s k d"]:
+    """Attend for all frames of all samples at once, each to the first `lengths` of its keys."""
+    flat = (rearrange(x, "b g n k d -> (b g) n k d") for x in (q, k, v))
+    lengths = jnp.tile(lengths, q.shape[0])
+    return jax.nn.dot_product_attention(*flat, key_value_seq_lengths=lengths).reshape(q.shape)
 
 
 def plan(

@@ -11,11 +11,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from einops import rearrange
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.models.attention.listed import QUERIES, plan
-from full4d_jax.models.attention.mask import Tokens
+from full4d_jax.models.attention.mask import SAVED, Tokens
 from full4d_jax.models.attention.merged import FORBIDDEN, derivative, sums
 
 Head = Float[Array, "n s d"]
@@ -38,7 +39,8 @@ def listed_by_head(
     by_head = "b v t s k d -> (b k) (v t) s d"
     heads = tuple(rearrange(x, by_head) for x in (q * q.shape[-1] ** -0.5, k, v))
     out = jax.lax.map(lambda x: _attend(lists, *x), heads)
-    return rearrange(out, "(b k) (v t) s d -> b v t s k d", b=q.shape[0], v=q.shape[1])
+    out = rearrange(out, "(b k) (v t) s d -> b v t s k d", b=q.shape[0], v=q.shape[1])
+    return checkpoint_name(out, SAVED)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))

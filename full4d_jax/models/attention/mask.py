@@ -9,7 +9,11 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Bool, Float
 
+SAVED = "attention"  # the name of what a layer may keep for its backward pass
+
 Tokens = Float[Array, "b v t s k d"]
+Flat = Float[Array, "b n k d"]
+Text = Float[Array, "b m k d"]
 
 
 def dense_attention(

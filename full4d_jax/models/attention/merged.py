@@ -24,10 +24,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float
 
 from full4d_jax.config.masks import SOURCE, allowed_frames
-from full4d_jax.models.attention.mask import Tokens
+from full4d_jax.models.attention.mask import SAVED, Tokens
 
 QUERIES = 512  # largest number of queries in a block, unless a single frame has more
 FORBIDDEN = -1e30  # finite, so that a part without a single allowed key merges with weight 0
@@ -46,7 +47,7 @@ def merged_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool) -> To
     by_head = "b v t s k d -> (b k) v t s d"
     heads = tuple(rearrange(x, by_head) for x in (q * q.shape[-1] ** -0.5, k, v))
     out = jax.lax.map(lambda x: _attend(cross_half, *x), heads)
-    return rearrange(out, "(b k) v t s d -> b v t s k d", b=q.shape[0])
+    return checkpoint_name(rearrange(out, "(b k) v t s d -> b v t s k d", b=q.shape[0]), SAVED)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))

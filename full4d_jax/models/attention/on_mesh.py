@@ -12,21 +12,18 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from einops import rearrange
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Float
 
-from full4d_jax.config.masks import PAPER, SOURCE, allowed_frames
-from full4d_jax.models.attention.concatenated import attend_to_first, visible_lengths
+from full4d_jax.config.masks import allowed_frames
+from full4d_jax.models.attention.flash import attend_by_frames, attend_to_all
+from full4d_jax.models.attention.fused import cross_attention
 from full4d_jax.models.attention.listed import attend_by_lists
-from full4d_jax.models.attention.mask import Tokens
+from full4d_jax.models.attention.mask import Flat, Text, Tokens
 from full4d_jax.models.attention.pattern import Pattern
 from full4d_jax.models.sharding import RULES, swap_axes
 from full4d_jax.models.tokens import flatten
 
-Flat = Float[Array, "b n k d"]
 Attend = Callable[[Tokens, Tokens, Tokens, Any], Tokens]
 
 
@@ -71,7 +68,7 @@ def attention_on_mesh(
 
     samples = RULES["videos" if pattern.is_cut else "samples"]
     tokens = PartitionSpec(samples, None if pattern.is_cut else RULES["tokens"], RULES["heads"])
-    # Splash attention needs check_vma=False.
+    # The kernels of GPUs and TPUs need check_vma=False.
     on_devices = jax.shard_map(
         local,
         in_specs=(tokens, tokens, tokens, PartitionSpec(samples)),
@@ -81,10 +78,23 @@ def attention_on_mesh(
     return on_devices(q, k, v, cameras)
 
 
+def cross_attention_on_mesh(q: Flat, k: Text, v: Text) -> Flat:
+    """Attend from every query to every key, of which every device has all, in the mesh around."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return cross_attention(q, k, v)
+    queries = PartitionSpec(RULES["samples"], RULES["tokens"], RULES["heads"])
+    keys = PartitionSpec(RULES["samples"], None, RULES["heads"])
+    gpu = jax.shard_map(
+        attend_to_all, in_specs=(queries, keys, keys), out_specs=queries, check_vma=False
+    )
+    dense = jax.nn.dot_product_attention  # which XLA divides itself
+    return jax.lax.platform_dependent(q, k, v, cpu=dense, tpu=dense, default=gpu)
+
+
 def attention_of_queries(
     q: Flat, k: Tokens, v: Tokens, pattern: Pattern, axes: tuple[str, ...]
 ) -> Flat:
-    """Attend from this device's queries, whole frames, a few frames after the other.
+    """Attend from this device's queries, whole frames, to those that they read.
 
     Args:
       q: queries of whole frames in a row.
@@ -94,45 +104,17 @@ def attention_of_queries(
       axes: of the mesh, over which the queries are divided.
     """
     if pattern.mask is None:
-        return attention_to_all(q, k, v)
-    first_token = jax.lax.axis_index(axes) * q.shape[1]  # of q, in the row of all tokens
+        return cross_attention(q, flatten(k), flatten(v))
     views, frames, tokens = pattern.grid
-    cross_half = pattern.cross_half
-    if pattern.mask != PAPER:
-        allowed = allowed_frames(views, frames, cross_half, pattern.mask)
-        allowed = allowed.reshape(views * frames, -1)
-        queries = rearrange(q, "b (f s) k d -> b f s k d", s=tokens)
-        k, v = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (k, v))
-        return attend_by_lists(queries, k, v, allowed, first_token // q.shape[1]).reshape(q.shape)
-    other_views = np.array([[u for u in range(views) if u != view] for view in range(views)], int)
-    other_views = jnp.asarray(other_views.reshape(views, views - 1))
-    lengths = jnp.asarray(visible_lengths(views, frames, tokens, cross_half))
-
-    @jax.checkpoint
-    def frame(x):
-        q, index = x
-        view = index // frames
-        t = index % frames
-
-        def visible(x: Tokens) -> Float[Array, "b 1 n k d"]:
-            """Return own row, other views at this instant, and last the source's projection."""
-            parts = [
-                rearrange(x[:, view], "b t s k d -> b (t s) k d"),
-                rearrange(x[:, other_views[view], t], "b v s k d -> b (v s) k d"),
-            ]
-            if cross_half:
-                parts.append(x[:, SOURCE, jnp.minimum(t + frames // 2, frames - 1)])
-            return jnp.concatenate(parts, 1)[:, None]
-
-        return attend_to_first(q[:, None], visible(k), visible(v), lengths[t, view][None])[:, 0]
-
-    queries = rearrange(q, "b (f s) k d -> f b s k d", s=tokens)
-    first = first_token // tokens
-    out = jax.lax.map(frame, (queries, first + jnp.arange(len(queries))))
-    return rearrange(out, "f b s k d -> b (f s) k d")
-
-
-def attention_to_all(q: Flat, k: Tokens, v: Tokens) -> Flat:
-    """Attend from some queries to every token."""
-    flat = (rearrange(x, "b v t s k d -> b (v t s) k d") for x in (k, v))
-    return jax.nn.dot_product_attention(q, *flat)
+    allowed = allowed_frames(views, frames, pattern.cross_half, pattern.mask)
+    allowed = allowed.reshape(views * frames, -1)
+    queries = rearrange(q, "b (f s) k d -> b f s k d", s=tokens)
+    keys = rearrange(k, "b v t s k d -> b (v t) s k d")
+    values = rearrange(v, "b v t s k d -> b (v t) s k d")
+    lists = functools.partial(attend_by_lists, allowed=allowed)
+    flash = functools.partial(attend_by_frames, allowed=allowed)
+    part = jax.lax.axis_index(axes)
+    out = jax.lax.platform_dependent(
+        queries, keys, values, part, cpu=lists, tpu=lists, default=flash
+    )
+    return out.reshape(q.shape)

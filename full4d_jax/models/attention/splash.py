@@ -18,7 +18,7 @@ from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.config.masks import PAPER, allowed_frames
-from full4d_jax.models.attention.mask import Tokens
+from full4d_jax.models.attention.mask import SAVED, Tokens
 
 LANES = 128  # the kernel's tiles are multiples of it
 SIDE = 512  # longest side of a tile of whole frames, shortest side of a tile of a part
@@ -114,7 +114,7 @@ def _kernel(allowed: Bool[np.ndarray, "n m"], tokens: int, tiling: Tiling, inter
         mask_value=splash.DEFAULT_MASK_VALUE,
         attn_logits_soft_cap=None,
         mask_function=None,
-        residual_checkpoint_name=None,
+        residual_checkpoint_name=SAVED,
         interpret=interpret,
     )
 

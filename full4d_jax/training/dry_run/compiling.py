@@ -64,6 +64,8 @@ def _compile_and_print(
     print(f"compiling {program} for {about['devices']} x {about['device_kind']} ...", flush=True)
     gpu = next((x for x in GPUS.values() if x.kind == about["device_kind"]), None)
     cost = compile_program(trace, gpu)
+    if gpu is not None and cost.get("work"):
+        cost["work"]["mfu"] = full_rate_mfu(cost["work"]["seconds"], gpu, about)
     _print_cost(cost)
     return cost
 
@@ -136,6 +138,27 @@ def full_rate_time(work: Work, gpu: Gpu) -> dict[str, Any]:
     }
 
 
+def full_rate_mfu(
+    seconds: dict[str, float], gpu: Gpu, about: dict[str, Any]
+) -> tuple[float, float] | None:
+    """Return model FLOPs utilization if a program's parts ran one after another, and all at once.
+
+    Args:
+      seconds: of the parts at full rates, on one device.
+      gpu: the kind of the devices.
+      about: `flops` that the model needs on all devices, and the number of `devices`.
+
+    Returns:
+      Shares of the peak, without waiting for other devices; None where the operations are not
+      counted.
+    """
+    peak = peak_flops(gpu.kind)
+    if not about.get("flops") or not peak:
+        return None
+    ideal = about["flops"] / about["devices"] / peak
+    return ideal / sum(seconds.values()), ideal / max(seconds.values())
+
+
 def _print_cost(cost: dict[str, Any]) -> None:
     if "error" in cost:
         print("  does not compile   ", cost["error"])
@@ -164,6 +187,10 @@ def _print_work(work: dict[str, Any]) -> None:
     for kind, flops in work["products"].items():
         size = f"{flops / 1e12:.3g} TFLOP"
         print(f"  products in {kind:8}{size}: {1e3 * seconds[kind]:.1f} ms at full rate")
+    if work.get("mfu"):
+        in_turn, overlapping = work["mfu"]
+        words = f"{in_turn:.0%} one after the other, {overlapping:.0%} if they overlap"
+        print(f"  MFU of these parts  {words}, without waiting for other devices")
 
 
 def verdict(needed: float, memory: float) -> str:

@@ -4,7 +4,7 @@ Every operation of a scheduled computation is a kernel, which reads its operands
 writes its result there, as if nothing stayed in a cache. A fusion reads of an operand that it only
 slices what the slices take, and writes of a buffer that it updates in place what the update holds.
 An operation counts as often as its computation runs (`hlo.count_runs`). Convolutions are no
-products here.
+products here; those of a Pallas kernel are what its metadata says.
 """
 
 import math
@@ -25,8 +25,8 @@ _INSTRUCTION = re.compile(r"\s+(ROOT )?%?([\w.-]+) = (\(.*?\)|\S+) ([\w-]+)\((.*
 _NAMES = re.compile(r"%([\w.-]+)")
 _CALLED = re.compile(r"calls=%?([\w.-]+)")
 _CONTRACTED = re.compile(r"lhs_contracting_dims=\{([\d,]+)\}")
-_ATTENTION = "__cudnn$fmha"
-_LIBRARY = re.compile(r'custom_call_target="__(cublas\$gemm|cublas\$lt\$matmul|cudnn\$fmha)')
+_LIBRARY = re.compile(r'custom_call_target="__(cublas\$gemm|cublas\$lt\$matmul)')
+_KERNEL_FLOPS = re.compile(r'serialized_metadata = ".*?flops\\22: \\22(\d+)')  # of a Pallas kernel
 _LIBRARY_CONTRACTED = re.compile(r'"lhs_contracting_dimensions":\["(\d+)"')
 # They name what is in memory already, or run computations that are counted themselves.
 NO_KERNEL = frozenset(["parameter", "tuple", "get-tuple-element", "bitcast", "constant"]) | {
@@ -203,7 +203,8 @@ def _only_moves(instruction: Instruction, computations: dict[str, list[Instructi
 def _product_type(instruction: Instruction, types: dict[str, str]) -> str:
     """Return the type of a product's factors; "" where the instruction is no product."""
     is_library = instruction.op == "custom-call" and _LIBRARY.search(instruction.text)
-    if instruction.op != "dot" and not is_library:
+    is_kernel = instruction.op == "custom-call" and _KERNEL_FLOPS.search(instruction.text)
+    if instruction.op != "dot" and not is_library and not is_kernel:
         return ""
     kind = ARRAY.findall(types.get(instruction.operands[0], ""))[0][0]
     if kind != "f32":
@@ -214,20 +215,12 @@ def _product_type(instruction: Instruction, types: dict[str, str]) -> str:
 
 
 def _product_flops(instruction: Instruction, types: dict[str, str]) -> float:
+    text = instruction.text
+    if kernel := _KERNEL_FLOPS.search(text):
+        return float(kernel[1])
     left = sides_of(ARRAY.findall(types[instruction.operands[0]])[0][1])
     result = sides_of(ARRAY.findall(instruction.type)[0][1])
-    text = instruction.text
-    if _ATTENTION in text:
-        return _attention_flops(instruction, types)
     contracted = _CONTRACTED.search(text) or _LIBRARY_CONTRACTED.search(text)
     assert contracted, text
     length = math.prod(left[int(axis)] for axis in contracted[1].split(","))
     return 2.0 * length * math.prod(result)
-
-
-def _attention_flops(instruction: Instruction, types: dict[str, str]) -> float:
-    """Count two products forward, and five backward, of (b n k d) queries and (b m k d) keys."""
-    samples, queries, heads, width = sides_of(ARRAY.findall(types[instruction.operands[0]])[0][1])
-    keys = sides_of(ARRAY.findall(types[instruction.operands[1]])[0][1])[1]
-    products = 5 if "Backward" in instruction.text else 2
-    return 2.0 * products * samples * heads * queries * keys * width

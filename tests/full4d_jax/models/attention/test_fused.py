@@ -9,14 +9,14 @@ import pytest
 from dense_mask import oracle
 
 from full4d_jax.config.masks import SOURCE, allowed_frames
-from full4d_jax.models.attention.concatenated import concatenated_attention
+from full4d_jax.models.attention.flash import attend_to_all, flash_attention
 from full4d_jax.models.attention.fused import fused_attention
 from full4d_jax.models.attention.merged import merged_attention
 from full4d_jax.models.attention.splash import splash_attention
 
 IMPLEMENTATIONS = {
     "merged": merged_attention,
-    "concatenated": concatenated_attention,
+    "flash": functools.partial(flash_attention, interpret=True),
     "splash": functools.partial(splash_attention, interpret=True),
 }
 SIZES = [  # b v t s k d, cross_half
@@ -95,15 +95,39 @@ def test_large_logits_do_not_overflow(name):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["merged", "concatenated"])
-def test_forward_mode(name):
+@pytest.mark.parametrize("width", [8, 24, 136])
+def test_flash_takes_heads_of_any_width_and_frames_of_several_tiles(width):
+    shape = (1, 2, 2, 70, 1, width)
+    found = values_and_gradients(IMPLEMENTATIONS["flash"], shape, jnp.float32, True)
+    expected = values_and_gradients(oracle, shape, jnp.float32, True)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(70, 5), (3, 130)])
+def test_flash_attends_to_another_number_of_keys(queries, keys):
+    q, k, v, cotangent = (
+        jax.random.normal(jax.random.key(i), (2, n, 2, 16))
+        for i, n in enumerate((queries, keys, keys, queries))
+    )
+
+    def run(attend):
+        out, pull = jax.vjp(attend, q, k, v)
+        return out, *pull(cotangent)
+
+    found = run(functools.partial(attend_to_all, interpret=True))
+    for a, b in zip(found, run(jax.nn.dot_product_attention), strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
+def test_forward_mode():
     draws = [jax.random.normal(jax.random.key(i), (1, 3, 4, 5, 1, 8)) for i in range(6)]
 
     def run(attend):
         attend = functools.partial(attend, cross_half=True)
         return jax.jit(lambda x, dx: jax.jvp(attend, x, dx))(tuple(draws[:3]), tuple(draws[3:]))
 
-    for a, b in zip(run(IMPLEMENTATIONS[name]), run(oracle), strict=True):
+    for a, b in zip(run(merged_attention), run(oracle), strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
 
 

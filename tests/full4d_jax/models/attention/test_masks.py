@@ -1,28 +1,38 @@
 """Masks by name and from a user's file: what they say, and attention under each of them."""
 
 import functools
-import sys
 
 import jax
 import numpy as np
 import pytest
 from dense_mask import oracle
+from einops import rearrange
 
 from full4d_jax.config import Config, MeshConfig, ModelConfig, check_config
 from full4d_jax.config.masks import MASKS, WINDOW, allowed_frames
+from full4d_jax.models.attention.flash import flash_attention
 from full4d_jax.models.attention.fused import full_attention, fused_attention
-from full4d_jax.models.attention.listed import listed_attention, plan
+from full4d_jax.models.attention.listed import attend_by_lists, plan
 from full4d_jax.models.attention.listed_by_head import listed_by_head
-from full4d_jax.models.attention.on_mesh import attention_on_mesh
+from full4d_jax.models.attention.on_mesh import attention_on_mesh, cross_attention_on_mesh
 from full4d_jax.models.attention.pattern import Pattern
 from full4d_jax.models.attention.splash import splash_attention
 from full4d_jax.models.sharding import make_mesh, swap_axes
 from full4d_jax.models.tokens import TokenGrid, flatten
 from full4d_jax.session.errors import InputError
 
-WAYS = {
-    "listed": listed_attention,
-    "by_head": listed_by_head,
+
+def listed_attention(q, k, v, *, cross_half, mask):
+    """Attend by the lists that a mesh uses where heads run out, here with all queries in one."""
+    allowed = allowed_frames(q.shape[1], q.shape[2], cross_half, mask)
+    allowed = allowed.reshape(q.shape[1] * q.shape[2], -1)
+    flat = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v))
+    return attend_by_lists(*flat, allowed=allowed).reshape(q.shape)
+
+
+IMPLEMENTATIONS = {
+    "listed": (listed_attention, "full4d_jax.models.attention.listed"),
+    "by_head": (listed_by_head, "full4d_jax.models.attention.listed_by_head"),
 }
 NEAR = """
 def near(i, j):
@@ -48,18 +58,19 @@ def expected(mask, shape, halves=True):
 
 
 @pytest.mark.parametrize("mask", MASKS)
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
 def test_equals_the_dense_mask(name, mask):
     shape = (1, V, T, 5, 1, 8)
-    attend = functools.partial(WAYS[name], cross_half=True, mask=mask)
+    attend = functools.partial(IMPLEMENTATIONS[name][0], cross_half=True, mask=mask)
     for a, b in zip(values_and_gradients(attend, shape), expected(mask, shape), strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
 
 
+@pytest.mark.parametrize("kernel", [flash_attention, splash_attention])
 @pytest.mark.parametrize("mask", ["neighbours", "causal"])
-def test_splash_equals_the_dense_mask(mask):
+def test_kernels_equal_the_dense_mask(kernel, mask):
     shape = (1, 3, 4, 5, 1, 8)
-    attend = functools.partial(splash_attention, cross_half=True, mask=mask, interpret=True)
+    attend = functools.partial(kernel, cross_half=True, mask=mask, interpret=True)
     for a, b in zip(values_and_gradients(attend, shape), expected(mask, shape), strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
 
@@ -71,22 +82,23 @@ def test_several_samples_and_heads():
         np.testing.assert_allclose(a, b, atol=3e-6)
 
 
-@pytest.mark.parametrize("way", [listed_attention, listed_by_head])
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
 @pytest.mark.parametrize("frames", [1, 5])
-def test_equals_the_dense_mask_without_a_projection(way, frames):
+def test_equals_the_dense_mask_without_a_projection(name, frames):
     shape = (1, V, frames, 3, 1, 8)
-    attend = functools.partial(way, cross_half=False, mask="causal")
+    attend = functools.partial(IMPLEMENTATIONS[name][0], cross_half=False, mask="causal")
     found = values_and_gradients(attend, shape)
     for a, b in zip(found, expected("causal", shape, halves=False), strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
 
 
 @pytest.mark.parametrize("queries", [1, 7])
-@pytest.mark.parametrize("way", [listed_attention, listed_by_head])
-def test_steps_of_any_size_give_the_same(way, queries, monkeypatch):
-    monkeypatch.setattr(sys.modules[way.__module__], "QUERIES", queries)
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
+def test_steps_of_any_size_give_the_same(name, queries, monkeypatch):
+    attend, module = IMPLEMENTATIONS[name]
+    monkeypatch.setattr(f"{module}.QUERIES", queries)
     shape = (1, 3, 4, 2, 1, 8)
-    attend = functools.partial(way, cross_half=True, mask="causal")
+    attend = functools.partial(attend, cross_half=True, mask="causal")
     for a, b in zip(values_and_gradients(attend, shape), expected("causal", shape), strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
 
@@ -114,6 +126,18 @@ def test_equals_the_dense_mask_on_a_mesh(mask, heads):
         found = values_and_gradients(attend, shape)
     for a, b in zip(found, expected(mask, shape), strict=True):
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=3e-6)
+
+
+def test_cross_attention_on_a_mesh():
+    draws = (jax.random.normal(jax.random.key(i), (2, n, 4, 8)) for i, n in enumerate((24, 5, 5)))
+    q, k, v = draws
+    with jax.set_mesh(make_mesh(MeshConfig(data=2, view=2, time=1, tensor=2))):
+        found = jax.jit(cross_attention_on_mesh)(q, k, v)
+        traced = jax.jit(cross_attention_on_mesh).trace(q, k, v)
+        text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert text.count("__gpu$xla.gpu.triton") == 1
+    expected = jax.nn.dot_product_attention(q, k, v)
+    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), atol=3e-6)
 
 
 def test_forward_mode():

@@ -12,18 +12,18 @@ from dense_mask import oracle
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from full4d_jax.models.attention.concatenated import concatenated_attention
+from full4d_jax.models.attention.flash import flash_attention
 from full4d_jax.models.attention.fused import fused_attention
 from full4d_jax.models.attention.merged import merged_attention
 from full4d_jax.models.attention.splash import splash_attention
 
-FUSED, DENSE, MERGED, CONCATENATED, SPLASH = (
+FUSED, DENSE, MERGED, FLASH, SPLASH = (
     functools.partial(attend, cross_half=True)
     for attend in (
         fused_attention,
         oracle,
         merged_attention,
-        concatenated_attention,
+        flash_attention,
         splash_attention,
     )
 )
@@ -57,31 +57,19 @@ def operations(attend, shape, platform):
 @pytest.mark.parametrize(
     ("platform", "shape", "chosen", "other"),
     [
-        ("cpu", LARGE, MERGED, CONCATENATED),
-        ("cuda", LARGE, CONCATENATED, MERGED),
-        ("tpu", SMALL, CONCATENATED, MERGED),
-        ("tpu", LARGE, SPLASH, CONCATENATED),
+        ("cpu", LARGE, MERGED, DENSE),
+        ("cuda", SMALL, FLASH, MERGED),
+        ("cuda", LARGE, FLASH, MERGED),
+        ("tpu", SMALL, MERGED, DENSE),
+        ("tpu", LARGE, SPLASH, MERGED),
     ],
 )
 def test_programs_hold_the_platforms_implementation_alone(platform, shape, chosen, other):
     found = operations(FUSED, shape, platform)
     assert found == operations(chosen, shape, platform)
     assert found != operations(other, shape, platform)
-    kernels = 3 if chosen is SPLASH else 0  # forward, dq, and dk with dv
+    kernels = 3 if chosen in (FLASH, SPLASH) else 0  # forward, dq, and dk with dv
     assert found["custom_call"] == kernels
-
-
-def test_halves_go_through_cudnn_on_a_gpu(monkeypatch):
-    """Only the probes for hardware are replaced; the call itself and its lowering are JAX's."""
-    probes = "jax._src.cudnn.fused_attention_stablehlo"
-    monkeypatch.setattr(f"{probes}.check_cudnn_version", lambda: 91000)
-    monkeypatch.setattr(f"{probes}.check_compute_capability", lambda *_: True)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    x = jax.ShapeDtypeStruct((1, 3, 4, 128, 2, 64), jnp.bfloat16)
-    traced = jax.jit(backward(FUSED)).trace(x, x, x, x)
-    text = traced.lower(lowering_platforms=("cuda",)).as_text()
-    assert text.count("__cudnn$fmha") == 3  # forward, again for the backward pass, and that
-    assert text.count("__cudnn$fmhaSoftmaxBackward") == 1
 
 
 def test_the_unused_ones_leave_nothing_for_the_backward_pass():
@@ -96,7 +84,7 @@ def test_the_unused_ones_leave_nothing_for_the_backward_pass():
         return memory.temp_size_in_bytes
 
     assert temporaries(FUSED) <= 1.01 * temporaries(MERGED)
-    assert temporaries(CONCATENATED) > 1.5 * temporaries(MERGED)
+    assert temporaries(DENSE) > 1.5 * temporaries(MERGED)
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +102,10 @@ def assert_same(found, expected):
         np.testing.assert_allclose(a, b, atol=3e-6)
 
 
-def test_forward_mode_and_batches(draws):
+def test_batches(draws):
     def run(attend):
-        def one(q, k, v, dq):
-            return jax.jvp(attend, (q, k, v), (dq, k, q))
+        def one(q, k, v, cotangent):
+            return backward(attend)(q, k, v, cotangent)
 
         return jax.jit(jax.vmap(one))(*(jnp.stack([x, x[..., ::-1, :]]) for x in draws))
 
@@ -130,7 +118,10 @@ def test_arrays_over_devices(draws, expected):
     placed = [jax.device_put(x, NamedSharding(mesh, by_head)) for x in draws]
     assert_same(jax.jit(backward(FUSED))(*placed), expected)
 
-    @functools.partial(jax.shard_map, mesh=mesh, in_specs=by_head, out_specs=by_head)
+    # The kernels say nothing of how their results vary over a mesh, so that cannot be checked.
+    specs = {"in_specs": by_head, "out_specs": by_head, "check_vma": False}
+
+    @functools.partial(jax.shard_map, mesh=mesh, **specs)
     def attend(q, k, v):
         return FUSED(q, k, v)
 

@@ -69,6 +69,11 @@ def test_a_step_is_inspected_for_a_gpu(tmp_path):
     assert inspected["collectives"]["all-reduce"]["count"] > 0
     assert work["products"]["bf16"] > 0
     assert work["seconds"]["memory"] == pytest.approx(work["bytes"] / 3.352e12)
+    in_turn, overlapping = work["mfu"]
+    assert 0 < in_turn < overlapping < 1
+    assert overlapping == pytest.approx(
+        inspected["flops"] / 2 / 989e12 / max(work["seconds"].values())
+    )
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

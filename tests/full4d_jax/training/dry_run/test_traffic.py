@@ -95,3 +95,18 @@ def test_the_full_rate_time_is_that_of_full_rates():
     assert seconds["memory"] == pytest.approx(1)
     assert seconds["bf16"] == pytest.approx(1)
     assert gpu.float32_flops == pytest.approx(66.9e12, rel=0.01)  # as NVIDIA says
+
+
+KERNEL = r"""
+ENTRY %main (q: bf16[8,4]) -> bf16[8,4] {
+  %q = bf16[8,4]{1,0} parameter(0)
+  ROOT %call = bf16[8,4]{1,0} custom-call(%q), custom_call_target="__gpu$xla.gpu.triton", \
+backend_config={name = "_draw", serialized_metadata = "{\22flops\22: \22512\22}"}
+}
+"""
+
+
+def test_a_kernels_products_are_what_its_metadata_says():
+    work = count_work(KERNEL.replace("\\\n", ""))
+    assert work.products == {"bf16": 512}
+    assert work.bytes == 2 * 2 * 32

@@ -1,0 +1,362 @@
+"""Attention on GPUs under any mask between frames: Pallas kernels that walk lists of frames.
+
+A program takes a tile of queries of one frame and one head, and walks the frames that this frame
+reads, a tile of keys at a time, with the running softmax of flash attention (arXiv 2307.08691).
+Keys and values are read where they are: nothing is copied for a frame of queries, and no logits
+are written. With l the logits, lse their log-sum-exp and P = exp(l - lse) the weights,
+
+    dP = do v^T        D = sum_d do o        dl = P (dP - D)
+    dq = dl k          dk = dl^T q           dv = P^T do
+
+where a second kernel walks the same lists for dq, and a third, for tiles of keys, the frames that
+read them. Nothing is added atomically, so gradients are the same in each run.
+
+The backend is Triton: Pallas' Mosaic GPU compiles for Hopper and later alone.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from jax.ad_checkpoint import checkpoint_name
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton
+from jaxtyping import Array, Bool, Float, Int
+
+from full4d_jax.config.masks import PAPER, allowed_frames
+from full4d_jax.models.attention.mask import SAVED, Flat, Text, Tokens
+
+TILE = 64 * 128  # numbers of a tile of keys, or of queries where gradients are made
+QUERIES = 128 * 128  # numbers of a tile of queries in the forward kernel, which holds fewer sums
+WARPS = {TILE: 4, QUERIES: 8}
+SMALLEST = 16  # side of the smallest product that tensor cores take
+LOG2_E = 1 / math.log(2)
+FORBIDDEN = -1e30  # finite, so that a tile without a single key has no NaN
+
+Queries = Float[Array, "b m s k d"]
+Keys = Float[Array, "b n c k d"]
+PerQuery = Float[Array, "b k m s"]
+
+
+class Lists(NamedTuple):
+    """Who reads whom, for m frames of queries and n frames of keys.
+
+    Attributes:
+      reads: the frames that each frame of queries reads, followed by any others.
+      reads_count: how many of these count.
+      readers: the frames of queries that read each frame of keys, followed by any others.
+      readers_count: how many of these count.
+    """
+
+    reads: Int[Array, "m i"]
+    reads_count: Int[Array, "m"]
+    readers: Int[Array, "n j"]
+    readers_count: Int[Array, "n"]
+
+
+def flash_attention(
+    q: Tokens,
+    k: Tokens,
+    v: Tokens,
+    *,
+    cross_half: bool,
+    mask: str = PAPER,
+    interpret: bool = False,
+) -> Tokens:
+    """Attend under the mask of this name (`masks.find_mask`) on one GPU; reverse mode only.
+
+    With `interpret` the kernels run, slowly, on any backend.
+    """
+    views, frames = q.shape[1:3]
+    allowed = allowed_frames(views, frames, cross_half, mask).reshape(views * frames, -1)
+    flat = [rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v)]
+    return attend_by_frames(*flat, allowed=allowed, interpret=interpret).reshape(q.shape)
+
+
+def attend_by_frames(
+    q: Queries,
+    k: Keys,
+    v: Keys,
+    part: Int[Array, ""] | int = 0,
+    *,
+    allowed: Bool[np.ndarray, "f n"],
+    interpret: bool = False,
+) -> Queries:
+    """Attend from some frames of a grid to those that they may read.
+
+    Args:
+      q: queries of m frames in a row.
+      k: keys of all n frames.
+      v: values of all n frames.
+      part: which of the f / m parts of the frames q is.
+      allowed: which frame of queries may read which frame of keys.
+      interpret: as in `flash_attention`.
+    """
+    rows = rearrange(allowed, "(p m) n -> p m n", m=q.shape[1])
+    reads, reads_count = _lists(rows)
+    readers, readers_count = _lists(rows.swapaxes(1, 2))
+    lists = Lists(reads[part], reads_count[part], readers[part], readers_count[part])
+    pairs = int(rows.sum((1, 2)).max())
+    return _attend(_Static(pairs, interpret), q, k, v, lists)
+
+
+def _lists(
+    rows: Bool[np.ndarray, "p m n"],
+) -> tuple[Int[Array, "p m i"], Int[Array, "p m"]]:
+    """Return where each row is true, and how often."""
+    counts = rows.sum(-1)
+    order = np.argsort(~rows, axis=-1, kind="stable")[..., : max(1, counts.max())]
+    return jnp.asarray(order.astype(np.int32)), jnp.asarray(counts.astype(np.int32))
+
+
+def attend_to_all(q: Flat, k: Text, v: Text, *, interpret: bool = False) -> Flat:
+    """Attend from every query to every key, as if both were one frame."""
+    frames = [x[:, None] for x in (q, k, v)]
+    allowed = np.ones((1, 1), bool)
+    return attend_by_frames(*frames, allowed=allowed, interpret=interpret)[:, 0]
+
+
+class _Static(NamedTuple):
+    """What is known when a program is traced: pairs of frames, and whether to interpret."""
+
+    pairs: int
+    interpret: bool
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _attend(static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists) -> Queries:
+    return _forward(static, q, k, v, lists)[0]
+
+
+def _forward(
+    static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists
+) -> tuple[Queries, PerQuery]:
+    """Return the output and the log-sum-exp, in units of log 2."""
+    samples, frames, tokens, heads, _ = q.shape
+    result = (
+        jax.ShapeDtypeStruct(q.shape, q.dtype),
+        jax.ShapeDtypeStruct((samples, heads, frames, tokens), jnp.float32),
+    )
+    call = _call(_draw, QUERIES, q, result, 2 * _flops(static, q, k), static)
+    return call(q, k, v, lists.reads, lists.reads_count)
+
+
+def _attend_forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists) -> tuple:
+    out, lse = _forward(static, q, k, v, lists)
+    # Where a layer keeps the output of its attention, the backward pass need not attend again.
+    out = checkpoint_name(out, SAVED)
+    lse = checkpoint_name(lse, SAVED)
+    return out, (q, k, v, out, lse, lists)
+
+
+def _attend_backward(static: _Static, saved: tuple, cotangent: Queries) -> tuple:
+    q, k, v, out, lse, lists = saved
+    along = (cotangent.astype(jnp.float32) * out.astype(jnp.float32)).sum(-1)
+    along = rearrange(along, "b m s k -> b k m s")
+    flops = _flops(static, q, k)
+    query = jax.ShapeDtypeStruct(q.shape, q.dtype)
+    key = jax.ShapeDtypeStruct(k.shape, k.dtype)
+    value = jax.ShapeDtypeStruct(v.shape, v.dtype)
+    towards_queries = _call(_pull_queries, TILE, q, query, 3 * flops, static)
+    dq = towards_queries(q, k, v, cotangent, lse, along, lists.reads, lists.reads_count)
+    towards_keys = _call(_pull_keys, TILE, k, (key, value), 4 * flops, static)
+    dk, dv = towards_keys(q, k, v, cotangent, lse, along, lists.readers, lists.readers_count)
+    return dq, dk, dv, None
+
+
+_attend.defvjp(_attend_forward, _attend_backward)
+
+
+def _flops(static: _Static, q: Queries, k: Keys) -> int:
+    """Return the operations of one product between all queries and the keys that they read."""
+    samples, _, queries, heads, width = q.shape
+    return 2 * samples * heads * static.pairs * queries * k.shape[2] * width
+
+
+def tile_size(tokens: int, width: int, numbers: int) -> int:
+    """Return the tokens of a tile of so many numbers, a power of two."""
+    most = numbers // _columns(width)
+    return max(SMALLEST, min(most, pl.next_power_of_2(tokens)))
+
+
+def _columns(width: int) -> int:
+    return max(SMALLEST, pl.next_power_of_2(width))
+
+
+def _call(
+    kernel: Callable, numbers: int, tokens: Keys, result: Any, flops: int, static: _Static
+) -> Callable:
+    """Return a kernel as a function: a program for each tile of a frame, head and sample."""
+    samples, frames, length, heads, width = tokens.shape
+    size = tile_size(length, width, numbers)
+    call = pl.pallas_call(
+        functools.partial(kernel, size=size),
+        grid=(frames * pl.cdiv(length, size), heads, samples),
+        out_shape=result,
+        compiler_params=triton.CompilerParams(num_warps=WARPS[numbers], num_stages=2),
+        interpret=static.interpret,
+        metadata={"flops": str(flops)},
+    )
+    return jax.custom_batching.sequential_vmap(call)
+
+
+class Tile(NamedTuple):
+    """Some tokens of a frame, for one head and sample.
+
+    Attributes:
+      sample: of the batch.
+      head: of the sample.
+      frame: of the grid.
+      first: the first of the tokens.
+      size: how many there are.
+    """
+
+    sample: Array
+    head: Array
+    frame: Array
+    first: Array
+    size: int
+
+
+def _draw(q, k, v, reads, counts, out, lse, *, size: int) -> None:
+    """Write the output of a tile of queries."""
+    _, _, length, _, width = k.shape
+    here = _tile_here(q.shape[2], size)
+    queries = _load(q, here)
+    step_size = tile_size(length, width, TILE)
+
+    def step(nth, state):
+        peak, total, weighted = state
+        there = _tile_there(here, reads, nth, length, step_size)
+        logits = _existing(_logits(queries, _load(k, there), width), there, length)
+        highest = jnp.maximum(peak, logits.max(1))
+        weights = jnp.exp2(logits - highest[:, None])
+        share = jnp.exp2(peak - highest)
+        total = total * share + weights.sum(1)
+        change = triton.dot(weights.astype(v.dtype), _load(v, there))
+        return highest, total, weighted * share[:, None] + change
+
+    lowest = jnp.full(size, FORBIDDEN, jnp.float32)
+    start = (lowest, jnp.zeros_like(lowest), jnp.zeros(queries.shape, jnp.float32))
+    steps = counts[here.frame] * pl.cdiv(length, step_size)
+    peak, total, weighted = jax.lax.fori_loop(0, steps, step, start)
+    _store(out, here, weighted / total[:, None])
+    place, exists = _numbers(lse, here)
+    triton.store(place, peak + jnp.log2(total), mask=exists)
+
+
+def _pull_queries(q, k, v, cotangent, lse, along, reads, counts, dq, *, size: int) -> None:
+    """Write the gradient in a tile of queries."""
+    _, _, length, _, width = k.shape
+    here = _tile_here(q.shape[2], size)
+    queries = _load(q, here)
+    towards = _load(cotangent, here)
+    total = _load_numbers(lse, here)
+    mean = _load_numbers(along, here)
+    step_size = tile_size(length, width, TILE)
+
+    def step(nth, change):
+        there = _tile_there(here, reads, nth, length, step_size)
+        keys = _load(k, there)
+        logits = _existing(_logits(queries, keys, width), there, length)
+        weights = jnp.exp2(logits - total[:, None])
+        d_weights = triton.dot(towards, _load(v, there), trans_b=True)
+        d_logits = weights * (d_weights - mean[:, None])
+        return change + triton.dot(d_logits.astype(k.dtype), keys)
+
+    steps = counts[here.frame] * pl.cdiv(length, step_size)
+    change = jax.lax.fori_loop(0, steps, step, jnp.zeros(queries.shape, jnp.float32))
+    _store(dq, here, change * width**-0.5)
+
+
+def _pull_keys(q, k, v, cotangent, lse, along, readers, counts, dk, dv, *, size: int) -> None:
+    """Write the gradients in a tile of keys and their values."""
+    _, _, length, _, width = q.shape
+    here = _tile_here(k.shape[2], size)
+    keys = _load(k, here)
+    values = _load(v, here)
+    step_size = tile_size(length, width, TILE)
+
+    def step(nth, state):
+        d_keys, d_values = state
+        # Queries behind the end of a frame are zeros, and so is all that they add.
+        there = _tile_there(here, readers, nth, length, step_size)
+        queries = _load(q, there)
+        towards = _load(cotangent, there)
+        total = _load_numbers(lse, there)
+        mean = _load_numbers(along, there)
+        weights = jnp.exp2(_logits(keys, queries, width) - total[None])
+        d_values += triton.dot(weights.astype(v.dtype), towards)
+        d_weights = triton.dot(values, towards, trans_b=True)
+        d_logits = weights * (d_weights - mean[None])
+        d_keys += triton.dot(d_logits.astype(k.dtype), queries)
+        return d_keys, d_values
+
+    start = jnp.zeros(keys.shape, jnp.float32)
+    steps = counts[here.frame] * pl.cdiv(length, step_size)
+    d_keys, d_values = jax.lax.fori_loop(0, steps, step, (start, start))
+    _store(dk, here, d_keys * width**-0.5)
+    _store(dv, here, d_values)
+
+
+def _tile_here(length: int, size: int) -> Tile:
+    """Return the tile of this program, of a frame of so many tokens."""
+    nth = pl.program_id(0)
+    tiles = pl.cdiv(length, size)
+    return Tile(pl.program_id(2), pl.program_id(1), nth // tiles, nth % tiles * size, size)
+
+
+def _tile_there(here: Tile, frames, nth: Array, length: int, size: int) -> Tile:
+    """Return the nth tile of those in the list of frames that belongs to the frame of a tile."""
+    tiles = jnp.int32(pl.cdiv(length, size))
+    frame = frames[here.frame, jax.lax.div(nth, tiles)]
+    first = jax.lax.rem(nth, tiles) * size
+    return here._replace(frame=frame, first=first, size=size)
+
+
+def _block(x, tile: Tile) -> tuple[Any, Array]:
+    """Return the place of a tile's queries, keys or values, and which of them exist."""
+    _, _, length, _, width = x.shape
+    shape = (tile.size, _columns(width))
+    row = tile.first + jax.lax.broadcasted_iota(jnp.int32, shape, 0)
+    column = jax.lax.broadcasted_iota(jnp.int32, shape, 1)
+    exists = (row < length) & (column < width)
+    return x.at[tile.sample, tile.frame, row, tile.head, column], exists
+
+
+def _load(x, tile: Tile) -> Array:
+    """Return the queries, keys or values of a tile, with zeros where there is nothing."""
+    place, exists = _block(x, tile)
+    return triton.load(place, mask=exists, other=0.0)
+
+
+def _store(x, tile: Tile, values: Array) -> None:
+    place, exists = _block(x, tile)
+    triton.store(place, values.astype(x.dtype), mask=exists)
+
+
+def _numbers(x, tile: Tile) -> tuple[Any, Array]:
+    """Return the place of one number for each query of a tile, and which exist."""
+    row = tile.first + jax.lax.broadcasted_iota(jnp.int32, (tile.size,), 0)
+    return x.at[tile.sample, tile.head, tile.frame, row], row < x.shape[3]
+
+
+def _load_numbers(x, tile: Tile) -> Array:
+    place, exists = _numbers(x, tile)
+    return triton.load(place, mask=exists, other=0.0)
+
+
+def _logits(left: Array, right: Array, width: int) -> Array:
+    """Return logits over log 2, for powers of two: GPUs have an instruction for these."""
+    return triton.dot(left, right, trans_b=True) * (LOG2_E * width**-0.5)
+
+
+def _existing(logits: Array, keys: Tile, length: int) -> Array:
+    """Forbid keys behind the end of their frame."""
+    key = keys.first + jax.lax.broadcasted_iota(jnp.int32, logits.shape, 1)
+    return jnp.where(key < length, logits, FORBIDDEN)
