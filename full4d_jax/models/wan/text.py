@@ -114,6 +114,36 @@ def load_training_texts(
     return None if has_captions else text, negative
 
 
+def text_of(
+    prompt: str, width: int, encoder: PromptEncoder | None
+) -> Float[np.ndarray, "n e"] | None:
+    """Return the embedding of words, or of the .npz file that a prompt names; None of no words.
+
+    Args:
+      prompt: words, or the name of a file that `full4d embed-text` wrote.
+      width: channels that the model reads.
+      encoder: encodes words; see `prompt_encoder`.
+
+    Raises:
+      InputError: there are words and no encoder, or the embedding is not of that width.
+    """
+    if prompt.endswith(".npz"):
+        return _load("prompt", prompt, width)
+    if not prompt:
+        return None
+    if encoder is None:
+        found = "words and no --text_encoder"
+        expected = "the folder of umT5, or a prompt from full4d embed-text (text.npz)"
+        do = "get text_encoder and tokenizer of Wan-AI/Wan2.2-TI2V-5B-Diffusers (Apache-2.0)"
+        raise InputError("option", "PROMPT", found, expected, do)
+    rows = encoder(prompt)[0]
+    if rows.shape[1] != width:
+        expected = f"rows of {width} numbers"
+        do = "give umT5-XXL, which Wan reads"
+        raise InputError("option", "--text_encoder", f"rows of {rows.shape[1]}", expected, do)
+    return padded(rows)
+
+
 @functools.lru_cache(maxsize=2)
 def _load(field: str, path: str, width: int) -> Float[np.ndarray, "n e"]:
     """Read an embedding, refuse one that the model cannot take, and keep it for the next call."""

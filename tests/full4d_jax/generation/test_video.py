@@ -1,0 +1,212 @@
+"""Videos from words and a first picture: Wan's own sampler, against diffusers and by hand."""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.config import DEFAULT, SamplerConfig
+from full4d_jax.config.wan import WAN
+from full4d_jax.generation.prior import Prior
+from full4d_jax.generation.sampling import sample
+from full4d_jax.generation.unipc import sample_unipc, wan_times
+from full4d_jax.generation.video import make_video, video_guides
+from full4d_jax.models.dit import init_params
+from full4d_jax.session.errors import InputError
+
+SIZES = {"codec_stride": 2, "width": 24, "layers": 2, "heads": 2, "ffn": 32, "text_width": 10}
+MODEL = replace(WAN.model, **SIZES, remat="none", first_frame=True)
+SAMPLER = SamplerConfig(steps=3, noise=1.0, shift=5.0, text_guidance=4.0)
+SIZE = (12, 16)
+
+
+def random_params(model):
+    """Parameters none of which stay at an initial 0."""
+    params = init_params(model, jax.random.key(0))
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    drawn = [x + 0.1 * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(tree, drawn)
+
+
+@pytest.fixture(scope="module")
+def prior() -> Prior:
+    text = np.random.default_rng(0).normal(size=(5, 10)).astype(np.float32)
+    return Prior(MODEL, SAMPLER, random_params(MODEL), text=text)
+
+
+@pytest.fixture(scope="module")
+def spoken(prior):
+    return make_video(prior, 3, SIZE, jax.random.key(0))
+
+
+def test_the_words_and_the_key_decide(prior, spoken):
+    assert spoken.shape == (3, *SIZE, 3)
+    make = partial(make_video, frames=3, size=SIZE)
+    np.testing.assert_array_equal(spoken, make(prior, key=jax.random.key(0)))
+    other = replace(prior, text=-prior.text)
+    assert np.abs(spoken.astype(int) - make(other, key=jax.random.key(0))).max() > 3
+    assert np.abs(spoken.astype(int) - make(prior, key=jax.random.key(1))).max() > 3
+
+
+def test_the_first_frame_is_the_picture(prior, spoken):
+    first = np.random.default_rng(1).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
+    video = make_video(prior, 3, SIZE, jax.random.key(0), first)
+    np.testing.assert_allclose(video[0], first, atol=1)
+    assert np.abs(video[1:].astype(int) - spoken[1:]).max() > 3
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (DEFAULT.model, "model.text_width: found 0"),
+        (replace(MODEL, projection="none"), "model.projection: found none"),
+        (replace(MODEL, first_frame=False), "model.first_frame: found false"),
+    ],
+)
+def test_models_that_make_no_such_video_are_refused(prior, model, message):
+    first = np.zeros((*SIZE, 3), np.uint8)
+    with pytest.raises(InputError, match=message):
+        make_video(replace(prior, model=model), 3, SIZE, jax.random.key(0), first)
+
+
+def test_frames_that_do_not_divide_are_refused(prior):
+    with pytest.raises(InputError, match="multiples of 4"):
+        make_video(prior, 3, (12, 18), jax.random.key(0))
+
+
+def curved(x, tau):
+    """A velocity that bends: towards clean states that depend on where one is."""
+    return x - jnp.tanh(x * (1 + tau[:, None]))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_unipc_ends_at_clean_states_that_do_not_change(steps):
+    noise = jax.random.normal(jax.random.key(0), (2, 5))
+    times = wan_times(steps, 5.0)
+    # The network is asked at whole thousandths, the solver stands at the exact times.
+    exact = jnp.asarray(times[:-1])
+
+    def velocity(x, tau):
+        return (x - 0.3) / exact[jnp.abs(exact - tau[0]).argmin()]
+
+    np.testing.assert_allclose(sample_unipc(velocity, noise, times), 0.3, atol=1e-5)
+
+
+def test_unipc_errs_less_than_euler():
+    noise = jax.random.normal(jax.random.key(0), (2, 50))
+    exact = sample(curved, noise, jnp.asarray(wan_times(3000, 3.0), jnp.float32))
+    times = wan_times(12, 3.0)
+    euler = jnp.abs(sample(curved, noise, jnp.asarray(times, jnp.float32)) - exact).mean()
+    unipc = jnp.abs(sample_unipc(curved, noise, times) - exact).mean()
+    assert float(unipc) < 0.5 * float(euler)
+
+
+@pytest.mark.extra("diffusers", "torch")
+@pytest.mark.parametrize("steps", [1, 2, 3, 8])
+@pytest.mark.parametrize("shift", [1.0, 5.0])
+def test_unipc_equals_diffusers(steps, shift):
+    import torch
+    from diffusers import UniPCMultistepScheduler
+
+    scheduler = UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift
+    )
+    scheduler.set_timesteps(steps)
+    noise = np.random.default_rng(0).normal(size=(2, 40)).astype(np.float32)
+    x = torch.from_numpy(noise)
+    for time in scheduler.timesteps:
+        tau = np.full(2, float(time) / 1000, np.float32)
+        velocity = np.array(curved(jnp.asarray(x.numpy()), jnp.asarray(tau)))
+        x = scheduler.step(torch.from_numpy(velocity), time, x).prev_sample
+    found = sample_unipc(curved, jnp.asarray(noise), wan_times(steps, shift))
+    np.testing.assert_allclose(found, x.numpy(), atol=2e-5)
+
+
+@pytest.mark.extra("diffusers", "torch")
+@pytest.mark.parametrize("begins_with_a_picture", [False, True])
+def test_latents_equal_those_of_diffusers_pipeline(begins_with_a_picture, tmp_path):
+    """The whole loop over small random weights: time of each token, texts, guidance, solver."""
+    import torch
+    from diffusers import (
+        AutoencoderKLWan,
+        UniPCMultistepScheduler,
+        WanImageToVideoPipeline,
+        WanPipeline,
+        WanTransformer3DModel,
+    )
+    from PIL import Image
+
+    from full4d_jax.generation.generate import bind_guided
+    from full4d_jax.models.wan.conversion import import_wan
+    from full4d_jax.models.weights import load_params
+
+    torch.manual_seed(0)
+    sizes = {"num_attention_heads": 2, "attention_head_dim": 24, "ffn_dim": 72, "num_layers": 2}
+    channels = {"in_channels": 12, "out_channels": 12, "text_dim": 14}
+    transformer = WanTransformer3DModel(**sizes, **channels).eval().requires_grad_(False)
+    for name, x in transformer.named_parameters():  # nothing stays at an initial 0 or 1
+        scale = 0.3 if x.ndim < 2 or "table" in name else (1 / x[0].numel()) ** 0.5
+        x.copy_(torch.randn(x.shape) * scale + ("norm" in name and "weight" in name))
+    transformer.save_pretrained(tmp_path)
+    numbers = {"latents_mean": [0.1] * 12, "latents_std": [0.7] * 12}
+    vae = AutoencoderKLWan(base_dim=4, z_dim=12, num_res_blocks=1, **numbers).eval()
+    scheduler = UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=SAMPLER.shift
+    )
+    kind = WanImageToVideoPipeline if begins_with_a_picture else WanPipeline
+    encoders = {"image_encoder": None, "image_processor": None} if begins_with_a_picture else {}
+    pipeline = kind(
+        tokenizer=None,
+        text_encoder=None,
+        transformer=transformer,
+        vae=vae,
+        scheduler=scheduler,
+        expand_timesteps=True,
+        **encoders,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(1, 12, 3, 4, 6)).astype(np.float32)
+    texts = rng.normal(size=(2, 1, 16, 14)).astype(np.float32)
+    picture = Image.fromarray(rng.integers(0, 256, (32, 48, 3)).astype(np.uint8))
+    arguments = {"image": picture} if begins_with_a_picture else {}
+    result = pipeline(
+        height=32,
+        width=48,
+        num_frames=9,
+        num_inference_steps=SAMPLER.steps,
+        guidance_scale=SAMPLER.text_guidance,
+        prompt_embeds=torch.from_numpy(texts[0]),
+        negative_prompt_embeds=torch.from_numpy(texts[1]),
+        latents=torch.from_numpy(noise),
+        output_type="latent",
+        **arguments,
+    ).frames
+    expected = np.moveaxis(result.numpy(), 1, -1)[:, None]
+
+    model = replace(
+        MODEL,
+        width=48,
+        ffn=72,
+        text_width=14,
+        cameras=(),
+        camera_projector=False,
+        precision="float32",
+    )
+    import_wan(model, tmp_path, tmp_path / "ours")
+    like = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+    params, _ = load_params(tmp_path / "ours", like)
+    prior = Prior(model, SAMPLER, params, text=texts[0, 0], negative_text=texts[1, 0])
+    z = jnp.moveaxis(jnp.asarray(noise), 1, -1)[:, None]
+    start = None
+    if begins_with_a_picture:  # what diffusers' codec makes of it
+        start = jnp.asarray(expected[:, :, :1])
+        z = z.at[:, :, :1].set(start)
+    flow = bind_guided(prior, video_guides(prior, z, start))
+    found = jax.jit(lambda z: sample_unipc(flow, z, wan_times(SAMPLER.steps, SAMPLER.shift)))(z)
+    assert np.abs(expected).max() > 0.5
+    np.testing.assert_allclose(found, expected, atol=2e-4)
