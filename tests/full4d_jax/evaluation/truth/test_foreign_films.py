@@ -95,13 +95,16 @@ def test_films_get_a_column_each_beside_the_baselines(clip, capture, tmp_path, c
 
 
 def test_smaller_films_are_compared_in_their_size(clip, capture, tmp_path):
-    small = [[cv2.resize(x, (32, 24), interpolation=cv2.INTER_AREA) for x in v] for v in clip.frames]
+    small = [
+        [cv2.resize(x, (32, 24), interpolation=cv2.INTER_AREA) for x in v] for v in clip.frames
+    ]
     films = write_films(tmp_path / "small", {"middle": small[1], "right": small[2]})
     filmed = read_films(films, capture, None, None)
     assert filmed.cameras == ["middle", "right"]
     assert filmed.films.shape == (2, 3, 24, 32, 3)
     assert filmed.truth.frames.shape == (3, 3, 24, 32, 3)
     assert np.abs(filmed.truth.frames[1:].astype(int) - filmed.films).mean() < 2
+    assert filmed.truth.cameras is not None
     lens = np.asarray(filmed.truth.cameras.intrinsics)
     np.testing.assert_allclose(lens[1, 0], clip.intrinsics[1, 0] / 2, rtol=1e-5)
     assert read_films(films, capture, None, 16).films.shape == (2, 3, 16, 21, 3)
@@ -128,7 +131,7 @@ def test_a_capture_without_truth_is_scored_alone(capture, tmp_path, capsys):
     ],
 )
 def test_films_that_pair_with_no_camera_are_refused(clip, capture, tmp_path, names, message):
-    films = write_films(tmp_path / "films", {name: clip.frames[0] for name in names})
+    films = write_films(tmp_path / "films", dict.fromkeys(names, clip.frames[0]))
     with pytest.raises(InputError, match=message):
         read_films(films, capture, None, None)
 
