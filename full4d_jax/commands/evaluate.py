@@ -14,7 +14,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import Between, CountOrZero, check_fields
 from full4d_jax.session.help_text import Shown
 from full4d_jax.source.choice import SourceOptions
-from full4d_jax.source.kinds import CAPTURE, DATASET, FILMS, RUN, RUNS, SPLATS, VIDEO
+from full4d_jax.source.kinds import CAPTURE, DATASET, FILMS, RUN, RUNS, SPLATS, VIDEO, kind_of
 from full4d_jax.source.options import (
     DepthKind,
     Fov,
@@ -110,7 +110,7 @@ class ForeignFilmsOptions(SourceOptions):
     without --truth is scored alone."""
 
     path_kinds = CAPTURE, FILMS
-    selecting_flags = ("truth",)
+    selecting_flags = "truth", "clip_onnx", "matcher_onnx"
 
     films: Annotated[Path, Named]
     """A folder of films, or of folders of pictures, with the names or in the order of the cameras
@@ -208,7 +208,7 @@ def evaluate(
         unused = {"checkpoint": checkpoint} | network | vars(source)
         del unused["video"], unused["lift_scenes"]
         _refuse(unused, f"none, with {source.video}")
-        _score_capture(source.video, out)
+        _score_capture(ForeignFilmsOptions(source.video), out)
         return
     check_config(config)
     name = source.video.stem if isinstance(source, FilmOptions) else config.name
@@ -372,6 +372,12 @@ def _score_films(
     Raises:
       InputError: no capture is given, or what the scores refuse.
     """
+    if source.truth is None and kind_of(source.films) == CAPTURE:
+        unused = {"source_camera": source.source_camera, "vgg": source.vgg or None}
+        unused |= {"depth_network": depth_network, "depth_kind": depth_kind}
+        _refuse(unused, "a --truth beside it")
+        _score_capture(source, out)
+        return
     if source.truth is None:
         do = "give the capture whose cameras these are of, or add their cameras.json"
         raise InputError("option", "--truth", "none", "a capture", do)
@@ -396,17 +402,18 @@ def _score_films(
     )
 
 
-def _score_capture(path: Path, out: Path | None) -> None:
+def _score_capture(source: ForeignFilmsOptions, out: Path | None) -> None:
     """Score films with cameras on consistency alone."""
     from full4d_jax.evaluation.without_truth.grid_scores import score_capture
     from full4d_jax.session.files import hold_folder
     from full4d_jax.source.capture_source import open_capture
     from full4d_jax.source.options import CaptureOptions
 
-    grid = open_capture(CaptureOptions(path))
-    name = path.resolve().name
+    grid = open_capture(CaptureOptions(source.films, rows=source.rows))
+    name = source.row or source.films.resolve().name
     folder = hold_folder(out or Path("runs") / f"{name}-evaluation")
-    score_capture(grid, name, folder)
+    networks = {"clip_onnx": source.clip_onnx, "matcher_onnx": source.matcher_onnx}
+    score_capture(grid, name, folder, **networks)
 
 
 def _refuse(unused: Mapping[str, object], expected: str) -> None:

@@ -119,6 +119,10 @@ def test_a_capture_without_truth_is_scored_alone(capture, tmp_path, capsys):
     assert (tmp_path / "consistency.md").read_text() in capsys.readouterr().out
     line = refusal(capsys, "evaluate", capture, "--fov", 60, "--out", tmp_path)
     assert f"--fov: found 60.0, expected none, with {capture}" in line
+    line = refusal(capsys, "evaluate", capture, "--clip_onnx", "no.onnx", "--out", tmp_path)
+    assert "no.onnx: found no such file" in line
+    line = refusal(capsys, "evaluate", capture, "--clip_onnx", "no.onnx", "--source_camera", "left")
+    assert "--source_camera: found left, expected a --truth beside it" in line
 
 
 @pytest.mark.parametrize(
