@@ -107,6 +107,7 @@ class CaptureClips(Sequence[Example]):
             masks=masks,
             caption=capture.caption,
             unit=capture.unit,
+            generated=capture.generated,
         )
         return validate(example)
 
