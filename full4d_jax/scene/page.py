@@ -214,6 +214,7 @@ def _settings(
             "harmonic": HARMONIC if packed.harmonics.size else 0,
             "parts": small.parts,
             "length": len(small.content),
+            "lengths": small.lengths,
         },
         "views": views,
         "frames": np.shape(cameras.world_to_camera)[1],
