@@ -25,7 +25,7 @@ TOTAL_BITS = 12
 TOTAL = 2**TOTAL_BITS
 LANES = 256
 LOWEST = 2**16  # of a state
-TABLE_BYTES = 1.0  # of a frequency in a table, about
+TABLE_BYTES = 1.5  # of a frequency in a table, about
 
 
 class Coded(NamedTuple):

@@ -7,8 +7,8 @@ there, which need no moment: it is the middle of the clip. What lies far off has
 
 A part's Gaussians follow Morton's curve: its places are written as differences, each as its number
 of bits and the bits below the highest, and give the positions. The other numbers have a column
-each (`entropy_code.py`). A shape is the logarithm of its matrix R diag(scales) R', whose six numbers
-hardly depend on a rotation that nobody sees. `viewer/unpack.js` is the inverse.
+each (`entropy_code.py`). A shape is the logarithm of its matrix R diag(scales) R', whose six
+numbers hardly depend on a rotation that nobody sees. `viewer/unpack.js` is the inverse.
 """
 
 import zlib
@@ -37,7 +37,7 @@ GATE = 17  # of 255
 FEW = 20_000  # Gaussians, whose errors do not average out
 FEW_SCALE = 0.25  # of their steps
 # Pixels that a Gaussian colours in its best picture, and the scale of its steps.
-TIERS = ((2.2, 0.85), (0.7, 1.3), (0.25, 2.0))
+TIERS = ((2.2, 0.86), (0.7, 1.32), (0.25, 2.05))
 MIDDLE = 0.5  # clips
 AXIS_BITS = 17  # of a position along an axis: a browser counts to 53 bits
 

@@ -8,12 +8,11 @@ const LEAST_MIX = 0.01; // of a logarithm, a twentieth of a step
 // See entropy_code.py.
 const CLASSES = 9, DIRECT = 32, TOTAL_BITS = 12, TOTAL = 1 << TOTAL_BITS, LANES = 256, LOWEST = 65536;
 const SINGLE = 0, ABOVE = 1, BESIDE = 2, MIDDLE = CLASSES >> 1;
-const UNSAFE = [0, 10, 13, 60]; // see page_bytes.py
 
 /** Returns the scene of the page's settings, with records, instants and harmonics as buffers. */
 async function unpackScene(settings) {
   const { count, samples, harmonic, parts, length, lengths } = settings.scene;
-  const data = bytesOfData().subarray(0, length), [deflated, coded] = lengths;
+  const data = bytesIn("script.data").subarray(0, length), [deflated, coded] = lengths;
   const content = await inflated(data.subarray(0, deflated));
   const records = new ArrayBuffer(RECORD_BYTES * count);
   const reader = new Reader(content, data.slice(deflated, coded), data.subarray(coded));
@@ -33,33 +32,6 @@ async function unpackScene(settings) {
   }
   const buffers = { records, instants: instants.buffer, harmonics: harmonics.buffer };
   return { count, samples, harmonic, still: settings.scene.still, ...buffers };
-}
-
-/** Returns the bytes of all parts of the data, which leave the page. */
-function bytesOfData() {
-  const parts = [...document.querySelectorAll("script.data")];
-  const text = parts.map((part) => part.textContent).join("");
-  for (const part of parts) part.remove();
-  return bytesOf(text);
-}
-
-/** Returns the bytes of a text of page_bytes.py: 7 bits a character, or 14 with the next. */
-function bytesOf(text) {
-  const bytes = new Uint8Array(2 * text.length);
-  let held = 0, bits = 0, length = 0;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i), isPair = code > 127;
-    held = (held << (isPair ? 14 : 7)) | (isPair ? (UNSAFE[(code >> 7) - 2] << 7) | (code & 127) : code);
-    for (bits += isPair ? 14 : 7; bits >= 8; bits -= 8) bytes[length++] = held >> (bits - 8);
-    held &= 127;
-  }
-  return bytes.subarray(0, length);
-}
-
-async function inflated(bytes) {
-  if (!globalThis.DecompressionStream) throw new Error("This page needs a newer browser.");
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 /** Reads the columns of entropy_code.py, and the bits that have no table. */
