@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def jobset():
 def trained(words: list[str]):
     """The config that a command trains; fails where there is no such option."""
     bound = read_options(train, "full4d train", words)
+    assert isinstance(bound, partial)
     config = bound.keywords["config"]
     check_config(config)
     return bound.keywords, config

@@ -112,7 +112,7 @@ def fit_scene(
     if fit_kind(grid) is FitKind.CAPTURED:
         return _lift_capture(settings, grid, key, partial, say)
     asked_rows = 0
-    if prior is not None and kind_of(grid) is FitKind.ENLARGED:
+    if prior is not None and fit_kind(grid) is FitKind.ENLARGED:
         # It is asked about as much as it has learned to see at once.
         prior = in_parts(prior, DEFAULT.data)
         settings = asked_as_trained(settings, grid, DEFAULT.data)
