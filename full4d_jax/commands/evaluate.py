@@ -385,7 +385,7 @@ def _score_films(
     from full4d_jax.evaluation.truth.film_table import score_films
     from full4d_jax.evaluation.truth.foreign_films import read_films
     from full4d_jax.session.files import hold_folder
-    from full4d_jax.source.depth.estimators import OURS, load_network
+    from full4d_jax.source.depth.estimators import OURS, open_network
 
     filmed = read_films(source.films, source.truth, source.source_camera, source.rows)
     name = source.row or source.films.resolve().name
@@ -395,7 +395,7 @@ def _score_films(
         name,
         folder,
         distances=load_distances(vgg=source.vgg),
-        network=load_network(depth_network, depth_kind),
+        network=open_network(depth_network, depth_kind),
         network_name=depth_network or OURS,
         clip_onnx=source.clip_onnx,
         matcher_onnx=source.matcher_onnx,
