@@ -99,6 +99,7 @@ class About:
       rate: frames a second that were asked for; None where none were.
       distances: how far the scene is from each real view of a rig, world units; None elsewhere.
       enlarged: whether the grid is larger than what its prior was trained on.
+      sound: bytes of an audio file, from the first instant to the last; None for none.
     """
 
     note: str = ""
@@ -108,6 +109,7 @@ class About:
     rate: float | None = None
     distances: Float[ndarray, " k"] | None = None
     enlarged: bool = False
+    sound: UInt8[ndarray, " n"] | None = None
 
 
 @dataclass(frozen=True)
@@ -266,6 +268,7 @@ def grid_arrays(grid: Grid) -> dict[str, ndarray]:
         "rate": grid.about.rate,
         "distances": grid.about.distances,
         "enlarged": grid.about.enlarged,
+        "sound": grid.about.sound,
     }
     if grid.cameras is not None:
         values["intrinsics"] = grid.cameras.intrinsics
@@ -310,6 +313,7 @@ def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
         rate=float(arrays["rate"]) if "rate" in arrays else None,
         distances=arrays.get("distances"),
         enlarged=bool(arrays.get("enlarged", False)),
+        sound=arrays.get("sound"),
     )
     return Grid(
         frames=arrays["frames"],

@@ -5,6 +5,7 @@ cameras of its views. It loads nothing, from the network or elsewhere. View-depe
 shown to degree 1.
 """
 
+import base64
 import html
 import json
 import re
@@ -38,14 +39,14 @@ from input_pipeline.whole_files import whole_file
 READ = ("splats.vert", "splats.frag", "present.vert", "present.frag", "sorter.js")  # by their ids
 PROGRAM = (
     *("camera.js", "unpack.js", "clock.js", "pointers.js", "sorting.js", "renderer.js"),
-    *("webm.js", "film.js", "buttons.js", "viewer.js"),
+    *("sound.js", "webm.js", "film.js", "buttons.js", "viewer.js"),
 )  # in the order in which it runs
 COMMENT = re.compile(r"^\s*(/\*\*.*?\*/|//[^\n]*)$", re.DOTALL | re.MULTILINE)
 FOLDER = Path(__file__).parent / "viewer"
 # A browser that follows this loads nothing, whatever the page says.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; "
-    "style-src 'unsafe-inline'; img-src data:"
+    "style-src 'unsafe-inline'; img-src data:; media-src data:"
 )
 TITLE = "Full-4D scene"
 NEAREST = 0.05  # world units to the pivot, from a view that looks away from it
@@ -80,17 +81,36 @@ class Viewing:
     middle: tuple[float, float] = (0.5, 0.5)
 
 
-def write_page(path: str | Path, scene: Scene, viewing: Viewing, *, seconds: float) -> None:
+def write_page(
+    path: str | Path,
+    scene: Scene,
+    viewing: Viewing,
+    *,
+    seconds: float,
+    sound: UInt8[ndarray, " n"] | None = None,
+) -> None:
     """Write the page of a scene in world units, of which one pass lasts so many seconds."""
-    page = page_text(scene, viewing, seconds=seconds)
+    page = page_text(scene, viewing, seconds=seconds, sound=sound)
     with whole_file(Path(path)) as partial:
         partial.write_text(page, encoding="utf-8", newline="")
 
 
 def page_text(
-    scene: Scene | Gaussians, viewing: Viewing, *, seconds: float, title: str = TITLE
+    scene: Scene | Gaussians,
+    viewing: Viewing,
+    *,
+    seconds: float,
+    title: str = TITLE,
+    sound: UInt8[ndarray, " n"] | None = None,
 ) -> str:
     """Return the page.
+
+    Args:
+      scene: what it shows.
+      viewing: how it is looked at.
+      seconds: how long one pass of the scene lasts.
+      title: its title.
+      sound: bytes of an MP4 file of sound, as long as a pass; None for none.
 
     Raises:
       InputError: Nothing of the scene can be seen.
@@ -112,8 +132,15 @@ def page_text(
         "data": _data(small.content),
         "code": text_of(deflated),
         "length": str(len(deflated)),
+        "sound": "" if sound is None else sound_element(sound),
     }
     return fill("viewer.html", texts)
+
+
+def sound_element(sound: UInt8[ndarray, " n"]) -> str:
+    """Return the element of a page that holds an MP4 file of sound, muted until someone asks."""
+    content = base64.b64encode(sound.tobytes()).decode()
+    return f'<audio id="sound" muted src="data:audio/mp4;base64,{content}"></audio>'
 
 
 def program(texts: Mapping[str, str]) -> dict[str, object]:

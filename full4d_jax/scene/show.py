@@ -1,7 +1,6 @@
 """How a scene is shown: videos, a page for the browser, PLY files."""
 
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -21,7 +20,7 @@ def show_first_look(job: Job, grid: Grid, scene: Scene) -> None:
     """Write the page of a scene that is not fitted yet, and say so."""
     for name in ("orbit.mp4", "bullet.mp4", "scene.png"):  # of an earlier scene
         (job.stages.folder / name).unlink(missing_ok=True)
-    _write_page(job.stages.folder, grid, scene, None)
+    _write_page(job, grid, scene, None)
     seconds = time.perf_counter() - job.started
     job.stages.say(
         f"first look after {seconds:.0f} s, before fitting: {job.stages.folder / 'scene.html'}"
@@ -55,7 +54,7 @@ def show_scene(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions) -> Non
             between=grid.starts_at_its_end,
         )
     with job.stages.timed("page"):
-        _write_page(folder, grid, scene, arrays.get("background"))
+        _write_page(job, grid, scene, arrays.get("background"))
     if show.export_ply:
         with input_errors("scene", "move what is there away"):
             save_ply_sequence(make_own_folder(folder / "ply"), scene, show.export_ply)
@@ -76,9 +75,15 @@ def show_path(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions, path: C
         )
 
 
-def _write_page(folder: Path, grid: Grid, scene: Scene, background: np.ndarray | None) -> None:
-    """Write the page of a scene; it plays as long as the source lasts."""
+def _write_page(job: Job, grid: Grid, scene: Scene, background: np.ndarray | None) -> None:
+    """Write the page of a scene; it plays as long as the source lasts, and with its sound."""
     assert grid.cameras is not None, "a scene was fitted to it"
     viewing = page.run_viewing(grid.cameras, grid.frames[0], background)
     seconds = page.clip_seconds(grid.times)
-    page.write_page(folder / "scene.html", scene, viewing, seconds=seconds)
+    sound = grid.about.sound
+    path = job.stages.folder / "scene.html"
+    page.write_page(path, scene, viewing, seconds=seconds, sound=sound)
+    if sound is not None:
+        of_sound = len(page.sound_element(sound))
+        scene_bytes = path.stat().st_size - of_sound
+        job.stages.say(f"page: {scene_bytes:,} bytes, and {of_sound:,} of sound")

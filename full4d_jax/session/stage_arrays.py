@@ -35,6 +35,7 @@ GRID = {
     "unposed": "text",  # why there are no cameras
     "enlarged": "bool",  # larger than what the prior was trained on
     "rate?": "scale",
+    "sound?": "uint8 s",  # an audio file
     "distances?": "scale k",  # of the scene from each real view of a rig, world units
     # The place in a data set: a hash of it, and where.
     "dataset?": "text",

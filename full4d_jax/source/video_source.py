@@ -13,6 +13,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.grid import About, Grid, PicturesBetween, all_real, seen_in
 from full4d_jax.media.pictures import to_uint8
+from full4d_jax.media.sound import read_sound
 from full4d_jax.media.video import check_file, read_video
 from full4d_jax.source.best_part import best_start
 from full4d_jax.source.camera_paths import still_camera
@@ -73,6 +74,11 @@ def open_video(
             note="; ".join(text for text in (note, path.note) if text),
             warning=path.warning,
             rate=options.fps or data.fps,
+            sound=read_sound(
+                options.video,
+                start=float(video.timestamps[0]),
+                seconds=float(np.ptp(video.timestamps)),
+            ),
         ),
     )
 

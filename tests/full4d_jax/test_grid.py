@@ -70,6 +70,7 @@ def rig() -> Grid:
             rate=2.0,
             distances=np.array([1.0, 2.0]),
             enlarged=True,
+            sound=np.arange(9, dtype=np.uint8),
         ),
     )
 

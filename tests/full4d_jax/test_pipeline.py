@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from handheld_clips import arc, film, write_clip
+from sounding_film import write_sounding_film
 
 from full4d_jax.cli import main
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
@@ -42,7 +43,7 @@ def finished(tmp_path_factory) -> tuple[Path, list[str]]:
     save_params(folder / "prior.safetensors", params, {"max_azimuth_degrees": 30.0})
     rng = np.random.default_rng(0)
     still = rng.integers(0, 255, (1, 40, 60, 3), np.uint8).repeat(12, 0)
-    write_video(folder / "in.mp4", still, 12)
+    write_sounding_film(folder / "in.mp4", still, 12)
     np.save(folder / "depth.npy", np.ones((2, 32, 32), np.float32))
     preset = folder / "small.py"
     preset.write_text(
@@ -155,6 +156,8 @@ def test_a_scene_is_shown_without_what_its_grid_was_made_from(finished, tmp_path
     assert main(["lift", str(out), *finished[1][1:5]]) == 0
     assert "scene: kept" in capsys.readouterr().out
     assert main(["render", str(out), "--size", "32", "--orbit_seconds", "0.1"]) == 0
+    assert re.search(r"page: [\d,]+ bytes, and [\d,]+ of sound", capsys.readouterr().out)
+    assert '<audio id="sound" muted src="data:audio/mp4;' in (out / "scene.html").read_text()
     path = tmp_path / "path.json"
     path.write_text(json.dumps({"world_to_camera": [np.eye(4).tolist()] * 3, "fps": 5}))
     assert main(["render", str(out), "--size", "32", "--path", str(path)]) == 0

@@ -26,6 +26,7 @@ class Buttons {
     this.on("drop", () => this.film.keys.pop());
     this.on("json", () => save(new Blob([this.film.json()], { type: "application/json" }), "path.json"));
     this.on("video", () => this.saveVideo());
+    this.on("speaker", () => viewer.sound.toggle());
     element("screen").hidden = !document.fullscreenEnabled;
     element("time").addEventListener("input", (event) => {
       clock.seek(Number(event.target.value));
@@ -37,6 +38,9 @@ class Buttons {
     element("help").addEventListener("click", () => element("help").close());
     for (const part of document.querySelectorAll("#help .views")) {
       part.hidden = camera.views.length < 2;
+    }
+    for (const part of document.querySelectorAll("#speaker, #help .sound")) {
+      part.hidden = !viewer.sound.element;
     }
     addEventListener("keydown", (event) => this.key(event));
     addEventListener("pointermove", () => (this.touchedAt = performance.now()));
@@ -78,6 +82,7 @@ class Buttons {
       "=": () => camera.zoom(0.9),
       "-": () => camera.zoom(1 / 0.9),
       l: () => clock.nextLoop(),
+      m: () => viewer.sound.toggle(),
       r: () => viewer.reset(),
       s: () => camera.setSway(!swaying),
       f: () => this.fullScreen(),
@@ -156,6 +161,8 @@ class Buttons {
     this.write("speed", { 1: "1×", 0.5: "½×", 0.25: "¼×" }[clock.speed]);
     element("play").className = clock.playing ? "on" : "";
     element("loop").setAttribute("class", clock.loop);
+    element("speaker").className = this.viewer.sound.on ? "on" : "";
+    element("speaker").title = this.viewer.sound.on ? "Mute (m)" : "Sound (m)";
     element("loop").title = `${LOOP_TITLES[clock.loop]} (l)`;
     this.views.forEach((button, i) => button.setAttribute("aria-pressed", camera.view === i));
     const rate = this.viewer.rate > 0.5 ? ` · ${Math.round(this.viewer.rate)} pictures a second` : "";

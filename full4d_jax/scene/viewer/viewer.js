@@ -35,6 +35,7 @@ class Viewer {
       this.renderer.setOrder(order, drawn);
       this.changed = true;
     });
+    this.sound = new Sound();
     this.reset(true);
     if (this.still) this.drawStill();
     else this.begin();
@@ -103,10 +104,12 @@ class Viewer {
     const seconds = Math.max(0, now - this.last) / 1000;
     this.last = now;
     if (this.filming) {
+      this.sound.rest();
       this.buttons.update(now);
       return;
     }
     const moved = [this.clock.step(seconds), this.camera.step(Math.min(seconds, 0.1))];
+    this.sound.follow(this.clock);
     this.adapt(seconds, moved.some(Boolean));
     if (moved.some(Boolean) || this.changed) this.draw();
     this.buttons.update(now);

@@ -1,0 +1,99 @@
+"""The sound of a part of a video file: mono AAC in an MP4 file, for a page.
+
+Browsers play it in an `<audio>` element. What the file has no sound for is silent, so that the
+result always lasts as long as the part.
+"""
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from jaxtyping import Float32, UInt8
+from numpy import ndarray
+
+from input_pipeline.opening import FileRefusal
+from input_pipeline.video_files import open_video
+
+RATE = 44_100  # samples a second
+BITS = 48_000  # a second of the encoded sound
+PREROLL = 0.2  # seconds that are decoded before the part: a decoder's first samples are not whole
+CHUNK = 1024  # samples of an AAC frame
+
+
+def read_sound(path: str | Path, start: float, seconds: float) -> UInt8[ndarray, " n"] | None:
+    """Return the bytes of an MP4 file with the sound of a part of a video file.
+
+    Args:
+      path: the video file.
+      start: seconds from its first picture on.
+      seconds: how long the part is.
+
+    Returns:
+      None where the file has no sound, or none that can be read in this part.
+    """
+    try:
+        samples = _samples(Path(path), start, max(1, round(seconds * RATE)))
+    except (FFmpegError, FileRefusal):
+        return None
+    return None if samples is None else np.frombuffer(_encoded(samples), np.uint8)
+
+
+def _samples(path: Path, start: float, count: int) -> Float32[ndarray, " n"] | None:
+    """Return so many samples from a second on, 0 where there is no sound; None without any.
+
+    Raises:
+      FileRefusal: it is no file.
+      FFmpegError: it is no video, or the decoder does not open.
+    """
+    samples = np.zeros(count, np.float32)
+    is_heard = False
+    with open_video(path) as container:
+        if not container.streams.audio:
+            return None
+        stream = container.streams.audio[0]
+        first = 0.0  # by the file's clock, of the first picture
+        for video in container.streams.video[:1]:
+            first = float((video.start_time or 0) * (video.time_base or 1))
+        begin = first + start
+        base = stream.time_base or Fraction(1)
+        if start > PREROLL:
+            container.seek(int((begin - PREROLL) / base), stream=stream)
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+        try:
+            for frame in container.decode(stream):
+                if frame.time is None:
+                    continue
+                if frame.time > begin + count / RATE:
+                    break
+                for part in resampler.resample(frame):
+                    values = part.to_ndarray()[0]
+                    time = frame.time if part.time is None else part.time
+                    offset = round((time - begin) * RATE)
+                    low = max(0, offset)
+                    high = min(count, offset + len(values))
+                    if high > low:
+                        samples[low:high] = values[low - offset : high - offset]
+                        is_heard = True
+        except FFmpegError:
+            pass  # damaged from here on, thus silent
+    return np.nan_to_num(samples).clip(-1, 1) if is_heard else None
+
+
+def _encoded(samples: Float32[ndarray, " n"]) -> bytes:
+    """Return the bytes of an MP4 file of AAC."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=RATE, layout="mono")
+        stream.codec_context.bit_rate = BITS
+        for begin in range(0, len(samples), CHUNK):
+            values = np.ascontiguousarray(samples[None, begin : begin + CHUNK])
+            frame = av.AudioFrame.from_ndarray(values, format="fltp", layout="mono")
+            frame.sample_rate = RATE
+            frame.pts = begin
+            frame.time_base = Fraction(1, RATE)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return file.getvalue()
