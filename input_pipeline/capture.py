@@ -38,13 +38,15 @@ class View(NamedTuple):
     world_to_camera: Float64[np.ndarray, "t 4 4"]
     """Rigid, OpenCV axes."""
     depth: tuple[Path, ...] = ()
-    """One file an instant (.npy, or a 16-bit picture), or none; z-depth, 0 where unknown."""
+    """One file an instant (.npy, a 16-bit picture, a float TIFF), or none; 0 where unknown."""
     masks: tuple[Path, ...] = ()
     """One picture an instant, or none; what is not black is kept."""
     depth_scale: float | None = None
     """World units per number in the depth files; None: their real numbers are world units."""
     quarters: int = 0
     """How often all pictures are to be turned clockwise by 90 degrees; cameras are as stored."""
+    depth_is_distance: bool = False
+    """The depth files hold distances to the camera's centre, along the rays, not z-depth."""
 
 
 class Capture(NamedTuple):

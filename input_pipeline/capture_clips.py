@@ -212,6 +212,8 @@ def _encode(
     for j, number in enumerate(taken):
         if view.depth:
             depth = read_depth(view.depth[number], view.depth_scale)
+            if view.depth_is_distance:
+                depth = cameras.depth_of_distance(depth, view.intrinsics, shape[:2])
             files[1, j] = transforms.encode_depth(flat(depth, exact))
         mask = read_mask(view.masks[number]) if view.masks else None
         if not view.masks and see_through:

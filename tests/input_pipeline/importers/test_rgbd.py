@@ -1,5 +1,6 @@
-"""One camera with measured depth, written as TUM RGB-D and ScanNet publish it, comes back."""
+"""One camera with depth, written as TUM RGB-D, ScanNet and Kubric publish it, comes back."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,7 @@ import pytest
 
 from input_pipeline.cameras import invert, look_at
 from input_pipeline.capture_clips import CaptureClips
-from input_pipeline.importers import scannet, tum_rgbd
+from input_pipeline.importers import kubric, scannet, tum_rgbd
 from input_pipeline.importers.detect import detect
 from input_pipeline.transforms import decode
 
@@ -143,3 +144,65 @@ def test_scannet_says_which_file_is_wrong(scan):
     (scan / "pose/9.txt").unlink()
     with pytest.raises(ValueError, match=r"9\.txt: found no matrix"):
         scannet.read(scan, None)
+
+
+WALL = 3.0  # metres in front of the camera, which looks at it squarely
+
+
+@pytest.fixture
+def rendered(tmp_path) -> Path:
+    """Four pictures of a wall; a camera that stands on its head and climbs, looking along +y."""
+    path = tmp_path / "movi"
+    y, x = np.mgrid[:48, :64] + 0.5
+    lengths = np.sqrt(1 + ((x - 32) / 70) ** 2 + ((y - 24) / 70) ** 2)
+    places = [[0.5, 0.0, height] for height in (0.0, 0.1, 0.2, 0.3)]
+    # OpenGL axes right, up, backward become the world's -x, -z, -y.
+    turn = np.array([[-1, 0, 0], [0, 0, -1], [0, -1, 0]], np.float64)
+    x_, y_, z_, w_ = quaternion(turn)
+    for i in range(4):
+        write_picture(path / f"rgba_{i:05d}.png", 50 + i, depth=False)
+        cv2.imwrite(str(path / f"depth_{i:05d}.tiff"), (WALL * lengths).astype(np.float32))
+    table = {
+        "camera": {
+            "focal_length": 35.0,
+            "sensor_width": 32.0,
+            "positions": places,
+            "quaternions": [[w_, x_, y_, z_]] * 4,
+        },
+        "metadata": {"frame_rate": 12, "resolution": [64, 48]},
+    }
+    (path / "metadata.json").write_text(json.dumps(table))
+    return path
+
+
+def test_kubric_has_depth_along_the_axis(rendered):
+    assert detect(rendered)[0] == "kubric"
+    captures = kubric.read(rendered, None)
+    (view,) = captures[0].views
+    np.testing.assert_allclose(view.intrinsics, [[70, 0, 32], [0, 70, 24], [0, 0, 1]])
+    np.testing.assert_allclose(view.timestamps, np.arange(4) / 12)
+    # A point a metre before the second camera and half a metre to its right, which is -x.
+    point = view.world_to_camera[1] @ [0.0, 1.0, 0.1, 1.0]
+    np.testing.assert_allclose(point, [0.5, 0, 1, 1], atol=1e-9)
+    # The world's +z is down in a picture of a camera on its head.
+    np.testing.assert_allclose(view.world_to_camera[0, :3, :3] @ [0, 0, 1], [0, 1, 0], atol=1e-9)
+    (example,) = CaptureClips(captures)
+    np.testing.assert_allclose(decode(example, height=48, width=64).depth, WALL, rtol=1e-3)
+    assert example.unit == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "message"),
+    [
+        ("camera", "positions", [[0, 0, 0]] * 3, "positions: found shape"),
+        ("camera", "quaternions", [[0, 0, 0, 2]] * 4, "quaternions: found a length of 2"),
+        ("camera", "sensor_width", 0, "sensor_width: found 0, expected a number above 0"),
+        ("metadata", "frame_rate", "x", "frame_rate: found 'x', expected numbers"),
+    ],
+)
+def test_kubric_says_which_field_is_wrong(rendered, part, name, value, message):
+    table = json.loads((rendered / "metadata.json").read_text())
+    table[part][name] = value
+    (rendered / "metadata.json").write_text(json.dumps(table))
+    with pytest.raises(ValueError, match=message):
+        kubric.read(rendered, None)
