@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.error import FFmpegError
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from input_pipeline.opening import FileRefusal
@@ -23,19 +23,21 @@ PREROLL = 0.2  # seconds that are decoded before the part: a decoder's first sam
 CHUNK = 1024  # samples of an AAC frame
 
 
-def read_sound(path: str | Path, start: float, seconds: float) -> UInt8[ndarray, " n"] | None:
+def read_sound(path: str | Path, times: Float[ndarray, " t"]) -> UInt8[ndarray, " n"] | None:
     """Return the bytes of an MP4 file with the sound of a part of a video file.
 
     Args:
       path: the video file.
-      start: seconds from its first picture on.
-      seconds: how long the part is.
+      times: of the part's pictures, seconds since the file's first; it ends with the last.
 
     Returns:
-      None where the file has no sound, or none that can be read in this part.
+      None where the file has no sound, none that can be read in this part, or the part one picture.
     """
+    count = round(float(times[-1] - times[0]) * RATE)
+    if not count:
+        return None
     try:
-        samples = _samples(Path(path), start, max(1, round(seconds * RATE)))
+        samples = _samples(Path(path), float(times[0]), count)
     except (FFmpegError, FileRefusal):
         return None
     return None if samples is None else np.frombuffer(_encoded(samples), np.uint8)

@@ -19,6 +19,7 @@ from full4d_jax.geometry.paths import interpolate_poses
 from full4d_jax.geometry.structure import find_structure
 from full4d_jax.grid import About, Grid, Origin
 from full4d_jax.media.pictures import to_uint8
+from full4d_jax.media.sound import read_sound
 from full4d_jax.media.video import Video, read_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
@@ -59,6 +60,7 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Grid:
     times = np.arange(data.frames) / (options.fps or data.fps)
     notes = []
     warning = ""
+    sound = None
     cameras = None
     unposed = "without --freeze_time nothing tells where its views are"
     if options.freeze_time is not None:
@@ -81,9 +83,10 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Grid:
         frames[0] = row.frames
         origin[0] = Origin.REAL
         times = row.timestamps
+        sound = read_sound(options.fixed_view, times)
         notes.append(f"row: {row.note}")
     rate = options.fps or data.fps
-    about = About(note="; ".join(notes), warning=warning, unposed=unposed, rate=rate)
+    about = About(note="; ".join(notes), warning=warning, unposed=unposed, rate=rate, sound=sound)
     return Grid(frames=frames, origin=origin, times=times, cameras=cameras, about=about)
 
 

@@ -74,11 +74,7 @@ def open_video(
             note="; ".join(text for text in (note, path.note) if text),
             warning=path.warning,
             rate=options.fps or data.fps,
-            sound=read_sound(
-                options.video,
-                start=float(video.timestamps[0]),
-                seconds=float(np.ptp(video.timestamps)),
-            ),
+            sound=read_sound(options.video, video.timestamps),
         ),
     )
 

@@ -15,6 +15,8 @@ from full4d_jax.media.sound import read_sound
 from full4d_jax.media.video import write_video
 from full4d_jax.scene.page import page_text, run_viewing, write_page
 
+SECOND = np.array([0.0, 1.0])
+
 
 def write_film(path: Path, *, seconds: int, sound_at: float = 0.0) -> Path:
     """A film of 25 pictures a second, whose tone begins in second 2."""
@@ -32,11 +34,11 @@ def decoded(content: bytes) -> tuple[np.ndarray, int]:
 
 @pytest.mark.parametrize(
     ("start", "seconds", "sound_at"),
-    [(0.0, 4.0, 0.0), (1.5, 1.86, 0.0), (3.0, 2.5, 0.0), (0, 4, 1)],
+    [(0.0, 4.0, 0.0), (1.5, 1.86, 0.0), (3.0, 2.5, 0.0), (0.0, 4.0, 1.0)],
 )
 def test_the_sound_is_that_of_the_part(tmp_path, start, seconds, sound_at):
     film = write_film(tmp_path / "film.mp4", seconds=4, sound_at=sound_at)
-    sound = read_sound(film, start, seconds)
+    sound = read_sound(film, np.array([start, start + seconds]))
     assert sound is not None
     samples, rate = decoded(sound.tobytes())
     assert len(samples) == 1  # mono
@@ -52,17 +54,18 @@ def test_the_sound_is_that_of_the_part(tmp_path, start, seconds, sound_at):
 
 def test_there_is_none_of_a_silent_film_or_after_its_end(tmp_path):
     write_video(tmp_path / "mute.mp4", np.zeros((25, 48, 64, 3), np.uint8), 25)
-    assert read_sound(tmp_path / "mute.mp4", 0.0, 1.0) is None
+    assert read_sound(tmp_path / "mute.mp4", SECOND) is None
     film = write_film(tmp_path / "film.mp4", seconds=1)
-    assert read_sound(film, 5.0, 1.0) is None
-    assert read_sound(tmp_path / "gone.mp4", 0.0, 1.0) is None
+    assert read_sound(film, 5 + SECOND) is None
+    assert read_sound(tmp_path / "gone.mp4", SECOND) is None
     (tmp_path / "notes.mp4").write_text("no film")
-    assert read_sound(tmp_path / "notes.mp4", 0.0, 1.0) is None
+    assert read_sound(tmp_path / "notes.mp4", SECOND) is None
+    assert read_sound(film, np.array([0.5])) is None  # one picture
 
 
 def test_a_page_holds_the_sound_where_there_is_one(tmp_path):
     film = write_film(tmp_path / "film.mp4", seconds=4)
-    sound = read_sound(film, 1.0, 2.0)
+    sound = read_sound(film, np.array([1.0, 3.0]))
     viewing = run_viewing(cameras())
     text = page_text(moving_ball(), viewing, seconds=2.0, sound=sound)
     (held,) = re.findall(r'<audio id="sound" muted src="data:audio/mp4;base64,([^"]*)">', text)
@@ -72,7 +75,7 @@ def test_a_page_holds_the_sound_where_there_is_one(tmp_path):
 
 
 def test_the_sound_keeps_step_in_a_browser(tmp_path, browser):
-    sound = read_sound(write_film(tmp_path / "film.mp4", seconds=6), 0.0, 6.0)
+    sound = read_sound(write_film(tmp_path / "film.mp4", seconds=6), np.array([0.0, 6.0]))
     viewing = run_viewing(cameras(), background=np.zeros(3))
     page = tmp_path / "scene.html"
     write_page(page, moving_ball(), viewing, seconds=6.0, sound=sound)

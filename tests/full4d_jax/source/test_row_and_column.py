@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from handheld_clips import HEIGHT, LENS, WIDTH, arc, film, path_error, shake
+from sounding_film import write_sounding_film
 from textured_room import FOV
 
 from full4d_jax.config import DataConfig
@@ -68,6 +69,14 @@ def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
     assert (
         "they stand 8 degrees apart" in source.about.note or "9 degrees apart" in source.about.note
     )
+
+
+def test_the_sound_is_the_rows(tmp_path):
+    frames = np.full((12, HEIGHT, WIDTH, 3), 90, np.uint8)
+    row = write_sounding_film(tmp_path / "row.mp4", frames, 12)
+    source = open_two_videos(DATA, TwoVideosOptions(row, fps=3))
+    assert source.about.sound is not None
+    assert source.about.sound.tobytes()[4:8] == b"ftyp"  # an MP4 file
 
 
 @pytest.mark.extra("pycolmap")
