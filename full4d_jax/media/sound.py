@@ -79,8 +79,8 @@ def _samples(path: Path, start: float, count: int) -> Float32[ndarray, " n"] | N
                     if high > low:
                         samples[low:high] = values[low - offset : high - offset]
                         is_heard = True
-        except FFmpegError:
-            pass  # damaged from here on, thus silent
+        except (FFmpegError, ValueError):
+            pass  # damaged, or of another rate or layout, from here on: silent
     return np.nan_to_num(samples).clip(-1, 1) if is_heard else None
 
 

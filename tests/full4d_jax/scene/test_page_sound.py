@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -61,6 +62,31 @@ def test_there_is_none_of_a_silent_film_or_after_its_end(tmp_path):
     (tmp_path / "notes.mp4").write_text("no film")
     assert read_sound(tmp_path / "notes.mp4", SECOND) is None
     assert read_sound(film, np.array([0.5])) is None  # one picture
+
+
+def transport_stream(rate: int, layout: str, channels: int) -> bytes:
+    """A second of loud sound, as a file that may follow another."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mpegts") as container:
+        stream = container.add_stream("mp2", rate=rate, layout=layout)
+        for begin in range(0, rate, 1152):
+            values = np.full((1, 1152 * channels), 9000, np.int16)
+            frame = av.AudioFrame.from_ndarray(values, format="s16", layout=layout)
+            frame.sample_rate = rate
+            frame.pts, frame.time_base = begin, Fraction(1, rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
+def test_a_sound_that_changes_its_form_is_silent_from_there_on(tmp_path):
+    parts = transport_stream(48_000, "stereo", 2), transport_stream(32_000, "mono", 1)
+    (tmp_path / "film.ts").write_bytes(b"".join(parts))
+    sound = read_sound(tmp_path / "film.ts", 2 * SECOND)
+    assert sound is not None
+    samples, rate = decoded(sound.tobytes())
+    heard = np.flatnonzero(np.abs(samples[0]) > 0.1) / rate
+    assert heard[-1] == pytest.approx(1, abs=0.1)
 
 
 def test_a_page_holds_the_sound_where_there_is_one(tmp_path):
