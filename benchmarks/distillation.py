@@ -1,6 +1,7 @@
 """Does asking the prior between the generated views help the scene, and what else would?
 
     python benchmarks/distillation.py [--first 64 --scenes 16 --rows none cached] --out OUT
+    python benchmarks/distillation.py --size 256 --scenes 4 --rows none gradient prior --out OUT
 
 A held-out scene has generated cameras at up to 45 degrees. The prior is asked half-way between
 neighbours; scores are taken at a third set of cameras, a quarter of the way between neighbours, of
@@ -11,7 +12,10 @@ which nobody knows anything. Depth is true. Rows are 4D Gaussians fitted in the 
     gradient    the prior judges the renders half-way between at every step of the last 40 %
     more views  the same one call gives three more views of the grid, half-way between
 
-and, not fitted, `prior`: the prior's own answer when it is asked at the third set. The table has
+and, not fitted, `prior`: the prior's own answer when it is asked at the third set. At a size above
+64 scenes are rich ones, the prior's grid is enlarged by the cascade, and `gradient` judges renders
+made small, of as many views and instants as the prior has learned; there is no `cached` then. The
+table has
 means, then paired differences to `none`, with standard errors; positive is better, for LPIPS too.
 The last line is JSON. The same command with the same `--out` goes on, with other rows and more
 scenes, too; a difference is over the scenes that have both rows.
@@ -20,8 +24,9 @@ scenes, too; a difference is over the scenes that have both rows.
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,12 +43,14 @@ from full4d_jax.evaluation.generated_grids import regions_of
 from full4d_jax.evaluation.lifted_grids import azimuths
 from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
 from full4d_jax.evaluation.table import HEADINGS, Estimate, estimate, table_cell, text_table
+from full4d_jax.generation.cascade import Upsampler, generate_large, load_upsampler
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.grid import around_source
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.weights import described
 from full4d_jax.scene.asking import half_way
+from full4d_jax.scene.fit_settings import asked_as_trained
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
@@ -57,6 +64,14 @@ ASKED = "prior"
 ROWS = (PLAIN, CACHED, GRADIENT, MORE, ASKED)
 SHOWN = ("psnr", "ssim", "lpips")
 Frames = Float[ndarray, "v t h w 3"]
+
+
+class Models(NamedTuple):
+    """What makes grids, of square pictures of so many pixels a side."""
+
+    prior: Prior
+    upsampler: Upsampler | None
+    size: int
 
 
 class FilmedScene(NamedTuple):
@@ -76,11 +91,15 @@ class FilmedScene(NamedTuple):
 def main() -> None:
     """Score the scenes that are missing, print the table and the JSON line."""
     options = parse()
-    prior, distances = open_prior(DEFAULT), load_distances(vgg=False)
+    is_large = options.size > DEFAULT.data.height
+    prior = open_prior(DEFAULT)
+    models = Models(prior, load_upsampler() if is_large else None, options.size)
+    distances = load_distances(vgg=False)
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "scores.jsonl"
     settings = {name: asdict(getattr(DEFAULT, name)) for name in ("model", "sampler", "lift")}
-    mark = fingerprint("distillation", {**settings, "weights": described(prior.params)}, {})
+    settings |= {"weights": described(prior.params), "size": options.size}
+    mark = fingerprint("distillation", settings, {})
     try:
         lines = open_lines(path, mark)
     except InputError as error:
@@ -91,7 +110,7 @@ def main() -> None:
     left = [(row, x) for x in wanted for row in options.rows if missing(lines, row, [x])]
     with Progress("scenes times rows", len(left)) as report:
         for number, (row, scene) in enumerate(left, 1):
-            line = score_scene(prior, scene, row, distances)
+            line = score_scene(models, scene, row, distances)
             append_lines(path, [line])
             lines.append(line)
             report(number)
@@ -112,20 +131,23 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=REPORTED, help="first held-out scene")
     parser.add_argument("--scenes", type=int, default=16, help="number of scenes")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, help="what to fit")
+    parser.add_argument("--size", type=int, default=64, help="pixels of a side")
     parser.add_argument("--out", type=Path, default=Path("out/distillation"), help="folder")
     options = parser.parse_args()
+    if options.size > DEFAULT.data.height and CACHED in options.rows:
+        raise SystemExit("--rows: found cached, expected others at this size (see --help)")
     for name, low in (("first", 0), ("scenes", 1)):
         if getattr(options, name) < low:
             raise SystemExit(f"--{name}: found {getattr(options, name)}, expected at least {low}")
     return options
 
 
-def render(scene: int) -> FilmedScene:
+def render(scene: int, size: int) -> FilmedScene:
     """Return a held-out scene, and its cameras."""
     generated, _ = azimuths(DEFAULT.data.views)
     stops = np.sort(np.append(generated, 0.0))
     scored = stops[:-1] + np.diff(stops) / 4
-    clip = _program(HELD_OUT_START + scene, azimuths=jnp.float32([*generated, *scored]))
+    clip = _program(size)(HELD_OUT_START + scene, azimuths=jnp.float32([*generated, *scored]))
     cameras, count = cameras_of(clip), 1 + len(generated)
     views = np.array([0, *range(count, count + len(scored))])
     names = ("frames", "depth", "intrinsics", "world_to_camera")
@@ -134,53 +156,69 @@ def render(scene: int) -> FilmedScene:
     return FilmedScene(clip._replace(**arrays), cameras.views(slice(count)), third)
 
 
-_program = jax.jit(
-    partial(
-        procedural_scene,
-        views=2 * DEFAULT.data.views - 1,
-        frames=DEFAULT.data.frames,
-        height=DEFAULT.data.height,
-        width=DEFAULT.data.width,
+@cache
+def _program(size: int) -> Callable[..., ProceduralClip]:
+    return jax.jit(
+        partial(
+            procedural_scene,
+            views=2 * DEFAULT.data.views - 1,
+            frames=DEFAULT.data.frames,
+            height=size,
+            width=size,
+            worlds="rich" if size > DEFAULT.data.height else "simple",
+        )
     )
-)
 
 
-def score_scene(prior: Prior, scene: int, row: str, distances: Distances) -> dict[str, Any]:
+def score_scene(models: Models, scene: int, row: str, distances: Distances) -> dict[str, Any]:
     """Return what `score_lines` keeps: the scores of a scene in one way, and its seconds."""
-    filmed, start = render(scene), time.perf_counter()
-    frames = frames_of(prior, filmed, row)
+    filmed = render(scene, models.size)
+    start = time.perf_counter()
+    frames = frames_of(models, filmed, row)
     seconds = round(time.perf_counter() - start, 1)
     regions = regions_of(filmed.clip, filmed.clip.depth[0])
     scores = fidelity_scores(frames, np.asarray(filmed.clip.frames[1:]), regions, distances)
     return {"group": row, "scene": scene, "seconds": seconds, "scores": scores}
 
 
-def frames_of(prior: Prior, filmed: FilmedScene, row: str) -> Frames:
+def frames_of(models: Models, filmed: FilmedScene, row: str) -> Frames:
     """Return a row's frames at the third set of cameras, [0, 1]."""
     if row == ASKED:
         source = filmed.generated.views([0])
-        return to_unit(generate(prior, filmed, _joined(source, filmed.scored)))
-    cameras, grid = filmed.generated, generate(prior, filmed, filmed.generated)
+        return to_unit(generate(models, filmed, _joined(source, filmed.scored)))
+    cameras = filmed.generated
+    grid = generate(models, filmed, cameras)
     settings: LiftConfig = DEFAULT.lift
     if row == MORE:
         between = half_way(cameras)
-        more = generate(prior, filmed, _joined(cameras.views([0]), between))
-        cameras, grid = _joined(cameras, between), np.concatenate([grid, more])
+        more = generate(models, filmed, _joined(cameras.views([0]), between))
+        cameras = _joined(cameras, between)
+        grid = np.concatenate([grid, more])
     elif row != PLAIN:
         settings = replace(settings, distillation=row)
     frames = to_uint8(np.concatenate([filmed.clip.frames[:1], to_unit(grid)]))
     views = around_source(frames, np.asarray(filmed.clip.depth[:1]), cameras)
-    teacher = None if row in (PLAIN, MORE) else prior
-    scene = lift_grid(settings, views, jax.random.key(DEFAULT.seed), prior=teacher)
+    teacher = None if row in (PLAIN, MORE) else models.prior
+    asked_rows = 0
+    if models.upsampler is not None:
+        settings = asked_as_trained(settings, views, DEFAULT.data)
+        asked_rows = models.upsampler.prior_rows
+    key = jax.random.key(DEFAULT.seed)
+    scene = lift_grid(settings, views, key, prior=teacher, asked_rows=asked_rows)
     times = np.linspace(0, 1, frames.shape[1], dtype=np.float32)
     return render_views(scene, filmed.scored, times) / np.float32(255)
 
 
-def generate(prior: Prior, filmed: FilmedScene, cameras: Cameras) -> Frames:
+def generate(models: Models, filmed: FilmedScene, cameras: Cameras) -> Frames:
     """Return the prior's frames in [-1, 1] at all cameras but the first, the source's."""
     source = 2 * filmed.clip.frames[:1] - 1
     depth = filmed.clip.depth[:1]
-    return np.asarray(generate_grid(prior, source, depth, cameras, jax.random.key(0))[0][1:])
+    key = jax.random.key(0)
+    if models.upsampler is None:
+        grid, _ = generate_grid(models.prior, source, depth, cameras, key)
+    else:
+        grid, _ = generate_large(models.prior, models.upsampler, source, depth, cameras, key)
+    return np.asarray(grid[1:])
 
 
 def _joined(first: Cameras, second: Cameras) -> Cameras:

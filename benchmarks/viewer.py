@@ -92,7 +92,7 @@ def measure(scene: Scene, cameras: Cameras, flags: Sequence[str], seconds: float
     return {
         "gaussians": len(packed.records),
         "bytes_a_gaussian": per_gaussian,
-        "page_megabytes": round(len(page) / 1e6, 3),
+        "page_megabytes": round(len(page.encode()) / 1e6, 3),
         "psnr": psnrs,
         **played(page, flags, seconds),
         "device": "graphics card" if not flags else f"software on {os.cpu_count()} cores",

@@ -2,6 +2,7 @@
 
     picture = render(gaussians, camera)                      # rgb, depth, alpha, overflow
     picture = render(gaussians, camera, features=features)   # and features of any width
+    seen = render_surfaces(gaussians, camera)                # ids, median depth
     picture = render(dynamic.at(0.5), camera)                # one instant of a 4D scene
     clip = render_clip(dynamic, cameras, times)              # many cameras and instants
     result = fit(initialize(...), targets, FitConfig(), key) # a 4D scene from pictures
@@ -45,8 +46,8 @@ from gaussians.formats.splat import load_splat, save_splat
 from gaussians.formats.spz import load_spz, save_spz
 from gaussians.motion import DynamicGaussians, still
 from gaussians.rendering.clip import clip_budget, render_clip
-from gaussians.rendering.rasterizer import intersection_budget, render
-from gaussians.types import Camera, Gaussians, Rendering
+from gaussians.rendering.rasterizer import intersection_budget, render, render_surfaces
+from gaussians.types import Camera, Gaussians, Rendering, Surfaces
 
 __all__ = [
     "Camera",
@@ -59,6 +60,7 @@ __all__ = [
     "Gaussians",
     "Rendering",
     "Scene",
+    "Surfaces",
     "Targets",
     "clip_budget",
     "deforming",
@@ -75,6 +77,7 @@ __all__ = [
     "load_spz",
     "render",
     "render_clip",
+    "render_surfaces",
     "save_4dgs",
     "save_dynamic_ply",
     "save_ftgs_ply",

@@ -56,6 +56,22 @@ class Camera:
     height: int
 
 
+class Surfaces(NamedTuple):
+    """Which Gaussian is seen at each pixel.
+
+    Attributes:
+      ids: the Gaussian that colours the pixel most; -1 where there is none.
+      median_ids: the first behind which at most half of the light is left; -1 where more is left.
+      median_depth: z of that one's centre, world units; 0 where there is none.
+      overflow: Gaussian-tile intersections beyond the budget. Above 0, some are missing.
+    """
+
+    ids: Int[Array, "*b h w"]
+    median_ids: Int[Array, "*b h w"]
+    median_depth: Float[Array, "*b h w"]
+    overflow: Int[Array, "*b"]
+
+
 class Rendering(NamedTuple):
     """One picture.
 

@@ -1,12 +1,13 @@
 """Records cut from captures: frames aligned by time, upright, undistorted, as JPEG or films."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float64, Int, Shaped
+from jaxtyping import Float, Float64, Int, Shaped, UInt8
 
 from input_pipeline import cameras, transforms
 from input_pipeline.capture import Capture, View
@@ -30,6 +31,7 @@ class CaptureClips(Sequence[Example]):
         is the end.
       size: pixels of the shorter side; larger frames are reduced, None keeps them.
       film: store views as films, whose sides are even, instead of JPEG files.
+      finest: store JPEG files with hardly a loss, for scores.
 
     Raises:
       ValueError: naming the scene whose views share no instants, or fewer than `frames`.
@@ -44,10 +46,12 @@ class CaptureClips(Sequence[Example]):
         size: int | None = None,
         instants: tuple[int, int | None] = (0, None),
         film: bool = False,
+        finest: bool = False,
     ):
         self.captures = list(captures)
         self.size = size
         self.film = film
+        self.finest = finest
         self.left_out = 0
         self._film_times: dict[Path, Float64[np.ndarray, " n"]] = {}
         self._cuts: list[tuple[int, Int[np.ndarray, "v t"]]] = []
@@ -82,7 +86,10 @@ class CaptureClips(Sequence[Example]):
         poses = []
         for i, (view, taken) in enumerate(zip(views, chosen, strict=True)):
             pictures = self._pictures(view, taken)
-            files, lens, (h, w) = _encode(view, taken, pictures, self.size, self.film)
+            encode = partial(transforms.encode_view, film=self.film)
+            if self.finest:
+                encode = _encode_finest
+            files, lens, (h, w) = _encode(view, taken, pictures, self.size, encode, even=self.film)
             frames[i], depth[i], masks[i] = files
             pose = view.world_to_camera[taken]
             intrinsics[i], pose = cameras.turn(lens, pose, view.quarters, height=h, width=w)
@@ -100,6 +107,7 @@ class CaptureClips(Sequence[Example]):
             masks=masks,
             caption=capture.caption,
             unit=capture.unit,
+            generated=capture.generated,
         )
         return validate(example)
 
@@ -158,19 +166,25 @@ def _interval(view: View) -> float:
     return float(np.median(np.diff(view.timestamps))) if len(view.timestamps) > 1 else 0.0
 
 
+def _encode_finest(pictures: Iterable[UInt8[np.ndarray, "h w 3"]]) -> Shaped[np.ndarray, "t"]:
+    return np.fromiter(map(transforms.encode_finest_jpeg, pictures), object)
+
+
 def _encode(
     view: View,
     taken: Int[np.ndarray, " t"],
     pictures: Iterable[np.ndarray],
     size: int | None,
-    film: bool,
+    encode: Callable[[Iterable[UInt8[np.ndarray, "h w 3"]]], Shaped[np.ndarray, "t"]],
+    *,
+    even: bool,
 ) -> tuple[Shaped[np.ndarray, "3 t"], Float[np.ndarray, "3 3"], tuple[int, int]]:
     """Return turned files of pictures, depth and masks; intrinsics and size before turning."""
     files = np.full((3, len(taken)), b"", object)
     pictures = iter(pictures)
     first = next(pictures)
     shape = first.shape
-    unit = 2 if film else 1  # films have even sides
+    unit = 2 if even else 1  # films have even sides
     scale = min(1.0, size / min(shape[:2])) if size else 1.0
     rows, columns = (unit * max(1, round(side * scale / unit)) for side in shape[:2])
     # Coefficients do not depend on the size, and small maps are quick to make: reduce first.
@@ -192,7 +206,7 @@ def _encode(
                 raise ValueError(f"camera {view.name}: found {found}, expected one size")
             yield flat(picture, cv2.INTER_AREA)
 
-    files[0] = transforms.encode_view(flat_pictures(), film)
+    files[0] = encode(flat_pictures())
     exact = cv2.INTER_NEAREST_EXACT  # depth and masks are never averaged
     see_through = read_alpha(view.files[0]) is not None
     for j, number in enumerate(taken):

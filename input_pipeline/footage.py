@@ -28,6 +28,8 @@ DEPTHS = {".npy", ".png"}
 PNG = b"\x89PNG\r\n\x1a\n"  # its first bytes
 MAX_MASK_LEVEL = 255
 HELD_OUT = 5  # every fifth clip of a folder, by name, is left for evaluation
+# Where films of a folder without any table of cameras are looked for.
+FILM_FOLDERS = (".", "videos", "videos/dense", "images")
 ADDRESS = re.compile(r"[a-z0-9]{2,}:(/|$)")  # of object storage, also when a slash was lost
 
 

@@ -58,6 +58,9 @@ class Example(NamedTuple):
     """The dataset or capture, and where in it."""
     license: str
     """SPDX identifier, or the words of the owner."""
+    generated: bool = False
+    """A generator made the pictures, whose views disagree. A data set tells it in its index, since
+    records of before have no such field."""
 
 
 def make_example(
@@ -75,6 +78,7 @@ def make_example(
     masks: Shaped[np.ndarray, "v t"] | None = None,
     caption: str = "",
     unit: float = 0.0,
+    generated: bool = False,
 ) -> Example:
     """A clip without latents; what is left out is empty, and one row of times is that of all views.
 
@@ -101,6 +105,7 @@ def make_example(
         unit=unit,
         source=source,
         license=license,
+        generated=generated,
     )
 
 

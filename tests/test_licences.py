@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from full4d_jax.source.options import CLIP
 
 DOCS = Path(__file__).parents[1] / "docs"
-# Wheels too large to fetch for their metadata; docs/licences.md tells their licences.
+# Wheels too large to fetch for their metadata; docs/model_card.md tells their licences.
 ELSEWHERE = {"libtpu", "torch", "torchvision"}
 
 
@@ -33,7 +33,7 @@ def test_every_pinned_package_is_listed_in_its_version():
 
 
 def test_what_needs_care_is_named_on_the_page():
-    page = (DOCS / "licences.md").read_text()
+    page = (DOCS / "model_card.md").read_text()
     careful = [row for row in rows() if re.search(r"GPL|MPL|Mozilla|see the", row["licence"])]
     assert len(careful) > 2
     for row in careful:
@@ -42,7 +42,7 @@ def test_what_needs_care_is_named_on_the_page():
 
 
 def test_weights_of_others_have_their_licence_beside_them():
-    page = (DOCS / "licences.md").read_text()
+    page = (DOCS / "model_card.md").read_text()
     licence = DOCS.parent / "full4d_jax" / "checkpoints" / "tiefenrausch.LICENSE"
     assert licence.with_suffix(".safetensors").is_file()
     assert licence.name in page
@@ -55,6 +55,6 @@ def test_the_clip_has_its_credit_beside_it():
     assert (author, licence) == ("Intel IoT DevKit", "CC BY 4.0")
     assert "creativecommons.org/licenses/by/4.0" in credit
     assert "Changes:" in credit
-    page = (DOCS / "licences.md").read_text()
+    page = (DOCS / "model_card.md").read_text()
     assert all(name in page for name in (CLIP.name, title.split()[0], author, licence))
     assert CLIP.stat().st_size < 2**20

@@ -14,7 +14,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import Between, CountOrZero, check_fields
 from full4d_jax.session.help_text import Shown
 from full4d_jax.source.choice import SourceOptions
-from full4d_jax.source.kinds import CAPTURE, DATASET, RUN, RUNS, SPLATS, VIDEO
+from full4d_jax.source.kinds import CAPTURE, DATASET, FILMS, RUN, RUNS, SPLATS, VIDEO, kind_of
 from full4d_jax.source.options import (
     DepthKind,
     Fov,
@@ -89,7 +89,7 @@ class FilmOptions(SourceOptions):
 
     video: Annotated[Path, Named]
     """A clip of a still scene from a camera that goes past it, or a folder of photographs with
-    transforms.json."""
+    transforms.json; other captures are scored on consistency alone."""
     poses: Path | None = None
     """The camera's path: JSON, a COLMAP model or transforms.json; left out, found in the video."""
     start: float | None = None
@@ -102,6 +102,33 @@ class FilmOptions(SourceOptions):
     """Short side of the frames, pixels; left out, 256."""
     lift_scenes: Annotated[int, Between(0, 1)] = 0
     """1 fits 4D Gaussians to the first frame's grid too (slow)."""
+
+
+@dataclass(frozen=True)
+class ForeignFilmsOptions(SourceOptions):
+    """Anybody's films, one a camera, beside the films of a capture (docs/evaluation.md); a capture
+    without --truth is scored alone."""
+
+    path_kinds = CAPTURE, FILMS
+    selecting_flags = "truth", "clip_onnx", "matcher_onnx"
+
+    films: Annotated[Path, Named]
+    """A folder of films, or of folders of pictures, with the names or in the order of the cameras
+    of --truth."""
+    truth: Path | None = None
+    """The capture whose cameras they are of."""
+    source_camera: str | None = None
+    """The camera whose film the method was given; left out, the first."""
+    row: str | None = None
+    """Name of the films in the table; left out, that of the folder."""
+    rows: Rows = None
+    """Short side at which pictures are compared; left out, the smallest that there is."""
+    clip_onnx: Path | None = None
+    """CLIP's image encoder, for CLIP-F and CLIP-V."""
+    matcher_onnx: Path | None = None
+    """A matcher of two pictures, such as GIM's, for the number of matches."""
+    vgg: bool = False
+    """Measure LPIPS with VGG too (slow)."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +160,14 @@ class MadeOptions(SourceOptions):
     """Measure LPIPS with VGG too (slow)."""
 
 
-Judged = SceneOptions | SplitOptions | FilmOptions | MadeOptions | ProceduralGridOptions
+Judged = (
+    SceneOptions
+    | SplitOptions
+    | FilmOptions
+    | ForeignFilmsOptions
+    | MadeOptions
+    | ProceduralGridOptions
+)
 
 
 def evaluate(
@@ -165,6 +199,16 @@ def evaluate(
         unused = {"out": out, "checkpoint": checkpoint} | network
         _refuse(unused, f"none, with {source.folder}")
         _score_folder(source)
+        return
+    if isinstance(source, ForeignFilmsOptions):
+        _refuse({"checkpoint": checkpoint}, f"none, with {source.films}")
+        _score_films(source, out, depth_network, depth_kind)
+        return
+    if isinstance(source, FilmOptions) and _is_capture(source.video):
+        unused = {"checkpoint": checkpoint} | network | vars(source)
+        del unused["video"], unused["lift_scenes"]
+        _refuse(unused, f"none, with {source.video}")
+        _score_capture(ForeignFilmsOptions(source.video), out)
         return
     check_config(config)
     name = source.video.stem if isinstance(source, FilmOptions) else config.name
@@ -310,6 +354,66 @@ def _score_folder(result: MadeOptions) -> None:
 
     split = result.split or "train"
     score_folder(result.folder, reference=result.reference, split=split, **networks)
+
+
+def _is_capture(path: Path) -> bool:
+    """Return whether a path is the folder of a capture and no photographs with transforms.json."""
+    return path.is_dir() and not (path / "transforms.json").exists()
+
+
+def _score_films(
+    source: ForeignFilmsOptions,
+    out: Path | None,
+    depth_network: str | None,
+    depth_kind: DepthKind | None,
+) -> None:
+    """Score anybody's films against a capture.
+
+    Raises:
+      InputError: no capture is given, or what the scores refuse.
+    """
+    if source.truth is None and kind_of(source.films) == CAPTURE:
+        unused = {"source_camera": source.source_camera, "vgg": source.vgg or None}
+        unused |= {"depth_network": depth_network, "depth_kind": depth_kind}
+        _refuse(unused, "a --truth beside it")
+        _score_capture(source, out)
+        return
+    if source.truth is None:
+        do = "give the capture whose cameras these are of, or add their cameras.json"
+        raise InputError("option", "--truth", "none", "a capture", do)
+    from full4d_jax.evaluation.fidelity import load_distances
+    from full4d_jax.evaluation.truth.film_table import score_films
+    from full4d_jax.evaluation.truth.foreign_films import read_films
+    from full4d_jax.session.files import hold_folder
+    from full4d_jax.source.depth.estimators import OURS, load_network
+
+    filmed = read_films(source.films, source.truth, source.source_camera, source.rows)
+    name = source.row or source.films.resolve().name
+    folder = hold_folder(out or Path("runs") / f"{source.truth.resolve().name}-evaluation")
+    score_films(
+        filmed,
+        name,
+        folder,
+        distances=load_distances(vgg=source.vgg),
+        network=load_network(depth_network, depth_kind),
+        network_name=depth_network or OURS,
+        clip_onnx=source.clip_onnx,
+        matcher_onnx=source.matcher_onnx,
+    )
+
+
+def _score_capture(source: ForeignFilmsOptions, out: Path | None) -> None:
+    """Score films with cameras on consistency alone."""
+    from full4d_jax.evaluation.without_truth.grid_scores import score_capture
+    from full4d_jax.session.files import hold_folder
+    from full4d_jax.source.capture_source import open_capture
+    from full4d_jax.source.options import CaptureOptions
+
+    grid = open_capture(CaptureOptions(source.films, rows=source.rows))
+    name = source.row or source.films.resolve().name
+    folder = hold_folder(out or Path("runs") / f"{name}-evaluation")
+    networks = {"clip_onnx": source.clip_onnx, "matcher_onnx": source.matcher_onnx}
+    score_capture(grid, name, folder, **networks)
 
 
 def _refuse(unused: Mapping[str, object], expected: str) -> None:

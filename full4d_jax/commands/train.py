@@ -10,6 +10,7 @@ from full4d_jax.config.depth import DepthConfig
 from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.help_text import Shown
+from full4d_jax.session.processes import UNNAMED, check_processes, join_processes
 
 TRAINED = ("name", "seed", "codec_weights", "text", "negative_text", "model", "data", "flow")
 TRAINED += ("optimizer", "training", "mesh", "prior", "perceptual", "perceptual_from", "anchor")
@@ -26,6 +27,9 @@ def train(
     init: Path | None = None,
     profile: str = "",
     distributed: bool = False,
+    coordinator: str = "",
+    processes: int = 0,
+    process: int = UNNAMED,
 ) -> None:
     """Train the network of a config; resume if the folder has checkpoints.
 
@@ -33,7 +37,11 @@ def train(
       out: folder for checkpoints, metrics, weights and sheets; runs/NAME by default.
       init: weights (.safetensors) to start from, with a new optimizer at step 0.
       profile: A:B writes an xprof trace of steps A to B into the folder.
-      distributed: this process is one of several of a cluster (docs/training.md).
+      distributed: this process is one of several of a cluster, which says how many
+        (docs/training.md).
+      coordinator: the same on bare machines: HOST:PORT of process 0.
+      processes: with a coordinator, how many there are.
+      process: with a coordinator, the number of this one, from 0.
     """
     check_config(config)
     from full4d_jax.session.disk import disk_errors
@@ -44,21 +52,18 @@ def train(
     steps = parse_steps(profile, config.training.steps) if profile else None
     check_file_system(config.training.checkpoints)
     out = out or Path("runs") / config.name
+    check_processes(coordinator, processes, process)
+    is_shared = distributed or bool(coordinator)
     # The processes of a cluster write one run together; the first holds the folder for all.
-    out = open_folder(out) if distributed else hold_folder(out)
-    if distributed:
+    out = open_folder(out) if is_shared else hold_folder(out)
+    if is_shared:
         if not isinstance(config, Config):
+            flag = "--coordinator" if coordinator else "--distributed"
             expected = "one process: this network trains on one device"
-            raise InputError("option", "--distributed", True, expected, "leave it out")
+            raise InputError("option", flag, coordinator or True, expected, "leave it out")
         import jax
 
-        try:
-            jax.distributed.initialize()
-        except ValueError as error:
-            expected = "a TPU slice, SLURM, Open MPI or Kubernetes around it"
-            found = f"none that jax knows ({error})"
-            do = "leave it out for a single process"
-            raise InputError("option", "--distributed", found, expected, do) from None
+        join_processes(coordinator, processes, process)
         if jax.process_index() == 0:
             hold_folder(out)
     with disk_errors(out):

@@ -126,7 +126,7 @@ class DataConfig:
     """Train on rows and columns of grids as single videos (`projection=none`)."""
     pseudo: Share = 0.0
     """Share made of single videos: clips that are planar warps (`projection=none`), or batches of
-    double reprojection (docs/projection.md)."""
+    double reprojection (docs/cascade.md)."""
     videos: str = ""
     """Folder of videos, without those in its subfolders; every fifth by name is left out. Without
     it, procedural views are warped."""

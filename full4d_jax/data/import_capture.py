@@ -200,7 +200,7 @@ def _mark(captures: list[Capture]) -> str:
     Their size and the time of their last change; reading all would take as long as importing.
     """
     views = [
-        [capture.scene_id, view.name, view.depth_scale, view.quarters]
+        [capture.scene_id, capture.generated, view.name, view.depth_scale, view.quarters]
         + [[_stamp(file) for file in files] for files in (view.files, view.depth, view.masks)]
         + [np.asarray(x) for x in (view.timestamps, view.intrinsics, view.distortion)]
         + [np.asarray(view.world_to_camera)]

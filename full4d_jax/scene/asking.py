@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from full4d_jax.cameras import Cameras
+from full4d_jax.cameras import Cameras, sides
 from full4d_jax.config.codecs import strides_of
+from full4d_jax.generation.cascade import shrink
 from full4d_jax.generation.coding import decode_videos, encode_videos
 from full4d_jax.generation.generate import BoundPrior, bind_prior, target_velocity
 from full4d_jax.generation.large_grids import views_of
@@ -41,8 +42,12 @@ def ask_between(
     *,
     views: int = 0,
     frames: int = 0,
+    rows: int = 0,
 ) -> Distillation:
     """Ask the prior at the cameras half-way between those of the grid.
+
+    A grid may be larger than what the prior has learned. Then what the scene shows is made small
+    before it is judged, and the loss goes through that.
 
     In the cached form a sampler without noise gives the prior's mean, whatever the scene looks
     like: it is asked for once, before the first step. One with noise draws, and redoes what the
@@ -56,6 +61,7 @@ def ask_between(
       cameras: of the grid, the source first.
       views: how many novel views a step of the gradient form asks about; 0 is all.
       frames: about how many instants of them, likewise; 0 is all.
+      rows: short side at which the prior is asked; 0 is that of the source.
 
     Raises:
       InputError: there are not as many views or frames, or the codec cannot encode the frames; or
@@ -66,10 +72,15 @@ def ask_between(
     count = len(novel.intrinsics)
     fits = f"at most {count}, the cameras half-way between those of the grid"
     require("lift.distilled_views", views, views <= count, fits)
-    check_grid(prior, 1 + (views or count), frames, *source.shape[1:3])
     poses = jnp.concatenate([cameras.world_to_camera[:1], novel.world_to_camera])
     asked = replace(cameras, world_to_camera=poses)
-    bound = _bind_windows(prior, 2 * source - 1, depth, asked, starts, frames)
+    seen = source
+    if rows:
+        multiple = prior.model.patch * prior.model.codec_stride
+        size = sides(source.shape[1], source.shape[2], rows, multiple)
+        (seen,), (depth,), asked = shrink(source[None], depth[None], asked, size)
+    check_grid(prior, 1 + (views or count), frames, *seen.shape[1:3])
+    bound = _bind_windows(prior, 2 * seen - 1, depth, asked, starts, frames)
     if prior.sampler.offload:
         bound = jax.device_put(bound)  # a fit asks again and again
     once = {"start": 0.0, "tau_first": 1.0, "tau_last": 1.0, "noise": 0.0, "refreshes": 1}
@@ -157,6 +168,11 @@ def half_way(cameras: Cameras) -> Cameras:
 
 def _encode(bound: BoundPrior, video: Float[Array, "v t h w 3"]) -> Float[Array, "v f i j c"]:
     prior = bound.prior
+    # Of a guide of the source the codec's strides give the size at which the prior is asked.
+    stride = strides_of(prior.model.codec, prior.model.codec_stride).pixels
+    size = tuple(stride * side for side in bound.guides[0].base.shape[3:5])
+    if video.shape[2:4] != size:
+        video = jax.image.resize(video, (*video.shape[:2], *size, 3), "linear")
     with around(prior.mesh):
         video = constrain(video, *[None] * video.ndim)  # and so its gradient
         z = encode_videos(prior.model, prior.codec_weights, 2 * video[None] - 1)[0]

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from full4d_jax.config import LiftConfig
+from full4d_jax.config import DataConfig, LiftConfig
 from full4d_jax.grid import Grid
 from full4d_jax.scene.between import TargetsBetween, between_instants
 from full4d_jax.session.errors import InputError
@@ -36,13 +36,13 @@ class FitKind(Enum):
 
     CAPTURED = "captured"  # all views count alike
     AROUND_SOURCE = "around source"  # real views weigh more; the prior may be asked
-    ENLARGED = "enlarged"  # likewise, but larger than what the prior can be asked about
+    ENLARGED = "enlarged"  # likewise, but larger than what the prior has learned
 
 
 WHY_NOBODY_IS_ASKED = {
     FitKind.CAPTURED: "with a capture",
     FitKind.AROUND_SOURCE: "with --lift.distillation none",
-    FitKind.ENLARGED: "with a grid larger than the prior was trained on",
+    FitKind.ENLARGED: "with a grid larger than the prior was trained on, but for the form gradient",
 }
 
 
@@ -153,8 +153,23 @@ def capture_settings(
 
 
 def asks_prior(settings: LiftConfig, kind: FitKind) -> bool:
-    """Return whether a fit asks the prior."""
+    """Return whether a fit asks the prior: about enlarged grids in the gradient form alone.
+
+    There a prior's mean, which the cached form fits, is a blurred picture.
+    """
+    if kind is FitKind.ENLARGED:
+        return settings.distillation == "gradient"
     return settings.distillation != "none" and kind is FitKind.AROUND_SOURCE
+
+
+def asked_as_trained(settings: LiftConfig, grid: Grid, trained: DataConfig) -> LiftConfig:
+    """Return settings that ask a prior about no more views and instants than it was trained on."""
+    views, instants = grid.frames.shape[:2]
+    return replace(
+        settings,
+        distilled_views=settings.distilled_views or min(views, trained.views) - 1,
+        distilled_frames=settings.distilled_frames or min(instants, trained.frames),
+    )
 
 
 def check_lift(settings: LiftConfig, checkpoint: Path | None, kind: FitKind) -> None:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from full4d_jax.config import DEFAULT, Config, LiftConfig
+from full4d_jax.generation.cascade import in_parts
 from full4d_jax.generation.prior import Prior, open_prior, prior_path
 from full4d_jax.grid import Grid
 from full4d_jax.scene import capture_fit, quality, source_fit
@@ -20,6 +21,7 @@ from full4d_jax.scene.between import between_instants
 from full4d_jax.scene.cost import check_fit_memory
 from full4d_jax.scene.fit_settings import (
     FitKind,
+    asked_as_trained,
     asks_prior,
     check_lift,
     fit_kind,
@@ -109,12 +111,19 @@ def fit_scene(
     key = jax.random.key(config.seed + 1)
     if fit_kind(grid) is FitKind.CAPTURED:
         return _lift_capture(settings, grid, key, partial, say)
+    asked_rows = 0
+    if prior is not None and fit_kind(grid) is FitKind.ENLARGED:
+        # It is asked about as much as it has learned to see at once.
+        prior = in_parts(prior, DEFAULT.data)
+        settings = asked_as_trained(settings, grid, DEFAULT.data)
+        asked_rows = min(config.data.height, config.data.width)
     with Progress("fitting", settings.steps) as report:
         scene = source_fit.lift_grid(
             settings,
             grid,
             key,
             prior=prior,
+            asked_rows=asked_rows,
             report=report,
             partial=partial,
             look=None if partial is not None and partial.path.exists() else look,

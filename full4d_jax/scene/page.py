@@ -8,6 +8,7 @@ shown to degree 1.
 import html
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,12 @@ from gaussians import Gaussians, Scene
 from input_pipeline.cameras import intrinsics_from_fov, look_at
 from input_pipeline.whole_files import whole_file
 
+READ = ("splats.vert", "splats.frag", "present.vert", "present.frag", "sorter.js")  # by their ids
+PROGRAM = (
+    *("camera.js", "unpack.js", "clock.js", "pointers.js", "sorting.js", "renderer.js"),
+    *("webm.js", "film.js", "buttons.js", "viewer.js"),
+)  # in the order in which it runs
+COMMENT = re.compile(r"^\s*(/\*\*.*?\*/|//[^\n]*)$", re.DOTALL | re.MULTILINE)
 FOLDER = Path(__file__).parent / "viewer"
 # A browser that follows this loads nothing, whatever the page says.
 POLICY = (
@@ -96,14 +103,34 @@ def page_text(
     if viewing.limit and not isinstance(scene, Gaussians) and len(packed.records) >= FEW:
         weights = seen_weights(scene, viewing.cameras, viewing.pivot, viewing.limit)
     small = squeezed(packed, weights)
-    texts = {
-        "policy": POLICY,
-        "title": html.escape(printable(title)),
+    texts = {"policy": POLICY, "title": html.escape(printable(title))}
+    settings = _settings(packed, small, viewing, seconds)
+    deflated = zlib.compress(json.dumps(program(texts)).encode(), 9)
+    texts |= {
         # In a script element only "<" could be misread.
-        "settings": json.dumps(_settings(packed, small, viewing, seconds)).replace("<", "\\u003c"),
+        "settings": json.dumps(settings, separators=(",", ":")).replace("<", "\\u003c"),
         "data": _data(small.content),
+        "code": text_of(deflated),
+        "length": str(len(deflated)),
     }
     return fill("viewer.html", texts)
+
+
+def program(texts: Mapping[str, str]) -> dict[str, object]:
+    """Return what the page adds to itself, without comments: style, controls and scripts."""
+    scripts = [[name.removesuffix(".js"), _plain(name)] for name in READ]
+    scripts += [["", _plain(name)] for name in PROGRAM]
+    return {
+        "style": _plain("viewer.css"),
+        "controls": fill("controls.html", texts),
+        "scripts": scripts,
+    }
+
+
+def _plain(name: str) -> str:
+    """Return a file of the viewer without comments and margins."""
+    lines = COMMENT.sub("", (FOLDER / name).read_text()).splitlines()
+    return "\n".join(filter(None, map(str.strip, lines)))
 
 
 def _data(content: bytes) -> str:
@@ -214,6 +241,7 @@ def _settings(
             "harmonic": HARMONIC if packed.harmonics.size else 0,
             "parts": small.parts,
             "length": len(small.content),
+            "lengths": small.lengths,
         },
         "views": views,
         "frames": np.shape(cameras.world_to_camera)[1],

@@ -1,15 +1,14 @@
 """How much of a picture each Gaussian of a scene colours, from where its page looks at it."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
-from gaussians import Camera, Gaussians, Scene, intersection_budget, render
+from gaussians import Camera, Scene, intersection_budget
+from gaussians.rendering.rasterizer import pixel_weights
 from input_pipeline.cameras import centers, orbit, resize_intrinsics
 
 INSTANTS = 16  # at which pictures are taken
@@ -47,19 +46,6 @@ def seen_weights(
         for moved in (pose, *turned):
             camera = Camera(jnp.asarray(moved, jnp.float32), jnp.asarray(lens), width, ROWS)
             budget = intersection_budget(instant, camera, antialiased=True)
-            weights = np.maximum(weights, np.asarray(_weights(instant, camera, budget)))
+            seen = pixel_weights(instant, camera, antialiased=True, max_intersections=budget)
+            weights = np.maximum(weights, np.asarray(seen))
     return weights
-
-
-@partial(jax.jit, static_argnums=2)
-def _weights(gaussians: Gaussians, camera: Camera, budget: int) -> Float[Array, " g"]:
-    """Return the pixels that each Gaussian colours: how the sum of a feature follows its own."""
-
-    def drawn(features: Float[Array, "g 1"]) -> Float[Array, ""]:
-        seen = render(
-            gaussians, camera, antialiased=True, max_intersections=budget, features=features
-        )
-        assert seen.features is not None, "render gives back the features that it gets"
-        return seen.features.sum()
-
-    return jax.grad(drawn)(jnp.zeros((len(gaussians.means), 1)))[:, 0]

@@ -39,6 +39,7 @@ def lift_grid(
     key: PRNGKeyArray,
     *,
     prior: Prior | None = None,
+    asked_rows: int = 0,
     report: Report | None = None,
     partial: PartialFit | None = None,
     look: Callable[[Scene], None] | None = None,
@@ -51,6 +52,7 @@ def lift_grid(
         are fitted too.
       key: the result is a function of the arguments and it alone.
       prior: asked in the way that `settings.distillation` says; None asks nobody.
+      asked_rows: short side at which the prior is asked; 0 is that of the grid.
       report: called with the step and with metrics from time to time.
       partial: where a fit under way is kept, to go on from.
       look: called with the scene before the first step.
@@ -83,6 +85,7 @@ def lift_grid(
             cameras,
             views=settings.distilled_views,
             frames=settings.distilled_frames,
+            rows=asked_rows,
         )
     extra: dict[str, float] = {}
 

@@ -7,9 +7,8 @@ there, which need no moment: it is the middle of the clip. What lies far off has
 
 A part's Gaussians follow Morton's curve: its places are written as differences, each as its number
 of bits and the bits below the highest, and give the positions. The other numbers have a column
-each: differences or not, zigzag coded, byte plane by byte plane. A shape is the logarithm of its
-matrix R diag(scales) R', whose six numbers hardly depend on a rotation that nobody sees. All of it
-is deflated together, which a browser inflates itself. `viewer/unpack.js` is the inverse.
+each (`entropy_code.py`). A shape is the logarithm of its matrix R diag(scales) R', whose six
+numbers hardly depend on a rotation that nobody sees. `viewer/unpack.js` is the inverse.
 """
 
 import zlib
@@ -20,6 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt32
 from numpy import ndarray
 
+from full4d_jax.scene.entropy_code import Coded, code_columns, interleave
 from full4d_jax.scene.packing import PackedScene
 
 POSITION = 0.175  # widths of the usual Gaussian
@@ -36,7 +36,7 @@ GATE = 17  # of 255
 FEW = 20_000  # Gaussians, whose errors do not average out
 FEW_SCALE = 0.25  # of their steps
 # Pixels that a Gaussian colours in its best picture, and the scale of its steps.
-TIERS = ((2.2, 0.85), (0.7, 1.3), (0.25, 2.0))
+TIERS = ((2.2, 0.86), (0.7, 1.32), (0.25, 2.05))
 MIDDLE = 0.5  # clips
 AXIS_BITS = 17  # of a position along an axis: a browser counts to 53 bits
 
@@ -46,12 +46,15 @@ class SqueezedScene:
     """A scene as bytes, and what is needed to read them.
 
     Attributes:
-      content: deflated parts, then bytes of instants and harmonics.
-      parts: of each part, `count`, `always`, `origin`, `steps`, and of each of its `columns` the
-        bytes of a number, and 1 if they are differences.
+      content: deflated tables, bytes of instants and harmonics; states and words of the columns;
+        and all bits that have no table.
+      lengths: bytes of the first of these, and of the first two.
+      parts: of each part, `count`, `always`, `origin`, `steps`, and `columns` as `Coded` describes
+        them.
     """
 
     content: bytes
+    lengths: tuple[int, int]
     parts: list[dict[str, Any]]
 
     @property
@@ -78,24 +81,39 @@ def squeezed(
     is_far = _far(positions, POSITION * usual)
     seen = None if weights is None else weights[packed.rows]
     parts = []
-    content = b""
+    coded = []
     orders = []
     for scale, in_tier in _tiers(seen, len(records)):
         for always in (True, False):
             for far in (False, True):
                 rows = np.flatnonzero(in_tier & (is_always == always) & (is_far == far))
                 if len(rows):
-                    part, coded, order = _part(records[rows], positions[rows], usual, scale, always)
+                    made = _part(records[rows], positions[rows], usual, scale, always)
+                    part, columns, order = made
                     parts.append(part)
-                    content += coded
+                    coded.append(columns)
                     orders.append(rows[order])
     order = np.concatenate(orders)
     # Byte by byte of all Gaussians, as bytes at one place are alike.
     instants = packed.instants[order].view(np.uint8).reshape(len(order), -1)
-    content += np.ascontiguousarray(instants.T).tobytes()
-    content += np.ascontiguousarray(packed.harmonics[order].T).tobytes()
+    tables = np.concatenate([columns.tables for columns in coded])
     packer = zlib.compressobj(9, strategy=zlib.Z_FILTERED)  # few repetitions, many small numbers
-    return SqueezedScene(packer.compress(content) + packer.flush(), parts)
+    content = packer.compress(tables.tobytes())
+    content += packer.compress(np.ascontiguousarray(instants.T).tobytes())
+    content += packer.compress(np.ascontiguousarray(packed.harmonics[order].T).tobytes())
+    content += packer.flush()
+    deflated = len(content)
+    states, words = interleave(
+        np.concatenate([columns.starts for columns in coded]),
+        np.concatenate([columns.frequencies for columns in coded]),
+    )
+    content += states.astype("<u4").tobytes() + words.astype("<u2").tobytes()
+    lengths = deflated, len(content)
+    content += _bits(
+        np.concatenate([columns.extras for columns in coded]),
+        np.concatenate([columns.lengths for columns in coded]),
+    )
+    return SqueezedScene(content, lengths, parts)
 
 
 def _tiers(
@@ -120,8 +138,8 @@ def _far(positions: Float[ndarray, "g 3"], step: float) -> Bool[ndarray, " g"]:
 
 def _part(
     records: ndarray, positions: Float[ndarray, "g 3"], usual: float, scale: float, always: bool
-) -> tuple[dict[str, Any], bytes, Int[ndarray, "g"]]:
-    """Return what describes a part, its bytes, and its order."""
+) -> tuple[dict[str, Any], Coded, Int[ndarray, "g"]]:
+    """Return what describes a part, its columns with the bits of its places, and its order."""
     origin = positions.min(0)
     span = float((positions - origin).max())
     steps = {
@@ -154,15 +172,19 @@ def _part(
         *_luma_chroma(records["color"].astype(np.float64), steps["luma"], steps["chroma"]).T,
         records["opacity"] / steps["opacity"],
     ]
-    described, content = _coded(np.rint(np.column_stack(columns)).astype(np.int64))
+    coded = code_columns(np.rint(np.column_stack(columns)).astype(np.int64))
     part = {
         "count": len(records),
         "always": always,
         "origin": origin.tolist(),
         "steps": steps,
-        "columns": described,
+        "columns": coded.described,
     }
-    return part, content + _bits(gaps, np.maximum(lengths - 1, 0)), order
+    below = np.maximum(lengths - 1, 0)
+    coded = coded._replace(
+        extras=np.append(coded.extras, gaps), lengths=np.append(coded.lengths, below)
+    )
+    return part, coded, order
 
 
 def _morton(cells: ndarray) -> ndarray:
@@ -220,27 +242,3 @@ def _luma_chroma(
     return np.column_stack(
         [(mean + green) / 2 / luma, (red - blue) / chroma, (green - mean) / chroma]
     )
-
-
-def _coded(columns: Int[ndarray, "g c"]) -> tuple[list[tuple[int, int]], bytes]:
-    """Return what describes each column, and the bytes of all."""
-    described = []
-    content = b""
-    for column in columns.T:
-        differences = np.diff(column, prepend=0)
-        planes = _planes(column)
-        changes = _planes(differences)
-        is_shorter = len(zlib.compress(changes, 6)) < len(zlib.compress(planes, 6))
-        chosen = changes if is_shorter else planes
-        described.append((len(chosen) // len(column), int(is_shorter)))
-        content += chosen
-    return described, content
-
-
-def _planes(column: Int[ndarray, "g"]) -> bytes:
-    """Return numbers zigzag coded: their lowest bytes, then the next."""
-    codes = ((column << 1) ^ (column >> 63)).astype(np.uint32)
-    most = int(codes.max(initial=0))
-    width = 1 if most < 2**8 else 2 if most < 2**16 else 4
-    parts = codes.astype(f"<u{width}").view(np.uint8).reshape(-1, width).T
-    return np.ascontiguousarray(parts).tobytes()

@@ -83,7 +83,8 @@ def open_dataset_clip(options: DatasetClipOptions) -> Grid:
     place = Place(records.content, records.split, number, int(views[0]), views, instants, 1.0)
     if options.views and options.held_out == "auto":  # the other views are
         options = replace(options, held_out="none")
-    return _captured(dataset, name, arrays, example.timestamps[views[0]], do, options, place)
+    grid = _captured(dataset, name, arrays, example.timestamps[views[0]], do, options, place)
+    return replace(grid, about=replace(grid.about, generated=example.generated))
 
 
 def _open_folder(options: CaptureOptions) -> Grid:

@@ -12,6 +12,7 @@ RUN = "the folder of a run"
 RUNS = "a folder of runs"
 DATASET = "a data set"
 CAPTURE = "a capture"
+FILMS = "a folder of films without cameras"
 ENDINGS = {
     ".ply": SPLATS,
     ".splat": SPLATS,
@@ -21,6 +22,7 @@ ENDINGS = {
 STAGES = ("source.npz", "depth.npz", "grid.npz", "scene.npz")
 ADVICE = {
     CAPTURE: "make a data set of it with full4d data import",
+    FILMS: "say where the cameras stand, docs/data.md",
     RUN: "go on there with full4d lift, render, view or evaluate",
 }
 
@@ -54,12 +56,13 @@ def _kind_of(path: Path) -> str:
         return RUN
     if any(path.glob("*/grid.npz")):
         return RUNS
+    from input_pipeline.footage import FILM_FOLDERS, find_footage
     from input_pipeline.importers.detect import find_scenes
 
     try:
         find_scenes(path)
     except ValueError:
-        return ""
+        return FILMS if find_footage(path, FILM_FOLDERS) else ""
     return CAPTURE
 
 

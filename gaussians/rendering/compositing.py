@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Num
 
 from gaussians.precision import exact_products
 from gaussians.rendering.binning import Bins, Tiles
@@ -89,6 +89,65 @@ def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Ar
     drawn = rearrange(lax.map(draw, groups), "n b c p -> (n b) c p")
     blank = jnp.zeros((tiles.count + 1, *drawn.shape[1:]))
     return join_tiles(blank.at[groups.tile.reshape(-1)].set(drawn)[:-1], tiles)
+
+
+def surfaces(features: Float[Array, "g 6"], bins: Bins, tiles: Tiles) -> Int[Array, "h w 2"]:
+    """Return at each pixel the splat of greatest weight, and the one behind which T is at most 1/2.
+
+    Both are -1 where there is none. The picture covers whole tiles, the arithmetic is `forward`'s.
+    """
+    offsets = pixel_offsets(tiles.side)
+
+    def find(group: TileGroup) -> Int[Array, "tiles 2 pixels"]:
+        def step(state):
+            chunk, transmittance, most, strongest, middle = state
+            splats, ids, _ = _fetch(features, bins, group, chunk)
+            alphas = alphas_at(splats, offsets)
+            for k in range(STEP):
+                after = transmittance * (1 - alphas[:, k])
+                drawn = after > TRANSMITTANCE_MIN
+                weight = jnp.where(drawn, alphas[:, k] * transmittance, 0.0)
+                strongest = jnp.where(weight > most, ids[:, k, None], strongest)
+                most = jnp.maximum(weight, most)
+                crosses = (transmittance > 0.5) & (after <= 0.5)
+                middle = jnp.where(crosses, ids[:, k, None], middle)
+                transmittance = after
+            return chunk + 1, transmittance, most, strongest, middle
+
+        blank = jnp.zeros((group.tile.shape[0], tiles.side**2))
+        nothing = jnp.full(blank.shape, -1, bins.ids.dtype)
+        start = (jnp.int32(0), blank + 1, blank, nothing, nothing)
+        *_, strongest, middle = lax.while_loop(_unfinished(group), step, start)
+        return jnp.stack([strongest, middle], 1)
+
+    groups = _groups(bins, tiles)
+    found = rearrange(lax.map(find, groups), "n b c p -> (n b) c p")
+    nowhere = jnp.full((tiles.count + 1, *found.shape[1:]), -1, found.dtype)
+    return join_tiles(nowhere.at[groups.tile.reshape(-1)].set(found)[:-1], tiles)
+
+
+def weights(features: Float[Array, "g 6"], bins: Bins, tiles: Tiles) -> Float[Array, " g"]:
+    """Return the sum of each splat's weights (3) over all pixels of whole tiles."""
+    offsets = pixel_offsets(tiles.side)
+
+    def add(total: Float[Array, " g"], group: TileGroup) -> tuple[Array, None]:
+        def step(state):
+            chunk, transmittance, total = state
+            splats, ids, used = _fetch(features, bins, group, chunk)
+            alphas = alphas_at(splats, offsets)
+            sums = []
+            for k in range(STEP):
+                after = transmittance * (1 - alphas[:, k])
+                drawn = after > TRANSMITTANCE_MIN
+                sums.append(jnp.where(drawn, alphas[:, k] * transmittance, 0.0).sum(-1))
+                transmittance = after
+            ids = jnp.where(used, ids, features.shape[0])
+            return chunk + 1, transmittance, total.at[ids].add(jnp.stack(sums, 1), mode="drop")
+
+        blank = jnp.ones((group.tile.shape[0], tiles.side**2))
+        return lax.while_loop(_unfinished(group), step, (jnp.int32(0), blank, total))[-1], None
+
+    return lax.scan(add, jnp.zeros(features.shape[0]), _groups(bins, tiles))[0]
 
 
 @exact_products
@@ -227,7 +286,7 @@ def monomials(offsets: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
 
 
-def join_tiles(tiled: Float[Array, "tiles c pixels"], tiles: Tiles) -> Float[Array, "h w c"]:
+def join_tiles(tiled: Num[Array, "tiles c pixels"], tiles: Tiles) -> Num[Array, "h w c"]:
     """Join the pictures of all tiles, row by row, into one."""
     return rearrange(
         tiled, "(rows cols) c (y x) -> (rows y) (cols x) c", rows=tiles.rows, x=tiles.side

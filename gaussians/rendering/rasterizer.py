@@ -9,10 +9,17 @@ from jaxtyping import Array, Float, Int
 
 from gaussians import harmonics
 from gaussians.precision import exact_products
-from gaussians.rendering.binning import MOST_INTERSECTIONS, Tiles, choose_tiles, count_slots
+from gaussians.rendering import compositing
+from gaussians.rendering.binning import (
+    MOST_INTERSECTIONS,
+    Tiles,
+    bin_quarters,
+    choose_tiles,
+    count_slots,
+)
 from gaussians.rendering.platforms import composite, list_splats
 from gaussians.rendering.projection import ALPHA_MIN, Splats, project
-from gaussians.types import Camera, Gaussians, Rendering
+from gaussians.types import Camera, Gaussians, Rendering, Surfaces
 
 LARGEST_PARAMETER = 1e15  # parameters beyond this, or not a number, make a Gaussian invisible
 
@@ -56,6 +63,47 @@ def render(
         background = jnp.zeros(3)
     slots = max(1, max_intersections)
     return _render(gaussians, camera, background, features, sh_degree, antialiased, slots)
+
+
+def render_surfaces(
+    gaussians: Gaussians,
+    camera: Camera,
+    *,
+    antialiased: bool = False,
+    max_intersections: int | None = None,
+) -> Surfaces:
+    """Return which Gaussians `render` draws at each pixel, and the median depth.
+
+    The same loops find them on all platforms, slower than `render` on GPUs and TPUs. The gradient
+    of the median depth is that of the centre which it belongs to.
+
+    Args:
+      gaussians: the scene.
+      camera: one camera, as of `render`.
+      antialiased: as of `render`.
+      max_intersections: as of `render`.
+
+    Raises:
+      ValueError: There are no Gaussians or several cameras.
+    """
+    _check(gaussians, camera, None, None, None)
+    if max_intersections is None:
+        max_intersections = intersection_budget(gaussians, camera, antialiased=antialiased)
+    return _render_surfaces(gaussians, camera, antialiased, max(1, max_intersections))
+
+
+@partial(jax.jit, static_argnames=("antialiased", "max_intersections"))
+@exact_products
+def pixel_weights(
+    gaussians: Gaussians, camera: Camera, *, antialiased: bool = False, max_intersections: int
+) -> Float[Array, " g"]:
+    """Return how many pixels each Gaussian colours, by the weights with which `render` draws it.
+
+    Pixels beyond the picture in tiles at its edges count too.
+    """
+    splats, tiles, _ = _splats(gaussians, camera, antialiased)
+    bins = bin_quarters(splats, tiles, max(1, max_intersections))
+    return compositing.weights(_geometry(splats), bins, tiles.quarters)
 
 
 def _check(
@@ -140,10 +188,7 @@ def _render(
     still = jax.tree.map(lax.stop_gradient, splats)
     eye = -camera.world_to_camera[:3, :3].T @ camera.world_to_camera[:3, 3]
     rgb = harmonics.colors(gaussians.harmonics, gaussians.means - eye[None], sh_degree)
-    a, b, c = splats.conics.T
-    log_opacity = jnp.log(jnp.maximum(splats.opacities, ALPHA_MIN / 2))
-    geometry = jnp.stack([*splats.centers.T, -a / 2, -b, -c / 2, log_opacity], -1)
-    columns = [geometry, rgb, splats.depths[:, None]]
+    columns = [_geometry(splats), rgb, splats.depths[:, None]]
     if features is not None:
         columns.append(features.astype(rgb.dtype))
 
@@ -161,6 +206,28 @@ def _render(
         overflow=bins.overflow,
         features=None if features is None else image[..., 4:-1],
     )
+
+
+@partial(jax.jit, static_argnames=("antialiased", "slots"))
+@exact_products
+def _render_surfaces(
+    gaussians: Gaussians, camera: Camera, antialiased: bool, slots: int
+) -> Surfaces:
+    splats, tiles, _ = _splats(gaussians, camera, antialiased)
+    still = jax.tree.map(lax.stop_gradient, splats)
+    bins = bin_quarters(still, tiles, slots)
+    found = compositing.surfaces(_geometry(still), bins, tiles.quarters)
+    ids = found[: camera.height, : camera.width, 0]
+    middle = found[: camera.height, : camera.width, 1]
+    depth = jnp.where(middle >= 0, splats.depths[jnp.maximum(middle, 0)], 0.0)
+    return Surfaces(ids, middle, depth, bins.overflow)
+
+
+def _geometry(splats: Splats) -> Float[Array, "g 6"]:
+    """Return the leading columns of what is composited."""
+    a, b, c = splats.conics.T
+    log_opacity = jnp.log(jnp.maximum(splats.opacities, ALPHA_MIN / 2))
+    return jnp.stack([*splats.centers.T, -a / 2, -b, -c / 2, log_opacity], -1)
 
 
 def _splats(

@@ -15,7 +15,7 @@ from gaussians.precision import exact_products
 from gaussians.rendering.compositing import ALPHA_MAX, TRANSMITTANCE_MIN
 from gaussians.rendering.projection import ALPHA_MIN, BLUR, NEAR
 from gaussians.rotation import rotation_matrix
-from gaussians.types import Camera, Gaussians, Rendering
+from gaussians.types import Camera, Gaussians, Rendering, Surfaces
 
 
 @exact_products
@@ -70,6 +70,27 @@ def render_reference(
     rgb = image[..., :3] + left[..., None] * background[None, None]
     drawn = None if features is None else image[..., 3:-1]
     return Rendering(rgb, expected, alpha, jnp.int32(0), drawn)
+
+
+@exact_products
+def surfaces_reference(
+    gaussians: Gaussians, camera: Camera, *, antialiased: bool = False
+) -> Surfaces:
+    """Find surfaces as `render_surfaces` does, by the weight of each Gaussian at every pixel."""
+    count = gaussians.means.shape[0]
+    weights = render_reference(
+        gaussians, camera, antialiased=antialiased, features=jnp.eye(count)
+    ).features
+    assert weights is not None, "there are features"
+    _, _, depth = jax.vmap(project_one, (0, 0, 0, None))(
+        gaussians.means, gaussians.quaternions, gaussians.log_scales, camera
+    )
+    ids = jnp.where(weights.max(-1) > 0, weights.argmax(-1), -1)
+    nearest_first = jnp.argsort(depth)
+    covered = jnp.cumsum(weights[..., nearest_first], -1) >= 0.5
+    middle = jnp.where(covered.any(-1), nearest_first[covered.argmax(-1)], -1)
+    median = jnp.where(middle >= 0, depth[middle], 0.0)
+    return Surfaces(ids, middle, median, jnp.int32(0))
 
 
 @exact_products

@@ -50,6 +50,7 @@ CLIP_LAYOUT = {
     **dict.fromkeys(("scene", "codec", "source", "license"), str),
     **dict.fromkeys(("views", "frames", "height", "width", "projections"), int),
     **dict.fromkeys(("film", "filled", "caption"), bool),
+    "generated?": bool,
     "seconds": float,
     **{key: [int] for key in ("depth", "masks", "latents", "text")},
     "known_depth": [float],
@@ -185,10 +186,11 @@ class Records(Sequence[Example]):
         """Return one clip, or raise ValueError where its record is damaged."""
         place = range(len(self))[index]
         try:
-            return from_bytes(self._source[place])
+            example = from_bytes(self._source[place])
         except (RuntimeError, ValueError) as error:
             found = f"clip {place} that does not read ({error})"
             raise ValueError(f"dataset {self.folder}: found {found}, expected a record") from None
+        return example._replace(generated=self.clips[place].get("generated", False))
 
 
 def _index(path: epath.Path) -> dict[str, Any]:

@@ -79,7 +79,8 @@ def test_help_begins_with_what_the_chosen_source_needs(capsys, places):
 @pytest.fixture
 def places(tmp_path, monkeypatch) -> Path:
     """A working directory with a little of each kind of source, where `kind_of` looks."""
-    files = "a.mp4 b.MOV sets/index.json made/grid.npz all/one/grid.npz x.ply x.splat capture.npz"
+    files = "a.mp4 b.MOV sets/index.json made/grid.npz all/one/grid.npz films/b.mp4 x.ply"
+    files += " x.splat capture.npz"
     for file in files.split():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_bytes(b"")
@@ -99,6 +100,7 @@ def places(tmp_path, monkeypatch) -> Path:
         ("made", kinds.RUN),
         ("all", kinds.RUNS),
         ("capture", kinds.CAPTURE),
+        ("films", kinds.FILMS),
         ("x.ply", kinds.SPLATS),
         ("x.splat", kinds.SPLATS),
         ("capture.npz", kinds.ARRAYS),

@@ -42,14 +42,21 @@ def table(
     rows: Mapping[str, Scores],
     missing: Mapping[str, str],
     counts: Mapping[str, Mapping[str, tuple[int, int]]],
+    heads: Mapping[str, tuple[str, str]] = HEADS,
 ) -> str:
     """Return a line for each known score, a column for each subject, and what is missing.
+
+    Args:
+      rows: scores by subject.
+      missing: why scores are not there, by their names.
+      counts: of how many folders a score is, by subject and score; left out, of all.
+      heads: what each score is called, and how it is written, in the order of the lines.
 
     A mean over fewer folders than there are says so: a grid without matches has no epipolar error,
     which must not look like a good one.
     """
     lines = ["| | " + " | ".join(rows) + " |", "|---" * (len(rows) + 1) + "|"]
-    for key, (head, form) in HEADS.items():
+    for key, (head, form) in heads.items():
         values = [scores.get(key) for scores in rows.values()]
         if any(value is not None for value in values):
             of = [counts.get(name, {}).get(key, (1, 1)) for name in rows]

@@ -28,7 +28,7 @@ from full4d_jax.media.pictures import save_picture, to_uint8
 from full4d_jax.scene.reading import posed_grid
 from full4d_jax.scene.renders import scene_renderer
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, tell
 from full4d_jax.session.extras import has, install
 from full4d_jax.session.files import hold_folder
 from full4d_jax.session.progress import Progress
@@ -77,15 +77,7 @@ def score_folder(
     for path in folders:
         posed_grid(Stages(path))
     hold_folder(folder)
-    missing: dict[str, str] = {}
-    clip = images.load_clip(clip_onnx) if clip_onnx else None
-    if not clip:
-        missing["CLIP-F, CLIP-V"] = NO_ONNX.format("clip_onnx")
-    matcher = images.load_matcher(matcher_onnx) if matcher_onnx else None
-    if not matcher:
-        missing["Matches by a network (GIM)"] = NO_ONNX.format("matcher_onnx")
-    if not has("pycolmap"):
-        missing["COLMAP registration"] = f"pycolmap is not installed: {install('pycolmap')}"
+    clip, matcher, missing = load_networks(clip_onnx, matcher_onnx)
     comparison = _compare(folders, reference, split, inception_onnx, missing)
 
     file = folder / "consistency.jsonl"
@@ -133,6 +125,55 @@ def score_folder(
     print(page)
     print(f"wrote {folder}/consistency.json, consistency.md, and consistency.png: points matched")
     return rows
+
+
+def load_networks(
+    clip_onnx: Path | None, matcher_onnx: Path | None
+) -> tuple[images.ImageFeatures | None, images.Matcher | None, dict[str, str]]:
+    """Open the networks that are given, and say which scores of `grid_scores` are missing and why.
+
+    Raises:
+      InputError: a file that cannot be used.
+    """
+    missing: dict[str, str] = {}
+    clip = images.load_clip(clip_onnx) if clip_onnx else None
+    if not clip:
+        missing["CLIP-F, CLIP-V"] = NO_ONNX.format("clip_onnx")
+    matcher = images.load_matcher(matcher_onnx) if matcher_onnx else None
+    if not matcher:
+        missing["Matches by a network (GIM)"] = NO_ONNX.format("matcher_onnx")
+    if not has("pycolmap"):
+        missing["COLMAP registration"] = f"pycolmap is not installed: {install('pycolmap')}"
+    return clip, matcher, missing
+
+
+def score_capture(
+    grid: Grid,
+    name: str,
+    folder: Path,
+    *,
+    clip_onnx: Path | None = None,
+    matcher_onnx: Path | None = None,
+) -> Scores:
+    """Score anybody's films with cameras; write the consistency.* of `score_folder` to a folder.
+
+    Args:
+      grid: the films.
+      name: of the films, for people.
+      folder: for the results.
+      clip_onnx: CLIP's image encoder.
+      matcher_onnx: a matcher of two pictures, such as GIM's.
+    """
+    clip, matcher, missing = load_networks(clip_onnx, matcher_onnx)
+    rows = {name: grid_scores(grid, clip, matcher, name)}
+    result = {"scores": rows, "missing": missing}
+    write_text(folder / "consistency.json", json.dumps(result, indent=1) + "\n")
+    page = table(rows, missing, {})
+    write_text(folder / "consistency.md", page)
+    save_picture(folder / "consistency.png", draw_matches(grid.frames, _cameras(grid)))
+    tell(page)
+    print(f"wrote {folder}/consistency.json, consistency.md, and consistency.png: points matched")
+    return rows[name]
 
 
 def grid_scores(

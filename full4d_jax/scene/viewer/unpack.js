@@ -5,18 +5,23 @@ const RECORD_BYTES = 40;
 const HARMONIC_BYTES = 12; // nine, and three to fill words
 const TURNS = 4; // of a shape's axes, after which its matrix is diagonal
 const LEAST_MIX = 0.01; // of a logarithm, a twentieth of a step
-const UNSAFE = [0, 10, 13, 60]; // see page_bytes.py
+// See entropy_code.py.
+const CLASSES = 9, DIRECT = 32, TOTAL_BITS = 12, TOTAL = 1 << TOTAL_BITS, LANES = 256, LOWEST = 65536;
+const SINGLE = 0, ABOVE = 1, BESIDE = 2, MIDDLE = CLASSES >> 1;
 
 /** Returns the scene of the page's settings, with records, instants and harmonics as buffers. */
 async function unpackScene(settings) {
-  const { count, samples, harmonic, parts, length } = settings.scene;
-  const content = await inflated(bytesOfData().subarray(0, length));
+  const { count, samples, harmonic, parts, length, lengths } = settings.scene;
+  const data = bytesIn("script.data").subarray(0, length), [deflated, coded] = lengths;
+  const content = await inflated(data.subarray(0, deflated));
   const records = new ArrayBuffer(RECORD_BYTES * count);
-  let place = 0, first = 0;
+  const reader = new Reader(content, data.slice(deflated, coded), data.subarray(coded));
+  let first = 0;
   for (const part of parts) {
-    place = unpackPart(part, content, place, first, records);
+    unpackPart(part, reader, first, records);
     first += part.count;
   }
+  let place = reader.table;
   const perGaussian = 16 * samples, instants = new Uint8Array(count * perGaussian);
   for (let byte = 0; byte < perGaussian; byte++) {
     for (let i = 0; i < count; i++) instants[i * perGaussian + byte] = content[place++];
@@ -29,52 +34,87 @@ async function unpackScene(settings) {
   return { count, samples, harmonic, still: settings.scene.still, ...buffers };
 }
 
-/** Returns the bytes of all parts of the data, which leave the page. */
-function bytesOfData() {
-  const parts = [...document.querySelectorAll("script.data")];
-  const text = parts.map((part) => part.textContent).join("");
-  for (const part of parts) part.remove();
-  return bytesOf(text);
-}
-
-/** Returns the bytes of a text of page_bytes.py: 7 bits a character, or 14 with the next. */
-function bytesOf(text) {
-  const bytes = new Uint8Array(2 * text.length);
-  let held = 0, bits = 0, length = 0;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i), isPair = code > 127;
-    held = (held << (isPair ? 14 : 7)) | (isPair ? (UNSAFE[(code >> 7) - 2] << 7) | (code & 127) : code);
-    for (bits += isPair ? 14 : 7; bits >= 8; bits -= 8) bytes[length++] = held >> (bits - 8);
-    held &= 127;
+/** Reads the columns of entropy_code.py, and the bits that have no table. */
+class Reader {
+  constructor(content, coded, bits) {
+    Object.assign(this, { content, bits, table: 0, bit: 0, lane: 0, word: 0 });
+    this.states = [...new Uint32Array(coded.buffer, 0, LANES)];
+    this.words = new Uint16Array(coded.buffer, 4 * LANES);
   }
-  return bytes.subarray(0, length);
+
+  /** Returns a whole number of so many bits, from its lowest. */
+  number(length) {
+    let number = 0;
+    for (let k = 0; k < length; k++, this.bit++) {
+      if ((this.bits[this.bit >> 3] >> (this.bit & 7)) & 1) number += 2 ** k;
+    }
+    return number;
+  }
+
+  /** Returns tables of frequencies as the token of each place, and its start and frequency. */
+  tables(rows, tokens) {
+    const owner = new Uint8Array(rows * TOTAL), starts = [], frequencies = [];
+    for (let row = 0; row < rows; row++) {
+      for (let token = 0, start = 0; token < tokens; token++, this.table++) {
+        const frequency = this.content[this.table] | (this.content[this.table + rows * tokens] << 8);
+        starts.push(start);
+        frequencies.push(frequency);
+        owner.fill(token, row * TOTAL + start, row * TOTAL + (start += frequency));
+      }
+    }
+    this.table += rows * tokens; // high bytes
+    return { owner, starts, frequencies };
+  }
+
+  /** Returns the numbers of a column as they are coded. */
+  column(count, beside, earlier, [, kind, tokens]) {
+    const { owner, starts, frequencies } = this.tables(kind === SINGLE ? 1 : CLASSES, tokens);
+    const { states, words } = this, numbers = new Int32Array(count);
+    let total = 0, sizes = 0; // of the last four
+    for (let i = 0; i < count; i++) {
+      let row = 0;
+      if (kind === ABOVE) row = classOf(sizes, CLASSES - 1);
+      else if (kind === BESIDE) row = classOf(Math.abs(beside[i]) + Math.abs(earlier[i]), CLASSES - 1);
+      else if (kind !== SINGLE) row = MIDDLE + Math.sign(total) * classOf(Math.abs(total), MIDDLE);
+      const state = states[this.lane], place = state & (TOTAL - 1);
+      const token = owner[row * TOTAL + place], index = row * tokens + token;
+      let next = frequencies[index] * (state >>> TOTAL_BITS) + place - starts[index];
+      if (next < LOWEST) next = next * LOWEST + words[this.word++];
+      states[this.lane] = next;
+      this.lane = (this.lane + 1) % LANES;
+      const code = token < DIRECT ? token : this.below(token - DIRECT);
+      numbers[i] = (code >>> 1) ^ -(code & 1);
+      const gone = i < 4 ? 0 : numbers[i - 4];
+      total += numbers[i] - gone;
+      sizes += Math.abs(numbers[i]) - Math.abs(gone);
+    }
+    return numbers;
+  }
+
+  /** Returns the code of a token beyond the direct ones. */
+  below(token) {
+    const length = (token >> 2) + 3;
+    return (4 + (token & 3)) * 2 ** length + this.number(length);
+  }
 }
 
-async function inflated(bytes) {
-  if (!globalThis.DecompressionStream) throw new Error("This page needs a newer browser.");
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+function classOf(size, most) {
+  return Math.min(32 - Math.clz32(size), most);
 }
 
-/** Returns whole numbers from planes of bytes. */
-function column(content, place, count, width, differs) {
-  const numbers = new Int32Array(count);
+/** Returns numbers from their differences. */
+function sums(differences) {
   let last = 0;
-  for (let i = 0; i < count; i++) {
-    let code = 0;
-    for (let byte = 0; byte < width; byte++) code |= content[place + byte * count + i] << (8 * byte);
-    const number = (code >>> 1) ^ -(code & 1);
-    numbers[i] = last = differs ? last + number : number;
-  }
-  return numbers;
+  return differences.map((difference) => (last += difference));
 }
 
-/** Writes the records of a part, from the `first` on; returns where its content ends. */
-function unpackPart(part, content, place, first, buffer) {
+/** Writes the records of a part, from the `first` on. */
+function unpackPart(part, reader, first, buffer) {
   const { count, always, origin, steps } = part, columns = [];
-  for (const [width, differs] of part.columns) {
-    columns.push(column(content, place, count, width, differs));
-    place += width * count;
+  let beside = new Int32Array(count), earlier = beside;
+  for (const described of part.columns) {
+    [earlier, beside] = [beside, reader.column(count, beside, earlier, described)];
+    columns.push(described[0] ? sums(beside) : beside);
   }
   const [lengths] = columns; // then three of velocities
   const [gates, durations, moments] = always ? [] : columns.slice(4, 7);
@@ -83,13 +123,9 @@ function unpackPart(part, content, place, first, buffer) {
   const floats = new Float32Array(buffer), halves = new Uint16Array(buffer);
   const bytes = new Uint8Array(buffer), words = new Uint32Array(buffer);
   const shape = [0, 0, 0, 0, 0];
-  let along = 0, bit = 0;
+  let along = 0;
   for (let i = 0; i < count; i++) {
-    let gap = lengths[i] ? 2 ** (lengths[i] - 1) : 0;
-    for (let k = 0; k < lengths[i] - 1; k++, bit++) {
-      if ((content[place + (bit >> 3)] >> (bit & 7)) & 1) gap += 2 ** k;
-    }
-    along += gap;
+    if (lengths[i]) along += 2 ** (lengths[i] - 1) + reader.number(lengths[i] - 1);
     const n = first + i, half = 20 * n, byte = RECORD_BYTES * n;
     const cell = cellOf(along);
     for (let k = 0; k < 3; k++) floats[10 * n + k] = origin[k] + steps.position * cell[k];
@@ -109,7 +145,6 @@ function unpackPart(part, content, place, first, buffer) {
     bytes[byte + 35] = always ? 255 : Math.min(255, steps.gate * gates[i]);
     words[10 * n + 9] = rotation;
   }
-  return place + Math.ceil(bit / 8);
 }
 
 /** Returns the three whole numbers whose bits follow each other in turn along Morton's curve. */

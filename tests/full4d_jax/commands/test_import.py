@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from full4d_jax.cli import main
+from full4d_jax.source.capture_source import open_dataset_clip
+from full4d_jax.source.options import DatasetClipOptions
 from input_pipeline import cameras, transforms
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.films import is_film
@@ -51,6 +53,20 @@ def test_a_capture_becomes_a_dataset(tmp_path, write_film, capsys):
     assert levels == [[5, 7], [2, 3]]  # 0.2 and 0.28 s beside 0.2 and 0.3 s
     assert np.ptp(np.asarray(Image.open(out / "preview.png"))) > 100
     assert left_over(out.parent) == ["summer"]
+
+
+def test_a_dataset_remembers_that_its_pictures_were_generated(tmp_path, write_film):
+    """Films as their cameras.json tells them; other data sets' indexes are as before."""
+    for name, generated in {"made": True, "filmed": False}.items():
+        path = write_capture(tmp_path / name, write_film)
+        table = json.loads((path / "cameras.json").read_text()) | {"generated": generated}
+        (path / "cameras.json").write_text(json.dumps(table))
+        out = tmp_path / "sets" / name
+        assert main(["data", "import", str(path), "--out", str(out), "--frames", "2"]) == 0
+        assert all(example.generated == generated for example in open_dataset(out))
+        grid = open_dataset_clip(DatasetClipOptions(out))
+        assert grid.about.generated == generated
+        assert ("generated" in (out / "index.json").read_text()) == generated
 
 
 def test_scenes_of_one_name_in_two_folders_are_two(tmp_path, write_film):

@@ -11,6 +11,7 @@ import pytest
 from moving_scene import ball, bending_scene, cameras, moving_ball, random_scene
 
 from full4d_jax.scene import page
+from full4d_jax.scene.entropy_code import CLASSES, SINGLE
 from full4d_jax.scene.packing import pack_scene
 from full4d_jax.scene.page_bytes import text_of
 from full4d_jax.scene.squeezing import squeezed
@@ -40,6 +41,13 @@ def data(text: str) -> bytes:
     assert len(parts) == page.PARTS
     length = json.loads(part(text, "settings"))["scene"]["length"]
     return bytes_of("".join(parts))[:length]
+
+
+def program(text: str) -> dict:
+    """The style, controls and scripts in a page."""
+    found = re.search(r'<script class="code" type="text/plain" data-length="(\d+)">([^<]*)<', text)
+    assert found
+    return json.loads(zlib.decompress(bytes_of(found[2])[: int(found[1])]))
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 6, 7, 8, 9, 1000])
@@ -72,6 +80,7 @@ def test_the_page_holds_the_scene_and_its_cameras(tmp_path):
         "still": False,
         "harmonic": 0,
         "length": length,
+        "lengths": list(squeezed(packed).lengths),
     }
     assert settings["seconds"] == 2.5
     views = settings["views"]
@@ -104,9 +113,11 @@ def test_the_page_loads_nothing():
     text = page.page_text(moving_ball(), page.run_viewing(cameras()), seconds=1.0)
     assert page.POLICY.startswith("default-src 'none'")
     assert f'content="{page.POLICY}"' in text
-    assert not re.search(r"https?://|@import|\bfetch\(|XMLHttpRequest|WebSocket|import\(", text)
+    everything = text + json.dumps(program(text))
+    loads = r"https?://|@import|\bfetch\(|XMLHttpRequest|WebSocket|import\("
+    assert not re.search(loads, everything)
     # What stands for an icon keeps the browser from asking for one.
-    assert re.findall(r'(?:src|href)="([^"]*)"', text) == ["data:,"]
+    assert re.findall(r'(?:src|href)=\\?"([^"]*)"', everything) == ["data:,"]
 
 
 def test_sixty_thousand_gaussians_are_below_a_megabyte(monkeypatch):
@@ -116,21 +127,25 @@ def test_sixty_thousand_gaussians_are_below_a_megabyte(monkeypatch):
     assert length < 13 * 60_000  # nothing of random numbers is alike; of the demo's 7
     assert len(text.encode()) < 1e6
     viewer = len(text.encode()) - length * 8 / 7
-    assert viewer < 100_000
+    assert viewer < 40_000
 
 
 def test_a_scene_that_bends_has_its_instants():
-    scene = bending_scene(50)
-    text = page.page_text(scene, page.run_viewing(cameras()), seconds=1.0)
+    bending = bending_scene(50)
+    text = page.page_text(bending, page.run_viewing(cameras()), seconds=1.0)
     samples = json.loads(part(text, "settings"))["scene"]["samples"]
-    count = len(pack_scene(scene).records)
+    count = len(pack_scene(bending).records)
     assert samples == 16
-    whole = zlib.decompress(data(text))
-    assert len(whole) > 16 * samples * count
-    parts = json.loads(part(text, "settings"))["scene"]["parts"]
-    columns = sum(part["count"] * sum(width for width, _ in part["columns"]) for part in parts)
-    gaps = len(whole) - 16 * samples * count - columns
-    assert 0 < gaps < 7 * count  # the bits of places along the curve
+    scene = json.loads(part(text, "settings"))["scene"]
+    deflated, coded = scene["lengths"]
+    whole = zlib.decompress(data(text)[:deflated])
+    tables = sum(
+        2 * tokens * (1 if kind == SINGLE else CLASSES)
+        for described in scene["parts"]
+        for _, kind, tokens in described["columns"]
+    )
+    assert len(whole) == 16 * samples * count + tables
+    assert 0 < len(data(text)) - coded < 12 * count  # bits of places, and below tokens
 
 
 def test_a_title_is_text_whatever_stands_in_it():

@@ -22,6 +22,7 @@ from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.camera_paths import PIVOT, angles_of
+from gaussians.fitting.distillation import distillation_loss
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 
@@ -98,6 +99,44 @@ def test_the_config_says_in_which_form_the_prior_is_asked(params):
         judged = bound("gradient", noise)
         assert judged.form == "gradient"
         assert (judged.start, judged.tau_first, judged.tau_last) == (0.6, 0.9, 0.3)
+
+
+def test_a_larger_grid_is_judged_at_the_size_that_the_prior_has_learned(params):
+    """The loss goes through the shrinking: it is that of the shrunk pictures, by the same prior."""
+    frames, depth, cameras = noisy_grid()
+    larger = jnp.repeat(jnp.repeat(frames, 2, 2), 2, 3)
+    wide = dataclasses.replace(
+        cameras,
+        intrinsics=cameras.intrinsics * jnp.array([2.0, 2.0, 1.0])[None, :, None],
+        height=2 * cameras.height,
+        width=2 * cameras.width,
+    )
+    twice = jnp.repeat(jnp.repeat(depth, 2, 1), 2, 2)
+    prior = Prior(DEBUG.model, SamplerConfig(steps=3), params)
+    rows = frames.shape[2]
+    large = ask_between("gradient", prior, larger[0], twice, wide, rows=rows)
+
+    def shrunk(video):
+        return jax.image.resize(video, (*video.shape[:2], rows, frames.shape[3], 3), "linear")
+
+    small = ask_between("gradient", prior, shrunk(larger[:1])[0], depth, cameras)
+    assert large.cameras.height == 2 * small.cameras.height  # renders stay as large as the grid
+    for a, b in zip(jax.tree.leaves(small.params), jax.tree.leaves(large.params), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+    def loss(video, asked):
+        return distillation_loss(
+            video,
+            lambda z, tau: asked.velocity(asked.params, z, tau),
+            lambda video: asked.encode(asked.params, video),
+            jnp.float32(0.7),
+            jax.random.key(0),
+        )
+
+    gradient = jax.grad(loss)(larger[1:], large)
+    expected = jax.grad(lambda video: loss(shrunk(video), small))(larger[1:])
+    np.testing.assert_allclose(gradient, expected, atol=1e-6)
+    assert float(jnp.abs(gradient).max()) > 1e-5
 
 
 @pytest.mark.slow

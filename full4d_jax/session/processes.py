@@ -1,0 +1,60 @@
+"""Several processes that train one model: how they find each other."""
+
+from full4d_jax.session.errors import InputError
+
+UNNAMED = -1  # the number of a process that was not given
+
+
+def check_processes(coordinator: str, processes: int, process: int) -> None:
+    """Refuse numbers of processes that do not belong together.
+
+    Raises:
+      InputError: naming the option.
+    """
+    if not coordinator:
+        for name, value, unset in (("processes", processes, 0), ("process", process, UNNAMED)):
+            if value != unset:
+                do = "give HOST:PORT of process 0 as --coordinator"
+                raise InputError("option", f"--{name}", value, "none without a coordinator", do)
+        return
+    host, colon, port = coordinator.rpartition(":")
+    if not (host and colon and port.isdecimal() and 0 < int(port) < 2**16):
+        do = "name the machine of process 0 and a free port"
+        raise InputError("option", "--coordinator", coordinator, "HOST:PORT", do)
+    if processes < 2:
+        do = "say how many there are"
+        raise InputError("option", "--processes", processes, "at least 2 with a coordinator", do)
+    if not 0 <= process < processes:
+        expected = f"0 to {processes - 1}, another one in each process"
+        raise InputError("option", "--process", process, expected, "number them")
+
+
+def join_processes(coordinator: str, processes: int, process: int) -> None:
+    """Wait for the other processes of a run, and see their devices as one.
+
+    Args:
+      coordinator: HOST:PORT of process 0; empty where a TPU slice, SLURM, Open MPI or Kubernetes
+        tells all of this.
+      processes: how many there are.
+      process: the number of this one.
+
+    Raises:
+      InputError: there is nothing around that jax knows, or the others did not come.
+    """
+    import jax
+
+    try:
+        if coordinator:
+            jax.distributed.initialize(coordinator, processes, process)
+        else:
+            jax.distributed.initialize()
+    except ValueError as error:
+        expected = "a TPU slice, SLURM, Open MPI or Kubernetes around it"
+        found = f"none that jax knows ({error})"
+        do = "leave it out for a single process, or give --coordinator (docs/training.md)"
+        raise InputError("option", "--distributed", found, expected, do) from None
+    except RuntimeError as error:
+        words = " ".join(str(error).split())[:200]
+        expected = f"{processes} processes that start within minutes of each other"
+        do = "check the address, the port and the other processes"
+        raise InputError("option", "--coordinator", words, expected, do) from None

@@ -1,0 +1,158 @@
+"""Anybody's films against a capture: paired, compared in one table, or refused."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from refused import refusal
+from textured_room import make_room
+
+from full4d_jax.cli import main
+from full4d_jax.evaluation.truth.foreign_films import read_films
+from full4d_jax.session.errors import InputError
+from input_pipeline.transforms import Clip, decode
+
+HEIGHT, WIDTH = 48, 64
+NAMES = ["left", "middle", "right"]
+BASELINES = ["copy the source", "projection + push-pull", "the real films"]
+
+
+@pytest.fixture(autouse=True)
+def no_lpips(monkeypatch):
+    """`test_fidelity.py` has it; here its networks would take most of the time."""
+    monkeypatch.setattr("full4d_jax.evaluation.fidelity.load_distances", lambda **_: {})
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    room = make_room(views=3, height=HEIGHT, width=WIDTH, frames=3)
+    return decode(room, height=HEIGHT, width=WIDTH)
+
+
+@pytest.fixture(scope="module")
+def capture(clip, tmp_path_factory):
+    """Our own cameras.json, lossless pictures, and depth."""
+    folder = tmp_path_factory.mktemp("capture") / "room"
+    write_films(folder, dict(zip(NAMES, clip.frames, strict=True)))
+    cameras = []
+    for i, name in enumerate(NAMES):
+        (folder / "depth" / name).mkdir(parents=True)
+        for t, depth in enumerate(clip.depth[i]):
+            np.save(folder / "depth" / name / f"{t:04}.npy", depth)
+        lens = clip.intrinsics[i].tolist()
+        pose = clip.world_to_camera[i].tolist()
+        cameras.append({"name": name, "intrinsics": lens, "world_to_camera": pose})
+    (folder / "cameras.json").write_text(json.dumps({"fps": 10, "cameras": cameras}))
+    return folder
+
+
+def write_films(folder, films):
+    """One folder of PNG files a film, under images/."""
+    for name, pictures in films.items():
+        (folder / "images" / name).mkdir(parents=True)
+        for t, picture in enumerate(pictures):
+            file = folder / "images" / name / f"{t:04}.png"
+            file.write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+    return folder
+
+
+def scores_of(out) -> dict:
+    return json.loads((out / "films.json").read_text())["scores"]
+
+
+def test_films_get_a_column_each_beside_the_baselines(clip, capture, tmp_path, capsys):
+    """An error of .1 is 20 dB."""
+    away = np.where(clip.frames < 128, clip.frames + 25.5, clip.frames - 25.5).astype(np.uint8)
+    mine = write_films(tmp_path / "mine", {"left": clip.frames[0], "right": away[2]})
+    out = tmp_path / "out"
+    argv = ["--truth", str(capture), "--source_camera", "middle", "--out", str(out)]
+    yours = write_films(tmp_path / "yours", {"0": clip.frames[0], "1": clip.frames[2]})
+    assert main(["evaluate", str(mine), *argv]) == 0
+    first = scores_of(out)
+    assert list(first) == ["mine", *BASELINES]
+    assert main(["evaluate", str(yours), *argv]) == 0
+    scores = scores_of(out)
+    assert list(scores) == ["mine", "yours", *BASELINES]
+    assert scores["mine"] == first["mine"]
+    half_exact = 20.0 + 10 * np.log10(2)
+    assert scores["mine"]["psnr"] == pytest.approx(half_exact, abs=0.1)
+    assert scores["yours"]["psnr"] is None  # exact
+    assert scores["yours"]["flicker"] == scores["the real films"]["flicker"]
+    assert "psnr" not in scores["the real films"]
+    for baseline in BASELINES[:2]:
+        assert scores[baseline]["psnr"] < scores["mine"]["psnr"]
+        assert scores[baseline]["psnr_unseen"] is not None
+    # The depth is the room's, so that the projection is right where the source sees.
+    assert scores[BASELINES[1]]["psnr"] > scores[BASELINES[0]]["psnr"] + 1
+    page = (out / "films.md").read_text()
+    assert "the source is middle; films: 0 is left, 1 is right" in page
+    assert "| | mine | yours | copy the source |" in page
+    assert "| PSNR unseen | " in page
+    assert page in capsys.readouterr().out
+    assert np.asarray(Image.open(out / "films.png")).shape[0] > 2 * 192
+
+
+def test_smaller_films_are_compared_in_their_size(clip, capture, tmp_path):
+    small = [
+        [cv2.resize(x, (32, 24), interpolation=cv2.INTER_AREA) for x in v] for v in clip.frames
+    ]
+    films = write_films(tmp_path / "small", {"middle": small[1], "right": small[2]})
+    filmed = read_films(films, capture, None, None)
+    assert filmed.cameras == ["middle", "right"]
+    assert filmed.films.shape == (2, 3, 24, 32, 3)
+    assert filmed.truth.frames.shape == (3, 3, 24, 32, 3)
+    assert np.abs(filmed.truth.frames[1:].astype(int) - filmed.films).mean() < 2
+    assert filmed.truth.cameras is not None
+    lens = np.asarray(filmed.truth.cameras.intrinsics)
+    np.testing.assert_allclose(lens[1, 0], clip.intrinsics[1, 0] / 2, rtol=1e-5)
+    assert read_films(films, capture, None, 16).films.shape == (2, 3, 16, 21, 3)
+
+
+def test_a_capture_without_truth_is_scored_alone(capture, tmp_path, capsys):
+    assert main(["evaluate", str(capture), "--out", str(tmp_path)]) == 0
+    told = json.loads((tmp_path / "consistency.json").read_text())
+    assert list(told["scores"]) == ["room"]
+    # Depth of all views is there, the walls are noise of their own at each instant.
+    assert told["scores"]["room"]["cross_view"] < told["scores"]["room"]["flicker"]
+    assert (tmp_path / "consistency.md").read_text() in capsys.readouterr().out
+    line = refusal(capsys, "evaluate", capture, "--fov", 60, "--out", tmp_path)
+    assert f"--fov: found 60.0, expected none, with {capture}" in line
+    line = refusal(capsys, "evaluate", capture, "--clip_onnx", "no.onnx", "--out", tmp_path)
+    assert "no.onnx: found no such file" in line
+    line = refusal(capsys, "evaluate", capture, "--clip_onnx", "no.onnx", "--source_camera", "left")
+    assert "--source_camera: found left, expected a --truth beside it" in line
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["left", "b", "c"], r"found 3 films \(b, c, left\), expected a film for each of middle"),
+        (["b"], r"found 1 films \(b\), expected .* middle, right, of its name or in this order"),
+        (["left"], "found a film of the source, left, alone"),
+        ([], "found 0 films, expected"),
+    ],
+)
+def test_films_that_pair_with_no_camera_are_refused(clip, capture, tmp_path, names, message):
+    films = write_films(tmp_path / "films", dict.fromkeys(names, clip.frames[0]))
+    with pytest.raises(InputError, match=message):
+        read_films(films, capture, None, None)
+
+
+def test_films_of_another_shape_and_damaged_ones_are_refused(clip, capture, tmp_path, capsys):
+    square = write_films(tmp_path / "square", {"middle": clip.frames[1, :, :, :HEIGHT]})
+    line = refusal(capsys, "evaluate", square, "--truth", capture)
+    assert "film middle: found 48x48, expected the shape of the source's 64x48" in line
+    good = write_films(tmp_path / "good", {"middle": clip.frames[1]})
+    line = refusal(capsys, "evaluate", good)
+    assert "--truth: found none, expected a capture" in line
+    line = refusal(capsys, "evaluate", good, "--truth", tmp_path / "nowhere")
+    assert "nowhere" in line
+    line = refusal(capsys, "evaluate", good, "--truth", capture, "--source_camera", "up")
+    assert "--source_camera: found up, expected one of left, middle, right" in line
+    line = refusal(capsys, "run", good)
+    assert "found a folder of films without cameras" in line
+    (good / "images/middle/0001.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    line = refusal(capsys, "evaluate", good, "--truth", capture)
+    assert "0001.png" in line

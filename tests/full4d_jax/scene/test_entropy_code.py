@@ -1,0 +1,96 @@
+"""Numbers come back from their code, read one by one as viewer/unpack.js does."""
+
+import numpy as np
+import pytest
+
+from full4d_jax.scene.entropy_code import (
+    ABOVE,
+    BESIDE,
+    CLASSES,
+    DIRECT,
+    LANES,
+    LOWEST,
+    SIGNED,
+    SINGLE,
+    TOTAL,
+    TOTAL_BITS,
+    Coded,
+    code_columns,
+    interleave,
+)
+
+
+def decoded(coded: Coded, count: int) -> tuple[list[list[int]], int]:
+    """The columns, and how many words were read."""
+    states, words = interleave(coded.starts, coded.frequencies)
+    states = [int(x) for x in states]
+    unread = iter(words.tolist())
+    extras = iter(coded.extras.tolist())
+    tables = coded.tables.astype(int)
+    columns = []
+    beside, earlier = [0] * count, [0] * count
+    step = 0
+    for differs, kind, tokens in coded.described:
+        rows = 1 if kind == SINGLE else CLASSES
+        low, high = tables[: 2 * rows * tokens].reshape(2, rows, tokens)
+        tables = tables[2 * rows * tokens :]
+        table = low + 256 * high
+        numbers = []
+        for i in range(count):
+            last = numbers[-4:]
+            size = {
+                SINGLE: 0,
+                ABOVE: min(sum(map(abs, last)).bit_length(), CLASSES - 1),
+                BESIDE: min((abs(beside[i]) + abs(earlier[i])).bit_length(), CLASSES - 1),
+                SIGNED: min(abs(sum(last)).bit_length(), CLASSES // 2),
+            }[kind]
+            if kind == SIGNED:
+                size = CLASSES // 2 + int(np.sign(sum(last))) * size
+            ends = np.cumsum(table[size])
+            state = states[step % LANES]
+            place = state % TOTAL
+            token = int((ends <= place).sum())
+            frequency = int(table[size, token])
+            state = frequency * (state >> TOTAL_BITS) + place - (int(ends[token]) - frequency)
+            states[step % LANES] = state if state >= LOWEST else state * LOWEST + next(unread)
+            step += 1
+            below = next(extras)
+            code = token
+            if token >= DIRECT:
+                code = (4 + (token - DIRECT) % 4 << (token - DIRECT) // 4 + 3) + below
+            numbers.append(code >> 1 ^ -(code & 1))
+        beside, earlier = numbers, beside
+        columns.append(np.cumsum(numbers).tolist() if differs else numbers)
+    assert next(unread, None) is None
+    assert set(states) == {LOWEST}
+    return columns, len(words)
+
+
+@pytest.mark.parametrize("count", [1, 3, 700])
+def test_columns_come_back(count):
+    rng = np.random.default_rng(count)
+    sizes = np.exp(rng.normal(0, 1, count))
+    columns = np.column_stack(
+        [
+            np.zeros(count),
+            rng.integers(-3, 4, count).cumsum(),
+            rng.normal(0, 40, count) * sizes,
+            rng.normal(0, 60, count) * sizes,
+            rng.integers(-(2**30), 2**30, count),
+            np.where(np.arange(count) % 9 == 0, 2**29, 0),
+        ]
+    ).astype(np.int64)
+    coded = code_columns(columns)
+    back, _ = decoded(coded, count)
+    np.testing.assert_array_equal(np.array(back).T, columns)
+    if count == 700:
+        assert {kind for _, kind, _ in coded.described} > {SINGLE}
+        assert {differs for differs, _, _ in coded.described} == {0, 1}
+
+
+def test_tokens_take_hardly_more_bits_than_their_frequencies_ask_for():
+    numbers = np.random.default_rng(0).geometric(0.3, 50_000).astype(np.int64)
+    _, words = decoded(code_columns(numbers[:, None]), len(numbers))
+    shares = np.bincount(numbers) / len(numbers)
+    entropy = -(shares * np.log2(np.maximum(shares, 1e-9))).sum() * len(numbers) / 16
+    assert words < 1.01 * entropy
