@@ -15,10 +15,9 @@ which nobody knows anything. Depth is true. Rows are 4D Gaussians fitted in the 
 and, not fitted, `prior`: the prior's own answer when it is asked at the third set. At a size above
 64 scenes are rich ones, the prior's grid is enlarged by the cascade, and `gradient` judges renders
 made small, of as many views and instants as the prior has learned; there is no `cached` then. The
-table has
-means, then paired differences to `none`, with standard errors; positive is better, for LPIPS too.
-The last line is JSON. The same command with the same `--out` goes on, with other rows and more
-scenes, too; a difference is over the scenes that have both rows.
+table has means, then paired differences to `none`, with standard errors; positive is better, for
+LPIPS too. The last line is JSON. The same command with the same `--out` goes on, with other rows
+and more scenes, too; a difference is over the scenes that have both rows.
 """
 
 import argparse

@@ -3,15 +3,17 @@
 #
 #   BUCKET=gs://my-bucket PROJECT=my-project ZONE=us-east5-a SOURCE=git+https://... deploy/tpu_vm.sh
 #
-# SOURCE is where pip finds this repository: the address of a fork, or a wheel.
-# The bucket holds weights/wan22_5b.safetensors and weights/vae.safetensors (docs/wan.md) and
-# sets/latents, which `full4d data encode` wrote. Checkpoints go there; the same line goes on.
+# SOURCE is where pip finds this repository: the address of a fork, or of a wheel. The bucket holds
+# weights/wan22_5b.safetensors and weights/vae.safetensors (docs/wan.md) and sets/latents, which
+# `full4d data encode` wrote. Checkpoints go there; the same line goes on.
 set -euo pipefail
 
 NAME=${NAME:-full4d}
 TYPE=${TYPE:-v5p-256}  # 128 chips, 4x4x8
 RUNTIME=${RUNTIME:-v2-alpha-tpuv5}
+TRIES=${TRIES:-100}
 HERE=(--project "$PROJECT" --zone "$ZONE")
+: "${BUCKET:?}" "${SOURCE:?}"
 
 on_all_hosts() {
   gcloud compute tpus tpu-vm ssh "$NAME" "${HERE[@]}" --worker=all --command "$1"
@@ -22,24 +24,38 @@ state() {
     --format 'value(state.state)' 2>/dev/null || echo NONE
 }
 
-while true; do
+give_back() {
+  gcloud compute tpus queued-resources delete "$NAME" "${HERE[@]}" --quiet --force || true
+}
+
+# Each of these fails where the slice is preempted meanwhile, or the training saves before its end.
+train() {
+  on_all_hosts "sudo apt-get install --yes --quiet python3.11-venv
+    python3.11 -m venv full4d && full4d/bin/pip install --quiet 'full4d-jax[tpu] @ $SOURCE' gcsfs
+    mkdir -p weights && gsutil -m -q cp -n '$BUCKET/weights/*' weights/" &&
+    on_all_hosts "full4d/bin/full4d train --config wan22_5b --distributed \
+      --init weights/wan22_5b.safetensors --codec_weights weights/vae.safetensors \
+      --data.records $BUCKET/sets/latents --training.checkpoints $BUCKET/run"
+}
+
+while [ "$TRIES" -gt 0 ]; do
   case $(state) in
     NONE)
       gcloud compute tpus queued-resources create "$NAME" "${HERE[@]}" --node-id "$NAME" \
-        --accelerator-type "$TYPE" --runtime-version "$RUNTIME" --spot
+        --accelerator-type "$TYPE" --runtime-version "$RUNTIME" --spot || true
       ;;
     SUSPENDED | FAILED)  # preempted
-      gcloud compute tpus queued-resources delete "$NAME" "${HERE[@]}" --quiet --force
+      give_back
       ;;
     ACTIVE)
-      on_all_hosts "python3 -m pip install --quiet 'full4d-jax[tpu] @ $SOURCE' gcsfs
-        mkdir -p weights && gsutil -m -q cp -n '$BUCKET/weights/*' weights/"
-      if on_all_hosts "full4d train --config wan22_5b --distributed \
-        --init weights/wan22_5b.safetensors --codec_weights weights/vae.safetensors \
-        --data.records $BUCKET/sets/latents --training.checkpoints $BUCKET/run"; then
-        break
+      TRIES=$((TRIES - 1))
+      if train; then
+        give_back
+        exit 0
       fi
       ;;
   esac
   sleep 60
 done
+echo "gave up; the slice $NAME is still there" >&2
+exit 1

@@ -52,7 +52,8 @@ OLD_SOURCE_FLAGS = frozenset(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code.
 
-    0 is done, 2 is bad input, 130 is interrupted, 128 + n is stopped by signal n.
+    0 is done, 2 is bad input, 130 is interrupted, 128 + n is stopped by signal n; a training that
+    such a signal made save ends with 75.
     """
     # Compiled programs are kept between runs; jax reads this when a verb imports it.
     cache = Path("~/.cache/full4d/jax").expanduser()

@@ -13,6 +13,7 @@ import yaml
 from full4d_jax.cli import read_options
 from full4d_jax.commands.train import train
 from full4d_jax.config import MeshConfig, check_config
+from full4d_jax.training.loop import STOPPED
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 SCRIPTS = ["tpu_vm.sh", "train.sbatch"]
@@ -21,8 +22,8 @@ SCRIPTS = ["tpu_vm.sh", "train.sbatch"]
 def commands(text: str) -> list[list[str]]:
     """The words behind every `full4d train` of a script."""
     joined = text.replace("\\\n", " ")
-    found = re.findall(r'full4d"? (train .*?)(?:"\s*;|\n)', joined)
-    return [shlex.split(words.split('";')[0]) for words in found]
+    found = re.findall(r'full4d"? (train --.*?)(?:"\n| \|\||\n)', joined)
+    return [shlex.split(words) for words in found]
 
 
 def jobset():
@@ -51,7 +52,32 @@ def test_commands_of_scripts_train(name):
     options, config = trained(words[1:])
     assert options["distributed"]
     assert config.name == "wan22_5b"
-    assert config.training.batch % (config.mesh.fsdp * max(1, config.mesh.data)) == 0
+    if name == "train.sbatch":
+        text = (DEPLOY / name).read_text()
+        nodes, gpus = (
+            int(re.findall(rf"^#SBATCH --{what}=(\d+)", text, re.MULTILINE)[0])
+            for what in ("nodes", "gpus-per-node")
+        )
+        mesh = config.mesh
+        assert nodes * gpus % (mesh.fsdp * mesh.view * mesh.time * mesh.tensor) == 0
+        assert config.training.batch % (nodes * gpus // (mesh.view * mesh.time * mesh.tensor)) == 0
+
+
+def test_a_training_that_saved_before_its_end_is_put_back_into_the_queue(tmp_path):
+    """With a command in the place of srun that ends as such a training does."""
+    script = (DEPLOY / "train.sbatch").read_text()
+    for name, body in {"srun": f"exit {STOPPED}", "scontrol": "echo $@ > asked"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = tmp_path / "environment" / "bin"
+    environment.mkdir(parents=True)
+    (environment / "full4d").write_text("#!/bin/sh\n")
+    (environment / "full4d").chmod(0o755)
+    settings = {"ENVIRONMENT": str(environment.parent), "SLURM_JOB_ID": "7"}
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=settings | path, check=False)
+    assert done.returncode == STOPPED
+    assert (tmp_path / "asked").read_text() == "requeue 7\n"
 
 
 def test_the_jobset_trains_on_as_many_chips_as_its_slice_has():

@@ -412,8 +412,7 @@ def _score_capture(source: ForeignFilmsOptions, out: Path | None) -> None:
     grid = open_capture(CaptureOptions(source.films, rows=source.rows))
     name = source.row or source.films.resolve().name
     folder = hold_folder(out or Path("runs") / f"{name}-evaluation")
-    networks = {"clip_onnx": source.clip_onnx, "matcher_onnx": source.matcher_onnx}
-    score_capture(grid, name, folder, **networks)
+    score_capture(grid, name, folder, clip_onnx=source.clip_onnx, matcher_onnx=source.matcher_onnx)
 
 
 def _refuse(unused: Mapping[str, object], expected: str) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from full4d_jax.config import Config, check_config
-from full4d_jax.session.errors import InputError, require_ending
+from full4d_jax.session.errors import InputError, require_ending, require_file
 from full4d_jax.session.fields import require
 from full4d_jax.session.help_text import Shown
 
@@ -46,7 +46,8 @@ def video(
       prompt: what the video shows; Wan expects a few sentences.
       weights: a checkpoint of the preset, as `full4d convert wan` writes it.
       text_encoder: folder of umT5, for words; see full4d embed-text --help.
-      negative: what it shall not show: words or .npz; left out, Wan's padding.
+      negative: what it shall not show: words or .npz; left out, the empty prompt, or without an
+        encoder Wan's padding.
       guidance: how strongly the words lead; 1 is off and takes half the time.
       image: the first frame; it is cut and resized. For wan22_5b.
       out: the .mp4 to write.
@@ -75,9 +76,15 @@ def video(
     size = (config.data.height, config.data.width)
     if image is not None:
         with input_errors("image", "give a PNG or JPEG"):
-            first = crop_resize(read_picture(image), *size)
+            first = crop_resize(read_picture(image), size[0], size[1])
+    require_file("weights", weights, "a checkpoint of Wan's", "write it by full4d convert wan")
+    if config.codec_weights:
+        do = "write it by full4d convert codec"
+        require_file("codec", Path(config.codec_weights), "weights of a codec", do)
     open_folder(out.parent)
-    encoder = None if text_encoder is None else prompt_encoder(text_encoder)
+    encoder = None
+    if text_encoder is not None and not (prompt.endswith(".npz") and negative.endswith(".npz")):
+        encoder = prompt_encoder(text_encoder)
     width = config.model.text_width
     text = text_of(prompt, width, encoder)
     avoided = text_of(negative, width, encoder)

@@ -118,8 +118,8 @@ def sample_unipc(velocity: Velocity, noise: State, times: Float[np.ndarray, "n"]
         last, two_ago, one_ago, newest = step.corrected
         corrected = last * before + two_ago * oldest + one_ago * older + newest * clean
         x = step.keeps * x + corrected
-        kept, one_ago, newest = step.predicted
-        return (x, kept * x + one_ago * older + newest * clean, older, clean), None
+        same, one_ago, newest = step.predicted
+        return (x, same * x + one_ago * older + newest * clean, older, clean), None
 
     nothing = jnp.zeros_like(noise)
     steps = (table, jnp.asarray(known, jnp.float32), jnp.asarray(times[:-1], jnp.float32))

@@ -49,9 +49,10 @@ def make_video(
     model = prior.model
     check_model(model, has_first=first is not None)
     strides = strides_of(model.codec, model.codec_stride)
-    check_grid(prior, 1, frames, *size)
-    check_video(model.codec, strides, frames, *size)
-    shape = (strides.latent_frames(frames), *(side // strides.pixels for side in size))
+    height, width = size
+    check_grid(prior, 1, frames, height, width)
+    check_video(model.codec, strides, frames, height, width)
+    shape = (strides.latent_frames(frames), height // strides.pixels, width // strides.pixels)
     start = None if first is None else _start_program(prior.for_codec, to_model(first[None]))
     noise = jax.random.normal(key, (1, 1, *shape, strides.channels))
     latents = _latents_program(prior.for_network, noise, start)
@@ -124,8 +125,8 @@ def video_guides(prior: Prior, noise: Latents, start: Float[Array, "1 1 1 i j c"
 def _video_program(prior: Prior, latents: Float[Array, "1 1 f i j c"]) -> Float[Array, "t h w 3"]:
     """Return the frames, decoded."""
     with around(prior.mesh):
-        made = decode_videos(prior.model, prior.codec_weights, latents)[0, 0]
-        return gathered(jnp.clip(made, -1, 1))
+        frames = decode_videos(prior.model, prior.codec_weights, latents)[0, 0]
+        return gathered(jnp.clip(frames, -1, 1))
 
 
 def _batch(text: Float[Array | ndarray, "n e"] | None) -> Float[Array, "1 n e"] | None:

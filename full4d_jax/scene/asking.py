@@ -79,7 +79,7 @@ def ask_between(
         multiple = prior.model.patch * prior.model.codec_stride
         size = sides(source.shape[1], source.shape[2], rows, multiple)
         (seen,), (depth,), asked = shrink(source[None], depth[None], asked, size)
-    check_grid(prior, 1 + (views or count), frames, *seen.shape[1:3])
+    check_grid(prior, 1 + (views or count), frames, seen.shape[1], seen.shape[2])
     bound = _bind_windows(prior, 2 * seen - 1, depth, asked, starts, frames)
     if prior.sampler.offload:
         bound = jax.device_put(bound)  # a fit asks again and again

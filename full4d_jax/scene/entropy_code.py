@@ -50,19 +50,25 @@ class Coded(NamedTuple):
 
 def code_columns(columns: Int[ndarray, "g c"]) -> Coded:
     """Return columns, each with the differences and the context that take fewest bits."""
-    described, tables, starts, frequencies, extras, lengths = [], [], [], [], [], []
-    beside = earlier = np.zeros(len(columns), np.int64)
+    described = []
+    tables = []
+    starts = []
+    frequencies = []
+    extras = []
+    lengths = []
+    last = np.zeros(len(columns), np.int64)
+    earlier = last
     for column in columns.T:
-        sizes_beside = np.abs(beside) + np.abs(earlier)
+        sizes_before = np.abs(last) + np.abs(earlier)
         choices = [
             (_cost(numbers, contexts), differs, kind)
             for differs, numbers in enumerate((column, np.diff(column, prepend=0)))
-            for kind, contexts in enumerate(_contexts(numbers, sizes_beside))
+            for kind, contexts in enumerate(_contexts(numbers, sizes_before))
         ]
         _, differs, kind = min(choices)
         numbers = np.diff(column, prepend=0) if differs else column
         tokens, extra, length = tokens_of(numbers)
-        contexts = _contexts(numbers, sizes_beside)[kind]
+        contexts = _contexts(numbers, sizes_before)[kind]
         count = int(tokens.max(initial=0)) + 1
         table = _table(tokens, contexts, 1 if kind == SINGLE else CLASSES, count)
         before = np.cumsum(table, 1) - table
@@ -72,8 +78,8 @@ def code_columns(columns: Int[ndarray, "g c"]) -> Coded:
         frequencies.append(table[contexts, tokens])
         extras.append(extra)
         lengths.append(length)
-        earlier = beside
-        beside = numbers
+        earlier = last
+        last = numbers
     return Coded(
         described,
         np.concatenate(tables),
@@ -116,7 +122,7 @@ def interleave(
 
 
 def _contexts(
-    numbers: Int[ndarray, "g"], sizes_beside: Int[ndarray, "g"]
+    numbers: Int[ndarray, "g"], sizes_before: Int[ndarray, "g"]
 ) -> list[Int[ndarray, "g"]]:
     """Return the table of each number, by kind of context."""
     total = _sum_of_four(numbers)
@@ -124,7 +130,7 @@ def _contexts(
     return [
         np.zeros(len(numbers), np.int64),
         np.minimum(_bits_of(_sum_of_four(np.abs(numbers))), CLASSES - 1),
-        np.minimum(_bits_of(sizes_beside), CLASSES - 1),
+        np.minimum(_bits_of(sizes_before), CLASSES - 1),
         middle + np.sign(total) * np.minimum(_bits_of(np.abs(total)), middle),
     ]
 

@@ -1,4 +1,4 @@
-"""Packed scenes as few bytes, for pages: about 6 a Gaussian instead of 40.
+"""Packed scenes as few bytes, for pages: about 7 a Gaussian instead of 40.
 
 Each number of a record becomes a whole number of steps. The more of a picture a Gaussian colours,
 the finer its steps are (`seen_weights.py`); at the steps below pictures keep 40 dB

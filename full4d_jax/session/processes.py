@@ -54,7 +54,8 @@ def join_processes(coordinator: str, processes: int, process: int) -> None:
         do = "leave it out for a single process, or give --coordinator (docs/training.md)"
         raise InputError("option", "--distributed", found, expected, do) from None
     except RuntimeError as error:
+        flag = "--coordinator" if coordinator else "--distributed"
         words = " ".join(str(error).split())[:200]
-        expected = f"{processes} processes that start within minutes of each other"
+        expected = "processes that start within minutes of each other, and reach the first"
         do = "check the address, the port and the other processes"
-        raise InputError("option", "--coordinator", words, expected, do) from None
+        raise InputError("option", flag, words, expected, do) from None

@@ -84,7 +84,7 @@ def open_dataset_clip(options: DatasetClipOptions) -> Grid:
     if options.views and options.held_out == "auto":  # the other views are
         options = replace(options, held_out="none")
     grid = _captured(dataset, name, arrays, example.timestamps[views[0]], do, options, place)
-    return replace(grid, about=replace(grid.about, generated=example.generated))
+    return _made_by_generator(grid) if example.generated else grid
 
 
 def _open_folder(options: CaptureOptions) -> Grid:
@@ -115,10 +115,14 @@ def _open_folder(options: CaptureOptions) -> Grid:
     note = grid.about.note
     if clips.left_out:
         note += f"; {clips.left_out} later instants left out, as a grid has {FRAMES} at most"
-    origin = grid.origin
-    if captures[0].generated:
-        origin = np.where(origin == Origin.REAL, Origin.GENERATED, origin).astype(np.uint8)
-    return replace(grid, origin=origin, about=replace(grid.about, note=note))
+    grid = replace(grid, about=replace(grid.about, note=note))
+    return _made_by_generator(grid) if captures[0].generated else grid
+
+
+def _made_by_generator(grid: Grid) -> Grid:
+    """Return a capture of which a generator made the pictures that are fitted."""
+    origin = np.where(grid.origin == Origin.REAL, Origin.GENERATED, grid.origin)
+    return replace(grid, origin=origin.astype(np.uint8))
 
 
 def _clips_of(captures: Sequence[Capture], options: CaptureOptions) -> CaptureClips:

@@ -24,6 +24,8 @@ from full4d_jax.training.run_state import InitialState, RunState, start_or_resum
 from full4d_jax.training.state import TrainState
 from input_pipeline.opening import require_own
 
+STOPPED = 75  # exit code of a training that saved before its end: the same command goes on
+
 
 @dataclass(frozen=True)
 class Reporting:
@@ -154,7 +156,7 @@ def _train(
             if due.stop:
                 checkpoints.close()
                 monitor.say(f"saved at step {run.done}; resume with: {resume_command()}")
-                raise SystemExit(0)
+                raise SystemExit(STOPPED)
 
 
 def _due(config: TrainingConfig, done: int, is_stopped: bool) -> Due:

@@ -121,9 +121,9 @@ def surfaces(features: Float[Array, "g 6"], bins: Bins, tiles: Tiles) -> Int[Arr
         return jnp.stack([strongest, middle], 1)
 
     groups = _groups(bins, tiles)
-    found = rearrange(lax.map(find, groups), "n b c p -> (n b) c p")
-    nowhere = jnp.full((tiles.count + 1, *found.shape[1:]), -1, found.dtype)
-    return join_tiles(nowhere.at[groups.tile.reshape(-1)].set(found)[:-1], tiles)
+    ids = rearrange(lax.map(find, groups), "n b c p -> (n b) c p")
+    nowhere = jnp.full((tiles.count + 1, *ids.shape[1:]), -1, ids.dtype)
+    return join_tiles(nowhere.at[groups.tile.reshape(-1)].set(ids)[:-1], tiles)
 
 
 def weights(features: Float[Array, "g 6"], bins: Bins, tiles: Tiles) -> Float[Array, " g"]:

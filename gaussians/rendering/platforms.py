@@ -80,21 +80,20 @@ def _on_this_platform(work: Callable[..., T], *arrays: Array | Bins | Splats) ->
     tpu = compositing_tpu if jnp.result_type(float) == jnp.float32 else compositing
     return lax.platform_dependent(
         *arrays,
-        cuda=partial(work, _cuda_kernels()),
+        cuda=partial(work, compositing_gpu if runs_triton() else compositing),
         rocm=partial(work, compositing_gpu),
         tpu=partial(work, tpu),
         default=partial(work, compositing),
     )
 
 
-def _cuda_kernels() -> ModuleType:
-    """Return the kernels of GPUs, or the loops where an NVIDIA GPU is here that has no Triton."""
+def runs_triton() -> bool:
+    """Return whether programs for NVIDIA GPUs may hold kernels of Triton: none here is too old."""
     try:
         devices = jax.local_devices(backend="cuda")
     except RuntimeError:  # none is here: the program is for others
-        return compositing_gpu
-    oldest = min(float(device.compute_capability) for device in devices)
-    return compositing_gpu if oldest >= TRITON_CAPABILITY else compositing
+        return True
+    return min(float(device.compute_capability) for device in devices) >= TRITON_CAPABILITY
 
 
 def _lists(kernels: ModuleType, bins: Bins, tiles: Tiles) -> tuple[Bins, Tiles]:

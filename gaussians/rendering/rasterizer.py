@@ -216,9 +216,9 @@ def _render_surfaces(
     splats, tiles, _ = _splats(gaussians, camera, antialiased)
     still = jax.tree.map(lax.stop_gradient, splats)
     bins = bin_quarters(still, tiles, slots)
-    found = compositing.surfaces(_geometry(still), bins, tiles.quarters)
-    ids = found[: camera.height, : camera.width, 0]
-    middle = found[: camera.height, : camera.width, 1]
+    surfaces = compositing.surfaces(_geometry(still), bins, tiles.quarters)
+    ids = surfaces[: camera.height, : camera.width, 0]
+    middle = surfaces[: camera.height, : camera.width, 1]
     depth = jnp.where(middle >= 0, splats.depths[jnp.maximum(middle, 0)], 0.0)
     return Surfaces(ids, middle, depth, bins.overflow)
 

@@ -44,7 +44,7 @@ from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.grid import Grid
 from full4d_jax.media.metrics import LPIPS_INSTALL
 from full4d_jax.media.pictures import save_picture, to_uint8, to_unit
-from full4d_jax.session.errors import tell
+from full4d_jax.session.errors import InputError, tell
 from full4d_jax.session.extras import has, install
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
@@ -84,8 +84,11 @@ def score_films(
       matcher_onnx: a matcher of two pictures, such as GIM's.
 
     Raises:
-      InputError: the folder holds scores of another truth.
+      InputError: the folder holds scores of another truth, or the name is that of a baseline.
     """
+    if name in (COPY, PUSH_PULL, REAL):
+        expected = "another name than those of the other columns"
+        raise InputError("option", "--row", name, expected, "give another one")
     truth = filmed.truth
     assert truth.cameras is not None, "a capture has cameras"
     depth = depth_of_source(truth, network)

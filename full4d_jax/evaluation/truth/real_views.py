@@ -81,8 +81,8 @@ def find_truth(
         example = records[place.clip]
         grid_views = place.views.tolist()
         instants = place.instants
-        generated = bool((grid.origin == Origin.GENERATED).any())
-        real_views = grid_views[: grid.real_rows if generated else 1]
+        is_made = bool((grid.origin == Origin.GENERATED).any()) and not grid.is_generated
+        real_views = grid_views[: grid.real_rows if is_made else 1]
         views = sorted(set(grid_views if only_made else range(len(example.frames))) - {*real_views})
         views = np.array(views, int)
         if not views.size:

@@ -74,8 +74,9 @@ def flash_attention(
     """
     views, frames = q.shape[1:3]
     allowed = allowed_frames(views, frames, cross_half, mask).reshape(views * frames, -1)
-    flat = [rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v)]
-    return attend_by_frames(*flat, allowed=allowed, interpret=interpret).reshape(q.shape)
+    queries, keys, values = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v))
+    out = attend_by_frames(queries, keys, values, allowed=allowed, interpret=interpret)
+    return out.reshape(q.shape)
 
 
 def attend_by_frames(
@@ -116,9 +117,9 @@ def _lists(
 
 def attend_to_all(q: Flat, k: Text, v: Text, *, interpret: bool = False) -> Flat:
     """Attend from every query to every key, as if both were one frame."""
-    frames = [x[:, None] for x in (q, k, v)]
     allowed = np.ones((1, 1), bool)
-    return attend_by_frames(*frames, allowed=allowed, interpret=interpret)[:, 0]
+    out = attend_by_frames(q[:, None], k[:, None], v[:, None], allowed=allowed, interpret=interpret)
+    return out[:, 0]
 
 
 class _Static(NamedTuple):

@@ -15,6 +15,7 @@ from full4d_jax.models.attention.listed_by_head import listed_by_head
 from full4d_jax.models.attention.mask import Flat, Text, Tokens
 from full4d_jax.models.attention.merged import merged_attention
 from full4d_jax.models.attention.splash import splash_attention
+from gaussians.rendering.platforms import runs_triton
 
 SPLASH_TOKENS = 128  # fewest tokens of a frame that fill the smallest side of splash's tiles
 
@@ -26,8 +27,8 @@ def fused_attention(
 
     The platform that a program is compiled for decides how, whatever machine compiles it: GPU uses
     flash attention over lists of frames, TPU splash attention (both inside `jax.shard_map` only
-    with check_vma=False), CPU works in blocks, as TPU does with small frames. None of the kernels
-    has a forward mode; `merged_attention` has it everywhere.
+    with check_vma=False). CPU works in blocks, as do TPU with small frames and GPUs before Ampere.
+    None of the kernels has a forward mode; `merged_attention` has it everywhere.
 
     Args:
       q: queries.
@@ -39,7 +40,9 @@ def fused_attention(
     blocks = functools.partial(listed_by_head, cross_half=cross_half, mask=mask)
     if mask == PAPER:
         blocks = functools.partial(merged_attention, cross_half=cross_half)
-    gpu = functools.partial(flash_attention, cross_half=cross_half, mask=mask)
+    gpu = blocks
+    if runs_triton():
+        gpu = functools.partial(flash_attention, cross_half=cross_half, mask=mask)
     tpu = blocks
     if q.shape[3] >= SPLASH_TOKENS:
         tpu = functools.partial(splash_attention, cross_half=cross_half, mask=mask)
@@ -55,4 +58,5 @@ def full_attention(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
 def cross_attention(q: Flat, k: Text, v: Text) -> Flat:
     """Attend from every query to every key, of which there may be another number."""
     dense = jax.nn.dot_product_attention
-    return jax.lax.platform_dependent(q, k, v, cpu=dense, tpu=dense, default=attend_to_all)
+    gpu = attend_to_all if runs_triton() else dense
+    return jax.lax.platform_dependent(q, k, v, cpu=dense, tpu=dense, default=gpu)

@@ -23,6 +23,7 @@ from full4d_jax.models.attention.mask import Flat, Text, Tokens
 from full4d_jax.models.attention.pattern import Pattern
 from full4d_jax.models.sharding import RULES, swap_axes
 from full4d_jax.models.tokens import flatten
+from gaussians.rendering.platforms import runs_triton
 
 Attend = Callable[[Tokens, Tokens, Tokens, Any], Tokens]
 
@@ -84,10 +85,12 @@ def cross_attention_on_mesh(q: Flat, k: Text, v: Text) -> Flat:
         return cross_attention(q, k, v)
     queries = PartitionSpec(RULES["samples"], RULES["tokens"], RULES["heads"])
     keys = PartitionSpec(RULES["samples"], None, RULES["heads"])
-    gpu = jax.shard_map(
-        attend_to_all, in_specs=(queries, keys, keys), out_specs=queries, check_vma=False
-    )
     dense = jax.nn.dot_product_attention  # which XLA divides itself
+    gpu = dense
+    if runs_triton():
+        gpu = jax.shard_map(
+            attend_to_all, in_specs=(queries, keys, keys), out_specs=queries, check_vma=False
+        )
     return jax.lax.platform_dependent(q, k, v, cpu=dense, tpu=dense, default=gpu)
 
 
@@ -112,7 +115,7 @@ def attention_of_queries(
     keys = rearrange(k, "b v t s k d -> b (v t) s k d")
     values = rearrange(v, "b v t s k d -> b (v t) s k d")
     lists = functools.partial(attend_by_lists, allowed=allowed)
-    flash = functools.partial(attend_by_frames, allowed=allowed)
+    flash = functools.partial(attend_by_frames, allowed=allowed) if runs_triton() else lists
     part = jax.lax.axis_index(axes)
     out = jax.lax.platform_dependent(
         queries, keys, values, part, cpu=lists, tpu=lists, default=flash

@@ -117,7 +117,9 @@ def load_training_texts(
 def text_of(
     prompt: str, width: int, encoder: PromptEncoder | None
 ) -> Float[np.ndarray, "n e"] | None:
-    """Return the embedding of words, or of the .npz file that a prompt names; None of no words.
+    """Return the embedding of words, or of the .npz file that a prompt names.
+
+    Of no words it is that of the empty prompt, or None where there is no encoder.
 
     Args:
       prompt: words, or the name of a file that `full4d embed-text` wrote.
@@ -129,7 +131,7 @@ def text_of(
     """
     if prompt.endswith(".npz"):
         return _load("prompt", prompt, width)
-    if not prompt:
+    if encoder is None and not prompt:
         return None
     if encoder is None:
         found = "words and no --text_encoder"

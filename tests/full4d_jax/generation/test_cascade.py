@@ -135,6 +135,7 @@ def test_the_one_in_the_package_doubts_wrong_depth():
     assert np.mean(gains) > 0.5, gains
 
 
+@pytest.mark.slow
 def test_the_one_in_the_package_draws_no_pattern_into_a_hole():
     """What it adds far from the projection varies slowly, as what the prior made there."""
     upsampler, side, cell = load_upsampler(), 128, 8

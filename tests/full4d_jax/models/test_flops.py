@@ -101,7 +101,13 @@ def all_pairs(q: Tokens, k: Tokens, v: Tokens, **_) -> Tokens:
     return jax.nn.dot_product_attention(*flat).reshape(q.shape)
 
 
-@pytest.mark.parametrize("name", CASES)
+SECOND_LOOKS = ("frames, attention", "soft")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in SECOND_LOOKS)) for name in CASES],
+)
 def test_xla_counts_the_same(name, monkeypatch):
     """The rest, at most 3 %, is arithmetic on single numbers, which XLA counts too."""
     # Ours run in loops, which XLA counts once. In every case here all tokens of a call see all.

@@ -14,6 +14,7 @@ import pytest
 from tiny_run import first, lines, short
 
 from full4d_jax.training.checkpoints.manager import Checkpoints
+from full4d_jax.training.loop import STOPPED
 
 PROGRAM = """
 import sys, time
@@ -62,7 +63,7 @@ def test_one_is_told_to_stop_and_both_save_the_same_step(tmp_path):
         time.sleep(0.01)
     processes[1].send_signal(signal.SIGTERM)  # not the one that writes
     said = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
+    assert [process.returncode for process in processes] == [STOPPED, STOPPED], said
     step = lines(tmp_path)[-1]["step"]
     assert f"saved at step {step}; resume with: " in said[0][0]
     assert "saved at step" not in said[1][0]

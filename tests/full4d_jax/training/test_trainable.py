@@ -65,7 +65,7 @@ def random_batch() -> Batch:
     )
 
 
-@pytest.mark.parametrize("trainable", ["attention", "lora"])
+@pytest.mark.parametrize("trainable", ["attention", pytest.param("lora", marks=pytest.mark.slow)])
 def test_only_the_subset_changes_and_has_optimizer_state(trainable):
     config = dataclasses.replace(
         DEBUG,

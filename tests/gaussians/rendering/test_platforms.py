@@ -170,7 +170,10 @@ def test_a_program_holds_the_formulation_of_the_platform_it_is_lowered_for(platf
     assert len(re.findall(r"custom_call @.*(?:triton|tpu_custom_call)", text)) == kernels[platform]
 
 
-@pytest.mark.parametrize(("capability", "kernels"), [("7.5", 0), ("8.0", 3), ("12.0", 3)])
+@pytest.mark.parametrize(
+    ("capability", "kernels"),
+    [("7.5", 0), pytest.param("8.0", 3, marks=pytest.mark.slow), ("12.0", 3)],
+)
 def test_gpus_that_triton_does_not_know_get_the_loops(capability, kernels, monkeypatch):
     device = SimpleNamespace(compute_capability=capability)
     monkeypatch.setattr(jax, "local_devices", lambda backend: [device])

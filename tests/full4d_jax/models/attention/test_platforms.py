@@ -3,6 +3,7 @@
 import collections
 import functools
 import re
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +70,16 @@ def test_programs_hold_the_platforms_implementation_alone(platform, shape, chose
     assert found == operations(chosen, shape, platform)
     assert found != operations(other, shape, platform)
     kernels = 3 if chosen in (FLASH, SPLASH) else 0  # forward, dq, and dk with dv
+    assert found["custom_call"] == kernels
+
+
+@pytest.mark.parametrize(("capability", "kernels"), [("7.5", 0), ("9.0", 3)])
+def test_gpus_that_triton_does_not_know_work_in_blocks(capability, kernels, monkeypatch):
+    device = SimpleNamespace(compute_capability=capability)
+    monkeypatch.setattr(jax, "local_devices", lambda backend: [device])
+    chosen = FLASH if kernels else MERGED
+    found = operations(FUSED, SMALL, "cuda")
+    assert found == operations(chosen, SMALL, "cuda")
     assert found["custom_call"] == kernels
 
 

@@ -25,6 +25,7 @@ from full4d_jax.config import load_config
 from full4d_jax.training.bad_losses import MOST_IN_A_ROW
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.clips.batches import clips_at
+from full4d_jax.training.loop import STOPPED
 from full4d_jax.training.state import init_state
 
 STEPS, KILLS = 20, 4
@@ -121,7 +122,7 @@ def test_a_small_run_that_is_ended_goes_on_to_the_same_bits(sent, tmp_path):
         while process.poll() is None and not saved_steps(out) & {"3", "4", "5"}:
             time.sleep(0.001)
         process.send_signal(sent)
-    assert process.returncode == (0 if sent == signal.SIGTERM else -sent)
+    assert process.returncode == (STOPPED if sent == signal.SIGTERM else -sent)
     assert "12" not in saved_steps(out)
     state, _ = short(out, steps=12, log_every=1, checkpoint_every=1)
     expected, _ = short(tmp_path / "straight", steps=12, log_every=1, checkpoint_every=1)
@@ -167,7 +168,7 @@ def test_sigterm_saves_where_it_is(straight, tmp_path):
             time.sleep(0.001)
         process.send_signal(signal.SIGTERM)
         said, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    assert process.returncode == STOPPED, errors
     step = lines(tmp_path)[-1]["step"]
     assert step < STEPS
     assert saved_steps(tmp_path) == {str(step)}
