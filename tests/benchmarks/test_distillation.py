@@ -21,7 +21,7 @@ def program(monkeypatch) -> ModuleType:
 
 
 def test_scored_cameras_are_a_quarter_of_the_way_and_asked_ones_half(program):
-    given = program.render(64)
+    given = program.render(64, 64)
     poses = np.asarray(given.generated.world_to_camera)
     pivot = pivot_of(poses)
 

@@ -71,8 +71,8 @@ def test_a_run_is_served_until_it_is_interrupted(tmp_path):
         assert "200 Gaussians" in line
         with urllib.request.urlopen(url) as answer:
             page = answer.read().decode()
-        assert '"name": "source"' in page
-        assert '"seconds": 3' in page
+        assert '"name":"source"' in page
+        assert '"seconds":3' in page
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(f"{url}/scene.npz")
     with pytest.raises(OSError, match="refused"):
