@@ -82,7 +82,7 @@ def test_a_camera_that_travels_gets_the_depth_that_run_estimates(tmp_path, monke
     left = iter(answers)
     called = Network(lambda _: {"depth": next(left)[None]}, [1, 3, HEIGHT, WIDTH])
     network = DepthFile(Path("x.onnx"), called, DEPTH_ANYTHING, "metric")
-    monkeypatch.setattr(video_depth, "load_network", lambda *_: network)
+    monkeypatch.setattr(video_depth, "open_network", lambda *_: network)
     monkeypatch.setattr(video_path, "POINTS_SIDE", WIDTH)  # seconds less
     out = tmp_path / "D.npy"
     words = [video, "--out", out, "--poses", file, "--rows", HEIGHT, "--seconds", 1]
