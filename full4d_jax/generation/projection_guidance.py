@@ -170,7 +170,7 @@ def splat_points(
     )
 
 
-def fill_holes(projection: Projection) -> Float[Array, "v t h w c"]:
+def fill_holes(projection: Projection) -> Float[Array, "*n h w c"]:
     """Fill the holes of projected frames from their surroundings, far points first."""
     distance = 1 / jnp.maximum(projection.disparity, 0.1)
     weight = projection.mask * jnp.minimum(distance, 10.0) ** 2
