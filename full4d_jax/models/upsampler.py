@@ -9,8 +9,9 @@ with holes filled by push-pull. A U-Net gives a residual r and gates g and s for
 
 so that at first it pastes the projection over the mean of both fillings. What it learns is where
 the prior knows more than the surroundings do, to close the cracks of the projection, to straighten
-its edges, to doubt pixels of wrong depth, and to sharpen what only the prior knows. Resolution changes by folding 2x2 pixels into channels, as in
-`depth_net`. It is convolutional: any sides that are multiples of 8 work.
+its edges, to doubt pixels of wrong depth, and to sharpen what only the prior knows. Resolution
+changes by folding 2x2 pixels into channels, as in `depth_net`. It is convolutional: any sides that
+are multiples of 8 work.
 """
 
 import functools
