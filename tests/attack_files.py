@@ -139,7 +139,6 @@ def full_disks() -> Iterator[Attack]:
         yield Attack(f"disk/convert {target}", words, limit=most_file_bytes(100), codes=(2,))
     jobs = {"render": RENDER, "lift": LIFT, "run": RUN, "train": TRAIN, "import": IMPORT}
     jobs |= {"procedural": WORLDS, "gltf": ASSETS, "check": ["data", "check", "data"]}
-    jobs |= {"show": ["data", "show", "--size", "16", "--out", "x.png"]}
     jobs |= {"depth": ["depth", "in.mp4", "--rows", "32"], "evaluate": ["evaluate", "run"]}
     jobs |= {"data depth": ["data", "depth", "data", "--out", "x"]}
     for name, words in jobs.items():

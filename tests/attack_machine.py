@@ -22,7 +22,6 @@ def machine_attacks() -> Iterator[Attack]:
 
 def numbers() -> Iterator[Attack]:
     """Numbers that no machine holds, for options that take one."""
-    show = ["data", "show", "--out", "x.png"]
     splats = ["convert", "splats", "run", "x.html"]
     scenes = ["evaluate", "--config", "small.py", "--checkpoint", "prior.safetensors"]
     inspect = ["inspect", "--config", "small.py"]
@@ -32,7 +31,6 @@ def numbers() -> Iterator[Attack]:
     # Those that fit memory at any value, or whose progress tells how long they take.
     unbounded = ("seed", "lift.steps", "sampler.steps", "training.steps", "training.keep")
     options: tuple[tuple[list[str], tuple[str, ...]], ...] = (
-        (show, ("first", "scenes", "views", "frames", "size")),
         (WORLDS, ("first", "scenes", *sides, "shards", "jobs")),
         (ASSETS, ("clips", *sides, "shards", "jobs")),
         (IMPORT, ("frames", "stride", "size", "jobs", "fps")),
@@ -56,7 +54,6 @@ def numbers() -> Iterator[Attack]:
                 if value == "1000000000" and name in unbounded:
                     continue
                 yield Attack(f"number/{verb} --{name} {value}", [*words, f"--{name}", value])
-    yield Attack("number/data show --first 0", [*show, "--first", "0", "--size", "16"], codes=(0,))
     yield Attack("number/train --mesh.data 0", [*TRAIN, "--mesh.data", "0"], codes=(0,))
 
 

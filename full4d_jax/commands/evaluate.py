@@ -1,4 +1,4 @@
-"""Scores against baselines on held-out scenes, with the gates that a shipped prior must pass."""
+"""Scores against baselines on held-out scenes, clips, grids, films and scenes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -75,8 +75,6 @@ class SplitOptions(SourceOptions):
     """The data set."""
     split: str = "test"
     """Split of the data set."""
-    lift_scenes: LiftedCount = LIFTED
-    """Clips to whose projection alone 4D Gaussians are fitted (slow)."""
     vgg: bool = False
     """Measure LPIPS with VGG too (slow)."""
 
@@ -258,7 +256,7 @@ def _evaluate_split(
     dataset = open_split(source.dataset, source.split)
     check_split(dataset, config.data)
     judge = open_judge(vgg=source.vgg)
-    runner.evaluate_split(judge, folder, dataset, range(source.lift_scenes))
+    runner.evaluate_split(judge, folder, dataset)
 
 
 def _evaluate_grids(

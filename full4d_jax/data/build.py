@@ -1,10 +1,8 @@
-"""Datasets written with progress, here, in parts, or by Apache Beam; those of rendered clips."""
+"""Datasets written with progress, whole or in parts; those of rendered clips."""
 
-import importlib.util
-import shlex
 from pathlib import Path
 
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.errors import input_errors
 from full4d_jax.session.progress import Progress
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.datasets.encoding import ClipSource
@@ -22,7 +20,6 @@ def build_dataset(
     shards: int = 0,
     jobs: int = 1,
     part: tuple[int, int] = (0, 1),
-    beam: str | None = None,
     do: str = "choose another --out or option",
 ) -> bool:
     """Write a dataset (see `write_dataset`) and say how it goes.
@@ -36,49 +33,26 @@ def build_dataset(
       shards: about how many files; 0 is what makes them 256 MiB each.
       jobs: processes.
       part: (i, n) writes every n-th file from the i-th on.
-      beam: options for Apache Beam, which then makes the files.
       do: what to try where the build is refused.
 
     Returns:
       Whether all files are there now.
 
     Raises:
-      InputError: the clips or the folder cannot be used, or Beam is not installed.
+      InputError: the clips or the folder cannot be used.
     """
-    if beam is not None:
-        if not importlib.util.find_spec("apache_beam"):
-            install = "pip install 'full4d-jax[beam]' in an environment of its own (docs/data.md)"
-            raise InputError("option", "--beam", "no apache_beam", "that library", install)
-        if shards < 1:
-            raise InputError("option", "--shards", shards, "at least 1 with --beam", "give it")
-    with input_errors("dataset", do):
-        if beam is not None:
-            from input_pipeline.datasets.beam_build import build
-
-            build(
-                out,
-                clips,
-                shards=shards,
-                options=shlex.split(beam),
-                name=name,
-                splits=splits,
-                about=about,
-            )
-            missing_files = 0
-        else:
-            count = len(clips)
-            with Progress(name, count) as report:
-                missing_files = write_dataset(
-                    out,
-                    clips,
-                    shards=shards or None,
-                    jobs=jobs,
-                    part=part,
-                    report=report,
-                    name=name,
-                    splits=splits,
-                    about=about,
-                )
+    with input_errors("dataset", do), Progress(name, len(clips)) as report:
+        missing_files = write_dataset(
+            out,
+            clips,
+            shards=shards or None,
+            jobs=jobs,
+            part=part,
+            report=report,
+            name=name,
+            splits=splits,
+            about=about,
+        )
     if missing_files:
         print(f"{out}: {missing_files} files of other parts are missing still")
     else:
@@ -99,7 +73,6 @@ def build_procedural(
     shards: int,
     jobs: int,
     part: tuple[int, int],
-    beam: str | None,
 ) -> None:
     """Write procedural scenes; `test` is the share of that split, the rest as in `build_dataset`.
 
@@ -126,7 +99,6 @@ def build_procedural(
         shards=shards,
         jobs=jobs,
         part=part,
-        beam=beam,
     ):
         print(f"next: full4d train --config PRESET --data.records {out}")
 

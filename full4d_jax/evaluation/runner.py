@@ -38,15 +38,14 @@ def evaluate_held_out(
     _evaluate(judge, folder, groups, identity(judge, example), where)
 
 
-def evaluate_split(judge: Judge, folder: Path, records: Records, lifted: range) -> None:
-    """Evaluate all clips of a data set's split; those in `lifted` with a fit to the projection."""
+def evaluate_split(judge: Judge, folder: Path, records: Records) -> None:
+    """Evaluate all clips of a data set's split."""
 
     def filled(numbers: Sequence[int]) -> Iterator[Candidates]:
-        clips = split_clips(records, judge.config.data, numbers)
-        return generate_rows(judge, clips, lifted)
+        return generate_rows(judge, split_clips(records, judge.config.data, numbers))
 
     group = Group(records.split, range(len(records)), filled)
-    clip = [records.content, records.split, len(lifted)]
+    clip = [records.content, records.split]
     where = (
         f"split `{records.split}` of the dataset `{records.content[:16]}`; `true` is the depth in "
         "its records"

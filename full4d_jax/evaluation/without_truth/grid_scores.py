@@ -13,7 +13,7 @@ from jaxtyping import Float
 from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation.score_lines import append_lines, open_lines
 from full4d_jax.evaluation.table import GRID, SCENE, Estimate, estimate, number
-from full4d_jax.evaluation.without_truth import consistency, frechet, i3d, registration
+from full4d_jax.evaluation.without_truth import consistency, frechet, i3d
 from full4d_jax.evaluation.without_truth import image_features as images
 from full4d_jax.evaluation.without_truth.consistency_page import draw_matches, table
 from full4d_jax.evaluation.without_truth.set_scores import (
@@ -85,7 +85,7 @@ def score_folder(
     lines = {x["mark"]: x for x in open_lines(file, fingerprint(SCORED, {}, {}), FOLDER)}
     for path in folders:
         made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz", "clip": clip_onnx}
-        made_of |= {"matcher": matcher_onnx, "colmap": has("pycolmap")}
+        made_of |= {"matcher": matcher_onnx}
         mark = fingerprint(path.name, made_of, {})
         # Pictures are needed again where sets are compared: their features are not kept.
         subjects, stale = ({}, {}) if mark in lines and not comparison else _subjects(path)
@@ -142,8 +142,6 @@ def load_networks(
     matcher = images.load_matcher(matcher_onnx) if matcher_onnx else None
     if not matcher:
         missing["Matches by a network (GIM)"] = NO_ONNX.format("matcher_onnx")
-    if not has("pycolmap"):
-        missing["COLMAP registration"] = f"pycolmap is not installed: {install('pycolmap')}"
     return clip, matcher, missing
 
 
@@ -184,14 +182,12 @@ def grid_scores(
 ) -> Scores:
     """Return all scores of one grid; None where there is none.
 
-    COLMAP's need its package, those across views by depth the depth of all views.
+    Those across views by depth need the depth of all views.
     """
     parts: list[Callable[[], dict[str, float]]] = [partial(_in_time, grid)]
     if len(grid.frames) > 1:
         parts.append(lambda: consistency.epipolar(grid.frames, _cameras(grid))._asdict())
         parts.append(partial(_across_views, grid))
-        if has("pycolmap"):
-            parts.append(partial(_registered, grid))
         if matcher:
             parts.append(partial(_by_matcher, grid, matcher))
     if clip:
@@ -222,18 +218,6 @@ def _across_views(grid: Grid) -> dict[str, float]:
         return {}
     across = consistency.cross_view(grid.frames, grid.depth, _cameras(grid))
     return {"cross_view": across.error, "cross_view_seen": across.seen}
-
-
-def _registered(grid: Grid) -> dict[str, float]:
-    """Return means over some instants, of those that have the number."""
-    registrations = [
-        registration.register(grid.frames, _cameras(grid), t)
-        for t in evenly(grid.frames.shape[1], consistency.INSTANTS)
-    ]
-    return {
-        name: estimate(np.array([getattr(x, name) for x in registrations], float)).mean
-        for name in registration.Registration._fields
-    }
 
 
 def _by_clip(grid: Grid, clip: images.ImageFeatures) -> dict[str, float]:

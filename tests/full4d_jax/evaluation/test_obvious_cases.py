@@ -129,25 +129,6 @@ def test_frames_that_follow_one_another(truth, scores):
     assert scores["frozen"]["flicker"] == 0
 
 
-@pytest.mark.extra("pycolmap")
-def test_views_that_colmap_registers(scores):
-    truth, slight = scores["truth"], scores["slight noise"]
-    for good in (truth, slight):
-        assert good["registered"] == 1
-        assert good["rotation"] < 0.5
-        assert good["position"] < 0.02
-    assert truth["reprojection"] < slight["reprojection"] < 1
-    assert truth["points"] > slight["points"] > 100
-    for bad in ("noise", "one view"):
-        assert scores[bad]["registered"] == 0
-        assert scores[bad]["reprojection"] is None
-    # These register as well as the truth: somewhere else.
-    for bad in ("shuffled views", "wrong cameras"):
-        assert scores[bad]["registered"] == 1
-        assert scores[bad]["rotation"] > 5
-        assert scores[bad]["position"] > 0.5
-
-
 @pytest.mark.extra("onnxruntime")
 def test_pictures_that_show_the_same(truth):
     """With weights by chance, so that only the ends are sure. CLIP sees contents, not places."""
