@@ -1,6 +1,6 @@
 """Fits scenes to data that nobody here made; prints a table and saves pictures.
 
-    python benchmarks/fitting.py photos|splat|fox|pose2sim [--steps N] [--height H] ...
+    python benchmarks/fitting.py photos|splat|pose2sim [--steps N] [--height H] ...
 
 Each row of the table is one way to fit, scored on pictures that no fit saw. Data are read from the
 folder FULL4D_DATA (see the README). Rows are added to OUT/fitting.jsonl; every command also writes
@@ -47,31 +47,23 @@ from gaussians.fitting.fit_config import check_targets
 from gaussians.fitting.losses import WINDOW
 
 FROZEN = {"velocities": 0.0, "moments": 0.0, "durations": 0.0, "gates": 0.0}
-MCMC = {
-    "growth": 0.05,
-    "noise": 2e4,
-    "opacity_pull": 0.01,
-    "scale_pull": 0.01,
-}
+PULLS = {"growth": 0.05, "opacity_pull": 0.01, "scale_pull": 0.01}
 # What the photos and the splat are fitted with, beside `settings`.
 STATIC_WAYS = {
     "plain": {"relocation": 0.0},
     "relocation": {},
-    "relocation and pulls": {**MCMC, "noise": 0.0},
-    "relocation, pulls and noise": MCMC,
+    "relocation and pulls": PULLS,
     "coarse to fine": {"coarse": 4},
     "exposures": {},
     "LPIPS": {"perceptual": 0.1},
 }
-# The same for the fox and the walker; what is not told below is `freetime`.
+# The same for the walker; what is not told below is `freetime`.
 MOVING_WAYS = {
     "static": FROZEN,
     "each frame": FROZEN,
     "freetime": {},
     "deformation": {},
     "no relocation": {"relocation": 0.0},
-    "noise": {"noise": 2e4},
-    "time pull": {"time_pull": 0.01},
     "coarse to fine": {"coarse": 4},
     "LPIPS": {"perceptual": 0.1},
 }
@@ -89,7 +81,7 @@ class FittedScene(NamedTuple):
 def main() -> None:
     """Runs one group of rows."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("data", choices=("photos", "splat", "fox", "pose2sim"))
+    parser.add_argument("data", choices=("photos", "splat", "pose2sim"))
     parser.add_argument("--steps", type=int, default=1500, help="of every fit")
     parser.add_argument("--height", type=int, default=64, help="rows of the pictures")
     parser.add_argument("--gaussians", type=int, default=12_000)
@@ -104,7 +96,7 @@ def main() -> None:
             raise SystemExit(f"--{name}: found {getattr(options, name)}, expected {low} or more")
     if not (data := shared_folder() / "data").is_dir():
         raise SystemExit(f"{data} is not a folder: set FULL4D_DATA to the one that has data/")
-    known = MOVING_WAYS if (moving := options.data in ("fox", "pose2sim")) else STATIC_WAYS
+    known = MOVING_WAYS if (moving := options.data == "pose2sim") else STATIC_WAYS
     names = options.ways or list(known)
     if unknown := sorted(set(names) - set(known)):
         raise SystemExit(f"--ways: found {unknown}, expected some of {list(known)}")
@@ -140,8 +132,6 @@ def read(name: str, data: Path, options: argparse.Namespace) -> Capture:
     try:
         if name == "photos":
             return captures.photos(data, options.height)
-        if name == "fox":
-            return captures.fox(data, options.height, options.instants)
         if name == "pose2sim":
             return captures.walker(data, options.height, options.instants)
         scene = load_ply(data / "splats" / "guitar.compressed.ply")

@@ -24,7 +24,6 @@ from full4d_jax.training.clips.double_reprojection import two_views
 from full4d_jax.training.clips.pseudo_grid import pseudo_grid
 from gaussians import Camera, Gaussians, deforming, render
 from gaussians.fitting.pose_corrections import correct_camera
-from gaussians.fitting.relocation import wander
 from gaussians.precision import exact_products
 from gaussians.rendering import compositing
 from gaussians.rendering.binning import Bins, Tiles
@@ -101,7 +100,6 @@ PROGRAMS = {
         lambda turn: correct_camera(Camera(POSE, LENS, WIDTH, HEIGHT), turn, jnp.int32(1)),
         jnp.ones((3, 2, 3)),
     ),
-    "relocation": (wander, SCENE, jnp.float32(1), KEY),
     "projection": (
         lambda x, z: project_clips(x[None], z[None], ONE_CLIP, fill=True)[0],
         FRAMES,

@@ -47,8 +47,6 @@ class SceneOptions(SourceOptions):
     """Held-out procedural scenes."""
     lift_scenes: LiftedCount = LIFTED
     """Scenes to fit 4D Gaussians to, twice each (slow)."""
-    gltf: Path | None = None
-    """A .glb file with a skinned, animated mesh, scored as another group."""
     vgg: bool = False
     """Measure LPIPS with VGG too (slow)."""
 
@@ -228,18 +226,14 @@ def _evaluate_scenes(source: SceneOptions, folder: Path, open_judge: OpenJudge) 
     """Score a prior on held-out scenes.
 
     Raises:
-      InputError: the asset has no animation, or the folder holds another evaluation.
+      InputError: the folder holds another evaluation.
     """
     from full4d_jax.evaluation import runner
-    from full4d_jax.evaluation.known_clips import gltf_views
 
-    if source.gltf and not gltf_views(source.gltf):
-        do = "export one with its animations"
-        raise InputError("glTF", source.gltf, "no animation", "at least one", do)
     scenes = range(source.first, source.first + source.scenes)
     lifted = range(source.first, source.first + source.lift_scenes)
     judge = open_judge(vgg=source.vgg)
-    runner.evaluate_held_out(judge, folder, scenes, lifted, source.gltf)
+    runner.evaluate_held_out(judge, folder, scenes, lifted)
 
 
 def _evaluate_split(

@@ -1,12 +1,11 @@
 """Evaluations of a prior that knows cameras, on procedural scenes and on clips of a data set."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from full4d_jax.evaluation.generated_grids import Judge, generate_rows, identity, shipped_row
 from full4d_jax.evaluation.groups import Candidates, Group, evaluate_groups
-from full4d_jax.evaluation.known_clips import KnownClip, gltf_clips, gltf_views, held_out_clips
+from full4d_jax.evaluation.known_clips import held_out_clips
 from full4d_jax.evaluation.lifted_grids import clips_between, lift_rows
 from full4d_jax.evaluation.split import split_clips
 from full4d_jax.media.pictures import to_uint8
@@ -14,26 +13,21 @@ from full4d_jax.source.depth.estimators import OURS
 from input_pipeline.datasets.dataset import Records
 
 
-def evaluate_held_out(
-    judge: Judge, folder: Path, scenes: range, lifted: range, gltf: Path | None
-) -> None:
-    """Evaluate procedural scenes, clips of a glTF asset, and scenes that are lifted."""
+def evaluate_held_out(judge: Judge, folder: Path, scenes: range, lifted: range) -> None:
+    """Evaluate procedural scenes, and scenes that are lifted."""
     data = judge.config.data
 
-    def filled(clips: Callable[[Sequence[int]], Iterable[KnownClip]]):
-        return lambda numbers: generate_rows(judge, clips(numbers))
+    def filled(numbers: Sequence[int]) -> Iterator[Candidates]:
+        return generate_rows(judge, held_out_clips(data, numbers))
 
-    groups = [Group("held-out", scenes, filled(partial(held_out_clips, data)))]
-    if gltf:
-        numbers = range(len(gltf_views(gltf)))
-        groups.append(Group("glTF", numbers, filled(partial(gltf_clips, data, gltf))))
+    groups = [Group("held-out", scenes, filled)]
     if lifted:
 
         def between(numbers: Sequence[int]) -> Iterator[Candidates]:
             return lift_rows(judge, clips_between(data, numbers))
 
         groups.append(Group("between", lifted, between))
-    example = {"scene": to_uint8(next(held_out_clips(data, [0])).clip.frames), "gltf": gltf}
+    example = {"scene": to_uint8(next(held_out_clips(data, [0])).clip.frames)}
     where = "targets within ±60° of the source"
     _evaluate(judge, folder, groups, identity(judge, example), where)
 

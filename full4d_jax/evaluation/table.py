@@ -47,7 +47,7 @@ BASELINES = (*FILLS, *GRID_FILLS, SPLATS)
 class Row(NamedTuple):
     """The name of a row of scores."""
 
-    group: str  # "held-out", "glTF", "between", "grids", a data set's split, or a range of angles
+    group: str  # "held-out", "between", "grids", a data set's split, or a range of angles
     name: str
     depth: str  # "true", "ours", a file's name, or "none" where no depth is used
 

@@ -19,7 +19,7 @@ from input_pipeline.transforms import decode_depth
         (["--first", str(2**31 - 1)], "--first: found scenes 2147483647"),
         (["--first", str(2**31)], "--first: found 2147483648, expected a whole number below"),
         (["--scenes", str(10**9)], "--scenes: found 1000000000, expected at most 4,194,304"),
-        (["--out", "/dev/null/scenes"], "/dev/null: found a file, expected a folder"),
+        (["--out", "/dev/null/scenes"], "output folder: /dev/null/scenes: found "),
     ],
 )
 def test_bad_requests_are_one_line(options, message, capsys):
