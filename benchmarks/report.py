@@ -64,7 +64,7 @@ ROWS = (
     Row("demo", "-m full4d_jax.cli run --out OUT",
         "--lift.steps 100", "", (1, 2), "seconds* peak_memory_gib", "report.json"),
     Row("quality", f"{EVALUATE} --config demo --first 64 --out OUT",
-        "--scenes 4 --lift_scenes 0", "--scenes 64 --lift_scenes 16", (1, 30), "", RESULT),
+        "--scenes 4", "--scenes 64", (1, 30), "", RESULT),
     Row("grids", f"{EVALUATE} --config four_real --first 64 --out OUT",
         "--scenes 4", "--scenes 64", (1, 2.5), "", RESULT),
     Row("cascade", "benchmarks/cascade.py --out OUT",
@@ -106,7 +106,7 @@ ROWS = (
     Row("walker", f"{FIT} pose2sim", f"{TINY_FIT} freetime",
         f"--gaussians 8000 --height 72 --steps 1000 {MOVING_FIT}", (0.5, 1.5)),
     Row("ablations", "benchmarks/ablations.py --out OUT", "--groups checkpoint --scenes 2",
-        "--scenes 64 --lift_scenes 4", (1, 60), "", "ablations.json"),
+        "--scenes 64", (1, 60), "", "ablations.json"),
 )
 # fmt: on
 

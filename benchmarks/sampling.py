@@ -54,7 +54,7 @@ from full4d_jax.media.pictures import to_model
 from full4d_jax.models.codecs.codec import wan_vae
 from full4d_jax.models.flops import peak_flops
 from full4d_jax.models.grid_mesh import grid_mesh, parameter_shapes
-from full4d_jax.models.precision import product_type
+from full4d_jax.models.linear import product_type
 from full4d_jax.models.wan.text import TOKENS
 from full4d_jax.scene.dry_run import asking_flops
 from full4d_jax.session.errors import InputError

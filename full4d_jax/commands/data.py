@@ -35,7 +35,7 @@ def import_(
     """Make a data set from a calibrated multi-view capture, or from a folder of captures.
 
     The layout is detected: one of those that --layout names, or calibrations of OpenCV, aniposelib,
-    caliscope, EasyMocap and Kalibr (docs/data.md).
+    caliscope and EasyMocap (docs/data.md).
 
     Args:
       path: the folder of the capture.
@@ -197,7 +197,7 @@ def check(
 
 
 def depth(
-    capture: tyro.conf.Positional[Path],
+    dataset: tyro.conf.Positional[Path],
     *,
     out: Path,
     split: str = "train",
@@ -208,17 +208,14 @@ def depth(
     """Estimate missing depth, in the units of the cameras.
 
     Args:
-      capture: the folder of a dataset, or an .npz file (full4d_jax/source/capture_source.py).
-      out: folder of the new data set, or the .npz file to write; the same command resumes.
-      split: split of a data set.
+      dataset: the folder of a dataset.
+      out: folder of the new data set; the same command resumes.
+      split: split of the data set.
       depth_network: ours, another name or a file (see full4d run --help).
       depth_kind: what an .onnx file gives (see full4d run --help).
       scale: from points that views share, or from where all cameras look (docs/data.md).
     """
-    from full4d_jax.data.estimate_depth import estimate_capture_depth, estimate_dataset_depth
+    from full4d_jax.data.estimate_depth import estimate_dataset_depth
 
     network = depth_network, depth_kind
-    if capture.is_dir():
-        estimate_dataset_depth(capture, network, hold_folder(out), split, scale)
-        return
-    estimate_capture_depth(capture, network, out, scale)
+    estimate_dataset_depth(dataset, network, hold_folder(out), split, scale)

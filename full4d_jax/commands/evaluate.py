@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 
 MOST_SCENES = 100_000  # held in memory with their scores
 SceneCount = Annotated[int, Between(1, MOST_SCENES)]
-LiftedCount = Annotated[int, Between(0, MOST_SCENES)]
 OpenJudge = Callable[..., "Judge"]
-LIFTED = 4  # scenes with a fit, by default
 NETWORKS = "clip_onnx", "matcher_onnx", "inception_onnx"
 
 
@@ -45,8 +43,6 @@ class SceneOptions(SourceOptions):
     others to be judged by."""
     scenes: SceneCount = 64
     """Held-out procedural scenes."""
-    lift_scenes: LiftedCount = LIFTED
-    """Scenes to fit 4D Gaussians to, twice each (slow)."""
     vgg: bool = False
     """Measure LPIPS with VGG too (slow)."""
 
@@ -231,9 +227,8 @@ def _evaluate_scenes(source: SceneOptions, folder: Path, open_judge: OpenJudge) 
     from full4d_jax.evaluation import runner
 
     scenes = range(source.first, source.first + source.scenes)
-    lifted = range(source.first, source.first + source.lift_scenes)
     judge = open_judge(vgg=source.vgg)
-    runner.evaluate_held_out(judge, folder, scenes, lifted)
+    runner.evaluate_held_out(judge, folder, scenes)
 
 
 def _evaluate_split(

@@ -3,30 +3,28 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from full4d_jax.evaluation.generated_grids import Judge, generate_rows, identity, shipped_row
+from full4d_jax.evaluation.generated_grids import (
+    Judge,
+    generate_rows,
+    held_out_clips,
+    identity,
+    shipped_row,
+)
 from full4d_jax.evaluation.groups import Candidates, Group, evaluate_groups
-from full4d_jax.evaluation.known_clips import held_out_clips
-from full4d_jax.evaluation.lifted_grids import clips_between, lift_rows
 from full4d_jax.evaluation.split import split_clips
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.source.depth.estimators import OURS
 from input_pipeline.datasets.dataset import Records
 
 
-def evaluate_held_out(judge: Judge, folder: Path, scenes: range, lifted: range) -> None:
-    """Evaluate procedural scenes, and scenes that are lifted."""
+def evaluate_held_out(judge: Judge, folder: Path, scenes: range) -> None:
+    """Evaluate procedural scenes."""
     data = judge.config.data
 
     def filled(numbers: Sequence[int]) -> Iterator[Candidates]:
         return generate_rows(judge, held_out_clips(data, numbers))
 
     groups = [Group("held-out", scenes, filled)]
-    if lifted:
-
-        def between(numbers: Sequence[int]) -> Iterator[Candidates]:
-            return lift_rows(judge, clips_between(data, numbers))
-
-        groups.append(Group("between", lifted, between))
     example = {"scene": to_uint8(next(held_out_clips(data, [0])).clip.frames)}
     where = "targets within ±60° of the source"
     _evaluate(judge, folder, groups, identity(judge, example), where)

@@ -31,8 +31,6 @@ PIXELS = {
 COPY = "copy the source"
 INPAINT = "projection + cv2.inpaint (Telea)"
 PUSH_PULL = "projection + push-pull"
-SPLATS = "4DGS"
-DISTILLED = "4DGS + distillation"
 GRID = "generated grid"
 SCENE = "4D Gaussians"
 CASCADE = "cascade"
@@ -41,13 +39,13 @@ NEAREST = "copy the nearest given frame"
 CHANGE = "copy, and add what changed in the row"
 FILLS = (INPAINT, PUSH_PULL)
 GRID_FILLS = (NEAREST, CHANGE)
-BASELINES = (*FILLS, *GRID_FILLS, SPLATS)
+BASELINES = (*FILLS, *GRID_FILLS)
 
 
 class Row(NamedTuple):
     """The name of a row of scores."""
 
-    group: str  # "held-out", "between", "grids", a data set's split, or a range of angles
+    group: str  # "held-out", "grids", a data set's split, or a range of angles
     name: str
     depth: str  # "true", "ours", a file's name, or "none" where no depth is used
 
@@ -126,7 +124,7 @@ def markdown(records: Sequence[dict], shipped: str, preface: str) -> str:
             (row.name + _of(len(scores[row]), count), row.depth): means(scores, row) for row in rows
         }
         # Of the sampler settings the shipped one; the JSON file has all.
-        compared = [row for row in rows if row.name in (*BASELINES, DISTILLED, FITTED, shipped)]
+        compared = [row for row in rows if row.name in (*BASELINES, FITTED, shipped)]
         differences = {
             (f"{row.name} − {baseline.name}", row.depth): {
                 metric: paired(scores, row, baseline, metric) for metric in METRICS

