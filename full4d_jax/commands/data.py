@@ -215,7 +215,7 @@ def depth(
       depth_kind: what an .onnx file gives (see full4d run --help).
       scale: from points that views share, or from where all cameras look (docs/data.md).
     """
-    from full4d_jax.data.estimate_depth import estimate_dataset_depth
+    from full4d_jax.data.build import estimate_dataset_depth
 
     network = depth_network, depth_kind
     estimate_dataset_depth(dataset, network, hold_folder(out), split, scale)

@@ -97,6 +97,7 @@ def test_files_are_looked_at_before_the_parameters(capsys, tmp_path):
     """The parameters, too, do not exist: what is smaller is looked at first."""
     begin = ("--init", tmp_path / "none.safetensors", "--out", tmp_path / "out")
     latents = ("--model.codec", "wan21", "--model.codec_stride", 8, "--model.patch", 1)
+    latents += ("--data.frames", 5)
     line = refused(capsys, *DEBUG, *latents, *begin)
     assert "codec_weights for wan21: found no weights" in line
     text = tmp_path / "none.npz"

@@ -76,7 +76,7 @@ def test_cached_latents_are_refused(config, tmp_path):
     example = clips[0]._replace(codec="pixels-1", latents=np.zeros((3, 2, 16, 16, 3), np.float16))
 
     class Encoded:
-        scene_ids = ("one",)
+        scene_ids = ("procedural-0000000000",)
 
         def __len__(self):
             return 1
