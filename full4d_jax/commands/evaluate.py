@@ -240,7 +240,8 @@ def _evaluate_split(
       InputError: the clips do not fit the config, or the folder holds another evaluation.
     """
     from full4d_jax.evaluation import runner
-    from full4d_jax.evaluation.split import check_split, open_split
+    from full4d_jax.evaluation.split import check_split
+    from full4d_jax.source.capture_source import open_split
 
     dataset = open_split(source.dataset, source.split)
     check_split(dataset, config.data)

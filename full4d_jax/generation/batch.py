@@ -14,7 +14,7 @@ from full4d_jax.config import DataConfig, ModelConfig
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.flow import Latents
 from full4d_jax.generation.coding import encode_videos
-from full4d_jax.generation.projected import draw_depth, draw_shares
+from full4d_jax.generation.depth_jitter import draw_depth, draw_shares
 from full4d_jax.generation.projection_guidance import (
     Projection,
     fill_holes,

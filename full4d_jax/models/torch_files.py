@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy import ndarray
 
-from full4d_jax.models.safetensors_reader import open_tensors
+from full4d_jax.models.safetensors_files import open_tensors
 from full4d_jax.models.weights import require_float
 from full4d_jax.session.errors import InputError, require_file
 from input_pipeline.plain_files import UNREADABLE, check_members

@@ -158,7 +158,7 @@ def open_clip(dataset: Path, split: str, clip: int) -> tuple[Records, Example]:
     Raises:
       InputError: there is no such data set, split or clip.
     """
-    records = _open_split(dataset, split)
+    records = open_split(dataset, split)
     if not 0 <= clip < len(records):
         expected = f"0 to {len(records) - 1}"
         raise InputError("option", "--clip", clip, expected, "choose another clip")
@@ -182,15 +182,6 @@ def rate(times: Float[ndarray, " t"], fps: float | None, usual: float) -> float:
     """Return `fps`, or else the frames a second of a clip, at most `usual`."""
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     return fps or 1 / max(1 / usual, step)
-
-
-def dataset_content(dataset: Path, split: str) -> str:
-    """Return the hash of a data set's content.
-
-    Raises:
-      InputError: there is no such data set or split.
-    """
-    return _open_split(dataset, split).content
 
 
 def load_capture(path: Path) -> Arrays:
@@ -280,8 +271,12 @@ def _captured(
     )
 
 
-def _open_split(dataset: Path, split: str) -> Records:
-    """Open a split of a data set."""
+def open_split(dataset: Path, split: str) -> Records:
+    """Open a split of a data set.
+
+    Raises:
+      InputError: there is no such data set or split.
+    """
     with input_errors("dataset", "give another data set or --split"):
         return open_dataset(str(dataset), split)
 

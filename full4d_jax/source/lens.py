@@ -70,12 +70,7 @@ def lens_of(
 
 def assumed_fov(height: int, width: int) -> float:
     """Return the horizontal field of view that is taken where nothing tells it, degrees."""
-    return horizontal_fov(DEFAULT_FOV, height, width)
-
-
-def horizontal_fov(along_long_side: float, height: int, width: int) -> float:
-    """Return the horizontal field of view, degrees, of one along the long side."""
-    return cropped_fov(along_long_side, min(1.0, width / height))
+    return cropped_fov(DEFAULT_FOV, min(1.0, width / height))
 
 
 def assumed_words(seen: float) -> str:

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation.without_truth.consistency import Frames, matches_at
-from full4d_jax.media.grid_pictures import enlarge
+from full4d_jax.media.pictures import enlarge
 
 SHOWN_SIDE = 384  # pixels of a picture's larger side on the page
 GOOD = (60, 220, 90)  # colour of matches within a pixel of their line

@@ -39,8 +39,7 @@ from full4d_jax.training.dry_run.compiling import (
     verdict,
 )
 from full4d_jax.training.dry_run.devices import slice_devices
-from full4d_jax.training.placement import in_mesh, state_shapes
-from full4d_jax.training.program import jit_step, runs_codec
+from full4d_jax.training.placement import in_mesh, jit_step, runs_codec, state_shapes
 from full4d_jax.training.step import train_step
 
 

@@ -14,11 +14,12 @@ from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
 from full4d_jax.evaluation import generated_grids, groups, runner
 from full4d_jax.evaluation.generated_grids import Judge
 from full4d_jax.evaluation.score_lines import append_lines
-from full4d_jax.evaluation.split import check_split, open_split, split_clips
+from full4d_jax.evaluation.split import check_split, split_clips
 from full4d_jax.evaluation.table import COPY
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.dit import init_params
 from full4d_jax.session.errors import InputError
+from full4d_jax.source.capture_source import open_split
 from full4d_jax.source.depth.estimate import load_depth
 from input_pipeline.cameras import centers
 from input_pipeline.datasets.dataset import write_dataset

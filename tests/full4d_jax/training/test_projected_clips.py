@@ -13,7 +13,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, check_config, load_config
 from full4d_jax.data.encode import encode_dataset
 from full4d_jax.generation.batch import Batch, make_conditions, prepare
-from full4d_jax.generation.projected import draw_depth, draw_shares
+from full4d_jax.generation.depth_jitter import draw_depth, draw_shares
 from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.sharding import put_batch
 from full4d_jax.session.errors import InputError
