@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from exact_programs import count_products, rounded_products
 from flax import nnx
+from reference_renderer import render_reference
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import project_clips
@@ -27,7 +28,6 @@ from gaussians.fitting.pose_corrections import correct_camera
 from gaussians.precision import exact_products
 from gaussians.rendering import compositing
 from gaussians.rendering.binning import Bins, Tiles
-from gaussians.rendering.reference import render_reference
 from input_pipeline.procedural.scene import Worlds, procedural_scene
 from input_pipeline.procedural.wide_scene import wide_frame
 

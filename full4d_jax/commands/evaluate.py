@@ -136,8 +136,6 @@ class MadeOptions(SourceOptions):
     """Score the scene instead, rendered for the cameras of --truth."""
     truth: Path | None = None
     """Data set that the run was made from."""
-    instants: tuple[int, ...] = ()
-    """Numbers of the run's instants to score with --truth; left out, all."""
     reference: Path | None = None
     """A data set, the folder of a run or a folder of these, for FVD, FVD-V and FID."""
     split: str | None = None
@@ -330,11 +328,8 @@ def _score_folder(result: MadeOptions) -> None:
 
         idle = networks | {"reference": result.reference, "split": result.split}
         _refuse(idle, "none, with --truth")
-        score_with_truth(
-            result.folder, kind, result.truth, vgg=result.vgg, instants=result.instants
-        )
+        score_with_truth(result.folder, kind, result.truth, vgg=result.vgg)
         return
-    _refuse({"instants": result.instants or None}, "a --truth beside it")
     if kind == "scene" or result.vgg:
         do = "give the data set that it was made from as --truth"
         raise InputError("option", "--truth", "none", "a data set", do)

@@ -275,7 +275,6 @@ def _phases(preset: Preset, targets: int) -> Float[ndarray, " n"]:
 
 
 def _read_json(path: Path) -> dict[str, object]:
-    """Read the fields of a camera file."""
     do = "give arc, ring, spiral or a JSON file as --path"
     require_file("camera path", path, "a preset or a JSON file", do)
     with input_errors("camera file", do):

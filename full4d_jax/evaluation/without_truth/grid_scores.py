@@ -117,13 +117,7 @@ def score_folder(
     result = {"scores": rows, "missing": missing}
     result |= {"sets": comparison.sizes} if comparison else {}
     result |= {"folders": scores} if len(folders) > 1 else {}
-    write_text(folder / "consistency.json", json.dumps(result, indent=1) + "\n")
-    page = table(rows, missing, counts)
-    write_text(folder / "consistency.md", page)
-    first = posed_grid(Stages(folders[0]))
-    save_picture(folder / "consistency.png", draw_matches(first.frames, _cameras(first)))
-    print(page)
-    print(f"wrote {folder}/consistency.json, consistency.md, and consistency.png: points matched")
+    _write_pages(folder, result, table(rows, missing, counts), posed_grid(Stages(folders[0])))
     return rows
 
 
@@ -165,13 +159,16 @@ def score_capture(
     clip, matcher, missing = load_networks(clip_onnx, matcher_onnx)
     rows = {name: grid_scores(grid, clip, matcher, name)}
     result = {"scores": rows, "missing": missing}
+    _write_pages(folder, result, table(rows, missing, {}), grid)
+    return rows[name]
+
+
+def _write_pages(folder: Path, result: dict, page: str, grid: Grid) -> None:
     write_text(folder / "consistency.json", json.dumps(result, indent=1) + "\n")
-    page = table(rows, missing, {})
     write_text(folder / "consistency.md", page)
     save_picture(folder / "consistency.png", draw_matches(grid.frames, _cameras(grid)))
     tell(page)
     print(f"wrote {folder}/consistency.json, consistency.md, and consistency.png: points matched")
-    return rows[name]
 
 
 def grid_scores(

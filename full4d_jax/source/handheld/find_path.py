@@ -100,7 +100,6 @@ def find_path(
 
 
 def _stands(turning: Turning, gray: UInt8[ndarray, "t r q"]) -> bool:
-    """Return whether a camera stands still."""
     if turning.moved < NOTICEABLE:
         return True
     return turning.moved < UNCERTAIN and standing_share(gray) > STANDING
