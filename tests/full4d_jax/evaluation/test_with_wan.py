@@ -99,7 +99,7 @@ def test_scores_are_those_of_the_grid_by_hand(judge, records, tmp_path, monkeypa
         return whole(candidates, group, distances)
 
     monkeypatch.setattr(groups, "score", keeping)
-    runner.evaluate_split(judge, tmp_path, records, range(0))
+    runner.evaluate_split(judge, tmp_path, records)
     lines = [json.loads(x) for x in (tmp_path / "scores.jsonl").read_text().splitlines()[1:]]
     clips = list(split_clips(records, judge.config.data, range(len(records))))
     assert [line["scene"] for line in lines] == [known.scene for known in clips] == [0, 1]
