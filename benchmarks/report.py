@@ -76,6 +76,7 @@ ROWS = (
     Row("generated_grids", "benchmarks/generated_grids.py --out OUT",
         "--rows 32 --steps 20", "", (1, 25)),
     Row("depth", "benchmarks/depth.py", "--scenes 2", "", (1.5, 3)),
+    Row("lens", "benchmarks/lens.py", "--scenes 2", "", (2, 6)),
     Row("tilt", "benchmarks/tilt.py", "--scenes 2", "--scenes 24", (2, 15)),
     Row("reprojection", "benchmarks/reprojection.py --out OUT",
         "--moments 1 --rows 64", "", (1.5, 4)),
