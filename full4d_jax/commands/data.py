@@ -35,7 +35,7 @@ def import_(
     """Make a data set from a calibrated multi-view capture, or from a folder of captures.
 
     The layout is detected: one of those that --layout names, or calibrations of OpenCV, aniposelib,
-    caliscope and EasyMocap (docs/data.md).
+    caliscope, EasyMocap and Kalibr (docs/data.md).
 
     Args:
       path: the folder of the capture.
