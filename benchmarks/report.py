@@ -104,6 +104,8 @@ ROWS = (
         f"--gaussians 20000 --steps 2000 {STATIC_FIT}", (1, 5)),
     Row("splat", f"{FIT} splat", f"{TINY_FIT} plain",
         f"--gaussians 12000 --steps 1500 {STATIC_FIT}", (1, 4)),
+    Row("fox", f"{FIT} fox", f"{TINY_FIT} freetime",
+        f"--gaussians 6000 --height 64 --steps 1500 {MOVING_FIT}", (0.5, 4)),
     Row("walker", f"{FIT} pose2sim", f"{TINY_FIT} freetime",
         f"--gaussians 8000 --height 72 --steps 1000 {MOVING_FIT}", (0.5, 1.5)),
     Row("ablations", "benchmarks/ablations.py --out OUT", "--groups checkpoint --scenes 2",

@@ -10,6 +10,7 @@ from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.datasets.encoding import ClipSource
 from input_pipeline.depth_alignment import Scale, WithDepth
 from input_pipeline.procedural.clips import ProceduralClips, textures_mark
+from input_pipeline.procedural.gltf_clips import GltfClips
 
 Chosen = tuple[str, DepthKind | None]  # a network, and what its values are
 
@@ -105,6 +106,19 @@ def build_procedural(
         part=part,
     ):
         print(f"next: full4d train --config PRESET --data.records {out}")
+
+
+def build_gltf(out: Path, clips: GltfClips, *, test: float, shards: int, jobs: int) -> None:
+    """Write clips of animated glTF assets; errors as in `build_dataset`."""
+    names = ", ".join(asset.name for asset in clips.assets[:20])
+    size = f"{clips.views} views of {clips.frames} frames of {clips.width}x{clips.height} pixels"
+    about = (
+        f"{clips.count} clips of {len(clips.assets)} animated assets ({names}), {size}, targets "
+        f"within {clips.spread:g} degrees{', along one arc' * clips.orbit}, rendered by full4d_jax."
+    )
+    splits = train_and_test(test)
+    build_dataset(out, clips, name="gltf", splits=splits, about=about, shards=shards, jobs=jobs)
+    print(f"next: full4d train --config PRESET --data.records {out} (or mixed, {out}=1 OTHER=3)")
 
 
 def estimate_dataset_depth(

@@ -129,7 +129,7 @@ class DatasetViewOptions(SourceOptions):
     path_kinds = (DATASET,)
 
     dataset: Annotated[Path, Named]
-    """The data set, a folder that `full4d data import` or `procedural` made."""
+    """The data set, a folder that `full4d data import`, `procedural` or `gltf` made."""
     split: str = "train"
     """Split of the data set."""
     clip: Number = 0

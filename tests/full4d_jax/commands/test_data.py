@@ -5,9 +5,11 @@ import pytest
 from PIL import Image
 
 from full4d_jax.cli import main
+from input_pipeline.cameras import centers
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.procedural import clips
 from input_pipeline.procedural.clips import scene_program
+from input_pipeline.transforms import decode_depth
 
 
 @pytest.mark.parametrize(
@@ -102,3 +104,30 @@ def test_latents_are_put_into_a_dataset_that_then_trains_no_other_codec(tmp_path
     assert "full4d train --config PRESET --data.records" in capsys.readouterr().out
     assert main([*encode, "--split", "test"]) == 2
     assert "split of" in capsys.readouterr().err
+
+
+def test_animated_assets_become_a_dataset(tmp_path, capsys, shared_data):
+    fox = shared_data / "data" / "gltf"
+    make = [
+        "data",
+        "gltf",
+        str(fox),
+        "--out",
+        str(tmp_path / "fox"),
+        "--clips",
+        "2",
+        "--views",
+        "2",
+    ]
+    make += ["--frames", "2", "--height", "16", "--width", "16", "--license", "CC-BY-4.0"]
+    assert main(make) == 0
+    assert "full4d train --config PRESET --data.records" in capsys.readouterr().out
+    first, second = open_dataset(tmp_path / "fox")
+    assert first.scene_id == second.scene_id == "gltf-Fox"
+    assert first.license == "CC-BY-4.0"
+    assert first.source != second.source
+    depth = decode_depth(first.depth16[0, 0])
+    assert np.median(depth) == pytest.approx(1, abs=0.01)
+    assert 0 < np.linalg.norm(centers(first.world_to_camera)[1, 0]) < 3
+    assert main(["data", "gltf", str(tmp_path), "--out", str(tmp_path / "x")]) == 2
+    assert "found no .glb file" in capsys.readouterr().err

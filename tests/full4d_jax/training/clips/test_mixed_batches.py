@@ -1,4 +1,4 @@
-"""Warps of videos and rendered clips in one training, by shares, resumed to the bit."""
+"""Warps of videos and animated assets in one training, by shares, resumed to the bit."""
 
 import dataclasses
 from pathlib import Path
@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 from grid_batches import grid_batches, is_warp
+from skinned_arm import write_arm
 
 from full4d_jax.config import Config, check_config, load_config
 from full4d_jax.media.video import write_video
@@ -16,17 +17,20 @@ from full4d_jax.training.clips.batches import clips_at, training_batches
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
 from input_pipeline.datasets.dataset import write_dataset
-from input_pipeline.procedural.clips import ProceduralClips
+from input_pipeline.procedural.gltf_clips import GltfClips
 
 SIZE = {"views": 3, "frames": 2, "height": 16, "width": 16}
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory) -> Config:
-    """Four clips a step: one from two sets of scenes, three from the videos of a folder."""
+    """Four clips a step: one from two sets of an asset, three from the videos of a folder."""
     folder = tmp_path_factory.mktemp("mixed")
+    write_arm(folder / "arm.glb")
     for name, count in (("few", 2), ("more", 4)):
-        clips = ProceduralClips(0, count, views=3, frames=2, height=16, width=16)
+        clips = GltfClips(
+            (folder / "arm.glb",), count, views=3, frames=2, height=16, width=16, orbit=True
+        )
         write_dataset(folder / name, clips, name=name, shards=1)
     (folder / "videos").mkdir()
     for i in range(6):
@@ -72,11 +76,12 @@ def test_any_batch_comes_again(config):
 
 
 def test_cached_latents_are_refused(config, tmp_path):
-    clips = ProceduralClips(0, 1, views=3, frames=2, height=16, width=16)
+    asset = Path(config.data.videos).parent / "arm.glb"
+    clips = GltfClips((asset,), 1, views=3, frames=2, height=16, width=16)
     example = clips[0]._replace(codec="pixels-1", latents=np.zeros((3, 2, 16, 16, 3), np.float16))
 
     class Encoded:
-        scene_ids = ("procedural-0000000000",)
+        scene_ids = ("gltf-arm",)
 
         def __len__(self):
             return 1
