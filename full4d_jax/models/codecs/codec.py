@@ -59,7 +59,7 @@ def make_codec(config: ModelConfig, weights: Weights | None = None) -> Codec:
     Args:
       config: names the codec.
       weights: what `load_codec` read; the strides are known without them. Products run in the type
-        of `precision.product_type`.
+        of `linear.product_type`.
 
     Returns:
       A codec whose functions raise an InputError where weights are missing, and where a video has
