@@ -25,7 +25,7 @@ ViewCount = Annotated[int, Between(2, MOST, "a whole number of at least 2, the s
 class ModelConfig:
     """The multi-view diffusion transformer (Wan's parametrisation) and its codec."""
 
-    codec: Literal["pixels", "taesd", "wan21", "wan22"] = "pixels"
+    codec: Literal["pixels", "wan21", "wan22"] = "pixels"
     """Codec between frames and latents; all but `pixels` need `codec_weights`."""
     codec_stride: Count = 1
     """Pixels per side of a latent pixel: any with `pixels`, 16 with `wan22`, else 8."""

@@ -429,7 +429,6 @@ def _disc(radius: int) -> ndarray:
 
 
 def _kind(shares: Float32[ndarray, "n c"]) -> str:
-    """Return the kind of a subject from the shares of its pixels."""
     means = shares.mean(0)
     return list(KINDS)[means.argmax()] if means.sum() > BEHIND else THING
 

@@ -96,9 +96,10 @@ def test_a_depth_network_with_another_head(capsys, tmp_path):
 def test_files_are_looked_at_before_the_parameters(capsys, tmp_path):
     """The parameters, too, do not exist: what is smaller is looked at first."""
     begin = ("--init", tmp_path / "none.safetensors", "--out", tmp_path / "out")
-    latents = ("--model.codec", "taesd", "--model.codec_stride", 8, "--model.patch", 1)
+    latents = ("--model.codec", "wan21", "--model.codec_stride", 8, "--model.patch", 1)
+    latents += ("--data.frames", 5)
     line = refused(capsys, *DEBUG, *latents, *begin)
-    assert "codec_weights for taesd: found no weights" in line
+    assert "codec_weights for wan21: found no weights" in line
     text = tmp_path / "none.npz"
     line = refused(capsys, *DEBUG, "--model.text_width", 8, "--text", text, *begin)
     assert f"embedding: {text}: found no such file" in line
