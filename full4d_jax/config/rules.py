@@ -132,6 +132,7 @@ def _grid(config: Config) -> tuple[int, int, bool]:
 
 def _data(config: Config) -> Iterator[Rule]:
     yield from _size(config)
+    yield from _held_out(config)
     yield from _completed_lines(config)
     yield from _pseudo_clips(config)
     yield from _footage(config)
@@ -170,6 +171,19 @@ def _size(config: Config) -> Iterator[Rule]:
         sides = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", size)
         fits = sides is not None and all(int(number) % side == 0 for number in sides.groups())
         require("data.buckets", size, fits, f"HxW, each {divides}")  # it names the one
+
+
+def _held_out(config: Config) -> Iterator[Rule]:
+    """Yield the rules of scenes that are kept for validation."""
+    data = config.data
+    share = data.held_out
+    yield Rule("data.held_out", share < 1, "below 1: the others are trained on")
+    yield Rule("data.held_out", bool(data.records or not share), "0 without --data.records")
+    yield Rule(
+        "training.validate_every",
+        bool(share or not config.training.validate_every),
+        "0 without --data.held_out, the share of the scenes to validate on",
+    )
 
 
 def _completed_lines(config: Config) -> Iterator[Rule]:
@@ -323,6 +337,7 @@ def _small_network(config: DepthConfig | UpsamplerConfig) -> Iterator[Rule]:
         ("optimizer.new_rate", 1),
         ("training.accumulate", 1),
         ("training.sheet_every", 0),
+        ("training.validate_every", 0),
     ):
         yield Rule(name, attrgetter(name)(config) == only, f"{only}, for this network")
     yield _spike(config)
