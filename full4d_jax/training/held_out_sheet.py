@@ -4,8 +4,9 @@ All rows are latents decoded, the truth too, since records may have no pictures 
 Each clip has one draw of its source and of the source's depth, the same in every sheet.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +27,7 @@ from full4d_jax.generation.real_frames import conditions_of_real, row_and_column
 from full4d_jax.generation.sampling import integrate, schedule
 from full4d_jax.media.pictures import contact_sheet, to_uint8
 from full4d_jax.models.conditions import Conditions, Params
+from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.accumulation import whole_batch
 from full4d_jax.training.clips.records import clips_at, record_batches
 from full4d_jax.training.loss import Clips, Frozen, Keys, count_clips, draw_per_clip, encode_clips
@@ -49,9 +51,7 @@ def held_out_clips_sheet(
     prior = prior_with(config, params, mesh)
     batch = next(iter(record_batches(config, 0, mesh, held_out=True)))
     key = jax.random.fold_in(jax.random.key(config.seed), STREAM)
-    everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
-    draw = jax.jit(in_mesh(mesh, partial(_draw_clips, config)), out_shardings=everywhere)
-    rows = jax.device_get(draw(prior, batch, key))
+    rows = jax.device_get(_drawing(config, mesh)(prior, batch, key))
     clips, views = rows["truth"].shape[:2]
     names = clips_at(config, 0, held_out=True)[:clips]
     numbers = range(config.data.views - views, config.data.views)
@@ -64,13 +64,21 @@ def held_out_clips_sheet(
     )
 
 
+@lru_cache(maxsize=1)  # compiles once for all sheets of a run
+def _drawing(config: Config, mesh: Mesh | None) -> Callable[..., dict[str, Array]]:
+    """Return the program that draws, whose results every process has whole."""
+    everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+    return jax.jit(in_mesh(mesh, partial(_draw_clips, config)), out_shardings=everywhere)
+
+
 def _draw_clips(
     config: Config, prior: Prior, batch: Clips, key: PRNGKeyArray
 ) -> dict[str, Float[Array, "n v h w 3"]]:
     """Return the last frames of the first clips of a batch, by row, in [-1, 1]."""
     encode_key, noise_key = jax.random.split(key)
     keys = Keys(*jax.random.split(encode_key, 4))
-    frozen = Frozen(prior.codec_weights, None if config.data.captions else prior.text)
+    text, _ = load_training_texts(config)
+    frozen = Frozen(prior.codec_weights, text)
     part = whole_batch(count_clips(batch))
 
     def encode(config: Config) -> EncodedBatch:
@@ -83,7 +91,8 @@ def _draw_clips(
         decoded = decode_videos(config.model, prior.codec_weights, videos[:CLIPS])
         return jnp.clip(decoded[:, :, -1], -1, 1)
 
-    if isinstance(batch, Batch) and config.model.projection == "none":
+    if config.model.projection == "none":
+        assert isinstance(batch, Batch), "projections are encoded for models that read them"
         conditions = _of_row_and_column(config, batch, latents, conditions)
         return {
             "nearest real": last_frames(conditions.base),

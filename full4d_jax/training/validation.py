@@ -81,10 +81,10 @@ def make_validation(
 
     def validate(state: TrainState) -> dict[str, float]:
         batches = islice(record_batches(config, 0, mesh, held_out=True), count)
-        measured = [
-            jax.device_get(program(state.ema, batch, jax.random.fold_in(key, number), codec_weights))
-            for number, batch in enumerate(batches)
-        ]
+        measured = []
+        for number, batch in enumerate(batches):
+            batch_key = jax.random.fold_in(key, number)
+            measured.append(jax.device_get(program(state.ema, batch, batch_key, codec_weights)))
         return name_losses(config, jax.tree.map(lambda *x: np.mean(x, 0), *measured))
 
     return validate

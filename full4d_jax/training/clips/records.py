@@ -114,8 +114,8 @@ def open_records(config: Config, *, held_out: bool = False) -> Mixture:
 def held_out_scenes(config: Config, opened: Sequence[Records]) -> frozenset[str]:
     """Return the scenes that are never trained on, the same ones in every dataset.
 
-    They are the first in the order of a hash of their names: a share `data.held_out` of all, rounded,
-    but at least one.
+    They are the first in the order of a hash of their names: a share `data.held_out` of all,
+    rounded, but at least one.
 
     Raises:
       InputError: there is one scene only.

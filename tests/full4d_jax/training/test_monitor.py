@@ -143,6 +143,6 @@ def test_reports_follow_no_link(tmp_path, name):
         target.write_text("of the user\n")
     (tmp_path / "out" / name).symlink_to(target)
     with pytest.raises(ValueError, match=f"{name}: found a link"):
-        Monitor(tmp_path / "out", done=0, steps=4, flops=None, peak=None)
+        Monitor(tmp_path / "out", done=0, steps=4, flops=None, peak=None, began=0.0, busy=0.0)
     assert target.is_dir() or target.read_text() == "of the user\n"
     assert not list((tmp_path / "victim").iterdir())
