@@ -35,6 +35,8 @@ from full4d_jax.training.placement import in_mesh
 from full4d_jax.training.validation import STREAM, without_drops
 
 CLIPS = 3  # of a sheet, at most
+ROWS = ("source", "projection", "prior", "truth")
+ROWS_WITHOUT_PROJECTION = ("nearest real", "prior", "truth")
 
 
 def held_out_clips_sheet(
@@ -52,20 +54,20 @@ def held_out_clips_sheet(
     batch = next(iter(record_batches(config, 0, mesh, held_out=True)))
     key = jax.random.fold_in(jax.random.key(config.seed), STREAM)
     rows = jax.device_get(_drawing(config, mesh)(prior, batch, key))
-    clips, views = rows["truth"].shape[:2]
+    clips, views = rows.shape[1:3]
     names = clips_at(config, 0, held_out=True)[:clips]
+    scenes = [name.rpartition(" (")[2].removesuffix(")") for name in names]
     numbers = range(config.data.views - views, config.data.views)
-    cells = np.stack([rearrange(x, "n v h w c -> (n v) h w c") for x in rows.values()])
     return contact_sheet(
-        to_uint8(cells / 2 + 0.5),
-        rows=list(rows),
-        columns=[f"{name}, view {number}" for name in names for number in numbers],
+        to_uint8(rearrange(rows / 2 + 0.5, "r n v h w c -> r (n v) h w c")),
+        rows=ROWS_WITHOUT_PROJECTION if config.model.projection == "none" else ROWS,
+        columns=[f"{scene}, view {number}" for scene in scenes for number in numbers],
         title=f"{config.name}: clips held out of the records",
     )
 
 
 @lru_cache(maxsize=1)  # compiles once for all sheets of a run
-def _drawing(config: Config, mesh: Mesh | None) -> Callable[..., dict[str, Array]]:
+def _drawing(config: Config, mesh: Mesh | None) -> Callable[..., Array]:
     """Return the program that draws, whose results every process has whole."""
     everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
     return jax.jit(in_mesh(mesh, partial(_draw_clips, config)), out_shardings=everywhere)
@@ -73,8 +75,8 @@ def _drawing(config: Config, mesh: Mesh | None) -> Callable[..., dict[str, Array
 
 def _draw_clips(
     config: Config, prior: Prior, batch: Clips, key: PRNGKeyArray
-) -> dict[str, Float[Array, "n v h w 3"]]:
-    """Return the last frames of the first clips of a batch, by row, in [-1, 1]."""
+) -> Float[Array, "r n v h w 3"]:
+    """Return the last frames of the first clips of a batch, for each row of a sheet, in [-1, 1]."""
     encode_key, noise_key = jax.random.split(key)
     keys = Keys(*jax.random.split(encode_key, 4))
     text, _ = load_training_texts(config)
@@ -94,11 +96,8 @@ def _draw_clips(
     if config.model.projection == "none":
         assert isinstance(batch, Batch), "projections are encoded for models that read them"
         conditions = _of_row_and_column(config, batch, latents, conditions)
-        return {
-            "nearest real": last_frames(conditions.base),
-            "prior": last_frames(_fill(prior, latents, conditions, noise)),
-            "truth": last_frames(latents),
-        }
+        made = _fill(prior, latents, conditions, noise)
+        return jnp.stack([last_frames(x) for x in (conditions.base, made, latents)])
     guides = [conditions]
     if prior.sampler.guidance != 1:
         blind = replace(config, data=replace(config.data, drop_projection=1.0))
@@ -107,13 +106,9 @@ def _draw_clips(
         guides.append(_without_text(conditions, prior))
     made = _generate(prior, tuple(guides), noise)
     targets = config.data.views - 1
-    source = conditions.projection[:, :1]
-    return {
-        "source": last_frames(jnp.repeat(source, targets, 1)),
-        "projection": last_frames(conditions.projection[:, 1:]),
-        "prior": last_frames(made[:, -targets:]),
-        "truth": last_frames(latents[:, -targets:]),
-    }
+    source = jnp.repeat(conditions.projection[:, :1], targets, 1)
+    rows = (source, conditions.projection, made, latents)
+    return jnp.stack([last_frames(x[:, -targets:]) for x in rows])
 
 
 def _generate(prior: Prior, guides: Guides, noise: Latents) -> Latents:
