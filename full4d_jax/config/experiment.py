@@ -130,6 +130,8 @@ class DataConfig:
     pseudo: Share = 0.0
     """Share made of single videos: clips that are planar warps (`projection=none`), or batches of
     double reprojection (docs/cascade.md)."""
+    pseudo_views: ViewCount = 2
+    """Views of a clip of double reprojection; those beyond 2 turn and zoom at the video's place."""
     videos: str = ""
     """Folder of videos, without those in its subfolders; every fifth by name is left out. Without
     it, procedural views are warped."""

@@ -211,9 +211,14 @@ def _pseudo_clips(config: Config) -> Iterator[Rule]:
         "a folder --data.videos beside it, with a projection",
     )
     yield Rule(
-        "data.pseudo",
-        not (is_mixed and is_projected),
-        "none of it with --data.records and a projection",
+        "data.projections",
+        not (data.pseudo and data.projections),
+        "0 with --data.pseudo, whose clips are projected in each step",
+    )
+    yield Rule(
+        "data.pseudo_views",
+        data.pseudo_views == 2 or (is_projected and data.pseudo > 0),
+        "2 without --data.pseudo and a projection",
     )
     yield Rule(
         "data.videos",

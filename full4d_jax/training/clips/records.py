@@ -225,7 +225,7 @@ def _check_latents(config: Config, opened: Sequence[Records]) -> None:
     again = "encode it again with this config (full4d data encode), or train on what it was made of"
     for name, off in (("lines", False), ("pseudo", 0.0)):
         value = getattr(data, name)
-        if value != off:
+        if value != off and model.projection == "none":  # grids are mixed within a batch
             do = "train on what it was made of"
             raise InputError("config", f"data.{name}", value, f"{off} with cached latents", do)
     for records in opened:
