@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig
@@ -188,7 +188,7 @@ def _with_margin(data: DataConfig) -> DataConfig:
 def reprojected(
     data: DataConfig,
     network: DepthNetwork,
-    keys: PRNGKeyArray,
+    keys: Key[Array, "b"],
     videos: UInt8[Array, "b t h w 3"],
 ) -> Batch:
     """Return clips of what another camera would see of each video, the video, and turned views.
