@@ -140,7 +140,6 @@ def test_what_cannot_be_mixed(posed):
     for wrong, said in (
         ({"projections": 2}, r"data\.projections.*0 with --data\.pseudo"),
         ({"videos": ""}, r"a folder --data\.videos"),
-        ({"pseudo": 0.0, "videos": ""}, r"data\.pseudo_views.*2 without --data\.pseudo"),
     ):
         data = dataclasses.replace(posed.data, **wrong)
         with pytest.raises(InputError, match=said):
