@@ -89,7 +89,7 @@ def _draw_clips(
     latents, conditions = encode(config)
     noise = draw_per_clip(jax.random.normal, noise_key, part, *latents.shape[1:])
 
-    def last_frames(videos: Latents) -> Float[Array, "n v h w 3"]:
+    def last_frames(videos: Latents) -> Float[Array, "n v H W 3"]:
         decoded = decode_videos(config.model, prior.codec_weights, videos[:CLIPS])
         return jnp.clip(decoded[:, :, -1], -1, 1)
 

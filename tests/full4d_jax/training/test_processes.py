@@ -17,6 +17,8 @@ from tiny_run import first, lines, short
 
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.loop import STOPPED
+from input_pipeline.datasets.dataset import write_dataset
+from input_pipeline.procedural.clips import ProceduralClips
 
 PROGRAM = """
 import sys, time
@@ -99,12 +101,16 @@ def test_one_is_told_to_stop_and_both_save_the_same_step(tmp_path):
 
 @pytest.mark.slow
 def test_bare_machines_train_one_model_by_an_address(tmp_path):
-    """`full4d train` with --coordinator in two processes has the losses of one."""
+    """`full4d train` with --coordinator in two processes has the losses of one, held out too."""
+    clips = ProceduralClips(first=0, count=6, views=3, frames=2, height=16, width=16)
+    write_dataset(tmp_path / "set", clips, name="set")
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     small = ["--model.layers", "1", "--model.refiner", "0", "--training.log_every", "1"]
     small += ["--training.steps", "3", "--mesh.data", "2"]
+    small += ["--data.records", str(tmp_path / "set"), "--data.held_out", "0.4"]
+    small += ["--training.validate_every", "3"]
     command = [sys.executable, "-m", "full4d_jax.cli", "train", "--config", "debug", *small]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
 
@@ -127,6 +133,10 @@ def test_bare_machines_train_one_model_by_an_address(tmp_path):
     one, two = ([x["loss"] for x in lines(tmp_path / out)] for out in ("one", "two"))
     assert len(one) == 3
     np.testing.assert_allclose(two, one, rtol=1e-6)
+    one, two = (lines(tmp_path / out)[-1] for out in ("one", "two"))
+    held_out = {name: x for name, x in one.items() if name.startswith("validation/")}
+    assert len(held_out) == 7
+    assert held_out == pytest.approx({name: two[name] for name in held_out}, abs=2e-6)
 
 
 @pytest.mark.slow
