@@ -74,6 +74,8 @@ class TrainingConfig:
     """Best checkpoints to keep besides, by the mean loss before each."""
     checkpoints: str = ""
     """Folder or URL (gs://bucket/run) of checkpoints; left out, in the output."""
+    validate_every: CountOrZero = 0
+    """Steps between measurements of the loss on `data.held_out`; 0 is off."""
     sheet_every: CountOrZero = 0
     """Steps between contact sheets; 0 draws one at the end only."""
     on_bad_loss: Literal["stop", "skip"] = "stop"

@@ -25,6 +25,7 @@ CHANGEABLE = {"model.remat", *(f"mesh.{name}" for name in to_dict(MeshConfig()))
         "keep_best",
         "checkpoints",
         "sheet_every",
+        "validate_every",
         "on_bad_loss",
         "spike",
     )
