@@ -43,6 +43,11 @@ def address_of(path: str | Path) -> str:
     return f"{scheme[1]}://{text[scheme.end() :].strip('/')}" if scheme else ""
 
 
+def name_of(path: str | Path) -> str:
+    """Return a path for people, as an address if it is one."""
+    return address_of(path) or str(path)
+
+
 def file_system(address: str) -> Any:
     """Return the fsspec file system of an address, without contacting it.
 
@@ -116,9 +121,10 @@ def stored_file(address: str) -> StoredFile | None:
     """Return the file at an address; None where there is none; errors as of `storage_errors`."""
     with storage_errors(address):
         try:
-            return _stored(file_system(address).info(address.partition("://")[2]))
+            entry = file_system(address).info(address.partition("://")[2])
         except FileNotFoundError:
             return None
+    return _stored(entry) if entry["type"] == "file" else None
 
 
 def read_stored(address: str) -> bytes:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.progress import Progress
+from input_pipeline.addresses import name_of
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.datasets.encoding import ClipSource
 from input_pipeline.procedural.clips import ProceduralClips, textures_mark
@@ -80,9 +81,9 @@ def build_dataset(
                     about=about,
                 )
     if missing_files:
-        print(f"{out}: {missing_files} files of other parts are missing still")
+        print(f"{name_of(out)}: {missing_files} files of other parts are missing still")
     else:
-        print(f"{out}: {out / 'README.md'} says what is in it")
+        print(f"{name_of(out)}: {name_of(out / 'README.md')} says what is in it")
     return not missing_files
 
 
@@ -128,7 +129,7 @@ def build_procedural(
         part=part,
         beam=beam,
     ):
-        print(f"next: full4d train --config PRESET --data.records {out}")
+        print(f"next: full4d train --config PRESET --data.records {name_of(out)}")
 
 
 def build_gltf(out: Path, clips: GltfClips, *, test: float, shards: int, jobs: int) -> None:
@@ -141,4 +142,5 @@ def build_gltf(out: Path, clips: GltfClips, *, test: float, shards: int, jobs: i
     )
     splits = train_and_test(test)
     build_dataset(out, clips, name="gltf", splits=splits, about=about, shards=shards, jobs=jobs)
-    print(f"next: full4d train --config PRESET --data.records {out} (or mixed, {out}=1 OTHER=3)")
+    place = name_of(out)
+    print(f"next: full4d train --config PRESET --data.records {place} (or mixed, {place}=1 OTHER=3)")

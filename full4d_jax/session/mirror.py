@@ -18,7 +18,7 @@ from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO, get_type_hints
+from typing import Any, get_type_hints
 
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import Streamed
@@ -308,7 +308,7 @@ def _join(address: str, name: str) -> str:
 class _Shown:
     """A stream that writes addresses in place of their local copies."""
 
-    def __init__(self, stream: TextIO):
+    def __init__(self, stream: Any):
         self._stream = stream
         self._write: Callable[[str], int] = stream.write
 

@@ -28,6 +28,7 @@ from input_pipeline.addresses import (
     address_of,
     cache_folder,
     download,
+    file_system,
     read_stored,
     stored_files,
     upload,
@@ -156,6 +157,8 @@ class Records(Sequence[Example]):
 
     def __init__(self, folder: str | Path, split: str):
         address = address_of(folder)
+        if address:
+            file_system(address)  # refuses what nothing here reads
         path = epath.Path(address or folder)
         index = _index(folder)
         if index["version"] != VERSION:
