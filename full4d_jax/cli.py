@@ -309,9 +309,7 @@ def _binder(verb: Verb) -> Callable[..., partial[Any]]:
     return bind
 
 
-def _parse(
-    bind: Callable[..., Any], prog: str, argv: list[str]
-) -> tuple[partial[Any], list[str]]:
+def _parse(bind: Callable[..., Any], prog: str, argv: list[str]) -> tuple[partial[Any], list[str]]:
     """Return the call that the words ask for, and the words that are no options of it.
 
     Raises:

@@ -81,7 +81,7 @@ def storage_errors(address: str) -> Iterator[None]:
         is_of_client = type(error).__module__.partition(".")[0] in CLIENTS
         if not isinstance(error, OSError) and not is_of_client:
             raise
-        if getattr(error, "filename", None) and Path(str(error.filename)).is_absolute():
+        if Path(str(getattr(error, "filename", ""))).is_absolute():
             raise  # the disk on this side
         words = " ".join(str(error).split())[:200]
         if isinstance(error, PermissionError) or DENIED.search(f"{type(error).__name__} {words}"):

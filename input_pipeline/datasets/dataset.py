@@ -324,7 +324,10 @@ def _finish(
             remove_leftovers(folder / shard.file)
 
     identity = DatasetIdentity(
-        name=name, version=tfds.core.Version(f"{VERSION}.0.0"), data_dir=address or str(folder), module_name=""
+        name=name,
+        version=tfds.core.Version(f"{VERSION}.0.0"),
+        data_dir=address or str(folder),
+        module_name="",
     )
     info = tfds.core.DatasetInfo(builder=identity, features=FEATURES, description=page)
     info.set_file_format("array_record")

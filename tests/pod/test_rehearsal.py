@@ -96,7 +96,7 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path):
     room = make_room(views=3, height=96, width=96, frames=5)
     pictures = np.array([[decode_jpeg(file) for file in view] for view in room.frames])
     write_rig(tmp_path / "rig", room, pictures)
-    write_video(tmp_path / "in.mp4", np.repeat(pictures[0], 3, 0), 12)
+    write_video(tmp_path / "in.mp4", np.repeat(pictures[0, :1], 15, 0), 12)
     save_toy_codec(tmp_path / "vae.safetensors")
     upload(tmp_path / "in.mp4", f"{bucket}/in.mp4")
     upload(tmp_path / "vae.safetensors", f"{bucket}/weights/vae.safetensors")
@@ -105,7 +105,7 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path):
 
     lab.run("data import BUCKET/captures/room --out BUCKET/sets/room --size 48")
     lab.run("data check BUCKET/sets/room --out BUCKET/check", machine="two")
-    assert f"{bucket}/check/check.json".removeprefix(f"{bucket}/") in stored_files(bucket)
+    assert "check/check.json" in stored_files(bucket)
     encode = f"data encode --config debug {MODEL} --data.projections 2 --shards 2"
     encode += " --dataset BUCKET/sets/room --out BUCKET/sets/latents"
     said = lab.run(encode)

@@ -1,4 +1,4 @@
-"""Addresses on the command line: what a command reads, and what comes back, at a store's other end."""
+"""Addresses on the command line: what a command reads of a store, and what it brings back."""
 
 import dataclasses
 import json
@@ -98,11 +98,14 @@ def test_uploads_go_on_while_a_command_runs(bucket, monkeypatch):
 
 @EMULATORS
 def test_an_error_does_not_keep_finished_files_back(bucket, monkeypatch, capsys):
-    with pytest.raises(ZeroDivisionError), Mirror() as mirror:
+    def fail(mirror: Mirror):
         run = mirror.local(f"{bucket}/run")
         run.mkdir()
         (run / "grid.npz").write_text("finished")
         raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), Mirror() as mirror:
+        fail(mirror)
     assert stored_files(bucket).keys() == {"run/grid.npz"}
     monkeypatch.setattr(module, "is_first_process", lambda: False)
     with Mirror() as mirror:
@@ -143,7 +146,7 @@ def test_a_disk_without_room(bucket, tmp_path, monkeypatch):
     put(tmp_path, f"{bucket}/file", "large")
     usage = module.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage._replace(free=4))
-    with pytest.raises(InputError, match="at most 0.0 GB, which .* XDG_CACHE_HOME"):
+    with pytest.raises(InputError, match=r"at most 0.0 GB, which .* XDG_CACHE_HOME"):
         Mirror().local(bucket)
 
 
