@@ -233,7 +233,7 @@ def _read_verb(
     if "config" in hints:
         marks = get_args(get_type_hints(function, include_extras=True)["config"])[1:]
         shown = next((mark for mark in marks if isinstance(mark, Shown)), None)
-        config, words = _load_config(hints["config"], prog, argv)
+        config, words = _load_config(hints["config"], prog, argv, mirror)
     # A positional `source`, as of `convert`, is left to tyro.
     source = inspect.signature(function).parameters.get("source")
     takes_source = source is not None and source.kind is inspect.Parameter.KEYWORD_ONLY
@@ -259,7 +259,9 @@ def _read_verb(
     )
 
 
-def _load_config(config_class: Any, prog: str, argv: list[str]) -> tuple[Any, list[str]]:
+def _load_config(
+    config_class: Any, prog: str, argv: list[str], mirror: Mirror | None
+) -> tuple[Any, list[str]]:
     """Return the config that `--config` names, or the default one, and the words without it.
 
     Raises:
@@ -276,7 +278,10 @@ def _load_config(config_class: Any, prog: str, argv: list[str]) -> tuple[Any, li
     reader = ArgumentParser(add_help=False, allow_abbrev=False)
     reader.add_argument("--config", nargs="?", const="")
     parsed, words = reader.parse_known_args(argv)
-    config: Any = load_config(parsed.config, config_class)
+    preset = parsed.config
+    if mirror is not None and (address := address_of(preset or "")):
+        preset = str(mirror.local(address))
+    config: Any = load_config(preset, config_class)
     return config, words
 
 

@@ -100,7 +100,7 @@ def stored_files(address: str) -> dict[str, StoredFile]:
     """Return the files at an address by their names below it; a single file has the name "".
 
     Raises:
-      FileRefusal: as `storage_errors`, but nothing is no error.
+      FileRefusal: as `storage_errors`, but nothing is no error; or a name leads elsewhere on disk.
     """
     files = file_system(address)
     root = address.partition("://")[2]
@@ -110,11 +110,15 @@ def stored_files(address: str) -> dict[str, StoredFile]:
         except FileNotFoundError:
             files.ls(root.partition("/")[0])  # a bucket that is not there is an error
             return {}
-    return {
+    stored = {
         name.removeprefix(root).strip("/"): _stored(entry)
         for name, entry in entries.items()
         if entry["type"] == "file" and not name.endswith("/")
     }
+    for name in stored:  # whoever owns the bucket chose them
+        if {"", ".", ".."} & set(name.split("/")) and name:
+            raise FileRefusal(f"{address}: found a file {name!r:.80}, expected names of paths")
+    return stored
 
 
 def stored_file(address: str) -> StoredFile | None:

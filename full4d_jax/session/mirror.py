@@ -14,6 +14,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -80,8 +81,9 @@ class Mirror:
           InputError: it cannot be read, or the disk has no room for it.
         """
         if address not in self.copies:
-            with input_errors("address", DO), _locked(address):
-                _pull(address)
+            for part in (address, *_beside(address)):
+                with input_errors("address", DO), _locked(part):
+                    _pull(part)
             self.copies[address] = copy_of(address)
         if self._thread is None:
             self._streams.enter_context(contextlib.redirect_stdout(_Shown(sys.stdout)))  # type: ignore[type-var]
@@ -98,7 +100,7 @@ class Mirror:
         """
         if not is_first_process():
             return
-        for address in self.copies:
+        for address in list(self.copies):  # to which others may be added meanwhile
             with input_errors("address", DO), _locked(address):
                 count = _push(address)
             if count:
@@ -126,6 +128,12 @@ def shown(text: str) -> str:
     for scheme in LIBRARIES:
         text = text.replace(f"{cache_folder()}/{scheme}/", f"{scheme}://")
     return text
+
+
+def _beside(address: str) -> list[str]:
+    """Return what belongs to a file: the summary of the training that made weights."""
+    stem, dot, ending = address.rpartition(".")
+    return [f"{stem}.json"] if dot and ending == "safetensors" else []
 
 
 def origin(path: Path) -> str:
@@ -201,15 +209,22 @@ def _pull(address: str) -> None:
     if not missing:
         return
     try:
-        with Progress(f"copy of {address}", len(missing)) as report:
-            for done, (name, file) in enumerate(sorted(missing.items()), 1):
-                (path / name).parent.mkdir(parents=True, exist_ok=True)
-                with whole_file(path / name) as partial_file:
-                    download(_join(address, name), partial_file)
-                marks[name] = [file.mark, *_stamp(path / name)]
-                report(done)
+        with Progress(f"copy of {address}", len(missing)) as report, ThreadPoolExecutor(16) as pool:
+            copies = pool.map(partial(_copy, address), missing)
+            for done, ((name, file), stamp) in enumerate(zip(missing.items(), copies, strict=True)):
+                marks[name] = [file.mark, *stamp]
+                report(done + 1)
     finally:
         write_text(_marks_file(address), json.dumps(marks))
+
+
+def _copy(address: str, name: str) -> list[int]:
+    """Copy a file below an address, and return its stamp."""
+    path = copy_of(address) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial_file:
+        download(_join(address, name), partial_file)
+    return _stamp(path)
 
 
 def _push(address: str) -> int:

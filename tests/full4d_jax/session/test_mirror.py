@@ -142,6 +142,24 @@ def test_an_index_comes_last(bucket, monkeypatch):
 
 
 @EMULATORS
+@pytest.mark.parametrize("bucket", ["s3"], indirect=True)  # the other emulator has no such names
+def test_names_that_lead_elsewhere(bucket, tmp_path):
+    put(tmp_path, f"{bucket}/run/../../outside", "not below")
+    with pytest.raises(InputError, match="expected names of paths"):
+        Mirror().local(f"{bucket}/run")
+    assert not list(tmp_path.rglob("outside"))
+
+
+@EMULATORS
+def test_weights_come_with_their_summary(bucket, tmp_path):
+    for name in ("prior.safetensors", "prior.json", "other.json"):
+        put(tmp_path, f"{bucket}/{name}", name)
+    with Mirror() as mirror:
+        weights = mirror.local(f"{bucket}/prior.safetensors")
+    assert {path.name for path in weights.parent.iterdir()} == {"prior.safetensors", "prior.json"}
+
+
+@EMULATORS
 def test_a_disk_without_room(bucket, tmp_path, monkeypatch):
     put(tmp_path, f"{bucket}/file", "large")
     usage = module.shutil.disk_usage(tmp_path)
