@@ -1,7 +1,7 @@
 """The first day of a lab: everything in a bucket, from a capture to scores, against an emulator.
 
-The commands are those of docs/pods.md, with options that keep them small. Training has two
-processes, one of which is killed.
+The commands are those of docs/pods.md, with options that keep them small, each on a machine with an
+empty disk. Encoding and training, which has two processes, are killed and go on.
 """
 
 import json
@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from documented import blocks
 from documented_world import write_rig
 from textured_room import make_room
 from toy_codec import save_toy_codec
 
 from full4d_jax.media.video import write_video
-from input_pipeline.addresses import read_stored, stored_files, upload
+from input_pipeline.addresses import download, read_stored, stored_files, upload
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.transforms import decode_jpeg
 
@@ -29,12 +30,20 @@ pytestmark = [
     pytest.mark.slow,
 ]
 ROOT = Path(__file__).parents[2]
-SIZE = "--data.views 3 --data.frames 5 --data.height 32 --data.width 32"
-MODEL = "--model.codec wan21 --model.codec_stride 8 --model.patch 1 --model.layers 1"
-MODEL += f" --model.refiner 0 --codec_weights BUCKET/weights/vae.safetensors {SIZE}"
-TRAIN = f"train --config debug {MODEL} --data.records BUCKET/sets/latents --data.projections 2"
-TRAIN += " --training.log_every 1 --training.checkpoint_every 2 --mesh.data 2 --flow.perceptual 0"
+# Of the page's commands: a model that compiles quickly in the place of Wan's, which has its codec.
+SIZE = "--data.views 3 --data.frames 5 --data.height 32 --data.width 32 --data.projections 2"
+MODEL = "--config debug --model.codec wan21 --model.codec_stride 8 --model.patch 1"
+MODEL += f" --model.layers 1 --model.refiner 0 {SIZE}"
+SMALL = {
+    "data import": "--size 48",
+    "data encode": "--shards 2",
+    "train": "--training.log_every 1 --training.checkpoint_every 2 --mesh.data 2",
+    "sample": "--sampler.steps 2",
+    "lift": "--lift.steps 2 --lift.capacity 300 --lift.distillation none",
+    "render": "--size 32 --orbit_seconds 0.2",
+}
 SECONDS = 400
+STEPS = 16  # each second one is saved, which takes most of the time
 
 
 class Machine:
@@ -76,11 +85,22 @@ class Machine:
         return {row["step"]: row["loss"] for row in map(json.loads, lines)}
 
 
-def pair(steps: int) -> list[str]:
+def documented() -> dict[str, str]:
+    """Return the commands of docs/pods.md, small ones, by their verbs."""
+    (block,) = [x for x in blocks() if "data import gs://" in x.text]
+    lines = {}
+    for _, *words in block.commands:
+        verb = " ".join(words[: 1 + (words[0] == "data")])
+        line = shlex.join(words).replace("gs://BUCKET", "BUCKET")
+        lines[verb] = f"{line.replace('--config wan22_5b', MODEL)} {SMALL.get(verb, '')}"
+    return lines
+
+
+def pair(train: str) -> list[str]:
     """Return the command of each of two processes that train together."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        words = f"{TRAIN} --out BUCKET/runs/two --training.steps {steps}"
+        words = f"{train} --training.steps {STEPS}"
         words += f" --coordinator localhost:{free.getsockname()[1]} --processes 2 --process"
     return [f"{words} {i}" for i in range(2)]
 
@@ -93,7 +113,7 @@ def bucket(storage, tmp_path) -> str:
 
 def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path):
     lab = Machine(tmp_path, bucket)
-    room = make_room(views=3, height=96, width=96, frames=5)
+    room = make_room(views=3, height=96, width=96, frames=10)
     pictures = np.array([[decode_jpeg(file) for file in view] for view in room.frames])
     write_rig(tmp_path / "rig", room, pictures)
     write_video(tmp_path / "in.mp4", np.repeat(pictures[0, :1], 15, 0), 12)
@@ -103,46 +123,55 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path):
     for file in (tmp_path / "rig").rglob("*.*"):
         upload(file, f"{bucket}/captures/room/{file.relative_to(tmp_path / 'rig')}")
 
-    lab.run("data import BUCKET/captures/room --out BUCKET/sets/room --size 48")
-    lab.run("data check BUCKET/sets/room --out BUCKET/check", machine="two")
+    lines = documented()
+
+    lab.run(lines["data import"])
+    lab.run(lines["data check"], machine="two")
     assert "check/check.json" in stored_files(bucket)
-    encode = f"data encode --config debug {MODEL} --data.projections 2 --shards 2"
-    encode += " --dataset BUCKET/sets/room --out BUCKET/sets/latents"
-    said = lab.run(encode)
+    encoding = lab.start(lines["data encode"])
+    while not any("latents/shards/" in name for name in stored_files(bucket)):
+        assert encoding.poll() is None, encoding.communicate()
+        time.sleep(0.1)
+    encoding.kill()
+    encoding.communicate()
+    said = lab.run(lines["data encode"], machine="two")
     assert f"next: full4d train --config PRESET --data.records {bucket}/sets/latents" in said
-    assert len(open_dataset(f"{bucket}/sets/latents")) == 1
+    assert len(open_dataset(f"{bucket}/sets/latents")) == 2
+
+    # What training begins from: a model that two steps from nothing made.
+    train = lines["train"].replace("--init BUCKET/weights/wan22_5b.safetensors", "")
+    lab.run(f"{train.replace('runs/mine', 'begin')} --training.steps 2", devices=2)
+    begin = f"{bucket}/begin/prior.safetensors"
+    download(begin, tmp_path / "begin.safetensors")
+    upload(tmp_path / "begin.safetensors", f"{bucket}/weights/wan22_5b.safetensors")
 
     # Two machines train; one is killed, then both start again with empty disks.
-    processes = [lab.start(words, machine=f"train{i}") for i, words in enumerate(pair(1000))]
+    train = lines["train"]
+    processes = [lab.start(x, machine=f"train{i}") for i, x in enumerate(pair(train))]
     deadline = time.monotonic() + SECONDS
-    while not any("runs/two/checkpoints/4/_CHECK" in name for name in stored_files(bucket)):
+    while "runs/mine/checkpoints/4/_CHECKPOINT_METADATA" not in stored_files(bucket):
         assert time.monotonic() < deadline
         assert all(process.poll() is None for process in processes), processes[0].communicate()
-        time.sleep(0.5)
+        time.sleep(0.1)
     for process in reversed(processes):
         process.kill()
         process.communicate()
-    starts = [lab.start(words, machine=f"again{i}") for i, words in enumerate(pair(12))]
+    starts = [lab.start(x, machine=f"again{i}") for i, x in enumerate(pair(train))]
     said = [process.communicate(timeout=SECONDS)[0] for process in starts]
     assert [process.returncode for process in starts] == [0, 0], said
-    assert f"resuming {bucket}/runs/two at step" in said[0]
-    assert not any(path.suffix for path in (tmp_path / "again1").rglob("runs/two/*"))
-    lab.run(f"{TRAIN} --out BUCKET/runs/one --training.steps 12", devices=2, machine="three")
-    one, two = lab.losses("runs/one"), lab.losses("runs/two")
-    assert one.keys() >= two.keys() >= {10, 11, 12}
+    assert f"resuming {bucket}/runs/mine at step" in said[0]
+    assert not any(path.suffix for path in (tmp_path / "again1").rglob("runs/mine/*"))
+    one = train.replace("runs/mine", "runs/one")
+    lab.run(f"{one} --training.steps {STEPS}", devices=2, machine="three")
+    one, two = lab.losses("runs/one"), lab.losses("runs/mine")
+    assert one.keys() >= two.keys() >= {STEPS - 1, STEPS}
     for step, loss in two.items():
         assert loss == pytest.approx(one[step], rel=1e-5)
-    made = {name.removeprefix("runs/two/") for name in stored_files(bucket) if "runs/two" in name}
+    made = stored_files(f"{bucket}/runs/mine").keys()
     assert made >= {"prior.safetensors", "prior.json", "sheet.png", "metrics.jsonl"}
     assert any(name.startswith("tensorboard/") for name in made)
 
-    again = f"train --config debug {MODEL} --data.records BUCKET/sets/room --training.steps 1"
-    lab.run(f"{again} --init BUCKET/runs/two/prior.safetensors --out BUCKET/runs/next")
-    trained = f"--checkpoint BUCKET/runs/two/prior.safetensors {MODEL} --config debug"
-    lab.run(f"sample BUCKET/in.mp4 {trained} --out BUCKET/out --sampler.steps 2", machine="four")
-    small = "--lift.steps 2 --lift.capacity 300 --lift.distillation none"
-    lab.run(f"lift BUCKET/out {small}", machine="five")
-    lab.run("render BUCKET/out --size 32 --orbit_seconds 0.2", machine="six")
-    lab.run("evaluate BUCKET/out", machine="six")
-    made = {name.removeprefix("out/") for name in stored_files(bucket) if name.startswith("out/")}
+    for machine, verb in enumerate(("sample", "lift", "render", "evaluate")):
+        lab.run(lines[verb], machine=f"show{machine}")
+    made = stored_files(f"{bucket}/out").keys()
     assert made >= {"grid.npz", "grid.mp4", "scene.npz", "scene.html", "orbit.mp4"}
