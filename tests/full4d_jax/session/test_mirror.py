@@ -1,13 +1,16 @@
 """Addresses on the command line: what a command reads of a store, and what it brings back."""
 
 import dataclasses
+import io
 import json
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pytest
 
+from full4d_jax.cli import main
 from full4d_jax.config import Config
 from full4d_jax.session import mirror as module
 from full4d_jax.session.errors import InputError
@@ -55,6 +58,18 @@ def test_changes_come_back_and_nothing_else(bucket, tmp_path, capsys):
     with Mirror() as mirror:
         mirror.local(f"{bucket}/run")
     assert stored_files(bucket) == after
+
+
+@EMULATORS
+def test_a_file_from_and_to_a_bucket(bucket, tmp_path, capsys):
+    np.save(tmp_path / "poses.npy", np.eye(4)[None])
+    upload(tmp_path / "poses.npy", f"{bucket}/poses.npy")
+    words = ["convert", "cameras", f"{bucket}/poses.npy", f"{bucket}/gl/poses.npy"]
+    assert main([*words, "--from", "opencv", "--to", "opengl"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{bucket}/gl/poses.npy: 1 poses, opengl from opencv\n")
+    there = np.load(io.BytesIO(read_stored(f"{bucket}/gl/poses.npy")))
+    np.testing.assert_array_equal(there[0], np.diag([1.0, -1, -1, 1]))
 
 
 @EMULATORS
