@@ -19,7 +19,8 @@ from ablation_runs import SCORES, Run
 
 from full4d_jax.cameras import cameras_of
 from full4d_jax.config import Config, load_config
-from full4d_jax.evaluation.generated_grids import KnownClip, held_out_clips, unseen_pixels
+from full4d_jax.evaluation.generated_grids import unseen_pixels
+from full4d_jax.evaluation.known_clips import KnownClip, held_out_clips
 from full4d_jax.generation.batch import make_conditions
 from full4d_jax.generation.generate import bind_conditions
 from full4d_jax.generation.prior import Prior, open_prior, prior_path

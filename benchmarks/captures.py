@@ -1,6 +1,6 @@
 """Captures for `fitting.py`: pictures with cameras, some held out, and depth to start from.
 
-The splat comes with exact depth, for the photos it is found by a plane sweep. Where
+The fox and the splat come with exact depth, for the photos it is found by a plane sweep. Where
 nothing is known a random one stands in: seeds all over the volume that the cameras look at.
 The world is centred on the point nearest to all optical axes; the unit is the median distance of
 the cameras from it.
@@ -20,8 +20,10 @@ from gaussians import Camera, Gaussians, render
 from gaussians.fitting.points import FARTHEST, NEAREST
 from input_pipeline.cameras import centers, nearest_to_axes, orbit, resize_intrinsics
 from input_pipeline.conventions import to_opencv
+from input_pipeline.procedural.gltf_scene import gltf_clip
 
 WALKER_WIDTH = 1080  # two of its cameras decode to this, two have eight more columns on the right
+HIDDEN_AZIMUTHS = (22.5, 200.0)  # of the fox, degrees from the first camera
 
 
 class Capture(NamedTuple):
@@ -87,6 +89,30 @@ def splat(scene: Gaussians, height: int) -> Capture:
     depth = np.stack([np.asarray(shot.depth) for shot in shots])[:, None] * seen
     train = (spots % 5 != 2)[:, None]
     return Capture(frames, depth, np.stack([lens] * 30), poses[:, None], train)
+
+
+def fox(data: Path, height: int, instants: int) -> Capture:
+    """`Fox.glb` running, cast by rays at 8 cameras around it; odd instants and 2 more held out."""
+    clip = gltf_clip(
+        data / "gltf" / "Fox.glb",
+        animation="Run",
+        start=0.0,
+        interval=0.7 / instants,
+        source_azimuth=50.0,
+        target_azimuths=(*range(45, 360, 45), *HIDDEN_AZIMUTHS),
+        frames=instants,
+        height=height,
+        width=height,
+    )
+    train = np.zeros((10, instants), bool)
+    train[:8, ::2] = True
+    return Capture(
+        frames=np.asarray(clip.frames, np.float32),
+        depth=np.asarray(clip.depth, np.float32),
+        intrinsics=np.asarray(clip.intrinsics, np.float32),
+        world_to_camera=np.asarray(clip.world_to_camera, np.float32),
+        train=train,
+    )
 
 
 def walker(data: Path, height: int, instants: int) -> Capture:

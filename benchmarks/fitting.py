@@ -1,6 +1,6 @@
 """Fits scenes to data that nobody here made; prints a table and saves pictures.
 
-    python benchmarks/fitting.py photos|splat|pose2sim [--steps N] [--height H] ...
+    python benchmarks/fitting.py photos|splat|fox|pose2sim [--steps N] [--height H] ...
 
 Each row of the table is one way to fit, scored on pictures that no fit saw. Data are read from the
 folder FULL4D_DATA (see the README). Rows are added to OUT/fitting.jsonl; every command also writes
@@ -81,7 +81,7 @@ class FittedScene(NamedTuple):
 def main() -> None:
     """Runs one group of rows."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("data", choices=("photos", "splat", "pose2sim"))
+    parser.add_argument("data", choices=("photos", "splat", "fox", "pose2sim"))
     parser.add_argument("--steps", type=int, default=1500, help="of every fit")
     parser.add_argument("--height", type=int, default=64, help="rows of the pictures")
     parser.add_argument("--gaussians", type=int, default=12_000)
@@ -96,7 +96,7 @@ def main() -> None:
             raise SystemExit(f"--{name}: found {getattr(options, name)}, expected {low} or more")
     if not (data := shared_folder() / "data").is_dir():
         raise SystemExit(f"{data} is not a folder: set FULL4D_DATA to the one that has data/")
-    known = MOVING_WAYS if (moving := options.data == "pose2sim") else STATIC_WAYS
+    known = MOVING_WAYS if (moving := options.data in ("fox", "pose2sim")) else STATIC_WAYS
     names = options.ways or list(known)
     if unknown := sorted(set(names) - set(known)):
         raise SystemExit(f"--ways: found {unknown}, expected some of {list(known)}")
@@ -132,6 +132,8 @@ def read(name: str, data: Path, options: argparse.Namespace) -> Capture:
     try:
         if name == "photos":
             return captures.photos(data, options.height)
+        if name == "fox":
+            return captures.fox(data, options.height, options.instants)
         if name == "pose2sim":
             return captures.walker(data, options.height, options.instants)
         scene = load_ply(data / "splats" / "guitar.compressed.ply")

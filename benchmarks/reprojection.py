@@ -46,7 +46,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.estimators import open_network
-from full4d_jax.training.clips.double_reprojection import TwoViews, pose_beside, two_views
+from full4d_jax.training.clips.double_reprojection import ReprojectedClip, pose_beside, two_views
 from input_pipeline.footage import VIDEOS, listed, training_clips
 from input_pipeline.video_files import frame_times
 
@@ -131,7 +131,9 @@ def moments(clip: Path, rows: int, count: int) -> list[Float[ndarray, "t h w 3"]
     return [to_unit(read_video(clip, **size, start=max(0.0, x)).frames / 127.5 - 1) for x in starts]
 
 
-def seen_from(network: AnyNetwork, frames: Float[ndarray, "t h w 3"], angle: float) -> TwoViews:
+def seen_from(
+    network: AnyNetwork, frames: Float[ndarray, "t h w 3"], angle: float
+) -> ReprojectedClip:
     """Return frames as a camera beside would see them, and the frames, in [-1, 1]."""
     rows = frames.shape[1]
     video = jnp.asarray(2 * frames - 1)
@@ -145,7 +147,7 @@ _two_views = jax.jit(two_views)
 
 
 def restore(
-    prior: Prior, upsampler: Upsampler, views: TwoViews
+    prior: Prior, upsampler: Upsampler, views: ReprojectedClip
 ) -> tuple[dict[str, Frames], Float[ndarray, "v t h w"]]:
     """Return every row's frames in [0, 1], and 1 in the holes."""
     cameras = views.cameras

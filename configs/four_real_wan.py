@@ -1,14 +1,16 @@
 """4Real-Video around a large base: Wan2.2-TI2V-5B, frozen, as two streams that are synchronized.
 
-Weights (Apache-2.0) from the repository Wan-AI/Wan2.2-TI2V-5B or its -Diffusers sister; then
-warped videos as in the paper, and animated scenes rendered along arcs with some of these:
+Weights (Apache-2.0) from the repository Wan-AI/Wan2.2-TI2V-5B or its -Diffusers sister; then, as in
+the paper, warped videos, and animated assets rendered along arcs with some of these:
    full4d inspect --config four_real_wan --topology v5p:2x2x1    (docs/pods.md: 28 GiB a device)
    full4d convert wan --config four_real_wan --from Wan2.2-TI2V-5B --to four_real_wan.safetensors
    full4d train --config four_real_wan --init four_real_wan.safetensors \
      --codec_weights vae.safetensors --data.videos VIDEOS --data.pseudo 1
+   full4d data gltf ASSETS --orbit --clips 1000 --views 8 --frames 29 --height 288 --width 512 \
+     --out sets/assets
    full4d train --config four_real_wan --init runs/four_real_wan/prior.safetensors \
      --codec_weights vae.safetensors --data.videos VIDEOS --data.pseudo 0.25 \
-     --data.worlds rich --training.steps 3000 --out runs/four_real_wan_2
+     --data.records sets/assets --training.steps 3000 --out runs/four_real_wan_2
 
 Trained are 1,151,717,376 parameters of the synchronization and the two context embeddings; no bit
 of Wan's 4,999,787,712 changes. 8 views of 29 frames at 288 x 512 are a grid of 8 x 8 latent frames,

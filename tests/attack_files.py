@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attack_world import ENCODE, IMPORT, LIFT, RENDER, RUN, TRAIN, WORLDS
+from attack_world import ASSETS, ENCODE, IMPORT, LIFT, RENDER, RUN, TRAIN, WORLDS
 from attacks import Attack, most_file_bytes
 
 
@@ -113,6 +113,7 @@ def places() -> Iterator[Attack]:
         index = ["data", "check", "data"]
         yield Attack(f"place/index {name}", index, led("data/index.json", name), codes=(2,))
         yield Attack(f"place/film {name}", IMPORT, led("capture/a.mp4", name), codes=(2,))
+        yield Attack(f"place/asset {name}", ASSETS, led("assets/arm.glb", name), codes=(2,))
     for start in ("ffconcat version 1.0\nfile in.mp4\n", "#EXTM3U\n#EXTINF:1,\nin.mp4\n"):
         listed = ["run", "list.mp4", "--out", "out"]
         yield Attack(f"place/playlist {start[:8]}", listed, written("list.mp4", start), codes=(2,))
@@ -134,7 +135,7 @@ def full_disks() -> Iterator[Attack]:
         words = ["convert", "splats", "run", target]
         yield Attack(f"disk/convert {target}", words, limit=most_file_bytes(100), codes=(2,))
     jobs = {"render": RENDER, "lift": LIFT, "run": RUN, "train": TRAIN, "import": IMPORT}
-    jobs |= {"procedural": WORLDS, "check": ["data", "check", "data"]}
+    jobs |= {"procedural": WORLDS, "gltf": ASSETS, "check": ["data", "check", "data"]}
     jobs |= {"depth": ["depth", "in.mp4", "--rows", "32"], "evaluate": ["evaluate", "run"]}
     jobs |= {"data depth": ["data", "depth", "data", "--out", "x"]}
     for name, words in jobs.items():
@@ -239,6 +240,21 @@ def contents() -> Iterator[Attack]:
             ["depth", "in.mp4", "--depth_network", "x.safetensors"],
             file,
         )
+
+    def animation(here: Path, home: Path, name: Any = 5, key: str = "animations") -> None:
+        path = here / "assets/arm.glb"
+        data = path.read_bytes()
+        size = struct.unpack_from("<I", data, 12)[0]
+        document = json.loads(data[20 : 20 + size])
+        document[key][0]["name"] = name
+        text = json.dumps(document).encode()
+        text += b" " * (-len(text) % 4)
+        rest = data[20 + size :]
+        head = struct.pack("<4sIIII", b"glTF", 2, 20 + len(text) + len(rest), len(text), 0x4E4F534A)
+        path.write_bytes(head + text + rest)
+
+    for name in (5, None, [], {}, "x" * 5000, "\ud800", "a/../b"):
+        yield Attack(f"content/animation {str(name)[:8]!r}", ASSETS, partial(animation, name=name))
 
     def index(here: Path, home: Path, change: Callable[[dict], object]) -> None:
         path = here / "data/index.json"

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from attack_world import ENCODE, IMPORT, LIFT, RENDER, RUN, TRAIN, WORLDS
+from attack_world import ASSETS, ENCODE, IMPORT, LIFT, RENDER, RUN, TRAIN, WORLDS
 from attacks import Attack
 
 HUGE = "99999999999"
@@ -32,6 +32,7 @@ def numbers() -> Iterator[Attack]:
     unbounded = ("seed", "lift.steps", "sampler.steps", "training.steps", "training.keep")
     options: tuple[tuple[list[str], tuple[str, ...]], ...] = (
         (WORLDS, ("first", "scenes", *sides, "shards", "jobs")),
+        (ASSETS, ("clips", *sides, "shards", "jobs")),
         (IMPORT, ("frames", "stride", "size", "jobs", "fps")),
         (ENCODE, ("shards",)),
         (splats, ("instants", "seconds", "time")),
@@ -108,7 +109,7 @@ def machines() -> Iterator[Attack]:
 def signals() -> Iterator[Attack]:
     """SIGTERM and SIGHUP at some instants of every verb."""
     jobs = {"render": RENDER, "lift": LIFT, "import": IMPORT, "procedural": WORLDS}
-    jobs |= {"train": [*TRAIN, "--training.steps", "400"], "view": ["view", "run"]}
+    jobs |= {"gltf": ASSETS, "train": [*TRAIN, "--training.steps", "400"], "view": ["view", "run"]}
     jobs |= {"evaluate": ["evaluate", "run"], "check": ["data", "check", "data"]}
     for name, words in jobs.items():
         for number in (signal.SIGTERM, signal.SIGHUP):

@@ -15,6 +15,7 @@ RUN = [
 IMPORT = ["data", "import", "capture", "--out", "imported", "--frames", "4"]
 ENCODE = ["data", "encode", "--config", "small.py", "--dataset", "data", "--out", "encoded"]
 WORLDS = ["data", "procedural", "--out", "worlds", "--scenes", "2", "--views", "2", "--frames", "2"]
+ASSETS = ["data", "gltf", "assets", "--out", "rendered", "--clips", "2", "--frames", "2"]
 
 
 def import_everything() -> None:
@@ -47,6 +48,7 @@ def make_world(folder: Path) -> None:
 
 def _make_world(folder: Path) -> None:
     from fuzz_folders import small_scene, write_run
+    from skinned_arm import write_arm
     from small_inputs import write_inputs
     from test_chaos import SMALL
     from textured_room import make_room
@@ -62,6 +64,8 @@ def _make_world(folder: Path) -> None:
         scene_ids = ("room",)
 
     write_dataset(folder / "data", Rooms([room]), name="room")
+    (folder / "assets").mkdir()
+    write_arm(folder / "assets/arm.glb")
     scene = small_scene()
     gaussians.save_ply(folder / "scene.ply", scene.gaussians)
     assert isinstance(scene, gaussians.DynamicGaussians)

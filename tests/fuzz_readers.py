@@ -128,9 +128,11 @@ def clips(scratch: Path) -> dict[str, Reader]:
     from input_pipeline import transforms
     from input_pipeline.datasets.dataset import open_dataset, write_dataset
     from input_pipeline.datasets.records import from_bytes, to_bytes
+    from input_pipeline.procedural.gltf_mesh import load_skinned_mesh
     from input_pipeline.schema import Example, validate
 
     sys.path.insert(0, str(REPOSITORY / "tests"))
+    from skinned_arm import write_arm
     from textured_room import make_room
 
     room = make_room(views=2, height=16, width=24)
@@ -169,6 +171,7 @@ def clips(scratch: Path) -> dict[str, Reader]:
     write_video(scratch / "v.mp4", noise, 6)
     views = {"world_to_camera": room.world_to_camera.tolist(), "image_size": [24, 16]}
     views["intrinsics"] = room.intrinsics.tolist()
+    write_arm(scratch / "a.glb")
     frame, depth = room.frames[0, 0], room.depth16[0, 0]
     return {
         "record": ([to_bytes(room)], ".record", record),
@@ -178,6 +181,7 @@ def clips(scratch: Path) -> dict[str, Reader]:
         "depth16": ([depth], ".png", lambda path: transforms.decode_depth(path.read_bytes())),
         "video": ([(scratch / "v.mp4").read_bytes()], ".mp4", video),
         "cameras": ([json.dumps(views).encode()], ".json", cameras),
+        "gltf": ([(scratch / "a.glb").read_bytes()], ".glb", load_skinned_mesh),
     }
 
 

@@ -213,6 +213,15 @@ def save_as_float(header: dict[str, Any], body: bytes) -> bytes:
     return struct.pack("<Q", len(text)) + text + body
 
 
+def _glb(data: bytes, rng: np.random.Generator) -> bytes:
+    (size,) = struct.unpack_from("<I", data, 12)
+    text = json.dumps(mutate_json(json.loads(data[20 : 20 + size]), rng)).encode()
+    text += b" " * (-len(text) % 4)
+    rest = data[20 + size :]
+    head = struct.pack("<4sIIII", b"glTF", 2, 20 + len(text) + len(rest), len(text), 0x4E4F534A)
+    return head + text + rest
+
+
 def _boxes(data: bytes) -> list[list[Any]]:
     """Return the boxes of an mp4: kind, and content or the boxes inside."""
     found, place = [], 0
@@ -278,6 +287,7 @@ STRUCTURES: dict[str, Callable[[bytes, np.random.Generator], bytes]] = {
     ".npy": _npy,
     ".npz": _npz,
     ".safetensors": _safetensors,
+    ".glb": _glb,
     ".mp4": _mp4,
     ".words": _words,
 }

@@ -21,7 +21,7 @@ from full4d_jax.models.embeddings import plucker_rays
 from full4d_jax.models.linear import linear
 from full4d_jax.scene.seeds import push_behind
 from full4d_jax.scene.surroundings import _push
-from full4d_jax.training.clips.double_reprojection import two_views
+from full4d_jax.training.clips.double_reprojection import several_views, two_views
 from full4d_jax.training.clips.pseudo_grid import pseudo_grid
 from gaussians import Camera, Gaussians, deforming, render
 from gaussians.fitting.pose_corrections import correct_camera
@@ -119,6 +119,13 @@ PROGRAMS = {
     ),
     "corrected depth": (corrected, DEPTH, DEPTH),
     "double reprojection": (two_views, FRAMES, DEPTH, LENS, POSE),
+    "turned views": (
+        lambda video, depth: several_views(
+            KEY, video, depth, LENS, POSE, views=3, height=HEIGHT // 2, width=WIDTH // 2
+        ),
+        FRAMES,
+        DEPTH,
+    ),
     "pseudo grid": (lambda video: pseudo_grid(KEY, video, 3, 8, 8), FRAMES),
     "rays": (lambda poses: plucker_rays(poses, CAMERAS.intrinsics[None], 2, 3), POSES[None]),
     "transforms": (lambda x: projective_transforms(x, CAMERAS.intrinsics[None]), POSES[None]),

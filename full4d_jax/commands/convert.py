@@ -130,18 +130,29 @@ def wan(
     *,
     source: Annotated[Path, tyro.conf.arg(name="from")],
     target: Annotated[Path, tyro.conf.arg(name="to")],
+    export: bool = False,
 ) -> None:
-    """Write Wan's published weights as a checkpoint.
+    """Write Wan's published weights as a checkpoint, or with --export a checkpoint back.
 
     The config is the preset of that model, such as --config wan22_5b. One tensor is in memory at a
     time. Nothing is rounded: float32 and bfloat16 stay, float16 becomes float32.
 
     Args:
       source: a folder with the .safetensors files of the transformer, or one file, as diffusers or
-        as the original repositories publish them.
-      target: the checkpoint (.safetensors) to write.
+        as the original repositories publish them; with --export a checkpoint.
+      target: the checkpoint (.safetensors) to write; with --export a new folder, for diffusers'
+        WanTransformer3DModel.from_pretrained.
+      export: write a checkpoint's weights in diffusers' layout.
     """
     check_config(config)
+    if export:
+        from full4d_jax.models.wan.export import export_wan
+
+        left_out = export_wan(config.model, source, target)
+        print(f"{target}: WanTransformer3DModel.from_pretrained loads it")
+        if left_out:
+            print(f"left out, since Wan has no place for it: {', '.join(left_out)}")
+        return
     require_ending(target, ".safetensors")
     from full4d_jax.models.wan.conversion import import_wan
     from full4d_jax.session.files import open_folder

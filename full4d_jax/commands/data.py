@@ -8,8 +8,9 @@ import tyro
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config
 from full4d_jax.data import option_checks
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.files import hold_folder
+from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.fields import Streamed
+from full4d_jax.session.files import hold_dataset, hold_folder
 from full4d_jax.session.help_text import Shown
 from full4d_jax.source.options import DepthKind
 
@@ -35,7 +36,7 @@ def import_(
     """Make a data set from a calibrated multi-view capture, or from a folder of captures.
 
     The layout is detected: one of those that --layout names, or calibrations of OpenCV, aniposelib,
-    caliscope and EasyMocap (docs/data.md).
+    caliscope, EasyMocap and Kalibr (docs/data.md).
 
     Args:
       path: the folder of the capture.
@@ -74,7 +75,7 @@ def import_(
 
 def procedural(
     *,
-    out: Path,
+    out: Annotated[Path, Streamed()],
     scenes: int = 64,
     first: int = 0,
     views: int = 4,
@@ -116,7 +117,7 @@ def procedural(
     option_checks.check_test_share(test)
     if textures and worlds != "rich":
         raise InputError("option", "--textures", textures, "none", "add --worlds rich")
-    folder = hold_folder(out, part)
+    folder = hold_dataset(out, part)
     from full4d_jax.data.build import build_procedural
     from input_pipeline.procedural.clips import ProceduralClips
 
@@ -135,6 +136,54 @@ def procedural(
     build_procedural(folder, clips, test=test, shards=shards, jobs=jobs, part=part)
 
 
+def gltf(
+    assets: tyro.conf.Positional[Path],
+    *,
+    out: Annotated[Path, Streamed()],
+    clips: int = 64,
+    views: int = 4,
+    frames: int = 4,
+    height: int = 64,
+    width: int = 64,
+    spread: float = 60.0,
+    orbit: bool = False,
+    license: str = "",
+    test: float = 0.0,
+    shards: int = 0,
+    jobs: int = 1,
+) -> None:
+    """Render animated glTF assets into a dataset; repeat the command to resume.
+
+    Args:
+      assets: a .glb file with a skinned, animated mesh, or a folder of them.
+      out: folder of the dataset.
+      clips: number of clips; the assets take turns.
+      views: how many cameras a clip has; view 0 is the source and has depth.
+      frames: instants per clip, 0.04 to 0.12 seconds apart.
+      height: height of a frame in pixels.
+      width: width of a frame in pixels.
+      spread: largest angle between a target and the source, degrees.
+      orbit: place the targets in equal steps along one arc from the source.
+      license: licence of the assets, as an SPDX identifier or in words.
+      test: share of the assets in the split `test`.
+      shards: approximate number of files; 0 makes files of 256 MiB.
+      jobs: processes that render.
+    """
+    size = {"views": views, "frames": frames, "height": height, "width": width}
+    option_checks.check_counts(0, {"clips": clips, **size, "scenes": clips, "jobs": jobs})
+    option_checks.check_shards(shards)
+    option_checks.check_test_share(test)
+    if not 0 < spread <= 180:
+        raise InputError("option", "--spread", spread, "above 0 to 180 degrees", "change it")
+    from full4d_jax.data.build import build_gltf
+    from input_pipeline.procedural.gltf_clips import GltfClips, find_assets
+
+    with input_errors("glTF", "give .glb files of textured, skinned meshes with animations"):
+        files = find_assets(assets)
+    source = GltfClips(files, clips, **size, spread=spread, orbit=orbit, license=license)
+    build_gltf(hold_dataset(out), source, test=test, shards=shards, jobs=jobs)
+
+
 def encode(
     config: Annotated[
         Config,
@@ -142,8 +191,8 @@ def encode(
         Shown(("codec_weights", "model.codec", *SIZES, "data.buckets")),
     ],
     *,
-    dataset: Path,
-    out: Path,
+    dataset: Annotated[Path, Streamed()],
+    out: Annotated[Path, Streamed()],
     split: str = "train",
     shards: int = 0,
     shard: str = "0/1",
@@ -168,12 +217,12 @@ def encode(
     part = option_checks.part_of(shard)
     from full4d_jax.data.encode import encode_dataset
 
-    folder = hold_folder(out, part)
+    folder = hold_dataset(out, part)
     encode_dataset(config, dataset, folder, split, shards, part, text_encoder, captions)
 
 
 def check(
-    dataset: tyro.conf.Positional[Path],
+    dataset: Annotated[tyro.conf.Positional[Path], Streamed()],
     *,
     out: Path = Path("out/check"),
     split: str = "train",

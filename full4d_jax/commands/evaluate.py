@@ -43,6 +43,8 @@ class SceneOptions(SourceOptions):
     others to be judged by."""
     scenes: SceneCount = 64
     """Held-out procedural scenes."""
+    gltf: Path | None = None
+    """A .glb file with a skinned, animated mesh, scored as another group."""
     vgg: bool = False
     """Measure LPIPS with VGG too (slow)."""
 
@@ -220,13 +222,17 @@ def _evaluate_scenes(source: SceneOptions, folder: Path, open_judge: OpenJudge) 
     """Score a prior on held-out scenes.
 
     Raises:
-      InputError: the folder holds another evaluation.
+      InputError: the asset has no animation, or the folder holds another evaluation.
     """
     from full4d_jax.evaluation import runner
+    from full4d_jax.evaluation.known_clips import gltf_views
 
+    if source.gltf and not gltf_views(source.gltf):
+        do = "export one with its animations"
+        raise InputError("glTF", source.gltf, "no animation", "at least one", do)
     scenes = range(source.first, source.first + source.scenes)
     judge = open_judge(vgg=source.vgg)
-    runner.evaluate_held_out(judge, folder, scenes)
+    runner.evaluate_held_out(judge, folder, scenes, source.gltf)
 
 
 def _evaluate_split(

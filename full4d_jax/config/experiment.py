@@ -8,7 +8,16 @@ import dataclasses
 from typing import Annotated, Any, Literal
 
 from full4d_jax.config.training import FlowConfig, OptimizerConfig, TrainingConfig
-from full4d_jax.session.fields import MOST, Between, Count, CountOrZero, Positive, Share, Weight
+from full4d_jax.session.fields import (
+    MOST,
+    Between,
+    Count,
+    CountOrZero,
+    Positive,
+    Share,
+    Streamed,
+    Weight,
+)
 
 ALL_SCENES = 2**30  # procedural scenes to train on; `input_pipeline` holds out those beyond
 Scenes = Annotated[int, Between(1, ALL_SCENES, f"1 to {ALL_SCENES} (others are held out)")]
@@ -105,8 +114,11 @@ class DataConfig:
     """Share of clips that train with `negative_text` in place of their text."""
     buckets: tuple[str, ...] = ()
     """With `records`: sizes HxW; each clip is cut to the nearest shape."""
-    records: tuple[str, ...] = ()
+    records: Annotated[tuple[str, ...], Streamed()] = ()
     """Data sets to train on, with shares as in `A=3 B=1` (docs/data.md)."""
+    held_out: Share = 0.0
+    """Share of the scenes of `records`, drawn by their names, that are never trained on: the loss
+    is measured on them (`training.validate_every`), and contact sheets show them."""
     targets: Literal["random", "spread"] = "random"
     """Which views of a record join the source: any, or views far apart."""
     strides: tuple[Count, ...] = (1,)
@@ -127,6 +139,8 @@ class DataConfig:
     pseudo: Share = 0.0
     """Share made of single videos: clips that are planar warps (`projection=none`), or batches of
     double reprojection (docs/cascade.md)."""
+    pseudo_views: ViewCount = 2
+    """Views of a clip of double reprojection; those beyond 2 turn and zoom at the video's place."""
     videos: str = ""
     """Folder of videos, without those in its subfolders; every fifth by name is left out. Without
     it, procedural views are warped."""

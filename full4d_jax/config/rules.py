@@ -132,6 +132,7 @@ def _grid(config: Config) -> tuple[int, int, bool]:
 
 def _data(config: Config) -> Iterator[Rule]:
     yield from _size(config)
+    yield from _held_out(config)
     yield from _completed_lines(config)
     yield from _pseudo_clips(config)
     yield from _footage(config)
@@ -172,6 +173,19 @@ def _size(config: Config) -> Iterator[Rule]:
         require("data.buckets", size, fits, f"HxW, each {divides}")  # it names the one
 
 
+def _held_out(config: Config) -> Iterator[Rule]:
+    """Yield the rules of scenes that are kept for validation."""
+    data = config.data
+    share = data.held_out
+    yield Rule("data.held_out", share < 1, "below 1: the others are trained on")
+    yield Rule("data.held_out", bool(data.records or not share), "0 without --data.records")
+    yield Rule(
+        "training.validate_every",
+        bool(share or not config.training.validate_every),
+        "0 without --data.held_out, the share of the scenes to validate on",
+    )
+
+
 def _completed_lines(config: Config) -> Iterator[Rule]:
     """Yield the rules of lines of a grid that are real, and of what a projection needs."""
     data = config.data
@@ -197,9 +211,14 @@ def _pseudo_clips(config: Config) -> Iterator[Rule]:
         "a folder --data.videos beside it, with a projection",
     )
     yield Rule(
-        "data.pseudo",
-        not (is_mixed and is_projected),
-        "none of it with --data.records and a projection",
+        "data.projections",
+        not (data.pseudo and data.projections),
+        "0 with --data.pseudo, whose clips are projected in each step",
+    )
+    yield Rule(
+        "data.pseudo_views",
+        data.pseudo_views == 2 or (is_projected and data.pseudo > 0),
+        "2 without --data.pseudo and a projection",
     )
     yield Rule(
         "data.videos",
@@ -323,6 +342,7 @@ def _small_network(config: DepthConfig | UpsamplerConfig) -> Iterator[Rule]:
         ("optimizer.new_rate", 1),
         ("training.accumulate", 1),
         ("training.sheet_every", 0),
+        ("training.validate_every", 0),
     ):
         yield Rule(name, attrgetter(name)(config) == only, f"{only}, for this network")
     yield _spike(config)

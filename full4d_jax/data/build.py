@@ -6,10 +6,12 @@ from full4d_jax.session.errors import input_errors
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
 from full4d_jax.source.options import DepthKind
+from input_pipeline.addresses import name_of
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.datasets.encoding import ClipSource
 from input_pipeline.depth_alignment import Scale, WithDepth
 from input_pipeline.procedural.clips import ProceduralClips, textures_mark
+from input_pipeline.procedural.gltf_clips import GltfClips
 
 Chosen = tuple[str, DepthKind | None]  # a network, and what its values are
 
@@ -58,9 +60,9 @@ def build_dataset(
             about=about,
         )
     if missing_files:
-        print(f"{out}: {missing_files} files of other parts are missing still")
+        print(f"{name_of(out)}: {missing_files} files of other parts are missing still")
     else:
-        print(f"{out}: {out / 'README.md'} says what is in it")
+        print(f"{name_of(out)}: {name_of(out / 'README.md')} says what is in it")
     return not missing_files
 
 
@@ -104,7 +106,23 @@ def build_procedural(
         jobs=jobs,
         part=part,
     ):
-        print(f"next: full4d train --config PRESET --data.records {out}")
+        print(f"next: full4d train --config PRESET --data.records {name_of(out)}")
+
+
+def build_gltf(out: Path, clips: GltfClips, *, test: float, shards: int, jobs: int) -> None:
+    """Write clips of animated glTF assets; errors as in `build_dataset`."""
+    names = ", ".join(asset.name for asset in clips.assets[:20])
+    size = f"{clips.views} views of {clips.frames} frames of {clips.width}x{clips.height} pixels"
+    about = (
+        f"{clips.count} clips of {len(clips.assets)} animated assets ({names}), {size}, targets "
+        f"within {clips.spread:g} degrees{', along one arc' * clips.orbit}, rendered by full4d_jax."
+    )
+    splits = train_and_test(test)
+    build_dataset(out, clips, name="gltf", splits=splits, about=about, shards=shards, jobs=jobs)
+    place = name_of(out)
+    print(
+        f"next: full4d train --config PRESET --data.records {place} (or mixed, {place}=1 OTHER=3)"
+    )
 
 
 def estimate_dataset_depth(
@@ -123,4 +141,4 @@ def estimate_dataset_depth(
     about = f"The split {split} of a dataset ({records.content}), "
     about += f"depth by {estimator_mark(network[0])} ({scale})."
     build_dataset(out, clips, name="depth", splits={split: 1.0}, about=about, do=do)
-    print(f"next: full4d data check {out} --split {split}")
+    print(f"next: full4d data check {name_of(out)} --split {split}")

@@ -17,7 +17,7 @@ def check_counts(first: int, counts: dict[str, int]) -> None:
     for name, count in counts.items():
         if count < 1:
             raise InputError("option", f"--{name}", count, "at least 1", f"choose another --{name}")
-    most = {"scenes": MOST_SCENES, "jobs": MOST_PROCESSES}
+    most = {"scenes": MOST_SCENES, "clips": MOST_SCENES, "jobs": MOST_PROCESSES}
     for name in counts.keys() & most.keys():
         if counts[name] > most[name]:
             raise _too_many(name, counts[name], most[name])

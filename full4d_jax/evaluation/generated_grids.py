@@ -12,7 +12,7 @@ Scores pool all target views and times of a clip, so that one clip is one sample
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,10 +22,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from full4d_jax.cameras import Cameras, cameras_of
-from full4d_jax.config import Config, DataConfig, SamplerConfig
+from full4d_jax.config import Config, SamplerConfig
 from full4d_jax.evaluation.baselines import copy_source, inpaint
 from full4d_jax.evaluation.fidelity import Distances, Regions, moving_pixels
 from full4d_jax.evaluation.groups import Candidates, Frames
+from full4d_jax.evaluation.known_clips import KnownClip
 from full4d_jax.evaluation.table import COPY, INPAINT, PUSH_PULL
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
@@ -41,27 +42,9 @@ from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_errors
-from input_pipeline.procedural.clips import scene_program
-from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip
+from input_pipeline.procedural.scene import ProceduralClip
 
 STEPS = (1, 4, 16)  # from noise
-
-
-class KnownClip(NamedTuple):
-    """A clip and its number in its group.
-
-    It is no `Grid`: its pictures are not rounded to bytes, nor is the truth that scores count on.
-    """
-
-    scene: int
-    clip: ProceduralClip
-
-
-def held_out_clips(data: DataConfig, scenes: Sequence[int]) -> Iterator[KnownClip]:
-    """Yield procedural scenes beyond every training index; targets within ±60°."""
-    make = scene_program(data.views, data.frames, data.height, data.width, data.worlds)
-    for scene in scenes:
-        yield KnownClip(scene, make(HELD_OUT_START + scene))
 
 
 class Judge(NamedTuple):

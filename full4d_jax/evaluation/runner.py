@@ -1,31 +1,30 @@
 """Evaluations of a prior that knows cameras, on procedural scenes and on clips of a data set."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from full4d_jax.evaluation.generated_grids import (
-    Judge,
-    generate_rows,
-    held_out_clips,
-    identity,
-    shipped_row,
-)
+from full4d_jax.evaluation.generated_grids import Judge, generate_rows, identity, shipped_row
 from full4d_jax.evaluation.groups import Candidates, Group, evaluate_groups
+from full4d_jax.evaluation.known_clips import KnownClip, gltf_clips, gltf_views, held_out_clips
 from full4d_jax.evaluation.split import split_clips
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.source.depth.estimators import OURS
 from input_pipeline.datasets.dataset import Records
 
 
-def evaluate_held_out(judge: Judge, folder: Path, scenes: range) -> None:
-    """Evaluate procedural scenes."""
+def evaluate_held_out(judge: Judge, folder: Path, scenes: range, gltf: Path | None) -> None:
+    """Evaluate procedural scenes, and clips of a glTF asset."""
     data = judge.config.data
 
-    def filled(numbers: Sequence[int]) -> Iterator[Candidates]:
-        return generate_rows(judge, held_out_clips(data, numbers))
+    def filled(clips: Callable[[Sequence[int]], Iterable[KnownClip]]):
+        return lambda numbers: generate_rows(judge, clips(numbers))
 
-    groups = [Group("held-out", scenes, filled)]
-    example = {"scene": to_uint8(next(held_out_clips(data, [0])).clip.frames)}
+    groups = [Group("held-out", scenes, filled(partial(held_out_clips, data)))]
+    if gltf:
+        numbers = range(len(gltf_views(gltf)))
+        groups.append(Group("glTF", numbers, filled(partial(gltf_clips, data, gltf))))
+    example = {"scene": to_uint8(next(held_out_clips(data, [0])).clip.frames), "gltf": gltf}
     where = "targets within ±60° of the source"
     _evaluate(judge, folder, groups, identity(judge, example), where)
 

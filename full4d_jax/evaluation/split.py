@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from full4d_jax.config import DataConfig
-from full4d_jax.evaluation.generated_grids import KnownClip
+from full4d_jax.evaluation.known_clips import KnownClip
 from full4d_jax.session.errors import InputError, as_input_error, input_errors
 from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
 from input_pipeline.datasets.dataset import Records

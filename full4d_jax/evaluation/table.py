@@ -45,7 +45,7 @@ BASELINES = (*FILLS, *GRID_FILLS)
 class Row(NamedTuple):
     """The name of a row of scores."""
 
-    group: str  # "held-out", "grids", a data set's split, or a range of angles
+    group: str  # "held-out", "glTF", "grids", a data set's split, or a range of angles
     name: str
     depth: str  # "true", "ours", a file's name, or "none" where no depth is used
 

@@ -1,4 +1,5 @@
-"""The lens of a video or picture: from metadata, a depth network that knows it, or as of a phone's.
+"""The lens of a video or picture: from metadata, a depth network that knows it, straight lines, or
+as of a phone's camera.
 
 Cameras tell the focal length that would show as much on film of 36 x 24 mm, by the diagonal.
 """
@@ -15,6 +16,7 @@ from full4d_jax.media.video import Video
 from full4d_jax.source.camera_paths import cropped_fov
 from full4d_jax.source.handheld.pose_files import fov_of_poses
 from full4d_jax.source.quicktime_tags import read_tag
+from full4d_jax.source.vanishing_points import field_of_view
 from input_pipeline.cameras import intrinsics_from_fov
 from input_pipeline.footage import opened_picture
 from input_pipeline.importers.camera_path import CameraPath
@@ -62,6 +64,12 @@ def lens_of(
     if whole is None and estimate is not None and (here := estimate(video.frames)) is not None:
         whole = cropped_fov(here, 1 / video.kept_width)
         known = f", by the depth network; give --fov if you know it, as {WRONG}"
+    if whole is None and (along_long_side := field_of_view(video.frames)) is not None:
+        whole = cropped_fov(horizontal_fov(along_long_side, height, width), 1 / video.kept_width)
+        known = (
+            ", read from vanishing points of straight lines in the picture; give --fov if you know "
+            f"it, as {WRONG}"
+        )
     if whole is not None:
         seen = cropped_fov(whole, video.kept_width)
         sentence = f"{seen:.1f} degrees: {whole:.4g} before cropping{known}"
@@ -70,7 +78,12 @@ def lens_of(
 
 def assumed_fov(height: int, width: int) -> float:
     """Return the horizontal field of view that is taken where nothing tells it, degrees."""
-    return cropped_fov(DEFAULT_FOV, min(1.0, width / height))
+    return horizontal_fov(DEFAULT_FOV, height, width)
+
+
+def horizontal_fov(along_long_side: float, height: int, width: int) -> float:
+    """Return the horizontal field of view, degrees, of one along the long side."""
+    return cropped_fov(along_long_side, min(1.0, width / height))
 
 
 def assumed_words(seen: float) -> str:

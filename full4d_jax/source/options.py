@@ -113,8 +113,8 @@ class VideoOptions(SourceOptions):
     fps: Rate | None = None
     """Frames a second to take; left out, 8 (data.fps)."""
     fov: Fov = None
-    """Horizontal field of view, degrees; left out, from file or depth network, else 65 along
-    the long side."""
+    """Horizontal field of view, degrees; left out, from file, depth network or lines, else 65
+    along the long side."""
     poses: Path | None = None
     """The camera's path: JSON, a COLMAP model or transforms.json; left out, found in the video."""
     size: Annotated[SizeOptions, Flat] = SizeOptions()
@@ -129,7 +129,7 @@ class DatasetViewOptions(SourceOptions):
     path_kinds = (DATASET,)
 
     dataset: Annotated[Path, Named]
-    """The data set, a folder that `full4d data import` or `procedural` made."""
+    """The data set, a folder that `full4d data import`, `procedural` or `gltf` made."""
     split: str = "train"
     """Split of the data set."""
     clip: Number = 0

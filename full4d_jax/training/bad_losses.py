@@ -6,6 +6,7 @@ number of steps; the optimizer's own count, and with it the learning rate, stays
 """
 
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +110,14 @@ def record_bad_step(
       InputError: `config.on_bad_loss` says to stop, or too many steps in a row were bad.
     """
     loss = float(metrics["loss"])
+    bad = f"loss {loss:.4g}"
+    expected = "a finite loss"
+    norm = float(metrics.get("gradient_norm", loss))
+    if math.isfinite(loss) and not math.isfinite(norm):
+        bad += f", gradient norm {norm:.4g}"
+        expected = "finite gradients"
+    elif config.spike:
+        expected += f" of at most {config.spike:g} times its running mean {running_mean:.4g}"
     line = {
         "step": step,
         "position": step - 1,
@@ -120,12 +129,9 @@ def record_bad_step(
         with os.fdopen(open_to_append(out / FILE), "a") as file:
             print(json.dumps(line), file=file)
     if config.on_bad_loss == "skip" and metrics["bad"] < MOST_IN_A_ROW:
-        return f"step {step}: loss {loss:.4g}, skipped; its batch is in {out / FILE}"
-    expected = "a finite loss"
-    if config.spike:
-        expected += f" of at most {config.spike:g} times its running mean {running_mean:.4g}"
+        return f"step {step}: {bad}, skipped; its batch is in {out / FILE}"
     do = f"look at its batch in {out / FILE}, then resume with --training.on_bad_loss skip"
     if config.on_bad_loss == "skip":
         expected = f"{expected}, after {MOST_IN_A_ROW - 1} others"
         do = "lower the learning rates"
-    raise InputError("training", f"{out}, step {step}", f"loss {loss:.4g}", expected, do)
+    raise InputError("training", f"{out}, step {step}", bad, expected, do)

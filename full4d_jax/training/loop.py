@@ -35,6 +35,7 @@ class Reporting:
       flops: of the model in one step; None for a network whose operations are not counted.
       peak: of one device, FLOP/s; None where it is unknown.
       sheet: draws a contact sheet from a state.
+      validate: measures losses by name, from a state.
       contents: names what the batch at a position in the data holds, in plain values.
       profile: the first and the last step of a trace.
     """
@@ -42,6 +43,7 @@ class Reporting:
     flops: float | None = None
     peak: float | None = None
     sheet: Callable[[TrainState], UInt8[np.ndarray, "H W 3"]] | None = None
+    validate: Callable[[TrainState], dict[str, float]] | None = None
     contents: Callable[[int], Any] = lambda position: position
     profile: tuple[int, int] | None = None
 
@@ -49,6 +51,7 @@ class Reporting:
 class Due(NamedTuple):
     """The actions that are due after a step."""
 
+    validate: bool
     log: bool
     save: bool
     sheet: bool
@@ -118,25 +121,37 @@ def _train(
     start = time.perf_counter()
     before = run.summary["seconds"]
     stream = batches(run.done)
-    # Finish a batch before the step compiles: on one core XLA's compiler and a running program
-    # may wait for each other forever.
-    stream = itertools.chain([jax.block_until_ready(next(stream))], stream)
     jitted = jit_step(step, run.state, run.losses, config.spike)
     means: dict[str, Any] = {}
     with (
-        Monitor(out, run.done, config.steps, reporting.flops, reporting.peak) as monitor,
+        Monitor(
+            out,
+            run.done,
+            config.steps,
+            reporting.flops,
+            reporting.peak,
+            began=run.summary["began"],
+            busy=run.summary["step_seconds"],
+        ) as monitor,
         StepProfile(steps_left(reporting.profile, run.done), out / "profile") as profile,
         termination() as is_asked_to_stop,
     ):
+        # Finish a batch before the step compiles: on one core XLA's compiler and a running program
+        # may wait for each other forever.
+        with monitor.waiting(run.done + 1):
+            first = jax.block_until_ready(next(stream))
+        stream = itertools.chain([first], stream)
+        del first  # its memory is used again
         while run.done < config.steps:
-            with monitor.waiting():
+            with monitor.waiting(run.done + 1):
                 batch = next(stream)
             profile.begin(run.done + 1, run.state)
+            began = time.perf_counter()
             with jax.transfer_guard("disallow"):
                 state, losses, metrics = jitted(run.state, run.losses, batch, *frozen)
             run.stepped(state, losses, metrics, samples=jax.tree.leaves(batch)[0].shape[0])
             profile.end(run.done, run.state)
-            monitor.stepped(run.done)
+            monitor.stepped(run.done, began, metrics)
 
             due = _due(config, run.done, is_asked_to_stop(run.done))
             # Unless they are needed now, the metrics of step n - 1 are read while step n runs.
@@ -145,9 +160,13 @@ def _train(
                 monitor.say(record_bad_step(config, out, at, values, mean, reporting.contents))
             if due.log:
                 means = run.take_means()
-                monitor.report(means)
+                speed = monitor.speed(run.done)
+                if due.validate and reporting.validate is not None:
+                    means |= reporting.validate(run.state)
+                monitor.report(means, speed)
             if due.save:
                 run.summary["seconds"] = round(before + time.perf_counter() - start, 1)
+                run.summary["step_seconds"] = round(monitor.step_seconds_of_run(), 1)
                 run.note(means)
                 means = {}
                 run.save(checkpoints)
@@ -161,8 +180,10 @@ def _train(
 
 def _due(config: TrainingConfig, done: int, is_stopped: bool) -> Due:
     is_last = done == config.steps
+    validate = bool(config.validate_every) and (is_last or done % config.validate_every == 0)
     return Due(
-        log=is_last or done % config.log_every == 0,
+        validate=validate,
+        log=is_last or validate or done % config.log_every == 0,
         save=is_last or is_stopped or done % config.checkpoint_every == 0,
         sheet=bool(config.sheet_every) and done % config.sheet_every == 0 and not is_last,
         stop=is_stopped and not is_last,

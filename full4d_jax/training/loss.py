@@ -151,7 +151,6 @@ def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: BatchPart) 
     """Draw the flow time and the noise of each clip."""
     settings = config.flow
     data = clips.latents
-    real = clips.conditions.real
     drawn = flow.sample_time(
         keys.times,
         part.size,
@@ -162,8 +161,17 @@ def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: BatchPart) 
     tau, is_mean = map(part.take, drawn)
     noise = draw_per_clip(jax.random.normal, keys.noise, part, *data.shape[1:])
     noise = flow.bcast(jnp.where(is_mean, 0.0, 1.0), data) * noise
+    return flow_point(clips, noise, tau, is_mean)
+
+
+def flow_point(
+    clips: EncodedBatch, noise: Latents, tau: Float[Array, "b"], is_mean: Bool[Array, "b"]
+) -> FlowPoint:
+    """Return the point of each clip's path at tau; real frames are the data at every flow time."""
+    data = clips.latents
+    real = clips.conditions.real
     hidden = jnp.ones(data.shape[:3])
-    if real is not None:  # real frames are the data at every flow time
+    if real is not None:
         noise = jnp.where(flow.bcast(real, data), data, noise)
         hidden = 1.0 - real
     return FlowPoint(flow.interpolate(data, noise, tau), noise, tau, is_mean, hidden)

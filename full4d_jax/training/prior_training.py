@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from full4d_jax.config import Config, to_dict
 from full4d_jax.media.pictures import save_picture
-from full4d_jax.models.codecs.codec import codec_weights
+from full4d_jax.models.codecs.codec import Weights, codec_weights
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.lora import merge_adapters, without_adapters
@@ -20,7 +20,8 @@ from full4d_jax.models.start import check_start, start_from
 from full4d_jax.models.weights import save_params
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.clips.batches import clips_at, training_batches
-from full4d_jax.training.clips.records import contents
+from full4d_jax.training.clips.records import contents, held_out_scenes, open_folders
+from full4d_jax.training.held_out_sheet import held_out_clips_sheet
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.placement import (
     in_mesh,
@@ -33,6 +34,7 @@ from full4d_jax.training.run_state import InitialState
 from full4d_jax.training.sheets import draw_sheet
 from full4d_jax.training.state import TrainState, init_state, make_state, state_from_params
 from full4d_jax.training.step import train_step
+from full4d_jax.training.validation import make_validation
 from input_pipeline.procedural.scene_cameras import MAX_AZIMUTH, MAX_ELEVATION
 from input_pipeline.whole_files import write_text
 
@@ -55,6 +57,7 @@ def train_prior(
     record = run_record(config, init, dict(mesh.shape) if mesh else None)
     if config.data.records:
         record["records"] = contents(config)
+        record["held_out"] = tell_held_out(config)
     if init is not None:
         check_start(config.model, init)  # a run that resumes does not read it
     state, summary = run_training(
@@ -65,7 +68,7 @@ def train_prior(
         out,
         record,
         (weights_of_codec,),
-        reporting(config, mesh, profile),
+        reporting(config, mesh, weights_of_codec, profile),
     )
     write_weights(config, out, state.ema, summary)
     sheet = sheet_of(config, mesh, state)  # by all processes; the weights are safe by now
@@ -85,17 +88,35 @@ def first_state(config: Config, init: Path | None, mesh: Mesh | None) -> TrainSt
 
 def sheet_of(config: Config, mesh: Mesh | None, state: TrainState) -> UInt8[np.ndarray, "H W 3"]:
     """Draw a contact sheet; where devices hold shards of the parameters, on all of them."""
+    if config.data.held_out:
+        return held_out_clips_sheet(config, state.ema, mesh)
     if is_sharded(mesh):
         return draw_sheet(config, state.ema, mesh)
     return draw_sheet(config, jax.tree.map(lambda x: x.addressable_data(0), state.ema))
 
 
-def reporting(config: Config, mesh: Mesh | None, profile: tuple[int, int] | None) -> Reporting:
+def tell_held_out(config: Config) -> list[str]:
+    """Return the scenes that are never trained on, and print how many they are."""
+    folders, _ = open_folders(config)
+    scenes = sorted(held_out_scenes(config, folders))
+    if scenes and jax.process_index() == 0:
+        print(f"{len(scenes)} scenes are held out of training, the first is {scenes[0]}")
+    return scenes
+
+
+def reporting(
+    config: Config,
+    mesh: Mesh | None,
+    codec_weights: Weights | None,
+    profile: tuple[int, int] | None,
+) -> Reporting:
     """Return what a run of this config reports."""
+    validates = config.training.validate_every > 0
     return Reporting(
         flops=step_flops(config),
         peak=peak_flops(jax.devices()[0].device_kind),
         sheet=partial(sheet_of, config, mesh),
+        validate=make_validation(config, mesh, codec_weights) if validates else None,
         contents=partial(clips_at, config),
         profile=profile,
     )

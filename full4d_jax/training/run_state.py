@@ -1,6 +1,7 @@
 """The state of a run between two steps: new, or restored from its newest checkpoint."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +29,9 @@ class RunState:
       losses: the running loss, by which bad steps are found.
       done: steps done, which is the position in the data.
       record: the config, weights, machine and versions of the run (`resume.run_record`).
-      summary: the whole run, resumed parts included: samples, seconds, summed histograms, and the
-        losses at the checkpoints.
+      summary: the whole run, resumed parts included: samples, when it first began (since 1970),
+        seconds of its processes and of the steps alone, summed histograms, and the losses at the
+        checkpoints.
       window: metrics of the steps since the last line of `metrics.jsonl`.
       unsaved: losses of the good steps since the last checkpoint.
       pending: metrics on the devices of steps that are dispatched but not read.
@@ -131,7 +133,8 @@ def start_or_resume(
     Raises:
       InputError: the checkpoints are of another run, or all damaged.
     """
-    summary: Json = {"samples": 0, "seconds": 0.0, "parts": [], "history": []}
+    summary: Json = {"samples": 0, "seconds": 0.0, "step_seconds": 0.0}
+    summary |= {"began": round(time.time(), 1), "parts": [], "history": []}
     losses = no_losses()
     window = []
     if checkpoints.latest is None:

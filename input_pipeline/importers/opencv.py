@@ -1,11 +1,12 @@
-"""OpenCV calibrations: FileStorage YAML or JSON, aniposelib, caliscope, EasyMocap.
+"""OpenCV calibrations: FileStorage YAML or JSON, aniposelib, caliscope, EasyMocap, Kalibr.
 
     OpenCV      a table of cameras in one file, or a file for each camera, which has its name
     aniposelib  calibration.toml, [cam_0] with name (freemocap writes the same)
     caliscope   camera_array.toml, [cameras.0]; older: config.toml, [cam_0] with port
     EasyMocap   intri.yml and extri.yml, with K_NAME, dist_NAME, R_NAME or Rot_NAME, T_NAME
+    Kalibr      camchain.yaml, T_cn_cnm1 from each camera to the next
 
-Cameras that their file says to `ignore` are left out.
+Only Kalibr's unit is known, metres. Cameras that their file says to `ignore` are left out.
 """
 
 import tomllib
@@ -13,18 +14,23 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from input_pipeline.capture import Capture
 from input_pipeline.footage import natural
 from input_pipeline.importers.opencv_cameras import (
     Calibrated,
+    centred,
+    check_model,
+    entries,
     is_camera,
+    lens_coefficients,
     make_rig,
     opencv_camera,
 )
 from input_pipeline.opening import read_regular
-from input_pipeline.plain_files import load_json
+from input_pipeline.plain_files import load_json, numbers
 
 NEEDS = (
     "cameras with matrix, R (or rvec) and t, in one .toml, .yaml or .json file or one a camera, "
@@ -33,6 +39,7 @@ NEEDS = (
 ENDINGS = (".toml", ".yaml", ".yml", ".json")
 MAX_BYTES = 1 << 22  # bytes; larger files are no calibrations
 EASYMOCAP = ("intri", "extri")
+METRES = 1.0
 
 
 class _Loader(yaml.SafeLoader):
@@ -76,6 +83,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         cameras = {f.stem: opencv_camera(table, str(f)) for f, table in tables.items()}
         return make_rig(path, cameras, fps)
     file, table = next(iter(tables.items()))
+    if _is_kalibr(table):
+        return make_rig(path, _kalibr(table, str(file)), fps, unit=METRES)
     cameras = {}
     for name, entry in _named(table):
         if name in cameras:
@@ -132,7 +141,7 @@ def _load(file: Path) -> Any:
 def _has_cameras(file: Path, table: Any) -> bool:
     if isinstance(table, Mapping) and file.stem in EASYMOCAP:
         return any(str(key).startswith(("K_", "R_", "Rot_")) for key in table)
-    return is_camera(table) or any(True for _ in _named(table))
+    return is_camera(table) or _is_kalibr(table) or any(True for _ in _named(table))
 
 
 def _named(table: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -144,6 +153,41 @@ def _named(table: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if is_camera(entry):  # caliscope's films have the port in their names, not the key
             name = entry.get("name", entry.get("camera_name", entry.get("port", key)))
             yield str(name), entry
+
+
+def _is_kalibr(table: Any) -> bool:
+    cameras = table.values() if isinstance(table, Mapping) else ()
+    return any(isinstance(c, Mapping) and {"camera_model", "intrinsics"} <= set(c) for c in cameras)
+
+
+def _kalibr(table: Mapping[str, Any], where: str) -> dict[str, Calibrated]:
+    """Return the cameras of a chain in the frame of its first."""
+    cameras = {}
+    pose = np.eye(4)
+    names = sorted(name for name in table if str(name).startswith("cam"))
+    for index, name in enumerate(sorted(names, key=lambda name: (len(name), name))):
+        here = f"{where}, {name}"
+        entry = table[name]
+        model = entry.get("camera_model")
+        if model != "pinhole":
+            raise ValueError(f"{here}: found the camera model {model}, expected pinhole")
+        check_model({"distortion_model": entry.get("distortion_model", "")}, here)
+        fields = {"intrinsics": (4,), "resolution": (2,)} | ({"T_cn_cnm1": (4, 4)} if index else {})
+        missing = [field for field in fields if field not in entry]
+        if missing:
+            raise ValueError(f"{here}: found no {', '.join(missing)}, expected it")
+        values = {f: numbers(entry[f], shape, f"{here}, {f}") for f, shape in fields.items()}
+        fu, fv, pu, pv = values["intrinsics"]
+        columns, rows = values["resolution"]
+        pose = values.get("T_cn_cnm1", np.eye(4)) @ pose
+        bent = entries(entry.get("distortion_coeffs", ()), f"{here}, distortion_coeffs")
+        cameras[str(name)] = Calibrated(
+            (round(rows), round(columns)),
+            centred(np.array([[fu, 0, pu], [0, fv, pv], [0, 0, 1]])),
+            lens_coefficients(bent, here),
+            pose,
+        )
+    return cameras
 
 
 def _easymocap(tables: Mapping[Path, Mapping[str, Any]]) -> dict[str, Calibrated]:

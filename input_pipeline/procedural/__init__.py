@@ -1,1 +1,1 @@
-"""Rendered clips of random scenes, with exact depth and cameras."""
+"""Rendered clips with exact depth and cameras: random scenes, and animated glTF assets."""

@@ -128,7 +128,7 @@ def test_the_shipped_prior_is_asked_in_other_ways(table, tmp_path):
     checkpoint = importlib.import_module("ablation_checkpoint")
     from full4d_jax.cameras import cameras_of
     from full4d_jax.config import DEFAULT
-    from full4d_jax.evaluation.generated_grids import held_out_clips
+    from full4d_jax.evaluation.known_clips import held_out_clips
     from full4d_jax.generation.generate import generate_grid
     from full4d_jax.generation.prior import open_prior
 

@@ -82,14 +82,15 @@ def test_what_the_rasterizer_cannot_compare_is_told_in_one_line(run, tmp_path):
 
 def test_what_cannot_be_fitted_is_told_in_one_line(run, tmp_path, monkeypatch):
     monkeypatch.setenv("FULL4D_DATA", str(tmp_path))
-    assert "is not a folder: set FULL4D_DATA" in str(run("fitting", "pose2sim")[0])
+    assert "is not a folder: set FULL4D_DATA" in str(run("fitting", "fox")[0])
     (tmp_path / "data").mkdir()
     for words, said in (
-        (["pose2sim", "--steps", 0], "--steps: found 0, expected 1 or more"),
-        (["pose2sim", "--instants", 2], "--instants: found 2, expected 3 or more"),
-        (["pose2sim", "--height", 20], "--height: found 20, expected 44 or more"),
-        (["pose2sim", "--ways", "magic"], "--ways: found ['magic'], expected some of"),
+        (["fox", "--steps", 0], "--steps: found 0, expected 1 or more"),
+        (["fox", "--instants", 2], "--instants: found 2, expected 3 or more"),
+        (["fox", "--height", 20], "--height: found 20, expected 44 or more"),
+        (["fox", "--ways", "magic"], "--ways: found ['magic'], expected some of"),
         (["photos"], "photos: "),
+        (["fox"], "fox: "),
         (["pose2sim"], "pose2sim: "),
         (["splat"], "guitar.compressed.ply: no such file"),
     ):

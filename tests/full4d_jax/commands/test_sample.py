@@ -89,7 +89,7 @@ def test_posed_models_have_no_column(capsys, tmp_path):
         assert "option: --freeze_time: found a.mp4" in line
 
 
-@pytest.mark.parametrize("option", [("--vgg", "True"), ("--lift_scenes", 2)])
+@pytest.mark.parametrize("option", [("--gltf", "a.glb"), ("--lift_scenes", 2)])
 def test_evaluation_of_a_grid_without_poses(capsys, tmp_path, option):
     line = refusal(capsys, "evaluate", *option, *CONFIG, "--out", tmp_path / "out")
     assert f"option: {option[0]}: found {option[1]}" in line

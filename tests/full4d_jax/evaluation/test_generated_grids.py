@@ -9,8 +9,8 @@ import pytest
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
 from full4d_jax.config.depth import DepthNetConfig
 from full4d_jax.evaluation import generated_grids
-from full4d_jax.evaluation.generated_grids import KnownClip
 from full4d_jax.evaluation.groups import score
+from full4d_jax.evaluation.known_clips import KnownClip
 from full4d_jax.evaluation.table import PUSH_PULL
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.media import metrics

@@ -12,13 +12,13 @@ def test_running_again_continues_after_the_last_whole_line(tmp_path):
     path = tmp_path / "scores.jsonl"
     assert open_lines(path, "a") == []
     append_lines(path, [record(0), record(2)])
-    append_lines(path, [record(1, "between")])
+    append_lines(path, [record(1, "glTF")])
     with path.open("a") as file:
         file.write('{"group": "held-out", "sce')  # killed while writing
     records = open_lines(path, "a")
-    assert records == [record(0), record(2), record(1, "between")]
+    assert records == [record(0), record(2), record(1, "glTF")]
     assert missing(records, "held-out", range(4)) == [1, 3]
-    assert missing(records, "between", range(2)) == [0]
+    assert missing(records, "glTF", range(2)) == [0]
     append_lines(path, [record(1)])
     assert open_lines(path, "a")[-1] == record(1)
 

@@ -9,10 +9,10 @@ import pytest
 from grid_batches import grid_batches
 from tiny_run import batches, lines, same, short
 
-from full4d_jax.config import load_config
+from full4d_jax.config import TrainingConfig, load_config
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.session.errors import InputError
-from full4d_jax.training.bad_losses import SETTLED
+from full4d_jax.training.bad_losses import SETTLED, record_bad_step
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.clips.batches import clips_at
 from full4d_jax.training.loop import Reporting
@@ -91,6 +91,13 @@ def test_a_run_stops_and_keeps_the_last_good_checkpoint(tmp_path):
     state, summary = short(tmp_path, on_bad_loss="skip", **words)  # what the message advises
     assert (int(state.step), summary["skipped"]) == (7, 1)
     assert bool(jnp.isfinite(state.params["y"]).all())
+
+
+def test_gradients_that_are_not_finite_are_named(tmp_path):
+    metrics = {"loss": 0.5, "gradient_norm": np.inf, "bad": 1}
+    config = TrainingConfig(spike=4.0)
+    with pytest.raises(InputError, match=r"loss 0.5, gradient norm inf, expected finite gra"):
+        record_bad_step(config, tmp_path, 3, metrics, 0.4, lambda position: position)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """A run reports speed, waiting for data, TensorBoard, sheets, profiles."""
 
 import json
+import sys
 import time
 
 import numpy as np
@@ -13,10 +14,12 @@ from tiny_run import batches, first, lines, short, step
 from full4d_jax.cli import main
 from full4d_jax.config import TrainingConfig
 from full4d_jax.session.errors import InputError
+from full4d_jax.training import monitor
 from full4d_jax.training.loop import Reporting, run_training
-from full4d_jax.training.monitor import Monitor
+from full4d_jax.training.monitor import Monitor, slow_process
 from full4d_jax.training.profiling import parse_steps
 from full4d_jax.training.run_state import start_at
+from full4d_jax.training.step_clock import StepClock
 
 
 def speeds(out) -> list[dict]:
@@ -67,6 +70,123 @@ def test_mfu_is_relative_to_the_peak_that_is_told(tmp_path, capsys):
     assert "no peak is known for cpu" in capsys.readouterr().out
     for x in speeds(tmp_path / "unknown")[1:]:
         assert x["tflops"] == pytest.approx(8e-3 / x["seconds_per_step"], rel=2e-3)
+
+
+def test_the_share_of_the_time_in_steps(tmp_path):
+    """Waiting counts for nothing, nor does the time between two processes."""
+
+    def late(start):
+        for batch in batches(start):
+            time.sleep(0.1)
+            yield batch
+
+    short(tmp_path, data=late, steps=3, log_every=1, checkpoint_every=3)
+    first = speeds(tmp_path)
+    assert all(0 <= x["goodput"] <= 0.5 for x in first)
+    assert 0.5 <= max(x["idle"] for x in first[1:]) <= 1  # a busy machine makes some steps slow
+    time.sleep(1.0)
+    _, summary = short(tmp_path, steps=4, log_every=1)
+    resumed = speeds(tmp_path)[-1]["goodput"]
+    passed = time.time() - summary["began"]
+    assert passed > 1.4
+    assert resumed <= (summary["step_seconds"] + 0.1) / (passed - 0.2)
+
+
+def test_a_busy_device_is_not_idle(tmp_path):
+    """Data that comes while a step runs does not count as waiting of the device."""
+    clock = StepClock()
+    results = [Late(0.1), Late(0.1)]
+    start = time.perf_counter()
+    for result in results:
+        clock.stepped(start, result)
+    assert 0.2 <= clock.seconds() <= time.perf_counter() - start
+    before = clock.seconds()
+    time.sleep(0.1)
+    clock.stepped(time.perf_counter(), Late(0.1))
+    assert 0.1 <= clock.seconds() - before <= time.perf_counter() - start - 0.3
+    clock.close()
+
+
+class Late:
+    """A result that is there some seconds after it is asked for."""
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+
+    def block_until_ready(self):
+        time.sleep(self.seconds)
+        return self
+
+
+def test_data_that_does_not_come_is_named(tmp_path, monkeypatch, capsys):
+    def stalled(start):
+        for position, batch in enumerate(batches(start), start):
+            time.sleep(0.6 if position == 3 else 0.0)
+            yield batch
+
+    monkeypatch.setattr(monitor, "STALLED_SECONDS", 0.3)
+    monkeypatch.setattr(monitor, "STALLED_STEPS", 0)
+    short(tmp_path, data=stalled)
+    said = [x for x in capsys.readouterr().out.splitlines() if "no data" in x]
+    assert said == [x for x in said if "step 4 has no data after 0.3 s" in x]
+    assert len(said) == 1
+
+
+def test_a_process_that_all_wait_for_is_named():
+    hosts = ["process 0 (a)", "process 1 (b)", "process 2 (c)"]
+    said = slow_process(np.array([0.1, 0.6, 0.0], np.float32), 2.0, hosts)
+    assert said.startswith(
+        "all wait for process 1 (b), whose devices have no step for 1.2 s of the 2"
+    )
+    assert said.endswith("those of the quickest process, for 0 s")
+    assert not slow_process(np.array([0.5, 0.6, 0.4], np.float32), 2.0, hosts)
+
+
+def test_validation_stands_in_the_line_of_its_step(tmp_path):
+    def validate(state):
+        return {"validation/loss": float(state.params["x"])}
+
+    short(tmp_path, reporting=Reporting(validate=validate), validate_every=3)
+    found = {line["step"]: line for line in lines(tmp_path)}
+    assert [step for step, line in found.items() if "validation/loss" in line] == [3, 6, 7]
+    assert list(found) == [2, 3, 4, 6, 7]
+    tags = [(x.step, v.tag) for x in events(tmp_path) for v in x.summary.value]
+    assert [step for step, tag in tags if tag == "validation/loss"] == [3, 6, 7]
+
+
+def test_a_slow_validation_is_in_no_speed(tmp_path):
+    def validate(state):
+        time.sleep(0.5)
+        return {}
+
+    short(tmp_path, reporting=Reporting(validate=validate), validate_every=1)
+    assert min(x["seconds_per_step"] for x in speeds(tmp_path)[1:]) < 0.5
+
+
+def test_weights_and_biases_are_asked_for_but_not_installed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    short(tmp_path / "no")
+    assert "wandb" not in capsys.readouterr().out
+    monkeypatch.setenv("WANDB_PROJECT", "films")
+    short(tmp_path / "yes")
+    assert "WANDB_PROJECT is set, but nothing is sent: pip install wandb" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.extra("wandb")
+def test_weights_and_biases_gets_the_numbers(tmp_path, monkeypatch):
+    """Offline: what would be sent lies in the folder of the run."""
+    monkeypatch.setenv("WANDB_PROJECT", "films")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+
+    def sheet(state):
+        return np.full((8, 16, 3), int(state.step), np.uint8)
+
+    short(tmp_path, reporting=Reporting(sheet=sheet), sheet_every=2)
+    [folder] = (tmp_path / "wandb").glob("offline-run-*")
+    assert len(list((folder / "files" / "media" / "images").glob("sheet_*.png"))) == 3
+    [file] = folder.glob("*.wandb")
+    assert b"seconds_per_step" in file.read_bytes()
 
 
 def test_tensorboard_has_the_numbers_and_hides_what_is_done_again(tmp_path):
@@ -143,6 +263,6 @@ def test_reports_follow_no_link(tmp_path, name):
         target.write_text("of the user\n")
     (tmp_path / "out" / name).symlink_to(target)
     with pytest.raises(ValueError, match=f"{name}: found a link"):
-        Monitor(tmp_path / "out", done=0, steps=4, flops=None, peak=None)
+        Monitor(tmp_path / "out", done=0, steps=4, flops=None, peak=None, began=0.0, busy=0.0)
     assert target.is_dir() or target.read_text() == "of the user\n"
     assert not list((tmp_path / "victim").iterdir())

@@ -1,7 +1,9 @@
 """Two processes that find each other as SLURM's do: one run, one writer, one step to stop at."""
 
+import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +17,8 @@ from tiny_run import first, lines, short
 
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.loop import STOPPED
+from input_pipeline.datasets.dataset import write_dataset
+from input_pipeline.procedural.clips import ProceduralClips
 
 PROGRAM = """
 import sys, time
@@ -30,6 +34,21 @@ def data(start):
         yield batch
 words = {"steps": int(sys.argv[3]), "log_every": 1, "checkpoint_every": 1000}
 short(Path(sys.argv[2]), devices=jax.device_count(), data=data, **words)
+"""
+
+
+LATE = """
+import sys, time
+import jax
+from full4d_jax.cli import main
+from full4d_jax.training import prior_training
+batches = prior_training.training_batches
+def late(*given):
+    for batch in batches(*given):
+        time.sleep(1.0 if jax.process_index() == 1 else 0.0)
+        yield batch
+prior_training.training_batches = late
+sys.exit(main(sys.argv[1:]))
 """
 
 
@@ -82,12 +101,16 @@ def test_one_is_told_to_stop_and_both_save_the_same_step(tmp_path):
 
 @pytest.mark.slow
 def test_bare_machines_train_one_model_by_an_address(tmp_path):
-    """`full4d train` with --coordinator in two processes has the losses of one."""
+    """`full4d train` with --coordinator in two processes has the losses of one, held out too."""
+    clips = ProceduralClips(first=0, count=6, views=3, frames=2, height=16, width=16)
+    write_dataset(tmp_path / "set", clips, name="set")
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     small = ["--model.layers", "1", "--model.refiner", "0", "--training.log_every", "1"]
     small += ["--training.steps", "3", "--mesh.data", "2"]
+    small += ["--data.records", str(tmp_path / "set"), "--data.held_out", "0.4"]
+    small += ["--training.validate_every", "3"]
     command = [sys.executable, "-m", "full4d_jax.cli", "train", "--config", "debug", *small]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
 
@@ -110,3 +133,36 @@ def test_bare_machines_train_one_model_by_an_address(tmp_path):
     one, two = ([x["loss"] for x in lines(tmp_path / out)] for out in ("one", "two"))
     assert len(one) == 3
     np.testing.assert_allclose(two, one, rtol=1e-6)
+    one, two = (lines(tmp_path / out)[-1] for out in ("one", "two"))
+    held_out = {name: x for name, x in one.items() if name.startswith("validation/")}
+    assert len(held_out) == 7
+    assert held_out == pytest.approx({name: two[name] for name in held_out}, abs=2e-6)
+
+
+@pytest.mark.slow
+def test_the_process_whose_data_is_late_is_named(tmp_path):
+    """All processes' steps take as long, since they wait for each other; one has idle devices."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    words = ["train", "--config", "debug", "--out", str(tmp_path), "--mesh.data", "2"]
+    words += ["--model.layers", "1", "--model.refiner", "0", "--training.log_every", "3"]
+    words += ["--training.steps", "7", "--coordinator", address, "--processes", "2", "--process"]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", LATE, *words, str(i)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for i in range(2)
+    ]
+    said = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    named = re.findall(r"step \d+: all wait for process (\d)", said[0])
+    assert set(named) == {"1"}, said
+    assert "all wait for" not in said[1]
+    *_, last = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(last)["speed"]["idle"] > 0.25

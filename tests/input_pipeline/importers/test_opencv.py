@@ -76,6 +76,28 @@ def write_easymocap(folder, lists):
     storage(folder / "extri.yml", pose)
 
 
+def kalibr(poses, matrix):
+    """Text as Kalibr writes it; https://github.com/ethz-asl/kalibr/wiki/yaml-formats."""
+    lines, before = [], None
+    (fu, _, pu), (_, fv, pv), _ = matrix
+    for index, pose in enumerate(poses):
+        lines.append(f"cam{index}:")
+        if before is not None:
+            rows = (pose @ np.linalg.inv(before)).tolist()
+            lines += ["  T_cn_cnm1:", *(f"  - {row}" for row in rows)]
+        lines += [
+            "  cam_overlaps: [1]",
+            "  camera_model: pinhole",
+            f"  distortion_coeffs: {BENT[:4]}",
+            "  distortion_model: radtan",
+            f"  intrinsics: [{fu}, {fv}, {pu}, {pv}]",
+            "  resolution: [32, 24]",
+            f"  rostopic: /cam{index}/image_raw",
+        ]
+        before = pose
+    return "\n".join(lines)
+
+
 def write(form, folder, lists):
     """Write the cameras as one of the programs does."""
     (folder / "calibration").mkdir()
@@ -121,6 +143,30 @@ def test_points_land_where_opencv_puts_them(form, films, lists, rig, check):
         centred = view.intrinsics - np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
         ours = cv2.projectPoints(seen, np.zeros(3), np.zeros(3), centred, view.distortion)[0]
         np.testing.assert_allclose(ours[:, 0], expected, atol=1e-6)
+
+
+def test_kalibr_goes_from_camera_to_camera_in_metres(tmp_path, write_film, lists, rig):
+    for index in range(3):
+        write_film(tmp_path / f"cam{index}.mp4", range(0, 20, 4), size=(24, 32))
+    (tmp_path / "camchain.yaml").write_text(kalibr(rig[2], lists["cam1"]["matrix"]))
+    (capture,) = read_captures(tmp_path, detect(tmp_path)[0], None)
+    assert capture.unit == 1
+    for view, pose in zip(capture.views, rig[2], strict=True):
+        np.testing.assert_allclose(
+            view.world_to_camera[0], pose @ np.linalg.inv(rig[2][0]), atol=1e-9
+        )
+        np.testing.assert_allclose(view.intrinsics, rig[1], atol=1e-9)
+        np.testing.assert_allclose(view.distortion, [*BENT[:4], 0, 0, 0, 0])
+    text = (tmp_path / "camchain.yaml").read_text()
+    for old, new, message in [
+        ("radtan", "equidistant", "cam0: found a lens of the kind equidistant, expected OpenCV's"),
+        ("pinhole", "omni", "cam0: found the camera model omni, expected pinhole"),
+        ("T_cn_cnm1", "T_cam_imu", "cam1: found no T_cn_cnm1, expected it"),
+        ("resolution", "size", "cam0: found no resolution, expected it"),
+    ]:
+        (tmp_path / "camchain.yaml").write_text(text.replace(old, new, 1))
+        with pytest.raises(ValueError, match=message):
+            opencv.read(tmp_path, None)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Conversion from both layouts, and what is refused.
+"""Conversion in both directions and layouts, and what is refused.
 
 The names are compared with diffusers' own where the `parity` extra is installed.
 """
@@ -21,14 +21,15 @@ from full4d_jax.config.wan import WAN
 from full4d_jax.generation.prior import load_network
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.wan.conversion import import_wan
-from full4d_jax.models.wan.names import ADDED, to_wan, wan_names
+from full4d_jax.models.wan.export import export_wan
+from full4d_jax.models.wan.names import ADDED
 from full4d_jax.session.errors import InputError
 
 MODEL = dataclasses.replace(WAN.model, width=24, layers=2, heads=2, ffn=40, text_width=10)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
-def test_shards_are_converted_bit_for_bit(dtype, tmp_path):
+def test_round_trip_is_equal_bit_for_bit(dtype, tmp_path):
     theirs = random_wan(MODEL, "diffusers", dtype)
     names = sorted(theirs)
     (tmp_path / "from").mkdir()
@@ -38,10 +39,19 @@ def test_shards_are_converted_bit_for_bit(dtype, tmp_path):
     ours = load_file(tmp_path / "ours.safetensors")
     assert ours["blocks.ffn_in.kernel"].dtype == dtype
     assert ours["blocks.ffn_in.kernel"].shape == (2, 24, 40)
-    for name, (leaf, layer) in wan_names(MODEL.layers, "diffusers").items():
-        back = to_wan(leaf, ours[leaf] if layer is None else ours[leaf][layer], MODEL.patch)
-        assert back.dtype == dtype
-        assert back.tobytes() == theirs[name].tobytes(), name
+    assert export_wan(MODEL, tmp_path / "ours.safetensors", tmp_path / "to", 20_000) == []
+    index = json.loads((tmp_path / "to/diffusion_pytorch_model.safetensors.index.json").read_text())
+    assert index["metadata"]["total_size"] == sum(x.nbytes for x in theirs.values())
+    back = {}
+    for path in (tmp_path / "to").glob("*.safetensors"):
+        part = load_file(path)
+        assert all(index["weight_map"][name] == path.name for name in part)
+        back |= part
+    assert len(list((tmp_path / "to").glob("*.safetensors"))) > 2
+    assert back.keys() == theirs.keys()
+    for name, x in theirs.items():
+        assert back[name].dtype == dtype
+        assert back[name].tobytes() == x.tobytes(), name
 
 
 def test_both_layouts_give_the_same_checkpoint(tmp_path):
@@ -204,7 +214,7 @@ config = Config(model=ModelConfig(**{!r}), data=DataConfig(height=16, width=16))
 """
 
 
-def test_the_command_converts(tmp_path, capsys):
+def test_the_command_converts_both_ways(tmp_path, capsys):
     preset, ours = tmp_path / "tiny.py", tmp_path / "ours.safetensors"
     preset.write_text(PRESET.format(dataclasses.asdict(MODEL)))
     save_file(random_wan(MODEL, "original"), tmp_path / "wan.safetensors")
@@ -217,10 +227,24 @@ def test_the_command_converts(tmp_path, capsys):
     assert "original layout" in capsys.readouterr().out
     params = load_network(load_config(preset), ours)
     assert params["blocks"]["camera"]["kernel"].shape == (2, 16, 24)
+    assert run("--config", preset, "--from", ours, "--to", tmp_path / "hub", "--export") == 0
+    assert "left out" not in capsys.readouterr().out
+    assert run("--config", preset, "--from", ours, "--to", tmp_path / "hub", "--export") == 2
+    assert "something there already" in capsys.readouterr().err
+    assert run("--config", preset, "--from", wan, "--to", tmp_path / "x", "--export") == 2
+    assert "tensor blocks.0.cross_attn.k.bias" in capsys.readouterr().err
     assert run("--config", preset, "--from", wan, "--to", tmp_path / "ours.bin") == 2
     assert "found .bin, expected .safetensors" in capsys.readouterr().err
     assert run("--from", wan, "--to", ours) == 2
     assert "model.projection" in capsys.readouterr().err
+    trained = load_file(ours)
+    save_file(trained | {"head.bias": trained["head.bias"].astype(np.int8)}, ours)
+    assert run("--config", preset, "--from", ours, "--to", tmp_path / "quantised", "--export") == 2
+    assert "tensor head.bias: found I8" in capsys.readouterr().err
+    trained["blocks.camera.bias"] = trained["blocks.camera.bias"] + 1
+    save_file(trained, ours)
+    assert run("--config", preset, "--from", ours, "--to", tmp_path / "other", "--export") == 0
+    assert "left out, since Wan has no place for it: blocks.camera.bias" in capsys.readouterr().out
 
 
 @pytest.mark.extra("diffusers", "torch")
@@ -231,3 +255,21 @@ def test_names_of_the_original_are_those_that_diffusers_knows():
     expected = random_wan(MODEL, "diffusers")
     assert renamed.keys() == expected.keys()
     assert all(np.array_equal(renamed[name], expected[name]) for name in expected)
+
+
+@pytest.mark.extra("accelerate", "diffusers", "torch")
+def test_diffusers_loads_what_we_export(tmp_path):
+    # Without it diffusers loads no model that keeps some layers in float32, whatever the file.
+    from diffusers import WanTransformer3DModel
+
+    theirs = random_wan(MODEL, "diffusers")
+    save_file(theirs, tmp_path / "wan.safetensors")
+    import_wan(MODEL, tmp_path / "wan.safetensors", tmp_path / "ours")
+    export_wan(MODEL, tmp_path / "ours", tmp_path / "hub", 20_000)
+    network, report = WanTransformer3DModel.from_pretrained(
+        tmp_path / "hub", output_loading_info=True
+    )
+    assert not any(report.values()), report
+    assert network.config.num_attention_heads == 2
+    for name, x in network.state_dict().items():
+        np.testing.assert_array_equal(x.numpy(), theirs[name])

@@ -1,6 +1,7 @@
 """Clips of training runs: warps in the batch, rows and columns, videos from a folder."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +10,17 @@ import pytest
 from grid_batches import grid_batches, is_warp
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.config import Config, DataConfig, ModelConfig, TrainingConfig
+from full4d_jax.config import (
+    Config,
+    DataConfig,
+    MeshConfig,
+    ModelConfig,
+    TrainingConfig,
+    check_config,
+)
 from full4d_jax.generation.batch import Batch, lines
 from full4d_jax.media.video import write_video
+from full4d_jax.models.sharding import make_mesh
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import clips_at, training_batches
 
@@ -74,6 +83,23 @@ def test_with_a_projection_every_other_batch_is_reprojected(tmp_path):
     assert clips_at(config, 1) == clips_at(config, 3) == [str(tmp_path / "a.mp4")] * 2
     rendered = dataclasses.replace(config, data=dataclasses.replace(data, pseudo=0.0))
     assert clips_at(config, 2) == clips_at(rendered, 1)
+
+
+def test_reprojected_clips_have_the_views_of_the_others(tmp_path):
+    """One program then takes all batches; each device of a mesh gets its own clips."""
+    noise = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 3), np.uint8)
+    for name in ("a", "b"):
+        write_video(tmp_path / f"{name}.mp4", noise.repeat(8, 1).repeat(8, 2), 8)
+    size = {"views": 3, "frames": 2, "height": 32, "width": 32}
+    data = DataConfig(**size, pseudo=0.5, pseudo_views=3, videos=str(tmp_path))
+    config = Config(data=data, training=TrainingConfig(batch=4))
+    check_config(config)
+    stream = grid_batches(config, 0)
+    rendered, filmed = next(stream), next(stream)
+    assert jax.tree.map(jnp.shape, rendered) == jax.tree.map(jnp.shape, filmed)
+    jax.tree.map(np.testing.assert_array_equal, next(grid_batches(config, 1)), filmed)
+    shared = next(grid_batches(config, 1, make_mesh(MeshConfig(data=4))))
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), shared, filmed)
 
 
 def test_depth_of_a_share_of_the_clips_is_estimated():

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from full4d_jax.generation.projection_guidance import project
-from full4d_jax.training.clips.double_reprojection import random_lens, random_pose, two_views
+from full4d_jax.training.clips.double_reprojection import (
+    random_lens,
+    random_pose,
+    several_views,
+    turned_camera,
+    two_views,
+)
+from full4d_jax.training.clips.pseudo_grid import CORNERS
 from input_pipeline.procedural.scene import procedural_scene
 
 SIZE = 48
@@ -52,6 +59,37 @@ def test_drawn_back_it_is_the_video_with_holes(clip):
     assert 0.5 < back.mask.mean() < 0.99
     error = np.abs(np.asarray(back.frames[0] - video)).mean(-1)
     assert np.median(error[np.asarray(back.mask[0]) > 0]) < 0.05
+
+
+def test_turned_views_agree_with_their_cameras(clip):
+    """The source, drawn into each target view, has the colours of its pictures."""
+    video = 2 * clip.frames[0] - 1
+    pose = clip.world_to_camera[1, 0]
+    size = {"views": 4, "height": 32, "width": 32}
+    draw = jax.jit(partial(several_views, **size))
+    lens = clip.intrinsics[0]
+    made = draw(jax.random.key(0), video, clip.depth[0], lens, pose)
+    assert made.frames.shape == (4, 2, 32, 32, 3)
+    np.testing.assert_array_equal(made.frames[1], video[:, 8:40, 8:40])
+    assert np.median(made.depth[0][made.depth[0] > 0]) == pytest.approx(1, abs=1e-5)
+    back = project(made.frames[0], made.depth, made.cameras)
+    for view in (1, 2, 3):
+        error = np.abs(np.asarray(back.frames[view - 1] - made.frames[view])).mean(-1)
+        seen = np.asarray(back.mask[view - 1]) > 0
+        assert seen.mean() > 0.4
+        assert np.median(error[seen]) < 0.05
+        away = np.abs(np.asarray(back.frames[view - 1] - made.frames[1 + view % 3])).mean(-1)
+        assert np.median(away[seen]) > 2 * np.median(error[seen])
+
+
+def test_turned_views_lie_inside_the_video():
+    for seed in range(40):
+        key = jax.random.key(seed)
+        video, size = ((72, 108), (48, 72)) if seed % 2 else ((96, 48), (64, 32))
+        camera = turned_camera(key, random_lens(key, *video), video, size)
+        corners = np.asarray(camera.homography @ CORNERS.T)
+        assert np.abs(corners[:2] / corners[2:]).max() <= 1 + 1e-5
+        np.testing.assert_allclose(camera.rotation @ camera.rotation.T, np.eye(3), atol=1e-6)
 
 
 def test_cameras_look_at_the_middle_of_the_picture():

@@ -1,12 +1,14 @@
-"""Warps of videos and rendered clips in one training, by shares, resumed to the bit."""
+"""Warps of videos and animated assets in one training, by shares, resumed to the bit."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from grid_batches import grid_batches, is_warp
+from skinned_arm import write_arm
 
 from full4d_jax.config import Config, check_config, load_config
 from full4d_jax.media.video import write_video
@@ -17,16 +19,20 @@ from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
+from input_pipeline.procedural.gltf_clips import GltfClips
 
 SIZE = {"views": 3, "frames": 2, "height": 16, "width": 16}
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory) -> Config:
-    """Four clips a step: one from two sets of scenes, three from the videos of a folder."""
+    """Four clips a step: one from two sets of an asset, three from the videos of a folder."""
     folder = tmp_path_factory.mktemp("mixed")
+    write_arm(folder / "arm.glb")
     for name, count in (("few", 2), ("more", 4)):
-        clips = ProceduralClips(0, count, views=3, frames=2, height=16, width=16)
+        clips = GltfClips(
+            (folder / "arm.glb",), count, views=3, frames=2, height=16, width=16, orbit=True
+        )
         write_dataset(folder / name, clips, name=name, shards=1)
     (folder / "videos").mkdir()
     for i in range(6):
@@ -72,11 +78,12 @@ def test_any_batch_comes_again(config):
 
 
 def test_cached_latents_are_refused(config, tmp_path):
-    clips = ProceduralClips(0, 1, views=3, frames=2, height=16, width=16)
+    asset = Path(config.data.videos).parent / "arm.glb"
+    clips = GltfClips((asset,), 1, views=3, frames=2, height=16, width=16)
     example = clips[0]._replace(codec="pixels-1", latents=np.zeros((3, 2, 16, 16, 3), np.float16))
 
     class Encoded:
-        scene_ids = ("procedural-0000000000",)
+        scene_ids = ("gltf-arm",)
 
         def __len__(self):
             return 1
@@ -88,6 +95,65 @@ def test_cached_latents_are_refused(config, tmp_path):
     data = dataclasses.replace(config.data, records=(str(tmp_path / "encoded"),))
     with pytest.raises(InputError, match=r"data\.pseudo: found 0\.75"):
         training_batches(dataclasses.replace(config, data=data), 0)
+
+
+@pytest.fixture(scope="module")
+def posed(config, tmp_path_factory) -> Config:
+    """A prior with projection: captures, rendered scenes and, every other batch, videos."""
+    folder = tmp_path_factory.mktemp("posed")
+    for name, first in (("captures", 0), ("rendered", 100)):
+        clips = ProceduralClips(first=first, count=4, **SIZE)
+        write_dataset(folder / name, clips, name=name, shards=1)
+    debug = load_config("configs/debug.py")
+    small = {"layers": 1, "refiner": 0}
+    mixed = {"records": (f"{folder / 'captures'}=1", f"{folder / 'rendered'}=1"), "pseudo": 0.5}
+    videos = {"videos": config.data.videos, "pseudo_views": 3}
+    config = dataclasses.replace(
+        debug,
+        model=dataclasses.replace(debug.model, **small),
+        data=dataclasses.replace(debug.data, **SIZE, **mixed, **videos),
+        optimizer=dataclasses.replace(debug.optimizer, kind="adamw"),
+        training=dataclasses.replace(debug.training, batch=4),
+    )
+    check_config(config)
+    return config
+
+
+def test_a_posed_prior_sees_captures_rendered_scenes_and_videos(posed):
+    stream, kinds = grid_batches(posed, 0), []
+    for step in range(4):
+        batch = next(stream)
+        assert batch.frames.shape == (4, 3, 2, 16, 16, 3)
+        assert np.isfinite(np.asarray(batch.cameras.world_to_camera)).all()
+        names = list(map(str, clips_at(posed, step)))
+        kinds.append([sum(word in x for x in names) for word in ("/captures", "/rendered", ".mp4")])
+    assert kinds == [[2, 2, 0], [0, 0, 4], [2, 2, 0], [0, 0, 4]]
+    for step in (2, 3):
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            next(training_batches(posed, step)),
+            list(itertools.islice(training_batches(posed, 0), step + 1))[-1],
+        )
+
+
+def test_what_cannot_be_mixed(posed):
+    for wrong, said in (
+        ({"projections": 2}, r"data\.projections.*0 with --data\.pseudo"),
+        ({"videos": ""}, r"a folder --data\.videos"),
+    ):
+        data = dataclasses.replace(posed.data, **wrong)
+        with pytest.raises(InputError, match=said):
+            check_config(dataclasses.replace(posed, data=data))
+
+
+@pytest.mark.slow
+def test_one_program_trains_on_all_of_them(posed):
+    step = jax.jit(train_step(posed))
+    state = init_state(posed, jax.random.key(0))
+    for batch in itertools.islice(training_batches(posed, 0), 4):
+        state, metrics = step(state, batch)
+        assert np.isfinite(float(metrics["loss"]))
+    assert step._cache_size() == 1
 
 
 @pytest.mark.slow

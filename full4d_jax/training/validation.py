@@ -1,0 +1,149 @@
+"""Validation: the averaged parameters' loss on scenes that are never trained on, by flow time.
+
+Flow times, noise and the corruption of depth are drawn from keys that depend on the seed alone, and
+so are clips, views and instants. Two numbers of one run, or of two runs on the same data, differ by
+their parameters only.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from full4d_jax.config import Config
+from full4d_jax.generation.batch import Batch, lines
+from full4d_jax.models.codecs.codec import Weights
+from full4d_jax.models.conditions import Params
+from full4d_jax.models.dit import velocity
+from full4d_jax.models.wan.text import load_training_texts
+from full4d_jax.training.accumulation import whole_batch
+from full4d_jax.training.clips.records import open_records, record_batches
+from full4d_jax.training.loss import (
+    Clips,
+    Frozen,
+    Keys,
+    count_clips,
+    draw_per_clip,
+    encode_clips,
+    flow_point,
+    predict,
+    weigh,
+)
+from full4d_jax.training.placement import in_mesh
+from full4d_jax.training.state import TrainState
+
+TIME_BINS = 5  # equal parts of the flow times from 0 to 1
+MAX_CLIPS = 64  # of one validation: as much work as 4 steps of 32 clips
+STREAM = 2**31 - 2  # random stream of validation; training steps use the lower numbers
+
+
+class Losses(NamedTuple):
+    """Mean losses of some clips.
+
+    Attributes:
+      by_time: of flow matching, at flow times drawn from each of `TIME_BINS` parts.
+      mean: of the regression at tau = 1 from zero noise.
+    """
+
+    by_time: Float[Array, "n"]
+    mean: Float[Array, ""]
+
+
+def make_validation(
+    config: Config, mesh: Mesh | None, codec_weights: Weights | None
+) -> Callable[[TrainState], dict[str, float]]:
+    """Return the function from a state to the validation losses by name.
+
+    Args:
+      config: the experiment; `data.held_out` says how many scenes are validated on.
+      mesh: of the training; None for one device.
+      codec_weights: of a codec that has weights, where the training step encodes.
+    """
+    config = without_drops(config)
+    size = config.training.batch
+    clips = sum(map(len, open_records(config, held_out=True).sources))
+    count = math.ceil(min(clips, MAX_CLIPS) / size)
+    text, _ = load_training_texts(config)
+
+    def losses(params: Params, batch: Clips, key: PRNGKeyArray, weights: Weights | None) -> Losses:
+        return validation_losses(config, params, batch, key, Frozen(weights, text))
+
+    whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+    program = jax.jit(in_mesh(mesh, losses), out_shardings=whole)
+    key = jax.random.fold_in(jax.random.key(config.seed), STREAM)
+
+    def validate(state: TrainState) -> dict[str, float]:
+        batches = islice(record_batches(config, 0, mesh, held_out=True), count)
+        measured = []
+        for number, batch in enumerate(batches):
+            batch_key = jax.random.fold_in(key, number)
+            measured.append(jax.device_get(program(state.ema, batch, batch_key, codec_weights)))
+        return name_losses(config, jax.tree.map(lambda *x: np.mean(x, 0), *measured))
+
+    return validate
+
+
+def without_drops(config: Config) -> Config:
+    """Return the config with full guidance for every clip, in batches that need no accumulation."""
+    training = config.training
+    small = replace(training, batch=training.batch // training.accumulate, accumulate=1)
+    data = replace(config.data, drop_projection=0.0, drop_text=0.0)
+    return replace(config, data=data, training=small)
+
+
+def validation_losses(
+    config: Config, params: Params, batch: Clips, key: PRNGKeyArray, frozen: Frozen
+) -> Losses:
+    """Return the mean losses of a batch; with `data.lines`, of its rows and columns."""
+    if not isinstance(batch, Batch) or not config.data.lines:
+        return _losses_of(config, params, batch, key, frozen)
+    parts = [
+        _losses_of(config, params, part, jax.random.fold_in(key, side), frozen)
+        for side, part in enumerate(lines(batch))
+    ]
+    return jax.tree.map(lambda *x: sum(x) / len(x), *parts)
+
+
+def _losses_of(
+    config: Config, params: Params, batch: Clips, key: PRNGKeyArray, frozen: Frozen
+) -> Losses:
+    part = whole_batch(count_clips(batch))
+    keys = Keys(*jax.random.split(key, 4))
+    clips = encode_clips(config, batch, keys, frozen, part)
+    network = velocity(config.model, params)
+    noise = draw_per_clip(jax.random.normal, keys.noise, part, *clips.latents.shape[1:])
+    place = draw_per_clip(jax.random.uniform, keys.times, part)
+
+    def at(index: Int[Array, ""]) -> Float[Array, ""]:
+        is_mean = jnp.broadcast_to(index == TIME_BINS, (part.size,))
+        tau = jnp.where(is_mean, 1.0, (index + place) / TIME_BINS)
+        drawn = jnp.where(index == TIME_BINS, 0.0, noise)
+        point = flow_point(clips, drawn, tau, is_mean)
+        return weigh(config, clips, point, predict(network, clips, point)).mean()
+
+    *by_time, mean = jax.lax.map(at, jnp.arange(TIME_BINS + 1))  # one network to compile
+    return Losses(jnp.stack(by_time), mean)
+
+
+def name_losses(config: Config, losses: Losses) -> dict[str, float]:
+    """Return the losses that training lowers, by name, and their mean in training's shares.
+
+    `validation/loss` weighs all flow times alike, whatever `flow.shift`.
+    """
+    share = config.flow.mean_share
+    total = share * losses.mean + (1 - share) * losses.by_time.mean()
+    named = {"validation/loss": total}
+    if share < 1:
+        for index, loss in enumerate(losses.by_time):
+            low = index / TIME_BINS
+            named[f"validation/tau_{low:.1f}_{low + 1 / TIME_BINS:.1f}"] = loss
+    if share > 0:
+        named["validation/mean"] = losses.mean
+    return {name: round(float(value), 6) for name, value in named.items()}

@@ -1,0 +1,211 @@
+"""Validation on scenes that are never trained on: the loss of training, the same at every time."""
+
+import dataclasses
+import itertools
+import json
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+from tiny_run import lines
+
+from full4d_jax import flow
+from full4d_jax.config import Config, check_config, load_config
+from full4d_jax.session.errors import InputError
+from full4d_jax.training import prior_training
+from full4d_jax.training.clips.batches import training_batches
+from full4d_jax.training.clips.records import clips_at, open_records, record_batches
+from full4d_jax.training.held_out_sheet import held_out_clips_sheet
+from full4d_jax.training.loss import NOTHING_FROZEN, loss
+from full4d_jax.training.placement import training_mesh
+from full4d_jax.training.prior_training import train_prior
+from full4d_jax.training.state import TrainState, init_state
+from full4d_jax.training.validation import (
+    TIME_BINS,
+    make_validation,
+    validation_losses,
+    without_drops,
+)
+from input_pipeline.datasets.dataset import write_dataset
+from input_pipeline.procedural.clips import ProceduralClips
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "scenes"
+    clips = ProceduralClips(first=0, count=10, views=3, frames=2, height=16, width=16)
+    write_dataset(folder, clips, name="scenes", shards=2)
+    return folder
+
+
+def configured(*records: object, **data) -> Config:
+    config = load_config("configs/debug.py")
+    words = {"records": tuple(map(str, records)), "held_out": 0.3, **data}
+    return dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, layers=1, refiner=0),
+        data=dataclasses.replace(config.data, **words),
+        optimizer=dataclasses.replace(config.optimizer, kind="adamw"),  # compiles faster
+        training=dataclasses.replace(config.training, batch=2, steps=6, validate_every=2),
+    )
+
+
+def lively_state(config: Config, mesh: Mesh | None = None) -> TrainState:
+    """Return a first state whose network gives something else than zero."""
+    state = init_state(config, jax.random.key(0), mesh)
+    return state._replace(ema=jax.tree.map(lambda x: x + 0.03, state.ema))
+
+
+def scenes_of(config: Config, steps: int, *, held_out: bool) -> set[str]:
+    names = [x for n in range(steps) for x in clips_at(config, n, held_out=held_out)]
+    return {re.findall(r"\((.*)\)$", name)[0] for name in names}
+
+
+def test_held_out_scenes_are_never_trained_on(dataset):
+    config = configured(dataset)
+    trained = scenes_of(config, 20, held_out=False)
+    kept = scenes_of(config, 20, held_out=True)
+    assert (len(trained), len(kept)) == (7, 3)
+    assert not trained & kept
+    less = configured(dataset, held_out=0.1)
+    assert scenes_of(less, 20, held_out=True) < kept  # by name, in one order
+    assert len(open_records(configured(dataset, held_out=0.0)).sources[0]) == 10
+
+
+def test_a_scene_in_two_datasets_is_held_out_of_both(dataset, tmp_path):
+    clips = ProceduralClips(first=2, count=10, views=3, frames=2, height=16, width=16)
+    write_dataset(tmp_path / "later", clips, name="later")
+    config = configured(f"{dataset}=1", f"{tmp_path / 'later'}=3", held_out=0.5)
+    trained = scenes_of(config, 40, held_out=False)
+    kept = scenes_of(config, 40, held_out=True)
+    assert (len(trained), len(kept)) == (6, 6)
+    assert not trained & kept
+
+
+def test_scenes_that_cannot_be_held_out(dataset, tmp_path):
+    one = ProceduralClips(first=0, count=1, views=3, frames=2, height=16, width=16)
+    write_dataset(tmp_path / "one", one, name="one")
+    with pytest.raises(InputError, match="1 scene, expected at least 2; add scenes"):
+        open_records(configured(tmp_path / "one"))
+    with pytest.raises(InputError, match="all scenes held out, expected others too"):
+        open_records(configured(dataset, tmp_path / "one", held_out=0.9))
+    for wrong, said in (
+        ({"held_out": 1.0}, r"data\.held_out.*below 1"),
+        ({"records": ()}, r"data\.held_out.*0 without --data\.records"),
+        ({"held_out": 0.0}, r"training\.validate_every.*0 without --data\.held_out"),
+    ):
+        with pytest.raises(InputError, match=said):
+            check_config(configured(**{"records": (str(dataset),), **wrong}))
+
+
+def test_losses_are_those_of_training_at_the_same_flow_times(dataset, monkeypatch):
+    """The oracle is the loss of a step, all of whose clips have the flow times of one part."""
+    config = without_drops(configured(dataset, corrupt_depth=1.0, drop_projection=0.5))
+    params = lively_state(config).ema
+    batch = next(record_batches(config, 0, held_out=True))
+    key = jax.random.key(3)
+    measured = jax.jit(validation_losses, static_argnums=0)(
+        config, params, batch, key, NOTHING_FROZEN
+    )
+
+    def step_loss(config: Config) -> float:
+        return float(jax.jit(lambda x: loss(config, params, x, key)[0])(batch))
+
+    all_mean = dataclasses.replace(config, flow=dataclasses.replace(config.flow, mean_share=1.0))
+    np.testing.assert_allclose(measured.mean, step_loss(all_mean), rtol=1e-5)
+    times_key = jax.random.split(key, 4)[1]
+    places = [jax.random.uniform(jax.random.fold_in(times_key, i)) for i in (0, 1)]
+    flags = jnp.zeros(2, bool)
+    for part in (0, TIME_BINS - 1):
+        drawn = ((part + jnp.stack(places)) / TIME_BINS, flags)
+        monkeypatch.setattr(flow, "sample_time", lambda *_, drawn=drawn, **__: drawn)
+        np.testing.assert_allclose(measured.by_time[part], step_loss(config), rtol=1e-5)
+    assert len(set(map(float, measured.by_time))) == TIME_BINS
+
+
+def test_numbers_depend_on_the_parameters_alone(dataset):
+    config = configured(dataset)
+    state = lively_state(config)
+    validate = make_validation(config, None, None)
+    first = validate(state)
+    assert validate(state) == first
+    assert validate(state._replace(step=jnp.array(5))) == first
+    other = state._replace(ema=jax.tree.map(lambda x: x + 0.01, state.ema))
+    assert validate(other) != first
+    names = [f"validation/tau_{n / 5:.1f}_{(n + 1) / 5:.1f}" for n in range(5)]
+    assert list(first) == ["validation/loss", *names, "validation/mean"]
+    share = config.flow.mean_share
+    total = share * first["validation/mean"] + (1 - share) * np.mean([first[x] for x in names])
+    assert first["validation/loss"] == pytest.approx(total, abs=1e-5)
+
+
+def test_a_mesh_measures_the_losses_of_one_device(dataset):
+    config = configured(dataset)
+    config = dataclasses.replace(config, training=dataclasses.replace(config.training, batch=4))
+    alone = make_validation(config, None, None)(lively_state(config))
+    sizes = dataclasses.replace(config.mesh, data=2, fsdp=2, view=2)
+    config = dataclasses.replace(config, mesh=sizes)
+    mesh = training_mesh(config)
+    shared = make_validation(config, mesh, None)(lively_state(config, mesh))
+    assert shared == pytest.approx(alone, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "projection", ["channels", pytest.param("frames", marks=pytest.mark.slow), "none"]
+)
+def test_sheets_show_the_clips_that_are_held_out(dataset, projection, monkeypatch):
+    config = configured(dataset)
+    cameras = () if projection == "none" else config.model.cameras
+    model = dataclasses.replace(config.model, projection=projection, cameras=cameras)
+    config = dataclasses.replace(config, model=model)
+    drawn = {}
+
+    def sheet(pictures, **words):
+        drawn.update(words, pictures=pictures)
+        return pictures[0, 0]
+
+    monkeypatch.setattr("full4d_jax.training.held_out_sheet.contact_sheet", sheet)
+    held_out_clips_sheet(config, lively_state(config).ema)
+    assert {re.sub(", view .*", "", x) for x in drawn["columns"]} <= scenes_of(
+        config, 5, held_out=True
+    )
+    *_, prior, truth = drawn["pictures"]
+    batch = next(record_batches(without_drops(config), 0, held_out=True))
+    expected = np.asarray(batch.frames)[:, 0 if projection == "none" else 1 :, -1]
+    expected = expected.reshape(-1, *expected.shape[2:])
+    np.testing.assert_allclose(truth / 127.5 - 1, expected, atol=0.01)
+    assert np.abs(prior.astype(float) - truth).mean() > 1
+
+
+@pytest.mark.slow
+def test_a_resumed_training_measures_the_same(dataset, tmp_path, monkeypatch):
+    config = configured(dataset)
+    every = {"log_every": 1, "checkpoint_every": 1, "sheet_every": 3}
+    config = dataclasses.replace(config, training=dataclasses.replace(config.training, **every))
+    train_prior(config, tmp_path / "whole", None)
+
+    def stopped(config, start, mesh):
+        yield from itertools.islice(training_batches(config, start, mesh), 3)
+        raise EOFError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prior_training, "training_batches", stopped)
+        with pytest.raises(EOFError):
+            train_prior(config, tmp_path / "parts", None)
+    train_prior(config, tmp_path / "parts", None)
+    whole = lines(tmp_path / "whole")
+    assert lines(tmp_path / "parts") == whole
+    measured = [x["validation/loss"] for x in whole if "validation/loss" in x]
+    assert len(set(measured)) == 3
+    about, again = (
+        json.loads((tmp_path / x / "prior.json").read_text()) for x in ("whole", "parts")
+    )
+    assert len(about["held_out"]) == 3
+    assert about["config"]["data"]["held_out"] == 0.3
+    assert again["history"] == about["history"]
+    for name in ("sheets/0000003.png", "sheet.png", "prior.safetensors"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()

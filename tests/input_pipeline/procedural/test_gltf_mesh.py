@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+from skinned_arm import write_arm
+
+from input_pipeline.procedural.gltf_mesh import duration, load_skinned_mesh, skinned_positions
+
+
+def test_a_bent_arm_is_where_trigonometry_puts_it(tmp_path):
+    mesh = load_skinned_mesh(write_arm(tmp_path / "arm.glb"))
+    assert duration(mesh, "bend") == 1.0
+    for time in (0.0, 0.25, 2 / 3):
+        cosine, sine = np.cos(np.pi / 2 * time), np.sin(np.pi / 2 * time)
+        tip = [1 + cosine, sine, 0]
+        side = [1 + cosine - 0.5 * sine, sine + 0.5 * cosine, 0]
+        expected = [[0, 0, 0], [1, 0, 0], tip, side]
+        np.testing.assert_allclose(skinned_positions(mesh, "bend", time), expected, atol=1e-6)
+    looped = skinned_positions(mesh, "bend", 1.25)
+    np.testing.assert_allclose(looped, skinned_positions(mesh, "bend", 0.25), atol=1e-6)
+    np.testing.assert_array_equal(mesh.triangles, [[0, 1, 2], [1, 2, 3]])
+    np.testing.assert_array_equal(mesh.texture[0, 0], [1, 0, 0])
+
+
+def test_the_fox_at_rest_is_its_bind_pose(shared_data):
+    """The exporter's joints, inverse binds and vertices agree only if all are read right."""
+    fox = load_skinned_mesh(shared_data / "data/gltf/Fox.glb")
+    np.testing.assert_allclose(skinned_positions(fox), fox.positions, atol=1e-4)
+    assert set(fox.animations) == {"Survey", "Walk", "Run"}
+    assert duration(fox, "Survey") == pytest.approx(3.4166667)
+
+
+def test_the_walking_fox_keeps_its_edges_and_feet(shared_data):
+    """Skinning is nearly rigid: edges keep their lengths, and one foot is always on the ground."""
+    fox = load_skinned_mesh(shared_data / "data/gltf/Fox.glb")
+    edges = fox.triangles[:, :2]
+
+    def lengths(points):
+        return np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
+
+    rest, height = lengths(fox.positions), np.ptp(fox.positions[:, 1])
+    for time in np.linspace(0, duration(fox, "Walk"), 5):
+        posed = skinned_positions(fox, "Walk", time)
+        assert np.median(np.abs(lengths(posed) - rest) / np.maximum(rest, 1e-3)) < 0.05
+        assert abs(posed[:, 1].min()) < 0.03 * height
+        assert np.abs(posed - fox.positions).max() > 0.05 * height
+
+
+def nodes(*first: dict) -> dict:
+    """Return the arm's nodes with other ones as its two joints."""
+    return {"nodes": [*first, {"mesh": 0, "skin": 0}]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"nodes": [{}]}, "no skinned mesh"),
+        ({"materials": [{}]}, "no pbrMetallicRoughness"),
+        ({"nodes": [{"matrix": [1] * 16}, {"mesh": 0, "skin": 0}]}, "given as a matrix"),
+        ({"nodes": [{"mesh": 7, "skin": 0}]}, "a damaged document"),
+        ({"accessors": []}, "a damaged document"),
+        ({"bufferViews": [{"byteLength": 4}] * 9}, "a damaged document"),
+        ({"images": [{"bufferView": 0}]}, "a damaged document"),  # no picture lies there
+        (nodes({"children": [1]}, {"children": [0]}), "2 nodes that are their own ancestors"),
+        (nodes({"children": [7]}, {}), "children of nodes from 7 to 7 for 3"),
+        (nodes({"children": [1]}, {"scale": [1e308, 1, 1]}), "scales of nodes that are no numbers"),
+        (nodes({"children": [1]}, {"translation": [float("nan"), 0, 0]}), "translations of nodes"),
+        ({"skins": [{"joints": [0, -1], "inverseBindMatrices": 4}]}, "nodes of joints from -1"),
+        ({"skins": [{"joints": [0], "inverseBindMatrices": 4}]}, "joints of vertices from 0 to 1"),
+        ({"animations": [{"channels": [], "samplers": []}]}, "an animation of no node"),
+    ],
+)
+def test_unsupported_files_are_refused_by_name(tmp_path, changes, found):
+    with pytest.raises(ValueError, match=found):
+        load_skinned_mesh(write_arm(tmp_path / "arm.glb", **changes))
+
+
+def test_a_chain_of_ten_thousand_nodes_is_posed(tmp_path):
+    chain = [{"children": [i + 1], "translation": [0.001, 0, 0]} for i in range(10_000)]
+    mesh = load_skinned_mesh(write_arm(tmp_path / "arm.glb", **nodes(*chain, {})))
+    np.testing.assert_allclose(skinned_positions(mesh)[3], [1.002, 0.5, 0], atol=1e-9)
+
+
+def test_files_that_are_not_glb_are_refused(tmp_path):
+    whole = write_arm(tmp_path / "arm.glb").read_bytes()
+    (tmp_path / "cut.glb").write_bytes(whole[:-10])
+    (tmp_path / "text.glb").write_text("this is not a binary glTF file")
+    (tmp_path / "words.glb").write_bytes(whole[:20] + b"?" + whole[21:])
+    says = {
+        "cut": "truncated",
+        "text": "not binary",
+        "words": "broken JSON",
+        "none": "no file",
+    }
+    for name, found in says.items():
+        with pytest.raises(ValueError, match=found):
+            load_skinned_mesh(tmp_path / f"{name}.glb")
