@@ -1,8 +1,7 @@
 """Rows of `ablations.py` that need no training: one prior, asked in different ways.
 
-Sampled rows are scored on all held-out scenes, lifted ones (4D Gaussians, at cameras between the
-generated ones) on few, as fits are slow. Scores are the first two of `ablation_runs`; hard
-pixels are those that no single-frame projection reaches.
+Scores on held-out scenes are the first two of `ablation_runs`; hard pixels are those that no
+single-frame projection reaches.
 """
 
 import argparse
@@ -20,10 +19,8 @@ from ablation_runs import SCORES, Run
 
 from full4d_jax.cameras import cameras_of
 from full4d_jax.config import Config, load_config
-from full4d_jax.evaluation.generated_grids import Judge, unseen_pixels
+from full4d_jax.evaluation.generated_grids import unseen_pixels
 from full4d_jax.evaluation.known_clips import KnownClip, held_out_clips
-from full4d_jax.evaluation.lifted_grids import clips_between, lift_rows
-from full4d_jax.evaluation.table import DISTILLED, SPLATS
 from full4d_jax.generation.batch import make_conditions
 from full4d_jax.generation.generate import bind_conditions
 from full4d_jax.generation.prior import Prior, open_prior, prior_path
@@ -31,9 +28,6 @@ from full4d_jax.generation.sampling import sample, schedule
 from full4d_jax.media import metrics
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import fingerprint
-from full4d_jax.source.depth.estimate import load_depth
-
-LIFTED = {"without distillation": SPLATS, "with distillation": DISTILLED}
 
 
 def checkpoint_rows(options: argparse.Namespace) -> Iterator[tuple[str, Run]]:
@@ -49,23 +43,6 @@ def checkpoint_rows(options: argparse.Namespace) -> Iterator[tuple[str, Run]]:
                 results_file.write(path, {"mark": mark, "scores": scores})
                 report(len(scores))
         yield name, one_seed(scores[: options.scenes])
-
-
-def lifting_rows(options: argparse.Namespace) -> Iterator[tuple[str, Run]]:
-    """4D Gaussians fitted with and without distillation, to the same grids."""
-    config, prior, mark, folder = opened(options, "lifting")
-    judge = Judge(config, prior, load_depth(), distances={})
-    path = folder / "scores.json"
-    scores = done(path, mark)
-    clips = clips_between(config.data, range(len(scores), options.lift_scenes))
-    for lifted in lift_rows(judge, clips):
-        rows = {name: lifted.rows[row, "true"] for name, row in LIFTED.items()}
-        unseen = lifted.regions.unseen
-        scores.append({n: target_scores(x, lifted.truth, unseen) for n, x in rows.items()})
-        results_file.write(path, {"mark": mark, "scores": scores})
-        print(f"lifted {len(scores)} of {options.lift_scenes} scenes", flush=True)
-    for name in LIFTED:
-        yield name, one_seed([by_row[name] for by_row in scores[: options.lift_scenes]])
 
 
 def opened(options: argparse.Namespace, group: str) -> tuple[Config, Prior, str, Path]:

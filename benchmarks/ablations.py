@@ -13,7 +13,6 @@ attention   grids without poses, filled from their first row and column (4Real-V
             synchronization alone, the others by self-attention
 checkpoint  nothing is trained: a prior (--checkpoint, by default the shipped one) with other steps
             of the sampler, without the projection, or told no cameras
-lifting     the same prior: 4D Gaussians with and without distillation, at cameras between
 
 The first five train tiny networks (`ablation_runs` says how they are scored). Within a group all
 rows see the same clips in the same order and as many steps, for each of several seeds. Differences
@@ -31,7 +30,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ablation_checkpoint import checkpoint_rows, lifting_rows
+from ablation_checkpoint import checkpoint_rows
 from ablation_runs import Run, run, train_base
 from ablation_table import Table, markdown, plain, save_chart
 
@@ -69,7 +68,7 @@ MODES = {  # what is trained of each
     "two_stream_hard": "synchronization",
     "two_stream_soft": "synchronization",
 }
-UNTRAINED = {"checkpoint": checkpoint_rows, "lifting": lifting_rows}
+UNTRAINED = {"checkpoint": checkpoint_rows}
 GROUPS = ("blind", "projection", "cameras", "wide", "attention", *UNTRAINED)
 
 
@@ -161,12 +160,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300, help="of every training")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--scenes", type=int, default=64, help="held-out scenes")
-    parser.add_argument("--lift_scenes", type=int, default=2, help="fitted with a checkpoint")
     parser.add_argument("--config", type=Path, help="preset of the checkpoint")
     parser.add_argument("--checkpoint", type=Path, help="by default the shipped prior")
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
     options = parser.parse_args()
-    for name in ("steps", "seeds", "scenes", "lift_scenes"):
+    for name in ("steps", "seeds", "scenes"):
         if getattr(options, name) < 1:
             parser.error(f"--{name}: found {getattr(options, name)}, expected at least 1")
     try:

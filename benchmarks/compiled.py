@@ -20,16 +20,17 @@ early.
 
 import argparse
 import json
+import re
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from gpu_kernels import WARP, assembled_kernels
 from jax.sharding import Sharding, SingleDeviceSharding
 
 from full4d_jax.config.masks import allowed_frames
@@ -50,7 +51,25 @@ CHANNELS = 4  # colour and depth
 COUNTED = ("bytes", "copies", "launches", "registers", "spilled", "warp_instructions")
 TOKENS = (1, 6, 42, 252, 24, 128)  # b v t s k d
 
+WARP = 32  # threads
+
 Traced = Callable[[], Any]
+
+
+class Kernel(NamedTuple):
+    """One kernel.
+
+    Attributes:
+      warps: of a block.
+      registers: of a thread.
+      spilled: bytes of a thread that its registers do not hold, stored and loaded.
+      loop: instructions of a trip through its loop.
+    """
+
+    warps: int
+    registers: int
+    spilled: int
+    loop: int
 
 
 def main() -> None:
@@ -106,6 +125,49 @@ def add_instructions(work: dict[str, Any], ptx: Path, trips: dict[str, int], gpu
     work["spilled"] = sum(kernel.spilled for kernel in kernels.values())
     work["warp_instructions"] = instructions
     work["seconds"]["instructions"] = instructions / starts
+
+
+def assembled_kernels(folder: Path, names: list[str]) -> dict[str, Kernel]:
+    """Return the kernels of these names that are in a folder of PTX; none without ptxas.
+
+    XLA leaves them there by its option `xla_dump_to`; `ptxas`, of the CUDA toolkit, tells registers
+    and spills. A kernel's loop is its largest block without a branch.
+    """
+    kernels: dict[str, Kernel] = {}
+    if shutil.which("ptxas"):
+        for file in sorted(folder.glob("*.ptx")):
+            text = file.read_text()
+            for name in names:
+                if body := re.search(rf"\.entry {name}\((.*?)\n\}}", text, re.DOTALL):
+                    kernels[name] = _assemble(file, text, name, body[1])
+    return kernels
+
+
+def _assemble(file: Path, text: str, name: str, body: str) -> Kernel:
+    target = re.search(r"^\.target (\w+)", text, re.MULTILINE)
+    threads = re.search(r"\.(?:reqntid|maxntid) (\d+)", body)
+    assert target, file
+    assert threads, file
+    command = ["ptxas", "-v", f"-arch={target[1]}", str(file), "-o", "/dev/null"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    said = done.stderr.partition(f"'{name}'")[2]
+    spilled = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", said)
+    registers = re.search(r"Used (\d+) registers", said)
+    assert spilled, said
+    assert registers, said
+    return Kernel(
+        warps=int(threads[1]) // WARP,
+        registers=int(registers[1]),
+        spilled=int(spilled[1]) + int(spilled[2]),
+        loop=max(_blocks(body)),
+    )
+
+
+def _blocks(body: str) -> Iterator[int]:
+    """Count the instructions of each block between labels."""
+    for block in re.split(r"^\$\w+:", body, flags=re.MULTILINE):
+        lines = (line.strip() for line in block.splitlines())
+        yield sum(line.endswith(";") and not line.startswith((".", "//")) for line in lines)
 
 
 def kernel_trips(program: str, kind: str) -> dict[str, int]:

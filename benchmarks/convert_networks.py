@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from full4d_jax.models.safetensors_writer import Slot, write_safetensors
+from full4d_jax.models.safetensors_files import Slot, write_safetensors
 from full4d_jax.models.segmentation import PUBLISHED, layer_names
 from full4d_jax.models.tiefenrausch import KERNELS, real_numbers
 

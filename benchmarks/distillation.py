@@ -39,7 +39,6 @@ from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DEFAULT, LiftConfig
 from full4d_jax.evaluation.fidelity import METRICS, Distances, fidelity_scores, load_distances
 from full4d_jax.evaluation.generated_grids import regions_of
-from full4d_jax.evaluation.lifted_grids import azimuths
 from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
 from full4d_jax.evaluation.table import HEADINGS, Estimate, estimate, table_cell, text_table
 from full4d_jax.generation.cascade import Upsampler, generate_large, load_upsampler
@@ -58,6 +57,7 @@ from full4d_jax.session.stages import fingerprint
 from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, procedural_scene
 
 REPORTED = 64  # the first scene that nothing is chosen by
+WIDEST = 45.0  # degrees of a generated camera from the source
 PLAIN, CACHED, GRADIENT, MORE = "none", "cached", "gradient", "more views"
 ASKED = "prior"
 ROWS = (PLAIN, CACHED, GRADIENT, MORE, ASKED)
@@ -141,9 +141,15 @@ def parse() -> argparse.Namespace:
     return options
 
 
+def generated_azimuths(views: int) -> np.ndarray:
+    """Return degrees of the generated target cameras, evenly spread without the source's."""
+    even = np.linspace(-WIDEST, WIDEST, views)
+    return np.delete(even, (views - 1) // 2)  # the source stands there or near
+
+
 def render(scene: int, size: int) -> FilmedScene:
     """Return a held-out scene, and its cameras."""
-    generated, _ = azimuths(DEFAULT.data.views)
+    generated = generated_azimuths(DEFAULT.data.views)
     stops = np.sort(np.append(generated, 0.0))
     scored = stops[:-1] + np.diff(stops) / 4
     clip = _program(size)(HELD_OUT_START + scene, azimuths=jnp.float32([*generated, *scored]))

@@ -47,31 +47,23 @@ from gaussians.fitting.fit_config import check_targets
 from gaussians.fitting.losses import WINDOW
 
 FROZEN = {"velocities": 0.0, "moments": 0.0, "durations": 0.0, "gates": 0.0}
-MCMC = {
-    "growth": 0.05,
-    "noise": 2e4,
-    "opacity_pull": 0.01,
-    "scale_pull": 0.01,
-}
+PULLS = {"growth": 0.05, "opacity_pull": 0.01, "scale_pull": 0.01}
 # What the photos and the splat are fitted with, beside `settings`.
 STATIC_WAYS = {
     "plain": {"relocation": 0.0},
     "relocation": {},
-    "relocation and pulls": {**MCMC, "noise": 0.0},
-    "relocation, pulls and noise": MCMC,
+    "relocation and pulls": PULLS,
     "coarse to fine": {"coarse": 4},
     "exposures": {},
     "LPIPS": {"perceptual": 0.1},
 }
-# The same for the fox and the walker; what is not told below is `freetime`.
+# The same for the walker; what is not told below is `freetime`.
 MOVING_WAYS = {
     "static": FROZEN,
     "each frame": FROZEN,
     "freetime": {},
     "deformation": {},
     "no relocation": {"relocation": 0.0},
-    "noise": {"noise": 2e4},
-    "time pull": {"time_pull": 0.01},
     "coarse to fine": {"coarse": 4},
     "LPIPS": {"perceptual": 0.1},
 }

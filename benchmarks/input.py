@@ -23,14 +23,17 @@ median. The three numbers asked for stand first, the worst over the sizes; `size
 tenth of them.
 """
 
+import argparse
 import importlib.util
 import itertools
 import json
+import os
 import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,15 +42,14 @@ import av
 import cv2
 import numpy as np
 import psutil
-from noise_clips import NoiseClips
-from sizes import at_each_size, size_options
 
-from input_pipeline import Example, make_loader
+from input_pipeline import Example, cameras, make_loader
 from input_pipeline.datasets.dataset import Records, open_dataset, write_dataset
 from input_pipeline.films import is_film
 from input_pipeline.loader import Filling
+from input_pipeline.schema import make_example
 from input_pipeline.selection import choose_times, select
-from input_pipeline.transforms import decode_frames
+from input_pipeline.transforms import decode_frames, encode_view
 
 VIEWS, INSTANTS, BATCH = 4, 8, 4
 FILM_INSTANTS = 24
@@ -77,6 +79,56 @@ class Decoded:
         """Return the clip."""
         self.records = self.records or open_dataset(self.folder)
         return load(window(self.records[index], np.random.default_rng()), self.height, self.width)
+
+
+@dataclass(frozen=True)
+class NoiseClips:
+    """Clips of smooth noise, some of it fine: about as many bytes a pixel as real footage."""
+
+    count: int
+    views: int
+    frames: int
+    height: int
+    width: int
+    film: bool = False
+    """One noise that wanders, below a little fresh grain, as H.264; else JPEG files."""
+
+    @property
+    def scene_ids(self) -> list[str]:
+        """Names, one for each clip."""
+        return [f"noise-{i}" for i in range(self.count)]
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return self.count
+
+    def __getitem__(self, index: int) -> Example:
+        """Return the clip."""
+        generator = np.random.default_rng(index)
+        v, t = self.views, self.frames
+        pictures = self._film if self.film else self._pictures
+        files = np.stack([encode_view(pictures(generator), self.film) for _ in range(v)])
+        return make_example(
+            files,
+            np.stack([cameras.intrinsics_from_fov(60.0, self.height, self.width)] * v),
+            np.tile(np.eye(4), (v, t, 1, 1)),
+            np.arange(t) / 24,
+            scene_id=f"noise-{range(self.count)[index]}",
+            fps=24.0,
+            source="noise",
+            license="Apache-2.0",
+        )
+
+    def _pictures(self, generator: np.random.Generator) -> Iterator[np.ndarray]:
+        return (_noise(generator, self.height, self.width) for _ in range(self.frames))
+
+    def _film(self, generator: np.random.Generator) -> Iterator[np.ndarray]:
+        far = 3 * self.frames
+        whole = _noise(generator, self.height + far, self.width + far)
+        for j in range(self.frames):
+            part = whole[2 * j : 2 * j + self.height, 3 * j : 3 * j + self.width]
+            grain = generator.normal(0, 0.7, part.shape)
+            yield np.clip(part + grain, 0, 255).astype(np.uint8)
 
 
 def main() -> None:
@@ -288,6 +340,47 @@ def load(example: Example, height: int, width: int) -> dict[str, np.ndarray]:
     batch = filling.allocate(example, 1)
     filling.fill(example, batch, 0)
     return {name: field[0] for name, field in batch._asdict().items()}
+
+
+def size_options(description: str) -> argparse.ArgumentParser:
+    """Return a parser of the options that `at_each_size` takes."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--sizes", nargs="+", default=["256x256", "384x672"], help="HxW")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of a turn")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as cores")
+    return parser
+
+
+def rows_and_columns(size: str) -> tuple[int, int]:
+    """Return rows and columns of an option like 384x672."""
+    height, _, width = size.partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise SystemExit(f"--sizes: found {size}, expected HxW such as 256x256")
+    return int(height), int(width)
+
+
+def at_each_size(
+    options: argparse.Namespace, measure: Callable[..., dict[str, Any]]
+) -> tuple[int, dict[str, dict[str, Any]]]:
+    """Return threads, and `measure(height, width, threads, seconds, turns)` by size."""
+    for name in ("seconds", "turns"):
+        if getattr(options, name) <= 0:
+            raise SystemExit(f"--{name}: found {getattr(options, name)}, expected above 0")
+    threads, sizes = options.threads or len(os.sched_getaffinity(0)), {}
+    for size in options.sizes:
+        sizes[size] = measure(*rows_and_columns(size), threads, options.seconds, options.turns)
+        print(f"{size}: {sizes[size]}", flush=True)
+    return threads, sizes
+
+
+def _noise(generator: np.random.Generator, height: int, width: int) -> np.ndarray:
+    total = np.full((height, width, 3), 128, np.float32)
+    for cells, strength in ((4, 90), (16, 50), (64, 30), (128, 12)):
+        rows = max(2, cells * height // width)
+        coarse = generator.normal(size=(rows, cells, 3)).astype(np.float32)
+        total += strength * cv2.resize(coarse, (width, height))
+    return np.clip(total, 0, 255).astype(np.uint8)
 
 
 if __name__ == "__main__":

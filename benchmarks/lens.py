@@ -33,7 +33,6 @@ from jaxtyping import Array, Float, Integer, UInt8
 from numpy import ndarray
 from PIL import Image, ImageOps
 from shared_folder import shared_folder
-from straightness import read_frames
 
 from full4d_jax.cameras import sides
 from full4d_jax.source.camera_paths import cropped_fov
@@ -129,6 +128,20 @@ def clip_field_of_view(file: Path) -> float | None:
     """Return a clip's field of view along the long side, degrees; None where no lines tell it."""
     fov = field_of_view(read_frames(file, ROWS, INSTANTS))
     return None if fov is None else round(fov, 1)
+
+
+def read_frames(file: Path, rows: int, count: int) -> UInt8[ndarray, "t h w 3"]:
+    """Return frames spread over a video, whose short side is `rows`."""
+    film = cv2.VideoCapture(str(file))
+    length = int(film.get(cv2.CAP_PROP_FRAME_COUNT))
+    frames = []
+    for number in np.linspace(0, 0.9 * (length - 1), count).astype(int):
+        film.set(cv2.CAP_PROP_POS_FRAMES, int(number))
+        _, frame = film.read()
+        height, width = sides(frame.shape[0], frame.shape[1], rows, MULTIPLE)
+        small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+        frames.append(cv2.cvtColor(small, cv2.COLOR_BGR2RGB))
+    return np.stack(frames)
 
 
 def rich(first: int, count: int) -> Iterator[View]:

@@ -34,7 +34,6 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import unflatten_dict
 from jax.sharding import NamedSharding, PartitionSpec
 from timing import clock
 
@@ -52,10 +51,10 @@ from full4d_jax.generation.prior import Prior, check_grid, check_offload
 from full4d_jax.generation.real_frames import row_and_column
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.media.pictures import to_model
-from full4d_jax.models.codecs.codec import taesd, wan_vae
+from full4d_jax.models.codecs.codec import wan_vae
 from full4d_jax.models.flops import peak_flops
 from full4d_jax.models.grid_mesh import grid_mesh, parameter_shapes
-from full4d_jax.models.precision import product_type
+from full4d_jax.models.linear import product_type
 from full4d_jax.models.wan.text import TOKENS
 from full4d_jax.scene.dry_run import asking_flops
 from full4d_jax.session.errors import InputError
@@ -213,10 +212,7 @@ def random_prior(config: Config, codec_divide: int) -> Prior:
 
 
 def codec_shapes(codec: str, divide: int) -> Any:
-    """Shapes of a codec's weights, the published channels over `divide` (TAESD keeps its own)."""
-    if codec == "taesd":
-        shapes = {k: jax.ShapeDtypeStruct(v, jnp.float32) for k, v in taesd.shapes().items()}
-        return unflatten_dict(shapes, sep=".")
+    """Shapes of a codec's weights, the published channels over `divide`."""
     kind = KINDS[codec]
     base, decoder_base = kind.base // divide, kind.decoder_base // divide
     return wan_vae.abstract_params(replace(kind, base=base, decoder_base=decoder_base))

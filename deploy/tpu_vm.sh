@@ -5,7 +5,7 @@
 #
 # SOURCE is where pip finds this repository: the address of a fork, or of a wheel. The bucket holds
 # weights/wan22_5b.safetensors and weights/vae.safetensors (docs/wan.md) and sets/latents, which
-# `full4d data encode` wrote. Checkpoints go there; the same line goes on.
+# `full4d data encode` wrote. The run goes there, too; the same line goes on.
 set -euo pipefail
 
 NAME=${NAME:-full4d}
@@ -31,11 +31,10 @@ give_back() {
 # Each of these fails where the slice is preempted meanwhile, or the training saves before its end.
 train() {
   on_all_hosts "sudo apt-get install --yes --quiet python3.11-venv
-    python3.11 -m venv full4d && full4d/bin/pip install --quiet 'full4d-jax[tpu] @ $SOURCE' gcsfs
-    mkdir -p weights && gsutil -m -q cp -n '$BUCKET/weights/*' weights/" &&
+    python3.11 -m venv full4d && full4d/bin/pip install --quiet 'full4d-jax[buckets,tpu] @ $SOURCE'" &&
     on_all_hosts "full4d/bin/full4d train --config wan22_5b --distributed \
-      --init weights/wan22_5b.safetensors --codec_weights weights/vae.safetensors \
-      --data.records $BUCKET/sets/latents --training.checkpoints $BUCKET/run"
+      --init $BUCKET/weights/wan22_5b.safetensors --codec_weights $BUCKET/weights/vae.safetensors \
+      --data.records $BUCKET/sets/latents --out $BUCKET/run"
 }
 
 while [ "$TRIES" -gt 0 ]; do

@@ -37,7 +37,9 @@ from full4d_jax.session.machine import (
     stop_on_signals,
     tolerate_streams,
 )
+from full4d_jax.session.mirror import Mirror, shown, with_local_paths
 from full4d_jax.source import choice
+from input_pipeline.addresses import address_of
 
 SHORT_HELP = {"-h", "--help"}
 HELP = SHORT_HELP | {"--help-all", "--help_all"}
@@ -79,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):  # the disk that is full may be that of a log, too
             if shows_origin:
                 traceback.print_exception(error)
-            print(f"full4d: {refusal}", file=sys.stderr)
+            print(f"full4d: {shown(str(refusal))}", file=sys.stderr)
         return 2
     return 0
 
@@ -133,11 +135,12 @@ def _dispatch(argv: list[str]) -> None:
 
 def call(function: Callable[..., Any], prog: str, argv: list[str]) -> None:
     """Load the config where the verb takes one, read the options, call the verb."""
-    bound = read_options(function, prog, argv)
-    if bound is not None:
-        check_whole_numbers(getattr(bound, "keywords", {}))
-        check_machine()
-        bound()
+    with Mirror() as mirror:
+        bound = read_options(function, prog, argv, mirror)
+        if bound is not None:
+            check_whole_numbers(bound.keywords)
+            check_machine()
+            with_local_paths(bound, mirror)()
 
 
 class Verb(NamedTuple):
@@ -165,14 +168,20 @@ class Verb(NamedTuple):
 
 
 def read_options(
-    function: Callable[..., Any], prog: str, argv: list[str]
-) -> Callable[[], Any] | None:
+    function: Callable[..., Any], prog: str, argv: list[str], mirror: Mirror | None = None
+) -> partial[Any] | None:
     """Return the call of a verb that its words ask for; None after --help.
+
+    Args:
+      function: the function of the verb.
+      prog: the words before.
+      argv: the words.
+      mirror: copies SOURCE, whose content decides which options there are, if it is an address.
 
     Raises:
       InputError: there is no such config or option, or a value is of another type.
     """
-    verb = _read_verb(function, prog, argv)
+    verb = _read_verb(function, prog, argv, mirror)
     bind = _binder(verb)
     if help_flags := HELP & set(argv):
         usage = prog + " [SOURCE]" * verb.takes_source
@@ -185,7 +194,8 @@ def read_options(
     if verb.takes_source and not verb.path and len(unknown) == 1 and unknown[0][:1] != "-":
         # SOURCE stands behind options; only tyro could tell which words are their values.
         last = len(argv) - 1 - argv[::-1].index(unknown[0])
-        return read_options(function, prog, [unknown[0], *argv[:last], *argv[last + 1 :]])
+        words = [unknown[0], *argv[:last], *argv[last + 1 :]]
+        return read_options(function, prog, words, mirror)
     raise _unknown_option(verb, bind, prog, unknown)
 
 
@@ -207,7 +217,9 @@ def _unknown_option(
     return _unknown("option", prog, unknown[0], _flags(verb, bind))
 
 
-def _read_verb(function: Callable[..., Any], prog: str, argv: list[str]) -> Verb:
+def _read_verb(
+    function: Callable[..., Any], prog: str, argv: list[str], mirror: Mirror | None
+) -> Verb:
     """Take the config and SOURCE off the words, and choose the options class of the source.
 
     Raises:
@@ -221,11 +233,14 @@ def _read_verb(function: Callable[..., Any], prog: str, argv: list[str]) -> Verb
     if "config" in hints:
         marks = get_args(get_type_hints(function, include_extras=True)["config"])[1:]
         shown = next((mark for mark in marks if isinstance(mark, Shown)), None)
-        config, words = _load_config(hints["config"], prog, argv)
+        config, words = _load_config(hints["config"], prog, argv, mirror)
     # A positional `source`, as of `convert`, is left to tyro.
     source = inspect.signature(function).parameters.get("source")
     takes_source = source is not None and source.kind is inspect.Parameter.KEYWORD_ONLY
     path = words[0] if takes_source and words and words[0][:1] != "-" else ""
+    if mirror is not None and (address := address_of(path)) and not HELP & set(argv):
+        path = str(mirror.local(address))
+        words = [path, *words[1:]]
     candidates = get_args(hints["source"]) if takes_source else ()
     chosen = None
     if config is not None and candidates:
@@ -244,7 +259,9 @@ def _read_verb(function: Callable[..., Any], prog: str, argv: list[str]) -> Verb
     )
 
 
-def _load_config(config_class: Any, prog: str, argv: list[str]) -> tuple[Any, list[str]]:
+def _load_config(
+    config_class: Any, prog: str, argv: list[str], mirror: Mirror | None
+) -> tuple[Any, list[str]]:
     """Return the config that `--config` names, or the default one, and the words without it.
 
     Raises:
@@ -261,18 +278,21 @@ def _load_config(config_class: Any, prog: str, argv: list[str]) -> tuple[Any, li
     reader = ArgumentParser(add_help=False, allow_abbrev=False)
     reader.add_argument("--config", nargs="?", const="")
     parsed, words = reader.parse_known_args(argv)
-    config: Any = load_config(parsed.config, config_class)
+    preset = parsed.config
+    if mirror is not None and (address := address_of(preset or "")):
+        preset = str(mirror.local(address))
+    config: Any = load_config(preset, config_class)
     return config, words
 
 
-def _binder(verb: Verb) -> Callable[..., Callable[[], Any]]:
+def _binder(verb: Verb) -> Callable[..., partial[Any]]:
     """Return a function of a verb's signature that returns the call instead of making it.
 
     The loaded config and the chosen source decide the options; those of the config come last.
     """
     import tyro
 
-    def bind(*args: Any, **kwargs: Any) -> Callable[[], Any]:
+    def bind(*args: Any, **kwargs: Any) -> partial[Any]:
         return partial(verb.function, *args, **kwargs)
 
     vars(bind).pop("__wrapped__", None)  # of a type checker; tyro would look inside
@@ -294,9 +314,7 @@ def _binder(verb: Verb) -> Callable[..., Callable[[], Any]]:
     return bind
 
 
-def _parse(
-    bind: Callable[..., Any], prog: str, argv: list[str]
-) -> tuple[Callable[[], Any], list[str]]:
+def _parse(bind: Callable[..., Any], prog: str, argv: list[str]) -> tuple[partial[Any], list[str]]:
     """Return the call that the words ask for, and the words that are no options of it.
 
     Raises:

@@ -65,6 +65,18 @@ class PicturesBetween(NamedTuple):
     times: Float[ndarray, " t-1"]
 
 
+class CleanPlate(NamedTuple):
+    """What a resting source camera sees where something else is before it at all instants.
+
+    Attributes:
+      frame: sRGB.
+      depth: z, world units; 0 where an instant shows what rests there, or nobody knows it.
+    """
+
+    frame: UInt8[ndarray, "h w 3"]
+    depth: Float[ndarray, "h w"]
+
+
 class Place(NamedTuple):
     """The part of a data set that a grid was taken from.
 
@@ -127,6 +139,8 @@ class Grid:
       points: still points that the real views see; None where the cameras' unit is the world's.
       cloud: positions and colours of points to start from, in the world; None without any.
       between: pictures of the source between the instants; None without any.
+      around: pictures that a resting source camera took before and after; None without any.
+      plate: what is behind the source's subjects; None where nobody knows.
       about: what is said about it.
     """
 
@@ -139,6 +153,8 @@ class Grid:
     points: Points | None = None
     cloud: Float[ndarray, "n 6"] | None = None
     between: PicturesBetween | None = None
+    around: UInt8[ndarray, "e h w 3"] | None = None
+    plate: CleanPlate | None = None
     about: About = About()
 
     @property
@@ -262,6 +278,7 @@ def grid_arrays(grid: Grid) -> dict[str, ndarray]:
         "depth": grid.depth,
         "masks": grid.masks,
         "cloud": grid.cloud,
+        "around": grid.around,
         "note": grid.about.note,
         "warning": grid.about.warning,
         "unposed": grid.about.unposed,
@@ -277,6 +294,8 @@ def grid_arrays(grid: Grid) -> dict[str, ndarray]:
         values |= {f"point_{name}": value for name, value in grid.points._asdict().items()}
     if grid.between is not None:
         values |= {"between": grid.between.frames, "between_times": grid.between.times}
+    if grid.plate is not None:
+        values |= plate_arrays(grid.plate)
     if grid.about.place is not None:
         values |= grid.about.place._asdict()
     return {name: np.asarray(value) for name, value in values.items() if value is not None}
@@ -325,5 +344,19 @@ def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
         points=points,
         cloud=arrays.get("cloud"),
         between=between,
+        around=arrays.get("around"),
+        plate=plate_in(arrays),
         about=about,
     )
+
+
+def plate_arrays(plate: CleanPlate) -> dict[str, ndarray]:
+    """Return a clean plate as named arrays, as `depth.npz` and `grid.npz` hold it."""
+    return {"plate": plate.frame, "plate_depth": plate.depth}
+
+
+def plate_in(arrays: Mapping[str, ndarray]) -> CleanPlate | None:
+    """Return the clean plate of named arrays; None where there is none."""
+    if "plate" not in arrays:
+        return None
+    return CleanPlate(arrays["plate"], arrays["plate_depth"])

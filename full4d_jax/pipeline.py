@@ -33,7 +33,7 @@ from full4d_jax.generation.complete import complete
 from full4d_jax.generation.prior import prior_settings, trained_range
 from full4d_jax.grid import Grid, grid_arrays, grid_from
 from full4d_jax.inputs.run_inputs import Inputs, check_source, expected_kind, read_inputs
-from full4d_jax.media.grid_pictures import write_grid
+from full4d_jax.media.pictures import write_grid
 from full4d_jax.scene.cost import cost_note, fill_note
 from full4d_jax.scene.fit_settings import FitKind, asks_prior, check_lift, fit_kind
 from full4d_jax.scene.lift import run_scene

@@ -30,7 +30,6 @@ MAX_MASK_LEVEL = 255
 HELD_OUT = 5  # every fifth clip of a folder, by name, is left for evaluation
 # Where films of a folder without any table of cameras are looked for.
 FILM_FOLDERS = (".", "videos", "videos/dense", "images")
-ADDRESS = re.compile(r"[a-z0-9]{2,}:(/|$)")  # of object storage, also when a slash was lost
 
 
 def natural(path: Path | str) -> list:

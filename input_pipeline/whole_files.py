@@ -6,6 +6,9 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from input_pipeline.addresses import address_of, upload
 
 IDLE = 3600.0  # seconds without a write after which another machine's program counts as gone
 
@@ -15,8 +18,15 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a path to write to; the file gets its name only when it is complete.
 
     No two programs write to one path, even where the same command runs twice, and what killed
-    programs left is deleted. A link under that name is replaced, not followed.
+    programs left is deleted. A link under that name is replaced, not followed. For an address the
+    path is a temporary one, and the file is uploaded.
     """
+    if address := address_of(path):
+        with TemporaryDirectory(prefix="full4d-") as scratch:
+            written = Path(scratch) / path.name
+            yield written
+            upload(written, address)
+        return
     remove_leftovers(path)
     partial = path.with_name(_partial(path, f"{socket.gethostname()}-{os.getpid()}"))
     # Made anew, so that it is no link that somebody put there: libraries would follow it.

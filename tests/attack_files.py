@@ -60,9 +60,6 @@ def links() -> Iterator[Attack]:
         yield Attack(f"link/{name} lock", words, linked(folder, lock), codes=(2,))
     pictures = ("orbit.mp4", "bullet.mp4", "scene.html", "scene.png", "report.json", "scene.json")
     yield Attack("link/render", RENDER, linked("run", pictures), codes=(0,))
-    plys = [*RENDER, "--export_ply", "2"]
-    yield Attack("link/render ply", plys, linked("run", folders=("ply",)))
-    yield Attack("link/render plys", plys, linked("run/ply", ("0000.ply", "0001.ply")), codes=(0,))
     films = ("grid.mp4", "grid.png", "config.json", ".scene.fit.npz", "scene.fit.npz", "fit.npz")
     made = ("source.npz", "depth.npz", "grid.npz", "scene.npz", *films, *pictures)
     yield Attack("link/run", RUN, linked("out", made), codes=(0,))
@@ -80,7 +77,7 @@ def links() -> Iterator[Attack]:
     scores = ("scores.jsonl", "consistency.json", "consistency.md", "evaluation.md")
     yield Attack("link/evaluate", ["evaluate", "run"], linked("run", scores), codes=(0,))
     scenes = ["evaluate", "--config", "small.py", "--scenes", "1", "--out", "scored"]
-    scenes += ["--checkpoint", "prior.safetensors", "--lift_scenes", "0"]
+    scenes += ["--checkpoint", "prior.safetensors"]
     for files, folders in ((("scores.jsonl",), ()), ((), (".shown",)), (scores[1:], ())):
         name = (*files, *folders)[0]
         yield Attack(f"link/evaluate {name}", scenes, linked("scored", files, folders))
@@ -139,7 +136,6 @@ def full_disks() -> Iterator[Attack]:
         yield Attack(f"disk/convert {target}", words, limit=most_file_bytes(100), codes=(2,))
     jobs = {"render": RENDER, "lift": LIFT, "run": RUN, "train": TRAIN, "import": IMPORT}
     jobs |= {"procedural": WORLDS, "gltf": ASSETS, "check": ["data", "check", "data"]}
-    jobs |= {"show": ["data", "show", "--size", "16", "--out", "x.png"]}
     jobs |= {"depth": ["depth", "in.mp4", "--rows", "32"], "evaluate": ["evaluate", "run"]}
     jobs |= {"data depth": ["data", "depth", "data", "--out", "x"]}
     for name, words in jobs.items():
@@ -231,7 +227,7 @@ def contents() -> Iterator[Attack]:
             struct.pack("<Q", len(text)) + text + bytes(max(end, 0))
         )
 
-    train = [*TRAIN, "--model.codec", "taesd", "--model.codec_stride", "8"]
+    train = [*TRAIN, "--model.codec", "wan21", "--model.codec_stride", "8"]
     train += ["--model.patch", "2", "--codec_weights", "x.safetensors"]
     for shape in ([0, 2**62], [2**62, 0, 4], [2**40, 2**40], [-1, 4], ["4"], [1.5], None, 4):
         file = partial(weights, shape=shape)

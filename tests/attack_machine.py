@@ -22,7 +22,6 @@ def machine_attacks() -> Iterator[Attack]:
 
 def numbers() -> Iterator[Attack]:
     """Numbers that no machine holds, for options that take one."""
-    show = ["data", "show", "--out", "x.png"]
     splats = ["convert", "splats", "run", "x.html"]
     scenes = ["evaluate", "--config", "small.py", "--checkpoint", "prior.safetensors"]
     inspect = ["inspect", "--config", "small.py"]
@@ -32,19 +31,18 @@ def numbers() -> Iterator[Attack]:
     # Those that fit memory at any value, or whose progress tells how long they take.
     unbounded = ("seed", "lift.steps", "sampler.steps", "training.steps", "training.keep")
     options: tuple[tuple[list[str], tuple[str, ...]], ...] = (
-        (show, ("first", "scenes", "views", "frames", "size")),
         (WORLDS, ("first", "scenes", *sides, "shards", "jobs")),
         (ASSETS, ("clips", *sides, "shards", "jobs")),
         (IMPORT, ("frames", "stride", "size", "jobs", "fps")),
         (ENCODE, ("shards",)),
         (splats, ("instants", "seconds", "time")),
-        (RENDER, ("size", "export_ply", "orbit_seconds", "sweep")),
+        (RENDER, ("size", "orbit_seconds", "sweep")),
         (LIFT, ("lift.capacity", "lift.harmonics", "seed", "lift.steps")),
-        (RUN, ("views", "rows", "seconds", "fps", "size", "export_ply", "azimuth", "fov")),
+        (RUN, ("views", "rows", "seconds", "fps", "size", "azimuth", "fov")),
         (TRAIN, ("mesh.data", "training.batch", *(f"data.{side}" for side in sides))),
         (TRAIN, ("model.width", "model.layers", "model.heads", "model.ffn", "training.keep")),
         (depth, ("rows", "seconds", "fps", "fov")),
-        (scenes, ("scenes", "first", "lift_scenes")),
+        (scenes, ("scenes", "first")),
         (inspect, ("devices", "slices")),
         (["view", "run"], ("port", "seconds")),
         (check, ("clips", "instants")),
@@ -56,7 +54,6 @@ def numbers() -> Iterator[Attack]:
                 if value == "1000000000" and name in unbounded:
                     continue
                 yield Attack(f"number/{verb} --{name} {value}", [*words, f"--{name}", value])
-    yield Attack("number/data show --first 0", [*show, "--first", "0", "--size", "16"], codes=(0,))
     yield Attack("number/train --mesh.data 0", [*TRAIN, "--mesh.data", "0"], codes=(0,))
 
 

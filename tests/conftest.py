@@ -35,6 +35,7 @@ import pytest
 MOST_MAPS = 25_000
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "tests"))  # for the helpers beside this file
+from buckets import BUCKET, amazon_storage, google_storage  # noqa: E402
 
 PLATFORMS = os.environ.get("FULL4D_TEST_PLATFORMS", "cpu")  # set by benchmarks/accelerator.py
 jax.config.update("jax_platforms", PLATFORMS)
@@ -95,6 +96,26 @@ def shared_data() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no real data: {folder / 'data'} is not a folder (set FULL4D_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def storage(tmp_path_factory):
+    """Emulators of Google's and Amazon's object storage, which all programs here use."""
+    with (
+        google_storage(tmp_path_factory.mktemp("storage")) as google,
+        amazon_storage() as amazon,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in (google | amazon).items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(params=["gs", "s3"])
+def bucket(request, storage, tmp_path, monkeypatch) -> str:
+    """An address below which nothing lies, and no copies of anything in the cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return f"{request.param}://{BUCKET}/{tmp_path.name}"
 
 
 @pytest.fixture

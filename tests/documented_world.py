@@ -11,6 +11,7 @@ from documented import PAGES, ROOT
 from textured_room import make_room
 
 from full4d_jax.media.video import write_video
+from input_pipeline.addresses import address_of
 from input_pipeline.transforms import decode_depth, decode_jpeg
 
 # Options that follow a documented command to keep it short: those of the longest start that fits.
@@ -41,10 +42,12 @@ def sketch(words: list[str]) -> None:
     folders |= {"FILMS": "a.mp4", "OTHERS": "a.mp4"}
     for word in words:
         place = Path(word)
-        if place.parts and place.parts[0] in folders:
+        parts = place.parts[2:] if address_of(word) else place.parts
+        if parts and parts[0] in folders:
             place.mkdir(parents=True, exist_ok=True)
-            (place / folders[place.parts[0]]).touch()
+            (place / folders[parts[0]]).touch()
         elif place.suffix in (".mp4", ".npz"):
+            place.parent.mkdir(parents=True, exist_ok=True)
             place.touch()
 
 

@@ -48,7 +48,7 @@ COMMANDS = [
     "run --scene 3 --quality draft --path arc --azimuth 20 --rows 64 --lift.steps 9",
     "sample --config four_real --fps 6 --scene 4 --sampler.steps 2",
     "lift --quality high --lift.harmonics 1 --seed 3",
-    "render --orbit ring --sweep 20 --export_ply 2 --size 64",
+    "render --orbit ring --sweep 20 --size 64",
 ]
 
 

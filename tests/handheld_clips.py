@@ -4,9 +4,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from jaxtyping import Float
 from textured_room import FOV, render, textures
 
-from full4d_jax.evaluation.without_truth.registration import pose_errors
 from full4d_jax.media.video import write_video
 from input_pipeline.cameras import centers, intrinsics_from_fov, orbit, rigid
 
@@ -49,6 +49,34 @@ def add_person(frames: np.ndarray, share: float) -> np.ndarray:
             left, top = np.clip([left, top], 0, [WIDTH - wide, HEIGHT - high])
             frame[top : top + high, left : left + wide] = skin
     return made
+
+
+def pose_errors(
+    estimated: Float[np.ndarray, "v 4 4"], commanded: Float[np.ndarray, "v 4 4"]
+) -> tuple[float, float]:
+    """Return median angle (degrees) and distance of cameras after a similarity.
+
+    The centres of both are moved to the origin and divided by their spread; what turns them onto
+    one another (orthogonal Procrustes) is found from centres and unit axes of the cameras
+    together, since centres on one line would leave it open.
+    """
+    places = [centers(poses) for poses in (estimated, commanded)]
+    spreads = [np.sqrt(((x - x.mean(0)) ** 2).sum(-1).mean()) for x in places]
+    scales = [max(spread, 1e-12) for spread in spreads]
+    # Rows of R are the axes of a camera in the world.
+    clouds = [
+        np.concatenate([(x - x.mean(0)) / scale, poses[:, :3, :3].reshape(-1, 3)])
+        for x, scale, poses in zip(places, scales, (estimated, commanded), strict=True)
+    ]
+    u, _, vt = np.linalg.svd(clouds[1].T @ clouds[0])
+    turn = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+    moved = clouds[0] @ turn.T
+    count = len(estimated)
+    distance = np.linalg.norm(moved[:count] - clouds[1][:count], axis=-1)
+    relative = commanded[:, :3, :3] @ turn @ estimated[:, :3, :3].swapaxes(-1, -2)
+    cosine = (np.trace(relative, axis1=-2, axis2=-1) - 1) / 2
+    angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    return float(np.median(angle)), float(np.median(distance))
 
 
 def path_error(found: np.ndarray, true: np.ndarray) -> float:

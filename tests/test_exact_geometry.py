@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from exact_programs import count_products, rounded_products
 from flax import nnx
+from reference_renderer import render_reference
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import project_clips
@@ -24,11 +25,9 @@ from full4d_jax.training.clips.double_reprojection import several_views, two_vie
 from full4d_jax.training.clips.pseudo_grid import pseudo_grid
 from gaussians import Camera, Gaussians, deforming, render
 from gaussians.fitting.pose_corrections import correct_camera
-from gaussians.fitting.relocation import wander
 from gaussians.precision import exact_products
 from gaussians.rendering import compositing
 from gaussians.rendering.binning import Bins, Tiles
-from gaussians.rendering.reference import render_reference
 from input_pipeline.procedural.scene import Worlds, procedural_scene
 from input_pipeline.procedural.wide_scene import wide_frame
 
@@ -101,7 +100,6 @@ PROGRAMS = {
         lambda turn: correct_camera(Camera(POSE, LENS, WIDTH, HEIGHT), turn, jnp.int32(1)),
         jnp.ones((3, 2, 3)),
     ),
-    "relocation": (wander, SCENE, jnp.float32(1), KEY),
     "projection": (
         lambda x, z: project_clips(x[None], z[None], ONE_CLIP, fill=True)[0],
         FRAMES,

@@ -1,7 +1,7 @@
 """The verbs of `full4d`, one module each.
 
 A module named after its verb holds one function of that name (or, for verbs with a second word such
-as `data show`, one public function a word), typed and documented: tyro makes the options from it.
+as `data check`, one public function a word), typed and documented: tyro makes the options from it.
 Modules import jax, and everything that imports jax, inside the function only: `--help` stays fast.
 """
 

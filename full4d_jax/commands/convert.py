@@ -1,4 +1,4 @@
-"""Convert scenes, weights and cameras from one file format into another."""
+"""Convert scenes and weights from one file format into another."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -99,59 +99,30 @@ def codec(
     source: tyro.conf.Positional[Path],
     target: tyro.conf.Positional[Path],
     *,
-    sha256: tuple[str, ...] = (),
+    sha256: str = "",
 ) -> None:
     """Write the published weights of a codec as one file, for --codec_weights.
 
     Args:
-      source: the folder of Wan's VAE as diffusers publishes it, Wan2.1_VAE.pth, Wan2.2_VAE.pth, or
-        a folder with TAESD's taef2_encoder.pth and taef2_decoder.pth.
+      source: the folder of Wan's VAE as diffusers publishes it, Wan2.1_VAE.pth or Wan2.2_VAE.pth.
       target: the .safetensors file to write, in bfloat16.
-      sha256: refuse files that are not these; TAESD's two in this order. What was found is printed.
+      sha256: refuse a file that is not this one. What was found is printed.
     """
     require_ending(target, ".safetensors")
-    from full4d_jax.models.codecs.codec import convert_codec, published_files, save_codec
+    from full4d_jax.models.codecs.codec import convert_codec, published_file, save_codec
     from full4d_jax.models.torch_files import PUBLISHED
     from full4d_jax.session.files import open_folder
 
-    marks = published_files(source)
-    if sha256 and tuple(marks.values()) != sha256:
-        found = ", ".join(marks.values())
-        expected = ", ".join(sha256)
-        raise InputError("SHA-256", source, found, expected, "download it again")
-    for path, mark in marks.items():
-        origin = f"{PUBLISHED[mark]} as published" if mark in PUBLISHED else "not known here"
-        print(f"{path}: SHA-256 {mark}, {origin}")
+    path, mark = published_file(source)
+    if sha256 and mark != sha256:
+        raise InputError("SHA-256", source, mark, sha256, "download it again")
+    origin = f"{PUBLISHED[mark]} as published" if mark in PUBLISHED else "not known here"
+    print(f"{path}: SHA-256 {mark}, {origin}")
     open_folder(target.parent)
     name, weights = convert_codec(source)
     save_codec(target, name, weights)
     print(f"{target}: {name}, {target.stat().st_size / 1e6:.2f} MB")
     print(f"next: full4d train --config PRESET --model.codec {name} --codec_weights {target}")
-
-
-def cameras(
-    source: tyro.conf.Positional[Path],
-    target: tyro.conf.Positional[Path],
-    *,
-    before: Annotated[str, tyro.conf.arg(name="from")],
-    after: Annotated[str, tyro.conf.arg(name="to")],
-) -> None:
-    """Write camera poses in another convention.
-
-    Conventions: opencv (world to camera, x right, y down, z forward; also colmap, panoptic),
-    opencv_c2w, opengl (camera to world, y up, z backward; also blender, nerfstudio, dnerf),
-    opengl_w2c, llff, pytorch3d, unreal.
-
-    Args:
-      source: an .npy of (... 4 4) or (... 3 4), or a .json with cameras[] or frames[].
-      target: the .npy or .json to write.
-      before: the convention of the source.
-      after: the convention to write.
-    """
-    from full4d_jax.data.convert_cameras import convert_cameras
-
-    count = convert_cameras(source, target, before, after)
-    print(f"{target}: {count} poses, {after} from {before}")
 
 
 def wan(

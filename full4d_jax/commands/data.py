@@ -8,44 +8,11 @@ import tyro
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config
 from full4d_jax.data import option_checks
-from full4d_jax.media import pictures
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.files import hold_folder
+from full4d_jax.session.fields import Streamed
+from full4d_jax.session.files import hold_dataset, hold_folder
 from full4d_jax.session.help_text import Shown
 from full4d_jax.source.options import DepthKind
-
-
-def show(
-    *,
-    out: Path = Path("out/scenes.png"),
-    first: int = 0,
-    scenes: int = 2,
-    views: int = 4,
-    frames: int = 4,
-    size: int = 64,
-    worlds: Literal["simple", "rich"] = "simple",
-) -> None:
-    """Draw procedural scenes: all views and instants, the source's depth, and the cameras.
-
-    Args:
-      out: the PNG file to write.
-      first: index of the first scene; training uses indices below 2**30, evaluation larger ones.
-      scenes: number of scenes.
-      views: how many cameras a scene has; view 0 is the source.
-      frames: instants per scene.
-      size: height and width of a frame in pixels.
-      worlds: primitives in a room, or people, furniture and thin poles in noise.
-    """
-    option_checks.check_drawing(
-        out, first, {"scenes": scenes, "views": views, "frames": frames, "size": size}
-    )
-    from full4d_jax.data.show import draw_scenes
-
-    indices = range(first, first + scenes)
-    drawn = draw_scenes(indices, views=views, frames=frames, height=size, width=size, worlds=worlds)
-    pictures.save_picture(out, drawn)
-    print(f"{scenes} scenes, {views} views, {frames} frames: {out}")
-    print("next: full4d run --out out/demo    (one clip to a 4D scene)")
 
 
 def import_(
@@ -108,7 +75,7 @@ def import_(
 
 def procedural(
     *,
-    out: Path,
+    out: Annotated[Path, Streamed()],
     scenes: int = 64,
     first: int = 0,
     views: int = 4,
@@ -123,7 +90,6 @@ def procedural(
     shards: int = 0,
     jobs: int = 1,
     shard: str = "0/1",
-    beam: str | None = None,
 ) -> None:
     """Render procedural scenes into a dataset; repeat the command to resume.
 
@@ -143,7 +109,6 @@ def procedural(
       shards: approximate number of files; 0 makes files of 256 MiB.
       jobs: processes that render; 1 on a GPU.
       shard: i/n writes every n-th file from the i-th on; n commands make all, on any machines.
-      beam: options of Apache Beam in quotes, such as "--runner=DirectRunner", to make --shards.
     """
     counts = {"scenes": scenes, "views": views, "frames": frames, "height": height, "width": width}
     option_checks.check_counts(first, counts | {"jobs": jobs})
@@ -152,7 +117,7 @@ def procedural(
     option_checks.check_test_share(test)
     if textures and worlds != "rich":
         raise InputError("option", "--textures", textures, "none", "add --worlds rich")
-    folder = hold_folder(out, part)
+    folder = hold_dataset(out, part)
     from full4d_jax.data.build import build_procedural
     from input_pipeline.procedural.clips import ProceduralClips
 
@@ -168,13 +133,13 @@ def procedural(
         worlds=worlds,
         textures=str(textures or ""),
     )
-    build_procedural(folder, clips, test=test, shards=shards, jobs=jobs, part=part, beam=beam)
+    build_procedural(folder, clips, test=test, shards=shards, jobs=jobs, part=part)
 
 
 def gltf(
     assets: tyro.conf.Positional[Path],
     *,
-    out: Path,
+    out: Annotated[Path, Streamed()],
     clips: int = 64,
     views: int = 4,
     frames: int = 4,
@@ -216,7 +181,7 @@ def gltf(
     with input_errors("glTF", "give .glb files of textured, skinned meshes with animations"):
         files = find_assets(assets)
     source = GltfClips(files, clips, **size, spread=spread, orbit=orbit, license=license)
-    build_gltf(hold_folder(out), source, test=test, shards=shards, jobs=jobs)
+    build_gltf(hold_dataset(out), source, test=test, shards=shards, jobs=jobs)
 
 
 def encode(
@@ -226,8 +191,8 @@ def encode(
         Shown(("codec_weights", "model.codec", *SIZES, "data.buckets")),
     ],
     *,
-    dataset: Path,
-    out: Path,
+    dataset: Annotated[Path, Streamed()],
+    out: Annotated[Path, Streamed()],
     split: str = "train",
     shards: int = 0,
     shard: str = "0/1",
@@ -252,12 +217,12 @@ def encode(
     part = option_checks.part_of(shard)
     from full4d_jax.data.encode import encode_dataset
 
-    folder = hold_folder(out, part)
+    folder = hold_dataset(out, part)
     encode_dataset(config, dataset, folder, split, shards, part, text_encoder, captions)
 
 
 def check(
-    dataset: tyro.conf.Positional[Path],
+    dataset: Annotated[tyro.conf.Positional[Path], Streamed()],
     *,
     out: Path = Path("out/check"),
     split: str = "train",
@@ -281,7 +246,7 @@ def check(
 
 
 def depth(
-    capture: tyro.conf.Positional[Path],
+    dataset: tyro.conf.Positional[Path],
     *,
     out: Path,
     split: str = "train",
@@ -292,17 +257,14 @@ def depth(
     """Estimate missing depth, in the units of the cameras.
 
     Args:
-      capture: the folder of a dataset, or an .npz file (full4d_jax/source/capture_source.py).
-      out: folder of the new data set, or the .npz file to write; the same command resumes.
-      split: split of a data set.
+      dataset: the folder of a dataset.
+      out: folder of the new data set; the same command resumes.
+      split: split of the data set.
       depth_network: ours, another name or a file (see full4d run --help).
       depth_kind: what an .onnx file gives (see full4d run --help).
       scale: from points that views share, or from where all cameras look (docs/data.md).
     """
-    from full4d_jax.data.estimate_depth import estimate_capture_depth, estimate_dataset_depth
+    from full4d_jax.data.build import estimate_dataset_depth
 
     network = depth_network, depth_kind
-    if capture.is_dir():
-        estimate_dataset_depth(capture, network, hold_folder(out), split, scale)
-        return
-    estimate_capture_depth(capture, network, out, scale)
+    estimate_dataset_depth(dataset, network, hold_folder(out), split, scale)

@@ -1,4 +1,4 @@
-"""Scores against baselines on held-out scenes, with the gates that a shipped prior must pass."""
+"""Scores against baselines on held-out scenes, clips, grids, films and scenes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 
 MOST_SCENES = 100_000  # held in memory with their scores
 SceneCount = Annotated[int, Between(1, MOST_SCENES)]
-LiftedCount = Annotated[int, Between(0, MOST_SCENES)]
 OpenJudge = Callable[..., "Judge"]
-LIFTED = 4  # scenes with a fit, by default
 NETWORKS = "clip_onnx", "matcher_onnx", "inception_onnx"
 
 
@@ -45,8 +43,6 @@ class SceneOptions(SourceOptions):
     others to be judged by."""
     scenes: SceneCount = 64
     """Held-out procedural scenes."""
-    lift_scenes: LiftedCount = LIFTED
-    """Scenes to fit 4D Gaussians to, twice each (slow)."""
     gltf: Path | None = None
     """A .glb file with a skinned, animated mesh, scored as another group."""
     vgg: bool = False
@@ -75,8 +71,6 @@ class SplitOptions(SourceOptions):
     """The data set."""
     split: str = "test"
     """Split of the data set."""
-    lift_scenes: LiftedCount = LIFTED
-    """Clips to whose projection alone 4D Gaussians are fitted (slow)."""
     vgg: bool = False
     """Measure LPIPS with VGG too (slow)."""
 
@@ -144,8 +138,6 @@ class MadeOptions(SourceOptions):
     """Score the scene instead, rendered for the cameras of --truth."""
     truth: Path | None = None
     """Data set that the run was made from."""
-    instants: tuple[int, ...] = ()
-    """Numbers of the run's instants to score with --truth; left out, all."""
     reference: Path | None = None
     """A data set, the folder of a run or a folder of these, for FVD, FVD-V and FID."""
     split: str | None = None
@@ -239,9 +231,8 @@ def _evaluate_scenes(source: SceneOptions, folder: Path, open_judge: OpenJudge) 
         do = "export one with its animations"
         raise InputError("glTF", source.gltf, "no animation", "at least one", do)
     scenes = range(source.first, source.first + source.scenes)
-    lifted = range(source.first, source.first + source.lift_scenes)
     judge = open_judge(vgg=source.vgg)
-    runner.evaluate_held_out(judge, folder, scenes, lifted, source.gltf)
+    runner.evaluate_held_out(judge, folder, scenes, source.gltf)
 
 
 def _evaluate_split(
@@ -253,12 +244,13 @@ def _evaluate_split(
       InputError: the clips do not fit the config, or the folder holds another evaluation.
     """
     from full4d_jax.evaluation import runner
-    from full4d_jax.evaluation.split import check_split, open_split
+    from full4d_jax.evaluation.split import check_split
+    from full4d_jax.source.capture_source import open_split
 
     dataset = open_split(source.dataset, source.split)
     check_split(dataset, config.data)
     judge = open_judge(vgg=source.vgg)
-    runner.evaluate_split(judge, folder, dataset, range(source.lift_scenes))
+    runner.evaluate_split(judge, folder, dataset)
 
 
 def _evaluate_grids(
@@ -342,11 +334,8 @@ def _score_folder(result: MadeOptions) -> None:
 
         idle = networks | {"reference": result.reference, "split": result.split}
         _refuse(idle, "none, with --truth")
-        score_with_truth(
-            result.folder, kind, result.truth, vgg=result.vgg, instants=result.instants
-        )
+        score_with_truth(result.folder, kind, result.truth, vgg=result.vgg)
         return
-    _refuse({"instants": result.instants or None}, "a --truth beside it")
     if kind == "scene" or result.vgg:
         do = "give the data set that it was made from as --truth"
         raise InputError("option", "--truth", "none", "a data set", do)

@@ -1,5 +1,6 @@
 """Train the multi-view prior, or another network that a config describes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -46,14 +47,23 @@ def train(
     check_config(config)
     from full4d_jax.session.disk import disk_errors
     from full4d_jax.session.files import hold_folder, open_folder
+    from full4d_jax.session.mirror import origin
     from full4d_jax.training.checkpoints.places import check_file_system
     from full4d_jax.training.profiling import parse_steps
 
     steps = parse_steps(profile, config.training.steps) if profile else None
-    check_file_system(config.training.checkpoints)
     out = out or Path("runs") / config.name
     check_processes(coordinator, processes, process)
     is_shared = distributed or bool(coordinator)
+    address = origin(out)
+    if address.startswith("gs://") and not config.training.checkpoints:
+        place = replace(config.training, checkpoints=f"{address}/checkpoints")
+        config = replace(config, training=place)
+    elif address and is_shared and not config.training.checkpoints:
+        expected = "gs://, or --training.checkpoints in a folder that all processes see"
+        do = "give it: Orbax does not write s3://"
+        raise InputError("output folder", address, "s3://", expected, do)
+    check_file_system(config.training.checkpoints)
     # The processes of a cluster write one run together; the first holds the folder for all.
     out = open_folder(out) if is_shared else hold_folder(out)
     if is_shared:

@@ -88,12 +88,11 @@ WAN22 = WanVaeConfig(
 )
 
 KINDS = {"wan21": WAN21, "wan22": WAN22}
-STRIDES = {"taesd": Strides(8, 1, 32)} | {name: kind.strides for name, kind in KINDS.items()}
 
 
 def strides_of(codec: str, stride: int) -> Strides:
     """Return a codec's strides; `stride` is the side of the square that `pixels` folds."""
-    return STRIDES.get(codec, Strides(stride, 1, 3 * stride**2))
+    return KINDS[codec].strides if codec in KINDS else Strides(stride, 1, 3 * stride**2)
 
 
 def check_video(codec: str, strides: Strides, frames: int, height: int, width: int) -> None:

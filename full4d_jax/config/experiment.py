@@ -8,7 +8,16 @@ import dataclasses
 from typing import Annotated, Any, Literal
 
 from full4d_jax.config.training import FlowConfig, OptimizerConfig, TrainingConfig
-from full4d_jax.session.fields import MOST, Between, Count, CountOrZero, Positive, Share, Weight
+from full4d_jax.session.fields import (
+    MOST,
+    Between,
+    Count,
+    CountOrZero,
+    Positive,
+    Share,
+    Streamed,
+    Weight,
+)
 
 ALL_SCENES = 2**30  # procedural scenes to train on; `input_pipeline` holds out those beyond
 Scenes = Annotated[int, Between(1, ALL_SCENES, f"1 to {ALL_SCENES} (others are held out)")]
@@ -25,7 +34,7 @@ ViewCount = Annotated[int, Between(2, MOST, "a whole number of at least 2, the s
 class ModelConfig:
     """The multi-view diffusion transformer (Wan's parametrisation) and its codec."""
 
-    codec: Literal["pixels", "taesd", "wan21", "wan22"] = "pixels"
+    codec: Literal["pixels", "wan21", "wan22"] = "pixels"
     """Codec between frames and latents; all but `pixels` need `codec_weights`."""
     codec_stride: Count = 1
     """Pixels per side of a latent pixel: any with `pixels`, 16 with `wan22`, else 8."""
@@ -105,7 +114,7 @@ class DataConfig:
     """Share of clips that train with `negative_text` in place of their text."""
     buckets: tuple[str, ...] = ()
     """With `records`: sizes HxW; each clip is cut to the nearest shape."""
-    records: tuple[str, ...] = ()
+    records: Annotated[tuple[str, ...], Streamed()] = ()
     """Data sets to train on, with shares as in `A=3 B=1` (docs/data.md)."""
     held_out: Share = 0.0
     """Share of the scenes of `records`, drawn by their names, that are never trained on: the loss

@@ -1,9 +1,9 @@
 """Configuration of training: the loss, the optimizer, the loop. Imports no jax (see `config`)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from full4d_jax.session.fields import Count, CountOrZero, Positive, Share, Weight
+from full4d_jax.session.fields import Count, CountOrZero, Positive, Share, Streamed, Weight
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class TrainingConfig:
     """Newest checkpoints to keep."""
     keep_best: CountOrZero = 1
     """Best checkpoints to keep besides, by the mean loss before each."""
-    checkpoints: str = ""
+    checkpoints: Annotated[str, Streamed()] = ""
     """Folder or URL (gs://bucket/run) of checkpoints; left out, in the output."""
     validate_every: CountOrZero = 0
     """Steps between measurements of the loss on `data.held_out`; 0 is off."""

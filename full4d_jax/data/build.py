@@ -1,15 +1,19 @@
-"""Datasets written with progress, here, in parts, or by Apache Beam; those of rendered clips."""
+"""Datasets written with progress, whole or in parts; those of rendered clips, or with depth."""
 
-import importlib.util
-import shlex
 from pathlib import Path
 
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.errors import input_errors
 from full4d_jax.session.progress import Progress
-from input_pipeline.datasets.dataset import write_dataset
+from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
+from full4d_jax.source.options import DepthKind
+from input_pipeline.addresses import name_of
+from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.datasets.encoding import ClipSource
+from input_pipeline.depth_alignment import Scale, WithDepth
 from input_pipeline.procedural.clips import ProceduralClips, textures_mark
 from input_pipeline.procedural.gltf_clips import GltfClips
+
+Chosen = tuple[str, DepthKind | None]  # a network, and what its values are
 
 
 def build_dataset(
@@ -22,7 +26,6 @@ def build_dataset(
     shards: int = 0,
     jobs: int = 1,
     part: tuple[int, int] = (0, 1),
-    beam: str | None = None,
     do: str = "choose another --out or option",
 ) -> bool:
     """Write a dataset (see `write_dataset`) and say how it goes.
@@ -36,53 +39,30 @@ def build_dataset(
       shards: about how many files; 0 is what makes them 256 MiB each.
       jobs: processes.
       part: (i, n) writes every n-th file from the i-th on.
-      beam: options for Apache Beam, which then makes the files.
       do: what to try where the build is refused.
 
     Returns:
       Whether all files are there now.
 
     Raises:
-      InputError: the clips or the folder cannot be used, or Beam is not installed.
+      InputError: the clips or the folder cannot be used.
     """
-    if beam is not None:
-        if not importlib.util.find_spec("apache_beam"):
-            install = "pip install 'full4d-jax[beam]' in an environment of its own (docs/data.md)"
-            raise InputError("option", "--beam", "no apache_beam", "that library", install)
-        if shards < 1:
-            raise InputError("option", "--shards", shards, "at least 1 with --beam", "give it")
-    with input_errors("dataset", do):
-        if beam is not None:
-            from input_pipeline.datasets.beam_build import build
-
-            build(
-                out,
-                clips,
-                shards=shards,
-                options=shlex.split(beam),
-                name=name,
-                splits=splits,
-                about=about,
-            )
-            missing_files = 0
-        else:
-            count = len(clips)
-            with Progress(name, count) as report:
-                missing_files = write_dataset(
-                    out,
-                    clips,
-                    shards=shards or None,
-                    jobs=jobs,
-                    part=part,
-                    report=report,
-                    name=name,
-                    splits=splits,
-                    about=about,
-                )
+    with input_errors("dataset", do), Progress(name, len(clips)) as report:
+        missing_files = write_dataset(
+            out,
+            clips,
+            shards=shards or None,
+            jobs=jobs,
+            part=part,
+            report=report,
+            name=name,
+            splits=splits,
+            about=about,
+        )
     if missing_files:
-        print(f"{out}: {missing_files} files of other parts are missing still")
+        print(f"{name_of(out)}: {missing_files} files of other parts are missing still")
     else:
-        print(f"{out}: {out / 'README.md'} says what is in it")
+        print(f"{name_of(out)}: {name_of(out / 'README.md')} says what is in it")
     return not missing_files
 
 
@@ -99,7 +79,6 @@ def build_procedural(
     shards: int,
     jobs: int,
     part: tuple[int, int],
-    beam: str | None,
 ) -> None:
     """Write procedural scenes; `test` is the share of that split, the rest as in `build_dataset`.
 
@@ -126,9 +105,8 @@ def build_procedural(
         shards=shards,
         jobs=jobs,
         part=part,
-        beam=beam,
     ):
-        print(f"next: full4d train --config PRESET --data.records {out}")
+        print(f"next: full4d train --config PRESET --data.records {name_of(out)}")
 
 
 def build_gltf(out: Path, clips: GltfClips, *, test: float, shards: int, jobs: int) -> None:
@@ -141,4 +119,26 @@ def build_gltf(out: Path, clips: GltfClips, *, test: float, shards: int, jobs: i
     )
     splits = train_and_test(test)
     build_dataset(out, clips, name="gltf", splits=splits, about=about, shards=shards, jobs=jobs)
-    print(f"next: full4d train --config PRESET --data.records {out} (or mixed, {out}=1 OTHER=3)")
+    place = name_of(out)
+    print(
+        f"next: full4d train --config PRESET --data.records {place} (or mixed, {place}=1 OTHER=3)"
+    )
+
+
+def estimate_dataset_depth(
+    dataset: Path, network: Chosen, out: Path, split: str, scale: Scale = "matches"
+) -> None:
+    """Write the clips of a split into another dataset, with depth in every view.
+
+    Raises:
+      InputError: an unusable dataset, estimator or folder, or views that share too little for the
+        scale of their depth.
+    """
+    do = "choose another dataset, --out, --split, --depth_network or --scale"
+    with input_errors("dataset", do):
+        records = open_dataset(dataset, split)
+    clips = WithDepth(records, records.scene_ids, load_estimator(*network), scale)
+    about = f"The split {split} of a dataset ({records.content}), "
+    about += f"depth by {estimator_mark(network[0])} ({scale})."
+    build_dataset(out, clips, name="depth", splits={split: 1.0}, about=about, do=do)
+    print(f"next: full4d data check {name_of(out)} --split {split}")

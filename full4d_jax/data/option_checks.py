@@ -2,34 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.files import open_folder
-
-MOST_DRAWN = 2**26  # pixels of a page, which take a GiB while it is drawn
-
 
 MOST_RENDERED = 2**27  # pixels of a clip, which take 2 GiB while it is made
 MOST_SCENES = 2**22  # whose names are in memory; the same command with --first makes others
 MOST_FILES = 100_000
 MOST_PROCESSES = 1024
 SIDES = ("views", "frames", "height", "width")
-
-
-def check_drawing(out: Path, first: int, counts: dict[str, int]) -> None:
-    """Refuse what cannot be drawn or written, before anything is computed; raises InputError."""
-    check_counts(first, counts)
-    pixels = math.prod(counts[name] for name in ("scenes", "views", "frames")) * counts["size"] ** 2
-    if pixels > MOST_DRAWN:
-        expected = f"at most {MOST_DRAWN:,}"
-        do = "lower --size, --scenes, --views or --frames"
-        raise InputError("option", "--size", f"{pixels:,} pixels in one picture", expected, do)
-    if out.suffix != ".png":
-        raise InputError("output", out, f"ending {out.suffix!r}", ".png", "rename --out")
-    if out.is_dir():
-        raise InputError("output", out, "a folder", "a file that can be written", "rename --out")
-    open_folder(out.parent)
 
 
 def check_counts(first: int, counts: dict[str, int]) -> None:

@@ -44,7 +44,7 @@ def write_video_depth(video: VideoOptions, out: Path) -> None:
         tell(f"warning: {source.about.warning}")
     if isinstance(network, DepthFile):
         print(network.description)
-    measured, _, metres, swept = measure_depth(source, network)
+    measured, _, metres, swept, _ = measure_depth(source, network)
     if swept:
         print(describe_sweep(swept))
     unit = "world units, the median is 1 at t = 0" if metres is None else "metres"

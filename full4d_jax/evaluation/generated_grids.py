@@ -1,10 +1,10 @@
 """Scores of generated grids on clips whose truth is known.
 
-Every clip gives the same rows: the source copied, the projection filled in two ways (for some clips
-also 4D Gaussians fitted to it, without a prior), and the prior at several sampler settings; all but
-the first once with true depth, where that is known, and once with a network's. The *unseen* pixels
-of a target frame are those where the projection of the one source frame of the same instant, with
-true depth if there is some, has no point: the same pixels for every row.
+Every clip gives the same rows: the source copied, the projection filled in two ways, and the prior
+at several sampler settings; all but the first once with true depth, where that is known, and once
+with a network's. The *unseen* pixels of a target frame are those where the projection of the one
+source frame of the same instant, with true depth if there is some, has no point: the same pixels
+for every row.
 
 Scores pool all target views and times of a clip, so that one clip is one sample. Frames are in
 [-1, 1] as in the model, except in clips and scores, where they are in [0, 1].
@@ -12,7 +12,7 @@ Scores pool all target views and times of a clip, so that one clip is one sample
 
 import dataclasses
 import math
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,11 +23,11 @@ from jaxtyping import Array, Float
 
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import Config, SamplerConfig
-from full4d_jax.evaluation.baselines import copy_source, fit_projection, inpaint
+from full4d_jax.evaluation.baselines import copy_source, inpaint
 from full4d_jax.evaluation.fidelity import Distances, Regions, moving_pixels
 from full4d_jax.evaluation.groups import Candidates, Frames
 from full4d_jax.evaluation.known_clips import KnownClip
-from full4d_jax.evaluation.table import COPY, DISTILLED, INPAINT, PROJECTED, PUSH_PULL, SPLATS
+from full4d_jax.evaluation.table import COPY, INPAINT, PUSH_PULL
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import (
@@ -92,21 +92,18 @@ def regions_of(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Regions:
     return Regions(np.asarray(unseen_pixels(clip, depth)), moving)
 
 
-def generate_rows(
-    judge: Judge, clips: Iterable[KnownClip], lifted: Container[int] = ()
-) -> Iterator[Candidates]:
-    """Fill the targets of each clip in every way; those of clips in `lifted` also by PROJECTED."""
+def generate_rows(judge: Judge, clips: Iterable[KnownClip]) -> Iterator[Candidates]:
+    """Fill the targets of each clip in every way."""
     samplers = sampler_rows(judge.config)
     for known in clips:
         clip = known.clip
-        lift = known.scene in lifted
         depth = source_depth(judge.depth, 2 * clip.frames[0] - 1)
         depth = drop_depth_edges(depth, EDGE)  # as in training, and for the baselines too
-        projection, by_estimate = fill(judge, known, depth, samplers, lift=lift)
+        projection, by_estimate = fill(judge, known, depth, samplers)
         by_truth = {}
         if clip.depth[0].any():
             depth = clip.depth[0]
-            projection, by_truth = fill(judge, known, depth, samplers, lift=lift)
+            projection, by_truth = fill(judge, known, depth, samplers)
         rows = {(COPY, "none"): copy_source(clip.frames[0], len(clip.frames) - 1)}
         rows |= {(row, "true"): frames for row, frames in by_truth.items()}
         rows |= {(row, judge.depth_name): frames for row, frames in by_estimate.items()}
@@ -156,11 +153,8 @@ def _shown_rows(shipped: str, depth_name: str) -> dict[str, tuple[str, str]]:
     return {
         "Telea": (INPAINT, "true"),
         "push-pull": (PUSH_PULL, "true"),
-        "4DGS, no prior": (PROJECTED, "true"),
         "prior": (shipped, "true"),
         "16 steps": (steps_row(STEPS[-1]), "true"),
-        "4DGS": (SPLATS, "true"),
-        "+ distillation": (DISTILLED, "true"),
         f"push-pull, {depth_name}": (PUSH_PULL, depth_name),
         f"prior, {depth_name}": (shipped, depth_name),
     }
@@ -171,8 +165,6 @@ def fill(
     known: KnownClip,
     depth: Float[Array, "t h w"],
     samplers: Mapping[str, SamplerConfig],
-    *,
-    lift: bool = False,
 ) -> tuple[Frames, dict[str, Frames]]:
     """Return the projection of the source by this depth, and its fills and the prior by row."""
     clip = known.clip
@@ -182,8 +174,6 @@ def fill(
     projection, filled = _project_and_fill(source, depth, cameras)
     rows = {INPAINT: inpaint(projection.frames, projection.mask), PUSH_PULL: filled}
     key = jax.random.fold_in(jax.random.key(config.seed), known.scene)
-    if lift:
-        rows[PROJECTED] = fit_projection(config.lift, source, depth, cameras, key)
     for row, sampler in samplers.items():
         prior = dataclasses.replace(judge.prior, sampler=sampler)
         rows[row] = generate_grid(prior, source[None], depth[None], cameras, key)[0][1:]

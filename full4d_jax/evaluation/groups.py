@@ -6,7 +6,7 @@ evaluation.json  the same for programs
 evaluation.png   the first clips of each group, drawn from what `.shown` holds of them
 
 Evaluations differ in where the truth comes from and in what candidates they make: procedural scenes
-(`known_clips`, `lifted_grids`), clips of a data set (`split`), grids without poses
+(`known_clips`), clips of a data set (`split`), grids without poses
 (`filled_grids`) and films (`film`).
 """
 

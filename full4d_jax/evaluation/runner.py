@@ -7,17 +7,14 @@ from pathlib import Path
 from full4d_jax.evaluation.generated_grids import Judge, generate_rows, identity, shipped_row
 from full4d_jax.evaluation.groups import Candidates, Group, evaluate_groups
 from full4d_jax.evaluation.known_clips import KnownClip, gltf_clips, gltf_views, held_out_clips
-from full4d_jax.evaluation.lifted_grids import clips_between, lift_rows
 from full4d_jax.evaluation.split import split_clips
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.source.depth.estimators import OURS
 from input_pipeline.datasets.dataset import Records
 
 
-def evaluate_held_out(
-    judge: Judge, folder: Path, scenes: range, lifted: range, gltf: Path | None
-) -> None:
-    """Evaluate procedural scenes, clips of a glTF asset, and scenes that are lifted."""
+def evaluate_held_out(judge: Judge, folder: Path, scenes: range, gltf: Path | None) -> None:
+    """Evaluate procedural scenes, and clips of a glTF asset."""
     data = judge.config.data
 
     def filled(clips: Callable[[Sequence[int]], Iterable[KnownClip]]):
@@ -27,26 +24,19 @@ def evaluate_held_out(
     if gltf:
         numbers = range(len(gltf_views(gltf)))
         groups.append(Group("glTF", numbers, filled(partial(gltf_clips, data, gltf))))
-    if lifted:
-
-        def between(numbers: Sequence[int]) -> Iterator[Candidates]:
-            return lift_rows(judge, clips_between(data, numbers))
-
-        groups.append(Group("between", lifted, between))
     example = {"scene": to_uint8(next(held_out_clips(data, [0])).clip.frames), "gltf": gltf}
     where = "targets within ±60° of the source"
     _evaluate(judge, folder, groups, identity(judge, example), where)
 
 
-def evaluate_split(judge: Judge, folder: Path, records: Records, lifted: range) -> None:
-    """Evaluate all clips of a data set's split; those in `lifted` with a fit to the projection."""
+def evaluate_split(judge: Judge, folder: Path, records: Records) -> None:
+    """Evaluate all clips of a data set's split."""
 
     def filled(numbers: Sequence[int]) -> Iterator[Candidates]:
-        clips = split_clips(records, judge.config.data, numbers)
-        return generate_rows(judge, clips, lifted)
+        return generate_rows(judge, split_clips(records, judge.config.data, numbers))
 
     group = Group(records.split, range(len(records)), filled)
-    clip = [records.content, records.split, len(lifted)]
+    clip = [records.content, records.split]
     where = (
         f"split `{records.split}` of the dataset `{records.content[:16]}`; `true` is the depth in "
         "its records"

@@ -9,7 +9,6 @@ to all optical axes (as in `captures`), and all rows get our depth.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,21 +17,11 @@ from full4d_jax.config import DataConfig
 from full4d_jax.evaluation.known_clips import KnownClip
 from full4d_jax.session.errors import InputError, as_input_error, input_errors
 from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
-from input_pipeline.datasets.dataset import Records, open_dataset
+from input_pipeline.datasets.dataset import Records
 from input_pipeline.procedural.scene import ProceduralClip
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
 from input_pipeline.transforms import Clip, decode, to_source
-
-
-def open_split(folder: Path, split: str) -> Records:
-    """Open a split of a data set.
-
-    Raises:
-      InputError: there is no such dataset or split.
-    """
-    with input_errors("dataset", "make it with full4d data, or change --split"):
-        return open_dataset(folder, split)
 
 
 def check_split(records: Records, data: DataConfig) -> None:

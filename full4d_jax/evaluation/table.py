@@ -1,4 +1,4 @@
-"""Means, paired differences, gates and a Markdown page of the scores of single scenes, by numpy.
+"""Means, paired differences and a Markdown page of the scores of single scenes, by numpy.
 
 A record is what an evaluation appends for one scene, one line of JSON:
 
@@ -31,25 +31,21 @@ PIXELS = {
 COPY = "copy the source"
 INPAINT = "projection + cv2.inpaint (Telea)"
 PUSH_PULL = "projection + push-pull"
-PROJECTED = "projection + 4DGS, no prior"
-SPLATS = "4DGS"
-DISTILLED = "4DGS + distillation"
 GRID = "generated grid"
 SCENE = "4D Gaussians"
 CASCADE = "cascade"
 FITTED = "scene fitted to the cascade"
 NEAREST = "copy the nearest given frame"
-WARP = "warp the row by a homography a view"
 CHANGE = "copy, and add what changed in the row"
 FILLS = (INPAINT, PUSH_PULL)
-GRID_FILLS = (NEAREST, CHANGE, WARP)
-BASELINES = (*FILLS, *GRID_FILLS, PROJECTED, SPLATS)
+GRID_FILLS = (NEAREST, CHANGE)
+BASELINES = (*FILLS, *GRID_FILLS)
 
 
 class Row(NamedTuple):
     """The name of a row of scores."""
 
-    group: str  # "held-out", "glTF", "between", "grids", a data set's split, or a range of angles
+    group: str  # "held-out", "glTF", "grids", a data set's split, or a range of angles
     name: str
     depth: str  # "true", "ours", a file's name, or "none" where no depth is used
 
@@ -60,19 +56,6 @@ class Estimate(NamedTuple):
     mean: float
     error: float  # standard error; NaN for fewer than two scenes
     count: int
-
-
-class Gate(NamedTuple):
-    """One requirement on a mean paired difference."""
-
-    what: str
-    difference: Estimate
-    bound: float
-
-    @property
-    def passed(self) -> bool:
-        """Say whether the mean is above zero and reaches the bound (NaN does not)."""
-        return self.difference.mean > 0 and self.difference.mean >= self.bound
 
 
 Scores = dict[Row, dict[int, dict[str, Any]]]  # the entry of a record, by scene
@@ -126,33 +109,8 @@ def paired(scores: Scores, row: Row, baseline: Row, metric: str) -> Estimate:
     return estimate(-difference if metric.startswith("lpips") else difference)
 
 
-def gates(scores: Scores, shipped: str) -> list[Gate]:
-    """Return the requirements on the shipped sampler setting, against both projection fills."""
-    # Given our depth the prior only has to stay ahead of what the fills make of the same depth.
-    bounds = {
-        "true": {"psnr": 2.5, "psnr_unseen": 3.5, "lpips": 0.03},
-        "ours": {"psnr": 0.0, "psnr_unseen": 0.0, "lpips": 0.0},
-    }
-    return [
-        Gate(
-            f"{heading(metric)} over {baseline}, {'our' if depth == 'ours' else 'true'} depth",
-            paired(
-                scores,
-                Row("held-out", shipped, depth),
-                Row("held-out", baseline, depth),
-                metric,
-            ),
-            bound,
-        )
-        for depth, wanted in bounds.items()
-        if Row("held-out", shipped, depth) in scores
-        for metric, bound in wanted.items()
-        for baseline in FILLS
-    ]
-
-
 def markdown(records: Sequence[dict], shipped: str, preface: str) -> str:
-    """Return the page: a table of means for each group, differences to baselines, and gates."""
+    """Return the page: a table of means for each group, and differences to baselines."""
     scores = gather(records)
     parts = [preface]
     for group in dict.fromkeys(row.group for row in scores):
@@ -166,7 +124,7 @@ def markdown(records: Sequence[dict], shipped: str, preface: str) -> str:
             (row.name + _of(len(scores[row]), count), row.depth): means(scores, row) for row in rows
         }
         # Of the sampler settings the shipped one; the JSON file has all.
-        compared = [row for row in rows if row.name in (*BASELINES, DISTILLED, FITTED, shipped)]
+        compared = [row for row in rows if row.name in (*BASELINES, FITTED, shipped)]
         differences = {
             (f"{row.name} − {baseline.name}", row.depth): {
                 metric: paired(scores, row, baseline, metric) for metric in METRICS
@@ -178,16 +136,13 @@ def markdown(records: Sequence[dict], shipped: str, preface: str) -> str:
                 parts.append(f"{PIXELS[region]}:\n\n{table}")
             if table := score_table(["difference", "depth"], differences, region, sign="+"):
                 parts.append(f"Paired differences; positive is better, for LPIPS too:\n\n{table}")
-    checks = gates(scores, shipped)
-    if checks:
-        parts.append(f"## Gates, shipped setting: {shipped}\n\n" + "\n".join(map(_verdict, checks)))
     if not any(means(scores, row)["lpips"].count for row in scores):
         parts.append(f"LPIPS was not measured: `{LPIPS_INSTALL}`, then evaluate into a new folder.")
     return "\n\n".join(parts) + "\n"
 
 
 def summary(records: Sequence[dict], shipped: str) -> dict:
-    """Return the same numbers for programs: means, differences and gates, NaN as null."""
+    """Return the same numbers for programs: means and differences, NaN as null."""
     scores = gather(records)
 
     def plain(value: Estimate) -> dict:
@@ -211,10 +166,6 @@ def summary(records: Sequence[dict], shipped: str) -> dict:
             | {"minus": baseline.name}
             | {metric: plain(paired(scores, row, baseline, metric)) for metric in scored}
             for row, baseline in comparisons(list(scores))
-        ],
-        "gates": [
-            {"what": gate.what, "bound": gate.bound, "passed": gate.passed} | plain(gate.difference)
-            for gate in gates(scores, shipped)
         ],
     }
 
@@ -287,13 +238,6 @@ def score_table(
             text = table_cell(line[name], DIGITS[_parts(name)[0]], sign)
             cells[-1].append(text + _of(line[name].count, most) if line[name].count else text)
     return text_table([*headings, *map(heading, columns)], cells)
-
-
-def _verdict(gate: Gate) -> str:
-    word = "passes" if gate.passed else "FAILS"
-    difference = table_cell(gate.difference, 3, sign="+")
-    scenes = f"({gate.difference.count} scenes)"
-    return f"- **{word}** {gate.what}: {difference}, wanted {gate.bound:+.2f} {scenes}"
 
 
 def table_cell(value: Estimate, digits: int, sign: str = "") -> str:

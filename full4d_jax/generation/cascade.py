@@ -27,11 +27,19 @@ from full4d_jax.config import DataConfig
 from full4d_jax.config.upsampler import UpsamplerNetConfig
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.projection_guidance import Projection, splat
-from full4d_jax.generation.seen_before import Known, fill_open, seen_before, splat_known
+from full4d_jax.generation.projection_guidance import Projection, fill_holes, splat
+from full4d_jax.generation.seen_before import (
+    Known,
+    behind_subjects,
+    fill_open,
+    joined,
+    seen_before,
+    splat_known,
+)
 from full4d_jax.generation.several_views import merge, nearest_first, own_projection
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.geometry.resizing import nearest
+from full4d_jax.grid import CleanPlate
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.upsampler import Guidance, Params
 from full4d_jax.models.weights import load_params, model_of_metadata
@@ -141,6 +149,7 @@ def generate_large(
     depth: Float[Array, "k t h w"],
     cameras: Cameras,
     key: PRNGKeyArray,
+    plate: CleanPlate | None = None,
 ) -> tuple[Float[Array, "v t h w 3"], Projection]:
     """Generate the views of a grid that are not real, at the size of those that are.
 
@@ -151,6 +160,7 @@ def generate_large(
       depth: their z-depth in world units, 0 where unknown.
       cameras: of all views, the real ones first.
       key: randomness of the initial noise.
+      plate: what is behind the source's subjects; None where nobody knows.
 
     Returns:
       Frames in [-1, 1], the real views as they are; and the projection into views 1 and following.
@@ -162,7 +172,9 @@ def generate_large(
     small = generate_small(prior, frames, depth, cameras, key, upsampler.prior_rows)
     lenses = cameras.intrinsics
     poses = cameras.world_to_camera
-    known = tuple(seen_before(frames[i], depth[i], lenses[i], poses[i]) for i in range(real))
+    seen = [seen_before(frames[i], depth[i], lenses[i], poses[i]) for i in range(real)]
+    hidden = behind_subjects(plate, frames[0], depth[0], lenses[0], poses[0])
+    known = (joined(seen[0], hidden), *seen[1:])
     made, projection = enlarge_grid(upsampler, small[real:], frames, depth, known, cameras)
     own = own_projection(frames[1:], depth[1:])
     projection = jax.tree.map(lambda *x: jnp.concatenate(x), own, projection)
@@ -254,4 +266,5 @@ def guide(drawn: Projection, coarse: Float[Array, "i j 3"]) -> Guidance:
       drawn: the projection of the source at full size.
       coarse: the prior's frame.
     """
-    return Guidance(jax.image.resize(coarse, drawn.frames.shape, "cubic"), *drawn)
+    enlarged = jax.image.resize(coarse, drawn.frames.shape, "cubic")
+    return Guidance(enlarged, drawn.frames, drawn.mask, drawn.disparity, fill_holes(drawn))

@@ -135,7 +135,9 @@ def _generated(
     about = grid.about
     projection: Projection
     if upsampler is not None and min(frames.shape[2:4]) > upsampler.prior_rows:
-        frames, projection = generate_large(prior, upsampler, frames, maps, cameras, key)
+        frames, projection = generate_large(
+            prior, upsampler, frames, maps, cameras, key, grid.plate
+        )
         about = replace(about, enlarged=True)
     else:
         frames, projection = generate_grid(prior, frames, maps, cameras, key)

@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from einops import reduce
 from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.geometry.rays import pixel_rays, relative_pose
 from full4d_jax.models.sharded_map import map_items
 from gaussians.precision import exact_products
@@ -171,7 +170,7 @@ def splat_points(
     )
 
 
-def fill_holes(projection: Projection) -> Float[Array, "v t h w c"]:
+def fill_holes(projection: Projection) -> Float[Array, "*n h w c"]:
     """Fill the holes of projected frames from their surroundings, far points first."""
     distance = 1 / jnp.maximum(projection.disparity, 0.1)
     weight = projection.mask * jnp.minimum(distance, 10.0) ** 2
@@ -179,31 +178,3 @@ def fill_holes(projection: Projection) -> Float[Array, "v t h w c"]:
     weight = projection.mask * jnp.clip(weight, 0.02, 1.0)
     filled = push_pull(projection.frames, weight[..., None])
     return jnp.where(projection.mask[..., None] > 0, projection.frames, filled)
-
-
-def push_pull(
-    frames: Float[Array, "*b h w c"], weights: Float[Array, "*b h w 1"]
-) -> Float[Array, "*b h w c"]:
-    """Fill what finer grids do not know by weighted averages on ever coarser ones.
-
-    Frames are padded with unknown pixels until the pyramid can halve down to one row or column.
-    """
-    height, width = frames.shape[-3:-1]
-    side = 2 ** int(np.log2(min(height, width)))
-    grown = [(0, 0)] * (frames.ndim - 3) + [(0, -height % side), (0, -width % side), (0, 0)]
-    frames = jnp.pad(frames, grown)
-    weights = jnp.pad(weights, grown)
-    levels = [(frames * weights, weights)]
-    while all(n % 2 == 0 for n in levels[-1][0].shape[-3:-1]):
-        pool = "... (h i) (w j) c -> ... h w c"
-        color, weight = (reduce(x, pool, "mean", i=2, j=2) for x in levels[-1])
-        levels.append((color, weight))
-    color, weight = levels.pop()
-    total = weight.sum((-3, -2), keepdims=True)
-    mean = color.sum((-3, -2), keepdims=True) / jnp.maximum(total, 1e-8)
-    image = jnp.where(weight > 1e-8, color / jnp.maximum(weight, 1e-8), mean)
-    for color, weight in reversed(levels):
-        coarse = jax.image.resize(image, color.shape, "bilinear")
-        trust = jnp.clip(4 * weight, 0, 1)
-        image = trust * color / jnp.maximum(weight, 1e-8) + (1 - trust) * coarse
-    return image[..., :height, :width, :]

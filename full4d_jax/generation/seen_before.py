@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, splat, splat_points
 from full4d_jax.geometry.rays import relative_pose
+from full4d_jax.grid import CleanPlate
 from gaussians.fitting.stillness import camera_moves, shows_farthest, still_points
 from gaussians.precision import exact_products
 from input_pipeline.cameras import unproject
@@ -81,6 +82,44 @@ def seen_before(
     )
     hidden = _are_hidden(points, colours, frames, depth, *map(jnp.asarray, camera))
     return Known(points, colours, hidden & (jnp.arange(len(points)) < len(fresh))[None])
+
+
+def behind_subjects(
+    plate: CleanPlate | None,
+    frames: Float[Array, "t h w 3"],
+    depth: Float[Array, "t h w"],
+    lens: Float[Array | np.ndarray, "3 3"],
+    world_to_camera: Float[Array | np.ndarray, "t 4 4"],
+) -> Known | None:
+    """Return the points of a clean plate; None without one.
+
+    Args:
+      plate: of a camera at rest.
+      frames: the clip, [-1, 1].
+      depth: its z-depth in world units, 0 where unknown.
+      lens: intrinsics of its camera, pixels.
+      world_to_camera: of its camera.
+    """
+    if plate is None:
+        return None
+    camera = np.asarray(lens, np.float64), np.asarray(world_to_camera, np.float64)
+    placed = unproject(plate.depth.astype(np.float64), camera[0], camera[1][0])
+    is_known = np.flatnonzero(plate.depth)
+    points = jnp.asarray(placed.reshape(-1, 3)[is_known], jnp.float32)
+    colours = jnp.asarray(plate.frame.reshape(-1, 3)[is_known] / 127.5 - 1, jnp.float32)
+    hidden = _are_hidden(points, colours, frames, depth, *map(jnp.asarray, camera))
+    return Known(points, colours, hidden)
+
+
+def joined(known: Known, more: Known | None) -> Known:
+    """Return the points of both."""
+    if more is None:
+        return known
+    return Known(
+        jnp.concatenate([known.points, more.points]),
+        jnp.concatenate([known.colours, more.colours]),
+        jnp.concatenate([known.hidden, more.hidden], -1),
+    )
 
 
 @jax.jit

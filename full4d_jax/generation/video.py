@@ -123,7 +123,6 @@ def video_guides(prior: Prior, noise: Latents, start: Float[Array, "1 1 1 i j c"
 
 @program
 def _video_program(prior: Prior, latents: Float[Array, "1 1 f i j c"]) -> Float[Array, "t h w 3"]:
-    """Return the frames, decoded."""
     with around(prior.mesh):
         frames = decode_videos(prior.model, prior.codec_weights, latents)[0, 0]
         return gathered(jnp.clip(frames, -1, 1))

@@ -18,9 +18,8 @@ from jaxtyping import Array, Float
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.attention.fused import full_attention, fused_attention
-from full4d_jax.models.attention.mask import SAVED, Tokens
+from full4d_jax.models.attention.mask import SAVED, Pattern, Tokens
 from full4d_jax.models.attention.on_mesh import attention_on_mesh, cross_attention_on_mesh
-from full4d_jax.models.attention.pattern import Pattern
 from full4d_jax.models.attention.prope import Transforms, prope
 from full4d_jax.models.attention.rope import rotate
 from full4d_jax.models.linear import linear

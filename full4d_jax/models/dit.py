@@ -29,8 +29,8 @@ from full4d_jax import flow
 from full4d_jax.config import ModelConfig
 from full4d_jax.flow import Latents, Times
 from full4d_jax.models.conditions import Conditions, Params
+from full4d_jax.models.linear import product_type
 from full4d_jax.models.network import MultiViewDiT
-from full4d_jax.models.precision import product_type
 from full4d_jax.models.two_streams import SequentialDiT, TwoStreamDiT
 
 

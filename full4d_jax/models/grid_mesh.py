@@ -25,7 +25,7 @@ from full4d_jax.config import (
     to_dict,
 )
 from full4d_jax.models.dit import init_params
-from full4d_jax.models.precision import product_type
+from full4d_jax.models.linear import product_type
 from full4d_jax.models.sharding import AXES, check_mesh, make_mesh, tree_shardings
 from full4d_jax.session.errors import InputError
 

@@ -3,7 +3,10 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
+
+from full4d_jax.config import ModelConfig
 
 
 class Linear(nnx.Linear):
@@ -48,3 +51,9 @@ def linear(
         layer.lora_in = nnx.Param(start(rngs.params(), (inputs, lora_rank)))
         layer.lora_out = nnx.Param(jnp.zeros((lora_rank, outputs)))
     return layer
+
+
+def product_type(config: ModelConfig) -> DTypeLike:
+    """Return bfloat16 or float32, as `config.precision` says; "auto" is float32 on CPU alone."""
+    auto = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    return jnp.dtype(auto if config.precision == "auto" else config.precision)

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float
 from full4d_jax.config import ModelConfig
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.flow import Latents, Times
-from full4d_jax.models.attention.pattern import Pattern
+from full4d_jax.models.attention.mask import Pattern
 from full4d_jax.models.attention.prope import projective_transforms, second_half
 from full4d_jax.models.attention.rope import rotary_angles
 from full4d_jax.models.block import Block, BlockInputs, layer_norm, rematerialised

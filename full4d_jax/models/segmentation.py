@@ -87,7 +87,6 @@ def _relu6(x: Array) -> Array:
 
 
 def _mix(params: Params, x: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
-    """Mix the channels of each pixel."""
     return x @ params["kernel"][0, 0] + params["bias"][None, None, None]
 
 

@@ -34,7 +34,7 @@ from flax.traverse_util import unflatten_dict
 from jaxtyping import Array, Float
 from numpy import ndarray
 
-from full4d_jax.models.safetensors_reader import open_tensors
+from full4d_jax.models.safetensors_files import open_tensors
 from full4d_jax.session.errors import input_errors
 
 MULTIPLE = 32  # of which the sides of a frame must be multiples

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy import ndarray
 
-from full4d_jax.models.safetensors_reader import open_tensors
+from full4d_jax.models.safetensors_files import open_tensors
 from full4d_jax.models.weights import require_float
 from full4d_jax.session.errors import InputError, require_file
 from input_pipeline.plain_files import UNREADABLE, check_members
@@ -25,12 +25,10 @@ KINDS = {
     "BFloat16Storage": np.dtype(jnp.bfloat16),
 }
 
-# SHA-256 of what was published as pickles: Wan's as other programs list them, TAESD's of the files.
+# SHA-256 of what was published as pickles: as other programs list them.
 PUBLISHED = {
     "38071ab59bd94681c686fa51d75a1968f64e470262043be31f7a094e442fd981": "Wan2.1_VAE.pth",
     "20eb789667fa5e60e7516bf509512f6cb61f01b0aa0695eadaea930c13892b36": "Wan2.2_VAE.pth",
-    "10a4e1021e89d7551eaf161352da8dbd0b1aa83872ae28b150c1df1ce2f147b6": "taef2_encoder.pth",
-    "0a44a31e1ae59eb9dbf9359d24942fd3ef5928162c1800d97a28c61d51be0ab5": "taef2_decoder.pth",
 }
 
 

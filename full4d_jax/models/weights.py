@@ -15,8 +15,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 
 from full4d_jax.config.masks import PAPER
-from full4d_jax.models.safetensors_reader import open_tensors
-from full4d_jax.models.safetensors_writer import Slot, write_safetensors
+from full4d_jax.models.safetensors_files import Slot, open_tensors, write_safetensors
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import table_of
 from input_pipeline.json_layout import require_layout

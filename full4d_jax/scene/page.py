@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
@@ -21,7 +23,6 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.scene.packing import HARMONIC, PackedScene, pack_scene
 from full4d_jax.scene.page_bytes import text_of
-from full4d_jax.scene.seen_weights import seen_weights
 from full4d_jax.scene.squeezing import FEW, SqueezedScene, squeezed
 from full4d_jax.session.errors import InputError, printable
 from full4d_jax.source.camera_paths import (
@@ -32,8 +33,9 @@ from full4d_jax.source.camera_paths import (
     orbit_limit,
     pivot_of,
 )
-from gaussians import Gaussians, Scene
-from input_pipeline.cameras import intrinsics_from_fov, look_at
+from gaussians import Camera, Gaussians, Scene, intersection_budget
+from gaussians.rendering.rasterizer import pixel_weights
+from input_pipeline.cameras import centers, intrinsics_from_fov, look_at, orbit, resize_intrinsics
 from input_pipeline.whole_files import whole_file
 
 READ = ("splats.vert", "splats.frag", "present.vert", "present.frag", "sorter.js")  # by their ids
@@ -55,6 +57,8 @@ SECONDS = 4.0  # of a scene that does not know how long its clip is
 PARTS = 20  # steps of the bar while a page arrives
 FOV = 50.0  # degrees, of the camera of a scene without cameras
 OUTSIDE = 0.05  # share of such a scene's Gaussians that the camera may miss
+INSTANTS = 16  # at which pictures are taken
+ROWS = 256  # of a picture, in whose pixels weights are
 
 
 @dataclass(frozen=True)
@@ -284,3 +288,39 @@ def _settings(
 
 def _rounded(values: ndarray) -> list[float]:
     return [round(float(x), 7) for x in values]
+
+
+def seen_weights(
+    scene: Scene, cameras: Cameras, pivot: Float[ndarray, "3"], limit: tuple[float, float]
+) -> Float[ndarray, " g"]:
+    """Return how many pixels each Gaussian colours in the picture where these are most.
+
+    At each instant the first view's camera takes one picture, and two from the ends of its orbit.
+
+    Args:
+      scene: in world units.
+      cameras: of the views.
+      pivot: around which the first view's camera goes, world units.
+      limit: azimuth and elevation in degrees, to which it goes.
+    """
+    poses = np.asarray(cameras.world_to_camera[0], np.float64)
+    scale = ROWS / cameras.height
+    lens = resize_intrinsics(np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale)
+    width = round(cameras.width * scale)
+    azimuth, elevation = limit
+    ends = [(azimuth, 0.0), (-azimuth, 0.0), (0.0, elevation), (0.0, -elevation)]
+    at = jax.jit(type(scene).at)
+    weights = np.zeros(len(scene.gaussians.means), np.float32)
+    for i, time in enumerate(np.linspace(0, 1, INSTANTS)):
+        instant = at(scene, np.float32(time))
+        pose = poses[round(time * (len(poses) - 1))]
+        distance = float(np.linalg.norm(centers(pose) - pivot))
+        first = ends[i % 4]
+        second = ends[(i + 2 + i // 4) % 4]
+        turned = [orbit(*end, distance, tuple(pivot)) for end in (first, second)]
+        for moved in (pose, *turned):
+            camera = Camera(jnp.asarray(moved, jnp.float32), jnp.asarray(lens), width, ROWS)
+            budget = intersection_budget(instant, camera, antialiased=True)
+            seen = pixel_weights(instant, camera, antialiased=True, max_intersections=budget)
+            weights = np.maximum(weights, np.asarray(seen))
+    return weights

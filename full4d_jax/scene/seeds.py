@@ -19,9 +19,17 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, project
-from full4d_jax.generation.seen_before import Known, seen_before, splat_both
+from full4d_jax.generation.seen_before import (
+    Known,
+    behind_subjects,
+    fill_open,
+    seen_before,
+    splat_both,
+    splat_known,
+)
 from full4d_jax.geometry.pixel_velocities import flow_velocities
 from full4d_jax.geometry.rays import homogeneous_pixels, pixels_of, relative_pose
+from full4d_jax.grid import CleanPlate
 from full4d_jax.scene.between import DURATION, TargetsBetween, with_instants_between
 from gaussians import Scene, deforming, initialize, with_room
 from gaussians.fitting.initialization import CAPTURE_SEEDING, STILL, Seeding
@@ -113,6 +121,7 @@ def grid_depth(
     frames: Float[Array, "v t h w 3"],
     depth: Float[Array, "k t h w"],
     cameras: Cameras,
+    plate: CleanPlate | None = None,
 ) -> Float[Array, "v t h w"]:
     """Return depth of the pixels that seed the scene, 0 for the others.
 
@@ -126,11 +135,14 @@ def grid_depth(
       frames: the grid, [0, 1].
       depth: of the real views, the source first, world units, 0 where unknown.
       cameras: of all views, the real ones first.
+      plate: what is behind the source's subjects: in views that show it, it lies at its depth.
     """
     lens = cameras.intrinsics[0]
     poses = cameras.world_to_camera[0]
-    known = seen_before(2 * frames[0] - 1, depth[0], lens, poses)
-    seeds = _grid_depth(frames, depth[0], cameras, known)
+    video = 2 * frames[0] - 1
+    known = seen_before(video, depth[0], lens, poses)
+    hidden = behind_subjects(plate, video, depth[0], lens, poses)
+    seeds = _grid_depth(frames, depth[0], cameras, known, hidden)
     if not camera_moves(np.asarray(poses)):
         source = with_passing_rims(np.array(seeds[0]), np.asarray(frames[0]))
         seeds = seeds.at[0].set(source)
@@ -157,7 +169,11 @@ def _seed_further(
 
 @jax.jit
 def _grid_depth(
-    frames: Float[Array, "v t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras, known: Known
+    frames: Float[Array, "v t h w 3"],
+    depth: Float[Array, "t h w"],
+    cameras: Cameras,
+    known: Known,
+    hidden: Known | None,
 ) -> Float[Array, "v t h w"]:
     """Return depth of the pixels that seed the scene; see `grid_depth`."""
     lenses = jnp.asarray(cameras.intrinsics)
@@ -180,8 +196,17 @@ def _grid_depth(
         frame = frames[0, time]
         lens = lenses[view + 1]
         places = (lenses[0], poses[0, time]), (lens, poses[view + 1, time])
-        _, mask, disparity = splat_both(frame, depth[time], known.at(time), *places)
-        behind = push_behind(filled(mask, disparity), lens, relative, source[time], lenses[0])
+        front = splat_both(frame, depth[time], known.at(time), *places)
+        # What no instant shows has no seed of the source: views that show it have some.
+        whole = front
+        if hidden is not None:
+            behind = splat_known(hidden.at(time), places[1], *depth.shape[1:])
+            whole = fill_open(front, behind)
+        mask = front.mask
+        disparity = front.disparity
+        behind = push_behind(
+            filled(whole.mask, whole.disparity), lens, relative, source[time], lenses[0]
+        )
         # Colours of what is nearer run over its outline there: behind it, they would be specks.
         window = (2 * SMEARED + 1,) * 2
         nearest = jax.lax.reduce_window(disparity, 0.0, jax.lax.max, window, (1, 1), "SAME")

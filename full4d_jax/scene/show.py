@@ -8,12 +8,10 @@ from full4d_jax.grid import Grid
 from full4d_jax.scene import page, renders
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.scene.show_options import RenderOptions
-from full4d_jax.session.errors import input_errors
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.report import Job
-from gaussians import Scene, save_ply_sequence
+from gaussians import Scene
 from input_pipeline.importers.camera_path import CameraPath
-from input_pipeline.opening import make_own_folder
 
 
 def show_first_look(job: Job, grid: Grid, scene: Scene) -> None:
@@ -55,9 +53,6 @@ def show_scene(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions) -> Non
         )
     with job.stages.timed("page"):
         _write_page(job, grid, scene, arrays.get("background"))
-    if show.export_ply:
-        with input_errors("scene", "move what is there away"):
-            save_ply_sequence(make_own_folder(folder / "ply"), scene, show.export_ply)
 
 
 def show_path(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions, path: CameraPath) -> None:

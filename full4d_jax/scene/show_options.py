@@ -18,5 +18,3 @@ class RenderOptions:
     """Path of the camera in orbit.mp4 and bullet.mp4."""
     sweep: Annotated[float, Between(0, 180)] = 12.0
     """How far that path goes to the sides, degrees."""
-    export_ply: Annotated[int, Between(0, 10_000)] = 0
-    """Number of instants to write as 3DGS files, ply/0000.ply and so on."""

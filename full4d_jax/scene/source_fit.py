@@ -66,7 +66,7 @@ def lift_grid(
     cameras = jax.tree.map(jnp.asarray, grid.cameras)
     between = between_instants(grid)
     start_key, fit_key = jax.random.split(key)
-    seeds = grid_depth(frames, depth, cameras)
+    seeds = grid_depth(frames, depth, cameras, grid.plate)
     closeness = jnp.full(len(frames), HIDDEN).at[:real].set(1.0)
     start = first_scene(
         settings, frames, seeds, cameras, start_key, closeness, between, filmed=real

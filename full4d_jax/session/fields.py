@@ -28,6 +28,10 @@ class Between(NamedTuple):
         return self.words or f"{self.low} to {self.high}"
 
 
+class Streamed(NamedTuple):
+    """Stands on an option whose address is read or written in place, without a local copy."""
+
+
 MOST = 2**31 - 1
 Count = Annotated[int, Between(1, MOST, "a whole number of at least 1, below 2^31")]
 CountOrZero = Annotated[int, Between(0, MOST, "a whole number of at least 0, below 2^31")]

@@ -14,8 +14,8 @@ import numpy as np
 from numpy import ndarray
 
 from full4d_jax.session.disk import disk_errors
-from full4d_jax.session.errors import InputError
-from input_pipeline.footage import ADDRESS
+from full4d_jax.session.errors import InputError, input_errors
+from input_pipeline.addresses import address_of, require_writable
 from input_pipeline.plain_files import load_arrays
 from input_pipeline.whole_files import whole_file
 
@@ -52,6 +52,20 @@ def hold_folder(path: str | Path, part: tuple[int, int] = (0, 1)) -> Path:
             raise _in_use(folder, who)
     _hold(folder, f"{LOCK}-{index}-of-{count}", fcntl.LOCK_EX)
     return folder
+
+
+def hold_dataset(path: Path, part: tuple[int, int] = (0, 1)) -> Path:
+    """Open the folder of a data set as `hold_folder` does; in object storage nothing can be held.
+
+    Raises:
+      InputError: nothing can be written there, or as `hold_folder`.
+    """
+    address = address_of(path)
+    if not address:
+        return hold_folder(path, part)
+    with input_errors("output", "see docs/pods.md, Buckets"):
+        require_writable(address)
+    return path
 
 
 def _hold(folder: Path, name: str, mode: int) -> None:
@@ -134,14 +148,14 @@ def open_folder(path: str | Path) -> Path:
     """Make the output folder and try to write into it, before any work; return its path.
 
     Raises:
-      InputError: The path is a file or in object storage, or nothing can be written there.
+      InputError: The path is a file or an address, or nothing can be written there.
     """
     path = Path(path)
-    if ADDRESS.match(str(path)):  # a folder of that name would be made here
-        found = "an address of object storage"
-        expected = "a folder on a file system"
-        do = "write it to a disk, then copy it (docs/data.md)"
-        raise InputError("output folder", path, found, expected, do)
+    if address := address_of(path):  # a folder of that name would be made here
+        expected = "a folder, gs:// or s3://"
+        raise InputError(
+            "output folder", address, "another address", expected, "give another --out"
+        )
     do = "give a folder that you may write to as --out"
     if path.exists() and not path.is_dir():
         raise InputError("output folder", path, "a file", "a folder", do)

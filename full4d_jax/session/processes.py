@@ -3,6 +3,12 @@
 from full4d_jax.session.errors import InputError
 
 UNNAMED = -1  # the number of a process that was not given
+_number = 0  # of this process
+
+
+def is_first_process() -> bool:
+    """Return whether this process is the first of those that joined, or alone."""
+    return _number == 0
 
 
 def check_processes(coordinator: str, processes: int, process: int) -> None:
@@ -43,11 +49,13 @@ def join_processes(coordinator: str, processes: int, process: int) -> None:
     """
     import jax
 
+    global _number
     try:
         if coordinator:
             jax.distributed.initialize(coordinator, processes, process)
         else:
             jax.distributed.initialize()
+        _number = jax.process_index()
     except ValueError as error:
         expected = "a TPU slice, SLURM, Open MPI or Kubernetes around it"
         found = f"none that jax knows ({error})"

@@ -50,7 +50,6 @@ class Job:
 
 
 def _size(arrays: Mapping[str, Arrays]) -> dict[str, int]:
-    """Return the size of the grid, where one is made."""
     if "grid" not in arrays:
         return {}
     names = ("views", "instants", "rows", "columns")

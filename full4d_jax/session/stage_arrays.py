@@ -16,6 +16,8 @@ from numpy import ndarray
 from input_pipeline.cameras import check_cameras
 
 CAMERAS = {"intrinsics?": "float v 3 3", "world_to_camera?": "float v t 4 4"}
+# What is behind the subjects of a camera at rest, and its depth in world units, 0 = unknown.
+PLATE = {"plate?": "uint8 h w 3", "plate_depth?": "float h w"}
 GRID = {
     "frames": "uint8 v t h w 3",  # black where they are missing
     "origin": "uint8 v t",  # 0 missing, 1 real, 2 held out, 3 generated
@@ -30,6 +32,8 @@ GRID = {
     "cloud?": "float c 6",  # points to start from
     "between?": "uint8 b h w 3",  # b = t - 1, of a camera at rest, half-way between the instants
     "between_times?": "rising b",
+    "around?": "uint8 e h w 3",  # of a camera at rest, before and after the instants
+    **PLATE,
     "note": "text",
     "warning": "text",
     "unposed": "text",  # why there are no cameras
@@ -51,6 +55,7 @@ STAGES = {
     "depth": {
         "depth": "float d t h w",  # of the real rows, 0 = unknown
         "path_unit": "scale",  # units of the source's path in one of the world
+        **PLATE,
     },
     "grid": GRID | {"projection?": "uint8 o t h w 3"},  # of a generated grid, without the source
     "scene": {
@@ -89,6 +94,7 @@ STAGES = {
 TOGETHER = [  # arrays of which all are there or none
     ("intrinsics", "world_to_camera"),
     ("between", "between_times"),
+    ("plate", "plate_depth"),
     ("point_views", "point_instants", "point_pixels", "point_depth"),
     ("dataset", "split", "clip", "view", "views", "instants", "unit"),
     ("velocities", "moments", "log_durations", "logit_gates"),

@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
-from full4d_jax.session.errors import InputError, as_input_error, input_errors, require_file
+from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.source.options import PathOptions
 from input_pipeline.cameras import (
     centers,
@@ -26,7 +26,7 @@ from input_pipeline.cameras import (
     resize_intrinsics,
 )
 from input_pipeline.importers.camera_path import read_path
-from input_pipeline.plain_files import load_json
+from input_pipeline.plain_files import field, load_json, numbers
 
 PIVOT = np.array([0.0, 0.0, 1.0])
 MOVED = 0.1  # change of a colour in [0, 1] beyond which a pixel moves
@@ -166,24 +166,30 @@ def load_targets(path: str | Path, *, frames: int, height: int, width: int) -> T
     """
     path = Path(path)
     content = _read_json(path)
-    if "world_to_camera" not in content:
-        found = f"the fields {sorted(content)}"
-        raise InputError("camera file", path, found, "the field world_to_camera", FORMAT)
-    poses = _array(path, "world_to_camera", content["world_to_camera"])
-    shape = poses.shape
-    if poses.ndim == 3:
-        poses = np.repeat(poses[:, None], frames, 1)
-    if not poses.size or poses.shape[1:] != (frames, 4, 4):
-        expected = f"shape (v, 4, 4) or (v, {frames}, 4, 4)"
-        where = f"{path}: world_to_camera"
-        raise InputError("camera file", where, f"shape {shape}", expected, FORMAT)
-    lenses = _lenses(path, content, len(poses), height, width)
-    try:
-        check_poses(poses)
-        if lenses is not None:
-            check_cameras(lenses, poses)
-    except ValueError as error:
-        raise as_input_error("camera file", ValueError(f"{path}: {error}"), FORMAT) from None
+    with input_errors("camera file", FORMAT, path):
+        listed = field(content, "world_to_camera", str(path))
+        poses = numbers(listed, np.shape(listed), f"{path}, world_to_camera")
+        shape = poses.shape
+        if poses.ndim == 3:
+            poses = np.repeat(poses[:, None], frames, 1)
+        if not poses.size or poses.shape[1:] != (frames, 4, 4):
+            expected = f"(v, 4, 4) or (v, {frames}, 4, 4)"
+            raise ValueError(f"{path}, world_to_camera: found shape {shape}, expected {expected}")
+        lenses = None
+        if "intrinsics" in content:
+            where = f"{path}, image_size"
+            columns, rows = numbers(content.get("image_size", [width, height]), (2,), where)
+            if min(columns, rows) <= 0:
+                found = f"{columns:g} {rows:g}"
+                raise ValueError(f"{where}: found {found}, expected numbers above 0")
+            own = numbers(content["intrinsics"], (len(poses), 3, 3), f"{path}, intrinsics")
+            lenses = resize_intrinsics(own, rows=height / rows, columns=width / columns)
+        try:
+            check_poses(poses)
+            if lenses is not None:
+                check_cameras(lenses, poses)
+        except ValueError as error:
+            raise ValueError(f"{path}, {error}") from None
     lenses = None if lenses is None else lenses.astype(np.float32)
     return TargetCameras(lenses, poses.astype(np.float32))
 
@@ -269,7 +275,6 @@ def _phases(preset: Preset, targets: int) -> Float[ndarray, " n"]:
 
 
 def _read_json(path: Path) -> dict[str, object]:
-    """Read the fields of a camera file."""
     do = "give arc, ring, spiral or a JSON file as --path"
     require_file("camera path", path, "a preset or a JSON file", do)
     with input_errors("camera file", do):
@@ -277,33 +282,3 @@ def _read_json(path: Path) -> dict[str, object]:
     if not isinstance(content, dict):
         raise InputError("camera file", path, type(content).__name__, "a JSON object", FORMAT)
     return content
-
-
-def _lenses(
-    path: Path, content: dict[str, object], views: int, height: int, width: int
-) -> ndarray | None:
-    """Return the intrinsics in a camera file, in pixels of our pictures; None without any.
-
-    Raises:
-      InputError: they are not numbers, or the size of their pictures is none.
-    """
-    if "intrinsics" not in content:
-        return None
-    lenses = _array(path, "intrinsics", content["intrinsics"])
-    size = _array(path, "image_size", content.get("image_size", [width, height]))
-    if size.shape != (2,) or (size <= 0).any():
-        where = f"{path}: image_size"
-        raise InputError("camera file", where, size.tolist(), "[width, height]", FORMAT)
-    if lenses.shape == (views, 3, 3):
-        lenses = resize_intrinsics(lenses, rows=height / size[1], columns=width / size[0])
-    return lenses
-
-
-def _array(path: Path, field: str, value: object) -> Float[ndarray, "..."]:
-    """Return the numbers of a field."""
-    try:
-        return np.asarray(value, np.float64)
-    except (TypeError, ValueError):
-        expected = "numbers in nested lists of equal lengths"
-        where = f"{path}: {field}"
-        raise InputError("camera file", where, "something else", expected, FORMAT) from None

@@ -28,12 +28,13 @@ from full4d_jax.grid import About, Grid, Origin, Place, all_real
 from full4d_jax.session.errors import InputError, as_input_error, input_errors, require_file
 from full4d_jax.session.files import Arrays
 from full4d_jax.source.options import CaptureOptions, DatasetClipOptions, HeldOut
-from full4d_jax.source.points import load_points
 from gaussians.fitting.losses import WINDOW
+from gaussians.formats.ply_tables import read_tables
 from input_pipeline.cameras import check_cameras, nearest_to_axes, relative_to, rescale
 from input_pipeline.capture import Capture
 from input_pipeline.capture_clips import FRAMES, CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
+from input_pipeline.importers.colmap_files import read_points
 from input_pipeline.importers.detect import find_scenes, read_captures, require_inside
 from input_pipeline.plain_files import load_arrays
 from input_pipeline.schema import Example
@@ -47,6 +48,7 @@ FORMAT = "see full4d_jax/source/capture_source.py for the format"
 # Number 4, then each eighth.
 EVERY = 8
 FIRST = 4
+KINDS = "points3D.bin, points3D.txt or a .ply file"
 
 
 def open_capture(options: CaptureOptions) -> Grid:
@@ -156,7 +158,7 @@ def open_clip(dataset: Path, split: str, clip: int) -> tuple[Records, Example]:
     Raises:
       InputError: there is no such data set, split or clip.
     """
-    records = _open_split(dataset, split)
+    records = open_split(dataset, split)
     if not 0 <= clip < len(records):
         expected = f"0 to {len(records) - 1}"
         raise InputError("option", "--clip", clip, expected, "choose another clip")
@@ -180,15 +182,6 @@ def rate(times: Float[ndarray, " t"], fps: float | None, usual: float) -> float:
     """Return `fps`, or else the frames a second of a clip, at most `usual`."""
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     return fps or 1 / max(1 / usual, step)
-
-
-def dataset_content(dataset: Path, split: str) -> str:
-    """Return the hash of a data set's content.
-
-    Raises:
-      InputError: there is no such data set or split.
-    """
-    return _open_split(dataset, split).content
 
 
 def load_capture(path: Path) -> Arrays:
@@ -278,8 +271,12 @@ def _captured(
     )
 
 
-def _open_split(dataset: Path, split: str) -> Records:
-    """Open a split of a data set."""
+def open_split(dataset: Path, split: str) -> Records:
+    """Open a split of a data set.
+
+    Raises:
+      InputError: there is no such data set or split.
+    """
     with input_errors("dataset", "give another data set or --split"):
         return open_dataset(str(dataset), split)
 
@@ -344,3 +341,40 @@ def held_out_pictures(views: int, instants: int, wanted: HeldOut) -> Bool[ndarra
     else:
         held_out[:, FIRST : instants - 1 : EVERY] = True
     return held_out
+
+
+def load_points(path: Path, pose: Float[ndarray, "4 4"], unit: float) -> Float[ndarray, "n 6"]:
+    """Return positions in our world and colours in [0, 1]; grey where a PLY file has none.
+
+    Args:
+      path: of the file, in the world of the capture's cameras.
+      pose: from there to our world's axes.
+      unit: how much of that world one of our units is.
+
+    Raises:
+      InputError: the file is missing, damaged or of another kind.
+    """
+    do = "give another file as --points"
+    require_file("points", path, KINDS, do)
+    if path.suffix not in (".bin", ".txt", ".ply"):
+        raise InputError("points", path, path.suffix or "no suffix", KINDS, do)
+    with input_errors("points", do):
+        if path.suffix == ".ply":
+            places, colors = _of_ply(path)
+        else:
+            places, levels = read_points(path)
+            colors = levels / 255
+    moved = (places @ pose[:3, :3].T + pose[:3, 3]) / unit
+    return np.concatenate([moved, colors], 1)
+
+
+def _of_ply(path: Path) -> tuple[Float[ndarray, "n 3"], Float[ndarray, "n 3"]]:
+    vertex = read_tables(path)["vertex"]
+    if missing := [name for name in "xyz" if name not in vertex]:
+        raise ValueError(f"{path}: found no {' '.join(missing)}, expected points x y z")
+    places = np.stack([vertex[name] for name in "xyz"], 1).astype(np.float64)
+    names = ("red", "green", "blue")
+    if not all(name in vertex for name in names):
+        return places, np.full_like(places, 0.5)
+    colors = np.stack([vertex[name] for name in names], 1)
+    return places, colors / (255.0 if colors.dtype.kind in "ui" else 1.0)

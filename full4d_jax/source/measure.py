@@ -10,11 +10,12 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.config import DataConfig
-from full4d_jax.grid import Grid
+from full4d_jax.grid import Grid, plate_arrays, plate_in
 from full4d_jax.models.segmentation import load_segmentation
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import options
+from full4d_jax.source.depth.clean_plate import describe_plate
 from full4d_jax.source.depth.clip_depth import AnyNetwork
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
@@ -109,19 +110,23 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
         the unit of the path could be told.
     """
     segmentation = None if inputs.asked.keep_estimate else load_segmentation()
+    plate = None
     if inputs.depth is not None:
         depth, unit = settle_scale(grid, inputs.depth, estimated=False)
     else:
         if grid.depth is None and isinstance(inputs.network, DepthFile):
             say(inputs.network.description)
-        depth, unit, _, swept = measure_depth(grid, inputs.network, segmentation)
+        depth, unit, _, swept, plate = measure_depth(grid, inputs.network, segmentation)
         if swept:
             say(describe_sweep(swept))
+        if plate is not None:
+            say(describe_plate(plate))
     rows = np.asarray(depth)[None]
     if grid.real_rows > 1:
         other_rows = measure_real_rows(grid, unit, inputs.network, segmentation)
         rows = np.concatenate([rows, other_rows])
-    return {"depth": rows, "path_unit": np.asarray(unit)}
+    arrays = {"depth": rows, "path_unit": np.asarray(unit)}
+    return arrays if plate is None else arrays | plate_arrays(plate)
 
 
 def check_depth_file(grid: Grid, inputs: DepthInputs) -> None:
@@ -136,4 +141,5 @@ def check_depth_file(grid: Grid, inputs: DepthInputs) -> None:
 
 def measured(grid: Grid, arrays: Mapping[str, ndarray]) -> Grid:
     """Return a grid with its measured depth, whose cameras are in the world's unit."""
-    return replace(in_unit(grid, float(arrays["path_unit"])), depth=arrays["depth"])
+    placed = in_unit(grid, float(arrays["path_unit"]))
+    return replace(placed, depth=arrays["depth"], around=None, plate=plate_in(arrays))

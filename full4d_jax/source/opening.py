@@ -58,7 +58,7 @@ def opening_settings(data: DataConfig, source: options.SampleOptions) -> dict[st
         poses = path_files(source.poses) if source.poses else []
         settings |= {"poses": poses, "sfm": has("pycolmap")}
     if isinstance(source, options.DatasetViewOptions):
-        settings["content"] = capture_source.dataset_content(source.dataset, source.split)
+        settings["content"] = capture_source.open_split(source.dataset, source.split).content
     return settings
 
 

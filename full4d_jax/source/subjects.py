@@ -6,8 +6,9 @@
 
 The network's cells are 8 of its pixels wide; only colours tell where the outline runs. The
 background of a camera that rests, or turns on its place, is the median over the instants at which
-no subject is seen, so that a person who stays for most of the clip is not in it. A shadow darkens
-all channels by one factor, a light brightens them so; neither is a thing.
+no subject is seen, or least of one, so that a person who stays for most of the clip is not in it.
+Of a camera that rests, pictures from before and after the clip tell it too. A shadow darkens all
+channels by one factor, a light brightens them so; neither is a thing.
 """
 
 from itertools import pairwise
@@ -47,6 +48,7 @@ SURVIVES = 0.5  # of the pixels of a piece, or colours are not asked
 MARGIN = 16  # pixels around subjects that colours of the background are learnt from
 ROUNDS = 2  # of GrabCut
 BEHIND = 0.2  # share of the classes below which a pixel shows the background
+CLEAREST = 0.05  # above the least share of a pixel, up to which it shows the background
 EDGE = 2  # pixels: half as wide as edges that seem to move are, where a turn is a little wrong
 MAX_MOVING_BACKGROUND = 0.05  # share of it at one instant of a camera that turns on its place
 MAX_USUAL_MOVING_BACKGROUND = 0.01  # median of that share over the instants
@@ -62,16 +64,42 @@ SMALLEST_THING = 3e-4
 REACH = 0.5  # of a subject's longer side: how far from it what moves may still be a part
 
 
+class Backdrop(NamedTuple):
+    """What rests before a camera.
+
+    Attributes:
+      frame: sRGB, 0 to 255.
+      known: where some instant shows it.
+    """
+
+    frame: Float32[ndarray, "h w 3"]
+    known: Bool[ndarray, "h w"]
+
+
+class Seen(NamedTuple):
+    """Pictures of one view, and what the network sees in them.
+
+    Attributes:
+      frames: sRGB.
+      subject: share of the subjects' classes at each pixel.
+    """
+
+    frames: UInt8[ndarray, "e h w 3"]
+    subject: Float32[ndarray, "e h w"]
+
+
 class Subjects(NamedTuple):
     """What stands in a clip.
 
     Attributes:
       labels: number of the subject at each pixel, 0 for none.
       kinds: "person", "animal", "vehicle", "aeroplane" or "thing" of subjects 1, 2 and so on.
+      backdrop: what a camera at rest sees behind them; None of one that moves.
     """
 
     labels: Int32[ndarray, "t h w"]
     kinds: tuple[str, ...]
+    backdrop: Backdrop | None = None
 
 
 def find_subjects(
@@ -79,6 +107,7 @@ def find_subjects(
     frames: UInt8[ndarray, "t h w 3"],
     lens: Float[ndarray, "3 3"],
     world_to_camera: Float[ndarray, "t 4 4"],
+    around: UInt8[ndarray, "e h w 3"] | None = None,
 ) -> Subjects:
     """Return the masks of what stands in a clip.
 
@@ -89,17 +118,22 @@ def find_subjects(
       frames: sRGB.
       lens: intrinsics, pixels.
       world_to_camera: of each frame.
+      around: pictures that a camera at rest took before and after.
     """
     to_first = None
     if not travels(world_to_camera):
         to_first = homographies(world_to_camera[:, :3, :3], lens)
-    return label_subjects(frames, class_shares(params, frames), to_first)
+    more = None
+    if around is not None:
+        more = Seen(around, class_shares(params, around).sum(-1))
+    return label_subjects(frames, class_shares(params, frames), to_first, more)
 
 
 def label_subjects(
     frames: UInt8[ndarray, "t h w 3"],
     shares: Float32[ndarray, "t h w c"],
     to_first: Float[ndarray, "t 3 3"] | None,
+    around: Seen | None = None,
 ) -> Subjects:
     """Return the masks of what stands in a clip.
 
@@ -108,19 +142,24 @@ def label_subjects(
       shares: as `class_shares` returns them.
       to_first: where the pixels of each frame lie in the first one (`homographies`); None of a
         camera that travels.
+      around: of a camera at rest, before and after.
     """
     there = [optical_flow(a, b) for a, b in pairwise(frames)]
     back = [optical_flow(b, a) for a, b in pairwise(frames)]
     shares = average_along_flow(shares, there, back)
     subject = shares.sum(-1)
+    backdrop = None
+    moving = np.zeros(subject.shape, bool)
     if to_first is not None and len(frames) > 2:
-        moving = find_moving_while_turning(frames, subject, to_first)
-    else:
-        moving = np.zeros(subject.shape, bool)
+        if np.ptp(to_first, axis=0).any():
+            moving = find_moving_while_turning(frames, subject, to_first)
+        else:
+            backdrop = find_backdrop(frames, subject, around)
+            moving = find_moving(frames, backdrop)
     masks = [outline(*instant) for instant in zip(frames, subject, moving, strict=True)]
     labels, count = link_labels(np.stack(masks), back)
     kinds = tuple(_kind(shares[labels == number]) for number in range(1, count + 1))
-    return _drop_small(labels, kinds)
+    return _drop_small(labels, kinds)._replace(backdrop=backdrop)
 
 
 def class_shares(params: Params, frames: UInt8[ndarray, "t h w 3"]) -> Float32[ndarray, "t h w c"]:
@@ -213,8 +252,6 @@ def find_moving_while_turning(
       subject: share of the subjects' classes at each pixel.
       to_first: where the pixels of each frame lie in the first one.
     """
-    if not np.ptp(to_first, axis=0).any():
-        return find_moving(frames, subject)
     size = frames.shape[2], frames.shape[1]
     everywhere = np.ones(frames.shape[1:3], np.float32)
     steady = []
@@ -225,7 +262,8 @@ def find_moving_while_turning(
         # What this instant does not show tells nothing of the background.
         shares.append(np.maximum(cv2.warpPerspective(share, place, size), unseen))
     steady_shares = np.stack(shares)
-    moving = find_moving(np.stack(steady), steady_shares)
+    pictures = np.stack(steady)
+    moving = find_moving(pictures, find_backdrop(pictures, steady_shares))
 
     thick = np.stack([cv2.morphologyEx(_bytes(x), cv2.MORPH_OPEN, _disc(EDGE)) for x in moving]) > 0
     behind = steady_shares < BEHIND
@@ -241,24 +279,24 @@ def find_moving_while_turning(
     return np.stack(seen_back)
 
 
-def find_moving(
-    frames: UInt8[ndarray, "t h w 3"], subject: Float32[ndarray, "t h w"]
-) -> Bool[ndarray, "t h w"]:
+def find_moving(frames: UInt8[ndarray, "t h w 3"], seen: Backdrop) -> Bool[ndarray, "t h w"]:
     """Return what differs from the background of a resting camera, without shadows and lights.
 
     Args:
       frames: sRGB.
-      subject: share of the subjects' classes at each pixel.
+      seen: the background.
     """
-    background, known = _background(frames, subject < BEHIND)
+    background = seen.frame
     moving = []
     for frame in frames.astype(np.float32):
         differs = np.abs(frame - background).max(-1) > MOVES
         factor = (frame * background).sum(-1) / np.maximum((background**2).sum(-1), 1)
         colour = np.abs(frame - factor[..., None] * background).max(-1) < SAME_COLOUR
         light = differs & colour & (factor > SHADOW) & (factor < LIGHT)
-        mask = _bytes(known & differs & ~_even(light, factor))
-        mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+        mask = _bytes(seen.known & differs & ~_even(light, factor))
+        # Opened by 2x2 pixels; morphologyEx would shift the mask by one.
+        square = np.ones((2, 2), np.uint8)
+        mask = cv2.dilate(cv2.erode(mask, square), square, anchor=(0, 0))
         moving.append(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _disc(2)) > 0)
     return np.stack(moving)
 
@@ -273,15 +311,30 @@ def _even(light: Bool[ndarray, "h w"], factor: Float32[ndarray, "h w"]) -> Bool[
     return even[pieces]
 
 
-def _background(
-    frames: UInt8[ndarray, "t h w 3"], free: Bool[ndarray, "t h w"]
-) -> tuple[Float32[ndarray, "h w 3"], Bool[ndarray, "h w"]]:
-    """Return the median colour over the free instants, and where there are any."""
+def find_backdrop(
+    frames: UInt8[ndarray, "t h w 3"],
+    subject: Float32[ndarray, "t h w"],
+    around: Seen | None = None,
+) -> Backdrop:
+    """Return the median colour over the instants that show least of a subject.
+
+    Whoever holds an arm up for most of a clip is faintly seen by the network, and does not count
+    where other pictures show even less.
+
+    Args:
+      frames: sRGB.
+      subject: share of the subjects' classes at each pixel.
+      around: pictures of the same view from before and after.
+    """
+    if around is not None:
+        frames = np.concatenate([frames, around.frames])
+        subject = np.concatenate([subject, around.subject])
+    free = (subject < BEHIND) & (subject <= subject.min(0) + CLEAREST)
     counts = free.sum(0)
     values = np.sort(np.where(free[..., None], frames, np.uint16(256)), 0)  # what is not free last
     middle = np.maximum(counts - 1, 0) // 2
     background = np.take_along_axis(values, middle[None, ..., None], 0)[0]
-    return background.astype(np.float32), counts > 0
+    return Backdrop(background.astype(np.float32), counts > 0)
 
 
 def outline(
@@ -376,7 +429,6 @@ def _disc(radius: int) -> ndarray:
 
 
 def _kind(shares: Float32[ndarray, "n c"]) -> str:
-    """Return the kind of a subject from the shares of its pixels."""
     means = shares.mean(0)
     return list(KINDS)[means.argmax()] if means.sum() > BEHIND else THING
 

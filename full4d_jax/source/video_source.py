@@ -21,6 +21,7 @@ from full4d_jax.source.handheld.pose_files import read_poses
 from full4d_jax.source.handheld.video_path import path_of_video
 from full4d_jax.source.lens import LensEstimate, lens_of
 from full4d_jax.source.options import DemoOptions, VideoOptions
+from full4d_jax.source.rest_of_film import pictures_around
 from full4d_jax.source.shots import check_one_shot
 from gaussians.fitting.stillness import camera_moves
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
@@ -70,6 +71,7 @@ def open_video(
         cameras=Cameras(lens[None].astype(np.float32), world_to_camera, data.height, data.width),
         points=seen_in(0, path.points),
         between=between,
+        around=pictures_around(options.video, video) if rests else None,
         about=About(
             note="; ".join(text for text in (note, path.note) if text),
             warning=path.warning,

@@ -18,8 +18,8 @@ from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.checkpoints.provenance import hardware, without_machine_paths
 from full4d_jax.training.interruption import resume_command, termination
 from full4d_jax.training.monitor import Monitor
+from full4d_jax.training.placement import Step, jit_step
 from full4d_jax.training.profiling import StepProfile, steps_left
-from full4d_jax.training.program import Step, jit_step
 from full4d_jax.training.run_state import InitialState, RunState, start_or_resume
 from full4d_jax.training.state import TrainState
 from input_pipeline.opening import require_own

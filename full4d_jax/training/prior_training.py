@@ -26,10 +26,10 @@ from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.placement import (
     in_mesh,
     is_sharded,
+    runs_codec,
     state_shapes,
     training_mesh,
 )
-from full4d_jax.training.program import runs_codec
 from full4d_jax.training.run_state import InitialState
 from full4d_jax.training.sheets import draw_sheet
 from full4d_jax.training.state import TrainState, init_state, make_state, state_from_params

@@ -62,12 +62,8 @@ class FitConfig:
       perceptual: weight of the perceptual distance that `fit` may be given.
       relocation: share of the steps in which dead Gaussians are moved onto live ones.
       growth: largest number moved at a time, relative to the live ones.
-      noise: random walk of the centres of transparent Gaussians, relative to `means`, in a world
-          whose cameras are about 1 away; the MCMC paper has about 4e4 there.
       opacity_pull: weight of the mean opacity, which empties Gaussians that nothing needs.
       scale_pull: weight of the mean standard deviation in world units, for the same purpose.
-      time_pull: weight of mean(o stop_gradient(o(t))), which makes visible Gaussians transparent;
-          `DynamicGaussians` only.
       variation: weight of the total variation of the planes of `DeformingGaussians`.
       bending: weight of the second differences of these planes in time.
       warm_up: share of the steps in which `DeformingGaussians` are fitted to the frames of the
@@ -102,10 +98,8 @@ class FitConfig:
     perceptual: float = 0.0
     relocation: float = 0.8
     growth: float = 0.1
-    noise: float = 0.0
     opacity_pull: float = 0.0
     scale_pull: float = 0.0
-    time_pull: float = 0.0
     variation: float = 1e-3
     bending: float = 1e-3
     warm_up: float = 0.1

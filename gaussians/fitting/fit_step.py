@@ -18,7 +18,6 @@ from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.fitting.losses import capped_psnr, picture_loss
 from gaussians.fitting.novel_views import Lesson, learn
 from gaussians.fitting.pose_corrections import correct_camera, no_correction
-from gaussians.fitting.relocation import wander
 from gaussians.hexplane import HexPlane, roughness
 from gaussians.motion import DynamicGaussians
 from gaussians.precision import exact_products
@@ -147,10 +146,6 @@ def one_step(
         updates,
         _rates(state.fitted, config, share, target.cameras),
     )
-    if config.noise > 0:
-        size = decay * config.means * config.noise
-        moved = wander(fitted.scene.gaussians, size, jax.random.fold_in(key, 1))
-        fitted = fitted._replace(scene=fitted.scene._replace(gaussians=moved))
     return state._replace(fitted=fitted, adam=adam, step=state.step + 1), metrics
 
 
@@ -198,14 +193,14 @@ def _picture_term(
     value = picture_loss(rgb, truth, config.dssim)
     if perceptual is not None:
         value += config.perceptual * perceptual(rgb, truth)
-    value += _pulls(scene, now, config)
+    value += _pulls(scene, config)
     if target.views is not None and config.exposure_pull > 0:
         change = exposure_change(fitted.exposures, target.views, target.peers)
         value += config.exposure_pull * target.frames.mean() * (change**2).mean()
     return value, {"psnr": capped_psnr(rgb, truth, target.known), "overflow": picture.overflow}
 
 
-def _pulls(scene: Scene, now: Gaussians, config: FitConfig) -> Float[Array, ""]:
+def _pulls(scene: Scene, config: FitConfig) -> Float[Array, ""]:
     """Return the regularisers of `FitConfig`; those of weight 0 are not computed."""
     gaussians = scene.gaussians
     value = jnp.float32(0)
@@ -217,9 +212,6 @@ def _pulls(scene: Scene, now: Gaussians, config: FitConfig) -> Float[Array, ""]:
     if isinstance(scene, DeformingGaussians):
         variation, bending = roughness(scene.planes)
         value += config.variation * variation + config.bending * bending
-    elif config.time_pull > 0:
-        seen = lax.stop_gradient(jax.nn.sigmoid(now.logit_opacities))
-        value += config.time_pull * (opacities * seen).mean()
     return value
 
 

@@ -1,4 +1,4 @@
-"""Relocation and noise after 3DGS-MCMC (Kheradmand et al. 2024), with static shapes.
+"""Relocation after 3DGS-MCMC (Kheradmand et al. 2024), with static shapes.
 
 A Gaussian whose opacity has fallen to `DEAD` is of no use where it is and moves onto a live one,
 drawn in proportion to opacity. When N Gaussians come to share one place, the picture stays nearly
@@ -19,16 +19,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from gaussians.deformation import Scene
-from gaussians.precision import exact_products
-from gaussians.rotation import rotation_matrix
 from gaussians.types import Gaussians
 
 DEAD = 0.005  # opacity at which a Gaussian is dead
 ASLEEP = -12.0  # logit of the opacity of unused room
 MOST_COPIES = 16  # copies in the table of equation 2; float32 is too coarse beyond about 50
-# Noise is for Gaussians whose transparency is above the knee, a sigmoid of this steepness.
-NOISE_STEEPNESS = 100.0
-NOISE_KNEE = 0.995
 
 
 def with_room(scene: Scene, capacity: int) -> Scene:
@@ -92,20 +87,6 @@ def split(gaussians: Gaussians, copies: Int[Array, "g"]) -> Gaussians:
         logit_opacities=jnp.log(shared) - log_left,
         log_scales=gaussians.log_scales + jnp.log(opacity / series)[:, None],
     )
-
-
-@exact_products
-def wander(gaussians: Gaussians, size: Float[Array, ""], key: Array) -> Gaussians:
-    """Move the centres of nearly transparent Gaussians at random, within their own extent.
-
-    `size` is the step of a Langevin sampler in variances, a multiple of the rate of the centres.
-    """
-    opacity = jax.nn.sigmoid(gaussians.logit_opacities)
-    amount = size * jax.nn.sigmoid(NOISE_STEEPNESS * (1 - opacity - NOISE_KNEE))
-    axes = rotation_matrix(gaussians.quaternions)
-    local = jnp.einsum("gij,gi->gj", axes, jax.random.normal(key, gaussians.means.shape))
-    spread = jnp.einsum("gij,gj->gi", axes, jnp.exp(2 * gaussians.log_scales) * local)
-    return gaussians._replace(means=gaussians.means + amount[:, None] * spread)
 
 
 def _sources(

@@ -13,7 +13,7 @@ shards/                                  what is known of each finished file
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +24,15 @@ from etils import epath
 from tensorflow_datasets.core.dataset_info import DatasetIdentity
 from tensorflow_datasets.core.splits import SplitDict
 
+from input_pipeline.addresses import (
+    address_of,
+    cache_folder,
+    download,
+    file_system,
+    read_stored,
+    stored_files,
+    upload,
+)
 from input_pipeline.datasets.card import Facts, card, content_hash, summarise
 from input_pipeline.datasets.encoding import ClipSource, encode_example, encoded_records, workers
 from input_pipeline.datasets.records import FEATURES, from_bytes
@@ -37,12 +46,11 @@ from input_pipeline.datasets.shards import (
     plan_shards,
     write_shard,
 )
-from input_pipeline.footage import ADDRESS
 from input_pipeline.json_layout import require_layout
 from input_pipeline.opening import make_own_folder, require_regular
 from input_pipeline.plain_files import parse_json
 from input_pipeline.schema import VERSION, Example
-from input_pipeline.whole_files import remove_leftovers, write_text
+from input_pipeline.whole_files import remove_leftovers, whole_file, write_text
 
 SHARD_BYTES = 2**28  # of a file, where their number is not given
 INDEX = "index.json"
@@ -63,7 +71,6 @@ LAYOUT = {
     "splits": {str: [CLIP_LAYOUT]},
 }
 FILE = re.compile(r"[a-z0-9_]+-([a-z0-9_]+)\.array_record-\d{5}-of-\d{5}")
-MOUNT = "mount or copy the bucket, docs/data.md"
 
 
 def write_dataset(
@@ -85,7 +92,7 @@ def write_dataset(
     are the same, bit by bit, for all `jobs` and parts.
 
     Args:
-      folder: on a file system; for object storage, copy it there when it is done.
+      folder: on a file system or in object storage, where each file is uploaded when it is done.
       clips: what to write.
       name: of the dataset, snake_case.
       splits: names and shares of the scenes (all clips of a scene are in one split); left out, all
@@ -118,7 +125,8 @@ def write_dataset(
     plan = plan_shards(scene_ids, name=name, splits=splits, shards=1 if shards is None else shards)
     mark = plan_id(plan, scene_ids, about)
     _check_same_build(folder, plan, mark)
-    make_own_folder(folder / FOLDER)
+    if not address_of(folder):
+        make_own_folder(folder / FOLDER)
 
     # Files of this part that are complete and unchanged are not written again.
     part_shards = plan[index::count]
@@ -148,8 +156,11 @@ class Records(Sequence[Example]):
     """
 
     def __init__(self, folder: str | Path, split: str):
-        path = epath.Path(folder)
-        index = _index(path)
+        address = address_of(folder)
+        if address:
+            file_system(address)  # refuses what nothing here reads
+        path = epath.Path(address or folder)
+        index = _index(folder)
         if index["version"] != VERSION:
             found = f"version {index['version']} of the schema"
             expected = f"{VERSION}, so make it again from its captures"
@@ -157,17 +168,22 @@ class Records(Sequence[Example]):
         if split not in index["splits"]:
             names = ", ".join(index["splits"])
             raise ValueError(f"split of {folder}: found {split!r}, expected one of {names}")
+        sizes = _sizes(folder, index["files"])
         for file, entry in index["files"].items():
-            size = (path / file).stat().length if (path / file).exists() else None
+            size = sizes.get(file)
             if size != entry["bytes"]:
                 found = "no file" if size is None else f"{size} bytes"
                 raise ValueError(f"{path / file}: found {found}, expected {entry['bytes']} bytes")
-        self.folder = str(folder)
+        self.folder = address or str(folder)
         self.split = split
         self.clips: list[Facts] = index["splits"][split]
         self.scene_ids: list[str] = [clip["scene"] for clip in self.clips]
         self.content: str = index["content"]
-        paths = [str(path / file) for file in sorted(index["files"]) if _split(file) == split]
+        files = [file for file in sorted(index["files"]) if _split(file) == split]
+        if address.startswith("s3://"):  # array_record reads gs:// itself
+            paths = [_cached(f"{address}/{file}", index["files"][file]["sha256"]) for file in files]
+        else:
+            paths = [str(path / file) for file in files]
         try:
             self._source = ArrayRecordDataSource(paths)
         except (RuntimeError, ValueError) as error:
@@ -193,13 +209,35 @@ class Records(Sequence[Example]):
         return example._replace(generated=self.clips[place].get("generated", False))
 
 
-def _index(path: epath.Path) -> dict[str, Any]:
+def _sizes(folder: str | Path, files: Collection[str]) -> dict[str, int]:
+    """Return the bytes of those files of a data set that are there."""
+    if address := address_of(folder):
+        return {name: stored.size for name, stored in stored_files(address).items()}
+    paths = {file: Path(folder) / file for file in files}
+    return {file: path.stat().st_size for file, path in paths.items() if path.exists()}
+
+
+def _cached(address: str, sha256: str) -> str:
+    """Return the path of a local copy of a file, which is made where there is none."""
+    path = cache_folder() / "records" / sha256
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as partial:
+            download(address, partial)
+    return str(path)
+
+
+def _index(folder: str | Path) -> dict[str, Any]:
     """Return the index of a data set, all of whose files lie in its folder."""
-    local = Path(path / INDEX)  # epath takes a pipe for a file, which may be read for ever
-    if local.exists():
-        require_regular(local)
+    address = address_of(folder)
+    path = epath.Path(address or folder)
     try:
-        text = (path / INDEX).read_bytes()
+        if address:
+            text = read_stored(f"{address}/{INDEX}")
+        else:
+            if Path(path / INDEX).exists():  # a pipe may be read for ever
+                require_regular(Path(path / INDEX))
+            text = (path / INDEX).read_bytes()
     except OSError as error:
         do = "a finished dataset; give the command that makes it again"
         raise ValueError(f"dataset {path}: found {error}, expected {do}") from None
@@ -224,9 +262,9 @@ def damaged_files(folder: str | Path) -> list[str]:
 
     All of them are read, about a second for each GB.
     """
-    path = epath.Path(folder)
+    path = epath.Path(address_of(folder) or folder)
     problems = []
-    for name, entry in _index(path)["files"].items():
+    for name, entry in _index(folder)["files"].items():
         digest = file_hash(path / name)
         if digest != entry["sha256"]:
             problems.append(f"{path / name}: found SHA-256 {digest}, expected {entry['sha256']}")
@@ -237,24 +275,17 @@ def open_dataset(folder: str | Path, split: str = "train") -> Records:
     """Open a split of a finished dataset.
 
     Args:
-      folder: on a file system, or `gs://...`, which is given to etils, tfds and array_record as
-        it is.
+      folder: on a file system; or `gs://...`, whose records are read one by one; or `s3://...`,
+        whose files are copied to the disk first.
       split: its name.
 
     Raises:
-      ValueError: it is elsewhere, or a library for that is missing; the dataset is not finished,
-        a file has another size than it should, it was written in another version of the schema, or
-        there is no such split.
+      ValueError: a library is missing or access denied; the dataset is not finished, a file has
+        another size than it should, it was written in another version of the schema, or there is
+        no such split.
     """
-    if ADDRESS.match(str(folder)) and not str(folder).startswith("gs://"):
-        found = "an address of object storage"
-        expected = f"a folder on a file system ({MOUNT})"
-        raise ValueError(f"dataset {folder}: found {found}, expected {expected}")
     try:
         return Records(folder, split)
-    except ImportError as error:
-        expected = f"that library (pip install gcsfs), or a folder ({MOUNT})"
-        raise ValueError(f"dataset {folder}: found {error}, expected {expected}") from None
     except (LookupError, TypeError, AttributeError) as error:
         found = f"a damaged {INDEX} ({error!r})"
         raise ValueError(f"dataset {folder}: found {found}, expected a finished dataset") from None
@@ -263,12 +294,17 @@ def open_dataset(folder: str | Path, split: str = "train") -> Records:
 def _check_same_build(folder: Path, plan: Sequence[Shard], mark: str) -> None:
     """Refuse a folder with files that are not of this build."""
     planned = {f"{shard.file}.json": shard for shard in plan}
-    for path in sorted((folder / FOLDER).glob("*.json")):
-        shard = planned.get(path.name)
+    if address := address_of(folder):
+        names = [name for name in stored_files(f"{address}/{FOLDER}") if name.endswith(".json")]
+    else:
+        names = [path.name for path in (folder / FOLDER).glob("*.json")]
+    for name in sorted(names):
+        shard = planned.get(name)
         entry = None if shard is None else finished(folder, shard)
         if shard is None or (entry is not None and entry["plan"] != mark):
+            stem = name.removesuffix(".json")
             expected = "expected files of the same clips, splits, shards and settings"
-            raise ValueError(f"dataset {folder}: found {path.stem} of another build, {expected}")
+            raise ValueError(f"dataset {folder}: found {stem} of another build, {expected}")
 
 
 def _finish(
@@ -282,11 +318,16 @@ def _finish(
     digest = content_hash({file: entry["sha256"] for file, entry in entries.items()})
     page = card(name, about, summarise(splits), size, digest)
     write_text(folder / "README.md", page)
-    for shard in plan:
-        remove_leftovers(folder / shard.file)
+    address = address_of(folder)
+    if not address:
+        for shard in plan:
+            remove_leftovers(folder / shard.file)
 
     identity = DatasetIdentity(
-        name=name, version=tfds.core.Version(f"{VERSION}.0.0"), data_dir=str(folder), module_name=""
+        name=name,
+        version=tfds.core.Version(f"{VERSION}.0.0"),
+        data_dir=address or str(folder),
+        module_name="",
     )
     info = tfds.core.DatasetInfo(builder=identity, features=FEATURES, description=page)
     info.set_file_format("array_record")
@@ -299,7 +340,7 @@ def _finish(
                     num_bytes=sum(entries[s.file]["bytes"] for s in plan if s.split == split),
                     filename_template=tfds.core.ShardedFileTemplate(
                         dataset_name=name,
-                        data_dir=epath.Path(folder),
+                        data_dir=epath.Path(address or folder),
                         filetype_suffix="array_record",
                     ),
                 )
@@ -307,10 +348,13 @@ def _finish(
             ]
         )
     )
-    with TemporaryDirectory(prefix=".info-", dir=folder) as scratch:
+    with TemporaryDirectory(prefix=".info-", dir=None if address else folder) as scratch:
         info.write_to_directory(scratch)
         for path in sorted(Path(scratch).iterdir()):
-            path.replace(folder / path.name)
+            if address:
+                upload(path, f"{address}/{path.name}")
+            else:
+                path.replace(folder / path.name)
     files = {k: {"bytes": v["bytes"], "sha256": v["sha256"]} for k, v in entries.items()}
     index = {"version": VERSION, "content": digest, "files": files, "splits": splits}
     write_text(folder / INDEX, json.dumps(index))

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from array_record.python.array_record_module import ArrayRecordWriter
 from etils import epath
 
+from input_pipeline.addresses import address_of, read_stored, stored_file
 from input_pipeline.datasets.card import FACTS_VERSION, Facts
-from input_pipeline.plain_files import load_json
+from input_pipeline.plain_files import load_json, parse_json
 from input_pipeline.whole_files import whole_file, write_text
 
 FOLDER = "shards"  # in a dataset: what is known of each finished shard
@@ -133,16 +134,35 @@ def file_hash(path: Path | epath.Path) -> str:
 
 
 def intact(folder: Path, shard: Shard) -> bool:
-    """Return whether a shard is complete and unchanged; reads all its bytes."""
+    """Return whether a shard is complete and unchanged; reads all its bytes.
+
+    In object storage its size is compared: stores check what is uploaded, and change nothing.
+    """
     entry = finished(folder, shard)
+    if address_of(folder):
+        return entry is not None
     return entry is not None and file_hash(folder / shard.file) == entry["sha256"]
 
 
 def finished(folder: Path, shard: Shard) -> dict[str, Any] | None:
     """Return the facts of a complete shard, judged by its size; None if it is incomplete."""
     with contextlib.suppress(OSError, ValueError):
-        entry = load_json(folder / FOLDER / f"{shard.file}.json")
+        entry = _read_json(folder / FOLDER / f"{shard.file}.json")
         is_complete = {"plan", "bytes", "sha256", "clips"} <= entry.keys()
-        if is_complete and (folder / shard.file).stat().st_size == entry["bytes"]:
+        if is_complete and _size(folder / shard.file) == entry["bytes"]:
             return entry
     return None
+
+
+def _read_json(path: Path) -> Any:
+    """Return the JSON of a file on disk or in object storage."""
+    address = address_of(path)
+    return parse_json(read_stored(address), address) if address else load_json(path)
+
+
+def _size(path: Path) -> int | None:
+    """Return the bytes of a file on disk or in object storage; None where there is none."""
+    if address := address_of(path):
+        stored = stored_file(address)
+        return None if stored is None else stored.size
+    return path.stat().st_size

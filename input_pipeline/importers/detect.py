@@ -95,8 +95,7 @@ def find_scenes(path: Path) -> tuple[list[Scene], list[str]]:
 
 
 def read_captures(path: Path, layout: str, fps: float | None) -> list[Capture]:
-    """Read the folder with the importer of that layout, on the clock of its sync.json or
-    timestamps.csv.
+    """Read the folder with the importer of that layout, on the clock of its sync.json.
 
     Raises:
       ValueError: naming the file or camera that does not fit, or for files whose tables are not of

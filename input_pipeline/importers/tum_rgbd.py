@@ -70,7 +70,6 @@ def _rows(file: Path) -> list[list[str]]:
 
 
 def _files(file: Path) -> tuple[Float[ndarray, " n"], list[str]]:
-    """Return times and names of files."""
     rows = _rows(file)
     for row in rows:
         if len(row) != 2:

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from input_pipeline.procedural.noise import value_noise
 from input_pipeline.procedural.shapes import (
     FLOOR,
     Objects,
@@ -20,6 +19,7 @@ from input_pipeline.procedural.shapes import (
     surface_points,
     to_local,
 )
+from input_pipeline.procedural.textures import value_noise
 from input_pipeline.procedural.world import OBJECTS, SPANS, World
 
 

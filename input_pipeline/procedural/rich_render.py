@@ -3,7 +3,6 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from input_pipeline.procedural.noise import value_noise
 from input_pipeline.procedural.rich_world import (
     FIRST_FACE,
     MATERIAL_OF,
@@ -22,7 +21,7 @@ from input_pipeline.procedural.shapes import (
     in_blocks,
     surface_points,
 )
-from input_pipeline.procedural.textures import photo_colors, texture
+from input_pipeline.procedural.textures import photo_colors, texture, value_noise
 
 
 def paint_rich_world(

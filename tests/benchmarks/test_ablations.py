@@ -120,25 +120,6 @@ def test_a_group_is_trained_scored_and_kept(
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == first
 
 
-TINY_LIFT = """
-from dataclasses import replace
-from full4d_jax.config import DEFAULT
-config = replace(DEFAULT, lift=replace(DEFAULT.lift, steps=4, capacity=300))
-"""
-
-
-@pytest.mark.slow
-def test_lifting_has_a_row_with_and_one_without_distillation(table, monkeypatch, tmp_path, capsys):
-    ablations = importlib.import_module("ablations")
-    (tmp_path / "tiny.py").write_text(TINY_LIFT)
-    words = ["--groups", "lifting", "--lift_scenes", "1", "--config", str(tmp_path / "tiny.py")]
-    monkeypatch.setattr(sys, "argv", ["ablations.py", *words, "--out", str(tmp_path / "out")])
-    ablations.main()
-    rows = json.loads(capsys.readouterr().out.splitlines()[-1])["lifting"]
-    assert tuple(rows) == ("without distillation", "with distillation")
-    assert 5 < rows["without distillation"]["mean"]["psnr"]["mean"] < 40
-
-
 @pytest.mark.slow
 def test_the_shipped_prior_is_asked_in_other_ways(table, tmp_path):
     """The generator here agrees with the one of `sample`, and each switch changes the grid."""

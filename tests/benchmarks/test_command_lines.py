@@ -3,7 +3,6 @@
 import importlib
 import importlib.util
 import json
-import platform
 import re
 import subprocess
 import sys
@@ -37,7 +36,7 @@ def run(monkeypatch, capsys) -> Callable[..., tuple[object, str]]:
         ("rasterizer", "--compare"),
         ("fitting", "--ways"),
         ("attention", "--views"),
-        ("seen_before", "--travel"),
+        ("reprojection", "--moments"),
         ("real_videos", "--page"),
     ],
 )
@@ -99,16 +98,6 @@ def test_what_cannot_be_fitted_is_told_in_one_line(run, tmp_path, monkeypatch):
         assert said in str(code)
         assert "\n" not in str(code)
     assert not (tmp_path / "out").exists()
-
-
-def test_rigs_that_are_not_there_are_told_in_one_line(run, tmp_path, monkeypatch):
-    monkeypatch.setenv("FULL4D_DATA", str(tmp_path))
-    assert "is not a folder: set FULL4D_DATA" in str(run("rigs", "object")[0])
-    (tmp_path / "data").mkdir()
-    for rig in ("object", "fox"):
-        code, _ = run("rigs", rig, "--out", tmp_path / "out")
-        assert str(code).startswith(f"{rig}: ")
-        assert "Fox.glb" in str(code)
 
 
 def test_more_instants_than_the_walker_has_are_refused(run, shared_data, tmp_path, monkeypatch):
@@ -192,13 +181,6 @@ def test_training_of_a_preset_says_what_its_data_cost(answer):
     assert found["torch_over_ours"] is None
 
 
-@pytest.mark.slow
-def test_procedural_scenes_of_both_kinds_are_timed(answer):
-    found = answer("procedural", "--sizes", "8", "--repeats", "1")
-    assert set(found) == {"simple_8", "rich_8"}
-    assert min(found.values()) > 0
-
-
 @pytest.mark.parametrize("kind", [[], ["--film"]])
 def test_input_is_timed_against_raw_decoding(answer, monkeypatch, kind):
     module = importlib.import_module("input")
@@ -215,28 +197,6 @@ def test_input_is_timed_against_raw_decoding(answer, monkeypatch, kind):
     assert size["fraction_of_raw_decode"] == pytest.approx(ratio, abs=0.002)
 
 
-def test_films_are_measured_against_jpeg_files(answer, tmp_path):
-    clips = importlib.import_module("noise_clips").NoiseClips(1, 1, 12, 48, 64, True)
-    video = tmp_path / "a.h264"
-    video.write_bytes(b"".join(clips[0].frames[0]))
-    (told,) = answer("films", str(video), "--sizes", "48x64", "--frames", "12").values()
-    assert 0 < told["film_bytes_per_pixel"] < told["jpeg_bytes_per_pixel"]
-    assert told["film_psnr"] > told["jpeg_of_that_size_psnr"]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="of that processor's instruction sets")
-def test_scenes_hardly_depend_on_the_instructions_of_the_processor(answer, monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", "")  # those of tests leave out what tells processors apart
-    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
-    words = ["--worlds", "simple", "--scenes", "4", "--size", "32"]
-    told = answer("instructions", *words, "--instructions", "SSE4_2", "AVX2")
-    found = told["AVX2"]["simple"]
-    assert found["levels"] <= 2
-    assert found["pixels_that_differ"] < 0.005
-    assert 0 < found["depth"] < 1e-3  # different roundings were at work
-
-
 def test_reading_tiny_records_is_watched_for_leaks():
     # In a process of its own: this one may give back meanwhile what other tests held.
     command = [sys.executable, FOLDER / "input.py", "--leak", "20"]
@@ -246,30 +206,17 @@ def test_reading_tiny_records_is_watched_for_leaks():
     assert abs(found["growth_mib"]) < 50
 
 
-def test_projection_is_timed_against_decoding(answer):
-    found = answer(
-        "projection", *["--sizes", "32x32", "--seconds", ".05", "--turns", "1", "--threads", "1"]
-    )
-    (rates,) = found["sizes"].values()
-    assert rates["decoded_frames_per_second"] > rates["projected_frames_per_second"] > 0
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("projection", "--sizes", "256"), "--sizes: found 256, expected HxW"),
         (("input", "--turns", 0), "--turns: found 0, expected above 0"),
         (("input", "--sizes", "256"), "--sizes: found 256, expected HxW"),
-        (("procedural", "--sizes", 0), "--sizes: found 0, expected at least 1"),
         (("training", "--repeats", 0), "--repeats: found 0, expected at least 1"),
         (("training", "--tokens", 5), "--tokens: found 5, expected a square number"),
         (("training", "--config", "configs/none.py"), "no such file"),
         (("training", "--config", "debug", "--steps", 0), "--steps: found 0"),
         (("sampling", "--codec_divide", 0), "--codec_divide: found 0"),
         (("sampling", "--model.heads", 5), "model.heads"),
-        (("seen_before", "--scenes", 0), "--scenes: found 0, expected at least 1"),
-        (("moving_camera", "--rows", 8), "--rows: found 8, expected at least 64"),
-        (("seen_before", "--depth_network", "none.onnx"), "none.onnx: found no such file"),
     ],
 )
 def test_what_cannot_be_timed_is_told_in_one_line(run, words, said):

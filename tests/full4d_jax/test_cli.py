@@ -254,9 +254,9 @@ def test_errors_inside_a_verb_keep_their_traceback():
 
 
 def test_a_platform_that_is_not_there_is_one_line(tmp_path):
-    command = [sys.executable, "-m", "full4d_jax.cli", "data", "show", "--scenes", "1"]
+    command = [sys.executable, "-m", "full4d_jax.cli", "data", "procedural", "--scenes", "1"]
     done = subprocess.run(
-        [*command, "--out", str(tmp_path / "a.png")],
+        [*command, "--out", str(tmp_path / "a")],
         env={**os.environ, "JAX_PLATFORMS": "abacus"},
         capture_output=True,
         text=True,
@@ -268,9 +268,9 @@ def test_a_platform_that_is_not_there_is_one_line(tmp_path):
 
 
 def test_pictures_that_no_memory_holds_are_refused(capsys, tmp_path):
-    asked = ["data", "show", "--out", str(tmp_path / "a.png"), "--size"]
+    asked = ["data", "procedural", "--out", str(tmp_path / "a"), "--height"]
     assert main([*asked, "99999999"]) == 2
-    assert "pixels in one picture, expected at most 67,108,864" in capsys.readouterr().err
+    assert "pixels in one clip, expected at most 134,217,728" in capsys.readouterr().err
 
 
 def test_unknown_verbs_and_options_name_what_is_close(capsys):
@@ -279,7 +279,7 @@ def test_unknown_verbs_and_options_name_what_is_close(capsys):
     assert "--views" in refusal(capsys, "sample", "--veiws", "3")
     assert "--config" in refusal(capsys, "run", "--confg", "debug")
     assert "'wide'" in refusal(capsys, "run", "--model.width", "wide")
-    assert "show" in refusal(capsys, "data", "sho")
+    assert "check" in refusal(capsys, "data", "chek")
 
 
 def test_config_files_are_checked(capsys, tmp_path):
@@ -377,10 +377,8 @@ def test_output_folders_are_checked_and_what_is_there_stays(capsys, tmp_path, cl
             assert str(out) in refusal(capsys, verb, "--out", out)
         for verb in ("lift", "render"):
             assert str(out) in refusal(capsys, verb, out)
-        line = refusal(capsys, "data", "show", "--out", f"{out}/scenes.png")
+        line = refusal(capsys, "data", "procedural", "--out", f"{out}/scenes")
         assert str(out) in line
-    (tmp_path / "a.png").mkdir()
-    assert "found a folder" in refusal(capsys, "data", "show", "--out", tmp_path / "a.png")
     assert clip.read_bytes() == before
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "grid.npz").write_bytes(b"")

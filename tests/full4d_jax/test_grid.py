@@ -10,6 +10,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.grid import (
     DEFAULT_FPS,
     About,
+    CleanPlate,
     Grid,
     Origin,
     PicturesBetween,
@@ -52,8 +53,9 @@ def rig() -> Grid:
     )
     between = PicturesBetween(rng.integers(0, 255, (1, H, W, 3), np.uint8), np.array([0.25]))
     place = Place("hash", "train", 7, 1, np.array([1, 0, 2]), np.array([3, 4]), 2.5)
+    frames = rng.integers(0, 255, (V, T, H, W, 3), np.uint8)
     return Grid(
-        frames=rng.integers(0, 255, (V, T, H, W, 3), np.uint8),
+        frames=frames,
         origin=origin,
         times=np.array([0.0, 0.5]),
         cameras=cameras(),
@@ -62,6 +64,8 @@ def rig() -> Grid:
         points=points,
         cloud=rng.random((5, 6)),
         between=between,
+        around=rng.integers(0, 255, (3, H, W, 3)).astype(np.uint8),
+        plate=CleanPlate(frames[0, 0], np.ones((H, W))),
         about=About(
             note="a rig",
             warning="it shakes",
@@ -128,6 +132,8 @@ def test_a_grid_comes_back_from_its_arrays(make, tmp_path):
             },
             "between: found 2, expected 1, one between each two instants",
         ),
+        ({"around": np.zeros((3, H, H, 3), np.uint8)}, r"around: found uint8 \(3, 4, 4, 3\)"),
+        ({"plate_depth": np.zeros((H, H))}, r"plate_depth: found float64 \(4, 4\)"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused_by_name(changes, message):

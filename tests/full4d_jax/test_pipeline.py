@@ -52,14 +52,14 @@ def finished(tmp_path_factory) -> tuple[Path, list[str]]:
     options = [f"{folder}/in.mp4", "--config", str(preset)]
     options += ["--checkpoint", f"{folder}/prior.safetensors", "--out", f"{folder}/out"]
     options += ["--depth", f"{folder}/depth.npy", "--azimuth", "45"]
-    look = ["--size", "32", "--orbit_seconds", "0.2", "--export_ply", "2"]
+    look = ["--size", "32", "--orbit_seconds", "0.2"]
     assert main(["run", *options, *look]) == 0
     return folder, options
 
 
 def test_everything_is_there_and_the_report_tells_it(finished):
     folder = finished[0] / "out"
-    files = "grid.mp4 grid.png orbit.mp4 bullet.mp4 scene.html scene.png scene.npz ply/0001.ply"
+    files = "grid.mp4 grid.png orbit.mp4 bullet.mp4 scene.html scene.png scene.npz"
     for name in files.split():
         assert (folder / name).stat().st_size > 100, name
     report = json.loads((folder / "report.json").read_text())

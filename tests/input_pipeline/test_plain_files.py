@@ -21,7 +21,6 @@ from input_pipeline.footage import (
 )
 from input_pipeline.importers.colmap_files import read_points
 from input_pipeline.importers.pose2sim import read_qca, read_toml
-from input_pipeline.importers.sync import read_timestamps
 from input_pipeline.json_layout import load_lines
 from input_pipeline.plain_files import load_array, load_arrays, load_json, parse_json
 from input_pipeline.video_files import open_video
@@ -116,7 +115,7 @@ def test_devices_pipes_and_folders_are_no_files(tmp_path):
         *(picture_size, read_picture, read_alpha, read_mask, open_video, read_toml, read_qca),
         lambda path: read_depth(path, None),
         lambda path: load_lines(path, dict),
-        *(read_points, read_timestamps, lambda path: open_dataset(path.parent)),
+        *(read_points, lambda path: open_dataset(path.parent)),
     ],
 )
 def test_no_reader_waits_for_a_pipe_or_reads_a_device(read, tmp_path):

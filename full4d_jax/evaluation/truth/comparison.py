@@ -5,7 +5,7 @@ views of the clip, rendered by their cameras at the grid's instants. The source 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,7 @@ from gaussians import Scene, load_dynamic_ply
 from input_pipeline.whole_files import write_text
 
 
-def score_with_truth(
-    path: Path, kind: str, dataset: Path, *, vgg: bool, instants: Sequence[int] = ()
-) -> dict[str, Any]:
+def score_with_truth(path: Path, kind: str, dataset: Path, *, vgg: bool) -> dict[str, Any]:
     """Score a folder; write truth_KIND.json, truth_KIND.md and truth_KIND.png there.
 
     Args:
@@ -49,32 +47,29 @@ def score_with_truth(
       kind: "grid" or "scene".
       dataset: the data set that the folder was made from.
       vgg: measure LPIPS with VGG too.
-      instants: numbers of the folder's instants that are scored; all where none is given.
 
     Returns:
       The content of truth_KIND.json.
 
     Raises:
       InputError: the folder has no grid or scene, or does not record its clip, or the data set is
-        another one; or there is no such instant.
+        another one.
     """
     folder = path.parent if path.suffix == ".ply" else path
     grid = posed_grid(Stages(folder))
     hold_folder(folder)
     scene = load_scene(path) if kind == "scene" else None
-    truth, about = find_truth(folder, grid, dataset, only_made=scene is None, chosen=instants)
+    truth, about = find_truth(folder, grid, dataset, only_made=scene is None)
     assert truth.grid.cameras is not None, "a clip of a data set has cameras"
     distances = load_distances(vgg=vgg)
     if scene is None:
         subject = GRID
         held_out = None
-        pictures = grid.frames[truth.made][:, truth.instants] / np.float32(255)
+        pictures = grid.frames[truth.made] / np.float32(255)
     else:
-        times = np.linspace(0, 1, grid.frames.shape[1])[truth.instants]
+        times = np.linspace(0, 1, grid.frames.shape[1])
         targets = truth.grid.cameras.views(slice(1, None))
-        held_out = (truth.made[:, None] < 0) | (grid.origin == Origin.HELD_OUT)[truth.made][
-            :, truth.instants
-        ]
+        held_out = (truth.made[:, None] < 0) | (grid.origin == Origin.HELD_OUT)[truth.made]
         behind = background_in({} if path.suffix == ".ply" else Stages(path).finished("scene"))
         with Progress("rendering", len(truth.views)) as report:
             drawn = render_views(scene, targets, times, behind, report)
@@ -134,7 +129,7 @@ def _row_scores(
     The parts are the pictures that a scene was fitted to and those that were held out, where there
     are both.
     """
-    shape = (len(truth.views), len(truth.instants))
+    shape = truth.targets.shape[:2]
     numbers = np.broadcast_to(np.arange(len(truth.views))[:, None], shape)
     parts: dict[str, Bool[np.ndarray, "v t"]] = {"all": np.ones(shape, bool)}
     if held_out is not None and held_out.any() and not held_out.all():

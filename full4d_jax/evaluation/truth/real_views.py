@@ -4,7 +4,6 @@
 started from, and how long one unit of their world is there (`grid.Place`).
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,13 +26,11 @@ class Truth(NamedTuple):
       grid: the source view, then the targets; depth of the source, or None where nobody knows it.
       views: numbers of the targets in the clip.
       made: numbers of the targets in the folder's grid, -1 for those that it lacks.
-      instants: numbers of the frames in the folder's grid.
     """
 
     grid: Grid
     views: Int[np.ndarray, " v"]
     made: Int[np.ndarray, " v"]
-    instants: Int[np.ndarray, " t"]
 
     @property
     def targets(self) -> Float[np.ndarray, "v t h w 3"]:
@@ -47,7 +44,6 @@ def find_truth(
     dataset: Path,
     *,
     only_made: bool,
-    chosen: Sequence[int] = (),
 ) -> tuple[Truth, dict[str, Any]]:
     """Return the truth for an output folder, and the place in the data set for people.
 
@@ -56,11 +52,9 @@ def find_truth(
       grid: that of the folder.
       dataset: the data set that the folder was made from.
       only_made: leave out the clip's views that the grid lacks.
-      chosen: numbers of the folder's instants; all where none is chosen.
 
     Raises:
-      InputError: the folder records no place in a data set, or one in another data set; or it has
-        no such instant.
+      InputError: the folder records no place in a data set, or one in another data set.
     """
     place = grid.about.place
     if place is None:
@@ -69,7 +63,6 @@ def find_truth(
         where = folder / "grid.npz"
         raise InputError("output folder", where, found, "a run from a data set", do)
     height, width = grid.frames.shape[2:4]
-    taken = _chosen_instants(chosen, len(place.instants))
     with input_errors("truth", "give the data set that the folder was made from as --truth"):
         records = open_dataset(dataset, place.split)
     if records.content != place.dataset:
@@ -91,20 +84,20 @@ def find_truth(
             raise InputError("truth", dataset, "no view but what was given", expected, do)
         read = np.array([grid_views[0], *views])
         first = example.world_to_camera[grid_views[0], instants[0]].astype(np.float64)
-        clip = decode(select(example, read, instants[taken]), height=height, width=width)
+        clip = decode(select(example, read, instants), height=height, width=width)
     poses = relative_to(clip.world_to_camera.astype(np.float64), first)
     poses = rescale(poses, place.unit).astype(np.float32)
     recorded = clip.depth[0] / np.float32(place.unit)
-    depth, depth_from = _depth(grid, recorded, taken)
+    depth, depth_from = _depth(grid, recorded)
     truth = Grid(
         frames=clip.frames,
         origin=all_real(clip.frames),
-        times=grid.times[taken],
+        times=grid.times,
         cameras=Cameras(clip.intrinsics, poses, height, width),
         depth=None if depth is None else depth[None],
     )
     made = np.array([grid_views.index(view) if view in grid_views else -1 for view in views])
-    return Truth(truth, views, made, taken), {
+    return Truth(truth, views, made), {
         "dataset": str(dataset),
         "content": records.content,
         "split": place.split,
@@ -112,29 +105,19 @@ def find_truth(
         "scene": example.scene_id,
         "source_view": grid_views[0],
         "given_views": real_views,
-        "instants": instants[taken].tolist(),
+        "instants": instants.tolist(),
         "unit": place.unit,
         "depth": depth_from,
     }
 
 
-def _chosen_instants(chosen: Sequence[int], count: int) -> Int[np.ndarray, " t"]:
-    """Return the chosen numbers of `count` instants in order; all where none is chosen."""
-    order = np.array(sorted(set(chosen)) or range(count))
-    if order.min() < 0 or order.max() >= count:
-        expected = f"numbers from 0 to {count - 1}"
-        raise InputError("option", "--instants", " ".join(map(str, chosen)), expected, "change it")
-    return order
-
-
 def _depth(
     grid: Grid,
     recorded: Float[np.ndarray, "t h w"],
-    chosen: Int[np.ndarray, " t"],
 ) -> tuple[Float[np.ndarray, "t h w"] | None, str]:
     """Return depth of the source in the folder's unit, and whose it is."""
     if recorded.any():
         return recorded, "record"
     if grid.depth is None or not grid.follows_source or grid.depth.shape[2:] != recorded.shape[1:]:
         return None, "unknown"  # captures start from all views', or random
-    return grid.depth[0, chosen].astype(np.float32), "folder"
+    return grid.depth[0].astype(np.float32), "folder"

@@ -1,1 +1,1 @@
-"""Grids and scenes scored on their own: consistency, registration, distances of sets."""
+"""Grids and scenes scored on their own: consistency, distances of sets."""

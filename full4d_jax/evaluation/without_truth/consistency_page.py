@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation.without_truth.consistency import Frames, matches_at
-from full4d_jax.media.grid_pictures import enlarge
+from full4d_jax.media.pictures import enlarge
 
 SHOWN_SIDE = 384  # pixels of a picture's larger side on the page
 GOOD = (60, 220, 90)  # colour of matches within a pixel of their line
@@ -23,11 +23,6 @@ HEADS = {  # of docs/evaluation.md, and how numbers are written
     "flicker": ("flicker", "{:.4f}"),
     "cross_view": ("warping across views", "{:.5f}"),
     "cross_view_seen": ("pixels that are in both views", "{:.0%}"),
-    "registered": ("COLMAP: views registered", "{:.0%}"),
-    "points": ("COLMAP: points", "{:.0f}"),
-    "reprojection": ("COLMAP: reprojection, pixels", "{:.2f}"),
-    "rotation": ("COLMAP: rotation off, degrees", "{:.2f}"),
-    "position": ("COLMAP: position off, of the spread", "{:.1%}"),
     "clip_f": ("CLIP-F", "{:.2f}"),
     "clip_v": ("CLIP-V", "{:.2f}"),
     "fvd": ("FVD", "{:.1f}"),

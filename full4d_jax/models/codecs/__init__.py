@@ -1,1 +1,1 @@
-"""Codecs, which map frames to latents and back: pixels, TAESD and Wan's two VAEs."""
+"""Codecs, which map frames to latents and back: pixels and Wan's two VAEs."""

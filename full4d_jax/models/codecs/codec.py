@@ -1,7 +1,6 @@
 """Codecs between frames and latents: a pair of functions and their strides.
 
 pixels  the embedded default, no weights: folds stride x stride pixels into channels, invertibly.
-taesd   a small image autoencoder (`taesd`), frame by frame, 8 x 8 pixels.
 wan21   Wan 2.1's causal video VAE (`wan_vae`), 4 frames x 8 x 8 pixels.
 wan22   Wan 2.2's, 4 frames x 16 x 16 pixels.
 
@@ -25,12 +24,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from full4d_jax.config import Config, ModelConfig
-from full4d_jax.config.codecs import KINDS, STRIDES, Strides, check_video, strides_of
-from full4d_jax.models.codecs import taesd, wan_vae
+from full4d_jax.config.codecs import KINDS, Strides, check_video, strides_of
+from full4d_jax.models.codecs import wan_vae
 from full4d_jax.models.codecs.wan_vae_weights import convert_vae, find_vae
-from full4d_jax.models.precision import product_type
+from full4d_jax.models.linear import product_type
 from full4d_jax.models.weights import load_metadata, load_params, save_params, tensor_shapes
-from full4d_jax.session.errors import InputError, require_file
+from full4d_jax.session.errors import InputError
 
 Weights = dict[str, Any]
 Convert = Callable[[Weights, Float[Array, "b t h w c"]], Float[Array, "b t h w c"]]
@@ -60,7 +59,7 @@ def make_codec(config: ModelConfig, weights: Weights | None = None) -> Codec:
     Args:
       config: names the codec.
       weights: what `load_codec` read; the strides are known without them. Products run in the type
-        of `precision.product_type`.
+        of `linear.product_type`.
 
     Returns:
       A codec whose functions raise an InputError where weights are missing, and where a video has
@@ -150,7 +149,7 @@ def codec_shapes(config: Config) -> Weights | None:
     codec = config.model.codec
     if codec == "pixels":
         return None
-    if config.codec_weights or codec == "taesd":
+    if config.codec_weights:
         return _like(codec, config.codec_weights)
     return wan_vae.abstract_params(KINDS[codec])
 
@@ -176,37 +175,31 @@ def save_codec(path: Path, codec: str, weights: Weights) -> None:
     save_params(path, weights, {"codec": codec})
 
 
-def published_files(source: Path) -> dict[Path, str]:
-    """Return the SHA-256 of each file of weights that `convert_codec` reads, in its order.
+def published_file(source: Path) -> tuple[Path, str]:
+    """Return the file of weights that `convert_codec` reads, and its SHA-256.
 
     Raises:
       InputError: there is no such file.
     """
-    both = [source / f"taef2_{half}.pth" for half in ("encoder", "decoder")]
-    marks = {}
-    for path in both if both[0].exists() else [find_vae(source)]:
-        require_file("weights", path, "TAESD's other file", "keep both together")
-        with path.open("rb") as file:
-            marks[path] = hashlib.file_digest(file, "sha256").hexdigest()
-    return marks
+    path = find_vae(source)
+    with path.open("rb") as file:
+        return path, hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def convert_codec(source: Path) -> tuple[str, Weights]:
     """Read the name of a codec and its weights, float32, from published files.
 
     Args:
-      source: a folder with TAESD's two files; or what `wan_vae_weights.convert_vae` takes.
+      source: what `wan_vae_weights.convert_vae` takes.
 
     Raises:
       InputError: they are other files, or a VAE with other strides or latents than Wan's.
     """
-    if (source / "taef2_encoder.pth").exists():
-        return "taesd", taesd.convert_taesd(source)
     config, weights = convert_vae(source)
     name = "wan22" if config.residual else "wan21"
     if config != wan_vae.with_widths(KINDS[name], weights):
         found = f"strides {tuple(config.strides)}, or other stages, means or deviations"
-        expected = f"those of {name}: {tuple(STRIDES[name])}"
+        expected = f"those of {name}: {tuple(KINDS[name].strides)}"
         raise InputError("VAE", source, found, expected, "give one that Wan published")
     return name, weights
 
@@ -221,9 +214,6 @@ def pool_frames(x: Float[Array, "v t h w"], strides: Strides) -> Float[Array, "v
 
 def _like(codec: str, path: str) -> Weights:
     """Return the names and shapes that a codec's file must have; it decides Wan's widths."""
-    if codec == "taesd":
-        shapes = taesd.shapes()
-        return {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
     stored = {n: jax.ShapeDtypeStruct(x, jnp.float32) for n, x in tensor_shapes(path).items()}
     try:
         config = wan_vae.with_widths(KINDS[codec], unflatten_dict(stored, sep="."))
@@ -236,8 +226,6 @@ def _like(codec: str, path: str) -> Weights:
 
 def _functions(codec: str, weights: Weights) -> tuple[Convert, Convert]:
     """Return the functions that encode and decode with such weights."""
-    if codec == "taesd":
-        return taesd.encode, taesd.decode
     config = wan_vae.with_widths(KINDS[codec], weights)
     return functools.partial(wan_vae.encode, config), functools.partial(wan_vae.decode, config)
 

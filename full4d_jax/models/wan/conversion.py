@@ -16,8 +16,7 @@ import numpy as np
 from safetensors import safe_open
 
 from full4d_jax.config import ModelConfig, to_dict
-from full4d_jax.models.safetensors_reader import open_tensors
-from full4d_jax.models.safetensors_writer import Slot, write_safetensors
+from full4d_jax.models.safetensors_files import Slot, open_tensors, write_safetensors
 from full4d_jax.models.wan.architecture import abstract_leaves, check_config_json
 from full4d_jax.models.wan.names import (
     ADDED,

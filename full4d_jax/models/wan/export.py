@@ -13,8 +13,7 @@ import numpy as np
 from safetensors import safe_open
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.safetensors_reader import open_tensors
-from full4d_jax.models.safetensors_writer import Slot, write_safetensors
+from full4d_jax.models.safetensors_files import Slot, open_tensors, write_safetensors
 from full4d_jax.models.wan.architecture import abstract_leaves, diffusers_config
 from full4d_jax.models.wan.conversion import KINDS, initial_value, wan_shape
 from full4d_jax.models.wan.names import ADDED, check_wan_model, to_wan, wan_names

@@ -3,15 +3,20 @@
     planes are planes (`planes`) -> what stands is upright (`upright`) -> what moves lies before
     what it hides (`moving`)
 
+Of a camera that rests, what is behind the subjects is found between the last two (`clean_plate`).
 Silhouettes of people, animals, vehicles and whatever moves come first (`source.subjects`): they are
 no part of a plane, and the other two facts are about them. Then an edge of depth runs where a
 silhouette does, so that nothing lies between a person and the wall.
 """
 
+from typing import NamedTuple
+
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
+from full4d_jax.grid import CleanPlate
 from full4d_jax.models.segmentation import Params
+from full4d_jax.source.depth.clean_plate import Estimate, clean_plate
 from full4d_jax.source.depth.gravity import UP, camera_up
 from full4d_jax.source.depth.moving import set_before
 from full4d_jax.source.depth.planes import flatten_planes
@@ -20,13 +25,27 @@ from full4d_jax.source.subjects import find_subjects
 from gaussians.fitting.stillness import camera_moves
 
 
+class HeldDepth(NamedTuple):
+    """Depth with which the facts agree.
+
+    Attributes:
+      depth: z, world units, 0 where unknown.
+      plate: what is behind the subjects; None where nobody knows.
+    """
+
+    depth: Float32[ndarray, "t h w"]
+    plate: CleanPlate | None
+
+
 def hold_facts(
     depth: Float[ndarray, "t h w"],
     frames: UInt8[ndarray, "t h w 3"],
     lens: Float[ndarray, "3 3"],
     world_to_camera: Float[ndarray, "t 4 4"],
     segmentation: Params,
-) -> Float32[ndarray, "t h w"]:
+    around: UInt8[ndarray, "e h w 3"] | None = None,
+    estimate: Estimate | None = None,
+) -> HeldDepth:
     """Return estimated depth of a clip, in world units, with which the facts agree.
 
     Args:
@@ -35,10 +54,17 @@ def hold_facts(
       lens: intrinsics, pixels.
       world_to_camera: of each frame.
       segmentation: parameters of the network that finds subjects.
+      around: pictures that a camera at rest took before and after.
+      estimate: returns the depth of a picture, for the clean plate; None makes none.
     """
     still = not camera_moves(world_to_camera)
-    subjects = find_subjects(segmentation, frames, lens, world_to_camera)
+    subjects = find_subjects(segmentation, frames, lens, world_to_camera, around)
     flat = flatten_planes(depth, frames, still=still, keep=subjects.labels > 0)
     up = camera_up(frames, lens) if still else UP  # a camera that moves may change its pitch
     upright = stand_upright(flat, subjects, lens, up=up)
-    return set_before(upright, frames, subjects.labels, lens, world_to_camera)
+    plate = None
+    if subjects.backdrop is not None and estimate is not None:
+        plate = clean_plate(upright, frames, subjects.labels, subjects.backdrop, estimate)
+    behind = None if plate is None else plate.depth
+    held = set_before(upright, frames, subjects.labels, lens, world_to_camera, behind)
+    return HeldDepth(held, plate)

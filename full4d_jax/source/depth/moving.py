@@ -35,6 +35,7 @@ def set_before(
     labels: Int32[ndarray, "t h w"],
     lens: Float[ndarray, "3 3"],
     world_to_camera: Float[ndarray, "t 4 4"],
+    behind: Float[ndarray, "h w"] | None = None,
 ) -> Float32[ndarray, "t h w"]:
     """Return depth in which every subject lies before what stands still behind it.
 
@@ -44,6 +45,7 @@ def set_before(
       labels: number of the subject at each pixel, 0 for what rests.
       lens: intrinsics, pixels.
       world_to_camera: of each frame.
+      behind: depth of what a camera at rest never sees at rest, 0 where unknown.
     """
     rests = labels == 0
     disparity = np.where(depth > 0, 1 / np.maximum(depth, 1e-6), 0.0)
@@ -51,7 +53,11 @@ def set_before(
         resting = resting_disparity_along(depth, rests, lens, world_to_camera)
         result = disparity.copy()
     else:
-        resting = np.broadcast_to(resting_disparity(disparity, rests), disparity.shape)
+        still = resting_disparity(disparity, rests)
+        if behind is not None:
+            hidden = (still == 0) & (behind > 0)
+            still = np.where(hidden, 1 / np.maximum(behind, 1e-6), still)
+        resting = np.broadcast_to(still, disparity.shape)
         result = np.where(rests, _with_veneer(resting, frames, rests), disparity)
     for subject in range(1, int(labels.max()) + 1):
         result = _bring_forward(result, resting, labels == subject)

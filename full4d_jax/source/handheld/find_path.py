@@ -12,7 +12,9 @@ The unit of a path is settled when there is depth (`path_scale`).
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
@@ -24,9 +26,8 @@ from full4d_jax.geometry.tracking import standing_share
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
 from full4d_jax.source.handheld.pose_files import poses_at
-from full4d_jax.source.handheld.source_path import SourcePath, still_path
 from input_pipeline.cameras import invert
-from input_pipeline.depth_alignment import MIN_MATCHES
+from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
 from input_pipeline.importers.camera_path import CameraPath
 
 NOTICEABLE = 0.004  # of the picture's width that the background moves: two pixels of 455
@@ -41,6 +42,27 @@ AGREE = 0.5  # of the matches that must agree with given poses
 BETTER = 0.75  # of the given poses' misfit, below which another reading is clearly better
 READINGS = {"as camera-to-world": invert, "in reversed time": lambda poses: poses[::-1]}
 Large = Callable[[], tuple[UInt8[ndarray, "t h w 3"], Float[ndarray, "3 3"]]]
+
+
+class SourcePath(NamedTuple):
+    """The path of a source camera.
+
+    Attributes:
+      world_to_camera: at every instant; the first is the identity, the unit is free.
+      points: still points of the scene, in the path's unit; None where none are known.
+      note: a sentence about where it comes from; empty for a camera that stands still.
+      warning: a sentence about what may go wrong; empty for nothing.
+    """
+
+    world_to_camera: Float[ndarray, "t 4 4"]
+    points: SparseDepth | None = None
+    note: str = ""
+    warning: str = ""
+
+
+def still_path(frames: int) -> SourcePath:
+    """Return the path of a camera that stands still."""
+    return SourcePath(np.tile(np.eye(4), (frames, 1, 1)))
 
 
 def find_path(
@@ -78,7 +100,6 @@ def find_path(
 
 
 def _stands(turning: Turning, gray: UInt8[ndarray, "t r q"]) -> bool:
-    """Return whether a camera stands still."""
     if turning.moved < NOTICEABLE:
         return True
     return turning.moved < UNCERTAIN and standing_share(gray) > STANDING

@@ -6,20 +6,21 @@ that moves, what stands still is seen from several places: where a plane sweep i
 corrects the estimates, and then they are fused.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.geometry.fused_depth import fuse_depth
 from full4d_jax.geometry.stereo_depth import stereo_depth
-from full4d_jax.grid import Grid, alone, depth_in, points_in
+from full4d_jax.grid import CleanPlate, Grid, alone, depth_in, points_in
 from full4d_jax.media.pictures import to_model
 from full4d_jax.models.segmentation import Params
-from full4d_jax.source.depth.clip_depth import AnyNetwork, as_far, clip_depth
+from full4d_jax.source.depth.clip_depth import AnyNetwork, as_far, clip_depth, source_depth
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import estimate_depth
 from full4d_jax.source.depth.facts import hold_facts
@@ -35,12 +36,14 @@ class MeasuredDepth(NamedTuple):
       path_unit: what a world unit is in units of the source's path (`in_unit`).
       metres: what a world unit is in metres; None where the network tells none.
       swept: share of the pixels of which a plane sweep is sure; 0 where none was believed.
+      plate: what is behind the source's subjects; None where nobody knows.
     """
 
     depth: Float[ndarray, "t h w"]
     path_unit: float
     metres: float | None
     swept: float = 0.0
+    plate: CleanPlate | None = None
 
 
 def measure_depth(
@@ -74,13 +77,23 @@ def measure_depth(
     estimated = given_depth is None
     settled, unit = settle_scale(source, known, estimated=estimated)
     pictures = source.frames[0]
+    plate = None
     if not estimated or still:
         if estimated and segmentation is not None:
             at_rest = np.asarray(cameras.world_to_camera[0])
             where = np.asarray(cameras.intrinsics[0])
-            settled = hold_facts(np.asarray(settled), pictures, where, at_rest, segmentation)
+            estimate = partial(_of_picture, network)
+            settled, plate = hold_facts(
+                np.asarray(settled),
+                pictures,
+                where,
+                at_rest,
+                segmentation,
+                source.around,
+                estimate,
+            )
         shown = np.asarray(_without_edges(settled))
-        return MeasuredDepth(np.where(unknown, 0, shown), unit, metres)
+        return MeasuredDepth(np.where(unknown, 0, shown), unit, metres, plate=plate)
     placed = in_unit(source, unit).cameras
     assert placed is not None, "it has cameras"
     lens = np.asarray(placed.intrinsics[0])
@@ -98,9 +111,14 @@ def measure_depth(
         fuse_depth(frames, _without_edges(settled), jnp.asarray(lens), jnp.asarray(path))
     )
     if segmentation is not None:
-        depth = hold_facts(depth, pictures, lens, path, segmentation)
+        depth = hold_facts(depth, pictures, lens, path, segmentation).depth
         depth = np.asarray(_without_edges(depth))
     return MeasuredDepth(np.where(unknown, 0, depth), unit, metres, swept)
+
+
+def _of_picture(network: AnyNetwork, picture: UInt8[ndarray, "h w 3"]) -> Float[ndarray, "h w"]:
+    """Return the depth of a picture, of any scale; what is unknown is far away."""
+    return as_far(np.asarray(source_depth(network, to_model(picture[None]))))[0]
 
 
 def describe_sweep(swept: float) -> str:

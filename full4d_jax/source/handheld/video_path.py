@@ -6,8 +6,7 @@ from numpy import ndarray
 
 from full4d_jax.config import DataConfig
 from full4d_jax.media.video import Video, read_video
-from full4d_jax.source.handheld.find_path import find_path, path_from_poses
-from full4d_jax.source.handheld.source_path import SourcePath
+from full4d_jax.source.handheld.find_path import SourcePath, find_path, path_from_poses
 from full4d_jax.source.options import VideoOptions
 from input_pipeline.cameras import resize_intrinsics
 from input_pipeline.importers.camera_path import CameraPath

@@ -4,26 +4,27 @@ import os
 import stat
 from pathlib import Path
 
-import fsspec
-
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, input_errors
+from input_pipeline.addresses import address_of, file_system, require_writable
 
 
 def check_file_system(place: str) -> None:
-    """Refuse a URL whose file system no installed library knows, without contacting it.
+    """Refuse an address that Orbax or no installed library writes, or where nobody may write.
 
     Raises:
       InputError: naming the library, where there is one.
     """
-    scheme, is_url, _ = place.partition("://")
-    if is_url:
-        try:
-            fsspec.get_filesystem_class(scheme)
-        except (ImportError, ValueError) as error:
-            found = f"no library for it ({error})"
-            expected = "a folder, or a URL such as gs://"
-            do = "install it, or keep checkpoints in a folder"
-            raise InputError("training.checkpoints", place, found, expected, do) from None
+    address = address_of(place)
+    if not address:
+        return
+    do = "keep checkpoints in a folder or on gs:// (docs/pods.md, Buckets)"
+    if address.startswith("s3://"):
+        expected = "gs:// or a folder, which Orbax writes"
+        do = "leave it out and give s3:// as --out, or mount the bucket"
+        raise InputError("training.checkpoints", address, "s3://", expected, do)
+    with input_errors("training.checkpoints", do):
+        file_system(address)
+        require_writable(address)
 
 
 def check_regular(folder: Path) -> None:

@@ -10,6 +10,7 @@ from full4d_jax.config import MeshConfig, to_dict
 from full4d_jax.config.masks import PAPER, mask_file
 from full4d_jax.models.weights import REMOVED, summary_beside
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.mirror import shown
 from full4d_jax.training.checkpoints.integrity import digest
 from full4d_jax.training.checkpoints.provenance import provenance
 from input_pipeline.json_layout import load_lines
@@ -47,8 +48,8 @@ def run_record(
     Raises:
       InputError: there is no mask `config.model.mask`.
     """
-    begin = None if init is None else {"path": str(init), "summary": summary_beside(init)}
-    plain = json.loads(json.dumps(to_dict(config)))
+    begin = None if init is None else {"path": shown(str(init)), "summary": summary_beside(init)}
+    plain = json.loads(shown(json.dumps(to_dict(config))))
     mask = mask_file(plain["model"].get("mask", PAPER))  # only priors have one
     own = {} if mask is None else {"mask": hashlib.sha256(mask.read_bytes()).hexdigest()}
     return {

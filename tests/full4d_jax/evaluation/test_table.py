@@ -12,7 +12,6 @@ from full4d_jax.evaluation.table import (
     PUSH_PULL,
     Row,
     estimate,
-    gates,
     gather,
     markdown,
     means,
@@ -60,24 +59,11 @@ def test_differences_pair_by_scene_whatever_the_order():
     assert math.isnan(paired(scores, row, baseline, "lpips_unseen").mean)
 
 
-@pytest.mark.parametrize(
-    ("gain", "true_depth", "our_depth"),
-    [
-        (3.6, [True] * 6, [True] * 6),
-        (3.1, [True, True, False, False, True, True], [True] * 6),
-        (-0.1, [False] * 6, [False] * 6),
-    ],
-)
-def test_gates_hold_exactly_where_the_numbers_do(gain, true_depth, our_depth):
-    found = gates(gather([record(scene, gain) for scene in range(3)]), SHIPPED)
-    assert [gate.passed for gate in found] == true_depth + our_depth
-
-
 def test_page_names_every_row_and_says_what_is_missing():
     records = [record(scene, 3.0, lpips=False) for scene in range(2)]
     page = markdown(records, SHIPPED, "# Evaluation")
     assert page.startswith("# Evaluation\n\n## held-out: 2 scenes\n\n40.0% of the target pixels")
-    for text in (COPY, f"{SHIPPED} − {INPAINT}", "18.50 ± 0.50", "+3.00 ± 0.00", "**FAILS**"):
+    for text in (COPY, f"{SHIPPED} − {INPAINT}", "18.50 ± 0.50", "+3.00 ± 0.00"):
         assert text in page
     assert "full4d-jax[metrics]" in page
     assert "full4d-jax[metrics]" not in markdown([record(0, 3.0)], SHIPPED, "")
@@ -118,4 +104,3 @@ def test_summary_is_json_and_agrees_with_the_page():
     pairs = {(d["name"], d["minus"], d["depth"]) for d in found["differences"]}
     fills, depths = (INPAINT, PUSH_PULL), ("true", "ours")
     assert pairs == {(SHIPPED, fill, depth) for fill in fills for depth in depths}
-    assert [gate["passed"] for gate in found["gates"][:4]] == [True, True, False, False]

@@ -14,11 +14,12 @@ from toy_wan import SMALL
 from full4d_jax.cameras import cameras_of
 from full4d_jax.config import MeshConfig, SamplerConfig, load_config
 from full4d_jax.evaluation import generated_grids, groups, runner
-from full4d_jax.evaluation.split import open_split, split_clips
+from full4d_jax.evaluation.split import split_clips
 from full4d_jax.evaluation.table import COPY
 from full4d_jax.generation.batch import first_frame, make_conditions
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.source.capture_source import open_split
 from full4d_jax.source.depth.estimate import load_depth
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
@@ -98,7 +99,7 @@ def test_scores_are_those_of_the_grid_by_hand(judge, records, tmp_path, monkeypa
         return whole(candidates, group, distances)
 
     monkeypatch.setattr(groups, "score", keeping)
-    runner.evaluate_split(judge, tmp_path, records, range(0))
+    runner.evaluate_split(judge, tmp_path, records)
     lines = [json.loads(x) for x in (tmp_path / "scores.jsonl").read_text().splitlines()[1:]]
     clips = list(split_clips(records, judge.config.data, range(len(records))))
     assert [line["scene"] for line in lines] == [known.scene for known in clips] == [0, 1]

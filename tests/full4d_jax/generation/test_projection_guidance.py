@@ -16,9 +16,9 @@ from full4d_jax.generation.projection_guidance import (
     fill_holes,
     project,
     project_clips,
-    push_pull,
     splat,
 )
+from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.models.sharding import make_mesh
 from input_pipeline.procedural.scene import procedural_scene
 

@@ -4,7 +4,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.generation.seen_before import Known, seen_before, splat_both
+from full4d_jax.generation.seen_before import (
+    Known,
+    behind_subjects,
+    joined,
+    seen_before,
+    splat_both,
+)
+from full4d_jax.grid import CleanPlate
 from input_pipeline.cameras import intrinsics_from_fov, orbit, unproject
 
 TIMES, SIDE = 6, 48
@@ -107,3 +114,29 @@ def test_hidden_points_fill_holes_and_neither_cracks_nor_what_is_before_them():
     ]
     inside = np.asarray(colours)[16:32, 16:32]
     assert ((inside == 0) | (inside > 0.85)).all()
+
+
+def test_a_clean_plate_shows_the_wall_behind_a_card_that_stays():
+    moving, _, _ = clip(STILL)
+    card = np.zeros((SIDE, SIDE), bool)
+    card[10:40, 20:27] = True
+    wall = np.asarray(moving[0]).copy()
+    wall[10:40, 3:10] = np.asarray(moving[5])[10:40, 3:10]
+    frames = jnp.asarray(np.stack([np.where(card[..., None], np.float32(0.9), wall)] * TIMES))
+    depth = jnp.asarray(np.stack([np.where(card, np.float32(CARD), np.float32(WALL))] * TIMES))
+    shown_wall = np.round(127.5 * (wall + 1)).astype(np.uint8)
+    plate = CleanPlate(shown_wall, np.where(card, np.float32(WALL), np.float32(0)))
+    hidden = behind_subjects(plate, frames, depth, LENS, STILL)
+    assert hidden is not None
+    assert hidden.hidden.all()
+    known = joined(seen_before(frames, depth, LENS, STILL), hidden).at(2)
+    lens, eye = jnp.asarray(LENS, jnp.float32), jnp.eye(4)
+    target = jnp.asarray(orbit(12.0, 0.0), jnp.float32)
+    places = (lens, eye), (lens, target)
+    colours, mask, disparity = splat_both(frames[2], depth[2], known, *places)
+    alone = splat_both(frames[2], depth[2], seen_before(frames, depth, LENS, STILL).at(2), *places)
+    filled = (np.asarray(mask) > 0) & (np.asarray(alone.mask) == 0)
+    assert filled.sum() > 100
+    assert np.asarray(colours)[filled].max() < 0.25, "the wall's colours"
+    np.testing.assert_allclose(np.asarray(disparity)[filled], 1 / WALL, rtol=0.2)
+    assert behind_subjects(None, frames, depth, LENS, STILL) is None

@@ -12,16 +12,17 @@ TINY = UpsamplerNetConfig((8, 8, 16))
 
 def given(height: int, width: int) -> Guidance:
     keys = jax.random.split(jax.random.key(0), 4)
-    mask = jax.random.bernoulli(keys[2], 0.6, (2, height, width)).astype(jnp.float32)
-    coarse, projected = (jax.random.uniform(k, (2, height, width, 3)) for k in keys[:2])
-    return Guidance(coarse, projected * mask[..., None], mask, jnp.ones_like(mask))
+    mask = jax.random.bernoulli(keys[3], 0.6, (2, height, width)).astype(jnp.float32)
+    coarse, projected, filled = (jax.random.uniform(k, (2, height, width, 3)) for k in keys[:3])
+    return Guidance(coarse, projected * mask[..., None], mask, jnp.ones_like(mask), filled)
 
 
-def test_an_untrained_one_pastes_the_projection_over_the_enlarged_frame():
+def test_an_untrained_one_pastes_the_projection_over_the_mean_of_both_fillings():
     seen = given(24, 40)
     made = upsample(TINY, init_params(TINY, jax.random.key(1)), seen)
     share = jax.nn.sigmoid(2.0) * seen.mask[..., None]
-    expected = seen.coarse + share * (seen.projected - seen.coarse)
+    base = (seen.coarse + seen.filled) / 2
+    expected = base + share * (seen.projected - base)
     np.testing.assert_allclose(made, expected, atol=1e-6)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import Grid, Origin
-from full4d_jax.media.grid_pictures import write_grid
+from full4d_jax.media.pictures import write_grid
 from full4d_jax.media.video import read_video
 from full4d_jax.scene.renders import scene_renderer, write_film, write_renders
 from full4d_jax.scene.scene_arrays import from_arrays, to_arrays

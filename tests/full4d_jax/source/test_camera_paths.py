@@ -150,12 +150,12 @@ def test_wrong_files_are_refused_by_name(tmp_path):
         "shape ()": {"world_to_camera": 1},
         "shape (2, 3, 4)": {"world_to_camera": good[:, :3].tolist()},
         "shape (2, 3, 4, 4)": {"world_to_camera": np.repeat(good[:, None], 3, 1).tolist()},
-        "NaN": {"world_to_camera": nan.tolist()},
+        "expected finite numbers": {"world_to_camera": nan.tolist()},
         "last row": {"world_to_camera": scaled.tolist()},
         "determinant": {"world_to_camera": mirrored.tolist()},
         "(1, 3, 3)": {"world_to_camera": good.tolist(), "intrinsics": [LENS.tolist()]},
-        "fields ['cameras']": {"cameras": good.tolist()},
-        "nested lists": {"world_to_camera": [[1, 2], [3]]},
+        "found cameras, expected a field world_to_camera": {"cameras": good.tolist()},
+        "what cannot be read": {"world_to_camera": [[1, 2], [3]]},
     }
     for found, content in cases.items():
         path = write(tmp_path / "c.json", **content)

@@ -19,7 +19,7 @@ from full4d_jax.models.flops import step_flops
 from full4d_jax.models.wan.text import TOKENS, load_training_texts, padded
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.dry_run.shapes import batch_shapes
+from full4d_jax.training.dry_run.inspection import batch_shapes
 from full4d_jax.training.loss import Frozen, loss
 from full4d_jax.training.placement import training_mesh
 from full4d_jax.training.state import init_state

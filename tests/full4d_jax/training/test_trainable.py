@@ -226,7 +226,7 @@ def test_fine_tuning_may_change_who_sees_whom(base, changes):
         {"heads": 4},
         {"rope_theta": 10000.0},
         {"rope_folds_views": False},
-        {"codec": "taesd"},
+        {"codec": "wan21"},
         {"codec_stride": 2, "patch": 2},
         {"prediction": "velocity"},
         {"sigma_hole": 0.4},

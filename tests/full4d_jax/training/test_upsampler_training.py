@@ -32,10 +32,10 @@ TINY = UpsamplerConfig(
 
 def noise(place: int) -> Pair:
     """Pairs that cost nothing: frames of noise, others at every place."""
-    drawn = np.random.default_rng(place).uniform(-1, 1, (3, 2, 96, 96, 3))
+    drawn = np.random.default_rng(place).uniform(-1, 1, (4, 2, 96, 96, 3))
     frames = jnp.asarray(drawn, jnp.float32)
     ones = jnp.ones((2, 96, 96))
-    return Pair(Guidance(frames[0], frames[1], ones, ones), frames[2])
+    return Pair(Guidance(frames[0], frames[1], ones, ones, frames[3]), frames[2])
 
 
 def test_a_later_start_goes_on_with_the_same_crops():
@@ -76,11 +76,11 @@ def test_steps_lower_the_loss():
     state = first_state(config_optimizer(TINY), params)
     step = jax.jit(partial(upsampler_training.train_step, TINY))
     losses = []
-    for _ in range(12):
+    for _ in range(16):
         state, metrics = step(state, pair)
         losses.append(float(metrics["loss"]))
     assert losses[-1] < 0.7 * losses[0]
-    assert int(state.step) == 12
+    assert int(state.step) == 16
 
 
 def test_a_far_hole_has_no_part_in_lpips():

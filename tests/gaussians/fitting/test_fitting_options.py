@@ -77,7 +77,6 @@ def test_a_fit_that_was_stopped_goes_on_to_the_same_bits():
         chunk=10,
         relocation=0.9,
         growth=0.5,
-        noise=100.0,
         coarse=1,
         opacity_pull=0.01,
         perceptual=0.1,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gaussians.fitting.relocation import DEAD, dead, relocate, split, wander, with_room
+from gaussians.fitting.relocation import dead, relocate, split, with_room
 from gaussians.motion import still
 from gaussians.types import Gaussians
 
@@ -104,18 +104,3 @@ def test_room_is_dead_and_what_was_there_stays():
         np.testing.assert_array_equal(a[:2], b)
     with pytest.raises(ValueError, match="capacity 1 is less than the 2 Gaussians"):
         with_room(before, 1)
-
-
-def test_only_the_transparent_wander_and_only_along_their_own_shape():
-    before = scene(np.r_[np.full(2000, DEAD / 10), np.full(10, 0.5)]).gaussians
-    flat = before.log_scales.at[:, 0].set(-20.0)
-    before = before._replace(
-        quaternions=jnp.tile(jnp.array([1.0, 0, 0, 0]), (2010, 1)), log_scales=flat
-    )
-    after = jax.jit(wander)(before, jnp.float32(2.0), jax.random.key(0))
-    step = np.asarray(after.means - before.means)
-    assert np.abs(step[2000:]).max() < 1e-6
-    assert np.abs(step[:2000, 0]).max() < 1e-6
-    share = 1 / (1 + np.exp(-100 * (1 - DEAD / 10 - 0.995)))
-    expected = 2 * share * np.exp(2 * np.asarray(before.log_scales[:2000, 1:]))
-    np.testing.assert_allclose((step[:2000, 1:] / expected).std(), 1, atol=0.05)

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import export, lax
+from reference_renderer import render_reference
 
 from gaussians import Camera, Gaussians, render
 from gaussians.rendering import compositing, compositing_gpu, compositing_tpu
 from gaussians.rendering.binning import Bins, Tiles
-from gaussians.rendering.reference import render_reference
 
 
 @pytest.fixture(scope="module")

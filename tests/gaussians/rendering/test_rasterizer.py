@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reference_renderer import render_reference, surfaces_reference
 
 from gaussians.rendering import binning, compositing
 from gaussians.rendering.rasterizer import (
@@ -15,7 +16,6 @@ from gaussians.rendering.rasterizer import (
     render,
     render_surfaces,
 )
-from gaussians.rendering.reference import render_reference, surfaces_reference
 from gaussians.types import Camera, Gaussians, Rendering
 
 

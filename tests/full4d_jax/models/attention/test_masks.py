@@ -14,8 +14,8 @@ from full4d_jax.models.attention.flash import flash_attention
 from full4d_jax.models.attention.fused import full_attention, fused_attention
 from full4d_jax.models.attention.listed import attend_by_lists, plan
 from full4d_jax.models.attention.listed_by_head import listed_by_head
+from full4d_jax.models.attention.mask import Pattern
 from full4d_jax.models.attention.on_mesh import attention_on_mesh, cross_attention_on_mesh
-from full4d_jax.models.attention.pattern import Pattern
 from full4d_jax.models.attention.splash import splash_attention
 from full4d_jax.models.sharding import make_mesh, swap_axes
 from full4d_jax.models.tokens import TokenGrid, flatten

@@ -13,7 +13,7 @@ from full4d_jax.config import ModelConfig
 from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models import dit
 from full4d_jax.models.attention.fused import fused_attention
-from full4d_jax.models.attention.pattern import Pattern
+from full4d_jax.models.attention.mask import Pattern
 from full4d_jax.models.attention.prope import projective_transforms, prope, second_half
 from full4d_jax.models.attention.rope import rotary_angles
 from full4d_jax.models.block import CAMERA_CHANNELS, Block, BlockInputs

@@ -31,7 +31,6 @@ from full4d_jax.session.errors import InputError
 
 CONFIGS = {
     "pixels": ModelConfig(codec="pixels", codec_stride=2),
-    "taesd": ModelConfig(codec="taesd", codec_stride=8),
     "wan21": ModelConfig(codec="wan21", codec_stride=8),
     "wan22": ModelConfig(codec="wan22", codec_stride=16),
 }
@@ -53,7 +52,6 @@ def test_strides_are_known_without_weights():
     found = {name: make_codec(config)[2:] for name, config in CONFIGS.items()}
     assert found == {
         "pixels": (2, 1, 12),
-        "taesd": (8, 1, 32),
         "wan21": (8, 4, 16),
         "wan22": (16, 4, 48),
     }
@@ -68,7 +66,7 @@ def test_pixels_fold_and_unfold():
     np.testing.assert_array_equal(codec.decode(latents), frames)
 
 
-@pytest.mark.parametrize("name", ["taesd", "wan21", "wan22"])
+@pytest.mark.parametrize("name", ["wan21", "wan22"])
 def test_missing_weights_are_refused(name):
     codec = make_codec(CONFIGS[name])
     for convert in (codec.encode, codec.decode):
@@ -115,7 +113,6 @@ def test_partial_weights_are_named(weights, tmp_path):
         assert words in refused("wan22", {k: x for k, x in whole.items() if k != lost})
     wrong = whole | {"to_moments.bias": jnp.zeros(7)}
     assert "tensor to_moments.bias: found (7,), expected (96,)" in refused("wan22", wrong)
-    assert "tensor encoder.0.kernel: found no such tensor" in refused("taesd", {"a": jnp.ones(1)})
 
 
 def test_every_video_is_encoded_on_its_own(weights):

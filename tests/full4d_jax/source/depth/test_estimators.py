@@ -10,9 +10,8 @@ import pytest
 from textured_room import make_room
 
 from full4d_jax.cli import main
-from full4d_jax.data import estimate_depth, import_capture
+from full4d_jax.data import import_capture
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.capture_source import load_capture
 from full4d_jax.source.depth.estimators import load_estimator
 from full4d_jax.source.depth.signatures import DEVIATION, MEAN
 from input_pipeline.datasets.dataset import open_dataset
@@ -75,42 +74,6 @@ def test_damaged_networks_and_missing_libraries_are_told_apart(tmp_path):
         said = r"pip install 'full4d-jax\[depth\]'"
     with pytest.raises(InputError, match=said):
         load_estimator(str(path))
-
-
-def write_capture(path: Path, example, **more) -> None:
-    frames = [[decode_jpeg(file) for file in row] for row in example.frames]
-    cameras = {name: getattr(example, name) for name in ("intrinsics", "world_to_camera")}
-    np.savez(path, frames=np.array(frames), **cameras, **more)
-
-
-def test_a_capture_gets_depth_in_the_units_of_its_cameras(tmp_path, monkeypatch, capsys):
-    room = make_room(views=2, height=120, width=160)
-    depth = np.array([[decode_depth(file) for file in row] for row in room.depth16])
-    values = iter((5 / depth - 1).reshape(-1, 120, 160))
-    # The network is not tested here: it is taken to be a perfect one, up to scale and shift.
-    monkeypatch.setattr(estimate_depth, "load_estimator", lambda *_: lambda _: next(values))
-    before, after = tmp_path / "a.npz", tmp_path / "deep" / "b.npz"
-    write_capture(before, room)
-    assert main(["data", "depth", str(before), "--out", str(after)]) == 0
-    assert "median error" in capsys.readouterr().out
-    assert after.with_suffix(".png").stat().st_size > 1000
-    with np.load(before) as old, np.load(after) as new:
-        assert all((old[name] == new[name]).all() for name in old.files)
-        assert np.median(np.abs(new["depth"] / depth - 1)) < 0.03
-    assert load_capture(after)["depth"].shape == depth.shape
-    assert main(["data", "depth", str(after), "--out", str(after)]) == 2
-    assert "found depth, expected none" in capsys.readouterr().err
-
-
-def test_views_that_share_nothing_are_refused(tmp_path, capsys):
-    room = make_room(views=2, height=64, width=80)
-    blank = np.zeros((2, 2, 64, 80, 3), np.uint8)
-    path, out = tmp_path / "a.npz", tmp_path / "b.npz"
-    cameras = {name: getattr(room, name) for name in ("intrinsics", "world_to_camera")}
-    np.savez(path, frames=blank, **cameras)
-    assert main(["data", "depth", str(path), "--out", str(out)]) == 2
-    assert "found 0 matches with other views, expected at least 20" in capsys.readouterr().err
-    assert not out.exists()
 
 
 def test_import_fills_in_depth(tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ def test_bodies_stand_along_the_lines_of_a_camera_at_rest(monkeypatch):
     def head_and_foot(degrees: float) -> float:
         up = (0.0, -np.cos(np.radians(degrees)), -np.sin(np.radians(degrees)))
         monkeypatch.setattr(facts, "camera_up", lambda *_: up)
-        stands = facts.hold_facts(depth, frames, LENS, REST, {})
+        stands = facts.hold_facts(depth, frames, LENS, REST, {}).depth
         return float(stands[0, 25, 82] / stands[0, 85, 82])
 
     assert head_and_foot(20.0) < 0.95 * head_and_foot(0.0)

@@ -11,8 +11,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth import onnx_network
 from full4d_jax.source.depth.clip_depth import clip_depth
 from full4d_jax.source.depth.depth_file import DepthFile, open_depth_file
-from full4d_jax.source.depth.estimators import load_estimator, open_network
-from full4d_jax.source.depth.published import PUBLISHED
+from full4d_jax.source.depth.estimators import PUBLISHED, load_estimator, open_network
 from full4d_jax.source.depth.sign import SURE, checked_kind
 from full4d_jax.source.depth.signatures import focal_and_shift
 

@@ -51,7 +51,7 @@ def network(true: np.ndarray, kind) -> DepthFile:
 @pytest.mark.parametrize("kind", ["depth", pytest.param("disparity", marks=pytest.mark.slow)])
 def test_depth_that_is_given_again_is_as_right_as_at_first(kind):
     source, true = room()
-    depth, unit, metres, _ = measure_depth(source, network(true, kind))
+    depth, unit, metres, *_ = measure_depth(source, network(true, kind))
     assert metres is None
     again, unit_again = settle_scale(source, depth, estimated=False)
     seen = depth > 0

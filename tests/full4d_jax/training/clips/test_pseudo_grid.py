@@ -5,9 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax.evaluation.baselines import add_change, warp_row
-from full4d_jax.generation.real_frames import copy_nearest, row_and_column
-from full4d_jax.media.metrics import psnr
+from full4d_jax.evaluation.baselines import add_change
 from full4d_jax.training.clips.pseudo_grid import CORNERS, MARGIN, pseudo_grid, warp_path
 
 
@@ -47,27 +45,6 @@ def test_views_are_those_of_opencv():
             )
             # OpenCV interpolates with 1/32 of a pixel.
             np.testing.assert_allclose(found[view, time], expected, atol=0.02)
-
-
-def test_the_homography_baseline_undoes_a_planar_warp():
-    grid = np.asarray(pseudo_grid(jax.random.key(3), jnp.asarray(smooth_video()), 3, 32, 32))
-    # One video that moves: the same picture brightens, so that time matters.
-    grid = np.clip(grid[:, :1] * np.array([1.0, 0.8, 0.6]).reshape(1, 3, 1, 1, 1), 0, 1)
-    grid = grid.astype(np.float32)
-    hidden = ~row_and_column(3, 3)
-    blind = grid.copy()
-    blind[hidden] = 0
-    warped = warp_row(blind)
-    np.testing.assert_array_equal(warped[~hidden], grid[~hidden])
-    copied = np.asarray(copy_nearest(jnp.asarray(grid), jnp.asarray(~hidden)))
-    score = [float(psnr(x[hidden], grid[hidden])) for x in (warped, copied)]
-    assert score[0] > score[1] + 3, score
-
-
-def test_pictures_that_do_not_match_keep_the_first_frame():
-    grid = np.zeros((2, 2, 16, 16, 3), np.float32)
-    grid[1, 0] = 1.0  # constant pictures have no correlation
-    np.testing.assert_array_equal(warp_row(grid)[1, 1], grid[1, 0])
 
 
 def test_adding_the_change_is_exact_where_views_differ_by_a_constant():

@@ -1,17 +1,22 @@
-"""A safetensors file written piece by piece, for weights that do not fit into memory.
+"""Safetensors files: opened, and written piece by piece for weights that do not fit into memory.
+
+Whatever is wrong with one that is opened is told in one line.
 
 The format is a little-endian 64-bit length, that many bytes of JSON, then the tensors' bytes:
 https://github.com/huggingface/safetensors#format. The library writes it from memory only.
 """
 
+import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
+from full4d_jax.session.errors import InputError, require_file
 from input_pipeline.whole_files import whole_file
 
 NAMES = {
@@ -19,6 +24,33 @@ NAMES = {
     np.dtype(jnp.bfloat16): "BF16",
     np.dtype(np.uint8): "U8",
 }
+# What safetensors and numpy raise for headers that claim what cannot be.
+DAMAGED = (SafetensorError, RecursionError, ValueError, OverflowError, OSError)
+
+
+@contextlib.contextmanager
+def open_tensors(
+    path: str | Path, what: str = "checkpoint", expected: str = "a safetensors file"
+) -> Iterator[Any]:
+    """Open a file, whose tensors are read as numpy's.
+
+    Args:
+      path: of the file.
+      what: the kind of thing that it is, for the message.
+      expected: what it should be.
+
+    Raises:
+      InputError: there is none, or it is damaged, also where that shows while it is read.
+    """
+    do = "check the path"
+    require_file(what, path, expected, do)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except InputError:
+        raise
+    except DAMAGED as error:
+        raise InputError(what, path, error, expected, do) from error
 
 
 class Slot(NamedTuple):

