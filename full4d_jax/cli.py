@@ -239,7 +239,7 @@ def _read_verb(
     takes_source = source is not None and source.kind is inspect.Parameter.KEYWORD_ONLY
     path = words[0] if takes_source and words and words[0][:1] != "-" else ""
     if mirror is not None and (address := address_of(path)) and not HELP & set(argv):
-        path = str(mirror.local(address))
+        path = str(mirror.readable(address))
         words = [path, *words[1:]]
     candidates = get_args(hints["source"]) if takes_source else ()
     chosen = None

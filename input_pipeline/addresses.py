@@ -43,20 +43,17 @@ def address_of(path: str | Path) -> str:
     return f"{scheme[1]}://{text[scheme.end() :].strip('/')}" if scheme else ""
 
 
-def name_of(path: str | Path) -> str:
-    """Return a path for people, as an address if it is one."""
-    return address_of(path) or str(path)
-
-
 def file_system(address: str) -> Any:
     """Return the fsspec file system of an address, without contacting it.
 
     Raises:
       FileRefusal: naming the address: another scheme, or its library is not installed.
     """
-    scheme = address.partition("://")[0]
+    scheme, _, name = address.partition("://")
     if scheme not in LIBRARIES:
         raise FileRefusal(f"{address}: found {scheme}://, expected a path, gs:// or s3://")
+    if not name:
+        raise FileRefusal(f"{address}: found no bucket, expected {scheme}://BUCKET/NAME")
     import fsspec  # not where nobody gives an address
 
     try:

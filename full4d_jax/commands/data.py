@@ -10,7 +10,7 @@ from full4d_jax.config import Config
 from full4d_jax.data import option_checks
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import Streamed
-from full4d_jax.session.files import hold_dataset, hold_folder
+from full4d_jax.session.files import hold_dataset
 from full4d_jax.session.help_text import Shown
 from full4d_jax.source.options import DepthKind
 
@@ -191,7 +191,7 @@ def encode(
         Shown(("codec_weights", "model.codec", *SIZES, "data.buckets")),
     ],
     *,
-    dataset: Annotated[Path, Streamed()],
+    dataset: Path,
     out: Annotated[Path, Streamed()],
     split: str = "train",
     shards: int = 0,
@@ -222,7 +222,7 @@ def encode(
 
 
 def check(
-    dataset: Annotated[tyro.conf.Positional[Path], Streamed()],
+    dataset: tyro.conf.Positional[Path],
     *,
     out: Path = Path("out/check"),
     split: str = "train",
@@ -248,7 +248,7 @@ def check(
 def depth(
     dataset: tyro.conf.Positional[Path],
     *,
-    out: Path,
+    out: Annotated[Path, Streamed()],
     split: str = "train",
     depth_network: str = "ours",
     depth_kind: DepthKind | None = None,
@@ -267,4 +267,4 @@ def depth(
     from full4d_jax.data.build import estimate_dataset_depth
 
     network = depth_network, depth_kind
-    estimate_dataset_depth(dataset, network, hold_folder(out), split, scale)
+    estimate_dataset_depth(dataset, network, hold_dataset(out), split, scale)

@@ -6,7 +6,6 @@ from full4d_jax.session.errors import input_errors
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
 from full4d_jax.source.options import DepthKind
-from input_pipeline.addresses import name_of
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.datasets.encoding import ClipSource
 from input_pipeline.depth_alignment import Scale, WithDepth
@@ -60,9 +59,9 @@ def build_dataset(
             about=about,
         )
     if missing_files:
-        print(f"{name_of(out)}: {missing_files} files of other parts are missing still")
+        print(f"{out}: {missing_files} files of other parts are missing still")
     else:
-        print(f"{name_of(out)}: {name_of(out / 'README.md')} says what is in it")
+        print(f"{out}: {out / 'README.md'} says what is in it")
     return not missing_files
 
 
@@ -106,7 +105,7 @@ def build_procedural(
         jobs=jobs,
         part=part,
     ):
-        print(f"next: full4d train --config PRESET --data.records {name_of(out)}")
+        print(f"next: full4d train --config PRESET --data.records {out}")
 
 
 def build_gltf(out: Path, clips: GltfClips, *, test: float, shards: int, jobs: int) -> None:
@@ -119,7 +118,7 @@ def build_gltf(out: Path, clips: GltfClips, *, test: float, shards: int, jobs: i
     )
     splits = train_and_test(test)
     build_dataset(out, clips, name="gltf", splits=splits, about=about, shards=shards, jobs=jobs)
-    place = name_of(out)
+    place = out
     print(
         f"next: full4d train --config PRESET --data.records {place} (or mixed, {place}=1 OTHER=3)"
     )
@@ -141,4 +140,4 @@ def estimate_dataset_depth(
     about = f"The split {split} of a dataset ({records.content}), "
     about += f"depth by {estimator_mark(network[0])} ({scale})."
     build_dataset(out, clips, name="depth", splits={split: 1.0}, about=about, do=do)
-    print(f"next: full4d data check {name_of(out)} --split {split}")
+    print(f"next: full4d data check {out} --split {split}")

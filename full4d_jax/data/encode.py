@@ -32,7 +32,6 @@ from full4d_jax.models.wan.text import prompt_encoder
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.training.clips.record_clips import clip_size
 from input_pipeline import transforms
-from input_pipeline.addresses import name_of
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.films import is_film
 from input_pipeline.plain_files import load_json
@@ -284,8 +283,8 @@ def encode_dataset(
     if not done:
         return
     save_picture(out / "preview.png", preview(open_dataset(out, split)[0]))
-    print(f"{name_of(out / 'preview.png')} shows the first clip")
-    print(f"next: full4d train --config PRESET --data.records {name_of(out)}")
+    print(f"{out / 'preview.png'} shows the first clip")
+    print(f"next: full4d train --config PRESET --data.records {out}")
 
 
 def _describe_rate(config: Config, records: Records) -> str:

@@ -2,7 +2,8 @@
 
 A command that names `gs://bucket/run` works in a folder of the cache that begins as a copy of what
 lies there. Files that it changes or adds are uploaded every half minute and when it ends, each
-whole; of several processes the first does that. Options marked `Streamed` are left as they are.
+whole; of several processes the first does that. Data sets that are read, and options marked
+`Streamed`, are left as they are.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import fcntl
 import hashlib
 import inspect
 import json
+import re
 import shutil
 import sys
 import threading
@@ -33,6 +35,7 @@ from input_pipeline.addresses import (
     download,
     remove,
     require_writable,
+    stored_file,
     stored_files,
     upload,
 )
@@ -41,7 +44,8 @@ from input_pipeline.whole_files import whole_file, write_text
 SECONDS_BETWEEN_UPLOADS = 30.0
 CHECKPOINTS = "checkpoints"  # Orbax writes those on gs:// itself
 UNFINISHED = ".orbax-checkpoint-tmp"  # in names of checkpoints that are being written
-LAST = "index.json"  # makes a data set readable
+INDEX = "index.json"  # makes a data set readable
+ONE_SLASH = re.compile(rf"\b({'|'.join(LIBRARIES)}):/(?=[^/\s])")  # as `pathlib` writes addresses
 WRITTEN = ("out", "target")  # options that name what a command writes
 DO = "see docs/pods.md, Buckets"
 Marks = dict[str, list[Any]]  # by name below the address: mark there; bytes and time of the copy
@@ -54,6 +58,7 @@ class Mirror:
         self.copies: dict[str, Path] = {}
         self.uploaded: dict[str, int] = {}
         self._streams = contextlib.ExitStack()
+        self._shows = False
         self._ends = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -85,12 +90,29 @@ class Mirror:
                 with input_errors("address", DO), _locked(part):
                     _pull(part)
             self.copies[address] = copy_of(address)
+        self.show_addresses()
         if self._thread is None:
-            self._streams.enter_context(contextlib.redirect_stdout(_Shown(sys.stdout)))  # type: ignore[type-var]
-            self._streams.enter_context(contextlib.redirect_stderr(_Shown(sys.stderr)))  # type: ignore[type-var]
             self._thread = threading.Thread(target=self._push_repeatedly, daemon=True)
             self._thread.start()
         return self.copies[address]
+
+    def readable(self, address: str) -> Path:
+        """Return what a command reads an address by: of a data set itself, else its local copy.
+
+        Raises:
+          InputError: as `local`.
+        """
+        with input_errors("address", DO):
+            is_dataset = stored_file(f"{address}/{INDEX}") is not None
+        self.show_addresses()
+        return Path(address) if is_dataset else self.local(address)
+
+    def show_addresses(self) -> None:
+        """Print addresses from now on in the place of local copies."""
+        if not self._shows:
+            self._shows = True
+            self._streams.enter_context(contextlib.redirect_stdout(_Shown(sys.stdout)))  # type: ignore[type-var]
+            self._streams.enter_context(contextlib.redirect_stderr(_Shown(sys.stderr)))  # type: ignore[type-var]
 
     def push(self) -> None:
         """Upload what has changed in the copies.
@@ -124,10 +146,10 @@ def copy_of(address: str) -> Path:
 
 
 def shown(text: str) -> str:
-    """Return a text with addresses in place of their local copies."""
+    """Return a text with addresses in place of their local copies, and with both slashes."""
     for scheme in LIBRARIES:
         text = text.replace(f"{cache_folder()}/{scheme}/", f"{scheme}://")
-    return text
+    return ONE_SLASH.sub(r"\1://", text)
 
 
 def _beside(address: str) -> list[str]:
@@ -150,34 +172,39 @@ def with_local_paths(bound: partial[Any], mirror: Mirror) -> partial[Any]:
     arguments = inspect.signature(bound.func).bind_partial(*bound.args, **bound.keywords).arguments
     if not any(map(_names_an_address, arguments.values())):
         return bound
+    mirror.show_addresses()
     hints = get_type_hints(bound.func, include_extras=True)
     for name, value in arguments.items():
         if name in WRITTEN and (address := address_of(value or "")):
             with input_errors("output", DO):
-                require_writable(address.rpartition("/")[0])
-    local = {name: _localized(value, hints[name], mirror) for name, value in arguments.items()}
+                folder = address.rpartition("/")[0]
+                require_writable(folder if folder.count("/") > 1 else address)
+    local = {
+        name: _localized(value, hints[name], mirror.local if name in WRITTEN else mirror.readable)
+        for name, value in arguments.items()
+    }
     return partial(bound.func, **local)
 
 
-def _localized(value: Any, hint: Any, mirror: Mirror) -> Any:
-    """Return a value of an option, or of a config, with local copies in place of addresses."""
+def _localized(value: Any, hint: Any, path_of: Callable[[str], Path]) -> Any:
+    """Return a value of an option, or of a config, with paths in place of addresses."""
     if any(isinstance(mark, Streamed) for mark in getattr(hint, "__metadata__", ())):
         return value
     if isinstance(value, tuple) and not hasattr(value, "_fields"):
-        return tuple(_localized(x, None, mirror) for x in value)
+        return tuple(_localized(x, None, path_of) for x in value)
     if is_dataclass(value) and not isinstance(value, type):
         hints = get_type_hints(type(value), include_extras=True)
         own = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
         changed = {
-            name: _localized(x, hints[name], mirror)
+            name: _localized(x, hints[name], path_of)
             for name, x in own.items()
             if _names_an_address(x)
         }
         return replace(value, **changed) if changed else value
     if not isinstance(value, str | Path) or not _names_an_address(value):
         return value
-    copy = mirror.local(address_of(value))
-    return copy if isinstance(value, Path) else str(copy)
+    path = path_of(address_of(value))
+    return path if isinstance(value, Path) else str(path)
 
 
 def _names_an_address(value: Any) -> bool:
@@ -239,7 +266,7 @@ def _push(address: str) -> int:
     changed = [name for name in changed if _is_mirrored(address, name)]
     count = 0
     try:
-        for name in sorted(changed, key=lambda name: (Path(name).name == LAST, name)):
+        for name in sorted(changed, key=lambda name: (Path(name).name == INDEX, name)):
             stamp = _stamp(path / name)  # of what is uploaded at least
             with contextlib.suppress(FileNotFoundError):  # it was replaced or deleted meanwhile
                 marks[name] = [upload(path / name, _join(address, name)).mark, *stamp]

