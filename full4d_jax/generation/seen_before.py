@@ -80,7 +80,8 @@ def seen_before(
         jnp.asarray(np.pad(x.reshape(-1, 3)[fresh], ((0, room), (0, 0))), jnp.float32)
         for x in (points, pictures)
     )
-    hidden = _are_hidden(points, colours, frames, depth, *map(jnp.asarray, camera))
+    lens_array, path = map(jnp.asarray, camera)
+    hidden = _are_hidden(points, colours, frames, depth, lens_array, path)
     return Known(points, colours, hidden & (jnp.arange(len(points)) < len(fresh))[None])
 
 
@@ -107,7 +108,8 @@ def behind_subjects(
     is_known = np.flatnonzero(plate.depth)
     points = jnp.asarray(placed.reshape(-1, 3)[is_known], jnp.float32)
     colours = jnp.asarray(plate.frame.reshape(-1, 3)[is_known] / 127.5 - 1, jnp.float32)
-    hidden = _are_hidden(points, colours, frames, depth, *map(jnp.asarray, camera))
+    lens_array, path = map(jnp.asarray, camera)
+    hidden = _are_hidden(points, colours, frames, depth, lens_array, path)
     return Known(points, colours, hidden)
 
 

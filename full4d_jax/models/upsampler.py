@@ -9,9 +9,10 @@ with holes filled by push-pull. A U-Net gives a residual r and gates g and s for
 
 so that at first it pastes the projection over the mean of both fillings. What it learns is where
 the prior knows more than the surroundings do, to close the cracks of the projection, to straighten
-its edges, to doubt pixels of wrong depth, and to sharpen what only the prior knows. Resolution
-changes by folding 2x2 pixels into channels, as in `depth_net`. It is convolutional: any sides that
-are multiples of 8 work.
+its edges, to doubt pixels of wrong depth, and to sharpen what only the prior knows. More than
+`NEAR` pixels into a hole nothing tells the details: r and s vary slowly there, so that no pattern
+is drawn. Resolution changes by folding 2x2 pixels into channels, as in `depth_net`. It is
+convolutional: any sides that are multiples of 8 work.
 """
 
 import functools
@@ -27,6 +28,8 @@ from full4d_jax.models.folding import fold, unfold
 from full4d_jax.models.linear import linear
 
 MULTIPLE = 8  # of which the sides of a frame must be multiples
+NEAR = 8  # pixels from the projection, up to which something tells details
+CELL = 16  # pixels, within which nothing varies elsewhere
 INPUTS = 11  # channels of `Guidance`
 OUTPUTS = 5  # r, g and s of equations 1 and 2
 NEAREST = 4.0  # disparity at which the input saturates
@@ -100,11 +103,34 @@ class UpsamplerNet(nnx.Module):
         middle = self.middle_up(middle + unfold(self.coarse_to_middle(coarse)))
         fine = self.fine_up(fine + unfold(self.middle_to_fine(middle)))
         out = unfold(self.leave(nnx.silu(fine)))
+        known = smooth_near(guidance.mask)[..., None]
+        out = known * out + (1 - known) * slow(out)
         residual = out[..., :3]
         gate = jax.nn.sigmoid(out[..., 3:4] + 4 * mask - 2) * mask
         trust = jax.nn.sigmoid(out[..., 4:])
         base = guidance.filled + trust * (guidance.coarse - guidance.filled)
         return base + gate * (guidance.projected - base) + residual
+
+
+def near(mask: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
+    """Return 1 within `NEAR` rows and columns of where the mask is 1, else 0."""
+    side = 2 * NEAR + 1
+    return jax.lax.reduce_window(mask, 0.0, jax.lax.max, (1, side, side), (1, 1, 1), "SAME")
+
+
+def smooth_near(mask: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
+    """Return `near`, which falls to 0 within as many pixels."""
+    window = (1, NEAR + 1, NEAR + 1)
+    total = jax.lax.reduce_window(near(mask), 0.0, jax.lax.add, window, (1, 1, 1), "SAME")
+    pixels = jax.lax.reduce_window(jnp.ones_like(mask), 0.0, jax.lax.add, window, (1, 1, 1), "SAME")
+    return total / pixels
+
+
+def slow(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Return maps without what varies within `CELL` pixels."""
+    batch, height, width, channels = x.shape
+    cells = (batch, max(1, round(height / CELL)), max(1, round(width / CELL)), channels)
+    return jax.image.resize(jax.image.resize(x, cells, "linear"), x.shape, "cubic")
 
 
 class ResidualBlock(nnx.Module):

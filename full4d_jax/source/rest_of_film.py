@@ -48,8 +48,9 @@ def pictures_around(path: Path, video: Video) -> UInt8[ndarray, "e h w 3"] | Non
                 continue
             gray = gray_picture(frame.picture, reference.shape)
             difference = np.median(np.abs(gray.astype(np.float32) - reference))
-            is_same_view = standing_share(np.stack([reference, gray])) > STAYS
-            if is_same_view and difference < SAME_LIGHT:
+            if difference > SAME_LIGHT:
+                continue
+            if standing_share(np.stack([reference, gray])) > STAYS:
                 pictures.append(crop_resize(frame.picture, height, width))
     if not pictures:
         return None

@@ -156,7 +156,10 @@ def label_subjects(
         else:
             backdrop = find_backdrop(frames, subject, around)
             moving = find_moving(frames, backdrop)
-    masks = [outline(*instant) for instant in zip(frames, subject, moving, strict=True)]
+    masks = [
+        outline(frame, share, moves)
+        for frame, share, moves in zip(frames, subject, moving, strict=True)
+    ]
     labels, count = link_labels(np.stack(masks), back)
     kinds = tuple(_kind(shares[labels == number]) for number in range(1, count + 1))
     return _drop_small(labels, kinds)._replace(backdrop=backdrop)
@@ -279,21 +282,21 @@ def find_moving_while_turning(
     return np.stack(seen_back)
 
 
-def find_moving(frames: UInt8[ndarray, "t h w 3"], seen: Backdrop) -> Bool[ndarray, "t h w"]:
+def find_moving(frames: UInt8[ndarray, "t h w 3"], backdrop: Backdrop) -> Bool[ndarray, "t h w"]:
     """Return what differs from the background of a resting camera, without shadows and lights.
 
     Args:
       frames: sRGB.
-      seen: the background.
+      backdrop: what rests behind them.
     """
-    background = seen.frame
+    background = backdrop.frame
     moving = []
     for frame in frames.astype(np.float32):
         differs = np.abs(frame - background).max(-1) > MOVES
         factor = (frame * background).sum(-1) / np.maximum((background**2).sum(-1), 1)
         colour = np.abs(frame - factor[..., None] * background).max(-1) < SAME_COLOUR
         light = differs & colour & (factor > SHADOW) & (factor < LIGHT)
-        mask = _bytes(seen.known & differs & ~_even(light, factor))
+        mask = _bytes(backdrop.known & differs & ~_even(light, factor))
         # Opened by 2x2 pixels; morphologyEx would shift the mask by one.
         square = np.ones((2, 2), np.uint8)
         mask = cv2.dilate(cv2.erode(mask, square), square, anchor=(0, 0))
@@ -319,7 +322,8 @@ def find_backdrop(
     """Return the median colour over the instants that show least of a subject.
 
     Whoever holds an arm up for most of a clip is faintly seen by the network, and does not count
-    where other pictures show even less.
+    where other pictures show even less. These are asked nowhere else: what rests in the clip may
+    have come before it, and go after it.
 
     Args:
       frames: sRGB.
@@ -327,8 +331,9 @@ def find_backdrop(
       around: pictures of the same view from before and after.
     """
     if around is not None:
+        is_clearer = around.subject.min(0) + CLEAREST < subject.min(0)
         frames = np.concatenate([frames, around.frames])
-        subject = np.concatenate([subject, around.subject])
+        subject = np.concatenate([subject, np.where(is_clearer, around.subject, 1)])
     free = (subject < BEHIND) & (subject <= subject.min(0) + CLEAREST)
     counts = free.sum(0)
     values = np.sort(np.where(free[..., None], frames, np.uint16(256)), 0)  # what is not free last

@@ -6,7 +6,8 @@ import pytest
 from full4d_jax.media.video import read_video, write_video
 from full4d_jax.source.rest_of_film import MOST, pictures_around
 
-FPS, SECONDS = 8, 6
+FPS = 8
+SECONDS = 6
 SIZE = {"height": 96, "width": 128, "frames": 8}
 
 

@@ -167,6 +167,17 @@ def test_an_arm_that_is_up_for_the_whole_clip_is_no_part_of_the_wall():
     assert not moving[:, ~cv2.dilate(arm.astype(np.uint8), np.ones((5, 5))).astype(bool)].any()
 
 
+@pytest.mark.parametrize("is_in_clip", [True, False])
+def test_what_rests_in_the_clip_is_its_background_whatever_came_before(is_in_clip):
+    """A box stands there for the whole clip or, more often, before and after it."""
+    frames = np.stack([background()] * FRAMES).astype(np.uint8)
+    pictures = np.concatenate([frames, frames])
+    (frames if is_in_clip else pictures)[:, 20:60, 40:70] = (200, 40, 40)
+    nothing = np.zeros((FRAMES, HEIGHT, WIDTH), np.float32)
+    around = Seen(pictures, np.concatenate([nothing, nothing]))
+    assert not find_moving(frames, find_backdrop(frames, nothing, around)).any()
+
+
 def test_what_moves_before_a_camera_that_turns_is_found_as_before_one_at_rest():
     """The turned frames are drawn by projecting every pixel's ray, not by homographies."""
     lens = intrinsics_from_fov(60, HEIGHT, WIDTH)
@@ -197,6 +208,8 @@ def test_what_moves_before_a_camera_that_turns_is_found_as_before_one_at_rest():
     elsewhere = shares == 0
     unregistered = find_moving(frames, find_backdrop(frames, shares))
     assert (unregistered & elsewhere).mean() > 4 * (moving & elsewhere).mean()
+    resting = find_moving_while_turning(steady, share, AT_REST)
+    assert overlap(resting, at_rest) > 0.95
 
 
 def test_numbers_last_when_two_meet_and_part():
