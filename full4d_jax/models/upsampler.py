@@ -29,7 +29,7 @@ from full4d_jax.models.linear import linear
 
 MULTIPLE = 8  # of which the sides of a frame must be multiples
 NEAR = 8  # pixels from the projection, up to which something tells details
-CELL = 16  # pixels, within which nothing varies elsewhere
+CELL = 24  # pixels, within which nothing varies elsewhere
 INPUTS = 11  # channels of `Guidance`
 OUTPUTS = 5  # r, g and s of equations 1 and 2
 NEAREST = 4.0  # disparity at which the input saturates
