@@ -90,8 +90,11 @@ def numbers(values: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"{where}: found {values!r:.60}, expected numbers {shape}") from None
-    if array.shape != shape or not np.isfinite(array).all():
+    if array.shape != shape:
         raise ValueError(f"{where}: found shape {array.shape}, expected finite numbers {shape}")
+    if not np.isfinite(array).all():
+        bad = "NaN" if np.isnan(array).any() else "an infinite number"
+        raise ValueError(f"{where}: found {bad}, expected finite numbers {shape}")
     return array
 
 

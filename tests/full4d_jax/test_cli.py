@@ -337,7 +337,7 @@ def test_camera_files_are_checked(capsys, tmp_path, clip):
         "shape (1, 2)": '{"world_to_camera": [[1, 2]]}',
         "(1, 2, 2)": '{"world_to_camera": [[[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]], '
         '"intrinsics": [[[600, 0], [0, 600]]]}',
-        "NaN": '{"world_to_camera": [[[1,0,0,NaN],[0,1,0,0],[0,0,1,0],[0,0,0,1]]]}',
+        "found NaN": '{"world_to_camera": [[[1,0,0,NaN],[0,1,0,0],[0,0,1,0],[0,0,0,1]]]}',
     }
     for found, text in cases.items():
         if text:

@@ -77,7 +77,7 @@ def test_the_share_of_the_time_in_steps(tmp_path):
 
     def late(start):
         for batch in batches(start):
-            time.sleep(0.1)
+            time.sleep(0.5)
             yield batch
 
     short(tmp_path, data=late, steps=3, log_every=1, checkpoint_every=3)
@@ -88,7 +88,7 @@ def test_the_share_of_the_time_in_steps(tmp_path):
     _, summary = short(tmp_path, steps=4, log_every=1)
     resumed = speeds(tmp_path)[-1]["goodput"]
     passed = time.time() - summary["began"]
-    assert passed > 1.4
+    assert passed > 2.5
     assert resumed <= (summary["step_seconds"] + 0.1) / (passed - 0.2)
 
 

@@ -15,6 +15,7 @@ from full4d_jax.data.encode import encode_dataset
 from full4d_jax.generation.batch import Batch, make_conditions, prepare
 from full4d_jax.generation.coding import decode_videos
 from full4d_jax.generation.depth_jitter import draw_depth, draw_shares
+from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.sharding import put_batch
 from full4d_jax.session.errors import InputError
@@ -230,6 +231,7 @@ def test_clips_that_are_held_out_are_measured_and_shown(config, encoded, monkeyp
     assert rows == ("source", "projection", "prior", "truth")
     assert len(set(columns)) == 2
     batch = next(record_batches(config, 0, held_out=True))
+    assert isinstance(batch, ProjectedBatch)
     latents = jnp.asarray(batch.latents[:, 1:], jnp.float32)
     decoded = jax.jit(partial(decode_videos, config.model))(codec_weights(config), latents)
     truth = np.clip(np.asarray(decoded)[0, :, -1], -1, 1)

@@ -15,6 +15,7 @@ from tiny_run import lines
 
 from full4d_jax import flow
 from full4d_jax.config import Config, check_config, load_config
+from full4d_jax.generation.batch import Batch
 from full4d_jax.session.errors import InputError
 from full4d_jax.training import prior_training
 from full4d_jax.training.clips.batches import training_batches
@@ -175,6 +176,7 @@ def test_sheets_show_the_clips_that_are_held_out(dataset, projection, monkeypatc
     )
     *_, prior, truth = drawn["pictures"]
     batch = next(record_batches(without_drops(config), 0, held_out=True))
+    assert isinstance(batch, Batch)
     expected = np.asarray(batch.frames)[:, 0 if projection == "none" else 1 :, -1]
     expected = expected.reshape(-1, *expected.shape[2:])
     np.testing.assert_allclose(truth / 127.5 - 1, expected, atol=0.01)

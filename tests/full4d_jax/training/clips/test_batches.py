@@ -90,8 +90,8 @@ def test_reprojected_clips_have_the_views_of_the_others(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 3), np.uint8)
     for name in ("a", "b"):
         write_video(tmp_path / f"{name}.mp4", noise.repeat(8, 1).repeat(8, 2), 8)
-    size = {"views": 3, "frames": 2, "height": 32, "width": 32}
-    data = DataConfig(**size, pseudo=0.5, pseudo_views=3, videos=str(tmp_path))
+    data = DataConfig(views=3, frames=2, height=32, width=32)
+    data = dataclasses.replace(data, pseudo=0.5, pseudo_views=3, videos=str(tmp_path))
     config = Config(data=data, training=TrainingConfig(batch=4))
     check_config(config)
     stream = grid_batches(config, 0)
