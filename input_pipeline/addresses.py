@@ -4,6 +4,7 @@ Objects there are whole or absent: a store shows an upload when its last byte ha
 """
 
 import contextlib
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -56,6 +57,8 @@ def file_system(address: str) -> Any:
         raise FileRefusal(f"{address}: found no bucket, expected {scheme}://BUCKET/NAME")
     import fsspec  # not where nobody gives an address
 
+    for library in ("gcsfs", "google.auth"):  # which write pages of what they raise, too
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         return fsspec.filesystem(scheme, use_listings_cache=False)
     except ImportError:
@@ -118,11 +121,16 @@ def stored_files(address: str) -> dict[str, StoredFile]:
     return stored
 
 
-def stored_file(address: str) -> StoredFile | None:
-    """Return the file at an address; None where there is none; errors as of `storage_errors`."""
+def stored_file(address: str, below: str = "") -> StoredFile | None:
+    """Return the file at an address, or of a name below it; None where there is none.
+
+    Raises:
+      FileRefusal: as `storage_errors`.
+    """
+    place = f"{address}/{below}" if below else address
     with storage_errors(address):
         try:
-            entry = file_system(address).info(address.partition("://")[2])
+            entry = file_system(address).info(place.partition("://")[2])
         except FileNotFoundError:
             return None
     return _stored(entry) if entry["type"] == "file" else None

@@ -103,7 +103,7 @@ class Mirror:
           InputError: as `local`.
         """
         with input_errors("address", DO):
-            is_dataset = stored_file(f"{address}/{INDEX}") is not None
+            is_dataset = stored_file(address, INDEX) is not None
         self.show_addresses()
         return Path(address) if is_dataset else self.local(address)
 

@@ -135,7 +135,7 @@ def test_a_missing_credential_of_amazon(storage, monkeypatch, forget_clients, ac
 
 @EMULATORS
 @pytest.mark.parametrize("action", [stored_files, require_writable, read_stored])
-def test_a_missing_credential_of_google(monkeypatch, forget_clients, action):
+def test_a_missing_credential_of_google(monkeypatch, forget_clients, action, caplog):
     words = "Anonymous caller does not have storage.objects.list access to the bucket."
     with refusing_server(words) as url:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
@@ -143,6 +143,7 @@ def test_a_missing_credential_of_google(monkeypatch, forget_clients, action):
             FileRefusal, match=r"no access \(.*Anonymous.*credentials \(gcloud auth"
         ):
             action("gs://bucket/a")
+    assert not caplog.records
 
 
 @EMULATORS

@@ -129,6 +129,7 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count):
     lab.run(lines["data import"])
     lab.run(lines["data check"], machine="two")
     assert "check/check.json" in stored_files(bucket)
+    lab.run(lines["data depth"])
     encoding = lab.start(lines["data encode"])
     while not any("latents/shards/" in name for name in stored_files(bucket)):
         assert encoding.poll() is None, encoding.communicate()

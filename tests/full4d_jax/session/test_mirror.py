@@ -16,6 +16,7 @@ from full4d_jax.session import mirror as module
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import Streamed
 from full4d_jax.session.mirror import Mirror, copy_of, origin, shown, with_local_paths
+from full4d_jax.source.kinds import DATASET, kind_of
 from gaussians import Gaussians, save_ply
 from input_pipeline.addresses import read_stored, stored_files, upload
 
@@ -174,6 +175,21 @@ def test_weights_come_with_their_summary(bucket, tmp_path):
     with Mirror() as mirror:
         weights = mirror.local(f"{bucket}/prior.safetensors")
     assert {path.name for path in weights.parent.iterdir()} == {"prior.safetensors", "prior.json"}
+
+
+@EMULATORS
+def test_a_dataset_is_read_where_it_lies(bucket, tmp_path, capsys):
+    size = ["--scenes", "1", "--views", "2", "--frames", "1", "--height", "16", "--width", "16"]
+    assert main(["data", "procedural", *size, "--out", f"{bucket}/set"]) == 0
+    with Mirror() as mirror:
+        assert mirror.readable(f"{bucket}/set") == Path(f"{bucket}/set")
+        assert kind_of(Path(f"{bucket}/set")) == DATASET
+        assert not copy_of(f"{bucket}/set").exists()
+        assert mirror.readable(f"{bucket}/set/README.md") == copy_of(f"{bucket}/set/README.md")
+    capsys.readouterr()
+    check = ["data", "check", f"{bucket}/set", "--out", f"{bucket}/check", "--split", "none"]
+    assert main(check) == 2
+    assert f"split of {bucket}/set: found 'none', expected one of train" in capsys.readouterr().err
 
 
 @EMULATORS
