@@ -4,6 +4,7 @@ Objects there are whole or absent: a store shows an upload when its last byte ha
 """
 
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -81,7 +82,8 @@ def storage_errors(address: str) -> Iterator[None]:
         is_of_client = type(error).__module__.partition(".")[0] in CLIENTS
         if not isinstance(error, OSError) and not is_of_client:
             raise
-        if Path(str(getattr(error, "filename", ""))).is_absolute():
+        is_of_disk = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+        if is_of_disk or Path(str(getattr(error, "filename", ""))).is_absolute():
             raise  # the disk on this side
         words = " ".join(str(error).split())[:200]
         if isinstance(error, PermissionError) or DENIED.search(f"{type(error).__name__} {words}"):

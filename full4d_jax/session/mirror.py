@@ -135,7 +135,7 @@ class Mirror:
     def _try_to_push(self) -> None:
         try:
             self.push()
-        except (ValueError, OSError) as error:
+        except Exception as error:  # else the thread would end, and nothing be uploaded any more
             print(f"warning: {error}; it stays on this machine till later", file=sys.stderr)
 
 
@@ -219,7 +219,11 @@ def _names_an_address(value: Any) -> bool:
 
 
 def _pull(address: str) -> None:
-    """Bring the local copy of an address up to date; what changed on this side alone stays."""
+    """Bring the local copy of an address up to date.
+
+    What changed on this side alone stays. What would be replaced and was not uploaded from here, or
+    not by this address, is set aside.
+    """
     path = copy_of(address)
     path.parent.mkdir(parents=True, exist_ok=True)
     marks = _marks(address)
@@ -235,6 +239,8 @@ def _pull(address: str) -> None:
     _require_room(address, missing)
     if not missing:
         return
+    for name in missing:
+        _set_aside(path / name, marks.get(name, [None])[1:])
     try:
         with Progress(f"copy of {address}", len(missing)) as report, ThreadPoolExecutor(16) as pool:
             copies = pool.map(partial(_copy, address), missing)
@@ -243,6 +249,17 @@ def _pull(address: str) -> None:
                 report(done + 1)
     finally:
         write_text(_marks_file(address), json.dumps(marks))
+
+
+def _set_aside(path: Path, known: list[int]) -> None:
+    """Rename a file unless its stamp is the known one, and say so."""
+    if _stamp(path) in ([], known):
+        return
+    aside = path.with_name(f".{path.name}.local")
+    path.replace(aside)
+    place = aside.relative_to(cache_folder())
+    changed = f"{origin(path)}: changed both there and on this machine"
+    print(f"warning: {changed}, whose file is {place} in {cache_folder()} now", file=sys.stderr)
 
 
 def _copy(address: str, name: str) -> list[int]:

@@ -224,6 +224,9 @@ def _cached(address: str, sha256: str) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as partial:
             download(address, partial)
+            if file_hash(partial) != sha256:
+                expected = f"a file with sha256 {sha256[:16]}, as its data set's index says"
+                raise ValueError(f"{address}: found damaged bytes, expected {expected}")
     return str(path)
 
 

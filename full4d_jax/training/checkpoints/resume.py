@@ -49,7 +49,7 @@ def run_record(
       InputError: there is no mask `config.model.mask`.
     """
     begin = None if init is None else {"path": shown(str(init)), "summary": summary_beside(init)}
-    plain = json.loads(shown(json.dumps(to_dict(config))))
+    plain = json.loads(shown(json.dumps(to_dict(config), ensure_ascii=False)))
     mask = mask_file(plain["model"].get("mask", PAPER))  # only priors have one
     own = {} if mask is None else {"mask": hashlib.sha256(mask.read_bytes()).hexdigest()}
     return {

@@ -91,6 +91,24 @@ def test_what_others_changed_is_read_again(bucket, tmp_path):
 
 
 @EMULATORS
+@pytest.mark.parametrize("name", ["run", "run/file.txt"])
+def test_what_both_sides_changed_is_set_aside(bucket, tmp_path, capsys, name):
+    """By the address that was read before, or by one that lies inside of it."""
+    put(tmp_path, f"{bucket}/run/file.txt", "one")
+    with Mirror() as mirror:
+        mirror.local(f"{bucket}/run")
+    here = copy_of(f"{bucket}/run/file.txt")
+    here.write_text("mine")
+    put(tmp_path, f"{bucket}/run/file.txt", "theirs")
+    with Mirror() as mirror:
+        mirror.local(f"{bucket}/{name}")
+        assert here.read_text() == "theirs"
+    assert here.with_name(".file.txt.local").read_text() == "mine"
+    assert "changed both there and on this machine" in capsys.readouterr().err
+    assert read_stored(f"{bucket}/run/file.txt") == b"theirs"
+
+
+@EMULATORS
 def test_what_a_killed_command_left_is_uploaded_by_the_next(bucket):
     killed = copy_of(f"{bucket}/run")
     killed.mkdir(parents=True)
