@@ -54,7 +54,7 @@ def record_batches(
 def batches_of(
     config: Config, mixture: Mixture, start: int, mesh: Mesh | None
 ) -> Iterator[Batch] | Iterator[ProjectedBatch]:
-    """Return the batches of a mixture of `SizedRecords`, as `record_batches` does of the config's."""
+    """Return the batches of a mixture of `SizedRecords`, as `record_batches`."""
     size = config.training.batch
     rows = range(size) if mesh is None else rows_here(mesh, size)
     clips = host_clips(config, mixture, start, rows)
@@ -181,8 +181,12 @@ def _words_at(
     config: Config, mixture: Mixture, position: int, words: Callable[[SizedRecords], list[str]]
 ) -> list[str]:
     """Return the words of the clips in a batch; `words` gives those of all clips of a source."""
+    named = []
+    for clips in mixture.sources:
+        assert isinstance(clips, SizedRecords)
+        named.append(words(clips))
+    named = mixture._replace(sources=tuple(named))
     size = config.training.batch
-    named = mixture._replace(sources=tuple(map(words, mixture.sources)))
     return next(make_loader(named, seed=config.seed, batch_size=size, start_step=position)).tolist()
 
 
