@@ -118,10 +118,7 @@ def build_gltf(out: Path, clips: GltfClips, *, test: float, shards: int, jobs: i
     )
     splits = train_and_test(test)
     build_dataset(out, clips, name="gltf", splits=splits, about=about, shards=shards, jobs=jobs)
-    place = out
-    print(
-        f"next: full4d train --config PRESET --data.records {place} (or mixed, {place}=1 OTHER=3)"
-    )
+    print(f"next: full4d train --config PRESET --data.records {out} (or mixed, {out}=1 OTHER=3)")
 
 
 def estimate_dataset_depth(

@@ -29,7 +29,7 @@ from full4d_jax.media.pictures import contact_sheet, to_uint8
 from full4d_jax.models.conditions import Conditions, Params
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.accumulation import whole_batch
-from full4d_jax.training.clips.records import clips_at, record_batches
+from full4d_jax.training.clips.records import held_out_scenes_at, record_batches
 from full4d_jax.training.loss import Clips, Frozen, Keys, count_clips, draw_per_clip, encode_clips
 from full4d_jax.training.placement import in_mesh
 from full4d_jax.training.validation import STREAM, without_drops
@@ -55,8 +55,7 @@ def held_out_clips_sheet(
     key = jax.random.fold_in(jax.random.key(config.seed), STREAM)
     rows = jax.device_get(_drawing(config, mesh)(prior, batch, key))
     clips, views = rows.shape[1:3]
-    names = clips_at(config, 0, held_out=True)[:clips]
-    scenes = [name.rpartition(" (")[2].removesuffix(")") for name in names]
+    scenes = held_out_scenes_at(config, 0)[:clips]
     numbers = range(config.data.views - views, config.data.views)
     return contact_sheet(
         to_uint8(rearrange(rows / 2 + 0.5, "r n v h w c -> r (n v) h w c")),
@@ -96,18 +95,18 @@ def _draw_clips(
     if config.model.projection == "none":
         assert isinstance(batch, Batch), "projections are encoded for models that read them"
         conditions = _of_row_and_column(config, batch, latents, conditions)
-        made = _fill(prior, latents, conditions, noise)
-        return jnp.stack([last_frames(x) for x in (conditions.base, made, latents)])
+        filled = _fill(prior, latents, conditions, noise)
+        return jnp.stack([last_frames(x) for x in (conditions.base, filled, latents)])
     guides = [conditions]
     if prior.sampler.guidance != 1:
         blind = replace(config, data=replace(config.data, drop_projection=1.0))
         guides.append(encode(blind).conditions)
     if prior.sampler.text_guidance != 1:
         guides.append(_without_text(conditions, prior))
-    made = _generate(prior, tuple(guides), noise)
+    generated = _generate(prior, tuple(guides), noise)
     targets = config.data.views - 1
     source = jnp.repeat(conditions.projection[:, :1], targets, 1)
-    rows = (source, conditions.projection, made, latents)
+    rows = (source, conditions.projection, generated, latents)
     return jnp.stack([last_frames(x[:, -targets:]) for x in rows])
 
 

@@ -89,7 +89,7 @@ def run_training(
     Raises:
       InputError: the checkpoints are of another run or all damaged, nothing can be written, or a
         loss is bad and `config.on_bad_loss` says to stop.
-      SystemExit: 0, after SIGTERM, when everything is saved.
+      SystemExit: `STOPPED`, after SIGTERM, when everything is saved.
     """
     own = out / "checkpoints"
     require_own(own)

@@ -8,7 +8,7 @@ their parameters only.
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 import jax
@@ -24,7 +24,7 @@ from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.accumulation import whole_batch
-from full4d_jax.training.clips.records import open_records, record_batches
+from full4d_jax.training.clips.records import batches_of, open_records
 from full4d_jax.training.loss import (
     Clips,
     Frozen,
@@ -38,6 +38,7 @@ from full4d_jax.training.loss import (
 )
 from full4d_jax.training.placement import in_mesh
 from full4d_jax.training.state import TrainState
+from input_pipeline.loader import Mixture
 
 TIME_BINS = 5  # equal parts of the flow times from 0 to 1
 MAX_CLIPS = 64  # of one validation: as much work as 4 steps of 32 clips
@@ -56,6 +57,20 @@ class Losses(NamedTuple):
     mean: Float[Array, ""]
 
 
+class Part(NamedTuple):
+    """Clips of which batches are measured.
+
+    Attributes:
+      mixture: the clips.
+      batches: number of their batches, at least 1, so that no size of clips is left out.
+      share: their share of the mean.
+    """
+
+    mixture: Mixture
+    batches: int
+    share: float
+
+
 def make_validation(
     config: Config, mesh: Mesh | None, codec_weights: Weights | None
 ) -> Callable[[TrainState], dict[str, float]]:
@@ -67,9 +82,8 @@ def make_validation(
       codec_weights: of a codec that has weights, where the training step encodes.
     """
     config = without_drops(config)
-    size = config.training.batch
-    clips = sum(map(len, open_records(config, held_out=True).sources))
-    count = math.ceil(min(clips, MAX_CLIPS) / size)
+    parts = parts_of(open_records(config, held_out=True), config.training.batch)
+    weights = [part.share / part.batches for part in parts for _ in range(part.batches)]
     text, _ = load_training_texts(config)
 
     def losses(params: Params, batch: Clips, key: PRNGKeyArray, weights: Weights | None) -> Losses:
@@ -80,14 +94,34 @@ def make_validation(
     key = jax.random.fold_in(jax.random.key(config.seed), STREAM)
 
     def validate(state: TrainState) -> dict[str, float]:
-        batches = islice(record_batches(config, 0, mesh, held_out=True), count)
+        batches = (islice(batches_of(config, x.mixture, 0, mesh), x.batches) for x in parts)
         measured = []
-        for number, batch in enumerate(batches):
+        for number, batch in enumerate(chain.from_iterable(batches)):
             batch_key = jax.random.fold_in(key, number)
             measured.append(jax.device_get(program(state.ema, batch, batch_key, codec_weights)))
-        return name_losses(config, jax.tree.map(lambda *x: np.mean(x, 0), *measured))
+        mean = jax.tree.map(lambda *x: np.average(x, 0, weights), *measured)
+        return name_losses(config, mean)
 
     return validate
+
+
+def parts_of(mixture: Mixture, size: int) -> list[Part]:
+    """Return the parts of a mixture that share no batch: with `data.buckets` each size of clips.
+
+    Args:
+      mixture: of the clips to validate on.
+      size: clips of a batch.
+    """
+    mixtures = [mixture]
+    if mixture.whole_batches:
+        pairs = zip(mixture.sources, mixture.weights, strict=True)
+        mixtures = [Mixture((source,), (weight,)) for source, weight in pairs]
+    parts = []
+    for part in mixtures:
+        share = sum(part.weights) / sum(mixture.weights)
+        clips = min(sum(map(len, part.sources)), MAX_CLIPS * share)
+        parts.append(Part(part, math.ceil(clips / size), share))
+    return parts
 
 
 def without_drops(config: Config) -> Config:

@@ -68,10 +68,10 @@ def training_batches(
     if data.pseudo and config.model.projection == "none":
         mixed = _with_warps(config, start)
         return mixed if mesh is None else map(partial(put_batch, mesh), mixed)
-    return _with_filmed(config, start, mesh) if data.pseudo else _others(config, start, mesh)
+    return _with_filmed(config, start, mesh) if data.pseudo else _unfilmed(config, start, mesh)
 
 
-def _others(
+def _unfilmed(
     config: Config, start: int, mesh: Mesh | None
 ) -> Iterator[Batch] | Iterator[ProjectedBatch]:
     """Return the batches that are made of no ordinary videos: records, or rendered."""
@@ -151,7 +151,7 @@ def _grids_and_warps(config: Config) -> tuple[Config, int]:
 def _with_filmed(
     config: Config, start: int, mesh: Mesh | None
 ) -> Iterator[Batch] | Iterator[ProjectedBatch]:
-    """Return the other batches and, evenly among them, a share of reprojected ones."""
+    """Return batches of records or rendered and, evenly among them, a share of reprojected ones."""
     data = config.data
     size = config.training.batch
     first = _filmed_before(data, start)
@@ -159,7 +159,7 @@ def _with_filmed(
     windows = video_windows(
         _with_margin(data), seed=config.seed, start=first, clips=size, rows=rows
     )
-    others = _others(config, start - first, mesh)  # refuses what it cannot use before training
+    unfilmed = _unfilmed(config, start - first, mesh)  # refuses what it cannot use before training
     network = load_depth()
     key = jax.random.fold_in(jax.random.key(config.seed), STREAM)
 
@@ -172,7 +172,7 @@ def _with_filmed(
         for step in itertools.count(start):
             number = _filmed_before(data, step)
             is_filmed = _filmed_before(data, step + 1) > number
-            yield filmed(number) if is_filmed else next(others)
+            yield filmed(number) if is_filmed else next(unfilmed)
 
     return mix()
 
@@ -209,9 +209,17 @@ def reprojected(
         pose = random_pose(pose_key)
         if data.pseudo_views == 2:
             return Batch(*two_views(video, depth, lens, pose))
-        size = {"height": data.height, "width": data.width, "views": data.pseudo_views}
-        turn_key = jax.random.fold_in(key, 2)
-        return Batch(*several_views(turn_key, video, depth, lens, pose, **size))
+        clip = several_views(
+            jax.random.fold_in(key, 2),
+            video,
+            depth,
+            lens,
+            pose,
+            views=data.pseudo_views,
+            height=data.height,
+            width=data.width,
+        )
+        return Batch(*clip)
 
     return jax.lax.map(one, (keys, videos))
 
@@ -341,6 +349,12 @@ def _random_window(
             duration = (container.duration or 0) / av.time_base
         step = max(1 / data.fps, 1 / float(stream.average_rate or data.fps))
     last = max(0.0, duration - data.frames * step)
-    size = {"height": data.height, "width": data.width, "frames": data.frames}
-    start = last * generator.random()
-    return read_video(path, **size, start=start, usual=data.fps).frames
+    window = read_video(
+        path,
+        height=data.height,
+        width=data.width,
+        frames=data.frames,
+        start=last * generator.random(),
+        usual=data.fps,
+    )
+    return window.frames

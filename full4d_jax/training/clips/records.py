@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import jax
@@ -48,9 +48,16 @@ def record_batches(
     Raises:
       InputError: a dataset cannot be used (`open_records`).
     """
+    return batches_of(config, open_records(config, held_out=held_out), start, mesh)
+
+
+def batches_of(
+    config: Config, mixture: Mixture, start: int, mesh: Mesh | None
+) -> Iterator[Batch] | Iterator[ProjectedBatch]:
+    """Return the batches of a mixture of `SizedRecords`, as `record_batches`."""
     size = config.training.batch
     rows = range(size) if mesh is None else rows_here(mesh, size)
-    clips = host_clips(config, open_records(config, held_out=held_out), start, rows)
+    clips = host_clips(config, mixture, start, rows)
     if config.data.projections:  # as they are: half as many bytes to move
         put = jax.device_put if mesh is None else partial(put_batch, mesh, rows=rows, size=size)
         return map(put, clips)
@@ -94,11 +101,11 @@ def open_records(config: Config, *, held_out: bool = False) -> Mixture:
         scenes of a dataset are held out.
     """
     folders, weights = open_folders(config)
-    kept = held_out_scenes(config, folders)
+    scenes = held_out_scenes(config, folders)
     sources = []
     shares = []
     for records, weight in zip(folders, weights, strict=True):
-        numbers = [n for n, x in enumerate(records.scene_ids) if (x in kept) == held_out]
+        numbers = [n for n, x in enumerate(records.scene_ids) if (x in scenes) == held_out]
         if not numbers and not held_out:
             do = "lower --data.held_out, or leave the dataset out"
             raise InputError("dataset", records.folder, "all scenes held out", "others too", do)
@@ -151,17 +158,35 @@ def contents(config: Config) -> list[str]:
     return [f"sha256:{records.content}={weight:g}" for records, weight in pairs]
 
 
-def clips_at(config: Config, position: int, *, held_out: bool = False) -> list[str]:
+def clips_at(config: Config, position: int) -> list[str]:
     """Return the names of the clips in the batch at a position in the data."""
-    mixture = open_records(config, held_out=held_out)
-    names = []
-    for source in mixture.sources:
-        assert isinstance(source, SizedRecords)
-        folder = source.records.folder
-        scenes = source.records.scene_ids
-        names.append([f"{folder} {i} ({scenes[i]})" for i in source.numbers])
+
+    def names(clips: SizedRecords) -> list[str]:
+        records = clips.records
+        return [f"{records.folder} {i} ({records.scene_ids[i]})" for i in clips.numbers]
+
+    return _words_at(config, open_records(config), position, names)
+
+
+def held_out_scenes_at(config: Config, position: int) -> list[str]:
+    """Return the scenes of the clips in the held-out batch at a position."""
+
+    def scenes(clips: SizedRecords) -> list[str]:
+        return [clips.records.scene_ids[i] for i in clips.numbers]
+
+    return _words_at(config, open_records(config, held_out=True), position, scenes)
+
+
+def _words_at(
+    config: Config, mixture: Mixture, position: int, words: Callable[[SizedRecords], list[str]]
+) -> list[str]:
+    """Return the words of the clips in a batch; `words` gives those of all clips of a source."""
+    named = []
+    for clips in mixture.sources:
+        assert isinstance(clips, SizedRecords)
+        named.append(words(clips))
+    named = mixture._replace(sources=tuple(named))
     size = config.training.batch
-    named = mixture._replace(sources=tuple(names))
     return next(make_loader(named, seed=config.seed, batch_size=size, start_step=position)).tolist()
 
 

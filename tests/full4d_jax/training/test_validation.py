@@ -19,7 +19,15 @@ from full4d_jax.generation.batch import Batch
 from full4d_jax.session.errors import InputError
 from full4d_jax.training import prior_training
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.clips.records import clips_at, open_records, record_batches
+from full4d_jax.training.clips.record_clips import SizedRecords
+from full4d_jax.training.clips.records import (
+    clips_at,
+    held_out_scenes,
+    held_out_scenes_at,
+    open_folders,
+    open_records,
+    record_batches,
+)
 from full4d_jax.training.held_out_sheet import held_out_clips_sheet
 from full4d_jax.training.loss import NOTHING_FROZEN, loss
 from full4d_jax.training.placement import training_mesh
@@ -27,6 +35,7 @@ from full4d_jax.training.prior_training import train_prior
 from full4d_jax.training.state import TrainState, init_state
 from full4d_jax.training.validation import (
     TIME_BINS,
+    Losses,
     make_validation,
     validation_losses,
     without_drops,
@@ -62,7 +71,9 @@ def lively_state(config: Config, mesh: Mesh | None = None) -> TrainState:
 
 
 def scenes_of(config: Config, steps: int, *, held_out: bool) -> set[str]:
-    names = [x for n in range(steps) for x in clips_at(config, n, held_out=held_out)]
+    if held_out:
+        return {x for n in range(steps) for x in held_out_scenes_at(config, n)}
+    names = [x for n in range(steps) for x in clips_at(config, n)]
     return {re.findall(r"\((.*)\)$", name)[0] for name in names}
 
 
@@ -85,6 +96,22 @@ def test_a_scene_in_two_datasets_is_held_out_of_both(dataset, tmp_path):
     kept = scenes_of(config, 40, held_out=True)
     assert (len(trained), len(kept)) == (6, 6)
     assert not trained & kept
+
+
+class Rooms(ProceduralClips):
+    """Clips whose scenes have brackets in their names."""
+
+    def _scene_id(self, index: int) -> str:
+        return f"room ({index})"
+
+
+def test_a_name_with_brackets_is_that_of_its_scene(tmp_path):
+    clips = Rooms(first=0, count=4, views=3, frames=2, height=16, width=16)
+    write_dataset(tmp_path / "rooms", clips, name="rooms")
+    config = configured(tmp_path / "rooms", held_out=0.5)
+    expected = held_out_scenes(config, open_folders(config)[0])
+    assert {x for n in range(5) for x in held_out_scenes_at(config, n)} == expected
+    assert all(x.startswith("room (") for x in expected)
 
 
 def test_scenes_that_cannot_be_held_out(dataset, tmp_path):
@@ -142,6 +169,24 @@ def test_numbers_depend_on_the_parameters_alone(dataset):
     share = config.flow.mean_share
     total = share * first["validation/mean"] + (1 - share) * np.mean([first[x] for x in names])
     assert first["validation/loss"] == pytest.approx(total, abs=1e-5)
+
+
+def test_a_rare_size_counts_by_its_share(dataset, tmp_path, monkeypatch):
+    """The loss is the width of a batch here, so that the mean tells the shares of the widths."""
+    wide = ProceduralClips(first=100, count=4, views=3, frames=2, height=16, width=32)
+    write_dataset(tmp_path / "wide", wide, name="wide")
+    folders = f"{dataset}=19", f"{tmp_path / 'wide'}=1"
+    config = configured(*folders, held_out=0.5, buckets=("16x16", "16x32"))
+    sources = open_records(config, held_out=True).sources
+    assert [x.size for x in sources if isinstance(x, SizedRecords)] == [(16, 16), (16, 32)]
+
+    def width(config, params, batch, key, frozen) -> Losses:
+        loss = jnp.float32(batch.frames.shape[-2])
+        return Losses(jnp.full(TIME_BINS, loss), loss)
+
+    monkeypatch.setattr("full4d_jax.training.validation.validation_losses", width)
+    measured = make_validation(config, None, None)(lively_state(config))
+    assert measured["validation/loss"] == pytest.approx(0.95 * 16 + 0.05 * 32)
 
 
 def test_a_mesh_measures_the_losses_of_one_device(dataset):
