@@ -120,10 +120,11 @@ def near(mask: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
 
 def smooth_near(mask: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
     """Return `near`, which falls to 0 within as many pixels."""
-    window = (1, NEAR + 1, NEAR + 1)
-    total = jax.lax.reduce_window(near(mask), 0.0, jax.lax.add, window, (1, 1, 1), "SAME")
-    pixels = jax.lax.reduce_window(jnp.ones_like(mask), 0.0, jax.lax.add, window, (1, 1, 1), "SAME")
-    return total / pixels
+    reach = NEAR // 2
+    side = 2 * reach + 1
+    padded = jnp.pad(near(mask), ((0, 0), (reach, reach), (reach, reach)), "edge")
+    total = jax.lax.reduce_window(padded, 0.0, jax.lax.add, (1, side, side), (1, 1, 1), "VALID")
+    return total / side**2
 
 
 def slow(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
