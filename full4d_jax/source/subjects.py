@@ -70,10 +70,12 @@ class Backdrop(NamedTuple):
     Attributes:
       frame: sRGB, 0 to 255.
       known: where some instant shows it.
+      added: where only pictures from before and after show it.
     """
 
     frame: Float32[ndarray, "h w 3"]
     known: Bool[ndarray, "h w"]
+    added: Bool[ndarray, "h w"]
 
 
 class Seen(NamedTuple):
@@ -330,16 +332,20 @@ def find_backdrop(
       subject: share of the subjects' classes at each pixel.
       around: pictures of the same view from before and after.
     """
+    added = np.zeros(frames.shape[1:3], bool)
     if around is not None:
-        is_clearer = around.subject.min(0) + CLEAREST < subject.min(0)
+        # The network's cells are coarse: beside its outline a subject is still there.
+        rim = _disc(round(BAND * min(added.shape)))
+        widened = np.stack([cv2.dilate(share, rim) for share in around.subject])
+        added = widened.min(0) + CLEAREST < subject.min(0)
         frames = np.concatenate([frames, around.frames])
-        subject = np.concatenate([subject, np.where(is_clearer, around.subject, 1)])
+        subject = np.concatenate([subject, np.where(added, widened, 1)])
     free = (subject < BEHIND) & (subject <= subject.min(0) + CLEAREST)
     counts = free.sum(0)
     values = np.sort(np.where(free[..., None], frames, np.uint16(256)), 0)  # what is not free last
     middle = np.maximum(counts - 1, 0) // 2
     background = np.take_along_axis(values, middle[None, ..., None], 0)[0]
-    return Backdrop(background.astype(np.float32), counts > 0)
+    return Backdrop(background.astype(np.float32), counts > 0, added & (counts > 0))
 
 
 def outline(

@@ -32,7 +32,7 @@ def clean_plate(
     backdrop: Backdrop,
     estimate: Estimate,
 ) -> CleanPlate | None:
-    """Return what is behind the subjects where they never move away; None for nothing.
+    """Return what other pictures show where subjects never move away; None for nothing.
 
     Args:
       depth: of a camera at rest, world units, 0 where unknown.
@@ -42,7 +42,7 @@ def clean_plate(
       estimate: returns the depth of a picture, of any scale.
     """
     rests = labels == 0
-    hidden = backdrop.known & ~rests.any(0)
+    hidden = backdrop.added & ~rests.any(0)
     if hidden.mean() < LEAST:
         return None
     shown = np.where(backdrop.known[..., None], backdrop.frame, frames[0]).astype(np.uint8)

@@ -21,7 +21,9 @@ def hidden_all_the_time() -> tuple[np.ndarray, np.ndarray, np.ndarray, Backdrop]
     frames = np.where(labels[..., None] > 0, 200, 90).astype(np.uint8).repeat(3, -1)
     known = np.ones((HEIGHT, WIDTH), bool)
     known[36:40, 20:34] = False
-    backdrop = Backdrop(np.full((HEIGHT, WIDTH, 3), 90, np.float32), known)
+    added = labels[0] > 0
+    added[36:40] = False
+    backdrop = Backdrop(np.full((HEIGHT, WIDTH, 3), 90, np.float32), known, added)
     return depth, frames, labels, backdrop
 
 
