@@ -178,6 +178,19 @@ def test_what_rests_in_the_clip_is_its_background_whatever_came_before(is_in_cli
     assert not find_moving(frames, find_backdrop(frames, nothing, around)).any()
 
 
+def test_the_rim_of_who_stays_is_not_what_is_behind():
+    """Coarse shares of other pictures may be low where the person still is."""
+    frames = np.stack([background()] * FRAMES).astype(np.uint8)
+    frames[:, 20:80, 40:60] = (200, 40, 40)
+    subject = np.zeros(frames.shape[:3], np.float32)
+    subject[:, 20:80, 40:60] = 0.5
+    narrow = np.zeros_like(subject)
+    narrow[:, 22:78, 42:58] = 0.9
+    assert (narrow + 0.05 < subject).any()
+    backdrop = find_backdrop(frames, subject, Seen(frames, narrow))
+    assert not backdrop.added.any()
+
+
 def test_what_moves_before_a_camera_that_turns_is_found_as_before_one_at_rest():
     """The turned frames are drawn by projecting every pixel's ray, not by homographies."""
     lens = intrinsics_from_fov(60, HEIGHT, WIDTH)
