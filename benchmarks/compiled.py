@@ -150,11 +150,11 @@ def _assemble(file: Path, text: str, name: str, body: str) -> Kernel:
     assert threads, file
     command = ["ptxas", "-v", f"-arch={target[1]}", str(file), "-o", "/dev/null"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    said = done.stderr.partition(f"'{name}'")[2]
-    spilled = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", said)
-    registers = re.search(r"Used (\d+) registers", said)
-    assert spilled, said
-    assert registers, said
+    report = done.stderr.partition(f"'{name}'")[2]
+    spilled = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", report)
+    registers = re.search(r"Used (\d+) registers", report)
+    assert spilled, report
+    assert registers, report
     return Kernel(
         warps=int(threads[1]) // WARP,
         registers=int(registers[1]),

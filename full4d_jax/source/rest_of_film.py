@@ -32,7 +32,8 @@ def pictures_around(path: Path, video: Video) -> UInt8[ndarray, "e h w 3"] | Non
       path: the file that the clip was read from.
       video: the clip, of a camera at rest.
     """
-    first, last = video.timestamps[[0, -1]]
+    first = video.timestamps[0]
+    last = video.timestamps[-1]
     height, width = video.frames.shape[1:3]
     gap = 1 / video.fps
     begin = max(0.0, first - REACH)

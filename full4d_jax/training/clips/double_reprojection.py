@@ -168,12 +168,12 @@ def several_views(
         camera = turned_camera(key, lens, (rows, columns), (height, width))
         return warped(video, camera.homography, height, width), camera
 
-    others, cameras = jax.vmap(turned)(jax.random.split(key, views - 2))
+    turned_frames, cameras = jax.vmap(turned)(jax.random.split(key, views - 2))
     turns = jnp.zeros((views - 2, 4, 4)).at[:, :3, :3].set(cameras.rotation).at[:, 3, 3].set(1.0)
     turned_poses = turns[:, None] @ poses[1]
     frames = jnp.moveaxis(jnp.moveaxis(whole.frames, -1, 0)[middle], 0, -1)
     return ReprojectedClip(
-        frames=jnp.concatenate([frames, others]),
+        frames=jnp.concatenate([frames, turned_frames]),
         depth=seen / unit,
         cameras=Cameras(
             intrinsics=jnp.concatenate([jnp.stack([own_lens] * 2), cameras.intrinsics]),
