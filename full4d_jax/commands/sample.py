@@ -9,6 +9,7 @@ from full4d_jax.commands import SIZES
 from full4d_jax.config import Config
 from full4d_jax.session.help_text import Shown
 from full4d_jax.session.processes import (
+    ALONE,
     ProcessOptions,
     check_processes,
     is_first_process,

@@ -64,7 +64,10 @@ def _fill(
 ) -> Float[Array, "v t h w 3"]:
     """Run the programs of `fill_grid`."""
     guides = conditions_program(prior.for_codec, frames, real)
-    latents = parts_program(prior.for_network, guides, jax.random.wrap_key_data(key_data))
+    latents = parts_program(
+    key = jax.random.wrap_key_data(jnp.asarray(key_data))
+        prior.for_network, guides, key
+    )
     return filled_program(prior.for_codec, latents)
 
 
