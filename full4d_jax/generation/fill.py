@@ -64,10 +64,8 @@ def _fill(
 ) -> Float[Array, "v t h w 3"]:
     """Run the programs of `fill_grid`."""
     guides = conditions_program(prior.for_codec, frames, real)
-    latents = parts_program(
     key = jax.random.wrap_key_data(jnp.asarray(key_data))
-        prior.for_network, guides, key
-    )
+    latents = parts_program(prior.for_network, guides, key)
     return filled_program(prior.for_codec, latents)
 
 

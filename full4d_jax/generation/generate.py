@@ -64,10 +64,8 @@ def _generate(
 ) -> tuple[Float[Array, "v t h w 3"], Projection]:
     """Run the programs of `generate_grid`."""
     guides, projection = guides_program(prior.for_codec, frames, depth, cameras, known)
-    latents = flow_program(
     key = jax.random.wrap_key_data(jnp.asarray(key_data))
-        prior.for_network, guides, key
-    )
+    latents = flow_program(prior.for_network, guides, key)
     return views_program(prior.for_codec, latents, frames), projection
 
 
