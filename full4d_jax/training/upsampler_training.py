@@ -23,7 +23,7 @@ from full4d_jax.config import DEFAULT, to_dict
 from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.generation.prior import open_prior
 from full4d_jax.media.metrics import Distance, require_lpips
-from full4d_jax.models.upsampler import Params, init_params, upsample
+from full4d_jax.models.upsampler import Params, init_params, near, upsample
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.estimate import load_depth
@@ -37,7 +37,6 @@ from input_pipeline.whole_files import write_text
 
 SOFT = 0.01  # rounds absolute errors off, in units of frames in [-1, 1]
 SHIFT = 8  # pixels, the spacing of the coarsest grid of the upsampler
-NEAR = 8  # pixels
 Metrics = dict[str, Float[Array, ""]]
 
 
@@ -103,12 +102,6 @@ def train_step(
     gradients, metrics = jax.grad(total, has_aux=True)(state.params)
     state = apply_gradients(config_optimizer(config), config.optimizer.ema, state, gradients)
     return state, metrics | {"gradient_norm": optax.tree.norm(gradients)}
-
-
-def near(mask: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
-    """Return 1 within `NEAR` rows and columns of where the mask is 1, else 0."""
-    side = 2 * NEAR + 1
-    return jax.lax.reduce_window(mask, 0.0, jax.lax.max, (1, side, side), (1, 1, 1), "SAME")
 
 
 def shifted(key: PRNGKeyArray, *pictures: Float[Array, "b h w 3"]) -> list[Array]:

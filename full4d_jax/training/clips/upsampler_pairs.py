@@ -150,17 +150,20 @@ def video_pairs(
 ) -> Pair:
     """Return the pairs of a frame of a video, seen from `targets` places and back."""
     key = jax.random.fold_in(jax.random.key(config.seed), place)
+    video = jnp.asarray(frame)
+    depth = drop_depth_edges(estimate_depth(network, video), EDGE)
     made = []
     for target in range(config.data.targets):
-        scene = _filmed(network, jnp.asarray(frame), jax.random.fold_in(key, target))
+        scene = _filmed(video, depth, jax.random.fold_in(key, target))
         made.append(_pairs(scene, _small_targets(config, prior, scene)))
     return jax.tree.map(lambda *x: jnp.concatenate(x), *made)
 
 
 @jax.jit
-def _filmed(network: DepthNetwork, frame: Float[Array, "1 h w 3"], key: PRNGKeyArray) -> Scene:
+def _filmed(
+    frame: Float[Array, "1 h w 3"], depth: Float[Array, "1 h w"], key: PRNGKeyArray
+) -> Scene:
     lens_key, pose_key, noise_key = jax.random.split(key, 3)
-    depth = drop_depth_edges(estimate_depth(network, frame), EDGE)
     lens = random_lens(lens_key, *frame.shape[1:3])
     return Scene(*two_views(frame, depth, lens, random_pose(pose_key)), noise_key)
 

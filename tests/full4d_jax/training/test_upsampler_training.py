@@ -13,7 +13,7 @@ from full4d_jax.config import DEFAULT, OptimizerConfig, TrainingConfig
 from full4d_jax.config.upsampler import UpsamplerConfig, UpsamplerDataConfig, UpsamplerNetConfig
 from full4d_jax.generation.prior import open_prior
 from full4d_jax.media.video import write_video
-from full4d_jax.models.upsampler import Guidance, init_params
+from full4d_jax.models.upsampler import Guidance, init_params, near
 from full4d_jax.source.depth.estimate import load_depth
 from full4d_jax.training import upsampler_training
 from full4d_jax.training.clips import upsampler_pairs
@@ -35,7 +35,7 @@ def noise(place: int) -> Pair:
     drawn = np.random.default_rng(place).uniform(-1, 1, (3, 2, 96, 96, 3))
     frames = jnp.asarray(drawn, jnp.float32)
     ones = jnp.ones((2, 96, 96))
-    return Pair(Guidance(frames[0], frames[1], ones, ones), frames[2])
+    return Pair(Guidance(frames[0], frames[1], ones, ones, frames[0]), frames[2])
 
 
 def test_a_later_start_goes_on_with_the_same_crops():
@@ -87,7 +87,7 @@ def test_a_far_hole_has_no_part_in_lpips():
     pair = next(upsampler_pairs.batches(TINY, noise, 0))
     mask = jnp.zeros_like(pair.guidance.mask).at[:, :, :20].set(1)
     pair = pair._replace(guidance=pair.guidance._replace(mask=mask))
-    known = upsampler_training.near(mask)
+    known = near(mask)
     assert np.unique(np.argwhere(np.asarray(known) > 0)[:, 2]).tolist() == list(range(28))
     config = replace(TINY, perceptual=1.0, perceptual_from=0.0)
     state = first_state(config_optimizer(config), init_params(config.model, jax.random.key(0)))
