@@ -88,11 +88,12 @@ def train_step(
 
     def total(params: Params) -> tuple[Float[Array, ""], Metrics]:
         made = upsample(config.model, params, pair.guidance)
-        value = loss(made, pair.truth)
-        error = ((made - pair.truth) ** 2).mean()
+        value = loss(made, pair.truth, pair.counts)
+        error = (pair.counts[..., None] * (made - pair.truth) ** 2).mean()
         if distance is not None:
             shift = jax.random.fold_in(jax.random.key(config.seed), state.step)
-            judged = jnp.where(near(pair.guidance.mask)[..., None] > 0, made, pair.truth)
+            is_judged = near(pair.guidance.mask) * pair.counts
+            judged = jnp.where(is_judged[..., None] > 0, made, pair.truth)
             pictures = shifted(shift, jnp.clip(judged / 2 + 0.5, 0, 1), pair.truth / 2 + 0.5)
             measure = partial(lambda distance, *x: distance(*x).mean(), distance)
             term = jax.lax.cond(late, measure, lambda *_: jnp.float32(0), *pictures)
@@ -120,9 +121,11 @@ def shifted(key: PRNGKeyArray, *pictures: Float[Array, "b h w 3"]) -> list[Array
     return [cut(picture) for picture in pictures]
 
 
-def loss(made: Float[Array, "b h w 3"], truth: Float[Array, "b h w 3"]) -> Float[Array, ""]:
-    """Return the module's loss without LPIPS."""
-    error = made - truth
+def loss(
+    made: Float[Array, "b h w 3"], truth: Float[Array, "b h w 3"], counts: Float[Array, "b h w"]
+) -> Float[Array, ""]:
+    """Return the module's loss without LPIPS; `counts` is 1 for pixels that count, else 0."""
+    error = counts[..., None] * (made - truth)
 
     def soft(x: Float[Array, "..."]) -> Float[Array, ""]:
         return jnp.sqrt(x**2 + SOFT**2).mean()

@@ -38,11 +38,13 @@ class ReprojectedClip(NamedTuple):
     Attributes:
       frames: the made source, the video, then what turned cameras see of it, [-1, 1].
       depth: z-depth of the source, with median 1 at t = 0; 0 where nothing is known.
+      video_depth: of the video, likewise in the unit of the source.
       cameras: of all views; the world is the source camera.
     """
 
     frames: Float[Array, "v t h w 3"]
     depth: Float[Array, "t h w"]
+    video_depth: Float[Array, "t h w"]
     cameras: Cameras
 
 
@@ -112,7 +114,7 @@ def two_views(
         height=height,
         width=width,
     )
-    return ReprojectedClip(jnp.stack([source, video]), seen / unit, cameras)
+    return ReprojectedClip(jnp.stack([source, video]), seen / unit, depth / unit, cameras)
 
 
 class TurnedCamera(NamedTuple):
@@ -175,6 +177,7 @@ def several_views(
     return ReprojectedClip(
         frames=jnp.concatenate([frames, turned_frames]),
         depth=seen / unit,
+        video_depth=whole.video_depth[middle] / unit,
         cameras=Cameras(
             intrinsics=jnp.concatenate([jnp.stack([own_lens] * 2), cameras.intrinsics]),
             world_to_camera=jnp.concatenate([poses, turned_poses]),

@@ -2,9 +2,12 @@
 
 A scene is rendered at full size, its source goes through the same projection and the same prior as
 a video does, and the rendered targets are the truth. A share of the scenes are frames of ordinary
-videos with double reprojection. Rendering costs more than a step, so a pool of scenes is kept: the
-crops of a step come from `pool` scenes, the oldest of which gives way to a new one every
-`steps_per_scene` steps. What a step sees is a function of the seed and the step.
+videos with double reprojection. There, a hole often hides the person whom the other camera lost,
+which nobody can guess: where the video is nearer than what lies around a hole, it does not count.
+
+Rendering costs more than a step, so a pool of scenes is kept: the crops of a step come from `pool`
+scenes, the oldest of which gives way to a new one every `steps_per_scene` steps. What a step sees
+is a function of the seed and the step.
 """
 
 import itertools
@@ -23,7 +26,7 @@ from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config.upsampler import UpsamplerConfig, UpsamplerDataConfig
 from full4d_jax.generation.cascade import generate_small, guide
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.projection_guidance import splat
+from full4d_jax.generation.projection_guidance import Projection, fill_holes, splat
 from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.media.video import read_video
@@ -38,6 +41,7 @@ from input_pipeline.video_files import frame_times
 
 SCENES_OF_A_SEED = 2**24  # another seed sees other scenes
 COARSE_ROWS = 96  # of smoothed depth, which a network that sees little might give
+NEARER = 1.1  # times the disparity around a hole, from which on something stands before that
 SOFTEST = 2.0  # pixels of that by which smoothed depth is blurred at most
 
 
@@ -47,10 +51,12 @@ class Pair(NamedTuple):
     Attributes:
       guidance: the input.
       truth: the rendered frames, [-1, 1].
+      counts: 1 where the truth counts, else 0.
     """
 
     guidance: Guidance
     truth: Float[Array, "b h w 3"]
+    counts: Float[Array, "b h w"]
 
 
 class Scene(NamedTuple):
@@ -59,12 +65,14 @@ class Scene(NamedTuple):
     Attributes:
       frames: of all views, [-1, 1].
       depth: of the source as it is projected.
+      target_depth: of the first target where holes may hide what is near, else None.
       cameras: of all views.
       key: of the prior's noise.
     """
 
     frames: Float[Array, "v 1 h w 3"]
     depth: Float[Array, "1 h w"]
+    target_depth: Float[Array, "1 h w"] | None
     cameras: Cameras
     key: PRNGKeyArray
 
@@ -165,7 +173,8 @@ def _filmed(
 ) -> Scene:
     lens_key, pose_key, noise_key = jax.random.split(key, 3)
     lens = random_lens(lens_key, *frame.shape[1:3])
-    return Scene(*two_views(frame, depth, lens, random_pose(pose_key)), noise_key)
+    clip = two_views(frame, depth, lens, random_pose(pose_key))
+    return Scene(clip.frames, clip.depth, clip.video_depth, clip.cameras, noise_key)
 
 
 def scene_pairs(config: UpsamplerConfig, prior: Prior, network: DepthNetwork, place: int) -> Pair:
@@ -203,7 +212,7 @@ def _scene(
     clip = procedural_scene(index, views=1 + data.targets, frames=1, looks=looks, **size)
     frames = 2 * clip.frames - 1
     depth = draw_depth(data, network, depth_key, frames[0], clip.depth[0])
-    return Scene(frames, depth, cameras_of(clip), noise_key)
+    return Scene(frames, depth, None, cameras_of(clip), noise_key)
 
 
 def draw_depth(
@@ -253,4 +262,19 @@ def _pairs(scene: Scene, small: Float[Array, "n i j 3"]) -> Pair:
     relative = relative_pose(poses[1:], poses[0][None])
     source = scene.frames[0, 0], scene.depth[0], lenses[0]
     drawn = jax.vmap(lambda *target: splat(*source, *target))(relative, lenses[1:])
-    return Pair(jax.vmap(guide)(drawn, small), scene.frames[1:, 0])
+    counts = jnp.ones_like(drawn.mask)
+    if scene.target_depth is not None:
+        counts = jnp.maximum(drawn.mask, is_background(drawn, scene.target_depth))
+    return Pair(jax.vmap(guide)(drawn, small), scene.frames[1:, 0], counts)
+
+
+def is_background(
+    projection: Projection, depth: Float[Array, "n h w"]
+) -> Float[Array, "n h w"]:
+    """Return 1 where a frame of this z-depth is not before what lies around the holes, else 0.
+
+    Where depth is unknown, 0, it is 0.
+    """
+    around = fill_holes(projection._replace(frames=projection.disparity[..., None]))[..., 0]
+    disparity = 1 / jnp.maximum(depth, 1e-6)
+    return jnp.float32((depth > 0) & (disparity < NEARER * around))

@@ -35,7 +35,7 @@ def noise(place: int) -> Pair:
     drawn = np.random.default_rng(place).uniform(-1, 1, (3, 2, 96, 96, 3))
     frames = jnp.asarray(drawn, jnp.float32)
     ones = jnp.ones((2, 96, 96))
-    return Pair(Guidance(frames[0], frames[1], ones, ones, frames[0]), frames[2])
+    return Pair(Guidance(frames[0], frames[1], ones, ones, frames[0]), frames[2], ones)
 
 
 def test_a_later_start_goes_on_with_the_same_crops():
