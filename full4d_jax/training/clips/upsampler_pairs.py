@@ -26,7 +26,7 @@ from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config.upsampler import UpsamplerConfig, UpsamplerDataConfig
 from full4d_jax.generation.cascade import generate_small, guide
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.projection_guidance import Projection, fill_holes, splat
+from full4d_jax.generation.projection_guidance import splat
 from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.media.video import read_video
@@ -34,14 +34,18 @@ from full4d_jax.models.upsampler import Guidance
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.enlarge import enlarge_disparity
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth
-from full4d_jax.training.clips.double_reprojection import random_lens, random_pose, two_views
+from full4d_jax.training.clips.double_reprojection import (
+    can_be_guessed,
+    random_lens,
+    random_pose,
+    two_views,
+)
 from input_pipeline.procedural.looks import Looks, looks_at
 from input_pipeline.procedural.scene import procedural_scene
 from input_pipeline.video_files import frame_times
 
 SCENES_OF_A_SEED = 2**24  # another seed sees other scenes
 COARSE_ROWS = 96  # of smoothed depth, which a network that sees little might give
-NEARER = 1.1  # times the disparity around a hole, from which on something stands before that
 SOFTEST = 2.0  # pixels of that by which smoothed depth is blurred at most
 
 
@@ -264,17 +268,5 @@ def _pairs(scene: Scene, small: Float[Array, "n i j 3"]) -> Pair:
     drawn = jax.vmap(lambda *target: splat(*source, *target))(relative, lenses[1:])
     counts = jnp.ones_like(drawn.mask)
     if scene.target_depth is not None:
-        counts = jnp.maximum(drawn.mask, is_background(drawn, scene.target_depth))
+        counts = can_be_guessed(drawn, scene.target_depth)
     return Pair(jax.vmap(guide)(drawn, small), scene.frames[1:, 0], counts)
-
-
-def is_background(
-    projection: Projection, depth: Float[Array, "n h w"]
-) -> Float[Array, "n h w"]:
-    """Return 1 where a frame of this z-depth is not before what lies around the holes, else 0.
-
-    Where depth is unknown, 0, it is 0.
-    """
-    around = fill_holes(projection._replace(frames=projection.disparity[..., None]))[..., 0]
-    disparity = 1 / jnp.maximum(depth, 1e-6)
-    return jnp.float32((depth > 0) & (disparity < NEARER * around))
