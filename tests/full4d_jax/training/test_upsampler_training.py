@@ -107,12 +107,14 @@ def test_a_far_hole_has_no_part_in_lpips():
 
 def test_the_loss_is_least_for_the_truth_and_feels_edges():
     truth = jax.random.uniform(jax.random.key(0), (1, 16, 16, 3))
-    least = upsampler_training.loss(truth, truth)
-    shifted = upsampler_training.loss(truth + 0.1, truth)
+    ones = jnp.ones((1, 16, 16))
+    least = upsampler_training.loss(truth, truth, ones)
+    shifted = upsampler_training.loss(truth + 0.1, truth, ones)
     checked = 0.1 * (-1.0) ** jnp.arange(16)[None, :, None, None]
-    rough = upsampler_training.loss(truth + checked, truth)
+    rough = upsampler_training.loss(truth + checked, truth, ones)
     assert least < 0.03
     assert least + 0.05 < shifted < rough - 0.05
+    assert upsampler_training.loss(truth + checked, truth, 0 * ones) == least
 
 
 @pytest.mark.slow
@@ -128,6 +130,9 @@ def test_frames_of_videos_are_seen_from_elsewhere_and_back(tmp_path):
     np.testing.assert_array_equal(pair.truth[0], pair.truth[1])
     seen = np.asarray(pair.guidance.mask) > 0
     assert 0.5 < seen.mean() < 0.99
+    counts = np.asarray(pair.counts) > 0
+    assert counts[seen].all()
+    assert 0 < counts[~seen].mean() < 1
     error = np.abs(np.asarray(pair.guidance.projected - pair.truth)).mean(-1)
     assert np.median(error[seen]) < 0.06
     assert not np.array_equal(pair.guidance.mask[0], pair.guidance.mask[1])
