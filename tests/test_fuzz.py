@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).parent / "fuzz_readers.py"
 
 
 @pytest.mark.parametrize(
-    ("rounds", "seconds"), [(12, 1), pytest.param(100, 3, marks=pytest.mark.slow)]
+    ("rounds", "seconds"), [(12, 1), pytest.param(100, 3, marks=pytest.mark.long)]
 )
 def test_no_reader_crashes_hangs_or_takes_all_memory(rounds, seconds):
     asked = os.environ.get("FULL4D_FUZZ_ROUNDS")

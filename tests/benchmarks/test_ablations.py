@@ -81,7 +81,7 @@ def test_rows_share_all_but_what_they_are_named_for(table, monkeypatch):
 GROUPS = (
     pytest.param("blind", "PARTS", ("all", "without cameras"), marks=pytest.mark.long),
     pytest.param("cameras", "CAMERAS", ("linear", "none"), marks=pytest.mark.long),
-    pytest.param("wide", "PARTS", ("all", "own view alone"), marks=pytest.mark.slow),
+    pytest.param("wide", "PARTS", ("all", "own view alone"), marks=pytest.mark.long),
     pytest.param("attention", "MODES", ("fused", "two_stream_hard"), marks=pytest.mark.slow),
 )
 

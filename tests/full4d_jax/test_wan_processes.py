@@ -62,7 +62,7 @@ def losses(out: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.slow
+@pytest.mark.long  # tests/pod trains so, too
 def test_two_processes_from_converted_weights_have_the_losses_of_one(command, tmp_path):
     slurm = {
         "SLURM_JOB_ID": str(random.SystemRandom().randrange(10**6)),  # gives the port

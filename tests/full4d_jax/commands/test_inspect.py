@@ -89,7 +89,7 @@ def test_without_the_compiler_says_how_to_install_it():
         pytest.param(4, "v5e:2x2", id="encoded-v5e"),
         pytest.param(4, "v5p:2x2x1", id="encoded-v5p"),
         pytest.param(0, "v5e:2x2", id="pictures-v5e", marks=pytest.mark.long),
-        pytest.param(0, "v5p:2x2x1", id="pictures-v5p"),
+        pytest.param(0, "v5p:2x2x1", id="pictures-v5p", marks=pytest.mark.long),
     ],
 )
 def test_compiles_a_small_model_for_tpu(projections, topology, tmp_path):

@@ -160,8 +160,15 @@ def workplace(tmp_path, write_pictures, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("depth", marks=pytest.mark.long),
+        pytest.param("prior", marks=pytest.mark.slow),
+        pytest.param("upsampler", marks=pytest.mark.slow),
+        pytest.param("four_real", marks=pytest.mark.long),
+    ],
+)
 def test_commands_train(name, workplace, monkeypatch):
     """One after the other, each from the weights of the one before, at a tiny size."""
     monkeypatch.setattr(depth_training, "HELD_OUT", 1)
