@@ -177,8 +177,8 @@ def fill_holes(projection: Projection) -> Float[Array, "*n h w c"]:
     """Fill the holes of projected frames from what is behind them, by push-pull.
 
     Far points weigh more. Cameras stand beside each other, so that a hole lies between what hid it
-    and what was hidden, in its rows: what is nearer than the farther side of a hole beside it hardly
-    counts.
+    and what was hidden, in its rows: what is nearer than the farther side of a hole beside it
+    hardly counts.
     """
     is_known = projection.mask > 0
     disparity = projection.disparity
