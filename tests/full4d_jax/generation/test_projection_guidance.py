@@ -80,8 +80,8 @@ def test_holes_are_filled_from_the_background():
 def test_who_stands_close_before_a_wall_does_not_bleed_into_the_hole_beside_them():
     """A bright person, hole, dark wall; at the right border a hole that has one side only."""
     columns = jnp.arange(64)
-    bright = jnp.where((columns >= 22) & (columns < 32), 1.0, 0.0)
-    frames = jnp.broadcast_to(bright[:, None], (1, 1, 64, 64, 1))
+    bright = jnp.where((columns >= 22) & (columns < 32), 1.0, 0.0)[None, None, None]
+    frames = jnp.broadcast_to(bright[..., None], (1, 1, 64, 64, 1))
     is_hole = ((columns >= 32) & (columns < 38)) | (columns >= 60)
     mask = jnp.broadcast_to(1.0 - is_hole, (1, 1, 64, 64))
     disparity = mask * jnp.where(bright > 0, 1.3, 1.0)
