@@ -53,6 +53,10 @@ EDGE = 2  # pixels: half as wide as edges that seem to move are, where a turn is
 MAX_MOVING_BACKGROUND = 0.05  # share of it at one instant of a camera that turns on its place
 MAX_USUAL_MOVING_BACKGROUND = 0.01  # median of that share over the instants
 MOVES = 30  # of 255 levels, from the background
+FAINT = 10  # of 255 levels: what differs so much is a part of a subject that it touches
+FAINT_NOISE = 5  # times the noise of the background is the least of them
+FAINT_TINT = 0.5  # of such a difference is another tint than the background's; of a shadow, less
+FAINT_REACH = 0.05  # of the short side: how far from the subject
 SAME_COLOUR = 12  # of 255 levels, from the background times one factor
 # Factors of brightness that shadows and lights may have.
 SHADOW = 0.45
@@ -152,16 +156,19 @@ def label_subjects(
     subject = shares.sum(-1)
     backdrop = None
     moving = np.zeros(subject.shape, bool)
+    faint = np.zeros(subject.shape, bool)
     if to_first is not None and len(frames) > 2:
         if np.ptp(to_first, axis=0).any():
             moving = find_moving_while_turning(frames, subject, to_first)
         else:
             backdrop = find_backdrop(frames, subject, around)
             moving = find_moving(frames, backdrop)
+            faint = find_faint(frames, subject, backdrop)
     masks = [
         outline(frame, share, moves)
         for frame, share, moves in zip(frames, subject, moving, strict=True)
     ]
+    masks = [with_faint_parts(mask, differs) for mask, differs in zip(masks, faint, strict=True)]
     labels, count = link_labels(np.stack(masks), back)
     kinds = tuple(_kind(shares[labels == number]) for number in range(1, count + 1))
     return _drop_small(labels, kinds)._replace(backdrop=backdrop)
@@ -306,6 +313,51 @@ def find_moving(frames: UInt8[ndarray, "t h w 3"], backdrop: Backdrop) -> Bool[n
     return np.stack(moving)
 
 
+def find_faint(
+    frames: UInt8[ndarray, "t h w 3"],
+    subject: Float32[ndarray, "t h w"],
+    backdrop: Backdrop,
+) -> Bool[ndarray, "t h w"]:
+    """Return what differs a little from the background of a resting camera, in its tint above all.
+
+    Args:
+      frames: sRGB.
+      subject: share of the subjects' classes at each pixel.
+      backdrop: what rests behind them.
+    """
+    background = backdrop.frame
+    energy = np.maximum((background**2).sum(-1), 1)
+    faint = []
+    for frame, share in zip(frames.astype(np.float32), subject, strict=True):
+        difference = np.abs(frame - background).max(-1)
+        at_rest = backdrop.known & (share < BEHIND) & (difference < MOVES)
+        noise = np.median(difference[at_rest]) if at_rest.any() else MOVES
+        factor = (frame * background).sum(-1) / energy
+        tint = np.abs(frame - factor[..., None] * background).max(-1)
+        differs = (difference > max(FAINT, FAINT_NOISE * noise)) & (tint > FAINT_TINT * difference)
+        # Outlines are blurred and codecs ring: what is thin tells nothing.
+        thick = cv2.morphologyEx(_bytes(backdrop.known & differs), cv2.MORPH_OPEN, _disc(EDGE))
+        faint.append(thick > 0)
+    return np.stack(faint)
+
+
+def with_faint_parts(
+    mask: Bool[ndarray, "h w"], faint: Bool[ndarray, "h w"]
+) -> Bool[ndarray, "h w"]:
+    """Return a mask with what differs a little and touches it: an arm before a bright wall."""
+    near = cv2.dilate(_bytes(mask), _disc(round(FAINT_REACH * min(mask.shape)))) > 0
+    mask = mask | _pieces_with((mask | faint) & near, mask)
+    return _fill_holes(cv2.medianBlur(_bytes(mask), 3) > 0)
+
+
+def _pieces_with(mask: Bool[ndarray, "h w"], sure: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+    """Return the pieces of a mask that have a sure pixel."""
+    count, pieces = _number_pieces(mask)
+    has_sure = np.zeros(count, bool)
+    has_sure[np.unique(pieces[sure & mask])] = True
+    return has_sure[pieces]
+
+
 def _even(light: Bool[ndarray, "h w"], factor: Float32[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
     """Return the pieces that are darkened or lit by about one factor: grey trousers are not."""
     count, pieces = _number_pieces(light)
@@ -393,10 +445,7 @@ def _lost(mask: Bool[ndarray, "h w"], refined: Bool[ndarray, "h w"]) -> Bool[nda
 
 def _likely(subject: Float32[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
     """Return the pieces of likely pixels that have a sure one."""
-    count, pieces = _number_pieces(subject > LIKELY)
-    sure = np.zeros(count, bool)
-    sure[np.unique(pieces[subject > SURE])] = True
-    return sure[pieces]
+    return _pieces_with(subject > LIKELY, subject > SURE)
 
 
 def _parts(coarse: Bool[ndarray, "h w"], moving: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
