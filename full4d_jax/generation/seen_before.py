@@ -91,7 +91,7 @@ def seen_before(
 def _far_from_edges(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:
     """Return where no edge of depth, which is unknown, is near: colours are mixed there."""
     square = np.ones((2 * BLEEDS + 1, 2 * BLEEDS + 1), np.uint8)
-    return np.stack([cv2.erode(np.uint8(known), square) for known in depth > 0]) > 0
+    return np.stack([cv2.erode(known.astype(np.uint8), square) for known in depth > 0]) > 0
 
 
 def behind_subjects(

@@ -7,13 +7,15 @@ from skimage import data
 
 from full4d_jax.geometry.rotation import homographies
 from full4d_jax.models.segmentation import load_segmentation
-from full4d_jax.source.subjects import (
-    LASTS,
+from full4d_jax.source.backdrop import (
     Seen,
-    average_along_flow,
     find_backdrop,
     find_moving,
     find_moving_while_turning,
+)
+from full4d_jax.source.subjects import (
+    LASTS,
+    average_along_flow,
     find_subjects,
     label_subjects,
     outline,
