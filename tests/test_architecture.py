@@ -18,7 +18,7 @@ MODULES = [path for path in SOURCES if path.parts[0] in PACKAGES]
 # The distribution of the renderer alone installs no more; jax itself needs scipy.
 RENDERER_IMPORTS = {"gaussians", "jax", "numpy", "scipy", "einops", "jaxtyping", "optax"}
 # What a file of the renderer asks for in a function, and says so where it is missing.
-RENDERER_ASKS_FOR = {"gaussians/formats/spz.py": {"pyarrow"}}
+RENDERER_ASKS_FOR = {"gaussians/formats/sog.py": {"PIL"}, "gaussians/formats/spz.py": {"pyarrow"}}
 LONGEST = 500
 LOOSE = 6  # modules at the top of full4d_jax: the story and the equations
 
