@@ -18,8 +18,8 @@ from numpy import ndarray
 
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.grid import CleanPlate
+from full4d_jax.source.backdrop import Backdrop
 from full4d_jax.source.depth.moving import resting_disparity
-from full4d_jax.source.subjects import Backdrop
 
 Estimate = Callable[[UInt8[ndarray, "h w 3"]], Float[ndarray, "h w"]]
 LEAST = 1e-3  # share of the picture that must be hidden at all instants, or there is no plate
