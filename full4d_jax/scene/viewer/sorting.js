@@ -13,6 +13,7 @@ class Sorting {
     this.use = use;
     this.spare = this.room(); // null while the worker has it
     this.asked = null; // the last question
+    this.time = 0; // of the order that is in use
     this.waiting = null; // the next, while the worker is busy
     this.sort = createSorter(scene);
     this.worker = here ? null : this.startWorker();
@@ -47,8 +48,13 @@ class Sorting {
 
   answer(order, drawn) {
     this.spare = order;
-    this.use(order, drawn);
+    this.take(order, drawn);
     if (this.waiting) this.ask(...this.waiting);
+  }
+
+  take(order, drawn) {
+    this.time = this.asked[2];
+    this.use(order, drawn);
   }
 
   /** Asks for the order at a pose and a time. */
@@ -60,7 +66,7 @@ class Sorting {
     if (this.sort) {
       const drawn = this.sort(...question, this.spare);
       if (this.worker) this.sort = null; // from now on
-      this.use(this.spare, drawn);
+      this.take(this.spare, drawn);
     } else {
       const [forward, origin] = question;
       this.worker.postMessage({ forward, origin, time, order: this.spare }, [this.spare.buffer]);

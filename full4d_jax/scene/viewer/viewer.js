@@ -141,10 +141,13 @@ class Viewer {
     const width = Number(asked.get("width")) || canvas.clientWidth * scale;
     this.fit(width, canvas.clientHeight * scale);
     const covered = (canvas.clientHeight - bar.top + 8) * scale;
-    const { pose, lens } = this.camera.at(this.clock.time, [canvas.width, canvas.height], covered);
+    const size = [canvas.width, canvas.height];
     this.changed = false;
-    this.sorting.ask(pose, this.clock.time);
-    this.renderer.draw(pose, lens, this.clock.time, this.background);
+    this.sorting.ask(this.camera.at(this.clock.time, size, covered).pose, this.clock.time);
+    // In the order of another time whoever moves falls apart: on a slow device the picture waits.
+    const { time } = this.sorting;
+    const { pose, lens } = this.camera.at(time, size, covered);
+    this.renderer.draw(pose, lens, time, this.background);
     this.counted.pictures++;
   }
 

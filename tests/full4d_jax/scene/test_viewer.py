@@ -111,6 +111,25 @@ def test_it_plays_and_sways_until_a_person_comes(tmp_path, browser):
     browser.wait("viewer.clock.playing")
 
 
+def test_a_picture_is_drawn_at_the_time_of_its_order(tmp_path, browser):
+    """However late the order comes while it plays, nobody is seen in the order of another time."""
+    browser.open(written(tmp_path, random_scene(2000)) + "#paused&width=96&height=72")
+    browser.wait("viewer.sorting.worker && !viewer.sorting.sort")
+    browser.script(
+        "viewer.camera.setSway(false);"
+        "const { worker } = viewer.sorting, soon = worker.onmessage;"
+        "worker.onmessage = (message) => setTimeout(() => soon(message), 300);"
+        "viewer.clock.playing = true; 0"
+    )
+    browser.wait("Math.abs(viewer.clock.time - viewer.sorting.time) > 0.03")
+    late = browser.script("viewer.draw(); [viewer.sorting.time, viewer.canvas.toDataURL()]")
+    browser.script("worker.onmessage = soon; viewer.clock.playing = false; 0")
+    browser.wait("viewer.sorting.spare && !viewer.sorting.waiting")
+    browser.script(f"viewer.clock.seek({late[0]})")
+    browser.wait(f"(viewer.draw(), viewer.sorting.time === {late[0]})")
+    assert browser.script("viewer.draw(); viewer.canvas.toDataURL()") == late[1]
+
+
 def test_scrubbing_changes_the_time_and_a_button_plays(opened):
     box = opened.place("document.getElementById('time')")
     for share, low, high in ((0.03, -1, -0.2), (0.97, 0.2, 1)):
