@@ -90,7 +90,7 @@ class Viewer {
     this.canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
     this.canvas.addEventListener("webglcontextrestored", () => {
       this.renderer.start();
-      this.sorting.asked = null;
+      this.sorting.renew();
       this.changed = true;
     });
     this.last = performance.now();

@@ -130,6 +130,25 @@ def test_a_picture_is_drawn_at_the_time_of_its_order(tmp_path, browser):
     assert browser.script("viewer.draw(); viewer.canvas.toDataURL()") == late[1]
 
 
+def test_a_device_that_comes_back_while_the_order_is_made_shows_the_scene(opened):
+    opened.script(
+        "const { worker } = viewer.sorting, soon = worker.onmessage;"
+        "const device = viewer.renderer.gl.getExtension('WEBGL_lose_context');"
+        "let returned = false;"
+        "viewer.canvas.addEventListener('webglcontextrestored', () => (returned = true)); 0"
+    )
+    opened.wait("!viewer.sorting.sort && viewer.sorting.spare")
+    opened.script(
+        "worker.onmessage = (message) => { worker.late = message; };"
+        "viewer.clock.seek(0.52); viewer.draw(); device.loseContext(); 0"
+    )
+    opened.wait("viewer.renderer.gl.isContextLost() && worker.late")
+    opened.script("device.restoreContext(); 0")
+    opened.wait("returned && !viewer.changed")
+    opened.script("worker.onmessage = soon; soon(worker.late); 0")
+    opened.see(lambda p: abs(column(p)) < 0.2)
+
+
 def test_scrubbing_changes_the_time_and_a_button_plays(opened):
     box = opened.place("document.getElementById('time')")
     for share, low, high in ((0.03, -1, -0.2), (0.97, 0.2, 1)):
