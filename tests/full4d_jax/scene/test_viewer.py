@@ -265,6 +265,20 @@ def test_a_narrow_window_shows_what_moves_and_slides_to_the_sides(tmp_path, brow
     assert ends[2][1] == pytest.approx(0.02 * length, abs=0.1)
 
 
+def test_the_first_picture_is_a_coarse_one_and_the_next_is_whole(tmp_path, browser):
+    url = written(tmp_path, moving_ball())
+    page = (tmp_path / "scene.html").read_text()
+    recorded = (
+        "<script>const widths = [], kept = WebGL2RenderingContext.prototype.drawArrays;"
+        "WebGL2RenderingContext.prototype.drawArrays = function (...asked) {"
+        " widths.push(this.canvas.width); kept.apply(this, asked); };</script>"
+    )
+    (tmp_path / "scene.html").write_text(page.replace("<body>", f"<body>{recorded}"))
+    browser.open(f"{url}#time=0.5&paused", width=320, height=300)
+    browser.wait("widths.length > 1")
+    assert browser.script("widths.slice(0, 2)") == [160, 320]
+
+
 def test_a_browser_without_webgl_says_so(tmp_path, browser):
     url = written(tmp_path, moving_ball())
     page = (tmp_path / "scene.html").read_text()
