@@ -13,6 +13,7 @@ class Sorting {
     this.use = use;
     this.spare = this.room(); // null while the worker has it
     this.asked = null; // the last question
+    this.lost = false; // the renderer no longer has its order
     this.time = 0; // of the order that is in use
     this.waiting = null; // the next, while the worker is busy
     this.sort = createSorter(scene);
@@ -57,12 +58,18 @@ class Sorting {
     this.use(order, drawn);
   }
 
+  /** Asks again, even if nothing moved: the renderer lost its order. */
+  renew() {
+    this.lost = true;
+  }
+
   /** Asks for the order at a pose and a time. */
   ask(pose, time) {
     this.waiting = this.spare ? null : [pose, time];
     const question = [pose.forward, -dot(pose.forward, pose.eye), time];
-    if (!this.spare || `${question}` === `${this.asked}`) return;
+    if (!this.spare || (!this.lost && `${question}` === `${this.asked}`)) return;
     this.asked = question;
+    this.lost = false;
     if (this.sort) {
       const drawn = this.sort(...question, this.spare);
       if (this.worker) this.sort = null; // from now on
