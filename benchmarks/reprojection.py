@@ -6,7 +6,9 @@ Clips are those of the folder `real_videos` that no training reads, every fifth 
 square of 4 frames, with depth by our network, is drawn into a camera `--angle` degrees to the left
 or right, around the median depth, and holes are filled by push-pull. From there it is projected
 back, and every row restores the frames themselves (double reprojection, arXiv 2503.05638; the lens
-has a field of view of 55 degrees). Pixels that the projection does not reach are holes.
+has a field of view of 55 degrees). Pixels that the projection does not reach are holes. Those that
+hide what is nearer than their surroundings do not count, and get the true colour in all rows: there
+the other camera lost a part of a person, while a real hole hides what is behind.
 
 Scores pool the frames of a moment and average over moments and sides; means are over clips, and so
 are the cascade's paired gains with their standard errors. Depth need not be true: wrong depth makes
@@ -20,7 +22,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 from shared_folder import shared_folder
 
@@ -46,7 +48,12 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.estimators import open_network
-from full4d_jax.training.clips.double_reprojection import ReprojectedClip, pose_beside, two_views
+from full4d_jax.training.clips.double_reprojection import (
+    ReprojectedClip,
+    can_be_guessed,
+    pose_beside,
+    two_views,
+)
 from input_pipeline.footage import VIDEOS, listed, training_clips
 from input_pipeline.video_files import frame_times
 
@@ -76,7 +83,8 @@ def main() -> None:
             for frames in moments(clip, options.rows, options.moments):
                 for angle in (-options.angle, options.angle):
                     views = seen_from(depth, frames, angle)
-                    made, holes = restore(prior, upsampler, views)
+                    made, holes, counts = restore(prior, upsampler, views)
+                    made = {row: np.where(counts, x, frames) for row, x in made.items()}
                     scores.append(score(made, frames, holes, distances))
             scores_of_clips.append(mean_scores(scores))
             shown.append([frames[-1], *(made[row][0, -1] for row in ROWS)])
@@ -148,8 +156,8 @@ _two_views = jax.jit(two_views)
 
 def restore(
     prior: Prior, upsampler: Upsampler, views: ReprojectedClip
-) -> tuple[dict[str, Frames], Float[ndarray, "v t h w"]]:
-    """Return every row's frames in [0, 1], and 1 in the holes."""
+) -> tuple[dict[str, Frames], Float[ndarray, "v t h w"], Bool[ndarray, "v t h w 1"]]:
+    """Return every row's frames in [0, 1], 1 in the holes that count, and what counts."""
     cameras = views.cameras
     frames = views.frames[:1]
     depth = views.depth[None]
@@ -164,8 +172,10 @@ def restore(
         PRIOR: jnp.clip(jax.image.resize(small, made.shape, "cubic"), -1, 1),
         CASCADE: made,
     }
-    holes = np.asarray(projection.mask) == 0
-    return {row: to_unit(grid) for row, grid in grids.items()}, holes.astype(np.float32)
+    counts = np.asarray(jax.jit(can_be_guessed)(projection, views.video_depth[None])) > 0
+    holes = counts & (np.asarray(projection.mask) == 0)
+    made = {row: to_unit(grid) for row, grid in grids.items()}
+    return made, holes.astype(np.float32), counts[..., None]
 
 
 def score(

@@ -42,6 +42,7 @@ from gaussians.formats.gltf import save_glb
 from gaussians.formats.packed_ply import save_packed_ply
 from gaussians.formats.ply import load_ply, save_ply
 from gaussians.formats.scene_files import FormatError
+from gaussians.formats.sog import load_sog, save_sog
 from gaussians.formats.splat import load_splat, save_splat
 from gaussians.formats.spz import load_spz, save_spz
 from gaussians.motion import DynamicGaussians, still
@@ -73,6 +74,7 @@ __all__ = [
     "load_dynamic_ply",
     "load_ply",
     "load_ply_sequence",
+    "load_sog",
     "load_splat",
     "load_spz",
     "render",
@@ -85,6 +87,7 @@ __all__ = [
     "save_packed_ply",
     "save_ply",
     "save_ply_sequence",
+    "save_sog",
     "save_splat",
     "save_spz",
     "still",

@@ -47,6 +47,8 @@ class View(NamedTuple):
     """How often all pictures are to be turned clockwise by 90 degrees; cameras are as stored."""
     depth_is_distance: bool = False
     """The depth files hold distances to the camera's centre, along the rays, not z-depth."""
+    depth_size: tuple[int, int] | None = None
+    """Rows and columns of depth files that do not say so: Record3D's `.depth`."""
 
 
 class Capture(NamedTuple):

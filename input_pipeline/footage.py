@@ -202,10 +202,13 @@ def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
     return np.where(alpha > MAX_MASK_LEVEL // 2, MAX_MASK_LEVEL, 0).astype(np.uint8)
 
 
-def read_depth(path: Path, scale: float | None) -> Float32[np.ndarray, "h w"]:
+def read_depth(
+    path: Path, scale: float | None, size: tuple[int, int] | None = None
+) -> Float32[np.ndarray, "h w"]:
     """Return a depth file, .npy (h w) or (h w 1) or a 16-bit picture, in world units; 0 if unknown.
 
-    `scale` is the world units of 1; only real numbers do without, and are world units then.
+    `scale` is the world units of 1; only real numbers do without, and are world units then. `size`
+    is rows and columns of Record3D's `.depth`, float32 packed by LZFSE.
 
     Raises:
       ValueError: naming the file if it is none of these.
@@ -213,6 +216,8 @@ def read_depth(path: Path, scale: float | None) -> Float32[np.ndarray, "h w"]:
     if path.suffix.lower() == ".npy":
         depth = load_array(path, "depth (h w)")
         depth = depth[..., 0] if depth.ndim == 3 and depth.shape[2] == 1 else depth
+    elif size:
+        depth = _unpacked(path, size)
     else:
         depth = _stored(path)
     if depth.ndim != 2 or depth.dtype.kind not in "fu":
@@ -224,6 +229,24 @@ def read_depth(path: Path, scale: float | None) -> Float32[np.ndarray, "h w"]:
         raise ValueError(f"{path}: found {found}, expected {expected}")
     depth = depth.astype(np.float32) * np.float32(1 if scale is None else scale)
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
+
+
+def _unpacked(path: Path, size: tuple[int, int]) -> Float32[np.ndarray, "h w"]:
+    try:
+        import lzfse  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        expected = "the module lzfse: pip install 'full4d-jax[record3d]'"
+        raise ValueError(f"{path}: found LZFSE, expected {expected}") from None
+    bytes_ = 4 * size[0] * size[1]
+    packed = read_regular(path, 2 * bytes_ + 1024)  # no reader of it bounds what comes out
+    try:
+        depth = lzfse.decompress(packed)
+    except (lzfse.error, MemoryError):
+        raise ValueError(f"{path}: found no LZFSE, expected {size[1]}x{size[0]} depth") from None
+    if len(depth) != bytes_:
+        expected = f"{bytes_}, {size[1]}x{size[0]} depth"
+        raise ValueError(f"{path}: found {len(depth)} bytes, expected {expected}")
+    return np.frombuffer(depth, "<f4").reshape(size)
 
 
 def read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:

@@ -130,7 +130,16 @@ def written(name: str, text: str) -> Callable[[Path, Path], None]:
 
 def full_disks() -> Iterator[Attack]:
     """Files that may not grow, as on a full disk."""
-    targets = ("x.ply", "x.4d.ply", "x.ftgs.ply", "x.compressed.ply", "x.4dgs", "x.splat", "x.spz")
+    targets = (
+        "x.ply",
+        "x.4d.ply",
+        "x.ftgs.ply",
+        "x.compressed.ply",
+        "x.4dgs",
+        "x.splat",
+        "x.spz",
+        "x.sog",
+    )
     for target in (*targets, "x.glb", "x.html", "instants"):
         words = ["convert", "splats", "run", target]
         yield Attack(f"disk/convert {target}", words, limit=most_file_bytes(100), codes=(2,))

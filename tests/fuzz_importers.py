@@ -41,6 +41,19 @@ def importers(scratch: Path, picture: bytes) -> dict[str, tuple]:
             Path(file).suffix,
             partial(read, name, folder / file, folder),
         )
+    phone = scratch / "record3d"
+    hall = scratch / "technicolor"
+    for folder in (phone / "rgbd", hall):
+        folder.mkdir(parents=True)
+    for place in (phone / "rgbd/0.jpg", phone / "rgbd/0.depth", hall / "Hall_undist_00001_00.png"):
+        place.write_bytes(picture)
+    for place, ending, whole in (
+        (phone / "metadata", ".json", _record3d()),
+        (hall / "cameras_parameters.txt", ".txt", b"f\n20 12 8 1 0 1 0 0 0 0 0 2\n"),
+    ):
+        place.write_bytes(whole)
+        name = place.parent.name
+        found[name] = ([whole], ending, partial(read, name, place, place.parent))
     for ending, files in (("bin", _binary_model()), ("txt", _text_model())):
         folder = _capture(scratch / f"colmap_{ending}", picture)
         model = folder / "sparse" / "0"
@@ -93,6 +106,13 @@ def _transforms() -> bytes:
     ]
     lens = {"fl_x": 20.0, "fl_y": 20.0, "cx": 12.0, "cy": 8.0, "w": WIDTH, "h": HEIGHT, "k1": 0.01}
     return json.dumps(lens | {"camera_angle_x": 1.1, "frames": frames}).encode()
+
+
+def _record3d() -> bytes:
+    sizes = {"w": WIDTH, "h": HEIGHT, "dw": 6, "dh": 4, "fps": 60}
+    lens = {"K": [20.0, 0, 0, 0, 20.0, 0, 12.0, 8.0, 1.0]}
+    more = {"perFrameIntrinsicCoeffs": [[20.0, 20.0, 12.0, 8.0]], "frameTimestamps": [0.5]}
+    return json.dumps(sizes | lens | more | {"poses": [[0.0, 0, 0, 1, 0, 0, 2]]}).encode()
 
 
 def _cameras() -> bytes:

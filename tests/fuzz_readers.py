@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 from fuzz_bytes import mutate
 from fuzz_structures import STRUCTURES
+from spz_4 import as_version_4
 
 from full4d_jax.session.disk import disk_error
 from full4d_jax.session.errors import InputError
@@ -77,11 +78,14 @@ def scenes(scratch: Path) -> dict[str, Reader]:
     g.save_packed_ply(scratch / "e.ply", degree)
     g.save_splat(scratch / "f.splat", still)
     g.save_spz(scratch / "g.spz", degree)
+    g.save_sog(scratch / "h.sog", degree)
+    packed = [(scratch / "g.spz").read_bytes(), as_version_4(scratch / "g.spz")]
     files = [(scratch / f"{name}.ply").read_bytes() for name in "abcde"]
     return {
         "ply": (files, ".ply", g.load_any_ply),
         "splat": ([(scratch / "f.splat").read_bytes()], ".splat", g.load_splat),
-        "spz": ([(scratch / "g.spz").read_bytes()], ".spz", g.load_spz),
+        "spz": (packed, ".spz", g.load_spz),
+        "sog": ([(scratch / "h.sog").read_bytes()], ".sog", g.load_sog),
     }
 
 

@@ -11,6 +11,7 @@ from documented_world import sketch
 
 from full4d_jax.cli import _functions, read_options
 
+MOST_WORDS = 16_000  # of README and docs
 PLACEHOLDERS = {"PRESET": "demo", "FILE.py": "configs/demo.py", "MODE": "fused", "NAME": "pixels"}
 
 
@@ -73,6 +74,12 @@ def test_every_module_is_reached_from_the_api(package):
         names = file.relative_to(ROOT).with_suffix("").parts
         parents = {".".join(names[:depth]) for depth in range(1, len(names) + 1)}
         assert parents & set(shown) or names == (package, "__init__"), file
+
+
+def test_documents_stay_short():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    words = sum(len(page.read_text().split()) for page in pages)  # as `wc -w` counts
+    assert words <= MOST_WORDS, f"README and docs have {words} words: cut what is said twice"
 
 
 def test_modules_of_a_package_are_shown_with_it():

@@ -21,6 +21,7 @@ KINDS = {
     ".4dgs": "4dgs",
     ".splat": "splat",
     ".spz": "spz",
+    ".sog": "SOG",
     ".glb": "glTF",
     ".html": "page",
 }
@@ -41,10 +42,10 @@ def splats(
     docs/formats.md tells what each kind keeps. A still scene becomes a 4D one that does not move.
 
     Args:
-      source: the folder of a run, a .ply (3DGS, packed, 4D, FTGS), a .splat, an .spz or an .npz.
+      source: the folder of a run, a .ply (3DGS, packed, 4D, FTGS), .splat, .spz, .sog or .npz.
       target: by its name a .4d.ply (4D, nothing lost), .4dgs or .ftgs.ply (4D, for players), .html
-        (a page), .compressed.ply (packed), .ply (3DGS), .spz, .glb (glTF), .splat, or without a
-        suffix a folder with one .ply an instant.
+        (a page), .compressed.ply (packed), .ply (3DGS), .spz, .sog, .glb (glTF), .splat, or
+        without a suffix a folder with one .ply an instant.
       time: instant of a 4D scene, for kinds that hold one: 0 is the first frame, 1 the last.
       instants: number of .ply files in a folder.
       seconds: how long one pass through the clip plays, for .4dgs and .html; without it, as long as
@@ -190,6 +191,7 @@ def _save_still(scene: "Gaussians", kind: str, path: Path) -> None:
         "packed PLY": gaussians.save_packed_ply,
         "splat": gaussians.save_splat,
         "spz": gaussians.save_spz,
+        "SOG": gaussians.save_sog,
         "glTF": gaussians.save_glb,
     }[kind]
     save(path, scene)

@@ -42,7 +42,8 @@ def import_(
       path: the folder of the capture.
       out: the folder of the dataset, which must not be there yet.
       layout: which, if several fit: dycheck, panoptic, multicam, instants, dnerf, nerfstudio, llff,
-        pose2sim, cameras_json, fdanyone, recammaster, tum_rgbd, scannet, kubric, opencv or colmap.
+        pose2sim, cameras_json, fdanyone, recammaster, tum_rgbd, scannet, kubric, record3d,
+        technicolor, opencv or colmap.
       fps: frames per second of pictures without times.
       license: licence of the pictures, as an SPDX identifier or in words.
       frames: instants in a clip; by default 81, or all of a shorter capture.

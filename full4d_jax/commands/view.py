@@ -21,7 +21,7 @@ def view(
 
     Args:
       source: the folder of a run with scene.npz, or a .4d.ply, .ply, .compressed.ply, .splat,
-        .spz or .npz file; left out, `out`.
+        .spz, .sog or .npz file; left out, `out`.
       seconds: how long one pass through the clip plays; without it, as long as the video.
       port: where to listen; the next free one is taken when it is busy.
       public: let other machines look too: listen at all addresses of this one instead of at

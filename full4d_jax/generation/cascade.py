@@ -27,7 +27,7 @@ from full4d_jax.config import DataConfig
 from full4d_jax.config.upsampler import UpsamplerNetConfig
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.projection_guidance import Projection, splat
+from full4d_jax.generation.projection_guidance import Projection, fill_holes, splat
 from full4d_jax.generation.seen_before import (
     Known,
     behind_subjects,
@@ -266,4 +266,5 @@ def guide(drawn: Projection, coarse: Float[Array, "i j 3"]) -> Guidance:
       drawn: the projection of the source at full size.
       coarse: the prior's frame.
     """
-    return Guidance(jax.image.resize(coarse, drawn.frames.shape, "cubic"), *drawn)
+    enlarged = jax.image.resize(coarse, drawn.frames.shape, "cubic")
+    return Guidance(enlarged, drawn.frames, drawn.mask, drawn.disparity, fill_holes(drawn))

@@ -85,7 +85,7 @@ def guides_program(
     """Return the conditions that the sampler's guidance asks with, and the projection."""
     with around(prior.mesh):
         guides, projection = _guides(prior, frames, depth, cameras, known)
-        return gathered((guides, projection))
+        return gathered(guides), projection
 
 
 @program
@@ -113,7 +113,7 @@ def views_program(
     with around(prior.mesh):
         latents = latents[:, len(frames) - (prior.model.projection == "channels") :]
         made = jnp.clip(decode_videos(prior.model, prior.codec_weights, latents)[0], -1, 1)
-        return gathered(jnp.concatenate([frames, made]))  # for every process to read
+        return jnp.concatenate([frames, made])
 
 
 def _guides(

@@ -22,6 +22,9 @@ FAR = 1e9
 NEAR = 0.05
 TOLERANCE = 0.04  # relative depth within which points blend
 MIN_WEIGHT = 0.06  # smaller bilinear corners would only widen silhouettes
+BESIDE = 0.15  # of the short side: how far from a hole in its rows what is in front does not count
+NEARER = 1.1  # times the disparity of what a hole hides, from which on a point is in front of it
+IN_FRONT = 0.02  # weight of such a point, relative to one behind
 PIXELS_AT_ONCE = 2**20  # of the source, drawn side by side: 0.1 GiB of points
 
 
@@ -171,10 +174,38 @@ def splat_points(
 
 
 def fill_holes(projection: Projection) -> Float[Array, "*n h w c"]:
-    """Fill the holes of projected frames from their surroundings, far points first."""
-    distance = 1 / jnp.maximum(projection.disparity, 0.1)
+    """Fill the holes of projected frames from what is behind them, by push-pull.
+
+    Far points weigh more. Cameras stand beside each other, so that a hole lies between what hid it
+    and what was hidden, in its rows: what is nearer than the farther side of a hole beside it
+    hardly counts.
+    """
+    is_known = projection.mask > 0
+    disparity = projection.disparity
+    distance = 1 / jnp.maximum(disparity, 0.1)
     weight = projection.mask * jnp.minimum(distance, 10.0) ** 2
     weight = weight / (weight.max((-2, -1), keepdims=True) + 1e-6)
     weight = projection.mask * jnp.clip(weight, 0.02, 1.0)
+
+    behind = jnp.where(is_known, FAR, _farther_side(disparity, is_known))
+    reach = 2 * round(BESIDE * min(disparity.shape[-2:])) + 1
+    window = (*(1 for _ in disparity.shape[:-1]), reach)
+    behind = jax.lax.reduce_window(behind, FAR, jax.lax.min, window, (1,) * disparity.ndim, "SAME")
+    weight *= jnp.where(disparity > NEARER * behind, IN_FRONT, 1.0)
     filled = push_pull(projection.frames, weight[..., None])
-    return jnp.where(projection.mask[..., None] > 0, projection.frames, filled)
+    return jnp.where(is_known[..., None], projection.frames, filled)
+
+
+def _farther_side(
+    disparity: Float[Array, "*n h w"], is_known: Bool[Array, "*n h w"]
+) -> Float[Array, "*n h w"]:
+    """Return the smaller disparity of the known neighbours in a row; `FAR` where one is missing."""
+    columns = disparity.shape[-1]
+    place = jnp.arange(columns)
+    axis = disparity.ndim - 1
+    left = jax.lax.cummax(jnp.where(is_known, place, -1), axis=axis)
+    right = jax.lax.cummin(jnp.where(is_known, place, columns), axis=axis, reverse=True)
+    sides = [
+        jnp.take_along_axis(disparity, jnp.clip(x, 0, columns - 1), axis) for x in (left, right)
+    ]
+    return jnp.where((left >= 0) & (right < columns), jnp.minimum(*sides), FAR)

@@ -9,10 +9,12 @@ from.
 
 from typing import NamedTuple
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
+from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, splat, splat_points
@@ -24,6 +26,7 @@ from input_pipeline.cameras import unproject
 
 STILL = 0.16  # colours in [-1, 1] that differ by less are the same
 BEHIND = 1.05  # a known point is this much farther than what hides it, at least
+BLEEDS = 3  # pixels from an edge of depth, up to which colours of both sides mix
 CLOSED = 3  # pixels: narrower gaps between the points of a frame are cracks of a surface, not holes
 MOST = 2.0  # points of a clip, at most, as multiples of the pixels of a frame
 STEP = 0.5  # their number is a multiple of this many: for each, programs are compiled
@@ -67,7 +70,7 @@ def seen_before(
     is_still, again = still_points(pictures / 2 + 0.5, maps, *camera, STILL / 2)
     is_fresh = is_still & ~again
     if not camera_moves(camera[1]):  # whoever stands before something for a while is gone later
-        is_still &= shows_farthest(maps)
+        is_still &= shows_farthest(maps) & _far_from_edges(maps)
         is_fresh = is_still & (np.cumsum(is_still, axis=0) == 1)
     fresh = np.flatnonzero(is_fresh)
     most, step = (round(share * maps[0].size) for share in (MOST, STEP))
@@ -83,6 +86,12 @@ def seen_before(
     lens_array, path = map(jnp.asarray, camera)
     hidden = _are_hidden(points, colours, frames, depth, lens_array, path)
     return Known(points, colours, hidden & (jnp.arange(len(points)) < len(fresh))[None])
+
+
+def _far_from_edges(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:
+    """Return where no edge of depth, which is unknown, is near: colours are mixed there."""
+    square = np.ones((2 * BLEEDS + 1, 2 * BLEEDS + 1), np.uint8)
+    return np.stack([cv2.erode(known.astype(np.uint8), square) for known in depth > 0]) > 0
 
 
 def behind_subjects(

@@ -42,8 +42,7 @@ def on_all(make: Callable[..., Any], prior: Prior, *arguments: Any) -> Any:
     """Return `make(prior, *arguments)`, inside `leading` computed by all processes together.
 
     Args:
-      make: a function of a module, which the others find by its name; its results are whole on
-        every device.
+      make: a function of a module, which the others find by its name.
       prior: on one device, or on a mesh.
       arguments: trees of arrays, as the first process has them.
     """
@@ -51,7 +50,7 @@ def on_all(make: Callable[..., Any], prior: Prior, *arguments: Any) -> Any:
         return make(prior, *arguments)
     arrays = jax.tree.map(np.asarray, arguments)
     _send((make, prior.sampler, arrays))
-    return _here(make(prior, *arrays))
+    return _whole(make(prior, *arrays))
 
 
 @contextmanager
@@ -87,12 +86,12 @@ def follow(config: Config, checkpoint: Path | None) -> None:
         if prior is None:
             posed = config.model.projection != "none"
             prior = open_prior(config, prior_path(checkpoint) if posed else checkpoint or FOUR_REAL)
-        make(replace(prior, sampler=sampler), *arrays)
+        _whole(make(replace(prior, sampler=sampler), *arrays))
 
 
-def _here(tree: Any) -> Any:
-    """Return arrays that all devices have whole as arrays of this process alone."""
-    return jax.tree.map(lambda x: x.addressable_data(0), tree)
+def _whole(tree: Any) -> Any:
+    """Return arrays that lie on all devices as arrays of this process, whole in each."""
+    return multihost_utils.process_allgather(tree, tiled=True)
 
 
 def _send(message: Any) -> None:

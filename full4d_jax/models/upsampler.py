@@ -1,15 +1,18 @@
 """The upsampler: from the prior's small frame and the projection to the frame at full size.
 
 It sees one target frame at a time, all of it at full size: the prior's frame G enlarged, the
-projection P with its mask m (1 where a source point landed) and its disparity. A U-Net gives a
-residual r and a gate g for each pixel,
+projection P with its mask m (1 where a source point landed) and its disparity, and the projection F
+with holes filled by push-pull. A U-Net gives a residual r and gates g and s for each pixel,
 
-    (1)  frame = G + sigmoid(g + 4 m - 2) m (P - G) + r
+    (1)  B = F + sigmoid(s) (G - F)
+    (2)  frame = B + sigmoid(g + 4 m - 2) m (P - B) + r
 
-so that at first it pastes the projection over the enlarged frame. What it learns is to close the
-cracks of the projection, to straighten its edges, to doubt pixels of wrong depth, and to sharpen
-what only the prior knows. Resolution changes by folding 2x2 pixels into channels, as in
-`depth_net`. It is convolutional: any sides that are multiples of 8 work.
+so that at first it pastes the projection over the mean of both fillings. What it learns is where
+the prior knows more than the surroundings do, to close the cracks of the projection, to straighten
+its edges, to doubt pixels of wrong depth, and to sharpen what only the prior knows. More than
+`NEAR` pixels into a hole nothing tells the details: r and s vary slowly there, so that no pattern
+is drawn. Resolution changes by folding 2x2 pixels into channels, as in `depth_net`. It is
+convolutional: any sides that are multiples of 8 work.
 """
 
 import functools
@@ -25,6 +28,10 @@ from full4d_jax.models.folding import fold, unfold
 from full4d_jax.models.linear import linear
 
 MULTIPLE = 8  # of which the sides of a frame must be multiples
+NEAR = 8  # pixels from the projection, up to which something tells details
+CELL = 24  # pixels, within which nothing varies elsewhere
+INPUTS = 11  # channels of `Guidance`
+OUTPUTS = 5  # r, g and s of equations 1 and 2
 NEAREST = 4.0  # disparity at which the input saturates
 HE = nnx.initializers.he_normal()
 Params = dict[str, Any]
@@ -38,23 +45,25 @@ class Guidance(NamedTuple):
       projected: the projection of the source, 0 in holes.
       mask: 1 where a source point landed.
       disparity: 1/z of the projection, 0 in holes.
+      filled: the projection with holes filled by push-pull.
     """
 
     coarse: Float[Array, "b h w 3"]
     projected: Float[Array, "b h w 3"]
     mask: Float[Array, "b h w"]
     disparity: Float[Array, "b h w"]
+    filled: Float[Array, "b h w 3"]
 
 
 def init_params(config: UpsamplerNetConfig, key: PRNGKeyArray) -> Params:
-    """Return random parameters, float32, with r = g = 0 in equation 1."""
+    """Return random parameters, float32, with r = g = s = 0 in equations 1 and 2."""
     return nnx.to_pure_dict(nnx.state(UpsamplerNet(config, nnx.Rngs(params=key)), nnx.Param))
 
 
 def upsample(
     config: UpsamplerNetConfig, params: Params, guidance: Guidance
 ) -> Float[Array, "b h w 3"]:
-    """Return frames at full size in about [-1, 1], equation 1."""
+    """Return frames at full size in about [-1, 1], equation 2."""
     return nnx.merge(_graph(config), params)(guidance)
 
 
@@ -69,7 +78,7 @@ class UpsamplerNet(nnx.Module):
 
     def __init__(self, config: UpsamplerNetConfig, rngs: nnx.Rngs):
         fine, middle, coarse = config.widths
-        self.enter = nnx.Conv(4 * 8, fine, (3, 3), rngs=rngs)
+        self.enter = nnx.Conv(4 * INPUTS, fine, (3, 3), rngs=rngs)
         self.fine_down = ResidualBlock(fine, rngs)
         self.fine_to_middle = linear(4 * fine, middle, rngs)
         self.middle_down = ResidualBlock(middle, rngs)
@@ -80,21 +89,49 @@ class UpsamplerNet(nnx.Module):
         self.middle_to_fine = linear(middle, 4 * fine, rngs)
         self.fine_up = ResidualBlock(fine, rngs)
         zeros = nnx.initializers.zeros
-        self.leave = nnx.Conv(fine, 4 * 4, (3, 3), kernel_init=zeros, rngs=rngs)
+        self.leave = nnx.Conv(fine, 4 * OUTPUTS, (3, 3), kernel_init=zeros, rngs=rngs)
 
     def __call__(self, guidance: Guidance) -> Float[Array, "b h w 3"]:
         """Return frames in about [-1, 1]."""
         mask = guidance.mask[..., None]
         near = jnp.clip(guidance.disparity, 0, NEAREST)[..., None] / NEAREST
-        x = jnp.concatenate([guidance.coarse, guidance.projected * mask, mask, near], -1)
+        shown = [guidance.coarse, guidance.projected * mask, mask, near, guidance.filled]
+        x = jnp.concatenate(shown, -1)
         fine = self.fine_down(self.enter(fold(x)))
         middle = self.middle_down(self.fine_to_middle(fold(fine)))
         coarse = self.coarse(self.middle_to_coarse(fold(middle)))
         middle = self.middle_up(middle + unfold(self.coarse_to_middle(coarse)))
         fine = self.fine_up(fine + unfold(self.middle_to_fine(middle)))
         out = unfold(self.leave(nnx.silu(fine)))
-        gate = jax.nn.sigmoid(out[..., 3:] + 4 * mask - 2) * mask
-        return guidance.coarse + gate * (guidance.projected - guidance.coarse) + out[..., :3]
+        known = smooth_near(guidance.mask)[..., None]
+        out = known * out + (1 - known) * slow(out)
+        residual = out[..., :3]
+        gate = jax.nn.sigmoid(out[..., 3:4] + 4 * mask - 2) * mask
+        trust = jax.nn.sigmoid(out[..., 4:])
+        base = guidance.filled + trust * (guidance.coarse - guidance.filled)
+        return base + gate * (guidance.projected - base) + residual
+
+
+def near(mask: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
+    """Return 1 within `NEAR` rows and columns of where the mask is 1, else 0."""
+    side = 2 * NEAR + 1
+    return jax.lax.reduce_window(mask, 0.0, jax.lax.max, (1, side, side), (1, 1, 1), "SAME")
+
+
+def smooth_near(mask: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
+    """Return `near`, which falls to 0 within as many pixels."""
+    reach = NEAR // 2
+    side = 2 * reach + 1
+    padded = jnp.pad(near(mask), ((0, 0), (reach, reach), (reach, reach)), "edge")
+    total = jax.lax.reduce_window(padded, 0.0, jax.lax.add, (1, side, side), (1, 1, 1), "VALID")
+    return total / side**2
+
+
+def slow(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Return maps without what varies within `CELL` pixels."""
+    batch, height, width, channels = x.shape
+    cells = (batch, max(1, round(height / CELL)), max(1, round(width / CELL)), channels)
+    return jax.image.resize(jax.image.resize(x, cells, "linear"), x.shape, "cubic")
 
 
 class ResidualBlock(nnx.Module):

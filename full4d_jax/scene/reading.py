@@ -13,10 +13,10 @@ from full4d_jax.session.fields import table_of
 from full4d_jax.session.stage_arrays import check_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import row_and_column
-from gaussians import Gaussians, Scene, load_any_ply, load_splat, load_spz
+from gaussians import Gaussians, Scene, load_any_ply, load_sog, load_splat, load_spz
 from input_pipeline.plain_files import load_arrays, load_json
 
-SOURCES = "the folder of a run, a .ply, a .splat, an .spz or an .npz"
+SOURCES = "the folder of a run, a .ply, .splat, .spz, .sog or .npz"
 MOST_NAMED = 4
 
 
@@ -50,7 +50,7 @@ def posed_grid(stages: Stages) -> Grid:
 
 
 def read_scene(path: Path) -> Scene | Gaussians:
-    """Read the scene of a run's folder, or of a .ply (3DGS, packed, 4D), .splat, .spz or .npz file.
+    """Read the scene of a run's folder, or of a .ply, .splat, .spz, .sog or .npz file.
 
     Raises:
       InputError: There is none, or the file is damaged.
@@ -61,6 +61,7 @@ def read_scene(path: Path) -> Scene | Gaussians:
     kinds = {
         ".splat": load_splat,
         ".spz": load_spz,
+        ".sog": load_sog,
         ".ply": load_any_ply,
         ".npz": _read_arrays,
     }

@@ -1,7 +1,7 @@
 """Packed scenes as few bytes, for pages: about 7 a Gaussian instead of 40.
 
 Each number of a record becomes a whole number of steps. The more of a picture a Gaussian colours,
-the finer its steps are (`page.seen_weights`); at the steps below pictures keep 40 dB
+the finer its steps are (`page.seen_weights`); at the steps below pictures keep about 40 dB
 (benchmarks/viewer.py). Gaussians with the same steps are a part, and so are those that are always
 there, which need no moment: it is the middle of the clip. What lies far off has coarser positions.
 
@@ -31,7 +31,7 @@ SIZE = 0.085  # of a logarithm, the mean of three
 SHAPE = 0.2  # of a logarithm, what the axes differ by
 LUMA = 1 / 64
 CHROMA = 1 / 30
-OPACITY = 6  # of 255
+OPACITY = 8  # of 255
 GATE = 17  # of 255
 FEW = 20_000  # Gaussians, whose errors do not average out
 FEW_SCALE = 0.25  # of their steps
@@ -66,7 +66,7 @@ class SqueezedScene:
 def squeezed(
     packed: PackedScene, weights: Float[ndarray, "all_gaussians"] | None = None
 ) -> SqueezedScene:
-    """Return a scene as few bytes; the picture keeps 40 dB.
+    """Return a scene as few bytes; the picture keeps about 40 dB.
 
     Args:
       packed: the scene.

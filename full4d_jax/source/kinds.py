@@ -18,6 +18,7 @@ ENDINGS = {
     ".ply": SPLATS,
     ".splat": SPLATS,
     ".spz": SPLATS,
+    ".sog": SPLATS,
     ".npz": ARRAYS,
 }  # other files are read as videos
 STAGES = ("source.npz", "depth.npz", "grid.npz", "scene.npz")

@@ -23,7 +23,7 @@ from full4d_jax.config import DEFAULT, to_dict
 from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.generation.prior import open_prior
 from full4d_jax.media.metrics import Distance, require_lpips
-from full4d_jax.models.upsampler import Params, init_params, upsample
+from full4d_jax.models.upsampler import Params, init_params, near, upsample
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.estimate import load_depth
@@ -37,7 +37,6 @@ from input_pipeline.whole_files import write_text
 
 SOFT = 0.01  # rounds absolute errors off, in units of frames in [-1, 1]
 SHIFT = 8  # pixels, the spacing of the coarsest grid of the upsampler
-NEAR = 8  # pixels
 Metrics = dict[str, Float[Array, ""]]
 
 
@@ -89,11 +88,12 @@ def train_step(
 
     def total(params: Params) -> tuple[Float[Array, ""], Metrics]:
         made = upsample(config.model, params, pair.guidance)
-        value = loss(made, pair.truth)
-        error = ((made - pair.truth) ** 2).mean()
+        value = loss(made, pair.truth, pair.counts)
+        error = (pair.counts[..., None] * (made - pair.truth) ** 2).mean()
         if distance is not None:
             shift = jax.random.fold_in(jax.random.key(config.seed), state.step)
-            judged = jnp.where(near(pair.guidance.mask)[..., None] > 0, made, pair.truth)
+            is_judged = near(pair.guidance.mask) * pair.counts
+            judged = jnp.where(is_judged[..., None] > 0, made, pair.truth)
             pictures = shifted(shift, jnp.clip(judged / 2 + 0.5, 0, 1), pair.truth / 2 + 0.5)
             measure = partial(lambda distance, *x: distance(*x).mean(), distance)
             term = jax.lax.cond(late, measure, lambda *_: jnp.float32(0), *pictures)
@@ -103,12 +103,6 @@ def train_step(
     gradients, metrics = jax.grad(total, has_aux=True)(state.params)
     state = apply_gradients(config_optimizer(config), config.optimizer.ema, state, gradients)
     return state, metrics | {"gradient_norm": optax.tree.norm(gradients)}
-
-
-def near(mask: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
-    """Return 1 within `NEAR` rows and columns of where the mask is 1, else 0."""
-    side = 2 * NEAR + 1
-    return jax.lax.reduce_window(mask, 0.0, jax.lax.max, (1, side, side), (1, 1, 1), "SAME")
 
 
 def shifted(key: PRNGKeyArray, *pictures: Float[Array, "b h w 3"]) -> list[Array]:
@@ -127,9 +121,11 @@ def shifted(key: PRNGKeyArray, *pictures: Float[Array, "b h w 3"]) -> list[Array
     return [cut(picture) for picture in pictures]
 
 
-def loss(made: Float[Array, "b h w 3"], truth: Float[Array, "b h w 3"]) -> Float[Array, ""]:
-    """Return the module's loss without LPIPS."""
-    error = made - truth
+def loss(
+    made: Float[Array, "b h w 3"], truth: Float[Array, "b h w 3"], counts: Float[Array, "b h w"]
+) -> Float[Array, ""]:
+    """Return the module's loss without LPIPS; `counts` is 1 for pixels that count, else 0."""
+    error = counts[..., None] * (made - truth)
 
     def soft(x: Float[Array, "..."]) -> Float[Array, ""]:
         return jnp.sqrt(x**2 + SOFT**2).mean()

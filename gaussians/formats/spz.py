@@ -8,13 +8,15 @@
     rotations   uint32 each: which of x y z w is the largest, then sign and 9 bits of the others
     harmonics   uint8 each: 128 + 128 c
 
-Axes are y up, z back. Version 4 has the same arrays in another compression (zstd); its readers
-read version 3, too.
+Axes are y up, z back. Version 4 has the same arrays, each as a zstd stream of its own without a
+checksum; its readers read version 3, too, so that is what is written. Version 2 has three bytes a
+rotation: 127.5 (1 + q) of x y z, where w is positive.
 """
 
 import struct
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -36,10 +38,14 @@ from gaussians.formats.scene_files import (
 from gaussians.types import Gaussians
 
 HEADER = struct.Struct("<4sIIBBBB")
+STREAMS = struct.Struct("<I12x")  # of version 4, behind it: where the table of the streams begins
 MAGIC = b"NGSP"
 VERSION = 3
 FINEST = 20  # bits of a fraction; more are noise that does not compress
 COLOR_STEP = 0.15
+MOST_PACKED = 1024  # bytes of positions in one of a file: Niantic's reader refuses more, too
+AXES_NAMED = struct.pack("<II", 0xADBE0003, 4)  # Adobe's record of another system of axes
+UP_AND_BACK = 4
 GZIP = 31  # for zlib: a stream with a gzip header
 
 
@@ -68,7 +74,7 @@ def save_spz(path: str | Path, scene: Gaussians) -> None:
 
 
 def load_spz(path: str | Path) -> Gaussians:
-    """Read a scene of version 3.
+    """Read a scene of version 2, 3 or 4.
 
     Raises:
       FileNotFoundError: There is no such file.
@@ -76,42 +82,98 @@ def load_spz(path: str | Path) -> Gaussians:
     """
     path = existing_file(path, "a .spz file")
     content = path.read_bytes()
-    unpacker = zlib.decompressobj(GZIP)
-    try:
-        head = unpacker.decompress(content, HEADER.size)
-        magic, version, count, degree, bits, _, _ = HEADER.unpack(head)
-    except (zlib.error, struct.error) as error:
-        raise FormatError(path, "file", error, f"spz of version {VERSION}") from error
-    if (magic, version) != (MAGIC, VERSION):
-        raise FormatError(path, "version", version, VERSION)
-    if count == 0 or degree > 3:
-        found = f"{count} Gaussians of degree {degree}"
-        raise FormatError(path, "header", found, "at least one, of degree 0 to 3")
-    rest = (degree + 1) ** 2 - 1
-    sizes = np.array([9, 1, 3, 3, 4, 3 * rest]) * count
-    try:
-        arrays = unpacker.decompress(unpacker.unconsumed_tail, int(sizes.sum()) + 1)
-    except zlib.error as error:
-        raise FormatError(path, "arrays", error, "a whole file") from error
-    if len(arrays) != sizes.sum():
-        more = "more" if len(arrays) > sizes.sum() else f"{len(arrays)} bytes"
-        raise FormatError(path, "arrays", more, f"{sizes.sum()} bytes")
-    if not unpacker.eof:  # which has the checksum
-        raise FormatError(path, "arrays", "no end", "a whole file")
-    columns = np.split(np.frombuffer(arrays, np.uint8, int(sizes.sum())), np.cumsum(sizes)[:-1])
+    head, columns = (_read_streams if content.startswith(MAGIC) else _unzip)(path, content)
     places, opacities, colors, scales, rotations, higher = columns
+    count = head.count
     mean = (colors.reshape(count, 1, 3) / 255 - 0.5) / COLOR_STEP
-    higher_terms = (higher.reshape(count, rest, 3) - 128.0) / 128
-    means = turn_vectors(_from_int24(places.reshape(count, 3, 3)) / 2.0**bits)
+    higher_terms = (higher.reshape(count, -1, 3) - 128.0) / 128
+    means = turn_vectors(_from_int24(places.reshape(count, 3, 3)) / 2.0**head.bits)
     harmonics = turn_harmonics(np.concatenate([mean, higher_terms], 1))
-    quaternions = turn_quaternions(_unpack_rotations(rotations.view("<u4").astype(np.uint32)))
+    if head.version == 2:
+        quaternions = _first_three(rotations.reshape(count, 3))
+    else:
+        quaternions = _unpack_rotations(rotations.view("<u4").astype(np.uint32))
     return Gaussians(
         means=jnp.asarray(means),
-        quaternions=jnp.asarray(quaternions),
+        quaternions=jnp.asarray(turn_quaternions(quaternions)),
         log_scales=jnp.asarray((scales.reshape(count, 3) / 16 - 10).astype(np.float32)),
         logit_opacities=jnp.asarray(logit(opacities / 255).astype(np.float32)),
         harmonics=jnp.asarray(harmonics),
     )
+
+
+class _Head(NamedTuple):
+    version: int
+    count: int
+    bits: int
+    sizes: list[int]  # bytes of each array
+
+
+def _read_head(path: Path, data: bytes, versions: tuple[int, ...]) -> _Head:
+    magic, version, count, degree, bits, _, _ = HEADER.unpack(data[: HEADER.size])
+    if magic != MAGIC or version not in versions:
+        raise FormatError(path, "version", version, " or ".join(map(str, versions)))
+    if count == 0 or degree > 3:
+        found = f"{count} Gaussians of degree {degree}"
+        raise FormatError(path, "header", found, "at least one, of degree 0 to 3")
+    rotation = 3 if version == 2 else 4
+    sizes = [size * count for size in (9, 1, 3, 3, rotation, 3 * (degree + 1) ** 2 - 3)]
+    return _Head(version, count, bits, sizes)
+
+
+def _unzip(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray, "_"]]]:
+    """Return header and arrays of version 2 or 3."""
+    unpacker = zlib.decompressobj(GZIP)
+    try:
+        head = _read_head(path, unpacker.decompress(content, HEADER.size), (2, VERSION))
+    except (zlib.error, struct.error) as error:
+        raise FormatError(path, "file", error, "spz of version 2, 3 or 4") from error
+    size = sum(head.sizes)
+    try:
+        arrays = unpacker.decompress(unpacker.unconsumed_tail, size + 1)
+    except zlib.error as error:
+        raise FormatError(path, "arrays", error, "a whole file") from error
+    if len(arrays) != size:
+        more = "more" if len(arrays) > size else f"{len(arrays)} bytes"
+        raise FormatError(path, "arrays", more, f"{size} bytes")
+    if not unpacker.eof:  # which has the checksum
+        raise FormatError(path, "arrays", "no end", "a whole file")
+    return head, np.split(np.frombuffer(arrays, np.uint8, size), np.cumsum(head.sizes)[:-1])
+
+
+def _read_streams(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray, "_"]]]:
+    """Return header and arrays of version 4: a table of sizes, then a zstd stream an array."""
+    if len(content) < HEADER.size + STREAMS.size:
+        raise FormatError(path, "file", f"{len(content)} bytes", "a whole header")
+    head = _read_head(path, content, (4,))
+    if head.count * 9 > MOST_PACKED * len(content):
+        raise FormatError(path, "header", f"{head.count} Gaussians", "as many as a file can hold")
+    (table,) = STREAMS.unpack_from(content, HEADER.size)
+    named = content.find(AXES_NAMED, HEADER.size + STREAMS.size, table)
+    if named >= 0 and content[named + len(AXES_NAMED)] not in (0, UP_AND_BACK):
+        raise FormatError(path, "SPZ_ADOBE_coordinate_system", "other axes", "right, up, back")
+    try:
+        import pyarrow
+    except ImportError:
+        raise FormatError(path, "version", 4, "3, or zstd: pip install pyarrow") from None
+    place = table + 16 * sum(size > 0 for size in head.sizes)
+    columns = []
+    try:
+        for size in head.sizes:
+            packed, unpacked = struct.unpack_from("<QQ", content, table) if size else (0, 0)
+            if unpacked != size or place + packed > len(content):
+                found = f"a stream of {packed} for {unpacked} bytes"
+                raise FormatError(path, "arrays", found, f"{size} bytes, in a whole file")
+            stream = content[place : place + packed]
+            column = pyarrow.decompress(stream, size, "zstd", asbytes=True) if size else b""
+            columns.append(np.frombuffer(column, np.uint8))
+            table += 16 * (size > 0)
+            place += packed
+    except (OSError, struct.error) as error:
+        raise FormatError(path, "arrays", error, "a whole file") from error
+    if place != len(content):
+        raise FormatError(path, "arrays", f"{len(content) - place} bytes more", "a whole file")
+    return head, columns
 
 
 def _fraction_bits(path: Path, means: Float[ndarray, "g 3"], scales: Float[ndarray, "g 3"]) -> int:
@@ -151,3 +213,9 @@ def _unpack_rotations(words: UInt32[ndarray, "g"]) -> Float32[ndarray, "g 4"]:
     three = (parts & 511) / 511 / np.sqrt(2) * np.where(parts & 512, -1, 1)
     unit = with_largest((words >> 30).astype(np.int64), three)
     return np.roll(unit, 1, axis=1).astype(np.float32)
+
+
+def _first_three(parts: UInt8[ndarray, "g 3"]) -> Float32[ndarray, "g 4"]:
+    """Return quaternions w x y z of version 2, which leaves out w."""
+    three = parts / 127.5 - 1
+    return with_largest(np.full(len(parts), 0), three).astype(np.float32)

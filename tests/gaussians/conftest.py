@@ -64,3 +64,16 @@ def splat_transform() -> Callable[[Path, Path], None]:
         subprocess.run(command, check=True, timeout=60, capture_output=True)
 
     return convert
+
+
+@pytest.fixture(scope="session")
+def gaussforge() -> Callable[..., None]:
+    """Converts between scene files with GaussForge, which has Niantic's library in it."""
+    import gaussforge
+
+    def convert(source: Path, target: Path, **options: int) -> None:
+        kinds = (source.suffix[1:], target.suffix[1:])
+        result = gaussforge.GaussForge().convert(source.read_bytes(), *kinds, **options)
+        target.write_bytes(result["data"])
+
+    return convert

@@ -131,7 +131,7 @@ class Buttons {
       this.say(error.message);
     } finally {
       viewer.filming = false;
-      viewer.sorting.asked = null;
+      viewer.sorting.renew();
       viewer.changed = true;
       this.done = null;
     }

@@ -13,6 +13,8 @@ class Sorting {
     this.use = use;
     this.spare = this.room(); // null while the worker has it
     this.asked = null; // the last question
+    this.lost = false; // the renderer no longer has its order
+    this.time = 0; // of the order that is in use
     this.waiting = null; // the next, while the worker is busy
     this.sort = createSorter(scene);
     this.worker = here ? null : this.startWorker();
@@ -47,20 +49,31 @@ class Sorting {
 
   answer(order, drawn) {
     this.spare = order;
-    this.use(order, drawn);
+    this.take(order, drawn);
     if (this.waiting) this.ask(...this.waiting);
+  }
+
+  take(order, drawn) {
+    this.time = this.asked[2];
+    this.use(order, drawn);
+  }
+
+  /** Asks again, even if nothing moved: the renderer lost its order. */
+  renew() {
+    this.lost = true;
   }
 
   /** Asks for the order at a pose and a time. */
   ask(pose, time) {
     this.waiting = this.spare ? null : [pose, time];
     const question = [pose.forward, -dot(pose.forward, pose.eye), time];
-    if (!this.spare || `${question}` === `${this.asked}`) return;
+    if (!this.spare || (!this.lost && `${question}` === `${this.asked}`)) return;
     this.asked = question;
+    this.lost = false;
     if (this.sort) {
       const drawn = this.sort(...question, this.spare);
       if (this.worker) this.sort = null; // from now on
-      this.use(this.spare, drawn);
+      this.take(this.spare, drawn);
     } else {
       const [forward, origin] = question;
       this.worker.postMessage({ forward, origin, time, order: this.spare }, [this.spare.buffer]);

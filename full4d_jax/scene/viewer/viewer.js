@@ -28,6 +28,7 @@ class Viewer {
     this.rate = 0;
     this.filming = false; // while a film needs the canvas
     this.quality = 1; // share of the pixels along a side that are drawn while something moves
+    this.first = true; // nothing was drawn yet
     this.pause = 1 / 60; // seconds between pictures, on average
     this.rested = 0; // seconds since something moved
     this.renderer = new Renderer(this.canvas, this.scene, this.still);
@@ -90,7 +91,7 @@ class Viewer {
     this.canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
     this.canvas.addEventListener("webglcontextrestored", () => {
       this.renderer.start();
-      this.sorting.asked = null;
+      this.sorting.renew();
       this.changed = true;
     });
     this.last = performance.now();
@@ -136,15 +137,19 @@ class Viewer {
   draw() {
     const { canvas } = this, bar = element("bar").getBoundingClientRect();
     const fine = Math.min(devicePixelRatio || 1, MOST_SCALE);
-    let scale = fine * (this.rested > 0.4 ? 1 : this.quality);
+    let scale = fine * (this.first ? LEAST_QUALITY : this.rested > 0.4 ? 1 : this.quality);
     if (asked.has("height")) scale = Number(asked.get("height")) / canvas.clientHeight;
     const width = Number(asked.get("width")) || canvas.clientWidth * scale;
     this.fit(width, canvas.clientHeight * scale);
     const covered = (canvas.clientHeight - bar.top + 8) * scale;
-    const { pose, lens } = this.camera.at(this.clock.time, [canvas.width, canvas.height], covered);
-    this.changed = false;
-    this.sorting.ask(pose, this.clock.time);
-    this.renderer.draw(pose, lens, this.clock.time, this.background);
+    const size = [canvas.width, canvas.height];
+    this.changed = this.first; // a slow device shows a coarse picture first, and then a whole one
+    this.first = false;
+    this.sorting.ask(this.camera.at(this.clock.time, size, covered).pose, this.clock.time);
+    // In the order of another time whoever moves falls apart: on a slow device the picture waits.
+    const { time } = this.sorting;
+    const { pose, lens } = this.camera.at(time, size, covered);
+    this.renderer.draw(pose, lens, time, this.background);
     this.counted.pictures++;
   }
 

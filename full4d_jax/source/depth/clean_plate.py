@@ -11,6 +11,7 @@ so that it goes on where the rest of the scene ends, however far off the network
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int32, UInt8
@@ -18,8 +19,8 @@ from numpy import ndarray
 
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.grid import CleanPlate
+from full4d_jax.source.backdrop import Backdrop
 from full4d_jax.source.depth.moving import resting_disparity
-from full4d_jax.source.subjects import Backdrop
 
 Estimate = Callable[[UInt8[ndarray, "h w 3"]], Float[ndarray, "h w"]]
 LEAST = 1e-3  # share of the picture that must be hidden at all instants, or there is no plate
@@ -51,7 +52,7 @@ def clean_plate(
     known = resting > 0
     factor = np.where(known, np.log(np.maximum(resting, 1e-6) / estimated), 0.0)
     weights = known.astype(np.float32)[..., None]
-    filled = push_pull(jnp.asarray(factor, jnp.float32)[..., None], jnp.asarray(weights))
+    filled = jax.jit(push_pull)(jnp.asarray(factor, jnp.float32)[..., None], jnp.asarray(weights))
     disparity = estimated * np.exp(np.asarray(filled)[..., 0])
     return CleanPlate(shown, np.where(hidden, 1 / disparity, 0).astype(np.float32))
 

@@ -208,18 +208,19 @@ def reprojected(
         lens = random_lens(lens_key, *video.shape[1:3])
         pose = random_pose(pose_key)
         if data.pseudo_views == 2:
-            return Batch(*two_views(video, depth, lens, pose))
-        clip = several_views(
-            jax.random.fold_in(key, 2),
-            video,
-            depth,
-            lens,
-            pose,
-            views=data.pseudo_views,
-            height=data.height,
-            width=data.width,
-        )
-        return Batch(*clip)
+            clip = two_views(video, depth, lens, pose)
+        else:
+            clip = several_views(
+                jax.random.fold_in(key, 2),
+                video,
+                depth,
+                lens,
+                pose,
+                views=data.pseudo_views,
+                height=data.height,
+                width=data.width,
+            )
+        return Batch(clip.frames, clip.depth, clip.cameras)
 
     return jax.lax.map(one, (keys, videos))
 

@@ -3,8 +3,8 @@
 The video I with its depth is drawn into a camera P somewhere else, and holes are filled: that is
 the source of a training clip, and the video itself, seen from P^-1 relative to it, is the truth of
 its one target view. Drawn back, the source leaves the holes and smears of a real target view
-(double reprojection, TrajectoryCrafter, arXiv 2503.05638). With P the identity the source is the
-video.
+(double reprojection, TrajectoryCrafter, arXiv 2503.05638), and some that no real one has
+(`can_be_guessed`). With P the identity the source is the video.
 
 More target views turn and zoom where the camera of the video stands. Of a video with a margin they
 show the truth exactly, as homographies of it; there is parallax to the source alone.
@@ -28,6 +28,7 @@ CLOSER = 0.15  # largest relative change of distance
 FIELD_OF_VIEW = (40.0, 80.0)  # degrees along the longer side, as most phones have
 # Further cameras where the video's stands.
 SHIFT = 0.4  # largest shift of their middle, in halves of the video's sides
+NEARER = 1.1  # times the disparity around a hole, from which on something stands before that
 ROLL = 5.0  # degrees, at most
 ZOOMS = np.linspace(1.0, 2.0, 21)  # the smallest that leaves a view inside the video
 
@@ -38,11 +39,13 @@ class ReprojectedClip(NamedTuple):
     Attributes:
       frames: the made source, the video, then what turned cameras see of it, [-1, 1].
       depth: z-depth of the source, with median 1 at t = 0; 0 where nothing is known.
+      video_depth: of the video, likewise in the unit of the source.
       cameras: of all views; the world is the source camera.
     """
 
     frames: Float[Array, "v t h w 3"]
     depth: Float[Array, "t h w"]
+    video_depth: Float[Array, "t h w"]
     cameras: Cameras
 
 
@@ -112,7 +115,21 @@ def two_views(
         height=height,
         width=width,
     )
-    return ReprojectedClip(jnp.stack([source, video]), seen / unit, cameras)
+    return ReprojectedClip(jnp.stack([source, video]), seen / unit, depth / unit, cameras)
+
+
+def can_be_guessed(projection: Projection, depth: Float[Array, "*n h w"]) -> Float[Array, "*n h w"]:
+    """Return 0 where a hole hides what is nearer than its surroundings, or nobody knows, else 1.
+
+    There and back, such a hole is most often where the other camera lost a part of a person.
+
+    Args:
+      projection: of the source, into the video's camera.
+      depth: z-depth of the video, 0 where unknown.
+    """
+    around = fill_holes(projection._replace(frames=projection.disparity[..., None]))[..., 0]
+    is_behind = (depth > 0) & (1 / jnp.maximum(depth, 1e-6) < NEARER * around)
+    return jnp.maximum(projection.mask, is_behind)
 
 
 class TurnedCamera(NamedTuple):
@@ -175,6 +192,7 @@ def several_views(
     return ReprojectedClip(
         frames=jnp.concatenate([frames, turned_frames]),
         depth=seen / unit,
+        video_depth=whole.video_depth[middle] / unit,
         cameras=Cameras(
             intrinsics=jnp.concatenate([jnp.stack([own_lens] * 2), cameras.intrinsics]),
             world_to_camera=jnp.concatenate([poses, turned_poses]),

@@ -2,9 +2,12 @@
 
 A scene is rendered at full size, its source goes through the same projection and the same prior as
 a video does, and the rendered targets are the truth. A share of the scenes are frames of ordinary
-videos with double reprojection. Rendering costs more than a step, so a pool of scenes is kept: the
-crops of a step come from `pool` scenes, the oldest of which gives way to a new one every
-`steps_per_scene` steps. What a step sees is a function of the seed and the step.
+videos with double reprojection. There, a hole often hides the person whom the other camera lost,
+which nobody can guess: where the video is nearer than what lies around a hole, it does not count.
+
+Rendering costs more than a step, so a pool of scenes is kept: the crops of a step come from `pool`
+scenes, the oldest of which gives way to a new one every `steps_per_scene` steps. What a step sees
+is a function of the seed and the step.
 """
 
 import itertools
@@ -31,7 +34,12 @@ from full4d_jax.models.upsampler import Guidance
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.enlarge import enlarge_disparity
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth
-from full4d_jax.training.clips.double_reprojection import random_lens, random_pose, two_views
+from full4d_jax.training.clips.double_reprojection import (
+    can_be_guessed,
+    random_lens,
+    random_pose,
+    two_views,
+)
 from input_pipeline.procedural.looks import Looks, looks_at
 from input_pipeline.procedural.scene import procedural_scene
 from input_pipeline.video_files import frame_times
@@ -47,10 +55,12 @@ class Pair(NamedTuple):
     Attributes:
       guidance: the input.
       truth: the rendered frames, [-1, 1].
+      counts: 1 where the truth counts, else 0.
     """
 
     guidance: Guidance
     truth: Float[Array, "b h w 3"]
+    counts: Float[Array, "b h w"]
 
 
 class Scene(NamedTuple):
@@ -59,12 +69,14 @@ class Scene(NamedTuple):
     Attributes:
       frames: of all views, [-1, 1].
       depth: of the source as it is projected.
+      target_depth: of the first target where holes may hide what is near, else None.
       cameras: of all views.
       key: of the prior's noise.
     """
 
     frames: Float[Array, "v 1 h w 3"]
     depth: Float[Array, "1 h w"]
+    target_depth: Float[Array, "1 h w"] | None
     cameras: Cameras
     key: PRNGKeyArray
 
@@ -150,19 +162,23 @@ def video_pairs(
 ) -> Pair:
     """Return the pairs of a frame of a video, seen from `targets` places and back."""
     key = jax.random.fold_in(jax.random.key(config.seed), place)
+    video = jnp.asarray(frame)
+    depth = drop_depth_edges(estimate_depth(network, video), EDGE)
     made = []
     for target in range(config.data.targets):
-        scene = _filmed(network, jnp.asarray(frame), jax.random.fold_in(key, target))
+        scene = _filmed(video, depth, jax.random.fold_in(key, target))
         made.append(_pairs(scene, _small_targets(config, prior, scene)))
     return jax.tree.map(lambda *x: jnp.concatenate(x), *made)
 
 
 @jax.jit
-def _filmed(network: DepthNetwork, frame: Float[Array, "1 h w 3"], key: PRNGKeyArray) -> Scene:
+def _filmed(
+    frame: Float[Array, "1 h w 3"], depth: Float[Array, "1 h w"], key: PRNGKeyArray
+) -> Scene:
     lens_key, pose_key, noise_key = jax.random.split(key, 3)
-    depth = drop_depth_edges(estimate_depth(network, frame), EDGE)
     lens = random_lens(lens_key, *frame.shape[1:3])
-    return Scene(*two_views(frame, depth, lens, random_pose(pose_key)), noise_key)
+    clip = two_views(frame, depth, lens, random_pose(pose_key))
+    return Scene(clip.frames, clip.depth, clip.video_depth, clip.cameras, noise_key)
 
 
 def scene_pairs(config: UpsamplerConfig, prior: Prior, network: DepthNetwork, place: int) -> Pair:
@@ -200,7 +216,7 @@ def _scene(
     clip = procedural_scene(index, views=1 + data.targets, frames=1, looks=looks, **size)
     frames = 2 * clip.frames - 1
     depth = draw_depth(data, network, depth_key, frames[0], clip.depth[0])
-    return Scene(frames, depth, cameras_of(clip), noise_key)
+    return Scene(frames, depth, None, cameras_of(clip), noise_key)
 
 
 def draw_depth(
@@ -250,4 +266,7 @@ def _pairs(scene: Scene, small: Float[Array, "n i j 3"]) -> Pair:
     relative = relative_pose(poses[1:], poses[0][None])
     source = scene.frames[0, 0], scene.depth[0], lenses[0]
     drawn = jax.vmap(lambda *target: splat(*source, *target))(relative, lenses[1:])
-    return Pair(jax.vmap(guide)(drawn, small), scene.frames[1:, 0])
+    counts = jnp.ones_like(drawn.mask)
+    if scene.target_depth is not None:
+        counts = can_be_guessed(drawn, scene.target_depth)
+    return Pair(jax.vmap(guide)(drawn, small), scene.frames[1:, 0], counts)

@@ -64,11 +64,13 @@ def test_every_kind_is_written_from_a_run_and_read_again(run, tmp_path, scene, c
         np.testing.assert_allclose(found.means[order][:, 0], means[:, 0], atol=2e-3)
     niantic = convert(plain, "late.spz")
     np.testing.assert_allclose(load_spz(niantic).means, late.means, atol=0.06)
+    playcanvas = convert(plain, "late.sog")
+    assert len(load_ply(convert(playcanvas, "again.ply")).means) == 300
     assert convert(niantic, "late.glb").read_bytes()[:4] == b"glTF"
     assert convert(whole, "scene.4dgs", "--seconds", "2").read_bytes()[1:5] == b"4DGS"
     played = load_any_ply(convert(run, "scene.ftgs.ply"))
     assert isinstance(played, DynamicGaussians)
-    for source in (run, plain, niantic):
+    for source in (run, plain, niantic, playcanvas):
         assert 'id="settings"' in convert(source, "scene.html", "--seconds", "2").read_text()
     folder = convert(run, "sequence", "--instants", "3")
     assert len(load_ply_sequence(folder)) == 3

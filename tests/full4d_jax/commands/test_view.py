@@ -25,7 +25,15 @@ from full4d_jax.scene.reading import read_scene
 from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.scene.serving import page_server
 from full4d_jax.session.stages import Stages
-from gaussians import Gaussians, save_dynamic_ply, save_packed_ply, save_ply, save_splat
+from gaussians import (
+    Gaussians,
+    save_dynamic_ply,
+    save_packed_ply,
+    save_ply,
+    save_sog,
+    save_splat,
+    save_spz,
+)
 
 # Where the tests run in the background, Ctrl-C is ignored, and children inherit that.
 LISTENING = (
@@ -98,6 +106,8 @@ def test_all_kinds_of_files_are_read(tmp_path):
         "a.ply": lambda path: save_ply(path, ball()),
         "a.compressed.ply": lambda path: save_packed_ply(path, ball()),
         "a.splat": lambda path: save_splat(path, ball()),
+        "a.spz": lambda path: save_spz(path, ball()),
+        "a.sog": lambda path: save_sog(path, ball()),
         "a.npz": lambda path: np.savez(path, **arrays),
     }
     for name, write in writers.items():

@@ -143,7 +143,7 @@ def test_the_one_in_the_package_draws_no_pattern_into_a_hole():
     for seed in range(3):
         smooth = 0.6 * jnp.clip(jax.random.normal(jax.random.key(seed), (1, 3, 3, 3)), -1, 1)
         smooth = jax.image.resize(smooth, (1, side, side, 3), "cubic")
-        given = network.Guidance(smooth, smooth * mask[..., None], mask, mask)
+        given = network.Guidance(smooth, smooth * mask[..., None], mask, mask, smooth)
         added = (network.upsample(upsampler.config, upsampler.params, given) - smooth)[0]
         added = added[16:80, 16:112]
         rows, columns = added.shape[0] // cell, added.shape[1] // cell

@@ -77,6 +77,20 @@ def test_holes_are_filled_from_the_background():
     assert float(filled[0, 0, :, 3:5].max()) < 0.5
 
 
+def test_who_stands_close_before_a_wall_does_not_bleed_into_the_hole_beside_them():
+    """A bright person, hole, dark wall; at the right border a hole that has one side only."""
+    columns = jnp.arange(64)
+    bright = jnp.where((columns >= 22) & (columns < 32), 1.0, 0.0)[None, None, None]
+    frames = jnp.broadcast_to(bright[..., None], (1, 1, 64, 64, 1))
+    is_hole = ((columns >= 32) & (columns < 38)) | (columns >= 60)
+    mask = jnp.broadcast_to(1.0 - is_hole, (1, 1, 64, 64))
+    disparity = mask * jnp.where(bright > 0, 1.3, 1.0)
+    filled = fill_holes(Projection(frames * mask[..., None], mask, disparity))[0, 0, ..., 0]
+    assert float(filled[:, 32:38].max()) < 0.1
+    assert float(filled[:, 60:].max()) < 0.1
+    np.testing.assert_allclose(filled[:, 22:32], 1)
+
+
 def test_push_pull_keeps_constants_and_survives_emptiness():
     weights = jax.random.bernoulli(jax.random.key(0), 0.1, (8, 12, 1)).astype(jnp.float32)
     filled = push_pull(jnp.full((8, 12, 2), 0.3), weights)

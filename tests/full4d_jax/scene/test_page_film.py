@@ -20,6 +20,7 @@ from full4d_jax.scene.squeezing import (
     LOG_DURATION,
     LUMA,
     MOMENT,
+    OPACITY,
     POSITION,
     SHAPE,
     SIZE,
@@ -89,7 +90,7 @@ def test_the_page_unpacks_what_was_packed(tmp_path, browser, monkeypatch, few, s
     np.testing.assert_allclose(page["moment"], moments, atol=0.51 * MOMENT * scale, rtol=2e-3)
     durations = np.where(lasts, 0, ours["log_duration"])
     np.testing.assert_allclose(page["log_duration"], durations, atol=0.51 * LOG_DURATION, rtol=2e-3)
-    assert np.abs(page["opacity"].astype(int) - ours["opacity"]).max() <= 3
+    assert np.abs(page["opacity"].astype(int) - ours["opacity"]).max() <= OPACITY / 2
     # A velocity errs by little more than a step of a position while its Gaussian is seen.
     seen = np.where(lasts, 0.5, np.minimum(0.5, np.exp(ours["log_duration"].astype(float))))
     error = np.abs(page["velocity"].astype(float) - ours["velocity"]).max(1)

@@ -111,6 +111,44 @@ def test_it_plays_and_sways_until_a_person_comes(tmp_path, browser):
     browser.wait("viewer.clock.playing")
 
 
+def test_a_picture_is_drawn_at_the_time_of_its_order(tmp_path, browser):
+    """However late the order comes while it plays, nobody is seen in the order of another time."""
+    browser.open(written(tmp_path, random_scene(2000)) + "#paused&width=96&height=72")
+    browser.wait("viewer.sorting.worker && !viewer.sorting.sort")
+    browser.script(
+        "viewer.camera.setSway(false);"
+        "const { worker } = viewer.sorting, soon = worker.onmessage;"
+        "worker.onmessage = (message) => setTimeout(() => soon(message), 300);"
+        "viewer.clock.playing = true; 0"
+    )
+    browser.wait("Math.abs(viewer.clock.time - viewer.sorting.time) > 0.03")
+    late = browser.script("viewer.draw(); [viewer.sorting.time, viewer.canvas.toDataURL()]")
+    browser.script("worker.onmessage = soon; viewer.clock.playing = false; 0")
+    browser.wait("viewer.sorting.spare && !viewer.sorting.waiting")
+    browser.script(f"viewer.clock.seek({late[0]})")
+    browser.wait(f"(viewer.draw(), viewer.sorting.time === {late[0]})")
+    assert browser.script("viewer.draw(); viewer.canvas.toDataURL()") == late[1]
+
+
+def test_a_device_that_comes_back_while_the_order_is_made_shows_the_scene(opened):
+    opened.script(
+        "const { worker } = viewer.sorting, soon = worker.onmessage;"
+        "const device = viewer.renderer.gl.getExtension('WEBGL_lose_context');"
+        "let returned = false;"
+        "viewer.canvas.addEventListener('webglcontextrestored', () => (returned = true)); 0"
+    )
+    opened.wait("!viewer.sorting.sort && viewer.sorting.spare")
+    opened.script(
+        "worker.onmessage = (message) => { worker.late = message; };"
+        "viewer.clock.seek(0.52); viewer.draw(); device.loseContext(); 0"
+    )
+    opened.wait("viewer.renderer.gl.isContextLost() && worker.late")
+    opened.script("device.restoreContext(); 0")
+    opened.wait("returned && !viewer.changed")
+    opened.script("worker.onmessage = soon; soon(worker.late); 0")
+    opened.see(lambda p: abs(column(p)) < 0.2)
+
+
 def test_scrubbing_changes_the_time_and_a_button_plays(opened):
     box = opened.place("document.getElementById('time')")
     for share, low, high in ((0.03, -1, -0.2), (0.97, 0.2, 1)):
@@ -225,6 +263,20 @@ def test_a_narrow_window_shows_what_moves_and_slides_to_the_sides(tmp_path, brow
     assert ends[0][0] + 88 / 128 * length == pytest.approx(50, abs=2)
     assert ends[1][0] == pytest.approx(-0.02 * length, abs=0.1)
     assert ends[2][1] == pytest.approx(0.02 * length, abs=0.1)
+
+
+def test_the_first_picture_is_a_coarse_one_and_the_next_is_whole(tmp_path, browser):
+    url = written(tmp_path, moving_ball())
+    page = (tmp_path / "scene.html").read_text()
+    recorded = (
+        "<script>const widths = [], kept = WebGL2RenderingContext.prototype.drawArrays;"
+        "WebGL2RenderingContext.prototype.drawArrays = function (...asked) {"
+        " widths.push(this.canvas.width); kept.apply(this, asked); };</script>"
+    )
+    (tmp_path / "scene.html").write_text(page.replace("<body>", f"<body>{recorded}"))
+    browser.open(f"{url}#time=0.5&paused", width=320, height=300)
+    browser.wait("widths.length > 1")
+    assert browser.script("widths.slice(0, 2)") == [160, 320]
 
 
 def test_a_browser_without_webgl_says_so(tmp_path, browser):

@@ -7,13 +7,15 @@ from skimage import data
 
 from full4d_jax.geometry.rotation import homographies
 from full4d_jax.models.segmentation import load_segmentation
-from full4d_jax.source.subjects import (
-    LASTS,
+from full4d_jax.source.backdrop import (
     Seen,
-    average_along_flow,
     find_backdrop,
     find_moving,
     find_moving_while_turning,
+)
+from full4d_jax.source.subjects import (
+    LASTS,
+    average_along_flow,
     find_subjects,
     label_subjects,
     outline,
@@ -278,3 +280,31 @@ def test_an_arm_in_the_colours_of_the_wall_stays_where_it_moves():
     assert moves[arm].mean() > 0.9
     assert moves[body].mean() > 0.95
     assert moves[~(arm | body)].mean() < 0.02
+
+
+def test_an_arm_that_differs_a_little_from_the_wall_is_a_part_of_its_person():
+    rng = np.random.default_rng(1)
+    wall = np.full((96, 128, 3), 190.0)
+    wall[80:] = 120.0
+    frames = np.stack([wall] * FRAMES)
+    subject = np.zeros(frames.shape[:3], np.float32)
+    arms = np.zeros(frames.shape[:3], bool)
+    for t in range(FRAMES):
+        left = 14 + 10 * t
+        frames[t, 20:85, left : left + 16] = (200, 30, 90)
+        subject[t, 20:85, left : left + 16] = 0.95
+        arms[t, 40:52, left - 5 : left] = True
+        frames[t, arms[t]] += (18, 2, -14)
+        frames[t, 85:92, left : left + 16] *= 0.85  # their shadow
+    frames += rng.normal(0, 1.5, frames.shape)
+    pictures = frames.clip(0, 255).astype(np.uint8)
+    shares = np.stack([subject, *[np.zeros_like(subject)] * 3], -1)
+    rest = np.tile(np.eye(3), (FRAMES, 1, 1))
+    labels = label_subjects(pictures, shares, rest).labels
+    assert (labels[arms] > 0).mean() > 0.85
+    body = subject > 0
+    assert (labels[body] > 0).mean() > 0.95
+    assert (labels[~body & ~arms] > 0).mean() < 0.005
+    shadow = np.zeros_like(body)
+    shadow[:, 87:92] = True
+    assert not labels[shadow].any()

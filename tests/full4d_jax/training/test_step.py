@@ -17,7 +17,9 @@ from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
 
 CONFIG = load_config("configs/debug.py")
-GOLDEN_LOSSES = [0.587017, 0.442596, 0.428372]
+# The prior in the package learned from holes that were filled otherwise; its scores in README are
+# those of before.
+GOLDEN_LOSSES = [0.592516, 0.445036, 0.436230]
 
 
 @pytest.fixture(scope="module")

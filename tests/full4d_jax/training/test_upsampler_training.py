@@ -13,7 +13,7 @@ from full4d_jax.config import DEFAULT, OptimizerConfig, TrainingConfig
 from full4d_jax.config.upsampler import UpsamplerConfig, UpsamplerDataConfig, UpsamplerNetConfig
 from full4d_jax.generation.prior import open_prior
 from full4d_jax.media.video import write_video
-from full4d_jax.models.upsampler import Guidance, init_params
+from full4d_jax.models.upsampler import Guidance, init_params, near
 from full4d_jax.source.depth.estimate import load_depth
 from full4d_jax.training import upsampler_training
 from full4d_jax.training.clips import upsampler_pairs
@@ -35,7 +35,7 @@ def noise(place: int) -> Pair:
     drawn = np.random.default_rng(place).uniform(-1, 1, (3, 2, 96, 96, 3))
     frames = jnp.asarray(drawn, jnp.float32)
     ones = jnp.ones((2, 96, 96))
-    return Pair(Guidance(frames[0], frames[1], ones, ones), frames[2])
+    return Pair(Guidance(frames[0], frames[1], ones, ones, frames[0]), frames[2], ones)
 
 
 def test_a_later_start_goes_on_with_the_same_crops():
@@ -87,7 +87,7 @@ def test_a_far_hole_has_no_part_in_lpips():
     pair = next(upsampler_pairs.batches(TINY, noise, 0))
     mask = jnp.zeros_like(pair.guidance.mask).at[:, :, :20].set(1)
     pair = pair._replace(guidance=pair.guidance._replace(mask=mask))
-    known = upsampler_training.near(mask)
+    known = near(mask)
     assert np.unique(np.argwhere(np.asarray(known) > 0)[:, 2]).tolist() == list(range(28))
     config = replace(TINY, perceptual=1.0, perceptual_from=0.0)
     state = first_state(config_optimizer(config), init_params(config.model, jax.random.key(0)))
@@ -107,12 +107,14 @@ def test_a_far_hole_has_no_part_in_lpips():
 
 def test_the_loss_is_least_for_the_truth_and_feels_edges():
     truth = jax.random.uniform(jax.random.key(0), (1, 16, 16, 3))
-    least = upsampler_training.loss(truth, truth)
-    shifted = upsampler_training.loss(truth + 0.1, truth)
+    ones = jnp.ones((1, 16, 16))
+    least = upsampler_training.loss(truth, truth, ones)
+    shifted = upsampler_training.loss(truth + 0.1, truth, ones)
     checked = 0.1 * (-1.0) ** jnp.arange(16)[None, :, None, None]
-    rough = upsampler_training.loss(truth + checked, truth)
+    rough = upsampler_training.loss(truth + checked, truth, ones)
     assert least < 0.03
     assert least + 0.05 < shifted < rough - 0.05
+    assert upsampler_training.loss(truth + checked, truth, 0 * ones) == least
 
 
 @pytest.mark.slow
@@ -128,6 +130,9 @@ def test_frames_of_videos_are_seen_from_elsewhere_and_back(tmp_path):
     np.testing.assert_array_equal(pair.truth[0], pair.truth[1])
     seen = np.asarray(pair.guidance.mask) > 0
     assert 0.5 < seen.mean() < 0.99
+    counts = np.asarray(pair.counts) > 0
+    assert counts[seen].all()
+    assert 0 < counts[~seen].mean() < 1
     error = np.abs(np.asarray(pair.guidance.projected - pair.truth)).mean(-1)
     assert np.median(error[seen]) < 0.06
     assert not np.array_equal(pair.guidance.mask[0], pair.guidance.mask[1])

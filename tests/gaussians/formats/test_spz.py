@@ -2,15 +2,27 @@
 
 import gzip
 import struct
+import sys
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from spz_4 import as_version_4
 
-from gaussians.formats.ply import load_ply
+from gaussians.formats.ply import load_ply, save_ply
 from gaussians.formats.scene_files import FormatError, sigmoid
 from gaussians.formats.spz import load_spz, save_spz
 from gaussians.types import Gaussians
+
+
+def turned(scene: Gaussians) -> Gaussians:
+    """Return a scene of 1 or 4 coefficients with y and z turned around."""
+    signs = np.array([[[1], [-1], [-1], [1]]], np.float32)[:, : scene.harmonics.shape[1]]
+    return scene._replace(
+        means=scene.means * np.array([[1, -1, -1]], np.float32),
+        quaternions=scene.quaternions * np.array([[1, 1, -1, -1]], np.float32),
+        harmonics=scene.harmonics * signs,
+    )
 
 
 def test_the_layout_is_20_bytes_a_gaussian(tmp_path):
@@ -60,18 +72,76 @@ def test_another_tool_sees_the_same_picture(
     save_spz(tmp_path / "scene.spz", scene)
     splat_transform(tmp_path / "scene.spz", tmp_path / "scene.ply")
     theirs = load_ply(tmp_path / "scene.ply")
-    signs = np.array([1, -1, -1, 1], np.float32)[: (degree + 1) ** 2]
-    # That tool leaves the axes as they are in the file; ours turns them.
-    turned = theirs._replace(
-        means=jnp.asarray(np.asarray(theirs.means) * np.array([1, -1, -1], np.float32)),
-        quaternions=jnp.asarray(
-            np.asarray(theirs.quaternions) * np.array([1, 1, -1, -1], np.float32)
-        ),
-        harmonics=jnp.asarray(np.asarray(theirs.harmonics) * signs[:, None]),
-    )
     ours = picture(scene)
-    assert psnr(picture(turned), ours) > 40
+    # Some of its versions turn the axes as we do, some leave them as they are in the file.
+    assert max(psnr(picture(x), ours) for x in (theirs, turned(theirs))) > 40
     assert psnr(picture(load_spz(tmp_path / "scene.spz")), ours) > 40
+
+
+@pytest.mark.extra("gaussforge")
+def test_niantics_own_library_reads_ours_and_writes_version_4_for_us(
+    tmp_path, moving, picture, psnr, gaussforge
+):
+    scene = moving(1).at(0.5)
+    save_spz(tmp_path / "ours.spz", scene)
+    gaussforge(tmp_path / "ours.spz", tmp_path / "read.ply")
+    save_ply(tmp_path / "scene.ply", turned(scene))  # it leaves the axes as they are
+    gaussforge(tmp_path / "scene.ply", tmp_path / "theirs.spz", spz_version=4)
+    assert (tmp_path / "theirs.spz").read_bytes().startswith(b"NGSP\4")
+    ours = picture(scene)
+    assert psnr(picture(turned(load_ply(tmp_path / "read.ply"))), ours) > 40
+    assert psnr(picture(load_spz(tmp_path / "theirs.spz")), ours) > 40
+
+
+@pytest.mark.parametrize("degree", [0, 2])
+def test_version_4_is_the_same_in_another_container(tmp_path, make_scene, degree):
+    path = tmp_path / "a.spz"
+    save_spz(path, make_scene(50, degree))
+    before = load_spz(path)
+    orbit = struct.pack("<IIfff", 0xADBE0002, 12, 0, 1, 2)
+    path.with_name("b.spz").write_bytes(as_version_4(path, orbit))
+    for value, expected in zip(load_spz(path.with_name("b.spz")), before, strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_version_4_without_zstd_is_refused_in_words(tmp_path, make_scene, monkeypatch):
+    path = tmp_path / "a.spz"
+    save_spz(path, make_scene(5))
+    path.write_bytes(as_version_4(path))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(FormatError, match=r"version: found 4, expected 3, or .*install pyarrow"):
+        load_spz(path)
+
+
+def test_version_2_has_rotations_of_three_bytes(tmp_path, make_scene):
+    path = tmp_path / "a.spz"
+    save_spz(path, make_scene(1))
+    content = gzip.decompress(path.read_bytes())
+    # x y z w = 0.48 -0.36 0 0.8; y and z turn with the axes.
+    older = b"NGSP\2" + content[5:-4] + bytes([round(127.5 * (1 + q)) for q in (0.48, -0.36, 0)])
+    path.write_bytes(gzip.compress(older))
+    np.testing.assert_allclose(load_spz(path).quaternions, [[0.8, 0.48, 0.36, 0]], atol=0.006)
+
+
+def test_damaged_files_of_version_4_are_refused(tmp_path, make_scene):
+    path = tmp_path / "bad.spz"
+    save_spz(path, make_scene(30))
+    whole = as_version_4(path)
+    for content, line in (
+        (whole[:20], "file: found 20 bytes"),
+        (whole[:-1], "arrays: found a stream"),
+        (whole + b"x", "arrays: found 1 bytes more"),
+        (whole[:32] + bytes(16) + whole[48:], "arrays: found a stream of 0 for 0 bytes"),
+        (whole[:110] + bytes(9) + whole[119:], "arrays: found ZSTD decompression failed"),
+        (whole[:16] + b"\xff" * 4 + whole[20:], "arrays: found unpack_from requires"),
+        (whole[:8] + b"\xff" * 4 + whole[12:], "header: found 4294967295 Gaussians"),
+        (as_version_4(path, struct.pack("<III", 0xADBE0003, 4, 6)), "found other axes, expected"),
+        (b"NGSP\5" + whole[5:], "version: found 5, expected 4"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(FormatError, match=line):
+            load_spz(path)
+        save_spz(path, make_scene(30))
 
 
 def test_damaged_files_are_refused(tmp_path, make_scene):
@@ -85,7 +155,7 @@ def test_damaged_files_are_refused(tmp_path, make_scene):
         (b"ply and more", "file: found"),
         (gzip.compress(whole[:10]), "file: found"),
         (gzip.compress(whole[:-1]), "arrays: found 59 bytes, expected 60"),
-        (gzip.compress(b"NGSP\2" + whole[5:]), "version: found .*2.*, expected 3"),
+        (gzip.compress(b"NGSP\1" + whole[5:]), "version: found 1, expected 2 or 3"),
         (gzip.compress(whole[:12] + b"\4" + whole[13:]), "header: found 3 Gaussians of degree 4"),
     ):
         path.write_bytes(content)

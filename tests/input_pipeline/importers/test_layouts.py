@@ -13,11 +13,21 @@ from input_pipeline.importers import (
     llff,
     multicam,
     panoptic,
+    technicolor,
 )
 from input_pipeline.importers.detect import LAYOUTS, detect, find_scenes, read_captures
 from input_pipeline.importers.pairing import pair
 
-ALL = ("llff", "multicam", "cameras_json", "fdanyone", "panoptic", "dycheck", "instants")
+ALL = (
+    "llff",
+    "multicam",
+    "cameras_json",
+    "fdanyone",
+    "panoptic",
+    "dycheck",
+    "instants",
+    "technicolor",
+)
 
 
 @pytest.mark.parametrize("layout", ALL)
@@ -31,7 +41,7 @@ def test_the_rig_comes_back(layout, tmp_path, write, rig, check):
         focal = 24 / 23.76 * 32
         lens = np.array([[focal, 0, 16], [0, focal, 16], [0, 0, 1]])
     check(capture.views, rig[2], lens)
-    counts = {"panoptic": 2, "dycheck": 3, "instants": 2}
+    counts = {"panoptic": 2, "dycheck": 3, "instants": 2, "technicolor": 2}
     assert [len(v.timestamps) for v in capture.views] == [counts.get(layout, 5)] * 3
 
 
@@ -102,6 +112,28 @@ def test_an_instant_without_a_camera_is_named(tmp_path, write):
     shutil.rmtree(path / "colmap_1/sparse")
     with pytest.raises(ValueError, match="sparse/0: found no cameras and images"):
         instants.read(path, None)
+
+
+def test_technicolor_names_what_is_missing_or_distorted(tmp_path, write):
+    path = write("technicolor", tmp_path / "s")
+    (capture,) = technicolor.read(path, 25)
+    assert [view.name for view in capture.views] == ["00", "01", "02"]
+    assert capture.views[1].files[1] == path / "Hall_undist_00010_01.png"
+    np.testing.assert_allclose(capture.views[0].timestamps, [0, 1 / 25])
+    (path / "Hall_undist_00010_01.png").unlink()
+    with pytest.raises(ValueError, match="camera 01: found 1 of 2 pictures, expected all"):
+        technicolor.read(path, None)
+    rows = (path / "cameras_parameters.txt").read_text()
+    lines = rows.splitlines()
+    distorted = [line.replace(" 1 0 ", " 1 0 0.1 0.2 ", 1) for line in lines]
+    for changed, message in (
+        (distorted, r"rows of undistorted frames: found shape \(3, 14\), expected .* \(3, 12\)"),
+        ([lines[0], "40 16 12 1 0 2 0 0 0 0 0 0"], "camera 00: found a rotation of length 2"),
+        (["none"], "found shape .* expected"),
+    ):
+        (path / "cameras_parameters.txt").write_text("\n".join(changed))
+        with pytest.raises(ValueError, match=message):
+            technicolor.read(path, None)
 
 
 def test_our_json_takes_offsets_words_and_says_what_it_ignored(tmp_path, write):

@@ -16,6 +16,7 @@ LAYOUTS = (
     "panoptic",
     "dycheck",
     "instants",
+    "technicolor",
     "opencv",
 )
 

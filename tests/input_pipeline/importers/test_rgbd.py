@@ -1,6 +1,7 @@
-"""One camera with depth, written as TUM RGB-D, ScanNet and Kubric publish it, comes back."""
+"""One camera with depth, written as TUM RGB-D, ScanNet, Kubric and Record3D have it, comes back."""
 
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import pytest
 
 from input_pipeline.cameras import invert, look_at
 from input_pipeline.capture_clips import CaptureClips
-from input_pipeline.importers import kubric, scannet, tum_rgbd
+from input_pipeline.importers import kubric, record3d, scannet, tum_rgbd
 from input_pipeline.importers.detect import detect
 from input_pipeline.transforms import decode
 
@@ -206,3 +207,87 @@ def test_kubric_says_which_field_is_wrong(rendered, part, name, value, message):
     (rendered / "metadata.json").write_text(json.dumps(table))
     with pytest.raises(ValueError, match=message):
         kubric.read(rendered, None)
+
+
+@pytest.fixture
+def phone(tmp_path) -> Path:
+    """Four pictures of half the pixels that the lens is of; depth of 3 x 2, as it lies unpacked."""
+    path = tmp_path / "walk"
+    table = {"w": 128, "h": 96, "dw": 4, "dh": 3, "fps": 60, "K": [90, 0, 0, 0, 91, 0, 63, 47, 1]}
+    table["poses"] = []
+    for i, pose in zip((8, 9, 10, 11), poses(), strict=True):
+        write_picture(path / f"rgbd/{i}.jpg", 50, depth=False)
+        (path / f"rgbd/{i}.depth").touch()
+        there = invert(pose) @ np.diag([1, -1, -1, 1])  # OpenGL's axes
+        table["poses"].append([*quaternion(there[:3, :3]), *there[:3, 3]])
+    (path / "metadata").write_text(json.dumps(table))
+    return path
+
+
+def rewritten(path: Path, **fields: object) -> None:
+    table = json.loads((path / "metadata").read_text())
+    (path / "metadata").write_text(json.dumps(table | fields))
+
+
+def test_record3d_has_a_pose_a_picture(phone):
+    assert detect(phone)[0] == "record3d"
+    (capture,) = record3d.read(phone, None)
+    (view,) = capture.views
+    assert [file.name for file in view.files] == ["8.jpg", "9.jpg", "10.jpg", "11.jpg"]
+    assert capture.unit == 1
+    np.testing.assert_allclose(view.world_to_camera, poses(), atol=1e-9)
+    np.testing.assert_allclose(view.intrinsics, [[45, 0, 31.5], [0, 45.5, 23.5], [0, 0, 1]])
+    np.testing.assert_allclose(view.timestamps, np.arange(4) / 60)
+    lenses = [[80 + i, 80, 64, 48] for i in range(4)]
+    rewritten(phone, perFrameIntrinsicCoeffs=lenses, frameTimestamps=[5, 5.1, 5.3, 5.4])
+    (capture,) = record3d.read(phone, None)
+    (view,) = capture.views
+    np.testing.assert_allclose(view.intrinsics, [[40.75, 0, 32], [0, 40, 24], [0, 0, 1]])
+    np.testing.assert_allclose(view.timestamps, [0, 0.1, 0.3, 0.4])
+    assert "focal length varies by 3.7%" in capture.note
+
+
+@pytest.mark.extra("lzfse")
+def test_record3d_has_depth_in_metres(phone):
+    import lzfse
+
+    metres = np.full((3, 4), 1.5, np.float32)
+    metres[:, 2:] = 3
+    metres[0] = np.nan  # unknown
+    for file in (phone / "rgbd").glob("*.depth"):
+        file.write_bytes(lzfse.compress(metres.tobytes()))
+    captures = record3d.read(phone, None)
+    (example,) = CaptureClips(captures)
+    depth = decode(example, height=48, width=64).depth
+    assert not depth[..., :16, :].any()
+    np.testing.assert_allclose(depth[..., 16:, :32], 1.5, rtol=1e-3)
+    np.testing.assert_allclose(depth[..., 16:, 32:], 3, rtol=1e-3)
+    (phone / "rgbd/9.depth").write_bytes(lzfse.compress(metres[1:].tobytes()))
+    with pytest.raises(ValueError, match=r"9\.depth: found 32 bytes, expected 48, 4x3 depth"):
+        CaptureClips(captures)[0]
+    (phone / "rgbd/9.depth").write_bytes(b"none")
+    with pytest.raises(ValueError, match=r"9\.depth: found no LZFSE"):
+        CaptureClips(captures)[0]
+
+
+def test_record3d_without_its_module_says_what_to_install(phone, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lzfse", None)
+    with pytest.raises(ValueError, match=r"8\.depth: found LZFSE, expected .*record3d"):
+        CaptureClips(record3d.read(phone, None))[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"poses": [[0, 0, 0, 1, 0, 0, 0]] * 3}, r"poses: found shape \(3, 7\)"),
+        ({"poses": [[0, 0, 0, 2, 0, 0, 0]] * 4}, "poses: found lengths from 2 to 2"),
+        ({"K": [1, 2, 3]}, "K: found shape"),
+        ({"dw": 0}, "dh, dw: found 3 and 0"),
+        ({"fps": 0}, "fps: found 0, expected a number above 0"),
+        ({"frameTimestamps": [1]}, "frameTimestamps: found shape"),
+    ],
+)
+def test_record3d_says_which_field_is_wrong(phone, fields, message):
+    rewritten(phone, **fields)
+    with pytest.raises(ValueError, match=message):
+        record3d.read(phone, None)

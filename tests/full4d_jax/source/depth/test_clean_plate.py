@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from full4d_jax.source.backdrop import Backdrop
 from full4d_jax.source.depth.clean_plate import clean_plate
-from full4d_jax.source.subjects import Backdrop
 
 TIMES, HEIGHT, WIDTH = 3, 48, 64
 PERSON = slice(12, 40), slice(20, 34)

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.generation.projection_guidance import project
+from full4d_jax.generation.projection_guidance import Projection, project
 from full4d_jax.training.clips.double_reprojection import (
+    can_be_guessed,
     random_lens,
     random_pose,
     several_views,
@@ -102,3 +103,18 @@ def test_cameras_look_at_the_middle_of_the_picture():
         lens = random_lens(jax.random.key(seed), 32, 64)
         assert 40 < np.degrees(2 * np.arctan(32 / lens[0, 0])) < 80
         np.testing.assert_allclose(lens[:2, 2], [32, 16])
+
+
+def test_a_hole_that_hides_somebody_near_does_not_count():
+    mask = np.ones((1, 16, 16), np.float32)
+    mask[:, 4:12, 4:12] = 0
+    wall = Projection(
+        frames=jnp.zeros((1, 16, 16, 3)), mask=jnp.asarray(mask), disparity=jnp.asarray(0.5 * mask)
+    )
+    depth = np.full((1, 16, 16), 2.0, np.float32)
+    depth[:, 4:8, 4:12] = 1.0  # a person before the wall
+    depth[:, 8, 4:12] = 0.0  # nobody knows
+    depth[:, 0] = 1.0  # seen, so that it counts however near it is
+    counts = np.asarray(can_be_guessed(wall, jnp.asarray(depth)))
+    assert counts[:, 4:9, 4:12].max() == 0
+    assert counts[:, 9:].min() == counts[:, :4].min() == 1

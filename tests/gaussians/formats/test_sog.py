@@ -1,0 +1,197 @@
+"""`.sog` files: the layout, what it keeps, and two other tools' readers and writers."""
+
+import io
+import json
+import sys
+import zipfile
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from gaussians.formats import sog
+from gaussians.formats.ply import load_ply, save_ply
+from gaussians.formats.scene_files import FormatError, sigmoid
+from gaussians.formats.sog import load_sog, save_sog
+from gaussians.types import Gaussians
+
+
+def members(path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as bundle:
+        return {name: bundle.read(name) for name in bundle.namelist()}
+
+
+def pixels(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGBA")).reshape(-1, 4)
+
+
+def test_the_layout_is_a_pixel_a_gaussian(tmp_path):
+    two = Gaussians(
+        means=jnp.array([[np.e - 1, 0.0, -1.0], [0.0, 0.0, 1.0]]),
+        quaternions=jnp.array([[0.0, -0.6, 0.0, 0.8], [2.0, 0.0, 0.0, 0.0]]),
+        log_scales=jnp.array([[-3.0, -1.0, -1.0], [-2.0, -2.0, -2.0]]),
+        logit_opacities=jnp.array([0.0, -20.0]),
+        harmonics=jnp.array([[[1.0, 0.5, 0.0]], [[0.0, 0.0, 0.0]]]),
+    )
+    save_sog(tmp_path / "two.sog", two)
+    files = members(tmp_path / "two.sog")
+    meta = json.loads(files["meta.json"])
+    assert (meta["version"], meta["count"]) == (2, 2)
+    np.testing.assert_allclose(meta["means"]["mins"], [0, 0, -np.log(2)], atol=1e-7)
+    np.testing.assert_allclose(meta["means"]["maxs"], [1, 0, np.log(2)], atol=1e-7)
+    rows = {name: pixels(files[f"{name}.webp"])[:2].tolist() for name in ("means_l", "quats")}
+    first = rows["means_l"].index([255, 0, 0, 255])  # the curve has its own order
+    assert rows["means_l"][1 - first] == [0, 0, 255, 255]
+    # w x y z = 0 -0.6 0 0.8: z is the largest; w x y are stored.
+    assert rows["quats"][first] == [128, round(255 * (0.5 - 0.6 / 2**0.5)), 128, 255]
+    assert rows["quats"][1 - first] == [128, 128, 128, 252]
+    scales = np.array(meta["scales"]["codebook"])[pixels(files["scales.webp"])[first, :3]]
+    np.testing.assert_allclose(scales, [-3, -1, -1], atol=1e-6)
+    colors = pixels(files["sh0.webp"])[[first, 1 - first]]
+    book = np.array(meta["sh0"]["codebook"])
+    np.testing.assert_allclose(book[colors[0, :3]], [1, 0.5, 0], atol=1e-6)
+    assert colors[:, 3].tolist() == [128, 0]
+
+
+@pytest.mark.parametrize("degree", [0, 1, 3])
+def test_round_trip_within_the_steps_of_the_format(tmp_path, make_scene, degree):
+    scene = make_scene(500, degree)
+    save_sog(tmp_path / "scene.sog", scene)
+    again = load_sog(tmp_path / "scene.sog")
+    order = [int(np.abs(scene.means - mean[None]).sum(1).argmin()) for mean in again.means]
+    assert sorted(order) == list(range(500))
+    before = Gaussians(*(x[np.array(order)] for x in scene))
+    np.testing.assert_allclose(again.means, before.means, atol=4e-4)
+    np.testing.assert_allclose(again.log_scales, before.log_scales, atol=0.1)
+    np.testing.assert_allclose(again.harmonics, before.harmonics, atol=0.2)
+    # Rare values share a number of the codebook with others farther away.
+    assert float(jnp.sqrt(jnp.square(again.log_scales - before.log_scales).mean())) < 0.01
+    assert float(jnp.sqrt(jnp.square(again.harmonics - before.harmonics).mean())) < 0.02
+    after, opacities = (sigmoid(np.asarray(x.logit_opacities)) for x in (again, before))
+    np.testing.assert_allclose(after, opacities, atol=0.5 / 255 + 1e-6)
+    unit = before.quaternions / jnp.linalg.norm(before.quaternions, axis=1, keepdims=True)
+    alike = np.abs((np.asarray(unit) * np.asarray(again.quaternions)).sum(1))
+    assert alike.min() > 1 - 1e-4
+
+
+def test_many_gaussians_share_a_palette(tmp_path, make_scene, monkeypatch):
+    monkeypatch.setattr(sog, "PALETTE_BITS", 8)
+    scene = make_scene(4000, 1)
+    loud = np.repeat(np.arange(8) / 4 - 0.875, 500)[:, None, None]  # eight kinds of colour
+    scene = scene._replace(harmonics=scene.harmonics.at[:, 1:].multiply(0.01).at[:, 1:].add(loud))
+    save_sog(tmp_path / "scene.sog", scene)
+    meta = json.loads(members(tmp_path / "scene.sog")["meta.json"])
+    assert 8 < meta["shN"]["count"] <= 256
+    again = load_sog(tmp_path / "scene.sog")
+    assert len(np.unique(np.asarray(again.harmonics[:, 1:]), axis=0)) <= 256
+    nearest = [int(np.abs(scene.means - mean[None]).sum(1).argmin()) for mean in again.means[:200]]
+    apart = again.harmonics[:200, 1:] - scene.harmonics[np.array(nearest), 1:]
+    assert float(jnp.sqrt((apart**2).mean())) < 0.01
+
+
+@pytest.mark.parametrize("degree", [0, 1])
+def test_another_tool_sees_the_same_picture(
+    tmp_path, moving, picture, psnr, splat_transform, degree
+):
+    scene = moving(degree).at(0.5)
+    save_sog(tmp_path / "ours.sog", scene)
+    splat_transform(tmp_path / "ours.sog", tmp_path / "read.ply")
+    ours = picture(scene)
+    assert psnr(picture(load_ply(tmp_path / "read.ply")), ours) > 45
+    if degree == 0:  # it makes a palette on GPUs alone
+        save_ply(tmp_path / "scene.ply", scene)
+        splat_transform(tmp_path / "scene.ply", tmp_path / "theirs.sog")
+        assert psnr(picture(load_sog(tmp_path / "theirs.sog")), ours) > 35
+
+
+@pytest.mark.extra("gaussforge")
+def test_gaussforge_sees_the_same_picture(tmp_path, moving, picture, psnr, gaussforge):
+    scene = moving(1).at(0.5)
+    save_sog(tmp_path / "ours.sog", scene)
+    gaussforge(tmp_path / "ours.sog", tmp_path / "read.ply")
+    ours = picture(scene)
+    assert psnr(picture(load_ply(tmp_path / "read.ply")), ours) > 45
+    lengths = jnp.linalg.norm(scene.quaternions, axis=1, keepdims=True)
+    save_ply(tmp_path / "scene.ply", scene._replace(quaternions=scene.quaternions / lengths))
+    gaussforge(tmp_path / "scene.ply", tmp_path / "theirs.sog")
+    assert psnr(picture(load_sog(tmp_path / "theirs.sog")), ours) > 35
+    gaussforge(tmp_path / "theirs.sog", tmp_path / "again.ply")
+    both = load_sog(tmp_path / "theirs.sog"), load_ply(tmp_path / "again.ply")
+    for value, expected in zip(*both, strict=True):
+        np.testing.assert_allclose(value, expected, atol=2e-6)
+
+
+def test_damaged_files_are_refused(tmp_path, make_scene):
+    path = tmp_path / "bad.sog"
+    with pytest.raises(FileNotFoundError, match=r"bad\.sog"):
+        load_sog(path)
+    path.write_bytes(b"RIFF")
+    with pytest.raises(FormatError, match="file: found File is not a zip file"):
+        load_sog(path)
+    save_sog(path, make_scene(20, 1))
+    files = members(path)
+    meta = json.loads(files["meta.json"])
+
+    def refused(line: str, **changed: bytes | dict | None) -> None:
+        with zipfile.ZipFile(path, "w") as bundle:
+            for name, content in files.items():
+                stem = name.split(".")[0]
+                new = changed.get(stem, content)
+                if isinstance(new, dict):
+                    new = json.dumps(meta | new)
+                if new is not None:
+                    bundle.writestr(name, new)
+        with pytest.raises(FormatError, match=line):
+            load_sog(path)
+
+    sh = meta["shN"]
+    refused("meta.json: found .*, expected JSON", meta=b"{")
+    refused("meta.json: found .*, expected JSON", meta=None)
+    refused("version: found 1, expected 2", meta={"version": 1})
+    refused("count: found 0", meta={"count": 0})
+    refused("count: found str, expected int", meta={"count": "20"})
+    refused("means_l.webp: found 8 x 3, expected 2000 pixels", meta={"count": 2000})
+    refused("means.files: found no such file", means_u=None)
+    refused("quats.files: found none, expected list", meta={"quats": {}})
+    refused("quats.webp: found cannot identify image", quats=b"RIFF")
+    clear = io.BytesIO()
+    Image.new("RGBA", (8, 3)).save(clear, "WEBP", lossless=True)
+    refused("quats: found a largest component -252", quats=clear.getvalue())
+    refused(
+        "scales.codebook: found 1 entries", meta={"scales": meta["scales"] | {"codebook": [""]}}
+    )
+    short = {"codebook": [1.0], "files": ["sh0.webp"]}
+    refused("sh0 picture: found place", meta={"sh0": short})
+    endless = meta["means"] | {"maxs": [1e300, 1, 1]}
+    refused("means.maxs: found inf", meta={"means": endless})
+    refused("means: found 5000, expected finite", meta={"means": endless | {"maxs": [5000, 1, 1]}})
+    refused("shN: found 20 rows of 4 bands", meta={"shN": sh | {"bands": 4}})
+    refused("shN labels: found row 19, expected less than 5", meta={"shN": sh | {"count": 5}})
+    refused("expected 512 pixels, 512 a line", meta={"shN": sh | {"bands": 2}})
+
+
+def test_damaged_bytes_are_never_shown_as_others(tmp_path, make_scene):
+    save_sog(tmp_path / "a.sog", make_scene(20, 0))
+    content = (tmp_path / "a.sog").read_bytes()
+    whole = load_sog(tmp_path / "a.sog")
+    rng = np.random.default_rng(0)
+    for place in rng.integers(0, len(content), 60):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        (tmp_path / "b.sog").write_bytes(damaged)
+        try:
+            again = load_sog(tmp_path / "b.sog")
+        except FormatError:
+            continue
+        for value, expected in zip(again, whole, strict=True):  # a date or another unused byte
+            np.testing.assert_array_equal(value, expected)
+
+
+def test_no_pillow_is_said_in_words(tmp_path, make_scene, monkeypatch):
+    save_sog(tmp_path / "a.sog", make_scene(5))
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(FormatError, match="install pillow"):
+        load_sog(tmp_path / "a.sog")
+    with pytest.raises(FormatError, match="install pillow"):
+        save_sog(tmp_path / "b.sog", make_scene(5))

@@ -1,0 +1,24 @@
+"""`.spz` files of version 4, which this repository reads and does not write."""
+
+import gzip
+import itertools
+import struct
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+
+
+def as_version_4(path: Path, extension: bytes = b"") -> bytes:
+    """Return the arrays of a file of version 3 in the container of version 4."""
+    content = gzip.decompress(path.read_bytes())
+    count, degree, bits = struct.unpack_from("<IBB", content, 8)
+    sizes = [size * count for size in (9, 1, 3, 3, 4, 3 * (degree + 1) ** 2 - 3) if size]
+    ends = np.cumsum([16, *sizes])
+    parts = [content[a:b] for a, b in itertools.pairwise(ends)]
+    streams = [pyarrow.compress(part, "zstd", asbytes=True) for part in parts]
+    table = [(len(stream), size) for stream, size in zip(streams, sizes, strict=True)]
+    flags = 2 if extension else 0
+    head = struct.pack("<4sIIBBBB", b"NGSP", 4, count, degree, bits, flags, len(sizes))
+    head += struct.pack("<I12x", 32 + len(extension)) + extension
+    return head + b"".join(struct.pack("<QQ", *row) for row in table) + b"".join(streams)
