@@ -60,7 +60,7 @@ def together(words: list[str], out: Path) -> list[str]:
     return said
 
 
-@pytest.mark.long  # two minutes of a busy core
+@pytest.mark.slow
 def test_two_processes_sample_the_grid_of_one(words, tmp_path):
     assert main([*words, "--out", str(tmp_path / "one")]) == 0
     together(words, tmp_path)
