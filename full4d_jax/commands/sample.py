@@ -8,6 +8,13 @@ import tyro
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config
 from full4d_jax.session.help_text import Shown
+from full4d_jax.session.processes import (
+    ALONE,
+    ProcessOptions,
+    check_processes,
+    is_first_process,
+    join_processes,
+)
 from full4d_jax.source.options import SampleOptions
 
 
@@ -21,6 +28,7 @@ def sample(
     source: Annotated[SampleOptions, tyro.conf.arg(name="")],
     out: Path = Path("out"),
     checkpoint: Path | None = None,
+    several: Annotated[ProcessOptions, tyro.conf.arg(name="")] = ALONE,
 ) -> None:
     """Make a grid of views: writes grid.npz, grid.mp4 and grid.png.
 
@@ -33,7 +41,20 @@ def sample(
       source: the video and the cameras.
       out: the folder for everything.
       checkpoint: weights of the prior; left out, those in the package.
+      several: the other processes on whose devices the mesh lies; the first alone writes.
     """
+    check_processes(several)
     from full4d_jax import pipeline
 
-    pipeline.sample(config, out, source, checkpoint)
+    if not several.are_several:
+        pipeline.sample(config, out, source, checkpoint)
+        return
+    from full4d_jax.generation.several_processes import check_shares, follow, leading
+
+    check_shares(config, several.flag)
+    join_processes(several)
+    if is_first_process():
+        with leading():
+            pipeline.sample(config, out, source, checkpoint)
+    else:
+        follow(config, checkpoint)

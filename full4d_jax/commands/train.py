@@ -11,7 +11,7 @@ from full4d_jax.config.depth import DepthConfig
 from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.help_text import Shown
-from full4d_jax.session.processes import UNNAMED, check_processes, join_processes
+from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes, join_processes
 
 TRAINED = ("name", "seed", "codec_weights", "text", "negative_text", "model", "data", "flow")
 TRAINED += ("optimizer", "training", "mesh", "prior", "perceptual", "perceptual_from", "anchor")
@@ -27,10 +27,7 @@ def train(
     out: Path | None = None,
     init: Path | None = None,
     profile: str = "",
-    distributed: bool = False,
-    coordinator: str = "",
-    processes: int = 0,
-    process: int = UNNAMED,
+    several: Annotated[ProcessOptions, tyro.conf.arg(name="")] = ALONE,
 ) -> None:
     """Train the network of a config; resume if the folder has checkpoints.
 
@@ -38,11 +35,7 @@ def train(
       out: folder for checkpoints, metrics, weights and sheets; runs/NAME by default.
       init: weights (.safetensors) to start from, with a new optimizer at step 0.
       profile: A:B writes an xprof trace of steps A to B into the folder.
-      distributed: this process is one of several of a cluster, which says how many
-        (docs/training.md).
-      coordinator: the same on bare machines: HOST:PORT of process 0.
-      processes: with a coordinator, how many there are.
-      process: with a coordinator, the number of this one, from 0.
+      several: the other processes of the run.
     """
     check_config(config)
     from full4d_jax.session.disk import disk_errors
@@ -53,8 +46,8 @@ def train(
 
     steps = parse_steps(profile, config.training.steps) if profile else None
     out = out or Path("runs") / config.name
-    check_processes(coordinator, processes, process)
-    is_shared = distributed or bool(coordinator)
+    check_processes(several)
+    is_shared = several.are_several
     address = origin(out)
     if address.startswith("gs://") and not config.training.checkpoints:
         place = replace(config.training, checkpoints=f"{address}/checkpoints")
@@ -68,12 +61,12 @@ def train(
     out = open_folder(out) if is_shared else hold_folder(out)
     if is_shared:
         if not isinstance(config, Config):
-            flag = "--coordinator" if coordinator else "--distributed"
             expected = "one process: this network trains on one device"
-            raise InputError("option", flag, coordinator or True, expected, "leave it out")
+            found = several.coordinator or True
+            raise InputError("option", several.flag, found, expected, "leave it out")
         import jax
 
-        join_processes(coordinator, processes, process)
+        join_processes(several)
         if jax.process_index() == 0:
             hold_folder(out)
     with disk_errors(out):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import reduce
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config.codecs import check_video, strides_of
@@ -17,6 +17,7 @@ from full4d_jax.generation.large_grids import Guides, velocity_of_parts
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.real_frames import conditions_of_real
 from full4d_jax.generation.sampling import integrate, schedule
+from full4d_jax.generation.several_processes import on_all
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.session.errors import InputError
 
@@ -52,8 +53,20 @@ def fill_grid(
     if not real.any():
         expected = f"the first frame of a view, or the {strides.frames} of a later latent frame"
         raise InputError("grid", "real", "no whole latent frame", expected, "give more frames")
+    return on_all(_fill, prior, frames, real, jax.random.key_data(key))
+
+
+def _fill(
+    prior: Prior,
+    frames: Float[Array | np.ndarray, "v t h w 3"],
+    real: Bool[np.ndarray, "v f"],
+    key_data: UInt32[Array | np.ndarray, "2"],
+) -> Float[Array, "v t h w 3"]:
+    """Run the programs of `fill_grid`."""
     guides = conditions_program(prior.for_codec, frames, real)
-    return filled_program(prior.for_codec, parts_program(prior.for_network, guides, key))
+    key = jax.random.wrap_key_data(jnp.asarray(key_data))
+    latents = parts_program(prior.for_network, guides, key)
+    return filled_program(prior.for_codec, latents)
 
 
 def whole_latents(real: Bool[np.ndarray, "v t"], stride: int) -> Bool[np.ndarray, "v f"]:

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import ModelConfig
@@ -17,6 +18,7 @@ from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.projection_guidance import Projection
 from full4d_jax.generation.sampling import Velocity, guided
 from full4d_jax.generation.seen_before import Known
+from full4d_jax.generation.several_processes import on_all
 from full4d_jax.models.conditions import Conditions, Params
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.grid_mesh import around
@@ -49,7 +51,20 @@ def generate_grid(
       InputError: the model cannot divide the video into tokens, or the mesh the tokens.
     """
     check_grid(prior, cameras.intrinsics.shape[0], *frames.shape[1:4])
+    return on_all(_generate, prior, frames, depth, cameras, jax.random.key_data(key), known)
+
+
+def _generate(
+    prior: Prior,
+    frames: Float[Array | np.ndarray, "k t h w 3"],
+    depth: Float[Array | np.ndarray, "k t h w"],
+    cameras: Cameras,
+    key_data: UInt32[Array | np.ndarray, "2"],
+    known: Known | None,
+) -> tuple[Float[Array, "v t h w 3"], Projection]:
+    """Run the programs of `generate_grid`."""
     guides, projection = guides_program(prior.for_codec, frames, depth, cameras, known)
+    key = jax.random.wrap_key_data(jnp.asarray(key_data))
     latents = flow_program(prior.for_network, guides, key)
     return views_program(prior.for_codec, latents, frames), projection
 

@@ -35,7 +35,8 @@ AnyMesh = Mesh | AbstractMesh
 def grid_mesh(sizes: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh | None:
     """Return the mesh over the devices; None for one device, or sizes that divide no grid.
 
-    `data` left at 0 is 1: more would only repeat the work.
+    `data` left at 0 is 1, as more would only repeat the work; of several processes all devices
+    belong to the mesh.
 
     Args:
       sizes: of the mesh.
@@ -49,7 +50,8 @@ def grid_mesh(sizes: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh |
     if len(devices) == 1 or taken == 1:
         return None
     check_taken(sizes, len(devices))
-    return make_mesh(replace(sizes, data=sizes.data or 1), devices)
+    alone = jax.process_count() == 1
+    return make_mesh(replace(sizes, data=sizes.data or int(alone)), devices)
 
 
 def check_taken(sizes: MeshConfig, devices: int) -> None:

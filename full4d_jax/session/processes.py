@@ -1,4 +1,6 @@
-"""Several processes that train one model: how they find each other."""
+"""Several processes that share one model: how they find each other."""
+
+from dataclasses import dataclass
 
 from full4d_jax.session.errors import InputError
 
@@ -6,17 +8,47 @@ UNNAMED = -1  # the number of a process that was not given
 _number = 0  # of this process
 
 
+@dataclass(frozen=True)
+class ProcessOptions:
+    """The other processes of a command."""
+
+    distributed: bool = False
+    """This process is one of several of a cluster, which says how many (docs/training.md)."""
+    coordinator: str = ""
+    """The same on bare machines: HOST:PORT of process 0."""
+    processes: int = 0
+    """With a coordinator, how many there are."""
+    process: int = UNNAMED
+    """With a coordinator, the number of this one, from 0."""
+
+    @property
+    def are_several(self) -> bool:
+        """Whether there are others."""
+        return self.distributed or bool(self.coordinator)
+
+    @property
+    def flag(self) -> str:
+        """The option that asks for others."""
+        return "--coordinator" if self.coordinator else "--distributed"
+
+
+ALONE = ProcessOptions()
+
+
 def is_first_process() -> bool:
     """Return whether this process is the first of those that joined, or alone."""
     return _number == 0
 
 
-def check_processes(coordinator: str, processes: int, process: int) -> None:
+def check_processes(options: ProcessOptions) -> None:
     """Refuse numbers of processes that do not belong together.
 
     Raises:
       InputError: naming the option.
     """
+    coordinator = options.coordinator
+    processes = options.processes
+    process = options.process
     if not coordinator:
         for name, value, unset in (("processes", processes, 0), ("process", process, UNNAMED)):
             if value != unset:
@@ -35,14 +67,12 @@ def check_processes(coordinator: str, processes: int, process: int) -> None:
         raise InputError("option", "--process", process, expected, "number them")
 
 
-def join_processes(coordinator: str, processes: int, process: int) -> None:
+def join_processes(options: ProcessOptions) -> None:
     """Wait for the other processes of a run, and see their devices as one.
 
     Args:
-      coordinator: HOST:PORT of process 0; empty where a TPU slice, SLURM, Open MPI or Kubernetes
-        tells all of this.
-      processes: how many there are.
-      process: the number of this one.
+      options: where they are; without a coordinator a TPU slice, SLURM, Open MPI or Kubernetes
+        tells it.
 
     Raises:
       InputError: there is nothing around that jax knows, or the others did not come.
@@ -51,8 +81,8 @@ def join_processes(coordinator: str, processes: int, process: int) -> None:
 
     global _number
     try:
-        if coordinator:
-            jax.distributed.initialize(coordinator, processes, process)
+        if options.coordinator:
+            jax.distributed.initialize(options.coordinator, options.processes, options.process)
         else:
             jax.distributed.initialize()
         _number = jax.process_index()
@@ -62,8 +92,7 @@ def join_processes(coordinator: str, processes: int, process: int) -> None:
         do = "leave it out for a single process, or give --coordinator (docs/training.md)"
         raise InputError("option", "--distributed", found, expected, do) from None
     except RuntimeError as error:
-        flag = "--coordinator" if coordinator else "--distributed"
         words = " ".join(str(error).split())[:200]
         expected = "processes that start within minutes of each other, and reach the first"
         do = "check the address, the port and the other processes"
-        raise InputError("option", flag, words, expected, do) from None
+        raise InputError("option", options.flag, words, expected, do) from None

@@ -1,0 +1,117 @@
+"""Grids that several processes make together: the first asks for them, and all run the programs.
+
+The first process alone reads a source, decides and writes. Whenever it needs the mesh it sends the
+others what to call, who wait for that in `follow`. Arrays lie as in training, so that no process
+holds a model whole.
+"""
+
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from full4d_jax.config import Config
+from full4d_jax.generation.prior import FOUR_REAL, Prior, open_prior, prior_path
+from full4d_jax.session.errors import InputError
+
+DONE = "done"
+FAILED = "failed"
+_leads = False  # in the first process inside `leading`
+PATIENCE = 24 * 3600  # seconds that the others wait, while the first decodes or measures
+
+
+def check_shares(config: Config, flag: str) -> None:
+    """Refuse a mesh that would leave a grid to one device.
+
+    Raises:
+      InputError: naming the option that asks for several processes.
+    """
+    mesh = config.mesh
+    if mesh.fsdp * mesh.view * mesh.time * mesh.tensor == 1:
+        expected = "a mesh that divides a grid, with several processes"
+        raise InputError("config", "mesh", "all 1", expected, f"set --mesh.fsdp, or no {flag}")
+
+
+def on_all(make: Callable[..., Any], prior: Prior, *arguments: Any) -> Any:
+    """Return `make(prior, *arguments)`, inside `leading` computed by all processes together.
+
+    Args:
+      make: a function of a module, which the others find by its name.
+      prior: on one device, or on a mesh.
+      arguments: trees of arrays, as the first process has them.
+    """
+    if not _leads or prior.mesh is None:
+        return make(prior, *arguments)
+    arrays = jax.tree.map(np.asarray, arguments)
+    _send((make, prior.sampler, arrays))
+    return _whole(make(prior, *arrays))
+
+
+@contextmanager
+def leading() -> Iterator[None]:
+    """Let the others follow meanwhile, and go when the first process is done or has failed."""
+    global _leads
+    _leads = True
+    end = FAILED
+    try:
+        yield
+        end = DONE
+    finally:
+        _leads = False
+        _send(end)
+
+
+def follow(config: Config, checkpoint: Path | None) -> None:
+    """Compute what the first process asks for until it is done.
+
+    Args:
+      config: the experiment, as in the first process.
+      checkpoint: weights of the prior; None takes those in the package.
+
+    Raises:
+      InputError: the first process failed, or the prior is unusable.
+    """
+    prior = None
+    while (asked := _receive()) != DONE:
+        if asked == FAILED:
+            do = "see what it printed"
+            raise InputError("process", "number 0", "an error", "what it was asked for", do)
+        make, sampler, arrays = asked
+        if prior is None:
+            posed = config.model.projection != "none"
+            prior = open_prior(config, prior_path(checkpoint) if posed else checkpoint or FOUR_REAL)
+        _whole(make(replace(prior, sampler=sampler), *arrays))
+
+
+def _whole(tree: Any) -> Any:
+    """Return arrays that lie on all devices as arrays of this process, whole in each."""
+    return multihost_utils.process_allgather(tree, tiled=True)
+
+
+def _send(message: Any) -> None:
+    """Hand a message of the first process to the others, who wait in `_receive`."""
+    data = np.frombuffer(pickle.dumps(message), np.uint8)
+    _wait()
+    multihost_utils.broadcast_one_to_all(np.int32(data.size))
+    multihost_utils.broadcast_one_to_all(data)
+
+
+def _receive() -> Any:
+    """Return the next message of the first process; it comes from the same program."""
+    _wait()
+    size = int(multihost_utils.broadcast_one_to_all(np.int32(0)))
+    data = multihost_utils.broadcast_one_to_all(np.zeros(size, np.uint8))
+    return pickle.loads(np.asarray(data).tobytes())
+
+
+def _wait() -> None:
+    """Wait until all processes are here, without a device, whose collectives give up earlier."""
+    import orbax.checkpoint as ocp
+
+    ocp.multihost.get_barrier_sync_fn()(key="next-grid", timeout_ms=1000 * PATIENCE)
