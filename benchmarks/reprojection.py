@@ -7,8 +7,9 @@ square of 4 frames, with depth by our network, is drawn into a camera `--angle` 
 or right, around the median depth, and holes are filled by push-pull. From there it is projected
 back, and every row restores the frames themselves (double reprojection, arXiv 2503.05638; the lens
 has a field of view of 55 degrees). Pixels that the projection does not reach are holes. Those that
-hide what is nearer than their surroundings do not count, and get the true colour in all rows: there
-the other camera lost a part of a person, while a real hole hides what is behind.
+hide what is nearer than their surroundings, or whose depth nobody knows, do not count, and get the
+true colour in all rows' scores: there the other camera lost a part of a person, while a real hole
+hides what is behind. The JSON line says what share of the holes counts.
 
 Scores pool the frames of a moment and average over moments and sides; means are over clips, and so
 are the cascade's paired gains with their standard errors. Depth need not be true: wrong depth makes
@@ -76,7 +77,10 @@ def main() -> None:
         clips = held_out_clips(shared_folder() / "data" / "real_videos")
     except (InputError, ValueError) as error:
         raise SystemExit(str(error)) from None
-    distances, scores_of_clips, shown = load_distances(vgg=False), [], []
+    distances = load_distances(vgg=False)
+    scores_of_clips = []
+    counted = []
+    shown = []
     with Progress("clips", len(clips)) as report:
         for number, clip in enumerate(clips, 1):
             scores = []
@@ -84,8 +88,9 @@ def main() -> None:
                 for angle in (-options.angle, options.angle):
                     views = seen_from(depth, frames, angle)
                     made, holes, counts = restore(prior, upsampler, views)
-                    made = {row: np.where(counts, x, frames) for row, x in made.items()}
-                    scores.append(score(made, frames, holes, distances))
+                    judged = {row: np.where(counts, x, frames) for row, x in made.items()}
+                    scores.append(score(judged, frames, holes, distances))
+                    counted.append(holes.sum() / (holes.sum() + (~counts).sum()))
             scores_of_clips.append(mean_scores(scores))
             shown.append([frames[-1], *(made[row][0, -1] for row in ROWS)])
             report(number)
@@ -94,7 +99,8 @@ def main() -> None:
     path = options.out / "reprojection.png"
     save_picture(path, sheet(shown, [clip.stem for clip in clips]))
     print(f"pictures: {path}")
-    print(json.dumps({"clips": len(clips)} | gains(scores_of_clips)))
+    known = {"clips": len(clips), "share_of_holes": round(float(np.mean(counted)), 3)}
+    print(json.dumps(known | gains(scores_of_clips)))
 
 
 def parse() -> argparse.Namespace:

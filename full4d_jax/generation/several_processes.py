@@ -55,8 +55,13 @@ def on_all(make: Callable[..., Any], prior: Prior, *arguments: Any) -> Any:
 
 @contextmanager
 def leading() -> Iterator[None]:
-    """Let the others follow meanwhile, and go when the first process is done or has failed."""
+    """Let the others follow meanwhile, and go when the first process is done or has failed.
+
+    Raises:
+      InputError: another process cannot read the prior.
+    """
     global _leads
+    _require(_are_all(True))
     _leads = True
     end = FAILED
     try:
@@ -75,18 +80,35 @@ def follow(config: Config, checkpoint: Path | None) -> None:
       checkpoint: weights of the prior; None takes those in the package.
 
     Raises:
-      InputError: the first process failed, or the prior is unusable.
+      InputError: another process failed, or the prior is unusable.
     """
+    posed = config.model.projection != "none"
+    path = prior_path(checkpoint) if posed else checkpoint or FOUR_REAL
     prior = None
+    try:
+        prior = open_prior(config, path)
+    finally:  # or the others would wait for this one
+        all_are_ready = _are_all(prior is not None)
+    _require(all_are_ready)
     while (asked := _receive()) != DONE:
         if asked == FAILED:
             do = "see what it printed"
             raise InputError("process", "number 0", "an error", "what it was asked for", do)
         make, sampler, arrays = asked
-        if prior is None:
-            posed = config.model.projection != "none"
-            prior = open_prior(config, prior_path(checkpoint) if posed else checkpoint or FOUR_REAL)
         _whole(make(replace(prior, sampler=sampler), *arrays))
+
+
+def _are_all(is_ready: bool) -> bool:
+    """Return whether every process is ready; each calls it once."""
+    _wait()
+    return bool(np.all(multihost_utils.process_allgather(np.int32(is_ready))))
+
+
+def _require(all_are_ready: bool) -> None:
+    """Refuse to begin where another process is not ready."""
+    if not all_are_ready:
+        do = "see what it printed"
+        raise InputError("process", "another one", "an error", "a prior that it can read", do)
 
 
 def _whole(tree: Any) -> Any:

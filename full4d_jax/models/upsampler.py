@@ -9,10 +9,10 @@ with holes filled by push-pull. A U-Net gives a residual r and gates g and s for
 
 so that at first it pastes the projection over the mean of both fillings. What it learns is where
 the prior knows more than the surroundings do, to close the cracks of the projection, to straighten
-its edges, to doubt pixels of wrong depth, and to sharpen what only the prior knows. More than
-`NEAR` pixels into a hole nothing tells the details: r and s vary slowly there, so that no pattern
-is drawn. Resolution changes by folding 2x2 pixels into channels, as in `depth_net`. It is
-convolutional: any sides that are multiples of 8 work.
+its edges, to doubt pixels of wrong depth, and to sharpen what only the prior knows. From `NEAR` / 2
+to 3 `NEAR` / 2 pixels into a hole the network's maps go over to ones that vary slowly, since
+nothing tells details there, and no pattern is drawn. Resolution changes by folding 2x2 pixels into
+channels, as in `depth_net`. Any sides that are multiples of 8 work.
 """
 
 import functools
@@ -94,8 +94,8 @@ class UpsamplerNet(nnx.Module):
     def __call__(self, guidance: Guidance) -> Float[Array, "b h w 3"]:
         """Return frames in about [-1, 1]."""
         mask = guidance.mask[..., None]
-        near = jnp.clip(guidance.disparity, 0, NEAREST)[..., None] / NEAREST
-        shown = [guidance.coarse, guidance.projected * mask, mask, near, guidance.filled]
+        closeness = jnp.clip(guidance.disparity, 0, NEAREST)[..., None] / NEAREST
+        shown = [guidance.coarse, guidance.projected * mask, mask, closeness, guidance.filled]
         x = jnp.concatenate(shown, -1)
         fine = self.fine_down(self.enter(fold(x)))
         middle = self.middle_down(self.fine_to_middle(fold(fine)))

@@ -36,7 +36,7 @@ from input_pipeline.footage import training_clips
 from input_pipeline.whole_files import write_text
 
 SOFT = 0.01  # rounds absolute errors off, in units of frames in [-1, 1]
-SHIFT = 8  # pixels, the spacing of the coarsest grid of the upsampler
+SHIFT = 8  # pixels, the spacing of the coarsest grid of the U-Net
 Metrics = dict[str, Float[Array, ""]]
 
 
@@ -89,7 +89,8 @@ def train_step(
     def total(params: Params) -> tuple[Float[Array, ""], Metrics]:
         made = upsample(config.model, params, pair.guidance)
         value = loss(made, pair.truth, pair.counts)
-        error = (pair.counts[..., None] * (made - pair.truth) ** 2).mean()
+        squares = pair.counts[..., None] * (made - pair.truth) ** 2
+        error = squares.sum() / jnp.maximum(3 * pair.counts.sum(), 1)
         if distance is not None:
             shift = jax.random.fold_in(jax.random.key(config.seed), state.step)
             is_judged = near(pair.guidance.mask) * pair.counts
@@ -124,7 +125,10 @@ def shifted(key: PRNGKeyArray, *pictures: Float[Array, "b h w 3"]) -> list[Array
 def loss(
     made: Float[Array, "b h w 3"], truth: Float[Array, "b h w 3"], counts: Float[Array, "b h w"]
 ) -> Float[Array, ""]:
-    """Return the module's loss without LPIPS; `counts` is 1 for pixels that count, else 0."""
+    """Return the module's loss without LPIPS; `counts` is 1 for pixels that count, else 0.
+
+    Where it is 0 the error is 0, also in the differences of neighbours.
+    """
     error = counts[..., None] * (made - truth)
 
     def soft(x: Float[Array, "..."]) -> Float[Array, ""]:

@@ -150,7 +150,9 @@ def _read_streams(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray
         raise FormatError(path, "header", f"{head.count} Gaussians", "as many as a file can hold")
     (table,) = STREAMS.unpack_from(content, HEADER.size)
     named = content.find(AXES_NAMED, HEADER.size + STREAMS.size, table)
-    if named >= 0 and content[named + len(AXES_NAMED)] not in (0, UP_AND_BACK):
+    place = named + len(AXES_NAMED)
+    axes = content[place : place + 1]
+    if named >= 0 and axes not in (b"\0", bytes([UP_AND_BACK])):
         raise FormatError(path, "SPZ_ADOBE_coordinate_system", "other axes", "right, up, back")
     try:
         import pyarrow

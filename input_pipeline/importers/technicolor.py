@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, make_capture, make_view
+from input_pipeline.opening import read_regular
 from input_pipeline.plain_files import numbers
 
 FILE = "cameras_parameters.txt"
@@ -34,17 +35,30 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     """Return one capture: the cameras of the table at all instants.
 
     Raises:
-      ValueError: a row that is not a camera, or cameras that lack frames of others.
+      ValueError: a row that is not a camera, a picture of none of them, two of one camera and
+        instant, or cameras that lack frames of others.
     """
     where = str(path / FILE)
-    rows = [line.split() for line in (path / FILE).read_text("utf-8").splitlines()[1:]]
+    try:
+        text = read_regular(path / FILE).decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{where}: found other bytes, expected text in UTF-8") from None
+    rows = [line.split() for line in text.splitlines()[1:]]
     rows = [row for row in rows if row]
     table = numbers(rows, (len(rows), COLUMNS), f"{where}, rows of undistorted frames")
     films: dict[int, dict[int, Path]] = {camera: {} for camera in range(len(table))}
-    for file in path.iterdir():
-        found = PICTURE.fullmatch(file.name)
-        if found and int(found[2]) in films:
-            films[int(found[2])][int(found[1])] = file
+    for file in sorted(path.iterdir()):
+        name = PICTURE.fullmatch(file.name)
+        if name is None:
+            continue
+        instant = int(name[1])
+        camera = int(name[2])
+        if camera not in films:
+            raise ValueError(f"{file}: found camera {camera:02}, expected one of {len(table)} rows")
+        if instant in films[camera]:
+            first = films[camera][instant].name
+            raise ValueError(f"{file}: found {first} beside it, expected the pictures of one scene")
+        films[camera][instant] = file
     instants = sorted({instant for film in films.values() for instant in film})
     views = []
     for camera, film in films.items():

@@ -37,8 +37,8 @@ def words(tmp_path_factory) -> list[str]:
     return ["sample", *preset, "--checkpoint", str(path)]
 
 
-def together(words: list[str], out: Path) -> list[str]:
-    """Run the two processes, each in a folder of its own, and return what they print."""
+def together(words: list[list[str]], out: Path) -> tuple[list[int], list[str]]:
+    """Run two processes, each in a folder of its own; return their codes and what they print."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
@@ -46,30 +46,41 @@ def together(words: list[str], out: Path) -> list[str]:
     join = [*MESH.split(), "--coordinator", address, "--processes", "2", "--process"]
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "full4d_jax.cli", *words, *join, str(i), "--out", out / str(i)],
+            [sys.executable, "-m", "full4d_jax.cli", *own, *join, str(i), "--out", out / str(i)],
             cwd=REPOSITORY,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for i in range(2)
+        for i, own in enumerate(words)
     ]
     said = [process.communicate(timeout=PATIENCE)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
-    return said
+    return [process.returncode for process in processes], said
 
 
 @pytest.mark.slow
 def test_two_processes_sample_the_grid_of_one(words, tmp_path):
     assert main([*words, "--out", str(tmp_path / "one")]) == 0
-    together(words, tmp_path)
+    codes, said = together([words, words], tmp_path)
+    assert codes == [0, 0], said
     expected, found = (
         np.load(tmp_path / name / "grid.npz")["frames"].astype(int) for name in ("one", "0")
     )
     assert np.abs(found - expected).max() <= 1  # of 255; sums are in another order
     assert np.abs(expected - expected[:1]).max() > 10
     assert not (tmp_path / "1").exists()  # the first alone writes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("failing", [0, 1])
+def test_where_one_cannot_read_the_weights_both_end(failing, words, tmp_path):
+    both = [words.copy(), words.copy()]
+    both[failing][-1] = str(tmp_path / "missing.safetensors")
+    codes, said = together(both, tmp_path)
+    assert codes == [2, 2], said
+    assert "missing.safetensors: found no such file" in said[failing]
+    assert "see what it printed" in said[1 - failing]
 
 
 def test_a_mesh_that_divides_no_grid_is_refused(tmp_path, capsys):

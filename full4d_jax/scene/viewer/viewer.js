@@ -137,7 +137,9 @@ class Viewer {
   draw() {
     const { canvas } = this, bar = element("bar").getBoundingClientRect();
     const fine = Math.min(devicePixelRatio || 1, MOST_SCALE);
-    let scale = fine * (this.first ? LEAST_QUALITY : this.rested > 0.4 ? 1 : this.quality);
+    const share = this.rested > 0.4 ? 1 : this.quality;
+    const isCoarse = this.first && !asked.has("width");
+    let scale = fine * (isCoarse ? LEAST_QUALITY : share);
     if (asked.has("height")) scale = Number(asked.get("height")) / canvas.clientHeight;
     const width = Number(asked.get("width")) || canvas.clientWidth * scale;
     this.fit(width, canvas.clientHeight * scale);

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.generation.projection_guidance import Projection, fill_holes, splat
+from full4d_jax.generation.projection_guidance import NEARER, Projection, fill_holes, splat
 from full4d_jax.training.clips.pseudo_grid import CORNERS, warped
 from gaussians.precision import exact_products
 
@@ -28,7 +28,6 @@ CLOSER = 0.15  # largest relative change of distance
 FIELD_OF_VIEW = (40.0, 80.0)  # degrees along the longer side, as most phones have
 # Further cameras where the video's stands.
 SHIFT = 0.4  # largest shift of their middle, in halves of the video's sides
-NEARER = 1.1  # times the disparity around a hole, from which on something stands before that
 ROLL = 5.0  # degrees, at most
 ZOOMS = np.linspace(1.0, 2.0, 21)  # the smallest that leaves a view inside the video
 

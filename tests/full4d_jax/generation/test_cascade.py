@@ -123,10 +123,10 @@ def test_the_one_in_the_package_doubts_wrong_depth():
         motion = poses[1] @ jnp.linalg.inv(poses[0])
         depth = predict_depth(depth_network, source[None])[0]
         depth = depth * jnp.median(clip.depth[0, 0]) / jnp.median(depth)
-        given = guide(splat(source, depth, lenses[0], motion, lenses[1]), small)
-        given = jax.tree.map(lambda x: x[None], given)
+        guidance = guide(splat(source, depth, lenses[0], motion, lenses[1]), small)
+        guidance = jax.tree.map(lambda x: x[None], guidance)
         made, pasted = (
-            jnp.mean((network.upsample(upsampler.config, params, given)[0] - truth) ** 2)
+            jnp.mean((network.upsample(upsampler.config, params, guidance)[0] - truth) ** 2)
             for params in (upsampler.params, untrained)
         )
         return 10 * jnp.log10(pasted / made)

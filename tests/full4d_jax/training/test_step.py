@@ -17,8 +17,8 @@ from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
 
 CONFIG = load_config("configs/debug.py")
-# The prior in the package learned from holes that were filled otherwise; its scores in README are
-# those of before.
+# The prior in the package learned from holes that were filled otherwise; in README it has 22.06 dB
+# with these, 22.07 with those.
 GOLDEN_LOSSES = [0.592516, 0.445036, 0.436230]
 
 

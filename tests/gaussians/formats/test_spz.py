@@ -11,7 +11,7 @@ from spz_4 import as_version_4
 
 from gaussians.formats.ply import load_ply, save_ply
 from gaussians.formats.scene_files import FormatError, sigmoid
-from gaussians.formats.spz import load_spz, save_spz
+from gaussians.formats.spz import AXES_NAMED, HEADER, STREAMS, load_spz, save_spz
 from gaussians.types import Gaussians
 
 
@@ -129,6 +129,10 @@ def test_damaged_files_of_version_4_are_refused(tmp_path, make_scene):
     whole = as_version_4(path)
     for content, line in (
         (whole[:20], "file: found 20 bytes"),
+        (
+            whole[: HEADER.size] + STREAMS.pack(10**6) + AXES_NAMED,
+            "SPZ_ADOBE_coordinate_system: found other axes",
+        ),
         (whole[:-1], "arrays: found a stream"),
         (whole + b"x", "arrays: found 1 bytes more"),
         (whole[:32] + bytes(16) + whole[48:], "arrays: found a stream of 0 for 0 bytes"),

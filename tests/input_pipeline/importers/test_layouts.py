@@ -128,12 +128,25 @@ def test_technicolor_names_what_is_missing_or_distorted(tmp_path, write):
     distorted = [line.replace(" 1 0 ", " 1 0 0.1 0.2 ", 1) for line in lines]
     for changed, message in (
         (distorted, r"rows of undistorted frames: found shape \(3, 14\), expected .* \(3, 12\)"),
-        ([lines[0], "40 16 12 1 0 2 0 0 0 0 0 0"], "camera 00: found a rotation of length 2"),
+        (
+            [lines[0], "40 16 12 1 0 2 0 0 0 0 0 0", *lines[2:]],
+            "camera 00: found a rotation of length 2",
+        ),
+        (lines[:3], "Hall_undist_00009_02.png: found camera 02, expected one of 2 rows"),
         (["none"], "found shape .* expected"),
+        (["\udcff"], "cameras_parameters.txt: found other bytes, expected text in UTF-8"),
     ):
-        (path / "cameras_parameters.txt").write_text("\n".join(changed))
+        text = "\n".join(changed).encode(errors="surrogateescape")
+        (path / "cameras_parameters.txt").write_bytes(text)
         with pytest.raises(ValueError, match=message):
             technicolor.read(path, None)
+
+
+def test_technicolor_refuses_two_scenes_in_one_folder(tmp_path, write):
+    path = write("technicolor", tmp_path / "s")
+    shutil.copy(path / "Hall_undist_00010_01.png", path / "Yard_undist_00010_01.png")
+    with pytest.raises(ValueError, match=r"Yard_.*: found Hall_undist_00010_01.png beside it"):
+        technicolor.read(path, None)
 
 
 def test_our_json_takes_offsets_words_and_says_what_it_ignored(tmp_path, write):
