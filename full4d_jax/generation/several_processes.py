@@ -84,11 +84,12 @@ def follow(config: Config, checkpoint: Path | None) -> None:
     """
     posed = config.model.projection != "none"
     path = prior_path(checkpoint) if posed else checkpoint or FOUR_REAL
-    prior = None
+    is_ready = False
     try:
         prior = open_prior(config, path)
+        is_ready = True
     finally:  # or the others would wait for this one
-        all_are_ready = _are_all(prior is not None)
+        all_are_ready = _are_all(is_ready)
     _require(all_are_ready)
     while (asked := _receive()) != DONE:
         if asked == FAILED:
