@@ -51,7 +51,7 @@ def test_scripts_parse(name):
 def test_commands_of_scripts_train(name):
     (words,) = commands((DEPLOY / name).read_text())
     options, config = trained(words[1:])
-    assert options["distributed"]
+    assert options["several"].distributed
     assert config.name == "wan22_5b"
     if name == "train.sbatch":
         text = (DEPLOY / name).read_text()
@@ -89,7 +89,7 @@ def test_the_jobset_trains_on_as_many_chips_as_its_slice_has():
     pod = job["template"]["spec"]
     (container,) = pod["containers"]
     options, config = trained(container["args"][1:])
-    assert options["distributed"]
+    assert options["several"].distributed
     topology = pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"]
     chips = 1
     for side in topology.split("x"):
