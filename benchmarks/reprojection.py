@@ -87,12 +87,12 @@ def main() -> None:
             for frames in moments(clip, options.rows, options.moments):
                 for angle in (-options.angle, options.angle):
                     views = seen_from(depth, frames, angle)
-                    made, holes, counts = restore(prior, upsampler, views)
-                    judged = {row: np.where(counts, x, frames) for row, x in made.items()}
+                    restored, holes, counts = restore(prior, upsampler, views)
+                    judged = {row: np.where(counts, x, frames) for row, x in restored.items()}
                     scores.append(score(judged, frames, holes, distances))
                     counted.append(holes.sum() / (holes.sum() + (~counts).sum()))
             scores_of_clips.append(mean_scores(scores))
-            shown.append([frames[-1], *(made[row][0, -1] for row in ROWS)])
+            shown.append([frames[-1], *(restored[row][0, -1] for row in ROWS)])
             report(number)
     print(table(scores_of_clips))
     options.out.mkdir(parents=True, exist_ok=True)
@@ -180,8 +180,8 @@ def restore(
     }
     counts = np.asarray(jax.jit(can_be_guessed)(projection, views.video_depth[None])) > 0
     holes = counts & (np.asarray(projection.mask) == 0)
-    made = {row: to_unit(grid) for row, grid in grids.items()}
-    return made, holes.astype(np.float32), counts[..., None]
+    restored = {row: to_unit(grid) for row, grid in grids.items()}
+    return restored, holes.astype(np.float32), counts[..., None]
 
 
 def score(

@@ -15,7 +15,7 @@ class ProcessOptions:
     distributed: bool = False
     """This process is one of several of a cluster, which says how many (docs/training.md)."""
     coordinator: str = ""
-    """The same on bare machines: HOST:PORT of process 0."""
+    """Address of process 0 on bare machines, HOST:PORT."""
     processes: int = 0
     """With a coordinator, how many there are."""
     process: int = UNNAMED

@@ -65,7 +65,11 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         if not instants or len(film) < len(instants):
             have = f"{len(film)} of {len(instants)} pictures"
             raise ValueError(f"{path}, camera {camera:02}: found {have}, expected all")
-        focal, u, v, aspect, skew = table[camera, :5]
+        focal = table[camera, 0]
+        u = table[camera, 1]
+        v = table[camera, 2]
+        aspect = table[camera, 3]
+        skew = table[camera, 4]
         turn = table[camera, 5:9]
         length = float(np.linalg.norm(turn))
         if abs(length - 1) > 0.01:
