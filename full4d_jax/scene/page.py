@@ -10,8 +10,9 @@ import html
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -295,14 +296,26 @@ def seen_weights(
 ) -> Float[ndarray, " g"]:
     """Return how many pixels each Gaussian colours in the picture where these are most.
 
-    At each instant the first view's camera takes one picture, and two from the ends of its orbit.
-
     Args:
       scene: in world units.
       cameras: of the views.
       pivot: around which the first view's camera goes, world units.
       limit: azimuth and elevation in degrees, to which it goes.
     """
+    pictures = partial(_pictures, scene, cameras, pivot, limit)
+    # One budget for all pictures, since each would need a program of its own.
+    budget = max(intersection_budget(*picture, antialiased=True) for picture in pictures())
+    weights = np.zeros(len(scene.gaussians.means), np.float32)
+    for instant, camera in pictures():
+        seen = pixel_weights(instant, camera, antialiased=True, max_intersections=budget)
+        weights = np.maximum(weights, np.asarray(seen))
+    return weights
+
+
+def _pictures(
+    scene: Scene, cameras: Cameras, pivot: Float[ndarray, "3"], limit: tuple[float, float]
+) -> Iterator[tuple[Gaussians, Camera]]:
+    """Yield instants and cameras: at each the first view's, and two from the ends of its orbit."""
     poses = np.asarray(cameras.world_to_camera[0], np.float64)
     scale = ROWS / cameras.height
     lens = resize_intrinsics(np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale)
@@ -310,7 +323,6 @@ def seen_weights(
     azimuth, elevation = limit
     ends = [(azimuth, 0.0), (-azimuth, 0.0), (0.0, elevation), (0.0, -elevation)]
     at = jax.jit(type(scene).at)
-    weights = np.zeros(len(scene.gaussians.means), np.float32)
     for i, time in enumerate(np.linspace(0, 1, INSTANTS)):
         instant = at(scene, np.float32(time))
         pose = poses[round(time * (len(poses) - 1))]
@@ -319,8 +331,4 @@ def seen_weights(
         second = ends[(i + 2 + i // 4) % 4]
         turned = [orbit(*end, distance, tuple(pivot)) for end in (first, second)]
         for moved in (pose, *turned):
-            camera = Camera(jnp.asarray(moved, jnp.float32), jnp.asarray(lens), width, ROWS)
-            budget = intersection_budget(instant, camera, antialiased=True)
-            seen = pixel_weights(instant, camera, antialiased=True, max_intersections=budget)
-            weights = np.maximum(weights, np.asarray(seen))
-    return weights
+            yield instant, Camera(jnp.asarray(moved, jnp.float32), jnp.asarray(lens), width, ROWS)

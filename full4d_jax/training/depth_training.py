@@ -17,15 +17,17 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from einops import reduce
-from jaxtyping import Array, Float, Integer, PRNGKeyArray
+from jaxtyping import Array, Float, Float32, Integer, PRNGKeyArray
+from numpy import ndarray
 
 from full4d_jax.config import to_dict
-from full4d_jax.config.depth import DepthConfig, DepthWorlds, Size
+from full4d_jax.config.depth import DepthConfig, DepthDataConfig, DepthWorlds, Size
 from full4d_jax.models.depth_net import Params, init_params, log_depth
 from full4d_jax.models.tiefenrausch import load_tiefenrausch, log_disparity
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
@@ -43,6 +45,7 @@ from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.real_pictures import real_crop, training_photos
 from full4d_jax.training.run_state import start_at
 from full4d_jax.training.state import TrainState, apply_gradients, config_optimizer, first_state
+from input_pipeline.loader import ENDLESS
 from input_pipeline.procedural.looks import NO_PHOTOS, Looks, looks_at
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 from input_pipeline.procedural.wide_scene import wide_frame
@@ -51,6 +54,7 @@ from input_pipeline.whole_files import write_text
 CELL = 8  # pixels per side
 TURN = 100  # steps in a row of one size, as each size is a program of its own
 HELD_OUT = 32  # frames that the summary's errors are means of
+READERS = 16  # threads that read real pictures, each those of one step
 Frames = tuple[Float[Array, "b h w 3"], Float[Array, "b h w"]]
 Metrics = dict[str, Float[Array, ""]]
 
@@ -92,20 +96,32 @@ def train_depth(
 def batches(config: DepthConfig, teacher: Params, start: int) -> Iterator[tuple[Frames, Frames]]:
     """Return the batches from step `start` on: procedural and real frames, and their depth."""
     data = config.data
-    count = config.training.batch
     photos = training_photos(data.photos)
+    steps = grain.MapDataset.range(start, ENDLESS)
+    options = grain.ReadOptions(num_threads=READERS, prefetch_buffer_size=2 * READERS)
+    crops = iter(steps.map(partial(real_crops, config, photos)).to_iter_dataset(options))
     for step in itertools.count(start):
-        size = data.sizes[step // TURN % len(data.sizes)]
-        rng = np.random.default_rng((config.seed, step))
         with input_errors("config", "change data.photos or data.videos"):
             looks = looks_at(step, photos=data.photos, videos=data.videos, seed=config.seed)
-            crops = [
-                real_crop(rng, photos, data.videos, data.filmed, size[1:]) for _ in range(count)
-            ]
+            pictures = next(crops)
         yield (
-            procedural_depth_batch(config, step, size, looks),
-            real_batch(teacher, _key(config, step), jnp.asarray(np.stack(crops))),
+            procedural_depth_batch(config, step, size_at(data, step), looks),
+            real_batch(teacher, _key(config, step), jnp.asarray(pictures)),
         )
+
+
+def size_at(data: DepthDataConfig, step: int) -> Size:
+    """Return the size of a step's frames."""
+    return data.sizes[step // TURN % len(data.sizes)]
+
+
+def real_crops(config: DepthConfig, photos: list[Path], step: int) -> Float32[ndarray, "b h w 3"]:
+    """Read the real pictures of a step."""
+    data = config.data
+    rng = np.random.default_rng((config.seed, step))
+    size = size_at(data, step)[1:]
+    drawn = range(config.training.batch)
+    return np.stack([real_crop(rng, photos, data.videos, data.filmed, size) for _ in drawn])
 
 
 @partial(jax.jit, static_argnums=(0, 2))

@@ -5,6 +5,7 @@ leave the picture at a side or at the top. Where it leaves at the bottom, it has
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +41,9 @@ def read_cutouts(folder: str | Path) -> Cutouts:
     Raises:
       ValueError: there is no clip, one does not decode, or nothing moves before a camera at rest.
     """
-    pieces = [piece for clip in training_clips(folder) for piece in _pieces(_frames(clip))]
+    with ThreadPoolExecutor() as pool:
+        of_clips = pool.map(lambda clip: list(_pieces(_frames(clip))), training_clips(folder))
+        pieces = [piece for of_clip in of_clips for piece in of_clip]
     if not pieces:
         raise ValueError(f"videos {folder}: found nothing that moves before a camera at rest")
     pictures, shapes, feet = zip(*pieces, strict=True)

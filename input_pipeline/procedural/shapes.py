@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 MISS = 1e4  # depth of a ray that hits nothing
 NEAR = 0.02
 FLOOR = 3  # of the faces of a room, the one at +y
-BLOCK = 512
+BLOCK = 512  # rays whose values fit the cache of a CPU
 
 
 class Vector(NamedTuple):
@@ -91,11 +91,13 @@ def lookup(table: Float[Array, "m c"], which: Int[Array, "p"]) -> list[Float[Arr
 
 
 def in_blocks(function: Callable[..., Any], arrays: Any) -> Any:
-    """function(arrays), all (p,), in parts of up to BLOCK pixels one after the other.
+    """function(arrays), all (p,), on a CPU in parts of up to BLOCK pixels one after the other.
 
     Their values fit the cache, and are computed once: without the loop XLA computes what feeds
-    three channels three times.
+    three channels three times. Accelerators, which would wait for each small part, do all at once.
     """
+    if jax.default_backend() != "cpu":
+        return function(arrays)
     count = jax.tree.leaves(arrays)[0].shape[0]
     size = max(size for size in range(1, BLOCK + 1) if count % size == 0)
     parts = jax.tree.map(lambda x: x.reshape(-1, size), arrays)

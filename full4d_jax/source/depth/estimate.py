@@ -120,15 +120,26 @@ def predict_depth(
     if any(side % MULTIPLE for side in frames.shape[1:3]):
         expected = f"sides that are multiples of {MULTIPLE}"
         raise InputError("frames", "depth", frames.shape[1:3], expected, "change the size")
-    return _predict(network.config, still, network.params, jnp.asarray(frames))
+    frames = jnp.asarray(frames)
+    # One frame at a time: the maps of many do not fit the memory, and one program, which takes
+    # long to compile, does for clips of any length. Within another program it is a loop.
+    one = partial(_log_depth, network.config, network.params)
+    is_traced = isinstance(frames, jax.core.Tracer)
+    logs = jax.lax.map(one, frames) if is_traced else jnp.stack([one(frame) for frame in frames])
+    return _consistent_depth(still, frames, logs)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _predict(
-    config: DepthNetConfig, still: bool, params: Params, frames: Float[Array, "t h w 3"]
+@partial(jax.jit, static_argnums=0)
+def _log_depth(
+    config: DepthNetConfig, params: Params, frame: Float[Array, "h w 3"]
+) -> Float[Array, "h w"]:
+    return log_depth(config, params, frame[None])[0]
+
+
+@partial(jax.jit, static_argnums=0)
+def _consistent_depth(
+    still: bool, frames: Float[Array, "t h w 3"], logs: Float[Array, "t h w"]
 ) -> Float[Array, "t h w"]:
-    # One frame at a time: the maps of many do not fit the memory.
-    logs = jax.lax.map(lambda x: log_depth(config, params, x[None])[0], frames)
     return align_median(jnp.exp(stabilise(frames, logs) if still else logs))
 
 
