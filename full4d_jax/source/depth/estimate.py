@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import reduce
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from full4d_jax.cameras import sides
@@ -124,7 +125,7 @@ def predict_depth(
     # One frame at a time: the maps of many do not fit the memory, and one program, which takes
     # long to compile, does for clips of any length. Within another program it is a loop.
     one = partial(_log_depth, network.config, network.params)
-    is_traced = isinstance(frames, jax.core.Tracer)
+    is_traced = isinstance(frames, Tracer)
     logs = jax.lax.map(one, frames) if is_traced else jnp.stack([one(frame) for frame in frames])
     return _consistent_depth(still, frames, logs)
 
