@@ -34,7 +34,7 @@ from full4d_jax.scene.quality import moving_pixels
 from full4d_jax.scene.renders import scene_renderer
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.session.files import Arrays, read_arrays
-from full4d_jax.source.camera_paths import pivot_of
+from full4d_jax.source.camera_paths import pivot_of, up_of
 from input_pipeline.cameras import orbit
 from input_pipeline.footage import VIDEOS, listed, training_clips
 
@@ -254,7 +254,8 @@ def seen_from_aside(scene: Arrays, cameras: Cameras, instant: int) -> list[UInt8
     """Return the scene at an instant from `ANGLES` beside the source camera of that instant."""
     path = np.asarray(cameras.world_to_camera)
     pivot = pivot_of(path)
-    turns = orbit(np.array(ANGLES, float), np.zeros(len(ANGLES)), pivot[2], tuple(pivot))
+    level = np.zeros(len(ANGLES))
+    turns = orbit(np.array(ANGLES, float), level, pivot[2], tuple(pivot), up_of(path))
     poses = (turns @ path[0, instant]).astype(np.float32)[None]
     around = Cameras(np.asarray(cameras.intrinsics[:1]), poses, cameras.height, cameras.width)
     renderer = scene_renderer(from_arrays(scene), around, [0], background_in(scene))

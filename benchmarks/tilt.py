@@ -1,4 +1,4 @@
-"""How far do people lean? Tilt of procedural people against the truth. One JSON line comes last.
+"""How far do people and upright lines lean? Procedural ones against the truth; JSON comes last.
 
     python benchmarks/tilt.py [--scenes 24 --first 0 --rows 144 --videos FOLDER]
 
@@ -10,6 +10,10 @@ axis of its visible points in the y-z plane of the camera; errors are against th
 points, in degrees, means and medians over people at least `--least` pixels high whose feet are
 seen. With DeepLab's masks these are the points of the subject that covers most of the person, where
 it covers more than half, and `covered` is the share of those people.
+
+`lines` are segments of the first picture whose true points are upright to within `PLUMB` degrees:
+the angle between up and such a line, in degrees, by the estimate and as `flatten_planes` leaves it,
+without up, with up as `camera_up` tells it, and with the true one. Each scene counts alike.
 """
 
 import argparse
@@ -25,8 +29,11 @@ from numpy import ndarray
 from full4d_jax.media.pictures import to_model
 from full4d_jax.models.segmentation import load_segmentation
 from full4d_jax.source.depth.estimate import estimate_depth, load_depth
-from full4d_jax.source.depth.gravity import camera_up
+from full4d_jax.source.depth.gravity import UP, camera_up
+from full4d_jax.source.depth.planes import LEAST_UPRIGHT, flatten_planes, segment_points
+from full4d_jax.source.depth.straightness import sample_depth
 from full4d_jax.source.depth.upright import stand_upright
+from full4d_jax.source.depth.verticals import UprightLines
 from full4d_jax.source.subjects import PERSON, Subjects, find_subjects
 from gaussians.fitting.stillness import camera_moves
 from input_pipeline.procedural.looks import NO_PHOTOS, looks_at
@@ -41,6 +48,7 @@ from input_pipeline.procedural.scene import (
 FRAMES = 3
 SLIM = 0.9  # times as wide as high: what is wider is hidden in part
 FOUND = 0.5  # of a person's pixels
+PLUMB = 3.0  # degrees from up
 
 
 class Clip(NamedTuple):
@@ -64,18 +72,19 @@ def main() -> None:
     render = jax.jit(draw)
     network, segmentation = load_depth(), load_segmentation()
     errors: dict[str, list[float]] = {}
+    leans: dict[str, list[float]] = {}
     people = covered = 0
     for index in range(options.first, options.first + options.scenes):
         number = jnp.uint32(HELD_OUT_START + index)
         clip = clip_of(render(number), np.asarray(film(number).camera_to_world[0, 0]))
-        whole = whole_people(clip.people, options.least)
-        if not whole:
-            continue
         still = not camera_moves(clip.world_to_camera)
         estimated = np.asarray(estimate_depth(network, to_model(clip.frames), still=still))
+        if still:
+            score_lines(leans, clip, estimated)
+        whole = whole_people(clip.people, options.least)
         true = Subjects(clip.people.astype(np.int32), (PERSON,) * int(clip.people.max()))
         seen = find_subjects(segmentation, clip.frames, clip.lens, clip.world_to_camera)
-        ups = {"lines": camera_up(clip.frames, clip.lens), "true up": clip.up}
+        ups = {"lines": camera_up(clip.frames, clip.lens) or UP, "true up": clip.up}
         with_true = {"before": estimated}
         with_seen = {"DeepLab's people, before": estimated}
         for name, up in ups.items():
@@ -96,7 +105,30 @@ def main() -> None:
         name: {"mean": round(float(np.mean(x)), 2), "median": round(float(np.median(x)), 2)}
         for name, x in errors.items()
     }
-    print(json.dumps({"people": people, "covered": round(covered / max(people, 1), 3), **results}))
+    lines = {"scenes": len(leans.get("estimate", ()))}
+    lines |= {name: round(float(np.mean(x)), 1) for name, x in leans.items()}
+    results |= {"people": people, "covered": round(covered / max(people, 1), 3), "lines": lines}
+    print(json.dumps(results))
+
+
+def score_lines(leans: dict[str, list[float]], clip: Clip, estimated: ndarray) -> None:
+    """Add the mean lean of the scene's upright lines, by the name of the depth; none adds none."""
+    true_lines = UprightLines(clip.lens, clip.up)
+    segments = segment_points(clip.frames[0], clip.depth[0], LEAST_UPRIGHT)
+    plumb = [x.points for x in segments if true_lines.lean(*x) < PLUMB]
+    if not plumb:
+        return
+    up = camera_up(clip.frames, clip.lens)
+    options = {"still": True, "keep": clip.people > 0}
+    depths = {
+        "estimate": estimated,
+        "without up": flatten_planes(estimated, clip.frames, **options),
+    }
+    for name, known in {"lines": up and UprightLines(clip.lens, up), "true up": true_lines}.items():
+        depths[name] = flatten_planes(estimated, clip.frames, **options, upright_lines=known)
+    for name, depth in depths.items():
+        degrees = [true_lines.lean(points, sample_depth(depth[0], points)) for points in plumb]
+        leans.setdefault(name, []).append(float(np.mean(degrees)))
 
 
 def score(

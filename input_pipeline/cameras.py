@@ -49,27 +49,30 @@ def orbit(
     elevation: Float[np.ndarray, "..."] | float,
     distance: Float[np.ndarray, "..."] | float = 1.0,
     pivot: tuple[float, float, float] = (0.0, 0.0, 1.0),
+    up: Float[np.ndarray, "3"] | tuple[float, float, float] = (0.0, -1.0, 0.0),
 ) -> Float[np.ndarray, "... 4 4"]:
     """Return world-to-camera for cameras on a sphere around `pivot`, all looking at it.
 
     With the default pivot, angles 0 and distance 1 are the source camera itself (the identity).
+    Cameras go around an upright axis, so that what is upright in a picture stays so.
 
     Args:
       azimuth: degrees; positive moves the camera to its right.
       elevation: degrees in (-90, 90); positive moves it up.
       distance: world units from the pivot.
       pivot: world coordinates.
+      up: unit vector without x, along the axis.
     """
     azimuth, elevation = np.broadcast_arrays(np.radians(azimuth), np.radians(elevation))
-    offset = np.stack(
-        [
-            np.cos(elevation) * np.sin(azimuth),
-            -np.sin(elevation),
-            -np.cos(elevation) * np.cos(azimuth),
-        ],
-        -1,
-    )
-    return look_at(np.asarray(pivot) + np.asarray(distance)[..., None] * offset, np.asarray(pivot))
+    up = np.asarray(up, np.float64)
+    start = np.stack([np.zeros_like(elevation), -np.sin(elevation), -np.cos(elevation)], -1)
+    # Rodrigues' formula.
+    cosine = np.cos(azimuth)[..., None]
+    sine = np.sin(azimuth)[..., None]
+    along = (start @ up)[..., None] * up
+    offset = cosine * start + sine * np.cross(up, start) + (1 - cosine) * along
+    center = np.asarray(pivot) + np.asarray(distance)[..., None] * offset
+    return look_at(center, np.asarray(pivot), up)
 
 
 def relative_to(

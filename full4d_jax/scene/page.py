@@ -33,7 +33,9 @@ from full4d_jax.source.camera_paths import (
     moving_pixels,
     orbit_limit,
     pivot_of,
+    up_of,
 )
+from full4d_jax.source.depth.gravity import UP
 from gaussians import Camera, Gaussians, Scene, intersection_budget
 from gaussians.rendering.rasterizer import pixel_weights
 from input_pipeline.cameras import centers, intrinsics_from_fov, look_at, orbit, resize_intrinsics
@@ -69,6 +71,7 @@ class Viewing:
     Attributes:
       cameras: of the views, the start's first.
       pivot: around which the mouse turns, world units.
+      up: unit vector along the axis around which it turns to the sides.
       limit: azimuth and elevation in degrees around the pivot, beyond which the orbit is elastic;
         None where nothing says how far it may go.
       zoom: the smallest and largest distance from the pivot, as multiples of the view's.
@@ -80,6 +83,7 @@ class Viewing:
 
     cameras: Cameras
     pivot: Float[ndarray, "3"]
+    up: Float[ndarray, "3"]
     limit: tuple[float, float] | None
     zoom: tuple[float, float]
     background: tuple[float, float, float] | None = (0.0, 0.0, 0.0)
@@ -126,7 +130,7 @@ def page_text(
         raise InputError("scene", title, "no Gaussian that can be seen", "at least one", do)
     weights = None
     if viewing.limit and not isinstance(scene, Gaussians) and len(packed.records) >= FEW:
-        weights = seen_weights(scene, viewing.cameras, viewing.pivot, viewing.limit)
+        weights = seen_weights(scene, viewing, viewing.limit)
     small = squeezed(packed, weights)
     texts = {"policy": POLICY, "title": html.escape(printable(title))}
     settings = _settings(packed, small, viewing, seconds)
@@ -211,7 +215,7 @@ def run_viewing(
         behind = red, green, blue
     middle = (0.5, 0.5) if frames is None else middle_of_motion(frames)
     limit = orbit_limit(poses, LEAST_TURN)
-    return Viewing(cameras, pivot_of(poses), limit, (0.2, 3.0), behind, middle)
+    return Viewing(cameras, pivot_of(poses), up_of(poses), limit, (0.2, 3.0), behind, middle)
 
 
 def middle_of_motion(frames: UInt8[ndarray, "t h w 3"]) -> tuple[float, float]:
@@ -241,7 +245,8 @@ def overview(scene: Scene | Gaussians) -> Viewing:
     eye = pivot - [0, 0, distance]
     lens = intrinsics_from_fov(FOV, 480, 480).astype(np.float32)
     pose = look_at(eye, pivot).astype(np.float32)
-    return Viewing(Cameras(lens[None], pose[None, None], 480, 480), pivot, None, (0.01, 10.0))
+    cameras = Cameras(lens[None], pose[None, None], 480, 480)
+    return Viewing(cameras, pivot, np.asarray(UP), None, (0.01, 10.0))
 
 
 def _settings(
@@ -278,6 +283,7 @@ def _settings(
         "views": views,
         "frames": np.shape(cameras.world_to_camera)[1],
         "pivot": _rounded(viewing.pivot),
+        "up": _rounded(viewing.up),
         "limit": viewing.limit,
         "zoom": viewing.zoom,
         "nearest": NEAREST if viewing.limit else 0.0,
@@ -292,17 +298,16 @@ def _rounded(values: ndarray) -> list[float]:
 
 
 def seen_weights(
-    scene: Scene, cameras: Cameras, pivot: Float[ndarray, "3"], limit: tuple[float, float]
+    scene: Scene, viewing: Viewing, limit: tuple[float, float]
 ) -> Float[ndarray, " g"]:
     """Return how many pixels each Gaussian colours in the picture where these are most.
 
     Args:
       scene: in world units.
-      cameras: of the views.
-      pivot: around which the first view's camera goes, world units.
-      limit: azimuth and elevation in degrees, to which it goes.
+      viewing: has the first view's camera.
+      limit: azimuth and elevation in degrees around the pivot, to which it goes.
     """
-    pictures = partial(_pictures, scene, cameras, pivot, limit)
+    pictures = partial(_pictures, scene, viewing, limit)
     # One budget for all pictures, since each would need a program of its own.
     budget = max(intersection_budget(*picture, antialiased=True) for picture in pictures())
     weights = np.zeros(len(scene.gaussians.means), np.float32)
@@ -313,9 +318,11 @@ def seen_weights(
 
 
 def _pictures(
-    scene: Scene, cameras: Cameras, pivot: Float[ndarray, "3"], limit: tuple[float, float]
+    scene: Scene, viewing: Viewing, limit: tuple[float, float]
 ) -> Iterator[tuple[Gaussians, Camera]]:
     """Yield instants and cameras: at each the first view's, and two from the ends of its orbit."""
+    cameras = viewing.cameras
+    pivot = viewing.pivot
     poses = np.asarray(cameras.world_to_camera[0], np.float64)
     scale = ROWS / cameras.height
     lens = resize_intrinsics(np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale)
@@ -329,6 +336,6 @@ def _pictures(
         distance = float(np.linalg.norm(centers(pose) - pivot))
         first = ends[i % 4]
         second = ends[(i + 2 + i // 4) % 4]
-        turned = [orbit(*end, distance, tuple(pivot)) for end in (first, second)]
+        turned = [orbit(*end, distance, tuple(pivot), viewing.up) for end in (first, second)]
         for moved in (pose, *turned):
             yield instant, Camera(jnp.asarray(moved, jnp.float32), jnp.asarray(lens), width, ROWS)

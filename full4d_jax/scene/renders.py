@@ -13,7 +13,14 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.media.video import write_video
 from full4d_jax.session.progress import Progress
-from full4d_jax.source.camera_paths import Preset, angles_of, directions, middle_angles, pivot_of
+from full4d_jax.source.camera_paths import (
+    Preset,
+    angles_of,
+    directions,
+    middle_angles,
+    pivot_of,
+    up_of,
+)
 from gaussians import Camera, Rendering, Scene, intersection_budget, render
 from input_pipeline.cameras import orbit, resize_intrinsics
 from input_pipeline.importers.camera_path import CameraPath
@@ -60,10 +67,11 @@ def write_renders(
 
     places = np.asarray(cameras.world_to_camera)
     pivot = pivot_of(places)
+    up = up_of(places)
     middle = middle_angles(angles_of(places[:, 0], pivot)) if between else np.zeros(2)
 
     def seen_from(azimuths: Float[ndarray, " n"], elevations: Float[ndarray, " n"]) -> Cameras:
-        poses = orbit(azimuths, elevations, pivot[2], tuple(pivot)).astype(np.float32)
+        poses = orbit(azimuths, elevations, pivot[2], tuple(pivot), up).astype(np.float32)
         return Cameras(lens.astype(np.float32)[None], poses[None], size, width)
 
     around = seen_from(*(middle + angles).T)

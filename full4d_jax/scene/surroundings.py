@@ -18,7 +18,7 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, fill_holes
 from full4d_jax.geometry.rays import pixel_rays, relative_pose
-from full4d_jax.source.camera_paths import orbit_limit, pivot_of
+from full4d_jax.source.camera_paths import orbit_limit, pivot_of, up_of
 from gaussians import (
     Camera,
     DynamicGaussians,
@@ -106,9 +106,10 @@ def surround(
     pictures = [seen_from(*x) for x in zip(views, np.tile(moments, len(poses)), strict=True)]
     shown = shown_depth(pictures)
     pivot = pivot_of(poses)
+    up = up_of(poses)
     angles = look_angles(orbit_limit(poses))
     for i, (azimuth, elevation) in enumerate(angles):
-        pose = orbit(azimuth, elevation, pivot[2], tuple(pivot)).astype(np.float32)
+        pose = orbit(azimuth, elevation, pivot[2], tuple(pivot), up).astype(np.float32)
         camera = dataclasses.replace(first, world_to_camera=jnp.asarray(pose))
         looks = [seen_from(camera, moment) for moment in moments]
         if min(float((x.alpha >= EMPTY).mean()) for x in looks) >= SEEN:

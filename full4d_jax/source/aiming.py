@@ -13,13 +13,16 @@ from full4d_jax.source import options
 from full4d_jax.source.camera_paths import (
     Preset,
     TargetCameras,
+    around_upright,
     following,
     grid_cameras,
     look_at_subject,
     read_targets,
     subject_depth,
 )
+from full4d_jax.source.depth.gravity import UP, camera_up
 from full4d_jax.source.handheld.path_scale import seen_from_first
+from gaussians.fitting.stillness import camera_moves
 
 
 def aim(
@@ -27,14 +30,18 @@ def aim(
 ) -> tuple[TargetCameras, str]:
     """Return the target cameras, and a sentence about where they look; those of a file stay.
 
-    Those of a preset look at what moves in the source. With `follow` all move with its camera.
+    Those of a preset go around an upright axis and look at what moves in the source. With `follow`
+    all move with its camera.
     """
     assert source.cameras is not None, "targets stand beside a camera"
     parts = []
     if path.path in get_args(Preset):
         distance = subject_depth(*seen_from_first(source, np.asarray(depth)))
         parts.append(f"look at depth {distance:.2f} (1 = the scene's median)")
-        targets = look_at_subject(targets, distance)
+        rests = not camera_moves(source.cameras.world_to_camera[0])
+        frames = source.frames[0] if rests else source.frames[0, :1]
+        up = camera_up(frames, np.asarray(source.cameras.intrinsics[0], np.float64))
+        targets = look_at_subject(around_upright(targets, up or UP), distance)
     if path.follow:
         parts.append("move with the source's")
         targets = following(targets, source.cameras)

@@ -2,8 +2,9 @@
 
 The world is the source camera at the first frame (OpenCV axes: x right, y down, z forward) and its
 unit is the median depth there. Presets look at the pivot, a point on the source's optical axis, and
-keep its distance from the source: azimuth moves the camera to the right of the source, elevation
-up. The pivot is at depth 1, or nearer where what moves is nearer (`look_at_subject`).
+keep its distance from the source: azimuth moves the camera to the right of the source around an
+upright axis, elevation up. The pivot is at depth 1, or nearer where what moves is nearer
+(`look_at_subject`).
 """
 
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.session.errors import InputError, input_errors, require_file
+from full4d_jax.source.depth.gravity import UP, Direction
 from full4d_jax.source.options import PathOptions
 from input_pipeline.cameras import (
     centers,
@@ -29,6 +31,7 @@ from input_pipeline.importers.camera_path import read_path
 from input_pipeline.plain_files import field, load_json, numbers
 
 PIVOT = np.array([0.0, 0.0, 1.0])
+LEVEL_SHARE = 1e-5  # of what cameras say, by which up of a level source counts
 MOVED = 0.1  # change of a colour in [0, 1] beyond which a pixel moves
 LEAST_MOVING = 0.01  # share of the pixels of a clip that tells the subject
 NEAREST_PIVOT = 0.2  # world units
@@ -132,6 +135,12 @@ def moving_pixels(frames: UInt8[ndarray, "t h w 3"]) -> Bool[ndarray, "t h w"]:
     return np.abs(frames - usual).max(-1) > MOVED * 255
 
 
+def around_upright(targets: TargetCameras, up: Direction) -> TargetCameras:
+    """Return the cameras of a preset at the same angles around an axis along `up`."""
+    azimuth, elevation = np.moveaxis(angles_of(targets.world_to_camera), -1, 0)
+    return targets._replace(world_to_camera=orbit(azimuth, elevation, up=up).astype(np.float32))
+
+
 def look_at_subject(targets: TargetCameras, distance: float) -> TargetCameras:
     """Return the cameras of a preset around the point at depth `distance` instead of 1.
 
@@ -151,6 +160,17 @@ def pivot_of(world_to_camera: Float[ndarray, "v t 4 4"]) -> Float[ndarray, "3"]:
     if middle is None or middle[2] < NEAREST_PIVOT / 2:
         return PIVOT
     return PIVOT * middle[2]
+
+
+def up_of(world_to_camera: Float[ndarray, "v t 4 4"]) -> Float[ndarray, "3"]:
+    """Return the direction to which no camera's right side rises: up, where none of them rolls.
+
+    Where several are so, it is the one nearest to up of a level source.
+    """
+    rights = np.asarray(world_to_camera[..., 0, :3], np.float64).reshape(-1, 3)
+    rise = rights.T @ rights / len(rights) - LEVEL_SHARE * np.outer(UP, UP)
+    up = np.linalg.eigh(rise)[1][:, 0]
+    return up if up @ np.asarray(UP) > 0 else -up
 
 
 def load_targets(path: str | Path, *, frames: int, height: int, width: int) -> TargetCameras:

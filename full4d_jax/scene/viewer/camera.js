@@ -54,6 +54,13 @@ function beginning(room, length, middle, turned) {
   return -(start + turned ** 2 * (end - start));
 }
 
+/** Returns a vector turned around a unit axis by an angle, by Rodrigues' formula. */
+function turnedAround(vector, axis, angle) {
+  const cosine = Math.cos(angle), along = (1 - cosine) * dot(axis, vector);
+  const turning = plus(vector.map((x) => cosine * x), cross(axis, vector), Math.sin(angle));
+  return plus(turning, axis, along);
+}
+
 /** Returns the pose of 12 numbers: the first three rows of world-to-camera. */
 function poseOf(rows) {
   const [right, down, forward] = [0, 4, 8].map((i) => rows.slice(i, i + 3));
@@ -72,7 +79,7 @@ function poseBetween(a, b, share) {
 
 class OrbitCamera {
   /**
-   * @param settings of the page: views, pivot, limit, background, middle.
+   * @param settings of the page: views, pivot, up, limit, background, middle.
    * @param view the index of the first view.
    * @param still start without sway.
    */
@@ -202,8 +209,9 @@ class OrbitCamera {
     const distance = Math.max(dot(ahead, base.forward), this.settings.nearest);
     const angles = plus([this.now.azimuth, this.now.elevation], this.swayed());
     const [a, e] = angles.map((angle) => (angle * Math.PI) / 180), { zoom, x, y, z } = this.now;
-    const forward = [-Math.cos(e) * Math.sin(a), Math.sin(e), Math.cos(e) * Math.cos(a)];
-    const right = [Math.cos(a), 0, Math.sin(a)];
+    const upright = [base.right, base.down, base.forward].map((axis) => dot(axis, this.settings.up));
+    const forward = turnedAround([0, Math.sin(e), Math.cos(e)], upright, a);
+    const right = turnedAround([1, 0, 0], upright, a);
     const center = plus([x, y, z + distance], forward, -distance * zoom);
     const world = (v) => plus(plus(base.right.map((r) => r * v[0]), base.down, v[1]), base.forward, v[2]);
     let pose = { eye: plus(base.eye, world(center)), right: world(right) };

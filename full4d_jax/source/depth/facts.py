@@ -1,7 +1,7 @@
 """Facts that no estimate of depth may contradict, applied one after the other.
 
-    planes are planes (`planes`) -> what stands is upright (`upright`) -> what moves lies before
-    what it hides (`moving`)
+    planes are planes, lines straight and upright ones upright (`planes`) -> what stands is upright
+    (`upright`) -> what moves lies before what it hides (`moving`)
 
 Of a camera that rests, what is behind the subjects is found between the last two (`clean_plate`).
 Silhouettes of people, animals, vehicles and whatever moves come first (`source.subjects`): they are
@@ -21,6 +21,7 @@ from full4d_jax.source.depth.gravity import UP, camera_up
 from full4d_jax.source.depth.moving import set_before
 from full4d_jax.source.depth.planes import flatten_planes
 from full4d_jax.source.depth.upright import stand_upright
+from full4d_jax.source.depth.verticals import UprightLines
 from full4d_jax.source.subjects import find_subjects
 from gaussians.fitting.stillness import camera_moves
 
@@ -59,9 +60,11 @@ def hold_facts(
     """
     still = not camera_moves(world_to_camera)
     subjects = find_subjects(segmentation, frames, lens, world_to_camera, around)
-    flat = flatten_planes(depth, frames, still=still, keep=subjects.labels > 0)
-    up = camera_up(frames, lens) if still else UP  # a camera that moves may change its pitch
-    upright = stand_upright(flat, subjects, lens, up=up)
+    up = camera_up(frames, lens) if still else None  # a camera that moves may change its pitch
+    upright_lines = None if up is None else UprightLines(lens, up)
+    keep = subjects.labels > 0
+    flat = flatten_planes(depth, frames, still=still, keep=keep, upright_lines=upright_lines)
+    upright = stand_upright(flat, subjects, lens, up=up or UP)
     plate = None
     if subjects.backdrop is not None and estimate is not None:
         plate = clean_plate(upright, frames, subjects.labels, subjects.backdrop, estimate)

@@ -1,4 +1,4 @@
-"""Depth whose planes are planes, and on which what is straight in the picture stays straight.
+"""Depth whose planes are planes, and on which straight lines are straight and upright ones upright.
 
 Disparity, 1/z, is linear in the pixel on a plane, and along a straight line in space. With d the
 disparity on a grid of one node in `STEP` pixels, we seek the x near it that is piecewise linear and
@@ -12,8 +12,10 @@ linear along every line segment of the picture (OpenCV's detector, as in `straig
 D are second differences along x, y and across. They do not count over edges: u = (1 + (D x / d /
 tau)^2)^-2 is found from the x of the round before, for falling tau, and w = (1 + (D d / d /
 TAU_WARP)^2)^-2 from d. (a_s, b_s) are unknowns too, so that each round is one sparse linear system.
+Where up is known, upright segments have c_s p_k in the place of a_s + b_s k (`verticals`).
 All but the first term are smaller where disparity is, so each round ends with the x' = p x + q u +
-r v + s nearest to d, at column u and row v: a projective map of space, which keeps planes.
+r v + s nearest to d, at column u and row v: a projective map of space, which keeps planes. Upright
+segments count there, too, as such maps tilt them.
 Segments at an occluding edge count on the nearer side, others on both.
 
 What is found at the nodes is read between them where disparity is smooth; at edges the pixels keep
@@ -24,6 +26,7 @@ every instant gets the correction where it shows that scene. Other clips are fla
 frame.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -34,10 +37,12 @@ from numpy import ndarray
 from scipy.sparse.linalg import splu
 
 from full4d_jax.source.depth.straightness import JUMP, SIDE, long_segments, sample_depth
+from full4d_jax.source.depth.verticals import UprightLines
 from gaussians.fitting.stillness import median_where
 
 STEP = 3  # pixels between nodes
 LEAST_LENGTH = 0.12  # of a segment, of the short side
+LEAST_UPRIGHT = 0.06  # of an upright one
 EPSILON = 0.1
 UNKNOWN = 1e-3  # of the weight of known nodes: it settles those that edges cut off
 SMOOTH = 200.0
@@ -73,6 +78,7 @@ def flatten_planes(
     *,
     still: bool,
     keep: Bool[ndarray, "t h w"],
+    upright_lines: UprightLines | None = None,
 ) -> Float[ndarray, "t h w"]:
     """Return depth with flat planes and straight segments, by the module's equation.
 
@@ -81,22 +87,28 @@ def flatten_planes(
       frames: the clip.
       still: whether the camera rests.
       keep: pixels whose depth is not touched and does not count, such as people.
+      upright_lines: tells upright segments; None where nobody knows up.
     """
     usable = (depth > 0) & ~keep
     if not still:
-        flat = [_flatten(*x) for x in zip(depth, frames, usable, strict=True)]
+        clip = zip(depth, frames, usable, strict=True)
+        flat = [_flatten(*frame, upright_lines) for frame in clip]
         return np.where(usable, np.stack(flat), depth).astype(depth.dtype)
     median = median_where(depth, usable)
     rest = np.where(np.isfinite(median), median, 0).astype(np.float64)
     picture = np.median(frames, 0).astype(np.uint8)
-    correction = np.log(_flatten(rest, picture, rest > 0) / np.where(rest > 0, rest, 1))
+    flat = _flatten(rest, picture, rest > 0, upright_lines)
+    correction = np.log(flat / np.where(rest > 0, rest, 1))
     off = np.log(np.where(usable, depth, 1) / np.where(rest > 0, rest, 1))
     shows_rest = np.exp(-((off / SAME_SCENE) ** 4)) * (usable & (rest > 0))
     return (depth * np.exp(shows_rest * correction)).astype(depth.dtype)
 
 
 def _flatten(
-    depth: Float[ndarray, "h w"], frame: UInt8[ndarray, "h w 3"], usable: Bool[ndarray, "h w"]
+    depth: Float[ndarray, "h w"],
+    frame: UInt8[ndarray, "h w 3"],
+    usable: Bool[ndarray, "h w"],
+    upright_lines: UprightLines | None,
 ) -> Float[ndarray, "h w"]:
     """Return the depth of one picture, flattened; 1 where it is not usable."""
     if not usable.any():
@@ -108,8 +120,13 @@ def _flatten(
     estimate = _at_nodes(disparity, rows, columns)
     grid = _Grid(rows, columns, np.log(estimate))
 
-    segments = segment_points(frame, np.where(usable, depth, 0))
-    solved = _solve(estimate, usable[nodes], grid, segments)
+    known = np.where(usable, depth, 0)
+    lines = [_line(grid, x) for x in segment_points(frame, known, LEAST_LENGTH)]
+    if upright_lines is not None:
+        short = segment_points(frame, known, LEAST_UPRIGHT)
+        upright = [x for x in short if upright_lines.include(*x)]
+        lines += [_upright_line(grid, x, upright_lines) for x in upright]
+    solved = _solve(estimate, usable[nodes], lines)
 
     # Between nodes disparity is theirs; at edges it keeps the shape of the estimate.
     y, x = np.mgrid[:height, :width] + 0.5
@@ -124,14 +141,14 @@ def _flatten(
 
 
 def segment_points(
-    frame: UInt8[ndarray, "h w 3"], depth: Float[ndarray, "h w"]
+    frame: UInt8[ndarray, "h w 3"], depth: Float[ndarray, "h w"], shortest: float
 ) -> list[SegmentPoints]:
     """Return the points aside of a picture's segments that lie on the segments' surfaces.
 
     Where the sides differ in depth, these are those of the nearer one, else of both. A segment is
-    cut where depth jumps along it.
+    cut where depth jumps along it. Pieces shorter than `shortest`, of the short side, do not count.
     """
-    least = LEAST_LENGTH * min(depth.shape)
+    least = shortest * min(depth.shape)
     result = []
     for ends in long_segments(frame, least):
         along = ends[1] - ends[0]
@@ -201,11 +218,24 @@ class _Grid(NamedTuple):
         return sparse.csr_matrix((weight.ravel(), np.stack(corners, 1).ravel(), starts), shape)
 
 
+class Line(NamedTuple):
+    """A segment in the equation, over its mean disparity.
+
+    Attributes:
+      read: matrix that reads disparity at its points from that of the nodes.
+      shape: what disparity may be there: multiples of these columns.
+      is_upright: whether it is an upright line.
+    """
+
+    read: sparse.csr_matrix
+    shape: Float[ndarray, "n k"]
+    is_upright: bool
+
+
 def _solve(
     estimate: Float[ndarray, "r c"],
     known: Bool[ndarray, "r c"],
-    grid: _Grid,
-    segments: list[SegmentPoints],
+    lines: list[Line],
 ) -> Float[ndarray, "r c"]:
     """Return the disparity x of the nodes, by the module's equation."""
     d = estimate.ravel()
@@ -217,49 +247,72 @@ def _solve(
     warp = second @ sparse.diags(1 / d)
     fixed = near + WARP * (warp.T @ sparse.diags(joined) @ warp)
 
-    # Each segment adds its own two unknowns: x(q_k) - a - b k = 0.
+    # Each segment adds its own unknowns: x(q_k) - a - b k = 0, or x(q_k) - c p_k = 0.
     right = trust / d
-    extra = 2 * len(segments)
-    lines = sparse.csr_matrix((0, d.size))
-    if segments:
-        scale = np.concatenate([np.full(len(z), np.median(z)) for _, z in segments])
-        points = np.concatenate([points for points, _ in segments])
-        log = -np.log(np.concatenate([z for _, z in segments]))
-        own = sparse.block_diag([_line_columns(len(z)) for _, z in segments])
-        lines = sparse.hstack([grid.interpolation(points, log), -own])
-        lines = sparse.diags(scale) @ lines
-    extra = 2 * len(segments)
+    extra = sum(line.shape.shape[1] for line in lines)
+    rows = sparse.csr_matrix((0, d.size))
+    if lines:
+        own = sparse.block_diag([-line.shape for line in lines])
+        rows = sparse.hstack([sparse.vstack([line.read for line in lines]), own])
     pad = sparse.csr_matrix((extra, extra))
-    straight = LINE * (lines.T @ lines)
+    straight = LINE * (rows.T @ rows)
 
     x = d
+    upright = [line for line in lines if line.is_upright]
     for tau in TAUS:
         joined = (1 + (second @ x / local / tau) ** 2) ** -2.0
         smooth = SMOOTH * (second.T @ sparse.diags(joined / local**2) @ second)
         system = sparse.block_diag([fixed + smooth, pad]) + straight
         factors = splu(system.tocsc(), **SYMMETRIC)
         solution = factors.solve(np.pad(right, (0, extra)))[: d.size].reshape(estimate.shape)
-        x = np.maximum(nearest_projective(solution, estimate, known).ravel(), d / 5)
+        x = np.maximum(nearest_projective(solution, estimate, known, upright).ravel(), d / 5)
     return x.reshape(estimate.shape)
 
 
+def _line(grid: _Grid, segment: SegmentPoints) -> Line:
+    """Return a straight segment's part in the equation: a + b k."""
+    count = len(segment.depth)
+    shape = np.stack([np.ones(count), np.linspace(-1, 1, count)], 1)
+    return _scaled_line(grid, segment, shape, False)
+
+
+def _upright_line(grid: _Grid, segment: SegmentPoints, upright_lines: UprightLines) -> Line:
+    """Return an upright segment's part in the equation: c p_k."""
+    shape = upright_lines.profile(segment.points)[:, None]
+    return _scaled_line(grid, segment, shape, True)
+
+
+def _scaled_line(
+    grid: _Grid, segment: SegmentPoints, shape: Float[ndarray, "n k"], is_upright: bool
+) -> Line:
+    """Return a segment's part in the equation, over its mean disparity."""
+    read = grid.interpolation(segment.points, -np.log(segment.depth))
+    scale = np.median(segment.depth)
+    return Line(sparse.csr_matrix(scale * read), scale * shape, is_upright)
+
+
 def nearest_projective(
-    disparity: Float[ndarray, "r c"], target: Float[ndarray, "r c"], known: Bool[ndarray, "r c"]
+    disparity: Float[ndarray, "r c"],
+    target: Float[ndarray, "r c"],
+    known: Bool[ndarray, "r c"],
+    upright: Sequence[Line] = (),
 ) -> Float[ndarray, "r c"]:
     """Return p x + q u + r v + s nearest to `target` in least squares of relative differences.
 
-    Here x is disparity and u v are column and row; such maps keep planes and straight lines.
+    Here x is disparity and u v are column and row; such maps keep planes and straight lines. Where
+    there are upright lines, they count as in the equation.
     """
     rows, columns = (np.linspace(-1, 1, n) for n in disparity.shape)
     v, u = np.meshgrid(rows, columns, indexing="ij")
     terms = np.stack([disparity, u, v, np.ones_like(u)], -1)
     relative = terms[known] / target[known][:, None]
-    return terms @ np.linalg.lstsq(relative, np.ones(len(relative)))[0]
-
-
-def _line_columns(count: int) -> Float[ndarray, "n 2"]:
-    """Return the columns of a and b of a segment with so many points."""
-    return np.stack([np.ones(count), np.linspace(-1, 1, count)], 1)
+    bends = [np.zeros((0, 4))]
+    for line in upright:
+        at_line = line.read @ terms.reshape(-1, 4)
+        bends.append(at_line - line.shape @ np.linalg.lstsq(line.shape, at_line)[0])
+    system = np.concatenate([relative, np.sqrt(LINE / EPSILON) * np.concatenate(bends)])
+    goal = np.repeat([1.0, 0.0], [len(relative), len(system) - len(relative)])
+    return terms @ np.linalg.lstsq(system, goal)[0]
 
 
 def second_differences(rows: int, columns: int) -> sparse.csr_matrix:

@@ -11,6 +11,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.source.camera_paths import (
     PIVOT,
     angles_of,
+    around_upright,
     cropped_fov,
     directions,
     following,
@@ -24,6 +25,7 @@ from full4d_jax.source.camera_paths import (
     read_targets,
     still_camera,
     subject_depth,
+    up_of,
 )
 from full4d_jax.source.options import PathOptions
 from input_pipeline.cameras import intrinsics_from_fov, orbit
@@ -47,6 +49,19 @@ def test_targets_are_distinct_look_at_the_pivot_and_stay_in_range(preset, views)
     assert np.abs(angles).max(0)[1] <= 10 + 1e-4
     gaps = np.linalg.norm(angles[:, None] - angles[None], axis=-1) + 1e3 * np.eye(views)
     assert gaps.min() > 5
+
+
+def test_cameras_go_around_what_is_upright():
+    """Up stays where it is in every picture, at the same height, and the cameras tell it."""
+    up = (0.0, -np.cos(np.radians(25.0)), -np.sin(np.radians(25.0)))
+    level = preset_targets("arc", targets=2, frames=1, azimuth=20.0, elevation=0.0)
+    poses = around_upright(level, up).world_to_camera[:, 0]
+    np.testing.assert_allclose(poses[:, :3, :3] @ up, [up, up], atol=1e-6)
+    np.testing.assert_allclose(poses @ [*PIVOT, 1], [[*PIVOT, 1]] * 2, atol=1e-6)
+    turned = np.degrees(np.arccos((np.trace(poses[0, :3, :3]) - 1) / 2))
+    assert turned == pytest.approx(20.0, abs=1e-3)
+    np.testing.assert_allclose(up_of(np.stack([np.eye(4), *poses])[:, None]), up, atol=2e-3)
+    np.testing.assert_allclose(up_of(np.eye(4)[None, None]), [0, -1, 0], atol=1e-6)
 
 
 def test_angles_are_read_back():

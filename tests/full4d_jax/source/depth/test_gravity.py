@@ -1,10 +1,10 @@
-"""Upright lines tell where up is; without any, the picture's up is taken."""
+"""Upright lines tell where up is; without any, nobody knows."""
 
 import cv2
 import numpy as np
 import pytest
 
-from full4d_jax.source.depth.gravity import UP, camera_up
+from full4d_jax.source.depth.gravity import camera_up
 
 HEIGHT, WIDTH, FOCAL = 192, 256, 200.0
 LENS = np.array([[FOCAL, 0, WIDTH / 2], [0, FOCAL, HEIGHT / 2], [0, 0, 1]])
@@ -26,11 +26,20 @@ def posts(pitch: float) -> np.ndarray:
 @pytest.mark.parametrize("pitch", [-8, 0, 12, 28])
 def test_posts_tell_the_pitch(pitch):
     up = camera_up(np.stack([posts(pitch)] * 2), LENS)
+    assert up is not None
     assert up[0] == 0
     assert abs(np.degrees(np.arctan2(-up[2], -up[1])) - pitch) < 2
 
 
-def test_without_lines_up_is_the_picture_s():
+def test_black_rims_of_a_film_do_not_count():
+    frame = posts(20)
+    frame[:, :2] = frame[:, -2:] = 0
+    up = camera_up(frame[None], LENS)
+    assert up is not None
+    assert abs(np.degrees(np.arctan2(-up[2], -up[1])) - 20) < 2
+
+
+def test_without_lines_up_is_unknown():
     noise = np.random.default_rng(0).uniform(0, 255, (24, 32, 3)).astype(np.float32)
     smooth = cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).clip(0, 255)
-    assert camera_up(smooth.astype(np.uint8)[None], LENS) == UP
+    assert camera_up(smooth.astype(np.uint8)[None], LENS) is None

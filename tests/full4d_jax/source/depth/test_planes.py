@@ -5,6 +5,7 @@ import pytest
 
 from full4d_jax.source.depth.planes import flatten_planes, second_differences
 from full4d_jax.source.depth.straightness import straightness
+from full4d_jax.source.depth.verticals import UprightLines
 
 HEIGHT, WIDTH, FOCAL = 96, 144, 120.0
 LENS = np.array([[FOCAL, 0, WIDTH / 2], [0, FOCAL, HEIGHT / 2], [0, 0, 1.0]])
@@ -100,3 +101,46 @@ def test_before_a_resting_camera_the_scene_is_flattened_once():
     for instant in (0, 2, 3, 4):
         np.testing.assert_allclose(found[instant], flat(wavy[:1], frames[:1])[0], rtol=1e-6)
     np.testing.assert_allclose(found[1][~POST], found[0][~POST], rtol=1e-6)
+
+
+def test_upright_lines_are_upright():
+    """A wall of battens that leans back by 30 degrees, as a camera sees it that looks down by 20."""
+    pitch = np.radians(20.0)
+    up = (0.0, -float(np.cos(pitch)), -float(np.sin(pitch)))
+    lines = UprightLines(LENS, up)
+    # Battens are upright lines at distance 2; their wall has the horizontal normal n.
+    rays = lines.rays(np.stack([ACROSS.ravel(), DOWN.ravel()], 1)).reshape(HEIGHT, WIDTH, 3)
+    horizontal = np.array([0.0, -np.sin(pitch), np.cos(pitch)])
+    ahead = rays @ horizontal
+    truth = ahead / 2
+    battens = picture(np.floor(60 * rays[..., 0] / ahead) % 8 < 3)
+    back = np.cos(np.radians(30.0)) * horizontal + np.sin(np.radians(30.0)) * -np.array(up)
+    estimate = rays @ back / 2
+    upright = flatten_planes(
+        1 / estimate[None],
+        battens[None],
+        still=True,
+        keep=np.zeros((1, HEIGHT, WIDTH), bool),
+        upright_lines=lines,
+    )[0]
+
+    def unlike_truth(disparity):
+        ratio = disparity / truth
+        return float(ratio.std() / ratio.mean())
+
+    assert unlike_truth(estimate) > 0.1
+    assert unlike_truth(1 / upright) < 0.3 * unlike_truth(estimate)
+
+
+@pytest.mark.parametrize("lean", [0.0, 30.0])
+def test_lean_is_the_angle_to_up(lean):
+    lines = UprightLines(LENS, (0.0, -1.0, 0.0))
+    start = np.array([0.2, 0.4, 2.0])
+    end = start + [0.0, -np.cos(np.radians(lean)), np.sin(np.radians(lean))]
+    pixels = np.stack([start, end]) @ LENS.T
+    ends = pixels[:, :2] / pixels[:, 2:]
+    share = np.linspace(0, 1, 20)  # of the way in the picture, along which disparity is linear
+    points = ends[0] + share[:, None] * (ends[1] - ends[0])
+    depth = 1 / (1 / start[2] + share * (1 / end[2] - 1 / start[2]))
+    assert lines.lean(points, depth) == pytest.approx(lean, abs=1e-6)
+    assert lines.include(points, depth)
