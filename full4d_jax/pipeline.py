@@ -80,7 +80,7 @@ def run(
     Returns:
       The folder: grid.mp4, grid.png, orbit.mp4, bullet.mp4, scene.html, scene.png, scene.npz,
       config.json, report.json, and what each stage made: source.npz, depth.npz, grid.npz; of a
-      capture grid.npz alone, and no pictures of the grid.
+      capture grid.npz alone, and no pictures of the grid; of words video.npz and video.mp4, too.
 
     Raises:
       InputError: The input is unusable; this is told before long work.
