@@ -253,19 +253,6 @@ GRAPHS = {
 """
         + lens("out_K", 616, "[1, 3, 3]"),
     ),
-    "dust3r": Graph(
-        "float[1,3,48,64] img1, float[1,3,48,64] img2",
-        (
-            "float[1,48,64,3] pts3d1, float[1,48,64] conf1, float[1,48,64,3] pts3d2, "
-            "float[1,48,64] conf2"
-        ),
-        ALONE.replace("image", "img1") + DUST3R,
-    ),
-    "colours": Graph(
-        "float[1,3,h,w] picture",
-        "float[1,3,p,q] features",
-        "features = AveragePool <kernel_shape=[2, 2], strides=[2, 2]> (picture)",
-    ),
     "video": Graph(
         "float[1,4,3,h,w] frames",
         "float[1,4,h,w] depth",
@@ -282,8 +269,24 @@ GRAPHS = {
         ALONE + "depth = Unsqueeze (near, first)",
     ),
 }
+# Networks that score pictures.
+SCORING = {
+    "dust3r": Graph(
+        "float[1,3,48,64] img1, float[1,3,48,64] img2",
+        (
+            "float[1,48,64,3] pts3d1, float[1,48,64] conf1, float[1,48,64,3] pts3d2, "
+            "float[1,48,64] conf2"
+        ),
+        ALONE.replace("image", "img1") + DUST3R,
+    ),
+    "colours": Graph(
+        "float[1,3,h,w] picture",
+        "float[1,3,p,q] features",
+        "features = AveragePool <kernel_shape=[2, 2], strides=[2, 2]> (picture)",
+    ),
+}
 
 
 def published(folder: Path, name: str, metadata: dict[str, str] | None = None) -> Path:
-    """Write one of `GRAPHS`, under its name."""
-    return write(folder / f"{name}.onnx", GRAPHS[name], metadata)
+    """Write one of `GRAPHS` or `SCORING`, under its name."""
+    return write(folder / f"{name}.onnx", (GRAPHS | SCORING)[name], metadata)

@@ -98,7 +98,7 @@ def test_networks_of_something_else_are_refused(tmp_path):
         load_pointmaps(depth)
     with pytest.raises(InputError, match=r"an output \(1, 64, 64\).*expected a network from a pic"):
         load_features(depth)(np.zeros((64, 64, 3), np.uint8))
-    graph = published_graphs.GRAPHS["dust3r"]
+    graph = published_graphs.SCORING["dust3r"]
     unsure = graph._replace(outputs="float[1,48,64,3] pts3d1, float[1,48,64,3] pts3d2")
     with pytest.raises(InputError, match=r"outputs pts3d1, pts3d2, expected .* two conf"):
         load_pointmaps(published_graphs.write(tmp_path / "unsure.onnx", unsure))
