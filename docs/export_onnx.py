@@ -1,15 +1,21 @@
 """Export the networks that `full4d evaluate` takes as .onnx files; run it once, with a network.
 
     pip install torch transformers onnx onnxscript pytorch-fid kornia
-    python docs/export_onnx.py        # GIM's gim_loftr_50h.ckpt lies in this folder
+    python docs/export_onnx.py "a cat"    # GIM's gim_loftr_50h.ckpt lies in this folder
 
-It writes clip.onnx (--clip_onnx), inception.onnx (--inception_onnx) and gim.onnx (--matcher_onnx).
+It writes clip.onnx (--clip_onnx), clip_text.npy, the prompt (--clip_text), inception.onnx
+(--inception_onnx) and gim.onnx (--matcher_onnx).
 """
 
+import sys
+
 import kornia
+import numpy as np
 import torch
 from pytorch_fid.inception import InceptionV3
-from transformers import CLIPVisionModelWithProjection
+from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
+
+CLIP = "openai/clip-vit-large-patch14"
 
 
 class Encoder(torch.nn.Module):
@@ -38,8 +44,12 @@ class Matcher(torch.nn.Module):
         return self.loftr({"image0": pair[0], "image1": pair[1]})["confidence"]
 
 
-clip = CLIPVisionModelWithProjection.from_pretrained("openai/clip-vit-large-patch14").eval()
+clip = CLIPVisionModelWithProjection.from_pretrained(CLIP).eval()
 torch.onnx.export(Encoder(clip), (torch.zeros(1, 3, 224, 224),), "clip.onnx")
+words = CLIPTokenizer.from_pretrained(CLIP)(sys.argv[1], truncation=True, return_tensors="pt")
+with torch.no_grad():
+    text = CLIPTextModelWithProjection.from_pretrained(CLIP).eval()(**words).text_embeds
+np.save("clip_text.npy", text.numpy())
 inception = InceptionV3([3], resize_input=False, normalize_input=False).eval()
 torch.onnx.export(inception, (torch.zeros(1, 3, 299, 299),), "inception.onnx")
 

@@ -8,6 +8,7 @@ any of them continues where the last run ended.
 
     source options      opened by       real frames      completed by       fitted by
     VideoOptions        video_source    row 0            generate, cascade  source_fit
+    WordsOptions        video_source    row 0            generate, cascade  source_fit
     DemoOptions         video_source    row 0            generate, cascade  source_fit
     DatasetViewOptions  dataset_view    first k rows     generate, cascade  source_fit
     TwoVideosOptions    two_videos      row 0, column 0  fill               capture_fit
@@ -16,8 +17,9 @@ any of them continues where the last run ended.
     DatasetClipOptions  capture_source  all              nobody             capture_fit
     GridOptions         scene.reading   as they were left there             by what they are
 
-Of a capture some frames may be held out. The grid of two videos is fitted where its cameras are
-known. `generation.complete` chooses by the model, and `scene.lift` by the grid (`fit_kind`).
+Words become a video first, by Wan (`inputs.words`). Of a capture some frames may be held out. The
+grid of two videos is fitted where its cameras are known. `generation.complete` chooses by the
+model, and `scene.lift` by the grid (`fit_kind`).
 """
 
 from dataclasses import replace
@@ -33,6 +35,7 @@ from full4d_jax.generation.complete import complete
 from full4d_jax.generation.prior import prior_settings, trained_range
 from full4d_jax.grid import Grid, grid_arrays, grid_from
 from full4d_jax.inputs.run_inputs import Inputs, check_source, expected_kind, read_inputs
+from full4d_jax.inputs.words import film_in_folder
 from full4d_jax.media.pictures import write_grid
 from full4d_jax.scene.cost import cost_note, fill_note
 from full4d_jax.scene.fit_settings import FitKind, asks_prior, check_lift, fit_kind
@@ -77,7 +80,7 @@ def run(
     Returns:
       The folder: grid.mp4, grid.png, orbit.mp4, bullet.mp4, scene.html, scene.png, scene.npz,
       config.json, report.json, and what each stage made: source.npz, depth.npz, grid.npz; of a
-      capture grid.npz alone, and no pictures of the grid.
+      capture grid.npz alone, and no pictures of the grid; of words video.npz and video.mp4, too.
 
     Raises:
       InputError: The input is unusable; this is told before long work.
@@ -95,9 +98,12 @@ def run(
         show_scene(job, grid, scene, show)
         return write_report(job, "run", to_dict(config), source=source, show=show)
     check_source(config, source)
-    check_lift(config.lift, None, expected_kind(config, source))
+    opened = (
+        film_in_folder(config, source, out) if isinstance(source, options.WordsOptions) else source
+    )
+    check_lift(config.lift, None, expected_kind(config, opened))
     job = Job(Stages(hold_folder(out)))
-    grid = _sample(job, config, source, checkpoint, lifted=True)
+    grid = _sample(job, config, opened, checkpoint, lifted=True)
     look = partial(show_first_look, job, grid)
     scene = run_scene(job.stages, config, grid, checkpoint, look)
     show_scene(job, grid, scene, show)

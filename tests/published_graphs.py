@@ -1,13 +1,14 @@
-"""Small .onnx files with the inputs and outputs of published depth networks.
+"""Small .onnx files with the inputs and outputs of published networks.
 
-Each of them sees a floor that comes nearer from the top to the bottom of the picture, and a little
-of the colours that it is given, so that these can be told from the values:
+Each of those of depth sees a floor that comes nearer from the top to the bottom of the picture, and
+a little of the colours that it is given, so that these can be told from the values:
 
     near = 0.25 + 2 (r + 1) / h + 0.05 mean of the colours,   row r of h
 
 disparity is `near`, depth and metres are 1 / `near`. The lens of those that tell one has `FOCAL`
 widths. MoGe's points lie on the floor, with their z less by `SHIFT` and all divided by `SCALE`; its
-mask leaves out the top.
+mask leaves out the top. DUSt3R's pointmaps are of a wall, with the names of those who export it
+(ibaiGorordo/dust3r-pytorch-inference-minimal), and `colours` stands for features of a picture.
 """
 
 from pathlib import Path
@@ -45,10 +46,8 @@ FLOOR = """
     near = Add (plain, tinted)
     far = Reciprocal (near)
 """
-MOGE = f"""
+RAYS = f"""
     focal = Constant <value_float={FOCAL}> ()
-    shift = Constant <value_float={SHIFT}> ()
-    per_scale = Constant <value_float={1 / SCALE}> ()
     columns = CumSum (ones, right)
     width = ReduceMax <axes=[1, 2], keepdims=1> (columns)
     half_width = Mul (width, half)
@@ -58,12 +57,17 @@ MOGE = f"""
     u = Sub (column, half_width)
     v = Sub (row, half_height)
     pixels = Mul (width, focal)
+    last = Constant <value_ints=[3]> ()
+"""
+MOGE = f"""
+    {RAYS}
+    shift = Constant <value_float={SHIFT}> ()
+    per_scale = Constant <value_float={1 / SCALE}> ()
     z = Mul (far, per_scale)
     per_pixel = Div (z, pixels)
     px = Mul (u, per_pixel)
     py = Mul (v, per_pixel)
     pz = Sub (z, shift)
-    last = Constant <value_ints=[3]> ()
     px4 = Unsqueeze (px, last)
     py4 = Unsqueeze (py, last)
     pz4 = Unsqueeze (pz, last)
@@ -71,6 +75,22 @@ MOGE = f"""
     normal = Identity (points)
     mask = HardSigmoid <alpha=100.0, beta={-100 * UNSEEN}> (ramp)
     metric = Constant <value_floats=[{SCALE}]> ()
+"""
+# A wall in front of both cameras, that is surer where the pictures are brighter.
+DUST3R = f"""
+    {RAYS}
+    z = Mul (ones, two)
+    per_pixel = Div (z, pixels)
+    px = Mul (u, per_pixel)
+    py = Mul (v, per_pixel)
+    px4 = Unsqueeze (px, last)
+    py4 = Unsqueeze (py, last)
+    pz4 = Unsqueeze (z, last)
+    pts3d1 = Concat <axis=3> (px4, py4, pz4)
+    pts3d2 = Identity (pts3d1)
+    conf1 = Add (m, two)
+    m2 = ReduceMean <axes=[1], keepdims=0> (img2)
+    conf2 = Add (m2, two)
 """
 
 
@@ -249,8 +269,24 @@ GRAPHS = {
         ALONE + "depth = Unsqueeze (near, first)",
     ),
 }
+# Networks that score pictures.
+SCORING = {
+    "dust3r": Graph(
+        "float[1,3,48,64] img1, float[1,3,48,64] img2",
+        (
+            "float[1,48,64,3] pts3d1, float[1,48,64] conf1, float[1,48,64,3] pts3d2, "
+            "float[1,48,64] conf2"
+        ),
+        ALONE.replace("image", "img1") + DUST3R,
+    ),
+    "colours": Graph(
+        "float[1,3,h,w] picture",
+        "float[1,3,p,q] features",
+        "features = AveragePool <kernel_shape=[2, 2], strides=[2, 2]> (picture)",
+    ),
+}
 
 
 def published(folder: Path, name: str, metadata: dict[str, str] | None = None) -> Path:
-    """Write one of `GRAPHS`, under its name."""
-    return write(folder / f"{name}.onnx", GRAPHS[name], metadata)
+    """Write one of `GRAPHS` or `SCORING`, under its name."""
+    return write(folder / f"{name}.onnx", (GRAPHS | SCORING)[name], metadata)

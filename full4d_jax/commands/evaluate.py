@@ -10,6 +10,7 @@ import tyro
 
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config, check_config
+from full4d_jax.evaluation.without_truth.network_files import NETWORK_FLAGS, NetworkFiles
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import Between, CountOrZero, check_fields
 from full4d_jax.session.help_text import Shown
@@ -17,6 +18,7 @@ from full4d_jax.source.choice import SourceOptions
 from full4d_jax.source.kinds import CAPTURE, DATASET, FILMS, RUN, RUNS, SPLATS, VIDEO, kind_of
 from full4d_jax.source.options import (
     DepthKind,
+    Flat,
     Fov,
     Named,
     Rows,
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 MOST_SCENES = 100_000  # held in memory with their scores
 SceneCount = Annotated[int, Between(1, MOST_SCENES)]
 OpenJudge = Callable[..., "Judge"]
-NETWORKS = "clip_onnx", "matcher_onnx", "inception_onnx"
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class ForeignFilmsOptions(SourceOptions):
     without --truth is scored alone."""
 
     path_kinds = CAPTURE, FILMS
-    selecting_flags = "truth", "clip_onnx", "matcher_onnx"
+    selecting_flags = "truth", *NETWORK_FLAGS
 
     films: Annotated[Path, Named]
     """A folder of films, or of folders of pictures, with the names or in the order of the cameras
@@ -117,12 +118,9 @@ class ForeignFilmsOptions(SourceOptions):
     """Name of the films in the table; left out, that of the folder."""
     rows: Rows = None
     """Short side at which pictures are compared; left out, the smallest that there is."""
-    clip_onnx: Path | None = None
-    """CLIP's image encoder, for CLIP-F and CLIP-V."""
-    matcher_onnx: Path | None = None
-    """A matcher of two pictures, such as GIM's, for the number of matches."""
     vgg: bool = False
     """Measure LPIPS with VGG too (slow)."""
+    networks: Annotated[NetworkFiles, Flat] = NetworkFiles()
 
 
 @dataclass(frozen=True)
@@ -142,14 +140,11 @@ class MadeOptions(SourceOptions):
     """A data set, the folder of a run or a folder of these, for FVD, FVD-V and FID."""
     split: str | None = None
     """Split of a data set as --reference; left out, train."""
-    clip_onnx: Path | None = None
-    """CLIP's image encoder, for CLIP-F and CLIP-V."""
-    matcher_onnx: Path | None = None
-    """A matcher of two pictures, such as GIM's, for the number of matches."""
     inception_onnx: Path | None = None
     """Inception, for FID."""
     vgg: bool = False
     """Measure LPIPS with VGG too (slow)."""
+    networks: Annotated[NetworkFiles, Flat] = NetworkFiles()
 
 
 Judged = (
@@ -327,12 +322,12 @@ def _score_folder(result: MadeOptions) -> None:
     Raises:
       InputError: options that do not go together, or what the scores refuse.
     """
-    networks = {name: getattr(result, name) for name in NETWORKS}
     kind = "scene" if result.scene or result.folder.is_file() else "grid"
     if result.truth:
         from full4d_jax.evaluation.truth.comparison import score_with_truth
 
-        idle = networks | {"reference": result.reference, "split": result.split}
+        idle = vars(result.networks) | {"inception_onnx": result.inception_onnx}
+        idle |= {"reference": result.reference, "split": result.split}
         _refuse(idle, "none, with --truth")
         score_with_truth(result.folder, kind, result.truth, vgg=result.vgg)
         return
@@ -341,8 +336,13 @@ def _score_folder(result: MadeOptions) -> None:
         raise InputError("option", "--truth", "none", "a data set", do)
     from full4d_jax.evaluation.without_truth.grid_scores import score_folder
 
-    split = result.split or "train"
-    score_folder(result.folder, reference=result.reference, split=split, **networks)
+    score_folder(
+        result.folder,
+        reference=result.reference,
+        split=result.split or "train",
+        networks=result.networks,
+        inception_onnx=result.inception_onnx,
+    )
 
 
 def _is_capture(path: Path) -> bool:
@@ -386,8 +386,7 @@ def _score_films(
         distances=load_distances(vgg=source.vgg),
         network=open_network(depth_network, depth_kind),
         network_name=depth_network or OURS,
-        clip_onnx=source.clip_onnx,
-        matcher_onnx=source.matcher_onnx,
+        networks=source.networks,
     )
 
 
@@ -401,7 +400,7 @@ def _score_capture(source: ForeignFilmsOptions, out: Path | None) -> None:
     grid = open_capture(CaptureOptions(source.films, rows=source.rows))
     name = source.row or source.films.resolve().name
     folder = hold_folder(out or Path("runs") / f"{name}-evaluation")
-    score_capture(grid, name, folder, clip_onnx=source.clip_onnx, matcher_onnx=source.matcher_onnx)
+    score_capture(grid, name, folder, source.networks)
 
 
 def _refuse(unused: Mapping[str, object], expected: str) -> None:

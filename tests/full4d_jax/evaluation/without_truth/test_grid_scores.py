@@ -2,11 +2,14 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from published_graphs import published
+from refused import refusal
 from textured_room import make_room
 
 from full4d_jax.cameras import Cameras
@@ -17,6 +20,8 @@ from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.session.files import save_arrays
 from gaussians import DynamicGaussians, Gaussians
 from input_pipeline.transforms import decode
+
+GOLDENS = Path(__file__).parents[2] / "goldens"
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +146,34 @@ def test_shuffled_views_score_worse(grid):
     )
     assert shuffled["median"] > 3 * truth["median"]
     assert shuffled["below_one"] < truth["below_one"]
+
+
+@pytest.mark.extra("onnx")
+@pytest.mark.extra("onnxruntime")
+def test_networks_add_their_scores(grid, tmp_path, capsys):
+    two = Cameras(grid.cameras.intrinsics[:2], grid.cameras.world_to_camera[:2, :2], 96, 128)
+    short = {"frames": grid.frames[:2, :2], "origin": grid.origin[:2, :2], "times": grid.times[:2]}
+    save_grid(tmp_path, replace(grid, cameras=two, **short))
+    with np.load(GOLDENS / "tiny_clip.npz") as golden:
+        np.save(tmp_path / "text.npy", golden["embedding"])
+    options = [f"--clip_onnx={GOLDENS}/tiny_clip.onnx", f"--clip_text={tmp_path}/text.npy"]
+    options += [f"--pointmaps_onnx={published(tmp_path, 'dust3r')}"]
+    options += [f"--features_onnx={published(tmp_path, 'colours')}"]
+    assert main(["evaluate", str(tmp_path), *options]) == 0
+    told = json.loads((tmp_path / "consistency.json").read_text())
+    scores = told["scores"]["generated grid"]
+    assert 0 < scores["clip_score"] < 100
+    assert 1 < scores["confidence"] < 3
+    assert 0.001 < scores["met3r"] < 1
+    page = (tmp_path / "consistency.md").read_text()
+    assert "| CLIP score | " in page
+    assert "| MEt3R | 0." in page
+    assert set(told["missing"]) == {"Matches by a network (GIM)", "FVD, FVD-V, FID"}
+    capsys.readouterr()
+    assert "--pointmaps_onnx: found none" in refusal(capsys, "evaluate", tmp_path, options[-1])
+    assert "--clip_onnx: found none" in refusal(capsys, "evaluate", tmp_path, options[1])
+    line = refusal(capsys, "evaluate", tmp_path, options[2], "--truth", tmp_path)
+    assert "--pointmaps_onnx: found" in line
 
 
 def test_what_is_no_grid_with_cameras_is_told_in_one_line(grid, tmp_path, capsys):

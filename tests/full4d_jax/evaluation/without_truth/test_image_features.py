@@ -8,12 +8,14 @@ import pytest
 
 from full4d_jax.evaluation.without_truth.image_features import (
     clip_f,
+    clip_score,
     clip_v,
     embed,
     inception_colors,
     load_clip,
     load_inception,
     load_matcher,
+    load_prompt,
     matched,
 )
 from full4d_jax.session.errors import InputError
@@ -70,6 +72,42 @@ def test_one_picture_everywhere_is_alike():
     other = embed(network, blocks)
     assert clip_f(other) < 99.9
     assert clip_v(other) < 99.9
+
+
+@pytest.mark.extra("onnxruntime")
+def test_frames_are_compared_with_the_prompt(tmp_path):
+    """The prompt is embedded like a picture whose embedding transformers has told."""
+    with np.load(GOLDENS / "tiny_clip.npz") as golden:
+        picture, embedding = golden["picture"], golden["embedding"]
+    clip = load_clip(GOLDENS / "tiny_clip.onnx")
+    np.save(tmp_path / "text.npy", 3 * embedding[None])  # as transformers has it, (1, c)
+    prompt = load_prompt(tmp_path / "text.npy", clip)
+    frames = np.stack([picture, picture[:, ::-1]])[:, None]
+    embeddings = embed(clip, frames)
+    assert clip_score(embeddings[:1], prompt) == pytest.approx(100, abs=1e-3)
+    cosine = (
+        embeddings[1, 0] @ embedding / np.linalg.norm(embeddings[1]) / np.linalg.norm(embedding)
+    )
+    assert clip_score(embeddings, prompt) == pytest.approx(50 * (1 + cosine), abs=1e-3)
+    assert clip_score(embeddings[:1], -prompt) == 0
+
+
+@pytest.mark.extra("onnxruntime")
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.ones(5, np.float32), r"of shape \(5,\).*with 6 numbers"),
+        (np.zeros(6), "only 0"),
+        (np.full(6, np.nan), "NaN"),
+        (np.arange(6), "int64"),
+        (None, "no such file"),
+    ],
+)
+def test_what_is_no_embedding_of_a_prompt_is_refused(values, message, tmp_path):
+    if values is not None:
+        np.save(tmp_path / "text.npy", values)
+    with pytest.raises(InputError, match=f"prompt: .*text.npy: found .*{message}"):
+        load_prompt(tmp_path / "text.npy", load_clip(GOLDENS / "tiny_clip.onnx"))
 
 
 @pytest.mark.extra("onnxruntime")
