@@ -1,5 +1,6 @@
 """The page in a browser: it shows what `render` draws, and follows mouse, fingers and keys."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -74,6 +75,17 @@ def test_angles_and_background_are_those_of_the_address(tmp_path, browser):
     nearer = still(browser, url, "time=0.5&zoom=0.5&background=ff8000")
     assert psnr(nearer, drawn(scene, 0.5, pose=orbit(0.0, 0.0, 0.5))) < 30
     np.testing.assert_allclose(nearer[0, 0], [1, 128 / 255, 0], atol=1 / 255)
+
+
+def test_the_orbit_goes_around_what_is_upright(tmp_path, browser):
+    scene = random_scene(2000)
+    up = np.array([0.0, -np.cos(np.radians(25.0)), -np.sin(np.radians(25.0))])
+    viewing = replace(run_viewing(cameras(), background=np.zeros(3)), up=up)
+    write_page(tmp_path / "scene.html", scene, viewing, seconds=4.0)
+    url = (tmp_path / "scene.html").as_uri()
+    picture = still(browser, url, "time=0.5&azimuth=20&elevation=10")
+    assert psnr(picture, drawn(scene, 0.5, pose=orbit(20.0, 10.0, up=up))) > 40
+    assert psnr(picture, drawn(scene, 0.5, pose=orbit(20.0, 10.0))) < 30
 
 
 def column(picture: np.ndarray) -> float:

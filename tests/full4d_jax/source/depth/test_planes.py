@@ -104,7 +104,7 @@ def test_before_a_resting_camera_the_scene_is_flattened_once():
 
 
 def test_upright_lines_are_upright():
-    """A wall of battens that leans back by 30 degrees, as a camera sees it that looks down by 20."""
+    """A wall of battens leans back by 30 degrees before a camera that looks down by 20."""
     pitch = np.radians(20.0)
     up = (0.0, -float(np.cos(pitch)), -float(np.sin(pitch)))
     lines = UprightLines(LENS, up)
