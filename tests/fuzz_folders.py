@@ -224,13 +224,14 @@ def training_folder(scratch: Path) -> dict[str, tuple]:
             start_or_resume(checkpoints, start, record, config.training, scratch)
 
     found = {}
+    arrays = 0  # files, whose names are random
     for path in sorted(saved.rglob("*")):
-        if path.is_file() and path.read_bytes()[:1] == b"{":
-            name = "_".join(path.relative_to(saved).parts)
-            found[f"checkpoint_{name}"] = (
-                [path.read_bytes()],
-                ".json",
-                partial(instead, path, resume),
-            )
+        if path.is_file() and path.name != "commit_success.txt":
+            is_json = path.read_bytes()[:1] == b"{"
+            name = "_".join(path.relative_to(saved).parts) if is_json else f"arrays_{arrays}"
+            arrays += not is_json
+            seed = [path.read_bytes()]
+            ending = ".json" if is_json else ".bin"
+            found[f"checkpoint_{name}"] = (seed, ending, partial(instead, path, resume))
     rows = b"".join(json.dumps(row).encode() + b"\n" for row in METRICS)
     return found | {"metrics": ([rows], ".jsonl", partial(cut_metrics, step=2))}
