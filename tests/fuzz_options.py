@@ -46,7 +46,9 @@ def camera_paths(scratch: Path) -> dict[str, tuple]:
 
     def targets(path: Path) -> None:
         read = read_targets(PathOptions(path=str(path)), data)
-        require_finite(read.world_to_camera, *([] if read.intrinsics is None else [read.intrinsics]))
+        require_finite(
+            read.world_to_camera, *([] if read.intrinsics is None else [read.intrinsics])
+        )
 
     film = scratch / "film.mp4"
     write_video(film, np.zeros((4, SIDE, SIDE, 3), np.uint8), 8)

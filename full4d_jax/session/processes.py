@@ -1,10 +1,13 @@
 """Several processes that share one model: how they find each other."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.fields import Between, check_fields
 
 UNNAMED = -1  # the number of a process that was not given
+MOST_PROCESSES = 2**20
 _number = 0  # of this process
 
 
@@ -16,9 +19,9 @@ class ProcessOptions:
     """This process is one of several of a cluster, which says how many (docs/training.md)."""
     coordinator: str = ""
     """Address of process 0 on bare machines, HOST:PORT."""
-    processes: int = 0
+    processes: Annotated[int, Between(0, MOST_PROCESSES)] = 0
     """With a coordinator, how many there are."""
-    process: int = UNNAMED
+    process: Annotated[int, Between(UNNAMED, MOST_PROCESSES - 1)] = UNNAMED
     """With a coordinator, the number of this one, from 0."""
 
     @property
@@ -41,11 +44,12 @@ def is_first_process() -> bool:
 
 
 def check_processes(options: ProcessOptions) -> None:
-    """Refuse numbers of processes that do not belong together.
+    """Refuse numbers of processes that are out of bounds or do not belong together.
 
     Raises:
       InputError: naming the option.
     """
+    check_fields(options, what="option")
     coordinator = options.coordinator
     processes = options.processes
     process = options.process

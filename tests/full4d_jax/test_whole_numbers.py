@@ -1,6 +1,5 @@
-"""Whole numbers of all commands: what no machine holds, and what counts nothing, is refused soon."""
+"""Whole numbers of commands: what no machine holds, and what counts nothing, is refused soon."""
 
-import inspect
 import time
 from collections.abc import Iterator
 from dataclasses import is_dataclass
@@ -38,8 +37,7 @@ NONE_IS_MEANT = {
     ("inspect", "devices"),
     ("view", "port"),
 }
-# Fields without a bound of their own: one is compared with the data set, the others with each other.
-COMPARED_LATER = {"views", "processes", "process"}
+COMPARED_LATER = {"views"}  # of `lift`, with those of the data set, for which none may be chosen
 
 
 def commands() -> Iterator[tuple[str, Any]]:
@@ -120,14 +118,3 @@ def test_every_whole_number_of_the_options_has_a_bound():
             assert name in COMPARED_LATER
         assert all(-MOST <= bound.low <= bound.high <= MOST for bound in bounds)
     assert count > 60
-
-
-@pytest.mark.parametrize("value", [HUGE, "-1", "0"])
-@pytest.mark.parametrize("name", ["processes", "process"])
-def test_numbers_of_processes_are_compared(name, value, here, capsys):
-    both = ["--processes", "2", "--process", "1"]
-    command = ["train", "--coordinator", "a:1", *both, f"--{name}", value]
-    is_right = name == "process" and value == "0"
-    assert cli.main([*command, *(["--out", "/dev/null/out"] if is_right else [])]) == 2
-    (told,) = capsys.readouterr().err.splitlines()
-    assert is_right or f"--{name}: found {value}" in told
