@@ -233,14 +233,15 @@ def training_folder(scratch: Path) -> dict[str, tuple]:
     resume = saved_training(scratch)
     saved = scratch / "whole/0"
     found = {}
-    arrays = 0  # files, whose names are random
-    for path in sorted(saved.rglob("*")):
-        if path.is_file() and path.name != "commit_success.txt":
-            is_json = path.read_bytes()[:1] == b"{"
-            name = "_".join(path.relative_to(saved).parts) if is_json else f"arrays_{arrays}"
-            arrays += not is_json
+    files = sorted(path for path in saved.rglob("*") if path.is_file())
+    for path in files:
+        if path.read_bytes()[:1] == b"{":
+            name = "_".join(path.relative_to(saved).parts)
             seed = [path.read_bytes()]
-            ending = ".json" if is_json else ".bin"
-            found[f"checkpoint_{name}"] = (seed, ending, partial(instead, path, resume))
+            found[f"checkpoint_{name}"] = (seed, ".json", partial(instead, path, resume))
+    largest = max(files, key=lambda path: path.stat().st_size)
+    for name, path in (("tree", saved / "state/manifest.ocdbt"), ("arrays", largest)):
+        seed = [path.read_bytes()]
+        found[f"checkpoint_{name}"] = (seed, ".bin", partial(instead, path, resume))
     rows = b"".join(json.dumps(row).encode() + b"\n" for row in METRICS)
     return found | {"metrics": ([rows], ".jsonl", partial(cut_metrics, step=2))}

@@ -1,5 +1,7 @@
 """Several processes that share one model: how they find each other."""
 
+import socket
+import time
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -8,6 +10,8 @@ from full4d_jax.session.fields import Between, check_fields
 
 UNNAMED = -1  # the number of a process that was not given
 MOST_PROCESSES = 2**20
+PATIENCE = 300.0  # seconds that process 0 may start later, as jax has it
+SECONDS_BETWEEN = 1.0  # of tries to reach it
 _number = 0  # of this process
 
 
@@ -86,6 +90,8 @@ def join_processes(options: ProcessOptions) -> None:
     global _number
     try:
         if options.coordinator:
+            if options.process > 0:
+                _wait_for_first(options)
             jax.distributed.initialize(options.coordinator, options.processes, options.process)
         else:
             jax.distributed.initialize()
@@ -100,3 +106,23 @@ def join_processes(options: ProcessOptions) -> None:
         expected = "processes that start within minutes of each other, and reach the first"
         do = "check the address, the port and the other processes"
         raise InputError("option", options.flag, words, expected, do) from None
+
+
+def _wait_for_first(options: ProcessOptions) -> None:
+    """Wait until process 0 listens: jax itself would abort where it never does.
+
+    Raises:
+      InputError: it does not within `PATIENCE`.
+    """
+    host, _, port = options.coordinator.rpartition(":")
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_BETWEEN).close()
+            return
+        except OSError as error:
+            if time.monotonic() > end:
+                found = f"no answer in {PATIENCE:.0f} s ({error.strerror or error})"
+                do = "check the address, the port and process 0"
+                raise InputError("option", options.flag, found, "process 0 there", do) from None
+        time.sleep(SECONDS_BETWEEN)

@@ -1,8 +1,11 @@
 """Numbers of processes that do not belong together are refused before anything waits."""
 
+import socket
+
 import pytest
 
 from full4d_jax.cli import main
+from full4d_jax.session import processes
 
 
 @pytest.mark.parametrize(
@@ -23,3 +26,15 @@ def test_refused_in_one_line(options, message, tmp_path, capsys):
     assert main(["train", "--config", "debug", "--out", str(out), *options]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_where_no_process_listens_is_told_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(processes, "PATIENCE", 0.0)
+    with socket.socket() as closed:  # a port that is taken, and does not listen
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        command = ["train", "--config", "debug", "--out", str(tmp_path / "run")]
+        several = ["--coordinator", address, "--processes", "2", "--process", "1"]
+        assert main([*command, *several]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "--coordinator: found no answer in 0 s (Connection refused), expected" in said
