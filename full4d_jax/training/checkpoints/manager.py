@@ -40,12 +40,12 @@ Check = Callable[[dict[str, Any], int], None]
 class Checkpoints:
     """Numbered checkpoints in a folder: the newest `keep`, and the `keep_best` of the lowest loss.
 
+    A checkpoint that is a link is read, and never removed: what it leads to is not the folder's.
+
     Args:
       folder: a path, or a URL of a file system that Orbax and tensorstore know (`gs://...`).
       keep: number of newest checkpoints to keep.
       keep_best: number of others to keep, those with the lowest `loss` given to `save`.
-
-    A checkpoint that is a link is read, and never removed: what it leads to is not the folder's.
 
     Raises:
       InputError: the folder cannot be written to, or holds pipes or devices.
