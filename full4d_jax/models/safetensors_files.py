@@ -73,15 +73,19 @@ def require_whole(path: str | Path, metadata: dict[str, str]) -> None:
     """
     if CHECKSUM not in metadata:
         return
-    told = metadata[CHECKSUM]
+    written = metadata[CHECKSUM]
     with open_regular(Path(path)) as file:
         header = file.read(int.from_bytes(file.read(8), "little"))
-        header = header.replace(json.dumps(told).encode(), json.dumps(NONE).encode())
-        found = _checksum(file, header)
-    if found != told:
-        expected = f"the bytes that were written, of checksum {told}"
+        present = _checksum(file, header.replace(_entry(written), _entry(NONE)))
+    if present != written:
+        expected = f"the bytes that were written, of checksum {written}"
         do = "get the file again"
-        raise InputError("checkpoint", path, f"damaged bytes, of checksum {found}", expected, do)
+        raise InputError("checkpoint", path, f"damaged bytes, of checksum {present}", expected, do)
+
+
+def _entry(checksum: str) -> bytes:
+    """Return the part of a header that holds the checksum."""
+    return f"{json.dumps(CHECKSUM)}: {json.dumps(checksum)}".encode()
 
 
 def _checksum(file: BinaryIO, header: bytes) -> str:
@@ -137,6 +141,6 @@ def write_safetensors(
             file.write(data.tobytes())
             written += data.nbytes
         assert written == end, f"{written} of {end} bytes"
-        checksum = json.dumps(_checksum(file, text)).encode()
+        checksum = _checksum(file, text)
         file.seek(8)
-        file.write(text.replace(json.dumps(NONE).encode(), checksum))
+        file.write(text.replace(_entry(NONE), _entry(checksum)))

@@ -122,7 +122,7 @@ def _wait_for_first(options: ProcessOptions) -> None:
             return
         except OSError as error:
             if time.monotonic() > end:
-                found = f"no answer in {PATIENCE:.0f} s ({error.strerror or error})"
+                silence = f"no answer in {PATIENCE:.0f} s ({error.strerror or error})"
                 do = "check the address, the port and process 0"
-                raise InputError("option", options.flag, found, "process 0 there", do) from None
+                raise InputError("option", options.flag, silence, "process 0 there", do) from None
         time.sleep(SECONDS_BETWEEN)

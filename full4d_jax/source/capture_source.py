@@ -371,8 +371,8 @@ def load_points(path: Path, pose: Float[ndarray, "4 4"], unit: float) -> Float[n
             places, levels = read_points(path)
             colors = levels / 255
         if not (np.abs(np.concatenate([places, colors], 1)) <= MAX_TRANSLATION).all():
-            found = "NaN, infinite or huge numbers"
-            raise ValueError(f"{path}: found {found}, expected at most {MAX_TRANSLATION:g}")
+            most = f"numbers of at most {MAX_TRANSLATION:g}"
+            raise ValueError(f"{path}: found NaN, infinite or huge ones, expected {most}")
     moved = (places @ pose[:3, :3].T + pose[:3, 3]) / unit
     return np.concatenate([moved, colors], 1)
 

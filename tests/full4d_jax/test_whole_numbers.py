@@ -96,9 +96,9 @@ def test_no_command_takes_a_number_that_it_cannot_mean(words, name, here, capsys
         start = time.process_time()
         assert cli.main([*words.split(), *WORDS[words], f"--{name}", value]) == 2
         assert time.process_time() - start < SECONDS
-        (told,) = capsys.readouterr().err.splitlines()
-        assert f"--{name}" in told
-        assert f"found {value}" in told or f"found scenes {value}" in told
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"--{name}" in line
+        assert f"found {value}" in line or f"found scenes {value}" in line
 
 
 def test_every_whole_number_of_the_options_has_a_bound():

@@ -166,6 +166,13 @@ def test_damaged_bytes_are_refused(tmp_path):
         load_params(path)
 
 
+def test_metadata_like_a_checksum_stay_what_they_are(tmp_path):
+    path = tmp_path / "w.safetensors"
+    for value in ("00000000", json.dumps("00000000"), {"crc32": "00000000"}):
+        save_params(path, PARAMS, {"note": value})
+        assert load_params(path)[1] == {"note": value}
+
+
 def test_files_without_a_checksum_are_read(tmp_path):
     save_file(
         {"a.kernel": np.ones((2, 3), np.float32), "b": np.ones(2, np.float32)}, tmp_path / "w"
