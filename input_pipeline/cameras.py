@@ -10,6 +10,8 @@ from jaxtyping import Float
 
 ROTATION_TOLERANCE = 1e-3  # of R R^T against the identity: text files keep about four digits
 MAX_TRANSLATION = 1e18  # of world units
+MIN_FOCAL = 1e-3  # pixels
+MAX_PIXELS = 1e9  # of focal lengths and centres
 SKEW_TOLERANCE = 1e-4  # of the focal length
 
 
@@ -207,8 +209,8 @@ def check_cameras(
 
     Raises:
       ValueError: naming the field, what was found and what was expected: what `check_poses`
-        refuses, wrong shapes, NaN, a last row other than 0 0 1, focal lengths that are not
-        positive, skewed pixels, which nothing here draws.
+        refuses, wrong shapes, NaN, a last row other than 0 0 1, focal lengths and centres that no
+        picture has, skewed pixels, which nothing here draws.
     """
     v = len(world_to_camera)
     check_field("intrinsics", intrinsics.shape == (v, 3, 3), intrinsics.shape, (v, 3, 3))
@@ -216,7 +218,10 @@ def check_cameras(
     _check_matrices("intrinsics", intrinsics, np.array([0, 0, 1]))
     check_poses(world_to_camera)
     focal = intrinsics[:, [0, 1], [0, 1]].min()
-    check_field("intrinsics", focal > 0, f"focal length {focal}", "positive pixels")
+    positive = f"positive pixels, at least {MIN_FOCAL}"
+    check_field("intrinsics", focal >= MIN_FOCAL, f"focal length {focal}", positive)
+    most = np.abs(intrinsics).max()
+    check_field("intrinsics", most <= MAX_PIXELS, f"{most:.3g} pixels", f"at most {MAX_PIXELS:g}")
     skew = np.abs(intrinsics[:, [0, 1], [1, 0]]).max()
     straight = "none: undistort and rectify the pictures"
     check_field("intrinsics", skew <= SKEW_TOLERANCE * focal, f"skew {skew}", straight)

@@ -11,6 +11,9 @@ import numpy as np
 from attack_world import ASSETS, ENCODE, IMPORT, LIFT, RENDER, RUN, TRAIN, WORLDS
 from attacks import Attack, most_file_bytes
 
+PLY = ("x.ply", "x.4d.ply", "x.ftgs.ply", "x.compressed.ply")
+TARGETS = (*PLY, "x.4dgs", "x.splat", "x.spz", "x.sog", "x.glb", "x.html")  # of `convert splats`
+
 
 def file_attacks() -> Iterator[Attack]:
     """Yield all of them."""
@@ -68,11 +71,25 @@ def links() -> Iterator[Attack]:
     for name in metrics:
         yield Attack(f"link/train {name}", TRAIN, linked("training", (name,)))
     yield Attack("link/train", TRAIN, linked("training", ("prior.json", "prior.safetensors")))
-    for name in ("checkpoints", "tensorboard", "sheets", "checkpoints/0"):
+    steps = ("checkpoints/0", "checkpoints/2")
+    steps += ("checkpoints/1.orbax-checkpoint-tmp", "checkpoints/2.orbax-checkpoint-tmp")
+    for name in ("checkpoints", "tensorboard", "sheets", *steps):
         yield Attack(f"link/train {name}", TRAIN, linked("training", folders=(name,)))
     written = ("index.json", "README.md", "features.json", "dataset_info.json")
     yield Attack("link/procedural", WORLDS, linked("worlds", written))
     yield Attack("link/procedural folder", WORLDS, linked("worlds", folders=("shards",)))
+    yield Attack("link/encode", ENCODE, linked("encoded", written))
+    yield Attack("link/encode folder", ENCODE, linked("encoded", folders=("shards",)))
+    yield Attack("link/gltf", ASSETS, linked("rendered", written))
+    deeper = ["data", "depth", "data", "--out", "deeper"]
+    yield Attack("link/data depth", deeper, linked("deeper", written))
+    depth = ["depth", "in.mp4", "--rows", "32", "--out", "x.npy"]
+    yield Attack("link/depth", depth, linked("", ("x.npy", "x.png")), codes=(0,))
+    for target in TARGETS:
+        words = ["convert", "splats", "run", target]
+        yield Attack(f"link/convert {target}", words, linked("", (target,)), codes=(0, 2))
+    instants = ["convert", "splats", "run", "instants", "--instants", "2"]
+    yield Attack("link/convert instants", instants, linked("instants", ("0000.ply", "0001.ply")))
     yield Attack("link/import", IMPORT, linked("", folders=(".imported.partial",)))
     scores = ("scores.jsonl", "consistency.json", "consistency.md", "evaluation.md")
     yield Attack("link/evaluate", ["evaluate", "run"], linked("run", scores), codes=(0,))
@@ -130,17 +147,7 @@ def written(name: str, text: str) -> Callable[[Path, Path], None]:
 
 def full_disks() -> Iterator[Attack]:
     """Files that may not grow, as on a full disk."""
-    targets = (
-        "x.ply",
-        "x.4d.ply",
-        "x.ftgs.ply",
-        "x.compressed.ply",
-        "x.4dgs",
-        "x.splat",
-        "x.spz",
-        "x.sog",
-    )
-    for target in (*targets, "x.glb", "x.html", "instants"):
+    for target in (*TARGETS, "instants"):
         words = ["convert", "splats", "run", target]
         yield Attack(f"disk/convert {target}", words, limit=most_file_bytes(100), codes=(2,))
     jobs = {"render": RENDER, "lift": LIFT, "run": RUN, "train": TRAIN, "import": IMPORT}

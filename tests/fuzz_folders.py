@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -35,6 +36,7 @@ from full4d_jax.source.depth.estimate import TIEFENRAUSCH, load_depth
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.checkpoints.resume import cut_metrics, run_record
 from full4d_jax.training.run_state import start_at, start_or_resume
+from full4d_jax.training.state import TrainState
 from gaussians import DeformingGaussians, Gaussians, Scene
 from gaussians.hexplane import HexPlane
 from gaussians.motion import still
@@ -192,18 +194,18 @@ def run_folder(scratch: Path) -> dict[str, tuple]:
     return found
 
 
-def instead(place: Path, read: Callable[[], None], path: Path) -> None:
-    """Read a folder with the file `path` at `place`, which is then put back."""
+def instead(place: Path, read: Callable[[], Any], path: Path) -> Any:
+    """Return what is read of a folder with the file `path` at `place`, which is then put back."""
     whole = place.read_bytes()
     place.write_bytes(path.read_bytes())
     try:
-        read()
+        return read()
     finally:
         place.write_bytes(whole)
 
 
-def training_folder(scratch: Path) -> dict[str, tuple]:
-    """Readers of the files of a training, one of which is replaced."""
+def saved_training(scratch: Path) -> Callable[[], tuple[TrainState, str]]:
+    """Save a training in `scratch/whole`; return what resumes a copy of it, and says its stderr."""
     sys.path.insert(0, str(Path(__file__).parent / "full4d_jax/training"))
     from tiny_run import first
 
@@ -212,25 +214,34 @@ def training_folder(scratch: Path) -> dict[str, tuple]:
     with Checkpoints(scratch / "whole", keep=2) as checkpoints:
         run = start_or_resume(checkpoints, start, record, config.training, scratch)
         run.save(checkpoints)
-    saved = scratch / "whole/0"
 
-    def resume() -> None:
+    def resume() -> tuple[TrainState, str]:
         copy = scratch / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(scratch / "whole", copy)
-        silent = io.StringIO()
-        told = contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent)
-        with told[0], told[1], Checkpoints(copy, keep=2) as checkpoints:
-            start_or_resume(checkpoints, start, record, config.training, scratch)
+        silent = contextlib.redirect_stdout(io.StringIO())
+        errors = io.StringIO()
+        with silent, contextlib.redirect_stderr(errors), Checkpoints(copy, keep=2) as checkpoints:
+            run = start_or_resume(checkpoints, start, record, config.training, scratch)
+        return run.state, errors.getvalue()
 
+    return resume
+
+
+def training_folder(scratch: Path) -> dict[str, tuple]:
+    """Readers of the files of a training, one of which is replaced."""
+    resume = saved_training(scratch)
+    saved = scratch / "whole/0"
     found = {}
-    for path in sorted(saved.rglob("*")):
-        if path.is_file() and path.read_bytes()[:1] == b"{":
+    files = sorted(path for path in saved.rglob("*") if path.is_file())
+    for path in files:
+        if path.read_bytes()[:1] == b"{":
             name = "_".join(path.relative_to(saved).parts)
-            found[f"checkpoint_{name}"] = (
-                [path.read_bytes()],
-                ".json",
-                partial(instead, path, resume),
-            )
+            seed = [path.read_bytes()]
+            found[f"checkpoint_{name}"] = (seed, ".json", partial(instead, path, resume))
+    largest = max(files, key=lambda path: path.stat().st_size)
+    for name, path in (("tree", saved / "state/manifest.ocdbt"), ("arrays", largest)):
+        seed = [path.read_bytes()]
+        found[f"checkpoint_{name}"] = (seed, ".bin", partial(instead, path, resume))
     rows = b"".join(json.dumps(row).encode() + b"\n" for row in METRICS)
     return found | {"metrics": ([rows], ".jsonl", partial(cut_metrics, step=2))}

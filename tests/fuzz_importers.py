@@ -14,6 +14,7 @@ WIDTH, HEIGHT = 24, 16
 
 def importers(scratch: Path, picture: bytes) -> dict[str, tuple]:
     """By name: whole camera files, how their names end, and what reads a capture with them."""
+    from full4d_jax.media.video import write_video
     from input_pipeline.importers.detect import read_captures
     from input_pipeline.importers.pose2sim import read_qca, read_toml
 
@@ -28,8 +29,8 @@ def importers(scratch: Path, picture: bytes) -> dict[str, tuple]:
 
     found = {}
     for name, file, whole in [
-        ("nerfstudio", "transforms.json", _transforms()),
-        ("dnerf", "transforms_train.json", _transforms()),
+        ("nerfstudio", "transforms.json", transforms()),
+        ("dnerf", "transforms_train.json", transforms()),
         ("cameras_json", "cameras.json", _cameras()),
         ("llff", "poses_bounds.npy", _poses_bounds(scratch)),
         ("opencv", "rig.yaml", _opencv()),
@@ -41,6 +42,13 @@ def importers(scratch: Path, picture: bytes) -> dict[str, tuple]:
             Path(file).suffix,
             partial(read, name, folder / file, folder),
         )
+    person = scratch / "fdanyone"
+    (person / "videos/dense").mkdir(parents=True)
+    for i in range(2):
+        write_video(person / f"videos/dense/0{i}.mp4", np.zeros((3, HEIGHT, WIDTH, 3), np.uint8), 6)
+    generated = person / "cameras.json"
+    generated.write_bytes(_fdanyone())
+    found["fdanyone"] = ([_fdanyone()], ".json", partial(read, "fdanyone", generated, person))
     phone = scratch / "record3d"
     hall = scratch / "technicolor"
     for folder in (phone / "rgbd", hall):
@@ -99,7 +107,8 @@ def _poses() -> Iterator[list]:
         yield pose.tolist()
 
 
-def _transforms() -> bytes:
+def transforms() -> bytes:
+    """Return a transforms.json of nerfstudio's."""
     frames = [
         {"file_path": f"images/{name}", "transform_matrix": pose, "time": i / 2}
         for i, (name, pose) in enumerate(zip(NAMES, _poses(), strict=True))
@@ -113,6 +122,22 @@ def _record3d() -> bytes:
     lens = {"K": [20.0, 0, 0, 0, 20.0, 0, 12.0, 8.0, 1.0]}
     more = {"perFrameIntrinsicCoeffs": [[20.0, 20.0, 12.0, 8.0]], "frameTimestamps": [0.5]}
     return json.dumps(sizes | lens | more | {"poses": [[0.0, 0, 0, 1, 0, 0, 2]]}).encode()
+
+
+def _fdanyone() -> bytes:
+    lens = [[20.0, 0, 12.0], [0, 20.0, 8.0], [0, 0, 1]]
+    cameras = [
+        {
+            "camera_id": i,
+            "K": lens,
+            "camera_to_world": pose,
+            "image_width": WIDTH,
+            "image_height": HEIGHT,
+            "video": f"videos/dense/0{i}.mp4",
+        }
+        for i, pose in zip(range(2), _poses(), strict=False)
+    ]
+    return json.dumps({"camera_model": "OPENCV", "cameras": cameras}).encode()
 
 
 def _cameras() -> bytes:

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 from fuzz_bytes import mutate
 from fuzz_structures import STRUCTURES
-from spz_4 import as_version_4
+from spz_versions import as_version_2, as_version_4
 
 from full4d_jax.session.disk import disk_error
 from full4d_jax.session.errors import InputError
@@ -48,8 +48,10 @@ def readers(scratch: Path) -> dict[str, Reader]:
     found = scenes(scratch) | networks(scratch) | clips(scratch)
     from fuzz_folders import folders
     from fuzz_importers import importers
+    from fuzz_options import option_files
 
-    return found | importers(scratch, found["jpeg"][0][0]) | folders(scratch)
+    named = importers(scratch, found["jpeg"][0][0]) | option_files(scratch)
+    return found | named | folders(scratch)
 
 
 def scenes(scratch: Path) -> dict[str, Reader]:
@@ -79,7 +81,8 @@ def scenes(scratch: Path) -> dict[str, Reader]:
     g.save_splat(scratch / "f.splat", still)
     g.save_spz(scratch / "g.spz", degree)
     g.save_sog(scratch / "h.sog", degree)
-    packed = [(scratch / "g.spz").read_bytes(), as_version_4(scratch / "g.spz")]
+    spz = scratch / "g.spz"
+    packed = [spz.read_bytes(), as_version_2(spz), as_version_4(spz)]
     files = [(scratch / f"{name}.ply").read_bytes() for name in "abcde"]
     return {
         "ply": (files, ".ply", g.load_any_ply),

@@ -1,18 +1,20 @@
 """Many different films through `full4d run --quality draft`, one after another in one process.
 
-    python tests/soak.py --films 20 --seed 0 [--real FOLDER] [--rows 64]
+    python tests/soak.py --films 20 --seed 0 [--minutes 15] [--real FOLDER] [--rows 64]
 
 Films differ in shape, rate, length, codec, rotation, pixel shape, what moves, noise, light and what
 their file tells of itself; with --real the videos of a folder come first. A run passes if it ends
 with exit code 0, or 2 and one line; if its scene opens; and if its `moving_psnr` is plausible. The
-last line says how often each warning came, and how much memory the process gained after its third
-run: programs are compiled for each new shape, and anything beyond that is a leak.
+last lines say how often each warning came, and how much memory the process gained after its third
+run. Compiled programs are dropped after each run, so that what it gains is a leak.
 """
 
 import argparse
 import contextlib
+import gc
 import io
 import json
+import math
 import resource
 import shutil
 import sys
@@ -23,6 +25,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 PSNR = (8.0, 60.0)  # dB of moving pixels that a scene may have
@@ -141,7 +144,9 @@ def turn_flag(path: Path, degrees: int) -> None:
 
 
 def memory() -> float:
-    """Return the MiB that this process holds now."""
+    """Return the MiB that this process holds, but for compiled programs, which are dropped."""
+    jax.clear_caches()
+    gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
 
@@ -176,6 +181,7 @@ def main() -> None:
     """Exit code 1 where a run went wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--films", type=int, default=20, help="random films")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="no new film after these")
     parser.add_argument("--seed", type=int, default=0, help="decides the films")
     parser.add_argument("--real", type=Path, help="a folder of videos to take first")
     parser.add_argument("--rows", type=int, default=64, help="short side of the results")
@@ -185,8 +191,11 @@ def main() -> None:
     warned: Counter[str] = Counter()
     held: list[float] = []
     bad = 0
+    begin = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
         for number in range(len(real) + options.films):
+            if time.perf_counter() - begin > 60 * options.minutes:
+                break
             rng = np.random.default_rng([options.seed, number])
             if number < len(real):
                 path = real[number]
@@ -211,7 +220,9 @@ def main() -> None:
             for line in warnings:
                 print(f"        {line[:200]}", flush=True)
     gained = held[-1] - held[min(2, len(held) - 1)]
-    print(f"{len(held)} runs, {bad} wrong, {gained:+.0f} MiB after the third; warnings:")
+    hourly = 3600 * len(held) / (time.perf_counter() - begin)
+    print(f"{len(held)} runs, {hourly:.0f} an hour, {bad} wrong, {gained:+.0f} MiB after the third")
+    print("warnings:")
     for line, count in warned.most_common():
         print(f"  {count} {line}")
     sys.exit(bad > 0)

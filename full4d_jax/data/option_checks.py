@@ -36,7 +36,8 @@ def check_counts(first: int, counts: dict[str, int]) -> None:
 def check_shards(shards: int) -> None:
     """Refuse numbers of files that no folder should hold; raises InputError."""
     if not 0 <= shards <= MOST_FILES:
-        raise _too_many("shards", shards, MOST_FILES)
+        do = "choose another --shards"
+        raise InputError("option", "--shards", shards, f"0 to {MOST_FILES:,}", do)
 
 
 def _too_many(name: str, count: int, most: int) -> InputError:

@@ -15,7 +15,13 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 
 from full4d_jax.config.masks import PAPER
-from full4d_jax.models.safetensors_files import Slot, open_tensors, write_safetensors
+from full4d_jax.models.safetensors_files import (
+    CHECKSUM,
+    Slot,
+    open_tensors,
+    require_whole,
+    write_safetensors,
+)
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import table_of
 from input_pipeline.json_layout import require_layout
@@ -80,12 +86,13 @@ def load_params(
       on_host: return numpy arrays, which programs take to the device for as long as they run.
 
     Raises:
-      InputError: there is no such file, it is not a safetensors file, names or shapes do not agree,
-        or tensors are not floats of 16 or 32 bits.
+      InputError: there is no such file, it is not a safetensors file, its checksum is another,
+        names or shapes do not agree, or tensors are not floats of 16 or 32 bits.
     """
     with open_tensors(path, expected=OURS) as file:
         wanted = {} if like is None else flatten_dict(like, sep=".")
         _check(path, file, None if like is None else wanted)
+        require_whole(path, file.metadata() or {})
         # One tensor after the other, so that the file is never in memory beside its copy; each is
         # waited for, since a conversion under way keeps what it reads.
         names = file.keys()
@@ -237,7 +244,11 @@ def summary_beside(weights: Path) -> dict[str, Any] | str:
 def _metadata(path: str | Path, file: Any) -> dict[str, Any]:
     with input_errors("checkpoint", "give a file that full4d wrote"):
         entries = (file.metadata() or {}).items()
-        metadata = {key: parse_json(value, f"{path}, metadata {key:.60}") for key, value in entries}
+        metadata = {
+            key: parse_json(value, f"{path}, metadata {key:.60}")
+            for key, value in entries
+            if key != CHECKSUM
+        }
         require_layout(metadata, METADATA, f"{path}, metadata")
     return metadata
 

@@ -38,7 +38,7 @@ class InputError(ValueError):
         self.found = found
         self.expected = expected
         self.do = do
-        found = printable(str(found))
+        found = printable(str(found) or repr(found))  # an error of a library may have no message
         found = found if len(found) <= MAX_CHARACTERS else f"{found[:MAX_CHARACTERS]} ..."
         line = printable(f"{what}: {where}") + f": found {found}, expected {expected}; {do}"
         super().__init__(" ".join(line.split()))

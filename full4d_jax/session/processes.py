@@ -1,10 +1,17 @@
 """Several processes that share one model: how they find each other."""
 
+import socket
+import time
 from dataclasses import dataclass
+from typing import Annotated
 
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.fields import Between, check_fields
 
 UNNAMED = -1  # the number of a process that was not given
+MOST_PROCESSES = 2**20
+PATIENCE = 300.0  # seconds that process 0 may start later, as jax has it
+SECONDS_BETWEEN = 1.0  # of tries to reach it
 _number = 0  # of this process
 
 
@@ -16,9 +23,9 @@ class ProcessOptions:
     """This process is one of several of a cluster, which says how many (docs/training.md)."""
     coordinator: str = ""
     """Address of process 0 on bare machines, HOST:PORT."""
-    processes: int = 0
+    processes: Annotated[int, Between(0, MOST_PROCESSES)] = 0
     """With a coordinator, how many there are."""
-    process: int = UNNAMED
+    process: Annotated[int, Between(UNNAMED, MOST_PROCESSES - 1)] = UNNAMED
     """With a coordinator, the number of this one, from 0."""
 
     @property
@@ -41,11 +48,12 @@ def is_first_process() -> bool:
 
 
 def check_processes(options: ProcessOptions) -> None:
-    """Refuse numbers of processes that do not belong together.
+    """Refuse numbers of processes that are out of bounds or do not belong together.
 
     Raises:
       InputError: naming the option.
     """
+    check_fields(options, what="option")
     coordinator = options.coordinator
     processes = options.processes
     process = options.process
@@ -82,6 +90,8 @@ def join_processes(options: ProcessOptions) -> None:
     global _number
     try:
         if options.coordinator:
+            if options.process > 0:
+                _wait_for_first(options)
             jax.distributed.initialize(options.coordinator, options.processes, options.process)
         else:
             jax.distributed.initialize()
@@ -96,3 +106,23 @@ def join_processes(options: ProcessOptions) -> None:
         expected = "processes that start within minutes of each other, and reach the first"
         do = "check the address, the port and the other processes"
         raise InputError("option", options.flag, words, expected, do) from None
+
+
+def _wait_for_first(options: ProcessOptions) -> None:
+    """Wait until process 0 listens: jax itself would abort where it never does.
+
+    Raises:
+      InputError: it does not within `PATIENCE`.
+    """
+    host, _, port = options.coordinator.rpartition(":")
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_BETWEEN).close()
+            return
+        except OSError as error:
+            if time.monotonic() > end:
+                silence = f"no answer in {PATIENCE:.0f} s ({error.strerror or error})"
+                do = "check the address, the port and process 0"
+                raise InputError("option", options.flag, silence, "process 0 there", do) from None
+        time.sleep(SECONDS_BETWEEN)

@@ -30,7 +30,13 @@ from full4d_jax.session.files import Arrays
 from full4d_jax.source.options import CaptureOptions, DatasetClipOptions, HeldOut
 from gaussians.fitting.losses import WINDOW
 from gaussians.formats.ply_tables import read_tables
-from input_pipeline.cameras import check_cameras, nearest_to_axes, relative_to, rescale
+from input_pipeline.cameras import (
+    MAX_TRANSLATION,
+    check_cameras,
+    nearest_to_axes,
+    relative_to,
+    rescale,
+)
 from input_pipeline.capture import Capture
 from input_pipeline.capture_clips import FRAMES, CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
@@ -364,6 +370,9 @@ def load_points(path: Path, pose: Float[ndarray, "4 4"], unit: float) -> Float[n
         else:
             places, levels = read_points(path)
             colors = levels / 255
+        if not (np.abs(np.concatenate([places, colors], 1)) <= MAX_TRANSLATION).all():
+            most = f"numbers of at most {MAX_TRANSLATION:g}"
+            raise ValueError(f"{path}: found NaN, infinite or huge ones, expected {most}")
     moved = (places @ pose[:3, :3].T + pose[:3, 3]) / unit
     return np.concatenate([moved, colors], 1)
 

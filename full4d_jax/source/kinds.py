@@ -9,6 +9,8 @@ from input_pipeline.addresses import address_of
 VIDEO = "a video"
 SPLATS = "a splat file"
 ARRAYS = "an .npz file"
+WRITTEN = "a scene in a format that is only written"
+GLTF = "a glTF file"
 RUN = "the folder of a run"
 RUNS = "a folder of runs"
 DATASET = "a data set"
@@ -20,6 +22,9 @@ ENDINGS = {
     ".spz": SPLATS,
     ".sog": SPLATS,
     ".npz": ARRAYS,
+    ".4dgs": WRITTEN,
+    ".glb": GLTF,
+    ".html": WRITTEN,
 }  # other files are read as videos
 STAGES = ("source.npz", "depth.npz", "grid.npz", "scene.npz")
 ADVICE = {

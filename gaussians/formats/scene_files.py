@@ -30,7 +30,8 @@ class FormatError(ValueError):
         self.field = field
         self.found = found
         self.expected = expected
-        line = f"{path}: {field}: found {found}, expected {expected}"
+        # An error of a library may have no message; its name is one.
+        line = f"{path}: {field}: found {str(found) or repr(found)}, expected {expected}"
         super().__init__(" ".join(line.split()))
 
 

@@ -254,6 +254,8 @@ def _read_zip(path: Path) -> dict[str, bytes]:
             members = [x for x in bundle.infolist() if x.compress_type in PACKINGS]
             if sum(member.file_size for member in members) > MOST_BYTES:
                 raise zipfile.BadZipFile(f"more than {MOST_BYTES} bytes")
+            if sum(member.compress_size for member in members) > path.stat().st_size:
+                raise zipfile.BadZipFile("members of more bytes than the file has")
             return {member.filename: bundle.read(member) for member in members}
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
         raise FormatError(path, "file", error, "a ZIP with meta.json") from error

@@ -156,6 +156,9 @@ def _from_colmap(folder: Path) -> CameraPath:
 
 
 def _checked(path: Path, camera_path: CameraPath) -> CameraPath:
+    if camera_path.size is not None and min(camera_path.size) < 1:
+        rows, columns = camera_path.size
+        raise ValueError(f"{path}: found pictures of {columns}x{rows}, expected at least 1x1")
     try:
         check_poses(camera_path.world_to_camera[None])
         if camera_path.intrinsics is not None:

@@ -80,7 +80,7 @@ def test_help_begins_with_what_the_chosen_source_needs(capsys, places):
 def places(tmp_path, monkeypatch) -> Path:
     """A working directory with a little of each kind of source, where `kind_of` looks."""
     files = "a.mp4 b.MOV sets/index.json made/grid.npz all/one/grid.npz films/b.mp4 x.ply"
-    files += " x.splat capture.npz"
+    files += " x.splat capture.npz x.4dgs x.glb"
     for file in files.split():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_bytes(b"")
@@ -104,6 +104,8 @@ def places(tmp_path, monkeypatch) -> Path:
         ("x.ply", kinds.SPLATS),
         ("x.splat", kinds.SPLATS),
         ("capture.npz", kinds.ARRAYS),
+        ("x.4dgs", kinds.WRITTEN),
+        ("x.glb", kinds.GLTF),
     ],
 )
 def test_what_a_path_is(places, path, kind):

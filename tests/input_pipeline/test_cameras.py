@@ -121,6 +121,8 @@ def test_good_cameras_pass():
         ("poses", (0, 0, slice(3), 0), [2, 0, 0], "expected rotations orthonormal"),
         ("poses", (0, 0, slice(3), slice(3)), np.diag([1, -1, 1]), "mirrored"),
         ("intrinsics", (0, 1, 1), -5, "intrinsics: found focal length -5"),
+        ("intrinsics", (0, 1, 1), 1e-300, "intrinsics: found focal length 1e-300"),
+        ("intrinsics", (0, 0, 2), 1e30, r"intrinsics: found 1e\+30 pixels, expected at most"),
         ("intrinsics", (1, 0, 2), np.inf, "intrinsics: found 1 NaN or infinite"),
         ("intrinsics", (1, 2, 2), 2, "intrinsics: found last row"),
         ("intrinsics", (1, 0, 1), 0.5, "intrinsics: found skew 0.5, expected none: undistort"),

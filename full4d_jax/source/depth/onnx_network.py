@@ -19,6 +19,14 @@ FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 
 
+class Described(NamedTuple):
+    """An input of a file, as onnxruntime describes it."""
+
+    name: str
+    type: str
+    shape: list[int | str | None]
+
+
 class OnnxFile(NamedTuple):
     """An .onnx file that onnxruntime has opened.
 
@@ -28,7 +36,7 @@ class OnnxFile(NamedTuple):
       expected: what kind of network it should be.
       see: what a person should do where it is none.
       session: onnxruntime's.
-      inputs: onnxruntime's descriptions of the inputs: name, type, shape.
+      inputs: what they are.
       outputs: names of all outputs.
       metadata: what the exporter wrote beside the graph.
     """
@@ -38,7 +46,7 @@ class OnnxFile(NamedTuple):
     expected: str
     see: str
     session: Any
-    inputs: list[Any]
+    inputs: list[Described]
     outputs: tuple[str, ...]
     metadata: dict[str, str]
 
@@ -99,7 +107,8 @@ def open_file(what: str, path: Path, expected: str, see: str) -> OnnxFile:
         session = runtime.InferenceSession(str(path), providers=providers)
         outputs = tuple(x.name for x in session.get_outputs())
         metadata = dict(session.get_modelmeta().custom_metadata_map)
-        inputs = session.get_inputs()
+        # Names that are no text are read here, where they are refused.
+        inputs = [Described(x.name, x.type, x.shape) for x in session.get_inputs()]
         return OnnxFile(what, path, expected, see, session, inputs, outputs, metadata)
     except Exception as error:  # the library's errors share no other class
         raise InputError(what, path, error, expected, see) from None
@@ -152,7 +161,7 @@ def as_network(
     return Network(run, pictures[0].shape)
 
 
-def _number(value: int, entry: Any) -> ndarray:
+def _number(value: int, entry: Described) -> ndarray:
     """Return a whole number in the type and shape of an input, () or (1,)."""
     return np.full([1] * len(entry.shape), value, INTEGERS[entry.type])
 

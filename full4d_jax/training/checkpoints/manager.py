@@ -23,7 +23,7 @@ from full4d_jax.models.sharding import dotted
 from full4d_jax.session.disk import disk_errors
 from full4d_jax.session.errors import InputError, printable
 from full4d_jax.training.checkpoints.integrity import check_marks, digest, marks
-from full4d_jax.training.checkpoints.places import check_regular
+from full4d_jax.training.checkpoints.places import check_regular, linked_steps
 from full4d_jax.training.state import TrainState
 
 MOST_NAMED = 4  # parameters in a message
@@ -40,6 +40,8 @@ Check = Callable[[dict[str, Any], int], None]
 class Checkpoints:
     """Numbered checkpoints in a folder: the newest `keep`, and the `keep_best` of the lowest loss.
 
+    A checkpoint that is a link is read, and never removed: what it leads to is not the folder's.
+
     Args:
       folder: a path, or a URL of a file system that Orbax and tensorstore know (`gs://...`).
       keep: number of newest checkpoints to keep.
@@ -54,7 +56,8 @@ class Checkpoints:
         if "://" not in str(folder):
             self.folder = self.folder.absolute()
             check_regular(Path(self.folder))
-        self.preserved = _Keep(keep, keep_best)
+        linked = linked_steps(Path(self.folder)) if "://" not in str(folder) else set()
+        self.preserved = _Keep(keep, keep_best, linked)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=self.preserved,
             create=True,
@@ -237,18 +240,20 @@ class _Saved(Protocol):
 
 
 class _Keep(policies.PreservationPolicy):
-    """Keeps the newest checkpoints, and the best of the others."""
+    """Keeps the newest checkpoints, the best of the others, and those that are links."""
 
-    def __init__(self, newest: int, best: int):
+    def __init__(self, newest: int, best: int, linked: set[int]):
         self.newest = newest
         self.best = best
+        self.linked = linked
         self.losses: dict[int, float] = {}  # by step, where it is known
 
     def should_preserve(self, checkpoints: Sequence[_Saved], **_: Any) -> Sequence[bool]:
         """Return which checkpoints to keep, oldest first."""
         steps = [info.step for info in checkpoints]
         older = [step for step in steps[: -self.newest] if step in self.losses]
-        stay = {*steps[-self.newest :], *sorted(older, key=self.losses.__getitem__)[: self.best]}
+        best = sorted(older, key=self.losses.__getitem__)[: self.best]
+        stay = {*steps[-self.newest :], *best, *self.linked}
         return [step in stay for step in steps]
 
 

@@ -30,18 +30,31 @@ def check_file_system(place: str) -> None:
 def check_regular(folder: Path) -> None:
     """Refuse a folder with pipes and devices in its checkpoints, which Orbax would read for ever.
 
-    A link to a file is one; a link to a folder is followed only in place of a whole checkpoint.
+    A link to a file is one; a link to a folder is followed only in place of a whole checkpoint, not
+    in place of one that Orbax would finish or remove.
 
     Raises:
       InputError: naming the first.
     """
-    steps = [x for x in folder.iterdir() if x.name.isdigit()] if folder.is_dir() else []
-    for step in sorted(steps):
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.is_symlink() and not path.name.isdigit():
+            raise InputError("checkpoints", path, "a link", "files and folders", "move it away")
+    for step in numbered(folder):
         for place, folders, names in os.walk(step):
             for path in map(Path(place).joinpath, sorted([*folders, *names])):
                 if found := _unreadable(path):
                     do = f"move {step.name} away"
                     raise InputError("checkpoints", path, found, "files and folders", do)
+
+
+def linked_steps(folder: Path) -> set[int]:
+    """Return the steps whose checkpoints are links to folders elsewhere."""
+    return {int(path.name) for path in numbered(folder) if path.is_symlink()}
+
+
+def numbered(folder: Path) -> list[Path]:
+    """Return the folders of whole checkpoints; none where there is no folder."""
+    return sorted(x for x in folder.iterdir() if x.name.isdigit()) if folder.is_dir() else []
 
 
 def _unreadable(path: Path) -> str:

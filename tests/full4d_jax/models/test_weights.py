@@ -1,3 +1,4 @@
+import json
 import tracemalloc
 
 import jax
@@ -38,7 +39,9 @@ def test_the_same_weights_are_the_same_bytes(tmp_path):
         save_params(tmp_path / name, PARAMS, told)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     with safe_open(tmp_path / "a", "numpy") as file:
-        assert file.metadata() == {key: str(value) for key, value in told.items()}
+        metadata = file.metadata()
+    assert len(json.loads(metadata.pop("crc32"))) == 8
+    assert metadata == {key: str(value) for key, value in told.items()}
 
 
 def test_one_tensor_at_a_time_is_beside_the_result(tmp_path):
@@ -148,6 +151,35 @@ def test_tensors_that_are_not_floats_are_named(tmp_path, dtype, kind):
     save_file({"a.kernel": np.ones((2, 3), np.float32), "b": np.ones(2, dtype)}, path)
     with pytest.raises(InputError, match=f"tensor b: found {kind}, expected F32, F16, BF16"):
         load_params(path, like=PARAMS)
+
+
+def test_damaged_bytes_are_refused(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_params(path, PARAMS, {"angle": 60.0})
+    whole = path.read_bytes()
+    for place in range(len(whole) - 16, len(whole)):  # of the eight numbers
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(InputError, match=r"found damaged bytes, of checksum .*; get"):
+            load_params(path, like=PARAMS)
+    path.write_bytes(whole.replace(b"60.0", b"61.0"))
+    with pytest.raises(InputError, match="found damaged bytes"):
+        load_params(path)
+
+
+def test_metadata_like_a_checksum_stay_what_they_are(tmp_path):
+    path = tmp_path / "w.safetensors"
+    for value in ("00000000", json.dumps("00000000"), {"crc32": "00000000"}):
+        save_params(path, PARAMS, {"note": value})
+        assert load_params(path)[1] == {"note": value}
+
+
+def test_files_without_a_checksum_are_read(tmp_path):
+    save_file(
+        {"a.kernel": np.ones((2, 3), np.float32), "b": np.ones(2, np.float32)}, tmp_path / "w"
+    )
+    params, metadata = load_params(tmp_path / "w", like=PARAMS)
+    np.testing.assert_array_equal(params["b"], np.ones(2))
+    assert metadata == {}
 
 
 @pytest.mark.parametrize("read", [load_params, load_metadata])

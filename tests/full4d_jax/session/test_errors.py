@@ -21,6 +21,11 @@ def test_what_was_found_is_cut():
     assert len(str(InputError("a", "b", "c" * 10_000_000, "d", "e"))) < 1100
 
 
+def test_an_error_without_a_message_is_told_by_its_name():
+    assert "found EOFError(), expected" in str(InputError("a", "b", EOFError(), "d", "e"))
+    assert "found '', expected" in str(InputError("a", "b", "", "d", "e"))
+
+
 @pytest.mark.parametrize(
     "error",
     [

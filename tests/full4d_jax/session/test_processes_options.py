@@ -1,8 +1,11 @@
 """Numbers of processes that do not belong together are refused before anything waits."""
 
+import socket
+
 import pytest
 
 from full4d_jax.cli import main
+from full4d_jax.session import processes
 
 
 @pytest.mark.parametrize(
@@ -10,6 +13,8 @@ from full4d_jax.cli import main
     [
         (["--processes", "2"], "--processes: found 2, expected none without a coordinator"),
         (["--process", "0"], "--process: found 0, expected none without a coordinator"),
+        (["--processes", "99999999999"], "--processes: found 99999999999, expected 0 to 1048576"),
+        (["--process", "-2"], "--process: found -2, expected -1 to 1048575"),
         (["--coordinator", "machine"], "--coordinator: found machine, expected HOST:PORT"),
         (["--coordinator", "machine:http"], "expected HOST:PORT"),
         (["--coordinator", "a:1234"], "--processes: found 0, expected at least 2"),
@@ -21,3 +26,15 @@ def test_refused_in_one_line(options, message, tmp_path, capsys):
     assert main(["train", "--config", "debug", "--out", str(out), *options]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_where_no_process_listens_is_told_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(processes, "PATIENCE", 0.0)
+    with socket.socket() as closed:  # a port that is taken, and does not listen
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        command = ["train", "--config", "debug", "--out", str(tmp_path / "run")]
+        several = ["--coordinator", address, "--processes", "2", "--process", "1"]
+        assert main([*command, *several]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "--coordinator: found no answer in 0 s (Connection refused), expected" in said

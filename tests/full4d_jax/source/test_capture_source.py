@@ -144,7 +144,9 @@ def test_points_come_into_our_world(tmp_path):
         np.testing.assert_allclose(found, [[0, 0, 1, 1, 0, 0.2]], atol=1e-6)
     (tmp_path / "points3D.bin").write_bytes(struct.pack("<Q", 2) + row)
     (tmp_path / "b.ply").write_text(text.replace("float z", "float w"))
-    for name in ("points3D.bin", "b.ply", "none.ply", "a.npz"):
+    (tmp_path / "nan.ply").write_text(text.replace("1 2 3", "1 nan 3"))
+    (tmp_path / "huge.ply").write_text(text.replace("1 2 3", "1 1e30 3"))
+    for name in ("points3D.bin", "b.ply", "nan.ply", "huge.ply", "none.ply", "a.npz"):
         with pytest.raises(InputError, match=r"points: .*give another file as --points"):
             open_capture(CaptureOptions(capture, points=tmp_path / name))
 

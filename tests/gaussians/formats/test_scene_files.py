@@ -110,6 +110,10 @@ def test_rotations_of_any_length_are_kept(tmp_path, save, load, length):
     np.testing.assert_allclose(load(tmp_path / "one.x.ply").quaternions, turned, atol=1e-2)
 
 
+def test_an_error_without_a_message_is_told_by_its_name(tmp_path):
+    assert "file: found EOFError(), expected" in str(FormatError(tmp_path, "file", EOFError(), "a"))
+
+
 def test_a_sequence_of_nothing_is_refused(tmp_path):
     with pytest.raises(FormatError, match="count: found 0, expected at least 1"):
         save_ply_sequence(tmp_path / "none", still(scene()), 0)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import struct
 import sys
 import zipfile
 
@@ -169,6 +170,17 @@ def test_damaged_files_are_refused(tmp_path, make_scene):
     refused("shN: found 20 rows of 4 bands", meta={"shN": sh | {"bands": 4}})
     refused("shN labels: found row 19, expected less than 5", meta={"shN": sh | {"count": 5}})
     refused("expected 512 pixels, 512 a line", meta={"shN": sh | {"bands": 2}})
+
+
+def test_members_of_more_bytes_than_the_file_has_are_refused(tmp_path, make_scene):
+    path = tmp_path / "a.sog"
+    save_sog(path, make_scene(20, 0))
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"PK\1\2") + 20  # packed bytes of the last member in the directory
+    content[place : place + 4] = struct.pack("<I", 2**32 - 2)
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match="found members of more bytes than the file has"):
+        load_sog(path)
 
 
 def test_damaged_bytes_are_never_shown_as_others(tmp_path, make_scene):

@@ -73,6 +73,15 @@ def test_a_damaged_film_is_refused(tmp_path, changed, said):
         read_path(file)
 
 
+def test_pictures_of_no_size_are_refused(tmp_path):
+    ours = {"world_to_camera": POSES.tolist(), "intrinsics": LENS.tolist(), "image_size": [640, 0]}
+    frames = [{"file_path": f"{i}.png", "transform_matrix": POSES[i].tolist()} for i in range(3)]
+    lens = {"fl_x": FOCAL, "fl_y": FOCAL, "cx": 320, "cy": 240, "w": 640, "h": 0}
+    for content in (ours, {**lens, "frames": frames}):
+        with pytest.raises(ValueError, match="found pictures of 640x0, expected at least 1x1"):
+            read_path(write(tmp_path / "path.json", content))
+
+
 def test_one_lens_and_times_in_the_clip(tmp_path):
     content = nerfstudio()
     content["camera_path"][1]["fov"] = 50

@@ -177,6 +177,13 @@ def test_metadata_of_something_else_are_refused(key, value, expected, tmp_path):
         open_depth_file(path)
 
 
+def test_names_that_are_no_text_are_refused(tmp_path):
+    path = published(tmp_path, "da2")
+    path.write_bytes(path.read_bytes().replace(b"pixel_values", b"pixel\xffvalues"))
+    with pytest.raises(InputError, match=r"da2\.onnx: found .*expected"):
+        open_depth_file(path)
+
+
 @pytest.mark.parametrize(
     ("inputs", "outputs", "body", "said"),
     [

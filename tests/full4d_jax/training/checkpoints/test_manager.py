@@ -173,6 +173,30 @@ def test_nothing_but_files_and_folders_is_read(finished, tmp_path):
         restored(folder)
 
 
+def test_what_a_linked_checkpoint_leads_to_is_left_alone(finished, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(finished[0] / "2", elsewhere)
+    before = {path: path.is_file() and path.read_bytes() for path in elsewhere.rglob("*")}
+    (folder / "2").symlink_to(elsewhere)
+    with Checkpoints(folder, keep=1) as checkpoints:
+        assert checkpoints.restore(first())[1]["step"] == 2
+        for step in (3, 4):
+            checkpoints.save(at(step), {})
+    assert not (folder / "3").exists()
+    assert {path: path.is_file() and path.read_bytes() for path in elsewhere.rglob("*")} == before
+
+
+def test_links_where_a_checkpoint_is_being_written_are_refused(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "2.orbax-checkpoint-tmp").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"2\.orbax-checkpoint-tmp: found a link, expected"):
+        Checkpoints(folder, keep=1)
+
+
 def test_no_checkpoint(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         restored(tmp_path)

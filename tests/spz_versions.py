@@ -1,4 +1,4 @@
-"""`.spz` files of version 4, which this repository reads and does not write."""
+"""`.spz` files of versions 2 and 4, which this repository reads and does not write."""
 
 import gzip
 import itertools
@@ -22,3 +22,14 @@ def as_version_4(path: Path, extension: bytes = b"") -> bytes:
     head = struct.pack("<4sIIBBBB", b"NGSP", 4, count, degree, bits, flags, len(sizes))
     head += struct.pack("<I12x", 32 + len(extension)) + extension
     return head + b"".join(struct.pack("<QQ", *row) for row in table) + b"".join(streams)
+
+
+def as_version_2(path: Path, turns: bytes = b"") -> bytes:
+    """Return a file of version 3 as one of version 2, with these rotations, else without any."""
+    content = gzip.decompress(path.read_bytes())
+    count, degree = struct.unpack_from("<IB", content, 8)
+    place = 16 + 16 * count  # of the rotations
+    turns = turns or bytes([128, 128, 128]) * count
+    rest = content[place + 4 * count :]
+    assert len(rest) == count * (3 * (degree + 1) ** 2 - 3)
+    return gzip.compress(b"NGSP\2" + content[5:place] + turns + rest)
