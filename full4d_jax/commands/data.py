@@ -12,6 +12,7 @@ from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import Streamed
 from full4d_jax.session.files import hold_dataset
 from full4d_jax.session.help_text import Shown
+from full4d_jax.session.processes import ALONE, ProcessOptions, one_part
 from full4d_jax.source.options import DepthKind
 
 
@@ -199,10 +200,12 @@ def encode(
     shard: str = "0/1",
     text_encoder: Path | None = None,
     captions: Path | None = None,
+    several: Annotated[ProcessOptions, tyro.conf.arg(name="")] = ALONE,
 ) -> None:
     """Write a data set with a codec's latents, so that training need not encode (docs/data.md).
 
-    Pictures are cut to data.height x data.width, or to data.buckets. The same command resumes.
+    Pictures are cut to data.height x data.width, or to data.buckets. All devices of this host work.
+    The same command resumes.
 
     Args:
       config: names the codec, its weights, and the size and length of training's clips.
@@ -213,13 +216,15 @@ def encode(
       shard: i/n writes every n-th file from the i-th on, as in full4d data procedural.
       text_encoder: folder of umT5 as in full4d embed-text, to embed clips' captions.
       captions: JSON file, {"SCENE": "a man walks"}, of captions in place of the clips' own.
+      several: the other processes, each of which writes every n-th file.
     """
     option_checks.check_shards(shards)
-    part = option_checks.part_of(shard)
+    part = option_checks.part_of(shard, several)
     from full4d_jax.data.encode import encode_dataset
 
-    folder = hold_dataset(out, part)
-    encode_dataset(config, dataset, folder, split, shards, part, text_encoder, captions)
+    with one_part(several, part) as part:
+        folder = hold_dataset(out, part)
+        encode_dataset(config, dataset, folder, split, shards, part, text_encoder, captions)
 
 
 def check(
@@ -254,8 +259,11 @@ def depth(
     depth_network: str = "ours",
     depth_kind: DepthKind | None = None,
     scale: Literal["matches", "axes"] = "matches",
+    shards: int = 0,
+    shard: str = "0/1",
+    several: Annotated[ProcessOptions, tyro.conf.arg(name="")] = ALONE,
 ) -> None:
-    """Estimate missing depth, in the units of the cameras.
+    """Estimate missing depth, in the units of the cameras, on all devices of this host.
 
     Args:
       dataset: the folder of a dataset.
@@ -264,8 +272,15 @@ def depth(
       depth_network: ours, another name or a file (see full4d run --help).
       depth_kind: what an .onnx file gives (see full4d run --help).
       scale: from points that views share, or from where all cameras look (docs/data.md).
+      shards: approximate number of files; 0 makes files of 256 MiB.
+      shard: i/n writes every n-th file from the i-th on, as in full4d data procedural.
+      several: the other processes, each of which writes every n-th file.
     """
+    option_checks.check_shards(shards)
+    part = option_checks.part_of(shard, several)
     from full4d_jax.data.build import estimate_dataset_depth
 
     network = depth_network, depth_kind
-    estimate_dataset_depth(dataset, network, hold_dataset(out), split, scale)
+    with one_part(several, part) as part:
+        folder = hold_dataset(out, part)
+        estimate_dataset_depth(dataset, network, folder, split, scale, shards, part)

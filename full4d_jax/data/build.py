@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import jax
+
 from full4d_jax.session.errors import input_errors
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
@@ -24,6 +26,7 @@ def build_dataset(
     about: str,
     shards: int = 0,
     jobs: int = 1,
+    threads: int = 1,
     part: tuple[int, int] = (0, 1),
     do: str = "choose another --out or option",
 ) -> bool:
@@ -37,6 +40,7 @@ def build_dataset(
       about: how the clips were made; also tells builds apart.
       shards: about how many files; 0 is what makes them 256 MiB each.
       jobs: processes.
+      threads: of this process in their place.
       part: (i, n) writes every n-th file from the i-th on.
       do: what to try where the build is refused.
 
@@ -52,6 +56,7 @@ def build_dataset(
             clips,
             shards=shards or None,
             jobs=jobs,
+            threads=threads,
             part=part,
             report=report,
             name=name,
@@ -122,9 +127,24 @@ def build_gltf(out: Path, clips: GltfClips, *, test: float, shards: int, jobs: i
 
 
 def estimate_dataset_depth(
-    dataset: Path, network: Chosen, out: Path, split: str, scale: Scale = "matches"
+    dataset: Path,
+    network: Chosen,
+    out: Path,
+    split: str,
+    scale: Scale,
+    shards: int,
+    part: tuple[int, int],
 ) -> None:
-    """Write the clips of a split into another dataset, with depth in every view.
+    """Write the clips of a split, or a part of their files, with depth in every view.
+
+    Args:
+      dataset: the folder to read.
+      network: that estimates it, on all devices of this host.
+      out: folder of the new dataset.
+      split: split to read and to write.
+      scale: from points that views share, or from where all cameras look.
+      shards: about how many files; 0 is what makes them 256 MiB each.
+      part: (i, n) writes every n-th file from the i-th on.
 
     Raises:
       InputError: an unusable dataset, estimator or folder, or views that share too little for the
@@ -136,5 +156,15 @@ def estimate_dataset_depth(
     clips = WithDepth(records, records.scene_ids, load_estimator(*network), scale)
     about = f"The split {split} of a dataset ({records.content}), "
     about += f"depth by {estimator_mark(network[0])} ({scale})."
-    build_dataset(out, clips, name="depth", splits={split: 1.0}, about=about, do=do)
-    print(f"next: full4d data check {out} --split {split}")
+    if build_dataset(
+        out,
+        clips,
+        name="depth",
+        splits={split: 1.0},
+        about=about,
+        shards=shards,
+        threads=jax.local_device_count(),
+        part=part,
+        do=do,
+    ):
+        print(f"next: full4d data check {out} --split {split}")

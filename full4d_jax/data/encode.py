@@ -10,6 +10,7 @@ text encoder each window has its clip's caption, embedded once for all clips tha
 
 import functools
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ from full4d_jax.generation.depth_jitter import draw_depth, draw_shares
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.models.codecs.codec import codec_id, codec_weights, make_codec
 from full4d_jax.models.conditions import reads_filled
+from full4d_jax.models.local_devices import OnLocalDevices
 from full4d_jax.models.wan.text import prompt_encoder
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.training.clips.record_clips import clip_size
@@ -52,7 +54,7 @@ class Encoded(NamedTuple):
     nothing: Float16[Array, "f i j c"]
 
 
-Encoder = Callable[..., Encoded]
+Encoder = Callable[..., Any]  # of `Encoded`, whose arrays are numpy's
 
 
 def encoded_projections(
@@ -91,7 +93,7 @@ def encoded_projections(
         place = np.argsort(views_in_order)  # back to the record's order
         known, poses = transforms.to_source(depth[source], example.world_to_camera[views_in_order])
         lenses = example.intrinsics[views_in_order]
-        encoded = jax.device_get(encoder(frames[source], known, lenses, poses, key, draw))
+        encoded = encoder(frames[source], known, lenses, poses, key, draw)
         filled = None if encoded.filled is None else encoded.filled[place]
         rows = (x[place] for x in (encoded.projection, encoded.mask, encoded.disparity))
         projection, mask, disparity = rows
@@ -101,7 +103,7 @@ def encoded_projections(
 
 
 def projection_encoder(config: Config) -> Encoder:
-    """Return the jitted program that draws the depth of a source, projects and encodes it.
+    """Return the program that draws the depth of a source, projects and encodes it.
 
     Args:
       config: names the codec, and how often depth is corrupted (`data.corrupt_depth`).
@@ -131,7 +133,7 @@ def projection_encoder(config: Config) -> Encoder:
             half(make_codec(model, weights).encode(jnp.zeros_like(video))),
         )
 
-    return functools.partial(encode, weights)
+    return OnLocalDevices(encode, weights)
 
 
 def half(x: Float[Array, "*n"]) -> Float16[Array, "*n"]:
@@ -141,6 +143,8 @@ def half(x: Float[Array, "*n"]) -> Float16[Array, "*n"]:
 
 class EncodedClips:
     """Clips of a dataset at the size of training, with latents; an `encoding.ClipSource`.
+
+    As many threads as this host has devices may ask for clips.
 
     Attributes:
       scene_ids: of every window.
@@ -183,8 +187,7 @@ class EncodedClips:
         example = resized(part, height, width)
         frames = np.empty((*example.frames.shape, height, width, 3), np.uint8)
         transforms.decode_frames(example, frames)
-        latents = np.asarray(jax.device_get(self.encoder(frames)))
-        encoded = example._replace(latents=latents, codec=self.codec)
+        encoded = example._replace(latents=self.encoder(frames), codec=self.codec)
         if self.captions is not None:
             encoded = self.captions(encoded)
         if self.projector is None:
@@ -277,6 +280,7 @@ def encode_dataset(
         splits={split: 1.0},
         about=f"{about}.",
         shards=shards,
+        threads=jax.local_device_count(),
         part=part,
         do=do,
     )
@@ -301,17 +305,17 @@ def _describe_rate(config: Config, records: Records) -> str:
     )
 
 
-def _encoder(config: Config) -> Any:
+def _encoder(config: Config) -> OnLocalDevices:
     """Encode the views of a clip one after the other."""
     weights = codec_weights(config)
 
     @jax.jit
-    def encode(frames: UInt8[Array, "v t h w 3"], weights: Any) -> Float16[Array, "v f i j c"]:
+    def encode(weights: Any, frames: UInt8[Array, "v t h w 3"]) -> Float16[Array, "v f i j c"]:
         codec = make_codec(config.model, weights)
         one = lambda view: codec.encode(view.astype(jnp.float32) / 127.5 - 1)  # noqa: E731
         return jax.lax.map(one, frames).astype(jnp.float16)
 
-    return lambda frames: encode(frames, weights)
+    return OnLocalDevices(encode, weights)
 
 
 def caption_embedder(
@@ -349,9 +353,13 @@ def caption_embedder(
         expected = f"{config.model.text_width}, the model's"
         raise InputError("text encoder", text_encoder, f"width {width}", expected, "give another")
 
+    alone = threading.Lock()  # a tokenizer serves one thread at a time
+
     def embed(example: Example) -> Example:
         caption = texts.get(example.scene_id, example.caption)
-        return example._replace(caption=caption, text=encode(caption)[0].astype(np.float16))
+        with alone:
+            rows = encode(caption)[0]
+        return example._replace(caption=caption, text=rows.astype(np.float16))
 
     digest = "" if file is None else f" of {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
     return f". Captions{digest} are embedded by {text_encoder.name}", embed

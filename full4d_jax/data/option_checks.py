@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes
 
 MOST_RENDERED = 2**27  # pixels of a clip, which take 2 GiB while it is made
 MOST_SCENES = 2**22  # whose names are in memory; the same command with --first makes others
@@ -70,12 +71,20 @@ def turns_of(words: Sequence[str]) -> dict[str, int]:
     return turns
 
 
-def part_of(shard: str) -> tuple[int, int]:
-    """Return the numbers of i/n; raises InputError."""
+def part_of(shard: str, several: ProcessOptions = ALONE) -> tuple[int, int]:
+    """Return the numbers of i/n; of several processes each is a part itself.
+
+    Raises:
+      InputError: it is something else, or given to several processes; or as `check_processes`.
+    """
+    check_processes(several)
     index, slash, count = shard.partition("/")
     if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
         expected = "i/n with i from 0 to n - 1, such as 0/4"
         raise InputError("option", "--shard", repr(shard), expected, "change it")
+    if several.are_several and int(count) > 1:
+        expected = f"none with {several.flag}: each process is a part"
+        raise InputError("option", "--shard", shard, expected, "leave it out")
     return int(index), int(count)
 
 

@@ -19,11 +19,11 @@ from jax.experimental import multihost_utils
 from full4d_jax.config import Config
 from full4d_jax.generation.prior import FOUR_REAL, Prior, open_prior, prior_path
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.processes import are_all_ready, require_all, wait_for_all
 
 DONE = "done"
 FAILED = "failed"
 _leads = False  # in the first process inside `leading`
-PATIENCE = 24 * 3600  # seconds that the others wait, while the first decodes or measures
 
 
 def check_shares(config: Config, flag: str) -> None:
@@ -61,7 +61,7 @@ def leading() -> Iterator[None]:
       InputError: another process cannot read the prior.
     """
     global _leads
-    _require(_are_all(True))
+    require_all(are_all_ready(True))
     _leads = True
     end = FAILED
     try:
@@ -89,27 +89,14 @@ def follow(config: Config, checkpoint: Path | None) -> None:
         prior = open_prior(config, path)
         is_ready = True
     finally:  # or the others would wait for this one
-        all_are_ready = _are_all(is_ready)
-    _require(all_are_ready)
+        all_are_ready = are_all_ready(is_ready)
+    require_all(all_are_ready)
     while (asked := _receive()) != DONE:
         if asked == FAILED:
             do = "see what it printed"
             raise InputError("process", "number 0", "an error", "what it was asked for", do)
         make, sampler, arrays = asked
         _whole(make(replace(prior, sampler=sampler), *arrays))
-
-
-def _are_all(is_ready: bool) -> bool:
-    """Return whether every process is ready; each calls it once."""
-    _wait()
-    return bool(np.all(multihost_utils.process_allgather(np.int32(is_ready))))
-
-
-def _require(all_are_ready: bool) -> None:
-    """Refuse to begin where another process is not ready."""
-    if not all_are_ready:
-        do = "see what it printed"
-        raise InputError("process", "another one", "an error", "a prior that it can read", do)
 
 
 def _whole(tree: Any) -> Any:
@@ -120,21 +107,14 @@ def _whole(tree: Any) -> Any:
 def _send(message: Any) -> None:
     """Hand a message of the first process to the others, who wait in `_receive`."""
     data = np.frombuffer(pickle.dumps(message), np.uint8)
-    _wait()
+    wait_for_all()
     multihost_utils.broadcast_one_to_all(np.int32(data.size))
     multihost_utils.broadcast_one_to_all(data)
 
 
 def _receive() -> Any:
     """Return the next message of the first process; it comes from the same program."""
-    _wait()
+    wait_for_all()
     size = int(multihost_utils.broadcast_one_to_all(np.int32(0)))
     data = multihost_utils.broadcast_one_to_all(np.zeros(size, np.uint8))
     return pickle.loads(np.asarray(data).tobytes())
-
-
-def _wait() -> None:
-    """Wait until all processes are here, without a device, whose collectives give up earlier."""
-    import orbax.checkpoint as ocp
-
-    ocp.multihost.get_barrier_sync_fn()(key="next-grid", timeout_ms=1000 * PATIENCE)

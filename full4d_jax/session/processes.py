@@ -1,9 +1,14 @@
-"""Several processes that share one model: how they find each other."""
+"""Several processes that share one model or one data set: how they find each other, and wait."""
 
 import socket
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
+
+import numpy as np
 
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import Between, check_fields
@@ -12,6 +17,7 @@ UNNAMED = -1  # the number of a process that was not given
 MOST_PROCESSES = 2**20
 PATIENCE = 300.0  # seconds that process 0 may start later, as jax has it
 SECONDS_BETWEEN = 1.0  # of tries to reach it
+LONGEST_WORK = 7 * 24 * 3600  # seconds that processes wait for one that measures or encodes
 _number = 0  # of this process
 
 
@@ -126,3 +132,59 @@ def _wait_for_first(options: ProcessOptions) -> None:
                 do = "check the address, the port and process 0"
                 raise InputError("option", options.flag, silence, "process 0 there", do) from None
         time.sleep(SECONDS_BETWEEN)
+
+
+@contextmanager
+def one_part(options: ProcessOptions, part: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """Give each process its part of the work, and wait at the end until all parts are done.
+
+    Args:
+      options: the others, which are joined; none leave the part as it is.
+      part: (i, n), the i-th of n parts.
+
+    Yields:
+      The part; of several processes the number of this one and how many there are.
+
+    Raises:
+      InputError: as `join_processes`, or another process failed.
+    """
+    if not options.are_several:
+        yield part
+        return
+    import jax
+
+    join_processes(options)
+    try:
+        yield jax.process_index(), jax.process_count()
+    except Exception as error:
+        # The others go on with their parts, and would be ended if this one left.
+        print(f"{error}\nwaiting for the other processes to end", file=sys.stderr, flush=True)
+        are_all_ready(False)
+        raise
+    require_all(are_all_ready(True))
+
+
+def are_all_ready(is_ready: bool) -> bool:
+    """Return whether every process is ready; each calls it once."""
+    from jax.experimental import multihost_utils
+
+    wait_for_all()
+    return bool(multihost_utils.process_allgather(np.int32(is_ready)).all())
+
+
+def require_all(all_are_ready: bool) -> None:
+    """Refuse to go on where another process failed.
+
+    Raises:
+      InputError: it did.
+    """
+    if not all_are_ready:
+        do = "see what it printed"
+        raise InputError("process", "another one", "an error", "its part of the work", do)
+
+
+def wait_for_all() -> None:
+    """Wait until all processes are here, without a device, whose collectives give up earlier."""
+    import orbax.checkpoint as ocp
+
+    ocp.multihost.get_barrier_sync_fn()(key="next", timeout_ms=1000 * LONGEST_WORK)

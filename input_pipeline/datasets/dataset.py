@@ -81,6 +81,7 @@ def write_dataset(
     splits: Mapping[str, float] | None = None,
     shards: int | None = None,
     jobs: int = 1,
+    threads: int = 1,
     part: tuple[int, int] = (0, 1),
     about: str = "",
     report: Callable[[int], None] = lambda _: None,
@@ -89,7 +90,7 @@ def write_dataset(
 
     Each file is written whole or not at all, so that a build that was stopped goes on where it
     was; files that are there are read, and written again where their SHA-256 is another. The files
-    are the same, bit by bit, for all `jobs` and parts.
+    are the same, bit by bit, for all `jobs`, `threads` and parts.
 
     Args:
       folder: on a file system or in object storage, where each file is uploaded when it is done.
@@ -99,6 +100,7 @@ def write_dataset(
         are for training.
       shards: about how many files; left out, so that each has about 256 MiB.
       jobs: processes that make records.
+      threads: of this process that make them instead, where clips wait for several devices.
       part: (i, n) writes every n-th file from the i-th on; others are for other programs.
       about: how the clips were made, for the card; also tells builds apart.
       report: called with the number of clips of this part that are done.
@@ -132,9 +134,11 @@ def write_dataset(
     part_shards = plan[index::count]
     missing = [shard for shard in part_shards if not intact(folder, shard)]
     done = sum(len(shard.clips) for shard in part_shards) - sum(len(s.clips) for s in missing)
-    with workers(clips, jobs) as pool:
+    with workers(clips, jobs, threads) as pool:
         clips_to_encode = ((clip, scene_ids[clip]) for shard in missing for clip in shard.clips)
-        stream = _counted(encoded_records(clips, clips_to_encode, pool, jobs), done, report)
+        stream = _counted(
+            encoded_records(clips, clips_to_encode, pool, max(jobs, threads)), done, report
+        )
         for shard in missing:
             write_shard(folder, shard, stream, mark)
     # The program that writes the last missing file of all parts finishes the data set.

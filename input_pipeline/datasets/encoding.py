@@ -1,10 +1,11 @@
-"""Clips to records, checked, in order, by as many processes as wanted."""
+"""Clips to records, checked, in order, by as many processes or threads as wanted."""
 
 import multiprocessing
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
@@ -48,8 +49,12 @@ def encode_example(clips: ClipSource, index: int, scene_id: str) -> tuple[bytes,
         raise ValueError(f"clip {index} ({scene_id}): {error}") from error
 
 
-def workers(clips: ClipSource, jobs: int) -> AbstractContextManager[Executor | None]:
-    """Start processes that have the clips; None for one job."""
+def workers(
+    clips: ClipSource, jobs: int, threads: int = 1
+) -> AbstractContextManager[Executor | None]:
+    """Start processes that have the clips, or threads; None for one job in one thread."""
+    if threads > 1:
+        return ThreadPoolExecutor(threads)
     if jobs == 1:
         return nullcontext()
     # `fork` would copy locks of threads, jax's for example.
@@ -60,16 +65,25 @@ def workers(clips: ClipSource, jobs: int) -> AbstractContextManager[Executor | N
 def encoded_records(
     clips: ClipSource, pairs: Iterable[tuple[int, str]], pool: Executor | None, jobs: int
 ) -> Iterator[tuple[bytes, Facts]]:
-    """Yield `encode_example` of the wanted clips in order; 2 * jobs of them are in memory."""
+    """Yield `encode_example` of the wanted clips in order; 2 * jobs of them are in memory.
+
+    Args:
+      clips: what the pool was started with.
+      pairs: numbers and scenes of the wanted clips.
+      pool: what `workers` returned.
+      jobs: its processes or threads.
+    """
     if pool is None:
         for index, scene_id in pairs:
             yield encode_example(clips, index, scene_id)
         return
+    threaded = isinstance(pool, ThreadPoolExecutor)
+    encode = partial(encode_example, clips) if threaded else _encode_here
     pairs = iter(pairs)
-    waiting = deque(pool.submit(_encode_here, *pair) for pair in islice(pairs, 2 * jobs))
+    waiting = deque(pool.submit(encode, *pair) for pair in islice(pairs, 2 * jobs))
     while waiting:
         yield waiting.popleft().result()
-        waiting.extend(pool.submit(_encode_here, *pair) for pair in islice(pairs, 1))
+        waiting.extend(pool.submit(encode, *pair) for pair in islice(pairs, 1))
 
 
 _clips: Any = None  # of a worker process

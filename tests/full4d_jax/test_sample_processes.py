@@ -1,26 +1,21 @@
 """`full4d sample` of two processes, whose devices share the parameters, against one device."""
 
 import dataclasses
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from two_processes import together
 
 from full4d_jax.cli import main
 from full4d_jax.config import load_config
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
 
-REPOSITORY = Path(__file__).parents[2]
 SIZE = "--data.views 3 --data.frames 2 --data.height 32 --data.width 32 --sampler.steps 2"
 SMALL = {"layers": 1, "refiner": 0, "precision": "float32"}
 MESH = "--mesh.data 1 --mesh.fsdp 2 --mesh.view 2"
-PATIENCE = 300  # seconds, on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -37,32 +32,17 @@ def words(tmp_path_factory) -> list[str]:
     return ["sample", *preset, "--checkpoint", str(path)]
 
 
-def together(words: list[list[str]], out: Path) -> tuple[list[int], list[str]]:
+def each_in_its_folder(words: list[list[str]], out: Path) -> tuple[list[int], list[str]]:
     """Run two processes, each in a folder of its own; return their codes and what they print."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "2"}
-    join = [*MESH.split(), "--coordinator", address, "--processes", "2", "--process"]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "full4d_jax.cli", *own, *join, str(i), "--out", out / str(i)],
-            cwd=REPOSITORY,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for i, own in enumerate(words)
-    ]
-    said = [process.communicate(timeout=PATIENCE)[0] for process in processes]
-    return [process.returncode for process in processes], said
+    return together(
+        [[*own, *MESH.split(), "--out", str(out / str(i))] for i, own in enumerate(words)]
+    )
 
 
 @pytest.mark.slow
 def test_two_processes_sample_the_grid_of_one(words, tmp_path):
     assert main([*words, "--out", str(tmp_path / "one")]) == 0
-    codes, said = together([words, words], tmp_path)
+    codes, said = each_in_its_folder([words, words], tmp_path)
     assert codes == [0, 0], said
     expected, found = (
         np.load(tmp_path / name / "grid.npz")["frames"].astype(int) for name in ("one", "0")
@@ -77,7 +57,7 @@ def test_two_processes_sample_the_grid_of_one(words, tmp_path):
 def test_where_one_cannot_read_the_weights_both_end(failing, words, tmp_path):
     both = [words.copy(), words.copy()]
     both[failing][-1] = str(tmp_path / "missing.safetensors")
-    codes, said = together(both, tmp_path)
+    codes, said = each_in_its_folder(both, tmp_path)
     assert codes == [2, 2], said
     assert "missing.safetensors: found no such file" in said[failing]
     assert "see what it printed" in said[1 - failing]

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
+from full4d_jax.models.local_devices import OnLocalDevices
 from full4d_jax.session.errors import InputError, require_file, tell
 from full4d_jax.source.depth.clip_depth import AnyNetwork, as_far
 from full4d_jax.source.depth.depth_file import WHAT, DepthFile, open_depth_file, resize_colors
@@ -154,17 +155,19 @@ def open_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
 def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
     """Open a network, ready to be called with a picture; arguments and errors as above.
 
-    Of a file it says what its values are taken as.
+    Of a file it says what its values are taken as. Several threads may call it; ours is then on all
+    devices of this host.
     """
     network = open_network(which, kind)
     if isinstance(network, DepthFile):
         tell(network.description)
         return lambda frame: _affine(network, frame)
+    predict = OnLocalDevices(lambda here, x: predict_depth(here, jnp.asarray(x)), network)
 
     def estimate(frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarray, "r q"]:
         height, width = frame.shape[:2]
         small = resize_colors(frame, *network.sides(height, width))
-        return 1 / np.asarray(predict_depth(network, jnp.asarray(small * 2 - 1)[None]))[0]
+        return 1 / predict((small * 2 - 1)[None])[0]
 
     return estimate
 

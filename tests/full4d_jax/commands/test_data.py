@@ -46,6 +46,18 @@ def test_procedural_scenes_become_a_dataset_in_two_parts(tmp_path, capsys):
     assert "of another build" in capsys.readouterr().err
 
 
+def test_each_of_several_processes_is_a_part_itself(tmp_path, capsys):
+    out = ["--out", str(tmp_path / "out"), "--shard", "0/2"]
+    join = ["--coordinator", "a:1234", "--processes", "2", "--process", "0"]
+    for words in (["depth", "sets"], ["encode", "--config", "debug", "--dataset", "sets"]):
+        assert main(["data", *words, *out, *join]) == 2
+        message = "--shard: found 0/2, expected none with --coordinator: each process is a part"
+        assert message in capsys.readouterr().err
+        assert main(["data", *words, *out, *join[:-1], "2"]) == 2
+        assert "--process: found 2, expected 0 to 1" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_is_built_where_nothing_writes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for verb, words in (("data procedural", TINY), ("run", [])):

@@ -85,13 +85,16 @@ def test_files_are_of_even_size():
     assert sorted(clip for shard in plan for clip in shard.clips) == list(range(100))
 
 
-def test_parts_and_processes_write_the_same_files(built, tmp_path):
+def test_parts_processes_and_threads_write_the_same_files(built, tmp_path):
     left = [write_formula(tmp_path, CLIPS, part=(i, 2)) for i in (1, 0)]
     assert left[0] > left[1] == 0
     assert files(tmp_path) == files(built)
     several = tmp_path / "several"
     assert write_formula(several, CLIPS, jobs=2) == 0
     assert files(several) == files(built)
+    threaded = tmp_path / "threaded"
+    assert write_formula(threaded, CLIPS, threads=3) == 0
+    assert files(threaded) == files(built)
 
 
 def test_progress_counts_what_is_there(tmp_path):
