@@ -1,6 +1,6 @@
 "use strict";
 // Keeps an order of the Gaussians at hand: the first is sorted in the page, so that the first
-// picture is a whole one, the others beside it in a worker.
+// picture is a whole one, the others beside it in a worker, which starts once that one is drawn.
 
 class Sorting {
   /**
@@ -16,8 +16,9 @@ class Sorting {
     this.lost = false; // the renderer no longer has its order
     this.time = 0; // of the order that is in use
     this.waiting = null; // the next, while the worker is busy
+    this.here = here;
     this.sort = createSorter(scene);
-    this.worker = here ? null : this.startWorker();
+    this.worker = null;
   }
 
   /** Returns an array for an order, in whole rows of its texture. */
@@ -33,14 +34,16 @@ class Sorting {
       worker.onmessage = ({ data }) => this.answer(data.order, data.drawn);
       worker.onerror = () => this.withoutWorker();
       worker.postMessage(this.scene);
-      return worker;
+      this.worker = worker;
+      this.sort = null;
     } catch {
-      return null;
+      this.here = true;
     }
   }
 
   /** Some browsers allow no workers in files, and some tell so late. */
   withoutWorker() {
+    this.here = true;
     this.worker = null;
     this.sort = createSorter(this.scene);
     this.spare = this.room();
@@ -65,15 +68,14 @@ class Sorting {
 
   /** Asks for the order at a pose and a time. */
   ask(pose, time) {
+    if (this.asked && !this.worker && !this.here) this.startWorker();
     this.waiting = this.spare ? null : [pose, time];
     const question = [pose.forward, -dot(pose.forward, pose.eye), time];
     if (!this.spare || (!this.lost && `${question}` === `${this.asked}`)) return;
     this.asked = question;
     this.lost = false;
     if (this.sort) {
-      const drawn = this.sort(...question, this.spare);
-      if (this.worker) this.sort = null; // from now on
-      this.take(this.spare, drawn);
+      this.take(this.spare, this.sort(...question, this.spare));
     } else {
       const [forward, origin] = question;
       this.worker.postMessage({ forward, origin, time, order: this.spare }, [this.spare.buffer]);

@@ -38,15 +38,18 @@ async function unpackScene(settings) {
 class Reader {
   constructor(content, coded, bits) {
     Object.assign(this, { content, bits, table: 0, bit: 0, lane: 0, word: 0 });
-    this.states = [...new Uint32Array(coded.buffer, 0, LANES)];
+    this.states = new Uint32Array(coded.buffer, 0, LANES);
     this.words = new Uint16Array(coded.buffer, 4 * LANES);
   }
 
   /** Returns a whole number of so many bits, from its lowest. */
   number(length) {
     let number = 0;
-    for (let k = 0; k < length; k++, this.bit++) {
-      if ((this.bits[this.bit >> 3] >> (this.bit & 7)) & 1) number += 2 ** k;
+    for (let read = 0; read < length; ) {
+      const place = this.bit & 7, more = Math.min(8 - place, length - read);
+      number += ((this.bits[this.bit >> 3] >> place) & ((1 << more) - 1)) * 2 ** read;
+      read += more;
+      this.bit += more;
     }
     return number;
   }
@@ -70,24 +73,25 @@ class Reader {
   column(count, beside, earlier, [, kind, tokens]) {
     const { owner, starts, frequencies } = this.tables(kind === SINGLE ? 1 : CLASSES, tokens);
     const { states, words } = this, numbers = new Int32Array(count);
-    let total = 0, sizes = 0; // of the last four
+    let { lane, word } = this, total = 0, sizes = 0; // the last two of the last four
     for (let i = 0; i < count; i++) {
       let row = 0;
       if (kind === ABOVE) row = classOf(sizes, CLASSES - 1);
       else if (kind === BESIDE) row = classOf(Math.abs(beside[i]) + Math.abs(earlier[i]), CLASSES - 1);
       else if (kind !== SINGLE) row = MIDDLE + Math.sign(total) * classOf(Math.abs(total), MIDDLE);
-      const state = states[this.lane], place = state & (TOTAL - 1);
+      const state = states[lane], place = state & (TOTAL - 1);
       const token = owner[row * TOTAL + place], index = row * tokens + token;
       let next = frequencies[index] * (state >>> TOTAL_BITS) + place - starts[index];
-      if (next < LOWEST) next = next * LOWEST + words[this.word++];
-      states[this.lane] = next;
-      this.lane = (this.lane + 1) % LANES;
+      if (next < LOWEST) next = next * LOWEST + words[word++];
+      states[lane] = next;
+      lane = (lane + 1) % LANES;
       const code = token < DIRECT ? token : this.below(token - DIRECT);
       numbers[i] = (code >>> 1) ^ -(code & 1);
       const gone = i < 4 ? 0 : numbers[i - 4];
       total += numbers[i] - gone;
       sizes += Math.abs(numbers[i]) - Math.abs(gone);
     }
+    Object.assign(this, { lane, word });
     return numbers;
   }
 

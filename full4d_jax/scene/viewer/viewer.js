@@ -9,6 +9,7 @@
 const MOST_SCALE = 2; // more pixels than these cost time and are hardly seen
 const SLOW = 1 / 24; // seconds between pictures that are too many
 const LEAST_QUALITY = 0.5;
+const FIRST_QUALITY = 1 / 3; // of the first picture, for devices that draw in software
 const asked = new URLSearchParams(location.hash.slice(1));
 
 class Viewer {
@@ -139,7 +140,7 @@ class Viewer {
     const fine = Math.min(devicePixelRatio || 1, MOST_SCALE);
     const share = this.rested > 0.4 ? 1 : this.quality;
     const isCoarse = this.first && !asked.has("width");
-    let scale = fine * (isCoarse ? LEAST_QUALITY : share);
+    let scale = fine * (isCoarse ? FIRST_QUALITY : share);
     if (asked.has("height")) scale = Number(asked.get("height")) / canvas.clientHeight;
     const width = Number(asked.get("width")) || canvas.clientWidth * scale;
     this.fit(width, canvas.clientHeight * scale);

@@ -288,7 +288,7 @@ def test_the_first_picture_is_a_coarse_one_and_the_next_is_whole(tmp_path, brows
     (tmp_path / "scene.html").write_text(page.replace("<body>", f"<body>{recorded}"))
     browser.open(f"{url}#time=0.5&paused", width=320, height=300)
     browser.wait("widths.length > 1")
-    assert browser.script("widths.slice(0, 2)") == [160, 320]
+    assert browser.script("widths.slice(0, 2)") == [107, 320]
 
 
 def test_a_browser_without_webgl_says_so(tmp_path, browser):
