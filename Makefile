@@ -22,11 +22,11 @@ lint: $(INSTALLED)
 	.venv/bin/pyright
 
 docs: $(INSTALLED)
-	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	.venv/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet --site-dir out/site
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c '$(NEW_ENOUGH)'
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[metrics,test]'
+	.venv/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[metrics,test]'
 	touch $@
