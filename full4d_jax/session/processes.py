@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
-
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import Between, check_fields
 
@@ -166,6 +164,7 @@ def one_part(options: ProcessOptions, part: tuple[int, int]) -> Iterator[tuple[i
 
 def are_all_ready(is_ready: bool) -> bool:
     """Return whether every process is ready; each calls it once."""
+    import numpy as np
     from jax.experimental import multihost_utils
 
     wait_for_all()

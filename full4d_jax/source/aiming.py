@@ -20,7 +20,7 @@ from full4d_jax.source.camera_paths import (
     read_targets,
     subject_depth,
 )
-from full4d_jax.source.depth.gravity import UP, camera_up
+from full4d_jax.source.depth.gravity import camera_up
 from full4d_jax.source.handheld.path_scale import seen_from_first
 from gaussians.fitting.stillness import camera_moves
 
@@ -41,7 +41,9 @@ def aim(
         rests = not camera_moves(source.cameras.world_to_camera[0])
         frames = source.frames[0] if rests else source.frames[0, :1]
         up = camera_up(frames, np.asarray(source.cameras.intrinsics[0], np.float64))
-        targets = look_at_subject(around_upright(targets, up or UP), distance)
+        if up is not None:
+            targets = around_upright(targets, up)
+        targets = look_at_subject(targets, distance)
     if path.follow:
         parts.append("move with the source's")
         targets = following(targets, source.cameras)

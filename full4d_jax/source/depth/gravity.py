@@ -15,6 +15,7 @@ UP = (0.0, -1.0, 0.0)  # of a level camera
 PITCH = np.radians(np.arange(-15.0, 40.25, 0.5))  # that are tried, looking down
 STEEP = 25.0  # degrees from the picture's vertical that upright lines may have
 SHORTEST = 0.08  # of the picture's height
+FEWEST_PIXELS = 10  # of a segment, whose direction is not known otherwise
 MARGIN = 0.015  # of the picture's width: the rims of films have black lines
 SHARP = 1.0  # degree by which a segment may miss
 LEVEL = 25.0  # degrees: how far people's cameras deviate from level
@@ -47,7 +48,7 @@ def _votes(frame: UInt8[ndarray, "h w 3"], lens: Float[ndarray, "3 3"]) -> Float
     length = np.hypot(x1 - x0, y1 - y0)
     lean = np.degrees(np.arctan2(x1 - x0, y1 - y0))
     lean = (lean + 90) % 180 - 90
-    is_upright = (length > SHORTEST * height) & (np.abs(lean) < STEEP)
+    is_upright = (length > max(SHORTEST * height, FEWEST_PIXELS)) & (np.abs(lean) < STEEP)
     rim = MARGIN * width
     is_upright &= (np.maximum(x0, x1) > rim) & (np.minimum(x0, x1) < width - rim)
     x = ((x0 + x1) / 2 - lens[0, 2])[is_upright, None]
