@@ -106,7 +106,6 @@ def on_one_device(config: Config):
 
 
 @functools.cache
-@functools.cache
 def on_mesh(config: Config, **sizes):
     """Loss, gradients and the compiled program of a layout."""
     count = int(np.prod(list(sizes.values())))
