@@ -33,5 +33,5 @@ def start_together(words: list[list[str]], devices: int = 2) -> list[subprocess.
 def together(words: list[list[str]], devices: int = 2) -> tuple[list[int], list[str]]:
     """Run processes to their end; return their codes and what they print."""
     processes = start_together(words, devices)
-    said = [process.communicate(timeout=PATIENCE)[0] for process in processes]
-    return [process.returncode for process in processes], said
+    outputs = [process.communicate(timeout=PATIENCE)[0] for process in processes]
+    return [process.returncode for process in processes], outputs

@@ -117,7 +117,7 @@ def film_in_folder(config: Config, source: WordsOptions, out: str | Path) -> Vid
     sampler = replace(preset.sampler, offload=config.sampler.offload)
     preset = replace(preset, seed=config.seed, mesh=config.mesh, sampler=sampler)
     preset = replace(preset, codec_weights=str(source.codec or ""))
-    film = plan_film(preset, source.prompt, source.asked)
+    film = plan_film(preset, source.prompt, source.film)
     stages = Stages(hold_folder(out))
 
     def make() -> Arrays:

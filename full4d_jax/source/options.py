@@ -151,7 +151,7 @@ class WordsOptions(SourceOptions):
     """Preset of Wan for the video; --config is that of the scene."""
     codec: Path | None = None
     """Weights of the preset's codec, a file of `full4d convert codec`."""
-    asked: Annotated[WanOptions, Flat] = WanOptions()
+    film: Annotated[WanOptions, Flat] = WanOptions()
     fov: Fov = None
     """Horizontal field of view, degrees; left out, from depth network or lines, else 65 along the
     long side."""

@@ -42,8 +42,8 @@ def each_in_its_folder(words: list[list[str]], out: Path) -> tuple[list[int], li
 @pytest.mark.slow
 def test_two_processes_sample_the_grid_of_one(words, tmp_path):
     assert main([*words, "--out", str(tmp_path / "one")]) == 0
-    codes, said = each_in_its_folder([words, words], tmp_path)
-    assert codes == [0, 0], said
+    codes, outputs = each_in_its_folder([words, words], tmp_path)
+    assert codes == [0, 0], outputs
     expected, found = (
         np.load(tmp_path / name / "grid.npz")["frames"].astype(int) for name in ("one", "0")
     )
@@ -57,10 +57,10 @@ def test_two_processes_sample_the_grid_of_one(words, tmp_path):
 def test_where_one_cannot_read_the_weights_both_end(failing, words, tmp_path):
     both = [words.copy(), words.copy()]
     both[failing][-1] = str(tmp_path / "missing.safetensors")
-    codes, said = each_in_its_folder(both, tmp_path)
-    assert codes == [2, 2], said
-    assert "missing.safetensors: found no such file" in said[failing]
-    assert "see what it printed" in said[1 - failing]
+    codes, outputs = each_in_its_folder(both, tmp_path)
+    assert codes == [2, 2], outputs
+    assert "missing.safetensors: found no such file" in outputs[failing]
+    assert "see what it printed" in outputs[1 - failing]
 
 
 def test_a_mesh_that_divides_no_grid_is_refused(tmp_path, capsys):

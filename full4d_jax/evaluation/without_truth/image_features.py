@@ -69,8 +69,8 @@ def load_prompt(path: Path, clip: ImageFeatures) -> Float[np.ndarray, " c"]:
     length = len(clip(np.zeros((CLIP_SIDE, CLIP_SIDE, 3), np.uint8)))
     text = values.reshape(-1) if values.dtype.kind == "f" else np.zeros(0)
     if text.shape != (length,) or not np.isfinite(text).all() or not text.any():
-        found = f"{values.dtype} of shape {values.shape}, or NaN or only 0 in it"
-        raise InputError("prompt", path, found, f"{PROMPT}, with {length} numbers", SEE)
+        description = f"{values.dtype} of shape {values.shape}, or NaN or only 0 in it"
+        raise InputError("prompt", path, description, f"{PROMPT}, with {length} numbers", SEE)
     return text.astype(np.float32)
 
 

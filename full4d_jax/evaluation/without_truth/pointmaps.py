@@ -182,9 +182,13 @@ def draw_points(
             pixels.append((i[disc] * width + j[disc]).astype(np.int64))
             discs.append(disc)
             alphas.append(1 - distance2[disc])
-    pixel, disc, alpha = map(np.concatenate, (pixels, discs, alphas))
+    # By pixel, the nearest point first.
+    pixel = np.concatenate(pixels)
+    disc = np.concatenate(discs)
     order = np.lexsort((z[disc], pixel))
-    pixel, disc, alpha = pixel[order], disc[order], alpha[order]
+    pixel = pixel[order]
+    disc = disc[order]
+    alpha = np.concatenate(alphas)[order]
     layer = np.arange(len(pixel)) - np.searchsorted(pixel, pixel)
 
     picture = np.zeros((height * width, values.shape[-1]), np.float32)

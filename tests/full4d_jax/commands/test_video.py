@@ -69,9 +69,9 @@ def test_a_video_is_written_at_the_presets_rate(folder, tmp_path, capsys):
     out = tmp_path / "films" / "cat.mp4"
     options = ["--image", str(folder / "first.png"), "--out", str(out)]
     assert command(folder, str(folder / "text.npz"), *options) == 0
-    said = capsys.readouterr().out
-    assert "5 frames of 12x16 by 4 calls" in said
-    assert f"next: full4d run {out}" in said
+    printed = capsys.readouterr().out
+    assert "5 frames of 12x16 by 4 calls" in printed
+    assert f"next: full4d run {out}" in printed
     with av.open(str(out)) as film:
         assert film.streams.video[0].average_rate == 16
         assert len(list(film.decode(video=0))) == 5
@@ -110,7 +110,7 @@ def words_of_run(folder, weights):
     return WordsOptions(
         f"{folder}/text.npz",
         wan=f"{folder}/small.py",
-        asked=WanOptions(weights=folder / weights, guidance=2.0),
+        film=WanOptions(weights=folder / weights, guidance=2.0),
         start=0.0,
     )
 
@@ -146,8 +146,8 @@ def test_a_run_makes_a_scene_of_words(folder, tmp_path, capsys):
     words += ["--checkpoint", f"{folder}/prior.safetensors", "--out", str(tmp_path)]
     words += ["--depth", f"{folder}/depth.npy"]
     assert main([*words, "--size", "32", "--orbit_seconds", "0.1"]) == 0
-    said = capsys.readouterr().out
-    assert "5 frames of 12x16 by 4 calls" in said
+    printed = capsys.readouterr().out
+    assert "5 frames of 12x16 by 4 calls" in printed
     with av.open(str(tmp_path / "video.mp4")) as film:
         assert film.streams.video[0].average_rate == 16
         assert len(list(film.decode(video=0))) == 5

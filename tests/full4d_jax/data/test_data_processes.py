@@ -42,8 +42,8 @@ def files_of(folder) -> dict[str, bytes]:
 def test_two_processes_write_the_files_of_one(verb, scenes, tmp_path):
     words = words_of(verb, scenes)
     assert main([*words, "--out", str(tmp_path / "one")]) == 0
-    codes, said = together([[*words, "--out", str(tmp_path / "two")]] * 2)
-    assert codes == [0, 0], said
+    codes, outputs = together([[*words, "--out", str(tmp_path / "two")]] * 2)
+    assert codes == [0, 0], outputs
     one = files_of(tmp_path / "one")
     assert len([name for name in one if ".array_record-" in name]) == 2 * CLIPS
     assert files_of(tmp_path / "two") == one

@@ -54,8 +54,8 @@ def test_a_folder_gets_a_table_numbers_and_a_page(grid, tmp_path, capsys):
     scene = to_arrays(far_wall()) | {name: np.asarray(value) for name, value in marks.items()}
     save_arrays(tmp_path / "scene.npz", scene)
     assert main(["evaluate", str(tmp_path)]) == 0
-    told = json.loads((tmp_path / "consistency.json").read_text())
-    rows, missing = told["scores"], told["missing"]
+    scores_file = json.loads((tmp_path / "consistency.json").read_text())
+    rows, missing = scores_file["scores"], scores_file["missing"]
     assert list(rows) == ["generated grid", "4D Gaussians", "source video"]
     assert rows["generated grid"]["matches"] > 30
     assert rows["generated grid"]["median"] < 1
@@ -81,8 +81,8 @@ def test_a_scene_that_was_fitted_to_another_grid_is_left_out(grid, tmp_path, cap
     scene = to_arrays(far_wall()) | {name: np.asarray(value) for name, value in marks.items()}
     save_arrays(tmp_path / "scene.npz", scene)
     assert main(["evaluate", str(tmp_path)]) == 0
-    told = json.loads((tmp_path / "consistency.json").read_text())
-    assert list(told["scores"]) == ["generated grid", "source video"]
+    scores_file = json.loads((tmp_path / "consistency.json").read_text())
+    assert list(scores_file["scores"]) == ["generated grid", "source video"]
     assert "made from another grid" in capsys.readouterr().out
 
 
@@ -96,8 +96,8 @@ def save_grid(folder, grid: Grid, fingerprint: str = "this") -> None:
 def test_running_again_scores_what_is_new_or_changed(grid, tmp_path):
     def scores() -> dict:
         assert main(["evaluate", str(tmp_path)]) == 0
-        told = json.loads((tmp_path / "consistency.json").read_text())
-        return told["folders"]["generated grid"]
+        scores_file = json.loads((tmp_path / "consistency.json").read_text())
+        return scores_file["folders"]["generated grid"]
 
     save_grid(tmp_path / "one", grid)
     assert main(["evaluate", str(tmp_path)]) == 0
@@ -160,15 +160,15 @@ def test_networks_add_their_scores(grid, tmp_path, capsys):
     options += [f"--pointmaps_onnx={published(tmp_path, 'dust3r')}"]
     options += [f"--features_onnx={published(tmp_path, 'colours')}"]
     assert main(["evaluate", str(tmp_path), *options]) == 0
-    told = json.loads((tmp_path / "consistency.json").read_text())
-    scores = told["scores"]["generated grid"]
+    scores_file = json.loads((tmp_path / "consistency.json").read_text())
+    scores = scores_file["scores"]["generated grid"]
     assert 0 < scores["clip_score"] < 100
     assert 1 < scores["confidence"] < 3
     assert 0.001 < scores["met3r"] < 1
     page = (tmp_path / "consistency.md").read_text()
     assert "| CLIP score | " in page
     assert "| MEt3R | 0." in page
-    assert set(told["missing"]) == {"Matches by a network (GIM)", "FVD, FVD-V, FID"}
+    assert set(scores_file["missing"]) == {"Matches by a network (GIM)", "FVD, FVD-V, FID"}
     capsys.readouterr()
     assert "--pointmaps_onnx: found none" in refusal(capsys, "evaluate", tmp_path, options[-1])
     assert "--clip_onnx: found none" in refusal(capsys, "evaluate", tmp_path, options[1])
