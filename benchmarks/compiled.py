@@ -9,7 +9,7 @@ heads of 128), each forward and with its gradient.
 
 Keys `{gpu}_{program}_{what}`: `bytes` that kernels read and write, the renderer's with a row of
 features for each slot of the lists (`bytes_of_rows`); `copies`, bytes of kernels that only move;
-`launches`; `milliseconds` of its slowest part at full rate (`full_rate_time`); and `rounded`,
+`launches`; `milliseconds` of its slowest part (`predict_time`); and `rounded`,
 whether products of float32 are rounded to TF32. A sort counts as one reading and writing.
 
 Where `ptxas` is installed, programs have the most `registers` of their Pallas kernels, bytes
@@ -36,7 +36,7 @@ from jax.sharding import Sharding, SingleDeviceSharding
 from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models.attention.flash import QUERIES, TILE, tile_size
 from full4d_jax.models.attention.fused import fused_attention
-from full4d_jax.training.dry_run.compiling import GPU_OPTIONS, full_rate_time
+from full4d_jax.training.dry_run.compiling import GPU_OPTIONS, predict_time
 from full4d_jax.training.dry_run.devices import GPUS, Gpu, slice_devices, tracing_for
 from full4d_jax.training.dry_run.traffic import count_work
 from gaussians import Camera, Gaussians, render
@@ -91,7 +91,7 @@ def main() -> None:
                     file.unlink()
                 with tracing_for(topology):
                     compiled = trace().lower().compile(GPU_OPTIONS | {"xla_dump_to": str(ptx)})
-                work = full_rate_time(count_work(compiled.as_text() or ""), GPUS[name])
+                work = predict_time(count_work(compiled.as_text() or ""), GPUS[name])
                 key = f"{name}_{program}_{kind}"
                 trips = kernel_trips(program, kind)
                 if program == "render":
@@ -107,7 +107,7 @@ def main() -> None:
                 results[f"{key}_milliseconds"] = round(milliseconds, 2)
                 results[f"{key}_rounded"] = "tf32" in work["products"]
                 moved = f"{work['bytes'] / 1e9:.1f} GB, {work['copies'] / 1e9:.1f} by copies"
-                times = f"{milliseconds:.1f} ms at full rate, by {slowest}"
+                times = f"{milliseconds:.1f} ms by {slowest}"
                 print(f"{key}: {moved}, {work['launches']} launches, {times}", flush=True)
     shutil.rmtree(ptx)
     print(json.dumps(results))

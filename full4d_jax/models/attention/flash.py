@@ -143,7 +143,8 @@ def _forward(
         jax.ShapeDtypeStruct(q.shape, q.dtype),
         jax.ShapeDtypeStruct((samples, heads, frames, tokens), jnp.float32),
     )
-    call = _call(_draw, QUERIES, q, result, 2 * _flops(static, q, k), static)
+    work = _work("flash_forward", 2, static, q, k)
+    call = _call(_draw, QUERIES, q, result, work, static)
     return call(q, k, v, lists.reads, lists.reads_count)
 
 
@@ -159,13 +160,13 @@ def _attend_backward(static: _Static, saved: tuple, cotangent: Queries) -> tuple
     q, k, v, out, lse, lists = saved
     along = (cotangent.astype(jnp.float32) * out.astype(jnp.float32)).sum(-1)
     along = rearrange(along, "b m s k -> b k m s")
-    flops = _flops(static, q, k)
+    work = functools.partial(_work, "flash_gradient", static=static, q=q, k=k)
     query = jax.ShapeDtypeStruct(q.shape, q.dtype)
     key = jax.ShapeDtypeStruct(k.shape, k.dtype)
     value = jax.ShapeDtypeStruct(v.shape, v.dtype)
-    towards_queries = _call(_pull_queries, TILE, q, query, 3 * flops, static)
+    towards_queries = _call(_pull_queries, TILE, q, query, work(3), static)
     dq = towards_queries(q, k, v, cotangent, lse, along, lists.reads, lists.reads_count)
-    towards_keys = _call(_pull_keys, TILE, k, (key, value), 4 * flops, static)
+    towards_keys = _call(_pull_keys, TILE, k, (key, value), work(4), static)
     dk, dv = towards_keys(q, k, v, cotangent, lse, along, lists.readers, lists.readers_count)
     return dq, dk, dv, None
 
@@ -173,10 +174,14 @@ def _attend_backward(static: _Static, saved: tuple, cotangent: Queries) -> tuple
 _attend.defvjp(_attend_forward, _attend_backward)
 
 
-def _flops(static: _Static, q: Queries, k: Keys) -> int:
-    """Return the operations of one product between all queries and the keys that they read."""
+def _work(rate: str, products: int, static: _Static, q: Queries, k: Keys) -> dict[str, str]:
+    """Return what a kernel does: operations of its products between all queries and their keys.
+
+    `dry_run.compiling.MEASURED` has the rate of this name.
+    """
     samples, _, queries, heads, width = q.shape
-    return 2 * samples * heads * static.pairs * queries * k.shape[2] * width
+    pairs = samples * heads * static.pairs * queries * k.shape[2]
+    return {"rate": rate, "flops": str(2 * products * pairs * width)}
 
 
 def tile_size(tokens: int, width: int, numbers: int) -> int:
@@ -190,7 +195,12 @@ def _columns(width: int) -> int:
 
 
 def _call(
-    kernel: Callable, numbers: int, tokens: Keys, result: Any, flops: int, static: _Static
+    kernel: Callable,
+    numbers: int,
+    tokens: Keys,
+    result: Any,
+    work: dict[str, str],
+    static: _Static,
 ) -> Callable:
     """Return a kernel as a function: a program for each tile of a frame, head and sample."""
     samples, frames, length, heads, width = tokens.shape
@@ -201,7 +211,7 @@ def _call(
         out_shape=result,
         compiler_params=triton.CompilerParams(num_warps=WARPS[numbers], num_stages=2),
         interpret=static.interpret,
-        metadata={"flops": str(flops)},
+        metadata=work,
     )
     return jax.custom_batching.sequential_vmap(call)
 

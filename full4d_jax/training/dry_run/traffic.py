@@ -27,6 +27,7 @@ _CALLED = re.compile(r"calls=%?([\w.-]+)")
 _CONTRACTED = re.compile(r"lhs_contracting_dims=\{([\d,]+)\}")
 _LIBRARY = re.compile(r'custom_call_target="__(cublas\$gemm|cublas\$lt\$matmul)')
 _KERNEL_FLOPS = re.compile(r'serialized_metadata = ".*?flops\\22: \\22(\d+)')  # of a Pallas kernel
+_KERNEL_RATE = re.compile(r'serialized_metadata = ".*?rate\\22: \\22(\w+)')
 _LIBRARY_CONTRACTED = re.compile(r'"lhs_contracting_dimensions":\["(\d+)"')
 # They name what is in memory already, or run computations that are counted themselves.
 NO_KERNEL = frozenset(["parameter", "tuple", "get-tuple-element", "bitcast", "constant"]) | {
@@ -62,7 +63,8 @@ class Work(NamedTuple):
       copies: bytes of operations that only move or transpose.
       launches: kernels started.
       products: operations in matrix products, two for each multiplication, by the type of their
-        factors: "bf16", "f32" (float32 of the highest precision), "tf32" (of a lower one), ...
+        factors: "bf16", "f32" (float32 of the highest precision), "tf32" (of a lower one), ...; of
+        attention in half precision by the kernel that makes them: "flash_forward", ...
     """
 
     bytes: int
@@ -201,14 +203,15 @@ def _only_moves(instruction: Instruction, computations: dict[str, list[Instructi
 
 
 def _product_type(instruction: Instruction, types: dict[str, str]) -> str:
-    """Return the type of a product's factors; "" where the instruction is no product."""
+    """Return the type of a product's factors, or the rate that its kernel names; "" for others."""
     is_library = instruction.op == "custom-call" and _LIBRARY.search(instruction.text)
     is_kernel = instruction.op == "custom-call" and _KERNEL_FLOPS.search(instruction.text)
     if instruction.op != "dot" and not is_library and not is_kernel:
         return ""
     kind = ARRAY.findall(types.get(instruction.operands[0], ""))[0][0]
     if kind != "f32":
-        return kind
+        rate = _KERNEL_RATE.search(instruction.text)
+        return rate[1] if rate else kind
     highest = re.search(r"operand_precision=\{highest,highest\}", instruction.text)
     library_highest = re.search(r'"operand_precision":\["HIGHEST","HIGHEST"\]', instruction.text)
     return "f32" if highest or library_highest else "tf32"

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from full4d_jax.training.dry_run.compiling import full_rate_time
+from full4d_jax.training.dry_run.compiling import predict_time
 from full4d_jax.training.dry_run.devices import GPUS
 from full4d_jax.training.dry_run.traffic import Work, array_bytes, count_work
 
@@ -88,12 +88,13 @@ def test_sizes_of_types(kind, size):
     assert array_bytes(kind) == size
 
 
-def test_the_full_rate_time_is_that_of_full_rates():
+def test_the_predicted_time_is_that_of_full_rates():
     gpu = GPUS["h100"]
-    work = Work(bytes=round(gpu.bandwidth), copies=0, launches=10, products={"bf16": 989e12})
-    seconds = full_rate_time(work, gpu)["seconds"]
+    products = {"bf16": 989e12, "tf32": 989e12}
+    work = Work(bytes=round(gpu.bandwidth), copies=0, launches=10, products=products)
+    seconds = predict_time(work, gpu)["seconds"]
     assert seconds["memory"] == pytest.approx(1)
-    assert seconds["bf16"] == pytest.approx(1)
+    assert seconds["products"] == pytest.approx(1 + 2)
     assert gpu.float32_flops == pytest.approx(66.9e12, rel=0.01)  # as NVIDIA says
 
 
@@ -101,12 +102,18 @@ KERNEL = r"""
 ENTRY %main (q: bf16[8,4]) -> bf16[8,4] {
   %q = bf16[8,4]{1,0} parameter(0)
   ROOT %call = bf16[8,4]{1,0} custom-call(%q), custom_call_target="__gpu$xla.gpu.triton", \
-backend_config={name = "_draw", serialized_metadata = "{\22flops\22: \22512\22}"}
+backend_config={name = "_draw", serialized_metadata = \
+"{\22flops\22: \22512\22, \22rate\22: \22flash_forward\22}"}
 }
 """
 
 
-def test_a_kernels_products_are_what_its_metadata_says():
-    work = count_work(KERNEL.replace("\\\n", ""))
-    assert work.products == {"bf16": 512}
-    assert work.bytes == 2 * 2 * 32
+@pytest.mark.parametrize(
+    ("kind", "size", "products"),
+    [("bf16", 2, {"flash_forward": 512}), ("f32", 4, {"tf32": 512})],
+)
+def test_a_kernels_products_are_what_its_metadata_says(kind, size, products):
+    """Its rate was measured in half precision alone."""
+    work = count_work(KERNEL.replace("\\\n", "").replace("bf16", kind))
+    assert work.products == products
+    assert work.bytes == 2 * size * 32
