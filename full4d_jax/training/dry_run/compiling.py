@@ -25,8 +25,13 @@ MEMORY = {"TPU v5": 95.74, "TPU v5p": 95.74, "TPU v5 lite": 15.75, "TPU v6 lite"
 GPU_OPTIONS = {"xla_gpu_enable_triton_gemm": False}
 LAUNCH = 2e-6  # seconds between two kernels on a GPU, at least
 # Shares of the peak at which attention in bfloat16 ran on an H200 (docs/pods.md#accelerators), by
-# the products that kernels make: two forward, and seven for the gradient.
-MEASURED = {"flash_forward": 0.327, "flash_gradient": 0.501}
+# the products that kernels make: two forward, and for the gradient seven, or cuDNN's five.
+MEASURED = {
+    "flash_forward": 0.327,
+    "flash_gradient": 0.501,
+    "cudnn_forward": 0.565,
+    "cudnn_gradient": 0.535,
+}
 
 
 def report_program(
