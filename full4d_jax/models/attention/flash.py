@@ -31,7 +31,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 from jaxtyping import Array, Bool, Float, Int
 
-from full4d_jax.config.masks import PAPER, allowed_frames
+from full4d_jax.config.masks import PAPER, allowed_frames, beyond_own_view
 from full4d_jax.models.attention.mask import SAVED, Flat, Text, Tokens
 from full4d_jax.models.attention.rows import row_backward, row_forward
 
@@ -80,16 +80,17 @@ def flash_attention(
       k: keys.
       v: values.
       cross_half: whether the later half of the frames is the projection.
-      mask: its name; frames read all of their own view where cuDNN attends within it.
-      rows_by_cudnn: let cuDNN attend within views; in half precision.
+      mask: its name.
+      rows_by_cudnn: let cuDNN attend within views; in half precision alone.
       interpret: run the kernels, slowly, on any backend, and let XLA stand in for cuDNN.
+
+    Raises:
+      InputError: cuDNN should attend within views that the mask cuts.
     """
     views, frames = q.shape[1:3]
     allowed = allowed_frames(views, frames, cross_half, mask)
     if rows_by_cudnn:
-        own = np.eye(views, dtype=bool)[:, None, :, None]
-        assert (allowed | ~own).all(), mask
-        allowed = allowed & ~own
+        allowed = beyond_own_view(allowed, mask)
     queries, keys, values = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v))
     lists, pairs = _lists_of_part(allowed.reshape(1, views * frames, -1), 0)
     static = _Static(pairs, views if rows_by_cudnn else 0, interpret)
@@ -180,8 +181,8 @@ def _attend(static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists) -> Quer
 def _forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists) -> Part:
     before = None
     if static.rows:
-        in_rows = (_in_rows(x, static.rows) for x in (q, k, v))
-        out, lse = row_forward(*in_rows, interpret=static.interpret)
+        queries, keys, values = (_in_rows(x, static.rows) for x in (q, k, v))
+        out, lse = row_forward(queries, keys, values, interpret=static.interpret)
         lse = rearrange(lse, "(b r) k (t s) -> b k (r t) s", r=static.rows, s=q.shape[2])
         before = Part(out.reshape(q.shape), lse * LOG2_E)
         if not static.pairs:
@@ -212,9 +213,9 @@ def _attend_backward(static: _Static, saved: tuple, cotangent: Queries) -> tuple
     q, k, v, out, lse, lists = saved
     before = None
     if static.rows:
-        in_rows = [_in_rows(x, static.rows) for x in (q, k, v, out, cotangent)]
-        in_rows.insert(3, rearrange(lse, "b k (r t) s -> (b r) k (t s)", r=static.rows) / LOG2_E)
-        parts = row_backward(*in_rows, interpret=static.interpret)
+        queries, keys, values, o, do = (_in_rows(x, static.rows) for x in (q, k, v, out, cotangent))
+        total = rearrange(lse, "b k (r t) s -> (b r) k (t s)", r=static.rows) / LOG2_E
+        parts = row_backward(queries, keys, values, total, o, do, interpret=static.interpret)
         before = [part.reshape(x.shape) for part, x in zip(parts, (q, k, v), strict=True)]
         if not static.pairs:
             return *before, None

@@ -23,8 +23,6 @@ from jaxtyping import Array, Float
 from full4d_jax.models.attention.mask import Flat
 
 PerQuery = Float[Array, "b k n"]
-MOST_WIDTH = 128  # channels of a head that cuDNN takes on every GPU, in multiples of EIGHT
-EIGHT = 8
 
 
 def row_forward(q: Flat, k: Flat, v: Flat, *, interpret: bool) -> tuple[Flat, PerQuery]:
@@ -33,9 +31,7 @@ def row_forward(q: Flat, k: Flat, v: Flat, *, interpret: bool) -> tuple[Flat, Pe
     Arrays are in half precision, unless XLA computes the same on any backend, with `interpret`.
     """
     if interpret:
-        out, lse = jax.nn.dot_product_attention(
-            q, k, v, implementation="xla", return_residual=True
-        )
+        out, lse = jax.nn.dot_product_attention(q, k, v, implementation="xla", return_residual=True)
         return out, lse.swapaxes(1, 2)
     forward = cudnn._dot_product_attention_fwd_p_wrapper
     out, lse = forward.bind(q, k, v, *_unused(q), **_settings(q), is_training=True)
