@@ -104,7 +104,11 @@ def fused_implementations(mask: str) -> dict[str, Callable]:
     """Return the implementations of a mask that run on this backend."""
     if mask != PAPER:
         return {"listed": functools.partial(fused_attention, mask=mask)}
-    kernels = {"gpu": {"flash": flash_attention}, "tpu": {"splash": splash_attention}}
+    by_cudnn = functools.partial(flash_attention, rows_by_cudnn=True)
+    kernels = {
+        "gpu": {"flash": flash_attention, "flash_by_cudnn": by_cudnn},
+        "tpu": {"splash": splash_attention},
+    }
     return {"merged": merged_attention} | kernels.get(BACKEND, {})
 
 

@@ -49,6 +49,18 @@ def test_attention_copies_no_keys(counted, kind, arrays):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("kind", "arrays"), [("forward", 9), ("gradient", 33)])
+def test_attention_by_cudnn_copies_no_keys(counted, kind, arrays):
+    """Its part and ours read and write as much each; ours also reads the part to go on from."""
+    key = f"h100_attention_by_cudnn_{kind}"
+    size = 2 * 6 * 42 * 252 * 24 * 128
+    assert counted[f"{key}_copies"] == 0
+    assert arrays * size <= counted[f"{key}_bytes"] <= 1.1 * arrays * size
+    ours = counted[f"h100_attention_{kind}_milliseconds"]
+    assert 1.4 < ours / counted[f"{key}_milliseconds"] < 1.7
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "measured"), [("forward", 28.8), ("gradient", 94.6)])
 def test_attention_takes_the_time_that_was_measured(counted, kind, measured):
     """On an H200, of the same peak (docs/pods.md#accelerators)."""

@@ -94,7 +94,8 @@ def flash_attention(
     queries, keys, values = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v))
     lists, pairs = _lists_of_part(allowed.reshape(1, views * frames, -1), 0)
     static = _Static(pairs, views if rows_by_cudnn else 0, interpret)
-    return _attend(static, queries, keys, values, lists).reshape(q.shape)
+    out: Queries = _attend(static, queries, keys, values, lists)
+    return rearrange(out, "b (v t) s k d -> b v t s k d", v=views)
 
 
 def attend_by_frames(
@@ -175,7 +176,7 @@ class Part(NamedTuple):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _attend(static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists) -> Queries:
-    return _forward(static, q, k, v, lists)[0]
+    return _forward(static, q, k, v, lists).out
 
 
 def _forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists) -> Part:
@@ -197,7 +198,7 @@ def _forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists) -> Par
     return Part(*call(q, k, v, lists.reads, lists.reads_count, before))
 
 
-def _in_rows(x: Queries, rows: int) -> Flat:
+def _in_rows(x: Queries, rows: int) -> Float[Array, "r n k d"]:
     return rearrange(x, "b (r t) s k d -> (b r) (t s) k d", r=rows)
 
 

@@ -31,8 +31,10 @@ def row_forward(q: Flat, k: Flat, v: Flat, *, interpret: bool) -> tuple[Flat, Pe
     Arrays are in half precision, unless XLA computes the same on any backend, with `interpret`.
     """
     if interpret:
-        out, lse = jax.nn.dot_product_attention(q, k, v, implementation="xla", return_residual=True)
-        return out, lse.swapaxes(1, 2)
+        # XLA's log-sum-exp has the type of the queries, cuDNN's is float32.
+        queries, keys, values = (x.astype(jnp.float32) for x in (q, k, v))
+        out, lse = jax.nn.dot_product_attention(queries, keys, values, return_residual=True)
+        return out.astype(q.dtype), lse.swapaxes(1, 2)
     forward = cudnn._dot_product_attention_fwd_p_wrapper
     out, lse = forward.bind(q, k, v, *_unused(q), **_settings(q), is_training=True)
     return out, lse

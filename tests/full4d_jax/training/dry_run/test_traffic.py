@@ -64,6 +64,27 @@ backend_config={"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"]}}
 """
 
 
+CUDNN = """
+ENTRY %main (q: bf16[3,8,2,4], k: bf16[3,5,2,4], v: bf16[3,5,2,4]) -> bf16[3,2,8,4] {
+  %q = bf16[3,8,2,4]{3,2,1,0} parameter(0)
+  %k = bf16[3,5,2,4]{3,2,1,0} parameter(1)
+  %v = bf16[3,5,2,4]{3,2,1,0} parameter(2)
+  %out = (bf16[3,2,8,4]{3,1,2,0}, f32[3,2,8]{2,1,0}, u8[0]{0}) custom-call(%q, %k, %v), \
+custom_call_target="__cudnn$fmhaSoftmax"
+  ROOT %result = bf16[3,2,8,4]{3,1,2,0} get-tuple-element(%out), index=0
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "products"), [("", {"cudnn_forward": 2}), ("Backward", {"cudnn_gradient": 5})]
+)
+def test_cudnns_attention_has_its_own_rate(target, products):
+    hlo = CUDNN.replace("\\\n", "").replace("Softmax", f"Softmax{target}")
+    one = 2 * 3 * 2 * 8 * 5 * 4  # product of all queries with their keys
+    assert count_work(hlo).products == {kind: n * one for kind, n in products.items()}
+
+
 def test_what_is_started_counts_once():
     work = count_work(ASYNCHRONOUS)
     assert (work.bytes, work.launches) == (4 * (8 + 16), 1)
