@@ -7,7 +7,8 @@
 The last needs no TPU, only its compiler (`pip install libtpu`, TPU_WORKER_HOSTNAMES=localhost);
 it prints the bytes of one chip's program, forward and backward, and times nothing.
 
-Full attention is `jax.nn.dot_product_attention`, through cuDNN on a GPU. `full_in_blocks` is full
+On GPUs `flash_by_cudnn` leaves own views to cuDNN (`model.gpu_attention`). Full attention is
+`jax.nn.dot_product_attention`, through cuDNN on a GPU. `full_in_blocks` is full
 attention by our own blocks, so that the mask's gain can be told from that of not writing all logits
 to memory. Frames are targets and projections in halves, with cross-half attention; masks
 other than the paper's have one implementation, `listed`.

@@ -10,7 +10,8 @@ the whole softmax, and dO the cotangent of O, the row's part of the gradient is
 which is what cuDNN's backward call computes of whatever output and log-sum-exp it is handed. JAX's
 public function hands it those of the row alone, so its private primitives are called.
 
-Gradients are the same in each run with XLA_FLAGS=--xla_gpu_deterministic_ops=true only.
+Gradients are the same in each run with XLA_FLAGS=--xla_gpu_deterministic_ops=true only. Memory that
+cuDNN works in is known where there is a GPU, not to a dry run.
 """
 
 from typing import Any
