@@ -8,10 +8,10 @@ The last needs no TPU, only its compiler (`pip install libtpu`, TPU_WORKER_HOSTN
 it prints the bytes of one chip's program, forward and backward, and times nothing.
 
 On GPUs `flash_by_cudnn` leaves own views to cuDNN (`model.gpu_attention`). Full attention is
-`jax.nn.dot_product_attention`, through cuDNN on a GPU. `full_in_blocks` is full
-attention by our own blocks, so that the mask's gain can be told from that of not writing all logits
-to memory. Frames are targets and projections in halves, with cross-half attention; masks
-other than the paper's have one implementation, `listed`.
+`jax.nn.dot_product_attention`, through cuDNN on a GPU. `full_in_blocks` is full attention by our
+own blocks, so that the mask's gain can be told from that of not writing all logits to memory.
+Frames are targets and projections in halves, with cross-half attention; masks other than the
+paper's have one implementation, `listed`.
 
 Keys `{implementation}_{forward,forward_backward}_{seconds,bytes,tflops}`: best of interleaved runs,
 CPU time of all threads on a CPU (which other work on the machine disturbs least) and elapsed time

@@ -11,7 +11,7 @@ def oracle(
     *,
     cross_half: bool,
     mask: str = PAPER,
-    rows_by_cudnn: bool = False,  # noqa: ARG001
+    rows_by_cudnn: bool = False,
 ) -> Tokens:
     """Return the dense masked softmax under `allowed_frames`."""
     return dense_attention(q, k, v, allowed_frames(q.shape[1], q.shape[2], cross_half, mask))
