@@ -7,10 +7,11 @@
 The last needs no TPU, only its compiler (`pip install libtpu`, TPU_WORKER_HOSTNAMES=localhost);
 it prints the bytes of one chip's program, forward and backward, and times nothing.
 
-Full attention is `jax.nn.dot_product_attention`, through cuDNN on a GPU. `full_in_blocks` is full
-attention by our own blocks, so that the mask's gain can be told from that of not writing all logits
-to memory. Frames are targets and projections in halves, with cross-half attention; masks
-other than the paper's have one implementation, `listed`.
+On GPUs `flash_by_cudnn` leaves own views to cuDNN (`model.gpu_attention`). Full attention is
+`jax.nn.dot_product_attention`, through cuDNN on a GPU. `full_in_blocks` is full attention by our
+own blocks, so that the mask's gain can be told from that of not writing all logits to memory.
+Frames are targets and projections in halves, with cross-half attention; masks other than the
+paper's have one implementation, `listed`.
 
 Keys `{implementation}_{forward,forward_backward}_{seconds,bytes,tflops}`: best of interleaved runs,
 CPU time of all threads on a CPU (which other work on the machine disturbs least) and elapsed time
@@ -104,7 +105,11 @@ def fused_implementations(mask: str) -> dict[str, Callable]:
     """Return the implementations of a mask that run on this backend."""
     if mask != PAPER:
         return {"listed": functools.partial(fused_attention, mask=mask)}
-    kernels = {"gpu": {"flash": flash_attention}, "tpu": {"splash": splash_attention}}
+    by_cudnn = functools.partial(flash_attention, rows_by_cudnn=True)
+    kernels = {
+        "gpu": {"flash": flash_attention, "flash_by_cudnn": by_cudnn},
+        "tpu": {"splash": splash_attention},
+    }
     return {"merged": merged_attention} | kernels.get(BACKEND, {})
 
 

@@ -33,7 +33,7 @@ def inspect(
 
     With a topology, the step is compiled for that TPU slice or those GPUs, on any machine: memory
     is the compiler's plan, communication is counted in its program, and on GPUs also what kernels
-    read, write and multiply, with the time of that at full rates. Nothing runs. It is the step that
+    read, write and multiply, with the time that takes. Nothing runs. It is the step that
     `full4d train` runs: with data.projections on encoded clips, else on pictures, which it projects
     and encodes. The program `projection` is that part alone, without the codec.
 

@@ -84,6 +84,9 @@ class ModelConfig:
     """Precision of products on tokens; auto is bfloat16 except on CPU."""
     remat: Literal["none", "block", "attention"] = "none"
     """Save memory: recompute nothing, whole blocks, or all but attention."""
+    gpu_attention: Literal["flash", "cudnn"] = "flash"
+    """What attends within views on GPUs: our kernel, or cuDNN, which should be faster but has not
+    run (docs/attention.md)."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -160,3 +160,16 @@ def allowed_frames(
         found = "view {}, frame {} may read nothing".format(*blind[0])
         raise InputError("mask", mask, found, "a frame to read for each", advice)
     return allowed
+
+
+def beyond_own_view(allowed: Bool[np.ndarray, "v t v t"], mask: str) -> Bool[np.ndarray, "v t v t"]:
+    """Return which frames may read which of other views, where all read their own view whole.
+
+    Raises:
+      InputError: some do not, under the mask of this name.
+    """
+    own = np.eye(len(allowed), dtype=bool)[:, None, :, None]
+    if not (allowed | ~own).all():
+        expected = f"flash with the mask {mask}, under which frames do not read all of their view"
+        raise InputError("config", "model.gpu_attention", "cudnn", expected, "")
+    return allowed & ~own

@@ -11,11 +11,12 @@ from typing import NamedTuple
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.depth import DepthConfig
 from full4d_jax.config.experiment import Config
-from full4d_jax.config.masks import PAPER, allowed_frames
+from full4d_jax.config.masks import PAPER, allowed_frames, beyond_own_view
 from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.fields import check_fields, require
 
 MAX_BATCH_PIXELS = 2**36  # 768 GiB in float32, over all devices
+MOST_CUDNN_WIDTH = 128  # channels of a head, on any GPU
 MAX_CLIP_PIXELS = 2**31  # 24 GiB in float32, more than a device samples at once
 TEXTS = "or a model with text, and captions or a text that is not also negative_text"
 
@@ -108,7 +109,21 @@ def _model(config: Config) -> Iterator[Rule]:
         f"{PAPER} but with model.attention fused",
     )
     if model.mask != PAPER:
-        allowed_frames(*_grid(config), model.mask)  # refuses what is no mask of this grid
+        allowed = allowed_frames(*_grid(config), model.mask)  # refuses what is no mask of this grid
+        if model.gpu_attention == "cudnn":
+            beyond_own_view(allowed, model.mask)
+    width = model.width // model.heads
+    yield Rule(
+        "model.gpu_attention",
+        model.gpu_attention == "flash" or (width % 8 == 0 and width <= MOST_CUDNN_WIDTH),
+        f"flash, or heads of a multiple of 8 channels, {MOST_CUDNN_WIDTH} at most (these have "
+        f"{width})",
+    )
+    yield Rule(
+        "model.gpu_attention",
+        model.gpu_attention == "flash" or model.precision != "float32",
+        "flash in float32 (model.precision)",
+    )
     yield Rule(
         "model.attention",
         model.projection == "none" or model.attention in ("fused", "full"),

@@ -93,6 +93,7 @@ class Block(nnx.Module):
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         d = config.width
+        self.rows_by_cudnn = config.gpu_attention == "cudnn"
         self.modulation = nnx.Param(jnp.zeros((6, d)))
         self.attention = Projections(config, rngs)
         if "linear" in config.cameras:
@@ -134,8 +135,15 @@ class Block(nnx.Module):
 
         def attend(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
             if pattern.mask is None:
-                return full_attention(q, k, v)
-            return fused_attention(q, k, v, cross_half=pattern.cross_half, mask=pattern.mask)
+                return full_attention(q, k, v, rows_by_cudnn=self.rows_by_cudnn)
+            return fused_attention(
+                q,
+                k,
+                v,
+                cross_half=pattern.cross_half,
+                mask=pattern.mask,
+                rows_by_cudnn=self.rows_by_cudnn,
+            )
 
         def through_cameras(q: Tokens, k: Tokens, v: Tokens, cameras: Transforms | None) -> Tokens:
             return attend(q, k, v) if cameras is None else prope(attend, q, k, v, cameras)

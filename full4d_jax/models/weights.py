@@ -191,7 +191,7 @@ def require_model(
     Raises:
       InputError: a field differs; the message names the first.
     """
-    free = (*free, "precision", "remat")
+    free = (*free, "precision", "remat", "gpu_attention")
     wanted = json.loads(json.dumps(dataclasses.asdict(model)))
     stored = ADDED | metadata["model"] if "model" in metadata else {}
     for name, value in stored.items():

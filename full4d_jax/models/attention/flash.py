@@ -11,6 +11,9 @@ are written. With l the logits, lse their log-sum-exp and P = exp(l - lse) the w
 where a second kernel walks the same lists for dq, and a third, for tiles of keys, the frames that
 read them. Nothing is added atomically, so gradients are the same in each run.
 
+Where each frame reads all of its own view, cuDNN can attend within views (`rows`). The first kernel
+then goes on from that output and log-sum-exp, and the others add to those gradients.
+
 The backend is Triton: Pallas' Mosaic GPU compiles for Hopper and later alone.
 """
 
@@ -28,8 +31,9 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 from jaxtyping import Array, Bool, Float, Int
 
-from full4d_jax.config.masks import PAPER, allowed_frames
+from full4d_jax.config.masks import PAPER, allowed_frames, beyond_own_view
 from full4d_jax.models.attention.mask import SAVED, Flat, Text, Tokens
+from full4d_jax.models.attention.rows import row_backward, row_forward
 
 TILE = 64 * 128  # numbers of a tile of keys, or of queries where gradients are made
 QUERIES = 128 * 128  # numbers of a tile of queries in the forward kernel, which holds fewer sums
@@ -66,17 +70,32 @@ def flash_attention(
     *,
     cross_half: bool,
     mask: str = PAPER,
+    rows_by_cudnn: bool = False,
     interpret: bool = False,
 ) -> Tokens:
     """Attend under the mask of this name (`masks.find_mask`) on one GPU; reverse mode only.
 
-    With `interpret` the kernels run, slowly, on any backend.
+    Args:
+      q: queries.
+      k: keys.
+      v: values.
+      cross_half: whether the later half of the frames is the projection.
+      mask: its name.
+      rows_by_cudnn: let cuDNN attend within views; in half precision alone.
+      interpret: run the kernels, slowly, on any backend, and let XLA stand in for cuDNN.
+
+    Raises:
+      InputError: cuDNN should attend within views that the mask cuts.
     """
     views, frames = q.shape[1:3]
-    allowed = allowed_frames(views, frames, cross_half, mask).reshape(views * frames, -1)
+    allowed = allowed_frames(views, frames, cross_half, mask)
+    if rows_by_cudnn:
+        allowed = beyond_own_view(allowed, mask)
     queries, keys, values = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v))
-    out = attend_by_frames(queries, keys, values, allowed=allowed, interpret=interpret)
-    return out.reshape(q.shape)
+    lists, pairs = _lists_of_part(allowed.reshape(1, views * frames, -1), 0)
+    static = _Static(pairs, views if rows_by_cudnn else 0, interpret)
+    out: Queries = _attend(static, queries, keys, values, lists)
+    return rearrange(out, "b (v t) s k d -> b v t s k d", v=views)
 
 
 def attend_by_frames(
@@ -98,12 +117,19 @@ def attend_by_frames(
       allowed: which frame of queries may read which frame of keys.
       interpret: as in `flash_attention`.
     """
-    rows = rearrange(allowed, "(p m) n -> p m n", m=q.shape[1])
-    reads, reads_count = _lists(rows)
-    readers, readers_count = _lists(rows.swapaxes(1, 2))
+    parts = rearrange(allowed, "(p m) n -> p m n", m=q.shape[1])
+    lists, pairs = _lists_of_part(parts, part)
+    return _attend(_Static(pairs, 0, interpret), q, k, v, lists)
+
+
+def _lists_of_part(
+    allowed: Bool[np.ndarray, "p m n"], part: Int[Array, ""] | int
+) -> tuple[Lists, int]:
+    """Return the lists of one of the parts, and the most pairs of frames that a part has."""
+    reads, reads_count = _lists(allowed)
+    readers, readers_count = _lists(allowed.swapaxes(1, 2))
     lists = Lists(reads[part], reads_count[part], readers[part], readers_count[part])
-    pairs = int(rows.sum((1, 2)).max())
-    return _attend(_Static(pairs, interpret), q, k, v, lists)
+    return lists, int(allowed.sum((1, 2)).max())
 
 
 def _lists(
@@ -123,28 +149,57 @@ def attend_to_all(q: Flat, k: Text, v: Text, *, interpret: bool = False) -> Flat
 
 
 class _Static(NamedTuple):
-    """What is known when a program is traced: pairs of frames, and whether to interpret."""
+    """What is known when a program is traced.
+
+    Attributes:
+      pairs: of frames, in the lists.
+      rows: into which frames fall that read each other whole, besides their lists; 0 without.
+      interpret: as in `flash_attention`.
+    """
 
     pairs: int
+    rows: int
     interpret: bool
+
+
+class Part(NamedTuple):
+    """The softmax over some of the keys.
+
+    Attributes:
+      out: its weighted values.
+      lse: the log-sum-exp, in units of log 2.
+    """
+
+    out: Queries
+    lse: PerQuery
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _attend(static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists) -> Queries:
-    return _forward(static, q, k, v, lists)[0]
+    return _forward(static, q, k, v, lists).out
 
 
-def _forward(
-    static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists
-) -> tuple[Queries, PerQuery]:
-    """Return the output and the log-sum-exp, in units of log 2."""
+def _forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists) -> Part:
+    before = None
+    if static.rows:
+        queries, keys, values = (_in_rows(x, static.rows) for x in (q, k, v))
+        out, lse = row_forward(queries, keys, values, interpret=static.interpret)
+        lse = rearrange(lse, "(b r) k (t s) -> b k (r t) s", r=static.rows, s=q.shape[2])
+        before = Part(out.reshape(q.shape), lse * LOG2_E)
+        if not static.pairs:
+            return before
     samples, frames, tokens, heads, _ = q.shape
     result = (
         jax.ShapeDtypeStruct(q.shape, q.dtype),
         jax.ShapeDtypeStruct((samples, heads, frames, tokens), jnp.float32),
     )
-    call = _call(_draw, QUERIES, q, result, 2 * _flops(static, q, k), static)
-    return call(q, k, v, lists.reads, lists.reads_count)
+    work = _work("flash_forward", 2, static, q, k)
+    call = _call(_draw, QUERIES, q, result, work, static)
+    return Part(*call(q, k, v, lists.reads, lists.reads_count, before))
+
+
+def _in_rows(x: Queries, rows: int) -> Float[Array, "r n k d"]:
+    return rearrange(x, "b (r t) s k d -> (b r) (t s) k d", r=rows)
 
 
 def _attend_forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists) -> tuple:
@@ -157,26 +212,42 @@ def _attend_forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists)
 
 def _attend_backward(static: _Static, saved: tuple, cotangent: Queries) -> tuple:
     q, k, v, out, lse, lists = saved
+    before = None
+    if static.rows:
+        queries, keys, values, o, do = (_in_rows(x, static.rows) for x in (q, k, v, out, cotangent))
+        total = rearrange(lse, "b k (r t) s -> (b r) k (t s)", r=static.rows) / LOG2_E
+        parts = row_backward(queries, keys, values, total, o, do, interpret=static.interpret)
+        before = [part.reshape(x.shape) for part, x in zip(parts, (q, k, v), strict=True)]
+        if not static.pairs:
+            return *before, None
     along = (cotangent.astype(jnp.float32) * out.astype(jnp.float32)).sum(-1)
     along = rearrange(along, "b m s k -> b k m s")
-    flops = _flops(static, q, k)
+    work = functools.partial(_work, "flash_gradient", static=static, q=q, k=k)
     query = jax.ShapeDtypeStruct(q.shape, q.dtype)
     key = jax.ShapeDtypeStruct(k.shape, k.dtype)
     value = jax.ShapeDtypeStruct(v.shape, v.dtype)
-    towards_queries = _call(_pull_queries, TILE, q, query, 3 * flops, static)
-    dq = towards_queries(q, k, v, cotangent, lse, along, lists.reads, lists.reads_count)
-    towards_keys = _call(_pull_keys, TILE, k, (key, value), 4 * flops, static)
-    dk, dv = towards_keys(q, k, v, cotangent, lse, along, lists.readers, lists.readers_count)
+    towards_queries = _call(_pull_queries, TILE, q, query, work(3), static)
+    before_q = before and before[0]
+    dq = towards_queries(q, k, v, cotangent, lse, along, lists.reads, lists.reads_count, before_q)
+    towards_keys = _call(_pull_keys, TILE, k, (key, value), work(4), static)
+    before_k = before and before[1:]
+    dk, dv = towards_keys(
+        q, k, v, cotangent, lse, along, lists.readers, lists.readers_count, before_k
+    )
     return dq, dk, dv, None
 
 
 _attend.defvjp(_attend_forward, _attend_backward)
 
 
-def _flops(static: _Static, q: Queries, k: Keys) -> int:
-    """Return the operations of one product between all queries and the keys that they read."""
+def _work(rate: str, products: int, static: _Static, q: Queries, k: Keys) -> dict[str, str]:
+    """Return what a kernel does: operations of its products between all queries and their keys.
+
+    `dry_run.compiling.MEASURED` has the rate of this name.
+    """
     samples, _, queries, heads, width = q.shape
-    return 2 * samples * heads * static.pairs * queries * k.shape[2] * width
+    pairs = samples * heads * static.pairs * queries * k.shape[2]
+    return {"rate": rate, "flops": str(2 * products * pairs * width)}
 
 
 def tile_size(tokens: int, width: int, numbers: int) -> int:
@@ -190,7 +261,12 @@ def _columns(width: int) -> int:
 
 
 def _call(
-    kernel: Callable, numbers: int, tokens: Keys, result: Any, flops: int, static: _Static
+    kernel: Callable,
+    numbers: int,
+    tokens: Keys,
+    result: Any,
+    work: dict[str, str],
+    static: _Static,
 ) -> Callable:
     """Return a kernel as a function: a program for each tile of a frame, head and sample."""
     samples, frames, length, heads, width = tokens.shape
@@ -201,7 +277,7 @@ def _call(
         out_shape=result,
         compiler_params=triton.CompilerParams(num_warps=WARPS[numbers], num_stages=2),
         interpret=static.interpret,
-        metadata={"flops": str(flops)},
+        metadata=work,
     )
     return jax.custom_batching.sequential_vmap(call)
 
@@ -224,8 +300,8 @@ class Tile(NamedTuple):
     size: int
 
 
-def _draw(q, k, v, reads, counts, out, lse, *, size: int) -> None:
-    """Write the output of a tile of queries."""
+def _draw(q, k, v, reads, counts, before, out, lse, *, size: int) -> None:
+    """Write the output of a tile of queries, where there is one going on from a part before."""
     _, _, length, _, width = k.shape
     here = _tile_here(q.shape[2], size)
     queries = _load(q, here)
@@ -242,17 +318,22 @@ def _draw(q, k, v, reads, counts, out, lse, *, size: int) -> None:
         change = triton.dot(weights.astype(v.dtype), _load(v, there))
         return highest, total, weighted * share[:, None] + change
 
-    lowest = jnp.full(size, FORBIDDEN, jnp.float32)
-    start = (lowest, jnp.zeros_like(lowest), jnp.zeros(queries.shape, jnp.float32))
+    peak = jnp.full(size, FORBIDDEN, jnp.float32)
+    total = jnp.zeros_like(peak)
+    weighted = jnp.zeros(queries.shape, jnp.float32)
+    if before is not None:
+        peak = _load_numbers(before.lse, here)
+        total = jnp.ones_like(peak)
+        weighted = _load(before.out, here).astype(jnp.float32)
     steps = counts[here.frame] * pl.cdiv(length, step_size)
-    peak, total, weighted = jax.lax.fori_loop(0, steps, step, start)
+    peak, total, weighted = jax.lax.fori_loop(0, steps, step, (peak, total, weighted))
     _store(out, here, weighted / total[:, None])
     place, exists = _numbers(lse, here)
     triton.store(place, peak + jnp.log2(total), mask=exists)
 
 
-def _pull_queries(q, k, v, cotangent, lse, along, reads, counts, dq, *, size: int) -> None:
-    """Write the gradient in a tile of queries."""
+def _pull_queries(q, k, v, cotangent, lse, along, reads, counts, before, dq, *, size: int) -> None:
+    """Write the gradient in a tile of queries, with what it is before."""
     _, _, length, _, width = k.shape
     here = _tile_here(q.shape[2], size)
     queries = _load(q, here)
@@ -272,11 +353,13 @@ def _pull_queries(q, k, v, cotangent, lse, along, reads, counts, dq, *, size: in
 
     steps = counts[here.frame] * pl.cdiv(length, step_size)
     change = jax.lax.fori_loop(0, steps, step, jnp.zeros(queries.shape, jnp.float32))
-    _store(dq, here, change * width**-0.5)
+    _store(dq, here, change * width**-0.5, before)
 
 
-def _pull_keys(q, k, v, cotangent, lse, along, readers, counts, dk, dv, *, size: int) -> None:
-    """Write the gradients in a tile of keys and their values."""
+def _pull_keys(
+    q, k, v, cotangent, lse, along, readers, counts, before, dk, dv, *, size: int
+) -> None:
+    """Write the gradients in a tile of keys and their values, with what they are before."""
     _, _, length, _, width = q.shape
     here = _tile_here(k.shape[2], size)
     keys = _load(k, here)
@@ -301,8 +384,9 @@ def _pull_keys(q, k, v, cotangent, lse, along, readers, counts, dk, dv, *, size:
     start = jnp.zeros(keys.shape, jnp.float32)
     steps = counts[here.frame] * pl.cdiv(length, step_size)
     d_keys, d_values = jax.lax.fori_loop(0, steps, step, (start, start))
-    _store(dk, here, d_keys * width**-0.5)
-    _store(dv, here, d_values)
+    before_k, before_v = before or (None, None)
+    _store(dk, here, d_keys * width**-0.5, before_k)
+    _store(dv, here, d_values, before_v)
 
 
 def _tile_here(length: int, size: int) -> Tile:
@@ -336,8 +420,10 @@ def _load(x, tile: Tile) -> Array:
     return triton.load(place, mask=exists, other=0.0)
 
 
-def _store(x, tile: Tile, values: Array) -> None:
+def _store(x, tile: Tile, values: Array, before=None) -> None:
     place, exists = _block(x, tile)
+    if before is not None:
+        values += _load(before, tile)
     triton.store(place, values.astype(x.dtype), mask=exists)
 
 

@@ -21,7 +21,13 @@ SPLASH_TOKENS = 128  # fewest tokens of a frame that fill the smallest side of s
 
 
 def fused_attention(
-    q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool, mask: str = PAPER
+    q: Tokens,
+    k: Tokens,
+    v: Tokens,
+    *,
+    cross_half: bool,
+    mask: str = PAPER,
+    rows_by_cudnn: bool = False,
 ) -> Tokens:
     """Attend under `masks.allowed_frames`.
 
@@ -36,23 +42,27 @@ def fused_attention(
       v: values.
       cross_half: whether the later half of the frames is the projection.
       mask: a name for `masks.find_mask`.
+      rows_by_cudnn: on GPUs, as in `flash_attention`.
     """
     blocks = functools.partial(listed_by_head, cross_half=cross_half, mask=mask)
     if mask == PAPER:
         blocks = functools.partial(merged_attention, cross_half=cross_half)
     gpu = blocks
     if runs_triton():
-        gpu = functools.partial(flash_attention, cross_half=cross_half, mask=mask)
+        gpu = functools.partial(
+            flash_attention, cross_half=cross_half, mask=mask, rows_by_cudnn=rows_by_cudnn
+        )
     tpu = blocks
     if q.shape[3] >= SPLASH_TOKENS:
         tpu = functools.partial(splash_attention, cross_half=cross_half, mask=mask)
     return jax.lax.platform_dependent(q, k, v, cpu=blocks, tpu=tpu, default=gpu)
 
 
-def full_attention(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
+def full_attention(q: Tokens, k: Tokens, v: Tokens, *, rows_by_cudnn: bool = False) -> Tokens:
     """Attend from every token to every token: fused attention with all frames in one view."""
     flat = [rearrange(x, "b v t ... -> b 1 (v t) ...") for x in (q, k, v)]
-    return fused_attention(*flat, cross_half=False).reshape(q.shape)
+    out = fused_attention(*flat, cross_half=False, rows_by_cudnn=rows_by_cudnn)
+    return out.reshape(q.shape)
 
 
 def cross_attention(q: Flat, k: Text, v: Text) -> Flat:

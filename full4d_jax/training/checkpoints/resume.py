@@ -16,7 +16,11 @@ from full4d_jax.training.checkpoints.provenance import provenance
 from input_pipeline.json_layout import load_lines
 from input_pipeline.whole_files import write_text
 
-CHANGEABLE = {"model.remat", *(f"mesh.{name}" for name in to_dict(MeshConfig()))} | {
+CHANGEABLE = {
+    "model.remat",
+    "model.gpu_attention",
+    *(f"mesh.{name}" for name in to_dict(MeshConfig())),
+} | {
     f"training.{name}"
     for name in (
         "steps",

@@ -24,6 +24,14 @@ MEMORY = {"TPU v5": 95.74, "TPU v5p": 95.74, "TPU v5 lite": 15.75, "TPU v6 lite"
 # Without a GPU to try them on, XLA's choice of Triton's tiles can fail; products go to cuBLAS.
 GPU_OPTIONS = {"xla_gpu_enable_triton_gemm": False}
 LAUNCH = 2e-6  # seconds between two kernels on a GPU, at least
+# Shares of the peak at which attention in bfloat16 ran on an H200 (docs/pods.md#accelerators), by
+# the products that kernels make: two forward, and for the gradient seven, or cuDNN's five.
+MEASURED = {
+    "flash_forward": 0.327,
+    "flash_gradient": 0.501,
+    "cudnn_forward": 0.565,
+    "cudnn_gradient": 0.535,
+}
 
 
 def report_program(
@@ -65,7 +73,7 @@ def _compile_and_print(
     gpu = next((x for x in GPUS.values() if x.kind == about["device_kind"]), None)
     cost = compile_program(trace, gpu)
     if gpu is not None and cost.get("work"):
-        cost["work"]["mfu"] = full_rate_mfu(cost["work"]["seconds"], gpu, about)
+        cost["work"]["mfu"] = predicted_mfu(cost["work"]["seconds"], gpu, about)
     _print_cost(cost)
     return cost
 
@@ -93,7 +101,7 @@ def compile_program(trace: Callable[[], Any], gpu: Gpu | None = None) -> dict[st
       Plain values: `bytes_per_device` (infinite, with an `error`, if it does not compile), its
       parts in `memory`, `collectives` as count and bytes of each kind on each device, the shares
       of the compiler's cycles that project and encode clips (`hlo.Estimate`), and of GPUs `work`
-      (`full_rate_time`).
+      (`predict_time`).
     """
     start = time.perf_counter()
     try:
@@ -114,37 +122,40 @@ def compile_program(trace: Callable[[], Any], gpu: Gpu | None = None) -> dict[st
         "estimated_cycles": estimate.cycles[""],
         "without_estimate": estimate.unknown[""],
         **{f"{name}_share": estimate.share(name) for name in SCOPES},
-        "work": None if gpu is None else full_rate_time(count_work(hlo), gpu),
+        "work": None if gpu is None else predict_time(count_work(hlo), gpu),
     }
 
 
-def full_rate_time(work: Work, gpu: Gpu) -> dict[str, Any]:
-    """Return the work of a program on one GPU and the seconds of its parts at full rates.
+def predict_time(work: Work, gpu: Gpu) -> dict[str, Any]:
+    """Return the work of a program on one GPU and the seconds of its parts.
 
-    Memory moves at its full rate, products run at the full rate of their type (float32 on the
-    multiprocessors, TF32 at half the rate of bfloat16), and kernels start `LAUNCH` seconds apart.
-    The parts can overlap, so a run takes about the longest, or longer; less only where much of what
-    kernels read was still in the cache.
+    Attention runs at the share of the peak that was `MEASURED`, on any GPU. Other products run at
+    the full rate of their type (float32 on the multiprocessors, TF32 at half the rate of bfloat16),
+    memory moves at its full rate, and kernels start `LAUNCH` seconds apart. These three parts can
+    overlap, so a run takes about the longest, or longer; less only where much of what kernels read
+    was still in the cache.
     """
     peak = peak_flops(gpu.kind) or math.inf
     rates = {"f32": gpu.float32_flops, "tf32": peak / 2}
+    rates |= {name: share * peak for name, share in MEASURED.items()}
     products = {kind: flops / rates.get(kind, peak) for kind, flops in work.products.items()}
     return work._asdict() | {
+        "product_seconds": products,
         "seconds": {
             "memory": work.bytes / gpu.bandwidth,
             "launches": work.launches * LAUNCH,
-            **products,
-        }
+            "products": sum(products.values()),
+        },
     }
 
 
-def full_rate_mfu(
+def predicted_mfu(
     seconds: dict[str, float], gpu: Gpu, about: dict[str, Any]
 ) -> tuple[float, float] | None:
     """Return model FLOPs utilization if a program's parts ran one after another, and all at once.
 
     Args:
-      seconds: of the parts at full rates, on one device.
+      seconds: of the parts, on one device.
       gpu: the kind of the devices.
       about: `flops` that the model needs on all devices, and the number of `devices`.
 
@@ -186,7 +197,10 @@ def _print_work(work: dict[str, Any]) -> None:
     print(f"                      {launches}: {1e3 * seconds['launches']:.1f} ms at full rate")
     for kind, flops in work["products"].items():
         size = f"{flops / 1e12:.3g} TFLOP"
-        print(f"  products in {kind:8}{size}: {1e3 * seconds[kind]:.1f} ms at full rate")
+        words = kind.replace("_", " ") if kind in MEASURED else f"products in {kind}"
+        rate = f"{MEASURED[kind]:.1%} of the peak, as measured" if kind in MEASURED else "full rate"
+        milliseconds = 1e3 * work["product_seconds"][kind]
+        print(f"  {words:20}{size}: {milliseconds:.1f} ms at {rate}")
     if work.get("mfu"):
         in_turn, overlapping = work["mfu"]
         words = f"{in_turn:.0%} one after the other, {overlapping:.0%} if they overlap"

@@ -26,7 +26,9 @@ _NAMES = re.compile(r"%([\w.-]+)")
 _CALLED = re.compile(r"calls=%?([\w.-]+)")
 _CONTRACTED = re.compile(r"lhs_contracting_dims=\{([\d,]+)\}")
 _LIBRARY = re.compile(r'custom_call_target="__(cublas\$gemm|cublas\$lt\$matmul)')
+_CUDNN = re.compile(r'custom_call_target="__cudnn\$fmhaSoftmax(Backward)?"')  # attention
 _KERNEL_FLOPS = re.compile(r'serialized_metadata = ".*?flops\\22: \\22(\d+)')  # of a Pallas kernel
+_KERNEL_RATE = re.compile(r'serialized_metadata = ".*?rate\\22: \\22(\w+)')
 _LIBRARY_CONTRACTED = re.compile(r'"lhs_contracting_dimensions":\["(\d+)"')
 # They name what is in memory already, or run computations that are counted themselves.
 NO_KERNEL = frozenset(["parameter", "tuple", "get-tuple-element", "bitcast", "constant"]) | {
@@ -62,7 +64,8 @@ class Work(NamedTuple):
       copies: bytes of operations that only move or transpose.
       launches: kernels started.
       products: operations in matrix products, two for each multiplication, by the type of their
-        factors: "bf16", "f32" (float32 of the highest precision), "tf32" (of a lower one), ...
+        factors: "bf16", "f32" (float32 of the highest precision), "tf32" (of a lower one), ...; of
+        attention in half precision by the kernel that makes them: "flash_forward", ...
     """
 
     bytes: int
@@ -201,14 +204,17 @@ def _only_moves(instruction: Instruction, computations: dict[str, list[Instructi
 
 
 def _product_type(instruction: Instruction, types: dict[str, str]) -> str:
-    """Return the type of a product's factors; "" where the instruction is no product."""
+    """Return the type of a product's factors, or the rate that its kernel names; "" for others."""
+    if cudnn := _CUDNN.search(instruction.text):
+        return "cudnn_gradient" if cudnn[1] else "cudnn_forward"
     is_library = instruction.op == "custom-call" and _LIBRARY.search(instruction.text)
     is_kernel = instruction.op == "custom-call" and _KERNEL_FLOPS.search(instruction.text)
     if instruction.op != "dot" and not is_library and not is_kernel:
         return ""
     kind = ARRAY.findall(types.get(instruction.operands[0], ""))[0][0]
     if kind != "f32":
-        return kind
+        rate = _KERNEL_RATE.search(instruction.text)
+        return rate[1] if rate else kind
     highest = re.search(r"operand_precision=\{highest,highest\}", instruction.text)
     library_highest = re.search(r'"operand_precision":\["HIGHEST","HIGHEST"\]', instruction.text)
     return "f32" if highest or library_highest else "tf32"
@@ -218,6 +224,10 @@ def _product_flops(instruction: Instruction, types: dict[str, str]) -> float:
     text = instruction.text
     if kernel := _KERNEL_FLOPS.search(text):
         return float(kernel[1])
+    if cudnn := _CUDNN.search(text):  # of queries (b n k d) and keys (b m k d)
+        queries, keys = (ARRAY.findall(types[x])[0][1] for x in instruction.operands[:2])
+        products = 5 if cudnn[1] else 2
+        return 2.0 * products * math.prod(array_sides(queries)) * array_sides(keys)[1]
     left = array_sides(ARRAY.findall(types[instruction.operands[0]])[0][1])
     result = array_sides(ARRAY.findall(instruction.type)[0][1])
     contracted = _CONTRACTED.search(text) or _LIBRARY_CONTRACTED.search(text)

@@ -17,6 +17,7 @@ from full4d_jax.models.attention.splash import splash_attention
 IMPLEMENTATIONS = {
     "merged": merged_attention,
     "flash": functools.partial(flash_attention, interpret=True),
+    "by_cudnn": functools.partial(flash_attention, rows_by_cudnn=True, interpret=True),
     "splash": functools.partial(splash_attention, interpret=True),
 }
 SIZES = [  # b v t s k d, cross_half

@@ -29,6 +29,28 @@ def test_kernels_lower_for_any_width(platform, width):
 
 
 @pytest.mark.parametrize(
+    ("width", "changes", "fits"),
+    [
+        (24, {}, True),
+        (128, {}, True),
+        (12, {}, False),
+        (136, {}, False),
+        (24, {"precision": "float32"}, False),
+        (24, {"mask": "neighbours"}, True),
+        (24, {"mask": "causal"}, False),
+    ],
+    ids=str,
+)
+def test_what_cudnn_does_not_take_is_refused(width, changes, fits):
+    config = Config(model=model(width, gpu_attention="cudnn", **changes))
+    if fits:
+        check_config(config)
+    else:
+        with pytest.raises(InputError, match=r"config: model\.gpu_attention.*expected flash"):
+            check_config(config)
+
+
+@pytest.mark.parametrize(
     ("width", "cameras", "fits"),
     [(6, (), True), (5, (), False), (12, ("prope",), False), (24, ("prope",), True)],
 )

@@ -73,6 +73,31 @@ def test_programs_hold_the_platforms_implementation_alone(platform, shape, chose
     assert found["custom_call"] == kernels
 
 
+def test_programs_for_gpus_attend_within_views_by_cudnn_where_they_should():
+    """Each of the two passes once for all views; three kernels of ours for the others."""
+    x = jax.ShapeDtypeStruct(LARGE, jnp.bfloat16)
+    traced = jax.jit(backward(functools.partial(FUSED, rows_by_cudnn=True))).trace(x, x, x, x)
+    text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    calls = collections.Counter(re.findall(r"custom_call @([\w$.]+)", text))
+    ours = calls.pop("__gpu$xla.gpu.triton")
+    assert ours == 3
+    assert calls == {"__cudnn$fmhaSoftmax": 1, "__cudnn$fmhaSoftmaxBackward": 1}
+    text = traced.lower(lowering_platforms=("cpu",)).as_text()
+    assert "custom_call" not in text
+
+
+@pytest.mark.skipif(jax.default_backend() != "gpu", reason="needs a GPU")
+def test_cudnn_within_views_is_as_near_to_the_truth_as_our_kernel_on_a_gpu():
+    shape = (1, 3, 42, 64, 2, 128)
+    draws = [jax.random.normal(jax.random.key(i), shape).astype(jnp.bfloat16) for i in range(4)]
+    truth = jax.jit(backward(DENSE))(*(x.astype(jnp.float32) for x in draws))
+    ours = jax.jit(backward(FLASH))(*draws)
+    found = jax.jit(backward(functools.partial(FLASH, rows_by_cudnn=True)))(*draws)
+    for a, b, c in zip(found, ours, truth, strict=True):
+        a, b, c = (np.asarray(x, np.float32) for x in (a, b, c))
+        assert np.linalg.norm(a - c) < 1.5 * np.linalg.norm(b - c)
+
+
 @pytest.mark.parametrize(("capability", "kernels"), [("7.5", 0), ("9.0", 3)])
 def test_gpus_that_triton_does_not_know_work_in_blocks(capability, kernels, monkeypatch):
     device = SimpleNamespace(compute_capability=capability)

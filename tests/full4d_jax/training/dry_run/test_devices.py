@@ -68,6 +68,8 @@ def test_a_step_is_inspected_for_a_gpu(tmp_path):
     assert inspected["device_kind"] == "NVIDIA H100 80GB HBM3"
     assert inspected["collectives"]["all-reduce"]["count"] > 0
     assert work["products"]["bf16"] > 0
+    assert work["products"]["flash_gradient"] == 7 / 2 * work["products"]["flash_forward"] > 0
+    assert work["seconds"]["products"] == pytest.approx(sum(work["product_seconds"].values()))
     assert work["seconds"]["memory"] == pytest.approx(work["bytes"] / 3.352e12)
     in_turn, overlapping = work["mfu"]
     assert 0 < in_turn < overlapping < 1

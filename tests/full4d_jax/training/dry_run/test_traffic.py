@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from full4d_jax.training.dry_run.compiling import full_rate_time
+from full4d_jax.training.dry_run.compiling import predict_time
 from full4d_jax.training.dry_run.devices import GPUS
 from full4d_jax.training.dry_run.traffic import Work, array_bytes, count_work
 
@@ -64,6 +64,27 @@ backend_config={"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"]}}
 """
 
 
+CUDNN = """
+ENTRY %main (q: bf16[3,8,2,4], k: bf16[3,5,2,4], v: bf16[3,5,2,4]) -> bf16[3,2,8,4] {
+  %q = bf16[3,8,2,4]{3,2,1,0} parameter(0)
+  %k = bf16[3,5,2,4]{3,2,1,0} parameter(1)
+  %v = bf16[3,5,2,4]{3,2,1,0} parameter(2)
+  %out = (bf16[3,2,8,4]{3,1,2,0}, f32[3,2,8]{2,1,0}, u8[0]{0}) custom-call(%q, %k, %v), \
+custom_call_target="__cudnn$fmhaSoftmax"
+  ROOT %result = bf16[3,2,8,4]{3,1,2,0} get-tuple-element(%out), index=0
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "products"), [("", {"cudnn_forward": 2}), ("Backward", {"cudnn_gradient": 5})]
+)
+def test_cudnns_attention_has_its_own_rate(target, products):
+    hlo = CUDNN.replace("\\\n", "").replace("Softmax", f"Softmax{target}")
+    one = 2 * 3 * 2 * 8 * 5 * 4  # product of all queries with their keys
+    assert count_work(hlo).products == {kind: n * one for kind, n in products.items()}
+
+
 def test_what_is_started_counts_once():
     work = count_work(ASYNCHRONOUS)
     assert (work.bytes, work.launches) == (4 * (8 + 16), 1)
@@ -88,12 +109,13 @@ def test_sizes_of_types(kind, size):
     assert array_bytes(kind) == size
 
 
-def test_the_full_rate_time_is_that_of_full_rates():
+def test_the_predicted_time_is_that_of_full_rates():
     gpu = GPUS["h100"]
-    work = Work(bytes=round(gpu.bandwidth), copies=0, launches=10, products={"bf16": 989e12})
-    seconds = full_rate_time(work, gpu)["seconds"]
+    products = {"bf16": 989e12, "tf32": 989e12}
+    work = Work(bytes=round(gpu.bandwidth), copies=0, launches=10, products=products)
+    seconds = predict_time(work, gpu)["seconds"]
     assert seconds["memory"] == pytest.approx(1)
-    assert seconds["bf16"] == pytest.approx(1)
+    assert seconds["products"] == pytest.approx(1 + 2)
     assert gpu.float32_flops == pytest.approx(66.9e12, rel=0.01)  # as NVIDIA says
 
 
@@ -101,12 +123,18 @@ KERNEL = r"""
 ENTRY %main (q: bf16[8,4]) -> bf16[8,4] {
   %q = bf16[8,4]{1,0} parameter(0)
   ROOT %call = bf16[8,4]{1,0} custom-call(%q), custom_call_target="__gpu$xla.gpu.triton", \
-backend_config={name = "_draw", serialized_metadata = "{\22flops\22: \22512\22}"}
+backend_config={name = "_draw", serialized_metadata = \
+"{\22flops\22: \22512\22, \22rate\22: \22flash_forward\22}"}
 }
 """
 
 
-def test_a_kernels_products_are_what_its_metadata_says():
-    work = count_work(KERNEL.replace("\\\n", ""))
-    assert work.products == {"bf16": 512}
-    assert work.bytes == 2 * 2 * 32
+@pytest.mark.parametrize(
+    ("kind", "size", "products"),
+    [("bf16", 2, {"flash_forward": 512}), ("f32", 4, {"tf32": 512})],
+)
+def test_a_kernels_products_are_what_its_metadata_says(kind, size, products):
+    """Its rate was measured in half precision alone."""
+    work = count_work(KERNEL.replace("\\\n", "").replace("bf16", kind))
+    assert work.products == products
+    assert work.bytes == 2 * size * 32

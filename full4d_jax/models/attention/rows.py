@@ -1,0 +1,94 @@
+"""Dense attention within rows of tokens as a part of a larger softmax, by cuDNN.
+
+With l the logits of a row, the forward pass returns o = softmax(l) v and lse = log sum exp l, from
+which the softmax over further keys can go on. Where O and LSE are the output and the log-sum-exp of
+the whole softmax, and dO the cotangent of O, the row's part of the gradient is
+
+    P  = exp(l - LSE)      dl = P (dO v^T - sum_d dO O)
+    dq = dl k              dk = dl^T q                    dv = P^T dO
+
+which is what cuDNN's backward call computes of whatever output and log-sum-exp it is handed. JAX's
+public function hands it those of the row alone, so its private primitives are called.
+
+Gradients are the same in each run with XLA_FLAGS=--xla_gpu_deterministic_ops=true only. Memory that
+cuDNN works in is known where there is a GPU, not to a dry run.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax._src.cudnn import fused_attention_stablehlo as cudnn
+from jaxtyping import Array, Float
+
+from full4d_jax.models.attention.mask import Flat
+
+PerQuery = Float[Array, "b k n"]
+
+
+def row_forward(q: Flat, k: Flat, v: Flat, *, interpret: bool) -> tuple[Flat, PerQuery]:
+    """Return the output and the log-sum-exp of rows of n tokens, each with its own keys.
+
+    Arrays are in half precision, unless XLA computes the same on any backend, with `interpret`.
+    """
+    if interpret:
+        # XLA's log-sum-exp has the type of the queries, cuDNN's is float32.
+        queries, keys, values = (x.astype(jnp.float32) for x in (q, k, v))
+        out, lse = jax.nn.dot_product_attention(queries, keys, values, return_residual=True)
+        return out.astype(q.dtype), lse.swapaxes(1, 2)
+    forward = cudnn._dot_product_attention_fwd_p_wrapper
+    out, lse = forward.bind(q, k, v, *_unused(q), **_settings(q), is_training=True)
+    return out, lse
+
+
+def row_backward(
+    q: Flat, k: Flat, v: Flat, lse: PerQuery, out: Flat, cotangent: Flat, *, interpret: bool
+) -> tuple[Flat, Flat, Flat]:
+    """Return a row's part of the gradients in q, k and v.
+
+    Args:
+      q: queries.
+      k: keys of the row.
+      v: values of the row.
+      lse: log-sum-exp of the whole softmax.
+      out: output of the whole softmax.
+      cotangent: of this output.
+      interpret: as in `row_forward`.
+    """
+    if not interpret:
+        backward = cudnn._dot_product_attention_bwd_p_wrapper
+        dq, dk, dv = backward.bind(q, k, v, *_unused(q), lse, out, cotangent, **_settings(q))
+        return dq, dk, dv
+
+    def product(pattern: str, a: Array, b: Array) -> Array:
+        return jnp.einsum(pattern, a, b, preferred_element_type=jnp.float32)
+
+    scale = q.shape[-1] ** -0.5
+    along = product("bnkd,bnkd->bkn", cotangent, out)
+    weights = jnp.exp(scale * product("bnkd,bmkd->bknm", q, k) - lse[..., None])
+    d_weights = product("bnkd,bmkd->bknm", cotangent, v)
+    d_logits = (scale * weights * (d_weights - along[..., None])).astype(k.dtype)
+    dv = product("bknm,bnkd->bmkd", weights.astype(v.dtype), cotangent)
+    dq = product("bknm,bmkd->bnkd", d_logits, k)
+    dk = product("bknm,bnkd->bmkd", d_logits, q)
+    return dq.astype(q.dtype), dk.astype(k.dtype), dv.astype(v.dtype)
+
+
+def _unused(q: Flat) -> list[Array]:
+    """Stand for what this attention has not: a bias, lengths, offsets and pages."""
+    return [jnp.zeros(0, q.dtype)] * 7
+
+
+def _settings(q: Flat) -> dict[str, Any]:
+    settings = {
+        "scale": q.shape[-1] ** -0.5,
+        "seed": 0,
+        "dropout_rate": 0.0,
+        "variadic_args": (False, False),
+        "mask_type": cudnn.MaskType.NO_MASK,
+        "layout": cudnn.AttentionLayout.BTNH.value,
+        "sliding_window_length": None,
+    }
+    if jax.__version_info__ >= (0, 12):
+        settings["score_mod"] = None
+    return settings
