@@ -27,6 +27,8 @@ class Buttons {
     this.on("json", () => save(new Blob([this.film.json()], { type: "application/json" }), "path.json"));
     this.on("video", () => this.saveVideo());
     this.on("speaker", () => viewer.sound.toggle());
+    this.on("headset", () => viewer.headset.enter().catch((error) => this.say(error.message)));
+    viewer.headset.canEnter().then((can) => (element("headset").hidden = !can));
     element("screen").hidden = !document.fullscreenEnabled;
     element("time").addEventListener("input", (event) => {
       clock.seek(Number(event.target.value));

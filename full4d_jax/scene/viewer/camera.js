@@ -174,9 +174,9 @@ class OrbitCamera {
     this.now = { ...this.goal };
   }
 
-  /** Returns the view's own pose at a time in [0, 1]. */
-  base(time) {
-    const { poses } = this.views[this.view], place = time * (poses.length - 1);
+  /** Returns a view's own pose at a time in [0, 1]. */
+  base(time, view = this.view) {
+    const { poses } = this.views[view], place = time * (poses.length - 1);
     const before = Math.min(Math.floor(place), Math.max(0, poses.length - 2));
     if (place === before) return poses[before];
     return poseBetween(poses[before], poses[before + 1], place - before);
