@@ -173,7 +173,7 @@ class Buttons {
     const kept = `${keys.length} keyframe${keys.length === 1 ? "" : "s"}`;
     this.write("kept", busy ? `${Math.round(100 * this.done)} %` : kept);
     for (const name of ["drop", "json", "video"]) element(name).disabled = busy || !keys.length;
-    element("keep").disabled = busy;
+    for (const name of ["keep", "headset"]) element(name).disabled = busy;
     const idle = now - this.touchedAt > 1000 * IDLE_SECONDS;
     document.body.classList.toggle("idle", idle && clock.playing && !element("help").open && element("shots").hidden);
     if (idle && !this.saying) element("hint").classList.add("gone");

@@ -182,6 +182,11 @@ class OrbitCamera {
     return poseBetween(poses[before], poses[before + 1], place - before);
   }
 
+  /** Returns how far ahead of a pose the pivot lies. */
+  distance({ eye, forward }) {
+    return Math.max(dot(plus(this.settings.pivot, eye, -1), forward), this.settings.nearest);
+  }
+
   /**
    * Returns the lens [fx, fy, cx, cy] for a picture of `size` pixels.
    *
@@ -205,8 +210,7 @@ class OrbitCamera {
   /** Returns pose and lens for a picture of `size` pixels, as in `lens`. */
   at(time, size, covered) {
     this.time = time;
-    const base = this.base(time), ahead = plus(this.settings.pivot, base.eye, -1);
-    const distance = Math.max(dot(ahead, base.forward), this.settings.nearest);
+    const base = this.base(time), distance = this.distance(base);
     const angles = plus([this.now.azimuth, this.now.elevation], this.swayed());
     const [a, e] = angles.map((angle) => (angle * Math.PI) / 180), { zoom, x, y, z } = this.now;
     const upright = [base.right, base.down, base.forward].map((axis) => dot(axis, this.settings.up));

@@ -1,18 +1,13 @@
 "use strict";
 // The scene in a headset (WebXR): each eye's picture in turn, while the time of the clip goes on.
-// Where the headset starts is the source's camera, as it stands when a person enters.
+// A person enters where the source's camera then stands, upright, and looks where it looks.
 
-const METRES = 2; // from there to the middle of all Gaussians' depths
+const METRES = 2; // from there to the pivot, as nothing tells the true size
 
-/** Returns the middle of the depths of a scene's Gaussians in front of a pose, 1 where none is. */
-function medianDepth({ records, count }, { eye, forward }) {
-  const floats = new Float32Array(records), words = floats.length / count, depths = new Float32Array(count);
-  let before = 0;
-  for (let i = 0, at = 0; i < count; i++, at += words) {
-    const depth = dot(forward, [floats[at] - eye[0], floats[at + 1] - eye[1], floats[at + 2] - eye[2]]);
-    if (depth > 0) depths[before++] = depth;
-  }
-  return before ? depths.subarray(0, before).sort()[before >> 1] : 1;
+/** Returns a pose turned around its eye until its down is the world's. */
+function upright({ eye, right }, up) {
+  const level = unit(plus(right, up, -dot(right, up))), down = up.map((v) => -v);
+  return { eye, right: level, down, forward: cross(level, down) };
 }
 
 /**
@@ -23,9 +18,8 @@ function medianDepth({ records, count }, { eye, forward }) {
  * @param scale world units of a metre.
  */
 function poseInRoom(base, matrix, scale) {
-  const column = (i) => [...matrix.slice(4 * i, 4 * i + 3)];
   const world = ([x, y, z]) => plus(plus(base.right.map((v) => v * x), base.down, -y), base.forward, -z);
-  const [right, up, back, place] = [0, 1, 2, 3].map((i) => world(column(i)));
+  const [right, up, back, place] = [0, 4, 8, 12].map((i) => world([...matrix.slice(i, i + 3)]));
   return { eye: plus(base.eye, place, scale), right, down: up.map((v) => -v), forward: back.map((v) => -v) };
 }
 
@@ -48,23 +42,25 @@ class Headset {
   }
 
   async enter() {
-    const { viewer } = this, { gl } = viewer.renderer;
+    const { viewer } = this, { camera, clock, renderer } = viewer;
     const session = await navigator.xr.requestSession("immersive-vr");
     session.addEventListener("end", () => {
       this.session = null;
       viewer.changed = true;
     });
     try {
-      await gl.makeXRCompatible();
-      this.layer = new XRWebGLLayer(session, gl, { alpha: false, antialias: false, depth: false });
+      await renderer.gl.makeXRCompatible();
+      const options = { alpha: false, antialias: false, depth: false };
+      this.layer = new XRWebGLLayer(session, renderer.gl, options);
       session.updateRenderState({ baseLayer: this.layer });
       this.space = await session.requestReferenceSpace("local");
     } catch (error) {
       session.end();
       throw error;
     }
-    this.base = viewer.camera.base(viewer.clock.time, 0);
-    this.scale = medianDepth(viewer.scene, this.base) / METRES;
+    const source = camera.base(clock.time, 0);
+    this.base = upright(source, viewer.settings.up);
+    this.scale = camera.distance(source) / METRES;
     this.last = null; // milliseconds, of the picture before
     this.session = session;
     session.requestAnimationFrame((now, frame) => this.draw(now, frame));
@@ -74,7 +70,7 @@ class Headset {
     if (!this.session) return;
     this.session.requestAnimationFrame((later, next) => this.draw(later, next));
     const { clock, sorting, sound, renderer, background } = this.viewer;
-    clock.step(Math.max(0, now - (this.last ?? now)) / 1000);
+    clock.step((now - (this.last ?? now)) / 1000);
     this.last = now;
     sound.follow(clock);
     const head = frame.getViewerPose(this.space);

@@ -1,17 +1,20 @@
-"""The page in a headset; a stand-in for the browser's WebXR gives it two eyes."""
+"""The page in a headset; as none was at hand, a stand-in for WebXR gives the page two eyes."""
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from moving_scene import cameras, random_scene
+from moving_scene import ANGLES, cameras, random_scene
 
-from full4d_jax.scene.packing import pack_scene
+from full4d_jax.cameras import Cameras
+from full4d_jax.media.metrics import psnr
 from full4d_jax.scene.page import run_viewing, write_page
+from full4d_jax.source.camera_paths import pivot_of
 from gaussians import Camera, DynamicGaussians, render
 from input_pipeline.cameras import orbit
 
@@ -60,9 +63,9 @@ device.pixels = () => {
 </script>""".replace("WIDTH", str(WIDTH)).replace("HEIGHT", str(HEIGHT))
 
 
-def written(folder: Path, scene: DynamicGaussians, mode: str) -> str:
+def written(folder: Path, scene: DynamicGaussians, mode: str, seen: Cameras) -> str:
     """The address of a page in a browser whose device has that mode of WebXR."""
-    viewing = run_viewing(cameras(), background=np.zeros(3))
+    viewing = run_viewing(seen, background=np.zeros(3))
     write_page(folder / "scene.html", scene, viewing, seconds=4.0)
     page = (folder / "scene.html").read_text()
     page = page.replace("<body>", f"<body>{STAND_IN.replace('MODE', mode)}")
@@ -129,48 +132,55 @@ def pictures(browser) -> tuple[np.ndarray, np.ndarray]:
     return both[:, :WIDTH], both[:, WIDTH:]
 
 
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    return float(-10 * np.log10(((a - b) ** 2).mean()))
-
-
-@pytest.fixture
-def entered(tmp_path, browser):
-    """A page at rest in the middle of time, in the headset."""
-    url = written(tmp_path, random_scene(2000), "immersive-vr")
-    browser.open(url + "#time=0.5&paused")
+def enter(browser, folder: Path, seen: Cameras) -> None:
+    """Open a page at rest in the middle of time, and go into the headset."""
+    browser.open(written(folder, random_scene(2000), "immersive-vr", seen) + "#time=0.5&paused")
     browser.wait("!document.getElementById('headset').hidden")
     browser.click("document.getElementById('headset')")
     browser.wait("viewer.headset.session")
     assert browser.script("device.asked") == "immersive-vr"
-    return browser
 
 
-def test_each_eye_sees_what_render_draws_there(entered):
+def test_each_eye_sees_what_render_draws_there(tmp_path, browser):
+    enter(browser, tmp_path, cameras())
     scene = random_scene(2000)
-    depths = pack_scene(scene).records["position"][:, 2]
-    scale = entered.script("viewer.headset.scale")
-    assert scale == pytest.approx(np.median(depths[depths > 0]) / 2, rel=0.03)  # two metres
-    step(entered, 0)  # asks for the order, which a worker makes
-    entered.wait("viewer.sorting.spare && !viewer.sorting.waiting")
-    step(entered, 10)
-    left, right = pictures(entered)
+    scale = browser.script("viewer.headset.scale")
+    assert scale == pytest.approx(pivot_of(cameras().world_to_camera)[2] / 2)  # two metres
+    step(browser, 0)  # asks for the order, which a worker makes
+    browser.wait("viewer.sorting.spare && !viewer.sorting.waiting")
+    step(browser, 10)
+    left, right = pictures(browser)
     assert psnr(left, drawn(scene, 0.5, "left", scale)) > 40
     assert psnr(right, drawn(scene, 0.5, "right", scale)) > 40
     assert psnr(left, right) < 25
 
 
-def test_time_goes_on_in_the_headset_and_the_page_after_it(entered):
-    entered.script("viewer.clock.playing = true; 0")
+def test_a_source_that_looks_down_is_entered_upright(tmp_path, browser):
+    sine = np.sin(np.radians(30))
+    cosine = np.cos(np.radians(30))
+    up = np.array([0, -cosine, -sine])  # 30 degrees up from where the source looks
+    poses = orbit(ANGLES, np.zeros_like(ANGLES), up=up).astype(np.float32)
+    enter(browser, tmp_path, replace(cameras(), world_to_camera=poses))
+    base = json.loads(browser.script("JSON.stringify(viewer.headset.base)"))
+    np.testing.assert_allclose(base["right"], [1, 0, 0], atol=1e-4)
+    np.testing.assert_allclose(base["down"], -up, atol=1e-4)
+    np.testing.assert_allclose(base["forward"], [0, -sine, cosine], atol=1e-4)
+
+
+def test_time_goes_on_in_the_headset_and_the_page_after_it(tmp_path, browser):
+    enter(browser, tmp_path, cameras())
+    browser.script("viewer.clock.playing = true; 0")
     for now in (5000, 5400, 5800):
-        step(entered, now)
-    assert entered.script("viewer.clock.time") == pytest.approx(0.5 + 0.8 / 4)
-    entered.script("viewer.clock.playing = false; device.session.end(); 0")
-    entered.wait("!viewer.headset.session && !viewer.changed")  # the page draws again
-    step(entered, 6000)
-    assert entered.script("device.steps.length") == 0
+        step(browser, now)
+    assert browser.script("viewer.clock.time") == pytest.approx(0.5 + 0.8 / 4)
+    browser.script("viewer.clock.playing = false; device.session.end(); 0")
+    browser.wait("!viewer.headset.session && !viewer.changed")  # the page draws again
+    step(browser, 6000)
+    assert browser.script("device.steps.length") == 0
 
 
 def test_without_a_headset_nothing_is_offered(tmp_path, browser):
-    browser.open(written(tmp_path, random_scene(200), "immersive-ar") + "#paused")
+    url = written(tmp_path, random_scene(200), "immersive-ar", cameras())
+    browser.open(f"{url}#paused")
     browser.wait("viewer.camera.shown")
     assert browser.script("document.getElementById('headset').hidden")
