@@ -70,7 +70,7 @@ class Renderer {
    * @param target the framebuffer that the picture is shown in; null is the canvas.
    * @param place where in it: x and y of its lower left corner, width and height in pixels.
    */
-  draw(pose, lens, time, background, target = null, place = whole(this.canvas)) {
+  draw(pose, lens, time, background, target = null, place = rectangleOf(this.canvas)) {
     const gl = this.gl, { x, y, width, height } = place;
     this.resize(width, height);
     gl.viewport(0, 0, width, height);
@@ -129,7 +129,7 @@ class Renderer {
   }
 }
 
-const whole = ({ width, height }) => ({ x: 0, y: 0, width, height });
+const rectangleOf = ({ width, height }) => ({ x: 0, y: 0, width, height });
 
 /** Returns a program of two shaders in the page, and a function that finds its uniforms. */
 function program(gl, vertex, fragment) {
