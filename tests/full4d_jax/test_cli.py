@@ -140,6 +140,7 @@ def test_what_a_path_is(places, path, kind):
         ("lift made", options.GridOptions(Path("made"))),
         ("lift sets --views 0 1", options.DatasetClipOptions(Path("sets"), views=(0, 1))),
         ("lift capture", options.CaptureOptions(Path("capture"))),
+        ("run x.r3d --rows 64", options.CaptureOptions(Path("x.r3d"))),
         ("lift capture.npz --held_out none", options.CaptureOptions(Path("capture.npz"), "none")),
     ],
 )
@@ -182,7 +183,7 @@ def test_the_path_chooses_the_source(places, words, way):
         (f"run {'a' * 300}", "found File name too long, expected a video"),
         ("run nothing", "source: nothing: found a folder that is none of these, expected a video"),
         ("run made", "found the folder of a run, expected a video or a data set.*; go on there"),
-        ("run x.r3d", "found a Record3D file, .*; unzip it into a folder .* full4d run"),
+        ("sample x.r3d", "found a Record3D file, expected .*; make a data set of it with full4d"),
         ("sample capture", "found a capture, expected .*; make a data set of it with full4d data"),
         ("run x.ply", "found a splat file, expected a video or a data set"),
         ("view a.mp4", "found a video, expected the folder of a run or a splat file"),
