@@ -18,7 +18,7 @@ def write_record3d(file: Path, count: int) -> None:
     rng = np.random.default_rng(0)
     wall = cv2.resize(rng.integers(0, 255, (12, 20, 3), np.uint8), (200, 120))
     depth = lzfse.compress(np.full((12, 16), METRES, np.float32).tobytes())
-    table = {"w": 64, "h": 48, "dw": 16, "dh": 12, "fps": FPS}
+    table: dict[str, object] = {"w": 64, "h": 48, "dw": 16, "dh": 12, "fps": FPS}
     table |= {"K": [60, 0, 0, 0, 60, 0, 32, 24, 1]}
     table["poses"] = [[0, 0, 0, 1, 0.01 * i, 0, 0] for i in range(count)]
     with ZipFile(file, "w") as archive:
