@@ -22,6 +22,7 @@ from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescal
 from input_pipeline.capture import Capture, turned
 from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
+from input_pipeline.datasets.encoding import ClipSource
 from input_pipeline.depth_alignment import WithDepth
 from input_pipeline.importers.detect import LAYOUTS, find_scenes, read_captures, require_inside
 from input_pipeline.importers.record3d import is_packed, unpacked
@@ -99,9 +100,7 @@ def import_folder(
     print(f"next: full4d data check {out}")
 
 
-def _write(
-    out: Path, clips: CaptureClips | WithDepth, about: str, *, test: float, jobs: int
-) -> None:
+def _write(out: Path, clips: ClipSource, about: str, *, test: float, jobs: int) -> None:
     """Write clips as a data set with a preview, under its name at once."""
     open_folder(out.parent)
     partial = out.with_name(f".{out.name}.partial")
