@@ -46,7 +46,7 @@ def sketch(words: list[str]) -> None:
         if parts and parts[0] in folders:
             place.mkdir(parents=True, exist_ok=True)
             (place / folders[parts[0]]).touch()
-        elif place.suffix in (".mp4", ".npz"):
+        elif place.suffix in (".mp4", ".npz", ".r3d"):
             place.parent.mkdir(parents=True, exist_ok=True)
             place.touch()
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 from fuzz_importers import transforms
+from record3d_file import write_record3d
 
 from full4d_jax.config import DataConfig
 from full4d_jax.media.video import write_video
 from full4d_jax.source.camera_paths import read_targets
-from full4d_jax.source.capture_source import load_points
+from full4d_jax.source.capture_source import load_points, open_capture
 from full4d_jax.source.depth.estimators import load_estimator
 from full4d_jax.source.handheld.pose_files import read_poses
-from full4d_jax.source.options import PathOptions
+from full4d_jax.source.options import CaptureOptions, PathOptions
 from input_pipeline.footage import read_depth
 
 SIDE = 16  # pixels
@@ -22,7 +23,7 @@ SIDE = 16  # pixels
 
 def option_files(scratch: Path) -> dict[str, tuple]:
     """By name: whole files, how their names end, and what reads them."""
-    return camera_paths(scratch) | points() | packed_depth() | networks(scratch)
+    return camera_paths(scratch) | points() | record3d(scratch) | networks(scratch)
 
 
 def camera_paths(scratch: Path) -> dict[str, tuple]:
@@ -86,8 +87,8 @@ def points() -> dict[str, tuple]:
 KINDS = (("float", "x y z"), ("uchar", "red green blue"))
 
 
-def packed_depth() -> dict[str, tuple]:
-    """Record3D's depth, where its module is installed."""
+def record3d(scratch: Path) -> dict[str, tuple]:
+    """Record3D's archives and their depth, where the module for the latter is installed."""
     if importlib.util.find_spec("lzfse") is None:
         return {}
     import lzfse  # pyright: ignore[reportMissingImports]
@@ -97,7 +98,18 @@ def packed_depth() -> dict[str, tuple]:
     def read(path: Path) -> None:
         require_finite(read_depth(path, None, (SIDE, SIDE)))
 
-    return {"record3d_depth": ([lzfse.compress(metres.tobytes())], ".depth", read)}
+    archive = scratch / "walk.r3d"
+    write_record3d(archive, 2)
+
+    def capture(path: Path) -> None:
+        grid = open_capture(CaptureOptions(path))
+        assert grid.cameras is not None
+        require_finite(grid.cameras.world_to_camera)
+
+    return {
+        "record3d_depth": ([lzfse.compress(metres.tobytes())], ".depth", read),
+        "record3d_file": ([archive.read_bytes()], ".r3d", capture),
+    }
 
 
 def networks(scratch: Path) -> dict[str, tuple]:

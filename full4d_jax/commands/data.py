@@ -40,7 +40,7 @@ def import_(
     caliscope, EasyMocap and Kalibr (docs/data.md).
 
     Args:
-      path: the folder of the capture.
+      path: the folder of the capture, or a .r3d file of Record3D.
       out: the folder of the dataset, which must not be there yet.
       layout: which, if several fit: dycheck, panoptic, multicam, instants, dnerf, nerfstudio, llff,
         pose2sim, cameras_json, fdanyone, recammaster, tum_rgbd, scannet, kubric, record3d,

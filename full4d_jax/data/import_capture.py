@@ -1,5 +1,7 @@
 """Import a capture from disk as a data set: `full4d data import`."""
 
+import contextlib
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,8 +22,10 @@ from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescal
 from input_pipeline.capture import Capture, turned
 from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
+from input_pipeline.datasets.encoding import ClipSource
 from input_pipeline.depth_alignment import WithDepth
 from input_pipeline.importers.detect import LAYOUTS, find_scenes, read_captures, require_inside
+from input_pipeline.importers.record3d import is_packed, unpacked
 from input_pipeline.opening import require_own
 from input_pipeline.schema import Example
 
@@ -73,32 +77,42 @@ def import_folder(
     if depth and jobs > 1:
         raise InputError("option", "--jobs", jobs, "1 with --depth", "leave --jobs out")
     estimate = load_estimator(depth) if depth else None
-    with input_errors("capture", DO):
-        captures = _read(path, layout, fps)
-        if not follow_links:
-            require_inside(path, captures)
-        if license:
-            captures = [capture._replace(license=license) for capture in captures]
-        captures = turned(captures, turns)
-        clips = CaptureClips(captures, **cut._asdict())
-    if clips.left_out:
-        print(f"left out: {clips.left_out} instants that fill no clip; see --frames")
+    with contextlib.ExitStack() as reading:
+        with input_errors("capture", DO):
+            folder = reading.enter_context(unpacked(path))
+            captures = _read(folder, layout, fps)
+            if not follow_links:
+                require_inside(folder, captures)
+            if license:
+                captures = [capture._replace(license=license) for capture in captures]
+            captures = turned(captures, turns)
+            clips = CaptureClips(captures, **cut._asdict())
+        if clips.left_out:
+            print(f"left out: {clips.left_out} instants that fill no clip; see --frames")
+        # An interrupted import of another cut, or of cameras mended since, must not go on.
+        about = f"imported from {path.name} by full4d data import; {cut}, fps {fps}"
+        about += f", licence {license}, cameras and clocks {_mark(captures, folder)}"
+        about += f", depth by {estimator_mark(depth)}" if depth else ""
+        filled = WithDepth(clips, clips.scene_ids, estimate) if estimate else clips
+        _write(out, filled, about, test=test, jobs=jobs)
+    print(f"{out}: {len(clips)} clips of {len(set(clips.scene_ids))} scenes")
+    print(f"look at {out / PREVIEW}: frames of the first clip, and where the cameras stand")
+    print(f"next: full4d data check {out}")
+
+
+def _write(out: Path, clips: ClipSource, about: str, *, test: float, jobs: int) -> None:
+    """Write clips as a data set with a preview, under its name at once."""
     open_folder(out.parent)
     partial = out.with_name(f".{out.name}.partial")
     require_own(partial)
     hold_folder(partial)
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.name.lower()).strip("_")
-    # An interrupted import of another cut, or of cameras that were mended since, must not go on.
-    about = f"imported from {path.name} by full4d data import; {cut}, fps {fps}, licence {license}"
-    about += f", cameras and clocks {_mark(captures)}"
-    filled = WithDepth(clips, clips.scene_ids, estimate) if estimate else clips
-    about += f", depth by {estimator_mark(depth)}" if depth else ""
     try:
         with input_errors("capture", DO):
             with Progress("import", len(clips)) as report:
                 write_dataset(
                     partial,
-                    filled,
+                    clips,
                     name=name or "capture",
                     splits=train_and_test(test),
                     jobs=jobs,
@@ -111,9 +125,6 @@ def import_folder(
         raise
     (partial / LOCK).unlink(missing_ok=True)
     partial.replace(out)
-    print(f"{out}: {len(clips)} clips of {len(set(clips.scene_ids))} scenes")
-    print(f"look at {out / PREVIEW}: frames of the first clip, and where the cameras stand")
-    print(f"next: full4d data check {out}")
 
 
 def preview(clip: Example) -> np.ndarray:
@@ -194,14 +205,17 @@ def _describe(capture: Capture) -> None:
         tell(f"  note: {note}")
 
 
-def _mark(captures: list[Capture]) -> str:
+def _mark(captures: list[Capture], folder: Path) -> str:
     """Return a hash of what importers read: times, lenses, poses, units of depth, stamps of files.
 
     Their size and the time of their last change; reading all would take as long as importing.
     """
     views = [
         [capture.scene_id, capture.generated, view.name, view.depth_scale, view.quarters]
-        + [[_stamp(file) for file in files] for files in (view.files, view.depth, view.masks)]
+        + [
+            [_stamp(file, folder) for file in files]
+            for files in (view.files, view.depth, view.masks)
+        ]
         + [np.asarray(x) for x in (view.timestamps, view.intrinsics, view.distortion)]
         + [np.asarray(view.world_to_camera)]
         for capture in captures
@@ -210,18 +224,18 @@ def _mark(captures: list[Capture]) -> str:
     return fingerprint("captures", {"views": views}, {})
 
 
-def _stamp(file: Path) -> list[str | int]:
+def _stamp(file: Path, folder: Path) -> list[str | int]:
     stat = file.stat()
-    return [str(file), stat.st_size, stat.st_mtime_ns]
+    return [os.path.relpath(file, folder), stat.st_size, stat.st_mtime_ns]
 
 
 def _check(
     path: Path, out: Path, layout: str | None, values: dict[str, float | None], cut: Cut
 ) -> None:
     do = "give the folder of the capture"
-    if not path.is_dir():
+    if not (path.is_dir() or (path.exists() and is_packed(path))):
         found = "a file" if path.exists() else "no such folder"
-        raise InputError("capture", path, found, "a folder", do)
+        raise InputError("capture", path, found, "a folder or a .r3d file", do)
     if out.exists():
         raise InputError("dataset", out, "something there", "a new name", "choose another --out")
     if layout is not None and layout not in LAYOUTS:

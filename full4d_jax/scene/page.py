@@ -44,7 +44,7 @@ from input_pipeline.whole_files import whole_file
 READ = ("splats.vert", "splats.frag", "present.vert", "present.frag", "sorter.js")  # by their ids
 PROGRAM = (
     *("camera.js", "unpack.js", "clock.js", "pointers.js", "sorting.js", "renderer.js"),
-    *("sound.js", "webm.js", "film.js", "buttons.js", "viewer.js"),
+    *("sound.js", "webm.js", "film.js", "headset.js", "buttons.js", "viewer.js"),
 )  # in the order in which it runs
 COMMENT = re.compile(r"^\s*(/\*\*.*?\*/|//[^\n]*)$", re.DOTALL | re.MULTILINE)
 FOLDER = Path(__file__).parent / "viewer"

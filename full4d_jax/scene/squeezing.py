@@ -22,21 +22,21 @@ from numpy import ndarray
 from full4d_jax.scene.entropy_code import Coded, code_columns, interleave
 from full4d_jax.scene.packing import PackedScene
 
-POSITION = 0.175  # widths of the usual Gaussian
-VELOCITY = 2.0  # steps of the position, while the Gaussian is seen
-MOMENT = 0.009  # clips
+POSITION = 0.19  # widths of the usual Gaussian
+VELOCITY = 1.9  # steps of the position, while the Gaussian is seen
+MOMENT = 0.0065  # clips
 MOST_MOMENT = 0.024  # clips, the step of Gaussians that are hardly seen
-LOG_DURATION = 0.15
-SIZE = 0.085  # of a logarithm, the mean of three
-SHAPE = 0.2  # of a logarithm, what the axes differ by
-LUMA = 1 / 64
-CHROMA = 1 / 30
-OPACITY = 8  # of 255
+LOG_DURATION = 0.3
+SIZE = 0.075  # of a logarithm, the mean of three
+SHAPE = 0.15  # of a logarithm, what the axes differ by
+LUMA = 1 / 50
+CHROMA = 1 / 26
+OPACITY = 16  # of 255
 GATE = 17  # of 255
 FEW = 20_000  # Gaussians, whose errors do not average out
 FEW_SCALE = 0.25  # of their steps
 # Pixels that a Gaussian colours in its best picture, and the scale of its steps.
-TIERS = ((2.2, 0.86), (0.7, 1.32), (0.25, 2.05))
+TIERS = ((2.2, 0.8), (0.85, 1.3), (0.35, 2.4))
 MIDDLE = 0.5  # clips
 AXIS_BITS = 17  # of a position along an axis: a browser counts to 53 bits
 
@@ -143,8 +143,10 @@ def _part(
     """Return what describes a part, its columns with the bits of its places, and its order."""
     origin = positions.min(0)
     span = float((positions - origin).max())
+    step = max(POSITION * usual * scale, span / (2**AXIS_BITS - 2))
     steps = {
-        "position": max(POSITION * usual * scale, span / (2**AXIS_BITS - 2)),
+        "position": step,
+        "velocity": VELOCITY * step,
         "moment": min(MOMENT * scale, MOST_MOMENT),
         "logDuration": LOG_DURATION,
         "size": SIZE * scale,
@@ -160,7 +162,7 @@ def _part(
     gaps = np.diff(places[order].astype(np.int64), prepend=0)
     lengths = np.frexp(gaps.astype(np.float64))[1].astype(np.int64)  # bits of a gap; 0 has none
     durations = np.rint(records["log_duration"].astype(np.float64) / LOG_DURATION)
-    velocity_steps = VELOCITY * steps["position"] * np.ones(len(records))
+    velocity_steps = steps["velocity"] * np.ones(len(records))
     if not always:
         velocity_steps /= np.minimum(np.exp(durations * LOG_DURATION), 0.5)
     velocities = records["velocity"].astype(np.float64) / velocity_steps[:, None]

@@ -8,13 +8,15 @@ A capture is an .npz with
     depth            (v t h w) z in the same unit, 0 where unknown; may be left out
     masks            (v t h w) above 0 where the subject is; may be left out
 
-or a folder as `full4d data import` reads it, of which size and instants may be chosen; of what a
-generator wrote at most `ROWS` rows and `FPS` frames a second are taken. It becomes a source in the
+or a folder, or a .r3d file, as `full4d data import` reads it, of which size and instants may be
+chosen. Of what a generator wrote, and of a single camera with depth, at most `ROWS` rows and `FPS`
+frames a second are taken; such a camera's whole film is, however long. It becomes a source in the
 world of its first camera at the first frame. The unit is the median depth there (of all pictures
 where that one has none) or, without depth, the distance to the point nearest to all optical axes. A
 data set's clip is read in the same way, in its own size and with all instants.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,13 +44,14 @@ from input_pipeline.capture_clips import FRAMES, CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.importers.colmap_files import read_points
 from input_pipeline.importers.detect import find_scenes, read_captures, require_inside
+from input_pipeline.importers.record3d import unpacked
 from input_pipeline.plain_files import load_arrays
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
 from input_pipeline.transforms import decode, view_size
 
 FPS = 8.0  # at most, where --fps is left out, as with videos
-ROWS = 256  # of the shorter side of generated pictures, at most, where --rows is left out
+ROWS = 256  # of the shorter side, at most, of a generator or an RGB-D camera, without --rows
 SMALLEST = f"at least {WINDOW} pixels each way"
 FORMAT = "see full4d_jax/source/capture_source.py for the format"
 # Number 4, then each eighth.
@@ -65,7 +68,7 @@ def open_capture(options: CaptureOptions) -> Grid:
     """
     path = options.capture
     options.check()
-    if path.is_dir():
+    if not options.is_arrays:
         return _open_folder(options)
     arrays = load_capture(path)
     times = np.arange(arrays["frames"].shape[1]) / FPS
@@ -96,15 +99,15 @@ def open_dataset_clip(options: DatasetClipOptions) -> Grid:
 
 
 def _open_folder(options: CaptureOptions) -> Grid:
-    """Read the folder of a capture that has one clip.
+    """Read the folder of a capture, or a .r3d file, that has one clip.
 
     Raises:
       InputError: a file does not fit the layout, or there are more clips.
     """
     path = options.capture
     do = "make a data set of it with full4d data import"
-    with input_errors("capture", f"see docs/data.md, or {do}"):
-        scenes, _ = find_scenes(path)
+    with input_errors("capture", f"see docs/data.md, or {do}"), unpacked(path) as above:
+        scenes, _ = find_scenes(above)
         folder, layout, *_ = scenes[0]
         captures = read_captures(folder, layout, fps=None)
         require_inside(folder, captures)
@@ -138,11 +141,15 @@ def _clips_of(captures: Sequence[Capture], options: CaptureOptions) -> CaptureCl
     first = captures[0]
     rows = options.rows
     fps = options.fps
-    if first.generated:
+    is_rgbd = len(first.views) == 1 and bool(first.views[0].depth)
+    if first.generated or is_rgbd:
         rows = rows or ROWS
         fps = fps or FPS
     stride = 1 if fps is None else max(1, round(first.fps / fps))
     end = None if options.seconds is None else max(1, round(options.seconds * first.fps))
+    if is_rgbd and options.fps is None:
+        count = len(first.views[0].timestamps[:end])
+        stride = max(stride, math.ceil(count / FRAMES))
     return CaptureClips(captures, stride=stride, size=rows, instants=(0, end))
 
 

@@ -11,6 +11,7 @@ SPLATS = "a splat file"
 ARRAYS = "an .npz file"
 WRITTEN = "a scene in a format that is only written"
 GLTF = "a glTF file"
+RECORD3D = "a Record3D file"
 RUN = "the folder of a run"
 RUNS = "a folder of runs"
 DATASET = "a data set"
@@ -25,10 +26,12 @@ ENDINGS = {
     ".4dgs": WRITTEN,
     ".glb": GLTF,
     ".html": WRITTEN,
+    ".r3d": RECORD3D,
 }  # other files are read as videos
 STAGES = ("source.npz", "depth.npz", "grid.npz", "scene.npz")
 ADVICE = {
     CAPTURE: "make a data set of it with full4d data import",
+    RECORD3D: "make a data set of it with full4d data import",
     FILMS: "say where the cameras stand, docs/data.md",
     RUN: "go on there with full4d lift, render, view or evaluate",
 }

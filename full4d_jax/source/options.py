@@ -14,7 +14,7 @@ from full4d_jax.config.experiment import Rate
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import MOST, Between, Weight
 from full4d_jax.source.choice import SourceOptions
-from full4d_jax.source.kinds import ARRAYS, CAPTURE, DATASET, RUN, VIDEO
+from full4d_jax.source.kinds import ARRAYS, CAPTURE, DATASET, ENDINGS, RECORD3D, RUN, VIDEO
 
 Number = Annotated[int, Between(0, MOST)]
 Scene = Annotated[int, Between(0, 2**30 - 1)]  # numbers of held-out scenes follow those of training
@@ -237,23 +237,31 @@ class DemoGridOptions(SourceOptions):
 class CaptureOptions(SourceOptions):
     """Pictures of several calibrated cameras, to be lifted as they are."""
 
-    path_kinds = CAPTURE, ARRAYS
+    path_kinds = CAPTURE, ARRAYS, RECORD3D
 
     capture: Annotated[Path, Named]
-    """The folder of a capture (docs/data.md), or an .npz with frames (v t h w 3) uint8, intrinsics
-    (v 3 3), world_to_camera (v 4 4) or (v t 4 4), and if known depth and masks (v t h w), see
-    docs/fitting.md; the prior is not asked."""
+    """The folder of a capture (docs/data.md), a .r3d file, or an .npz with frames (v t h w 3)
+    uint8, intrinsics (v 3 3), world_to_camera (v 4 4) or (v t 4 4), and if known depth and masks
+    (v t h w), see docs/fitting.md; the prior is not asked."""
     held_out: HeldOut = "auto"
     """Hold out and score one view in eight, of fewer views one instant in eight; or say which."""
     points: Path | None = None
     """Points in the cameras' world to start from, where there is no depth: COLMAP's points3D.bin or
     .txt, or a .ply file."""
     rows: Rows = None
-    """Short side of a folder's pictures; left out, their own, of a generated grid at most 256."""
+    """Short side of a folder's pictures; left out, their own, of a generator or an RGB-D
+    camera at most 256."""
     seconds: Seconds = None
     """Seconds of a folder's films to take; left out, all."""
     fps: Rate | None = None
-    """Frames a second of a folder to take; left out, all, of a generated grid at most 8."""
+    """Frames a second of a folder to take; left out, all, of a generator or an RGB-D camera at most
+    8, and of a long film fewer."""
+
+    @property
+    def is_arrays(self) -> bool:
+        """Whether it is an .npz, neither a folder nor a .r3d file."""
+        is_record3d = ENDINGS.get(self.capture.suffix.lower()) == RECORD3D
+        return not (self.capture.is_dir() or is_record3d)
 
     def check(self) -> None:
         """Refuse the choice of pictures of an .npz, which is taken as it is.
@@ -263,7 +271,7 @@ class CaptureOptions(SourceOptions):
         """
         for name in ("rows", "seconds", "fps"):
             value = getattr(self, name)
-            if value is not None and not self.capture.is_dir():
+            if value is not None and self.is_arrays:
                 expected = f"none, with {self.capture}"
                 advice = "leave it out: an .npz is taken as it is"
                 raise InputError("option", f"--{name}", value, expected, advice)

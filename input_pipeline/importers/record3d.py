@@ -1,14 +1,21 @@
-"""Record3D: an unzipped .r3d file of an iPhone or iPad, one camera with measured depth.
+"""Record3D: a .r3d file of an iPhone or iPad, one camera with measured depth.
 
-`metadata` (JSON) holds a pose a picture, [qx qy qz qw tx ty tz] of camera to world in OpenGL axes
-and metres, the lens `K` by columns for pictures of w x h pixels, or one a picture in
-`perFrameIntrinsicCoeffs` (fx fy cx cy), and the size dw x dh of depth. rgbd/N.depth are real
-numbers, metres along the axis, packed by LZFSE; confidences (N.conf) are not read. The app has no
-description of its own; this follows https://github.com/nerfstudio-project/nerfstudio
-(process_data/record3d_utils.py) and https://github.com/codekansas/usa (tasks/datasets/r3d.py).
+The file is a zip archive, which may have been unpacked. `metadata` (JSON) holds a pose a picture,
+[qx qy qz qw tx ty tz] of camera to world in OpenGL axes and metres, the lens `K` by columns for
+pictures of w x h pixels, or one a picture in `perFrameIntrinsicCoeffs` (fx fy cx cy), and the size
+dw x dh of depth. rgbd/N.depth are real numbers, metres along the axis, packed by LZFSE; confidences
+(N.conf) are not read. The app has no description of its own; this follows
+https://github.com/nerfstudio-project/nerfstudio (process_data/record3d_utils.py) and
+https://github.com/codekansas/usa (tasks/datasets/r3d.py).
 """
 
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -17,15 +24,73 @@ from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import to_opencv
 from input_pipeline.footage import listed, natural
-from input_pipeline.plain_files import field, load_json, numbers
+from input_pipeline.opening import FileRefusal, open_regular
+from input_pipeline.plain_files import UNREADABLE, check_members, field, load_json, numbers
 
-NEEDS = "metadata and rgbd/N.jpg, rgbd/N.depth, of an unzipped .r3d file"
+NEEDS = "metadata and rgbd/N.jpg, rgbd/N.depth, of a .r3d file"
+MEMBER = re.compile(r"metadata|rgbd/[0-9]{1,9}\.(jpg|depth)")  # of an archive, what is read
+MAX_MEMBER_BYTES = 2**28  # of one of these
 
 
 def matches(path: Path) -> tuple[bool, str]:
     """Return whether the folder has this layout, and why."""
     fits = (path / "metadata").is_file() and (path / "rgbd").is_dir()
     return fits, "metadata and rgbd are there" if fits else "no metadata or no rgbd"
+
+
+def is_packed(path: Path) -> bool:
+    """Return whether a path is that of a .r3d file, not of a folder."""
+    return path.suffix.lower() == ".r3d" and not path.is_dir()
+
+
+@contextlib.contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """Yield the folder of a capture: the path itself, or a temporary one of a .r3d file's content.
+
+    The files have the archive's time. Messages of errors name the archive in place of the folder.
+
+    Raises:
+      ValueError: the archive is damaged, too large, or one of something else.
+    """
+    if not is_packed(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="full4d-") as above:
+        folder = Path(above) / path.name
+        try:
+            for name, content in _members(path):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
+                os.utime(folder / name, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+            fits, why = matches(folder)
+            if not fits:
+                raise ValueError(f"{path}: found {why}, expected {NEEDS}")
+            yield folder
+        except ValueError as error:
+            error.args = (str(error).replace(str(folder), str(path)),)
+            raise
+
+
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield names and contents of an archive's members that are read.
+
+    Raises:
+      ValueError: naming the file, which is no whole archive, or claims too much.
+    """
+    try:
+        with open_regular(path) as file, ZipFile(file) as archive:
+            check_members(archive)
+            for member in archive.infolist():
+                if not MEMBER.fullmatch(member.filename):
+                    continue
+                if member.file_size > MAX_MEMBER_BYTES:
+                    raise ValueError(f"{member.filename} of {member.file_size} bytes")
+                yield member.filename, archive.read(member)
+    except FileRefusal:
+        raise
+    except UNREADABLE as error:
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{path}: found {reason}, expected a whole .r3d file") from None
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:

@@ -80,7 +80,7 @@ def test_help_begins_with_what_the_chosen_source_needs(capsys, places):
 def places(tmp_path, monkeypatch) -> Path:
     """A working directory with a little of each kind of source, where `kind_of` looks."""
     files = "a.mp4 b.MOV sets/index.json made/grid.npz all/one/grid.npz films/b.mp4 x.ply"
-    files += " x.splat capture.npz x.4dgs x.glb"
+    files += " x.splat capture.npz x.4dgs x.glb x.r3d"
     for file in files.split():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_bytes(b"")
@@ -106,6 +106,7 @@ def places(tmp_path, monkeypatch) -> Path:
         ("capture.npz", kinds.ARRAYS),
         ("x.4dgs", kinds.WRITTEN),
         ("x.glb", kinds.GLTF),
+        ("x.r3d", kinds.RECORD3D),
     ],
 )
 def test_what_a_path_is(places, path, kind):
@@ -139,6 +140,7 @@ def test_what_a_path_is(places, path, kind):
         ("lift made", options.GridOptions(Path("made"))),
         ("lift sets --views 0 1", options.DatasetClipOptions(Path("sets"), views=(0, 1))),
         ("lift capture", options.CaptureOptions(Path("capture"))),
+        ("run x.r3d --rows 64", options.CaptureOptions(Path("x.r3d"))),
         ("lift capture.npz --held_out none", options.CaptureOptions(Path("capture.npz"), "none")),
     ],
 )
@@ -181,6 +183,7 @@ def test_the_path_chooses_the_source(places, words, way):
         (f"run {'a' * 300}", "found File name too long, expected a video"),
         ("run nothing", "source: nothing: found a folder that is none of these, expected a video"),
         ("run made", "found the folder of a run, expected a video or a data set.*; go on there"),
+        ("sample x.r3d", "found a Record3D file, expected .*; make a data set of it with full4d"),
         ("sample capture", "found a capture, expected .*; make a data set of it with full4d data"),
         ("run x.ply", "found a splat file, expected a video or a data set"),
         ("view a.mp4", "found a video, expected the folder of a run or a splat file"),

@@ -27,6 +27,8 @@ class Buttons {
     this.on("json", () => save(new Blob([this.film.json()], { type: "application/json" }), "path.json"));
     this.on("video", () => this.saveVideo());
     this.on("speaker", () => viewer.sound.toggle());
+    this.on("headset", () => viewer.headset.enter().catch((error) => this.say(error.message)));
+    viewer.headset.canEnter().then((can) => (element("headset").hidden = !can));
     element("screen").hidden = !document.fullscreenEnabled;
     element("time").addEventListener("input", (event) => {
       clock.seek(Number(event.target.value));
@@ -171,7 +173,7 @@ class Buttons {
     const kept = `${keys.length} keyframe${keys.length === 1 ? "" : "s"}`;
     this.write("kept", busy ? `${Math.round(100 * this.done)} %` : kept);
     for (const name of ["drop", "json", "video"]) element(name).disabled = busy || !keys.length;
-    element("keep").disabled = busy;
+    for (const name of ["keep", "headset"]) element(name).disabled = busy;
     const idle = now - this.touchedAt > 1000 * IDLE_SECONDS;
     document.body.classList.toggle("idle", idle && clock.playing && !element("help").open && element("shots").hidden);
     if (idle && !this.saying) element("hint").classList.add("gone");

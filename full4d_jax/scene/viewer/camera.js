@@ -174,12 +174,17 @@ class OrbitCamera {
     this.now = { ...this.goal };
   }
 
-  /** Returns the view's own pose at a time in [0, 1]. */
-  base(time) {
-    const { poses } = this.views[this.view], place = time * (poses.length - 1);
+  /** Returns a view's own pose at a time in [0, 1]. */
+  base(time, view = this.view) {
+    const { poses } = this.views[view], place = time * (poses.length - 1);
     const before = Math.min(Math.floor(place), Math.max(0, poses.length - 2));
     if (place === before) return poses[before];
     return poseBetween(poses[before], poses[before + 1], place - before);
+  }
+
+  /** Returns how far ahead of a pose the pivot lies. */
+  distance({ eye, forward }) {
+    return Math.max(dot(plus(this.settings.pivot, eye, -1), forward), this.settings.nearest);
   }
 
   /**
@@ -205,8 +210,7 @@ class OrbitCamera {
   /** Returns pose and lens for a picture of `size` pixels, as in `lens`. */
   at(time, size, covered) {
     this.time = time;
-    const base = this.base(time), ahead = plus(this.settings.pivot, base.eye, -1);
-    const distance = Math.max(dot(ahead, base.forward), this.settings.nearest);
+    const base = this.base(time), distance = this.distance(base);
     const angles = plus([this.now.azimuth, this.now.elevation], this.swayed());
     const [a, e] = angles.map((angle) => (angle * Math.PI) / 180), { zoom, x, y, z } = this.now;
     const upright = [base.right, base.down, base.forward].map((axis) => dot(axis, this.settings.up));

@@ -67,9 +67,11 @@ class Renderer {
    *
    * @param lens [fx, fy, cx, cy] in pixels of the canvas.
    * @param background the colour behind it; null puts the blurred picture there.
+   * @param target the framebuffer that the picture is shown in; null is the canvas.
+   * @param place where in it: x and y of its lower left corner, width and height in pixels.
    */
-  draw(pose, lens, time, background) {
-    const gl = this.gl, { width, height } = this.canvas;
+  draw(pose, lens, time, background, target = null, place = rectangleOf(this.canvas)) {
+    const gl = this.gl, { x, y, width, height } = place;
     this.resize(width, height);
     gl.viewport(0, 0, width, height);
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.frame);
@@ -100,8 +102,10 @@ class Renderer {
     gl.drawElementsInstanced(gl.TRIANGLES, 6 * BATCH, gl.UNSIGNED_SHORT, 0, batches);
     gl.disable(gl.BLEND);
 
-    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, target);
+    gl.viewport(x, y, width, height);
     gl.useProgram(this.present.program);
+    gl.uniform2f(this.present.place("corner"), x, y);
     gl.uniform1i(this.present.place("picture"), 2);
     gl.activeTexture(gl.TEXTURE2);
     gl.texParameteri(
@@ -124,6 +128,8 @@ class Renderer {
     this.size = [width, height];
   }
 }
+
+const rectangleOf = ({ width, height }) => ({ x: 0, y: 0, width, height });
 
 /** Returns a program of two shaders in the page, and a function that finds its uniforms. */
 function program(gl, vertex, fragment) {

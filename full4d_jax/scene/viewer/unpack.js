@@ -134,7 +134,7 @@ function unpackPart(part, reader, first, buffer) {
     const cell = cellOf(along);
     for (let k = 0; k < 3; k++) floats[10 * n + k] = origin[k] + steps.position * cell[k];
     const duration = always ? 0 : steps.logDuration * durations[i];
-    const velocity = (2 * steps.position) / (always ? 1 : Math.min(Math.exp(duration), 0.5));
+    const velocity = steps.velocity / (always ? 1 : Math.min(Math.exp(duration), 0.5));
     for (let k = 0; k < 3; k++) halves[half + 6 + k] = toHalf(velocity * columns[1 + k][i]);
     halves[half + 9] = toHalf(always ? 0.5 : steps.moment * moments[i]);
     for (let k = 0; k < 5; k++) shape[k] = steps.shape * shapes[k][i];

@@ -86,6 +86,7 @@ class Viewer {
   }
 
   begin() {
+    this.headset = new Headset(this);
     this.buttons = new Buttons(this);
     this.pointers = new Pointers(this.canvas, this.camera, () => this.touched());
     addEventListener("resize", () => (this.changed = true));
@@ -105,6 +106,7 @@ class Viewer {
     requestAnimationFrame((later) => this.loop(later));
     const seconds = Math.max(0, now - this.last) / 1000;
     this.last = now;
+    if (this.headset.session) return; // which draws itself
     if (this.filming) {
       this.sound.rest();
       this.buttons.update(now);

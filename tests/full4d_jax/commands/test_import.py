@@ -6,6 +6,8 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from record3d_file import METRES, write_record3d
+from refused import refusal
 
 from full4d_jax.cli import main
 from full4d_jax.source.capture_source import open_dataset_clip
@@ -53,6 +55,28 @@ def test_a_capture_becomes_a_dataset(tmp_path, write_film, capsys):
     assert levels == [[5, 7], [2, 3]]  # 0.2 and 0.28 s beside 0.2 and 0.3 s
     assert np.ptp(np.asarray(Image.open(out / "preview.png"))) > 100
     assert left_over(out.parent) == ["summer"]
+
+
+@pytest.mark.extra("lzfse")
+def test_a_r3d_file_becomes_a_dataset(tmp_path, capsys):
+    write_record3d(tmp_path / "walk.r3d", 3)
+    cards = []
+    for name in ("a", "b"):
+        out = tmp_path / name
+        assert main(["data", "import", str(tmp_path / "walk.r3d"), "--out", str(out)]) == 0
+        about = "imported from walk.r3d by full4d data import"
+        cards.append([x for x in (out / "README.md").read_text().splitlines() if about in x])
+    assert cards[0] == cards[1] != []  # an import that was interrupted would go on
+    (example,) = open_dataset(tmp_path / "a")
+    assert (example.scene_id, example.frames.shape) == ("walk.r3d", (1, 3))
+    depth = transforms.decode(example, height=48, width=64).depth
+    np.testing.assert_allclose(depth, METRES, rtol=1e-3)
+    (tmp_path / "walk.r3d").write_bytes(b"none")
+    line = refusal(capsys, "data", "import", tmp_path / "walk.r3d", "--out", tmp_path / "c")
+    assert f"capture: {tmp_path / 'walk.r3d'}: found File is not a zip file, expected" in line
+    line = refusal(capsys, "run", tmp_path / "walk.r3d", "--out", tmp_path / "c")
+    assert f"capture: {tmp_path / 'walk.r3d'}: found File is not a zip file, expected" in line
+    assert not (tmp_path / "c").exists()
 
 
 def test_a_dataset_remembers_that_its_pictures_were_generated(tmp_path, write_film):

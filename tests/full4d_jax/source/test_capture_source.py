@@ -7,6 +7,7 @@ import struct
 import numpy as np
 import pytest
 from documented_world import write_rig
+from record3d_file import FPS, METRES, write_record3d
 from refused import refusal
 from textured_room import make_room
 
@@ -66,6 +67,33 @@ def test_the_folder_of_a_capture_is_read_as_it_is_imported(tmp_path):
     shutil.copytree(tmp_path / "all" / "rig", tmp_path / "all" / "again")
     with pytest.raises(InputError, match="found 2 scenes, expected one; make a data set of it"):
         open_capture(CaptureOptions(tmp_path / "all"))
+
+
+@pytest.mark.extra("lzfse")
+def test_a_r3d_file_is_a_capture_with_depth(tmp_path):
+    write_record3d(tmp_path / "walk.r3d", 24)
+    grid = opened(tmp_path / "walk.r3d")
+    assert grid.frames.shape == (1, 6, 48, 64, 3)  # 7.5 a second
+    np.testing.assert_allclose(grid.times, np.arange(6) * 4 / FPS, atol=1e-6)
+    assert grid.depth is not None
+    np.testing.assert_allclose(grid.depth, 1, rtol=1e-3)  # the unit is the wall's distance
+    assert grid.cameras is not None
+    right = -grid.cameras.world_to_camera[0, :, 0, 3]
+    np.testing.assert_allclose(right, 0.01 * 4 * np.arange(6) / METRES, atol=1e-5)
+    assert grid.about.note == "capture walk.r3d: 1 views of 6 frames of 64x48"
+    chosen = open_capture(CaptureOptions(tmp_path / "walk.r3d", rows=24, seconds=0.4, fps=15))
+    assert chosen.frames.shape == (1, 6, 24, 32, 3)
+
+
+@pytest.mark.extra("lzfse")
+def test_of_a_long_r3d_file_fewer_frames_a_second_are_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr("input_pipeline.capture_clips.FRAMES", 4)
+    monkeypatch.setattr("full4d_jax.source.capture_source.FRAMES", 4)
+    write_record3d(tmp_path / "walk.r3d", 24)
+    grid = opened(tmp_path / "walk.r3d")
+    np.testing.assert_allclose(grid.times, np.arange(4) * 6 / FPS, atol=1e-6)  # to its end
+    with pytest.raises(InputError, match="found 2 clips, expected one"):
+        open_capture(CaptureOptions(tmp_path / "walk.r3d", fps=10))
 
 
 def test_instants_beyond_the_most_are_told(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -291,3 +292,95 @@ def test_record3d_says_which_field_is_wrong(phone, fields, message):
     rewritten(phone, **fields)
     with pytest.raises(ValueError, match=message):
         record3d.read(phone, None)
+
+
+def packed(phone: Path) -> Path:
+    """The folder as the .r3d file that it is unpacked from."""
+    file = phone.with_name("walk.r3d")
+    with zipfile.ZipFile(file, "w") as archive:
+        for member in sorted(phone.rglob("*.*")):
+            archive.write(member, member.relative_to(phone))
+        archive.write(phone / "metadata", "metadata")
+    return file
+
+
+def test_record3d_is_read_packed_as_unpacked(phone):
+    ((unpacked_view,),) = [capture.views for capture in record3d.read(phone, None)]
+    file = packed(phone)
+    with record3d.unpacked(file) as folder:
+        assert detect(folder)[0] == "record3d"
+        (capture,) = record3d.read(folder, None)
+        assert capture.scene_id == "walk.r3d"
+        for name in ("intrinsics", "world_to_camera", "timestamps"):
+            found = getattr(capture.views[0], name)
+            np.testing.assert_array_equal(found, getattr(unpacked_view, name))
+        picture = capture.views[0].files[0]
+        assert picture.read_bytes() == (phone / "rgbd/8.jpg").read_bytes()
+        assert picture.stat().st_mtime_ns == file.stat().st_mtime_ns  # imports go on by it
+    assert not folder.parent.exists()
+    with record3d.unpacked(phone) as folder:
+        assert folder == phone
+
+
+def test_record3d_unpacks_nothing_else(phone):
+    file = packed(phone)
+    names = ["../evil", "/tmp/evil", "rgbd/../../9.jpg", "rgbd/x/9.jpg", "rgbd\\9.jpg", "a.jpg"]
+    with zipfile.ZipFile(file, "a") as archive:
+        for name in names:
+            archive.writestr(name, b"")
+        link = zipfile.ZipInfo("rgbd/12.jpg")
+        link.external_attr = 0o120777 << 16  # a link, in the attributes of Unix
+        archive.writestr(link, "/etc/hostname")
+    with record3d.unpacked(file) as folder:
+        unpacked = [path for path in folder.parent.rglob("*") if not path.is_dir()]
+        expected = [f"rgbd/{i}{end}" for i in (8, 9, 10, 11) for end in (".jpg", ".depth")]
+        expected += ["metadata", "rgbd/12.jpg"]
+        assert sorted(str(path.relative_to(folder)) for path in unpacked) == sorted(expected)
+        assert (folder / "rgbd/12.jpg").read_bytes() == b"/etc/hostname"
+        assert not (folder / "rgbd/12.jpg").is_symlink()
+
+
+def claim(file: Path, size: int) -> None:
+    """Let the last member of an archive claim so many bytes."""
+    content = bytearray(file.read_bytes())
+    start = content.rfind(b"PK\x01\x02") + 24  # in the central directory
+    content[start : start + 4] = size.to_bytes(4, "little")
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda file: file.write_bytes(b"none"), "found File is not a zip file, expected a whole"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-9]), "expected a whole .r3d file"),
+        (lambda file: claim(file, 2**31), "'metadata' that claims too many bytes"),
+        (Path.unlink, "found no file, expected a file"),
+        (lambda file: zipfile.ZipFile(file, "w").close(), "found no metadata or no rgbd, expected"),
+    ],
+)
+def test_record3d_says_what_is_wrong_with_an_archive(phone, spoil, message):
+    file = packed(phone)
+    spoil(file)
+    with pytest.raises(ValueError, match=message) as error, record3d.unpacked(file):
+        pass
+    assert str(error.value).startswith(f"{file}: ")
+
+
+def test_record3d_refuses_a_picture_that_fills_the_memory(phone):
+    file = packed(phone)
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("rgbd/12.jpg", bytes(record3d.MAX_MEMBER_BYTES + 1))
+    message = r"rgbd/12\.jpg of 268435457 bytes"
+    with pytest.raises(ValueError, match=message), record3d.unpacked(file):
+        pass
+
+
+def test_record3d_names_the_archive_where_a_field_is_wrong(phone):
+    rewritten(phone, fps=0)
+    file = packed(phone)
+    with (
+        pytest.raises(ValueError, match="fps: found 0") as error,
+        record3d.unpacked(file) as folder,
+    ):
+        record3d.read(folder, None)
+    assert str(error.value).startswith(f"{file}/metadata, ")

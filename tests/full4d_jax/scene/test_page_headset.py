@@ -1,0 +1,186 @@
+"""The page in a headset; as none was at hand, a stand-in for WebXR gives the page two eyes."""
+
+import base64
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from moving_scene import ANGLES, cameras, random_scene
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.media.metrics import psnr
+from full4d_jax.scene.page import run_viewing, write_page
+from full4d_jax.source.camera_paths import pivot_of
+from gaussians import Camera, DynamicGaussians, render
+from input_pipeline.cameras import orbit
+
+WIDTH, HEIGHT = 160, 128  # of an eye's picture
+TANGENTS = {"left": (0.9, 0.7, 0.6, 0.8), "right": (0.7, 0.9, 0.6, 0.8)}  # to left, right, up, down
+APART = {"left": -0.5, "right": 0.5}  # metres; wide, so that the eyes differ clearly
+STAND_IN = """<script>
+const device = { mode: "MODE", asked: null, steps: [] };
+device.session = Object.assign(new EventTarget(), {
+  updateRenderState({ baseLayer }) { device.layer = baseLayer; },
+  requestReferenceSpace: async (kind) => kind,
+  requestAnimationFrame(step) { device.steps.push(step); },
+  end() { device.session.dispatchEvent(new Event("end")); },
+});
+WebGL2RenderingContext.prototype.makeXRCompatible = async () => {};
+globalThis.XRWebGLLayer = class {
+  constructor(session, gl) {
+    this.framebuffer = gl.createFramebuffer();
+    gl.activeTexture(gl.TEXTURE7);
+    gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+    gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA8, 2 * WIDTH, HEIGHT);
+    const texture = gl.getParameter(gl.TEXTURE_BINDING_2D), { FRAMEBUFFER } = gl;
+    gl.bindFramebuffer(FRAMEBUFFER, this.framebuffer);
+    gl.framebufferTexture2D(FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, texture, 0);
+  }
+  getViewport({ eye }) {
+    return { x: eye === "left" ? 0 : WIDTH, y: 0, width: WIDTH, height: HEIGHT };
+  }
+};
+Object.defineProperty(navigator, "xr", { value: {
+  isSessionSupported: async (mode) => mode === device.mode,
+  requestSession: async (mode) => ((device.asked = mode), device.session),
+} });
+device.step = (now, head, views) => {
+  const pose = { transform: { matrix: new Float32Array(head) }, views: views.map((view) => ({
+    eye: view.eye, projectionMatrix: new Float32Array(view.projection),
+    transform: { matrix: new Float32Array(view.matrix) } })) };
+  for (const step of device.steps.splice(0)) step(now, { getViewerPose: () => pose });
+};
+device.pixels = () => {
+  const { gl } = viewer.renderer, bytes = new Uint8Array(8 * WIDTH * HEIGHT);
+  gl.bindFramebuffer(gl.FRAMEBUFFER, device.layer.framebuffer);
+  gl.readPixels(0, 0, 2 * WIDTH, HEIGHT, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
+  return btoa([...bytes].map((x) => String.fromCharCode(x)).join(""));
+};
+</script>""".replace("WIDTH", str(WIDTH)).replace("HEIGHT", str(HEIGHT))
+
+
+def written(folder: Path, scene: DynamicGaussians, mode: str, seen: Cameras) -> str:
+    """The address of a page in a browser whose device has that mode of WebXR."""
+    viewing = run_viewing(seen, background=np.zeros(3))
+    write_page(folder / "scene.html", scene, viewing, seconds=4.0)
+    page = (folder / "scene.html").read_text()
+    page = page.replace("<body>", f"<body>{STAND_IN.replace('MODE', mode)}")
+    (folder / "scene.html").write_text(page)
+    return (folder / "scene.html").as_uri()
+
+
+def head() -> np.ndarray:
+    """From the head to the room (4 4), in WebXR's axes and metres: aside, and turned a little."""
+    turned = np.eye(4)
+    turned[:3, :3] = orbit(7.0, 4.0)[:3, :3]
+    turned[:3, 3] = [0.2, 0.1, 0.3]
+    return turned
+
+
+def eye_in_room(eye: str) -> np.ndarray:
+    moved = np.eye(4)
+    moved[0, 3] = APART[eye]
+    return head() @ moved
+
+
+def projection(eye: str) -> np.ndarray:
+    """OpenGL's matrix of a frustum (4 4)."""
+    near, far = 0.1, 1000.0
+    left, right, up, down = near * np.array(TANGENTS[eye])
+    return np.array(
+        [
+            [2 * near / (right + left), 0, (right - left) / (right + left), 0],
+            [0, 2 * near / (up + down), (up - down) / (up + down), 0],
+            [0, 0, -(far + near) / (far - near), -2 * far * near / (far - near)],
+            [0, 0, -1, 0],
+        ]
+    )
+
+
+def drawn(scene: DynamicGaussians, time: float, eye: str, scale: float) -> np.ndarray:
+    """What `render` draws for an eye, (h, w, 3) in [0, 1]; the source's camera is the world's."""
+    flip = np.diag([1.0, -1, -1, 1])
+    pose = flip @ eye_in_room(eye) @ flip
+    pose[:3, 3] *= scale
+    left, right, up, down = TANGENTS[eye]
+    fx = WIDTH / (left + right)
+    fy = HEIGHT / (up + down)
+    lens = jnp.asarray([[fx, 0, fx * left], [0, fy, fy * up], [0, 0, 1]], jnp.float32)
+    camera = Camera(jnp.asarray(np.linalg.inv(pose), jnp.float32), lens, WIDTH, HEIGHT)
+    instant = jax.jit(type(scene).at)(scene, np.float32(time))
+    return np.clip(np.asarray(render(instant, camera, antialiased=True).rgb), 0, 1)
+
+
+def step(browser, now: float) -> None:
+    """A picture of the headset, at a time in milliseconds."""
+    views = [
+        {"eye": eye, "matrix": eye_in_room(eye).T.ravel(), "projection": projection(eye).T.ravel()}
+        for eye in APART
+    ]
+    words = json.dumps([now, head().T.ravel(), views], default=np.ndarray.tolist)
+    browser.script(f"device.step(...{words}); 0")
+
+
+def pictures(browser) -> tuple[np.ndarray, np.ndarray]:
+    """What stands in the headset for the left and the right eye, (h, w, 3) in [0, 1]."""
+    content = base64.b64decode(browser.script("device.pixels()"))
+    both = np.frombuffer(content, np.uint8).reshape(HEIGHT, 2 * WIDTH, 4)[::-1, :, :3] / 255
+    return both[:, :WIDTH], both[:, WIDTH:]
+
+
+def enter(browser, folder: Path, seen: Cameras) -> None:
+    """Open a page at rest in the middle of time, and go into the headset."""
+    browser.open(written(folder, random_scene(2000), "immersive-vr", seen) + "#time=0.5&paused")
+    browser.wait("!document.getElementById('headset').hidden")
+    browser.click("document.getElementById('headset')")
+    browser.wait("viewer.headset.session")
+    assert browser.script("device.asked") == "immersive-vr"
+
+
+def test_each_eye_sees_what_render_draws_there(tmp_path, browser):
+    enter(browser, tmp_path, cameras())
+    scene = random_scene(2000)
+    scale = browser.script("viewer.headset.scale")
+    assert scale == pytest.approx(pivot_of(cameras().world_to_camera)[2] / 2)  # two metres
+    step(browser, 0)  # asks for the order, which a worker makes
+    browser.wait("viewer.sorting.spare && !viewer.sorting.waiting")
+    step(browser, 10)
+    left, right = pictures(browser)
+    assert psnr(left, drawn(scene, 0.5, "left", scale)) > 40
+    assert psnr(right, drawn(scene, 0.5, "right", scale)) > 40
+    assert psnr(left, right) < 25
+
+
+def test_a_source_that_looks_down_is_entered_upright(tmp_path, browser):
+    sine = np.sin(np.radians(30))
+    cosine = np.cos(np.radians(30))
+    up = np.array([0, -cosine, -sine])  # 30 degrees up from where the source looks
+    poses = orbit(ANGLES, np.zeros_like(ANGLES), up=up).astype(np.float32)
+    enter(browser, tmp_path, replace(cameras(), world_to_camera=poses))
+    base = json.loads(browser.script("JSON.stringify(viewer.headset.base)"))
+    np.testing.assert_allclose(base["right"], [1, 0, 0], atol=1e-4)
+    np.testing.assert_allclose(base["down"], -up, atol=1e-4)
+    np.testing.assert_allclose(base["forward"], [0, -sine, cosine], atol=1e-4)
+
+
+def test_time_goes_on_in_the_headset_and_the_page_after_it(tmp_path, browser):
+    enter(browser, tmp_path, cameras())
+    browser.script("viewer.clock.playing = true; 0")
+    for now in (5000, 5400, 5800):
+        step(browser, now)
+    assert browser.script("viewer.clock.time") == pytest.approx(0.5 + 0.8 / 4)
+    browser.script("viewer.clock.playing = false; device.session.end(); 0")
+    browser.wait("!viewer.headset.session && !viewer.changed")  # the page draws again
+    step(browser, 6000)
+    assert browser.script("device.steps.length") == 0
+
+
+def test_without_a_headset_nothing_is_offered(tmp_path, browser):
+    url = written(tmp_path, random_scene(200), "immersive-ar", cameras())
+    browser.open(f"{url}#paused")
+    browser.wait("viewer.camera.shown")
+    assert browser.script("document.getElementById('headset').hidden")
