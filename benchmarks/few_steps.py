@@ -1,6 +1,6 @@
 """Trains adapters that take the shipped prior's many steps in few, and says how near they come.
 
-    python benchmarks/few_steps.py [--steps 300 --segments 4 --rank 16 --scenes 16] --out OUT
+    python benchmarks/few_steps.py [--steps 160 --segments 4 --rank 16 --scenes 16] --out OUT
 
 Phased consistency distillation (`full4d_jax/training/few_steps.py`) on the prior's own training
 scenes. On held-out scenes grids are sampled from the same noise, and compared with those of the
@@ -76,7 +76,7 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     """Read the options."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=300, help="of the training")
+    parser.add_argument("--steps", type=int, default=160, help="of the training")
     parser.add_argument("--segments", type=int, default=4, help="steps of the student")
     parser.add_argument("--rank", type=int, default=16, help="of the adapters")
     parser.add_argument("--batch", type=int, default=4, help="clips of a training step")
