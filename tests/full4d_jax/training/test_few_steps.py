@@ -12,6 +12,7 @@ from full4d_jax.config import check_config, load_config
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.generation.sampling import sample, schedule
 from full4d_jax.models.dit import init_params
+from full4d_jax.models.flops import forward_flops, step_flops
 from full4d_jax.training.few_steps import FINER, SegmentTimes, draw_segments, segment_velocity
 from full4d_jax.training.state import state_from_params
 from full4d_jax.training.step import train_step
@@ -94,13 +95,14 @@ def few(**changes):
 def test_adapters_follow_and_nothing_else_changes():
     config = few()
     check_config(config)
-    leaves = jax.tree.leaves(jax.eval_shape(lambda: init_params(config.model, jax.random.key(0))))
-    keys = iter(jax.random.split(jax.random.key(1), len(leaves)))
+    fresh = init_params(config.model, jax.random.key(0))
+    keys = iter(jax.random.split(jax.random.key(1), len(jax.tree.leaves(fresh))))
+    # The last layers begin at zero, before which no adapter matters.
     params = jax.tree.map_with_path(
         lambda path, x: (
             x if "lora_out" in jax.tree_util.keystr(path) else x + 0.05 * _like(next(keys), x)
         ),
-        init_params(config.model, jax.random.key(0)),
+        fresh,
     )
     before = state_from_params(config, params)
     batch = jax.jit(lambda i: procedural_batch(i, config.data))(jnp.arange(2))
@@ -111,20 +113,22 @@ def test_adapters_follow_and_nothing_else_changes():
         state, metrics = step(state, batch)
         losses.append(float(metrics["loss"]))
     assert np.isfinite(losses).all()
-    for path, x in jax.tree_util.tree_leaves_with_path(state.params):
+    after = jax.tree_util.tree_leaves_with_path(state.params)
+    for (path, x), old in zip(after, jax.tree.leaves(before.params), strict=True):
         name = jax.tree_util.keystr(path)
-        changed = not np.array_equal(x, _at(before.params, path))
-        assert changed == ("lora" in name), name
+        assert np.array_equal(x, old) != ("lora" in name), name
+
+
+def test_operations_of_teacher_and_follower_are_counted():
+    config = few()
+    alone = replace(config, flow=replace(config.flow, segments=0))
+    data = config.data
+    forward = config.training.batch * forward_flops(config, data.views, data.frames)
+    assert step_flops(config) == step_flops(alone) + 2 * forward
 
 
 def _like(key, x):
     return jax.random.normal(key, x.shape)
-
-
-def _at(tree, path):
-    for part in path:
-        tree = tree[part.key]
-    return tree
 
 
 @pytest.mark.parametrize(
