@@ -1,6 +1,6 @@
 """Run the benchmarks and lay their JSON side by side.
 
-    python benchmarks/report.py --minutes 197 --out out/report
+    python benchmarks/report.py --minutes 215 --out out/report
     python benchmarks/report.py --only rasterizer attention --out out/report
 
 Each row of ROWS runs in a process of its own, one after the other, from the repository's root. Rows
@@ -80,8 +80,12 @@ ROWS = (
     Row("tilt", "benchmarks/tilt.py", "--scenes 2", "--scenes 24", (2, 15)),
     Row("reprojection", "benchmarks/reprojection.py --out OUT",
         "--moments 1 --rows 64", "", (1.5, 4)),
+    Row("parts", "benchmarks/parts.py --out OUT",
+        "--rows 64 --no-distilled", "", (2, 12)),
     Row("distillation", "benchmarks/distillation.py --out OUT",
         "--scenes 1", "--scenes 16", (2, 30)),
+    Row("few_steps", "benchmarks/few_steps.py --out OUT",
+        "--steps 2 --scenes 1", "", (1, 6)),
     Row("viewer", "benchmarks/viewer.py", "--count 2000 --seconds 2", "--count 60000", (1, 2)),
     Row("sampling", "benchmarks/sampling.py", "--repeats 1", "", (0.5, 0.5), one_core=True),
     Row("training", "benchmarks/training.py --config demo",

@@ -61,7 +61,8 @@ from input_pipeline.video_files import frame_times
 INSTANTS = 4
 FIELD_OF_VIEW = 55.0  # degrees
 COPY, PRIOR, CASCADE = "as seen from elsewhere", "prior, enlarged", "cascade"
-ROWS = (COPY, INPAINT, PUSH_PULL, PRIOR, CASCADE)
+PASTED = "projection over the prior"
+ROWS = (COPY, INPAINT, PUSH_PULL, PRIOR, PASTED, CASCADE)
 BASELINES = {"inpainting": INPAINT, "push_pull": PUSH_PULL}
 SHOWN = ("psnr", "psnr_unseen", "lpips", "lpips_unseen")
 Frames = Float[ndarray, "v t h w 3"]
@@ -171,11 +172,14 @@ def restore(
     small = generate_small(prior, frames, depth, cameras, jax.random.key(0), rows)[1:]
     known = seen_before(frames[0], depth[0], cameras.intrinsics[0], cameras.world_to_camera[0])
     made, projection = enlarge_grid(upsampler, small, frames, depth, (known,), cameras)
+    large = jnp.clip(jax.image.resize(small, made.shape, "cubic"), -1, 1)
+    seen = projection.mask[..., None]
     grids = {
         COPY: views.frames[:1],
         INPAINT: inpaint(projection.frames, projection.mask),
         PUSH_PULL: jax.jit(fill_holes)(projection),
-        PRIOR: jnp.clip(jax.image.resize(small, made.shape, "cubic"), -1, 1),
+        PRIOR: large,
+        PASTED: seen * projection.frames + (1 - seen) * large,
         CASCADE: made,
     }
     counts = np.asarray(jax.jit(can_be_guessed)(projection, views.video_depth[None])) > 0

@@ -79,7 +79,7 @@ class ModelConfig:
     refiner: Annotated[int, Between(0, 2**17)] = 12
     """Channels of the convolutional head; 0 leaves a linear head."""
     lora_rank: Annotated[int, Between(0, 2**17)] = 0
-    """Rank of the adapters for `optimizer.trainable=lora`; 0 builds none."""
+    """Rank of the adapters for `optimizer.trainable` lora or adapters; 0 builds none."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of products on tokens; auto is bfloat16 except on CPU."""
     remat: Literal["none", "block", "attention"] = "none"

@@ -90,8 +90,8 @@ def _model(config: Config) -> Iterator[Rule]:
     yield Rule("model.codec_stride", model.codec_stride == pixels, f"{pixels} with {model.codec}")
     yield Rule(
         "model.lora_rank",
-        (trainable == "lora") == (model.lora_rank > 0),
-        "a rank above 0 with --optimizer.trainable lora, and 0 without",
+        (trainable in ("lora", "adapters")) == (model.lora_rank > 0),
+        "a rank above 0 with --optimizer.trainable lora or adapters, and 0 without",
     )
     yield Rule(
         "optimizer.trainable",
@@ -267,6 +267,36 @@ def _training(config: Config) -> Iterator[Rule]:
     parts = config.training.accumulate
     yield Rule("training.accumulate", batch % parts == 0, f"a divisor of the batch, {batch}")
     yield _spike(config)
+    yield from _few_steps(config)
+
+
+def _few_steps(config: Config) -> Iterator[Rule]:
+    """Yield the rules of adapters that learn to take few steps."""
+    flow = config.flow
+    is_on = flow.segments > 0
+    yield Rule(
+        "optimizer.trainable",
+        (config.optimizer.trainable == "adapters") == is_on,
+        "adapters with --flow.segments, and others without",
+    )
+    yield Rule(
+        "flow.segments",
+        not is_on or flow.segments == config.sampler.steps,
+        f"0 or sampler.steps, {config.sampler.steps}: it learns these steps",
+    )
+    yield Rule(
+        "flow.teacher_guidance",
+        flow.teacher_guidance == 1 or (is_on and _has_two_texts(config)),
+        f"1 without --flow.segments; with it 1, {TEXTS}",
+    )
+    for name, off in (
+        ("flow.mean_share", 0),
+        ("flow.perceptual", 0),
+        ("data.drop_text", 0),
+        ("training.validate_every", 0),
+    ):
+        fits = not is_on or attrgetter(name)(config) == off
+        yield Rule(name, fits, f"{off} with --flow.segments")
 
 
 def _spike(config: Config | DepthConfig | UpsamplerConfig) -> Rule:

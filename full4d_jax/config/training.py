@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from full4d_jax.session.fields import Count, CountOrZero, Positive, Share, Streamed, Weight
+from full4d_jax.session.fields import Between, Count, CountOrZero, Positive, Share, Streamed, Weight
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,11 @@ class FlowConfig:
     """Share of clips trained at tau = 1 from zero noise: regression of the mean."""
     perceptual: Weight = 0.0
     """Weight of LPIPS (AlexNet) in the regression; needs the extra `metrics`."""
+    segments: Annotated[int, Between(0, 64)] = 0
+    """Euler steps in which adapters learn to do what the network does in 16 times as many; 0 is
+    off."""
+    teacher_guidance: Weight = 1.0
+    """Text guidance of the many steps, which the few then need not have."""
     weight_limit: Positive = 50.0
     """Upper limit of the loss weight 1 + (sigma (1 - tau) / tau)^2."""
 
@@ -28,10 +33,10 @@ class OptimizerConfig:
 
     kind: Literal["muon", "adamw"] = "muon"
     """Muon on the blocks' matrices and Nesterov's AdamW elsewhere, or plain AdamW."""
-    trainable: Literal["all", "attention", "lora", "synchronization"] = "all"
+    trainable: Literal["all", "attention", "lora", "adapters", "synchronization"] = "all"
     """Parameters that change: all; self-attention, or adapters (`model.lora_rank`), with what a
-    video model lacks (cameras, projectors, mask); or the synchronization of two streams and
-    their context embeddings."""
+    video model lacks (cameras, projectors, mask); adapters alone (`flow.segments`); or the
+    synchronization of two streams and their context embeddings."""
     learning_rate: Positive = 0.015
     """Highest learning rate of Muon."""
     adam_learning_rate: Positive = 0.0015

@@ -103,8 +103,12 @@ def step_flops(config: Config, text_tokens: int | None = None) -> float:
     batch = config.training.batch
     text = _text_tokens(config, training=True) if text_tokens is None else text_tokens
 
+    # A teacher, twice where it is guided, and the student without its gradient.
+    asked = 2 + (config.flow.teacher_guidance != 1) if config.flow.segments else 0
+
     def work(views: int, frames: int) -> float:
-        return _work(config, views, frames, text, training=True)
+        answers = asked * _work(config, views, frames, text, training=False)
+        return _work(config, views, frames, text, training=True) + answers
 
     if not data.lines:
         return batch * work(data.views, data.frames)
@@ -127,7 +131,8 @@ def forward_flops(config: Config, views: int, frames: int) -> float:
 def _text_tokens(config: Config, *, training: bool) -> int:
     """Return the number of rows of text: those of an embedding, or one of zeros."""
     data = config.data
-    trained = data.captions or (data.drop_text and config.negative_text)
+    reads_negative = data.drop_text or config.flow.teacher_guidance != 1
+    trained = data.captions or (reads_negative and config.negative_text)
     return TOKENS if config.text or (training and trained) else 1
 
 

@@ -1,7 +1,7 @@
 """Low-rank adapters (LoRA, arXiv 2106.09685) of the blocks' linear layers: y = x W + x A B + b.
 
-They exist while `optimizer.trainable=lora` trains; the weights that a run writes have them merged,
-W + A B, so that nothing else knows of them.
+They exist while `optimizer.trainable` lora or adapters trains; the weights that a run writes have
+them merged, W + A B, so that nothing else knows of them.
 """
 
 import dataclasses
@@ -19,10 +19,16 @@ def without_adapters(model: ModelConfig) -> ModelConfig:
     return dataclasses.replace(model, lora_rank=0)
 
 
+def drop_adapters(params: Params) -> Params:
+    """Return the parameters without adapters, those of the network that they adapt."""
+    flat = cast(Params, flatten_dict(params, sep="."))
+    return unflatten_dict({name: x for name, x in flat.items() if ".lora_" not in name}, sep=".")
+
+
 def merge_adapters(params: Params) -> Params:
     """Add every A B to its W, and leave the adapters out; other parameters stay as they are."""
     flat = cast(Params, flatten_dict(params, sep="."))
-    merged = {name: x for name, x in flat.items() if ".lora_" not in name}
+    merged = cast(Params, flatten_dict(drop_adapters(params), sep="."))
     for name in flat:
         if name.endswith(".lora_in"):
             layer = name.removesuffix(".lora_in")

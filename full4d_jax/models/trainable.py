@@ -11,6 +11,8 @@ def is_trained(trainable: str, name: str) -> bool:
         return True
     if trainable == "synchronization":
         return name.startswith((*SYNCHRONIZATION, "context"))
+    if trainable == "adapters":
+        return ".lora_" in name
     if trainable == "lora":
         return name.startswith(ADDED) or ".lora_" in name
     return name.startswith((*ADDED, ATTENTION))

@@ -2,7 +2,8 @@
 
 encode_clips   latents and conditions of the clips, and their text
 draw_flow      flow times and noise, independently for each clip
-predict        the network's velocity, and the velocity it should have
+predict        the network's velocity, and the velocity it should have; where adapters learn to
+               take few steps (`flow.segments`), `predict_segment`
 weigh          one loss for each clip
 report         the metrics
 perceptual     LPIPS of the decoded clips, where `flow.perceptual` asks for it
@@ -22,11 +23,14 @@ from full4d_jax.config import Config
 from full4d_jax.flow import Latents
 from full4d_jax.generation.batch import Batch, EncodedBatch, prepare
 from full4d_jax.generation.projected import ProjectedBatch, prepare_projected
+from full4d_jax.generation.sampling import Velocity, guided
 from full4d_jax.media.metrics import Distance
 from full4d_jax.models.codecs.codec import Codec, Weights, make_codec
-from full4d_jax.models.conditions import Params
+from full4d_jax.models.conditions import Conditions, Params
 from full4d_jax.models.dit import velocity
+from full4d_jax.models.lora import drop_adapters, without_adapters
 from full4d_jax.training.accumulation import BatchPart, whole_batch
+from full4d_jax.training.few_steps import SegmentTimes, draw_segments, segment_velocity
 
 Metrics = dict[str, Float[Array, "..."]]
 Clips = Batch | ProjectedBatch | EncodedBatch
@@ -39,7 +43,8 @@ class Frozen(NamedTuple):
     Attributes:
       codec_weights: None for codecs without weights.
       text: the embedding of the prompt that clips without a text of their own get.
-      negative: the embedding that a share `data.drop_text` of the clips gets instead.
+      negative: the embedding that a share `data.drop_text` of the clips gets instead, and from
+        which the guidance of a teacher leads away.
       distance: LPIPS, added to the regression with the weight `flow.perceptual`.
     """
 
@@ -104,7 +109,10 @@ def loss(
     keys = Keys(*jax.random.split(key, 4))
     clips = encode_clips(config, batch, keys, frozen, part)
     point = draw_flow(config, clips, keys, part)
-    prediction = predict(velocity(config.model, params), clips, point)
+    if config.flow.segments:
+        prediction = predict_segment(config, params, clips, point, keys, frozen.negative, part)
+    else:
+        prediction = predict(velocity(config.model, params), clips, point)
     losses = weigh(config, clips, point, prediction)
     metrics = report(config, losses, point, prediction, part)
     if frozen.distance is None:
@@ -151,14 +159,18 @@ def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: BatchPart) 
     """Draw the flow time and the noise of each clip."""
     settings = config.flow
     data = clips.latents
-    drawn = flow.sample_time(
-        keys.times,
-        part.size,
-        shift=settings.shift,
-        mean_share=settings.mean_share,
-        times=settings.times,
-    )
-    tau, is_mean = map(part.take, drawn)
+    if settings.segments:
+        tau = draw_times(config, keys, part).tau
+        is_mean = jnp.zeros(len(tau), bool)
+    else:
+        drawn = flow.sample_time(
+            keys.times,
+            part.size,
+            shift=settings.shift,
+            mean_share=settings.mean_share,
+            times=settings.times,
+        )
+        tau, is_mean = map(part.take, drawn)
     noise = draw_per_clip(jax.random.normal, keys.noise, part, *data.shape[1:])
     noise = flow.bcast(jnp.where(is_mean, 0.0, 1.0), data) * noise
     return flow_point(clips, noise, tau, is_mean)
@@ -193,6 +205,52 @@ def predict(network: Callable[..., Latents], clips: EncodedBatch, point: FlowPoi
         target=target,
         predicted=flow.data_from_velocity(v, point.z, point.tau),
         data=clips.latents,
+    )
+
+
+def draw_times(config: Config, keys: Keys, part: BatchPart) -> SegmentTimes:
+    """Draw the place of each clip in the segments of the sampler's path."""
+    segments = config.flow.segments
+    drawn = draw_segments(keys.times, part.size, segments, config.sampler.shift)
+    return jax.tree.map(part.take, drawn)
+
+
+def predict_segment(
+    config: Config,
+    params: Params,
+    clips: EncodedBatch,
+    point: FlowPoint,
+    keys: Keys,
+    negative: Float[np.ndarray, "n e"] | None,
+    part: BatchPart,
+) -> Prediction:
+    """Return the student's velocity at the point; its target leads to its segment's end."""
+    times = draw_times(config, keys, part)
+    held = jax.lax.stop_gradient(params)
+    model = without_adapters(config.model)
+    network = velocity(model, drop_adapters(held))
+
+    def bound(conditions: Conditions) -> Velocity:
+        return lambda z, tau: network(z, tau, conditions)
+
+    without = []
+    if config.flow.teacher_guidance != 1:
+        assert negative is not None, "rules ask for two texts"
+        text = jnp.broadcast_to(negative, (len(point.z), *negative.shape))
+        others = bound(clips.conditions._replace(text=text))
+        without.append((others, config.flow.teacher_guidance))
+    teacher = guided(bound(clips.conditions), without)
+
+    follower = velocity(config.model, held)
+    target = segment_velocity(
+        lambda z, tau: follower(z, tau, clips.conditions), teacher, point.z, times
+    )
+    v = velocity(config.model, params)(point.z, point.tau, clips.conditions)
+    return Prediction(
+        velocity=v,
+        target=target,
+        predicted=flow.data_from_velocity(v, point.z, point.tau),
+        data=flow.data_from_velocity(target, point.z, point.tau),
     )
 
 

@@ -91,6 +91,7 @@ def load_training_texts(
 ) -> tuple[Float[np.ndarray, "n e"] | None, Float[np.ndarray, "n e"] | None]:
     """Return what clips are trained with, and what the share `config.data.drop_text` gets instead.
 
+    The guidance of a teacher (`config.flow.teacher_guidance`) leads away from the second.
     With `config.data.captions` the first is None: each clip has a text of its own.
 
     Raises:
@@ -102,7 +103,7 @@ def load_training_texts(
         if has_captions
         else load_text(config)
     )
-    if not config.data.drop_text:
+    if not config.data.drop_text and config.flow.teacher_guidance == 1:
         return None if has_captions else text, None
     negative = load_negative_text(config)
     known_texts = [x for x in (text, negative) if x is not None]

@@ -1,0 +1,80 @@
+"""Few steps: adapters learn to do in one step of the sampler what the network does in many.
+
+Phased consistency distillation (arXiv 2405.18407). The sampler's flow times 1 = s_0 > ... > s_n = 0
+divide each path into n = `flow.segments` segments, and finer times divide those into `FINER` parts.
+From a point z at a finer time tau, the teacher, which is the network without its adapters, takes
+one of Euler's steps to the next time tau',
+
+    z' = z + (tau' - tau) u(z, tau)
+
+From both points the student, the network with its adapters, shall reach the same end of the
+segment, at s:
+
+    z + (s - tau) v(z, tau) = sg(z' + (s - tau') v(z', tau')) =: e
+
+So v should be (z - e) / (tau - s), a target like that of flow matching. After training, n Euler
+steps do what n x `FINER` of the teacher do. Only adapters change, so that teacher and student share
+all other parameters.
+"""
+
+from typing import NamedTuple
+
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from full4d_jax.flow import Latents, bcast
+from full4d_jax.generation.sampling import Velocity, schedule
+
+FINER = 16  # parts of a segment: 64 steps of the teacher for 4 of the student
+
+
+class SegmentTimes(NamedTuple):
+    """Flow times of each clip, decreasing.
+
+    Attributes:
+      tau: of the point.
+      after: the next finer time.
+      end: of the segment, at most `after`.
+    """
+
+    tau: Float[Array, "b"]
+    after: Float[Array, "b"]
+    end: Float[Array, "b"]
+
+
+def draw_segments(key: PRNGKeyArray, clips: int, segments: int, shift: float) -> SegmentTimes:
+    """Draw one of the finer times for each clip.
+
+    Args:
+      key: all are a function of it.
+      clips: how many.
+      segments: steps of the sampler.
+      shift: of the sampler's flow times.
+    """
+    times = schedule(segments * FINER, shift)
+    place = jax.random.randint(key, (clips,), 0, segments * FINER)
+    end = (place // FINER + 1) * FINER
+    return SegmentTimes(times[place], times[place + 1], times[end])
+
+
+def segment_velocity(
+    student: Velocity, teacher: Velocity, z: Latents, times: SegmentTimes
+) -> Latents:
+    """Return the velocity that the student should have at z, (z - e) / (tau - s) above.
+
+    Args:
+      student: of (z, tau), without gradient.
+      teacher: likewise, guided as it is sampled.
+      z: latents at `times.tau`.
+      times: of each clip.
+    """
+    following = _euler(teacher, z, times.tau, times.after)
+    end = _euler(student, following, times.after, times.end)
+    return (z - end) / bcast(times.tau - times.end, z)
+
+
+def _euler(
+    velocity: Velocity, z: Latents, tau: Float[Array, "b"], then: Float[Array, "b"]
+) -> Latents:
+    """Take one of Euler's steps, of another length for each clip."""
+    return z + bcast(then - tau, z) * velocity(z, tau)

@@ -1,0 +1,150 @@
+"""Adapters that learn to take few steps: their target, and that they follow their teacher."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.cli import main
+from full4d_jax.config import check_config, load_config
+from full4d_jax.generation.batch import procedural_batch
+from full4d_jax.generation.sampling import sample, schedule
+from full4d_jax.models.dit import init_params
+from full4d_jax.models.flops import forward_flops, step_flops
+from full4d_jax.training.few_steps import FINER, SegmentTimes, draw_segments, segment_velocity
+from full4d_jax.training.state import state_from_params
+from full4d_jax.training.step import train_step
+
+TRAIN = """train --config debug --flow.segments 2 --sampler.steps 2 --sampler.noise 1
+    --flow.mean_share 0 --optimizer.trainable adapters --model.lora_rank 2"""
+SPREAD = 0.5  # standard deviation of Gaussian data, whose flow is known
+
+
+def variance(tau):
+    """Of z at a flow time."""
+    return (SPREAD * (1 - tau)) ** 2 + tau**2
+
+
+def exact(z, tau):
+    """The velocity of the flow from noise to Gaussian data: z / sqrt(variance) stays."""
+    tau = tau.reshape(-1, 1, 1, 1, 1, 1)
+    return (tau - SPREAD**2 * (1 - tau)) / variance(tau) * z
+
+
+def test_times_lie_in_the_segments_of_the_sampler():
+    times = draw_segments(jax.random.key(0), 500, 4, 3.0)
+    coarse = np.asarray(schedule(4, 3.0))
+    assert set(np.asarray(times.end)) == set(coarse[1:])
+    for tau, after, end in np.asarray(times).T:
+        assert tau > after >= end
+        assert coarse[:-1][coarse[1:] == end] >= tau
+
+
+def test_the_target_leads_to_the_end_of_the_segment():
+    z = jax.random.normal(jax.random.key(0), (64, 1, 1, 2, 2, 1))
+    times = draw_segments(jax.random.key(1), 64, 4, 1.0)
+
+    def whole_segment(z, tau):
+        """The velocity that leads to the segment's end exactly; at the end, anything."""
+        share = jnp.sqrt(variance(times.end) / variance(tau))
+        length = jnp.where(tau > times.end, tau - times.end, 1.0)
+        return ((1 - share) / length).reshape(-1, 1, 1, 1, 1, 1) * z
+
+    found = segment_velocity(whole_segment, exact, z, times)
+    expected = whole_segment(z, times.tau)
+    error = jnp.abs(found - expected).max()
+    assert float(error) < 0.1 * float(jnp.abs(exact(z, times.tau) - expected).max())
+    last = times.after == times.end
+    assert 0 < int(last.sum()) < 64
+    np.testing.assert_allclose(found[last], exact(z, times.tau)[last], rtol=1e-3, atol=1e-4)
+
+
+def test_a_step_a_segment_ends_where_many_steps_end():
+    """Targets that are followed exactly, one part after the other, are the teacher's own path."""
+    z = jax.random.normal(jax.random.key(0), (1, 1, 1, 4, 4, 3))
+    fine = schedule(FINER, 1.0)
+
+    def student(place):
+        def velocity(z, _):
+            if place == FINER:
+                return jnp.zeros_like(z)
+            times = SegmentTimes(*(fine[jnp.array([x])] for x in (place, place + 1, FINER)))
+            return segment_velocity(student(place + 1), exact, z, times)
+
+        return velocity
+
+    found = sample(student(0), z, schedule(1))
+    np.testing.assert_allclose(found, sample(exact, z, fine), atol=1e-5)
+    assert float(jnp.abs(found - sample(exact, z, schedule(1))).max()) > 0.1
+
+
+def few(**changes):
+    debug = load_config("debug")
+    config = replace(
+        debug,
+        model=replace(debug.model, lora_rank=4),
+        flow=replace(debug.flow, segments=2, mean_share=0.0),
+        optimizer=replace(debug.optimizer, trainable="adapters", adam_learning_rate=0.01),
+        sampler=replace(debug.sampler, steps=2, noise=1.0),
+    )
+    return replace(config, **changes)
+
+
+def test_adapters_follow_and_nothing_else_changes():
+    config = few()
+    check_config(config)
+    fresh = init_params(config.model, jax.random.key(0))
+    keys = iter(jax.random.split(jax.random.key(1), len(jax.tree.leaves(fresh))))
+    # The last layers begin at zero, before which no adapter matters.
+    params = jax.tree.map_with_path(
+        lambda path, x: (
+            x if "lora_out" in jax.tree_util.keystr(path) else x + 0.05 * _like(next(keys), x)
+        ),
+        fresh,
+    )
+    before = state_from_params(config, params)
+    batch = jax.jit(lambda i: procedural_batch(i, config.data))(jnp.arange(2))
+    step = jax.jit(train_step(config))
+    state = before
+    losses = []
+    for _ in range(12):
+        state, metrics = step(state, batch)
+        losses.append(float(metrics["loss"]))
+    assert np.isfinite(losses).all()
+    after = jax.tree_util.tree_leaves_with_path(state.params)
+    for (path, x), old in zip(after, jax.tree.leaves(before.params), strict=True):
+        name = jax.tree_util.keystr(path)
+        assert np.array_equal(x, old) != ("lora" in name), name
+
+
+def test_operations_of_teacher_and_follower_are_counted():
+    config = few()
+    alone = replace(config, flow=replace(config.flow, segments=0))
+    data = config.data
+    forward = config.training.batch * forward_flops(config, data.views, data.frames)
+    assert step_flops(config) == step_flops(alone) + 2 * forward
+
+
+def _like(key, x):
+    return jax.random.normal(key, x.shape)
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("optimizer.trainable", ["--optimizer.trainable", "lora"]),
+        ("flow.segments", ["--sampler.steps", "3"]),
+        ("flow.mean_share", ["--flow.mean_share", "0.5"]),
+        ("flow.teacher_guidance", ["--flow.teacher_guidance", "5"]),
+    ],
+)
+def test_what_does_not_go_with_few_steps_is_refused(field, words, capsys, tmp_path):
+    assert main([*TRAIN.split(), "--out", str(tmp_path / "out"), *words]) == 2
+    assert field in capsys.readouterr().err
+
+
+def test_a_teacher_is_asked_for(capsys, tmp_path):
+    assert main([*TRAIN.split(), "--out", str(tmp_path / "out")]) == 2
+    assert "--init" in capsys.readouterr().err
