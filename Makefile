@@ -8,7 +8,8 @@ demo: $(INSTALLED)
 	.venv/bin/full4d run --out out/demo
 
 test: $(INSTALLED)
-	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --durations 10
+	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+	  --durations 10
 
 # Lint, types, and the tests that need about a minute: documented commands, configs, files, the layer map.
 quick: lint

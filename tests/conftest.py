@@ -33,6 +33,22 @@ import numpy as np
 import pytest
 
 MOST_MAPS = 25_000
+# The longest files, of `make test` or of what is slow, which workers take first: they end together.
+LONGEST = (
+    "pod/test_rehearsal.py",
+    "full4d_jax/training/checkpoints/test_kill.py",
+    "full4d_jax/training/test_processes.py",
+    "full4d_jax/test_pipeline.py",
+    "full4d_jax/config/test_shipped.py",
+    "full4d_jax/training/test_depth_training.py",
+    "full4d_jax/training/test_mesh_training.py",
+    "full4d_jax/training/test_mesh_processes.py",
+    "test_docs_run.py",
+    "test_chaos.py",
+    "test_attacks.py",
+    "test_fuzz.py",
+    "test_notebook.py",
+)
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "tests"))  # for the helpers beside this file
 from buckets import BUCKET, amazon_storage, google_storage  # noqa: E402
@@ -62,6 +78,13 @@ def pytest_configure(config):
     for name, value in settings.items():
         jax.config.update(name, value)
         os.environ[name.upper()] = str(value)  # for processes that tests start
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest files first; needs `--no-loadscope-reorder` of pytest-xdist."""
+    tests = REPOSITORY / "tests"
+    longest = {tests / name for name in LONGEST}
+    items.sort(key=lambda item: item.path not in longest)
 
 
 def pytest_runtest_setup(item):

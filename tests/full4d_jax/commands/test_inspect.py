@@ -15,7 +15,7 @@ CONFIGS = Path(__file__).parents[3] / "configs"
 HAS_TPU_COMPILER = importlib.util.find_spec("libtpu") is not None
 SMALL = [
     *("--model.width", "256", "--model.heads", "4", "--model.ffn", "256", "--model.layers", "8"),
-    *("--data.views", "3", "--data.frames", "9", "--data.height", "192", "--data.width", "192"),
+    *("--data.views", "3", "--data.frames", "9", "--data.height", "64", "--data.width", "64"),
     *("--training.batch", "2"),
 ]
 CHIPS = ["--topology", "v5e:2x2"]

@@ -34,7 +34,7 @@ ADOPTED = {"segmentation", "tiefenrausch"}  # which others trained
 WIDENED = "wider.safetensors"  # an upsampler of old with zeros for inputs that it did not have
 WITHOUT_EFFECT = {"name", *CHANGEABLE, *(f"model.{name}" for name in REMOVED)}
 WITHOUT_EFFECT |= {"flow.interval_share"}  # of a loss that is gone; 0 in every summary
-SHORT = "--training.steps 2 --training.log-every 1 --training.checkpoint-every 1"
+SHORT = "--training.steps 2 --training.log-every 1 --training.checkpoint-every 2"
 SMALL_PRIOR = (
     f"{SHORT} --mesh.data 1 --model.width 16 --model.heads 1 --model.ffn 16 --model.layers 1 "
 )

@@ -28,7 +28,7 @@ SMALL = DepthConfig(
     optimizer=OptimizerConfig(
         kind="adamw", adam_learning_rate=1e-4, adam_weight_decay=0.0, warmup=1
     ),
-    training=TrainingConfig(batch=1, steps=STEPS, log_every=1, checkpoint_every=1),
+    training=TrainingConfig(batch=1, steps=STEPS, log_every=1, checkpoint_every=STEPS - 1),
 )
 
 

@@ -28,7 +28,8 @@ from full4d_jax.training.clips.batches import clips_at
 from full4d_jax.training.loop import STOPPED
 from full4d_jax.training.state import init_state
 
-STEPS, KILLS = 20, 4
+STEPS = 20
+KILLS = 3  # the first and the last of them during a save
 LENGTH = ["--training.steps", str(STEPS), "--training.log_every", "1"]
 SMALL = ["--model.layers", "1", "--model.refiner", "0"]
 COMMAND = [sys.executable, "-m", "full4d_jax.cli", "train", "--config", "debug"]
@@ -141,7 +142,7 @@ def test_killed_runs_go_on_to_the_same_bits(straight, tmp_path):
             finish([*TRAIN, out])
             assert digest(out) == digest(straight)
             out, parts = tmp_path / str(kills), 0
-    assert in_saves >= KILLS // 4
+    assert in_saves >= 1
     said = finish([*TRAIN, out])
     assert parts == 0 or f"resuming {out} at step " in said
     assert digest(out) == digest(straight)
