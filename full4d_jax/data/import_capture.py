@@ -59,17 +59,24 @@ def import_folder(
     license: str,
     cut: Cut,
     test: float,
+    shards: int,
     jobs: int,
+    part: tuple[int, int],
     turns: Mapping[str, int],
     depth: str | None = None,
     follow_links: bool = False,
 ) -> None:
     """Find the layout, read the cameras, cut clips and write the dataset under its name at once.
 
+    A part of several is written under the name itself; with the last file the dataset is done.
+
     Raises:
       InputError: unknown layout, files that do not fit, damaged videos, an output that is there.
     """
-    _check(path, out, layout, {"--fps": fps, "--test": test, "--jobs": jobs}, cut)
+    is_whole = part == (0, 1)
+    _check(path, layout, {"--fps": fps, "--test": test, "--jobs": jobs}, cut)
+    if is_whole and out.exists():
+        raise InputError("dataset", out, "something there", "a new name", "choose another --out")
     if depth and jobs > 1:
         raise InputError("option", "--jobs", jobs, "1 with --depth", "leave --jobs out")
     estimate = load_estimator(depth) if depth else None
@@ -84,9 +91,11 @@ def import_folder(
     if clips.left_out:
         print(f"left out: {clips.left_out} instants that fill no clip; see --frames")
     open_folder(out.parent)
-    partial = out.with_name(f".{out.name}.partial")
-    require_own(partial)
-    hold_folder(partial)
+    folder = out
+    if is_whole:
+        folder = out.with_name(f".{out.name}.partial")
+        require_own(folder)
+    hold_folder(folder, part)
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.name.lower()).strip("_")
     # An interrupted import of another cut, or of cameras that were mended since, must not go on.
     about = f"imported from {path.name} by full4d data import; {cut}, fps {fps}, licence {license}"
@@ -96,21 +105,28 @@ def import_folder(
     try:
         with input_errors("capture", DO):
             with Progress("import", len(clips)) as report:
-                write_dataset(
-                    partial,
+                missing_files = write_dataset(
+                    folder,
                     filled,
                     name=name or "capture",
                     splits=train_and_test(test),
+                    shards=shards or None,
                     jobs=jobs,
+                    part=part,
                     about=about,
                     report=report,
                 )
-            pictures.save_picture(partial / PREVIEW, preview(open_dataset(partial)[0]))
+            if missing_files:
+                print(f"{out}: {missing_files} files of other parts are missing still")
+                return
+            pictures.save_picture(folder / PREVIEW, preview(open_dataset(folder)[0]))
     except ValueError:
-        shutil.rmtree(partial, ignore_errors=True)
+        if is_whole:
+            shutil.rmtree(folder, ignore_errors=True)
         raise
-    (partial / LOCK).unlink(missing_ok=True)
-    partial.replace(out)
+    if is_whole:
+        (folder / LOCK).unlink(missing_ok=True)
+        folder.replace(out)
     print(f"{out}: {len(clips)} clips of {len(set(clips.scene_ids))} scenes")
     print(f"look at {out / PREVIEW}: frames of the first clip, and where the cameras stand")
     print(f"next: full4d data check {out}")
@@ -215,15 +231,11 @@ def _stamp(file: Path) -> list[str | int]:
     return [str(file), stat.st_size, stat.st_mtime_ns]
 
 
-def _check(
-    path: Path, out: Path, layout: str | None, values: dict[str, float | None], cut: Cut
-) -> None:
+def _check(path: Path, layout: str | None, values: dict[str, float | None], cut: Cut) -> None:
     do = "give the folder of the capture"
     if not path.is_dir():
         found = "a file" if path.exists() else "no such folder"
         raise InputError("capture", path, found, "a folder", do)
-    if out.exists():
-        raise InputError("dataset", out, "something there", "a new name", "choose another --out")
     if layout is not None and layout not in LAYOUTS:
         known = ", ".join(LAYOUTS)
         raise InputError("option", "--layout", layout, known, "choose one, or leave it out")
