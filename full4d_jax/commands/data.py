@@ -12,6 +12,7 @@ from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import Streamed
 from full4d_jax.session.files import hold_dataset
 from full4d_jax.session.help_text import Shown
+from full4d_jax.session.mirror import origin
 from full4d_jax.session.processes import ALONE, ProcessOptions, one_part
 from full4d_jax.source.options import DepthKind
 
@@ -31,7 +32,9 @@ def import_(
     turn: tuple[str, ...] = (),
     depth: str | None = None,
     test: float = 0.0,
+    shards: int = 0,
     jobs: int = 1,
+    shard: str = "0/1",
     follow_links: bool = False,
 ) -> None:
     """Make a data set from a calibrated multi-view capture, or from a folder of captures.
@@ -41,7 +44,7 @@ def import_(
 
     Args:
       path: the folder of the capture, or a .r3d file of Record3D.
-      out: the folder of the dataset, which must not be there yet.
+      out: the folder of the dataset, which must not be there yet, but for other parts of it.
       layout: which, if several fit: dycheck, panoptic, multicam, instants, dnerf, nerfstudio, llff,
         pose2sim, cameras_json, fdanyone, recammaster, tum_rgbd, scannet, kubric, record3d,
         technicolor, opencv or colmap.
@@ -55,9 +58,17 @@ def import_(
       turn: CAMERA=DEGREES, clockwise, such as cam03=90; a number alone turns all other cameras.
       depth: estimator for views without depth, as --depth_network of full4d run.
       test: share of the scenes in the split `test`.
+      shards: approximate number of files; 0 makes files of 256 MiB.
       jobs: processes that decode and encode.
+      shard: i/n writes every n-th file from the i-th on, as in full4d data procedural.
       follow_links: take files too that lie outside of the folder, by links or paths such as `../`.
     """
+    option_checks.check_shards(shards)
+    part = option_checks.part_of(shard)
+    if part[1] > 1 and (address := origin(out) or origin(path)):
+        expected = "none with an address, of which each machine has a copy"
+        do = f"mount the bucket of {address}, or import each capture by a command of its own"
+        raise InputError("option", "--shard", shard, expected, do)
     from full4d_jax.data.import_capture import Cut, import_folder
 
     import_folder(
@@ -69,7 +80,9 @@ def import_(
         cut=Cut(frames, stride, size, option_checks.range_of(instants), film),
         turns=option_checks.turns_of(turn),
         test=test,
+        shards=shards,
         jobs=jobs,
+        part=part,
         depth=depth,
         follow_links=follow_links,
     )

@@ -14,6 +14,7 @@ from full4d_jax.evaluation.without_truth.network_files import NETWORK_FLAGS, Net
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import Between, CountOrZero, check_fields
 from full4d_jax.session.help_text import Shown
+from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes
 from full4d_jax.source.choice import SourceOptions
 from full4d_jax.source.kinds import CAPTURE, DATASET, FILMS, RUN, RUNS, SPLATS, VIDEO, kind_of
 from full4d_jax.source.options import (
@@ -167,6 +168,7 @@ def evaluate(
     checkpoint: Path | None = None,
     depth_network: str | None = None,
     depth_kind: DepthKind | None = None,
+    several: Annotated[ProcessOptions, tyro.conf.arg(name="")] = ALONE,
 ) -> None:
     """Write scores.jsonl (one line a clip), evaluation.md, evaluation.json and evaluation.png.
 
@@ -179,20 +181,23 @@ def evaluate(
       checkpoint: weights of the prior; those in the package by default.
       depth_network: ours by default, or as of full4d run.
       depth_kind: what an .onnx file gives (see full4d run --help).
+      several: the other processes on whose devices the prior lies; the first alone writes.
     """
     check_fields(source, what="option")
+    check_processes(several)
     network = {"depth_network": depth_network, "depth_kind": depth_kind}
+    prior = {"checkpoint": checkpoint, several.flag[2:]: several.are_several or None}
     if isinstance(source, MadeOptions):
-        unused = {"out": out, "checkpoint": checkpoint} | network
+        unused = {"out": out} | prior | network
         _refuse(unused, f"none, with {source.folder}")
         _score_folder(source)
         return
     if isinstance(source, ForeignFilmsOptions):
-        _refuse({"checkpoint": checkpoint}, f"none, with {source.films}")
+        _refuse(prior, f"none, with {source.films}")
         _score_films(source, out, depth_network, depth_kind)
         return
     if isinstance(source, FilmOptions) and _is_capture(source.video):
-        unused = {"checkpoint": checkpoint} | network | vars(source)
+        unused = prior | network | vars(source)
         del unused["video"], unused["lift_scenes"]
         _refuse(unused, f"none, with {source.video}")
         _score_capture(ForeignFilmsOptions(source.video), out)
@@ -203,14 +208,17 @@ def evaluate(
     judge = partial(_open_judge, config, folder, checkpoint, depth_network, depth_kind)
     match source:
         case SceneOptions():
-            _evaluate_scenes(source, folder, judge)
+            work = partial(_evaluate_scenes, source, folder, judge)
         case SplitOptions():
-            _evaluate_split(config, source, folder, judge)
+            work = partial(_evaluate_split, config, source, folder, judge)
         case FilmOptions():
-            _evaluate_film(config, source, folder, judge)
+            work = partial(_evaluate_film, config, source, folder, judge)
         case ProceduralGridOptions():
             _refuse(network, "none, with a model without poses")
-            _evaluate_grids(config, source, folder, checkpoint)
+            work = partial(_evaluate_grids, config, source, folder, checkpoint)
+    from full4d_jax.generation.several_processes import make_together
+
+    make_together(several, config, checkpoint, work)
 
 
 def _evaluate_scenes(source: SceneOptions, folder: Path, open_judge: OpenJudge) -> None:

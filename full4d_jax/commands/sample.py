@@ -1,5 +1,6 @@
 """Make a synchronized grid of views of one video, or fill one from two: the first part of `run`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -8,13 +9,7 @@ import tyro
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config
 from full4d_jax.session.help_text import Shown
-from full4d_jax.session.processes import (
-    ALONE,
-    ProcessOptions,
-    check_processes,
-    is_first_process,
-    join_processes,
-)
+from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes
 from full4d_jax.source.options import SampleOptions
 
 
@@ -45,16 +40,7 @@ def sample(
     """
     check_processes(several)
     from full4d_jax import pipeline
+    from full4d_jax.generation.several_processes import make_together
 
-    if not several.are_several:
-        pipeline.sample(config, out, source, checkpoint)
-        return
-    from full4d_jax.generation.several_processes import check_shares, follow, leading
-
-    check_shares(config, several.flag)
-    join_processes(several)
-    if is_first_process():
-        with leading():
-            pipeline.sample(config, out, source, checkpoint)
-    else:
-        follow(config, checkpoint)
+    work = partial(pipeline.sample, config, out, source, checkpoint)
+    make_together(several, config, checkpoint, work)

@@ -63,17 +63,23 @@ def import_folder(
     license: str,
     cut: Cut,
     test: float,
+    shards: int,
     jobs: int,
+    part: tuple[int, int],
     turns: Mapping[str, int],
     depth: str | None = None,
     follow_links: bool = False,
 ) -> None:
     """Find the layout, read the cameras, cut clips and write the dataset under its name at once.
 
+    A part of several is written under the name itself; with the last file the dataset is done.
+
     Raises:
       InputError: unknown layout, files that do not fit, damaged videos, an output that is there.
     """
-    _check(path, out, layout, {"--fps": fps, "--test": test, "--jobs": jobs}, cut)
+    _check(path, layout, {"--fps": fps, "--test": test, "--jobs": jobs}, cut)
+    if part == (0, 1) and out.exists():
+        raise InputError("dataset", out, "something there", "a new name", "choose another --out")
     if depth and jobs > 1:
         raise InputError("option", "--jobs", jobs, "1 with --depth", "leave --jobs out")
     estimate = load_estimator(depth) if depth else None
@@ -94,37 +100,65 @@ def import_folder(
         about += f", licence {license}, cameras and clocks {_mark(captures, folder)}"
         about += f", depth by {estimator_mark(depth)}" if depth else ""
         filled = WithDepth(clips, clips.scene_ids, estimate) if estimate else clips
-        _write(out, filled, about, test=test, jobs=jobs)
+        missing_files = _write(
+            out, filled, about, test=test, shards=shards, jobs=jobs, part=part
+        )
+    if missing_files:
+        print(f"{out}: {missing_files} files of other parts are missing still")
+        return
     print(f"{out}: {len(clips)} clips of {len(set(clips.scene_ids))} scenes")
     print(f"look at {out / PREVIEW}: frames of the first clip, and where the cameras stand")
     print(f"next: full4d data check {out}")
 
 
-def _write(out: Path, clips: ClipSource, about: str, *, test: float, jobs: int) -> None:
-    """Write clips as a data set with a preview, under its name at once."""
+def _write(
+    out: Path,
+    clips: ClipSource,
+    about: str,
+    *,
+    test: float,
+    shards: int,
+    jobs: int,
+    part: tuple[int, int],
+) -> int:
+    """Write clips as a data set with a preview, a whole one under its name at once.
+
+    Returns:
+      The number of files that other parts have not written yet.
+    """
+    is_whole = part == (0, 1)
     open_folder(out.parent)
-    partial = out.with_name(f".{out.name}.partial")
-    require_own(partial)
-    hold_folder(partial)
+    folder = out
+    if is_whole:
+        folder = out.with_name(f".{out.name}.partial")
+        require_own(folder)
+    hold_folder(folder, part)
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.name.lower()).strip("_")
     try:
         with input_errors("capture", DO):
             with Progress("import", len(clips)) as report:
-                write_dataset(
-                    partial,
+                missing_files = write_dataset(
+                    folder,
                     clips,
                     name=name or "capture",
                     splits=train_and_test(test),
+                    shards=shards or None,
                     jobs=jobs,
+                    part=part,
                     about=about,
                     report=report,
                 )
-            pictures.save_picture(partial / PREVIEW, preview(open_dataset(partial)[0]))
+            if missing_files:
+                return missing_files
+            pictures.save_picture(folder / PREVIEW, preview(open_dataset(folder)[0]))
     except ValueError:
-        shutil.rmtree(partial, ignore_errors=True)
+        if is_whole:
+            shutil.rmtree(folder, ignore_errors=True)
         raise
-    (partial / LOCK).unlink(missing_ok=True)
-    partial.replace(out)
+    if is_whole:
+        (folder / LOCK).unlink(missing_ok=True)
+        folder.replace(out)
+    return 0
 
 
 def preview(clip: Example) -> np.ndarray:
@@ -229,15 +263,17 @@ def _stamp(file: Path, folder: Path) -> list[str | int]:
     return [os.path.relpath(file, folder), stat.st_size, stat.st_mtime_ns]
 
 
-def _check(
-    path: Path, out: Path, layout: str | None, values: dict[str, float | None], cut: Cut
-) -> None:
+def _check(path: Path, layout: str | None, values: dict[str, float | None], cut: Cut) -> None:
     do = "give the folder of the capture"
     if not (path.is_dir() or (path.exists() and is_packed(path))):
         found = "a file" if path.exists() else "no such folder"
+<<<<<<< HEAD
         raise InputError("capture", path, found, "a folder or a .r3d file", do)
     if out.exists():
         raise InputError("dataset", out, "something there", "a new name", "choose another --out")
+=======
+        raise InputError("capture", path, found, "a folder", do)
+>>>>>>> pods2
     if layout is not None and layout not in LAYOUTS:
         known = ", ".join(LAYOUTS)
         raise InputError("option", "--layout", layout, known, "choose one, or leave it out")

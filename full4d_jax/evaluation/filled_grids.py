@@ -22,10 +22,10 @@ from full4d_jax.evaluation.groups import Candidates, Frames, Group, evaluate_gro
 from full4d_jax.evaluation.table import CHANGE, NEAREST
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.generation.fill import fill_grid
-from full4d_jax.generation.prior import Prior
+from full4d_jax.generation.prior import Prior, describe_network
 from full4d_jax.generation.real_frames import copy_nearest, row_and_column
+from full4d_jax.generation.several_processes import on_all
 from full4d_jax.media.pictures import to_uint8, to_unit
-from full4d_jax.models.weights import described
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.stages import fingerprint
 from input_pipeline.procedural.scene import HELD_OUT_START
@@ -58,7 +58,7 @@ def evaluate_grids(
             yield hidden_candidates(scene, to_unit(frames), rows, ~real, shipped_row(config))
 
     made_of = settings_of(config, "model", "data", "sampler", "seed") | {
-        "weights": described(prior.params),
+        "weights": on_all(describe_network, prior),
         "example": to_uint8(np.asarray(frames_of(0)) / 2 + 0.5),
         "distances": sorted(distances),
     }

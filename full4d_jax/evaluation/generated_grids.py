@@ -29,12 +29,13 @@ from full4d_jax.evaluation.groups import Candidates, Frames
 from full4d_jax.evaluation.known_clips import KnownClip
 from full4d_jax.evaluation.table import COPY, INPAINT, PUSH_PULL
 from full4d_jax.generation.generate import generate_grid
-from full4d_jax.generation.prior import Prior
+from full4d_jax.generation.prior import Prior, describe_network
 from full4d_jax.generation.projection_guidance import (
     Projection,
     fill_holes,
     project,
 )
+from full4d_jax.generation.several_processes import on_all
 from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.weights import described
@@ -187,14 +188,14 @@ def identity(judge: Judge, clips: object) -> str:
     That is a picture of one clip for scenes that are code, the data set's hash for records.
     """
     config = judge.config
-    params: list[Any] = [judge.prior.params]
+    weights = on_all(describe_network, judge.prior)
     marks = {}
     if isinstance(judge.depth, DepthFile):
         marks["depth"] = [judge.depth.mark, judge.depth.kind]
     else:
-        params.append(judge.depth.params)
+        weights += described(judge.depth.params)
     settings = settings_of(config, "model", "data", "sampler", "lift", "seed") | marks
-    settings |= {"weights": described(params), "clip": clips}
+    settings |= {"weights": weights, "clip": clips}
     return fingerprint("evaluation 3", settings | {"distances": sorted(judge.distances)}, {})
 
 

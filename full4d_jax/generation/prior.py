@@ -18,7 +18,7 @@ from full4d_jax.models.codecs.codec import Codec, Weights, codec_weights, make_c
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.grid_mesh import check_grid_mesh, grid_mesh, parameter_shapes
 from full4d_jax.models.wan.text import load_negative_text, load_text
-from full4d_jax.models.weights import load_metadata, load_params, require_model
+from full4d_jax.models.weights import described, load_metadata, load_params, require_model
 from full4d_jax.session.errors import InputError
 
 SHIPPED = "checkpoints/prior.safetensors"
@@ -130,6 +130,11 @@ def load_network(
 def prior_path(checkpoint: Path | None = None) -> Path:
     """Return the given checkpoint, or the one shipped in the package."""
     return checkpoint or Path(str(files("full4d_jax") / SHIPPED))
+
+
+def describe_network(prior: Prior) -> list[tuple[list[int], str, str]]:
+    """Return shape, type and SHA-256 of each parameter of the network (`described`)."""
+    return described(prior.params)
 
 
 def prior_settings(config: Config, checkpoint: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Grids that several processes make together: the first asks for them, and all run the programs.
 
 The first process alone reads a source, decides and writes. Whenever it needs the mesh it sends the
-others what to call, who wait for that in `follow`. Arrays lie as in training, so that no process
+others what to call, who wait for that in `_follow`. Arrays lie as in training, so that no process
 holds a model whole.
 """
 
@@ -19,14 +19,47 @@ from jax.experimental import multihost_utils
 from full4d_jax.config import Config
 from full4d_jax.generation.prior import FOUR_REAL, Prior, open_prior, prior_path
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.processes import are_all_ready, require_all, wait_for_all
+from full4d_jax.session.processes import (
+    ProcessOptions,
+    are_all_ready,
+    is_first_process,
+    join_processes,
+    require_all,
+    wait_for_all,
+)
 
 DONE = "done"
 FAILED = "failed"
-_leads = False  # in the first process inside `leading`
+_leads = False  # in the first process inside `_leading`
 
 
-def check_shares(config: Config, flag: str) -> None:
+def make_together(
+    several: ProcessOptions, config: Config, checkpoint: Path | None, work: Callable[[], object]
+) -> None:
+    """Do work that generates grids: alone, or in the first process with the others' devices.
+
+    Args:
+      several: the other processes, which are joined.
+      config: the experiment.
+      checkpoint: weights of the prior; None takes those in the package.
+      work: opens that prior and generates with it.
+
+    Raises:
+      InputError: the mesh divides no grid, or another process did not come or failed.
+    """
+    if not several.are_several:
+        work()
+        return
+    _check_shares(config, several.flag)
+    join_processes(several)
+    if is_first_process():
+        with _leading():
+            work()
+    else:
+        _follow(config, checkpoint)
+
+
+def _check_shares(config: Config, flag: str) -> None:
     """Refuse a mesh that would leave a grid to one device.
 
     Raises:
@@ -39,7 +72,7 @@ def check_shares(config: Config, flag: str) -> None:
 
 
 def on_all(make: Callable[..., Any], prior: Prior, *arguments: Any) -> Any:
-    """Return `make(prior, *arguments)`, inside `leading` computed by all processes together.
+    """Return `make(prior, *arguments)`, inside `make_together` computed by all processes together.
 
     Args:
       make: a function of a module, which the others find by its name.
@@ -54,7 +87,7 @@ def on_all(make: Callable[..., Any], prior: Prior, *arguments: Any) -> Any:
 
 
 @contextmanager
-def leading() -> Iterator[None]:
+def _leading() -> Iterator[None]:
     """Let the others follow meanwhile, and go when the first process is done or has failed.
 
     Raises:
@@ -72,7 +105,7 @@ def leading() -> Iterator[None]:
         _send(end)
 
 
-def follow(config: Config, checkpoint: Path | None) -> None:
+def _follow(config: Config, checkpoint: Path | None) -> None:
     """Compute what the first process asks for until it is done.
 
     Args:
@@ -101,7 +134,12 @@ def follow(config: Config, checkpoint: Path | None) -> None:
 
 def _whole(tree: Any) -> Any:
     """Return arrays that lie on all devices as arrays of this process, whole in each."""
-    return multihost_utils.process_allgather(tree, tiled=True)
+    return jax.tree.map(
+        lambda x: (
+            multihost_utils.process_allgather(x, tiled=True) if isinstance(x, jax.Array) else x
+        ),
+        tree,
+    )
 
 
 def _send(message: Any) -> None:

@@ -1,7 +1,7 @@
 """One program on all devices of this host, for as many threads."""
 
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import LifoQueue
 from typing import Any
 
 import jax
@@ -10,7 +10,9 @@ import jax
 class OnLocalDevices:
     """A function whose calls, by any number of threads, each take a device that is free.
 
-    Each call is the whole program on one device, so that the result has the same bits on all.
+    Each call is the whole program on one device, so that the result has the same bits on all. Of
+    free devices it is the one that was used last, since the program is compiled for each: as many
+    threads as devices use all of them, a single one never waits for a second compilation.
 
     Args:
       function: called with the weights first; jitted.
@@ -19,7 +21,7 @@ class OnLocalDevices:
 
     def __init__(self, function: Callable[..., Any], weights: Any):
         self._function = function
-        self._free: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
+        self._free: LifoQueue[tuple[Any, Any]] = LifoQueue()
         for device in jax.local_devices():
             self._free.put((device, jax.device_put(weights, device)))
 

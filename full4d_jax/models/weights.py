@@ -51,7 +51,11 @@ def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, An
     """
     tensors = cast(dict[str, Any], flatten_dict(params, sep="."))
     slots = {name: Slot(np.dtype(jnp.bfloat16), x.shape) for name, x in tensors.items()}
-    pieces = ((name, i, _whole(layer)) for name, x in tensors.items() for i, layer in _layers(x))
+    pieces = (
+        (name, i, _whole(layer.astype(jnp.bfloat16)))
+        for name, x in tensors.items()
+        for i, layer in _layers(x)
+    )
     if jax.process_index() > 0:
         for _ in pieces:  # The shards that this process has are gathered by the way.
             pass
@@ -66,11 +70,10 @@ def _layers(x: Any) -> Iterator[tuple[int | None, Any]]:
 
 
 def _whole(x: Any) -> np.ndarray:
-    """Return an array in bfloat16 in the memory of this process."""
-    rounded = x.astype(jnp.bfloat16)
-    if isinstance(rounded, jax.Array) and not rounded.is_fully_addressable:
-        return multihost_utils.process_allgather(rounded, tiled=True)
-    return np.asarray(rounded)
+    """Return an array in the memory of this process."""
+    if isinstance(x, jax.Array) and not x.is_fully_addressable:
+        return multihost_utils.process_allgather(x, tiled=True)
+    return np.asarray(x)
 
 
 def load_params(
@@ -122,12 +125,13 @@ def described(params: Any) -> list[tuple[list[int], str, str]]:
     """Return shape, type and SHA-256 of each parameter in float32, as `fingerprint` of arrays has.
 
     One layer of one parameter at a time is on the host, wherever the shards of the others are.
+    Where these are in several processes, all call this together.
     """
 
     def mark(x: jax.Array) -> str:
         digest = hashlib.sha256()
         for _, layer in _layers(x):
-            digest.update(np.asarray(layer, np.float32).tobytes())
+            digest.update(_whole(layer).astype(np.float32).tobytes())
         return digest.hexdigest()
 
     return [(list(x.shape), "float32", mark(x)) for x in jax.tree.leaves(params)]

@@ -183,7 +183,17 @@ def require_all(all_are_ready: bool) -> None:
 
 
 def wait_for_all() -> None:
-    """Wait until all processes are here, without a device, whose collectives give up earlier."""
+    """Wait until all processes are here, without a device, whose collectives give up earlier.
+
+    Raises:
+      InputError: another one has died, which jax notices within two minutes.
+    """
+    import jax
     import orbax.checkpoint as ocp
 
-    ocp.multihost.get_barrier_sync_fn()(key="next", timeout_ms=1000 * LONGEST_WORK)
+    try:
+        ocp.multihost.get_barrier_sync_fn()(key="next", timeout_ms=1000 * LONGEST_WORK)
+    except jax.errors.JaxRuntimeError as error:
+        words = " ".join(str(error).split())[:200]
+        do = "start all again: the same commands go on"
+        raise InputError("process", "another one", words, "its part of the work", do) from None

@@ -1,6 +1,7 @@
-"""`full4d sample` of two processes, whose devices share the parameters, against one device."""
+"""`full4d sample` and `evaluate` of two processes, whose devices share the parameters."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import jax
@@ -19,28 +20,35 @@ MESH = "--mesh.data 1 --mesh.fsdp 2 --mesh.view 2"
 
 
 @pytest.fixture(scope="module")
-def words(tmp_path_factory) -> list[str]:
-    """`full4d sample` of the clip in the package, with random weights."""
-    path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
-    model = dataclasses.replace(load_config("debug").model, **SMALL)
+def preset(tmp_path_factory) -> list[str]:
+    """Options of a small model with poses, and its random weights."""
+    return small_model("debug", tmp_path_factory.mktemp("prior"))
+
+
+def small_model(name: str, folder: Path) -> list[str]:
+    """Return options of a preset that is made small, and of its random weights."""
+    path = folder / "prior.safetensors"
+    model = dataclasses.replace(load_config(name).model, **SMALL)
     params = init_params(model, jax.random.key(0))
     noise = jax.random.normal(jax.random.key(1), (10**6,))  # the last layer begins with zeros
     params = jax.tree.map(lambda x: x + 0.05 * noise[: x.size].reshape(x.shape), params)
     save_params(path, params, {})
-    options = [word for name, x in SMALL.items() for word in (f"--model.{name}", str(x))]
-    preset = ["--config", "debug", *options, *SIZE.split()]
-    return ["sample", *preset, "--checkpoint", str(path)]
+    options = [word for field, x in SMALL.items() for word in (f"--model.{field}", str(x))]
+    return ["--config", name, *options, *SIZE.split(), "--checkpoint", str(path)]
 
 
-def each_in_its_folder(words: list[list[str]], out: Path) -> tuple[list[int], list[str]]:
+def each_in_its_folder(
+    words: list[list[str]], out: Path, mesh: str = MESH
+) -> tuple[list[int], list[str]]:
     """Run two processes, each in a folder of its own; return their codes and what they print."""
     return together(
-        [[*own, *MESH.split(), "--out", str(out / str(i))] for i, own in enumerate(words)]
+        [[*own, *mesh.split(), "--out", str(out / str(i))] for i, own in enumerate(words)]
     )
 
 
 @pytest.mark.slow
-def test_two_processes_sample_the_grid_of_one(words, tmp_path):
+def test_two_processes_sample_the_grid_of_one(preset, tmp_path):
+    words = ["sample", *preset]
     assert main([*words, "--out", str(tmp_path / "one")]) == 0
     codes, outputs = each_in_its_folder([words, words], tmp_path)
     assert codes == [0, 0], outputs
@@ -52,10 +60,34 @@ def test_two_processes_sample_the_grid_of_one(words, tmp_path):
     assert not (tmp_path / "1").exists()  # the first alone writes
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("four_real", marks=pytest.mark.slow),  # quicker: it needs no depth
+        pytest.param("debug", marks=pytest.mark.long),
+    ],
+)
+def test_two_processes_have_the_scores_of_one(name, tmp_path):
+    words = ["evaluate", *small_model(name, tmp_path), "--scenes", "1", "--sampler.noise", "1"]
+    words += ["--sampler.steps", "1"]  # a row that there is
+    assert main([*words, "--out", str(tmp_path / "one")]) == 0
+    codes, outputs = each_in_its_folder([words, words], tmp_path, "--mesh.fsdp 4")
+    assert codes == [0, 0], outputs
+    (one_mark, one), (two_mark, two) = (
+        map(json.loads, (tmp_path / folder / "scores.jsonl").read_text().splitlines())
+        for folder in ("one", "0")
+    )
+    assert two_mark == one_mark  # so that one process can go on with what two began
+    psnr = [{(row["row"], row["depth"]): row["psnr"] for row in x["rows"]} for x in (one, two)]
+    assert psnr[1] == pytest.approx(psnr[0], abs=1e-3)  # dB; sums are in another order
+    assert max(psnr[0].values()) - min(psnr[0].values()) > 1
+    assert not (tmp_path / "1").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("failing", [0, 1])
-def test_where_one_cannot_read_the_weights_both_end(failing, words, tmp_path):
-    both = [words.copy(), words.copy()]
+def test_where_one_cannot_read_the_weights_both_end(failing, preset, tmp_path):
+    both = [["sample", *preset], ["sample", *preset]]
     both[failing][-1] = str(tmp_path / "missing.safetensors")
     codes, outputs = each_in_its_folder(both, tmp_path)
     assert codes == [2, 2], outputs

@@ -1,7 +1,7 @@
 """The first day of a lab: everything in a bucket, from a capture to scores, against an emulator.
 
 The commands are those of docs/pods.md, with options that keep them small, each on a machine with an
-empty disk. Encoding and training, which has two processes, are killed and go on.
+empty disk. Encoding is killed and goes on, as are training and sampling in two processes.
 """
 
 import json
@@ -11,6 +11,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +81,22 @@ class Machine:
         assert process.returncode == 0, said
         return said
 
+    def start_all(self, words: str, count: int, machine: str) -> list[subprocess.Popen]:
+        """Start one command in several processes, each on a machine of its own."""
+        commands = enumerate(together(words, count))
+        return [self.start(own, machine=f"{machine}{i}") for i, own in commands]
+
+    def run_all(self, words: str, count: int, machine: str) -> list[str]:
+        """Run one command in several processes to its end; return what they print."""
+        processes = self.start_all(words, count, machine)
+        said = [process.communicate(timeout=SECONDS)[0] for process in processes]
+        assert [process.returncode for process in processes] == [0] * count, said
+        return said
+
+    def frames(self, folder: str) -> np.ndarray:
+        """Return the frames of the grid that stands in a bucket."""
+        return np.load(BytesIO(read_stored(f"{self.bucket}/{folder}/grid.npz")))["frames"]
+
     def losses(self, run: str) -> dict[int, float]:
         """Return the losses that stand in a bucket."""
         lines = read_stored(f"{self.bucket}/{run}/metrics.jsonl").decode().splitlines()
@@ -96,13 +114,24 @@ def documented() -> dict[str, str]:
     return lines
 
 
-def together(train: str, count: int) -> list[str]:
-    """Return the command of each of several processes that train together."""
+def together(words: str, count: int) -> list[str]:
+    """Return the command of each of several processes that run one together."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        words = f"{train} --training.steps {STEPS}"
         words += f" --coordinator localhost:{free.getsockname()[1]} --processes {count} --process"
     return [f"{words} {i}" for i in range(count)]
+
+
+def kill(processes: list[subprocess.Popen], is_time: Callable[[], bool]) -> None:
+    """Kill processes, the first one last, as soon as it is time."""
+    deadline = time.monotonic() + SECONDS
+    while not is_time():
+        assert time.monotonic() < deadline
+        assert all(process.poll() is None for process in processes), processes[0].communicate()
+        time.sleep(0.1)
+    for process in reversed(processes):
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture
@@ -131,11 +160,7 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count):
     assert "check/check.json" in stored_files(bucket)
     lab.run(lines["data depth"])
     encoding = lab.start(lines["data encode"])
-    while not any("latents/shards/" in name for name in stored_files(bucket)):
-        assert encoding.poll() is None, encoding.communicate()
-        time.sleep(0.1)
-    encoding.kill()
-    encoding.communicate()
+    kill([encoding], lambda: any("latents/shards/" in name for name in stored_files(bucket)))
     said = lab.run(lines["data encode"], machine="two")
     assert f"next: full4d train --config PRESET --data.records {bucket}/sets/latents" in said
     assert len(open_dataset(f"{bucket}/sets/latents")) == 2
@@ -149,22 +174,13 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count):
     upload(tmp_path / "begin.safetensors", f"{bucket}/weights/wan22_5b.safetensors")
 
     # Machines train and are killed, then they start again with empty disks.
-    processes = [lab.start(x, machine=f"train{i}") for i, x in enumerate(together(train, count))]
-    deadline = time.monotonic() + SECONDS
-    while "runs/mine/checkpoints/4/_CHECKPOINT_METADATA" not in stored_files(bucket):
-        assert time.monotonic() < deadline
-        assert all(process.poll() is None for process in processes), processes[0].communicate()
-        time.sleep(0.1)
-    for process in reversed(processes):
-        process.kill()
-        process.communicate()
-    starts = [lab.start(x, machine=f"again{i}") for i, x in enumerate(together(train, count))]
-    said = [process.communicate(timeout=SECONDS)[0] for process in starts]
-    assert [process.returncode for process in starts] == [0] * count, said
+    train += f" --training.steps {STEPS}"
+    saved = "runs/mine/checkpoints/4/_CHECKPOINT_METADATA"
+    kill(lab.start_all(train, count, "train"), lambda: saved in stored_files(bucket))
+    said = lab.run_all(train, count, "again")
     assert f"resuming {bucket}/runs/mine at step" in said[0]
     assert ["files uploaded" in text for text in said] == [True] + [False] * (count - 1)
-    one = train.replace("runs/mine", "runs/one")
-    lab.run(f"{one} --training.steps {STEPS}", devices=count, machine="three")
+    lab.run(train.replace("runs/mine", "runs/one"), devices=count, machine="three")
     one, two = lab.losses("runs/one"), lab.losses("runs/mine")
     assert one.keys() >= two.keys() >= {STEPS - 1, STEPS}
     for step, loss in two.items():
@@ -173,7 +189,17 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count):
     assert made >= {"prior.safetensors", "prior.json", "sheet.png", "metrics.jsonl"}
     assert any(name.startswith("tensorboard/") for name in made)
 
-    for machine, verb in enumerate(("sample", "lift", "render", "evaluate")):
+    # They sample likewise.
+    sample = f"{lines['sample']} --mesh.fsdp {count}"
+    lost = tmp_path / "sample0"
+    kill(lab.start_all(sample, count, "sample"), lambda: any(lost.rglob("out/depth.npz")))
+    assert not any(lost.rglob("out/grid.npz"))
+    said = lab.run_all(sample, count, "sampled")
+    assert ["files uploaded" in text for text in said] == [True] + [False] * (count - 1)
+    lab.run(sample.replace("BUCKET/out", "BUCKET/one"), devices=count, machine="four")
+    np.testing.assert_array_equal(lab.frames("out"), lab.frames("one"))
+
+    for machine, verb in enumerate(("lift", "render", "evaluate")):
         lab.run(lines[verb], machine=f"show{machine}")
     made = stored_files(f"{bucket}/out").keys()
     assert made >= {"grid.npz", "grid.mp4", "scene.npz", "scene.html", "orbit.mp4"}

@@ -60,6 +60,7 @@ def test_assets(capsys, tmp_path):
     ("options", "message"),
     [
         (["out/a", "--out", "out/b"], "--out: found out/b, expected none, with out/a"),
+        (["out/a", "--distributed"], "--distributed: found True, expected none, with out/a"),
         (["out/a", "--scenes", "8"], "--scenes: found 8, expected none, with out/a"),
         (["sets/x", "--first", "3"], "--first: found 3, expected none, with sets/x"),
         (["--split", "test"], "--split: found test, expected a data set beside it"),

