@@ -100,9 +100,7 @@ def import_folder(
         about += f", licence {license}, cameras and clocks {_mark(captures, folder)}"
         about += f", depth by {estimator_mark(depth)}" if depth else ""
         filled = WithDepth(clips, clips.scene_ids, estimate) if estimate else clips
-        missing_files = _write(
-            out, filled, about, test=test, shards=shards, jobs=jobs, part=part
-        )
+        missing_files = _write(out, filled, about, test=test, shards=shards, jobs=jobs, part=part)
     if missing_files:
         print(f"{out}: {missing_files} files of other parts are missing still")
         return
@@ -267,13 +265,7 @@ def _check(path: Path, layout: str | None, values: dict[str, float | None], cut:
     do = "give the folder of the capture"
     if not (path.is_dir() or (path.exists() and is_packed(path))):
         found = "a file" if path.exists() else "no such folder"
-<<<<<<< HEAD
         raise InputError("capture", path, found, "a folder or a .r3d file", do)
-    if out.exists():
-        raise InputError("dataset", out, "something there", "a new name", "choose another --out")
-=======
-        raise InputError("capture", path, found, "a folder", do)
->>>>>>> pods2
     if layout is not None and layout not in LAYOUTS:
         known = ", ".join(LAYOUTS)
         raise InputError("option", "--layout", layout, known, "choose one, or leave it out")
