@@ -20,7 +20,7 @@ Four stages on an AMD EPYC machine, in float32, 64 x 64 pixels, 4 views; 3.6 hou
 Stages 1 and 2 had the absolute error of the latents where there now is also the squared one
 (`flow.mean_loss`). Evaluation uses the same LPIPS (AlexNet) that stages 3 and 4 trained on.
 
-XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type= makes steps faster (docs/troubleshooting.md).
+XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type= makes steps faster (jaxlib 0.10.2).
 What the weights in the package reach, and on which data, is printed by
    full4d evaluate --config demo
 and stands in the README; full4d_jax/checkpoints/prior.json has the losses, the samples and the

@@ -191,7 +191,7 @@ class LiftConfig:
     background: Literal["auto", "black", "white", "random", "unknown"] = "auto"
     """Behind a capture's subject: the plain colour around it, the one named, a random one each
     step, or nothing; the last two need masks or a plain colour."""
-    source_weight: Positive = 20.0
+    source_weight: Positive = 8.0
     """How often the source view is drawn, relative to a generated one."""
     perceptual: Weight = 0.0
     """Weight of LPIPS (AlexNet); above 0 needs the extra `metrics`."""

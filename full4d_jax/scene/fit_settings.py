@@ -16,7 +16,7 @@ from gaussians import FitConfig
 from gaussians.fitting.fit_config import fit_memory
 from gaussians.fitting.losses import WINDOW
 
-STEPS = {"draft": 100, "normal": 500, "high": 2000}  # to a generated grid: it starts sharp
+STEPS = {"draft": 120, "normal": 600, "high": 2400}  # to a generated grid: it starts sharp
 LONG_STEPS = {"draft": 300, "normal": 1500, "high": 6000}  # to captures and small pictures
 DENSITY = {"draft": 0.5, "normal": 1.0, "high": 2.0}  # Gaussians per pixel of a picture
 CAPTURE_DENSITY = {"draft": 0.3, "normal": 0.52, "high": 1.0}  # the same, of a capture
