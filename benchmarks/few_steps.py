@@ -144,10 +144,10 @@ def sampled(prior: Prior, clip: ProceduralClip, number: int) -> Frames:
 
 
 def compared(grid: Frames, goal: Frames, distances: Distances) -> list[float]:
-    """Return PSNR in dB and LPIPS of all pixels."""
+    """Return PSNR in dB, infinite for equal frames, and LPIPS of all pixels."""
     nowhere = np.zeros(grid.shape[:-1], np.float32)
     scores = fidelity_scores(grid, goal, Regions(nowhere, nowhere), distances)
-    return [float(scores[name] or 0.0) for name in SHOWN]
+    return [np.inf if (score := scores[name]) is None else float(score) for name in SHOWN]
 
 
 def table(means: dict[str, Float[ndarray, "4"]]) -> str:

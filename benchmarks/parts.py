@@ -65,7 +65,7 @@ GENERATED = (-1.0, 2 / 3, 4 / 3)  # turns of the views that are fitted, the clip
 BRIGHTER = 4.0  # times that errors are shown
 
 
-class Made(NamedTuple):
+class RowResult(NamedTuple):
     """What a row makes of the clip, [0, 1], and in how many seconds."""
 
     frames: Frames
@@ -77,7 +77,9 @@ def main() -> None:
     options = parse()
     try:
         clips = {clip.stem: clip for clip in held_out_clips(shared_folder() / "data/real_videos")}
-        network, prior, upsampler = open_network("ours"), open_prior(DEFAULT), load_upsampler()
+        network = open_network("ours")
+        prior = open_prior(DEFAULT)
+        upsampler = load_upsampler()
     except (InputError, ValueError) as error:
         raise SystemExit(str(error)) from None
     if options.clip not in clips:
@@ -87,18 +89,18 @@ def main() -> None:
     start = time.perf_counter()
     restored, holes, counts = restore(prior, upsampler, views)
     seconds = time.perf_counter() - start
-    rows = {row: Made(restored[row], seconds) for row in ROWS if row in restored}
+    rows = {row: RowResult(restored[row], seconds) for row in ROWS if row in restored}
     grid = generated_grid(prior, upsampler, views, options.angle)
     rows[SCENE] = lifted(grid, views, None)
     if options.distilled:
         rows[DISTILLED] = lifted(grid, views, prior, upsampler.prior_rows)
     distances = load_distances(vgg=False)
-    judged = {row: np.where(counts, made.frames, frames) for row, made in rows.items()}
+    judged = {row: np.where(counts, result.frames, frames) for row, result in rows.items()}
     scores = score(judged, frames, holes, distances)
     print(table(scores, rows))
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "parts.jpg"
-    save_picture(path, sheet(frames, {row: made.frames for row, made in rows.items()}, scores))
+    save_picture(path, sheet(frames, {row: result.frames for row, result in rows.items()}, scores))
     print(f"pictures: {path}")
     print(json.dumps({"clip": options.clip, "angle": options.angle} | steps(scores)))
 
@@ -142,7 +144,9 @@ def cameras_around(cameras: Cameras, angle: float) -> Cameras:
     return replace(cameras, intrinsics=jnp.asarray(lenses), world_to_camera=jnp.asarray(poses))
 
 
-def lifted(grid: Grid, views: ReprojectedClip, teacher: Prior | None, asked_rows: int = 0) -> Made:
+def lifted(
+    grid: Grid, views: ReprojectedClip, teacher: Prior | None, asked_rows: int = 0
+) -> RowResult:
     """Return the scene fitted to a grid, with or without distillation, from the clip's camera."""
     start = time.perf_counter()
     settings = DEFAULT.lift
@@ -153,19 +157,19 @@ def lifted(grid: Grid, views: ReprojectedClip, teacher: Prior | None, asked_rows
     scene = lift_grid(settings, grid, key, prior=teacher, asked_rows=asked_rows)
     times = np.linspace(0, 1, grid.frames.shape[1], dtype=np.float32)
     frames = render_views(scene, views.cameras.views([1]), times) / np.float32(255)
-    return Made(frames, time.perf_counter() - start)
+    return RowResult(frames, time.perf_counter() - start)
 
 
-def table(scores: Scores, rows: dict[str, Made]) -> str:
+def table(scores: Scores, rows: dict[str, RowResult]) -> str:
     """Return the scores and seconds of every row."""
     digits = {name: 3 if name.startswith("lpips") else 2 for name in SHOWN}
     lines = []
-    for row, made in rows.items():
+    for row, result in rows.items():
         values = (scores[row][name] for name in SHOWN)
         cells = (
             "-" if x is None else f"{x:.{digits[n]}f}" for n, x in zip(SHOWN, values, strict=True)
         )
-        lines.append([row, *cells, f"{made.seconds:.0f}"])
+        lines.append([row, *cells, f"{result.seconds:.0f}"])
     return text_table(["row", *SHOWN, "seconds"], lines)
 
 
@@ -182,7 +186,7 @@ def sheet(
 ) -> UInt8[ndarray, "H W 3"]:
     """Return the picture: the clip and all rows at the middle instant; errors under the scores."""
     middle = len(frames) // 2
-    pictures = [frames[middle], *(made[0, middle] for made in rows.values())]
+    pictures = [frames[middle], *(row[0, middle] for row in rows.values())]
     errors = [np.minimum(1.0, BRIGHTER * np.abs(x - frames[middle])) for x in pictures]
     numbers = [f"{scores[row]['psnr']:.1f} dB, LPIPS {scores[row]['lpips']:.3f}" for row in rows]
     return np.concatenate(

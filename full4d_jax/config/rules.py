@@ -290,6 +290,7 @@ def _few_steps(config: Config) -> Iterator[Rule]:
         f"1 without --flow.segments; with it 1, {TEXTS}",
     )
     for name, off in (
+        ("sampler.noise", 1),
         ("flow.mean_share", 0),
         ("flow.perceptual", 0),
         ("data.drop_text", 0),

@@ -36,7 +36,7 @@ GATE = 17  # of 255
 FEW = 20_000  # Gaussians, whose errors do not average out
 FEW_SCALE = 0.25  # of their steps
 # Pixels that a Gaussian colours in its best picture, and the scale of its steps.
-TIERS = ((2.2, 0.8), (0.85, 1.3), (0.35, 2.4))
+TIERS = ((2.2, 0.8), (0.85, 1.3), (0.36, 2.4))
 MIDDLE = 0.5  # clips
 AXIS_BITS = 17  # of a position along an axis: a browser counts to 53 bits
 

@@ -14,7 +14,8 @@ from full4d_jax.config.experiment import Rate
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import MOST, Between, Weight
 from full4d_jax.source.choice import SourceOptions
-from full4d_jax.source.kinds import ARRAYS, CAPTURE, DATASET, ENDINGS, RECORD3D, RUN, VIDEO
+from full4d_jax.source.kinds import ARRAYS, CAPTURE, DATASET, RECORD3D, RUN, VIDEO
+from input_pipeline.importers.record3d import is_packed
 
 Number = Annotated[int, Between(0, MOST)]
 Scene = Annotated[int, Between(0, 2**30 - 1)]  # numbers of held-out scenes follow those of training
@@ -260,8 +261,7 @@ class CaptureOptions(SourceOptions):
     @property
     def is_arrays(self) -> bool:
         """Whether it is an .npz, neither a folder nor a .r3d file."""
-        is_record3d = ENDINGS.get(self.capture.suffix.lower()) == RECORD3D
-        return not (self.capture.is_dir() or is_record3d)
+        return not (self.capture.is_dir() or is_packed(self.capture))
 
     def check(self) -> None:
         """Refuse the choice of pictures of an .npz, which is taken as it is.

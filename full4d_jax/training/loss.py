@@ -237,8 +237,8 @@ def predict_segment(
     if config.flow.teacher_guidance != 1:
         assert negative is not None, "rules ask for two texts"
         text = jnp.broadcast_to(negative, (len(point.z), *negative.shape))
-        others = bound(clips.conditions._replace(text=text))
-        without.append((others, config.flow.teacher_guidance))
+        without_text = bound(clips.conditions._replace(text=text))
+        without.append((without_text, config.flow.teacher_guidance))
     teacher = guided(bound(clips.conditions), without)
 
     follower = velocity(config.model, held)

@@ -60,7 +60,12 @@ def unpacked(path: Path) -> Iterator[Path]:
         try:
             for name, content in _members(path):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(content)
+                try:
+                    (folder / name).write_bytes(content)
+                except OSError as error:
+                    reason = f"{above}: {error.strerror}"
+                    expected = "room for its content there, or TMPDIR elsewhere"
+                    raise ValueError(f"{path}: found {reason}, expected {expected}") from None
                 os.utime(folder / name, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
             fits, why = matches(folder)
             if not fits:

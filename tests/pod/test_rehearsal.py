@@ -89,9 +89,9 @@ class Machine:
     def run_all(self, words: str, count: int, machine: str) -> list[str]:
         """Run one command in several processes to its end; return what they print."""
         processes = self.start_all(words, count, machine)
-        said = [process.communicate(timeout=SECONDS)[0] for process in processes]
-        assert [process.returncode for process in processes] == [0] * count, said
-        return said
+        lines = [process.communicate(timeout=SECONDS)[0] for process in processes]
+        assert [process.returncode for process in processes] == [0] * count, lines
+        return lines
 
     def frames(self, folder: str) -> np.ndarray:
         """Return the frames of the grid that stands in a bucket."""

@@ -18,7 +18,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax._src.cudnn import fused_attention_stablehlo as cudnn
 from jaxtyping import Array, Float
 
 from full4d_jax.models.attention.mask import Flat
@@ -36,6 +35,8 @@ def row_forward(q: Flat, k: Flat, v: Flat, *, interpret: bool) -> tuple[Flat, Pe
         queries, keys, values = (x.astype(jnp.float32) for x in (q, k, v))
         out, lse = jax.nn.dot_product_attention(queries, keys, values, return_residual=True)
         return out.astype(q.dtype), lse.swapaxes(1, 2)
+    from jax._src.cudnn import fused_attention_stablehlo as cudnn
+
     forward = cudnn._dot_product_attention_fwd_p_wrapper
     out, lse = forward.bind(q, k, v, *_unused(q), **_settings(q), is_training=True)
     return out, lse
@@ -56,6 +57,8 @@ def row_backward(
       interpret: as in `row_forward`.
     """
     if not interpret:
+        from jax._src.cudnn import fused_attention_stablehlo as cudnn
+
         backward = cudnn._dot_product_attention_bwd_p_wrapper
         dq, dk, dv = backward.bind(q, k, v, *_unused(q), lse, out, cotangent, **_settings(q))
         return dq, dk, dv
@@ -80,6 +83,8 @@ def _unused(q: Flat) -> list[Array]:
 
 
 def _settings(q: Flat) -> dict[str, Any]:
+    from jax._src.cudnn import fused_attention_stablehlo as cudnn
+
     settings = {
         "scale": q.shape[-1] ** -0.5,
         "seed": 0,

@@ -44,6 +44,7 @@ class Headset {
   async enter() {
     const { viewer } = this, { camera, clock, renderer } = viewer;
     const session = await navigator.xr.requestSession("immersive-vr");
+    this.session = session;
     session.addEventListener("end", () => {
       this.session = null;
       viewer.changed = true;
@@ -62,7 +63,6 @@ class Headset {
     this.base = upright(source, viewer.settings.up);
     this.scale = camera.distance(source) / METRES;
     this.last = null; // milliseconds, of the picture before
-    this.session = session;
     session.requestAnimationFrame((now, frame) => this.draw(now, frame));
   }
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from full4d_jax.config import MeshConfig, to_dict
+from full4d_jax.config import LiftConfig, MeshConfig, to_dict
 from full4d_jax.config.masks import PAPER, mask_file
 from full4d_jax.models.weights import REMOVED, summary_beside
 from full4d_jax.session.errors import InputError, input_errors
@@ -20,6 +20,7 @@ CHANGEABLE = {
     "model.remat",
     "model.gpu_attention",
     *(f"mesh.{name}" for name in to_dict(MeshConfig())),
+    *(f"lift.{name}" for name in to_dict(LiftConfig())),  # which no training reads
 } | {
     f"training.{name}"
     for name in (

@@ -52,13 +52,13 @@ def test_the_target_leads_to_the_end_of_the_segment():
         length = jnp.where(tau > times.end, tau - times.end, 1.0)
         return ((1 - share) / length).reshape(-1, 1, 1, 1, 1, 1) * z
 
-    found = segment_velocity(whole_segment, exact, z, times)
+    target = segment_velocity(whole_segment, exact, z, times)
     expected = whole_segment(z, times.tau)
-    error = jnp.abs(found - expected).max()
+    error = jnp.abs(target - expected).max()
     assert float(error) < 0.1 * float(jnp.abs(exact(z, times.tau) - expected).max())
     last = times.after == times.end
     assert 0 < int(last.sum()) < 64
-    np.testing.assert_allclose(found[last], exact(z, times.tau)[last], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(target[last], exact(z, times.tau)[last], rtol=1e-3, atol=1e-4)
 
 
 def test_a_step_a_segment_ends_where_many_steps_end():
@@ -75,9 +75,9 @@ def test_a_step_a_segment_ends_where_many_steps_end():
 
         return velocity
 
-    found = sample(student(0), z, schedule(1))
-    np.testing.assert_allclose(found, sample(exact, z, fine), atol=1e-5)
-    assert float(jnp.abs(found - sample(exact, z, schedule(1))).max()) > 0.1
+    end = sample(student(0), z, schedule(1))
+    np.testing.assert_allclose(end, sample(exact, z, fine), atol=1e-5)
+    assert float(jnp.abs(end - sample(exact, z, schedule(1))).max()) > 0.1
 
 
 def few(**changes):
@@ -136,6 +136,7 @@ def _like(key, x):
     [
         ("optimizer.trainable", ["--optimizer.trainable", "lora"]),
         ("flow.segments", ["--sampler.steps", "3"]),
+        ("sampler.noise", ["--sampler.noise", "0"]),
         ("flow.mean_share", ["--flow.mean_share", "0.5"]),
         ("flow.teacher_guidance", ["--flow.teacher_guidance", "5"]),
     ],

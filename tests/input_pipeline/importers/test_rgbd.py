@@ -312,8 +312,8 @@ def test_record3d_is_read_packed_as_unpacked(phone):
         (capture,) = record3d.read(folder, None)
         assert capture.scene_id == "walk.r3d"
         for name in ("intrinsics", "world_to_camera", "timestamps"):
-            found = getattr(capture.views[0], name)
-            np.testing.assert_array_equal(found, getattr(unpacked_view, name))
+            read = getattr(capture.views[0], name)
+            np.testing.assert_array_equal(read, getattr(unpacked_view, name))
         picture = capture.views[0].files[0]
         assert picture.read_bytes() == (phone / "rgbd/8.jpg").read_bytes()
         assert picture.stat().st_mtime_ns == file.stat().st_mtime_ns  # imports go on by it

@@ -78,8 +78,8 @@ def test_kernels_equal_the_dense_mask(kernel, mask):
 def test_the_lists_go_on_from_what_cudnn_read_of_own_views():
     shape = (1, 3, 4, 5, 1, 8)
     attend = functools.partial(flash_attention, cross_half=True, rows_by_cudnn=True, interpret=True)
-    found = values_and_gradients(functools.partial(attend, mask="neighbours"), shape)
-    for a, b in zip(found, expected("neighbours", shape), strict=True):
+    computed = values_and_gradients(functools.partial(attend, mask="neighbours"), shape)
+    for a, b in zip(computed, expected("neighbours", shape), strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
     with pytest.raises(InputError, match=r"model\.gpu_attention: found cudnn, expected flash"):
         values_and_gradients(functools.partial(attend, mask="causal"), shape)

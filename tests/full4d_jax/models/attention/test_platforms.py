@@ -92,8 +92,8 @@ def test_cudnn_within_views_is_as_near_to_the_truth_as_our_kernel_on_a_gpu():
     draws = [jax.random.normal(jax.random.key(i), shape).astype(jnp.bfloat16) for i in range(4)]
     truth = jax.jit(backward(DENSE))(*(x.astype(jnp.float32) for x in draws))
     ours = jax.jit(backward(FLASH))(*draws)
-    found = jax.jit(backward(functools.partial(FLASH, rows_by_cudnn=True)))(*draws)
-    for a, b, c in zip(found, ours, truth, strict=True):
+    by_cudnn = jax.jit(backward(functools.partial(FLASH, rows_by_cudnn=True)))(*draws)
+    for a, b, c in zip(by_cudnn, ours, truth, strict=True):
         a, b, c = (np.asarray(x, np.float32) for x in (a, b, c))
         assert np.linalg.norm(a - c) < 1.5 * np.linalg.norm(b - c)
 
