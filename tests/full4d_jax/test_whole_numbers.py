@@ -31,6 +31,7 @@ WORDS = {
 # Options for which 0 has a meaning, which their help tells.
 NONE_IS_MEANT = {
     ("data procedural", "first"),
+    ("data import", "shards"),
     ("data procedural", "shards"),
     ("data gltf", "shards"),
     ("data depth", "shards"),
