@@ -171,10 +171,7 @@ def test_the_second_of_two_says_who_is_at_work(job, given, undisturbed, tmp_path
     assert content(out) == undisturbed(job)[0]
 
 
-LATER = [
-    pytest.param(job, marks=getattr(pytest.mark, mark))
-    for job, mark in {"lift": "slow", "run": "long", "train": "long"}.items()
-]
+LATER = [pytest.param(job, marks=pytest.mark.long) for job in ("lift", "run", "train")]
 
 
 # Of Orbax's own threads and tasks, which the disk failed too.

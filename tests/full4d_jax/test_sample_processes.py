@@ -46,7 +46,7 @@ def each_in_its_folder(
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long  # the rehearsal in tests/pod samples so, too
 def test_two_processes_sample_the_grid_of_one(preset, tmp_path):
     words = ["sample", *preset]
     assert main([*words, "--out", str(tmp_path / "one")]) == 0

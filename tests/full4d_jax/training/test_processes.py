@@ -99,7 +99,7 @@ def test_one_is_told_to_stop_and_both_save_the_same_step(tmp_path):
     np.testing.assert_allclose(two, one, rtol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.long  # the rehearsal in tests/pod trains so, too
 def test_bare_machines_train_one_model_by_an_address(tmp_path):
     """`full4d train` with --coordinator in two processes has the losses of one, held out too."""
     clips = ProceduralClips(first=0, count=6, views=3, frames=2, height=16, width=16)
