@@ -104,10 +104,10 @@ def step_flops(config: Config, text_tokens: int | None = None) -> float:
     text = _text_tokens(config, training=True) if text_tokens is None else text_tokens
 
     # A teacher, twice where it is guided, and the student without its gradient.
-    asked = 2 + (config.flow.teacher_guidance != 1) if config.flow.segments else 0
+    forward_passes = 2 + (config.flow.teacher_guidance != 1) if config.flow.segments else 0
 
     def work(views: int, frames: int) -> float:
-        answers = asked * _work(config, views, frames, text, training=False)
+        answers = forward_passes * _work(config, views, frames, text, training=False)
         return _work(config, views, frames, text, training=True) + answers
 
     if not data.lines:

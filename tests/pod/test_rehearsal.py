@@ -77,9 +77,9 @@ class Machine:
     def run(self, words: str, **where) -> str:
         """Run `full4d` to its end."""
         with self.start(words, **where) as process:
-            said = process.communicate(timeout=SECONDS)[0]
-        assert process.returncode == 0, said
-        return said
+            printed = process.communicate(timeout=SECONDS)[0]
+        assert process.returncode == 0, printed
+        return printed
 
     def start_all(self, words: str, count: int, machine: str) -> list[subprocess.Popen]:
         """Start one command in several processes, each on a machine of its own."""
@@ -161,8 +161,8 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count):
     lab.run(lines["data depth"])
     encoding = lab.start(lines["data encode"])
     kill([encoding], lambda: any("latents/shards/" in name for name in stored_files(bucket)))
-    said = lab.run(lines["data encode"], machine="two")
-    assert f"next: full4d train --config PRESET --data.records {bucket}/sets/latents" in said
+    printed = lab.run(lines["data encode"], machine="two")
+    assert f"next: full4d train --config PRESET --data.records {bucket}/sets/latents" in printed
     assert len(open_dataset(f"{bucket}/sets/latents")) == 2
 
     # What training begins from: a model that two steps from nothing made.
@@ -177,9 +177,9 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count):
     train += f" --training.steps {STEPS}"
     saved = "runs/mine/checkpoints/4/_CHECKPOINT_METADATA"
     kill(lab.start_all(train, count, "train"), lambda: saved in stored_files(bucket))
-    said = lab.run_all(train, count, "again")
-    assert f"resuming {bucket}/runs/mine at step" in said[0]
-    assert ["files uploaded" in text for text in said] == [True] + [False] * (count - 1)
+    printed = lab.run_all(train, count, "again")
+    assert f"resuming {bucket}/runs/mine at step" in printed[0]
+    assert ["files uploaded" in text for text in printed] == [True] + [False] * (count - 1)
     lab.run(train.replace("runs/mine", "runs/one"), devices=count, machine="three")
     one, two = lab.losses("runs/one"), lab.losses("runs/mine")
     assert one.keys() >= two.keys() >= {STEPS - 1, STEPS}
@@ -194,8 +194,8 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count):
     lost = tmp_path / "sample0"
     kill(lab.start_all(sample, count, "sample"), lambda: any(lost.rglob("out/depth.npz")))
     assert not any(lost.rglob("out/grid.npz"))
-    said = lab.run_all(sample, count, "sampled")
-    assert ["files uploaded" in text for text in said] == [True] + [False] * (count - 1)
+    printed = lab.run_all(sample, count, "sampled")
+    assert ["files uploaded" in text for text in printed] == [True] + [False] * (count - 1)
     lab.run(sample.replace("BUCKET/out", "BUCKET/one"), devices=count, machine="four")
     np.testing.assert_array_equal(lab.frames("out"), lab.frames("one"))
 

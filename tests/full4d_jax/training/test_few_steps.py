@@ -23,7 +23,7 @@ SPREAD = 0.5  # standard deviation of Gaussian data, whose flow is known
 
 
 def variance(tau):
-    """Of z at a flow time."""
+    """Return the variance of z at a flow time."""
     return (SPREAD * (1 - tau)) ** 2 + tau**2
 
 
