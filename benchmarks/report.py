@@ -82,6 +82,8 @@ ROWS = (
         "--moments 1 --rows 64", "", (1.5, 4)),
     Row("parts", "benchmarks/parts.py --out OUT",
         "--rows 64 --no-distilled", "", (2, 12)),
+    Row("unseen", "benchmarks/unseen.py --out OUT",
+        "--clips 1", "", (1.5, 5)),
     Row("distillation", "benchmarks/distillation.py --out OUT",
         "--scenes 1", "--scenes 16", (2, 30)),
     Row("few_steps", "benchmarks/few_steps.py --out OUT",

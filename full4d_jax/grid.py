@@ -66,15 +66,17 @@ class PicturesBetween(NamedTuple):
 
 
 class CleanPlate(NamedTuple):
-    """What a resting source camera sees where something else is before it at all instants.
+    """What rests before a resting source camera where no instant shows it.
+
+    It reaches as far beyond each border of the picture as beyond the opposite one.
 
     Attributes:
       frame: sRGB.
-      depth: z, world units; 0 where an instant shows what rests there, or nobody knows it.
+      depth: z, world units; 0 where an instant shows what rests there.
     """
 
-    frame: UInt8[ndarray, "h w 3"]
-    depth: Float[ndarray, "h w"]
+    frame: UInt8[ndarray, "p q 3"]
+    depth: Float[ndarray, "p q"]
 
 
 class Place(NamedTuple):

@@ -101,7 +101,7 @@ def behind_subjects(
     lens: Float[Array | np.ndarray, "3 3"],
     world_to_camera: Float[Array | np.ndarray, "t 4 4"],
 ) -> Known | None:
-    """Return the points of a clean plate; None without one.
+    """Return the points of a clean plate, behind subjects and beyond the picture; None without one.
 
     Args:
       plate: of a camera at rest.
@@ -113,13 +113,22 @@ def behind_subjects(
     if plate is None:
         return None
     camera = np.asarray(lens, np.float64), np.asarray(world_to_camera, np.float64)
-    placed = unproject(plate.depth.astype(np.float64), camera[0], camera[1][0])
+    height, width = depth.shape[1:]
+    wide_lens = camera[0].copy()
+    wide_lens[0, 2] += (plate.depth.shape[1] - width) / 2
+    wide_lens[1, 2] += (plate.depth.shape[0] - height) / 2
+    placed = unproject(plate.depth.astype(np.float64), wide_lens, camera[1][0])
     is_known = np.flatnonzero(plate.depth)
-    points = jnp.asarray(placed.reshape(-1, 3)[is_known], jnp.float32)
-    colours = jnp.asarray(plate.frame.reshape(-1, 3)[is_known] / 127.5 - 1, jnp.float32)
+    step = round(STEP * height * width)
+    places = placed.reshape(-1, 3)[is_known]
+    seen = plate.frame.reshape(-1, 3)[is_known] / 127.5 - 1
+    room = -len(is_known) % step
+    points, colours = (
+        jnp.asarray(np.pad(x, ((0, room), (0, 0))), jnp.float32) for x in (places, seen)
+    )
     lens_array, path = map(jnp.asarray, camera)
     hidden = _are_hidden(points, colours, frames, depth, lens_array, path)
-    return Known(points, colours, hidden)
+    return Known(points, colours, hidden & (jnp.arange(len(points)) < len(is_known))[None])
 
 
 def joined(known: Known, more: Known | None) -> Known:

@@ -26,6 +26,8 @@ from input_pipeline.whole_files import whole_file
 NO_VIDEOS = ("tty",)  # formats of FFmpeg's that draw any text
 ROUNDING = 0.06  # share of a side that is cut where sides are only rounded to multiples of 8
 MAX_DAMAGED = 0.2  # share of a part's frames that may be left out
+RIM = 3  # outermost lines of a picture that encoders may leave dark
+DARK_RIM = 0.7  # of the light of the next line, below which a line is one of these
 TRACKING_WIDTH = 320  # pixels across, enough to see the camera move
 
 
@@ -212,6 +214,7 @@ def crop_resize(
     picture: UInt8[ndarray, "H W 3"], height: int, width: int
 ) -> UInt8[ndarray, "h w 3"]:
     """Cut out the largest centred `width`:`height` part and resize it, down by area averages."""
+    picture = without_dark_rim(picture)
     rows, columns = picture.shape[:2]
     scale = min(rows / height, columns / width)
     keep_rows = min(rows, round(height * scale))
@@ -221,6 +224,21 @@ def crop_resize(
     part = picture[top : top + keep_rows, left : left + keep_columns]
     method = cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC
     return cv2.resize(part, (width, height), interpolation=method)
+
+
+def without_dark_rim(picture: UInt8[ndarray, "H W 3"]) -> UInt8[ndarray, "H W 3"]:
+    """Return a picture whose outermost lines repeat the next ones where encoders left them dark.
+
+    From aside such a line would stand as a bar between the picture and what goes on beyond it.
+    """
+    mended = picture.copy()
+    upright = mended.transpose(1, 0, 2)
+    for side in (mended, mended[::-1], upright, upright[::-1]):
+        light = side[: RIM + 1].mean((1, 2))
+        dark = np.flatnonzero(light[:-1] < DARK_RIM * light[1:])
+        if len(dark):
+            side[: dark[-1] + 1] = side[dark[-1] + 1]
+    return mended
 
 
 def resize_note(size: tuple[int, int], resized: tuple[int, int]) -> str:

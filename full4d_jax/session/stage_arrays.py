@@ -16,8 +16,9 @@ from numpy import ndarray
 from input_pipeline.cameras import check_cameras
 
 CAMERAS = {"intrinsics?": "float v 3 3", "world_to_camera?": "float v t 4 4"}
-# What is behind the subjects of a camera at rest, and its depth in world units, 0 = unknown.
-PLATE = {"plate?": "uint8 h w 3", "plate_depth?": "float h w"}
+# What is behind the subjects of a camera at rest and beyond its borders, and its depth in world
+# units, 0 where an instant shows it.
+PLATE = {"plate?": "uint8 m n 3", "plate_depth?": "float m n"}
 GRID = {
     "frames": "uint8 v t h w 3",  # black where they are missing
     "origin": "uint8 v t",  # 0 missing, 1 real, 2 held out, 3 generated

@@ -15,7 +15,7 @@ from full4d_jax.models.segmentation import load_segmentation
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import options
-from full4d_jax.source.depth.clean_plate import describe_plate
+from full4d_jax.source.depth.clean_plate import depth_within, describe_plate
 from full4d_jax.source.depth.clip_depth import AnyNetwork
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
@@ -120,7 +120,8 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
         if swept:
             say(describe_sweep(swept))
         if plate is not None:
-            say(describe_plate(plate))
+            height, width = grid.frames.shape[2:4]
+            say(describe_plate(depth_within(plate, height, width)))
     rows = np.asarray(depth)[None]
     if grid.real_rows > 1:
         other_rows = measure_real_rows(grid, unit, inputs.network, segmentation)

@@ -1,8 +1,12 @@
-"""The clean plate of a resting camera: what is behind the subjects, in colour and depth.
+"""The clean plate of a resting camera: what no instant shows of its background.
 
-Where a subject stands at all instants, pictures from before and after may show what it hides. With
-E the disparity that the network gives the backdrop as a picture, and D* that of what rests at the
-instants (`moving.resting_disparity`), the plate has
+Where a subject stands at all instants, pictures from before and after may show what it hides. What
+none shows is filled in from around, once for all views and instants (Telea 2004, `cv2.inpaint`).
+Beyond the borders of the picture the plate has the light of such a filling and the detail of a
+mirror image: sharper than the filling, and without the mirrored things that catch the eye.
+
+With E the disparity that the network gives the plate as a picture, and D* that of what rests at
+the instants (`moving.resting_disparity`), the plate has
 
     D = E exp(f),   f = log(D* / E) where D* is known, from around by push-pull elsewhere
 
@@ -11,19 +15,25 @@ so that it goes on where the rest of the scene ends, however far off the network
 
 from collections.abc import Callable
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int32, UInt8
+from jaxtyping import Bool, Float, Float32, Int32, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.grid import CleanPlate
-from full4d_jax.source.backdrop import Backdrop
+from full4d_jax.source.backdrop import Backdrop, as_bytes, disc
 from full4d_jax.source.depth.moving import resting_disparity
+from gaussians.fitting.stillness import median_where
 
 Estimate = Callable[[UInt8[ndarray, "h w 3"]], Float[ndarray, "h w"]]
-LEAST = 1e-3  # share of the picture that must be hidden at all instants, or there is no plate
+OUTLINE = 4  # pixels beside a subject in which its colours mix with those of what rests
+REACH = 3  # pixels around a hole that Telea's method looks at
+BEYOND = 0.25  # of each side: how far the plate reaches beyond the borders of the picture
+DETAIL = 1 / 64  # of the short side: what is finer is detail
+LEVEL = 1 / 32  # of the short side: depth beyond the borders does not vary within it
 
 
 def clean_plate(
@@ -32,35 +42,97 @@ def clean_plate(
     labels: Int32[ndarray, "t h w"],
     backdrop: Backdrop,
     estimate: Estimate,
-) -> CleanPlate | None:
-    """Return what other pictures show where subjects never move away; None for nothing.
+) -> CleanPlate:
+    """Return what a camera at rest never sees: behind subjects, and beyond its borders.
 
     Args:
-      depth: of a camera at rest, world units, 0 where unknown.
+      depth: of its pictures, world units, 0 where unknown.
       frames: sRGB.
       labels: number of the subject at each pixel, 0 for what rests.
       backdrop: what other pictures show, too.
       estimate: returns the depth of a picture, of any scale.
     """
-    rests = labels == 0
-    hidden = backdrop.added & ~rests.any(0)
-    if hidden.mean() < LEAST:
-        return None
-    shown = np.where(backdrop.known[..., None], backdrop.frame, frames[0]).astype(np.uint8)
-    estimated = 1 / np.maximum(estimate(shown), 1e-6)
-    resting = resting_disparity(np.where(depth > 0, 1 / np.maximum(depth, 1e-6), 0.0), rests)
+    rests = np.stack([cv2.dilate(as_bytes(label > 0), disc(OUTLINE)) == 0 for label in labels])
+    is_shown = rests.any(0)
+    resting_colours = median_where(frames.astype(np.float32), rests)
+    usual = np.where(is_shown[..., None], resting_colours, backdrop.frame)
+    picture = filled_in(usual.astype(np.uint8), ~is_shown & ~backdrop.added)
+    behind = _depth_of(picture, depth, labels, estimate)
+    rows, columns = (round(BEYOND * side) for side in is_shown.shape)
+    unknown = np.pad(~is_shown, ((rows, rows), (columns, columns)), constant_values=True)
+    wide_depth = 1 / depth_beyond(1 / behind, rows, columns)
+    return CleanPlate(
+        picture_beyond(picture, rows, columns), np.where(unknown, wide_depth, np.float32(0))
+    )
+
+
+def filled_in(
+    picture: UInt8[ndarray, "h w 3"], hole: Bool[ndarray, "h w"]
+) -> UInt8[ndarray, "h w 3"]:
+    """Return a picture whose hole is filled in from around."""
+    return cv2.inpaint(picture, as_bytes(hole), REACH, cv2.INPAINT_TELEA)
+
+
+def picture_beyond(
+    picture: UInt8[ndarray, "h w 3"], rows: int, columns: int
+) -> UInt8[ndarray, "p q 3"]:
+    """Return a picture that goes on beyond its borders by so many rows and columns."""
+    mirrored = cv2.copyMakeBorder(picture, rows, rows, columns, columns, cv2.BORDER_REFLECT_101)
+    beyond = _beyond(picture.shape[0], picture.shape[1], rows, columns)
+    deviation = DETAIL * min(picture.shape[:2])
+
+    def light(values: UInt8[ndarray, "p q 3"]) -> Float32[ndarray, "p q 3"]:
+        return cv2.GaussianBlur(values.astype(np.float32), (0, 0), deviation)
+
+    mixed = light(filled_in(mirrored, beyond)) + mirrored - light(mirrored)
+    rounded = np.clip(mixed.round(), 0, 255).astype(np.uint8)
+    return np.where(beyond[..., None], rounded, mirrored)
+
+
+def depth_beyond(
+    disparity: Float32[ndarray, "h w"], rows: int, columns: int
+) -> Float32[ndarray, "p q"]:
+    """Return disparity that goes on beyond its borders as it is there, without edges."""
+    repeated = cv2.copyMakeBorder(disparity, rows, rows, columns, columns, cv2.BORDER_REPLICATE)
+    smooth = cv2.GaussianBlur(repeated, (0, 0), LEVEL * min(disparity.shape))
+    beyond = _beyond(disparity.shape[0], disparity.shape[1], rows, columns)
+    return np.where(beyond, smooth, repeated)
+
+
+def _beyond(height: int, width: int, rows: int, columns: int) -> Bool[ndarray, "p q"]:
+    """Return where a picture with borders is not the picture."""
+    inside = np.zeros((height, width), bool)
+    return np.pad(inside, ((rows, rows), (columns, columns)), constant_values=True)
+
+
+def _depth_of(
+    picture: UInt8[ndarray, "h w 3"],
+    depth: Float[ndarray, "t h w"],
+    labels: Int32[ndarray, "t h w"],
+    estimate: Estimate,
+) -> Float32[ndarray, "h w"]:
+    """Return the depth of the plate, by the equation of the module."""
+    estimated = 1 / np.maximum(estimate(picture), 1e-6)
+    disparity = np.where(depth > 0, 1 / np.maximum(depth, 1e-6), 0.0)
+    resting = resting_disparity(disparity, labels == 0)
     known = resting > 0
     factor = np.where(known, np.log(np.maximum(resting, 1e-6) / estimated), 0.0)
     weights = known.astype(np.float32)[..., None]
     filled = jax.jit(push_pull)(jnp.asarray(factor, jnp.float32)[..., None], jnp.asarray(weights))
-    disparity = estimated * np.exp(np.asarray(filled)[..., 0])
-    return CleanPlate(shown, np.where(hidden, 1 / disparity, 0).astype(np.float32))
+    return (np.exp(-np.asarray(filled)[..., 0]) / estimated).astype(np.float32)
 
 
-def describe_plate(plate: CleanPlate) -> str:
-    """Return a line for the user about the share of the picture whose background others show."""
-    share = (plate.depth > 0).mean()
+def depth_within(plate: CleanPlate, height: int, width: int) -> Float[ndarray, "h w"]:
+    """Return the depth of a plate within the borders of the picture."""
+    top = (plate.depth.shape[0] - height) // 2
+    left = (plate.depth.shape[1] - width) // 2
+    return plate.depth[top : top + height, left : left + width]
+
+
+def describe_plate(behind: Float[ndarray, "h w"]) -> str:
+    """Return a line for the user about a plate, of its depth within the picture."""
+    share = (behind > 0).mean()
     return (
-        f"depth: of {share:.1%} of the picture, which someone hides for the whole part, the film "
-        "shows the background before or after"
+        f"depth: in {share:.1%} of the picture somebody hides the background for the whole part; "
+        "it is taken from before and after, or filled in from around"
     )

@@ -3,7 +3,7 @@
     planes are planes, lines straight and upright ones upright (`planes`) -> what stands is upright
     (`upright`) -> what moves lies before what it hides (`moving`)
 
-Of a camera that rests, what is behind the subjects is found between the last two (`clean_plate`).
+Of a camera that rests, what it never sees is found between the last two (`clean_plate`).
 Silhouettes of people, animals, vehicles and whatever moves come first (`source.subjects`): they are
 no part of a plane, and the other two facts are about them. Then an edge of depth runs where a
 silhouette does, so that nothing lies between a person and the wall.
@@ -16,7 +16,7 @@ from numpy import ndarray
 
 from full4d_jax.grid import CleanPlate
 from full4d_jax.models.segmentation import Params
-from full4d_jax.source.depth.clean_plate import Estimate, clean_plate
+from full4d_jax.source.depth.clean_plate import Estimate, clean_plate, depth_within
 from full4d_jax.source.depth.gravity import UP, camera_up
 from full4d_jax.source.depth.moving import set_before
 from full4d_jax.source.depth.planes import flatten_planes
@@ -31,7 +31,7 @@ class HeldDepth(NamedTuple):
 
     Attributes:
       depth: z, world units, 0 where unknown.
-      plate: what is behind the subjects; None where nobody knows.
+      plate: what a camera at rest never sees; None of one that moves.
     """
 
     depth: Float32[ndarray, "t h w"]
@@ -68,6 +68,6 @@ def hold_facts(
     plate = None
     if subjects.backdrop is not None and estimate is not None:
         plate = clean_plate(upright, frames, subjects.labels, subjects.backdrop, estimate)
-    behind = None if plate is None else plate.depth
+    behind = None if plate is None else depth_within(plate, *depth.shape[1:])
     held = set_before(upright, frames, subjects.labels, lens, world_to_camera, behind)
     return HeldDepth(held, plate)

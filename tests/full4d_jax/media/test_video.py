@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from full4d_jax.geometry.rotation import find_turning
-from full4d_jax.media.video import crop_resize, read_video, resize_note, write_video
+from full4d_jax.media.video import (
+    crop_resize,
+    read_video,
+    resize_note,
+    without_dark_rim,
+    write_video,
+)
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.handheld.find_path import NOTICEABLE
 
@@ -240,3 +246,17 @@ def test_what_is_cut_off_is_told(size, resized, said):
     assert said in note
     picture = np.zeros((*size, 3), np.uint8)
     assert crop_resize(picture, *resized).shape == (*resized, 3)
+
+
+def test_dark_lines_at_the_borders_repeat_the_next_ones():
+    picture = np.random.default_rng(0).integers(100, 130, (12, 16, 3)).astype(np.uint8)
+    darkened = picture.copy()
+    darkened[:, 0] = 40
+    darkened[-2:] = 10
+    mended = without_dark_rim(darkened)
+    np.testing.assert_array_equal(mended[:-2, 1:], picture[:-2, 1:])
+    np.testing.assert_array_equal(mended[:-2, 0], picture[:-2, 1])
+    np.testing.assert_array_equal(mended[-2:, 1:], picture[None, -3, 1:].repeat(2, 0))
+    np.testing.assert_array_equal(without_dark_rim(picture), picture)
+    night = np.zeros((12, 16, 3), np.uint8)
+    assert not without_dark_rim(night).any()

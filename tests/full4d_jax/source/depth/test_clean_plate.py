@@ -1,9 +1,16 @@
-"""The clean plate: what someone hides at all instants goes on as the wall around it does."""
+"""The clean plate: what a camera at rest never sees goes on as the wall around it does."""
 
 import numpy as np
 
+from full4d_jax.grid import CleanPlate
 from full4d_jax.source.backdrop import Backdrop
-from full4d_jax.source.depth.clean_plate import clean_plate
+from full4d_jax.source.depth.clean_plate import (
+    BEYOND,
+    clean_plate,
+    depth_within,
+    filled_in,
+    picture_beyond,
+)
 
 TIMES, HEIGHT, WIDTH = 3, 48, 64
 PERSON = slice(12, 40), slice(20, 34)
@@ -27,18 +34,57 @@ def hidden_all_the_time() -> tuple[np.ndarray, np.ndarray, np.ndarray, Backdrop]
     return depth, frames, labels, backdrop
 
 
+def plate_of(labels_at: dict[int, int] | None = None) -> CleanPlate:
+    """The clean plate of that person, with other labels at some instants."""
+    depth, frames, labels, backdrop = hidden_all_the_time()
+    for time, label in (labels_at or {}).items():
+        labels[time] = label
+    return clean_plate(depth, frames, labels, backdrop, lambda _: 7 * WALL**0.8)
+
+
 def test_depth_goes_on_behind_a_person_whatever_the_network_scales_by():
-    depth, frames, labels, backdrop = hidden_all_the_time()
-    plate = clean_plate(depth, frames, labels, backdrop, lambda _: 7 * WALL**0.8)
-    assert plate is not None
-    is_known = plate.depth > 0
-    assert is_known[12:36, 20:34].all()
-    assert is_known.sum() == 24 * 14, "only where no instant shows the wall, and a picture does"
-    np.testing.assert_allclose(plate.depth[is_known], WALL[is_known], rtol=0.03)
-    assert (plate.frame[is_known] == 90).all()
+    plate = plate_of()
+    behind = depth_within(plate, HEIGHT, WIDTH)
+    is_known = behind > 0
+    assert is_known[PERSON].all()
+    assert not is_known[:8].any(), "an instant shows the wall there"
+    np.testing.assert_allclose(behind[is_known], WALL[is_known], rtol=0.03)
+    rows = round(BEYOND * HEIGHT)
+    columns = round(BEYOND * WIDTH)
+    inner = plate.frame[rows : rows + HEIGHT, columns : columns + WIDTH].astype(int)
+    assert (inner[12:36, 20:34] == 90).all(), "other pictures show the wall"
+    assert (abs(inner - 90) <= 4).all(), "no picture shows the wall everywhere"
 
 
-def test_there_is_none_where_everybody_moves_on():
-    depth, frames, labels, backdrop = hidden_all_the_time()
-    labels[1] = 0
-    assert clean_plate(depth, frames, labels, backdrop, lambda _: WALL) is None
+def test_nothing_is_behind_those_who_move_on():
+    behind = depth_within(plate_of({1: 0}), HEIGHT, WIDTH)
+    assert not behind.any()
+
+
+def test_the_wall_goes_on_beyond_the_borders():
+    plate = plate_of()
+    rows = round(BEYOND * HEIGHT)
+    columns = round(BEYOND * WIDTH)
+    assert plate.depth.shape == (HEIGHT + 2 * rows, WIDTH + 2 * columns)
+    assert (plate.depth[:rows] > 0).all()
+    np.testing.assert_allclose(plate.depth[:, :columns], WALL[0, 0], rtol=0.05)
+    np.testing.assert_allclose(plate.depth[:, -columns:], WALL[0, -1], rtol=0.05)
+
+
+def test_beyond_the_borders_a_picture_keeps_its_light_and_its_detail():
+    rng = np.random.default_rng(0)
+    light = np.linspace(60, 190, 96)[None, :, None]
+    picture = (light + rng.normal(0, 12, (64, 96, 1))).clip(0, 255).astype(np.uint8).repeat(3, -1)
+    wide = picture_beyond(picture, 16, 24).astype(float)
+    assert (wide[16:80, 24:120] == picture).all()
+    for side, near in ((wide[16:80, :24], picture[:, :8]), (wide[16:80, -24:], picture[:, -8:])):
+        assert abs(side.mean() - near.mean()) < 10, "a mirror image gets darker or brighter"
+        assert side.std((0, 1)).min() > 0.5 * near.std((0, 1)).max(), "a filling has no detail"
+
+
+def test_a_hole_is_filled_from_around():
+    picture = np.full((24, 24, 3), 70, np.uint8)
+    hole = np.zeros((24, 24), bool)
+    hole[8:16, 8:16] = True
+    filled = filled_in(np.where(hole[..., None], np.uint8(250), picture), hole)
+    assert (abs(filled.astype(int) - 70) <= 4).all()
