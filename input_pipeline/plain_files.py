@@ -147,10 +147,12 @@ def check_members(archive: ZipFile) -> None:
 
     Raises:
       ValueError: a member is encrypted, packed in another way than numpy and PyTorch pack, or
-        inflates more than deflate can; members overlap; or all are larger than this machine's
-        memory.
+        inflates more than deflate can; members overlap; all are larger than this machine's memory;
+        or bytes stand before the first, such as members that a damaged directory does not list.
     """
     members = archive.infolist()
+    if min((member.header_offset for member in members), default=archive.start_dir):
+        raise ValueError("bytes before the first member that its directory lists")
     for member in members:
         if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
             raise ValueError(f"a member {member.filename[:60]!r} that is not stored or deflated")
