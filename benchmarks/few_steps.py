@@ -28,6 +28,7 @@ from full4d_jax.generation.prior import Prior, open_prior, prior_path
 from full4d_jax.media.pictures import to_unit
 from full4d_jax.models.lora import without_adapters
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.files import hold_folder
 from full4d_jax.session.progress import Progress
 from full4d_jax.training.few_steps import FINER
 from full4d_jax.training.prior_training import train_prior
@@ -43,6 +44,7 @@ def main() -> None:
     options = parse()
     config = few_steps(options)
     try:
+        hold_folder(options.out)
         train_prior(config, options.out, prior_path())
         student = open_prior(
             replace(config, model=without_adapters(config.model)),

@@ -22,6 +22,9 @@ from input_pipeline.opening import FileRefusal, open_regular, read_regular
 MAX_JSON_BYTES = 2**28  # of a file of JSON
 MAX_DIGITS = 19  # of a whole number of 64 bits; Python reads any, which no array holds
 ENCRYPTED_FLAG = 1  # bit of a zip member's flags
+DESCRIPTOR_FLAG = 8  # the same, where sizes follow a member's bytes
+MAX_DESCRIPTOR = 24  # bytes of those sizes
+NAME_LENGTH_PLACE = 26  # bytes into a member's header
 MAX_DEFLATE_RATIO = 1032  # times that deflate shrinks a file at most
 # What numpy and zipfile raise for files that are damaged.
 UNREADABLE = (
@@ -147,8 +150,8 @@ def check_members(archive: ZipFile) -> None:
 
     Raises:
       ValueError: a member is encrypted, packed in another way than numpy and PyTorch pack, or
-        inflates more than deflate can; members overlap; or all are larger than this machine's
-        memory.
+        inflates more than deflate can; all are larger than this machine's memory; or members
+        overlap, or leave bytes between them, such as members that a damaged directory lacks.
     """
     members = archive.infolist()
     for member in members:
@@ -158,12 +161,27 @@ def check_members(archive: ZipFile) -> None:
             raise ValueError(f"a member {member.filename[:60]!r} that is encrypted")
         if member.file_size > MAX_DEFLATE_RATIO * member.compress_size + MAX_DEFLATE_RATIO:
             raise ValueError(f"a member {member.filename[:60]!r} that claims too many bytes")
-    packed = sum(member.compress_size for member in members)
-    file = archive.fp
-    if file is not None and packed > file.seek(0, os.SEEK_END):
-        raise ValueError("members that overlap")
+    _check_places(archive)
     if sum(member.file_size for member in members) > memory():
         raise ValueError("more bytes than this machine has memory")
+
+
+def _check_places(archive: ZipFile) -> None:
+    """Refuse an archive whose members, one after the other, are not all before its directory."""
+    file = archive.fp
+    assert file is not None
+    end = 0  # of the member before
+    slack = 0  # bytes that may follow it
+    for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
+        if not 0 <= member.header_offset - end <= slack:
+            raise ValueError(f"a member {member.filename[:60]!r} that begins not where one ends")
+        file.seek(member.header_offset + NAME_LENGTH_PLACE)
+        name = int.from_bytes(file.read(2), "little")  # bytes
+        extra = int.from_bytes(file.read(2), "little")  # bytes, of other fields
+        end = file.tell() + name + extra + member.compress_size
+        slack = MAX_DESCRIPTOR if member.flag_bits & DESCRIPTOR_FLAG else 0
+    if not 0 <= archive.start_dir - end <= slack:
+        raise ValueError("bytes between the last member and the directory")
 
 
 def memory() -> int:

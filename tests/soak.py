@@ -1,9 +1,10 @@
 """Many different films through `full4d run --quality draft`, one after another in one process.
 
-    python tests/soak.py --films 20 --seed 0 [--minutes 15] [--real FOLDER] [--rows 64]
+    python tests/soak.py --films 20 --seed 0 [--minutes 15] [--start 12] [--real FOLDER] [--rows 64]
 
 Films differ in shape, rate, length, codec, rotation, pixel shape, what moves, noise, light and what
-their file tells of itself; with --real the videos of a folder come first. A run passes if it ends
+their file tells of itself; with --real the videos of a folder come first. Each line begins with its
+film's number, and --start goes on from a number with the same films. A run passes if it ends
 with exit code 0, or 2 and one line; if its scene opens; and if its `moving_psnr` is plausible. The
 last lines say how often each warning came, and how much memory the process gained after its third
 run. Compiled programs are dropped after each run, so that what it gains is a leak.
@@ -182,6 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--films", type=int, default=20, help="random films")
     parser.add_argument("--minutes", type=float, default=math.inf, help="no new film after these")
+    parser.add_argument("--start", type=int, default=0, help="number of the first film to run")
     parser.add_argument("--seed", type=int, default=0, help="decides the films")
     parser.add_argument("--real", type=Path, help="a folder of videos to take first")
     parser.add_argument("--rows", type=int, default=64, help="short side of the results")
@@ -193,7 +195,7 @@ def main() -> None:
     bad = 0
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
-        for number in range(len(real) + options.films):
+        for number in range(options.start, len(real) + options.films):
             if time.perf_counter() - begin > 60 * options.minutes:
                 break
             rng = np.random.default_rng([options.seed, number])
@@ -216,7 +218,7 @@ def main() -> None:
             warned.update({"".join(c for c in line if not c.isdigit())[:60] for line in warnings})
             score = "" if psnr is None else f"{psnr:.1f} dB"
             row = f"{time.perf_counter() - start:6.1f} s {held[-1]:6.0f} MiB {score:>8}"
-            print(f"{'BAD ' if wrong else '    '}{row} {name} {wrong}", flush=True)
+            print(f"{number:4} {'BAD ' if wrong else '    '}{row} {name} {wrong}", flush=True)
             for line in warnings:
                 print(f"        {line[:200]}", flush=True)
     gained = held[-1] - held[min(2, len(held) - 1)]

@@ -20,6 +20,7 @@ from full4d_jax.session.errors import InputError
 # libraries end the process, or wait for ever for a thread that did not start.
 LEAST_ADDRESSES = 3 * 2**30
 ENDING = (signal.SIGTERM, signal.SIGHUP)
+SOON = 0.05  # seconds until a signal that was lost is sent again
 FATAL = "F"  # first letter of a line of XLA's log that ends the process
 # Starts jax on the processor, which is enough to read the flags.
 START = "import os; os.environ['JAX_PLATFORMS'] = 'cpu'; import jax; jax.devices()"
@@ -37,7 +38,8 @@ class Stopped(KeyboardInterrupt):
 def stop_on_signals() -> Iterator[None]:
     """Raise `Stopped` in this context where SIGTERM or SIGHUP would end the process.
 
-    A signal that is ignored, as under nohup, stays so.
+    A signal that is ignored, as under nohup, stays so. One that comes while Python collects garbage
+    or deletes an object, where no exception gets out, is sent again, Ctrl-C too.
     """
     if threading.current_thread() is not threading.main_thread():  # others may not set handlers
         yield
@@ -49,12 +51,25 @@ def stop_on_signals() -> Iterator[None]:
             os._exit(128 + number)
         raise Stopped(number)
 
+    tell_lost = sys.unraisablehook
+
+    def send_again(lost: "sys.UnraisableHookArgs") -> None:
+        error = lost.exc_value
+        if not isinstance(error, KeyboardInterrupt):
+            tell_lost(lost)
+            return
+        number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        # Not from here, for what is raised here is lost, too.
+        threading.Timer(SOON, os.kill, (os.getpid(), number)).start()
+
     ours = [x for x in ENDING if signal.getsignal(x) is signal.SIG_DFL]
     for number in ours:
         signal.signal(number, stop)
+    sys.unraisablehook = send_again
     try:
         yield
     finally:
+        sys.unraisablehook = tell_lost
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
 

@@ -1,5 +1,6 @@
 """The benchmarks' command lines: help, one line for bad input, and what the last line holds."""
 
+import fcntl
 import importlib
 import importlib.util
 import json
@@ -105,6 +106,14 @@ def test_more_instants_than_the_walker_has_are_refused(run, shared_data, tmp_pat
     code, _ = run("fitting", "pose2sim", "--instants", 60, "--out", tmp_path / "out")
     assert str(code).startswith("pose2sim: ")
     assert "of 60 instants" in str(code)
+
+
+def test_two_trainings_in_few_steps_do_not_share_a_folder(run, tmp_path):
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, _ = run("few_steps", "--out", tmp_path)
+    assert str(code).startswith(f"output folder: {tmp_path}: found in use by")
+    assert "\n" not in str(code)
 
 
 # Not a renderer: what it takes to be timed beside one.

@@ -141,6 +141,54 @@ def test_an_encrypted_member_is_refused(tmp_path):
         load_json(whole)
 
 
+@pytest.mark.parametrize("listed", [0, 1])
+def test_members_that_a_damaged_directory_does_not_list_are_missed(tmp_path, listed):
+    """No checksum covers the last bytes of an archive, which say where its directory is."""
+    path = tmp_path / "a.npz"
+    np.savez(path, a=np.arange(5), b=np.arange(5))
+    content = bytearray(path.read_bytes())
+    count, _, size, start = struct.unpack_from("<HHII", content, len(content) - 14)
+    shorter = size * listed // count
+    struct.pack_into("<II", content, len(content) - 10, shorter, start + size - shorter)
+    path.write_bytes(content)
+    with zipfile.ZipFile(path) as archive:
+        assert len(archive.namelist()) == listed
+    with pytest.raises(ValueError, match=r"found (a member|bytes between)"):
+        load_arrays(path)
+
+
+def test_members_within_another_ones_comment_are_missed(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, a=np.arange(5), b=np.arange(5))
+    content = bytearray(path.read_bytes())
+    first = content.index(b"PK\x01\x02")
+    second = content.index(b"PK\x01\x02", first + 1)
+    struct.pack_into("<H", content, first + 32, len(content) - 22 - second)  # its length
+    path.write_bytes(content)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["a.npy"]
+    with pytest.raises(ValueError, match="found bytes between"):
+        load_arrays(path)
+
+
+def test_members_that_were_written_to_a_pipe_are_read(tmp_path):
+    """Their sizes follow their bytes, since nobody can go back in a pipe."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        def tell(self) -> int:
+            raise OSError
+
+    pipe = Pipe()
+    with zipfile.ZipFile(pipe, "w") as archive:
+        for name in "ab":
+            archive.writestr(f"{name}.npy", member((5,), np.arange(5.0).tobytes()))
+    (tmp_path / "a.npz").write_bytes(pipe.getvalue())
+    np.testing.assert_array_equal(load_arrays(tmp_path / "a.npz")["b"], np.arange(5))
+
+
 def test_a_member_whose_name_is_damaged_is_not_left_out_in_silence(tmp_path):
     np.savez(tmp_path / "a.npz", first=np.ones(3), second=np.ones(3))
     content = (tmp_path / "a.npz").read_bytes()

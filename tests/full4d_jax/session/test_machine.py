@@ -1,5 +1,6 @@
 """Environments, streams and signals: one line, or the same work."""
 
+import gc
 import io
 import os
 import resource
@@ -54,6 +55,42 @@ def test_signals_end_a_context_as_ctrl_c_does(number):
     assert stopped.value.number == number
     assert cleaned
     assert signal.getsignal(number) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_signals_while_garbage_is_collected_are_not_lost(number):
+    """Exceptions of garbage collection, such as those of jax's callback, are only printed."""
+    came = []
+
+    def signalled(phase: str, info: dict) -> None:
+        if not came:
+            came.append(phase)
+            os.kill(os.getpid(), number)
+
+    def work() -> None:
+        gc.collect()
+        assert came
+        time.sleep(SECONDS)
+
+    gc.callbacks.append(signalled)
+    try:
+        with pytest.raises(KeyboardInterrupt), stop_on_signals():
+            work()
+    finally:
+        gc.callbacks.remove(signalled)
+
+
+def test_other_errors_while_objects_are_deleted_are_told_as_before(monkeypatch):
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError
+
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: told.append(lost.exc_type))
+    with stop_on_signals():
+        broken = Broken()
+        del broken
+    assert told == [ValueError]
 
 
 def test_an_ignored_signal_stays_ignored():
