@@ -2,19 +2,27 @@
 
 import json
 import shutil
+import threading
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from documented_world import write_rig
 from PIL import Image
 from record3d_file import METRES, write_record3d
 from refused import refusal
+from textured_room import make_room
 
 from full4d_jax.cli import main
+from full4d_jax.data import import_capture
+from full4d_jax.models.local_devices import OnLocalDevices
 from full4d_jax.source.capture_source import open_dataset_clip
 from full4d_jax.source.options import DatasetClipOptions
 from input_pipeline import cameras, transforms
 from input_pipeline.addresses import read_stored, remove, stored_files, upload
 from input_pipeline.datasets.dataset import open_dataset
+from input_pipeline.depth_alignment import add_depth
 from input_pipeline.films import is_film
 
 
@@ -174,6 +182,45 @@ def test_machines_import_parts_of_a_bucket(bucket, kind, tmp_path, write_film, m
         upload(film, f"{source}/cam1.mp4")
         assert run("five", "two/set", "--shard", "0/2") == 2
         assert "of another build" in capsys.readouterr().err
+
+
+def test_depth_is_estimated_on_all_devices(tmp_path, monkeypatch):
+    """By values that are exact up to scale, whose calls go on when every device has one."""
+    clips = jax.local_device_count()
+    assert clips > 1
+    room = make_room(views=2, height=120, width=160, frames=clips)
+    pictures = np.array([[transforms.decode_jpeg(file) for file in view] for view in room.frames])
+    write_rig(tmp_path / "rig", room, pictures)
+    shutil.rmtree(tmp_path / "rig" / "depth")
+    words = ["data", "import", str(tmp_path / "rig"), "--frames", "1", "--shards", "1", "--out"]
+    assert main([*words, str(tmp_path / "bare")]) == 0
+    bare = open_dataset(tmp_path / "bare")
+    disparity = {
+        transforms.decode_jpeg(example.frames.item(view, 0)).tobytes(): -3
+        / transforms.decode_depth(room.depth16.item(view, i))
+        for i, example in enumerate(bare)
+        for view in range(2)
+    }
+    used = set()
+    all_at_once = threading.Barrier(clips)
+
+    def wait(weights, values):
+        used.add(weights.device)
+        all_at_once.wait(timeout=60)
+        return values
+
+    wait_on_devices = OnLocalDevices(wait, jnp.zeros(()))
+
+    def estimate(picture):
+        return wait_on_devices(disparity[picture.tobytes()])
+
+    monkeypatch.setattr(import_capture, "load_estimator", lambda which: estimate)
+    assert main([*words, str(tmp_path / "deep"), "--depth", "ours"]) == 0
+    assert used == set(jax.local_devices())
+    for example, deep in zip(bare, open_dataset(tmp_path / "deep"), strict=True):
+        alone = add_depth(example, lambda picture: disparity[picture.tobytes()])
+        assert (deep.depth16 == alone.depth16).all()
+        assert all(deep.depth16.ravel())
 
 
 def test_scenes_of_one_name_in_two_folders_are_two(tmp_path, write_film):
