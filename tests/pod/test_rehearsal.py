@@ -1,7 +1,8 @@
 """The first day of a lab: everything in a bucket, from a capture to scores, against an emulator.
 
 The commands are those of docs/pods.md, with options that keep them small, each on a machine with an
-empty disk. Encoding is killed and goes on, as are training and sampling in two processes.
+empty disk. Importing and encoding are killed and go on, as are training and sampling in several
+processes.
 """
 
 import json
@@ -37,7 +38,7 @@ SIZE = "--data.views 3 --data.frames 5 --data.height 32 --data.width 32 --data.p
 MODEL = "--config debug --model.codec wan21 --model.codec_stride 8 --model.patch 1"
 MODEL += f" --model.layers 1 --model.refiner 0 {SIZE}"
 SMALL = {
-    "data import": "--size 48",
+    "data import": "--size 48 --frames 5 --shards 2",
     "data encode": "--shards 2",
     "train": "--training.log_every 1 --training.checkpoint_every 2 --training.batch 4",
     "sample": "--sampler.steps 2",
@@ -155,7 +156,15 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count):
 
     lines = documented()
 
-    lab.run(lines["data import"])
+    # Two machines have parts of it; one is killed when it has copied the capture.
+    parts = [
+        lab.start(f"{lines['data import']} --shard {i}/2", machine=f"import{i}") for i in (0, 1)
+    ]
+    kill(parts[1:], lambda: any((tmp_path / "import1").rglob("cameras.json")))
+    printed = parts[0].communicate(timeout=SECONDS)[0]
+    assert "1 files of other parts are missing still" in printed
+    lab.run(f"{lines['data import']} --shard 1/2")
+    assert open_dataset(f"{bucket}/sets/room").scene_ids == ["room"] * 2
     lab.run(lines["data check"], machine="two")
     assert "check/check.json" in stored_files(bucket)
     lab.run(lines["data depth"])
