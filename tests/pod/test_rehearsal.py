@@ -47,6 +47,7 @@ SMALL = {
 }
 SECONDS = 400
 STEPS = 16  # each second one is saved, which takes most of the time
+VALIDATION = f"--data.held_out 0.5 --training.validate_every {STEPS // 2}"
 
 
 class Machine:
@@ -98,10 +99,10 @@ class Machine:
         """Return the frames of the grid that stands in a bucket."""
         return np.load(BytesIO(read_stored(f"{self.bucket}/{folder}/grid.npz")))["frames"]
 
-    def losses(self, run: str) -> dict[int, float]:
-        """Return the losses that stand in a bucket."""
+    def metrics(self, run: str) -> dict[int, dict]:
+        """Return the lines of metrics that stand in a bucket, by their steps."""
         lines = read_stored(f"{self.bucket}/{run}/metrics.jsonl").decode().splitlines()
-        return {row["step"]: row["loss"] for row in map(json.loads, lines)}
+        return {row["step"]: row for row in map(json.loads, lines)}
 
 
 def documented() -> dict[str, str]:
@@ -141,12 +142,15 @@ def bucket(storage, tmp_path) -> str:
     return f"gs://bucket/{tmp_path.name}"
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.long)])
-def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count):
+@pytest.mark.parametrize(
+    ("count", "validation"), [(2, ""), pytest.param(4, VALIDATION, marks=pytest.mark.long)]
+)
+def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count, validation):
     lab = Machine(tmp_path, bucket)
     room = make_room(views=3, height=96, width=96, frames=10)
     pictures = np.array([[decode_jpeg(file) for file in view] for view in room.frames])
-    write_rig(tmp_path / "rig", room, pictures)
+    for name in "ab":
+        write_rig(tmp_path / "rig" / name, room, pictures)
     write_video(tmp_path / "in.mp4", np.repeat(pictures[0, :1], 15, 0), 12)
     save_toy_codec(tmp_path / "vae.safetensors")
     upload(tmp_path / "in.mp4", f"{bucket}/in.mp4")
@@ -164,7 +168,7 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count):
     printed = parts[0].communicate(timeout=SECONDS)[0]
     assert "1 files of other parts are missing still" in printed
     lab.run(f"{lines['data import']} --shard 1/2")
-    assert open_dataset(f"{bucket}/sets/room").scene_ids == ["room"] * 2
+    assert open_dataset(f"{bucket}/sets/room").scene_ids == ["a", "a", "b", "b"]
     lab.run(lines["data check"], machine="two")
     assert "check/check.json" in stored_files(bucket)
     lab.run(lines["data depth"])
@@ -172,7 +176,7 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count):
     kill([encoding], lambda: any("latents/shards/" in name for name in stored_files(bucket)))
     printed = lab.run(lines["data encode"], machine="two")
     assert f"next: full4d train --config PRESET --data.records {bucket}/sets/latents" in printed
-    assert len(open_dataset(f"{bucket}/sets/latents")) == 2
+    assert len(open_dataset(f"{bucket}/sets/latents")) == 4
 
     # What training begins from: a model that two steps from nothing made.
     train = f"{lines['train']} --mesh.data {count}"
@@ -183,17 +187,21 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count):
     upload(tmp_path / "begin.safetensors", f"{bucket}/weights/wan22_5b.safetensors")
 
     # Machines train and are killed, then they start again with empty disks.
-    train += f" --training.steps {STEPS}"
+    train += f" --training.steps {STEPS} {validation}"
     saved = "runs/mine/checkpoints/4/_CHECKPOINT_METADATA"
     kill(lab.start_all(train, count, "train"), lambda: saved in stored_files(bucket))
     printed = lab.run_all(train, count, "again")
     assert f"resuming {bucket}/runs/mine at step" in printed[0]
     assert ["files uploaded" in text for text in printed] == [True] + [False] * (count - 1)
     lab.run(train.replace("runs/mine", "runs/one"), devices=count, machine="three")
-    one, two = lab.losses("runs/one"), lab.losses("runs/mine")
+    one, two = lab.metrics("runs/one"), lab.metrics("runs/mine")
     assert one.keys() >= two.keys() >= {STEPS - 1, STEPS}
-    for step, loss in two.items():
-        assert loss == pytest.approx(one[step], rel=1e-6)
+    for step, row in two.items():
+        assert row["loss"] == pytest.approx(one[step]["loss"], rel=1e-6)
+    held_out = {name: x for name, x in one[STEPS].items() if name.startswith("validation/")}
+    assert bool(held_out) == bool(validation)
+    for name, x in held_out.items():
+        assert two[STEPS][name] == pytest.approx(x, rel=1e-6)
     made = stored_files(f"{bucket}/runs/mine").keys()
     assert made >= {"prior.safetensors", "prior.json", "sheet.png", "metrics.jsonl"}
     assert any(name.startswith("tensorboard/") for name in made)
