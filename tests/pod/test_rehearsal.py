@@ -149,8 +149,8 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count, validation):
     lab = Machine(tmp_path, bucket)
     room = make_room(views=3, height=96, width=96, frames=10)
     pictures = np.array([[decode_jpeg(file) for file in view] for view in room.frames])
-    for name in "ab":
-        write_rig(tmp_path / "rig" / name, room, pictures)
+    for name, shown in {"a": pictures, "b": 255 - pictures}.items():
+        write_rig(tmp_path / "rig" / name, room, shown)
     write_video(tmp_path / "in.mp4", np.repeat(pictures[0, :1], 15, 0), 12)
     save_toy_codec(tmp_path / "vae.safetensors")
     upload(tmp_path / "in.mp4", f"{bucket}/in.mp4")
