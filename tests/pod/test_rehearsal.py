@@ -92,7 +92,7 @@ class Machine:
         """Run one command in several processes to its end; return what they print."""
         processes = self.start_all(words, count, machine)
         lines = [process.communicate(timeout=SECONDS)[0] for process in processes]
-        assert [process.returncode for process in processes] == [0] * count, lines
+        assert [process.returncode for process in processes] == [0] * count, "\n".join(lines)
         return lines
 
     def frames(self, folder: str) -> np.ndarray:
@@ -200,8 +200,8 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count, validation):
         assert row["loss"] == pytest.approx(one[step]["loss"], rel=1e-6)
     held_out = {name: x for name, x in one[STEPS].items() if name.startswith("validation/")}
     assert bool(held_out) == bool(validation)
-    for name, x in held_out.items():
-        assert two[STEPS][name] == pytest.approx(x, rel=1e-6)
+    for name, x in held_out.items():  # small ones, written with six digits behind the point
+        assert two[STEPS][name] == pytest.approx(x, abs=1.1e-6)
     made = stored_files(f"{bucket}/runs/mine").keys()
     assert made >= {"prior.safetensors", "prior.json", "sheet.png", "metrics.jsonl"}
     assert any(name.startswith("tensorboard/") for name in made)
