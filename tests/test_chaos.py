@@ -5,6 +5,7 @@ Kills of trainings are in full4d_jax/training/checkpoints/test_kill.py.
 
 import contextlib
 import gc
+import json
 import os
 import random
 import shutil
@@ -47,8 +48,9 @@ SMALL = Config(
 COMMAND = [sys.executable, "-m", "full4d_jax.cli"]
 PAGE = 4096
 # Files that say when and how fast, and those of Orbax and TensorBoard, whose names do.
-OTHERS = {".lock", "report.json", "prior.json", "metrics.jsonl", "checkpoints", "tensorboard"}
+OTHERS = {".lock", "report.json", "prior.json", "checkpoints", "tensorboard"}
 KILLS = {"run": 8, "lift": 4, "import": 4, "train": 8, "encode": 4}
+KILLS |= {"depth": 4, "validate": 4, "evaluate": 4, "render": 4}
 ASKED_KILLS = int(os.environ.get("FULL4D_KILLS", "0"))  # of each job, in place of those
 
 
@@ -71,10 +73,22 @@ def words(job: str, given: Path, out: Path) -> list:
     if job == "encode":
         dataset = ["--dataset", given / "data", "--out", out, "--shards", "3"]
         return [*command, "data", "encode", *preset, *dataset]
+    if job == "depth":
+        dataset = [given / "data", "--out", out, "--shards", "3", "--scale", "axes"]
+        return [*command, "data", "depth", *dataset]
     if job == "lift":
         return [*command, job, out, *preset]
+    if job == "render":
+        return [*command, job, out, "--size", "32", "--orbit_seconds", "0.2"]
     if job == "train":
         return [*command, job, *preset, "--out", out]
+    if job == "validate":
+        held_out = ["--data.records", given / "data", "--data.held_out", "0.4"]
+        held_out += ["--training.validate_every", "1"]
+        return [*command, "train", *preset, *held_out, "--out", out]
+    if job == "evaluate":
+        weights = ["--checkpoint", given / "prior.safetensors", "--sampler.steps", "2"]
+        return [*command, job, *preset, *weights, "--scenes", "3", "--out", out]
     source = [given / "in.mp4", *preset, "--out", out, "--depth", given / "depth.npy"]
     source += ["--checkpoint", given / "prior.safetensors"]
     return [*command, job, *source, *(["--size", "32", "--orbit_seconds", "0.2"] * (job == "run"))]
@@ -90,8 +104,10 @@ def finish(command: list) -> str:
 
 def begin(job: str, given: Path, out: Path) -> None:
     """What a job needs in its folder."""
-    if job == "lift":
+    if job in ("lift", "render"):
         finish(words("sample", given, out))
+    if job == "render":
+        finish(words("lift", given, out))
 
 
 def content(out: Path) -> dict[str, bytes | dict[str, bytes]]:
@@ -101,8 +117,13 @@ def content(out: Path) -> dict[str, bytes | dict[str, bytes]]:
         name = str(path.relative_to(out))
         if path.suffix == ".npz":
             arrays = dict(np.load(path))
-            assert arrays.pop("seconds") > 0
+            assert arrays.pop("seconds", 1.0) > 0  # of a stage
             found[name] = {key: value.tobytes() for key, value in arrays.items()}
+        elif path.name == "metrics.jsonl":
+            rows = map(json.loads, path.read_text().splitlines())
+            found[name] = {
+                f"step {row['step']}": json.dumps(row | {"speed": {}}).encode() for row in rows
+            }
         elif path.is_file() and not OTHERS & {*path.relative_to(out).parts}:
             found[name] = path.read_bytes()
     return found

@@ -12,7 +12,6 @@ from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import Streamed
 from full4d_jax.session.files import hold_dataset
 from full4d_jax.session.help_text import Shown
-from full4d_jax.session.mirror import origin
 from full4d_jax.session.processes import ALONE, ProcessOptions, one_part
 from full4d_jax.source.options import DepthKind
 
@@ -20,7 +19,7 @@ from full4d_jax.source.options import DepthKind
 def import_(
     path: tyro.conf.Positional[Path],
     *,
-    out: Path,
+    out: Annotated[Path, Streamed()],
     layout: str | None = None,
     fps: float | None = None,
     license: str = "",
@@ -65,10 +64,6 @@ def import_(
     """
     option_checks.check_shards(shards)
     part = option_checks.part_of(shard)
-    if part[1] > 1 and (address := origin(out) or origin(path)):
-        expected = "none with an address, of which each machine has a copy"
-        do = f"mount the bucket of {address}, or import each capture by a command of its own"
-        raise InputError("option", "--shard", shard, expected, do)
     from full4d_jax.data.import_capture import Cut, import_folder
 
     import_folder(

@@ -12,6 +12,7 @@ from full4d_jax.session.fields import require
 from full4d_jax.session.help_text import Shown
 
 EFFICIENCY = 0.4
+ANNOTATIONS = ("encode", "depth")
 
 
 def inspect(
@@ -21,7 +22,7 @@ def inspect(
         Shown(("codec_weights", "model", "data", "optimizer", "training", "lift", "mesh")),
     ],
     *,
-    program: Literal["step", "projection", "sample", "lift"] = "step",
+    program: Literal["step", "projection", "sample", "lift", "encode", "depth"] = "step",
     topology: str = "",
     slices: int = 1,
     devices: int = 0,
@@ -40,6 +41,7 @@ def inspect(
     The programs `sample` and `lift` are those that make a grid of the config's size, and that show
     the prior what a scene looks like while it is fitted: by --lift.distillation now and then, or,
     with gradient, at each step. The fit itself runs on one device, and its memory is estimated.
+    `encode` and `depth` are what `full4d data` runs for a clip of that size, on each device alone.
 
     Args:
       program: what to inspect.
@@ -61,12 +63,11 @@ def inspect(
     require("largest", largest, bool(topology) or not largest, "a --topology to compile for")
     alone = program == "step" or (slices == 1 and not largest)
     require("program", program, alone, "step with --slices or --largest")
-    projects = program == "projection"
-    fits = not projects or bool(topology)
-    require("program", program, fits, "step, or a --topology to compile the projection for")
-    fits = not projects or config.model.projection != "none"
+    fits = program not in ("projection", *ANNOTATIONS) or bool(topology)
+    require("program", program, fits, "step, or a --topology to compile it for")
+    fits = program != "projection" or config.model.projection != "none"
     require("program", program, fits, "step: with model.projection none nothing is projected")
-    timed = bool(topology) and not projects
+    timed = bool(topology) and program not in ("projection", *ANNOTATIONS)
     expected = "none, or a --topology and a program of the network, whose time is estimated"
     require("efficiency", efficiency, timed or efficiency == EFFICIENCY, expected)
     if topology:  # Before jax is imported: there is no TPU, and no other process to mind.
@@ -81,6 +82,8 @@ def inspect(
     with tracing_for(topology):
         if program == "projection":
             inspection.print_projection(config, topology, json)
+        elif program in ANNOTATIONS:
+            _inspect_annotation(config, program, topology, json)
         elif program != "step":
             _inspect_asking(config, program, topology, devices, efficiency, json)
         elif topology:
@@ -91,6 +94,30 @@ def inspect(
             inspection.print_shapes(config, devices)
     if not topology:
         print("next: add --topology v5p:4x4x8 or h100:8 to compile it for TPUs or GPUs")
+
+
+def _inspect_annotation(
+    config: Config, program: str, topology: str, json_file: Path | None
+) -> None:
+    """Compile for one device what `full4d data encode` or `depth` runs there.
+
+    Raises:
+      InputError: the topology is unusable.
+    """
+    from full4d_jax.data import dry_run
+    from full4d_jax.models.sharding import make_mesh
+    from full4d_jax.training.dry_run import compiling, inspection
+    from full4d_jax.training.dry_run.devices import slice_devices
+
+    if config.model.precision == "auto":
+        config = replace(config, model=replace(config.model, precision="bfloat16"))
+    mesh = make_mesh(MeshConfig(data=1), slice_devices(topology, 1)[:1])
+    data = config.data
+    clip = f"{data.views} views of {data.frames} frames of {data.width}x{data.height} pixels"
+    print(f"{config.name}: {clip}, on each device")
+    programs = dry_run.encode_programs if program == "encode" else dry_run.depth_programs
+    about = inspection.slice_of(config, topology, mesh) | {"program": program}
+    compiling.report_programs(programs(config, mesh), about, json_file)
 
 
 def _inspect_asking(

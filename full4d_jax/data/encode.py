@@ -103,12 +103,16 @@ def encoded_projections(
 
 
 def projection_encoder(config: Config) -> Encoder:
-    """Return the program that draws the depth of a source, projects and encodes it.
+    """Return `projection_program` on all devices of this host."""
+    return OnLocalDevices(projection_program(config), codec_weights(config))
+
+
+def projection_program(config: Config) -> Any:
+    """Return the jitted program that draws the depth of a source, projects and encodes it.
 
     Args:
       config: names the codec, and how often depth is corrupted (`data.corrupt_depth`).
     """
-    weights = codec_weights(config)
     model = config.model
 
     @jax.jit
@@ -133,7 +137,7 @@ def projection_encoder(config: Config) -> Encoder:
             half(make_codec(model, weights).encode(jnp.zeros_like(video))),
         )
 
-    return OnLocalDevices(encode, weights)
+    return encode
 
 
 def half(x: Float[Array, "*n"]) -> Float16[Array, "*n"]:
@@ -157,7 +161,7 @@ class EncodedClips:
         self.records = records
         self.config = config
         self.captions = captions
-        self.encoder = _encoder(config)
+        self.encoder = OnLocalDevices(clip_program(config), codec_weights(config))
         self.codec = codec_id(config)
         data = config.data
         self.projector = projection_encoder(config) if data.projections else None
@@ -305,9 +309,8 @@ def _describe_rate(config: Config, records: Records) -> str:
     )
 
 
-def _encoder(config: Config) -> OnLocalDevices:
-    """Encode the views of a clip one after the other."""
-    weights = codec_weights(config)
+def clip_program(config: Config) -> Any:
+    """Return the jitted program that encodes the views of a clip one after the other."""
 
     @jax.jit
     def encode(weights: Any, frames: UInt8[Array, "v t h w 3"]) -> Float16[Array, "v f i j c"]:
@@ -315,7 +318,7 @@ def _encoder(config: Config) -> OnLocalDevices:
         one = lambda view: codec.encode(view.astype(jnp.float32) / 127.5 - 1)  # noqa: E731
         return jax.lax.map(one, frames).astype(jnp.float16)
 
-    return OnLocalDevices(encode, weights)
+    return encode
 
 
 def caption_embedder(

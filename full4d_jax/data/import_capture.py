@@ -7,21 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.data.build import train_and_test
 from full4d_jax.media import pictures
 from full4d_jax.session.errors import InputError, input_errors, require_range, tell
-from full4d_jax.session.files import LOCK, hold_folder, open_folder
+from full4d_jax.session.files import LOCK, hold_dataset, open_folder
+from full4d_jax.session.mirror import stored_marks
 from full4d_jax.session.progress import Progress, duration
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
 from input_pipeline import transforms
+from input_pipeline.addresses import PROBE, address_of, stored_files
 from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale
 from input_pipeline.capture import Capture, turned
 from input_pipeline.capture_clips import CaptureClips
-from input_pipeline.datasets.dataset import open_dataset, write_dataset
+from input_pipeline.datasets.dataset import FILE, open_dataset, write_dataset
 from input_pipeline.datasets.encoding import ClipSource
 from input_pipeline.depth_alignment import WithDepth
 from input_pipeline.importers.detect import LAYOUTS, find_scenes, read_captures, require_inside
@@ -72,14 +75,15 @@ def import_folder(
 ) -> None:
     """Find the layout, read the cameras, cut clips and write the dataset under its name at once.
 
-    A part of several is written under the name itself; with the last file the dataset is done.
+    A part of several, and what is written to object storage, has the name itself; with the last
+    file the dataset is done. Depth is estimated on all devices of this host.
 
     Raises:
       InputError: unknown layout, files that do not fit, damaged videos, an output that is there.
     """
     _check(path, layout, {"--fps": fps, "--test": test, "--jobs": jobs}, cut)
-    if part == (0, 1) and out.exists():
-        raise InputError("dataset", out, "something there", "a new name", "choose another --out")
+    if part == (0, 1):
+        _require_new(out)
     if depth and jobs > 1:
         raise InputError("option", "--jobs", jobs, "1 with --depth", "leave --jobs out")
     estimate = load_estimator(depth) if depth else None
@@ -97,10 +101,20 @@ def import_folder(
             print(f"left out: {clips.left_out} instants that fill no clip; see --frames")
         # An interrupted import of another cut, or of cameras mended since, must not go on.
         about = f"imported from {path.name} by full4d data import; {cut}, fps {fps}"
-        about += f", licence {license}, cameras and clocks {_mark(captures, folder)}"
+        mark = _mark(captures, folder, stored_marks(path))
+        about += f", licence {license}, cameras and clocks {mark}"
         about += f", depth by {estimator_mark(depth)}" if depth else ""
         filled = WithDepth(clips, clips.scene_ids, estimate) if estimate else clips
-        missing_files = _write(out, filled, about, test=test, shards=shards, jobs=jobs, part=part)
+        missing_files = _write(
+            out,
+            filled,
+            about,
+            test=test,
+            shards=shards,
+            jobs=jobs,
+            threads=jax.local_device_count() if estimate else 1,
+            part=part,
+        )
     if missing_files:
         print(f"{out}: {missing_files} files of other parts are missing still")
         return
@@ -117,20 +131,21 @@ def _write(
     test: float,
     shards: int,
     jobs: int,
+    threads: int,
     part: tuple[int, int],
 ) -> int:
-    """Write clips as a data set with a preview, a whole one under its name at once.
+    """Write clips as a data set with a preview, a whole one on disk under its name at once.
 
     Returns:
       The number of files that other parts have not written yet.
     """
-    is_whole = part == (0, 1)
-    open_folder(out.parent)
+    at_once = part == (0, 1) and not address_of(out)
     folder = out
-    if is_whole:
+    if at_once:
+        open_folder(out.parent)
         folder = out.with_name(f".{out.name}.partial")
         require_own(folder)
-    hold_folder(folder, part)
+    hold_dataset(folder, part)
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.name.lower()).strip("_")
     try:
         with input_errors("capture", DO):
@@ -142,6 +157,7 @@ def _write(
                     splits=train_and_test(test),
                     shards=shards or None,
                     jobs=jobs,
+                    threads=threads,
                     part=part,
                     about=about,
                     report=report,
@@ -150,10 +166,10 @@ def _write(
                 return missing_files
             pictures.save_picture(folder / PREVIEW, preview(open_dataset(folder)[0]))
     except ValueError:
-        if is_whole:
+        if at_once:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    if is_whole:
+    if at_once:
         (folder / LOCK).unlink(missing_ok=True)
         folder.replace(out)
     return 0
@@ -237,15 +253,16 @@ def _describe(capture: Capture) -> None:
         tell(f"  note: {note}")
 
 
-def _mark(captures: list[Capture], folder: Path) -> str:
+def _mark(captures: list[Capture], folder: Path, marks: Mapping[str, str]) -> str:
     """Return a hash of what importers read: times, lenses, poses, units of depth, stamps of files.
 
-    Their size and the time of their last change; reading all would take as long as importing.
+    A stamp is the store's mark, else the size and the time of the last change; reading all files
+    would take as long as importing them.
     """
     views = [
         [capture.scene_id, capture.generated, view.name, view.depth_scale, view.quarters]
         + [
-            [_stamp(file, folder) for file in files]
+            [_stamp(file, folder, marks) for file in files]
             for files in (view.files, view.depth, view.masks)
         ]
         + [np.asarray(x) for x in (view.timestamps, view.intrinsics, view.distortion)]
@@ -256,9 +273,30 @@ def _mark(captures: list[Capture], folder: Path) -> str:
     return fingerprint("captures", {"views": views}, {})
 
 
-def _stamp(file: Path, folder: Path) -> list[str | int]:
+def _stamp(file: Path, folder: Path, marks: Mapping[str, str]) -> list[str | int]:
+    name = os.path.relpath(file, folder)
+    mark = marks.get(name, marks.get(""))  # of the archive in which it came, if it came in one
+    if mark is not None:
+        return [name, mark]
     stat = file.stat()
-    return [os.path.relpath(file, folder), stat.st_size, stat.st_mtime_ns]
+    return [name, stat.st_size, stat.st_mtime_ns]
+
+
+def _require_new(out: Path) -> None:
+    """Refuse to import a whole data set to where something else is.
+
+    In object storage, where files have their names at once, an import that was stopped goes on.
+
+    Raises:
+      InputError: something is there, or it cannot be seen.
+    """
+    is_there = out.exists()
+    if address := address_of(out):
+        with input_errors("output", "see docs/pods.md, Buckets"):
+            names = [name for name in stored_files(address) if not name.startswith(PROBE)]
+        is_there = bool(names) and not any(map(FILE.fullmatch, names))
+    if is_there:
+        raise InputError("dataset", out, "something there", "a new name", "choose another --out")
 
 
 def _check(path: Path, layout: str | None, values: dict[str, float | None], cut: Cut) -> None:

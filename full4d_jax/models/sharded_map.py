@@ -15,8 +15,9 @@ def map_items(
 ) -> Any:
     """Return `one(item, of_sample, of_all)` for each item, as trees of arrays (b n ...).
 
-    In the mesh around, the items of a sample are divided evenly over the devices that share its
-    tokens; without one, this device works on all. Results are the same.
+    In the mesh around, samples are divided evenly over its groups of devices, and the items of a
+    sample over the devices that share its tokens, of either of which some may have nothing to do;
+    without a mesh, this device works on all. Results are the same.
 
     Args:
       one: a pure function of one item, without leading axes.
@@ -40,13 +41,23 @@ def map_items(
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty:
         return local(items, of_sample, of_all)
-    count = jax.tree.leaves(items)[0].shape[1]
-    missing = -count % math.prod(mesh.shape[name] for name in RULES["tokens"])
-    grown = jax.tree.map(
-        lambda x: jnp.pad(x, ((0, 0), (0, missing)) + ((0, 0),) * (x.ndim - 2)), items
-    )
+    b, n = jax.tree.leaves(items)[0].shape[:2]
+    idle_samples = -b % _devices(mesh, "samples")
+    idle_items = -n % _devices(mesh, "tokens")
+    items = jax.tree.map(lambda x: _grown(x, idle_samples, idle_items), items)
+    of_sample = jax.tree.map(lambda x: _grown(x, idle_samples), of_sample)
     cut = spec("samples", "tokens")
     on_devices = jax.shard_map(
         local, in_specs=(cut, spec("samples"), spec()), out_specs=cut, check_vma=False
     )
-    return jax.tree.map(lambda x: x[:, :count], on_devices(grown, of_sample, of_all))
+    return jax.tree.map(lambda x: x[:b, :n], on_devices(items, of_sample, of_all))
+
+
+def _devices(mesh: jax.sharding.AbstractMesh, axis: str) -> int:
+    """Return over how many devices an axis of arrays is divided."""
+    return math.prod(mesh.shape[name] for name in RULES[axis])
+
+
+def _grown(x: jax.Array, *idle: int) -> jax.Array:
+    """Return an array with zeros behind its first axes, as many as are given for each."""
+    return jnp.pad(x, [(0, count) for count in idle] + [(0, 0)] * (x.ndim - len(idle)))

@@ -163,6 +163,16 @@ def origin(path: Path) -> str:
     return address_of(shown(str(path)))
 
 
+def stored_marks(path: Path) -> dict[str, str]:
+    """Return the store's marks of the files in the local copy of an address, by their names there.
+
+    Other than times they are the same on all machines. A single file has the name "". Of a path
+    that is no such copy there are none.
+    """
+    address = origin(path)
+    return {name: mark for name, (mark, *_) in _marks(address).items()} if address else {}
+
+
 def with_local_paths(bound: partial[Any], mirror: Mirror) -> partial[Any]:
     """Return a verb's call with local copies in place of addresses.
 

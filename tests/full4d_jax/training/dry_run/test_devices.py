@@ -78,6 +78,29 @@ def test_a_step_is_inspected_for_a_gpu(tmp_path):
     )
 
 
+@pytest.mark.skipif(not HAS_PLUGIN, reason="needs jax-cuda12-plugin (the extra cuda)")
+@pytest.mark.parametrize(
+    ("program", "compiled"),
+    [
+        ("depth", ["a picture"]),
+        pytest.param("encode", ["pictures", "a projection"], marks=pytest.mark.long),
+    ],
+)
+def test_what_data_annotates_with_is_inspected_for_a_gpu(program, compiled, tmp_path):
+    json_file = tmp_path / "found.json"
+    options = ["--data.views", "3", "--data.frames", "5", "--data.height", "32"]
+    options += ["--data.width", "32", "--model.codec", "pixels", "--topology", "h100:8"]
+    asks = ["inspect", "--config", "wan22_5b", "--program", program, *options]
+    done = run("-m", "full4d_jax.cli", *asks, "--json", str(json_file))
+    assert done.returncode == 0, done.stderr
+    inspected = json.loads(json_file.read_text())
+    assert list(inspected["programs"]) == compiled
+    assert inspected["devices"] == 1
+    for one in inspected["programs"].values():
+        assert 0 < one["bytes_per_device"] <= inspected["bytes_per_device"] < inspected["capacity"]
+        assert one["work"]["launches"] > 0
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,

@@ -1,0 +1,67 @@
+"""The programs of `full4d data encode` and `depth`, traced for a device that need not exist.
+
+They are the functions that run, with shapes in the place of weights and pictures. Each runs on one
+device; other devices have other clips.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from full4d_jax.config import Config
+from full4d_jax.data.encode import clip_program, projection_program
+from full4d_jax.models.codecs.codec import codec_shapes, computing_weights
+from full4d_jax.source.depth.estimate import load_depth, predict_depth
+
+Programs = dict[str, Callable[[], Any]]  # by name, each traced when it is called
+
+
+def encode_programs(config: Config, mesh: Mesh) -> Programs:
+    """Return what `data encode` runs for each window of `config.data`.
+
+    Args:
+      config: the experiment.
+      mesh: of one device.
+    """
+    codec = jax.eval_shape(partial(computing_weights, config.model), codec_shapes(config))
+    weights = _whole(mesh, codec)
+    data = config.data
+    source = data.frames, data.height, data.width
+    frames = jax.ShapeDtypeStruct((data.views, *source, 3), jnp.uint8)
+    programs: Programs = {"pictures": partial(clip_program(config).trace, weights, frames)}
+    if data.projections:
+        inputs = (
+            jax.ShapeDtypeStruct((*source, 3), jnp.uint8),
+            jax.ShapeDtypeStruct(source, jnp.float32),
+            jax.ShapeDtypeStruct((data.views, 3, 3), jnp.float32),
+            jax.ShapeDtypeStruct((data.views, data.frames, 4, 4), jnp.float32),
+            jax.eval_shape(lambda: jax.random.key(0)),
+            jax.ShapeDtypeStruct((), jnp.int32),
+        )
+        programs["a projection"] = partial(projection_program(config).trace, weights, *inputs)
+    return programs
+
+
+def depth_programs(config: Config, mesh: Mesh) -> Programs:
+    """Return what `data depth` runs for each picture of the size of `config.data`, by our network.
+
+    Args:
+      config: the experiment.
+      mesh: of one device.
+    """
+    network = load_depth()
+    size = network.sides(config.data.height, config.data.width)
+    picture = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
+    return {"a picture": partial(jax.jit(predict_depth).trace, _whole(mesh, network), picture)}
+
+
+def _whole(mesh: Mesh, arrays: Any) -> Any:
+    """Return the shapes of arrays that lie on every device of a mesh."""
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), arrays
+    )
