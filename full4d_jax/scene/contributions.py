@@ -1,8 +1,13 @@
 """What each Gaussian of a scene adds to the pictures of its page, for `squeezing.py`.
 
-Without a faint Gaussian a picture changes by what its derivative in the logarithm of that opacity
-says. How long such derivatives are, of all Gaussians at once, the products of the picture's
-gradient with random signs tell: the mean of their squares is the squared length (Hutchinson 1990).
+Two numbers of a Gaussian count. Its weights, added up, are the pixels that it colours: faint ones
+that lie over each other count here, where leaving out any one of them changes nothing. And a
+picture without it differs by what the derivative in the logarithm of its opacity says, however
+large it is, where that changes nothing either.
+
+One gradient has both for all Gaussians: that of a picture multiplied by random signs has the
+derivative's length, as the mean of its squares (Hutchinson 1990), and that of a feature of zeros
+the weights.
 """
 
 from collections.abc import Iterator
@@ -19,9 +24,11 @@ from gaussians import Camera, Gaussians, Scene, intersection_budget, render
 from input_pipeline.cameras import centers, orbit, resize_intrinsics
 
 INSTANTS = 16  # at which pictures are taken
-ROWS = 256  # of a picture
+PIXELS = 2**17  # of a picture
+LEAST = 0.41  # of these that a Gaussian colours in its best picture
 SEED = 0  # of the signs
 OPAQUE = 0.98  # of an opacity, whose derivative vanishes at the largest that is drawn
+ENDS = ((1, 0), (-1, 0), (0, 1), (0, -1))  # of an orbit, shares of its azimuth and elevation
 
 
 def contributions(
@@ -31,14 +38,15 @@ def contributions(
     up: Float[ndarray, "3"],
     limit: tuple[float, float],
 ) -> Float[ndarray, " g"]:
-    """Return how far pictures of `ROWS` rows are from those without each Gaussian.
+    """Return what each Gaussian adds to pictures of `PIXELS` pixels; 0 for hardly anything.
 
-    That is the root of the sum of squares over pixels and channels, of colours up to 1, of the mean
-    over instants, in whichever view it is largest: the first camera's, or an end of its orbit.
+    That is the geometric mean of the pixels that it colours, in the picture where these are most,
+    and of the distance to pictures without it: the root of the sum of squares over pixels and
+    channels, of colours up to 1, and of the mean over instants, in the view where that is largest.
 
     Args:
       scene: in world units.
-      cameras: of the views.
+      cameras: of the views; pictures are taken by the first, and from the ends of its orbit.
       pivot: around which the orbit turns, world units.
       up: unit vector along the axis around which it turns to the sides.
       limit: azimuth and elevation in degrees, to which it goes.
@@ -48,29 +56,44 @@ def contributions(
     budget = max(
         intersection_budget(instant, camera, antialiased=True) for _, instant, camera in pictures()
     )
-    squares = np.zeros((5, len(scene.gaussians.means)))
-    counts = np.zeros((5, 1))
+    count = len(scene.gaussians.means)
+    pixels = np.zeros(count)
+    squares = np.zeros((len(ENDS) + 1, count))
+    instants = np.zeros((len(squares), 1))
     for i, (view, instant, camera) in enumerate(pictures()):
         key = jax.random.fold_in(jax.random.key(SEED), i)
-        squares[view] += np.asarray(_squared_products(key, instant, camera, budget))
-        counts[view] += 1
-    return np.sqrt((squares / counts).max(0))
+        weights, products = map(np.asarray, _gradient(key, instant, camera, budget))
+        pixels = np.maximum(pixels, weights)
+        squares[view] += products.astype(np.float64) ** 2
+        instants[view] += 1
+    distances = np.sqrt((squares / instants).max(0))
+    return np.where(pixels < LEAST, 0, np.sqrt(pixels * distances))
 
 
 @partial(jax.jit, static_argnames=("max_intersections",))
-def _squared_products(
+def _gradient(
     key: Key[Array, ""], instant: Gaussians, camera: Camera, max_intersections: int
-) -> Float[Array, " g"]:
-    """Return squares of a picture's derivatives in log-opacities, summed with random signs."""
+) -> tuple[Float[Array, " g"], Float[Array, " g"]]:
+    """Return weights, and derivatives of colours in log-opacities summed with random signs."""
 
-    def picture(logs: Float[Array, " g"]) -> Float[Array, "h w 3"]:
+    def drawn(
+        logs: Float[Array, " g"], feature: Float[Array, "g 1"]
+    ) -> tuple[Float[Array, "h w 3"], Float[Array, "h w 1"] | None]:
         faint = instant._replace(logit_opacities=logs - jnp.log1p(-jnp.exp(logs)))
-        return render(faint, camera, antialiased=True, max_intersections=max_intersections).rgb
+        picture = render(
+            faint,
+            camera,
+            antialiased=True,
+            max_intersections=max_intersections,
+            features=feature,
+        )
+        return picture.rgb, picture.features
 
     logs = jax.nn.log_sigmoid(instant.logit_opacities) + jnp.log(OPAQUE)
-    image, pull_back = jax.vjp(picture, logs)
-    (products,) = pull_back(jax.random.rademacher(key, image.shape, image.dtype))
-    return products**2
+    (rgb, feature), pull_back = jax.vjp(drawn, logs, jnp.zeros((len(logs), 1)))
+    signs = jax.random.rademacher(key, rgb.shape, rgb.dtype)
+    products, weights = pull_back((signs, jnp.ones_like(feature)))
+    return weights[:, 0], products
 
 
 def _pictures(
@@ -80,21 +103,21 @@ def _pictures(
     up: Float[ndarray, "3"],
     limit: tuple[float, float],
 ) -> Iterator[tuple[int, Gaussians, Camera]]:
-    """Yield views, instants and cameras: at each the first view, and two ends of its orbit."""
+    """Yield views, instants and cameras: at each instant two of `ENDS`, and the first camera."""
     poses = np.asarray(cameras.world_to_camera[0], np.float64)
-    scale = ROWS / cameras.height
+    scale = (PIXELS / (cameras.width * cameras.height)) ** 0.5
     lens = resize_intrinsics(np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale)
     width = round(cameras.width * scale)
-    azimuth, elevation = limit
-    ends = [(azimuth, 0.0), (-azimuth, 0.0), (0.0, elevation), (0.0, -elevation)]
+    height = round(cameras.height * scale)
     at = jax.jit(type(scene).at)
     for i, time in enumerate(np.linspace(0, 1, INSTANTS)):
         instant = at(scene, np.float32(time))
         pose = poses[round(time * (len(poses) - 1))]
         distance = float(np.linalg.norm(centers(pose) - pivot))
-        first = i % 4
-        second = (i + 2 + i // 4) % 4
-        turned = [orbit(*ends[end], distance, tuple(pivot), up) for end in (first, second)]
-        for view, moved in ((4, pose), (first, turned[0]), (second, turned[1])):
+        for view in (i % 4, (i + 2 + i // 4) % 4, len(ENDS)):
+            moved = pose
+            if view < len(ENDS):
+                azimuth, elevation = np.multiply(ENDS[view], limit)
+                moved = orbit(azimuth, elevation, distance, tuple(pivot), up)
             world_to_camera = jnp.asarray(moved, jnp.float32)
-            yield view, instant, Camera(world_to_camera, jnp.asarray(lens), width, ROWS)
+            yield view, instant, Camera(world_to_camera, jnp.asarray(lens), width, height)

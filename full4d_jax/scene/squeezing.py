@@ -23,20 +23,19 @@ from full4d_jax.scene.entropy_code import Coded, code_columns, interleave
 from full4d_jax.scene.packing import PackedScene
 
 POSITION = 0.19  # widths of the usual Gaussian
-VELOCITY = 1.9  # steps of the position, while the Gaussian is seen
-MOMENT = 0.0055  # clips
-MOST_MOMENT = 0.024  # clips, the step of Gaussians that are hardly seen
+VELOCITY = 2.0  # steps of the position, while the Gaussian is seen
+MOMENT = 0.005  # clips
 LOG_DURATION = 0.3
 SIZE = 0.075  # of a logarithm, the mean of three
 SHAPE = 0.15  # of a logarithm, what the axes differ by
-LUMA = 1 / 56
+LUMA = 1 / 60
 CHROMA = 1 / 26
 OPACITY = 16  # of 255
 GATE = 17  # of 255
 FEW = 20_000  # Gaussians, whose errors do not average out
 FEW_SCALE = 0.25  # of their steps
-# The least that Gaussians add to pictures (contributions.py), and the scale of their steps.
-TIERS = ((0.052, 0.8), (0.02, 1.3), (0.0095, 2.3))
+# What Gaussians add to pictures (contributions.py) is more than this, and the scale of their steps.
+TIERS = ((0.72, 0.71), (0.28, 1.14), (0.0, 2.1))
 MIDDLE = 0.5  # clips
 AXIS_BITS = 17  # of a position along an axis: a browser counts to 53 bits
 
@@ -70,8 +69,8 @@ def squeezed(
 
     Args:
       packed: the scene.
-      contributions: what each adds to pictures; what is below all tiers is left out. Without them
-        all Gaussians have the same steps.
+      contributions: what each adds to pictures; those that add nothing are left out.
+        Without it all Gaussians have the same steps.
     """
     records = packed.records
     usual = float(np.exp(np.median(records["log_scale"].astype(np.float64))))
@@ -126,7 +125,7 @@ def _tiers(
     tiers = []
     below = np.inf
     for least, scale in TIERS:
-        tiers.append((scale, (contributions >= least) & (contributions < below)))
+        tiers.append((scale, (contributions > least) & (contributions <= below)))
         below = least
     return tiers
 
@@ -147,7 +146,7 @@ def _part(
     steps = {
         "position": step,
         "velocity": VELOCITY * step,
-        "moment": min(MOMENT * scale, MOST_MOMENT),
+        "moment": MOMENT * scale,
         "logDuration": LOG_DURATION,
         "size": SIZE * scale,
         "shape": SHAPE * scale,
