@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from moving_scene import cameras
 
-from full4d_jax.scene.contributions import PIXELS, contributions
+from full4d_jax.scene import contributions as module
 from gaussians import Camera, Gaussians, render
 from gaussians.motion import still
 from input_pipeline.cameras import resize_intrinsics
 
+PIXELS = 2**14  # of pictures, fewer than usual
 APART = np.column_stack([np.linspace(-0.4, 0.4, 5), np.full(5, -0.2), np.ones(5)])
 OPACITIES = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
 STACK = np.column_stack([np.zeros(4), [0.2, 0.202, 0.204, 0.4], [1.0, 1.01, 1.02, 2.0]])
@@ -34,9 +35,11 @@ def scene() -> Gaussians:
 @pytest.fixture(scope="module")
 def added() -> np.ndarray:
     """What is tested, for an orbit that stays at the first camera."""
-    return contributions(
-        still(scene()), cameras(), np.array([0.0, 0.0, 1.0]), np.array([0.0, -1.0, 0.0]), (0.0, 0.0)
-    )
+    pivot = np.array([0.0, 0.0, 1.0])
+    up = np.array([0.0, -1.0, 0.0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "PIXELS", PIXELS)
+        return module.contributions(still(scene()), cameras(), pivot, up, (0.0, 0.0))
 
 
 def test_it_is_the_mean_of_pixels_and_of_the_distance_to_pictures_without_it(added):
