@@ -78,7 +78,7 @@ def _gradient(
 
     def drawn(
         logs: Float[Array, " g"], feature: Float[Array, "g 1"]
-    ) -> tuple[Float[Array, "h w 3"], Float[Array, "h w 1"] | None]:
+    ) -> tuple[Float[Array, "h w 3"], Float[Array, "h w 1"]]:
         faint = instant._replace(logit_opacities=logs - jnp.log1p(-jnp.exp(logs)))
         picture = render(
             faint,
@@ -87,6 +87,7 @@ def _gradient(
             max_intersections=max_intersections,
             features=feature,
         )
+        assert picture.features is not None, "it was asked for"
         return picture.rgb, picture.features
 
     logs = jax.nn.log_sigmoid(instant.logit_opacities) + jnp.log(OPAQUE)

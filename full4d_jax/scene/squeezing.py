@@ -23,7 +23,7 @@ from full4d_jax.scene.entropy_code import Coded, code_columns, interleave
 from full4d_jax.scene.packing import PackedScene
 
 POSITION = 0.19  # widths of the usual Gaussian
-VELOCITY = 2.0  # steps of the position, while the Gaussian is seen
+VELOCITY = 1.9  # steps of the position, while the Gaussian is seen
 MOMENT = 0.005  # clips
 LOG_DURATION = 0.3
 SIZE = 0.075  # of a logarithm, the mean of three
