@@ -2,10 +2,11 @@
 
 A number is zigzag coded and cut into a token, which has a frequency in a table, and the bits below:
 codes below `DIRECT` are tokens; of others the token tells the number of bits and the two below the
-highest. A column has differences or not, and one table, or `CLASSES` of them that take turns by
-numbers that are known by then: the sum of the sizes of the four before it in its column (`ABOVE`),
-or of the two in the columns before (`BESIDE`), or the sum of the four with its sign (`SIGNED`).
-Frequencies are of `TOTAL`.
+highest. A column has its numbers themselves, or what they differ by from the mean of those before
+(`WINDOWS`). It has one table, or `CLASSES` of them that take turns by numbers that are known by
+then: the sum of the sizes of the four before it in its column (`ABOVE`), or of the two in the
+columns before (`BESIDE`), or the sum of the four with its sign (`SIGNED`). Frequencies are of
+`TOTAL`.
 
 rANS (Duda 2013) has `LANES` states that take turns, so that numpy codes many tokens at once. States
 are of 32 bits and give 16 bits at a time, which stand in the order in which they are read.
@@ -18,6 +19,7 @@ import numpy as np
 from jaxtyping import Int, UInt8, UInt16, UInt32, UInt64
 from numpy import ndarray
 
+WINDOWS = (0, 1, 4, 8)  # numbers whose mean the next is compared with; 0 for none
 SINGLE, ABOVE, BESIDE, SIGNED = range(4)  # kinds of context
 CLASSES = 9
 DIRECT = 32  # codes that are tokens of their own
@@ -32,7 +34,7 @@ class Coded(NamedTuple):
     """A part's columns, ready for `interleave`.
 
     Attributes:
-      described: of each column 1 if it has differences, its kind of context, and its tokens.
+      described: of each column its window, its kind of context, and its tokens.
       tables: of each column the low bytes of frequencies, then the high ones.
       starts: of each token, the frequencies before its own.
       frequencies: of each token.
@@ -49,7 +51,7 @@ class Coded(NamedTuple):
 
 
 def code_columns(columns: Int[ndarray, "g c"]) -> Coded:
-    """Return columns, each with the differences and the context that take fewest bits."""
+    """Return columns, each with the window and the context that take fewest bits."""
     described = []
     tables = []
     starts = []
@@ -61,18 +63,19 @@ def code_columns(columns: Int[ndarray, "g c"]) -> Coded:
     for column in columns.T:
         sizes_before = np.abs(last) + np.abs(earlier)
         choices = [
-            (_cost(numbers, contexts), differs, kind)
-            for differs, numbers in enumerate((column, np.diff(column, prepend=0)))
+            (_cost(numbers, contexts), window, kind)
+            for window in WINDOWS
+            for numbers in [column - _mean_before(column, window)]
             for kind, contexts in enumerate(_contexts(numbers, sizes_before))
         ]
-        _, differs, kind = min(choices)
-        numbers = np.diff(column, prepend=0) if differs else column
+        _, window, kind = min(choices)
+        numbers = column - _mean_before(column, window)
         tokens, extra, length = tokens_of(numbers)
         contexts = _contexts(numbers, sizes_before)[kind]
         count = int(tokens.max(initial=0)) + 1
         table = _table(tokens, contexts, 1 if kind == SINGLE else CLASSES, count)
         before = np.cumsum(table, 1) - table
-        described.append((differs, kind, count))
+        described.append((window, kind, count))
         tables.append(table.ravel().astype("<u2").view(np.uint8).reshape(-1, 2).T.ravel())
         starts.append(before[contexts, tokens])
         frequencies.append(table[contexts, tokens])
@@ -125,20 +128,25 @@ def _contexts(
     numbers: Int[ndarray, "g"], sizes_before: Int[ndarray, "g"]
 ) -> list[Int[ndarray, "g"]]:
     """Return the table of each number, by kind of context."""
-    total = _sum_of_four(numbers)
+    total = _sum_before(numbers, 4)
     middle = CLASSES // 2
     return [
         np.zeros(len(numbers), np.int64),
-        np.minimum(_bits_of(_sum_of_four(np.abs(numbers))), CLASSES - 1),
+        np.minimum(_bits_of(_sum_before(np.abs(numbers), 4)), CLASSES - 1),
         np.minimum(_bits_of(sizes_before), CLASSES - 1),
         middle + np.sign(total) * np.minimum(_bits_of(np.abs(total)), middle),
     ]
 
 
-def _sum_of_four(numbers: Int[ndarray, "g"]) -> Int[ndarray, "g"]:
-    """Return the sum of the four numbers before each."""
-    sums = np.cumsum(np.append(np.zeros(4, np.int64), numbers))
-    return (sums[3:] - np.append(0, sums)[: len(sums) - 3])[: len(numbers)]
+def _mean_before(numbers: Int[ndarray, "g"], window: int) -> Int[ndarray, "g"]:
+    """Return the mean of as many numbers before each, rounded; those before the first are 0."""
+    return (_sum_before(numbers, window) + window // 2) // max(window, 1)
+
+
+def _sum_before(numbers: Int[ndarray, "g"], window: int) -> Int[ndarray, "g"]:
+    """Return the sum of as many numbers before each; those before the first are 0."""
+    sums = np.cumsum(np.append(np.zeros(window + 1, np.int64), numbers))
+    return (sums[window:] - sums[: len(sums) - window])[: len(numbers)]
 
 
 def _cost(numbers: Int[ndarray, "g"], contexts: Int[ndarray, "g"]) -> float:

@@ -10,18 +10,16 @@ import html
 import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.scene.contributions import contributions
 from full4d_jax.scene.packing import HARMONIC, PackedScene, pack_scene
 from full4d_jax.scene.page_bytes import text_of
 from full4d_jax.scene.squeezing import FEW, SqueezedScene, squeezed
@@ -36,9 +34,8 @@ from full4d_jax.source.camera_paths import (
     up_of,
 )
 from full4d_jax.source.depth.gravity import UP
-from gaussians import Camera, Gaussians, Scene, intersection_budget
-from gaussians.rendering.rasterizer import pixel_weights
-from input_pipeline.cameras import centers, intrinsics_from_fov, look_at, orbit, resize_intrinsics
+from gaussians import Gaussians, Scene
+from input_pipeline.cameras import intrinsics_from_fov, look_at
 from input_pipeline.whole_files import whole_file
 
 READ = ("splats.vert", "splats.frag", "present.vert", "present.frag", "sorter.js")  # by their ids
@@ -60,8 +57,6 @@ SECONDS = 4.0  # of a scene that does not know how long its clip is
 PARTS = 20  # steps of the bar while a page arrives
 FOV = 50.0  # degrees, of the camera of a scene without cameras
 OUTSIDE = 0.05  # share of such a scene's Gaussians that the camera may miss
-INSTANTS = 16  # at which pictures are taken
-ROWS = 256  # of a picture, in whose pixels weights are
 
 
 @dataclass(frozen=True)
@@ -128,10 +123,10 @@ def page_text(
     if not len(packed.records):
         do = "give another scene"
         raise InputError("scene", title, "no Gaussian that can be seen", "at least one", do)
-    weights = None
+    seen = None
     if viewing.limit and not isinstance(scene, Gaussians) and len(packed.records) >= FEW:
-        weights = seen_weights(scene, viewing, viewing.limit)
-    small = squeezed(packed, weights)
+        seen = contributions(scene, viewing.cameras, viewing.pivot, viewing.up, viewing.limit)
+    small = squeezed(packed, seen)
     texts = {"policy": POLICY, "title": html.escape(printable(title))}
     settings = _settings(packed, small, viewing, seconds)
     deflated = zlib.compress(json.dumps(program(texts)).encode(), 9)
@@ -295,47 +290,3 @@ def _settings(
 
 def _rounded(values: ndarray) -> list[float]:
     return [round(float(x), 7) for x in values]
-
-
-def seen_weights(
-    scene: Scene, viewing: Viewing, limit: tuple[float, float]
-) -> Float[ndarray, " g"]:
-    """Return how many pixels each Gaussian colours in the picture where these are most.
-
-    Args:
-      scene: in world units.
-      viewing: has the first view's camera.
-      limit: azimuth and elevation in degrees around the pivot, to which it goes.
-    """
-    pictures = partial(_pictures, scene, viewing, limit)
-    # One budget for all pictures, since each would need a program of its own.
-    budget = max(intersection_budget(*picture, antialiased=True) for picture in pictures())
-    weights = np.zeros(len(scene.gaussians.means), np.float32)
-    for instant, camera in pictures():
-        seen = pixel_weights(instant, camera, antialiased=True, max_intersections=budget)
-        weights = np.maximum(weights, np.asarray(seen))
-    return weights
-
-
-def _pictures(
-    scene: Scene, viewing: Viewing, limit: tuple[float, float]
-) -> Iterator[tuple[Gaussians, Camera]]:
-    """Yield instants and cameras: at each the first view's, and two from the ends of its orbit."""
-    cameras = viewing.cameras
-    pivot = viewing.pivot
-    poses = np.asarray(cameras.world_to_camera[0], np.float64)
-    scale = ROWS / cameras.height
-    lens = resize_intrinsics(np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale)
-    width = round(cameras.width * scale)
-    azimuth, elevation = limit
-    ends = [(azimuth, 0.0), (-azimuth, 0.0), (0.0, elevation), (0.0, -elevation)]
-    at = jax.jit(type(scene).at)
-    for i, time in enumerate(np.linspace(0, 1, INSTANTS)):
-        instant = at(scene, np.float32(time))
-        pose = poses[round(time * (len(poses) - 1))]
-        distance = float(np.linalg.norm(centers(pose) - pivot))
-        first = ends[i % 4]
-        second = ends[(i + 2 + i // 4) % 4]
-        turned = [orbit(*end, distance, tuple(pivot), viewing.up) for end in (first, second)]
-        for moved in (pose, *turned):
-            yield instant, Camera(jnp.asarray(moved, jnp.float32), jnp.asarray(lens), width, ROWS)

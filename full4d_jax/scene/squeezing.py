@@ -1,7 +1,7 @@
 """Packed scenes as few bytes, for pages: about 7 a Gaussian instead of 40.
 
-Each number of a record becomes a whole number of steps. The more of a picture a Gaussian colours,
-the finer its steps are (`page.seen_weights`); at the steps below pictures keep about 40 dB
+Each number of a record becomes a whole number of steps. The more a Gaussian adds to pictures, the
+finer its steps are (`contributions.py`); at the steps below pictures keep more than 40 dB
 (benchmarks/viewer.py). Gaussians with the same steps are a part, and so are those that are always
 there, which need no moment: it is the middle of the clip. What lies far off has coarser positions.
 
@@ -24,19 +24,18 @@ from full4d_jax.scene.packing import PackedScene
 
 POSITION = 0.19  # widths of the usual Gaussian
 VELOCITY = 1.9  # steps of the position, while the Gaussian is seen
-MOMENT = 0.0065  # clips
-MOST_MOMENT = 0.024  # clips, the step of Gaussians that are hardly seen
+MOMENT = 0.005  # clips
 LOG_DURATION = 0.3
 SIZE = 0.075  # of a logarithm, the mean of three
 SHAPE = 0.15  # of a logarithm, what the axes differ by
-LUMA = 1 / 50
+LUMA = 1 / 60
 CHROMA = 1 / 26
 OPACITY = 16  # of 255
 GATE = 17  # of 255
 FEW = 20_000  # Gaussians, whose errors do not average out
 FEW_SCALE = 0.25  # of their steps
-# Pixels that a Gaussian colours in its best picture, and the scale of its steps.
-TIERS = ((2.2, 0.8), (0.85, 1.3), (0.36, 2.4))
+# What Gaussians add to pictures (contributions.py) is more than this, and the scale of their steps.
+TIERS = ((0.72, 0.71), (0.28, 1.14), (0.0, 2.1))
 MIDDLE = 0.5  # clips
 AXIS_BITS = 17  # of a position along an axis: a browser counts to 53 bits
 
@@ -64,14 +63,14 @@ class SqueezedScene:
 
 
 def squeezed(
-    packed: PackedScene, weights: Float[ndarray, "all_gaussians"] | None = None
+    packed: PackedScene, contributions: Float[ndarray, "all_gaussians"] | None = None
 ) -> SqueezedScene:
     """Return a scene as few bytes; the picture keeps about 40 dB.
 
     Args:
       packed: the scene.
-      weights: of `seen_weights`, pixels; what is below all tiers is left out. Left out themselves,
-        all Gaussians have the same steps.
+      contributions: what each adds to pictures; those that add nothing are left out.
+        Without it all Gaussians have the same steps.
     """
     records = packed.records
     usual = float(np.exp(np.median(records["log_scale"].astype(np.float64))))
@@ -79,7 +78,7 @@ def squeezed(
     since = np.where(is_always, MIDDLE - records["moment"].astype(np.float64), 0)
     positions = records["position"] + records["velocity"].astype(np.float64) * since[:, None]
     is_far = _far(positions, POSITION * usual)
-    seen = None if weights is None else weights[packed.rows]
+    seen = None if contributions is None else contributions[packed.rows]
     parts = []
     coded = []
     orders = []
@@ -118,15 +117,15 @@ def squeezed(
 
 
 def _tiers(
-    weights: Float[ndarray, " g"] | None, count: int
+    contributions: Float[ndarray, " g"] | None, count: int
 ) -> list[tuple[float, Bool[ndarray, " g"]]]:
     """Return scales of steps, and which Gaussians have them."""
-    if weights is None:
+    if contributions is None:
         return [(FEW_SCALE if count < FEW else 1.0, np.ones(count, bool))]
     tiers = []
     below = np.inf
     for least, scale in TIERS:
-        tiers.append((scale, (weights >= least) & (weights < below)))
+        tiers.append((scale, (contributions > least) & (contributions <= below)))
         below = least
     return tiers
 
@@ -147,7 +146,7 @@ def _part(
     steps = {
         "position": step,
         "velocity": VELOCITY * step,
-        "moment": min(MOMENT * scale, MOST_MOMENT),
+        "moment": MOMENT * scale,
         "logDuration": LOG_DURATION,
         "size": SIZE * scale,
         "shape": SHAPE * scale,

@@ -126,30 +126,6 @@ def surfaces(features: Float[Array, "g 6"], bins: Bins, tiles: Tiles) -> Int[Arr
     return join_tiles(nowhere.at[groups.tile.reshape(-1)].set(ids)[:-1], tiles)
 
 
-def weights(features: Float[Array, "g 6"], bins: Bins, tiles: Tiles) -> Float[Array, " g"]:
-    """Return the sum of each splat's weights (3) over all pixels of whole tiles."""
-    offsets = pixel_offsets(tiles.side)
-
-    def add(total: Float[Array, " g"], group: TileGroup) -> tuple[Array, None]:
-        def step(state):
-            chunk, transmittance, total = state
-            splats, ids, used = _fetch(features, bins, group, chunk)
-            alphas = alphas_at(splats, offsets)
-            sums = []
-            for k in range(STEP):
-                after = transmittance * (1 - alphas[:, k])
-                drawn = after > TRANSMITTANCE_MIN
-                sums.append(jnp.where(drawn, alphas[:, k] * transmittance, 0.0).sum(-1))
-                transmittance = after
-            ids = jnp.where(used, ids, features.shape[0])
-            return chunk + 1, transmittance, total.at[ids].add(jnp.stack(sums, 1), mode="drop")
-
-        blank = jnp.ones((group.tile.shape[0], tiles.side**2))
-        return lax.while_loop(_unfinished(group), step, (jnp.int32(0), blank, total))[-1], None
-
-    return lax.scan(add, jnp.zeros(features.shape[0]), _groups(bins, tiles))[0]
-
-
 @exact_products
 def backward(
     features: Float[Array, "g f"],

@@ -92,20 +92,6 @@ def render_surfaces(
     return _render_surfaces(gaussians, camera, antialiased, max(1, max_intersections))
 
 
-@partial(jax.jit, static_argnames=("antialiased", "max_intersections"))
-@exact_products
-def pixel_weights(
-    gaussians: Gaussians, camera: Camera, *, antialiased: bool = False, max_intersections: int
-) -> Float[Array, " g"]:
-    """Return how many pixels each Gaussian colours, by the weights with which `render` draws it.
-
-    Pixels beyond the picture in tiles at its edges count too.
-    """
-    splats, tiles, _ = _splats(gaussians, camera, antialiased)
-    bins = bin_quarters(splats, tiles, max(1, max_intersections))
-    return compositing.weights(_geometry(splats), bins, tiles.quarters)
-
-
 def _check(
     gaussians: Gaussians,
     camera: Camera,

@@ -14,6 +14,7 @@ from jaxtyping import Float64, UInt8
 from scipy.spatial.transform import Rotation
 
 from input_pipeline.cameras import rigid
+from input_pipeline.fisheye import usual_lens
 from input_pipeline.opening import read_regular, require_regular
 
 MODELS = {  # number of parameters, by id
@@ -29,7 +30,10 @@ MODELS = {  # number of parameters, by id
     9: ("RADIAL_FISHEYE", 5),
     10: ("THIN_PRISM_FISHEYE", 12),
 }
-SUPPORTED_MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
+FISHEYE = "OPENCV_FISHEYE"
+SUPPORTED_MODELS = (
+    *("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV", FISHEYE),
+)
 
 
 RawLens = tuple[str, int, int, tuple[float, ...]]
@@ -187,7 +191,10 @@ def _lens(path: Path, model: str, width: int, height: int, values: tuple[float, 
     one_focal = model in ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
     fx, fy, cx, cy, *rest = (values[0], *values) if one_focal else values
     intrinsics = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)
-    return Lens((int(height), int(width)), intrinsics, tuple(rest))
+    size = int(height), int(width)
+    if model == FISHEYE:
+        return Lens(size, intrinsics, tuple(usual_lens(np.array(rest), intrinsics, *size).tolist()))
+    return Lens(size, intrinsics, tuple(rest))
 
 
 def _image(name: str, camera: int, pose: list[float]) -> Image:

@@ -12,13 +12,16 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import homogeneous, to_opencv
+from input_pipeline.fisheye import usual_lens
 from input_pipeline.footage import PICTURES, has_one, natural, picture_size
 from input_pipeline.plain_files import field, load_json, numbers
 
 NEEDS = "transforms.json with frames[].file_path and frames[].transform_matrix"
-LENSES = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "SIMPLE_RADIAL", "RADIAL")
+FISHEYE = "OPENCV_FISHEYE"
+LENSES = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "SIMPLE_RADIAL", "RADIAL", FISHEYE)
 LENS = ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x")
 DISTORTION = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
+FISHEYE_DISTORTION = ("k1", "k2", "k3", "k4")
 MILLIMETRES = 1e-3  # nerfstudio's depth files unless they say otherwise
 
 
@@ -156,7 +159,7 @@ def _pose(frame: dict, table: dict, where: str) -> np.ndarray:
 def _lens(table: dict, file: Path, where: str) -> tuple[np.ndarray, tuple[int, int], list[float]]:
     """Return intrinsics, the size they belong to, and distortion."""
     model = table.get("camera_model", "OPENCV")
-    if model not in LENSES or table.get("is_fisheye"):
+    if model not in LENSES:
         raise ValueError(f"{where}: found camera_model {model}, expected one of {LENSES}")
     rows, columns = picture_size(file) if not {"w", "h"} <= set(table) else (table["h"], table["w"])
     rows = round(rows)
@@ -169,8 +172,12 @@ def _lens(table: dict, file: Path, where: str) -> tuple[np.ndarray, tuple[int, i
         fx = fy = 0.5 * columns / np.tan(angle / 2)
     cx = float(table.get("cx", columns / 2))
     cy = float(table.get("cy", rows / 2))
+    intrinsics = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    if model == FISHEYE or table.get("is_fisheye"):
+        bent = np.array([float(table.get(name, 0)) for name in FISHEYE_DISTORTION])
+        return intrinsics, (rows, columns), usual_lens(bent, intrinsics, rows, columns).tolist()
     distortion = [float(table.get(name, 0)) for name in DISTORTION]
-    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), (rows, columns), distortion
+    return intrinsics, (rows, columns), distortion
 
 
 def _file(folder: Path, frame: Any, where: str) -> Path:

@@ -106,10 +106,14 @@ function classOf(size, most) {
   return Math.min(32 - Math.clz32(size), most);
 }
 
-/** Returns numbers from their differences. */
-function sums(differences) {
-  let last = 0;
-  return differences.map((difference) => (last += difference));
+/** Returns numbers from what they differ by from the mean of as many before them. */
+function afterMeans(differences, window) {
+  const numbers = differences.slice();
+  for (let i = 0, sum = 0; window && i < numbers.length; i++) {
+    numbers[i] += Math.floor((sum + (window >> 1)) / window);
+    sum += numbers[i] - (i < window ? 0 : numbers[i - window]);
+  }
+  return numbers;
 }
 
 /** Writes the records of a part, from the `first` on. */
@@ -118,7 +122,7 @@ function unpackPart(part, reader, first, buffer) {
   let beside = new Int32Array(count), earlier = beside;
   for (const described of part.columns) {
     [earlier, beside] = [beside, reader.column(count, beside, earlier, described)];
-    columns.push(described[0] ? sums(beside) : beside);
+    columns.push(afterMeans(beside, described[0]));
   }
   const [lengths] = columns; // then three of velocities
   const [gates, durations, moments] = always ? [] : columns.slice(4, 7);

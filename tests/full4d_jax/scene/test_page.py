@@ -121,7 +121,7 @@ def test_the_page_loads_nothing():
 
 
 def test_sixty_thousand_gaussians_are_below_a_megabyte(monkeypatch):
-    monkeypatch.setattr(page, "seen_weights", lambda *_: np.full(60_000, 3.0, np.float32))
+    monkeypatch.setattr(page, "contributions", lambda *_: np.ones(60_000))
     text = page.page_text(random_scene(60_000), page.run_viewing(cameras()), seconds=4.0)
     length = json.loads(part(text, "settings"))["scene"]["length"]
     assert length < 13 * 60_000  # nothing of random numbers is alike; of the demo's 7

@@ -12,7 +12,6 @@ from gaussians.rendering import binning, compositing
 from gaussians.rendering.rasterizer import (
     count_intersections,
     intersection_budget,
-    pixel_weights,
     render,
     render_surfaces,
 )
@@ -130,21 +129,6 @@ def test_the_median_depth_follows_the_centre_that_it_belongs_to():
     pixels = np.bincount(middle[middle >= 0], minlength=len(scene.means))
     axis = np.asarray(camera.world_to_camera)[2, :3]
     np.testing.assert_allclose(jax.grad(total)(scene.means), pixels[:, None] * axis, rtol=1e-4)
-
-
-def test_pixel_weights_are_how_the_sum_of_a_feature_follows_its_own():
-    scene, camera = random_scene(degree=0), random_camera(48, 32)
-    budget = intersection_budget(scene, camera)
-
-    def total(features):
-        made = render(scene, camera, max_intersections=budget, features=features)
-        assert made.features is not None
-        return made.features.sum()
-
-    followed = jax.grad(total)(jnp.zeros((len(scene.means), 1)))[:, 0]
-    assert float(followed.max()) > 10
-    weights = pixel_weights(scene, camera, max_intersections=budget)
-    np.testing.assert_allclose(weights, followed, rtol=1e-4, atol=1e-4)
 
 
 def test_a_stack_of_opaque_splats_stops_where_the_oracle_stops():

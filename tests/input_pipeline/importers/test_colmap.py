@@ -91,9 +91,24 @@ def test_what_does_not_fit_is_named(tmp_path, write_pictures):
 def test_lenses_we_do_not_draw_are_refused(tmp_path):
     path = project(tmp_path / "s", "txt")
     file = path / "sparse/0/cameras.txt"
-    file.write_text(file.read_text().replace("5 OPENCV ", "5 OPENCV_FISHEYE "))
-    with pytest.raises(ValueError, match="found lens model OPENCV_FISHEYE, expected one of"):
+    file.write_text(file.read_text().replace("5 OPENCV ", "5 RADIAL_FISHEYE "))
+    with pytest.raises(ValueError, match="found lens model RADIAL_FISHEYE, expected one of"):
         colmap.read(path, None)
+
+
+def test_a_fisheye_lens_becomes_the_usual_one(tmp_path):
+    file = project(tmp_path, "txt") / "sparse/0/cameras.txt"
+    file.write_text(file.read_text().replace("5 OPENCV ", "5 OPENCV_FISHEYE "))
+    lens = read_model(file.parent)[0][5]
+    pixels = np.array([[[2.0, 3.0]], [[31.0, 20.0]]])
+    bent = np.array([0.05, -0.02, 0.003, -0.002])
+    rays = cv2.convertPointsToHomogeneous(
+        cv2.fisheye.undistortPoints(pixels, lens.intrinsics, bent)
+    )
+    met, _ = cv2.projectPoints(
+        rays, np.zeros(3), np.zeros(3), lens.intrinsics, np.array(lens.distortion)
+    )
+    np.testing.assert_allclose(met, pixels, atol=0.02)
 
 
 def test_a_lens_that_colmap_may_have_added_since_is_named(tmp_path):

@@ -148,7 +148,7 @@ def test_a_folder_a_camera_with_depth_and_masks(tmp_path, rig, write_pictures, c
         ({"transform_matrix": None}, {}, "transform_matrix"),
         ({"transform_matrix": np.eye(3).tolist()}, {}, r"found shape \(3, 3\)"),
         ({"transform_matrix": (2 * np.eye(4)).tolist()}, {}, "world_to_camera: found"),
-        ({}, {"camera_model": "OPENCV_FISHEYE"}, "found camera_model OPENCV_FISHEYE"),
+        ({}, {"camera_model": "FISHEYE624"}, "found camera_model FISHEYE624"),
         ({}, {"w": 64, "h": 32}, "found calibrated at 64x32, the files are 32x24"),
         ({}, {"frames": []}, "expected a list of frames"),
         ({"time": 0.5}, {}, "found a time in 1 of 2 frames"),
@@ -164,6 +164,24 @@ def test_what_is_wrong_is_named(tmp_path, write_pictures, frame, table, message)
     (tmp_path / "transforms.json").write_text(json.dumps(table))
     with pytest.raises(ValueError, match=message):
         transforms_json.read(tmp_path, None)
+
+
+@pytest.mark.parametrize("said", [{"camera_model": "OPENCV_FISHEYE"}, {"is_fisheye": True}])
+def test_a_fisheye_lens_becomes_the_usual_one(tmp_path, write_pictures, said):
+    write_pictures([tmp_path / "images/a.png"])
+    frame = {"file_path": "images/a.png", "transform_matrix": np.eye(4).tolist()}
+    lens = {"w": 32, "h": 24, "fl_x": 20, "k1": 0.05, "k2": -0.02, "k3": 0.003, "k4": -0.002}
+    (tmp_path / "transforms.json").write_text(json.dumps(lens | said | {"frames": [frame]}))
+    (view,) = transforms_json.read(tmp_path, None)[0].views
+    pixels = np.array([[[2.0, 3.0]], [[31.0, 20.0]]])
+    bent = np.array([0.05, -0.02, 0.003, -0.002])
+    rays = cv2.convertPointsToHomogeneous(
+        cv2.fisheye.undistortPoints(pixels, view.intrinsics, bent)
+    )
+    met, _ = cv2.projectPoints(
+        rays, np.zeros(3), np.zeros(3), view.intrinsics, np.array(view.distortion)
+    )
+    np.testing.assert_allclose(met, pixels, atol=0.02)
 
 
 def test_broken_json_and_times_twice(tmp_path, write_pictures):

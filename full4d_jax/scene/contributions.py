@@ -1,0 +1,124 @@
+"""What each Gaussian of a scene adds to the pictures of its page, for `squeezing.py`.
+
+Two numbers of a Gaussian count. Its weights, added up, are the pixels that it colours: faint ones
+that lie over each other count here, where leaving out any one of them changes nothing. And a
+picture without it differs by what the derivative in the logarithm of its opacity says, however
+large it is, where that changes nothing either.
+
+One gradient has both for all Gaussians: that of a picture multiplied by random signs has the
+derivative's length, as the mean of its squares (Hutchinson 1990), and that of a feature of zeros
+the weights.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+from numpy import ndarray
+
+from full4d_jax.cameras import Cameras
+from gaussians import Camera, Gaussians, Scene, intersection_budget, render
+from input_pipeline.cameras import centers, orbit, resize_intrinsics
+
+INSTANTS = 16  # at which pictures are taken
+PIXELS = 2**17  # of a picture
+LEAST = 0.41  # of these that a Gaussian colours in its best picture
+SEED = 0  # of the signs
+OPAQUE = 0.98  # of an opacity, whose derivative vanishes at the largest that is drawn
+ENDS = ((1, 0), (-1, 0), (0, 1), (0, -1))  # of an orbit, shares of its azimuth and elevation
+
+
+def contributions(
+    scene: Scene,
+    cameras: Cameras,
+    pivot: Float[ndarray, "3"],
+    up: Float[ndarray, "3"],
+    limit: tuple[float, float],
+) -> Float[ndarray, " g"]:
+    """Return what each Gaussian adds to pictures of `PIXELS` pixels; 0 for hardly anything.
+
+    That is the geometric mean of the pixels that it colours, in the picture where these are most,
+    and of the distance to pictures without it: the root of the sum of squares over pixels and
+    channels, of colours up to 1, and of the mean over instants, in the view where that is largest.
+
+    Args:
+      scene: in world units.
+      cameras: of the views; pictures are taken by the first, and from the ends of its orbit.
+      pivot: around which the orbit turns, world units.
+      up: unit vector along the axis around which it turns to the sides.
+      limit: azimuth and elevation in degrees, to which it goes.
+    """
+    pictures = partial(_pictures, scene, cameras, pivot, up, limit)
+    # One budget for all pictures, since each would need a program of its own.
+    budget = max(
+        intersection_budget(instant, camera, antialiased=True) for _, instant, camera in pictures()
+    )
+    count = len(scene.gaussians.means)
+    pixels = np.zeros(count)
+    squares = np.zeros((len(ENDS) + 1, count))
+    instants = np.zeros((len(squares), 1))
+    for i, (view, instant, camera) in enumerate(pictures()):
+        key = jax.random.fold_in(jax.random.key(SEED), i)
+        weights, products = map(np.asarray, _gradient(key, instant, camera, budget))
+        pixels = np.maximum(pixels, weights)
+        squares[view] += products.astype(np.float64) ** 2
+        instants[view] += 1
+    distances = np.sqrt((squares / instants).max(0))
+    return np.where(pixels < LEAST, 0, np.sqrt(pixels * distances))
+
+
+@partial(jax.jit, static_argnames=("max_intersections",))
+def _gradient(
+    key: Key[Array, ""], instant: Gaussians, camera: Camera, max_intersections: int
+) -> tuple[Float[Array, " g"], Float[Array, " g"]]:
+    """Return weights, and derivatives of colours in log-opacities summed with random signs."""
+
+    def drawn(
+        logs: Float[Array, " g"], feature: Float[Array, "g 1"]
+    ) -> tuple[Float[Array, "h w 3"], Float[Array, "h w 1"]]:
+        faint = instant._replace(logit_opacities=logs - jnp.log1p(-jnp.exp(logs)))
+        picture = render(
+            faint,
+            camera,
+            antialiased=True,
+            max_intersections=max_intersections,
+            features=feature,
+        )
+        assert picture.features is not None, "it was asked for"
+        return picture.rgb, picture.features
+
+    logs = jax.nn.log_sigmoid(instant.logit_opacities) + jnp.log(OPAQUE)
+    (rgb, feature), pull_back = jax.vjp(drawn, logs, jnp.zeros((len(logs), 1)))
+    signs = jax.random.rademacher(key, rgb.shape, rgb.dtype)
+    products, weights = pull_back((signs, jnp.ones_like(feature)))
+    return weights[:, 0], products
+
+
+def _pictures(
+    scene: Scene,
+    cameras: Cameras,
+    pivot: Float[ndarray, "3"],
+    up: Float[ndarray, "3"],
+    limit: tuple[float, float],
+) -> Iterator[tuple[int, Gaussians, Camera]]:
+    """Yield views, instants and cameras: at each instant two of `ENDS`, and the first camera."""
+    poses = np.asarray(cameras.world_to_camera[0], np.float64)
+    scale = (PIXELS / (cameras.width * cameras.height)) ** 0.5
+    lens = resize_intrinsics(np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale)
+    width = round(cameras.width * scale)
+    height = round(cameras.height * scale)
+    at = jax.jit(type(scene).at)
+    for i, time in enumerate(np.linspace(0, 1, INSTANTS)):
+        instant = at(scene, np.float32(time))
+        pose = poses[round(time * (len(poses) - 1))]
+        distance = float(np.linalg.norm(centers(pose) - pivot))
+        for view in (i % 4, (i + 2 + i // 4) % 4, len(ENDS)):
+            moved = pose
+            if view < len(ENDS):
+                azimuth, elevation = np.multiply(ENDS[view], limit)
+                moved = orbit(azimuth, elevation, distance, tuple(pivot), up)
+            world_to_camera = jnp.asarray(moved, jnp.float32)
+            yield view, instant, Camera(world_to_camera, jnp.asarray(lens), width, height)
