@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_batches import random_batch
 
 from full4d_jax.cli import main
 from full4d_jax.config import check_config, load_config
-from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.generation.sampling import sample, schedule
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.flops import forward_flops, step_flops
@@ -107,7 +107,7 @@ def test_adapters_follow_and_nothing_else_changes():
         jax.device_get(fresh),
     )
     before = state_from_params(config, params)
-    batch = jax.jit(lambda i: procedural_batch(i, config.data))(jnp.arange(2))
+    batch = random_batch(2)
     step = jax.jit(train_step(config))
     state = before
     losses = []
