@@ -70,17 +70,17 @@ def test_with_a_projection_every_other_batch_is_reprojected(tmp_path):
     noise = rng.integers(0, 255, (1, 6, 6, 3), np.uint8).repeat(8, 1).repeat(8, 2).repeat(4, 0)
     write_video(tmp_path / "a.mp4", noise, 8)
     data = DataConfig(views=3, frames=2, height=32, width=32, pseudo=0.5, videos=str(tmp_path))
-    config = Config(data=data, training=TrainingConfig(batch=4))
+    config = Config(data=data, training=TrainingConfig(batch=2))
     stream = grid_batches(config, 0)
     made = [next(stream) for _ in range(4)]
     assert [batch.frames.shape[1] for batch in made] == [3, 2, 3, 2]
     video, poses = made[1].frames[:, 1], made[1].cameras.world_to_camera
     np.testing.assert_allclose(video[0], video[1], atol=0.1)
     assert not np.array_equal(made[1].depth[0], made[1].depth[1])
-    np.testing.assert_array_equal(poses[:, 0], np.broadcast_to(np.eye(4), (4, 2, 4, 4)))
+    np.testing.assert_array_equal(poses[:, 0], np.broadcast_to(np.eye(4), (2, 2, 4, 4)))
     assert np.abs(np.asarray(poses[:, 1]) - np.eye(4)[None, None]).max() > 0.02
     jax.tree.map(np.testing.assert_array_equal, next(grid_batches(config, 3)), made[3])
-    assert clips_at(config, 1) == clips_at(config, 3) == [str(tmp_path / "a.mp4")] * 4
+    assert clips_at(config, 1) == clips_at(config, 3) == [str(tmp_path / "a.mp4")] * 2
     rendered = dataclasses.replace(config, data=dataclasses.replace(data, pseudo=0.0))
     assert clips_at(config, 2) == clips_at(rendered, 1)
 
@@ -103,13 +103,13 @@ def test_reprojected_clips_have_the_views_of_the_others(tmp_path):
 
 
 def test_depth_of_a_share_of_the_clips_is_estimated():
-    size = DataConfig(views=3, frames=2, height=32, width=32)
-    config = Config(data=size, training=TrainingConfig(batch=4))
+    size = DataConfig(views=2, frames=1, height=32, width=32)
+    config = Config(data=size, training=TrainingConfig(batch=6))
     shared = dataclasses.replace(config, data=dataclasses.replace(size, estimated=0.5))
     true, mixed = next(grid_batches(config, 0)), next(grid_batches(shared, 0))
     np.testing.assert_array_equal(true.frames, mixed.frames)
     same = (np.asarray(true.depth) == np.asarray(mixed.depth)).all((1, 2, 3))
-    assert 0 < same.sum() < 4
+    assert 0 < same.sum() < 6
     estimated = np.asarray(mixed.depth)[~same]
     np.testing.assert_allclose(np.median(estimated[estimated > 0]), 1, atol=0.3)
 
