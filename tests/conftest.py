@@ -21,6 +21,8 @@ os.environ["XLA_FLAGS"] = " ".join(
         "--xla_cpu_parallel_codegen_split_count=1",
         # The jaxlib of Python 3.11; later ones do not know the flag.
         "--xla_cpu_use_fusion_emitters=false" * version("jaxlib").startswith("0.10."),
+        "--xla_cpu_opt_preset=CPU_OPT_PRESET_FAST_COMPILE",
+        "--xla_disable_hlo_passes=while-loop-invariant-code-motion,while-loop-simplifier",
         os.environ.get("XLA_FLAGS", ""),
     )
 )

@@ -59,8 +59,6 @@ def given(tmp_path_factory) -> Path:
     """A preset, weights, a video with its depth, and a capture of two films."""
     folder = tmp_path_factory.mktemp("given")
     write_inputs(folder, SMALL, columns=160, frames=24)
-    made = [*COMMAND, "data", "procedural", "--out", folder / "data", "--scenes", "6"]
-    finish([*made, "--views", "3", "--frames", "2", "--height", "32", "--width", "32"])
     return folder
 
 
@@ -108,6 +106,9 @@ def begin(job: str, given: Path, out: Path) -> None:
         finish(words("sample", given, out))
     if job == "render":
         finish(words("lift", given, out))
+    if job == "encode" and not (given / "data").exists():
+        scenes = [*COMMAND, "data", "procedural", "--out", given / "data", "--scenes", "6"]
+        finish([*scenes, "--views", "3", "--frames", "2", "--height", "32", "--width", "32"])
 
 
 def content(out: Path) -> dict[str, bytes | dict[str, bytes]]:

@@ -34,7 +34,10 @@ MODEL = ModelConfig(
 def random_params(model):
     leaves, tree = jax.tree.flatten(init_params(model, jax.random.key(0)))
     rng = np.random.default_rng(0)
-    noisy = [x + 0.2 * jnp.asarray(rng.normal(size=x.shape), jnp.float32) for x in leaves]
+    noisy = [
+        jnp.asarray(x + 0.2 * rng.normal(size=x.shape).astype(np.float32))
+        for x in map(np.asarray, leaves)
+    ]
     return jax.tree.unflatten(tree, noisy)
 
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_batches import random_batch
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, load_config
 from full4d_jax.generation.batch import Batch
 from full4d_jax.models.dit import init_params
@@ -33,18 +33,6 @@ LINES = dataclasses.replace(
     data=dataclasses.replace(CHANNELS.data, lines=True, orbit=True),
     flow=dataclasses.replace(CHANNELS.flow, mean_share=0.4),
 )
-
-
-def random_batch(clips: int) -> Batch:
-    rng = np.random.default_rng(0)
-    poses = np.broadcast_to(np.eye(4, dtype=np.float32), (clips, 3, 2, 4, 4)).copy()
-    poses[:, 1:, :, 0, 3] = rng.uniform(-0.2, 0.2, (clips, 2, 2))
-    lens = jnp.array([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]])
-    return Batch(
-        frames=jnp.asarray(rng.uniform(-1, 1, (clips, 3, 2, 16, 16, 3)), jnp.float32),
-        depth=jnp.asarray(rng.uniform(0.5, 2, (clips, 2, 16, 16)), jnp.float32),
-        cameras=Cameras(jnp.broadcast_to(lens, (clips, 3, 3, 3)), jnp.asarray(poses), 16, 16),
-    )
 
 
 def random_state(config: Config) -> TrainState:

@@ -28,7 +28,7 @@ from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
 
 WIDTH = 6
-SIZE = {"views": 2, "frames": 5, "height": 16, "width": 16}
+SIZE = {"views": 3, "frames": 5, "height": 16, "width": 16}
 ROWS = {
     words: np.random.default_rng(len(words)).normal(size=(1 + len(words.split()), WIDTH))
     for words in ("", "a man", "two dogs run")
@@ -42,7 +42,7 @@ def table(_folder):
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "scenes"
-    clips = ProceduralClips(first=0, count=2, views=2, frames=5, height=16, width=16)
+    clips = ProceduralClips(first=0, count=2, views=3, frames=5, height=16, width=16)
     write_dataset(folder, clips, name="scenes", shards=1)
     return folder
 

@@ -5,8 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.training.depth_loss import FARTHEST, depth_roughness, loss, standardised
+from full4d_jax.training import depth_loss
+from full4d_jax.training.depth_loss import FARTHEST, depth_roughness
 
+loss = jax.jit(depth_loss.loss)
+standardised = jax.jit(depth_loss.standardised)
 DEPTH = jnp.exp(0.3 * jax.random.normal(jax.random.key(1), (2, 16, 16)))
 
 
@@ -49,5 +52,5 @@ def test_roughness_is_the_mean_step_of_a_ramp():
 def test_gradients_are_finite_before_a_wall():
     """A flat true depth and a flat estimate: nothing to divide by."""
     flat = jnp.ones((1, 16, 16))
-    gradient = jax.grad(lambda x: loss(x, flat))(jnp.zeros((1, 16, 16)))
+    gradient = jax.jit(jax.grad(depth_loss.loss))(jnp.zeros((1, 16, 16)), flat)
     assert np.isfinite(gradient).all()

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_batches import random_batch
 
 from full4d_jax.cli import main
 from full4d_jax.config import check_config, load_config
-from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.generation.sampling import sample, schedule
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.flops import forward_flops, step_flops
@@ -96,16 +96,18 @@ def test_adapters_follow_and_nothing_else_changes():
     config = few()
     check_config(config)
     fresh = init_params(config.model, jax.random.key(0))
-    keys = iter(jax.random.split(jax.random.key(1), len(jax.tree.leaves(fresh))))
+    rng = np.random.default_rng(1)
     # The last layers begin at zero, before which no adapter matters.
     params = jax.tree.map_with_path(
         lambda path, x: (
-            x if "lora_out" in jax.tree_util.keystr(path) else x + 0.05 * _like(next(keys), x)
+            x
+            if "lora_out" in jax.tree_util.keystr(path)
+            else jnp.asarray(x + 0.05 * rng.normal(size=x.shape).astype(np.float32))
         ),
-        fresh,
+        jax.device_get(fresh),
     )
     before = state_from_params(config, params)
-    batch = jax.jit(lambda i: procedural_batch(i, config.data))(jnp.arange(2))
+    batch = random_batch(2)
     step = jax.jit(train_step(config))
     state = before
     losses = []
@@ -125,10 +127,6 @@ def test_operations_of_teacher_and_follower_are_counted():
     data = config.data
     forward = config.training.batch * forward_flops(config, data.views, data.frames)
     assert step_flops(config) == step_flops(alone) + 2 * forward
-
-
-def _like(key, x):
-    return jax.random.normal(key, x.shape)
 
 
 @pytest.mark.parametrize(

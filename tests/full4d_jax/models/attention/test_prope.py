@@ -57,7 +57,7 @@ def grid(model: ModelConfig):
     latents = jax.random.normal(next(keys), (B, generated, *shape[2:]))
     leaves, tree = jax.tree.flatten(dit.init_params(model, jax.random.key(1)))
     rng = np.random.default_rng(2)
-    leaves = [x + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
+    leaves = [np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
     return latents, conditions, jax.tree.unflatten(tree, leaves)
 
 

@@ -43,7 +43,7 @@ def weights():
     rng = np.random.RandomState(0)
 
     def one(x):
-        return jnp.asarray(0.3 * rng.randn(*x.shape), jnp.bfloat16).astype(jnp.float32)
+        return (0.3 * rng.randn(*x.shape)).astype(jnp.bfloat16).astype(np.float32)
 
     return jax.tree.map(one, wan_vae.abstract_params(SMALL))
 
