@@ -1,9 +1,11 @@
-"""The clean plate of a resting camera: what no instant shows of its background.
+"""The clean plate of a camera: what its pictures do not show of the background.
 
-Where a subject stands at all instants, pictures from before and after may show what it hides. What
-none shows is filled in from around, once for all views and instants (Telea 2004, `cv2.inpaint`).
-Beyond the borders of the picture the plate has the light of such a filling and the detail of a
-mirror image: sharper than the filling, and without the mirrored things that catch the eye.
+Where a subject stands at all instants before a camera at rest, pictures from before and after may
+show what it hides. A camera that moves has the plate of its middle instant, which is drawn where no
+instant shows anything. What nobody knows is filled in from around, once for all views and instants
+(Telea 2004, `cv2.inpaint`). Beyond the borders of the picture the plate has the light of such a
+filling and the detail of a mirror image: sharper than the filling, and without the mirrored things
+that catch the eye.
 
 With E the disparity that the network gives the plate as a picture, and D* that of what rests at
 the instants (`moving.resting_disparity`), the plate has
@@ -40,18 +42,25 @@ def clean_plate(
     depth: Float[ndarray, "t h w"],
     frames: UInt8[ndarray, "t h w 3"],
     labels: Int32[ndarray, "t h w"],
-    backdrop: Backdrop,
+    backdrop: Backdrop | None,
     estimate: Estimate,
 ) -> CleanPlate:
-    """Return what a camera at rest never sees: behind subjects, and beyond its borders.
+    """Return what a camera does not see: behind subjects, and beyond its borders.
 
     Args:
       depth: of its pictures, world units, 0 where unknown.
       frames: sRGB.
       labels: number of the subject at each pixel, 0 for what rests.
-      backdrop: what other pictures show, too.
+      backdrop: what other pictures show, too, of a camera at rest; None of one that moves.
       estimate: returns the depth of a picture, of any scale.
     """
+    instant = 0
+    if backdrop is None:
+        instant = len(frames) // 2
+        middle = slice(instant, instant + 1)
+        depth, frames, labels = depth[middle], frames[middle], labels[middle]
+        unseen = np.zeros(frames.shape[1:3], bool)
+        backdrop = Backdrop(frames[0].astype(np.float32), ~unseen, unseen)
     rests = np.stack([cv2.dilate(as_bytes(label > 0), disc(OUTLINE)) == 0 for label in labels])
     is_shown = rests.any(0)
     resting_colours = median_where(frames.astype(np.float32), rests)
@@ -62,7 +71,9 @@ def clean_plate(
     unknown = np.pad(~is_shown, ((rows, rows), (columns, columns)), constant_values=True)
     wide_depth = 1 / depth_beyond(1 / behind, rows, columns)
     return CleanPlate(
-        picture_beyond(picture, rows, columns), np.where(unknown, wide_depth, np.float32(0))
+        picture_beyond(picture, rows, columns),
+        np.where(unknown, wide_depth, np.float32(0)),
+        instant,
     )
 
 
