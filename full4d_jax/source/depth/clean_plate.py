@@ -2,10 +2,10 @@
 
 Where a subject stands at all instants before a camera at rest, pictures from before and after may
 show what it hides. A camera that moves has the plate of its middle instant, which is drawn where no
-instant shows anything. What nobody knows is filled in from around, once for all views and instants
-(Telea 2004, `cv2.inpaint`). Beyond the borders of the picture the plate has the light of such a
-filling and the detail of a mirror image: sharper than the filling, and without the mirrored things
-that catch the eye.
+instant shows anything. What nobody knows is filled in from around, once for all views and
+instants (Telea 2004, `cv2.inpaint`). Beyond its borders a picture goes on with the light that they
+have and the detail of its mirror image: sharper than a filling, and without mirrored things that
+catch the eye.
 
 With E the disparity that the network gives the plate as a picture, and D* that of what rests at
 the instants (`moving.resting_disparity`), the plate has
@@ -21,7 +21,7 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int32, UInt8
+from jaxtyping import Bool, Float, Float32, Int32, Shaped, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.push_pull import push_pull
@@ -88,15 +88,16 @@ def picture_beyond(
     picture: UInt8[ndarray, "h w 3"], rows: int, columns: int
 ) -> UInt8[ndarray, "p q 3"]:
     """Return a picture that goes on beyond its borders by so many rows and columns."""
-    mirrored = cv2.copyMakeBorder(picture, rows, rows, columns, columns, cv2.BORDER_REFLECT_101)
-    beyond = _beyond(picture.shape[0], picture.shape[1], rows, columns)
+    mirrored = _bordered(picture, rows, columns, cv2.BORDER_REFLECT_101)
+    repeated = _bordered(picture, rows, columns, cv2.BORDER_REPLICATE)
     deviation = DETAIL * min(picture.shape[:2])
 
     def light(values: UInt8[ndarray, "p q 3"]) -> Float32[ndarray, "p q 3"]:
         return cv2.GaussianBlur(values.astype(np.float32), (0, 0), deviation)
 
-    mixed = light(filled_in(mirrored, beyond)) + mirrored - light(mirrored)
+    mixed = light(repeated) + mirrored - light(mirrored)
     rounded = np.clip(mixed.round(), 0, 255).astype(np.uint8)
+    beyond = _beyond(picture.shape[0], picture.shape[1], rows, columns)
     return np.where(beyond[..., None], rounded, mirrored)
 
 
@@ -104,10 +105,17 @@ def depth_beyond(
     disparity: Float32[ndarray, "h w"], rows: int, columns: int
 ) -> Float32[ndarray, "p q"]:
     """Return disparity that goes on beyond its borders as it is there, without edges."""
-    repeated = cv2.copyMakeBorder(disparity, rows, rows, columns, columns, cv2.BORDER_REPLICATE)
+    repeated = _bordered(disparity, rows, columns, cv2.BORDER_REPLICATE)
     smooth = cv2.GaussianBlur(repeated, (0, 0), LEVEL * min(disparity.shape))
     beyond = _beyond(disparity.shape[0], disparity.shape[1], rows, columns)
     return np.where(beyond, smooth, repeated)
+
+
+def _bordered(
+    values: Shaped[ndarray, "h w *c"], rows: int, columns: int, kind: int
+) -> Shaped[ndarray, "p q *c"]:
+    """Return a picture with borders of one of OpenCV's kinds."""
+    return cv2.copyMakeBorder(values, rows, rows, columns, columns, kind)
 
 
 def _beyond(height: int, width: int, rows: int, columns: int) -> Bool[ndarray, "p q"]:
