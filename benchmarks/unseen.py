@@ -4,6 +4,7 @@
 
     beyond   the picture ends at a seventh of its width from each side; the plate goes on there,
              and the rest of the picture is the truth
+    photos   the same of photographs that chose nothing
     behind   one instant is seen; what others show behind its subjects, up to `REACH` pixels from
              their outline, is the truth
 
@@ -19,7 +20,7 @@ from typing import NamedTuple
 import cv2
 import jax
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from reprojection import held_out_clips
 from shared_folder import shared_folder
@@ -29,19 +30,20 @@ from full4d_jax.evaluation.table import PUSH_PULL, text_table
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.media.metrics import Distance, lpips, psnr, require_lpips
 from full4d_jax.media.pictures import contact_sheet, save_picture
-from full4d_jax.media.video import read_video
+from full4d_jax.media.video import crop_resize, read_video
 from full4d_jax.models.segmentation import load_segmentation
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.backdrop import as_bytes, disc
 from full4d_jax.source.depth.clean_plate import OUTLINE, clean_plate, filled_in
 from full4d_jax.source.subjects import find_subjects
 from gaussians.fitting.stillness import median_where
+from input_pipeline.footage import read_picture
 from input_pipeline.video_files import frame_times
 
 ROWS, COLUMNS, INSTANTS = 256, 448, 16
-AT_REST = np.tile(np.eye(4), (INSTANTS, 1, 1))
 LENS = np.array([[400.0, 0, COLUMNS / 2], [0, 400.0, ROWS / 2], [0, 0, 1]])
 BORDER = 1 / 7  # of the width, that the plate does not see on each side
+PHOTOS = 9  # one photograph of so many; of the others, some chose settings
 REACH = 24  # pixels inside of an outline that a camera at 15 degrees sees
 TELEA, PLATE = "cv2.inpaint (Telea)", "clean plate"
 FILLS = (PUSH_PULL, TELEA, PLATE)
@@ -66,7 +68,7 @@ def main() -> None:
         clips = held_out_clips(shared_folder() / "data/real_videos")[: options.clips]
     except (InputError, ValueError) as error:
         raise SystemExit(str(error)) from None
-    holes: dict[str, list[Hole]] = {"beyond": [], "behind": []}
+    holes: dict[str, list[Hole]] = {"beyond": [], "photos": [], "behind": []}
     for clip in clips:
         start = max(0.0, frame_times(clip)[-1] / 2 - 1)
         size = {"height": ROWS, "width": COLUMNS, "frames": INSTANTS}
@@ -75,11 +77,15 @@ def main() -> None:
         behind = behind_subjects(frames)
         if behind.hole.any():
             holes["behind"].append(behind)
+    photos = sorted((shared_folder() / "data/real_photos").glob("*.jpg"))[::PHOTOS]
+    for path in photos[: options.clips]:
+        photo = crop_resize(read_picture(path), ROWS, COLUMNS)
+        holes["photos"].append(beyond(np.repeat(photo[None], 3, 0)))
     scores = {kind: scored(distance, several) for kind, several in holes.items()}
     print(table(scores))
     path = options.out / "unseen.png"
     options.out.mkdir(parents=True, exist_ok=True)
-    save_picture(path, sheet([*holes["beyond"], *holes["behind"]]))
+    save_picture(path, sheet([hole for several in holes.values() for hole in several]))
     print(f"pictures: {path}")
     print(json.dumps({kind: {"clips": len(holes[kind])} | scores[kind] for kind in scores}))
 
@@ -89,7 +95,7 @@ def beyond(frames: UInt8[ndarray, "t h w 3"]) -> Hole:
     side = round(BORDER * COLUMNS)
     hole = np.ones((ROWS, COLUMNS), bool)
     hole[:, side:-side] = False
-    truth = frames[INSTANTS // 2]
+    truth = frames[len(frames) // 2]
     seen = np.ascontiguousarray(frames[:, :, side:-side])
     inner = inner_part(plate_of(seen))
     return Hole(truth, hole, fills(truth, hole, inner))
@@ -98,7 +104,7 @@ def beyond(frames: UInt8[ndarray, "t h w 3"]) -> Hole:
 def behind_subjects(frames: UInt8[ndarray, "t h w 3"]) -> Hole:
     """Show the plate one instant alone."""
     middle = INSTANTS // 2
-    labels = find_subjects(load_segmentation(), frames, LENS, AT_REST).labels
+    labels = find_subjects(load_segmentation(), frames, LENS, at_rest(frames)).labels
     rests = np.stack([cv2.dilate(as_bytes(x > 0), disc(OUTLINE)) == 0 for x in labels])
     elsewhere = np.delete(np.arange(INSTANTS), middle)
     usual = median_where(frames[elsewhere].astype(np.float32), rests[elsewhere])
@@ -113,11 +119,16 @@ def plate_of(frames: UInt8[ndarray, "t h w 3"]) -> UInt8[ndarray, "p q 3"]:
     """Return the picture of the clean plate of a clip; colours do not ask its depth."""
     lens = LENS.copy()
     lens[0, 2] = frames.shape[2] / 2
-    subjects = find_subjects(load_segmentation(), frames, lens, AT_REST)
+    subjects = find_subjects(load_segmentation(), frames, lens, at_rest(frames))
     depth = np.ones(frames.shape[:3], np.float32)
     assert subjects.backdrop is not None, "the camera rests"
     flat = np.ones(frames.shape[1:3], np.float32)
     return clean_plate(depth, frames, subjects.labels, subjects.backdrop, lambda _: flat).frame
+
+
+def at_rest(frames: UInt8[ndarray, "t h w 3"]) -> Float[ndarray, "t 4 4"]:
+    """Return the poses of a camera that stays."""
+    return np.tile(np.eye(4), (len(frames), 1, 1))
 
 
 def inner_part(plate: UInt8[ndarray, "p q 3"]) -> UInt8[ndarray, "h w 3"]:

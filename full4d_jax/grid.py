@@ -66,17 +66,19 @@ class PicturesBetween(NamedTuple):
 
 
 class CleanPlate(NamedTuple):
-    """What rests before a resting source camera where no instant shows it.
+    """What rests before the source camera where its pictures do not show it.
 
     It reaches as far beyond each border of the picture as beyond the opposite one.
 
     Attributes:
       frame: sRGB.
-      depth: z, world units; 0 where an instant shows what rests there.
+      depth: z, world units; 0 where the pictures show what rests there.
+      instant: of the camera.
     """
 
     frame: UInt8[ndarray, "p q 3"]
     depth: Float[ndarray, "p q"]
+    instant: int
 
 
 class Place(NamedTuple):
@@ -354,11 +356,12 @@ def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
 
 def plate_arrays(plate: CleanPlate) -> dict[str, ndarray]:
     """Return a clean plate as named arrays, as `depth.npz` and `grid.npz` hold it."""
-    return {"plate": plate.frame, "plate_depth": plate.depth}
+    instant = np.asarray(plate.instant)
+    return {"plate": plate.frame, "plate_depth": plate.depth, "plate_instant": instant}
 
 
 def plate_in(arrays: Mapping[str, ndarray]) -> CleanPlate | None:
     """Return the clean plate of named arrays; None where there is none."""
     if "plate" not in arrays:
         return None
-    return CleanPlate(arrays["plate"], arrays["plate_depth"])
+    return CleanPlate(arrays["plate"], arrays["plate_depth"], int(arrays["plate_instant"]))

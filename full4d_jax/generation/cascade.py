@@ -32,7 +32,6 @@ from full4d_jax.generation.seen_before import (
     Known,
     behind_subjects,
     fill_open,
-    joined,
     seen_before,
     splat_known,
 )
@@ -174,8 +173,9 @@ def generate_large(
     poses = cameras.world_to_camera
     seen = [seen_before(frames[i], depth[i], lenses[i], poses[i]) for i in range(real)]
     hidden = behind_subjects(plate, frames[0], depth[0], lenses[0], poses[0])
-    known = (joined(seen[0], hidden), *seen[1:])
-    made, projection = enlarge_grid(upsampler, small[real:], frames, depth, known, cameras)
+    made, projection = enlarge_grid(
+        upsampler, small[real:], frames, depth, tuple(seen), cameras, hidden
+    )
     own = own_projection(frames[1:], depth[1:])
     projection = jax.tree.map(lambda *x: jnp.concatenate(x), own, projection)
     return jnp.concatenate([frames, made]), projection
@@ -189,6 +189,7 @@ def enlarge_grid(
     depth: Float[Array, "k t h w"],
     known: tuple[Known, ...],
     cameras: Cameras,
+    hidden: Known | None = None,
 ) -> tuple[Float[Array, "n t h w 3"], Projection]:
     """Return the target frames at full size, and the projection of the real views into them.
 
@@ -201,6 +202,7 @@ def enlarge_grid(
       depth: their z-depth in world units, 0 where unknown.
       known: points of each that stand still.
       cameras: of all views, the real ones first.
+      hidden: points of the source's clean plate; None without one.
     """
     lenses = jnp.asarray(cameras.intrinsics)
     poses = jnp.asarray(cameras.world_to_camera)
@@ -223,6 +225,9 @@ def enlarge_grid(
         behind = [splat_known(x.at(time), target, *depth.shape[2:]) for x in known]
         # What no view shows now comes from what they saw before.
         drawn = fill_open(_merged(front, first), _merged(behind, first))
+        if hidden is not None:
+            unseen = splat_known(hidden.at(time), target, depth.shape[2], depth.shape[3])
+            drawn = fill_open(drawn, unseen)
         guides = guide(drawn, small[view, time])
         guide_batch = jax.tree.map(lambda x: x[None], guides)
         upsampled = network.upsample(upsampler.config, upsampler.params, guide_batch)[0]

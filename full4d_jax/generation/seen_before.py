@@ -104,7 +104,7 @@ def behind_subjects(
     """Return the points of a clean plate, behind subjects and beyond the picture; None without one.
 
     Args:
-      plate: of a camera at rest.
+      plate: of the camera.
       frames: the clip, [-1, 1].
       depth: its z-depth in world units, 0 where unknown.
       lens: intrinsics of its camera, pixels.
@@ -117,7 +117,7 @@ def behind_subjects(
     wide_lens = camera[0].copy()
     wide_lens[0, 2] += (plate.depth.shape[1] - width) / 2
     wide_lens[1, 2] += (plate.depth.shape[0] - height) / 2
-    placed = unproject(plate.depth.astype(np.float64), wide_lens, camera[1][0])
+    placed = unproject(plate.depth.astype(np.float64), wide_lens, camera[1][plate.instant])
     is_known = np.flatnonzero(plate.depth)
     step = round(STEP * height * width)
     places = placed.reshape(-1, 3)[is_known]
@@ -129,17 +129,6 @@ def behind_subjects(
     lens_array, path = map(jnp.asarray, camera)
     hidden = _are_hidden(points, colours, frames, depth, lens_array, path)
     return Known(points, colours, hidden & (jnp.arange(len(points)) < len(is_known))[None])
-
-
-def joined(known: Known, more: Known | None) -> Known:
-    """Return the points of both."""
-    if more is None:
-        return known
-    return Known(
-        jnp.concatenate([known.points, more.points]),
-        jnp.concatenate([known.colours, more.colours]),
-        jnp.concatenate([known.hidden, more.hidden], -1),
-    )
 
 
 @jax.jit

@@ -16,9 +16,9 @@ from numpy import ndarray
 from input_pipeline.cameras import check_cameras
 
 CAMERAS = {"intrinsics?": "float v 3 3", "world_to_camera?": "float v t 4 4"}
-# What is behind the subjects of a camera at rest and beyond its borders, and its depth in world
-# units, 0 where an instant shows it.
-PLATE = {"plate?": "uint8 m n 3", "plate_depth?": "float m n"}
+# What is behind the subjects of the source camera and beyond its borders, and its depth in world
+# units, 0 where pictures show it, at an instant.
+PLATE = {"plate?": "uint8 m n 3", "plate_depth?": "float m n", "plate_instant?": "int"}
 GRID = {
     "frames": "uint8 v t h w 3",  # black where they are missing
     "origin": "uint8 v t",  # 0 missing, 1 real, 2 held out, 3 generated
@@ -95,7 +95,7 @@ STAGES = {
 TOGETHER = [  # arrays of which all are there or none
     ("intrinsics", "world_to_camera"),
     ("between", "between_times"),
-    ("plate", "plate_depth"),
+    ("plate", "plate_depth", "plate_instant"),
     ("point_views", "point_instants", "point_pixels", "point_depth"),
     ("dataset", "split", "clip", "view", "views", "instants", "unit"),
     ("velocities", "moments", "log_durations", "logit_gates"),
@@ -145,6 +145,10 @@ def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
     if "origin" in arrays and arrays["origin"].max() > MAX_ORIGIN:
         found = f"{arrays['origin'].max()}"
         raise ValueError(f"{where}, array origin: found {found}, expected 0 to {MAX_ORIGIN}")
+    if "plate_instant" in arrays and not 0 <= arrays["plate_instant"] < lengths["t"]:
+        found = f"{arrays['plate_instant']}"
+        expected = f"0 to {lengths['t'] - 1}"
+        raise ValueError(f"{where}, array plate_instant: found {found}, expected {expected}")
     if "depth" in arrays and lengths["d"] > lengths.get("v", lengths["d"]):
         found = f"{lengths['d']} views"
         raise ValueError(f"{where}, array depth: found {found}, expected {lengths['v']} at most")

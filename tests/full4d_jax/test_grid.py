@@ -65,7 +65,7 @@ def rig() -> Grid:
         cloud=rng.random((5, 6)),
         between=between,
         around=rng.integers(0, 255, (3, H, W, 3)).astype(np.uint8),
-        plate=CleanPlate(frames[0, 0], np.ones((H, W))),
+        plate=CleanPlate(frames[0, 0], np.ones((H, W)), 0),
         about=About(
             note="a rig",
             warning="it shakes",
@@ -134,6 +134,7 @@ def test_a_grid_comes_back_from_its_arrays(make, tmp_path):
         ),
         ({"around": np.zeros((3, H, H, 3), np.uint8)}, r"around: found uint8 \(3, 4, 4, 3\)"),
         ({"plate_depth": np.zeros((H, H))}, r"plate_depth: found float64 \(4, 4\)"),
+        ({"plate_instant": np.asarray(3)}, "plate_instant: found 3, expected 0 to 1"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused_by_name(changes, message):

@@ -1,9 +1,11 @@
-"""The clean plate of a resting camera: what no instant shows of its background.
+"""The clean plate of a camera: what its pictures do not show of the background.
 
-Where a subject stands at all instants, pictures from before and after may show what it hides. What
-none shows is filled in from around, once for all views and instants (Telea 2004, `cv2.inpaint`).
-Beyond the borders of the picture the plate has the light of such a filling and the detail of a
-mirror image: sharper than the filling, and without the mirrored things that catch the eye.
+Where a subject stands at all instants before a camera at rest, pictures from before and after may
+show what it hides. A camera that moves has the plate of its middle instant, which is drawn where no
+instant shows anything. What nobody knows is filled in from around, once for all views and
+instants (Telea 2004, `cv2.inpaint`). Beyond its borders a picture goes on with the light that they
+have and the detail of its mirror image: sharper than a filling, and without mirrored things that
+catch the eye.
 
 With E the disparity that the network gives the plate as a picture, and D* that of what rests at
 the instants (`moving.resting_disparity`), the plate has
@@ -19,7 +21,7 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int32, UInt8
+from jaxtyping import Bool, Float, Float32, Int32, Shaped, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.push_pull import push_pull
@@ -40,18 +42,25 @@ def clean_plate(
     depth: Float[ndarray, "t h w"],
     frames: UInt8[ndarray, "t h w 3"],
     labels: Int32[ndarray, "t h w"],
-    backdrop: Backdrop,
+    backdrop: Backdrop | None,
     estimate: Estimate,
 ) -> CleanPlate:
-    """Return what a camera at rest never sees: behind subjects, and beyond its borders.
+    """Return what a camera does not see: behind subjects, and beyond its borders.
 
     Args:
       depth: of its pictures, world units, 0 where unknown.
       frames: sRGB.
       labels: number of the subject at each pixel, 0 for what rests.
-      backdrop: what other pictures show, too.
+      backdrop: what other pictures show, too, of a camera at rest; None of one that moves.
       estimate: returns the depth of a picture, of any scale.
     """
+    instant = 0
+    if backdrop is None:
+        instant = len(frames) // 2
+        middle = slice(instant, instant + 1)
+        depth, frames, labels = depth[middle], frames[middle], labels[middle]
+        unseen = np.zeros(frames.shape[1:3], bool)
+        backdrop = Backdrop(frames[0].astype(np.float32), ~unseen, unseen)
     rests = np.stack([cv2.dilate(as_bytes(label > 0), disc(OUTLINE)) == 0 for label in labels])
     is_shown = rests.any(0)
     resting_colours = median_where(frames.astype(np.float32), rests)
@@ -62,7 +71,9 @@ def clean_plate(
     unknown = np.pad(~is_shown, ((rows, rows), (columns, columns)), constant_values=True)
     wide_depth = 1 / depth_beyond(1 / behind, rows, columns)
     return CleanPlate(
-        picture_beyond(picture, rows, columns), np.where(unknown, wide_depth, np.float32(0))
+        picture_beyond(picture, rows, columns),
+        np.where(unknown, wide_depth, np.float32(0)),
+        instant,
     )
 
 
@@ -77,15 +88,16 @@ def picture_beyond(
     picture: UInt8[ndarray, "h w 3"], rows: int, columns: int
 ) -> UInt8[ndarray, "p q 3"]:
     """Return a picture that goes on beyond its borders by so many rows and columns."""
-    mirrored = cv2.copyMakeBorder(picture, rows, rows, columns, columns, cv2.BORDER_REFLECT_101)
-    beyond = _beyond(picture.shape[0], picture.shape[1], rows, columns)
+    mirrored = _bordered(picture, rows, columns, cv2.BORDER_REFLECT_101)
+    repeated = _bordered(picture, rows, columns, cv2.BORDER_REPLICATE)
     deviation = DETAIL * min(picture.shape[:2])
 
     def light(values: UInt8[ndarray, "p q 3"]) -> Float32[ndarray, "p q 3"]:
         return cv2.GaussianBlur(values.astype(np.float32), (0, 0), deviation)
 
-    mixed = light(filled_in(mirrored, beyond)) + mirrored - light(mirrored)
+    mixed = light(repeated) + mirrored - light(mirrored)
     rounded = np.clip(mixed.round(), 0, 255).astype(np.uint8)
+    beyond = _beyond(picture.shape[0], picture.shape[1], rows, columns)
     return np.where(beyond[..., None], rounded, mirrored)
 
 
@@ -93,10 +105,17 @@ def depth_beyond(
     disparity: Float32[ndarray, "h w"], rows: int, columns: int
 ) -> Float32[ndarray, "p q"]:
     """Return disparity that goes on beyond its borders as it is there, without edges."""
-    repeated = cv2.copyMakeBorder(disparity, rows, rows, columns, columns, cv2.BORDER_REPLICATE)
+    repeated = _bordered(disparity, rows, columns, cv2.BORDER_REPLICATE)
     smooth = cv2.GaussianBlur(repeated, (0, 0), LEVEL * min(disparity.shape))
     beyond = _beyond(disparity.shape[0], disparity.shape[1], rows, columns)
     return np.where(beyond, smooth, repeated)
+
+
+def _bordered(
+    values: Shaped[ndarray, "h w *c"], rows: int, columns: int, kind: int
+) -> Shaped[ndarray, "p q *c"]:
+    """Return a picture with borders of one of OpenCV's kinds."""
+    return cv2.copyMakeBorder(values, rows, rows, columns, columns, kind)
 
 
 def _beyond(height: int, width: int, rows: int, columns: int) -> Bool[ndarray, "p q"]:

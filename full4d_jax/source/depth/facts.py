@@ -3,7 +3,7 @@
     planes are planes, lines straight and upright ones upright (`planes`) -> what stands is upright
     (`upright`) -> what moves lies before what it hides (`moving`)
 
-Of a camera that rests, what it never sees is found between the last two (`clean_plate`).
+What the camera does not see is found between the last two (`clean_plate`).
 Silhouettes of people, animals, vehicles and whatever moves come first (`source.subjects`): they are
 no part of a plane, and the other two facts are about them. Then an edge of depth runs where a
 silhouette does, so that nothing lies between a person and the wall.
@@ -31,7 +31,7 @@ class HeldDepth(NamedTuple):
 
     Attributes:
       depth: z, world units, 0 where unknown.
-      plate: what a camera at rest never sees; None of one that moves.
+      plate: what the camera does not see; None where nobody asked.
     """
 
     depth: Float32[ndarray, "t h w"]
@@ -66,8 +66,10 @@ def hold_facts(
     flat = flatten_planes(depth, frames, still=still, keep=keep, upright_lines=upright_lines)
     upright = stand_upright(flat, subjects, lens, up=up or UP)
     plate = None
-    if subjects.backdrop is not None and estimate is not None:
+    if estimate is not None:
         plate = clean_plate(upright, frames, subjects.labels, subjects.backdrop, estimate)
-    behind = None if plate is None else depth_within(plate, *depth.shape[1:])
+    behind = None
+    if plate is not None and subjects.backdrop is not None:
+        behind = depth_within(plate, *depth.shape[1:])
     held = set_before(upright, frames, subjects.labels, lens, world_to_camera, behind)
     return HeldDepth(held, plate)

@@ -78,11 +78,11 @@ def measure_depth(
     settled, unit = settle_scale(source, known, estimated=estimated)
     pictures = source.frames[0]
     plate = None
+    estimate = partial(_of_picture, network)
     if not estimated or still:
         if estimated and segmentation is not None:
             at_rest = np.asarray(cameras.world_to_camera[0])
             where = np.asarray(cameras.intrinsics[0])
-            estimate = partial(_of_picture, network)
             settled, plate = hold_facts(
                 np.asarray(settled),
                 pictures,
@@ -111,9 +111,10 @@ def measure_depth(
         fuse_depth(frames, _without_edges(settled), jnp.asarray(lens), jnp.asarray(path))
     )
     if segmentation is not None:
-        depth = hold_facts(depth, pictures, lens, path, segmentation).depth
-        depth = np.asarray(_without_edges(depth))
-    return MeasuredDepth(np.where(unknown, 0, depth), unit, metres, swept)
+        held = hold_facts(depth, pictures, lens, path, segmentation, estimate=estimate)
+        depth = np.asarray(_without_edges(held.depth))
+        plate = held.plate
+    return MeasuredDepth(np.where(unknown, 0, depth), unit, metres, swept, plate)
 
 
 def _of_picture(network: AnyNetwork, picture: UInt8[ndarray, "h w 3"]) -> Float[ndarray, "h w"]:

@@ -8,9 +8,10 @@ import pytest
 from full4d_jax.generation.seen_before import (
     Known,
     behind_subjects,
-    joined,
+    fill_open,
     seen_before,
     splat_both,
+    splat_known,
 )
 from full4d_jax.grid import CleanPlate
 from input_pipeline.cameras import intrinsics_from_fov, orbit, unproject
@@ -141,16 +142,16 @@ def test_a_clean_plate_shows_the_wall_behind_a_card_that_stays():
     frames = jnp.asarray(np.stack([np.where(card[..., None], np.float32(0.9), wall)] * TIMES))
     depth = jnp.asarray(np.stack([np.where(card, np.float32(CARD), np.float32(WALL))] * TIMES))
     shown_wall = np.round(127.5 * (wall + 1)).astype(np.uint8)
-    plate = CleanPlate(shown_wall, np.where(card, np.float32(WALL), np.float32(0)))
+    plate = CleanPlate(shown_wall, np.where(card, np.float32(WALL), np.float32(0)), 0)
     hidden = behind_subjects(plate, frames, depth, LENS, STILL)
     assert hidden is not None
     assert (np.asarray(hidden.hidden).sum(1) == card.sum()).all(), "and none of those that pad them"
-    known = joined(seen_before(frames, depth, LENS, STILL), hidden).at(2)
     lens, eye = jnp.asarray(LENS, jnp.float32), jnp.eye(4)
     target = jnp.asarray(orbit(12.0, 0.0), jnp.float32)
-    places = (lens, eye), (lens, target)
-    colours, mask, disparity = splat_both(frames[2], depth[2], known, *places)
-    alone = splat_both(frames[2], depth[2], seen_before(frames, depth, LENS, STILL).at(2), *places)
+    known = seen_before(frames, depth, LENS, STILL).at(2)
+    alone = splat_both(frames[2], depth[2], known, (lens, eye), (lens, target))
+    plate_drawn = splat_known(hidden.at(2), (lens, target), SIDE, SIDE)
+    colours, mask, disparity = fill_open(alone, plate_drawn)
     filled = (np.asarray(mask) > 0) & (np.asarray(alone.mask) == 0)
     assert filled.sum() > 100
     assert np.asarray(colours)[filled].max() < 0.25, "the wall's colours"

@@ -42,6 +42,13 @@ def plate_of(labels_at: dict[int, int] | None = None) -> CleanPlate:
     return clean_plate(depth, frames, labels, backdrop, lambda _: 7 * WALL**0.8)
 
 
+def picture_within(plate: CleanPlate) -> np.ndarray:
+    """The part of a plate that its camera sees."""
+    rows = round(BEYOND * HEIGHT)
+    columns = round(BEYOND * WIDTH)
+    return plate.frame[rows : rows + HEIGHT, columns : columns + WIDTH].astype(int)
+
+
 def test_depth_goes_on_behind_a_person_whatever_the_network_scales_by():
     plate = plate_of()
     behind = depth_within(plate, HEIGHT, WIDTH)
@@ -49,9 +56,7 @@ def test_depth_goes_on_behind_a_person_whatever_the_network_scales_by():
     assert is_known[PERSON].all()
     assert not is_known[:8].any(), "an instant shows the wall there"
     np.testing.assert_allclose(behind[is_known], WALL[is_known], rtol=0.03)
-    rows = round(BEYOND * HEIGHT)
-    columns = round(BEYOND * WIDTH)
-    inner = plate.frame[rows : rows + HEIGHT, columns : columns + WIDTH].astype(int)
+    inner = picture_within(plate)
     assert (inner[12:36, 20:34] == 90).all(), "other pictures show the wall"
     assert (abs(inner - 90) <= 4).all(), "no picture shows the wall everywhere"
 
@@ -59,6 +64,16 @@ def test_depth_goes_on_behind_a_person_whatever_the_network_scales_by():
 def test_nothing_is_behind_those_who_move_on():
     behind = depth_within(plate_of({1: 0}), HEIGHT, WIDTH)
     assert not behind.any()
+
+
+def test_a_camera_that_moves_has_the_plate_of_its_middle_instant():
+    depth, frames, labels, _ = hidden_all_the_time()
+    labels[0] = 0
+    frames[2] = 250
+    plate = clean_plate(depth, frames, labels, None, lambda _: 7 * WALL**0.8)
+    assert plate.instant == 1
+    assert (depth_within(plate, HEIGHT, WIDTH)[PERSON] > 0).all(), "whatever others show"
+    assert (abs(picture_within(plate) - 90) <= 4).all()
 
 
 def test_the_wall_goes_on_beyond_the_borders():
