@@ -61,8 +61,9 @@ def clean_plate(
         depth, frames, labels = depth[middle], frames[middle], labels[middle]
         unseen = np.zeros(frames.shape[1:3], bool)
         backdrop = Backdrop(frames[0].astype(np.float32), ~unseen, unseen)
-    rests = np.stack([cv2.dilate(as_bytes(label > 0), disc(OUTLINE)) == 0 for label in labels])
-    is_shown = rests.any(0)
+    near = np.stack([cv2.dilate(as_bytes(label > 0), disc(OUTLINE)) for label in labels])
+    rests = near == 0
+    is_shown = np.asarray(rests.any(0))
     resting_colours = median_where(frames.astype(np.float32), rests)
     usual = np.where(is_shown[..., None], resting_colours, backdrop.frame)
     picture = filled_in(usual.astype(np.uint8), ~is_shown & ~backdrop.added)
