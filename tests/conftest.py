@@ -2,8 +2,7 @@
 
 Most of the tests' time is in XLA's compiler, three times as fast without the optimizations of LLVM,
 and twice as fast again where it writes loops itself instead of through MLIR, which it sets up anew
-for every loop. XLA's preset for short compiling, without two passes over loops, takes a sixth
-less than that for large programs. What all these change is the order of roundings.
+for every loop. What these change is the order of roundings; XLA's own passes all run.
 
 Warnings are errors; `pyproject.toml` lists the exceptions and why.
 """
@@ -13,7 +12,6 @@ import os
 import sys
 from fractions import Fraction
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 os.environ["XLA_FLAGS"] = " ".join(
@@ -23,12 +21,6 @@ os.environ["XLA_FLAGS"] = " ".join(
         "--xla_cpu_parallel_codegen_split_count=1",
         # The jaxlib of Python 3.11; later ones do not know the flag.
         "--xla_cpu_use_fusion_emitters=false" * version("jaxlib").startswith("0.10."),
-        # Not where the compiler for TPUs is, which reads this variable too.
-        (
-            "--xla_cpu_opt_preset=CPU_OPT_PRESET_FAST_COMPILE "
-            "--xla_disable_hlo_passes=while-loop-invariant-code-motion,while-loop-simplifier"
-        )
-        * (version("jaxlib").startswith("0.10.") and find_spec("libtpu") is None),
         os.environ.get("XLA_FLAGS", ""),
     )
 )
