@@ -72,12 +72,15 @@ def test_signals_while_garbage_is_collected_are_not_lost(number):
         assert came
         time.sleep(SECONDS)
 
+    # A shell's background jobs ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.callbacks.append(signalled)
     try:
         with pytest.raises(KeyboardInterrupt), stop_on_signals():
             work()
     finally:
         gc.callbacks.remove(signalled)
+        signal.signal(signal.SIGINT, before)
 
 
 def test_other_errors_while_objects_are_deleted_are_told_as_before(monkeypatch):
