@@ -121,7 +121,9 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
             say(describe_sweep(swept))
         if plate is not None:
             height, width = grid.frames.shape[2:4]
-            say(describe_plate(depth_within(plate, height, width)))
+            behind = depth_within(plate, height, width)
+            if behind.any():
+                say(describe_plate(behind))
     rows = np.asarray(depth)[None]
     if grid.real_rows > 1:
         other_rows = measure_real_rows(grid, unit, inputs.network, segmentation)

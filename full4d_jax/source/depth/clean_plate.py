@@ -58,7 +58,9 @@ def clean_plate(
     if backdrop is None:
         instant = len(frames) // 2
         middle = slice(instant, instant + 1)
-        depth, frames, labels = depth[middle], frames[middle], labels[middle]
+        depth = depth[middle]
+        frames = frames[middle]
+        labels = labels[middle]
         unseen = np.zeros(frames.shape[1:3], bool)
         backdrop = Backdrop(frames[0].astype(np.float32), ~unseen, unseen)
     near = np.stack([cv2.dilate(as_bytes(label > 0), disc(OUTLINE)) for label in labels])
