@@ -50,7 +50,9 @@ def usual_lens(
         weights = slopes / below
     missed = np.abs(slopes * (1 + powers @ solved[:3]) / below - bent[:seen]).max() * focal.max()
     if missed > MOST:
-        found = f"coefficients {fisheye.tolist()}, which the usual model misses by {missed:.1f}"
-        raise ValueError(f"fisheye: found {found}, expected at most {MOST} pixels: undistort first")
+        misfit = f"coefficients {fisheye.tolist()}, which the usual model misses by {missed:.1f}"
+        raise ValueError(
+            f"fisheye: found {misfit}, expected at most {MOST} pixels: undistort first"
+        )
     k1, k2, k3, k4, k5, k6 = solved
     return np.array([k1, k2, 0, 0, k3, k4, k5, k6])

@@ -173,12 +173,12 @@ def generate_large(
     poses = cameras.world_to_camera
     seen = [seen_before(frames[i], depth[i], lenses[i], poses[i]) for i in range(real)]
     hidden = behind_subjects(plate, frames[0], depth[0], lenses[0], poses[0])
-    made, projection = enlarge_grid(
+    generated, projection = enlarge_grid(
         upsampler, small[real:], frames, depth, tuple(seen), cameras, hidden
     )
     own = own_projection(frames[1:], depth[1:])
     projection = jax.tree.map(lambda *x: jnp.concatenate(x), own, projection)
-    return jnp.concatenate([frames, made]), projection
+    return jnp.concatenate([frames, generated]), projection
 
 
 @jax.jit

@@ -146,9 +146,9 @@ def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
         found = f"{arrays['origin'].max()}"
         raise ValueError(f"{where}, array origin: found {found}, expected 0 to {MAX_ORIGIN}")
     if "plate_instant" in arrays and not 0 <= arrays["plate_instant"] < lengths["t"]:
-        found = f"{arrays['plate_instant']}"
+        instant = int(arrays["plate_instant"])
         expected = f"0 to {lengths['t'] - 1}"
-        raise ValueError(f"{where}, array plate_instant: found {found}, expected {expected}")
+        raise ValueError(f"{where}, array plate_instant: found {instant}, expected {expected}")
     if "depth" in arrays and lengths["d"] > lengths.get("v", lengths["d"]):
         found = f"{lengths['d']} views"
         raise ValueError(f"{where}, array depth: found {found}, expected {lengths['v']} at most")

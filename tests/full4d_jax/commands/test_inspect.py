@@ -94,17 +94,17 @@ def test_without_the_compiler_says_how_to_install_it():
 )
 def test_compiles_a_small_model_for_tpu(projections, topology, tmp_path):
     mesh = ["--mesh.data", "2", "--mesh.view", "2", "--mesh.fsdp", "1", "--mesh.time", "1"]
-    clips = ["--data.projections", str(projections), "--json", str(tmp_path / "found.json")]
+    clips = ["--data.projections", str(projections), "--json", str(tmp_path / "plan.json")]
     done = inspect("--topology", topology, *SMALL, *mesh, *clips)
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert found["clips"] == ("encoded" if projections else "pictures")
-    assert 0 < found["bytes_per_device"] < found["capacity"]
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert plan["clips"] == ("encoded" if projections else "pictures")
+    assert 0 < plan["bytes_per_device"] < plan["capacity"]
     if projections:
-        assert found["projection_share"] == found["codec_share"] == 0
+        assert plan["projection_share"] == plan["codec_share"] == 0
     else:
-        assert 0.01 < found["codec_share"] < 1
-    assert found["collectives"]["all-to-all"]["count"] >= 12 * 8
+        assert 0.01 < plan["codec_share"] < 1
+    assert plan["collectives"]["all-to-all"]["count"] >= 12 * 8
     assert re.search(r"compiling .* for 4 x TPU v5", done.stdout)
     assert "fits                yes" in done.stdout
     trades = re.search(r"all-to-all +(\d+) x", done.stdout)
@@ -141,12 +141,12 @@ def test_an_efficiency_needs_a_time(capsys):
 @pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
 def test_compiles_the_projection_alone_for_tpu(tmp_path):
     mesh = ["--mesh.data", "2", "--mesh.view", "2", "--mesh.fsdp", "1", "--mesh.time", "1"]
-    asks = ["--program", "projection", *SMALL, *mesh, "--json", str(tmp_path / "found.json")]
+    asks = ["--program", "projection", *SMALL, *mesh, "--json", str(tmp_path / "plan.json")]
     done = inspect("--topology", "v5e:2x2", *asks)
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert 0 < found["bytes_per_device"] < found["capacity"]
-    assert found["estimated_cycles"] > 0
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert 0 < plan["bytes_per_device"] < plan["capacity"]
+    assert plan["estimated_cycles"] > 0
     assert "compiling the projection for 4 x TPU v5" in done.stdout
 
 
@@ -154,16 +154,16 @@ def test_compiles_the_projection_alone_for_tpu(tmp_path):
 @pytest.mark.parametrize("program", ["sample", "lift"])
 def test_compiles_for_tpu_what_asks_the_prior(program, tmp_path):
     mesh = ["--mesh.view", "2", "--mesh.fsdp", "1", "--mesh.time", "2"]
-    codec = ["--model.codec", "pixels", "--json", str(tmp_path / "found.json")]
+    codec = ["--model.codec", "pixels", "--json", str(tmp_path / "plan.json")]
     asks = ["--program", program, *SMALL, *mesh, *codec]
     done = inspect("--topology", "v5e:2x2", *asks)
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "found.json").read_text())
-    programs = found["programs"]
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    programs = plan["programs"]
     assert {"all steps", "projection and codec", "decoding"} <= set(programs)
     for name, one in programs.items():
         assert f"compiling {name} for 4 x TPU v5" in done.stdout
-        assert 0 < one["bytes_per_device"] <= found["bytes_per_device"] < found["capacity"]
+        assert 0 < one["bytes_per_device"] <= plan["bytes_per_device"] < plan["capacity"]
     calls = {"sample": 50, "lift": 4}[program]
     # q, k, v, output; eight layers
     assert programs["all steps"]["collectives"]["all-to-all"]["count"] >= 4 * 8 * calls
@@ -179,14 +179,14 @@ def test_compiles_for_tpu_what_asks_the_prior(program, tmp_path):
     ],
 )
 def test_compiles_for_tpu_what_data_annotates_with(program, compiled, tmp_path):
-    options = [*SMALL, "--model.codec", "pixels", "--json", str(tmp_path / "found.json")]
+    options = [*SMALL, "--model.codec", "pixels", "--json", str(tmp_path / "plan.json")]
     done = inspect("--topology", "v5p:2x2x1", "--program", program, *options)
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert found["programs"].keys() == compiled
-    assert found["devices"] == 1
-    for one in found["programs"].values():
-        assert 0 < one["bytes_per_device"] <= found["bytes_per_device"] < found["capacity"]
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert plan["programs"].keys() == compiled
+    assert plan["devices"] == 1
+    for one in plan["programs"].values():
+        assert 0 < one["bytes_per_device"] <= plan["bytes_per_device"] < plan["capacity"]
         assert not one["collectives"]
     assert "3 views of 9 frames of 64x64 pixels, on each device" in done.stdout
     assert "fits                yes" in done.stdout

@@ -31,8 +31,8 @@ jitted_push_pull = jax.jit(push_pull)
 
 def test_the_identity_returns_the_frame():
     frame = jax.random.uniform(jax.random.key(0), (16, 16, 3))
-    found, mask, disparity = jitted_splat(frame, jnp.full((16, 16), 2.0), K, jnp.eye(4), K)
-    np.testing.assert_allclose(found, frame, atol=1e-5)
+    drawn, mask, disparity = jitted_splat(frame, jnp.full((16, 16), 2.0), K, jnp.eye(4), K)
+    np.testing.assert_allclose(drawn, frame, atol=1e-5)
     np.testing.assert_allclose(disparity, 0.5, atol=1e-6)
     assert bool(mask.all())
 
@@ -40,8 +40,8 @@ def test_the_identity_returns_the_frame():
 def test_a_sideways_step_shifts_by_its_disparity():
     frame = jax.random.uniform(jax.random.key(0), (16, 16, 3))
     move = jnp.eye(4).at[0, 3].set(0.25)  # f t / z = 16 / 4 * 0.25 = 1 pixel at depth 4
-    found, mask, _ = jitted_splat(frame, jnp.full((16, 16), 4.0), K, move, K)
-    np.testing.assert_allclose(found[:, 1:], frame[:, :-1], atol=1e-4)
+    drawn, mask, _ = jitted_splat(frame, jnp.full((16, 16), 4.0), K, move, K)
+    np.testing.assert_allclose(drawn[:, 1:], frame[:, :-1], atol=1e-4)
     assert not mask[:, 0].any()
 
 
@@ -50,10 +50,10 @@ def test_the_nearer_point_wins_and_unknown_depth_is_left_out():
     intrinsics = jnp.array([[4.0, 0, 2], [0, 4.0, 0.5], [0, 0, 1]])
     depth = jnp.array([[8.0, 2.0, 8.0, 0.0]])
     move = jnp.eye(4).at[0, 3].set(0.5)  # 1 pixel at depth 2, 1/4 at depth 8
-    found, mask, _ = jitted_splat(frame, depth, intrinsics, move, intrinsics)
-    assert float(found[0, 2, 0]) == 1.0  # the bright, near point covers the dark, far one
+    drawn, mask, _ = jitted_splat(frame, depth, intrinsics, move, intrinsics)
+    assert float(drawn[0, 2, 0]) == 1.0  # the bright, near point covers the dark, far one
     assert float(mask[0, 3]) == 1.0  # a quarter of the far point at column 2
-    assert float(found[0, 3, 0]) == 0.0
+    assert float(drawn[0, 3, 0]) == 0.0
 
 
 def test_exact_depth_reprojects_a_procedural_scene():

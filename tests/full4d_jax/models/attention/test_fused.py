@@ -92,11 +92,11 @@ def test_the_sources_later_frame_counts_once(name):
 @pytest.mark.parametrize("name", IMPLEMENTATIONS)
 def test_large_logits_do_not_overflow(name):
     q = 60 * jax.random.normal(jax.random.key(0), (1, 3, 2, 4, 1, 8))
-    found, expected = (
+    fused, expected = (
         jax.jit(functools.partial(attend, cross_half=True))(q, q, q)
         for attend in (IMPLEMENTATIONS[name], oracle)
     )
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(fused, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("width", [8, 24, 136])

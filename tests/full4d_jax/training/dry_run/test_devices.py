@@ -58,7 +58,7 @@ def test_the_renderer_and_its_gradient_compile_for_a_gpu():
 
 @pytest.mark.skipif(not HAS_PLUGIN, reason="needs jax-cuda12-plugin (the extra cuda)")
 def test_a_step_is_inspected_for_a_gpu(tmp_path):
-    json_file = tmp_path / "found.json"
+    json_file = tmp_path / "plan.json"
     options = ["--config", "debug", "--topology", "h100:2", "--mesh.data", "2"]
     done = run("-m", "full4d_jax.cli", "inspect", *options, "--json", str(json_file))
     assert done.returncode == 0, done.stderr
@@ -87,7 +87,7 @@ def test_a_step_is_inspected_for_a_gpu(tmp_path):
     ],
 )
 def test_what_data_annotates_with_is_inspected_for_a_gpu(program, compiled, tmp_path):
-    json_file = tmp_path / "found.json"
+    json_file = tmp_path / "plan.json"
     options = ["--data.views", "3", "--data.frames", "5", "--data.height", "32"]
     options += ["--data.width", "32", "--model.codec", "pixels", "--topology", "h100:8"]
     asks = ["inspect", "--config", "wan22_5b", "--program", program, *options]
