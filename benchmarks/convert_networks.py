@@ -1,10 +1,12 @@
 """Write the weights that others published as the files in `full4d_jax/checkpoints`.
 
     python benchmarks/convert_networks.py segmentation deeplabv3_257_mv_gpu.tflite TARGET
+    python benchmarks/convert_networks.py silhouette pose_landmark_full.tflite TARGET
     python benchmarks/convert_networks.py depth FOLDER TARGET
 
-The first is DeepLab v3 on MobileNet v2 (TensorFlow Lite); the second reads tiefenrausch.pb and
-tiefenrausch_init.pb of facebookresearch/one_shot_3d_photography. Numbers are the published ones, so
+The first is DeepLab v3 on MobileNet v2 (TensorFlow Lite); the second is of MediaPipe, in the npm
+package @mediapipe/pose 0.5.1675469404; the third reads tiefenrausch.pb and tiefenrausch_init.pb of
+facebookresearch/one_shot_3d_photography. Numbers are the published ones, so
 the files come out to the byte. Neither TensorFlow nor Caffe2 is needed:
 
 - A .tflite file is a FlatBuffer (https://flatbuffers.dev/internals): a table starts with the
@@ -27,16 +29,22 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from full4d_jax.models import silhouette
 from full4d_jax.models.safetensors_files import Slot, write_safetensors
 from full4d_jax.models.segmentation import PUBLISHED, layer_names
 from full4d_jax.models.tiefenrausch import KERNELS, real_numbers
 
 FLATBUFFER = b"TFL3"
-FLOAT32 = 0  # of the schema's TensorType
-# Fields of Model, SubGraph, Tensor and Buffer.
+# Of the schema's TensorType.
+FLOAT32 = 0
+FLOAT16 = 1
+# Fields of Model, SubGraph, Operator, Tensor and Buffer.
 MODEL_SUBGRAPHS = 2
 MODEL_BUFFERS = 4
 SUBGRAPH_TENSORS = 0
+SUBGRAPH_OPERATORS = 3
+OPERATION_INPUTS = 1
+OPERATION_OUTPUTS = 2
 TENSOR_SHAPE = 0
 TENSOR_TYPE = 1
 TENSOR_BUFFER = 2
@@ -62,6 +70,9 @@ ARGUMENT_INTS = 6
 Value = float | int | bytes | list[int]
 
 CREDIT = "DeepLab v3 on MobileNet v2 by the TensorFlow Authors, Apache-2.0; the layout is ours"
+SILHOUETTE_CREDIT = (
+    "BlazePose's silhouette by the MediaPipe Authors, Apache-2.0; the layout is ours"
+)
 PARTS = {"0": "down", "1": "across", "2": "up"}  # in the names of Tiefenrausch's tensors
 LAYERS = {"pw": "widen", "dw": "spread", "pwl": "narrow"}
 
@@ -86,7 +97,11 @@ class Quantised(NamedTuple):
 def main() -> None:
     """Write the file that the command line asks for."""
     network, source, target = sys.argv[1:]
-    convert = {"segmentation": convert_segmentation, "depth": convert_depth}[network]
+    convert = {
+        "segmentation": convert_segmentation,
+        "silhouette": convert_silhouette,
+        "depth": convert_depth,
+    }[network]
     convert(Path(source), Path(target))
     print(f"{target}: {Path(target).stat().st_size / 1e6:.2f} MB")
 
@@ -116,6 +131,41 @@ def _deeplab_layer(
     bias = f"{name}/{'depthwise_bias' if depthwise else 'Conv2D_bias'}"
     kernel = tensors[weights]  # d y x c, of depthwise ones 1 y x d
     return np.moveaxis(kernel, 0, -2 if depthwise else -1), tensors[bias]
+
+
+def convert_silhouette(source: Path, target: Path) -> None:
+    """Write BlazePose's silhouette as a checkpoint in float16, as it is published."""
+    layers = list(silhouette.layer_names())
+    stored = {}
+    # What comes after them tells landmarks.
+    convolutions = read_convolutions(source)[: len(layers)]
+    for layer, (kernel, bias) in zip(layers, convolutions, strict=True):
+        depthwise = layer.endswith("depthwise")
+        # Kernels are d y x c, of depthwise ones 1 y x d.
+        stored[f"{layer}.kernel"] = np.moveaxis(kernel, 0, -2 if depthwise else -1)
+        stored[f"{layer}.bias"] = bias
+    _write(target, stored, {"credit": json.dumps(SILHOUETTE_CREDIT)})
+
+
+def read_convolutions(path: Path) -> list[tuple[ndarray, ndarray]]:
+    """Read kernel and bias of the convolutions of a file of float16, in the graph's order."""
+    data = path.read_bytes()
+    graph, buffers = _graph_of(path, data)
+    tensors = _tables(data, _field(data, graph, SUBGRAPH_TENSORS))
+    stored = [_values(data, tensor, buffers, FLOAT16) for tensor in tensors]
+    convolutions = []
+    for operation in _tables(data, _field(data, graph, SUBGRAPH_OPERATORS)):
+        inputs = _numbers(data, _field(data, operation, OPERATION_INPUTS))
+        if len(inputs) == 1 and stored[inputs[0]] is not None:
+            # It makes float32 of it.
+            (output,) = _numbers(data, _field(data, operation, OPERATION_OUTPUTS))
+            stored[output] = stored[inputs[0]]
+        if len(inputs) == 3 and stored[inputs[1]] is not None:
+            kernel, bias = (stored[number] for number in inputs[1:])
+            assert kernel is not None
+            assert bias is not None
+            convolutions.append((kernel, bias))
+    return convolutions
 
 
 def convert_depth(folder: Path, target: Path) -> None:
@@ -176,26 +226,44 @@ def _write(target: Path, tensors: dict[str, ndarray], metadata: dict[str, str]) 
 def read_tflite(path: Path) -> dict[str, ndarray]:
     """Read the constant float32 tensors of a file's first graph, by name."""
     data = path.read_bytes()
+    graph, buffers = _graph_of(path, data)
+    tensors = {}
+    for tensor in _tables(data, _field(data, graph, SUBGRAPH_TENSORS)):
+        values = _values(data, tensor, buffers, FLOAT32)
+        if values is not None:
+            start, letters = _vector(data, _field(data, tensor, TENSOR_NAME))
+            tensors[data[start : start + letters].decode()] = values
+    return tensors
+
+
+def _graph_of(path: Path, data: bytes) -> tuple[int, list[int]]:
+    """Return the places of a file's first graph and of its buffers."""
     if data[4:8] != FLATBUFFER:
         raise ValueError(f"{path} is no .tflite file")
     model = _follow(data, 0)
     graph = _tables(data, _field(data, model, MODEL_SUBGRAPHS))[0]
-    buffers = _tables(data, _field(data, model, MODEL_BUFFERS))
-    tensors = {}
-    for tensor in _tables(data, _field(data, graph, SUBGRAPH_TENSORS)):
-        kind = _field(data, tensor, TENSOR_TYPE)
-        number = _field(data, tensor, TENSOR_BUFFER)
-        stored = _field(data, buffers[_uint(data, number)], BUFFER_DATA) if number else 0
-        if not stored or (kind and data[kind] != FLOAT32):
-            continue  # what the graph computes, and sizes of what it resizes
-        start, size = _vector(data, stored)
-        values = np.frombuffer(data, "<f4", size // 4, start)
-        sides = _field(data, tensor, TENSOR_SHAPE)
-        start, axes = _vector(data, sides) if sides else (0, 0)
-        shape = struct.unpack_from(f"<{axes}i", data, start)
-        start, letters = _vector(data, _field(data, tensor, TENSOR_NAME))
-        tensors[data[start : start + letters].decode()] = values.reshape(shape)
-    return tensors
+    return graph, _tables(data, _field(data, model, MODEL_BUFFERS))
+
+
+def _values(data: bytes, tensor: int, buffers: list[int], kind: int) -> ndarray | None:
+    """Return a constant tensor; None of what the graph computes, and of other kinds of numbers."""
+    place = _field(data, tensor, TENSOR_TYPE)
+    number = _field(data, tensor, TENSOR_BUFFER)
+    stored = _field(data, buffers[_uint(data, number)], BUFFER_DATA) if number else 0
+    if not stored or (data[place] if place else FLOAT32) != kind:
+        return None
+    dtype = np.dtype({FLOAT32: "<f4", FLOAT16: "<f2"}[kind])
+    start, size = _vector(data, stored)
+    values = np.frombuffer(data, dtype, size // dtype.itemsize, start)
+    return values.reshape(_numbers(data, _field(data, tensor, TENSOR_SHAPE)))
+
+
+def _numbers(data: bytes, at: int) -> tuple[int, ...]:
+    """Return the integers of the vector that a field leads to; none if it is left out."""
+    if not at:
+        return ()
+    start, count = _vector(data, at)
+    return struct.unpack_from(f"<{count}i", data, start)
 
 
 def _uint(data: bytes, at: int) -> int:

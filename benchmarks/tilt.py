@@ -27,14 +27,13 @@ import numpy as np
 from numpy import ndarray
 
 from full4d_jax.media.pictures import to_model
-from full4d_jax.models.segmentation import load_segmentation
 from full4d_jax.source.depth.estimate import estimate_depth, load_depth
 from full4d_jax.source.depth.gravity import UP, camera_up
 from full4d_jax.source.depth.planes import LEAST_UPRIGHT, flatten_planes, segment_points
 from full4d_jax.source.depth.straightness import sample_depth
 from full4d_jax.source.depth.upright import stand_upright
 from full4d_jax.source.depth.verticals import UprightLines
-from full4d_jax.source.subjects import PERSON, Subjects, find_subjects
+from full4d_jax.source.subjects import PERSON, Subjects, find_subjects, load_networks
 from gaussians.fitting.stillness import camera_moves
 from input_pipeline.procedural.looks import NO_PHOTOS, looks_at
 from input_pipeline.procedural.rich_world import INSTANCES, PEOPLE
@@ -70,7 +69,7 @@ def main() -> None:
     draw = partial(procedural_scene, views=1, frames=FRAMES, worlds="rich", looks=looks, **size)
     film = jax.jit(partial(sample_filmed_world, views=1, frames=FRAMES, worlds="rich", **size))
     render = jax.jit(draw)
-    network, segmentation = load_depth(), load_segmentation()
+    network, segmentation = load_depth(), load_networks()
     errors: dict[str, list[float]] = {}
     leans: dict[str, list[float]] = {}
     people = covered = 0

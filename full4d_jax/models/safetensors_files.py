@@ -24,6 +24,7 @@ from input_pipeline.whole_files import whole_file
 
 NAMES = {
     np.dtype(np.float32): "F32",
+    np.dtype(np.float16): "F16",
     np.dtype(jnp.bfloat16): "BF16",
     np.dtype(np.uint8): "U8",
 }

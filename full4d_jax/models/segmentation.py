@@ -13,12 +13,13 @@ whoever reads cells must keep to.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from full4d_jax.models.mobile_layers import Params, bottleneck, convolve, pointwise, relu6
 from full4d_jax.models.weights import load_params
 from full4d_jax.session.errors import InputError
 
@@ -29,7 +30,6 @@ CLASSES = (
     *("cat", "chair", "cow", "table", "dog", "horse", "motorbike"),
     *("person", "plant", "sheep", "sofa", "train", "monitor"),
 )
-Params = dict[str, Any]
 
 
 class Bottleneck(NamedTuple):
@@ -63,58 +63,13 @@ def logits(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b r
       params: as `load_segmentation` reads them.
       frames: sRGB in [-1, 1]; sides are 8 n + 1.
     """
-    x = _relu6(_convolve(params["enter"], frames, stride=2))
+    x = relu6(convolve(params["enter"], frames, stride=2))
     for number, block in enumerate(BLOCKS):
-        x = _bottleneck(params[f"block_{number:02}"], x, block)
-    mean = jax.nn.relu(_mix(params["mean"], x.mean((1, 2), keepdims=True)))
-    features = jax.nn.relu(_mix(params["features"], x))
+        x = bottleneck(params[f"block_{number:02}"], x, block.stride, block.dilation)
+    mean = jax.nn.relu(pointwise(params["mean"], x.mean((1, 2), keepdims=True)))
+    features = jax.nn.relu(pointwise(params["features"], x))
     both = jnp.concatenate([jnp.broadcast_to(mean, features.shape), features], -1)
-    return _mix(params["classes"], jax.nn.relu(_mix(params["merge"], both)))
-
-
-def _bottleneck(
-    params: Params, x: Float[Array, "b h w c"], block: Bottleneck
-) -> Float[Array, "b r q d"]:
-    """Widen, mix neighbours of each channel, narrow; added to what came where shapes agree."""
-    wide = _relu6(_mix(params["expand"], x)) if "expand" in params else x
-    mixed = _relu6(_mix_neighbours(params["depthwise"], wide, block))
-    narrow = _mix(params["project"], mixed)
-    return x + narrow if narrow.shape == x.shape else narrow
-
-
-def _relu6(x: Array) -> Array:
-    return jnp.clip(x, 0, 6)
-
-
-def _mix(params: Params, x: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
-    return x @ params["kernel"][0, 0] + params["bias"][None, None, None]
-
-
-def _convolve(params: Params, x: Float[Array, "b h w c"], stride: int) -> Float[Array, "b r q d"]:
-    axes = ("NHWC", "HWIO", "NHWC")
-    y = jax.lax.conv_general_dilated(
-        x, params["kernel"], (stride, stride), "SAME", dimension_numbers=axes
-    )
-    return y + params["bias"][None, None, None]
-
-
-def _mix_neighbours(
-    params: Params, x: Float[Array, "b h w c"], block: Bottleneck
-) -> Float[Array, "b r q c"]:
-    """Convolve each channel alone; on CPUs a sum of nine shifts is faster than XLA's convolution.
-
-    Zeros are added as TensorFlow's "SAME" does for odd sides: as many before as behind.
-    """
-    stride, reach = block
-    height, width = x.shape[1:3]
-    padded = jnp.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
-    y = jnp.zeros((), x.dtype)
-    for i in range(3):
-        for j in range(3):
-            rows = slice(i * reach, i * reach + height, stride)
-            columns = slice(j * reach, j * reach + width, stride)
-            y = y + padded[:, rows, columns] * params["kernel"][i, j, 0][None, None, None]
-    return y + params["bias"][None, None, None]
+    return pointwise(params["classes"], jax.nn.relu(pointwise(params["merge"], both)))
 
 
 def load_segmentation(path: Path = SHIPPED) -> Params:

@@ -199,6 +199,14 @@ def number_pieces(mask: Bool[ndarray, "h w"]) -> tuple[int, Int32[ndarray, "h w"
     return count, pieces.astype(np.int32)
 
 
+def pieces_with(mask: Bool[ndarray, "h w"], sure: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+    """Return the pieces of a mask that have a sure pixel."""
+    count, pieces = number_pieces(mask)
+    has_sure = np.zeros(count, bool)
+    has_sure[np.unique(pieces[sure & mask])] = True
+    return has_sure[pieces]
+
+
 def as_bytes(mask: Bool[ndarray, "h w"]) -> UInt8[ndarray, "h w"]:
     """Return a mask of 0 and 1, as OpenCV takes them."""
     return mask.astype(np.uint8)

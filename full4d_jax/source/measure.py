@@ -11,7 +11,6 @@ from numpy import ndarray
 
 from full4d_jax.config import DataConfig
 from full4d_jax.grid import Grid, plate_arrays, plate_in
-from full4d_jax.models.segmentation import load_segmentation
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import options
@@ -27,6 +26,7 @@ from full4d_jax.source.handheld.measured_depth import (
 )
 from full4d_jax.source.handheld.path_scale import check_moves, in_unit, settle_scale
 from full4d_jax.source.lens import LensEstimate
+from full4d_jax.source.subjects import load_networks
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
       InputError: The depth of the file does not follow a camera that moves, or has no depth where
         the unit of the path could be told.
     """
-    segmentation = None if inputs.asked.keep_estimate else load_segmentation()
+    segmentation = None if inputs.asked.keep_estimate else load_networks()
     plate = None
     if inputs.depth is not None:
         depth, unit = settle_scale(grid, inputs.depth, estimated=False)

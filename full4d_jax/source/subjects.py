@@ -1,11 +1,12 @@
 """Masks of what stands in a clip: people, animals, vehicles, and whatever else moves.
 
     frames -> DeepLab, 385 pixels a short side -> shares of classes, averaged along the flow
+           -> people once more in windows of their own (`silhouettes`)
            -> beside them, of a camera that stays in its place, what differs from the background
-           -> edges by colour (GrabCut in a band around the outline) -> labels that last
+           -> other edges by colour (GrabCut in a band around the outline) -> labels that last
 
-The network's cells are 8 of its pixels wide; only colours tell where the outline runs. What moves
-before a camera that stays in its place is found by `backdrop`.
+DeepLab's cells are 8 of its pixels wide; only colours tell where the outline of an animal or of a
+group runs. What moves before a camera that stays in its place is found by `backdrop`.
 """
 
 from itertools import pairwise
@@ -21,7 +22,14 @@ from numpy import ndarray
 from full4d_jax.geometry.optical_flow import flow_agrees, optical_flow, warp
 from full4d_jax.geometry.paths import travels
 from full4d_jax.geometry.rotation import homographies
-from full4d_jax.models.segmentation import CLASSES, STRIDE, Params, logits
+from full4d_jax.models.segmentation import (
+    CLASSES,
+    STRIDE,
+    Params,
+    load_segmentation,
+    logits,
+)
+from full4d_jax.models.silhouette import load_silhouette
 from full4d_jax.source.backdrop import (
     BAND,
     BEHIND,
@@ -34,7 +42,9 @@ from full4d_jax.source.backdrop import (
     find_moving,
     find_moving_while_turning,
     number_pieces,
+    pieces_with,
 )
+from full4d_jax.source.silhouettes import look_again
 from full4d_jax.source.tracks import link_labels
 
 PERSON = "person"
@@ -77,8 +87,25 @@ class Subjects(NamedTuple):
     backdrop: Backdrop | None = None
 
 
+class Networks(NamedTuple):
+    """Parameters of the networks that see subjects.
+
+    Attributes:
+      classes: as `load_segmentation` reads them.
+      silhouette: as `load_silhouette` reads them.
+    """
+
+    classes: Params
+    silhouette: Params
+
+
+def load_networks() -> Networks:
+    """Read the networks that the package has."""
+    return Networks(load_segmentation(), load_silhouette())
+
+
 def find_subjects(
-    params: Params,
+    networks: Networks,
     frames: UInt8[ndarray, "t h w 3"],
     lens: Float[ndarray, "3 3"],
     world_to_camera: Float[ndarray, "t 4 4"],
@@ -89,7 +116,7 @@ def find_subjects(
     Unless the camera travels, what moves is found as well.
 
     Args:
-      params: of the network, as `load_segmentation` reads them.
+      networks: as `load_networks` reads them.
       frames: sRGB.
       lens: intrinsics, pixels.
       world_to_camera: of each frame.
@@ -98,15 +125,42 @@ def find_subjects(
     to_first = None
     if not travels(world_to_camera):
         to_first = homographies(world_to_camera[:, :3, :3], lens)
+    there = [optical_flow(a, b) for a, b in pairwise(frames)]
+    back = [optical_flow(b, a) for a, b in pairwise(frames)]
+    shares = average_along_flow(class_shares(networks.classes, frames), there, back)
+    shares, decided = see_people(networks, frames, shares)
     more = None
     if around is not None:
-        more = Seen(around, class_shares(params, around).sum(-1))
-    return label_subjects(frames, class_shares(params, frames), to_first, more)
+        shares_around, _ = see_people(networks, around, class_shares(networks.classes, around))
+        more = Seen(around, shares_around.sum(-1))
+    return label_subjects(frames, shares, decided, back, to_first, more)
+
+
+def see_people(
+    networks: Networks,
+    frames: UInt8[ndarray, "t h w 3"],
+    shares: Float32[ndarray, "t h w c"],
+) -> tuple[Float32[ndarray, "t h w c"], Bool[ndarray, "t h w"]]:
+    """Return shares of `KINDS` with sharp outlines of people, and where these are known."""
+    place = list(KINDS).index(PERSON)
+    people = [
+        look_again(networks.silhouette, frame, share)
+        for frame, share in zip(frames, shares[..., place], strict=True)
+    ]
+    sharp = shares.copy()
+    sharp[..., place] = np.stack([each.shares for each in people])
+    decided = np.stack([each.decided for each in people])
+    # What else DeepLab's cells show beside people is their blurred outline.
+    others = [number for number in range(len(KINDS)) if number != place]
+    sharp[..., others] *= 1 - np.where(decided, sharp[..., place], 0)[..., None]
+    return sharp, decided
 
 
 def label_subjects(
     frames: UInt8[ndarray, "t h w 3"],
     shares: Float32[ndarray, "t h w c"],
+    decided: Bool[ndarray, "t h w"],
+    back: list[Float32[ndarray, "h w 2"]],
     to_first: Float[ndarray, "t 3 3"] | None,
     around: Seen | None = None,
 ) -> Subjects:
@@ -114,14 +168,13 @@ def label_subjects(
 
     Args:
       frames: sRGB.
-      shares: as `class_shares` returns them.
+      shares: as `class_shares` returns them, averaged over time.
+      decided: where colours need not tell the outline, as `see_people` returns it.
+      back: flow from each instant but the first to the one before.
       to_first: where the pixels of each frame lie in the first one (`homographies`); None of a
         camera that travels.
       around: of a camera at rest, before and after.
     """
-    there = [optical_flow(a, b) for a, b in pairwise(frames)]
-    back = [optical_flow(b, a) for a, b in pairwise(frames)]
-    shares = average_along_flow(shares, there, back)
     subject = shares.sum(-1)
     backdrop = None
     moving = np.zeros(subject.shape, bool)
@@ -132,10 +185,10 @@ def label_subjects(
         else:
             backdrop = find_backdrop(frames, subject, around)
             moving = find_moving(frames, backdrop)
-            faint = find_faint(frames, subject, backdrop)
+            faint = find_faint(frames, subject, backdrop) & ~decided
     masks = [
-        outline(frame, share, moves)
-        for frame, share, moves in zip(frames, subject, moving, strict=True)
+        outline(frame, share, moves, sharp)
+        for frame, share, moves, sharp in zip(frames, subject, moving, decided, strict=True)
     ]
     masks = [with_faint_parts(mask, differs) for mask, differs in zip(masks, faint, strict=True)]
     labels, count = link_labels(np.stack(masks), back)
@@ -222,22 +275,24 @@ def with_faint_parts(
 ) -> Bool[ndarray, "h w"]:
     """Return a mask with what differs a little and touches it: an arm before a bright wall."""
     near = cv2.dilate(as_bytes(mask), disc(round(FAINT_REACH * min(mask.shape)))) > 0
-    mask = mask | _pieces_with((mask | faint) & near, mask)
+    mask = mask | pieces_with((mask | faint) & near, mask)
     return _fill_holes(cv2.medianBlur(as_bytes(mask), 3) > 0)
 
 
-def _pieces_with(mask: Bool[ndarray, "h w"], sure: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
-    """Return the pieces of a mask that have a sure pixel."""
-    count, pieces = number_pieces(mask)
-    has_sure = np.zeros(count, bool)
-    has_sure[np.unique(pieces[sure & mask])] = True
-    return has_sure[pieces]
-
-
 def outline(
-    frame: UInt8[ndarray, "h w 3"], subject: Float32[ndarray, "h w"], moving: Bool[ndarray, "h w"]
+    frame: UInt8[ndarray, "h w 3"],
+    subject: Float32[ndarray, "h w"],
+    moving: Bool[ndarray, "h w"],
+    decided: Bool[ndarray, "h w"],
 ) -> Bool[ndarray, "h w"]:
-    """Return a mask of all subjects of a frame, with an outline where colours change."""
+    """Return a mask of all subjects of a frame, with an outline where colours change.
+
+    Args:
+      frame: sRGB.
+      subject: share of the subjects' classes at each pixel.
+      moving: what differs from the background.
+      decided: where shares tell the outline to a pixel or two.
+    """
     coarse = _likely(subject)
     mask = coarse | _parts(coarse, moving)
     if not mask.any():
@@ -248,6 +303,9 @@ def outline(
     guess = np.where(mask, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
     guess[~outer] = cv2.GC_BGD
     guess[inner & (subject > CERTAIN)] = cv2.GC_FGD
+    # A sharp outline may be a pixel or two astray.
+    guess[decided & ~(cv2.dilate(as_bytes(mask), disc(1)) > 0)] = cv2.GC_BGD
+    guess[decided & (cv2.erode(as_bytes(mask), disc(2)) > 0)] = cv2.GC_FGD
     # Colours are learnt from what is near.
     window = tuple(
         slice(max(0, places[0] - MARGIN), places[-1] + MARGIN + 1)
@@ -264,7 +322,7 @@ def outline(
     refined[window] = (part == cv2.GC_FGD) | (part == cv2.GC_PR_FGD)
     refined |= moving & mask & ~coarse  # its outline is that of the difference
     refined |= _lost(mask, refined)
-    refined |= moving & mask  # an arm in the wall's colours
+    refined |= moving & mask & ~decided  # an arm in the wall's colours
     smooth = cv2.medianBlur(as_bytes(refined), 3) > 0
     return _fill_holes(smooth)
 
@@ -279,7 +337,7 @@ def _lost(mask: Bool[ndarray, "h w"], refined: Bool[ndarray, "h w"]) -> Bool[nda
 
 def _likely(subject: Float32[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
     """Return the pieces of likely pixels that have a sure one."""
-    return _pieces_with(subject > LIKELY, subject > SURE)
+    return pieces_with(subject > LIKELY, subject > SURE)
 
 
 def _parts(coarse: Bool[ndarray, "h w"], moving: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:

@@ -15,14 +15,13 @@ from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from full4d_jax.grid import CleanPlate
-from full4d_jax.models.segmentation import Params
 from full4d_jax.source.depth.clean_plate import Estimate, clean_plate, depth_within
 from full4d_jax.source.depth.gravity import UP, camera_up
 from full4d_jax.source.depth.moving import set_before
 from full4d_jax.source.depth.planes import flatten_planes
 from full4d_jax.source.depth.upright import stand_upright
 from full4d_jax.source.depth.verticals import UprightLines
-from full4d_jax.source.subjects import find_subjects
+from full4d_jax.source.subjects import Networks, find_subjects
 from gaussians.fitting.stillness import camera_moves
 
 
@@ -43,7 +42,7 @@ def hold_facts(
     frames: UInt8[ndarray, "t h w 3"],
     lens: Float[ndarray, "3 3"],
     world_to_camera: Float[ndarray, "t 4 4"],
-    segmentation: Params,
+    segmentation: Networks,
     around: UInt8[ndarray, "e h w 3"] | None = None,
     estimate: Estimate | None = None,
 ) -> HeldDepth:
@@ -54,7 +53,7 @@ def hold_facts(
       frames: sRGB.
       lens: intrinsics, pixels.
       world_to_camera: of each frame.
-      segmentation: parameters of the network that finds subjects.
+      segmentation: networks that find subjects.
       around: pictures that a camera at rest took before and after.
       estimate: returns the depth of a picture, for the clean plate; None makes none.
     """

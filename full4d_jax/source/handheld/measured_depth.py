@@ -19,12 +19,12 @@ from full4d_jax.geometry.fused_depth import fuse_depth
 from full4d_jax.geometry.stereo_depth import stereo_depth
 from full4d_jax.grid import CleanPlate, Grid, alone, depth_in, points_in
 from full4d_jax.media.pictures import to_model
-from full4d_jax.models.segmentation import Params
 from full4d_jax.source.depth.clip_depth import AnyNetwork, as_far, clip_depth, source_depth
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import estimate_depth
 from full4d_jax.source.depth.facts import hold_facts
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale, source_moves
+from full4d_jax.source.subjects import Networks
 from input_pipeline.cameras import rescale
 
 
@@ -47,14 +47,14 @@ class MeasuredDepth(NamedTuple):
 
 
 def measure_depth(
-    source: Grid, network: AnyNetwork, segmentation: Params | None = None
+    source: Grid, network: AnyNetwork, segmentation: Networks | None = None
 ) -> MeasuredDepth:
     """Return the depth that is known with a source, or else what a network estimates.
 
     Args:
       source: of one camera.
       network: estimates depth that is not known.
-      segmentation: parameters of the network that finds what stands and moves, so that estimates
+      segmentation: networks that find what stands and moves, so that estimates
         agree with facts about it; None leaves estimates as they are.
     """
     cameras = source.cameras
@@ -135,7 +135,7 @@ def _without_edges(depth: Float[ndarray, "t h w"]) -> Float[Array, "t h w"]:
 
 
 def measure_real_rows(
-    grid: Grid, path_unit: float, network: AnyNetwork, segmentation: Params | None = None
+    grid: Grid, path_unit: float, network: AnyNetwork, segmentation: Networks | None = None
 ) -> Float[ndarray, "k t h w"]:
     """Return the depth of the real rows of a rig but the first, in the world's unit.
 

@@ -1,12 +1,14 @@
 """Masks of what stands: edges by colour, motion beside classes, shadows left out, numbers last."""
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
 from skimage import data
 
+from full4d_jax.geometry.optical_flow import optical_flow
 from full4d_jax.geometry.rotation import homographies
-from full4d_jax.models.segmentation import load_segmentation
 from full4d_jax.source.backdrop import (
     Seen,
     find_backdrop,
@@ -15,9 +17,11 @@ from full4d_jax.source.backdrop import (
 )
 from full4d_jax.source.subjects import (
     LASTS,
+    Subjects,
     average_along_flow,
     find_subjects,
     label_subjects,
+    load_networks,
     outline,
 )
 from full4d_jax.source.tracks import link_labels
@@ -63,13 +67,21 @@ def clip() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.stack(frames), np.stack(masks), shares
 
 
+def label_coarse(frames: np.ndarray, shares: np.ndarray, to_first: np.ndarray | None) -> Subjects:
+    """Label subjects of which only coarse shares are known."""
+    there = [optical_flow(a, b) for a, b in pairwise(frames)]
+    back = [optical_flow(b, a) for a, b in pairwise(frames)]
+    averaged = average_along_flow(shares, there, back)
+    return label_subjects(frames, averaged, np.zeros(frames.shape[:3], bool), back, to_first)
+
+
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
     return (one & other).sum() / (one | other).sum()
 
 
 def test_colours_sharpen_coarse_masks(clip):
     frames, masks, shares = clip
-    subjects = label_subjects(frames, shares, None)
+    subjects = label_coarse(frames, shares, None)
     assert subjects.kinds == ("person",)
     coarse = [overlap(share > 0.5, mask) for share, mask in zip(shares[..., 0], masks, strict=True)]
     sharp = [overlap(label == 1, mask) for label, mask in zip(subjects.labels, masks, strict=True)]
@@ -86,9 +98,9 @@ def test_who_is_not_seen_for_two_instants_is_not_lost(clip):
         left = 30 + 4 * t
         frames[t][mask] = np.roll(body, left, 1)[:, :WIDTH][mask]
     shares[2:4] *= 0.3
-    lost = label_subjects(frames[2:4], shares[2:4], None)
+    lost = label_coarse(frames[2:4], shares[2:4], None)
     assert not lost.labels.any()
-    subjects = label_subjects(frames, shares, None)
+    subjects = label_coarse(frames, shares, None)
     for t in (2, 3):
         assert overlap(subjects.labels[t] == 1, masks[t]) > 0.5
 
@@ -108,7 +120,7 @@ def test_an_instant_d_instants_away_weighs_lasts_to_the_power_d():
 
 def test_of_a_resting_camera_what_moves_is_found_too(clip):
     frames, masks, shares = clip
-    subjects = label_subjects(frames, shares, AT_REST)
+    subjects = label_coarse(frames, shares, AT_REST)
     assert sorted(subjects.kinds) == ["person", "thing"]
     ball = 1 + subjects.kinds.index("thing")
     for t, labels in enumerate(subjects.labels):
@@ -116,7 +128,7 @@ def test_of_a_resting_camera_what_moves_is_found_too(clip):
         np.testing.assert_allclose(found.mean(0), (12 + 8 * t, 110), atol=1)
     # What the network does not see of the person, motion adds to it.
     shares[:, 60:] = 0
-    subjects = label_subjects(frames, shares, AT_REST)
+    subjects = label_coarse(frames, shares, AT_REST)
     person = 1 + subjects.kinds.index("person")
     whole = [overlap(x == person, mask) for x, mask in zip(subjects.labels, masks, strict=True)]
     assert min(whole) > 0.8, "without motion it is .73"
@@ -254,14 +266,14 @@ def test_a_pole_before_a_person_does_not_part_them():
 
 
 def test_the_network_finds_a_person_and_a_cat():
-    params = load_segmentation()
+    networks = load_networks()
     astronaut = cv2.resize(data.astronaut(), (128, 128), interpolation=cv2.INTER_AREA)
-    subjects = find_subjects(params, astronaut[None], *one_camera(astronaut))
+    subjects = find_subjects(networks, astronaut[None], *one_camera(astronaut))
     assert subjects.kinds == ("person",)
     assert 0.25 < (subjects.labels == 1).mean() < 0.6
     assert subjects.labels[0, 64, 60] == 1
     cat = cv2.resize(data.chelsea(), (192, 128), interpolation=cv2.INTER_AREA)
-    assert find_subjects(params, cat[None], *one_camera(cat)).kinds[:1] == ("animal",)
+    assert find_subjects(networks, cat[None], *one_camera(cat)).kinds[:1] == ("animal",)
 
 
 def test_an_arm_in_the_colours_of_the_wall_stays_where_it_moves():
@@ -274,8 +286,9 @@ def test_an_arm_in_the_colours_of_the_wall_stays_where_it_moves():
     arm[40:46, 20:50] = True
     frame[body] = (200, 30, 90)
     subject = np.where(body, 0.95, np.where(arm, 0.5, 0.0)).astype(np.float32)
-    rests = outline(frame, subject, np.zeros_like(arm))
-    moves = outline(frame, subject, arm)
+    nowhere = np.zeros_like(arm)
+    rests = outline(frame, subject, nowhere, nowhere)
+    moves = outline(frame, subject, arm, nowhere)
     assert rests[arm].mean() < 0.5
     assert moves[arm].mean() > 0.9
     assert moves[body].mean() > 0.95
@@ -300,7 +313,7 @@ def test_an_arm_that_differs_a_little_from_the_wall_is_a_part_of_its_person():
     pictures = frames.clip(0, 255).astype(np.uint8)
     shares = np.stack([subject, *[np.zeros_like(subject)] * 3], -1)
     rest = np.tile(np.eye(3), (FRAMES, 1, 1))
-    labels = label_subjects(pictures, shares, rest).labels
+    labels = label_coarse(pictures, shares, rest).labels
     assert (labels[arms] > 0).mean() > 0.85
     body = subject > 0
     assert (labels[body] > 0).mean() > 0.95

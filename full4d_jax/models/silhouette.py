@@ -1,0 +1,148 @@
+"""BlazePose's silhouette: which pixels of a window belong to the person in its middle.
+
+    window --3x3/2--> bottlenecks at 1/2, 1/4, 1/8, 1/16, 1/32 of the sides --> 48 channels
+                           |     |    |    |                                      |
+                           +-----+----+----+--- 1x1 -----> added while it is enlarged --> mask
+
+Bazarevsky et al. 2020 (arXiv:2006.10204), in the form that Google publishes for browsers
+(pose_landmark_full.tflite of MediaPipe, Apache-2.0), without its landmarks. It was trained on
+square windows a quarter larger than the person, the person upright.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+from jaxtyping import Array, Float
+
+from full4d_jax.models.mobile_layers import (
+    Params,
+    bottleneck,
+    convolve,
+    depthwise,
+    pointwise,
+    relu6,
+)
+from full4d_jax.models.weights import load_params
+from full4d_jax.session.errors import InputError
+
+SHIPPED = Path(__file__).parents[1] / "checkpoints" / "silhouette.safetensors"
+SIDE = 256  # pixels of a window
+
+
+class Bottleneck(NamedTuple):
+    """Side of a bottleneck's kernel for neighbours, and its stride."""
+
+    side: int
+    stride: int
+
+
+# By the level at which they end: 1/2, 1/4, 1/8, 1/16 and 1/32 of the window's sides.
+LEVELS = (
+    (Bottleneck(3, 1),),
+    (Bottleneck(3, 2), Bottleneck(3, 1)),
+    (Bottleneck(5, 2), Bottleneck(5, 1)),
+    (Bottleneck(3, 2), *(Bottleneck(3, 1),) * 2, *(Bottleneck(5, 1),) * 3),
+    (Bottleneck(5, 2), *(Bottleneck(5, 1),) * 3),
+)
+FROM_LEVELS = ("from_half", "from_quarter", "from_eighth", "from_sixteenth", "from_deepest")
+REFINED_HALF = ("refined_0", "refined_1")  # at half of the window's sides
+REFINED_WHOLE = ("refined_2", "refined_3")
+
+
+def silhouette(params: Params, windows: Float[Array, "b 256 256 3"]) -> Float[Array, "b 256 256"]:
+    """Return the logits of "this pixel belongs to the person in the middle".
+
+    Args:
+      params: as `load_silhouette` reads them.
+      windows: sRGB in [0, 1].
+    """
+    x = relu6(convolve(params["enter"], windows, stride=2))
+    levels = []
+    for level, blocks in enumerate(LEVELS):
+        for number, block in enumerate(blocks):
+            x = bottleneck(params[_block(level, number)], x, block.stride)
+        levels.append(x)
+    wide = relu6(pointwise(params["deepest"]["expand"], x))
+    levels[-1] = relu6(depthwise(params["deepest"]["depthwise"], wide))
+    half, quarter, eighth, sixteenth, deepest = (
+        _separable(params[name], level) for name, level in zip(FROM_LEVELS, levels, strict=True)
+    )
+
+    x = _enlarge(deepest) + sixteenth
+    x = _enlarge(x) + eighth
+    x = _enlarge(x) + quarter
+    x = _separable(params["from_all"], x)
+    x = _enlarge(x) + half
+    for name in REFINED_HALF:
+        x = _refine(params[name], x)
+    x = _enlarge(x)
+    for name in REFINED_WHOLE:
+        x = _refine(params[name], x)
+    return convolve(params["mask"], x)[..., 0]
+
+
+def _separable(params: Params, x: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
+    """Mix neighbours of each channel, then channels."""
+    mixed = relu6(depthwise(params["depthwise"], x))
+    return relu6(pointwise(params["project"], mixed))
+
+
+def _refine(params: Params, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Add what neighbours and channels tell."""
+    mixed = relu6(depthwise(params["depthwise"], x))
+    return relu6(x + pointwise(params["project"], mixed))
+
+
+def _enlarge(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
+    batch, height, width, channels = x.shape
+    return jax.image.resize(x, (batch, 2 * height, 2 * width, channels), "linear")
+
+
+def _block(level: int, number: int) -> str:
+    return f"block_{level}_{number}"
+
+
+def layer_names() -> Iterator[str]:
+    """Yield the names of all layers, in the order of the published graph.
+
+    What a level leaves to the decoder comes there after the first layer of the next level.
+    """
+    yield "enter"
+    leaves = None
+    for level, blocks in enumerate(LEVELS):
+        for number in range(len(blocks)):
+            block = _block(level, number)
+            if (level, number) != (0, 0):
+                yield f"{block}.expand"
+            if leaves:
+                yield f"{leaves}.depthwise"
+                yield f"{leaves}.project"
+                leaves = None
+            yield f"{block}.depthwise"
+            yield f"{block}.project"
+        leaves = FROM_LEVELS[level]
+    yield "deepest.expand"
+    yield "deepest.depthwise"
+    for name in (FROM_LEVELS[-1], "from_all", *REFINED_HALF, *REFINED_WHOLE):
+        yield f"{name}.depthwise"
+        yield f"{name}.project"
+    yield "mask"
+
+
+def load_silhouette(path: Path = SHIPPED) -> Params:
+    """Read the parameters, float32.
+
+    Raises:
+      InputError: there is no such file, or it does not hold this network.
+    """
+    params, _ = load_params(path)
+    for name in layer_names():
+        layer = params
+        for part in name.split("."):
+            layer = layer.get(part, {})
+        if "kernel" not in layer or "bias" not in layer:
+            expected = "the weights of BlazePose's silhouette that the package has"
+            raise InputError("weights", path, f"no {name}", expected, "check the path")
+    return params

@@ -1,0 +1,148 @@
+"""Outlines of people: a second look at each person, in a window around them.
+
+    shares of DeepLab --> pieces, cells of 8 pixels wide --> a window around each --> BlazePose
+
+BlazePose sees fingers, feet and the wall between two legs, but one person a window, and loses parts
+where the window does not fit a whole body. What it says is believed where two windows of different
+size say the same; DeepLab and colours decide about groups, and about somebody of whom the frame
+shows a shoulder.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Float32, UInt8
+from numpy import ndarray
+
+from full4d_jax.models.silhouette import SIDE, Params, silhouette
+from full4d_jax.source.backdrop import as_bytes, disc, number_pieces, pieces_with
+
+SURE = 0.6  # share of people at a person's best pixel
+LIKELY = 0.4  # share of people at all their pixels
+SMALLEST_PERSON = 1e-3  # of the picture
+# Sides of windows, in longer sides of the piece.
+WHOLE_BODY = (1.25, 1.6)
+CUT_BY_BORDER = (1.25, 1.6, 2.2, 3.0, 4.0)  # of somebody whose legs are below the picture
+HEADROOM = 0.08  # of the window's side above the head of somebody whose legs are not in the picture
+REACH = 0.1  # of the piece's longer side: how far beyond it hands and feet may be
+# Shares of the union of two masks.
+MIN_AGREEMENT = 0.95  # of what two windows show
+MIN_OVERLAP = 0.6  # of them and DeepLab's piece, which is wider
+
+
+class People(NamedTuple):
+    """What a second look tells of a frame.
+
+    Attributes:
+      shares: of people at each pixel.
+      decided: where the second look tells it.
+    """
+
+    shares: Float32[ndarray, "h w"]
+    decided: Bool[ndarray, "h w"]
+
+
+class Window(NamedTuple):
+    """A square of a picture.
+
+    Attributes:
+      x: of its middle, pixels.
+      y: of its middle, pixels.
+      side: pixels.
+    """
+
+    x: float
+    y: float
+    side: float
+
+
+def look_again(
+    params: Params, frame: UInt8[ndarray, "h w 3"], shares: Float32[ndarray, "h w"]
+) -> People:
+    """Return the shares of people, with sharp outlines where the networks agree.
+
+    Args:
+      params: as `load_silhouette` reads them.
+      frame: sRGB.
+      shares: of people at each pixel, as DeepLab sees them.
+    """
+    people = People(shares, np.zeros(shares.shape, bool))
+    likely = pieces_with(shares > LIKELY, shares > SURE)
+    count, pieces = number_pieces(likely)
+    for number in range(1, count):
+        piece = pieces == number
+        if piece.sum() >= SMALLEST_PERSON * piece.size:
+            people = _look_at(params, frame, piece, people)
+    return people
+
+
+def _look_at(
+    params: Params, frame: UInt8[ndarray, "h w 3"], piece: Bool[ndarray, "h w"], people: People
+) -> People:
+    """Return what is known of people after a look at one piece."""
+    left, top, width, height = cv2.boundingRect(as_bytes(piece))
+    windows = _windows(left, top, width, height, piece.shape[0])
+    looks = (_shares_in(params, frame, window) for window in windows)
+    for smaller, larger in pairwise(looks):
+        shares = (smaller + larger) / 2
+        agree = _overlap(smaller > 0.5, larger > 0.5) > MIN_AGREEMENT
+        if agree and _overlap(shares > 0.5, piece) > MIN_OVERLAP:
+            near = cv2.dilate(as_bytes(piece), disc(max(2, round(REACH * max(width, height))))) > 0
+            return People(np.where(near, shares, people.shares), people.decided | near)
+    return people
+
+
+def _overlap(one: Bool[ndarray, "h w"], other: Bool[ndarray, "h w"]) -> float:
+    """Return the share of two masks' union that both have."""
+    return (one & other).sum() / max((one | other).sum(), 1)
+
+
+def _windows(left: int, top: int, width: int, height: int, rows: int) -> Iterator[Window]:
+    """Yield windows in which a person may be seen whole, the smallest first.
+
+    Args:
+      left: first column of the person.
+      top: first row of the person.
+      width: columns.
+      height: rows.
+      rows: of the frame.
+    """
+    longer = max(width, height)
+    middle = left + width / 2
+    cut = top + height >= rows - 1
+    for share in CUT_BY_BORDER if cut else WHOLE_BODY:
+        side = share * longer
+        y = top + (0.5 - HEADROOM) * side if cut else top + height / 2
+        yield Window(middle, y, side)
+
+
+def _shares_in(
+    params: Params, frame: UInt8[ndarray, "h w 3"], window: Window
+) -> Float32[ndarray, "h w"]:
+    """Return the share of the window's person at each pixel of the frame, 0 outside the window."""
+    scale = SIDE / window.side
+    # Pixel centres of the frame in those of the window.
+    to_window = np.array(
+        [
+            [scale, 0, SIDE / 2 - 0.5 + scale * (0.5 - window.x)],
+            [0, scale, SIDE / 2 - 0.5 + scale * (0.5 - window.y)],
+        ],
+        np.float32,
+    )
+    if scale < 1:
+        frame = cv2.GaussianBlur(frame, (0, 0), 0.5 / scale)  # as wide as the pixels that come
+    picture = cv2.warpAffine(frame, to_window, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
+    logits = np.asarray(_logits(params, jnp.asarray(picture)[None]))[0]
+    size = frame.shape[1], frame.shape[0]
+    shares = np.asarray(jax.nn.sigmoid(logits))
+    return cv2.warpAffine(shares, to_window, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+
+
+@jax.jit
+def _logits(params: Params, pictures: UInt8[jax.Array, "b h w 3"]) -> Float[jax.Array, "b h w"]:
+    return silhouette(params, pictures.astype(jnp.float32) / 255)
