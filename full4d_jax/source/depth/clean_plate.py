@@ -69,13 +69,14 @@ def clean_plate(
     resting_colours = median_where(frames.astype(np.float32), rests)
     usual = np.where(is_shown[..., None], resting_colours, backdrop.frame)
     picture = filled_in(usual.astype(np.uint8), ~is_shown & ~backdrop.added)
-    behind = _depth_of(picture, depth, labels, estimate)
+    resting = _resting(depth, labels)
+    behind = _depth_of(picture, resting, estimate)
     rows, columns = (round(BEYOND * side) for side in is_shown.shape)
-    unknown = np.pad(~is_shown, ((rows, rows), (columns, columns)), constant_values=True)
+    known = np.pad(is_shown & (resting > 0), ((rows, rows), (columns, columns)))
     wide_depth = 1 / depth_beyond(1 / behind, rows, columns)
     return CleanPlate(
         picture_beyond(picture, rows, columns),
-        np.where(unknown, wide_depth, np.float32(0)),
+        np.where(known, np.float32(0), wide_depth),
         instant,
     )
 
@@ -127,16 +128,19 @@ def _beyond(height: int, width: int, rows: int, columns: int) -> Bool[ndarray, "
     return np.pad(inside, ((rows, rows), (columns, columns)), constant_values=True)
 
 
+def _resting(
+    depth: Float[ndarray, "t h w"], labels: Int32[ndarray, "t h w"]
+) -> Float[ndarray, "h w"]:
+    """Return the disparity of what rests, 0 where no instant tells it."""
+    disparity = np.where(depth > 0, 1 / np.maximum(depth, 1e-6), 0.0)
+    return resting_disparity(disparity, labels == 0)
+
+
 def _depth_of(
-    picture: UInt8[ndarray, "h w 3"],
-    depth: Float[ndarray, "t h w"],
-    labels: Int32[ndarray, "t h w"],
-    estimate: Estimate,
+    picture: UInt8[ndarray, "h w 3"], resting: Float[ndarray, "h w"], estimate: Estimate
 ) -> Float32[ndarray, "h w"]:
     """Return the depth of the plate, by the equation of the module."""
     estimated = 1 / np.maximum(estimate(picture), 1e-6)
-    disparity = np.where(depth > 0, 1 / np.maximum(depth, 1e-6), 0.0)
-    resting = resting_disparity(disparity, labels == 0)
     known = resting > 0
     factor = np.where(known, np.log(np.maximum(resting, 1e-6) / estimated), 0.0)
     weights = known.astype(np.float32)[..., None]

@@ -19,7 +19,7 @@ from full4d_jax.source.depth.clean_plate import Estimate, clean_plate, depth_wit
 from full4d_jax.source.depth.gravity import UP, camera_up
 from full4d_jax.source.depth.moving import set_before
 from full4d_jax.source.depth.planes import flatten_planes
-from full4d_jax.source.depth.upright import stand_upright
+from full4d_jax.source.depth.upright import forget_beside, stand_upright
 from full4d_jax.source.depth.verticals import UprightLines
 from full4d_jax.source.subjects import Networks, find_subjects
 from gaussians.fitting.stillness import camera_moves
@@ -66,6 +66,8 @@ def hold_facts(
     upright = stand_upright(flat, subjects, lens, up=up or UP)
     plate = None
     if estimate is not None:
+        if still:
+            upright = forget_beside(upright, subjects.labels)
         plate = clean_plate(upright, frames, subjects.labels, subjects.backdrop, estimate)
     behind = None
     if plate is not None and subjects.backdrop is not None:

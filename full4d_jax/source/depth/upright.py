@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32
 from numpy import ndarray
 
+from full4d_jax.source.backdrop import as_bytes, disc
 from full4d_jax.source.depth.gravity import UP
 from full4d_jax.source.subjects import ANIMAL, PERSON, THING, VEHICLE, Subjects
 
@@ -46,6 +47,8 @@ THICKNESS = 0.25  # of the body's width: how far relief may leave the plane
 SMOOTH = 0.04  # of the height: how far relief is low-passed
 NEIGHBOUR = 0.5  # of a subject's height: how near things are at its depth
 FOG = 0.03  # of the short side: how far around a subject depth may be smeared
+SMEAR = 0.06  # of the short side: how far around a subject a network may smear it
+BETWEEN = 0.1  # of the short side: half as wide as gaps that are smeared from both sides
 PARTED = 1.1  # times the background's disparity, from which on there is an edge
 
 
@@ -286,3 +289,25 @@ def clear_rim(
     return np.where(
         parted & outline & (disparity < body), 0.0, np.where(fog, background, disparity)
     )
+
+
+def forget_beside(
+    depth: Float[ndarray, "t h w"], labels: Int32[ndarray, "t h w"]
+) -> Float[ndarray, "t h w"]:
+    """Return depth that is unknown (0) beside subjects, and between two legs.
+
+    Networks smear bodies over what is beside them. A camera at rest sees it at other instants, or
+    the clean plate has it.
+    """
+    return np.where([_beside(label > 0) for label in labels], 0, depth)
+
+
+def _beside(subject: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+    """Return where a subject may be smeared: around it, and in gaps that it nearly encloses."""
+    shorter = min(subject.shape)
+    around = cv2.dilate(as_bytes(subject), disc(max(3, round(SMEAR * shorter))))
+    gap = disc(max(3, round(BETWEEN * shorter)))
+    border = len(gap)  # so that the frame's borders enclose nothing
+    wide = np.pad(as_bytes(subject), border)
+    closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, gap)[border:-border, border:-border]
+    return ((around | closed) > 0) & ~subject
