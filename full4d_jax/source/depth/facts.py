@@ -70,7 +70,7 @@ def hold_facts(
             upright = forget_beside(upright, subjects.labels)
         plate = clean_plate(upright, frames, subjects.labels, subjects.backdrop, estimate)
     behind = None
-    if plate is not None and subjects.backdrop is not None:
+    if plate is not None and still:
         behind = depth_within(plate, *depth.shape[1:])
     held = set_before(upright, frames, subjects.labels, lens, world_to_camera, behind)
     return HeldDepth(held, plate)

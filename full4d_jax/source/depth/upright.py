@@ -305,9 +305,9 @@ def forget_beside(
 def _beside(subject: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
     """Return where a subject may be smeared: around it, and in gaps that it nearly encloses."""
     shorter = min(subject.shape)
-    around = cv2.dilate(as_bytes(subject), disc(max(3, round(SMEAR * shorter))))
+    around = cv2.dilate(as_bytes(subject), disc(max(3, round(SMEAR * shorter)))) > 0
     gap = disc(max(3, round(BETWEEN * shorter)))
     border = len(gap)  # so that the frame's borders enclose nothing
     wide = np.pad(as_bytes(subject), border)
-    closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, gap)[border:-border, border:-border]
-    return ((around | closed) > 0) & ~subject
+    closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, gap)[border:-border, border:-border] > 0
+    return (around | closed) & ~subject
