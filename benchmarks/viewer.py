@@ -38,7 +38,7 @@ from gaussians import Camera, DynamicGaussians, Gaussians, Scene, render
 from input_pipeline.cameras import orbit, resize_intrinsics
 
 TIMES = (0.0, 0.5, 1.0)
-ROWS = 480  # of the pictures that are compared
+ROWS = 480  # about so many rows have the pictures that are compared
 WINDOW = (1280, 720)
 UNPACKED = "--virtual-time-budget=30000"  # milliseconds in which a page unpacks its scene
 SOFTWARE = "--disable-gpu --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
@@ -71,21 +71,23 @@ def measure(scene: Scene, cameras: Cameras, flags: Sequence[str], seconds: float
     page = page_text(scene, run_viewing(cameras), seconds=4.0)
     packed = pack_scene(scene)
     per_gaussian = (packed.records.nbytes + packed.instants.nbytes) / len(packed.records)
-    scale = ROWS / cameras.height
+    # Of a picture whose sides are rounded, the page and `render` would crop different parts.
+    scale = max(1, round(ROWS / cameras.height))
     lens = resize_intrinsics(np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale)
-    width = round(cameras.width * scale)
+    height = scale * cameras.height
+    width = scale * cameras.width
     psnrs = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scene.html"
         path.write_text(page)
         for moment in TIMES:
-            address = f"{path.as_uri()}#still&time={moment}&width={width}&height={ROWS}"
+            address = f"{path.as_uri()}#still&time={moment}&width={width}&height={height}"
             address += "&background=000000"
             shown = picture_in(dom(address, [*flags, UNPACKED]))
             pose = cameras.world_to_camera[
                 0, round(moment * (cameras.world_to_camera.shape[1] - 1))
             ]
-            camera = Camera(jnp.asarray(pose), jnp.asarray(lens), width, ROWS)
+            camera = Camera(jnp.asarray(pose), jnp.asarray(lens), width, height)
             drawn = render(jax.jit(type(scene).at)(scene, moment), camera, antialiased=True).rgb
             error = np.clip(np.asarray(drawn), 0, 1) - shown / 255.0
             psnrs.append(round(float(-10 * np.log10((error**2).mean())), 2))
