@@ -93,7 +93,10 @@ def _look_at(
         agree = _overlap(smaller > 0.5, larger > 0.5) > MIN_AGREEMENT
         if agree and _overlap(shares > 0.5, piece) > MIN_OVERLAP:
             near = cv2.dilate(as_bytes(piece), disc(max(2, round(REACH * max(width, height))))) > 0
-            return People(np.where(near, shares, people.shares), people.decided | near)
+            # Where DeepLab alone sees somebody, a collar or the wall beside them, colours decide.
+            disputed = piece & (shares < 0.5)
+            decided = people.decided | (near & ~disputed)
+            return People(np.where(near, shares, people.shares), decided)
     return people
 
 
