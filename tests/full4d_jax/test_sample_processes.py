@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from two_processes import together
 
-from full4d_jax.cli import main
 from full4d_jax.cameras import Cameras
+from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT, load_config, to_dict
 from full4d_jax.grid import around_source, grid_arrays
 from full4d_jax.models.dit import init_params
