@@ -9,7 +9,7 @@ import pytest
 
 from full4d_jax.cli import main
 from full4d_jax.config import load_config
-from full4d_jax.models.flops import forward_flops, step_flops
+from full4d_jax.models.flops import forward_flops, peak_flops, step_flops
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 HAS_TPU_COMPILER = importlib.util.find_spec("libtpu") is not None
@@ -54,6 +54,10 @@ def test_prints_what_asking_the_prior_holds(program, capsys):
         found = re.search(rf"{name} +([\d.]+) GiB on a device", printed)
         assert found
         assert float(found[1]) == pytest.approx(expected / 2**30, rel=0.01)
+    # Of 16 chips each four make the same grid.
+    peak = peak_flops(plan["device_kind"])
+    assert peak is not None
+    assert plan["seconds"] == pytest.approx(plan["flops"] / 4 / peak / 0.4)
     calls = {"sample": 50, "lift": 4}[program]
     assert f"{calls * forward_flops(load_config(preset), 6, 81) / 1e15:.4g} PFLOP" in printed
     uneven = ["--program", program, "--mesh.fsdp", "1", "--mesh.time", "5"]
@@ -167,6 +171,10 @@ def test_compiles_for_tpu_what_asks_the_prior(program, topology, chips, tmp_path
     for name, one in programs.items():
         assert f"compiling {name} for {chips} x TPU v5" in done.stdout
         assert 0 < one["bytes_per_device"] <= plan["bytes_per_device"] < plan["capacity"]
+    # Of 16 chips each four make the same grid.
+    peak = peak_flops(plan["device_kind"])
+    assert peak is not None
+    assert plan["seconds"] == pytest.approx(plan["flops"] / 4 / peak / 0.4)
     calls = {"sample": 50, "lift": 4}[program]
     # q, k, v, output; eight layers
     assert programs["all steps"]["collectives"]["all-to-all"]["count"] >= 4 * 8 * calls
