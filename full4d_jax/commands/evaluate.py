@@ -216,8 +216,10 @@ def evaluate(
         case ProceduralGridOptions():
             _refuse(network, "none, with a model without poses")
             work = partial(_evaluate_grids, config, source, folder, checkpoint)
-    from full4d_jax.generation.several_processes import make_together
+    from full4d_jax.generation.several_processes import check_shares, make_together
 
+    if several.are_several:
+        check_shares(config)
     make_together(several, config, checkpoint, work)
 
 
@@ -262,10 +264,11 @@ def _evaluate_grids(
     """Score a model without poses on held-out grids."""
     from full4d_jax.evaluation.fidelity import load_distances
     from full4d_jax.evaluation.filled_grids import evaluate_grids
-    from full4d_jax.generation.prior import FOUR_REAL, open_prior
+    from full4d_jax.generation.prior import FOUR_REAL
+    from full4d_jax.generation.several_processes import open_together
     from full4d_jax.session.files import hold_folder
 
-    prior = open_prior(config, Path(checkpoint or FOUR_REAL))
+    prior = open_together(config, Path(checkpoint or FOUR_REAL))
     hold_folder(folder)
     scenes = range(source.first, source.first + source.scenes)
     evaluate_grids(config, prior, load_distances(vgg=False), folder, scenes)
@@ -310,13 +313,13 @@ def _open_judge(
     """Hold the folder, load what is evaluated, and say what a depth network's values are."""
     from full4d_jax.evaluation.fidelity import load_distances
     from full4d_jax.evaluation.generated_grids import Judge
-    from full4d_jax.generation.prior import open_prior
+    from full4d_jax.generation.several_processes import open_together
     from full4d_jax.session.files import hold_folder
     from full4d_jax.source.depth.depth_file import DepthFile
     from full4d_jax.source.depth.estimators import OURS, open_network
 
     hold_folder(folder)
-    prior = open_prior(config, checkpoint)
+    prior = open_together(config, checkpoint)
     network = open_network(depth_network, depth_kind)
     if isinstance(network, DepthFile):
         print(network.description)

@@ -171,7 +171,8 @@ def _inspect_asking(
         print(f"  the fit, alone      {still}; more where much moves")
     if not isinstance(mesh, Mesh):
         return
-    about = inspection.describe(config, topology, mesh, flops, efficiency) | {
+    copies = mesh.shape["data"] * mesh.shape["fsdp"]  # one grid, which these axes do not divide
+    about = inspection.describe(config, topology, mesh, flops, efficiency, copies) | {
         "program": program,
         "weights_bytes_per_device": held,
     }

@@ -40,7 +40,9 @@ def sample(
     """
     check_processes(several)
     from full4d_jax import pipeline
-    from full4d_jax.generation.several_processes import make_together
+    from full4d_jax.generation.several_processes import check_shares, make_together
 
+    if several.are_several:
+        check_shares(config)
     work = partial(pipeline.sample, config, out, source, checkpoint)
     make_together(several, config, checkpoint, work)

@@ -1,8 +1,8 @@
-"""Grids that several processes make together: the first asks for them, and all run the programs.
+"""Grids and scenes that several processes make: the first asks for them, all run the prior.
 
-The first process alone reads a source, decides and writes. Whenever it needs the mesh it sends the
-others what to call, who wait for that in `_follow`. Arrays lie as in training, so that no process
-holds a model whole.
+The first process alone reads a source, decides, fits and writes. Whenever it needs the mesh it
+sends the others what to call, who wait for that in `_follow`. Arrays lie as in training, so that no
+process holds a model whole.
 """
 
 import pickle
@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from full4d_jax.config import Config
+from full4d_jax.config import Config, SamplerConfig
 from full4d_jax.generation.prior import FOUR_REAL, Prior, open_prior, prior_path
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.processes import (
@@ -28,29 +28,45 @@ from full4d_jax.session.processes import (
     wait_for_all,
 )
 
+OPEN = "open"
 DONE = "done"
 FAILED = "failed"
 _leads = False  # in the first process inside `_leading`
 
 
+class Call(NamedTuple):
+    """What the first process asks the others to compute with it.
+
+    Attributes:
+      make: a function of a module, which they find by its name.
+      sampler: of the prior that is its first argument; None takes what is held instead.
+      arrays: its other arguments, trees of numpy arrays.
+      stays: whether the result is held from now on.
+    """
+
+    make: Callable[..., Any]
+    sampler: SamplerConfig | None
+    arrays: tuple[Any, ...]
+    stays: bool = False
+
+
 def make_together(
     several: ProcessOptions, config: Config, checkpoint: Path | None, work: Callable[[], object]
 ) -> None:
-    """Do work that generates grids: alone, or in the first process with the others' devices.
+    """Do work that asks a prior: alone, or in the first process with the others' devices.
 
     Args:
       several: the other processes, which are joined.
       config: the experiment.
       checkpoint: weights of the prior; None takes those in the package.
-      work: opens that prior and generates with it.
+      work: opens that prior by `open_together` if it needs it, and asks it by `on_all`.
 
     Raises:
-      InputError: the mesh divides no grid, or another process did not come or failed.
+      InputError: another process did not come or failed.
     """
     if not several.are_several:
         work()
         return
-    _check_shares(config, several.flag)
     join_processes(several)
     if is_first_process():
         with _leading():
@@ -59,16 +75,30 @@ def make_together(
         _follow(config, checkpoint)
 
 
-def _check_shares(config: Config, flag: str) -> None:
-    """Refuse a mesh that would leave a grid to one device.
+def check_shares(config: Config) -> None:
+    """Refuse a mesh that would leave a grid to one device of several processes.
 
     Raises:
-      InputError: naming the option that asks for several processes.
+      InputError: it does.
     """
     mesh = config.mesh
     if mesh.fsdp * mesh.view * mesh.time * mesh.tensor == 1:
         expected = "a mesh that divides a grid, with several processes"
-        raise InputError("config", "mesh", "all 1", expected, f"set --mesh.fsdp, or no {flag}")
+        do = "set --mesh.fsdp, or start one process alone"
+        raise InputError("config", "mesh", "all 1", expected, do)
+
+
+def open_together(config: Config, checkpoint: Path | None) -> Prior:
+    """Return a prior, inside `make_together` opened by all processes.
+
+    Raises:
+      InputError: as `open_prior`, or another process cannot read it, or the mesh divides no grid.
+    """
+    if not _leads:
+        return open_prior(config, checkpoint)
+    check_shares(config)
+    _send(OPEN)
+    return _opened(config, checkpoint)
 
 
 def on_all(make: Callable[..., Any], prior: Prior, *arguments: Any) -> Any:
@@ -81,28 +111,61 @@ def on_all(make: Callable[..., Any], prior: Prior, *arguments: Any) -> Any:
     """
     if not _leads or prior.mesh is None:
         return make(prior, *arguments)
-    arrays = jax.tree.map(np.asarray, arguments)
-    _send((make, prior.sampler, arrays))
-    return _whole(make(prior, *arrays))
+    return _whole(_asked(Call(make, prior.sampler, arguments), prior))
+
+
+def hold_on_all(make: Callable[..., Any], prior: Prior, *arguments: Any) -> Any:
+    """Return `make(prior, *arguments)` as `on_all` does, but where it lies, for `on_held`."""
+    if not _leads or prior.mesh is None:
+        return make(prior, *arguments)
+    return _asked(Call(make, prior.sampler, arguments, stays=True), prior)
+
+
+def on_held(make: Callable[..., Any], held: Any, *arguments: Any) -> Any:
+    """Return `make(held, *arguments)` as `on_all` does, of what `hold_on_all` returned last."""
+    if not _leads:
+        return make(held, *arguments)
+    return _whole(_asked(Call(make, None, arguments), held))
+
+
+def _asked(call: Call, subject: Any) -> Any:
+    """Let the others compute a call, too; return what lies on the devices of all."""
+    call = call._replace(arrays=jax.tree.map(np.asarray, call.arrays))
+    _send(call)
+    return call.make(subject, *call.arrays)
 
 
 @contextmanager
 def _leading() -> Iterator[None]:
-    """Let the others follow meanwhile, and go when the first process is done or has failed.
-
-    Raises:
-      InputError: another process cannot read the prior.
-    """
+    """Let the others follow meanwhile, and go when the first process is done or has failed."""
     global _leads
-    require_all(are_all_ready(True))
     _leads = True
     end = FAILED
     try:
         yield
         end = DONE
     finally:
-        _leads = False
-        _send(end)
+        if _leads:
+            _leads = False
+            _send(end)
+
+
+def _opened(config: Config, checkpoint: Path | None) -> Prior:
+    """Open the prior, as every process does now.
+
+    Raises:
+      InputError: this one or another one cannot read it; then all end.
+    """
+    global _leads
+    is_ready = False
+    try:
+        prior = open_prior(config, checkpoint)
+        is_ready = True
+    finally:  # or the others would wait for this one
+        all_are_ready = are_all_ready(is_ready)
+        _leads = _leads and all_are_ready  # nobody would hear of an end
+    require_all(all_are_ready)
+    return prior
 
 
 def _follow(config: Config, checkpoint: Path | None) -> None:
@@ -117,19 +180,21 @@ def _follow(config: Config, checkpoint: Path | None) -> None:
     """
     posed = config.model.projection != "none"
     path = prior_path(checkpoint) if posed else checkpoint or FOUR_REAL
-    is_ready = False
-    try:
-        prior = open_prior(config, path)
-        is_ready = True
-    finally:  # or the others would wait for this one
-        all_are_ready = are_all_ready(is_ready)
-    require_all(all_are_ready)
+    prior: Any = None
+    held: Any = None
     while (asked := _receive()) != DONE:
         if asked == FAILED:
             do = "see what it printed"
             raise InputError("process", "number 0", "an error", "what it was asked for", do)
-        make, sampler, arrays = asked
-        _whole(make(replace(prior, sampler=sampler), *arrays))
+        if asked == OPEN:
+            prior = _opened(config, path)
+            continue
+        subject = held if asked.sampler is None else replace(prior, sampler=asked.sampler)
+        result = asked.make(subject, *asked.arrays)
+        if asked.stays:
+            held = result
+        else:
+            _whole(result)
 
 
 def _whole(tree: Any) -> Any:

@@ -9,7 +9,8 @@ from pathlib import Path
 from full4d_jax.config import DEFAULT, Config, DataConfig, check_config
 from full4d_jax.generation.cascade import Upsampler, in_parts
 from full4d_jax.generation.complete import upsampler_for
-from full4d_jax.generation.prior import FOUR_REAL, Prior, check_grid, open_prior, prior_path
+from full4d_jax.generation.prior import FOUR_REAL, Prior, check_grid, prior_path
+from full4d_jax.generation.several_processes import open_together
 from full4d_jax.scene.fit_settings import FitKind
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import check_fields
@@ -59,9 +60,9 @@ def read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path 
     """
     if config.model.projection == "none":
         checkpoint = checkpoint or FOUR_REAL
-        return Inputs(config.data, checkpoint, open_prior(config, checkpoint))
+        return Inputs(config.data, checkpoint, open_together(config, checkpoint))
     checkpoint = prior_path(checkpoint)
-    prior = open_prior(config, checkpoint)
+    prior = open_together(config, checkpoint)
     upsampler = upsampler_for(config, options.upsampler_of(source))
     size = size_of_result(config, source, enlarged=upsampler is not None)
     if upsampler is not None:

@@ -50,7 +50,7 @@ def grid_mesh(sizes: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh |
     if len(devices) == 1 or taken == 1:
         return None
     check_taken(sizes, len(devices))
-    alone = jax.process_count() == 1
+    alone = len({device.process_index for device in devices}) == 1
     return make_mesh(replace(sizes, data=sizes.data or int(alone)), devices)
 
 

@@ -8,13 +8,15 @@ The conditions of all windows are made once, before the fit. Instants near the e
 in fewer windows than others.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt32
 
 from full4d_jax.cameras import Cameras, sides
 from full4d_jax.config.codecs import strides_of
@@ -23,6 +25,7 @@ from full4d_jax.generation.coding import decode_videos, encode_videos
 from full4d_jax.generation.generate import BoundPrior, bind_prior, target_velocity
 from full4d_jax.generation.large_grids import views_of
 from full4d_jax.generation.prior import Prior, check_grid
+from full4d_jax.generation.several_processes import hold_on_all, on_held
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.grid_mesh import around
@@ -80,7 +83,7 @@ def ask_between(
         size = sides(source.shape[1], source.shape[2], rows, multiple)
         (seen,), (depth,), asked = shrink(source[None], depth[None], asked, size)
     check_grid(prior, 1 + (views or count), frames, seen.shape[1], seen.shape[2])
-    bound = _bind_windows(prior, 2 * seen - 1, depth, asked, starts, frames)
+    bound = hold_on_all(_bind_windows, prior, 2 * seen - 1, depth, asked, starts, frames)
     if prior.sampler.offload:
         bound = jax.device_put(bound)  # a fit asks again and again
     once = {"start": 0.0, "tau_first": 1.0, "tau_last": 1.0, "noise": 0.0, "refreshes": 1}
@@ -95,6 +98,7 @@ def ask_between(
         cameras=novel.batched(),
         times=jnp.linspace(0.0, 1.0, len(source)),
         form=form,
+        run=_run_on_all,
         **(parts if form == "gradient" else {}),
         **(once if form == "cached" and prior.sampler.noise == 0 else {}),
     )
@@ -164,6 +168,32 @@ def half_way(cameras: Cameras) -> Cameras:
     middle[..., :3, 3] = centers
     poses = jnp.asarray(invert(middle).astype(np.float32))
     return replace(cameras, intrinsics=cameras.intrinsics[1:], world_to_camera=poses)
+
+
+def _run_on_all(
+    program: Callable[..., Any],
+    video: Float[Array, "v t h w 3"],
+    teacher: Distillation,
+    *arguments: Any,
+) -> Any:
+    """Call a program of `gaussians`, whose last argument is a key, in all processes."""
+    *asked, key = arguments
+    blind = replace(teacher, params=None)  # what is bound lies in all of them
+    data = jax.random.key_data(key)
+    return on_held(partial(_run_bound, program), teacher.params, video, blind, data, *asked)
+
+
+def _run_bound(
+    program: Callable[..., Any],
+    bound: BoundPrior,
+    video: Float[Array | np.ndarray, "v t h w 3"],
+    blind: Distillation,
+    key_data: UInt32[Array | np.ndarray, "2"],
+    *asked: Any,
+) -> Any:
+    """Call a program with the prior that this process has bound."""
+    key = jax.random.wrap_key_data(jnp.asarray(key_data))
+    return program(video, replace(blind, params=bound), *asked, key)
 
 
 def _encode(bound: BoundPrior, video: Float[Array, "v t h w 3"]) -> Float[Array, "v f i j c"]:

@@ -26,13 +26,23 @@ from jaxtyping import Array, Float, Int
 from gaussians.types import Camera
 
 
+def run_here(
+    program: Callable[..., Any],
+    video: Float[Array, "v t h w 3"],
+    prior: "Distillation",
+    *arguments: Any,
+) -> Any:
+    """Call a program in this process."""
+    return program(video, prior, *arguments)
+
+
 @no_type_check  # jax puts anything in the place of arrays
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["params", "cameras", "times", "windows"],
     meta_fields=[
         *("velocity", "encode", "decode", "form", "start", "weight_first", "weight_last"),
-        *("tau_first", "tau_last", "refreshes", "flow_steps", "noise", "views", "part"),
+        *("tau_first", "tau_last", "refreshes", "flow_steps", "noise", "views", "part", "run"),
     ],
 )
 @dataclass(frozen=True)
@@ -66,6 +76,8 @@ class Distillation:
         instants. A row must be a video that `encode` takes.
       part: function of params, views (m) and the number of a row: what `velocity` reads as params
         of that part of the video alone. Needed with `views` or `windows`.
+      run: function of a program, a video, this prior and more arguments, with which it calls the
+        program. A prior that several processes hold has one that calls it in all of them.
     """
 
     velocity: Callable[[Any, Array, Array], Array]
@@ -86,6 +98,7 @@ class Distillation:
     views: int = 0
     windows: Int[Array, "w n"] | None = None
     part: Callable[[Any, Array, Array], Any] | None = None
+    run: Callable[..., Any] = run_here
 
     def __post_init__(self) -> None:
         """Refuse settings under which the prior would silently teach nothing."""
@@ -148,6 +161,19 @@ def distillation_targets(
 ) -> Float[Array, "v t h w 3"]:
     """Return the prior's version of a rendered video: noise to `tau`, flow back to data, decode."""
     return decode_taught(prior, flow_to_data(prior, encode_shown(prior, video), tau, key))
+
+
+def judge_video(
+    video: Float[Array, "m n h w 3"],
+    prior: Distillation,
+    views: Int[Array, "m"],
+    window: Int[Array, ""],
+    tau: Float[Array, ""],
+    key: Array,
+) -> tuple[Float[Array, ""], Float[Array, "m n h w 3"]]:
+    """Return equation 3 for a part of the video, and its gradient there."""
+    loss, slope = judge_latents(prior, encode_shown(prior, video), views, window, tau, key)
+    return loss, pull_video(prior, video, slope)
 
 
 # Small programs, so that each frees its temporaries. Parameters say which devices there are, even

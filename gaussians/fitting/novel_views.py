@@ -14,9 +14,7 @@ from gaussians.deformation import Scene
 from gaussians.fitting.distillation import (
     Distillation,
     distillation_targets,
-    encode_shown,
-    judge_latents,
-    pull_video,
+    judge_video,
 )
 from gaussians.fitting.fit_config import FitConfig
 from gaussians.rendering.clip import render_clip
@@ -79,9 +77,8 @@ def learn(
     part, video, overflow = show_part(scene, blind, progress, part_key, **look)
     if int(overflow) > 0:
         return None, overflow
-    z = encode_shown(prior, video)
-    loss, slope = judge_latents(prior, z, part.views, part.window, part.tau, noise_key)
-    loss, slope = jax.device_get((loss, pull_video(prior, video, slope)))
+    asked = part.views, part.window, part.tau, noise_key
+    loss, slope = jax.device_get(prior.run(judge_video, video, prior, *asked))
     weight = prior.weight_at(progress)
     gradient = pull_scene(scene, part, jnp.asarray(weight * slope), **look)
     return Lesson(jnp.asarray(weight * loss), gradient), overflow
@@ -177,5 +174,5 @@ def cached_frames(
     )
     video = rearrange(pictures.rgb, "(v t) h w c -> v t h w c", t=len(prior.times))
     # By way of the host: the prior may lie on several devices, the fit stays on its own.
-    taught = jax.device_get(distillation_targets(video, prior, tau, key))
+    taught = jax.device_get(prior.run(distillation_targets, video, prior, tau, key))
     return rearrange(jnp.asarray(taught), "v t h w c -> (v t) h w c")

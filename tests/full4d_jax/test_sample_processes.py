@@ -1,4 +1,4 @@
-"""`full4d sample` and `evaluate` of two processes, whose devices share the parameters."""
+"""`full4d sample`, `evaluate` and `lift` of two processes, whose devices share the parameters."""
 
 import dataclasses
 import json
@@ -9,13 +9,19 @@ import numpy as np
 import pytest
 from two_processes import together
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
-from full4d_jax.config import load_config
+from full4d_jax.config import DEFAULT, load_config, to_dict
+from full4d_jax.grid import around_source, grid_arrays
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
+from full4d_jax.session.stages import Stages
+from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 SIZE = "--data.views 3 --data.frames 2 --data.height 32 --data.width 32 --sampler.steps 2"
 SMALL = {"layers": 1, "refiner": 0, "precision": "float32"}
+LIFT = "--lift.steps 10 --lift.capacity 300 --sampler.noise 1 --lift.distillation"
+VIEWS, FRAMES, SIDE = 3, 2, 32
 MESH = "--mesh.data 1 --mesh.fsdp 2 --mesh.view 2"
 
 
@@ -35,6 +41,27 @@ def small_model(name: str, folder: Path) -> list[str]:
     save_params(path, params, {})
     options = [word for field, x in SMALL.items() for word in (f"--model.{field}", str(x))]
     return ["--config", name, *options, *SIZE.split(), "--checkpoint", str(path)]
+
+
+def write_grid(folder: Path) -> Path:
+    """Leave a grid of noise on a wall, as `sample` does, in a new folder."""
+    rng = np.random.default_rng(0)
+    poses = np.repeat(orbit(np.linspace(0, 20, VIEWS), np.zeros(VIEWS))[:, None], FRAMES, 1)
+    lens = np.repeat(intrinsics_from_fov(55.0, SIDE, SIDE)[None], VIEWS, 0)
+    cameras = Cameras(lens.astype(np.float32), poses.astype(np.float32), SIDE, SIDE)
+    frames = rng.integers(0, 256, (VIEWS, FRAMES, SIDE, SIDE, 3), np.uint8)
+    grid = around_source(frames, np.ones((1, FRAMES, SIDE, SIDE), np.float32), cameras)
+    folder.mkdir()
+    Stages(folder).run("grid", {}, lambda: grid_arrays(grid))
+    (folder / "config.json").write_text(json.dumps(to_dict(DEFAULT)))
+    return folder
+
+
+def scene(folder: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of the scene in a folder, but for how long it took."""
+    arrays = dict(np.load(folder / "scene.npz"))
+    del arrays["seconds"]
+    return arrays
 
 
 def each_in_its_folder(
@@ -82,6 +109,29 @@ def test_two_processes_have_the_scores_of_one(name, tmp_path):
     assert psnr[1] == pytest.approx(psnr[0], abs=1e-3)  # dB; sums are in another order
     assert max(psnr[0].values()) - min(psnr[0].values()) > 1
     assert not (tmp_path / "1").exists()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param("cached", marks=pytest.mark.slow),
+        pytest.param("gradient", marks=pytest.mark.long),  # the rehearsal in tests/pod asks so, too
+        pytest.param("none", marks=pytest.mark.long),  # the second only waits
+    ],
+)
+def test_two_processes_fit_the_scene_of_one(form, preset, tmp_path):
+    one, two, unread = (write_grid(tmp_path / name) for name in ("one", "two", "unread"))
+    shares = ["--mesh.data", "1", "--mesh.fsdp", "2"] if form != "none" else []
+    words = [*preset[: None if shares else -2], *shares, *LIFT.split(), form]
+    assert main(["lift", str(one), *words]) == 0
+    codes, outputs = together([["lift", str(folder), *words] for folder in (two, unread)], 1)
+    assert codes == [0, 0], outputs
+    assert "fitting" in outputs[0]
+    assert not (unread / "scene.npz").exists()  # the first alone writes
+    expected, made = scene(one), scene(two)
+    assert made.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(made[name], array)
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """The first day of a lab: everything in a bucket, from a capture to scores, against an emulator.
 
 The commands are those of docs/pods.md, with options that keep them small, each on a machine with an
-empty disk. Importing and encoding are killed and go on, as are training and sampling in several
-processes.
+empty disk. Importing and encoding are killed and go on, as are training, sampling and (by four)
+lifting in several processes.
 """
 
 import json
@@ -42,7 +42,7 @@ SMALL = {
     "data encode": "--shards 2",
     "train": "--training.log_every 1 --training.checkpoint_every 2 --training.batch 4",
     "sample": "--sampler.steps 2",
-    "lift": "--lift.steps 2 --lift.capacity 300 --lift.distillation none",
+    "lift": "--lift.steps 10 --lift.capacity 300 --sampler.steps 2",
     "render": "--size 32 --orbit_seconds 0.2",
 }
 SECONDS = 400
@@ -95,9 +95,9 @@ class Machine:
         assert [process.returncode for process in processes] == [0] * count, "\n".join(lines)
         return lines
 
-    def frames(self, folder: str) -> np.ndarray:
-        """Return the frames of the grid that stands in a bucket."""
-        return np.load(BytesIO(read_stored(f"{self.bucket}/{folder}/grid.npz")))["frames"]
+    def array(self, stage: str, name: str) -> np.ndarray:
+        """Return an array of a stage that stands in a bucket."""
+        return np.load(BytesIO(read_stored(f"{self.bucket}/{stage}.npz")))[name]
 
     def metrics(self, run: str) -> dict[int, dict]:
         """Return the lines of metrics that stand in a bucket, by their steps."""
@@ -143,9 +143,9 @@ def bucket(storage, tmp_path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("count", "validation"), [(2, ""), pytest.param(4, VALIDATION, marks=pytest.mark.long)]
+    ("count", "is_thorough"), [(2, False), pytest.param(4, True, marks=pytest.mark.long)]
 )
-def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count, validation):
+def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count, is_thorough):
     lab = Machine(tmp_path, bucket)
     room = make_room(views=3, height=96, width=96, frames=10)
     pictures = np.array([[decode_jpeg(file) for file in view] for view in room.frames])
@@ -187,7 +187,7 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count, validation):
     upload(tmp_path / "begin.safetensors", f"{bucket}/weights/wan22_5b.safetensors")
 
     # Machines train and are killed, then they start again with empty disks.
-    train += f" --training.steps {STEPS} {validation}"
+    train += f" --training.steps {STEPS} {VALIDATION * is_thorough}"
     saved = "runs/mine/checkpoints/4/_CHECKPOINT_METADATA"
     kill(lab.start_all(train, count, "train"), lambda: saved in stored_files(bucket))
     printed = lab.run_all(train, count, "again")
@@ -199,7 +199,7 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count, validation):
     for step, row in two.items():
         assert row["loss"] == pytest.approx(one[step]["loss"], rel=1e-6)
     held_out = {name: x for name, x in one[STEPS].items() if name.startswith("validation/")}
-    assert bool(held_out) == bool(validation)
+    assert bool(held_out) == is_thorough
     for name, x in held_out.items():  # small ones, written with six digits behind the point
         assert two[STEPS][name] == pytest.approx(x, abs=1.1e-6)
     made = stored_files(f"{bucket}/runs/mine").keys()
@@ -214,9 +214,22 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count, validation):
     printed = lab.run_all(sample, count, "sampled")
     assert ["files uploaded" in text for text in printed] == [True] + [False] * (count - 1)
     lab.run(sample.replace("BUCKET/out", "BUCKET/one"), devices=count, machine="four")
-    np.testing.assert_array_equal(lab.frames("out"), lab.frames("one"))
+    np.testing.assert_array_equal(lab.array("out/grid", "frames"), lab.array("one/grid", "frames"))
 
-    for machine, verb in enumerate(("lift", "render", "evaluate")):
+    # They fit a scene and ask the prior about it.
+    lift = f"{lines['lift']} --mesh.fsdp {count}"
+    if is_thorough:
+        lost = tmp_path / "lift0"
+        kill(lab.start_all(lift, count, "lift"), lambda: any(lost.rglob(".scene.fit.npz")))
+        assert "scene.npz" not in stored_files(f"{bucket}/out")
+    printed = lab.run_all(lift, count, "lifted")
+    assert ["files uploaded" in text for text in printed] == [True] + [False] * (count - 1)
+    if is_thorough:
+        lab.run(lift.replace("BUCKET/out", "BUCKET/one"), devices=count, machine="five")
+        means = lab.array("out/scene", "means")
+        np.testing.assert_array_equal(means, lab.array("one/scene", "means"))
+
+    for machine, verb in enumerate(("render", "evaluate")):
         lab.run(lines[verb], machine=f"show{machine}")
     made = stored_files(f"{bucket}/out").keys()
     assert made >= {"grid.npz", "grid.mp4", "scene.npz", "scene.html", "orbit.mp4"}

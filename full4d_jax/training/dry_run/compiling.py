@@ -51,13 +51,15 @@ def report_programs(
 ) -> None:
     """Compile programs that run one after the other; print, and write, each when it is found.
 
-    A device holds at most what any of them needs and the results of the others, of which some are
-    counted twice: what a program leaves, the next one takes.
+    If `about` has FLOPs, they are those of the first program. A device holds at most what any of
+    them needs and the results of the others, of which some are counted twice: what a program
+    leaves, the next one takes.
     """
     costs: dict[str, dict[str, Any]] = {}
     needed = 0.0
     for name, trace in programs.items():
-        costs[name] = _compile_and_print(name, trace, about)
+        work = about if not costs else about | {"flops": None}
+        costs[name] = _compile_and_print(name, trace, work)
         results = {n: one.get("memory", {}).get("output", 0) for n, one in costs.items()}
         results_of_others = {n: sum(results.values()) - size for n, size in results.items()}
         needed = max(one["bytes_per_device"] + results_of_others[n] for n, one in costs.items())

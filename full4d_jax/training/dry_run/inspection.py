@@ -199,7 +199,7 @@ def print_projection(config: Config, topology: str, json_file: Path | None) -> N
 
 
 def describe(
-    config: Config, topology: str, mesh: Mesh, flops: float, efficiency: float
+    config: Config, topology: str, mesh: Mesh, flops: float, efficiency: float, copies: int = 1
 ) -> dict[str, Any]:
     """Return what is known of a program before it compiles, and print its time.
 
@@ -209,10 +209,11 @@ def describe(
       mesh: over its devices.
       flops: of one run of the program on all devices.
       efficiency: share of the peak that the time assumes.
+      copies: how many groups of devices do all of this work, each for itself.
     """
     about: dict[str, Any] = slice_of(config, topology, mesh) | {"flops": flops}
     if peak := peak_flops(about["device_kind"]):
-        about["seconds"] = seconds = flops / mesh.size / peak / efficiency
+        about["seconds"] = seconds = copies * flops / mesh.size / peak / efficiency
         share = f"{efficiency:.0%} of {peak / 1e12:.0f} TFLOP/s"
         print(f"  time                {seconds:.2f} s if devices work at {share} (assumed)")
     return about

@@ -9,7 +9,7 @@ import pytest
 
 from full4d_jax.cli import main
 from full4d_jax.config import load_config
-from full4d_jax.models.flops import forward_flops, step_flops
+from full4d_jax.models.flops import forward_flops, peak_flops, step_flops
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 HAS_TPU_COMPILER = importlib.util.find_spec("libtpu") is not None
@@ -151,19 +151,26 @@ def test_compiles_the_projection_alone_for_tpu(tmp_path):
 
 
 @pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
-@pytest.mark.parametrize("program", ["sample", "lift"])
-def test_compiles_for_tpu_what_asks_the_prior(program, tmp_path):
+@pytest.mark.parametrize(
+    ("program", "topology", "chips"), [("sample", "4x4", 16), ("lift", "2x2", 4)]
+)
+def test_compiles_for_tpu_what_asks_the_prior(program, topology, chips, tmp_path):
+    """Of several hosts all chips are the mesh's, as `sample` has it in several processes."""
     mesh = ["--mesh.view", "2", "--mesh.fsdp", "1", "--mesh.time", "2"]
     codec = ["--model.codec", "pixels", "--json", str(tmp_path / "plan.json")]
     asks = ["--program", program, *SMALL, *mesh, *codec]
-    done = inspect("--topology", "v5e:2x2", *asks)
+    done = inspect("--topology", f"v5e:{topology}", *asks)
     assert done.returncode == 0, done.stderr
     plan = json.loads((tmp_path / "plan.json").read_text())
     programs = plan["programs"]
     assert {"all steps", "projection and codec", "decoding"} <= set(programs)
     for name, one in programs.items():
-        assert f"compiling {name} for 4 x TPU v5" in done.stdout
+        assert f"compiling {name} for {chips} x TPU v5" in done.stdout
         assert 0 < one["bytes_per_device"] <= plan["bytes_per_device"] < plan["capacity"]
+    # Of 16 chips each four make the same grid.
+    peak = peak_flops(plan["device_kind"])
+    assert peak is not None
+    assert plan["seconds"] == pytest.approx(plan["flops"] / 4 / peak / 0.4)
     calls = {"sample": 50, "lift": 4}[program]
     # q, k, v, output; eight layers
     assert programs["all steps"]["collectives"]["all-to-all"]["count"] >= 4 * 8 * calls
