@@ -77,8 +77,8 @@ def learn(
     part, video, overflow = show_part(scene, blind, progress, part_key, **look)
     if int(overflow) > 0:
         return None, overflow
-    asked = part.views, part.window, part.tau, noise_key
-    loss, slope = jax.device_get(prior.run(judge_video, video, prior, *asked))
+    judged = prior.run(judge_video, video, prior, part.views, part.window, part.tau, noise_key)
+    loss, slope = jax.device_get(judged)
     weight = prior.weight_at(progress)
     gradient = pull_scene(scene, part, jnp.asarray(weight * slope), **look)
     return Lesson(jnp.asarray(weight * loss), gradient), overflow
