@@ -18,12 +18,14 @@ from numpy import ndarray
 
 from full4d_jax.geometry.structure import median_angle, quiet_colmap, repeatable_matching
 from input_pipeline.conventions import homogeneous
+from input_pipeline.matches import epipolar_distances
 
 # Focal lengths, of the longer side, from which the lens is refined: 50, 30, 80 and 17 degrees.
 GUESSES = (1.07, 1.87, 0.6, 3.3)
 SIDE = 640  # pixels, at least, of the longer side of pictures in which points are sought
 FEATURES = 3000  # of a view, at most, in all instants
 FEWEST = 15  # points that place a camera
+NEAR = 2.0  # pixels from its epipolar line, at most, of a match that agrees with the cameras
 FEWEST_FIRST = 50  # points that place the first two
 
 
@@ -37,6 +39,8 @@ class Rig(NamedTuple):
       points: number of points.
       reprojection: mean error of the points, pixels of these frames.
       angle: median of the largest angles between the rays to a point, degrees.
+      agreement: share of the matches between two pictures, of those that obey one epipolar geometry
+        by themselves, that obey that of these cameras.
     """
 
     placed: list[int]
@@ -45,6 +49,7 @@ class Rig(NamedTuple):
     points: int
     reprojection: float
     angle: float
+    agreement: float
 
 
 def find_rig(frames: UInt8[ndarray, "v t h w 3"], what: str) -> Rig | None:
@@ -62,21 +67,25 @@ def find_rig(frames: UInt8[ndarray, "v t h w 3"], what: str) -> Rig | None:
     with quiet_colmap(what) as pycolmap, TemporaryDirectory() as name:
         folder = Path(name)
         _match(pycolmap, frames, scale, folder)
-        _pool(pycolmap, *frames.shape[:2], folder)
+        _pool(pycolmap, len(frames), frames.shape[1], folder)
         model = _best_model(pycolmap, folder, len(frames), scale * max(height, width))
         if model is None:
             return None
         images = {_view(x.name): x for x in model.images.values() if x.has_pose}
         placed = sorted(images)
         (camera,) = model.cameras.values()
+        poses = np.stack([homogeneous(images[i].cam_from_world().matrix()) for i in placed])
         focal = camera.focal_length / scale
         return Rig(
             placed,
             np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]),
-            np.stack([homogeneous(images[i].cam_from_world().matrix()) for i in placed]),
+            poses,
             model.num_points3D(),
             float(model.compute_mean_reprojection_error()) / scale,
             median_angle(model, images),
+            _agreement(
+                pycolmap, folder, camera.calibration_matrix(), dict(zip(placed, poses, strict=True))
+            ),
         )
 
 
@@ -164,6 +173,23 @@ def _best_model(pycolmap: Any, folder: Path, views: int, side: float) -> Any:
         if any(model.num_reg_images() == views for model in models):
             break
     return max(models, key=lambda model: model.num_reg_images(), default=None)
+
+
+def _agreement(
+    pycolmap: Any, folder: Path, lens: Float[ndarray, "3 3"], poses: dict[int, ndarray]
+) -> float:
+    """Return the share of the verified matches of placed cameras that lie near epipolar lines."""
+    distances = [np.zeros(0)]
+    with pycolmap.Database.open(folder / "pooled.db") as pooled:
+        ids = {_view(image.name): image.image_id for image in pooled.read_all_images()}
+        points = {view: pooled.read_keypoints(ids[view])[:, :2] for view in poses}
+        for i, j in combinations(poses, 2):
+            rows = pooled.read_two_view_geometry(ids[i], ids[j]).inlier_matches.astype(int)
+            if len(rows):
+                matched = np.stack([points[i][rows[:, 0]], points[j][rows[:, 1]]], 1)
+                pair = np.stack([poses[i], poses[j]])
+                distances.append(epipolar_distances(matched, np.stack([lens, lens]), pair))
+    return float(np.mean(np.concatenate(distances) < NEAR))
 
 
 def _pairs(views: int) -> list[tuple[int, int]]:

@@ -22,6 +22,7 @@ INSTANTS = 6  # of the films, at most, in which points are sought
 SHORT_SIDE = 540  # pixels, at most, of pictures in which points are sought
 ANGLE = 2.0  # degrees, at least, that half of the points are seen from; less has no depth
 REPROJECTION = 0.002  # of the longer side, at most
+AGREEMENT = 0.8  # of the matches between films, at least
 ASSUMED_FOV = 60.0  # degrees, until the lens is found
 
 
@@ -60,7 +61,8 @@ def read_films(path: Path) -> Capture:
     fov = 2 * math.degrees(math.atan(columns / 2 / lens[0, 0]))
     note = (
         f"cameras by structure from motion: {rig.points} points of {frames.shape[1]} instants, "
-        f"{rig.reprojection:.2f} pixels off, a field of view of {fov:.0f} degrees"
+        f"{rig.reprojection:.2f} pixels off, {rig.agreement:.0%} of the matches agree, a field of view "
+        f"of {fov:.0f} degrees"
     )
     return capture._replace(views=tuple(views), note="; ".join(filter(None, [note, capture.note])))
 
@@ -82,6 +84,8 @@ def objection(rig: Rig | None, names: list[str], side: int) -> str:
         return f"half of its points are seen from within {rig.angle:.1f} degrees"
     if rig.reprojection > REPROJECTION * side:
         return f"its points are {rig.reprojection:.1f} pixels off"
+    if rig.agreement < AGREEMENT:
+        return f"{rig.agreement:.0%} of the matches between films agree with them"
     return ""
 
 

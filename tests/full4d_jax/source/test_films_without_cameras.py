@@ -97,9 +97,10 @@ def test_a_missing_module_is_named(rig_folder, tmp_path, capsys, monkeypatch):
         ({"placed": [0, 2]}, "b of 3 films not placed"),
         ({"angle": 0.3}, "half of its points are seen from within 0.3 degrees"),
         ({"reprojection": 3.0}, "its points are 3.0 pixels off"),
+        ({"agreement": 0.5}, "50% of the matches between films agree with them"),
     ],
 )
 def test_cameras_that_are_not_to_be_trusted(changes, why):
-    rig = Rig([0, 1, 2], np.eye(3), np.tile(np.eye(4), (3, 1, 1)), 500, 0.3, 12.0)
+    rig = Rig([0, 1, 2], np.eye(3), np.tile(np.eye(4), (3, 1, 1)), 500, 0.3, 12.0, 0.95)
     assert objection(rig._replace(**changes), ["a", "b", "c"], 640) == why
     assert objection(None, ["a", "b", "c"], 640) == "no films fit together"
