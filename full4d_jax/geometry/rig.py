@@ -76,6 +76,7 @@ def find_rig(frames: UInt8[ndarray, "v t h w 3"], what: str) -> Rig | None:
         (camera,) = model.cameras.values()
         poses = np.stack([homogeneous(images[i].cam_from_world().matrix()) for i in placed])
         focal = camera.focal_length / scale
+        lens = camera.calibration_matrix()
         return Rig(
             placed,
             np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]),
@@ -83,9 +84,7 @@ def find_rig(frames: UInt8[ndarray, "v t h w 3"], what: str) -> Rig | None:
             model.num_points3D(),
             float(model.compute_mean_reprojection_error()) / scale,
             median_angle(model, images),
-            _agreement(
-                pycolmap, folder, camera.calibration_matrix(), dict(zip(placed, poses, strict=True))
-            ),
+            _agreement(pycolmap, folder, lens, dict(zip(placed, poses, strict=True))),
         )
 
 
