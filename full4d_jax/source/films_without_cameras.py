@@ -61,7 +61,7 @@ def read_films(path: Path) -> Capture:
     fov = 2 * math.degrees(math.atan(columns / 2 / lens[0, 0]))
     note = (
         f"cameras by structure from motion: {rig.points} points of {frames.shape[1]} instants, "
-        f"{rig.reprojection:.2f} pixels off, {rig.agreement:.0%} of matches agree, a field of view of "
+        f"{rig.reprojection:.2f} pixels off, {rig.agreement:.0%} of matches agree; field of view "
         f"{fov:.0f} degrees"
     )
     return capture._replace(views=tuple(views), note="; ".join(filter(None, [note, capture.note])))
