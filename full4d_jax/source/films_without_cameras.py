@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from full4d_jax.geometry.rig import Rig, find_rig
+from full4d_jax.session.errors import tell
 from input_pipeline.cameras import intrinsics_from_fov, resize_intrinsics
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.capture_clips import CaptureClips, align
@@ -22,7 +23,7 @@ INSTANTS = 6  # of the films, at most, in which points are sought
 SHORT_SIDE = 540  # pixels, at most, of pictures in which points are sought
 ANGLE = 2.0  # degrees, at least, that half of the points are seen from; less has no depth
 REPROJECTION = 0.002  # of the longer side, at most
-AGREEMENT = 0.8  # of the matches between films, at least
+AGREEMENT = 0.85  # of the matches between films, at least
 ASSUMED_FOV = 60.0  # degrees, until the lens is found
 
 
@@ -42,6 +43,7 @@ def read_films(path: Path) -> Capture:
     example = CaptureClips([capture], stride=stride, size=SHORT_SIDE, finest=True)[0]
     height, width = view_size(example.frames.item(0, 0))
     frames = decode(example, height=height, width=width).frames
+    tell(f"{path}: looking for the cameras of {len(names)} films, which takes minutes")
     rig = find_rig(frames, f"{path}")
     if why := objection(rig, names, max(height, width)):
         expected = "films that show much of the same from 5 to 20 degrees aside, or cameras.json"
