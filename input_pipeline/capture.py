@@ -39,6 +39,8 @@ class View(NamedTuple):
     """Rigid, OpenCV axes."""
     depth: tuple[Path, ...] = ()
     """One file an instant (.npy, a 16-bit picture, a float TIFF), or none; 0 where unknown."""
+    confidence: tuple[Path, ...] = ()
+    """One picture an instant, of the depth's size, or none; depth is unknown where it is 0."""
     masks: tuple[Path, ...] = ()
     """One picture an instant, or none; what is not black is kept."""
     depth_scale: float | None = None
@@ -82,6 +84,7 @@ def make_view(
     fps: float | int | None = None,
     offset: float = 0.0,
     depth: Sequence[Path] = (),
+    confidence: Sequence[Path] = (),
     masks: Sequence[Path] = (),
     depth_scale: float | None = None,
 ) -> tuple[View, str]:
@@ -98,6 +101,7 @@ def make_view(
       fps: of pictures without timestamps.
       offset: seconds on the common clock at which a view without timestamps begins.
       depth: one file an instant, or none.
+      confidence: likewise, of the depth.
       masks: likewise.
       depth_scale: world units per number in the depth files; left out, these must hold real
         numbers, which are world units.
@@ -107,14 +111,14 @@ def make_view(
     """
     here = f"camera {name}"
     video = len(files) == 1 and files[0].suffix.lower() in VIDEOS
-    missing = [file for file in (*files, *depth, *masks) if not file.is_file()]
+    missing = [file for file in (*files, *depth, *confidence, *masks) if not file.is_file()]
     check_field(f"{here}, files", not missing, f"no {_names(missing)}", "them to exist")
     check_field(f"{here}, files", len(files) > 0, "none", "a video or pictures")
     own = frame_times(files[0]) if video else np.arange(len(files)) / (fps or STILL_FPS)
     t = len(own)
     times = own + offset if timestamps is None else np.asarray(timestamps, np.float64)
     _check_times(here, times, t)
-    for kind, list_ in (("depth", depth), ("masks", masks)):
+    for kind, list_ in (("depth", depth), ("confidence", confidence), ("masks", masks)):
         counts = f"one file an instant, {t}, or none"
         check_field(f"{here}, {kind}", len(list_) in (0, t), f"{len(list_)} files", counts)
     lens, poses = _checked_cameras(here, intrinsics, world_to_camera, t)
@@ -135,6 +139,7 @@ def make_view(
         distortion=bent,
         world_to_camera=poses,
         depth=tuple(depth),
+        confidence=tuple(confidence),
         masks=tuple(masks),
         depth_scale=depth_scale,
     )

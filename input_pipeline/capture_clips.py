@@ -211,7 +211,8 @@ def _encode(
     see_through = read_alpha(view.files[0]) is not None
     for j, number in enumerate(taken):
         if view.depth:
-            depth = read_depth(view.depth[number], view.depth_scale, view.depth_size)
+            sure = view.confidence[number] if view.confidence else None
+            depth = read_depth(view.depth[number], view.depth_scale, view.depth_size, sure)
             if view.depth_is_distance:
                 depth = cameras.depth_of_distance(depth, view.intrinsics, shape[:2])
             files[1, j] = transforms.encode_depth(flat(depth, exact))

@@ -203,12 +203,16 @@ def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
 
 
 def read_depth(
-    path: Path, scale: float | None, size: tuple[int, int] | None = None
+    path: Path,
+    scale: float | None,
+    size: tuple[int, int] | None = None,
+    confidence: Path | None = None,
 ) -> Float32[np.ndarray, "h w"]:
     """Return a depth file, .npy (h w) or (h w 1) or a 16-bit picture, in world units; 0 if unknown.
 
     `scale` is the world units of 1; only real numbers do without, and are world units then. `size`
-    is rows and columns of Record3D's `.depth`, float32 packed by LZFSE.
+    is rows and columns of Record3D's `.depth`, float32 packed by LZFSE. `confidence` is a picture
+    of as many pixels, 0 where the depth is unknown.
 
     Raises:
       ValueError: naming the file if it is none of these.
@@ -228,6 +232,12 @@ def read_depth(
         expected = "a depth_scale in cameras.json, or .npy of real numbers in world units"
         raise ValueError(f"{path}: found {found}, expected {expected}")
     depth = depth.astype(np.float32) * np.float32(1 if scale is None else scale)
+    if confidence:
+        levels = _stored(confidence)
+        if levels.shape != depth.shape:
+            expected = f"{depth.shape}, that of its depth"
+            raise ValueError(f"{confidence}: found shape {levels.shape}, expected {expected}")
+        depth[levels == 0] = 0
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
 

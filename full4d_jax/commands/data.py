@@ -46,7 +46,7 @@ def import_(
       out: the folder of the dataset, which must not be there yet, but for other parts of it.
       layout: which, if several fit: dycheck, panoptic, multicam, instants, dnerf, nerfstudio, llff,
         pose2sim, cameras_json, fdanyone, recammaster, tum_rgbd, scannet, kubric, record3d,
-        technicolor, opencv or colmap.
+        stray, technicolor, opencv or colmap.
       fps: frames per second of pictures without times.
       license: licence of the pictures, as an SPDX identifier or in words.
       frames: instants in a clip; by default 81, or all of a shorter capture.

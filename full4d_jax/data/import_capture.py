@@ -263,7 +263,7 @@ def _mark(captures: list[Capture], folder: Path, marks: Mapping[str, str]) -> st
         [capture.scene_id, capture.generated, view.name, view.depth_scale, view.quarters]
         + [
             [_stamp(file, folder, marks) for file in files]
-            for files in (view.files, view.depth, view.masks)
+            for files in (view.files, view.depth, view.confidence, view.masks)
         ]
         + [np.asarray(x) for x in (view.timestamps, view.intrinsics, view.distortion)]
         + [np.asarray(view.world_to_camera)]

@@ -91,7 +91,7 @@ def find_structure(
             points,
             len(placed) / len(frames),
             float(model.compute_mean_reprojection_error()),
-            _median_angle(model, images),
+            median_angle(model, images),
             _coverage(frames, points),
             (int(placed[0]), int(placed[-1])),
         )
@@ -241,7 +241,7 @@ def _coverage(frames: UInt8[ndarray, "t h w 3"], points: SparseDepth) -> float:
     return float(np.median(shares)) if shares else 0.0
 
 
-def _median_angle(model: Any, images: dict[int, Any]) -> float:
+def median_angle(model: Any, images: dict[int, Any]) -> float:
     """Return the median over the points of the angle between its first and last ray, degrees."""
     places = {
         image.image_id: centers(homogeneous(image.cam_from_world().matrix()))

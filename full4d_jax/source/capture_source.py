@@ -8,12 +8,13 @@ A capture is an .npz with
     depth            (v t h w) z in the same unit, 0 where unknown; may be left out
     masks            (v t h w) above 0 where the subject is; may be left out
 
-or a folder, or a .r3d file, as `full4d data import` reads it, of which size and instants may be
-chosen. Of what a generator wrote, and of a single camera with depth, at most `ROWS` rows and `FPS`
-frames a second are taken; such a camera's whole film is, however long. It becomes a source in the
-world of its first camera at the first frame. The unit is the median depth there (of all pictures
-where that one has none) or, without depth, the distance to the point nearest to all optical axes. A
-data set's clip is read in the same way, in its own size and with all instants.
+or a folder, or a .r3d file, as `full4d data import` reads it, or a folder of films whose cameras
+are found; size and instants may be chosen. Of what a generator wrote, and of a single camera with
+depth, at most `ROWS` rows and `FPS` frames a second are taken; such a camera's whole film is,
+however long. It becomes a source in the world of its first camera at the first frame. The unit is
+the median depth there (of all pictures where that one has none) or, without depth, the distance to
+the point nearest to all optical axes. A data set's clip is read in the same way, in its own size
+and with all instants.
 """
 
 import math
@@ -29,6 +30,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.grid import About, Grid, Origin, Place, all_real
 from full4d_jax.session.errors import InputError, as_input_error, input_errors, require_file
 from full4d_jax.session.files import Arrays
+from full4d_jax.source.films_without_cameras import read_films
 from full4d_jax.source.options import CaptureOptions, DatasetClipOptions, HeldOut
 from gaussians.fitting.losses import WINDOW
 from gaussians.formats.ply_tables import read_tables
@@ -42,6 +44,7 @@ from input_pipeline.cameras import (
 from input_pipeline.capture import Capture
 from input_pipeline.capture_clips import FRAMES, CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
+from input_pipeline.footage import FILM_FOLDERS, find_footage
 from input_pipeline.importers.colmap_files import read_points
 from input_pipeline.importers.detect import find_scenes, read_captures, require_inside
 from input_pipeline.importers.record3d import unpacked
@@ -107,13 +110,10 @@ def _open_folder(options: CaptureOptions) -> Grid:
     path = options.capture
     do = "make a data set of it with full4d data import"
     with input_errors("capture", f"see docs/data.md, or {do}"), unpacked(path) as above:
-        scenes, _ = find_scenes(above)
-        folder, layout, *_ = scenes[0]
-        captures = read_captures(folder, layout, fps=None)
-        require_inside(folder, captures)
+        captures, scene_count = _captures_of(above)
         clips = _clips_of(captures, options)
-        if len(scenes) > 1 or len(clips) > 1:
-            found = f"{len(scenes)} scenes" if len(scenes) > 1 else f"{len(clips)} clips"
+        if scene_count > 1 or len(clips) > 1:
+            found = f"{scene_count} scenes" if scene_count > 1 else f"{len(clips)} clips"
             raise InputError("capture", path, found, "one", f"{do} and give that")
         example = clips[0]
         height, width = view_size(example.frames.item(0, 0))
@@ -123,11 +123,25 @@ def _open_folder(options: CaptureOptions) -> Grid:
         arrays = _decoded(path, example, height=height, width=width)
     do = "estimate it with full4d data import --depth ours"
     grid = _captured(path, path.name, arrays, example.timestamps[0], do, options)
-    note = grid.about.note
+    note = "; ".join(filter(None, [grid.about.note, captures[0].note]))
     if clips.left_out:
         note += f"; {clips.left_out} later instants left out, as a grid has {FRAMES} at most"
     grid = replace(grid, about=replace(grid.about, note=note))
     return _made_by_generator(grid) if captures[0].generated else grid
+
+
+def _captures_of(path: Path) -> tuple[list[Capture], int]:
+    """Return the captures of a folder's first scene, and how many scenes it has."""
+    try:
+        scenes, _ = find_scenes(path)
+    except ValueError:
+        if not find_footage(path, FILM_FOLDERS):
+            raise
+        return [read_films(path)], 1
+    folder, layout, *_ = scenes[0]
+    captures = read_captures(folder, layout, fps=None)
+    require_inside(folder, captures)
+    return captures, len(scenes)
 
 
 def _made_by_generator(grid: Grid) -> Grid:

@@ -90,6 +90,7 @@ def run_source(
 
 def keep_capture(stages: Stages, grid: Grid) -> None:
     """Run the stage grid of a capture, whose frames are all there."""
+    stages.say(f"source: {grid.about.note}")
     arrays = grid_arrays(grid)
     # Notes and warnings name files, on which no scene depends.
     inputs = {name: array for name, array in arrays.items() if name not in ("note", "warning")}

@@ -14,7 +14,7 @@ from full4d_jax.config.experiment import Rate
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import MOST, Between, Weight
 from full4d_jax.source.choice import SourceOptions
-from full4d_jax.source.kinds import ARRAYS, CAPTURE, DATASET, RECORD3D, RUN, VIDEO
+from full4d_jax.source.kinds import ARRAYS, CAPTURE, DATASET, FILMS, RECORD3D, RUN, VIDEO
 from input_pipeline.importers.record3d import is_packed
 
 Number = Annotated[int, Between(0, MOST)]
@@ -238,7 +238,7 @@ class DemoGridOptions(SourceOptions):
 class CaptureOptions(SourceOptions):
     """Pictures of several calibrated cameras, to be lifted as they are."""
 
-    path_kinds = CAPTURE, ARRAYS, RECORD3D
+    path_kinds = CAPTURE, ARRAYS, RECORD3D, FILMS
 
     capture: Annotated[Path, Named]
     """The folder of a capture (docs/data.md), a .r3d file, or an .npz with frames (v t h w 3)

@@ -22,6 +22,7 @@ from input_pipeline.importers import (
     recammaster,
     record3d,
     scannet,
+    stray,
     technicolor,
     transforms_json,
     tum_rgbd,
@@ -39,6 +40,7 @@ LAYOUTS = {
     "scannet": scannet,
     "kubric": kubric,
     "record3d": record3d,
+    "stray": stray,
     "technicolor": technicolor,
     "multicam": multicam,
     "instants": instants,
@@ -127,7 +129,7 @@ def require_inside(folder: Path, captures: Sequence[Capture]) -> None:
     root = folder.resolve()
     for capture in captures:
         for view in capture.views:
-            for file in (*view.files, *view.depth, *view.masks):
+            for file in (*view.files, *view.depth, *view.confidence, *view.masks):
                 place = file.resolve()
                 if not place.is_relative_to(root):
                     expected = "files in that folder (data import --follow-links takes others)"

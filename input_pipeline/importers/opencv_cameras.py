@@ -86,6 +86,14 @@ def centred(matrix: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, "3 3"]:
     return matrix + np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
 
 
+def median_lens(lenses: Float64[np.ndarray, "t 4"]) -> tuple[Float64[np.ndarray, "3 3"], str]:
+    """Return the camera matrix of the median fx fy cx cy of a film, and a note where fx varies."""
+    fx, fy, cx, cy = np.median(lenses, axis=0)
+    spread = np.ptp(lenses[:, 0]) / fx
+    varies = f"the focal length varies by {spread:.1%}; its median is taken"
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), varies if spread > 0.001 else ""
+
+
 def lens_coefficients(coefficients: Float64[np.ndarray, " n"], where: str) -> tuple[float, ...]:
     """Return the coefficients that are undone here.
 

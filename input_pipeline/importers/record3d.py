@@ -24,6 +24,7 @@ from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import to_opencv
 from input_pipeline.footage import listed, natural
+from input_pipeline.importers.opencv_cameras import median_lens
 from input_pipeline.opening import FileRefusal, open_regular
 from input_pipeline.plain_files import UNREADABLE, check_members, field, load_json, numbers
 
@@ -113,16 +114,12 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     if not count or (np.abs(lengths - 1) > 0.01).any():
         found = f"lengths from {lengths.min():.3g} to {lengths.max():.3g}" if count else "none"
         raise ValueError(f"{where}, poses: found {found}, expected rotations of length 1")
-    notes = []
     if table.get("perFrameIntrinsicCoeffs"):
         coefficients = table["perFrameIntrinsicCoeffs"]
         lenses = numbers(coefficients, (count, 4), f"{where}, perFrameIntrinsicCoeffs")
-        fx, fy, cx, cy = np.median(lenses, axis=0)
-        spread = np.ptp(lenses[:, 0]) / fx
-        if spread > 0.001:
-            notes.append(f"the focal length varies by {spread:.1%}; its median is taken")
     else:
-        fx, fy, cx, cy = numbers(field(table, "K", where), (9,), f"{where}, K")[[0, 4, 6, 7]]
+        lenses = numbers(field(table, "K", where), (9,), f"{where}, K")[None, [0, 4, 6, 7]]
+    lens, lens_note = median_lens(lenses)
     sizes = [_size(table, names, where) for names in (("h", "w"), ("dh", "dw"))]
     if table.get("frameTimestamps"):
         times = numbers(table["frameTimestamps"], (count,), f"{where}, frameTimestamps")
@@ -135,14 +132,14 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     view, note = make_view(
         "camera",
         pictures,
-        np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]),
+        lens,
         to_opencv(rigid(Rotation.from_quat(poses[:, :4]).as_matrix(), poses[:, 4:]), "opengl"),
         size=sizes[0],
         timestamps=times,
         depth=[picture.with_suffix(".depth") for picture in pictures],
     )
     view = view._replace(depth_size=sizes[1])
-    return [make_capture(path.name, [(view, note)], unit=1.0, source="Record3D", notes=notes)]
+    return [make_capture(path.name, [(view, note)], unit=1.0, source="Record3D", notes=[lens_note])]
 
 
 def _size(table: object, names: tuple[str, str], where: str) -> tuple[int, int]:

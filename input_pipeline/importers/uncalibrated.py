@@ -1,6 +1,5 @@
 """Results of generators that write no cameras: they are recognized, and the missing file is named.
 
-    SV4D and SV4D 2     000000_v001.mp4, ...: orbits whose lens and axes nothing published tells
     SynCamMaster        prompt0_merged.mp4: two views side by side
     TrajectoryCrafter   gen.mp4, render.mp4, mask.mp4: around a point at a depth that is not kept
 
@@ -16,7 +15,6 @@ from input_pipeline.footage import VIDEOS, listed
 
 NEEDS = "cameras, which no file here tells"
 SAYS = {
-    "SV4D": "films of SV4D without cameras",
     "SynCamMaster": "films of SynCamMaster, two views side by side without cameras",
     "TrajectoryCrafter": "a film of TrajectoryCrafter without cameras",
 }
@@ -26,7 +24,7 @@ def matches(path: Path) -> tuple[bool, str]:
     """Return whether the folder has this layout, and why."""
     generator = _generator(path)
     if not generator:
-        return False, "no films of SV4D, SynCamMaster or TrajectoryCrafter"
+        return False, "no films of SynCamMaster or TrajectoryCrafter"
     return True, f"films as {generator} names them"
 
 
@@ -48,8 +46,6 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 def _generator(path: Path) -> str:
     """Return whose films lie in a folder; empty for nobody's."""
     names = {film.stem for film in listed(path, VIDEOS)}
-    if any(re.fullmatch(r"\d{6}_v\d{3}", name) for name in names):
-        return "SV4D"
     if any(re.fullmatch(r"prompt\d+_merged", name) for name in names):
         return "SynCamMaster"
     return "TrajectoryCrafter" if {"gen", "render", "mask"} <= names else ""

@@ -9,6 +9,7 @@ import pytest
 from documented_world import write_rig
 from record3d_file import FPS, METRES, write_record3d
 from refused import refusal
+from stray_folder import write_stray
 from textured_room import make_room
 
 from full4d_jax.cli import main
@@ -94,6 +95,22 @@ def test_of_a_long_r3d_file_fewer_frames_a_second_are_taken(tmp_path, monkeypatc
     np.testing.assert_allclose(grid.times, np.arange(4) * 6 / FPS, atol=1e-6)  # to its end
     with pytest.raises(InputError, match="found 2 clips, expected one"):
         open_capture(CaptureOptions(tmp_path / "walk.r3d", fps=10))
+
+
+def test_the_folder_of_stray_scanner_is_a_capture_with_depth(tmp_path):
+    poses = write_stray(tmp_path / "walk", 16)
+    grid = open_capture(CaptureOptions(tmp_path / "walk", fps=15))
+    assert grid.frames.shape == (1, 4, 96, 128, 3)
+    assert grid.cameras is not None
+    assert grid.depth is not None
+    assert not grid.depth[..., :16].any()
+    known = np.where(grid.depth > 0, grid.depth, np.nan)
+    steps = centers(poses[::4]) - centers(poses[0])
+    places = centers(grid.cameras.world_to_camera[0].astype(np.float64)) @ poses[0][:3, :3]
+    metres = np.linalg.norm(steps[-1]) / np.linalg.norm(places[-1])  # the unit
+    np.testing.assert_allclose(places * metres, steps, atol=1e-4)
+    assert np.nanmedian(known[0, 0]) == pytest.approx(1, rel=1e-3)
+    assert 2 < metres < 5  # the room is 6 m long
 
 
 def test_instants_beyond_the_most_are_told(tmp_path, monkeypatch):

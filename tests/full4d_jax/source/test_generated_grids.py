@@ -80,16 +80,6 @@ def test_an_npz_is_taken_as_it_is(tmp_path, capsys):
     assert "--rows: found 64, expected none" in said
 
 
-def test_films_without_cameras_say_what_to_add(tmp_path, capsys, folder):
-    film = (folder / "videos/dense/00.mp4").read_bytes()
-    for name in ("000000_v001", "000000_v002"):
-        (tmp_path / f"{name}.mp4").write_bytes(film)
-    said = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
-    assert "found films of SV4D without cameras" in said
-    assert "cameras.json" in said
-    assert not (tmp_path / "out").exists()
-
-
 def test_one_command_makes_a_page(tmp_path, folder, capsys):
     out = tmp_path / "out"
     small = ("--lift.steps", "200", "--lift.capacity", "300", "--orbit_seconds", "0.25")

@@ -72,7 +72,6 @@ def test_recammaster_starts_where_its_source_does(tmp_path, write, write_film):
 @pytest.mark.parametrize(
     ("names", "whose"),
     [
-        (("000000_v001", "000000_v002"), "SV4D"),
         (("prompt0_merged",), "SynCamMaster"),
         (("gen", "render", "mask", "input", "viz"), "TrajectoryCrafter"),
     ],

@@ -1,0 +1,209 @@
+"""Where cameras that stand still are, by structure from motion over their synchronized films.
+
+At one instant the world is rigid, whatever moves in it, and the cameras stand where they stood at
+every other instant. So the points of all instants are put into one picture a camera, matched within
+an instant only, and COLMAP (`pycolmap`) places as many pictures as there are cameras, with one lens
+that it refines (Schönberger and Frahm 2016). What moves gives more points, not outliers.
+"""
+
+from itertools import combinations
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from full4d_jax.geometry.structure import median_angle, quiet_colmap, repeatable_matching
+from input_pipeline.conventions import homogeneous
+from input_pipeline.matches import epipolar_distances
+
+# Focal lengths, of the longer side, from which the lens is refined: 50, 30, 80 and 17 degrees.
+GUESSES = (1.07, 1.87, 0.6, 3.3)
+SIDE = 640  # pixels, at least, of the longer side of pictures in which points are sought
+FEATURES = 3000  # of a view, at most, in all instants
+FEWEST = 15  # points that place a camera
+NEAR = 2.0  # pixels from its epipolar line, at most, of a match that agrees with the cameras
+FEWEST_FIRST = 50  # points that place the first two
+
+
+class Rig(NamedTuple):
+    """Cameras that stand still.
+
+    Attributes:
+      placed: numbers of the films whose cameras are known, in order.
+      intrinsics: of all, pixels of the frames that were given; the centre is the pictures' middle.
+      world_to_camera: of those placed, in any world and unit.
+      points: number of points.
+      reprojection: mean error of the points, pixels of these frames.
+      angle: median of the largest angles between the rays to a point, degrees.
+      agreement: share of the matches between two pictures, of those that obey one epipolar geometry
+        by themselves, that obey that of these cameras.
+    """
+
+    placed: list[int]
+    intrinsics: Float[ndarray, "3 3"]
+    world_to_camera: Float[ndarray, "n 4 4"]
+    points: int
+    reprojection: float
+    angle: float
+    agreement: float
+
+
+def find_rig(frames: UInt8[ndarray, "v t h w 3"], what: str) -> Rig | None:
+    """Return where the cameras of synchronized films stand; None where no two fit together.
+
+    Args:
+      frames: the films at some instants.
+      what: what they are, for a message.
+
+    Raises:
+      InputError: the package is not installed.
+    """
+    height, width = frames.shape[2:4]
+    scale = max(1.0, SIDE / max(height, width))
+    with quiet_colmap(what) as pycolmap, TemporaryDirectory() as name:
+        folder = Path(name)
+        _match(pycolmap, frames, scale, folder)
+        _pool(pycolmap, len(frames), frames.shape[1], folder)
+        model = _best_model(pycolmap, folder, len(frames), scale * max(height, width))
+        if model is None:
+            return None
+        images = {_view(x.name): x for x in model.images.values() if x.has_pose}
+        placed = sorted(images)
+        (camera,) = model.cameras.values()
+        poses = np.stack([homogeneous(images[i].cam_from_world().matrix()) for i in placed])
+        focal = camera.focal_length / scale
+        lens = camera.calibration_matrix()
+        return Rig(
+            placed,
+            np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]),
+            poses,
+            model.num_points3D(),
+            float(model.compute_mean_reprojection_error()) / scale,
+            median_angle(model, images),
+            _agreement(pycolmap, folder, lens, dict(zip(placed, poses, strict=True))),
+        )
+
+
+def _match(pycolmap: Any, frames: UInt8[ndarray, "v t h w 3"], scale: float, folder: Path) -> None:
+    """Write pictures and apart.db: the points of each, and matches of every instant's pictures."""
+    views, instants = frames.shape[:2]
+    (folder / "frames").mkdir()
+    for v, t in np.ndindex(views, instants):
+        large = cv2.resize(frames[v, t], None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(folder / "frames" / _name(v, t)), cv2.cvtColor(large, cv2.COLOR_RGB2BGR))
+    extraction = pycolmap.FeatureExtractionOptions()
+    extraction.num_threads = 1  # as in `repeatable_matching`
+    extraction.sift.max_num_features = FEATURES // instants
+    pycolmap.extract_features(
+        folder / "apart.db",
+        folder / "frames",
+        [_name(v, t) for v, t in np.ndindex(views, instants)],
+        pycolmap.CameraMode.SINGLE,
+        extraction_options=extraction,
+    )
+    matching = repeatable_matching(pycolmap)
+    matching["matching_options"].skip_geometric_verification = True
+    pairs = [(_name(i, t), _name(j, t)) for i, j in _pairs(views) for t in range(instants)]
+    pairing = pycolmap.ImportedPairingOptions()
+    pairing.match_list_path = _listed(pairs, folder / "apart.txt")
+    pycolmap.match_image_pairs(folder / "apart.db", pairing_options=pairing, **matching)
+
+
+def _pool(pycolmap: Any, views: int, instants: int, folder: Path) -> None:
+    """Write pooled.db: one picture a view, with the points and the matches of all its instants.
+
+    Two pictures agree where their matches of all instants obey one epipolar geometry.
+    """
+    firsts = [_name(v, 0) for v in range(views)]
+    reader = pycolmap.ImageReaderOptions()
+    reader.camera_model = "SIMPLE_PINHOLE"
+    single = pycolmap.CameraMode.SINGLE
+    pycolmap.Database.open(folder / "pooled.db").close()  # an empty one
+    pycolmap.import_images(folder / "pooled.db", folder / "frames", single, firsts, reader)
+    database = pycolmap.Database.open
+    with database(folder / "apart.db") as apart, database(folder / "pooled.db") as pooled:
+        ids = {image.name: image.image_id for image in apart.read_all_images()}
+        pooled_ids = {_view(image.name): image.image_id for image in pooled.read_all_images()}
+        begins = np.zeros((views, instants), int)  # of an instant's points in its view's
+        for v in range(views):
+            points = [apart.read_keypoints(ids[_name(v, t)])[:, :2] for t in range(instants)]
+            begins[v, 1:] = np.cumsum([len(x) for x in points])[:-1]
+            pooled.write_keypoints(pooled_ids[v], np.concatenate(points))
+        for i, j in _pairs(views):
+            matches = [
+                apart.read_matches(ids[_name(i, t)], ids[_name(j, t)]).astype(int)
+                + begins[[i, j], t]
+                for t in range(instants)
+            ]
+            together = np.concatenate(matches).astype(np.uint32)
+            pooled.write_matches(pooled_ids[i], pooled_ids[j], together)
+    pairs = _listed([(firsts[i], firsts[j]) for i, j in _pairs(views)], folder / "pooled.txt")
+    verification = repeatable_matching(pycolmap)["verification_options"]
+    pycolmap.verify_matches(folder / "pooled.db", pairs, verification)
+
+
+def _best_model(pycolmap: Any, folder: Path, views: int, side: float) -> Any:
+    """Return the first reconstruction with all cameras, else the one with most, if there is one.
+
+    A lens that is far off leads astray, so that several are tried.
+    """
+    options = pycolmap.IncrementalPipelineOptions()
+    options.multiple_models = options.extract_colors = options.ba_refine_extra_params = False
+    options.min_model_size = 2
+    options.num_threads = 1
+    options.random_seed = 0
+    options.mapper.init_min_num_inliers = FEWEST_FIRST
+    options.mapper.abs_pose_min_num_inliers = FEWEST
+    options.mapper.init_min_tri_angle = 4.0  # degrees
+    models = []
+    for number, guess in enumerate(GUESSES):
+        with pycolmap.Database.open(folder / "pooled.db") as database:
+            (camera,) = database.read_all_cameras()
+            camera.params = [guess * side, *camera.params[1:]]
+            database.update_camera(camera)
+        reconstructions = pycolmap.incremental_mapping(
+            folder / "pooled.db", folder / "frames", folder / f"models_{number}", options
+        )
+        models.extend(reconstructions.values())
+        if any(model.num_reg_images() == views for model in models):
+            break
+    return max(models, key=lambda model: model.num_reg_images(), default=None)
+
+
+def _agreement(
+    pycolmap: Any, folder: Path, lens: Float[ndarray, "3 3"], poses: dict[int, ndarray]
+) -> float:
+    """Return the share of the verified matches of placed cameras that lie near epipolar lines."""
+    distances = [np.zeros(0)]
+    with pycolmap.Database.open(folder / "pooled.db") as pooled:
+        ids = {_view(image.name): image.image_id for image in pooled.read_all_images()}
+        points = {view: pooled.read_keypoints(ids[view])[:, :2] for view in poses}
+        for i, j in combinations(poses, 2):
+            rows = pooled.read_two_view_geometry(ids[i], ids[j]).inlier_matches.astype(int)
+            if len(rows):
+                matched = np.stack([points[i][rows[:, 0]], points[j][rows[:, 1]]], 1)
+                pair = np.stack([poses[i], poses[j]])
+                distances.append(epipolar_distances(matched, np.stack([lens, lens]), pair))
+    return float(np.mean(np.concatenate(distances) < NEAR))
+
+
+def _pairs(views: int) -> list[tuple[int, int]]:
+    return list(combinations(range(views), 2))
+
+
+def _name(view: int, instant: int) -> str:
+    return f"{view:04d}_{instant:04d}.png"
+
+
+def _view(name: str) -> int:
+    return int(name[:4])
+
+
+def _listed(pairs: list[tuple[str, str]], file: Path) -> Path:
+    """Write pairs of pictures as COLMAP reads them, and return the file."""
+    file.write_text("".join(f"{one} {other}\n" for one, other in pairs))
+    return file

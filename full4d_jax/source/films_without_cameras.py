@@ -1,0 +1,121 @@
+"""Synchronized films of one scene by cameras that stand still, of which nothing tells where.
+
+They are found by structure from motion over all films and some instants (`geometry.rig`). The
+pictures count as a generator's: exposures and cameras are corrected while a scene is fitted.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from full4d_jax.geometry.rig import Rig, find_rig
+from full4d_jax.session.errors import tell
+from input_pipeline.cameras import intrinsics_from_fov, resize_intrinsics
+from input_pipeline.capture import Capture, make_capture, make_view
+from input_pipeline.capture_clips import CaptureClips, align
+from input_pipeline.footage import FILM_FOLDERS, files_of_camera, find_footage, picture_size
+from input_pipeline.importers.detect import require_inside
+from input_pipeline.transforms import decode, view_size
+
+FEWEST_FILMS = 3
+INSTANTS = 6  # of the films, at most, in which points are sought
+SHORT_SIDE = 540  # pixels, at most, of pictures in which points are sought
+ANGLE = 2.0  # degrees, at least, that half of the points are seen from; less has no depth
+REPROJECTION = 0.002  # of the longer side, at most
+AGREEMENT = 0.85  # of the matches between films, at least
+ASSUMED_FOV = 60.0  # degrees, until the lens is found
+
+
+def read_films(path: Path) -> Capture:
+    """Return the films of a folder as a capture, in an arbitrary world and unit.
+
+    Raises:
+      ValueError: there are too few films, of several sizes, or some do not fit together; the
+        message names these.
+      InputError: pycolmap is not installed.
+    """
+    capture = _without_cameras(path)
+    require_inside(path, [capture])
+    names = [view.name for view in capture.views]
+    count = align(capture.views, f"{path}").shape[1]
+    stride = math.ceil(count / INSTANTS)
+    example = CaptureClips([capture], stride=stride, size=SHORT_SIDE, finest=True)[0]
+    height, width = view_size(example.frames.item(0, 0))
+    frames = decode(example, height=height, width=width).frames
+    tell(f"{path}: looking for the cameras of {len(names)} films, which takes minutes")
+    rig = find_rig(frames, f"{path}")
+    if why := objection(rig, names, max(height, width)):
+        expected = "films that show much of the same from 5 to 20 degrees aside, or cameras.json"
+        raise ValueError(
+            f"{path}: found no cameras by structure from motion ({why}), expected {expected}"
+        )
+    assert rig is not None, "there is no objection"
+    rows, columns = picture_size(capture.views[0].files[0])
+    lens = resize_intrinsics(rig.intrinsics, rows=rows / height, columns=columns / width)
+    views = [
+        view._replace(
+            intrinsics=lens,
+            world_to_camera=np.broadcast_to(pose, (len(view.timestamps), 4, 4)),
+        )
+        for view, pose in zip(capture.views, rig.world_to_camera, strict=True)
+    ]
+    fov = 2 * math.degrees(math.atan(columns / 2 / lens[0, 0]))
+    note = (
+        f"cameras by structure from motion: {rig.points} points of {frames.shape[1]} instants, "
+        f"{rig.reprojection:.2f} pixels off, {rig.agreement:.0%} of matches agree; field of view "
+        f"{fov:.0f} degrees"
+    )
+    return capture._replace(views=tuple(views), note="; ".join(filter(None, [note, capture.note])))
+
+
+def objection(rig: Rig | None, names: list[str], side: int) -> str:
+    """Return why the cameras of these films are not to be trusted; empty where they are.
+
+    Args:
+      rig: what was found.
+      names: of all films.
+      side: the longer side of the pictures in which points were sought.
+    """
+    if rig is None:
+        return "no films fit together"
+    lost = [name for number, name in enumerate(names) if number not in rig.placed]
+    if lost:
+        return f"{', '.join(lost)} of {len(names)} films not placed"
+    if rig.angle < ANGLE:
+        return f"half of its points are seen from within {rig.angle:.1f} degrees"
+    if rig.reprojection > REPROJECTION * side:
+        return f"its points are {rig.reprojection:.1f} pixels off"
+    if rig.agreement < AGREEMENT:
+        return f"{rig.agreement:.0%} of the matches between films agree with them"
+    return ""
+
+
+def _without_cameras(path: Path) -> Capture:
+    """Return the films with a lens and poses that mean nothing.
+
+    Raises:
+      ValueError: there are too few, or of several sizes.
+    """
+    films = find_footage(path, FILM_FOLDERS)
+    if len(films) < FEWEST_FILMS:
+        found = f"{len(films)} film{'s' * (len(films) > 1)} without cameras"
+        expected = f"at least {FEWEST_FILMS} of one scene, or cameras.json"
+        raise ValueError(f"{path}: found {found}, expected {expected}")
+    sizes = {name: picture_size(files[0]) for name, files in films.items()}
+    first, size = next(iter(sizes.items()))
+    for name, (rows, columns) in sizes.items():
+        if (rows, columns) != size:
+            found = f"{columns}x{rows}, and {size[1]}x{size[0]} of {first}"
+            raise ValueError(f"{path}, film {name}: found {found}, expected one size and lens")
+    views = [
+        make_view(
+            name,
+            files,
+            intrinsics_from_fov(ASSUMED_FOV, *size),
+            np.eye(4),
+            masks=files_of_camera(path, "masks", name),
+        )
+        for name, files in films.items()
+    ]
+    return make_capture(path.name, views, generated=True)

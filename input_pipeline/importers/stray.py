@@ -1,0 +1,131 @@
+"""Stray Scanner: the folder of an iPhone or iPad with LiDAR, one camera with depth by ARKit.
+
+rgb.mp4 has a frame a row of odometry.csv: timestamp (seconds), frame (the number in the names of
+depth/ and confidence/), the camera's place x y z (metres) and rotation qx qy qz qw, camera to world
+in OpenCV axes, and in newer versions the lens fx fy cx cy (pixels of the film).
+camera_matrix.csv is the lens of the last frame. Depth is in millimetres, of fewer pixels than the
+film, of the same view; it is unknown where confidence is 0 (of 0, 1 and 2). Format:
+https://github.com/strayrobots/scanner (docs/format.md, Helpers/OdometryEncoder.swift).
+"""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+from input_pipeline.cameras import rigid
+from input_pipeline.capture import Capture, make_capture, make_view
+from input_pipeline.conventions import to_opencv
+from input_pipeline.footage import picture_size
+from input_pipeline.importers.opencv_cameras import median_lens
+from input_pipeline.opening import read_regular
+from input_pipeline.plain_files import numbers
+from input_pipeline.video_files import frame_times
+
+FILES = ("rgb.mp4", "odometry.csv", "camera_matrix.csv")
+FOLDERS = ("depth", "confidence")
+NEEDS = "rgb.mp4, odometry.csv, camera_matrix.csv, depth/N.png and confidence/N.png"
+COLUMNS = ("timestamp", "frame", "x", "y", "z", "qx", "qy", "qz", "qw")
+LENS = ("fx", "fy", "cx", "cy")
+MILLIMETRES = 0.001
+OFF_CENTRE = 0.1  # of the film's sides, at most, from its middle to the lens's centre
+MAX_BYTES = 2**28  # of a table
+
+
+def matches(path: Path) -> tuple[bool, str]:
+    """Return whether the folder has this layout, and why."""
+    missing = [name for name in FILES if not (path / name).is_file()]
+    missing += [name for name in FOLDERS if not (path / name).is_dir()]
+    return (False, f"no {', '.join(missing)}") if missing else (True, f"{NEEDS} are there")
+
+
+def read(path: Path, fps: float | None) -> list[Capture]:
+    """Return one capture of one view.
+
+    Raises:
+      ValueError: a column or a number is not what it should be, the film has more frames than
+        there are poses, or the lens is of a film of another size.
+    """
+    del fps  # the table has times
+    film = path / "rgb.mp4"
+    table = _odometry(path / "odometry.csv")
+    count = len(frame_times(film))
+    rows = len(table["timestamp"])
+    if count > rows:
+        found = f"{rows} poses, and {count} frames of rgb.mp4"
+        raise ValueError(f"{path / 'odometry.csv'}: found {found}, expected a pose a frame")
+    notes = [f"{rows - count} of {rows} poses are later than the film"] if rows > count else []
+    table = {name: column[:count] for name, column in table.items()}
+    if "fx" in table:
+        lens, lens_note = median_lens(np.stack([table[name] for name in LENS], 1))
+        notes.append(lens_note)
+    else:
+        lens = _matrix(path / "camera_matrix.csv")
+    _check_size(path, lens, picture_size(film))
+    names = [f"{number:06.0f}.png" for number in table["frame"]]
+    view, note = make_view(
+        "camera",
+        [film],
+        lens,
+        to_opencv(_poses(path / "odometry.csv", table), "opencv_c2w"),
+        timestamps=table["timestamp"] - table["timestamp"][0],
+        depth=[path / "depth" / name for name in names],
+        confidence=[path / "confidence" / name for name in names],
+        depth_scale=MILLIMETRES,
+    )
+    return [make_capture(path.name, [(view, note)], unit=1.0, source="Stray Scanner", notes=notes)]
+
+
+def _odometry(file: Path) -> dict[str, Float[np.ndarray, " n"]]:
+    """Return the columns that are read, by name."""
+    reader = csv.DictReader(_text(file).splitlines(), skipinitialspace=True)
+    header = [name.strip() for name in reader.fieldnames or ()]
+    missing = [name for name in COLUMNS if name not in header]
+    if missing:
+        found = ", ".join(header)[:80] or "nothing"
+        raise ValueError(f"{file}: found {found}, expected columns {', '.join(COLUMNS)}")
+    reader.fieldnames = header
+    rows = list(reader)
+    names = COLUMNS + (LENS if all(name in header for name in LENS) else ())
+    if not rows:
+        raise ValueError(f"{file}: found no pose, expected a row a frame")
+    return {
+        name: numbers([row[name] for row in rows], (len(rows),), f"{file}, {name}")
+        for name in names
+    }
+
+
+def _poses(file: Path, table: dict[str, Float[np.ndarray, " n"]]) -> Float[np.ndarray, "n 4 4"]:
+    """Return camera-to-world."""
+    rotations = np.stack([table[name] for name in ("qx", "qy", "qz", "qw")], 1)
+    lengths = np.linalg.norm(rotations, axis=1)
+    worst = lengths[np.abs(lengths - 1).argmax()]
+    if abs(worst - 1) > 0.01:
+        raise ValueError(f"{file}: found a rotation of length {worst:.3g}, expected 1")
+    places = np.stack([table[name] for name in ("x", "y", "z")], 1)
+    return rigid(Rotation.from_quat(rotations).as_matrix(), places)
+
+
+def _matrix(file: Path) -> Float[np.ndarray, "3 3"]:
+    rows = [line.split(",") for line in _text(file).split("\n") if line.strip()]
+    return numbers(rows, (3, 3), str(file))
+
+
+def _text(file: Path) -> str:
+    try:
+        return read_regular(file, MAX_BYTES).decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{file}: found no text, expected a table") from None
+
+
+def _check_size(path: Path, lens: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> None:
+    """Refuse a lens that is of a film of another size: nothing else in the folder tells."""
+    height, width = size
+    x, y = lens[:2, 2]
+    if np.abs(np.array([x / width, y / height]) - 0.5).max() > OFF_CENTRE:
+        found = f"the lens's centre at {x:.0f}, {y:.0f} of a film of {width}x{height}"
+        raise ValueError(
+            f"{path}: found {found}, expected it in the middle, of rgb.mp4 as recorded"
+        )

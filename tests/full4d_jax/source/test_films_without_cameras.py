@@ -1,0 +1,106 @@
+"""Cameras of synchronized films are found, or the films that do not fit together are named."""
+
+import sys
+
+import numpy as np
+import pytest
+from refused import refusal
+from textured_room import render, textures
+
+from full4d_jax.geometry.rig import Rig
+from full4d_jax.grid import Origin
+from full4d_jax.media.video import write_video
+from full4d_jax.source.capture_source import open_capture
+from full4d_jax.source.films_without_cameras import objection
+from full4d_jax.source.options import CaptureOptions
+from input_pipeline.cameras import centers, intrinsics_from_fov, orbit
+
+VIEWS = 6
+STEP = 15.0  # degrees from one camera to the next
+INSTANTS = 2
+SIZE = 96, 128
+FOV = 48.0
+FPS = 8
+
+
+def arc() -> np.ndarray:
+    """World-to-camera (6 4 4) of cameras in a room, on an arc that climbs."""
+    azimuth = STEP * (np.arange(VIEWS) - (VIEWS - 1) / 2)
+    return orbit(azimuth, np.linspace(-4, 9, VIEWS), 1.8, (0.0, 0.0, 0.6))
+
+
+@pytest.fixture(scope="module")
+def rig_folder(tmp_path_factory):
+    """Six films of a room whose walls are others at each instant: points of one are of no other."""
+    path = tmp_path_factory.mktemp("rig")
+    lens = intrinsics_from_fov(FOV, *SIZE)
+    walls = [textures(instant) for instant in range(INSTANTS)]
+    for view, pose in enumerate(arc()):
+        film = np.stack([render(lens, pose, *SIZE, wall, np.zeros(8))[0] for wall in walls])
+        write_video(path / f"cam{view + 1}.mp4", film, FPS)
+    return path
+
+
+@pytest.mark.extra("pycolmap")
+def test_cameras_of_synchronized_films_are_found(rig_folder):
+    grid = open_capture(CaptureOptions(rig_folder, held_out="none"))
+    assert grid.frames.shape == (VIEWS, INSTANTS, *SIZE, 3)
+    assert (grid.origin == Origin.GENERATED).all()
+    assert grid.cameras is not None
+    focal = intrinsics_from_fov(FOV, *SIZE)[0, 0]
+    np.testing.assert_allclose(grid.cameras.intrinsics[:, 0, 0], focal, rtol=0.02)
+    poses = grid.cameras.world_to_camera[:, 0].astype(np.float64)
+    truth = arc() @ np.linalg.inv(arc()[0])  # both have the first camera's world
+    turns = poses[:, :3, :3] @ np.swapaxes(truth[:, :3, :3], 1, 2)
+    off = np.degrees(np.arccos(np.clip((np.trace(turns, axis1=1, axis2=2) - 1) / 2, -1, 1)))
+    assert off.max() < 0.5
+    places = centers(poses)
+    true_places = centers(truth) / 1.8  # the unit is the distance to the place that all look at
+    assert np.linalg.norm(places - true_places, axis=1).max() < 0.01
+    assert "cameras by structure from motion" in grid.about.note
+
+
+@pytest.mark.extra("pycolmap")
+def test_a_film_of_something_else_is_named(rig_folder, tmp_path, capsys):
+    for name in ("cam1", "cam2", "cam3"):
+        (tmp_path / f"{name}.mp4").write_bytes((rig_folder / f"{name}.mp4").read_bytes())
+    lens = intrinsics_from_fov(FOV, *SIZE)
+    elsewhere = [render(lens, arc()[3], *SIZE, textures(i), np.zeros(8))[0] for i in (90, 91)]
+    write_video(tmp_path / "stranger.mp4", np.stack(elsewhere), FPS)
+    said = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
+    assert "found no cameras by structure from motion (stranger of 4 films not placed)" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_one_rig_is_refused_first(rig_folder, tmp_path, capsys):
+    film = (rig_folder / "cam1.mp4").read_bytes()
+    for name in ("000000_v001", "000000_v002"):
+        (tmp_path / f"{name}.mp4").write_bytes(film)
+    said = refusal(capsys, "lift", tmp_path, "--out", tmp_path / "out")
+    assert "found 2 films without cameras, expected at least 3 of one scene" in said
+    write_video(tmp_path / "small.mp4", np.zeros((2, 48, 64, 3), np.uint8), FPS)
+    said = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
+    assert "film small: found 64x48, and 128x96 of 000000_v001, expected one size" in said
+
+
+def test_a_missing_module_is_named(rig_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pycolmap", None)
+    said = refusal(capsys, "run", rig_folder, "--out", tmp_path / "out")
+    assert "found no module pycolmap" in said
+    assert "full4d-jax[colmap]" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, ""),
+        ({"placed": [0, 2]}, "b of 3 films not placed"),
+        ({"angle": 0.3}, "half of its points are seen from within 0.3 degrees"),
+        ({"reprojection": 3.0}, "its points are 3.0 pixels off"),
+        ({"agreement": 0.5}, "50% of the matches between films agree with them"),
+    ],
+)
+def test_cameras_that_are_not_to_be_trusted(changes, why):
+    rig = Rig([0, 1, 2], np.eye(3), np.tile(np.eye(4), (3, 1, 1)), 500, 0.3, 12.0, 0.95)
+    assert objection(rig._replace(**changes), ["a", "b", "c"], 640) == why
+    assert objection(None, ["a", "b", "c"], 640) == "no films fit together"

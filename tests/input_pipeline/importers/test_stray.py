@@ -1,0 +1,103 @@
+"""What the app Stray Scanner writes comes back: poses, lens, depth that agrees in the world."""
+
+import cv2
+import numpy as np
+import pytest
+from stray_folder import BOOT, DEPTH_SIZE, FPS, HEADER, SIZE, UNSURE, write_stray
+from textured_room import FOV, HALF
+
+from input_pipeline.cameras import intrinsics_from_fov, unproject
+from input_pipeline.capture_clips import CaptureClips
+from input_pipeline.importers import stray
+from input_pipeline.importers.detect import detect, read_captures, require_inside
+from input_pipeline.transforms import decode
+
+ROW = f"{BOOT}, 000000, 0, 0, 0, 0, 0, 0, 1\n"
+
+
+def test_poses_lens_and_times_are_those_of_the_phone(tmp_path):
+    poses = write_stray(tmp_path, 4)
+    assert detect(tmp_path)[0] == "stray"
+    (capture,) = stray.read(tmp_path, None)
+    (view,) = capture.views
+    assert capture.unit == 1
+    np.testing.assert_allclose(view.world_to_camera, poses, atol=1e-6)
+    np.testing.assert_allclose(view.intrinsics, intrinsics_from_fov(FOV, *SIZE), atol=1e-5)
+    np.testing.assert_allclose(view.timestamps, np.arange(4) / FPS, atol=1e-6)
+    require_inside(tmp_path, [capture])
+
+
+def test_newer_versions_have_a_lens_a_frame(tmp_path):
+    write_stray(tmp_path, 3, lenses=True)
+    (capture,) = stray.read(tmp_path, None)
+    focal = intrinsics_from_fov(FOV, *SIZE)[0, 0]
+    assert capture.views[0].intrinsics[0, 0] == pytest.approx(focal + 1, abs=1e-5)
+    assert "the focal length varies by 2.0%; its median is taken" in capture.note
+
+
+def test_depth_of_two_frames_agrees_in_the_world(tmp_path):
+    poses = write_stray(tmp_path, 4)
+    (example,) = CaptureClips(stray.read(tmp_path, None))
+    depth = decode(example, height=SIZE[0], width=SIZE[1]).depth
+    unsure = UNSURE * SIZE[1] // DEPTH_SIZE[1]
+    assert not depth[..., :unsure].any()  # 0.1 m by the files, whose confidence is 0
+    for frame in (0, 3):
+        points = unproject(depth[0, frame], example.intrinsics[0], poses[frame])[:, unsure:]
+        off = np.abs(np.abs(points) / HALF - 1).min(-1)  # from the nearest wall of the one room
+        assert np.quantile(off, 0.9) < 0.02  # depth has half of the pixels, and is not averaged
+        assert (np.abs(points) < HALF * 1.03).all()
+
+
+def test_a_film_that_ends_early_is_told(tmp_path):
+    write_stray(tmp_path, 3)
+    with (tmp_path / "odometry.csv").open("a") as file:
+        file.write(f"{BOOT + 1}, 000003, 0, 0, 0, 0, 0, 0, 1\n")
+    (capture,) = stray.read(tmp_path, None)
+    assert "1 of 4 poses are later than the film" in capture.note
+    assert len(capture.views[0].timestamps) == 3
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("odometry.csv", "", "found nothing, expected columns timestamp, frame"),
+        ("odometry.csv", "x, y, z\n1, 2, 3\n", "found x, y, z, expected columns timestamp, frame"),
+        ("odometry.csv", f"{HEADER}\n", "found no pose, expected a row a frame"),
+        ("odometry.csv", f"{HEADER}\n{ROW}", "found 1 poses, and 2 frames of rgb.mp4, expected a"),
+        ("odometry.csv", f"{HEADER}\n{ROW}1, 2, 3\n", "odometry.csv, y: found NaN, expected"),
+        (
+            "odometry.csv",
+            f"{HEADER}\n{ROW[:-2]}2\n{ROW}",
+            "found a rotation of length 2, expected 1",
+        ),
+        ("odometry.csv", f"{HEADER}\n{ROW}{ROW}", "timestamps: found .* expected increasing"),
+        (
+            "odometry.csv",
+            f"{HEADER}\n{ROW}{ROW.replace('000000', '7')}",
+            r"files: found no .*000007",
+        ),
+        ("camera_matrix.csv", "1, 2, 3\n", r"camera_matrix.csv: found shape \(1, 3\)"),
+        ("camera_matrix.csv", "\xff", "camera_matrix.csv: found .*, expected"),
+        (
+            "camera_matrix.csv",
+            "1600, 0, 960\n0, 1600, 720\n0, 0, 1\n",
+            "found the lens's centre at 960, 720 of a film of 128x96, expected it in the middle",
+        ),
+        ("rgb.mp4", "", r"rgb\.mp4: found .*, expected"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, file, content, message):
+    write_stray(tmp_path, 2)
+    (tmp_path / file).write_text(content, encoding="latin-1")
+    with pytest.raises(ValueError, match=message) as error:
+        read_captures(tmp_path, "stray", None)
+    assert "\n" not in str(error.value)
+    assert "another form" not in str(error.value)
+
+
+def test_confidence_of_another_size_is_refused(tmp_path):
+    write_stray(tmp_path, 2)
+    assert cv2.imwrite(str(tmp_path / "confidence/000001.png"), np.ones((4, 4), np.uint8))
+    clips = CaptureClips(stray.read(tmp_path, None))
+    with pytest.raises(ValueError, match=r"confidence/000001\.png: found shape \(4, 4\), expected"):
+        clips[0]
