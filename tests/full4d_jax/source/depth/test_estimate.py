@@ -104,15 +104,13 @@ def test_still_pixels_decide_about_the_scale_of_what_moves():
 
 @pytest.mark.parametrize(("h", "w"), [(160, 160), (96, 160)])
 def test_other_sizes_see_the_same_scene(network, rich_frames, h, w):
-    frames = jax.image.resize(rich_frames[0][:4], (4, 128, 128, 3), "linear")
-
     def difference(frame):
         own = predict_depth(network, frame[None])
         other = predict_depth(network, jax.image.resize(frame[None], (1, h, w, 3), "linear"))
         back = jax.image.resize(other, own.shape, "linear")
         return jnp.median(jnp.abs(jnp.log(back / own)))
 
-    assert np.mean([difference(2 * frame - 1) for frame in frames]) < 0.1
+    assert np.mean([difference(2 * frame - 1) for frame in rich_frames[0][:4]]) < 0.1
 
 
 def test_sides_that_do_not_divide_are_refused(network):
@@ -122,11 +120,11 @@ def test_sides_that_do_not_divide_are_refused(network):
         predict_depth(network, jnp.zeros((1, 80, 64, 3)))
 
 
-def test_portraits_are_seen_in_their_shape(network, clips, monkeypatch):
+def test_portraits_are_seen_in_their_shape(network, rich_frames, monkeypatch):
     assert network.sides(640, 360) == (384, 224)
     assert network.sides(64, 96) == (192, 288)  # enlarged by 3 at most
     monkeypatch.setattr(estimate, "LONG_SIDE", 64)  # is quicker
-    portrait = jax.image.resize(clips[0][0, :1, :, 16:48], (1, 40, 20, 3), "linear")
+    portrait = jax.image.resize(2 * rich_frames[0][:1, :, 48:144] - 1, (1, 40, 20, 3), "linear")
     depth = estimate_depth(network, portrait)
     assert depth.shape == (1, 40, 20)
     np.testing.assert_allclose(jnp.median(depth[0]), 1, rtol=1e-5)
