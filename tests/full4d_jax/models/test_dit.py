@@ -47,8 +47,8 @@ def random_params(model: ModelConfig):
     params = dit.init_params(model, jax.random.key(1))
     leaves, tree = jax.tree.flatten(params)
     rng = np.random.default_rng(2)
-    leaves = [x + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
-    return jax.tree.unflatten(tree, leaves)
+    leaves = [np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
+    return jax.device_put(jax.tree.unflatten(tree, leaves))
 
 
 @pytest.mark.parametrize(
