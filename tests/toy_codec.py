@@ -1,9 +1,13 @@
 """Wan's VAEs with few channels and random weights, which encode small pictures in milliseconds."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
+import numpy as np
+import pytest
 
 from full4d_jax.config.codecs import KINDS
 from full4d_jax.models.codecs.codec import save_codec
@@ -13,7 +17,15 @@ from full4d_jax.models.codecs.wan_vae import abstract_params
 def save_toy_codec(path: Path, codec: str = "wan21") -> str:
     """Write a file of weights; return its path, as `codec_weights` takes it."""
     shapes = abstract_params(dataclasses.replace(KINDS[codec], base=4, decoder_base=4))
-    keys = iter(jax.random.split(jax.random.key(0), 1000))
-    weights = jax.tree.map(lambda x: 0.2 * jax.random.normal(next(keys), x.shape), shapes)
+    rng = np.random.default_rng(0)
+    weights = jax.tree.map(lambda x: rng.normal(0, 0.2, x.shape).astype(np.float32), shapes)
     save_codec(path, codec, weights)
     return str(path)
+
+
+@contextmanager
+def encoding_on_one_device() -> Iterator[None]:
+    """Let `encode_dataset` use one of the simulated devices, since it compiles for each it uses."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "local_device_count", lambda: 1)
+        yield

@@ -47,6 +47,12 @@ def init_params(config: ModelConfig, key: PRNGKeyArray) -> Params:
     return nnx.to_pure_dict(nnx.state(network(config, nnx.Rngs(params=key)), nnx.Param))
 
 
+@functools.cache
+def abstract_params(config: ModelConfig) -> Params:
+    """Return the shapes of the parameters, float32, without allocating them."""
+    return jax.eval_shape(functools.partial(init_params, config), jax.random.key(0))
+
+
 def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
     """Bind parameters: (latents, tau, conditions) -> velocity of the generated views.
 

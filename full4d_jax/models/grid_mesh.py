@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -24,7 +23,7 @@ from full4d_jax.config import (
     TrainingConfig,
     to_dict,
 )
-from full4d_jax.models.dit import init_params
+from full4d_jax.models.dit import abstract_params
 from full4d_jax.models.linear import product_type
 from full4d_jax.models.sharding import AXES, check_mesh, make_mesh, tree_shardings
 from full4d_jax.session.errors import InputError
@@ -117,7 +116,7 @@ def parameter_shapes(
       mesh: over which they are sharded; None is one device.
       kind: their type; by default that in which the network computes.
     """
-    shapes = jax.eval_shape(partial(init_params, model), jax.random.key(0))
+    shapes = abstract_params(model)
     kind = product_type(model) if kind is None else kind
     if mesh is None:
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, kind), shapes)

@@ -142,7 +142,8 @@ def load_tiefenrausch(path: Path) -> Params:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         for name, (scale, zero) in kernels.items():
             tensors[f"{name}.kernel"] = real_numbers(tensors[f"{name}.kernel"], scale, zero)
-    return unflatten_dict({name: jnp.asarray(x) for name, x in tensors.items()}, sep=".")
+    # `jnp.asarray` would compile a program for every shape.
+    return unflatten_dict(jax.device_put(tensors), sep=".")
 
 
 def real_numbers(integers: ndarray, scale: float, zero: int) -> ndarray:

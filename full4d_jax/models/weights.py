@@ -113,8 +113,8 @@ def _read(file: Any, name: str, like: Any, on_host: bool) -> jax.Array | np.ndar
         return file.get_tensor(name).astype(kind, copy=False)
     sharding = getattr(like, "sharding", None)
     if not isinstance(sharding, NamedSharding):
-        # Cast by NumPy: JAX would compile a program for every shape.
-        return jnp.asarray(file.get_tensor(name).astype(kind, copy=False))
+        # Cast by NumPy and put: JAX would compile a program for every shape, for `asarray` too.
+        return jax.device_put(file.get_tensor(name).astype(kind, copy=False))
     stored = file.get_slice(name)
     shape = tuple(stored.get_shape())
     return jax.make_array_from_callback(

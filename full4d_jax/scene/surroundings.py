@@ -127,7 +127,7 @@ def surround(
                 count += len(more.moments)
         if report is not None:
             report(i + 1)
-    return jax.tree.map(lambda x: jnp.asarray(x[:count]), scene)
+    return jax.device_put(jax.tree.map(lambda x: x[:count], scene))
 
 
 def count_looks(cameras: Cameras) -> int:

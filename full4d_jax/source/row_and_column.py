@@ -6,9 +6,6 @@ comes from a file, or from structure from motion on the film's own frames, large
 than the column has. A grid without cameras is filled all the same, but no scene is fitted to it.
 """
 
-from functools import partial
-
-import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
@@ -31,7 +28,8 @@ from full4d_jax.source.options import DemoGridOptions, TwoVideosOptions
 from full4d_jax.source.shots import check_one_shot
 from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale, resize_intrinsics
 from input_pipeline.importers.camera_path import CameraPath
-from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
+from input_pipeline.procedural.clips import scene_program
+from input_pipeline.procedural.scene import HELD_OUT_START
 from input_pipeline.video_files import frame_times
 
 AGREE = 20.0  # dB between the first frames of two videos, below which they count as different
@@ -97,9 +95,10 @@ def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Grid:
     if data.frames > 1:
         origin[:, 0] = Origin.REAL
     real = origin == Origin.REAL
-    sizes = {"views": data.views, "frames": data.frames, "height": data.height, "width": data.width}
-    render = partial(procedural_scene, **sizes, orbit=data.orbit, worlds=data.worlds)
-    clip = jax.jit(render)(HELD_OUT_START + options.scene)
+    draw = scene_program(
+        data.views, data.frames, data.height, data.width, data.worlds, orbit=data.orbit
+    )
+    clip = draw(HELD_OUT_START + options.scene)
     frames[real] = to_uint8(clip.frames)[real]
     rate = options.fps or data.fps
     times = np.arange(data.frames) / rate

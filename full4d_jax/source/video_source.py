@@ -4,9 +4,7 @@ They have the camera of that view alone; `camera_paths` puts the target cameras 
 """
 
 from dataclasses import replace
-from functools import partial
 
-import jax
 import numpy as np
 
 from full4d_jax.cameras import Cameras
@@ -24,7 +22,8 @@ from full4d_jax.source.options import DemoOptions, VideoOptions
 from full4d_jax.source.rest_of_film import pictures_around
 from full4d_jax.source.shots import check_one_shot
 from gaussians.fitting.stillness import camera_moves
-from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
+from input_pipeline.procedural.clips import scene_program
+from input_pipeline.procedural.scene import HELD_OUT_START
 
 DEMO_WORLDS = "rich"
 
@@ -101,8 +100,8 @@ def open_demo(data: DataConfig, options: DemoOptions) -> Grid:
     Its true depth is known, unless a depth network is asked for.
     """
     size = {"frames": data.frames, "height": data.height, "width": data.width}
-    draw = partial(procedural_scene, views=1, **size, orbit=True, worlds=DEMO_WORLDS)
-    clip = jax.jit(draw)(HELD_OUT_START + options.scene)
+    draw = scene_program(1, data.frames, data.height, data.width, DEMO_WORLDS, orbit=True)
+    clip = draw(HELD_OUT_START + options.scene)
     frames = to_uint8(clip.frames)
     knows = options.measured.depth_network is None
     known = "and its depth are" if knows else "is"

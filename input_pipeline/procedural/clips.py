@@ -121,12 +121,18 @@ def to_example(
 
 @cache
 def scene_program(
-    views: int, frames: int, height: int, width: int, worlds: Worlds
+    views: int, frames: int, height: int, width: int, worlds: Worlds, orbit: bool = False
 ) -> Callable[..., ProceduralClip]:
     """Return one program for all scenes of a size; takes the index, and `looks` for rich worlds."""
     return jax.jit(
         partial(
-            procedural_scene, views=views, frames=frames, height=height, width=width, worlds=worlds
+            procedural_scene,
+            views=views,
+            frames=frames,
+            height=height,
+            width=width,
+            worlds=worlds,
+            orbit=orbit,
         )
     )
 

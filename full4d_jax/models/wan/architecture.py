@@ -11,7 +11,7 @@ import jax
 from flax.traverse_util import flatten_dict
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.dit import init_params
+from full4d_jax.models.dit import abstract_params
 from full4d_jax.models.wan.text import TOKENS
 from full4d_jax.session.errors import InputError
 from input_pipeline.plain_files import load_json
@@ -21,8 +21,7 @@ IGNORED = {"rope_max_seq_len", "_diffusers_version", "_name_or_path"}  # change 
 
 def abstract_leaves(model: ModelConfig) -> dict[str, jax.ShapeDtypeStruct]:
     """Return the shapes of all parameters by dotted name, without allocating them."""
-    shapes = jax.eval_shape(lambda key: init_params(model, key), jax.random.key(0))
-    return cast(dict[str, jax.ShapeDtypeStruct], flatten_dict(shapes, sep="."))
+    return cast(dict[str, jax.ShapeDtypeStruct], flatten_dict(abstract_params(model), sep="."))
 
 
 def diffusers_config(model: ModelConfig) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +165,8 @@ def _with_filmed(
 
     def filmed(number: int) -> Batch:
         keys = jax.random.split(jax.random.fold_in(key, number), size)[np.asarray(rows)]
-        clips = reprojected(data, network, keys, next(windows))
+        clip_size = (data.pseudo_views, data.height, data.width)
+        clips = reprojected(clip_size, network, keys, next(windows))
         return clips if mesh is None else put_batch(mesh, clips, rows, size)
 
     def mix() -> Iterator[Any]:
@@ -186,7 +187,7 @@ def _with_margin(data: DataConfig) -> DataConfig:
 
 @partial(jax.jit, static_argnums=0)
 def reprojected(
-    data: DataConfig,
+    size: tuple[int, int, int],
     network: DepthNetwork,
     keys: Key[Array, "b"],
     videos: UInt8[Array, "b t h w 3"],
@@ -194,11 +195,12 @@ def reprojected(
     """Return clips of what another camera would see of each video, the video, and turned views.
 
     Args:
-      data: the number of views, and the size of the clips.
+      size: views, rows and columns of the clips.
       network: gives the depth of the videos.
       keys: of each clip.
       videos: larger than the clips (`_with_margin`) if these have more than two views.
     """
+    views, height, width = size
 
     def one(key_and_video: tuple[PRNGKeyArray, Array]) -> Batch:
         key, video = key_and_video
@@ -207,7 +209,7 @@ def reprojected(
         depth = drop_depth_edges(estimate_depth(network, video), EDGE)
         lens = random_lens(lens_key, *video.shape[1:3])
         pose = random_pose(pose_key)
-        if data.pseudo_views == 2:
+        if views == 2:
             clip = two_views(video, depth, lens, pose)
         else:
             clip = several_views(
@@ -216,9 +218,9 @@ def reprojected(
                 depth,
                 lens,
                 pose,
-                views=data.pseudo_views,
-                height=data.height,
-                width=data.width,
+                views=views,
+                height=height,
+                width=width,
             )
         return Batch(clip.frames, clip.depth, clip.cameras)
 
@@ -226,26 +228,35 @@ def reprojected(
 
 
 def _rendered(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
-    """Yield batches of rendered scenes; on a mesh each device renders its own samples."""
+    """Yield batches of rendered scenes."""
     data = config.data
     network = load_depth() if data.estimated else None
+    # What else the data are made of changes nothing in the program, which takes seconds to compile.
+    program = _rendering(replace(data, records=(), videos="", pseudo=0.0, pseudo_views=2), mesh)
+    videos = data.videos if data.photos else ""
+    for step, scenes in enumerate(_scenes(config, start), start):
+        with input_errors("config", "change data.photos or data.videos"):
+            looks = looks_at(step, photos=data.photos, videos=videos, seed=config.seed)
+        yield program(scenes if mesh is None else put_batch(mesh, scenes), looks, network)
+
+
+@cache
+def _rendering(data: DataConfig, mesh: Mesh | None) -> Callable[..., Batch]:
+    """Return the program that renders a batch; on a mesh each device renders its own samples."""
     render = partial(_render, data)
-    if mesh is not None:
-        samples = spec("samples")
-        everywhere = PartitionSpec()
-        render = jax.shard_map(
+    if mesh is None:
+        return jax.jit(render)
+    samples = spec("samples")
+    everywhere = PartitionSpec()
+    return jax.jit(
+        jax.shard_map(
             render,
             mesh=mesh,
             in_specs=(samples, everywhere, everywhere),
             out_specs=samples,
             check_vma=False,
         )
-    program = jax.jit(render)
-    videos = data.videos if data.photos else ""
-    for step, scenes in enumerate(_scenes(config, start), start):
-        with input_errors("config", "change data.photos or data.videos"):
-            looks = looks_at(step, photos=data.photos, videos=videos, seed=config.seed)
-        yield program(scenes if mesh is None else put_batch(mesh, scenes), looks, network)
+    )
 
 
 def _render(

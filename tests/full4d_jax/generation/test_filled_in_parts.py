@@ -25,9 +25,9 @@ def setting():
     )  # fmt: skip
     leaves, tree = jax.tree.flatten(init_params(model, jax.random.key(0)))
     rng = np.random.default_rng(0)
-    leaves = [x + 0.2 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
+    leaves = [np.asarray(x) + 0.2 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
     frames = rng.uniform(-1, 1, (VIEWS, FRAMES, SIDE, SIDE, 3)).astype(np.float32)
-    return model, jax.tree.unflatten(tree, leaves), jnp.asarray(frames)
+    return model, jax.device_put(jax.tree.unflatten(tree, leaves)), jnp.asarray(frames)
 
 
 def fill(setting, sampler, views=tuple(range(VIEWS)), instants=tuple(range(FRAMES))):

@@ -33,7 +33,7 @@ def setting(request):
     data = DataConfig(views=VIEWS, frames=FRAMES, height=SIDE, width=SIDE)
     leaves, tree = jax.tree.flatten(init_params(model, jax.random.key(0)))
     rng = np.random.default_rng(0)
-    leaves = [x + 0.2 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
+    leaves = [np.asarray(x) + 0.2 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
 
     poses = np.repeat(orbit(np.linspace(0, 55, VIEWS), np.zeros(VIEWS))[:, None], FRAMES, 1)
     steps = np.broadcast_to(np.eye(4), (FRAMES, 4, 4)).copy()
@@ -43,7 +43,7 @@ def setting(request):
     frames = rng.uniform(-1, 1, (1, FRAMES, SIDE, SIDE, 3))
     shot = frames, rng.uniform(0.8, 1.2, frames.shape[:4]), Cameras(lens, poses, SIDE, SIDE)
     shot = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), shot)
-    return Config(model=model, data=data), jax.tree.unflatten(tree, leaves), shot
+    return Config(model=model, data=data), jax.device_put(jax.tree.unflatten(tree, leaves)), shot
 
 
 def grid(setting, sampler, views=None, frames=slice(None)):

@@ -1,6 +1,7 @@
 """The network as a whole: both places of the projection, and what must change nothing."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -26,20 +27,34 @@ FRAMES = dataclasses.replace(
 
 
 def conditions_and_latents(model: ModelConfig):
-    keys = iter(jax.random.split(jax.random.key(0), 10))
+    rng = np.random.default_rng(0)
+
+    def put(array: np.ndarray) -> jax.Array:
+        return jax.device_put(array.astype(np.float32))
+
+    def normal(*shape: int) -> jax.Array:
+        return put(rng.normal(size=shape))
+
     shape = (B, V, T, SIDE, SIDE, 3)
-    pose = jnp.eye(4).at[:3, 3].set(jnp.array([0.3, -0.1, 0.2]))
+    poses = np.tile(np.eye(4), (B, V, T, 1, 1))
+    poses[:, 1:, :, :3, 3] = [0.3, -0.1, 0.2]
     conditions = dit.Conditions(
-        projection=jax.random.normal(next(keys), shape),
-        base=jax.random.normal(next(keys), shape),
-        mask=jax.random.bernoulli(next(keys), 0.7, shape[:-1]).astype(jnp.float32),
-        disparity=jax.random.uniform(next(keys), shape[:-1]),
-        world_to_camera=jnp.broadcast_to(pose, (B, V, T, 4, 4)).at[:, 0].set(jnp.eye(4)),
-        intrinsics=jnp.broadcast_to(jnp.eye(3), (B, V, 3, 3)),
-        text=jax.random.normal(next(keys), (B, 5, 24)) if model.text_width else None,
+        projection=normal(*shape),
+        base=normal(*shape),
+        mask=put(rng.random(shape[:-1]) < 0.7),
+        disparity=put(rng.random(shape[:-1])),
+        world_to_camera=put(poses),
+        intrinsics=put(np.tile(np.eye(3), (B, V, 1, 1))),
+        text=normal(B, 5, 24) if model.text_width else None,
     )
     generated = V if model.projection == "frames" else V - 1
-    return jax.random.normal(next(keys), (B, generated, *shape[2:])), conditions
+    return normal(B, generated, *shape[2:]), conditions
+
+
+@partial(jax.jit, static_argnums=0)
+def velocity(model, params, z, tau, conditions):
+    """One program; each operation would else be a program of its own."""
+    return dit.velocity(model, params)(z, tau, conditions)
 
 
 def random_params(model: ModelConfig):
@@ -47,8 +62,8 @@ def random_params(model: ModelConfig):
     params = dit.init_params(model, jax.random.key(1))
     leaves, tree = jax.tree.flatten(params)
     rng = np.random.default_rng(2)
-    leaves = [x + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
-    return jax.tree.unflatten(tree, leaves)
+    leaves = [np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
+    return jax.device_put(jax.tree.unflatten(tree, leaves))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +94,7 @@ def test_equals_oracle_in_values_and_gradients(model, monkeypatch):
 def test_starts_at_the_filled_projection():
     z, conditions = conditions_and_latents(SMALL)
     params = dit.init_params(SMALL, jax.random.key(1))
-    v = dit.velocity(SMALL, params)(jnp.zeros_like(z), jnp.ones(B), conditions)
+    v = velocity(SMALL, params, jnp.zeros_like(z), jnp.ones(B), conditions)
     np.testing.assert_allclose(-v, conditions.base[:, 1:], atol=1e-6)
 
 
@@ -88,7 +103,7 @@ def test_target_views_are_a_set():
     conditions = conditions._replace(
         world_to_camera=conditions.world_to_camera.at[:, 2, :, 0, 3].add(0.5)
     )
-    flow, tau = dit.velocity(SMALL, random_params(SMALL)), jnp.full(B, 0.5)
+    flow, tau = partial(velocity, SMALL, random_params(SMALL)), jnp.full(B, 0.5)
     swapped = jax.tree.map(lambda x: x[:, jnp.array([0, 2, 1])], conditions)
     found = flow(z[:, ::-1], tau, swapped)[:, ::-1]
     np.testing.assert_allclose(found, flow(z, tau, conditions), atol=1e-4)
@@ -111,12 +126,12 @@ def test_added_parameters_are_exact_no_ops_at_the_start(part):
     changed = conditions._replace(mask=jnp.zeros_like(conditions.mask))
     if part != "mask_embedding":
         changed = conditions
-    flow = dit.velocity(FRAMES, params)(z, jnp.full(B, 0.5), conditions)
+    flow = velocity(FRAMES, params, z, jnp.full(B, 0.5), conditions)
     if part != "mask_embedding":
         params = {**params, "blocks": {k: x for k, x in params["blocks"].items() if k != part}}
-        expected = dit.velocity(without, params)(z, jnp.full(B, 0.5), changed)
+        expected = velocity(without, params, z, jnp.full(B, 0.5), changed)
     else:
-        expected = dit.velocity(FRAMES, params)(z, jnp.full(B, 0.5), changed)
+        expected = velocity(FRAMES, params, z, jnp.full(B, 0.5), changed)
     np.testing.assert_array_equal(flow, expected)
 
 
@@ -124,7 +139,7 @@ def test_the_source_stays_clean_in_channels():
     """The velocity may depend on the source's frames but not through noise of its own."""
     z, conditions = conditions_and_latents(SMALL)
     assert z.shape[1] == V - 1
-    flow = dit.velocity(SMALL, random_params(SMALL))
+    flow = partial(velocity, SMALL, random_params(SMALL))
     other = conditions._replace(projection=conditions.projection.at[:, 0].multiply(-1))
     change = flow(z, jnp.full(B, 0.5), other) - flow(z, jnp.full(B, 0.5), conditions)
     assert float(jnp.abs(change).max()) > 1e-3

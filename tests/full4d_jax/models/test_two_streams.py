@@ -40,8 +40,8 @@ def random_params(model: ModelConfig, seed: int = 0):
     """Return random parameters, none of them zero."""
     leaves, tree = jax.tree.flatten(init_params(model, jax.random.key(seed)))
     rng = np.random.default_rng(seed)
-    noisy = [x + 0.2 * jnp.asarray(rng.normal(size=x.shape), jnp.float32) for x in leaves]
-    return jax.tree.unflatten(tree, noisy)
+    noisy = [np.asarray(x) + 0.2 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
+    return jax.device_put(jax.tree.unflatten(tree, noisy))
 
 
 def grid(views: int = VIEWS, times: int = TIMES, batch: int = 2):

@@ -1,62 +1,77 @@
 """The upsampler: what it does before training, which sizes it takes, and that all of it learns."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from full4d_jax.config.upsampler import UpsamplerNetConfig
-from full4d_jax.models.upsampler import Guidance, init_params, upsample
+from full4d_jax.models import upsampler
+from full4d_jax.models.upsampler import Guidance
 
 TINY = UpsamplerNetConfig((8, 8, 16))
+# One program for all arrays of a size, where each operation would else be a program of its own.
+init_params = jax.jit(upsampler.init_params, static_argnums=0)
+upsample = jax.jit(upsampler.upsample, static_argnums=0)
 
 
 def inputs(height: int, width: int) -> Guidance:
-    keys = jax.random.split(jax.random.key(0), 4)
-    mask = jax.random.bernoulli(keys[3], 0.6, (2, height, width)).astype(jnp.float32)
-    coarse, projected, filled = (jax.random.uniform(k, (2, height, width, 3)) for k in keys[:3])
-    return Guidance(coarse, projected * mask[..., None], mask, jnp.ones_like(mask), filled)
+    rng = np.random.default_rng(0)
+    mask = (rng.random((2, height, width)) < 0.6).astype(np.float32)
+    coarse, projected, filled = rng.random((3, 2, height, width, 3), np.float32)
+    arrays = coarse, projected * mask[..., None], mask, np.ones_like(mask), filled
+    return Guidance(*map(jax.device_put, arrays))
+
+
+@partial(jax.jit, static_argnums=0)
+def random_params(scale: float):
+    return jax.tree.map(
+        lambda x: x + scale * jax.random.normal(jax.random.key(x.size), x.shape),
+        upsampler.init_params(TINY, jax.random.key(1)),
+    )
 
 
 def test_an_untrained_one_pastes_the_projection_over_the_mean_of_both_fillings():
-    seen = inputs(24, 40)
+    seen = inputs(96, 64)
     made = upsample(TINY, init_params(TINY, jax.random.key(1)), seen)
-    share = jax.nn.sigmoid(2.0) * seen.mask[..., None]
-    base = (seen.coarse + seen.filled) / 2
-    expected = base + share * (seen.projected - base)
-    np.testing.assert_allclose(made, expected, atol=1e-6)
+    coarse, projected, mask, _, filled = map(np.asarray, seen)
+    share = mask[..., None] / (1 + np.exp(-2))
+    base = (coarse + filled) / 2
+    np.testing.assert_allclose(made, base + share * (projected - base), atol=1e-6)
 
 
 def test_a_frame_comes_out_as_its_surroundings_do():
-    params = jax.tree.map(
-        lambda x: x + 0.05 * jax.random.normal(jax.random.key(x.size), x.shape),
-        init_params(TINY, jax.random.key(1)),
-    )
-    seen = inputs(64, 128)
+    params = random_params(0.05)
+    seen = inputs(128, 64)
     whole = upsample(TINY, params, seen)
-    left = upsample(TINY, params, jax.tree.map(lambda x: x[:, :, :96], seen))
-    np.testing.assert_allclose(whole[:, :, :32], left[:, :, :32], atol=1e-5)
+    part = jax.tree.map(lambda x: jax.device_put(np.asarray(x)[:, :96]), seen)
+    upper = upsample(TINY, params, part)
+    np.testing.assert_allclose(np.asarray(whole)[:, :32], np.asarray(upper)[:, :32], atol=1e-5)
 
 
 def test_after_two_steps_every_weight_has_moved():
-    seen, truth = inputs(16, 16), jnp.ones((2, 16, 16, 3))
+    seen = inputs(16, 16)
     params = start = init_params(TINY, jax.random.key(1))
-    slope = jax.jit(jax.grad(lambda p: jnp.mean((upsample(TINY, p, seen) - truth) ** 2)))
+
+    @jax.jit
+    def step(params):
+        slope = jax.grad(lambda p: jnp.mean((upsampler.upsample(TINY, p, seen) - 1) ** 2))(params)
+        return jax.tree.map(lambda x, g: x - 0.1 * g, params, slope)
+
     for _ in range(3):
-        params = jax.tree.map(lambda x, g: x - 0.1 * g, params, slope(params))
-    moved = jax.tree.map(lambda a, b: bool((a != b).any()), start, params)
+        params = step(params)
+    moved = jax.tree.map(lambda a, b: np.any(np.asarray(a) != b), start, params)
     assert all(jax.tree.leaves(moved))
 
 
 def test_far_from_the_projection_nothing_varies_fast():
     """With random weights; beside the projection details are left."""
-    params = jax.tree.map(
-        lambda x: x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape),
-        init_params(TINY, jax.random.key(1)),
-    )
-    seen = inputs(96, 96)
-    mask = jnp.zeros_like(seen.mask).at[:, 80:].set(1.0)
-    filled = jnp.zeros_like(seen.filled)
-    noise = seen._replace(coarse=filled, filled=filled, mask=mask)
-    made = np.asarray(upsample(TINY, params, noise))
+    seen = inputs(96, 64)
+    mask = np.zeros((2, 96, 64), np.float32)
+    mask[:, 80:] = 1
+    filled = jax.device_put(np.zeros((2, 96, 64, 3), np.float32))
+    noise = seen._replace(coarse=filled, filled=filled, mask=jax.device_put(mask))
+    made = np.asarray(upsample(TINY, random_params(0.1), noise))
     steps = np.abs(np.diff(made, axis=2)).mean((0, 2, 3))
     assert steps[:48].max() < 0.2 * steps[76:].min()

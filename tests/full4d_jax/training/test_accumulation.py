@@ -40,8 +40,8 @@ def random_state(config: Config) -> TrainState:
     params = jax.jit(init_params, static_argnums=0)(config.model, jax.random.key(0))
     leaves, tree = jax.tree.flatten(params)
     rng = np.random.default_rng(1)
-    leaves = [x + 0.1 * jnp.asarray(rng.normal(size=x.shape), jnp.float32) for x in leaves]
-    return state_from_params(config, jax.tree.unflatten(tree, leaves))
+    leaves = [np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
+    return state_from_params(config, jax.device_put(jax.tree.unflatten(tree, leaves)))
 
 
 def first_step(config: Config, parts: int) -> tuple[dict, list[np.ndarray]]:

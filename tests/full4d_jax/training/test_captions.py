@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_codec import save_toy_codec
+from toy_codec import encoding_on_one_device, save_toy_codec
 
 from full4d_jax.config import Config, check_config, load_config
 from full4d_jax.data import encode
@@ -67,7 +67,7 @@ def encoded(raw, config):
     out.mkdir()
     first = open_dataset(raw).scene_ids[0]
     file.write_text(json.dumps({first: "two dogs run", "elsewhere": "a man"}))
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, encoding_on_one_device():
         patch.setattr(encode, "prompt_encoder", table)
         encode_dataset(config, raw, out, "train", 1, (0, 1), raw.parent, file)
     return out

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_codec import save_toy_codec
+from toy_codec import encoding_on_one_device, save_toy_codec
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, check_config, load_config
@@ -79,7 +79,8 @@ def exact(raw, config):
 def encode(config: Config, raw, name: str):
     out = raw.parent / name
     out.mkdir()
-    encode_dataset(config, raw, out, "train", 1, (0, 1))
+    with encoding_on_one_device():
+        encode_dataset(config, raw, out, "train", 1, (0, 1))
     return out
 
 

@@ -23,16 +23,20 @@ GOLDEN_LOSSES = [0.592516, 0.445036, 0.436230]
 
 
 @pytest.fixture(scope="module")
-def run():
+def batch():
+    return jax.jit(lambda i: procedural_batch(i, CONFIG.data))(jnp.arange(2))
+
+
+@pytest.fixture(scope="module")
+def run(batch):
     state = init_state(CONFIG, jax.random.key(0))
-    batch = jax.jit(lambda i: procedural_batch(i, CONFIG.data))(jnp.arange(2))
     step = jax.jit(train_step(CONFIG))
     states, losses = [state], []
     for _ in range(3):
         state, metrics = step(state, batch)
         states.append(state)
         losses.append(float(metrics["loss"]))
-    return states, losses, metrics, step, batch
+    return states, losses, metrics, step
 
 
 def test_golden_step(run):
@@ -45,8 +49,8 @@ def test_golden_step(run):
     )
 
 
-def test_the_step_is_a_pure_function_of_state_and_batch(run):
-    states, _, _, step, batch = run
+def test_the_step_is_a_pure_function_of_state_and_batch(run, batch):
+    states, _, _, step = run
     again, _ = step(states[2], batch)
     for found, expected in zip(jax.tree.leaves(again), jax.tree.leaves(states[3]), strict=True):
         np.testing.assert_array_equal(found, expected)
@@ -98,14 +102,13 @@ def test_the_perceptual_term_needs_its_extra(monkeypatch):
         train_step(perceptual_config(0.5))
 
 
-def test_prediction_of_the_velocity_is_trained_by_velocity_matching():
+def test_prediction_of_the_velocity_is_trained_by_velocity_matching(batch):
     """A new network without a refiner predicts zero, so that the loss is that of u itself."""
     config = dataclasses.replace(
         CONFIG,
         model=dataclasses.replace(CONFIG.model, prediction="velocity", layers=1, refiner=0),
         flow=dataclasses.replace(CONFIG.flow, mean_share=0.0),
     )
-    batch = jax.jit(lambda i: procedural_batch(i, CONFIG.data))(jnp.arange(2))
     params, key = init_state(config, jax.random.key(0)).params, jax.random.key(7)
     found, _ = jax.jit(lambda params: loss(config, params, batch, key))(params)
     data, noise_key = batch.frames[:, 1:], jax.random.split(key, 3)[2]

@@ -50,8 +50,8 @@ def random_params(model):
     """Parameters of which none is zero, so that all get a gradient."""
     leaves, tree = jax.tree.flatten(init_params(model, jax.random.key(0)))
     rng = np.random.default_rng(0)
-    leaves = [x + 0.1 * jnp.asarray(rng.normal(size=x.shape), jnp.float32) for x in leaves]
-    return jax.tree.unflatten(tree, leaves)
+    leaves = [np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
+    return jax.device_put(jax.tree.unflatten(tree, leaves))
 
 
 def random_batch() -> Batch:

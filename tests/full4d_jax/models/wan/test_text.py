@@ -145,7 +145,7 @@ def prompted(tmp_path):
     config = with_text(tmp_path / "text.npz")
     config = dataclasses.replace(config, negative_text=str(tmp_path / "negative.npz"))
     leaves, tree = jax.tree.flatten(init_params(config.model, jax.random.key(0)))
-    leaves = [x + 0.1 * jnp.asarray(rng.normal(size=x.shape), jnp.float32) for x in leaves]
+    leaves = [np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
     lens = jnp.array([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]])
     poses = jnp.broadcast_to(jnp.eye(4), (2, 2, 1, 4, 4))
     batch = Batch(
@@ -153,7 +153,7 @@ def prompted(tmp_path):
         depth=jnp.ones((2, 1, 16, 16)),
         cameras=Cameras(jnp.broadcast_to(lens, (2, 2, 3, 3)), poses, 16, 16),
     )
-    return config, jax.tree.unflatten(tree, leaves), batch
+    return config, jax.device_put(jax.tree.unflatten(tree, leaves)), batch
 
 
 @pytest.mark.parametrize(("guidance", "negative"), [(1.0, True), (1.0, False), (2.5, True)])

@@ -122,11 +122,11 @@ def test_sides_that_do_not_divide_are_refused(network):
         predict_depth(network, jnp.zeros((1, 80, 64, 3)))
 
 
-def test_portraits_are_seen_in_their_shape(network, clips, monkeypatch):
+def test_portraits_are_seen_in_their_shape(network, rich_frames, monkeypatch):
     assert network.sides(640, 360) == (384, 224)
     assert network.sides(64, 96) == (192, 288)  # enlarged by 3 at most
     monkeypatch.setattr(estimate, "LONG_SIDE", 64)  # is quicker
-    portrait = jax.image.resize(clips[0][0, :1, :, 16:48], (1, 40, 20, 3), "linear")
+    portrait = jax.image.resize(2 * rich_frames[0][:1, :, 48:144] - 1, (1, 40, 20, 3), "linear")
     depth = estimate_depth(network, portrait)
     assert depth.shape == (1, 40, 20)
     np.testing.assert_allclose(jnp.median(depth[0]), 1, rtol=1e-5)

@@ -24,10 +24,15 @@ from full4d_jax.models.sharding import make_mesh
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import clips_at, training_batches
 
+# One size, so that one program renders four scenes for the batches of all tests.
+POSED = Config(
+    data=DataConfig(views=3, frames=2, height=16, width=16, orbit=True),
+    training=TrainingConfig(batch=4),
+)
 CONFIG = Config(
     model=ModelConfig(projection="none", cameras=()),
-    data=DataConfig(views=2, frames=2, height=16, width=16, orbit=True, pseudo=0.5),
-    training=TrainingConfig(batch=4),
+    data=dataclasses.replace(POSED.data, pseudo=0.5),
+    training=TrainingConfig(batch=8),
 )
 
 
@@ -36,8 +41,8 @@ def test_half_of_each_batch_is_warped_and_resuming_repeats_it():
     stream = grid_batches(CONFIG, 0)
     first, second = next(stream), next(stream)
     for batch in (first, second):
-        assert batch.frames.shape == (4, 2, 2, 16, 16, 3)
-        assert is_warp(batch).sum() == 2
+        assert batch.frames.shape == (8, 3, 2, 16, 16, 3)
+        assert is_warp(batch).sum() == 4
     again = next(grid_batches(CONFIG, 1))
     jax.tree.map(np.testing.assert_array_equal, again, second)
     assert not np.array_equal(first.frames, second.frames)
@@ -50,18 +55,18 @@ def test_videos_of_a_folder(tmp_path):
     data = dataclasses.replace(CONFIG.data, videos=str(tmp_path))
     batch = next(grid_batches(dataclasses.replace(CONFIG, data=data), 0))
     frames = np.asarray(batch.frames)[is_warp(batch)]
-    assert len(frames) == 2
+    assert len(frames) == 4
     assert np.abs(frames[..., 0] - (200 / 127.5 - 1)).max() < 0.1
     assert frames[..., 1:].max() < -0.8
     assert not is_warp(batch).all()
 
 
 def test_clips_slower_than_the_rate_asked_for_have_room_for_a_window(tmp_path):
-    write_video(tmp_path / "slow.mp4", np.zeros((6, 40, 40, 3), np.uint8), 5)
-    data = dataclasses.replace(CONFIG.data, videos=str(tmp_path), frames=4, fps=8.0)
+    write_video(tmp_path / "slow.mp4", np.zeros((3, 40, 40, 3), np.uint8), 5)
+    data = dataclasses.replace(CONFIG.data, videos=str(tmp_path), fps=8.0)
     stream = grid_batches(dataclasses.replace(CONFIG, data=data), 0)
     for _ in range(6):  # windows begin anywhere
-        assert next(stream).frames.shape[2] == 4
+        assert next(stream).frames.shape[2] == 2
 
 
 def test_with_a_projection_every_other_batch_is_reprojected(tmp_path):
@@ -69,18 +74,18 @@ def test_with_a_projection_every_other_batch_is_reprojected(tmp_path):
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 255, (1, 6, 6, 3), np.uint8).repeat(8, 1).repeat(8, 2).repeat(4, 0)
     write_video(tmp_path / "a.mp4", noise, 8)
-    data = DataConfig(views=3, frames=2, height=32, width=32, pseudo=0.5, videos=str(tmp_path))
-    config = Config(data=data, training=TrainingConfig(batch=2))
+    data = dataclasses.replace(POSED.data, pseudo=0.5, videos=str(tmp_path))
+    config = dataclasses.replace(POSED, data=data)
     stream = grid_batches(config, 0)
     made = [next(stream) for _ in range(4)]
     assert [batch.frames.shape[1] for batch in made] == [3, 2, 3, 2]
     video, poses = made[1].frames[:, 1], made[1].cameras.world_to_camera
     np.testing.assert_allclose(video[0], video[1], atol=0.1)
     assert not np.array_equal(made[1].depth[0], made[1].depth[1])
-    np.testing.assert_array_equal(poses[:, 0], np.broadcast_to(np.eye(4), (2, 2, 4, 4)))
+    np.testing.assert_array_equal(poses[:, 0], np.broadcast_to(np.eye(4), (4, 2, 4, 4)))
     assert np.abs(np.asarray(poses[:, 1]) - np.eye(4)[None, None]).max() > 0.02
     jax.tree.map(np.testing.assert_array_equal, next(grid_batches(config, 3)), made[3])
-    assert clips_at(config, 1) == clips_at(config, 3) == [str(tmp_path / "a.mp4")] * 2
+    assert clips_at(config, 1) == clips_at(config, 3) == [str(tmp_path / "a.mp4")] * 4
     rendered = dataclasses.replace(config, data=dataclasses.replace(data, pseudo=0.0))
     assert clips_at(config, 2) == clips_at(rendered, 1)
 
@@ -90,9 +95,8 @@ def test_reprojected_clips_have_the_views_of_the_others(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 3), np.uint8)
     for name in ("a", "b"):
         write_video(tmp_path / f"{name}.mp4", noise.repeat(8, 1).repeat(8, 2), 8)
-    data = DataConfig(views=3, frames=2, height=32, width=32)
-    data = dataclasses.replace(data, pseudo=0.5, pseudo_views=3, videos=str(tmp_path))
-    config = Config(data=data, training=TrainingConfig(batch=4))
+    data = dataclasses.replace(POSED.data, pseudo=0.5, pseudo_views=3, videos=str(tmp_path))
+    config = dataclasses.replace(POSED, data=data)
     check_config(config)
     stream = grid_batches(config, 0)
     rendered, filmed = next(stream), next(stream)
@@ -103,13 +107,11 @@ def test_reprojected_clips_have_the_views_of_the_others(tmp_path):
 
 
 def test_depth_of_a_share_of_the_clips_is_estimated():
-    size = DataConfig(views=2, frames=1, height=32, width=32)
-    config = Config(data=size, training=TrainingConfig(batch=6))
-    shared = dataclasses.replace(config, data=dataclasses.replace(size, estimated=0.5))
-    true, mixed = next(grid_batches(config, 0)), next(grid_batches(shared, 0))
+    shared = dataclasses.replace(POSED, data=dataclasses.replace(POSED.data, estimated=0.5))
+    true, mixed = next(grid_batches(POSED, 0)), next(grid_batches(shared, 0))
     np.testing.assert_array_equal(true.frames, mixed.frames)
     same = (np.asarray(true.depth) == np.asarray(mixed.depth)).all((1, 2, 3))
-    assert 0 < same.sum() < 6
+    assert 0 < same.sum() < 4
     estimated = np.asarray(mixed.depth)[~same]
     np.testing.assert_allclose(np.median(estimated[estimated > 0]), 1, atol=0.3)
 

@@ -11,6 +11,7 @@ import pytest
 from grid_batches import grid_batches
 
 from full4d_jax.config import check_config, load_config
+from full4d_jax.data.encode import resized
 from full4d_jax.models.sharding import put_batch, rows_here
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.checkpoints.manager import Checkpoints
@@ -115,8 +116,15 @@ def test_hosts_together_see_the_batches_of_one(dataset):
             np.testing.assert_array_equal(field, np.concatenate(mine))
 
 
+class Wide(ProceduralClips):
+    """Twice as wide, cut out of the others: a size of its own would be another program."""
+
+    def __getitem__(self, index: int):
+        return resized(super().__getitem__(index), 32, 64)
+
+
 def test_buckets_hold_clips_by_shape_and_batches_one_size(dataset, tmp_path):
-    wide = ProceduralClips(first=100, count=6, views=3, frames=4, height=32, width=64)
+    wide = Wide(first=100, count=6, views=3, frames=4, height=32, width=32)
     write_dataset(tmp_path / "wide", wide, name="wide")
     config = configured(dataset, tmp_path / "wide", buckets=("16x16", "16x32"))
     stream, shapes = grid_batches(config, 0), []
