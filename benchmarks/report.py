@@ -75,6 +75,8 @@ ROWS = (
         "--clips sleap_small_robot --options --rows 96 --seconds 1 --quality draft", "", (2, 30)),
     Row("generated_grids", "benchmarks/generated_grids.py --out OUT",
         "--rows 32 --steps 20", "", (1, 25)),
+    Row("films_without_cameras", "benchmarks/films_without_cameras.py --out OUT",
+        "--steps 20", "", (2, 8)),
     Row("depth", "benchmarks/depth.py", "--scenes 2", "", (1.5, 3)),
     Row("lens", "benchmarks/lens.py", "--scenes 2", "", (2, 6)),
     Row("tilt", "benchmarks/tilt.py", "--scenes 2", "--scenes 24", (2, 15)),

@@ -69,7 +69,8 @@ def main() -> None:
     draw = partial(procedural_scene, views=1, frames=FRAMES, worlds="rich", looks=looks, **size)
     film = jax.jit(partial(sample_filmed_world, views=1, frames=FRAMES, worlds="rich", **size))
     render = jax.jit(draw)
-    network, segmentation = load_depth(), load_networks()
+    network = load_depth()
+    subject_networks = load_networks()
     errors: dict[str, list[float]] = {}
     leans: dict[str, list[float]] = {}
     people = covered = 0
@@ -82,7 +83,7 @@ def main() -> None:
             score_lines(leans, clip, estimated)
         whole = whole_people(clip.people, options.least)
         true = Subjects(clip.people.astype(np.int32), (PERSON,) * int(clip.people.max()))
-        seen = find_subjects(segmentation, clip.frames, clip.lens, clip.world_to_camera)
+        seen = find_subjects(subject_networks, clip.frames, clip.lens, clip.world_to_camera)
         ups = {"lines": camera_up(clip.frames, clip.lens) or UP, "true up": clip.up}
         with_true = {"before": estimated}
         with_seen = {"DeepLab's people, before": estimated}

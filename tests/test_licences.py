@@ -7,6 +7,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from full4d_jax.models.safetensors_files import open_tensors
 from full4d_jax.source.options import CLIP
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -43,7 +44,13 @@ def test_what_needs_care_is_named_on_the_page():
 
 def test_weights_of_others_have_their_licence_beside_them():
     page = (DOCS / "model_card.md").read_text()
-    licence = DOCS.parent / "full4d_jax" / "checkpoints" / "tiefenrausch.LICENSE"
+    checkpoints = DOCS.parent / "full4d_jax" / "checkpoints"
+    for weights in checkpoints.glob("*.safetensors"):
+        assert weights.name in page, weights
+    for name in ("segmentation", "silhouette"):
+        with open_tensors(checkpoints / f"{name}.safetensors", expected="weights") as file:
+            assert "Apache-2.0" in file.metadata()["credit"]
+    licence = checkpoints / "tiefenrausch.LICENSE"
     assert licence.with_suffix(".safetensors").is_file()
     assert licence.name in page
     assert licence.read_text().startswith("MIT License\n\nCopyright (c) 2020 Facebook Research")

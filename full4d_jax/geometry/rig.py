@@ -109,7 +109,7 @@ def _match(pycolmap: Any, frames: UInt8[ndarray, "v t h w 3"], scale: float, fol
     matching["matching_options"].skip_geometric_verification = True
     pairs = [(_name(i, t), _name(j, t)) for i, j in _pairs(views) for t in range(instants)]
     pairing = pycolmap.ImportedPairingOptions()
-    pairing.match_list_path = _listed(pairs, folder / "apart.txt")
+    pairing.match_list_path = _write_pairs(pairs, folder / "apart.txt")
     pycolmap.match_image_pairs(folder / "apart.db", pairing_options=pairing, **matching)
 
 
@@ -141,7 +141,7 @@ def _pool(pycolmap: Any, views: int, instants: int, folder: Path) -> None:
             ]
             together = np.concatenate(matches).astype(np.uint32)
             pooled.write_matches(pooled_ids[i], pooled_ids[j], together)
-    pairs = _listed([(firsts[i], firsts[j]) for i, j in _pairs(views)], folder / "pooled.txt")
+    pairs = _write_pairs([(firsts[i], firsts[j]) for i, j in _pairs(views)], folder / "pooled.txt")
     verification = repeatable_matching(pycolmap)["verification_options"]
     pycolmap.verify_matches(folder / "pooled.db", pairs, verification)
 
@@ -203,7 +203,7 @@ def _view(name: str) -> int:
     return int(name[:4])
 
 
-def _listed(pairs: list[tuple[str, str]], file: Path) -> Path:
+def _write_pairs(pairs: list[tuple[str, str]], file: Path) -> Path:
     """Write pairs of pictures as COLMAP reads them, and return the file."""
     file.write_text("".join(f"{one} {other}\n" for one, other in pairs))
     return file

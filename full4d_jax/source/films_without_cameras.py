@@ -16,6 +16,7 @@ from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.capture_clips import CaptureClips, align
 from input_pipeline.footage import FILM_FOLDERS, files_of_camera, find_footage, picture_size
 from input_pipeline.importers.detect import require_inside
+from input_pipeline.importers.sync import apply_sync
 from input_pipeline.transforms import decode, view_size
 
 FEWEST_FILMS = 3
@@ -35,7 +36,7 @@ def read_films(path: Path) -> Capture:
         message names these.
       InputError: pycolmap is not installed.
     """
-    capture = _without_cameras(path)
+    (capture,) = apply_sync(path, [_without_cameras(path)])
     require_inside(path, [capture])
     names = [view.name for view in capture.views]
     count = align(capture.views, f"{path}").shape[1]
@@ -86,7 +87,7 @@ def objection(rig: Rig | None, names: list[str], side: int) -> str:
         return f"half of its points are seen from within {rig.angle:.1f} degrees"
     if rig.reprojection > REPROJECTION * side:
         return f"its points are {rig.reprojection:.1f} pixels off"
-    if rig.agreement < AGREEMENT:
+    if not rig.agreement >= AGREEMENT:  # of no matches it is NaN
         return f"{rig.agreement:.0%} of the matches between films agree with them"
     return ""
 
@@ -112,7 +113,7 @@ def _without_cameras(path: Path) -> Capture:
         make_view(
             name,
             files,
-            intrinsics_from_fov(ASSUMED_FOV, *size),
+            intrinsics_from_fov(ASSUMED_FOV, size[0], size[1]),
             np.eye(4),
             masks=files_of_camera(path, "masks", name),
         )

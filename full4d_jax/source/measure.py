@@ -109,14 +109,14 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
       InputError: The depth of the file does not follow a camera that moves, or has no depth where
         the unit of the path could be told.
     """
-    segmentation = None if inputs.asked.keep_estimate else load_networks()
+    subject_networks = None if inputs.asked.keep_estimate else load_networks()
     plate = None
     if inputs.depth is not None:
         depth, unit = settle_scale(grid, inputs.depth, estimated=False)
     else:
         if grid.depth is None and isinstance(inputs.network, DepthFile):
             say(inputs.network.description)
-        depth, unit, _, swept, plate = measure_depth(grid, inputs.network, segmentation)
+        depth, unit, _, swept, plate = measure_depth(grid, inputs.network, subject_networks)
         if swept:
             say(describe_sweep(swept))
         if plate is not None:
@@ -126,7 +126,7 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
                 say(describe_plate(behind))
     rows = np.asarray(depth)[None]
     if grid.real_rows > 1:
-        other_rows = measure_real_rows(grid, unit, inputs.network, segmentation)
+        other_rows = measure_real_rows(grid, unit, inputs.network, subject_networks)
         rows = np.concatenate([rows, other_rows])
     arrays = {"depth": rows, "path_unit": np.asarray(unit)}
     return arrays if plate is None else arrays | plate_arrays(plate)

@@ -77,14 +77,18 @@ def look_again(
     for number in range(1, count):
         piece = pieces == number
         if piece.sum() >= SMALLEST_PERSON * piece.size:
-            people = _look_at(params, frame, piece, people)
+            people = _look_at(params, frame, piece, likely & ~piece, people)
     return people
 
 
 def _look_at(
-    params: Params, frame: UInt8[ndarray, "h w 3"], piece: Bool[ndarray, "h w"], people: People
+    params: Params,
+    frame: UInt8[ndarray, "h w 3"],
+    piece: Bool[ndarray, "h w"],
+    other_pieces: Bool[ndarray, "h w"],
+    people: People,
 ) -> People:
-    """Return what is known of people after a look at one piece."""
+    """Return what is known of people after a look at one piece, which tells nothing of others."""
     left, top, width, height = cv2.boundingRect(as_bytes(piece))
     windows = _windows(left, top, width, height, piece.shape[0])
     looks = (_shares_in(params, frame, window) for window in windows)
@@ -92,11 +96,14 @@ def _look_at(
         shares = (smaller + larger) / 2
         agree = _overlap(smaller > 0.5, larger > 0.5) > MIN_AGREEMENT
         if agree and _overlap(shares > 0.5, piece) > MIN_OVERLAP:
-            near = cv2.dilate(as_bytes(piece), disc(max(2, round(REACH * max(width, height))))) > 0
+            reach = disc(max(2, round(REACH * max(width, height))))
+            near = (cv2.dilate(as_bytes(piece), reach) > 0) & ~other_pieces
             # Where DeepLab alone sees somebody, a collar or the wall beside them, colours decide.
             disputed = piece & (shares < 0.5)
             decided = people.decided | (near & ~disputed)
-            return People(np.where(near, shares, people.shares), decided)
+            # What lies near two people belongs to whom it is seen with.
+            known = np.where(people.decided, np.maximum(shares, people.shares), shares)
+            return People(np.where(near, known, people.shares), decided)
     return people
 
 

@@ -151,8 +151,8 @@ def see_people(
     sharp[..., place] = np.stack([each.shares for each in people])
     decided = np.stack([each.decided for each in people])
     # What else DeepLab's cells show beside people is their blurred outline.
-    others = [number for number in range(len(KINDS)) if number != place]
-    sharp[..., others] *= 1 - np.where(decided, sharp[..., place], 0)[..., None]
+    other_kinds = [number for number in range(len(KINDS)) if number != place]
+    sharp[..., other_kinds] *= 1 - np.where(decided, sharp[..., place], 0)[..., None]
     return sharp, decided
 
 

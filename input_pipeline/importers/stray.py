@@ -64,7 +64,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     else:
         lens = _matrix(path / "camera_matrix.csv")
     _check_size(path, lens, picture_size(film))
-    names = [f"{number:06.0f}.png" for number in table["frame"]]
+    names = [_picture(number, path / "odometry.csv") for number in table["frame"]]
     view, note = make_view(
         "camera",
         [film],
@@ -97,6 +97,19 @@ def _odometry(file: Path) -> dict[str, Float[np.ndarray, " n"]]:
     }
 
 
+def _picture(number: float, file: Path) -> str:
+    """Return the name of a frame's picture of depth.
+
+    Raises:
+      ValueError: the number is none of a frame.
+    """
+    if number not in range(10**6):
+        raise ValueError(
+            f"{file}, frame: found {number:g}, expected a whole number below 1,000,000"
+        )
+    return f"{int(number):06}.png"
+
+
 def _poses(file: Path, table: dict[str, Float[np.ndarray, " n"]]) -> Float[np.ndarray, "n 4 4"]:
     """Return camera-to-world."""
     rotations = np.stack([table[name] for name in ("qx", "qy", "qz", "qw")], 1)
@@ -115,7 +128,7 @@ def _matrix(file: Path) -> Float[np.ndarray, "3 3"]:
 
 def _text(file: Path) -> str:
     try:
-        return read_regular(file, MAX_BYTES).decode()
+        return read_regular(file, MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{file}: found no text, expected a table") from None
 

@@ -87,6 +87,7 @@ def test_a_damaged_file_is_refused(converter, tmp_path, cut):
     ("network", "source", "shipped"),
     [
         ("segmentation", "deeplab/deeplabv3_257_mv_gpu.tflite", "segmentation.safetensors"),
+        ("silhouette", "blazepose/pose_landmark_full.tflite", "silhouette.safetensors"),
         ("depth", "tiefenrausch", "tiefenrausch.safetensors"),
     ],
 )

@@ -114,8 +114,8 @@ def test_two_processes_have_the_scores_of_one(name, tmp_path):
 @pytest.mark.parametrize(
     "form",
     [
-        pytest.param("cached", marks=pytest.mark.slow),
-        pytest.param("gradient", marks=pytest.mark.long),  # the rehearsal in tests/pod asks so, too
+        pytest.param("cached", marks=pytest.mark.long),  # the rehearsal in tests/pod asks so, too
+        pytest.param("gradient", marks=pytest.mark.slow),
         pytest.param("none", marks=pytest.mark.long),  # the second only waits
     ],
 )

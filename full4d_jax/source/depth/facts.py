@@ -19,7 +19,7 @@ from full4d_jax.source.depth.clean_plate import Estimate, clean_plate, depth_wit
 from full4d_jax.source.depth.gravity import UP, camera_up
 from full4d_jax.source.depth.moving import set_before
 from full4d_jax.source.depth.planes import flatten_planes
-from full4d_jax.source.depth.upright import forget_beside, stand_upright
+from full4d_jax.source.depth.upright import forget_rim, stand_upright
 from full4d_jax.source.depth.verticals import UprightLines
 from full4d_jax.source.subjects import Networks, find_subjects
 from gaussians.fitting.stillness import camera_moves
@@ -42,7 +42,7 @@ def hold_facts(
     frames: UInt8[ndarray, "t h w 3"],
     lens: Float[ndarray, "3 3"],
     world_to_camera: Float[ndarray, "t 4 4"],
-    segmentation: Networks,
+    subject_networks: Networks,
     around: UInt8[ndarray, "e h w 3"] | None = None,
     estimate: Estimate | None = None,
 ) -> HeldDepth:
@@ -53,12 +53,12 @@ def hold_facts(
       frames: sRGB.
       lens: intrinsics, pixels.
       world_to_camera: of each frame.
-      segmentation: networks that find subjects.
+      subject_networks: networks that find subjects.
       around: pictures that a camera at rest took before and after.
       estimate: returns the depth of a picture, for the clean plate; None makes none.
     """
     still = not camera_moves(world_to_camera)
-    subjects = find_subjects(segmentation, frames, lens, world_to_camera, around)
+    subjects = find_subjects(subject_networks, frames, lens, world_to_camera, around)
     up = camera_up(frames, lens) if still else None  # a camera that moves may change its pitch
     upright_lines = None if up is None else UprightLines(lens, up)
     keep = subjects.labels > 0
@@ -67,7 +67,7 @@ def hold_facts(
     plate = None
     if estimate is not None:
         if still:
-            upright = forget_beside(upright, subjects.labels)
+            upright = forget_rim(upright, subjects.labels)
         plate = clean_plate(upright, frames, subjects.labels, subjects.backdrop, estimate)
     behind = None
     if plate is not None and still:

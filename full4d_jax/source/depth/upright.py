@@ -291,7 +291,7 @@ def clear_rim(
     )
 
 
-def forget_beside(
+def forget_rim(
     depth: Float[ndarray, "t h w"], labels: Int32[ndarray, "t h w"]
 ) -> Float[ndarray, "t h w"]:
     """Return depth that is unknown (0) beside subjects, and between two legs.
@@ -299,10 +299,10 @@ def forget_beside(
     Networks smear bodies over what is beside them. A camera at rest sees it at other instants, or
     the clean plate has it.
     """
-    return np.where([_beside(label > 0) for label in labels], 0, depth)
+    return np.where([_rim_of(label > 0) for label in labels], 0, depth)
 
 
-def _beside(subject: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+def _rim_of(subject: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
     """Return where a subject may be smeared: around it, and in gaps that it nearly encloses."""
     shorter = min(subject.shape)
     around = cv2.dilate(as_bytes(subject), disc(max(3, round(SMEAR * shorter)))) > 0

@@ -47,14 +47,14 @@ class MeasuredDepth(NamedTuple):
 
 
 def measure_depth(
-    source: Grid, network: AnyNetwork, segmentation: Networks | None = None
+    source: Grid, network: AnyNetwork, subject_networks: Networks | None = None
 ) -> MeasuredDepth:
     """Return the depth that is known with a source, or else what a network estimates.
 
     Args:
       source: of one camera.
       network: estimates depth that is not known.
-      segmentation: networks that find what stands and moves, so that estimates
+      subject_networks: they find what stands and moves, so that estimates
         agree with facts about it; None leaves estimates as they are.
     """
     cameras = source.cameras
@@ -80,7 +80,7 @@ def measure_depth(
     plate = None
     estimate = partial(_of_picture, network)
     if not estimated or still:
-        if estimated and segmentation is not None:
+        if estimated and subject_networks is not None:
             at_rest = np.asarray(cameras.world_to_camera[0])
             where = np.asarray(cameras.intrinsics[0])
             settled, plate = hold_facts(
@@ -88,7 +88,7 @@ def measure_depth(
                 pictures,
                 where,
                 at_rest,
-                segmentation,
+                subject_networks,
                 source.around,
                 estimate,
             )
@@ -110,8 +110,8 @@ def measure_depth(
     depth = np.asarray(
         fuse_depth(frames, _without_edges(settled), jnp.asarray(lens), jnp.asarray(path))
     )
-    if segmentation is not None:
-        held = hold_facts(depth, pictures, lens, path, segmentation, estimate=estimate)
+    if subject_networks is not None:
+        held = hold_facts(depth, pictures, lens, path, subject_networks, estimate=estimate)
         depth = np.asarray(_without_edges(held.depth))
         plate = held.plate
     return MeasuredDepth(np.where(unknown, 0, depth), unit, metres, swept, plate)
@@ -135,7 +135,7 @@ def _without_edges(depth: Float[ndarray, "t h w"]) -> Float[Array, "t h w"]:
 
 
 def measure_real_rows(
-    grid: Grid, path_unit: float, network: AnyNetwork, segmentation: Networks | None = None
+    grid: Grid, path_unit: float, network: AnyNetwork, subject_networks: Networks | None = None
 ) -> Float[ndarray, "k t h w"]:
     """Return the depth of the real rows of a rig but the first, in the world's unit.
 
@@ -143,11 +143,11 @@ def measure_real_rows(
       grid: real views of a data set, then missing ones.
       path_unit: of the source, as `measure_depth` returns it.
       network: estimates depth that is not known.
-      segmentation: see `measure_depth`.
+      subject_networks: see `measure_depth`.
     """
     assert grid.about.distances is not None, "a rig knows how far the scene is"
     depths = []
     for view in range(1, grid.real_rows):
-        depth, unit, *_ = measure_depth(alone(grid, view), network, segmentation)
+        depth, unit, *_ = measure_depth(alone(grid, view), network, subject_networks)
         depths.append(depth * (unit * float(grid.about.distances[view]) / path_unit))
     return np.stack(depths).astype(np.float32)

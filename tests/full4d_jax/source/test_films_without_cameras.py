@@ -83,6 +83,15 @@ def test_what_cannot_be_one_rig_is_refused_first(rig_folder, tmp_path, capsys):
     assert "film small: found 64x48, and 128x96 of 000000_v001, expected one size" in said
 
 
+def test_offsets_of_films_are_read(rig_folder, tmp_path, capsys):
+    film = (rig_folder / "cam1.mp4").read_bytes()
+    for name in ("cam0", "cam1", "cam2"):
+        (tmp_path / f"{name}.mp4").write_bytes(film)
+    (tmp_path / "sync.json").write_text('{"cam7": {"offset": 0.1}}')
+    said = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
+    assert "found cameras ['cam7'], expected some of ['cam0', 'cam1', 'cam2']" in said
+
+
 def test_a_missing_module_is_named(rig_folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pycolmap", None)
     said = refusal(capsys, "run", rig_folder, "--out", tmp_path / "out")

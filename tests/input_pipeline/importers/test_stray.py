@@ -76,6 +76,7 @@ def test_a_film_that_ends_early_is_told(tmp_path):
             f"{HEADER}\n{ROW}{ROW.replace('000000', '7')}",
             r"files: found no .*000007",
         ),
+        ("odometry.csv", f"{HEADER}\n{ROW}{ROW.replace('000000', '0.7')}", "frame: found 0.7, exp"),
         ("camera_matrix.csv", "1, 2, 3\n", r"camera_matrix.csv: found shape \(1, 3\)"),
         ("camera_matrix.csv", "\xff", "camera_matrix.csv: found .*, expected"),
         (

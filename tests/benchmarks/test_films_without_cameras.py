@@ -15,7 +15,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 @pytest.fixture
 def module(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
-    return importlib.import_module("found_cameras")
+    return importlib.import_module("films_without_cameras")
 
 
 def test_errors_are_those_after_the_best_turn_shift_and_scale(module):

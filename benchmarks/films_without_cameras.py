@@ -1,12 +1,12 @@
 """Scores scenes of films without cameras beside those of the same films with them.
 
-    python benchmarks/found_cameras.py [--rows 160 --pattern 4 --quality draft]
+    python benchmarks/films_without_cameras.py [--rows 160 --pattern 4 --quality draft]
 
 A procedural person before black, 24 views all around, 24 instants, as in `generated_grids.py`, in
-clothes with a finer pattern, for structure from motion finds too few points on plain ones. `given`
-is 4DAnyone's folder with exact cameras; `found` has the films alone. `full4d run` fits a scene to
-both; PSNR is that of its report, of the views that were held out. Errors of the cameras are after
-the turn, the shift and the scale that fit best.
+clothes with a finer pattern, for structure from motion finds too few points on plain ones. `exact`
+is 4DAnyone's folder with exact cameras; `estimated` has the films alone. `full4d run` fits a scene
+to both; PSNR is that of its report, of the views that were held out. Errors of the cameras are
+after the turn, the shift and the scale that fit best.
 """
 
 import argparse
@@ -39,13 +39,13 @@ def main() -> None:
     parser.add_argument("--pattern", type=float, default=4.0, help="times finer than the person's")
     parser.add_argument("--quality", choices=("draft", "normal", "high"), default="draft")
     parser.add_argument("--steps", type=int, default=0, help="of a fit; 0 goes by the quality")
-    parser.add_argument("--out", type=Path, default=Path("out/found_cameras"), help="folder")
+    parser.add_argument("--out", type=Path, default=Path("out/films"), help="folder")
     options = parser.parse_args()
     if not 32 <= options.rows <= 1280:
         raise SystemExit(f"--rows: found {options.rows}, expected 32 to 1280")
     exact = film(patterned(person(7, 1.4), options.pattern), options.rows)
-    write_folder(options.out / "given", exact, generated=True)
-    films = options.out / "found"
+    write_folder(options.out / "exact", exact, generated=True)
+    films = options.out / "estimated"
     films.mkdir(parents=True, exist_ok=True)
     for view, frames in enumerate(exact.frames):
         write_video(films / f"{view:02d}.mp4", frames, FPS)
@@ -56,7 +56,7 @@ def main() -> None:
     scores = {"cameras": errors(exact, poses, views[0].intrinsics) | {"seconds": round(seconds)}}
     print(f"cameras: {scores['cameras']}", flush=True)
     lift = replace(DEFAULT.lift, quality=options.quality, steps=options.steps)
-    for name in ("given", "found"):
+    for name in ("exact", "estimated"):
         source = CaptureOptions(options.out / name)
         config = replace(DEFAULT, lift=lift)
         folder = pipeline.run(config, None, options.out / name / "scene", source=source)
@@ -64,7 +64,7 @@ def main() -> None:
         names = ("held_out_psnr", "fitted_psnr", "seconds_in_all")
         scores[name] = {key: report[key] for key in names}
         print(f"{name}: {scores[name]}", flush=True)
-    lines = [[name, f"{scores[name]['held_out_psnr']:.2f}"] for name in ("given", "found")]
+    lines = [[name, f"{scores[name]['held_out_psnr']:.2f}"] for name in ("exact", "estimated")]
     print(text_table(["cameras", "held-out views, dB"], lines))
     print(json.dumps(scores))
 
