@@ -128,20 +128,41 @@ def find_subjects(
     there = [optical_flow(a, b) for a, b in pairwise(frames)]
     back = [optical_flow(b, a) for a, b in pairwise(frames)]
     shares = average_along_flow(class_shares(networks.classes, frames), there, back)
-    shares, decided = see_people(networks, frames, shares)
+    outlines = see_people(networks, frames, shares)
     more = None
     if around is not None:
-        shares_around, _ = see_people(networks, around, class_shares(networks.classes, around))
-        more = Seen(around, shares_around.sum(-1))
-    return label_subjects(frames, shares, decided, back, to_first, more)
+        around_shares = class_shares(networks.classes, around)
+        more = Seen(around, see_people(networks, around, around_shares).anybody)
+    return label_subjects(frames, outlines, back, to_first, more)
+
+
+class Outlines(NamedTuple):
+    """Where subjects are, with sharp outlines of people.
+
+    Attributes:
+      shares: of `KINDS` at each pixel.
+      decided: where a second look at people tells them.
+      anybody: share of subjects by the first look or the second, whichever is more: an arm that
+        DeepLab sees faintly, and the second look not at all, is no background.
+    """
+
+    shares: Float32[ndarray, "t h w c"]
+    decided: Bool[ndarray, "t h w"]
+    anybody: Float32[ndarray, "t h w"]
 
 
 def see_people(
     networks: Networks,
     frames: UInt8[ndarray, "t h w 3"],
     shares: Float32[ndarray, "t h w c"],
-) -> tuple[Float32[ndarray, "t h w c"], Bool[ndarray, "t h w"]]:
-    """Return shares of `KINDS` with sharp outlines of people, and where these are known."""
+) -> Outlines:
+    """Return where subjects are, after a second look at people.
+
+    Args:
+      networks: as `load_networks` reads them.
+      frames: sRGB.
+      shares: as `class_shares` returns them.
+    """
     place = list(KINDS).index(PERSON)
     people = [
         look_again(networks.silhouette, frame, share)
@@ -153,13 +174,12 @@ def see_people(
     # What else DeepLab's cells show beside people is their blurred outline.
     other_kinds = [number for number in range(len(KINDS)) if number != place]
     sharp[..., other_kinds] *= 1 - np.where(decided, sharp[..., place], 0)[..., None]
-    return sharp, decided
+    return Outlines(sharp, decided, np.maximum(shares.sum(-1), sharp.sum(-1)))
 
 
 def label_subjects(
     frames: UInt8[ndarray, "t h w 3"],
-    shares: Float32[ndarray, "t h w c"],
-    decided: Bool[ndarray, "t h w"],
+    outlines: Outlines,
     back: list[Float32[ndarray, "h w 2"]],
     to_first: Float[ndarray, "t 3 3"] | None,
     around: Seen | None = None,
@@ -168,31 +188,33 @@ def label_subjects(
 
     Args:
       frames: sRGB.
-      shares: as `class_shares` returns them, averaged over time.
-      decided: where colours need not tell the outline, as `see_people` returns it.
+      outlines: as `see_people` returns them.
       back: flow from each instant but the first to the one before.
       to_first: where the pixels of each frame lie in the first one (`homographies`); None of a
         camera that travels.
       around: of a camera at rest, before and after.
     """
-    subject = shares.sum(-1)
+    subject = outlines.shares.sum(-1)
+    anybody = outlines.anybody
     backdrop = None
     moving = np.zeros(subject.shape, bool)
     faint = np.zeros(subject.shape, bool)
     if to_first is not None and len(frames) > 2:
         if np.ptp(to_first, axis=0).any():
-            moving = find_moving_while_turning(frames, subject, to_first)
+            moving = find_moving_while_turning(frames, anybody, to_first)
         else:
-            backdrop = find_backdrop(frames, subject, around)
+            backdrop = find_backdrop(frames, anybody, around)
             moving = find_moving(frames, backdrop)
-            faint = find_faint(frames, subject, backdrop) & ~decided
+            faint = find_faint(frames, anybody, backdrop) & ~outlines.decided
     masks = [
         outline(frame, share, moves, sharp)
-        for frame, share, moves, sharp in zip(frames, subject, moving, decided, strict=True)
+        for frame, share, moves, sharp in zip(
+            frames, subject, moving, outlines.decided, strict=True
+        )
     ]
     masks = [with_faint_parts(mask, differs) for mask, differs in zip(masks, faint, strict=True)]
     labels, count = link_labels(np.stack(masks), back)
-    kinds = tuple(_kind(shares[labels == number]) for number in range(1, count + 1))
+    kinds = tuple(_kind(outlines.shares[labels == number]) for number in range(1, count + 1))
     return _drop_small(labels, kinds)._replace(backdrop=backdrop)
 
 

@@ -31,7 +31,7 @@ from full4d_jax.scene.dry_run import (
     weights_bytes,
 )
 from gaussians import FitConfig, Gaussians, distillation_targets
-from gaussians.fitting import distillation, novel_views
+from gaussians.fitting import distillation
 from gaussians.fitting.novel_views import learn
 from gaussians.motion import still
 from input_pipeline.cameras import intrinsics_from_fov, orbit
@@ -149,7 +149,7 @@ def test_the_gradient_form_asks_what_is_inspected_as_on_one_device(mesh, monkeyp
 
     names = "encode_shown", "judge_latents", "pull_video"
     guides = tracing(monkeypatch, generate, "guides_program")
-    with tracing(monkeypatch, novel_views, *names) as ran, guides as before:
+    with tracing(monkeypatch, distillation, *names) as ran, guides as before:
         teacher, lesson = learned(mesh)
     programs = lift_programs(PART, mesh)
     order = "projection and codec", "encoding", "judging", "the encoder's gradient"

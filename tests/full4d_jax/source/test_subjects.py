@@ -17,6 +17,7 @@ from full4d_jax.source.backdrop import (
 )
 from full4d_jax.source.subjects import (
     LASTS,
+    Outlines,
     Subjects,
     average_along_flow,
     find_subjects,
@@ -72,7 +73,9 @@ def label_coarse(frames: np.ndarray, shares: np.ndarray, to_first: np.ndarray | 
     there = [optical_flow(a, b) for a, b in pairwise(frames)]
     back = [optical_flow(b, a) for a, b in pairwise(frames)]
     averaged = average_along_flow(shares, there, back)
-    return label_subjects(frames, averaged, np.zeros(frames.shape[:3], bool), back, to_first)
+    nowhere = np.zeros(frames.shape[:3], bool)
+    outlines = Outlines(averaged, nowhere, averaged.sum(-1))
+    return label_subjects(frames, outlines, back, to_first)
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
