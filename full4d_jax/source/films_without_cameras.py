@@ -100,15 +100,15 @@ def _without_cameras(path: Path) -> Capture:
     """
     films = find_footage(path, FILM_FOLDERS)
     if len(films) < FEWEST_FILMS:
-        found = f"{len(films)} film{'s' * (len(films) > 1)} without cameras"
+        count = f"{len(films)} film{'s' * (len(films) > 1)} without cameras"
         expected = f"at least {FEWEST_FILMS} of one scene, or cameras.json"
-        raise ValueError(f"{path}: found {found}, expected {expected}")
+        raise ValueError(f"{path}: found {count}, expected {expected}")
     sizes = {name: picture_size(files[0]) for name, files in films.items()}
     first, size = next(iter(sizes.items()))
     for name, (rows, columns) in sizes.items():
         if (rows, columns) != size:
-            found = f"{columns}x{rows}, and {size[1]}x{size[0]} of {first}"
-            raise ValueError(f"{path}, film {name}: found {found}, expected one size and lens")
+            two_sizes = f"{columns}x{rows}, and {size[1]}x{size[0]} of {first}"
+            raise ValueError(f"{path}, film {name}: found {two_sizes}, expected one size and lens")
     views = [
         make_view(
             name,

@@ -54,8 +54,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     count = len(frame_times(film))
     rows = len(table["timestamp"])
     if count > rows:
-        found = f"{rows} poses, and {count} frames of rgb.mp4"
-        raise ValueError(f"{path / 'odometry.csv'}: found {found}, expected a pose a frame")
+        counts = f"{rows} poses, and {count} frames of rgb.mp4"
+        raise ValueError(f"{path / 'odometry.csv'}: found {counts}, expected a pose a frame")
     notes = [f"{rows - count} of {rows} poses are later than the film"] if rows > count else []
     table = {name: column[:count] for name, column in table.items()}
     if "fx" in table:
@@ -84,8 +84,8 @@ def _odometry(file: Path) -> dict[str, Float[np.ndarray, " n"]]:
     header = [name.strip() for name in reader.fieldnames or ()]
     missing = [name for name in COLUMNS if name not in header]
     if missing:
-        found = ", ".join(header)[:80] or "nothing"
-        raise ValueError(f"{file}: found {found}, expected columns {', '.join(COLUMNS)}")
+        columns = ", ".join(header)[:80] or "nothing"
+        raise ValueError(f"{file}: found {columns}, expected columns {', '.join(COLUMNS)}")
     reader.fieldnames = header
     rows = list(reader)
     names = COLUMNS + (LENS if all(name in header for name in LENS) else ())
@@ -136,9 +136,10 @@ def _text(file: Path) -> str:
 def _check_size(path: Path, lens: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> None:
     """Refuse a lens that is of a film of another size: nothing else in the folder tells."""
     height, width = size
-    x, y = lens[:2, 2]
+    x = lens[0, 2]
+    y = lens[1, 2]
     if np.abs(np.array([x / width, y / height]) - 0.5).max() > OFF_CENTRE:
-        found = f"the lens's centre at {x:.0f}, {y:.0f} of a film of {width}x{height}"
+        off_centre = f"the lens's centre at {x:.0f}, {y:.0f} of a film of {width}x{height}"
         raise ValueError(
-            f"{path}: found {found}, expected it in the middle, of rgb.mp4 as recorded"
+            f"{path}: found {off_centre}, expected it in the middle, of rgb.mp4 as recorded"
         )

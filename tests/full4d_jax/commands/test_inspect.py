@@ -155,7 +155,7 @@ def test_compiles_the_projection_alone_for_tpu(tmp_path):
     ("program", "topology", "chips"), [("sample", "4x4", 16), ("lift", "2x2", 4)]
 )
 def test_compiles_for_tpu_what_asks_the_prior(program, topology, chips, tmp_path):
-    """Of several hosts all chips are the mesh's, as `sample` has it in several processes."""
+    """The mesh takes all chips of several hosts, as `sample` does in several processes."""
     mesh = ["--mesh.view", "2", "--mesh.fsdp", "1", "--mesh.time", "2"]
     codec = ["--model.codec", "pixels", "--json", str(tmp_path / "plan.json")]
     asks = ["--program", program, *SMALL, *mesh, *codec]

@@ -72,6 +72,6 @@ def test_far_from_the_projection_nothing_varies_fast():
     mask[:, 80:] = 1
     filled = jax.device_put(np.zeros((2, 96, 64, 3), np.float32))
     noise = seen._replace(coarse=filled, filled=filled, mask=jax.device_put(mask))
-    made = np.asarray(upsample(TINY, random_params(0.1), noise))
-    steps = np.abs(np.diff(made, axis=2)).mean((0, 2, 3))
+    enlarged = np.asarray(upsample(TINY, random_params(0.1), noise))
+    steps = np.abs(np.diff(enlarged, axis=2)).mean((0, 2, 3))
     assert steps[:48].max() < 0.2 * steps[76:].min()

@@ -67,8 +67,8 @@ def test_a_film_of_something_else_is_named(rig_folder, tmp_path, capsys):
     lens = intrinsics_from_fov(FOV, *SIZE)
     elsewhere = [render(lens, arc()[3], *SIZE, textures(i), np.zeros(8))[0] for i in (90, 91)]
     write_video(tmp_path / "stranger.mp4", np.stack(elsewhere), FPS)
-    said = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
-    assert "found no cameras by structure from motion (stranger of 4 films not placed)" in said
+    message = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
+    assert "found no cameras by structure from motion (stranger of 4 films not placed)" in message
     assert not (tmp_path / "out").exists()
 
 
@@ -76,11 +76,11 @@ def test_what_cannot_be_one_rig_is_refused_first(rig_folder, tmp_path, capsys):
     film = (rig_folder / "cam1.mp4").read_bytes()
     for name in ("000000_v001", "000000_v002"):
         (tmp_path / f"{name}.mp4").write_bytes(film)
-    said = refusal(capsys, "lift", tmp_path, "--out", tmp_path / "out")
-    assert "found 2 films without cameras, expected at least 3 of one scene" in said
+    message = refusal(capsys, "lift", tmp_path, "--out", tmp_path / "out")
+    assert "found 2 films without cameras, expected at least 3 of one scene" in message
     write_video(tmp_path / "small.mp4", np.zeros((2, 48, 64, 3), np.uint8), FPS)
-    said = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
-    assert "film small: found 64x48, and 128x96 of 000000_v001, expected one size" in said
+    message = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
+    assert "film small: found 64x48, and 128x96 of 000000_v001, expected one size" in message
 
 
 def test_offsets_of_films_are_read(rig_folder, tmp_path, capsys):
@@ -88,15 +88,15 @@ def test_offsets_of_films_are_read(rig_folder, tmp_path, capsys):
     for name in ("cam0", "cam1", "cam2"):
         (tmp_path / f"{name}.mp4").write_bytes(film)
     (tmp_path / "sync.json").write_text('{"cam7": {"offset": 0.1}}')
-    said = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
-    assert "found cameras ['cam7'], expected some of ['cam0', 'cam1', 'cam2']" in said
+    message = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
+    assert "found cameras ['cam7'], expected some of ['cam0', 'cam1', 'cam2']" in message
 
 
 def test_a_missing_module_is_named(rig_folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pycolmap", None)
-    said = refusal(capsys, "run", rig_folder, "--out", tmp_path / "out")
-    assert "found no module pycolmap" in said
-    assert "full4d-jax[colmap]" in said
+    message = refusal(capsys, "run", rig_folder, "--out", tmp_path / "out")
+    assert "found no module pycolmap" in message
+    assert "full4d-jax[colmap]" in message
 
 
 @pytest.mark.parametrize(
