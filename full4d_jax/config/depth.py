@@ -15,7 +15,7 @@ DepthWorlds = Literal["rich", "wide"]
 
 @dataclass(frozen=True)
 class DepthNetConfig:
-    """Sizes of the head that sharpens Tiefenrausch's depth."""
+    """Sizes of the head that joins and sharpens the depth of two networks."""
 
     fine: CountOrZero = 48
     """Channels at 1/2 of the frame; 0 is Tiefenrausch without a head."""
@@ -39,13 +39,18 @@ class DepthDataConfig:
     worlds: DepthWorlds = "wide"
     """Content of the scenes."""
     photos: str = ""
-    """Folder of photographs: their crops cover half of the surfaces, and the network must keep
-    Tiefenrausch's depth of all but every fifth by name."""
+    """Folder of photographs: their crops cover half of the surfaces, and of all but every fifth by
+    name the network must keep Tiefenrausch's depth."""
     videos: str = ""
     """Folder of clips: people cut out of them stand in wide worlds, and their frames join the
     photographs. Every fifth clip by name is left out."""
     filmed: Share = 0.3
     """Share of the real pictures that are frames of `videos`."""
+    rooms: str = ""
+    """File with the names of photographs and clips that show rooms, one a line: of them the network
+    must keep FastDepth's depth."""
+    roomy: Share = 0.35
+    """Share of the real pictures that are of `rooms`, if there are any."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class DepthConfig:
     seed: Seed = 0
     """Seed of the head's initial parameters, scenes, crops and their augmentation."""
     anchor: Weight = 1.0
-    """Weight of Tiefenrausch's own depth of real pictures in the loss."""
+    """Weight of Tiefenrausch's and FastDepth's own depth of real pictures in the loss."""
     model: DepthNetConfig = DepthNetConfig()
     data: DepthDataConfig = DepthDataConfig()
     optimizer: OptimizerConfig = OptimizerConfig(

@@ -1,64 +1,102 @@
-"""Tiefenrausch with a head that sharpens its depth: log depth up to a constant from one frame.
+"""Two networks by others, joined by a head that was trained: log depth from one frame.
 
-    frame, log disparity, last features --2x2--> fine (h/2) --2x2--> coarse (h/4)
-                                                   |                   |
-    log depth = - log disparity + <------2x2-------+<-------2x2--------+
+    frame -+- Tiefenrausch -> log disparity t, features, deepest features - share s, 1/32
+           +- FastDepth ----> log disparity f
 
-Tiefenrausch knows the world from photographs, but its outlines are soft: what it repeats from 1/2
-to the whole frame has 8 features. The head sees the frame again at two scales. Its last layer
-begins at zero, so that training starts at Tiefenrausch's depth. Its trunk is trained, too.
+    rough = t + s (f - t)                        both less their means
+
+    frame, t, f, features --2x2--> fine (h/2) --2x2--> coarse (h/4)
+                                     |                   |
+    log depth = - rough + <---2x2----+<-------2x2--------+
+
+Tiefenrausch knows the world from photographs, FastDepth knows rooms; the share of the second is
+decided from what Tiefenrausch sees in the whole frame. Both have soft outlines. The head sees the
+frame again at two scales. Its last layer begins at zero, and the share at a half. Tiefenrausch is
+trained with the head, FastDepth stays as it was published.
 """
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.config.depth import DepthNetConfig
+from full4d_jax.models.fast_depth import fast_log_disparity
 from full4d_jax.models.folding import fold, unfold
 from full4d_jax.models.linear import linear
-from full4d_jax.models.tiefenrausch import FEATURES, last_features, read_out
+from full4d_jax.models.tiefenrausch import DEEPEST, FEATURES, features, read_out
 
-INPUTS = 3 + 1 + FEATURES  # colours, log disparity, features
+INPUTS = 3 + FEATURES + 2  # colours, features, log disparities
 Params = dict[str, Any]
 
 
 def init_params(config: DepthNetConfig, trunk: Params, key: PRNGKeyArray) -> Params:
-    """Return parameters whose depth is that of the trunk, Tiefenrausch."""
+    """Return the parameters that are trained: those of Tiefenrausch and of a new head.
+
+    With `config.fine` 0 there is no head.
+    """
     if not config.fine:
         return {"trunk": trunk}
-    head = nnx.state(SharpHead(config, nnx.Rngs(params=key)), nnx.Param)
+    head = nnx.state(Head(config, nnx.Rngs(params=key)), nnx.Param)
     return {"trunk": trunk, "head": nnx.to_pure_dict(head)}
 
 
 def log_depth(
     config: DepthNetConfig, params: Params, frames: Float[Array, "b h w 3"]
 ) -> Float[Array, "b h w"]:
-    """Estimate the log depth of frames in [-1, 1], up to one constant for each frame."""
-    features = last_features(params["trunk"], frames)
-    disparity = read_out(params["trunk"], features)
+    """Estimate the log depth of frames in [-1, 1], up to one constant for each frame.
+
+    With a head, `params` are what is trained and, as `rooms`, FastDepth.
+    """
+    fine, deepest = features(params["trunk"], frames)
+    disparity = read_out(params["trunk"], fine)
     if not config.fine:
         return -disparity
-    # The head must not depend on the constant that is free.
-    centred = disparity - disparity.mean((1, 2), keepdims=True)
-    seen = jnp.concatenate([frames, centred[..., None], features], -1)
-    return nnx.merge(_graph(config), params["head"])(seen) - disparity
+    head = nnx.merge(_graph(config), params["head"])
+    # The head must not depend on the constants that are free.
+    world = _centred(disparity)
+    room = _centred(fast_log_disparity(params["rooms"], frames))
+    return head(Seen(frames, world, room, fine, deepest))
+
+
+def _centred(x: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
+    return x - x.mean((1, 2), keepdims=True)
 
 
 @functools.cache
 def _graph(config: DepthNetConfig) -> nnx.GraphDef:
     """Return the head's structure without allocating its parameters."""
-    return nnx.split(nnx.eval_shape(lambda: SharpHead(config, nnx.Rngs(0))))[0]
+    return nnx.split(nnx.eval_shape(lambda: Head(config, nnx.Rngs(0))))[0]
 
 
-class SharpHead(nnx.Module):
+class Seen(NamedTuple):
+    """What the head sees.
+
+    Attributes:
+      frames: colours in [-1, 1].
+      world: log disparity by Tiefenrausch, of mean 0.
+      room: log disparity by FastDepth, of mean 0.
+      features: of Tiefenrausch, of each pixel.
+      deepest: of Tiefenrausch, of every 32nd pixel.
+    """
+
+    frames: Float[Array, "b h w 3"]
+    world: Float[Array, "b h w"]
+    room: Float[Array, "b h w"]
+    features: Float[Array, "b h w c"]
+    deepest: Float[Array, "b h/32 w/32 d"]
+
+
+class Head(nnx.Module):
     """The head of the module's docstring."""
 
     def __init__(self, config: DepthNetConfig, rngs: nnx.Rngs):
         fine = config.fine
         coarse = config.coarse
+        self.share = linear(DEEPEST, 1, rngs, zero=True)
         self.enter = linear(4 * INPUTS, fine, rngs)
         self.fine_to_coarse = linear(4 * fine, coarse, rngs)
         self.coarse_block = ConvBlock(coarse, rngs)
@@ -68,12 +106,17 @@ class SharpHead(nnx.Module):
         zeros = nnx.initializers.zeros
         self.leave = nnx.Conv(fine, 4, (3, 3), kernel_init=zeros, rngs=rngs)
 
-    def __call__(self, seen: Float[Array, "b h w c"]) -> Float[Array, "b h w"]:
-        """Return what is added to log depth."""
-        fine = self.enter(fold(seen))
+    def __call__(self, seen: Seen) -> Float[Array, "b h w"]:
+        """Return log depth."""
+        share = jax.nn.sigmoid(self.share(seen.deepest))[..., 0]
+        share = jax.image.resize(share, seen.world.shape, "linear")
+        rough = seen.world + share * (seen.room - seen.world)
+
+        disparities = jnp.stack([seen.world, seen.room], -1)
+        fine = self.enter(fold(jnp.concatenate([seen.frames, seen.features, disparities], -1)))
         coarse = self.coarse_block(self.fine_to_coarse(fold(fine)))
         fine = self.fine_block(fine + unfold(self.coarse_to_fine(coarse)))
-        return unfold(self.leave(nnx.relu(self.norm(fine))))[..., 0]
+        return unfold(self.leave(nnx.relu(self.norm(fine))))[..., 0] - rough
 
 
 class ConvBlock(nnx.Module):

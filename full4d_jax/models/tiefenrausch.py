@@ -39,6 +39,7 @@ from full4d_jax.session.errors import input_errors
 
 MULTIPLE = 32  # of which the sides of a frame must be multiples
 FEATURES = 32  # channels before `leave`
+DEEPEST = 96  # channels after the last halving
 LEVELS = 5  # halvings
 BLOCKS = 3  # inverted bottlenecks in a row
 PADDING = 1  # zeros around a map for a 3x3 kernel
@@ -53,7 +54,7 @@ def log_disparity(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Arra
       params: as `load_tiefenrausch` reads them.
       frames: sides are multiples of 32; the network knows pictures with a long side of 384.
     """
-    return read_out(params, last_features(params, frames))
+    return read_out(params, features(params, frames)[0])
 
 
 def read_out(params: Params, features: Float[Array, "b h w c"]) -> Float[Array, "b h w"]:
@@ -61,18 +62,20 @@ def read_out(params: Params, features: Float[Array, "b h w c"]) -> Float[Array, 
     return _convolve(params["leave"], features)[..., 0]
 
 
-def last_features(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w c"]:
-    """Return the 32 features of every pixel of frames as above."""
+def features(
+    params: Params, frames: Float[Array, "b h w 3"]
+) -> tuple[Float[Array, "b h w c"], Float[Array, "b h/32 w/32 d"]]:
+    """Return the 32 features of every pixel of frames as above, and the 96 of every 32nd."""
     assert frames.shape[1] % MULTIPLE == frames.shape[2] % MULTIPLE == 0, frames.shape
     maps = [_convolve(params["enter"], (frames + 1) / 2)]
     for level in range(1, LEVELS + 1):
         maps.append(_blocks(params[f"down_{level}"], maps[-1], stride=2))
     maps = [_blocks(params[f"across_{level}"], x) for level, x in enumerate(maps)]
-    x = maps[LEVELS]
+    deepest = x = maps[LEVELS]
     for level in range(LEVELS, 0, -1):
         raised = _blocks(params[f"up_{level}"], x, repeat=2)
         x = _clamp(maps[level - 1] + raised, params[f"join_{level - 1}"]["range"])
-    return x
+    return x, deepest
 
 
 def _blocks(

@@ -44,11 +44,13 @@ def standardised(disparity: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
     return centred / (jnp.abs(centred).mean((1, 2), keepdims=True) + FLATTEST)
 
 
-def depth_roughness(error: Float[Array, "b h w"]) -> Float[Array, ""]:
-    """Return the mean absolute difference of neighbours 1, 2 and 4 pixels apart."""
+def depth_roughness(
+    error: Float[Array, "b h w"], distances: tuple[int, ...] = (1, 2, 4)
+) -> Float[Array, ""]:
+    """Return the mean absolute difference of neighbours at these distances, in pixels."""
     total = jnp.zeros(())
-    for k in (1, 2, 4):
+    for k in distances:
         down = error[:, k:] - error[:, :-k]
         right = error[:, :, k:] - error[:, :, :-k]
-        total += (jnp.abs(down).mean() + jnp.abs(right).mean()) / 6
+        total += (jnp.abs(down).mean() + jnp.abs(right).mean()) / (2 * len(distances))
     return total

@@ -1,12 +1,13 @@
-"""Training of the depth network from Tiefenrausch, to be sharper and nearer to the truth.
+"""Training of the depth network from Tiefenrausch and FastDepth, to be nearer to the truth.
 
 Every step sees procedural frames with their exact depth, whose loss is `depth_loss.loss`, and as
-many real pictures, of which it must keep Tiefenrausch's own depth: with e = d - D, where d is the
-network's log depth and D that of Tiefenrausch, both means over cells of `CELL` pixels,
+many real pictures, of which it must keep what the published networks tell: of rooms the depth D of
+FastDepth, of all others that of Tiefenrausch. With e = d - log D, where d is the network's log
+depth, both means over cells of `CELL` pixels,
 
-    anchor = mean |e - median e| + mean difference of e between neighbours 1, 2 and 4 cells apart
+    anchor = mean |e - median e| + mean difference of e between neighbours 1 and 2 cells apart
 
-which knows no scale. Means, because Tiefenrausch's outlines are soft and need not be kept.
+which knows no scale. Means, because outlines of both are soft and need not be kept.
 Crops of photographs on surfaces, and people cut out of videos, come from
 `input_pipeline.procedural.looks`; `depth_augmentation` says what happens to all frames.
 """
@@ -16,6 +17,7 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import grain
 import jax
@@ -23,12 +25,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from einops import reduce
-from jaxtyping import Array, Float, Float32, Integer, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Float32, Integer, PRNGKeyArray
 from numpy import ndarray
 
 from full4d_jax.config import to_dict
 from full4d_jax.config.depth import DepthConfig, DepthDataConfig, DepthWorlds, Size
 from full4d_jax.models.depth_net import Params, init_params, log_depth
+from full4d_jax.models.fast_depth import fast_log_disparity, load_fast_depth
 from full4d_jax.models.tiefenrausch import load_tiefenrausch, log_disparity
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
 from full4d_jax.session.errors import input_errors
@@ -42,7 +45,7 @@ from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.depth_augmentation import augment
 from full4d_jax.training.depth_loss import depth_roughness, loss
 from full4d_jax.training.loop import Reporting, run_training
-from full4d_jax.training.real_pictures import real_crop, training_photos
+from full4d_jax.training.real_pictures import RealPictures, training_pictures
 from full4d_jax.training.run_state import start_at
 from full4d_jax.training.state import TrainState, apply_gradients, config_optimizer, first_state
 from input_pipeline.loader import ENDLESS
@@ -51,12 +54,20 @@ from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 from input_pipeline.procedural.wide_scene import wide_frame
 from input_pipeline.whole_files import write_text
 
-CELL = 8  # pixels per side
+CELL = 16  # pixels per side
 TURN = 100  # steps in a row of one size, as each size is a program of its own
 HELD_OUT = 32  # frames that the summary's errors are means of
 READERS = 16  # threads that read real pictures, each those of one step
+Pictures = tuple[Float32[ndarray, "b h w 3"], Bool[ndarray, " b"]]
 Frames = tuple[Float[Array, "b h w 3"], Float[Array, "b h w"]]
 Metrics = dict[str, Float[Array, ""]]
+
+
+class Published(NamedTuple):
+    """Parameters of the networks by others: of the world, Tiefenrausch, and of rooms, FastDepth."""
+
+    world: Params
+    room: Params
 
 
 def train_depth(
@@ -67,11 +78,11 @@ def train_depth(
     Args:
       config: the experiment.
       out: folder for everything.
-      init: weights of an earlier such training; None starts from Tiefenrausch.
+      init: weights of an earlier such training; None starts from the published networks.
       profile: the first and the last step of a trace.
     """
-    teacher = load_tiefenrausch(TIEFENRAUSCH)
-    trunk = jax.tree.map(jnp.copy, teacher)  # its own buffers, which the step donates
+    published = Published(load_tiefenrausch(TIEFENRAUSCH), load_fast_depth())
+    trunk = jax.tree.map(jnp.copy, published.world)  # its own buffers, which the step donates
     params = init_params(config.model, trunk, jax.random.key(config.seed))
     if init is not None:
         require_model(init, load_metadata(init), config.model)
@@ -79,34 +90,37 @@ def train_depth(
     state, summary = run_training(
         partial(train_step, config),
         start_at(first_state(config_optimizer(config), params)),
-        partial(batches, config, teacher),
+        partial(batches, config, published),
         config.training,
         out,
         run_record(config, init),
+        frozen=(published.room,),
         reporting=Reporting(profile=profile),
     )
     weights = out / "depth.safetensors"
     save_params(weights, state.ema, {"model": to_dict(config.model)})
-    errors = held_out_errors(config, state.ema, HELD_OUT)
+    errors = held_out_errors(config, {**state.ema, "rooms": published.room}, HELD_OUT)
     text = json.dumps({**summary, "held_out": errors}, indent=1)
     write_text(weights.with_suffix(".json"), text + "\n")
     print(f"wrote {weights} and {weights.with_suffix('.json')}; held out: {errors}")
 
 
-def batches(config: DepthConfig, teacher: Params, start: int) -> Iterator[tuple[Frames, Frames]]:
+def batches(
+    config: DepthConfig, published: Published, start: int
+) -> Iterator[tuple[Frames, Frames]]:
     """Return the batches from step `start` on: procedural and real frames, and their depth."""
     data = config.data
-    photos = training_photos(data.photos)
+    rooms, others = training_pictures(data)
     steps = grain.MapDataset.range(start, ENDLESS)
     options = grain.ReadOptions(num_threads=READERS, prefetch_buffer_size=2 * READERS)
-    crops = iter(steps.map(partial(real_crops, config, photos)).to_iter_dataset(options))
+    crops = iter(steps.map(partial(real_crops, config, rooms, others)).to_iter_dataset(options))
     for step in itertools.count(start):
         with input_errors("config", "change data.photos or data.videos"):
             looks = looks_at(step, photos=data.photos, videos=data.videos, seed=config.seed)
-            pictures = next(crops)
+            pictures, are_rooms = next(crops)
         yield (
             procedural_depth_batch(config, step, size_at(data, step), looks),
-            real_batch(teacher, _key(config, step), jnp.asarray(pictures)),
+            real_batch(published, _key(config, step), jnp.asarray(pictures), are_rooms),
         )
 
 
@@ -115,13 +129,17 @@ def size_at(data: DepthDataConfig, step: int) -> Size:
     return data.sizes[step // TURN % len(data.sizes)]
 
 
-def real_crops(config: DepthConfig, photos: list[Path], step: int) -> Float32[ndarray, "b h w 3"]:
-    """Read the real pictures of a step."""
+def real_crops(
+    config: DepthConfig, rooms: RealPictures, others: RealPictures, step: int
+) -> Pictures:
+    """Read the real pictures of a step, and say which of them show rooms."""
     data = config.data
     rng = np.random.default_rng((config.seed, step))
     size = size_at(data, step)[1:]
-    drawn = range(config.training.batch)
-    return np.stack([real_crop(rng, photos, data.videos, data.filmed, size) for _ in drawn])
+    has_rooms = bool(rooms.photos or rooms.clips)
+    are_rooms = (rng.uniform(size=config.training.batch) < data.roomy) & has_rooms
+    crops = [(rooms if is_room else others).draw(rng, size) for is_room in are_rooms]
+    return np.stack(crops), are_rooms
 
 
 @partial(jax.jit, static_argnums=(0, 2))
@@ -141,9 +159,16 @@ def procedural_depth_batch(
 
 
 @jax.jit
-def real_batch(teacher: Params, key: PRNGKeyArray, crops: Float[Array, "b h w 3"]) -> Frames:
-    """Return real pictures, augmented, in [-1, 1], and Tiefenrausch's depth of the originals."""
-    depth = jnp.exp(-log_disparity(teacher, 2 * crops - 1))
+def real_batch(
+    published: Published,
+    key: PRNGKeyArray,
+    crops: Float[Array, "b h w 3"],
+    are_rooms: Bool[Array, " b"],
+) -> Frames:
+    """Return real pictures, augmented, in [-1, 1], and the published depth of the originals."""
+    world = log_disparity(published.world, 2 * crops - 1)
+    room = fast_log_disparity(published.room, 2 * crops - 1)
+    depth = jnp.exp(-jnp.where(are_rooms[:, None, None], room, world))
     return jax.vmap(augment)(jax.random.split(key, len(crops)), crops, depth)
 
 
@@ -152,16 +177,16 @@ def _key(config: DepthConfig, step: Integer[Array, ""] | int) -> PRNGKeyArray:
 
 
 def train_step(
-    config: DepthConfig, state: TrainState, batch: tuple[Frames, Frames]
+    config: DepthConfig, state: TrainState, batch: tuple[Frames, Frames], rooms: Params
 ) -> tuple[TrainState, Metrics]:
-    """Take one step; a pure function."""
-    (rendered, true_depth), (real, teacher_depth) = batch
+    """Take one step, a pure function; `rooms` is FastDepth, which stays."""
+    (rendered, true_depth), (real, published_depth) = batch
     frames = jnp.concatenate([rendered, real])
 
     def objective(params: Params) -> tuple[Float[Array, ""], Metrics]:
-        logs = log_depth(config.model, params, frames)
+        logs = log_depth(config.model, {**params, "rooms": rooms}, frames)
         truth = loss(logs[: len(rendered)], true_depth)
-        anchor = anchor_loss(logs[len(rendered) :], teacher_depth)
+        anchor = anchor_loss(logs[len(rendered) :], published_depth)
         return truth + config.anchor * anchor, {"truth": truth, "anchor": anchor}
 
     grad = jax.value_and_grad(objective, has_aux=True)
@@ -171,13 +196,13 @@ def train_step(
 
 
 def anchor_loss(
-    predicted: Float[Array, "b h w"], teacher_depth: Float[Array, "b h w"]
+    predicted: Float[Array, "b h w"], published_depth: Float[Array, "b h w"]
 ) -> Float[Array, ""]:
     """Return the module's loss of log depths of real pictures."""
     cells = partial(reduce, pattern="b (h i) (w j) -> b h w", reduction="mean", i=CELL, j=CELL)
-    error = cells(predicted - jnp.log(teacher_depth))
+    error = cells(predicted - jnp.log(published_depth))
     error = error - jnp.median(error, (1, 2), keepdims=True)
-    return jnp.abs(error).mean() + depth_roughness(error)
+    return jnp.abs(error).mean() + depth_roughness(error, (1, 2))
 
 
 def held_out_errors(config: DepthConfig, params: Params, scenes: int) -> dict[str, float]:

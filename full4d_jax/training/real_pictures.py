@@ -2,17 +2,91 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 from numpy import ndarray
 
-from full4d_jax.session.errors import InputError
-from input_pipeline.footage import HELD_OUT, PICTURES, listed, read_picture, training_clips
+from full4d_jax.config.depth import DepthDataConfig
+from full4d_jax.session.errors import InputError, input_errors
+from input_pipeline.footage import (
+    HELD_OUT,
+    PICTURES,
+    VIDEOS,
+    listed,
+    read_picture,
+    training_clips,
+)
 from input_pipeline.video_files import frame_times, read_frames
 
 SMALLEST = 0.6  # share of the largest crop of a shape that a crop spans at least, along a side
+
+
+class RealPictures(NamedTuple):
+    """Photographs and clips to train on; a share `filmed` of what is drawn is frames of the clips.
+
+    Where one of the two is empty, all comes from the other.
+    """
+
+    photos: list[Path]
+    clips: list[Path]
+    filmed: float
+
+    def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> Float32[ndarray, "h w 3"]:
+        """Return a crop in [0, 1], `size` rows and columns, of a photograph or a frame."""
+        is_filmed = rng.uniform() < self.filmed
+        if self.clips and (is_filmed or not self.photos):
+            clip = self.clips[rng.integers(len(self.clips))]
+            times = _times(clip)
+            picture = next(iter(read_frames(clip, times[rng.integers(len(times), size=1)])))
+        else:
+            picture = read_picture(self.photos[rng.integers(len(self.photos))])
+        return crop(rng, picture, size)
+
+
+def training_pictures(data: DepthDataConfig) -> tuple[RealPictures, RealPictures]:
+    """Return the pictures of rooms, by the names in `data.rooms`, and all others.
+
+    Every fifth photograph and every fifth clip by name is held out.
+
+    Raises:
+      InputError: there is no photograph, or a line of `data.rooms` names none and no clip.
+    """
+    photos = training_photos(data.photos)
+    clips = training_clips(data.videos) if data.videos else []
+    names = room_names(data)
+    rooms, others = (
+        RealPictures(
+            [photo for photo in photos if (photo.name in names) == is_room],
+            [clip for clip in clips if (clip.name in names) == is_room],
+            data.filmed,
+        )
+        for is_room in (True, False)
+    )
+    return rooms, others
+
+
+def room_names(data: DepthDataConfig) -> set[str]:
+    """Read the names of photographs and clips that show rooms; none without `data.rooms`.
+
+    Raises:
+      InputError: the file cannot be read, or names what is in neither folder.
+    """
+    if not data.rooms:
+        return set()
+    path = Path(data.rooms)
+    do = "give names of files in data.photos and data.videos, one a line"
+    with input_errors("config", do, path):
+        names = set(path.read_text().split())
+    folders = ((data.photos, PICTURES), (data.videos, VIDEOS))
+    files = {file.name for folder, endings in folders for file in listed(Path(folder), endings)}
+    missing = sorted(names - files)
+    if missing:
+        expected = "names of photographs and clips of the folders"
+        raise InputError("data.rooms", path, missing[0], expected, do)
+    return names
 
 
 def training_photos(folder: str) -> list[Path]:
@@ -27,32 +101,6 @@ def training_photos(folder: str) -> list[Path]:
         do = "give a folder with --data.photos"
         raise InputError("config", f"data.photos {folder}", "no picture", expected, do)
     return [photo for i, photo in enumerate(photos) if i % HELD_OUT != HELD_OUT - 1]
-
-
-def real_crop(
-    rng: np.random.Generator,
-    photos: list[Path],
-    videos: str,
-    filmed: float,
-    size: tuple[int, int],
-) -> Float32[ndarray, "h w 3"]:
-    """Return a crop in [0, 1] of a photograph, or of a frame of a training clip.
-
-    Args:
-      rng: draws the picture and the place of the crop.
-      photos: files to draw from.
-      videos: folder of clips to draw from; "" for photographs alone.
-      filmed: share of the crops that are of clips.
-      size: rows and columns.
-    """
-    if videos and rng.uniform() < filmed:
-        clips = training_clips(videos)
-        clip = clips[rng.integers(len(clips))]
-        times = _times(clip)
-        picture = next(iter(read_frames(clip, times[rng.integers(len(times), size=1)])))
-    else:
-        picture = read_picture(photos[rng.integers(len(photos))])
-    return crop(rng, picture, size)
 
 
 def crop(

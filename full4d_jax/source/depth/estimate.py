@@ -30,6 +30,7 @@ from full4d_jax.cameras import sides
 from full4d_jax.config.depth import DepthNetConfig
 from full4d_jax.geometry.resizing import nearest
 from full4d_jax.models.depth_net import Params, init_params, log_depth
+from full4d_jax.models.fast_depth import load_fast_depth
 from full4d_jax.models.tiefenrausch import KERNELS, MULTIPLE, load_tiefenrausch
 from full4d_jax.models.weights import load_metadata, load_params, model_of_metadata
 from full4d_jax.session.errors import InputError
@@ -83,7 +84,8 @@ def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
     config = model_of_metadata(path, metadata, DepthNetConfig)
     trunk = load_tiefenrausch(TIEFENRAUSCH)
     shapes = jax.eval_shape(partial(init_params, config), trunk, jax.random.key(0))
-    return DepthNetwork(config, load_params(path, like=shapes)[0])
+    trained, _ = load_params(path, like=shapes)
+    return DepthNetwork(config, {**trained, "rooms": load_fast_depth()})
 
 
 def estimate_depth(

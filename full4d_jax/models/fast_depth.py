@@ -1,0 +1,102 @@
+"""FastDepth: the depth of a room in metres from one frame.
+
+    frame --3x3/2--> 13 separable layers, sides / 2 .. 32 --> 5 separable layers, doubled each time
+                       |       |        |                        |        |        |
+                       +-------+--------+------ added at 1/2, 1/4, 1/8 ---+--------+--> depth
+
+Wofk et al. 2019 (arXiv:1903.03273), pruned, 1.38 million parameters, published under MIT. Its
+authors trained it on the rooms of NYU Depth v2, in frames of 4 : 3 squeezed into a square of 224
+pixels. So it knows how far the walls and the floor of a room are, which Tiefenrausch, trained on
+photographs of all kinds, does not; of streets and faces it knows little, and outlines are soft.
+"""
+
+import math
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from full4d_jax.models.mobile_layers import Params, convolve, depthwise, pointwise, relu6
+from full4d_jax.models.weights import load_params
+from full4d_jax.session.errors import InputError
+
+SHIPPED = Path(__file__).parents[1] / "checkpoints" / "fast_depth.safetensors"
+SIDE = 224  # pixels of the square that it was trained on
+TRAINED_SHAPE = 4 / 3  # width over height of the frames that were squeezed into it
+MULTIPLE = 32  # of which the sides of a frame must be multiples
+NEAREST = 0.3  # metres; nearer is cut off, and 0 is what it tells where it knows nothing
+STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)  # of the layers that make it smaller
+LEAVING = (0, 2, 4)  # layers whose result is added to what is enlarged, to 1/2, 1/4 and 1/8
+RAISED = 5  # layers that make it larger
+
+
+def fast_log_disparity(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w"]:
+    """Return the log disparity, of 1 / metres, of frames of any size in [-1, 1].
+
+    The network sees them at the size and in the shape that it was trained on.
+    """
+    height, width = frames.shape[1:3]
+    small = jax.image.resize(frames, (len(frames), *seen_size(height, width), 3), "linear")
+    logs = -jnp.log(jnp.maximum(fast_depth(params, small), NEAREST))
+    return jax.image.resize(logs, frames.shape[:3], "linear")
+
+
+def seen_size(height: int, width: int) -> tuple[int, int]:
+    """Return rows and columns at which the network sees a frame, squeezed as in its training."""
+    squeeze = math.sqrt(width / height / TRAINED_SHAPE)
+    rows = max(1, round(SIDE / squeeze / MULTIPLE))
+    columns = max(1, round(SIDE * squeeze / MULTIPLE))
+    return MULTIPLE * rows, MULTIPLE * columns
+
+
+def fast_depth(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w"]:
+    """Return depth in metres, 0 where none is told.
+
+    Args:
+      params: as `load_fast_depth` reads them.
+      frames: in [-1, 1], with sides that are multiples of 32.
+    """
+    x = relu6(convolve(params["enter"], (frames + 1) / 2, stride=2))
+    left = []
+    for number, stride in enumerate(STRIDES):
+        layer = params[f"down_{number}"]
+        x = relu6(depthwise(layer["depthwise"], x, stride))
+        x = relu6(pointwise(layer["pointwise"], x))
+        if number in LEAVING:
+            left.append(x)
+    added = [None, *left[::-1], None]
+    for number in range(RAISED):
+        layer = params[f"up_{number}"]
+        x = jax.nn.relu(depthwise(layer["depthwise"], x))
+        x = jax.nn.relu(pointwise(layer["pointwise"], x))
+        x = jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)
+        if added[number] is not None:
+            x = x + added[number]
+    return jax.nn.relu(pointwise(params["leave"], x))[..., 0]
+
+
+def layer_names() -> list[str]:
+    """Return the names of all layers, in the order of the published graph."""
+    names = ["enter"]
+    for way, count in (("down", len(STRIDES)), ("up", RAISED)):
+        for number in range(count):
+            names += [f"{way}_{number}.depthwise", f"{way}_{number}.pointwise"]
+    return [*names, "leave"]
+
+
+def load_fast_depth(path: Path = SHIPPED) -> Params:
+    """Read the parameters, float32.
+
+    Raises:
+      InputError: there is no such file, or it does not hold this network.
+    """
+    params, _ = load_params(path)
+    for name in layer_names():
+        layer = params
+        for part in name.split("."):
+            layer = layer.get(part, {})
+        if "kernel" not in layer or "bias" not in layer:
+            expected = "the weights of FastDepth that the package has"
+            raise InputError("weights", path, f"no {name}", expected, "check the path")
+    return params
