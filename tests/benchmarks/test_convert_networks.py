@@ -89,6 +89,7 @@ def test_a_damaged_file_is_refused(converter, tmp_path, cut):
         ("segmentation", "deeplab/deeplabv3_257_mv_gpu.tflite", "segmentation.safetensors"),
         ("silhouette", "blazepose/pose_landmark_full.tflite", "silhouette.safetensors"),
         ("depth", "tiefenrausch", "tiefenrausch.safetensors"),
+        ("fast_depth", "fast_depth/fastdepth_7.onnx", "fast_depth.safetensors"),
     ],
 )
 def test_the_shipped_weights_are_the_published_ones(

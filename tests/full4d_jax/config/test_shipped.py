@@ -30,7 +30,7 @@ from full4d_jax.training.checkpoints.resume import CHANGEABLE
 ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = ROOT / "full4d_jax" / "checkpoints"
 CONFIGS = {"depth": "depth", "prior": "demo", "upsampler": "upsampler", "four_real": "four_real"}
-ADOPTED = {"segmentation", "silhouette", "tiefenrausch"}  # which others trained
+ADOPTED = {"fast_depth", "segmentation", "silhouette", "tiefenrausch"}  # which others trained
 WIDENED = "wider.safetensors"  # an upsampler of old with zeros for inputs that it did not have
 WITHOUT_EFFECT = {"name", *CHANGEABLE, *(f"model.{name}" for name in REMOVED)}
 WITHOUT_EFFECT |= {"flow.interval_share"}  # of a loss that is gone; 0 in every summary

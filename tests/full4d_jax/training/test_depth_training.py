@@ -12,6 +12,7 @@ import pytest
 from full4d_jax.config.depth import DepthConfig, DepthDataConfig, DepthNetConfig
 from full4d_jax.config.training import OptimizerConfig, TrainingConfig
 from full4d_jax.models.depth_net import init_params
+from full4d_jax.models.fast_depth import load_fast_depth
 from full4d_jax.models.tiefenrausch import load_tiefenrausch
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.estimate import TIEFENRAUSCH
@@ -37,8 +38,8 @@ def test_the_anchor_knows_neither_scale_nor_outlines():
     depth = jnp.exp(logs)
     anchor = depth_training.anchor_loss
     assert anchor(logs + 3, depth) < 1e-5
-    cell = jnp.ones((8, 8)).at[:, 4:].set(-1.0)  # of mean 0, within one cell
-    sharper = logs + jnp.tile(cell, (8, 8))[None]
+    cell = jnp.ones((16, 16)).at[:, 8:].set(-1.0)  # of mean 0, within one cell
+    sharper = logs + jnp.tile(cell, (4, 4))[None]
     assert anchor(sharper, depth) < 1e-5
     assert anchor(sharper[:, :, ::-1].at[:, 20:40].add(0.5), depth) > 0.05
     assert anchor(2 * logs, depth) > anchor(1.1 * logs, depth) > 0.02
@@ -54,12 +55,14 @@ def test_steps_change_all_but_the_limits_and_go_on_bit_identically(tmp_path, wri
     write_pictures([tmp_path / "photos" / f"{i}.png" for i in range(3)], size=(80, 80))
     data = dataclasses.replace(SMALL.data, photos=str(tmp_path / "photos"))
     config = dataclasses.replace(SMALL, data=data)
-    teacher = load_tiefenrausch(TIEFENRAUSCH)
+    published = depth_training.Published(load_tiefenrausch(TIEFENRAUSCH), load_fast_depth())
     step = partial(depth_training.train_step, config)  # one object, so that it compiles once
-    batches = partial(depth_training.batches, config, teacher)
+    batches = partial(depth_training.batches, config, published)
 
     def train(out):
-        return run_training(step, start_at(first(config)), batches, config.training, out, {})
+        start = start_at(first(config))
+        frozen = (published.room,)
+        return run_training(step, start, batches, config.training, out, {}, frozen=frozen)
 
     whole, summary = train(tmp_path / "whole")
     assert all(np.isfinite(line["anchor"]) and line["truth"] > 0 for line in summary["history"])
@@ -76,4 +79,4 @@ def test_steps_change_all_but_the_limits_and_go_on_bit_identically(tmp_path, wri
 
 def test_a_training_without_photographs_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"data\.photos"):
-        next(depth_training.batches(SMALL, {}, 0))
+        next(depth_training.batches(SMALL, depth_training.Published({}, {}), 0))

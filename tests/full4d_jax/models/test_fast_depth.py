@@ -1,0 +1,52 @@
+"""FastDepth in JAX computes what onnxruntime does, and sees frames squeezed as in its training."""
+
+from pathlib import Path
+
+import cv2
+import jax
+import numpy as np
+import pytest
+from skimage import data
+
+from full4d_jax.models.fast_depth import (
+    SHIPPED,
+    fast_depth,
+    fast_log_disparity,
+    load_fast_depth,
+    seen_size,
+)
+from full4d_jax.session.errors import InputError
+
+GOLDENS = Path(__file__).with_name("goldens") / "fast_depth.npz"
+ERROR = 0.02  # metres: the package has the weights in float16
+
+
+def test_depth_is_that_of_onnxruntime_on_two_photographs():
+    golden = np.load(GOLDENS)["depths"]
+    params = load_fast_depth()
+    compute = jax.jit(fast_depth)
+    for number, picture in enumerate((data.astronaut(), data.coffee())):
+        small = cv2.resize(picture, (224, 224), interpolation=cv2.INTER_AREA)
+        ours = np.asarray(compute(params, (small / np.float32(127.5) - 1)[None]))[0, ::4, ::4]
+        np.testing.assert_allclose(ours, golden[number], atol=ERROR)
+        assert golden[number].std() > 0.3, "it sees something"
+
+
+@pytest.mark.parametrize(
+    ("frame", "seen"),
+    [((384, 512), (224, 224)), ((216, 384), (192, 256)), ((384, 216), (352, 160))],
+)
+def test_frames_are_squeezed_as_in_its_training(frame, seen):
+    assert seen_size(*frame) == seen
+
+
+def test_disparity_has_the_size_of_the_frame_and_stays_finite_in_the_dark():
+    frames = np.full((1, 64, 96, 3), -1, np.float32)
+    disparity = np.asarray(jax.jit(fast_log_disparity)(load_fast_depth(), frames))
+    assert disparity.shape == (1, 64, 96)
+    assert np.isfinite(disparity).all()
+
+
+def test_a_checkpoint_of_another_network_is_refused():
+    with pytest.raises(InputError, match="no enter"):
+        load_fast_depth(SHIPPED.with_name("depth.safetensors"))
