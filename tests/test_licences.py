@@ -50,10 +50,12 @@ def test_weights_of_others_have_their_licence_beside_them():
     for name in ("segmentation", "silhouette"):
         with open_tensors(checkpoints / f"{name}.safetensors", expected="weights") as file:
             assert "Apache-2.0" in file.metadata()["credit"]
-    licence = checkpoints / "tiefenrausch.LICENSE"
-    assert licence.with_suffix(".safetensors").is_file()
-    assert licence.name in page
-    assert licence.read_text().startswith("MIT License\n\nCopyright (c) 2020 Facebook Research")
+    holders = {"tiefenrausch": "2020 Facebook Research", "fast_depth": "2019 Diana Wofk"}
+    for name, holder in holders.items():
+        licence = checkpoints / f"{name}.LICENSE"
+        assert licence.with_suffix(".safetensors").is_file()
+        assert licence.name in page
+        assert licence.read_text().startswith(f"MIT License\n\nCopyright (c) {holder}")
 
 
 def test_the_clip_has_its_credit_beside_it():

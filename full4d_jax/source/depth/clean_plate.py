@@ -3,9 +3,8 @@
 Where a subject stands at all instants before a camera at rest, pictures from before and after may
 show what it hides. A camera that moves has the plate of its middle instant, which is drawn where no
 instant shows anything. What nobody knows is filled in from around, once for all views and
-instants (Telea 2004, `cv2.inpaint`). Beyond its borders a picture goes on with the light that they
-have and the detail of its mirror image: sharper than a filling, and without mirrored things that
-catch the eye.
+instants (Telea 2004, `cv2.inpaint`), and beyond its borders lines go straight on
+(`beyond_borders`).
 
 With E the disparity that the network gives the plate as a picture, and D* that of what rests at
 the instants (`moving.resting_disparity`), the plate has
@@ -21,12 +20,13 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int32, Shaped, UInt8
+from jaxtyping import Bool, Float, Float32, Int32, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.grid import CleanPlate
 from full4d_jax.source.backdrop import Backdrop, as_bytes, disc
+from full4d_jax.source.depth.beyond_borders import beyond_borders
 from full4d_jax.source.depth.moving import resting_disparity
 from gaussians.fitting.stillness import median_where
 
@@ -34,8 +34,6 @@ Estimate = Callable[[UInt8[ndarray, "h w 3"]], Float[ndarray, "h w"]]
 OUTLINE = 4  # pixels beside a subject in which its colours mix with those of what rests
 REACH = 3  # pixels around a hole that Telea's method looks at
 BEYOND = 0.25  # of each side: how far the plate reaches beyond the borders of the picture
-DETAIL = 1 / 64  # of the short side: what is finer is detail
-LEVEL = 1 / 32  # of the short side: depth beyond the borders does not vary within it
 
 
 def clean_plate(
@@ -73,12 +71,8 @@ def clean_plate(
     behind = _depth_of(picture, resting, estimate)
     rows, columns = (round(BEYOND * side) for side in is_shown.shape)
     known = np.pad(is_shown & (resting > 0), ((rows, rows), (columns, columns)))
-    wide_depth = 1 / depth_beyond(1 / behind, rows, columns)
-    return CleanPlate(
-        picture_beyond(picture, rows, columns),
-        np.where(known, np.float32(0), wide_depth),
-        instant,
-    )
+    wide_picture, wide_disparity = beyond_borders(picture, 1 / behind, rows, columns)
+    return CleanPlate(wide_picture, np.where(known, np.float32(0), 1 / wide_disparity), instant)
 
 
 def filled_in(
@@ -86,46 +80,6 @@ def filled_in(
 ) -> UInt8[ndarray, "h w 3"]:
     """Return a picture whose hole is filled in from around."""
     return cv2.inpaint(picture, as_bytes(hole), REACH, cv2.INPAINT_TELEA)
-
-
-def picture_beyond(
-    picture: UInt8[ndarray, "h w 3"], rows: int, columns: int
-) -> UInt8[ndarray, "p q 3"]:
-    """Return a picture that goes on beyond its borders by so many rows and columns."""
-    mirrored = _bordered(picture, rows, columns, cv2.BORDER_REFLECT_101)
-    repeated = _bordered(picture, rows, columns, cv2.BORDER_REPLICATE)
-    deviation = DETAIL * min(picture.shape[:2])
-
-    def light(values: UInt8[ndarray, "p q 3"]) -> Float32[ndarray, "p q 3"]:
-        return cv2.GaussianBlur(values.astype(np.float32), (0, 0), deviation)
-
-    mixed = light(repeated) + mirrored - light(mirrored)
-    rounded = np.clip(mixed.round(), 0, 255).astype(np.uint8)
-    beyond = _beyond(picture.shape[0], picture.shape[1], rows, columns)
-    return np.where(beyond[..., None], rounded, mirrored)
-
-
-def depth_beyond(
-    disparity: Float32[ndarray, "h w"], rows: int, columns: int
-) -> Float32[ndarray, "p q"]:
-    """Return disparity that goes on beyond its borders as it is there, without edges."""
-    repeated = _bordered(disparity, rows, columns, cv2.BORDER_REPLICATE)
-    smooth = cv2.GaussianBlur(repeated, (0, 0), LEVEL * min(disparity.shape))
-    beyond = _beyond(disparity.shape[0], disparity.shape[1], rows, columns)
-    return np.where(beyond, smooth, repeated)
-
-
-def _bordered(
-    values: Shaped[ndarray, "h w *c"], rows: int, columns: int, kind: int
-) -> Shaped[ndarray, "p q *c"]:
-    """Return a picture with borders of one of OpenCV's kinds."""
-    return cv2.copyMakeBorder(values, rows, rows, columns, columns, kind)
-
-
-def _beyond(height: int, width: int, rows: int, columns: int) -> Bool[ndarray, "p q"]:
-    """Return where a picture with borders is not the picture."""
-    inside = np.zeros((height, width), bool)
-    return np.pad(inside, ((rows, rows), (columns, columns)), constant_values=True)
 
 
 def _resting(

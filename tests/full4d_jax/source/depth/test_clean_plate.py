@@ -9,7 +9,6 @@ from full4d_jax.source.depth.clean_plate import (
     clean_plate,
     depth_within,
     filled_in,
-    picture_beyond,
 )
 
 TIMES, HEIGHT, WIDTH = 3, 48, 64
@@ -84,17 +83,6 @@ def test_the_wall_goes_on_beyond_the_borders():
     assert (plate.depth[:rows] > 0).all()
     np.testing.assert_allclose(plate.depth[:, :columns], WALL[0, 0], rtol=0.05)
     np.testing.assert_allclose(plate.depth[:, -columns:], WALL[0, -1], rtol=0.05)
-
-
-def test_beyond_the_borders_a_picture_keeps_its_light_and_its_detail():
-    rng = np.random.default_rng(0)
-    light = np.linspace(60, 190, 96)[None, :, None]
-    picture = (light + rng.normal(0, 12, (64, 96, 1))).clip(0, 255).astype(np.uint8).repeat(3, -1)
-    wide = picture_beyond(picture, 16, 24).astype(float)
-    assert (wide[16:80, 24:120] == picture).all()
-    for side, near in ((wide[16:80, :24], picture[:, :8]), (wide[16:80, -24:], picture[:, -8:])):
-        assert abs(side.mean() - near.mean()) < 10, "a mirror image gets darker or brighter"
-        assert side.std((0, 1)).min() > 0.5 * near.std((0, 1)).max(), "a filling has no detail"
 
 
 def test_a_hole_is_filled_from_around():

@@ -1,0 +1,152 @@
+"""What lies beyond the borders of a picture: lines that cross them go straight on.
+
+With g the gradient of grey near the right border, lines that cross it at row y have the slope
+
+    m(y) = - a b / (a^2 + c^2),   a = sum g_y^2,   b = sum g_x g_y
+
+and c makes it 0 where there are none. At d columns beyond, row y + m(y) d, a picture goes on with
+the light that the border has at y, and with the detail e of its mirror image on the same line, d
+columns inside at row y - m(y) d. Texture stays, while outlines of mirrored things, which would
+catch the eye, become faint:
+
+    e / sqrt(1 + (e / FAINT)^2)
+
+Disparity goes on along the same lines. Left, top and bottom are the same turned.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Shaped, UInt8
+from numpy import ndarray
+
+# Chosen on training photographs and clips.
+DETAIL = 1 / 64  # of the short side: what is finer is detail
+FAINT = 16.0  # levels of 255
+STRIP = 3 / 16  # of the short side: gradients that near to the border count
+ALIKE = 1 / 16  # of the short side: slopes do not vary within it
+CALM = 0.3  # of the mean of a: it is c
+STEEPEST = 1.5  # rows a column
+CLOSEST = 0.3  # of their distance at the border, to which lines may come within the reach
+
+LEVEL = 1 / 32  # of the short side: depth beyond the borders does not vary within it
+
+
+class Wide(NamedTuple):
+    """A picture and what goes on beyond its borders.
+
+    Attributes:
+      mirrored: colours with the mirror image's detail, sRGB.
+      repeated: colours with the borders' own light, sRGB.
+      disparity: of the borders.
+    """
+
+    mirrored: UInt8[ndarray, "h w 3"]
+    repeated: UInt8[ndarray, "h w 3"]
+    disparity: Float32[ndarray, "h w"]
+
+
+def beyond_borders(
+    picture: UInt8[ndarray, "h w 3"], disparity: Float32[ndarray, "h w"], rows: int, columns: int
+) -> tuple[UInt8[ndarray, "p q 3"], Float32[ndarray, "p q"]]:
+    """Return picture and disparity that go on beyond their borders by so many rows and columns."""
+    wide = _sideways(Wide(picture, picture, disparity), columns)
+    wide = _turned(_sideways(_turned(wide), rows))
+    inside = np.zeros(disparity.shape, bool)
+    beyond = np.pad(inside, ((rows, rows), (columns, columns)), constant_values=True)
+    return _coloured(wide, beyond, min(disparity.shape)), _levelled(wide, beyond)
+
+
+def _coloured(wide: Wide, beyond: Bool[ndarray, "p q"], short: int) -> UInt8[ndarray, "p q 3"]:
+    """Return the light of the borders with faint detail of the mirror image."""
+
+    def light(values: UInt8[ndarray, "p q 3"]) -> Float32[ndarray, "p q 3"]:
+        return cv2.GaussianBlur(values.astype(np.float32), (0, 0), DETAIL * short)
+
+    detail = wide.mirrored - light(wide.mirrored)
+    strength = np.abs(detail).max(-1, keepdims=True)
+    faint = detail / np.sqrt(1 + (strength / FAINT) ** 2)
+    mixed = np.clip((light(wide.repeated) + faint).round(), 0, 255).astype(np.uint8)
+    return np.where(beyond[..., None], mixed, wide.mirrored)
+
+
+def _levelled(wide: Wide, beyond: Bool[ndarray, "p q"]) -> Float32[ndarray, "p q"]:
+    """Return disparity without edges beyond the borders."""
+    short = min((~beyond).any(1).sum(), (~beyond).any(0).sum())
+    smooth = cv2.GaussianBlur(wide.disparity, (0, 0), LEVEL * short)
+    return np.where(beyond, smooth, wide.disparity)
+
+
+def _turned(wide: Wide) -> Wide:
+    """Exchange rows and columns."""
+    return Wide(*(np.ascontiguousarray(x.swapaxes(0, 1)) for x in wide))
+
+
+def _sideways(wide: Wide, count: int) -> Wide:
+    """Return what goes on by `count` columns to the left and to the right."""
+    flipped = Wide(*(np.ascontiguousarray(x[:, ::-1]) for x in wide))
+    left = _to_the_right(flipped, count)
+    right = _to_the_right(wide, count)
+    parts = zip(left, wide, right, strict=True)
+    return Wide(*(np.concatenate([a[:, ::-1], b, c], 1) for a, b, c in parts))
+
+
+def _to_the_right(wide: Wide, count: int) -> Wide:
+    """Return the `count` columns beyond the right border, by the module's equations."""
+    height, width = wide.disparity.shape
+    rows = np.arange(height)
+    slopes = crossing_slopes(wide.mirrored, count)
+    beyond = np.arange(1, count + 1)
+    # Lines that start above or below the picture cross the border's continuation.
+    reach = np.arange(-round(STEEPEST * count), height + round(STEEPEST * count))
+    steps = np.interp(reach, rows, slopes)
+    crossed = np.stack([np.interp(rows, reach + steps * d, reach) for d in beyond], 1)
+    inside = crossed - np.interp(crossed, rows, slopes) * beyond
+    border = np.full(crossed.shape, width - 1)
+    opposite = np.broadcast_to(width - 1 - beyond, crossed.shape)
+    return Wide(
+        _sample(wide.mirrored, inside, opposite, cv2.BORDER_REFLECT_101),
+        _sample(wide.repeated, crossed, border, cv2.BORDER_REPLICATE),
+        _sample(wide.disparity, crossed, border, cv2.BORDER_REPLICATE),
+    )
+
+
+def crossing_slopes(picture: UInt8[ndarray, "h w 3"], count: int) -> Float64[ndarray, " h"]:
+    """Return the slope of the lines that cross the right border, rows a column, of each row.
+
+    Lines that come together do not meet within `count` columns beyond.
+    """
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = cv2.GaussianBlur(grey, (0, 0), 1)
+    short = min(grey.shape)
+    strip = max(2, round(STRIP * short))
+    # The last two columns have no true gradient.
+    across = cv2.Sobel(grey, cv2.CV_32F, 1, 0)[:, -strip - 2 : -2]
+    down = cv2.Sobel(grey, cv2.CV_32F, 0, 1)[:, -strip - 2 : -2]
+    nearness = np.linspace(0, 1, across.shape[1], dtype=np.float32)
+
+    def summed(values: Float32[ndarray, "h s"]) -> Float32[ndarray, " h"]:
+        rows = (values * nearness).sum(1, keepdims=True)
+        return cv2.GaussianBlur(rows, (1, 0), sigmaX=1, sigmaY=ALIKE * short)[:, 0]
+
+    both = summed(across * down)
+    vertical = summed(down * down)
+    calm = CALM * vertical.mean()
+    slopes = -both * vertical / (vertical**2 + calm**2 + 1e-3)
+    slopes = np.clip(slopes, -STEEPEST, STEEPEST).astype(float)
+    limited = np.maximum(np.diff(slopes), (CLOSEST - 1) / count)
+    apart = np.concatenate([[0.0], np.cumsum(limited)])
+    return apart + (slopes - apart).mean()
+
+
+def _sample(
+    values: Shaped[ndarray, "h w *c"],
+    rows: Float64[ndarray, "p q"],
+    columns: Shaped[ndarray, "p q"],
+    border: int,
+) -> Shaped[ndarray, "p q *c"]:
+    """Return values between pixels, and beyond the picture as OpenCV's `border` says."""
+    x = columns.astype(np.float32)
+    y = rows.astype(np.float32)
+    return cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=border)

@@ -1,0 +1,80 @@
+"""Beyond its borders a picture keeps light and texture, and its lines go straight on."""
+
+import numpy as np
+import pytest
+
+from full4d_jax.source.depth.beyond_borders import beyond_borders, crossing_slopes
+
+ROWS, COLUMNS = 16, 24
+
+
+def beyond(picture):
+    flat = np.ones(picture.shape[:2], np.float32)
+    wide, _ = beyond_borders(picture, flat, ROWS, COLUMNS)
+    return wide.astype(float)
+
+
+def stripes(height, width, slope, top=0, left=0):
+    """Lines of this slope, 24 rows apart, of a plane that goes on in all directions."""
+    y, x = np.mgrid[-top : height + top, -left : width + left]
+    waves = np.sin(2 * np.pi * (y - slope * x) / 24)
+    return (128 + 12 * waves).round().astype(np.uint8)[..., None].repeat(3, -1)
+
+
+def test_a_picture_keeps_its_light_and_its_detail():
+    rng = np.random.default_rng(0)
+    light = np.linspace(60, 190, 96)[None, :, None]
+    picture = (light + rng.normal(0, 12, (64, 96, 1))).clip(0, 255).astype(np.uint8).repeat(3, -1)
+    wide = beyond(picture)
+    assert (wide[16:80, 24:120] == picture).all()
+    for side, near in ((wide[16:80, :24], picture[:, :8]), (wide[16:80, -24:], picture[:, -8:])):
+        assert abs(side.mean() - near.mean()) < 10, "a mirror image gets darker or brighter"
+        assert side.std((0, 1)).min() > 0.5 * near.std((0, 1)).max(), "a filling has no detail"
+
+
+@pytest.mark.parametrize("slope", [-0.6, 0.3, 2.5])
+def test_lines_go_straight_on(slope):
+    picture = stripes(128, 160, slope)
+    true = stripes(128, 160, slope, ROWS, COLUMNS).astype(float)
+    if abs(slope) < 1:
+        np.testing.assert_allclose(crossing_slopes(picture, COLUMNS)[16:-16], slope, atol=0.1)
+    # Steep lines cross the top and the bottom; corners are asked of nobody.
+    parts = [np.s_[ROWS + 16 : -ROWS - 16, :COLUMNS], np.s_[ROWS + 16 : -ROWS - 16, -COLUMNS:]]
+    if abs(slope) > 1:
+        parts = [
+            np.s_[:ROWS, COLUMNS + 16 : -COLUMNS - 16],
+            np.s_[-ROWS:, COLUMNS + 16 : -COLUMNS - 16],
+        ]
+    mirrored = np.pad(picture, ((ROWS, ROWS), (COLUMNS, COLUMNS), (0, 0)), "reflect")
+    for part in parts:
+        error = abs(beyond(picture)[part] - true[part]).mean()
+        assert error < 0.5 * abs(mirrored[part] - true[part]).mean()
+
+
+def test_outlines_of_mirrored_things_are_faint():
+    picture = np.full((64, 96, 3), 200, np.uint8)
+    picture[20:44, 80:86] = 20
+    side = beyond(picture)[16:80, -24:]
+    assert side.min() > 160
+
+
+def test_lines_that_come_together_do_not_meet():
+    y, x = np.mgrid[:128, :160]
+    fan = np.sin(60 * np.arctan2(y - 64.0, 220.0 - x))
+    picture = (128 + 40 * fan).astype(np.uint8)[..., None].repeat(3, -1)
+    slopes = crossing_slopes(picture, 80)
+    ends = np.arange(128) + 80 * slopes
+    assert slopes[20] > 0.2
+    assert slopes[108] < -0.2
+    assert (np.diff(ends) > 0).all()
+
+
+def test_disparity_goes_on_along_the_lines():
+    picture = stripes(128, 160, 0.5)
+    disparity = np.where(
+        np.mgrid[:128, :160][0] > 64 + 0.5 * (np.mgrid[:128, :160][1] - 160), 2.0, 1.0
+    )
+    _, wide = beyond_borders(picture, disparity.astype(np.float32), ROWS, COLUMNS)
+    far = wide[ROWS : ROWS + 128, -1]
+    edge = np.argmax(far > 1.5)
+    assert 64 + 0.5 * COLUMNS - 5 < edge < 64 + 0.5 * COLUMNS + 5
