@@ -2,9 +2,9 @@
 
 With g the gradient of grey near the right border, lines that cross it at row y have the slope
 
-    m(y) = - a b / (a^2 + c^2),   a = sum g_y^2,   b = sum g_x g_y
+    m(y) = - a b / (a^2 + c^2),   a = sum w g_y^2,   b = sum w g_x g_y,   w = g_y^2 / |g|^2
 
-and c makes it 0 where there are none. At d columns beyond, row y + m(y) d, a picture goes on with
+where w leaves out lines along the border, and c makes it 0 where no line crosses. At d columns beyond, row y + m(y) d, a picture goes on with
 the light that the border has at y, and with the detail e of its mirror image on the same line, d
 columns inside at row y - m(y) d. Texture stays, while outlines of mirrored things, which would
 catch the eye, become faint:
@@ -27,7 +27,7 @@ FAINT = 16.0  # levels of 255
 STRIP = 3 / 16  # of the short side: gradients that near to the border count
 ALIKE = 1 / 16  # of the short side: slopes do not vary within it
 CALM = 0.3  # of the mean of a: it is c
-STEEPEST = 1.5  # rows a column
+STEEPEST = 1.0  # rows a column
 CLOSEST = 0.3  # of their distance at the border, to which lines may come within the reach
 
 LEVEL = 1 / 32  # of the short side: depth beyond the borders does not vary within it
@@ -130,8 +130,9 @@ def crossing_slopes(picture: UInt8[ndarray, "h w 3"], count: int) -> Float64[nda
         rows = (values * nearness).sum(1, keepdims=True)
         return cv2.GaussianBlur(rows, (1, 0), sigmaX=1, sigmaY=ALIKE * short)[:, 0]
 
-    both = summed(across * down)
-    vertical = summed(down * down)
+    crosses = down**2 / (down**2 + across**2 + 1e-3)
+    both = summed(crosses * across * down)
+    vertical = summed(crosses * down**2)
     calm = CALM * vertical.mean()
     slopes = -both * vertical / (vertical**2 + calm**2 + 1e-3)
     slopes = np.clip(slopes, -STEEPEST, STEEPEST).astype(float)

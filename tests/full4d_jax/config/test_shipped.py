@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = ROOT / "full4d_jax" / "checkpoints"
 CONFIGS = {"depth": "depth", "prior": "demo", "upsampler": "upsampler", "four_real": "four_real"}
 ADOPTED = {"fast_depth", "segmentation", "silhouette", "tiefenrausch"}  # which others trained
-WIDENED = "wider.safetensors"  # an upsampler of old with zeros for inputs that it did not have
+WIDENED = "wider.safetensors"  # weights of old with zeros for inputs that they did not have
 WITHOUT_EFFECT = {"name", *CHANGEABLE, *(f"model.{name}" for name in REMOVED)}
 WITHOUT_EFFECT |= {"flow.interval_share"}  # of a loss that is gone; 0 in every summary
 SHORT = "--training.steps 2 --training.log-every 1 --training.checkpoint-every 2"
@@ -40,7 +40,7 @@ SMALL_PRIOR = (
 )
 SMALL_PRIOR += "--data.height 16 --data.width 16 --flow.perceptual 0"
 SMALL = {
-    "depth": f"{SHORT} --training.batch 1 --data.sizes 64 64 64",
+    "depth": f"{SHORT} --training.batch 1 --data.sizes 64 64 64 --data.rooms ''",
     "prior": SMALL_PRIOR,
     "four_real": SMALL_PRIOR,
     "upsampler": f"{SHORT} --training.batch 1 --perceptual 0 --data.rows 64 "
@@ -107,7 +107,7 @@ def differences(summary: dict[str, Any], config: Any) -> list[str]:
     now = {k: v for k, v in flat(asdict(config)) if k.partition(".")[0] in TRAINED}
     defaults = dict(flat(asdict(type(config)())))
     had = now | {k: defaults[k] for k in now if k.partition(".")[0] != "mesh"} | had
-    for name in ("data.photos", "data.videos"):
+    for name in ("data.photos", "data.videos", "data.rooms"):
         had[name], now[name] = bool(had.get(name)), bool(now.get(name))
     found = [k for k in had if k not in WITHOUT_EFFECT and had[k] != now.get(k)]
     return found + ["training.steps"] * (summary["steps"] != config.training.steps)
@@ -186,7 +186,7 @@ def test_commands_train(name, workplace, monkeypatch):
     """One after the other, each from the weights of the one before, at a tiny size."""
     monkeypatch.setattr(depth_training, "HELD_OUT", 1)
     for words in commands_up_to_the_last_new(name):
-        small = [*words, *SMALL[name].split()]
+        small = [*words, *shlex.split(SMALL[name])]
         if "--init" in words:
             init = workplace / words[words.index("--init") + 1]
             if init.name == WIDENED:  # what today's program trains is wide from the first
