@@ -4,10 +4,10 @@ With g the gradient of grey near the right border, lines that cross it at row y 
 
     m(y) = - a b / (a^2 + c^2),   a = sum w g_y^2,   b = sum w g_x g_y,   w = g_y^2 / |g|^2
 
-where w leaves out lines along the border, and c makes it 0 where no line crosses. At d columns beyond, row y + m(y) d, a picture goes on with
-the light that the border has at y, and with the detail e of its mirror image on the same line, d
-columns inside at row y - m(y) d. Texture stays, while outlines of mirrored things, which would
-catch the eye, become faint:
+where w leaves out lines along the border, and c makes it 0 where no line crosses. At d columns
+beyond, row y + m(y) d, a picture goes on with the light that the border has at y, and with the
+detail e of its mirror image on the same line, d columns inside at row y - m(y) d. Texture stays,
+while outlines of mirrored things, which would catch the eye, become faint:
 
     e / sqrt(1 + (e / FAINT)^2)
 
