@@ -76,7 +76,6 @@ SILHOUETTE_CREDIT = (
     "BlazePose's silhouette by the MediaPipe Authors, Apache-2.0; the layout is ours"
 )
 FAST_DEPTH_CREDIT = "FastDepth by Wofk et al., MIT; the layout is ours"
-VARIANCE_ADDED = 1e-5  # by batch normalization, PyTorch's default
 PARTS = {"0": "down", "1": "across", "2": "up"}  # in the names of Tiefenrausch's tensors
 LAYERS = {"pw": "widen", "dw": "spread", "pwl": "narrow"}
 
@@ -210,15 +209,12 @@ def convert_fast_depth(source: Path, target: Path) -> None:
     graph = onnx.load(source).graph
     numbers = {x.name: onnx.numpy_helper.to_array(x) for x in graph.initializer}
     kernels = [numbers[node.input[1]] for node in graph.node if node.op_type == "Conv"]
-    norms = [
-        [numbers[name].astype(np.float64) for name in node.input[1:]]
-        for node in graph.node
-        if node.op_type == "BatchNormalization"
-    ]
+    norms = [node for node in graph.node if node.op_type == "BatchNormalization"]
     stored = {}
     for layer, kernel, norm in zip(fast_depth.layer_names(), kernels, norms, strict=True):
-        gain, offset, mean, variance = norm
-        factor = gain / np.sqrt(variance + VARIANCE_ADDED)
+        gain, offset, mean, variance = (numbers[x].astype(np.float64) for x in norm.input[1:])
+        (epsilon,) = (x.f for x in norm.attribute if x.name == "epsilon")
+        factor = gain / np.sqrt(variance + epsilon)
         # (out in rows columns) to (rows columns in out)
         folded = (kernel * factor[:, None, None, None]).transpose(2, 3, 1, 0)
         stored[f"{layer}.kernel"] = np.ascontiguousarray(folded, np.float16)

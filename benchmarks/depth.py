@@ -12,8 +12,8 @@ Rows are networks as `full4d run --depth_network` takes them, and a plane of one
               frames of RGB-D cameras (`rgbd`), a set for each scene, depth as measured
     rgbd      the mean over these sets
 
-Depth is what `full4d` makes of a frame of that size: ours, and Tiefenrausch, from which it was
-trained, see it at 384 pixels of its long side, and what they tell is enlarged. Where a network
+Depth is what `full4d` makes of a frame of that size: ours, and Tiefenrausch, of which it is
+made, see it at 384 pixels of its long side, and what they tell is enlarged. Where a network
 knows no depth, that of the farthest of the frame counts. With `--real` the procedural sets are left
 out. Errors are means over frames of |z - z*| / z*: with the median of depth aligned, and with scale
 and shift of disparity aligned (least squares, then no farther than the truth is); and the shares

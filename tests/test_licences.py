@@ -47,9 +47,10 @@ def test_weights_of_others_have_their_licence_beside_them():
     checkpoints = DOCS.parent / "full4d_jax" / "checkpoints"
     for weights in checkpoints.glob("*.safetensors"):
         assert weights.name in page, weights
-    for name in ("segmentation", "silhouette"):
+    credits = {"segmentation": "Apache-2.0", "silhouette": "Apache-2.0", "fast_depth": "MIT"}
+    for name, licence in credits.items():
         with open_tensors(checkpoints / f"{name}.safetensors", expected="weights") as file:
-            assert "Apache-2.0" in file.metadata()["credit"]
+            assert licence in file.metadata()["credit"]
     holders = {"tiefenrausch": "2020 Facebook Research", "fast_depth": "2019 Diana Wofk"}
     for name, holder in holders.items():
         licence = checkpoints / f"{name}.LICENSE"

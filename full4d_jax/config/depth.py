@@ -55,7 +55,7 @@ class DepthDataConfig:
 
 @dataclass(frozen=True)
 class DepthConfig:
-    """Everything that defines a training of the depth network, which starts from Tiefenrausch."""
+    """Everything that defines a training of the depth network, which starts from two by others."""
 
     name: str = "depth"
     """Name of the output folder."""

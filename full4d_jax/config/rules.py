@@ -363,8 +363,8 @@ def _depth(config: DepthConfig) -> Iterator[Rule]:
     yield from _small_network(config)
     yield Rule(
         "data.sizes",
-        all(side % 32 == 0 for _, *sides in data.sizes for side in sides),
-        "triples of which the last two are multiples of 32",
+        all(side % 32 == 0 and side >= 64 for _, *sides in data.sizes for side in sides),
+        "triples of which the last two are multiples of 32 from 64 on",
     )
 
 

@@ -4,7 +4,7 @@
                        |       |        |                        |        |        |
                        +-------+--------+------ added at 1/2, 1/4, 1/8 ---+--------+--> depth
 
-Wofk et al. 2019 (arXiv:1903.03273), pruned, 1.38 million parameters, published under MIT. Its
+Wofk et al. 2019 (arXiv:1903.03273), pruned, 1.35 million parameters, published under MIT. Its
 authors trained it on the rooms of NYU Depth v2, in frames of 4 : 3 squeezed into a square of 224
 pixels. So it knows how far the walls and the floor of a room are, which Tiefenrausch, trained on
 photographs of all kinds, does not; of streets and faces it knows little, and outlines are soft.
@@ -18,8 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from full4d_jax.models.mobile_layers import Params, convolve, depthwise, pointwise, relu6
-from full4d_jax.models.weights import load_params
-from full4d_jax.session.errors import InputError
+from full4d_jax.models.weights import load_params, require_layers
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "fast_depth.safetensors"
 SIDE = 224  # pixels of the square that it was trained on
@@ -79,9 +78,9 @@ def fast_depth(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, 
 def layer_names() -> list[str]:
     """Return the names of all layers, in the order of the published graph."""
     names = ["enter"]
-    for way, count in (("down", len(STRIDES)), ("up", RAISED)):
+    for part, count in (("down", len(STRIDES)), ("up", RAISED)):
         for number in range(count):
-            names += [f"{way}_{number}.depthwise", f"{way}_{number}.pointwise"]
+            names += [f"{part}_{number}.depthwise", f"{part}_{number}.pointwise"]
     return [*names, "leave"]
 
 
@@ -92,11 +91,5 @@ def load_fast_depth(path: Path = SHIPPED) -> Params:
       InputError: there is no such file, or it does not hold this network.
     """
     params, _ = load_params(path)
-    for name in layer_names():
-        layer = params
-        for part in name.split("."):
-            layer = layer.get(part, {})
-        if "kernel" not in layer or "bias" not in layer:
-            expected = "the weights of FastDepth that the package has"
-            raise InputError("weights", path, f"no {name}", expected, "check the path")
+    require_layers(path, params, layer_names(), "FastDepth")
     return params

@@ -1,4 +1,4 @@
-"""Layers of MobileNet v2 (Sandler et al. 2018, arXiv:1801.04381), which two networks here share.
+"""Layers of MobileNet v2 (Sandler et al. 2018, arXiv:1801.04381), which networks here share.
 
 A bottleneck widens its channels, mixes the neighbours of each channel alone, and narrows again.
 Batch normalization is folded into kernels and biases.

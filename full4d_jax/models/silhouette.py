@@ -24,8 +24,7 @@ from full4d_jax.models.mobile_layers import (
     pointwise,
     relu6,
 )
-from full4d_jax.models.weights import load_params
-from full4d_jax.session.errors import InputError
+from full4d_jax.models.weights import load_params, require_layers
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "silhouette.safetensors"
 SIDE = 256  # pixels of a window
@@ -138,11 +137,5 @@ def load_silhouette(path: Path = SHIPPED) -> Params:
       InputError: there is no such file, or it does not hold this network.
     """
     params, _ = load_params(path)
-    for name in layer_names():
-        layer = params
-        for part in name.split("."):
-            layer = layer.get(part, {})
-        if "kernel" not in layer or "bias" not in layer:
-            expected = "the weights of BlazePose's silhouette that the package has"
-            raise InputError("weights", path, f"no {name}", expected, "check the path")
+    require_layers(path, params, layer_names(), "BlazePose's silhouette")
     return params

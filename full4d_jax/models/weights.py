@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -179,6 +179,21 @@ def load_metadata(path: str | Path) -> dict[str, Any]:
         return _metadata(path, file)
 
 
+def require_layers(
+    path: str | Path, params: dict[str, Any], names: Iterable[str], network: str
+) -> None:
+    """Require kernel and bias of the layers with these dotted names.
+
+    Raises:
+      InputError: `path`, of which the parameters were read, lacks one.
+    """
+    tensors = flatten_dict(params, sep=".")
+    for name in names:
+        if f"{name}.kernel" not in tensors or f"{name}.bias" not in tensors:
+            expected = f"the weights of {network} that the package has"
+            raise InputError("weights", path, f"no {name}", expected, "check the path")
+
+
 def require_model(
     path: str | Path, metadata: dict[str, Any], model: Any, *, free: tuple[str, ...] = ()
 ) -> None:
@@ -273,7 +288,7 @@ def _check(path: str | Path, file: Any, like: dict[str, Any] | None) -> None:
 def _check_shapes(
     path: str | Path, shapes: dict[str, tuple[int, ...]], like: dict[str, Any]
 ) -> None:
-    advice = "use the config that it was trained with, and the whole file"
+    advice = "use the config and the version that it was trained with, and the whole file"
     for name, x in like.items():
         shape = shapes.get(name, "no such tensor")
         if shape != x.shape:

@@ -110,10 +110,10 @@ def batches(
 ) -> Iterator[tuple[Frames, Frames]]:
     """Return the batches from step `start` on: procedural and real frames, and their depth."""
     data = config.data
-    rooms, others = training_pictures(data)
+    rooms, rest = training_pictures(data)
     steps = grain.MapDataset.range(start, ENDLESS)
     options = grain.ReadOptions(num_threads=READERS, prefetch_buffer_size=2 * READERS)
-    crops = iter(steps.map(partial(real_crops, config, rooms, others)).to_iter_dataset(options))
+    crops = iter(steps.map(partial(real_crops, config, rooms, rest)).to_iter_dataset(options))
     for step in itertools.count(start):
         with input_errors("config", "change data.photos or data.videos"):
             looks = looks_at(step, photos=data.photos, videos=data.videos, seed=config.seed)
@@ -129,16 +129,14 @@ def size_at(data: DepthDataConfig, step: int) -> Size:
     return data.sizes[step // TURN % len(data.sizes)]
 
 
-def real_crops(
-    config: DepthConfig, rooms: RealPictures, others: RealPictures, step: int
-) -> Pictures:
+def real_crops(config: DepthConfig, rooms: RealPictures, rest: RealPictures, step: int) -> Pictures:
     """Read the real pictures of a step, and say which of them show rooms."""
     data = config.data
     rng = np.random.default_rng((config.seed, step))
     size = size_at(data, step)[1:]
     has_rooms = bool(rooms.photos or rooms.clips)
     are_rooms = (rng.uniform(size=config.training.batch) < data.roomy) & has_rooms
-    crops = [(rooms if is_room else others).draw(rng, size) for is_room in are_rooms]
+    crops = [(rooms if is_room else rest).draw(rng, size) for is_room in are_rooms]
     return np.stack(crops), are_rooms
 
 

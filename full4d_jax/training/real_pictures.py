@@ -10,7 +10,7 @@ from jaxtyping import Float32, Float64, UInt8
 from numpy import ndarray
 
 from full4d_jax.config.depth import DepthDataConfig
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.errors import InputError, input_errors, require_file
 from input_pipeline.footage import (
     HELD_OUT,
     PICTURES,
@@ -19,6 +19,7 @@ from input_pipeline.footage import (
     read_picture,
     training_clips,
 )
+from input_pipeline.opening import read_regular
 from input_pipeline.video_files import frame_times, read_frames
 
 SMALLEST = 0.6  # share of the largest crop of a shape that a crop spans at least, along a side
@@ -52,12 +53,13 @@ def training_pictures(data: DepthDataConfig) -> tuple[RealPictures, RealPictures
     Every fifth photograph and every fifth clip by name is held out.
 
     Raises:
-      InputError: there is no photograph, or a line of `data.rooms` names none and no clip.
+      InputError: there is no photograph, `data.rooms` cannot be used, or all pictures or none show
+        rooms by it.
     """
     photos = training_photos(data.photos)
     clips = training_clips(data.videos) if data.videos else []
     names = room_names(data)
-    rooms, others = (
+    rooms, rest = (
         RealPictures(
             [photo for photo in photos if (photo.name in names) == is_room],
             [clip for clip in clips if (clip.name in names) == is_room],
@@ -65,7 +67,13 @@ def training_pictures(data: DepthDataConfig) -> tuple[RealPictures, RealPictures
         )
         for is_room in (True, False)
     )
-    return rooms, others
+    is_all = not rest.photos and not rest.clips
+    is_none = not rooms.photos and not rooms.clips
+    if is_all or (names and is_none):
+        expected = "names of some, but not all, of the pictures that are not held out"
+        what = "names of all" if is_all else "names of none"
+        raise InputError("data.rooms", data.rooms, what, expected, "change the names")
+    return rooms, rest
 
 
 def room_names(data: DepthDataConfig) -> set[str]:
@@ -78,10 +86,14 @@ def room_names(data: DepthDataConfig) -> set[str]:
         return set()
     path = Path(data.rooms)
     do = "give names of files in data.photos and data.videos, one a line"
-    with input_errors("config", do, path):
-        names = set(path.read_text().split())
+    require_file("data.rooms", path, "a text file", do)
+    with input_errors("data.rooms", do, path):
+        lines = read_regular(path).decode().splitlines()
+    names = {line.strip() for line in lines if line.strip()}
     folders = ((data.photos, PICTURES), (data.videos, VIDEOS))
-    files = {file.name for folder, endings in folders for file in listed(Path(folder), endings)}
+    files = {
+        file.name for folder, endings in folders if folder for file in listed(Path(folder), endings)
+    }
     missing = sorted(names - files)
     if missing:
         expected = "names of photographs and clips of the folders"

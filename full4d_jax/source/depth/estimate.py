@@ -84,8 +84,10 @@ def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
     config = model_of_metadata(path, metadata, DepthNetConfig)
     trunk = load_tiefenrausch(TIEFENRAUSCH)
     shapes = jax.eval_shape(partial(init_params, config), trunk, jax.random.key(0))
-    trained, _ = load_params(path, like=shapes)
-    return DepthNetwork(config, {**trained, "rooms": load_fast_depth()})
+    params, _ = load_params(path, like=shapes)
+    if config.fine:
+        params["rooms"] = load_fast_depth()
+    return DepthNetwork(config, params)
 
 
 def estimate_depth(

@@ -9,6 +9,7 @@ import pytest
 from skimage import data
 
 from full4d_jax.models.fast_depth import (
+    NEAREST,
     SHIPPED,
     fast_depth,
     fast_log_disparity,
@@ -33,18 +34,19 @@ def test_depth_is_that_of_onnxruntime_on_two_photographs():
 
 
 @pytest.mark.parametrize(
-    ("frame", "seen"),
-    [((384, 512), (224, 224)), ((216, 384), (192, 256)), ((384, 216), (352, 160))],
+    ("height", "width", "seen"),
+    [(384, 512, (224, 224)), (216, 384, (192, 256)), (384, 216, (352, 160))],
 )
-def test_frames_are_squeezed_as_in_its_training(frame, seen):
-    assert seen_size(*frame) == seen
+def test_frames_are_squeezed_as_in_its_training(height, width, seen):
+    assert seen_size(height, width) == seen
 
 
-def test_disparity_has_the_size_of_the_frame_and_stays_finite_in_the_dark():
-    frames = np.full((1, 64, 96, 3), -1, np.float32)
-    disparity = np.asarray(jax.jit(fast_log_disparity)(load_fast_depth(), frames))
+def test_disparity_has_the_size_of_the_frame_and_stays_finite_where_no_depth_is_told():
+    params = load_fast_depth()
+    silent = {**params, "leave": jax.tree.map(np.zeros_like, params["leave"])}
+    disparity = np.asarray(jax.jit(fast_log_disparity)(silent, np.zeros((1, 64, 96, 3), "f4")))
     assert disparity.shape == (1, 64, 96)
-    assert np.isfinite(disparity).all()
+    np.testing.assert_allclose(disparity, -np.log(NEAREST), rtol=1e-6)
 
 
 def test_a_checkpoint_of_another_network_is_refused():

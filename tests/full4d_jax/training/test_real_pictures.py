@@ -61,14 +61,22 @@ def test_names_part_rooms_from_others(tmp_path, write_pictures, write_film):
     data = DepthDataConfig(
         photos=str(tmp_path), videos=str(tmp_path / "clips"), rooms=str(listed), filmed=0
     )
-    rooms, others = training_pictures(data)
+    rooms, rest = training_pictures(data)
     # 4.png is held out.
-    assert [[file.name for file in (*x.photos, *x.clips)] for x in (rooms, others)] == [
+    assert [[file.name for file in (*x.photos, *x.clips)] for x in (rooms, rest)] == [
         ["1.png", "b.mp4"],
         ["0.png", "2.png", "3.png", "a.mp4"],
     ]
     # Where there are clips alone, they are drawn whatever their share.
     assert rooms._replace(photos=[]).draw(np.random.default_rng(0), (16, 16)).shape == (16, 16, 3)
-    listed.write_text("none.png")
-    with pytest.raises(InputError, match=r"none\.png"):
+    for text, match in (
+        ("none.png", r"none\.png"),
+        ("4.png", "names of none"),
+        ("\n".join([*(f"{i}.png" for i in range(5)), "a.mp4", "b.mp4"]), "names of all"),
+    ):
+        listed.write_text(text)
+        with pytest.raises(InputError, match=match):
+            training_pictures(data)
+    listed.unlink()
+    with pytest.raises(InputError, match=r"data\.rooms"):
         training_pictures(data)

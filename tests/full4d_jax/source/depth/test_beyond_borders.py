@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import full4d_jax.source.depth.beyond_borders as beyond_borders_module
 from full4d_jax.source.depth.beyond_borders import beyond_borders, crossing_slopes
 
 ROWS, COLUMNS = 16, 24
@@ -67,6 +68,26 @@ def test_lines_that_come_together_do_not_meet():
     assert slopes[20] > 0.2
     assert slopes[108] < -0.2
     assert (np.diff(ends) > 0).all()
+
+
+def test_where_lines_do_not_meet_slopes_stay(monkeypatch):
+    y, x = np.mgrid[:256, :160]
+    upper = 12 * np.sin(2 * np.pi * (y - 0.3 * x) / 24)
+    lower = 12 * np.sin(2 * np.pi * (y + 0.6 * x) / 24)  # they come together at row 208
+    picture = (128 + np.where(y < 208, upper, lower)).astype(np.uint8)[..., None].repeat(3, -1)
+    slopes = crossing_slopes(picture, 100)
+    monkeypatch.setattr(beyond_borders_module, "CLOSEST", -1e9)  # lines may meet
+    free = crossing_slopes(picture, 100)
+    np.testing.assert_allclose(slopes[:110], free[:110], atol=1e-6)
+    assert abs(slopes - free).max() > 0.2
+    assert (np.diff(np.arange(256) + 100 * slopes) > 0).all()
+
+
+def test_no_columns_change_nothing():
+    picture = stripes(32, 48, 0.3)
+    wide, disparity = beyond_borders(picture, np.ones((32, 48), np.float32), 0, 0)
+    np.testing.assert_array_equal(wide, picture)
+    assert disparity.shape == (32, 48)
 
 
 def test_disparity_goes_on_along_the_lines():

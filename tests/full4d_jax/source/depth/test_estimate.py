@@ -60,8 +60,8 @@ def test_shipped_network_on_held_out_scenes(network, rich_frames):
     frames, depth = rich_frames
     predicted = jnp.stack([predict_depth(network, x[None] * 2 - 1)[0] for x in frames])
     errors = depth_errors(predicted, depth)
-    assert errors["absrel"] < 0.40, errors
-    assert errors["delta125"] > 0.42, errors
+    assert errors["absrel"] < 0.32, errors
+    assert errors["delta125"] > 0.58, errors
     broken = depth_errors(predicted.at[0, 0, 0].set(jnp.nan), depth)
     assert not math.isfinite(broken["absrel"])
     flat = depth_errors(jnp.ones_like(predicted), depth)
@@ -104,7 +104,7 @@ def test_still_pixels_decide_about_the_scale_of_what_moves():
 
 @pytest.mark.parametrize(("h", "w"), [(160, 160), (96, 160)])
 def test_other_sizes_see_the_same_scene(network, rich_frames, h, w):
-    frames = jax.image.resize(rich_frames[0][:4], (4, 128, 128, 3), "linear")
+    frames = jax.image.resize(rich_frames[0], (8, 128, 128, 3), "linear")
 
     def difference(frame):
         own = predict_depth(network, frame[None])
