@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from dense_mask import oracle
+from random_weights import random_params
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models import block, dit
@@ -55,15 +56,6 @@ def conditions_and_latents(model: ModelConfig):
 def velocity(model, params, z, tau, conditions):
     """One program; each operation would else be a program of its own."""
     return dit.velocity(model, params)(z, tau, conditions)
-
-
-def random_params(model: ModelConfig):
-    """Parameters in which nothing is zero, so that every part matters."""
-    params = dit.init_params(model, jax.random.key(1))
-    leaves, tree = jax.tree.flatten(params)
-    rng = np.random.default_rng(2)
-    leaves = [np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
-    return jax.device_put(jax.tree.unflatten(tree, leaves))
 
 
 @pytest.mark.parametrize(

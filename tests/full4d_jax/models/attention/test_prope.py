@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from random_weights import random_params
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.config.masks import allowed_frames
@@ -55,10 +56,7 @@ def grid(model: ModelConfig):
     )
     generated = V if model.projection == "frames" else V - 1
     latents = jax.random.normal(next(keys), (B, generated, *shape[2:]))
-    leaves, tree = jax.tree.flatten(dit.init_params(model, jax.random.key(1)))
-    rng = np.random.default_rng(2)
-    leaves = [np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
-    return latents, conditions, jax.tree.unflatten(tree, leaves)
+    return latents, conditions, random_params(model)
 
 
 @functools.partial(jax.jit, static_argnums=0)
