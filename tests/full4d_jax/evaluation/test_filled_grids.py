@@ -55,7 +55,7 @@ def test_what_moves():
 def test_an_untrained_residual_scores_as_the_copy_and_runs_resume(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(generated_grids, "STEPS", (1,))  # each number of steps compiles a program
     config = Config(model=MODEL, data=DATA, sampler=SamplerConfig())
-    prior = prior_with(config, jax.tree.map(np.zeros_like, random_params(MODEL)))
+    prior = prior_with(config, jax.device_put(jax.tree.map(np.zeros_like, random_params(MODEL))))
 
     def evaluate(folder, config=config) -> dict:
         folder.mkdir(exist_ok=True)

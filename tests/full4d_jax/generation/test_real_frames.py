@@ -109,7 +109,7 @@ def test_filling_keeps_what_is_given_and_reads_nothing_else(steps):
 
 
 def test_an_untrained_residual_is_the_nearest_frame():
-    params = jax.tree.map(np.zeros_like, random_params(MODEL))
+    params = jax.device_put(jax.tree.map(np.zeros_like, random_params(MODEL)))
     prior = Prior(MODEL, SamplerConfig(), params)
     grid, real = random_grid(), row_and_column(3, 3)
     filled = fill_grid(prior, grid, real, jax.random.key(0))
@@ -195,7 +195,7 @@ def test_the_loss_counts_hidden_frames():
     eye = jnp.broadcast_to(jnp.eye(4), (2, 3, 3, 4, 4))
     cameras = Cameras(eye[:, :, 0, :3, :3], eye, 8, 8)
     batch = Batch(frames, jnp.zeros((2, 3, 8, 8)), cameras)
-    params = jax.tree.map(np.zeros_like, random_params(MODEL))
+    params = jax.device_put(jax.tree.map(np.zeros_like, random_params(MODEL)))
     key = jax.random.key(4)
     measure = jax.jit(lambda batch: loss(config, params, batch, key))
     _, metrics = measure(batch)
