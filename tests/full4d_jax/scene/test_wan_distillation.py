@@ -47,7 +47,7 @@ def prior(tmp_path_factory):
         model=dataclasses.replace(wan.model, **SMALL, precision="float32", remat="none"),
         sampler=SamplerConfig(steps=2, noise=1.0, guidance=GUIDANCE, text_guidance=OF_TEXT),
     )
-    return prior_with(config, random_params(config.model))
+    return prior_with(config, random_params(config.model, 0.2))
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def grid(model: ModelConfig):
     )
     generated = V if model.projection == "frames" else V - 1
     latents = jax.random.normal(next(keys), (B, generated, *shape[2:]))
-    return latents, conditions, random_params(model)
+    return latents, conditions, random_params(model, 0.2)
 
 
 @functools.partial(jax.jit, static_argnums=0)
