@@ -49,7 +49,7 @@ def experiment(tmp_path_factory, random_codec):
 
     def made(model, frames=FRAMES, side=SIDE, guidance=1.0):
         path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
-        save_params(path, random_params(model), {})
+        save_params(path, random_params(model, 0.2), {})
         config = Config(
             model=model,
             codec_weights=random_codec("wan22") if model.codec == "wan22" else "",
