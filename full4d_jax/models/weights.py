@@ -49,7 +49,7 @@ def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, An
     of one parameter at a time is whole, wherever the shards of the others are. Where these are in
     several processes, all call this together, and the first writes.
     """
-    tensors = cast(dict[str, Any], flatten_dict(params, sep="."))
+    tensors = cast(dict[str, Any], flatten_dict(jax.tree.map(_in_memory, params), sep="."))
     slots = {name: Slot(np.dtype(jnp.bfloat16), x.shape) for name, x in tensors.items()}
     pieces = (
         (name, i, _whole(layer.astype(jnp.bfloat16)))
@@ -62,6 +62,13 @@ def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, An
         return
     texts = {key: json.dumps(value) for key, value in metadata.items()}
     write_safetensors(Path(path), slots, pieces, texts)
+
+
+def _in_memory(x: Any) -> Any:
+    """Return an array on one CPU as NumPy's: no copy, and no program compiled for every shape."""
+    is_here = isinstance(x, jax.Array) and x.is_fully_addressable
+    is_on_cpu = is_here and [device.platform for device in x.devices()] == ["cpu"]
+    return np.asarray(x) if is_on_cpu else x
 
 
 def _layers(x: Any) -> Iterator[tuple[int | None, Any]]:

@@ -4,16 +4,15 @@ import dataclasses
 import json
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
+from random_weights import random_params
 from two_processes import together
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT, load_config, to_dict
 from full4d_jax.grid import around_source, grid_arrays
-from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.stages import Stages
 from input_pipeline.cameras import intrinsics_from_fov, orbit
@@ -35,10 +34,7 @@ def small_model(name: str, folder: Path) -> list[str]:
     """Return options of a preset that is made small, and of its random weights."""
     path = folder / "prior.safetensors"
     model = dataclasses.replace(load_config(name).model, **SMALL)
-    params = init_params(model, jax.random.key(0))
-    noise = jax.random.normal(jax.random.key(1), (10**6,))  # the last layer begins with zeros
-    params = jax.tree.map(lambda x: x + 0.05 * noise[: x.size].reshape(x.shape), params)
-    save_params(path, params, {})
+    save_params(path, random_params(model), {})
     options = [word for field, x in SMALL.items() for word in (f"--model.{field}", str(x))]
     return ["--config", name, *options, *SIZE.split(), "--checkpoint", str(path)]
 

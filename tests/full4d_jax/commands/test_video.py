@@ -8,6 +8,7 @@ import cv2
 import jax
 import numpy as np
 import pytest
+from random_weights import random_params
 from refused import refusal
 
 from full4d_jax.cli import main
@@ -51,7 +52,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wan")
     (folder / "small.py").write_text(PRESET)
     model = replace(WAN.model, **SIZES, first_frame=True)
-    params = init_params(model, jax.random.key(0))
+    params = random_params(model)
     save_params(folder / "small.safetensors", params, {"model": to_dict(model)})
     text = np.random.default_rng(0).normal(size=(5, 10)).astype(np.float32)
     np.savez(folder / "text.npz", text=text)

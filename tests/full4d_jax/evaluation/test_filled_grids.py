@@ -5,9 +5,9 @@ import json
 import shutil
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_weights import random_params
 
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
 from full4d_jax.evaluation import filled_grids, generated_grids
@@ -16,7 +16,6 @@ from full4d_jax.evaluation.groups import score
 from full4d_jax.evaluation.table import CHANGE, NEAREST
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.real_frames import row_and_column
-from full4d_jax.models.dit import init_params
 from full4d_jax.session.errors import InputError
 
 MODEL = ModelConfig(
@@ -56,7 +55,7 @@ def test_what_moves():
 def test_an_untrained_residual_scores_as_the_copy_and_runs_resume(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(generated_grids, "STEPS", (1,))  # each number of steps compiles a program
     config = Config(model=MODEL, data=DATA, sampler=SamplerConfig())
-    prior = prior_with(config, jax.tree.map(jnp.zeros_like, init_params(MODEL, jax.random.key(0))))
+    prior = prior_with(config, jax.device_put(jax.tree.map(np.zeros_like, random_params(MODEL))))
 
     def evaluate(folder, config=config) -> dict:
         folder.mkdir(exist_ok=True)
@@ -88,7 +87,7 @@ def test_an_untrained_residual_scores_as_the_copy_and_runs_resume(tmp_path, caps
 
 def test_scenes_in_which_nothing_moves_are_left_out(tmp_path, monkeypatch):
     config = Config(model=MODEL, data=DATA, sampler=SamplerConfig())
-    prior = prior_with(config, init_params(MODEL, jax.random.key(0)))
+    prior = prior_with(config, random_params(MODEL))
     monkeypatch.setattr(filled_grids, "moves", lambda frames: False)
     with pytest.raises(InputError, match="0 to 2: found none, expected one in which"):
         evaluate_grids(config, prior, {}, tmp_path, range(3))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_weights import random_params
 from toy_codec import save_toy_codec
 from toy_wan import SMALL
 
@@ -18,7 +19,7 @@ from full4d_jax.evaluation.split import split_clips
 from full4d_jax.evaluation.table import COPY
 from full4d_jax.generation.batch import first_frame, make_conditions
 from full4d_jax.generation.prior import prior_with
-from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.models.dit import velocity
 from full4d_jax.source.capture_source import open_split
 from full4d_jax.source.depth.estimate import load_depth
 from input_pipeline.datasets.dataset import write_dataset
@@ -49,13 +50,7 @@ def judge(tmp_path_factory):
         mesh=MeshConfig(data=1),
     )
 
-    @jax.jit
-    def weights(key):
-        params = init_params(config.model, key)
-        # Layers of Wan's that begin at zero let nothing through yet.
-        return jax.tree.map(lambda x: x + 0.3 * jax.random.normal(key, x.shape), params)
-
-    params = weights(jax.random.key(0))
+    params = random_params(config.model, 0.3)
     return generated_grids.Judge(config, prior_with(config, params), load_depth(), {})
 
 

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_weights import random_params
 
 from full4d_jax.config import ModelConfig, SamplerConfig
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.real_frames import row_and_column
-from full4d_jax.models.dit import init_params
 
 VIEWS, FRAMES, SIDE = 7, 5, 8
 PARTS = SamplerConfig(group_views=4, window_frames=3)  # 2 groups of 3 others, 2 of 2
@@ -23,11 +23,9 @@ def setting():
         width=16, layers=1, heads=1, ffn=16, refiner=0, patch=4, projection="none",
         attention="two_stream_soft", cameras=(), rope_folds_views=True,
     )  # fmt: skip
-    leaves, tree = jax.tree.flatten(init_params(model, jax.random.key(0)))
     rng = np.random.default_rng(0)
-    leaves = [np.asarray(x) + 0.2 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
     frames = rng.uniform(-1, 1, (VIEWS, FRAMES, SIDE, SIDE, 3)).astype(np.float32)
-    return model, jax.device_put(jax.tree.unflatten(tree, leaves)), jnp.asarray(frames)
+    return model, random_params(model, 0.2), jnp.asarray(frames)
 
 
 def fill(setting, sampler, views=tuple(range(VIEWS)), instants=tuple(range(FRAMES))):

@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
+from random_weights import random_params
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import SamplerConfig, load_config
 from full4d_jax.generation.batch import Batch, make_conditions
 from full4d_jax.generation.generate import bind_prior, generate_grid, target_velocity
 from full4d_jax.generation.prior import prior_with
-from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.models.dit import velocity
 from full4d_jax.training.loss import loss
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
@@ -29,10 +30,7 @@ def config_with(projection):
 def trained(request):
     """A config, parameters none of which is zero, and a clip."""
     config = config_with(request.param)
-    rng = np.random.default_rng(2)
-    params = init_params(config.model, jax.random.key(2))
-    params = jax.tree.map(lambda x: x + 0.05 * rng.normal(size=x.shape).astype(np.float32), params)
-    return config, params, random_clip(config.data)
+    return config, random_params(config.model), random_clip(config.data)
 
 
 def random_clip(data):

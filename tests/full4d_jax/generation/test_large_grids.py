@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_weights import random_params
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
@@ -15,7 +16,7 @@ from full4d_jax.generation.generate import bind_prior, generate_grid, target_vel
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.sampling import schedule, view_groups
 from full4d_jax.models.codecs.codec import make_codec
-from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.models.dit import velocity
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 VIEWS, FRAMES, SIDE = 12, 7, 8  # for a model of 4 views and 3 frames
@@ -31,10 +32,7 @@ def setting(request):
             model, projection="frames", prediction="velocity", rope_folds_views=True
         )
     data = DataConfig(views=VIEWS, frames=FRAMES, height=SIDE, width=SIDE)
-    leaves, tree = jax.tree.flatten(init_params(model, jax.random.key(0)))
     rng = np.random.default_rng(0)
-    leaves = [np.asarray(x) + 0.2 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
-
     poses = np.repeat(orbit(np.linspace(0, 55, VIEWS), np.zeros(VIEWS))[:, None], FRAMES, 1)
     steps = np.broadcast_to(np.eye(4), (FRAMES, 4, 4)).copy()
     steps[:, 0, 3] = np.linspace(0, 0.4, FRAMES)
@@ -43,7 +41,7 @@ def setting(request):
     frames = rng.uniform(-1, 1, (1, FRAMES, SIDE, SIDE, 3))
     shot = frames, rng.uniform(0.8, 1.2, frames.shape[:4]), Cameras(lens, poses, SIDE, SIDE)
     shot = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), shot)
-    return Config(model=model, data=data), jax.device_put(jax.tree.unflatten(tree, leaves)), shot
+    return Config(model=model, data=data), random_params(model, 0.2), shot
 
 
 def grid(setting, sampler, views=None, frames=slice(None)):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_weights import random_params
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DEFAULT, ModelConfig, SamplerConfig, check_config
@@ -13,7 +14,6 @@ from full4d_jax.generation.batch import Batch, prepare
 from full4d_jax.generation.fill import fill_grid, whole_latents
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.codecs.codec import codec_weights
-from full4d_jax.models.dit import init_params
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
@@ -69,8 +69,7 @@ def test_latents_are_given_where_all_their_frames_are():
 
 
 def test_a_grid_is_filled_and_hidden_frames_are_not_read(config, frames):
-    params = init_params(MODEL, jax.random.key(0))
-    params = jax.tree.map(lambda x: x + 0.1 * jax.random.normal(jax.random.key(1), x.shape), params)
+    params = random_params(MODEL)
     real, key = row_and_starts(), jax.random.key(2)
     prior = prior_with(config, params)
     filled = np.asarray(fill_grid(prior, frames, real, key))
@@ -88,7 +87,7 @@ def test_a_grid_is_filled_and_hidden_frames_are_not_read(config, frames):
 
 
 def test_offloaded_weights_fill_the_same_grid(config, frames):
-    params, given = init_params(MODEL, jax.random.key(0)), (frames, row_and_starts())
+    params, given = random_params(MODEL), (frames, row_and_starts())
     sampler = dataclasses.replace(config.sampler, offload=True)
     one = prior_with(config, params)
     kept = prior_with(dataclasses.replace(config, sampler=sampler), params)
@@ -99,7 +98,7 @@ def test_offloaded_weights_fill_the_same_grid(config, frames):
 
 
 def test_grids_of_which_nothing_is_given_are_refused(config, frames):
-    prior = prior_with(config, init_params(MODEL, jax.random.key(0)))
+    prior = prior_with(config, random_params(MODEL))
     real = np.zeros((VIEWS, FRAMES), bool)
     real[:, 1] = True
     with pytest.raises(InputError, match="real: found no whole latent frame"):

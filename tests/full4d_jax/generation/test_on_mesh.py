@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_weights import random_params
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, MeshConfig, ModelConfig, SamplerConfig
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.generate import bind_prior, generate_grid, target_velocity
 from full4d_jax.generation.prior import check_grid, open_prior, prior_settings
-from full4d_jax.models.dit import init_params
 from full4d_jax.models.grid_mesh import grid_mesh
 from full4d_jax.models.weights import save_params
 from full4d_jax.scene.asking import ask_between
@@ -49,10 +49,7 @@ def experiment(tmp_path_factory, random_codec):
 
     def made(model, frames=FRAMES, side=SIDE, guidance=1.0):
         path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
-        params = init_params(model, jax.random.key(0))
-        noise = jax.random.normal(jax.random.key(1), (10**5,))  # Wan begins with zeros
-        params = jax.tree.map(lambda x: x + 0.1 * noise[: x.size].reshape(x.shape), params)
-        save_params(path, params, {})
+        save_params(path, random_params(model, 0.2), {})
         config = Config(
             model=model,
             codec_weights=random_codec("wan22") if model.codec == "wan22" else "",

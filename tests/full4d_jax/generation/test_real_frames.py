@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_weights import random_params
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, FlowConfig, ModelConfig, SamplerConfig
@@ -23,22 +24,12 @@ from full4d_jax.generation.real_frames import (
 )
 from full4d_jax.generation.sampling import schedule
 from full4d_jax.models.conditions import Conditions
-from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.models.dit import velocity
 from full4d_jax.training.loss import loss
 
 MODEL = ModelConfig(
     width=16, heads=2, layers=1, ffn=16, patch=4, refiner=4, projection="none", cameras=()
 )
-
-
-def random_params(model):
-    leaves, tree = jax.tree.flatten(init_params(model, jax.random.key(0)))
-    rng = np.random.default_rng(0)
-    noisy = [
-        jnp.asarray(x + 0.2 * rng.normal(size=x.shape).astype(np.float32))
-        for x in map(np.asarray, leaves)
-    ]
-    return jax.tree.unflatten(tree, noisy)
 
 
 def random_grid(views=3, times=3):
@@ -92,7 +83,7 @@ def bind(model, params, grid, real):
 def test_given_frames_are_clean_and_stand_still(prediction):
     model = dataclasses.replace(MODEL, prediction=prediction)
     grid, real = random_grid(), row_and_column(3, 3)
-    apply = bind(model, random_params(model), grid, real)
+    apply = bind(model, random_params(model, 0.2), grid, real)
     z = jax.random.normal(jax.random.key(1), (1, *grid.shape))
     found = np.asarray(apply(z, jnp.ones(1)))
     assert not found[0][real].any()
@@ -101,7 +92,7 @@ def test_given_frames_are_clean_and_stand_still(prediction):
     other = jnp.where(real[None, ..., None, None, None], 7.0, z)
     mixed = jnp.where(real[None], 0.3, 1.0)
     np.testing.assert_array_equal(apply(other, mixed), found)
-    changed = bind(model, random_params(model), grid.at[0, 1].add(0.5), real)
+    changed = bind(model, random_params(model, 0.2), grid.at[0, 1].add(0.5), real)
     assert np.abs(np.asarray(changed(z, jnp.ones(1))) - found).max() > 1e-3
 
 
@@ -109,7 +100,7 @@ def test_given_frames_are_clean_and_stand_still(prediction):
 def test_filling_keeps_what_is_given_and_reads_nothing_else(steps):
     sampler = SamplerConfig(steps=steps, noise=1.0)
     grid, real = random_grid(), row_and_column(3, 3)
-    prior, key = Prior(MODEL, sampler, random_params(MODEL)), jax.random.key(0)
+    prior, key = Prior(MODEL, sampler, random_params(MODEL, 0.2)), jax.random.key(0)
     filled = np.asarray(fill_grid(prior, grid, real, key))
     np.testing.assert_allclose(filled[real], np.asarray(grid)[real], atol=1e-6)
     hidden = ~real[..., None, None, None]
@@ -118,7 +109,7 @@ def test_filling_keeps_what_is_given_and_reads_nothing_else(steps):
 
 
 def test_an_untrained_residual_is_the_nearest_frame():
-    params = jax.tree.map(jnp.zeros_like, init_params(MODEL, jax.random.key(0)))
+    params = jax.device_put(jax.tree.map(np.zeros_like, random_params(MODEL)))
     prior = Prior(MODEL, SamplerConfig(), params)
     grid, real = random_grid(), row_and_column(3, 3)
     filled = fill_grid(prior, grid, real, jax.random.key(0))
@@ -139,7 +130,7 @@ def test_first_frame_of_the_source_at_flow_time_zero():
         intrinsics=jnp.broadcast_to(jnp.eye(3), (1, 2, 3, 3)),
         real=first_frame(1, 2, 3),
     )
-    apply = jax.jit(velocity(model, random_params(model)))
+    apply = jax.jit(velocity(model, random_params(model, 0.2)))
     z = jax.random.normal(jax.random.key(1), grid.shape)
     found = np.asarray(apply(z, jnp.full((1,), 0.8), given))
     assert not found[0, 0, 0].any()
@@ -187,7 +178,7 @@ def test_sampling_holds_the_first_frame_at_flow_time_zero():
         rope_folds_views=True,
         first_frame=True,
     )
-    params, key = random_params(model), jax.random.key(0)
+    params, key = random_params(model, 0.2), jax.random.key(0)
     sampled, by_hand = first_frame_sampling(model, params, key, given=True)
     np.testing.assert_allclose(sampled, by_hand, atol=1e-5)
     _, free = first_frame_sampling(model, params, key, given=False)
@@ -204,7 +195,7 @@ def test_the_loss_counts_hidden_frames():
     eye = jnp.broadcast_to(jnp.eye(4), (2, 3, 3, 4, 4))
     cameras = Cameras(eye[:, :, 0, :3, :3], eye, 8, 8)
     batch = Batch(frames, jnp.zeros((2, 3, 8, 8)), cameras)
-    params = jax.tree.map(jnp.zeros_like, init_params(MODEL, jax.random.key(0)))
+    params = jax.device_put(jax.tree.map(np.zeros_like, random_params(MODEL)))
     key = jax.random.key(4)
     measure = jax.jit(lambda batch: loss(config, params, batch, key))
     _, metrics = measure(batch)

@@ -1,6 +1,7 @@
 """Points that stay known: a card passes before a wall, and a camera slides past it."""
 
 import cv2
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from full4d_jax.generation.seen_before import (
 from full4d_jax.grid import CleanPlate
 from input_pipeline.cameras import intrinsics_from_fov, orbit, unproject
 
+draw_both = jax.jit(splat_both)
+draw_known = jax.jit(splat_known, static_argnums=(2, 3))
 TIMES, SIDE = 6, 48
 WALL, CARD = 1.5, 0.7
 LENS = intrinsics_from_fov(60.0, SIDE, SIDE)
@@ -108,7 +111,7 @@ def test_hidden_points_fill_holes_and_neither_cracks_nor_what_is_before_them():
     def drawn(known):
         return [
             np.asarray(x)
-            for x in splat_both(frames[3], depth[3], known, (lens, eye), (lens, target))
+            for x in draw_both(frames[3], depth[3], known, (lens, eye), (lens, target))
         ]
 
     colours, mask, disparity = drawn(known)
@@ -126,7 +129,7 @@ def test_hidden_points_fill_holes_and_neither_cracks_nor_what_is_before_them():
     behind = Known(
         jnp.asarray(wall, jnp.float32), frames[0].reshape(-1, 3), jnp.ones(SIDE**2, bool)
     )
-    colours = splat_both(jnp.full((SIDE, SIDE, 3), 0.9), near, behind, (lens, eye), (lens, nearer))[
+    colours = draw_both(jnp.full((SIDE, SIDE, 3), 0.9), near, behind, (lens, eye), (lens, nearer))[
         0
     ]
     inside = np.asarray(colours)[16:32, 16:32]
@@ -149,8 +152,8 @@ def test_a_clean_plate_shows_the_wall_behind_a_card_that_stays():
     lens, eye = jnp.asarray(LENS, jnp.float32), jnp.eye(4)
     target = jnp.asarray(orbit(12.0, 0.0), jnp.float32)
     known = seen_before(frames, depth, LENS, STILL).at(2)
-    alone = splat_both(frames[2], depth[2], known, (lens, eye), (lens, target))
-    plate_drawn = splat_known(hidden.at(2), (lens, target), SIDE, SIDE)
+    alone = draw_both(frames[2], depth[2], known, (lens, eye), (lens, target))
+    plate_drawn = draw_known(hidden.at(2), (lens, target), SIDE, SIDE)
     colours, mask, disparity = fill_open(alone, plate_drawn)
     filled = (np.asarray(mask) > 0) & (np.asarray(alone.mask) == 0)
     assert filled.sum() > 100

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_weights import random_params
 
 from full4d_jax.config import DEFAULT, SamplerConfig
 from full4d_jax.config.wan import WAN
@@ -23,19 +24,10 @@ SAMPLER = SamplerConfig(steps=3, noise=1.0, shift=5.0, text_guidance=4.0)
 SIZE = (12, 16)
 
 
-def random_params(model):
-    """Parameters none of which stay at an initial 0."""
-    params = init_params(model, jax.random.key(0))
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    drawn = [x + 0.1 * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(tree, drawn)
-
-
 @pytest.fixture(scope="module")
 def prior() -> Prior:
     text = np.random.default_rng(0).normal(size=(5, 10)).astype(np.float32)
-    return Prior(MODEL, SAMPLER, random_params(MODEL), text=text)
+    return Prior(MODEL, SAMPLER, random_params(MODEL, 0.2), text=text)
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AbstractMesh, AxisType
+from random_weights import random_params
 
 from full4d_jax.config import Config, DataConfig, FlowConfig, MeshConfig, ModelConfig
 from full4d_jax.generation.batch import EncodedBatch
 from full4d_jax.models.conditions import Conditions
-from full4d_jax.models.dit import init_params
 from full4d_jax.models.sharding import (
     AXES,
     check_mesh,
@@ -83,15 +83,6 @@ def encoded(config: Config) -> EncodedBatch:
     return EncodedBatch(latents, conditions)
 
 
-def random_params(config: Config):
-    """Return random parameters, none of them zero."""
-    leaves, tree = jax.tree.flatten(init_params(config.model, jax.random.key(0)))
-    rng = np.random.default_rng(0)
-    return jax.tree.unflatten(
-        tree, [np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
-    )
-
-
 def gradient(config: Config):
     def objective(params, batch):
         return loss(config, params, batch, jax.random.key(1))[0]
@@ -101,7 +92,7 @@ def gradient(config: Config):
 
 @functools.cache
 def on_one_device(config: Config):
-    value, gradients = gradient(config)(random_params(config), encoded(config))
+    value, gradients = gradient(config)(random_params(config.model), encoded(config))
     return float(value), jax.tree.map(np.asarray, gradients)
 
 
@@ -111,7 +102,7 @@ def on_mesh(config: Config, **sizes):
     count = int(np.prod(list(sizes.values())))
     mesh = make_mesh(MeshConfig(**{"data": 1, **sizes}), jax.devices()[:count])
     check_mesh(replace(config, training=replace(config.training, batch=BATCH)), mesh)
-    params = random_params(config)
+    params = random_params(config.model)
     params = jax.device_put(params, tree_shardings(mesh, params, config.model.width))
     batch = put_batch(mesh, encoded(config))
     with jax.set_mesh(mesh):

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from einops import rearrange
 from flax import nnx
+from random_weights import random_params
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.attention.fused import full_attention
 from full4d_jax.models.conditions import Conditions
-from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.models.dit import velocity
 from full4d_jax.models.start import complete_params
 from full4d_jax.models.tokens import Moments
 from full4d_jax.models.two_streams import Streams, Synchronization
@@ -34,14 +35,6 @@ VIEWS, TIMES = 3, 4
 
 def of(attention: str, **changes) -> ModelConfig:
     return dataclasses.replace(FUSED, attention=attention, **changes)
-
-
-def random_params(model: ModelConfig, seed: int = 0):
-    """Return random parameters, none of them zero."""
-    leaves, tree = jax.tree.flatten(init_params(model, jax.random.key(seed)))
-    rng = np.random.default_rng(seed)
-    noisy = [np.asarray(x) + 0.2 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
-    return jax.device_put(jax.tree.unflatten(tree, noisy))
 
 
 def grid(views: int = VIEWS, times: int = TIMES, batch: int = 2):
@@ -68,7 +61,7 @@ def run(model, params, z, tau=0.7):
 
 
 def test_soft_starts_as_the_base_on_every_row_and_column():
-    base = random_params(FUSED)
+    base = random_params(FUSED, 0.2)
     model = of("two_stream_soft")
     found = run(model, complete_params(model, base, jax.random.key(5)), grid())
     rows = run(FUSED, base, rearrange(grid(), "b v t ... -> (b v) 1 t ..."))
@@ -92,7 +85,7 @@ def test_hard_starts_as_the_mean_of_the_streams():
 )
 def test_the_noise_level_modulates_the_synchronization(attention):
     model = of(attention)
-    params = random_params(model)
+    params = random_params(model, 0.2)
     silent = jax.tree.map(lambda x: x, params)
     silent["synchronization_time"] = jax.tree.map(jnp.zeros_like, params["synchronization_time"])
     assert np.abs(run(model, params, grid()) - run(model, silent, grid())).max() > 1e-3
@@ -101,7 +94,7 @@ def test_the_noise_level_modulates_the_synchronization(attention):
 def reads(attention: str, layers: int) -> np.ndarray:
     """Which frames (last two axes) the frame (1, 2) depends on."""
     model = of(attention, layers=layers)
-    params = random_params(model)
+    params = random_params(model, 0.2)
     if attention == "two_stream_soft" and layers == 1:
         # What mixes after the only layer would hide which stream a dependence comes from.
         params["blocks"]["synchronization"]["mix"] = jax.tree.map(
@@ -143,7 +136,7 @@ def test_full_attention_is_plain_attention_over_all_tokens():
 )
 def test_contexts_tell_rows_from_columns(attention):
     model = of(attention)
-    params = random_params(model)
+    params = random_params(model, 0.2)
     other = params | {"context": params["context"][::-1]}
     z = grid(VIEWS, VIEWS)
     swapped = run(model, other, z)

@@ -5,12 +5,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_weights import random_params
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from full4d_jax.config import MeshConfig, ModelConfig
 from full4d_jax.config.upsampler import UpsamplerNetConfig
-from full4d_jax.models.dit import init_params
 from full4d_jax.models.sharding import make_mesh, tree_shardings
 from full4d_jax.models.weights import (
     described,
@@ -62,7 +62,7 @@ def test_one_tensor_at_a_time_is_beside_the_result(tmp_path):
 
 def test_every_device_reads_its_own_shard_in_the_type_that_is_asked_for(tmp_path):
     model = ModelConfig(width=32, heads=2, ffn=64, layers=3)
-    params, path = init_params(model, jax.random.key(0)), tmp_path / "w.safetensors"
+    params, path = random_params(model), tmp_path / "w.safetensors"
     save_params(path, params, {})
     mesh = make_mesh(MeshConfig(data=1, fsdp=2, view=2, tensor=2))
     cut = tree_shardings(mesh, params, model.width)

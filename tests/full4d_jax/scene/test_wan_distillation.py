@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_weights import random_params
 from toy_codec import save_toy_codec
 from toy_wan import SMALL
 
@@ -19,7 +20,7 @@ from full4d_jax.generation.prior import prior_with
 from full4d_jax.grid import around_source
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.models.codecs.codec import make_codec
-from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.models.dit import velocity
 from full4d_jax.scene.asking import ask_between, half_way
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
@@ -46,11 +47,7 @@ def prior(tmp_path_factory):
         model=dataclasses.replace(wan.model, **SMALL, precision="float32", remat="none"),
         sampler=SamplerConfig(steps=2, noise=1.0, guidance=GUIDANCE, text_guidance=OF_TEXT),
     )
-    params = init_params(config.model, jax.random.key(0))
-    params = jax.tree.map(
-        lambda x: x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape), params
-    )
-    return prior_with(config, params)
+    return prior_with(config, random_params(config.model, 0.2))
 
 
 @pytest.fixture(scope="module")

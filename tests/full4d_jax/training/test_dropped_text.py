@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_weights import random_params
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, load_config
 from full4d_jax.generation.batch import Batch
-from full4d_jax.models.dit import init_params
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.loss import Frozen, loss
@@ -33,8 +33,7 @@ def dropping(share: float, **fields) -> Config:
 def test_the_share_gets_the_other_text():
     rng = np.random.default_rng(0)
     text, other = rng.normal(size=(2, 3, 8)).astype(np.float32)
-    shape = jax.eval_shape(lambda: init_params(CONFIG.model, jax.random.key(0)))
-    params = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), shape)
+    params = random_params(CONFIG.model, 1.0)
     clips = 6
     eye = jnp.broadcast_to(jnp.eye(4), (clips, 2, 1, 4, 4))
     batch = Batch(

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_weights import random_params
 from safetensors.numpy import load_file
 
 from full4d_jax.cameras import Cameras
@@ -44,14 +45,6 @@ def named(tree) -> dict[str, np.ndarray]:
         jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(x)
         for path, x in jax.tree.leaves_with_path(tree)
     }
-
-
-def random_params(model):
-    """Parameters of which none is zero, so that all get a gradient."""
-    leaves, tree = jax.tree.flatten(init_params(model, jax.random.key(0)))
-    rng = np.random.default_rng(0)
-    leaves = [np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
-    return jax.device_put(jax.tree.unflatten(tree, leaves))
 
 
 def random_batch() -> Batch:
@@ -197,7 +190,7 @@ BASE = dataclasses.replace(  # of one stream, without projection
 def base(tmp_path_factory):
     """A checkpoint whose metadata tells of `BASE`."""
     path = tmp_path_factory.mktemp("base") / "base.safetensors"
-    save_params(path, init_params(BASE, jax.random.key(0)), {"model": to_dict(BASE)})
+    save_params(path, random_params(BASE), {"model": to_dict(BASE)})
     return path
 
 
@@ -272,5 +265,5 @@ def test_on_a_mesh_every_device_reads_and_draws_its_own_shards(base, changes):
 
 def test_deviations_matter_to_residuals_alone(tmp_path):
     model, path = dataclasses.replace(BASE, prediction="velocity"), tmp_path / "x.safetensors"
-    save_params(path, init_params(model, jax.random.key(0)), {"model": to_dict(model)})
+    save_params(path, random_params(model), {"model": to_dict(model)})
     start_from(dataclasses.replace(model, sigma_hole=0.4), path, jax.random.key(1))

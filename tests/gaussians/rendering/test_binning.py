@@ -45,6 +45,7 @@ def test_every_tile_lists_the_splats_that_reach_its_pixels_in_depth_order(in_qua
     assert int(bins.overflow) == 0
     assert bins.first.shape == bins.length.shape == (tiles.count,)
     centers, conics, depths, _, sigmas, half_sizes = map(np.asarray, scene)
+    bins = jax.tree.map(np.asarray, bins)
     listed = 0
     for tile in range(tiles.count):
         row, column = divmod(tile, tiles.columns)

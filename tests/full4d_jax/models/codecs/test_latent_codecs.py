@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_weights import random_params
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DEFAULT, LiftConfig, ModelConfig, check_config
@@ -15,7 +16,6 @@ from full4d_jax.generation.prior import prior_with
 from full4d_jax.grid import around_source
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.models.codecs.codec import codec_weights
-from full4d_jax.models.dit import init_params
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.state import init_state
@@ -74,7 +74,7 @@ def test_conditions_have_one_entry_a_latent_frame(config, clip):
 
 def test_a_grid_is_sampled(config, clip):
     check_config(config)
-    params = init_params(config.model, jax.random.key(0))
+    params = random_params(config.model)
     prior, key = prior_with(config, params), jax.random.key(1)
     grid, _ = generate_grid(prior, clip.frames[:1], clip.depth[None], clip.cameras, key)
     assert grid.shape == clip.frames.shape
@@ -84,7 +84,7 @@ def test_a_grid_is_sampled(config, clip):
 
 @pytest.mark.slow
 def test_distillation_decodes_what_the_prior_says(config, clip):
-    params = init_params(config.model, jax.random.key(0))
+    params = random_params(config.model)
     frames = to_uint8(clip.frames / 2 + 0.5)
     grid = around_source(frames, np.asarray(clip.depth)[None], clip.cameras)
     prior = prior_with(config, params)
@@ -103,7 +103,7 @@ def test_a_step_trains_on_latents(config, clip):
 
 
 def test_a_video_of_another_length_is_refused(config, clip):
-    params = init_params(config.model, jax.random.key(0))
+    params = random_params(config.model)
     given = clip.frames[:1, :4], clip.depth[None, :4], clip.cameras.frames(slice(4))
     prior = prior_with(config, params)
     with pytest.raises(InputError, match=r"found 4, expected 1 \+ a multiple of 4"):

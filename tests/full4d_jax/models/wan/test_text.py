@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_weights import random_params
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
@@ -16,7 +17,7 @@ from full4d_jax.generation.batch import Batch, make_conditions
 from full4d_jax.generation.generate import bind_prior, generate_grid, target_velocity
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.codecs.codec import make_codec
-from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.models.dit import velocity
 from full4d_jax.models.wan.text import embed_prompt, load_negative_text, load_text
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.loss import Frozen, loss
@@ -144,8 +145,6 @@ def prompted(tmp_path):
         np.savez(tmp_path / f"{name}.npz", text=rng.normal(size=(5, 24)))
     config = with_text(tmp_path / "text.npz")
     config = dataclasses.replace(config, negative_text=str(tmp_path / "negative.npz"))
-    leaves, tree = jax.tree.flatten(init_params(config.model, jax.random.key(0)))
-    leaves = [np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
     lens = jnp.array([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]])
     poses = jnp.broadcast_to(jnp.eye(4), (2, 2, 1, 4, 4))
     batch = Batch(
@@ -153,7 +152,7 @@ def prompted(tmp_path):
         depth=jnp.ones((2, 1, 16, 16)),
         cameras=Cameras(jnp.broadcast_to(lens, (2, 2, 3, 3)), poses, 16, 16),
     )
-    return config, jax.device_put(jax.tree.unflatten(tree, leaves)), batch
+    return config, random_params(config.model), batch
 
 
 @pytest.mark.parametrize(("guidance", "negative"), [(1.0, True), (1.0, False), (2.5, True)])
