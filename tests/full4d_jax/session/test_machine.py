@@ -182,8 +182,8 @@ def test_the_traceback_is_shown_on_request(tmp_path, capsys):
     (tmp_path / "a.npz").write_bytes(b"no archive")
     words = ["convert", "splats", f"{tmp_path}/a.npz", f"{tmp_path}/b.ply"]
     assert main(words) == 2
-    told = capsys.readouterr().err
-    assert "Traceback" not in told
-    assert len(told.splitlines()) == 1
+    stderr = capsys.readouterr().err
+    assert "Traceback" not in stderr
+    assert len(stderr.splitlines()) == 1
     assert main([*words, "--debug"]) == 2
     assert "Traceback" in capsys.readouterr().err
