@@ -7,6 +7,9 @@ cross it there have the slope, rows a column,
 
 where w leaves out lines along the border, and c makes it 0 where no line crosses. It is at most
 `STEEPEST`, and changed, as little as can be, where lines would meet beyond (isotonic regression).
+Where steeper lines cross, as boards of a floor do, `steep_lines` finds their stretch of the border
+and m(y).
+
 At d columns beyond, row y + m(y) d, a picture goes on with the light that the border has at y, and
 with the detail of its mirror image on the same line, d columns inside at row y - m(y) d. Texture
 stays, while outlines of mirrored things, which would catch the eye, become faint: with e the
@@ -14,25 +17,28 @@ largest detail of the three colours, detail is divided by
 
     sqrt(1 + (e / FAINT)^2)
 
-Disparity goes on along the same lines. Left, top and bottom are the same turned.
+A stretch of steep lines goes on between its upper and lower outline. Lines that would cross the
+border outside of it repeat those inside, mirrored at its ends, and where a line is shorter than d
+inside the stretch, detail is mirrored at its end. Disparity goes on along the same lines, but along
+rows where they are steep, for those run into depth. Left, top and bottom are the same turned.
 """
 
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Shaped, UInt8
+from jaxtyping import Bool, Float32, Float64, Int, Shaped, UInt8
 from numpy import ndarray
 from scipy.optimize import isotonic_regression
+
+from full4d_jax.source.depth.steep_lines import CLOSEST, Stretch, border_gradients, steep_stretches
 
 # Chosen on training photographs and clips.
 DETAIL = 1 / 64  # of the short side: what is finer is detail
 FAINT = 16.0  # levels of 255
-STRIP = 3 / 16  # of the short side: gradients that near to the border count
 ALIKE = 1 / 16  # of the short side: slopes do not vary within it
 CALM = 0.3  # of the mean of a: it is c
-STEEPEST = 1.0  # rows a column
-CLOSEST = 0.3  # of their distance at the border, to which lines may come within the reach
+STEEPEST = 1.0  # rows a column, outside of stretches with steep lines
 
 LEVEL = 1 / 32  # of the short side: depth beyond the borders does not vary within it
 
@@ -104,18 +110,75 @@ def _to_the_right(wide: Wide, count: int) -> Wide:
     rows = np.arange(height)
     slopes = crossing_slopes(wide.mirrored, count)
     beyond = np.arange(1, count + 1)
-    # Lines that start above or below the picture cross the border's continuation.
-    reach = np.arange(-round(STEEPEST * count), height + round(STEEPEST * count))
-    steps = np.interp(reach, rows, slopes)
-    crossed = np.stack([np.interp(rows, reach + steps * d, reach) for d in beyond], 1)
+    crossed = _crossed(slopes, height, beyond)
     inside = crossed - np.interp(crossed, rows, slopes) * beyond
+    depth = np.broadcast_to(beyond, crossed.shape)
+    level = crossed
+    for stretch in steep_stretches(wide.mirrored, count):
+        here = _between_outlines(stretch, height, beyond)
+        steep = _along(stretch, height, beyond)
+        crossed = np.where(here, steep.crossed, crossed)
+        inside = np.where(here, steep.inside, inside)
+        depth = np.where(here, steep.depth, depth)
+        level = np.where(here, rows[:, None], level)
     border = np.full(crossed.shape, width - 1)
-    opposite = np.broadcast_to(width - 1 - beyond, crossed.shape)
     return Wide(
-        _sample(wide.mirrored, inside, opposite, cv2.BORDER_REFLECT_101),
+        _sample(wide.mirrored, inside, width - 1 - depth, cv2.BORDER_REFLECT_101),
         _sample(wide.repeated, crossed, border, cv2.BORDER_REPLICATE),
-        _sample(wide.disparity, crossed, border, cv2.BORDER_REPLICATE),
+        _sample(wide.disparity, level, border, cv2.BORDER_REPLICATE),
     )
+
+
+def _crossed(
+    slopes: Float64[ndarray, " n"], height: int, beyond: Int[ndarray, " q"], top: int = 0
+) -> Float64[ndarray, "{height} q"]:
+    """Return where the line through each place beyond crosses the border; slopes start at `top`."""
+    # Lines that start above or below the slopes cross the border's continuation.
+    far = height + round(abs(slopes).max() * len(beyond))
+    reach = np.arange(-far, height + far)
+    steps = np.interp(reach, top + np.arange(len(slopes)), slopes)
+    rows = np.arange(height)
+    return np.stack([np.interp(rows, reach + steps * d, reach) for d in beyond], 1)
+
+
+def _between_outlines(
+    stretch: Stretch, height: int, beyond: Int[ndarray, " q"]
+) -> Bool[ndarray, "{height} q"]:
+    """Return where a stretch goes on; at the picture's own border no outline ends it."""
+    rows = np.arange(height)[:, None]
+    end = stretch.top + len(stretch.slopes)
+    below = (stretch.top == 0) | (rows >= stretch.top + stretch.upper * beyond)
+    above = (end == height) | (rows < end + stretch.lower * beyond)
+    return below & above
+
+
+class _Along(NamedTuple):
+    """Of each place beyond: the row where its line crosses the border, and a place on it inside."""
+
+    crossed: Float64[ndarray, "h q"]
+    inside: Float64[ndarray, "h q"]
+    depth: Float64[ndarray, "h q"]
+
+
+def _along(stretch: Stretch, height: int, beyond: Int[ndarray, " q"]) -> _Along:
+    """Return the steep lines beyond; all rows inside are those of the stretch."""
+    number = len(stretch.slopes)
+    crossed = _crossed(stretch.slopes, height, beyond, stretch.top) - stretch.top
+    crossed = _folded(crossed, np.full(crossed.shape, number - 1))
+    slopes = np.interp(crossed, np.arange(number), stretch.slopes)
+    room = np.where(slopes > 0, crossed, number - 1 - crossed) / np.maximum(abs(slopes), 1e-6)
+    depth = _folded(np.broadcast_to(beyond, crossed.shape), room)
+    crossed = crossed + stretch.top
+    return _Along(crossed, crossed - slopes * depth, depth)
+
+
+def _folded(
+    values: Shaped[ndarray, "p q"], length: Shaped[ndarray, "p q"]
+) -> Float64[ndarray, "p q"]:
+    """Return values mirrored at 0 and at `length` until they lie between."""
+    period = 2 * np.maximum(length, 1e-6)
+    rest = np.mod(values, period)
+    return np.minimum(rest, period - rest)
 
 
 def crossing_slopes(picture: UInt8[ndarray, "h w 3"], count: int) -> Float64[ndarray, " h"]:
@@ -123,13 +186,8 @@ def crossing_slopes(picture: UInt8[ndarray, "h w 3"], count: int) -> Float64[nda
 
     Lines that come together do not meet within `count` columns beyond.
     """
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    grey = cv2.GaussianBlur(grey, (0, 0), 1)
-    short = min(grey.shape)
-    strip = max(2, round(STRIP * short))
-    # In the last two columns the gradient is that of a mirror image.
-    across = cv2.Sobel(grey, cv2.CV_32F, 1, 0)[:, -strip - 2 : -2]
-    down = cv2.Sobel(grey, cv2.CV_32F, 0, 1)[:, -strip - 2 : -2]
+    across, down = border_gradients(picture)
+    short = min(picture.shape[:2])
     nearness = np.linspace(0, 1, across.shape[1], dtype=np.float32)
 
     def summed(values: Float32[ndarray, "h s"]) -> Float32[ndarray, " h"]:
