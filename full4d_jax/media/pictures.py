@@ -27,6 +27,7 @@ FONT = 14  # pixels, the height of letters
 FRUSTUM_LENGTH = 0.3  # length of a drawn frustum, world units
 OVERSAMPLING = 2
 REAL_BORDER = (240, 130, 20)  # border of frames that were not generated
+MAX_WIDTH = 8192  # pixels of a video: encoders refuse 16384, and players know no more
 MIN_SECONDS = 3.0  # seconds that grid.mp4 lasts at least, there and back
 
 
@@ -248,10 +249,15 @@ def _seconds(grid: Grid) -> list[str]:
 
 
 def write_side_by_side(path: Path, frames: UInt8[ndarray, "v t h w 3"], fps: float) -> None:
-    """Write a video of all views beside each other, there and back."""
+    """Write a video of all views beside each other, there and back, `MAX_WIDTH` wide at most."""
     joined = np.concatenate(list(frames), axis=2)
-    scale = max(1, round(256 / frames.shape[2]))
-    large = [enlarge(picture, scale) for picture in joined]
+    height, width = joined.shape[1:3]
+    scale = min(max(1, round(256 / height)), MAX_WIDTH // width)
+    if scale >= 1:
+        large = [enlarge(picture, scale) for picture in joined]
+    else:
+        size = MAX_WIDTH, max(1, round(height * MAX_WIDTH / width))
+        large = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in joined]
     turn = large + large[-2:0:-1]
     repeats = max(1, round(MIN_SECONDS * fps / len(turn)))
     write_video(path, np.stack(turn * repeats), fps)

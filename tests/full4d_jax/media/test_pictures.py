@@ -1,5 +1,6 @@
 """Contact sheets show every picture in its place; drawings of cameras turn the right way."""
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -72,3 +73,19 @@ def test_saved_pictures_come_back(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
     pictures.save_picture(tmp_path / "picture.png", picture)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "picture.png")), picture)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((2, 2, 8, 12, 3), (256, 768)),
+        ((5, 2, 8, 480, 3), (24, 7200)),
+        ((5, 2, 8, 2000, 3), (8, 8192)),
+    ],
+)
+def test_views_beside_each_other_are_as_large_as_players_show(tmp_path, shape, expected):
+    """Of a very wide video, enlarged views would be wider than encoders write."""
+    pictures.write_side_by_side(tmp_path / "grid.mp4", np.zeros(shape, np.uint8), fps=2)
+    with av.open(str(tmp_path / "grid.mp4")) as film:
+        stream = film.streams.video[0]
+        assert (stream.height, stream.width) == expected
