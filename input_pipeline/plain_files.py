@@ -192,7 +192,8 @@ def memory() -> int:
 def _native(array: np.ndarray) -> np.ndarray:
     """Return an array in this machine's order of bytes, of numbers that its libraries know.
 
-    Long doubles become doubles, where nothing of theirs is infinite that was not before.
+    Long doubles become doubles, where nothing of theirs is infinite that was not before. Halves
+    become floats, for what works with both kinds expects one.
 
     Raises:
       ValueError: a long double is beyond every double.
@@ -204,6 +205,8 @@ def _native(array: np.ndarray) -> np.ndarray:
         if np.isfinite(array).sum() != np.isfinite(reduced).sum():
             raise ValueError("long doubles beyond every double")
         return reduced
+    if array.dtype.kind == "f" and array.dtype.itemsize < 4:
+        return array.astype(np.float32)
     if not array.dtype.isnative:
         return array.astype(array.dtype.newbyteorder("="))
     return array
