@@ -9,7 +9,8 @@ counts. Each row has one part more than the one before:
     as seen from elsewhere      the source, not turned
     projection + push-pull      and the geometric prior
     projection over the prior   and the diffusion transformer, enlarged, in its holes
-    cascade                     and the upsampler
+    cascade without a plate     and the upsampler
+    cascade                     and what is hidden, filled once for all views (the clean plate)
     4D scene                    and 4D Gaussians, fitted to the source and to three generated views,
                                 none of them the clip's, rendered at the clip's camera
     distilled                   and flow-matching distillation while they are fitted (`gradient`)
@@ -30,6 +31,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 from reprojection import (
+    ALONE,
     CASCADE,
     COPY,
     PASTED,
@@ -37,6 +39,7 @@ from reprojection import (
     Scores,
     held_out_clips,
     moments,
+    plate_of,
     restore,
     score,
     seen_from,
@@ -49,7 +52,7 @@ from full4d_jax.evaluation.fidelity import load_distances
 from full4d_jax.evaluation.table import PUSH_PULL, text_table
 from full4d_jax.generation.cascade import Upsampler, generate_large, load_upsampler
 from full4d_jax.generation.prior import Prior, open_prior
-from full4d_jax.grid import Grid, around_source
+from full4d_jax.grid import CleanPlate, Grid, around_source
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
 from full4d_jax.scene.fit_settings import asked_as_trained
 from full4d_jax.scene.renders import render_views
@@ -59,7 +62,7 @@ from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.training.clips.double_reprojection import ReprojectedClip, pose_beside
 
 SCENE, DISTILLED = "4D scene", "distilled"
-ROWS = (COPY, PUSH_PULL, PASTED, CASCADE, SCENE, DISTILLED)
+ROWS = (COPY, PUSH_PULL, PASTED, ALONE, CASCADE, SCENE, DISTILLED)
 SHOWN = ("psnr", "psnr_unseen", "lpips", "lpips_unseen")
 GENERATED = (-1.0, 2 / 3, 4 / 3)  # turns of the views that are fitted, the clip's camera being 1
 BRIGHTER = 4.0  # times that errors are shown
@@ -87,10 +90,11 @@ def main() -> None:
     (frames,) = moments(clips[options.clip], options.rows, 1)
     views = seen_from(network, frames, options.angle)
     start = time.perf_counter()
-    restored, holes, counts = restore(prior, upsampler, views)
+    restored, holes, counts = restore(prior, upsampler, network, views)
     seconds = time.perf_counter() - start
     rows = {row: RowResult(restored[row], seconds) for row in ROWS if row in restored}
-    grid = generated_grid(prior, upsampler, views, options.angle)
+    plate = plate_of(network, views)
+    grid = generated_grid(prior, upsampler, views, plate, options.angle)
     rows[SCENE] = lifted(grid, views, None)
     if options.distilled:
         rows[DISTILLED] = lifted(grid, views, prior, upsampler.prior_rows)
@@ -119,13 +123,14 @@ def parse() -> argparse.Namespace:
 
 
 def generated_grid(
-    prior: Prior, upsampler: Upsampler, views: ReprojectedClip, angle: float
+    prior: Prior, upsampler: Upsampler, views: ReprojectedClip, plate: CleanPlate, angle: float
 ) -> Grid:
     """Return the source and what is generated at `GENERATED`, without the camera of the clip."""
     cameras = cameras_around(views.cameras, angle)
     source = views.frames[:1]
     depth = views.depth[None]
-    frames, _ = generate_large(prior, upsampler, source, depth, cameras, jax.random.key(0))
+    key = jax.random.key(0)
+    frames, _ = generate_large(prior, upsampler, source, depth, cameras, key, plate)
     pictures = to_uint8(to_unit(np.asarray(frames)))
     return around_source(pictures, np.asarray(depth), jax.tree.map(np.asarray, cameras))
 

@@ -18,6 +18,7 @@ other holes and bends both ways alike.
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -41,14 +42,19 @@ from full4d_jax.evaluation.table import (
 from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_small, load_upsampler
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import fill_holes
-from full4d_jax.generation.seen_before import seen_before
+from full4d_jax.generation.seen_before import behind_subjects, seen_before
 from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
+from full4d_jax.grid import CleanPlate
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
 from full4d_jax.media.video import read_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.progress import Progress
+from full4d_jax.source.depth.clean_plate import clean_plate
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.estimators import open_network
+from full4d_jax.source.depth.facts import hold_facts
+from full4d_jax.source.handheld.measured_depth import depth_of_picture
+from full4d_jax.source.subjects import find_subjects, load_networks
 from full4d_jax.training.clips.double_reprojection import (
     ReprojectedClip,
     can_be_guessed,
@@ -60,9 +66,12 @@ from input_pipeline.video_files import frame_times
 
 INSTANTS = 4
 FIELD_OF_VIEW = 55.0  # degrees
-COPY, PRIOR, CASCADE = "as seen from elsewhere", "prior, enlarged", "cascade"
+COPY, PRIOR = "as seen from elsewhere", "prior, enlarged"
 PASTED = "projection over the prior"
-ROWS = (COPY, INPAINT, PUSH_PULL, PRIOR, PASTED, CASCADE)
+ALONE = "cascade without a plate"
+LAYERS = "projection + clean plate"
+CASCADE = "cascade"  # as `full4d run` has it
+ROWS = (COPY, INPAINT, PUSH_PULL, PRIOR, PASTED, ALONE, LAYERS, CASCADE)
 BASELINES = {"inpainting": INPAINT, "push_pull": PUSH_PULL}
 SHOWN = ("psnr", "psnr_unseen", "lpips", "lpips_unseen")
 Frames = Float[ndarray, "v t h w 3"]
@@ -88,7 +97,7 @@ def main() -> None:
             for frames in moments(clip, options.rows, options.moments):
                 for angle in (-options.angle, options.angle):
                     views = seen_from(depth, frames, angle)
-                    restored, holes, counts = restore(prior, upsampler, views)
+                    restored, holes, counts = restore(prior, upsampler, depth, views)
                     judged = {row: np.where(counts, x, frames) for row, x in restored.items()}
                     scores.append(score(judged, frames, holes, distances))
                     counted.append(holes.sum() / (holes.sum() + (~counts).sum()))
@@ -152,17 +161,20 @@ def seen_from(
     """Return frames as a camera beside would see them, and the frames, in [-1, 1]."""
     rows = frames.shape[1]
     video = jnp.asarray(2 * frames - 1)
-    depth = drop_depth_edges(source_depth(network, video), EDGE)
     focal = rows / 2 / np.tan(np.deg2rad(FIELD_OF_VIEW) / 2)
-    lens = jnp.array([[focal, 0, rows / 2], [0, focal, rows / 2], [0, 0, 1]])
-    return _two_views(video, depth, lens, pose_beside(angle))
+    lens = np.array([[focal, 0, rows / 2], [0, focal, rows / 2], [0, 0, 1]], np.float32)
+    estimated = np.asarray(source_depth(network, video))
+    at_rest = np.tile(np.eye(4, dtype=np.float32), (len(frames), 1, 1))
+    held = hold_facts(estimated, to_uint8(frames), lens, at_rest, load_networks())
+    depth = drop_depth_edges(jnp.asarray(held.depth), EDGE)
+    return _two_views(video, depth, jnp.asarray(lens), pose_beside(angle))
 
 
 _two_views = jax.jit(two_views)
 
 
 def restore(
-    prior: Prior, upsampler: Upsampler, views: ReprojectedClip
+    prior: Prior, upsampler: Upsampler, network: AnyNetwork, views: ReprojectedClip
 ) -> tuple[dict[str, Frames], Float[ndarray, "v t h w"], Bool[ndarray, "v t h w 1"]]:
     """Return every row's frames in [0, 1], 1 in the holes that count, and what counts."""
     cameras = views.cameras
@@ -172,6 +184,10 @@ def restore(
     small = generate_small(prior, frames, depth, cameras, jax.random.key(0), rows)[1:]
     known = seen_before(frames[0], depth[0], cameras.intrinsics[0], cameras.world_to_camera[0])
     made, projection = enlarge_grid(upsampler, small, frames, depth, (known,), cameras)
+    plate = plate_of(network, views)
+    source = frames[0], depth[0], cameras.intrinsics[0], cameras.world_to_camera[0]
+    hidden = behind_subjects(plate, *source)
+    whole, layers = enlarge_grid(upsampler, small, frames, depth, (known,), cameras, hidden)
     large = jnp.clip(jax.image.resize(small, made.shape, "cubic"), -1, 1)
     seen = projection.mask[..., None]
     grids = {
@@ -180,12 +196,26 @@ def restore(
         PUSH_PULL: jax.jit(fill_holes)(projection),
         PRIOR: large,
         PASTED: seen * projection.frames + (1 - seen) * large,
-        CASCADE: made,
+        ALONE: made,
+        LAYERS: jax.jit(fill_holes)(layers),
+        CASCADE: whole,
     }
     counts = np.asarray(jax.jit(can_be_guessed)(projection, views.video_depth[None])) > 0
     holes = counts & (np.asarray(projection.mask) == 0)
     restored = {row: to_unit(grid) for row, grid in grids.items()}
     return restored, holes.astype(np.float32), counts[..., None]
+
+
+def plate_of(network: AnyNetwork, views: ReprojectedClip) -> CleanPlate:
+    """Return the clean plate of the source, as `full4d run` makes it."""
+    frames = to_uint8(np.asarray(views.frames[0]) / 2 + 0.5)
+    depth = np.asarray(views.depth)
+    lens = np.asarray(views.cameras.intrinsics[0])
+    path = np.asarray(views.cameras.world_to_camera[0])
+    subjects = find_subjects(load_networks(), frames, lens, path)
+    return clean_plate(
+        depth, frames, subjects.labels, subjects.backdrop, partial(depth_of_picture, network)
+    )
 
 
 def score(

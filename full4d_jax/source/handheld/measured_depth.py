@@ -78,7 +78,7 @@ def measure_depth(
     settled, unit = settle_scale(source, known, estimated=estimated)
     pictures = source.frames[0]
     plate = None
-    estimate = partial(_of_picture, network)
+    estimate = partial(depth_of_picture, network)
     if not estimated or still:
         if estimated and subject_networks is not None:
             at_rest = np.asarray(cameras.world_to_camera[0])
@@ -117,7 +117,9 @@ def measure_depth(
     return MeasuredDepth(np.where(unknown, 0, depth), unit, metres, swept, plate)
 
 
-def _of_picture(network: AnyNetwork, picture: UInt8[ndarray, "h w 3"]) -> Float[ndarray, "h w"]:
+def depth_of_picture(
+    network: AnyNetwork, picture: UInt8[ndarray, "h w 3"]
+) -> Float[ndarray, "h w"]:
     """Return the depth of a picture, of any scale; what is unknown is far away."""
     return as_far(np.asarray(source_depth(network, to_model(picture[None]))))[0]
 
