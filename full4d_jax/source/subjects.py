@@ -67,6 +67,7 @@ SURVIVES = 0.5  # of the pixels of a piece, or colours are not asked
 MARGIN = 16  # pixels around subjects that colours of the background are learnt from
 ROUNDS = 2  # of GrabCut
 FAINT_REACH = 0.05  # of the short side: how far from the subject
+RIM = 0.05  # of the short side: how near to the left and right border masks go on to it
 # Shares of the picture.
 SMALLEST_SUBJECT = 1e-3
 SMALLEST_THING = 3e-4
@@ -212,7 +213,10 @@ def label_subjects(
             frames, subject, moving, outlines.decided, strict=True
         )
     ]
-    masks = [with_faint_parts(mask, differs) for mask, differs in zip(masks, faint, strict=True)]
+    masks = [
+        up_to_the_sides(with_faint_parts(mask, differs))
+        for mask, differs in zip(masks, faint, strict=True)
+    ]
     labels, count = link_labels(np.stack(masks), back)
     kinds = tuple(_kind(outlines.shares[labels == number]) for number in range(1, count + 1))
     return _drop_small(labels, kinds)._replace(backdrop=backdrop)
@@ -299,6 +303,18 @@ def with_faint_parts(
     near = cv2.dilate(as_bytes(mask), disc(round(FAINT_REACH * min(mask.shape)))) > 0
     mask = mask | pieces_with((mask | faint) & near, mask)
     return _fill_holes(cv2.medianBlur(as_bytes(mask), 3) > 0)
+
+
+def up_to_the_sides(mask: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+    """Return a mask that goes on to the left and right border where it nearly reaches them.
+
+    Networks see little there, and what they leave of a sleeve would be painted over the wall.
+    """
+    rim = max(1, round(RIM * min(mask.shape)))
+    whole = mask.copy()
+    whole[:, :rim] |= mask[:, [rim]]
+    whole[:, -rim:] |= mask[:, [-rim - 1]]
+    return whole
 
 
 def outline(

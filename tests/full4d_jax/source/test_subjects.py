@@ -24,6 +24,7 @@ from full4d_jax.source.subjects import (
     label_subjects,
     load_networks,
     outline,
+    up_to_the_sides,
 )
 from full4d_jax.source.tracks import link_labels
 from input_pipeline.cameras import intrinsics_from_fov
@@ -324,3 +325,14 @@ def test_an_arm_that_differs_a_little_from_the_wall_is_a_part_of_its_person():
     shadow = np.zeros_like(body)
     shadow[:, 87:92] = True
     assert not labels[shadow].any()
+
+
+def test_masks_go_on_to_the_sides_that_they_nearly_reach():
+    mask = np.zeros((100, 160), bool)
+    mask[20:60, 4:30] = True
+    mask[30:70, 150:157] = True
+    mask[80:90, 60:100] = True
+    whole = up_to_the_sides(mask)
+    assert whole[20:60, :30].all()
+    assert whole[30:70, 150:].all()
+    assert whole.sum() == mask.sum() + 40 * 4 + 40 * 3
