@@ -35,6 +35,7 @@ class DynamicGaussians(NamedTuple):
     log_durations: Float[Array, "g"]
     logit_gates: Float[Array, "g"]
 
+    @jax.jit
     def at(self, time: Float[Array, ""] | float) -> Gaussians:
         """Return the scene at one instant, equations 1 and 2; differentiable, also in `time`."""
         since = time - self.moments
@@ -57,6 +58,7 @@ class DynamicGaussians(NamedTuple):
         return log_opacity - jnp.log(-jnp.expm1(log_opacity))
 
 
+@jax.jit
 def still(gaussians: Gaussians) -> DynamicGaussians:
     """Return a static scene as a dynamic one: always there, never moving."""
     zero = jnp.zeros_like(gaussians.logit_opacities)

@@ -29,7 +29,7 @@ def ball() -> Gaussians:
         np.full(200, 3),
         np.full((200, 1, 3), 1.7),
     )
-    return Gaussians(*(jnp.asarray(x, jnp.float32) for x in arrays))
+    return Gaussians(*(jax.device_put(np.float32(x)) for x in arrays))
 
 
 def moving_ball() -> DynamicGaussians:
@@ -48,14 +48,14 @@ def random_scene(count: int) -> DynamicGaussians:
         rng.normal(0, 2, count),
         rng.normal(size=(count, 1, 3)),
     )
-    gaussians = Gaussians(*(jnp.asarray(x, jnp.float32) for x in arrays))
+    gaussians = Gaussians(*(jax.device_put(np.float32(x)) for x in arrays))
     motion = (
         rng.normal(0, 0.3, (count, 3)),
         rng.normal(0.5, 0.4, count),
         rng.normal(-1, 0.7, count),
         rng.normal(0, 4, count),
     )
-    return DynamicGaussians(gaussians, *(jnp.asarray(x, jnp.float32) for x in motion))
+    return DynamicGaussians(gaussians, *(jax.device_put(np.float32(x)) for x in motion))
 
 
 def bending_scene(count: int) -> DeformingGaussians:

@@ -1,11 +1,15 @@
 """Smeared edges of estimated depth."""
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 EDGE = 0.1  # relative bend of disparity above which an estimated depth counts as smeared
 
 
+@partial(jax.jit, static_argnames="threshold")
 def drop_depth_edges(depth: Float[Array, "*b h w"], threshold: float) -> Float[Array, "*b h w"]:
     """Set depth to 0 (unknown) where an estimate smears a foreground edge into its background.
 

@@ -82,7 +82,8 @@ def train_depth(
       profile: the first and the last step of a trace.
     """
     published = Published(load_tiefenrausch(TIEFENRAUSCH), load_fast_depth())
-    trunk = jax.tree.map(jnp.copy, published.world)  # its own buffers, which the step donates
+    copied = jax.jit(partial(jax.tree.map, jnp.copy))
+    trunk = copied(published.world)  # its own buffers, which the step donates
     params = init_params(config.model, trunk, jax.random.key(config.seed))
     if init is not None:
         require_model(init, load_metadata(init), config.model)

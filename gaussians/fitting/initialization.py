@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from einops import repeat
 from jaxtyping import Array, Bool, Float, Float32, Int
@@ -364,7 +363,7 @@ def _at_pixels(
 
 def _on_device(values: Float[Array | ndarray, "..."]) -> Float32[Array, "..."]:
     """Return an array of single precision on the device."""
-    return jnp.asarray(values, jnp.float32)
+    return jax.device_put(np.asarray(values, np.float32))  # JAX would compile a cast of each shape
 
 
 def _unproject_pixels(

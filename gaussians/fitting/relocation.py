@@ -26,6 +26,7 @@ ASLEEP = -12.0  # logit of the opacity of unused room
 MOST_COPIES = 16  # copies in the table of equation 2; float32 is too coarse beyond about 50
 
 
+@partial(jax.jit, static_argnames="capacity")
 def with_room(scene: Scene, capacity: int) -> Scene:
     """Append dead Gaussians to a scene, up to `capacity` in all.
 

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pytest
 
@@ -29,7 +29,7 @@ def make_scene() -> Callable[..., Gaussians]:
             rng.normal(0, 2, count),
             harmonics,
         )
-        return Gaussians(*(jnp.asarray(x, jnp.float32) for x in arrays))
+        return Gaussians(*(jax.device_put(np.float32(x)) for x in arrays))
 
     return make
 

@@ -29,7 +29,7 @@ def test_bad_requests_are_one_line(options, message, capsys):
     assert said.count("\n") == 1
 
 
-TINY = ["--scenes", "4", "--views", "2", "--frames", "1", "--height", "16", "--width", "16"]
+TINY = ["--scenes", "4", "--views", "3", "--frames", "2", "--height", "16", "--width", "16"]
 
 
 def test_procedural_scenes_become_a_dataset_in_two_parts(tmp_path, capsys):

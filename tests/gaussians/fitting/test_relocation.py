@@ -20,7 +20,7 @@ def scene(opacities, seed=0):
         np.log(opacities / (1 - opacities)),
         rng.normal(size=(g, 1, 3)),
     )
-    return still(Gaussians(*map(jnp.float32, arrays)))
+    return still(Gaussians(*(jax.device_put(np.float32(x)) for x in arrays)))
 
 
 def numbered(scene):

@@ -3,6 +3,7 @@
 import zlib
 
 import fourdgs
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def read_by_them(path, time: float) -> Gaussians:
         logit(np.clip(state["opacity"], 1e-6, 1 - 1e-6)),
         harmonics,
     )
-    return Gaussians(*(jnp.asarray(x, jnp.float32) for x in arrays))
+    return Gaussians(*(jax.device_put(np.float32(x)) for x in arrays))
 
 
 @pytest.mark.parametrize("degree", [pytest.param(0, marks=pytest.mark.slow), 1])

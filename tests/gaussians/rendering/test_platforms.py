@@ -78,7 +78,7 @@ def scene_and_lens():
         rng.normal(size=200),
         rng.normal(size=(200, 1, 3)),
     )
-    scene = Gaussians(*(jnp.asarray(x, jnp.float32) for x in arrays))
+    scene = Gaussians(*(jax.device_put(np.float32(x)) for x in arrays))
     return scene, jnp.array([[40.0, 0, 20], [0, 40, 12], [0, 0, 1]])
 
 
