@@ -47,7 +47,13 @@ from full4d_jax.training.depth_loss import depth_roughness, loss
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.real_pictures import RealPictures, training_pictures
 from full4d_jax.training.run_state import start_at
-from full4d_jax.training.state import TrainState, apply_gradients, config_optimizer, first_state
+from full4d_jax.training.state import (
+    TrainState,
+    apply_gradients,
+    config_optimizer,
+    copied,
+    first_state,
+)
 from input_pipeline.loader import ENDLESS
 from input_pipeline.procedural.looks import NO_PHOTOS, Looks, looks_at
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
@@ -82,7 +88,6 @@ def train_depth(
       profile: the first and the last step of a trace.
     """
     published = Published(load_tiefenrausch(TIEFENRAUSCH), load_fast_depth())
-    copied = jax.jit(partial(jax.tree.map, jnp.copy))
     trunk = copied(published.world)  # its own buffers, which the step donates
     params = init_params(config.model, trunk, jax.random.key(config.seed))
     if init is not None:

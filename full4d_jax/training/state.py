@@ -90,14 +90,14 @@ def make_state(
 
 def first_state(optimizer: optax.GradientTransformation, params: Params) -> TrainState:
     """Return step 0 of any network."""
+    ema = copied(params)  # its own buffers, since the step donates both
+    return TrainState(jnp.zeros((), jnp.int32), params, ema, optimizer.init(params))
 
-    @jax.jit  # of many parameters: one by one, each shape is a program
-    def made_of(params: Params) -> tuple[Params, optax.OptState]:
-        ema = jax.tree.map(jnp.copy, params)  # its own buffers, since the step donates both
-        return ema, optimizer.init(params)
 
-    ema, moments = made_of(params)
-    return TrainState(jnp.zeros((), jnp.int32), params, ema, moments)
+@jax.jit
+def copied(params: Params) -> Params:
+    """Return a copy of all parameters, by one program: one by one, each shape would be one."""
+    return jax.tree.map(jnp.copy, params)
 
 
 def apply_gradients(

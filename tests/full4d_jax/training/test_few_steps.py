@@ -102,7 +102,7 @@ def test_adapters_follow_and_nothing_else_changes():
         lambda path, x: (
             x
             if "lora_out" in jax.tree_util.keystr(path)
-            else jnp.asarray(x + 0.05 * rng.normal(size=x.shape).astype(np.float32))
+            else jax.device_put(x + 0.05 * rng.normal(size=x.shape).astype(np.float32))
         ),
         jax.device_get(fresh),
     )

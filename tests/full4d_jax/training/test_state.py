@@ -76,5 +76,5 @@ def test_a_step_updates_by_the_optimizer_of_the_caller(is_sharded):
         assert after.params["head"]["kernel"].sharding.mesh.shape["fsdp"] == DEVICES
     moved = jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b), after.params, before.params)
     assert float(metrics["gradient_norm"]) > 0
-    reached = float(optax.tree.norm(moved)) / rate
+    reached = np.linalg.norm([np.linalg.norm(x) for x in jax.tree.leaves(moved)]) / rate
     assert reached == pytest.approx(float(metrics["gradient_norm"]), rel=1e-4)
