@@ -25,6 +25,7 @@ CHANNELS = ModelConfig(width=48, layers=2, heads=3, ffn=64, refiner=4, cameras=(
 FRAMES = dataclasses.replace(CHANNELS, projection="frames", prediction="velocity", refiner=0)
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def rigid(key, shape=()):
     """Random rigid motions (*shape, 4, 4)."""
     rotation_key, shift_key = jax.random.split(key)
@@ -34,6 +35,7 @@ def rigid(key, shape=()):
     return matrices.at[..., :3, 3].set(jax.random.normal(shift_key, (*shape, 3)))
 
 
+@jax.jit
 def lenses(key):
     """Intrinsics (b v 3 3) in units of the image, a different lens for every view."""
     fx, fy, cx, cy = jax.random.uniform(key, (4, B, V), minval=0.4, maxval=1.2)
@@ -120,7 +122,7 @@ def test_target_views_are_a_set_with_their_cameras(cameras):
     model = dataclasses.replace(CHANNELS, cameras=(cameras,))
     latents, conditions, params = grid(model)
     expected = velocity(model, params, latents, conditions)
-    swapped = jax.tree.map(lambda x: x[:, np.array([0, 2, 1])], conditions)
+    swapped = jax.tree.map(lambda x: x[:, np.array([0, 2, 1])], jax.device_get(conditions))
     found = velocity(model, params, latents[:, ::-1], swapped)[:, ::-1]
     np.testing.assert_allclose(found, expected, atol=1e-4)
     wrong = velocity(model, params, latents[:, ::-1], conditions)[:, ::-1]
@@ -149,6 +151,7 @@ def test_folded_views_permute_with_their_indices(cameras):
     transforms = projective_transforms(motion, lenses(keys[3])) if prope_on else None
     x = jax.random.normal(keys[4], (B, V, frames, rows * rows, model.width))
 
+    @jax.jit
     def run(views, angle_views):
         """The block on the grid with its views in another order."""
         inputs = BlockInputs(
