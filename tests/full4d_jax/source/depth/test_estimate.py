@@ -102,15 +102,17 @@ def test_still_pixels_decide_about_the_scale_of_what_moves():
     np.testing.assert_allclose(shift, 1 - 0.75 / (0.75 + 0.5), atol=0.05)
 
 
-@pytest.mark.parametrize(("h", "w"), [(160, 160), (160, 224)])
+@pytest.mark.parametrize(("h", "w"), [(160, 160), (96, 160)])
 def test_other_sizes_see_the_same_scene(network, rich_frames, h, w):
+    frames = jax.image.resize(rich_frames[0], (8, 128, 128, 3), "linear")
+
     def difference(frame):
         own = predict_depth(network, frame[None])
         other = predict_depth(network, jax.image.resize(frame[None], (1, h, w, 3), "linear"))
         back = jax.image.resize(other, own.shape, "linear")
         return jnp.median(jnp.abs(jnp.log(back / own)))
 
-    assert np.mean([difference(2 * frame - 1) for frame in rich_frames[0]]) < 0.1
+    assert np.mean([difference(2 * frame - 1) for frame in frames]) < 0.1
 
 
 def test_sides_that_do_not_divide_are_refused(network):
