@@ -59,6 +59,7 @@ from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.estimators import open_network
+from full4d_jax.source.subjects import load_networks
 from full4d_jax.training.clips.double_reprojection import ReprojectedClip, pose_beside
 
 SCENE, DISTILLED = "4D scene", "distilled"
@@ -88,12 +89,13 @@ def main() -> None:
     if options.clip not in clips:
         raise SystemExit(f"--clip: found {options.clip}, expected one of {', '.join(clips)}")
     (frames,) = moments(clips[options.clip], options.rows, 1)
-    views = seen_from(network, frames, options.angle)
+    networks = load_networks()
+    views = seen_from(network, networks, frames, options.angle)
+    plate = plate_of(network, networks, views)
     start = time.perf_counter()
-    restored, holes, counts = restore(prior, upsampler, network, views)
+    restored, holes, counts = restore(prior, upsampler, plate, views)
     seconds = time.perf_counter() - start
     rows = {row: RowResult(restored[row], seconds) for row in ROWS if row in restored}
-    plate = plate_of(network, views)
     grid = generated_grid(prior, upsampler, views, plate, options.angle)
     rows[SCENE] = lifted(grid, views, None)
     if options.distilled:

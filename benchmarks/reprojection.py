@@ -3,13 +3,16 @@
     python benchmarks/reprojection.py [--angle 15 --moments 2 --rows 256 --depth_network FILE]
 
 Clips are those of the folder `real_videos` that no training reads, every fifth by name. The middle
-square of 4 frames, with depth by our network, is drawn into a camera `--angle` degrees to the left
-or right, around the median depth, and holes are filled by push-pull. From there it is projected
-back, and every row restores the frames themselves (double reprojection, arXiv 2503.05638; the lens
-has a field of view of 55 degrees). Pixels that the projection does not reach are holes. Those that
-hide what is nearer than their surroundings, or whose depth nobody knows, do not count, and get the
-true colour in all rows' scores: there the other camera lost a part of a person, while a real hole
-hides what is behind. The JSON line says what share of the holes counts.
+square of 4 frames, with depth by our network and its facts, is drawn into a camera `--angle`
+degrees to the left or right, around the median depth, and holes are filled by push-pull. From there
+it is projected back, and every row restores the frames themselves (double reprojection, arXiv
+2503.05638; the lens has a field of view of 55 degrees). What the projection does not reach are
+holes. Those that hide what is nearer than their surroundings, or whose depth nobody knows, do not
+count, and get the true colour in all rows' scores: there the other camera lost a part of a person,
+while a real hole hides what is behind. The JSON line says what share of the holes counts.
+
+The clean plate is that of the frames as seen from elsewhere: behind their subjects, and beyond
+their borders. Two rows have it in their holes: a projection, and the cascade, as in `full4d run`.
 
 Scores pool the frames of a moment and average over moments and sides; means are over clips, and so
 are the cascade's paired gains with their standard errors. Depth need not be true: wrong depth makes
@@ -54,7 +57,7 @@ from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.source.depth.facts import hold_facts
 from full4d_jax.source.handheld.measured_depth import depth_of_picture
-from full4d_jax.source.subjects import find_subjects, load_networks
+from full4d_jax.source.subjects import Networks, find_subjects, load_networks
 from full4d_jax.training.clips.double_reprojection import (
     ReprojectedClip,
     can_be_guessed,
@@ -87,6 +90,7 @@ def main() -> None:
         clips = held_out_clips(shared_folder() / "data" / "real_videos")
     except (InputError, ValueError) as error:
         raise SystemExit(str(error)) from None
+    networks = load_networks()
     distances = load_distances(vgg=False)
     scores_of_clips = []
     counted = []
@@ -96,8 +100,9 @@ def main() -> None:
             scores = []
             for frames in moments(clip, options.rows, options.moments):
                 for angle in (-options.angle, options.angle):
-                    views = seen_from(depth, frames, angle)
-                    restored, holes, counts = restore(prior, upsampler, depth, views)
+                    views = seen_from(depth, networks, frames, angle)
+                    plate = plate_of(depth, networks, views)
+                    restored, holes, counts = restore(prior, upsampler, plate, views)
                     judged = {row: np.where(counts, x, frames) for row, x in restored.items()}
                     scores.append(score(judged, frames, holes, distances))
                     counted.append(holes.sum() / (holes.sum() + (~counts).sum()))
@@ -156,7 +161,10 @@ def moments(clip: Path, rows: int, count: int) -> list[Float[ndarray, "t h w 3"]
 
 
 def seen_from(
-    network: AnyNetwork, frames: Float[ndarray, "t h w 3"], angle: float
+    network: AnyNetwork,
+    subject_networks: Networks,
+    frames: Float[ndarray, "t h w 3"],
+    angle: float,
 ) -> ReprojectedClip:
     """Return frames as a camera beside would see them, and the frames, in [-1, 1]."""
     rows = frames.shape[1]
@@ -165,7 +173,7 @@ def seen_from(
     lens = np.array([[focal, 0, rows / 2], [0, focal, rows / 2], [0, 0, 1]], np.float32)
     estimated = np.asarray(source_depth(network, video))
     at_rest = np.tile(np.eye(4, dtype=np.float32), (len(frames), 1, 1))
-    held = hold_facts(estimated, to_uint8(frames), lens, at_rest, load_networks())
+    held = hold_facts(estimated, to_uint8(frames), lens, at_rest, subject_networks)
     depth = drop_depth_edges(jnp.asarray(held.depth), EDGE)
     return _two_views(video, depth, jnp.asarray(lens), pose_beside(angle))
 
@@ -174,7 +182,7 @@ _two_views = jax.jit(two_views)
 
 
 def restore(
-    prior: Prior, upsampler: Upsampler, network: AnyNetwork, views: ReprojectedClip
+    prior: Prior, upsampler: Upsampler, plate: CleanPlate, views: ReprojectedClip
 ) -> tuple[dict[str, Frames], Float[ndarray, "v t h w"], Bool[ndarray, "v t h w 1"]]:
     """Return every row's frames in [0, 1], 1 in the holes that count, and what counts."""
     cameras = views.cameras
@@ -182,11 +190,11 @@ def restore(
     depth = views.depth[None]
     rows = upsampler.prior_rows
     small = generate_small(prior, frames, depth, cameras, jax.random.key(0), rows)[1:]
-    known = seen_before(frames[0], depth[0], cameras.intrinsics[0], cameras.world_to_camera[0])
+    lens = cameras.intrinsics[0]
+    path = cameras.world_to_camera[0]
+    known = seen_before(frames[0], depth[0], lens, path)
     made, projection = enlarge_grid(upsampler, small, frames, depth, (known,), cameras)
-    plate = plate_of(network, views)
-    source = frames[0], depth[0], cameras.intrinsics[0], cameras.world_to_camera[0]
-    hidden = behind_subjects(plate, *source)
+    hidden = behind_subjects(plate, frames[0], depth[0], lens, path)
     whole, layers = enlarge_grid(upsampler, small, frames, depth, (known,), cameras, hidden)
     large = jnp.clip(jax.image.resize(small, made.shape, "cubic"), -1, 1)
     seen = projection.mask[..., None]
@@ -206,13 +214,13 @@ def restore(
     return restored, holes.astype(np.float32), counts[..., None]
 
 
-def plate_of(network: AnyNetwork, views: ReprojectedClip) -> CleanPlate:
-    """Return the clean plate of the source, as `full4d run` makes it."""
-    frames = to_uint8(np.asarray(views.frames[0]) / 2 + 0.5)
+def plate_of(network: AnyNetwork, subject_networks: Networks, views: ReprojectedClip) -> CleanPlate:
+    """Return the clean plate of the source."""
+    frames = to_uint8(to_unit(np.asarray(views.frames[0])))
     depth = np.asarray(views.depth)
     lens = np.asarray(views.cameras.intrinsics[0])
     path = np.asarray(views.cameras.world_to_camera[0])
-    subjects = find_subjects(load_networks(), frames, lens, path)
+    subjects = find_subjects(subject_networks, frames, lens, path)
     return clean_plate(
         depth, frames, subjects.labels, subjects.backdrop, partial(depth_of_picture, network)
     )

@@ -193,7 +193,7 @@ def _native(array: np.ndarray) -> np.ndarray:
     """Return an array in this machine's order of bytes, of numbers that its libraries know.
 
     Long doubles become doubles, where nothing of theirs is infinite that was not before. Halves
-    become floats, for what works with both kinds expects one.
+    become floats, with which all else computes.
 
     Raises:
       ValueError: a long double is beyond every double.

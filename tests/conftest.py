@@ -33,7 +33,6 @@ import jax
 import jaxtyping
 import numpy as np
 import pytest
-from jax._src.interpreters import mlir
 
 MOST_MAPS = 25_000
 # The longest files, of `make test` or of what is slow, which workers take first: they end together.
@@ -62,6 +61,8 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 if version("jaxlib").startswith("0.10."):  # later ones reuse contexts of MLIR themselves
+    from jax._src.interpreters import mlir
+
     # To set one up for every program is a fifth of the time of small ones, and half of the memory.
     context_of_thread = functools.cache(lambda thread, make=mlir.make_ir_context: make())
     mlir.make_ir_context = lambda: context_of_thread(threading.get_ident())

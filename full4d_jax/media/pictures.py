@@ -27,7 +27,7 @@ FONT = 14  # pixels, the height of letters
 FRUSTUM_LENGTH = 0.3  # length of a drawn frustum, world units
 OVERSAMPLING = 2
 REAL_BORDER = (240, 130, 20)  # border of frames that were not generated
-MAX_WIDTH = 8192  # pixels of a video: encoders refuse 16384, and players know no more
+MAX_WIDTH = 8192  # pixels of a video: encoders refuse twice as many, and players know no more
 MIN_SECONDS = 3.0  # seconds that grid.mp4 lasts at least, there and back
 
 

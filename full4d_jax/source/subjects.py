@@ -312,8 +312,8 @@ def up_to_the_sides(mask: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
     """
     rim = max(1, round(RIM * min(mask.shape)))
     whole = mask.copy()
-    whole[:, :rim] |= mask[:, [rim]]
-    whole[:, -rim:] |= mask[:, [-rim - 1]]
+    whole[:, :rim] = np.logical_or.accumulate(mask[:, rim - 1 :: -1], 1)[:, ::-1]
+    whole[:, -rim:] = np.logical_or.accumulate(mask[:, -rim:], 1)
     return whole
 
 

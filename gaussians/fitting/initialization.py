@@ -363,6 +363,8 @@ def _at_pixels(
 
 def _on_device(values: Float[Array | ndarray, "..."]) -> Float32[Array, "..."]:
     """Return an array of single precision on the device."""
+    if isinstance(values, jax.Array):
+        return values.astype(np.float32)
     return jax.device_put(np.asarray(values, np.float32))  # JAX would compile a cast of each shape
 
 

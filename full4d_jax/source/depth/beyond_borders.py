@@ -114,7 +114,7 @@ def _to_the_right(wide: Wide, count: int) -> Wide:
     inside = crossed - np.interp(crossed, rows, slopes) * beyond
     depth = np.broadcast_to(beyond, crossed.shape)
     level = crossed
-    for stretch in steep_stretches(wide.mirrored, count):
+    for stretch in reversed(steep_stretches(wide.mirrored, count)):  # the clearest is drawn last
         here = _between_outlines(stretch, height, beyond)
         steep = _along(stretch, height, beyond)
         crossed = np.where(here, steep.crossed, crossed)

@@ -6,10 +6,10 @@ vanishing point is. Its p, q, first and last row are those with the largest gain
 
     gain = sum over its rows of  v(y, m(y)) - v'(y, m(y)) - SHARE V(y)
 
-with v the votes of row y for slopes `ALIKE`, v' those for slopes `AROUND`, and V all its votes.
-Rows that remain are searched again. Stretches with lines steeper than `STEEPEST` are left out: they
-run along the border. A stretch grows, as votes fade, to the next outline that crosses the strip, as
-where floor and wall meet, or to the picture's own border.
+with v the votes of row y for slopes within `ALIKE_DEGREES`, v' those within `AROUND_DEGREES`, and V
+all its votes. Rows that remain are searched again. Stretches with lines steeper than
+`STEEPEST_CROSSING` are left out: they run along the border. A stretch grows, as votes fade, to the
+next outline that crosses the strip, as where floor and wall meet, or to the picture's own border.
 """
 
 from typing import NamedTuple
@@ -23,11 +23,11 @@ from numpy import ndarray
 STRIP = 3 / 16  # of the short side: gradients that near to the border count
 NOISE = 1.0  # levels of 255 a pixel: a gradient of noise, which has half a vote
 BIN = 1  # degree: votes are counted in bins of it
-ALIKE = 4.0  # degrees: slopes so near are one
-AROUND = 16.0  # degrees: votes so near count against a slope
+ALIKE_DEGREES = 4.0  # slopes so near are one
+AROUND_DEGREES = 16.0  # votes so near count against a slope
 SHARE = 1 / 30  # of a row's votes: steep lines have more
 GENTLE = 0.8  # rows a column: below, lines are not steep
-STEEPEST = 2.75  # rows a column: the steepest stretch, in the mean of its rows
+STEEPEST_CROSSING = 2.75  # rows a column: the steepest stretch, in the mean of its rows
 LIMIT = 3.75  # rows a column: the steepest that are tried at the picture's first and last row
 STEP = 0.25  # rows a column, between them
 FINE = 0.05  # the same, near the best of them
@@ -80,14 +80,17 @@ def steep_stretches(picture: UInt8[ndarray, "h w 3"], count: int) -> list[Stretc
     while True:
         first, slopes, gain = _clearest(np.where(free[:, None], gains, -height), count)
         end = first + len(slopes)
-        if gain < LEAST * short or len(slopes) < SHORTEST * short:
+        if gain < LEAST * short:
             return stretches
+        if len(slopes) < SHORTEST * short:
+            free[first:end] = False
+            continue
         top, upper = _grown(outlines, free, first, slopes[0], short)
         below, lower = _grown(flipped, free[::-1], height - end, slopes[-1], short)
         rows = np.arange(top, height - below)
         free[rows] = False
         slopes = np.interp(rows, np.arange(first, end), slopes)
-        if abs(slopes).mean() <= STEEPEST:
+        if abs(slopes).mean() <= STEEPEST_CROSSING:
             stretches.append(Stretch(top, slopes, upper, lower))
 
 
@@ -132,8 +135,8 @@ def _gains(
 
     slopes = abs(np.tan(np.deg2rad(bins[:-1] + BIN / 2 - 90)))
     steep = (slopes >= GENTLE) & (slopes <= LIMIT)
-    alike = np.sqrt(2 * np.pi) * ALIKE / BIN  # bins
-    peaks = np.where(steep, alike * (smooth(ALIKE) - smooth(AROUND)), 0)
+    alike = np.sqrt(2 * np.pi) * ALIKE_DEGREES / BIN  # bins
+    peaks = np.where(steep, alike * (smooth(ALIKE_DEGREES) - smooth(AROUND_DEGREES)), 0)
     return peaks - SHARE * counts.sum(1, keepdims=True)
 
 
@@ -160,7 +163,7 @@ def _best_ends(
 ) -> tuple[float, float]:
     """Return the slopes at the picture's first and last row whose stretch gains most."""
     first, last = (x.ravel() for x in np.meshgrid(tops, bottoms))
-    apart = first - last <= (1 - CLOSEST) * len(gains) / count
+    apart = first - last <= (1 - CLOSEST) * (len(gains) - 1) / count
     first = first[apart]
     last = last[apart]
     sums = _sums(gains, np.linspace(first, last, len(gains), axis=1))
@@ -196,4 +199,4 @@ def _grown(
             thick = np.arange(max(0, row - round(THICK * short)), row + 1)
             strongest = thick[outlines.strength[thick].argmax()]
             return row + round(MARGIN * short), float(outlines.slopes[strongest])
-    return (0, 0.0) if highest < 0 else (top, slope)
+    return (0, 0.0) if highest <= 0 else (top, slope)

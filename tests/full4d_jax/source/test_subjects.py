@@ -330,9 +330,10 @@ def test_an_arm_that_differs_a_little_from_the_wall_is_a_part_of_its_person():
 def test_masks_go_on_to_the_sides_that_they_nearly_reach():
     mask = np.zeros((100, 160), bool)
     mask[20:60, 4:30] = True
-    mask[30:70, 150:157] = True
+    mask[30:70, 156:158] = True
     mask[80:90, 60:100] = True
+    mask[90:, 6:20] = True  # not near enough
     whole = up_to_the_sides(mask)
     assert whole[20:60, :30].all()
-    assert whole[30:70, 150:].all()
-    assert whole.sum() == mask.sum() + 40 * 4 + 40 * 3
+    assert whole[30:70, 156:].all()
+    assert whole.sum() == mask.sum() + 40 * 4 + 40 * 2
