@@ -214,10 +214,7 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count, is_thorough):
     printed = lab.run_all(sample, count, "sampled")
     assert ["files uploaded" in text for text in printed] == [True] + [False] * (count - 1)
     lab.run(sample.replace("BUCKET/out", "BUCKET/one"), devices=count, machine="four")
-    # Processes add up in another order than the devices of one, which may turn a rounding.
-    several, alone = (lab.array(f"{name}/grid", "frames").astype(int) for name in ("out", "one"))
-    assert np.abs(several - alone).max() <= 1
-    assert (several != alone).mean() < 1e-3
+    np.testing.assert_array_equal(lab.array("out/grid", "frames"), lab.array("one/grid", "frames"))
 
     # They fit a scene and ask the prior about it.
     lift = f"{lines['lift']} --mesh.fsdp {count}"
@@ -228,11 +225,9 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count, is_thorough):
     printed = lab.run_all(lift, count, "lifted")
     assert ["files uploaded" in text for text in printed] == [True] + [False] * (count - 1)
     if is_thorough:
-        download(f"{bucket}/out/grid.npz", tmp_path / "grid.npz")
-        upload(tmp_path / "grid.npz", f"{bucket}/one/grid.npz")
         lab.run(lift.replace("BUCKET/out", "BUCKET/one"), devices=count, machine="five")
         means = lab.array("out/scene", "means")
-        np.testing.assert_allclose(means, lab.array("one/scene", "means"), atol=1e-3)
+        np.testing.assert_array_equal(means, lab.array("one/scene", "means"))
 
     for machine, verb in enumerate(("render", "evaluate")):
         lab.run(lines[verb], machine=f"show{machine}")

@@ -153,7 +153,7 @@ def _between_outlines(
 
 
 class _Along(NamedTuple):
-    """Of each place beyond: the row where its line crosses the border, and a place on it inside."""
+    """The row where the line of each place beyond crosses the border, and a place on it inside."""
 
     crossed: Float64[ndarray, "h q"]
     inside: Float64[ndarray, "h q"]

@@ -57,7 +57,7 @@ class Stretch(NamedTuple):
 
 
 class _Outlines(NamedTuple):
-    """Of each row: whether an outline crosses the strip there, how strong it is, its slope."""
+    """Whether an outline crosses the strip in each row, how strong it is, and its slope."""
 
     crosses: Bool[ndarray, " h"]
     strength: Float[ndarray, " h"]

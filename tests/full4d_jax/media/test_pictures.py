@@ -84,7 +84,7 @@ def test_saved_pictures_come_back(tmp_path):
     ],
 )
 def test_views_beside_each_other_are_as_large_as_players_show(tmp_path, shape, expected):
-    """Of a very wide video, enlarged views would be wider than encoders write."""
+    """Enlarged views of a very wide video would be wider than encoders write."""
     pictures.write_side_by_side(tmp_path / "grid.mp4", np.zeros(shape, np.uint8), fps=2)
     with av.open(str(tmp_path / "grid.mp4")) as film:
         stream = film.streams.video[0]

@@ -103,11 +103,11 @@ def test_sets_that_are_too_small_are_refused_before_work(tmp_path, capsys):
 
 def test_a_dataset_is_a_reference(tmp_path, capsys):
     argv = ["data", "procedural", "--out", str(tmp_path / "set"), "--scenes", "2", "--views", "3"]
-    assert main([*argv, "--frames", "2", "--height", "16", "--width", "16"]) == 0
+    assert main([*argv, "--frames", "2", "--height", "32", "--width", "48"]) == 0
     grids = open_reference(tmp_path / "set", "train")
     assert [(grid.views, grid.times) for grid in grids] == [(3, 2)] * 2
     frames = grids[1].read()
-    assert frames.shape == (3, 2, 16, 16, 3)
+    assert frames.shape == (3, 2, 32, 48, 3)
     assert frames.std() > 5
     with pytest.raises(InputError, match="found 'nosuch', expected one of train"):
         open_reference(tmp_path / "set", "nosuch")

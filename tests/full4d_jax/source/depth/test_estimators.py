@@ -38,8 +38,8 @@ def test_an_onnx_network_sees_normalised_colours_at_its_size():
 
 
 def test_our_network_gives_disparity():
-    values = load_estimator("ours")(smooth(32, 53))
-    assert values.shape == (96, 160)
+    values = load_estimator("ours")(smooth(60, 90))
+    assert values.shape == (192, 256)
     assert (values > 0).all()
 
 
