@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
+CORNERS = 400  # that are looked for in a picture
 PARTS = 6, 4  # columns and rows of parts of a picture
 FLAT = 0.001  # of the strongest corner, below which a part has none
 FEWEST = 12  # corners that tell a motion
@@ -70,7 +71,7 @@ def standing_share(gray: UInt8[ndarray, "t r q"]) -> float:
 
 
 def track_corners(
-    before: UInt8[ndarray, "r q"], after: UInt8[ndarray, "r q"], most: int = 400
+    before: UInt8[ndarray, "r q"], after: UInt8[ndarray, "r q"], most: int = CORNERS
 ) -> Float[ndarray, "n 2 2"]:
     """Return corners of one frame and where they are in the next, pixels, centres at +0.5."""
     corners = spread_corners(before, most)

@@ -14,13 +14,14 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from full4d_jax.geometry.tracking import track_steps
+from full4d_jax.geometry.tracking import CORNERS, spread_corners, track_steps
 from full4d_jax.media.video import Video, gray_picture
 from full4d_jax.session.errors import InputError
 from input_pipeline.video_files import decode_frames
 
 ALIKE = 0.5  # correlation of pictures of COARSE pixels, from which on they may be of one shot
 COARSE = 16, 12
+SHARE = 1 / 12  # of corners that one motion explains in one shot; in two shots, by chance, .04
 CONTRAST = 4.0  # levels of 255 that a picture must vary by to tell anything
 
 
@@ -71,4 +72,5 @@ def are_apart(before: UInt8[ndarray, "r q"], after: UInt8[ndarray, "r q"]) -> bo
     small = [cv2.resize(x, COARSE, interpolation=cv2.INTER_AREA).ravel() for x in (before, after)]
     if min(x.std() for x in small) < CONTRAST or np.asarray(np.corrcoef(small))[0, 1] >= ALIKE:
         return False
-    return track_steps(np.stack([before, after]))[0] is None
+    step = track_steps(np.stack([before, after]))[0]
+    return step is None or len(step.points) < SHARE * len(spread_corners(before, CORNERS))
