@@ -3,8 +3,9 @@
 Where a subject stands at all instants before a camera at rest, pictures from before and after may
 show what it hides. A camera that moves has the plate of its middle instant, which is drawn where no
 instant shows anything. What nobody knows is filled in from around, once for all views and
-instants (Telea 2004, `cv2.inpaint`), and beyond its borders lines go straight on
-(`beyond_borders`).
+instants: near what is known as its lines go on (Bertalmio et al. 2001, `cv2.inpaint`), deep inside
+a hole, where a speck of its border would flood it, by averages (push-pull). Beyond the borders of
+the picture lines go straight on (`beyond_borders`).
 
 With E the disparity that the network gives the plate as a picture, and D* that of what rests at
 the instants (`moving.resting_disparity`), the plate has
@@ -32,7 +33,8 @@ from gaussians.fitting.stillness import median_where
 
 Estimate = Callable[[UInt8[ndarray, "h w 3"]], Float[ndarray, "h w"]]
 OUTLINE = 4  # pixels beside a subject in which its colours mix with those of what rests
-REACH = 3  # pixels around a hole that Telea's method looks at
+REACH = 3  # pixels around a hole that inpainting looks at
+LINES_REACH = 0.04  # of the short side: how far lines go on into a hole
 BEYOND = 0.25  # of each side: how far the plate reaches beyond the borders of the picture
 
 
@@ -78,8 +80,21 @@ def clean_plate(
 def filled_in(
     picture: UInt8[ndarray, "h w 3"], hole: Bool[ndarray, "h w"]
 ) -> UInt8[ndarray, "h w 3"]:
-    """Return a picture whose hole is filled in from around."""
-    return cv2.inpaint(picture, as_bytes(hole), REACH, cv2.INPAINT_TELEA)
+    """Return a picture whose hole is filled in from around.
+
+    With I inpainted, A the averages of push-pull, d the distance from what is known and r
+    `LINES_REACH`, the hole has w I + (1 - w) A, w = exp(-(d / r)^2).
+    """
+    if hole.all():
+        return picture
+    inpainted = cv2.inpaint(picture, as_bytes(hole), REACH, cv2.INPAINT_NS)
+    known = np.float32(1) - hole[..., None]
+    averages = jax.jit(push_pull)(jnp.asarray(picture, jnp.float32), jnp.asarray(known))
+    reach = LINES_REACH * min(hole.shape)
+    distance = cv2.distanceTransform(as_bytes(hole), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    weight = np.exp(-((distance / reach) ** 2))[..., None]
+    mixed = weight * inpainted + (1 - weight) * np.asarray(averages)
+    return np.where(hole[..., None], np.clip(mixed.round(), 0, 255).astype(np.uint8), picture)
 
 
 def _resting(

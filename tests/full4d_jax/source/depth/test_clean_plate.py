@@ -91,3 +91,16 @@ def test_a_hole_is_filled_from_around():
     hole[8:16, 8:16] = True
     filled = filled_in(np.where(hole[..., None], np.uint8(250), picture), hole)
     assert (abs(filled.astype(int) - 70) <= 4).all()
+
+
+def test_lines_go_on_into_a_hole_and_no_speck_floods_it():
+    """Beside a wide hole stands a dark speck; a line ends at another side of it."""
+    picture = np.full((96, 160, 3), 200, np.uint8)
+    picture[40:56, 20:24] = 10
+    picture[46:50, 140:] = 90
+    hole = np.zeros((96, 160), bool)
+    hole[16:80, 24:140] = True
+    filled = filled_in(np.where(hole[..., None], np.uint8(0), picture), hole).astype(int)
+    assert (filled[47:49, 138:140] < 160).all(), "the line goes on"
+    assert (filled[30:66, 60:110] > 190).all()
+    np.testing.assert_array_equal(filled[~hole], picture[~hole])
