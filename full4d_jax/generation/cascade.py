@@ -34,6 +34,7 @@ from full4d_jax.generation.seen_before import (
     fill_open,
     seen_before,
     splat_known,
+    without_cracks,
 )
 from full4d_jax.generation.several_views import merge, nearest_first, own_projection
 from full4d_jax.geometry.rays import relative_pose
@@ -227,7 +228,7 @@ def enlarge_grid(
         drawn = fill_open(_merged(front, first), _merged(behind, first))
         if hidden is not None:
             unseen = splat_known(hidden.at(time), target, depth.shape[2], depth.shape[3])
-            drawn = fill_open(drawn, unseen)
+            drawn = fill_open(drawn, without_cracks(unseen))
         guides = guide(drawn, small[view, time])
         guide_batch = jax.tree.map(lambda x: x[None], guides)
         upsampled = network.upsample(upsampler.config, upsampler.params, guide_batch)[0]

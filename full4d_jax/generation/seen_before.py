@@ -217,6 +217,24 @@ def fill_open(front: Projection, behind: Projection) -> Projection:
     return front.filled(behind, 1 - _closed(front.mask))
 
 
+def without_cracks(drawn: Projection) -> Projection:
+    """Return a drawing of one surface with the means of their neighbours in its cracks."""
+    crack = _closed(drawn.mask) - drawn.mask
+    share = jnp.maximum(_sum_around(drawn.mask), 1.0)
+    means = Projection(
+        _sum_around(drawn.frames) / share[..., None],
+        jnp.ones_like(drawn.mask),
+        _sum_around(drawn.disparity) / share,
+    )
+    return drawn.filled(means, crack)
+
+
+def _sum_around(x: Float[Array, "h w *c"]) -> Float[Array, "h w *c"]:
+    """Return the sums over squares of `CLOSED` pixels."""
+    window = (CLOSED, CLOSED, 1)[: x.ndim]
+    return jax.lax.reduce_window(x, 0.0, jax.lax.add, window, (1,) * x.ndim, "SAME")
+
+
 def _closed(mask: Float[Array, "h w"]) -> Float[Array, "h w"]:
     """Return the mask with its gaps closed that are narrower than `CLOSED` pixels."""
     window = (CLOSED, CLOSED)
