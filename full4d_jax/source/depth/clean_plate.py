@@ -34,7 +34,7 @@ from gaussians.fitting.stillness import median_where
 Estimate = Callable[[UInt8[ndarray, "h w 3"]], Float[ndarray, "h w"]]
 OUTLINE = 4  # pixels beside a subject in which its colours mix with those of what rests
 REACH = 3  # pixels around a hole that inpainting looks at
-LINES_REACH = 0.04  # of the short side: how far lines go on into a hole
+LINES_REACH = 0.06  # of the short side: how far lines go on into a hole
 BEYOND = 0.25  # of each side: how far the plate reaches beyond the borders of the picture
 
 
