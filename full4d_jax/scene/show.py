@@ -18,7 +18,7 @@ def show_first_look(job: Job, grid: Grid, scene: Scene) -> None:
     """Write the page of a scene that is not fitted yet, and say so."""
     for name in ("orbit.mp4", "bullet.mp4", "scene.png"):  # of an earlier scene
         (job.stages.folder / name).unlink(missing_ok=True)
-    _write_page(job, grid, scene, None)
+    _write_page(job, grid, scene, None, quick=True)
     seconds = time.perf_counter() - job.started
     job.stages.say(
         f"first look after {seconds:.0f} s, before fitting: {job.stages.folder / 'scene.html'}"
@@ -52,7 +52,7 @@ def show_scene(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions) -> Non
             between=grid.starts_at_its_end,
         )
     with job.stages.timed("page"):
-        _write_page(job, grid, scene, arrays.get("background"))
+        _write_page(job, grid, scene, arrays.get("background"), quick=False)
 
 
 def show_path(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions, path: CameraPath) -> None:
@@ -70,14 +70,16 @@ def show_path(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions, path: C
         )
 
 
-def _write_page(job: Job, grid: Grid, scene: Scene, background: np.ndarray | None) -> None:
+def _write_page(
+    job: Job, grid: Grid, scene: Scene, background: np.ndarray | None, *, quick: bool
+) -> None:
     """Write the page of a scene; it plays as long as the source lasts, and with its sound."""
     assert grid.cameras is not None, "a scene was fitted to it"
     viewing = page.run_viewing(grid.cameras, grid.frames[0], background)
     seconds = page.clip_seconds(grid.times)
     sound = grid.about.sound
     path = job.stages.folder / "scene.html"
-    page.write_page(path, scene, viewing, seconds=seconds, sound=sound)
+    page.write_page(path, scene, viewing, seconds=seconds, sound=sound, quick=quick)
     if sound is not None:
         of_sound = len(page.sound_element(sound))
         scene_bytes = path.stat().st_size - of_sound

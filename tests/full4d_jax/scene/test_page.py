@@ -14,7 +14,7 @@ from full4d_jax.scene import page
 from full4d_jax.scene.entropy_code import CLASSES, SINGLE
 from full4d_jax.scene.packing import pack_scene
 from full4d_jax.scene.page_bytes import text_of
-from full4d_jax.scene.squeezing import squeezed
+from full4d_jax.scene.squeezing import FEW, squeezed
 from full4d_jax.session.errors import InputError
 from gaussians import Gaussians
 
@@ -128,6 +128,12 @@ def test_sixty_thousand_gaussians_are_below_a_megabyte(monkeypatch):
     assert len(text.encode()) < 1e6
     viewer = len(text.encode()) - length * 8 / 7
     assert viewer < 40_000
+
+
+def test_a_quick_page_gives_all_gaussians_the_same_steps():
+    scene = random_scene(FEW)
+    text = page.page_text(scene, page.run_viewing(cameras()), seconds=4.0, quick=True)
+    assert data(text) == squeezed(pack_scene(scene)).content
 
 
 def test_a_scene_that_bends_has_its_instants():
