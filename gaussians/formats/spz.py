@@ -10,7 +10,10 @@
 
 Axes are y up, z back. Version 4 has the same arrays, each as a zstd stream of its own without a
 checksum; its readers read version 3, too, so that is what is written. Version 2 has three bytes a
-rotation: 127.5 (1 + q) of x y z, where w is positive.
+rotation: 127.5 (1 + q) of x y z, where w is positive. Version 1 was never released.
+
+Where the flag 2 is set, records follow the arrays (in version 4 precede its table): each a kind and
+a length, 2 x uint32, and so many bytes. One kind names other axes.
 """
 
 import struct
@@ -44,8 +47,11 @@ VERSION = 3
 FINEST = 20  # bits of a fraction; more are noise that does not compress
 COLOR_STEP = 0.15
 MOST_PACKED = 1024  # bytes of positions in one of a file: Niantic's reader refuses more, too
-AXES_NAMED = struct.pack("<II", 0xADBE0003, 4)  # Adobe's record of another system of axes
-UP_AND_BACK = 4
+RECORD = struct.Struct("<II")
+HAS_RECORDS = 2  # a flag
+MOST_RECORDS = 1 << 20  # bytes of all records; a camera's limits take 20
+AXES_NAMED = 0xADBE0003  # the kind of Adobe's record of another system of axes
+UP_AND_BACK = (0, 4)  # what it holds where axes are the usual ones
 GZIP = 31  # for zlib: a stream with a gzip header
 
 
@@ -107,10 +113,11 @@ class _Head(NamedTuple):
     count: int
     bits: int
     sizes: list[int]  # bytes of each array
+    has_records: bool
 
 
 def _read_head(path: Path, data: bytes, versions: tuple[int, ...]) -> _Head:
-    magic, version, count, degree, bits, _, _ = HEADER.unpack(data[: HEADER.size])
+    magic, version, count, degree, bits, flags, _ = HEADER.unpack(data[: HEADER.size])
     if magic != MAGIC or version not in versions:
         raise FormatError(path, "version", version, " or ".join(map(str, versions)))
     if count == 0 or degree > 3:
@@ -118,7 +125,18 @@ def _read_head(path: Path, data: bytes, versions: tuple[int, ...]) -> _Head:
         raise FormatError(path, "header", found, "at least one, of degree 0 to 3")
     rotation = 3 if version == 2 else 4
     sizes = [size * count for size in (9, 1, 3, 3, rotation, 3 * (degree + 1) ** 2 - 3)]
-    return _Head(version, count, bits, sizes)
+    return _Head(version, count, bits, sizes, bool(flags & HAS_RECORDS))
+
+
+def _check_axes(path: Path, records: bytes) -> None:
+    """Refuse a file whose records name other axes than the usual ones, or are cut."""
+    while records:
+        kind, length = RECORD.unpack(records[: RECORD.size].ljust(RECORD.size, b"\xff"))
+        content, records = records[RECORD.size :][:length], records[RECORD.size + length :]
+        if len(content) < length:
+            raise FormatError(path, "extensions", f"{len(content)} of {length} bytes", "all")
+        if kind == AXES_NAMED and int.from_bytes(content, "little") not in UP_AND_BACK:
+            raise FormatError(path, "SPZ_ADOBE_coordinate_system", "other axes", "right, up, back")
 
 
 def _unzip(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray, "_"]]]:
@@ -129,15 +147,17 @@ def _unzip(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray, "_"]]
     except (zlib.error, struct.error) as error:
         raise FormatError(path, "file", error, "spz of version 2, 3 or 4") from error
     size = sum(head.sizes)
+    most = size + head.has_records * MOST_RECORDS
     try:
-        arrays = unpacker.decompress(unpacker.unconsumed_tail, size + 1)
+        arrays = unpacker.decompress(unpacker.unconsumed_tail, most + 1)
     except zlib.error as error:
         raise FormatError(path, "arrays", error, "a whole file") from error
-    if len(arrays) != size:
+    if not size <= len(arrays) <= most:
         more = "more" if len(arrays) > size else f"{len(arrays)} bytes"
         raise FormatError(path, "arrays", more, f"{size} bytes")
     if not unpacker.eof:  # which has the checksum
         raise FormatError(path, "arrays", "no end", "a whole file")
+    _check_axes(path, arrays[size:])
     return head, np.split(np.frombuffer(arrays, np.uint8, size), np.cumsum(head.sizes)[:-1])
 
 
@@ -149,11 +169,8 @@ def _read_streams(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray
     if head.count * 9 > MOST_PACKED * len(content):
         raise FormatError(path, "header", f"{head.count} Gaussians", "as many as a file can hold")
     (table,) = STREAMS.unpack_from(content, HEADER.size)
-    named = content.find(AXES_NAMED, HEADER.size + STREAMS.size, table)
-    place = named + len(AXES_NAMED)
-    axes = content[place : place + 1]
-    if named >= 0 and axes not in (b"\0", bytes([UP_AND_BACK])):
-        raise FormatError(path, "SPZ_ADOBE_coordinate_system", "other axes", "right, up, back")
+    if head.has_records:
+        _check_axes(path, content[HEADER.size + STREAMS.size : table])
     try:
         import pyarrow
     except ImportError:

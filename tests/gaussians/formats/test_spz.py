@@ -11,8 +11,10 @@ from spz_versions import as_version_2, as_version_4
 
 from gaussians.formats.ply import load_ply, save_ply
 from gaussians.formats.scene_files import FormatError, sigmoid
-from gaussians.formats.spz import AXES_NAMED, HEADER, STREAMS, load_spz, save_spz
+from gaussians.formats.spz import AXES_NAMED, load_spz, save_spz
 from gaussians.types import Gaussians
+
+ORBIT = struct.pack("<IIfff", 0xADBE0002, 12, 0, 1, 2)  # Adobe's limits of a camera
 
 
 def turned(scene: Gaussians) -> Gaussians:
@@ -79,18 +81,25 @@ def test_another_tool_sees_the_same_picture(
 
 
 @pytest.mark.extra("gaussforge")
-def test_niantics_own_library_reads_ours_and_writes_version_4_for_us(
-    tmp_path, moving, picture, psnr, gaussforge
+@pytest.mark.parametrize(("version", "least"), [(2, 34), (3, 40), (4, 40)])  # 8 or 9 bits a turn
+def test_niantics_own_library_reads_ours_and_writes_all_versions_for_us(
+    tmp_path, moving, picture, psnr, gaussforge, version, least
 ):
     scene = moving(1).at(0.5)
     save_spz(tmp_path / "ours.spz", scene)
     gaussforge(tmp_path / "ours.spz", tmp_path / "read.ply")
     save_ply(tmp_path / "scene.ply", turned(scene))  # it leaves the axes as they are
-    gaussforge(tmp_path / "scene.ply", tmp_path / "theirs.spz", spz_version=4)
-    assert (tmp_path / "theirs.spz").read_bytes().startswith(b"NGSP\4")
+    gaussforge(tmp_path / "scene.ply", tmp_path / "theirs.spz", spz_version=version)
+    theirs = (tmp_path / "theirs.spz").read_bytes()
+    assert (theirs if version == 4 else gzip.decompress(theirs))[:5] == b"NGSP" + bytes([version])
     ours = picture(scene)
     assert psnr(picture(turned(load_ply(tmp_path / "read.ply"))), ours) > 40
-    assert psnr(picture(load_spz(tmp_path / "theirs.spz")), ours) > 40
+    again = load_spz(tmp_path / "theirs.spz")
+    assert psnr(picture(again), ours) > least
+    gaussforge(tmp_path / "theirs.spz", tmp_path / "again.ply")  # the same numbers of one file
+    expected = turned(load_ply(tmp_path / "again.ply"))
+    for field in ("means", "quaternions", "log_scales", "harmonics"):
+        np.testing.assert_allclose(getattr(again, field), getattr(expected, field), atol=1e-5)
 
 
 @pytest.mark.parametrize("degree", [0, 2])
@@ -98,8 +107,7 @@ def test_version_4_is_the_same_in_another_container(tmp_path, make_scene, degree
     path = tmp_path / "a.spz"
     save_spz(path, make_scene(50, degree))
     before = load_spz(path)
-    orbit = struct.pack("<IIfff", 0xADBE0002, 12, 0, 1, 2)
-    path.with_name("b.spz").write_bytes(as_version_4(path, orbit))
+    path.with_name("b.spz").write_bytes(as_version_4(path, ORBIT))
     for value, expected in zip(load_spz(path.with_name("b.spz")), before, strict=True):
         np.testing.assert_array_equal(value, expected)
 
@@ -111,6 +119,31 @@ def test_version_4_without_zstd_is_refused_in_words(tmp_path, make_scene, monkey
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(FormatError, match=r"version: found 4, expected 3, or .*install pyarrow"):
         load_spz(path)
+
+
+def test_records_behind_the_arrays_are_skipped_unless_they_name_other_axes(tmp_path, make_scene):
+    path = tmp_path / "a.spz"
+    save_spz(path, make_scene(5))
+    before = load_spz(path)
+    whole = gzip.decompress(path.read_bytes())
+
+    def load(records: bytes, flags: int = 2) -> Gaussians:
+        path.write_bytes(gzip.compress(whole[:14] + bytes([flags]) + whole[15:] + records))
+        return load_spz(path)
+
+    usual = struct.pack("<III", AXES_NAMED, 4, 4)
+    for value, expected in zip(load(ORBIT + usual), before, strict=True):
+        np.testing.assert_array_equal(value, expected)
+    with pytest.raises(FormatError, match="found other axes, expected right, up, back"):
+        load(ORBIT + struct.pack("<III", AXES_NAMED, 4, 6))
+    with pytest.raises(FormatError, match="extensions: found 11 of 12 bytes"):
+        load(ORBIT[:-1])
+    with pytest.raises(FormatError, match=r"extensions: found 0 of \d+ bytes"):
+        load(b"orbit")
+    with pytest.raises(FormatError, match="arrays: found more, expected 100 bytes"):
+        load(ORBIT, flags=0)
+    with pytest.raises(FormatError, match="arrays: found more, expected 100 bytes"):
+        load(bytes(2**21))
 
 
 def test_version_2_has_rotations_of_three_bytes(tmp_path, make_scene):
@@ -128,17 +161,14 @@ def test_damaged_files_of_version_4_are_refused(tmp_path, make_scene):
     whole = as_version_4(path)
     for content, line in (
         (whole[:20], "file: found 20 bytes"),
-        (
-            whole[: HEADER.size] + STREAMS.pack(10**6) + AXES_NAMED,
-            "SPZ_ADOBE_coordinate_system: found other axes",
-        ),
+        (as_version_4(path, ORBIT)[:40], "extensions: found 0 of 12 bytes"),
         (whole[:-1], "arrays: found a stream"),
         (whole + b"x", "arrays: found 1 bytes more"),
         (whole[:32] + bytes(16) + whole[48:], "arrays: found a stream of 0 for 0 bytes"),
         (whole[:110] + bytes(9) + whole[119:], "arrays: found ZSTD decompression failed"),
         (whole[:16] + b"\xff" * 4 + whole[20:], "arrays: found unpack_from requires"),
         (whole[:8] + b"\xff" * 4 + whole[12:], "header: found 4294967295 Gaussians"),
-        (as_version_4(path, struct.pack("<III", 0xADBE0003, 4, 6)), "found other axes, expected"),
+        (as_version_4(path, struct.pack("<III", AXES_NAMED, 4, 6)), "found other axes, expected"),
         (b"NGSP\5" + whole[5:], "version: found 5, expected 4"),
     ):
         path.write_bytes(content)
