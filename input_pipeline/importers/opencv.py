@@ -20,9 +20,10 @@ import yaml
 from input_pipeline.capture import Capture
 from input_pipeline.footage import natural
 from input_pipeline.importers.opencv_cameras import (
+    FISHEYE_COEFFICIENTS,
     Calibrated,
     centred,
-    check_model,
+    check_fisheye,
     entries,
     is_camera,
     lens_coefficients,
@@ -171,7 +172,7 @@ def _kalibr(table: Mapping[str, Any], where: str) -> dict[str, Calibrated]:
         model = entry.get("camera_model")
         if model != "pinhole":
             raise ValueError(f"{here}: found the camera model {model}, expected pinhole")
-        check_model({"distortion_model": entry.get("distortion_model", "")}, here)
+        is_fisheye = check_fisheye({"distortion_model": entry.get("distortion_model", "")}, here)
         fields = {"intrinsics": (4,), "resolution": (2,)} | ({"T_cn_cnm1": (4, 4)} if index else {})
         missing = [field for field in fields if field not in entry]
         if missing:
@@ -181,11 +182,14 @@ def _kalibr(table: Mapping[str, Any], where: str) -> dict[str, Calibrated]:
         columns, rows = values["resolution"]
         pose = values.get("T_cn_cnm1", np.eye(4)) @ pose
         bent = entries(entry.get("distortion_coeffs", ()), f"{here}, distortion_coeffs")
+        if is_fisheye:
+            bent = numbers(bent, (FISHEYE_COEFFICIENTS,), f"{here}, distortion_coeffs")
         cameras[str(name)] = Calibrated(
             (round(rows), round(columns)),
             centred(np.array([[fu, 0, pu], [0, fv, pv], [0, 0, 1]])),
             lens_coefficients(bent, here),
             pose,
+            is_fisheye,
         )
     return cameras
 

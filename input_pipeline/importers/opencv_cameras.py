@@ -1,7 +1,9 @@
 """Cameras as OpenCV writes them: a matrix, coefficients, and world-to-camera as R (or rvec) and t.
 
 OpenCV's pixel centres are whole numbers, ours lie at +0.5: `opencv_camera` adds half a pixel to cx
-and cy. Names of the fields differ from program to program, see `NAMES`.
+and cy. Names of the fields differ from program to program, see `NAMES`. Fields mark lenses of
+cv2.fisheye: `fisheye` of aniposelib, Pose2Sim and caliscope, `fisheye_model` of OpenCV's own
+camera_calibration, `distortion_model: equidistant` of ROS and Kalibr.
 """
 
 from collections.abc import Mapping
@@ -14,7 +16,8 @@ from jaxtyping import Float64
 
 from input_pipeline.cameras import check_poses, rigid
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import files_of_camera, find_footage
+from input_pipeline.fisheye import usual_lens
+from input_pipeline.footage import files_of_camera, find_footage, picture_size
 from input_pipeline.importers.pairing import check_lengths, pair
 
 NAMES = {
@@ -30,7 +33,12 @@ NAMES = {
 SIDES = (("image_width", "image_height"), ("width", "height"))
 MAX_COEFFICIENTS = 8  # coefficients that are undone here; OpenCV has up to 14
 COEFFICIENT_COUNTS = (0, 4, 5, 8, 12, 14)
+FISHEYE_COEFFICIENTS = 4
 MODELS = ("", "radtan", "plumb_bob", "rational_polynomial", "none", "opencv", "pinhole")
+FISHEYE_MODELS = ("fisheye", "equidistant", "opencv_fisheye")
+FISHEYE_FLAGS = ("fisheye", "fisheye_model")
+MODEL_FIELDS = ("distortion_model", "camera_model", *FISHEYE_FLAGS)
+MOST_TANGENTIAL = 0.05  # p1 and p2 of usual lenses are below; fisheye ones have k3 and k4 there
 
 
 class Calibrated(NamedTuple):
@@ -41,9 +49,10 @@ class Calibrated(NamedTuple):
     intrinsics: Float64[np.ndarray, "3 3"]
     """Pixels, pixel centres at +0.5."""
     distortion: tuple[float, ...]
-    """OpenCV's k1 k2 p1 p2 k3 k4 k5 k6, or the first of them."""
+    """OpenCV's k1 k2 p1 p2 k3 k4 k5 k6, or the first of them; of a fisheye lens k1 k2 k3 k4."""
     world_to_camera: Float64[np.ndarray, "4 4"]
     """Rigid, OpenCV axes, in the unit of the file."""
+    is_fisheye: bool = False
 
 
 def is_camera(table: Any) -> bool:
@@ -67,7 +76,7 @@ def opencv_camera(table: Mapping[str, Any], where: str) -> Calibrated:
       ValueError: naming a field that is missing, has another shape or is not finite, a rotation
         that is none, or a lens of another kind.
     """
-    check_model(table, where)
+    is_fisheye = check_fisheye(table, where)
     matrix = _array(table, "matrix", where, (9,)).reshape(3, 3)
     turn = _array(table, "rotation", where, (3, 9))
     rotation = turn.reshape(3, 3) if turn.size == 9 else cv2.Rodrigues(turn)[0]
@@ -76,9 +85,13 @@ def opencv_camera(table: Mapping[str, Any], where: str) -> Calibrated:
         check_poses(pose[None, None])
     except ValueError as error:
         raise ValueError(f"{where}, {error}") from None
-    is_distorted = any(name in table for name in NAMES["distortion"])
-    bent = _array(table, "distortion", where, COEFFICIENT_COUNTS) if is_distorted else np.zeros(0)
-    return Calibrated(_size(table, where), centred(matrix), lens_coefficients(bent, where), pose)
+    counts = (FISHEYE_COEFFICIENTS,) if is_fisheye else COEFFICIENT_COUNTS
+    is_distorted = is_fisheye or any(name in table for name in NAMES["distortion"])
+    bent = _array(table, "distortion", where, counts) if is_distorted else np.zeros(0)
+    if bent.size == FISHEYE_COEFFICIENTS and not any(name in table for name in MODEL_FIELDS):
+        _check_tangential(bent, where)
+    coefficients = lens_coefficients(bent, where)
+    return Calibrated(_size(table, where), centred(matrix), coefficients, pose, is_fisheye)
 
 
 def centred(matrix: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, "3 3"]:
@@ -107,18 +120,22 @@ def lens_coefficients(coefficients: Float64[np.ndarray, " n"], where: str) -> tu
     return tuple(coefficients[:MAX_COEFFICIENTS].tolist())
 
 
-def check_model(table: Mapping[str, Any], where: str) -> None:
-    """Refuse fisheye and other lenses than OpenCV's usual one.
+def check_fisheye(table: Mapping[str, Any], where: str) -> bool:
+    """Return whether a table's lens is OpenCV's fisheye, not its usual one.
 
     Raises:
-      ValueError: naming the lens.
+      ValueError: naming a lens that is neither.
     """
-    model = str(table.get("distortion_model", table.get("camera_model", "")))
-    if table.get("fisheye") is True or table.get("fisheye") == 1:
-        model = "fisheye"
-    if model.lower() not in MODELS:
-        expected = "OpenCV's usual model (k1 k2 p1 p2 k3 k4 k5 k6): undistort the pictures first"
+    model = str(table.get("distortion_model", table.get("camera_model", ""))).lower()
+    if "xi" in table and np.any(entries(table["xi"], f"{where}, xi")):
+        model = "omnidirectional (xi)"
+    if model not in (*MODELS, *FISHEYE_MODELS):
+        expected = (
+            "OpenCV's usual model (k1 k2 p1 p2 k3 k4 k5 k6) or its fisheye (k1 k2 k3 k4): "
+            "undistort the pictures first"
+        )
         raise ValueError(f"{where}: found a lens of the kind {model}, expected {expected}")
+    return model in FISHEYE_MODELS or any(table.get(flag) == 1 for flag in FISHEYE_FLAGS)
 
 
 def make_rig(
@@ -144,13 +161,21 @@ def make_rig(
     views = []
     for camera, name in pair(films, list(cameras), path).items():
         calibrated = cameras[camera]
+        distortion = calibrated.distortion
+        if calibrated.is_fisheye:
+            height, width = calibrated.size or picture_size(films[name][0])
+            try:
+                lens = usual_lens(np.array(distortion), calibrated.intrinsics, height, width)
+            except ValueError as error:
+                raise ValueError(f"{path}, camera {camera}, {error}") from None
+            distortion = tuple(lens.tolist())
         view = make_view(
             name,
             films[name],
             calibrated.intrinsics,
             calibrated.world_to_camera,
             size=calibrated.size,
-            distortion=calibrated.distortion,
+            distortion=distortion,
             fps=fps,
             depth=files_of_camera(path, "depth", name),
             masks=files_of_camera(path, "masks", name),
@@ -174,6 +199,17 @@ def entries(value: Any, where: str) -> np.ndarray:
     if not np.isfinite(numbers).all():
         raise ValueError(f"{where}: found NaN or infinite values, expected finite ones")
     return numbers
+
+
+def _check_tangential(coefficients: Float64[np.ndarray, "4"], where: str) -> None:
+    """Refuse four coefficients that are hardly k1 k2 p1 p2 where no field tells the model.
+
+    Raises:
+      ValueError: asking for the field.
+    """
+    if np.abs(coefficients[2:]).max() > MOST_TANGENTIAL:
+        found = f"four coefficients {coefficients.tolist()}, as of a fisheye lens"
+        raise ValueError(f"{where}, distortion: found {found}, expected a field fisheye, 1 or 0")
 
 
 def _array(table: Mapping[str, Any], field: str, where: str, counts: tuple[int, ...]) -> np.ndarray:

@@ -115,7 +115,7 @@ def read_toml(file: Path) -> dict[str, Calibrated]:
     """Return cameras by name.
 
     Raises:
-      ValueError: naming the camera and field that is missing, or a fisheye lens.
+      ValueError: naming the camera and field that is missing, or a lens that is not supported.
     """
     return {
         str(table.get("name", key)): opencv_camera(table, f"{file}, [{key}]")

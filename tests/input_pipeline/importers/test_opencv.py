@@ -145,6 +145,53 @@ def test_points_land_where_opencv_puts_them(form, films, lists, rig, check):
         np.testing.assert_allclose(ours[:, 0], expected, atol=1e-6)
 
 
+FISHEYE = [0.05, -0.01, 0.003, -0.001]  # k1 k2 k3 k4
+EDGES = np.array([[x, y] for x in (0.5, 8, 16, 24, 31.5) for y in (0.5, 12, 23.5)])  # pixels
+
+
+@pytest.mark.parametrize("form", [".yml", "aniposelib", "pose2sim", "kalibr"])
+def test_a_fisheye_lens_meets_the_same_rays_as_opencv_s_own(form, films, lists, rig):
+    (films / "calibration").mkdir()
+    for camera in lists.values():
+        camera |= {"distortions": FISHEYE, "fisheye": True}
+        camera["matrix"] = [[18.0, 0, 15.5], [0, 18.0, 11.5], [0, 0, 1]]  # 90 degrees wide
+    lens = np.array(lists["cam1"]["matrix"])
+    if form == ".yml":  # with K and D, as cv2.fisheye calls them
+        for name, camera in lists.items():
+            fields = {"fisheye_model": 1, "K": camera["matrix"], "D": [[x] for x in FISHEYE]}
+            fields |= {"R": camera["rotation"], "T": camera["translation"]}
+            storage(films / "calibration" / f"{name}.yml", fields)
+    elif form == "kalibr":
+        text = kalibr(rig[2], lens.tolist()).replace(str(BENT[:4]), str(FISHEYE))
+        for index, name in enumerate(NAMES):
+            (films / f"{name}.mp4").rename(films / f"cam{index}_of_three.mp4")
+        (films / "camchain.yaml").write_text(text.replace("radtan", "equidistant"))
+    else:
+        named = {f"cam_{i}": {"name": n, **c} for i, (n, c) in enumerate(lists.items())}
+        if form == "aniposelib":
+            del named["cam_0"]["size"]
+        (films / "calibration" / "Calib.toml").write_text(toml(named))
+    layout, _, _ = detect(films)
+    assert layout == ("pose2sim" if form == "pose2sim" else "opencv")
+    (capture,) = read_captures(films, layout, None)
+    slopes = cv2.fisheye.undistortPoints(EDGES[:, None] - 0.5, lens, np.array(FISHEYE))
+    assert np.degrees(np.arctan(np.linalg.norm(slopes, axis=-1).max())) > 50
+    for view in capture.views:
+        rays = np.concatenate([slopes, np.ones((len(EDGES), 1, 1))], -1)
+        none = np.zeros(3)
+        ours = cv2.projectPoints(rays, none, none, view.intrinsics, view.distortion)[0]
+        np.testing.assert_allclose(ours[:, 0], EDGES, atol=0.005)
+
+
+def test_a_fisheye_lens_that_is_too_wide_is_named(films, lists):
+    lists["cam2"] |= {"distortions": [0.2, 0.1, -0.05, 0.01], "fisheye": True}
+    lists["cam2"]["matrix"] = [[200.0, 0, 300], [0, 200, 200], [0, 0, 1]]
+    lists["cam2"]["size"] = [640, 480]
+    (films / "rig.json").write_text(json.dumps([{"name": n, **c} for n, c in lists.items()]))
+    with pytest.raises(ValueError, match=r"camera cam2, fisheye: found coefficients .*, expected"):
+        read_captures(films, "opencv", None)
+
+
 def test_kalibr_goes_from_camera_to_camera_in_metres(tmp_path, write_film, lists, rig):
     for index in range(3):
         write_film(tmp_path / f"cam{index}.mp4", range(0, 20, 4), size=(24, 32))
@@ -159,7 +206,8 @@ def test_kalibr_goes_from_camera_to_camera_in_metres(tmp_path, write_film, lists
         np.testing.assert_allclose(view.distortion, [*BENT[:4], 0, 0, 0, 0])
     text = (tmp_path / "camchain.yaml").read_text()
     for old, new, message in [
-        ("radtan", "equidistant", "cam0: found a lens of the kind equidistant, expected OpenCV's"),
+        ("radtan", "fov", "cam0: found a lens of the kind fov, expected OpenCV's"),
+        ("model: radtan", "model: equidistant\n  distortion_coeffs: [0]", "cam0, distortion_coeff"),
         ("pinhole", "omni", "cam0: found the camera model omni, expected pinhole"),
         ("T_cn_cnm1", "T_cam_imu", "cam1: found no T_cn_cnm1, expected it"),
         ("resolution", "size", "cam0: found no resolution, expected it"),
@@ -179,8 +227,11 @@ def test_kalibr_goes_from_camera_to_camera_in_metres(tmp_path, write_film, lists
         ("matrix", [[1, 2], [3, 4]], "cam2, matrix: found 4 numbers, expected 9"),
         ("rotation", [[1, 0, 0], [0, 2, 0], [0, 0, 1]], "cam2, world_to_camera: found an error"),
         ("rotation", [[1, 0, 0], [0, 1, 0], [0, 0, -1]], "cam2, world_to_camera: found mirrored"),
-        ("fisheye", True, "cam2: found a lens of the kind fisheye"),
-        ("distortion_model", "equidistant", "cam2: found a lens of the kind equidistant"),
+        ("fisheye", True, "cam2, distortions: found 5 numbers, expected 4"),
+        ("distortion_model", "equidistant", "cam2, distortions: found 5 numbers, expected 4"),
+        ("distortion_model", "division", "cam2: found a lens of the kind division, expected"),
+        ("xi", [1.2], r"cam2: found a lens of the kind omnidirectional \(xi\), expected OpenCV"),
+        ("distortions", [0.1, -0.1, 0.1, 0], r"cam2, distortion: found four .* a field fisheye"),
         ("distortions", [0] * 8 + [0.1] * 4, "cam2, distortion: found coefficients of thin prisms"),
         ("distortions", [0.1] * 3, "cam2, distortions: found 3 numbers, expected 0 or 4 or 5"),
         ("size", [32, 24, 3], "cam2, size: found 3 numbers, expected 2"),
