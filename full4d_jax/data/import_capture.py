@@ -19,6 +19,7 @@ from full4d_jax.session.mirror import stored_marks
 from full4d_jax.session.progress import Progress, duration
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
+from full4d_jax.source.films_without_cameras import find_captures, read_scene
 from input_pipeline import transforms
 from input_pipeline.addresses import PROBE, address_of, stored_files
 from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale
@@ -27,7 +28,7 @@ from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.datasets.dataset import FILE, open_dataset, write_dataset
 from input_pipeline.datasets.encoding import ClipSource
 from input_pipeline.depth_alignment import WithDepth
-from input_pipeline.importers.detect import LAYOUTS, find_scenes, read_captures, require_inside
+from input_pipeline.importers.detect import LAYOUTS
 from input_pipeline.importers.record3d import is_packed, unpacked
 from input_pipeline.opening import require_own
 from input_pipeline.schema import Example
@@ -90,9 +91,7 @@ def import_folder(
     with contextlib.ExitStack() as reading:
         with input_errors("capture", DO):
             folder = reading.enter_context(unpacked(path))
-            captures = _read(folder, layout, fps)
-            if not follow_links:
-                require_inside(folder, captures)
+            captures = _read(folder, layout, fps, inside=None if follow_links else folder)
             if license:
                 captures = [capture._replace(license=license) for capture in captures]
             captures = turned(captures, turns)
@@ -201,7 +200,9 @@ def preview(clip: Example) -> np.ndarray:
     )
 
 
-def _read(path: Path, layout: str | None, fps: float | None) -> list[Capture]:
+def _read(
+    path: Path, layout: str | None, fps: float | None, *, inside: Path | None
+) -> list[Capture]:
     """Read all captures below a path, and describe the first ones."""
     if layout:
         fits, why = LAYOUTS[layout].matches(path)
@@ -210,11 +211,11 @@ def _read(path: Path, layout: str | None, fps: float | None) -> list[Capture]:
         scenes = [(path, layout, why, [])]
         skipped = []
     else:
-        scenes, skipped = find_scenes(path)
+        scenes, skipped = find_captures(path)
     captures = []
     folders = [folder.name for folder, *_ in scenes]
     for number, (folder, name, why, other_layouts) in enumerate(scenes):
-        read = read_captures(folder, name, fps)
+        read = read_scene(folder, name, fps, inside=inside)
         if folders.count(folder.name) > 1:  # day1/scene1 and day2/scene1 are not one scene
             read = [
                 capture._replace(scene_id=f"{folder.parent.name}-{folder.name}")

@@ -30,7 +30,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.grid import About, Grid, Origin, Place, all_real
 from full4d_jax.session.errors import InputError, as_input_error, input_errors, require_file
 from full4d_jax.session.files import Arrays
-from full4d_jax.source.films_without_cameras import read_films
+from full4d_jax.source.films_without_cameras import find_captures, read_scene
 from full4d_jax.source.options import CaptureOptions, DatasetClipOptions, HeldOut
 from gaussians.fitting.losses import WINDOW
 from gaussians.formats.ply_tables import read_tables
@@ -44,9 +44,7 @@ from input_pipeline.cameras import (
 from input_pipeline.capture import Capture
 from input_pipeline.capture_clips import FRAMES, CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
-from input_pipeline.footage import FILM_FOLDERS, find_footage
 from input_pipeline.importers.colmap_files import read_points
-from input_pipeline.importers.detect import find_scenes, read_captures, require_inside
 from input_pipeline.importers.record3d import unpacked
 from input_pipeline.plain_files import load_arrays
 from input_pipeline.schema import Example
@@ -132,16 +130,9 @@ def _open_folder(options: CaptureOptions) -> Grid:
 
 def _captures_of(path: Path) -> tuple[list[Capture], int]:
     """Return the captures of a folder's first scene, and how many scenes it has."""
-    try:
-        scenes, _ = find_scenes(path)
-    except ValueError:
-        if not find_footage(path, FILM_FOLDERS):
-            raise
-        return [read_films(path)], 1
+    scenes, _ = find_captures(path)
     folder, layout, *_ = scenes[0]
-    captures = read_captures(folder, layout, fps=None)
-    require_inside(folder, captures)
-    return captures, len(scenes)
+    return read_scene(folder, layout, fps=None, inside=folder), len(scenes)
 
 
 def _made_by_generator(grid: Grid) -> Grid:

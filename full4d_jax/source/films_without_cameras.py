@@ -15,7 +15,7 @@ from input_pipeline.cameras import intrinsics_from_fov, resize_intrinsics
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.capture_clips import CaptureClips, align
 from input_pipeline.footage import FILM_FOLDERS, files_of_camera, find_footage, picture_size
-from input_pipeline.importers.detect import require_inside
+from input_pipeline.importers.detect import Scene, find_scenes, read_captures, require_inside
 from input_pipeline.importers.sync import apply_sync
 from input_pipeline.transforms import decode, view_size
 
@@ -26,10 +26,51 @@ ANGLE = 2.0  # degrees, at least, that half of the points are seen from; less ha
 REPROJECTION = 0.002  # of the longer side, at most
 AGREEMENT = 0.85  # of the matches between films, at least
 ASSUMED_FOV = 60.0  # degrees, until the lens is found
+FILMS = "films"  # a scene's layout, where there are films and nothing else that is known
 
 
-def read_films(path: Path) -> Capture:
+def find_captures(path: Path) -> tuple[list[Scene], list[str]]:
+    """Find a folder's scenes as `detect.find_scenes` does, else films without cameras as one.
+
+    Raises:
+      ValueError: there are neither.
+    """
+    try:
+        return find_scenes(path)
+    except ValueError:
+        films = find_footage(path, FILM_FOLDERS)
+        if not films:
+            raise
+        return [(path, FILMS, f"nothing tells cameras of the films {', '.join(films)}", [])], []
+
+
+def read_scene(path: Path, layout: str, fps: float | None, *, inside: Path | None) -> list[Capture]:
+    """Return the captures of a scene of `find_captures`.
+
+    Args:
+      path: of the scene.
+      layout: of the scene.
+      fps: of pictures without times.
+      inside: the folder that all files must lie in; None for anywhere.
+
+    Raises:
+      ValueError: naming the file or camera that does not fit.
+      InputError: pycolmap is not installed, which films without cameras need.
+    """
+    if layout == FILMS:
+        return [read_films(path, inside=inside)]
+    captures = read_captures(path, layout, fps)
+    if inside:
+        require_inside(inside, captures)
+    return captures
+
+
+def read_films(path: Path, *, inside: Path | None) -> Capture:
     """Return the films of a folder as a capture, in an arbitrary world and unit.
+
+    Args:
+      path: the folder.
+      inside: see `read_scene`.
 
     Raises:
       ValueError: there are too few films, of several sizes, or some do not fit together; the
@@ -37,7 +78,8 @@ def read_films(path: Path) -> Capture:
       InputError: pycolmap is not installed.
     """
     (capture,) = apply_sync(path, [_without_cameras(path)])
-    require_inside(path, [capture])
+    if inside:
+        require_inside(inside, [capture])
     names = [view.name for view in capture.views]
     count = align(capture.views, f"{path}").shape[1]
     stride = math.ceil(count / INSTANTS)

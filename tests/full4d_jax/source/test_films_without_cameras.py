@@ -7,13 +7,16 @@ import pytest
 from refused import refusal
 from textured_room import render, textures
 
+from full4d_jax.cli import main
 from full4d_jax.geometry.rig import Rig
 from full4d_jax.grid import Origin
 from full4d_jax.media.video import write_video
+from full4d_jax.source import films_without_cameras
 from full4d_jax.source.capture_source import open_capture
 from full4d_jax.source.films_without_cameras import objection
 from full4d_jax.source.options import CaptureOptions
 from input_pipeline.cameras import centers, intrinsics_from_fov, orbit
+from input_pipeline.datasets.dataset import open_dataset
 
 VIEWS = 6
 STEP = 15.0  # degrees from one camera to the next
@@ -60,6 +63,27 @@ def test_cameras_of_synchronized_films_are_found(rig_folder):
     assert "cameras by structure from motion" in grid.about.note
 
 
+def test_an_import_takes_the_cameras_that_are_found(rig_folder, tmp_path, capsys, monkeypatch):
+    lens = intrinsics_from_fov(FOV, *SIZE)
+    rig = Rig([*range(VIEWS)], lens, arc(), 500, 0.1, 12.0, 0.95)
+    seen = []
+
+    def find_rig(frames: np.ndarray, what: str) -> Rig:
+        seen.append((frames.shape, what))
+        return rig
+
+    monkeypatch.setattr(films_without_cameras, "find_rig", find_rig)
+    assert main(["data", "import", str(rig_folder), "--out", str(tmp_path / "set")]) == 0
+    assert seen == [((VIEWS, INSTANTS, *SIZE, 3), str(rig_folder))]
+    lines = capsys.readouterr().out
+    assert f"{rig_folder}: films, since nothing tells cameras of the films cam1, cam2" in lines
+    assert "note: cameras by structure from motion: 500 points of 2 instants" in lines
+    (clip,) = open_dataset(tmp_path / "set")
+    assert clip.generated
+    np.testing.assert_allclose(clip.world_to_camera[:, 0], arc(), atol=1e-6)
+    np.testing.assert_allclose(clip.intrinsics, np.tile(lens, (VIEWS, 1, 1)), rtol=1e-6)
+
+
 @pytest.mark.extra("pycolmap")
 def test_a_film_of_something_else_is_named(rig_folder, tmp_path, capsys):
     for name in ("cam1", "cam2", "cam3"):
@@ -78,6 +102,8 @@ def test_what_cannot_be_one_rig_is_refused_first(rig_folder, tmp_path, capsys):
         (tmp_path / f"{name}.mp4").write_bytes(film)
     message = refusal(capsys, "lift", tmp_path, "--out", tmp_path / "out")
     assert "found 2 films without cameras, expected at least 3 of one scene" in message
+    message = refusal(capsys, "data", "import", tmp_path, "--out", tmp_path / "out")
+    assert "found 2 films without cameras, expected at least 3 of one scene" in message
     write_video(tmp_path / "small.mp4", np.zeros((2, 48, 64, 3), np.uint8), FPS)
     message = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
     assert "film small: found 64x48, and 128x96 of 000000_v001, expected one size" in message
@@ -94,9 +120,18 @@ def test_offsets_of_films_are_read(rig_folder, tmp_path, capsys):
 
 def test_a_missing_module_is_named(rig_folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pycolmap", None)
-    message = refusal(capsys, "run", rig_folder, "--out", tmp_path / "out")
-    assert "found no module pycolmap" in message
-    assert "full4d-jax[colmap]" in message
+    for words in (("run",), ("data", "import")):
+        message = refusal(capsys, *words, rig_folder, "--out", tmp_path / "out")
+        assert "found no module pycolmap" in message
+        assert "full4d-jax[colmap]" in message
+
+
+def test_films_elsewhere_are_refused_before_they_are_read(rig_folder, tmp_path, capsys):
+    for name in ("cam1", "cam2", "cam3"):
+        (tmp_path / f"{name}.mp4").symlink_to(rig_folder / f"{name}.mp4")
+    message = refusal(capsys, "data", "import", tmp_path, "--out", tmp_path / "out")
+    assert "camera cam1" in message
+    assert "expected files in that folder (data import --follow-links takes others)" in message
 
 
 @pytest.mark.parametrize(
