@@ -37,10 +37,16 @@ class View(NamedTuple):
     """OpenCV's k1 k2 p1 p2 k3 k4 k5 k6."""
     world_to_camera: Float64[np.ndarray, "t 4 4"]
     """Rigid, OpenCV axes."""
-    depth: tuple[Path, ...] = ()
-    """One file an instant (.npy, a 16-bit picture, a float TIFF), or none; 0 where unknown."""
-    confidence: tuple[Path, ...] = ()
-    """One picture an instant, of the depth's size, or none; depth is unknown where it is 0."""
+    depth: tuple[Path | None, ...] = ()
+    """One file an instant (.npy, a 16-bit picture, a float TIFF), or none; 0 where unknown.
+
+    None stands for an instant of unknown depth.
+    """
+    confidence: tuple[Path | None, ...] = ()
+    """One picture an instant, of the depth's size, or none; depth is unknown where it is 0.
+
+    None stands where depth has it.
+    """
     masks: tuple[Path, ...] = ()
     """One picture an instant, or none; what is not black is kept."""
     depth_scale: float | None = None
@@ -83,8 +89,8 @@ def make_view(
     timestamps: Sequence[float | int] | Float64[np.ndarray, "t"] | None = None,
     fps: float | int | None = None,
     offset: float = 0.0,
-    depth: Sequence[Path] = (),
-    confidence: Sequence[Path] = (),
+    depth: Sequence[Path | None] = (),
+    confidence: Sequence[Path | None] = (),
     masks: Sequence[Path] = (),
     depth_scale: float | None = None,
 ) -> tuple[View, str]:
@@ -100,7 +106,7 @@ def make_view(
       timestamps: seconds of every frame on the common clock; None: the file's own, from 0.
       fps: of pictures without timestamps.
       offset: seconds on the common clock at which a view without timestamps begins.
-      depth: one file an instant, or none.
+      depth: one file an instant, None where it is unknown, or none at all.
       confidence: likewise, of the depth.
       masks: likewise.
       depth_scale: world units per number in the depth files; left out, these must hold real
@@ -111,7 +117,8 @@ def make_view(
     """
     here = f"camera {name}"
     video = len(files) == 1 and files[0].suffix.lower() in VIDEOS
-    missing = [file for file in (*files, *depth, *confidence, *masks) if not file.is_file()]
+    named = filter(None, (*files, *depth, *confidence, *masks))
+    missing = [file for file in named if not file.is_file()]
     check_field(f"{here}, files", not missing, f"no {_names(missing)}", "them to exist")
     check_field(f"{here}, files", len(files) > 0, "none", "a video or pictures")
     own = frame_times(files[0]) if video else np.arange(len(files)) / (fps or STILL_FPS)

@@ -212,7 +212,10 @@ def _encode(
     for j, number in enumerate(taken):
         if view.depth:
             sure = view.confidence[number] if view.confidence else None
-            depth = read_depth(view.depth[number], view.depth_scale, view.depth_size, sure)
+            if file := view.depth[number]:
+                depth = read_depth(file, view.depth_scale, view.depth_size, sure)
+            else:
+                depth = np.zeros((rows, columns), np.float32)
             if view.depth_is_distance:
                 depth = cameras.depth_of_distance(depth, view.intrinsics, shape[:2])
             files[1, j] = transforms.encode_depth(flat(depth, exact))

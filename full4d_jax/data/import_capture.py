@@ -263,7 +263,7 @@ def _mark(captures: list[Capture], folder: Path, marks: Mapping[str, str]) -> st
     views = [
         [capture.scene_id, capture.generated, view.name, view.depth_scale, view.quarters]
         + [
-            [_stamp(file, folder, marks) for file in files]
+            [_stamp(file, folder, marks) if file else [] for file in files]
             for files in (view.files, view.depth, view.confidence, view.masks)
         ]
         + [np.asarray(x) for x in (view.timestamps, view.intrinsics, view.distortion)]

@@ -129,7 +129,7 @@ def require_inside(folder: Path, captures: Sequence[Capture]) -> None:
     root = folder.resolve()
     for capture in captures:
         for view in capture.views:
-            for file in (*view.files, *view.depth, *view.confidence, *view.masks):
+            for file in filter(None, (*view.files, *view.depth, *view.confidence, *view.masks)):
                 place = file.resolve()
                 if not place.is_relative_to(root):
                     expected = "files in that folder (data import --follow-links takes others)"

@@ -4,7 +4,8 @@ rgb.mp4 has a frame a row of odometry.csv: timestamp (seconds), frame (the numbe
 depth/ and confidence/), the camera's place x y z (metres) and rotation qx qy qz qw, camera to world
 in OpenCV axes, and in newer versions the lens fx fy cx cy (pixels of the film).
 camera_matrix.csv is the lens of the last frame. Depth is in millimetres, of fewer pixels than the
-film, of the same view; it is unknown where confidence is 0 (of 0, 1 and 2). Format:
+film, of the same view; it is unknown where confidence is 0 (of 0, 1 and 2), and for a frame without
+these pictures, of which some may be lost. Format:
 https://github.com/strayrobots/scanner (docs/format.md, Helpers/OdometryEncoder.swift).
 """
 
@@ -30,6 +31,8 @@ NEEDS = "rgb.mp4, odometry.csv, camera_matrix.csv, depth/N.png and confidence/N.
 COLUMNS = ("timestamp", "frame", "x", "y", "z", "qx", "qy", "qz", "qw")
 LENS = ("fx", "fy", "cx", "cy")
 MILLIMETRES = 0.001
+MOST_LOST = 0.1  # of the frames, at most, without a picture of depth
+MOST_NAMES = 5  # of lost pictures, that a message shows
 OFF_CENTRE = 0.1  # of the film's sides, at most, from its middle to the lens's centre
 MAX_BYTES = 2**28  # of a table
 
@@ -46,7 +49,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 
     Raises:
       ValueError: a column or a number is not what it should be, the film has more frames than
-        there are poses, or the lens is of a film of another size.
+        there are poses, many pictures of depth are missing, or the lens is of a film of another
+        size.
     """
     del fps  # the table has times
     film = path / "rgb.mp4"
@@ -65,14 +69,16 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         lens = _matrix(path / "camera_matrix.csv")
     _check_size(path, lens, picture_size(film))
     names = [_picture(number, path / "odometry.csv") for number in table["frame"]]
+    depth, confidence, lost_note = _depth(path, names)
+    notes.append(lost_note)
     view, note = make_view(
         "camera",
         [film],
         lens,
         to_opencv(_poses(path / "odometry.csv", table), "opencv_c2w"),
         timestamps=table["timestamp"] - table["timestamp"][0],
-        depth=[path / "depth" / name for name in names],
-        confidence=[path / "confidence" / name for name in names],
+        depth=depth,
+        confidence=confidence,
         depth_scale=MILLIMETRES,
     )
     return [make_capture(path.name, [(view, note)], unit=1.0, source="Stray Scanner", notes=notes)]
@@ -108,6 +114,28 @@ def _picture(number: float, file: Path) -> str:
             f"{file}, frame: found {number:g}, expected a whole number below 1,000,000"
         )
     return f"{int(number):06}.png"
+
+
+def _depth(path: Path, names: list[str]) -> tuple[list[Path | None], list[Path | None], str]:
+    """Return a frame's pictures of depth and confidence, None where one is lost, and a note.
+
+    Raises:
+      ValueError: many are lost.
+    """
+    pairs = [(path / "depth" / name, path / "confidence" / name) for name in names]
+    is_lost = [not all(picture.is_file() for picture in pair) for pair in pairs]
+    depth = [None if lost else pair[0] for pair, lost in zip(pairs, is_lost, strict=True)]
+    confidence = [None if lost else pair[1] for pair, lost in zip(pairs, is_lost, strict=True)]
+    if not any(is_lost):
+        return depth, confidence, ""
+    lost_names = [name for name, lost in zip(names, is_lost, strict=True) if lost]
+    shown = ", ".join(lost_names[:MOST_NAMES]) + ", ..." * (len(lost_names) > MOST_NAMES)
+    share = f"{len(lost_names)} of {len(names)} frames"
+    if len(lost_names) > MOST_LOST * len(names):
+        where = f"{shown} in depth/ or confidence/, of {share}"
+        expected = f"at most {MOST_LOST:.0%} of them lost"
+        raise ValueError(f"{path}, files: found no {where}, expected {expected}")
+    return depth, confidence, f"depth of {share} is unknown, whose pictures are missing: {shown}"
 
 
 def _poses(file: Path, table: dict[str, Float[np.ndarray, " n"]]) -> Float[np.ndarray, "n 4 4"]:

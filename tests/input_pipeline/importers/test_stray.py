@@ -48,6 +48,28 @@ def test_depth_of_two_frames_agrees_in_the_world(tmp_path):
         assert (np.abs(points) < HALF * 1.03).all()
 
 
+def test_lost_pictures_of_depth_leave_it_unknown_and_many_are_refused(tmp_path):
+    write_stray(tmp_path, 20)
+    (tmp_path / "depth/000000.png").unlink()
+    (tmp_path / "confidence/000013.png").unlink()
+    (capture,) = stray.read(tmp_path, None)
+    note = "depth of 2 of 20 frames is unknown, whose pictures are missing: 000000.png, 000013.png"
+    assert note in capture.note
+    require_inside(tmp_path, [capture])
+    (example,) = CaptureClips([capture])
+    depth = decode(example, height=SIZE[0], width=SIZE[1]).depth[0]
+    assert [t for t in range(20) if not depth[t].any()] == [0, 13]
+    unsure = UNSURE * SIZE[1] // DEPTH_SIZE[1]
+    whole = [t for t in range(20) if t not in (0, 13)]
+    assert (depth[whole, :, unsure:] > 0).all()
+    (tmp_path / "depth/000019.png").unlink()
+    message = (
+        "files: found no 000000.png, 000013.png, 000019.png in depth/ or confidence/, of 3 of 20"
+    )
+    with pytest.raises(ValueError, match=f"{message} frames, expected at most 10% of them lost"):
+        stray.read(tmp_path, None)
+
+
 def test_a_film_that_ends_early_is_told(tmp_path):
     write_stray(tmp_path, 3)
     with (tmp_path / "odometry.csv").open("a") as file:
