@@ -38,6 +38,9 @@ MODELS = ("", "radtan", "plumb_bob", "rational_polynomial", "none", "opencv", "p
 FISHEYE_MODELS = ("fisheye", "equidistant", "opencv_fisheye")
 FISHEYE_FLAGS = ("fisheye", "fisheye_model")
 MODEL_FIELDS = ("distortion_model", "camera_model", *FISHEYE_FLAGS)
+LEAST_SPREAD = 0.001  # of the focal length, by which a film's lens varies silently
+MOST_FOCUSING = 0.1  # of the focal length; a phone's grows by 6 % when it focuses at 10 cm
+FEW_FRAMES = 0.1  # of a film, that may be farther off: their numbers are wrong
 MOST_TANGENTIAL = 0.05  # p1 and p2 of usual lenses are below; fisheye ones have k3 and k4 there
 
 
@@ -99,12 +102,33 @@ def centred(matrix: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, "3 3"]:
     return matrix + np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
 
 
-def median_lens(lenses: Float64[np.ndarray, "t 4"]) -> tuple[Float64[np.ndarray, "3 3"], str]:
-    """Return the camera matrix of the median fx fy cx cy of a film, and a note where fx varies."""
+def median_lens(
+    lenses: Float64[np.ndarray, "t 4"], where: str
+) -> tuple[Float64[np.ndarray, "3 3"], str]:
+    """Return the camera matrix of the median fx fy cx cy of a film, and a note where these vary.
+
+    Focusing changes a lens by a few per cent, stabilizing moves its centre; a single frame's wrong
+    numbers change no median.
+
+    Raises:
+      ValueError: the focal length is not positive, or of many frames another: the lens zooms.
+    """
     fx, fy, cx, cy = np.median(lenses, axis=0)
+    if min(fx, fy) <= 0:
+        raise ValueError(f"{where}: found a focal length of {min(fx, fy):g}, expected one above 0")
+    apart = np.abs(lenses[:, :2] / [fx, fy] - 1).max(1)
+    if np.mean(apart > MOST_FOCUSING) > FEW_FRAMES:
+        focal = f"focal lengths from {lenses[:, 0].min():.0f} to {lenses[:, 0].max():.0f} pixels"
+        expected = f"one within {MOST_FOCUSING:.0%}: give a part of the film without zooming"
+        raise ValueError(f"{where}: found {focal}, expected {expected}")
     spread = np.ptp(lenses[:, 0]) / fx
-    varies = f"the focal length varies by {spread:.1%}; its median is taken"
-    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), varies if spread > 0.001 else ""
+    moved = np.ptp(lenses[:, 2:], axis=0).max()
+    notes = []
+    if spread > LEAST_SPREAD:
+        notes.append(f"the focal length varies by {spread:.1%}; its median is taken")
+    if moved > LEAST_SPREAD * fx:
+        notes.append(f"the lens's centre varies by {moved:.1f} pixels; its median is taken")
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), "; ".join(notes)
 
 
 def lens_coefficients(coefficients: Float64[np.ndarray, " n"], where: str) -> tuple[float, ...]:

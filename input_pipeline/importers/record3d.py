@@ -119,7 +119,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         lenses = numbers(coefficients, (count, 4), f"{where}, perFrameIntrinsicCoeffs")
     else:
         lenses = numbers(field(table, "K", where), (9,), f"{where}, K")[None, [0, 4, 6, 7]]
-    lens, lens_note = median_lens(lenses)
+    lens, lens_note = median_lens(lenses, f"{where}, lens")
     sizes = [_size(table, names, where) for names in (("h", "w"), ("dh", "dw"))]
     if table.get("frameTimestamps"):
         times = numbers(table["frameTimestamps"], (count,), f"{where}, frameTimestamps")

@@ -63,7 +63,9 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     notes = [f"{rows - count} of {rows} poses are later than the film"] if rows > count else []
     table = {name: column[:count] for name, column in table.items()}
     if "fx" in table:
-        lens, lens_note = median_lens(np.stack([table[name] for name in LENS], 1))
+        lens, lens_note = median_lens(
+            np.stack([table[name] for name in LENS], 1), f"{path / 'odometry.csv'}, lens"
+        )
         notes.append(lens_note)
     else:
         lens = _matrix(path / "camera_matrix.csv")

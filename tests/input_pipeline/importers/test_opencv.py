@@ -8,6 +8,7 @@ import pytest
 
 from input_pipeline.importers import opencv
 from input_pipeline.importers.detect import detect, read_captures
+from input_pipeline.importers.opencv_cameras import median_lens
 
 BENT = [0.1, -0.05, 0.002, -0.001, 0.01]
 NAMES = ("cam1", "cam2", "cam10")
@@ -267,3 +268,34 @@ def test_a_foreign_toml_is_not_taken_for_a_calibration(films, lists):
     assert "no *.toml with cameras that have distortions, fisheye, matrix" in str(failure.value)
     write("aniposelib", films, lists)  # not in metres, as Pose2Sim's would be
     assert detect(films)[0] == "opencv"
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ([], ""),
+        ([(np.s_[3, 0], 0.0)], "the focal length varies by 100.0%; its median is taken"),
+        ([(np.s_[:5, 0], 840.0)], "the focal length varies by 5.0%; its median is taken"),
+        ([(np.s_[9, 2], 652.5)], "the lens's centre varies by 12.5 pixels; its median is taken"),
+    ],
+)
+def test_a_film_s_lens_is_the_median_of_its_frames(changes, note):
+    lenses = np.tile([800.0, 810.0, 640.0, 360.0], (21, 1))
+    for place, value in changes:
+        lenses[place] = value
+    lens, words = median_lens(lenses, "rgb.mp4")
+    np.testing.assert_array_equal(lens, [[800, 0, 640], [0, 810, 360], [0, 0, 1]])
+    assert words == note
+
+
+def test_a_lens_that_zooms_or_has_no_focal_length_is_refused():
+    lenses = np.tile([800.0, 800.0, 640.0, 360.0], (20, 1))
+    lenses[17:, :2] = 1600
+    with pytest.raises(
+        ValueError, match=r"a\.csv: found focal lengths from 800 to 1600 pixels, exp"
+    ):
+        median_lens(lenses, "a.csv")
+    with pytest.raises(
+        ValueError, match=r"a\.csv: found a focal length of 0, expected one above 0"
+    ):
+        median_lens(lenses * 0, "a.csv")
