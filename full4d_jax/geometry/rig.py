@@ -4,9 +4,12 @@ At one instant the world is rigid, whatever moves in it, and the cameras stand w
 every other instant. So the points of all instants are put into one picture a camera, matched within
 an instant only, and COLMAP (`pycolmap`) places as many pictures as there are cameras, with one lens
 that it refines (Schönberger and Frahm 2016). What moves gives more points, not outliers.
+
+A camera that moves bends the whole rig, and its epipolar lines may fit still. It is told from its
+own film: between two instants, points all over the picture move, as before a camera.
 """
 
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -18,7 +21,7 @@ from numpy import ndarray
 
 from full4d_jax.geometry.structure import median_angle, quiet_colmap, repeatable_matching
 from input_pipeline.conventions import homogeneous
-from input_pipeline.matches import epipolar_distances
+from input_pipeline.matches import epipolar_distances, find_features, match_features, verify
 
 # Focal lengths, of the longer side, from which the lens is refined: 50, 30, 80 and 17 degrees.
 GUESSES = (1.07, 1.87, 0.6, 3.3)
@@ -27,6 +30,12 @@ FEATURES = 3000  # of a view, at most, in all instants
 FEWEST = 15  # points that place a camera
 NEAR = 2.0  # pixels from its epipolar line, at most, of a match that agrees with the cameras
 FEWEST_FIRST = 50  # points that place the first two
+MOVED = 0.004  # of the picture's width: a point that moves by less stays
+STANDING = 0.3  # of the points stay, at least, before a camera that stands
+SMALL_SIDE = 480  # pixels, at most, of the longer side of pictures in which motion is sought
+PARTS = 6, 4  # columns and rows of parts of a picture
+COVERED = 0.5  # of the parts have points that move as before a camera, if it moves
+NO_DISTORTION = np.zeros(8)
 
 
 class Rig(NamedTuple):
@@ -86,6 +95,39 @@ def find_rig(frames: UInt8[ndarray, "v t h w 3"], what: str) -> Rig | None:
             median_angle(model, images),
             _agreement(pycolmap, folder, lens, dict(zip(placed, poses, strict=True))),
         )
+
+
+def moving_cameras(frames: UInt8[ndarray, "v t h w 3"]) -> list[int]:
+    """Return numbers of the films whose cameras seem to move, while most others do not.
+
+    A film without points that match between instants tells nothing. Where half of the films or
+    more move, a thing that fills all pictures may: none is named.
+
+    Args:
+      frames: the films at some instants.
+    """
+    moving = [number for number, film in enumerate(frames) if _moves(film)]
+    return moving if len(moving) < len(frames) / 2 else []
+
+
+def _moves(film: UInt8[ndarray, "t h w 3"]) -> bool:
+    """Return whether few points stay between two instants, and all move as before a camera."""
+    scale = min(1.0, SMALL_SIDE / max(film.shape[1:3]))
+    small = [cv2.resize(x, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for x in film]
+    height, width = small[0].shape[:2]
+    features = [find_features(frame, np.eye(3), NO_DISTORTION) for frame in small]
+    instants = range(len(film))
+    for before, after in sorted({*pairwise(instants), *((0, i) for i in instants[1:])}):
+        matched = match_features(features[before], features[after])
+        stays = np.linalg.norm(matched[:, 1] - matched[:, 0], axis=-1) < MOVED * width
+        if stays.sum() >= STANDING * len(matched):
+            continue
+        cv2.setRNGSeed(0)
+        together = verify(matched)[:, 0]
+        parts = {tuple(part) for part in (together * PARTS / (width, height)).astype(int)}
+        if len(parts) >= COVERED * PARTS[0] * PARTS[1]:
+            return True
+    return False
 
 
 def _match(pycolmap: Any, frames: UInt8[ndarray, "v t h w 3"], scale: float, folder: Path) -> None:

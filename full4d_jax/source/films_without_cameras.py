@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from full4d_jax.geometry.rig import Rig, find_rig
+from full4d_jax.geometry.rig import Rig, find_rig, moving_cameras
 from full4d_jax.session.errors import tell
 from input_pipeline.cameras import intrinsics_from_fov, resize_intrinsics
 from input_pipeline.capture import Capture, make_capture, make_view
@@ -73,8 +73,8 @@ def read_films(path: Path, *, inside: Path | None) -> Capture:
       inside: see `read_scene`.
 
     Raises:
-      ValueError: there are too few films, of several sizes, or some do not fit together; the
-        message names these.
+      ValueError: there are too few films, of several sizes, a camera moves, or some do not fit
+        together; the message names these.
       InputError: pycolmap is not installed.
     """
     (capture,) = apply_sync(path, [_without_cameras(path)])
@@ -86,6 +86,12 @@ def read_films(path: Path, *, inside: Path | None) -> Capture:
     example = CaptureClips([capture], stride=stride, size=SHORT_SIDE, finest=True)[0]
     height, width = view_size(example.frames.item(0, 0))
     frames = decode(example, height=height, width=width).frames
+    if moving := moving_cameras(frames):
+        moving_names = ", ".join(names[number] for number in moving)
+        raise ValueError(
+            f"{path}, film {moving_names}: found a camera that moves, expected cameras that stand "
+            "still: leave the film out, or give cameras.json"
+        )
     tell(f"{path}: looking for the cameras of {len(names)} films, which takes minutes")
     rig = find_rig(frames, f"{path}")
     if why := objection(rig, names, max(height, width)):
