@@ -2,21 +2,23 @@
 
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from refused import refusal
 from textured_room import render, textures
 
 from full4d_jax.cli import main
-from full4d_jax.geometry.rig import Rig
+from full4d_jax.geometry.rig import Rig, moving_cameras
 from full4d_jax.grid import Origin
 from full4d_jax.media.video import write_video
 from full4d_jax.source import films_without_cameras
 from full4d_jax.source.capture_source import open_capture
 from full4d_jax.source.films_without_cameras import objection
 from full4d_jax.source.options import CaptureOptions
-from input_pipeline.cameras import centers, intrinsics_from_fov, orbit
+from input_pipeline.cameras import centers, intrinsics_from_fov, orbit, rigid
 from input_pipeline.datasets.dataset import open_dataset
+from input_pipeline.video_files import frame_times, read_frames
 
 VIEWS = 6
 STEP = 15.0  # degrees from one camera to the next
@@ -107,6 +109,70 @@ def test_what_cannot_be_one_rig_is_refused_first(rig_folder, tmp_path, capsys):
     write_video(tmp_path / "small.mp4", np.zeros((2, 48, 64, 3), np.uint8), FPS)
     message = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
     assert "film small: found 64x48, and 128x96 of 000000_v001, expected one size" in message
+
+
+def room_films(paths: np.ndarray) -> np.ndarray:
+    """Films (v t h w 3) of one room from world-to-camera (v t 4 4)."""
+    lens = intrinsics_from_fov(FOV, *SIZE)
+    walls = textures(0)
+    return np.stack(
+        [[render(lens, x, *SIZE, walls, np.zeros(8))[0] for x in film] for film in paths]
+    )
+
+
+def moved(kind: str) -> np.ndarray:
+    """Poses (6 4 4 4) of cameras that stand, but for the third one's; or half of all."""
+    paths = np.tile(arc()[:, None], (1, 4, 1, 1))
+    steps = np.linspace(0, 0.3, 4)
+    if kind == "turns":
+        for i, step in enumerate(steps):
+            paths[2, i] = (
+                rigid(cv2.Rodrigues(np.array([0, step / 3, 0]))[0], np.zeros(3)) @ arc()[2]
+            )
+    elif kind == "goes aside":
+        paths[2, :, 0, 3] += steps
+    elif kind == "goes ahead":
+        paths[2, :, 2, 3] += steps
+    elif kind == "is pushed late":
+        paths[2, 3, 0, 3] += 0.3
+    elif kind == "half of them":
+        paths[::2, :, 0, 3] += steps
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("stands", []),
+        ("turns", [2]),
+        ("goes aside", [2]),
+        ("goes ahead", [2]),
+        ("is pushed late", [2]),
+        ("half of them", []),  # something that fills all pictures may move
+    ],
+)
+def test_the_film_whose_camera_moves_is_known(kind, expected):
+    assert moving_cameras(room_films(moved(kind))) == expected
+
+
+def test_a_camera_that_moves_is_named_before_long_work(tmp_path, capsys):
+    for number, film in enumerate(room_films(moved("goes aside"))[1:4]):
+        write_video(tmp_path / f"cam{number}.mp4", film, FPS)
+    message = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
+    assert "film cam1: found a camera that moves, expected cameras that stand still" in message
+
+
+def test_real_cameras_that_stand_are_not_said_to_move(shared_data):
+    """A person walks before three cameras; a window that goes aside is a camera that turns."""
+    films = []
+    for number in (1, 2, 3):
+        file = shared_data / f"data/pose2sim/cam0{number}.mp4"
+        times = frame_times(file)[::33][:2]
+        frames = [cv2.resize(x, (270, 480)) for x in read_frames(file, times.tolist())]
+        films.append(np.stack(frames))
+    assert moving_cameras(np.stack([film[:, :400, :220] for film in films])) == []
+    aside = np.stack([x[:400, 5 * i : 220 + 5 * i] for i, x in enumerate(films[1])])
+    assert moving_cameras(np.stack([aside, *(film[:, :400, :220] for film in films)])) == [0]
 
 
 def test_offsets_of_films_are_read(rig_folder, tmp_path, capsys):
