@@ -9,7 +9,7 @@ from refused import refusal
 from textured_room import render, textures
 
 from full4d_jax.cli import main
-from full4d_jax.geometry.rig import Rig, moving_cameras
+from full4d_jax.geometry.rig import Rig, find_rig, moving_cameras
 from full4d_jax.grid import Origin
 from full4d_jax.media.video import write_video
 from full4d_jax.source import films_without_cameras
@@ -63,6 +63,21 @@ def test_cameras_of_synchronized_films_are_found(rig_folder):
     true_places = centers(truth) / 1.8  # the unit is the distance to the place that all look at
     assert np.linalg.norm(places - true_places, axis=1).max() < 0.01
     assert "cameras by structure from motion" in grid.about.note
+
+
+@pytest.mark.slow
+@pytest.mark.extra("pycolmap")
+@pytest.mark.parametrize("fov", [30.0, 90.0])
+def test_long_and_short_lenses_are_found(fov):
+    lens = intrinsics_from_fov(fov, *SIZE)
+    walls = [textures(instant) for instant in range(INSTANTS)]
+    films = [[render(lens, x, *SIZE, wall, np.zeros(8))[0] for wall in walls] for x in arc()]
+    rig = find_rig(np.array(films), "films")
+    assert rig is not None
+    assert objection(rig, [f"cam{number}" for number in range(VIEWS)], max(SIZE)) == ""
+    assert np.degrees(2 * np.arctan(SIZE[1] / 2 / rig.intrinsics[0, 0])) == pytest.approx(
+        fov, abs=0.5
+    )
 
 
 def test_an_import_takes_the_cameras_that_are_found(rig_folder, tmp_path, capsys, monkeypatch):
