@@ -130,12 +130,18 @@ def _read_head(path: Path, data: bytes, versions: tuple[int, ...]) -> _Head:
 
 def _check_axes(path: Path, records: bytes) -> None:
     """Refuse a file whose records name other axes than the usual ones, or are cut."""
-    while records:
-        kind, length = RECORD.unpack(records[: RECORD.size].ljust(RECORD.size, b"\xff"))
-        content, records = records[RECORD.size :][:length], records[RECORD.size + length :]
-        if len(content) < length:
-            raise FormatError(path, "extensions", f"{len(content)} of {length} bytes", "all")
-        if kind == AXES_NAMED and int.from_bytes(content, "little") not in UP_AND_BACK:
+    place = 0
+    while place < len(records):
+        head = records[place : place + RECORD.size]
+        if len(head) < RECORD.size:
+            raise FormatError(path, "extensions", f"{len(head)} bytes more", "whole records")
+        kind, length = RECORD.unpack(head)
+        place += RECORD.size + length
+        if place > len(records):
+            rest = length - (place - len(records))
+            raise FormatError(path, "extensions", f"{rest} of {length} bytes", "whole records")
+        axes = records[place - length : place] if kind == AXES_NAMED else b""
+        if int.from_bytes(axes, "little") not in UP_AND_BACK:
             raise FormatError(path, "SPZ_ADOBE_coordinate_system", "other axes", "right, up, back")
 
 

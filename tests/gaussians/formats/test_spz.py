@@ -138,7 +138,7 @@ def test_records_behind_the_arrays_are_skipped_unless_they_name_other_axes(tmp_p
         load(ORBIT + struct.pack("<III", AXES_NAMED, 4, 6))
     with pytest.raises(FormatError, match="extensions: found 11 of 12 bytes"):
         load(ORBIT[:-1])
-    with pytest.raises(FormatError, match=r"extensions: found 0 of \d+ bytes"):
+    with pytest.raises(FormatError, match="extensions: found 5 bytes more, expected whole records"):
         load(b"orbit")
     with pytest.raises(FormatError, match="arrays: found more, expected 100 bytes"):
         load(ORBIT, flags=0)
