@@ -4,12 +4,13 @@
      "generated": false,
      "cameras": [{"name": "cam01", "width": 1920, "height": 1080,
                   "intrinsics": 3x3, "world_to_camera": 4x4 or one a frame,
-                  "distortion": [k1, k2, p1, p2, ...],
+                  "distortion": [k1, k2, p1, p2, ...], "fisheye": false,
                   "offset": 0.25 or "timestamps": [seconds of every frame]}]}
 
 OpenCV axes, pixel centres at +0.5. Only name, intrinsics (or K) and world_to_camera (or w2c) are
 required. `offset` is the second on the common clock at which a film begins; `timestamps` count.
-`generated` says that a generator made the films, whose views disagree.
+`generated` says that a generator made the films, whose views disagree; `fisheye` that `distortion`
+is cv2.fisheye's [k1, k2, k3, k4].
 """
 
 from pathlib import Path
@@ -17,14 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import files_of_camera, find_footage, has_one
+from input_pipeline.footage import files_of_camera, find_footage, has_one, picture_size
+from input_pipeline.importers.opencv_cameras import FISHEYE_COEFFICIENTS, usual_coefficients
 from input_pipeline.importers.pairing import check_lengths, pair
 from input_pipeline.plain_files import field, load_json, numbers
 
 NEEDS = "cameras.json (or cameras_opencv.json) with cameras[], and videos or folders of pictures"
 FILES = ("cameras.json", "cameras_opencv.json")
 OURS = {"name", "width", "height", "intrinsics", "K", "world_to_camera", "w2c", "distortion"}
-OURS |= {"offset", "timestamps", "fps"}
+OURS |= {"fisheye", "offset", "timestamps", "fps"}
 
 
 def matches(path: Path) -> tuple[bool, str]:
@@ -54,17 +56,22 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     for name, entry in entries.items():
         where = f"{file}, camera {name}"
         film = pairs[name]
-        lens = entry.get("intrinsics", entry.get("K"))
+        lens = numbers(entry.get("intrinsics", entry.get("K")), (3, 3), f"{where}, intrinsics")
         pose = entry.get("world_to_camera", entry.get("w2c"))
         shape = (4, 4) if np.ndim(pose) < 3 else (len(pose), 4, 4)
         sized = {"width", "height"} <= set(entry)
+        size = (round(entry["height"]), round(entry["width"])) if sized else None
+        distortion = entry.get("distortion", ())
+        if entry.get("fisheye"):
+            four = numbers(distortion, (FISHEYE_COEFFICIENTS,), f"{where}, distortion").tolist()
+            distortion = usual_coefficients(four, lens, size or picture_size(films[film][0]), where)
         view = make_view(
             film,
             films[film],
-            numbers(lens, (3, 3), f"{where}, intrinsics"),
+            lens,
             numbers(pose, shape, f"{where}, world_to_camera"),
-            size=(round(entry["height"]), round(entry["width"])) if sized else None,
-            distortion=entry.get("distortion", ()),
+            size=size,
+            distortion=distortion,
             timestamps=entry.get("timestamps"),
             fps=fps or entry.get("fps", table.get("fps")),
             offset=float(entry.get("offset", 0.0)),

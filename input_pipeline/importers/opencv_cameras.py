@@ -6,7 +6,7 @@ cv2.fisheye: `fisheye` of aniposelib, Pose2Sim and caliscope, `fisheye_model` of
 camera_calibration, `distortion_model: equidistant` of ROS and Kalibr.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -144,6 +144,23 @@ def lens_coefficients(coefficients: Float64[np.ndarray, " n"], where: str) -> tu
     return tuple(coefficients[:MAX_COEFFICIENTS].tolist())
 
 
+def usual_coefficients(
+    fisheye: Sequence[float],
+    intrinsics: Float64[np.ndarray, "3 3"],
+    size: tuple[int, int],
+    where: str,
+) -> tuple[float, ...]:
+    """Return k1 k2 p1 p2 k3 k4 k5 k6 of a fisheye lens in pictures of `size`, rows and columns.
+
+    Raises:
+      ValueError: naming `where` and what the usual model cannot be.
+    """
+    try:
+        return tuple(usual_lens(np.array(fisheye), intrinsics, *size).tolist())
+    except ValueError as error:
+        raise ValueError(f"{where}, {error}") from None
+
+
 def check_fisheye(table: Mapping[str, Any], where: str) -> bool:
     """Return whether a table's lens is OpenCV's fisheye, not its usual one.
 
@@ -187,12 +204,9 @@ def make_rig(
         calibrated = cameras[camera]
         distortion = calibrated.distortion
         if calibrated.is_fisheye:
-            height, width = calibrated.size or picture_size(films[name][0])
-            try:
-                lens = usual_lens(np.array(distortion), calibrated.intrinsics, height, width)
-            except ValueError as error:
-                raise ValueError(f"{path}, camera {camera}, {error}") from None
-            distortion = tuple(lens.tolist())
+            size = calibrated.size or picture_size(films[name][0])
+            where = f"{path}, camera {camera}"
+            distortion = usual_coefficients(distortion, calibrated.intrinsics, size, where)
         view = make_view(
             name,
             films[name],

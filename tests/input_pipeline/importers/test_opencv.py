@@ -150,7 +150,7 @@ FISHEYE = [0.05, -0.01, 0.003, -0.001]  # k1 k2 k3 k4
 EDGES = np.array([[x, y] for x in (0.5, 8, 16, 24, 31.5) for y in (0.5, 12, 23.5)])  # pixels
 
 
-@pytest.mark.parametrize("form", [".yml", "aniposelib", "pose2sim", "kalibr"])
+@pytest.mark.parametrize("form", [".yml", "aniposelib", "pose2sim", "kalibr", "ours"])
 def test_a_fisheye_lens_meets_the_same_rays_as_opencv_s_own(form, films, lists, rig):
     (films / "calibration").mkdir()
     for camera in lists.values():
@@ -162,6 +162,14 @@ def test_a_fisheye_lens_meets_the_same_rays_as_opencv_s_own(form, films, lists, 
             fields = {"fisheye_model": 1, "K": camera["matrix"], "D": [[x] for x in FISHEYE]}
             fields |= {"R": camera["rotation"], "T": camera["translation"]}
             storage(films / "calibration" / f"{name}.yml", fields)
+    elif form == "ours":
+        centred = (lens + [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]).tolist()
+        fields = {"intrinsics": centred, "distortion": FISHEYE, "fisheye": True}
+        entries = [
+            {"name": name, "world_to_camera": pose.tolist(), **fields}
+            for name, pose in zip(NAMES, rig[2], strict=True)
+        ]
+        (films / "cameras.json").write_text(json.dumps({"cameras": entries}))
     elif form == "kalibr":
         text = kalibr(rig[2], lens.tolist()).replace(str(BENT[:4]), str(FISHEYE))
         for index, name in enumerate(NAMES):
@@ -173,7 +181,7 @@ def test_a_fisheye_lens_meets_the_same_rays_as_opencv_s_own(form, films, lists, 
             del named["cam_0"]["size"]
         (films / "calibration" / "Calib.toml").write_text(toml(named))
     layout, _, _ = detect(films)
-    assert layout == ("pose2sim" if form == "pose2sim" else "opencv")
+    assert layout == {"pose2sim": "pose2sim", "ours": "cameras_json"}.get(form, "opencv")
     (capture,) = read_captures(films, layout, None)
     slopes = cv2.fisheye.undistortPoints(EDGES[:, None] - 0.5, lens, np.array(FISHEYE))
     assert np.degrees(np.arctan(np.linalg.norm(slopes, axis=-1).max())) > 50
