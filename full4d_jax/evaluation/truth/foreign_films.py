@@ -103,7 +103,7 @@ def read_films(folder: Path, truth: Path, source: str | None, rows: int | None) 
         truth=_in_source(example, clip, 1 + count, truth),
         films=clip.frames[1 + count :],
         cameras=[pairs[film] for film in targets],
-        files=[file for view in real for file in (*view.files, *view.depth)],
+        files=[file for view in real for file in (*view.files, *view.depth) if file],
         note=f"the source is {source}; films: {', '.join(named)}",
     )
 
