@@ -28,15 +28,20 @@ def usual_lens(
       width: columns of its pictures.
 
     Raises:
-      ValueError: They differ by more than half a pixel.
+      ValueError: They differ by more than half a pixel, or it is no lens.
     """
     focal = intrinsics[[0, 1], [0, 1]]
+    if focal.min() <= 0:
+        raise ValueError(f"fisheye: found focal lengths {focal.tolist()}, expected some above 0")
     middle = intrinsics[:2, 2]
     reach = np.linalg.norm(np.maximum(middle, [width, height] - middle) / focal)
     angles = np.radians(np.linspace(0, WIDEST, ANGLES + 1)[1:])
     bent = angles * np.polynomial.polynomial.polyval(angles**2, [1, *fisheye])
     is_beyond = (bent > reach) | (np.diff(bent, prepend=0) <= 0)
     seen = int(is_beyond.argmax()) if is_beyond.any() else ANGLES
+    if seen == 0:
+        no_lens = f"coefficients {fisheye.tolist()}, by which a ray beside the axis is not seen"
+        raise ValueError(f"fisheye: found {no_lens}, expected those of a lens")
     slopes = np.tan(angles[:seen])
     factors = bent[:seen] / slopes
     powers = slopes[:, None] ** [2, 4, 6]

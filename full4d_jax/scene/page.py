@@ -117,7 +117,8 @@ def page_text(
       seconds: how long one pass of the scene lasts.
       title: its title.
       sound: bytes of an MP4 file of sound, as long as a pass; None for none.
-      quick: do not measure what each Gaussian adds to pictures: ten seconds less, a larger page.
+      quick: do not measure what each Gaussian adds to pictures, which takes longest; the page is
+        larger.
 
     Raises:
       InputError: Nothing of the scene can be seen.

@@ -175,7 +175,7 @@ def _read_streams(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray
     if head.count * 9 > MOST_PACKED * len(content):
         raise FormatError(path, "header", f"{head.count} Gaussians", "as many as a file can hold")
     (table,) = STREAMS.unpack_from(content, HEADER.size)
-    if head.has_records:
+    if table <= len(content):  # a cut file is refused below
         _check_axes(path, content[HEADER.size + STREAMS.size : table])
     try:
         import pyarrow

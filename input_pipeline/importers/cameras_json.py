@@ -19,7 +19,11 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import files_of_camera, find_footage, has_one, picture_size
-from input_pipeline.importers.opencv_cameras import FISHEYE_COEFFICIENTS, usual_coefficients
+from input_pipeline.importers.opencv_cameras import (
+    FISHEYE_COEFFICIENTS,
+    is_marked,
+    usual_coefficients,
+)
 from input_pipeline.importers.pairing import check_lengths, pair
 from input_pipeline.plain_files import field, load_json, numbers
 
@@ -62,7 +66,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         sized = {"width", "height"} <= set(entry)
         size = (round(entry["height"]), round(entry["width"])) if sized else None
         distortion = entry.get("distortion", ())
-        if entry.get("fisheye"):
+        if is_marked(entry.get("fisheye", False), f"{where}, fisheye"):
             four = numbers(distortion, (FISHEYE_COEFFICIENTS,), f"{where}, distortion").tolist()
             distortion = usual_coefficients(four, lens, size or picture_size(films[film][0]), where)
         view = make_view(

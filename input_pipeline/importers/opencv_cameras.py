@@ -39,7 +39,7 @@ FISHEYE_MODELS = ("fisheye", "equidistant", "opencv_fisheye")
 FISHEYE_FLAGS = ("fisheye", "fisheye_model")
 MODEL_FIELDS = ("distortion_model", "camera_model", *FISHEYE_FLAGS)
 LEAST_SPREAD = 0.001  # of the focal length, by which a film's lens varies silently
-MOST_FOCUSING = 0.1  # of the focal length; a phone's grows by 6 % when it focuses at 10 cm
+MOST_FOCUSING = 0.1  # of the focal length; a phone's f of 6 mm is 6 % longer, focused at 10 cm
 FEW_FRAMES = 0.1  # of a film, that may be farther off: their numbers are wrong
 MOST_TANGENTIAL = 0.05  # p1 and p2 of usual lenses are below; fisheye ones have k3 and k4 there
 
@@ -118,10 +118,10 @@ def median_lens(
         raise ValueError(f"{where}: found a focal length of {min(fx, fy):g}, expected one above 0")
     apart = np.abs(lenses[:, :2] / [fx, fy] - 1).max(1)
     if np.mean(apart > MOST_FOCUSING) > FEW_FRAMES:
-        focal = f"focal lengths from {lenses[:, 0].min():.0f} to {lenses[:, 0].max():.0f} pixels"
+        focal = f"focal lengths from {lenses[:, :2].min():.0f} to {lenses[:, :2].max():.0f} pixels"
         expected = f"one within {MOST_FOCUSING:.0%}: give a part of the film without zooming"
         raise ValueError(f"{where}: found {focal}, expected {expected}")
-    spread = np.ptp(lenses[:, 0]) / fx
+    spread = (np.ptp(lenses[:, :2], axis=0) / [fx, fy]).max()
     moved = np.ptp(lenses[:, 2:], axis=0).max()
     notes = []
     if spread > LEAST_SPREAD:
@@ -176,7 +176,19 @@ def check_fisheye(table: Mapping[str, Any], where: str) -> bool:
             "undistort the pictures first"
         )
         raise ValueError(f"{where}: found a lens of the kind {model}, expected {expected}")
-    return model in FISHEYE_MODELS or any(table.get(flag) == 1 for flag in FISHEYE_FLAGS)
+    marked = [is_marked(table[flag], f"{where}, {flag}") for flag in FISHEYE_FLAGS if flag in table]
+    return model in FISHEYE_MODELS or any(marked)
+
+
+def is_marked(value: Any, where: str) -> bool:
+    """Return whether a field that is 0 or 1, false or true, says yes.
+
+    Raises:
+      ValueError: it is something else.
+    """
+    if not isinstance(value, bool | int | float) or value not in (0, 1):
+        raise ValueError(f"{where}: found {value!r:.60}, expected 1 or 0")
+    return bool(value)
 
 
 def make_rig(
@@ -243,11 +255,15 @@ def _check_tangential(coefficients: Float64[np.ndarray, "4"], where: str) -> Non
     """Refuse four coefficients that are hardly k1 k2 p1 p2 where no field tells the model.
 
     Raises:
-      ValueError: asking for the field.
+      ValueError: telling how to say which lens it is.
     """
     if np.abs(coefficients[2:]).max() > MOST_TANGENTIAL:
         found = f"four coefficients {coefficients.tolist()}, as of a fisheye lens"
-        raise ValueError(f"{where}, distortion: found {found}, expected a field fisheye, 1 or 0")
+        expected = (
+            f"p1 and p2 up to {MOST_TANGENTIAL}: of a fisheye lens give the field fisheye, 1, or "
+            "cameras.json; of a usual one add k3, 0"
+        )
+        raise ValueError(f"{where}, distortion: found {found}, expected {expected}")
 
 
 def _array(table: Mapping[str, Any], field: str, where: str, counts: tuple[int, ...]) -> np.ndarray:

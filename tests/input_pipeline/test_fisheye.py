@@ -25,3 +25,7 @@ def test_rays_meet_the_same_pixels_as_opencv_has_them(fisheye):
 def test_what_the_usual_model_cannot_be_is_refused():
     with pytest.raises(ValueError, match=r"fisheye: found coefficients .* expected at most 0.5"):
         usual_lens(np.array([0.2, 0.1, -0.05, 0.01]), LENS / [[2], [2], [1]], 480, 640)
+    with pytest.raises(ValueError, match=r"fisheye: found .* a ray beside the axis is not seen"):
+        usual_lens(np.array([-1e6, 0, 0, 0]), LENS, 480, 640)
+    with pytest.raises(ValueError, match=r"fisheye: found focal lengths \[0.0, 0.0\], expected"):
+        usual_lens(np.zeros(4), LENS * 0, 480, 640)

@@ -237,10 +237,12 @@ def test_kalibr_goes_from_camera_to_camera_in_metres(tmp_path, write_film, lists
         ("rotation", [[1, 0, 0], [0, 2, 0], [0, 0, 1]], "cam2, world_to_camera: found an error"),
         ("rotation", [[1, 0, 0], [0, 1, 0], [0, 0, -1]], "cam2, world_to_camera: found mirrored"),
         ("fisheye", True, "cam2, distortions: found 5 numbers, expected 4"),
+        ("fisheye", "true", "cam2, fisheye: found 'true', expected 1 or 0"),
+        ("fisheye_model", [1], r"cam2, fisheye_model: found \[1\], expected 1 or 0"),
         ("distortion_model", "equidistant", "cam2, distortions: found 5 numbers, expected 4"),
         ("distortion_model", "division", "cam2: found a lens of the kind division, expected"),
         ("xi", [1.2], r"cam2: found a lens of the kind omnidirectional \(xi\), expected OpenCV"),
-        ("distortions", [0.1, -0.1, 0.1, 0], r"cam2, distortion: found four .* a field fisheye"),
+        ("distortions", [0.1, -0.1, 0.1, 0], r"cam2, distortion: found four .* the field fisheye"),
         ("distortions", [0] * 8 + [0.1] * 4, "cam2, distortion: found coefficients of thin prisms"),
         ("distortions", [0.1] * 3, "cam2, distortions: found 3 numbers, expected 0 or 4 or 5"),
         ("size", [32, 24, 3], "cam2, size: found 3 numbers, expected 2"),
@@ -303,6 +305,9 @@ def test_a_lens_that_zooms_or_has_no_focal_length_is_refused():
         ValueError, match=r"a\.csv: found focal lengths from 800 to 1600 pixels, exp"
     ):
         median_lens(lenses, "a.csv")
+    lenses[:, 0] = 800
+    with pytest.raises(ValueError, match=r"a\.csv: found focal lengths from 800 to 1600 pixels"):
+        median_lens(lenses, "a.csv")  # of the rows alone
     with pytest.raises(
         ValueError, match=r"a\.csv: found a focal length of 0, expected one above 0"
     ):
