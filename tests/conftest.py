@@ -70,7 +70,7 @@ if version("jaxlib").startswith("0.10."):  # later ones reuse contexts of MLIR t
 # Tracing makes millions of objects that live on; at Python's own thresholds their collection is a
 # tenth of the tests' time.
 gc.freeze()
-gc.set_threshold(50_000, 20, 20)
+gc.set_threshold(1_000_000, 10, 10)
 
 
 def pytest_configure(config):
