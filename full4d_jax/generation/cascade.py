@@ -88,7 +88,7 @@ def load_upsampler(checkpoint: str | Path | None = None) -> Upsampler:
         expected = f"8 to {MOST_ROWS}"
         do = "give a file that `full4d train` wrote"
         raise InputError("upsampler", f"{path}, metadata prior_rows", rows, expected, do)
-    shapes = jax.eval_shape(partial(network.init_params, config), jax.random.key(0))
+    shapes = jax.jit(network.init_params, static_argnums=0).eval_shape(config, jax.random.key(0))
     return Upsampler(config, load_params(path, like=shapes)[0], rows, path)
 
 

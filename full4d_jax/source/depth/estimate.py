@@ -83,7 +83,7 @@ def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
     _, metadata = load_params(path)
     config = model_of_metadata(path, metadata, DepthNetConfig)
     trunk = load_tiefenrausch(TIEFENRAUSCH)
-    shapes = jax.eval_shape(partial(init_params, config), trunk, jax.random.key(0))
+    shapes = jax.jit(init_params, static_argnums=0).eval_shape(config, trunk, jax.random.key(0))
     params, _ = load_params(path, like=shapes)
     if config.fine:
         params["rooms"] = load_fast_depth()
