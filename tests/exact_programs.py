@@ -9,21 +9,19 @@ PRODUCTS = {"dot_general", "conv_general_dilated"}
 EXACT = {jax.lax.Precision.HIGHEST, jax.lax.DotAlgorithmPreset.F32_F32_F32}
 
 
-def rounded_products(function: Callable, *args: object) -> list[str]:
-    """Return the places of float32 products of default precision in a function's program.
-
-    Args:
-      function: what is traced; it is not compiled.
-      args: arrays, or `jax.ShapeDtypeStruct`.
-    """
-    closed = jax.make_jaxpr(function)(*args)
-    return [_place(equation) for equation in equations(closed.jaxpr) if _is_rounded(equation)]
+def traced(function: Callable, *args: object) -> core.ClosedJaxpr:
+    """Trace a function without compiling it; arguments are arrays or `jax.ShapeDtypeStruct`."""
+    return jax.make_jaxpr(function)(*args)
 
 
-def count_products(function: Callable, *args: object) -> int:
-    """Return how many products a function's program has."""
-    closed = jax.make_jaxpr(function)(*args)
-    return sum(equation.primitive.name in PRODUCTS for equation in equations(closed.jaxpr))
+def rounded_products(program: core.ClosedJaxpr) -> list[str]:
+    """Return the places of float32 products of default precision in a program."""
+    return [_place(equation) for equation in equations(program.jaxpr) if _is_rounded(equation)]
+
+
+def count_products(program: core.ClosedJaxpr) -> int:
+    """Return how many products a program has."""
+    return sum(equation.primitive.name in PRODUCTS for equation in equations(program.jaxpr))
 
 
 def equations(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from exact_programs import count_products, rounded_products
+from exact_programs import count_products, rounded_products, traced
 from flax import nnx
 from reference_renderer import render_reference
 
@@ -139,14 +139,15 @@ PROGRAMS = {
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_no_product_of_geometry_is_rounded(program):
     function, *args = PROGRAMS[program]
-    assert count_products(function, *args) > 0
-    assert rounded_products(function, *args) == []
+    traced_program = traced(function, *args)
+    assert count_products(traced_program) > 0
+    assert rounded_products(traced_program) == []
 
 
 def test_cameras_are_multiplied_exactly():
     layer = linear(16, 8, nnx.Rngs(0), exact=True)
     layer.kernel[...] = layer.kernel[...].astype(jnp.bfloat16)
-    assert rounded_products(layer, jnp.ones((3, 16))) == []
+    assert rounded_products(traced(layer, jnp.ones((3, 16)))) == []
     assert layer(jnp.ones((3, 16))).dtype == jnp.float32
 
 
@@ -154,8 +155,8 @@ def test_a_product_of_default_precision_is_noticed_wherever_it_hides():
     def inner(a):
         return jax.lax.map(lambda x: x @ x, a)
 
-    assert len(rounded_products(jax.jit(inner), jnp.ones((2, 3, 3)))) == 1
-    assert rounded_products(exact_products(inner), jnp.ones((2, 3, 3))) == []
-    assert rounded_products(inner, jnp.ones((2, 3, 3), jnp.bfloat16)) == []
+    assert len(rounded_products(traced(jax.jit(inner), jnp.ones((2, 3, 3))))) == 1
+    assert rounded_products(traced(exact_products(inner), jnp.ones((2, 3, 3)))) == []
+    assert rounded_products(traced(inner, jnp.ones((2, 3, 3), jnp.bfloat16))) == []
     pulled = jax.grad(lambda a: exact_products(inner)(a).sum())
-    assert rounded_products(pulled, np.ones((2, 3, 3), np.float32)) == []
+    assert rounded_products(traced(pulled, np.ones((2, 3, 3), np.float32))) == []
