@@ -3,6 +3,10 @@ PYTHON ?= python3
 INSTALLED := .venv/installed
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and "full4d needs Python 3.11 or newer")
 
+# Packages come without bytecode (--no-compile): Python keeps that of what it imports, and of what
+# pytest and jaxtyping rewrite, even where the shell forbids it. Else every process compiles it anew.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: demo test quick lint docs
 demo: $(INSTALLED)
 	.venv/bin/full4d run --out out/demo
