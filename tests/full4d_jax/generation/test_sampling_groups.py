@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_arrays import normal
 
 from full4d_jax.flow import velocity_from_residual
 from full4d_jax.generation.sampling import (
@@ -45,7 +46,7 @@ def mean_of(members):
 
 def test_views_on_their_own_get_what_plain_sampling_gives():
     """Independent Gaussians: which group a view is in cannot matter."""
-    noise = jax.random.normal(jax.random.key(0), (2, TARGETS, 1, 1, 1, 5))
+    noise = normal(0, (2, TARGETS, 1, 1, 1, 5))
 
     def velocity(members, z, tau):
         mean = jnp.broadcast_to(mean_of(members)[..., None, None, None], z.shape)
@@ -68,7 +69,7 @@ def common_velocity(_, z, tau, axis=1):
 
 
 def test_changing_groups_agree_where_fixed_ones_do_not():
-    noise = jax.random.normal(jax.random.key(0), (64, TARGETS, 1))
+    noise = normal(0, (64, TARGETS, 1))
 
     def disagreement(groups):
         velocity = in_groups(common_velocity, groups)
@@ -80,7 +81,7 @@ def test_changing_groups_agree_where_fixed_ones_do_not():
 
 
 def test_windows_continue_what_came_before():
-    noise = jax.random.normal(jax.random.key(0), (64, 1, 10, 1))
+    noise = normal(0, (64, 1, 10, 1))
     velocity = functools.partial(common_velocity, None, axis=2)
 
     def change(overlap):
@@ -95,7 +96,7 @@ def test_windows_continue_what_came_before():
     ("frames", "size", "overlap"), [(10, 4, 2), (11, 4, 1), (3, 4, 2), (4, 4, 2)]
 )
 def test_windows_get_a_known_video(frames, size, overlap):
-    video, noise = (jax.random.normal(jax.random.key(i), (1, 2, frames, 3)) for i in range(2))
+    video, noise = (normal(i, (1, 2, frames, 3)) for i in range(2))
     size_used, calls = min(size, frames), []
 
     def velocity(start, z, tau):
@@ -112,7 +113,7 @@ def test_windows_get_a_known_video(frames, size, overlap):
 
 
 def test_what_is_held_follows_the_straight_path():
-    clean, noise = (jax.random.normal(jax.random.key(i), (1, 1, 4, 3)) for i in range(2))
+    clean, noise = (normal(i, (1, 1, 4, 3)) for i in range(2))
     given = jnp.array([True, True, False, False]).reshape(1, 1, 4, 1)
     seen = []
 
@@ -130,7 +131,7 @@ def test_what_is_held_follows_the_straight_path():
 
 
 def test_one_group_is_plain_sampling():
-    noise = jax.random.normal(jax.random.key(0), (2, GROUP, 5))
+    noise = normal(0, (2, GROUP, 5))
     times, groups = schedule(3), view_groups(GROUP, GROUP, 3)
     found = integrate(in_groups(common_velocity, groups), noise, times)
     np.testing.assert_allclose(

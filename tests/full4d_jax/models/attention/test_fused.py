@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from dense_mask import oracle
+from random_arrays import normal
 
 from full4d_jax.config.masks import SOURCE, allowed_frames
 from full4d_jax.models.attention.flash import attend_to_all, flash_attention
@@ -33,7 +34,7 @@ SIZES = [  # b v t s k d, cross_half
 @functools.cache
 def values_and_gradients(attend, shape, dtype, cross_half):
     """The output, and the gradients of a random projection of it, as one jitted function."""
-    draws = (jax.random.normal(jax.random.key(i), shape).astype(dtype) for i in range(4))
+    draws = (normal(i, shape, dtype) for i in range(4))
 
     @functools.partial(jax.jit, static_argnums=4)
     def run(q, k, v, cotangent, cross_half):
@@ -91,7 +92,7 @@ def test_the_sources_later_frame_counts_once(name):
 
 @pytest.mark.parametrize("name", IMPLEMENTATIONS)
 def test_large_logits_do_not_overflow(name):
-    q = 60 * jax.random.normal(jax.random.key(0), (1, 3, 2, 4, 1, 8))
+    q = 60 * normal(0, (1, 3, 2, 4, 1, 8))
     fused, expected = (
         jax.jit(functools.partial(attend, cross_half=True))(q, q, q)
         for attend in (IMPLEMENTATIONS[name], oracle)
@@ -111,8 +112,7 @@ def test_flash_takes_heads_of_any_width_and_frames_of_several_tiles(width):
 @pytest.mark.parametrize(("queries", "keys"), [(70, 5), (3, 130)])
 def test_flash_attends_to_another_number_of_keys(queries, keys):
     q, k, v, cotangent = (
-        jax.random.normal(jax.random.key(i), (2, n, 2, 16))
-        for i, n in enumerate((queries, keys, keys, queries))
+        normal(i, (2, n, 2, 16)) for i, n in enumerate((queries, keys, keys, queries))
     )
 
     def run(attend):
@@ -129,7 +129,7 @@ def test_flash_attends_to_another_number_of_keys(queries, keys):
 
 
 def test_forward_mode():
-    draws = [jax.random.normal(jax.random.key(i), (1, 3, 4, 5, 1, 8)) for i in range(6)]
+    draws = [normal(i, (1, 3, 4, 5, 1, 8)) for i in range(6)]
 
     def run(attend):
         attend = functools.partial(attend, cross_half=True)
@@ -182,7 +182,7 @@ def test_share_of_allowed_pairs_at_the_papers_grid():
 
 
 def test_the_mask_is_not_a_sum_of_attentions():
-    q, k, v = (jax.random.normal(jax.random.key(i), (1, 3, 2, 4, 1, 8)) for i in range(3))
+    q, k, v = (normal(i, (1, 3, 2, 4, 1, 8)) for i in range(3))
     fused = fused_attention(q, k, v, cross_half=False)
 
     def full(x):  # every view on its own

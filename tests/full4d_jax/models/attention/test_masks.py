@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from dense_mask import oracle
 from einops import rearrange
+from random_arrays import normal
 
 from full4d_jax.config import Config, MeshConfig, ModelConfig, check_config
 from full4d_jax.config.masks import MASKS, WINDOW, allowed_frames
@@ -53,7 +54,7 @@ def values_and_gradients(attend, shape):
 
 @functools.cache
 def normal_draws(shape):
-    return [jax.random.normal(jax.random.key(i), shape) for i in range(4)]
+    return [normal(i, shape) for i in range(4)]
 
 
 @functools.cache
@@ -159,7 +160,7 @@ def test_equals_the_dense_mask_on_a_mesh(mask, heads):
 
 
 def test_cross_attention_on_a_mesh():
-    draws = (jax.random.normal(jax.random.key(i), (2, n, 4, 8)) for i, n in enumerate((24, 5, 5)))
+    draws = (normal(i, (2, n, 4, 8)) for i, n in enumerate((24, 5, 5)))
     q, k, v = draws
     with jax.set_mesh(make_mesh(MeshConfig(data=2, view=2, time=1, tensor=2))):
         found = jax.jit(cross_attention_on_mesh)(q, k, v)
@@ -171,7 +172,7 @@ def test_cross_attention_on_a_mesh():
 
 
 def test_forward_mode():
-    draws = [jax.random.normal(jax.random.key(i), (1, V, 4, 3, 1, 8)) for i in range(6)]
+    draws = [normal(i, (1, V, 4, 3, 1, 8)) for i in range(6)]
 
     def run(attend):
         attend = functools.partial(attend, cross_half=True, mask="windowed")
@@ -255,7 +256,7 @@ def test_a_file_runs_once_until_it_is_edited(tmp_path):
 def test_a_mask_that_allows_all_is_full_attention(tmp_path):
     file = tmp_path / "all.py"
     file.write_text("def everyone(i, j):\n    return True\n")
-    q, k, v = (jax.random.normal(jax.random.key(i), (1, 2, 4, 3, 2, 8)) for i in range(3))
+    q, k, v = (normal(i, (1, 2, 4, 3, 2, 8)) for i in range(3))
     found = fused_attention(q, k, v, cross_half=True, mask=f"{file}:everyone")
     np.testing.assert_allclose(found, full_attention(q, k, v), atol=2e-6)
 
