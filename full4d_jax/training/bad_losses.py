@@ -9,7 +9,6 @@ import json
 import math
 import os
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,7 +60,6 @@ def from_json(saved: dict[str, Any]) -> RunningLoss:
     return RunningLoss(**{name: jnp.asarray(saved[name], x.dtype) for name, x in like.items()})
 
 
-@lru_cache(maxsize=1)  # JAX compiles one function once: runs in turn of one step share programs.
 def skip_bad_steps(step: Callable[..., tuple[TrainState, Metrics]], spike: float) -> GuardedStep:
     """Wrap a step: (state, losses, batch, *frozen) -> (state, losses, metrics).
 

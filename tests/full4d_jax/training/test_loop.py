@@ -6,8 +6,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 import pytest
-import tiny_run
-from tiny_run import batches, first, lines, short, step
+from tiny_run import batches, first, lines, short
 
 from full4d_jax.config import Config, ModelConfig
 from full4d_jax.session.errors import InputError
@@ -47,8 +46,6 @@ def test_a_step_compiles_once(tmp_path, monkeypatch, devices):
         return itertools.repeat(jnp.ones(4))
 
     monkeypatch.setattr(loop, "jit_step", spy)
-    # A step that no other test has run: jax knows the programs of a function by the function.
-    monkeypatch.setattr(tiny_run, "step", lambda *arguments: step(*arguments))
     for steps in (2, 4):
         short(tmp_path, steps=steps, data=alike, devices=devices)
     assert [program._cache_size() for program in programs] == [1, 1]
