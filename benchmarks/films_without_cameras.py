@@ -50,7 +50,7 @@ def main() -> None:
     for view, frames in enumerate(exact.frames):
         write_video(films / f"{view:02d}.mp4", frames, FPS)
     start = time.monotonic()
-    views = read_films(films, inside=films).views
+    views = read_films(films, None, inside=films).views
     seconds = time.monotonic() - start
     poses = np.stack([view.world_to_camera[0] for view in views])
     scores = {"cameras": errors(exact, poses, views[0].intrinsics) | {"seconds": round(seconds)}}

@@ -183,7 +183,7 @@ class Grid:
 
     @property
     def is_generated(self) -> bool:
-        """Whether a generator made all pictures that are fitted, so that their views disagree."""
+        """Whether views disagree as a generator's do: all pictures that are fitted count as its."""
         is_made = self.origin == Origin.GENERATED
         return bool(is_made.any()) and not (self.origin == Origin.REAL).any()
 

@@ -75,7 +75,9 @@ class Capture(NamedTuple):
     note: str = ""
     """Assumptions of the importer, in words."""
     generated: bool = False
-    """A generator made the pictures; its views disagree a little."""
+    """Views disagree a little: a generator made the films, or cameras are estimated from them."""
+    warning: str = ""
+    """What may go wrong, in a sentence; empty for nothing."""
 
 
 def make_view(

@@ -59,8 +59,8 @@ class Example(NamedTuple):
     license: str
     """SPDX identifier, or the words of the owner."""
     generated: bool = False
-    """A generator made the pictures, whose views disagree. A data set tells it in its index, since
-    records of before have no such field."""
+    """Views disagree: a generator made the pictures, or cameras were estimated from them. A data
+    set tells it in its index, since records of before have no such field."""
 
 
 def make_example(

@@ -252,6 +252,8 @@ def _describe(capture: Capture) -> None:
     tell(line + f", with {' and '.join(extras)}" * bool(extras))
     for note in filter(None, capture.note.split("; ")):
         tell(f"  note: {note}")
+    if capture.warning:
+        tell(f"  warning: {capture.warning}")
 
 
 def _mark(captures: list[Capture], folder: Path, marks: Mapping[str, str]) -> str:

@@ -5,8 +5,10 @@ every other instant. So the points of all instants are put into one picture a ca
 an instant only, and COLMAP (`pycolmap`) places as many pictures as there are cameras, with one lens
 that it refines (Schönberger and Frahm 2016). What moves gives more points, not outliers.
 
-A camera that moves bends the whole rig, and its epipolar lines may fit still. It is told from its
-own film: between two instants, points all over the picture move, as before a camera.
+A camera that moves bends the whole rig, and its epipolar lines may fit still. It seems to move
+where, between two instants of its film, few points stay and those that move lie all over the
+picture, up to its four rims. That is a hint: a thing that fills the picture looks the same, and
+before a plain background a camera that moves does not show.
 """
 
 from itertools import combinations, pairwise
@@ -30,11 +32,13 @@ FEATURES = 3000  # of a view, at most, in all instants
 FEWEST = 15  # points that place a camera
 NEAR = 2.0  # pixels from its epipolar line, at most, of a match that agrees with the cameras
 FEWEST_FIRST = 50  # points that place the first two
-MOVED = 0.004  # of the picture's width: a point that moves by less stays
+MOVED = 0.008  # of the picture's longer side: a point that moves by less stays
 STANDING = 0.3  # of the points stay, at least, before a camera that stands
 SMALL_SIDE = 480  # pixels, at most, of the longer side of pictures in which motion is sought
 PARTS = 6, 4  # columns and rows of parts of a picture
 COVERED = 0.5  # of the parts have points that move as before a camera, if it moves
+RIM = 0.15  # of the width or height: points that are nearer to a side of the picture lie at its rim
+FEWEST_THERE = 3  # points, at least, in a part or at a rim; fewer may be wrong matches
 NO_DISTORTION = np.zeros(8)
 
 
@@ -100,8 +104,8 @@ def find_rig(frames: UInt8[ndarray, "v t h w 3"], what: str) -> Rig | None:
 def moving_cameras(frames: UInt8[ndarray, "v t h w 3"]) -> list[int]:
     """Return numbers of the films whose cameras seem to move, while most others do not.
 
-    A film without points that match between instants tells nothing. Where half of the films or
-    more move, a thing that fills all pictures may: none is named.
+    A film with few points, or with none near a rim of its picture, tells nothing. Where half of the
+    films or more seem to move, a thing that fills all pictures may: none is named.
 
     Args:
       frames: the films at some instants.
@@ -111,7 +115,7 @@ def moving_cameras(frames: UInt8[ndarray, "v t h w 3"]) -> list[int]:
 
 
 def _moves(film: UInt8[ndarray, "t h w 3"]) -> bool:
-    """Return whether few points stay between two instants, and all move as before a camera."""
+    """Return whether few points stay between two instants, and all over the picture they move."""
     scale = min(1.0, SMALL_SIDE / max(film.shape[1:3]))
     small = [cv2.resize(x, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for x in film]
     height, width = small[0].shape[:2]
@@ -119,15 +123,26 @@ def _moves(film: UInt8[ndarray, "t h w 3"]) -> bool:
     instants = range(len(film))
     for before, after in sorted({*pairwise(instants), *((0, i) for i in instants[1:])}):
         matched = match_features(features[before], features[after])
-        stays = np.linalg.norm(matched[:, 1] - matched[:, 0], axis=-1) < MOVED * width
+        stays = np.linalg.norm(matched[:, 1] - matched[:, 0], axis=-1) < MOVED * max(width, height)
         if stays.sum() >= STANDING * len(matched):
             continue
         cv2.setRNGSeed(0)
-        together = verify(matched)[:, 0]
-        parts = {tuple(part) for part in (together * PARTS / (width, height)).astype(int)}
-        if len(parts) >= COVERED * PARTS[0] * PARTS[1]:
+        if _fill_picture(verify(matched) / (width, height)):
             return True
     return False
+
+
+def _fill_picture(matched: Float[ndarray, "n 2 2"]) -> bool:
+    """Return whether points lie all over the picture, and at each rim before or after they move.
+
+    Args:
+      matched: (x, y) before and after, in shares of the width and height.
+    """
+    counts = np.histogramdd(matched[:, 0], PARTS, [(0, 1), (0, 1)])[0]
+    is_all_over = np.mean(counts >= FEWEST_THERE) >= COVERED
+    first_rims = (matched < RIM).any(1).sum(0)
+    last_rims = (matched > 1 - RIM).any(1).sum(0)
+    return bool(is_all_over and min(*first_rims, *last_rims) >= FEWEST_THERE)
 
 
 def _match(pycolmap: Any, frames: UInt8[ndarray, "v t h w 3"], scale: float, folder: Path) -> None:

@@ -124,7 +124,7 @@ def _open_folder(options: CaptureOptions) -> Grid:
     note = "; ".join(filter(None, [grid.about.note, captures[0].note]))
     if clips.left_out:
         note += f"; {clips.left_out} later instants left out, as a grid has {FRAMES} at most"
-    grid = replace(grid, about=replace(grid.about, note=note))
+    grid = replace(grid, about=replace(grid.about, note=note, warning=captures[0].warning))
     return _made_by_generator(grid) if captures[0].generated else grid
 
 
@@ -136,7 +136,7 @@ def _captures_of(path: Path) -> tuple[list[Capture], int]:
 
 
 def _made_by_generator(grid: Grid) -> Grid:
-    """Return a capture of which a generator made the pictures that are fitted."""
+    """Return a capture whose views disagree, as a generator's do, where they are fitted."""
     origin = np.where(grid.origin == Origin.REAL, Origin.GENERATED, grid.origin)
     return replace(grid, origin=origin.astype(np.uint8))
 

@@ -1,7 +1,9 @@
 """Synchronized films of one scene by cameras that stand still, of which nothing tells where.
 
 They are found by structure from motion over all films and some instants (`geometry.rig`). The
-pictures count as a generator's: exposures and cameras are corrected while a scene is fitted.
+films count as `generated`, since their views disagree as a generator's do: exposures and cameras
+are corrected while a scene is fitted. A camera that seems to move is named, in a warning where the
+cameras fit together, else in the refusal.
 """
 
 import math
@@ -16,6 +18,7 @@ from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.capture_clips import CaptureClips, align
 from input_pipeline.footage import FILM_FOLDERS, files_of_camera, find_footage, picture_size
 from input_pipeline.importers.detect import Scene, find_scenes, read_captures, require_inside
+from input_pipeline.importers.opencv import broken_tables
 from input_pipeline.importers.sync import apply_sync
 from input_pipeline.transforms import decode, view_size
 
@@ -33,7 +36,7 @@ def find_captures(path: Path) -> tuple[list[Scene], list[str]]:
     """Find a folder's scenes as `detect.find_scenes` does, else films without cameras as one.
 
     Raises:
-      ValueError: there are neither.
+      ValueError: there are neither, or a file that may tell the cameras of the films is broken.
     """
     try:
         return find_scenes(path)
@@ -41,6 +44,8 @@ def find_captures(path: Path) -> tuple[list[Scene], list[str]]:
         films = find_footage(path, FILM_FOLDERS)
         if not films:
             raise
+        if broken := broken_tables(path):
+            raise ValueError(broken[0]) from None
         return [(path, FILMS, f"nothing tells cameras of the films {', '.join(films)}", [])], []
 
 
@@ -58,26 +63,27 @@ def read_scene(path: Path, layout: str, fps: float | None, *, inside: Path | Non
       InputError: pycolmap is not installed, which films without cameras need.
     """
     if layout == FILMS:
-        return [read_films(path, inside=inside)]
+        return [read_films(path, fps, inside=inside)]
     captures = read_captures(path, layout, fps)
     if inside:
         require_inside(inside, captures)
     return captures
 
 
-def read_films(path: Path, *, inside: Path | None) -> Capture:
+def read_films(path: Path, fps: float | None, *, inside: Path | None) -> Capture:
     """Return the films of a folder as a capture, in an arbitrary world and unit.
 
     Args:
       path: the folder.
+      fps: of films that are folders of pictures.
       inside: see `read_scene`.
 
     Raises:
-      ValueError: there are too few films, of several sizes, a camera moves, or some do not fit
-        together; the message names these.
+      ValueError: there are too few films, of several sizes, or some do not fit together; the
+        message names these, and films whose cameras seem to move.
       InputError: pycolmap is not installed.
     """
-    (capture,) = apply_sync(path, [_without_cameras(path)])
+    (capture,) = apply_sync(path, [_without_cameras(path, fps)])
     if inside:
         require_inside(inside, [capture])
     names = [view.name for view in capture.views]
@@ -86,18 +92,15 @@ def read_films(path: Path, *, inside: Path | None) -> Capture:
     example = CaptureClips([capture], stride=stride, size=SHORT_SIDE, finest=True)[0]
     height, width = view_size(example.frames.item(0, 0))
     frames = decode(example, height=height, width=width).frames
-    if moving := moving_cameras(frames):
-        moving_names = ", ".join(names[number] for number in moving)
-        raise ValueError(
-            f"{path}, film {moving_names}: found a camera that moves, expected cameras that stand "
-            "still: leave the film out, or give cameras.json"
-        )
     tell(f"{path}: looking for the cameras of {len(names)} films, which takes minutes")
     rig = find_rig(frames, f"{path}")
+    moving = ", ".join(names[number] for number in moving_cameras(frames))
+    seems = f"the camera of film {moving} seems to move" if moving else ""
     if why := objection(rig, names, max(height, width)):
+        found = "; ".join(filter(None, [why, seems]))
         expected = "films that show much of the same from 5 to 20 degrees aside, or cameras.json"
         raise ValueError(
-            f"{path}: found no cameras by structure from motion ({why}), expected {expected}"
+            f"{path}: found no cameras by structure from motion ({found}), expected {expected}"
         )
     assert rig is not None, "there is no objection"
     rows, columns = picture_size(capture.views[0].files[0])
@@ -115,7 +118,11 @@ def read_films(path: Path, *, inside: Path | None) -> Capture:
         f"{rig.reprojection:.2f} pixels off, {rig.agreement:.0%} of matches agree; field of view "
         f"{fov:.0f} degrees"
     )
-    return capture._replace(views=tuple(views), note="; ".join(filter(None, [note, capture.note])))
+    return capture._replace(
+        views=tuple(views),
+        note="; ".join(filter(None, [note, capture.note])),
+        warning=f"{seems}: if it does, leave the film out or give cameras.json" if seems else "",
+    )
 
 
 def objection(rig: Rig | None, names: list[str], side: int) -> str:
@@ -140,7 +147,7 @@ def objection(rig: Rig | None, names: list[str], side: int) -> str:
     return ""
 
 
-def _without_cameras(path: Path) -> Capture:
+def _without_cameras(path: Path, fps: float | None) -> Capture:
     """Return the films with a lens and poses that mean nothing.
 
     Raises:
@@ -163,6 +170,7 @@ def _without_cameras(path: Path) -> Capture:
             files,
             intrinsics_from_fov(ASSUMED_FOV, size[0], size[1]),
             np.eye(4),
+            fps=fps,
             masks=files_of_camera(path, "masks", name),
         )
         for name, files in films.items()

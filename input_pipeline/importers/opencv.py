@@ -63,6 +63,11 @@ def matches(path: Path) -> tuple[bool, str]:
     return False, f"{reason}{'; ' if broken else ''}{'; '.join(broken)}"
 
 
+def broken_tables(path: Path) -> list[str]:
+    """Return why files that may be calibrations cannot be read, naming each; else nothing."""
+    return _tables(path)[1]
+
+
 def read(path: Path, fps: float | None) -> list[Capture]:
     """Return one capture, in the unit of its calibration.
 

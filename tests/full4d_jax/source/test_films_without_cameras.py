@@ -14,7 +14,7 @@ from full4d_jax.grid import Origin
 from full4d_jax.media.video import write_video
 from full4d_jax.source import films_without_cameras
 from full4d_jax.source.capture_source import open_capture
-from full4d_jax.source.films_without_cameras import objection
+from full4d_jax.source.films_without_cameras import find_captures, objection, read_scene
 from full4d_jax.source.options import CaptureOptions
 from input_pipeline.cameras import centers, intrinsics_from_fov, orbit, rigid
 from input_pipeline.datasets.dataset import open_dataset
@@ -170,14 +170,88 @@ def test_the_film_whose_camera_moves_is_known(kind, expected):
     assert moving_cameras(room_films(moved(kind))) == expected
 
 
-def test_a_camera_that_moves_is_named_before_long_work(tmp_path, capsys):
+def pushed(picture: np.ndarray, steps: list[tuple[float, float]]) -> np.ndarray:
+    """A picture's middle (t 270 480 3), moved by (x, y) pixels at each instant."""
+    height, width = picture.shape[:2]
+    shifts = [np.array([[1.0, 0.0, x], [0.0, 1.0, y]]) for x, y in steps]
+    shown = [cv2.warpAffine(picture, shift, (width, height)) for shift in shifts]
+    return np.stack(shown)[:, 15:-15, 15:-15]
+
+
+def patterned_picture(height: int, width: int) -> np.ndarray:
+    """One that is noise of a few pixels' size."""
+    noise = np.random.default_rng(0).integers(0, 256, (height // 4, width // 4, 3), np.uint8)
+    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([(0, 0), (1, 1), (-1, 0), (0, -1)], []),  # a wobble
+        ([(2.5, 0), (0, 0), (0, 0), (0, 0)], []),  # a bump
+        ([(0, 0), (3, 0), (6, 0), (9, 0)], [0]),
+    ],
+)
+def test_a_camera_that_is_shaken_a_little_stands(steps, expected):
+    picture = patterned_picture(300, 510)
+    stands = pushed(picture, [(0, 0)] * 4)
+    assert moving_cameras(np.stack([pushed(picture, steps), stands, stands])) == expected
+
+
+def test_a_large_thing_that_moves_before_a_plain_wall_is_no_camera_that_moves():
+    """It has all points of the picture, fills 40 % of its width and 56 % of its height."""
+    thing = patterned_picture(152, 192)
+    film = np.full((4, 270, 480, 3), 128, np.uint8)
+    for instant in range(4):
+        left = 120 + 12 * instant
+        film[instant, 60:212, left : left + 192] = thing
+    stands = np.tile(film[:1], (4, 1, 1, 1))
+    assert moving_cameras(np.stack([film, stands, stands])) == []
+
+
+def test_a_camera_that_seems_to_move_is_named(tmp_path, capsys, monkeypatch):
+    """In a warning where the cameras fit together, else in the refusal."""
+    path = tmp_path / "films"
+    path.mkdir()
     for number, film in enumerate(room_films(moved("goes aside"))[1:4]):
-        write_video(tmp_path / f"cam{number}.mp4", film, FPS)
-    message = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
-    assert "film cam1: found a camera that moves, expected cameras that stand still" in message
+        write_video(path / f"cam{number}.mp4", film, FPS)
+    monkeypatch.setattr(films_without_cameras, "find_rig", lambda frames, what: None)
+    message = refusal(capsys, "run", path, "--out", tmp_path / "out")
+    assert "(no films fit together; the camera of film cam1 seems to move)" in message
+    lens = intrinsics_from_fov(FOV, *SIZE)
+    rig = Rig([0, 1, 2], lens, arc()[1:4], 500, 0.1, 12.0, 0.95)
+    monkeypatch.setattr(films_without_cameras, "find_rig", lambda frames, what: rig)
+    warning = (
+        "the camera of film cam1 seems to move: if it does, leave the film out or give cameras.json"
+    )
+    assert open_capture(CaptureOptions(path)).about.warning == warning
+    assert main(["data", "import", str(path), "--out", str(tmp_path / "set")]) == 0
+    assert f"  warning: {warning}\n" in capsys.readouterr().out
 
 
-def test_real_cameras_that_stand_are_not_said_to_move(shared_data):
+def test_pictures_come_at_the_rate_that_is_asked_for(tmp_path, monkeypatch):
+    for view, film in enumerate(room_films(moved("stands"))[:3]):
+        (tmp_path / f"cam{view}").mkdir()
+        for instant, frame in enumerate(film):
+            cv2.imwrite(str(tmp_path / f"cam{view}/{instant}.png"), frame)
+    rig = Rig([0, 1, 2], np.eye(3), arc()[:3], 500, 0.1, 12.0, 0.95)
+    monkeypatch.setattr(films_without_cameras, "find_rig", lambda frames, what: rig)
+    ((folder, layout, *_),), _ = find_captures(tmp_path)
+    (capture,) = read_scene(folder, layout, 30.0, inside=None)
+    for view in capture.views:
+        np.testing.assert_allclose(view.timestamps, np.arange(4) / 30)
+
+
+def test_a_broken_calibration_of_films_is_named(rig_folder, tmp_path, capsys):
+    for name in ("cam1", "cam2", "cam3"):
+        (tmp_path / f"{name}.mp4").write_bytes((rig_folder / f"{name}.mp4").read_bytes())
+    (tmp_path / "calib.toml").write_text("[cam1]\nmatrix = [[\n")
+    for words in (("run",), ("data", "import")):
+        message = refusal(capsys, *words, tmp_path, "--out", tmp_path / "out")
+        assert f"{tmp_path / 'calib.toml'}: found broken toml" in message
+
+
+def test_real_cameras_before_which_a_person_walks_are_not_named(shared_data):
     """A person walks before three cameras; a window that goes aside is a camera that turns."""
     films = []
     for number in (1, 2, 3):
