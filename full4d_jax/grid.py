@@ -183,7 +183,7 @@ class Grid:
 
     @property
     def is_generated(self) -> bool:
-        """Whether views disagree as a generator's do: all pictures that are fitted count as its."""
+        """Whether all pictures that are fitted count as a generator's, whose views disagree."""
         is_made = self.origin == Origin.GENERATED
         return bool(is_made.any()) and not (self.origin == Origin.REAL).any()
 

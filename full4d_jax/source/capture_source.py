@@ -9,12 +9,12 @@ A capture is an .npz with
     masks            (v t h w) above 0 where the subject is; may be left out
 
 or a folder, or a .r3d file, as `full4d data import` reads it, or a folder of films whose cameras
-are found; size and instants may be chosen. Of what a generator wrote, and of a single camera with
-depth, at most `ROWS` rows and `FPS` frames a second are taken; such a camera's whole film is,
-however long. It becomes a source in the world of its first camera at the first frame. The unit is
-the median depth there (of all pictures where that one has none) or, without depth, the distance to
-the point nearest to all optical axes. A data set's clip is read in the same way, in its own size
-and with all instants.
+are found; size and instants may be chosen. Of such films, of what a generator wrote, and of a
+single camera with depth, at most `ROWS` rows and `FPS` frames a second are taken; such a camera's
+whole film is, however long. It becomes a source in the world of its first camera at the first
+frame. The unit is the median depth there (of all pictures where that one has none) or, without
+depth, the distance to the point nearest to all optical axes. A data set's clip is read in the same
+way, in its own size and with all instants.
 """
 
 import math
@@ -96,7 +96,7 @@ def open_dataset_clip(options: DatasetClipOptions) -> Grid:
     if options.views and options.held_out == "auto":  # the other views are
         options = replace(options, held_out="none")
     grid = _captured(dataset, name, arrays, example.timestamps[views[0]], do, options, place)
-    return _made_by_generator(grid) if example.generated else grid
+    return _as_generated(grid) if example.generated else grid
 
 
 def _open_folder(options: CaptureOptions) -> Grid:
@@ -125,7 +125,7 @@ def _open_folder(options: CaptureOptions) -> Grid:
     if clips.left_out:
         note += f"; {clips.left_out} later instants left out, as a grid has {FRAMES} at most"
     grid = replace(grid, about=replace(grid.about, note=note, warning=captures[0].warning))
-    return _made_by_generator(grid) if captures[0].generated else grid
+    return _as_generated(grid) if captures[0].generated else grid
 
 
 def _captures_of(path: Path) -> tuple[list[Capture], int]:
@@ -135,7 +135,7 @@ def _captures_of(path: Path) -> tuple[list[Capture], int]:
     return read_scene(folder, layout, fps=None, inside=folder), len(scenes)
 
 
-def _made_by_generator(grid: Grid) -> Grid:
+def _as_generated(grid: Grid) -> Grid:
     """Return a capture whose views disagree, as a generator's do, where they are fitted."""
     origin = np.where(grid.origin == Origin.REAL, Origin.GENERATED, grid.origin)
     return replace(grid, origin=origin.astype(np.uint8))

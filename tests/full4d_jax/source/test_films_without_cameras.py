@@ -209,15 +209,21 @@ def test_a_large_thing_that_moves_before_a_plain_wall_is_no_camera_that_moves():
     assert moving_cameras(np.stack([film, stands, stands])) == []
 
 
-def test_a_camera_that_seems_to_move_is_named(tmp_path, capsys, monkeypatch):
-    """In a warning where the cameras fit together, else in the refusal."""
+@pytest.mark.extra("pycolmap")
+def test_a_camera_that_moves_is_refused_by_name(tmp_path, capsys):
+    for number, film in enumerate(room_films(moved("goes aside"))[1:4]):
+        write_video(tmp_path / f"cam{number}.mp4", film, FPS)
+    message = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
+    assert "found no cameras by structure from motion" in message
+    assert "; the camera of film cam1 seems to move)" in message
+
+
+def test_a_camera_that_may_move_gets_a_warning(tmp_path, capsys, monkeypatch):
+    """The films fit together, as they may if it moves little."""
     path = tmp_path / "films"
     path.mkdir()
     for number, film in enumerate(room_films(moved("goes aside"))[1:4]):
         write_video(path / f"cam{number}.mp4", film, FPS)
-    monkeypatch.setattr(films_without_cameras, "find_rig", lambda frames, what: None)
-    message = refusal(capsys, "run", path, "--out", tmp_path / "out")
-    assert "(no films fit together; the camera of film cam1 seems to move)" in message
     lens = intrinsics_from_fov(FOV, *SIZE)
     rig = Rig([0, 1, 2], lens, arc()[1:4], 500, 0.1, 12.0, 0.95)
     monkeypatch.setattr(films_without_cameras, "find_rig", lambda frames, what: rig)
