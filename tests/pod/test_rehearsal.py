@@ -42,7 +42,7 @@ ROOT = Path(__file__).parents[2]
 SIZE = "--data.views 3 --data.frames 5 --data.height 32 --data.width 32 --data.projections 2"
 MODEL = "--config debug --model.codec wan21 --model.codec_stride 8 --model.patch 1"
 MODEL += f" --model.layers 1 --model.refiner 0 {SIZE}"
-TIMED = {"report.json"}  # files that say when and how fast
+OF_MACHINE = {"config.json", "report.json"}  # files with paths on its disk, and how fast it was
 SMALL = {
     "data import": "--size 48 --frames 5 --shards 2",
     "data depth": "--shards 4",
@@ -55,10 +55,11 @@ SMALL = {
 SECONDS = 1800  # to catch what hangs; a busy machine takes a quarter
 STEPS = 16  # each second one is saved, which takes most of the time
 VALIDATION = f"--data.held_out 0.5 --training.validate_every {STEPS // 2}"
-# Between four processes and one, whose sums are rounded in another order: a grid is rounded to
-# levels of 255, of which a value at the border of two takes the other; a fit begins at that grid.
+# How far four processes may be from one, since float32 sums are rounded in another order: a colour
+# between two levels of 255 becomes the other one, and a fit begins at that grid. Its centres go in
+# each step a hundredth of a distance or so, which is much more.
 MOST_LEVELS = 1
-MOST_METRES = 5e-4
+MOST_APART = 5e-4  # in world units
 
 
 class Machine:
@@ -117,10 +118,10 @@ class Machine:
     def content(self, folder: str) -> dict[str, bytes | dict[str, bytes]]:
         """Return the files of a folder in a bucket: arrays of stages, else bytes.
 
-        Without how long it took, and without files that say when and how fast.
+        Without how long it took, and without files with paths of one machine.
         """
         address = f"{self.bucket}/{folder}"
-        names = [name for name in stored_files(address) if Path(name).name not in TIMED]
+        names = [name for name in stored_files(address) if Path(name).name not in OF_MACHINE]
         whole = {name: read_stored(f"{address}/{name}") for name in names}
         return {name: _arrays(x) if name.endswith(".npz") else x for name, x in whole.items()}
 
@@ -304,7 +305,7 @@ def lift(lab: Machine, words: str, count: int, is_thorough: bool) -> None:
         assert_as_undisturbed(lab, "out")
         lab.run(words.replace("BUCKET/out", "BUCKET/one"), devices=count, machine="five")
         means, of_one = (lab.array(f"{folder}/scene", "means") for folder in ("out", "one"))
-        np.testing.assert_allclose(means, of_one, rtol=0, atol=MOST_METRES)
+        np.testing.assert_allclose(means, of_one, rtol=0, atol=MOST_APART)
 
 
 def render_and_evaluate(lab: Machine, lines: dict[str, str], is_thorough: bool) -> None:
