@@ -42,7 +42,9 @@ ROOT = Path(__file__).parents[2]
 SIZE = "--data.views 3 --data.frames 5 --data.height 32 --data.width 32 --data.projections 2"
 MODEL = "--config debug --model.codec wan21 --model.codec_stride 8 --model.patch 1"
 MODEL += f" --model.layers 1 --model.refiner 0 {SIZE}"
-OF_MACHINE = {"config.json", "report.json"}  # files with paths on its disk, and how fast it was
+# Files that tell paths on the disk of one machine and how fast it was; the last has hashes of files
+# with the seconds that a stage took, and its scores are in `consistency.json`, too.
+OF_MACHINE = {"config.json", "report.json", "consistency.jsonl"}
 SMALL = {
     "data import": "--size 48 --frames 5 --shards 2",
     "data depth": "--shards 4",
