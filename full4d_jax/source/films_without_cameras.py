@@ -45,7 +45,7 @@ def find_captures(path: Path) -> tuple[list[Scene], list[str]]:
         if not films:
             raise
         if broken := broken_tables(path):
-            raise ValueError(broken[0]) from None
+            raise ValueError(f"{broken[0]}: mend it or move it away") from None
         return [(path, FILMS, f"nothing tells cameras of the films {', '.join(films)}", [])], []
 
 

@@ -107,7 +107,8 @@ def _tables(path: Path) -> tuple[dict[Path, Any], list[str]]:
         tables = {}
         for file in sorted(folder.glob("*"), key=natural):
             small = file.is_file() and file.suffix.lower() in ENDINGS
-            if not small or file.stat().st_size > MAX_BYTES:
+            is_hidden = file.name.startswith(".")  # macOS leaves ._NAME beside NAME
+            if is_hidden or not small or file.stat().st_size > MAX_BYTES:
                 continue
             try:
                 table = _load(file)

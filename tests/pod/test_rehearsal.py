@@ -1,12 +1,14 @@
 """The first day of a lab: everything in a bucket, from a capture to scores, against an emulator.
 
-The commands are those of docs/pods.md, with options that keep them small, each on a machine with an
-empty disk. Importing, encoding, training and sampling are killed and go on. With four processes all
-stages are, and what they leave is, bit for bit, what they leave on a day without kills.
+The commands are those of docs/pods.md, with options that keep them small, on machines that know
+each other's files by addresses alone. Importing, encoding, training and sampling are killed and go
+on. With four processes depth, lifting, rendering and evaluating are killed, too (the last before it
+scores), and data sets, weights, losses and the folder of the scene are, bit for bit, those of a day
+without kills.
 
-Losses, grids and scenes are those of one process with as many devices. Grids of two processes have
-its bits, since a sum of two is the same in either order; gloo adds up four in another order than
-XLA does in one process, so there tolerances are stated.
+Losses and grids are those of one process with as many devices, and with four the scene, too. Grids
+of two processes have its bits, since a sum of two is the same in either order; gloo adds up four in
+another order than XLA does in one process, so there tolerances are stated.
 """
 
 import json
