@@ -1,5 +1,6 @@
-"""Depth networks in .onnx files: what they take, and what their values mean.
+"""Depth networks of others in files: what they take, and what their values mean.
 
+onnxruntime runs .onnx files; all devices of this host run Depth Anything V2's .safetensors.
 `signatures` has the table of published ones. A person may say the kind of the values; nobody has
 to, since `sign` compares them with those of our network. A network whose input has another axis,
 (1 n 3 h w), or n pictures at once, (n 3 h w), sees n frames together, as Video Depth Anything does.
@@ -13,14 +14,18 @@ from functools import cached_property
 from pathlib import Path
 
 import cv2
+import jax
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
-from full4d_jax.session.errors import InputError
+from full4d_jax.models.depth_anything import depth_anything, load_depth_anything, stages_of
+from full4d_jax.models.local_devices import OnLocalDevices
+from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.source.depth.onnx_network import Network, as_network, open_file
 from full4d_jax.source.depth.sign import checked_kind, correlation_with_disparity, example_frame
 from full4d_jax.source.depth.signatures import (
+    DEPTH_ANYTHING,
     NUMBERS,
     Outputs,
     Signature,
@@ -30,11 +35,13 @@ from full4d_jax.source.depth.signatures import (
     with_metadata,
 )
 from full4d_jax.source.options import DepthKind
+from input_pipeline.plain_files import load_json
 from input_pipeline.selection import evenly
 
 EXPECTED = "a network from one picture, or from several frames, of three float colours to maps"
 SEE = "see docs/howto.md on depth networks"
 WHAT = "depth network"
+RELATIVE = "give Depth Anything V2 of relative depth, as depth-anything/Depth-Anything-V2-Small-hf"
 CHECKED_PATCHES = 16  # of the side of frames on which networks of several are compared with ours
 LENS_FRAMES = 3  # of a clip that are asked for the lens
 PLAUSIBLE_FOCAL = 0.1, 20.0  # over the width of the picture; 157 and 3 degrees
@@ -78,7 +85,8 @@ class DepthFile:
             "metric": "metric depth",
         }
         frames = f", {self.window} frames at once" if self.window else ""
-        taken = f"taken as {kinds[self.kind]} (--depth_kind says otherwise)"
+        free = " (--depth_kind says otherwise)" if self.path.suffix == ".onnx" else ""
+        taken = f"taken as {kinds[self.kind]}{free}"
         note = f"; {self.note}" if self.note else ""
         return f"depth network: {self.path}, {taken}, as of {self.signature.name}{frames}{note}"
 
@@ -196,6 +204,58 @@ def open_depth_file(path: Path, kind: DepthKind | None = None) -> DepthFile:
         do = "export it so that it returns one of these"
         raise InputError(WHAT, path, found, "disparity, or depth above 0", do)
     return replace(opened, kind=settled, note=note)
+
+
+def open_depth_anything(path: Path) -> DepthFile:
+    """Open Depth Anything V2's weights, and compare what they make of one frame with ours.
+
+    Raises:
+      InputError: the file is missing or holds something else, or a network of metric depth or of
+        V1, which shapes do not tell from these.
+    """
+    params = load_depth_anything(path)
+    require_relative(path, stages_of(params))
+    predict = OnLocalDevices(_depth_anything, params)
+
+    def run(pictures: Float32[ndarray, "n 3 h w"]) -> dict[str, ndarray]:
+        return {"predicted_depth": predict(pictures.transpose(0, 2, 3, 1))}
+
+    network = Network(run, [1, 3, None, None])
+    opened = DepthFile(path, network, DEPTH_ANYTHING, "disparity")
+    correlation = correlation_with_disparity(opened.maps(example_frame()[None])[0])
+    settled, note = checked_kind("disparity", None, correlation)
+    if settled != "disparity":
+        raise InputError(WHAT, path, note, "relative disparity", RELATIVE)
+    return replace(opened, note=note)
+
+
+_depth_anything = jax.jit(depth_anything)
+
+
+def require_relative(path: Path, stages: tuple[int, ...]) -> None:
+    """Refuse weights beside which transformers' config.json tells of another network.
+
+    Args:
+      path: of the weights.
+      stages: layers after which the head takes tokens.
+
+    Raises:
+      InputError: the config cannot be read, or is of metric depth or of V1.
+    """
+    config = path.with_name("config.json")
+    if not config.is_file():
+        return
+    with input_errors("config", RELATIVE, config):
+        fields = load_json(config)
+        if fields.get("model_type") != "depth_anything":
+            return
+        kind = fields.get("depth_estimation_type", "relative")
+        taken = fields.get("backbone_config", {}).get("out_indices", list(stages))
+    if kind != "relative":
+        raise InputError("config", f"{config}, depth_estimation_type", kind, "relative", RELATIVE)
+    if taken != list(stages):
+        where = f"{config}, backbone_config.out_indices"
+        raise InputError("config", where, taken, f"{list(stages)} as of V2", RELATIVE)
 
 
 def resize_colors(

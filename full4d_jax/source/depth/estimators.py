@@ -1,7 +1,8 @@
 """Networks that estimate depth, chosen by name or by the ending of their file.
 
     ours            our network, in this package
-    X.safetensors   weights that `full4d train --config depth` wrote, or Tiefenrausch's
+    X.safetensors   weights that `full4d train --config depth` wrote, Tiefenrausch's, or Depth
+                    Anything V2's as transformers writes them
     X.onnx          networks by others (`depth_file`, `signatures`); onnxruntime runs them
     da3-small, ...  such files in ~/.cache/full4d (`PUBLISHED`)
 
@@ -19,10 +20,18 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
+from full4d_jax.models.depth_anything import is_depth_anything
 from full4d_jax.models.local_devices import OnLocalDevices
+from full4d_jax.models.weights import tensor_shapes
 from full4d_jax.session.errors import InputError, require_file, tell
 from full4d_jax.source.depth.clip_depth import AnyNetwork, as_far
-from full4d_jax.source.depth.depth_file import WHAT, DepthFile, open_depth_file, resize_colors
+from full4d_jax.source.depth.depth_file import (
+    WHAT,
+    DepthFile,
+    open_depth_anything,
+    open_depth_file,
+    resize_colors,
+)
 from full4d_jax.source.depth.estimate import (
     SHIPPED,
     load_depth,
@@ -149,14 +158,14 @@ def open_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
         expected = "an .onnx file as --depth_network beside it"
         do = "leave it out, or give one"
         raise InputError("option", "--depth_kind", kind, expected, do)
-    return load_depth(path)
+    return open_depth_anything(path) if is_depth_anything(tensor_shapes(path)) else load_depth(path)
 
 
 def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
     """Open a network, ready to be called with a picture; arguments and errors as above.
 
-    Of a file it says what its values are taken as. Several threads may call it; ours is then on all
-    devices of this host.
+    Of a file it says what its values are taken as. Several threads may call it; networks in JAX are
+    then on all devices of this host.
     """
     network = open_network(which, kind)
     if isinstance(network, DepthFile):

@@ -1,0 +1,143 @@
+"""Depth Anything V2 in JAX computes what transformers does, from the file that it writes."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+from random_depth_anything import write_random
+from safetensors.numpy import load_file, save_file
+
+from full4d_jax.models.depth_anything import (
+    MAPS,
+    STAGES,
+    backbone_features,
+    depth_anything,
+    load_depth_anything,
+)
+from full4d_jax.session.errors import InputError
+
+TOLERANCE = 1e-4  # relative to the largest value
+SIZES = ((70, 70), (56, 98))  # pixels: that of the position embeddings, and another
+
+
+@pytest.fixture(scope="module", params=[(12, 128), (24, 64)], ids=["small", "large"])
+def network(request, tmp_path_factory):
+    """A network of transformers with random weights, and the file that it writes."""
+    folder = tmp_path_factory.mktemp("network")
+    model = random_network(*request.param)
+    model.save_pretrained(folder)
+    return model, folder / "model.safetensors"
+
+
+def random_network(layers: int, width: int):
+    """Return a network whose every parameter is random: usual ones have biases of 0."""
+    import torch
+    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
+
+    backbone = Dinov2Config(
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 64,
+        mlp_ratio=2,
+        image_size=70,
+        patch_size=14,
+        out_indices=list(STAGES[layers]),
+        reshape_hidden_states=False,
+    )
+    torch.manual_seed(layers)
+    config = DepthAnythingConfig(
+        backbone_config=backbone,
+        reassemble_hidden_size=width,
+        neck_hidden_sizes=[8, 12, 16, 20],
+        fusion_hidden_size=16,
+        head_hidden_size=8,
+    )
+    model = DepthAnythingForDepthEstimation(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.1)
+        model.head.conv3.bias.fill_(1.0)  # of disparity, which ReLU would cut to 0
+    return model
+
+
+@pytest.mark.extra("torch", "transformers")
+@pytest.mark.parametrize("size", SIZES, ids=["as_trained", "resized"])
+def test_features_and_disparity_are_those_of_transformers(network, size):
+    import torch
+
+    model, path = network
+    pictures = np.random.default_rng(0).normal(size=(2, *size, 3)).astype(np.float32)
+    with torch.no_grad():
+        inputs = torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())
+        theirs = [x.numpy() for x in model.backbone(inputs).feature_maps]
+        disparity = model(inputs).predicted_depth.numpy()
+    params = load_depth_anything(path)
+    ours = jax.jit(backbone_features)(params, pictures)
+    assert len(ours) == len(theirs) == MAPS
+    for own, other in zip(ours, theirs, strict=True):
+        require_same(own, other)
+    assert disparity.shape == (2, *size)
+    assert disparity.std() > 10 * TOLERANCE * disparity.max()
+    assert (disparity > 0).mean() > 0.5
+    require_same(jax.jit(depth_anything)(params, pictures), disparity)
+
+
+def require_same(ours, theirs):
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=TOLERANCE * np.abs(theirs).max())
+
+
+def test_a_file_in_half_precision_is_read(tmp_path):
+    whole = tmp_path / "whole.safetensors"
+    half = tmp_path / "half.safetensors"
+    write_random(whole)
+    save_file({name: x.astype(np.float16) for name, x in load_file(whole).items()}, half)
+    compare = partial(np.testing.assert_allclose, atol=1e-3)
+    jax.tree.map(compare, load_depth_anything(half), load_depth_anything(whole))
+
+
+QUERY = "backbone.encoder.layer.3.attention.attention.query.weight"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        (QUERY, None, f"tensor {QUERY}: found no such tensor"),
+        (QUERY, (3, 64), f"tensor {QUERY}: found \\(3, 64\\)"),
+        ("head.conv4.bias", (1,), "tensor head.conv4.bias: .*expected no such tensor"),
+        ("backbone.embeddings.cls_token", None, "cls_token: found no such tensor"),
+        ("backbone.embeddings.cls_token", (1, 1, 65), "cls_token: .*a multiple of 64"),
+        ("backbone.embeddings.position_embeddings", (1, 9, 64), "position_embeddings.*\\(1, 9"),
+        ("backbone.encoder.layer.12.norm1.bias", (64,), "13 layers, expected 12 or 24 layers"),
+        ("neck.convs.0.weight", (8,), "neck.convs.0.weight: .*4 axes"),
+    ],
+)
+def test_other_tensors_are_refused_in_one_line(tmp_path, name, shape, message):
+    path = tmp_path / "other.safetensors"
+    write_random(path)
+    tensors = load_file(path)
+    tensors.pop(name, None)
+    if shape is not None:
+        tensors[name] = np.zeros(shape, np.float32)
+    save_file(tensors, path)
+    with pytest.raises(InputError, match=message) as error:
+        load_depth_anything(path)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_integers_are_refused(tmp_path):
+    path = tmp_path / "quantised.safetensors"
+    write_random(path)
+    save_file(load_file(path) | {QUERY: np.zeros((64, 64), np.int8)}, path)
+    with pytest.raises(InputError, match=f"{QUERY}: found I8"):
+        load_depth_anything(path)
+
+
+def test_missing_and_damaged_files_are_refused(tmp_path):
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(InputError, match="no such file"):
+        load_depth_anything(path)
+    path.write_bytes(b"x" * 40)
+    with pytest.raises(InputError, match="the weights of Depth Anything V2"):
+        load_depth_anything(path)
