@@ -97,10 +97,10 @@ def read_films(path: Path, fps: float | None, *, inside: Path | None) -> Capture
     moving = ", ".join(names[number] for number in moving_cameras(frames))
     seems = f"the camera of film {moving} seems to move" if moving else ""
     if why := objection(rig, names, max(height, width)):
-        found = "; ".join(filter(None, [why, seems]))
+        reasons = "; ".join(filter(None, [why, seems]))
         expected = "films that show much of the same from 5 to 20 degrees aside, or cameras.json"
         raise ValueError(
-            f"{path}: found no cameras by structure from motion ({found}), expected {expected}"
+            f"{path}: found no cameras by structure from motion ({reasons}), expected {expected}"
         )
     assert rig is not None, "there is no objection"
     rows, columns = picture_size(capture.views[0].files[0])

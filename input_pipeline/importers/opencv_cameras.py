@@ -258,12 +258,12 @@ def _check_tangential(coefficients: Float64[np.ndarray, "4"], where: str) -> Non
       ValueError: telling how to say which lens it is.
     """
     if np.abs(coefficients[2:]).max() > MOST_TANGENTIAL:
-        found = f"four coefficients {coefficients.tolist()}, as of a fisheye lens"
+        four = f"four coefficients {coefficients.tolist()}, as of a fisheye lens"
         expected = (
             f"p1 and p2 up to {MOST_TANGENTIAL}: of a fisheye lens give the field fisheye, 1, or "
             "cameras.json; of a usual one add k3, 0"
         )
-        raise ValueError(f"{where}, distortion: found {found}, expected {expected}")
+        raise ValueError(f"{where}, distortion: found {four}, expected {expected}")
 
 
 def _array(table: Mapping[str, Any], field: str, where: str, counts: tuple[int, ...]) -> np.ndarray:

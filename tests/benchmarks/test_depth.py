@@ -80,9 +80,9 @@ def test_slopes_are_no_edges(depth):
 
 def test_networks_return_depth_of_the_frames_size(depth):
     rng = np.random.default_rng(0)
-    found = depth.estimate(depth.open_network("ours"), rng.uniform(-1, 1, (120, 90, 3)))
-    assert found.shape == (120, 90)
-    assert (found > 0).all()
+    estimated = depth.estimate(depth.open_network("ours"), rng.uniform(-1, 1, (120, 90, 3)))
+    assert estimated.shape == (120, 90)
+    assert (estimated > 0).all()
 
 
 def test_frames_of_rgbd_cameras_keep_what_is_unknown(depth, tmp_path):

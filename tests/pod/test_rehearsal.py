@@ -56,7 +56,7 @@ SMALL = {
     "lift": "--lift.steps 10 --lift.capacity 300 --sampler.steps 2",
     "render": "--size 32 --orbit_seconds 0.2",
 }
-SECONDS = 1800  # to catch what hangs; a busy machine takes a quarter
+SECONDS = 400  # to catch what hangs: the longest stage took 332 on a busy machine
 STEPS = 16  # each second one is saved, which takes most of the time
 VALIDATION = f"--data.held_out 0.5 --training.validate_every {STEPS // 2}"
 # How far four processes may be from one, whose sums in float32 are rounded in another order. A
@@ -337,6 +337,7 @@ def assert_first_uploads(printed: list[str]) -> None:
 
 def assert_as_undisturbed(lab: Machine, folder: str) -> None:
     """Fail unless a folder in the bucket has, bit for bit, what the day `twin` has there."""
-    made, twin = lab.content(folder), lab.content(f"twin/{folder}")
-    assert made.keys() == twin.keys()
-    assert [name for name in made if made[name] != twin[name]] == []
+    disturbed = lab.content(folder)
+    twin = lab.content(f"twin/{folder}")
+    assert disturbed.keys() == twin.keys()
+    assert [name for name in disturbed if disturbed[name] != twin[name]] == []

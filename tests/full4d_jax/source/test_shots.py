@@ -56,7 +56,7 @@ def test_a_fast_camera_and_few_frames_a_second_are_no_cut(tmp_path):
 
 @pytest.mark.parametrize(("seed", "cells"), [(60, (8, 12)), (98, (8, 12)), (24, (24, 40))])
 def test_a_few_corners_that_match_by_chance_are_no_shot(seed, cells):
-    """Of two rooms, one homography explains a dozen corners and more here."""
+    """One homography explains a dozen corners and more of two rooms here."""
     rooms = [np.random.default_rng(2 * seed + i).integers(30, 220, cells, np.uint8) for i in (0, 1)]
     before, after = (cv2.resize(x, (320, 192), interpolation=cv2.INTER_CUBIC) for x in rooms)
     step = track_steps(np.stack([before, after]))[0]

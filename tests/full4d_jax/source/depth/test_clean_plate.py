@@ -94,7 +94,7 @@ def test_a_hole_is_filled_from_around():
 
 
 def test_lines_go_on_into_a_hole_and_no_speck_floods_it():
-    """Beside a wide hole stands a dark speck; a line ends at another side of it."""
+    """A dark speck stands beside a wide hole; a line ends at another side of it."""
     picture = np.full((96, 160, 3), 200, np.uint8)
     picture[40:56, 20:24] = 10
     picture[46:50, 140:] = 90
