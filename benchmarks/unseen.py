@@ -4,9 +4,11 @@
 
     beyond   the picture ends at a seventh of its width from each side; the plate goes on there,
              and the rest of the picture is the truth
-    photos   the same of photographs that chose nothing
+    photos   the same of photographs that no training read and that chose nothing
+    people   somebody is drawn into these photographs; what the drawing hides, up to `REACH` pixels
+             from its outline, is the truth
     behind   one instant is seen; what others show behind its subjects, up to `REACH` pixels from
-             their outline, is the truth
+             their outline, is the truth. Of these rooms training saw other clips
 
 Rows fill the same holes of the middle instant: push-pull, OpenCV's inpainting (Telea), the plate.
 LPIPS is of pictures in which the truth is everywhere else. OUT/unseen.png shows them.
@@ -33,16 +35,18 @@ from full4d_jax.media.pictures import contact_sheet, save_picture
 from full4d_jax.media.video import crop_resize, read_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.backdrop import as_bytes, disc
-from full4d_jax.source.depth.clean_plate import OUTLINE, clean_plate, filled_in
+from full4d_jax.source.depth.clean_plate import OUTLINE, clean_plate
+from full4d_jax.source.inpainted import inpainted, load_inpainting
 from full4d_jax.source.subjects import find_subjects, load_networks
+from full4d_jax.training.clips.drawn_holes import draw_person
 from gaussians.fitting.stillness import median_where
-from input_pipeline.footage import read_picture
+from input_pipeline.footage import HELD_OUT, PICTURES, listed, read_picture
 from input_pipeline.video_files import frame_times
 
 ROWS, COLUMNS, INSTANTS = 256, 448, 16
 LENS = np.array([[400.0, 0, COLUMNS / 2], [0, 400.0, ROWS / 2], [0, 0, 1]])
 BORDER = 1 / 7  # of the width, that the plate does not see on each side
-PHOTOS = 9  # one photograph of so many; of the others, some chose settings
+CHOSE = (4, 9)  # of every nine photographs, the number of the one that chose settings
 REACH = 24  # pixels inside of an outline that a camera at 15 degrees sees
 TELEA, PLATE = "cv2.inpaint (Telea)", "clean plate"
 FILLS = (PUSH_PULL, TELEA, PLATE)
@@ -67,7 +71,7 @@ def main() -> None:
         clips = held_out_clips(shared_folder() / "data/real_videos")[: options.clips]
     except (InputError, ValueError) as error:
         raise SystemExit(str(error)) from None
-    holes: dict[str, list[Hole]] = {"beyond": [], "photos": [], "behind": []}
+    holes: dict[str, list[Hole]] = {"beyond": [], "photos": [], "people": [], "behind": []}
     for clip in clips:
         start = max(0.0, frame_times(clip)[-1] / 2 - 1)
         size = {"height": ROWS, "width": COLUMNS, "frames": INSTANTS}
@@ -76,10 +80,10 @@ def main() -> None:
         behind = behind_subjects(frames)
         if behind.hole.any():
             holes["behind"].append(behind)
-    photos = sorted((shared_folder() / "data/real_photos").glob("*.jpg"))[::PHOTOS]
-    for path in photos[: options.clips]:
+    for number, path in enumerate(held_out_photos()[: options.clips]):
         photo = crop_resize(read_picture(path), ROWS, COLUMNS)
         holes["photos"].append(beyond(np.repeat(photo[None], 3, 0)))
+        holes["people"].append(with_people(photo, np.random.default_rng(number)))
     scores = {kind: scored(distance, several) for kind, several in holes.items()}
     print(table(scores))
     path = options.out / "unseen.png"
@@ -87,6 +91,28 @@ def main() -> None:
     save_picture(path, sheet([hole for several in holes.values() for hole in several]))
     print(f"pictures: {path}")
     print(json.dumps({kind: {"clips": len(holes[kind])} | scores[kind] for kind in scores}))
+
+
+def held_out_photos() -> list[Path]:
+    """Return the photographs that no training reads, but those that chose settings."""
+    photos = listed(shared_folder() / "data/real_photos", PICTURES)
+    place, period = CHOSE
+    return [
+        photo
+        for i, photo in enumerate(photos)
+        if i % HELD_OUT == HELD_OUT - 1 and i % period != place
+    ]
+
+
+def with_people(photo: UInt8[ndarray, "h w 3"], rng: np.random.Generator) -> Hole:
+    """Draw somebody into a photograph, and somebody else."""
+    square = np.zeros((COLUMNS, COLUMNS), np.uint8)
+    draw_person(rng, square)
+    draw_person(rng, square)
+    hidden = square[:ROWS] > 0
+    depth = cv2.distanceTransform(as_bytes(hidden), cv2.DIST_L2, 3)
+    filled = inpainted(load_inpainting(), photo, hidden)
+    return Hole(photo, hidden & (depth <= REACH), fills(photo, hidden, filled))
 
 
 def beyond(frames: UInt8[ndarray, "t h w 3"]) -> Hole:
@@ -111,7 +137,11 @@ def behind_subjects(frames: UInt8[ndarray, "t h w 3"]) -> Hole:
     depth = cv2.distanceTransform(as_bytes(hidden), cv2.DIST_L2, 3)
     counts = hidden & np.isfinite(usual[..., 0]) & (depth <= REACH)
     truth = np.where(counts[..., None], usual, frames[middle]).astype(np.uint8)
-    return Hole(truth, counts, fills(frames[middle], hidden, filled_in(frames[middle], hidden)))
+    return Hole(
+        truth,
+        counts,
+        fills(frames[middle], hidden, inpainted(load_inpainting(), frames[middle], hidden)),
+    )
 
 
 def plate_of(frames: UInt8[ndarray, "t h w 3"]) -> UInt8[ndarray, "p q 3"]:

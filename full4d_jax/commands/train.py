@@ -8,6 +8,8 @@ import tyro
 
 from full4d_jax.config import Config, check_config
 from full4d_jax.config.depth import DepthConfig
+from full4d_jax.config.inpainting import InpaintingConfig
+from full4d_jax.config.presets import AnyConfig
 from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.help_text import Shown
@@ -19,7 +21,7 @@ TRAINED += ("optimizer", "training", "mesh", "prior", "perceptual", "perceptual_
 
 def train(
     config: Annotated[
-        Config | DepthConfig | UpsamplerConfig,
+        AnyConfig,
         tyro.conf.arg(name=""),
         Shown(TRAINED),
     ],
@@ -74,6 +76,10 @@ def train(
             from full4d_jax.training.depth_training import train_depth
 
             train_depth(config, out, init, steps)
+        elif isinstance(config, InpaintingConfig):
+            from full4d_jax.training.inpainting_training import train_inpainting
+
+            train_inpainting(config, out, init, steps)
         elif isinstance(config, UpsamplerConfig):
             from full4d_jax.training.upsampler_training import train_upsampler
 

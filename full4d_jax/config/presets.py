@@ -10,10 +10,11 @@ from typing import Any, TypeVar, overload
 
 from full4d_jax.config.depth import DepthConfig
 from full4d_jax.config.experiment import DEFAULT, Config
+from full4d_jax.config.inpainting import InpaintingConfig
 from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.errors import InputError, require_file
 
-AnyConfig = Config | DepthConfig | UpsamplerConfig
+AnyConfig = Config | DepthConfig | InpaintingConfig | UpsamplerConfig
 Kind = TypeVar("Kind", bound=AnyConfig)
 PACKAGE = Path(str(files("full4d_jax")))
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.depth import DepthConfig
 from full4d_jax.config.experiment import Config
+from full4d_jax.config.inpainting import InpaintingConfig
 from full4d_jax.config.masks import PAPER, allowed_frames, beyond_own_view
 from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.fields import check_fields, require
@@ -19,6 +20,8 @@ MAX_BATCH_PIXELS = 2**36  # 768 GiB in float32, over all devices
 MOST_CUDNN_WIDTH = 128  # channels of a head, on any GPU
 MAX_CLIP_PIXELS = 2**31  # 24 GiB in float32, more than a device samples at once
 TEXTS = "or a model with text, and captions or a text that is not also negative_text"
+
+SmallConfig = DepthConfig | InpaintingConfig | UpsamplerConfig
 
 
 class Rule(NamedTuple):
@@ -35,7 +38,7 @@ class Rule(NamedTuple):
     expected: str
 
 
-def check_config(config: Config | DepthConfig | UpsamplerConfig) -> None:
+def check_config(config: Config | SmallConfig) -> None:
     """Refuse values that nothing could use.
 
     Raises:
@@ -45,6 +48,7 @@ def check_config(config: Config | DepthConfig | UpsamplerConfig) -> None:
     rules = {
         Config: _experiment,
         DepthConfig: _depth,
+        InpaintingConfig: _inpainting,
         UpsamplerConfig: _upsampler,
     }
     for rule in rules[type(config)](config):
@@ -300,7 +304,7 @@ def _few_steps(config: Config) -> Iterator[Rule]:
         yield Rule(name, fits, f"{off} with --flow.segments")
 
 
-def _spike(config: Config | DepthConfig | UpsamplerConfig) -> Rule:
+def _spike(config: Config | SmallConfig) -> Rule:
     spike = config.training.spike
     return Rule("training.spike", spike == 0 or spike > 1, "0, or a factor above 1")
 
@@ -381,7 +385,12 @@ def _upsampler(config: UpsamplerConfig) -> Iterator[Rule]:
     )
 
 
-def _small_network(config: DepthConfig | UpsamplerConfig) -> Iterator[Rule]:
+def _inpainting(config: InpaintingConfig) -> Iterator[Rule]:
+    yield from _small_network(config)
+    yield Rule("data.side", config.data.side % 8 == 0, "a multiple of 8")
+
+
+def _small_network(config: SmallConfig) -> Iterator[Rule]:
     """Yield the rules of fields that only the training of a prior uses."""
     for name, only in (
         ("optimizer.trainable", "all"),

@@ -116,8 +116,8 @@ def training_photos(folder: str) -> list[Path]:
 
 
 def crop(
-    rng: np.random.Generator, picture: UInt8[ndarray, "H W 3"], size: tuple[int, int]
-) -> Float32[ndarray, "h w 3"]:
+    rng: np.random.Generator, picture: UInt8[ndarray, "H W c"], size: tuple[int, int]
+) -> Float32[ndarray, "h w c"]:
     """Return a crop of the shape of `size`, anywhere in the picture, at that size and in [0, 1]."""
     height, width = picture.shape[:2]
     scale = rng.uniform(SMALLEST, 1) * min(height / size[0], width / size[1])

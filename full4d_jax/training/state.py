@@ -10,8 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from full4d_jax.config import Config
-from full4d_jax.config.depth import DepthConfig
-from full4d_jax.config.upsampler import UpsamplerConfig
+from full4d_jax.config.presets import AnyConfig
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.sharding import tree_shardings
@@ -64,7 +63,7 @@ def state_from_params(
 
 
 def config_optimizer(
-    config: Config | DepthConfig | UpsamplerConfig,
+    config: AnyConfig,
 ) -> optax.GradientTransformation:
     """Return the optimizer that a config asks for."""
     return make_optimizer(config.optimizer, config.training.steps, block_matrices)

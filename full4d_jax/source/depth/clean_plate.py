@@ -2,10 +2,9 @@
 
 Where a subject stands at all instants before a camera at rest, pictures from before and after may
 show what it hides. A camera that moves has the plate of its middle instant, which is drawn where no
-instant shows anything. What nobody knows is filled in from around, once for all views and
-instants: near what is known as its lines go on (Bertalmio et al. 2001, `cv2.inpaint`), deep inside
-a hole, where a speck of its border would flood it, by averages (push-pull). Beyond the borders of
-the picture lines go straight on (`beyond_borders`).
+instant shows anything. What nobody knows is filled in, once for all views and
+instants, by the inpainting network. Beyond the borders of the picture lines go straight on
+(`beyond_borders`).
 
 With E the disparity that the network gives the plate as a picture, and D* that of what rests at
 the instants (`moving.resting_disparity`), the plate has
@@ -21,7 +20,7 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int32, UInt8
+from jaxtyping import Float, Float32, Int32, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.push_pull import push_pull
@@ -29,12 +28,11 @@ from full4d_jax.grid import CleanPlate
 from full4d_jax.source.backdrop import Backdrop, as_bytes, disc
 from full4d_jax.source.depth.beyond_borders import beyond_borders
 from full4d_jax.source.depth.moving import resting_disparity
+from full4d_jax.source.inpainted import inpainted, load_inpainting
 from gaussians.fitting.stillness import median_where
 
 Estimate = Callable[[UInt8[ndarray, "h w 3"]], Float[ndarray, "h w"]]
 OUTLINE = 4  # pixels beside a subject in which its colours mix with those of what rests
-REACH = 3  # pixels around a hole that inpainting looks at
-LINES_REACH = 0.06  # of the short side: how far lines go on into a hole
 BEYOND = 0.25  # of each side: how far the plate reaches beyond the borders of the picture
 
 
@@ -68,33 +66,14 @@ def clean_plate(
     is_shown = np.asarray(rests.any(0))
     resting_colours = median_where(frames.astype(np.float32), rests)
     usual = np.where(is_shown[..., None], resting_colours, backdrop.frame)
-    picture = filled_in(usual.astype(np.uint8), ~is_shown & ~backdrop.added)
+    hole = ~is_shown & ~backdrop.added
+    picture = inpainted(load_inpainting(), usual.astype(np.uint8), hole)
     resting = _resting(depth, labels)
     behind = _depth_of(picture, resting, estimate)
     rows, columns = (round(BEYOND * side) for side in is_shown.shape)
     known = np.pad(is_shown & (resting > 0), ((rows, rows), (columns, columns)))
     wide_picture, wide_disparity = beyond_borders(picture, 1 / behind, rows, columns)
     return CleanPlate(wide_picture, np.where(known, np.float32(0), 1 / wide_disparity), instant)
-
-
-def filled_in(
-    picture: UInt8[ndarray, "h w 3"], hole: Bool[ndarray, "h w"]
-) -> UInt8[ndarray, "h w 3"]:
-    """Return a picture whose hole is filled in from around.
-
-    With I inpainted, A the averages of push-pull, d the distance from what is known and r
-    `LINES_REACH`, the hole has w I + (1 - w) A, w = exp(-(d / r)^2).
-    """
-    if hole.all():
-        return picture
-    inpainted = cv2.inpaint(picture, as_bytes(hole), REACH, cv2.INPAINT_NS)
-    known = np.float32(1) - hole[..., None]
-    averages = jax.jit(push_pull)(jnp.asarray(picture, jnp.float32), jnp.asarray(known))
-    reach = LINES_REACH * min(hole.shape)
-    distance = cv2.distanceTransform(as_bytes(hole), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    weight = np.exp(-((distance / reach) ** 2))[..., None]
-    mixed = weight * inpainted + (1 - weight) * np.asarray(averages)
-    return np.where(hole[..., None], np.clip(mixed.round(), 0, 255).astype(np.uint8), picture)
 
 
 def _resting(

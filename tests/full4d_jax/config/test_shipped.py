@@ -29,7 +29,13 @@ from full4d_jax.training.checkpoints.resume import CHANGEABLE
 
 ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = ROOT / "full4d_jax" / "checkpoints"
-CONFIGS = {"depth": "depth", "prior": "demo", "upsampler": "upsampler", "four_real": "four_real"}
+CONFIGS = {
+    "depth": "depth",
+    "prior": "demo",
+    "upsampler": "upsampler",
+    "inpainting": "inpainting",
+    "four_real": "four_real",
+}
 ADOPTED = {"fast_depth", "segmentation", "silhouette", "tiefenrausch"}  # which others trained
 WIDENED = "wider.safetensors"  # weights of old with zeros for inputs that they did not have
 WITHOUT_EFFECT = {"name", *CHANGEABLE, *(f"model.{name}" for name in REMOVED)}
@@ -42,6 +48,7 @@ SMALL_PRIOR += "--data.height 16 --data.width 16 --flow.perceptual 0"
 SMALL = {
     "depth": f"{SHORT} --training.batch 1 --data.sizes 64 64 64 --data.rooms ''",
     "prior": SMALL_PRIOR,
+    "inpainting": f"{SHORT} --training.batch 1 --perceptual 0 --data.side 32",
     "four_real": SMALL_PRIOR,
     "upsampler": f"{SHORT} --training.batch 1 --perceptual 0 --data.rows 64 "
     "--data.crop 64 --data.pool 2",
@@ -179,6 +186,7 @@ def workplace(tmp_path, write_pictures, monkeypatch) -> Path:
         pytest.param("depth", marks=pytest.mark.long),
         pytest.param("prior", marks=pytest.mark.slow),
         pytest.param("upsampler", marks=pytest.mark.slow),
+        pytest.param("inpainting", marks=pytest.mark.slow),
         pytest.param("four_real", marks=pytest.mark.long),
     ],
 )

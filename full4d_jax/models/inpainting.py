@@ -1,0 +1,114 @@
+"""The inpainting network: a picture without its hole becomes a whole one.
+
+It sees the picture F whose hole push-pull filled, and the hole m. Outside of it nothing changes:
+
+    picture = F + m r
+
+where r is what a U-Net says. At 1/8 of the picture, taps of its convolutions lie ever farther
+apart, so that it sees from any place beyond the other side of most holes (as in Iizuka et al.
+2017). Resolution changes by folding 2x2 pixels into channels, as in `upsampler`. Any sides that
+are multiples of 8 work.
+"""
+
+import functools
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from full4d_jax.config.inpainting import InpaintingNetConfig
+from full4d_jax.models.folding import fold, unfold
+from full4d_jax.models.linear import linear
+
+MULTIPLE = 8  # of which the sides of a picture must be multiples
+INPUTS = 4  # channels: colours and the hole
+HE = nnx.initializers.he_normal()
+ZEROS = nnx.initializers.zeros
+Params = dict[str, Any]
+
+
+def init_params(config: InpaintingNetConfig, key: PRNGKeyArray) -> Params:
+    """Return random parameters, float32, with r = 0."""
+    return nnx.to_pure_dict(nnx.state(InpaintingNet(config, nnx.Rngs(params=key)), nnx.Param))
+
+
+def added(
+    config: InpaintingNetConfig,
+    params: Params,
+    filled: Float[Array, "b h w 3"],
+    hole: Float[Array, "b h w"],
+) -> Float[Array, "b h w 3"]:
+    """Return r, what the network adds in the holes.
+
+    Args:
+      config: sizes of the network.
+      params: its parameters.
+      filled: pictures in [-1, 1] whose holes push-pull filled.
+      hole: 1 there, else 0.
+    """
+    return nnx.merge(_graph(config), params)(filled, hole)
+
+
+def inpaint(
+    config: InpaintingNetConfig,
+    params: Params,
+    filled: Float[Array, "b h w 3"],
+    hole: Float[Array, "b h w"],
+) -> Float[Array, "b h w 3"]:
+    """Return whole pictures in [-1, 1]; arguments as those of `added`."""
+    return jnp.clip(filled + hole[..., None] * added(config, params, filled, hole), -1, 1)
+
+
+@functools.cache
+def _graph(config: InpaintingNetConfig) -> nnx.GraphDef:
+    """Return the network's structure without allocating its parameters."""
+    return nnx.split(nnx.eval_shape(lambda: InpaintingNet(config, nnx.Rngs(0))))[0]
+
+
+class InpaintingNet(nnx.Module):
+    """The network of the module's docstring."""
+
+    def __init__(self, config: InpaintingNetConfig, rngs: nnx.Rngs):
+        fine, middle, coarse = config.widths
+        self.enter = nnx.Conv(4 * INPUTS, fine, (3, 3), rngs=rngs)
+        self.fine_down = DilatedBlock(fine, 1, rngs)
+        self.fine_to_middle = linear(4 * fine, middle, rngs)
+        self.middle_down = DilatedBlock(middle, 1, rngs)
+        self.middle_to_coarse = linear(4 * middle, coarse, rngs)
+        self.dilations = config.dilations
+        for i, step in enumerate(config.dilations):
+            setattr(self, f"coarse_{i}", DilatedBlock(coarse, step, rngs))
+        self.coarse_to_middle = linear(coarse, 4 * middle, rngs)
+        self.middle_up = DilatedBlock(middle, 1, rngs)
+        self.middle_to_fine = linear(middle, 4 * fine, rngs)
+        self.fine_up = DilatedBlock(fine, 1, rngs)
+        self.leave = nnx.Conv(fine, 4 * 3, (3, 3), kernel_init=ZEROS, rngs=rngs)
+
+    def __call__(
+        self, filled: Float[Array, "b h w 3"], hole: Float[Array, "b h w"]
+    ) -> Float[Array, "b h w 3"]:
+        """Return what is added in the hole."""
+        fine = self.fine_down(self.enter(fold(jnp.concatenate([filled, hole[..., None]], -1))))
+        middle = self.middle_down(self.fine_to_middle(fold(fine)))
+        coarse = self.middle_to_coarse(fold(middle))
+        for i in range(len(self.dilations)):
+            coarse = getattr(self, f"coarse_{i}")(coarse)
+        middle = self.middle_up(middle + unfold(self.coarse_to_middle(coarse)))
+        fine = self.fine_up(fine + unfold(self.middle_to_fine(middle)))
+        return unfold(self.leave(nnx.silu(fine)))
+
+
+class DilatedBlock(nnx.Module):
+    """x + conv(silu(conv(silu(x)))), at first the identity; the first has its taps apart."""
+
+    def __init__(self, width: int, step: int, rngs: nnx.Rngs):
+        dilation = (step, step)
+        self.first = nnx.Conv(
+            width, width, (3, 3), kernel_dilation=dilation, kernel_init=HE, rngs=rngs
+        )
+        self.second = nnx.Conv(width, width, (3, 3), kernel_init=ZEROS, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        """Refine a feature map."""
+        return x + self.second(nnx.silu(self.first(nnx.silu(x))))

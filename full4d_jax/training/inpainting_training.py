@@ -1,0 +1,291 @@
+"""Training of the inpainting network on holes that are drawn into real pictures.
+
+Holes hide people, animals and vehicles, and shall show what lies behind them. So the truth does not
+count where it shows one itself: else the network learns to paint people into holes.
+
+With e the error of a picture and d the distance from what it shows, in pixels, the loss is
+
+    mean over holes of w (sqrt(e^2 + s^2) + e^2 / 2 + sqrt((differences of e)^2 + s^2) / 2)
+    w = max(exp(-d / REACH), FARTHEST)
+
+where differences are those between neighbouring pixels along both axes and s = `SOFT` rounds the
+absolute values off, plus `perceptual` times LPIPS from a share of the steps on. LPIPS counts at
+most `NEAR` pixels from what the picture shows: farther in, nothing tells the details, and what
+lowers LPIPS there is a pattern that is in no scene (see `upsampler_training`).
+"""
+
+import json
+from collections.abc import Iterator
+from functools import cache, lru_cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, UInt8
+from numpy import ndarray
+
+from full4d_jax.config import to_dict
+from full4d_jax.config.inpainting import InpaintingConfig
+from full4d_jax.geometry.push_pull import push_pull
+from full4d_jax.media.metrics import Distance, require_lpips
+from full4d_jax.models.inpainting import Params, init_params, inpaint
+from full4d_jax.models.segmentation import load_segmentation
+from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
+from full4d_jax.session.errors import input_errors
+from full4d_jax.source.backdrop import disc
+from full4d_jax.source.subjects import class_shares
+from full4d_jax.training.checkpoints.resume import run_record
+from full4d_jax.training.clips.drawn_holes import draw_hole
+from full4d_jax.training.loop import Reporting, run_training
+from full4d_jax.training.real_pictures import crop, training_photos
+from full4d_jax.training.run_state import start_at
+from full4d_jax.training.state import TrainState, apply_gradients, config_optimizer, first_state
+from full4d_jax.training.upsampler_training import shifted
+from input_pipeline.footage import HELD_OUT, PICTURES, listed, read_picture, training_clips
+from input_pipeline.loader import ENDLESS
+from input_pipeline.video_files import frame_times, read_frames
+from input_pipeline.whole_files import write_text
+
+SOFT = 0.01  # rounds absolute errors off, in units of pictures in [-1, 1]
+REACH = 24.0  # pixels
+FARTHEST = 0.2
+NEAR = 16  # pixels
+MOMENTS = 12  # of a clip whose frames are seen
+MIRRORED = 0.5  # share of the pictures
+RECOLOURED = 0.3  # share of the pictures whose channels are in another order
+SUBJECT = 64  # of 255: where a crop shows at least so much of one, its truth does not count
+FAINT = 0.3  # share of the classes above which something may be a subject
+SEEN = (384, 512)  # rows and columns at which all pictures are searched for subjects
+OUTLINE = 5  # pixels of that beside a subject that do not count either
+LARGEST = 2.0  # sides of a crop that the short side of a picture in memory has at most
+READERS = 16  # threads that make pictures, each those of one step
+Metrics = dict[str, Float[Array, ""]]
+
+
+class Holes(NamedTuple):
+    """Pictures and the holes in them; a batch.
+
+    Attributes:
+      pictures: whole, sRGB.
+      distance: pixels from what the picture shows, at most 255; 0 outside of the hole.
+      counts: 1 where the picture shows no subject, else 0.
+    """
+
+    pictures: UInt8[Array, "b h w 3"]
+    distance: UInt8[Array, "b h w"]
+    counts: UInt8[Array, "b h w"]
+
+
+class Picture(NamedTuple):
+    """A photograph, or one of the `MOMENTS` of a clip."""
+
+    path: Path
+    moment: int | None
+
+
+def train_inpainting(
+    config: InpaintingConfig, out: Path, init: Path | None, profile: tuple[int, int] | None = None
+) -> None:
+    """Train to the last step and write `inpainting.safetensors` and `.json` to `out`.
+
+    Args:
+      config: the experiment.
+      out: folder for everything.
+      init: weights to start from.
+      profile: the first and the last step of a trace.
+    """
+    params = init_params(config.model, jax.random.key(config.seed))
+    if init is not None:
+        require_model(init, load_metadata(init), config.model)
+        params, _ = load_params(init, params)
+    distance = require_lpips("config.perceptual") if config.perceptual else None
+    state, summary = run_training(
+        partial(train_step, config),
+        start_at(first_state(config_optimizer(config), params)),
+        partial(batches, config),
+        config.training,
+        out,
+        run_record(config, init),
+        frozen=(distance,) if distance else (),
+        reporting=Reporting(profile=profile),
+    )
+    weights = out / "inpainting.safetensors"
+    save_params(weights, state.ema, {"model": to_dict(config.model)})
+    errors = held_out_errors(config, state.ema)
+    text = json.dumps({**summary, "held_out": errors}, indent=1)
+    write_text(weights.with_suffix(".json"), text + "\n")
+    print(f"wrote {weights} and {weights.with_suffix('.json')}; held out: {errors}")
+
+
+def batches(config: InpaintingConfig, start: int) -> Iterator[Holes]:
+    """Return the batches from step `start` on.
+
+    Raises:
+      InputError: there are no photographs, or no videos where a folder is named.
+    """
+    data = config.data
+    photos = [Picture(path, None) for path in training_photos(data.photos)]
+    with input_errors("data.videos", "give another folder"):
+        clips = training_clips(data.videos) if data.videos else []
+    frames = [Picture(clip, moment) for clip in clips for moment in range(MOMENTS)]
+    steps = grain.MapDataset.range(start, ENDLESS)
+    options = grain.ReadOptions(num_threads=READERS, prefetch_buffer_size=2 * READERS)
+    drawn = iter(steps.map(partial(pictures_of, config, photos, frames)).to_iter_dataset(options))
+    while True:
+        with input_errors("config", "change data.photos or data.videos"):
+            pictures, distances = next(drawn)
+        yield as_holes(pictures, distances)
+
+
+def as_holes(pictures: UInt8[ndarray, "b h w 4"], distances: UInt8[ndarray, "b h w"]) -> Holes:
+    """Return a batch on the device; the fourth channel is 255 where a picture shows a subject."""
+    counts = (pictures[..., 3] < SUBJECT).astype(np.uint8)
+    return Holes(jnp.asarray(pictures[..., :3]), jnp.asarray(distances), jnp.asarray(counts))
+
+
+def pictures_of(
+    config: InpaintingConfig, photos: list[Picture], frames: list[Picture], step: int
+) -> tuple[UInt8[ndarray, "b h w 4"], UInt8[ndarray, "b h w"]]:
+    """Return the pictures of a step, some mirrored or of other colours, and their distances."""
+    data = config.data
+    rng = np.random.default_rng((config.seed, step))
+    pictures = []
+    distances = []
+    for _ in range(config.training.batch):
+        is_filmed = rng.uniform() < data.filmed
+        several = frames if frames and is_filmed else photos
+        picture, distance = with_hole(rng, several[rng.integers(len(several))], data.side)
+        if rng.uniform() < MIRRORED:
+            picture = picture[:, ::-1]
+        if rng.uniform() < RECOLOURED:
+            picture = picture[..., [*rng.permutation(3), 3]]
+        pictures.append(picture)
+        distances.append(distance)
+    return np.stack(pictures), np.stack(distances)
+
+
+def with_hole(
+    rng: np.random.Generator, picture: Picture, side: int
+) -> tuple[UInt8[ndarray, "h w 4"], UInt8[ndarray, "h w"]]:
+    """Return a crop of a picture, and how far pixels of its hole are from what it shows."""
+    stored = read(picture, round(LARGEST * side))
+    cut = np.round(255 * crop(rng, stored, (side, side))).astype(np.uint8)
+    hole = draw_hole(rng, side).astype(np.uint8)
+    pixels = cv2.distanceTransform(hole, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return cut, np.clip(np.ceil(pixels), 0, 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=4096)
+def read(picture: Picture, largest: int) -> UInt8[ndarray, "h w 4"]:
+    """Read a picture whose short side is at most `largest`; it stays in memory.
+
+    The fourth channel is 255 where it shows a subject, else 0.
+    """
+    if picture.moment is None:
+        pixels = read_picture(picture.path)
+    else:
+        times = frame_times(picture.path)
+        place = round((picture.moment + 0.5) / MOMENTS * (len(times) - 1))
+        pixels = next(iter(read_frames(picture.path, times[place : place + 1])))
+    short = min(pixels.shape[:2])
+    if short > largest:
+        height, width = (round(side * largest / short) for side in pixels.shape[:2])
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return np.concatenate([pixels, subjects_of(pixels)[..., None]], -1)
+
+
+def subjects_of(pixels: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "h w"]:
+    """Return 255 where a picture shows people, animals or vehicles, and a little beside them."""
+    small = cv2.resize(pixels, SEEN[::-1], interpolation=cv2.INTER_AREA)
+    share = class_shares(_segmentation(), small[None])[0].sum(-1)
+    near = cv2.dilate(255 * (share > FAINT).astype(np.uint8), disc(OUTLINE))
+    return cv2.resize(near, pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+
+
+_segmentation = cache(load_segmentation)
+
+
+def train_step(
+    config: InpaintingConfig, state: TrainState, holes: Holes, distance: Distance | None = None
+) -> tuple[TrainState, Metrics]:
+    """Take one step, a pure function; `distance` is LPIPS where it counts in the loss."""
+    late = state.step >= config.perceptual_from * config.training.steps
+    truth = holes.pictures.astype(jnp.float32) / 127.5 - 1
+    hole = (holes.distance > 0).astype(jnp.float32)
+    judged_pixels = hole * holes.counts
+    filled = push_pull(truth, 1 - hole[..., None])
+
+    def total(params: Params) -> tuple[Float[Array, ""], Metrics]:
+        made = inpaint(config.model, params, filled, hole)
+        value = loss(made, truth, holes.distance, holes.counts)
+        squares = judged_pixels[..., None] * (made - truth) ** 2
+        error = squares.sum() / jnp.maximum(3 * judged_pixels.sum(), 1)
+        if distance is not None:
+            is_near = (judged_pixels > 0) & (holes.distance <= NEAR)
+            judged = jnp.where(is_near[..., None], made, truth)
+            key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+            pictures = shifted(key, judged / 2 + 0.5, truth / 2 + 0.5)
+            measure = partial(lambda distance, *x: distance(*x).mean(), distance)
+            term = jax.lax.cond(late, measure, lambda *_: jnp.float32(0), *pictures)
+            value += config.perceptual * term
+        return value, {"loss": value, "psnr": -10 * jnp.log10(error / 4)}
+
+    gradients, metrics = jax.grad(total, has_aux=True)(state.params)
+    state = apply_gradients(config_optimizer(config), config.optimizer.ema, state, gradients)
+    return state, metrics | {"gradient_norm": optax.tree.norm(gradients)}
+
+
+def loss(
+    made: Float[Array, "b h w 3"],
+    truth: Float[Array, "b h w 3"],
+    distance: UInt8[Array, "b h w"],
+    counts: UInt8[Array, "b h w"],
+) -> Float[Array, ""]:
+    """Return the module's loss without LPIPS, of the pixels that count.
+
+    Where the error does not count it is 0, also in the differences of neighbours.
+    """
+    error = counts[..., None] * (made - truth)
+    weight = jnp.maximum(jnp.exp(-distance.astype(jnp.float32) / REACH), FARTHEST)
+    weight = (weight * (distance > 0) * counts)[..., None]
+
+    def soft(x: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.sqrt(x**2 + SOFT**2) - SOFT
+
+    down = soft(jnp.diff(error, axis=1)) * weight[:, 1:]
+    across = soft(jnp.diff(error, axis=2)) * weight[:, :, 1:]
+    total = (weight * (soft(error) + error**2 / 2)).sum() + (down.sum() + across.sum()) / 2
+    return total / (3 * jnp.maximum(weight.sum(), 1))
+
+
+def held_out_errors(config: InpaintingConfig, params: Params) -> dict[str, float]:
+    """Return PSNR in holes of held-out photographs, dB: push-pull's and ours, means over them."""
+    data = config.data
+    photos = listed(Path(data.photos), PICTURES)[HELD_OUT - 1 :: HELD_OUT]
+
+    @jax.jit
+    def decibels(holes: Holes) -> Float[Array, "2"]:
+        truth = holes.pictures.astype(jnp.float32) / 127.5 - 1
+        hole = (holes.distance > 0).astype(jnp.float32)
+        counts = hole * holes.counts
+        averages = push_pull(truth, 1 - hole[..., None])
+        made = inpaint(config.model, params, averages, hole)
+        squares = [counts[..., None] * (filled - truth) ** 2 for filled in (averages, made)]
+        return jnp.stack([-10 * jnp.log10(x.sum() / (12 * counts.sum())) for x in squares])
+
+    values = []
+    for number, path in enumerate(photos):
+        rng = np.random.default_rng(number)
+        picture, distance = with_hole(rng, Picture(path, None), data.side)
+        holes = as_holes(picture[None], distance[None])
+        if (holes.counts * (holes.distance > 0)).any():
+            values.append(decibels(holes))
+    if not values:
+        return {}
+    means = np.mean(values, 0)
+    return {"push_pull": round(float(means[0]), 2), "ours": round(float(means[1]), 2)}

@@ -1,0 +1,89 @@
+"""Holes of pictures of any size, filled by the network in the package."""
+
+from pathlib import Path
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.geometry.push_pull import push_pull
+from full4d_jax.media.video import crop_resize
+from full4d_jax.session.errors import InputError
+from full4d_jax.source.inpainted import SHIPPED, inpainted, load_inpainting
+from full4d_jax.training.clips.drawn_holes import draw_hole
+from input_pipeline.footage import PICTURES, listed, read_picture
+
+PHOTOS = Path(__file__).resolve().parents[4] / "shared/data/real_photos"
+
+
+def test_a_hole_is_filled_from_around():
+    picture = np.full((24, 24, 3), 70, np.uint8)
+    hole = np.zeros((24, 24), bool)
+    hole[8:16, 8:16] = True
+    filled = inpainted(load_inpainting(), np.where(hole[..., None], np.uint8(250), picture), hole)
+    assert (abs(filled.astype(int) - 70) <= 4).all()
+
+
+def test_lines_go_on_into_a_hole_and_no_speck_floods_it():
+    """A dark speck stands beside a wide hole; a line ends at another side of it."""
+    picture = np.full((96, 160, 3), 200, np.uint8)
+    picture[40:56, 20:24] = 10
+    picture[46:50, 140:] = 90
+    hole = np.zeros((96, 160), bool)
+    hole[16:80, 24:140] = True
+    hidden = np.where(hole[..., None], np.uint8(0), picture)
+    filled = inpainted(load_inpainting(), hidden, hole).astype(int)
+    assert (filled[47:49, 138:140] < 160).all(), "the line goes on"
+    assert (filled[30:66, 60:110] > 190).all()
+    np.testing.assert_array_equal(filled[~hole], picture[~hole])
+
+
+def test_nothing_changes_without_a_hole_or_without_a_picture():
+    picture = np.random.default_rng(0).integers(0, 255, (16, 24, 3)).astype(np.uint8)
+    for hole in (np.zeros((16, 24), bool), np.ones((16, 24), bool)):
+        np.testing.assert_array_equal(inpainted(load_inpainting(), picture, hole), picture)
+
+
+def test_a_large_picture_is_filled_as_a_small_one_is():
+    """A stripe crosses a hole of a picture three times as large, whose sides are odd."""
+    small = np.full((256, 320, 3), 180, np.uint8)
+    small[120:140] = 40
+    hole = np.zeros((256, 320), bool)
+    hole[60:200, 150:170] = True
+    large = cv2.resize(small, (961, 769), interpolation=cv2.INTER_NEAREST)
+    large_hole = cv2.resize(hole.astype(np.uint8), (961, 769), interpolation=cv2.INTER_NEAREST) > 0
+    filled = inpainted(load_inpainting(), small, hole)
+    enlarged = cv2.resize(filled, (961, 769)).astype(int)
+    error = np.abs(inpainted(load_inpainting(), large, large_hole).astype(int) - enlarged)
+    assert error[large_hole].mean() < 8
+    assert (filled[124:136, 158:162] < 100).all(), "the stripe goes on through the hole"
+
+
+def test_other_weights_are_refused():
+    with pytest.raises(InputError, match="upsampler"):
+        load_inpainting(SHIPPED.with_name("upsampler.safetensors"))
+
+
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="no photographs in shared/")
+def test_photographs_that_no_training_read_are_nearer_to_the_truth_than_by_averages():
+    """The mean over eight photographs; push-pull and OpenCV's inpainting fill the same holes."""
+    photos = listed(PHOTOS, PICTURES)[4::5][::8]
+    errors: dict[str, list[float]] = {"ours": [], "push-pull": [], "Telea": []}
+    averages = jax.jit(push_pull)
+    for number, path in enumerate(photos):
+        photo = crop_resize(read_picture(path), 256, 256)
+        hole = draw_hole(np.random.default_rng(number), 256)
+        known = 1 - hole[..., None].astype(np.float32)
+        filled = {
+            "ours": inpainted(load_inpainting(), photo, hole),
+            "push-pull": np.asarray(averages(jnp.asarray(photo, jnp.float32), known)),
+            "Telea": cv2.inpaint(photo, hole.astype(np.uint8), 5, cv2.INPAINT_TELEA),
+        }
+        for name, picture in filled.items():
+            squares = (picture.astype(float) - photo)[hole] ** 2
+            errors[name].append(10 * np.log10(255**2 / squares.mean()))
+    means = {name: np.mean(decibels) for name, decibels in errors.items()}
+    assert means["ours"] > means["push-pull"] + 1
+    assert means["ours"] > means["Telea"] + 1
