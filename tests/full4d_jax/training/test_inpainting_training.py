@@ -16,6 +16,7 @@ from full4d_jax.config.inpainting import (
     InpaintingDataConfig,
     InpaintingNetConfig,
 )
+from full4d_jax.media.pictures import save_picture
 from full4d_jax.media.video import write_video
 from full4d_jax.models.inpainting import init_params
 from full4d_jax.session.errors import InputError
@@ -36,16 +37,18 @@ TINY = InpaintingConfig(
 )
 
 
-@pytest.fixture
-def pictures(tmp_path, write_pictures) -> InpaintingConfig:
-    """The config of photographs and a video of which all frames are one blue."""
-    write_pictures([tmp_path / "photos" / f"{i}.png" for i in range(5)], size=(80, 100))
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> InpaintingConfig:
+    """The config of photographs of noise, and of a video of which all frames are one blue."""
+    photos = tmp_path_factory.mktemp("photos")
+    for i in range(5):
+        noise = np.random.default_rng(i).integers(0, 255, (80, 100, 3)).astype(np.uint8)
+        save_picture(photos / f"{i}.png", noise)
+    videos = tmp_path_factory.mktemp("videos")
     film = np.full((12, 48, 64, 3), (20, 20, 220), np.uint8)
-    (tmp_path / "videos").mkdir()
-    write_video(tmp_path / "videos" / "a.mp4", film, fps=8)
-    photos = str(tmp_path / "photos")
-    videos = str(tmp_path / "videos")
-    return replace(TINY, data=InpaintingDataConfig(side=32, photos=photos, videos=videos))
+    write_video(videos / "a.mp4", film, fps=8)
+    data = InpaintingDataConfig(side=32, photos=str(photos), videos=str(videos))
+    return replace(TINY, data=data)
 
 
 def test_holes_are_never_nowhere_nor_everywhere_and_of_all_sizes():
