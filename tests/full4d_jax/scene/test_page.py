@@ -28,10 +28,11 @@ def part(text: str, name: str) -> str:
 
 def bytes_of(text: str) -> bytes:
     """The bytes of a text of seven bits a character, or fourteen."""
-    bits = ""
+    groups = []
     for code in map(ord, text):
         unsafe, low = divmod(code, 128)
-        bits += f"{(0, 10, 13, 60)[unsafe - 2]:07b}{low:07b}" if unsafe else f"{code:07b}"
+        groups.append(f"{(0, 10, 13, 60)[unsafe - 2]:07b}{low:07b}" if unsafe else f"{code:07b}")
+    bits = "".join(groups)
     return bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits) - 7, 8))
 
 
