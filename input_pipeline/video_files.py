@@ -14,6 +14,7 @@ import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
 from av.video.frame import PictureType
+from av.video.reformatter import VideoReformatter
 from jaxtyping import Float64, UInt8
 
 from input_pipeline.opening import FileRefusal, require_regular
@@ -131,6 +132,7 @@ def decode_frames(
         if strict:
             stream.codec_context.options = {"err_detect": "explode"}
         due = 0.0
+        reformatter = VideoReformatter()
         for shown in frames_from(container, stream, start):
             time = shown.time
             frame = shown.frame
@@ -140,7 +142,7 @@ def decode_frames(
                 continue
             if spacing > 0:
                 due = time + spacing
-            yield Frame(time, _upright(frame, stream), frame.is_corrupt)
+            yield Frame(time, _upright(frame, stream, reformatter), frame.is_corrupt)
 
 
 def frame_times(path: Path) -> Float64[np.ndarray, " t"]:
@@ -194,7 +196,7 @@ def first_frame(path: Path) -> UInt8[np.ndarray, "h w 3"]:
                     continue
                 if shown.frame is None:
                     raise ValueError(f"{path}: found a damaged first frame, expected a whole one")
-                return _upright(shown.frame, stream)
+                return _upright(shown.frame, stream, VideoReformatter())
     except FFmpegError as error:
         raise ValueError(_unreadable(path, error)) from None
     raise ValueError(f"{path}: found no frames, expected a video")
@@ -307,10 +309,13 @@ def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[Deco
     yield from (awaited[stamp] for stamp in sorted(awaited))
 
 
-def _upright(frame: av.VideoFrame, stream: av.VideoStream) -> UInt8[np.ndarray, "h w 3"]:
+def _upright(
+    frame: av.VideoFrame, stream: av.VideoStream, reformatter: VideoReformatter
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the picture; one reformatter for a film, which else starts threads at every frame."""
     shape = float(stream.sample_aspect_ratio or 1)  # pixels need not be square
     width = max(1, round(frame.width * shape))
-    picture = frame.reformat(width=width, format="rgb24").to_ndarray()
+    picture = reformatter.reformat(frame, width=width, format="rgb24").to_ndarray()
     # The flag is the counter-clockwise turn that makes the picture upright.
     return np.rot90(picture, round(frame.rotation / 90))
 
