@@ -92,8 +92,10 @@ def match_features(first: Features, second: Features) -> Float[np.ndarray, "n 2 
     if min(len(first.points), len(second.points)) < 2:
         return np.zeros((0, 2, 2))
     there = _best(first.descriptors, second.descriptors)
-    back = _best(second.descriptors, first.descriptors)
-    pairs = [(i, j) for i, j in there.items() if back.get(j) == i]
+    nearest = sorted(set(there.values()))  # the way back of no other point matters
+    back = _best(second.descriptors[nearest], first.descriptors) if nearest else {}
+    chosen = {nearest[row]: i for row, i in back.items()}
+    pairs = [(i, j) for i, j in there.items() if chosen.get(j) == i]
     i, j = np.array(pairs, int).reshape(-1, 2).T
     return np.stack([first.points[i], second.points[j]], 1)
 
