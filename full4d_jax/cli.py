@@ -112,9 +112,9 @@ def _dispatch(argv: list[str]) -> None:
         print(_overview())
         return
     if argv[0] == "--version":
-        from importlib.metadata import version
+        from full4d_jax.session.versions import our_version
 
-        print(version("full4d-jax"))
+        print(our_version())
         return
     verb = argv[0].replace("-", "_")
     rest = argv[1:]

@@ -1,6 +1,5 @@
 """One command at work in one output folder, and the report it leaves there."""
 
-import importlib.metadata
 import json
 import math
 import os
@@ -16,6 +15,7 @@ import jax
 
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import PLACE, Stages
+from full4d_jax.session.versions import OURS, versions_of
 from input_pipeline.whole_files import write_text
 
 NEXT = {"sample": "lift", "lift": "render"}  # towards a scene; grids without poses have no depth
@@ -33,7 +33,7 @@ SCORES = (
     "color_disagreement",
     "place_disagreement",
 )
-PACKAGES = ("full4d-jax", "jax", "jaxlib", "numpy", "av")
+PACKAGES = (OURS, "jax", "jaxlib", "numpy", "av")
 
 
 @dataclass
@@ -106,7 +106,7 @@ def write_report(
         "way": source_class,
         "checkpoint": checkpoint,
         "options": {name: asdict(value) for name, value in options.items()},
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": versions_of(PACKAGES),
         "machine": f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, {platform.platform()}",
     }
     for name, content in (("report", report), ("config", config)):

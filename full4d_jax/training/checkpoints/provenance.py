@@ -3,16 +3,16 @@
 import os
 import platform
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from full4d_jax.session.versions import OURS, versions_of
 from full4d_jax.training.checkpoints.integrity import digest
 
 FOLDERS = ("photos", "videos")  # fields of a config that name folders of this machine
-PACKAGES = ("full4d-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
+PACKAGES = (OURS, "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
 
 
@@ -23,7 +23,7 @@ def provenance(mesh: dict[str, int] | None) -> dict[str, Any]:
       mesh: sizes of the mesh's axes; None without one.
     """
     return {
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": versions_of(PACKAGES),
         "devices": {
             "kind": jax.devices()[0].device_kind,
             "count": jax.device_count(),

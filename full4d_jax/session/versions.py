@@ -1,0 +1,24 @@
+"""Versions of the packages that a command runs with."""
+
+import tomllib
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+OURS = "full4d-jax"
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"  # of a checkout
+
+
+def our_version() -> str:
+    """Return the version of this package: as installed, else that of the checkout it runs in."""
+    try:
+        return version(OURS)
+    except PackageNotFoundError:
+        text = PROJECT.read_text() if PROJECT.is_file() else ""
+        project = tomllib.loads(text).get("project", {})
+        return project["version"] if project.get("name") == OURS else "not installed"
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of packages by their names."""
+    return {name: our_version() if name == OURS else version(name) for name in packages}
