@@ -21,7 +21,7 @@ from numpy import ndarray
 
 from full4d_jax.models.depth_anything import depth_anything, load_depth_anything, stages_of
 from full4d_jax.models.local_devices import OnLocalDevices
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.errors import InputError, input_errors, tell
 from full4d_jax.source.depth.onnx_network import Network, as_network, open_file
 from full4d_jax.source.depth.sign import checked_kind, correlation_with_disparity, example_frame
 from full4d_jax.source.depth.signatures import (
@@ -41,6 +41,7 @@ from input_pipeline.selection import evenly
 EXPECTED = "a network from one picture, or from several frames, of three float colours to maps"
 SEE = "see docs/howto.md on depth networks"
 WHAT = "depth network"
+UNSURE = "found no config.json of it there, expected V2's: weights of V1 look the same"
 RELATIVE = "give Depth Anything V2 of relative depth, as depth-anything/Depth-Anything-V2-Small-hf"
 CHECKED_PATCHES = 16  # of the side of frames on which networks of several are compared with ours
 LENS_FRAMES = 3  # of a clip that are asked for the lens
@@ -211,7 +212,7 @@ def open_depth_anything(path: Path) -> DepthFile:
 
     Raises:
       InputError: the file is missing or holds something else, or a network of metric depth or of
-        V1, which shapes do not tell from these.
+        V1, whose names and shapes are the same.
     """
     params = load_depth_anything(path)
     require_relative(path, stages_of(params))
@@ -235,6 +236,8 @@ _depth_anything = jax.jit(depth_anything)
 def require_relative(path: Path, stages: tuple[int, ...]) -> None:
     """Refuse weights beside which transformers' config.json tells of another network.
 
+    Without it a line warns, since V1, whose depth would be wrong, has the same names and shapes.
+
     Args:
       path: of the weights.
       stages: layers after which the head takes tokens.
@@ -243,13 +246,13 @@ def require_relative(path: Path, stages: tuple[int, ...]) -> None:
       InputError: the config cannot be read, or is of metric depth or of V1.
     """
     config = path.with_name("config.json")
-    if not config.is_file():
-        return
     with input_errors("config", RELATIVE, config):
-        fields = load_json(config)
+        fields = load_json(config) if config.is_file() else {}
         if fields.get("model_type") != "depth_anything":
+            tell(f"warning: {path}: {UNSURE}")
             return
-        kind = fields.get("depth_estimation_type", "relative")
+        older = fields.get("depth_estimation", "relative")  # as the first metric files name it
+        kind = fields.get("depth_estimation_type", older)
         taken = fields.get("backbone_config", {}).get("out_indices", list(stages))
     if kind != "relative":
         raise InputError("config", f"{config}, depth_estimation_type", kind, "relative", RELATIVE)

@@ -18,7 +18,7 @@ from full4d_jax.media.pictures import to_model
 from full4d_jax.models.depth_anything import depth_anything, load_depth_anything
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.clip_depth import source_depth
-from full4d_jax.source.depth.depth_file import DepthFile, resize_colors
+from full4d_jax.source.depth.depth_file import DepthFile, require_relative, resize_colors
 from full4d_jax.source.depth.estimators import load_estimator, open_network
 from full4d_jax.source.depth.sign import example_frame
 from full4d_jax.source.depth.signatures import DEPTH_ANYTHING, DEVIATION, MEAN, sides_of
@@ -27,6 +27,7 @@ from input_pipeline.transforms import decode_depth, decode_jpeg
 
 GOLDENS = Path(__file__).parents[2] / "goldens"
 
+WARNING = "found no config.json of it there, expected V2's"
 SLOPE = Path(__file__).parents[2] / "goldens" / "slope.onnx"
 
 
@@ -102,8 +103,9 @@ def test_depth_anything_sees_normalised_colours_and_gives_disparity(random_file)
     assert np.std(values) > 1e-3
 
 
-def test_run_takes_depth_anything_as_disparity(random_file):
+def test_run_takes_depth_anything_as_disparity(random_file, capsys):
     network = open_network(str(random_file))
+    assert f"warning: {random_file}: {WARNING}" in capsys.readouterr().out
     assert isinstance(network, DepthFile)
     assert "taken as disparity up to scale and shift, as of Depth Anything" in network.description
     assert "--depth_kind" not in network.description
@@ -119,6 +121,7 @@ def test_run_takes_depth_anything_as_disparity(random_file):
     ("fields", "said"),
     [
         ({"depth_estimation_type": "metric"}, "depth_estimation_type: found metric"),
+        ({"depth_estimation": "metric"}, "found metric, expected relative"),
         ({"backbone_config": {"out_indices": [9, 10, 11, 12]}}, r"found \[9, 10, 11, 12\].*of V2"),
     ],
 )
@@ -128,6 +131,23 @@ def test_other_networks_of_the_same_shapes_are_refused_by_their_config(tmp_path,
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=said):
         open_network(str(tmp_path / "model.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_sure"),
+    [
+        (None, False),
+        ({"model_type": "dpt"}, False),
+        ({"model_type": "depth_anything"}, True),
+        ({"model_type": "depth_anything", "backbone_config": {"out_indices": [3, 6, 9, 12]}}, True),
+    ],
+)
+def test_without_its_config_a_line_warns_of_v1(tmp_path, capsys, fields, is_sure):
+    path = tmp_path / "model.safetensors"
+    if fields is not None:
+        (tmp_path / "config.json").write_text(json.dumps(fields))
+    require_relative(path, (3, 6, 9, 12))
+    assert (WARNING in capsys.readouterr().out) != is_sure
 
 
 def test_depth_anything_whose_values_grow_with_distance_is_refused(tmp_path):
