@@ -2,25 +2,27 @@
 
 The commands are those of docs/pods.md, with options that keep them small, on machines that know
 each other's files by addresses alone. Importing, encoding, training and sampling are killed and go
-on. With four processes depth, lifting, rendering and evaluating are killed, too (the last before it
-scores), and data sets, weights, losses and the folder of the scene are, bit for bit, those of a day
-without kills.
+on: what they had made is not made again. With four processes so are depth, lifting and evaluating;
+checks and films, which leave nothing half done, are killed and begin anew. All that a day of four
+processes makes is then, bit for bit, that of a day without kills.
 
-Losses and grids are those of one process with as many devices, and with four the scene, too. Grids
-of two processes have its bits, since a sum of two is the same in either order; gloo adds up four in
-another order than XLA does in one process, so there tolerances are stated.
+Losses, grids and scenes are those of one process with as many devices. Those of two processes have
+its bits, since a sum of two is the same in either order; gloo adds up four in another order than
+XLA does in one process, so there tolerances are stated.
 """
 
 import json
 import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,7 @@ from textured_room import make_room
 from toy_codec import save_toy_codec
 
 from full4d_jax.media.video import write_video
+from full4d_jax.session.stages import MARKS
 from input_pipeline.addresses import download, read_stored, stored_files, upload
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.transforms import decode_jpeg
@@ -40,15 +43,16 @@ pytestmark = [
     pytest.mark.slow,
 ]
 ROOT = Path(__file__).parents[2]
+Compared = tuple[str, tuple[int, ...], bytes]  # of an array
 # Of the page's commands: a model that compiles quickly in the place of Wan's, which has its codec.
 SIZE = "--data.views 3 --data.frames 5 --data.height 32 --data.width 32 --data.projections 2"
 MODEL = "--config debug --model.codec wan21 --model.codec_stride 8 --model.patch 1"
 MODEL += f" --model.layers 1 --model.refiner 0 {SIZE}"
 # Files that tell paths on the disk of one machine and how fast it was; the last has hashes of files
-# with the seconds that a stage took, and its scores are in `consistency.json`, too.
+# with the seconds that a stage took; `evaluate` compares it, of grids with the same seconds.
 OF_MACHINE = {"config.json", "report.json", "consistency.jsonl"}
 SMALL = {
-    "data import": "--size 48 --frames 5 --shards 2",
+    "data import": "--size 48 --frames 5 --shards 4",
     "data depth": "--shards 4",
     "data encode": "--shards 2",
     "train": "--training.log_every 1 --training.checkpoint_every 2 --training.batch 4",
@@ -57,6 +61,7 @@ SMALL = {
     "render": "--size 32 --orbit_seconds 0.2",
 }
 SECONDS = 400  # to catch what hangs: the longest stage took 332 on a busy machine
+SCORED = 16  # grids, each in a moment
 STEPS = 16  # each second one is saved, which takes most of the time
 VALIDATION = f"--data.held_out 0.5 --training.validate_every {STEPS // 2}"
 # How far four processes may be from one, whose sums in float32 are rounded in another order. A
@@ -64,6 +69,7 @@ VALIDATION = f"--data.held_out 0.5 --training.validate_every {STEPS // 2}"
 # grid: its centres were up to 1.5e-4 elsewhere, of 1.1 from the origin (median), while each of its
 # ten steps goes up to 2e-3 of their distance from the camera.
 MOST_LEVELS = 1
+MOST_OTHERS = 2e-4  # of the colours
 MOST_APART = 5e-4  # in world units
 
 
@@ -73,6 +79,7 @@ class Machine:
     def __init__(self, folder: Path, bucket: str):
         self.folder = folder
         self.bucket = bucket
+        self.started: list[subprocess.Popen] = []
 
     def start(self, words: str, devices: int = 1, machine: str = "one") -> subprocess.Popen:
         """Start `full4d` on a machine of that name, whose disk is its own."""
@@ -84,19 +91,28 @@ class Machine:
         }
         (self.folder / machine).mkdir(exist_ok=True)
         command = shlex.split(words.replace("BUCKET", self.bucket))
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "full4d_jax.cli", *command],
             cwd=self.folder / machine,
             env=environment | {"PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill what still runs, as after a time limit."""
+        for process in self.started:
+            if process.returncode is None:  # else its number may be another one's by now
+                kill_group(process)
 
     def run(self, words: str, **where) -> str:
         """Run `full4d` to its end."""
-        with self.start(words, **where) as process:
-            printed = process.communicate(timeout=SECONDS)[0]
+        process = self.start(words, **where)
+        printed = process.communicate(timeout=SECONDS)[0]
         assert process.returncode == 0, printed
         return printed
 
@@ -116,11 +132,21 @@ class Machine:
         """Return whether a file of such a name is on the disk of a machine."""
         return any((self.folder / machine).rglob(pattern))
 
-    def array(self, stage: str, name: str) -> np.ndarray:
-        """Return an array of a stage that stands in a bucket."""
-        return np.load(BytesIO(read_stored(f"{self.bucket}/{stage}.npz")))[name]
+    def lines(self, machine: str, name: str) -> int:
+        """Return how many lines the file of a name has on the disk of a machine."""
+        return sum(len(x.read_bytes().splitlines()) for x in (self.folder / machine).rglob(name))
 
-    def content(self, folder: str) -> dict[str, bytes | dict[str, bytes]]:
+    def stage(self, name: str) -> dict[str, np.ndarray]:
+        """Return the arrays of a stage that stands in a bucket, without its marks."""
+        arrays = np.load(BytesIO(read_stored(f"{self.bucket}/{name}.npz")))
+        return {key: x for key, x in arrays.items() if key not in MARKS}
+
+    def marks(self, folder: str, pattern: str) -> dict[str, str]:
+        """Return the store's marks, another one after each upload, of files below a folder."""
+        stored = stored_files(f"{self.bucket}/{folder}")
+        return {name: x.mark for name, x in stored.items() if re.search(pattern, name)}
+
+    def content(self, folder: str) -> dict[str, bytes | dict[str, Compared]]:
         """Return the files of a folder in a bucket: arrays of stages, else bytes.
 
         Without how long it took, and without files with paths of one machine.
@@ -149,13 +175,15 @@ def documented() -> dict[str, str]:
 
 def undisturbed(words: str) -> str:
     """Return the command of the day `twin`, on which nothing is killed."""
-    return re.sub(r"BUCKET/(sets|runs|out)\b", r"BUCKET/twin/\1", words)
+    return re.sub(r"BUCKET/(sets|check|runs|out|scored)\b", r"BUCKET/twin/\1", words)
 
 
-def _arrays(file: bytes) -> dict[str, bytes]:
-    """Return the bytes of all arrays of a stage but how long it took."""
-    arrays = dict(np.load(BytesIO(file)))
-    return {name: x.tobytes() for name, x in arrays.items() if name != "seconds"}
+def _arrays(file: bytes) -> dict[str, Compared]:
+    """Return type, shape and bytes of all arrays of a stage but how long it took."""
+    arrays = np.load(BytesIO(file))
+    return {
+        name: (x.dtype.str, x.shape, x.tobytes()) for name, x in arrays.items() if name != "seconds"
+    }
 
 
 def together(words: str, count: int) -> list[str]:
@@ -171,11 +199,17 @@ def kill(processes: list[subprocess.Popen], is_time: Callable[[], bool]) -> None
     deadline = time.monotonic() + SECONDS
     while not is_time():
         assert time.monotonic() < deadline
-        assert all(process.poll() is None for process in processes), processes[0].communicate()
+        ended = [process for process in processes if process.poll() is not None]
+        assert not ended, ended[0].communicate(timeout=SECONDS)[0]
         time.sleep(0.1)
     for process in reversed(processes):
-        process.kill()
-        process.communicate()
+        kill_group(process)
+
+
+def kill_group(process: subprocess.Popen) -> None:
+    """Kill a process with all that it started, which would keep its output open."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
 
 
 @pytest.fixture
@@ -184,11 +218,18 @@ def bucket(storage, tmp_path) -> str:
     return f"gs://bucket/{tmp_path.name}"
 
 
+@pytest.fixture
+def lab(bucket, tmp_path):
+    """Machines of which nothing runs on, however a test ends."""
+    lab = Machine(tmp_path, bucket)
+    yield lab
+    lab.end()
+
+
 @pytest.mark.parametrize(
     ("count", "is_thorough"), [(2, False), pytest.param(4, True, marks=pytest.mark.long)]
 )
-def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count, is_thorough):
-    lab = Machine(tmp_path, bucket)
+def test_a_lab_needs_no_disk_of_its_own(lab, count, is_thorough):
     lines = documented()
     bring_inputs(lab)
     import_and_encode(lab, lines, is_thorough)
@@ -196,6 +237,16 @@ def test_a_lab_needs_no_disk_of_its_own(bucket, tmp_path, count, is_thorough):
     sample(lab, f"{lines['sample']} --mesh.fsdp {count}", count, is_thorough)
     lift(lab, f"{lines['lift']} --mesh.fsdp {count}", count, is_thorough)
     render_and_evaluate(lab, lines, is_thorough)
+    if is_thorough:
+        evaluate_several(lab, lines["evaluate"])
+
+
+def test_nothing_runs_on_after_a_time_limit(lab, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "SECONDS", 0.1)
+    with pytest.raises(subprocess.TimeoutExpired):
+        lab.run("inspect --config debug")
+    lab.end()
+    assert [process.returncode for process in lab.started] == [-signal.SIGKILL]
 
 
 def bring_inputs(lab: Machine) -> None:
@@ -213,34 +264,52 @@ def bring_inputs(lab: Machine) -> None:
 
 
 def import_and_encode(lab: Machine, lines: dict[str, str], is_thorough: bool) -> None:
-    """Make latents of the capture; importing, depth (if thorough) and encoding are killed."""
+    """Make latents of the capture; two commands are killed, if thorough all four."""
 
-    def has_files(name: str) -> Callable[[], bool]:
-        return lambda: any(f"{name}/shards/" in file for file in stored_files(lab.bucket))
+    def has_files(name: str, pattern: str = "") -> Callable[[], bool]:
+        return lambda: bool(lab.marks(f"sets/{name}/shards", pattern))
 
-    # Two machines have parts of it; one is killed when it has copied the capture.
+    # Two machines have parts of it; one is killed when it has written one of its two files.
     parts = [
         lab.start(f"{lines['data import']} --shard {i}/2", machine=f"import{i}") for i in (0, 1)
     ]
-    kill(parts[1:], lambda: lab.has("import1", "cameras.json"))
+    kill(parts[1:], has_files("room", "-00001-of-00004"))
     printed = parts[0].communicate(timeout=SECONDS)[0]
     assert "1 files of other parts are missing still" in printed
-    lab.run(f"{lines['data import']} --shard 1/2")
+    go_on(lab, f"{lines['data import']} --shard 1/2", "sets/room")
     assert open_dataset(f"{lab.bucket}/sets/room").scene_ids == ["a", "a", "b", "b"]
+    if is_thorough:
+        checking = lab.start(lines["data check"], machine="check")
+        kill([checking], lambda: lab.has("check", "clip-00000.png"))
     lab.run(lines["data check"], machine="two")
     assert "check/check.json" in stored_files(lab.bucket)
     if is_thorough:
         kill([lab.start(lines["data depth"])], has_files("deep"))
-        assert "index.json" not in stored_files(f"{lab.bucket}/sets/deep")
-    lab.run(lines["data depth"], machine="two")
+        go_on(lab, lines["data depth"], "sets/deep")
+    else:
+        lab.run(lines["data depth"], machine="two")
     kill([lab.start(lines["data encode"])], has_files("latents"))
-    printed = lab.run(lines["data encode"], machine="two")
+    printed = go_on(lab, lines["data encode"], "sets/latents")
     assert f"next: full4d train --config PRESET --data.records {lab.bucket}/sets/latents" in printed
     assert len(open_dataset(f"{lab.bucket}/sets/latents")) == 4
     if is_thorough:
-        for verb in ("data import", "data depth", "data encode"):
+        for verb in ("data import", "data check", "data depth", "data encode"):
             lab.run(undisturbed(lines[verb]), machine="twin")
         assert_as_undisturbed(lab, "sets")
+        assert_as_undisturbed(lab, "check")
+
+
+def go_on(lab: Machine, words: str, folder: str) -> str:
+    """Go on with a data set on another machine; no file that is finished is made again."""
+    there = stored_files(f"{lab.bucket}/{folder}")
+    finished = {x: mark.mark for x, mark in there.items() if f"shards/{x}.json" in there}
+    assert finished
+    assert "index.json" not in there
+    printed = lab.run(words, machine="two")
+    marks = lab.marks(folder, "array_record")
+    assert {name: marks[name] for name in finished} == finished
+    assert len(marks) > 2 * len(finished)  # each with what is known of it
+    return printed
 
 
 def train(lab: Machine, words: str, count: int, is_thorough: bool) -> None:
@@ -281,19 +350,22 @@ def train(lab: Machine, words: str, count: int, is_thorough: bool) -> None:
 
 
 def sample(lab: Machine, words: str, count: int, is_thorough: bool) -> None:
-    """Sample in processes that are killed before the grid is made."""
+    """Sample in processes that are killed before the grid is made, and go on behind the depth."""
     kill(lab.start_all(words, count, "sample"), lambda: lab.has("sample0", "out/depth.npz"))
     assert not lab.has("sample0", "out/grid.npz")
-    assert_first_uploads(lab.run_all(words, count, "sampled"))
+    printed = lab.run_all(words, count, "sample")
+    assert_first_uploads(printed)
+    for stage, state in {"source": ": kept from", "depth": ": kept from", "grid": " ..."}.items():
+        assert f"{stage}{state}" in printed[0]
     if is_thorough:
         lab.run_all(undisturbed(words), count, "twin")
         assert_as_undisturbed(lab, "out")
     lab.run(words.replace("BUCKET/out", "BUCKET/one"), devices=count, machine="four")
-    frames, of_one = (lab.array(f"{folder}/grid", "frames") for folder in ("out", "one"))
-    if is_thorough:
-        np.testing.assert_allclose(frames.astype(int), of_one, rtol=0, atol=MOST_LEVELS)
-    else:
+    frames, of_one = (lab.stage(f"{folder}/grid")["frames"] for folder in ("out", "one"))
+    if count == 2:
         np.testing.assert_array_equal(frames, of_one)
+    np.testing.assert_allclose(frames.astype(int), of_one, rtol=0, atol=MOST_LEVELS)
+    assert (frames != of_one).mean() <= MOST_OTHERS
 
 
 def lift(lab: Machine, words: str, count: int, is_thorough: bool) -> None:
@@ -307,13 +379,18 @@ def lift(lab: Machine, words: str, count: int, is_thorough: bool) -> None:
         assert "fitting goes on after step" in printed[0]  # a fit under way stays on its disk
         lab.run_all(undisturbed(words), count, "twin")
         assert_as_undisturbed(lab, "out")
-        lab.run(words.replace("BUCKET/out", "BUCKET/one"), devices=count, machine="five")
-        means, of_one = (lab.array(f"{folder}/scene", "means") for folder in ("out", "one"))
-        np.testing.assert_allclose(means, of_one, rtol=0, atol=MOST_APART)
+    lab.run(words.replace("BUCKET/out", "BUCKET/one"), devices=count, machine="five")
+    scene, of_one = (lab.stage(f"{folder}/scene") for folder in ("out", "one"))
+    assert scene.keys() == of_one.keys()
+    if count == 2:
+        for name, x in scene.items():
+            np.testing.assert_array_equal(x, of_one[name], name, strict=True)
+    np.testing.assert_allclose(scene["means"], of_one["means"], rtol=0, atol=MOST_APART)
 
 
 def render_and_evaluate(lab: Machine, lines: dict[str, str], is_thorough: bool) -> None:
-    """Make films and a page, and scores; if thorough, both commands are killed."""
+    """Make films and a page, and scores, of stages that stay; if thorough, both are killed."""
+    stages = lab.marks("out", r"\.npz$")
     if is_thorough:
         rendering = lab.start(lines["render"], machine="render")
         kill([rendering], lambda: lab.has("render", "orbit.mp4"))
@@ -324,10 +401,31 @@ def render_and_evaluate(lab: Machine, lines: dict[str, str], is_thorough: bool) 
         lab.run(lines[verb], machine=f"show{machine}")
     made = stored_files(f"{lab.bucket}/out").keys()
     assert made >= {"grid.npz", "grid.mp4", "scene.npz", "scene.html", "orbit.mp4"}
+    assert lab.marks("out", r"\.npz$") == stages
     if is_thorough:
         for verb in ("render", "evaluate"):
             lab.run(undisturbed(lines[verb]), machine="twin")
         assert_as_undisturbed(lab, "out")
+
+
+def evaluate_several(lab: Machine, words: str) -> None:
+    """Score several grids with their scenes; a kill leaves the scores of those that have some."""
+    for stage in ("grid.npz", "scene.npz"):
+        download(f"{lab.bucket}/out/{stage}", lab.folder / stage)
+        for day, number in product(("scored", "twin/scored"), range(SCORED)):
+            upload(lab.folder / stage, f"{lab.bucket}/{day}/run{number:02}/{stage}")
+    words = words.replace("BUCKET/out", "BUCKET/scored")
+    scoring = lab.start(words, machine="score")
+    kill([scoring], lambda: lab.lines("score", "consistency.jsonl") > 1)  # the first has no score
+    done = lab.lines("score", "consistency.jsonl") - 1
+    assert 0 < done < SCORED
+    printed = lab.run(words, machine="score")
+    scored = [f"scores of run{number:02}, " in printed for number in range(SCORED)]
+    assert scored == [False] * done + [True] * (SCORED - done)
+    lab.run(undisturbed(words), machine="twin")
+    assert_as_undisturbed(lab, "scored")
+    scores = read_stored(f"{lab.bucket}/scored/consistency.jsonl")
+    assert scores == read_stored(f"{lab.bucket}/twin/scored/consistency.jsonl")
 
 
 def assert_first_uploads(printed: list[str]) -> None:
