@@ -1,0 +1,18 @@
+"""Of an exact flow a student's 4 steps come as near to the truth as 50; 4 of its own do not."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+WITHIN = 0.5  # dB
+
+
+@pytest.mark.slow
+def test_four_steps_come_within_half_a_decibel_of_fifty(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    scores = import_module("exact_flow").psnr_to_truth()
+    fifty = scores["exact, 50 steps"]
+    assert abs(scores["student, 4 steps"] - fifty) < WITHIN
+    assert scores["exact, 4 steps"] > fifty + 3 * WITHIN  # blurred, as before training
