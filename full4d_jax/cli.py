@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code.
 
     0 is done, 2 is bad input, 130 is interrupted, 128 + n is stopped by signal n; a training that
-    such a signal made save ends with 75.
+    such a signal made save ends with 75, as a process does whose peers are gone: start them again.
     """
     # Compiled programs are kept between runs; jax reads this when a verb imports it.
     cache = Path("~/.cache/full4d/jax").expanduser()
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if shows_origin:
                 traceback.print_exception(error)
             print(f"full4d: {shown(str(refusal))}", file=sys.stderr)
-        return 2
+        return refusal.exit_code
     return 0
 
 

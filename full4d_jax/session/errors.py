@@ -2,11 +2,13 @@
 
 Anything the user gave us (a file, a field, a checkpoint) that cannot be used raises `InputError`
 before long work starts; the command line prints it as one line and leaves with exit code 2.
+Another process of the same command that is not there is a `PeerError`, which nobody mends but time.
 Everything else is a bug and keeps its traceback.
 """
 
 import contextlib
 import errno
+import os
 import re
 import traceback
 from collections.abc import Iterator
@@ -21,7 +23,13 @@ MAX_CHARACTERS = 1000  # characters of what was found
 
 
 class InputError(ValueError):
-    """Unusable input, told in one line: `what: where: found ..., expected ...; do`."""
+    """Unusable input, told in one line: `what: where: found ..., expected ...; do`.
+
+    Attributes:
+      exit_code: with which the command line leaves: 2, the same command fails again.
+    """
+
+    exit_code = 2
 
     def __init__(self, what: str, where: str | Path, found: object, expected: object, do: str):
         """Keep the five parts as attributes and join them into the message.
@@ -42,6 +50,12 @@ class InputError(ValueError):
         found = found if len(found) <= MAX_CHARACTERS else f"{found[:MAX_CHARACTERS]} ..."
         line = printable(f"{what}: {where}") + f": found {found}, expected {expected}; {do}"
         super().__init__(" ".join(line.split()))
+
+
+class PeerError(InputError):
+    """Another process that died or did not come: the same commands go on, so the code is 75."""
+
+    exit_code = os.EX_TEMPFAIL
 
 
 def printable(text: str) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, PeerError
 from full4d_jax.session.fields import Between, check_fields
 
 UNNAMED = -1  # the number of a process that was not given
@@ -87,15 +87,16 @@ def join_processes(options: ProcessOptions) -> None:
         tells it.
 
     Raises:
-      InputError: there is nothing around that jax knows, or the others did not come.
+      InputError: there is nothing around that jax knows, or no answer at the coordinator.
+      PeerError: the others did not come.
     """
     import jax
 
     global _number
+    if options.coordinator and options.process > 0:
+        _wait_for_first(options)
     try:
         if options.coordinator:
-            if options.process > 0:
-                _wait_for_first(options)
             jax.distributed.initialize(options.coordinator, options.processes, options.process)
         else:
             jax.distributed.initialize()
@@ -109,7 +110,7 @@ def join_processes(options: ProcessOptions) -> None:
         words = " ".join(str(error).split())[:200]
         expected = "processes that start within minutes of each other, and reach the first"
         do = "check the address, the port and the other processes"
-        raise InputError("option", options.flag, words, expected, do) from None
+        raise PeerError("option", options.flag, words, expected, do) from None
 
 
 def _wait_for_first(options: ProcessOptions) -> None:
@@ -186,7 +187,7 @@ def wait_for_all() -> None:
     """Wait until all processes are here, without a device, whose collectives give up earlier.
 
     Raises:
-      InputError: another one has died, which jax notices within two minutes.
+      PeerError: another one has died, which jax notices within two minutes.
     """
     import jax
     import orbax.checkpoint as ocp
@@ -196,4 +197,4 @@ def wait_for_all() -> None:
     except jax.errors.JaxRuntimeError as error:
         words = " ".join(str(error).split())[:200]
         do = "start all again: the same commands go on"
-        raise InputError("process", "another one", words, "its part of the work", do) from None
+        raise PeerError("process", "another one", words, "its part of the work", do) from None

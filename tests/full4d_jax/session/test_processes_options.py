@@ -2,10 +2,12 @@
 
 import socket
 
+import jax
 import pytest
 
 from full4d_jax.cli import main
 from full4d_jax.session import processes
+from full4d_jax.training.loop import STOPPED
 
 
 @pytest.mark.parametrize(
@@ -37,4 +39,15 @@ def test_where_no_process_listens_is_told_in_one_line(tmp_path, monkeypatch, cap
         several = ["--coordinator", address, "--processes", "2", "--process", "1"]
         assert main([*command, *several]) == 2
     (said,) = capsys.readouterr().err.splitlines()
-    assert "--coordinator: found no answer in 0 s (Connection refused), expected" in said
+    silence = "--coordinator: found no answer in 0 s (Connection refused), expected"
+    assert said.startswith(f"full4d: option: {silence}")
+
+
+def test_where_the_others_do_not_come_the_same_command_goes_on(tmp_path, monkeypatch, capsys):
+    def wait_in_vain(*_) -> None:
+        raise RuntimeError("DEADLINE_EXCEEDED: Barrier timed out")
+
+    monkeypatch.setattr(jax.distributed, "initialize", wait_in_vain)
+    command = ["train", "--config", "debug", "--out", str(tmp_path / "run"), "--distributed"]
+    assert main(command) == STOPPED
+    assert "--distributed: found DEADLINE_EXCEEDED" in capsys.readouterr().err
