@@ -1,113 +1,231 @@
-"""Launch files hold commands that exist, in scripts and manifests that parse."""
+"""Launch files install, encode, train, start again and give back, without a cloud."""
 
 import re
-import shlex
-import shutil
 import subprocess
+import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from launched import DEPLOY, Cloud, jobset, pod_of, run_container
 
 from full4d_jax.cli import read_options
+from full4d_jax.commands.data import encode
 from full4d_jax.commands.train import train
 from full4d_jax.config import MeshConfig, check_config
 from full4d_jax.training.loop import STOPPED
 from input_pipeline.addresses import address_of
 
-DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
-SCRIPTS = ["tpu_vm.sh", "train.sbatch"]
+UNUSABLE = 2  # exit code: it would end so again
+SCRIPTS = sorted(path.name for path in DEPLOY.iterdir() if path.suffix in (".sh", ".sbatch"))
+WAY = ["data encode", "train"]
 
 
-def commands(text: str) -> list[list[str]]:
-    """The words behind every `full4d train` of a script."""
-    joined = text.replace("\\\n", " ")
-    found = re.findall(r'full4d"? (train --.*?)(?:"\n| \|\||\n)', joined)
-    return [shlex.split(words) for words in found]
+@pytest.fixture
+def cloud(tmp_path) -> Cloud:
+    return Cloud(tmp_path)
 
 
-def jobset():
-    return yaml.safe_load((DEPLOY / "jobset.yaml").read_text())
-
-
-def trained(words: list[str]):
-    """The config that a command trains; fails where there is no such option."""
-    bound = read_options(train, "full4d train", words)
+def read(function, verb: str, words: list[str]):
+    """The options of a command; fails where there is no such option."""
+    bound = read_options(function, verb, words)
     assert isinstance(bound, partial)
-    config = bound.keywords["config"]
-    check_config(config)
-    return bound.keywords, config
+    check_config(bound.keywords["config"])
+    return bound.keywords
+
+
+def trained(cloud: Cloud):
+    """The options of the training that a launch file ran, on the data that it encoded before."""
+    commands = [call.words for call in cloud.called("full4d")]
+    assert [" ".join(words)[: len(verb)] for words, verb in zip(commands, WAY, strict=True)] == WAY
+    encoded = read(encode, "full4d data encode", commands[0][2:])
+    options = read(train, "full4d train", commands[1][1:])
+    config = options["config"]
+    assert options["several"].distributed
+    assert encoded["several"].distributed
+    assert config.name == encoded["config"].name == "wan22_5b"
+    (records,) = config.data.records
+    assert encoded["out"] == Path(records)
+    assert encoded["config"].codec_weights == config.codec_weights
+    return options
+
+
+def assert_fits(config, devices: int) -> None:
+    mesh: MeshConfig = config.mesh
+    assert devices % (mesh.fsdp * mesh.view * mesh.time * mesh.tensor) == 0
+    assert config.training.batch % (devices // (mesh.view * mesh.time * mesh.tensor)) == 0
+
+
+def assert_in_bucket(options) -> None:
+    config = options["config"]
+    files = [options["init"], options["out"], config.codec_weights, *config.data.records]
+    assert all(address_of(file).startswith("gs://BUCKET/") for file in files)
+
+
+def chips(topology: str) -> int:
+    count = 1
+    for side in topology.split("x"):
+        count *= int(side)
+    return count
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_scripts_parse(name):
     assert subprocess.run(["bash", "-n", DEPLOY / name], check=False).returncode == 0
-    if shutil.which("shellcheck"):
-        assert subprocess.run(["shellcheck", DEPLOY / name], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_commands_of_scripts_train(name):
-    (words,) = commands((DEPLOY / name).read_text())
-    options, config = trained(words[1:])
-    assert options["several"].distributed
-    assert config.name == "wan22_5b"
-    if name == "train.sbatch":
-        text = (DEPLOY / name).read_text()
-        nodes, gpus = (
-            int(re.findall(rf"^#SBATCH --{what}=(\d+)", text, re.MULTILINE)[0])
-            for what in ("nodes", "gpus-per-node")
-        )
-        mesh = config.mesh
-        assert nodes * gpus % (mesh.fsdp * mesh.view * mesh.time * mesh.tensor) == 0
-        assert config.training.batch % (nodes * gpus // (mesh.view * mesh.time * mesh.tensor)) == 0
+def test_a_slice_is_asked_for_and_trains_until_the_end(tmp_path):
+    cloud = Cloud(tmp_path, f"{STOPPED} 0", "NONE ACTIVE SUSPENDED NONE PROVISIONING ACTIVE")
+    done = cloud.launch("tpu_vm.sh")
+    assert done.returncode == 0, done.stderr
+    verbs = [call.words[call.words.index("tpus") + 2] for call in cloud.called("gcloud")]
+    # Installed, encoded and trained, on all hosts.
+    once = ["describe", "ssh", "ssh", "ssh"]
+    first = ["describe", "create", *once]
+    again = ["describe", "delete", "describe", "create", "describe", *once, "delete"]
+    assert verbs == [*first, *again]
+    assert "gcloud" not in (tmp_path / "full4d.log").read_text()
+    cloud.calls.write_text("".join(cloud.calls.read_text().splitlines(True)[-4:]))  # once
+    options = trained(cloud)
+    assert_fits(options["config"], 128)
+    assert_in_bucket(options)
 
 
-def test_a_training_that_saved_before_its_end_is_put_back_into_the_queue(tmp_path):
-    """With a command in the place of srun that ends as such a training does."""
-    script = (DEPLOY / "train.sbatch").read_text()
-    for name, body in {"srun": f"exit {STOPPED}", "scontrol": "echo $@ > asked"}.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
-        (tmp_path / name).chmod(0o755)
-    environment = tmp_path / "environment" / "bin"
-    environment.mkdir(parents=True)
-    (environment / "full4d").write_text("#!/bin/sh\n")
-    (environment / "full4d").chmod(0o755)
-    settings = {"ENVIRONMENT": str(environment.parent), "SLURM_JOB_ID": "7"}
-    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=settings | path, check=False)
-    assert done.returncode == STOPPED
-    assert (tmp_path / "asked").read_text() == "requeue 7\n"
+def test_what_is_unusable_gives_the_slice_back_at_once(tmp_path):
+    cloud = Cloud(tmp_path, codes=str(UNUSABLE))
+    assert cloud.launch("tpu_vm.sh").returncode == UNUSABLE
+    assert cloud.called("gcloud")[-1].words[3] == "delete"
+    assert len(cloud.called("full4d")) == len(WAY)
 
 
-def test_the_jobset_trains_on_as_many_chips_as_its_slice_has():
-    manifest = jobset()
-    assert (manifest["apiVersion"], manifest["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
-    (replicated,) = manifest["spec"]["replicatedJobs"]
-    job = replicated["template"]["spec"]
-    pod = job["template"]["spec"]
-    (container,) = pod["containers"]
-    options, config = trained(container["args"][1:])
-    assert options["several"].distributed
-    topology = pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"]
-    chips = 1
-    for side in topology.split("x"):
-        chips *= int(side)
-    assert job["parallelism"] == job["completions"]
-    assert job["parallelism"] * container["resources"]["limits"]["google.com/tpu"] == chips
-    mesh: MeshConfig = config.mesh
-    taken = mesh.fsdp * mesh.view * mesh.time * mesh.tensor
-    assert chips % taken == 0
-    assert config.training.batch % (chips // (mesh.view * mesh.time * mesh.tensor)) == 0
-    files = [options["init"], options["out"], config.codec_weights, *config.data.records]
-    assert all(address_of(file).startswith("gs://BUCKET/") for file in files)
+def test_what_hosts_install_exists(cloud):
+    assert cloud.launch("tpu_vm.sh").returncode == 0
+    (installed,) = cloud.called("pip")
+    (extras,) = re.findall(r"full4d-jax\[([\w,]+)\] @ git", installed.words[-1])
+    assert extras.split(",") == ["buckets", "tpu"]
+    assert_extras_exist(extras)
 
 
-def test_the_image_installs_an_extra_that_exists():
-    text = (DEPLOY / "Dockerfile").read_text()
+def assert_extras_exist(extras: str) -> None:
     pyproject = (DEPLOY.parent / "pyproject.toml").read_text()
-    (extra,) = re.findall(r"^ARG EXTRA=(\w+)", text, re.MULTILINE)
-    for name in {extra, "tpu"}:
+    for name in extras.split(","):
         assert re.search(rf"^{name} = \[", pyproject, re.MULTILINE), name
+
+
+def test_nodes_of_slurm_train(cloud):
+    assert cloud.launch("train.sbatch").returncode == 0
+    assert cloud.called("scontrol") == []
+    text = (DEPLOY / "train.sbatch").read_text()
+    nodes, gpus = (
+        int(re.findall(rf"^#SBATCH --{what}=(\d+)", text, re.MULTILINE)[0])
+        for what in ("nodes", "gpus-per-node")
+    )
+    assert_fits(trained(cloud)["config"], nodes * gpus)
+
+
+@pytest.mark.parametrize("code", [STOPPED, 128 + 15], ids=["saved", "terminated"])
+def test_a_training_that_ends_before_its_end_is_put_back_into_the_queue(tmp_path, code):
+    cloud = Cloud(tmp_path, codes=str(code))
+    assert cloud.launch("train.sbatch").returncode == code
+    (asked,) = cloud.called("scontrol")
+    assert asked.words == ["requeue", "7"]
+
+
+def test_a_failed_job_of_slurm_is_not_queued_again(tmp_path):
+    cloud = Cloud(tmp_path, codes=str(UNUSABLE))
+    assert cloud.launch("train.sbatch").returncode == UNUSABLE
+    assert cloud.called("scontrol") == []
+
+
+def test_nodes_of_slurm_install_what_exists(tmp_path):
+    cloud = Cloud(tmp_path)
+    environment = tmp_path / "full4d"
+    (environment / "bin" / "full4d").unlink()
+    assert cloud.launch("train.sbatch").returncode == 1  # nothing is really installed
+    (made,) = cloud.called("python3")
+    assert made.words == ["-m", "venv", str(environment)]
+    (installed,) = cloud.called("pip")
+    assert "constraints.txt" in installed.words
+    assert_extras_exist(installed.words[-1].strip(".[]"))
+
+
+def test_the_jobset_trains_on_as_many_chips_as_its_slice_has(cloud):
+    job, pod = pod_of(jobset())
+    (container,) = pod["containers"]
+    assert run_container(cloud, container).wait(60) == 0
+    options = trained(cloud)
+    count = chips(pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"])
+    assert job["parallelism"] == job["completions"]
+    assert job["parallelism"] * container["resources"]["limits"]["google.com/tpu"] == count
+    assert_fits(options["config"], count)
+    assert_in_bucket(options)
+
+
+def test_a_preempted_pod_saves_and_an_unusable_option_ends_the_job(cloud):
+    job, pod = pod_of(jobset())
+    (container,) = pod["containers"]
+    assert end_by_sigterm(cloud, container) == STOPPED
+    (rule,) = job["podFailurePolicy"]["rules"]
+    assert (rule["action"], rule["onExitCodes"]["values"]) == ("FailJob", [UNUSABLE])
+    assert rule["onExitCodes"]["containerName"] == container["name"]
+    (rule,) = jobset()["spec"]["failurePolicy"]["rules"]
+    assert (rule["action"], rule["onJobFailureReasons"]) == ("FailJobSet", ["PodFailurePolicy"])
+
+
+def end_by_sigterm(cloud: Cloud, container) -> int:
+    """The exit code of a container whose training saves when SIGTERM comes."""
+    waiting = cloud.folder / "waiting"
+    (cloud.folder / "bin" / "full4d").write_text(
+        "#!/bin/bash\n"
+        f"[ $1 = train ] || exit 0\ntrap 'exit {STOPPED}' TERM\n"
+        f"touch {waiting}\nwhile true; do sleep 0.1; done\n"
+    )
+    process = run_container(cloud, container)
+    end = time.monotonic() + 60
+    while not waiting.exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.terminate()
+    return process.wait(60)
+
+
+def test_the_queue_has_room_for_the_job():
+    documents = list(yaml.safe_load_all((DEPLOY / "kueue.yaml").read_text()))
+    flavor, queue, local = documents
+    assert [one["kind"] for one in documents] == ["ResourceFlavor", "ClusterQueue", "LocalQueue"]
+    job, pod = pod_of(jobset())
+    assert flavor["spec"]["nodeLabels"] == pod["nodeSelector"]
+    (group,) = queue["spec"]["resourceGroups"]
+    (offered,) = group["flavors"]
+    (resource,) = offered["resources"]
+    assert [resource["name"]] == group["coveredResources"]
+    assert offered["name"] == flavor["metadata"]["name"]
+    assert local["spec"]["clusterQueue"] == queue["metadata"]["name"]
+    assert jobset()["metadata"]["labels"] == {
+        "kueue.x-k8s.io/queue-name": local["metadata"]["name"]
+    }
+    (container,) = pod["containers"]
+    assert list(container["resources"]["limits"]) == group["coveredResources"]
+    chips_of_host = container["resources"]["limits"][resource["name"]]
+    assert resource["nominalQuota"] >= job["parallelism"] * chips_of_host
+
+
+def test_all_slices_have_the_same_flags(tmp_path):
+    cloud = Cloud(tmp_path)
+    (container,) = pod_of(jobset())[1]["containers"]
+    assert cloud.launch("tpu_vm.sh").returncode == 0
+    assert run_container(cloud, container).wait(60) == 0
+    of_vm, of_pod = (
+        call.flags["LIBTPU_INIT_ARGS"]
+        for call in cloud.called("full4d")
+        if call.words[0] == "train"
+    )
+    assert of_vm == of_pod != ""
+
+
+def test_the_image_installs_extras_that_exist():
+    text = (DEPLOY / "Dockerfile").read_text()
+    (extra,) = re.findall(r"^ARG EXTRA=(\w+)", text, re.MULTILINE)
+    assert_extras_exist(f"{extra},tpu,buckets")
     assert "constraints.txt" in text
