@@ -18,6 +18,8 @@ SETTINGS = {
     "PROJECT": "project",
     "ZONE": "us-east5-a",
     "SOURCE": "git+https://example.com/full4d",
+    "CLUSTER": "cluster",
+    "IMAGE": "IMAGE",
     "PAUSE": "0",
     "SLURM_JOB_ID": "7",
 }
@@ -48,6 +50,7 @@ if "ssh" in sys.argv:
     "pip": "",
     "python3": "",
     "python3.11": "",
+    "xpk": "",
 }
 
 

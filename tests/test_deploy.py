@@ -211,6 +211,17 @@ def test_the_queue_has_room_for_the_job():
     assert resource["nominalQuota"] >= job["parallelism"] * chips_of_host
 
 
+def test_xpk_gets_the_job_and_what_is_written_behind_the_script(cloud):
+    assert cloud.launch("xpk.sh", "--dry-run").returncode == 0
+    (asked,) = cloud.called("xpk")
+    assert asked.words[-1] == "--dry-run"
+    command = asked.words[asked.words.index("--command") + 1]
+    assert cloud.run(["bash", "-c", command]).returncode == 0
+    options = trained(cloud)
+    assert_fits(options["config"], 128)
+    assert_in_bucket(options)
+
+
 def test_all_slices_have_the_same_flags(tmp_path):
     cloud = Cloud(tmp_path)
     (container,) = pod_of(jobset())[1]["containers"]
@@ -221,7 +232,10 @@ def test_all_slices_have_the_same_flags(tmp_path):
         for call in cloud.called("full4d")
         if call.words[0] == "train"
     )
-    assert of_vm == of_pod != ""
+    assert cloud.launch("xpk.sh").returncode == 0
+    (asked,) = cloud.called("xpk")
+    assert of_vm == of_pod
+    assert asked.words[asked.words.index("--env") + 1] == f"LIBTPU_INIT_ARGS={of_vm}"
 
 
 def test_the_image_installs_extras_that_exist():

@@ -1,6 +1,6 @@
 """Launch files pass what reads them: compilers of flags, parsers of options, published schemas.
 
-Programs that are not on the PATH are skipped; `.ci/run` installs shellcheck and hadolint, and
+Programs that are not on the PATH are skipped; `.ci/run` installs shellcheck, hadolint and xpk, and
 leaves gcloud and sbatch (of a SLURM client, which needs no cluster) to the machine. FULL4D_CRDS
 names folders with the published definitions of JobSet and Kueue, `config/components/crd/bases` of
 their repositories.
@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 import yaml
-from launched import DEPLOY, Cloud, jobset, pod_of
+from launched import DEPLOY, Cloud, jobset, pod_of, run_container
+
+from full4d_jax.training.loop import STOPPED
 
 MANIFESTS = ["jobset.yaml", "kueue.yaml"]
 
@@ -27,7 +29,7 @@ def program(name: str):
 
 
 @program("shellcheck")
-@pytest.mark.parametrize("name", ["tpu_vm.sh", "train.sbatch"])
+@pytest.mark.parametrize("name", ["tpu_vm.sh", "xpk.sh", "train.sbatch"])
 def test_shellcheck_finds_nothing(name):
     done = subprocess.run(["shellcheck", DEPLOY / name], check=False, capture_output=True)
     assert done.returncode == 0, done.stdout.decode()
@@ -138,6 +140,39 @@ def test_manifests_are_as_published(name):
         jsonschema.validate(manifest, schema)
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(manifest | {"spec": manifest["spec"] | {"nothing": 1}}, schema)
+
+
+@program("xpk")
+@pytest.mark.extra("kubeflow_trainer_api")
+def test_xpk_makes_the_job_of_the_jobset(tmp_path):
+    cloud = Cloud(tmp_path)
+    xpk = tmp_path / "bin" / "xpk"
+    xpk.unlink()
+    xpk.symlink_to(shutil.which("xpk") or "")
+    file = tmp_path / "job.yaml"
+    dry_run = ["--dry-run", "--skip-validation", "--output-manifest-file", str(file)]
+    done = cloud.launch("xpk.sh", *dry_run)
+    assert done.returncode == 0, done.stdout
+    manifest = yaml.safe_load(file.read_text())
+    assert_jobset(manifest)
+    job, pod = pod_of(manifest)
+    ours, our_pod = pod_of(jobset())
+    for name in ("parallelism", "completions", "backoffLimit"):
+        assert job[name] == ours[name]
+    for name in ("nodeSelector", "terminationGracePeriodSeconds", "restartPolicy"):
+        assert pod[name] == our_pod[name]
+    assert manifest["spec"]["failurePolicy"]["maxRestarts"] == 100
+    # It starts again after these codes, and after no others.
+    (rule,) = job["podFailurePolicy"]["rules"]
+    assert (rule["action"], rule["onExitCodes"]["operator"]) == ("FailJob", "NotIn")
+    assert STOPPED in rule["onExitCodes"]["values"]
+    assert 2 not in rule["onExitCodes"]["values"]
+    (container,), (our_container,) = pod["containers"], our_pod["containers"]
+    assert run_container(cloud, container).wait(60) == 0
+    made = [call._replace(program="") for call in cloud.called("full4d")]
+    cloud.calls.unlink()
+    assert run_container(cloud, our_container).wait(60) == 0
+    assert made == [call._replace(program="") for call in cloud.called("full4d")]
 
 
 @pytest.mark.extra("libtpu")
