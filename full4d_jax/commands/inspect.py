@@ -1,5 +1,6 @@
 """Inspect a training step, or what asks a prior: memory, work and communication without a run."""
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ def inspect(
     slices: int = 1,
     devices: int = 0,
     efficiency: float = EFFICIENCY,
+    price: float = 0.0,
     largest: bool = False,
     json: Path | None = None,
 ) -> None:
@@ -34,9 +36,9 @@ def inspect(
 
     With a topology, the step is compiled for that TPU slice or those GPUs, on any machine: memory
     is the compiler's plan, communication is counted in its program, and on GPUs also what kernels
-    read, write and multiply, with the time that takes. Nothing runs. It is the step that
-    `full4d train` runs: with data.projections on encoded clips, else on pictures, which it projects
-    and encodes. The program `projection` is that part alone, without the codec.
+    read, write and multiply, with the time that takes. Nothing runs. The step is that of
+    full4d train: with data.projections on encoded clips, else on pictures, which it projects and
+    encodes. The program `projection` is that part alone, without the codec.
 
     The programs `sample` and `lift` are those that make a grid of the config's size, and that show
     the prior what a scene looks like while it is fitted: by --lift.distillation now and then, or,
@@ -51,6 +53,7 @@ def inspect(
       devices: without a topology, number of devices; 0 is as many as the mesh asks for.
       efficiency: share of the peak FLOP/s that the estimated time assumes; with a topology, and for
         programs of the network.
+      price: of a chip for an hour, in any currency: what all steps cost; needs a topology.
       largest: compile for more samples, to find how many fit into memory.
       json: file to write what was found for a topology.
     """
@@ -70,6 +73,9 @@ def inspect(
     timed = bool(topology) and program not in ("projection", *ANNOTATIONS)
     expected = "none, or a --topology and a program of the network, whose time is estimated"
     require("efficiency", efficiency, timed or efficiency == EFFICIENCY, expected)
+    require("price", price, 0 <= price < math.inf, "a number of at least 0")
+    fits = program == "step" and bool(topology)
+    require("price", price, fits or not price, "none, or a --topology and the program step")
     if topology:  # Before jax is imported: there is no TPU, and no other process to mind.
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ["TPU_WORKER_HOSTNAMES"] = "localhost"
@@ -88,7 +94,7 @@ def inspect(
             _inspect_asking(config, program, topology, devices, efficiency, json)
         elif topology:
             inspection.print_compiled(
-                config, topology, slices, efficiency, largest=largest, json_file=json
+                config, topology, slices, efficiency, price, largest=largest, json_file=json
             )
         else:
             inspection.print_shapes(config, devices)

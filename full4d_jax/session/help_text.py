@@ -43,7 +43,7 @@ def short_help(text: str, hidden: Collection[str], first: Collection[str] = ()) 
     head = re.split(r"\n ?(?=positional|options)", text)[0]
     section = None
     width = min(shutil.get_terminal_size().columns, MAX_WIDTH)
-    usage, *paragraphs = [line for line in head.splitlines() if re.match(r"\w", line)]
+    usage, *paragraphs = [line for line in head.splitlines() if re.match(r"[\w`]", line)]
     lines = [usage, ""]
     for paragraph in paragraphs:
         lines += textwrap.wrap(paragraph, width)

@@ -61,6 +61,11 @@ def test_help_fits_on_two_screens_and_leaves_out_training(capsys, monkeypatch, v
     assert ("--sampler.offload" in said) == (verb == "sample")
 
 
+def test_help_keeps_lines_that_begin_with_code(capsys):
+    assert main(["inspect", "--help"]) == 0
+    assert "\n`encode` and `depth` are what `full4d data` runs" in capsys.readouterr().out
+
+
 def test_help_begins_with_what_the_chosen_source_needs(capsys, places):
     for words, said in (
         (["run"], "The video; left out, a clip"),

@@ -146,17 +146,19 @@ def print_compiled(
     topology: str,
     slices: int,
     efficiency: float,
+    price: float = 0.0,
     *,
     largest: bool,
     json_file: Path | None = None,
 ) -> None:
-    """Compile the step for TPU slices; print its memory, communication and estimated time.
+    """Compile the step for TPU slices; print its memory, communication, and hours of all steps.
 
     Args:
       config: the experiment.
       topology: name of a TPU slice.
       slices: number of slices.
       efficiency: share of the peak FLOP/s that the estimated time assumes.
+      price: of a chip for an hour; 0 prints no cost.
       largest: find how many samples fit.
       json_file: where to write what is found, bytes in plain numbers.
 
@@ -178,11 +180,25 @@ def print_compiled(
         "samples": config.training.batch,
         "parameters": sum(math.prod(x.shape) for x in jax.tree.leaves(state.params)),
     }
+    if "seconds" in about:
+        about |= whole_run(config.training.steps, about["seconds"], mesh.size, price)
     words = "clips with encoded projections" if config.data.projections else "pictures"
     program = f"the step on {words}"
     needed = report_program(program, partial(trace_step, config, mesh), about, json_file)
     if largest and capacity:
         _find_largest(config, mesh, needed, capacity)
+
+
+def whole_run(steps: int, seconds: float, chips: int, price: float) -> dict[str, Any]:
+    """Return the hours of all steps, and what they cost at a price above 0; print them."""
+    hours = steps * seconds / 3600
+    spent = {"steps": steps, "hours": hours, "chip_hours": hours * chips}
+    line = f"{steps:,} steps: {hours:,.1f} hours, {spent['chip_hours']:,.0f} chip-hours"
+    if price:
+        spent["cost"] = price * spent["chip_hours"]
+        line += f", {spent['cost']:,.0f} at {price:g} each"
+    print(f"  the whole run       {line}")
+    return spent
 
 
 def print_projection(config: Config, topology: str, json_file: Path | None) -> None:

@@ -10,6 +10,7 @@ import pytest
 from full4d_jax.cli import main
 from full4d_jax.config import load_config
 from full4d_jax.models.flops import forward_flops, peak_flops, step_flops
+from full4d_jax.training.dry_run.inspection import whole_run
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 HAS_TPU_COMPILER = importlib.util.find_spec("libtpu") is not None
@@ -95,9 +96,13 @@ def test_without_the_compiler_says_how_to_install_it():
 def test_compiles_a_small_model_for_tpu(projections, topology, tmp_path):
     mesh = ["--mesh.data", "2", "--mesh.view", "2", "--mesh.fsdp", "1", "--mesh.time", "1"]
     clips = ["--data.projections", str(projections), "--json", str(tmp_path / "plan.json")]
-    done = inspect("--topology", topology, *SMALL, *mesh, *clips)
+    done = inspect("--topology", topology, *SMALL, *mesh, *clips, "--price", "4.2")
     assert done.returncode == 0, done.stderr
     plan = json.loads((tmp_path / "plan.json").read_text())
+    peak = peak_flops(plan["device_kind"])
+    assert peak is not None
+    hours = plan["steps"] * plan["flops"] / (4 * peak * 0.4) / 3600
+    assert (plan["hours"], plan["cost"]) == pytest.approx((hours, 4.2 * 4 * hours))
     assert plan["clips"] == ("encoded" if projections else "pictures")
     assert 0 < plan["bytes_per_device"] < plan["capacity"]
     if projections:
@@ -136,6 +141,29 @@ def test_what_a_part_alone_cannot_have_is_refused(preset, program, options, said
 def test_an_efficiency_needs_a_time(capsys):
     assert main(["inspect", "--config", str(CONFIGS / "wan22_5b.py"), "--efficiency", "0.5"]) == 2
     assert "efficiency: found 0.5, expected none, or a --topology" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "price: found 4.2, expected none, or a --topology"),
+        ([*CHIPS, "--program", "sample"], "price: found 4.2, expected none, or a --topology"),
+        ([*CHIPS, "--price", "-1"], "price: found -1.0, expected a number of at least 0"),
+        ([*CHIPS, "--price", "nan"], "price: found nan, expected a number of at least 0"),
+    ],
+)
+def test_a_price_needs_steps_and_their_time(options, said, capsys):
+    asks = ["inspect", "--config", str(CONFIGS / "wan22_5b.py"), "--price", "4.2", *options]
+    assert main(asks) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_hours_and_cost_are_those_of_all_steps(capsys):
+    spent = whole_run(steps=7200, seconds=2.5, chips=128, price=0.5)
+    assert spent == {"steps": 7200, "hours": 5.0, "chip_hours": 640.0, "cost": 320.0}
+    printed = capsys.readouterr().out
+    assert "7,200 steps: 5.0 hours, 640 chip-hours, 320 at 0.5 each" in printed
+    assert "cost" not in whole_run(steps=1, seconds=1.0, chips=1, price=0.0)
 
 
 @pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
