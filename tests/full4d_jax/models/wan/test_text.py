@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_umt5 import save_umt5
 from random_weights import random_params
 
 from full4d_jax.cameras import Cameras
@@ -23,7 +24,6 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.training.loss import Frozen, loss
 from full4d_jax.training.step import train_step
 
-WORDS = ["a", "an", "the", "man", "walks", "&", "sees", "two", "dogs"]
 PROMPT = "a  man &amp;amp;\n sees two  dogs"
 DEBUG = load_config("configs/debug.py")
 
@@ -31,26 +31,7 @@ DEBUG = load_config("configs/debug.py")
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
     """A folder with umT5 and a tokenizer, made here."""
-    import tokenizers
-    import torch
-    import transformers
-
-    folder = tmp_path_factory.mktemp("umt5")
-    vocabulary = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *WORDS])}
-    model = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
-    model.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    model.post_processor = tokenizers.processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", 1)]
-    )
-    special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=model, **special)
-    fast.save_pretrained(folder / "tokenizer")
-    torch.manual_seed(0)
-    config = transformers.UMT5Config(
-        vocab_size=len(vocabulary), d_model=24, d_kv=8, d_ff=32, num_layers=2, num_heads=3
-    )
-    transformers.UMT5EncoderModel(config).save_pretrained(folder / "text_encoder")
-    return folder
+    return save_umt5(tmp_path_factory.mktemp("umt5"))
 
 
 @pytest.mark.extra("diffusers", "torch", "transformers")
