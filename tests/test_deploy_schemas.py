@@ -1,6 +1,6 @@
 """Launch files pass what reads them: compilers of flags, parsers of options, published schemas.
 
-Programs that are not on the PATH are skipped; `.ci/run` installs shellcheck, hadolint and xpk, and
+Programs that are not on the PATH are skipped; `.ci/run` installs shellcheck and hadolint, and
 leaves gcloud and sbatch (of a SLURM client, which needs no cluster) to the machine. FULL4D_CRDS
 names folders with the published definitions of JobSet and Kueue, `config/components/crd/bases` of
 their repositories.
