@@ -9,6 +9,7 @@ samples are from each other; 4 of Euler's steps blur them, which looks nearer to
 steps replace 50 where both are as far from it. The last line is JSON.
 """
 
+import argparse
 import json
 import math
 from functools import partial
@@ -39,6 +40,7 @@ Layers = list[tuple[Float[Array, "i o"], Float[Array, " o"]]]
 
 def main() -> None:
     """Train, sample, compare."""
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     scores = psnr_to_truth()
     rows = [[name, f"{x:.2f}"] for name, x in scores.items()]
     print(text_table(["from the same noise", "PSNR to truth"], rows))

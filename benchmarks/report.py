@@ -90,6 +90,7 @@ ROWS = (
         "--scenes 1", "--scenes 16", (2, 30)),
     Row("few_steps", "benchmarks/few_steps.py --out OUT",
         "--steps 2 --scenes 1", "", (1, 6)),
+    Row("exact_flow", "benchmarks/exact_flow.py", "", "", (0.3, 0.3)),
     Row("viewer", "benchmarks/viewer.py", "--count 2000 --seconds 2", "--count 60000", (1, 2)),
     Row("sampling", "benchmarks/sampling.py", "--repeats 1", "", (0.5, 0.5), one_core=True),
     Row("training", "benchmarks/training.py --config demo",
