@@ -71,9 +71,9 @@ def test_sbatch_knows_the_options(tmp_path):
     (tmp_path / "train.sbatch").write_text(wrong)
     for folder in (DEPLOY, tmp_path):
         words = ["sbatch", "--test-only", folder / "train.sbatch"]
-        said = subprocess.run(words, check=False, capture_output=True, text=True).stderr
-        assert ("unrecognized option" in said) == (folder == tmp_path), said
-        assert "Invalid" not in said
+        errors = subprocess.run(words, check=False, capture_output=True, text=True).stderr
+        assert ("unrecognized option" in errors) == (folder == tmp_path), errors
+        assert "Invalid" not in errors
 
 
 @pytest.mark.extra("kubeflow_trainer_api")
@@ -169,10 +169,10 @@ def test_xpk_makes_the_job_of_the_jobset(tmp_path):
     assert 2 not in rule["onExitCodes"]["values"]
     (container,), (our_container,) = pod["containers"], our_pod["containers"]
     assert run_container(cloud, container).wait(60) == 0
-    made = [call._replace(program="") for call in cloud.called("full4d")]
+    by_hand = [call._replace(program="") for call in cloud.called("full4d")]
     cloud.calls.unlink()
     assert run_container(cloud, our_container).wait(60) == 0
-    assert made == [call._replace(program="") for call in cloud.called("full4d")]
+    assert by_hand == [call._replace(program="") for call in cloud.called("full4d")]
 
 
 @pytest.mark.extra("libtpu")

@@ -20,10 +20,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from full4d_jax.config.inpainting import InpaintingNetConfig
 from full4d_jax.models.folding import fold, unfold
 from full4d_jax.models.linear import linear
+from full4d_jax.models.upsampler import ResidualBlock
 
 MULTIPLE = 8  # of which the sides of a picture must be multiples
 INPUTS = 4  # channels: colours and the hole
-HE = nnx.initializers.he_normal()
 ZEROS = nnx.initializers.zeros
 Params = dict[str, Any]
 
@@ -72,17 +72,17 @@ class InpaintingNet(nnx.Module):
     def __init__(self, config: InpaintingNetConfig, rngs: nnx.Rngs):
         fine, middle, coarse = config.widths
         self.enter = nnx.Conv(4 * INPUTS, fine, (3, 3), rngs=rngs)
-        self.fine_down = DilatedBlock(fine, 1, rngs)
+        self.fine_down = ResidualBlock(fine, rngs)
         self.fine_to_middle = linear(4 * fine, middle, rngs)
-        self.middle_down = DilatedBlock(middle, 1, rngs)
+        self.middle_down = ResidualBlock(middle, rngs)
         self.middle_to_coarse = linear(4 * middle, coarse, rngs)
         self.dilations = config.dilations
         for i, step in enumerate(config.dilations):
-            setattr(self, f"coarse_{i}", DilatedBlock(coarse, step, rngs))
+            setattr(self, f"coarse_{i}", ResidualBlock(coarse, rngs, step))
         self.coarse_to_middle = linear(coarse, 4 * middle, rngs)
-        self.middle_up = DilatedBlock(middle, 1, rngs)
+        self.middle_up = ResidualBlock(middle, rngs)
         self.middle_to_fine = linear(middle, 4 * fine, rngs)
-        self.fine_up = DilatedBlock(fine, 1, rngs)
+        self.fine_up = ResidualBlock(fine, rngs)
         self.leave = nnx.Conv(fine, 4 * 3, (3, 3), kernel_init=ZEROS, rngs=rngs)
 
     def __call__(
@@ -97,18 +97,3 @@ class InpaintingNet(nnx.Module):
         middle = self.middle_up(middle + unfold(self.coarse_to_middle(coarse)))
         fine = self.fine_up(fine + unfold(self.middle_to_fine(middle)))
         return unfold(self.leave(nnx.silu(fine)))
-
-
-class DilatedBlock(nnx.Module):
-    """x + conv(silu(conv(silu(x)))), at first the identity; the first has its taps apart."""
-
-    def __init__(self, width: int, step: int, rngs: nnx.Rngs):
-        dilation = (step, step)
-        self.first = nnx.Conv(
-            width, width, (3, 3), kernel_dilation=dilation, kernel_init=HE, rngs=rngs
-        )
-        self.second = nnx.Conv(width, width, (3, 3), kernel_init=ZEROS, rngs=rngs)
-
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        """Refine a feature map."""
-        return x + self.second(nnx.silu(self.first(nnx.silu(x))))

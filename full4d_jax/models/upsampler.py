@@ -137,11 +137,15 @@ def slow(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
 class ResidualBlock(nnx.Module):
     """x + conv(silu(conv(silu(x)))), at first the identity.
 
-    Without a norm, so that what it adds may follow the contrast of the frame.
+    Without a norm, so that what it adds may follow the contrast of the frame. Taps of the first
+    convolution lie `step` pixels apart.
     """
 
-    def __init__(self, width: int, rngs: nnx.Rngs):
-        self.first = nnx.Conv(width, width, (3, 3), kernel_init=HE, rngs=rngs)
+    def __init__(self, width: int, rngs: nnx.Rngs, step: int = 1):
+        apart = (step, step)
+        self.first = nnx.Conv(
+            width, width, (3, 3), kernel_dilation=apart, kernel_init=HE, rngs=rngs
+        )
         zeros = nnx.initializers.zeros
         self.second = nnx.Conv(width, width, (3, 3), kernel_init=zeros, rngs=rngs)
 

@@ -221,13 +221,13 @@ def train_step(
     filled = push_pull(truth, 1 - hole[..., None])
 
     def total(params: Params) -> tuple[Float[Array, ""], Metrics]:
-        made = inpaint(config.model, params, filled, hole)
-        value = loss(made, truth, holes.distance, holes.counts)
-        squares = judged_pixels[..., None] * (made - truth) ** 2
+        whole = inpaint(config.model, params, filled, hole)
+        value = loss(whole, truth, holes.distance, holes.counts)
+        squares = judged_pixels[..., None] * (whole - truth) ** 2
         error = squares.sum() / jnp.maximum(3 * judged_pixels.sum(), 1)
         if distance is not None:
             is_near = (judged_pixels > 0) & (holes.distance <= NEAR)
-            judged = jnp.where(is_near[..., None], made, truth)
+            judged = jnp.where(is_near[..., None], whole, truth)
             key = jax.random.fold_in(jax.random.key(config.seed), state.step)
             pictures = shifted(key, judged / 2 + 0.5, truth / 2 + 0.5)
             measure = partial(lambda distance, *x: distance(*x).mean(), distance)
@@ -241,7 +241,7 @@ def train_step(
 
 
 def loss(
-    made: Float[Array, "b h w 3"],
+    whole: Float[Array, "b h w 3"],
     truth: Float[Array, "b h w 3"],
     distance: UInt8[Array, "b h w"],
     counts: UInt8[Array, "b h w"],
@@ -250,7 +250,7 @@ def loss(
 
     Where the error does not count it is 0, also in the differences of neighbours.
     """
-    error = counts[..., None] * (made - truth)
+    error = counts[..., None] * (whole - truth)
     weight = jnp.maximum(jnp.exp(-distance.astype(jnp.float32) / REACH), FARTHEST)
     weight = (weight * (distance > 0) * counts)[..., None]
 
@@ -274,8 +274,8 @@ def held_out_errors(config: InpaintingConfig, params: Params) -> dict[str, float
         hole = (holes.distance > 0).astype(jnp.float32)
         counts = hole * holes.counts
         averages = push_pull(truth, 1 - hole[..., None])
-        made = inpaint(config.model, params, averages, hole)
-        squares = [counts[..., None] * (filled - truth) ** 2 for filled in (averages, made)]
+        whole = inpaint(config.model, params, averages, hole)
+        squares = [counts[..., None] * (filled - truth) ** 2 for filled in (averages, whole)]
         return jnp.stack([-10 * jnp.log10(x.sum() / (12 * counts.sum())) for x in squares])
 
     values = []

@@ -1,4 +1,4 @@
-"""Of an exact flow a student's 4 steps come as near to the truth as 50; 4 of its own do not."""
+"""A student of an exact flow comes as near to the truth in 4 steps as that in 50."""
 
 from importlib import import_module
 from pathlib import Path

@@ -85,7 +85,7 @@ def test_distances_are_those_from_what_is_shown(pictures):
 
 
 def test_the_truth_does_not_count_where_it_shows_people():
-    """Of a room with people about a twentieth does not count, and of its empty corner all does."""
+    """People in a room are some of the picture, and all else counts."""
     frame = next(iter(read_frames(CLIP, frame_times(CLIP)[:1])))
     subjects = inpainting_training.subjects_of(frame) > 0
     assert 0.01 < subjects.mean() < 0.3
@@ -128,8 +128,8 @@ def test_the_loss_sees_holes_alone_and_near_errors_more():
     counts = jnp.ones_like(distance).at[:, :, 40:50].set(0)
 
     def loss(columns: slice) -> float:
-        made = truth.at[:, :, columns].add(0.3)
-        return float(inpainting_training.loss(made, truth, distance, counts))
+        wrong = truth.at[:, :, columns].add(0.3)
+        return float(inpainting_training.loss(wrong, truth, distance, counts))
 
     assert loss(slice(0, 0)) == 0
     assert loss(slice(0, 7)) == 0, "outside of the hole"

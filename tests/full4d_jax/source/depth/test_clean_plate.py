@@ -5,7 +5,6 @@ import numpy as np
 from full4d_jax.grid import CleanPlate
 from full4d_jax.source.backdrop import Backdrop
 from full4d_jax.source.depth.clean_plate import BEYOND, clean_plate, depth_within
-from full4d_jax.source.inpainted import inpainted, load_inpainting
 
 TIMES, HEIGHT, WIDTH = 3, 48, 64
 PERSON = slice(12, 40), slice(20, 34)
@@ -79,26 +78,3 @@ def test_the_wall_goes_on_beyond_the_borders():
     assert (plate.depth[:rows] > 0).all()
     np.testing.assert_allclose(plate.depth[:, :columns], WALL[0, 0], rtol=0.05)
     np.testing.assert_allclose(plate.depth[:, -columns:], WALL[0, -1], rtol=0.05)
-
-
-def test_a_hole_is_filled_from_around():
-    picture = np.full((24, 24, 3), 70, np.uint8)
-    hole = np.zeros((24, 24), bool)
-    hole[8:16, 8:16] = True
-    filled = inpainted(load_inpainting(), np.where(hole[..., None], np.uint8(250), picture), hole)
-    assert (abs(filled.astype(int) - 70) <= 4).all()
-
-
-def test_lines_go_on_into_a_hole_and_no_speck_floods_it():
-    """A dark speck stands beside a wide hole; a line ends at another side of it."""
-    picture = np.full((96, 160, 3), 200, np.uint8)
-    picture[40:56, 20:24] = 10
-    picture[46:50, 140:] = 90
-    hole = np.zeros((96, 160), bool)
-    hole[16:80, 24:140] = True
-    filled = inpainted(
-        load_inpainting(), np.where(hole[..., None], np.uint8(0), picture), hole
-    ).astype(int)
-    assert (filled[47:49, 138:140] < 160).all(), "the line goes on"
-    assert (filled[30:66, 60:110] > 190).all()
-    np.testing.assert_array_equal(filled[~hole], picture[~hole])
