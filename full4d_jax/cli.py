@@ -57,9 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 is done, 2 is bad input, 130 is interrupted, 128 + n is stopped by signal n; a training that
     such a signal made save ends with 75, as a process does whose peers are gone: start them again.
     """
-    # Compiled programs are kept between runs; jax reads this when a verb imports it.
+    # Compiled programs are kept between runs, the many small ones too; jax reads this when a verb
+    # imports it.
     cache = Path("~/.cache/full4d/jax").expanduser()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     quiet_threads()
     tolerate_streams()
     words = list(sys.argv[1:] if argv is None else argv)

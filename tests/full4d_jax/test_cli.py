@@ -263,6 +263,18 @@ def test_errors_inside_a_verb_keep_their_traceback():
         call(verb, "full4d verb", [])
 
 
+def test_small_programs_are_kept_between_runs(tmp_path):
+    words = (
+        "import sys; from full4d_jax.cli import main; main(['--version']);"
+        "import jax; jax.jit(lambda x: x + 1)(1.0)"
+    )
+    environment = {name: x for name, x in os.environ.items() if not name.startswith("JAX_")}
+    subprocess.run(
+        [sys.executable, "-c", words], env=environment | {"HOME": str(tmp_path)}, check=True
+    )
+    assert list((tmp_path / ".cache/full4d/jax").glob("jit__lambda*"))
+
+
 def test_a_platform_that_is_not_there_is_one_line(tmp_path):
     command = [sys.executable, "-m", "full4d_jax.cli", "data", "procedural", "--scenes", "1"]
     done = subprocess.run(
