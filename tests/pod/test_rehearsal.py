@@ -194,16 +194,33 @@ def together(words: str, count: int) -> list[str]:
     return [f"{words} {i}" for i in range(count)]
 
 
-def kill(processes: list[subprocess.Popen], is_time: Callable[[], bool]) -> None:
-    """Kill processes, the first one last, as soon as it is time."""
+def kill(
+    processes: list[subprocess.Popen], is_time: Callable[[], bool], seconds: float = 0.1
+) -> None:
+    """Kill processes, the first one last, as soon as it is time.
+
+    They run for so many seconds between two looks and stand still while we look, so that however
+    busy a machine is they get no further.
+    """
     deadline = time.monotonic() + SECONDS
-    while not is_time():
+    while True:
+        signal_groups(processes, signal.SIGSTOP)
+        if is_time():
+            break
         assert time.monotonic() < deadline
         ended = [process for process in processes if process.poll() is not None]
         assert not ended, ended[0].communicate(timeout=SECONDS)[0]
-        time.sleep(0.1)
+        signal_groups(processes, signal.SIGCONT)
+        time.sleep(seconds)
     for process in reversed(processes):
         kill_group(process)
+
+
+def signal_groups(processes: list[subprocess.Popen], number: signal.Signals) -> None:
+    """Send a signal to processes that run, with all that they started."""
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, number)
 
 
 def kill_group(process: subprocess.Popen) -> None:
@@ -272,7 +289,7 @@ def import_and_encode(lab: Machine, lines: dict[str, str], is_thorough: bool) ->
     # Two machines have parts of it. One is killed when it has written one of its two files, before
     # the other begins: so it is certain what is missing when that ends.
     killed = lab.start(f"{lines['data import']} --shard 1/2", machine="import1")
-    kill([killed], has_files("room", "-00001-of-00004"))
+    kill([killed], has_files("room", "-00001-of-00004"), seconds=0.01)
     printed = lab.run(f"{lines['data import']} --shard 0/2", machine="import0")
     assert "1 files of other parts are missing still" in printed
     go_on(lab, f"{lines['data import']} --shard 1/2", "sets/room")
