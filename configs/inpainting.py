@@ -1,6 +1,7 @@
 """The inpainting network in the package, which fills what a camera does not see.
 
-Two trainings, 4.5 minutes on an H200 and 16 minutes on one busy core:
+Two trainings, 4.5 minutes on an H200 (with the loss of that time, see below) and 16 minutes on one
+busy core:
 
     full4d train --config inpainting --data.photos PHOTOS --data.videos VIDEOS \\
       --perceptual 0.8 --training.steps 9000

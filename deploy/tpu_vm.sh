@@ -14,7 +14,7 @@ set -euo pipefail
 NAME=${NAME:-full4d}
 TYPE=${TYPE:-v5p-256}  # 128 chips, 4x4x8
 RUNTIME=${RUNTIME:-v2-alpha-tpuv5}
-TRIES=${TRIES:-100}
+TRIES=${TRIES:-200}  # of asking for a slice, and of training
 PAUSE=${PAUSE:-60}  # seconds
 HERE=(--project "$PROJECT" --zone "$ZONE")
 # Gathers of parameters overlap with products (docs/pods.md).
@@ -57,6 +57,7 @@ train() {
 while [ "$TRIES" -gt 0 ]; do
   case $(state) in
     NONE)
+      TRIES=$((TRIES - 1))
       gcloud compute tpus queued-resources create "$NAME" "${HERE[@]}" --node-id "$NAME" \
         --accelerator-type "$TYPE" --runtime-version "$RUNTIME" --spot || true
       ;;
@@ -77,5 +78,5 @@ while [ "$TRIES" -gt 0 ]; do
   esac
   sleep "$PAUSE"
 done
-echo "gave up; the slice $NAME is still there" >&2
+echo "gave up; if there is a slice $NAME, it is still there" >&2
 exit 1

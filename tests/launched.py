@@ -23,10 +23,11 @@ SETTINGS = {
     "PAUSE": "0",
     "SLURM_JOB_ID": "7",
 }
+FLAGS = ("LIBTPU_INIT_ARGS", "XLA_FLAGS", "JAX_LOCAL_DEVICE_IDS")
 PROGRAM = f"""#!{sys.executable} -IS
 import json, os, subprocess, sys
 with open(os.environ["CALLS"], "a") as file:
-    flags = {{name: os.environ.get(name, "") for name in ("LIBTPU_INIT_ARGS", "XLA_FLAGS")}}
+    flags = {{name: os.environ.get(name, "") for name in {FLAGS}}}
     print(json.dumps([os.path.basename(sys.argv[0]), sys.argv[1:], flags]), file=file)
 
 def next_of(name):

@@ -1,6 +1,8 @@
 """Launch files install, encode, train, start again and give back, without a cloud."""
 
+import os
 import re
+import signal
 import subprocess
 import time
 from functools import partial
@@ -19,7 +21,7 @@ from input_pipeline.addresses import address_of
 
 UNUSABLE = 2  # exit code: it would end so again
 SCRIPTS = sorted(path.name for path in DEPLOY.iterdir() if path.suffix in (".sh", ".sbatch"))
-WAY = ["data encode", "train"]
+COMMANDS = ["data encode", "train"]
 
 
 @pytest.fixture
@@ -38,7 +40,9 @@ def read(function, verb: str, words: list[str]):
 def trained(cloud: Cloud):
     """The options of the training that a launch file ran, on the data that it encoded before."""
     commands = [call.words for call in cloud.called("full4d")]
-    assert [" ".join(words)[: len(verb)] for words, verb in zip(commands, WAY, strict=True)] == WAY
+    assert [
+        " ".join(words)[: len(verb)] for words, verb in zip(commands, COMMANDS, strict=True)
+    ] == COMMANDS
     encoded = read(encode, "full4d data encode", commands[0][2:])
     options = read(train, "full4d train", commands[1][1:])
     config = options["config"]
@@ -96,7 +100,16 @@ def test_what_is_unusable_gives_the_slice_back_at_once(tmp_path):
     cloud = Cloud(tmp_path, codes=str(UNUSABLE))
     assert cloud.launch("tpu_vm.sh").returncode == UNUSABLE
     assert cloud.called("gcloud")[-1].words[3] == "delete"
-    assert len(cloud.called("full4d")) == len(WAY)
+    assert len(cloud.called("full4d")) == len(COMMANDS)
+
+
+def test_a_slice_that_is_not_to_be_had_is_given_up(tmp_path):
+    cloud = Cloud(tmp_path, states="NONE")
+    done = cloud.run(["bash", str(DEPLOY / "tpu_vm.sh")], TRIES="3")
+    assert done.returncode == 1
+    verbs = [call.words[call.words.index("tpus") + 2] for call in cloud.called("gcloud")]
+    assert verbs == 3 * ["describe", "create"]
+    assert "gave up" in (tmp_path / "full4d.log").read_text()
 
 
 def test_what_hosts_install_exists(cloud):
@@ -122,14 +135,28 @@ def test_nodes_of_slurm_train(cloud):
         for what in ("nodes", "gpus-per-node")
     )
     assert_fits(trained(cloud)["config"], nodes * gpus)
+    # Without them jax takes one GPU of each node.
+    of_nodes = {call.flags["JAX_LOCAL_DEVICE_IDS"] for call in cloud.called("full4d")}
+    assert of_nodes == {",".join(map(str, range(gpus)))}
 
 
-@pytest.mark.parametrize("code", [STOPPED, 128 + 15], ids=["saved", "terminated"])
+@pytest.mark.parametrize(
+    "code",
+    [STOPPED, 128 + signal.SIGTERM, 128 + signal.SIGABRT, 128 + signal.SIGKILL],
+    ids=["saved", "terminated", "ended by jax as a peer died", "killed"],
+)
 def test_a_training_that_ends_before_its_end_is_put_back_into_the_queue(tmp_path, code):
     cloud = Cloud(tmp_path, codes=str(code))
     assert cloud.launch("train.sbatch").returncode == code
     (asked,) = cloud.called("scontrol")
     assert asked.words == ["requeue", "7"]
+
+
+def test_a_job_of_slurm_is_not_put_back_for_ever(cloud):
+    (cloud.folder / "codes").write_text(str(STOPPED))
+    done = cloud.run(["bash", str(DEPLOY / "train.sbatch")], SLURM_RESTART_COUNT="3", TRIES="3")
+    assert done.returncode == STOPPED
+    assert cloud.called("scontrol") == []
 
 
 def test_a_failed_job_of_slurm_is_not_queued_again(tmp_path):
@@ -143,8 +170,8 @@ def test_nodes_of_slurm_install_what_exists(tmp_path):
     environment = tmp_path / "full4d"
     (environment / "bin" / "full4d").unlink()
     assert cloud.launch("train.sbatch").returncode == 1  # nothing is really installed
-    (made,) = cloud.called("python3")
-    assert made.words == ["-m", "venv", str(environment)]
+    (environment_call,) = cloud.called("python3")
+    assert environment_call.words == ["-m", "venv", str(environment)]
     (installed,) = cloud.called("pip")
     assert "constraints.txt" in installed.words
     assert_extras_exist(installed.words[-1].strip(".[]"))
@@ -182,12 +209,16 @@ def end_by_sigterm(cloud: Cloud, container) -> int:
         f"touch {waiting}\nwhile true; do sleep 0.1; done\n"
     )
     process = run_container(cloud, container)
-    end = time.monotonic() + 60
-    while not waiting.exists():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    process.terminate()
-    return process.wait(60)
+    try:
+        end = time.monotonic() + 60
+        while not waiting.exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        process.terminate()
+        return process.wait(60)
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_the_queue_has_room_for_the_job():

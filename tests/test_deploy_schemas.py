@@ -94,14 +94,16 @@ def assert_jobset(manifest: dict[str, Any]) -> None:
     assert unknown_fields(manifest, known.to_dict()) == []
 
 
-def unknown_fields(given: Any, known: Any, place: str = "") -> list[str]:
+def unknown_fields(written: Any, known: Any, place: str = "") -> list[str]:
     """Return where something is said that a schema has no place for; it may add defaults."""
-    if isinstance(given, dict) and isinstance(known, dict):
-        pairs = [(given[name], known.get(name), f"{place}.{name}") for name in given]
-    elif isinstance(given, list) and isinstance(known, list) and len(given) == len(known):
-        pairs = [(*both, f"{place}[{i}]") for i, both in enumerate(zip(given, known, strict=True))]
+    if isinstance(written, dict) and isinstance(known, dict):
+        pairs = [(written[name], known.get(name), f"{place}.{name}") for name in written]
+    elif isinstance(written, list) and isinstance(known, list) and len(written) == len(known):
+        pairs = [
+            (*both, f"{place}[{i}]") for i, both in enumerate(zip(written, known, strict=True))
+        ]
     else:
-        return [] if given == known else [place]
+        return [] if written == known else [place]
     return [name for one, other, at in pairs for name in unknown_fields(one, other, at)]
 
 

@@ -33,5 +33,9 @@ def start_together(words: list[list[str]], devices: int = 2) -> list[subprocess.
 def together(words: list[list[str]], devices: int = 2) -> tuple[list[int], list[str]]:
     """Run processes to their end; return their codes and what they print."""
     processes = start_together(words, devices)
-    outputs = [process.communicate(timeout=PATIENCE)[0] for process in processes]
+    try:
+        outputs = [process.communicate(timeout=PATIENCE)[0] for process in processes]
+    finally:  # none runs on after a time limit
+        for process in processes:
+            process.kill()
     return [process.returncode for process in processes], outputs

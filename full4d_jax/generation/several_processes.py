@@ -18,19 +18,18 @@ from jax.experimental import multihost_utils
 
 from full4d_jax.config import Config, SamplerConfig
 from full4d_jax.generation.prior import FOUR_REAL, Prior, open_prior, prior_path
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, PeerError
 from full4d_jax.session.processes import (
     ProcessOptions,
-    are_all_ready,
+    exit_code_of,
     is_first_process,
     join_processes,
     require_all,
     wait_for_all,
+    worst_code,
 )
 
 OPEN = "open"
-DONE = "done"
-FAILED = "failed"
 _leads = False  # in the first process inside `_leading`
 
 
@@ -140,14 +139,17 @@ def _leading() -> Iterator[None]:
     """Let the others follow meanwhile, and go when the first process is done or has failed."""
     global _leads
     _leads = True
-    end = FAILED
+    code = PeerError.exit_code
     try:
         yield
-        end = DONE
+        code = 0
+    except Exception as error:
+        code = exit_code_of(error)
+        raise
     finally:
         if _leads:
             _leads = False
-            _send(end)
+            _send(code)
 
 
 def _opened(config: Config, checkpoint: Path | None) -> Prior:
@@ -155,16 +157,20 @@ def _opened(config: Config, checkpoint: Path | None) -> Prior:
 
     Raises:
       InputError: this one or another one cannot read it; then all end.
+      PeerError: another one failed otherwise.
     """
     global _leads
-    is_ready = False
+    code = PeerError.exit_code
     try:
         prior = open_prior(config, checkpoint)
-        is_ready = True
+        code = 0
+    except Exception as error:
+        code = exit_code_of(error)
+        raise
     finally:  # or the others would wait for this one
-        all_are_ready = are_all_ready(is_ready)
-        _leads = _leads and all_are_ready  # nobody would hear of an end
-    require_all(all_are_ready)
+        worst = worst_code(code)
+        _leads = _leads and not worst  # after a failure no process receives the end
+    require_all(worst)
     return prior
 
 
@@ -176,16 +182,14 @@ def _follow(config: Config, checkpoint: Path | None) -> None:
       checkpoint: weights of the prior; None takes those in the package.
 
     Raises:
-      InputError: another process failed, or the prior is unusable.
+      InputError: the prior, or what the first process reads, is unusable.
+      PeerError: another process failed otherwise.
     """
     posed = config.model.projection != "none"
     path = prior_path(checkpoint) if posed else checkpoint or FOUR_REAL
     prior: Any = None
     held: Any = None
-    while (asked := _receive()) != DONE:
-        if asked == FAILED:
-            do = "see what it printed"
-            raise InputError("process", "number 0", "an error", "what it was asked for", do)
+    while not isinstance(asked := _receive(), int):  # the exit code of the first process
         if asked == OPEN:
             prior = _opened(config, path)
             continue
@@ -195,6 +199,7 @@ def _follow(config: Config, checkpoint: Path | None) -> None:
             held = result
         else:
             _whole(result)
+    require_all(asked)
 
 
 def _whole(tree: Any) -> Any:

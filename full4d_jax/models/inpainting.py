@@ -11,13 +11,13 @@ are multiples of 8 work.
 """
 
 import functools
-from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.config.inpainting import InpaintingNetConfig
+from full4d_jax.models.conditions import Params
 from full4d_jax.models.folding import fold, unfold
 from full4d_jax.models.linear import linear
 from full4d_jax.models.upsampler import ResidualBlock
@@ -25,7 +25,6 @@ from full4d_jax.models.upsampler import ResidualBlock
 MULTIPLE = 8  # of which the sides of a picture must be multiples
 INPUTS = 4  # channels: colours and the hole
 ZEROS = nnx.initializers.zeros
-Params = dict[str, Any]
 
 
 def init_params(config: InpaintingNetConfig, key: PRNGKeyArray) -> Params:

@@ -53,7 +53,7 @@ class InputError(ValueError):
 
 
 class PeerError(InputError):
-    """Another process that died or did not come: the same commands go on, so the code is 75."""
+    """Another process that died or failed: the same commands may go on, so the code is 75."""
 
     exit_code = os.EX_TEMPFAIL
 

@@ -87,7 +87,8 @@ def join_processes(options: ProcessOptions) -> None:
         tells it.
 
     Raises:
-      InputError: there is nothing around that jax knows, or no answer at the coordinator.
+      InputError: there is nothing around that jax knows, no answer at the coordinator, or another
+        program at its port.
       PeerError: the others did not come.
     """
     import jax
@@ -95,9 +96,16 @@ def join_processes(options: ProcessOptions) -> None:
     global _number
     if options.coordinator and options.process > 0:
         _wait_for_first(options)
+    elif options.coordinator:
+        _require_free_port(options)
     try:
         if options.coordinator:
-            jax.distributed.initialize(options.coordinator, options.processes, options.process)
+            jax.distributed.initialize(
+                options.coordinator,
+                options.processes,
+                options.process,
+                cluster_detection_method="deactivate",  # SLURM's would take one GPU of several
+            )
         else:
             jax.distributed.initialize()
         _number = jax.process_index()
@@ -111,6 +119,23 @@ def join_processes(options: ProcessOptions) -> None:
         expected = "processes that start within minutes of each other, and reach the first"
         do = "check the address, the port and the other processes"
         raise PeerError("option", options.flag, words, expected, do) from None
+
+
+def _require_free_port(options: ProcessOptions) -> None:
+    """Refuse a port on which another program listens already.
+
+    Raises:
+      InputError: one does.
+    """
+    port = int(options.coordinator.rpartition(":")[2])
+    with socket.socket(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET) as ours:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            ours.bind(("", port))
+        except OSError as error:
+            in_use = f"port {port}, which cannot be used ({error.strerror or error})"
+            do = "name another port, in all processes"
+            raise InputError("option", options.flag, in_use, "a free port", do) from None
 
 
 def _wait_for_first(options: ProcessOptions) -> None:
@@ -145,7 +170,8 @@ def one_part(options: ProcessOptions, part: tuple[int, int]) -> Iterator[tuple[i
       The part; of several processes the number of this one and how many there are.
 
     Raises:
-      InputError: as `join_processes`, or another process failed.
+      InputError: as `join_processes`, or input of another process is unusable.
+      PeerError: another process failed otherwise.
     """
     if not options.are_several:
         yield part
@@ -158,29 +184,43 @@ def one_part(options: ProcessOptions, part: tuple[int, int]) -> Iterator[tuple[i
     except Exception as error:
         # The others go on with their parts, and would be ended if this one left.
         print(f"{error}\nwaiting for the other processes to end", file=sys.stderr, flush=True)
-        are_all_ready(False)
+        worst_code(exit_code_of(error))
         raise
-    require_all(are_all_ready(True))
+    require_all(worst_code(0))
 
 
-def are_all_ready(is_ready: bool) -> bool:
-    """Return whether every process is ready; each calls it once."""
+def exit_code_of(error: BaseException) -> int:
+    """Return 2 where the same command would fail again, else 75: it may go on."""
+    return error.exit_code if isinstance(error, InputError) else PeerError.exit_code
+
+
+def worst_code(code: int) -> int:
+    """Return the exit code of all processes; each calls it once, with 0 if it is ready.
+
+    Unusable input of one (2) outweighs what may pass (75).
+    """
     import numpy as np
     from jax.experimental import multihost_utils
 
     wait_for_all()
-    return bool(multihost_utils.process_allgather(np.int32(is_ready)).all())
+    codes = multihost_utils.process_allgather(np.int32(code))
+    return InputError.exit_code if InputError.exit_code in codes else int(codes.max())
 
 
-def require_all(all_are_ready: bool) -> None:
+def require_all(code: int) -> None:
     """Refuse to go on where another process failed.
 
+    Args:
+      code: as `worst_code` returns it.
+
     Raises:
-      InputError: it did.
+      InputError: its input is unusable.
+      PeerError: it failed otherwise.
     """
-    if not all_are_ready:
+    if code:
+        kind = InputError if code == InputError.exit_code else PeerError
         do = "see what it printed"
-        raise InputError("process", "another one", "an error", "its part of the work", do)
+        raise kind("process", "another one", "an error", "its part of the work", do)
 
 
 def wait_for_all() -> None:

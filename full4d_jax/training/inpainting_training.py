@@ -42,13 +42,13 @@ from full4d_jax.source.subjects import class_shares
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.clips.drawn_holes import draw_hole
 from full4d_jax.training.loop import Reporting, run_training
-from full4d_jax.training.real_pictures import crop, training_photos
+from full4d_jax.training.real_pictures import crop, times_of, training_photos
 from full4d_jax.training.run_state import start_at
 from full4d_jax.training.state import TrainState, apply_gradients, config_optimizer, first_state
 from full4d_jax.training.upsampler_training import shifted
 from input_pipeline.footage import HELD_OUT, PICTURES, listed, read_picture, training_clips
 from input_pipeline.loader import ENDLESS
-from input_pipeline.video_files import frame_times, read_frames
+from input_pipeline.video_files import read_frames
 from input_pipeline.whole_files import write_text
 
 SOFT = 0.01  # rounds absolute errors off, in units of pictures in [-1, 1]
@@ -60,7 +60,8 @@ MIRRORED = 0.5  # share of the pictures
 RECOLOURED = 0.3  # share of the pictures whose channels are in another order
 SUBJECT = 64  # of 255: where a crop shows at least so much of one, its truth does not count
 FAINT = 0.3  # share of the classes above which something may be a subject
-SEEN = (384, 512)  # rows and columns at which all pictures are searched for subjects
+SEEN = (384, 512)  # short and long side at which all pictures are searched for subjects
+LEAST_ERROR = 1e-10  # so that a batch in which nothing counts has 100 dB
 OUTLINE = 5  # pixels of that beside a subject that do not count either
 LARGEST = 2.0  # sides of a crop that the short side of a picture in memory has at most
 READERS = 16  # threads that make pictures, each those of one step
@@ -180,7 +181,7 @@ def with_hole(
     return cut, np.clip(np.ceil(pixels), 0, 255).astype(np.uint8)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)  # 1.4 MB each where `side` is 256
 def read(picture: Picture, largest: int) -> UInt8[ndarray, "h w 4"]:
     """Read a picture whose short side is at most `largest`; it stays in memory.
 
@@ -189,7 +190,7 @@ def read(picture: Picture, largest: int) -> UInt8[ndarray, "h w 4"]:
     if picture.moment is None:
         pixels = read_picture(picture.path)
     else:
-        times = frame_times(picture.path)
+        times = times_of(picture.path)
         place = round((picture.moment + 0.5) / MOMENTS * (len(times) - 1))
         pixels = next(iter(read_frames(picture.path, times[place : place + 1])))
     short = min(pixels.shape[:2])
@@ -201,10 +202,12 @@ def read(picture: Picture, largest: int) -> UInt8[ndarray, "h w 4"]:
 
 def subjects_of(pixels: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "h w"]:
     """Return 255 where a picture shows people, animals or vehicles, and a little beside them."""
-    small = cv2.resize(pixels, SEEN[::-1], interpolation=cv2.INTER_AREA)
+    height, width = pixels.shape[:2]
+    columns_and_rows = SEEN if height > width else SEEN[::-1]
+    small = cv2.resize(pixels, columns_and_rows, interpolation=cv2.INTER_AREA)
     share = class_shares(_segmentation(), small[None])[0].sum(-1)
     near = cv2.dilate(255 * (share > FAINT).astype(np.uint8), disc(OUTLINE))
-    return cv2.resize(near, pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(near, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
 _segmentation = cache(load_segmentation)
@@ -233,7 +236,7 @@ def train_step(
             measure = partial(lambda distance, *x: distance(*x).mean(), distance)
             term = jax.lax.cond(late, measure, lambda *_: jnp.float32(0), *pictures)
             value += config.perceptual * term
-        return value, {"loss": value, "psnr": -10 * jnp.log10(error / 4)}
+        return value, {"loss": value, "psnr": -10 * jnp.log10(error / 4 + LEAST_ERROR)}
 
     gradients, metrics = jax.grad(total, has_aux=True)(state.params)
     state = apply_gradients(config_optimizer(config), config.optimizer.ema, state, gradients)

@@ -40,7 +40,7 @@ class RealPictures(NamedTuple):
         is_filmed = rng.uniform() < self.filmed
         if self.clips and (is_filmed or not self.photos):
             clip = self.clips[rng.integers(len(self.clips))]
-            times = _times(clip)
+            times = times_of(clip)
             picture = next(iter(read_frames(clip, times[rng.integers(len(times), size=1)])))
         else:
             picture = read_picture(self.photos[rng.integers(len(self.photos))])
@@ -130,6 +130,6 @@ def crop(
 
 
 @lru_cache
-def _times(clip: Path) -> Float64[ndarray, "t"]:
+def times_of(clip: Path) -> Float64[ndarray, "t"]:
     """Return the times of a clip's frames, which take long to read."""
     return frame_times(clip)

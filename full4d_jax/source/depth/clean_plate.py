@@ -2,9 +2,8 @@
 
 Where a subject stands at all instants before a camera at rest, pictures from before and after may
 show what it hides. A camera that moves has the plate of its middle instant, which is drawn where no
-instant shows anything. What nobody knows is filled in, once for all views and
-instants, by the inpainting network. Beyond the borders of the picture lines go straight on
-(`beyond_borders`).
+instant shows anything. What no picture shows is filled in, once for all views and instants, by the
+inpainting network. Beyond the borders of the picture lines go straight on (`beyond_borders`).
 
 With E the disparity that the network gives the plate as a picture, and D* that of what rests at
 the instants (`moving.resting_disparity`), the plate has
@@ -108,5 +107,5 @@ def describe_plate(behind: Float[ndarray, "h w"]) -> str:
     share = (behind > 0).mean()
     return (
         f"depth: in {share:.1%} of the picture somebody hides the background for the whole part; "
-        "it is taken from before and after, or filled in from around"
+        "it is taken from before and after, or filled in by a network"
     )

@@ -118,7 +118,7 @@ def test_compiles_a_small_model_for_tpu(projections, topology, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("preset", "program", "options", "said"),
+    ("preset", "program", "options", "message"),
     [
         *(
             ("wan22_5b", program, options, said)
@@ -132,10 +132,10 @@ def test_compiles_a_small_model_for_tpu(projections, topology, tmp_path):
         ("four_real_wan", "projection", CHIPS, "expected step: with model.projection none"),
     ],
 )
-def test_what_a_part_alone_cannot_have_is_refused(preset, program, options, said, capsys):
+def test_what_a_part_alone_cannot_have_is_refused(preset, program, options, message, capsys):
     asks = ["inspect", "--config", preset, "--program", program, *options]
     assert main(asks) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_an_efficiency_needs_a_time(capsys):
@@ -144,7 +144,7 @@ def test_an_efficiency_needs_a_time(capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ([], "price: found 4.2, expected none, or a --topology"),
         ([*CHIPS, "--program", "sample"], "price: found 4.2, expected none, or a --topology"),
@@ -152,10 +152,10 @@ def test_an_efficiency_needs_a_time(capsys):
         ([*CHIPS, "--price", "nan"], "price: found nan, expected a number of at least 0"),
     ],
 )
-def test_a_price_needs_steps_and_their_time(options, said, capsys):
+def test_a_price_needs_steps_and_their_time(options, message, capsys):
     asks = ["inspect", "--config", str(CONFIGS / "wan22_5b.py"), "--price", "4.2", *options]
     assert main(asks) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_hours_and_cost_are_those_of_all_steps(capsys):

@@ -1,5 +1,6 @@
 """`full4d data depth` and `encode` in two processes that are killed: the files of one."""
 
+import shutil
 import signal
 import subprocess
 import time
@@ -15,6 +16,7 @@ from input_pipeline.datasets.shards import FOLDER
 from input_pipeline.procedural.clips import ProceduralClips
 
 SIZE = "--data.views 2 --data.frames 2 --data.height 16 --data.width 16 --data.projections 1"
+UNUSABLE = 2  # exit code: the same command would end so again
 CLIPS = 16  # a file each, so that a process is killed long before its last
 
 
@@ -73,6 +75,18 @@ def test_two_processes_that_were_killed_write_the_files_of_one(verb, scenes, tmp
     assert files_of(tmp_path / "two") == one
     deep = open_dataset(tmp_path / "two").clips
     assert all(clip["depth"] == ([0, 1] if verb == "depth" else [0]) for clip in deep)
+
+
+@pytest.mark.slow
+def test_what_one_of_two_cannot_read_ends_both_for_good(scenes, tmp_path):
+    damaged = shutil.copytree(scenes, tmp_path / "scenes")
+    records = max(damaged.rglob("*.array_record-*"), key=lambda path: path.stat().st_size)
+    records.write_bytes(records.read_bytes()[: records.stat().st_size // 2])
+    words = [[*words_of("encode", x), "--out", str(tmp_path / "two")] for x in (scenes, damaged)]
+    codes, outputs = together(words)
+    assert codes == [UNUSABLE, UNUSABLE], outputs
+    assert "process: another one: found an error" in outputs[0]
+    assert "waiting for the other processes to end" in outputs[1]
 
 
 @pytest.mark.long  # jax notices it after a minute or more

@@ -7,6 +7,7 @@ import pytest
 
 from full4d_jax.cli import main
 from full4d_jax.session import processes
+from full4d_jax.session.errors import InputError, PeerError
 from full4d_jax.training.loop import STOPPED
 
 
@@ -41,6 +42,36 @@ def test_where_no_process_listens_is_told_in_one_line(tmp_path, monkeypatch, cap
     (said,) = capsys.readouterr().err.splitlines()
     silence = "--coordinator: found no answer in 0 s (Connection refused), expected"
     assert said.startswith(f"full4d: option: {silence}")
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(tmp_path, capsys):
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = ["train", "--config", "debug", "--out", str(tmp_path / "run")]
+        several = ["--coordinator", f"localhost:{port}", "--processes", "2", "--process", "0"]
+        assert main([*command, *several]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    in_use = f"--coordinator: found port {port}, which cannot be used (Address already in use)"
+    assert line.startswith(f"full4d: option: {in_use}, expected a free port")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InputError("file", "a", "nothing", "something", "look"), 2),
+        (PeerError("process", "another one", "silence", "an answer", "start again"), 75),
+        (OSError("the network is away"), 75),
+    ],
+)
+def test_processes_end_as_the_one_that_failed(error, code):
+    assert processes.exit_code_of(error) == code
+    with pytest.raises(InputError, match="another one: found an error") as refusal:
+        processes.require_all(code)
+    assert refusal.value.exit_code == code
+
+
+def test_all_processes_go_on_where_none_failed():
+    processes.require_all(0)
 
 
 def test_where_the_others_do_not_come_the_same_command_goes_on(tmp_path, monkeypatch, capsys):

@@ -30,7 +30,7 @@ def test_installed_packages_have_their_versions():
 
 
 @pytest.fixture
-def others(tmp_path) -> Path:
+def packages(tmp_path) -> Path:
     """A folder with all packages that are installed here but ours."""
     folder = tmp_path / "packages"
     folder.mkdir()
@@ -42,12 +42,12 @@ def others(tmp_path) -> Path:
     return folder
 
 
-def run(code: Path, others: Path) -> list[str]:
+def run(code: Path, packages: Path) -> list[str]:
     """What a program prints that has the code of a folder, and other packages, installed."""
     done = subprocess.run(
         [sys.executable, "-S", "-c", VERSIONS],
-        cwd=others,
-        env=os.environ | {"PYTHONPATH": f"{code}:{others}"},
+        cwd=packages,
+        env=os.environ | {"PYTHONPATH": f"{code}:{packages}"},
         capture_output=True,
         text=True,
     )
@@ -55,16 +55,16 @@ def run(code: Path, others: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_a_checkout_that_was_never_installed_tells_its_version(others):
+def test_a_checkout_that_was_never_installed_tells_its_version(packages):
     ours = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    shown, told = run(ROOT, others)
+    shown, recorded = run(ROOT, packages)
     assert shown == ours
-    assert json.loads(told) == {name: version(name) for name in PACKAGES} | {OURS: ours}
+    assert json.loads(recorded) == {name: version(name) for name in PACKAGES} | {OURS: ours}
 
 
-def test_a_copy_in_somebody_elses_project_has_no_version(others, tmp_path):
+def test_a_copy_in_somebody_elses_project_has_no_version(packages, tmp_path):
     (tmp_path / "project").mkdir()
     (tmp_path / "project/pyproject.toml").write_text('[project]\nname = "x"\nversion = "9"\n')
     for name in ("full4d_jax", "gaussians", "input_pipeline"):
         (tmp_path / "project" / name).symlink_to(ROOT / name)
-    assert run(tmp_path / "project", others)[0] == "not installed"
+    assert run(tmp_path / "project", packages)[0] == "not installed"

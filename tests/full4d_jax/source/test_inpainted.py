@@ -1,7 +1,5 @@
 """Holes of pictures of any size, filled by the network in the package."""
 
-from pathlib import Path
-
 import cv2
 import jax
 import jax.numpy as jnp
@@ -14,8 +12,6 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.source.inpainted import SHIPPED, inpainted, load_inpainting
 from full4d_jax.training.clips.drawn_holes import draw_hole
 from input_pipeline.footage import PICTURES, listed, read_picture
-
-PHOTOS = Path(__file__).resolve().parents[4] / "shared/data/real_photos"
 
 
 def test_a_hole_is_filled_from_around():
@@ -66,10 +62,9 @@ def test_other_weights_are_refused():
         load_inpainting(SHIPPED.with_name("upsampler.safetensors"))
 
 
-@pytest.mark.skipif(not PHOTOS.is_dir(), reason="no photographs in shared/")
-def test_photographs_that_no_training_read_are_nearer_to_the_truth_than_by_averages():
+def test_photographs_that_no_training_read_are_nearer_to_the_truth_than_by_averages(shared_data):
     """The mean over eight photographs; push-pull and OpenCV's inpainting fill the same holes."""
-    photos = listed(PHOTOS, PICTURES)[4::5][::8]
+    photos = listed(shared_data / "data/real_photos", PICTURES)[4::5][::8]
     errors: dict[str, list[float]] = {"ours": [], "push-pull": [], "Telea": []}
     averages = jax.jit(push_pull)
     for number, path in enumerate(photos):

@@ -121,14 +121,14 @@ class Late:
 def test_data_that_does_not_come_is_named(tmp_path, monkeypatch, capsys):
     def stalled(start):
         for position, batch in enumerate(batches(start), start):
-            time.sleep(0.6 if position == 3 else 0.0)
+            time.sleep(2.5 if position == 3 else 0.0)
             yield batch
 
-    monkeypatch.setattr(monitor, "STALLED_SECONDS", 0.3)
+    monkeypatch.setattr(monitor, "STALLED_SECONDS", 1.5)
     monkeypatch.setattr(monitor, "STALLED_STEPS", 0)
     short(tmp_path, data=stalled)
     said = [x for x in capsys.readouterr().out.splitlines() if "no data" in x]
-    assert said == [x for x in said if "step 4 has no data after 0.3 s" in x]
+    assert said == [x for x in said if "step 4 has no data after 1.5 s" in x]
     assert len(said) == 1
 
 

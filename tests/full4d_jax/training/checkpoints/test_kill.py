@@ -120,9 +120,14 @@ def test_a_small_run_that_is_ended_goes_on_to_the_same_bits(sent, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-c", SLOWLY, Path(__file__).parents[1], out]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not saved_steps(out) & {"3", "4", "5"}:
-            time.sleep(0.001)
+        while process.poll() is None:  # it stands still while we look, or it might end meanwhile
+            process.send_signal(signal.SIGSTOP)
+            if saved_steps(out) & {"3", "4", "5"}:
+                break
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.01)
         process.send_signal(sent)
+        process.send_signal(signal.SIGCONT)
     assert process.returncode == (STOPPED if sent == signal.SIGTERM else -sent)
     assert "12" not in saved_steps(out)
     state, _ = short(out, steps=12, log_every=1, checkpoint_every=1)
