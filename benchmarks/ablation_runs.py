@@ -247,7 +247,7 @@ def guess(config: Config, params: Params, clip: Batch, key: Array) -> Guess:
     """Return what the network makes of one clip without batch axis."""
     model, codec = config.model, make_codec(config.model, None)
     truth = codec.encode(clip.frames)
-    if model.projection == "none":
+    if not model.needs_cameras:
         views, frames = clip.cameras.world_to_camera.shape[:2]
         real = row_and_column(views, frames)
         cameras = jax.tree.map(lambda x: x[None], clip.cameras)

@@ -155,7 +155,7 @@ def results(config: Config, stages: Stages) -> dict[str, Any]:
 def generate(config: Config, prior: Prior, stages: Stages) -> Any:
     """Run all stages once, as `generate_grid` or `fill_grid` do, and return the grid's frames."""
     key, data = jax.random.key(KEY), config.data
-    if config.model.projection == "none":
+    if not config.model.needs_cameras:
         frames = to_model(noise(data.views, data.frames, data.height, data.width))
         real = row_and_column(data.views, data.frames)
         real = whole_latents(real, prior.codec.frame_stride)

@@ -246,9 +246,13 @@ def _read_verb(
     candidates = get_args(hints["source"]) if takes_source else ()
     chosen = None
     if config is not None and candidates:
-        posed = config.model.projection != "none"
-        for_help = bool(HELP & set(argv))
-        chosen = choice.choose_source(candidates, words, path, posed=posed, for_help=for_help)
+        chosen = choice.choose_source(
+            candidates,
+            words,
+            path,
+            model_needs_cameras=config.model.needs_cameras,
+            for_help=bool(HELP & set(argv)),
+        )
     return Verb(
         function=function,
         words=["--SOURCE", *words] if path else words,

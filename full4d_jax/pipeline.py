@@ -87,8 +87,7 @@ def run(
     """
     if source and video:
         raise InputError("option", "video", video, "none beside source", "leave one of them out")
-    posed = config.model.projection != "none"
-    usual = options.VideoOptions() if posed else options.DemoGridOptions()
+    usual = options.VideoOptions() if config.model.needs_cameras else options.DemoGridOptions()
     source = source or (options.VideoOptions(Path(video)) if video else usual)
     show = show or RenderOptions()
     check_fields(show, what="option")

@@ -55,7 +55,7 @@ class SceneOptions(SourceOptions):
 class ProceduralGridOptions(SourceOptions):
     """Held-out procedural grids, filled from one row and one column by a model without poses."""
 
-    posed = False
+    model_needs_cameras = False
 
     first: CountOrZero = 0
     """Number of the first held-out scene."""

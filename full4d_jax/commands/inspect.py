@@ -68,7 +68,7 @@ def inspect(
     require("program", program, alone, "step with --slices or --largest")
     fits = program not in ("projection", *ANNOTATIONS) or bool(topology)
     require("program", program, fits, "step, or a --topology to compile it for")
-    fits = program != "projection" or config.model.projection != "none"
+    fits = program != "projection" or config.model.needs_cameras
     require("program", program, fits, "step: with model.projection none nothing is projected")
     timed = bool(topology) and program not in ("projection", *ANNOTATIONS)
     expected = "none, or a --topology and a program of the network, whose time is estimated"
@@ -148,8 +148,8 @@ def _inspect_asking(
     from full4d_jax.training.dry_run import compiling, inspection
     from full4d_jax.training.dry_run.devices import slice_devices
 
-    posed = config.model.projection != "none"
-    require("program", program, posed, "step with model.projection none")
+    fits = config.model.needs_cameras
+    require("program", program, fits, "step with model.projection none")
     if config.model.precision == "auto":
         config = replace(config, model=replace(config.model, precision="bfloat16"))
     if topology:

@@ -88,6 +88,11 @@ class ModelConfig:
     """What attends within views on GPUs: our kernel, or cuDNN, which makes attention 1.4 times as
     fast, but whose gradients repeat with a flag only (docs/attention.md)."""
 
+    @property
+    def needs_cameras(self) -> bool:
+        """Whether it makes views at known cameras, from a projection; else it fills grids."""
+        return self.projection != "none"
+
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:

@@ -130,12 +130,12 @@ def _model(config: Config) -> Iterator[Rule]:
     )
     yield Rule(
         "model.attention",
-        model.projection == "none" or model.attention in ("fused", "full"),
+        not model.needs_cameras or model.attention in ("fused", "full"),
         "fused or full with a projection",
     )
     yield Rule(
         "model.cameras",
-        model.projection != "none" or not model.cameras,
+        model.needs_cameras or not model.cameras,
         "none without a projection: no camera is given",
     )
 
@@ -208,7 +208,7 @@ def _held_out(config: Config) -> Iterator[Rule]:
 def _completed_lines(config: Config) -> Iterator[Rule]:
     """Yield the rules of lines of a grid that are real, and of what a projection needs."""
     data = config.data
-    is_projected = config.model.projection != "none"
+    is_projected = config.model.needs_cameras
     yield Rule("data.lines", not (is_projected and data.lines), "none of it with a projection")
     yield Rule(
         "data.estimated",
@@ -222,7 +222,7 @@ def _pseudo_clips(config: Config) -> Iterator[Rule]:
     """Yield the rules of clips that are made of videos, alone or beside those of records."""
     data = config.data
     batch = config.training.batch
-    is_projected = config.model.projection != "none"
+    is_projected = config.model.needs_cameras
     is_mixed = bool(data.records and data.pseudo)
     yield Rule(
         "data.pseudo",
@@ -317,7 +317,7 @@ def _has_two_texts(config: Config) -> bool:
 
 def _sampler(config: Config) -> Iterator[Rule]:
     sampler = config.sampler
-    is_projected = config.model.projection != "none"
+    is_projected = config.model.needs_cameras
     if not is_projected:
         for name, off in (("guidance", 1), ("window_overlap", 0)):
             value = getattr(sampler, name)

@@ -181,7 +181,7 @@ def prepare(
       places: i of each clip, where the batch is part of a larger one.
     """
     places = jnp.arange(batch.frames.shape[0]) if places is None else places
-    if model.projection == "none":
+    if not model.needs_cameras:
         return _prepare_grids(batch, key, model, codec_weights, places)
 
     def jittered(depth, index):

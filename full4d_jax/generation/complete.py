@@ -71,7 +71,7 @@ def _check_arrays(
         found = f"{frames.dtype} {frames.shape}"
         raise InputError("argument", "frames", found, "uint8 (k, t, h, w, 3)", do)
     views, instants, height, width, _ = frames.shape
-    if prior.model.projection == "none":
+    if not prior.model.needs_cameras:
         found = "one without projection, which takes no depth"
         expected = "one with projection"
         raise InputError("argument", "prior", found, expected, "take a model with projection")
@@ -107,7 +107,7 @@ def complete(
       InputError: The model cannot divide the grid into tokens, or the mesh the tokens; or a frame
         is known that a projection would make again.
     """
-    if prior.model.projection == "none":
+    if not prior.model.needs_cameras:
         return _filled(prior, grid, key), None
     return _generated(prior, grid, key, upsampler)
 

@@ -202,7 +202,7 @@ def check_grid(prior: Prior, views: int, frames: int, height: int, width: int) -
     # What the network sees at once; without poses every part has the first instant.
     views = _part(views, sampler.group_views)
     window = sampler.window_frames
-    frames = min(frames, window or frames) if model.projection != "none" else _part(frames, window)
+    frames = min(frames, window or frames) if model.needs_cameras else _part(frames, window)
     frames = 1 + (frames - 1) * strides.frames
     data = DataConfig(views=views, frames=frames, height=height, width=width)
     check_grid_mesh(prior.mesh, model, data)

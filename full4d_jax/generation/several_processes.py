@@ -185,8 +185,7 @@ def _follow(config: Config, checkpoint: Path | None) -> None:
       InputError: the prior, or what the first process reads, is unusable.
       PeerError: another process failed otherwise.
     """
-    posed = config.model.projection != "none"
-    path = prior_path(checkpoint) if posed else checkpoint or FOUR_REAL
+    path = prior_path(checkpoint) if config.model.needs_cameras else checkpoint or FOUR_REAL
     prior: Any = None
     held: Any = None
     while not isinstance(asked := _receive(), int):  # the exit code of the first process

@@ -58,7 +58,7 @@ def read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path 
     Raises:
       InputError: One of them is unusable.
     """
-    if config.model.projection == "none":
+    if not config.model.needs_cameras:
         checkpoint = checkpoint or FOUR_REAL
         return Inputs(config.data, checkpoint, open_together(config, checkpoint))
     checkpoint = prior_path(checkpoint)
@@ -84,10 +84,10 @@ def check_source(config: Config, source: options.SampleOptions | options.WordsOp
     """
     check_config(config)
     check_fields(source, what="option")
-    projection = config.model.projection
-    if source.posed != (projection != "none"):
+    if source.model_needs_cameras != config.model.needs_cameras:
+        expected = f"none, with {config.model.projection}"
         do = "give another config, or another source"
-        raise InputError("source", type(source).__name__, "one", f"none, with {projection}", do)
+        raise InputError("source", type(source).__name__, "one", expected, do)
 
 
 def expected_kind(config: Config, source: options.SampleOptions) -> FitKind:
@@ -96,7 +96,7 @@ def expected_kind(config: Config, source: options.SampleOptions) -> FitKind:
     Raises:
       InputError: The video or the upsampler is unusable.
     """
-    if config.model.projection == "none":
+    if not config.model.needs_cameras:
         return FitKind.CAPTURED
     if upsampler_for(config, options.upsampler_of(source)) is None:
         return FitKind.AROUND_SOURCE

@@ -180,7 +180,7 @@ def _outside_blocks(config: Config, sample: Sample, text: int) -> Iterator[Produ
         yield linear("text_out", text, d, d, trained("text_in."))
 
     time = trained("time_in.")
-    contexts = time or (model.projection == "none" and trained("context"))
+    contexts = time or (not model.needs_cameras and trained("context"))
     yield linear("time_in", FLOW_TIMES, TIME_CHANNELS, d, False)
     yield linear("time_out", FLOW_TIMES, d, d, time)
     yield linear("time_projection", _passes(model) * FLOW_TIMES, d, 6 * d, contexts)

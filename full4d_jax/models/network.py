@@ -201,7 +201,7 @@ class MultiViewDiT(nnx.Module):
 
     def _context(self, grid: TokenGrid, axis: Axis) -> Float[Array, "1 1 d"]:
         """Tell a freeze-time from a fixed-view video; a grid that is neither gets the mean."""
-        if self.config.projection != "none":
+        if self.config.needs_cameras:
             return jnp.zeros((1, 1, 1))
         if axis == "all" and min(grid.views, grid.frames) == 1:
             axis = "times" if grid.views == 1 else "views"

@@ -21,12 +21,12 @@ class SourceOptions:
     Attributes:
       path_kinds: what SOURCE, the first field, may be; "" where it may be left out.
       selecting_flags: flags that select this class among those that take the same SOURCE.
-      posed: whether the model must know cameras, or must not.
+      model_needs_cameras: whether it is for models that need cameras, or for those without.
     """
 
     path_kinds: ClassVar[tuple[str, ...]] = ("",)
     selecting_flags: ClassVar[tuple[str, ...]] = ()
-    posed: ClassVar[bool] = True
+    model_needs_cameras: ClassVar[bool] = True
 
 
 def option_names(options: Any) -> list[str]:
@@ -41,7 +41,12 @@ def option_names(options: Any) -> list[str]:
 
 
 def choose_source(
-    candidates: Sequence[Any], words: Sequence[str], path: str, *, posed: bool, for_help: bool
+    candidates: Sequence[Any],
+    words: Sequence[str],
+    path: str,
+    *,
+    model_needs_cameras: bool,
+    for_help: bool,
 ) -> Any:
     """Return the options class that a command line asks for.
 
@@ -49,14 +54,14 @@ def choose_source(
       candidates: the options classes of a verb.
       words: the command line; only its flags count, not their values.
       path: SOURCE; empty where there is none.
-      posed: whether the model knows cameras.
+      model_needs_cameras: see `ModelConfig`.
       for_help: whether help is printed. Without a selecting flag it shows the first class;
         everything else takes the first that needs no flag.
 
     Raises:
       InputError: the verb takes no such source.
     """
-    fitting = [options for options in candidates if options.posed == posed] or list(candidates)
+    fitting = _for_models(candidates, model_needs_cameras) or list(candidates)
     # SOURCE decides first, then the flags.
     path_kinds = [kind for options in fitting for kind in options.path_kinds if kind]
     kind = require_kind(Path(path), path_kinds) if path else ""
@@ -83,7 +88,7 @@ def foreign_option(
     owners = [options for options in candidates if name in option_names(options)]
     if not owners or not is_flag(unknown[0]):
         return None
-    owners = [options for options in owners if options.posed == chosen.posed]
+    owners = _for_models(owners, chosen.model_needs_cameras)
     if not owners:
         expected = f"none, with model.projection = {projection}"
         advice = "leave it out, or give another --config"
@@ -104,12 +109,17 @@ def other_sources(chosen: Any, candidates: Sequence[Any]) -> str:
     """Return the lines of help on the options that other sources have beyond the chosen one's."""
     chosen_names = option_names(chosen)
     lines = ["", "Other sources (give one before --help to see all its options):"]
-    for options in candidates:
+    for options in _for_models(candidates, chosen.model_needs_cameras):
         names = [name for name in option_names(options) if name not in chosen_names]
-        if options.posed == chosen.posed and names:
+        if names:
             flags = " ".join(f"--{name}" for name in names)
             lines.append(f"  {flags}\n      {inspect.getdoc(options)}")
     return "\n".join(lines) + "\n"
+
+
+def _for_models(candidates: Sequence[Any], needs_cameras: bool) -> list[Any]:
+    """Return the options classes for models that need cameras, or for those that do not."""
+    return [options for options in candidates if options.model_needs_cameras == needs_cameras]
 
 
 def is_flag(word: str) -> bool:

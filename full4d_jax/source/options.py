@@ -204,7 +204,7 @@ class TwoVideosOptions(SourceOptions):
 
     path_kinds = "", VIDEO
     selecting_flags = ("freeze_time",)
-    posed = False
+    model_needs_cameras = False
 
     fixed_view: Annotated[Path | None, Named] = None
     """A video whose camera stands still: the first row."""
@@ -226,7 +226,7 @@ class TwoVideosOptions(SourceOptions):
 class DemoGridOptions(SourceOptions):
     """The first row and the first column of a held-out procedural scene."""
 
-    posed = False
+    model_needs_cameras = False
 
     scene: Scene = 3
     """Number of the procedural scene."""

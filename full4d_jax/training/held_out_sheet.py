@@ -59,7 +59,7 @@ def held_out_clips_sheet(
     numbers = range(config.data.views - views, config.data.views)
     return contact_sheet(
         to_uint8(rearrange(rows / 2 + 0.5, "r n v h w c -> r (n v) h w c")),
-        rows=ROWS_WITHOUT_PROJECTION if config.model.projection == "none" else ROWS,
+        rows=ROWS if config.model.needs_cameras else ROWS_WITHOUT_PROJECTION,
         columns=[f"{scene}, view {number}" for scene in scenes for number in numbers],
         title=f"{config.name}: clips held out of the records",
     )
@@ -92,7 +92,7 @@ def _draw_clips(
         decoded = decode_videos(config.model, prior.codec_weights, videos[:CLIPS])
         return jnp.clip(decoded[:, :, -1], -1, 1)
 
-    if config.model.projection == "none":
+    if not config.model.needs_cameras:
         assert isinstance(batch, Batch), "projections are encoded for models that read them"
         conditions = _of_row_and_column(config, batch, latents, conditions)
         filled = _fill(prior, latents, conditions, noise)

@@ -34,7 +34,7 @@ def draw_sheet(
       params: of the network.
       mesh: over which they are sharded, and on which all its processes draw.
     """
-    draw = filled_sheet if config.model.projection == "none" else held_out_sheet
+    draw = held_out_sheet if config.model.needs_cameras else filled_sheet
     return draw(config, prior_with(config, params, mesh))
 
 

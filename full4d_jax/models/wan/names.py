@@ -119,7 +119,7 @@ def check_wan_model(model: ModelConfig) -> None:
       InputError: a field differs; the message names the first.
     """
     wanted = {
-        "projection": "none" if model.projection == "none" else "frames",
+        "projection": "frames" if model.needs_cameras else "none",
         "prediction": "velocity",
         "refiner": 0,
         "rope_theta": 10000.0,

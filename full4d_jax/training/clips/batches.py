@@ -65,7 +65,7 @@ def training_batches(
             value = getattr(data, name)
             expected = f"{off} without --data.records that have them"
             require(f"data.{name}", value, value == off, expected)
-    if data.pseudo and config.model.projection == "none":
+    if data.pseudo and not config.model.needs_cameras:
         mixed = _with_warps(config, start)
         return mixed if mesh is None else map(partial(put_batch, mesh), mixed)
     return _with_filmed(config, start, mesh) if data.pseudo else _unfilmed(config, start, mesh)
@@ -84,7 +84,7 @@ def clips_at(config: Config, position: int) -> list[str | int]:
     """Return the clips in the batch at a position in the data: names, or procedural scenes."""
     data = config.data
     batch = config.training.batch
-    if data.pseudo and config.model.projection != "none":
+    if data.pseudo and config.model.needs_cameras:
         filmed = _filmed_before(data, position)
         if _filmed_before(data, position + 1) > filmed:
             return _films(config, filmed, batch)
@@ -143,8 +143,7 @@ def _with_warps(config: Config, start: int) -> Iterator[Batch]:
 def _grids_and_warps(config: Config) -> tuple[Config, int]:
     """Return the config of the clips of a batch that are no planar warps, and how many are."""
     batch = config.training.batch
-    is_poseless = config.model.projection == "none"
-    warped = round(config.data.pseudo * batch) if is_poseless else 0
+    warped = 0 if config.model.needs_cameras else round(config.data.pseudo * batch)
     return replace(config, training=replace(config.training, batch=batch - warped)), warped
 
 

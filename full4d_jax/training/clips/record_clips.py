@@ -80,7 +80,7 @@ def choose(sized: Sized, generator: np.random.Generator, config: Config) -> Size
     joined = example.codec and (example.latents.shape[1] < frames or example.projections.size)
     strides = (1,) if joined else data.strides
     times = choose_times(generator, frames, data.frames, strides=strides)
-    if config.model.projection == "none":
+    if not config.model.needs_cameras:
         chosen = choose_times(generator, views, data.views)
         return sized._replace(example=select(example, chosen, times))
     candidates = [view for view in range(views) if all(example.depth16[view, times])]
@@ -140,7 +140,7 @@ def load(sized: Sized, clips: HostClip, place: int, config: Config) -> None:
         clips.text[place] = padded(example.text)
     poses = example.world_to_camera
     depth = clips.depth[place]
-    if config.model.projection == "none":
+    if not config.model.needs_cameras:
         clips.world_to_camera[place] = relative_to(poses, poses[0, 0])
         return
     decode_depths(example._replace(depth16=example.depth16[:1]), depth[None])

@@ -227,7 +227,7 @@ def _check_clips(config: Config, records: Records) -> None:
                 count = f"{clip[field]} {field}"
                 do = f"lower --data.{field}"
                 raise InputError("dataset", where, count, f"at least {needed}", do)
-        if config.model.projection != "none" and not clip["depth"]:
+        if config.model.needs_cameras and not clip["depth"]:
             expected = "depth of at least one view, for its projection into the others"
             do = "make the dataset with depth, or train a model with --model.projection none"
             raise InputError("dataset", where, "no view with depth", expected, do)
@@ -250,7 +250,7 @@ def _check_latents(config: Config, opened: Sequence[Records]) -> None:
     again = "encode it again with this config (full4d data encode), or train on what it was made of"
     for name, off in (("lines", False), ("pseudo", 0.0)):
         value = getattr(data, name)
-        if value != off and model.projection == "none":  # grids are mixed within a batch
+        if value != off and not model.needs_cameras:  # grids are mixed within a batch
             do = "train on what it was made of"
             raise InputError("config", f"data.{name}", value, f"{off} with cached latents", do)
     for records in opened:
