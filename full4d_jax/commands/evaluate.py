@@ -187,23 +187,26 @@ def evaluate(
     check_processes(several)
     network = {"depth_network": depth_network, "depth_kind": depth_kind}
     prior = {"checkpoint": checkpoint, several.flag[2:]: several.are_several or None}
-    if isinstance(source, MadeOptions):
-        unused = {"out": out} | prior | network
-        _refuse(unused, f"none, with {source.folder}")
-        _score_folder(source)
-        return
-    if isinstance(source, ForeignFilmsOptions):
-        _refuse(prior, f"none, with {source.films}")
-        _score_films(source, out, depth_network, depth_kind)
-        return
-    if isinstance(source, FilmOptions) and _is_capture(source.video):
-        unused = prior | network | vars(source)
-        del unused["video"], unused["lift_scenes"]
-        _refuse(unused, f"none, with {source.video}")
-        _score_capture(ForeignFilmsOptions(source.video), out)
-        return
+    name = config.name
+    match source:
+        case MadeOptions():
+            unused = {"out": out} | prior | network
+            _refuse(unused, f"none, with {source.folder}")
+            _score_folder(source)
+            return
+        case ForeignFilmsOptions():
+            _refuse(prior, f"none, with {source.films}")
+            _score_films(source, out, depth_network, depth_kind)
+            return
+        case FilmOptions() if _is_capture(source.video):
+            unused = prior | network | vars(source)
+            del unused["video"], unused["lift_scenes"]
+            _refuse(unused, f"none, with {source.video}")
+            _score_capture(ForeignFilmsOptions(source.video), out)
+            return
+        case FilmOptions():
+            name = source.video.stem
     check_config(config)
-    name = source.video.stem if isinstance(source, FilmOptions) else config.name
     folder = out or Path("runs") / f"{name}-evaluation"
     judge = partial(_open_judge, config, folder, checkpoint, depth_network, depth_kind)
     match source:

@@ -63,7 +63,7 @@ def read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path 
         return Inputs(config.data, checkpoint, open_together(config, checkpoint))
     checkpoint = prior_path(checkpoint)
     prior = open_together(config, checkpoint)
-    upsampler = upsampler_for(config, options.upsampler_of(source))
+    upsampler = upsampler_for(config, source.size.upsampler if source.size else None)
     size = size_of_result(config, source, enlarged=upsampler is not None)
     if upsampler is not None:
         prior = in_parts(prior, DEFAULT.data)
@@ -98,7 +98,7 @@ def expected_kind(config: Config, source: options.SampleOptions) -> FitKind:
     """
     if not config.model.needs_cameras:
         return FitKind.CAPTURED
-    if upsampler_for(config, options.upsampler_of(source)) is None:
+    if upsampler_for(config, source.size.upsampler if source.size else None) is None:
         return FitKind.AROUND_SOURCE
     size = size_of_result(config, source, enlarged=True)
     return FitKind.ENLARGED if is_beyond(size) else FitKind.AROUND_SOURCE

@@ -56,7 +56,7 @@ def read_target_cameras(source: options.SampleOptions, size: DataConfig) -> Targ
     Raises:
       InputError: The file of cameras is unusable, or has other views than are asked for.
     """
-    if not isinstance(source, options.WithTargets):
+    if source.cameras is None:
         return None
     source.measured.check()
     targets = read_targets(source.cameras, size)
@@ -71,7 +71,7 @@ def with_targets(
     grid: Grid, targets: TargetCameras, source: options.SampleOptions
 ) -> tuple[Grid, str]:
     """Return the grid of a source with missing views at the target cameras, and where they look."""
-    assert isinstance(source, options.WithTargets), "target cameras come with options for them"
+    assert source.cameras is not None, "target cameras come with options for them"
     assert grid.cameras is not None, "targets stand beside a camera"
     assert grid.depth is not None, "targets look at what is at some depth"
     targets, note = aim(targets, source.cameras, grid, grid.depth[0])

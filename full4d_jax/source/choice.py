@@ -22,11 +22,13 @@ class SourceOptions:
       path_kinds: what SOURCE, the first field, may be; "" where it may be left out.
       selecting_flags: flags that select this class among those that take the same SOURCE.
       model_needs_cameras: whether it is for models that need cameras, or for those without.
+      takes_lens: whether a depth network may tell the field of view, where nothing else does.
     """
 
     path_kinds: ClassVar[tuple[str, ...]] = ("",)
     selecting_flags: ClassVar[tuple[str, ...]] = ()
     model_needs_cameras: ClassVar[bool] = True
+    takes_lens: ClassVar[bool] = False
 
 
 def option_names(options: Any) -> list[str]:

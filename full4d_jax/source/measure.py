@@ -72,15 +72,10 @@ def read_depth_inputs(source: options.SampleOptions, size: DataConfig) -> DepthI
     Raises:
       InputError: One of them is unusable, or both are asked for.
     """
-    asked = options.NetworkOptions()
-    if isinstance(source, options.WithTargets | options.DatasetViewOptions):
-        asked = source.measured
-    file = None
-    depth = None
-    if isinstance(asked, options.DepthOptions):
-        asked.check()
-        file = asked.depth
+    asked = source.measured or options.NetworkOptions()
+    file = asked.depth_file()
     network = open_network(asked.depth_network, asked.depth_kind)
+    depth = None
     if file is not None:
         depth = depth_from_file(file, size.frames, size.height, size.width)
     return DepthInputs(asked, network, file, depth)

@@ -51,14 +51,15 @@ def opening_settings(data: DataConfig, source: options.SampleOptions) -> dict[st
     later = ("cameras", "measured", "size")  # stages read them; the size is in `data`
     settings = {name: value for name, value in vars(source).items() if name not in later}
     settings |= {"way": type(source).__name__, "data": data}
-    if isinstance(source, options.DemoOptions | options.DatasetViewOptions):
-        settings["knows_depth"] = source.measured.depth_network is None
-    # With the extra a path is found in another way.
-    if isinstance(source, options.VideoOptions | options.TwoVideosOptions):
-        poses = path_files(source.poses) if source.poses else []
-        settings |= {"poses": poses, "sfm": has("pycolmap")}
-    if isinstance(source, options.DatasetViewOptions):
-        settings["content"] = capture_source.open_split(source.dataset, source.split).content
+    match source:
+        case options.VideoOptions() | options.TwoVideosOptions():
+            settings["poses"] = path_files(source.poses) if source.poses else []
+            settings["sfm"] = has("pycolmap")  # by which a path is found in another way
+        case options.DemoOptions():
+            settings["knows_depth"] = source.measured.depth_network is None
+        case options.DatasetViewOptions():
+            settings["knows_depth"] = source.measured.depth_network is None
+            settings["content"] = capture_source.open_split(source.dataset, source.split).content
     return settings
 
 
@@ -74,7 +75,7 @@ def run_source(
     """
     settings = opening_settings(data, source)
     lens = None
-    if depth is not None and depth.lens is not None and isinstance(source, options.VideoOptions):
+    if depth is not None and depth.lens is not None and source.takes_lens:
         lens = depth.lens
         settings["lens"] = depth.settings["net"]
     if settings.get("video") == options.CLIP:

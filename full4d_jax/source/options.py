@@ -6,7 +6,7 @@ On the command line the fields are flat: `full4d run in.mp4 --azimuth 45`.
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -44,6 +44,10 @@ class NetworkOptions:
     keep_estimate: bool = False
     """Leave estimated depth as it is (docs/depth.md)."""
 
+    def depth_file(self) -> Path | None:
+        """Return the file that depth is read from; None where a network estimates it."""
+        return None
+
 
 @dataclass(frozen=True)
 class DepthOptions(NetworkOptions):
@@ -62,6 +66,15 @@ class DepthOptions(NetworkOptions):
             advice = "leave one of them out"
             network = self.depth_network
             raise InputError("option", "--depth_network", network, "none beside --depth", advice)
+
+    def depth_file(self) -> Path | None:
+        """Return the file that depth is read from; None where a network estimates it.
+
+        Raises:
+          InputError: see `check`.
+        """
+        self.check()
+        return self.depth
 
 
 @dataclass(frozen=True)
@@ -106,6 +119,7 @@ class VideoOptions(SourceOptions):
     """A video from one camera."""
 
     path_kinds = "", VIDEO
+    takes_lens = True
 
     video: Annotated[Path, Named] = CLIP
     """The video; left out, a clip of a shop in the package."""
@@ -168,6 +182,7 @@ class DatasetViewOptions(SourceOptions):
     """One or more views of a data set's clip; its other cameras are targets."""
 
     path_kinds = (DATASET,)
+    cameras: ClassVar[None] = None  # the targets are the clip's own
 
     dataset: Annotated[Path, Named]
     """The data set, a folder that `full4d data import`, `procedural` or `gltf` made."""
@@ -198,13 +213,21 @@ class DemoOptions(SourceOptions):
     measured: Annotated[DepthOptions, Flat] = DepthOptions()
 
 
+class RowAndColumnOptions(SourceOptions):
+    """What sources of a first row and a first column share: the size and views of the config."""
+
+    model_needs_cameras = False
+    size: ClassVar[None] = None
+    cameras: ClassVar[None] = None
+    measured: ClassVar[None] = None
+
+
 @dataclass(frozen=True)
-class TwoVideosOptions(SourceOptions):
+class TwoVideosOptions(RowAndColumnOptions):
     """The first row and column of a grid without poses (--config four_real)."""
 
     path_kinds = "", VIDEO
     selecting_flags = ("freeze_time",)
-    model_needs_cameras = False
 
     fixed_view: Annotated[Path | None, Named] = None
     """A video whose camera stands still: the first row."""
@@ -223,10 +246,8 @@ class TwoVideosOptions(SourceOptions):
 
 
 @dataclass(frozen=True)
-class DemoGridOptions(SourceOptions):
+class DemoGridOptions(RowAndColumnOptions):
     """The first row and the first column of a held-out procedural scene."""
-
-    model_needs_cameras = False
 
     scene: Scene = 3
     """Number of the procedural scene."""
@@ -311,12 +332,5 @@ class GridOptions(SourceOptions):
 
 
 SampleOptions = VideoOptions | DatasetViewOptions | DemoOptions | TwoVideosOptions | DemoGridOptions
-WithTargets = VideoOptions | DemoOptions  # whose target cameras are chosen
 RunOptions = SampleOptions | CaptureOptions | WordsOptions
 LiftOptions = GridOptions | CaptureOptions | DatasetClipOptions
-
-
-def upsampler_of(options: SampleOptions) -> Path | None:
-    """Return the weights of an upsampler that options name, or None."""
-    sized = isinstance(options, VideoOptions | DemoOptions | DatasetViewOptions)
-    return options.size.upsampler if sized else None

@@ -22,7 +22,6 @@ from full4d_jax.source.options import (
     DatasetViewOptions,
     DemoOptions,
     SampleOptions,
-    SizeOptions,
     VideoOptions,
 )
 from input_pipeline.video_files import frame_size, frame_times
@@ -65,9 +64,9 @@ def size_of_result(config: Config, options: SampleOptions, *, enlarged: bool) ->
     data = config.data
     multiple = config.model.patch * config.model.codec_stride
     asks = {"views": "--views", "frames": "--seconds and --fps"}
-    if isinstance(options, DatasetViewOptions):  # has its own views
+    if options.cameras is None:  # the source has its own views
         asks.pop("views")
-    if enlarged and isinstance(options, VideoOptions | DemoOptions | DatasetViewOptions):
+    if enlarged and options.size is not None:
         multiple = math.lcm(multiple, MULTIPLE)
         for name, option in asks.items():
             value = getattr(data, name)
@@ -99,12 +98,12 @@ def result_size(
     Raises:
       InputError: The source is unusable.
     """
-    if not isinstance(options, VideoOptions | DemoOptions | DatasetViewOptions):
+    if options.size is None:
         return data
     asked = options.size
     views = VIEWS if enlarged else data.views
-    if isinstance(asked, SizeOptions):
-        views = asked.views or views
+    if options.cameras is not None:
+        views = options.size.views or views
     seconds = asked.seconds or (SECONDS if enlarged else None)
     if asked.rows is None and seconds is None:
         return replace(data, views=views)
@@ -115,7 +114,7 @@ def result_size(
         least = data.frames if asked.seconds is None and footage.views else 1
         frames = max(least, round(seconds * footage.fps))
         frames = frames if footage.frames is None else min(frames, footage.frames)
-    rows = asked.rows or (_own_rows(data, options, footage) if enlarged else None)
+    rows = asked.rows or (_own_rows(data, footage) if enlarged else None)
     height = data.height
     width = data.width
     if rows is not None:
@@ -124,9 +123,9 @@ def result_size(
     return replace(data, views=views, frames=frames, height=height, width=width)
 
 
-def _own_rows(data: DataConfig, options: SampleOptions, footage: Footage) -> int:
+def _own_rows(data: DataConfig, footage: Footage) -> int:
     """Return the rows of a result where none are asked for."""
-    if not isinstance(options, DatasetViewOptions):
+    if footage.views is None:
         return ROWS
     return max(data.height, min(ROWS, footage.height, footage.width))
 
@@ -141,10 +140,21 @@ def _footage(
     Raises:
       InputError: The video or the data set is unusable.
     """
-    if isinstance(options, DemoOptions):
-        return Footage(*WIDE, None, data.fps)
-    if isinstance(options, DatasetViewOptions):
-        return _clip_footage(data, options)
+    match options:
+        case DemoOptions():
+            return Footage(*WIDE, None, data.fps)
+        case DatasetViewOptions():
+            return _clip_footage(data, options)
+        case VideoOptions():
+            return _video_footage(data, options, seconds)
+
+
+def _video_footage(data: DataConfig, options: VideoOptions, seconds: float | None) -> Footage:
+    """Return what a video has from its start on.
+
+    Raises:
+      InputError: The video is unusable.
+    """
     fps = options.fps or data.fps
     start = options.start or 0.0  # a part that is chosen has as many frames
     check_file(options.video)
