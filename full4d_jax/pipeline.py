@@ -22,37 +22,28 @@ grid of two videos is fitted where its cameras are known. `generation.complete` 
 model, and `scene.lift` by the grid (`fit_kind`).
 """
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import jax
-import numpy as np
 
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
-from full4d_jax.generation.complete import complete
-from full4d_jax.generation.prior import prior_settings, trained_range
-from full4d_jax.grid import Grid, grid_arrays, grid_from
-from full4d_jax.inputs.run_inputs import Inputs, check_source, expected_kind, read_inputs
+from full4d_jax.generation.complete import run_grid
+from full4d_jax.grid import Grid
+from full4d_jax.inputs.run_inputs import check_source, cost_of_run, expected_kind, read_inputs
 from full4d_jax.inputs.words import film_in_folder
 from full4d_jax.media.pictures import write_grid
-from full4d_jax.scene.cost import cost_note, fill_note
 from full4d_jax.scene.fit_settings import FitKind, asks_prior, check_lift, fit_kind
 from full4d_jax.scene.lift import run_scene
 from full4d_jax.scene.reading import posed_grid, read_grid
-from full4d_jax.scene.show import show_first_look, show_path, show_scene
+from full4d_jax.scene.show import read_film, show_first_look, show_path, show_scene
 from full4d_jax.scene.show_options import RenderOptions
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import Arrays, hold_folder
 from full4d_jax.session.report import Job, write_report
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import opening, options, row_and_column
-from full4d_jax.source.aiming import with_targets
-from full4d_jax.source.camera_paths import range_warning
+from full4d_jax.source.aiming import with_range_warning, with_targets
 from full4d_jax.source.measure import run_depth
-from input_pipeline.importers.camera_path import read_path
 
 SHIPPED = "shipped"  # in the report, for the weights in the package
 
@@ -91,22 +82,21 @@ def run(
     source = source or (options.VideoOptions(Path(video)) if video else usual)
     show = show or RenderOptions()
     check_fields(show, what="option")
+    used = None
     if isinstance(source, options.CaptureOptions):
         check_config(config)
-        job, grid, scene = _lift_capture(config, out, source, checkpoint)
-        show_scene(job, grid, scene, show)
-        return write_report(job, "run", to_dict(config), source=source, show=show)
-    check_source(config, source)
-    opened = (
-        film_in_folder(config, source, out) if isinstance(source, options.WordsOptions) else source
-    )
-    check_lift(config.lift, None, expected_kind(config, opened))
-    job = Job(Stages(hold_folder(out)))
-    grid = _sample(job, config, opened, checkpoint, lifted=True)
-    look = partial(show_first_look, job, grid)
-    scene = run_scene(job.stages, config, grid, checkpoint, look)
+        job, grid, scene = _open_and_lift(config, out, source, checkpoint)
+    else:
+        check_source(config, source)
+        is_words = isinstance(source, options.WordsOptions)
+        opened = film_in_folder(config, source, out) if is_words else source
+        check_lift(config.lift, None, expected_kind(config, opened))
+        job = Job(Stages(hold_folder(out)))
+        grid = _sample(job.stages, config, opened, checkpoint, lifted=True)
+        look = partial(show_first_look, job, grid)
+        scene = run_scene(job.stages, config, grid, checkpoint, look)
+        used = checkpoint or SHIPPED
     show_scene(job, grid, scene, show)
-    used = checkpoint or SHIPPED
     return write_report(job, "run", to_dict(config), checkpoint=used, source=source, show=show)
 
 
@@ -123,9 +113,10 @@ def sample(
     """
     check_source(config, source)
     job = Job(Stages(hold_folder(out)))
-    _sample(job, config, source, checkpoint, lifted=False)
-    used = checkpoint or SHIPPED
-    return write_report(job, "sample", to_dict(config), checkpoint=used, source=source)
+    _sample(job.stages, config, source, checkpoint, lifted=False)
+    return write_report(
+        job, "sample", to_dict(config), checkpoint=checkpoint or SHIPPED, source=source
+    )
 
 
 def lift(
@@ -150,7 +141,7 @@ def lift(
     """
     check_config(config)
     if isinstance(source, options.CaptureOptions | options.DatasetClipOptions):
-        job, grid, _ = _lift_capture(config, out, source, checkpoint)
+        job, grid, _ = _open_and_lift(config, out, source, checkpoint)
         described = to_dict(config)
     else:
         job = Job(Stages(Path(out)))
@@ -171,10 +162,7 @@ def render(out: str | Path, show: RenderOptions, path: Path | None = None) -> Pa
       InputError: There is no scene, a number is out of bounds, or the path cannot be read.
     """
     check_fields(show, what="option")
-    film = None
-    if path is not None:
-        with input_errors("camera path", "give another file as --path (docs/cameras.md)"):
-            film = read_path(path)
+    film = None if path is None else read_film(path)
     job = Job(Stages(Path(out)))
     grid = posed_grid(job.stages)
     scene = job.stages.finished("scene")
@@ -186,7 +174,7 @@ def render(out: str | Path, show: RenderOptions, path: Path | None = None) -> Pa
     return write_report(job, "render", None, show=show)
 
 
-def _lift_capture(
+def _open_and_lift(
     config: Config,
     out: str | Path,
     source: options.CaptureOptions | options.DatasetClipOptions,
@@ -203,7 +191,7 @@ def _lift_capture(
 
 
 def _sample(
-    job: Job,
+    stages: Stages,
     config: Config,
     source: options.SampleOptions,
     checkpoint: Path | None,
@@ -212,46 +200,26 @@ def _sample(
 ) -> Grid:
     """Open the source, measure its depth and complete the grid; `lifted` if a scene follows."""
     inputs = read_inputs(config, source, checkpoint)
-    fit = config.lift if lifted else None
-    if inputs.upsampler is not None:
-        job.stages.say(cost_note(inputs.size, fit))
-    elif inputs.depth is None and config.model.codec == "pixels":  # others were not measured
-        job.stages.say(fill_note(inputs.size, config, fit))
-    grid = opening.run_source(job.stages, inputs.size, source, inputs.depth)
+    if note := cost_of_run(config, inputs, config.lift if lifted else None):
+        stages.say(note)
+    grid = opening.run_source(stages, inputs.size, source, inputs.depth)
     if inputs.depth is not None:
-        grid = run_depth(job.stages, grid, inputs.depth)
+        grid = run_depth(stages, grid, inputs.depth)
     if inputs.targets is not None:
         grid, note = with_targets(grid, inputs.targets, source)
-        job.stages.say(f"cameras: {note}")
-    if lifted and grid.cameras is None:
-        expected = "cameras of all its views, to fit a scene to"
-        found = grid.about.unposed
-        raise InputError("grid", "its cameras", found, expected, row_and_column.DO)
-    grid = _complete(job.stages, config, grid, inputs)
-    write_grid(job.stages.folder, grid, job.stages.arrays["grid"].get("projection"))
+        stages.say(f"cameras: {note}")
+    if inputs.trained_angles is not None:
+        grid = with_range_warning(grid, inputs.trained_angles)
+    if lifted:
+        row_and_column.require_cameras(grid)
+    grid = run_grid(
+        stages,
+        config,
+        grid,
+        inputs.prior,
+        inputs.checkpoint,
+        inputs.upsampler,
+        enlarged=inputs.enlarged,
+    )
+    write_grid(stages.folder, grid, stages.arrays["grid"].get("projection"))
     return grid
-
-
-def _complete(stages: Stages, config: Config, grid: Grid, inputs: Inputs) -> Grid:
-    """Run the stage grid: let the prior make what is missing."""
-    settings = prior_settings(config, inputs.checkpoint)
-    placed: dict[str, Any] = {}
-    if grid.cameras is not None:
-        placed["intrinsics"] = grid.cameras.intrinsics
-        placed["world_to_camera"] = grid.cameras.world_to_camera
-    if inputs.upsampler is not None:
-        settings |= {"upsampler": inputs.upsampler.path, "sampler": inputs.prior.sampler}
-
-    def fill() -> Arrays:
-        key = jax.random.key(config.seed)
-        filled, projection = complete(inputs.prior, grid, key, inputs.upsampler)
-        about = grid.about
-        if projection is not None:
-            trained = trained_range(inputs.checkpoint)
-            warning = range_warning(np.asarray(placed["world_to_camera"]), *trained)
-            warnings = "\n".join(line for line in (about.warning, warning) if line)
-            about = replace(about, warning=warnings, enlarged=inputs.enlarged)
-        arrays = grid_arrays(replace(filled, about=about))
-        return arrays if projection is None else arrays | {"projection": projection}
-
-    return grid_from(stages.run("grid", settings | placed, fill))

@@ -19,11 +19,13 @@ from full4d_jax.config import Config
 from full4d_jax.generation.cascade import Upsampler, generate_large, load_upsampler
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.generate import generate_grid
-from full4d_jax.generation.prior import Prior
+from full4d_jax.generation.prior import Prior, prior_settings
 from full4d_jax.generation.projection_guidance import Projection
-from full4d_jax.grid import Grid, Origin, around_source, with_missing
+from full4d_jax.grid import Grid, Origin, around_source, grid_arrays, grid_from, with_missing
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.files import Arrays
+from full4d_jax.session.stages import Stages
 
 
 def generate(
@@ -110,6 +112,48 @@ def complete(
     if not prior.model.needs_cameras:
         return _filled(prior, grid, key), None
     return _generated(prior, grid, key, upsampler)
+
+
+def run_grid(
+    stages: Stages,
+    config: Config,
+    grid: Grid,
+    prior: Prior,
+    checkpoint: Path,
+    upsampler: Upsampler | None,
+    *,
+    enlarged: bool,
+) -> Grid:
+    """Run the stage grid: let the prior make what is missing.
+
+    Args:
+      stages: the folder of the run.
+      config: the experiment.
+      grid: what is real, and what is missing.
+      prior: see `complete`.
+      checkpoint: its weights.
+      upsampler: see `complete`.
+      enlarged: whether the result is larger than what the prior was trained on.
+
+    Raises:
+      InputError: see `complete`.
+    """
+    settings = prior_settings(config, checkpoint)
+    if upsampler is not None:
+        settings |= {"upsampler": upsampler.path, "sampler": prior.sampler}
+    if grid.cameras is not None:
+        settings["intrinsics"] = grid.cameras.intrinsics
+        settings["world_to_camera"] = grid.cameras.world_to_camera
+
+    def fill() -> Arrays:
+        key = jax.random.key(config.seed)
+        completed, projection = complete(prior, grid, key, upsampler)
+        if projection is None:
+            return grid_arrays(completed)
+        about = replace(completed.about, enlarged=enlarged)
+        return grid_arrays(replace(completed, about=about)) | {"projection": projection}
+
+    return grid_from(stages.run("grid", settings, fill))
 
 
 def _filled(prior: Prior, grid: Grid, key: PRNGKeyArray) -> Grid:

@@ -6,11 +6,12 @@ These are weights, depth and target cameras.
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from full4d_jax.config import DEFAULT, Config, DataConfig, check_config
+from full4d_jax.config import DEFAULT, Config, DataConfig, LiftConfig, check_config
 from full4d_jax.generation.cascade import Upsampler, in_parts
 from full4d_jax.generation.complete import upsampler_for
-from full4d_jax.generation.prior import FOUR_REAL, Prior, check_grid, prior_path
+from full4d_jax.generation.prior import FOUR_REAL, Prior, check_grid, prior_path, trained_range
 from full4d_jax.generation.several_processes import open_together
+from full4d_jax.scene.cost import cost_note, fill_note
 from full4d_jax.scene.fit_settings import FitKind
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import check_fields
@@ -32,6 +33,8 @@ class Inputs:
       upsampler: brings the prior's grid to the size of the result; None where that is its own.
       depth: what depth is measured by; None for a model without poses, which asks for none.
       targets: the target cameras; None where the source comes with its own.
+      trained_angles: the largest azimuth and elevation, degrees, that the prior was trained on;
+        None for a model without poses.
     """
 
     size: DataConfig
@@ -40,6 +43,7 @@ class Inputs:
     upsampler: Upsampler | None = None
     depth: DepthInputs | None = None
     targets: TargetCameras | None = None
+    trained_angles: tuple[float, float] | None = None
 
     @property
     def enlarged(self) -> bool:
@@ -73,7 +77,9 @@ def read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path 
     if upsampler is None:
         check_grid(prior, size.views, size.frames, size.height, size.width)
     depth = read_depth_inputs(source, size)
-    return Inputs(size, checkpoint, prior, upsampler, depth, targets)
+    return Inputs(
+        size, checkpoint, prior, upsampler, depth, targets, trained_angles=trained_range(checkpoint)
+    )
 
 
 def check_source(config: Config, source: options.SampleOptions | options.WordsOptions) -> None:
@@ -102,3 +108,21 @@ def expected_kind(config: Config, source: options.SampleOptions) -> FitKind:
         return FitKind.AROUND_SOURCE
     size = size_of_result(config, source, enlarged=True)
     return FitKind.ENLARGED if is_beyond(size) else FitKind.AROUND_SOURCE
+
+
+def cost_of_run(config: Config, inputs: Inputs, lift: LiftConfig | None) -> str:
+    """Return a sentence on what a run costs; empty for what was not measured.
+
+    Args:
+      config: the experiment.
+      inputs: what was read for it.
+      lift: how a scene is fitted; None where none is.
+
+    Raises:
+      InputError: The machine has less memory.
+    """
+    if inputs.upsampler is not None:
+        return cost_note(inputs.size, lift)
+    if not config.model.needs_cameras and config.model.codec == "pixels":
+        return fill_note(inputs.size, config, lift)
+    return ""

@@ -1,6 +1,7 @@
 """How a scene is shown: videos, a page for the browser, PLY files."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -8,10 +9,11 @@ from full4d_jax.grid import Grid
 from full4d_jax.scene import page, renders
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.scene.show_options import RenderOptions
+from full4d_jax.session.errors import input_errors
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.report import Job
 from gaussians import Scene
-from input_pipeline.importers.camera_path import CameraPath
+from input_pipeline.importers.camera_path import CameraPath, read_path
 
 
 def show_first_look(job: Job, grid: Grid, scene: Scene) -> None:
@@ -53,6 +55,16 @@ def show_scene(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions) -> Non
         )
     with job.stages.timed("page"):
         _write_page(job, grid, scene, arrays.get("background"), quick=False)
+
+
+def read_film(path: Path) -> CameraPath:
+    """Read a file with the camera path of a film.
+
+    Raises:
+      InputError: It cannot be read.
+    """
+    with input_errors("camera path", "give another file as --path (docs/cameras.md)"):
+        return read_path(path)
 
 
 def show_path(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions, path: CameraPath) -> None:

@@ -1,5 +1,6 @@
 """Where the target cameras of a run stand, and how they look once the source's depth is known."""
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -17,6 +18,7 @@ from full4d_jax.source.camera_paths import (
     following,
     grid_cameras,
     look_at_subject,
+    range_warning,
     read_targets,
     subject_depth,
 )
@@ -77,3 +79,16 @@ def with_targets(
     targets, note = aim(targets, source.cameras, grid, grid.depth[0])
     note = f"they {note}" if note else "those of the file"
     return with_missing(grid, grid_cameras(grid.cameras, targets)), note
+
+
+def with_range_warning(grid: Grid, trained: tuple[float, float]) -> Grid:
+    """Return a grid that warns of cameras beyond what its prior was trained on.
+
+    Args:
+      grid: with all cameras.
+      trained: the largest azimuth and elevation of the prior's training, degrees.
+    """
+    assert grid.cameras is not None, "such a prior makes views at known cameras"
+    warning = range_warning(np.asarray(grid.cameras.world_to_camera), *trained)
+    warnings = "\n".join(line for line in (grid.about.warning, warning) if line)
+    return replace(grid, about=replace(grid.about, warning=warnings))

@@ -113,6 +113,17 @@ def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Grid:
     return Grid(frames=frames, origin=origin, times=times, cameras=cameras, about=about)
 
 
+def require_cameras(grid: Grid) -> None:
+    """Refuse a grid whose cameras are unknown: no scene can be fitted to it.
+
+    Raises:
+      InputError: The message says why they are unknown.
+    """
+    if grid.cameras is None:
+        expected = "cameras of all its views, to fit a scene to"
+        raise InputError("grid", "its cameras", grid.about.unposed, expected, DO)
+
+
 def place_views(
     lens: Float[ndarray, "3 3"], world_to_camera: Float[ndarray, "v 4 4"], data: DataConfig
 ) -> Cameras:
