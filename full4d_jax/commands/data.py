@@ -179,8 +179,8 @@ def gltf(
       shards: approximate number of files; 0 makes files of 256 MiB.
       jobs: processes that render.
     """
-    size = {"views": views, "frames": frames, "height": height, "width": width}
-    option_checks.check_counts(0, {"clips": clips, **size, "scenes": clips, "jobs": jobs})
+    counts = {"clips": clips, "views": views, "frames": frames, "height": height, "width": width}
+    option_checks.check_counts(0, {**counts, "scenes": clips, "jobs": jobs})
     option_checks.check_shards(shards)
     option_checks.check_test_share(test)
     if not 0 < spread <= 180:
@@ -190,7 +190,17 @@ def gltf(
 
     with input_errors("glTF", "give .glb files of textured, skinned meshes with animations"):
         files = find_assets(assets)
-    source = GltfClips(files, clips, **size, spread=spread, orbit=orbit, license=license)
+    source = GltfClips(
+        files,
+        clips,
+        views=views,
+        frames=frames,
+        height=height,
+        width=width,
+        spread=spread,
+        orbit=orbit,
+        license=license,
+    )
     build_gltf(hold_dataset(out), source, test=test, shards=shards, jobs=jobs)
 
 

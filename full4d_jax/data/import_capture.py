@@ -95,7 +95,14 @@ def import_folder(
             if license:
                 captures = [capture._replace(license=license) for capture in captures]
             captures = turned(captures, turns)
-            clips = CaptureClips(captures, **cut._asdict())
+            clips = CaptureClips(
+                captures,
+                frames=cut.frames,
+                stride=cut.stride,
+                size=cut.size,
+                instants=cut.instants,
+                film=cut.film,
+            )
         if clips.left_out:
             print(f"left out: {clips.left_out} instants that fill no clip; see --frames")
         # An interrupted import of another cut, or of cameras mended since, must not go on.

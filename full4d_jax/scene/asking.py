@@ -86,11 +86,7 @@ def ask_between(
     bound = hold_on_all(_bind_windows, prior, 2 * seen - 1, depth, asked, starts, frames)
     if prior.sampler.offload:
         bound = jax.device_put(bound)  # a fit asks again and again
-    once = {"start": 0.0, "tau_first": 1.0, "tau_last": 1.0, "noise": 0.0, "refreshes": 1}
-    once |= {"weight_first": 1.0, "weight_last": 1.0, "flow_steps": prior.sampler.steps}
-    windows = jnp.asarray(starts[:, None] + np.arange(frames))
-    parts = {"views": views, "windows": windows, "part": _part}
-    return Distillation(
+    distillation = Distillation(
         velocity=target_velocity,
         encode=_encode,
         decode=_decode,
@@ -99,8 +95,23 @@ def ask_between(
         times=jnp.linspace(0.0, 1.0, len(source)),
         form=form,
         run=_run_on_all,
-        **(parts if form == "gradient" else {}),
-        **(once if form == "cached" and prior.sampler.noise == 0 else {}),
+    )
+    if form == "gradient":
+        windows = jnp.asarray(starts[:, None] + np.arange(frames))
+        return replace(distillation, views=views, windows=windows, part=_part)
+    if prior.sampler.noise:
+        return distillation
+    # Without noise its answer does not depend on the scene, and it is asked once.
+    return replace(
+        distillation,
+        start=0.0,
+        weight_first=1.0,
+        weight_last=1.0,
+        tau_first=1.0,
+        tau_last=1.0,
+        refreshes=1,
+        flow_steps=prior.sampler.steps,
+        noise=0.0,
     )
 
 

@@ -75,8 +75,13 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     source, depth, key = _inputs(config, config.data.frames)
     cameras = _cameras(config)
     form = "gradient" if _by_gradient(config) else "cached"
-    part = {"views": settings.distilled_views, "frames": settings.distilled_frames}
-    ask = partial(ask_between, form, cameras=cameras, **part)
+    ask = partial(
+        ask_between,
+        form,
+        cameras=cameras,
+        views=settings.distilled_views,
+        frames=settings.distilled_frames,
+    )
     video, own_depth = (jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in (source, depth))
     asked = jax.eval_shape(ask, prior, video, own_depth)
     # Shapes have lost where arrays lie.
@@ -194,7 +199,9 @@ def _cameras(config: Config) -> Cameras:
     data = config.data
     focal = float(config.data.width)
     lens = np.array([[focal, 0, focal / 2], [0, focal, data.height / 2], [0, 0, 1]])
-    arc = {"targets": data.views - 1, "frames": data.frames, "azimuth": 30.0, "elevation": 0.0}
     source = still_camera(lens, frames=data.frames, height=data.height, width=data.width)
-    cameras = grid_cameras(source, preset_targets("arc", **arc))
+    targets = preset_targets(
+        "arc", targets=data.views - 1, frames=data.frames, azimuth=30.0, elevation=0.0
+    )
+    cameras = grid_cameras(source, targets)
     return jax.tree.map(lambda x: np.asarray(x, np.float32), cameras)

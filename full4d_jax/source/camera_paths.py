@@ -81,8 +81,13 @@ def read_targets(options: PathOptions, data: DataConfig) -> TargetCameras:
     """
     for preset in get_args(Preset):
         if options.path == preset:
-            angles = {"azimuth": options.azimuth, "elevation": options.elevation}
-            return preset_targets(preset, targets=data.views - 1, frames=data.frames, **angles)
+            return preset_targets(
+                preset,
+                targets=data.views - 1,
+                frames=data.frames,
+                azimuth=options.azimuth,
+                elevation=options.elevation,
+            )
     path = Path(options.path)
     if {"camera_path", "frames"} & set(_read_json(path)):
         return _along(path, data)

@@ -88,8 +88,9 @@ def open_dataset_clip(options: DatasetClipOptions) -> Grid:
     views = _chosen_views(options.views, len(example.frames))
     instants = np.arange(example.timestamps.shape[1])
     with input_errors("dataset", "make the dataset again"):
-        size = {name: records.clips[number][name] for name in ("height", "width")}
-        arrays = _decoded(dataset, select(example, views, instants), **size)
+        facts = records.clips[number]
+        chosen = select(example, views, instants)
+        arrays = _decoded(dataset, chosen, height=facts["height"], width=facts["width"])
     name = f"{dataset}, {options.split}, clip {number}"
     do = "estimate it with full4d data depth"
     place = Place(records.content, records.split, number, int(views[0]), views, instants, 1.0)

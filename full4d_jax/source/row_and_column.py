@@ -6,6 +6,8 @@ comes from a file, or from structure from motion on the film's own frames, large
 than the column has. A grid without cameras is filled all the same, but no scene is fitted to it.
 """
 
+from pathlib import Path
+
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
@@ -53,8 +55,6 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Grid:
                 expected = "none without --freeze_time, whose camera it tells of"
                 raise InputError("option", f"--{name}", found, expected, "leave it out")
     frames, origin = _empty_grid(data)
-    size = {"height": data.height, "width": data.width}
-    cut = {"start": options.start, "fps": options.fps, "usual": data.fps}
     times = np.arange(data.frames) / (options.fps or data.fps)
     notes = []
     warning = ""
@@ -62,7 +62,7 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Grid:
     cameras = None
     unposed = "without --freeze_time nothing tells where its views are"
     if options.freeze_time is not None:
-        column = read_video(options.freeze_time, frames=data.views, **size, **cut)
+        column = _read_line(options.freeze_time, data.views, data, options)
         check_one_shot(column, options.freeze_time, seconds=False)
         frames[:, 0] = column.frames
         origin[:, 0] = Origin.REAL
@@ -74,7 +74,7 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Grid:
             unposed = note = f"{error}"
         notes.append(note)
     if options.fixed_view is not None:
-        row = read_video(options.fixed_view, frames=data.frames, **size, **cut)
+        row = _read_line(options.fixed_view, data.frames, data, options)
         check_one_shot(row, options.fixed_view, seconds=False)
         if origin[0, 0] == Origin.REAL:
             warning = _disagreement(row.frames[0], frames[0, 0])
@@ -111,6 +111,23 @@ def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Grid:
         return Grid(frames=frames, origin=origin, times=times, about=about)
     about = About(note=f"{note}; its cameras are known", rate=rate)
     return Grid(frames=frames, origin=origin, times=times, cameras=cameras, about=about)
+
+
+def _read_line(path: Path, frames: int, data: DataConfig, options: TwoVideosOptions) -> Video:
+    """Return the video of one row or column, in the size of the grid.
+
+    Raises:
+      InputError: the video is unusable.
+    """
+    return read_video(
+        path,
+        height=data.height,
+        width=data.width,
+        frames=frames,
+        fps=options.fps,
+        start=options.start,
+        usual=data.fps,
+    )
 
 
 def require_cameras(grid: Grid) -> None:
@@ -238,9 +255,14 @@ def _large_frames(
     views, height, width = column.frames.shape[:3]
     assert options.freeze_time is not None, "there is a column"
     scale = max(1, POINTS_SIDE // max(height, width))
-    size = {"height": scale * height, "width": scale * width, "frames": (views - 1) * more + 1}
-    first = float(column.timestamps[0])
-    again = read_video(options.freeze_time, **size, fps=column.fps * more, start=first)
+    again = read_video(
+        options.freeze_time,
+        height=scale * height,
+        width=scale * width,
+        frames=(views - 1) * more + 1,
+        fps=column.fps * more,
+        start=float(column.timestamps[0]),
+    )
     return again.frames, resize_intrinsics(lens, rows=scale, columns=scale), again.timestamps
 
 

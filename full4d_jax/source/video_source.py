@@ -41,7 +41,6 @@ def open_video(
     Raises:
       InputError: the video is unusable or shows two shots, or the poses that are given.
     """
-    size = {"height": data.height, "width": data.width, "frames": data.frames}
     poses = None if options.poses is None else read_poses(options.poses, options.video)
     choice = ""
     if options.start is None:
@@ -49,7 +48,15 @@ def open_video(
         if options.start:
             choice = "; this part was chosen as most moves in it, --start takes another"
     start = options.start or 0.0
-    video = read_video(options.video, **size, fps=options.fps, start=start, usual=data.fps)
+    video = read_video(
+        options.video,
+        height=data.height,
+        width=data.width,
+        frames=data.frames,
+        fps=options.fps,
+        start=start,
+        usual=data.fps,
+    )
     check_one_shot(video, options.video, seconds=True)
     lens, seen = lens_of(video, options.video, options.fov, poses, estimate)
     wanted = round((options.size.seconds or 0) * (options.fps or data.fps))
@@ -99,10 +106,12 @@ def open_demo(data: DataConfig, options: DemoOptions) -> Grid:
 
     Its true depth is known, unless a depth network is asked for.
     """
-    size = {"frames": data.frames, "height": data.height, "width": data.width}
     draw = scene_program(1, data.frames, data.height, data.width, DEMO_WORLDS, orbit=True)
     clip = draw(HELD_OUT_START + options.scene)
     frames = to_uint8(clip.frames)
+    camera = still_camera(
+        np.asarray(clip.intrinsics[0]), frames=data.frames, height=data.height, width=data.width
+    )
     knows = options.measured.depth_network is None
     known = "and its depth are" if knows else "is"
     note = f"held-out procedural scene {options.scene}, source view only; its lens {known} known"
@@ -110,7 +119,7 @@ def open_demo(data: DataConfig, options: DemoOptions) -> Grid:
         frames=frames,
         origin=all_real(frames),
         times=np.asarray(clip.timestamps),
-        cameras=still_camera(np.asarray(clip.intrinsics[0]), **size),
+        cameras=camera,
         depth=np.asarray(clip.depth) if knows else None,
         about=About(note=note),
     )

@@ -72,15 +72,29 @@ def learn(
     device of the fit, the prior judges them on its own devices, and their gradient comes back.
     """
     part_key, noise_key = jax.random.split(key)
-    look = {"background": config.background, "antialiased": config.antialiased, "budget": budget}
     blind = replace(prior, params=None)  # which may lie on other devices
-    part, video, overflow = show_part(scene, blind, progress, part_key, **look)
+    part, video, overflow = show_part(
+        scene,
+        blind,
+        progress,
+        part_key,
+        background=config.background,
+        antialiased=config.antialiased,
+        budget=budget,
+    )
     if int(overflow) > 0:
         return None, overflow
     judged = prior.run(judge_video, video, prior, part.views, part.window, part.tau, noise_key)
     loss, slope = jax.device_get(judged)
     weight = prior.weight_at(progress)
-    gradient = pull_scene(scene, part, jnp.asarray(weight * slope), **look)
+    gradient = pull_scene(
+        scene,
+        part,
+        jnp.asarray(weight * slope),
+        background=config.background,
+        antialiased=config.antialiased,
+        budget=budget,
+    )
     return Lesson(jnp.asarray(weight * loss), gradient), overflow
 
 

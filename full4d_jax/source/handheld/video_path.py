@@ -36,9 +36,15 @@ def path_of_video(
     scale = max(1, POINTS_SIDE // max(data.height, data.width))
 
     def large() -> tuple[UInt8[ndarray, "t h w 3"], Float[ndarray, "3 3"]]:
-        size = {"height": scale * data.height, "width": scale * data.width, "frames": data.frames}
-        cut = {"fps": options.fps, "start": options.start or 0.0, "usual": data.fps}
-        again = read_video(options.video, **size, **cut)
+        again = read_video(
+            options.video,
+            height=scale * data.height,
+            width=scale * data.width,
+            frames=data.frames,
+            fps=options.fps,
+            start=options.start or 0.0,
+            usual=data.fps,
+        )
         return again.frames, resize_intrinsics(lens, rows=scale, columns=scale)
 
     if poses is None or options.poses is None:

@@ -212,8 +212,15 @@ def _scene(
     index = (jnp.uint32(config.seed) * SCENES_OF_A_SEED + place.astype(jnp.uint32)) % data.scenes
     key = jax.random.fold_in(jax.random.key(config.seed), place)
     depth_key, noise_key = jax.random.split(key)
-    size = {"height": data.rows, "width": data.rows, "worlds": data.worlds}
-    clip = procedural_scene(index, views=1 + data.targets, frames=1, looks=looks, **size)
+    clip = procedural_scene(
+        index,
+        views=1 + data.targets,
+        frames=1,
+        height=data.rows,
+        width=data.rows,
+        worlds=data.worlds,
+        looks=looks,
+    )
     frames = 2 * clip.frames - 1
     depth = draw_depth(data, network, depth_key, frames[0], clip.depth[0])
     return Scene(frames, depth, None, cameras_of(clip), noise_key)
