@@ -194,7 +194,15 @@ def enlarge_grid(
 ) -> tuple[Float[Array, "n t h w 3"], Projection]:
     """Return the target frames at full size, and the projection of the real views into them.
 
-    They are made one frame after the other.
+    They are made one frame after the other. A pixel comes from the first of these that has it:
+
+    1. the real views at this instant, the nearest camera first
+    2. what stood still and a real view saw at another instant (`seen_before`)
+    3. the clean plate, with what people hide (`source/depth/clean_plate.py`)
+    4. the upsampler, which sees what the prior generated, and holes filled from their farther side
+       (`projection_guidance.fill_holes`)
+
+    A grid that is not enlarged has no plate.
 
     Args:
       upsampler: the network.
