@@ -29,12 +29,15 @@ DEFAULT_FPS = 8.0  # within the 3 to 25 that the shipped prior was trained on
 
 
 class Origin(IntEnum):
-    """Where a frame comes from."""
+    """Where a frame comes from.
 
-    MISSING = 0  # nobody has it yet; it is black
-    REAL = 1  # it was there before the run: a camera took it, or a renderer
-    HELD_OUT = 2  # it was there, too; it scores a scene, and is not fitted
-    GENERATED = 3  # a prior made it, ours or that of whoever made a capture
+    A generated frame may show pixels of the source, which are projected into it.
+    """
+
+    MISSING = 0  # not generated yet; it is black
+    REAL = 1  # an input of the run, filmed or rendered
+    HELD_OUT = 2  # an input, filmed or generated, that scores a scene and is not fitted
+    GENERATED = 3  # by our prior or another one; also films whose cameras were estimated
 
 
 class Points(NamedTuple):
@@ -68,11 +71,11 @@ class PicturesBetween(NamedTuple):
 class CleanPlate(NamedTuple):
     """What rests before the source camera where its pictures do not show it.
 
-    It reaches as far beyond each border of the picture as beyond the opposite one.
+    It is larger than the picture, which lies in its middle.
 
     Attributes:
       frame: sRGB.
-      depth: z, world units; 0 where the pictures show what rests there.
+      depth: z, world units; 0 where no plate is needed, as the pictures show what rests there.
       instant: of the camera.
     """
 
@@ -202,10 +205,10 @@ def all_real(frames: UInt8[ndarray, "v t h w 3"]) -> UInt8[ndarray, "v t"]:
 def around_source(
     frames: UInt8[ndarray, "v t h w 3"], depth: Float[ndarray, "k t h w"], cameras: Cameras
 ) -> Grid:
-    """Return the grid that a prior made around k real views with depth, at `DEFAULT_FPS`.
+    """Return the grid of k real views with depth and of generated views, at `DEFAULT_FPS`.
 
     Args:
-      frames: sRGB pictures of all views, the real ones first.
+      frames: sRGB pictures of all views, the k real ones first; k may be all.
       depth: of the real views, world units, 0 where unknown.
       cameras: of all views.
     """
@@ -227,7 +230,7 @@ def points_in(grid: Grid, view: int = 0) -> SparseDepth | None:
 
 
 def depth_in(grid: Grid, view: int = 0) -> Float[ndarray, "t h w"] | None:
-    """Return the depth of a view; None where nobody knows any of it."""
+    """Return the depth of a view; None where it is unknown everywhere."""
     if grid.depth is None or view >= len(grid.depth) or not grid.depth[view].any():
         return None
     return grid.depth[view]

@@ -12,6 +12,7 @@ from documented_world import sketch
 from full4d_jax.cli import _functions, read_options
 
 MOST_WORDS = 16_000  # of README and docs
+FILES_OF_USERS = {"gaussians.py", "input_pipeline.py", "scripts/export.py"}
 PLACEHOLDERS = {"PRESET": "demo", "FILE.py": "configs/demo.py", "MODE": "fused", "NAME": "pixels"}
 
 
@@ -74,6 +75,22 @@ def test_every_module_is_reached_from_the_api(package):
         names = file.relative_to(ROOT).with_suffix("").parts
         parents = {".".join(names[:depth]) for depth in range(1, len(names) + 1)}
         assert parents & set(shown) or names == (package, "__init__"), file
+
+
+def test_files_and_functions_that_documents_name_exist():
+    """`path.py` or `path.py: name`, where a path may leave out its first folders."""
+    files = [path for path in ROOT.rglob("*.py") if ".venv" not in path.parts]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    text = "".join(page.read_text() for page in pages if page.name != "CHANGELOG.md")
+    references = set(re.findall(r"`([\w/]+\.py)(?::\s+([\w.]+))?`", text))
+    assert ("grid.py", "Origin") in references
+    for file, name in sorted(references):
+        if file in FILES_OF_USERS:
+            continue
+        there = [path for path in files if path.as_posix().endswith(f"/{file}")]
+        assert there, file
+        definition = rf"^\s*(?:(?:def|class) )?{name.rpartition('.')[-1]}\b"
+        assert any(re.search(definition, path.read_text(), re.MULTILINE) for path in there), name
 
 
 def test_documents_stay_short():

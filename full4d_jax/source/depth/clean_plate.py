@@ -1,9 +1,11 @@
 """The clean plate of a camera: what its pictures do not show of the background.
 
-Where a subject stands at all instants before a camera at rest, pictures from before and after may
-show what it hides. A camera that moves has the plate of its middle instant, which is drawn where no
-instant shows anything. What no picture shows is filled in, once for all views and instants, by the
-inpainting network. Beyond the borders of the picture lines go straight on (`beyond_borders`).
+- Of a camera at rest: where a subject stands at all instants, pictures from before and after the
+  clip may show what it hides.
+- Of a camera that moves: the plate of its middle instant, drawn where no instant shows anything.
+
+What no picture shows is filled in, once for all views and instants, by the inpainting network.
+Beyond the borders of the picture lines go straight on (`beyond_borders`).
 
 With E the disparity that the network gives the plate as a picture, and D* that of what rests at
 the instants (`moving.resting_disparity`), the plate has
