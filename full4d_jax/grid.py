@@ -139,15 +139,15 @@ class Grid:
       frames: sRGB pictures; black where they are missing.
       origin: where each frame comes from, an `Origin`.
       times: seconds at which the instants were taken.
-      cameras: of all views; None where nobody knows where they stand.
+      cameras: of all views; None where they are unknown.
       depth: z-depth of the first d views, world units, 0 where unknown: of the source, of all real
-        rows, or of all views; None where nobody knows any.
-      masks: where the subject is; None where nobody marked it.
+        rows, or of all views; None where all is unknown.
+      masks: where the subject is; None where it is not marked.
       points: still points that the real views see; None where the cameras' unit is the world's.
       cloud: positions and colours of points to start from, in the world; None without any.
       between: pictures of the source between the instants; None without any.
       around: pictures that a resting source camera took before and after; None without any.
-      plate: what is behind the source's subjects; None where nobody knows.
+      plate: what is behind the source's subjects; None where it is unknown.
       about: what is said about it.
     """
 

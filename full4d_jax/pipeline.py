@@ -13,8 +13,8 @@ any of them continues where the last run ended.
     DatasetViewOptions  dataset_view    first k rows     generate, cascade  source_fit
     TwoVideosOptions    row_and_column  row 0, column 0  fill               capture_fit
     DemoGridOptions     row_and_column  row 0, column 0  fill               capture_fit
-    CaptureOptions      capture_source  all              nobody             capture_fit
-    DatasetClipOptions  capture_source  all              nobody             capture_fit
+    CaptureOptions      capture_source  all              -                  capture_fit
+    DatasetClipOptions  capture_source  all              -                  capture_fit
     GridOptions         scene.reading   as they were left there             by what they are
 
 Words become a video first, by Wan (`inputs.words`). Of a capture some frames may be held out. The

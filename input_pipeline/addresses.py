@@ -56,7 +56,7 @@ def file_system(address: str) -> Any:
         raise FileRefusal(f"{address}: found {scheme}://, expected a path, gs:// or s3://")
     if not name:
         raise FileRefusal(f"{address}: found no bucket, expected {scheme}://BUCKET/NAME")
-    import fsspec  # not where nobody gives an address
+    import fsspec  # only where an address is given
 
     for library in ("gcsfs", "google.auth"):  # which write pages of what they raise, too
         logging.getLogger(library).setLevel(logging.CRITICAL)
@@ -117,7 +117,7 @@ def stored_files(address: str) -> dict[str, StoredFile]:
         for name, entry in entries.items()
         if entry["type"] == "file" and not name.endswith("/")
     }
-    for name in stored:  # whoever owns the bucket chose them
+    for name in stored:  # names that the owner of the bucket chose
         if {"", ".", ".."} & set(name.split("/")) and name:
             raise FileRefusal(f"{address}: found a file {name!r:.80}, expected names of paths")
     return stored

@@ -34,7 +34,7 @@ class Mixture(NamedTuple):
 class Filling(NamedTuple):
     """Functions that write elements into the arrays of their batch, which saves a copy.
 
-    A tuple of arrays to which nobody refers any more becomes a later batch: what `fill` does not
+    A tuple of arrays without references becomes a later batch: what `fill` does not
     write is what an earlier one wrote there.
     """
 
@@ -114,7 +114,7 @@ def make_loader(
 class _Batches:
     """The arrays that are being filled, by the number of their batch.
 
-    The memory of a batch that nobody holds any more is used again: fresh memory takes time, for
+    The memory of a batch without references is used again: fresh memory takes time, for
     the system clears it page by page.
     """
 

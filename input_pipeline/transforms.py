@@ -22,7 +22,7 @@ class Clip(NamedTuple):
     depth: Float32[np.ndarray, "v t h w"]
     """z in world units, 0 where unknown."""
     masks: UInt8[np.ndarray, "v t h w"]
-    """255 where the subject is, else 0; all 0 where nobody marked it."""
+    """255 where the subject is, else 0; all 0 where it is not marked."""
     intrinsics: Float32[np.ndarray, "v 3 3"]
     """Pixels, pixel centres at +0.5."""
     world_to_camera: Float32[np.ndarray, "v t 4 4"]

@@ -160,7 +160,7 @@ def generate_large(
       depth: their z-depth in world units, 0 where unknown.
       cameras: of all views, the real ones first.
       key: randomness of the initial noise.
-      plate: what is behind the source's subjects; None where nobody knows.
+      plate: what is behind the source's subjects; None where it is unknown.
 
     Returns:
       Frames in [-1, 1], the real views as they are; and the projection into views 1 and following.

@@ -69,7 +69,7 @@ def seen_before(
     pictures = np.asarray(frames)
     is_still, again = still_points(pictures / 2 + 0.5, maps, *camera, STILL / 2)
     is_fresh = is_still & ~again
-    if not camera_moves(camera[1]):  # whoever stands before something for a while is gone later
+    if not camera_moves(camera[1]):  # a subject that hides something for a while is gone later
         is_still &= shows_farthest(maps) & _far_from_edges(maps)
         is_fresh = is_still & (np.cumsum(is_still, axis=0) == 1)
     fresh = np.flatnonzero(is_fresh)

@@ -9,7 +9,7 @@ pyramid, and batch normalization folded into the kernels. Later blocks dilate th
 place of taking strides. It was trained on 257x257 pixels; other sides of 8 n + 1 work as well.
 
 Cells of the logits lie on pixels 0, 8, 16 and so on ("align corners"), which `enlarge_logits` and
-whoever reads cells must keep to.
+readers of cells must keep to.
 """
 
 from pathlib import Path

@@ -47,7 +47,7 @@ MIXED = 0.1  # share of the way from the farther colour to the nearer one, beyon
 # A generated grid is fitted in few steps, from depth that can be trusted: more Gaussians lie at
 # detail, and what passes leaves no ghosts at other instants.
 GENERATED_SEEDING = Seeding(detail=40.0, passing=0.8, gate=-6.5, duration=DURATION)
-FAINT = 0.05  # difference of colours in [0, 1] below which nobody sees that they mix
+FAINT = 0.05  # difference of colours in [0, 1] below which their mixture is not visible
 
 
 def first_scene(

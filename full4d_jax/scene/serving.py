@@ -64,7 +64,7 @@ def page_server(page: str, *, port: int, secret: str = "") -> ThreadingHTTPServe
             return local and origin in (None, f"http://{host}")
 
         def log_message(self, *_: object) -> None:
-            """Say nothing: the address is on the screen, and nobody reads the rest."""
+            """Print nothing: the address is on the screen, and the rest is of no use."""
 
     host = "0.0.0.0" if secret else "127.0.0.1"
     for tried in range(port, min(port + TRIES, 65536) if port else 1):

@@ -8,7 +8,7 @@ there, which need no moment: it is the middle of the clip. What lies far off has
 A part's Gaussians follow Morton's curve: its places are written as differences, each as its number
 of bits and the bits below the highest, and give the positions. The other numbers have a column
 each (`entropy_code.py`). A shape is the logarithm of its matrix R diag(scales) R', whose six
-numbers hardly depend on a rotation that nobody sees. `viewer/unpack.js` is the inverse.
+numbers hardly depend on a rotation that is not visible. `viewer/unpack.js` is the inverse.
 """
 
 import zlib

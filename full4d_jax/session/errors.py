@@ -2,7 +2,7 @@
 
 Anything the user gave us (a file, a field, a checkpoint) that cannot be used raises `InputError`
 before long work starts; the command line prints it as one line and leaves with exit code 2.
-Another process of the same command that is not there is a `PeerError`, which nobody mends but time.
+Another process of the same command that is not there is a `PeerError`, which time alone mends.
 Everything else is a bug and keeps its traceback.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from input_pipeline.opening import what_is_there
 
 IN_WORDS = re.compile(r"(.*?): found (.*), expected (.*)", re.DOTALL)
-# What readers raise for content that nobody thought of; those of a few libraries beside them.
+# What readers raise for content that was not expected; those of a few libraries beside them.
 OF_READERS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError)
 MAX_CHARACTERS = 1000  # characters of what was found
 
@@ -86,7 +86,7 @@ def input_errors(what: str, do: str, where: str | Path = "") -> Iterator[None]:
     """Turn errors about bad input into `InputError`.
 
     Those are ValueErrors of `input_pipeline` and `gaussians` that say what was found and expected,
-    and what readers and libraries raise for content that nobody thought of, of whatever kind.
+    and what readers and libraries raise for content of any kind that was not expected.
 
     Args:
       what: the kind of thing that is read in this context.

@@ -96,7 +96,7 @@ def _hold(folder: Path, name: str, mode: int) -> None:
             if mode == fcntl.LOCK_EX:
                 os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
     except InputError:
-        os.close(lock)  # nobody works there
+        os.close(lock)  # no other process works there
         raise
     _held[place] = lock
 
@@ -107,7 +107,7 @@ def _open_lock(place: Path) -> int:
     Raises:
       InputError: It is no plain file: a stranger's folder may link it to a file of the user.
     """
-    # Not following links, and not waiting for whoever may write to a pipe.
+    # Not following links, and not waiting for what may write to a pipe.
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         lock = os.open(place, flags, 0o644)

@@ -78,7 +78,7 @@ def tolerate_streams() -> None:
     """Print what a stream cannot encode as escapes, and nothing where a stream is closed."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by whoever started this process
+        if stream is None:  # closed by the parent process
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
         elif hasattr(stream, "reconfigure"):
             with contextlib.suppress(OSError):  # where a file became a pipe meanwhile

@@ -46,7 +46,9 @@ def kind_of(path: Path) -> str:
     try:
         kind = _kind_of(path)
         reason = "a folder that is none of these" if path.exists() else "no such file or folder"
-    except OSError as error:  # such as a name that is too long, or a folder that nobody may read
+    except (
+        OSError
+    ) as error:  # such as a name that is too long, or a folder without permission to read
         kind = ""
         reason = error.strerror
     if not kind:

@@ -45,7 +45,7 @@ def lens_of(
     Args:
       video: the clip.
       file: where it was read from.
-      fov: horizontal field of view of the upright video in degrees; None where nobody said it.
+      fov: horizontal field of view of the upright video in degrees; None where it is unknown.
       poses: what a file of poses holds; None without one.
       estimate: that of a depth network, asked where neither a person nor a file tells; None without
         one that knows.

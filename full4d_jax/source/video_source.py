@@ -64,9 +64,7 @@ def open_video(
     path = path_of_video(video, lens, data, options, poses)
     note = f"{video.note}{choice}; {seen}{short}"
     world_to_camera = path.world_to_camera[None].astype(np.float32)
-    rests = not camera_moves(
-        path.world_to_camera
-    )  # else nobody knows where the camera was in between
+    rests = not camera_moves(path.world_to_camera)  # else the camera in between is unknown
     between = None
     if rests and video.between is not None and video.between_times is not None:
         between = PicturesBetween(video.between, video.between_times)
@@ -88,7 +86,7 @@ def open_video(
 
 
 def chosen_start(data: DataConfig, options: VideoOptions) -> float:
-    """Return where the part that is taken begins, in seconds, where nobody says it.
+    """Return where the part that is taken begins, in seconds, if no start is given.
 
     Poses and depth that are given are those from the video's start on.
 

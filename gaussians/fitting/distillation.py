@@ -1,4 +1,4 @@
-"""Flow-matching distillation: a frozen video prior teaches the scene at cameras nobody filmed.
+"""Flow-matching distillation: a frozen video prior teaches the scene at unfilmed cameras.
 
 The prior is a rectified flow seen through functions of its parameters. With z = encode(video),
 noise e, flow time tau (0 = data, 1 = noise):

@@ -53,7 +53,7 @@ class Passing(NamedTuple):
 
 
 def without_gates(path: Path, scene: Scene | Gaussians) -> Passing:
-    """Return a scene as Gaussians that either pass or last, without those nobody would see.
+    """Return a scene as Gaussians that either pass or last, without invisible ones.
 
     A Gaussian with a gate well between 0 and 1 becomes two at one place. Together they have its
     opacity in the middle of its ellipse, at its moment and long after.

@@ -23,7 +23,7 @@ class Truth(NamedTuple):
     """The truth for the grid of an output folder, in that grid's world and unit.
 
     Attributes:
-      grid: the source view, then the targets; depth of the source, or None where nobody knows it.
+      grid: the source view, then the targets; depth of the source, or None where it is unknown.
       views: numbers of the targets in the clip.
       made: numbers of the targets in the folder's grid, -1 for those that it lacks.
     """

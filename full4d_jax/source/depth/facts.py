@@ -30,7 +30,7 @@ class HeldDepth(NamedTuple):
 
     Attributes:
       depth: z, world units, 0 where unknown.
-      plate: what the camera does not see; None where nobody asked.
+      plate: what the camera does not see; None if not asked for.
     """
 
     depth: Float32[ndarray, "t h w"]

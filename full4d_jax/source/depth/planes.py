@@ -87,7 +87,7 @@ def flatten_planes(
       frames: the clip.
       still: whether the camera rests.
       keep: pixels whose depth is not touched and does not count, such as people.
-      upright_lines: tells upright segments; None where nobody knows up.
+      upright_lines: finds upright segments; None where the direction up is unknown.
     """
     usable = (depth > 0) & ~keep
     if not still:

@@ -1,4 +1,4 @@
-"""Which way a network's values run: compared with ours on a frame that comes with the package.
+"""Sign of a network's values, compared with ours on a frame that comes with the package.
 
 Files of one signature hold networks of disparity and of depth alike, and nothing in them tells
 which. So what a file makes of the first frame of `source.options.CLIP`, an aisle seen from above,
@@ -38,11 +38,11 @@ class Sign(NamedTuple):
 
 
 def checked_kind(kind: DepthKind, asked: DepthKind | None, correlation: float) -> Sign:
-    """Return the kind of a network's values, corrected where nobody asked for one.
+    """Return the kind of a network's values, corrected where none was asked for.
 
     Args:
       kind: what networks of its signature usually have.
-      asked: what a person says; None where nobody does.
+      asked: what a person says; None where no one is named.
       correlation: of its values and disparity.
     """
     claimed = asked or kind

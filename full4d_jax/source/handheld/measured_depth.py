@@ -36,7 +36,7 @@ class MeasuredDepth(NamedTuple):
       path_unit: what a world unit is in units of the source's path (`in_unit`).
       metres: what a world unit is in metres; None where the network tells none.
       swept: share of the pixels of which a plane sweep is sure; 0 where none was believed.
-      plate: what is behind the source's subjects; None where nobody knows.
+      plate: what is behind the source's subjects; None where it is unknown.
     """
 
     depth: Float[ndarray, "t h w"]

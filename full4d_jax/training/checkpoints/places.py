@@ -9,7 +9,7 @@ from input_pipeline.addresses import address_of, file_system, require_writable
 
 
 def check_file_system(place: str) -> None:
-    """Refuse an address that Orbax or no installed library writes, or where nobody may write.
+    """Refuse an address that Orbax or no installed library writes, or where writing is forbidden.
 
     Raises:
       InputError: naming the library, where there is one.

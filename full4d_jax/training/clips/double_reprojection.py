@@ -118,7 +118,7 @@ def two_views(
 
 
 def can_be_guessed(projection: Projection, depth: Float[Array, "*n h w"]) -> Float[Array, "*n h w"]:
-    """Return 0 where a hole hides what is nearer than its surroundings, or nobody knows, else 1.
+    """Return 0 where a hole hides what is nearer than its surroundings, or may, else 1.
 
     There and back, such a hole is most often where the other camera lost a part of a person.
 

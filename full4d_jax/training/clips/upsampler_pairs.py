@@ -3,7 +3,7 @@
 A scene is rendered at full size, its source goes through the same projection and the same prior as
 a video does, and the rendered targets are the truth. A share of the scenes are frames of ordinary
 videos with double reprojection. There, a hole often hides the person whom the other camera lost,
-which nobody can guess: where the video is nearer than what lies around a hole, it does not count.
+which cannot be guessed: where the video is nearer than what lies around a hole, it does not count.
 
 Rendering costs more than a step, so a pool of scenes is kept: the crops of a step come from `pool`
 scenes, the oldest of which gives way to a new one every `steps_per_scene` steps. What a step sees
