@@ -47,7 +47,8 @@ def checkpoint_rows(options: argparse.Namespace) -> Iterator[tuple[str, Run]]:
 
 def opened(options: argparse.Namespace, group: str) -> tuple[Config, Prior, str, Path]:
     """Return the preset, its prior, a mark of both, and the folder of the group."""
-    config, folder = load_config(options.config), options.out / group
+    config = load_config(options.config)
+    folder = options.out / group
     made_of = {"config": config, "prior": prior_path(options.checkpoint), "scores": SCORES}
     folder.mkdir(parents=True, exist_ok=True)
     prior = open_prior(config, options.checkpoint)
@@ -90,7 +91,8 @@ def generate(
 
 @partial(jax.jit, static_argnums=5)
 def _generate(prior, frames, depth, cameras, key, posed):
-    model, sampler = prior.model, prior.sampler
+    model = prior.model
+    sampler = prior.sampler
     conditions, _ = make_conditions(model, 2 * frames - 1, depth, cameras, prior.codec_weights)
     if not posed:
         same = jnp.broadcast_to(conditions.world_to_camera[:1], conditions.world_to_camera.shape)

@@ -28,8 +28,10 @@ from jaxtyping import Array, Bool, Float
 
 from full4d_jax.cameras import Cameras
 
-AGREES, DEPTH_AGREES = 0.1, 0.03  # of the range of colours; of the depth
-REACH, NEAR = 3, 1  # pixels
+AGREES = 0.1  # of the range of colours
+DEPTH_AGREES = 0.03  # of the depth
+REACH = 3  # pixels
+NEAR = 1  # pixels
 OUTSIDE = -1e3  # a place in no picture, and a colour in none
 LEAST = 1e-6  # squared difference, 60 dB
 Picture = Float[Array, "h w 3"]
@@ -56,11 +58,13 @@ def consistency(
     views, times = depth.shape[:2]
     pairs = itertools.permutations(range(1, views), 2)
     places = np.array([(*pair, t) for pair in pairs for t in range(times)], np.int32)
-    made, other = jnp.clip(made, -1, 1), jnp.clip(other, -1, 1)
+    made = jnp.clip(made, -1, 1)
+    other = jnp.clip(other, -1, 1)
 
     def one(place: Array) -> Array:
         a, b, t = place
-        lenses, poses = jnp.asarray(cameras.intrinsics), jnp.asarray(cameras.world_to_camera)
+        lenses = jnp.asarray(cameras.intrinsics)
+        poses = jnp.asarray(cameras.world_to_camera)
         relative = poses[b, t] @ jnp.linalg.inv(poses[a, t])
         spots, far = moved(depth[a, t], lenses[a], relative, lenses[b])
         there = sampled(depth[b, t][..., None], spots, 0)[..., 0]

@@ -78,7 +78,8 @@ def run(config: Config, folder: Path, init: Path | None, seeds: int, scenes: int
     wanted = json.loads(described.replace(f"{HERE}/", ""))  # where masks lie says nothing
     for seed in range(seeds):
         path = folder / f"{config.name.replace(' ', '_')}_{seed}.json"
-        weights, done = path.with_suffix(".safetensors"), results_file.read(path)
+        weights = path.with_suffix(".safetensors")
+        done = results_file.read(path)
         if done.get("config") != wanted or not weights.exists():
             params, seconds = row.train(seed)
             save_params(weights, params, {"config": wanted})
@@ -106,20 +107,23 @@ class Row:
     """The programs of one configuration, compiled when they are first needed, for all seeds."""
 
     def __init__(self, config: Config, init: Path | None):
-        self.config, self.init = config, init
+        self.config = config
+        self.init = init
         self._step: Any = None
         self._score = jax.jit(partial(score_clips, config))
 
     def train(self, seed: int) -> tuple[Params, float]:
         """Averaged parameters, and the median CPU seconds of a step."""
-        config, key = self.config, jax.random.key(seed)
+        config = self.config
+        key = jax.random.key(seed)
         if self.init is None:
             state = init_state(config, key)
         else:
             state = state_from_params(config, start_from(config.model, self.init, key))
         batches = clips_of(config.data, config.training.batch, seed)
         self._step = self._step or self._compile(state, next(batches))
-        seconds, steps = [], config.training.steps
+        seconds = []
+        steps = config.training.steps
         with Progress(f"{config.name}, seed {seed}", steps) as report:
             for done in range(1, steps + 1):
                 batch = jax.block_until_ready(next(batches))
@@ -148,7 +152,8 @@ class Row:
     def score(self, params: Params, scenes: int) -> list[list[float]]:
         """SCORES of each held-out scene."""
         data = rendered_part(self.config.data)
-        clips, depth = held_out_batch(data, scenes), held_out_depth(data, scenes)
+        clips = held_out_batch(data, scenes)
+        depth = held_out_depth(data, scenes)
         keys = jax.vmap(jax.random.key)(jnp.arange(scenes))
         scores = self._score(params, clips, depth, keys)
         return np.asarray(scores, float).tolist()
@@ -245,7 +250,8 @@ class Guess(NamedTuple):
 
 def guess(config: Config, params: Params, clip: Batch, key: Array) -> Guess:
     """Return what the network makes of one clip without batch axis."""
-    model, codec = config.model, make_codec(config.model, None)
+    model = config.model
+    codec = make_codec(config.model, None)
     truth = codec.encode(clip.frames)
     if not model.needs_cameras:
         views, frames = clip.cameras.world_to_camera.shape[:2]

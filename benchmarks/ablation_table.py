@@ -37,7 +37,10 @@ LEGEND = (
     "seeds; others: their difference from it, paired by seed and scene. Bold: at least twice its "
     "error. GFLOP: of one grid, forward. Seconds: CPU time of all threads."
 )
-WIDTH, ROW, LEFT, FONT = 760, 22, 250, 13
+WIDTH = 760
+ROW = 22
+LEFT = 250
+FONT = 13
 
 
 class Table(NamedTuple):
@@ -63,8 +66,10 @@ def estimate(values: Float[np.ndarray, "seeds scenes"]) -> Estimate:
     """Return the mean; its error adds the squared errors over scenes and over several seeds."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of scenes without a hard pixel
-        scenes, seeds = np.nanmean(values, 0), np.nanmean(values, 1)
-    scenes, seeds = scenes[np.isfinite(scenes)], seeds[np.isfinite(seeds)]
+        scenes = np.nanmean(values, 0)
+        seeds = np.nanmean(values, 1)
+    scenes = scenes[np.isfinite(scenes)]
+    seeds = seeds[np.isfinite(seeds)]
     if not scenes.size:
         return Estimate(math.nan, math.nan)
     parts = [x.var(ddof=1) / len(x) for x in (scenes, seeds) if len(x) > 1]
@@ -99,7 +104,8 @@ def markdown(tables: list[Table], steps: int) -> str:
 
 def _scores(table: Table) -> str:
     first = next(iter(table.rows))
-    start, gains = table.rows[first].scores, differences(table)
+    start = table.rows[first].scores
+    gains = differences(table)
     names = [name for i, name in enumerate(SCORES) if np.isfinite(start[..., i]).any()]
     means = [estimate(start[..., SCORES.index(name)]) for name in names]
     lines = [[first, *(f"{x.mean:.2f} ± {x.error:.2f}" for x in means), "", ""]]
@@ -163,8 +169,10 @@ def save_chart(tables: list[Table], path: Path) -> None:
     ]
     reach = max([0.1, *(abs(x.mean) + (x.error if x.error > 0 else 0) for *_, x in lines)])
     page = Image.new("RGB", (WIDTH, ROW * (len(lines) + 3)), PAPER)
-    draw, font = ImageDraw.Draw(page), ImageFont.load_default(FONT)
-    middle, scale = (LEFT + WIDTH) / 2, (WIDTH - LEFT - 40) / 2 / reach
+    draw = ImageDraw.Draw(page)
+    font = ImageFont.load_default(FONT)
+    middle = (LEFT + WIDTH) / 2
+    scale = (WIDTH - LEFT - 40) / 2 / reach
     draw.text((8, 6), f"dB on hard pixels, against the first row; ends at ±{reach:.2f}", INK, font)
     draw.line((middle, ROW, middle, ROW * (len(lines) + 2)), FAINT)
     for i, (group, name, x) in enumerate(lines):

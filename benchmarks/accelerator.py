@@ -63,7 +63,8 @@ def main() -> None:
     options = parser.parse_args()
     # Without this what runs would go on when we are stopped.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    out, rows = options.out.resolve(), [row for row in ROWS if row.name in options.only]
+    out = options.out.resolve()
+    rows = [row for row in ROWS if row.name in options.only]
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(out / "compiled"))
     failed = measure(rows, out, 60 * options.minutes)
     print(out / "report.md")
@@ -76,7 +77,9 @@ def measure(rows: Sequence[Row], out: Path, seconds: float) -> list[str]:
 
     Each may take its share of what is left, by the minutes planned for it and the later ones.
     """
-    head, failed, end = report.machine(), [], time.monotonic() + seconds
+    head = report.machine()
+    failed = []
+    end = time.monotonic() + seconds
     platform = head["devices of jax"].split()[2]
     os.environ["FULL4D_TEST_PLATFORMS"] = PLATFORMS.get(platform, "cpu")
     for number, row in enumerate(rows):

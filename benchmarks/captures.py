@@ -61,7 +61,8 @@ def photos(data: Path, height: int) -> Capture:
     frames, lens = _shrunk([cv2.undistort(p, lens, bent) for p in pictures], lens, height)
     v = len(shots)
     poses = _centred(poses)[:, None]
-    train, lenses = np.arange(v) % 8 != 0, np.stack([lens] * v)
+    train = np.arange(v) % 8 != 0
+    lenses = np.stack([lens] * v)
     depth = np.zeros(frames.shape[:3], np.float32)
     depth[train] = sweep(frames[train], lenses[train], poses[train, 0], NEAREST, FARTHEST)
     return Capture(frames[:, None], depth[:, None], lenses, poses, train[:, None])
@@ -71,9 +72,11 @@ def splat(scene: Gaussians, height: int) -> Capture:
     """A finished scene from 24 cameras around it, 6 between them held out; black background."""
     means = np.asarray(scene.means)
     low, high = np.quantile(means, [0.02, 0.98], axis=0)
-    middle, size = (low + high) / 2, np.linalg.norm(high - low)
+    middle = (low + high) / 2
+    size = np.linalg.norm(high - low)
     spots = np.arange(30)
-    azimuths, elevations = spots * 360 * 0.381966, -60 + 120 * (spots + 0.5) / 30
+    azimuths = spots * 360 * 0.381966
+    elevations = -60 + 120 * (spots + 0.5) / 30
     poses = orbit(azimuths, elevations, 1.0, pivot=(0.0, 0.0, 0.0)).astype(np.float32)
     moved = scene._replace(
         means=(scene.means - middle[None].astype(np.float32)) / np.float32(size),
@@ -119,9 +122,12 @@ def walker(data: Path, height: int, instants: int) -> Capture:
     """`pose2sim`, four cameras; every 2nd of its frames from number 20, odd instants held out."""
     folder = data / "pose2sim"
     table = json.loads((folder / "cameras_opencv.json").read_text())["cameras"]
-    clips, lenses, poses = [], [], []
+    clips = []
+    lenses = []
+    poses = []
     for camera in table:
-        lens, bent = np.array(camera["K"]), np.array(camera["dist_k1k2p1p2_over64"])
+        lens = np.array(camera["K"])
+        bent = np.array(camera["dist_k1k2p1p2_over64"])
         video = cv2.VideoCapture(str(folder / f"{camera['name']}.mp4"))
         read = [video.read()[1] for _ in range(20 + 2 * instants)]
         if read[-1] is None:

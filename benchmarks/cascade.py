@@ -45,10 +45,14 @@ from full4d_jax.source.depth.estimators import open_network
 from gaussians import DynamicGaussians
 from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, procedural_scene
 
-VIEWS, INSTANTS = 4, 4
+VIEWS = 4
+INSTANTS = 4
 REPORTED = 64  # the first scene that nothing is chosen by
-COPY, PUSH_PULL, PRIOR = "copy of the source", "projection + push-pull", "prior, enlarged"
-PASTED, CASCADE = "projection over the prior", "cascade"
+COPY = "copy of the source"
+PUSH_PULL = "projection + push-pull"
+PRIOR = "prior, enlarged"
+PASTED = "projection over the prior"
+CASCADE = "cascade"
 SCENE = "4D scene"
 FILLED = (PUSH_PULL, PRIOR, PASTED, CASCADE)
 SHOWN = ("psnr", "psnr_unseen", "ssim", "lpips")
@@ -73,7 +77,8 @@ def main() -> None:
         load_upsampler(options.checkpoint),
         open_network(options.depth_network),
     )
-    distances, sheet = load_distances(vgg=False), []
+    distances = load_distances(vgg=False)
+    sheet = []
     scores_by_row: dict[tuple[str, str], list[dict[str, float | None]]] = {}
     if options.first < REPORTED:
         print(f"scenes below {REPORTED} are for choosing, not for reporting")
@@ -137,7 +142,8 @@ _fill_holes = jax.jit(fill_holes)
 
 def fill_all(models: Models, clip: ProceduralClip) -> Iterator[tuple[tuple[str, str], Grid]]:
     """Yield (row, depth) and its target frames in [-1, 1]."""
-    source, targets = 2 * clip.frames[0] - 1, len(clip.frames) - 1
+    source = 2 * clip.frames[0] - 1
+    targets = len(clip.frames) - 1
     yield (COPY, "none"), jnp.broadcast_to(source[None], (targets, *source.shape))
     ours = drop_depth_edges(source_depth(models.depth, source), EDGE)
     for name, depth in {"true": clip.depth[0], "ours": ours}.items():
@@ -166,7 +172,8 @@ def score(
     clip: ProceduralClip, made: dict[tuple[str, str], Grid], distances: Distances
 ) -> dict[tuple[str, str], dict[str, float | None]]:
     """Return the scores of every row."""
-    truth, regions = np.asarray(clip.frames[1:]), regions_of(clip, clip.depth[0])
+    truth = np.asarray(clip.frames[1:])
+    regions = regions_of(clip, clip.depth[0])
     return {
         row: fidelity_scores(np.clip(np.asarray(grid) / 2 + 0.5, 0, 1), truth, regions, distances)
         for row, grid in made.items()

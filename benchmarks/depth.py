@@ -54,7 +54,8 @@ from input_pipeline.footage import read_picture
 from input_pipeline.procedural.rich_world import PEOPLE
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
-FOX_ROWS, RGBD_ROWS = 240, 256
+FOX_ROWS = 240
+RGBD_ROWS = 256
 FACTOR = 1.25  # between the depths of neighbours that an edge parts
 NEAR = 2.0  # pixels between an edge and its counterpart, at most
 APART = 4  # pixels between the two of a pair
@@ -255,7 +256,8 @@ def order(estimated: ndarray, true: ndarray, people: ndarray) -> float | None:
 
 def edges(depth: ndarray) -> ndarray:
     """Return where (h w) depth differs by more than `FACTOR` to a neighbour."""
-    log, mask = np.log(depth), np.zeros(depth.shape, bool)
+    log = np.log(depth)
+    mask = np.zeros(depth.shape, bool)
     down, right = (np.abs(np.diff(log, axis=axis)) > np.log(FACTOR) for axis in (0, 1))
     mask[:-1] |= down
     mask[1:] |= down

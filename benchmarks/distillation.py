@@ -58,7 +58,10 @@ from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, proc
 
 REPORTED = 64  # the first scene that nothing is chosen by
 WIDEST = 45.0  # degrees of a generated camera from the source
-PLAIN, CACHED, GRADIENT, MORE = "none", "cached", "gradient", "more views"
+PLAIN = "none"
+CACHED = "cached"
+GRADIENT = "gradient"
+MORE = "more views"
 ASKED = "prior"
 ROWS = (PLAIN, CACHED, GRADIENT, MORE, ASKED)
 SHOWN = ("psnr", "ssim", "lpips")
@@ -153,7 +156,8 @@ def render(scene: int, size: int) -> FilmedScene:
     stops = np.sort(np.append(generated, 0.0))
     scored = stops[:-1] + np.diff(stops) / 4
     clip = _program(size)(HELD_OUT_START + scene, azimuths=jnp.float32([*generated, *scored]))
-    cameras, count = cameras_of(clip), 1 + len(generated)
+    cameras = cameras_of(clip)
+    count = 1 + len(generated)
     views = np.array([0, *range(count, count + len(scored))])
     names = ("frames", "depth", "intrinsics", "world_to_camera")
     arrays = {name: getattr(clip, name)[views] for name in names}
@@ -254,8 +258,10 @@ def gain(scores: dict[str, Float[ndarray, "scenes metrics"]], row: str, metric: 
 
 def table(lines: list[dict[str, Any]]) -> str:
     """Return the tables of means and of differences to the fit without distillation."""
-    scores, digits = gathered(lines), {"psnr": 2, "ssim": 4, "lpips": 4}
-    means, differences = [], []
+    scores = gathered(lines)
+    digits = {"psnr": 2, "ssim": 4, "lpips": 4}
+    means = []
+    differences = []
     for row in ROWS:
         estimates = [estimate(scores[row][:, METRICS.index(metric)]) for metric in SHOWN]
         cells = (table_cell(x, digits[name]) for x, name in zip(estimates, SHOWN, strict=True))

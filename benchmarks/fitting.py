@@ -103,7 +103,8 @@ def main() -> None:
     capture = read(options.data, data, options)
     options.out.mkdir(parents=True, exist_ok=True)
     groups = held_out(capture)
-    scores, sheet = {}, {"truth": pick(capture.frames, examples(groups))}
+    scores = {}
+    sheet = {"truth": pick(capture.frames, examples(groups))}
     for name in names:
         fit = (moving_fit if moving else static_fit)(name, capture, options)
         for group, (views, instants) in groups.items():
@@ -223,7 +224,8 @@ def settings(options: argparse.Namespace) -> FitConfig:
 
 def start(capture: Capture, options: argparse.Namespace) -> DynamicGaussians:
     """Seeds at pixels that may be seen."""
-    views, instants = capture.train.any(1), capture.train.any(0)
+    views = capture.train.any(1)
+    instants = capture.train.any(0)
     depth = np.where(capture.train[..., None, None], capture.depth, 0)[views][:, instants]
     return initialize(
         jnp.asarray(capture.frames[views][:, instants]),

@@ -65,12 +65,14 @@ def render(
     eye = -world_to_camera[:3, :3].T @ world_to_camera[:3, 3]
     rgb = reference._spherical_harmonics(sh_degree, means - eye, harmonics) + 0.5
     payload = torch.cat([rgb.clamp_min(0.0), depths[0, :, None]], -1)
-    rows, columns = -(-height // SIDE), -(-width // SIDE)
+    rows = -(-height // SIDE)
+    columns = -(-width // SIDE)
     first, ids = tile_lists(centers[0].detach(), radii[0], depths[0].detach(), rows, columns)
     painted, alpha = reference._rasterize_to_pixels(
         centers, conics, payload[None], opacities, width, height, SIDE, first, ids
     )
-    painted, alpha = painted[0], alpha[0, ..., 0]
+    painted = painted[0]
+    alpha = alpha[0, ..., 0]
     return Picture(painted[..., :3] + (1 - alpha)[..., None] * background, painted[..., 3], alpha)
 
 
@@ -113,23 +115,28 @@ def pairs_in_range(
 
     Returns Gaussian, pixel and image (0) of every pair, ordered by pixel, then by depth.
     """
-    centers, conics, opacities = centers[0], conics[0], opacities[0]
+    centers = centers[0]
+    conics = conics[0]
+    opacities = opacities[0]
     columns = first.shape[-1]
     bounds = torch.cat([first.flatten(), torch.tensor([len(ids)])]).tolist()
-    gaussians, pixels = [], []
+    gaussians = []
+    pixels = []
     for tile, (start, end) in enumerate(itertools.pairwise(bounds)):
         end = min(end, start + last_batch * side**2)
         start += first_batch * side**2
         if start >= end:
             continue
         near = ids[start:end].long()
-        top, left = tile // columns * side, tile % columns * side
+        top = tile // columns * side
+        left = tile % columns * side
         y, x = torch.meshgrid(
             torch.arange(top, min(top + side, height)),
             torch.arange(left, min(left + side, width)),
             indexing="ij",
         )
-        x, y = x.reshape(-1), y.reshape(-1)
+        x = x.reshape(-1)
+        y = y.reshape(-1)
         dx = x[None] + 0.5 - centers[near, 0, None]
         dy = y[None] + 0.5 - centers[near, 1, None]
         a, b, c = conics[near].T[..., None]
@@ -143,7 +150,8 @@ def pairs_in_range(
     if not gaussians:
         nothing = torch.zeros(0, dtype=torch.long)
         return nothing, nothing, nothing
-    gaussian, pixel = torch.cat(gaussians), torch.cat(pixels)
+    gaussian = torch.cat(gaussians)
+    pixel = torch.cat(pixels)
     return gaussian, pixel, torch.zeros_like(pixel)
 
 

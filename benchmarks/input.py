@@ -51,9 +51,12 @@ from input_pipeline.schema import make_example
 from input_pipeline.selection import choose_times, select
 from input_pipeline.transforms import decode_frames, encode_view
 
-VIEWS, INSTANTS, BATCH = 4, 8, 4
+VIEWS = 4
+INSTANTS = 8
+BATCH = 4
 FILM_INSTANTS = 24
-CLIPS, FILMS = 48, 12
+CLIPS = 48
+FILMS = 12
 
 
 class Frames(NamedTuple):
@@ -68,7 +71,9 @@ class Decoded:
     """Decoded clips by index, for other loaders; each process opens the files itself."""
 
     def __init__(self, folder: str, height: int, width: int):
-        self.folder, self.height, self.width = folder, height, width
+        self.folder = folder
+        self.height = height
+        self.width = width
         self.records: Records | None = None
 
     def __len__(self) -> int:
@@ -105,7 +110,8 @@ class NoiseClips:
     def __getitem__(self, index: int) -> Example:
         """Return the clip."""
         generator = np.random.default_rng(index)
-        v, t = self.views, self.frames
+        v = self.views
+        t = self.frames
         pictures = self._film if self.film else self._pictures
         files = np.stack([encode_view(pictures(generator), self.film) for _ in range(v)])
         return make_example(
@@ -168,7 +174,8 @@ def measure(
         }
         if importlib.util.find_spec("torch"):
             readers["torch"] = partial(dataloader, folder, height, width, threads)
-        rates, peak = {name: np.zeros(turns) for name in readers}, 0.0
+        rates = {name: np.zeros(turns) for name in readers}
+        peak = 0.0
         for turn in range(turns):
             for name, reader in readers.items():
                 rates[name][turn] = rate(reader(), seconds, threads)
@@ -194,7 +201,9 @@ def rate(frames: Iterator[int], seconds: float, threads: int) -> float:
     """Frames a second on so many undisturbed cores, after a batch that starts everything."""
     leftover = psutil.Process().children(recursive=True)  # of the turn before, not gone yet
     next(frames)
-    start, before, count = time.perf_counter(), cpu_seconds(leftover), 0
+    start = time.perf_counter()
+    before = cpu_seconds(leftover)
+    count = 0
     for batch in frames:
         count += batch
         if time.perf_counter() - start > seconds:
@@ -367,7 +376,8 @@ def at_each_size(
     for name in ("seconds", "turns"):
         if getattr(options, name) <= 0:
             raise SystemExit(f"--{name}: found {getattr(options, name)}, expected above 0")
-    threads, sizes = options.threads or len(os.sched_getaffinity(0)), {}
+    threads = options.threads or len(os.sched_getaffinity(0))
+    sizes = {}
     for size in options.sizes:
         sizes[size] = measure(*rows_and_columns(size), threads, options.seconds, options.turns)
         print(f"{size}: {sizes[size]}", flush=True)

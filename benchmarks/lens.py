@@ -41,7 +41,8 @@ from full4d_jax.source.vanishing_points import field_of_view
 from input_pipeline.footage import PICTURES, VIDEOS, listed, read_picture
 from input_pipeline.procedural.scene import HELD_OUT_START, picture, sample_filmed_world
 
-ROWS, COLUMNS = 256, 344  # of rich scenes
+ROWS = 256  # of rich scenes
+COLUMNS = 344
 MULTIPLE = 8  # of the sides, pixels
 WIDE = 40.0, 100.0  # degrees, of rich scenes
 INSTANTS = 4  # of a video

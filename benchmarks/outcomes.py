@@ -25,7 +25,9 @@ class Outcomes:
     """Counts of how tests ended, and the names of those that failed."""
 
     def __init__(self, file: Path):
-        self.file, self.counts, self.failed = file, Counter(), []
+        self.file = file
+        self.counts = Counter()
+        self.failed = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count a test's call, or what kept it from being called."""

@@ -62,7 +62,8 @@ from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.source.subjects import load_networks
 from full4d_jax.training.clips.double_reprojection import ReprojectedClip, pose_beside
 
-SCENE, DISTILLED = "4D scene", "distilled"
+SCENE = "4D scene"
+DISTILLED = "distilled"
 ROWS = (COPY, PUSH_PULL, PASTED, ALONE, CASCADE, SCENE, DISTILLED)
 SHOWN = ("psnr", "psnr_unseen", "lpips", "lpips_unseen")
 GENERATED = (-1.0, 2 / 3, 4 / 3)  # turns of the views that are fitted, the clip's camera being 1

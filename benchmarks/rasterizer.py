@@ -131,7 +131,8 @@ def garden(path: Path) -> Scene:
         rng.normal(0, 1.5, count),
         harmonics.from_rgb(jnp.asarray(data["colors"] / 255)),
     )
-    pose, intrinsics = jnp.float32(data["viewmats"][0]), jnp.float32(data["Ks"][0])
+    pose = jnp.float32(data["viewmats"][0])
+    intrinsics = jnp.float32(data["Ks"][0])
     camera = Camera(pose, intrinsics, int(data["width"]), int(data["height"]))
     return with_budget(Gaussians(*map(jnp.float32, fields)), camera)
 

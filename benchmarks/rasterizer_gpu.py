@@ -65,7 +65,8 @@ def gsplat_passes(scene: Scene) -> tuple[dict[str, Thunk], np.ndarray]:
     def tensor(x: Any) -> torch.Tensor:
         return torch.tensor(np.asarray(x), device="cuda")
 
-    camera, parameters = scene.camera, [tensor(x) for x in scene.gaussians]
+    camera = scene.camera
+    parameters = [tensor(x) for x in scene.gaussians]
     place = {"viewmats": tensor(camera.world_to_camera)[None]}
     place |= {"Ks": tensor(camera.intrinsics)[None]}
     size = {"width": camera.width, "height": camera.height}

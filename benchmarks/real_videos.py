@@ -109,7 +109,8 @@ def main() -> None:
     clips = chosen_clips(options, files)
     trained = {path.stem for path in training_clips(shared_folder() / "data" / FOLDERS[0])}
     options.out.mkdir(parents=True, exist_ok=True)
-    reports, sheets = [], []
+    reports = []
+    sheets = []
     print(" ".join(f"{name:>19}" for name in COLUMNS), " clip")
     for clip in clips:
         folder = options.out / clip.name
@@ -224,10 +225,12 @@ def draw(folders: dict[str, Path], title: str) -> UInt8[ndarray, "H W 3"]:
     stages = {name: finished(folder) for name, folder in folders.items()}
     first = next(iter(stages.values()))
     moments = first["source"]["times"][two_instants(first["grid"]["frames"][0])]
-    rows, cells = [], []
+    rows = []
+    cells = []
     for moment in moments:
         for name, arrays in stages.items():
-            frames, times = arrays["grid"]["frames"][0], arrays["source"]["times"]
+            frames = arrays["grid"]["frames"][0]
+            times = arrays["source"]["times"]
             instant = int(np.abs(times - moment).argmin())
             rows.append(f"{name} {times[instant]:.2f} s".strip())
             aside = seen_from_aside(arrays["scene"], cameras_in(arrays["grid"]), instant)
@@ -265,8 +268,10 @@ def seen_from_aside(scene: Arrays, cameras: Cameras, instant: int) -> list[UInt8
 
 def stack(sheets: Sequence[UInt8[ndarray, "_ _ 3"]]) -> UInt8[ndarray, "H W 3"]:
     """Return pictures one above the other, at the left."""
-    height, width = sum(len(sheet) for sheet in sheets), max(sheet.shape[1] for sheet in sheets)
-    page, top = np.full((height, width, 3), PAPER, np.uint8), 0
+    height = sum(len(sheet) for sheet in sheets)
+    width = max(sheet.shape[1] for sheet in sheets)
+    page = np.full((height, width, 3), PAPER, np.uint8)
+    top = 0
     for sheet in sheets:
         page[top : top + len(sheet), : sheet.shape[1]] = sheet
         top += len(sheet)

@@ -35,7 +35,8 @@ from full4d_jax.evaluation.table import text_table
 from full4d_jax.training.checkpoints.provenance import git_revision
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PATIENCE, GRACE = 5.0, 300.0  # a row may take so many times its minutes, and so many seconds more
+PATIENCE = 5.0  # a row may take so many times its minutes,
+GRACE = 300.0  # and so many seconds more
 TAIL = 15  # lines shown of a failed row's log
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "opencv-python-headless", "torch", "diffusers")
 DEVICES = "import jax; x = jax.devices(); print(len(x), 'x', x[0].platform, x[0].device_kind)"
@@ -54,7 +55,9 @@ class Row(NamedTuple):
     one_core: bool = False  # measures CPU time
 
 
-EVALUATE, RESULT, FIT = "-m full4d_jax.cli evaluate", "evaluation.json", "benchmarks/fitting.py"
+EVALUATE = "-m full4d_jax.cli evaluate"
+RESULT = "evaluation.json"
+FIT = "benchmarks/fitting.py"
 TINY_FIT = "--steps 60 --height 44 --gaussians 1500 --instants 6 --out OUT --ways"
 STATIC_FIT = "--height 128 --out OUT --ways plain relocation"
 MOVING_FIT = "--out OUT --ways freetime deformation static"
@@ -125,7 +128,8 @@ ROWS = (
 
 def plan(rows: Sequence[Row], minutes: float) -> dict[str, bool]:
     """Say whether each row runs large: from the first on, as long as the minutes last."""
-    total, large = sum(row.minutes[0] for row in rows), {}
+    total = sum(row.minutes[0] for row in rows)
+    large = {}
     for row in rows:
         more = row.minutes[1] - row.minutes[0]
         large[row.name] = total + more <= minutes
@@ -162,7 +166,8 @@ def run(
     """
     limit = limit or 60 * PATIENCE * row.minutes[is_large] + GRACE
     words = f"{row.command} {row.large if is_large else row.small}".split()
-    start, size = time.perf_counter(), ("large" if is_large else "small")
+    start = time.perf_counter()
+    size = "large" if is_large else "small"
     record = {"command": " ".join(words), "size": size, "machine": head, "problem": ""}
     before = results_file.read(folder / "record.json")
     if not before.get("problem", "none") and all(before[k] == record[k] for k in record):
@@ -240,8 +245,11 @@ def main() -> None:
     options = parser.parse_args()
     # Without this what runs would go on when we are stopped.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    rows, out = [row for row in ROWS if row.name in options.only], options.out.resolve()
-    head, large, failed = machine(), plan(rows, options.minutes), []
+    rows = [row for row in ROWS if row.name in options.only]
+    out = options.out.resolve()
+    head = machine()
+    large = plan(rows, options.minutes)
+    failed = []
     for number, row in enumerate(rows, 1):
         print(f"{number}/{len(rows)} {row.name}: {row.command}", flush=True)
         record = run(row, is_large=large[row.name], folder=out / row.name, head=head)

@@ -69,7 +69,8 @@ from input_pipeline.video_files import frame_times
 
 INSTANTS = 4
 FIELD_OF_VIEW = 55.0  # degrees
-COPY, PRIOR = "as seen from elsewhere", "prior, enlarged"
+COPY = "as seen from elsewhere"
+PRIOR = "prior, enlarged"
 PASTED = "projection over the prior"
 ALONE = "cascade without a plate"
 LAYERS = "projection + clean plate"
@@ -85,7 +86,8 @@ def main() -> None:
     """Score clip after clip, print the table, save a sheet of pictures."""
     options = parse()
     try:
-        depth, upsampler = open_network(options.depth_network), load_upsampler(options.upsampler)
+        depth = open_network(options.depth_network)
+        upsampler = load_upsampler(options.upsampler)
         prior = open_prior(DEFAULT, options.prior)
         clips = held_out_clips(shared_folder() / "data" / "real_videos")
     except (InputError, ValueError) as error:

@@ -90,7 +90,8 @@ class Stages:
             plan = cast(Any, compiled.memory_analysis())
             held = plan.argument_size_in_bytes + plan.output_size_in_bytes
             held += plan.temp_size_in_bytes - plan.alias_size_in_bytes
-            self._programs[name], self.planned[name] = compiled, held
+            self._programs[name] = compiled
+            self.planned[name] = held
         return self.timed(name, lambda: self._programs[name](*arguments))
 
     def timed(self, name: str, thunk: Callable[[], Any]) -> Any:
@@ -116,7 +117,9 @@ def measure(config: Config, codec_divide: int = 1, repeats: int = 2) -> None:
     for name, value in {"--codec_divide": codec_divide, "--repeats": repeats}.items():
         if value < 1:
             raise InputError("option", name, value, "at least 1", "see --help")
-    prior, stages, data = random_prior(config, codec_divide), Stages(), config.data
+    prior = random_prior(config, codec_divide)
+    stages = Stages()
+    data = config.data
     check_grid(prior, data.views, data.frames, data.height, data.width)
     for _ in range(repeats):
         grid = generate(config, prior, stages)
@@ -127,11 +130,15 @@ def measure(config: Config, codec_divide: int = 1, repeats: int = 2) -> None:
 
 def results(config: Config, stages: Stages) -> dict[str, Any]:
     """Return what was measured, as plain values."""
-    sampler, data, device = config.sampler, config.data, jax.devices()[0]
+    sampler = config.sampler
+    data = config.data
+    device = jax.devices()[0]
     prompt = "prompt" if config.model.text_width else ""
     work = asking_flops(replace(config, text=prompt), "sample")
-    peak, seconds = peak_flops(device.device_kind), stages.seconds["all_steps"]
-    mesh, parted = grid_mesh(config.mesh), sampler.group_views or sampler.window_frames
+    peak = peak_flops(device.device_kind)
+    seconds = stages.seconds["all_steps"]
+    mesh = grid_mesh(config.mesh)
+    parted = sampler.group_views or sampler.window_frames
     devices = 1 if mesh is None else mesh.size
     used = (device.memory_stats() or {}).get("peak_bytes_in_use")
     process = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -154,7 +161,8 @@ def results(config: Config, stages: Stages) -> dict[str, Any]:
 
 def generate(config: Config, prior: Prior, stages: Stages) -> Any:
     """Run all stages once, as `generate_grid` or `fill_grid` do, and return the grid's frames."""
-    key, data = jax.random.key(KEY), config.data
+    key = jax.random.key(KEY)
+    data = config.data
     if not config.model.needs_cameras:
         frames = to_model(noise(data.views, data.frames, data.height, data.width))
         real = row_and_column(data.views, data.frames)
@@ -194,10 +202,12 @@ def noise(views: int, frames: int, height: int, width: int) -> Any:
 
 def random_prior(config: Config, codec_divide: int) -> Prior:
     """Return what `open_prior` does, with random weights, where the config keeps them."""
-    model, mesh = config.model, grid_mesh(config.mesh)
+    model = config.model
+    mesh = grid_mesh(config.mesh)
     check_offload(config.sampler, mesh)
     shapes = parameter_shapes(model, mesh)
-    params, text = random(shapes, model), None
+    params = random(shapes, model)
+    text = None
     codec = (
         None if model.codec == "pixels" else random(codec_shapes(model.codec, codec_divide), model)
     )
@@ -214,7 +224,8 @@ def random_prior(config: Config, codec_divide: int) -> Prior:
 def codec_shapes(codec: str, divide: int) -> Any:
     """Shapes of a codec's weights, the published channels over `divide`."""
     kind = KINDS[codec]
-    base, decoder_base = kind.base // divide, kind.decoder_base // divide
+    base = kind.base // divide
+    decoder_base = kind.decoder_base // divide
     return wan_vae.abstract_params(replace(kind, base=base, decoder_base=decoder_base))
 
 

@@ -92,7 +92,9 @@ def main() -> None:
         raise SystemExit(f"--minutes: found {options.minutes}, expected more than 0")
     pieces = options.out / "pieces"
     unpack(pieces, options.out)
-    end, progress_by_stage, left = time.monotonic() + 60 * options.minutes, {}, 1.0
+    end = time.monotonic() + 60 * options.minutes
+    progress_by_stage = {}
+    left = 1.0
     for stage in stages(options.photos.resolve(), options.videos.resolve(), options.out.resolve()):
         seconds = (end - time.monotonic()) * stage.share / left
         left -= stage.share

@@ -181,7 +181,8 @@ def torch_step(config: Config, data, noise, words) -> tuple[Callable[[], Any], i
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     torch.manual_seed(0)
-    model, channels = config.model, data.shape[-1]
+    model = config.model
+    channels = data.shape[-1]
     network = WanTransformer3DModel(
         num_attention_heads=model.heads,
         attention_head_dim=model.width // model.heads,
@@ -194,7 +195,8 @@ def torch_step(config: Config, data, noise, words) -> tuple[Callable[[], Any], i
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, weight_decay=0.01, fused=True)
     # (b 1 t h w c) to (b c t h w)
     x, e = (torch.from_numpy(np.moveaxis(np.array(z[:, 0]), -1, 1).copy()) for z in (data, noise))
-    text, time_ = torch.from_numpy(np.array(words)), torch.full((len(data),), 500.0)
+    text = torch.from_numpy(np.array(words))
+    time_ = torch.full((len(data),), 500.0)
 
     def run() -> None:
         v = network((x + e) / 2, time_, text, return_dict=False)[0]
@@ -227,7 +229,8 @@ def of_preset(config: Config, steps: int = 3, turns: int = 6, profile: Path | No
     held = [jax.jit(lambda key: init_state(config, key))(jax.random.key(config.seed))]
 
     def train(next_batch: Callable[[], Any]) -> float:
-        start, metrics = clock(), None
+        start = clock()
+        metrics = None
         for _ in range(steps):
             held[0], metrics = step(held[0], next_batch(), weights)
         jax.block_until_ready((held, metrics))
@@ -240,7 +243,9 @@ def of_preset(config: Config, steps: int = 3, turns: int = 6, profile: Path | No
         return (clock() - start) / steps
 
     train(lambda: batch)  # compiles
-    rendering, with_data, without = [], [], []
+    rendering = []
+    with_data = []
+    without = []
     for _ in range(turns):  # so that all meet the same machine
         without.append(train(lambda: batch))
         with_data.append(train(lambda: next(stream)))
@@ -248,7 +253,8 @@ def of_preset(config: Config, steps: int = 3, turns: int = 6, profile: Path | No
     if profile is not None:
         with jax.profiler.trace(str(profile)):
             train(lambda: batch)
-    seconds, ready = min(with_data), min(without)
+    seconds = min(with_data)
+    ready = min(without)
     report(
         seconds,
         step_flops(config),

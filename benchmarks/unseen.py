@@ -43,12 +43,15 @@ from gaussians.fitting.stillness import median_where
 from input_pipeline.footage import HELD_OUT, PICTURES, listed, read_picture
 from input_pipeline.video_files import frame_times
 
-ROWS, COLUMNS, INSTANTS = 256, 448, 16
+ROWS = 256
+COLUMNS = 448
+INSTANTS = 16
 LENS = np.array([[400.0, 0, COLUMNS / 2], [0, 400.0, ROWS / 2], [0, 0, 1]])
 BORDER = 1 / 7  # of the width, that the plate does not see on each side
 CHOSE = (4, 9)  # of every nine photographs, the number of the one that chose settings
 REACH = 24  # pixels inside of an outline that a camera at 15 degrees sees
-TELEA, PLATE = "cv2.inpaint (Telea)", "clean plate"
+TELEA = "cv2.inpaint (Telea)"
+PLATE = "clean plate"
 FILLS = (PUSH_PULL, TELEA, PLATE)
 
 

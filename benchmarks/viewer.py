@@ -58,7 +58,8 @@ def main() -> None:
             raise SystemExit(f"--out: found {asked.out} with a still scene, expected a moving one")
         cameras = cameras_in(read_arrays(asked.out / "grid.npz"))
     else:
-        scene, cameras = random_scene(asked.count), random_cameras()
+        scene = random_scene(asked.count)
+        cameras = random_cameras()
     flags = [] if asked.device else SOFTWARE.split()
     measured = measure(scene, cameras, flags, asked.seconds)
     for name, value in measured.items():

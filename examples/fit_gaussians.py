@@ -15,7 +15,9 @@ from full4d_jax.media.pictures import save_picture, to_uint8
 from gaussians import Camera, FitConfig, Targets, fit, initialize, render, save_ply_sequence
 from input_pipeline import procedural_scene
 
-VIEWS, INSTANTS, SIDE = 4, 3, 64
+VIEWS = 4
+INSTANTS = 3
+SIDE = 64
 
 
 def main(folder: Path = Path("out/fit_gaussians"), *, steps: int = 200) -> float:

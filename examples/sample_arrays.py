@@ -16,7 +16,8 @@ from full4d_jax.source.camera_paths import grid_cameras, preset_targets
 from gaussians import Scene, render
 from input_pipeline import procedural_scene
 
-INSTANTS, SIDE = 4, 64
+INSTANTS = 4
+SIDE = 64
 AZIMUTH = 10.0  # degrees that the outermost new camera is turned to either side
 
 

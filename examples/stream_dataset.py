@@ -13,7 +13,9 @@ from input_pipeline import Example, make_loader, open_dataset, write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
 from input_pipeline.transforms import decode_frames
 
-VIEWS, INSTANTS, SIDE = 2, 2, 64
+VIEWS = 2
+INSTANTS = 2
+SIDE = 64
 
 
 def pictures(example: Example, rng: np.random.Generator) -> dict[str, np.ndarray]:
