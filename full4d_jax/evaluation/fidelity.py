@@ -17,6 +17,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from full4d_jax.geometry.moving import moving_pixels
 from full4d_jax.media import metrics
 
 MOVES = 0.05  # of the range from black to white
@@ -51,14 +52,13 @@ def load_distances(*, vgg: bool) -> dict[str, metrics.Distance]:
     return {name: distance for name, distance in nets.items() if distance is not None}
 
 
-def moving_pixels(
+def moving_region(
     truth: Float[np.ndarray, "v t h w 3"], world_to_camera: Float[np.ndarray, "v t 4 4"]
 ) -> Float[np.ndarray, "v t h w"]:
     """Return 1 where the truth in [0, 1] differs from its median, else 0; 0 in views that move."""
-    truth = np.asarray(truth, np.float32)
-    away = np.abs(truth - np.median(truth, axis=1, keepdims=True)).mean(-1) > MOVES
+    moving = moving_pixels(np.asarray(truth, np.float32), MOVES, over_colours=np.mean)
     change = np.abs(np.asarray(world_to_camera) - world_to_camera[:, :1]).max((1, 2, 3))
-    return (away & (change < STANDS_STILL)[:, None, None, None]).astype(np.float32)
+    return (moving & (change < STANDS_STILL)[:, None, None, None]).astype(np.float32)
 
 
 def fidelity_scores(

@@ -25,6 +25,7 @@ from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.prior import Prior, describe_network
 from full4d_jax.generation.real_frames import copy_nearest, row_and_column
 from full4d_jax.generation.several_processes import on_all
+from full4d_jax.geometry.moving import differs
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.stages import fingerprint
@@ -81,7 +82,7 @@ def evaluate_grids(
 def moves(frames: Float[ArrayLike, "v t h w 3"]) -> bool:
     """Say whether 1 % of a grid's pixels in [-1, 1] change by a tenth of the range or more."""
     frames = np.asarray(frames)
-    changed = np.abs(frames - frames[:, :1]).max((1, -1)) > 0.2
+    changed = differs(frames, frames[:, :1], 0.2).any(1)
     return bool(changed.mean() >= 0.01)
 
 

@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import Config, SamplerConfig
 from full4d_jax.evaluation.baselines import copy_source, inpaint
-from full4d_jax.evaluation.fidelity import Distances, Regions, moving_pixels
+from full4d_jax.evaluation.fidelity import Distances, Regions, moving_region
 from full4d_jax.evaluation.groups import Candidates, Frames
 from full4d_jax.evaluation.known_clips import KnownClip
 from full4d_jax.evaluation.table import COPY, INPAINT, PUSH_PULL
@@ -89,7 +89,7 @@ def unseen_pixels(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Float[A
 
 def regions_of(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Regions:
     """Return the regions of a clip's targets, by this depth of the source."""
-    moving = moving_pixels(np.asarray(clip.frames[1:]), np.asarray(clip.world_to_camera[1:]))
+    moving = moving_region(np.asarray(clip.frames[1:]), np.asarray(clip.world_to_camera[1:]))
     return Regions(np.asarray(unseen_pixels(clip, depth)), moving)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from full4d_jax.geometry.moving import differs
 from full4d_jax.geometry.optical_flow import Flows, film_flows, warp
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
@@ -111,9 +112,9 @@ def with_instants_between(
         around = [middle - 1, middle + 1]
         to_around = flows.back[middle - 1], flows.there[middle]
         z, is_explained = depth_between(film[around], maps[0, around], film[middle], to_around)
-        differs = np.abs(film[middle] - resting).max(-1) > MOVES
+        moves = differs(film[middle], resting, MOVES)
         maps[0, middle] = z
-        may_move[0, middle] = differs & ~is_explained & (z > 0)
+        may_move[0, middle] = moves & ~is_explained & (z > 0)
         from_around = flows.there[middle - 1], flows.back[middle]
         for instant, flow in zip(around, from_around, strict=True):
             fast = ~are_alike(film[instant], film[middle], flow)

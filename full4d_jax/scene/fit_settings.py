@@ -9,6 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.config import DataConfig, LiftConfig
+from full4d_jax.geometry.moving import moving_pixels
 from full4d_jax.grid import Grid
 from full4d_jax.scene.between import TargetsBetween, between_instants
 from full4d_jax.session.errors import InputError
@@ -55,7 +56,7 @@ def fit_kind(grid: Grid) -> FitKind:
 
 def count_moving(frames: Float[ndarray, "t h w 3"]) -> int:
     """Return how many pixels of a clip, colours in [0, 1], differ from their median over time."""
-    return int((np.abs(frames - np.median(frames, 0)).max(-1) > MOVES).sum())
+    return int(moving_pixels(frames, MOVES).sum())
 
 
 def count_fitted(

@@ -19,6 +19,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.geometry.moving import moving_pixels
 from full4d_jax.scene.contributions import contributions
 from full4d_jax.scene.packing import HARMONIC, PackedScene, pack_scene
 from full4d_jax.scene.page_bytes import text_of
@@ -26,9 +27,9 @@ from full4d_jax.scene.squeezing import FEW, SqueezedScene, squeezed
 from full4d_jax.session.errors import InputError, printable
 from full4d_jax.source.camera_paths import (
     LEAST_MOVING,
+    MOVED,
     PIVOT,
     angles_of,
-    moving_pixels,
     orbit_limit,
     pivot_of,
     up_of,
@@ -223,7 +224,7 @@ def middle_of_motion(frames: UInt8[ndarray, "t h w 3"]) -> tuple[float, float]:
 
     It is the middle of the pictures where too little moves to tell.
     """
-    moves = moving_pixels(frames)
+    moves = moving_pixels(frames, MOVED)
     if moves.mean() < LEAST_MOVING:
         return 0.5, 0.5
     _, rows, columns = np.nonzero(moves)

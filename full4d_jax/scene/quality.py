@@ -20,10 +20,11 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.geometry.moving import differs, moving_pixels, resting_picture
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.between import TargetsBetween
 from full4d_jax.scene.renders import scene_renderer
@@ -130,7 +131,7 @@ def source_quality(
     """
     # Mean squared error of each pixel, of colours in [0, 1].
     error = np.square((renders.astype(np.float32) - frames) / 255).mean(-1)
-    moving = moving_pixels(frames) & (not camera_moves(world_to_camera))
+    moving = moving_pixels(frames, MOVING) & (not camera_moves(world_to_camera))
     by_instant = [
         _decibels(error[i][mask]) if mask.mean() >= FEWEST_MOVING else np.nan
         for i, mask in enumerate(moving)
@@ -151,16 +152,9 @@ def psnr_between(
     frames: UInt8[ndarray, "t h w 3"],
 ) -> float:
     """Return the PSNR of the pixels that move in pictures between the frames; NaN for none, dB."""
-    rest = np.median(frames, axis=0).astype(np.float32)
-    moving = np.abs(pictures - rest).max(-1) > MOVING
+    moving = differs(pictures, resting_picture(frames), MOVING)
     error = np.square((renders.astype(np.float32) - pictures) / 255).mean(-1)
     return _decibels(error[moving]) if moving.mean() >= FEWEST_MOVING else np.nan
-
-
-def moving_pixels(frames: UInt8[ndarray, "t h w 3"]) -> Bool[ndarray, "t h w"]:
-    """Return the pixels that differ from the median picture of a camera at rest."""
-    rest = np.median(frames, axis=0).astype(np.float32)
-    return np.abs(frames - rest).max(-1) > MOVING
 
 
 def sharpness(renders: UInt8[ndarray, "t h w 3"], frames: UInt8[ndarray, "t h w 3"]) -> float:

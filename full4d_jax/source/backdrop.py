@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, UInt8
 from numpy import ndarray
 
+from full4d_jax.geometry.moving import differs
+
 BAND = 0.03  # of the short side: how far the outline may be moved by colour
 BEHIND = 0.2  # share of the classes below which a pixel shows the background
 CLEAREST = 0.05  # above the least share of a pixel, up to which it shows the background
@@ -111,11 +113,11 @@ def find_moving(frames: UInt8[ndarray, "t h w 3"], backdrop: Backdrop) -> Bool[n
     background = backdrop.frame
     moving = []
     for frame in frames.astype(np.float32):
-        differs = np.abs(frame - background).max(-1) > MOVES
+        changed = differs(frame, background, MOVES)
         factor = (frame * background).sum(-1) / np.maximum((background**2).sum(-1), 1)
         colour = np.abs(frame - factor[..., None] * background).max(-1) < SAME_COLOUR
-        light = differs & colour & (factor > SHADOW) & (factor < LIGHT)
-        mask = as_bytes(backdrop.known & differs & ~_even(light, factor))
+        light = changed & colour & (factor > SHADOW) & (factor < LIGHT)
+        mask = as_bytes(backdrop.known & changed & ~_even(light, factor))
         # Opened by 2x2 pixels; morphologyEx would shift the mask by one.
         square = np.ones((2, 2), np.uint8)
         mask = cv2.dilate(cv2.erode(mask, square), square, anchor=(0, 0))
@@ -144,9 +146,9 @@ def find_faint(
         noise = np.median(difference[at_rest]) if at_rest.any() else MOVES
         factor = (frame * background).sum(-1) / energy
         tint = np.abs(frame - factor[..., None] * background).max(-1)
-        differs = (difference > max(FAINT, FAINT_NOISE * noise)) & (tint > FAINT_TINT * difference)
+        tinted = (difference > max(FAINT, FAINT_NOISE * noise)) & (tint > FAINT_TINT * difference)
         # Outlines are blurred and codecs ring: what is thin tells nothing.
-        thick = cv2.morphologyEx(as_bytes(backdrop.known & differs), cv2.MORPH_OPEN, disc(EDGE))
+        thick = cv2.morphologyEx(as_bytes(backdrop.known & tinted), cv2.MORPH_OPEN, disc(EDGE))
         faint.append(thick > 0)
     return np.stack(faint)
 

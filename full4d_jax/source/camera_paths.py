@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
+from full4d_jax.geometry.moving import moving_pixels
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.source.depth.gravity import UP, Direction
 from full4d_jax.source.options import PathOptions
@@ -32,7 +33,7 @@ from input_pipeline.plain_files import field, load_json, numbers
 
 PIVOT = np.array([0.0, 0.0, 1.0])
 LEVEL_SHARE = 1e-5  # of what cameras say, by which up of a level source counts
-MOVED = 0.1  # change of a colour in [0, 1] beyond which a pixel moves
+MOVED = 0.1 * 255  # levels by which a pixel that moves differs from the median picture
 LEAST_MOVING = 0.01  # share of the pixels of a clip that tells the subject
 NEAREST_PIVOT = 0.2  # world units
 LEAST_LIMIT = 12.0  # degrees: the orbit of cameras that stand close together is not a point
@@ -128,16 +129,10 @@ def subject_depth(frames: UInt8[ndarray, "t h w 3"], depth: Float[ndarray, "t h 
       frames: the clip.
       depth: its z-depth in world units, 0 where unknown.
     """
-    moving_depth = depth[moving_pixels(frames) & (depth > 0)]
+    moving_depth = depth[moving_pixels(frames, MOVED) & (depth > 0)]
     if moving_depth.size < LEAST_MOVING * depth.size:
         return 1.0
     return float(np.clip(np.median(moving_depth), NEAREST_PIVOT, 1.0))
-
-
-def moving_pixels(frames: UInt8[ndarray, "t h w 3"]) -> Bool[ndarray, "t h w"]:
-    """Return which pixels of a clip differ from their median over it."""
-    usual = np.median(frames, 0).astype(np.float32)
-    return np.abs(frames - usual).max(-1) > MOVED * 255
 
 
 def around_upright(targets: TargetCameras, up: Direction) -> TargetCameras:

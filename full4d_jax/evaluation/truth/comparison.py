@@ -19,7 +19,7 @@ from full4d_jax.evaluation.fidelity import (
     Regions,
     fidelity_scores,
     load_distances,
-    moving_pixels,
+    moving_region,
 )
 from full4d_jax.evaluation.groups import Frames
 from full4d_jax.evaluation.table import COPY, GRID, INPAINT, SCENE
@@ -108,7 +108,7 @@ def _with_projection(rows: Mapping[str, Frames], truth: Truth) -> tuple[dict[str
     """Add the row of the projection, where there is depth; return the regions too."""
     grid = truth.grid
     assert grid.cameras is not None, "a clip of a data set has cameras"
-    moving = moving_pixels(truth.targets, np.asarray(grid.cameras.world_to_camera[1:]))
+    moving = moving_region(truth.targets, np.asarray(grid.cameras.world_to_camera[1:]))
     if grid.depth is None:
         return dict(rows), Regions(np.zeros_like(moving), moving)
     source = grid.frames[0] / np.float32(255)

@@ -25,7 +25,7 @@ from full4d_jax.evaluation.fidelity import (
     Distances,
     Regions,
     fidelity_scores,
-    moving_pixels,
+    moving_region,
 )
 from full4d_jax.evaluation.score_lines import append_lines, open_lines
 from full4d_jax.evaluation.table import COPY, DIGITS, PUSH_PULL, heading
@@ -109,7 +109,7 @@ def score_films(
     pictures[COPY] = to_uint8(copy_source(source / np.float32(255), len(filmed.films)))
     seen, pictures[PUSH_PULL] = _projected(truth, depth)
     pictures[REAL] = truth.frames[1:]
-    moving = moving_pixels(
+    moving = moving_region(
         truth.frames[1:] / np.float32(255), np.asarray(truth.cameras.world_to_camera[1:])
     )
     regions = Regions(unseen=1 - seen, moving=moving)

