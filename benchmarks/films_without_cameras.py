@@ -24,7 +24,7 @@ from full4d_jax import pipeline
 from full4d_jax.config import DEFAULT
 from full4d_jax.evaluation.table import text_table
 from full4d_jax.media.video import write_video
-from full4d_jax.source.films_without_cameras import read_films
+from full4d_jax.source.films_without_cameras import read_films_without_cameras
 from full4d_jax.source.options import CaptureOptions
 from input_pipeline.cameras import centers
 from input_pipeline.procedural.world import OBJECTS, World
@@ -50,7 +50,7 @@ def main() -> None:
     for view, frames in enumerate(exact.frames):
         write_video(films / f"{view:02d}.mp4", frames, FPS)
     start = time.monotonic()
-    views = read_films(films, None, inside=films).views
+    views = read_films_without_cameras(films, None, inside=films).views
     seconds = time.monotonic() - start
     poses = np.stack([view.world_to_camera[0] for view in views])
     scores = {"cameras": errors(exact, poses, views[0].intrinsics) | {"seconds": round(seconds)}}

@@ -49,7 +49,7 @@ from input_pipeline.films import is_film
 from input_pipeline.loader import Filling
 from input_pipeline.schema import make_example
 from input_pipeline.selection import choose_times, select
-from input_pipeline.transforms import decode_frames, encode_view
+from input_pipeline.transforms import decode_into, encode_view
 
 VIEWS = 4
 INSTANTS = 8
@@ -337,7 +337,7 @@ def into_batch(height: int, width: int) -> Filling:
         )
 
     def fill(example: Example, batch: Frames, row: int) -> None:
-        batch.intrinsics[row] = decode_frames(example, batch.frames[row])
+        batch.intrinsics[row] = decode_into(example, batch.frames[row])
         batch.world_to_camera[row] = example.world_to_camera
 
     return Filling(allocate, fill)

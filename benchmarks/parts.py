@@ -59,7 +59,7 @@ from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.estimators import open_network
-from full4d_jax.source.subjects import load_networks
+from full4d_jax.source.subjects import load_subject_networks
 from full4d_jax.training.clips.double_reprojection import ReprojectedClip, pose_beside
 
 SCENE = "4D scene"
@@ -90,7 +90,7 @@ def main() -> None:
     if options.clip not in clips:
         raise SystemExit(f"--clip: found {options.clip}, expected one of {', '.join(clips)}")
     (frames,) = moments(clips[options.clip], options.rows, 1)
-    networks = load_networks()
+    networks = load_subject_networks()
     views = seen_from(network, networks, frames, options.angle)
     plate = plate_of(network, networks, views)
     start = time.perf_counter()

@@ -32,7 +32,7 @@ from timing import Thunk, interleaved
 from gaussians import Camera, Gaussians, harmonics, intersection_budget, render
 from gaussians.rendering.binning import SIDE, bin_quarters, choose_tiles
 from gaussians.rendering.compositing import forward
-from gaussians.rendering.projection import project
+from gaussians.rendering.projection import project_gaussians
 
 GARDEN = "data/garden/test_garden.npz"
 SCENES = ("10k", "100k", "garden")
@@ -237,7 +237,7 @@ def stages(scene: Scene) -> dict[str, float]:
     gaussians, camera, slots = scene
     tiles = choose_tiles(camera.width, camera.height, gaussians.means.shape[0])
     opacities = jax.nn.sigmoid(gaussians.logit_opacities)
-    in_screen = jax.jit(lambda g, o: project(g, o, camera, antialiased=False))
+    in_screen = jax.jit(lambda g, o: project_gaussians(g, o, camera, antialiased=False))
     lists = jax.jit(bin_quarters, static_argnums=(1, 2))
     draw = jax.jit(forward, static_argnums=2)
 

@@ -32,7 +32,7 @@ from numpy import ndarray
 from shared_folder import shared_folder
 
 from full4d_jax.config import DEFAULT
-from full4d_jax.evaluation.baselines import inpaint
+from full4d_jax.evaluation.baselines import inpaint_by_marching
 from full4d_jax.evaluation.fidelity import Distances, Regions, fidelity_scores, load_distances
 from full4d_jax.evaluation.table import (
     INPAINT,
@@ -57,7 +57,7 @@ from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.source.depth.facts import hold_facts
 from full4d_jax.source.handheld.measured_depth import depth_of_picture
-from full4d_jax.source.subjects import Networks, find_subjects, load_networks
+from full4d_jax.source.subjects import SubjectNetworks, find_subjects, load_subject_networks
 from full4d_jax.training.clips.double_reprojection import (
     ReprojectedClip,
     can_be_guessed,
@@ -92,7 +92,7 @@ def main() -> None:
         clips = held_out_clips(shared_folder() / "data" / "real_videos")
     except (InputError, ValueError) as error:
         raise SystemExit(str(error)) from None
-    networks = load_networks()
+    networks = load_subject_networks()
     distances = load_distances(vgg=False)
     scores_of_clips = []
     counted = []
@@ -164,7 +164,7 @@ def moments(clip: Path, rows: int, count: int) -> list[Float[ndarray, "t h w 3"]
 
 def seen_from(
     network: AnyNetwork,
-    subject_networks: Networks,
+    subject_networks: SubjectNetworks,
     frames: Float[ndarray, "t h w 3"],
     angle: float,
 ) -> ReprojectedClip:
@@ -202,7 +202,7 @@ def restore(
     seen = projection.mask[..., None]
     grids = {
         COPY: views.frames[:1],
-        INPAINT: inpaint(projection.frames, projection.mask),
+        INPAINT: inpaint_by_marching(projection.frames, projection.mask),
         PUSH_PULL: jax.jit(fill_holes)(projection),
         PRIOR: large,
         PASTED: seen * projection.frames + (1 - seen) * large,
@@ -216,7 +216,9 @@ def restore(
     return restored, holes.astype(np.float32), counts[..., None]
 
 
-def plate_of(network: AnyNetwork, subject_networks: Networks, views: ReprojectedClip) -> CleanPlate:
+def plate_of(
+    network: AnyNetwork, subject_networks: SubjectNetworks, views: ReprojectedClip
+) -> CleanPlate:
     """Return the clean plate of the source."""
     frames = to_uint8(to_unit(np.asarray(views.frames[0])))
     depth = np.asarray(views.depth)

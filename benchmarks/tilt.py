@@ -33,7 +33,7 @@ from full4d_jax.source.depth.planes import LEAST_UPRIGHT, flatten_planes, segmen
 from full4d_jax.source.depth.straightness import sample_depth
 from full4d_jax.source.depth.upright import stand_upright
 from full4d_jax.source.depth.verticals import UprightLines
-from full4d_jax.source.subjects import PERSON, Subjects, find_subjects, load_networks
+from full4d_jax.source.subjects import PERSON, Subjects, find_subjects, load_subject_networks
 from gaussians.fitting.stillness import camera_moves
 from input_pipeline.procedural.looks import NO_PHOTOS, looks_at
 from input_pipeline.procedural.rich_world import INSTANCES, PEOPLE
@@ -70,7 +70,7 @@ def main() -> None:
     film = jax.jit(partial(sample_filmed_world, views=1, frames=FRAMES, worlds="rich", **size))
     render = jax.jit(draw)
     network = load_depth()
-    subject_networks = load_networks()
+    subject_networks = load_subject_networks()
     errors: dict[str, list[float]] = {}
     leans: dict[str, list[float]] = {}
     people = covered = 0

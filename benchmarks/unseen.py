@@ -37,7 +37,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.source.backdrop import as_bytes, disc
 from full4d_jax.source.depth.clean_plate import OUTLINE, clean_plate
 from full4d_jax.source.inpainted import inpainted, load_inpainting
-from full4d_jax.source.subjects import find_subjects, load_networks
+from full4d_jax.source.subjects import find_subjects, load_subject_networks
 from full4d_jax.training.clips.drawn_holes import draw_person
 from gaussians.fitting.stillness import median_where
 from input_pipeline.footage import HELD_OUT, PICTURES, listed, read_picture
@@ -132,7 +132,7 @@ def beyond(frames: UInt8[ndarray, "t h w 3"]) -> Hole:
 def behind_subjects(frames: UInt8[ndarray, "t h w 3"]) -> Hole:
     """Show the plate one instant alone."""
     middle = INSTANTS // 2
-    labels = find_subjects(load_networks(), frames, LENS, at_rest(frames)).labels
+    labels = find_subjects(load_subject_networks(), frames, LENS, at_rest(frames)).labels
     rests = np.stack([cv2.dilate(as_bytes(x > 0), disc(OUTLINE)) == 0 for x in labels])
     elsewhere = np.delete(np.arange(INSTANTS), middle)
     usual = median_where(frames[elsewhere].astype(np.float32), rests[elsewhere])
@@ -151,7 +151,7 @@ def plate_of(frames: UInt8[ndarray, "t h w 3"]) -> UInt8[ndarray, "p q 3"]:
     """Return the picture of the clean plate of a clip; colours do not ask its depth."""
     lens = LENS.copy()
     lens[0, 2] = frames.shape[2] / 2
-    subjects = find_subjects(load_networks(), frames, lens, at_rest(frames))
+    subjects = find_subjects(load_subject_networks(), frames, lens, at_rest(frames))
     depth = np.ones(frames.shape[:3], np.float32)
     assert subjects.backdrop is not None, "the camera rests"
     flat = np.ones(frames.shape[1:3], np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 
 from input_pipeline import Example, make_loader, open_dataset, write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
-from input_pipeline.transforms import decode_frames
+from input_pipeline.transforms import decode_into
 
 VIEWS = 2
 INSTANTS = 2
@@ -21,7 +21,7 @@ SIDE = 64
 def pictures(example: Example, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Decode the pictures of one record; mirror the time of half of them."""
     frames = np.empty((VIEWS, INSTANTS, SIDE, SIDE, 3), np.uint8)
-    intrinsics = decode_frames(example, frames)
+    intrinsics = decode_into(example, frames)
     if rng.random() < 0.5:
         frames = frames[:, ::-1]
     return {"frames": frames, "intrinsics": intrinsics}

@@ -53,7 +53,7 @@ class DeformingGaussians(NamedTuple):
         """Return the scene at one instant, equations 1 and 2; differentiable, also in `time`."""
         low, high = lax.stop_gradient(self.box)
         points = (self.gaussians.means - low[None]) / (high - low)[None]
-        features = hexplane.interpolate(self.planes, points, time)
+        features = hexplane.interpolate_planes(self.planes, points, time)
         change = jax.nn.relu(features @ self.inner + self.bias[None]) @ self.outer
         return self.gaussians._replace(
             means=self.gaussians.means + change[:, :3],

@@ -35,7 +35,7 @@ def create(resolution: int, instants: int, features: int, key: Array) -> HexPlan
     return HexPlane(space, jnp.ones((3, resolution, instants, features)))
 
 
-def interpolate(
+def interpolate_planes(
     planes: HexPlane, points: Float[Array, "g 3"], time: Float[Array, ""] | float
 ) -> Float[Array, "g c"]:
     """Return c = 3 f features at one instant, equation 1; points outside take the border's."""

@@ -46,7 +46,7 @@ class SparseDepth(NamedTuple):
     """z in world units."""
 
 
-class Line(NamedTuple):
+class DisparityLine(NamedTuple):
     """1 / z = scale * value + shift, between two depths."""
 
     scale: float
@@ -84,7 +84,7 @@ def known_depth(example: Example) -> list[SparseDepth]:
     ]
 
 
-def fit_line(values: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]) -> Line:
+def fit_line(values: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]) -> DisparityLine:
     """Fit the line between an estimator's values and 1 / z that most matches lie near (RANSAC).
 
     Raises:
@@ -120,10 +120,10 @@ def fit_line(values: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]) ->
     note = (
         f"{near.mean():.0%} of {len(values)} matches agree, median error {error:.1%} of their depth"
     )
-    return Line(float(scale), float(shift), nearest, farthest, float(near.mean()), note)
+    return DisparityLine(float(scale), float(shift), nearest, farthest, float(near.mean()), note)
 
 
-def scale_at_middle(example: Example, view: int, maps: Sequence[np.ndarray]) -> Line:
+def scale_at_middle(example: Example, view: int, maps: Sequence[np.ndarray]) -> DisparityLine:
     """Scale values so that 1 / z is right at the point nearest to all optical axes.
 
     Args:
@@ -160,10 +160,12 @@ def scale_at_middle(example: Example, view: int, maps: Sequence[np.ndarray]) -> 
         raise ValueError("depth: found values of 0 or less, expected disparity, for --scale axes")
     z = float(np.median(distances))
     note = f"the point that all cameras look at is {z:.3g} away; nothing says how well that fits"
-    return Line(float(np.median(factors)), 0.0, z / DEPTH_MARGIN, z * DEPTH_MARGIN, np.nan, note)
+    return DisparityLine(
+        float(np.median(factors)), 0.0, z / DEPTH_MARGIN, z * DEPTH_MARGIN, np.nan, note
+    )
 
 
-def to_depth(values: Float[np.ndarray, "h w"], line: Line) -> Float32[np.ndarray, "h w"]:
+def to_depth(values: Float[np.ndarray, "h w"], line: DisparityLine) -> Float32[np.ndarray, "h w"]:
     """Return z-depth in world units, 0 where it is far outside of the range of the matches."""
     disparity = line.scale * values + line.shift
     is_known = (disparity > 1 / line.farthest) & (disparity < 1 / line.nearest)
@@ -175,7 +177,7 @@ def estimate_missing_depth(
     estimate: Estimate,
     report: Callable[[int], None] = lambda _: None,
     scale: Scale = "matches",
-) -> dict[int, tuple[Float32[np.ndarray, "t h w"], Line]]:
+) -> dict[int, tuple[Float32[np.ndarray, "t h w"], DisparityLine]]:
     """Estimate z-depth of each view that has none, in world units (0 unknown), with its line.
 
     Args:

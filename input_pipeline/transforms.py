@@ -41,13 +41,13 @@ def decode(example: Example, *, height: int, width: int) -> Clip:
     frames = np.empty((*size, 3), np.uint8)
     depth = np.empty(size, np.float32)
     masks = np.empty(size, np.uint8)
-    intrinsics = decode_frames(example, frames)
+    intrinsics = decode_into(example, frames)
     decode_depths(example, depth)
     _decode_beside(example, "masks", decode_mask, masks)
     return Clip(frames, depth, masks, intrinsics, example.world_to_camera, example.timestamps)
 
 
-def decode_frames(
+def decode_into(
     example: Example, out: UInt8[np.ndarray, "v t h w 3"]
 ) -> Float32[np.ndarray, "v 3 3"]:
     """Write the first v views of a record to `out`, as `decode` does; return the intrinsics.

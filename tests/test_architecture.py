@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,73 @@ ARROWS = {
     "commands": ["pipeline", "training", "data", "evaluation"],
     "cli": ["commands"],
 }
+
+# Public names of several modules, each a group with its reason: what the modules share, the names,
+# and where they stand. Any other name of a class or function means one thing.
+DOUBLES = (
+    (
+        "what `detect` asks every importer",
+        ("matches", "read"),
+        ("input_pipeline.importers",),
+    ),
+    (
+        "one formulation of compositing for each platform",
+        ("forward", "backward"),
+        ("gaussians.rendering.compositing",),
+    ),
+    (
+        "the parts of every training",
+        ("batches", "held_out_errors", "loss", "train_step"),
+        ("full4d_jax.training",),
+    ),
+    (
+        "the parts of every network: its parameters, their shapes, names of its layers",
+        ("abstract_params", "init_params", "layer_names"),
+        ("full4d_jax.models",),
+    ),
+    (
+        "verbs of the command line, and the functions that they call",
+        ("lift", "render", "run"),
+        (
+            "full4d_jax.commands",
+            "full4d_jax.pipeline",
+            "full4d_jax.scene.lift",
+            "gaussians.rendering.rasterizer",
+        ),
+    ),
+    (
+        "a verb of the command line, and the sampler of the stable API",
+        ("sample",),
+        (
+            "full4d_jax.commands",
+            "full4d_jax.pipeline",
+            "full4d_jax.generation.sampling",
+        ),
+    ),
+    (
+        "the commands `depth` and `data depth`",
+        ("depth",),
+        ("full4d_jax.commands",),
+    ),
+    (
+        "from and to what is stored: the command, the codec, the records",
+        ("decode", "encode"),
+        (
+            "full4d_jax.commands.data",
+            "full4d_jax.models.codecs",
+            "input_pipeline.transforms",
+        ),
+    ),
+    (
+        "the same for JAX and for NumPy, or for distributions that do not know each other",
+        ("exact_products", "homogeneous_pixels", "pixel_rays"),
+        (
+            "full4d_jax.geometry.rays",
+            "gaussians.precision",
+            "input_pipeline",
+        ),
+    ),
+)
 
 
 def imported_packages(source: str) -> set[str]:
@@ -136,6 +204,31 @@ def test_no_module_imports_itself_by_way_of_others():
     }:
         imports = {name: found for name, found in imports.items() if name not in ends}
     assert not imports, f"in a circle: {', '.join(sorted(imports))}"
+
+
+def public_names(source: str) -> set[str]:
+    """Names of the classes and functions that a module defines and that begin with a letter."""
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    names = {node.name for node in ast.parse(source).body if isinstance(node, kinds)}
+    return {name for name in names if not name.startswith("_")}
+
+
+def test_a_public_name_means_one_thing():
+    modules = defaultdict(list)
+    for path in MODULES:
+        for name in public_names((REPOSITORY / path).read_text()):
+            modules[name].append(module_name(path))
+    doubles = {name: where for name, where in modules.items() if len(where) > 1}
+    places = {name: where for _, names, where in DOUBLES for name in names}
+    for name, where in sorted(doubles.items()):
+        new = [module for module in where if not module.startswith(places.get(name, ()))]
+        assert not new, f"{name} stands in {', '.join(where)}: give each thing a name of its own"
+    assert places.keys() == doubles.keys(), "names that no longer stand in several modules"
+
+
+def test_public_names_are_those_of_the_module_itself():
+    source = "def f():\n    class Inner: ...\nclass C: ...\ndef _g(): ...\nasync def h(): ...\n"
+    assert public_names(source) == {"f", "C", "h"}
 
 
 def test_few_modules_are_loose():

@@ -110,11 +110,11 @@ def codec(
       sha256: refuse a file that is not this one. What was found is printed.
     """
     require_ending(target, ".safetensors")
-    from full4d_jax.models.codecs.codec import convert_codec, published_file, save_codec
+    from full4d_jax.models.codecs.codec import convert_codec, published_codec_file, save_codec
     from full4d_jax.models.torch_files import PUBLISHED
     from full4d_jax.session.files import open_folder
 
-    path, mark = published_file(source)
+    path, mark = published_codec_file(source)
     if sha256 and mark != sha256:
         raise InputError("SHA-256", source, mark, sha256, "download it again")
     origin = f"{PUBLISHED[mark]} as published" if mark in PUBLISHED else "not known here"

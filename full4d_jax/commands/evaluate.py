@@ -386,11 +386,11 @@ def _score_films(
         raise InputError("option", "--truth", "none", "a capture", do)
     from full4d_jax.evaluation.fidelity import load_distances
     from full4d_jax.evaluation.truth.film_table import score_films
-    from full4d_jax.evaluation.truth.foreign_films import read_films
+    from full4d_jax.evaluation.truth.foreign_films import read_filmed_grid
     from full4d_jax.session.files import hold_folder
     from full4d_jax.source.depth.estimators import OURS, open_network
 
-    filmed = read_films(source.films, source.truth, source.source_camera, source.rows)
+    filmed = read_filmed_grid(source.films, source.truth, source.source_camera, source.rows)
     name = source.row or source.films.resolve().name
     folder = hold_folder(out or Path("runs") / f"{source.truth.resolve().name}-evaluation")
     score_films(

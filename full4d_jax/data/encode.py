@@ -190,7 +190,7 @@ class EncodedClips:
         part = select(whole, np.arange(len(whole.frames)), times)
         example = resized(part, height, width)
         frames = np.empty((*example.frames.shape, height, width, 3), np.uint8)
-        transforms.decode_frames(example, frames)
+        transforms.decode_into(example, frames)
         encoded = example._replace(latents=self.encoder(frames), codec=self.codec)
         if self.captions is not None:
             encoded = self.captions(encoded)

@@ -19,7 +19,7 @@ from full4d_jax.session.mirror import stored_marks
 from full4d_jax.session.progress import Progress, duration
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
-from full4d_jax.source.films_without_cameras import find_captures, read_scene
+from full4d_jax.source.films_without_cameras import find_captures, read_scene_captures
 from input_pipeline import transforms
 from input_pipeline.addresses import PROBE, address_of, stored_files
 from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale
@@ -222,7 +222,7 @@ def _read(
     captures = []
     folders = [folder.name for folder, *_ in scenes]
     for number, (folder, name, why, other_layouts) in enumerate(scenes):
-        read = read_scene(folder, name, fps, inside=inside)
+        read = read_scene_captures(folder, name, fps, inside=inside)
         if folders.count(folder.name) > 1:  # day1/scene1 and day2/scene1 are not one scene
             read = [
                 capture._replace(scene_id=f"{folder.parent.name}-{folder.name}")

@@ -18,7 +18,7 @@ from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.source.handheld.measured_depth import describe_sweep, measure_depth
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.size import size_of_result
-from full4d_jax.source.video_source import open_video
+from full4d_jax.source.video_source import open_video_source
 from input_pipeline.selection import evenly
 from input_pipeline.whole_files import whole_file
 
@@ -37,7 +37,7 @@ def write_video_depth(video: VideoOptions, out: Path) -> None:
     require_ending(out, ".npy")
     network = open_network(video.measured.depth_network, video.measured.depth_kind)
     lens = network.fov if isinstance(network, DepthFile) and network.knows_lens else None
-    source = open_video(size_of_result(DEFAULT, video, enlarged=True), video, lens)
+    source = open_video_source(size_of_result(DEFAULT, video, enlarged=True), video, lens)
     open_folder(out.parent)
     tell(f"source: {source.about.note}")
     if source.about.warning:

@@ -20,7 +20,7 @@ def copy_source(frames: Float[ArrayLike, "t h w 3"], views: int) -> Float[np.nda
     return repeat(np.asarray(frames), "t h w c -> v t h w c", v=views)
 
 
-def inpaint(
+def inpaint_by_marching(
     frames: Float[ArrayLike, "v t h w 3"], mask: Float[ArrayLike, "v t h w"]
 ) -> Float[np.ndarray, "v t h w 3"]:
     """Fill the holes (mask 0) of every frame by Telea's fast marching (2004), `cv2.inpaint`.

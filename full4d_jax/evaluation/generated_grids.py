@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import Config, SamplerConfig
-from full4d_jax.evaluation.baselines import copy_source, inpaint
+from full4d_jax.evaluation.baselines import copy_source, inpaint_by_marching
 from full4d_jax.evaluation.fidelity import Distances, Regions, moving_region
 from full4d_jax.evaluation.groups import Candidates, Frames
 from full4d_jax.evaluation.known_clips import KnownClip
@@ -33,7 +33,7 @@ from full4d_jax.generation.prior import Prior, describe_network
 from full4d_jax.generation.projection_guidance import (
     Projection,
     fill_holes,
-    project,
+    project_video,
 )
 from full4d_jax.generation.several_processes import on_all
 from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
@@ -84,7 +84,7 @@ def shipped_row(config: Config) -> str:
 @jax.jit
 def unseen_pixels(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Float[Array, "v t h w"]:
     """Return 1 in the targets of a clip where the single-frame projection has no point, else 0."""
-    return 1.0 - project(clip.frames[0], depth, cameras_of(clip)).mask
+    return 1.0 - project_video(clip.frames[0], depth, cameras_of(clip)).mask
 
 
 def regions_of(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Regions:
@@ -173,7 +173,7 @@ def fill(
     source = 2 * clip.frames[0] - 1
     cameras = cameras_of(clip)
     projection, filled = _project_and_fill(source, depth, cameras)
-    rows = {INPAINT: inpaint(projection.frames, projection.mask), PUSH_PULL: filled}
+    rows = {INPAINT: inpaint_by_marching(projection.frames, projection.mask), PUSH_PULL: filled}
     key = jax.random.fold_in(jax.random.key(config.seed), known.scene)
     for row, sampler in samplers.items():
         prior = dataclasses.replace(judge.prior, sampler=sampler)
@@ -213,5 +213,5 @@ def _project_and_fill(
     source: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
 ) -> tuple[Projection, Float[Array, "v t h w 3"]]:
     """Return the projection into the targets and its filled form, from which the prior starts."""
-    projection = project(source, depth, cameras)
+    projection = project_video(source, depth, cameras)
     return projection, fill_holes(projection)

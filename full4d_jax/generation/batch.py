@@ -214,11 +214,11 @@ def for_model(
     if model.projection == "channels":  # the source is real, not generated
         latents = latents[:, 1:]
     elif model.first_frame:
-        conditions = conditions._replace(real=first_frame(*latents.shape[:3]))
+        conditions = conditions._replace(real=mark_first_frame(*latents.shape[:3]))
     return EncodedBatch(latents, conditions)
 
 
-def first_frame(batch: int, views: int, frames: int) -> Bool[Array, "b v t"]:
+def mark_first_frame(batch: int, views: int, frames: int) -> Bool[Array, "b v t"]:
     """Mark the source's first frame, which alone is real, as in Wan2.2-TI2V."""
     return jnp.zeros((batch, views, frames), bool).at[:, 0, 0].set(True)
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import ModelConfig
 from full4d_jax.flow import Latents
-from full4d_jax.generation.batch import first_frame, make_conditions
+from full4d_jax.generation.batch import make_conditions, mark_first_frame
 from full4d_jax.generation.coding import decode_videos
 from full4d_jax.generation.large_grids import Guides, sample_grid, velocity_of_groups
 from full4d_jax.generation.prior import Prior, check_grid
@@ -231,6 +231,6 @@ def _batch_of_one(model: ModelConfig, conditions: Conditions) -> Conditions:
     """Add an axis of samples to the conditions, and what the model is always given."""
     conditions = jax.tree.map(lambda x: x[None], conditions)
     if model.first_frame:
-        real = first_frame(*conditions.base.shape[:3])
+        real = mark_first_frame(*conditions.base.shape[:3])
         conditions = conditions._replace(real=real)
     return conditions

@@ -51,7 +51,7 @@ class Projection(NamedTuple):
         )
 
 
-def project(
+def project_video(
     frames: Float[Array, "t h w c"],
     depth: Float[Array, "t h w"],
     cameras: Cameras,
@@ -81,7 +81,7 @@ def project_clips(
     fill: bool,
     view: int = 0,
 ) -> tuple[Projection, Float[Array, "b v t h w c"] | None]:
-    """Project the videos of several clips as `project` does, with a leading axis of clips.
+    """Project the videos of several clips as `project_video` does, with a leading axis of clips.
 
     The devices that share a clip divide its views and instants among them, and each draws a few at
     a time (`PIXELS_AT_ONCE`).

@@ -162,7 +162,7 @@ def _are_hidden(
 def project_known(
     frames: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], known: Known, cameras: Cameras
 ) -> Projection:
-    """Project the video of view 0 and, in its holes, what is known; see `project`."""
+    """Project the video of view 0 and, in its holes, what is known; see `project_video`."""
     lenses = jnp.asarray(cameras.intrinsics)
     poses = jnp.asarray(cameras.world_to_camera)
     targets = len(poses) - 1

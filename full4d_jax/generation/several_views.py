@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.generation.projection_guidance import Projection, project
+from full4d_jax.generation.projection_guidance import Projection, project_video
 from gaussians.precision import exact_products
 
 
@@ -27,7 +27,7 @@ def project_several(
       cameras: of all views, the real ones first.
     """
     real = len(frames)
-    layers = [project(frames[i], depth[i], cameras, i) for i in range(real)]
+    layers = [project_video(frames[i], depth[i], cameras, i) for i in range(real)]
     if real == 1:
         return layers[0]
     order = nearest_first(jnp.asarray(cameras.world_to_camera), real)

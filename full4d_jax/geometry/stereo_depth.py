@@ -77,7 +77,7 @@ def stereo_depth(
     lenses = resize_intrinsics(lens[None], rows=high / h, columns=wide / w).repeat(len(frames), 0)
     near, far = np.quantile(known, (0.02, 0.98))
     swept = sweep(small, lenses, world_to_camera, near / WIDER, far * WIDER, neighbours)
-    swept *= np.stack([supported(*x) for x in zip(small, swept, strict=True)])
+    swept *= np.stack([agrees_with_neighbours(*x) for x in zip(small, swept, strict=True)])
     share = float((swept > 0).mean())
     if share < MIN_SURE:
         return depth, 0.0
@@ -109,7 +109,9 @@ def compared(poses: Float[ndarray, "t 4 4"], distance: float) -> list[Int[ndarra
     ]
 
 
-def supported(frame: Float[ndarray, "h w 3"], swept: Float[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+def agrees_with_neighbours(
+    frame: Float[ndarray, "h w 3"], swept: Float[ndarray, "h w"]
+) -> Bool[ndarray, "h w"]:
     """Return where most of what has a pixel's colour near it is sure of the same depth.
 
     The window of a pixel beside an edge sees the edge, so a plain background takes its depth there.

@@ -14,7 +14,7 @@ from full4d_jax.config.presets import load_config
 from full4d_jax.generation.prior import open_prior
 from full4d_jax.generation.video import check_model, make_video
 from full4d_jax.media.video import crop_resize, write_video
-from full4d_jax.models.wan.text import prompt_encoder, text_of
+from full4d_jax.models.wan.text import prompt_embedding, prompt_encoder
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import Arrays, hold_folder
@@ -26,7 +26,7 @@ Frames = UInt8[np.ndarray, "t h w 3"]
 
 
 @dataclass(frozen=True)
-class Film:
+class PlannedFilm:
     """A film that is still to be made; what is quick to refuse has been looked at.
 
     Attributes:
@@ -44,7 +44,7 @@ class Film:
     first: UInt8[np.ndarray, "h w 3"] | None
 
 
-def plan_film(config: Config, prompt: str, wan: WanOptions) -> Film:
+def plan_film(config: Config, prompt: str, wan: WanOptions) -> PlannedFilm:
     """Look at what a film is made of.
 
     Raises:
@@ -66,10 +66,10 @@ def plan_film(config: Config, prompt: str, wan: WanOptions) -> Film:
     if config.codec_weights:
         do = "write it by full4d convert codec"
         require_file("codec", Path(config.codec_weights), "weights of a codec", do)
-    return Film(config, prompt, wan, wan.weights, first)
+    return PlannedFilm(config, prompt, wan, wan.weights, first)
 
 
-def make_film(film: Film) -> Frames:
+def make_film(film: PlannedFilm) -> Frames:
     """Make a film, sRGB, at the preset's size and rate; says what it does.
 
     Raises:
@@ -81,8 +81,8 @@ def make_film(film: Film) -> Frames:
     if wan.text_encoder is not None and not (_is_file(film.prompt) and _is_file(wan.negative)):
         encoder = prompt_encoder(wan.text_encoder)
     width = config.model.text_width
-    text = text_of(film.prompt, width, encoder)
-    avoided = text_of(wan.negative, width, encoder)
+    text = prompt_embedding(film.prompt, width, encoder)
+    avoided = prompt_embedding(wan.negative, width, encoder)
     del encoder  # 11 GB
     prior = open_prior(config, film.weights)
     sampler = replace(prior.sampler, guidance=1.0, text_guidance=wan.guidance)
@@ -136,7 +136,7 @@ def film_in_folder(config: Config, source: WordsOptions, out: str | Path) -> Vid
     )
 
 
-def _film_settings(film: Film) -> dict[str, Any]:
+def _film_settings(film: PlannedFilm) -> dict[str, Any]:
     """Return what a film depends on, for `stages.fingerprint`."""
     config = film.config
     texts = {"prompt": film.prompt, "negative": film.wan.negative}

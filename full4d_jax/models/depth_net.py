@@ -59,7 +59,7 @@ def log_depth(
     # The head must not depend on the constants that are free.
     world = _centred(disparity)
     room = _centred(fast_log_disparity(params["rooms"], frames))
-    return head(Seen(frames, world, room, fine, deepest))
+    return head(HeadInputs(frames, world, room, fine, deepest))
 
 
 def _centred(x: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
@@ -72,7 +72,7 @@ def _graph(config: DepthNetConfig) -> nnx.GraphDef:
     return nnx.split(nnx.eval_shape(lambda: Head(config, nnx.Rngs(0))))[0]
 
 
-class Seen(NamedTuple):
+class HeadInputs(NamedTuple):
     """What the head sees.
 
     Attributes:
@@ -106,7 +106,7 @@ class Head(nnx.Module):
         zeros = nnx.initializers.zeros
         self.leave = nnx.Conv(fine, 4, (3, 3), kernel_init=zeros, rngs=rngs)
 
-    def __call__(self, seen: Seen) -> Float[Array, "b h w"]:
+    def __call__(self, seen: HeadInputs) -> Float[Array, "b h w"]:
         """Return log depth."""
         share = jax.nn.sigmoid(self.share(seen.deepest))[..., 0]
         share = jax.image.resize(share, seen.world.shape, "linear")

@@ -40,7 +40,7 @@ Maps = Float[Array, "b v t h w i"]  # at latent resolution
 State = TypeVar("State")  # a stream of tokens, or several
 
 
-class Seen(NamedTuple):
+class GridInputs(NamedTuple):
     """Everything that the blocks and the head read besides tokens, for the whole grid.
 
     Attributes:
@@ -131,7 +131,7 @@ class MultiViewDiT(nnx.Module):
         x = self.through_blocks(x, seen)
         return self.refiner(x, seen.inputs) if self.config.refiner else x
 
-    def through_blocks(self, x: Tokens, seen: Seen) -> Maps:
+    def through_blocks(self, x: Tokens, seen: GridInputs) -> Maps:
         """Send all tokens of the grid through every block, and read the generated frames."""
         inputs = self.inputs_along("all", seen)
         x = self.scan(lambda block, x: on_tokens(block(x, inputs)), x)
@@ -148,7 +148,7 @@ class MultiViewDiT(nnx.Module):
         layer = rematerialised(layer, config.remat)
         return jax.lax.scan(layer, x, blocks, unroll=config.layers if config.layers < 8 else 1)[0]
 
-    def read(self, x: Tokens, axis: Axis, seen: Seen) -> Maps:
+    def read(self, x: Tokens, axis: Axis, seen: GridInputs) -> Maps:
         """Turn tokens into what they say of the generated frames, float32."""
         time = seen.time + self._context(seen.grid, axis)
         moments = moments_along("all", time, seen.noisy, seen.grid)
@@ -161,7 +161,7 @@ class MultiViewDiT(nnx.Module):
         rows = seen.grid.tokens // seen.columns
         return from_patches(patches[:, -views:, :frames], rows, self.config.patch)
 
-    def inputs_along(self, axis: Axis, seen: Seen) -> BlockInputs:
+    def inputs_along(self, axis: Axis, seen: GridInputs) -> BlockInputs:
         """Return what the blocks read besides tokens: of the grid, or of its videos on one axis."""
         config = self.config
         cut = seen.grid.along(axis)
@@ -209,7 +209,9 @@ class MultiViewDiT(nnx.Module):
         context = context.mean(0) if axis == "all" else context[0 if axis == "views" else 1]
         return context[None, None]
 
-    def _see(self, latents: Latents, tau: Times, conditions: Conditions) -> tuple[Tokens, Seen]:
+    def _see(
+        self, latents: Latents, tau: Times, conditions: Conditions
+    ) -> tuple[Tokens, GridInputs]:
         """Embed the latents as tokens, and all else as the blocks read it."""
         config = self.config
         generated = (latents.shape[1], latents.shape[2])
@@ -225,7 +227,7 @@ class MultiViewDiT(nnx.Module):
         times, noisy = flow_times(tau, conditions.real, latents, grid)
         time = self.time_out(jax.nn.silu(self.time_in(sinusoids(times))))
         text = self._text(conditions.text, dtype, len(latents))
-        seen = Seen(
+        seen = GridInputs(
             inputs=inputs,
             generated=generated,
             grid=grid,

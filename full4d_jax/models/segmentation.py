@@ -32,7 +32,7 @@ CLASSES = (
 )
 
 
-class Bottleneck(NamedTuple):
+class DilatedBottleneck(NamedTuple):
     """Stride and dilation of a bottleneck's 3x3 convolution."""
 
     stride: int
@@ -40,11 +40,11 @@ class Bottleneck(NamedTuple):
 
 
 BLOCKS = (
-    Bottleneck(1, 1),
-    *(Bottleneck(2, 1), Bottleneck(1, 1)),
-    *(Bottleneck(2, 1), *(Bottleneck(1, 1),) * 3),
-    *(Bottleneck(1, 2),) * 7,
-    *(Bottleneck(1, 4),) * 3,
+    DilatedBottleneck(1, 1),
+    *(DilatedBottleneck(2, 1), DilatedBottleneck(1, 1)),
+    *(DilatedBottleneck(2, 1), *(DilatedBottleneck(1, 1),) * 3),
+    *(DilatedBottleneck(1, 2),) * 7,
+    *(DilatedBottleneck(1, 4),) * 3,
 )
 # Names of layers in the published graph.
 PUBLISHED = {

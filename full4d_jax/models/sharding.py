@@ -163,7 +163,7 @@ def gather_layer(params: Any, width: int) -> Any:
     return jax.tree.map_with_path(one, params)
 
 
-def tokens_of(config: Config) -> tuple[int, int]:
+def frames_and_tokens(config: Config) -> tuple[int, int]:
     """Return frames (views times latent frames, with the projected half) and tokens of each."""
     from full4d_jax.config.codecs import strides_of
 
@@ -195,7 +195,7 @@ def check_mesh(config: Config, mesh: Mesh | AbstractMesh) -> None:
     if config.data.lines:
         words = "sizes of 1 with data.lines: rows and columns are not cut"
         require("mesh.view, mesh.time", (sizes["view"], sizes["time"]), parts == 1, words)
-    frames, tokens = tokens_of(config)
+    frames, tokens = frames_and_tokens(config)
     if model.attention in ("fused", "full"):
         fits = _divisors(frames * tokens)
         words = f"sizes whose product is one of {fits}, for {frames} frames of {tokens} tokens"

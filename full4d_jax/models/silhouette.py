@@ -30,7 +30,7 @@ SHIPPED = Path(__file__).parents[1] / "checkpoints" / "silhouette.safetensors"
 SIDE = 256  # pixels of a window
 
 
-class Bottleneck(NamedTuple):
+class InvertedBottleneck(NamedTuple):
     """Side of a bottleneck's kernel for neighbours, and its stride."""
 
     side: int
@@ -39,11 +39,11 @@ class Bottleneck(NamedTuple):
 
 # By the level at which they end: 1/2, 1/4, 1/8, 1/16 and 1/32 of the window's sides.
 LEVELS = (
-    (Bottleneck(3, 1),),
-    (Bottleneck(3, 2), Bottleneck(3, 1)),
-    (Bottleneck(5, 2), Bottleneck(5, 1)),
-    (Bottleneck(3, 2), *(Bottleneck(3, 1),) * 2, *(Bottleneck(5, 1),) * 3),
-    (Bottleneck(5, 2), *(Bottleneck(5, 1),) * 3),
+    (InvertedBottleneck(3, 1),),
+    (InvertedBottleneck(3, 2), InvertedBottleneck(3, 1)),
+    (InvertedBottleneck(5, 2), InvertedBottleneck(5, 1)),
+    (InvertedBottleneck(3, 2), *(InvertedBottleneck(3, 1),) * 2, *(InvertedBottleneck(5, 1),) * 3),
+    (InvertedBottleneck(5, 2), *(InvertedBottleneck(5, 1),) * 3),
 )
 FROM_LEVELS = ("from_half", "from_quarter", "from_eighth", "from_sixteenth", "from_deepest")
 REFINED_HALF = ("refined_0", "refined_1")  # at half of the window's sides

@@ -29,7 +29,7 @@ from jaxtyping import Array
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.block import Block
 from full4d_jax.models.linear import linear
-from full4d_jax.models.network import Maps, MultiViewDiT, Seen, Tokens
+from full4d_jax.models.network import GridInputs, Maps, MultiViewDiT, Tokens
 from full4d_jax.models.tokens import (
     VIDEOS,
     Axis,
@@ -95,7 +95,7 @@ class TwoStreamDiT(MultiViewDiT):
         d = self.config.width
         self.synchronization_time = linear(d, 2 * d, rngs, zero=True)
 
-    def through_blocks(self, x: Tokens, seen: Seen) -> Maps:
+    def through_blocks(self, x: Tokens, seen: GridInputs) -> Maps:
         """Send both streams through every block; the mean of what they say leaves."""
         by_view, by_time = (self.inputs_along(axis, seen) for axis in ("views", "times"))
         both = self.synchronization_time(jax.nn.silu(seen.time))
@@ -117,7 +117,7 @@ class TwoStreamDiT(MultiViewDiT):
 class SequentialDiT(MultiViewDiT):
     """One stream through each block twice: along the views, then along the times."""
 
-    def through_blocks(self, x: Tokens, seen: Seen) -> Maps:
+    def through_blocks(self, x: Tokens, seen: GridInputs) -> Maps:
         """Send the stream through every block twice, and read the generated frames."""
         by_view, by_time = (self.inputs_along(axis, seen) for axis in ("views", "times"))
 

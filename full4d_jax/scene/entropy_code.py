@@ -70,7 +70,7 @@ def code_columns(columns: Int[ndarray, "g c"]) -> Coded:
         ]
         _, window, kind = min(choices)
         numbers = column - _mean_before(column, window)
-        tokens, extra, length = tokens_of(numbers)
+        tokens, extra, length = tokens_and_bits(numbers)
         contexts = _contexts(numbers, sizes_before)[kind]
         count = int(tokens.max(initial=0)) + 1
         table = _table(tokens, contexts, 1 if kind == SINGLE else CLASSES, count)
@@ -93,7 +93,7 @@ def code_columns(columns: Int[ndarray, "g c"]) -> Coded:
     )
 
 
-def tokens_of(
+def tokens_and_bits(
     numbers: Int[ndarray, "g"],
 ) -> tuple[Int[ndarray, "g"], Int[ndarray, "g"], Int[ndarray, "g"]]:
     """Return tokens, the bits below them, and how many these are."""
@@ -151,7 +151,7 @@ def _sum_before(numbers: Int[ndarray, "g"], window: int) -> Int[ndarray, "g"]:
 
 def _cost(numbers: Int[ndarray, "g"], contexts: Int[ndarray, "g"]) -> float:
     """Return about how many bytes numbers and their tables take."""
-    tokens, _, lengths = tokens_of(numbers)
+    tokens, _, lengths = tokens_and_bits(numbers)
     counts = np.bincount(contexts * 256 + tokens)
     totals = np.bincount(contexts)
     bits = (totals * np.log2(np.maximum(totals, 1))).sum()

@@ -22,7 +22,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.moving import moving_pixels
 from full4d_jax.scene.contributions import contributions
 from full4d_jax.scene.packing import HARMONIC, PackedScene, pack_scene
-from full4d_jax.scene.page_bytes import text_of
+from full4d_jax.scene.page_bytes import bytes_as_text
 from full4d_jax.scene.squeezing import FEW, SqueezedScene, squeezed
 from full4d_jax.session.errors import InputError, printable
 from full4d_jax.source.camera_paths import (
@@ -140,11 +140,11 @@ def page_text(
         # In a script element only "<" could be misread.
         "settings": json.dumps(settings, separators=(",", ":")).replace("<", "\\u003c"),
         "data": _data(small.content),
-        "code": text_of(deflated),
+        "code": bytes_as_text(deflated),
         "length": str(len(deflated)),
         "sound": "" if sound is None else sound_element(sound),
     }
-    return fill("viewer.html", texts)
+    return fill_template("viewer.html", texts)
 
 
 def sound_element(sound: UInt8[ndarray, " n"]) -> str:
@@ -159,7 +159,7 @@ def program(texts: Mapping[str, str]) -> dict[str, object]:
     scripts += [["", _plain(name)] for name in PROGRAM]
     return {
         "style": _plain("viewer.css"),
-        "controls": fill("controls.html", texts),
+        "controls": fill_template("controls.html", texts),
         "scripts": scripts,
     }
 
@@ -172,7 +172,7 @@ def _plain(name: str) -> str:
 
 def _data(content: bytes) -> str:
     """Return bytes as elements of a page, each followed by a word of how much there is by now."""
-    text = text_of(content)
+    text = bytes_as_text(content)
     length = -(-len(text) // PARTS)
     parts = []
     for i in range(PARTS):
@@ -182,7 +182,7 @@ def _data(content: bytes) -> str:
     return "\n".join(parts)
 
 
-def fill(template: str, texts: Mapping[str, str]) -> str:
+def fill_template(template: str, texts: Mapping[str, str]) -> str:
     """Return a file of the viewer with {{name}} replaced by a text or a file of that name."""
 
     def text(place: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ UNSAFE = (0, 10, 13, 60)  # nothing, the ends of lines, and "<"; as in viewer/un
 FIRST_PAIR = 2  # 128 times it is the first character of a pair
 
 
-def text_of(content: bytes) -> str:
+def bytes_as_text(content: bytes) -> str:
     """Return bytes as text; what is decoded may end with a byte too many."""
     bits = np.unpackbits(np.frombuffer(content, np.uint8))
     padded = np.zeros(-(-len(bits) // 7) * 7 + 7, np.uint8)  # a group more for a pair to end

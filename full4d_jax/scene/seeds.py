@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
-from full4d_jax.generation.projection_guidance import Projection, fill_holes, project
+from full4d_jax.generation.projection_guidance import Projection, fill_holes, project_video
 from full4d_jax.generation.seen_before import (
     Known,
     behind_subjects,
@@ -162,7 +162,7 @@ def _seed_further(
     """
     for i in range(1, len(depth)):
         own = jnp.where(seeds[i] > 0, depth[i], 0.0)
-        reached = project(frames[i], own, cameras, i).mask[i:] > 0
+        reached = project_video(frames[i], own, cameras, i).mask[i:] > 0
         seeds = seeds.at[i].set(own).at[i + 1 :].set(jnp.where(reached, 0.0, seeds[i + 1 :]))
     return seeds
 

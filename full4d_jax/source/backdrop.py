@@ -46,7 +46,7 @@ class Backdrop(NamedTuple):
     added: Bool[ndarray, "h w"]
 
 
-class Seen(NamedTuple):
+class SeenPictures(NamedTuple):
     """Pictures of one view, and what the network sees in them.
 
     Attributes:
@@ -166,7 +166,7 @@ def _even(light: Bool[ndarray, "h w"], factor: Float32[ndarray, "h w"]) -> Bool[
 def find_backdrop(
     frames: UInt8[ndarray, "t h w 3"],
     subject: Float32[ndarray, "t h w"],
-    around: Seen | None = None,
+    around: SeenPictures | None = None,
 ) -> Backdrop:
     """Return the median colour over the instants that show least of a subject.
 

@@ -30,7 +30,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.grid import About, Grid, Origin, Place, all_real
 from full4d_jax.session.errors import InputError, as_input_error, input_errors, require_file
 from full4d_jax.session.files import Arrays
-from full4d_jax.source.films_without_cameras import find_captures, read_scene
+from full4d_jax.source.films_without_cameras import find_captures, read_scene_captures
 from full4d_jax.source.options import CaptureOptions, DatasetClipOptions, HeldOut
 from gaussians.fitting.losses import WINDOW
 from gaussians.formats.ply_tables import read_tables
@@ -133,7 +133,7 @@ def _captures_of(path: Path) -> tuple[list[Capture], int]:
     """Return the captures of a folder's first scene, and how many scenes it has."""
     scenes, _ = find_captures(path)
     folder, layout, *_ = scenes[0]
-    return read_scene(folder, layout, fps=None, inside=folder), len(scenes)
+    return read_scene_captures(folder, layout, fps=None, inside=folder), len(scenes)
 
 
 def _as_generated(grid: Grid) -> Grid:

@@ -17,7 +17,7 @@ from input_pipeline.cameras import intrinsics_from_fov, resize_intrinsics
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.capture_clips import CaptureClips, align
 from input_pipeline.footage import FILM_FOLDERS, files_of_camera, find_footage, picture_size
-from input_pipeline.importers.detect import Scene, find_scenes, read_captures, require_inside
+from input_pipeline.importers.detect import SceneFolder, find_scenes, read_captures, require_inside
 from input_pipeline.importers.opencv import broken_tables
 from input_pipeline.importers.sync import apply_sync
 from input_pipeline.transforms import decode, view_size
@@ -32,7 +32,7 @@ ASSUMED_FOV = 60.0  # degrees, until the lens is found
 FILMS = "films"  # a scene's layout, where there are films and nothing else that is known
 
 
-def find_captures(path: Path) -> tuple[list[Scene], list[str]]:
+def find_captures(path: Path) -> tuple[list[SceneFolder], list[str]]:
     """Find a folder's scenes as `detect.find_scenes` does, else films without cameras as one.
 
     Raises:
@@ -49,7 +49,9 @@ def find_captures(path: Path) -> tuple[list[Scene], list[str]]:
         return [(path, FILMS, f"nothing tells cameras of the films {', '.join(films)}", [])], []
 
 
-def read_scene(path: Path, layout: str, fps: float | None, *, inside: Path | None) -> list[Capture]:
+def read_scene_captures(
+    path: Path, layout: str, fps: float | None, *, inside: Path | None
+) -> list[Capture]:
     """Return the captures of a scene of `find_captures`.
 
     Args:
@@ -63,20 +65,20 @@ def read_scene(path: Path, layout: str, fps: float | None, *, inside: Path | Non
       InputError: pycolmap is not installed, which films without cameras need.
     """
     if layout == FILMS:
-        return [read_films(path, fps, inside=inside)]
+        return [read_films_without_cameras(path, fps, inside=inside)]
     captures = read_captures(path, layout, fps)
     if inside:
         require_inside(inside, captures)
     return captures
 
 
-def read_films(path: Path, fps: float | None, *, inside: Path | None) -> Capture:
+def read_films_without_cameras(path: Path, fps: float | None, *, inside: Path | None) -> Capture:
     """Return the films of a folder as a capture, in an arbitrary world and unit.
 
     Args:
       path: the folder.
       fps: of films that are folders of pictures.
-      inside: see `read_scene`.
+      inside: see `read_scene_captures`.
 
     Raises:
       ValueError: there are too few films, of several sizes, or some do not fit together; the
@@ -96,7 +98,7 @@ def read_films(path: Path, fps: float | None, *, inside: Path | None) -> Capture
     rig = find_rig(frames, f"{path}")
     moving = ", ".join(names[number] for number in moving_cameras(frames))
     seems = f"the camera of film {moving} seems to move" if moving else ""
-    if why := objection(rig, names, max(height, width)):
+    if why := rig_objection(rig, names, max(height, width)):
         reasons = "; ".join(filter(None, [why, seems]))
         expected = "films that show much of the same from 5 to 20 degrees aside, or cameras.json"
         raise ValueError(
@@ -125,7 +127,7 @@ def read_films(path: Path, fps: float | None, *, inside: Path | None) -> Capture
     )
 
 
-def objection(rig: Rig | None, names: list[str], side: int) -> str:
+def rig_objection(rig: Rig | None, names: list[str], side: int) -> str:
     """Return why the cameras of these films are not to be trusted; empty where they are.
 
     Args:

@@ -26,7 +26,7 @@ from full4d_jax.source.handheld.measured_depth import (
 )
 from full4d_jax.source.handheld.path_scale import check_moves, in_unit, settle_scale
 from full4d_jax.source.lens import LensEstimate
-from full4d_jax.source.subjects import load_networks
+from full4d_jax.source.subjects import load_subject_networks
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
       InputError: The depth of the file does not follow a camera that moves, or has no depth where
         the unit of the path could be told.
     """
-    subject_networks = None if inputs.asked.keep_estimate else load_networks()
+    subject_networks = None if inputs.asked.keep_estimate else load_subject_networks()
     plate = None
     if inputs.depth is not None:
         depth, unit = settle_scale(grid, inputs.depth, estimated=False)

@@ -30,7 +30,7 @@ def open_source(
     """
     match source:
         case options.VideoOptions():
-            return video_source.open_video(data, source, estimate)
+            return video_source.open_video_source(data, source, estimate)
         case options.DemoOptions():
             return video_source.open_demo(data, source)
         case options.TwoVideosOptions():

@@ -18,7 +18,8 @@ from full4d_jax.source.kinds import ARRAYS, CAPTURE, DATASET, FILMS, RECORD3D, R
 from input_pipeline.importers.record3d import is_packed
 
 Number = Annotated[int, Between(0, MOST)]
-Scene = Annotated[int, Between(0, 2**30 - 1)]  # numbers of held-out scenes follow those of training
+# Numbers of held-out scenes follow those of training.
+SceneNumber = Annotated[int, Between(0, 2**30 - 1)]
 Start = Annotated[float, Between(0, 1e6)]
 Seconds = Annotated[float, Between(0.01, 60)] | None
 Rows = Annotated[int, Between(16, 1080)] | None
@@ -206,7 +207,7 @@ class DemoOptions(SourceOptions):
 
     selecting_flags = ("scene",)
 
-    scene: Scene = 23
+    scene: SceneNumber = 23
     """Number of the procedural scene; 23 shows someone who waves beside a table."""
     size: Annotated[SizeOptions, Flat] = SizeOptions()
     cameras: Annotated[PathOptions, Flat] = PathOptions()
@@ -249,7 +250,7 @@ class TwoVideosOptions(RowAndColumnOptions):
 class DemoGridOptions(RowAndColumnOptions):
     """The first row and the first column of a held-out procedural scene."""
 
-    scene: Scene = 3
+    scene: SceneNumber = 3
     """Number of the procedural scene."""
     fps: Rate | None = None
     """Frames a second of grid.mp4; left out, 8 or data.fps."""

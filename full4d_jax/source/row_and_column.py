@@ -22,7 +22,7 @@ from full4d_jax.media.sound import read_sound
 from full4d_jax.media.video import Video, read_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
-from full4d_jax.source.handheld.find_path import objection, path_from_poses
+from full4d_jax.source.handheld.find_path import path_from_poses, path_objection
 from full4d_jax.source.handheld.pose_files import read_poses
 from full4d_jax.source.handheld.video_path import POINTS_SIDE
 from full4d_jax.source.lens import lens_of
@@ -213,7 +213,7 @@ def _path_by_structure(
     more = _frames_between(column, options)
     frames, large_lens, times = _large_frames(column, lens, options, more)
     structure = find_structure(frames, large_lens, frozen=True)
-    why = objection(structure, frames.shape[2])
+    why = path_objection(structure, frames.shape[2])
     if structure is None or why:
         raise NoCameras(f"structure from motion fails on {options.freeze_time} ({why})")
     first, last = times[list(structure.ends)]

@@ -34,7 +34,7 @@ from full4d_jax.source.backdrop import (
     BAND,
     BEHIND,
     Backdrop,
-    Seen,
+    SeenPictures,
     as_bytes,
     disc,
     find_backdrop,
@@ -88,7 +88,7 @@ class Subjects(NamedTuple):
     backdrop: Backdrop | None = None
 
 
-class Networks(NamedTuple):
+class SubjectNetworks(NamedTuple):
     """Parameters of the networks that see subjects.
 
     Attributes:
@@ -100,13 +100,13 @@ class Networks(NamedTuple):
     silhouette: Params
 
 
-def load_networks() -> Networks:
+def load_subject_networks() -> SubjectNetworks:
     """Read the networks that the package has."""
-    return Networks(load_segmentation(), load_silhouette())
+    return SubjectNetworks(load_segmentation(), load_silhouette())
 
 
 def find_subjects(
-    networks: Networks,
+    networks: SubjectNetworks,
     frames: UInt8[ndarray, "t h w 3"],
     lens: Float[ndarray, "3 3"],
     world_to_camera: Float[ndarray, "t 4 4"],
@@ -117,7 +117,7 @@ def find_subjects(
     Unless the camera travels, what moves is found as well.
 
     Args:
-      networks: as `load_networks` reads them.
+      networks: as `load_subject_networks` reads them.
       frames: sRGB.
       lens: intrinsics, pixels.
       world_to_camera: of each frame.
@@ -133,7 +133,7 @@ def find_subjects(
     more = None
     if around is not None:
         around_shares = class_shares(networks.classes, around)
-        more = Seen(around, see_people(networks, around, around_shares).anybody)
+        more = SeenPictures(around, see_people(networks, around, around_shares).anybody)
     return label_subjects(frames, outlines, back, to_first, more)
 
 
@@ -153,14 +153,14 @@ class Outlines(NamedTuple):
 
 
 def see_people(
-    networks: Networks,
+    networks: SubjectNetworks,
     frames: UInt8[ndarray, "t h w 3"],
     shares: Float32[ndarray, "t h w c"],
 ) -> Outlines:
     """Return where subjects are, after a second look at people.
 
     Args:
-      networks: as `load_networks` reads them.
+      networks: as `load_subject_networks` reads them.
       frames: sRGB.
       shares: as `class_shares` returns them.
     """
@@ -183,7 +183,7 @@ def label_subjects(
     outlines: Outlines,
     back: list[Float32[ndarray, "h w 2"]],
     to_first: Float[ndarray, "t 3 3"] | None,
-    around: Seen | None = None,
+    around: SeenPictures | None = None,
 ) -> Subjects:
     """Return the masks of what stands in a clip.
 

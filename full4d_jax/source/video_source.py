@@ -28,7 +28,7 @@ from input_pipeline.procedural.scene import HELD_OUT_START
 DEMO_WORLDS = "rich"
 
 
-def open_video(
+def open_video_source(
     data: DataConfig, options: VideoOptions, estimate: LensEstimate | None = None
 ) -> Grid:
     """Read a video of one camera, and find the camera's path.

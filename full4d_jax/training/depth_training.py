@@ -69,7 +69,7 @@ Frames = tuple[Float[Array, "b h w 3"], Float[Array, "b h w"]]
 Metrics = dict[str, Float[Array, ""]]
 
 
-class Published(NamedTuple):
+class PublishedParams(NamedTuple):
     """Parameters of the networks by others: of the world, Tiefenrausch, and of rooms, FastDepth."""
 
     world: Params
@@ -87,7 +87,7 @@ def train_depth(
       init: weights of an earlier such training; None starts from the published networks.
       profile: the first and the last step of a trace.
     """
-    published = Published(load_tiefenrausch(TIEFENRAUSCH), load_fast_depth())
+    published = PublishedParams(load_tiefenrausch(TIEFENRAUSCH), load_fast_depth())
     trunk = copied(published.world)  # its own buffers, which the step donates
     params = init_params(config.model, trunk, jax.random.key(config.seed))
     if init is not None:
@@ -112,7 +112,7 @@ def train_depth(
 
 
 def batches(
-    config: DepthConfig, published: Published, start: int
+    config: DepthConfig, published: PublishedParams, start: int
 ) -> Iterator[tuple[Frames, Frames]]:
     """Return the batches from step `start` on: procedural and real frames, and their depth."""
     data = config.data
@@ -164,7 +164,7 @@ def procedural_depth_batch(
 
 @jax.jit
 def real_batch(
-    published: Published,
+    published: PublishedParams,
     key: PRNGKeyArray,
     crops: Float[Array, "b h w 3"],
     are_rooms: Bool[Array, " b"],

@@ -174,7 +174,7 @@ def with_hole(
     rng: np.random.Generator, picture: Picture, side: int
 ) -> tuple[UInt8[ndarray, "h w 4"], UInt8[ndarray, "h w"]]:
     """Return a crop of a picture, and how far pixels of its hole are from what it shows."""
-    stored = read(picture, round(LARGEST * side))
+    stored = read_photograph(picture, round(LARGEST * side))
     cut = np.round(255 * crop(rng, stored, (side, side))).astype(np.uint8)
     hole = draw_hole(rng, side).astype(np.uint8)
     pixels = cv2.distanceTransform(hole, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -182,7 +182,7 @@ def with_hole(
 
 
 @lru_cache(maxsize=1024)  # 1.4 MB each where `side` is 256
-def read(picture: Picture, largest: int) -> UInt8[ndarray, "h w 4"]:
+def read_photograph(picture: Picture, largest: int) -> UInt8[ndarray, "h w 4"]:
     """Read a picture whose short side is at most `largest`; it stays in memory.
 
     The fourth channel is 255 where it shows a subject, else 0.

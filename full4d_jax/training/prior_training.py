@@ -66,7 +66,7 @@ def train_prior(
         check_start(config.model, init)  # a run that resumes does not read it
     state, summary = run_training(
         in_mesh(mesh, step),
-        InitialState(partial(first_state, config, init, mesh), state_shapes(config, mesh)),
+        InitialState(partial(first_prior_state, config, init, mesh), state_shapes(config, mesh)),
         lambda start: training_batches(config, start, mesh),
         config.training,
         out,
@@ -81,7 +81,7 @@ def train_prior(
         print(f"wrote {out / 'sheet.png'}")
 
 
-def first_state(config: Config, init: Path | None, mesh: Mesh | None) -> TrainState:
+def first_prior_state(config: Config, init: Path | None, mesh: Mesh | None) -> TrainState:
     """Return the state at step 0, with random parameters or those of the file `init`."""
     key = jax.random.key(config.seed)
     if init is None:

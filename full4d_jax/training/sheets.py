@@ -34,7 +34,7 @@ def draw_sheet(
       params: of the network.
       mesh: over which they are sharded, and on which all its processes draw.
     """
-    draw = held_out_sheet if config.model.needs_cameras else filled_sheet
+    draw = held_out_sheet if config.model.needs_cameras else filled_held_out_sheet
     return draw(config, prior_with(config, params, mesh))
 
 
@@ -76,7 +76,9 @@ def _draw_targets(
         return constrain(drawn, *[None] * drawn.ndim)
 
 
-def filled_sheet(config: Config, prior: Prior, scenes: int = 3) -> UInt8[np.ndarray, "H W 3"]:
+def filled_held_out_sheet(
+    config: Config, prior: Prior, scenes: int = 3
+) -> UInt8[np.ndarray, "H W 3"]:
     """Draw held-out grids filled from row and column: the last time of each view, and its truth."""
     real = row_and_column(config.data.views, config.data.frames)
     indices = HELD_OUT_START + jnp.arange(scenes)

@@ -57,7 +57,7 @@ class Losses(NamedTuple):
     mean: Float[Array, ""]
 
 
-class Part(NamedTuple):
+class ValidationPart(NamedTuple):
     """Clips of which batches are measured.
 
     Attributes:
@@ -105,7 +105,7 @@ def make_validation(
     return validate
 
 
-def parts_of(mixture: Mixture, size: int) -> list[Part]:
+def parts_of(mixture: Mixture, size: int) -> list[ValidationPart]:
     """Return the parts of a mixture that share no batch: with `data.buckets` each size of clips.
 
     Args:
@@ -120,7 +120,7 @@ def parts_of(mixture: Mixture, size: int) -> list[Part]:
     for part in mixtures:
         share = sum(part.weights) / sum(mixture.weights)
         clips = min(sum(map(len, part.sources)), MAX_CLIPS * share)
-        parts.append(Part(part, math.ceil(clips / size), share))
+        parts.append(ValidationPart(part, math.ceil(clips / size), share))
     return parts
 
 

@@ -149,7 +149,7 @@ def one_step(
     return state._replace(fitted=fitted, adam=adam, step=state.step + 1), metrics
 
 
-def first_state(initial: Scene, targets: Targets, taught: int, budget: int) -> FitState:
+def first_fit_state(initial: Scene, targets: Targets, taught: int, budget: int) -> FitState:
     """Return the state before the first step, with room for `taught` pictures of the prior."""
     # Weakly typed leaves would become strong along the way, each time with a new compilation.
     scene = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), initial)

@@ -23,7 +23,7 @@ from gaussians.fitting.fit_step import (
     FitState,
     Fitted,
     Perceptual,
-    first_state,
+    first_fit_state,
     run_chunk,
     run_taught,
 )
@@ -93,7 +93,7 @@ def fit(
     novel = None if cached is None else flat_cameras(cached)
     size = config.coarse
     budget = clip_budget(initial, _shrunk(targets, size).cameras, targets.times, slack=BUDGET_SLACK)
-    state = first_state(initial, targets, 0 if novel is None else len(novel[1]), budget)
+    state = first_fit_state(initial, targets, 0 if novel is None else len(novel[1]), budget)
     if restore is not None:
         state = restore(state)
         size = _size(int(state.step) - 1, config) if int(state.step) else size

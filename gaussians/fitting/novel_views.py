@@ -28,7 +28,7 @@ def flat_cameras(prior: Distillation) -> tuple[Camera, Float[Array, "n"]]:
     return cameras, repeat(prior.times, "t -> (v t)", v=prior.cameras.intrinsics.shape[0])
 
 
-class Part(NamedTuple):
+class NovelPictures(NamedTuple):
     """What one step of the gradient form asks about.
 
     Attributes:
@@ -108,7 +108,7 @@ def show_part(
     background: tuple[float, float, float],
     antialiased: bool,
     budget: int,
-) -> tuple[Part, Float[Array, "m n h w 3"], Int[Array, ""]]:
+) -> tuple[NovelPictures, Float[Array, "m n h w 3"], Int[Array, ""]]:
     """Draw a part of the video and a flow time, and render it; returns the overflow too."""
     views_key, window_key, tau_key = jax.random.split(key, 3)
     count = prior.cameras.intrinsics.shape[0]
@@ -134,13 +134,13 @@ def show_part(
         max_intersections=budget,
     )
     video = rearrange(pictures.rgb, "(v t) h w c -> v t h w c", v=len(views))
-    return Part(views, window, cameras, times, tau), video, pictures.overflow.max()
+    return NovelPictures(views, window, cameras, times, tau), video, pictures.overflow.max()
 
 
 @partial(jax.jit, static_argnames=("background", "antialiased", "budget"))
 def pull_scene(
     scene: Scene,
-    part: Part,
+    part: NovelPictures,
     slope: Float[Array, "m n h w 3"],
     *,
     background: tuple[float, float, float],

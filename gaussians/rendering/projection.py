@@ -50,7 +50,7 @@ class Splats(NamedTuple):
 
 
 @exact_products
-def project(
+def project_gaussians(
     gaussians: Gaussians, opacities: Float[Array, "g"], camera: Camera, *, antialiased: bool
 ) -> Splats:
     """Project every Gaussian, equations 1 to 3; those out of sight get `sigmas` = 0."""

@@ -18,7 +18,7 @@ from gaussians.rendering.binning import (
     count_slots,
 )
 from gaussians.rendering.platforms import composite, list_splats
-from gaussians.rendering.projection import ALPHA_MIN, Splats, project
+from gaussians.rendering.projection import ALPHA_MIN, Splats, project_gaussians
 from gaussians.types import Camera, Gaussians, Rendering, Surfaces
 
 LARGEST_PARAMETER = 1e15  # parameters beyond this, or not a number, make a Gaussian invisible
@@ -227,5 +227,5 @@ def _splats(
         *(jnp.where(sane.reshape(-1, *(1,) * (x.ndim - 1)), x, 0.0) for x in gaussians)
     )
     opacities = jnp.where(sane, jax.nn.sigmoid(clean.logit_opacities), 0.0)
-    splats = project(clean, opacities, camera, antialiased=antialiased)
+    splats = project_gaussians(clean, opacities, camera, antialiased=antialiased)
     return splats, choose_tiles(camera.width, camera.height, sane.shape[0]), clean

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from input_pipeline import cameras
 from input_pipeline.checks.pictures import Pictures
-from input_pipeline.checks.readings import agreement, better_reading, readings, supported
+from input_pipeline.checks.readings import agreement, better_reading, readings, supports_cameras
 from input_pipeline.matches import (
     PARALLAX,
     Matches,
@@ -89,7 +89,7 @@ def judge_cameras(
         return [f"world_to_camera: {line}"], []
     if not np.isnan(error):
         return [], [f"cameras agree with the pictures: {counts}, median error {error:.2g} pixels"]
-    if supported(agreements):
+    if supports_cameras(agreements):
         return [], [f"cameras are borne out by {counts}, too few to measure an error"]
     return [], [f"cameras cannot be judged: views have too little in common, {counts} agree"]
 

@@ -95,7 +95,7 @@ def agreement(
     return Agreement(names, near, chance, count, verified)
 
 
-def supported(counts: Agreement) -> bool:
+def supports_cameras(counts: Agreement) -> bool:
     """Return whether the pictures support the stored cameras."""
     return bool(_believable(counts)[0])
 

@@ -71,10 +71,10 @@ def detect(path: Path) -> tuple[str, str, list[str]]:
     raise ValueError(f"{path}: found no known layout ({missed}), expected one of them")
 
 
-Scene = tuple[Path, str, str, list[str]]  # a folder and what `detect` says of it
+SceneFolder = tuple[Path, str, str, list[str]]  # a folder and what `detect` says of it
 
 
-def find_scenes(path: Path) -> tuple[list[Scene], list[str]]:
+def find_scenes(path: Path) -> tuple[list[SceneFolder], list[str]]:
     """Find the folder itself or its subfolders that have a layout, and names of the others.
 
     Where no subfolder has one, theirs are asked (MultiCamVideo's train/f24_aperture5/scene1).

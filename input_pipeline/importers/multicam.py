@@ -36,7 +36,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     """
     file = next(path / name for name in FILES if (path / name).is_file())
     focal = named_focal_length(path)
-    poses = read_poses(file)
+    poses = read_rig_poses(file)
     films = find_footage(path, ("videos", "."))
     pairs = pair(films, sorted(poses, key=natural), path)
     views = []
@@ -76,7 +76,7 @@ def lens(focal: float, size: tuple[int, int]) -> Float64[np.ndarray, "3 3"]:
     return np.array([[pixels, 0, width / 2], [0, pixels, height / 2], [0, 0, 1]])
 
 
-def read_poses(file: Path) -> dict[str, Float64[np.ndarray, "t 4 4"]]:
+def read_rig_poses(file: Path) -> dict[str, Float64[np.ndarray, "t 4 4"]]:
     """Return world-to-camera of each camera, OpenCV axes, centimetres.
 
     Raises:

@@ -36,7 +36,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         expected = f"{multicam.FILES[0]} beside them, the file that they were made with"
         raise ValueError(f"{path}: found {found}, expected {expected}")
     focal = multicam.named_focal_length(path)
-    poses = multicam.read_poses(file)
+    poses = multicam.read_rig_poses(file)
     captures = []
     for source, films in _films(path).items():
         views = []

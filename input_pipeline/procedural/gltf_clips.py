@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from input_pipeline.procedural.clips import to_example
-from input_pipeline.procedural.gltf_mesh import duration, load_skinned_mesh
+from input_pipeline.procedural.gltf_mesh import animation_seconds, load_skinned_mesh
 from input_pipeline.procedural.gltf_scene import gltf_clip
 from input_pipeline.schema import Example
 
@@ -40,7 +40,9 @@ class GltfClips:
     def animations(self) -> list[dict[str, float]]:
         """Names of each asset's animations, and their seconds."""
         meshes = [load_skinned_mesh(path) for path in self.assets]
-        return [{name: duration(mesh, name) for name in mesh.animations} for mesh in meshes]
+        return [
+            {name: animation_seconds(mesh, name) for name in mesh.animations} for mesh in meshes
+        ]
 
     @property
     def scene_ids(self) -> list[str]:

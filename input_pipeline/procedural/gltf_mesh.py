@@ -145,7 +145,7 @@ def _check(mesh: SkinnedMesh) -> None:
     require_bounded("vertices at rest", skinned_positions(mesh))
 
 
-def duration(mesh: SkinnedMesh, animation: str) -> float:
+def animation_seconds(mesh: SkinnedMesh, animation: str) -> float:
     """Return the seconds after which the animation repeats."""
     return max(float(channel.times[-1]) for channel in mesh.animations[animation])
 
@@ -156,7 +156,7 @@ def skinned_positions(
     """Vertices at `time` seconds of a looped animation, or of the rest pose without one."""
     pose = mesh.nodes._asdict()
     if animation is not None:
-        time = time % duration(mesh, animation)
+        time = time % animation_seconds(mesh, animation)
         for channel in mesh.animations[animation]:
             pose[channel.path] = pose[channel.path].copy()
             pose[channel.path][channel.node] = _interpolate(channel, time)

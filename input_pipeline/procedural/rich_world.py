@@ -17,7 +17,7 @@ from input_pipeline.procedural.shapes import Objects, Spans
 from input_pipeline.procedural.world import (
     FACES,
     Uniform,
-    colors,
+    random_colors,
     rotation_from_vector,
     uniform_stream,
 )
@@ -244,8 +244,8 @@ def _on_legs(uniform: Uniform, floor, half, height, back: float = 0.0) -> Object
 
 
 def _materials(uniform: Uniform) -> RichMaterials:
-    color_a = colors(uniform, MATERIALS)
-    color_b = colors(uniform, MATERIALS)
+    color_a = random_colors(uniform, MATERIALS)
+    color_b = random_colors(uniform, MATERIALS)
     similar = uniform((MATERIALS, 1)) < 0.4
     color_b = jnp.where(similar, (color_a + 2 * color_b) / 3, color_b)
     kind = jnp.floor(uniform((MATERIALS,), 0.0, float(KINDS))).astype(jnp.int32)

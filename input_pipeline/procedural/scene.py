@@ -157,7 +157,7 @@ def picture(
 ) -> tuple[Float[Array, "3 p"], Float[Array, "p"], Int[Array, "p"]]:
     """Render colours in [0, 1], z-depth and surfaces at pixel centres (+0.5), not antialiased."""
     world = filmed.world
-    objects, spans = objects_at(world, time)
+    objects, spans = primitives_at(world, time)
     origin = columns(pose[:3, 3])
     rays = image_rays(pose, filmed.intrinsics, height, width)
     room = world.room_min, world.room_max
@@ -218,12 +218,12 @@ def visible_surface(
     world: AnyWorld, time: Float[Array, ""], center: Float[Array, "3"], rays: Vector
 ) -> tuple[Float[Array, "p"], Int[Array, "p"]]:
     """Return depth and number of the surfaces seen: primitives first, then faces of the room."""
-    objects, spans = objects_at(world, time)
+    objects, spans = primitives_at(world, time)
     room = world.room_min, world.room_max
     return first_surface(objects, spans, world.present, room, columns(center), rays)
 
 
-def objects_at(world: AnyWorld, time: Float[Array, ""]) -> tuple[Objects, Spans]:
+def primitives_at(world: AnyWorld, time: Float[Array, ""]) -> tuple[Objects, Spans]:
     """Return the primitives at one instant, and their shapes."""
     if isinstance(world, rich.RichWorld):
         return rich.rich_objects_at(world, time), rich.SPANS

@@ -52,7 +52,7 @@ def dot(a: Vector, b: Vector) -> Array:
     return a.x * b.x + a.y * b.y + a.z * b.z
 
 
-def along(origin: Vector, step: Array, direction: Vector) -> Vector:
+def point_on_ray(origin: Vector, step: Array, direction: Vector) -> Vector:
     """origin + step * direction."""
     return Vector(*(o + step * d for o, d in zip(origin, direction, strict=True)))
 
@@ -201,7 +201,7 @@ def surface_points(
     count = sum(spans)
     is_object = which < count
     axis = (which - count) // 2
-    position = along(origin, depth, rays)
+    position = point_on_ray(origin, depth, rays)
     number = jnp.where(is_object, which, 0)
     poses = [objects.center, objects.size, objects.rotation.reshape(-1, 9)]
     pose = lookup(jnp.concatenate(poses, 1), number)
@@ -214,13 +214,13 @@ def surface_points(
     wall = Vector(*(jnp.where(axis == i, -jnp.sign(ray), 0.0) for i, ray in enumerate(rays)))
     return Surface(
         position,
-        select(is_object, local, position),
-        select(is_object, local_normal, wall),
-        select(is_object, to_world(rotation, local_normal), wall),
+        where_components(is_object, local, position),
+        where_components(is_object, local_normal, wall),
+        where_components(is_object, to_world(rotation, local_normal), wall),
     )
 
 
-def select(condition: Bool[Array, "p"], if_true: Vector, if_false: Vector) -> Vector:
+def where_components(condition: Bool[Array, "p"], if_true: Vector, if_false: Vector) -> Vector:
     """jnp.where by components."""
     return Vector(*(jnp.where(condition, a, b) for a, b in zip(if_true, if_false, strict=True)))
 

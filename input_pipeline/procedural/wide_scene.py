@@ -35,8 +35,8 @@ from input_pipeline.procedural.rich_world import (
 from input_pipeline.procedural.scene import (
     FilmedWorld,
     image_rays,
-    objects_at,
     picture,
+    primitives_at,
     visible_surface,
 )
 from input_pipeline.procedural.scene_cameras import camera_towards, source_camera
@@ -182,7 +182,7 @@ def best_camera(
     key: PRNGKeyArray, world: RichWorld, time: Float[Array, ""], height: int, width: int
 ) -> tuple[Float[Array, "3 3"], Float[Array, "4 4"]]:
     """Return intrinsics and camera-to-world of the candidate that sees the most relief."""
-    objects, _ = objects_at(world, time)
+    objects, _ = primitives_at(world, time)
     longer = max(height, width)
     sides = jnp.array([COARSE_SIDE / width, COARSE_SIDE / height, 1.0])
 

@@ -161,8 +161,8 @@ def sample_world(key: PRNGKeyArray) -> World:
 
 
 def _sample_materials(uniform: Uniform, outdoor: Bool[Array, ""]) -> Materials:
-    color_a = colors(uniform, MATERIALS)
-    color_b = colors(uniform, MATERIALS)
+    color_a = random_colors(uniform, MATERIALS)
+    color_b = random_colors(uniform, MATERIALS)
     similar = uniform((MATERIALS, 1)) < 0.4
     object_frequency = jnp.exp(uniform((OBJECTS,), 1.1, 2.9))
     face_frequency = jnp.exp(uniform((FACES,), 0.0, 1.8)) / jnp.where(outdoor, 1.5, 1.0)
@@ -177,7 +177,7 @@ def _sample_materials(uniform: Uniform, outdoor: Bool[Array, ""]) -> Materials:
     )
 
 
-def colors(uniform: Uniform, count: int) -> Float[Array, "m 3"]:
+def random_colors(uniform: Uniform, count: int) -> Float[Array, "m 3"]:
     """Return random colours by hue, saturation and value."""
     hue, saturation, value = uniform((3, count, 1))
     saturation = 0.9 * saturation**0.7

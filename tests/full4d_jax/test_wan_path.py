@@ -15,7 +15,7 @@ from toy_wan import SMALL
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import MeshConfig, SamplerConfig, load_config
 from full4d_jax.data.encode import encode_dataset
-from full4d_jax.generation.batch import first_frame, make_conditions
+from full4d_jax.generation.batch import make_conditions, mark_first_frame
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import load_network, prior_with
 from full4d_jax.generation.sampling import schedule
@@ -114,7 +114,7 @@ def test_three_views_are_sampled_with_both_guidances(config, folder, trained):
         def conditions(depth, text):
             made, _ = make_conditions(config.model, frames, depth, cameras, prior.codec_weights)
             made = jax.tree.map(lambda x: x[None], made._replace(text=jnp.asarray(text)))
-            return made._replace(real=first_frame(*made.base.shape[:3]))
+            return made._replace(real=mark_first_frame(*made.base.shape[:3]))
 
         whole = conditions(depth, prior.text)
         others = conditions(0 * depth, prior.text), conditions(depth, prior.negative_text)

@@ -53,13 +53,13 @@ def test_features_are_those_of_the_nearest_corners_interpolated():
         )
         for x, y, z in points
     ]
-    found = jax.jit(hexplane.interpolate)(planes, jnp.float32(points), time)
+    found = jax.jit(hexplane.interpolate_planes)(planes, jnp.float32(points), time)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_beyond_the_box_and_the_clip_the_border_counts():
     planes = random_planes()
-    interpolate = jax.jit(hexplane.interpolate)
+    interpolate = jax.jit(hexplane.interpolate_planes)
     out = interpolate(planes, jnp.array([[-3.0, 0.5, 9.0]]), 2.0)
     np.testing.assert_array_equal(out, interpolate(planes, jnp.array([[0.0, 0.5, 1.0]]), 1.0))
 
@@ -89,7 +89,7 @@ def test_at_moves_turns_and_scales_and_leaves_colour_and_opacity():
     now = jax.jit(DeformingGaussians.at)(scene, 0.5)
     low, high = scene.box
     points = (scene.gaussians.means - low[None]) / (high - low)[None]
-    hidden = np.asarray(hexplane.interpolate(scene.planes, points, 0.5) @ scene.inner)
+    hidden = np.asarray(hexplane.interpolate_planes(scene.planes, points, 0.5) @ scene.inner)
     change = np.maximum(hidden, 0).sum(1, keepdims=True) * 0.1
     assert change.max() > 0.01
     for name in ("means", "quaternions", "log_scales"):

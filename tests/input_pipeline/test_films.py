@@ -12,7 +12,7 @@ from input_pipeline.datasets.card import facts
 from input_pipeline.datasets.records import from_bytes, to_bytes
 from input_pipeline.schema import validate
 from input_pipeline.selection import select
-from input_pipeline.transforms import decode_frame, decode_frames, decode_view, encode_view
+from input_pipeline.transforms import decode_frame, decode_into, decode_view, encode_view
 
 HEIGHT, WIDTH, LENGTH = 48, 80, 21
 
@@ -142,7 +142,7 @@ def test_what_the_index_says_of_a_film(clip):
 
 def test_films_of_another_size_cover_the_batch(clip):
     out = np.zeros((3, LENGTH, 24, 24, 3), np.uint8)
-    intrinsics = decode_frames(clip, out)
+    intrinsics = decode_into(clip, out)
     direct = [transforms.cover(f, clip.intrinsics[0], 24, 24) for f in decode_view(clip.frames[0])]
     np.testing.assert_array_equal(out[0], [frame for frame, _ in direct])
     np.testing.assert_array_equal(intrinsics[0], direct[0][1])
@@ -157,7 +157,7 @@ def test_damage_is_named(clip, damage):
     frames[2, 10] = broken[damage]
     out = np.zeros((3, LENGTH, HEIGHT, WIDTH, 3), np.uint8)
     with pytest.raises(ValueError, match=r"view 2, frame 10: found \d+ bytes that do not decode"):
-        decode_frames(clip._replace(frames=frames), out)
+        decode_into(clip._replace(frames=frames), out)
 
 
 def test_a_check_names_every_frame_that_needs_a_damaged_piece(clip):

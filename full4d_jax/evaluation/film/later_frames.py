@@ -18,7 +18,7 @@ from jaxtyping import Float
 from full4d_jax.config import DEFAULT
 from full4d_jax.evaluation.baselines import copy_source
 from full4d_jax.evaluation.fidelity import Regions
-from full4d_jax.evaluation.film.still_scene import EDGES, WIDEST, Film, open_film, ranges
+from full4d_jax.evaluation.film.still_scene import EDGES, WIDEST, StillFilm, open_film, ranges
 from full4d_jax.evaluation.generated_grids import Judge, identity
 from full4d_jax.evaluation.groups import Candidates, Frames, Group, evaluate_groups
 from full4d_jax.evaluation.score_lines import open_lines
@@ -56,7 +56,7 @@ def evaluate_film(
 
     @cache
     def generated() -> tuple[dict[str, Frames], Float[np.ndarray, "n 1 h w"]]:
-        return generate_rows(judge, upsampler, film, lifted=lifted)
+        return generate_film_rows(judge, upsampler, film, lifted=lifted)
 
     def candidates(instants: Sequence[int]) -> Iterator[Candidates]:
         rows, seen = generated()
@@ -97,7 +97,7 @@ def _mark(judge: Judge, upsampler: Upsampler, options: VideoOptions, *, lifted: 
     return identity(judge, inputs)
 
 
-def _preface(film: Film, name: str, network: str) -> str:
+def _preface(film: StillFilm, name: str, network: str) -> str:
     """Return the head of the page."""
     beyond = f" ({film.left_out} more lie beyond {WIDEST:g} degrees)" * (film.left_out > 0)
     return (
@@ -109,8 +109,8 @@ def _preface(film: Film, name: str, network: str) -> str:
     )
 
 
-def generate_rows(
-    judge: Judge, upsampler: Upsampler, film: Film, *, lifted: bool
+def generate_film_rows(
+    judge: Judge, upsampler: Upsampler, film: StillFilm, *, lifted: bool
 ) -> tuple[dict[str, Frames], Float[np.ndarray, "n 1 h w"]]:
     """Return the frames of every row at the cameras of the truth, and which pixels are seen."""
     source = film.grid.frames[0]
@@ -137,7 +137,7 @@ def generate_rows(
 
 
 def frame_candidates(
-    film: Film,
+    film: StillFilm,
     rows: dict[str, Frames],
     seen: Float[np.ndarray, "n 1 h w"],
     instant: int,

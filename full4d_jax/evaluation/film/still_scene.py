@@ -25,7 +25,7 @@ from full4d_jax.source.handheld.find_path import path_from_poses
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.size import ROWS, size_of_result
-from full4d_jax.source.video_source import open_video
+from full4d_jax.source.video_source import open_video_source
 from input_pipeline.cameras import centers
 from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
@@ -39,7 +39,7 @@ EDGES = (0, 5, 10, 20, 30)  # degrees from the source, of the ranges
 WIDEST = float(EDGES[-1])  # beyond which no frame is asked for
 
 
-class Film(NamedTuple):
+class StillFilm(NamedTuple):
     """A source and the truth for other cameras.
 
     Attributes:
@@ -56,7 +56,7 @@ class Film(NamedTuple):
     left_out: int
 
 
-def open_film(config: Config, options: VideoOptions, network: AnyNetwork) -> Film:
+def open_film(config: Config, options: VideoOptions, network: AnyNetwork) -> StillFilm:
     """Read a video, or a folder of photographs with `transforms.json`, and estimate its depth.
 
     Raises:
@@ -65,7 +65,7 @@ def open_film(config: Config, options: VideoOptions, network: AnyNetwork) -> Fil
     if options.video.is_dir():
         source = open_photographs(options.video, options.size.rows or ROWS)
     else:
-        source = open_video(size_of_result(config, options, enlarged=True), options)
+        source = open_video_source(size_of_result(config, options, enlarged=True), options)
     source = _from_first(source, options.video)
     angles = angles_from_first(source)
     frames = source.frames[0]
@@ -88,7 +88,7 @@ def open_film(config: Config, options: VideoOptions, network: AnyNetwork) -> Fil
         depth=depth[None, None],
         about=source.about,
     )
-    return Film(grid, chosen, angles[chosen], len(frames) - 1 - len(chosen))
+    return StillFilm(grid, chosen, angles[chosen], len(frames) - 1 - len(chosen))
 
 
 def ranges(angles: Sequence[float]) -> dict[str, list[int]]:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool
 
-from full4d_jax.evaluation.baselines import copy_source, inpaint
+from full4d_jax.evaluation.baselines import copy_source, inpaint_by_marching
 from full4d_jax.evaluation.fidelity import (
     Distances,
     Regions,
@@ -25,7 +25,7 @@ from full4d_jax.evaluation.groups import Frames
 from full4d_jax.evaluation.table import COPY, GRID, INPAINT, SCENE
 from full4d_jax.evaluation.truth.comparison_page import draw, page
 from full4d_jax.evaluation.truth.real_views import Truth, find_truth
-from full4d_jax.generation.projection_guidance import project
+from full4d_jax.generation.projection_guidance import project_video
 from full4d_jax.grid import Origin
 from full4d_jax.media.pictures import save_picture, to_unit
 from full4d_jax.scene.reading import posed_grid
@@ -112,8 +112,8 @@ def _with_projection(rows: Mapping[str, Frames], truth: Truth) -> tuple[dict[str
     if grid.depth is None:
         return dict(rows), Regions(np.zeros_like(moving), moving)
     source = grid.frames[0] / np.float32(255)
-    seen = jax.jit(project)(2 * source - 1, grid.depth[0], grid.cameras)
-    filled = to_unit(inpaint(seen.frames, seen.mask))
+    seen = jax.jit(project_video)(2 * source - 1, grid.depth[0], grid.cameras)
+    filled = to_unit(inpaint_by_marching(seen.frames, seen.mask))
     return {**rows, INPAINT: filled}, Regions(1 - np.asarray(seen.mask), moving)
 
 

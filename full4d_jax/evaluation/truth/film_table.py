@@ -36,11 +36,11 @@ from full4d_jax.evaluation.without_truth.consistency_page import HEADS, table
 from full4d_jax.evaluation.without_truth.grid_scores import (
     Scores,
     grid_scores,
-    load_networks,
+    load_scoring_networks,
 )
 from full4d_jax.evaluation.without_truth.network_files import NetworkFiles
 from full4d_jax.evaluation.without_truth.set_scores import ENOUGH, Comparison, StoredGrid
-from full4d_jax.generation.projection_guidance import fill_holes, project
+from full4d_jax.generation.projection_guidance import fill_holes, project_video
 from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.grid import Grid
 from full4d_jax.media.metrics import LPIPS_INSTALL
@@ -113,7 +113,7 @@ def score_films(
         truth.frames[1:] / np.float32(255), np.asarray(truth.cameras.world_to_camera[1:])
     )
     regions = Regions(unseen=1 - seen, moving=moving)
-    loaded, missing = load_networks(networks)
+    loaded, missing = load_scoring_networks(networks)
     if not distances:
         missing["LPIPS"] = f"it is not installed: {LPIPS_INSTALL}"
     for row, frames in pictures.items():
@@ -164,7 +164,7 @@ def _projected(
     """Return which pixels of the targets the source sees, and its projection without holes."""
     assert truth.cameras is not None, "a capture has cameras"
     frames = jnp.asarray(truth.frames[0], jnp.float32) / 127.5 - 1
-    projection = jax.jit(project)(frames, depth, truth.cameras)
+    projection = jax.jit(project_video)(frames, depth, truth.cameras)
     filled = to_unit(jax.jit(fill_holes)(projection))
     return np.asarray(projection.mask), to_uint8(filled)
 

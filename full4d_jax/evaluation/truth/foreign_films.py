@@ -48,7 +48,7 @@ class FilmedGrid(NamedTuple):
     note: str
 
 
-def read_films(folder: Path, truth: Path, source: str | None, rows: int | None) -> FilmedGrid:
+def read_filmed_grid(folder: Path, truth: Path, source: str | None, rows: int | None) -> FilmedGrid:
     """Read films and the capture whose cameras they are of.
 
     Args:

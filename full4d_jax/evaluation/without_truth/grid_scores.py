@@ -60,7 +60,7 @@ BY_NETWORKS = {
 Scores = dict[str, float | None]
 
 
-class Networks(NamedTuple):
+class ScoringNetworks(NamedTuple):
     """The networks that a person gave; their scores are those of `BY_NETWORKS`."""
 
     clip: images.ImageFeatures | None = None
@@ -70,7 +70,7 @@ class Networks(NamedTuple):
     features: DenseFeatures | None = None
 
 
-NO_NETWORKS = Networks()
+NO_NETWORKS = ScoringNetworks()
 
 
 def score_folder(
@@ -104,7 +104,7 @@ def score_folder(
     for path in folders:
         posed_grid(Stages(path))
     hold_folder(folder)
-    loaded, missing = load_networks(networks)
+    loaded, missing = load_scoring_networks(networks)
     comparison = _compare(folders, reference, split, inception_onnx, missing)
 
     file = folder / "consistency.jsonl"
@@ -147,7 +147,7 @@ def score_folder(
     return rows
 
 
-def load_networks(files: NetworkFiles) -> tuple[Networks, dict[str, str]]:
+def load_scoring_networks(files: NetworkFiles) -> tuple[ScoringNetworks, dict[str, str]]:
     """Open the networks that are given, and say which scores of `grid_scores` are missing and why.
 
     Raises:
@@ -158,7 +158,7 @@ def load_networks(files: NetworkFiles) -> tuple[Networks, dict[str, str]]:
             do = "give both, or neither"
             raise InputError("option", f"--{needed}", "none", f"one, with --{name}", do)
     clip = images.load_clip(files.clip_onnx) if files.clip_onnx else None
-    networks = Networks(
+    networks = ScoringNetworks(
         clip=clip,
         prompt=images.load_prompt(files.clip_text, clip) if clip and files.clip_text else None,
         matcher=images.load_matcher(files.matcher_onnx) if files.matcher_onnx else None,
@@ -187,7 +187,7 @@ def score_capture(
       folder: for the results.
       networks: for the scores by networks.
     """
-    loaded, missing = load_networks(networks)
+    loaded, missing = load_scoring_networks(networks)
     rows = {name: grid_scores(grid, loaded, name)}
     result = {"scores": rows, "missing": missing}
     _write_pages(folder, result, table(rows, missing, {}), grid)
@@ -204,7 +204,7 @@ def _write_pages(folder: Path, result: dict, page: str, grid: Grid) -> None:
 
 def grid_scores(
     grid: Grid,
-    networks: Networks = NO_NETWORKS,
+    networks: ScoringNetworks = NO_NETWORKS,
     label: str = "grid",
 ) -> Scores:
     """Return all scores of one grid; None where there is none.

@@ -16,7 +16,7 @@ from full4d_jax.session.files import read_arrays
 from full4d_jax.session.progress import Progress
 from input_pipeline.addresses import address_of
 from input_pipeline.datasets.dataset import INDEX, Records, open_dataset
-from input_pipeline.transforms import decode_frames
+from input_pipeline.transforms import decode_into
 
 NAMES = {"fvd": "FVD", "fvd_v": "FVD-V", "fid": "FID"}
 ENOUGH = f"at least {frechet.LEAST_SET} of each, the field uses {frechet.FIELD_SET}"
@@ -180,5 +180,5 @@ def _decode(records: Records, index: int) -> Frames:
     facts = records.clips[index]
     shape = (facts[name] for name in ("views", "frames", "height", "width"))
     frames = np.empty((*shape, 3), np.uint8)
-    decode_frames(records[index], frames)
+    decode_into(records[index], frames)
     return frames

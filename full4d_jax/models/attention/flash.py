@@ -47,7 +47,7 @@ Keys = Float[Array, "b n c k d"]
 PerQuery = Float[Array, "b k m s"]
 
 
-class Lists(NamedTuple):
+class FrameLists(NamedTuple):
     """Who reads whom, for m frames of queries and n frames of keys.
 
     Attributes:
@@ -124,11 +124,11 @@ def attend_by_frames(
 
 def _lists_of_part(
     allowed: Bool[np.ndarray, "p m n"], part: Int[Array, ""] | int
-) -> tuple[Lists, int]:
+) -> tuple[FrameLists, int]:
     """Return the lists of one of the parts, and the most pairs of frames that a part has."""
     reads, reads_count = _lists(allowed)
     readers, readers_count = _lists(allowed.swapaxes(1, 2))
-    lists = Lists(reads[part], reads_count[part], readers[part], readers_count[part])
+    lists = FrameLists(reads[part], reads_count[part], readers[part], readers_count[part])
     return lists, int(allowed.sum((1, 2)).max())
 
 
@@ -162,7 +162,7 @@ class _Static(NamedTuple):
     interpret: bool
 
 
-class Part(NamedTuple):
+class PartialSoftmax(NamedTuple):
     """The softmax over some of the keys.
 
     Attributes:
@@ -175,17 +175,17 @@ class Part(NamedTuple):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _attend(static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists) -> Queries:
+def _attend(static: _Static, q: Queries, k: Keys, v: Keys, lists: FrameLists) -> Queries:
     return _forward(static, q, k, v, lists).out
 
 
-def _forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists) -> Part:
+def _forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: FrameLists) -> PartialSoftmax:
     before = None
     if static.rows:
         queries, keys, values = (_in_rows(x, static.rows) for x in (q, k, v))
         out, lse = row_forward(queries, keys, values, interpret=static.interpret)
         lse = rearrange(lse, "(b r) k (t s) -> b k (r t) s", r=static.rows, s=q.shape[2])
-        before = Part(out.reshape(q.shape), lse * LOG2_E)
+        before = PartialSoftmax(out.reshape(q.shape), lse * LOG2_E)
         if not static.pairs:
             return before
     samples, frames, tokens, heads, _ = q.shape
@@ -195,14 +195,14 @@ def _forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists) -> Par
     )
     work = _work("flash_forward", 2, static, q, k)
     call = _call(_draw, QUERIES, q, result, work, static)
-    return Part(*call(q, k, v, lists.reads, lists.reads_count, before))
+    return PartialSoftmax(*call(q, k, v, lists.reads, lists.reads_count, before))
 
 
 def _in_rows(x: Queries, rows: int) -> Float[Array, "r n k d"]:
     return rearrange(x, "b (r t) s k d -> (b r) (t s) k d", r=rows)
 
 
-def _attend_forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: Lists) -> tuple:
+def _attend_forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: FrameLists) -> tuple:
     out, lse = _forward(static, q, k, v, lists)
     # Where a layer keeps the output of its attention, the backward pass need not attend again.
     out = checkpoint_name(out, SAVED)

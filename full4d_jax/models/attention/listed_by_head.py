@@ -22,7 +22,7 @@ from full4d_jax.models.attention.merged import FORBIDDEN, derivative, sums
 Head = Float[Array, "n s d"]
 
 
-class Lists(NamedTuple):
+class MaskedGrid(NamedTuple):
     """What decides the lists of a grid."""
 
     views: int
@@ -35,38 +35,38 @@ def listed_by_head(
     q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool, mask: str = PAPER
 ) -> Tokens:
     """Attend under the mask of this name (`masks.find_mask`), in forward or reverse mode."""
-    lists = Lists(q.shape[1], q.shape[2], cross_half, mask)
+    grid = MaskedGrid(q.shape[1], q.shape[2], cross_half, mask)
     by_head = "b v t s k d -> (b k) (v t) s d"
     heads = tuple(rearrange(x, by_head) for x in (q * q.shape[-1] ** -0.5, k, v))
-    out = jax.lax.map(lambda x: _attend(lists, *x), heads)
+    out = jax.lax.map(lambda x: _attend(grid, *x), heads)
     out = rearrange(out, "(b k) (v t) s d -> b v t s k d", b=q.shape[0], v=q.shape[1])
     return checkpoint_name(out, SAVED)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _attend(lists: Lists, q: Head, k: Head, v: Head) -> Head:
-    return _forward(lists, q, k, v)[0]
+def _attend(grid: MaskedGrid, q: Head, k: Head, v: Head) -> Head:
+    return _forward(grid, q, k, v)[0]
 
 
 @_attend.defjvp
-def _attend_jvp(lists, primals, tangents):
+def _attend_jvp(grid, primals, tangents):
     q, k, v = primals
     dq, dk, dv = tangents
-    out, lse = _forward(lists, q, k, v)
-    change, along = _over_lists(lists, derivative, (q, lse, dq), (k, v, dk, dv))
+    out, lse = _forward(grid, q, k, v)
+    change, along = _over_lists(grid, derivative, (q, lse, dq), (k, v, dk, dv))
     return out, (change - along[..., None] * out).astype(out.dtype)
 
 
-def _forward(lists: Lists, q: Head, k: Head, v: Head) -> tuple[Head, Float[Array, "n s"]]:
+def _forward(grid: MaskedGrid, q: Head, k: Head, v: Head) -> tuple[Head, Float[Array, "n s"]]:
     """Return the output and the log-sum-exp."""
-    weighted, total, peak = _over_lists(lists, sums, (q,), (k, v))
+    weighted, total, peak = _over_lists(grid, sums, (q,), (k, v))
     return (weighted / total[..., None]).astype(v.dtype), peak + jnp.log(total)
 
 
-def _over_lists(lists, part, queries, keys):
+def _over_lists(grid, part, queries, keys):
     """Compute a dense part for every frame of queries with the keys of its list."""
     tokens = queries[0].shape[1]
-    allowed = allowed_frames(*lists).reshape(len(queries[0]), -1)
+    allowed = allowed_frames(*grid).reshape(len(queries[0]), -1)
     loops, place = plan(allowed, 1, max(1, QUERIES // tokens))
 
     def steps(loop, queries, keys):

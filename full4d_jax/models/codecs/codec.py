@@ -175,7 +175,7 @@ def save_codec(path: Path, codec: str, weights: Weights) -> None:
     save_params(path, weights, {"codec": codec})
 
 
-def published_file(source: Path) -> tuple[Path, str]:
+def published_codec_file(source: Path) -> tuple[Path, str]:
     """Return the file of weights that `convert_codec` reads, and its SHA-256.
 
     Raises:

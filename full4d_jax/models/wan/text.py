@@ -115,7 +115,7 @@ def load_training_texts(
     return None if has_captions else text, negative
 
 
-def text_of(
+def prompt_embedding(
     prompt: str, width: int, encoder: PromptEncoder | None
 ) -> Float[np.ndarray, "n e"] | None:
     """Return the embedding of words, or of the .npz file that a prompt names.

@@ -45,7 +45,7 @@ CACHE = Path("~/.cache/full4d")
 TRANSFORMERS = "onnx/model.onnx*"  # of onnx-community; weights may lie beside the graph
 
 
-class Published(NamedTuple):
+class PublishedNetwork(NamedTuple):
     """A network that others published.
 
     Attributes:
@@ -65,35 +65,35 @@ class Published(NamedTuple):
 # are those that the pages named at the end of 2026; who uses a network reads them there.
 APACHE = "Apache-2.0"
 PUBLISHED = {
-    "da2-small": Published(
+    "da2-small": PublishedNetwork(
         "onnx-community/depth-anything-v2-small",
         "onnx/model.onnx",
         f"{APACHE}; Base and Large are CC-BY-NC-4.0, non-commercial",
     ),
-    "da3-small": Published(
+    "da3-small": PublishedNetwork(
         "onnx-community/depth-anything-v3-small",
         TRANSFORMERS,
         f"{APACHE}; Large and Giant are CC-BY-NC-4.0, non-commercial",
     ),
-    "da3-base": Published(
+    "da3-base": PublishedNetwork(
         "onnx-community/depth-anything-v3-base",
         TRANSFORMERS,
         f"{APACHE}; Large and Giant are CC-BY-NC-4.0, non-commercial",
     ),
-    "moge2-small": Published("Ruicheng/moge-2-vits-normal-onnx", "model.onnx", "MIT"),
-    "depth-pro": Published(
+    "moge2-small": PublishedNetwork("Ruicheng/moge-2-vits-normal-onnx", "model.onnx", "MIT"),
+    "depth-pro": PublishedNetwork(
         "onnx-community/DepthPro-ONNX",
         "onnx/model_quantized.onnx",
         "Apple's own, for research only",
     ),
-    "zipdepth": Published(
+    "zipdepth": PublishedNetwork(
         "",
         "",
         "MIT, but its teacher, Depth Anything V2 Large, is CC-BY-NC-4.0, non-commercial",
         "python scripts/export.py --ckpt checkpoints/zipdepth_base_npu.pth --npu --format onnx "
         "--output {folder}/zipdepth.onnx, in github.com/fabiotosi92/ZipDepth",
     ),
-    "metric3d": Published(
+    "metric3d": PublishedNetwork(
         "onnx-community/metric3d-vit-small",
         "onnx/model.onnx",
         "BSD-2-Clause of the code, CC0-1.0 of the file",

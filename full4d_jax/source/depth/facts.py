@@ -21,7 +21,7 @@ from full4d_jax.source.depth.moving import set_before
 from full4d_jax.source.depth.planes import flatten_planes
 from full4d_jax.source.depth.upright import forget_rim, stand_upright
 from full4d_jax.source.depth.verticals import UprightLines
-from full4d_jax.source.subjects import Networks, find_subjects
+from full4d_jax.source.subjects import SubjectNetworks, find_subjects
 from gaussians.fitting.stillness import camera_moves
 
 
@@ -42,7 +42,7 @@ def hold_facts(
     frames: UInt8[ndarray, "t h w 3"],
     lens: Float[ndarray, "3 3"],
     world_to_camera: Float[ndarray, "t 4 4"],
-    subject_networks: Networks,
+    subject_networks: SubjectNetworks,
     around: UInt8[ndarray, "e h w 3"] | None = None,
     estimate: Estimate | None = None,
 ) -> HeldDepth:

@@ -218,7 +218,7 @@ class _Grid(NamedTuple):
         return sparse.csr_matrix((weight.ravel(), np.stack(corners, 1).ravel(), starts), shape)
 
 
-class Line(NamedTuple):
+class LineEquation(NamedTuple):
     """A segment in the equation, over its mean disparity.
 
     Attributes:
@@ -235,7 +235,7 @@ class Line(NamedTuple):
 def _solve(
     estimate: Float[ndarray, "r c"],
     known: Bool[ndarray, "r c"],
-    lines: list[Line],
+    lines: list[LineEquation],
 ) -> Float[ndarray, "r c"]:
     """Return the disparity x of the nodes, by the module's equation."""
     d = estimate.ravel()
@@ -269,14 +269,14 @@ def _solve(
     return x.reshape(estimate.shape)
 
 
-def _line(grid: _Grid, segment: SegmentPoints) -> Line:
+def _line(grid: _Grid, segment: SegmentPoints) -> LineEquation:
     """Return a straight segment's part in the equation: a + b k."""
     count = len(segment.depth)
     shape = np.stack([np.ones(count), np.linspace(-1, 1, count)], 1)
     return _scaled_line(grid, segment, shape, False)
 
 
-def _upright_line(grid: _Grid, segment: SegmentPoints, upright_lines: UprightLines) -> Line:
+def _upright_line(grid: _Grid, segment: SegmentPoints, upright_lines: UprightLines) -> LineEquation:
     """Return an upright segment's part in the equation: c p_k."""
     shape = upright_lines.profile(segment.points)[:, None]
     return _scaled_line(grid, segment, shape, True)
@@ -284,18 +284,18 @@ def _upright_line(grid: _Grid, segment: SegmentPoints, upright_lines: UprightLin
 
 def _scaled_line(
     grid: _Grid, segment: SegmentPoints, shape: Float[ndarray, "n k"], is_upright: bool
-) -> Line:
+) -> LineEquation:
     """Return a segment's part in the equation, over its mean disparity."""
     read = grid.interpolation(segment.points, -np.log(segment.depth))
     scale = np.median(segment.depth)
-    return Line(sparse.csr_matrix(scale * read), scale * shape, is_upright)
+    return LineEquation(sparse.csr_matrix(scale * read), scale * shape, is_upright)
 
 
 def nearest_projective(
     disparity: Float[ndarray, "r c"],
     target: Float[ndarray, "r c"],
     known: Bool[ndarray, "r c"],
-    upright: Sequence[Line] = (),
+    upright: Sequence[LineEquation] = (),
 ) -> Float[ndarray, "r c"]:
     """Return p x + q u + r v + s nearest to `target` in least squares of relative differences.
 

@@ -85,7 +85,7 @@ def find_path(
         return _turned(turning, f"nothing says how its place changes; {do}")
     frames, large_lens = large()
     structure = find_structure(frames, large_lens)
-    why = objection(structure, frames.shape[2])
+    why = path_objection(structure, frames.shape[2])
     if structure is None or why:
         do = "take another part (--start), or give --poses"
         return _turned(turning, f"structure from motion fails ({why}); {do}")
@@ -105,7 +105,7 @@ def _stands(turning: Turning, gray: UInt8[ndarray, "t r q"]) -> bool:
     return turning.moved < UNCERTAIN and standing_share(gray) > STANDING
 
 
-def objection(structure: Structure | None, columns: int) -> str:
+def path_objection(structure: Structure | None, columns: int) -> str:
     """Return why structure from motion is not to be trusted; empty where it is."""
     if structure is None:
         return "no frames fit together"

@@ -24,7 +24,7 @@ from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import estimate_depth
 from full4d_jax.source.depth.facts import hold_facts
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale, source_moves
-from full4d_jax.source.subjects import Networks
+from full4d_jax.source.subjects import SubjectNetworks
 from input_pipeline.cameras import rescale
 
 
@@ -47,7 +47,7 @@ class MeasuredDepth(NamedTuple):
 
 
 def measure_depth(
-    source: Grid, network: AnyNetwork, subject_networks: Networks | None = None
+    source: Grid, network: AnyNetwork, subject_networks: SubjectNetworks | None = None
 ) -> MeasuredDepth:
     """Return the depth that is known with a source, or else what a network estimates.
 
@@ -137,7 +137,10 @@ def _without_edges(depth: Float[ndarray, "t h w"]) -> Float[Array, "t h w"]:
 
 
 def measure_real_rows(
-    grid: Grid, path_unit: float, network: AnyNetwork, subject_networks: Networks | None = None
+    grid: Grid,
+    path_unit: float,
+    network: AnyNetwork,
+    subject_networks: SubjectNetworks | None = None,
 ) -> Float[ndarray, "k t h w"]:
     """Return the depth of the real rows of a rig but the first, in the world's unit.
 

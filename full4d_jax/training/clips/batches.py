@@ -32,8 +32,7 @@ from full4d_jax.training.clips.double_reprojection import (
     two_views,
 )
 from full4d_jax.training.clips.pseudo_grid import MARGIN, pseudo_grid
-from full4d_jax.training.clips.records import clips_at as record_names
-from full4d_jax.training.clips.records import record_batches
+from full4d_jax.training.clips.records import record_batches, record_names_at
 from input_pipeline.footage import training_clips
 from input_pipeline.loader import make_loader
 from input_pipeline.procedural.looks import Looks, looks_at
@@ -89,12 +88,12 @@ def clips_at(config: Config, position: int) -> list[str | int]:
         if _filmed_before(data, position + 1) > filmed:
             return _films(config, filmed, batch)
         if data.records:
-            return [*record_names(config, position - filmed)]
+            return [*record_names_at(config, position - filmed)]
         return [int(i) for i in next(_scenes(config, position - filmed))]
     grids, warped = _grids_and_warps(config)
     names: list[str | int] = []
     if grids.training.batch and data.records:
-        names += record_names(grids, position)
+        names += record_names_at(grids, position)
     elif grids.training.batch:
         names += [int(i) for i in next(_scenes(grids, position))]
     if warped and data.videos:

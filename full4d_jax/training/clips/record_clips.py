@@ -12,7 +12,7 @@ from input_pipeline.cameras import centers, relative_to
 from input_pipeline.datasets.dataset import Records
 from input_pipeline.schema import Example
 from input_pipeline.selection import choose_times, choose_views, nearest_bucket, select
-from input_pipeline.transforms import cover, decode_depth, decode_depths, decode_frames, to_source
+from input_pipeline.transforms import cover, decode_depth, decode_depths, decode_into, to_source
 
 
 class HostClip(NamedTuple):
@@ -131,7 +131,7 @@ def load(sized: Sized, clips: HostClip, place: int, config: Config) -> None:
       ValueError: a file is damaged; the message names it and the scene.
     """
     example = sized.example
-    intrinsics = decode_frames(example, clips.frames[place])
+    intrinsics = decode_into(example, clips.frames[place])
     clips.intrinsics[place] = example.intrinsics  # right for latents, encoded at this size
     clips.intrinsics[place, : len(intrinsics)] = intrinsics
     if clips.latents is not None:

@@ -158,7 +158,7 @@ def contents(config: Config) -> list[str]:
     return [f"sha256:{records.content}={weight:g}" for records, weight in pairs]
 
 
-def clips_at(config: Config, position: int) -> list[str]:
+def record_names_at(config: Config, position: int) -> list[str]:
     """Return the names of the clips in the batch at a position in the data."""
 
     def names(clips: SizedRecords) -> list[str]:

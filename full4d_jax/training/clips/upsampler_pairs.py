@@ -63,7 +63,7 @@ class Pair(NamedTuple):
     counts: Float[Array, "b h w"]
 
 
-class Scene(NamedTuple):
+class UpsamplerScene(NamedTuple):
     """One rendered instant.
 
     Attributes:
@@ -174,11 +174,11 @@ def video_pairs(
 @jax.jit
 def _filmed(
     frame: Float[Array, "1 h w 3"], depth: Float[Array, "1 h w"], key: PRNGKeyArray
-) -> Scene:
+) -> UpsamplerScene:
     lens_key, pose_key, noise_key = jax.random.split(key, 3)
     lens = random_lens(lens_key, *frame.shape[1:3])
     clip = two_views(frame, depth, lens, random_pose(pose_key))
-    return Scene(clip.frames, clip.depth, clip.video_depth, clip.cameras, noise_key)
+    return UpsamplerScene(clip.frames, clip.depth, clip.video_depth, clip.cameras, noise_key)
 
 
 def scene_pairs(config: UpsamplerConfig, prior: Prior, network: DepthNetwork, place: int) -> Pair:
@@ -191,7 +191,9 @@ def scene_pairs(config: UpsamplerConfig, prior: Prior, network: DepthNetwork, pl
     return _pairs(scene, _small_targets(config, prior, scene))
 
 
-def _small_targets(config: UpsamplerConfig, prior: Prior, scene: Scene) -> Float[Array, "n i j 3"]:
+def _small_targets(
+    config: UpsamplerConfig, prior: Prior, scene: UpsamplerScene
+) -> Float[Array, "n i j 3"]:
     """Return what the prior generates for the target views of a scene, at its own size."""
     small = generate_small(
         prior,
@@ -207,7 +209,7 @@ def _small_targets(config: UpsamplerConfig, prior: Prior, scene: Scene) -> Float
 @partial(jax.jit, static_argnums=0)
 def _scene(
     config: UpsamplerConfig, network: DepthNetwork, looks: Looks, place: Integer[Array, ""]
-) -> Scene:
+) -> UpsamplerScene:
     data = config.data
     index = (jnp.uint32(config.seed) * SCENES_OF_A_SEED + place.astype(jnp.uint32)) % data.scenes
     key = jax.random.fold_in(jax.random.key(config.seed), place)
@@ -222,11 +224,11 @@ def _scene(
         looks=looks,
     )
     frames = 2 * clip.frames - 1
-    depth = draw_depth(data, network, depth_key, frames[0], clip.depth[0])
-    return Scene(frames, depth, None, cameras_of(clip), noise_key)
+    depth = draw_upsampler_depth(data, network, depth_key, frames[0], clip.depth[0])
+    return UpsamplerScene(frames, depth, None, cameras_of(clip), noise_key)
 
 
-def draw_depth(
+def draw_upsampler_depth(
     data: UpsamplerDataConfig,
     network: DepthNetwork,
     key: PRNGKeyArray,
@@ -267,7 +269,7 @@ def _blur(x: Float[Array, "t h w"], sigma: Float[Array, ""]) -> Float[Array, "t 
 
 
 @jax.jit
-def _pairs(scene: Scene, small: Float[Array, "n i j 3"]) -> Pair:
+def _pairs(scene: UpsamplerScene, small: Float[Array, "n i j 3"]) -> Pair:
     lenses = scene.cameras.intrinsics
     poses = scene.cameras.world_to_camera[:, 0]
     relative = relative_pose(poses[1:], poses[0][None])

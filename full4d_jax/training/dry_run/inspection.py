@@ -24,10 +24,10 @@ from full4d_jax.models.sharding import (
     AXES,
     check_mesh,
     dotted,
+    frames_and_tokens,
     make_mesh,
     mesh_shape,
     spec,
-    tokens_of,
 )
 from full4d_jax.models.wan.text import TOKENS
 from full4d_jax.training.bad_losses import RunningLoss, no_losses
@@ -253,7 +253,7 @@ def _print_model(config: Config, mesh: Mesh | AbstractMesh, state: Any) -> None:
     flat = jax.tree.leaves_with_path(state.params)
     total = sum(math.prod(x.shape) for _, x in flat)
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
-    frames, tokens = tokens_of(config)
+    frames, tokens = frames_and_tokens(config)
     print(f"{config.name}: {total:,} parameters, mesh {cut or 'of one device'}")
     print(f"  tokens of a sample  {frames * tokens:,} = {frames} frames of {tokens}")
     print(f"  samples of a step   {config.training.batch}, {_per_device(config, mesh)} on a device")

@@ -20,7 +20,7 @@ from full4d_jax.source.handheld import video_path
 from full4d_jax.source.handheld.path_scale import settle_scale
 from full4d_jax.source.options import SizeOptions, VideoOptions
 from full4d_jax.source.size import size_of_result
-from full4d_jax.source.video_source import open_video
+from full4d_jax.source.video_source import open_video_source
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 
@@ -95,7 +95,7 @@ def test_a_camera_that_travels_gets_the_depth_that_run_estimates(tmp_path, monke
     assert seen.mean() > 0.8
     assert np.abs(written / (0.8 * true) - 1)[seen].mean() < 0.01  # metres of the first frame
     data = DataConfig(frames=FRAMES, height=HEIGHT, width=WIDTH)
-    source = open_video(data, VideoOptions(video, poses=file))
+    source = open_video_source(data, VideoOptions(video, poses=file))
     given = depth_from_file(out, FRAMES, HEIGHT, WIDTH)
     settled, unit = settle_scale(source, given, estimated=False)
     assert np.abs(unit * settled / true - 1)[seen].mean() < 0.01

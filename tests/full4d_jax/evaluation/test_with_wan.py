@@ -17,7 +17,7 @@ from full4d_jax.config import MeshConfig, SamplerConfig, load_config
 from full4d_jax.evaluation import generated_grids, groups, runner
 from full4d_jax.evaluation.split import split_clips
 from full4d_jax.evaluation.table import COPY
-from full4d_jax.generation.batch import first_frame, make_conditions
+from full4d_jax.generation.batch import make_conditions, mark_first_frame
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.dit import velocity
 from full4d_jax.source.capture_source import open_split
@@ -66,7 +66,7 @@ def by_hand(judge, known):
                 prior.model, frames[None], depth[None], cameras, prior.codec_weights
             )
             made = jax.tree.map(lambda x: x[None], made)
-            return made._replace(real=first_frame(*made.base.shape[:3]))
+            return made._replace(real=mark_first_frame(*made.base.shape[:3]))
 
         whole, without = conditions(depth), conditions(0 * depth)
         z = jax.random.normal(key, whole.projection.shape)

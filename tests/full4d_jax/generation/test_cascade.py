@@ -21,7 +21,7 @@ from full4d_jax.generation.cascade import (
     shrink,
 )
 from full4d_jax.generation.prior import prior_with
-from full4d_jax.generation.projection_guidance import project, splat
+from full4d_jax.generation.projection_guidance import project_video, splat
 from full4d_jax.generation.several_views import project_several
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.dit import init_params
@@ -75,7 +75,7 @@ def test_the_grid_has_the_source_the_full_size_and_its_projection():
     grid, projection = generate_large(prior, upsampler, *given, jax.random.key(2))
     assert grid.shape == (3, 2, 48, 80, 3)
     np.testing.assert_array_equal(grid[0], video)
-    expected = project(video, depth, cameras)
+    expected = project_video(video, depth, cameras)
     np.testing.assert_allclose(projection.frames, expected.frames, atol=1e-5)
     np.testing.assert_array_equal(projection.mask, expected.mask)
     seen = expected.mask > 0

@@ -20,7 +20,7 @@ from full4d_jax.scene.seeds import first_scene
 from full4d_jax.scene.source_fit import grid_targets, picture_distance
 from gaussians import distillation_targets
 from gaussians.fitting.distillation import judge_latents
-from gaussians.fitting.fit_step import first_state, run_chunk
+from gaussians.fitting.fit_step import first_fit_state, run_chunk
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 V, T, SIDE = 3, 2, 32  # AlexNet needs some pixels
@@ -73,7 +73,7 @@ def fit_steps(frames, cameras, distance):
     def steps(state, targets, distance):
         return run_chunk(state, targets, KEY, perceptual=distance, **step)
 
-    state = first_state(scene, targets, 0, 256)
+    state = first_fit_state(scene, targets, 0, 256)
     return steps, state, targets._replace(final_weights=None), distance
 
 

@@ -14,8 +14,8 @@ from full4d_jax.generation import projection_guidance
 from full4d_jax.generation.projection_guidance import (
     Projection,
     fill_holes,
-    project,
     project_clips,
+    project_video,
     splat,
 )
 from full4d_jax.geometry.push_pull import push_pull
@@ -61,7 +61,7 @@ def test_exact_depth_reprojects_a_procedural_scene():
     clip = jax.jit(
         lambda i: procedural_scene(i, views=3, frames=1, azimuths=jnp.array([8.0, -8.0]))
     )(3)
-    projection = jax.jit(project)(clip.frames[0], clip.depth[0], cameras_of(clip))
+    projection = jax.jit(project_video)(clip.frames[0], clip.depth[0], cameras_of(clip))
     seen = np.asarray(projection.mask) > 0
     error = np.abs(np.asarray(projection.frames - clip.frames[1:]))[seen]
     assert 0.5 < seen.mean() < 1

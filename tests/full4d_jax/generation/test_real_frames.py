@@ -11,7 +11,7 @@ from random_weights import random_params
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, FlowConfig, ModelConfig, SamplerConfig
-from full4d_jax.generation.batch import Batch, first_frame, make_conditions, prepare
+from full4d_jax.generation.batch import Batch, make_conditions, mark_first_frame, prepare
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
@@ -128,7 +128,7 @@ def test_first_frame_of_the_source_at_flow_time_zero():
         disparity=jnp.ones(grid.shape[:-1]),
         world_to_camera=jnp.broadcast_to(jnp.eye(4), (1, 2, 3, 4, 4)),
         intrinsics=jnp.broadcast_to(jnp.eye(3), (1, 2, 3, 3)),
-        real=first_frame(1, 2, 3),
+        real=mark_first_frame(1, 2, 3),
     )
     apply = jax.jit(velocity(model, random_params(model, 0.2)))
     z = jax.random.normal(jax.random.key(1), grid.shape)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from full4d_jax.cameras import cameras_of
-from full4d_jax.generation.projection_guidance import Projection, project
+from full4d_jax.generation.projection_guidance import Projection, project_video
 from full4d_jax.generation.several_views import merge, project_several
 from input_pipeline.procedural.scene import procedural_scene
 
@@ -26,7 +26,7 @@ def both(clip):
     frames = 2 * clip.frames[:2] - 1
     depth = clip.depth[:2]
     cameras = cameras_of(clip)
-    one = jax.jit(project)(frames[0], depth[0], cameras)
+    one = jax.jit(project_video)(frames[0], depth[0], cameras)
     return one, jax.jit(project_several)(frames, depth, cameras)
 
 

@@ -3,7 +3,12 @@
 import numpy as np
 from handheld_clips import HEIGHT, LENS, WIDTH, arc, film
 
-from full4d_jax.geometry.stereo_depth import compared, corrected, stereo_depth, supported
+from full4d_jax.geometry.stereo_depth import (
+    agrees_with_neighbours,
+    compared,
+    corrected,
+    stereo_depth,
+)
 from input_pipeline.cameras import relative_to
 
 
@@ -52,7 +57,7 @@ def test_a_plain_wall_does_not_take_the_depth_of_what_stands_before_it():
     frame, found = np.full((40, 40, 3), 0.8, np.float32), np.zeros((40, 40), np.float32)
     frame[:, 15:25] = np.random.default_rng(0).uniform(0, 0.3, (40, 10, 1))
     found[:, 12:28] = 1.0  # as wide as the sweep's window sees it
-    kept = supported(frame, found) & (found > 0)
+    kept = agrees_with_neighbours(frame, found) & (found > 0)
     assert kept[:, 15:25].mean() > 0.9
     assert kept[5:-5, 12:14].mean() + kept[5:-5, 26:28].mean() < 0.1
 

@@ -13,7 +13,7 @@ from moving_scene import ball, bending_scene, cameras, moving_ball, random_scene
 from full4d_jax.scene import page
 from full4d_jax.scene.entropy_code import CLASSES, SINGLE
 from full4d_jax.scene.packing import pack_scene
-from full4d_jax.scene.page_bytes import text_of
+from full4d_jax.scene.page_bytes import bytes_as_text
 from full4d_jax.scene.squeezing import FEW, squeezed
 from full4d_jax.session.errors import InputError
 from gaussians import Gaussians
@@ -55,7 +55,7 @@ def program(text: str) -> dict:
 def test_bytes_are_text_that_a_page_can_hold(length):
     rng = np.random.default_rng(length)
     for content in (rng.bytes(length), bytes(length), bytes([60]) * length):
-        text = text_of(content)
+        text = bytes_as_text(content)
         assert bytes_of(text)[:length] == content
         assert not set(text) & set("\0\n\r<")
         assert len(text.encode()) <= -(-length * 8 // 7) + 1

@@ -9,7 +9,7 @@ import numpy as np
 
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import LiftConfig
-from full4d_jax.generation.projection_guidance import project
+from full4d_jax.generation.projection_guidance import project_video
 from full4d_jax.scene.seeds import (
     first_scene,
     grid_depth,
@@ -55,7 +55,7 @@ def test_real_views_seed_what_those_before_them_do_not_see_at_its_depth():
         np.testing.assert_array_equal(two[real], np.where(one[real] > 0, depth[real], 0))
         assert 0.02 < (two[real] > 0).mean() < 0.7
     first, second = (
-        np.asarray(project(clip.frames[i], jnp.asarray(two[i]), cameras, i).mask) > 0
+        np.asarray(project_video(clip.frames[i], jnp.asarray(two[i]), cameras, i).mask) > 0
         for i in (1, 2)
     )
     assert not two[2][first[1]].any()  # the first of them has seeds there
@@ -71,7 +71,7 @@ def test_pixels_beside_something_nearer_seed_nothing_behind_it():
     poses = np.stack([np.eye(4), orbit(np.array([12.0]), np.zeros(1))[0]]).astype(np.float32)
     cameras = jax.tree.map(jnp.asarray, Cameras(np.stack([lens, lens]), poses[:, None], 48, 64))
     frames = jnp.full((2, 1, 48, 64, 3), 0.5)
-    projection = project(frames[0], jnp.asarray(depth), cameras)
+    projection = project_video(frames[0], jnp.asarray(depth), cameras)
     seeds = np.asarray(grid_depth(frames, jnp.asarray(depth)[None], cameras))[1, 0]
     near = np.asarray(projection.disparity)[0, 0] > 0.8
     hole = np.asarray(projection.mask)[0, 0] == 0

@@ -13,7 +13,7 @@ from toy_wan import SMALL
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import SamplerConfig, load_config
-from full4d_jax.generation.batch import first_frame, make_conditions
+from full4d_jax.generation.batch import make_conditions, mark_first_frame
 from full4d_jax.generation.coding import encode_videos
 from full4d_jax.generation.generate import bind_prior
 from full4d_jax.generation.prior import prior_with
@@ -135,7 +135,7 @@ def test_a_video_is_pulled_by_the_guided_velocity_through_the_encoder(prior, giv
             weights = prior.codec_weights
             made, _ = make_conditions(prior.model, source, depth[None], asked, weights)
             made = jax.tree.map(lambda x: x[None], made._replace(text=jnp.asarray(text)))
-            return made._replace(real=first_frame(*made.base.shape[:3]))
+            return made._replace(real=mark_first_frame(*made.base.shape[:3]))
 
         whole = conditions(depth, prior.text)
         others = conditions(0 * depth, prior.text), conditions(depth, prior.negative_text)

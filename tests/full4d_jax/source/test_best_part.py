@@ -11,7 +11,7 @@ from full4d_jax.config import DataConfig
 from full4d_jax.media.video import write_video
 from full4d_jax.source.best_part import best_start, sparse_film, step_score
 from full4d_jax.source.options import DepthOptions, VideoOptions
-from full4d_jax.source.video_source import open_video
+from full4d_jax.source.video_source import open_video_source
 
 FPS = 8
 DATA = DataConfig(frames=16, height=72, width=128, fps=FPS)  # 2 s
@@ -68,7 +68,7 @@ def test_no_part_with_a_cut_is_taken(path):
     start = best_start(path, 2.0)
     assert start == pytest.approx(5, abs=0.3)
     assert start >= 5
-    video = open_video(DATA, VideoOptions(path))  # which refuses cuts
+    video = open_video_source(DATA, VideoOptions(path))  # which refuses cuts
     assert video.times[0] >= 5
 
 
@@ -111,11 +111,11 @@ def test_the_note_tells_which_part_was_taken_and_how_to_take_another(path, tmp_p
     frames = resting(10)
     ball(frames, 6, 8)
     write_video(path, frames, FPS)
-    found = open_video(DATA, VideoOptions(path))
+    found = open_video_source(DATA, VideoOptions(path))
     assert found.times[0] == pytest.approx(6, abs=0.3)
     assert "this part was chosen as most moves in it, --start takes another" in found.about.note
-    said = open_video(DATA, VideoOptions(path, start=1.0))
+    said = open_video_source(DATA, VideoOptions(path, start=1.0))
     assert said.times[0] == 1
     assert "chosen" not in said.about.note
     depth = DepthOptions(depth=tmp_path / "depth.npy")  # of the frames from the start on
-    assert open_video(DATA, VideoOptions(path, measured=depth)).times[0] == 0
+    assert open_video_source(DATA, VideoOptions(path, measured=depth)).times[0] == 0

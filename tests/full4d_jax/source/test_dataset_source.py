@@ -26,7 +26,7 @@ from full4d_jax.source.options import (
     VideoOptions,
 )
 from full4d_jax.source.row_and_column import open_two_videos
-from full4d_jax.source.video_source import open_video
+from full4d_jax.source.video_source import open_video_source
 from input_pipeline.cameras import centers, invert, nearest_to_axes, relative_to
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
@@ -85,7 +85,7 @@ def test_a_single_frame_has_the_rate_that_was_asked_for(dataset, tmp_path):
     for fps, expected in ((2.0, 2.0), (None, DEFAULT_FPS)):
         sources = (
             open_dataset_view(data, DatasetViewOptions(dataset, fps=fps)),
-            open_video(data, VideoOptions(tmp_path / "in.mp4", fps=fps)),
+            open_video_source(data, VideoOptions(tmp_path / "in.mp4", fps=fps)),
             open_two_videos(data, TwoVideosOptions(tmp_path / "in.mp4", fps=fps)),
         )
         for source in sources:

@@ -14,7 +14,11 @@ from full4d_jax.grid import Origin
 from full4d_jax.media.video import write_video
 from full4d_jax.source import films_without_cameras
 from full4d_jax.source.capture_source import open_capture
-from full4d_jax.source.films_without_cameras import find_captures, objection, read_scene
+from full4d_jax.source.films_without_cameras import (
+    find_captures,
+    read_scene_captures,
+    rig_objection,
+)
 from full4d_jax.source.options import CaptureOptions
 from input_pipeline.cameras import centers, intrinsics_from_fov, orbit, rigid
 from input_pipeline.datasets.dataset import open_dataset
@@ -74,7 +78,7 @@ def test_long_and_short_lenses_are_found(fov):
     films = [[render(lens, x, *SIZE, wall, np.zeros(8))[0] for wall in walls] for x in arc()]
     rig = find_rig(np.array(films), "films")
     assert rig is not None
-    assert objection(rig, [f"cam{number}" for number in range(VIEWS)], max(SIZE)) == ""
+    assert rig_objection(rig, [f"cam{number}" for number in range(VIEWS)], max(SIZE)) == ""
     assert np.degrees(2 * np.arctan(SIZE[1] / 2 / rig.intrinsics[0, 0])) == pytest.approx(
         fov, abs=0.5
     )
@@ -243,7 +247,7 @@ def test_pictures_come_at_the_rate_that_is_asked_for(tmp_path, monkeypatch):
     rig = Rig([0, 1, 2], np.eye(3), arc()[:3], 500, 0.1, 12.0, 0.95)
     monkeypatch.setattr(films_without_cameras, "find_rig", lambda frames, what: rig)
     ((folder, layout, *_),), _ = find_captures(tmp_path)
-    (capture,) = read_scene(folder, layout, 30.0, inside=None)
+    (capture,) = read_scene_captures(folder, layout, 30.0, inside=None)
     for view in capture.views:
         np.testing.assert_allclose(view.timestamps, np.arange(4) / 30)
 
@@ -307,5 +311,5 @@ def test_films_elsewhere_are_refused_before_they_are_read(rig_folder, tmp_path, 
 )
 def test_cameras_that_are_not_to_be_trusted(changes, why):
     rig = Rig([0, 1, 2], np.eye(3), np.tile(np.eye(4), (3, 1, 1)), 500, 0.3, 12.0, 0.95)
-    assert objection(rig._replace(**changes), ["a", "b", "c"], 640) == why
-    assert objection(None, ["a", "b", "c"], 640) == "no films fit together"
+    assert rig_objection(rig._replace(**changes), ["a", "b", "c"], 640) == why
+    assert rig_objection(None, ["a", "b", "c"], 640) == "no films fit together"

@@ -8,7 +8,7 @@ from tagged_films import write_film
 from full4d_jax.config import DataConfig
 from full4d_jax.source.lens import EXIF, assumed_fov, assumed_words, focal_length, fov_of
 from full4d_jax.source.options import VideoOptions
-from full4d_jax.source.video_source import open_video
+from full4d_jax.source.video_source import open_video_source
 
 FOCAL, ORIENTATION = 0xA405, 0x112
 SIZE = DataConfig(views=2, frames=1, height=32, width=32)
@@ -47,12 +47,12 @@ def test_metadata_tell_the_lens(name, tmp_path):
         size = (40, 60)
         write_film(path, "26.00mm")
     assert focal_length(path) == 26
-    source = open_video(SIZE, VideoOptions(path))
+    source = open_video_source(SIZE, VideoOptions(path))
     assert "of 26 mm (as on 35 mm film) in the file's metadata" in source.about.note
     focal = 26 / 43.2666 * np.hypot(60, 40) * 32 / min(size)
     assert source.cameras is not None
     assert source.cameras.intrinsics[0, 0, 0] == pytest.approx(focal, rel=1e-3)
-    given = open_video(SIZE, VideoOptions(path, fov=40.0))
+    given = open_video_source(SIZE, VideoOptions(path, fov=40.0))
     assert "40 before cropping" in given.about.note
     assert "metadata" not in given.about.note
 
@@ -61,7 +61,7 @@ def test_metadata_tell_the_lens(name, tmp_path):
 def test_what_is_no_focal_length_is_not_believed(said, tmp_path):
     write_film(tmp_path / "a.mp4", said)
     assert focal_length(tmp_path / "a.mp4") is None
-    note = open_video(SIZE, VideoOptions(tmp_path / "a.mp4")).about.note
+    note = open_video_source(SIZE, VideoOptions(tmp_path / "a.mp4")).about.note
     assert "assumed to be 65 degrees" in note
 
 

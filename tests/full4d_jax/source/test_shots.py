@@ -13,7 +13,7 @@ from full4d_jax.media.video import Video, read_video, write_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.shots import are_apart, find_cut
-from full4d_jax.source.video_source import open_video
+from full4d_jax.source.video_source import open_video_source
 
 FPS, SHOT = 8, 6  # frames a second, frames of the first shot
 DATA = DataConfig(frames=12, height=72, width=128, fps=FPS)
@@ -34,11 +34,11 @@ def read(path: Path, frames: int, fps: float) -> Video:
 def test_a_cut_is_refused_and_what_is_said_helps(tmp_path):
     path = two_shots(tmp_path / "edited.mp4")
     with pytest.raises(InputError, match=r"at 0.75 s.*--start 0.75.*--seconds 0.75") as refused:
-        open_video(DATA, VideoOptions(path))
+        open_video_source(DATA, VideoOptions(path))
     assert str(path) in str(refused.value)
     six = DataConfig(frames=6, height=72, width=128, fps=FPS)
     for start in (0.0, 0.75):
-        assert open_video(six, VideoOptions(path, start=start)).frames.shape[1] == 6
+        assert open_video_source(six, VideoOptions(path, start=start)).frames.shape[1] == 6
 
 
 def test_a_fast_camera_and_few_frames_a_second_are_no_cut(tmp_path):

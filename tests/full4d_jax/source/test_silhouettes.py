@@ -7,7 +7,7 @@ from skimage import data
 
 from full4d_jax.models.silhouette import load_silhouette
 from full4d_jax.source.silhouettes import look_again
-from full4d_jax.source.subjects import KINDS, Networks, see_people
+from full4d_jax.source.subjects import KINDS, SubjectNetworks, see_people
 
 CELL = 16  # pixels: shares are as coarse as DeepLab's
 
@@ -99,7 +99,7 @@ def test_what_one_network_sees_faintly_is_no_background(network):
     shares[0, ..., 0] = coarse(picture(), body())
     arm = slice(110, 120), slice(188, 194)
     shares[0, *arm, 0] = 0.15
-    outlines = see_people(Networks({}, network), picture()[None], shares)
+    outlines = see_people(SubjectNetworks({}, network), picture()[None], shares)
     assert outlines.decided[0, *arm].all()
     assert (outlines.shares[0, *arm] < 0.05).all()
     assert (outlines.anybody[0, *arm] >= 0.15).all()

@@ -10,7 +10,7 @@ from skimage import data
 from full4d_jax.geometry.optical_flow import optical_flow
 from full4d_jax.geometry.rotation import homographies
 from full4d_jax.source.backdrop import (
-    Seen,
+    SeenPictures,
     find_backdrop,
     find_moving,
     find_moving_while_turning,
@@ -22,7 +22,7 @@ from full4d_jax.source.subjects import (
     average_along_flow,
     find_subjects,
     label_subjects,
-    load_networks,
+    load_subject_networks,
     outline,
     up_to_the_sides,
 )
@@ -178,7 +178,7 @@ def test_an_arm_that_is_up_for_the_whole_clip_is_no_part_of_the_wall():
     frames[:, arm] = (200, 40, 40)
     faint = np.where(arm, np.float32(0.12), np.float32(0.02))
     subject = np.stack([faint] * FRAMES)
-    clear = Seen(before, np.full(before.shape[:3], 0.02, np.float32))
+    clear = SeenPictures(before, np.full(before.shape[:3], 0.02, np.float32))
     assert not find_moving(frames, find_backdrop(frames, subject)).any()
     moving = find_moving(frames, find_backdrop(frames, subject, clear))
     assert moving[:, arm].all()
@@ -192,7 +192,7 @@ def test_what_rests_in_the_clip_is_its_background_whatever_came_before(is_in_cli
     pictures = np.concatenate([frames, frames])
     (frames if is_in_clip else pictures)[:, 20:60, 40:70] = (200, 40, 40)
     nothing = np.zeros((FRAMES, HEIGHT, WIDTH), np.float32)
-    around = Seen(pictures, np.concatenate([nothing, nothing]))
+    around = SeenPictures(pictures, np.concatenate([nothing, nothing]))
     assert not find_moving(frames, find_backdrop(frames, nothing, around)).any()
 
 
@@ -205,7 +205,7 @@ def test_the_rim_of_who_stays_is_not_what_is_behind():
     narrow = np.zeros_like(subject)
     narrow[:, 22:78, 42:58] = 0.9
     assert (narrow + 0.05 < subject).any()
-    backdrop = find_backdrop(frames, subject, Seen(frames, narrow))
+    backdrop = find_backdrop(frames, subject, SeenPictures(frames, narrow))
     assert not backdrop.added.any()
 
 
@@ -270,7 +270,7 @@ def test_a_pole_before_a_person_does_not_part_them():
 
 
 def test_the_network_finds_a_person_and_a_cat():
-    networks = load_networks()
+    networks = load_subject_networks()
     astronaut = cv2.resize(data.astronaut(), (128, 128), interpolation=cv2.INTER_AREA)
     subjects = find_subjects(networks, astronaut[None], *one_camera(astronaut))
     assert subjects.kinds == ("person",)

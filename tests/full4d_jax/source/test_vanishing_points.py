@@ -16,7 +16,7 @@ from full4d_jax.source.vanishing_points import (
     misses,
     plane_normals,
 )
-from full4d_jax.source.video_source import open_video
+from full4d_jax.source.video_source import open_video_source
 
 CORNERS = np.stack(np.meshgrid([-1, 1], [-1, 1], [-1, 1]), -1).reshape(-1, 3)
 EDGES = [(i, j) for i in range(8) for j in range(i) if np.abs(CORNERS[i] - CORNERS[j]).sum() == 2]
@@ -126,20 +126,20 @@ def test_a_run_says_that_lines_told_the_lens(tmp_path):
     data = DataConfig(views=2, frames=2, height=256, width=256)
     frame = crates(60.0, 256, 344)
     write_video(tmp_path / "a.mp4", np.repeat(frame[None], 4, 0), 8)
-    source = open_video(data, VideoOptions(tmp_path / "a.mp4"))
+    source = open_video_source(data, VideoOptions(tmp_path / "a.mp4"))
     assert "read from vanishing points of straight lines in the picture" in source.about.note
     assert "give --fov if you know it, as too large a value flattens" in source.about.note
     focal_length = 172 / np.tan(np.radians(30))  # the crop leaves it
     assert source.cameras is not None
     assert source.cameras.intrinsics[0, 0, 0] == pytest.approx(focal_length, rel=0.03)
-    note = open_video(data, VideoOptions(tmp_path / "a.mp4", fov=50.0)).about.note
+    note = open_video_source(data, VideoOptions(tmp_path / "a.mp4", fov=50.0)).about.note
     assert "vanishing" not in note
 
 
 def test_a_picture_that_stands_tells_its_horizontal_field_of_view(tmp_path):
     data = DataConfig(views=2, frames=2, height=344, width=256)
     write_video(tmp_path / "a.mp4", np.repeat(crates(60.0, 344, 256)[None], 4, 0), 8)
-    source = open_video(data, VideoOptions(tmp_path / "a.mp4"))
+    source = open_video_source(data, VideoOptions(tmp_path / "a.mp4"))
     assert "vanishing" in source.about.note
     focal_length = 172 / np.tan(np.radians(30))
     assert source.cameras is not None

@@ -55,7 +55,7 @@ def test_steps_change_all_but_the_limits_and_go_on_bit_identically(tmp_path, wri
     write_pictures([tmp_path / "photos" / f"{i}.png" for i in range(3)], size=(80, 80))
     data = dataclasses.replace(SMALL.data, photos=str(tmp_path / "photos"))
     config = dataclasses.replace(SMALL, data=data)
-    published = depth_training.Published(load_tiefenrausch(TIEFENRAUSCH), load_fast_depth())
+    published = depth_training.PublishedParams(load_tiefenrausch(TIEFENRAUSCH), load_fast_depth())
     step = partial(depth_training.train_step, config)  # one object, so that it compiles once
     batches = partial(depth_training.batches, config, published)
 
@@ -79,4 +79,4 @@ def test_steps_change_all_but_the_limits_and_go_on_bit_identically(tmp_path, wri
 
 def test_a_training_without_photographs_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"data\.photos"):
-        next(depth_training.batches(SMALL, depth_training.Published({}, {}), 0))
+        next(depth_training.batches(SMALL, depth_training.PublishedParams({}, {}), 0))

@@ -22,7 +22,7 @@ from full4d_jax.models.start import complete_params, start_from
 from full4d_jax.models.weights import load_params, save_params
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.optimizer import block_matrices
-from full4d_jax.training.prior_training import first_state
+from full4d_jax.training.prior_training import first_prior_state
 from full4d_jax.training.state import state_from_params
 from full4d_jax.training.step import train_step
 
@@ -255,7 +255,7 @@ def test_on_a_mesh_every_device_reads_and_draws_its_own_shards(base, changes):
         assert fresh
         assert all(np.abs(x).max() > 0 for x in fresh)
 
-    state = first_state(config, base, mesh)
+    state = first_prior_state(config, base, mesh)
     for tree in (state.params, state.ema):
         assert jax.tree.map(lambda x: x.sharding, tree) == cut
         jax.tree.map(np.testing.assert_array_equal, tree, expected)

@@ -52,7 +52,7 @@ def test_some_depth_is_true_some_smoothed_and_some_estimated():
     draw = partial(procedural_scene, views=1, frames=1, height=96, width=96, worlds="rich")
     clip = jax.jit(draw)(5)
     data = replace(TINY.data, smoothed=0.4, estimated=0.4)
-    drawn = jax.jit(partial(upsampler_pairs.draw_depth, data))
+    drawn = jax.jit(partial(upsampler_pairs.draw_upsampler_depth, data))
     network, frames, made = load_depth(), 2 * clip.frames[0] - 1, {}
     for seed in range(20):
         key = jax.random.key(seed)

@@ -22,12 +22,12 @@ from full4d_jax.training import prior_training
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.clips.record_clips import SizedRecords
 from full4d_jax.training.clips.records import (
-    clips_at,
     held_out_scenes,
     held_out_scenes_at,
     open_folders,
     open_records,
     record_batches,
+    record_names_at,
 )
 from full4d_jax.training.held_out_sheet import held_out_clips_sheet
 from full4d_jax.training.loss import NOTHING_FROZEN, loss
@@ -84,7 +84,7 @@ def lively_state(config: Config, mesh: Mesh | None = None) -> TrainState:
 def scenes_of(config: Config, steps: int, *, held_out: bool) -> set[str]:
     if held_out:
         return {x for n in range(steps) for x in held_out_scenes_at(config, n)}
-    names = [x for n in range(steps) for x in clips_at(config, n)]
+    names = [x for n in range(steps) for x in record_names_at(config, n)]
     return {re.findall(r"\((.*)\)$", name)[0] for name in names}
 
 

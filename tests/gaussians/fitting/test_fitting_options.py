@@ -11,7 +11,7 @@ from gaussians.deformation import DeformingGaussians, deforming
 from gaussians.fitting import fit_step, loop
 from gaussians.fitting.distillation import Distillation
 from gaussians.fitting.fit_config import FitConfig, Targets, fit_memory
-from gaussians.fitting.fit_step import FitState, first_state, run_chunk
+from gaussians.fitting.fit_step import FitState, first_fit_state, run_chunk
 from gaussians.fitting.loop import fit
 from gaussians.fitting.losses import capped_psnr
 from gaussians.fitting.relocation import with_room
@@ -153,7 +153,7 @@ def test_a_deformation_learns_to_move_after_its_warm_up():
 def test_a_perceptual_distance_is_part_of_the_loss():
     config = FitConfig(perceptual=100.0)
     targets = pictures()
-    fitted = first_state(still(start()), targets, 0, 1024).fitted
+    fitted = first_fit_state(still(start()), targets, 0, 1024).fitted
     first = jax.tree.map(lambda x: x[0], targets)
     black = jnp.zeros(3)
     with_it, _ = fit_step._picture_term(fitted, first, config, 1024, to_gray, black)
@@ -200,7 +200,7 @@ def test_weights_move_while_the_prior_teaches():
     config = FitConfig(steps=100, chunk=10)
     targets = pictures()._replace(final_weights=jnp.zeros(6))
     novel = loop.flat_cameras(prior)
-    state = first_state(still(start()), targets, 3, 256)
+    state = first_fit_state(still(start()), targets, 3, 256)
 
     def weights(first):
         found = loop._targets_at(first, state, targets, config, prior, novel)
@@ -229,7 +229,7 @@ def test_the_stated_memory_is_about_what_the_compiled_program_needs(bent):
     )
     budget = 4 * g
     scene = deforming(gaussians, 3, jax.random.key(0)) if bent else still(gaussians)
-    state = first_state(scene, targets, 0, budget)
+    state = first_fit_state(scene, targets, 0, budget)
     program = run_chunk.lower(state, targets, jax.random.key(0), FitConfig(), budget, 10, None)
     sizes = program.compile().memory_analysis()
     assert sizes is not None

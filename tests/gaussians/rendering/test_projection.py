@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from gaussians.rendering.projection import BLUR, project
+from gaussians.rendering.projection import BLUR, project_gaussians
 from gaussians.types import Camera, Gaussians
 
 
@@ -37,7 +37,7 @@ def test_covariance_is_the_linearised_one_in_double_precision():
         *map(jnp.float32, (means, quaternions, log_scales, np.zeros(g), np.zeros((g, 1, 3))))
     )
     camera = Camera(jnp.float32(pose), jnp.float32(intrinsics), 44, 30)
-    project_jit = jax.jit(project, static_argnames="antialiased")
+    project_jit = jax.jit(project_gaussians, static_argnames="antialiased")
     splats = project_jit(gaussians, jnp.full(g, 0.5), camera, antialiased=False)
     np.testing.assert_allclose(splats.centers, centers, atol=2e-5)
     expected = np.stack([inverse[:, 0, 0], inverse[:, 0, 1], inverse[:, 1, 1]], -1)

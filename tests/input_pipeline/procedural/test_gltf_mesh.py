@@ -2,12 +2,16 @@ import numpy as np
 import pytest
 from skinned_arm import write_arm
 
-from input_pipeline.procedural.gltf_mesh import duration, load_skinned_mesh, skinned_positions
+from input_pipeline.procedural.gltf_mesh import (
+    animation_seconds,
+    load_skinned_mesh,
+    skinned_positions,
+)
 
 
 def test_a_bent_arm_is_where_trigonometry_puts_it(tmp_path):
     mesh = load_skinned_mesh(write_arm(tmp_path / "arm.glb"))
-    assert duration(mesh, "bend") == 1.0
+    assert animation_seconds(mesh, "bend") == 1.0
     for time in (0.0, 0.25, 2 / 3):
         cosine, sine = np.cos(np.pi / 2 * time), np.sin(np.pi / 2 * time)
         tip = [1 + cosine, sine, 0]
@@ -25,7 +29,7 @@ def test_the_fox_at_rest_is_its_bind_pose(shared_data):
     fox = load_skinned_mesh(shared_data / "data/gltf/Fox.glb")
     np.testing.assert_allclose(skinned_positions(fox), fox.positions, atol=1e-4)
     assert set(fox.animations) == {"Survey", "Walk", "Run"}
-    assert duration(fox, "Survey") == pytest.approx(3.4166667)
+    assert animation_seconds(fox, "Survey") == pytest.approx(3.4166667)
 
 
 def test_the_walking_fox_keeps_its_edges_and_feet(shared_data):
@@ -37,7 +41,7 @@ def test_the_walking_fox_keeps_its_edges_and_feet(shared_data):
         return np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
 
     rest, height = lengths(fox.positions), np.ptp(fox.positions[:, 1])
-    for time in np.linspace(0, duration(fox, "Walk"), 5):
+    for time in np.linspace(0, animation_seconds(fox, "Walk"), 5):
         posed = skinned_positions(fox, "Walk", time)
         assert np.median(np.abs(lengths(posed) - rest) / np.maximum(rest, 1e-3)) < 0.05
         assert abs(posed[:, 1].min()) < 0.03 * height

@@ -10,7 +10,7 @@ from refused import refusal
 from textured_room import make_room
 
 from full4d_jax.cli import main
-from full4d_jax.evaluation.truth.foreign_films import read_films
+from full4d_jax.evaluation.truth.foreign_films import read_filmed_grid
 from full4d_jax.session.errors import InputError
 from input_pipeline.transforms import Clip, decode
 
@@ -99,7 +99,7 @@ def test_smaller_films_are_compared_in_their_size(clip, capture, tmp_path):
         [cv2.resize(x, (32, 24), interpolation=cv2.INTER_AREA) for x in v] for v in clip.frames
     ]
     films = write_films(tmp_path / "small", {"middle": small[1], "right": small[2]})
-    filmed = read_films(films, capture, None, None)
+    filmed = read_filmed_grid(films, capture, None, None)
     assert filmed.cameras == ["middle", "right"]
     assert filmed.films.shape == (2, 3, 24, 32, 3)
     assert filmed.truth.frames.shape == (3, 3, 24, 32, 3)
@@ -107,7 +107,7 @@ def test_smaller_films_are_compared_in_their_size(clip, capture, tmp_path):
     assert filmed.truth.cameras is not None
     lens = np.asarray(filmed.truth.cameras.intrinsics)
     np.testing.assert_allclose(lens[1, 0], clip.intrinsics[1, 0] / 2, rtol=1e-5)
-    assert read_films(films, capture, None, 16).films.shape == (2, 3, 16, 21, 3)
+    assert read_filmed_grid(films, capture, None, 16).films.shape == (2, 3, 16, 21, 3)
 
 
 def test_a_capture_without_truth_is_scored_alone(capture, tmp_path, capsys):
@@ -137,7 +137,7 @@ def test_a_capture_without_truth_is_scored_alone(capture, tmp_path, capsys):
 def test_films_that_pair_with_no_camera_are_refused(clip, capture, tmp_path, names, message):
     films = write_films(tmp_path / "films", dict.fromkeys(names, clip.frames[0]))
     with pytest.raises(InputError, match=message):
-        read_films(films, capture, None, None)
+        read_filmed_grid(films, capture, None, None)
 
 
 def test_films_of_another_shape_and_damaged_ones_are_refused(clip, capture, tmp_path, capsys):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from full4d_jax.source.depth import facts
-from full4d_jax.source.subjects import Networks, Subjects
+from full4d_jax.source.subjects import SubjectNetworks, Subjects
 
 LENS = np.array([[130.0, 0, 80], [0, 130.0, 60], [0, 0, 1]])
 REST = np.tile(np.eye(4), (2, 1, 1))
@@ -22,7 +22,7 @@ def test_bodies_stand_along_the_lines_of_a_camera_at_rest(monkeypatch):
     def head_and_foot(degrees: float) -> float:
         up = (0.0, -np.cos(np.radians(degrees)), -np.sin(np.radians(degrees)))
         monkeypatch.setattr(facts, "camera_up", lambda *_: up)
-        stands = facts.hold_facts(depth, frames, LENS, REST, Networks({}, {})).depth
+        stands = facts.hold_facts(depth, frames, LENS, REST, SubjectNetworks({}, {})).depth
         return float(stands[0, 25, 82] / stands[0, 85, 82])
 
     assert head_and_foot(20.0) < 0.95 * head_and_foot(0.0)
@@ -42,7 +42,7 @@ def test_what_is_smeared_between_two_legs_is_the_wall_behind(monkeypatch):
     def empty_room(picture: np.ndarray) -> np.ndarray:
         return np.full(picture.shape[:2], 2.0)
 
-    networks = Networks({}, {})
+    networks = SubjectNetworks({}, {})
     held = facts.hold_facts(depth, frames, LENS, REST, networks, None, empty_room)
     np.testing.assert_allclose(held.depth[legs == 1], 1.0, rtol=0.05)
     np.testing.assert_allclose(held.depth[legs == 0], 2.0, rtol=0.05)

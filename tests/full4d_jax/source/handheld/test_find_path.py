@@ -11,7 +11,7 @@ from full4d_jax.geometry.paths import travels, turning_path
 from full4d_jax.geometry.rotation import find_turning, steadied
 from full4d_jax.geometry.structure import Structure, find_structure
 from full4d_jax.source.handheld import find_path as module
-from full4d_jax.source.handheld.find_path import NOTICEABLE, UNCERTAIN, find_path, objection
+from full4d_jax.source.handheld.find_path import NOTICEABLE, UNCERTAIN, find_path, path_objection
 from gaussians.fitting.stillness import camera_moves
 from input_pipeline.cameras import relative_to
 from input_pipeline.depth_alignment import SparseDepth
@@ -135,21 +135,21 @@ def test_a_person_in_half_the_frame_is_not_taken_for_the_room():
 @pytest.mark.extra("pycolmap")
 def test_what_only_turns_has_no_structure():
     frames = film(shake())[0]
-    assert objection(find_structure(frames, LENS), frames.shape[2])
+    assert path_objection(find_structure(frames, LENS), frames.shape[2])
 
 
 def test_structures_that_are_not_trusted():
     nothing = SparseDepth(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))
     good = Structure(np.tile(np.eye(4), (4, 1, 1)), nothing, 1.0, 0.5, 3.0, 0.9, (0, 3))
-    assert objection(good, 800) == ""
-    assert "fit together" in objection(None, 800)
+    assert path_objection(good, 800) == ""
+    assert "fit together" in path_objection(None, 800)
     for field, value, said in (
         ("placed", 0.7, "70%"),
         ("reprojection", 2.0, "2.0 pixels"),
         ("angle", 0.3, "0.3 degrees"),
         ("coverage", 0.3, "30%"),
     ):
-        assert said in objection(good._replace(**{field: value}), 800)
+        assert said in path_objection(good._replace(**{field: value}), 800)
 
 
 def test_colmap_is_asked_for_by_name(monkeypatch):

@@ -18,7 +18,7 @@ from full4d_jax.source.handheld import video_path
 from full4d_jax.source.handheld.find_path import better_readings
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
 from full4d_jax.source.options import VideoOptions
-from full4d_jax.source.video_source import open_video
+from full4d_jax.source.video_source import open_video_source
 from input_pipeline.cameras import centers, invert, orbit, relative_to, rescale, rigid
 from input_pipeline.conventions import convert
 from input_pipeline.importers.camera_path import path_files, read_path
@@ -86,7 +86,7 @@ def quaternion(rotation: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("write", [write_json, write_transforms, write_colmap])
 def test_every_format_gives_the_path_and_settles_its_unit(tmp_path, video, write):
     file = write(tmp_path, world())
-    source = open_video(DATA, VideoOptions(video, poses=file))
+    source = open_video_source(DATA, VideoOptions(video, poses=file))
     poses = relative_to(arc(), arc()[0])
     assert source.cameras is not None
     assert source.points is not None
@@ -111,12 +111,12 @@ def test_every_format_gives_the_path_and_settles_its_unit(tmp_path, video, write
 def test_poses_at_another_rate_lie_between(tmp_path, video):
     """Every second frame, over the whole video: the others lie half-way."""
     file = write_json(tmp_path, world()[::2])
-    source = open_video(DATA, VideoOptions(video, poses=file))
+    source = open_video_source(DATA, VideoOptions(video, poses=file))
     assert source.cameras is not None
     found = centers(np.asarray(source.cameras.world_to_camera[0, : FRAMES - 1]))
     expected = centers(relative_to(world(), world()[0]))[: FRAMES - 1]
     np.testing.assert_allclose(found, expected, atol=0.01 * UNIT)
-    late = open_video(
+    late = open_video_source(
         DataConfig(frames=3, height=HEIGHT, width=WIDTH),
         VideoOptions(video, poses=write_json(tmp_path, world()), start=0.5),
     )
@@ -127,7 +127,7 @@ def test_poses_at_another_rate_lie_between(tmp_path, video):
 
 def test_a_camera_that_only_turns_needs_no_unit(tmp_path, video):
     still = np.tile(np.eye(4), (FRAMES, 1, 1))
-    source = open_video(DATA, VideoOptions(video, poses=write_json(tmp_path, still[None])))
+    source = open_video_source(DATA, VideoOptions(video, poses=write_json(tmp_path, still[None])))
     assert source.points is None
     depth = np.ones((FRAMES, HEIGHT, WIDTH), np.float32)
     settled, unit = settle_scale(source, depth, estimated=True)
@@ -150,7 +150,7 @@ def test_a_camera_that_only_turns_needs_no_unit(tmp_path, video):
 def test_poses_that_do_not_fit_are_refused(tmp_path, video, change, said):
     file = write_json(tmp_path, change(world()))
     with pytest.raises(InputError, match=said) as error:
-        open_video(DATA, VideoOptions(video, poses=file))
+        open_video_source(DATA, VideoOptions(video, poses=file))
     assert "path.json" in str(error.value)
 
 
@@ -173,13 +173,13 @@ def noisy(poses: np.ndarray, degrees: float, share: float, seed: int) -> np.ndar
 def test_readings_are_told_apart_where_the_world_is_the_first_camera(tmp_path, video, noise):
     """Most matches agree with the inverted path too: it is the true one that agrees better."""
     poses = noisy(from_identity(), *noise)
-    open_video(DATA, VideoOptions(video, poses=write_json(tmp_path, poses)))
+    open_video_source(DATA, VideoOptions(video, poses=write_json(tmp_path, poses)))
     for change, said in (
         (invert, "as camera-to-world"),
         (lambda x: x[::-1], "in reversed time"),
     ):
         with pytest.raises(InputError, match="they agree better when read") as error:
-            open_video(DATA, VideoOptions(video, poses=write_json(tmp_path, change(poses))))
+            open_video_source(DATA, VideoOptions(video, poses=write_json(tmp_path, change(poses))))
         assert said in str(error.value)
 
 
@@ -210,7 +210,7 @@ def test_files_that_are_none(tmp_path, video):
         (tmp_path / "no.json", "no such file"),
     ):
         with pytest.raises(InputError, match=said):
-            open_video(DATA, VideoOptions(video, poses=file))
+            open_video_source(DATA, VideoOptions(video, poses=file))
 
 
 def test_all_files_of_a_model_are_known(tmp_path):
@@ -230,6 +230,8 @@ def test_turns_between_two_poses_have_constant_speed():
 
 
 def test_a_source_without_points_is_saved_without(video):
-    source = open_video(DataConfig(frames=1, height=HEIGHT, width=WIDTH), VideoOptions(video))
+    source = open_video_source(
+        DataConfig(frames=1, height=HEIGHT, width=WIDTH), VideoOptions(video)
+    )
     assert isinstance(source, Grid)
     assert grid_from(grid_arrays(source)).points is None

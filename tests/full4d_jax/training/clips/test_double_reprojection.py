@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.generation.projection_guidance import Projection, project
+from full4d_jax.generation.projection_guidance import Projection, project_video
 from full4d_jax.training.clips.double_reprojection import (
     can_be_guessed,
     random_lens,
@@ -20,7 +20,7 @@ from full4d_jax.training.clips.pseudo_grid import CORNERS
 from input_pipeline.procedural.scene import procedural_scene
 
 SIZE = 48
-jitted_project = jax.jit(project)
+jitted_project = jax.jit(project_video)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.checkpoints.resume import check_same_run, run_record
 from full4d_jax.training.clips import record_clips, records
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.clips.records import clips_at, contents, open_records
+from full4d_jax.training.clips.records import contents, open_records, record_names_at
 from full4d_jax.training.placement import training_mesh
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
@@ -50,7 +50,7 @@ def configured(*records: object, **data):
 def test_a_whole_record_is_the_rendered_scene(dataset):
     config = configured(dataset, views=3, frames=4)
     batch = next(grid_batches(config, 0))
-    scenes = [int(re.findall(r"procedural-(\d+)", name)[0]) for name in clips_at(config, 0)]
+    scenes = [int(re.findall(r"procedural-(\d+)", name)[0]) for name in record_names_at(config, 0)]
     for i, scene in enumerate(scenes):
         truth = scene_program(3, 4, 32, 32, "simple")(np.int32(scene))
         np.testing.assert_allclose(batch.depth[i], truth.depth[0], rtol=2e-3, atol=1e-3)
@@ -131,7 +131,7 @@ def test_buckets_hold_clips_by_shape_and_batches_one_size(dataset, tmp_path):
     for step in range(8):
         batch = next(stream)
         shapes.append(batch.frames.shape[3:5])
-        is_wide = ["wide" in name for name in clips_at(config, step)]
+        is_wide = ["wide" in name for name in record_names_at(config, step)]
         assert is_wide == [shapes[-1] == (16, 32)] * 4
         middle = batch.cameras.intrinsics[:, :, :2, 2]
         np.testing.assert_allclose(middle, np.broadcast_to(shapes[-1][::-1], middle.shape) / 2)
@@ -170,7 +170,7 @@ def test_mixing_by_weights_and_the_names_of_a_batch(dataset, tmp_path):
     other = ProceduralClips(first=100, count=3, views=3, frames=4, height=32, width=32)
     write_dataset(tmp_path / "other", other, name="other")
     config = configured(f"{dataset}=1", f"{tmp_path / 'other'}=3")
-    names = [name for step in range(4) for name in clips_at(config, step)]
+    names = [name for step in range(4) for name in record_names_at(config, step)]
     assert sum("other" in name for name in names) == 12
     assert sum(str(dataset) in name for name in names) == 4
     plain = configured(dataset, tmp_path / "other")
