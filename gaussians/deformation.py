@@ -26,7 +26,9 @@ from gaussians.types import Gaussians
 RESOLUTION = 24  # samples of the planes along an axis of space
 FEATURES = 8  # channels of each plane
 HIDDEN = 32  # units of the MLP
-REACH = 0.02  # share of the Gaussians that may lie outside the planes at each end of an axis
+SHARE_OUTSIDE = (
+    0.02  # share of the Gaussians that may lie outside the planes at each end of an axis
+)
 
 
 class DeformingGaussians(NamedTuple):
@@ -84,7 +86,7 @@ def deforming(gaussians: Gaussians, instants: int, key: Array) -> DeformingGauss
         raise ValueError(f"a deformation needs at least 3 instants, found {instants}")
     planes_key, inner_key = jax.random.split(key)
     channels = 3 * FEATURES
-    box = jnp.quantile(gaussians.means, jnp.array([REACH, 1 - REACH]), axis=0)
+    box = jnp.quantile(gaussians.means, jnp.array([SHARE_OUTSIDE, 1 - SHARE_OUTSIDE]), axis=0)
     return DeformingGaussians(
         gaussians,
         hexplane.create(RESOLUTION, instants, FEATURES, planes_key),

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from gaussians import harmonics
 from gaussians.precision import exact_products
 from gaussians.rendering.compositing import ALPHA_MAX, TRANSMITTANCE_MIN
-from gaussians.rendering.projection import ALPHA_MIN, BLUR, NEAR
+from gaussians.rendering.projection import ALPHA_MIN, BLUR, NEAREST_DRAWN
 from gaussians.rotation import rotation_matrix
 from gaussians.types import Camera, Gaussians, Rendering, Surfaces
 
@@ -48,7 +48,7 @@ def render_reference(
         offset = pixels - center[None, None]
         distance = jnp.einsum("hwi,ij,hwj->hw", offset, jnp.linalg.inv(blurred), offset)
         alpha = jnp.minimum(opacity * jnp.exp(-distance / 2), ALPHA_MAX)
-        alpha = jnp.where((alpha >= ALPHA_MIN) & (depth > NEAR), alpha, 0.0)
+        alpha = jnp.where((alpha >= ALPHA_MIN) & (depth > NEAREST_DRAWN), alpha, 0.0)
         after = transmittance * (1 - alpha)
         going &= after > TRANSMITTANCE_MIN
         weight = jnp.where(going, alpha * transmittance, 0.0)
@@ -104,7 +104,7 @@ def project_one(
     view = camera.world_to_camera[:3, :3]
     point = view @ mean + camera.world_to_camera[:3, 3]
     depth = point[2]
-    point = jnp.where(depth > NEAR, point, jnp.ones(3))
+    point = jnp.where(depth > NEAREST_DRAWN, point, jnp.ones(3))
     size = jnp.array([camera.width, camera.height])
     focal = jnp.diagonal(camera.intrinsics)[:2]
     principal = camera.intrinsics[:2, 2]

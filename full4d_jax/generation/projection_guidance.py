@@ -19,7 +19,7 @@ from full4d_jax.models.sharded_map import map_items
 from gaussians.precision import exact_products
 
 FAR = 1e9
-NEAR = 0.05
+NEAREST_PROJECTED = 0.05  # world units: nearer points are left out
 TOLERANCE = 0.04  # relative depth within which points blend
 MIN_WEIGHT = 0.06  # smaller bilinear corners would only widen silhouettes
 BESIDE = 0.15  # of the short side: how far from a hole in its rows what is in front does not count
@@ -140,7 +140,7 @@ def splat_points(
     """Draw those points that are `known`, in the axes of the target camera; see `splat`."""
     channels = colours.shape[-1]
     z = points[:, 2]
-    valid = known & (z > NEAR)
+    valid = known & (z > NEAREST_PROJECTED)
     z = jnp.where(valid, z, 1.0)
     u, v, _ = jnp.moveaxis(points @ intrinsics.T / z[:, None], -1, 0) - 0.5
 

@@ -30,7 +30,9 @@ GUESSES = (1.07, 1.87, 0.6, 3.3)
 SIDE = 640  # pixels, at least, of the longer side of pictures in which points are sought
 FEATURES = 3000  # of a view, at most, in all instants
 FEWEST = 15  # points that place a camera
-NEAR = 2.0  # pixels from its epipolar line, at most, of a match that agrees with the cameras
+MAX_EPIPOLAR_DISTANCE = (
+    2.0  # pixels from its epipolar line, at most, of a match that agrees with the cameras
+)
 FEWEST_FIRST = 50  # points that place the first two
 MOVED = 0.008  # of the picture's longer side: a point that moves by less stays
 STANDING = 0.3  # of the points stay, at least, before a camera that stands
@@ -245,7 +247,7 @@ def _agreement(
                 matched = np.stack([points[i][rows[:, 0]], points[j][rows[:, 1]]], 1)
                 pair = np.stack([poses[i], poses[j]])
                 distances.append(epipolar_distances(matched, np.stack([lens, lens]), pair))
-    return float(np.mean(np.concatenate(distances) < NEAR))
+    return float(np.mean(np.concatenate(distances) < MAX_EPIPOLAR_DISTANCE))
 
 
 def _pairs(views: int) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ CORNERS = 400  # that are looked for in a picture
 PARTS = 6, 4  # columns and rows of parts of a picture
 FLAT = 0.001  # of the strongest corner, below which a part has none
 FEWEST = 12  # corners that tell a motion
-NEAR = 1.5  # pixels from the homography
+MAX_HOMOGRAPHY_ERROR = 1.5  # pixels from the homography
 STAYS = 0.0015  # of the width: half a pixel of 320
 GRID = np.stack(np.meshgrid(np.linspace(0.1, 0.9, 5), np.linspace(0.1, 0.9, 5)), -1)
 
@@ -114,7 +114,9 @@ def _step(before: UInt8[ndarray, "r q"], after: UInt8[ndarray, "r q"]) -> Step |
     if len(pairs) < FEWEST:
         return None
     cv2.setRNGSeed(0)
-    homography, inliers = cv2.findHomography(pairs[:, 0], pairs[:, 1], cv2.RANSAC, NEAR)
+    homography, inliers = cv2.findHomography(
+        pairs[:, 0], pairs[:, 1], cv2.RANSAC, MAX_HOMOGRAPHY_ERROR
+    )
     if homography is None or inliers.sum() < FEWEST:
         return None
     return Step(pairs[inliers[:, 0] > 0], homography)

@@ -9,10 +9,11 @@ with holes filled by push-pull. A U-Net gives a residual r and gates g and s for
 
 so that at first it pastes the projection over the mean of both fillings. What it learns is where
 the prior knows more than the surroundings do, to close the cracks of the projection, to straighten
-its edges, to doubt pixels of wrong depth, and to sharpen what only the prior knows. From `NEAR` / 2
-to 3 `NEAR` / 2 pixels into a hole the network's maps go over to ones that vary slowly, since
-nothing tells details there, and no pattern is drawn. Resolution changes by folding 2x2 pixels into
-channels, as in `depth_net`. Any sides that are multiples of 8 work.
+its edges, to doubt pixels of wrong depth, and to sharpen what only the prior knows. From
+`DETAIL_DISTANCE` / 2 to 3 `DETAIL_DISTANCE` / 2 pixels into a hole the network's maps go over to
+ones that vary slowly, since nothing tells details there, and no pattern is drawn. Resolution
+changes by folding 2x2 pixels into channels, as in `depth_net`. Any sides that are multiples of 8
+work.
 """
 
 import functools
@@ -28,7 +29,7 @@ from full4d_jax.models.folding import fold, unfold
 from full4d_jax.models.linear import linear
 
 MULTIPLE = 8  # of which the sides of a frame must be multiples
-NEAR = 8  # pixels from the projection, up to which something tells details
+DETAIL_DISTANCE = 8  # pixels from the projection, up to which something tells details
 CELL = 24  # pixels, within which nothing varies elsewhere
 INPUTS = 11  # channels of `Guidance`
 OUTPUTS = 5  # r, g and s of equations 1 and 2
@@ -113,14 +114,14 @@ class UpsamplerNet(nnx.Module):
 
 
 def near(mask: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
-    """Return 1 within `NEAR` rows and columns of where the mask is 1, else 0."""
-    side = 2 * NEAR + 1
+    """Return 1 within `DETAIL_DISTANCE` rows and columns of where the mask is 1, else 0."""
+    side = 2 * DETAIL_DISTANCE + 1
     return jax.lax.reduce_window(mask, 0.0, jax.lax.max, (1, side, side), (1, 1, 1), "SAME")
 
 
 def smooth_near(mask: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
     """Return `near`, which falls to 0 within as many pixels."""
-    reach = NEAR // 2
+    reach = DETAIL_DISTANCE // 2
     side = 2 * reach + 1
     padded = jnp.pad(near(mask), ((0, 0), (reach, reach), (reach, reach)), "edge")
     total = jax.lax.reduce_window(padded, 0.0, jax.lax.add, (1, side, side), (1, 1, 1), "VALID")

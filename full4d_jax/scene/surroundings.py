@@ -39,7 +39,9 @@ LOOK_ROWS = (
 )
 SPACING = 2.0  # pixels of these between new Gaussians
 WIDER = 1.5  # how wide they are, relative to those of a picture with detail
-REACH = 6  # pixels from its centre that a new Gaussian colours: 3 deviations of one that wide
+SPLAT_RADIUS = (
+    6  # pixels from its centre that a new Gaussian colours: 3 deviations of one that wide
+)
 BEHIND = 1.02  # a point hides nothing where it is farther than this multiple of what a view shows
 PUSH = 1.1  # factor of depth by which a point moves back
 PUSHES = 12  # how often it does at most
@@ -168,7 +170,7 @@ def wide_gaussians(
 def shown_depth(pictures: Sequence[Rendering]) -> Float[Array, "n h w"]:
     """Return the largest depth that each picture shows around a pixel, 0 where it shows nothing."""
     shown = jnp.stack([jnp.where(x.alpha >= EMPTY, x.depth, 0.0) for x in pictures])
-    window = (1, 2 * REACH + 1, 2 * REACH + 1)
+    window = (1, 2 * SPLAT_RADIUS + 1, 2 * SPLAT_RADIUS + 1)
     return jax.lax.reduce_window(shown, 0.0, jax.lax.max, window, (1, 1, 1), "same")
 
 
@@ -244,7 +246,7 @@ def _hides(
     u, v, w = jnp.moveaxis(local @ lens.T, -1, 0)
     column, row = (jnp.floor(a / jnp.maximum(w, 1e-6)).astype(int) for a in (u, v))
     height, width = shown.shape
-    inside = (w > 0) & (jnp.abs(column - width // 2) < width // 2 + REACH)
-    inside &= jnp.abs(row - height // 2) < height // 2 + REACH
+    inside = (w > 0) & (jnp.abs(column - width // 2) < width // 2 + SPLAT_RADIUS)
+    inside &= jnp.abs(row - height // 2) < height // 2 + SPLAT_RADIUS
     there = shown[jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)]
     return inside & (local[..., 2] < BEHIND * there)

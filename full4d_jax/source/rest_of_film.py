@@ -17,7 +17,7 @@ from full4d_jax.geometry.tracking import standing_share
 from full4d_jax.media.video import Video, crop_resize, gray_picture
 from input_pipeline.video_files import decode_frames
 
-REACH = 6.0  # seconds before the first instant and after the last
+SECONDS_AROUND = 6.0  # seconds before the first instant and after the last
 MOST = 12  # pictures
 STAYS = 0.3  # share of the corners that are where they were, or the camera has moved
 SAME_LIGHT = 12.0  # of 255 levels by which the median pixel may differ
@@ -36,8 +36,8 @@ def pictures_around(path: Path, video: Video) -> UInt8[ndarray, "e h w 3"] | Non
     last = video.timestamps[-1]
     height, width = video.frames.shape[1:3]
     gap = 1 / video.fps
-    begin = max(0.0, first - REACH)
-    end = last + REACH
+    begin = max(0.0, first - SECONDS_AROUND)
+    end = last + SECONDS_AROUND
     reference = video.gray[len(video.gray) // 2]
     pictures = []
     with suppress(FFmpegError):

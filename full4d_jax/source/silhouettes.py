@@ -29,7 +29,7 @@ SMALLEST_PERSON = 1e-3  # of the picture
 WHOLE_BODY = (1.25, 1.6)
 CUT_BY_BORDER = (1.25, 1.6, 2.2, 3.0, 4.0)  # of somebody whose legs are below the picture
 HEADROOM = 0.08  # of the window's side above the head of somebody whose legs are not in the picture
-REACH = 0.1  # of the piece's longer side: how far beyond it hands and feet may be
+LIMB_REACH = 0.1  # of the piece's longer side: how far beyond it hands and feet may be
 # Shares of the union of two masks.
 MIN_AGREEMENT = 0.95  # of what two windows show
 MIN_OVERLAP = 0.6  # of them and DeepLab's piece, which is wider
@@ -96,7 +96,7 @@ def _look_at(
         shares = (smaller + larger) / 2
         agree = _overlap(smaller > 0.5, larger > 0.5) > MIN_AGREEMENT
         if agree and _overlap(shares > 0.5, piece) > MIN_OVERLAP:
-            reach = disc(max(2, round(REACH * max(width, height))))
+            reach = disc(max(2, round(LIMB_REACH * max(width, height))))
             near = (cv2.dilate(as_bytes(piece), reach) > 0) & ~other_pieces
             # Where DeepLab alone sees somebody, a collar or the wall beside them, colours decide.
             disputed = piece & (shares < 0.5)

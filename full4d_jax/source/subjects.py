@@ -71,7 +71,7 @@ RIM = 0.05  # of the short side: how near to the left and right border masks go 
 # Shares of the picture.
 SMALLEST_SUBJECT = 1e-3
 SMALLEST_THING = 3e-4
-REACH = 0.5  # of a subject's longer side: how far from it what moves may still be a part
+PART_DISTANCE = 0.5  # of a subject's longer side: how far from it what moves may still be a part
 
 
 class Subjects(NamedTuple):
@@ -387,7 +387,7 @@ def _parts(coarse: Bool[ndarray, "h w"], moving: Bool[ndarray, "h w"]) -> Bool[n
         body = bodies == subject
         side = max(body.any(0).sum(), body.any(1).sum())
         away = cv2.distanceTransform(as_bytes(~body), cv2.DIST_L2, 3)
-        near |= away < REACH * side
+        near |= away < PART_DISTANCE * side
     touches = cv2.dilate(as_bytes(coarse), np.ones((5, 5), np.uint8)) > 0
     touching = np.zeros(count, bool)
     touching[np.unique(pieces[touches & (pieces > 0)])] = True

@@ -6,12 +6,12 @@ count where it shows one itself: else the network learns to paint people into ho
 With e the error of a picture and d the distance from what it shows, in pixels, the loss is
 
     mean over holes of w (sqrt(e^2 + s^2) + e^2 / 2 + sqrt((differences of e)^2 + s^2) / 2)
-    w = max(exp(-d / REACH), FARTHEST)
+    w = max(exp(-d / DECAY_PIXELS), FARTHEST)
 
 where differences are those between neighbouring pixels along both axes and s = `SOFT` rounds the
 absolute values off, plus `perceptual` times LPIPS from a share of the steps on. LPIPS counts at
-most `NEAR` pixels from what the picture shows: farther in, nothing tells the details, and what
-lowers LPIPS there is a pattern that is in no scene (see `upsampler_training`).
+most `JUDGED_DISTANCE` pixels from what the picture shows: farther in, nothing tells the details,
+and what lowers LPIPS there is a pattern that is in no scene (see `upsampler_training`).
 """
 
 import json
@@ -52,9 +52,9 @@ from input_pipeline.video_files import read_frames
 from input_pipeline.whole_files import write_text
 
 SOFT = 0.01  # rounds absolute errors off, in units of pictures in [-1, 1]
-REACH = 24.0  # pixels
+DECAY_PIXELS = 24.0  # pixels from what the picture shows, by which weights fall to 1 / e
 FARTHEST = 0.2
-NEAR = 16  # pixels
+JUDGED_DISTANCE = 16  # pixels from what the picture shows, within which LPIPS counts
 MOMENTS = 12  # of a clip whose frames are seen
 MIRRORED = 0.5  # share of the pictures
 RECOLOURED = 0.3  # share of the pictures whose channels are in another order
@@ -229,7 +229,7 @@ def train_step(
         squares = judged_pixels[..., None] * (whole - truth) ** 2
         error = squares.sum() / jnp.maximum(3 * judged_pixels.sum(), 1)
         if distance is not None:
-            is_near = (judged_pixels > 0) & (holes.distance <= NEAR)
+            is_near = (judged_pixels > 0) & (holes.distance <= JUDGED_DISTANCE)
             judged = jnp.where(is_near[..., None], whole, truth)
             key = jax.random.fold_in(jax.random.key(config.seed), state.step)
             pictures = shifted(key, judged / 2 + 0.5, truth / 2 + 0.5)
@@ -254,7 +254,7 @@ def loss(
     Where the error does not count it is 0, also in the differences of neighbours.
     """
     error = counts[..., None] * (whole - truth)
-    weight = jnp.maximum(jnp.exp(-distance.astype(jnp.float32) / REACH), FARTHEST)
+    weight = jnp.maximum(jnp.exp(-distance.astype(jnp.float32) / DECAY_PIXELS), FARTHEST)
     weight = (weight * (distance > 0) * counts)[..., None]
 
     def soft(x: Float[Array, "..."]) -> Float[Array, "..."]:

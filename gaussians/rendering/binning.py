@@ -16,10 +16,10 @@ from einops import rearrange
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from gaussians.rendering.projection import NEAR, Splats
+from gaussians.rendering.projection import NEAREST_DRAWN, Splats
 
 SIDE = 16  # pixels along a tile whose list is sorted; CPUs composite its quarters
-DEPTH_BITS = 29  # tell all floats between NEAR and 1e15 apart
+DEPTH_BITS = 29  # tell all floats between NEAREST_DRAWN and 1e15 apart
 MOST_INTERSECTIONS = 2**30  # intersections that 32 bits can count
 
 
@@ -113,7 +113,9 @@ def depth_order(splats: Splats) -> Int[Array, "g"]:
     """
     g = splats.depths.shape[0]
     bits = rank_bits(g)
-    bias = np.float32(NEAR).view(np.uint32)  # positive floats are ordered as their bits are
+    bias = np.float32(NEAREST_DRAWN).view(
+        np.uint32
+    )  # positive floats are ordered as their bits are
     depths = lax.bitcast_convert_type(splats.depths.astype(jnp.float32), jnp.uint32) - bias
     depths = jnp.where(splats.sigmas > 0, depths, jnp.uint32((1 << DEPTH_BITS) - 1))
     position = jnp.arange(g, dtype=jnp.uint32)

@@ -23,7 +23,7 @@ from gaussians.rotation import rotation_matrix
 from gaussians.types import Camera, Gaussians
 
 BLUR = 0.3  # added to the screen covariance, pixels^2
-NEAR = 0.01  # nothing closer than this is drawn, world units
+NEAREST_DRAWN = 0.01  # nothing closer than this is drawn, world units
 ALPHA_MIN = 1 / 255  # fainter contributions are skipped
 SIGMAS_MAX = 3.33  # where an opaque Gaussian falls below ALPHA_MIN
 WIDTH_MAX = 1e5  # standard deviation on the screen in pixels; only degenerate input exceeds it
@@ -62,7 +62,7 @@ def project_gaussians(
 
     in_camera = jnp.einsum("ij,gj->gi", rotation, gaussians.means) + translation
     depths = in_camera[:, 2]
-    in_front = depths > NEAR
+    in_front = depths > NEAREST_DRAWN
     z = jnp.where(in_front, depths, 1.0)[:, None]
     slopes = in_camera[:, :2] / z
     centers = focal * slopes + principal

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 MISS = 1e4  # depth of a ray that hits nothing
-NEAR = 0.02
+NEAREST_HIT = 0.02  # depth: nearer hits count as none
 FLOOR = 3  # of the faces of a room, the one at +y
 BLOCK = 512  # rays whose values fit the cache of a CPU
 
@@ -126,7 +126,7 @@ def nearest_object(
         offset = Vector(*(o[None] - c for o, c in zip(origin, center, strict=True)))
         local_rays = to_local(turn, Vector(*(r[None] for r in rays)))
         depth = hit(to_local(turn, offset), local_rays, columns(objects.size[part]))
-        depth = jnp.where((depth > NEAR) & present[part, None], depth, MISS)
+        depth = jnp.where((depth > NEAREST_HIT) & present[part, None], depth, MISS)
         first = depth.min(0)
         numbers = jnp.arange(count)[:, None]
         index = jnp.where(depth == first[None], numbers, count).min(0)

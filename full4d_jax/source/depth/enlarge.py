@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-REACH = 0.8  # s, small pixels
-SIGMA = 0.12  # c, distance of colours in [-1, 1]
+DISTANCE_SIGMA = 0.8  # s, small pixels
+COLOUR_SIGMA = 0.12  # c, distance of colours in [-1, 1]
 JUMP = 0.12  # relative difference of neighbouring disparities at which an edge begins
 OFFSETS = (-1, 0, 1, 2)  # of the small pixels around a full one, along each axis
 
@@ -52,7 +52,9 @@ def _enlarge(
         column = jnp.clip(left + j, 0, w - 1)
         distance = (y - top - i) ** 2 + (x - left - j) ** 2
         unlike = ((frame - small[row, column]) ** 2).sum(-1)
-        weight = jnp.exp(-distance / (2 * REACH**2) - unlike / (2 * SIGMA**2)) + 1e-12
+        weight = (
+            jnp.exp(-distance / (2 * DISTANCE_SIGMA**2) - unlike / (2 * COLOUR_SIGMA**2)) + 1e-12
+        )
         return disparity[row, column], weight
 
     neighbours = [neighbour(i, j) for i in OFFSETS for j in OFFSETS]

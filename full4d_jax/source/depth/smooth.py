@@ -25,7 +25,7 @@ from jaxtyping import Array, Float
 STRENGTH = 140.0  # lambda, for pixels of the network's own size
 SIGMA = 0.1  # distance of colours in [-1, 1]
 JUMP = 0.1  # of log disparity, at which colours count fully
-REACH = 2.25  # of the window to each side, in pixels of the network's size
+WINDOW_RADIUS = 2.25  # of the window to each side, in pixels of the network's size
 ROUNDS = 5
 
 
@@ -47,7 +47,7 @@ def smooth_depth(
 def _smooth(
     logs: Float[Array, "h w"], frame: Float[Array, "h w 3"], scale: float
 ) -> Float[Array, "h w"]:
-    bends = _bends(logs, max(1, round(REACH * scale)))
+    bends = _bends(logs, max(1, round(WINDOW_RADIUS * scale)))
     joined = [_joined(frame, bends), _joined(frame.swapaxes(0, 1), bends.T)]
     for number in range(1, ROUNDS + 1):
         share = 1.5 * 4 ** (ROUNDS - number) / (4**ROUNDS - 1)

@@ -26,7 +26,7 @@ from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
 ENOUGH_FOR_LINE = 3 * MIN_MATCHES
 SPREAD = 1.3  # from near to far points, at least: points at one depth tell no shift
 BETTER = 0.9  # of the error that a scale leaves, what a line may leave
-REACH = 1.5  # times farther than the farthest points, depth ends
+FARTHEST_RATIO = 1.5  # times farther than the farthest points, depth ends
 
 
 def source_moves(source: Grid) -> bool:
@@ -179,7 +179,9 @@ def _map(
     slope, shift = fit_scale_and_shift(
         1 / there, 1 / true, true / true.mean()
     )  # errors of depth are relative
-    least = 1 / (REACH * np.quantile(true, 0.95))  # the points tell nothing of what is farther
+    least = 1 / (
+        FARTHEST_RATIO * np.quantile(true, 0.95)
+    )  # the points tell nothing of what is farther
     known = depth > 0
     return np.where(known, 1 / np.maximum(slope / np.where(known, depth, 1) + shift, least), 0)
 
