@@ -91,9 +91,8 @@ def test_true_depth_is_far_above_a_copy_at_any_unit_of_the_path(tmp_path, monkey
     text = (out / "evaluation.md").read_text()
     assert f"{pulled['psnr']:.2f}" in text
     assert "by its estimated depth (network: ours)" in text
-    monkeypatch.setattr(
-        later_frames, "generate_rows", None
-    )  # the same command does not generate again
+    # The same command does not generate again.
+    monkeypatch.setattr(later_frames, "generate_film_rows", None)
     assert evaluate(out, *options) == result
     options = *options, "--lift_scenes", 1
     line = refusal(capsys, "evaluate", *options, *SIZE[:2], "--out", out)
