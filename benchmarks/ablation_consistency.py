@@ -38,7 +38,7 @@ Picture = Float[Array, "h w 3"]
 
 
 def consistency(
-    made: Float[Array, "v t h w 3"],
+    generated: Float[Array, "v t h w 3"],
     truth: Float[Array, "v t h w 3"],
     depth: Float[Array, "v t h w"],
     cameras: Cameras,
@@ -48,7 +48,7 @@ def consistency(
     """Return `apart`, `matched` and `above` of all pairs of generated views; NaN without a pixel.
 
     Args:
-      made: frames in [-1, 1], of which view 0 is given.
+      generated: frames in [-1, 1], of which view 0 is given.
       truth: the true ones.
       depth: true z-depth of all views.
       cameras: of all views.
@@ -58,7 +58,7 @@ def consistency(
     views, times = depth.shape[:2]
     pairs = itertools.permutations(range(1, views), 2)
     places = np.array([(*pair, t) for pair in pairs for t in range(times)], np.int32)
-    made = jnp.clip(made, -1, 1)
+    generated = jnp.clip(generated, -1, 1)
     other = jnp.clip(other, -1, 1)
 
     def one(place: Array) -> Array:
@@ -72,10 +72,10 @@ def consistency(
         true = truth[a, t], truth[b, t]
         same = jnp.abs(sampled(true[1], spots) - true[0]).max(-1) < 2 * AGREES
         seen = counted[a, t] & open_there & same & (jnp.abs(far - there) < DEPTH_AGREES * there)
-        error = jnp.square((sampled(made[b, t], spots) - made[a, t]) / 2).mean(-1)
+        error = jnp.square((sampled(generated[b, t], spots) - generated[a, t]) / 2).mean(-1)
         findable = seen & found_again(*true, spots)
-        matches = findable & found_again(made[a, t], made[b, t], spots)
-        lucky = findable & found_again(made[a, t], other[b, t], spots)
+        matches = findable & found_again(generated[a, t], generated[b, t], spots)
+        lucky = findable & found_again(generated[a, t], other[b, t], spots)
         return jnp.stack([x.sum() for x in (error * seen, seen, matches, lucky, findable)])
 
     error, seen, matches, lucky, findable = (

@@ -74,7 +74,7 @@ def lift(
     Args:
       grid: frames of all views with cameras, real (a capture) or made by `generate`.
       config: the experiment; its lift section says how.
-      prior: asked from cameras between the views, as `full4d lift` does; None asks none.
+      prior: asked from cameras between the views, as `full4d lift` does; None for no prior.
       say: prints a line for people.
 
     Raises:
@@ -101,7 +101,7 @@ def fit_scene(
     Args:
       config: the experiment; its lift section says how.
       grid: frames of all views, with cameras.
-      prior: to be asked from cameras between the views; None asks none.
+      prior: to be asked from cameras between the views; None for no prior.
       partial: where a fit under way is kept, to go on from; None keeps nothing.
       say: prints a line for people.
       look: called with the scene before the first step, where the fit begins.

@@ -51,7 +51,7 @@ def lift_grid(
       grid: real views with depth, then generated ones, with cameras; pictures between the instants
         are fitted too.
       key: the result is a function of the arguments and it alone.
-      prior: asked in the way that `settings.distillation` says; None asks none.
+      prior: asked as `settings.distillation` says; None for no prior.
       asked_rows: short side at which the prior is asked; 0 is that of the grid.
       report: called with the step and with metrics from time to time.
       partial: where a fit under way is kept, to go on from.

@@ -72,13 +72,13 @@ def read_depth_inputs(source: options.SampleOptions, size: DataConfig) -> DepthI
     Raises:
       InputError: One of them is unusable, or both are asked for.
     """
-    asked = source.measured or options.NetworkOptions()
-    file = asked.depth_file()
-    network = open_network(asked.depth_network, asked.depth_kind)
+    network_options = source.measured or options.NetworkOptions()
+    file = network_options.depth_file()
+    network = open_network(network_options.depth_network, network_options.depth_kind)
     depth = None
     if file is not None:
         depth = depth_from_file(file, size.frames, size.height, size.width)
-    return DepthInputs(asked, network, file, depth)
+    return DepthInputs(network_options, network, file, depth)
 
 
 def run_depth(stages: Stages, grid: Grid, inputs: DepthInputs) -> Grid:

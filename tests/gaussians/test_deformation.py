@@ -53,8 +53,8 @@ def test_features_are_those_of_the_nearest_corners_interpolated():
         )
         for x, y, z in points
     ]
-    found = jax.jit(hexplane.interpolate_planes)(planes, jnp.float32(points), time)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    interpolated = jax.jit(hexplane.interpolate_planes)(planes, jnp.float32(points), time)
+    np.testing.assert_allclose(interpolated, expected, atol=1e-5)
 
 
 def test_beyond_the_box_and_the_clip_the_border_counts():

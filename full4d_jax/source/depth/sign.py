@@ -37,15 +37,15 @@ class Sign(NamedTuple):
     note: str
 
 
-def checked_kind(kind: DepthKind, asked: DepthKind | None, correlation: float) -> Sign:
-    """Return the kind of a network's values, corrected where none was asked for.
+def checked_kind(kind: DepthKind, named_kind: DepthKind | None, correlation: float) -> Sign:
+    """Return the kind of a network's values, corrected unless a person names one.
 
     Args:
       kind: what networks of its signature usually have.
-      asked: what a person says; None where no one is named.
+      named_kind: the one of `--depth_kind`; None without it.
       correlation: of its values and disparity.
     """
-    claimed = asked or kind
+    claimed = named_kind or kind
     if abs(correlation) < SURE:
         note = "our network cannot confirm this on a frame of the package's clip: look at it"
         return Sign(claimed, note)
@@ -53,8 +53,8 @@ def checked_kind(kind: DepthKind, asked: DepthKind | None, correlation: float) -
         return Sign(claimed, "")
     grow = "when near" if correlation > 0 else "with distance"
     seen = f"its values grow {grow} on a frame of the package's clip, by our network"
-    if asked is not None:
-        return Sign(asked, f"warning: {seen}, against --depth_kind {asked}")
+    if named_kind is not None:
+        return Sign(named_kind, f"warning: {seen}, against --depth_kind {named_kind}")
     corrected: DepthKind = "disparity" if correlation > 0 else "depth"
     return Sign(corrected, f"{seen}, so they are not {kind} as usual with its outputs")
 

@@ -54,12 +54,13 @@ def test_frames_are_compared_from_places_that_show_depth():
 
 
 def test_a_plain_wall_does_not_take_the_depth_of_what_stands_before_it():
-    frame, found = np.full((40, 40, 3), 0.8, np.float32), np.zeros((40, 40), np.float32)
+    frame = np.full((40, 40, 3), 0.8, np.float32)
+    swept = np.zeros((40, 40), np.float32)
     frame[:, 15:25] = np.random.default_rng(0).uniform(0, 0.3, (40, 10, 1))
-    found[:, 12:28] = 1.0  # as wide as the sweep's window sees it
-    kept = agrees_with_neighbours(frame, found) & (found > 0)
-    assert kept[:, 15:25].mean() > 0.9
-    assert kept[5:-5, 12:14].mean() + kept[5:-5, 26:28].mean() < 0.1
+    swept[:, 12:28] = 1.0  # as wide as the sweep's window sees it
+    agrees = agrees_with_neighbours(frame, swept) & (swept > 0)
+    assert agrees[:, 15:25].mean() > 0.9
+    assert agrees[5:-5, 12:14].mean() + agrees[5:-5, 26:28].mean() < 0.1
 
 
 def test_what_the_sweep_leaves_out_follows_its_neighbours_at_a_similar_depth():

@@ -111,11 +111,11 @@ def test_the_note_tells_which_part_was_taken_and_how_to_take_another(path, tmp_p
     frames = resting(10)
     ball(frames, 6, 8)
     write_video(path, frames, FPS)
-    found = open_video_source(DATA, VideoOptions(path))
-    assert found.times[0] == pytest.approx(6, abs=0.3)
-    assert "this part was chosen as most moves in it, --start takes another" in found.about.note
-    said = open_video_source(DATA, VideoOptions(path, start=1.0))
-    assert said.times[0] == 1
-    assert "chosen" not in said.about.note
+    chosen = open_video_source(DATA, VideoOptions(path))
+    assert chosen.times[0] == pytest.approx(6, abs=0.3)
+    assert "this part was chosen as most moves in it, --start takes another" in chosen.about.note
+    from_start = open_video_source(DATA, VideoOptions(path, start=1.0))
+    assert from_start.times[0] == 1
+    assert "chosen" not in from_start.about.note
     depth = DepthOptions(depth=tmp_path / "depth.npy")  # of the frames from the start on
     assert open_video_source(DATA, VideoOptions(path, measured=depth)).times[0] == 0

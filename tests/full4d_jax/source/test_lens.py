@@ -52,9 +52,9 @@ def test_metadata_tell_the_lens(name, tmp_path):
     focal = 26 / 43.2666 * np.hypot(60, 40) * 32 / min(size)
     assert source.cameras is not None
     assert source.cameras.intrinsics[0, 0, 0] == pytest.approx(focal, rel=1e-3)
-    given = open_video_source(SIZE, VideoOptions(path, fov=40.0))
-    assert "40 before cropping" in given.about.note
-    assert "metadata" not in given.about.note
+    of_option = open_video_source(SIZE, VideoOptions(path, fov=40.0))
+    assert "40 before cropping" in of_option.about.note
+    assert "metadata" not in of_option.about.note
 
 
 @pytest.mark.parametrize("said", ["0", "wide", "1e9", "26 inches"])

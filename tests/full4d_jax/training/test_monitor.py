@@ -127,9 +127,9 @@ def test_data_that_does_not_come_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(monitor, "STALLED_SECONDS", 1.5)
     monkeypatch.setattr(monitor, "STALLED_STEPS", 0)
     short(tmp_path, data=stalled)
-    said = [x for x in capsys.readouterr().out.splitlines() if "no data" in x]
-    assert said == [x for x in said if "step 4 has no data after 1.5 s" in x]
-    assert len(said) == 1
+    lines = [x for x in capsys.readouterr().out.splitlines() if "no data" in x]
+    assert lines == [x for x in lines if "step 4 has no data after 1.5 s" in x]
+    assert len(lines) == 1
 
 
 def test_a_process_that_all_wait_for_is_named():

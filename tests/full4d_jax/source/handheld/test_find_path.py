@@ -143,13 +143,13 @@ def test_structures_that_are_not_trusted():
     good = Structure(np.tile(np.eye(4), (4, 1, 1)), nothing, 1.0, 0.5, 3.0, 0.9, (0, 3))
     assert path_objection(good, 800) == ""
     assert "fit together" in path_objection(None, 800)
-    for field, value, said in (
+    for field, value, objection in (
         ("placed", 0.7, "70%"),
         ("reprojection", 2.0, "2.0 pixels"),
         ("angle", 0.3, "0.3 degrees"),
         ("coverage", 0.3, "30%"),
     ):
-        assert said in path_objection(good._replace(**{field: value}), 800)
+        assert objection in path_objection(good._replace(**{field: value}), 800)
 
 
 def test_colmap_is_asked_for_by_name(monkeypatch):
