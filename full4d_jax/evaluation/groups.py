@@ -10,7 +10,6 @@ Evaluations differ in where the truth comes from and in what candidates they mak
 (`filled_grids`) and films (`film`).
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,13 +18,13 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from full4d_jax.evaluation.fidelity import Distances, Regions, fidelity_scores
+from full4d_jax.evaluation.results import write_results
 from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
 from full4d_jax.evaluation.table import markdown, summary
 from full4d_jax.media.pictures import contact_sheet, save_picture
 from full4d_jax.session.files import read_arrays, save_arrays
 from full4d_jax.session.progress import Progress
 from input_pipeline.opening import make_own_folder
-from input_pipeline.whole_files import write_text
 
 SHEET_CLIPS = 4  # of each group
 CELL_ROWS = 128, 192  # of a picture in the sheet, at least and at most
@@ -129,10 +128,7 @@ def evaluate_groups(
     # The file may hold scenes of other calls, such as those that weights were chosen by.
     lines = [x for x in open_lines(path, mark) if x["scene"] in asked.get(x["group"], ())]
     page = markdown(lines, shipped, f"{preface} Weights and settings: `{mark}`.")
-    write_text(folder / "evaluation.md", page)
-    write_text(folder / "evaluation.json", json.dumps(summary(lines, shipped), indent=1))
-    print(page)
-    print(f"wrote {folder}/evaluation.md, evaluation.json; look at evaluation.png")
+    write_results(folder, "evaluation", summary(lines, shipped), page, caption)
 
 
 def _shown_file(folder: Path, group: str, scene: int) -> Path:

@@ -4,7 +4,6 @@
 views of the clip, rendered by their cameras at the grid's instants. The source view never counts.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,21 +21,21 @@ from full4d_jax.evaluation.fidelity import (
     moving_region,
 )
 from full4d_jax.evaluation.groups import Frames
+from full4d_jax.evaluation.results import write_results
 from full4d_jax.evaluation.table import COPY, GRID, INPAINT, SCENE
 from full4d_jax.evaluation.truth.comparison_page import draw, page
 from full4d_jax.evaluation.truth.real_views import Truth, find_truth
 from full4d_jax.generation.projection_guidance import project_video
 from full4d_jax.grid import Origin
-from full4d_jax.media.pictures import save_picture, to_unit
+from full4d_jax.media.pictures import to_unit
 from full4d_jax.scene.reading import posed_grid
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
-from full4d_jax.session.errors import InputError, input_errors, tell
+from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.files import hold_folder
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import Stages
 from gaussians import Scene, load_dynamic_ply
-from input_pipeline.whole_files import write_text
 
 
 def score_with_truth(path: Path, kind: str, dataset: Path, *, vgg: bool) -> dict[str, Any]:
@@ -79,13 +78,9 @@ def score_with_truth(path: Path, kind: str, dataset: Path, *, vgg: bool) -> dict
     rows = {subject: pictures, COPY: copy_source(source, len(truth.views))}
     rows, regions = _with_projection(rows, truth)
     result = {**about, "rows": _row_scores(rows, truth, regions, distances, held_out)}
-    name = f"truth_{kind}"
-    write_text(folder / f"{name}.json", json.dumps(result, indent=1) + "\n")
+    sheet = draw(rows, truth.targets, truth.views)
     text = page(result, subject)
-    write_text(folder / f"{name}.md", text)
-    save_picture(folder / f"{name}.png", draw(rows, truth.targets, truth.views))
-    tell(text)
-    print(f"wrote {folder}/{name}.json, {name}.md, and {name}.png: beside the truth")
+    write_results(folder, f"truth_{kind}", result, text, "beside the truth", sheet)
     return result
 
 

@@ -10,7 +10,6 @@ Scores against the truth pool all films and instants. Scores without it are thos
 them too. FVD and FVD-V compare the films with the real ones where there are enough of them.
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from full4d_jax.evaluation.fidelity import (
     fidelity_scores,
     moving_region,
 )
+from full4d_jax.evaluation.results import write_results
 from full4d_jax.evaluation.score_lines import append_lines, open_lines
 from full4d_jax.evaluation.table import COPY, DIGITS, PUSH_PULL, heading
 from full4d_jax.evaluation.truth.comparison_page import draw
@@ -44,12 +44,11 @@ from full4d_jax.generation.projection_guidance import fill_holes, project_video
 from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.grid import Grid
 from full4d_jax.media.metrics import LPIPS_INSTALL
-from full4d_jax.media.pictures import save_picture, to_uint8, to_unit
-from full4d_jax.session.errors import InputError, tell
+from full4d_jax.media.pictures import to_uint8, to_unit
+from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
-from input_pipeline.whole_files import write_text
 
 REAL = "the real films"
 SCORED = "films 1"  # another number where a score becomes another
@@ -140,13 +139,10 @@ def score_films(
         f"{table(rows, missing, {}, TRUE_HEADS | HEADS)}"
     )
     result = {"cameras": filmed.cameras, "scores": rows, "missing": missing}
-    write_text(folder / "films.json", json.dumps(result, indent=1) + "\n")
-    write_text(folder / "films.md", text)
     shown = {row: frames / np.float32(255) for row, frames in pictures.items() if row != REAL}
     real = truth.frames[1:] / np.float32(255)
-    save_picture(folder / "films.png", draw(shown, real, np.arange(1, 1 + views)))
-    tell(text)
-    print(f"wrote {folder}/films.json, films.md, and films.png: beside the truth")
+    sheet = draw(shown, real, np.arange(1, 1 + views))
+    write_results(folder, "films", result, text, "beside the truth", sheet)
     return rows
 
 

@@ -1,6 +1,5 @@
 """Scores of finished output folders without any truth: `full4d evaluate OUT`."""
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.evaluation.results import write_results
 from full4d_jax.evaluation.score_lines import append_lines, open_lines
 from full4d_jax.evaluation.table import GRID, SCENE, Estimate, estimate, number
 from full4d_jax.evaluation.without_truth import consistency, frechet
@@ -33,18 +33,17 @@ from full4d_jax.evaluation.without_truth.set_scores import (
     open_reference,
 )
 from full4d_jax.grid import Grid
-from full4d_jax.media.pictures import save_picture, to_uint8
+from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.reading import posed_grid
 from full4d_jax.scene.renders import scene_renderer
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
-from full4d_jax.session.errors import InputError, tell
+from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
 from full4d_jax.session.files import hold_folder
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import Stages, fingerprint
 from gaussians import Scene
 from input_pipeline.selection import evenly
-from input_pipeline.whole_files import write_text
 
 SOURCE = "source video"
 SCORED = "consistency 1"  # another number where a score becomes another
@@ -195,11 +194,8 @@ def score_capture(
 
 
 def _write_pages(folder: Path, result: dict, page: str, grid: Grid) -> None:
-    write_text(folder / "consistency.json", json.dumps(result, indent=1) + "\n")
-    write_text(folder / "consistency.md", page)
-    save_picture(folder / "consistency.png", draw_matches(grid.frames, _cameras(grid)))
-    tell(page)
-    print(f"wrote {folder}/consistency.json, consistency.md, and consistency.png: points matched")
+    sheet = draw_matches(grid.frames, _cameras(grid))
+    write_results(folder, "consistency", result, page, "points matched", sheet)
 
 
 def grid_scores(
