@@ -173,6 +173,12 @@ class Grid:
         return self.about.rate or DEFAULT_FPS
 
     @property
+    def known_cameras(self) -> Cameras:
+        """The cameras of a grid that is known to have some."""
+        assert self.cameras is not None, "its cameras are known"
+        return self.cameras
+
+    @property
     def real_rows(self) -> int:
         """The number of views, from the first on, of which all frames are real."""
         rows = (self.origin == Origin.REAL).all(1)

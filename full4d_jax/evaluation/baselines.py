@@ -1,21 +1,25 @@
 """Baselines without a prior, which the prior has to beat.
 
-The first two fill the views around a source video, in [-1, 1]; another such baseline, the
-projection with its holes filled by push-pull, is where the prior starts (`projection_guidance`).
+The first three fill the views around a source video, in [-1, 1]; the projection with its holes
+filled by push-pull is where the prior starts (`projection_guidance`).
 `add_change` fills a grid in [0, 1] from its first row, a video by a fixed camera, and its first
 column, one instant in all views. There another baseline is `real_frames.copy_nearest`.
 """
 
 import cv2
+import jax
 import numpy as np
 from einops import repeat
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float, Num
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.generation.projection_guidance import Projection, fill_holes, project_video
 
 INPAINT_RADIUS = 3  # pixels around a hole that Telea's method looks at
 Frames = Float[np.ndarray, "v t h w 3"]
 
 
-def copy_source(frames: Float[ArrayLike, "t h w 3"], views: int) -> Float[np.ndarray, "v t h w 3"]:
+def copy_source(frames: Num[ArrayLike, "t h w 3"], views: int) -> Num[np.ndarray, "v t h w 3"]:
     """Return the source video in every view."""
     return repeat(np.asarray(frames), "t h w c -> v t h w c", v=views)
 
@@ -36,6 +40,15 @@ def inpaint_by_marching(
             hole = (~seen[index]).astype(np.uint8)
             filled[index] = cv2.inpaint(images[index], hole, INPAINT_RADIUS, cv2.INPAINT_TELEA)
     return filled / 127.5 - 1
+
+
+@jax.jit
+def project_and_fill(
+    source: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
+) -> tuple[Projection, Float[Array, "v t h w 3"]]:
+    """Return a source's projection into the targets, and its form filled by push-pull."""
+    projection = project_video(source, depth, cameras)
+    return projection, fill_holes(projection)
 
 
 def add_change(frames: Frames) -> Frames:

@@ -21,20 +21,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from full4d_jax.cameras import Cameras, cameras_of
+from full4d_jax.cameras import cameras_of
 from full4d_jax.config import Config, SamplerConfig
-from full4d_jax.evaluation.baselines import copy_source, inpaint_by_marching
+from full4d_jax.evaluation.baselines import copy_source, inpaint_by_marching, project_and_fill
 from full4d_jax.evaluation.fidelity import Distances, Regions, moving_region
 from full4d_jax.evaluation.groups import Candidates, Frames
 from full4d_jax.evaluation.known_clips import KnownClip
 from full4d_jax.evaluation.table import COPY, INPAINT, PUSH_PULL
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior, describe_network
-from full4d_jax.generation.projection_guidance import (
-    Projection,
-    fill_holes,
-    project_video,
-)
+from full4d_jax.generation.projection_guidance import project_video
 from full4d_jax.generation.several_processes import on_all
 from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.media.pictures import to_uint8, to_unit
@@ -172,7 +168,7 @@ def fill(
     config = judge.config
     source = 2 * clip.frames[0] - 1
     cameras = cameras_of(clip)
-    projection, filled = _project_and_fill(source, depth, cameras)
+    projection, filled = project_and_fill(source, depth, cameras)
     rows = {INPAINT: inpaint_by_marching(projection.frames, projection.mask), PUSH_PULL: filled}
     key = jax.random.fold_in(jax.random.key(config.seed), known.scene)
     for row, sampler in samplers.items():
@@ -206,12 +202,3 @@ def settings_of(config: Config, *fields: str) -> dict[str, Any]:
     files = {name: getattr(config, name) for name in ("codec_weights", "text", "negative_text")}
     paths = {name: Path(file) for name, file in files.items() if file}
     return {name: getattr(config, name) for name in fields} | paths
-
-
-@jax.jit
-def _project_and_fill(
-    source: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
-) -> tuple[Projection, Float[Array, "v t h w 3"]]:
-    """Return the projection into the targets and its filled form, from which the prior starts."""
-    projection = project_video(source, depth, cameras)
-    return projection, fill_holes(projection)

@@ -38,8 +38,7 @@ FITTED = "scene fitted to the cascade"
 NEAREST = "copy the nearest given frame"
 CHANGE = "copy, and add what changed in the row"
 FILLS = (INPAINT, PUSH_PULL)
-GRID_FILLS = (NEAREST, CHANGE)
-BASELINES = (*FILLS, *GRID_FILLS)
+BASELINES = (*FILLS, NEAREST, CHANGE)
 
 
 class Row(NamedTuple):
@@ -72,20 +71,16 @@ def gather(records: Sequence[dict]) -> Scores:
     return scores
 
 
-def number(value: float | None) -> float:
-    """Return a number of a record; NaN for null."""
-    return math.nan if value is None else value
-
-
 def details(records: Sequence[dict], group: str) -> dict[str, Estimate]:
     """Return estimates of the numbers of a group's clips that belong to no row."""
     members = [record for record in records if record["group"] == group]
     names = [name for name in members[0] if name not in ("group", "scene", "rows")]
-    return {name: estimate(np.array([number(x[name]) for x in members])) for name in names}
+    return {name: estimate([x[name] for x in members]) for name in names}
 
 
-def estimate(values: Float[np.ndarray, "scenes"]) -> Estimate:
-    """Return mean and standard error of the values that exist."""
+def estimate(values: Sequence[float | None] | Float[np.ndarray, "scenes"]) -> Estimate:
+    """Return mean and standard error of the values that exist: neither None nor NaN."""
+    values = np.array(values, np.float64)
     values = values[np.isfinite(values)]
     count = len(values)
     mean = float(values.mean()) if count else math.nan
@@ -95,17 +90,14 @@ def estimate(values: Float[np.ndarray, "scenes"]) -> Estimate:
 
 def means(scores: Scores, row: Row) -> dict[str, Estimate]:
     """Return the mean of every metric over the scenes of a row."""
-    entries = scores[row].values()
-    return {
-        metric: estimate(np.array([number(entry.get(metric)) for entry in entries]))
-        for metric in METRICS
-    }
+    return {metric: estimate([x.get(metric) for x in scores[row].values()]) for metric in METRICS}
 
 
 def paired(scores: Scores, row: Row, baseline: Row, metric: str) -> Estimate:
     """Return the mean of row - baseline over scenes; of baseline - row for LPIPS."""
-    pairs = [(x, scores[baseline].get(scene, {})) for scene, x in scores[row].items()]
-    difference = np.array([number(x.get(metric)) - number(y.get(metric)) for x, y in pairs])
+    entries = [(x, scores[baseline].get(scene, {})) for scene, x in scores[row].items()]
+    values = np.array([[x.get(metric), y.get(metric)] for x, y in entries], np.float64)
+    difference = values[:, 0] - values[:, 1]
     return estimate(-difference if metric.startswith("lpips") else difference)
 
 
@@ -176,22 +168,15 @@ def comparisons(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
         (row, baseline)
         for i, row in enumerate(rows)
         for baseline in rows[:i]
-        if row.name not in (*FILLS, *GRID_FILLS)
+        if row.name not in BASELINES
         and baseline.name in BASELINES
         and (baseline.group, baseline.depth) == (row.group, row.depth)
     ]
 
 
-def heading(metric: str) -> str:
+def heading(measure: str, region: str) -> str:
     """Return the name of a metric as people write it."""
-    measure, region = _parts(metric)
     return HEADINGS[measure] + region.replace("_", " ")
-
-
-def _parts(metric: str) -> tuple[str, str]:
-    """Return measure and region."""
-    region = next((r for r in REGIONS if r and metric.endswith(r)), "")
-    return metric.removesuffix(region), region
 
 
 def _shares(clips: Mapping[str, Estimate]) -> str:
@@ -226,18 +211,18 @@ def score_table(
       region: of REGIONS.
       sign: "+" for differences.
     """
-    names = [measure + region for measure in MEASURES]
-    columns = [name for name in names if any(line[name].count for line in lines.values())]
+    columns = [x for x in MEASURES if any(line[x + region].count for line in lines.values())]
     if not columns:
         return ""
     cells = []
     for labels, line in lines.items():
         most = max(value.count for value in line.values())
         cells.append([*labels])
-        for name in columns:
-            text = table_cell(line[name], DIGITS[_parts(name)[0]], sign)
-            cells[-1].append(text + _of(line[name].count, most) if line[name].count else text)
-    return text_table([*headings, *map(heading, columns)], cells)
+        for measure in columns:
+            value = line[measure + region]
+            text = table_cell(value, DIGITS[measure], sign)
+            cells[-1].append(text + _of(value.count, most) if value.count else text)
+    return text_table([*headings, *(heading(measure, region) for measure in columns)], cells)
 
 
 def table_cell(value: Estimate, digits: int, sign: str = "") -> str:

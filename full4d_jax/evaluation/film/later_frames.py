@@ -115,9 +115,7 @@ def generate_film_rows(
     """Return the frames of every row at the cameras of the truth, and which pixels are seen."""
     source = film.grid.frames[0]
     depth = jnp.asarray(film.grid.depth)[:1]
-    placed = film.grid.cameras
-    assert placed is not None, "a film has cameras"
-    cameras = jax.tree.map(jnp.asarray, placed)
+    cameras = jax.tree.map(jnp.asarray, film.grid.known_cameras)
     key = jax.random.key(judge.config.seed)
     prior = in_parts(judge.prior, DEFAULT.data)
     grid, projection = generate_large(prior, upsampler, to_model(source)[None], depth, cameras, key)
@@ -128,7 +126,9 @@ def generate_film_rows(
     }
     if lifted:
         settings = judge.config.lift
-        lifted_grid = around_source(to_uint8(to_unit(grid)), np.asarray(depth), placed)
+        lifted_grid = around_source(
+            to_uint8(to_unit(grid)), np.asarray(depth), film.grid.known_cameras
+        )
         with Progress("fitting", sized_for(settings, lifted_grid).steps) as report:
             scene = lift_grid(settings, lifted_grid, key, report=report)
         targets = cameras.views(slice(1, None))

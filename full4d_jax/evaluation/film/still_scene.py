@@ -18,6 +18,7 @@ from full4d_jax.cameras import Cameras, sides
 from full4d_jax.config import Config
 from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.grid import About, Grid, Origin, all_real, points_in, seen_in
+from full4d_jax.media.pictures import to_model
 from full4d_jax.models.upsampler import MULTIPLE
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
@@ -75,9 +76,8 @@ def open_film(config: Config, options: VideoOptions, network: AnyNetwork) -> Sti
         expected = f"one within {WIDEST:g} degrees of the first"
         raise InputError("video", options.video, found, expected, "give another --start")
     depth, placed = settled_depth(source, network)
-    assert placed.cameras is not None, "it has a path"
-    poses = np.asarray(placed.cameras.world_to_camera)[0, [0, *chosen], None]
-    lenses = np.repeat(np.asarray(placed.cameras.intrinsics), len(poses), 0)
+    poses = np.asarray(placed.known_cameras.world_to_camera)[0, [0, *chosen], None]
+    lenses = np.repeat(np.asarray(placed.known_cameras.intrinsics), len(poses), 0)
     origin = np.full((len(poses), 1), Origin.HELD_OUT, np.uint8)
     origin[0] = Origin.REAL
     grid = Grid(
@@ -129,18 +129,17 @@ def angles_from_first(source: Grid) -> Float[np.ndarray, " t"]:
     The scene is on the first camera's axis, at the median depth of the still points: no depth
     network has a part in it.
     """
-    assert source.cameras is not None, "a path belongs to a camera"
     points = points_in(source)
     assert points is not None, "points tell where the scene is"
     middle = np.array([0.0, 0.0, np.median(points.depth)])
-    rays = centers(np.asarray(source.cameras.world_to_camera[0], np.float64)) - middle
+    rays = centers(np.asarray(source.known_cameras.world_to_camera[0], np.float64)) - middle
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     return np.degrees(np.arccos(np.clip(rays @ rays[0], -1, 1)))
 
 
 def settled_depth(source: Grid, network: AnyNetwork) -> tuple[Float[np.ndarray, "h w"], Grid]:
     """Return the first frame's estimated depth, and the source with its path in the same unit."""
-    first = jnp.asarray(source.frames[0, :1], jnp.float32) / 127.5 - 1
+    first = to_model(source.frames[0, :1])
     known = np.asarray(source_depth(network, first, still=False))
     settled, unit = settle_scale(source, known, estimated=True)
     return np.asarray(drop_depth_edges(jnp.asarray(settled), EDGE))[0], in_unit(source, unit)

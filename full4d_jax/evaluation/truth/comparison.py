@@ -27,7 +27,7 @@ from full4d_jax.evaluation.truth.comparison_page import draw, page
 from full4d_jax.evaluation.truth.real_views import Truth, find_truth
 from full4d_jax.generation.projection_guidance import project_video
 from full4d_jax.grid import Origin
-from full4d_jax.media.pictures import to_unit
+from full4d_jax.media.pictures import to_model, to_unit
 from full4d_jax.scene.reading import posed_grid
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
@@ -59,7 +59,6 @@ def score_with_truth(path: Path, kind: str, dataset: Path, *, vgg: bool) -> dict
     hold_folder(folder)
     scene = load_scene(path) if kind == "scene" else None
     truth, about = find_truth(folder, grid, dataset, only_made=scene is None)
-    assert truth.grid.cameras is not None, "a clip of a data set has cameras"
     distances = load_distances(vgg=vgg)
     if scene is None:
         subject = GRID
@@ -67,7 +66,7 @@ def score_with_truth(path: Path, kind: str, dataset: Path, *, vgg: bool) -> dict
         pictures = grid.frames[truth.made] / np.float32(255)
     else:
         times = np.linspace(0, 1, grid.frames.shape[1])
-        targets = truth.grid.cameras.views(slice(1, None))
+        targets = truth.grid.known_cameras.views(slice(1, None))
         held_out = (truth.made[:, None] < 0) | (grid.origin == Origin.HELD_OUT)[truth.made]
         behind = background_in({} if path.suffix == ".ply" else Stages(path).finished("scene"))
         with Progress("rendering", len(truth.views)) as report:
@@ -102,12 +101,11 @@ def load_scene(path: Path) -> Scene:
 def _with_projection(rows: Mapping[str, Frames], truth: Truth) -> tuple[dict[str, Frames], Regions]:
     """Add the row of the projection, where there is depth; return the regions too."""
     grid = truth.grid
-    assert grid.cameras is not None, "a clip of a data set has cameras"
-    moving = moving_region(truth.targets, np.asarray(grid.cameras.world_to_camera[1:]))
+    moving = moving_region(truth.targets, np.asarray(grid.known_cameras.world_to_camera[1:]))
     if grid.depth is None:
         return dict(rows), Regions(np.zeros_like(moving), moving)
-    source = grid.frames[0] / np.float32(255)
-    seen = jax.jit(project_video)(2 * source - 1, grid.depth[0], grid.cameras)
+    source = to_model(grid.frames[0])
+    seen = jax.jit(project_video)(source, grid.depth[0], grid.known_cameras)
     filled = to_unit(inpaint_by_marching(seen.frames, seen.mask))
     return {**rows, INPAINT: filled}, Regions(1 - np.asarray(seen.mask), moving)
 

