@@ -232,7 +232,7 @@ def _evaluate_scenes(source: SceneOptions, folder: Path, open_judge: OpenJudge) 
     Raises:
       InputError: the asset has no animation, or the folder holds another evaluation.
     """
-    from full4d_jax.evaluation import runner
+    from full4d_jax.evaluation.generated_grids import evaluate_held_out
     from full4d_jax.evaluation.known_clips import gltf_views
 
     if source.gltf and not gltf_views(source.gltf):
@@ -240,7 +240,7 @@ def _evaluate_scenes(source: SceneOptions, folder: Path, open_judge: OpenJudge) 
         raise InputError("glTF", source.gltf, "no animation", "at least one", do)
     scenes = range(source.first, source.first + source.scenes)
     judge = open_judge(vgg=source.vgg)
-    runner.evaluate_held_out(judge, folder, scenes, source.gltf)
+    evaluate_held_out(judge, folder, scenes, source.gltf)
 
 
 def _evaluate_split(
@@ -251,14 +251,14 @@ def _evaluate_split(
     Raises:
       InputError: the clips do not fit the config, or the folder holds another evaluation.
     """
-    from full4d_jax.evaluation import runner
-    from full4d_jax.evaluation.split import check_split
+    from full4d_jax.evaluation.generated_grids import evaluate_split
+    from full4d_jax.evaluation.known_clips import check_split
     from full4d_jax.source.capture_source import open_split
 
     dataset = open_split(source.dataset, source.split)
     check_split(dataset, config.data)
     judge = open_judge(vgg=source.vgg)
-    runner.evaluate_split(judge, folder, dataset)
+    evaluate_split(judge, folder, dataset)
 
 
 def _evaluate_grids(
@@ -289,7 +289,7 @@ def _evaluate_film(config: Config, clip: FilmOptions, folder: Path, open_judge: 
     size = SizeOptions(rows=clip.rows, seconds=clip.seconds)
     video = VideoOptions(clip.video, clip.start or 0.0, None, clip.fov, clip.poses, size)
     check_fields(video, what="option")
-    from full4d_jax.evaluation.film.later_frames import evaluate_film
+    from full4d_jax.evaluation.later_frames import evaluate_film
     from full4d_jax.generation.cascade import load_upsampler
 
     upsampler = load_upsampler()
@@ -385,8 +385,7 @@ def _score_films(
         do = "give the capture whose cameras these are of, or add their cameras.json"
         raise InputError("option", "--truth", "none", "a capture", do)
     from full4d_jax.evaluation.fidelity import load_distances
-    from full4d_jax.evaluation.truth.film_table import score_films
-    from full4d_jax.evaluation.truth.foreign_films import read_filmed_grid
+    from full4d_jax.evaluation.truth.foreign_films import read_filmed_grid, score_films
     from full4d_jax.session.files import hold_folder
     from full4d_jax.source.depth.estimators import OURS, open_network
 

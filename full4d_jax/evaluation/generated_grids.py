@@ -1,4 +1,4 @@
-"""Scores of generated grids on clips whose truth is known.
+"""Scores of the grids that a prior makes of clips whose truth is known: procedural, or of a split.
 
 Every clip gives the same rows: the source copied, the projection filled in two ways, and the prior
 at several sampler settings; all but the first once with true depth, where that is known, and once
@@ -12,7 +12,8 @@ Scores pool all target views and times of a clip, so that one clip is one sample
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,8 +26,14 @@ from full4d_jax.cameras import cameras_of
 from full4d_jax.config import Config, SamplerConfig
 from full4d_jax.evaluation.baselines import copy_source, inpaint_by_marching, project_and_fill
 from full4d_jax.evaluation.fidelity import Distances, Regions, moving_region
-from full4d_jax.evaluation.groups import Candidates, Frames
-from full4d_jax.evaluation.known_clips import KnownClip
+from full4d_jax.evaluation.groups import Candidates, Frames, Group, evaluate_groups
+from full4d_jax.evaluation.known_clips import (
+    KnownClip,
+    gltf_clips,
+    gltf_views,
+    held_out_clips,
+    split_clips,
+)
 from full4d_jax.evaluation.table import COPY, INPAINT, PUSH_PULL
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior, describe_network
@@ -39,6 +46,8 @@ from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_errors
+from full4d_jax.source.depth.estimators import OURS
+from input_pipeline.datasets.dataset import Records
 from input_pipeline.procedural.scene import ProceduralClip
 
 STEPS = (1, 4, 16)  # from noise
@@ -202,3 +211,63 @@ def settings_of(config: Config, *fields: str) -> dict[str, Any]:
     files = {name: getattr(config, name) for name in ("codec_weights", "text", "negative_text")}
     paths = {name: Path(file) for name, file in files.items() if file}
     return {name: getattr(config, name) for name in fields} | paths
+
+
+def evaluate_held_out(judge: Judge, folder: Path, scenes: range, gltf: Path | None) -> None:
+    """Evaluate procedural scenes, and clips of a glTF asset."""
+    data = judge.config.data
+
+    def filled(clips: Callable[[Sequence[int]], Iterable[KnownClip]]):
+        return lambda numbers: generate_rows(judge, clips(numbers))
+
+    groups = [Group("held-out", scenes, filled(partial(held_out_clips, data)))]
+    if gltf:
+        numbers = range(len(gltf_views(gltf)))
+        groups.append(Group("glTF", numbers, filled(partial(gltf_clips, data, gltf))))
+    example = {"scene": to_uint8(next(held_out_clips(data, [0])).clip.frames), "gltf": gltf}
+    where = "targets within ±60° of the source"
+    _evaluate(judge, folder, groups, identity(judge, example), where)
+
+
+def evaluate_split(judge: Judge, folder: Path, records: Records) -> None:
+    """Evaluate all clips of a data set's split."""
+
+    def filled(numbers: Sequence[int]) -> Iterator[Candidates]:
+        return generate_rows(judge, split_clips(records, judge.config.data, numbers))
+
+    group = Group(records.split, range(len(records)), filled)
+    clip = [records.content, records.split]
+    where = (
+        f"split `{records.split}` of the dataset `{records.content[:16]}`; `true` is the depth in "
+        "its records"
+    )
+    _evaluate(judge, folder, [group], identity(judge, clip), where)
+
+
+def _evaluate(judge: Judge, folder: Path, groups: Sequence[Group], mark: str, where: str) -> None:
+    data = judge.config.data
+    name = judge.depth_name
+    network = "our network" if name == OURS else f"the network {name}"
+    shipped = shipped_row(judge.config)
+    preface = (
+        f"# Evaluation of `{judge.config.name}`\n\n"
+        f"{data.views} views (source included), {data.frames} frames of {data.width}x{data.height} "
+        f"pixels, {where}. Shipped sampler setting: {shipped}. Pixels that the source does not see "
+        "are those where the projection of the one source frame of the same instant, with true "
+        "depth if it is known, has no point; those that move differ from their median over time. "
+        "For SSIM its map is averaged over them, for LPIPS the truth is pasted over all others. "
+        f"`{name}` is the depth of {network}."
+    )
+    caption = (
+        "The last instant, in the view with the largest holes; "
+        f"'{name}' is given that network's depth"
+    )
+    evaluate_groups(
+        folder,
+        groups,
+        judge.distances,
+        mark=mark,
+        shipped=shipped,
+        preface=preface,
+        caption=caption,
+    )

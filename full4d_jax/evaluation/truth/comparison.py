@@ -1,19 +1,24 @@
 """Compare a generated grid or a fitted scene with the real views of the clip it was made from.
 
-`real_views` reads the truth. A grid is compared in the views that it generated, a scene in all
-views of the clip, rendered by their cameras at the grid's instants. The source view never counts.
+`run` and `lift` of a data set record which clip, views and instants of which data set they
+started from, and how long one unit of their world is there (`grid.Place`). A grid is compared in
+the views that it generated, a scene in all views of the clip, rendered by their cameras at the
+grid's instants. The source view never counts.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int, UInt8
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation.baselines import copy_source, inpaint_by_marching
 from full4d_jax.evaluation.fidelity import (
+    METRICS,
+    REGIONS,
     Distances,
     Regions,
     fidelity_scores,
@@ -22,12 +27,11 @@ from full4d_jax.evaluation.fidelity import (
 )
 from full4d_jax.evaluation.groups import Frames
 from full4d_jax.evaluation.results import write_results
-from full4d_jax.evaluation.table import COPY, GRID, INPAINT, SCENE
-from full4d_jax.evaluation.truth.comparison_page import draw, page
-from full4d_jax.evaluation.truth.real_views import Truth, find_truth
+from full4d_jax.evaluation.table import COPY, GRID, INPAINT, PIXELS, SCENE, estimate, score_table
 from full4d_jax.generation.projection_guidance import project_video
-from full4d_jax.grid import Origin
-from full4d_jax.media.pictures import to_model, to_unit
+from full4d_jax.grid import Grid, Origin, all_real
+from full4d_jax.media.metrics import LPIPS_INSTALL
+from full4d_jax.media.pictures import MARGIN, contact_sheet, to_model, to_uint8, to_unit
 from full4d_jax.scene.reading import posed_grid
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
@@ -36,6 +40,119 @@ from full4d_jax.session.files import hold_folder
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import Stages
 from gaussians import Scene, load_dynamic_ply
+from input_pipeline.cameras import relative_to, rescale
+from input_pipeline.datasets.dataset import open_dataset
+from input_pipeline.selection import select
+from input_pipeline.transforms import decode
+
+FAINT = 2  # factor that makes differences brighter
+FEW = 8  # views of which every row and region has a line
+CELL_ROWS = 192  # of a picture
+MAX_SHEET_SIDE = 4000  # pixels
+
+
+class Truth(NamedTuple):
+    """The truth for the grid of an output folder, in that grid's world and unit.
+
+    Attributes:
+      grid: the source view, then the targets; depth of the source, or None where it is unknown.
+      views: numbers of the targets in the clip.
+      made: numbers of the targets in the folder's grid, -1 for those that it lacks.
+    """
+
+    grid: Grid
+    views: Int[np.ndarray, " v"]
+    made: Int[np.ndarray, " v"]
+
+    @property
+    def targets(self) -> Float[np.ndarray, "v t h w 3"]:
+        """The targets in [0, 1]."""
+        return self.grid.frames[1:] / np.float32(255)
+
+
+def find_truth(
+    folder: Path,
+    grid: Grid,
+    dataset: Path,
+    *,
+    only_made: bool,
+) -> tuple[Truth, dict[str, Any]]:
+    """Return the truth for an output folder, and the place in the data set for people.
+
+    Args:
+      folder: of `run` or `lift` of a data set.
+      grid: that of the folder.
+      dataset: the data set that the folder was made from.
+      only_made: leave out the clip's views that the grid lacks.
+
+    Raises:
+      InputError: the folder records no place in a data set, or one in another data set.
+    """
+    place = grid.about.place
+    if place is None:
+        found = "no record of a data set"
+        do = "give full4d run, sample or lift a data set"
+        where = folder / "grid.npz"
+        raise InputError("output folder", where, found, "a run from a data set", do)
+    height, width = grid.frames.shape[2:4]
+    with input_errors("truth", "give the data set that the folder was made from as --truth"):
+        records = open_dataset(dataset, place.split)
+    if records.content != place.dataset:
+        found = f"content {records.content[:16]}"
+        expected = f"{place.dataset[:16]}, which {folder} was made from"
+        do = "give that data set as --truth, or run again with this one"
+        raise InputError("truth", dataset, found, expected, do)
+    with input_errors("dataset", "make the dataset again"):
+        example = records[place.clip]
+        grid_views = place.views.tolist()
+        instants = place.instants
+        is_made = bool((grid.origin == Origin.GENERATED).any()) and not grid.is_generated
+        real_views = grid_views[: grid.real_rows if is_made else 1]
+        views = sorted(set(grid_views if only_made else range(len(example.frames))) - {*real_views})
+        views = np.array(views, int)
+        if not views.size:
+            expected = "at least one"
+            do = "run again with more views"
+            raise InputError("truth", dataset, "no view but what was given", expected, do)
+        read = np.array([grid_views[0], *views])
+        first = example.world_to_camera[grid_views[0], instants[0]].astype(np.float64)
+        clip = decode(select(example, read, instants), height=height, width=width)
+    poses = relative_to(clip.world_to_camera.astype(np.float64), first)
+    poses = rescale(poses, place.unit).astype(np.float32)
+    recorded = clip.depth[0] / np.float32(place.unit)
+    depth, depth_from = _depth(grid, recorded)
+    truth = Grid(
+        frames=clip.frames,
+        origin=all_real(clip.frames),
+        times=grid.times,
+        cameras=Cameras(clip.intrinsics, poses, height, width),
+        depth=None if depth is None else depth[None],
+    )
+    made = np.array([grid_views.index(view) if view in grid_views else -1 for view in views])
+    return Truth(truth, views, made), {
+        "dataset": str(dataset),
+        "content": records.content,
+        "split": place.split,
+        "clip": place.clip,
+        "scene": example.scene_id,
+        "source_view": grid_views[0],
+        "given_views": real_views,
+        "instants": instants.tolist(),
+        "unit": place.unit,
+        "depth": depth_from,
+    }
+
+
+def _depth(
+    grid: Grid,
+    recorded: Float[np.ndarray, "t h w"],
+) -> tuple[Float[np.ndarray, "t h w"] | None, str]:
+    """Return depth of the source in the folder's unit, and whose it is."""
+    if recorded.any():
+        return recorded, "record"
+    if grid.depth is None or not grid.follows_source or grid.depth.shape[2:] != recorded.shape[1:]:
+        return None, "unknown"  # captures start from all views', or random
+    return grid.depth[0].astype(np.float32), "folder"
 
 
 def score_with_truth(path: Path, kind: str, dataset: Path, *, vgg: bool) -> dict[str, Any]:
@@ -144,3 +261,74 @@ def _row_scores(
                 about = {"row": name, "view": int(view), "in_grid": bool(fitted)}
                 records.append({**about, **scores(pictures, numbers == i)})
     return records
+
+
+def page(result: Mapping[str, Any], subject: str) -> str:
+    """Return the Markdown page of what `score_with_truth` found."""
+    targets = [x for x in result["rows"] if x["row"] == subject and isinstance(x["view"], int)]
+    new = [str(row["view"]) for row in targets if not row["in_grid"]]
+    whose = {"record": "in the record", "folder": "in the output folder", "unknown": "not known"}
+    instants = ", ".join(map(str, result["instants"]))
+    other_views = " and ".join(map(str, result["given_views"][1:]))
+    views = f"{result['source_view']}{other_views and f', beside it {other_views}'}"
+    lines = [
+        f"# {subject} against the real views of clip {result['clip']} ({result['scene']})",
+        (
+            f"Split `{result['split']}` of `{result['dataset']}` (`{result['content'][:16]}`). "
+            f"The source is view {views}, at instants {instants}; one unit is "
+            f"{result['unit']:.4g} of the dataset's. Its depth is {whose[result['depth']]}."
+        ),
+    ]
+    if new:
+        lines.append(f"These views were not fitted: {', '.join(new)}.")
+    known = sorted((x["psnr"], x["view"]) for x in targets if x["psnr"] is not None)
+    if known:
+        low, worst = known[0]
+        high, best = known[-1]
+        lines.append(
+            f"PSNR of cameras: {low:.2f} dB (view {worst}) to {high:.2f} dB (view {best}), median "
+            f"{np.median([x for x, _ in known]):.2f} dB."
+        )
+    for region in REGIONS:
+        shown = {
+            (row["row"], str(row["view"])): {x: estimate([row.get(x)]) for x in METRICS}
+            for row in result["rows"]
+            if _is_shown(row, subject, region, len(targets))
+        }
+        if table := score_table(["row", "view"], shown, region):
+            lines.append(f"{PIXELS[region]}:\n\n{table}")
+    if all(row["lpips"] is None for row in result["rows"]):
+        lines.append(f"LPIPS was not measured: `{LPIPS_INSTALL}`.")
+    return "\n\n".join(lines) + "\n"
+
+
+def _is_shown(row: Mapping[str, Any], subject: str, region: str, views: int) -> bool:
+    """Return whether a row has a line; of many views only the subject's have, in one table."""
+    few = views <= FEW or (row["row"] == subject and not region)
+    return few or isinstance(row["view"], str)
+
+
+def draw(
+    rows: Mapping[str, Float[np.ndarray, "v t h w 3"]],
+    truth: Float[np.ndarray, "v t h w 3"],
+    views: Int[np.ndarray, " v"],
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Draw the truth, the first row, their difference and the other rows, at the last instant.
+
+    Of many views some are drawn, evenly spread.
+    """
+    most = MAX_SHEET_SIDE // (CELL_ROWS + 2 * MARGIN)
+    drawn = np.unique(np.linspace(0, len(views) - 1, min(most, len(views))).round().astype(int))
+    last = {name: pictures[drawn, -1] for name, pictures in rows.items()}
+    first = next(iter(last.values()))
+    true = truth[drawn, -1]
+    pictures = [true, first, np.abs(first - true) * FAINT, *list(last.values())[1:]]
+    names = list(rows)
+    width = truth.shape[3] / truth.shape[2]
+    return contact_sheet(
+        to_uint8(np.stack(pictures, 1)),
+        rows=[f"view {view}" for view in views[drawn]],
+        columns=["truth", names[0], f"difference x{FAINT}", *names[1:]],
+        title=f"The last instant of {len(drawn)} of {len(views)} target views",
+        cell_height=min(CELL_ROWS, int((MAX_SHEET_SIDE / (len(pictures) + 1) - MARGIN) / width)),
+    )

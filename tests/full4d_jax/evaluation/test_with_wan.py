@@ -14,8 +14,8 @@ from toy_wan import SMALL
 
 from full4d_jax.cameras import cameras_of
 from full4d_jax.config import MeshConfig, SamplerConfig, load_config
-from full4d_jax.evaluation import generated_grids, groups, runner
-from full4d_jax.evaluation.split import split_clips
+from full4d_jax.evaluation import generated_grids, groups
+from full4d_jax.evaluation.known_clips import split_clips
 from full4d_jax.evaluation.table import COPY
 from full4d_jax.generation.batch import make_conditions, mark_first_frame
 from full4d_jax.generation.prior import prior_with
@@ -94,7 +94,7 @@ def test_scores_are_those_of_the_grid_by_hand(judge, records, tmp_path, monkeypa
         return whole(candidates, group, distances)
 
     monkeypatch.setattr(groups, "score", keeping)
-    runner.evaluate_split(judge, tmp_path, records)
+    generated_grids.evaluate_split(judge, tmp_path, records)
     lines = [json.loads(x) for x in (tmp_path / "scores.jsonl").read_text().splitlines()[1:]]
     clips = list(split_clips(records, judge.config.data, range(len(records))))
     assert [line["scene"] for line in lines] == [known.scene for known in clips] == [0, 1]

@@ -10,7 +10,7 @@ from PIL import Image
 from textured_room import make_room
 
 from full4d_jax.cli import main
-from full4d_jax.evaluation.truth import comparison, comparison_page
+from full4d_jax.evaluation.truth import comparison
 from full4d_jax.grid import Origin
 from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.session.files import read_arrays, save_arrays
@@ -195,8 +195,8 @@ def black(scene, cameras, times, background, report):
 @pytest.mark.parametrize("width", [8, 64])
 def test_pictures_of_many_views_can_be_looked_at(width):
     pictures = np.zeros((100, 1, 8, width, 3), np.float32)
-    sheet = comparison_page.draw({"a": pictures, "b": pictures}, pictures, np.arange(100))
-    assert 3000 < max(sheet.shape) <= comparison_page.MAX_SHEET_SIDE
+    sheet = comparison.draw({"a": pictures, "b": pictures}, pictures, np.arange(100))
+    assert 3000 < max(sheet.shape) <= comparison.MAX_SHEET_SIDE
 
 
 def without_projection(rows, truth):

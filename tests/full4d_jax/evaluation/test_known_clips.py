@@ -11,10 +11,10 @@ from textured_room import make_room
 
 from full4d_jax.cli import main
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
-from full4d_jax.evaluation import generated_grids, groups, runner
+from full4d_jax.evaluation import generated_grids, groups
 from full4d_jax.evaluation.generated_grids import Judge
+from full4d_jax.evaluation.known_clips import check_split, split_clips
 from full4d_jax.evaluation.score_lines import append_lines
-from full4d_jax.evaluation.split import check_split, split_clips
 from full4d_jax.evaluation.table import COPY
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.dit import init_params
@@ -97,10 +97,10 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
 
     monkeypatch.setattr(groups, "score", stopping)
     with pytest.raises(KeyboardInterrupt):
-        runner.evaluate_split(judge, tmp_path, records)
+        generated_grids.evaluate_split(judge, tmp_path, records)
     assert not (tmp_path / "evaluation.md").exists()
     monkeypatch.setattr(groups, "score", whole)
-    runner.evaluate_split(judge, tmp_path, records)
+    generated_grids.evaluate_split(judge, tmp_path, records)
     assert scored == [0, 1]
     lines = (tmp_path / "scores.jsonl").read_text().splitlines()[1:]
     found = {(line := json.loads(text))["scene"]: line for text in lines}
@@ -117,11 +117,11 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
     assert np.asarray(Image.open(tmp_path / "evaluation.png")).shape[0] > 3 * 128
     # Scenes that another call left in the file are not of this one's means.
     append_lines(tmp_path / "scores.jsonl", [found[0] | {"scene": 7}])
-    runner.evaluate_split(judge, tmp_path, records)
+    generated_grids.evaluate_split(judge, tmp_path, records)
     assert (tmp_path / "evaluation.md").read_text() == page
     other = judge._replace(config=dataclasses.replace(CONFIG, seed=1))
     with pytest.raises(InputError, match="an evaluation of other weights or settings"):
-        runner.evaluate_split(other, tmp_path, records)
+        generated_grids.evaluate_split(other, tmp_path, records)
     assert (tmp_path / "evaluation.md").read_text() == page
 
 

@@ -12,14 +12,13 @@ from refused import refusal
 from textured_room import render, textures
 
 from full4d_jax.cli import main
-from full4d_jax.evaluation import fidelity
-from full4d_jax.evaluation.film import later_frames, still_scene
+from full4d_jax.evaluation import fidelity, later_frames
 from full4d_jax.evaluation.table import CASCADE, COPY, FITTED, PUSH_PULL
 from full4d_jax.session.errors import InputError
 from input_pipeline.cameras import orbit, rescale
 from input_pipeline.conventions import convert
 
-SLOPE = Path(__file__).parents[2] / "goldens" / "slope.onnx"
+SLOPE = Path(__file__).parents[1] / "goldens" / "slope.onnx"
 SIZE = ("--rows", 96, "--seconds", 1)
 
 
@@ -32,7 +31,7 @@ def true_depth(monkeypatch):
         depth = cv2.resize(film(arc()[:1])[1][0], frames.shape[2:0:-1])
         return 3 * depth[None]
 
-    monkeypatch.setattr(still_scene, "source_depth", known)
+    monkeypatch.setattr(later_frames, "source_depth", known)
     monkeypatch.setattr(fidelity, "load_distances", lambda **_: {})
 
 
@@ -114,7 +113,7 @@ def test_photographs_are_undistorted_and_in_the_order_of_their_names(tmp_path):
     assert frames_of(result) == FRAMES - 1
     copied, pulled = widest(result, COPY), widest(result, PUSH_PULL)
     assert pulled["psnr_seen"] > copied["psnr_seen"] + 5
-    frames = still_scene.open_photographs(tmp_path / "photos", 96).frames[0]
+    frames = later_frames.open_photographs(tmp_path / "photos", 96).frames[0]
     border = [frames[:, 0], frames[:, -1], frames[:, :, 0], frames[:, :, -1]]
     assert min(side.max(-1).mean() for side in border) > 60, "undistorting leaves black borders"
 
@@ -125,7 +124,7 @@ def test_a_private_picture_is_no_photograph(tmp_path):
     photo.rename(private)
     photo.symlink_to(private)
     with pytest.raises(InputError, match=r"found .*private.png, expected files in that folder"):
-        still_scene.open_photographs(photos, 96)
+        later_frames.open_photographs(photos, 96)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +167,7 @@ def test_what_a_networks_values_are_taken_as_is_told(capsys, tmp_path):
 
 
 def test_ranges_of_angles():
-    assert still_scene.ranges([0.0, 4.9, 5.0, 30.0]) == {
+    assert later_frames.ranges([0.0, 4.9, 5.0, 30.0]) == {
         "0-5°": [0, 1],
         "5-10°": [2],
         "20-30°": [3],

@@ -1,1 +1,0 @@
-"""Views of a still scene scored against later frames of the clip that it was made from."""
