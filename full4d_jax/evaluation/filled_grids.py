@@ -42,6 +42,7 @@ def evaluate_grids(
     """
     render = jax.jit(lambda index: procedural_batch(index, config.data).frames[0])
     real = row_and_column(config.data.views, config.data.frames)
+    shipped = shipped_row(config)
 
     def frames_of(scene: int) -> Float[Array, "v t h w 3"]:
         return render(jnp.array([HELD_OUT_START + scene]))
@@ -56,14 +57,13 @@ def evaluate_grids(
         for scene in numbers:
             frames = frames_of(scene)
             rows = fill_rows(config, prior, frames, real, scene)
-            yield hidden_candidates(scene, to_unit(frames), rows, ~real, shipped_row(config))
+            yield hidden_candidates(scene, to_unit(frames), rows, ~real, shipped)
 
     made_of = settings_of(config, "model", "data", "sampler", "seed") | {
         "weights": on_all(describe_network, prior),
         "example": to_uint8(np.asarray(frames_of(0)) / 2 + 0.5),
         "distances": sorted(distances),
     }
-    shipped = shipped_row(config)
     evaluate_groups(
         folder,
         [Group("grids", moving, candidates)],

@@ -12,8 +12,7 @@ Scores pool all target views and times of a clip, so that one clip is one sample
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -216,14 +215,14 @@ def settings_of(config: Config, *fields: str) -> dict[str, Any]:
 def evaluate_held_out(judge: Judge, folder: Path, scenes: range, gltf: Path | None) -> None:
     """Evaluate procedural scenes, and clips of a glTF asset."""
     data = judge.config.data
-
-    def filled(clips: Callable[[Sequence[int]], Iterable[KnownClip]]):
-        return lambda numbers: generate_rows(judge, clips(numbers))
-
-    groups = [Group("held-out", scenes, filled(partial(held_out_clips, data)))]
+    groups = [
+        Group("held-out", scenes, lambda some: generate_rows(judge, held_out_clips(data, some)))
+    ]
     if gltf:
-        numbers = range(len(gltf_views(gltf)))
-        groups.append(Group("glTF", numbers, filled(partial(gltf_clips, data, gltf))))
+        clips = range(len(gltf_views(gltf)))
+        groups.append(
+            Group("glTF", clips, lambda some: generate_rows(judge, gltf_clips(data, gltf, some)))
+        )
     example = {"scene": to_uint8(next(held_out_clips(data, [0])).clip.frames), "gltf": gltf}
     where = "targets within ±60° of the source"
     _evaluate(judge, folder, groups, identity(judge, example), where)
@@ -231,11 +230,12 @@ def evaluate_held_out(judge: Judge, folder: Path, scenes: range, gltf: Path | No
 
 def evaluate_split(judge: Judge, folder: Path, records: Records) -> None:
     """Evaluate all clips of a data set's split."""
-
-    def filled(numbers: Sequence[int]) -> Iterator[Candidates]:
-        return generate_rows(judge, split_clips(records, judge.config.data, numbers))
-
-    group = Group(records.split, range(len(records)), filled)
+    data = judge.config.data
+    group = Group(
+        records.split,
+        range(len(records)),
+        lambda some: generate_rows(judge, split_clips(records, data, some)),
+    )
     clip = [records.content, records.split]
     where = (
         f"split `{records.split}` of the dataset `{records.content[:16]}`; `true` is the depth in "

@@ -241,25 +241,23 @@ def _row_scores(
     """
     shape = truth.targets.shape[:2]
     numbers = np.broadcast_to(np.arange(len(truth.views))[:, None], shape)
-    parts: dict[str, Bool[np.ndarray, "v t"]] = {"all": np.ones(shape, bool)}
+    everything = ({"view": "all"}, np.ones(shape, bool))
+    parts: list[tuple[dict[str, Any], Bool[np.ndarray, "v t"]]] = [everything]
     if held_out is not None and held_out.any() and not held_out.all():
-        parts |= {"held out": held_out, "fitted": ~held_out}
+        parts += [({"view": "held out"}, held_out), ({"view": "fitted"}, ~held_out)]
+    for i, view in enumerate(truth.views):
+        fitted = truth.made[i] >= 0 if held_out is None else not held_out[i].all()
+        parts.append(({"view": int(view), "in_grid": bool(fitted)}, numbers == i))
     records = []
-    with Progress("scoring", len(rows) * (len(parts) + len(truth.views))) as report:
-
-        def scores(pictures: Frames, part: Bool[np.ndarray, "v t"]) -> dict[str, float | None]:
-            image = pictures[part][:, None]
-            chosen = Regions(*(None if mask is None else mask[part][:, None] for mask in regions))
-            report(len(records) + 1)
-            return fidelity_scores(image, truth.targets[part][:, None], chosen, distances)
-
+    with Progress("scoring", len(rows) * len(parts)) as report:
         for name, pictures in rows.items():
-            for part, which in parts.items():
-                records.append({"row": name, "view": part, **scores(pictures, which)})
-            for i, view in enumerate(truth.views):
-                fitted = truth.made[i] >= 0 if held_out is None else not held_out[i].all()
-                about = {"row": name, "view": int(view), "in_grid": bool(fitted)}
-                records.append({**about, **scores(pictures, numbers == i)})
+            for about, part in parts:
+                image = pictures[part][:, None]
+                true = truth.targets[part][:, None]
+                chosen = Regions(*(None if x is None else x[part][:, None] for x in regions))
+                report(len(records) + 1)
+                scores = fidelity_scores(image, true, chosen, distances)
+                records.append({"row": name, **about, **scores})
     return records
 
 

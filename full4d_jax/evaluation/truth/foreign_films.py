@@ -37,15 +37,15 @@ from full4d_jax.evaluation.results import write_results
 from full4d_jax.evaluation.score_lines import append_lines, open_lines
 from full4d_jax.evaluation.table import COPY, DIGITS, PUSH_PULL, heading
 from full4d_jax.evaluation.truth.comparison import draw
-from full4d_jax.evaluation.without_truth.consistency_page import HEADS, table
-from full4d_jax.evaluation.without_truth.frechet import Frames
+from full4d_jax.evaluation.without_truth.frechet import Comparison, Frames, StoredGrid, open_i3d
 from full4d_jax.evaluation.without_truth.grid_scores import (
+    HEADS,
     Scores,
     grid_scores,
     load_scoring_networks,
+    table,
 )
 from full4d_jax.evaluation.without_truth.network_files import NetworkFiles
-from full4d_jax.evaluation.without_truth.set_scores import Comparison, StoredGrid, open_i3d
 from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.grid import About, Grid, all_real
 from full4d_jax.media.metrics import LPIPS_INSTALL

@@ -25,6 +25,7 @@ from jaxtyping import Float, UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.optical_flow import flow_agrees, optical_flow, warp
+from full4d_jax.media.pictures import enlarge
 from input_pipeline.cameras import homogeneous_pixels, pixel_rays
 from input_pipeline.matches import Matches, epipolar_distances, find_features, match_views
 from input_pipeline.selection import evenly
@@ -32,6 +33,9 @@ from input_pipeline.selection import evenly
 INSTANTS = 4  # of a grid, evenly spaced, whose views are matched
 PAIRS = 60  # of views, an instant
 DEPTH_AGREES = 0.03  # relative
+SHOWN_SIDE = 384  # pixels of a picture's larger side on the page
+GOOD = (60, 220, 90)  # colour of matches within a pixel of their line
+BAD = (235, 60, 60)  # colour of the others
 
 Frames = UInt8[np.ndarray, "v t h w 3"]
 
@@ -92,6 +96,25 @@ def matches_at(
     for match in match_views(features, instant, pairs):
         pair = [match.first, match.second]
         yield match, epipolar_distances(match.points, intrinsics[pair], poses[pair])
+
+
+def draw_matches(frames: Frames, cameras: Cameras) -> UInt8[np.ndarray, "H W 3"]:
+    """Draw matches of the source with each other view at the first instant."""
+    first = frames[:, 0]
+    h, w = first.shape[1:3]
+    scale = max(1, SHOWN_SIDE // max(h, w))
+    rows = []
+    for match, distances in matches_at(frames, cameras, 0, len(first) ** 2):
+        if match.first:
+            continue
+        row = np.concatenate([enlarge(first[i], scale) for i in (0, match.second)], 1).copy()
+        for (a, b), distance in zip(match.points * scale, distances, strict=True):
+            start = np.round(a).astype(int).tolist()
+            end = np.round(b).astype(int).tolist()
+            color = GOOD if distance < 1 else BAD
+            cv2.line(row, start, [end[0] + w * scale, end[1]], color, 1, cv2.LINE_AA)
+        rows.append(row)
+    return np.concatenate(rows or [enlarge(first[0], scale)])
 
 
 def warping_error(video: UInt8[np.ndarray, "t h w 3"]) -> float:

@@ -1,7 +1,7 @@
 """Scores of finished output folders without any truth: `full4d evaluate OUT`."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,17 @@ from jaxtyping import Float
 from full4d_jax.evaluation.results import write_results
 from full4d_jax.evaluation.score_lines import append_lines, open_lines
 from full4d_jax.evaluation.table import GRID, SCENE, Estimate, estimate
-from full4d_jax.evaluation.without_truth import consistency, frechet
+from full4d_jax.evaluation.without_truth import consistency
 from full4d_jax.evaluation.without_truth import image_features as images
-from full4d_jax.evaluation.without_truth.consistency_page import draw_matches, table
+from full4d_jax.evaluation.without_truth.frechet import (
+    ENOUGH,
+    Comparison,
+    clips_in_time,
+    finished_folders,
+    open_grid,
+    open_i3d,
+    open_reference,
+)
 from full4d_jax.evaluation.without_truth.network_files import NetworkFiles
 from full4d_jax.evaluation.without_truth.pointmaps import (
     DenseFeatures,
@@ -23,14 +31,6 @@ from full4d_jax.evaluation.without_truth.pointmaps import (
     load_features,
     load_pointmaps,
     pair_scores,
-)
-from full4d_jax.evaluation.without_truth.set_scores import (
-    ENOUGH,
-    Comparison,
-    finished_folders,
-    open_grid,
-    open_i3d,
-    open_reference,
 )
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
@@ -54,6 +54,25 @@ BY_NETWORKS = {
     "matcher_onnx": "Matches by a network (GIM)",
     "pointmaps_onnx": "Confidence of DUSt3R",
     "features_onnx": "MEt3R",
+}
+HEADS = {  # of docs/evaluation.md, and how numbers are written
+    "matches": ("matches a pair", "{:.0f}"),
+    "verified": ("of these verified", "{:.0f}"),
+    "median": ("epipolar error, pixels", "{:.2f}"),
+    "below_one": ("below 1 pixel", "{:.0%}"),
+    "matched": ("matches by --matcher_onnx, a pair", "{:.0f}"),
+    "warping": ("warping in time", "{:.5f}"),
+    "flicker": ("flicker", "{:.4f}"),
+    "cross_view": ("warping across views", "{:.5f}"),
+    "cross_view_seen": ("pixels that are in both views", "{:.0%}"),
+    "clip_f": ("CLIP-F", "{:.2f}"),
+    "clip_v": ("CLIP-V", "{:.2f}"),
+    "clip_score": ("CLIP score", "{:.2f}"),
+    "confidence": ("confidence by --pointmaps_onnx", "{:.2f}"),
+    "met3r": ("MEt3R", "{:.4f}"),
+    "fvd": ("FVD", "{:.1f}"),
+    "fvd_v": ("FVD-V", "{:.1f}"),
+    "fid": ("FID", "{:.1f}"),
 }
 Scores = dict[str, float | None]
 
@@ -192,8 +211,40 @@ def score_capture(
     return rows[name]
 
 
+def table(
+    rows: Mapping[str, Scores],
+    missing: Mapping[str, str],
+    counts: Mapping[str, Mapping[str, tuple[int, int]]],
+    heads: Mapping[str, tuple[str, str]] = HEADS,
+) -> str:
+    """Return a line for each known score, a column for each subject, and what is missing.
+
+    Args:
+      rows: scores by subject.
+      missing: why scores are not there, by their names.
+      counts: of how many folders a score is, by subject and score; left out, of all.
+      heads: what each score is called, and how it is written, in the order of the lines.
+
+    A mean over fewer folders than there are says so: a grid without matches has no epipolar error,
+    which must not look like a good one.
+    """
+    lines = ["| | " + " | ".join(rows) + " |", "|---" * (len(rows) + 1) + "|"]
+    for key, (head, form) in heads.items():
+        values = [scores.get(key) for scores in rows.values()]
+        if any(value is not None for value in values):
+            of = [counts.get(name, {}).get(key, (1, 1)) for name in rows]
+            cells = [
+                "-" if value is None else form.format(value) + (f" ({n} of {m})" if n < m else "")
+                for value, (n, m) in zip(values, of, strict=True)
+            ]
+            lines.append(f"| {head} | " + " | ".join(cells) + " |")
+    if missing:
+        lines += ["", *(f"- {name} not scored: {why}" for name, why in missing.items())]
+    return "\n".join(lines) + "\n"
+
+
 def _write_pages(folder: Path, result: dict, page: str, grid: Grid) -> None:
-    sheet = draw_matches(grid.frames, grid.known_cameras)
+    sheet = consistency.draw_matches(grid.frames, grid.known_cameras)
     write_results(folder, "consistency", result, page, "points matched", sheet)
 
 
@@ -227,7 +278,7 @@ def grid_scores(
 
 
 def _in_time(grid: Grid) -> dict[str, float]:
-    videos = frechet.clips_in_time(grid.frames)
+    videos = clips_in_time(grid.frames)
     return {
         "warping": float(np.mean([consistency.warping_error(video) for video in videos])),
         "flicker": float(np.mean([consistency.flicker(video) for video in videos])),

@@ -28,7 +28,7 @@ from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
 from full4d_jax.session.errors import InputError, input_errors, require_file
-from full4d_jax.source.depth.onnx_network import Network, as_network, open_file
+from full4d_jax.source.depth.onnx_network import as_network, open_file
 from input_pipeline.plain_files import load_array
 
 # Pixels, where a file takes any size.
@@ -87,7 +87,18 @@ def _load(what: str, path: Path, side: int, colors: Colors) -> ImageFeatures:
     """Load a network that sees pictures by `colors`, with sides of its own or else `side`."""
     network = as_network(open_file(what, path, EXPECTED, SEE))
     own, _ = network.sides(side, side)
-    return lambda frame: _vector(network, path, colors(frame, own))
+
+    def see(picture: Picture) -> Float32[np.ndarray, " c"]:
+        values = network.first(planes(colors(picture, own)))
+        vector = np.squeeze(values).astype(np.float32)
+        if vector.ndim != 1 or not np.isfinite(vector).all():
+            found = f"an output {values.shape}"
+            if vector.ndim == 1:
+                found += ", NaN or infinite in some places"
+            raise InputError("image network", path, found, EXPECTED, SEE)
+        return vector
+
+    return see
 
 
 def load_matcher(path: Path) -> Matcher:
@@ -102,8 +113,7 @@ def load_matcher(path: Path) -> Matcher:
     def count(first: Picture, second: Picture) -> int:
         sides = network.sides(*first.shape[:2])[::-1]
         pair = [cv2.resize(x, sides, interpolation=cv2.INTER_AREA) for x in (first, second)]
-        colors = [(x / np.float32(255)).transpose(2, 0, 1)[None] for x in pair]
-        confidence = network.first(*map(np.ascontiguousarray, colors))
+        confidence = network.first(*(planes(x / np.float32(255)) for x in pair))
         if confidence.dtype.kind != "f" or np.isnan(confidence).any():
             found = f"an output {confidence.dtype} {confidence.shape}, NaN in some places"
             raise file.refused(found)
@@ -168,14 +178,6 @@ def _unit(embeddings: Float[np.ndarray, "*n c"]) -> Float[np.ndarray, "*n c"]:
     return embeddings / np.linalg.norm(embeddings, axis=-1, keepdims=True)
 
 
-def _vector(
-    network: Network, path: Path, colors: Float32[np.ndarray, "h w 3"]
-) -> Float32[np.ndarray, " c"]:
-    values = network.first(np.ascontiguousarray(colors.transpose(2, 0, 1))[None])
-    vector = np.squeeze(values).astype(np.float32)
-    if vector.ndim != 1 or not np.isfinite(vector).all():
-        found = f"an output {values.shape}"
-        if vector.ndim == 1:
-            found += ", NaN or infinite in some places"
-        raise InputError("image network", path, found, EXPECTED, SEE)
-    return vector
+def planes(colors: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "1 3 h w"]:
+    """Return a picture as networks in .onnx files take it."""
+    return np.ascontiguousarray(colors.transpose(2, 0, 1))[None]

@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
+from full4d_jax.evaluation.without_truth.image_features import SEE, Picture, planes
 from full4d_jax.media.video import crop_resize
 from full4d_jax.source.depth.onnx_network import OnnxFile, as_network, open_file
 
@@ -38,9 +39,6 @@ IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 POINTMAPS = "a network from two pictures to two outputs pts3d (1 h w 3) and two conf (1 h w)"
 FEATURES = "a network from a picture to features (1 c p q)"
-SEE = "see docs/evaluation.md"
-
-Picture = UInt8[np.ndarray, "h w 3"]
 
 
 class PairMaps(NamedTuple):
@@ -75,7 +73,7 @@ def load_pointmaps(path: Path) -> Pointmaps:
     def see(first: Picture, second: Picture) -> PairMaps:
         sides = network.sides(SIDE, SIDE)
         pictures = np.stack([crop_resize(x, *sides) for x in (first, second)])
-        outputs = network.run(*(_planes(x / np.float32(127.5) - 1) for x in pictures))
+        outputs = network.run(*(planes(x / np.float32(127.5) - 1) for x in pictures))
         points = _stacked(file, outputs, points_of, (*sides, 3))
         return PairMaps(pictures, points, _stacked(file, outputs, confidence_of, sides))
 
@@ -95,11 +93,11 @@ def load_features(path: Path) -> DenseFeatures:
         height, width = picture.shape[:2]
         rows, columns = network.sides(height, width)
         colors = (picture / np.float32(255) - IMAGENET_MEAN) / IMAGENET_DEVIATION
-        values = network.first(_planes(cv2.resize(colors, (columns, rows))))
+        values = network.first(planes(cv2.resize(colors, (columns, rows))))
         if values.ndim != 4 or len(values) != 1 or not np.isfinite(values).all():
             raise file.refused(f"an output {values.shape}, or NaN in it")
-        planes = [cv2.resize(plane, (width, height)) for plane in values[0].astype(np.float32)]
-        return np.stack(planes, -1)
+        enlarged = [cv2.resize(plane, (width, height)) for plane in values[0].astype(np.float32)]
+        return np.stack(enlarged, -1)
 
     return see
 
@@ -241,7 +239,3 @@ def _stacked(
         if values.shape != (1, *shape) or not np.isfinite(values).all():
             raise file.refused(f"an output {name} {values.shape}, or NaN in it")
     return np.concatenate([outputs[name] for name in names])
-
-
-def _planes(colors: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "1 3 h w"]:
-    return np.ascontiguousarray(colors.transpose(2, 0, 1))[None]

@@ -8,8 +8,8 @@ import pytest
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
-from full4d_jax.evaluation.without_truth import set_scores
-from full4d_jax.evaluation.without_truth.set_scores import (
+from full4d_jax.evaluation.without_truth import frechet
+from full4d_jax.evaluation.without_truth.frechet import (
     Comparison,
     StoredGrid,
     counts,
@@ -116,7 +116,7 @@ def test_a_dataset_is_a_reference(tmp_path, capsys):
 
 def test_clips_are_cut_to_what_all_have(monkeypatch):
     """The network is not under test: it says how many frames it is shown, once and again."""
-    monkeypatch.setattr(set_scores.frechet, "LEAST_SET", 2)
+    monkeypatch.setattr(frechet, "LEAST_SET", 2)
     rng = np.random.default_rng(0)
 
     def grid(views, times):
