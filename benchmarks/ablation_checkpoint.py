@@ -14,8 +14,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import results_file
 from ablation_runs import SCORES, Run
+from common import keep_results, read_results
 
 from full4d_jax.cameras import cameras_of
 from full4d_jax.config import Config, load_config
@@ -40,7 +40,7 @@ def checkpoint_rows(options: argparse.Namespace) -> Iterator[tuple[str, Run]]:
             for known in held_out_clips(config.data, range(len(scores), options.scenes)):
                 unseen = unseen_pixels(known.clip, known.clip.depth[0])
                 scores.append(target_scores(generate(known), known.clip.frames[1:], unseen))
-                results_file.write(path, {"mark": mark, "scores": scores})
+                keep_results(path, {"mark": mark, "scores": scores})
                 report(len(scores))
         yield name, one_seed(scores[: options.scenes])
 
@@ -57,7 +57,7 @@ def opened(options: argparse.Namespace, group: str) -> tuple[Config, Prior, str,
 
 def done(path: Path, mark: str) -> list[Any]:
     """Scores of the same prior that an earlier call left."""
-    saved = results_file.read(path)
+    saved = read_results(path)
     return saved["scores"] if saved.get("mark") == mark else []
 
 

@@ -28,8 +28,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import results_file
 from ablation_consistency import consistency
+from common import keep_results, read_results
 from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.cameras import cameras_of
@@ -79,7 +79,7 @@ def run(config: Config, folder: Path, init: Path | None, seeds: int, scenes: int
     for seed in range(seeds):
         path = folder / f"{config.name.replace(' ', '_')}_{seed}.json"
         weights = path.with_suffix(".safetensors")
-        done = results_file.read(path)
+        done = read_results(path)
         if done.get("config") != wanted or not weights.exists():
             params, seconds = row.train(seed)
             save_params(weights, params, {"config": wanted})
@@ -87,7 +87,7 @@ def run(config: Config, folder: Path, init: Path | None, seeds: int, scenes: int
         if done.get("scored") != list(SCORES) or len(done["scores"]) < scenes:
             params, _ = load_params(weights)
             done |= {"scored": SCORES, "scores": row.score(params, scenes)}
-            results_file.write(path, done)
+            keep_results(path, done)
         records.append(done)
     scores = np.array([done["scores"][:scenes] for done in records], float)
     work = forward_flops(config, config.data.views, config.data.frames)

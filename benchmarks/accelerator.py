@@ -45,7 +45,7 @@ ROWS = (
     Row("fit", "-m full4d_jax.cli run --scene 23 --out OUT --rows",
         "64 --seconds 0.5 --lift.steps 10 --lift.distillation none", "256", (1, 5),
         "seconds* peak_memory_gib", "report.json"),
-    Row("tests", "-m pytest -q -p benchmarks.outcomes --outcomes OUT/tests.json",
+    Row("tests", "-m pytest -q -p benchmarks.common --outcomes OUT/tests.json",
         "tests/full4d_jax/test_flow.py", "tests", (1, 9), result="tests.json"),
 )
 # fmt: on

@@ -30,9 +30,9 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from common import Thunk, interleaved
 from einops import rearrange
 from jax.experimental import topologies
-from timing import Thunk, interleaved
 
 from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.models.attention.flash import flash_attention

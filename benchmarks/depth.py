@@ -39,9 +39,9 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
+from common import shared_folder
 from jaxtyping import Float, Int
 from numpy import ndarray
-from shared_folder import shared_folder
 
 from full4d_jax.config.depth import DepthWorlds
 from full4d_jax.session.errors import InputError

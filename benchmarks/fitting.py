@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from captures import Capture
+from common import shared_folder
 from numpy import ndarray
-from shared_folder import shared_folder
 
 from full4d_jax.geometry.pixel_velocities import flow_velocities
 from full4d_jax.media.metrics import load_lpips, lpips, psnr, ssim

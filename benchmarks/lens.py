@@ -29,10 +29,10 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
+from common import shared_folder
 from jaxtyping import Array, Float, Integer, UInt8
 from numpy import ndarray
 from PIL import Image, ImageOps
-from shared_folder import shared_folder
 
 from full4d_jax.cameras import sides
 from full4d_jax.source.camera_paths import cropped_fov

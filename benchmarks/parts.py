@@ -28,6 +28,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from common import shared_folder
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 from reprojection import (
@@ -44,7 +45,6 @@ from reprojection import (
     score,
     seen_from,
 )
-from shared_folder import shared_folder
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DEFAULT

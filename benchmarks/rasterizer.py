@@ -26,8 +26,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from shared_folder import shared_folder
-from timing import Thunk, interleaved
+from common import Thunk, interleaved, shared_folder
 
 from gaussians import Camera, Gaussians, harmonics, intersection_budget, render
 from gaussians.rendering.binning import SIDE, bin_quarters, choose_tiles

@@ -16,8 +16,8 @@ from typing import Any
 
 import jax
 import numpy as np
+from common import Thunk, interleaved
 from rasterizer import Scene, our_passes, random_scene
-from timing import Thunk, interleaved
 
 from gaussians import render
 

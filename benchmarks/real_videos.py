@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from common import shared_folder
 from jaxtyping import Int, UInt8
 from numpy import ndarray
-from shared_folder import shared_folder
 
 from full4d_jax.cameras import Cameras, cameras_in
 from full4d_jax.geometry.moving import moving_pixels

@@ -29,7 +29,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import results_file
+from common import keep_results, read_results
 
 from full4d_jax.evaluation.table import text_table
 from full4d_jax.training.checkpoints.provenance import git_revision
@@ -169,7 +169,7 @@ def run(
     start = time.perf_counter()
     size = "large" if is_large else "small"
     record = {"command": " ".join(words), "size": size, "machine": head, "problem": ""}
-    before = results_file.read(folder / "record.json")
+    before = read_results(folder / "record.json")
     if not before.get("problem", "none") and all(before[k] == record[k] for k in record):
         return before
     folder.mkdir(parents=True, exist_ok=True)
@@ -196,7 +196,7 @@ def run(
     except (OSError, ValueError) as error:
         record["problem"] = record["problem"] or f"no result: {error}"
     record["seconds"] = round(time.perf_counter() - start, 1)
-    results_file.write(folder / "record.json", record)
+    keep_results(folder / "record.json", record)
     return record
 
 
@@ -210,7 +210,7 @@ def flatten(value: Any, place: str = "") -> dict[str, Any]:
 
 def page(out: Path, head: dict[str, Any], rows: Sequence[Row]) -> str:
     """Return the Markdown of those rows that ran on this machine and revision."""
-    kept_rows = ((row, results_file.read(out / row.name / "record.json")) for row in rows)
+    kept_rows = ((row, read_results(out / row.name / "record.json")) for row in rows)
     records = [(row, record) for row, record in kept_rows if record.get("machine") == head]
     ended = [[r.name, x["size"], f"{x['seconds']:.0f}", x["problem"] or "done"] for r, x in records]
     parts = ["# Report", text_table(["benchmark", "size", "seconds", "ended"], ended)]

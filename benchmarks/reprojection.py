@@ -27,9 +27,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from common import shared_folder
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from shared_folder import shared_folder
 
 from full4d_jax.config import DEFAULT
 from full4d_jax.evaluation.baselines import inpaint_by_marching

@@ -34,8 +34,8 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
+from common import clock
 from jax.sharding import NamedSharding, PartitionSpec
-from timing import clock
 
 from full4d_jax.cli import call
 from full4d_jax.config import Config, ModelConfig, check_config

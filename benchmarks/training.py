@@ -37,7 +37,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from timing import clock, interleaved
+from common import clock, interleaved
 
 from full4d_jax.cli import call
 from full4d_jax.config import Config, DataConfig, MeshConfig, TrainingConfig, check_config

@@ -22,10 +22,10 @@ from typing import NamedTuple
 import cv2
 import jax
 import numpy as np
+from common import shared_folder
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from reprojection import held_out_clips
-from shared_folder import shared_folder
 
 from full4d_jax.evaluation.baselines import INPAINT_RADIUS
 from full4d_jax.evaluation.table import PUSH_PULL, text_table

@@ -72,7 +72,7 @@ def test_the_suite_tells_how_tests_ended_as_they_end(tmp_path):
         "@pytest.mark.skip\ndef test_left_out(): pass\n"
         "def test_that_ends_it_all(): os._exit(3)\n"
     )
-    words = "-q -p benchmarks.outcomes --outcomes tests.json -c /dev/null --rootdir . test_a.py"
+    words = "-q -p benchmarks.common --outcomes tests.json -c /dev/null --rootdir . test_a.py"
     run = [sys.executable, "-m", "pytest", *words.split()]
     path = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
     assert subprocess.run(run, cwd=tmp_path, env=path, capture_output=True).returncode == 3
