@@ -39,7 +39,7 @@ from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DEFAULT, LiftConfig
 from full4d_jax.evaluation.fidelity import METRICS, Distances, fidelity_scores, load_distances
 from full4d_jax.evaluation.generated_grids import regions_of
-from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
+from full4d_jax.evaluation.results import append_lines, missing, open_lines
 from full4d_jax.evaluation.table import HEADINGS, Estimate, estimate, table_cell, text_table
 from full4d_jax.generation.cascade import Upsampler, generate_large, load_upsampler
 from full4d_jax.generation.generate import generate_grid
@@ -180,7 +180,7 @@ def _program(size: int) -> Callable[..., ProceduralClip]:
 
 
 def score_scene(models: Models, scene: int, row: str, distances: Distances) -> dict[str, Any]:
-    """Return what `score_lines` keeps: the scores of a scene in one way, and its seconds."""
+    """Return what `results` keeps: the scores of a scene in one way, and its seconds."""
     filmed = render(scene, models.size)
     start = time.perf_counter()
     frames = frames_of(models, filmed, row)

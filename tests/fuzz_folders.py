@@ -20,7 +20,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, ModelConfig, check_config, to_dict
 from full4d_jax.config.depth import DepthNetConfig
 from full4d_jax.config.upsampler import UpsamplerNetConfig
-from full4d_jax.evaluation.score_lines import missing, open_lines
+from full4d_jax.evaluation.results import missing, open_lines
 from full4d_jax.generation.cascade import load_upsampler
 from full4d_jax.generation.prior import trained_range
 from full4d_jax.grid import About, Grid, Origin, grid_arrays, grid_from

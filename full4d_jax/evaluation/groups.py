@@ -1,6 +1,6 @@
 """Scores candidates for frames whose truth is known, and writes the folder of an evaluation.
 
-scores.jsonl     a line a clip (`score_lines`); the same command goes on behind it
+scores.jsonl     a line a clip (`results`); the same command goes on behind it
 evaluation.md    tables (`table.markdown`)
 evaluation.json  the same for programs
 evaluation.png   the first clips of each group, drawn from what `.shown` holds of them
@@ -18,8 +18,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from full4d_jax.evaluation.fidelity import Distances, Regions, fidelity_scores
-from full4d_jax.evaluation.results import write_results
-from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
+from full4d_jax.evaluation.results import append_lines, missing, open_lines, write_results
 from full4d_jax.evaluation.table import markdown, summary
 from full4d_jax.media.pictures import contact_sheet, save_picture
 from full4d_jax.session.files import read_arrays, save_arrays

@@ -27,7 +27,7 @@ from full4d_jax.evaluation.baselines import copy_source
 from full4d_jax.evaluation.fidelity import Regions
 from full4d_jax.evaluation.generated_grids import Judge, identity
 from full4d_jax.evaluation.groups import Candidates, Frames, Group, evaluate_groups
-from full4d_jax.evaluation.score_lines import open_lines
+from full4d_jax.evaluation.results import open_lines
 from full4d_jax.evaluation.table import CASCADE, COPY, FITTED, PUSH_PULL
 from full4d_jax.generation.cascade import Upsampler, generate_large, in_parts
 from full4d_jax.generation.projection_guidance import fill_holes

@@ -33,8 +33,7 @@ from full4d_jax.evaluation.fidelity import (
     fidelity_scores,
     moving_region,
 )
-from full4d_jax.evaluation.results import write_results
-from full4d_jax.evaluation.score_lines import append_lines, open_lines
+from full4d_jax.evaluation.results import append_lines, open_lines, write_results
 from full4d_jax.evaluation.table import COPY, DIGITS, PUSH_PULL, heading
 from full4d_jax.evaluation.truth.comparison import draw
 from full4d_jax.evaluation.without_truth.frechet import Comparison, Frames, StoredGrid, open_i3d

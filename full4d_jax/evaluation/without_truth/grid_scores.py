@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from full4d_jax.evaluation.results import write_results
-from full4d_jax.evaluation.score_lines import append_lines, open_lines
+from full4d_jax.evaluation.results import append_lines, open_lines, write_results
 from full4d_jax.evaluation.table import GRID, SCENE, Estimate, estimate
 from full4d_jax.evaluation.without_truth import consistency
 from full4d_jax.evaluation.without_truth import image_features as images

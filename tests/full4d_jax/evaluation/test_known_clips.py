@@ -14,7 +14,7 @@ from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
 from full4d_jax.evaluation import generated_grids, groups
 from full4d_jax.evaluation.generated_grids import Judge
 from full4d_jax.evaluation.known_clips import check_split, split_clips
-from full4d_jax.evaluation.score_lines import append_lines
+from full4d_jax.evaluation.results import append_lines
 from full4d_jax.evaluation.table import COPY
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.dit import init_params

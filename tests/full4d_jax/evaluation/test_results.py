@@ -1,6 +1,6 @@
 import pytest
 
-from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
+from full4d_jax.evaluation.results import append_lines, missing, open_lines
 from full4d_jax.session.errors import InputError
 
 
