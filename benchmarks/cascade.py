@@ -189,10 +189,8 @@ def score_between(models: Models, options: argparse.Namespace, distances: Distan
             stops = jnp.sort(jnp.append(generated, 0.0))
             angles = jnp.concatenate([generated, (stops[1:] + stops[:-1]) / 2])
             clip = _rendered(options.first + number, options.rows, angles)
-            source, asked = (
-                2 * clip.frames[0] - 1,
-                _seen_from(clip, [0, *range(VIEWS, 2 * VIEWS - 1)]),
-            )
+            source = 2 * clip.frames[0] - 1
+            asked = _seen_from(clip, [0, *range(VIEWS, 2 * VIEWS - 1)])
             ours = drop_depth_edges(source_depth(models.depth, source), EDGE)
             for i, (name, depth) in enumerate({"true": clip.depth[0], "ours": ours}.items()):
                 made = fill(models, source, depth, cameras_of(asked))
