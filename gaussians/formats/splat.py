@@ -38,9 +38,9 @@ def save_splat(path: str | Path, scene: Gaussians) -> None:
     """
     means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene)
     if log_scales.max() > LARGEST_LOG_SCALE:
-        found = log_scales.max()
+        largest = log_scales.max()
         expected = f"at most {LARGEST_LOG_SCALE}, for the format keeps scales"
-        raise FormatError(Path(path), "log_scales", found, expected)
+        raise FormatError(Path(path), "log_scales", largest, expected)
     rows = np.empty(len(means), ROW)
     rows["mean"] = means
     rows["scale"] = np.exp(log_scales)
