@@ -85,8 +85,11 @@ def lift_capture(
     start_key, fit_key = jax.random.split(key)
     frames = to_floats(grid.frames)
     held_out = grid.origin == Origin.HELD_OUT
+    # Films of a rig share colours and places; those of a generator disagree, and the fit lets each
+    # view have an exposure and a pose of its own.
     agree = not grid.is_generated
     background = find_background(settings.background, frames, grid.masks, agree=agree)
+    # Held-out pictures and depth have no part in the start, so that they stay a fair test.
     views = np.flatnonzero(~held_out.all(1))
     instants = ~held_out.all(0)
     start = find_start(
@@ -100,6 +103,7 @@ def lift_capture(
         start_key,
     )
     say(f"start: {start.note}; background: {background.note}; held out: {_words(held_out)}")
+    # A few held-out frames are scored on the way, which shows when a fit starts to overfit.
     watched_pictures = _some(held_out, WATCHED)
     watched: list[tuple[int, float]] = []
 
@@ -131,6 +135,7 @@ def lift_capture(
         restore=None if partial is None else partial.restore,
         keep=keep,
     )
+    # The result is scored on more frames than were watched, of fitted and held-out ones alike.
     groups = (_some(mask, SCORED) for mask in (~held_out, held_out))
     fitted_psnr, held_out_psnr = (scored(result.scene, grid, background, group) for group in groups)
     disagreement = None

@@ -91,6 +91,7 @@ def fit(
     cached = distillation if distillation and distillation.form == "cached" else None
     by_gradient = distillation if distillation and distillation.form == "gradient" else None
     novel = None if cached is None else flat_cameras(cached)
+    # Pictures start small, so that large errors of place and colour are mended cheaply first.
     size = config.coarse
     budget = clip_budget(initial, _shrunk(targets, size).cameras, targets.times, slack=BUDGET_SLACK)
     state = first_fit_state(initial, targets, 0 if novel is None else len(novel[1]), budget)
@@ -100,12 +101,16 @@ def fit(
 
     for first in range(int(state.step), config.steps, config.chunk):
         length = min(config.chunk, config.steps - first)
+        # Keys follow from the step alone, so a fit that goes on draws the numbers of one that ran
+        # through.
         chunk_key = jax.random.fold_in(key, first)
+        # Pictures of another size cover other numbers of tiles, which the budget must hold.
         if _size(first, config) != size:
             size = _size(first, config)
             cameras = _shrunk(targets, size).cameras
             budget = clip_budget(state.fitted.scene, cameras, targets.times, slack=BUDGET_SLACK)
             state = state._replace(budget=jnp.int32(budget))
+        # Denoising costs far more than a step, so its pictures serve until the next refresh.
         if cached and _due(first, config, cached):
             tau = jnp.float32(cached.largest_tau(cached.progress(first / config.steps)))
             taught = cached_frames(
@@ -114,10 +119,12 @@ def fit(
             state = state._replace(taught=taught)
         now = _shrunk(_targets_at(first, state, targets, config, distillation, novel), size)
         run = run_chunk
+        # A prior by gradient is asked in each step: another compiled program, once it begins.
         if by_gradient and first >= by_gradient.start * config.steps:
             run = partial(run_taught, prior=by_gradient)
         chunk = partial(run, config=config, length=length, perceptual=perceptual)
         state, metrics = _with_growing_budget(chunk, state, now, chunk_key)
+        # Numbers that are not finite are refused before `keep` sees them.
         if not (jnp.isfinite(metrics["loss"]) and _finite(state.fitted)):
             raise ValueError(f"fitting diverged between steps {first} and {first + length}")
         if first + length < config.relocation * config.steps:

@@ -59,11 +59,14 @@ def save_sog(path: str | Path, scene: Gaussians) -> None:
     arrays = arrays_to_write(path, scene)
     order = curve(arrays[0])
     means, quaternions, log_scales, logits, harmonics = (x[order] for x in arrays)
+    # 16 bits are spread over logarithms: far surroundings get coarse steps, the middle fine ones.
     logs = np.sign(means) * np.log1p(np.abs(means.astype(np.float64)))
     low, high = logs.min(0), logs.max(0)
     steps = np.rint((logs - low) / np.where(high > low, high - low, 1) * 65535).astype(np.uint16)
+    # The unit length gives back the largest component; the others have a smaller range.
     largest, three = smallest_three(unit_quaternions(quaternions))
     quats = np.column_stack([to_levels(three / np.sqrt(2) + 0.5), LARGEST_TAG + largest])
+    # Scales and colours crowd around few values, so 256 entries chosen for them beat even steps.
     scale_book, scales = _codebook(log_scales)
     color_book, colors = _codebook(harmonics[:, 0])
     pictures = {
@@ -85,9 +88,11 @@ def save_sog(path: str | Path, scene: Gaussians) -> None:
         "quats": {"files": _names("quats")},
         "sh0": {"codebook": color_book, "files": _names("sh0")},
     }
+    # Pictures near a square stay below the longest side that WebP allows.
     width = 4 * int(np.ceil(np.sqrt(len(means)) / 4))
     files = {name: _to_webp(path, pixels, width) for name, pixels in pictures.items()}
     coefficients = harmonics.shape[1] - 1
+    # Colour that depends on the direction has up to 45 numbers: a palette of rows is far smaller.
     if coefficients:
         labels, palette = _palette(harmonics[:, 1:].reshape(len(means), -1))
         book, places = _codebook(palette)
@@ -101,6 +106,7 @@ def save_sog(path: str | Path, scene: Gaussians) -> None:
             "codebook": book,
             "files": _names("shN_centroids", "shN_labels"),
         }
+    # A fixed date makes equal scenes equal files. WebP is compressed already: ZIP stores it.
     with zipfile.ZipFile(path, "w") as bundle:
         for name, content in files.items():
             bundle.writestr(zipfile.ZipInfo(f"{name}.webp", STAMP), content)

@@ -318,6 +318,7 @@ def _finish(
     folder: Path, name: str, plan: Sequence[Shard], entries: dict[str, dict[str, Any]], about: str
 ) -> None:
     """Write the card, the files of tfds and, last, the index that makes the data set readable."""
+    # The card sums up the facts that each shard recorded while it was written.
     splits: dict[str, list[Facts]] = {}
     for shard in plan:
         splits.setdefault(shard.split, []).extend(entries[shard.file]["clips"])
@@ -326,10 +327,12 @@ def _finish(
     page = card(name, about, summarise(splits), size, digest)
     write_text(folder / "README.md", page)
     address = address_of(folder)
+    # Killed builds leave partial files in a folder; a bucket has whole objects alone.
     if not address:
         for shard in plan:
             remove_leftovers(folder / shard.file)
 
+    # With these files `tfds.builder_from_directory` opens the folder without any code of ours.
     identity = DatasetIdentity(
         name=name,
         version=tfds.core.Version(f"{VERSION}.0.0"),
@@ -355,6 +358,7 @@ def _finish(
             ]
         )
     )
+    # tfds writes in place, so its files are moved to theirs when they are whole.
     with TemporaryDirectory(prefix=".info-", dir=None if address else folder) as scratch:
         info.write_to_directory(scratch)
         for path in sorted(Path(scratch).iterdir()):
@@ -362,6 +366,7 @@ def _finish(
                 upload(path, f"{address}/{path.name}")
             else:
                 path.replace(folder / path.name)
+    # Readers ask for the index first: written last, it never names a file that is not there.
     files = {k: {"bytes": v["bytes"], "sha256": v["sha256"]} for k, v in entries.items()}
     index = {"version": VERSION, "content": digest, "files": files, "splits": splits}
     write_text(folder / INDEX, json.dumps(index))

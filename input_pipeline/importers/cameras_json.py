@@ -46,6 +46,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     """
     file = next(path / name for name in FILES if (path / name).is_file())
     table = load_json(file)
+    # Films are paired with cameras by name, so a name that comes twice would lose a camera.
     entries = {}
     for index, entry in enumerate(field(table, "cameras", str(file))):
         name = str(field(entry, "name", f"{file}, camera {index}"))
@@ -53,6 +54,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             raise ValueError(f"{file}: found camera {name} twice, expected a name for each")
         entries[name] = entry
     films = find_footage(path, ("videos", ".", "images"))
+    # Without times, pictures of one number are of one instant: folders must be equally long.
     if not all("timestamps" in entry for entry in entries.values()):
         check_lengths(films, path)
     pairs = pair(films, list(entries), path)
@@ -62,10 +64,12 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         film = pairs[name]
         lens = numbers(entry.get("intrinsics", entry.get("K")), (3, 3), f"{where}, intrinsics")
         pose = entry.get("world_to_camera", entry.get("w2c"))
+        # A camera that moves has a pose for each frame.
         shape = (4, 4) if np.ndim(pose) < 3 else (len(pose), 4, 4)
         sized = {"width", "height"} <= set(entry)
         size = (round(entry["height"]), round(entry["width"])) if sized else None
         distortion = entry.get("distortion", ())
+        # All later steps know the usual lens model alone, so a fisheye is converted here.
         if is_marked(entry.get("fisheye", False), f"{where}, fisheye"):
             four = numbers(distortion, (FISHEYE_COEFFICIENTS,), f"{where}, distortion").tolist()
             distortion = usual_coefficients(four, lens, size or picture_size(films[film][0]), where)
@@ -84,6 +88,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             depth_scale=float(table["depth_scale"]) if "depth_scale" in table else None,
         )
         views.append(view)
+    # A misspelt field must not be ignored in silence.
     unread = sorted({key for entry in entries.values() for key in entry} - OURS)
     note = f"{file.name}: not read: {', '.join(unread)}" if unread else ""
     unit = float(table.get("unit", 0.0))

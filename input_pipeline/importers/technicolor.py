@@ -43,9 +43,11 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         text = read_regular(path / FILE).decode()
     except UnicodeDecodeError:
         raise ValueError(f"{where}: found other bytes, expected text in UTF-8") from None
+    # The first line is a header, whose words are not used.
     rows = [line.split() for line in text.splitlines()[1:]]
     rows = [row for row in rows if row]
     table = numbers(rows, (len(rows), COLUMNS), f"{where}, rows of undistorted frames")
+    # Pictures of all cameras and instants lie in one folder: their names say whose they are.
     films: dict[int, dict[int, Path]] = {camera: {} for camera in range(len(table))}
     for file in sorted(path.iterdir()):
         name = PICTURE.fullmatch(file.name)
@@ -62,6 +64,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     instants = sorted({instant for film in films.values() for instant in film})
     views = []
     for camera, film in films.items():
+        # An instant that one camera lacks would shift its later frames against the others'.
         if not instants or len(film) < len(instants):
             have = f"{len(film)} of {len(instants)} pictures"
             raise ValueError(f"{path}, camera {camera:02}: found {have}, expected all")
@@ -71,6 +74,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         aspect = table[camera, 3]
         skew = table[camera, 4]
         turn = table[camera, 5:9]
+        # Only a unit quaternion is a rotation: another length shows that these are other columns.
         length = float(np.linalg.norm(turn))
         if abs(length - 1) > 0.01:
             raise ValueError(

@@ -136,6 +136,7 @@ def cast_rays(
     """
     rotation = camera_to_world[:3, :3]
     eye = camera_to_world[:3, 3]
+    # Of Möller and Trumbore's intersection, what depends on triangles alone is computed once.
     local = (triangles - eye[None, None]) @ rotation
     a = local[:, 0]
     e1 = local[:, 1] - local[:, 0]
@@ -148,6 +149,7 @@ def cast_rays(
     light = jnp.array(LIGHT) / np.linalg.norm(LIGHT)
 
     def cast_row(y: Float[Array, ""]) -> tuple[Float[Array, "x 3"], Float[Array, "x"]]:
+        # One row meets all triangles at a time: rays of a whole picture would take too much memory.
         x = (jnp.arange(width * SAMPLES) + 0.5) / SAMPLES
         rays = jnp.stack([x, jnp.full_like(x, y), jnp.ones_like(x)], axis=1)
         rays = rays @ jnp.linalg.inv(intrinsics).T
@@ -158,6 +160,7 @@ def cast_rays(
         z = offset[None] / det
         hit = (u >= 0) & (v >= 0) & (u + v <= 1) & (z > 0)
         z = jnp.where(hit, z, jnp.inf)
+        # Colours are looked up for the nearest hit alone.
         nearest = jnp.argmin(z, axis=1)
         pick = (jnp.arange(len(x)), nearest)
         u = u[pick]
@@ -167,6 +170,7 @@ def cast_rays(
         corner = texcoords[nearest]
         weights = jnp.stack([1 - u - v, u, v], axis=1)
         albedo = _bilinear(texture, jnp.sum(weights[..., None] * corner, axis=1))
+        # The sign turns normals of back faces towards the camera.
         facing = world_normal[nearest] * jnp.sign(jnp.sum(rays * normal[nearest], 1))[:, None]
         lambert = jnp.clip(facing @ light, 0, 1)
         if background is None:
@@ -181,6 +185,8 @@ def cast_rays(
 
     rows = (jnp.arange(height * SAMPLES) + 0.5) / SAMPLES
     color, depth = jax.lax.map(cast_row, rows)
+    # Colours are averaged over samples. Depth is that of one sample near the middle, since a mean
+    # across an edge lies on no surface.
     color = reduce(color, "(h a) (w b) c -> h w c", "mean", a=SAMPLES, b=SAMPLES)
     return color, depth[SAMPLES // 2 :: SAMPLES, SAMPLES // 2 :: SAMPLES]
 

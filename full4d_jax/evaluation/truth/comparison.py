@@ -95,6 +95,7 @@ def find_truth(
         where = folder / "grid.npz"
         raise InputError("output folder", where, found, "a run from a data set", do)
     height, width = grid.frames.shape[2:4]
+    # Indices of views and clips mean the same only in the very data set of the run.
     with input_errors("truth", "give the data set that the folder was made from as --truth"):
         records = open_dataset(dataset, place.split)
     if records.content != place.dataset:
@@ -106,6 +107,8 @@ def find_truth(
         example = records[place.clip]
         grid_views = place.views.tolist()
         instants = place.instants
+        # Real views that a prior was given are no test of it. Where none filled the grid, only the
+        # first view counts as given.
         is_made = bool((grid.origin == Origin.GENERATED).any()) and not grid.is_generated
         real_views = grid_views[: grid.real_rows if is_made else 1]
         views = sorted(set(grid_views if only_made else range(len(example.frames))) - {*real_views})
@@ -114,9 +117,11 @@ def find_truth(
             expected = "at least one"
             do = "run again with more views"
             raise InputError("truth", dataset, "no view but what was given", expected, do)
+        # The source is read, too: its camera is the world, and its record may have depth.
         read = np.array([grid_views[0], *views])
         first = example.world_to_camera[grid_views[0], instants[0]].astype(np.float64)
         clip = decode(select(example, read, instants), height=height, width=width)
+    # Poses and depth are compared in the frame and the unit of the grid.
     poses = relative_to(clip.world_to_camera.astype(np.float64), first)
     poses = rescale(poses, place.unit).astype(np.float32)
     recorded = clip.depth[0] / np.float32(place.unit)
@@ -128,6 +133,7 @@ def find_truth(
         cameras=Cameras(clip.intrinsics, poses, height, width),
         depth=None if depth is None else depth[None],
     )
+    # -1 marks views that the grid lacks, such as cameras that only the scene is rendered from.
     made = np.array([grid_views.index(view) if view in grid_views else -1 for view in views])
     return Truth(truth, views, made), {
         "dataset": str(dataset),

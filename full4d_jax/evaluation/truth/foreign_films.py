@@ -112,9 +112,11 @@ def read_filmed_grid(folder: Path, truth: Path, source: str | None, rows: int | 
         path, layout, *_ = scenes[0]
         captures = read_captures(path, layout, fps=None)
         require_inside(path, captures)
+    # Films of one folder can be of one scene only, and no name says of which.
     if len(scenes) > 1 or len(captures) > 1:
         found = f"{max(len(scenes), len(captures))} scenes"
         raise InputError("truth", truth, found, "one", "give the folder of one of them")
+    # The source was the method's input: films of other cameras alone are scored.
     views = {view.name: view for view in captures[0].views}
     source = source or next(iter(views))
     if source not in views:
@@ -126,12 +128,14 @@ def read_filmed_grid(folder: Path, truth: Path, source: str | None, rows: int | 
         found = f"a film of the source, {source}, alone"
         raise InputError("films", folder, found, "films of other cameras", "add one")
     with input_errors("films", "write each film as its camera's, in any size of that shape"):
+        # Films get the lens, the turn and the poses of their cameras, to be decoded alike.
         scored_views = [
             _film_view(film, films[film], views[pairs[film]], captures[0]) for film in targets
         ]
         real = [views[source], *(views[pairs[film]] for film in targets)]
         sizes = [_upright(view) for view in (*real, *scored_views)]
         _check_shapes([view.name for view in (*real, *scored_views)], sizes)
+        # All are compared at the smallest size: enlarging would blur what is compared.
         height, width = min(sizes)
         if rows and rows < min(height, width):
             scale = rows / min(height, width)
@@ -139,6 +143,7 @@ def read_filmed_grid(folder: Path, truth: Path, source: str | None, rows: int | 
         if min(height, width) < WINDOW:
             found = f"pictures of {width}x{height}"
             raise InputError("films", folder, found, f"{WINDOW} pixels each way", "enlarge them")
+        # Real views and films are one example, which makes both take the same instants.
         everything = captures[0]._replace(views=(*real, *scored_views))
         example = CaptureClips([everything], size=min(height, width), finest=True)[0]
         clip = decode(example, height=height, width=width)
@@ -279,6 +284,7 @@ def score_films(
     truth = filmed.truth
     depth = depth_of_source(truth, network)
     whose = "the capture" if truth.depth is not None else f"the network {network_name}"
+    # Scores of another truth are not comparable: whatever they depend on is part of the mark.
     about = {
         "truth": filmed.files,
         "instants": truth.times,
@@ -304,6 +310,8 @@ def score_films(
     loaded, missing = load_scoring_networks(networks)
     if not distances:
         missing["LPIPS"] = f"it is not installed: {LPIPS_INSTALL}"
+    # Scoring is slow: rows of the same frames come from the file, and each new one is written at
+    # once.
     for row, frames in pictures.items():
         mark = fingerprint(row, {"frames": frames}, {})
         if row in lines and lines[row]["mark"] == mark:
@@ -317,6 +325,7 @@ def score_films(
         lines[row] = {"row": row, "mark": mark, "scores": scores, "missing": too_few}
         append_lines(file, [lines[row]])
 
+    # The table keeps methods of earlier calls; baselines come last.
     methods = [row for row in lines if row not in pictures or row == name]
     rows: dict[str, Scores] = {x: lines[x]["scores"] for x in (*methods, COPY, PUSH_PULL, REAL)}
     missing |= {key: why for line in lines.values() for key, why in line["missing"].items()}
