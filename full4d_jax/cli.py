@@ -1,6 +1,6 @@
 """`full4d VERB [SOURCE] [--config PRESET] --field.sub value`: finds the verb, reads its options.
 
-SOURCE is a path, and what lies there tells which options there are. PRESET is the name of a file in
+SOURCE is a path, and what lies there decides on the options. PRESET is the name of a file in
 `configs/`, or a Python file with a `config`; left out, the embedded default applies. Every config
 field can be overridden by its dotted name. Bad input ends in one line on stderr and exit code 2,
 never in a traceback.
@@ -194,7 +194,7 @@ def read_options(
     if not unknown:
         return bound
     if verb.takes_source and not verb.path and len(unknown) == 1 and unknown[0][:1] != "-":
-        # SOURCE stands behind options; only tyro could tell which words are their values.
+        # SOURCE stands behind options; only tyro knows which words are their values.
         last = len(argv) - 1 - argv[::-1].index(unknown[0])
         words = [unknown[0], *argv[:last], *argv[last + 1 :]]
         return read_options(function, prog, words, mirror)

@@ -2,7 +2,7 @@
 
     open source -> measure depth -> complete the grid -> lift it to a scene -> show
 
-What goes from stage to stage is one `Grid`. `run` tells all of it; `sample`, `lift` and `render`
+What goes from stage to stage is one `Grid`. `run` is all of it; `sample`, `lift` and `render`
 are its parts, on the same output folder. Each stage keeps what it made (see `session.stages`), so
 any of them continues where the last run ended.
 
@@ -74,7 +74,7 @@ def run(
       capture grid.npz alone, and no pictures of the grid; of words video.npz and video.mp4, too.
 
     Raises:
-      InputError: The input is unusable; this is told before long work.
+      InputError: The input is unusable; this is raised before long work.
     """
     if source and video:
         raise InputError("option", "video", video, "none beside source", "leave one of them out")

@@ -84,7 +84,7 @@ def timeline(path: Path, first: float, last: float, least: int) -> Timeline:
 def references(path: Path, first: float, last: float) -> set[float]:
     """Return when those frames of a part are shown that others may be predicted from."""
     times = set()
-    with suppress(FFmpegError):  # told by the first reading
+    with suppress(FFmpegError):  # reported by the first reading
         for shown in _shown(path, first, "NONREF"):
             if shown.frame is not None or shown.refused:
                 times.add(shown.time)

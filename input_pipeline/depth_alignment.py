@@ -37,7 +37,7 @@ WINDOW_HALF_SIDE = 0.05
 
 
 class SparseDepth(NamedTuple):
-    """Points of one view whose depth its cameras tell."""
+    """Points of one view whose depth its cameras determine."""
 
     instants: Int[np.ndarray, " n"]
     pixels: Float[np.ndarray, "n 2"]

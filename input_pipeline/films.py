@@ -5,7 +5,7 @@ to a later one and every `KEY_EVERY`-th to none, so a frame needs the pieces fro
 on. Where frames are left out (`take`), a piece holds those since the frame before it, and its last
 picture is the frame.
 
-Each unit begins with a delimiter (ITU-T H.264, 7.3.2.4), whose next byte tells what kinds of slices
+Each unit begins with a delimiter (ITU-T H.264, 7.3.2.4), whose next byte says what kinds of slices
 follow. Start codes occur nowhere else in a stream (7.4.1), so units are found without parsing.
 """
 

@@ -1,4 +1,4 @@
-"""What a file of JSON must hold, told once and checked before anything reads it.
+"""What a file of JSON must hold, written once and checked before anything reads it.
 
     require_layout(index, {"version": int, "files": {str: {"bytes": int}}}, "index.json")
 

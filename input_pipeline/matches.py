@@ -134,7 +134,7 @@ def epipolar_distances(
     """Sampson's distance in pixels of matches from what two cameras say.
 
     Infinite where the point that both see would lie behind one of them (and they see it from
-    directions that differ enough to tell), and where the cameras stand in one place.
+    directions that differ enough to determine it), and where the cameras stand in one place.
 
     Args:
       points: (x, y) in both views, pixels without distortion.

@@ -1,6 +1,6 @@
 """The one door to files: regular ones are read, and output follows no link.
 
-Whoever gives a folder decides what its names are: links to files of the user, pipes that may never
+The names in a folder are its owner's choice: links to files of the user, pipes that may never
 begin, devices that never end, files of the kernel that are read by asking it. A path is opened
 without waiting, and what was opened is looked at, not its name.
 """

@@ -60,7 +60,7 @@ class Example(NamedTuple):
     """SPDX identifier, or the words of the owner."""
     generated: bool = False
     """Views disagree: a generator made the pictures, or cameras were estimated from them. A data
-    set tells it in its index, since records of before have no such field."""
+    set records it in its index, since records of before have no such field."""
 
 
 def make_example(

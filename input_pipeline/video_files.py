@@ -52,7 +52,7 @@ class DecoderReport(NamedTuple):
 
 
 def open_video(path: Path) -> InputContainer:
-    """Open a film to read it, whatever the encoding of what is told of it.
+    """Open a film to read it, whatever the encoding of its metadata.
 
     Raises:
       FileRefusal: it is no file, or a list of other files.
@@ -222,7 +222,7 @@ def read_frames(
             if done == len(times):
                 return
     except FFmpegError:
-        pass  # told below, with the place
+        pass  # reported below, with the place
     second = times[done]
     raise ValueError(f"{path}: found a damaged or missing frame at {second:.2f} s, expected all")
 

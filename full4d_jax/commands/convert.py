@@ -39,7 +39,7 @@ def splats(
 ) -> None:
     """Write a scene as another kind of file.
 
-    docs/formats.md tells what each kind keeps. A still scene becomes a 4D one that does not move.
+    docs/formats.md lists what each kind keeps. A still scene becomes a 4D one that does not move.
 
     Args:
       source: the folder of a run, a .ply (3DGS, packed, 4D, FTGS), .splat, .spz, .sog or .npz.

@@ -250,7 +250,7 @@ class Config:
     mesh: MeshConfig = MeshConfig()
 
 
-DEFAULT = Config(  # configs/demo.py tells how it was trained
+DEFAULT = Config(  # configs/demo.py says how it was trained
     optimizer=OptimizerConfig(learning_rate=0.012, adam_learning_rate=0.0012, decay_share=0.7),
     training=TrainingConfig(batch=4, steps=3000, log_every=25, checkpoint_every=250),
 )

@@ -37,7 +37,7 @@ def build_dataset(
       clips: what to write.
       name: of the dataset, also what the progress is of.
       splits: names and shares.
-      about: how the clips were made; also tells builds apart.
+      about: how the clips were made; also distinguishes builds.
       shards: about how many files; 0 is what makes them 256 MiB each.
       jobs: processes.
       threads: of this process in their place.

@@ -127,7 +127,7 @@ def known_candidates(
     Args:
       judge: the models under evaluation.
       known: the clip.
-      depth: of its source; tells which pixels the source does not see.
+      depth: of its source; gives the pixels that the source does not see.
       projection: of the source by this depth, black in holes.
       rows: targets, by row and depth.
     """

@@ -80,7 +80,7 @@ def open_film(config: Config, options: VideoOptions, network: AnyNetwork) -> Sti
     """Read a video, or a folder of photographs with `transforms.json`, and estimate its depth.
 
     Raises:
-      InputError: it is unusable, or nothing tells how its camera travels.
+      InputError: it is unusable, or its camera's path is unknown.
     """
     if options.video.is_dir():
         source = open_photographs(options.video, options.size.rows or ROWS)
@@ -127,7 +127,7 @@ def _from_first(source: Grid, video: Path) -> Grid:
     """Return a source with the points alone that its first frame sees.
 
     Raises:
-      InputError: there are too few of them to tell the scale of its path.
+      InputError: there are too few of them to find the scale of its path.
     """
     points = points_in(source)
     if points is None:

@@ -20,7 +20,7 @@ from input_pipeline.json_layout import load_lines, require_layout
 from input_pipeline.opening import open_to_append
 from input_pipeline.whole_files import write_text
 
-CLIP = {"group": str, "scene": int}  # what the line of a clip tells, at least
+CLIP = {"group": str, "scene": int}  # required fields in the line of a clip
 
 
 def open_lines(path: Path, mark: str, layout: Mapping = CLIP) -> list[dict]:

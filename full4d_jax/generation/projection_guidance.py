@@ -179,7 +179,7 @@ def fill_holes(projection: Projection) -> Float[Array, "*n h w c"]:
     Far points weigh more. Cameras stand beside each other, so that a hole lies between what hid it
     and what was hidden, in its rows: what is nearer than the farther side of a hole beside it
     hardly counts. Below or above somebody, and between them and the border of the picture, nothing
-    tells a farther side, and their colours count as others' of that distance.
+    gives a farther side, and their colours count as others' of that distance.
     """
     is_known = projection.mask > 0
     disparity = projection.disparity

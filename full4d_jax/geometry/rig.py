@@ -106,7 +106,7 @@ def find_rig(frames: UInt8[ndarray, "v t h w 3"], what: str) -> Rig | None:
 def moving_cameras(frames: UInt8[ndarray, "v t h w 3"]) -> list[int]:
     """Return numbers of the films whose cameras seem to move, while most others do not.
 
-    A film with few points, or with none near a rim of its picture, tells nothing. Where half of the
+    A film with few points, or none near a rim of its picture, does not count. Where half of the
     films or more seem to move, a thing that fills all pictures may: none is named.
 
     Args:

@@ -19,7 +19,7 @@ SCALE = 0.5  # pixels: s above
 
 
 class Turning(NamedTuple):
-    """What a camera does, told by rotations alone.
+    """A camera's motion, from rotations alone.
 
     Attributes:
       rotations: from the first camera's axes to those at every instant.

@@ -1,7 +1,7 @@
-"""Points of a still scene whose depth a known path tells: matches of the clip's own frames.
+"""Points of a still scene whose depth a known path gives: matches of the clip's own frames.
 
 SIFT points of two frames that lie on each other's epipolar lines are triangulated. The same lines
-judge the path: matches that agree with one another, but not with it, tell that it is another's.
+judge the path: matches that agree with one another, but not with it, show that it is another's.
 """
 
 from typing import NamedTuple

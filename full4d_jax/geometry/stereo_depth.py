@@ -1,11 +1,11 @@
-"""Depth of what stands still before a camera that travels, told by its own frames.
+"""Depth of what stands still before a camera that travels, from its own frames.
 
 A plane sweep (`geometry.plane_sweep`) compares every frame with others of the clip that were taken
 from elsewhere. Where it is sure, the estimate z of a network is wrong by a factor f that is known.
-What the sweep does not tell, such as plain walls, gets the factor of what is near it at a similar
-depth: log f is averaged in a grid over columns, rows and log z, whose empty cells take the mean of
-coarser ones, and read between its cells (the bilateral grid of Chen et al. 2007). What is left of a
-sure pixel's factor comes on top of that, unless it is large.
+What the sweep does not measure, such as plain walls, gets the factor of what is near it at a
+similar depth: log f is averaged in a grid over columns, rows and log z, whose empty cells take the
+mean of coarser ones, and read between its cells (the bilateral grid of Chen et al. 2007). What is
+left of a sure pixel's factor comes on top of that, unless it is large.
 
 The sweep is seldom sure of what moves by itself, whose points leave the epipolar lines of the path.
 What goes along with the camera, or against it, stays on them, and is taken for farther, or nearer.

@@ -15,7 +15,7 @@ from numpy import ndarray
 CORNERS = 400  # that are looked for in a picture
 PARTS = 6, 4  # columns and rows of parts of a picture
 FLAT = 0.001  # of the strongest corner, below which a part has none
-FEWEST = 12  # corners that tell a motion
+FEWEST = 12  # corners that determine a motion
 MAX_HOMOGRAPHY_ERROR = 1.5  # pixels from the homography
 STAYS = 0.0015  # of the width: half a pixel of 320
 GRID = np.stack(np.meshgrid(np.linspace(0.1, 0.9, 5), np.linspace(0.1, 0.9, 5)), -1)

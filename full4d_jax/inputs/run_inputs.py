@@ -97,7 +97,7 @@ def check_source(config: Config, source: options.SampleOptions | options.WordsOp
 
 
 def expected_kind(config: Config, source: options.SampleOptions) -> FitKind:
-    """Return what the grid of a source will be to a fit; `fit_kind` tells it of the grid itself.
+    """Return what the grid of a source will be to a fit; `fit_kind` returns it for the grid itself.
 
     Raises:
       InputError: The video or the upsampler is unusable.

@@ -11,8 +11,8 @@ DPT (arXiv 2103.13413), as `DepthAnythingForDepthEstimation` of transformers com
 resized in float32 with the positions that PyTorch takes: corners on corners inside the head, cubic
 (a = -3/4) without, for the position embeddings.
 
-Files are the `model.safetensors` of depth-anything/Depth-Anything-V2-*-hf. Their shapes tell all
-sizes; what shapes do not tell is `STAGES` and `HEAD_WIDTH`, which Small, Base and Large have.
+Files are the `model.safetensors` of depth-anything/Depth-Anything-V2-*-hf. Their shapes give all
+sizes; what shapes do not give is `STAGES` and `HEAD_WIDTH`, which Small, Base and Large have.
 """
 
 from collections.abc import Iterable

@@ -24,7 +24,7 @@ SHIPPED = Path(__file__).parents[1] / "checkpoints" / "fast_depth.safetensors"
 SIDE = 224  # pixels of the square that it was trained on
 TRAINED_SHAPE = 4 / 3  # width over height of the frames that were squeezed into it
 MULTIPLE = 32  # of which the sides of a frame must be multiples
-NEAREST = 0.3  # metres; nearer is cut off, and 0 is what it tells where it knows nothing
+NEAREST = 0.3  # metres; nearer is cut off, and 0 is its value where depth is unknown
 STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)  # of the layers that make it smaller
 LEAVING = (0, 2, 4)  # layers whose result is added to what is enlarged, to 1/2, 1/4 and 1/8
 RAISED = 5  # layers that make it larger
@@ -50,7 +50,7 @@ def seen_size(height: int, width: int) -> tuple[int, int]:
 
 
 def fast_depth(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w"]:
-    """Return depth in metres, 0 where none is told.
+    """Return depth in metres, 0 where it is unknown.
 
     Args:
       params: as `load_fast_depth` reads them.

@@ -1,6 +1,6 @@
 """Safetensors files: opened, and written piece by piece for weights that do not fit into memory.
 
-Whatever is wrong with one that is opened is told in one line.
+Whatever is wrong with one that is opened is described in one line.
 
 The format is a little-endian 64-bit length, that many bytes of JSON, then the tensors' bytes:
 https://github.com/huggingface/safetensors#format. The library writes it from memory only. It has no

@@ -89,7 +89,7 @@ def _separable(params: Params, x: Float[Array, "b h w c"]) -> Float[Array, "b h 
 
 
 def _refine(params: Params, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Add what neighbours and channels tell."""
+    """Add the features of neighbours and channels."""
     mixed = relu6(depthwise(params["depthwise"], x))
     return relu6(x + pointwise(params["project"], mixed))
 

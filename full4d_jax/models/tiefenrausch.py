@@ -58,7 +58,7 @@ def log_disparity(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Arra
 
 
 def read_out(params: Params, features: Float[Array, "b h w c"]) -> Float[Array, "b h w"]:
-    """Return the log disparity that the last features tell."""
+    """Return the log disparity that the last features give."""
     return _convolve(params["leave"], features)[..., 0]
 
 

@@ -1,7 +1,7 @@
 """4Real-Video's networks: the same blocks along the views and along the times of a grid.
 
 `TwoStreamDiT` holds every token twice, x^v and x^t. A layer f of a video model sees n frames of one
-video, with the same weights for both; the context c tells a freeze-time from a fixed-view video:
+video, with the same weights for both; the context c says whether one instant or one view:
 
     y^v = f(x^v; c^v)      the v views of each instant         (b t) (1 v s) d
     y^t = f(x^t; c^t)      the t frames of each view           (b v) (1 t s) d

@@ -11,7 +11,7 @@ so that at first it pastes the projection over the mean of both fillings. What i
 the prior knows more than the surroundings do, to close the cracks of the projection, to straighten
 its edges, to doubt pixels of wrong depth, and to sharpen what only the prior knows. From
 `DETAIL_DISTANCE` / 2 to 3 `DETAIL_DISTANCE` / 2 pixels into a hole the network's maps go over to
-ones that vary slowly, since nothing tells details there, and no pattern is drawn. Resolution
+ones that vary slowly, since details are unknown there, and no pattern is drawn. Resolution
 changes by folding 2x2 pixels into channels, as in `depth_net`. Any sides that are multiples of 8
 work.
 """
@@ -29,7 +29,7 @@ from full4d_jax.models.folding import fold, unfold
 from full4d_jax.models.linear import linear
 
 MULTIPLE = 8  # of which the sides of a frame must be multiples
-DETAIL_DISTANCE = 8  # pixels from the projection, up to which something tells details
+DETAIL_DISTANCE = 8  # pixels from the projection, up to which details are known
 CELL = 24  # pixels, within which nothing varies elsewhere
 INPUTS = 11  # channels of `Guidance`
 OUTPUTS = 5  # r, g and s of equations 1 and 2

@@ -233,7 +233,7 @@ def require_model(
 
 
 def model_of_metadata(path: str | Path, metadata: dict[str, Any], kind: type[Model]) -> Model:
-    """Return the sizes of a network that the metadata of its weights tell.
+    """Return the sizes of a network in the metadata of its weights.
 
     Args:
       path: of the weights, for the message.
@@ -241,7 +241,7 @@ def model_of_metadata(path: str | Path, metadata: dict[str, Any], kind: type[Mod
       kind: the dataclass of the sizes.
 
     Raises:
-      InputError: they are not told, or no network has them; the message names the field.
+      InputError: they are missing, or no network has them; the message names the field.
     """
     where = f"{path}, metadata model"
     sizes = metadata.get("model", {})

@@ -44,7 +44,7 @@ def find_background(
       wanted: `lift.background`.
       frames: the pictures, [0, 1].
       masks: where the subject is, if somebody marked it.
-      agree: whether the views agree in colour; else each is told from its own background's.
+      agree: whether the views agree in colour; else their edges are made alike first.
 
     Raises:
       InputError: `wanted` needs masks or a plain background, and there is neither.

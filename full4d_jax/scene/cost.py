@@ -1,4 +1,4 @@
-"""What a run costs, told before the work: minutes on two cores, and memory, which must be there."""
+"""Cost of a run, printed before the work: minutes on two cores, and memory, which must be there."""
 
 import os
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""How far generated views disagree with each other, as the corrections of a fit tell.
+"""How far generated views disagree with each other, as the corrections of a fit show.
 
 A fit to generated views gives each view an exposure, against the mean of the views that stand
 nearest, and a correction of its camera, against the mean of all (`gaussians.fitting.exposure`,
@@ -20,7 +20,7 @@ from gaussians.fitting.pose_corrections import correct_camera
 from gaussians.precision import exact_products
 from input_pipeline.cameras import centers, nearest_to_axes
 
-PEERS = 6  # nearest views that a view's exposure is told against
+PEERS = 6  # nearest views that a view's exposure is measured against
 SAMPLED = 5  # points a row and a column of a picture, whose shift is measured
 
 

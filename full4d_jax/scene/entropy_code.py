@@ -1,7 +1,7 @@
 """Columns of whole numbers in about as many bits as their frequencies ask for, by rANS.
 
 A number is zigzag coded and cut into a token, which has a frequency in a table, and the bits below:
-codes below `DIRECT` are tokens; of others the token tells the number of bits and the two below the
+codes below `DIRECT` are tokens; of others the token gives the number of bits and the two below the
 highest. A column has its numbers themselves, or what they differ by from the mean of those before
 (`WINDOWS`). It has one table, or `CLASSES` of them that take turns by numbers that are known by
 then: the sum of the sizes of the four before it in its column (`ABOVE`), or of the two in the

@@ -1,4 +1,4 @@
-"""The settings of a fit: by quality and size, checked, and told."""
+"""The settings of a fit: by quality and size, checked, and described."""
 
 from dataclasses import replace
 from enum import Enum

@@ -222,7 +222,7 @@ def run_viewing(
 def middle_of_motion(frames: UInt8[ndarray, "t h w 3"]) -> tuple[float, float]:
     """Return where in the pictures of a clip something moves, in shares of width and height.
 
-    It is the middle of the pictures where too little moves to tell.
+    It is the middle of the pictures where too little moves to measure it.
     """
     moves = moving_pixels(frames, MOVED)
     if moves.mean() < LEAST_MOVING:

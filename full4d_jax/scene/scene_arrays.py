@@ -34,5 +34,5 @@ def from_arrays(arrays: Mapping[str, ndarray]) -> Scene:
 
 
 def background_in(arrays: Mapping[str, ndarray]) -> Float[ndarray, "3"]:
-    """Return the colour behind the scene of named arrays; black where they tell none."""
+    """Return the colour behind the scene of named arrays; black where they hold none."""
     return np.asarray(arrays.get("background", np.zeros(3)), np.float32)

@@ -92,7 +92,7 @@ def lift_grid(
     def keep(state: FitState) -> None:
         if partial is not None:
             partial.keep(state)
-        # Its share of the steps does not tell it.
+        # Its share of the steps does not determine it.
         reached = source_psnr(state.fitted.scene, frames[0], cameras, int(state.budget))
         extra["source_psnr"] = reached
 

@@ -23,7 +23,7 @@ MAX_CHARACTERS = 1000  # characters of what was found
 
 
 class InputError(ValueError):
-    """Unusable input, told in one line: `what: where: found ..., expected ...; do`.
+    """Unusable input, described in one line: `what: where: found ..., expected ...; do`.
 
     Attributes:
       exit_code: with which the command line leaves: 2, the same command fails again.

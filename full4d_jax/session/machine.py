@@ -1,4 +1,4 @@
-"""What a command needs of the machine and its environment, told in one line where it is missing.
+"""What a command needs of the machine and its environment, named in one line where it is missing.
 
 Memory that a process may address, flags of XLA, platforms of jax, streams, and signals that end it.
 """

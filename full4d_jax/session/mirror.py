@@ -74,7 +74,7 @@ class Mirror:
         with self._streams:
             if kind is None:
                 self.push()
-            else:  # what is finished is kept, and the error that ended the command is told
+            else:  # what is finished is kept, and the error that ended the command is reported
                 self._try_to_push()
         for address, count in self.uploaded.items():
             print(f"{address}: {count} files uploaded")

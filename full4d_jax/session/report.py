@@ -59,7 +59,7 @@ def _size(arrays: Mapping[str, Arrays]) -> dict[str, int]:
 def _scores(arrays: Mapping[str, Arrays]) -> dict[str, float]:
     """Return how well the scene shows the source, where it is made; `SCORES` that have a meaning.
 
-    `scene.quality` tells what they measure.
+    `scene.quality` says what they measure.
     """
     scene = arrays.get("scene", {})
     scores = {name: float(scene[name]) for name in SCORES if name in scene}
@@ -87,7 +87,7 @@ def write_report(
       command: its name.
       config: the experiment as plain values; None leaves config.json as it is.
       checkpoint: weights of the prior that it asked, or "shipped"; None where it asked none.
-      options: dataclasses of options, by name, to be told in the report.
+      options: dataclasses of options, by name, to be listed in the report.
     """
     folder = job.stages.folder
     grid = job.stages.arrays["grid"]

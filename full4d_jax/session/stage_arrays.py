@@ -1,6 +1,6 @@
 """What the stages of a run save, array by array, and the check of what is read again.
 
-An array is told by its kind and its axes; a letter stands for the same length in all arrays of a
+An array has a kind and axes; a letter stands for the same length in all arrays of a
 stage, "..." for any further axes. A name that ends in "?" may be missing. Numbers are finite, but
 for those of the kind "score", and such that single precision can square them; `rising` ones are
 seconds that increase by as much as a camera's clock does, `scale` ones are units above 0.

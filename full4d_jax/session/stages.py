@@ -73,7 +73,7 @@ class Stages:
         before = self.before(after)
         mark = fingerprint(name, inputs, before)
         path = self.folder / f"{name}.npz"
-        if path.is_dir():  # told before the work
+        if path.is_dir():  # refused before the work
             raise InputError("output folder", path, "a folder", "a file or nothing", "move it away")
         saved = read_arrays(path)
         if str(saved.get("fingerprint", "")) == mark and self._is_whole(name, saved):

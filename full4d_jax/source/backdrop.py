@@ -2,7 +2,7 @@
 
 The background is the median over the instants at which no subject is seen, or least of one, so that
 a person who stays for most of the clip is not in it. Of a camera that rests, pictures from before
-and after the clip tell it too. A shadow darkens all channels by one factor, a light brightens them
+and after the clip show it too. A shadow darkens all channels by one factor, a light brightens them
 so; neither is a thing.
 """
 
@@ -66,8 +66,8 @@ def find_moving_while_turning(
     """Return what moves before a camera that turns on its place: `find_moving` in the first view.
 
     A place that is a little wrong makes the edges of the background move: thin pieces do not count,
-    and instants at which much of the background moves tell nothing. Where more of it moves than
-    things do at most instants, the camera does not turn on its place, and no instant tells.
+    and instants at which much of the background moves are left out. Where more of it moves than
+    things do at most instants, the camera does not turn on its place, and no instant is used.
 
     Args:
       frames: sRGB.
@@ -81,7 +81,7 @@ def find_moving_while_turning(
     for frame, share, place in zip(frames, subject, to_first, strict=True):
         unseen = 1 - cv2.warpPerspective(everywhere, place, size)
         steady.append(cv2.warpPerspective(frame, place, size, borderMode=cv2.BORDER_REPLICATE))
-        # What this instant does not show tells nothing of the background.
+        # Pixels that this instant does not show are no evidence of the background.
         shares.append(np.maximum(cv2.warpPerspective(share, place, size), unseen))
     steady_shares = np.stack(shares)
     pictures = np.stack(steady)
@@ -147,7 +147,7 @@ def find_faint(
         factor = (frame * background).sum(-1) / energy
         tint = np.abs(frame - factor[..., None] * background).max(-1)
         tinted = (difference > max(FAINT, FAINT_NOISE * noise)) & (tint > FAINT_TINT * difference)
-        # Outlines are blurred and codecs ring: what is thin tells nothing.
+        # Outlines are blurred and codecs ring: what is thin is no evidence.
         thick = cv2.morphologyEx(as_bytes(backdrop.known & tinted), cv2.MORPH_OPEN, disc(EDGE))
         faint.append(thick > 0)
     return np.stack(faint)
@@ -170,7 +170,7 @@ def find_backdrop(
 ) -> Backdrop:
     """Return the median colour over the instants that show least of a subject.
 
-    Whoever holds an arm up for most of a clip is faintly seen by the network, and does not count
+    An arm that is held up for most of a clip is faintly seen by the network, and does not count
     where other pictures show even less. These are asked nowhere else: what rests in the clip may
     have come before it, and go after it.
 

@@ -1,7 +1,7 @@
 """The part of a video where something happens, for those who do not say where to start.
 
 A few frames a second are looked at, in grey and small. Between two of them, the share of pixels
-that change more than `CHANGE` after the best shift of the whole picture tells how much moves in
+that change more than `CHANGE` after the best shift of the whole picture measures how much moves in
 front of the camera, and the shift itself how much the camera does. A part's score is
 
     mean(min(moving share, ENOUGH)) - mean(shift as a share of the width)
@@ -59,7 +59,7 @@ def sparse_film(path: Path) -> tuple[UInt8[ndarray, "t r q"], Float[ndarray, " t
     """
     pictures: list[ndarray] = []
     times: list[float] = []
-    with suppress(FFmpegError):  # told by those who read the part
+    with suppress(FFmpegError):  # reported by those who read the part
         for frame in decode_frames(path, strict=True, spacing=0.99 / RATE):
             if frame.time > LONGEST or frame.damaged:
                 break

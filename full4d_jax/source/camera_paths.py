@@ -34,7 +34,7 @@ from input_pipeline.plain_files import field, load_json, numbers
 PIVOT = np.array([0.0, 0.0, 1.0])
 LEVEL_SHARE = 1e-5  # of what cameras say, by which up of a level source counts
 MOVED = 0.1 * 255  # levels by which a pixel that moves differs from the median picture
-LEAST_MOVING = 0.01  # share of the pixels of a clip that tells the subject
+LEAST_MOVING = 0.01  # share of the pixels of a clip that locates the subject
 NEAREST_PIVOT = 0.2  # world units
 LEAST_LIMIT = 12.0  # degrees: the orbit of cameras that stand close together is not a point
 Preset = Literal["arc", "ring", "spiral"]
@@ -123,7 +123,7 @@ def preset_targets(
 def subject_depth(frames: UInt8[ndarray, "t h w 3"], depth: Float[ndarray, "t h w"]) -> float:
     """Return the depth of what moves in a clip from a camera that stands still, at most 1.
 
-    It is 1, the median depth of the scene, where too little moves to tell.
+    It is 1, the median depth of the scene, where too little moves to measure it.
 
     Args:
       frames: the clip.

@@ -247,12 +247,12 @@ def _captured(
       name: of the capture, for people.
       arrays: what `load_capture` returns, in any world and unit.
       times: seconds of the frames.
-      do: what helps where nothing tells the unit, for messages.
+      do: what helps where the unit is unknown, for messages.
       options: say which pictures are held out, and where points to start from are.
       place: where in a data set the capture is.
 
     Raises:
-      InputError: nothing tells the unit.
+      InputError: the unit is unknown.
     """
     frames = arrays["frames"]
     poses = arrays["world_to_camera"]

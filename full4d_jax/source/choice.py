@@ -22,7 +22,7 @@ class SourceOptions:
       path_kinds: what SOURCE, the first field, may be; "" where it may be left out.
       selecting_flags: flags that select this class among those that take the same SOURCE.
       model_needs_cameras: whether it is for models that need cameras, or for those without.
-      takes_lens: whether a depth network may tell the field of view, where nothing else does.
+      takes_lens: whether a depth network may give the field of view, where nothing else does.
     """
 
     path_kinds: ClassVar[tuple[str, ...]] = ("",)

@@ -45,7 +45,7 @@ class _RealView(NamedTuple):
       frames: its pictures.
       cameras: of all views, this one first.
       depth: its z-depth; None where it is to be estimated.
-      points: still points that it sees; None where depth tells the unit.
+      points: still points that it sees; None where depth gives the unit.
       unit: world units of the data set in one of its own.
       note: where its depth and unit come from, for people.
     """
@@ -66,7 +66,7 @@ def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Grid:
 
     Raises:
       InputError: the data set is unusable or has no such split, clip or view; or the clip has fewer
-        instants, or no depth in a real view and nothing that tells its scale.
+        instants, or no depth in a real view and no scale for it.
     """
     records, example = open_rig(options)
     opened = _Opened(records, example, _instants(example, data, options))
@@ -216,12 +216,12 @@ def _instants(
 
 
 class RigScale(NamedTuple):
-    """What tells the unit of a rig.
+    """The unit of a rig, and its source.
 
     Attributes:
       unit: distance of the scene from the source, in the unit of the cameras.
       points: points of the source view whose depth is known, in that unit; None where too few are.
-      note: what told the unit, for people.
+      note: where the unit comes from, for people.
     """
 
     unit: float
@@ -232,10 +232,10 @@ class RigScale(NamedTuple):
 def rig_scale(
     example: Example, clip: Clip, world_to_camera: Float[ndarray, "v t 4 4"]
 ) -> RigScale | None:
-    """Return the unit of a rig whose first view is the source; None if nothing tells it.
+    """Return the unit of a rig whose first view is the source; None if it is unknown.
 
     A view of a rig gets its depth from a network, which knows no unit; the cameras have one. It is
-    told by points that other views see too, or else by the place that all cameras look at.
+    given by points that other views see too, or else by the place that all cameras look at.
 
     Args:
       example: the clip as it is stored.

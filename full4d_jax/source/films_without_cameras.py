@@ -1,4 +1,4 @@
-"""Synchronized films of one scene by cameras that stand still, of which nothing tells where.
+"""Synchronized films of one scene by cameras that stand still at unknown places.
 
 They are found by structure from motion over all films and some instants (`geometry.rig`). The
 films count as `generated`, since their views disagree as a generator's do: exposures and cameras
@@ -36,7 +36,7 @@ def find_captures(path: Path) -> tuple[list[SceneFolder], list[str]]:
     """Find a folder's scenes as `detect.find_scenes` does, else films without cameras as one.
 
     Raises:
-      ValueError: there are neither, or a file that may tell the cameras of the films is broken.
+      ValueError: there are neither, or a file that may hold the cameras of the films is broken.
     """
     try:
         return find_scenes(path)

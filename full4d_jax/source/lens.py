@@ -1,7 +1,7 @@
 """The lens of a video or picture: from metadata, a depth network that knows it, straight lines, or
 as of a phone's camera.
 
-Cameras tell the focal length that would show as much on film of 36 x 24 mm, by the diagonal.
+Cameras record the focal length that would show as much on film of 36 x 24 mm, by the diagonal.
 """
 
 import math
@@ -40,15 +40,15 @@ def lens_of(
     poses: CameraPath | None,
     estimate: LensEstimate | None = None,
 ) -> tuple[Float[ndarray, "3 3"], str]:
-    """Return the intrinsics of a clip's frames in pixels, and a sentence on what told them.
+    """Return the intrinsics of a clip's frames in pixels, and a sentence on where they come from.
 
     Args:
       video: the clip.
       file: where it was read from.
       fov: horizontal field of view of the upright video in degrees; None where it is unknown.
       poses: what a file of poses holds; None without one.
-      estimate: that of a depth network, asked where neither a person nor a file tells; None without
-        one that knows.
+      estimate: that of a depth network, asked where neither a person nor a file gives it; None
+        without one that knows.
     """
     height, width = video.frames.shape[1:3]
     seen = assumed_fov(height, width)
@@ -77,7 +77,7 @@ def lens_of(
 
 
 def assumed_fov(height: int, width: int) -> float:
-    """Return the horizontal field of view that is taken where nothing tells it, degrees."""
+    """Return the horizontal field of view that is taken where it is unknown, degrees."""
     return horizontal_fov(DEFAULT_FOV, height, width)
 
 
@@ -104,7 +104,7 @@ def fov_of(equivalent: float, height: int, width: int) -> float:
 
 
 def focal_length(path: Path) -> float | None:
-    """Return the focal length in mm as on 35 mm film that a file's metadata tell, or None.
+    """Return the focal length in mm as on 35 mm film in a file's metadata, or None.
 
     Pictures have it in EXIF, videos of phones among the tags of a track or of the whole file.
     """

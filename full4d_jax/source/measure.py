@@ -47,7 +47,7 @@ class DepthInputs:
 
     @property
     def lens(self) -> LensEstimate | None:
-        """What the network tells of a clip's lens; None where it knows none."""
+        """The network's estimate of a clip's lens; None where it has none."""
         network = self.network
         return network.fov if isinstance(network, DepthFile) and network.knows_lens else None
 
@@ -102,7 +102,7 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
 
     Raises:
       InputError: The depth of the file does not follow a camera that moves, or has no depth where
-        the unit of the path could be told.
+        the unit of the path could be found.
     """
     subject_networks = None if inputs.asked.keep_estimate else load_subject_networks()
     plate = None

@@ -41,7 +41,7 @@ class NetworkOptions:
     moge2-small ... (docs/howto.md)."""
     depth_kind: DepthKind | None = None
     """What an .onnx file gives: disparity, depth up to a scale, or metres; left out, what its
-    outputs and a comparison with ours tell."""
+    outputs and a comparison with ours give."""
     keep_estimate: bool = False
     """Leave estimated depth as it is (docs/depth.md)."""
 

@@ -164,7 +164,7 @@ def _cameras_of(column: Video, data: DataConfig, options: TwoVideosOptions) -> t
     """Return the cameras of all views, and where they come from.
 
     Raises:
-      NoCameras: the film does not tell them.
+      NoCameras: they cannot be found from the film.
       InputError: the poses that are given are unusable.
     """
     file = options.freeze_time

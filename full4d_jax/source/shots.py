@@ -22,7 +22,7 @@ from input_pipeline.video_files import decode_frames
 ALIKE = 0.5  # correlation of pictures of COARSE pixels, from which on they may be of one shot
 COARSE = 16, 12
 SHARE = 1 / 20  # of corners that one motion explains in one shot; in two shots, by chance, .04
-CONTRAST = 4.0  # levels of 255 that a picture must vary by to tell anything
+CONTRAST = 4.0  # levels of 255 that a picture must vary by to be compared
 
 
 def check_one_shot(video: Video, path: Path, *, seconds: bool) -> None:

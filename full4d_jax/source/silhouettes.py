@@ -36,11 +36,11 @@ MIN_OVERLAP = 0.6  # of them and DeepLab's piece, which is wider
 
 
 class People(NamedTuple):
-    """What a second look tells of a frame.
+    """The result of a second look at a frame.
 
     Attributes:
       shares: of people at each pixel.
-      decided: where the second look tells it.
+      decided: where the second look decides.
     """
 
     shares: Float32[ndarray, "h w"]
@@ -88,7 +88,7 @@ def _look_at(
     other_pieces: Bool[ndarray, "h w"],
     people: People,
 ) -> People:
-    """Return what is known of people after a look at one piece, which tells nothing of others."""
+    """Return what is known of people after a look at one piece, which covers no others."""
     left, top, width, height = cv2.boundingRect(as_bytes(piece))
     windows = _windows(left, top, width, height, piece.shape[0])
     looks = (_shares_in(params, frame, window) for window in windows)

@@ -5,7 +5,7 @@
            -> beside them, of a camera that stays in its place, what differs from the background
            -> other edges by colour (GrabCut in a band around the outline) -> labels that last
 
-DeepLab's cells are 8 of its pixels wide; only colours tell where the outline of an animal or of a
+DeepLab's cells are 8 of its pixels wide; only colours show where the outline of an animal or of a
 group runs. What moves before a camera that stays in its place is found by `backdrop`.
 """
 
@@ -142,7 +142,7 @@ class Outlines(NamedTuple):
 
     Attributes:
       shares: of `KINDS` at each pixel.
-      decided: where a second look at people tells them.
+      decided: where a second look at people decides.
       anybody: share of subjects by the first look or the second, whichever is more: an arm that
         DeepLab sees faintly, and the second look not at all, is no background.
     """
@@ -329,7 +329,7 @@ def outline(
       frame: sRGB.
       subject: share of the subjects' classes at each pixel.
       moving: what differs from the background.
-      decided: where shares tell the outline to a pixel or two.
+      decided: where shares give the outline to a pixel or two.
     """
     coarse = _likely(subject)
     mask = coarse | _parts(coarse, moving)
@@ -366,7 +366,7 @@ def outline(
 
 
 def _lost(mask: Bool[ndarray, "h w"], refined: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
-    """Return the pieces of a mask most of which its refinement lacks: colours do not tell them."""
+    """Return the pieces of a mask most of which its refinement lacks: colours do not show them."""
     count, pieces = number_pieces(mask)
     size = np.bincount(pieces.ravel(), minlength=count)
     left = np.bincount(pieces[refined], minlength=count)

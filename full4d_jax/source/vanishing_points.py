@@ -1,8 +1,8 @@
-"""The field of view of a picture, told by straight lines along three orthogonal directions.
+"""The field of view of a picture, from straight lines along three orthogonal directions.
 
 Lines of the world that are parallel to v, a unit vector in camera axes, meet at the pixel
 c + f v_xy / v_z, their vanishing point; c is the picture's centre and f the focal length. Vanishing
-points p and q of orthogonal directions tell f^2 = -(p - c) . (q - c), unless one is infinitely far.
+points p and q of orthogonal directions give f^2 = -(p - c) . (q - c), unless one is infinitely far.
 Rooms and streets have three such directions, the rows of a rotation R. With e_ik the angle between
 segment i and the direction from its middle to vanishing point k, a picture's log likelihood is
 
@@ -62,7 +62,7 @@ class Lines(NamedTuple):
 
 
 def field_of_view(frames: UInt8[ndarray, "t h w 3"]) -> float | None:
-    """Return the field of view along the long side, degrees; None where lines do not tell it.
+    """Return the field of view along the long side, degrees; None where lines do not determine it.
 
     Args:
       frames: of a clip whose lens keeps its focal length, with the optical axis in the centre.
@@ -133,7 +133,7 @@ def log_likelihoods(lines: Lines) -> Float[ndarray, " f"]:
 def sampled_axes(
     lines: Lines, focal_length: float, triples: Int[ndarray, "s 3"]
 ) -> Float[ndarray, "3 3"]:
-    """Return the most likely rotation of those that three segments each tell.
+    """Return the most likely rotation of those that each three segments give.
 
     The first direction is where segments 0 and 1 meet; the second is orthogonal to it and along
     segment 2.

@@ -22,7 +22,7 @@ from full4d_jax.training.state import TrainState
 from input_pipeline.opening import open_to_append
 
 LENGTH = 100  # good steps over which the mean runs
-SETTLED = 10  # good steps before a spike can be told from the mean
+SETTLED = 10  # good steps before a loss can be compared with their mean
 FILE = "bad_batches.jsonl"
 MOST_IN_A_ROW = 20  # a run stops at this many bad steps in a row, whatever the policy
 

@@ -7,7 +7,7 @@ matters most for parallax): it knows no scale, as the median is what depth is us
     s(x) = (x - median(x)) / mean |x - median(x)|
 
 the second part is the mean |s(exp(-d)) - s(1 / z)|: it knows neither scale nor shift of
-disparity, so the shape counts where the range cannot be told. To both comes the mean of their
+disparity, so the shape counts where the range is unknown. To both comes the mean of their
 differences between neighbours 1, 2 and 4 pixels apart (flat walls, sharp edges).
 """
 

@@ -1,7 +1,7 @@
 """Training of the depth network from Tiefenrausch and FastDepth, to be nearer to the truth.
 
 Every step sees procedural frames with their exact depth, whose loss is `depth_loss.loss`, and as
-many real pictures, of which it must keep what the published networks tell: of rooms the depth D of
+many real pictures, of which it must keep the published networks' answers: of rooms the depth D of
 FastDepth, of all others that of Tiefenrausch. With e = d - log D, where d is the network's log
 depth, both means over cells of `CELL` pixels,
 

@@ -10,7 +10,7 @@ With e the error of a picture and d the distance from what it shows, in pixels, 
 
 where differences are those between neighbouring pixels along both axes and s = `SOFT` rounds the
 absolute values off, plus `perceptual` times LPIPS from a share of the steps on. LPIPS counts at
-most `JUDGED_DISTANCE` pixels from what the picture shows: farther in, nothing tells the details,
+most `JUDGED_DISTANCE` pixels from what the picture shows: farther in, the details are unknown,
 and what lowers LPIPS there is a pattern that is in no scene (see `upsampler_training`).
 """
 

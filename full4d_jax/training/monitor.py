@@ -1,7 +1,7 @@
 """Reports of a run: a line on stderr, `metrics.jsonl`, boards, the speed, and what holds it up.
 
 Only the first of several processes writes. Times are wall times between two reports, saving and
-sheets included, without validation and the first step, which compiles. Whoever holds up the steps
+sheets included, without validation and the first step, which compiles. What holds up the steps
 is named: a process whose data does not come, by itself; one that all wait for, by the first.
 """
 

@@ -6,7 +6,7 @@ With e the difference of made and true frames, the loss is
 
 where differences are those between neighbouring pixels along both axes and s = `SOFT` rounds the
 absolute values off, plus `perceptual` times LPIPS from a share of the steps on. LPIPS counts where
-the projection is at most `upsampler.DETAIL_DISTANCE` pixels away. Farther into holes nothing tells
+the projection is at most `upsampler.DETAIL_DISTANCE` pixels away. Farther into holes nothing shows
 the details, and what lowers LPIPS there is a pattern that is in no scene.
 """
 

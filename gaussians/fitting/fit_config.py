@@ -21,7 +21,7 @@ class Targets(NamedTuple):
       final_weights: weights at the end of distillation, reached linearly; None keeps `weights`.
       views: the view of each frame, 0 to v - 1, whose exposure and camera are corrected; None
         means that all frames agree.
-      peers: with `views`, weights (summing to 1) of the views that an exposure is told against;
+      peers: with `views`, weights (summing to 1) of the views that an exposure is measured against;
         None means all alike.
       known: above 0 where a pixel counts; None means everywhere.
       alpha: how much of a pixel the subject covers, 0 to 1. With it every step puts a colour of its

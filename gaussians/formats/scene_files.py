@@ -92,7 +92,7 @@ def smallest_three(
 ) -> tuple[Int[ndarray, "g"], Float[ndarray, "g 3"]]:
     """Return which component of unit quaternions is the largest, and the others in their order.
 
-    They have the signs that make the largest positive: that one is left out, as these tell it.
+    They have the signs that make the largest positive: that one follows from these.
     """
     largest = np.abs(unit).argmax(1)
     sign = np.where(np.take_along_axis(unit, largest[:, None], 1) < 0, -1, 1)

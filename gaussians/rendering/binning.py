@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 from gaussians.rendering.projection import NEAREST_DRAWN, Splats
 
 SIDE = 16  # pixels along a tile whose list is sorted; CPUs composite its quarters
-DEPTH_BITS = 29  # tell all floats between NEAREST_DRAWN and 1e15 apart
+DEPTH_BITS = 29  # distinguish all floats between NEAREST_DRAWN and 1e15 apart
 MOST_INTERSECTIONS = 2**30  # intersections that 32 bits can count
 
 

@@ -1,7 +1,7 @@
 """Checks of a readable clip: its cameras, clocks, light and pictures.
 
 Every finding is one line, `field: found X, expected Y`. Where the pictures do not say enough about
-the cameras, that is told as a note, never as agreement.
+the cameras, that is reported as a note, never as agreement.
 """
 
 from typing import NamedTuple

@@ -14,7 +14,7 @@ from input_pipeline.transforms import decode_depth, view_size
 
 Facts = dict[str, Any]  # of one clip, plain values
 MAX_LISTED = 12
-FACTS_VERSION = 4  # raised with what they tell: a build does not go on with others
+FACTS_VERSION = 4  # raised when facts change: a build does not go on with others
 
 
 def facts(example: Example) -> Facts:

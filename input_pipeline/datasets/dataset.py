@@ -102,7 +102,7 @@ def write_dataset(
       jobs: processes that make records.
       threads: of this process that make them instead, where clips wait for several devices.
       part: (i, n) writes every n-th file from the i-th on; others are for other programs.
-      about: how the clips were made, for the card; also tells builds apart.
+      about: how the clips were made, for the card; also distinguishes builds.
       report: called with the number of clips of this part that are done.
 
     Returns:

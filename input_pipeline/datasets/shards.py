@@ -116,7 +116,7 @@ def write_shard(
 
 @contextlib.contextmanager
 def _system_errors(path: Path) -> Iterator[None]:
-    """Raise OSError for what array_record tells of the system, in words only."""
+    """Raise OSError for what array_record reports of the system, in words only."""
     try:
         yield
     except RuntimeError as error:

@@ -31,7 +31,7 @@ from input_pipeline.importers import (
 from input_pipeline.importers.sync import apply_sync
 
 # Files that only one layout writes come first; COLMAP's projects lie beside many others, and
-# films are without cameras where no file tells any.
+# films are without cameras where no file has any.
 LAYOUTS = {
     "dycheck": dycheck,
     "panoptic": panoptic,

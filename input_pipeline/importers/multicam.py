@@ -56,7 +56,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 
 
 def named_focal_length(path: Path) -> float:
-    """Return the focal length in millimetres that the name of a folder above tells.
+    """Return the focal length in millimetres in the name of a folder above.
 
     Raises:
       ValueError: none does.

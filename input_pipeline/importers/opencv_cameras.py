@@ -48,7 +48,7 @@ class Calibrated(NamedTuple):
     """A camera of a calibration file."""
 
     size: tuple[int, int] | None
-    """Rows and columns of its pictures; None where the file does not tell."""
+    """Rows and columns of its pictures; None where the file has none."""
     intrinsics: Float64[np.ndarray, "3 3"]
     """Pixels, pixel centres at +0.5."""
     distortion: tuple[float, ...]
@@ -252,7 +252,7 @@ def entries(value: Any, where: str) -> np.ndarray:
 
 
 def _check_tangential(coefficients: Float64[np.ndarray, "4"], where: str) -> None:
-    """Refuse four coefficients that are hardly k1 k2 p1 p2 where no field tells the model.
+    """Refuse four coefficients that are hardly k1 k2 p1 p2 where no field names the model.
 
     Raises:
       ValueError: telling how to say which lens it is.

@@ -49,7 +49,7 @@ def _within(short: str, long: str) -> bool:
 
 
 def check_lengths(films: Films, where: Path) -> None:
-    """Refuse folders of pictures of unequal length, whose instants nothing tells.
+    """Refuse folders of pictures of unequal length, whose instants are unknown.
 
     Raises:
       ValueError: naming the counts.

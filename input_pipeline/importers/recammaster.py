@@ -1,7 +1,7 @@
 """ReCamMaster's results: cam_typeN/videoM.mp4, a film along trajectory N of each source video M.
 
 They come without cameras: these are `camNN` of the camera_extrinsics.json that they were made with,
-as `multicam` reads it, told from the first frame, where every film has the source's own view
+as `multicam` reads it, recognized by the first frame, where every film has the source's own view
 (https://github.com/KwaiVGI/ReCamMaster). The focal length is in the name of a folder above.
 """
 

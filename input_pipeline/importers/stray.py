@@ -164,7 +164,7 @@ def _text(file: Path) -> str:
 
 
 def _check_size(path: Path, lens: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> None:
-    """Refuse a lens that is of a film of another size: nothing else in the folder tells."""
+    """Refuse a lens that is of a film of another size: nothing else in the folder shows it."""
     height, width = size
     x = lens[0, 2]
     y = lens[1, 2]

@@ -72,7 +72,7 @@ def read_moving_camera(
 ) -> tuple[list[str], np.ndarray, np.ndarray | None, tuple[int, int] | None]:
     """Return names and poses (n 4 4) of the frames of one camera, its intrinsics and their size.
 
-    Nothing is said of pictures but their names; intrinsics are None where their size is not told.
+    Nothing is said of pictures but their names; intrinsics are None where their size is unknown.
 
     Raises:
       ValueError: naming the frame and field that is missing or impossible.

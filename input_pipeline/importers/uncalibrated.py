@@ -3,8 +3,8 @@
     SynCamMaster        prompt0_merged.mp4: two views side by side
     TrajectoryCrafter   gen.mp4, render.mp4, mask.mp4: around a point at a depth that is not kept
 
-GEN3C names its only film as it is asked to and keeps no cameras either; nothing tells it from any
-other film.
+GEN3C names its only film as it is asked to and keeps no cameras either; nothing
+distinguishes it from any other film.
 """
 
 import re
@@ -44,7 +44,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 
 
 def _generator(path: Path) -> str:
-    """Return whose films lie in a folder; empty for nobody's."""
+    """Return whose films lie in a folder; empty for an unknown source."""
     names = {film.stem for film in listed(path, VIDEOS)}
     if any(re.fullmatch(r"prompt\d+_merged", name) for name in names):
         return "SynCamMaster"

@@ -202,7 +202,7 @@ def _room(
     axis = jnp.argmin(exits, axis=1)
     z = jnp.min(exits, axis=1)
     point = eye[None] + z[:, None] * rays
-    # Broad stripes on the walls and soft squares on the ground tell depth to the eye.
+    # Broad stripes on the walls and soft squares on the ground show depth to the eye.
     stripes = 0.06 * jnp.sin(9 * point[:, 0] + 9 * point[:, 2]) - 0.15 * point[:, 1]
     wall = jnp.array([WALLS[0], WALLS[2], WALLS[1]])[axis] + stripes[:, None]
     chequer = jax.nn.sigmoid(6 * jnp.sin(12 * point[:, 0]) * jnp.sin(12 * point[:, 2]))[:, None]

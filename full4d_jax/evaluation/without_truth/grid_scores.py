@@ -45,7 +45,7 @@ from input_pipeline.selection import evenly
 
 SOURCE = "source video"
 SCORED = "consistency 1"  # another number where a score becomes another
-FOLDER = {"mark": str, "scores": dict, "missing": dict}  # what the line of a folder tells
+FOLDER = {"mark": str, "scores": dict, "missing": dict}  # fields in the line of a folder
 NO_FILE = "no --{}; docs/evaluation.md says how to make one"
 BY_NETWORKS = {
     "clip_onnx": "CLIP-F, CLIP-V",

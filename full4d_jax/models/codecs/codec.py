@@ -155,7 +155,7 @@ def codec_shapes(config: Config) -> Weights | None:
 
 
 def codec_id(config: Config) -> str:
-    """Return a name of the codec and its weights, which tells its latents from those of others.
+    """Return a name of the codec and its weights; codecs of other names make other latents.
 
     Raises:
       InputError: weights are needed, and no usable file of weights is named.

@@ -75,7 +75,7 @@ def export_wan(
 
 
 def _check(model: ModelConfig, source: Path) -> None:
-    """Refuse a checkpoint whose header tells of other names, shapes or types."""
+    """Refuse a checkpoint whose header has other names, shapes or types."""
     do = "give the checkpoint's own config"
     wanted = {leaf: tuple(x.shape) for leaf, x in abstract_leaves(model).items()}
     with open_tensors(source, expected="a checkpoint of ours") as file:

@@ -80,7 +80,7 @@ def clean_plate(
 def _resting(
     depth: Float[ndarray, "t h w"], labels: Int32[ndarray, "t h w"]
 ) -> Float[ndarray, "h w"]:
-    """Return the disparity of what rests, 0 where no instant tells it."""
+    """Return the disparity of what rests, 0 where it is unknown at all instants."""
     disparity = np.where(depth > 0, 1 / np.maximum(depth, 1e-6), 0.0)
     return resting_disparity(disparity, labels == 0)
 

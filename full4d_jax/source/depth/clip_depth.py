@@ -1,6 +1,6 @@
 """Depth of a clip from a network of any kind: one scale and one shift for all frames.
 
-A network of a file tells disparity D = a / z + b, or depth up to a scale, or metres, of one picture
+A network of a file gives disparity D = a / z + b, or depth up to a scale, or metres, of one picture
 at a time or of several frames. Frames of their own are made consistent first:
 
     disparity   D_t <- s D_t + c, the line that takes most of frame t to the first frame, where the
@@ -10,7 +10,7 @@ at a time or of several frames. Frames of their own are made consistent first:
 A network of several frames is called once, or in windows that share frames, through which the same
 line leads from one to the next.
 
-What one camera sees does not tell the shift b. We keep the network's own zero of disparity, as
+One camera's pictures do not determine the shift b. We keep the network's own zero of disparity, as
 infinitely far, while it puts the farthest `FARTHEST` of the clip between `MIN_FARTHEST` and
 `MAX_FARTHEST` times the median depth; else they are put at the nearer of these limits. No depth is
 beyond twice `MAX_FARTHEST` medians, or nearer than `NEAREST`. Neither floor nor horizon are asked:

@@ -1,8 +1,8 @@
 """Depth networks of others in files: what they take, and what their values mean.
 
 onnxruntime runs .onnx files; all devices of this host run Depth Anything V2's .safetensors.
-`signatures` has the table of published ones. A person may say the kind of the values; nobody has
-to, since `sign` compares them with those of our network. A network whose input has another axis,
+`signatures` has the table of published ones. A person may say the kind of the values, but need
+not, since `sign` compares them with those of our network. A network whose input has another axis,
 (1 n 3 h w), or n pictures at once, (n 3 h w), sees n frames together, as Video Depth Anything does.
 Pictures are stretched to an input of fixed sides.
 """
@@ -99,7 +99,7 @@ class DepthFile:
 
     @property
     def knows_lens(self) -> bool:
-        """Whether it may tell a field of view."""
+        """Whether it may give a field of view."""
         return self.signature.focal is not None
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
@@ -107,7 +107,7 @@ class DepthFile:
         return self.network.sides(*sides_of(self.signature, height, width))
 
     def fov(self, frames: UInt8[ndarray, "t h w 3"]) -> float | None:
-        """Return the horizontal field of view of a clip in degrees; None where it tells none.
+        """Return the horizontal field of view of a clip in degrees; None where it gives none.
 
         It is the median of some frames'.
         """
@@ -234,7 +234,7 @@ _depth_anything = jax.jit(depth_anything)
 
 
 def require_relative(path: Path, stages: tuple[int, ...]) -> None:
-    """Refuse weights beside which transformers' config.json tells of another network.
+    """Refuse weights beside which transformers' config.json describes another network.
 
     Without it a line warns, since V1, whose depth would be wrong, has the same names and shapes.
 

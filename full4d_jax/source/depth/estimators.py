@@ -142,7 +142,7 @@ def open_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
 
     Args:
       which: ours, which None takes too, a published network, or a file.
-      kind: what the values of an .onnx file are; None takes what the file and ours tell.
+      kind: what the values of an .onnx file are; None takes the file's, or compares with ours.
 
     Raises:
       InputError: the file is missing or is not such a network, or a library is missing; or a kind

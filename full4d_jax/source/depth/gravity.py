@@ -1,8 +1,8 @@
-"""Where up is for a camera, told by upright lines: corners of rooms, doors, windows, trunks.
+"""The up direction of a camera, from upright lines: corners of rooms, doors, windows, trunks.
 
 A camera that looks down by an angle p, and does not roll, has up at (0, -cos p, -sin p). Upright
 lines of the world meet in the pixel of that direction. Every segment votes for the angles at which
-it points there, by its length; segments in the middle columns do so at any angle, and do not tell.
+it points there, by its length; segments in the middle columns do so at any angle, and do not count.
 """
 
 import cv2
@@ -23,7 +23,7 @@ ENOUGH = 0.3  # of the picture's height, of segments that agree on an angle beyo
 
 
 def camera_up(frames: UInt8[ndarray, "t h w 3"], lens: Float[ndarray, "3 3"]) -> Direction | None:
-    """Return the direction against gravity in camera axes; None where too few lines tell it.
+    """Return the direction against gravity in camera axes; None where too few lines determine it.
 
     Args:
       frames: of a camera at rest.

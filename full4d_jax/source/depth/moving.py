@@ -27,7 +27,7 @@ BEFORE = 0.8  # share of a subject that equation 1 brings before the resting sce
 FARTHEST_PULL = 1.6  # most that a subject as a whole is brought forward, a factor of disparity
 VENEER = 0.015  # of disparity: a light on a wall lies so far before the wall
 CHANGED = 20  # of 255 levels, from the resting colour
-OTHERS = 8  # instants, evenly spaced, whose resting pixels tell what a moving camera would see
+OTHERS = 8  # instants, evenly spaced, whose resting pixels show what a moving camera would see
 
 
 def set_before(

@@ -1,6 +1,6 @@
 """Sign of a network's values, compared with ours on a frame that comes with the package.
 
-Files of one signature hold networks of disparity and of depth alike, and nothing in them tells
+Files of one signature hold networks of disparity and of depth alike, and nothing in them says
 which. So what a file makes of the first frame of `source.options.CLIP`, an aisle seen from above,
 is correlated with the disparity that our network makes of it. Tiefenrausch, which others trained,
 has a correlation of 0.74 with ours there, and -0.75 where its depth stands for its disparity; a

@@ -1,4 +1,4 @@
-"""What published depth networks take and return, told by the names in their .onnx files.
+"""Inputs and outputs of published depth networks, recognized by names in their .onnx files.
 
 `SIGNATURES` is the table, in the order in which a file is compared with it. No file was downloaded
 for it; the names, colours and units are those of these repositories, on GitHub or Hugging Face:
@@ -19,9 +19,9 @@ for it; the names, colours and units are those of these repositories, on GitHub 
     Video Depth Anything   DepthAnything/Video-Depth-Anything: (1 32 3 h w), or (32 3 h w)
     ZipDepth               fabiotosi92/ZipDepth, scripts/export.py, zipdepth/inference/predictor.py:
                            `image` in [0, 1] to `depth`
-    Depth Anything         onnx-community/depth-anything-v2-small, and all that no row before tells
+    Depth Anything         onnx-community/depth-anything-v2-small, all that no row before matches
 
-The last one's networks of metric depth have the names of its usual ones: `sign` tells them apart.
+The last one's networks of metric depth have the names of its usual ones: `sign` distinguishes them.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,7 +45,7 @@ WINDOW = 32  # frames at once: what Video Depth Anything knows
 NUMBERS = {"num_tokens": 1800}  # MoGe-2's own choice between 1,200 and 3,600
 INSIDE = 0.5  # of MoGe's mask, from which on a point counts
 POINTS_FITTED = 4096
-FEWEST_POINTS = 16  # that tell a lens
+FEWEST_POINTS = 16  # that determine a lens
 FIT_ROUNDS = 5
 
 
@@ -174,7 +174,7 @@ class Signature(NamedTuple):
       outputs: words of which each, or one of those parted by |, is in the name of an output.
       input: name of the input; "" for any.
       axes: how many the input has; None for any.
-      file: word in the name of the file or its folder, which is enough to tell it.
+      file: word in the name of the file or its folder, which is enough to recognize it.
       depth: returns the maps (n h w) of outputs.
       focal: returns the horizontal focal length of outputs over the width of the picture, from the
         input's width in pixels; None for networks that do not know it.

@@ -1,7 +1,7 @@
 """Depth whose edges lie where colours change, and that is smooth between them.
 
 A small network blurs the depth of what it finds: a person is a soft hill, a straight board ends in
-a wave, and both tear as soon as the camera moves. With u0 the log disparity that it tells, and I
+a wave, and both tear as soon as the camera moves. With u0 its log disparity, and I
 the colours, we take the u that minimises, over pixels p and neighbours q,
 
     sum_p (u_p - u0_p)^2 + lambda sum_pq w_pq (u_p - u_q)^2,   w_pq = exp(-g_pq |I_p - I_q| / sigma)

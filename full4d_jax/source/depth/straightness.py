@@ -32,7 +32,7 @@ LEAST_LENGTH = 0.15  # of a segment, of the short side
 INSTANTS = 4  # of a clip that are measured, at most
 SIDE = 2.0  # pixels from a segment to where depth is read on either side of it
 JUMP = 1.1  # ratio of depths that parts two surfaces
-WORST = 5  # segments that are told
+WORST = 5  # segments that are reported
 
 
 class BentSegment(NamedTuple):

@@ -41,7 +41,7 @@ ROUNDS = 8  # of the fit of a plane
 TOLERANCE = 0.05  # of its disparity
 UNSURE = 0.2  # weight of a foot that is not seen on the ground
 INSTANTS = 1.5  # over which a foot that is seen on the ground is smoothed
-MANY_INSTANTS = 6.0  # over which any other is, of which the network alone tells
+MANY_INSTANTS = 6.0  # over which any other is, which the network alone measures
 RELIEF = 0.03  # of the depth, at most
 THICKNESS = 0.25  # of the body's width: how far relief may leave the plane
 SMOOTH = 0.04  # of the height: how far relief is low-passed
@@ -74,7 +74,7 @@ def stand_upright(
       depth: of a clip, 0 where unknown.
       subjects: what stands in it.
       lens: intrinsics, pixels.
-      up: against gravity, in camera axes, as `camera_up` tells it.
+      up: against gravity, in camera axes, as `camera_up` returns it.
     """
     before = _inverse(depth.astype(np.float64))
     after = before.copy()
@@ -163,7 +163,7 @@ def _ground(
         if (weight > 0).sum() < FEWEST:
             return None
         weighted = system * weight[:, None]
-        slack = 1e-6 * len(v) * np.diag([0.0, 1.0, 1.0])  # too few columns or rows tell no slope
+        slack = 1e-6 * len(v) * np.diag([0.0, 1.0, 1.0])  # few columns or rows determine no slope
         plane = np.linalg.solve(weighted.T @ system + slack, weighted.T @ values)
     return float(plane[0]) if plane[0] > 0 else None
 

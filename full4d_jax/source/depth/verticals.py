@@ -25,7 +25,7 @@ Points = Float[ndarray, "n 2"]
 
 
 class UprightLines(NamedTuple):
-    """What tells upright lines in a picture.
+    """Evidence of upright lines in a picture.
 
     Attributes:
       lens: intrinsics, pixels.

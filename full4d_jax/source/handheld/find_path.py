@@ -127,7 +127,7 @@ def path_from_poses(
     instants: Float[ndarray, " t"],
     large: Large,
 ) -> SourcePath:
-    """Return the path that a file tells, with points of the scene that it shows.
+    """Return the path that a file holds, with points of the scene that it shows.
 
     Raises:
       InputError: it does not fit the video's frames.
@@ -164,7 +164,7 @@ def path_from_poses(
 def better_readings(agree: PathAgreement, readings: dict[str, PathAgreement]) -> list[str]:
     """Return the other readings of poses that agree clearly better, best first.
 
-    A reading that fits about as well as the best is named with it: the two cannot be told apart.
+    A reading that fits about as well as the best is named with it: the two cannot be distinguished.
     """
     limit = BETTER * agree.misfit
     good = {k: x.misfit for k, x in readings.items() if x.misfit < limit and x.share >= AGREE}

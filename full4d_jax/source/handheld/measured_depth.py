@@ -34,7 +34,7 @@ class MeasuredDepth(NamedTuple):
     Attributes:
       depth: z-depth in world units, 0 where unknown.
       path_unit: what a world unit is in units of the source's path (`in_unit`).
-      metres: what a world unit is in metres; None where the network tells none.
+      metres: what a world unit is in metres; None where the network gives none.
       swept: share of the pixels of which a plane sweep is sure; 0 where none was believed.
       plate: what is behind the source's subjects; None where it is unknown.
     """

@@ -24,7 +24,7 @@ from input_pipeline.cameras import rescale
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
 
 ENOUGH_FOR_LINE = 3 * MIN_MATCHES
-SPREAD = 1.3  # from near to far points, at least: points at one depth tell no shift
+SPREAD = 1.3  # from near to far points, at least: points at one depth determine no shift
 BETTER = 0.9  # of the error that a scale leaves, what a line may leave
 FARTHEST_RATIO = 1.5  # times farther than the farthest points, depth ends
 
@@ -59,7 +59,7 @@ def settle_scale(
       estimated: whether every frame's depth has a scale of its own.
 
     Raises:
-      InputError: points tell the path's unit, and the depth of none of them is known.
+      InputError: the path's unit follows from points, and the depth of none is known.
     """
     assert source.cameras is not None, "a path belongs to a camera"
     poses = np.asarray(source.cameras.world_to_camera[0])
@@ -153,7 +153,7 @@ def align_to_points(
 
 
 def _tell_a_line(true: Float[ndarray, " n"]) -> bool:
-    """Return whether points of these depths tell scale and shift of disparity."""
+    """Return whether points of these depths determine scale and shift of disparity."""
     if len(true) < ENOUGH_FOR_LINE:
         return False
     near, far = np.quantile(true, (0.1, 0.9))
@@ -181,7 +181,7 @@ def _map(
     )  # errors of depth are relative
     least = 1 / (
         FARTHEST_RATIO * np.quantile(true, 0.95)
-    )  # the points tell nothing of what is farther
+    )  # the points do not reach what is farther
     known = depth > 0
     return np.where(known, 1 / np.maximum(slope / np.where(known, depth, 1) + shift, least), 0)
 

@@ -71,7 +71,7 @@ class Checkpoints:
                 )
         except InputError:
             raise
-        except DAMAGE as error:  # Orbax reads what is told of all steps at once
+        except DAMAGE as error:  # Orbax reads the metadata of all steps at once
             place = f"{self.folder}, _CHECKPOINT_METADATA"
             expected = "what Orbax wrote"
             do = "move the numbered folder with the damaged file away"

@@ -36,7 +36,7 @@ def provenance(mesh: dict[str, int] | None) -> dict[str, Any]:
 
 
 def without_machine_paths(record: Any) -> Any:
-    """Return a record in plain values that tells nothing of where files lay on this machine.
+    """Return a record in plain values, without the places of files on this machine.
 
     Of absolute paths, and of folders of photographs and videos, the last name stays. Where the
     config changes so, its digest is made anew.

@@ -1,4 +1,4 @@
-"""Compile programs for devices that need not exist, and report what the compiler tells."""
+"""Compile programs for devices that need not exist, and report the compiler's numbers."""
 
 import json
 import math
