@@ -305,6 +305,8 @@ def score_films(
         PUSH_PULL: to_uint8(to_unit(filled)),
         REAL: truth.frames[1:],
     }
+    # Pixels that the source does not see, and those that move, are the hard ones: each set is
+    # scored alone, too.
     moving = moving_region(real, np.asarray(truth.known_cameras.world_to_camera[1:]))
     regions = Regions(unseen=1 - np.asarray(projection.mask), moving=moving)
     loaded, missing = load_scoring_networks(networks)
