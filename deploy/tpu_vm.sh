@@ -16,6 +16,8 @@ TYPE=${TYPE:-v5p-256}  # 128 chips, 4x4x8
 RUNTIME=${RUNTIME:-v2-alpha-tpuv5}
 TRIES=${TRIES:-200}  # of asking for a slice, and of training
 PAUSE=${PAUSE:-60}  # seconds
+GRACE=${GRACE:-120}  # seconds in which all save the same step
+OURS='[f]ull4d/bin/full4d'  # of processes; it does not match the line that asks
 HERE=(--project "$PROJECT" --zone "$ZONE")
 # Gathers of parameters overlap with products (docs/pods.md).
 FLAGS='--xla_enable_async_all_gather=true --xla_tpu_enable_async_collective_fusion=true'
@@ -36,8 +38,10 @@ give_back() {
   gcloud compute tpus queued-resources delete "$NAME" "${HERE[@]}" --quiet --force || true
 }
 
+# Processes that outlived a broken connection hold the chips: they save what they have, and end.
 install() {
-  on_all_hosts "sudo apt-get install --yes --quiet python3.11-venv
+  on_all_hosts "pkill --full '$OURS' && sleep $GRACE && pkill --signal KILL --full '$OURS'
+    sudo apt-get install --yes --quiet python3.11-venv
     python3.11 -m venv full4d && full4d/bin/pip install --quiet 'full4d-jax[buckets,tpu] @ $SOURCE'"
 }
 

@@ -21,6 +21,7 @@ SETTINGS = {
     "CLUSTER": "cluster",
     "IMAGE": "IMAGE",
     "PAUSE": "0",
+    "GRACE": "0",
     "SLURM_JOB_ID": "7",
 }
 FLAGS = ("LIBTPU_INIT_ARGS", "XLA_FLAGS", "JAX_LOCAL_DEVICE_IDS")
@@ -49,6 +50,7 @@ if "ssh" in sys.argv:
     "scontrol": "",
     "sudo": "",
     "pip": "",
+    "pkill": 'sys.exit("--signal" in sys.argv)',  # what is asked to end has ended
     "python3": "",
     "python3.11": "",
     "xpk": "",

@@ -120,6 +120,17 @@ def test_what_hosts_install_exists(cloud):
     assert_extras_exist(extras)
 
 
+def test_what_outlived_a_connection_ends_before_training_starts_again(cloud):
+    assert cloud.launch("tpu_vm.sh").returncode == 0
+    asked, forced = [call.words for call in cloud.called("pkill")]
+    (command,) = [call.words for call in cloud.called("full4d") if call.words[0] == "train"]
+    assert forced == ["--signal", "KILL", *asked]
+    (pattern,) = asked[1:]
+    installed = f"{cloud.folder}/full4d/bin/full4d"
+    assert re.search(pattern, " ".join([installed, *command]))
+    assert not re.search(pattern, f"pkill --full '{pattern}'")
+
+
 def assert_extras_exist(extras: str) -> None:
     pyproject = (DEPLOY.parent / "pyproject.toml").read_text()
     for name in extras.split(","):
@@ -192,7 +203,7 @@ def test_the_jobset_trains_on_as_many_chips_as_its_slice_has(cloud):
 def test_a_preempted_pod_saves_and_an_unusable_option_ends_the_job(cloud):
     job, pod = pod_of(jobset())
     (container,) = pod["containers"]
-    assert end_by_sigterm(cloud, container) == STOPPED
+    assert end_by_sigterm(cloud, container, "train") == STOPPED
     (rule,) = job["podFailurePolicy"]["rules"]
     assert (rule["action"], rule["onExitCodes"]["values"]) == ("FailJob", [UNUSABLE])
     assert rule["onExitCodes"]["containerName"] == container["name"]
@@ -200,12 +211,27 @@ def test_a_preempted_pod_saves_and_an_unusable_option_ends_the_job(cloud):
     assert (rule["action"], rule["onJobFailureReasons"]) == ("FailJobSet", ["PodFailurePolicy"])
 
 
-def end_by_sigterm(cloud: Cloud, container) -> int:
-    """The exit code of a container whose training saves when SIGTERM comes."""
+def test_what_encodes_in_a_preempted_pod_hears_of_it(cloud):
+    _, pod = pod_of(jobset())
+    (container,) = pod["containers"]
+    assert end_by_sigterm(cloud, container, "data") == STOPPED
+
+
+def test_data_that_is_unusable_ends_a_pod_so(cloud):
+    _, pod = pod_of(jobset())
+    (container,) = pod["containers"]
+    (cloud.folder / "bin" / "full4d").write_text(
+        f"#!/bin/bash\n[ $1 = train ] || exit {UNUSABLE}\n"
+    )
+    assert run_container(cloud, container).wait(60) == UNUSABLE
+
+
+def end_by_sigterm(cloud: Cloud, container, verb: str) -> int:
+    """The exit code of a container in which a command saves when SIGTERM comes."""
     waiting = cloud.folder / "waiting"
     (cloud.folder / "bin" / "full4d").write_text(
         "#!/bin/bash\n"
-        f"[ $1 = train ] || exit 0\ntrap 'exit {STOPPED}' TERM\n"
+        f"[ $1 = {verb} ] || exit 0\ntrap 'exit {STOPPED}' TERM\n"
         f"touch {waiting}\nwhile true; do sleep 0.1; done\n"
     )
     process = run_container(cloud, container)
