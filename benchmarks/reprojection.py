@@ -56,7 +56,7 @@ from full4d_jax.source.depth.clean_plate import clean_plate
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.source.depth.facts import hold_facts
-from full4d_jax.source.handheld.measured_depth import depth_of_picture
+from full4d_jax.source.measured_depth import depth_of_picture
 from full4d_jax.source.subjects import SubjectNetworks, find_subjects, load_subject_networks
 from full4d_jax.training.clips.double_reprojection import (
     ReprojectedClip,

@@ -60,7 +60,7 @@ from full4d_jax.scene.dry_run import asking_flops
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.camera_paths import grid_cameras, preset_targets, still_camera
 from full4d_jax.source.depth.estimators import open_network
-from full4d_jax.source.handheld.measured_depth import measure_depth
+from full4d_jax.source.measured_depth import measure_depth
 
 GIB = 2**30
 KEY = 0

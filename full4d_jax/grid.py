@@ -187,11 +187,11 @@ class Grid:
     @property
     def follows_source(self) -> bool:
         """Whether depth of the source placed what a prior made: then real views count more."""
-        is_made = bool((self.origin == Origin.GENERATED).any()) and not self.is_generated
+        is_made = bool((self.origin == Origin.GENERATED).any()) and not self.only_generated
         return self.depth is not None and is_made
 
     @property
-    def is_generated(self) -> bool:
+    def only_generated(self) -> bool:
         """Whether all pictures that are fitted count as a generator's, whose views disagree."""
         is_made = self.origin == Origin.GENERATED
         return bool(is_made.any()) and not (self.origin == Origin.REAL).any()

@@ -15,7 +15,7 @@ from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import open_folder
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimators import open_network
-from full4d_jax.source.handheld.measured_depth import describe_sweep, measure_depth
+from full4d_jax.source.measured_depth import describe_sweep, measure_depth
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.size import size_of_result
 from full4d_jax.source.video_source import open_video_source

@@ -87,7 +87,7 @@ def lift_capture(
     held_out = grid.origin == Origin.HELD_OUT
     # Films of a rig share colours and places; those of a generator disagree, and the fit lets each
     # view have an exposure and a pose of its own.
-    agree = not grid.is_generated
+    agree = not grid.only_generated
     background = find_background(settings.background, frames, grid.masks, agree=agree)
     # Held-out pictures and depth have no part in the start, so that they stay a fair test.
     views = np.flatnonzero(~held_out.all(1))
@@ -224,7 +224,7 @@ def _targets(grid: Grid, background: Background) -> Targets:
     if background.subject is not None:
         subject = jnp.asarray(background.subject[views, instants], jnp.float32)
     numbers = peers = None
-    if grid.is_generated:
+    if grid.only_generated:
         fitted, places = np.unique(views, return_inverse=True)
         numbers = jnp.asarray(places, jnp.int32)
         peers = jnp.asarray(peer_weights(grid, fitted)[places])

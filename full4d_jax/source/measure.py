@@ -19,13 +19,13 @@ from full4d_jax.source.depth.clip_depth import AnyNetwork
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
 from full4d_jax.source.depth.estimators import network_file, open_network
-from full4d_jax.source.handheld.measured_depth import (
+from full4d_jax.source.handheld.path_scale import check_moves, in_unit, settle_scale
+from full4d_jax.source.lens import LensEstimate
+from full4d_jax.source.measured_depth import (
     describe_sweep,
     measure_depth,
     measure_real_rows,
 )
-from full4d_jax.source.handheld.path_scale import check_moves, in_unit, settle_scale
-from full4d_jax.source.lens import LensEstimate
 from full4d_jax.source.subjects import load_subject_networks
 
 

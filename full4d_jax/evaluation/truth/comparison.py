@@ -109,7 +109,7 @@ def find_truth(
         instants = place.instants
         # Real views that a prior was given are no test of it. Where none filled the grid, only the
         # first view counts as given.
-        is_made = bool((grid.origin == Origin.GENERATED).any()) and not grid.is_generated
+        is_made = bool((grid.origin == Origin.GENERATED).any()) and not grid.only_generated
         real_views = grid_views[: grid.real_rows if is_made else 1]
         views = sorted(set(grid_views if only_made else range(len(example.frames))) - {*real_views})
         views = np.array(views, int)

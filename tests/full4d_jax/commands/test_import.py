@@ -98,7 +98,7 @@ def test_a_dataset_remembers_that_its_pictures_were_generated(tmp_path, write_fi
         assert main(["data", "import", str(path), "--out", str(out), "--frames", "2"]) == 0
         assert all(example.generated == generated for example in open_dataset(out))
         grid = open_dataset_clip(DatasetClipOptions(out))
-        assert grid.is_generated == generated
+        assert grid.only_generated == generated
         assert ("generated" in (out / "index.json").read_text()) == generated
 
 

@@ -52,12 +52,12 @@ def folder(tmp_path_factory):
 
 def test_generated_pictures_are_thinned_out_and_said_to_be_generated(folder):
     grid = open_capture(CaptureOptions(folder))
-    assert grid.is_generated
+    assert grid.only_generated
     assert (grid.origin != Origin.REAL).all()
     assert grid.frames.shape == (VIEWS, 2, 48, 32, 3)  # 8 frames a second of 24
     np.testing.assert_allclose(grid.fps, 8, rtol=0.01)
-    assert grid_from(grid_arrays(grid)).is_generated
-    assert not replace(grid, origin=all_real(grid.frames)).is_generated
+    assert grid_from(grid_arrays(grid)).only_generated
+    assert not replace(grid, origin=all_real(grid.frames)).only_generated
 
 
 def test_size_and_instants_are_chosen(folder):

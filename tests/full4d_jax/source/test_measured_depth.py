@@ -11,8 +11,8 @@ from full4d_jax.grid import Grid, all_real, seen_in
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.onnx_network import Network
 from full4d_jax.source.depth.signatures import DEPTH_ANYTHING
-from full4d_jax.source.handheld.measured_depth import measure_depth
 from full4d_jax.source.handheld.path_scale import settle_scale
+from full4d_jax.source.measured_depth import measure_depth
 from input_pipeline.cameras import relative_to
 from input_pipeline.depth_alignment import SparseDepth
 
@@ -69,7 +69,7 @@ def test_a_sweep_that_moves_all_changes_no_length_of_the_path_in_metres(monkeypa
     lengths = []
     for factor in (1.0, 1.25):
         monkeypatch.setattr(
-            "full4d_jax.source.handheld.measured_depth.stereo_depth",
+            "full4d_jax.source.measured_depth.stereo_depth",
             lambda frames, depth, lens, path, factor=factor: (depth * factor, 1.0),
         )
         found = measure_depth(source, network(true, "metric"))
