@@ -148,6 +148,7 @@ def _inspect_asking(
     from full4d_jax.training.dry_run import compiling, inspection
     from full4d_jax.training.dry_run.devices import slice_devices
 
+    # Chips are those of a slice by name, or simulated ones.
     fits = config.model.needs_cameras
     require("program", program, fits, "step with model.projection none")
     if config.model.precision == "auto":
@@ -160,6 +161,7 @@ def _inspect_asking(
             check_taken(config.mesh, devices)
         mesh = inspection.planned_mesh(replace(config.mesh, data=config.mesh.data or 1), devices)
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
+    # What stands before compiling: weights and work, by formula.
     held = dry_run.weights_bytes(dry_run.prior_shapes(config, mesh, program))
     views, frames = dry_run.asked_about(config, program)
     grid = f"{views} views of {frames} frames"
@@ -177,6 +179,7 @@ def _inspect_asking(
         print(f"  the fit, alone      {still}; more where much moves")
     if not isinstance(mesh, Mesh):
         return
+    # Compile the programs, which tells memory and bytes moved.
     copies = mesh.shape["data"] * mesh.shape["fsdp"]  # one grid, which these axes do not divide
     about = inspection.describe(config, topology, mesh, flops, efficiency, copies) | {
         "program": program,

@@ -50,6 +50,7 @@ def train(
     out = out or Path("runs") / config.name
     check_processes(several)
     is_shared = several.are_several
+    # Orbax writes checkpoints to gs:// by itself; a mirror brings the rest of the folder there.
     address = origin(out)
     if address.startswith("gs://") and not config.training.checkpoints:
         place = replace(config.training, checkpoints=f"{address}/checkpoints")
@@ -71,6 +72,7 @@ def train(
         join_processes(several)
         if jax.process_index() == 0:
             hold_folder(out)
+    # Each kind of network brings its own libraries, imported where it is trained.
     with disk_errors(out):
         if isinstance(config, DepthConfig):
             from full4d_jax.training.depth_training import train_depth

@@ -90,6 +90,7 @@ def import_folder(
     estimate = load_estimator(depth) if depth else None
     with contextlib.ExitStack() as reading:
         with input_errors("capture", DO):
+            # The layout is recognized, and cameras are read, before any film is decoded.
             folder = reading.enter_context(unpacked(path))
             captures = _read(folder, layout, fps, inside=None if follow_links else folder)
             if license:
@@ -110,6 +111,7 @@ def import_folder(
         mark = _mark(captures, folder, stored_marks(path))
         about += f", licence {license}, cameras and clocks {mark}"
         about += f", depth by {estimator_mark(depth)}" if depth else ""
+        # Clips are decoded, and depth estimated, as they are written.
         filled = WithDepth(clips, clips.scene_ids, estimate) if estimate else clips
         missing_files = _write(
             out,

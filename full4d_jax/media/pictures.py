@@ -150,12 +150,14 @@ def frustums(
     world_to_camera = np.asarray(views.world_to_camera)
     height = views.height
     width = views.width
+    # The corners of each picture, a step before its camera, and the paths of the centres.
     corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]])
     rays = corners @ np.swapaxes(np.linalg.inv(intrinsics), -1, -2) * FRUSTUM_LENGTH  # (v, 4, 3)
     pose = cameras.invert(world_to_camera[:, 0])
     tips = rays @ np.swapaxes(pose[:, :3, :3], -1, -2) + pose[:, None, :3, 3]
     paths = cameras.centers(world_to_camera)
     pivot = np.array([0.0, 0.0, 1.0])
+    # Both panels show the same cube, which holds all of it.
     shown = np.concatenate([tips.reshape(-1, 3), paths.reshape(-1, 3), [pivot, 2 * pivot]])
     low = shown.min(0)
     high = shown.max(0)

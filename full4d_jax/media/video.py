@@ -86,6 +86,7 @@ def read_video(
     check_file(path)
     step = 1 / (fps or usual)
     end = start + (frames - 1) * step
+    # Time stamps come first: pictures are decoded only once it is settled which.
     shown = timeline(path, start - 0.5 * step, end, frames)
     damage = damage_note(shown)
     _check_damage(path, shown, start)
@@ -99,6 +100,7 @@ def read_video(
     chosen = _choose(times, frames, start, step, path, exact=fps is not None)
     taken = times[chosen]
     midway = _midway(times, chosen)
+    # One pass through the film decodes the instants and the pictures half-way between.
     decoded_times = np.sort(np.concatenate([taken, midway]))
     decoded, sizes = _pictures(path, decoded_times, height, width)
     if len(decoded) < len(decoded_times):
@@ -108,6 +110,7 @@ def read_video(
     between = [decoded[i][0] for i in np.searchsorted(decoded_times, midway)]
     size = sizes[0]
     rate = float((frames - 1) / (taken[-1] - taken[0])) if frames > 1 else 1 / step
+    # Say what was taken of how much, as a user cannot see it in the scene.
     source_rate = 1 / np.median(np.diff(times)) if len(times) > 1 else rate
     note = (
         f"took {frames} of the video's {source_rate:.3g} frames a second, {rate:.3g} a second from "

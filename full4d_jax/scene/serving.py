@@ -41,6 +41,7 @@ def page_server(page: str, *, port: int, secret: str = "") -> ThreadingHTTPServe
 
         def _answer(self) -> bytes:
             """Send the status and the headers, and return what follows them."""
+            # Only a listener who was told the address gets the scene, and no page of another site.
             places = (f"/{secret}",) if secret else ("/", "/scene.html")
             known = self.path.partition("?")[0] in places
             status = HTTPStatus.OK if known else HTTPStatus.NOT_FOUND
@@ -67,6 +68,7 @@ def page_server(page: str, *, port: int, secret: str = "") -> ThreadingHTTPServe
             """Print nothing: the address is on the screen, and the rest is of no use."""
 
     host = "0.0.0.0" if secret else "127.0.0.1"
+    # Port 0 lets the system choose; a port of another program gives way to the next.
     for tried in range(port, min(port + TRIES, 65536) if port else 1):
         try:
             return ThreadingHTTPServer((host, tried), Handler)

@@ -66,6 +66,7 @@ def lift_grid(
     cameras = jax.tree.map(jnp.asarray, grid.cameras)
     between = between_instants(grid)
     start_key, fit_key = jax.random.split(key)
+    # Every real row starts Gaussians; generated views add what these hide.
     seeds = grid_depth(frames, depth, cameras, grid.plate)
     closeness = jnp.full(len(frames), HIDDEN).at[:real].set(1.0)
     start = first_scene(
@@ -75,6 +76,7 @@ def lift_grid(
     targets = grid_targets(frames, cameras, weight, settings.anchor, real, between)
     if look is not None:
         look(start)
+    # The prior is asked about cameras between those of the grid, once per fit or at each step.
     teacher = None
     if prior is not None and settings.distillation != "none":
         teacher = ask_between(
@@ -89,6 +91,7 @@ def lift_grid(
         )
     extra: dict[str, float] = {}
 
+    # What the fit says and saves while it runs.
     def keep(state: FitState) -> None:
         if partial is not None:
             partial.keep(state)

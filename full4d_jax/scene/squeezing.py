@@ -155,11 +155,13 @@ def _part(
         "opacity": round(OPACITY * scale),
         "gate": GATE if scale > FEW_SCALE else 1,
     }
+    # Neighbours follow each other along a Morton curve, so that gaps between places are short.
     places = _morton(np.rint((positions - origin) / steps["position"]).astype(np.uint64))
     order = np.argsort(places, kind="stable")
     records = records[order]
     gaps = np.diff(places[order].astype(np.int64), prepend=0)
     lengths = np.frexp(gaps.astype(np.float64))[1].astype(np.int64)  # bits of a gap; 0 has none
+    # What is seen for an instant only does not go far: its velocity may be coarser.
     durations = np.rint(records["log_duration"].astype(np.float64) / LOG_DURATION)
     velocity_steps = steps["velocity"] * np.ones(len(records))
     if not always:
@@ -182,6 +184,7 @@ def _part(
         "steps": steps,
         "columns": coded.described,
     }
+    # The bits of a gap below its first are not coded: they are as good as random.
     below = np.maximum(lengths - 1, 0)
     coded = coded._replace(
         extras=np.append(coded.extras, gaps), lengths=np.append(coded.lengths, below)

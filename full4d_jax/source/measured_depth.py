@@ -63,6 +63,7 @@ def measure_depth(
     assert cameras is not None, "depth belongs to a camera"
     frames = to_model(source.frames[0])
     still = not source_moves(source)
+    # Depth of the first look: recorded, from a file, or of the network.
     given_depth = depth_in(source)
     if given_depth is not None:
         known = given_depth
@@ -78,6 +79,7 @@ def measure_depth(
     settled, unit = settle_scale(source, known, estimated=estimated)
     pictures = source.frames[0]
     plate = None
+    # Of a camera at rest, facts about the picture correct an estimate.
     estimate = partial(depth_of_picture, network)
     if not estimated or still:
         if estimated and subject_networks is not None:
@@ -94,6 +96,7 @@ def measure_depth(
             )
         shown = np.asarray(_without_edges(settled))
         return MeasuredDepth(np.where(unknown, 0, shown), unit, metres, plate=plate)
+    # Of a camera that moves, a plane sweep corrects it, in the unit of the path.
     placed = in_unit(source, unit).cameras
     assert placed is not None, "it has cameras"
     lens = np.asarray(placed.intrinsics[0])

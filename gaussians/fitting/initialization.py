@@ -145,6 +145,7 @@ def initialize(
     poses = np.asarray(world_to_camera, np.float64)
     if may_move is None:
         may_move = maps > 0
+    # Each view offers pixels whose depth is known; the capacity is shared among all of them.
     candidates = [
         _candidates(
             pictures[view],
@@ -191,6 +192,7 @@ def initialize(
         )
         motions[here] = measured[places]
 
+    # The chosen pixels become Gaussians where their depth puts them.
     spots = pixels.view, pixels.time, pixels.y, pixels.x
     scene = _at_pixels(
         pixels,

@@ -107,11 +107,13 @@ def sample_world(key: PRNGKeyArray) -> World:
     """Draw a world."""
     uniform = uniform_stream(key)
 
+    # The room; outdoors its walls are far away, and the sky is above.
     outdoor = uniform() < 0.35
     wall = jnp.where(outdoor, uniform((3,), 4.0, 9.0), uniform((3,), 1.25, 2.6))
     floor = uniform((), 0.12, 0.45)
     ceiling = jnp.where(outdoor, 6.0, uniform((), 1.0, 2.2))
 
+    # Objects stand on the floor or float above it.
     capsule = jnp.stack([uniform((CAPSULES,), 0.03, 0.07), uniform((CAPSULES,), 0.06, 0.2)], -1)
     size = uniform((OBJECTS, 3), 0.06, 0.2)
     size = size.at[-CAPSULES:].set(jnp.pad(capsule, ((0, 0), (0, 1))))
@@ -122,11 +124,13 @@ def sample_world(key: PRNGKeyArray) -> World:
     on_floor = floor - size[:, 1]
     center = center.at[:, 1].set(jnp.where(resting, on_floor, jnp.minimum(center[:, 1], on_floor)))
 
+    # What stands on the floor turns about the vertical and sways along the floor only.
     moving = (uniform((OBJECTS,)) < 0.7).astype(jnp.float32)
     vertical = jnp.where(resting, 0.0, 0.6)  # what rests on the floor stays on it
     freedom = jnp.stack([jnp.ones(OBJECTS), vertical, jnp.ones(OBJECTS)], -1) * moving[:, None]
     upright = jnp.where(resting[:, None], jnp.array([[0.0, 1.0, 0.0]]), 1.0)
 
+    # A walker takes the place of some objects, whether it is there or not: shapes are static.
     walker = Walker(
         present=uniform() < 0.5,
         size=uniform((), 0.09, 0.16),

@@ -116,6 +116,7 @@ def score_folder(
       InputError: there is no grid, or one without cameras, a file that cannot be used, or a
         reference with which nothing can be compared.
     """
+    # A folder that cannot be scored is refused before networks are loaded.
     folders = finished_folders(folder)
     for path in folders:
         posed_grid(Stages(path))
@@ -123,6 +124,7 @@ def score_folder(
     loaded, missing = load_scoring_networks(networks)
     comparison = _compare(folders, reference, split, inception_onnx, missing)
 
+    # Each run has a line, which another call does not count again.
     file = folder / "consistency.jsonl"
     scores = {name: {} for name in (GRID, SCENE, SOURCE)}
     lines = {x["mark"]: x for x in open_lines(file, fingerprint(SCORED, {}, {}), FOLDER)}
@@ -143,6 +145,7 @@ def score_folder(
         for name, grid in subjects.items():
             if comparison and name != SOURCE:
                 comparison.add(name, grid.frames)
+    # Rows are means over the runs that have a score.
     scores = {name: by_folder for name, by_folder in scores.items() if by_folder}
     estimates = {name: _estimates(list(by_folder.values())) for name, by_folder in scores.items()}
     rows: dict[str, Scores] = {
