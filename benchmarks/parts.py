@@ -50,6 +50,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import DEFAULT
 from full4d_jax.evaluation.fidelity import load_distances
 from full4d_jax.evaluation.table import PUSH_PULL, text_table
+from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.cascade import Upsampler, generate_large, load_upsampler
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.grid import CleanPlate, Grid, around_source
@@ -60,7 +61,7 @@ from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.source.subjects import load_subject_networks
-from full4d_jax.training.clips.double_reprojection import ReprojectedClip, pose_beside
+from full4d_jax.training.clips.double_reprojection import pose_beside
 
 SCENE = "4D scene"
 DISTILLED = "distilled"
@@ -91,10 +92,10 @@ def main() -> None:
         raise SystemExit(f"--clip: found {options.clip}, expected one of {', '.join(clips)}")
     (frames,) = moments(clips[options.clip], options.rows, 1)
     networks = load_subject_networks()
-    views = seen_from(network, networks, frames, options.angle)
+    views, video_depth = seen_from(network, networks, frames, options.angle)
     plate = plate_of(network, networks, views)
     start = time.perf_counter()
-    restored, holes, counts = restore(prior, upsampler, plate, views)
+    restored, holes, counts = restore(prior, upsampler, plate, views, video_depth)
     seconds = time.perf_counter() - start
     rows = {row: RowResult(restored[row], seconds) for row in ROWS if row in restored}
     grid = generated_grid(prior, upsampler, views, plate, options.angle)
@@ -126,7 +127,7 @@ def parse() -> argparse.Namespace:
 
 
 def generated_grid(
-    prior: Prior, upsampler: Upsampler, views: ReprojectedClip, plate: CleanPlate, angle: float
+    prior: Prior, upsampler: Upsampler, views: Batch, plate: CleanPlate, angle: float
 ) -> Grid:
     """Return the source and what is generated at `GENERATED`, without the camera of the clip."""
     cameras = cameras_around(views.cameras, angle)
@@ -152,9 +153,7 @@ def cameras_around(cameras: Cameras, angle: float) -> Cameras:
     return replace(cameras, intrinsics=jnp.asarray(lenses), world_to_camera=jnp.asarray(poses))
 
 
-def lifted(
-    grid: Grid, views: ReprojectedClip, teacher: Prior | None, asked_rows: int = 0
-) -> RowResult:
+def lifted(grid: Grid, views: Batch, teacher: Prior | None, asked_rows: int = 0) -> RowResult:
     """Return the scene fitted to a grid, with or without distillation, from the clip's camera."""
     start = time.perf_counter()
     settings = DEFAULT.lift

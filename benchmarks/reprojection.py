@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from common import shared_folder
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 from numpy import ndarray
 
 from full4d_jax.config import DEFAULT
@@ -42,6 +42,7 @@ from full4d_jax.evaluation.table import (
     table_cell,
     text_table,
 )
+from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_small, load_upsampler
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import fill_holes
@@ -59,7 +60,6 @@ from full4d_jax.source.depth.facts import hold_facts
 from full4d_jax.source.measured_depth import depth_of_picture
 from full4d_jax.source.subjects import SubjectNetworks, find_subjects, load_subject_networks
 from full4d_jax.training.clips.double_reprojection import (
-    ReprojectedClip,
     can_be_guessed,
     pose_beside,
     two_views,
@@ -102,9 +102,9 @@ def main() -> None:
             scores = []
             for frames in moments(clip, options.rows, options.moments):
                 for angle in (-options.angle, options.angle):
-                    views = seen_from(depth, networks, frames, angle)
+                    views, video_depth = seen_from(depth, networks, frames, angle)
                     plate = plate_of(depth, networks, views)
-                    restored, holes, counts = restore(prior, upsampler, plate, views)
+                    restored, holes, counts = restore(prior, upsampler, plate, views, video_depth)
                     judged = {row: np.where(counts, x, frames) for row, x in restored.items()}
                     scores.append(score(judged, frames, holes, distances))
                     counted.append(holes.sum() / (holes.sum() + (~counts).sum()))
@@ -167,8 +167,8 @@ def seen_from(
     subject_networks: SubjectNetworks,
     frames: Float[ndarray, "t h w 3"],
     angle: float,
-) -> ReprojectedClip:
-    """Return frames as a camera beside would see them, and the frames, in [-1, 1]."""
+) -> tuple[Batch, Float[Array, "t h w"]]:
+    """Return frames as a camera beside would see them, and the frames; and the frames' depth."""
     rows = frames.shape[1]
     video = jnp.asarray(2 * frames - 1)
     focal = rows / 2 / np.tan(np.deg2rad(FIELD_OF_VIEW) / 2)
@@ -184,7 +184,11 @@ _two_views = jax.jit(two_views)
 
 
 def restore(
-    prior: Prior, upsampler: Upsampler, plate: CleanPlate, views: ReprojectedClip
+    prior: Prior,
+    upsampler: Upsampler,
+    plate: CleanPlate,
+    views: Batch,
+    video_depth: Float[Array, "t h w"],
 ) -> tuple[dict[str, Frames], Float[ndarray, "v t h w"], Bool[ndarray, "v t h w 1"]]:
     """Return every row's frames in [0, 1], 1 in the holes that count, and what counts."""
     cameras = views.cameras
@@ -210,15 +214,13 @@ def restore(
         LAYERS: jax.jit(fill_holes)(layers),
         CASCADE: whole,
     }
-    counts = np.asarray(jax.jit(can_be_guessed)(projection, views.video_depth[None])) > 0
+    counts = np.asarray(jax.jit(can_be_guessed)(projection, video_depth[None])) > 0
     holes = counts & (np.asarray(projection.mask) == 0)
     restored = {row: to_unit(grid) for row, grid in grids.items()}
     return restored, holes.astype(np.float32), counts[..., None]
 
 
-def plate_of(
-    network: AnyNetwork, subject_networks: SubjectNetworks, views: ReprojectedClip
-) -> CleanPlate:
+def plate_of(network: AnyNetwork, subject_networks: SubjectNetworks, views: Batch) -> CleanPlate:
     """Return the clean plate of the source."""
     frames = to_uint8(to_unit(np.asarray(views.frames[0])))
     depth = np.asarray(views.depth)

@@ -30,21 +30,21 @@ from input_pipeline.procedural.scene import procedural_scene
 
 
 class Batch(NamedTuple):
-    """Synchronized clips; view 0 is the source.
+    """Synchronized clips, or one of them without batch axis; view 0 is the source.
 
     Attributes:
       frames: sRGB in [-1, 1]; where there are latents, those of view 0 only.
       depth: of the source, 0 where unknown.
-      cameras: of all views, a batch of them.
+      cameras: of all views.
       latents: of all views, if they were cached.
       text: embedding of the clip's own text, if it is trained with that.
     """
 
-    frames: Float[Array, "b v t h w 3"]
-    depth: Float[Array, "b t h w"]
+    frames: Float[Array, "*b v t h w 3"]
+    depth: Float[Array, "*b t h w"]
     cameras: Cameras
-    latents: Float[Array, "b v f i j c"] | None = None
-    text: Float[Array, "b n e"] | None = None
+    latents: Float[Array, "*b v f i j c"] | None = None
+    text: Float[Array, "*b n e"] | None = None
 
 
 class EncodedBatch(NamedTuple):

@@ -208,19 +208,18 @@ def reprojected(
         lens = random_lens(lens_key, *video.shape[1:3])
         pose = random_pose(pose_key)
         if views == 2:
-            clip = two_views(video, depth, lens, pose)
-        else:
-            clip = several_views(
-                jax.random.fold_in(key, 2),
-                video,
-                depth,
-                lens,
-                pose,
-                views=views,
-                height=height,
-                width=width,
-            )
-        return Batch(clip.frames, clip.depth, clip.cameras)
+            clip, _ = two_views(video, depth, lens, pose)
+            return clip
+        return several_views(
+            jax.random.fold_in(key, 2),
+            video,
+            depth,
+            lens,
+            pose,
+            views=views,
+            height=height,
+            width=width,
+        )
 
     return jax.lax.map(one, (keys, videos))
 

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projection_guidance import NEARER, Projection, fill_holes, splat
 from full4d_jax.training.clips.pseudo_grid import CORNERS, warped
 from gaussians.precision import exact_products
@@ -30,22 +31,6 @@ FIELD_OF_VIEW = (40.0, 80.0)  # degrees along the longer side, as most phones ha
 SHIFT = 0.4  # largest shift of their middle, in halves of the video's sides
 ROLL = 5.0  # degrees, at most
 ZOOMS = np.linspace(1.0, 2.0, 21)  # the smallest that leaves a view inside the video
-
-
-class ReprojectedClip(NamedTuple):
-    """A clip made of a video.
-
-    Attributes:
-      frames: the made source, the video, then what turned cameras see of it, [-1, 1].
-      depth: z-depth of the source, with median 1 at t = 0; 0 where nothing is known.
-      video_depth: of the video, likewise in the unit of the source.
-      cameras: of all views; the world is the source camera.
-    """
-
-    frames: Float[Array, "v t h w 3"]
-    depth: Float[Array, "t h w"]
-    video_depth: Float[Array, "t h w"]
-    cameras: Cameras
 
 
 def random_lens(key: PRNGKeyArray, height: int, width: int) -> Float[Array, "3 3"]:
@@ -89,14 +74,18 @@ def two_views(
     depth: Float[Array, "t h w"],
     lens: Float[Array, "3 3"],
     pose: Float[Array, "4 4"],
-) -> ReprojectedClip:
-    """Return the clip of a video and a camera elsewhere.
+) -> tuple[Batch, Float[Array, "t h w"]]:
+    """Return the clip of a video and a camera elsewhere, and the video's depth in its unit.
 
     Args:
       video: frames in [-1, 1] of a camera at rest.
       depth: its z-depth, 0 where unknown.
       lens: intrinsics of both cameras, pixels.
       pose: world-to-camera of the other camera; the world is the video's.
+
+    Returns:
+      The clip, without batch axis: the made source and the video. The source's median depth at
+      t = 0 is 1. And the z-depth of the video, 0 where unknown.
     """
     drawn = jax.vmap(lambda frame, z: splat(frame, z, lens, pose, lens))(video, depth)
     source = fill_holes(Projection(*(x[None] for x in drawn)))[0]
@@ -114,7 +103,7 @@ def two_views(
         height=height,
         width=width,
     )
-    return ReprojectedClip(jnp.stack([source, video]), seen / unit, depth / unit, cameras)
+    return Batch(jnp.stack([source, video]), seen / unit, cameras), depth / unit
 
 
 def can_be_guessed(projection: Projection, depth: Float[Array, "*n h w"]) -> Float[Array, "*n h w"]:
@@ -156,8 +145,10 @@ def several_views(
     views: int,
     height: int,
     width: int,
-) -> ReprojectedClip:
+) -> Batch:
     """Return the clip of a video with a margin, a camera elsewhere and others that are turned.
+
+    It has no batch axis. The source's median depth at t = 0 is 1.
 
     Args:
       key: decides how they are turned.
@@ -172,7 +163,7 @@ def several_views(
     rows, columns = video.shape[1:3]
     top = (rows - height) // 2
     left = (columns - width) // 2
-    whole = two_views(video, depth, lens, pose)
+    whole, _ = two_views(video, depth, lens, pose)
     middle = np.s_[..., top : top + height, left : left + width]
     seen = whole.depth[middle]
     unit = jnp.nanmedian(jnp.where(seen[0] > 0, seen[0], jnp.nan))
@@ -188,10 +179,9 @@ def several_views(
     turns = jnp.zeros((views - 2, 4, 4)).at[:, :3, :3].set(cameras.rotation).at[:, 3, 3].set(1.0)
     turned_poses = turns[:, None] @ poses[1]
     frames = jnp.moveaxis(jnp.moveaxis(whole.frames, -1, 0)[middle], 0, -1)
-    return ReprojectedClip(
+    return Batch(
         frames=jnp.concatenate([frames, turned_frames]),
         depth=seen / unit,
-        video_depth=whole.video_depth[middle] / unit,
         cameras=Cameras(
             intrinsics=jnp.concatenate([jnp.stack([own_lens] * 2), cameras.intrinsics]),
             world_to_camera=jnp.concatenate([poses, turned_poses]),

@@ -22,8 +22,9 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
 from numpy import ndarray
 
-from full4d_jax.cameras import Cameras, cameras_of
+from full4d_jax.cameras import cameras_of
 from full4d_jax.config.upsampler import UpsamplerConfig, UpsamplerDataConfig
+from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.cascade import generate_small, guide
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import splat
@@ -61,24 +62,6 @@ class Pair(NamedTuple):
     guidance: Guidance
     truth: Float[Array, "b h w 3"]
     counts: Float[Array, "b h w"]
-
-
-class UpsamplerScene(NamedTuple):
-    """One rendered instant.
-
-    Attributes:
-      frames: of all views, [-1, 1].
-      depth: of the source as it is projected.
-      target_depth: of the first target where holes may hide what is near, else None.
-      cameras: of all views.
-      key: of the prior's noise.
-    """
-
-    frames: Float[Array, "v 1 h w 3"]
-    depth: Float[Array, "1 h w"]
-    target_depth: Float[Array, "1 h w"] | None
-    cameras: Cameras
-    key: PRNGKeyArray
 
 
 def batches(config: UpsamplerConfig, draw: Callable[[int], Pair], start: int) -> Iterator[Pair]:
@@ -166,19 +149,20 @@ def video_pairs(
     depth = drop_depth_edges(estimate_depth(network, video), EDGE)
     made = []
     for target in range(config.data.targets):
-        scene = _filmed(video, depth, jax.random.fold_in(key, target))
-        made.append(_pairs(scene, _small_targets(config, prior, scene)))
+        clip, video_depth, noise_key = _filmed(video, depth, jax.random.fold_in(key, target))
+        made.append(_pairs(clip, _small_targets(config, prior, clip, noise_key), video_depth))
     return jax.tree.map(lambda *x: jnp.concatenate(x), *made)
 
 
 @jax.jit
 def _filmed(
     frame: Float[Array, "1 h w 3"], depth: Float[Array, "1 h w"], key: PRNGKeyArray
-) -> UpsamplerScene:
+) -> tuple[Batch, Float[Array, "1 h w"], PRNGKeyArray]:
+    """Return the clip of a frame, the frame's depth in its unit, and the key of the noise."""
     lens_key, pose_key, noise_key = jax.random.split(key, 3)
     lens = random_lens(lens_key, *frame.shape[1:3])
-    clip = two_views(frame, depth, lens, random_pose(pose_key))
-    return UpsamplerScene(clip.frames, clip.depth, clip.video_depth, clip.cameras, noise_key)
+    clip, video_depth = two_views(frame, depth, lens, random_pose(pose_key))
+    return clip, video_depth, noise_key
 
 
 def scene_pairs(config: UpsamplerConfig, prior: Prior, network: DepthNetwork, place: int) -> Pair:
@@ -187,20 +171,20 @@ def scene_pairs(config: UpsamplerConfig, prior: Prior, network: DepthNetwork, pl
     videos = data.videos if data.photos else ""
     with input_errors("config", "change data.photos or data.videos"):
         looks = looks_at(place, photos=data.photos, videos=videos, seed=config.seed)
-    scene = _scene(config, network, looks, jnp.int32(place))
-    return _pairs(scene, _small_targets(config, prior, scene))
+    clip, noise_key = _scene(config, network, looks, jnp.int32(place))
+    return _pairs(clip, _small_targets(config, prior, clip, noise_key))
 
 
 def _small_targets(
-    config: UpsamplerConfig, prior: Prior, scene: UpsamplerScene
+    config: UpsamplerConfig, prior: Prior, clip: Batch, key: PRNGKeyArray
 ) -> Float[Array, "n i j 3"]:
-    """Return what the prior generates for the target views of a scene, at its own size."""
+    """Return what the prior generates for the target views of a clip, at its own size."""
     small = generate_small(
         prior,
-        frames=scene.frames[:1],
-        depth=scene.depth[None],
-        cameras=scene.cameras,
-        key=scene.key,
+        frames=clip.frames[:1],
+        depth=clip.depth[None],
+        cameras=clip.cameras,
+        key=key,
         rows=config.data.prior_rows,
     )
     return small[1:, 0]
@@ -209,12 +193,13 @@ def _small_targets(
 @partial(jax.jit, static_argnums=0)
 def _scene(
     config: UpsamplerConfig, network: DepthNetwork, looks: Looks, place: Integer[Array, ""]
-) -> UpsamplerScene:
+) -> tuple[Batch, PRNGKeyArray]:
+    """Return a rendered clip of one instant, and the key of the noise."""
     data = config.data
     index = (jnp.uint32(config.seed) * SCENES_OF_A_SEED + place.astype(jnp.uint32)) % data.scenes
     key = jax.random.fold_in(jax.random.key(config.seed), place)
     depth_key, noise_key = jax.random.split(key)
-    clip = procedural_scene(
+    scene = procedural_scene(
         index,
         views=1 + data.targets,
         frames=1,
@@ -223,9 +208,9 @@ def _scene(
         worlds=data.worlds,
         looks=looks,
     )
-    frames = 2 * clip.frames - 1
-    depth = draw_upsampler_depth(data, network, depth_key, frames[0], clip.depth[0])
-    return UpsamplerScene(frames, depth, None, cameras_of(clip), noise_key)
+    frames = 2 * scene.frames - 1
+    depth = draw_upsampler_depth(data, network, depth_key, frames[0], scene.depth[0])
+    return Batch(frames, depth, cameras_of(scene)), noise_key
 
 
 def draw_upsampler_depth(
@@ -269,13 +254,16 @@ def _blur(x: Float[Array, "t h w"], sigma: Float[Array, ""]) -> Float[Array, "t 
 
 
 @jax.jit
-def _pairs(scene: UpsamplerScene, small: Float[Array, "n i j 3"]) -> Pair:
-    lenses = scene.cameras.intrinsics
-    poses = scene.cameras.world_to_camera[:, 0]
+def _pairs(
+    clip: Batch, small: Float[Array, "n i j 3"], target_depth: Float[Array, "1 h w"] | None = None
+) -> Pair:
+    """Return the pairs of a clip; `target_depth` where holes may hide what is near."""
+    lenses = clip.cameras.intrinsics
+    poses = clip.cameras.world_to_camera[:, 0]
     relative = relative_pose(poses[1:], poses[0][None])
-    source = scene.frames[0, 0], scene.depth[0], lenses[0]
+    source = clip.frames[0, 0], clip.depth[0], lenses[0]
     drawn = jax.vmap(lambda *target: splat(*source, *target))(relative, lenses[1:])
     counts = jnp.ones_like(drawn.mask)
-    if scene.target_depth is not None:
-        counts = can_be_guessed(drawn, scene.target_depth)
-    return Pair(jax.vmap(guide)(drawn, small), scene.frames[1:, 0], counts)
+    if target_depth is not None:
+        counts = can_be_guessed(drawn, target_depth)
+    return Pair(jax.vmap(guide)(drawn, small), clip.frames[1:, 0], counts)

@@ -33,7 +33,7 @@ def clip():
 @pytest.mark.slow
 def test_without_motion_the_source_is_the_video(clip):
     video = 2 * clip.frames[0] - 1
-    made = jax.jit(two_views)(video, clip.depth[0], clip.intrinsics[0], jnp.eye(4))
+    made, _ = jax.jit(two_views)(video, clip.depth[0], clip.intrinsics[0], jnp.eye(4))
     np.testing.assert_allclose(made.frames[0], video, atol=1e-4)
     np.testing.assert_allclose(made.frames[1], video)
     np.testing.assert_allclose(made.depth, clip.depth[0] / jnp.median(made.depth[0]), rtol=1e-3)
@@ -45,7 +45,7 @@ def test_without_motion_the_source_is_the_video(clip):
 def test_source_is_what_another_camera_sees(clip):
     """With true depth: rendered there, the scene has the colours that are drawn."""
     video, pose = 2 * clip.frames[0] - 1, clip.world_to_camera[1, 0]
-    made = jax.jit(two_views)(video, clip.depth[0], clip.intrinsics[0], pose)
+    made, _ = jax.jit(two_views)(video, clip.depth[0], clip.intrinsics[0], pose)
     rendered, seen = 2 * clip.frames[1] - 1, made.depth > 0
     assert 0.5 < seen.mean() < 1
     error = np.abs(np.asarray(made.frames[0] - rendered)).mean(-1)
@@ -56,7 +56,7 @@ def test_source_is_what_another_camera_sees(clip):
 
 def test_drawn_back_it_is_the_video_with_holes(clip):
     video, pose = 2 * clip.frames[0] - 1, clip.world_to_camera[1, 0]
-    made = jax.jit(two_views)(video, clip.depth[0], clip.intrinsics[0], pose)
+    made, _ = jax.jit(two_views)(video, clip.depth[0], clip.intrinsics[0], pose)
     back = jitted_project(made.frames[0], made.depth, made.cameras)
     assert 0.5 < back.mask.mean() < 0.99
     error = np.abs(np.asarray(back.frames[0] - video)).mean(-1)
