@@ -32,7 +32,6 @@ from ablation_consistency import consistency
 from common import keep_results, read_results
 from jaxtyping import Array, Bool, Float, Int
 
-from full4d_jax.cameras import cameras_of
 from full4d_jax.config import Config, DataConfig, to_dict
 from full4d_jax.flow import interpolate
 from full4d_jax.generation.batch import Batch, make_conditions, procedural_batch
@@ -180,7 +179,7 @@ def wide_batch(data: DataConfig, network: DepthNetwork, indices: Int[Array, "b"]
         clip = scene_of(data, index)
         frames = clip.frames * 2 - 1
         depth = drop_depth_edges(estimate_depth(network, frames[0]), EDGE)
-        return Batch(frames, depth, cameras_of(clip))
+        return Batch(frames, depth, clip.intrinsics, clip.world_to_camera)
 
     return jax.lax.map(one, indices)
 

@@ -82,8 +82,8 @@ def cameras_in(grid: Mapping[str, np.ndarray]) -> Cameras:
 
 
 def cameras_of(clip: Any) -> Cameras:
-    """Return the cameras of a clip that has frames (v t h w 3) and the arrays of cameras."""
-    return Cameras(clip.intrinsics, clip.world_to_camera, *clip.frames.shape[2:4])
+    """Return the cameras of a clip that has frames (*b v t h w 3) and the arrays of cameras."""
+    return Cameras(clip.intrinsics, clip.world_to_camera, *clip.frames.shape[-3:-1])
 
 
 def sides(height: int, width: int, rows: int, multiple: int) -> tuple[int, int]:

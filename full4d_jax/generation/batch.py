@@ -1,13 +1,12 @@
 """Clips on their way into the model: from frames, depth and cameras to latents and conditions."""
 
-from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from einops import rearrange
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DataConfig, ModelConfig
@@ -32,19 +31,29 @@ from input_pipeline.procedural.scene import procedural_scene
 class Batch(NamedTuple):
     """Synchronized clips, or one of them without batch axis; view 0 is the source.
 
+    Records are decoded into batches in the host's memory, of bytes and half floats;
+    `training.clips.records` makes float32 of them on the device, which all other batches are.
+
     Attributes:
-      frames: sRGB in [-1, 1]; where there are latents, those of view 0 only.
+      frames: sRGB in [-1, 1], or bytes; where there are latents, those of view 0 only.
       depth: of the source, 0 where unknown.
-      cameras: of all views.
+      intrinsics: of all views, pixels.
+      world_to_camera: of all views.
       latents: of all views, if they were cached.
       text: embedding of the clip's own text, if it is trained with that.
     """
 
-    frames: Float[Array, "*b v t h w 3"]
-    depth: Float[Array, "*b t h w"]
-    cameras: Cameras
-    latents: Float[Array, "*b v f i j c"] | None = None
-    text: Float[Array, "*b n e"] | None = None
+    frames: Float[Any, "*b v t h w 3"] | UInt8[Any, "*b v t h w 3"]
+    depth: Float[Any, "*b t h w"]
+    intrinsics: Float[Any, "*b v 3 3"]
+    world_to_camera: Float[Any, "*b v t 4 4"]
+    latents: Float[Any, "*b v f i j c"] | None = None
+    text: Float[Any, "*b n e"] | None = None
+
+    @property
+    def cameras(self) -> Cameras:
+        """The cameras of all views."""
+        return cameras_of(self)
 
 
 class EncodedBatch(NamedTuple):
@@ -75,7 +84,8 @@ def procedural_batch(
             worlds=config.worlds,
             looks=looks,
         )
-        return Batch(clip.frames * 2 - 1, clip.depth[0], cameras_of(clip))
+        frames = clip.frames * 2 - 1
+        return Batch(frames, clip.depth[0], clip.intrinsics, clip.world_to_camera)
 
     return jax.lax.map(one, indices)
 
@@ -228,14 +238,13 @@ def lines(batch: Batch) -> tuple[Batch, Batch]:
 
     The depth of most of them is unknown, so it is 0 in all.
     """
-    lenses = batch.cameras.intrinsics
-    poses = batch.cameras.world_to_camera
+    lenses = batch.intrinsics
+    poses = batch.world_to_camera
 
     def cut(pattern: str, lenses: Float[Array, "b v 3 3"]) -> Batch:
         videos = rearrange(batch.frames, pattern)
         depth = jnp.zeros((len(videos), *videos.shape[2:5]))
-        moved = {"intrinsics": lenses, "world_to_camera": rearrange(poses, pattern)}
-        return Batch(videos, depth, replace(batch.cameras, **moved))
+        return Batch(videos, depth, lenses, rearrange(poses, pattern))
 
     return (
         cut("b v t ... -> (b v) 1 t ...", rearrange(lenses, "b v i j -> (b v) 1 i j")),

@@ -75,7 +75,7 @@ def loss_of_grids(
     if not isinstance(batch, Batch) or not config.data.lines:
         return loss(config, params, batch, key, frozen, part)
     # A grid has as many rows as views, and as many columns as frames.
-    sides = batch.cameras.world_to_camera.shape[1:3]
+    sides = batch.world_to_camera.shape[1:3]
     shares = [
         loss(
             config,

@@ -15,7 +15,6 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, UInt8
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig
 from full4d_jax.generation.batch import Batch, procedural_batch
 from full4d_jax.generation.projected import ProjectedBatch
@@ -291,20 +290,23 @@ def _mixed(
     warp_key, order_key = jax.random.split(key)
     keys = jax.random.split(warp_key, len(videos))
     warp = partial(pseudo_grid, views=data.views, height=data.height, width=data.width)
-    warps = Batch(jax.vmap(warp)(keys, videos), *_no_cameras(len(videos), data))
+    warps = _without_cameras(jax.vmap(warp)(keys, videos))
     if clips is None:
         return warps
     order = jax.random.permutation(order_key, len(videos) + len(clips.frames))
     return jax.tree.map(lambda *x: jnp.concatenate(x)[order], clips, warps)
 
 
-def _no_cameras(count: int, data: DataConfig) -> tuple[Float[Array, "b t h w"], Cameras]:
-    """Return unknown depth (0) and identity cameras."""
+def _without_cameras(frames: Float[Array, "b v t h w 3"]) -> Batch:
+    """Return a batch of these pictures, with unknown depth (0) and identity cameras."""
+    clips, views, instants, height, width, _ = frames.shape
     eye = jnp.eye(4)[None, None, None]
-    lenses = jnp.broadcast_to(eye[0, ..., :3, :3], (count, data.views, 3, 3))
-    poses = jnp.broadcast_to(eye, (count, data.views, data.frames, 4, 4))
-    depth = jnp.zeros((count, data.frames, data.height, data.width))
-    return depth, Cameras(lenses, poses, data.height, data.width)
+    return Batch(
+        frames=frames,
+        depth=jnp.zeros((clips, instants, height, width)),
+        intrinsics=jnp.broadcast_to(eye[0, ..., :3, :3], (clips, views, 3, 3)),
+        world_to_camera=jnp.broadcast_to(eye, (clips, views, instants, 4, 4)),
+    )
 
 
 @jax.jit

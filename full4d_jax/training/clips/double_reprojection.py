@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projection_guidance import NEARER, Projection, fill_holes, splat
 from full4d_jax.training.clips.pseudo_grid import CORNERS, warped
@@ -96,14 +95,13 @@ def two_views(
     back = jnp.linalg.inv(pose)
     back = back.at[:3, 3].divide(unit)
     poses = jnp.stack([jnp.eye(4), back])
-    height, width = video.shape[1:3]
-    cameras = Cameras(
+    clip = Batch(
+        frames=jnp.stack([source, video]),
+        depth=seen / unit,
         intrinsics=jnp.stack([lens, lens]),
         world_to_camera=jnp.repeat(poses[:, None], len(video), 1),
-        height=height,
-        width=width,
     )
-    return Batch(jnp.stack([source, video]), seen / unit, cameras), depth / unit
+    return clip, depth / unit
 
 
 def can_be_guessed(projection: Projection, depth: Float[Array, "*n h w"]) -> Float[Array, "*n h w"]:
@@ -168,7 +166,7 @@ def several_views(
     seen = whole.depth[middle]
     unit = jnp.nanmedian(jnp.where(seen[0] > 0, seen[0], jnp.nan))
     unit = jnp.where(jnp.isfinite(unit), unit, 1.0)
-    poses = jnp.asarray(whole.cameras.world_to_camera).at[..., :3, 3].divide(unit)
+    poses = whole.world_to_camera.at[..., :3, 3].divide(unit)
     own_lens = lens.at[:2, 2].subtract(jnp.array([left, top]))
 
     def turned(key: PRNGKeyArray) -> tuple[Float[Array, "t h w 3"], TurnedCamera]:
@@ -182,12 +180,8 @@ def several_views(
     return Batch(
         frames=jnp.concatenate([frames, turned_frames]),
         depth=seen / unit,
-        cameras=Cameras(
-            intrinsics=jnp.concatenate([jnp.stack([own_lens] * 2), cameras.intrinsics]),
-            world_to_camera=jnp.concatenate([poses, turned_poses]),
-            height=height,
-            width=width,
-        ),
+        intrinsics=jnp.concatenate([jnp.stack([own_lens] * 2), cameras.intrinsics]),
+        world_to_camera=jnp.concatenate([poses, turned_poses]),
     )
 
 

@@ -4,26 +4,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float16, Float32, UInt8
 
 from full4d_jax.config import Config
+from full4d_jax.generation.batch import Batch
 from full4d_jax.models.wan.text import TOKENS, padded
 from input_pipeline.cameras import centers, relative_to
 from input_pipeline.datasets.dataset import Records
 from input_pipeline.schema import Example
 from input_pipeline.selection import choose_times, choose_views, nearest_bucket, select
 from input_pipeline.transforms import cover, decode_depth, decode_depths, decode_into, to_source
-
-
-class HostClip(NamedTuple):
-    """A clip in the host's memory, or a batch of clips with a leading axis (see `Batch`)."""
-
-    frames: UInt8[np.ndarray, "v t h w 3"]
-    depth: Float32[np.ndarray, "t h w"]
-    intrinsics: Float32[np.ndarray, "v 3 3"]
-    world_to_camera: Float32[np.ndarray, "v t 4 4"]
-    latents: Float16[np.ndarray, "v f i j c"] | None = None
-    text: Float16[np.ndarray, "n e"] | None = None
 
 
 class Sized(NamedTuple):
@@ -105,14 +94,14 @@ def choose(sized: Sized, generator: np.random.Generator, config: Config) -> Size
     return sized._replace(example=select(example, chosen, times))
 
 
-def allocate(sized: Sized, clips: int, config: Config) -> HostClip:
-    """Allocate memory for clips like this one; with latents, only the source has frames."""
+def allocate(sized: Sized, clips: int, config: Config) -> Batch:
+    """Allocate host memory for clips like this one; with latents, only the source has frames."""
     data = config.data
     latents = sized.example.latents
     views = 1 if latents.size else data.views
     size = data.frames, sized.height, sized.width
     words = clips, TOKENS, config.model.text_width
-    return HostClip(
+    return Batch(
         frames=np.empty((clips, views, *size, 3), np.uint8),
         depth=np.zeros((clips, *size), np.float32),
         intrinsics=np.empty((clips, data.views, 3, 3), np.float32),
@@ -122,7 +111,7 @@ def allocate(sized: Sized, clips: int, config: Config) -> HostClip:
     )
 
 
-def load(sized: Sized, clips: HostClip, place: int, config: Config) -> None:
+def load(sized: Sized, clips: Batch, place: int, config: Config) -> None:
     """Decode a chosen record into its place, with poses relative to the source.
 
     With projection, lengths are in the source's unit.

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.generation.batch import Batch
@@ -19,14 +18,7 @@ from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.sharding import put_batch, rows_here, spec
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.training.clips.projected_clips import allocate_like, choose_projected, copy
-from full4d_jax.training.clips.record_clips import (
-    HostClip,
-    SizedRecords,
-    allocate,
-    choose,
-    clip_size,
-    load,
-)
+from full4d_jax.training.clips.record_clips import SizedRecords, allocate, choose, clip_size, load
 from input_pipeline.datasets.card import Facts
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.loader import Filling, Mixture, make_loader
@@ -62,14 +54,14 @@ def batches_of(
         put = jax.device_put if mesh is None else partial(put_batch, mesh, rows=rows, size=size)
         return map(put, clips)
     if mesh is None:
-        return map(jax.jit(_to_batch), clips)
-    finish = jax.jit(_to_batch, out_shardings=NamedSharding(mesh, spec("samples")))
+        return map(jax.jit(_to_floats), clips)
+    finish = jax.jit(_to_floats, out_shardings=NamedSharding(mesh, spec("samples")))
     return (finish(put_batch(mesh, clip, rows, size)) for clip in clips)
 
 
 def host_clips(
     config: Config, mixture: Mixture, start: int, rows: Sequence[int]
-) -> Iterator[HostClip] | Iterator[ProjectedBatch]:
+) -> Iterator[Batch] | Iterator[ProjectedBatch]:
     """Return this host's rows of each batch, in its memory."""
     if config.data.projections:
         transform = choose_projected
@@ -190,11 +182,12 @@ def _words_at(
     return next(make_loader(named, seed=config.seed, batch_size=size, start_step=position)).tolist()
 
 
-def _to_batch(clips: HostClip) -> Batch:
-    frames, depth, lenses, poses, *half = clips
-    latents, text = (None if x is None else x.astype(jnp.float32) for x in half)
-    cameras = Cameras(lenses, poses, height=depth.shape[-2], width=depth.shape[-1])
-    return Batch(frames.astype(jnp.float32) / 127.5 - 1, depth, cameras, latents, text)  # type: ignore[arg-type]
+def _to_floats(clips: Batch) -> Batch:
+    """Return what the host's memory holds in bytes and half floats as float32."""
+    frames = clips.frames.astype(jnp.float32) / 127.5 - 1
+    latents = None if clips.latents is None else clips.latents.astype(jnp.float32)
+    text = None if clips.text is None else clips.text.astype(jnp.float32)
+    return clips._replace(frames=frames, latents=latents, text=text)
 
 
 def _folders(records: tuple[str, ...]) -> tuple[list[str], list[float]]:

@@ -22,7 +22,6 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
 from numpy import ndarray
 
-from full4d_jax.cameras import cameras_of
 from full4d_jax.config.upsampler import UpsamplerConfig, UpsamplerDataConfig
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.cascade import generate_small, guide
@@ -210,7 +209,7 @@ def _scene(
     )
     frames = 2 * scene.frames - 1
     depth = draw_upsampler_depth(data, network, depth_key, frames[0], scene.depth[0])
-    return Batch(frames, depth, cameras_of(scene)), noise_key
+    return Batch(frames, depth, scene.intrinsics, scene.world_to_camera), noise_key
 
 
 def draw_upsampler_depth(
@@ -258,8 +257,8 @@ def _pairs(
     clip: Batch, small: Float[Array, "n i j 3"], target_depth: Float[Array, "1 h w"] | None = None
 ) -> Pair:
     """Return the pairs of a clip; `target_depth` where holes may hide what is near."""
-    lenses = clip.cameras.intrinsics
-    poses = clip.cameras.world_to_camera[:, 0]
+    lenses = clip.intrinsics
+    poses = clip.world_to_camera[:, 0]
     relative = relative_pose(poses[1:], poses[0][None])
     source = clip.frames[0, 0], clip.depth[0], lenses[0]
     drawn = jax.vmap(lambda *target: splat(*source, *target))(relative, lenses[1:])

@@ -69,15 +69,13 @@ def _pictures(config: Config) -> Batch:
     data = config.data
     clips = config.training.batch
     size = data.frames, data.height, data.width
-    cameras = Cameras(
-        _array(clips, data.views, 3, 3),
-        _array(clips, data.views, data.frames, 4, 4),
-        data.height,
-        data.width,
+    return Batch(
+        frames=_array(clips, data.views, *size, 3),
+        depth=_array(clips, *size),
+        intrinsics=_array(clips, data.views, 3, 3),
+        world_to_camera=_array(clips, data.views, data.frames, 4, 4),
+        text=_texts(config, jnp.float32),
     )
-    pictures = _array(clips, data.views, *size, 3)
-    depth = _array(clips, *size)
-    return Batch(pictures, depth, cameras, text=_texts(config, jnp.float32))
 
 
 def _projected(config: Config) -> ProjectedBatch:

@@ -9,7 +9,6 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 from random_weights import random_params
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.config import SamplerConfig, load_config
 from full4d_jax.generation.batch import Batch, make_conditions
 from full4d_jax.generation.generate import bind_prior, generate_grid, target_velocity
@@ -41,8 +40,8 @@ def random_clip(data):
     lens = np.repeat(intrinsics_from_fov(55.0, h, w)[None], v, 0)
     frames = rng.uniform(-1, 1, (v, t, h, w, 3))
     depth = rng.uniform(0.9, 1.1, (t, h, w))
-    cameras = Cameras(jnp.float32(lens), jnp.float32(poses), h, w)
-    return Batch(jnp.float32(frames), jnp.float32(depth), cameras)
+    arrays = frames, depth, lens, poses
+    return Batch(*map(jnp.float32, arrays))
 
 
 def test_the_loss_has_a_gradient_in_every_parameter(trained):

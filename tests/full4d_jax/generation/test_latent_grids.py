@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from random_weights import random_params
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.config import DEFAULT, ModelConfig, SamplerConfig, check_config
 from full4d_jax.generation.batch import Batch, prepare
 from full4d_jax.generation.fill import fill_grid, whole_latents
@@ -111,8 +110,7 @@ def test_training_draws_given_frames_among_latents(config, frames):
     poses = jnp.broadcast_to(jnp.eye(4), (1, VIEWS, FRAMES, 4, 4))
     poses = poses.at[:, :, :, 0, 3].set(jnp.arange(5.0))
     lens = jnp.broadcast_to(jnp.eye(3), (1, VIEWS, 3, 3))
-    cameras = Cameras(lens, poses, SIDE, SIDE)
-    batch = Batch(jnp.asarray(frames)[None], jnp.zeros((1, FRAMES, SIDE, SIDE)), cameras)
+    batch = Batch(jnp.asarray(frames)[None], jnp.zeros((1, FRAMES, SIDE, SIDE)), lens, poses)
     weights = codec_weights(config)
 
     @jax.jit

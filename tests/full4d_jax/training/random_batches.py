@@ -3,7 +3,6 @@
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.generation.batch import Batch
 
 
@@ -16,5 +15,6 @@ def random_batch(clips: int) -> Batch:
     return Batch(
         frames=jnp.asarray(rng.uniform(-1, 1, (clips, 3, 2, 16, 16, 3)), jnp.float32),
         depth=jnp.asarray(rng.uniform(0.5, 2, (clips, 2, 16, 16)), jnp.float32),
-        cameras=Cameras(jnp.broadcast_to(lens, (clips, 3, 3, 3)), jnp.asarray(poses), 16, 16),
+        intrinsics=jnp.broadcast_to(lens, (clips, 3, 3, 3)),
+        world_to_camera=jnp.asarray(poses),
     )

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from random_weights import random_params
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, load_config
 from full4d_jax.generation.batch import Batch
 from full4d_jax.models.wan.text import load_training_texts
@@ -39,7 +38,8 @@ def test_the_share_gets_the_other_text():
     batch = Batch(
         frames=jnp.asarray(rng.uniform(-1, 1, (clips, 2, 1, 8, 8, 3)), jnp.float32),
         depth=jnp.ones((clips, 1, 8, 8)),
-        cameras=Cameras(eye[..., 0, :3, :3], eye, 8, 8),
+        intrinsics=eye[..., 0, :3, :3],
+        world_to_camera=eye,
     )
 
     def total(share, text, negative):

@@ -150,8 +150,7 @@ def picture_of(clips, latents) -> Batch:
     shown = decode(clip, height=16, width=16)
     depth, poses = to_source(shown.depth[0], shown.world_to_camera[views])
     frames = shown.frames[views].astype(np.float32) / 127.5 - 1
-    cameras = Cameras(jnp.asarray(shown.intrinsics[views]), jnp.asarray(poses), 16, 16)
-    return Batch(jnp.asarray(frames), jnp.asarray(depth), cameras)
+    return Batch(*map(jnp.asarray, (frames, depth, shown.intrinsics[views], poses)))
 
 
 @pytest.mark.slow

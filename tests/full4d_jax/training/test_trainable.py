@@ -9,7 +9,6 @@ import pytest
 from random_weights import random_params
 from safetensors.numpy import load_file
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
 from full4d_jax.config import MeshConfig, load_config, to_dict
 from full4d_jax.generation.batch import Batch
@@ -54,7 +53,8 @@ def random_batch() -> Batch:
     return Batch(
         frames=jnp.asarray(rng.uniform(-1, 1, (2, 2, 1, 16, 16, 3)), jnp.float32),
         depth=jnp.ones((2, 1, 16, 16)),
-        cameras=Cameras(jnp.broadcast_to(intrinsics, (2, 2, 3, 3)), poses, 16, 16),
+        intrinsics=jnp.broadcast_to(intrinsics, (2, 2, 3, 3)),
+        world_to_camera=poses,
     )
 
 

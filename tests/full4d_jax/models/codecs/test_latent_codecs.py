@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from random_weights import random_params
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.config import DEFAULT, LiftConfig, ModelConfig, check_config
 from full4d_jax.generation.batch import Batch, make_conditions
 from full4d_jax.generation.generate import bind_prior, generate_grid
@@ -56,8 +55,8 @@ def clip():
     lens = np.repeat(intrinsics_from_fov(55.0, SIDE, SIDE)[None], VIEWS, 0)
     frames = rng.uniform(-1, 1, (VIEWS, FRAMES, SIDE, SIDE, 3))
     depth = rng.uniform(0.9, 1.1, (FRAMES, SIDE, SIDE))
-    cameras = Cameras(jnp.float32(lens), jnp.float32(poses), SIDE, SIDE)
-    return Batch(jnp.float32(frames), jnp.float32(depth), cameras)
+    arrays = frames, depth, lens, poses
+    return Batch(*map(jnp.float32, arrays))
 
 
 def test_conditions_have_one_entry_a_latent_frame(config, clip):

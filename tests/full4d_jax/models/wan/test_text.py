@@ -11,7 +11,6 @@ import pytest
 from random_umt5 import save_umt5
 from random_weights import random_params
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
 from full4d_jax.config import SamplerConfig, check_config, load_config
 from full4d_jax.generation.batch import Batch, make_conditions
@@ -131,7 +130,8 @@ def prompted(tmp_path):
     batch = Batch(
         frames=jnp.asarray(rng.uniform(-1, 1, (2, 2, 1, 16, 16, 3)), jnp.float32),
         depth=jnp.ones((2, 1, 16, 16)),
-        cameras=Cameras(jnp.broadcast_to(lens, (2, 2, 3, 3)), poses, 16, 16),
+        intrinsics=jnp.broadcast_to(lens, (2, 2, 3, 3)),
+        world_to_camera=poses,
     )
     return config, random_params(config.model), batch
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from grid_batches import grid_batches, is_warp
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.config import (
     Config,
     DataConfig,
@@ -129,7 +128,7 @@ def test_rows_and_columns():
     frames = jnp.asarray(np.broadcast_to(index[..., None, None, None], (*shape, 2, 2, 3)))
     poses = jnp.asarray(np.broadcast_to(index[..., None, None], (*shape, 4, 4)), jnp.float32)
     lenses = jnp.asarray(np.broadcast_to(index[:, :, :1, None], (2, 3, 3, 3)), jnp.float32)
-    rows, columns = lines(Batch(frames, jnp.ones((2, 4, 2, 2)), Cameras(lenses, poses, 2, 2)))
+    rows, columns = lines(Batch(frames, jnp.ones((2, 4, 2, 2)), lenses, poses))
     assert rows.frames.shape == (6, 1, 4, 2, 2, 3)
     assert columns.frames.shape == (8, 3, 1, 2, 2, 3)
     np.testing.assert_array_equal(rows.frames[4, 0, :, 0, 0, 0], index[1, 1])
