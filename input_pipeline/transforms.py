@@ -15,7 +15,11 @@ from input_pipeline.undistortion import undistort
 
 
 class Clip(NamedTuple):
-    """A decoded clip; every view has the same size and no distortion."""
+    """A decoded clip; every view has the same size and no distortion.
+
+    A rendered clip (`procedural.scene.ProceduralClip`) is another type: its pictures are not
+    rounded to bytes, and it tells instances apart where this has masks of the subject.
+    """
 
     frames: UInt8[np.ndarray, "v t h w 3"]
     """sRGB."""
