@@ -1,7 +1,7 @@
 """Trains adapters that take a prior's many steps in few, and says how near they come.
 
     python benchmarks/few_steps.py [--steps 160 --segments 4 --rank 16 --scenes 16] --out OUT
-    python benchmarks/few_steps.py --toy 1500 --steps 1000 --rank 32 --batch 16 --rate 3e-3
+    python benchmarks/few_steps.py --toy 1500 --steps 3000 --rank 32 --batch 16 --rate 3e-3
 
 Phased consistency distillation (`full4d_jax/training/few_steps.py`) of the shipped prior, or of a
 toy of Wan: blocks, flow and sampler as of `wan22_5b` (the shift as of `wan21_1_3b`) at a small
