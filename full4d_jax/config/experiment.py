@@ -27,7 +27,7 @@ Rate = Annotated[float, Between(1e-3, 1000)]
 # Far above any network that is trained; more would take all memory before anything is said.
 Channels = Annotated[int, Between(1, 2**17)]
 Layers = Annotated[int, Between(1, 1000)]
-ViewCount = Annotated[int, Between(2, MOST, "a whole number of at least 2, the source included")]
+ViewCount = Annotated[int, Between(2, MOST, "at least 2, the source included, and below 2^31")]
 
 
 @dataclasses.dataclass(frozen=True)
