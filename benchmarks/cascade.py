@@ -190,13 +190,13 @@ def score_between(models: Models, options: argparse.Namespace, distances: Distan
             angles = jnp.concatenate([generated, (stops[1:] + stops[:-1]) / 2])
             clip = _rendered(options.first + number, options.rows, angles)
             source = 2 * clip.frames[0] - 1
-            asked = _seen_from(clip, [0, *range(VIEWS, 2 * VIEWS - 1)])
+            between = _seen_from(clip, [0, *range(VIEWS, 2 * VIEWS - 1)])
             ours = drop_depth_edges(source_depth(models.depth, source), EDGE)
             for i, (name, depth) in enumerate({"true": clip.depth[0], "ours": ours}.items()):
-                made = fill(models, source, depth, cameras_of(asked))
+                made = fill(models, source, depth, cameras_of(between))
                 rows = {(row, name): made[row] for row in (PUSH_PULL, CASCADE)}
                 rows[SCENE, name] = _lifted(models, source, depth, clip)
-                for row, scores in score(asked, rows, distances).items():
+                for row, scores in score(between, rows, distances).items():
                     scores_by_row.setdefault(row, []).append(scores)
                 report(2 * number + i + 1)
     return {row: mean_scores(scores) for row, scores in scores_by_row.items()}

@@ -90,9 +90,9 @@ def check_split(records: Records, data: DataConfig) -> None:
         where = f"{records.folder}, {records.split} {number} ({clip['scene']})"
         for field, needed in least.items():
             if clip[field] < needed:
-                found = f"{clip[field]} {field}"
+                size = f"{clip[field]} {field}"
                 do = f"lower --data.{field}"
-                raise InputError("dataset", where, found, f"at least {needed}", do)
+                raise InputError("dataset", where, size, f"at least {needed}", do)
         if not clip["depth"]:
             _known_clip(records, number, data)  # whose cameras must look at one place
 
@@ -142,6 +142,8 @@ def _in_source(example: Example, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
     poses = relative_to(clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0])
     middle = nearest_to_axes(poses[:, 0])
     if middle is None:
-        found = "no depth, and cameras that do not look at one place"
-        raise ValueError(f"scene {example.scene_id}: found {found}, expected one of the two")
+        raise ValueError(
+            f"scene {example.scene_id}: found no depth, and cameras that do not look at one place, "
+            "expected one of the two"
+        )
     return clip.depth[0], rescale(poses, float(np.linalg.norm(middle)))

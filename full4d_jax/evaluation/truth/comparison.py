@@ -57,12 +57,12 @@ class Truth(NamedTuple):
     Attributes:
       grid: the source view, then the targets; depth of the source, or None where it is unknown.
       views: numbers of the targets in the clip.
-      made: numbers of the targets in the folder's grid, -1 for those that it lacks.
+      grid_rows: numbers of the targets in the folder's grid, -1 for those that it lacks.
     """
 
     grid: Grid
     views: Int[np.ndarray, " v"]
-    made: Int[np.ndarray, " v"]
+    grid_rows: Int[np.ndarray, " v"]
 
     @property
     def targets(self) -> Float[np.ndarray, "v t h w 3"]:
@@ -75,7 +75,7 @@ def find_truth(
     grid: Grid,
     dataset: Path,
     *,
-    only_made: bool,
+    only_in_grid: bool,
 ) -> tuple[Truth, dict[str, Any]]:
     """Return the truth for an output folder, and the place in the data set for people.
 
@@ -83,26 +83,27 @@ def find_truth(
       folder: of `run` or `lift` of a data set.
       grid: that of the folder.
       dataset: the data set that the folder was made from.
-      only_made: leave out the clip's views that the grid lacks.
+      only_in_grid: leave out the clip's views that the grid lacks.
 
     Raises:
       InputError: the folder records no place in a data set, or one in another data set.
     """
     place = grid.about.place
     if place is None:
-        found = "no record of a data set"
-        do = "give full4d run, sample or lift a data set"
         where = folder / "grid.npz"
-        raise InputError("output folder", where, found, "a run from a data set", do)
+        do = "give full4d run, sample or lift a data set"
+        raise InputError(
+            "output folder", where, "no record of a data set", "a run from a data set", do
+        )
     height, width = grid.frames.shape[2:4]
     # Indices of views and clips mean the same only in the very data set of the run.
     with input_errors("truth", "give the data set that the folder was made from as --truth"):
         records = open_dataset(dataset, place.split)
     if records.content != place.dataset:
-        found = f"content {records.content[:16]}"
+        content = f"content {records.content[:16]}"
         expected = f"{place.dataset[:16]}, which {folder} was made from"
         do = "give that data set as --truth, or run again with this one"
-        raise InputError("truth", dataset, found, expected, do)
+        raise InputError("truth", dataset, content, expected, do)
     with input_errors("dataset", "make the dataset again"):
         example = records[place.clip]
         grid_views = place.views.tolist()
@@ -111,8 +112,8 @@ def find_truth(
         # first view counts as given.
         is_made = bool((grid.origin == Origin.GENERATED).any()) and not grid.only_generated
         real_views = grid_views[: grid.real_rows if is_made else 1]
-        views = sorted(set(grid_views if only_made else range(len(example.frames))) - {*real_views})
-        views = np.array(views, int)
+        candidates = grid_views if only_in_grid else range(len(example.frames))
+        views = np.array(sorted({*candidates} - {*real_views}), int)
         if not views.size:
             expected = "at least one"
             do = "run again with more views"
@@ -134,8 +135,8 @@ def find_truth(
         depth=None if depth is None else depth[None],
     )
     # -1 marks views that the grid lacks, such as cameras that only the scene is rendered from.
-    made = np.array([grid_views.index(view) if view in grid_views else -1 for view in views])
-    return Truth(truth, views, made), {
+    grid_rows = np.array([grid_views.index(view) if view in grid_views else -1 for view in views])
+    return Truth(truth, views, grid_rows), {
         "dataset": str(dataset),
         "content": records.content,
         "split": place.split,
@@ -181,16 +182,18 @@ def score_with_truth(path: Path, kind: str, dataset: Path, *, vgg: bool) -> dict
     grid = posed_grid(Stages(folder))
     hold_folder(folder)
     scene = load_scene(path) if kind == "scene" else None
-    truth, about = find_truth(folder, grid, dataset, only_made=scene is None)
+    truth, about = find_truth(folder, grid, dataset, only_in_grid=scene is None)
     distances = load_distances(vgg=vgg)
     if scene is None:
         subject = GRID
         held_out = None
-        pictures = grid.frames[truth.made] / np.float32(255)
+        pictures = grid.frames[truth.grid_rows] / np.float32(255)
     else:
         times = np.linspace(0, 1, grid.frames.shape[1])
         targets = truth.grid.known_cameras.views(slice(1, None))
-        held_out = (truth.made[:, None] < 0) | (grid.origin == Origin.HELD_OUT)[truth.made]
+        held_out = (truth.grid_rows[:, None] < 0) | (grid.origin == Origin.HELD_OUT)[
+            truth.grid_rows
+        ]
         behind = background_in({} if path.suffix == ".ply" else Stages(path).finished("scene"))
         with Progress("rendering", len(truth.views)) as report:
             drawn = render_views(scene, targets, times, behind, report)
@@ -252,7 +255,7 @@ def _row_scores(
     if held_out is not None and held_out.any() and not held_out.all():
         parts += [({"view": "held out"}, held_out), ({"view": "fitted"}, ~held_out)]
     for i, view in enumerate(truth.views):
-        fitted = truth.made[i] >= 0 if held_out is None else not held_out[i].all()
+        fitted = truth.grid_rows[i] >= 0 if held_out is None else not held_out[i].all()
         parts.append(({"view": int(view), "in_grid": bool(fitted)}, numbers == i))
     records = []
     with Progress("scoring", len(rows) * len(parts)) as report:
