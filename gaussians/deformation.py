@@ -1,13 +1,14 @@
-"""Gaussians in time: the `deformation` model, one set of canonical Gaussians and a field that bends
-them (4DGS, Wu et al. 2024; the motion of 4Real-Video and Full-4D).
+"""Gaussians in time: the `deformation` model, one set of canonical Gaussians that a small network
+bends (the motion of 4DGS, Wu et al. 2024, by an embedding of each Gaussian, Bae et al. 2024).
 
-With features f from a HexPlane and an MLP of one hidden layer,
+With the embedding z of a Gaussian and a bias b(t), linear between its samples in time,
 
-    (1)  (d_mu, d_q, d_s) = W2 relu(W1 f(mu, t) + b1)
-    (2)  at t:  mu + d_mu,  q + d_q,  log s + d_s;  opacity and colour do not change
+    (1)  (d_mu, d_q, d_s) = W2 relu(W1 z + b(t))
+    (2)  at t:  mu + r d_mu,  q + d_q,  log s + d_s;  opacity and colour do not change
 
-W2 starts at zero, so that the scene starts still. Unlike in `motion`, every Gaussian exists at all
-times: what appears must come from somewhere.
+An embedding starts as waves of the Gaussian's place, so that neighbours move alike, and is fitted:
+what touches may part. W2 starts at zero, so that the scene starts still. Unlike in `motion`, every
+Gaussian exists at all times: what appears must come from somewhere.
 """
 
 from collections.abc import Callable
@@ -18,17 +19,14 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from gaussians import hexplane
 from gaussians.motion import DynamicGaussians
 from gaussians.precision import exact_products
 from gaussians.types import Gaussians
 
-RESOLUTION = 24  # samples of the planes along an axis of space
-FEATURES = 8  # channels of each plane
-HIDDEN = 32  # units of the MLP
-SHARE_OUTSIDE = (
-    0.02  # share of the Gaussians that may lie outside the planes at each end of an axis
-)
+EMBEDDING = 16  # channels of an embedding, an even number
+HIDDEN = 128  # units of the network
+REACH = 0.02  # r over the diagonal of the scene: more makes every step of Adam jump
+SHARE_OUTSIDE = 0.02  # share of the Gaussians beyond each end of an axis that do not count as size
 
 
 class DeformingGaussians(NamedTuple):
@@ -36,62 +34,77 @@ class DeformingGaussians(NamedTuple):
 
     Attributes:
       gaussians: canonical Gaussians, raw parameters.
-      planes: features over the box and the clip.
+      embeddings: z.
       inner: W1.
-      bias: b1.
+      biases: samples of b, evenly from the first frame to the last.
       outer: W2.
-      box: lower and upper corner of the planes in world units; not fitted.
+      reach: r, in world units; not fitted.
     """
 
     gaussians: Gaussians
-    planes: hexplane.HexPlane
-    inner: Float[Array, "c hidden"]
-    bias: Float[Array, "hidden"]
+    embeddings: Float[Array, "g e"]
+    inner: Float[Array, "e hidden"]
+    biases: Float[Array, "t hidden"]
     outer: Float[Array, "hidden 10"]
-    box: Float[Array, "2 3"]
+    reach: Float[Array, ""]
 
     @exact_products
     def at(self, time: Float[Array, ""] | float) -> Gaussians:
         """Return the scene at one instant, equations 1 and 2; differentiable, also in `time`."""
-        low, high = lax.stop_gradient(self.box)
-        points = (self.gaussians.means - low[None]) / (high - low)[None]
-        features = hexplane.interpolate_planes(self.planes, points, time)
-        change = jax.nn.relu(features @ self.inner + self.bias[None]) @ self.outer
+        bias = _sample(self.biases, jnp.asarray(time))
+        change = jax.nn.relu(self.embeddings @ self.inner + bias[None]) @ self.outer
+        shift = lax.stop_gradient(self.reach) * change[:, :3]
         return self.gaussians._replace(
-            means=self.gaussians.means + change[:, :3],
+            means=self.gaussians.means + shift,
             quaternions=self.gaussians.quaternions + change[:, 3:7],
             log_scales=self.gaussians.log_scales + change[:, 7:],
         )
 
     def map_gaussians(self, change: Callable[[Array], Array]) -> "DeformingGaussians":
         """Apply `change` to every array that has a row for each Gaussian."""
-        return self._replace(gaussians=jax.tree.map(change, self.gaussians))
+        gaussians = jax.tree.map(change, self.gaussians)
+        return self._replace(gaussians=gaussians, embeddings=change(self.embeddings))
 
 
 Scene = DynamicGaussians | DeformingGaussians
 
 
+@exact_products
 def deforming(gaussians: Gaussians, instants: int, key: Array) -> DeformingGaussians:
     """Return a still scene that can learn to move.
 
     Args:
       gaussians: canonical Gaussians.
-      instants: samples of the planes along time.
-      key: decides the random planes and the weights.
+      instants: samples of the bias along time.
+      key: decides the waves and the weights.
 
     Raises:
       ValueError: There are fewer than 3 instants, which cannot bend.
     """
     if instants < 3:
         raise ValueError(f"a deformation needs at least 3 instants, found {instants}")
-    planes_key, inner_key = jax.random.split(key)
-    channels = 3 * FEATURES
-    box = jnp.quantile(gaussians.means, jnp.array([SHARE_OUTSIDE, 1 - SHARE_OUTSIDE]), axis=0)
+    waves_key, inner_key, bias_key = jax.random.split(key, 3)
+    shares = jnp.array([SHARE_OUTSIDE, 1 - SHARE_OUTSIDE])
+    low, high = jnp.quantile(gaussians.means, shares, axis=0)
+    size = jnp.maximum(jnp.linalg.norm(high - low), 1e-3)
+    # A turn of a wave is about as long as the scene.
+    turns = jax.random.normal(waves_key, (3, EMBEDDING // 2))
+    phases = 2 * jnp.pi * (gaussians.means - low[None]) / size @ turns
+    bias = 0.5 * jax.random.normal(bias_key, (HIDDEN,))
     return DeformingGaussians(
         gaussians,
-        hexplane.create(RESOLUTION, instants, FEATURES, planes_key),
-        inner=jax.random.normal(inner_key, (channels, HIDDEN)) * (2 / channels) ** 0.5,
-        bias=jnp.zeros(HIDDEN),
+        embeddings=jnp.concatenate([jnp.sin(phases), jnp.cos(phases)], 1),
+        inner=jax.random.normal(inner_key, (EMBEDDING, HIDDEN)) * (2 / EMBEDDING) ** 0.5,
+        biases=jnp.tile(bias, (instants, 1)),
         outer=jnp.zeros((HIDDEN, 10)),
-        box=box + jnp.array([[-1e-3], [1e-3]]),  # not empty where all lie in one plane
+        reach=REACH * size,
     )
+
+
+def _sample(samples: Float[Array, "t c"], time: Float[Array, ""]) -> Float[Array, "c"]:
+    """Return samples at a time from 0 (the first) to 1 (the last), linear between; ends go on."""
+    last = len(samples) - 1
+    place = jnp.clip(time, 0.0, 1.0) * last
+    before = jnp.clip(jnp.floor(lax.stop_gradient(place)), 0, last - 1).astype(jnp.int32)
+    share = place - before
+    return (1 - share) * samples[before] + share * samples[before + 1]

@@ -38,7 +38,6 @@ from full4d_jax.training.checkpoints.resume import cut_metrics, run_record
 from full4d_jax.training.run_state import start_at, start_or_resume
 from full4d_jax.training.state import TrainState
 from gaussians import DeformingGaussians, Gaussians, Scene
-from gaussians.hexplane import HexPlane
 from gaussians.motion import still
 from input_pipeline.cameras import intrinsics_from_fov
 
@@ -119,10 +118,14 @@ def bent_scene() -> Scene:
     def zeros(*shape: int) -> jax.Array:
         return jax.numpy.zeros(shape, np.float32)
 
-    planes = HexPlane(zeros(3, 4, 4, 2), zeros(3, 4, 3, 2))
-    box = jax.numpy.asarray([[-1.0] * 3, [1.0] * 3])
-    layers = zeros(6, 8), zeros(8), zeros(8, 10)
-    return DeformingGaussians(small_scene().gaussians, planes, *layers, box)
+    return DeformingGaussians(
+        small_scene().gaussians,
+        embeddings=zeros(G, 6),
+        inner=zeros(6, 8),
+        biases=zeros(3, 8),
+        outer=zeros(8, 10),
+        reach=jax.numpy.ones(()),
+    )
 
 
 def write_run(folder: Path, scene: Scene) -> None:

@@ -59,8 +59,9 @@ def random_scene(count: int) -> DynamicGaussians:
 
 
 def bending_scene(count: int) -> DeformingGaussians:
-    """A scene in a field that has learned to bend it."""
-    field = deforming(random_scene(count).gaussians, 4, jax.random.key(0))
+    """A scene with a network that has learned to bend it."""
+    scene = deforming(random_scene(count).gaussians, 4, jax.random.key(0))
     keys = jax.random.split(jax.random.key(1))
-    planes = field.planes._replace(time=jax.random.normal(keys[0], field.planes.time.shape) + 1)
-    return field._replace(planes=planes, outer=0.08 * jax.random.normal(keys[1], (32, 10)))
+    biases = 0.4 * jax.random.normal(keys[0], scene.biases.shape)
+    outer = 0.06 * jax.random.normal(keys[1], scene.outer.shape)
+    return scene._replace(biases=biases, outer=outer, reach=jnp.float32(0.3))

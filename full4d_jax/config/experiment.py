@@ -190,7 +190,7 @@ class LiftConfig:
     capacity: CountOrZero = 0
     """Number of Gaussians; 0 goes by the quality and the size of the pictures."""
     motion: Literal["freetime", "deformation"] = "freetime"
-    """Gaussians that come, move and go, or one set bent by a field."""
+    """Gaussians that come, move and go, or one set bent by a network."""
     harmonics: Annotated[int, Between(0, 3)] = 0
     """Degree of the harmonics, for colours that depend on the direction; raised in steps."""
     background: Literal["auto", "black", "white", "random", "unknown"] = "auto"

@@ -13,9 +13,9 @@
 Colour that depends on the direction has 9 x int8 more, in steps of `HARMONIC`: the coefficients of
 degree 1, of red, green and blue each. Those of higher degrees are not shown.
 
-A scene that deforms is a still one with samples of the field in time, between which the viewer
-interpolates; each adds 16 bytes a Gaussian: 3 x float16 of what is to be added to the position, 3 x
-float16 log-scales, and the rotation.
+A scene that deforms is a still one with samples of the deformation in time, between which the
+viewer interpolates; each adds 16 bytes a Gaussian: 3 x float16 of what is to be added to the
+position, 3 x float16 log-scales, and the rotation.
 """
 
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ def pack_scene(scene: Scene | Gaussians) -> PackedScene:
 
 
 def sample_times(instants: int) -> Float[ndarray, " samples"]:
-    """Return when a field of so many instants is sampled: at each of them, and between."""
+    """Return when a deformation of so many instants is sampled: at each of them, and between."""
     between = max(1, -(-(FEWEST_SAMPLES - 1) // (instants - 1)))
     return np.linspace(0, 1, between * (instants - 1) + 1, dtype=np.float32)
 
@@ -109,7 +109,7 @@ def pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, " g"]:
 def _pack_deforming(scene: DeformingGaussians) -> PackedScene:
     is_shown = _drawn(scene.gaussians)
     records = _records(still(scene.gaussians), is_shown)
-    times = sample_times(scene.planes.time.shape[2])
+    times = sample_times(len(scene.biases))
     instants = np.empty((len(records), len(times)), INSTANT)
     at = jax.jit(type(scene).at)
     for i, time in enumerate(times):

@@ -8,15 +8,12 @@ from jaxtyping import Array, Float
 from numpy import ndarray
 
 from gaussians import DeformingGaussians, DynamicGaussians, Gaussians, Scene
-from gaussians.hexplane import HexPlane
 
 
 def to_arrays(scene: Scene) -> dict[str, ndarray]:
     """Return a scene as named arrays, float32."""
     parts = scene._asdict()
     parts |= parts.pop("gaussians")._asdict()
-    if isinstance(scene, DeformingGaussians):
-        parts |= parts.pop("planes")._asdict()
     return {name: np.asarray(x) for name, x in parts.items()}
 
 
@@ -29,8 +26,7 @@ def from_arrays(arrays: Mapping[str, ndarray]) -> Scene:
     static = Gaussians(**some(Gaussians._fields))
     if "moments" in arrays:
         return DynamicGaussians(static, **some(DynamicGaussians._fields[1:]))
-    planes = HexPlane(**some(HexPlane._fields))
-    return DeformingGaussians(static, planes, **some(DeformingGaussians._fields[2:]))
+    return DeformingGaussians(static, **some(DeformingGaussians._fields[1:]))
 
 
 def background_in(arrays: Mapping[str, ndarray]) -> Float[ndarray, "3"]:

@@ -69,12 +69,11 @@ STAGES = {
         "moments?": "float g",
         "log_durations?": "float g",
         "logit_gates?": "float g",
-        "space?": "float 3 r r f",
-        "time?": "float 3 r i f",
+        "embeddings?": "float g c",
         "inner?": "float c m",
-        "bias?": "float m",
+        "biases?": "float i m",
         "outer?": "float m 10",
-        "box?": "float 2 3",
+        "reach?": "scale",
         "source_psnr?": "score",  # dB, of a generated grid; see `scene.quality`
         "moving_psnr?": "score",  # NaN where nothing moves, or the camera does
         "moving_psnr_worst?": "score",
@@ -99,12 +98,13 @@ TOGETHER = [  # arrays of which all are there or none
     ("point_views", "point_instants", "point_pixels", "point_depth"),
     ("dataset", "split", "clip", "view", "views", "instants", "unit"),
     ("velocities", "moments", "log_durations", "logit_gates"),
-    ("space", "time", "inner", "bias", "outer", "box"),
+    ("embeddings", "inner", "biases", "outer", "reach"),
 ]
 MAX_ORIGIN = 3  # generated
 HARMONICS = (1, 4, 9, 16)  # of degree 0 to 3
 MAYBE_NONE = ("o", "p")  # other axes have at least one place
 MAX_NUMBER = 1e18
+MIN_SAMPLES = 2  # of a deformation, which is linear between them
 MAX_SECONDS = 1e9  # 31 years
 MIN_STEP = 1e-6  # seconds between two instants
 KINDS = {
@@ -139,9 +139,9 @@ def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
     if "harmonics" in arrays and lengths["k"] not in HARMONICS:
         found = f"{lengths['k']} harmonics"
         raise ValueError(f"{where}, array harmonics: found {found}, expected {HARMONICS}")
-    if "inner" in arrays and "space" in arrays and lengths["c"] != 3 * lengths["f"]:
-        expected = f"{3 * lengths['f']}, three times the features of space"
-        raise ValueError(f"{where}, array inner: found {lengths['c']} rows, expected {expected}")
+    if "biases" in arrays and lengths["i"] < MIN_SAMPLES:
+        expected = f"{MIN_SAMPLES} or more, over time"
+        raise ValueError(f"{where}, array biases: found {lengths['i']} rows, expected {expected}")
     if "origin" in arrays and arrays["origin"].max() > MAX_ORIGIN:
         found = f"{arrays['origin'].max()}"
         raise ValueError(f"{where}, array origin: found {found}, expected 0 to {MAX_ORIGIN}")

@@ -52,7 +52,8 @@ class FitConfig:
           a twentieth of `colors`.
       velocities: rate per clip, relative to the same distance.
       moments, durations, gates: rates of the temporal parameters of `DynamicGaussians`.
-      planes, network: rates of the field of `DeformingGaussians`.
+      embeddings, network: rates of embeddings and biases, and of the weights, of
+          `DeformingGaussians`.
       exposures: rate of log-gains and offsets, used where the targets have `views`.
       poses: rate of the cameras' corrections, used there too; 0 leaves the cameras where they are.
       settle: share of the steps after which exposures and cameras are corrected.
@@ -64,10 +65,9 @@ class FitConfig:
       growth: largest number moved at a time, relative to the live ones.
       opacity_pull: weight of the mean opacity, which empties Gaussians that nothing needs.
       scale_pull: weight of the mean standard deviation in world units, for the same purpose.
-      variation: weight of the total variation of the planes of `DeformingGaussians`.
-      bending: weight of the second differences of these planes in time.
+      bending: weight of the second differences in time of the biases of `DeformingGaussians`.
       warm_up: share of the steps in which `DeformingGaussians` are fitted to the frames of the
-          first instant without their field.
+          first instant without their network.
       coarse: factor by which pictures are shrunk at first, then half of it, and so on; 1 means full
           resolution from the start.
       sharpen: share of the steps after which the resolution is full.
@@ -87,8 +87,8 @@ class FitConfig:
     moments: float = 2e-3
     durations: float = 1e-2
     gates: float = 4e-2
-    planes: float = 5e-3
-    network: float = 1e-3
+    embeddings: float = 4e-2
+    network: float = 2e-3
     exposures: float = 1e-3
     poses: float = 0.0
     settle: float = 0.0
@@ -100,7 +100,6 @@ class FitConfig:
     growth: float = 0.1
     opacity_pull: float = 0.0
     scale_pull: float = 0.0
-    variation: float = 1e-3
     bending: float = 1e-3
     warm_up: float = 0.1
     coarse: int = 1

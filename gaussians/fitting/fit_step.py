@@ -18,7 +18,6 @@ from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.fitting.losses import capped_psnr, picture_loss
 from gaussians.fitting.novel_views import Lesson, learn
 from gaussians.fitting.pose_corrections import correct_camera, no_correction
-from gaussians.hexplane import HexPlane, roughness
 from gaussians.motion import DynamicGaussians
 from gaussians.precision import exact_products
 from gaussians.rendering.rasterizer import render
@@ -210,8 +209,7 @@ def _pulls(scene: Scene, config: FitConfig) -> Float[Array, ""]:
     if config.scale_pull > 0:
         value += config.scale_pull * jnp.exp(gaussians.log_scales).mean()
     if isinstance(scene, DeformingGaussians):
-        variation, bending = roughness(scene.planes)
-        value += config.variation * variation + config.bending * bending
+        value += config.bending * (jnp.diff(scene.biases, 2, axis=0) ** 2).mean()
     return value
 
 
@@ -245,11 +243,16 @@ def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""], camera: C
         )
     else:
         moving = share >= config.warm_up
-        planes = jnp.where(moving, config.planes, 0.0)
+        embeddings = jnp.where(moving, config.embeddings, 0.0)
         network = jnp.where(moving, config.network, 0.0)
-        box = jnp.float32(0)
-        field = HexPlane(planes, planes)
-        rates = DeformingGaussians(gaussians, field, network, network, network, box)
+        rates = DeformingGaussians(
+            gaussians,
+            embeddings=embeddings,
+            inner=network,
+            biases=embeddings,
+            outer=network,
+            reach=jnp.float32(0),
+        )
     corrected = share >= config.settle
     exposures = jnp.where(corrected, config.exposures, 0.0)
     poses = jnp.where(corrected, config.poses, 0.0)

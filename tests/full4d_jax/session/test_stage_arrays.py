@@ -69,9 +69,20 @@ def test_scores_may_be_missing():
     check_arrays("scene", SCENE | {"held_out_psnr": np.array(np.nan)}, "there")
 
 
-def test_layers_that_do_not_fit_the_planes_are_refused():
-    bent = {"space": np.zeros((3, 4, 4, 2)), "time": np.zeros((3, 4, 3, 2)), "bias": np.zeros(8)}
-    bent |= {"inner": np.zeros((6, 8)), "outer": np.zeros((8, 10)), "box": np.ones((2, 3))}
+def test_a_network_that_does_not_fit_its_embeddings_is_refused():
+    places = len(SCENE["means"])
+    bent = {"embeddings": np.zeros((places, 6)), "inner": np.zeros((6, 8)), "reach": np.ones(())}
+    bent |= {"biases": np.zeros((3, 8)), "outer": np.zeros((8, 10))}
     check_arrays("scene", SCENE | bent, "there")
-    with pytest.raises(ValueError, match="array inner: found 5 rows, expected 6"):
+    with pytest.raises(ValueError, match=r"array inner: found float64 \(5, 8\), expected float"):
         check_arrays("scene", SCENE | bent | {"inner": np.zeros((5, 8))}, "there")
+    with pytest.raises(ValueError, match="array biases: found 1 rows, expected 2 or more"):
+        check_arrays("scene", SCENE | bent | {"biases": np.zeros((1, 8))}, "there")
+
+
+def test_a_deformation_of_earlier_versions_is_refused():
+    names = {"space": (3, 4, 4, 2), "time": (3, 4, 3, 2), "inner": (6, 8), "bias": (8,)}
+    bent = {name: np.zeros(shape) for name, shape in names.items()}
+    bent |= {"outer": np.zeros((8, 10)), "box": np.ones((2, 3))}
+    with pytest.raises(ValueError, match="found inner, expected embeddings beside it"):
+        check_arrays("scene", SCENE | bent, "there")

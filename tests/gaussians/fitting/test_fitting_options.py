@@ -129,15 +129,13 @@ def test_a_camera_that_stands_elsewhere_is_found():
 
 @pytest.mark.slow
 def test_a_deformation_learns_to_move_after_its_warm_up():
-    config = FitConfig(
-        steps=200, chunk=50, warm_up=0.25, planes=2e-2, network=1e-2, colors=5e-2, means=5e-3
-    )
+    config = FitConfig(steps=200, chunk=50, warm_up=0.25, network=1e-2, colors=5e-2, means=5e-3)
     states: list[FitState] = []
     initial = deforming(start(), INSTANTS, jax.random.key(1))
     result = fit(initial, pictures(), config, jax.random.key(0), keep=states.append)
     assert isinstance(result.scene, DeformingGaussians)
     warm = states[0].fitted.scene
-    for name in ("planes", "inner", "bias", "outer", "box"):
+    for name in ("inner", "biases", "outer", "reach"):
         before, after = getattr(initial, name), getattr(warm, name)
         for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
             np.testing.assert_array_equal(a, b)
