@@ -30,16 +30,7 @@ def list_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
 
     They have one shape everywhere, that of `bin_quarters`; lists of whole tiles fill its front.
     """
-
-    def lists(kernels: ModuleType, splats: Splats) -> Bins:
-        if kernels is compositing:
-            return bin_quarters(splats, tiles, slots)
-        bins = bin_splats(splats, tiles, slots)
-        more = tiles.quarters.count - tiles.count
-        first, length = (jnp.pad(run, (0, more)) for run in (bins.first, bins.length))
-        return Bins(jnp.pad(bins.ids, (0, slots)), first, length, bins.overflow)
-
-    return _on_this_platform(lists, splats)
+    return _on_this_platform(partial(_list, tiles=tiles, slots=slots), splats)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -52,26 +43,44 @@ def composite(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[
 
 
 def _forward(features: Array, bins: Bins, tiles: Tiles) -> tuple[Array, tuple]:
-    def draw(kernels: ModuleType, features: Array, bins: Bins) -> Array:
-        image = kernels.forward(features, *_lists(kernels, bins, tiles))
-        return image[: tiles.height, : tiles.width]
-
-    image = _on_this_platform(draw, features, bins)
+    image = _on_this_platform(partial(_draw, tiles=tiles), features, bins)
     return image, (features, bins, image)
 
 
 def _backward(tiles: Tiles, residuals: tuple, cotangent: Array) -> tuple[Array, None]:
-    def pull_back(kernels: ModuleType, features, bins, image, cotangent) -> Array:
-        bins, own = _lists(kernels, bins, tiles)
-        beyond = (own.rows * own.side - tiles.height, own.columns * own.side - tiles.width)
-        padding = ((0, beyond[0]), (0, beyond[1]), (0, 0))
-        image, cotangent = (jnp.pad(x, padding) for x in (image, cotangent))
-        return kernels.backward(features, bins, image, cotangent, own)
-
+    pull_back = partial(_pull_back, tiles=tiles)
     return _on_this_platform(pull_back, *residuals, cotangent), None
 
 
 composite.defvjp(_forward, _backward)
+
+
+# All branches are traced wherever one is needed. `jax.jit` lets each be traced once for its shapes.
+@partial(jax.jit, static_argnames=("kernels", "tiles", "slots"))
+def _list(kernels: ModuleType, splats: Splats, tiles: Tiles, slots: int) -> Bins:
+    if kernels is compositing:
+        return bin_quarters(splats, tiles, slots)
+    bins = bin_splats(splats, tiles, slots)
+    more = tiles.quarters.count - tiles.count
+    first, length = (jnp.pad(run, (0, more)) for run in (bins.first, bins.length))
+    return Bins(jnp.pad(bins.ids, (0, slots)), first, length, bins.overflow)
+
+
+@partial(jax.jit, static_argnames=("kernels", "tiles"))
+def _draw(kernels: ModuleType, features: Array, bins: Bins, tiles: Tiles) -> Array:
+    image = kernels.forward(features, *_lists(kernels, bins, tiles))
+    return image[: tiles.height, : tiles.width]
+
+
+@partial(jax.jit, static_argnames=("kernels", "tiles"))
+def _pull_back(
+    kernels: ModuleType, features: Array, bins: Bins, image: Array, cotangent: Array, tiles: Tiles
+) -> Array:
+    bins, own = _lists(kernels, bins, tiles)
+    beyond = (own.rows * own.side - tiles.height, own.columns * own.side - tiles.width)
+    padding = ((0, beyond[0]), (0, beyond[1]), (0, 0))
+    image, cotangent = (jnp.pad(x, padding) for x in (image, cotangent))
+    return kernels.backward(features, bins, image, cotangent, own)
 
 
 def _on_this_platform(work: Callable[..., T], *arrays: Array | Bins | Splats) -> T:

@@ -80,6 +80,7 @@ def test_an_npz_is_taken_as_it_is(tmp_path, capsys):
     assert "--rows: found 64, expected none" in said
 
 
+@pytest.mark.slow
 def test_one_command_makes_a_page(tmp_path, folder, capsys):
     out = tmp_path / "out"
     small = ("--lift.steps", "200", "--lift.capacity", "300", "--orbit_seconds", "0.25")

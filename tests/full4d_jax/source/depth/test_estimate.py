@@ -102,7 +102,7 @@ def test_still_pixels_decide_about_the_scale_of_what_moves():
     np.testing.assert_allclose(shift, 1 - 0.75 / (0.75 + 0.5), atol=0.05)
 
 
-@pytest.mark.parametrize(("h", "w"), [(160, 160), (96, 160)])
+@pytest.mark.parametrize(("h", "w"), [pytest.param(160, 160, marks=pytest.mark.slow), (96, 160)])
 def test_other_sizes_see_the_same_scene(network, rich_frames, h, w):
     frames = jax.image.resize(rich_frames[0], (8, 128, 128, 3), "linear")
 
