@@ -1,7 +1,7 @@
-"""Gaussians in time: the `deformation` model, one set of canonical Gaussians that a small network
-bends (the motion of 4DGS, Wu et al. 2024, by an embedding of each Gaussian, Bae et al. 2024).
+"""Gaussians in time: the `deformation` model, one set of canonical Gaussians that a network bends.
 
-With the embedding z of a Gaussian and a bias b(t), linear between its samples in time,
+The network sees an embedding of each Gaussian (Bae et al. 2024, arXiv 2404.03613), not its place,
+as in 4DGS (Wu et al. 2024). With the embedding z and a bias b(t), linear between samples in time,
 
     (1)  (d_mu, d_q, d_s) = W2 relu(W1 z + b(t))
     (2)  at t:  mu + r d_mu,  q + d_q,  log s + d_s;  opacity and colour do not change
@@ -34,11 +34,11 @@ class DeformingGaussians(NamedTuple):
 
     Attributes:
       gaussians: canonical Gaussians, raw parameters.
-      embeddings: z.
-      inner: W1.
+      embeddings: z of equation 1, what the network sees of each Gaussian.
+      inner: W1, the weights of the hidden layer.
       biases: samples of b, evenly from the first frame to the last.
-      outer: W2.
-      reach: r, in world units; not fitted.
+      outer: W2, the weights of the output.
+      reach: r of equation 2, in world units; not fitted.
     """
 
     gaussians: Gaussians
@@ -86,7 +86,8 @@ def deforming(gaussians: Gaussians, instants: int, key: Array) -> DeformingGauss
     waves_key, inner_key, bias_key = jax.random.split(key, 3)
     shares = jnp.array([SHARE_OUTSIDE, 1 - SHARE_OUTSIDE])
     low, high = jnp.quantile(gaussians.means, shares, axis=0)
-    size = jnp.maximum(jnp.linalg.norm(high - low), 1e-3)
+    diagonal = jnp.linalg.norm(high - low)
+    size = jnp.where(diagonal > 0, diagonal, 1.0)
     # A turn of a wave is about as long as the scene.
     turns = jax.random.normal(waves_key, (3, EMBEDDING // 2))
     phases = 2 * jnp.pi * (gaussians.means - low[None]) / size @ turns
@@ -102,7 +103,7 @@ def deforming(gaussians: Gaussians, instants: int, key: Array) -> DeformingGauss
 
 
 def _sample(samples: Float[Array, "t c"], time: Float[Array, ""]) -> Float[Array, "c"]:
-    """Return samples at a time from 0 (the first) to 1 (the last), linear between; ends go on."""
+    """Return samples at a time from 0 (first) to 1 (last): linear between, constant beyond."""
     last = len(samples) - 1
     place = jnp.clip(time, 0.0, 1.0) * last
     before = jnp.clip(jnp.floor(lax.stop_gradient(place)), 0, last - 1).astype(jnp.int32)

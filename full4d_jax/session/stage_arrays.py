@@ -104,7 +104,7 @@ MAX_ORIGIN = 3  # generated
 HARMONICS = (1, 4, 9, 16)  # of degree 0 to 3
 MAYBE_NONE = ("o", "p")  # other axes have at least one place
 MAX_NUMBER = 1e18
-MIN_SAMPLES = 2  # of a deformation, which is linear between them
+MIN_SAMPLES = 3  # of a deformation: fewer cannot bend
 MAX_SECONDS = 1e9  # 31 years
 MIN_STEP = 1e-6  # seconds between two instants
 KINDS = {
@@ -128,6 +128,9 @@ def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
     if "generated" in arrays:
         found = "an array generated, as an older version wrote it"
         raise ValueError(f"{where}: found {found}, expected that origin says so")
+    if name == "scene" and "space" in arrays:
+        found = "an array space, as an older version wrote it"
+        raise ValueError(f"{where}: found {found}, expected embeddings of the Gaussians")
     lengths: dict[str, int] = {}
     for key, axes in layout.items():
         own = key.removesuffix("?")

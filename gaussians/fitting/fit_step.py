@@ -208,7 +208,7 @@ def _pulls(scene: Scene, config: FitConfig) -> Float[Array, ""]:
         value += config.opacity_pull * opacities.mean()
     if config.scale_pull > 0:
         value += config.scale_pull * jnp.exp(gaussians.log_scales).mean()
-    if isinstance(scene, DeformingGaussians):
+    if isinstance(scene, DeformingGaussians) and config.bending > 0:
         value += config.bending * (jnp.diff(scene.biases, 2, axis=0) ** 2).mean()
     return value
 

@@ -30,7 +30,7 @@ def list_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
 
     They have one shape everywhere, that of `bin_quarters`; lists of whole tiles fill its front.
     """
-    return _on_this_platform(partial(_list, tiles=tiles, slots=slots), splats)
+    return _on_this_platform(partial(_build_lists, tiles=tiles, slots=slots), splats)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -57,7 +57,7 @@ composite.defvjp(_forward, _backward)
 
 # All branches are traced wherever one is needed. `jax.jit` lets each be traced once for its shapes.
 @partial(jax.jit, static_argnames=("kernels", "tiles", "slots"))
-def _list(kernels: ModuleType, splats: Splats, tiles: Tiles, slots: int) -> Bins:
+def _build_lists(kernels: ModuleType, splats: Splats, tiles: Tiles, slots: int) -> Bins:
     if kernels is compositing:
         return bin_quarters(splats, tiles, slots)
     bins = bin_splats(splats, tiles, slots)
@@ -68,7 +68,7 @@ def _list(kernels: ModuleType, splats: Splats, tiles: Tiles, slots: int) -> Bins
 
 @partial(jax.jit, static_argnames=("kernels", "tiles"))
 def _draw(kernels: ModuleType, features: Array, bins: Bins, tiles: Tiles) -> Array:
-    image = kernels.forward(features, *_lists(kernels, bins, tiles))
+    image = kernels.forward(features, *_own_lists(kernels, bins, tiles))
     return image[: tiles.height, : tiles.width]
 
 
@@ -76,7 +76,7 @@ def _draw(kernels: ModuleType, features: Array, bins: Bins, tiles: Tiles) -> Arr
 def _pull_back(
     kernels: ModuleType, features: Array, bins: Bins, image: Array, cotangent: Array, tiles: Tiles
 ) -> Array:
-    bins, own = _lists(kernels, bins, tiles)
+    bins, own = _own_lists(kernels, bins, tiles)
     beyond = (own.rows * own.side - tiles.height, own.columns * own.side - tiles.width)
     padding = ((0, beyond[0]), (0, beyond[1]), (0, 0))
     image, cotangent = (jnp.pad(x, padding) for x in (image, cotangent))
@@ -105,7 +105,7 @@ def runs_triton() -> bool:
     return min(float(device.compute_capability) for device in devices) >= TRITON_CAPABILITY
 
 
-def _lists(kernels: ModuleType, bins: Bins, tiles: Tiles) -> tuple[Bins, Tiles]:
+def _own_lists(kernels: ModuleType, bins: Bins, tiles: Tiles) -> tuple[Bins, Tiles]:
     """Return the lists of `list_splats` without the unused end, and their tiles."""
     if kernels is compositing:
         return bins, tiles.quarters

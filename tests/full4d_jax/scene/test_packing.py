@@ -113,7 +113,7 @@ def test_a_field_is_sampled_where_it_bends():
         assert np.abs(times[:, None] - kinks).min(0).max() < 1e-6
 
 
-def test_between_samples_a_bending_scene_is_where_the_field_takes_it():
+def test_between_samples_a_bending_scene_is_where_its_network_takes_it():
     scene = bending_scene(400)
     packed, seen = pack_scene(scene), kept(scene)
     assert packed.instants.dtype.itemsize == 16

@@ -127,6 +127,18 @@ def test_a_camera_that_stands_elsewhere_is_found():
     np.testing.assert_allclose(shift[0] + turn[1], -0.04, atol=0.01)
 
 
+def test_biases_that_bend_in_time_are_pulled_straight():
+    scene = deforming(start(), INSTANTS, jax.random.key(1))
+    line = jnp.arange(INSTANTS)[:, None] * jnp.ones_like(scene.biases)
+    bent = line.at[1].add(1.0)
+    config = FitConfig(bending=0.5)
+    curvature = np.diff(np.asarray(bent), 2, axis=0)
+    expected = 0.5 * (curvature**2).mean()
+    assert expected > 0.5
+    np.testing.assert_allclose(fit_step._pulls(scene._replace(biases=bent), config), expected)
+    np.testing.assert_allclose(fit_step._pulls(scene._replace(biases=line), config), 0, atol=1e-9)
+
+
 @pytest.mark.slow
 def test_a_deformation_learns_to_move_after_its_warm_up():
     config = FitConfig(steps=200, chunk=50, warm_up=0.25, network=1e-2, colors=5e-2, means=5e-3)
@@ -135,7 +147,7 @@ def test_a_deformation_learns_to_move_after_its_warm_up():
     result = fit(initial, pictures(), config, jax.random.key(0), keep=states.append)
     assert isinstance(result.scene, DeformingGaussians)
     warm = states[0].fitted.scene
-    for name in ("inner", "biases", "outer", "reach"):
+    for name in ("embeddings", "inner", "biases", "outer", "reach"):
         before, after = getattr(initial, name), getattr(warm, name)
         for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
             np.testing.assert_array_equal(a, b)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gaussians.deformation import deforming
 from gaussians.fitting.relocation import dead, relocate, split, with_room
 from gaussians.motion import still
 from gaussians.types import Gaussians
@@ -104,3 +105,26 @@ def test_room_is_dead_and_what_was_there_stays():
         np.testing.assert_array_equal(a[:2], b)
     with pytest.raises(ValueError, match="capacity 1 is less than the 2 Gaussians"):
         with_room(before, 1)
+
+
+def test_what_moves_takes_the_embedding_of_what_it_moves_onto():
+    opacities = np.full(60, 0.002)
+    opacities[:20] = 0.9
+    bent = deforming(scene(opacities).gaussians, 4, jax.random.key(1))
+    before = with_room(bent, 80)
+    assert before.embeddings.shape == (80, bent.embeddings.shape[1])
+    moments = jax.tree.map(jnp.ones_like, before)
+    jitted = jax.jit(relocate, static_argnames="growth")
+    after, (moment,) = jitted(before, (moments,), jax.random.key(0), growth=1.0)
+    moved = np.asarray((before.gaussians.means != after.gaussians.means).any(1))
+    assert moved.sum() == 20
+    for old, new in zip(before.embeddings[:20], after.embeddings[:20], strict=True):
+        np.testing.assert_array_equal(old, new)
+    for place, embedding in zip(after.gaussians.means[moved], after.embeddings[moved], strict=True):
+        source = int(np.flatnonzero((before.gaussians.means[:20] == place[None]).all(1))[0])
+        np.testing.assert_array_equal(embedding, before.embeddings[source])
+        np.testing.assert_array_equal(moment.embeddings[source], 0)
+    np.testing.assert_array_equal(moment.embeddings[moved], 0)
+    for name in ("inner", "biases", "outer", "reach"):
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+        np.testing.assert_array_equal(getattr(moment, name), 1)
