@@ -120,7 +120,7 @@ def slow(**sizes):
 # Each axis alone where its communication is measured, and every pair of axes; the quick ones have
 # every axis.
 LAYOUTS = [
-    {"data": 8},
+    slow(data=8),
     slow(fsdp=8),
     slow(view=8),
     slow(time=8),

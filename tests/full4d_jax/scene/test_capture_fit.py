@@ -157,6 +157,7 @@ def test_generated_views_that_disagree_are_told_and_do_not_blur_the_scene():
     assert scores[True].held_out_psnr > scores[False].held_out_psnr
 
 
+@pytest.mark.slow
 def test_generated_views_that_agree_are_left_as_they_are():
     given, _ = ball()
     grid = made_by_a_generator(given)

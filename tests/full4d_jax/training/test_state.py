@@ -59,7 +59,7 @@ def test_no_device_holds_the_state_of_5b_parameters_at_once():
     assert plan.temp_size_in_bytes < share / 4
 
 
-@pytest.mark.parametrize("is_sharded", [False, True])
+@pytest.mark.parametrize("is_sharded", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_step_updates_by_the_optimizer_of_the_caller(is_sharded):
     """Plain gradient descent: parameters move by the rate times a gradient of this norm."""
     rate = 0.5

@@ -210,6 +210,7 @@ def test_a_rare_size_counts_by_its_share(dataset, tmp_path, monkeypatch):
     assert measured["validation/loss"] == pytest.approx(0.95 * 16 + 0.05 * 32)
 
 
+@pytest.mark.slow
 def test_a_mesh_measures_the_losses_of_one_device(dataset):
     config = configured(dataset)
     config = of_four_clips(config)

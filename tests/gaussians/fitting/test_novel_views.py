@@ -69,7 +69,10 @@ def assert_equal(a, b):
 PARTED = {"views": 2, "windows": WINDOWS, "part": only}
 
 
-@pytest.mark.parametrize("options", [{}, PARTED], ids=["all", "a part"])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param({}, id="all", marks=pytest.mark.slow), pytest.param(PARTED, id="a part")],
+)
 def test_a_lesson_is_the_gradient_of_the_loss_of_what_was_drawn(options):
     asked, key = prior(**options), jax.random.key(2)
     lesson, overflow = learn(scene(), asked, PROGRESS, key, CONFIG, BUDGET)

@@ -92,6 +92,7 @@ def random_file(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_depth_anything_sees_normalised_colours_and_gives_disparity(random_file):
     frame = np.ascontiguousarray(example_frame()[:, ::-1])
     values = load_estimator(str(random_file))(frame)

@@ -70,6 +70,7 @@ def test_what_is_flat_stays():
     np.testing.assert_allclose(smooth_depth(jnp.full((1, 40, 56), 3.0), frame, 2.0), 3.0, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_is_enlarged_is_smoothed():
     mask = np.zeros((320, 480), bool)
     mask[100:, 175:300] = True

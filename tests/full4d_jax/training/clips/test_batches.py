@@ -89,6 +89,7 @@ def test_with_a_projection_every_other_batch_is_reprojected(tmp_path):
     assert clips_at(config, 2) == clips_at(rendered, 1)
 
 
+@pytest.mark.slow
 def test_reprojected_clips_have_the_views_of_the_others(tmp_path):
     """One program then takes all batches; each device of a mesh gets its own clips."""
     noise = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 3), np.uint8)
