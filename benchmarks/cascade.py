@@ -193,8 +193,8 @@ def score_between(models: Models, options: argparse.Namespace, distances: Distan
             between = _seen_from(clip, [0, *range(VIEWS, 2 * VIEWS - 1)])
             ours = drop_depth_edges(source_depth(models.depth, source), EDGE)
             for i, (name, depth) in enumerate({"true": clip.depth[0], "ours": ours}.items()):
-                made = fill(models, source, depth, cameras_of(between))
-                rows = {(row, name): made[row] for row in (PUSH_PULL, CASCADE)}
+                filled_views = fill(models, source, depth, cameras_of(between))
+                rows = {(row, name): filled_views[row] for row in (PUSH_PULL, CASCADE)}
                 rows[SCENE, name] = _lifted(models, source, depth, clip)
                 for row, scores in score(between, rows, distances).items():
                     scores_by_row.setdefault(row, []).append(scores)
