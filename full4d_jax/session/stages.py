@@ -26,7 +26,7 @@ from full4d_jax.session.stage_arrays import STAGES, check_arrays
 from input_pipeline.json_layout import require_layout
 from input_pipeline.plain_files import load_arrays, parse_json
 
-FORMAT = 22  # of what stages save; raise it when one computes something else from the same inputs
+FORMAT = 23  # of what stages save; raise it when one computes something else from the same inputs
 SAMPLE = "sample SOURCE --out"
 MADE_BY = {"source": SAMPLE, "depth": SAMPLE, "grid": SAMPLE, "scene": "lift"}
 MARKS = ("fingerprint", "before", "seconds")  # beside the arrays of a stage

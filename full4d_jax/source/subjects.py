@@ -3,13 +3,13 @@
     frames -> DeepLab, 385 pixels a short side -> shares of classes, averaged along the flow
            -> people once more in windows of their own (`silhouettes`)
            -> beside them, of a camera that stays in its place, what differs from the background
-           -> other edges by colour (GrabCut in a band around the outline) -> labels that last
+           -> other edges by colour (GrabCut in a band around the outline)
+           -> the majority along the flow: a hat or an arm that one instant misses -> labels
 
 DeepLab's cells are 8 of its pixels wide; only colours show where the outline of an animal or of a
 group runs. What moves before a camera that stays in its place is found by `backdrop`.
 """
 
-from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
@@ -19,7 +19,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, UInt8
 from numpy import ndarray
 
-from full4d_jax.geometry.optical_flow import flow_agrees, optical_flow, warp
 from full4d_jax.geometry.paths import travels
 from full4d_jax.geometry.rotation import homographies
 from full4d_jax.models.segmentation import (
@@ -30,6 +29,12 @@ from full4d_jax.models.segmentation import (
     logits,
 )
 from full4d_jax.models.silhouette import load_silhouette
+from full4d_jax.source.along_flow import (
+    SureFlows,
+    average_along_flow,
+    of_one_colour,
+    sure_flows,
+)
 from full4d_jax.source.backdrop import (
     BAND,
     BEHIND,
@@ -61,7 +66,6 @@ KINDS = {
 ROWS = 385  # short side of what the network sees: trained at 257, it is as sure and sharper here
 SURE = 0.6  # share of the classes at a subject's best pixel
 LIKELY = 0.4  # share of the classes at all its pixels
-LASTS = 0.7  # weight of the instant before or after, relative to the instant itself
 CERTAIN = 0.9  # share of the classes that colour does not doubt inside
 SURVIVES = 0.5  # of the pixels of a piece, or colours are not asked
 MARGIN = 16  # pixels around subjects that colours of the background are learnt from
@@ -126,15 +130,14 @@ def find_subjects(
     to_first = None
     if not travels(world_to_camera):
         to_first = homographies(world_to_camera[:, :3, :3], lens)
-    there = [optical_flow(a, b) for a, b in pairwise(frames)]
-    back = [optical_flow(b, a) for a, b in pairwise(frames)]
-    shares = average_along_flow(class_shares(networks.classes, frames), there, back)
+    flows = sure_flows(frames)
+    shares = average_along_flow(class_shares(networks.classes, frames), flows)
     outlines = see_people(networks, frames, shares)
     more = None
     if around is not None:
         around_shares = class_shares(networks.classes, around)
         more = SeenPictures(around, see_people(networks, around, around_shares).anybody)
-    return label_subjects(frames, outlines, back, to_first, more)
+    return label_subjects(frames, outlines, flows, to_first, more)
 
 
 class Outlines(NamedTuple):
@@ -181,7 +184,7 @@ def see_people(
 def label_subjects(
     frames: UInt8[ndarray, "t h w 3"],
     outlines: Outlines,
-    back: list[Float32[ndarray, "h w 2"]],
+    flows: SureFlows,
     to_first: Float[ndarray, "t 3 3"] | None,
     around: SeenPictures | None = None,
 ) -> Subjects:
@@ -190,7 +193,7 @@ def label_subjects(
     Args:
       frames: sRGB.
       outlines: as `see_people` returns them.
-      back: flow from each instant but the first to the one before.
+      flows: of the frames, as `sure_flows` returns them.
       to_first: where the pixels of each frame lie in the first one (`homographies`); None of a
         camera that travels.
       around: of a camera at rest, before and after.
@@ -217,7 +220,10 @@ def label_subjects(
         up_to_the_sides(with_faint_parts(mask, differs))
         for mask, differs in zip(masks, faint, strict=True)
     ]
-    labels, count = link_labels(np.stack(masks), back)
+    ballots = np.stack(masks)[..., None].astype(np.float32)
+    votes = average_along_flow(ballots, of_one_colour(flows, frames))
+    steady = np.stack([_smooth(vote > 0.5) for vote in votes[..., 0]])
+    labels, count = link_labels(steady, flows.back)
     kinds = tuple(_kind(outlines.shares[labels == number]) for number in range(1, count + 1))
     return _drop_small(labels, kinds)._replace(backdrop=backdrop)
 
@@ -251,58 +257,13 @@ def _probabilities(params: Params, frames: jax.Array) -> jax.Array:
     return jax.nn.softmax(logits(params, frames))
 
 
-def average_along_flow(
-    shares: Float32[ndarray, "t h w c"],
-    there: list[Float32[ndarray, "h w 2"]],
-    back: list[Float32[ndarray, "h w 2"]],
-) -> Float32[ndarray, "t h w c"]:
-    """Return shares averaged over time, along the flow as far as it agrees with the flow back.
-
-    An instant d instants away has the weight `LASTS` to the power d. So somebody whom the network
-    does not see for a few instants is not lost.
-
-    Args:
-      shares: of each instant.
-      there: flow from each instant but the last to the next.
-      back: flow from each instant but the first to the one before.
-    """
-    sure_of_next = [flow_agrees(a, b) for a, b in zip(there, back, strict=True)]
-    sure_of_last = [flow_agrees(b, a) for a, b in zip(there, back, strict=True)]
-    before, weight_before = _summed(shares, back, sure_of_last)
-    after, weight_after = _summed(shares[::-1], there[::-1], sure_of_next[::-1])
-    # Both sums have the instant itself.
-    total = before + after[::-1] - shares
-    return total / (weight_before + weight_after[::-1] - 1)
-
-
-def _summed(
-    shares: Float32[ndarray, "t h w c"],
-    flows: list[Float32[ndarray, "h w 2"]],
-    agrees: list[Bool[ndarray, "h w"]],
-) -> tuple[Float32[ndarray, "t h w c"], Float32[ndarray, "t h w 1"]]:
-    """Return weighted sums over each instant and those that came before it, and their weights.
-
-    Args:
-      shares: of each instant, in the order in which they come.
-      flows: from each instant but the first to the one before.
-      agrees: where these flows agree with those back.
-    """
-    totals = shares.copy()
-    weights = np.ones((*shares.shape[:3], 1), np.float32)
-    for t, (flow, sure) in enumerate(zip(flows, agrees, strict=True), 1):
-        weight = np.where(sure, np.float32(LASTS), 0)[..., None]
-        totals[t] += weight * warp(totals[t - 1], flow)
-        weights[t] += weight * warp(weights[t - 1], flow)
-    return totals, weights
-
-
 def with_faint_parts(
     mask: Bool[ndarray, "h w"], faint: Bool[ndarray, "h w"]
 ) -> Bool[ndarray, "h w"]:
     """Return a mask with what differs a little and touches it: an arm before a bright wall."""
     near = cv2.dilate(as_bytes(mask), disc(round(FAINT_REACH * min(mask.shape)))) > 0
     mask = mask | pieces_with((mask | faint) & near, mask)
-    return _fill_holes(cv2.medianBlur(as_bytes(mask), 3) > 0)
+    return _smooth(mask)
 
 
 def up_to_the_sides(mask: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
@@ -361,8 +322,7 @@ def outline(
     refined |= moving & mask & ~coarse  # its outline is that of the difference
     refined |= _lost(mask, refined)
     refined |= moving & mask & ~decided  # an arm in the wall's colours
-    smooth = cv2.medianBlur(as_bytes(refined), 3) > 0
-    return _fill_holes(smooth)
+    return _smooth(refined)
 
 
 def _lost(mask: Bool[ndarray, "h w"], refined: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
@@ -397,8 +357,9 @@ def _parts(coarse: Bool[ndarray, "h w"], moving: Bool[ndarray, "h w"]) -> Bool[n
     return (touching[pieces] & near) | alone[pieces]
 
 
-def _fill_holes(mask: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
-    """Return a mask without holes too small to be seen through."""
+def _smooth(mask: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+    """Return a mask without specks, and without holes too small to be seen through."""
+    mask = cv2.medianBlur(as_bytes(mask), 3) > 0
     count, pieces = number_pieces(~mask)
     small = np.bincount(pieces.ravel(), minlength=count) < SMALLEST_THING * mask.size
     return mask | small[pieces]

@@ -1,14 +1,13 @@
 """Masks of what stands: edges by colour, motion beside classes, shadows left out, numbers last."""
 
-from itertools import pairwise
-
 import cv2
 import numpy as np
 import pytest
 from skimage import data
 
-from full4d_jax.geometry.optical_flow import optical_flow
 from full4d_jax.geometry.rotation import homographies
+from full4d_jax.source import subjects as subjects_module
+from full4d_jax.source.along_flow import average_along_flow, sure_flows
 from full4d_jax.source.backdrop import (
     SeenPictures,
     find_backdrop,
@@ -16,10 +15,8 @@ from full4d_jax.source.backdrop import (
     find_moving_while_turning,
 )
 from full4d_jax.source.subjects import (
-    LASTS,
     Outlines,
     Subjects,
-    average_along_flow,
     find_subjects,
     label_subjects,
     load_subject_networks,
@@ -71,12 +68,11 @@ def clip() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def label_coarse(frames: np.ndarray, shares: np.ndarray, to_first: np.ndarray | None) -> Subjects:
     """Label subjects of which only coarse shares are known."""
-    there = [optical_flow(a, b) for a, b in pairwise(frames)]
-    back = [optical_flow(b, a) for a, b in pairwise(frames)]
-    averaged = average_along_flow(shares, there, back)
+    flows = sure_flows(frames)
+    averaged = average_along_flow(shares, flows)
     nowhere = np.zeros(frames.shape[:3], bool)
     outlines = Outlines(averaged, nowhere, averaged.sum(-1))
-    return label_subjects(frames, outlines, back, to_first)
+    return label_subjects(frames, outlines, flows, to_first)
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
@@ -109,19 +105,6 @@ def test_who_is_not_seen_for_two_instants_is_not_lost(clip):
         assert overlap(subjects.labels[t] == 1, masks[t]) > 0.5
 
 
-def test_an_instant_d_instants_away_weighs_lasts_to_the_power_d():
-    """Pictures that do not move: flow is 0 everywhere, and agrees."""
-    still = np.zeros((4, 16, 24, 2), np.float32)
-    shares = np.zeros((5, 16, 24, 1), np.float32)
-    shares[1] = 1
-    found = average_along_flow(shares, list(still), list(still))
-    for t in range(5):
-        weights = LASTS ** np.abs(np.arange(5) - t)
-        np.testing.assert_allclose(found[t], weights[1] / weights.sum(), rtol=1e-5)
-    away = still + np.array([0, 5], np.float32)  # there and back do not agree
-    np.testing.assert_array_equal(average_along_flow(shares, list(away), list(away)), shares)
-
-
 def test_of_a_resting_camera_what_moves_is_found_too(clip):
     frames, masks, shares = clip
     subjects = label_coarse(frames, shares, AT_REST)
@@ -136,6 +119,39 @@ def test_of_a_resting_camera_what_moves_is_found_too(clip):
     person = 1 + subjects.kinds.index("person")
     whole = [overlap(x == person, mask) for x, mask in zip(subjects.labels, masks, strict=True)]
     assert min(whole) > 0.8, "without motion it is .73"
+
+
+def test_a_sleeve_that_one_instant_misses_is_taken_from_the_others(clip):
+    """A sleeve that rests, so that no difference from the background shows it."""
+    frames, _, shares = clip
+    sleeve = np.zeros(frames.shape[1:3], bool)
+    sleeve[4:12, 90:120] = True
+    frames[:, sleeve] = (60, 60, 200)
+    shares[..., 0] = np.maximum(shares[..., 0], sleeve)
+    shares[3, sleeve] = 0
+    nowhere = np.zeros(frames.shape[:3], bool)
+
+    def labels_of(part: slice) -> np.ndarray:
+        outlines = Outlines(shares[part], nowhere[part], shares[part].sum(-1))
+        return label_subjects(frames[part], outlines, sure_flows(frames[part]), None).labels
+
+    assert not labels_of(slice(3, 4))[0, sleeve].any()
+    assert (labels_of(slice(0, FRAMES))[3, sleeve] > 0).mean() > 0.9
+
+
+def test_specks_and_holes_of_the_vote_are_no_part_of_a_mask(clip, monkeypatch):
+    frames, masks, shares = clip
+    votes = masks.astype(np.float32)
+    votes[:, 10, 10] = 1
+    instants = np.arange(FRAMES)
+    middle = 40 + 4 * instants
+    votes[instants, 40, middle] = 0
+    monkeypatch.setattr(subjects_module, "average_along_flow", lambda *_: votes[..., None])
+    nowhere = np.zeros(frames.shape[:3], bool)
+    outlines = Outlines(shares, nowhere, shares.sum(-1))
+    labels = label_subjects(frames, outlines, sure_flows(frames), None).labels
+    assert not labels[:, 10, 10].any()
+    assert (labels[instants, 40, middle] > 0).all()
 
 
 def test_a_ball_that_its_flow_loses_keeps_its_number():
