@@ -9,10 +9,11 @@ from typing import Any
 
 import jax
 
-from full4d_jax.models.flops import peak_flops
+from full4d_jax.models.flops import PEAKS, peak_flops
 from full4d_jax.training.dry_run.collectives import collectives
 from full4d_jax.training.dry_run.devices import GPUS, Gpu
 from full4d_jax.training.dry_run.hlo import estimate_cycles
+from full4d_jax.training.dry_run.kernels import kernel_products
 from full4d_jax.training.dry_run.traffic import Work, count_work
 from input_pipeline.whole_files import write_text
 
@@ -21,6 +22,14 @@ SCOPES = ("projection", "codec")  # named where clips are prepared
 MEMORY = {"TPU v5": 95.74, "TPU v5p": 95.74, "TPU v5 lite": 15.75, "TPU v6 lite": 31.25} | {
     gpu.kind: round(gpu.memory / GIB, 2) for gpu in GPUS.values()
 }  # GiB
+# Operations in bfloat16 that all matrix units of a chip, 128 x 128 each, do in a cycle. The peak
+# divided by them is the clock. How many a v6e has is told differently on different pages.
+TPU_FLOPS_A_CYCLE = {
+    "TPU v4": 8 * 128**2 * 2,
+    "TPU v5": 8 * 128**2 * 2,
+    "TPU v5p": 8 * 128**2 * 2,
+    "TPU v5 lite": 4 * 128**2 * 2,
+}
 # Without a GPU to try them on, XLA's choice of Triton's tiles can fail; products go to cuBLAS.
 GPU_OPTIONS = {"xla_gpu_enable_triton_gemm": False}
 LAUNCH = 2e-6  # seconds between two kernels on a GPU, at least
@@ -75,7 +84,11 @@ def _compile_and_print(
     gpu = next((x for x in GPUS.values() if x.kind == about["device_kind"]), None)
     cost = compile_program(trace, gpu)
     if gpu is not None and cost.get("work"):
-        cost["work"]["mfu"] = predicted_mfu(cost["work"]["seconds"], gpu, about)
+        cost["work"]["mfu"] = predicted_mfu(cost["work"]["seconds"], gpu.kind, about)
+    if cost.get("estimated_cycles") and about["device_kind"] in TPU_FLOPS_A_CYCLE:
+        cost["tpu_seconds"] = tpu_seconds(cost, about["device_kind"])
+        mfu = predicted_mfu(cost["tpu_seconds"], about["device_kind"], about)
+        cost["tpu_mfu"] = None if mfu is None else mfu[0]
     _print_cost(cost)
     return cost
 
@@ -102,12 +115,13 @@ def compile_program(trace: Callable[[], Any], gpu: Gpu | None = None) -> dict[st
     Returns:
       Plain values: `bytes_per_device` (infinite, with an `error`, if it does not compile), its
       parts in `memory`, `collectives` as count and bytes of each kind on each device, the shares
-      of the compiler's cycles that project and encode clips (`hlo.Estimate`), and of GPUs `work`
-      (`predict_time`).
+      of the compiler's cycles that project and encode clips (`hlo.Estimate`), of TPUs
+      `kernel_products`, and of GPUs `work` (`predict_time`).
     """
     start = time.perf_counter()
     try:
-        compiled = trace().lower().compile(GPU_OPTIONS if gpu else None)
+        traced = trace()
+        compiled = traced.lower().compile(GPU_OPTIONS if gpu else None)
     except jax.errors.JaxRuntimeError as error:
         words = " ".join(str(error).split())[:300]
         return {"bytes_per_device": math.inf, "error": words}
@@ -123,6 +137,7 @@ def compile_program(trace: Callable[[], Any], gpu: Gpu | None = None) -> dict[st
         "collectives": {k: v._asdict() for k, v in collectives(hlo).items()},
         "estimated_cycles": estimate.cycles[""],
         "without_estimate": estimate.unknown[""],
+        "kernel_products": kernel_products(traced.jaxpr.jaxpr, hlo) if gpu is None else None,
         **{f"{name}_share": estimate.share(name) for name in SCOPES},
         "work": None if gpu is None else predict_time(count_work(hlo), gpu),
     }
@@ -151,21 +166,39 @@ def predict_time(work: Work, gpu: Gpu) -> dict[str, Any]:
     }
 
 
+def tpu_seconds(cost: dict[str, Any], kind: str) -> dict[str, float]:
+    """Return the seconds of a program's parts on one TPU.
+
+    XLA says how many cycles its own operations take. Pallas kernels take the time of their products
+    at full rate, skipped ones included (`kernel_products`). Transfers between chips take none.
+
+    Args:
+      cost: of the program, by `compile_program`.
+      kind: the kind of its devices.
+    """
+    peak = PEAKS[kind]
+    clock = peak / TPU_FLOPS_A_CYCLE[kind]
+    return {
+        "operations": cost["estimated_cycles"] / clock,
+        "kernels": cost["kernel_products"] / peak,
+    }
+
+
 def predicted_mfu(
-    seconds: dict[str, float], gpu: Gpu, about: dict[str, Any]
+    seconds: dict[str, float], kind: str, about: dict[str, Any]
 ) -> tuple[float, float] | None:
     """Return model FLOPs utilization if a program's parts ran one after another, and all at once.
 
     Args:
       seconds: of the parts, on one device.
-      gpu: the kind of the devices.
+      kind: the kind of the devices.
       about: `flops` that the model needs on all devices, and the number of `devices`.
 
     Returns:
       Shares of the peak, without waiting for other devices; None where the operations are not
       counted.
     """
-    peak = peak_flops(gpu.kind)
+    peak = peak_flops(kind)
     if not about.get("flops") or not peak:
         return None
     ideal = about["flops"] / about["devices"] / peak
@@ -189,6 +222,17 @@ def _print_cost(cost: dict[str, Any]) -> None:
         words = [f"{name} {'unknown' if x is None else f'{x:.1%}'}" for name, x in shares]
         cycles = f"{cost['estimated_cycles'] / 1e9:.2f} G cycles"
         print(f"  XLA's estimate      {cycles} without Pallas kernels; of these {', '.join(words)}")
+    if "tpu_seconds" in cost:
+        _print_tpu_seconds(cost)
+
+
+def _print_tpu_seconds(cost: dict[str, Any]) -> None:
+    seconds = cost["tpu_seconds"]
+    size = f"{cost['kernel_products'] / 1e12:.3g} TFLOP"
+    print(f"  these cycles        {1e3 * seconds['operations']:.1f} ms")
+    print(f"  Pallas kernels      {size}: {1e3 * seconds['kernels']:.1f} ms at full rate")
+    if cost["tpu_mfu"]:
+        print(f"  MFU of these parts  {cost['tpu_mfu']:.0%}, without waiting for other devices")
 
 
 def _print_work(work: dict[str, Any]) -> None:

@@ -174,7 +174,8 @@ def test_compiles_the_projection_alone_for_tpu(tmp_path):
     assert done.returncode == 0, done.stderr
     plan = json.loads((tmp_path / "plan.json").read_text())
     assert 0 < plan["bytes_per_device"] < plan["capacity"]
-    assert plan["estimated_cycles"] > 0
+    assert plan["tpu_seconds"]["operations"] > 0
+    assert plan["tpu_mfu"] is None, "a projection has no operations by formula"
     assert "compiling the projection for 4 x TPU v5" in done.stdout
 
 

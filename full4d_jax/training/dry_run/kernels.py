@@ -1,0 +1,92 @@
+"""Products inside Pallas kernels, counted in a traced program: compilers do not estimate them."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from jax.extend import core
+
+from full4d_jax.training.dry_run.hlo import COMPUTATION, count_runs
+
+KERNEL = 'custom_call_target="tpu_custom_call"'
+_NAME = re.compile(r"\s+(?:ROOT )?%?([\w-]+)[\w.-]* = ")  # XLA appends .3, .clone, .remat2
+
+
+def kernel_products(jaxpr: Any, hlo: str) -> int:
+    """Return the operations of products in the Pallas kernels of a program, on one TPU.
+
+    A multiplication and its addition are two. A kernel counts for each place of its grid, those
+    that it skips included, with that branch of each condition that has most. A scan inside counts
+    as often as it is long, another loop once. Of several kernels under one name the largest counts
+    for all.
+
+    Args:
+      jaxpr: of the program, `traced.jaxpr.jaxpr`; kernels lie inside `shard_map`, or run on one
+        device. It has more calls than will run.
+      hlo: text of the optimised program, which has those that run.
+
+    Raises:
+      ValueError: A kernel of the optimised program is not in the traced one.
+    """
+    by_name: dict[str, int] = {}
+    for name, products in _kernels(jaxpr):
+        by_name[name] = max(products, by_name.get(name, 0))
+    runs_by_name = kernel_runs(hlo)
+    if unknown := sorted(set(runs_by_name) - set(by_name)):
+        raise ValueError(f"kernels: found {unknown} in the program, expected {sorted(by_name)}")
+    return sum(runs * by_name[name] for name, runs in runs_by_name.items())
+
+
+def kernel_runs(hlo: str) -> Counter[str]:
+    """Return how often each Pallas kernel runs in an optimised program for TPUs, by its name."""
+    runs = count_runs(hlo)
+    kernels: Counter[str] = Counter()
+    computation = ""
+    for line in hlo.splitlines():
+        if head := COMPUTATION.match(line):
+            computation = head[2]
+        elif KERNEL in line:
+            name = _NAME.match(line)
+            assert name, line
+            kernels[name[1].removesuffix("-start")] += runs[computation]
+    return kernels
+
+
+def _kernels(jaxpr: Any) -> Iterator[tuple[str, int]]:
+    """Yield the name and the operations of each call of a kernel in a program."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "pallas_call":
+            places = math.prod(equation.params["grid_mapping"].grid)
+            body = equation.params["jaxpr"]
+            name = equation.params["name"] or body.debug_info.func_name
+            yield name, places * _products(body)
+        else:
+            for inner in _inner(equation):
+                yield from _kernels(inner)
+
+
+def _products(jaxpr: Any) -> int:
+    """Return the operations of products in the body of a kernel."""
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            left = equation.invars[0].aval.shape
+            length = math.prod(left[axis] for axis in contracted)
+            total += 2 * length * math.prod(equation.outvars[0].aval.shape)
+        counts = [_products(inner) for inner in _inner(equation)]
+        runs = equation.params["length"] if equation.primitive.name == "scan" else 1
+        total += runs * (max(counts) if equation.primitive.name == "cond" else sum(counts))
+    return total
+
+
+def _inner(equation: Any) -> Iterator[Any]:
+    """Yield the programs inside an operation."""
+    for value in equation.params.values():
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(one, core.ClosedJaxpr):
+                yield one.jaxpr
+            elif isinstance(one, core.Jaxpr):
+                yield one
