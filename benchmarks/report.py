@@ -76,6 +76,9 @@ ROWS = (
         "--scenes 1 --rows 64 --lifted 0", "--scenes 64 --lifted 0", (1, 15)),
     Row("real_videos", "benchmarks/real_videos.py --out OUT",
         "--clips sleap_small_robot --options --rows 96 --seconds 1 --quality draft", "", (2, 30)),
+    # Needs the row above.
+    Row("aside", "benchmarks/aside.py OUT/../real_videos --out OUT",
+        "", "", (1.5, 2)),
     Row("generated_grids", "benchmarks/generated_grids.py --out OUT",
         "--rows 32 --steps 20", "", (1, 25)),
     Row("films_without_cameras", "benchmarks/films_without_cameras.py --out OUT",

@@ -39,6 +39,7 @@ def run(monkeypatch, capsys) -> Callable[..., tuple[object, str]]:
         ("attention", "--views"),
         ("reprojection", "--moments"),
         ("real_videos", "--page"),
+        ("aside", "runs"),
     ],
 )
 def test_help_lists_the_options(run, name, option):
@@ -46,6 +47,12 @@ def test_help_lists_the_options(run, name, option):
     assert code == 0
     assert "usage:" in said
     assert option in said
+
+
+def test_a_folder_without_runs_is_told_in_one_line(run, tmp_path):
+    code, _ = run("aside", tmp_path, "--out", tmp_path / "out")
+    assert code == f"{tmp_path}: found no finished run, expected what real_videos.py makes"
+    assert not (tmp_path / "out").exists()
 
 
 def test_clips_that_are_not_there_are_told_in_one_line(run, tmp_path, monkeypatch):
