@@ -55,6 +55,17 @@ ship: with a clean plate, as in `full4d run`, it gains nothing (`benchmarks/repr
 --moments 1`: 27.85 dB, LPIPS .077, from 27.81, .077), without one 1.4 dB (29.10, .069, from 27.67,
 .074).
 
+Hours of one busy core against errors, PSNR and LPIPS. Real clips 15 degrees aside and back, without
+a clean plate (`benchmarks/reprojection.py --moments 1`):
+
+    4.4 (the eighth)               22.60, .104
+    5.1 (the tenth, which ships)   25.69, .083; with today's depth network 27.71, .074
+    6.3 (the eleventh)             29.10, .069; as in `full4d run` level with the tenth
+
+Rich scenes within 20 degrees (`cascade.py --first 64 --scenes 12 --lifted 0 --angle 20`):
+with a depth network of 2 hours 16.17, .391, with 12 minutes of an H200 more 16.60, .370, with true
+depth 21.54, .186; push-pull has 15.35, .403 with the second and 19.62, .220 with the third.
+
 What it gains is printed by
 
     python benchmarks/cascade.py --first 64 --scenes 12 --angle 60
