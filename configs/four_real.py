@@ -48,6 +48,7 @@ config = Config(
         attention="two_stream_soft",
         cameras=(),
         rope_folds_views=True,
+        moves_base=True,
     ),
     data=DataConfig(orbit=True, pseudo=0.25),
     flow=FlowConfig(mean_share=0.75),

@@ -106,21 +106,25 @@ def flow_loss(
     return (jnp.minimum(weight, limit) * (predicted - data) ** 2).mean((3, 4, 5))
 
 
-def mean_loss(predicted: Latents, data: Latents) -> PerFrame:
+def mean_loss(
+    predicted: Latents, data: Latents, weight: float | Float[Array, "b v t h w 1"] = 1.0
+) -> PerFrame:
     """Return squared and smooth absolute errors of latents, and smooth ones of their differences.
+
+    The former two are weighed by pixel.
 
     Where much is possible (holes) errors are large and the square leads to the mean; where little
     is (what the source sees) they are small and the absolute terms keep edges sharp.
     """
 
     def absolute(x):
-        return jnp.sqrt(x * x + 1e-4).mean((3, 4, 5))
+        return jnp.sqrt(x * x + 1e-4)
 
     error = predicted - data
     rows = jnp.diff(error, axis=-3)
     columns = jnp.diff(error, axis=-2)
-    squared = (error**2).mean((3, 4, 5))
-    return 2 * squared + absolute(error) / 2 + absolute(rows) + absolute(columns)
+    own = weight * (2 * error**2 + absolute(error) / 2)
+    return sum(x.mean((3, 4, 5)) for x in (own, absolute(rows), absolute(columns)))
 
 
 def mean_of(frames: Float[Array, "b v t"], values: PerFrame) -> Float[Array, "b"]:

@@ -107,6 +107,13 @@ def _model(config: Config) -> Iterator[Rule]:
         not model.first_frame or model.projection == "frames",
         "False without projection as frames",
     )
+    can_move = not model.needs_cameras and model.codec == "pixels" and model.codec_stride == 1
+    can_move &= model.prediction == "residual" and model.refiner > 0
+    yield Rule(
+        "model.moves_base",
+        not model.moves_base or can_move,
+        "False but for residuals of pixels (model.codec_stride 1) without a projection, refined",
+    )
     yield Rule(
         "model.mask",
         model.mask == PAPER or model.attention == "fused",
@@ -233,6 +240,11 @@ def _pseudo_clips(config: Config) -> Iterator[Rule]:
         "data.projections",
         not (data.pseudo and data.projections),
         "0 with --data.pseudo, whose clips are projected in each step",
+    )
+    yield Rule(
+        "flow.motion",
+        config.model.moves_base or config.flow.motion == 0,
+        "0 without model.moves_base",
     )
     yield Rule(
         "data.pseudo_views",

@@ -19,7 +19,7 @@ from full4d_jax.generation.projection_guidance import (
     fill_holes,
     project_clips,
 )
-from full4d_jax.generation.real_frames import conditions_of_real, draw_real
+from full4d_jax.generation.real_frames import conditions_of_real, draw_real, is_carried
 from full4d_jax.generation.seen_before import Known, project_known
 from full4d_jax.generation.several_views import project_several
 from full4d_jax.models.codecs.codec import Weights, pool_frames
@@ -41,6 +41,8 @@ class Batch(NamedTuple):
       world_to_camera: of all views.
       latents: of all views, if they were cached.
       text: embedding of the clip's own text, if it is trained with that.
+      motion: what the first row carries over to hidden frames, for models that move their base.
+      true_motion: what they should find, pixels x and y; third, 1 where it can be trusted, else 0.
     """
 
     frames: Float[Any, "*b v t h w 3"] | UInt8[Any, "*b v t h w 3"]
@@ -49,6 +51,8 @@ class Batch(NamedTuple):
     world_to_camera: Float[Any, "*b v t 4 4"]
     latents: Float[Any, "*b v f i j c"] | None = None
     text: Float[Any, "*b n e"] | None = None
+    motion: Float[Any, "*b v t h w 2"] | None = None
+    true_motion: Float[Any, "*b v t h w 3"] | None = None
 
     @property
     def cameras(self) -> Cameras:
@@ -62,10 +66,12 @@ class EncodedBatch(NamedTuple):
     Attributes:
       latents: the latents to generate.
       conditions: what they are generated from.
+      true_motion: that of the base, as in `Batch`, where it moves.
     """
 
     latents: Latents
     conditions: Conditions
+    true_motion: Float[Array, "b v t h w 3"] | None = None
 
 
 def procedural_batch(
@@ -268,5 +274,9 @@ def _prepare_grids(
     real = jax.vmap(lambda key: draw_real(key, views, frames))(keys)
     stride = strides_of(model.codec, model.codec_stride).frames
     cameras = batch.cameras.frames(slice(None, None, stride))
-    conditions = conditions_of_real(latents, real, cameras)._replace(text=batch.text)
-    return EncodedBatch(latents, conditions)
+    conditions = conditions_of_real(latents, real, cameras, batch.motion)
+    conditions = conditions._replace(text=batch.text)
+    motion = batch.true_motion
+    if motion is not None:  # the others' base is no first instant
+        motion = motion.at[..., 2:].multiply(is_carried(real))
+    return EncodedBatch(latents, conditions, motion)

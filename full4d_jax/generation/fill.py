@@ -18,6 +18,8 @@ from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.real_frames import conditions_of_real
 from full4d_jax.generation.sampling import integrate, schedule
 from full4d_jax.generation.several_processes import on_all
+from full4d_jax.geometry.carried_motion import carried_motion
+from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.session.errors import InputError
 
@@ -53,7 +55,10 @@ def fill_grid(
     if not real.any():
         expected = f"the first frame of a view, or the {strides.frames} of a later latent frame"
         raise InputError("grid", "real", "no whole latent frame", expected, "give more frames")
-    return on_all(_fill, prior, frames, real, jax.random.key_data(key))
+    motion = None
+    if model.moves_base:
+        motion = carried_motion(to_uint8(to_unit(np.asarray(frames))))
+    return on_all(_fill, prior, frames, real, jax.random.key_data(key), motion)
 
 
 def _fill(
@@ -61,9 +66,10 @@ def _fill(
     frames: Float[Array | np.ndarray, "v t h w 3"],
     real: Bool[np.ndarray, "v f"],
     key_data: UInt32[Array | np.ndarray, "2"],
+    motion: Float[np.ndarray, "v t h w 2"] | None,
 ) -> Float[Array, "v t h w 3"]:
     """Run the programs of `fill_grid`."""
-    guides = conditions_program(prior.for_codec, frames, real)
+    guides = conditions_program(prior.for_codec, frames, real, motion)
     key = jax.random.wrap_key_data(jnp.asarray(key_data))
     latents = parts_program(prior.for_network, guides, key)
     return filled_program(prior.for_codec, latents)
@@ -78,7 +84,10 @@ def whole_latents(real: Bool[np.ndarray, "v t"], stride: int) -> Bool[np.ndarray
 
 @program
 def conditions_program(
-    prior: Prior, frames: Float[Array, "v t h w 3"], real: Bool[Array, "v f"]
+    prior: Prior,
+    frames: Float[Array, "v t h w 3"],
+    real: Bool[Array, "v f"],
+    motion: Float[Array, "v t h w 2"] | None,
 ) -> Guides:
     """Return the conditions that the sampler's guidance asks with."""
     with around(prior.mesh):
@@ -88,7 +97,8 @@ def conditions_program(
         lenses = jnp.broadcast_to(jnp.eye(3), (1, views, 3, 3))
         poses = jnp.broadcast_to(jnp.eye(4), (1, views, times, 4, 4))
         cameras = Cameras(lenses, poses, 1, 1)
-        conditions = conditions_of_real(latents, jnp.asarray(real)[None], cameras)
+        carried = None if motion is None else motion[None]
+        conditions = conditions_of_real(latents, jnp.asarray(real)[None], cameras, carried)
         texts = [None if x is None else x[None] for x in (prior.text, prior.negative_text)]
         guides = [conditions._replace(text=texts[0])]
         if prior.sampler.text_guidance != 1:

@@ -66,6 +66,7 @@ def conditions_of_real(
     latents: Latents,
     real: Bool[Array, "b v t"],
     cameras: Cameras,
+    motion: Float[Array, "b v t h w 2"] | None = None,
 ) -> Conditions:
     """Return the conditions of grids of which some frames are real; hidden ones are not read.
 
@@ -73,6 +74,8 @@ def conditions_of_real(
       latents: all frames.
       real: which frames are, at least one frame of each grid.
       cameras: a batch of them, at the latents' frame rate; read by models with cameras only.
+      motion: what the first row carries over (`geometry.carried_motion`), wherever row and column
+        are real.
     """
     none = latents[:, :, :0]
     mask = jnp.broadcast_to(real[..., None, None], latents.shape[:-1]).astype(latents.dtype)
@@ -84,4 +87,17 @@ def conditions_of_real(
         world_to_camera=cameras.world_to_camera,
         intrinsics=cameras.unit_intrinsics,
         real=real,
+        motion=None if motion is None else jnp.where(is_carried(real), motion, 0.0),
     )
+
+
+def is_carried(real: Bool[Array, "b v t"]) -> Bool[Array, "b v t 1 1 1"]:
+    """Say which frames show their view's first instant, moved as the first row is.
+
+    Row and column are real, and nothing is nearer to the frame.
+    """
+    views, frames = real.shape[1:]
+    whole = real[:, 0].all(1) & real[:, :, 0].all(1)
+    first = jnp.arange(views)[:, None] * frames
+    carried = whole[:, None, None] & ~real & (jax.vmap(nearest_real)(real) == first)
+    return carried[..., None, None, None]

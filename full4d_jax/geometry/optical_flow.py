@@ -31,14 +31,20 @@ def film_flows(pictures: UInt8[np.ndarray, "t h w 3"]) -> Flows:
 
 
 def optical_flow(
-    now: UInt8[np.ndarray, "h w 3"], then: UInt8[np.ndarray, "h w 3"]
+    now: UInt8[np.ndarray, "h w 3"], then: UInt8[np.ndarray, "h w 3"], finest: int = 0
 ) -> Float32[np.ndarray, "h w 2"]:
-    """Return the flow from `now` to `then`: pixels, x then y; 0 for sides below `SMALLEST`."""
+    """Return the flow from `now` to `then`: pixels, x then y; 0 for sides below `SMALLEST`.
+
+    Args:
+      now: a picture; small ones have no scales to spare.
+      then: the other.
+      finest: how often the pictures of the last scale are halved.
+    """
     if min(now.shape[:2]) < SMALLEST:
         return np.zeros((*now.shape[:2], 2), np.float32)
     gray = [cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (now, then)]
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    method.setFinestScale(0)  # small pictures have no scales to spare
+    method.setFinestScale(finest)
     return method.calc(gray[0], gray[1], None)  # type: ignore[call-overload]
 
 
@@ -46,13 +52,14 @@ def warp(
     image: Float[np.ndarray, "h w c"],
     flow: Float[np.ndarray, "h w 2"],
     interpolation: int = cv2.INTER_LINEAR,
+    border: int = cv2.BORDER_CONSTANT,
 ) -> Float32[np.ndarray, "h w c"]:
-    """Return the image where the flow leads; 0 outside."""
+    """Return the image where the flow leads; outside what OpenCV's `border` says, else 0."""
     h, w = flow.shape[:2]
     y, x = np.mgrid[:h, :w].astype(np.float32)
     columns = (x + flow[..., 0]).astype(np.float32)
     rows = (y + flow[..., 1]).astype(np.float32)
-    warped = cv2.remap(image.astype(np.float32), columns, rows, interpolation=interpolation)
+    warped = cv2.remap(image.astype(np.float32), columns, rows, interpolation, borderMode=border)
     return warped.reshape(h, w, -1)
 
 

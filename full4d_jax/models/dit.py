@@ -14,11 +14,13 @@ none      (4Real-Video) no projection and no poses; some frames of the grid are 
 Real frames (`Conditions.real`; with `config.first_frame` the source's first) are clean at
 flow time 0 whatever the others' flow time is, and stay as they are. With `prediction="residual"`
 the network's output is a residual of a first guess: the filled projection or, without any, the
-nearest real frame (`flow`).
+nearest real frame (`flow`). With `config.moves_base` that frame is moved first, by the motion in
+the conditions and what the network adds to it.
 """
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,8 +32,21 @@ from full4d_jax.config import ModelConfig
 from full4d_jax.flow import Latents, Times
 from full4d_jax.models.conditions import Conditions, Params
 from full4d_jax.models.linear import product_type
-from full4d_jax.models.network import MultiViewDiT
+from full4d_jax.models.moved import moved
+from full4d_jax.models.network import MOTION, MultiViewDiT
 from full4d_jax.models.two_streams import SequentialDiT, TwoStreamDiT
+
+
+class Predicted(NamedTuple):
+    """What the network says of the generated views.
+
+    Attributes:
+      velocity: of the latents.
+      motion: from each pixel to where the base shows it, pixels; None without `moves_base`.
+    """
+
+    velocity: Latents
+    motion: Float[Array, "b v t h w 2"] | None
 
 
 def network(config: ModelConfig, rngs: nnx.Rngs) -> MultiViewDiT:
@@ -56,6 +71,15 @@ def abstract_params(config: ModelConfig) -> Params:
 def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
     """Bind parameters: (latents, tau, conditions) -> velocity of the generated views.
 
+    `prediction` says more.
+    """
+    apply = prediction(config, params)
+    return lambda latents, tau, conditions: apply(latents, tau, conditions).velocity
+
+
+def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
+    """Bind parameters: (latents, tau, conditions) -> what is predicted of the generated views.
+
     Latents are (b v t h w c) with v the generated views, tau is (b,) in [0, 1], or (b v t) where
     frames differ, e.g. 0 for a first frame that is real (as in Wan2.2-TI2V). Matrix products on
     tokens run in bfloat16 on accelerators, in float32 on CPU; softmax, norms, the embedding of the
@@ -65,7 +89,7 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
     # Before layers are gathered from other devices, so that bfloat16 is half as much to move.
     params = jax.tree.map(lambda x: x.astype(product_type(config)), params)
 
-    def apply(latents: Latents, tau: Times, conditions: Conditions) -> Latents:
+    def apply(latents: Latents, tau: Times, conditions: Conditions) -> Predicted:
         model = nnx.merge(graph, params)
         first = conditions.base.shape[1] - latents.shape[1]
         base = conditions.base[:, first:]
@@ -75,8 +99,8 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
         # Real frames enter clean, and do not move.
         is_real = conditions.real[:, first:, :, None, None, None]
         latents = jnp.where(is_real, base[:, :, : latents.shape[2]], latents)
-        velocity = predict(model, latents, tau, conditions, base, mask)
-        return jnp.where(is_real, 0.0, velocity)
+        answer = predict(model, latents, tau, conditions, base, mask)
+        return answer._replace(velocity=jnp.where(is_real, 0.0, answer.velocity))
 
     def predict(
         model: MultiViewDiT,
@@ -85,14 +109,25 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
         conditions: Conditions,
         base: Float[Array, "b v _t h w c"],  # no frames without a projection
         mask: Float[Array, "b v _t h w 1"],
-    ) -> Latents:
+    ) -> Predicted:
         if config.prediction == "velocity":
-            return model(latents, tau, conditions)
+            return Predicted(model(latents, tau, conditions), None)
         sigma = jnp.where(mask > 0, config.sigma_seen, config.sigma_hole)
         taus = _of_frames(tau, conditions.real)
+        motion = None
+        still = base
+        if config.moves_base:
+            known = conditions.motion
+            motion = jnp.zeros((*base.shape[:-1], 2)) if known is None else known
+            base = moved(still, motion)
+            conditions = conditions._replace(motion=motion)
         normalised = flow.normalise_residual(latents, taus, base, sigma)
         residual = model(normalised, tau, conditions)
-        return flow.velocity_from_residual(residual, latents, taus, base, sigma)
+        if motion is not None:
+            residual, motion = jnp.split(residual, [still.shape[-1]], -1)
+            motion = MOTION * motion
+            base = moved(still, motion)
+        return Predicted(flow.velocity_from_residual(residual, latents, taus, base, sigma), motion)
 
     return apply
 

@@ -32,12 +32,14 @@ from full4d_jax.models.embeddings import (
     to_patches,
 )
 from full4d_jax.models.linear import linear
+from full4d_jax.models.moved import moved
 from full4d_jax.models.sharding import constrain, gather_layer
 from full4d_jax.models.tokens import Axis, TokenGrid, flatten, moments_along, on_tokens, videos
 
 Tokens = Float[Array, "b n d"]
 Maps = Float[Array, "b v t h w i"]  # at latent resolution
 State = TypeVar("State")  # a stream of tokens, or several
+MOTION = 4.0  # pixels, unit of motion in and out of the network
 
 
 class GridInputs(NamedTuple):
@@ -93,6 +95,8 @@ class MultiViewDiT(nnx.Module):
             self.mask_embedding = linear(1, d, rngs, zero=True)
         else:
             self.context = nnx.Param(jnp.zeros((2, d)))  # of freeze-time and fixed-view videos
+        if config.moves_base:
+            self.motion_embedding = linear(2 * area, d, rngs, zero=True)
         if "plucker" in config.cameras:
             self.plucker_embedding = linear(6, d, rngs, exact=True)
         self.time_in = linear(TIME_CHANNELS, d, rngs)
@@ -106,6 +110,9 @@ class MultiViewDiT(nnx.Module):
         if config.refiner:
             self.head = linear(d, config.refiner * area, rngs)
             self.refiner = Refiner(inputs, config.refiner, channels, rngs)
+            if config.moves_base:
+                self.mover_head = linear(d, config.refiner * area, rngs)
+                self.mover = Refiner(inputs + 2, config.refiner, 2, rngs)
         else:
             self.head = linear(d, channels * area, rngs, zero=True)
 
@@ -122,6 +129,8 @@ class MultiViewDiT(nnx.Module):
     def __call__(self, latents: Latents, tau: Times, conditions: Conditions) -> Latents:
         """Return the network's output for the generated views; `dit` gives the shapes.
 
+        With `moves_base` two channels come last: the base's motion, in units of `MOTION`.
+
         Args:
           latents: noisy latents of the generated views.
           tau: their flow times.
@@ -129,7 +138,21 @@ class MultiViewDiT(nnx.Module):
         """
         x, seen = self._see(latents, tau, conditions)
         x = self.through_blocks(x, seen)
-        return self.refiner(x, seen.inputs) if self.config.refiner else x
+        if not self.config.refiner:
+            return x
+        if not self.config.moves_base:
+            return self.refiner(x, seen.inputs)
+        return self._moved_and_refined(x, seen.inputs, conditions.base)
+
+    def _moved_and_refined(self, x: Maps, inputs: Maps, still: Latents) -> Maps:
+        """Move the base further, let the refiner see where it came, and return residual, motion."""
+        refined, further = jnp.split(x, 2, -1)
+        channels = still.shape[-1]
+        latents, _, mask, known = jnp.split(inputs, [channels, 2 * channels, -2], -1)
+        motion = known + self.mover(further, inputs)
+        base = moved(still, MOTION * motion)
+        residual = self.refiner(refined, jnp.concatenate([latents, base, mask], -1))
+        return jnp.concatenate([residual, motion], -1)
 
     def through_blocks(self, x: Tokens, seen: GridInputs) -> Maps:
         """Send all tokens of the grid through every block, and read the generated frames."""
@@ -154,12 +177,18 @@ class MultiViewDiT(nnx.Module):
         moments = moments_along("all", time, seen.noisy, seen.grid)
         m = (moments.rows[:, :, None] + self.head_modulation[...][None, None]).astype(x.dtype)
         shift, scale = (moments.of_tokens(m[:, :, i], x.shape[1]) for i in range(2))
-        x = self.head(layer_norm(x) * (1 + scale) + shift)
-        patches = seen.grid.unflatten(constrain(x.astype(jnp.float32), "samples", None, None))
+        x = layer_norm(x) * (1 + scale) + shift
         # Targets come after the source and before the projection.
         views, frames = seen.generated
         rows = seen.grid.tokens // seen.columns
-        return from_patches(patches[:, -views:, :frames], rows, self.config.patch)
+
+        def maps(x: Tokens) -> Maps:
+            patches = seen.grid.unflatten(constrain(x.astype(jnp.float32), "samples", None, None))
+            return from_patches(patches[:, -views:, :frames], rows, self.config.patch)
+
+        if not self.config.moves_base:
+            return maps(self.head(x))
+        return jnp.concatenate([maps(self.head(x)), maps(self.mover_head(x))], -1)
 
     def inputs_along(self, axis: Axis, seen: GridInputs) -> BlockInputs:
         """Return what the blocks read besides tokens: of the grid, or of its videos on one axis."""
@@ -289,11 +318,18 @@ class MultiViewDiT(nnx.Module):
         self, latents: Latents, conditions: Conditions, dtype: DTypeLike
     ) -> tuple[Maps, Tokens, TokenGrid]:
         """Embed a grid of which some frames are real, and nothing is projected."""
+        motion = conditions.motion
         if self.config.prediction == "residual":
-            guides = (conditions.base, conditions.mask[..., None])
-            latents = jnp.concatenate([latents, *guides], -1)
+            base = conditions.base if motion is None else moved(conditions.base, motion)
+            latents = jnp.concatenate([latents, base, conditions.mask[..., None]], -1)
         x = self._patches(latents)
-        return latents, self.patch_embedding(self._tokens(x, dtype)), TokenGrid(*x.shape[1:4])
+        tokens = self.patch_embedding(self._tokens(x, dtype))
+        if self.config.moves_base:
+            assert motion is not None, "`dit` puts 0 where there is none"
+            motion = motion / MOTION
+            tokens = tokens + self.motion_embedding(self._tokens(self._patches(motion), dtype))
+            latents = jnp.concatenate([latents, motion], -1)
+        return latents, tokens, TokenGrid(*x.shape[1:4])
 
     def _patches(self, x: Float[Array, "b v t h w c"]) -> Float[Array, "b v t s p"]:
         """Cut maps into the patches that become tokens."""

@@ -25,9 +25,10 @@ from full4d_jax.models.weights import (
     tensor_shapes,
 )
 
-# These fields say which tokens attend to each other, what is real, and how training goes on. All
-# others decide what a network's parameters mean, often without changing a shape.
-FREE = ("attention", "mask", "first_frame", "lora_rank")
+# These fields say which tokens attend to each other, what is real, which heads there are besides,
+# and how training goes on. All others decide what a network's parameters mean, often without
+# changing a shape.
+FREE = ("attention", "mask", "first_frame", "lora_rank", "moves_base")
 FREE_WITH_VELOCITY = ("sigma_seen", "sigma_hole")  # which only `prediction="residual"` reads
 
 
@@ -37,7 +38,7 @@ def start_from(
     """Read the parameters of a checkpoint, and complete them where the model has more.
 
     Adapters are always fresh. Synchronization of two streams is fresh where the checkpoint has a
-    single stream.
+    single stream, and so is what moves the base where it has none of that.
 
     Args:
       model: the network to train.
@@ -70,6 +71,8 @@ def check_start(model: ModelConfig, checkpoint: Path) -> ModelConfig:
     require_model(checkpoint, load_metadata(checkpoint), plain, free=free)
     if not any(name.startswith(SYNCHRONIZATION) for name in names):
         plain = dataclasses.replace(plain, attention="fused")
+    if not any(name.startswith("mover.") for name in names):
+        plain = dataclasses.replace(plain, moves_base=False)
     check_params(checkpoint, parameter_shapes(plain, None, jnp.float32))
     return plain
 

@@ -25,16 +25,20 @@ from full4d_jax.generation.batch import Batch, EncodedBatch, prepare
 from full4d_jax.generation.projected import ProjectedBatch, prepare_projected
 from full4d_jax.generation.sampling import Velocity, guided
 from full4d_jax.media.metrics import Distance
+from full4d_jax.models import dit
 from full4d_jax.models.codecs.codec import Codec, Weights, make_codec
 from full4d_jax.models.conditions import Conditions, Params
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.lora import drop_adapters, without_adapters
+from full4d_jax.models.network import MOTION
 from full4d_jax.training.accumulation import BatchPart, whole_batch
 from full4d_jax.training.few_steps import SegmentTimes, draw_segments, segment_velocity
 
 Metrics = dict[str, Float[Array, "..."]]
 Clips = Batch | ProjectedBatch | EncodedBatch
 TIME_BINS = 10
+MOVES = 0.2  # difference of a latent, in pictures a tenth of the range, from instant 0
+SMOOTH = 0.02  # of motion, below which its error counts as its square
 
 
 class Frozen(NamedTuple):
@@ -85,12 +89,16 @@ class FlowPoint(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """The network's velocity and its target, and the latents that each leads to at tau = 0."""
+    """The network's velocity and its target, and the latents that each leads to at tau = 0.
+
+    Motion is that of the base, in networks that move it.
+    """
 
     velocity: Latents
     target: Latents
     predicted: Latents
     data: Latents
+    motion: Float[Array, "b v t h w 2"] | None = None
 
 
 def loss(
@@ -112,7 +120,7 @@ def loss(
     if config.flow.segments:
         prediction = predict_segment(config, params, clips, point, keys, frozen.negative, part)
     else:
-        prediction = predict(velocity(config.model, params), clips, point)
+        prediction = predict(dit.prediction(config.model, params), clips, point)
     losses = weigh(config, clips, point, prediction)
     metrics = report(config, losses, point, prediction, part)
     if frozen.distance is None:
@@ -196,15 +204,18 @@ def draw_per_clip(
     return jax.vmap(lambda i: sampler(jax.random.fold_in(key, i), shape))(part.places)
 
 
-def predict(network: Callable[..., Latents], clips: EncodedBatch, point: FlowPoint) -> Prediction:
+def predict(
+    network: Callable[..., dit.Predicted], clips: EncodedBatch, point: FlowPoint
+) -> Prediction:
     """Return the network's velocity at the point; its target is noise - data."""
     target = point.noise - clips.latents
-    v = network(point.z, point.tau, clips.conditions)
+    v, motion = network(point.z, point.tau, clips.conditions)
     return Prediction(
         velocity=v,
         target=target,
         predicted=flow.data_from_velocity(v, point.z, point.tau),
         data=clips.latents,
+        motion=motion,
     )
 
 
@@ -267,12 +278,28 @@ def weigh(
         mask = clips.conditions.mask[:, -data.shape[1] :, ..., None]
         sigma = jnp.where(mask > 0, model.sigma_seen, model.sigma_hole)
         flow_losses = flow.flow_loss(predicted, data, point.tau, sigma, config.flow.weight_limit)
-    mean_losses = flow.mean_loss(predicted, data)
-    return jnp.where(
+    changed = jnp.abs(data - data[:, :, :1]).max(-1, keepdims=True) > MOVES
+    mean_losses = flow.mean_loss(predicted, data, 1 + config.flow.moving * changed)
+    losses = jnp.where(
         point.is_mean,
         flow.mean_of(point.hidden, mean_losses),
         flow.mean_of(point.hidden, flow_losses),
     )
+    if prediction.motion is None or clips.true_motion is None:
+        return losses
+    missed = motion_error(prediction.motion, clips.true_motion, 1 + config.flow.moving * changed)
+    return losses + config.flow.motion * flow.mean_of(point.hidden, missed)
+
+
+def motion_error(
+    motion: Float[Array, "b v t h w 2"],
+    truth: Float[Array, "b v t h w 3"],
+    weight: Float[Array, "b v t h w 1"],
+) -> Float[Array, "b v t"]:
+    """Return how far motion is from the truth where that can be trusted, in units of `MOTION`."""
+    missed = (motion - truth[..., :2]) / MOTION
+    length = jnp.sqrt((missed**2).sum(-1, keepdims=True) + SMOOTH**2)
+    return (weight * truth[..., 2:] * length).mean((3, 4, 5))
 
 
 def report(

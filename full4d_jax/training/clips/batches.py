@@ -30,6 +30,7 @@ from full4d_jax.training.clips.double_reprojection import (
     several_views,
     two_views,
 )
+from full4d_jax.training.clips.grid_motion import batches_with_motion
 from full4d_jax.training.clips.pseudo_grid import MARGIN, pseudo_grid
 from full4d_jax.training.clips.records import record_batches, record_names_at
 from input_pipeline.footage import training_clips
@@ -64,9 +65,12 @@ def training_batches(
             expected = f"{off} without --data.records that have them"
             require(f"data.{name}", value, value == off, expected)
     if data.pseudo and not config.model.needs_cameras:
-        mixed = _with_warps(config, start)
+        mixed = batches_with_motion(config.model, _with_warps(config, start))
         return mixed if mesh is None else map(partial(put_batch, mesh), mixed)
-    return _with_filmed(config, start, mesh) if data.pseudo else _unfilmed(config, start, mesh)
+    if data.pseudo:
+        return _with_filmed(config, start, mesh)
+    batches: Any = _unfilmed(config, start, mesh)
+    return batches_with_motion(config.model, batches)
 
 
 def _unfilmed(
