@@ -148,7 +148,7 @@ class MultiViewDiT(nnx.Module):
         """Move the base further, let the refiner see where it came, and return residual, motion."""
         refined, further = jnp.split(x, 2, -1)
         channels = still.shape[-1]
-        latents, _, mask, known = jnp.split(inputs, [channels, 2 * channels, -2], -1)
+        latents, _, mask, known = jnp.split(inputs, [channels, 2 * channels, 2 * channels + 1], -1)
         motion = known + self.mover(further, inputs)
         base = moved(still, MOTION * motion)
         residual = self.refiner(refined, jnp.concatenate([latents, base, mask], -1))
