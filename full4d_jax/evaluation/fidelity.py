@@ -26,6 +26,7 @@ STANDS_STILL = 1e-4  # of a camera's pose, its largest change
 MEASURES = ("psnr", "ssim", "lpips", "lpips_vgg")
 REGIONS = ("", "_unseen", "_moving", "_seen")
 METRICS = tuple(measure + region for region in REGIONS for measure in MEASURES)
+CHANGES = ("change_correlation", "change_size")
 Distances = Mapping[str, metrics.Distance]  # by measure
 
 
@@ -77,6 +78,29 @@ def fidelity_scores(
             values[measure + region] = value
     names = [measure + region for region in masks for measure in MEASURES]
     return {name: values[name] if math.isfinite(values[name]) else None for name in names}
+
+
+def change_scores(
+    image: Float[np.ndarray, "*n h w 3"],
+    truth: Float[np.ndarray, "*n h w 3"],
+    first: Float[np.ndarray, "*n h w 3"],
+) -> dict[str, float | None]:
+    """Return how the change from a view's first instant is like the true one, by CHANGES.
+
+    Correlation is the cosine of the two changes of all pixels, size the quotient of their root mean
+    squares; None where one of them, or the true one, is 0.
+    """
+    made = (image - first).astype(np.float64)
+    true = (truth - first).astype(np.float64)
+    product = (made * true).sum()
+    squares = (made**2).sum()
+    all_true = (true**2).sum()
+    return {
+        "change_correlation": product / math.sqrt(squares * all_true)
+        if squares * all_true
+        else None,
+        "change_size": math.sqrt(squares / all_true) if all_true else None,
+    }
 
 
 @jax.jit

@@ -16,17 +16,19 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from full4d_jax.config import Config
 from full4d_jax.evaluation.baselines import add_change
-from full4d_jax.evaluation.fidelity import Distances, Regions
+from full4d_jax.evaluation.fidelity import Distances, Regions, change_scores
 from full4d_jax.evaluation.generated_grids import sampler_rows, settings_of, shipped_row
 from full4d_jax.evaluation.groups import Candidates, Frames, Group, evaluate_groups
-from full4d_jax.evaluation.table import CHANGE, NEAREST
+from full4d_jax.evaluation.table import CHANGE, MOVED, NEAREST
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.prior import Prior, describe_network
 from full4d_jax.generation.real_frames import copy_nearest, row_and_column
 from full4d_jax.generation.several_processes import on_all
+from full4d_jax.geometry.carried_motion import carried_motion
 from full4d_jax.geometry.moving import differs
 from full4d_jax.media.pictures import to_uint8, to_unit
+from full4d_jax.models.moved import moved
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.stages import fingerprint
 from input_pipeline.procedural.scene import HELD_OUT_START
@@ -68,7 +70,7 @@ def evaluate_grids(
         folder,
         [Group("grids", moving, candidates)],
         distances,
-        mark=fingerprint("grids 3", made_of, {}),
+        mark=fingerprint("grids 4", made_of, {}),
         shipped=shipped,
         preface=(
             f"# Hidden frames of {len(moving)} held-out grids in which something moves\n\n"
@@ -98,11 +100,19 @@ def fill_rows(
     rows = {
         NEAREST: to_unit(copy_nearest(frames, jnp.asarray(real))),
         CHANGE: add_change(to_unit(frames)),
+        MOVED: move_nearest(to_unit(frames), real),
     }
     for name, sampler in sampler_rows(config).items():
         asked = dataclasses.replace(prior, sampler=sampler)
         rows[name] = to_unit(fill_grid(asked, frames, real, key))
     return rows
+
+
+def move_nearest(frames: Frames, real: Bool[np.ndarray, "v t"]) -> Frames:
+    """Copy the first instant of every view, moved as the first row carries it over."""
+    motion = carried_motion(to_uint8(frames))
+    copied = np.asarray(copy_nearest(jnp.asarray(frames), jnp.asarray(real)))
+    return np.asarray(moved(copied, motion))
 
 
 def hidden_candidates(
@@ -122,10 +132,15 @@ def hidden_candidates(
         "copy": rows[NEAREST][-1, -1],
         "change": rows[CHANGE][-1, -1],
     }
+    first = np.broadcast_to(truth[:, :1], truth.shape)[hidden]
     return Candidates(
         scene=scene,
         truth=truth[hidden][:, None],
         regions=Regions(),
+        changes={
+            (name, "none"): change_scores(frames[hidden], truth[hidden], first)
+            for name, frames in rows.items()
+        },
         rows={(name, "none"): frames[hidden][:, None] for name, frames in rows.items()},
         details={},
         pictures={name: to_uint8(picture) for name, picture in pictures.items()},

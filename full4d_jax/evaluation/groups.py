@@ -12,6 +12,7 @@ Evaluations differ in where the truth comes from and in what candidates they mak
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,7 @@ class Candidates(NamedTuple):
       rows: the candidates, by name and by the depth that they use.
       details: further numbers of the clip, for its record.
       pictures: what the sheet shows of the clip, by column.
+      changes: further scores of the candidates, `fidelity.CHANGES`.
     """
 
     scene: int
@@ -50,6 +52,7 @@ class Candidates(NamedTuple):
     rows: Mapping[tuple[str, str], Frames]
     details: Mapping[str, float | None]
     pictures: Mapping[str, Picture]
+    changes: Mapping[tuple[str, str], Mapping[str, float | None]] = MappingProxyType({})
 
 
 class Group(NamedTuple):
@@ -79,6 +82,7 @@ def score(candidates: Candidates, group: str, distances: Distances) -> dict:
         "rows": [
             {"row": row, "depth": depth}
             | fidelity_scores(frames, candidates.truth, candidates.regions, distances)
+            | dict(candidates.changes.get((row, depth), {}))
             for (row, depth), frames in candidates.rows.items()
         ],
     }

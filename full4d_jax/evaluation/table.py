@@ -17,11 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from full4d_jax.evaluation.fidelity import MEASURES, METRICS, REGIONS
+from full4d_jax.evaluation.fidelity import CHANGES, MEASURES, METRICS, REGIONS
 from full4d_jax.media.metrics import LPIPS_INSTALL
 
 HEADINGS = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "lpips_vgg": "LPIPS (VGG)"}
-DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3, "lpips_vgg": 3}
+HEADINGS |= {"change_correlation": "correlation of change", "change_size": "size of change"}
+DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3, "lpips_vgg": 3} | dict.fromkeys(CHANGES, 2)
+SCORED = (*METRICS, *CHANGES)
 PIXELS = {
     "": "All pixels",
     "_unseen": "Pixels that the source does not see",
@@ -37,8 +39,9 @@ CASCADE = "cascade"
 FITTED = "scene fitted to the cascade"
 NEAREST = "copy the nearest given frame"
 CHANGE = "copy, and add what changed in the row"
+MOVED = "copy, and move it as the row moves"
 FILLS = (INPAINT, PUSH_PULL)
-BASELINES = (*FILLS, NEAREST, CHANGE)
+BASELINES = (*FILLS, NEAREST, CHANGE, MOVED)
 
 
 class Row(NamedTuple):
@@ -58,7 +61,7 @@ class Estimate(NamedTuple):
 
 
 Scores = dict[Row, dict[int, dict[str, Any]]]  # the entry of a record, by scene
-Line = Mapping[str, Estimate]  # by METRICS
+Line = Mapping[str, Estimate]  # by SCORED, of differences by METRICS
 
 
 def gather(records: Sequence[dict]) -> Scores:
@@ -90,7 +93,7 @@ def estimate(values: Sequence[float | None] | Float[np.ndarray, "scenes"]) -> Es
 
 def means(scores: Scores, row: Row) -> dict[str, Estimate]:
     """Return the mean of every metric over the scenes of a row."""
-    return {metric: estimate([x.get(metric) for x in scores[row].values()]) for metric in METRICS}
+    return {metric: estimate([x.get(metric) for x in scores[row].values()]) for metric in SCORED}
 
 
 def paired(scores: Scores, row: Row, baseline: Row, metric: str) -> Estimate:
@@ -142,7 +145,7 @@ def summary(records: Sequence[dict], shipped: str) -> dict:
         return {k: v if math.isfinite(v) else None for k, v in numbers.items()}
 
     entries = [entry for by_scene in scores.values() for entry in by_scene.values()]
-    scored = [metric for metric in METRICS if any(metric in entry for entry in entries)]
+    scored = [metric for metric in SCORED if any(metric in entry for entry in entries)]
     return {
         "shipped": shipped,
         "groups": {
@@ -156,7 +159,11 @@ def summary(records: Sequence[dict], shipped: str) -> dict:
         "differences": [
             row._asdict()
             | {"minus": baseline.name}
-            | {metric: plain(paired(scores, row, baseline, metric)) for metric in scored}
+            | {
+                metric: plain(paired(scores, row, baseline, metric))
+                for metric in scored
+                if metric in METRICS
+            }
             for row, baseline in comparisons(list(scores))
         ],
     }
@@ -211,7 +218,11 @@ def score_table(
       region: of REGIONS.
       sign: "+" for differences.
     """
-    columns = [x for x in MEASURES if any(line[x + region].count for line in lines.values())]
+    columns = [
+        x
+        for x in (*MEASURES, *CHANGES)
+        if any(x + region in line and line[x + region].count for line in lines.values())
+    ]
     if not columns:
         return ""
     cells = []

@@ -53,7 +53,8 @@ def training_batches(
 
     On a mesh, samples are sharded over its devices; all processes together see the batches that
     one would. Each device renders its own scenes, each process reads the records and videos of its
-    devices. With warps, every process makes whole batches and keeps its part.
+    devices. With warps, or rendered scenes for a model that moves its base, every process makes
+    whole batches and keeps its part.
 
     Raises:
       InputError: there are no videos, or records cannot be used (`records.open_records`).
@@ -67,10 +68,7 @@ def training_batches(
     if data.pseudo and not config.model.needs_cameras:
         mixed = batches_with_motion(config.model, _with_warps(config, start))
         return mixed if mesh is None else map(partial(put_batch, mesh), mixed)
-    if data.pseudo:
-        return _with_filmed(config, start, mesh)
-    batches: Any = _unfilmed(config, start, mesh)
-    return batches_with_motion(config.model, batches)
+    return _with_filmed(config, start, mesh) if data.pseudo else _unfilmed(config, start, mesh)
 
 
 def _unfilmed(
@@ -79,7 +77,10 @@ def _unfilmed(
     """Return the batches that are made of no ordinary videos: records, or rendered."""
     if config.data.records:
         return record_batches(config, start, mesh)
-    return _rendered(config, start, mesh)
+    if not config.model.moves_base:
+        return _rendered(config, start, mesh)
+    moving = batches_with_motion(config.model, _rendered(config, start, None))
+    return moving if mesh is None else map(partial(put_batch, mesh), moving)
 
 
 def clips_at(config: Config, position: int) -> list[str | int]:
@@ -120,7 +121,8 @@ def _with_warps(config: Config, start: int) -> Iterator[Batch]:
     """Return batches of which a share is planar warps, shuffled with records or rendered grids."""
     data = config.data
     seed = config.seed
-    grids, warped = _grids_and_warps(config)
+    still = replace(config, model=replace(config.model, moves_base=False))  # whole batches move
+    grids, warped = _grids_and_warps(still)
     row = replace(data, views=1, height=round(MARGIN * data.height), records=())
     row = replace(row, width=round(MARGIN * data.width))
     if data.videos:

@@ -20,7 +20,8 @@ def batches_with_motion(model: ModelConfig, batches: Iterator[Batch]) -> Iterato
 
 def with_motion(batch: Batch) -> Batch:
     """Return a batch with the motion that its first rows carry over, and the true one."""
-    clips = to_uint8(to_unit(np.asarray(batch.frames)))
+    frames = np.asarray(batch.frames)
+    clips = frames if frames.dtype == np.uint8 else to_uint8(to_unit(frames))
     carried = np.stack([carried_motion(clip) for clip in clips])
     true = np.stack([_motion_and_trust(clip) for clip in clips])
     return batch._replace(motion=jnp.asarray(carried), true_motion=jnp.asarray(true))

@@ -17,6 +17,7 @@ from full4d_jax.models.codecs.codec import codec_id
 from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.sharding import put_batch, rows_here, spec
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.training.clips.grid_motion import batches_with_motion
 from full4d_jax.training.clips.projected_clips import allocate_like, choose_projected, copy
 from full4d_jax.training.clips.record_clips import SizedRecords, allocate, choose, clip_size, load
 from input_pipeline.datasets.card import Facts
@@ -53,6 +54,7 @@ def batches_of(
     if config.data.projections:  # as they are: half as many bytes to move
         put = jax.device_put if mesh is None else partial(put_batch, mesh, rows=rows, size=size)
         return map(put, clips)
+    clips = batches_with_motion(config.model, clips)
     if mesh is None:
         return map(jax.jit(_to_floats), clips)
     finish = jax.jit(_to_floats, out_shardings=NamedSharding(mesh, spec("samples")))
