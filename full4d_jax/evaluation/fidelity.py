@@ -92,14 +92,12 @@ def change_scores(
     """
     made = (image - first).astype(np.float64)
     true = (truth - first).astype(np.float64)
-    product = (made * true).sum()
-    squares = (made**2).sum()
-    all_true = (true**2).sum()
+    size = math.sqrt((made**2).sum())
+    true_size = math.sqrt((true**2).sum())
+    both = size * true_size
     return {
-        "change_correlation": product / math.sqrt(squares * all_true)
-        if squares * all_true
-        else None,
-        "change_size": math.sqrt(squares / all_true) if all_true else None,
+        "change_correlation": float((made * true).sum()) / both if both else None,
+        "change_size": size / true_size if true_size else None,
     }
 
 
