@@ -98,6 +98,6 @@ def is_carried(real: Bool[Array, "b v t"]) -> Bool[Array, "b v t 1 1 1"]:
     """
     views, frames = real.shape[1:]
     whole = real[:, 0].all(1) & real[:, :, 0].all(1)
-    first = jnp.arange(views)[:, None] * frames
+    first = np.arange(views)[None, :, None] * frames
     carried = whole[:, None, None] & ~real & (jax.vmap(nearest_real)(real) == first)
     return carried[..., None, None, None]

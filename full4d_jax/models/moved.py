@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 
 def moved(
-    pictures: Float[Array, "*n h w c"], motion: Float[Array, "*n h w 2"]
+    pictures: Float[Array | np.ndarray, "*n h w c"], motion: Float[Array | np.ndarray, "*n h w 2"]
 ) -> Float[Array, "*n h w c"]:
     """Return what each pixel finds at its motion's end, between pixels bilinearly.
 
@@ -15,20 +15,21 @@ def moved(
       motion: pixels, x then y.
     """
     *_, height, width, channels = pictures.shape
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    columns = jnp.clip(x + motion[..., 0], 0, width - 1)
-    rows = jnp.clip(y + motion[..., 1], 0, height - 1)
-    left = jnp.clip(jnp.floor(columns), 0, max(width - 2, 0)).astype(int)
-    top = jnp.clip(jnp.floor(rows), 0, max(height - 2, 0)).astype(int)
+    flat = jnp.asarray(pictures).reshape(-1, height * width, channels)
+    ends = motion.reshape(-1, height, width, 2)
+    y, x = np.indices((1, height, width), np.float32)[1:]
+    columns = jnp.clip(x + ends[..., 0], 0, width - 1)
+    rows = jnp.clip(y + ends[..., 1], 0, height - 1)
+    left = jnp.floor(columns).astype(int)
+    top = jnp.floor(rows).astype(int)
     right = (columns - left)[..., None]
     down = (rows - top)[..., None]
-    flat = pictures.reshape(-1, height * width, channels)
 
-    def at(dy: int, dx: int) -> Float[Array, "*n h w c"]:
+    def at(dy: int, dx: int) -> Float[Array, "m h w c"]:
         places = jnp.minimum(top + dy, height - 1) * width + jnp.minimum(left + dx, width - 1)
-        places = places.reshape(-1, height * width, 1)
-        return jnp.take_along_axis(flat, places, 1).reshape(pictures.shape)
+        colours = jnp.take_along_axis(flat, places.reshape(-1, height * width, 1), 1)
+        return colours.reshape(-1, height, width, channels)
 
     upper = (1 - right) * at(0, 0) + right * at(0, 1)
     lower = (1 - right) * at(1, 0) + right * at(1, 1)
-    return (1 - down) * upper + down * lower
+    return ((1 - down) * upper + down * lower).reshape(pictures.shape)

@@ -126,7 +126,7 @@ class MultiViewDiT(nnx.Module):
 
         self.blocks = stack(rngs)
 
-    def __call__(self, latents: Latents, tau: Times, conditions: Conditions) -> Latents:
+    def __call__(self, latents: Latents, tau: Times, conditions: Conditions) -> Maps:
         """Return the network's output for the generated views; `dit` gives the shapes.
 
         With `moves_base` two channels come last: the base's motion, in units of `MOTION`.
@@ -144,7 +144,9 @@ class MultiViewDiT(nnx.Module):
             return self.refiner(x, seen.inputs)
         return self._moved_and_refined(x, seen.inputs, conditions.base)
 
-    def _moved_and_refined(self, x: Maps, inputs: Maps, still: Latents) -> Maps:
+    def _moved_and_refined(
+        self, x: Maps, inputs: Float[Array, "b v t h w j"], still: Latents
+    ) -> Float[Array, "b v t h w k"]:
         """Move the base further, let the refiner see where it came, and return residual, motion."""
         refined, further = jnp.split(x, 2, -1)
         channels = still.shape[-1]

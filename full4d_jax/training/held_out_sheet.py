@@ -85,7 +85,9 @@ def _draw_clips(
     def encode(config: Config) -> EncodedBatch:
         return encode_clips(config, batch, keys, frozen, part)
 
-    latents, conditions = encode(config)
+    encoded = encode(config)
+    latents = encoded.latents
+    conditions = encoded.conditions
     noise = draw_per_clip(jax.random.normal, noise_key, part, *latents.shape[1:])
 
     def last_frames(videos: Latents) -> Float[Array, "n v H W 3"]:
@@ -139,7 +141,8 @@ def _of_row_and_column(
     stride = strides_of(config.model.codec, config.model.codec_stride).frames
     cameras = batch.cameras.frames(slice(None, None, stride))
     shown = jnp.broadcast_to(real, latents.shape[:3])
-    return conditions_of_real(latents, shown, cameras)._replace(text=conditions.text)
+    real_conditions = conditions_of_real(latents, shown, cameras, batch.motion)
+    return real_conditions._replace(text=conditions.text)
 
 
 def _without_text(conditions: Conditions, prior: Prior) -> Conditions:

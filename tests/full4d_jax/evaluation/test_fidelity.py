@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from full4d_jax.evaluation.fidelity import (
+    CHANGES,
     METRICS,
     MOVES,
     Regions,
+    change_scores,
     fidelity_scores,
     load_distances,
     moving_region,
@@ -43,6 +45,18 @@ def test_scores_split_by_region():
     assert numbers["ssim_unseen"] < numbers["ssim"] < numbers["ssim_moving"] < 1
     assert found["psnr_moving"] is None  # no error at all
     assert fidelity_scores(truth, truth, Regions(0 * right, right), {})["ssim_unseen"] is None
+
+
+def test_change_by_direction_and_size():
+    rng = np.random.default_rng(0)
+    first, change = rng.random((2, 3, 8, 8, 3)).astype(np.float32)
+    truth = first + change
+    half = change_scores(first + change / 2, truth, first)
+    assert half == pytest.approx({"change_correlation": 1, "change_size": 0.5}, abs=1e-6)
+    against = change_scores(first - change, truth, first)
+    assert against == pytest.approx({"change_correlation": -1, "change_size": 1}, abs=1e-6)
+    assert change_scores(first, truth, first) == {"change_correlation": None, "change_size": 0}
+    assert change_scores(truth, first, first) == dict.fromkeys(CHANGES)
 
 
 def test_what_moves_is_what_differs_from_the_median():

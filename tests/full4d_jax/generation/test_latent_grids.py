@@ -117,7 +117,7 @@ def test_training_draws_given_frames_among_latents(config, frames):
     def both(batch):
         return prepare(batch, jax.random.key(0), MODEL, config.data, weights)
 
-    latents, conditions = both(batch)
+    latents, conditions, _ = both(batch)
     assert latents.shape == conditions.base.shape == (1, VIEWS, 2, 2, 2, 16)
     real = np.asarray(conditions.real)
     assert real.shape == (1, VIEWS, 2)

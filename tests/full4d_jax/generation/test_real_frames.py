@@ -19,13 +19,17 @@ from full4d_jax.generation.real_frames import (
     conditions_of_real,
     copy_nearest,
     draw_real,
+    is_carried,
     nearest_real,
     row_and_column,
 )
 from full4d_jax.generation.sampling import schedule
+from full4d_jax.geometry.carried_motion import carried_motion
+from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import velocity
-from full4d_jax.training.loss import loss
+from full4d_jax.models.moved import moved
+from full4d_jax.training.loss import loss, motion_error
 
 MODEL = ModelConfig(
     width=16, heads=2, layers=1, ffn=16, patch=4, refiner=4, projection="none", cameras=()
@@ -116,6 +120,67 @@ def test_an_untrained_residual_is_the_nearest_frame():
     np.testing.assert_allclose(filled, copy_nearest(grid, jnp.asarray(real)), atol=1e-6)
 
 
+MOVING = dataclasses.replace(MODEL, moves_base=True)
+
+
+def test_what_is_carried():
+    both = row_and_column(3, 3)
+    row = np.indices((3, 3))[0] == 0
+    more = both.copy()
+    more[1, 2] = True  # as near to [1, 1] as the column, which comes first
+    patterns = jnp.asarray(np.stack([both, row, row.T, more]))
+    carried = np.asarray(is_carried(patterns))[..., 0, 0, 0]
+    np.testing.assert_array_equal(carried[0], ~both)
+    assert not carried[1:3].any()
+    np.testing.assert_array_equal(carried[3], ~more)
+
+
+def test_an_untrained_residual_is_the_moved_frame():
+    params = jax.device_put(jax.tree.map(np.zeros_like, random_params(MOVING)))
+    prior = Prior(MOVING, SamplerConfig(), params)
+    grid, real = random_grid(), row_and_column(3, 3)
+    motion = carried_motion(to_uint8(to_unit(grid)))
+    assert np.abs(motion).max() > 0.1
+    filled = fill_grid(prior, grid, real, jax.random.key(0))
+    expected = moved(copy_nearest(grid, jnp.asarray(real)), motion)
+    np.testing.assert_allclose(filled, expected, atol=1e-6)
+    row = np.indices((3, 3))[0] == 0  # nothing is carried over
+    filled = fill_grid(prior, grid, row, jax.random.key(0))
+    np.testing.assert_allclose(filled, copy_nearest(grid, jnp.asarray(row)), atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_moving_base_keeps_what_is_given_and_reads_nothing_else(steps):
+    sampler = SamplerConfig(steps=steps, noise=1.0)
+    grid, real = random_grid(), row_and_column(3, 3)
+    prior, key = Prior(MOVING, sampler, random_params(MOVING, 0.2)), jax.random.key(0)
+    filled = np.asarray(fill_grid(prior, grid, real, key))
+    np.testing.assert_allclose(filled[real], np.asarray(grid)[real], atol=1e-6)
+    hidden = ~real[..., None, None, None]
+    np.testing.assert_array_equal(fill_grid(prior, jnp.where(hidden, 0.9, grid), real, key), filled)
+
+
+def test_a_base_in_its_place_has_no_motion_to_learn():
+    grid, real = random_grid()[None], jnp.asarray(row_and_column(3, 3))[None]
+    lens = jnp.broadcast_to(jnp.eye(3), (1, 3, 3, 3))
+    poses = jnp.broadcast_to(jnp.eye(4), (1, 3, 3, 4, 4))
+    cameras = Cameras(lens, poses, 8, 8)
+    conditions = conditions_of_real(grid, real, cameras, jnp.ones((*grid.shape[:-1], 2)))
+    assert conditions.motion is not None
+    hidden = np.asarray(~real)[0]
+    assert (np.asarray(conditions.motion)[0][hidden] == 1).all()
+    assert not np.asarray(conditions.motion)[0][~hidden].any()
+    truth = jnp.concatenate([conditions.motion, jnp.ones((*grid.shape[:-1], 1))], -1)
+    weight = jnp.ones((*grid.shape[:-1], 1))
+
+    def missed(motion):
+        return motion_error(motion, truth, weight).sum()
+
+    assert missed(conditions.motion) == pytest.approx(9 * 0.02, abs=1e-4)
+    assert missed(conditions.motion + 4) == pytest.approx(9 * 2**0.5, rel=1e-3)
+    np.testing.assert_array_equal(jax.grad(missed)(conditions.motion), 0)
+
+
 def test_first_frame_of_the_source_at_flow_time_zero():
     model = dataclasses.replace(
         MODEL, projection="frames", prediction="velocity", first_frame=True, refiner=0
@@ -200,7 +265,8 @@ def test_the_loss_counts_hidden_frames():
     _, metrics = measure(batch)
     # A network of zeros answers with the first guess, the nearest real frame.
     prepare_key = jax.random.split(key, 3)[0]
-    latents, conditions = jax.jit(prepare, static_argnums=(2, 3))(batch, prepare_key, MODEL, data)
+    encode = jax.jit(prepare, static_argnums=(2, 3))
+    latents, conditions, _ = encode(batch, prepare_key, MODEL, data)
     real, errors = np.asarray(conditions.real), []
     for clip in range(2):
         guess = copy_nearest(latents[clip], jnp.asarray(real[clip]))

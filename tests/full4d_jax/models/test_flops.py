@@ -47,6 +47,7 @@ CASES = {
     "frames, adapters": (replace(WAN, lora_rank=8), "lora"),
     "sequential": (replace(GRID, attention="sequential"), "attention"),
     "soft": (replace(GRID, attention="two_stream_soft"), "all"),
+    "moved": (replace(GRID, attention="two_stream_soft", moves_base=True), "all"),
     "hard": (replace(GRID, attention="two_stream_hard"), "attention"),
 }
 
@@ -101,7 +102,7 @@ def all_pairs(q: Tokens, k: Tokens, v: Tokens, **_) -> Tokens:
     return jax.nn.dot_product_attention(*flat).reshape(q.shape)
 
 
-SECOND_LOOKS = ("frames, attention", "soft")
+SECOND_LOOKS = ("frames, attention", "soft", "moved")
 
 
 @pytest.mark.parametrize(

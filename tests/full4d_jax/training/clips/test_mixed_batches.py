@@ -41,6 +41,7 @@ def config(tmp_path_factory) -> Config:
         write_video(folder / "videos" / f"{i}.mp4", noise.repeat(4, 1).repeat(4, 2), 8)
     preset = load_config("configs/four_real.py")
     small = {"width": 32, "layers": 1, "heads": 2, "ffn": 32, "refiner": 0, "patch": 8}
+    small["moves_base"] = False  # which test_grid_motion.py looks at
     mixed = {
         "records": (f"{folder / 'few'}=1", f"{folder / 'more'}=3"),
         "videos": str(folder / "videos"),

@@ -1,0 +1,43 @@
+"""Pictures moved by whole and by parts of pixels, and the gradient in where."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.models.moved import moved
+
+
+def picture(height: int = 6, width: int = 7) -> np.ndarray:
+    return np.random.default_rng(0).random((2, height, width, 3)).astype(np.float32)
+
+
+def everywhere(x: float, y: float, height: int = 6, width: int = 7) -> np.ndarray:
+    return np.broadcast_to(np.array([x, y], np.float32), (2, height, width, 2))
+
+
+def test_whole_pixels_are_found_and_the_border_repeats():
+    image = picture()
+    np.testing.assert_array_equal(moved(image, everywhere(0, 0)), image)
+    found = np.asarray(moved(image, everywhere(2, -1)))
+    np.testing.assert_allclose(found[:, 1:, :-2], image[:, :-1, 2:], atol=1e-6)
+    np.testing.assert_allclose(found[:, 1:, -1], image[:, :-1, -1], atol=1e-6)
+    far = np.asarray(moved(image, everywhere(99, 99)))
+    np.testing.assert_allclose(far, np.broadcast_to(image[:, -1:, -1:], far.shape), atol=1e-6)
+
+
+def test_between_pixels_and_their_gradient():
+    image = picture()
+    found = np.asarray(moved(image, everywhere(0.25, 0.5)))
+    rows = (image[:, :-1] + image[:, 1:]) / 2
+    expected = 0.75 * rows[:, :, :-1] + 0.25 * rows[:, :, 1:]
+    np.testing.assert_allclose(found[:, :-1, :-1], expected, atol=1e-6)
+    gradient = jax.grad(lambda motion: moved(image, motion).sum())(everywhere(0.25, 0.5))
+    slope = (rows[:, :, 1:] - rows[:, :, :-1]).sum(-1)
+    np.testing.assert_allclose(gradient[:, :-1, :-1, 0], slope, atol=1e-5)
+
+
+@pytest.mark.parametrize("sides", [(1, 5), (5, 1), (1, 1)], ids=str)
+def test_pictures_of_one_row_or_column(sides):
+    image = picture(*sides)
+    np.testing.assert_array_equal(moved(jnp.asarray(image), everywhere(0, 0, *sides)), image)
