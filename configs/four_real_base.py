@@ -13,7 +13,7 @@ FOUR_REAL = load_config(Path(__file__).with_name("four_real.py"))
 config = dataclasses.replace(
     FOUR_REAL,
     name="four_real_base",
-    model=dataclasses.replace(FOUR_REAL.model, attention="fused"),
+    model=dataclasses.replace(FOUR_REAL.model, attention="fused", moves_base=False),
     data=dataclasses.replace(FOUR_REAL.data, lines=True, pseudo=0.5),
     flow=dataclasses.replace(FOUR_REAL.flow, mean_share=0.6),
     optimizer=dataclasses.replace(FOUR_REAL.optimizer, decay_share=0.5),

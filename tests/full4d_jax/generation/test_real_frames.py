@@ -29,6 +29,9 @@ from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.moved import moved
+from full4d_jax.models.start import start_from
+from full4d_jax.models.weights import load_params, save_params
+from full4d_jax.session.errors import InputError
 from full4d_jax.training.loss import loss, motion_error
 
 MODEL = ModelConfig(
@@ -158,6 +161,22 @@ def test_a_moving_base_keeps_what_is_given_and_reads_nothing_else(steps):
     np.testing.assert_allclose(filled[real], np.asarray(grid)[real], atol=1e-6)
     hidden = ~real[..., None, None, None]
     np.testing.assert_array_equal(fill_grid(prior, jnp.where(hidden, 0.9, grid), real, key), filled)
+
+
+def test_weights_of_a_base_that_rests_go_on_with_one_that_moves(tmp_path):
+    path = tmp_path / "still.safetensors"
+    still = random_params(MODEL, 0.2)
+    save_params(path, still, {"model": dataclasses.asdict(MODEL)})
+    params = start_from(MOVING, path, jax.random.key(0))
+    before, _ = load_params(path)
+    grid, real = random_grid(), row_and_column(3, 3)
+    z = jax.random.normal(jax.random.key(1), (1, *grid.shape))
+    found = bind(MOVING, params, grid, real)(z, jnp.full(1, 0.7))
+    expected = bind(MODEL, before, grid, real)(z, jnp.full(1, 0.7))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    save_params(path, params, {"model": dataclasses.asdict(MOVING)})
+    with pytest.raises(InputError, match="tensor motion_embedding"):
+        start_from(MODEL, path, jax.random.key(0))
 
 
 def test_a_base_in_its_place_has_no_motion_to_learn():
