@@ -28,11 +28,11 @@ Two streams with soft synchronization, on an AMD EPYC machine, in float32, 64 x 
      --out runs/four_real_4 --data.videos VIDEOS --flow.perceptual 2.0 --flow.moving 2 \
      --flow.motion 0.5 --optimizer.learning_rate 0.008 --optimizer.adam_learning_rate 0.001 \
      --optimizer.decay_share 0.75 --optimizer.warmup 30 --training.steps 316
-6. more LPIPS (400 steps, NN minutes on one busy core):
+6. more LPIPS (900 steps, 43 minutes on one busy core, the first 50 at the rates of 400):
    full4d train --config four_real --init runs/four_real_4/prior.safetensors --seed 4 \
      --out runs/four_real_5 --data.videos VIDEOS --flow.perceptual 8.0 --flow.moving 1 \
      --flow.motion 0.5 --optimizer.learning_rate 0.006 --optimizer.adam_learning_rate 0.0008 \
-     --optimizer.decay_share 0.9 --optimizer.warmup 10 --training.steps 400
+     --optimizer.decay_share 0.9 --optimizer.warmup 10 --training.steps 900
 
 VIDEOS is a folder of clips (docs/model_card.md).
 
