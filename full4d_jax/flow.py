@@ -123,8 +123,8 @@ def mean_loss(
     error = predicted - data
     rows = jnp.diff(error, axis=-3)
     columns = jnp.diff(error, axis=-2)
-    own = weight * (2 * error**2 + absolute(error) / 2)
-    return sum(x.mean((3, 4, 5)) for x in (own, absolute(rows), absolute(columns)))
+    own = (weight * (2 * error**2 + absolute(error) / 2)).mean((3, 4, 5))
+    return own + absolute(rows).mean((3, 4, 5)) + absolute(columns).mean((3, 4, 5))
 
 
 def mean_of(frames: Float[Array, "b v t"], values: PerFrame) -> Float[Array, "b"]:

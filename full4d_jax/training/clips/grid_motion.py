@@ -1,6 +1,7 @@
 """Motion in grids of a batch, by optical flow on the host."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ from full4d_jax.geometry.carried_motion import carried_motion, motion_from_first
 from full4d_jax.media.pictures import to_uint8, to_unit
 
 
-def batches_with_motion(model: ModelConfig, batches: Iterator[Batch]) -> Iterator[Batch]:
+def batches_with_motion(model: ModelConfig, batches: Iterator[Any]) -> Iterator[Any]:
     """Return the batches, for a model that moves its base with the motion in each clip."""
     return map(with_motion, batches) if model.moves_base else batches
 
