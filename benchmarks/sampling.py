@@ -49,6 +49,7 @@ from full4d_jax.generation.fill import (
 from full4d_jax.generation.generate import flow_program, guides_program, views_program
 from full4d_jax.generation.prior import Prior, check_grid, check_offload
 from full4d_jax.generation.real_frames import row_and_column
+from full4d_jax.geometry.carried_motion import carried_motion
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.media.pictures import to_model
 from full4d_jax.models.codecs.codec import wan_vae
@@ -164,10 +165,13 @@ def generate(config: Config, prior: Prior, stages: Stages) -> Any:
     key = jax.random.key(KEY)
     data = config.data
     if not config.model.needs_cameras:
-        frames = to_model(noise(data.views, data.frames, data.height, data.width))
+        pictures = noise(data.views, data.frames, data.height, data.width)
+        frames = to_model(pictures)
+        motion = carried_motion(pictures) if config.model.moves_base else None
         real = row_and_column(data.views, data.frames)
         real = whole_latents(real, prior.codec.frame_stride)
-        guides = stages.run("codec", conditions_program, prior.for_codec, frames, real)
+        inputs = prior.for_codec, frames, real, motion
+        guides = stages.run("codec", conditions_program, *inputs)
         latents = stages.run("all_steps", parts_program, prior.for_network, guides, key)
         return stages.run("decoding", filled_program, prior.for_codec, latents)
     frames, depth, cameras = source(config, stages)

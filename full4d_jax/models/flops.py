@@ -188,16 +188,18 @@ def _outside_blocks(config: Config, sample: Sample, text: int) -> Iterator[Produ
     if streams == 2:
         yield linear("synchronization_time", FLOW_TIMES, d, 2 * d, time)
 
-    heads = [("head", "refiner", inputs, channels)]
+    heads = [("head", "refiner", inputs, channels, True)]
     if model.moves_base:
         yield linear("motion_embedding", sample.all_tokens, 2 * area, d, False)
-        heads.append(("mover_head", "mover", inputs + 2, 2))
-    for head, refiner, seen, leaving in heads:
+        # Nothing that is trained lies before the pictures that the mover sees.
+        heads.append(("mover_head", "mover", inputs + 2, 2, False))
+    for head, refiner, seen, leaving, follows_trained in heads:
         yield linear(head, streams * sample.all_tokens, d, (model.refiner or channels) * area)
         if model.refiner:
             pixels = sample.generated * sample.tokens * area
             width = model.refiner
-            yield linear(f"{refiner}.enter", pixels, KERNEL_AREA * (width + seen), width)
+            yield linear(f"{refiner}.enter", pixels, KERNEL_AREA * width, width)
+            yield linear(f"{refiner}.enter", pixels, KERNEL_AREA * seen, width, follows_trained)
             yield linear(f"{refiner}.middle", pixels, KERNEL_AREA * width, width)
             yield linear(f"{refiner}.leave", pixels, KERNEL_AREA * width, leaving)
 

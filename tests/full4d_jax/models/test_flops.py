@@ -83,6 +83,7 @@ def program(config: Config, *, backward: bool) -> jax.stages.Lowered:
         world_to_camera=abstract(b, v, data.frames, 4, 4),
         intrinsics=abstract(b, v, 3, 3),
         text=abstract(b, TOKENS, model.text_width) if model.text_width else None,
+        motion=abstract(b, v, *size, 2) if model.moves_base else None,
     )
     trained = trained_leaves(config.optimizer.trainable, params)
 
