@@ -21,7 +21,7 @@ class FlowConfig:
     moving: Weight = 0.0
     """Additional weight in the regression of what differs from instant 0 of its view."""
     motion: Weight = 0.0
-    """With `model.moves_base`: weight of its motion's error, in units of 4 pixels."""
+    """Weight of the motion's error with `model.moves_base`, in units of 4 pixels."""
     segments: Annotated[int, Between(0, 64)] = 0
     """Euler steps in which adapters learn to do what the network does in 16 times as many; 0 is
     off."""

@@ -90,13 +90,13 @@ def change_scores(
     Correlation is the cosine of the two changes of all pixels, size the quotient of their root mean
     squares; None where one of them, or the true one, is 0.
     """
-    made = (image - first).astype(np.float64)
-    true = (truth - first).astype(np.float64)
-    size = math.sqrt((made**2).sum())
-    true_size = math.sqrt((true**2).sum())
+    change = (image - first).astype(np.float64)
+    true_change = (truth - first).astype(np.float64)
+    size = math.sqrt((change**2).sum())
+    true_size = math.sqrt((true_change**2).sum())
     both = size * true_size
     return {
-        "change_correlation": float((made * true).sum()) / both if both else None,
+        "change_correlation": float((change * true_change).sum()) / both if both else None,
         "change_size": size / true_size if true_size else None,
     }
 

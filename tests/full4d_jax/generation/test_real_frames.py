@@ -171,9 +171,9 @@ def test_weights_of_a_base_that_rests_go_on_with_one_that_moves(tmp_path):
     before, _ = load_params(path)
     grid, real = random_grid(), row_and_column(3, 3)
     z = jax.random.normal(jax.random.key(1), (1, *grid.shape))
-    found = bind(MOVING, params, grid, real)(z, jnp.full(1, 0.7))
+    answer = bind(MOVING, params, grid, real)(z, jnp.full(1, 0.7))
     expected = bind(MODEL, before, grid, real)(z, jnp.full(1, 0.7))
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(answer, expected, atol=1e-5)
     save_params(path, params, {"model": dataclasses.asdict(MOVING)})
     with pytest.raises(InputError, match="tensor motion_embedding"):
         start_from(MODEL, path, jax.random.key(0))

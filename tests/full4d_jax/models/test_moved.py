@@ -19,19 +19,19 @@ def everywhere(x: float, y: float, height: int = 6, width: int = 7) -> np.ndarra
 def test_whole_pixels_are_found_and_the_border_repeats():
     image = picture()
     np.testing.assert_array_equal(moved(image, everywhere(0, 0)), image)
-    found = np.asarray(moved(image, everywhere(2, -1)))
-    np.testing.assert_allclose(found[:, 1:, :-2], image[:, :-1, 2:], atol=1e-6)
-    np.testing.assert_allclose(found[:, 1:, -1], image[:, :-1, -1], atol=1e-6)
+    turned = np.asarray(moved(image, everywhere(2, -1)))
+    np.testing.assert_allclose(turned[:, 1:, :-2], image[:, :-1, 2:], atol=1e-6)
+    np.testing.assert_allclose(turned[:, 1:, -1], image[:, :-1, -1], atol=1e-6)
     far = np.asarray(moved(image, everywhere(99, 99)))
     np.testing.assert_allclose(far, np.broadcast_to(image[:, -1:, -1:], far.shape), atol=1e-6)
 
 
 def test_between_pixels_and_their_gradient():
     image = picture()
-    found = np.asarray(moved(image, everywhere(0.25, 0.5)))
+    turned = np.asarray(moved(image, everywhere(0.25, 0.5)))
     rows = (image[:, :-1] + image[:, 1:]) / 2
     expected = 0.75 * rows[:, :, :-1] + 0.25 * rows[:, :, 1:]
-    np.testing.assert_allclose(found[:, :-1, :-1], expected, atol=1e-6)
+    np.testing.assert_allclose(turned[:, :-1, :-1], expected, atol=1e-6)
     gradient = jax.grad(lambda motion: moved(image, motion).sum())(everywhere(0.25, 0.5))
     slope = (rows[:, :, 1:] - rows[:, :, :-1]).sum(-1)
     np.testing.assert_allclose(gradient[:, :-1, :-1, 0], slope, atol=1e-5)
