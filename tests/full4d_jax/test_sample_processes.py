@@ -18,7 +18,7 @@ from full4d_jax.session.stages import Stages
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 SIZE = "--data.views 3 --data.frames 2 --data.height 32 --data.width 32 --sampler.steps 2"
-SMALL = {"layers": 1, "refiner": 0, "precision": "float32"}
+SMALL = {"layers": 1, "precision": "float32"}
 LIFT = "--lift.steps 10 --lift.capacity 300 --sampler.noise 1 --lift.distillation"
 VIEWS, FRAMES, SIDE = 3, 2, 32
 MESH = "--mesh.data 1 --mesh.fsdp 2 --mesh.view 2"
@@ -33,9 +33,11 @@ def preset(tmp_path_factory) -> list[str]:
 def small_model(name: str, folder: Path) -> list[str]:
     """Return options of a preset that is made small, and of its random weights."""
     path = folder / "prior.safetensors"
-    model = dataclasses.replace(load_config(name).model, **SMALL)
+    preset = load_config(name).model
+    sizes = SMALL | {"refiner": 4 if preset.moves_base else 0}
+    model = dataclasses.replace(preset, **sizes)
     save_params(path, random_params(model), {})
-    options = [word for field, x in SMALL.items() for word in (f"--model.{field}", str(x))]
+    options = [word for field, x in sizes.items() for word in (f"--model.{field}", str(x))]
     return ["--config", name, *options, *SIZE.split(), "--checkpoint", str(path)]
 
 
