@@ -40,7 +40,7 @@ def main() -> None:
     for kind, trace in render_programs(SingleDeviceSharding(device)).items():
         traced = trace()
         hlo = traced.lower().compile().as_text()
-        products = kernel_products(traced.jaxpr.jaxpr, hlo)
+        products = kernel_products(traced.jaxpr, hlo)
         results[f"{kind}_products"] = products
         results[f"{kind}_milliseconds"] = round(1e3 * PASSES * products / peak, 2)
         results[f"{kind}_bytes"] = count_work(hlo).bytes

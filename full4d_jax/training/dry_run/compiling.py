@@ -137,7 +137,7 @@ def compile_program(trace: Callable[[], Any], gpu: Gpu | None = None) -> dict[st
         "collectives": {k: v._asdict() for k, v in collectives(hlo).items()},
         "estimated_cycles": estimate.cycles[""],
         "without_estimate": estimate.unknown[""],
-        "kernel_products": kernel_products(traced.jaxpr.jaxpr, hlo) if gpu is None else None,
+        "kernel_products": kernel_products(traced.jaxpr, hlo) if gpu is None else None,
         **{f"{name}_share": estimate.share(name) for name in SCOPES},
         "work": None if gpu is None else predict_time(count_work(hlo), gpu),
     }
@@ -170,7 +170,7 @@ def tpu_seconds(cost: dict[str, Any], kind: str) -> dict[str, float]:
     """Return the seconds of a program's parts on one TPU.
 
     XLA says how many cycles its own operations take. Pallas kernels take the time of their products
-    at full rate, skipped ones included (`kernel_products`). Transfers between chips take none.
+    at full rate (`kernel_products`). Transfers between chips take none.
 
     Args:
       cost: of the program, by `compile_program`.

@@ -3,35 +3,42 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from jax.extend import core
 
 from full4d_jax.training.dry_run.hlo import COMPUTATION, count_runs
 
 KERNEL = 'custom_call_target="tpu_custom_call"'
+SPLASH = "splash_mha"  # begins the names of splash attention's kernels
 _NAME = re.compile(r"\s+(?:ROOT )?%?([\w-]+)[\w.-]* = ")  # XLA appends .3, .clone, .remat2
 
 
 def kernel_products(jaxpr: Any, hlo: str) -> int:
     """Return the operations of products in the Pallas kernels of a program, on one TPU.
 
-    A multiplication and its addition are two. A kernel counts for each place of its grid, those
-    that it skips included, with that branch of each condition that has most. A scan inside counts
-    as often as it is long, another loop once. Of several kernels under one name the largest counts
-    for all.
+    A multiplication and its addition are two. A kernel counts for each place of its grid, splash
+    attention for those that its lists of tiles do not skip, with that branch of each condition that
+    has most. A scan inside counts as often as it is long, another loop once. Of several kernels
+    under one name, or lists of one shape, the largest counts for all.
 
     Args:
-      jaxpr: of the program, `traced.jaxpr.jaxpr`; kernels lie inside `shard_map`, or run on one
-        device. It has more calls than will run.
+      jaxpr: of the program, `traced.jaxpr`; kernels lie inside `shard_map`, or run on one device.
+        It has more calls than will run.
       hlo: text of the optimised program, which has those that run.
 
     Raises:
       ValueError: A kernel of the optimised program is not in the traced one.
     """
     by_name: dict[str, int] = {}
-    for name, products in _kernels(jaxpr):
+    lists = [np.asarray(x) for x in jaxpr.consts if x.dtype == np.int8]
+    active: dict[tuple[int, ...], float] = {}
+    for kinds in lists:
+        share = float((kinds > 0).mean())
+        active[kinds.shape] = max(share, active.get(kinds.shape, 0.0))
+    for name, products in _kernels(jaxpr.jaxpr, active):
         by_name[name] = max(products, by_name.get(name, 0))
     runs_by_name = kernel_runs(hlo)
     if unknown := sorted(set(runs_by_name) - set(by_name)):
@@ -54,17 +61,25 @@ def kernel_runs(hlo: str) -> Counter[str]:
     return kernels
 
 
-def _kernels(jaxpr: Any) -> Iterator[tuple[str, int]]:
-    """Yield the name and the operations of each call of a kernel in a program."""
+def _kernels(jaxpr: Any, active: Mapping[tuple[int, ...], float]) -> Iterator[tuple[str, int]]:
+    """Yield the name and the operations of each call of a kernel in a program.
+
+    Args:
+      jaxpr: the program.
+      active: share of a list of tiles that splash attention does not skip, by the list's shape.
+    """
     for equation in jaxpr.eqns:
         if equation.primitive.name == "pallas_call":
-            places = math.prod(equation.params["grid_mapping"].grid)
             body = equation.params["jaxpr"]
             name = equation.params["name"] or body.debug_info.func_name
+            places = math.prod(equation.params["grid_mapping"].grid)
+            if name.startswith(SPLASH):
+                _, kinds, *_ = equation.invars  # of tiles: skipped, partial or whole
+                places = round(places * active[kinds.aval.shape])
             yield name, places * _products(body)
         else:
             for inner in _inner(equation):
-                yield from _kernels(inner)
+                yield from _kernels(inner, active)
 
 
 def _products(jaxpr: Any) -> int:

@@ -1,10 +1,14 @@
-"""Products inside Pallas kernels: as often as grids, the busier branch and the program run."""
+"""Products inside Pallas kernels: as often as grids, the busier branch and the program run.
+
+Of splash attention, those that the mask asks for.
+"""
 
 import jax
 import jax.numpy as jnp
 import pytest
 from jax.experimental import pallas as pl
 
+from full4d_jax.models.attention.splash import splash_attention
 from full4d_jax.training.dry_run.compiling import predicted_mfu, tpu_seconds
 from full4d_jax.training.dry_run.kernels import kernel_products, kernel_runs
 
@@ -57,7 +61,7 @@ def test_a_kernel_counts_for_its_grid_with_its_busier_branch():
         return multiply(turned) @ x
 
     squares = jax.ShapeDtypeStruct((3, SIDE, SIDE), jnp.float32)
-    jaxpr = jax.jit(scanned).trace(squares).jaxpr.jaxpr
+    jaxpr = jax.jit(scanned).trace(squares).jaxpr
     assert kernel_products(jaxpr, HLO) == 6 * 3 * 2 * PRODUCT
     assert kernel_products(jaxpr, "ENTRY %main (p: f32[]) -> f32[] {\n}") == 0
 
@@ -67,12 +71,32 @@ def test_a_kernel_without_a_name_has_that_of_its_function():
         result[...] = jax.lax.fori_loop(0, 3, lambda _, y: y @ square[...], square[...])
 
     shape = jax.ShapeDtypeStruct((SIDE, SIDE), jnp.float32)
-    jaxpr = jax.jit(lambda x: pl.pallas_call(thrice, shape)(x)).trace(shape).jaxpr.jaxpr
+    jaxpr = jax.jit(lambda x: pl.pallas_call(thrice, shape)(x)).trace(shape).jaxpr
     assert kernel_products(jaxpr, HLO.replace("square", "thrice")) == 6 * 3 * PRODUCT
     with pytest.raises(
         ValueError, match=r"found \['square'\] in the program, expected \['thrice'\]"
     ):
         kernel_products(jaxpr, HLO)
+
+
+def test_splash_attention_counts_the_tiles_that_it_does_not_skip():
+    """Two views of two instants in tiles of a frame: three of four frames are read.
+
+    Lists stand outside of loops and of what is computed again, and are constants all the same.
+    """
+    views, frames, tokens, heads, width = 2, 2, 512, 3, 128
+
+    def attend(x):
+        layer = jax.checkpoint(lambda x: splash_attention(x, x, x, cross_half=False))
+        return jax.lax.scan(lambda x, _: (layer(x), None), x, length=4)[0].sum()
+
+    tokens_of_grid = jax.ShapeDtypeStruct((1, views, frames, tokens, heads, width), jnp.float32)
+    jaxpr = jax.jit(jax.grad(attend)).trace(tokens_of_grid).jaxpr
+    product = 2 * width * heads * 3 * views * frames * tokens**2
+    products = {"fwd_residuals": 2, "dq_no_residuals": 3, "dkv_no_residuals": 4}
+    for kernel, number in products.items():
+        hlo = HLO.replace("square", f"splash_mha_{kernel}")
+        assert kernel_products(jaxpr, hlo) == 6 * number * product
 
 
 def test_seconds_of_a_tpu_follow_from_cycles_and_kernels():
