@@ -109,6 +109,7 @@ def of_size(
         text_width=TEXT,
         cameras=(),
         camera_projector=False,
+        remat="none",
         projection="none",
     )
     data = DataConfig(views=2, frames=frames, height=side * STRIDE, width=side * STRIDE)
