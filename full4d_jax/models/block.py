@@ -55,6 +55,14 @@ def layer_norm(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
     return (y * jax.lax.rsqrt((y * y).mean(-1, keepdims=True) + 1e-6)).astype(x.dtype)
 
 
+def norm_of_heads(norm: nnx.RMSNorm, x: Float[Array, "*b k c"]) -> Float[Array, "*b k c"]:
+    """Normalise all channels of all heads together, in float32."""
+    y = x.astype(jnp.float32)
+    square = (y * y).mean((-2, -1), keepdims=True)
+    scale = norm.scale[...].reshape(*(1,) * (x.ndim - 2), *x.shape[-2:])
+    return (y * (jax.lax.rsqrt(square + norm.epsilon) * scale)).astype(x.dtype)
+
+
 def rematerialised(layer: Callable, remat: str) -> Callable:
     """Let the backward pass recompute what `ModelConfig.remat` says of a layer."""
     if remat == "none":
@@ -75,17 +83,16 @@ class Projections(nnx.Module):
         )
         self.query_norm, self.key_norm = (nnx.RMSNorm(d, epsilon=1e-6, rngs=rngs) for _ in range(2))
 
-    def split(self, x: Float[Array, "... d"]) -> Float[Array, "... k c"]:
-        """Split channels into heads."""
-        return x.reshape(*x.shape[:-1], self.heads, -1)
-
-    def queries(self, x):
+    def queries(self, x: Float[Array, "*b d"]) -> Float[Array, "*b k c"]:
         """Return normalised queries in heads."""
-        return self.split(self.query_norm(self.query(x)))
+        return norm_of_heads(self.query_norm, self.query.in_heads(x, self.heads))
 
-    def keys_values(self, x):
+    def keys_values(
+        self, x: Float[Array, "*b d"]
+    ) -> tuple[Float[Array, "*b k c"], Float[Array, "*b k c"]]:
         """Return normalised keys, and values, in heads."""
-        return self.split(self.key_norm(self.key(x))), self.split(self.value(x))
+        keys = norm_of_heads(self.key_norm, self.key.in_heads(x, self.heads))
+        return keys, self.value.in_heads(x, self.heads)
 
 
 class Block(nnx.Module):

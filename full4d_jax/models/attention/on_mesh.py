@@ -58,9 +58,6 @@ def attention_on_mesh(
     def local(q: Flat, k: Flat, v: Flat, cameras: Any) -> Flat:
         trade = functools.partial(jax.lax.all_to_all, axis_name=swap, tiled=True)
         if swap:
-            # Else XLA converts gradients to the norms' float32 before it brings them into the
-            # layout of tokens, which moves twice the bytes.
-            q, k, v = jax.lax.optimization_barrier((q, k, v))
             q, k, v = (trade(x, split_axis=2, concat_axis=1) for x in (q, k, v))
         if rest:
             k, v = (jax.lax.all_gather(x, rest, axis=1, tiled=True) for x in (k, v))

@@ -5,6 +5,7 @@ d/6 each with row and column (integer divisions). With `fold_views`, view v at t
 position v * frames + t on the time axis (4Real-Video-V2).
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -51,9 +52,33 @@ def rotary_angles(
 
 def rotate(x: Float[Array, "b n k d"], angles: Float[Array, "n p"]) -> Float[Array, "b n k d"]:
     """Turn the pairs (x[2i], x[2i+1]) of queries or keys by their angles."""
+    return jax.lax.platform_dependent(x, angles, tpu=turn_by_product, default=turn_in_pairs)
+
+
+def turn_in_pairs(
+    x: Float[Array, "b n k d"], angles: Float[Array, "n p"]
+) -> Float[Array, "b n k d"]:
+    """Turn pairs that are cut apart and stacked again."""
     cos = jnp.cos(angles)[None, :, None]
     sin = jnp.sin(angles)[None, :, None]
     even = x[..., ::2].astype(jnp.float32)
     odd = x[..., 1::2].astype(jnp.float32)
     turned = jnp.stack([even * cos - odd * sin, even * sin + odd * cos], -1)
     return turned.reshape(x.shape).astype(x.dtype)
+
+
+def turn_by_product(
+    x: Float[Array, "b n k d"], angles: Float[Array, "n p"]
+) -> Float[Array, "b n k d"]:
+    """Turn pairs whose channels a product has swapped, (-x[2i+1], x[2i]).
+
+    TPUs would turn channels and tokens around in memory to cut them apart. Sums of a single term
+    are exact.
+    """
+    width = x.shape[-1]
+    swap = np.kron(np.eye(width // 2), [[0, 1], [-1, 0]])
+    precision = jax.lax.Precision.HIGHEST if x.dtype == jnp.float32 else None
+    swapped = jnp.einsum("bnkc,cd->bnkd", x, jnp.asarray(swap, x.dtype), precision=precision)
+    cos = jnp.repeat(jnp.cos(angles), 2, -1)[None, :, None]
+    sin = jnp.repeat(jnp.sin(angles), 2, -1)[None, :, None]
+    return (x.astype(jnp.float32) * cos + swapped.astype(jnp.float32) * sin).astype(x.dtype)
