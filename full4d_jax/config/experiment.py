@@ -85,8 +85,9 @@ class ModelConfig:
     """Rank of the adapters for `optimizer.trainable` lora or adapters; 0 builds none."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of products on tokens; auto is bfloat16 except on CPU."""
-    remat: Literal["none", "block", "attention"] = "none"
-    """Save memory: recompute nothing, whole blocks, or all but attention."""
+    remat: Literal["none", "block", "attention", "products"] = "none"
+    """Save memory: recompute nothing, whole blocks, all but attention, or all but attention and
+    products with parameters."""
     gpu_attention: Literal["flash", "cudnn"] = "flash"
     """What attends within views on GPUs: our kernel, or cuDNN, which makes attention 1.4 times as
     fast, but whose gradients repeat with a flag only (docs/attention.md)."""

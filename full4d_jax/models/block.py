@@ -22,7 +22,7 @@ from full4d_jax.models.attention.mask import SAVED, Pattern, Tokens
 from full4d_jax.models.attention.on_mesh import attention_on_mesh, cross_attention_on_mesh
 from full4d_jax.models.attention.prope import Transforms, prope
 from full4d_jax.models.attention.rope import rotate
-from full4d_jax.models.linear import linear
+from full4d_jax.models.linear import PRODUCT, linear
 from full4d_jax.models.tokens import Moments
 
 CAMERA_CHANNELS = 16  # R and t relative to the source camera, fx fy cx cy
@@ -63,11 +63,20 @@ def norm_of_heads(norm: nnx.RMSNorm, x: Float[Array, "*b k c"]) -> Float[Array, 
     return (y * (jax.lax.rsqrt(square + norm.epsilon) * scale)).astype(x.dtype)
 
 
+def in_memory_of_tpus(x: Float[Array, "*a"]) -> Float[Array, "*a"]:
+    """Let XLA for TPUs write a value, and its gradient, before it goes on.
+
+    Else it computes what depends on it, such as the gradient of an activation, anew for each tile
+    of the product that follows.
+    """
+    return jax.lax.platform_dependent(x, tpu=jax.lax.optimization_barrier, default=lambda x: x)
+
+
 def rematerialised(layer: Callable, remat: str) -> Callable:
     """Let the backward pass recompute what `ModelConfig.remat` says of a layer."""
     if remat == "none":
         return layer
-    saved = (SAVED,) if remat == "attention" else ()
+    saved = {"block": (), "attention": (SAVED,), "products": (SAVED, PRODUCT)}[remat]
     return jax.checkpoint(layer, policy=jax.checkpoint_policies.save_only_these_names(*saved))
 
 
@@ -128,7 +137,8 @@ class Block(nnx.Module):
         if inputs.text is not None:
             x = x + self.cross_attention(self.text_norm(x), inputs.text)
         h = layer_norm(x) * (1 + scale_2) + shift_2
-        return x + gate_2 * self.ffn_out(jax.nn.gelu(self.ffn_in(h), approximate=True))
+        h = in_memory_of_tpus(self.ffn_in(h))
+        return x + gate_2 * self.ffn_out(jax.nn.gelu(h, approximate=True))
 
     def self_attention(
         self, h: Float[Array, "b n d"], inputs: BlockInputs

@@ -3,10 +3,13 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from full4d_jax.config import ModelConfig
+
+PRODUCT = "product"  # the name of what a layer may keep for its backward pass
 
 
 class Linear(nnx.Linear):
@@ -25,7 +28,7 @@ class Linear(nnx.Linear):
         y = super().__call__(flat)
         if hasattr(self, "lora_in"):
             y = y + flat @ self.lora_in[...] @ self.lora_out[...]
-        return y.reshape(*x.shape[:-1], y.shape[-1])
+        return checkpoint_name(y, PRODUCT).reshape(*x.shape[:-1], y.shape[-1])
 
     def in_heads(self, x: Float[Array, "*b i"], heads: int) -> Float[Array, "*b k c"]:
         """Apply the layer; a product makes the heads of its outputs.
@@ -39,7 +42,7 @@ class Linear(nnx.Linear):
         if hasattr(self, "lora_in"):
             lora_out = self.lora_out[...].reshape(-1, heads, kernel.shape[-1])
             y = y + jnp.einsum("...r,rkc->...kc", flat @ self.lora_in[...], lora_out)
-        return y.reshape(*x.shape[:-1], *y.shape[-2:])
+        return checkpoint_name(y, PRODUCT).reshape(*x.shape[:-1], *y.shape[-2:])
 
 
 def _one_axis(x: Float[Array, "*b i"]) -> Float[Array, "*n i"]:

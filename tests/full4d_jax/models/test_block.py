@@ -10,14 +10,15 @@ from jax.extend import core
 
 from full4d_jax.models.attention.mask import SAVED
 from full4d_jax.models.block import norm_of_heads, rematerialised
-from full4d_jax.models.linear import linear
+from full4d_jax.models.linear import PRODUCT, linear
 
 SIDE = 8
+REMAT = [("none", 0), ("block", 2), ("attention", 1), ("products", 0)]
 
 
 def layer(x: jax.Array, weights: jax.Array) -> jax.Array:
     """A product with parameters, then one of tokens, as attention is."""
-    tokens = jnp.sin(x @ weights)
+    tokens = jnp.sin(checkpoint_name(x @ weights, PRODUCT))
     logits = jnp.einsum("bnd,bmd->bnm", tokens, tokens)
     return jnp.sin(checkpoint_name(logits, SAVED))
 
@@ -40,7 +41,7 @@ def count_products(jaxpr: core.Jaxpr) -> int:
     return count
 
 
-@pytest.mark.parametrize(("remat", "recomputed"), [("none", 0), ("block", 2), ("attention", 1)])
+@pytest.mark.parametrize(("remat", "recomputed"), REMAT)
 def test_as_many_products_are_recomputed_as_the_option_says(remat, recomputed):
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(2, 5, SIDE)), jnp.float32)
