@@ -5,9 +5,10 @@
 
 Without a preset: our network as Wan's, of one view and without projection, against diffusers'
 WanTransformer3DModel of the same size (extra `parity`), in float32 on the same cores. A step is the
-forward pass, mean squared error of the velocity, the backward pass and AdamW (torch's fused one).
-Both take turns; `seconds_per_step` is our best, `torch_over_ours` torch's best over it (above 1 we
-are faster; null without torch), `data_wait` null. Torch runs eagerly.
+forward pass, mean squared error of the velocity, the backward pass, which computes no layer again,
+and AdamW (torch's fused one). Both take turns; `seconds_per_step` is our best, `torch_over_ours`
+torch's best over it (above 1 we are faster; null without torch), `data_wait` null. Torch runs
+eagerly.
 
 With a preset: its whole training step on the batches that `full4d train` would see; one with
 encoded projections and without records gets noise in their place, which always lies ready.

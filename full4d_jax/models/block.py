@@ -64,10 +64,10 @@ def norm_of_heads(norm: nnx.RMSNorm, x: Float[Array, "*b k c"]) -> Float[Array, 
 
 
 def in_memory_of_tpus(x: Float[Array, "*a"]) -> Float[Array, "*a"]:
-    """Let XLA for TPUs write a value, and its gradient, before it goes on.
+    """Let XLA for TPUs write a value, and on the way back its gradient, to memory.
 
-    Else it computes what depends on it, such as the gradient of an activation, anew for each tile
-    of the product that follows.
+    Else it fuses the activation's derivative into the products that follow, which compute it anew
+    for each of their tiles.
     """
     return jax.lax.platform_dependent(x, tpu=jax.lax.optimization_barrier, default=lambda x: x)
 

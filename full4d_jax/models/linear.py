@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from full4d_jax.config import ModelConfig
 
-PRODUCT = "product"  # the name of what a layer may keep for its backward pass
+PRODUCT = "product"  # names the products of linear layers, which the backward pass may keep
 
 
 class Linear(nnx.Linear):
@@ -27,22 +27,25 @@ class Linear(nnx.Linear):
         flat = _one_axis(x)
         y = super().__call__(flat)
         if hasattr(self, "lora_in"):
-            y = y + flat @ self.lora_in[...] @ self.lora_out[...]
+            y = y + self._low_rank(flat) @ self.lora_out[...]
         return checkpoint_name(y, PRODUCT).reshape(*x.shape[:-1], y.shape[-1])
 
     def in_heads(self, x: Float[Array, "*b i"], heads: int) -> Float[Array, "*b k c"]:
-        """Apply the layer; a product makes the heads of its outputs.
+        """Apply the layer, and return its outputs in heads, which the product itself makes.
 
         TPUs then keep heads apart in memory. Cutting them out of rows of all channels is a copy.
         """
         flat = _one_axis(x)
         kernel = self.kernel[...].reshape(x.shape[-1], heads, -1)
         bias = self.bias[...].reshape(*(1,) * (flat.ndim - 1), heads, -1)
-        y = jnp.einsum("...i,ikc->...kc", flat, kernel) + bias
+        y = jnp.einsum("...i,ikc->...kc", flat, kernel, precision=self.precision) + bias
         if hasattr(self, "lora_in"):
             lora_out = self.lora_out[...].reshape(-1, heads, kernel.shape[-1])
-            y = y + jnp.einsum("...r,rkc->...kc", flat @ self.lora_in[...], lora_out)
+            y = y + jnp.einsum("...r,rkc->...kc", self._low_rank(flat), lora_out)
         return checkpoint_name(y, PRODUCT).reshape(*x.shape[:-1], *y.shape[-2:])
+
+    def _low_rank(self, flat: Float[Array, "*n i"]) -> Float[Array, "*n r"]:
+        return checkpoint_name(flat @ self.lora_in[...], PRODUCT)
 
 
 def _one_axis(x: Float[Array, "*b i"]) -> Float[Array, "*n i"]:

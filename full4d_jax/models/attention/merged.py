@@ -86,7 +86,7 @@ def _forward(q: Head, k: Head, v: Head, cross_half: bool) -> tuple[Head, PerQuer
 
 
 def _has_columns(q: Head, cross_half: bool) -> bool:
-    """Return whether any query reads beyond its row: a single view without projection has none."""
+    """Return whether a query reads beyond its row, as in a single view without projection none."""
     return cross_half or len(q) > 1
 
 
@@ -101,9 +101,11 @@ def sums(mask, q, k, v):
 def derivative(mask, q, lse, dq, k, v, dk, dv):
     """Return a dense part's sum of (p dl) v + p dv, and its sum of p dl."""
     p = jnp.exp(mask(_logits(q, k)) - lse[..., None])
-    # XLA's gradient of keys is twice as fast on CPU where its factor is transposed in memory.
-    d_keys = jax.lax.optimization_barrier(_logits(dk, q)).mT
-    d = p * (_logits(dq, k) + d_keys)
+    # The gradient of keys is twice as fast on CPU from a copy that lies transposed in memory.
+    along_keys = jax.lax.platform_dependent(
+        _logits(dk, q), cpu=jax.lax.optimization_barrier, default=lambda x: x
+    )
+    d = p * (_logits(dq, k) + along_keys.mT)
     return _weighted(d, v) + _weighted(p, dv), d.sum(-1)
 
 

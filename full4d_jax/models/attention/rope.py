@@ -70,10 +70,10 @@ def turn_in_pairs(
 def turn_by_product(
     x: Float[Array, "b n k d"], angles: Float[Array, "n p"]
 ) -> Float[Array, "b n k d"]:
-    """Turn pairs whose channels a product has swapped, (-x[2i+1], x[2i]).
+    """Turn pairs by a product with a matrix that makes (-x[2i+1], x[2i]) of them.
 
-    TPUs would turn channels and tokens around in memory to cut them apart. Sums of a single term
-    are exact.
+    TPUs would turn channels and tokens around in memory to cut pairs apart. Each sum has a single
+    term, so values are those of `turn_in_pairs`.
     """
     width = x.shape[-1]
     swap = np.kron(np.eye(width // 2), [[0, 1], [-1, 0]])

@@ -33,11 +33,13 @@ def kernel_products(jaxpr: Any, hlo: str) -> int:
       ValueError: A kernel of the optimised program is not in the traced one.
     """
     by_name: dict[str, int] = {}
-    lists = [np.asarray(x) for x in jaxpr.consts if x.dtype == np.int8]
+    # Lists reach kernels through loops and `shard_map`, so they are known by their shape. Of what
+    # `tile_lists` makes only the kinds of tiles have one byte.
     active: dict[tuple[int, ...], float] = {}
-    for kinds in lists:
-        share = float((kinds > 0).mean())
-        active[kinds.shape] = max(share, active.get(kinds.shape, 0.0))
+    for constant in jaxpr.consts:
+        if constant.dtype == np.int8:
+            share = float((np.asarray(constant) > 0).mean())
+            active[constant.shape] = max(share, active.get(constant.shape, 0.0))
     for name, products in _kernels(jaxpr.jaxpr, active):
         by_name[name] = max(products, by_name.get(name, 0))
     runs_by_name = kernel_runs(hlo)
