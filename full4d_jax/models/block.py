@@ -59,6 +59,7 @@ def norm_of_heads(norm: nnx.RMSNorm, x: Float[Array, "*b k c"]) -> Float[Array, 
     """Normalise all channels of all heads together, in float32."""
     y = x.astype(jnp.float32)
     square = (y * y).mean((-2, -1), keepdims=True)
+    assert norm.scale is not None, "every layer here has one"
     scale = norm.scale[...].reshape(*(1,) * (x.ndim - 2), *x.shape[-2:])
     return (y * (jax.lax.rsqrt(square + norm.epsilon) * scale)).astype(x.dtype)
 

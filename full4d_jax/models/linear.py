@@ -19,6 +19,7 @@ class Linear(nnx.Linear):
     samples and tokens are sharded separately, and stay two axes.
     """
 
+    bias: nnx.Param
     lora_in: nnx.Param
     lora_out: nnx.Param
 
