@@ -17,9 +17,10 @@ from jax.sharding import PartitionSpec
 
 from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models.attention.flash import attend_by_frames, attend_to_all
-from full4d_jax.models.attention.fused import cross_attention
+from full4d_jax.models.attention.fused import SPLASH_TOKENS, cross_attention
 from full4d_jax.models.attention.listed import attend_by_lists
 from full4d_jax.models.attention.mask import Flat, Pattern, Text, Tokens
+from full4d_jax.models.attention.splash import splash_from_frames
 from full4d_jax.models.sharding import RULES, swap_axes
 from full4d_jax.models.tokens import flatten
 from gaussians.rendering.platforms import runs_triton
@@ -115,8 +116,10 @@ def attention_of_queries(
     values = rearrange(v, "b v t s k d -> b (v t) s k d")
     lists = functools.partial(attend_by_lists, allowed=allowed)
     flash = functools.partial(attend_by_frames, allowed=allowed) if runs_triton() else lists
+    large = tokens >= SPLASH_TOKENS
+    splash = functools.partial(splash_from_frames, allowed=allowed) if large else lists
     part = jax.lax.axis_index(axes)
     out = jax.lax.platform_dependent(
-        queries, keys, values, part, cpu=lists, tpu=lists, default=flash
+        queries, keys, values, part, cpu=lists, tpu=splash, default=flash
     )
     return out.reshape(q.shape)

@@ -9,6 +9,7 @@ as a whole, or holds padding keys, a boolean block says what counts.
 The library is imported when a kernel is built: it takes a third of a second, which only TPUs need.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -42,10 +43,10 @@ class TileLists(NamedTuple):
       partial_mask_blocks: which pairs count in a partial tile; None where no tile is partial.
     """
 
-    data_next: Int[np.ndarray, "1 i j"]
-    mask_next: Int[np.ndarray, "1 i j"] | None
-    block_mask: Int[np.ndarray, "1 i j"]
-    partial_mask_blocks: Bool[np.ndarray, "p x y"] | None
+    data_next: Int[np.ndarray | Array, "1 i j"]
+    mask_next: Int[np.ndarray | Array, "1 i j"] | None
+    block_mask: Int[np.ndarray | Array, "1 i j"]
+    partial_mask_blocks: Bool[np.ndarray | Array, "p x y"] | None
 
 
 def splash_attention(
@@ -61,19 +62,85 @@ def splash_attention(
 
     With `interpret` the kernels run, slowly, on any backend.
     """
-    _, views, frames, tokens, _, width = q.shape
+    _, views, frames, tokens, _, _ = q.shape
     tiling = choose_tiling(frames, tokens)
     allowed = allowed_frames(views, frames, cross_half, mask).reshape(views * frames, -1)
-    kernel = _kernel(allowed, tokens, tiling, interpret)
-    padding = [(0, 0)] * 4 + [(0, tiling.cell * tiling.pieces - tokens), (0, 0)]
+    forward, backward = (
+        tile_lists(allowed, tokens, tiling, by_keys=by_keys) for by_keys in (False, True)
+    )
+    kernel = _kernel(forward, backward, tiling, interpret)
+    in_a_row = [rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v)]
+    return _attend(kernel, tiling, *in_a_row).reshape(q.shape)
 
-    def flatten(x: Tokens) -> Float[Array, "b k n d"]:
-        x = jnp.pad(rearrange(x, "b v t s k d -> b k v t s d"), padding)
-        return rearrange(x, "b k v t s d -> b k (v t s) d")
 
-    flat = jnp.asarray(jax.vmap(kernel)(flatten(q * width**-0.5), flatten(k), flatten(v)))
-    out = rearrange(flat, "b k (v t s) d -> b v t s k d", v=views, t=frames)
-    return out[:, :, :, :tokens]
+def splash_from_frames(
+    q: Float[Array, "b f s k d"],
+    k: Float[Array, "b m s k d"],
+    v: Float[Array, "b m s k d"],
+    part: Int[Array, ""],
+    *,
+    allowed: Bool[np.ndarray, "n m"],
+    interpret: bool = False,
+) -> Float[Array, "b f s k d"]:
+    """Attend from a part of the frames to those that they read, on one TPU device.
+
+    Args:
+      q: queries of as many whole frames in a row as each part has.
+      k: keys of all m frames.
+      v: values of all frames.
+      part: which part of the n rows of `allowed` the queries are.
+      allowed: which frame (rows) may read which.
+      interpret: as in `splash_attention`.
+    """
+    _, frames, tokens, _, _ = q.shape
+    tiling = choose_tiling(frames, tokens)
+    parts = allowed.reshape(-1, frames, allowed.shape[1])
+    forward, backward = (
+        _of_part([tile_lists(x, tokens, tiling, by_keys=by_keys) for x in parts], part)
+        for by_keys in (False, True)
+    )
+    return _attend(_kernel(forward, backward, tiling, interpret), tiling, q, k, v)
+
+
+def _attend(
+    kernel,
+    tiling: Tiling,
+    q: Float[Array, "b f s k d"],
+    k: Float[Array, "b m s k d"],
+    v: Float[Array, "b m s k d"],
+) -> Float[Array, "b f s k d"]:
+    """Hand all tokens of whole frames to a kernel, each frame padded to whole cells."""
+    tokens = q.shape[2]
+    padding = [(0, 0)] * 3 + [(0, tiling.cell * tiling.pieces - tokens), (0, 0)]
+
+    def flatten(x: Float[Array, "b f s k d"]) -> Float[Array, "b k n d"]:
+        x = jnp.pad(rearrange(x, "b f s k d -> b k f s d"), padding)
+        return rearrange(x, "b k f s d -> b k (f s) d")
+
+    out = jnp.asarray(jax.vmap(kernel)(flatten(q * q.shape[-1] ** -0.5), flatten(k), flatten(v)))
+    return rearrange(out, "b k (f s) d -> b f s k d", f=q.shape[1])[:, :, :tokens]
+
+
+def _of_part(lists: Sequence[TileLists], part: Int[Array, ""]) -> TileLists:
+    """Choose the lists of a part when the program runs; shorter ones end with skipped tiles."""
+    blocks = [x.partial_mask_blocks for x in lists]
+    side = next((x.shape[1:] for x in blocks if x is not None), None)
+
+    def chosen(arrays: Sequence[np.ndarray | Array]) -> Array:
+        size = np.max([x.shape for x in arrays], axis=0)
+        padded = [
+            np.pad(x, [(0, n - m) for n, m in zip(size, x.shape, strict=True)]) for x in arrays
+        ]
+        return jnp.asarray(np.stack(padded))[part]
+
+    data = chosen([x.data_next for x in lists])
+    kinds = chosen([x.block_mask for x in lists])
+    if side is None:
+        return TileLists(data, None, kinds, None)
+    none = np.zeros((1, *side), bool)
+    index = [np.zeros_like(x.data_next) if x.mask_next is None else x.mask_next for x in lists]
+    partial = chosen([none if x is None else x for x in blocks])
+    return TileLists(data, chosen(index), kinds, partial)
 
 
 def choose_tiling(frames: int, tokens: int) -> Tiling:
@@ -90,7 +157,7 @@ def choose_tiling(frames: int, tokens: int) -> Tiling:
     return Tiling(cell, pieces, group)
 
 
-def _kernel(allowed: Bool[np.ndarray, "n m"], tokens: int, tiling: Tiling, interpret: bool):
+def _kernel(forward: TileLists, backward: TileLists, tiling: Tiling, interpret: bool):
     """Return the library's attention over all heads of a sample, (k n d) each."""
     from jax.experimental.pallas.ops.tpu.splash_attention import (
         splash_attention_kernel as splash,
@@ -100,14 +167,11 @@ def _kernel(allowed: Bool[np.ndarray, "n m"], tokens: int, tiling: Tiling, inter
     )
 
     side = tiling.cell * tiling.group
-    forward, backward = (
-        MaskInfo(*tile_lists(allowed, tokens, tiling, by_keys=by_keys), q_sequence=None)
-        for by_keys in (False, True)
-    )
+    by_queries = MaskInfo(*forward, q_sequence=None)
     return splash.SplashAttentionKernel(
-        forward,
-        forward,
-        backward,
+        by_queries,
+        by_queries,
+        MaskInfo(*backward, q_sequence=None),
         block_sizes=splash.BlockSizes(side, side, side, side, side, side, side, side),
         is_mqa=False,
         save_residuals=False,

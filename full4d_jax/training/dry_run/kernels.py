@@ -34,12 +34,14 @@ def kernel_products(jaxpr: Any, hlo: str) -> int:
     """
     by_name: dict[str, int] = {}
     # Lists reach kernels through loops and `shard_map`, so they are known by their shape. Of what
-    # `tile_lists` makes only the kinds of tiles have one byte.
+    # `tile_lists` makes only the kinds of tiles have one byte. Devices with lists of their own wait
+    # for the busiest.
     active: dict[tuple[int, ...], float] = {}
     for constant in jaxpr.consts:
         if constant.dtype == np.int8:
-            share = float((np.asarray(constant) > 0).mean())
-            active[constant.shape] = max(share, active.get(constant.shape, 0.0))
+            share = float((np.asarray(constant) > 0).mean((-3, -2, -1)).max())
+            shape = constant.shape[-3:]
+            active[shape] = max(share, active.get(shape, 0.0))
     for name, products in _kernels(jaxpr.jaxpr, active):
         by_name[name] = max(products, by_name.get(name, 0))
     runs_by_name = kernel_runs(hlo)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from dense_mask import oracle
@@ -18,6 +19,7 @@ from full4d_jax.models.attention.splash import (
     Tiling,
     choose_tiling,
     splash_attention,
+    splash_from_frames,
     tile_lists,
 )
 
@@ -114,3 +116,35 @@ def test_compiles_for_tpu_at_the_5b_models_grid(topology):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout.split("kernels")[1]) == 3  # forward, dq, and dk with dv
+
+
+@pytest.mark.parametrize(("shape", "parts"), [((3, 4, 40), 3), ((3, 4, 40), 4), ((2, 4, 600), 4)])
+def test_parts_of_the_frames_equal_the_dense_mask(shape, parts):
+    """Of several frames a tile, and of one; a program learns its part when it runs."""
+    views, frames, tokens = shape
+    draws = [jax.random.normal(jax.random.key(i), (1, *shape, 1, 8)) for i in range(4)]
+    allowed = allowed_frames(views, frames, cross_half=True).reshape(views * frames, -1)
+
+    @jax.jit
+    def expected(q, k, v, cotangent):
+        out, pull = jax.vjp(lambda *x: oracle(*x, cross_half=True), q, k, v)
+        return out, *pull(cotangent)
+
+    @jax.jit
+    def in_parts(q, k, v, cotangent):
+        def attend(q, k, v):
+            queries, keys, values = (x.reshape(1, -1, tokens, 1, 8) for x in (q, k, v))
+            queries = queries.reshape(1, parts, -1, tokens, 1, 8).swapaxes(0, 1)
+
+            def one(x):
+                return splash_from_frames(*x, allowed=allowed, interpret=True)
+
+            index = jnp.arange(parts)
+            out = jax.lax.map(lambda x: one((x[0], keys, values, x[1])), (queries, index))
+            return out.swapaxes(0, 1).reshape(q.shape)
+
+        out, pull = jax.vjp(attend, q, k, v)
+        return out, *pull(cotangent)
+
+    for a, b in zip(in_parts(*draws), expected(*draws), strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)

@@ -5,11 +5,12 @@ Of splash attention, those that the mask asks for.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.experimental import pallas as pl
 
 from full4d_jax.config.masks import allowed_frames
-from full4d_jax.models.attention.splash import splash_attention
+from full4d_jax.models.attention.splash import splash_attention, splash_from_frames
 from full4d_jax.training.dry_run.compiling import predicted_mfu, tpu_seconds
 from full4d_jax.training.dry_run.kernels import kernel_products, kernel_runs
 
@@ -100,6 +101,24 @@ def test_splash_attention_counts_the_tiles_that_it_does_not_skip():
     for kernel, number in products.items():
         hlo = HLO.replace("square", f"splash_mha_{kernel}")
         assert kernel_products(jaxpr, hlo) == 6 * number * product
+
+
+def test_of_devices_with_their_own_tiles_the_busiest_counts():
+    """Of two queries' frames one reads three frames, one reads one."""
+    tokens, heads, width = 512, 3, 128
+    allowed = np.array([[True, True, True], [False, False, True]])
+
+    def attend(q, k, part):
+        return splash_from_frames(q, k, k, part, allowed=allowed)
+
+    queries, keys = (
+        jax.ShapeDtypeStruct((1, frames, tokens, heads, width), jnp.float32) for frames in (1, 3)
+    )
+    part = jax.ShapeDtypeStruct((), jnp.int32)
+    jaxpr = jax.jit(attend).trace(queries, keys, part).jaxpr
+    product = 2 * width * heads * 3 * tokens**2
+    hlo = HLO.replace("square", "splash_mha_fwd_no_residuals")
+    assert kernel_products(jaxpr, hlo) == 6 * 2 * product
 
 
 def test_seconds_of_a_tpu_follow_from_cycles_and_kernels():
