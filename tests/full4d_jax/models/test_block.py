@@ -66,5 +66,5 @@ def test_heads_of_a_product_are_its_channels_cut_into_heads(rank):
             value[...] = jax.random.normal(next(draws), value.shape)
     x = jax.random.normal(next(draws), (2, 5, SIDE))
     expected = norm(layer(x)).reshape(2, 5, 3, SIDE)
-    found = norm_of_heads(norm, layer.in_heads(x, 3))
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    heads = norm_of_heads(norm, layer.in_heads(x, 3))
+    np.testing.assert_allclose(heads, expected, rtol=1e-5, atol=1e-5)

@@ -120,7 +120,7 @@ def test_compiles_for_tpu_at_the_5b_models_grid(topology):
 
 @pytest.mark.parametrize(("shape", "parts"), [((3, 4, 40), 3), ((3, 4, 40), 4), ((2, 4, 600), 4)])
 def test_parts_of_the_frames_equal_the_dense_mask(shape, parts):
-    """Of several frames a tile, and of one; a program learns its part when it runs."""
+    """Tiles are several frames, or one; a program learns its part when it runs."""
     views, frames, tokens = shape
     draws = [jax.random.normal(jax.random.key(i), (1, *shape, 1, 8)) for i in range(4)]
     allowed = allowed_frames(views, frames, cross_half=True).reshape(views * frames, -1)

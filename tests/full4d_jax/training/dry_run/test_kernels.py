@@ -104,7 +104,7 @@ def test_splash_attention_counts_the_tiles_that_it_does_not_skip():
 
 
 def test_of_devices_with_their_own_tiles_the_busiest_counts():
-    """Of two queries' frames one reads three frames, one reads one."""
+    """One of two frames of queries reads three frames, the other one."""
     tokens, heads, width = 512, 3, 128
     allowed = np.array([[True, True, True], [False, False, True]])
 
