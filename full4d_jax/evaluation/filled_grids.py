@@ -28,7 +28,7 @@ from full4d_jax.generation.several_processes import on_all
 from full4d_jax.geometry.carried_motion import carried_motion
 from full4d_jax.geometry.moving import differs
 from full4d_jax.media.pictures import to_uint8, to_unit
-from full4d_jax.models.moved import moved
+from full4d_jax.models.moved import mixture
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.stages import fingerprint
 from input_pipeline.procedural.scene import HELD_OUT_START
@@ -109,10 +109,11 @@ def fill_rows(
 
 
 def move_nearest(frames: Frames, real: Bool[np.ndarray, "v t"]) -> Frames:
-    """Copy the first instant of every view, moved as the first row carries it over."""
+    """Copy the first instant of every view and the first row, moved as that carries them over."""
     motion = carried_motion(to_uint8(frames))
     copied = np.asarray(copy_nearest(jnp.asarray(frames), jnp.asarray(real)))
-    return np.asarray(moved(copied, motion))
+    row = np.where(real[..., None, None, None], frames, frames[:1])
+    return np.asarray(mixture(copied, row, motion).picture)
 
 
 def hidden_candidates(

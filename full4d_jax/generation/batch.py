@@ -51,7 +51,7 @@ class Batch(NamedTuple):
     world_to_camera: Float[Any, "*b v t 4 4"]
     latents: Float[Any, "*b v f i j c"] | None = None
     text: Float[Any, "*b n e"] | None = None
-    motion: Float[Any, "*b v t h w 2"] | None = None
+    motion: Float[Any, "*b v t h w 5"] | None = None
     true_motion: Float[Any, "*b v t h w 3"] | None = None
 
     @property

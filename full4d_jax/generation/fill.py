@@ -66,7 +66,7 @@ def _fill(
     frames: Float[Array | np.ndarray, "v t h w 3"],
     real: Bool[np.ndarray, "v f"],
     key_data: UInt32[Array | np.ndarray, "2"],
-    motion: Float[np.ndarray, "v t h w 2"] | None,
+    motion: Float[np.ndarray, "v t h w 5"] | None,
 ) -> Float[Array, "v t h w 3"]:
     """Run the programs of `fill_grid`."""
     guides = conditions_program(prior.for_codec, frames, real, motion)
@@ -87,7 +87,7 @@ def conditions_program(
     prior: Prior,
     frames: Float[Array, "v t h w 3"],
     real: Bool[Array, "v f"],
-    motion: Float[Array, "v t h w 2"] | None,
+    motion: Float[Array, "v t h w 5"] | None,
 ) -> Guides:
     """Return the conditions that the sampler's guidance asks with."""
     with around(prior.mesh):

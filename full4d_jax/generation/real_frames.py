@@ -66,7 +66,7 @@ def conditions_of_real(
     latents: Latents,
     real: Bool[Array, "b v t"],
     cameras: Cameras,
-    motion: Float[Array, "b v t h w 2"] | None = None,
+    motion: Float[Array, "b v t h w 5"] | None = None,
 ) -> Conditions:
     """Return the conditions of grids of which some frames are real; hidden ones are not read.
 
@@ -79,15 +79,18 @@ def conditions_of_real(
     """
     none = latents[:, :, :0]
     mask = jnp.broadcast_to(real[..., None, None], latents.shape[:-1]).astype(latents.dtype)
+    base = jax.vmap(copy_nearest)(latents, real)
+    carried = is_carried(real)
     return Conditions(
         projection=none,
-        base=jax.vmap(copy_nearest)(latents, real),
+        base=base,
         mask=mask,
         disparity=none[..., 0],
         world_to_camera=cameras.world_to_camera,
         intrinsics=cameras.unit_intrinsics,
         real=real,
-        motion=None if motion is None else jnp.where(is_carried(real), motion, 0.0),
+        motion=None if motion is None else jnp.where(carried, motion, 0.0),
+        row=None if motion is None else jnp.where(carried, latents[:, :1], base),
     )
 
 

@@ -6,9 +6,12 @@ flow `a -> b` from pixels of a to where b shows the same,
     back_t(q) = I_0t -> I_00, 0 where the row did not change
     to_0_v(p) = I_v0 -> I_00, by steps from each view to the one before
     w_vt(p)   = back_t(p + to_0_v(p))
+    u_vt(p)   = w_vt(p) + to_0_v(p + w_vt(p))
 
-so that view v at instant t shows at p about what it showed at p + w_vt(p) at instant 0. View v
-moves like the first one, which is so where both look at the same thing from about the same side.
+so that view v at instant t shows at p about what it showed at p + w_vt(p) at instant 0, and what
+the first view shows at p + u_vt(p) at instant t. View v moves like the first one, which is so where
+both look at the same thing from about the same side. The former has the right side of what moves,
+the latter what came into sight since; it gets a share where the row changed.
 """
 
 from itertools import pairwise
@@ -24,27 +27,35 @@ from full4d_jax.geometry.optical_flow import optical_flow, warp
 FINE = 192  # shorter side, pixels, to which small pictures are enlarged for their flow
 CHANGED = 15.0  # levels of 255 by which a colour differs from instant 0 where something moves
 AROUND = np.ones((3, 3), np.uint8)  # pixels at the rim of what moves
+FROM_ROW = 3.6  # logit, above that of a rare thing, of the row's share in pixels that changed
 TRUSTED = 25.5  # levels of 255 by which a picture moved along its flow may miss the other
 
 Frames = UInt8[ndarray, "v t h w 3"]
 Motion = Float32[ndarray, "v t h w 2"]
+Picture = UInt8[ndarray, "h w 3"]
+Flow = Float32[ndarray, "h w 2"]
 
 
-def carried_motion(frames: Frames) -> Motion:
-    """Return w of all frames, pixels, x then y; 0 in the first row and the first column.
+def carried_motion(frames: Frames) -> Float32[ndarray, "v t h w 5"]:
+    """Return w and u of all frames, pixels, x then y, and the logit of the row's share.
+
+    All are 0 in the first row and the first column; `models.moved.mixed` says what a logit is.
 
     Args:
       frames: of which the first row and the first column alone are read.
     """
     first = frames[0, 0]
     row = [_changed_flow(picture, first) for picture in frames[0, 1:]]
-    motion = np.zeros((*frames.shape[:4], 2), np.float32)
+    motion = np.zeros((*frames.shape[:4], 2 + 2 + 1), np.float32)
     to_first = np.zeros((*first.shape[:2], 2), np.float32)
     for view, (before, picture) in enumerate(pairwise(frames[:, 0]), 1):
         step = fine_flow(picture, before)
         to_first = step + warp_inside(to_first, step)
-        for instant, back in enumerate(row, 1):
-            motion[view, instant] = warp_inside(back, to_first)
+        for instant, (back, changed) in enumerate(row, 1):
+            own = warp_inside(back, to_first)
+            across = own + warp_inside(to_first, own)
+            logit = FROM_ROW * warp_inside(changed, across)
+            motion[view, instant] = np.concatenate([own, across, logit], -1)
     return motion
 
 
@@ -61,9 +72,7 @@ def motion_from_first(frames: Frames) -> tuple[Motion, Bool[ndarray, "v t h w"]]
     return motion, trusted
 
 
-def fine_flow(
-    now: UInt8[ndarray, "h w 3"], then: UInt8[ndarray, "h w 3"]
-) -> Float32[ndarray, "h w 2"]:
+def fine_flow(now: Picture, then: Picture) -> Flow:
     """Return the optical flow of pictures that are enlarged to `FINE` where they are smaller."""
     height, width = now.shape[:2]
     scale = -(-FINE // min(height, width))
@@ -76,16 +85,14 @@ def fine_flow(
 
 
 def warp_inside(
-    image: Float32[ndarray, "h w c"], flow: Float32[ndarray, "h w 2"]
+    image: Float32[ndarray, "h w c"], flow: Flow
 ) -> Float32[ndarray, "h w c"]:
     """Return the image where the flow leads; outside, the nearest pixel inside."""
     return warp(image, flow, border=cv2.BORDER_REPLICATE)
 
 
-def _changed_flow(
-    now: UInt8[ndarray, "h w 3"], first: UInt8[ndarray, "h w 3"]
-) -> Float32[ndarray, "h w 2"]:
-    """Return the flow from a picture of the row to its first, 0 where nothing changed."""
+def _changed_flow(now: Picture, first: Picture) -> tuple[Flow, Float32[ndarray, "h w 1"]]:
+    """Return the flow from a picture of the row to its first, and 1 where it changed; else 0."""
     changed = differs(now.astype(np.float32), first.astype(np.float32), CHANGED)
-    around = cv2.dilate(changed.astype(np.uint8), AROUND)
-    return fine_flow(now, first) * around[..., None]
+    around = cv2.dilate(changed.astype(np.float32), AROUND)[..., None]
+    return fine_flow(now, first) * around, around

@@ -30,9 +30,11 @@ class Conditions(NamedTuple):
       intrinsics: in units of the image's width and height.
       text: embedding of the prompt; None has no tokens, which is Wan's padding, zeros.
       real: which frames are, clean, in `base`.
-      motion: from each pixel to where `base` shows it, pixels, x then y, as the first row carries
-        it over (`geometry.carried_motion`); None is 0, and all that models without `moves_base`
-        have.
+      motion: from each pixel to where `base` and `row` show it, pixels, x then y, and the logit of
+        the latter's share, as the first row carries them over (`geometry.carried_motion`); None is
+        0, and all that models without `moves_base` have.
+      row: what the first row shows at the same instant where it is carried over, else `base`; None
+        is that everywhere.
     """
 
     projection: Float[Array, "b v t h w c"]
@@ -43,7 +45,8 @@ class Conditions(NamedTuple):
     intrinsics: Float[Array, "b v 3 3"]
     text: Float[Array, "b n e"] | None = None
     real: Bool[Array, "b v t"] | None = None
-    motion: Float[Array, "b v t h w 2"] | None = None
+    motion: Float[Array, "b v t h w 5"] | None = None
+    row: Float[Array, "b v t h w c"] | None = None
 
     @property
     def source(self) -> Float[Array, "b t h w c"]:

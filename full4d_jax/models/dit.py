@@ -14,8 +14,8 @@ none      (4Real-Video) no projection and no poses; some frames of the grid are 
 Real frames (`Conditions.real`; with `config.first_frame` the source's first) are clean at
 flow time 0 whatever the others' flow time is, and stay as they are. With `prediction="residual"`
 the network's output is a residual of a first guess: the filled projection or, without any, the
-nearest real frame (`flow`). With `config.moves_base` that frame is moved first, by the motion in
-the conditions and what the network adds to it.
+nearest real frame (`flow`). With `config.moves_base` that frame is moved first, and mixed with the
+first row's of the same instant, by the motion in the conditions and what the network adds to it.
 """
 
 import functools
@@ -32,7 +32,7 @@ from full4d_jax.config import ModelConfig
 from full4d_jax.flow import Latents, Times
 from full4d_jax.models.conditions import Conditions, Params
 from full4d_jax.models.linear import product_type
-from full4d_jax.models.moved import moved
+from full4d_jax.models.moved import CHANNELS, mixture
 from full4d_jax.models.network import MOTION, MultiViewDiT
 from full4d_jax.models.two_streams import SequentialDiT, TwoStreamDiT
 
@@ -42,7 +42,8 @@ class Predicted(NamedTuple):
 
     Attributes:
       velocity: of the latents.
-      motion: from each pixel to where the base shows it, pixels; None without `moves_base`.
+      motion: from each pixel to where the nearest real frame shows it, pixels; None without
+        `moves_base`.
     """
 
     velocity: Latents
@@ -114,20 +115,22 @@ def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
             return Predicted(model(latents, tau, conditions), None)
         sigma = jnp.where(mask > 0, config.sigma_seen, config.sigma_hole)
         taus = _of_frames(tau, conditions.real)
-        motion = None
-        still = base
-        if config.moves_base:
-            known = conditions.motion
-            motion = jnp.zeros((*base.shape[:-1], 2)) if known is None else known
-            base = moved(still, motion)
-            conditions = conditions._replace(motion=motion)
-        normalised = flow.normalise_residual(latents, taus, base, sigma)
-        residual = model(normalised, tau, conditions)
-        if motion is not None:
-            residual, motion = jnp.split(residual, [still.shape[-1]], -1)
-            motion = MOTION * motion
-            base = moved(still, motion)
-        return Predicted(flow.velocity_from_residual(residual, latents, taus, base, sigma), motion)
+        if not config.moves_base:
+            normalised = flow.normalise_residual(latents, taus, base, sigma)
+            residual = model(normalised, tau, conditions)
+            velocity = flow.velocity_from_residual(residual, latents, taus, base, sigma)
+            return Predicted(velocity, None)
+        known = conditions.motion
+        known = jnp.zeros((*base.shape[:-1], CHANNELS)) if known is None else known
+        row = base if conditions.row is None else conditions.row
+        first_guess = mixture(base, row, known).picture
+        normalised = flow.normalise_residual(latents, taus, first_guess, sigma)
+        answer = model(normalised, tau, conditions._replace(motion=known, row=row))
+        residual, motion = jnp.split(answer, [base.shape[-1]], -1)
+        motion = MOTION * motion
+        better = mixture(base, row, motion).picture
+        velocity = flow.velocity_from_residual(residual, latents, taus, better, sigma)
+        return Predicted(velocity, motion[..., :2])
 
     return apply
 

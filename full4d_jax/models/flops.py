@@ -19,6 +19,7 @@ from typing import NamedTuple
 from full4d_jax.config import Config, ModelConfig
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.masks import allowed_frames
+from full4d_jax.models.moved import CHANNELS
 from full4d_jax.models.trainable import is_trained
 from full4d_jax.models.wan.text import TOKENS
 
@@ -190,9 +191,11 @@ def _outside_blocks(config: Config, sample: Sample, text: int) -> Iterator[Produ
 
     heads = [("head", "refiner", inputs, channels, True)]
     if model.moves_base:
-        yield linear("motion_embedding", sample.all_tokens, 2 * area, d, False)
+        moving = CHANNELS + channels
+        yield linear("motion_embedding", sample.all_tokens, moving * area, d, False)
         # Nothing that is trained lies before the pictures that the mover sees.
-        heads.append(("mover_head", "mover", inputs + 2, 2, False))
+        heads = [("head", "refiner", inputs + channels + 1, channels, True)]
+        heads.append(("mover_head", "mover", inputs + moving, CHANNELS, False))
     for head, refiner, seen, leaving, follows_trained in heads:
         yield linear(head, streams * sample.all_tokens, d, (model.refiner or channels) * area)
         if model.refiner:

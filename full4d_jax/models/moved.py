@@ -1,8 +1,50 @@
 """Pictures that show at each pixel what they showed elsewhere, differentiable in where."""
 
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+CHANNELS = 5  # of motion: into the nearest real frame, into the row's (x, y each), a logit
+RARE = 5.0  # what it takes off the logit: of a pixel without motion the row has a share of .007
+
+
+class Mixture(NamedTuple):
+    """Two pictures that show the same, and how much of the second to believe.
+
+    Attributes:
+      near: the nearest real frame, moved.
+      further: what the row's frame at the same instant, moved, adds to that.
+      share: how much of it counts, in [0, 1].
+    """
+
+    near: Float[Array, "*n h w c"]
+    further: Float[Array, "*n h w c"]
+    share: Float[Array, "*n h w 1"]
+
+    @property
+    def picture(self) -> Float[Array, "*n h w c"]:
+        """Both, mixed."""
+        return self.near + self.share * self.further
+
+
+def mixture(
+    near: Float[Array | np.ndarray, "*n h w c"],
+    row: Float[Array | np.ndarray, "*n h w c"],
+    motion: Float[Array | np.ndarray, "*n h w 5"],
+) -> Mixture:
+    """Move the nearest real frames and those of the first row at the same instant.
+
+    Args:
+      near: the former.
+      row: the latter.
+      motion: pixels, x then y, into the former and into the latter; and a logit.
+    """
+    own, across, logit = jnp.split(jnp.asarray(motion), [2, 4], -1)
+    near = moved(near, own)
+    return Mixture(near, moved(row, across) - near, jax.nn.sigmoid(logit - RARE))
 
 
 def moved(

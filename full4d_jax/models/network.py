@@ -32,7 +32,7 @@ from full4d_jax.models.embeddings import (
     to_patches,
 )
 from full4d_jax.models.linear import linear
-from full4d_jax.models.moved import moved
+from full4d_jax.models.moved import CHANNELS, mixture
 from full4d_jax.models.sharding import constrain, gather_layer
 from full4d_jax.models.tokens import Axis, TokenGrid, flatten, moments_along, on_tokens, videos
 
@@ -96,7 +96,8 @@ class MultiViewDiT(nnx.Module):
         else:
             self.context = nnx.Param(jnp.zeros((2, d)))  # of freeze-time and fixed-view videos
         if config.moves_base:
-            self.motion_embedding = linear(2 * area, d, rngs, zero=True)
+            moving = CHANNELS + channels
+            self.motion_embedding = linear(moving * area, d, rngs, zero=True)
         if "plucker" in config.cameras:
             self.plucker_embedding = linear(6, d, rngs, exact=True)
         self.time_in = linear(TIME_CHANNELS, d, rngs)
@@ -109,10 +110,11 @@ class MultiViewDiT(nnx.Module):
         self.head_modulation = nnx.Param(jnp.zeros((2, d)))
         if config.refiner:
             self.head = linear(d, config.refiner * area, rngs)
-            self.refiner = Refiner(inputs, config.refiner, channels, rngs)
+            further = channels + 1 if config.moves_base else 0
+            self.refiner = Refiner(inputs + further, config.refiner, channels, rngs)
             if config.moves_base:
                 self.mover_head = linear(d, config.refiner * area, rngs)
-                self.mover = Refiner(inputs + 2, config.refiner, 2, rngs)
+                self.mover = Refiner(inputs + moving, config.refiner, CHANNELS, rngs)
         else:
             self.head = linear(d, channels * area, rngs, zero=True)
 
@@ -129,7 +131,7 @@ class MultiViewDiT(nnx.Module):
     def __call__(self, latents: Latents, tau: Times, conditions: Conditions) -> Maps:
         """Return the network's output for the generated views; `dit` gives the shapes.
 
-        With `moves_base` two channels come last: the base's motion, in units of `MOTION`.
+        With `moves_base` the base's motion comes last, in units of `MOTION`.
 
         Args:
           latents: noisy latents of the generated views.
@@ -142,18 +144,21 @@ class MultiViewDiT(nnx.Module):
             return x
         if not self.config.moves_base:
             return self.refiner(x, seen.inputs)
-        return self._moved_and_refined(x, seen.inputs, conditions.base)
+        return self._moved_and_refined(x, seen.inputs, conditions)
 
     def _moved_and_refined(
-        self, x: Maps, inputs: Float[Array, "b v t h w j"], still: Latents
+        self, x: Maps, inputs: Float[Array, "b v t h w j"], conditions: Conditions
     ) -> Float[Array, "b v t h w k"]:
         """Move the base further, let the refiner see where it came, and return residual, motion."""
+        known, row = conditions.motion, conditions.row
+        assert known is not None
+        assert row is not None, "`dit` puts the base where there is none"
         refined, further = jnp.split(x, 2, -1)
-        channels = still.shape[-1]
-        latents, _, mask, known = jnp.split(inputs, [channels, 2 * channels, 2 * channels + 1], -1)
-        motion = known + self.mover(further, inputs)
-        base = moved(still, MOTION * motion)
-        residual = self.refiner(refined, jnp.concatenate([latents, base, mask], -1))
+        motion = known / MOTION + self.mover(further, inputs)
+        base = mixture(conditions.base, row, MOTION * motion)
+        latents = inputs[..., : row.shape[-1]]
+        seen = (latents, base.near, conditions.mask[..., None], base.further, base.share)
+        residual = self.refiner(refined, jnp.concatenate(seen, -1))
         return jnp.concatenate([residual, motion], -1)
 
     def through_blocks(self, x: Tokens, seen: GridInputs) -> Maps:
@@ -320,17 +325,19 @@ class MultiViewDiT(nnx.Module):
         self, latents: Latents, conditions: Conditions, dtype: DTypeLike
     ) -> tuple[Maps, Tokens, TokenGrid]:
         """Embed a grid of which some frames are real, and nothing is projected."""
-        motion = conditions.motion
+        base, motion, row = conditions.base, conditions.motion, conditions.row
+        moving = None
+        if motion is not None and row is not None:
+            base, further, _ = mixture(base, row, motion)
+            moving = jnp.concatenate([motion / MOTION, further], -1)
         if self.config.prediction == "residual":
-            base = conditions.base if motion is None else moved(conditions.base, motion)
             latents = jnp.concatenate([latents, base, conditions.mask[..., None]], -1)
         x = self._patches(latents)
         tokens = self.patch_embedding(self._tokens(x, dtype))
         if self.config.moves_base:
-            assert motion is not None, "`dit` puts 0 where there is none"
-            motion = motion / MOTION
-            tokens = tokens + self.motion_embedding(self._tokens(self._patches(motion), dtype))
-            latents = jnp.concatenate([latents, motion], -1)
+            assert moving is not None, "`dit` puts 0 where there is none"
+            tokens = tokens + self.motion_embedding(self._tokens(self._patches(moving), dtype))
+            latents = jnp.concatenate([latents, moving], -1)
         return latents, tokens, TokenGrid(*x.shape[1:4])
 
     def _patches(self, x: Float[Array, "b v t h w c"]) -> Float[Array, "b v t s p"]:
