@@ -6,12 +6,12 @@ flow `a -> b` from pixels of a to where b shows the same,
     back_t(q) = I_0t -> I_00, 0 where the row did not change
     to_0_v(p) = I_v0 -> I_00, by steps from each view to the one before
     w_vt(p)   = back_t(p + to_0_v(p))
-    u_vt(p)   = w_vt(p) + to_0_v(p + w_vt(p))
 
-so that view v at instant t shows at p about what it showed at p + w_vt(p) at instant 0, and what
-the first view shows at p + u_vt(p) at instant t. View v moves like the first one, which is so where
-both look at the same thing from about the same side. The former has the right side of what moves,
-the latter what came into sight since; it gets a share where the row changed.
+so that view v at instant t shows at p about what it showed at p + w_vt(p) at instant 0. View v
+moves like the first one, which is so where both look at the same thing from about the same side.
+It also shows about what the first view shows at p + to_0_v(p) at instant t. The former knows the
+side from which v looks, the latter what came into sight since; it gets a share where the row
+changed.
 """
 
 from itertools import pairwise
@@ -27,7 +27,7 @@ from full4d_jax.geometry.optical_flow import optical_flow, warp
 FINE = 192  # shorter side, pixels, to which small pictures are enlarged for their flow
 CHANGED = 15.0  # levels of 255 by which a colour differs from instant 0 where something moves
 AROUND = np.ones((3, 3), np.uint8)  # pixels at the rim of what moves
-FROM_ROW = 3.6  # logit, above that of a rare thing, of the row's share in pixels that changed
+FROM_ROW = 4.2  # logit, above that of a rare thing, of the row's share in pixels that changed
 TRUSTED = 25.5  # levels of 255 by which a picture moved along its flow may miss the other
 
 Frames = UInt8[ndarray, "v t h w 3"]
@@ -37,9 +37,9 @@ Flow = Float32[ndarray, "h w 2"]
 
 
 def carried_motion(frames: Frames) -> Float32[ndarray, "v t h w 5"]:
-    """Return w and u of all frames, pixels, x then y, and the logit of the row's share.
+    """Return w and to_0_v of all frames, pixels, x then y, and the logit of the row's share.
 
-    All are 0 in the first row and the first column; `models.moved.mixed` says what a logit is.
+    All are 0 in the first row and the first column; `models.moved.mixture` says what a logit is.
 
     Args:
       frames: of which the first row and the first column alone are read.
@@ -52,10 +52,8 @@ def carried_motion(frames: Frames) -> Float32[ndarray, "v t h w 5"]:
         step = fine_flow(picture, before)
         to_first = step + warp_inside(to_first, step)
         for instant, (back, changed) in enumerate(row, 1):
-            own = warp_inside(back, to_first)
-            across = own + warp_inside(to_first, own)
-            logit = FROM_ROW * warp_inside(changed, across)
-            motion[view, instant] = np.concatenate([own, across, logit], -1)
+            own, share = (warp_inside(x, to_first) for x in (back, FROM_ROW * changed))
+            motion[view, instant] = np.concatenate([own, to_first, share], -1)
     return motion
 
 
@@ -84,9 +82,7 @@ def fine_flow(now: Picture, then: Picture) -> Flow:
     return cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) / scale
 
 
-def warp_inside(
-    image: Float32[ndarray, "h w c"], flow: Flow
-) -> Float32[ndarray, "h w c"]:
+def warp_inside(image: Float32[ndarray, "h w c"], flow: Flow) -> Float32[ndarray, "h w c"]:
     """Return the image where the flow leads; outside, the nearest pixel inside."""
     return warp(image, flow, border=cv2.BORDER_REPLICATE)
 

@@ -12,7 +12,7 @@ from jaxtyping import PRNGKeyArray
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.conditions import Params
-from full4d_jax.models.dit import init_params
+from full4d_jax.models.dit import abstract_params, init_params
 from full4d_jax.models.grid_mesh import parameter_shapes
 from full4d_jax.models.lora import without_adapters
 from full4d_jax.models.sharding import tree_shardings
@@ -38,7 +38,8 @@ def start_from(
     """Read the parameters of a checkpoint, and complete them where the model has more.
 
     Adapters are always fresh. Synchronization of two streams is fresh where the checkpoint has a
-    single stream, and so is what moves the base where it has none of that.
+    single stream, and so is what moves the base where it has none of that; inputs that the refiner
+    then has besides start at zero.
 
     Args:
       model: the network to train.
@@ -80,8 +81,13 @@ def check_start(model: ModelConfig, checkpoint: Path) -> ModelConfig:
 def complete_params(
     model: ModelConfig, params: Params, key: PRNGKeyArray, mesh: Mesh | None = None
 ) -> Params:
-    """Return the parameters, with fresh ones of `model` under all names that they lack."""
+    """Return the parameters, with fresh ones of `model` under all names that they lack.
+
+    Those with fewer inputs than the model's, of which the last are new, get zeros for these.
+    """
     flat = cast(Params, flatten_dict(params, sep="."))
+    shapes = cast(Params, flatten_dict(abstract_params(model), sep="."))
+    flat = {name: _widened(x, shapes[name].shape) for name, x in flat.items()}
 
     def fresh() -> Params:
         drawn = cast(Params, flatten_dict(init_params(model, key), sep="."))
@@ -90,3 +96,10 @@ def complete_params(
     cut = None if mesh is None else tree_shardings(mesh, jax.eval_shape(fresh), model.width)
     # Compiled, so that what is known is never drawn.
     return cast(Params, unflatten_dict(jax.jit(fresh, out_shardings=cut)() | flat, sep="."))
+
+
+def _widened(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Return a parameter with zeros up to a shape."""
+    if x.shape == shape:
+        return x
+    return jnp.pad(x, [(0, more - less) for more, less in zip(shape, x.shape, strict=True)])

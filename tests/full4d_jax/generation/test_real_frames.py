@@ -28,7 +28,7 @@ from full4d_jax.geometry.carried_motion import carried_motion
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import velocity
-from full4d_jax.models.moved import moved
+from full4d_jax.models.moved import mixture
 from full4d_jax.models.start import start_from
 from full4d_jax.models.weights import load_params, save_params
 from full4d_jax.session.errors import InputError
@@ -145,8 +145,11 @@ def test_an_untrained_residual_is_the_moved_frame():
     motion = carried_motion(to_uint8(to_unit(grid)))
     assert np.abs(motion).max() > 0.1
     filled = fill_grid(prior, grid, real, jax.random.key(0))
-    expected = moved(copy_nearest(grid, jnp.asarray(real)), motion)
-    np.testing.assert_allclose(filled, expected, atol=1e-6)
+    hidden = np.s_[1:, 1:]
+    near = jnp.broadcast_to(grid[:, :1], grid.shape)[hidden]
+    expected = mixture(near, jnp.broadcast_to(grid[:1], grid.shape)[hidden], motion[hidden])
+    np.testing.assert_allclose(filled[hidden], expected.picture, atol=1e-6)
+    assert np.abs(expected.share * expected.further).max() > 0.1
     row = np.indices((3, 3))[0] == 0  # nothing is carried over
     filled = fill_grid(prior, grid, row, jax.random.key(0))
     np.testing.assert_allclose(filled, copy_nearest(grid, jnp.asarray(row)), atol=1e-6)
@@ -174,8 +177,10 @@ def test_weights_of_a_base_that_rests_go_on_with_one_that_moves(tmp_path):
     answer = bind(MOVING, params, grid, real)(z, jnp.full(1, 0.7))
     expected = bind(MODEL, before, grid, real)(z, jnp.full(1, 0.7))
     np.testing.assert_allclose(answer, expected, atol=1e-5)
+    added = params["refiner"]["enter"]["kernel"][:, :, -4:]  # what the row says, and its share
+    assert not np.asarray(added).any()
     save_params(path, params, {"model": dataclasses.asdict(MOVING)})
-    with pytest.raises(InputError, match="tensor motion_embedding"):
+    with pytest.raises(InputError, match="tensor refiner"):
         start_from(MODEL, path, jax.random.key(0))
 
 
@@ -184,20 +189,25 @@ def test_a_base_in_its_place_has_no_motion_to_learn():
     lens = jnp.broadcast_to(jnp.eye(3), (1, 3, 3, 3))
     poses = jnp.broadcast_to(jnp.eye(4), (1, 3, 3, 4, 4))
     cameras = Cameras(lens, poses, 8, 8)
-    conditions = conditions_of_real(grid, real, cameras, jnp.ones((*grid.shape[:-1], 2)))
+    conditions = conditions_of_real(grid, real, cameras, jnp.ones((*grid.shape[:-1], 5)))
     assert conditions.motion is not None
+    assert conditions.row is not None
     hidden = np.asarray(~real)[0]
     assert (np.asarray(conditions.motion)[0][hidden] == 1).all()
     assert not np.asarray(conditions.motion)[0][~hidden].any()
-    truth = jnp.concatenate([conditions.motion, jnp.ones((*grid.shape[:-1], 1))], -1)
+    row = np.asarray(jnp.broadcast_to(grid[:, :1], grid.shape))[0]
+    np.testing.assert_array_equal(np.asarray(conditions.row)[0][hidden], row[hidden])
+    np.testing.assert_array_equal(np.asarray(conditions.row)[0][~hidden], grid[0][~hidden])
+    motion = conditions.motion[..., :2]
+    truth = jnp.concatenate([motion, jnp.ones((*grid.shape[:-1], 1))], -1)
     weight = jnp.ones((*grid.shape[:-1], 1))
 
     def missed(motion):
         return motion_error(motion, truth, weight).sum()
 
-    assert missed(conditions.motion) == pytest.approx(9 * 0.02, abs=1e-4)
-    assert missed(conditions.motion + 4) == pytest.approx(9 * 2**0.5, rel=1e-3)
-    np.testing.assert_array_equal(jax.grad(missed)(conditions.motion), 0)
+    assert missed(motion) == pytest.approx(9 * 0.02, abs=1e-4)
+    assert missed(motion + 4) == pytest.approx(9 * 2**0.5, rel=1e-3)
+    np.testing.assert_array_equal(jax.grad(missed)(motion), 0)
 
 
 def test_first_frame_of_the_source_at_flow_time_zero():

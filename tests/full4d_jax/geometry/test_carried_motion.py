@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from full4d_jax.geometry.carried_motion import carried_motion, motion_from_first
+from full4d_jax.geometry.carried_motion import FROM_ROW, carried_motion, motion_from_first
+from full4d_jax.models.moved import mixture
 
 SIDE = 64
 STEP = 4  # pixels that the square moves right between instants
@@ -37,8 +38,25 @@ def test_the_square_moves_in_other_views_as_in_the_first():
         for instant in (1, 2):
             left = 14 + TURN * view + STEP * instant
             inside = motion[view, instant, 24:36, left + 4 : left + 16]
-            np.testing.assert_allclose(np.median(inside, (0, 1)), [-STEP * instant, 0], atol=1)
-            assert not motion[view, instant, :12].any()  # nothing changes there
+            expected = [-STEP * instant, 0, -TURN * view, 0]
+            np.testing.assert_allclose(np.median(inside[..., :4], (0, 1)), expected, atol=1)
+            assert not motion[view, instant, :12, :, :2].any()  # nothing changes there
+            assert not motion[view, instant, :12, :, 4].any()
+
+
+def test_the_row_shows_what_the_square_uncovered():
+    frames = room()
+    motion = carried_motion(frames)
+    for view, instant in ((1, 1), (2, 1), (2, 2)):
+        left = 14 + TURN * view
+        uncovered = np.s_[22:38, left + 1 : left + STEP * instant - 1]
+        truth = frames[view, instant].astype(np.float32)
+        seen = mixture(frames[view, 0] / 1.0, frames[0, instant] / 1.0, motion[view, instant])
+        row = np.asarray(seen.near + seen.further)
+        miss = [np.abs(x - truth)[uncovered].mean() for x in (frames[view, 0], row, seen.picture)]
+        assert miss[1] < 0.3 * miss[0]
+        assert miss[2] < miss[0]
+        assert (motion[view, instant][uncovered][..., 4] == FROM_ROW).mean() > 0.9
 
 
 def test_only_row_and_column_are_read():

@@ -1,11 +1,11 @@
-"""Pictures moved by whole and by parts of pixels, and the gradient in where."""
+"""Pictures moved by whole and by parts of pixels, the gradient in where, and mixtures."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.models.moved import moved
+from full4d_jax.models.moved import RARE, mixture, moved
 
 
 def picture(height: int = 6, width: int = 7) -> np.ndarray:
@@ -41,3 +41,15 @@ def test_between_pixels_and_their_gradient():
 def test_pictures_of_one_row_or_column(sides):
     image = picture(*sides)
     np.testing.assert_array_equal(moved(jnp.asarray(image), everywhere(0, 0, *sides)), image)
+
+
+@pytest.mark.parametrize(("logit", "share"), [(-40, 0), (0, 0.25), (40, 1)])
+def test_a_mixture_moves_both_pictures_and_gives_the_second_its_share(logit, share):
+    near, row = picture(), picture()[::-1]
+    logit += RARE - np.log(3)
+    own, across = everywhere(1, 0), everywhere(0, -2)
+    motion = np.concatenate([own, across, np.full((2, 6, 7, 1), logit, np.float32)], -1)
+    found = mixture(near, row, motion)
+    np.testing.assert_allclose(found.share, share, atol=1e-6)
+    expected = (1 - share) * moved(near, own) + share * moved(row, across)
+    np.testing.assert_allclose(found.picture, expected, atol=1e-6)

@@ -23,7 +23,7 @@ def test_rendered_grids_and_warps_come_with_their_motion():
         batch = next(grid_batches(config, 0))
         assert batch.motion is not None
         assert batch.true_motion is not None
-        assert batch.motion.shape == (2, 2, 2, 16, 16, 2)
+        assert batch.motion.shape == (2, 2, 2, 16, 16, 5)
         assert batch.true_motion.shape == (2, 2, 2, 16, 16, 3)
         for clip, motion in zip(batch.frames, batch.motion, strict=True):
             np.testing.assert_array_equal(motion, carried_motion(to_uint8(to_unit(clip))))
