@@ -70,7 +70,7 @@ def evaluate_grids(
         folder,
         [Group("grids", moving, candidates)],
         distances,
-        mark=fingerprint("grids 4", made_of, {}),
+        mark=fingerprint("grids 5", made_of, {}),
         shipped=shipped,
         preface=(
             f"# Hidden frames of {len(moving)} held-out grids in which something moves\n\n"
@@ -109,7 +109,7 @@ def fill_rows(
 
 
 def move_nearest(frames: Frames, real: Bool[np.ndarray, "v t"]) -> Frames:
-    """Copy the first instant of every view and the first row, moved as that carries them over."""
+    """Copy the first instant of every view and the first row, move both, and mix them."""
     motion = carried_motion(to_uint8(frames))
     copied = np.asarray(copy_nearest(jnp.asarray(frames), jnp.asarray(real)))
     row = np.where(real[..., None, None, None], frames, frames[:1])

@@ -39,7 +39,7 @@ CASCADE = "cascade"
 FITTED = "scene fitted to the cascade"
 NEAREST = "copy the nearest given frame"
 CHANGE = "copy, and add what changed in the row"
-MOVED = "copy, and move it as the row moves"
+MOVED = "copy, moved as the row moves and mixed with it"
 FILLS = (INPAINT, PUSH_PULL)
 BASELINES = (*FILLS, NEAREST, CHANGE, MOVED)
 

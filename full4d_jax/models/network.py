@@ -39,7 +39,7 @@ from full4d_jax.models.tokens import Axis, TokenGrid, flatten, moments_along, on
 Tokens = Float[Array, "b n d"]
 Maps = Float[Array, "b v t h w i"]  # at latent resolution
 State = TypeVar("State")  # a stream of tokens, or several
-MOTION = 4.0  # pixels, unit of motion in and out of the network
+MOTION = 4.0  # pixels (and logits), unit of motion in and out of the network
 
 
 class GridInputs(NamedTuple):
