@@ -33,12 +33,12 @@ Two streams with soft synchronization, on an AMD EPYC machine, in float32, 64 x 
      --out runs/four_real_5 --data.videos VIDEOS --flow.perceptual 8.0 --flow.moving 1 \
      --flow.motion 0.5 --optimizer.learning_rate 0.006 --optimizer.adam_learning_rate 0.0008 \
      --optimizer.decay_share 0.9 --optimizer.warmup 10 --training.steps 900
-7. what the row shows at the same instant gets a share, and moves, too (400 steps, 28 minutes on
-   one core, the first 325 at the rates of 740 steps, the others at those of 560):
+7. what the row shows at the same instant gets a share, and moves, too (560 steps, 44 minutes on
+   one busy core, the first 325 at the rates of 740 steps):
    full4d train --config four_real --init runs/four_real_5/wider.safetensors --seed 5 \
      --out runs/four_real_6 --data.videos VIDEOS --flow.perceptual 8.0 --flow.moving 1.5 \
      --flow.motion 0.5 --optimizer.learning_rate 0.006 --optimizer.adam_learning_rate 0.0008 \
-     --optimizer.decay_share 0.9 --optimizer.warmup 10 --training.steps 400
+     --optimizer.decay_share 0.9 --optimizer.warmup 10 --training.steps 560
 
 VIDEOS is a folder of clips (docs/model_card.md). wider.safetensors is stage 6's result with zeros
 for what was new in the last.

@@ -79,8 +79,8 @@ class ModelConfig:
     refiner: Annotated[int, Between(0, 2**17)] = 12
     """Channels of the convolutional head; 0 leaves a linear head."""
     moves_base: bool = False
-    """Move the nearest real frame before the residual, and mix it with the first row's, by the
-    motion that this carries over and a second convolutional head corrects; for models without
+    """Move the nearest real frame and the first row's, and mix them, before the residual, by
+    motion that the row carries over and a second convolutional head corrects; for models without
     projection."""
     lora_rank: Annotated[int, Between(0, 2**17)] = 0
     """Rank of the adapters for `optimizer.trainable` lora or adapters; 0 builds none."""

@@ -9,9 +9,8 @@ flow `a -> b` from pixels of a to where b shows the same,
 
 so that view v at instant t shows at p about what it showed at p + w_vt(p) at instant 0. View v
 moves like the first one, which is so where both look at the same thing from about the same side.
-It also shows about what the first view shows at p + to_0_v(p) at instant t. The former knows the
-side from which v looks, the latter what came into sight since; it gets a share where the row
-changed.
+It also shows about what I_0t shows at p + to_0_v(p). The view's own frame knows the side from which
+v looks, the row's what came into sight since instant 0, and gets a share where the row changed.
 """
 
 from itertools import pairwise
@@ -27,7 +26,7 @@ from full4d_jax.geometry.optical_flow import optical_flow, warp
 FINE = 192  # shorter side, pixels, to which small pictures are enlarged for their flow
 CHANGED = 15.0  # levels of 255 by which a colour differs from instant 0 where something moves
 AROUND = np.ones((3, 3), np.uint8)  # pixels at the rim of what moves
-FROM_ROW = 4.2  # logit, above that of a rare thing, of the row's share in pixels that changed
+FROM_ROW = 4.2  # logit of the row's share where it changed: .31 after `models.moved.RARE`
 TRUSTED = 25.5  # levels of 255 by which a picture moved along its flow may miss the other
 
 Frames = UInt8[ndarray, "v t h w 3"]
@@ -39,7 +38,7 @@ Flow = Float32[ndarray, "h w 2"]
 def carried_motion(frames: Frames) -> Float32[ndarray, "v t h w 5"]:
     """Return w and to_0_v of all frames, pixels, x then y, and the logit of the row's share.
 
-    All are 0 in the first row and the first column; `models.moved.mixture` says what a logit is.
+    All are 0 in the first row and the first column. `models.moved.mixture` applies them.
 
     Args:
       frames: of which the first row and the first column alone are read.
@@ -88,7 +87,7 @@ def warp_inside(image: Float32[ndarray, "h w c"], flow: Flow) -> Float32[ndarray
 
 
 def _changed_flow(now: Picture, first: Picture) -> tuple[Flow, Float32[ndarray, "h w 1"]]:
-    """Return the flow from a picture of the row to its first, and 1 where it changed; else 0."""
+    """Return the flow from a picture of the row to its first, and 1; 0 where nothing changed."""
     changed = differs(now.astype(np.float32), first.astype(np.float32), CHANGED)
     around = cv2.dilate(changed.astype(np.float32), AROUND)[..., None]
     return fine_flow(now, first) * around, around

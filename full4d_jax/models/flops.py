@@ -19,11 +19,11 @@ from typing import NamedTuple
 from full4d_jax.config import Config, ModelConfig
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.masks import allowed_frames
-from full4d_jax.models.moved import CHANNELS
 from full4d_jax.models.trainable import is_trained
 from full4d_jax.models.wan.text import TOKENS
 
 TIME_CHANNELS = 256  # of the sinusoids of a flow time
+MOTION_CHANNELS = 5  # of what moves the nearest real frame and the first row's
 CAMERA_CHANNELS = 16  # of a camera vector
 RAY_CHANNELS = 6  # of a Plücker ray
 KERNEL_AREA = 9  # pixels that a convolution of the refiner reads
@@ -191,11 +191,11 @@ def _outside_blocks(config: Config, sample: Sample, text: int) -> Iterator[Produ
 
     heads = [("head", "refiner", inputs, channels, True)]
     if model.moves_base:
-        moving = CHANNELS + channels
+        moving = MOTION_CHANNELS + channels
         yield linear("motion_embedding", sample.all_tokens, moving * area, d, False)
         # Nothing that is trained lies before the pictures that the mover sees.
         heads = [("head", "refiner", inputs + channels + 1, channels, True)]
-        heads.append(("mover_head", "mover", inputs + moving, CHANNELS, False))
+        heads.append(("mover_head", "mover", inputs + moving, MOTION_CHANNELS, False))
     for head, refiner, seen, leaving, follows_trained in heads:
         yield linear(head, streams * sample.all_tokens, d, (model.refiner or channels) * area)
         if model.refiner:

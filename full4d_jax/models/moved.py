@@ -7,44 +7,44 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-CHANNELS = 5  # of motion: into the nearest real frame, into the row's (x, y each), a logit
-RARE = 5.0  # what it takes off the logit: of a pixel without motion the row has a share of .007
+CHANNELS = 5  # of motion: x and y into the nearest real frame, x and y into the row's, a logit
+RARE = 5.0  # taken off the logit, so that the row's share of what never changed is .007
 
 
-class Mixture(NamedTuple):
-    """Two pictures that show the same, and how much of the second to believe.
+class MixedFrames(NamedTuple):
+    """The nearest real frame, and what the first row's adds to it.
 
     Attributes:
       near: the nearest real frame, moved.
-      further: what the row's frame at the same instant, moved, adds to that.
-      share: how much of it counts, in [0, 1].
+      added: the first row's frame of the same instant, moved, less `near`.
+      share: how much of `added` counts, in [0, 1].
     """
 
     near: Float[Array, "*n h w c"]
-    further: Float[Array, "*n h w c"]
+    added: Float[Array, "*n h w c"]
     share: Float[Array, "*n h w 1"]
 
     @property
     def picture(self) -> Float[Array, "*n h w c"]:
-        """Both, mixed."""
-        return self.near + self.share * self.further
+        """Return both frames, mixed."""
+        return self.near + self.share * self.added
 
 
 def mixture(
     near: Float[Array | np.ndarray, "*n h w c"],
     row: Float[Array | np.ndarray, "*n h w c"],
     motion: Float[Array | np.ndarray, "*n h w 5"],
-) -> Mixture:
-    """Move the nearest real frames and those of the first row at the same instant.
+) -> MixedFrames:
+    """Move both frames and give the first row's its share, sigmoid(logit - RARE).
 
     Args:
-      near: the former.
-      row: the latter.
-      motion: pixels, x then y, into the former and into the latter; and a logit.
+      near: the nearest real frames.
+      row: the first row's frames of the same instants.
+      motion: to where `near` shows a pixel, to where `row` does, pixels, x then y; and the logit.
     """
     own, across, logit = jnp.split(jnp.asarray(motion), [2, 4], -1)
     near = moved(near, own)
-    return Mixture(near, moved(row, across) - near, jax.nn.sigmoid(logit - RARE))
+    return MixedFrames(near, moved(row, across) - near, jax.nn.sigmoid(logit - RARE))
 
 
 def moved(

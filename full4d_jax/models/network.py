@@ -110,8 +110,8 @@ class MultiViewDiT(nnx.Module):
         self.head_modulation = nnx.Param(jnp.zeros((2, d)))
         if config.refiner:
             self.head = linear(d, config.refiner * area, rngs)
-            further = channels + 1 if config.moves_base else 0
-            self.refiner = Refiner(inputs + further, config.refiner, channels, rngs)
+            more = channels + 1 if config.moves_base else 0  # what the row adds, and its share
+            self.refiner = Refiner(inputs + more, config.refiner, channels, rngs)
             if config.moves_base:
                 self.mover_head = linear(d, config.refiner * area, rngs)
                 self.mover = Refiner(inputs + moving, config.refiner, CHANNELS, rngs)
@@ -131,7 +131,7 @@ class MultiViewDiT(nnx.Module):
     def __call__(self, latents: Latents, tau: Times, conditions: Conditions) -> Maps:
         """Return the network's output for the generated views; `dit` gives the shapes.
 
-        With `moves_base` the base's motion comes last, in units of `MOTION`.
+        With `moves_base` the motion of `conditions` comes last, corrected, in units of `MOTION`.
 
         Args:
           latents: noisy latents of the generated views.
@@ -149,16 +149,16 @@ class MultiViewDiT(nnx.Module):
     def _moved_and_refined(
         self, x: Maps, inputs: Float[Array, "b v t h w j"], conditions: Conditions
     ) -> Float[Array, "b v t h w k"]:
-        """Move the base further, let the refiner see where it came, and return residual, motion."""
+        """Correct the motion, let the refiner see what it moves, and return residual, motion."""
         known, row = conditions.motion, conditions.row
         assert known is not None
         assert row is not None, "`dit` puts the base where there is none"
-        refined, further = jnp.split(x, 2, -1)
-        motion = known / MOTION + self.mover(further, inputs)
+        for_refiner, for_mover = jnp.split(x, 2, -1)
+        motion = known / MOTION + self.mover(for_mover, inputs)
         base = mixture(conditions.base, row, MOTION * motion)
         latents = inputs[..., : row.shape[-1]]
-        seen = (latents, base.near, conditions.mask[..., None], base.further, base.share)
-        residual = self.refiner(refined, jnp.concatenate(seen, -1))
+        seen = (latents, base.near, conditions.mask[..., None], base.added, base.share)
+        residual = self.refiner(for_refiner, jnp.concatenate(seen, -1))
         return jnp.concatenate([residual, motion], -1)
 
     def through_blocks(self, x: Tokens, seen: GridInputs) -> Maps:
@@ -325,17 +325,20 @@ class MultiViewDiT(nnx.Module):
         self, latents: Latents, conditions: Conditions, dtype: DTypeLike
     ) -> tuple[Maps, Tokens, TokenGrid]:
         """Embed a grid of which some frames are real, and nothing is projected."""
-        base, motion, row = conditions.base, conditions.motion, conditions.row
+        base = conditions.base
         moving = None
-        if motion is not None and row is not None:
-            base, further, _ = mixture(base, row, motion)
-            moving = jnp.concatenate([motion / MOTION, further], -1)
+        if self.config.moves_base:
+            motion, row = conditions.motion, conditions.row
+            assert motion is not None, "`dit` puts 0 where there is none"
+            assert row is not None, "`dit` puts the base where there is none"
+            mixed = mixture(base, row, motion)
+            base = mixed.near
+            moving = jnp.concatenate([motion / MOTION, mixed.added], -1)
         if self.config.prediction == "residual":
             latents = jnp.concatenate([latents, base, conditions.mask[..., None]], -1)
         x = self._patches(latents)
         tokens = self.patch_embedding(self._tokens(x, dtype))
-        if self.config.moves_base:
-            assert moving is not None, "`dit` puts 0 where there is none"
+        if moving is not None:
             tokens = tokens + self.motion_embedding(self._tokens(self._patches(moving), dtype))
             latents = jnp.concatenate([latents, moving], -1)
         return latents, tokens, TokenGrid(*x.shape[1:4])

@@ -29,6 +29,7 @@ from full4d_jax.models.weights import (
 # and how training goes on. All others decide what a network's parameters mean, often without
 # changing a shape.
 FREE = ("attention", "mask", "first_frame", "lora_rank", "moves_base")
+REFINER = "refiner.enter.kernel"  # has more inputs where the base moves
 FREE_WITH_VELOCITY = ("sigma_seen", "sigma_hole")  # which only `prediction="residual"` reads
 
 
@@ -83,11 +84,14 @@ def complete_params(
 ) -> Params:
     """Return the parameters, with fresh ones of `model` under all names that they lack.
 
-    Those with fewer inputs than the model's, of which the last are new, get zeros for these.
+    Where nothing of them moves the base and the model does, the refiner's last inputs are new and
+    get zeros.
     """
     flat = cast(Params, flatten_dict(params, sep="."))
-    shapes = cast(Params, flatten_dict(abstract_params(model), sep="."))
-    flat = {name: _widened(x, shapes[name].shape) for name, x in flat.items()}
+    if model.moves_base and not any(name.startswith("mover.") for name in flat):
+        shapes = cast(Params, flatten_dict(abstract_params(model), sep="."))
+        more = shapes[REFINER].shape[2] - flat[REFINER].shape[2]
+        flat[REFINER] = jnp.pad(flat[REFINER], ((0, 0), (0, 0), (0, more), (0, 0)))
 
     def fresh() -> Params:
         drawn = cast(Params, flatten_dict(init_params(model, key), sep="."))
@@ -96,10 +100,3 @@ def complete_params(
     cut = None if mesh is None else tree_shardings(mesh, jax.eval_shape(fresh), model.width)
     # Compiled, so that what is known is never drawn.
     return cast(Params, unflatten_dict(jax.jit(fresh, out_shardings=cut)() | flat, sep="."))
-
-
-def _widened(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Return a parameter with zeros up to a shape."""
-    if x.shape == shape:
-        return x
-    return jnp.pad(x, [(0, more - less) for more, less in zip(shape, x.shape, strict=True)])

@@ -149,7 +149,7 @@ def test_an_untrained_residual_is_the_moved_frame():
     near = jnp.broadcast_to(grid[:, :1], grid.shape)[hidden]
     expected = mixture(near, jnp.broadcast_to(grid[:1], grid.shape)[hidden], motion[hidden])
     np.testing.assert_allclose(filled[hidden], expected.picture, atol=1e-6)
-    assert np.abs(expected.share * expected.further).max() > 0.1
+    assert np.abs(expected.share * expected.added).max() > 0.1
     row = np.indices((3, 3))[0] == 0  # nothing is carried over
     filled = fill_grid(prior, grid, row, jax.random.key(0))
     np.testing.assert_allclose(filled, copy_nearest(grid, jnp.asarray(row)), atol=1e-6)

@@ -52,10 +52,11 @@ def test_the_row_shows_what_the_square_uncovered():
         uncovered = np.s_[22:38, left + 1 : left + STEP * instant - 1]
         truth = frames[view, instant].astype(np.float32)
         seen = mixture(frames[view, 0] / 1.0, frames[0, instant] / 1.0, motion[view, instant])
-        row = np.asarray(seen.near + seen.further)
-        miss = [np.abs(x - truth)[uncovered].mean() for x in (frames[view, 0], row, seen.picture)]
+        row = np.asarray(seen.near + seen.added)
+        pictures = (np.asarray(seen.near), row, np.asarray(seen.picture))
+        miss = [np.abs(x - truth)[uncovered].mean() for x in pictures]
         assert miss[1] < 0.3 * miss[0]
-        assert miss[2] < miss[0]
+        assert miss[2] < 0.85 * miss[0]  # with the designed share of .31
         assert (motion[view, instant][uncovered][..., 4] == FROM_ROW).mean() > 0.9
 
 
