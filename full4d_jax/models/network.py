@@ -150,7 +150,8 @@ class MultiViewDiT(nnx.Module):
         self, x: Maps, inputs: Float[Array, "b v t h w j"], conditions: Conditions
     ) -> Float[Array, "b v t h w k"]:
         """Correct the motion, let the refiner see what it moves, and return residual, motion."""
-        known, row = conditions.motion, conditions.row
+        known = conditions.motion
+        row = conditions.row
         assert known is not None
         assert row is not None, "`dit` puts the base where there is none"
         for_refiner, for_mover = jnp.split(x, 2, -1)
@@ -328,7 +329,8 @@ class MultiViewDiT(nnx.Module):
         base = conditions.base
         moving = None
         if self.config.moves_base:
-            motion, row = conditions.motion, conditions.row
+            motion = conditions.motion
+            row = conditions.row
             assert motion is not None, "`dit` puts 0 where there is none"
             assert row is not None, "`dit` puts the base where there is none"
             mixed = mixture(base, row, motion)
