@@ -26,6 +26,7 @@ from full4d_jax.generation.generate import bind_conditions
 from full4d_jax.generation.prior import Prior, open_prior, prior_path
 from full4d_jax.generation.sampling import sample, schedule
 from full4d_jax.media import metrics
+from full4d_jax.models.dit import noise_of
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import fingerprint
 
@@ -49,7 +50,11 @@ def opened(options: argparse.Namespace, group: str) -> tuple[Config, Prior, str,
     """Return the preset, its prior, a mark of both, and the folder of the group."""
     config = load_config(options.config)
     folder = options.out / group
-    made_of = {"config": config, "prior": prior_path(options.checkpoint), "scores": SCORES}
+    made_of = {
+        "config": config,
+        "prior": prior_path(config.model, options.checkpoint),
+        "scores": SCORES,
+    }
     folder.mkdir(parents=True, exist_ok=True)
     prior = open_prior(config, options.checkpoint)
     return config, prior, fingerprint("ablations", made_of, {}), folder
@@ -91,7 +96,7 @@ def generate(
 
 @partial(jax.jit, static_argnums=5)
 def _generate(prior, frames, depth, cameras, key, posed):
-    model = prior.model
+    model = prior.asked_model
     sampler = prior.sampler
     conditions, _ = make_conditions(model, 2 * frames - 1, depth, cameras, prior.codec_weights)
     if not posed:
@@ -99,9 +104,9 @@ def _generate(prior, frames, depth, cameras, key, posed):
         conditions = conditions._replace(world_to_camera=same)
     conditions = jax.tree.map(lambda x: x[None], conditions)
     first = int(model.projection == "channels")  # view that is generated
-    start = sampler.noise * jax.random.normal(key, conditions.projection[:, first:].shape)
+    start = sampler.noise * noise_of(model)(key, conditions.projection[:, first:].shape)
     times = schedule(sampler.steps, sampler.shift)
-    flow = bind_conditions(model, prior.params, conditions)
+    flow = bind_conditions(model, prior.asked_params, conditions)
     latents = sample(flow, start, times)[0]
     return jnp.clip(prior.codec.decode(latents)[1 - first :] / 2 + 0.5, 0, 1)
 

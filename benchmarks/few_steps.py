@@ -58,7 +58,7 @@ def main() -> None:
     """Train, sample, compare."""
     options = parse()
     base = toy_of_wan(options.toy) if options.toy else DEFAULT
-    weights = options.out / "teacher/prior.safetensors" if options.toy else prior_path()
+    weights = options.out / "teacher/prior.safetensors" if options.toy else prior_path(base.model)
     config = few_steps(base, options)
     try:
         hold_folder(options.out)

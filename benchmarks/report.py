@@ -70,6 +70,8 @@ ROWS = (
         "--scenes 4", "--scenes 64", (1, 30), "", RESULT),
     Row("grids", f"{EVALUATE} --config four_real --first 64 --out OUT",
         "--scenes 4", "--scenes 64", (1, 2.5), "", RESULT),
+    Row("from_noise", "benchmarks/from_noise.py --out OUT",
+        "--scenes 2 --steps 1 4 --no-fvd", "", (1, 15)),
     Row("cascade", "benchmarks/cascade.py --out OUT",
         "--scenes 1 --rows 64 --lifted 0", "--scenes 64", (1, 23)),
     Row("cascade_near", "benchmarks/cascade.py --angle 20 --out OUT",

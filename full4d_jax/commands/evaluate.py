@@ -267,11 +267,11 @@ def _evaluate_grids(
     """Score a model without poses on held-out grids."""
     from full4d_jax.evaluation.fidelity import load_distances
     from full4d_jax.evaluation.filled_grids import evaluate_grids
-    from full4d_jax.generation.prior import FOUR_REAL
+    from full4d_jax.generation.prior import prior_path
     from full4d_jax.generation.several_processes import open_together
     from full4d_jax.session.files import hold_folder
 
-    prior = open_together(config, Path(checkpoint or FOUR_REAL))
+    prior = open_together(config, prior_path(config.model, checkpoint))
     hold_folder(folder)
     scenes = range(source.first, source.first + source.scenes)
     evaluate_grids(config, prior, load_distances(vgg=False), folder, scenes)

@@ -17,7 +17,8 @@ class FlowConfig:
     mean_share: Share = 0.4
     """Share of clips trained at tau = 1 from zero noise: regression of the mean."""
     perceptual: Weight = 0.0
-    """Weight of LPIPS (AlexNet) in the regression; needs the extra `metrics`."""
+    """Weight of LPIPS (AlexNet) in the regression, and in the flow around a mean
+    (`model.around_mean`); needs the extra `metrics`."""
     moving: Weight = 0.0
     """Additional weight in the regression of what differs from instant 0 of its view."""
     motion: Weight = 0.0
@@ -37,10 +38,11 @@ class OptimizerConfig:
 
     kind: Literal["muon", "adamw"] = "muon"
     """Muon on the blocks' matrices and Nesterov's AdamW elsewhere, or plain AdamW."""
-    trainable: Literal["all", "attention", "lora", "adapters", "synchronization"] = "all"
+    trainable: Literal["all", "attention", "lora", "adapters", "synchronization", "flow"] = "all"
     """Parameters that change: all; self-attention, or adapters (`model.lora_rank`), with what a
-    video model lacks (cameras, projectors, mask); adapters alone (`flow.segments`); or the
-    synchronization of two streams and their context embeddings."""
+    video model lacks (cameras, projectors, mask); adapters alone (`flow.segments`); the
+    synchronization of two streams and their context embeddings; or all but the mean's
+    (`model.around_mean`)."""
     learning_rate: Positive = 0.015
     """Highest learning rate of Muon."""
     adam_learning_rate: Positive = 0.0015

@@ -21,8 +21,10 @@ from full4d_jax.models.wan.text import load_negative_text, load_text
 from full4d_jax.models.weights import described, load_metadata, load_params, require_model
 from full4d_jax.session.errors import InputError
 
-SHIPPED = "checkpoints/prior.safetensors"
-FOUR_REAL = Path(str(files("full4d_jax") / "checkpoints/four_real.safetensors"))  # without poses
+SHIPPED = Path(str(files("full4d_jax") / "checkpoints"))
+PRIOR = SHIPPED / "prior.safetensors"
+FLOW = SHIPPED / "flow.safetensors"  # around the prior's mean
+FOUR_REAL = SHIPPED / "four_real.safetensors"  # without poses
 
 
 @no_type_check  # jax puts anything in the place of arrays: shapes, shardings, None
@@ -53,6 +55,16 @@ class Prior:
     text: Float[Array | np.ndarray, "n e"] | None = None
     negative_text: Float[Array | np.ndarray, "n e"] | None = None
     mesh: AbstractMesh | None = None
+
+    @property
+    def asked_model(self) -> ModelConfig:
+        """The network that the sampler asks."""
+        return self.model.asked_with(self.sampler)
+
+    @property
+    def asked_params(self) -> Params:
+        """Its parameters."""
+        return self.params if self.asked_model == self.model else self.params["mean"]
 
     @property
     def codec(self) -> Codec:
@@ -120,16 +132,20 @@ def load_network(
       InputError: no such file, it was trained with another `config.model`, or the device has no
         kernel for its heads.
     """
-    path = prior_path(checkpoint)
+    path = prior_path(config.model, checkpoint)
     require_model(path, load_metadata(path), config.model)
     like = parameter_shapes(config.model, mesh)
     offload = config.sampler.offload
     return load_params(path, like, on_host=offload and mesh is None)[0]
 
 
-def prior_path(checkpoint: Path | None = None) -> Path:
-    """Return the given checkpoint, or the one shipped in the package."""
-    return checkpoint or Path(str(files("full4d_jax") / SHIPPED))
+def prior_path(model: ModelConfig, checkpoint: Path | None = None) -> Path:
+    """Return the given checkpoint, or the one in the package that is of this kind."""
+    if checkpoint is not None:
+        return checkpoint
+    if not model.needs_cameras:
+        return FOUR_REAL
+    return FLOW if model.around_mean else PRIOR
 
 
 def describe_network(prior: Prior) -> list[tuple[list[int], str, str]]:

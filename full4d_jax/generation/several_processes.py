@@ -17,7 +17,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from full4d_jax.config import Config, SamplerConfig
-from full4d_jax.generation.prior import FOUR_REAL, Prior, open_prior, prior_path
+from full4d_jax.generation.prior import Prior, open_prior, prior_path
 from full4d_jax.session.errors import InputError, PeerError
 from full4d_jax.session.processes import (
     ProcessOptions,
@@ -185,7 +185,7 @@ def _follow(config: Config, checkpoint: Path | None) -> None:
       InputError: the prior, or what the first process reads, is unusable.
       PeerError: another process failed otherwise.
     """
-    path = prior_path(checkpoint) if config.model.needs_cameras else checkpoint or FOUR_REAL
+    path = prior_path(config.model, checkpoint)
     prior: Any = None
     held: Any = None
     while not isinstance(asked := _receive(), int):  # the exit code of the first process

@@ -9,7 +9,7 @@ from pathlib import Path
 from full4d_jax.config import DEFAULT, Config, DataConfig, LiftConfig, check_config
 from full4d_jax.generation.cascade import Upsampler, in_parts
 from full4d_jax.generation.complete import upsampler_for
-from full4d_jax.generation.prior import FOUR_REAL, Prior, check_grid, prior_path, trained_range
+from full4d_jax.generation.prior import Prior, check_grid, prior_path, trained_range
 from full4d_jax.generation.several_processes import open_together
 from full4d_jax.scene.cost import cost_note, fill_note
 from full4d_jax.scene.fit_settings import FitKind
@@ -62,11 +62,10 @@ def read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path 
     Raises:
       InputError: One of them is unusable.
     """
-    if not config.model.needs_cameras:
-        checkpoint = checkpoint or FOUR_REAL
-        return Inputs(config.data, checkpoint, open_together(config, checkpoint))
-    checkpoint = prior_path(checkpoint)
+    checkpoint = prior_path(config.model, checkpoint)
     prior = open_together(config, checkpoint)
+    if not config.model.needs_cameras:
+        return Inputs(config.data, checkpoint, prior)
     upsampler = upsampler_for(config, source.size.upsampler if source.size else None)
     size = size_of_result(config, source, enlarged=upsampler is not None)
     if upsampler is not None:

@@ -36,6 +36,9 @@ from full4d_jax.models.moved import CHANNELS, mixture
 from full4d_jax.models.network import MOTION, MultiViewDiT
 from full4d_jax.models.two_streams import SequentialDiT, TwoStreamDiT
 
+LEFT_SEEN = 0.4  # of a first guess's deviation, what is left around the mean; measured once
+LEFT_IN_HOLES = 0.8
+
 
 class Predicted(NamedTuple):
     """What the network says of the generated views.
@@ -113,8 +116,13 @@ def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
     ) -> Predicted:
         if config.prediction == "velocity":
             return Predicted(model(latents, tau, conditions), None)
-        sigma = jnp.where(mask > 0, config.sigma_seen, config.sigma_hole)
+        sigma = deviation(config, mask)
         taus = _of_frames(tau, conditions.real)
+        if config.around_mean:
+            mean = conditions.mean
+            base = mean_around(config, params)(conditions) if mean is None else mean
+            whole = jnp.concatenate([conditions.base[:, :1], base], 1)
+            conditions = conditions._replace(base=whole)
         if not config.moves_base:
             normalised = flow.normalise_residual(latents, taus, base, sigma)
             residual = model(normalised, tau, conditions)
@@ -133,6 +141,39 @@ def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
         return Predicted(velocity, motion[..., :2])
 
     return apply
+
+
+def deviation(
+    config: ModelConfig, mask: Float[Array, "b v t h w 1"]
+) -> Float[Array, "b v t h w 1"]:
+    """Return s of `flow`: how far the data are from what the model flows around."""
+    seen = config.sigma_seen
+    hole = config.sigma_hole
+    if config.around_mean:
+        seen = LEFT_SEEN * seen
+        hole = LEFT_IN_HOLES * hole
+    return jnp.where(mask > 0, seen, hole)
+
+
+def noise_of(config: ModelConfig) -> Callable[..., Array]:
+    """Return what draws the noise of the model's flow, (key, shape (*b t h w c)) -> noise."""
+    return flow.smooth_noise if config.around_mean else jax.random.normal
+
+
+def mean_around(config: ModelConfig, params: Params) -> Callable[[Conditions], Latents]:
+    """Bind parameters: conditions -> mean of the generated views, around which the model flows.
+
+    The inner network gives it at tau = 1 and no noise. Training keeps it: no gradient passes.
+    """
+    inner = velocity(config.mean_network, params["mean"])
+
+    def mean(conditions: Conditions) -> Latents:
+        nothing = jnp.zeros_like(conditions.base[:, 1:])
+        end = jnp.ones(len(nothing))
+        leads_to = flow.data_from_velocity(inner(nothing, end, conditions), nothing, end)
+        return jax.lax.stop_gradient(leads_to)
+
+    return mean
 
 
 def _of_frames(tau: Times, real: Bool[Array, "b v t"] | None) -> Times:

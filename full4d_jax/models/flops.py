@@ -13,6 +13,7 @@ Nothing here imports jax before it is called.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -109,6 +110,7 @@ def step_flops(config: Config, text_tokens: int | None = None) -> float:
 
     def work(views: int, frames: int) -> float:
         answers = forward_passes * _work(config, views, frames, text, training=False)
+        answers += _mean_work(config, views, frames, text)
         return _work(config, views, frames, text, training=True) + answers
 
     if not data.lines:
@@ -119,7 +121,7 @@ def step_flops(config: Config, text_tokens: int | None = None) -> float:
 
 
 def forward_flops(config: Config, views: int, frames: int) -> float:
-    """Count one call of the network while sampling.
+    """Count one call of the network while sampling, without the mean that it flows around.
 
     Args:
       config: the model, size of the pictures, and whether there is a prompt.
@@ -127,6 +129,11 @@ def forward_flops(config: Config, views: int, frames: int) -> float:
       frames: pictures of each, not latent frames.
     """
     return _work(config, views, frames, _text_tokens(config, training=False), training=False)
+
+
+def mean_flops(config: Config, views: int, frames: int) -> float:
+    """Count the mean that a flow goes around, as `forward_flops` counts a call; 0 without one."""
+    return _mean_work(config, views, frames, _text_tokens(config, training=False))
 
 
 def _text_tokens(config: Config, *, training: bool) -> int:
@@ -144,6 +151,14 @@ def _work(config: Config, views: int, frames: int, text: int, *, training: bool)
     products = [(1, x) for x in _outside_blocks(config, sample, text)]
     products += [(layers, x) for x in _block(config, sample, text)]
     return float(sum(n * 2 * x * (1 + g * training) for n, (x, g) in products))
+
+
+def _mean_work(config: Config, views: int, frames: int, text: int) -> float:
+    """Count the mean of one sample, where the network flows around one."""
+    if not config.model.around_mean:
+        return 0.0
+    mean = replace(config, model=config.model.mean_network)
+    return _work(mean, views, frames, text, training=False)
 
 
 def _sample(config: Config, views: int, frames: int) -> Sample:

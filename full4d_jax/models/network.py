@@ -95,6 +95,8 @@ class MultiViewDiT(nnx.Module):
             self.mask_embedding = linear(1, d, rngs, zero=True)
         else:
             self.context = nnx.Param(jnp.zeros((2, d)))  # of freeze-time and fixed-view videos
+        if config.around_mean:
+            self.mean = MultiViewDiT(config.mean_network, rngs)
         if config.moves_base:
             moving = CHANNELS + channels
             self.motion_embedding = linear(moving * area, d, rngs, zero=True)

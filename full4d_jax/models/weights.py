@@ -37,7 +37,7 @@ METADATA = {
     "prior_rows?": int,
 }  # of what is read of it
 # Fields that checkpoints of before do not name, with the only value that there was.
-ADDED = {"mask": PAPER, "moves_base": False}
+ADDED = {"mask": PAPER, "moves_base": False, "around_mean": 0}
 # Fields that a model no longer has, with the only value that today's code computes.
 REMOVED = {"mask_terms": ["view", "time", "half"], "mean_flow": False}
 

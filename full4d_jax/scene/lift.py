@@ -47,7 +47,8 @@ def run_scene(
     look: Callable[[Scene], None] | None = None,
 ) -> Arrays:
     """Run the stage scene: fit 4D Gaussians to the grid; `look` is shown the start of the fit."""
-    weights = prior_path(checkpoint) if asks_prior(config.lift, fit_kind(grid)) else None
+    asks = asks_prior(config.lift, fit_kind(grid))
+    weights = prior_path(config.model, checkpoint) if asks else None
     sampler = replace(config.sampler, offload=False)  # which changes no scene
     inputs = {"lift": config.lift, "sampler": sampler, "seed": config.seed, "prior": weights}
     mark = fingerprint("scene", inputs, stages.before("grid"))

@@ -126,8 +126,8 @@ def loss(
     if frozen.distance is None:
         return metrics["loss"], metrics
     codec = make_codec(config.model, frozen.codec_weights)
-    term = perceptual(config, codec, frozen.distance, point, prediction, part)
-    share = config.flow.perceptual * term * count_means(config, part) / part.size
+    term = perceptual(config, codec, frozen.distance, prediction, part)
+    share = config.flow.perceptual * term * count_compared(config, part) / part.size
     total = metrics["loss"] + share
     return total, {**metrics, "loss": total, "perceptual": term}
 
@@ -140,6 +140,13 @@ def count_clips(batch: Clips) -> int:
 def count_means(config: Config, part: BatchPart) -> int:
     """Return how many clips of the whole batch train the mean; they come first."""
     return round(config.flow.mean_share * part.size)
+
+
+def count_compared(config: Config, part: BatchPart) -> int:
+    """Return how many clips of the whole batch are compared by LPIPS: all where a flow goes around
+    a mean that is given, else those that train the mean.
+    """
+    return part.size if config.model.around_mean else count_means(config, part)
 
 
 def encode_clips(
@@ -179,7 +186,7 @@ def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: BatchPart) 
             times=settings.times,
         )
         tau, is_mean = map(part.take, drawn)
-    noise = draw_per_clip(jax.random.normal, keys.noise, part, *data.shape[1:])
+    noise = draw_per_clip(dit.noise_of(config.model), keys.noise, part, *data.shape[1:])
     noise = flow.bcast(jnp.where(is_mean, 0.0, 1.0), data) * noise
     return flow_point(clips, noise, tau, is_mean)
 
@@ -276,7 +283,7 @@ def weigh(
         flow_losses = flow.velocity_loss(prediction.velocity, prediction.target)
     else:
         mask = clips.conditions.mask[:, -data.shape[1] :, ..., None]
-        sigma = jnp.where(mask > 0, model.sigma_seen, model.sigma_hole)
+        sigma = dit.deviation(model, mask)
         flow_losses = flow.flow_loss(predicted, data, point.tau, sigma, config.flow.weight_limit)
     changed = jnp.abs(data - data[:, :, :1]).max(-1, keepdims=True) > MOVES
     mean_losses = flow.mean_loss(predicted, data, 1 + config.flow.moving * changed)
@@ -326,16 +333,15 @@ def perceptual(
     config: Config,
     codec: Codec,
     distance: Distance,
-    point: FlowPoint,
     prediction: Prediction,
     part: BatchPart,
 ) -> Float[Array, ""]:
-    """Return the mean LPIPS of the clips that train the mean, as `report` counts them."""
-    means = count_means(config, part)
-    most = (part.all < means).sum(1).max()  # such clips in any part; the others are not decoded
+    """Return the mean LPIPS of the clips that are compared, which come first."""
+    compared = count_compared(config, part)
+    most = (part.all < compared).sum(1).max()  # such clips in any part; no others are decoded
     a, b = (
         rearrange(codec.decode(x[:most]) / 2 + 0.5, "b v t h w c -> (b v t) h w c")
         for x in (prediction.predicted, prediction.data)
     )
     distances = distance(a, b).reshape(most, -1).mean(1)
-    return (distances * point.is_mean[:most]).sum() / max(means, 1)
+    return (distances * (part.places[:most] < compared)).sum() / max(compared, 1)

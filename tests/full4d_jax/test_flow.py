@@ -120,3 +120,29 @@ def test_means_are_over_the_given_frames():
     values = jnp.arange(12.0).reshape(2, 2, 3)
     frames = jnp.array([[[1.0, 0, 0], [0, 0, 1]], [[0, 0, 0], [0, 1, 0]]])
     np.testing.assert_allclose(flow.mean_of(frames, values), [2.5, 10])
+
+
+@pytest.mark.parametrize("sides", [(64, 64), (32, 64)], ids=str)
+def test_smooth_noise_has_the_same_power_in_every_octave(sides):
+    height, width = sides
+    noise = flow.smooth_noise(jax.random.key(0), (100, 1, height, width, 1))
+    assert noise.shape == (100, 1, height, width, 1)
+    np.testing.assert_allclose(noise.var(), 1, atol=0.03)
+    power = np.abs(np.fft.fft2(noise[:, 0, ..., 0])) ** 2
+    frequency = np.hypot(*np.meshgrid(*(n * np.fft.fftfreq(n) for n in sides), indexing="ij"))
+    # A ring of one octave has about frequency^2 points, so that the sum is equal in all.
+    slope = np.polyfit(np.log(frequency[frequency >= 2]), np.log(power.mean(0)[frequency >= 2]), 1)
+    np.testing.assert_allclose(slope[0], -2, atol=0.05)
+
+
+def test_smooth_noise_is_alike_at_all_instants_and_in_all_channels():
+    noise = np.asarray(flow.smooth_noise(jax.random.key(0), (300, 3, 16, 16, 2)))
+    instants = np.corrcoef(np.moveaxis(noise, 1, 0).reshape(3, -1))
+    channels = np.corrcoef(np.moveaxis(noise, -1, 0).reshape(2, -1))
+    for found, expected in (
+        (instants, flow.CORRELATION_OF_INSTANTS),
+        (channels, flow.CORRELATION_OF_CHANNELS),
+    ):
+        np.testing.assert_allclose(found[~np.eye(len(found), dtype=bool)], expected, atol=0.05)
+    views = np.corrcoef(noise.reshape(150, 2, -1).swapaxes(0, 1).reshape(2, -1))
+    assert abs(views[0, 1]) < 0.05

@@ -41,6 +41,16 @@ UNPOSED = dataclasses.replace(
     attention="two_stream_soft",
     cameras=(),
 )
+AROUND_MEAN = dataclasses.replace(
+    MODEL,
+    projection="channels",
+    prediction="residual",
+    codec_stride=1,
+    patch=8,
+    first_frame=False,
+    refiner=4,
+    around_mean=3,
+)
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +93,12 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize(
     ("model", "frames", "side"),
-    [(MODEL, FRAMES, SIDE), pytest.param(WAN, 5, 32, marks=pytest.mark.slow)],
-    ids=["pixels", "wan22"],
+    [
+        (MODEL, FRAMES, SIDE),
+        pytest.param(WAN, 5, 32, marks=pytest.mark.slow),
+        pytest.param(AROUND_MEAN, FRAMES, SIDE, marks=pytest.mark.slow),
+    ],
+    ids=["pixels", "wan22", "around a mean"],
 )
 def test_a_sampled_grid_is_that_of_one_device(experiment, model, frames, side):
     config, path = experiment(model, frames, side, guidance=1.5)

@@ -9,7 +9,7 @@ from full4d_jax.session.stages import fingerprint
 
 def mark(mask: str) -> str:
     config = Config(model=ModelConfig(mask=mask))
-    return fingerprint("grid", prior_settings(config, prior_path()), {})
+    return fingerprint("grid", prior_settings(config, prior_path(config.model)), {})
 
 
 def test_a_grid_depends_on_the_contents_of_a_mask_file(tmp_path: Path):
@@ -20,4 +20,5 @@ def test_a_grid_depends_on_the_contents_of_a_mask_file(tmp_path: Path):
     assert mark(mask) == first
     file.write_text("def same(i, j): return i.time == j.time")
     assert mark(mask) != first
-    assert "mask" not in prior_settings(Config(), prior_path())
+    config = Config()
+    assert "mask" not in prior_settings(config, prior_path(config.model))

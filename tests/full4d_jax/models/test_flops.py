@@ -24,7 +24,7 @@ from full4d_jax.models import block
 from full4d_jax.models.attention.mask import Tokens
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
-from full4d_jax.models.flops import forward_flops, peak_flops, step_flops
+from full4d_jax.models.flops import forward_flops, mean_flops, peak_flops, step_flops
 from full4d_jax.models.moved import CHANNELS
 from full4d_jax.models.wan.text import TOKENS
 from full4d_jax.training.optimizer import hold_constant, trained_leaves
@@ -49,6 +49,7 @@ CASES = {
     "sequential": (replace(GRID, attention="sequential"), "attention"),
     "soft": (replace(GRID, attention="two_stream_soft"), "all"),
     "moved": (replace(GRID, attention="two_stream_soft", moves_base=True), "all"),
+    "around a mean": (replace(MODEL, around_mean=8), "flow"),
     "hard": (replace(GRID, attention="two_stream_hard"), "attention"),
 }
 
@@ -121,7 +122,8 @@ def test_xla_counts_the_same(name, monkeypatch):
     data = config.data
     forward = program(config, backward=False).cost_analysis()
     assert forward is not None
-    expected = config.training.batch * forward_flops(config, data.views, data.frames)
+    size = data.views, data.frames
+    expected = config.training.batch * (forward_flops(config, *size) + mean_flops(config, *size))
     assert 1 < forward["flops"] / expected < 1.03
     step = program(config, backward=True).compile().cost_analysis()
     assert step is not None
