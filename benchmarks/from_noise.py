@@ -104,9 +104,9 @@ def filled(
     key = jax.random.fold_in(jax.random.key(config.seed), known.scene)
 
     def targets(draw: int, **sampler: Any) -> Frames:
-        asked = replace(prior, sampler=replace(config.sampler, **sampler))
+        sampling = replace(prior, sampler=replace(config.sampler, **sampler))
         at = jax.random.fold_in(key, draw)
-        grid, _ = generate_grid(asked, source, clip.depth[:1], cameras_of(clip), at)
+        grid, _ = generate_grid(sampling, source, clip.depth[:1], cameras_of(clip), at)
         return np.asarray(to_unit(grid[1:]))
 
     yield TRUTH, np.asarray(clip.frames[1:])

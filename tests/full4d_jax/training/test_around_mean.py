@@ -107,10 +107,11 @@ def test_the_mean_is_kept_and_the_flow_starts_as_its_copy(checkpoint):
 
 def test_on_a_mesh_every_device_reads_and_copies_its_own_shards(checkpoint):
     mesh = make_mesh(MeshConfig(data=1, fsdp=4, tensor=2))
-    found, expected = (start_from(MODEL, checkpoint, jax.random.key(1), x) for x in (mesh, None))
-    jax.tree.map(np.testing.assert_array_equal, found, expected)
-    cut = tree_shardings(mesh, expected, MODEL.width)
-    assert jax.tree.map(lambda x: x.sharding, found) == cut
+    whole = start_from(MODEL, checkpoint, jax.random.key(1))
+    sharded = start_from(MODEL, checkpoint, jax.random.key(1), mesh)
+    jax.tree.map(np.testing.assert_array_equal, sharded, whole)
+    cut = tree_shardings(mesh, whole, MODEL.width)
+    assert jax.tree.map(lambda x: x.sharding, sharded) == cut
 
 
 def test_without_noise_the_sampler_asks_the_mean(clips):
@@ -125,8 +126,8 @@ def test_without_noise_the_sampler_asks_the_mean(clips):
         )
     )
     guides = (clips.conditions,)
-    found, expected = (bind_guided(prior, guides)(z, tau) for prior in (flows, mean))
-    np.testing.assert_array_equal(found, expected)
+    of_flow, of_mean = (bind_guided(prior, guides)(z, tau) for prior in (flows, mean))
+    np.testing.assert_array_equal(of_flow, of_mean)
 
 
 def test_weights_of_another_mean_are_refused(checkpoint):

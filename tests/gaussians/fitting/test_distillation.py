@@ -104,8 +104,8 @@ def test_noise_is_what_the_prior_draws():
     prior = Distillation(still, same, same, None, camera, jnp.zeros(2), draw=ones, noise=0.5)
     video = prior_mean()
     tau = jnp.float32(0.4)
-    found = distillation_targets(video, prior, tau, jax.random.key(0))
-    np.testing.assert_allclose(found, 0.6 * video + 0.4 * 0.5, atol=1e-6)
+    taught = distillation_targets(video, prior, tau, jax.random.key(0))
+    np.testing.assert_allclose(taught, 0.6 * video + 0.4 * 0.5, atol=1e-6)
     # Its estimate of the clean video is what it was shown: (1 - tau) z + tau.
     loss, _ = judge_latents(prior, video, jnp.arange(1), jnp.int32(0), tau, jax.random.key(0))
     np.testing.assert_allclose(loss, ((0.4 * (1 - video)) ** 2).mean(), rtol=1e-5)
