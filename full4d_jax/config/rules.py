@@ -300,6 +300,11 @@ def _training(config: Config) -> Iterator[Rule]:
         not config.model.around_mean or config.flow.mean_share == 0,
         "0 with model.around_mean: the mean is given",
     )
+    yield Rule(
+        "flow.path_share",
+        not config.flow.path_share or config.model.around_mean > 0,
+        "0 without model.around_mean",
+    )
     yield _spike(config)
     yield from _few_steps(config)
 

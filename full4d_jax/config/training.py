@@ -17,8 +17,11 @@ class FlowConfig:
     mean_share: Share = 0.4
     """Share of clips trained at tau = 1 from zero noise: regression of the mean."""
     perceptual: Weight = 0.0
-    """Weight of LPIPS (AlexNet) in the regression, and in the flow around a mean
-    (`model.around_mean`); needs the extra `metrics`."""
+    """Weight of LPIPS: by AlexNet in the regression; by VGG16, of one instant a step, in the flow
+    around a mean (`model.around_mean`). Needs the extra `metrics`."""
+    path_share: Share = 0.0
+    """Share of clips trained at points that `sampler.steps` and `sampler.shift` reach from noise;
+    0 without `model.around_mean`."""
     moving: Weight = 0.0
     """Additional weight in the regression of what differs from instant 0 of its view."""
     motion: Weight = 0.0

@@ -20,7 +20,7 @@ from full4d_jax.generation.sampling import Velocity, guided
 from full4d_jax.generation.seen_before import Known
 from full4d_jax.generation.several_processes import on_all
 from full4d_jax.models.conditions import Conditions, Params
-from full4d_jax.models.dit import mean_around, noise_of, velocity
+from full4d_jax.models.dit import noise_of, velocity, with_mean
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.models.sharding import constrain
 
@@ -156,8 +156,7 @@ def bind_guided(prior: Prior, guides: Guides) -> Velocity:
 def bind_conditions(model: ModelConfig, params: Params, conditions: Conditions) -> Velocity:
     """Return the velocity (latents, tau) -> velocity under one set of conditions."""
     network = velocity(model, params)
-    if model.around_mean:  # once for all steps that these conditions serve
-        conditions = conditions._replace(mean=mean_around(model, params)(conditions))
+    conditions = with_mean(model, params, conditions)  # once for all steps that they serve
     return lambda z, tau: network(z, tau, conditions)
 
 

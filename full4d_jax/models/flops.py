@@ -107,6 +107,8 @@ def step_flops(config: Config, text_tokens: int | None = None) -> float:
 
     # A teacher, twice where it is guided, and the student without its gradient.
     forward_passes = 2 + (config.flow.teacher_guidance != 1) if config.flow.segments else 0
+    # All steps of the sampler but the last.
+    forward_passes += (config.flow.path_share > 0) * (config.sampler.steps - 1)
 
     def work(views: int, frames: int) -> float:
         answers = forward_passes * _work(config, views, frames, text, training=False)

@@ -31,7 +31,14 @@ from full4d_jax.models.dit import noise_of
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.accumulation import whole_batch
 from full4d_jax.training.clips.records import held_out_scenes_at, record_batches
-from full4d_jax.training.loss import Clips, Frozen, Keys, count_clips, draw_per_clip, encode_clips
+from full4d_jax.training.loss import (
+    Clips,
+    Frozen,
+    count_clips,
+    draw_per_clip,
+    encode_clips,
+    split_keys,
+)
 from full4d_jax.training.placement import in_mesh
 from full4d_jax.training.validation import STREAM, without_drops
 
@@ -78,7 +85,7 @@ def _draw_clips(
 ) -> Float[Array, "r n v h w 3"]:
     """Return the last frames of the first clips of a batch, for each row of a sheet, in [-1, 1]."""
     encode_key, noise_key = jax.random.split(key)
-    keys = Keys(*jax.random.split(encode_key, 4))
+    keys = split_keys(encode_key)
     text, _ = load_training_texts(config)
     frozen = Frozen(prior.codec_weights, text)
     part = whole_batch(count_clips(batch))

@@ -2,6 +2,7 @@
 
 encode_clips   latents and conditions of the clips, and their text
 draw_flow      flow times and noise, independently for each clip
+follow_path    a share `flow.path_share` of the points is moved to where the sampler itself gets
 predict        the network's velocity, and the velocity it should have; where adapters learn to
                take few steps (`flow.segments`), `predict_segment`
 weigh          one loss for each clip
@@ -16,14 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 from full4d_jax import flow
 from full4d_jax.config import Config
 from full4d_jax.flow import Latents
 from full4d_jax.generation.batch import Batch, EncodedBatch, prepare
 from full4d_jax.generation.projected import ProjectedBatch, prepare_projected
-from full4d_jax.generation.sampling import Velocity, guided
+from full4d_jax.generation.sampling import Velocity, euler, guided, schedule
 from full4d_jax.media.metrics import Distance
 from full4d_jax.models import dit
 from full4d_jax.models.codecs.codec import Codec, Weights, make_codec
@@ -49,7 +50,8 @@ class Frozen(NamedTuple):
       text: the embedding of the prompt that clips without a text of their own get.
       negative: the embedding that a share `data.drop_text` of the clips gets instead, and from
         which the guidance of a teacher leads away.
-      distance: LPIPS, added to the regression with the weight `flow.perceptual`.
+      distance: LPIPS, added to the regression, or to the flow around a mean, with the weight
+        `flow.perceptual`.
     """
 
     codec_weights: Weights | None = None
@@ -68,13 +70,20 @@ class Keys(NamedTuple):
     times: PRNGKeyArray
     noise: PRNGKeyArray
     text: PRNGKeyArray
+    path: PRNGKeyArray
+    instant: PRNGKeyArray
+
+
+def split_keys(key: PRNGKeyArray) -> Keys:
+    """Split the key of one loss."""
+    return Keys(*jax.random.split(key, len(Keys._fields)))
 
 
 class FlowPoint(NamedTuple):
     """One point of each clip's path from data to noise.
 
     Attributes:
-      z: (1 - tau) data + tau noise.
+      z: (1 - tau) data + tau noise, or a point that the sampler reaches (`follow_path`).
       noise: zero for clips that train the mean; equal to the data in real frames.
       tau: flow time.
       is_mean: which clips train the conditional mean, at tau = 1.
@@ -114,9 +123,13 @@ def loss(
     Loss and metrics of a `part` are its shares in those of the whole batch.
     """
     part = whole_batch(count_clips(batch)) if part is None else part
-    keys = Keys(*jax.random.split(key, 4))
+    keys = split_keys(key)
     clips = encode_clips(config, batch, keys, frozen, part)
+    conditions = dit.with_mean(config.model, params, clips.conditions)
+    clips = clips._replace(conditions=conditions)
     point = draw_flow(config, clips, keys, part)
+    if config.flow.path_share:
+        point = follow_path(config, params, clips, point, keys, part)
     if config.flow.segments:
         prediction = predict_segment(config, params, clips, point, keys, frozen.negative, part)
     else:
@@ -126,7 +139,7 @@ def loss(
     if frozen.distance is None:
         return metrics["loss"], metrics
     codec = make_codec(config.model, frozen.codec_weights)
-    term = perceptual(config, codec, frozen.distance, prediction, part)
+    term = perceptual(config, codec, frozen.distance, prediction, keys, part)
     share = config.flow.perceptual * term * count_compared(config, part) / part.size
     total = metrics["loss"] + share
     return total, {**metrics, "loss": total, "perceptual": term}
@@ -204,9 +217,45 @@ def flow_point(
     return FlowPoint(flow.interpolate(data, noise, tau), noise, tau, is_mean, hidden)
 
 
+def follow_path(
+    config: Config,
+    params: Params,
+    clips: EncodedBatch,
+    point: FlowPoint,
+    keys: Keys,
+    part: BatchPart,
+) -> FlowPoint:
+    """Move a share of the clips, the batch's first ones, to points that the sampler itself reaches.
+
+    Each of them starts from its noise and takes a number of the sampler's steps that is drawn for
+    it, from none to all but the last; no gradient passes. Such points know no more of the data than
+    the conditions do, so that they train the likeliest picture, not the spread: training unlearns
+    what earlier steps sharpened too much. Guidance, groups of views and windows are left out.
+    """
+    times = schedule(config.sampler.steps, config.sampler.shift)[:-1]
+    stops = draw_per_clip(
+        lambda key, shape: jax.random.randint(key, shape, 0, len(times)), keys.path, part
+    )
+    network = velocity(config.model, jax.lax.stop_gradient(params))
+
+    def body(z: Latents, now: tuple[Array, Array, Array]) -> tuple[Latents, None]:
+        step, tau, then = now
+        stepped = euler(lambda z, tau: network(z, tau, clips.conditions), z, tau, then)
+        return jnp.where(flow.bcast(step < stops, z), stepped, z), None
+
+    # All clips take the steps, since a mesh may not divide a share of them.
+    steps = (jnp.arange(len(times) - 1), times[:-1], times[1:])
+    z, _ = jax.lax.scan(body, point.noise, steps)
+    is_moved = part.places < round(config.flow.path_share * part.size)
+    return point._replace(
+        z=jnp.where(flow.bcast(is_moved, z), z, point.z),
+        tau=jnp.where(is_moved, times[stops], point.tau),
+    )
+
+
 def draw_per_clip(
     sampler: Callable[..., Array], key: PRNGKeyArray, part: BatchPart, *shape: int
-) -> Float[Array, "b ..."]:
+) -> Shaped[Array, "b ..."]:
     """Draw independently for each clip, by its place in the whole batch."""
     return jax.vmap(lambda i: sampler(jax.random.fold_in(key, i), shape))(part.places)
 
@@ -334,14 +383,19 @@ def perceptual(
     codec: Codec,
     distance: Distance,
     prediction: Prediction,
+    keys: Keys,
     part: BatchPart,
 ) -> Float[Array, ""]:
-    """Return the mean LPIPS of the clips that are compared, which come first."""
+    """Return the mean LPIPS of the clips that are compared, which come first.
+
+    Around a mean one instant is compared, drawn for each step and the same for all clips.
+    """
     compared = count_compared(config, part)
     most = (part.all < compared).sum(1).max()  # such clips in any part; no others are decoded
-    a, b = (
-        rearrange(codec.decode(x[:most]) / 2 + 0.5, "b v t h w c -> (b v t) h w c")
-        for x in (prediction.predicted, prediction.data)
-    )
+    pair = [codec.decode(x[:most]) / 2 + 0.5 for x in (prediction.predicted, prediction.data)]
+    if config.model.around_mean:
+        instant = jax.random.randint(keys.instant, (), 0, pair[0].shape[2])
+        pair = [jax.lax.dynamic_slice_in_dim(x, instant, 1, axis=2) for x in pair]
+    a, b = (rearrange(x, "b v t h w c -> (b v t) h w c") for x in pair)
     distances = distance(a, b).reshape(most, -1).mean(1)
     return (distances * (part.places[:most] < compared)).sum() / max(compared, 1)

@@ -52,7 +52,7 @@ SMALL = {
     "prior": SMALL_PRIOR,
     "inpainting": f"{SHORT} --training.batch 1 --perceptual 0 --data.side 32",
     "four_real": SMALL_PRIOR,
-    "flow": f"{SHORT} --mesh.data 1 --training.batch 1 --flow.perceptual 0",
+    "flow": f"{SHORT} --mesh.data 1 --training.batch 2 --flow.perceptual 0",
     "upsampler": f"{SHORT} --training.batch 1 --perceptual 0 --data.rows 64 "
     "--data.crop 64 --data.pool 2",
 }

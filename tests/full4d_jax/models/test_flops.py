@@ -106,6 +106,15 @@ def all_pairs(q: Tokens, k: Tokens, v: Tokens, **_) -> Tokens:
     return jax.nn.dot_product_attention(*flat).reshape(q.shape)
 
 
+def test_the_path_of_the_sampler_is_counted():
+    alone = configured(*CASES["around a mean"])
+    sampler, flow = replace(alone.sampler, steps=5), replace(alone.flow, path_share=0.5)
+    follows = replace(alone, sampler=sampler, flow=flow)
+    more = step_flops(follows) - step_flops(alone)
+    asked = forward_flops(alone, alone.data.views, alone.data.frames)
+    assert more == pytest.approx(alone.training.batch * 4 * asked)
+
+
 SECOND_LOOKS = ("frames, attention", "soft", "moved")
 
 

@@ -1,6 +1,7 @@
 """A flow around the mean that a second network gives."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -23,21 +24,25 @@ from full4d_jax.flow import data_from_velocity
 from full4d_jax.generation.batch import prepare
 from full4d_jax.generation.generate import bind_guided
 from full4d_jax.generation.prior import prior_path, prior_with
+from full4d_jax.generation.sampling import sample, schedule
 from full4d_jax.models.dit import mean_around, velocity
-from full4d_jax.models.sharding import make_mesh, tree_shardings
+from full4d_jax.models.sharding import make_mesh, put_batch, tree_shardings
 from full4d_jax.models.start import start_from
 from full4d_jax.models.weights import save_params
 from full4d_jax.scene.dry_run import asking_flops
 from full4d_jax.session.errors import InputError
-from full4d_jax.training.accumulation import whole_batch
+from full4d_jax.training import step
+from full4d_jax.training.accumulation import BatchPart, places_of_parts, whole_batch
 from full4d_jax.training.loss import (
     NOTHING_FROZEN,
     Frozen,
-    Keys,
     draw_flow,
     encode_clips,
+    follow_path,
     loss,
+    split_keys,
 )
+from full4d_jax.training.placement import in_mesh
 from full4d_jax.training.prior_training import train_prior
 from full4d_jax.training.state import state_from_params
 from full4d_jax.training.step import train_step
@@ -95,9 +100,9 @@ def test_the_mean_is_kept_and_the_flow_starts_as_its_copy(checkpoint):
             np.testing.assert_array_equal(flat[name], x)
 
     state = state_from_params(CONFIG, jax.tree.map(jnp.copy, params))
-    step = jax.jit(train_step(CONFIG))
+    one_step = jax.jit(train_step(CONFIG))
     for _ in range(4):  # the first has no rate, the next two open the way through what is 0
-        state, _ = step(state, random_batch(2))
+        state, _ = one_step(state, random_batch(2))
     for tree in (state.params, state.ema):
         after = flatten_dict(tree, sep=".")
         for name, x in flat.items():
@@ -145,6 +150,14 @@ def test_weights_of_another_mean_are_refused(checkpoint):
         ("optimizer.trainable", {"optimizer": {"trainable": "all"}}),
         ("optimizer.trainable", {"model": {"around_mean": 0}}),
         ("flow.mean_share", {"flow": {"mean_share": 0.5}}),
+        (
+            "flow.path_share",
+            {
+                "flow": {"path_share": 0.5},
+                "model": {"around_mean": 0},
+                "optimizer": {"trainable": "all"},
+            },
+        ),
     ],
     ids=str,
 )
@@ -163,14 +176,17 @@ def test_a_mean_that_is_known_is_not_asked_again(clips):
     noise = jax.random.normal(jax.random.key(2), clips.latents.shape)
     ask = jax.jit(lambda conditions: velocity(MODEL, params)(noise, jnp.full(2, 0.4), conditions))
     anew = ask(clips.conditions)
-    mean = mean_around(MODEL, params)(clips.conditions)
+    mean = mean_around(MODEL, params, clips.conditions)
     np.testing.assert_allclose(ask(clips.conditions._replace(mean=mean)), anew, atol=1e-4)
     other = ask(clips.conditions._replace(mean=mean + 0.1))
     assert np.abs(other - anew).max() > 0.05
 
 
-def test_training_flows_from_smooth_noise_and_compares_all_clips():
+def test_training_flows_from_smooth_noise_and_compares_an_instant_of_all_clips():
+    pictures = []
+
     def distance(a, b):
+        pictures.append(len(a))
         return jnp.abs(a - b).mean((1, 2, 3))
 
     config = dataclasses.replace(CONFIG, flow=dataclasses.replace(CONFIG.flow, perceptual=0.5))
@@ -187,13 +203,106 @@ def test_training_flows_from_smooth_noise_and_compares_all_clips():
     without, with_term, perceptual = both(params)
     assert perceptual > 0.01
     np.testing.assert_allclose(with_term - without, 0.5 * perceptual, rtol=1e-3)
+    assert pictures == [2 * (CONFIG.data.views - 1)]
 
     part = whole_batch(2)
-    keys = Keys(*jax.random.split(key, 4))
+    keys = split_keys(key)
     encoded = encode_clips(config, batch, keys, NOTHING_FROZEN, part)
     noise = np.asarray(draw_flow(config, encoded, keys, part).noise)
     instants = np.corrcoef(noise[:, :, 0].ravel(), noise[:, :, 1].ravel())
     assert instants[0, 1] > 0.4
+
+
+def test_a_share_of_the_clips_is_trained_on_the_path_of_the_sampler():
+    """Moved clips lie where the sampler comes by after some of its steps; the others stay."""
+    sampler = SamplerConfig(steps=3, shift=2.0, noise=1.0)
+    flow = dataclasses.replace(CONFIG.flow, path_share=0.75)
+    config = dataclasses.replace(CONFIG, sampler=sampler, flow=flow)
+    params = random_params(MODEL)
+    part = whole_batch(8)
+    keys = split_keys(jax.random.key(4))
+    times = schedule(sampler.steps, sampler.shift)
+
+    @jax.jit
+    def moved_and_path(params):
+        clips = encode_clips(config, random_batch(8), keys, NOTHING_FROZEN, part)
+        before = draw_flow(config, clips, keys, part)
+        after = follow_path(config, params, clips, before, keys, part)
+        ask = partial(velocity(MODEL, params), conditions=clips.conditions)
+        path = [sample(ask, before.noise, times[: n + 1]) for n in range(sampler.steps)]
+        return before, after, path
+
+    before, after, path = moved_and_path(params)
+    stops = [int(np.flatnonzero(np.isclose(times, tau))[0]) for tau in after.tau[:6]]
+    assert set(stops) == {0, 1, 2}
+    for clip, stop in enumerate(stops):
+        np.testing.assert_allclose(after.z[clip], path[stop][clip], atol=1e-4)
+    np.testing.assert_array_equal(after.z[6:], before.z[6:])
+    np.testing.assert_array_equal(after.tau[6:], before.tau[6:])
+    np.testing.assert_array_equal(after.noise, before.noise)
+
+
+def test_a_mesh_that_divides_no_share_of_the_clips_trains_them_all_the_same():
+    flow = dataclasses.replace(CONFIG.flow, path_share=0.5)
+    sampler = SamplerConfig(steps=3, shift=2.0, noise=1.0)
+    config = dataclasses.replace(CONFIG, sampler=sampler, flow=flow)
+    key = jax.random.key(3)
+    params = random_params(MODEL)
+    batch = random_batch(4)
+    alone, _ = jax.jit(partial(loss, config))(params, batch, key)
+    mesh = make_mesh(MeshConfig(data=4, fsdp=1, tensor=2))
+    sharded = jax.device_put(params, tree_shardings(mesh, params, MODEL.width))
+    on_mesh = jax.jit(in_mesh(mesh, partial(loss, config)))
+    spread, _ = on_mesh(sharded, put_batch(mesh, batch), key)
+    np.testing.assert_allclose(spread, alone, rtol=1e-4)
+
+
+def test_no_gradient_passes_the_path():
+    """Behind the sampler's steps the loss is one of their end, however that was reached."""
+    flow = dataclasses.replace(CONFIG.flow, path_share=1.0)
+    sampler = SamplerConfig(steps=3, shift=2.0, noise=1.0)
+    config = dataclasses.replace(CONFIG, sampler=sampler, flow=flow)
+    part = whole_batch(2)
+    keys = split_keys(jax.random.key(4))
+
+    @jax.jit
+    def slope(params):
+        clips = encode_clips(config, random_batch(2), keys, NOTHING_FROZEN, part)
+        point = draw_flow(config, clips, keys, part)
+        return jax.grad(lambda x: follow_path(config, x, clips, point, keys, part).z.sum())(params)
+
+    assert all(np.abs(x).max() == 0 for x in jax.tree.leaves(slope(random_params(MODEL))))
+
+
+def test_a_flow_is_compared_by_vgg_and_a_mean_by_alexnet(monkeypatch):
+    asked = []
+    monkeypatch.setattr(step, "require_lpips", lambda purpose, net: asked.append(net))
+    for model, trainable in ((MODEL, "flow"), (MEAN, "all")):
+        optimizer = OptimizerConfig(trainable=trainable)
+        flow = dataclasses.replace(CONFIG.flow, perceptual=0.5)
+        train_step(dataclasses.replace(CONFIG, model=model, optimizer=optimizer, flow=flow))
+    assert asked == ["vgg16", "alexnet"]
+
+
+def test_parts_of_a_flow_on_its_path_add_up():
+    """Three of four clips follow the path, two in the first part and one in the second."""
+    flow = dataclasses.replace(CONFIG.flow, path_share=0.75, perceptual=0.5)
+    sampler = SamplerConfig(steps=3, shift=2.0, noise=1.0)
+    config = dataclasses.replace(CONFIG, sampler=sampler, flow=flow)
+    params = random_params(MODEL)
+    batch = random_batch(4)
+    frozen = Frozen(distance=lambda a, b: jnp.abs(a - b).mean((1, 2, 3)))
+
+    @partial(jax.jit, static_argnums=1)
+    def shares(clips, index):
+        part = None if index is None else BatchPart(places_of_parts(4, 2), index)
+        return loss(config, params, clips, jax.random.key(3), frozen, part)[1]
+
+    whole = shares(batch, None)
+    assert sum(whole["flow_times"][:-1]) > 0  # not all of the path is noise
+    parts = [shares(jax.tree.map(lambda x, j=j: x[j::2], batch), j) for j in range(2)]
+    for name, value in whole.items():
+        np.testing.assert_allclose(sum(x[name] for x in parts), value, rtol=1e-4, err_msg=name)
 
 
 def test_the_network_that_a_sampler_asks_is_counted():

@@ -30,7 +30,7 @@ from full4d_jax.training.clips.records import (
     record_names_at,
 )
 from full4d_jax.training.held_out_sheet import held_out_clips_sheet
-from full4d_jax.training.loss import NOTHING_FROZEN, loss
+from full4d_jax.training.loss import NOTHING_FROZEN, loss, split_keys
 from full4d_jax.training.placement import training_mesh
 from full4d_jax.training.prior_training import train_prior
 from full4d_jax.training.state import TrainState, init_state
@@ -160,7 +160,7 @@ def test_losses_are_those_of_training_at_the_same_flow_times(dataset, monkeypatc
         monkeypatch.setattr(flow, "sample_time", lambda *_, **__: (times, flags))
         return loss(config, params, batch, key)[0]
 
-    times_key = jax.random.split(key, 4)[1]
+    times_key = split_keys(key).times
     places = [jax.random.uniform(jax.random.fold_in(times_key, i)) for i in (0, 1)]
     flags = jnp.zeros(2, bool)
     for part in (0, TIME_BINS - 1):
