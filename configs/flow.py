@@ -3,7 +3,7 @@
     full4d sample --config flow --seed 1
 
 Four stages on an AMD EPYC machine, in float32, from the weights of configs/demo.py, which stay as
-they are and give the mean; 105 minutes on one busy core:
+they are and give the mean; 110 minutes on one busy core:
 
 1. mostly at low noise (1,800 steps, stopped after 700, before the rates fall far):
    full4d train --config flow --init full4d_jax/checkpoints/prior.safetensors \
