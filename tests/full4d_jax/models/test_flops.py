@@ -111,8 +111,8 @@ def test_the_path_of_the_sampler_is_counted():
     sampler, flow = replace(alone.sampler, steps=5), replace(alone.flow, path_share=0.5)
     follows = replace(alone, sampler=sampler, flow=flow)
     more = step_flops(follows) - step_flops(alone)
-    asked = forward_flops(alone, alone.data.views, alone.data.frames)
-    assert more == pytest.approx(alone.training.batch * 4 * asked)
+    forward = forward_flops(alone, alone.data.views, alone.data.frames)
+    assert more == pytest.approx(alone.training.batch * 4 * forward)
 
 
 SECOND_LOOKS = ("frames, attention", "soft", "moved")

@@ -275,15 +275,15 @@ def test_no_gradient_passes_the_path():
 
 
 def test_a_flow_is_compared_by_vgg_and_a_mean_by_alexnet(monkeypatch):
-    asked = []
-    monkeypatch.setattr(step, "require_lpips", lambda purpose, net: asked.append(net))
+    nets = []
+    monkeypatch.setattr(step, "require_lpips", lambda purpose, net: nets.append(net))
     for model, optimizer in (
         (MODEL, OptimizerConfig(trainable="flow")),
         (MEAN, OptimizerConfig()),
     ):
         flow = dataclasses.replace(CONFIG.flow, perceptual=0.5)
         train_step(dataclasses.replace(CONFIG, model=model, optimizer=optimizer, flow=flow))
-    assert asked == ["vgg16", "alexnet"]
+    assert nets == ["vgg16", "alexnet"]
 
 
 def test_parts_of_a_flow_on_its_path_add_up():
