@@ -47,8 +47,8 @@ from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.grid import around_source
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.weights import described
-from full4d_jax.scene.asking import half_way
-from full4d_jax.scene.fit_settings import asked_as_trained
+from full4d_jax.scene.fit_settings import queried_as_trained
+from full4d_jax.scene.prior_teacher import half_way
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
@@ -210,7 +210,7 @@ def frames_of(models: Models, filmed: FilmedScene, row: str) -> Frames:
     teacher = None if row in (PLAIN, MORE) else models.prior
     asked_rows = 0
     if models.upsampler is not None:
-        settings = asked_as_trained(settings, views, DEFAULT.data)
+        settings = queried_as_trained(settings, views, DEFAULT.data)
         asked_rows = models.upsampler.prior_rows
     key = jax.random.key(DEFAULT.seed)
     scene = lift_grid(settings, views, key, prior=teacher, asked_rows=asked_rows)

@@ -55,7 +55,7 @@ from full4d_jax.generation.cascade import Upsampler, generate_large, load_upsamp
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.grid import CleanPlate, Grid, around_source
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
-from full4d_jax.scene.fit_settings import asked_as_trained
+from full4d_jax.scene.fit_settings import queried_as_trained
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
@@ -159,7 +159,7 @@ def lifted(grid: Grid, views: Batch, teacher: Prior | None, asked_rows: int = 0)
     settings = DEFAULT.lift
     if teacher is not None:
         settings = replace(settings, distillation="gradient")
-        settings = asked_as_trained(settings, grid, DEFAULT.data)
+        settings = queried_as_trained(settings, grid, DEFAULT.data)
     key = jax.random.key(DEFAULT.seed)
     scene = lift_grid(settings, grid, key, prior=teacher, asked_rows=asked_rows)
     times = np.linspace(0, 1, grid.frames.shape[1], dtype=np.float32)

@@ -57,7 +57,7 @@ from full4d_jax.models.flops import peak_flops
 from full4d_jax.models.grid_mesh import grid_mesh, parameter_shapes
 from full4d_jax.models.linear import product_type
 from full4d_jax.models.wan.text import TOKENS
-from full4d_jax.scene.dry_run import asking_flops
+from full4d_jax.scene.dry_run import query_flops
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.camera_paths import grid_cameras, preset_targets, still_camera
 from full4d_jax.source.depth.estimators import open_network
@@ -135,7 +135,7 @@ def results(config: Config, stages: Stages) -> dict[str, Any]:
     data = config.data
     device = jax.devices()[0]
     prompt = "prompt" if config.model.text_width else ""
-    work = asking_flops(replace(config, text=prompt), "sample")
+    work = query_flops(replace(config, text=prompt), "sample")
     peak = peak_flops(device.device_kind)
     seconds = stages.seconds["all_steps"]
     mesh = grid_mesh(config.mesh)

@@ -31,7 +31,7 @@ from full4d_jax.grid import Grid
 from full4d_jax.inputs.run_inputs import check_source, cost_of_run, expected_kind, read_inputs
 from full4d_jax.inputs.words import film_in_folder
 from full4d_jax.media.pictures import write_grid
-from full4d_jax.scene.fit_settings import FitKind, asks_prior, check_lift, fit_kind
+from full4d_jax.scene.fit_settings import FitKind, check_lift, fit_kind, queries_prior
 from full4d_jax.scene.lift import run_scene
 from full4d_jax.scene.reading import posed_grid, read_grid
 from full4d_jax.scene.show import read_film, show_first_look, show_path, show_scene
@@ -150,7 +150,7 @@ def lift(
         described = {**sampled, "lift": to_dict(config)["lift"]}
         hold_folder(out)
         run_scene(job.stages, config, grid, checkpoint)
-    used = (checkpoint or SHIPPED) if asks_prior(config.lift, fit_kind(grid)) else None
+    used = (checkpoint or SHIPPED) if queries_prior(config.lift, fit_kind(grid)) else None
     lifted = source or options.GridOptions(Path(out))
     return write_report(job, "lift", described, checkpoint=used, source=lifted)
 

@@ -163,12 +163,12 @@ def _inspect_asking(
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
     # What stands before compiling: weights and work, by formula.
     held = dry_run.weights_bytes(dry_run.prior_shapes(config, mesh, program))
-    views, frames = dry_run.asked_about(config, program)
+    views, frames = dry_run.queried_size(config, program)
     grid = f"{views} views of {frames} frames"
     print(f"{config.name}: {grid}, mesh {cut or 'of one device'}")
     for name, size in held.items():
         print(f"  {name:19} {size / compiling.GIB:.2f} GiB on a device")
-    flops = dry_run.asking_flops(config, program)
+    flops = dry_run.query_flops(config, program)
     step = program == "lift" and config.lift.distillation == "gradient"
     work = f"{flops / 1e15:.4g} PFLOP{' a step' * step}"
     print(f"  work                {work} (the network's, by formula)")

@@ -21,11 +21,11 @@ from full4d_jax.scene.disagreement import (
     peer_weights,
     words_of_disagreement,
 )
+from full4d_jax.scene.fit_checkpoint import PartialFit
 from full4d_jax.scene.fit_settings import capture_settings, sized_for
-from full4d_jax.scene.partial_fit import PartialFit
+from full4d_jax.scene.initial_gaussians import find_start
 from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.scene.source_fit import picture_distance
-from full4d_jax.scene.starts import find_start
 from gaussians import Camera, Scene, Targets, clip_budget, fit, render_clip
 from gaussians.fitting.fit_step import FitState
 from input_pipeline.selection import evenly

@@ -26,7 +26,7 @@ from full4d_jax.models.codecs.codec import codec_shapes, computing_weights
 from full4d_jax.models.flops import forward_flops, mean_flops
 from full4d_jax.models.grid_mesh import AnyMesh, around_devices, parameter_shapes
 from full4d_jax.models.wan.text import load_negative_text, load_text
-from full4d_jax.scene.asking import ask_between
+from full4d_jax.scene.prior_teacher import teacher_between
 from full4d_jax.session.fields import require
 from full4d_jax.source.camera_paths import grid_cameras, preset_targets, still_camera
 from gaussians import Distillation
@@ -76,7 +76,7 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     cameras = _cameras(config)
     form = "gradient" if _by_gradient(config) else "cached"
     ask = partial(
-        ask_between,
+        teacher_between,
         form,
         cameras=cameras,
         views=settings.distilled_views,
@@ -88,7 +88,7 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     left = around_devices(mesh)
     params = asked.params._replace(prior=prior, guides=_whole(left, asked.params.guides))
     asked = replace(asked, params=params)
-    views, instants = asked_about(config, "lift")
+    views, instants = queried_size(config, "lift")
     window, seen, _ = _inputs(config, instants)
     video = jax.ShapeDtypeStruct((views - 1, *window.shape[1:]), jnp.float32)
     tau = jax.ShapeDtypeStruct((), jnp.float32)
@@ -112,7 +112,7 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     }
 
 
-def asked_about(config: Config, program: Literal["sample", "lift"]) -> tuple[int, int]:
+def queried_size(config: Config, program: Literal["sample", "lift"]) -> tuple[int, int]:
     """Return the views, the source included, and the instants that the prior is asked about.
 
     Raises:
@@ -138,7 +138,7 @@ def _by_gradient(config: Config) -> bool:
     return config.lift.distillation == "gradient"
 
 
-def asking_flops(config: Config, program: Literal["sample", "lift"]) -> float:
+def query_flops(config: Config, program: Literal["sample", "lift"]) -> float:
     """Count the network's operations, as if it saw all that it is asked about at once.
 
     Groups of views and windows of frames cost less in attention, and more where they overlap. For
@@ -150,7 +150,7 @@ def asking_flops(config: Config, program: Literal["sample", "lift"]) -> float:
         steps = 1 if _by_gradient(config) else Distillation.flow_steps
     config = replace(config, model=config.model.asked_with(sampler))
     guides = 1 + (sampler.guidance != 1) + (sampler.text_guidance != 1)
-    about = asked_about(config, program)
+    about = queried_size(config, program)
     means = 1 if program == "sample" else steps  # sampling binds it for all steps
     return guides * (steps * forward_flops(config, *about) + means * mean_flops(config, *about))
 
@@ -178,7 +178,7 @@ def prior_shapes(config: Config, mesh: AnyMesh, program: Literal["sample", "lift
     texts = load_text(config), load_negative_text(config)
     shape = mesh.abstract_mesh if mesh.size > 1 else None
     prior = Prior(config.model, config.sampler, params, _whole(mesh, codec), *texts, mesh=shape)
-    check_grid(prior, *asked_about(config, program), config.data.height, config.data.width)
+    check_grid(prior, *queried_size(config, program), config.data.height, config.data.width)
     return prior
 
 

@@ -11,7 +11,7 @@ from numpy import ndarray
 from full4d_jax.config import DataConfig, LiftConfig
 from full4d_jax.geometry.moving import moving_pixels
 from full4d_jax.grid import Grid
-from full4d_jax.scene.between import TargetsBetween, between_instants
+from full4d_jax.scene.half_instants import TargetsBetween, between_instants
 from full4d_jax.session.errors import InputError
 from gaussians import FitConfig
 from gaussians.fitting.fit_config import fit_memory
@@ -153,7 +153,7 @@ def capture_settings(
     return replace(config, coarse=2 if halved else 1, **pulls)
 
 
-def asks_prior(settings: LiftConfig, kind: FitKind) -> bool:
+def queries_prior(settings: LiftConfig, kind: FitKind) -> bool:
     """Return whether a fit asks the prior: about enlarged grids in the gradient form alone.
 
     There a prior's mean, which the cached form fits, is a blurred picture.
@@ -163,7 +163,7 @@ def asks_prior(settings: LiftConfig, kind: FitKind) -> bool:
     return settings.distillation != "none" and kind is FitKind.AROUND_SOURCE
 
 
-def asked_as_trained(settings: LiftConfig, grid: Grid, trained: DataConfig) -> LiftConfig:
+def queried_as_trained(settings: LiftConfig, grid: Grid, trained: DataConfig) -> LiftConfig:
     """Return settings that ask a prior about no more views and instants than it was trained on."""
     views, instants = grid.frames.shape[:2]
     return replace(
@@ -184,7 +184,7 @@ def check_lift(settings: LiftConfig, checkpoint: Path | None, kind: FitKind) -> 
         found = settings.background
         do = "leave --lift.background out"
         raise InputError("config", "lift.background", found, "auto, without a capture", do)
-    if asks_prior(settings, kind):
+    if queries_prior(settings, kind):
         return
     why = WHY_NOBODY_IS_ASKED[kind]
     if checkpoint is not None:

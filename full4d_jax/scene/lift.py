@@ -18,18 +18,18 @@ from full4d_jax.generation.prior import Prior, prior_path
 from full4d_jax.generation.several_processes import open_together
 from full4d_jax.grid import Grid
 from full4d_jax.scene import capture_fit, quality, source_fit
-from full4d_jax.scene.between import between_instants
 from full4d_jax.scene.cost import check_fit_memory
+from full4d_jax.scene.fit_checkpoint import PartialFit
 from full4d_jax.scene.fit_settings import (
     FitKind,
-    asked_as_trained,
-    asks_prior,
     check_lift,
     fit_kind,
     memory_note,
+    queried_as_trained,
+    queries_prior,
     sized_for,
 )
-from full4d_jax.scene.partial_fit import PartialFit
+from full4d_jax.scene.half_instants import between_instants
 from full4d_jax.scene.scene_arrays import from_arrays, to_arrays
 from full4d_jax.scene.surroundings import count_looks, surround
 from full4d_jax.session.errors import InputError
@@ -47,7 +47,7 @@ def run_scene(
     look: Callable[[Scene], None] | None = None,
 ) -> Arrays:
     """Run the stage scene: fit 4D Gaussians to the grid; `look` is shown the start of the fit."""
-    asks = asks_prior(config.lift, fit_kind(grid))
+    asks = queries_prior(config.lift, fit_kind(grid))
     weights = prior_path(config.model, checkpoint) if asks else None
     sampler = replace(config.sampler, offload=False)  # which changes no scene
     inputs = {"lift": config.lift, "sampler": sampler, "seed": config.seed, "prior": weights}
@@ -117,7 +117,7 @@ def fit_scene(
     if prior is not None and fit_kind(grid) is FitKind.ENLARGED:
         # It is asked about as much as it has learned to see at once.
         prior = in_parts(prior, DEFAULT.data)
-        settings = asked_as_trained(settings, grid, DEFAULT.data)
+        settings = queried_as_trained(settings, grid, DEFAULT.data)
         asked_rows = min(config.data.height, config.data.width)
     with Progress("fitting", settings.steps) as report:
         scene = source_fit.lift_grid(

@@ -6,7 +6,7 @@ One number for the whole picture hides what goes wrong: most of it is at rest an
     moving_psnr        dB, the pixels that move, of all instants together
     moving_psnr_worst  dB, the instant whose moving pixels are shown worst, and when that is
     moving_psnr_between  dB, the moving pixels of the video's own pictures half-way between the
-                       instants, which the grid does not have (`scene.between`)
+                       instants, which the grid does not have (`scene.half_instants`)
     sharpness          variance of the Laplacian of the grey picture, render over source; 1 is as
                        sharp as the video, less is blurred, more is speckled
     straightness       how far straight segments bend seen from 15 degrees aside, as a share of
@@ -26,7 +26,7 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.moving import differs, moving_pixels, resting_picture
 from full4d_jax.media.pictures import to_uint8
-from full4d_jax.scene.between import TargetsBetween
+from full4d_jax.scene.half_instants import TargetsBetween
 from full4d_jax.scene.renders import scene_renderer
 from full4d_jax.source.depth.straightness import straightness
 from gaussians import Scene

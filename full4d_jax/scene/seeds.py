@@ -30,7 +30,7 @@ from full4d_jax.generation.seen_before import (
 from full4d_jax.geometry.pixel_velocities import flow_velocities
 from full4d_jax.geometry.rays import homogeneous_pixels, pixels_of, relative_pose
 from full4d_jax.grid import CleanPlate
-from full4d_jax.scene.between import DURATION, TargetsBetween, with_instants_between
+from full4d_jax.scene.half_instants import DURATION, TargetsBetween, with_instants_between
 from gaussians import Scene, deforming, initialize, with_room
 from gaussians.fitting.initialization import CAPTURE_SEEDING, STILL, Seeding
 from gaussians.fitting.stillness import HIDES, camera_moves, median_where, shows_farthest

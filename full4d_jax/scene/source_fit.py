@@ -2,7 +2,7 @@
 
 The scene starts from points (`seeds`). Real views weigh more than the generated ones.
 Distillation asks the prior what the scene should look like from cameras half-way between the
-generated ones (`asking`).
+generated ones (`prior_teacher`).
 """
 
 from collections.abc import Callable, Mapping
@@ -20,10 +20,10 @@ from full4d_jax.config import LiftConfig
 from full4d_jax.generation.prior import Prior
 from full4d_jax.grid import Grid
 from full4d_jax.media.metrics import Distance, psnr, require_lpips
-from full4d_jax.scene.asking import ask_between
-from full4d_jax.scene.between import TargetsBetween, between_instants
+from full4d_jax.scene.fit_checkpoint import PartialFit
 from full4d_jax.scene.fit_settings import fit_settings, sized_for
-from full4d_jax.scene.partial_fit import PartialFit
+from full4d_jax.scene.half_instants import TargetsBetween, between_instants
+from full4d_jax.scene.prior_teacher import teacher_between
 from full4d_jax.scene.seeds import first_scene, grid_depth
 from gaussians import Scene, Targets, fit, render_clip
 from gaussians.fitting.fit_step import FitState
@@ -79,7 +79,7 @@ def lift_grid(
     # The prior is asked about cameras between those of the grid, once per fit or at each step.
     teacher = None
     if prior is not None and settings.distillation != "none":
-        teacher = ask_between(
+        teacher = teacher_between(
             settings.distillation,
             prior,
             frames[0],

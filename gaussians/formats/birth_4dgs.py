@@ -10,7 +10,7 @@ Numbers are integers times a step. Two steps differ by Gaussian, as the format d
 of short-lived Gaussians are coarser, moments of short-lived ones finer. Streams hold integers or
 their differences from one Gaussian to the next, zigzag coded, byte plane by byte plane, deflated.
 Gaussians stand along a space-filling curve. Axes are y up, z back; times are seconds. The format
-has no gates; see `passing.py` for what becomes of ours.
+has no gates; see `ungated.py` for what becomes of ours.
 """
 
 import struct
@@ -24,13 +24,13 @@ from numpy import ndarray
 from gaussians.deformation import Scene
 from gaussians.formats.orientation import turn_harmonics, turn_quaternions, turn_vectors
 from gaussians.formats.packed_ply import curve
-from gaussians.formats.passing import LONGEST, Passing, without_gates
 from gaussians.formats.scene_files import (
     FormatError,
     mean_colors,
     smallest_three,
     unit_quaternions,
 )
+from gaussians.formats.ungated import LONGEST, Passing, without_gates
 from gaussians.rendering.projection import ALPHA_MIN
 from gaussians.types import Gaussians
 

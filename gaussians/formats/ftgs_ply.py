@@ -7,7 +7,7 @@ A 3DGS file of every Gaussian at its own moment, all float32, with these propert
     velocity_0..2    world units per clip
 
 The header says in comments which rules apply: ftgs_version, time_units, sh_degree, use_velocity,
-min_duration, opacity_floor. There is no gate; see `passing.py` for what becomes of ours.
+min_duration, opacity_floor. There is no gate; see `ungated.py` for what becomes of ours.
 """
 
 from pathlib import Path
@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from gaussians.deformation import Scene
-from gaussians.formats.passing import logits_of, without_gates
 from gaussians.formats.ply import read_splats, splat_columns
 from gaussians.formats.ply_tables import Tables, read_columns, read_comments, write_tables
 from gaussians.formats.scene_files import CERTAIN, FormatError, check_finite
+from gaussians.formats.ungated import logits_of, without_gates
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 

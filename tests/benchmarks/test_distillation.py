@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from full4d_jax.evaluation.fidelity import METRICS
-from full4d_jax.scene.asking import half_way
+from full4d_jax.scene.prior_teacher import half_way
 from full4d_jax.source.camera_paths import angles_of, pivot_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"

@@ -14,8 +14,8 @@ from full4d_jax.generation.generate import generate_grid, target_velocity
 from full4d_jax.generation.prior import Prior
 from full4d_jax.media.metrics import LPIPS_INSTALL
 from full4d_jax.models.dit import init_params
-from full4d_jax.scene.asking import ask_between
 from full4d_jax.scene.fit_settings import fit_settings
+from full4d_jax.scene.prior_teacher import teacher_between
 from full4d_jax.scene.seeds import first_scene
 from full4d_jax.scene.source_fit import grid_targets, picture_distance
 from gaussians import distillation_targets
@@ -82,7 +82,7 @@ def test_no_program_holds_the_prior(prior, grid):
     size = sum(x.nbytes for x in jax.tree.leaves(prior.params))
     assert size > 3e6
 
-    asked = ask_between("gradient", prior, frames[0], depth, cameras)
+    asked = teacher_between("gradient", prior, frames[0], depth, cameras)
     z = frames[1:]
     held = constants(lambda z: target_velocity(asked.params, z, TAU), z)
     assert held > size  # the count sees what a function closes over

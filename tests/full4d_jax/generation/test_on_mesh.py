@@ -15,7 +15,7 @@ from full4d_jax.generation.generate import bind_prior, generate_grid, target_vel
 from full4d_jax.generation.prior import check_grid, open_prior, prior_settings
 from full4d_jax.models.grid_mesh import grid_mesh
 from full4d_jax.models.weights import save_params
-from full4d_jax.scene.asking import ask_between
+from full4d_jax.scene.prior_teacher import teacher_between
 from full4d_jax.session.errors import InputError
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
@@ -160,7 +160,7 @@ def test_offloaded_weights_make_the_same_grid_on_one_device(experiment):
         target_velocity(bind_prior(prior, source, depth, cameras), z, tau) for prior in (kept, one)
     )
     np.testing.assert_array_equal(found, expected)
-    asked = ask_between("cached", kept, (source[0] + 1) / 2, depth[0], cameras)
+    asked = teacher_between("cached", kept, (source[0] + 1) / 2, depth[0], cameras)
     assert np.ndarray not in {type(x) for x in jax.tree.leaves(asked.params)}  # a fit asks often
     with pytest.raises(InputError, match=r"sampler\.offload: found on 8 devices, expected on one"):
         open_prior(on(SHARDED, offloaded), path)

@@ -13,8 +13,8 @@ from full4d_jax.grid import Grid, Origin, all_real
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.capture_fit import Fit, describe_scores, fit_arrays, lift_capture, to_floats
 from full4d_jax.scene.fit_settings import capture_settings
+from full4d_jax.scene.initial_gaussians import MATCHED, find_start, match_points
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
-from full4d_jax.scene.starts import MATCHED, find_start, match_points
 from full4d_jax.source.capture_source import held_out_pictures
 from gaussians.fitting.relocation import dead
 from input_pipeline.cameras import intrinsics_from_fov, orbit

@@ -22,14 +22,14 @@ from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.grid_mesh import grid_mesh, parameter_shapes
-from full4d_jax.scene.asking import ask_between
 from full4d_jax.scene.dry_run import (
-    asking_flops,
     lift_programs,
     prior_shapes,
+    query_flops,
     sample_programs,
     weights_bytes,
 )
+from full4d_jax.scene.prior_teacher import teacher_between
 from gaussians import FitConfig, Gaussians, distillation_targets
 from gaussians.fitting import distillation
 from gaussians.fitting.novel_views import learn
@@ -116,7 +116,7 @@ def test_sample_runs_what_is_inspected(mesh, monkeypatch):
 def test_lift_asks_what_is_inspected(mesh, monkeypatch, unchecked):  # cameras are shapes
     prior, given = asked(mesh)
     with tracing(monkeypatch, generate, "guides_program") as before:
-        teacher, video = ask_between("cached", prior, *given), jnp.zeros((2, 2, 16, 16, 3))
+        teacher, video = teacher_between("cached", prior, *given), jnp.zeros((2, 2, 16, 16, 3))
     names = "encode_shown", "flow_to_data", "decode_taught"
     with tracing(monkeypatch, distillation, *names) as ran:
         distillation_targets(video, teacher, jnp.float32(0.5), jax.random.key(0))
@@ -141,7 +141,7 @@ def test_the_gradient_form_asks_what_is_inspected_as_on_one_device(mesh, monkeyp
 
     def learned(mesh):
         prior, given = asked(mesh, PART)
-        teacher = ask_between("gradient", prior, *given, **settings)
+        teacher = teacher_between("gradient", prior, *given, **settings)
         progress, key = jnp.float32(0.5), jax.random.key(1)
         lesson, _ = learn(scene, teacher, progress, key, FitConfig(), 1024)
         assert lesson is not None
@@ -187,7 +187,7 @@ def test_weights_and_work_are_counted(mesh):
     assert whole * 4 / 8 < held["parameters"] < whole * 4 / 3  # vectors are whole
     assert held["codec"] == 0
     once = dataclasses.replace(CONFIG, sampler=SamplerConfig(steps=1))
-    assert asking_flops(CONFIG, "sample") == 4 * asking_flops(once, "sample")
-    assert asking_flops(CONFIG, "lift") == 8 * asking_flops(once, "sample")  # with guidance
-    assert asking_flops(once, "lift") == asking_flops(once, "sample")
-    assert asking_flops(PART, "lift") < asking_flops(CONFIG, "lift") / 4  # a step
+    assert query_flops(CONFIG, "sample") == 4 * query_flops(once, "sample")
+    assert query_flops(CONFIG, "lift") == 8 * query_flops(once, "sample")  # with guidance
+    assert query_flops(once, "lift") == query_flops(once, "sample")
+    assert query_flops(PART, "lift") < query_flops(CONFIG, "lift") / 4  # a step

@@ -15,8 +15,8 @@ from full4d_jax.generation.prior import Prior
 from full4d_jax.grid import around_source, grid_arrays
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.models.dit import init_params
-from full4d_jax.scene.asking import ask_between, half_way
 from full4d_jax.scene.fit_settings import FitKind, check_lift
+from full4d_jax.scene.prior_teacher import half_way, teacher_between
 from full4d_jax.scene.seeds import grid_depth
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
@@ -89,7 +89,7 @@ def test_the_config_says_in_which_form_the_prior_is_asked(params):
 
     def bound(form, noise):
         prior = Prior(DEBUG.model, SamplerConfig(steps=3, noise=noise), params)
-        return ask_between(form, prior, frames[0], *rest)
+        return teacher_between(form, prior, frames[0], *rest)
 
     mean, drawn = bound("cached", 0.0), bound("cached", 1.0)
     assert (mean.form, mean.start, mean.tau_last, mean.noise) == ("cached", 0.0, 1.0, 0.0)
@@ -114,12 +114,12 @@ def test_a_larger_grid_is_judged_at_the_size_that_the_prior_has_learned(params):
     twice = jnp.repeat(jnp.repeat(depth, 2, 1), 2, 2)
     prior = Prior(DEBUG.model, SamplerConfig(steps=3), params)
     rows = frames.shape[2]
-    large = ask_between("gradient", prior, larger[0], twice, wide, rows=rows)
+    large = teacher_between("gradient", prior, larger[0], twice, wide, rows=rows)
 
     def shrunk(video):
         return jax.image.resize(video, (*video.shape[:2], rows, frames.shape[3], 3), "linear")
 
-    small = ask_between("gradient", prior, shrunk(larger[:1])[0], depth, cameras)
+    small = teacher_between("gradient", prior, shrunk(larger[:1])[0], depth, cameras)
     assert large.cameras.height == 2 * small.cameras.height  # renders stay as large as the grid
     for a, b in zip(jax.tree.leaves(small.params), jax.tree.leaves(large.params), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)

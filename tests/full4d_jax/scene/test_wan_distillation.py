@@ -21,7 +21,7 @@ from full4d_jax.grid import around_source
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.models.codecs.codec import make_codec
 from full4d_jax.models.dit import velocity
-from full4d_jax.scene.asking import ask_between, half_way
+from full4d_jax.scene.prior_teacher import half_way, teacher_between
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
 from gaussians import distillation_loss
@@ -73,7 +73,7 @@ def test_a_window_is_asked_about_as_a_clip_of_its_own(prior, window):
     frames, depth, cameras = grid(LONGER)
     turn = orbit(np.linspace(0, 8, LONGER), np.zeros(LONGER)).astype(np.float32)
     cameras = dataclasses.replace(cameras, world_to_camera=cameras.world_to_camera @ turn)
-    whole = ask_between("gradient", prior, frames[0], depth, cameras, views=1, frames=FRAMES)
+    whole = teacher_between("gradient", prior, frames[0], depth, cameras, views=1, frames=FRAMES)
     start, view = 4 * window, jnp.array([1])
     at = slice(start, start + FRAMES)
     assert whole.windows is not None
@@ -101,14 +101,14 @@ def test_parts_that_are_not_there_are_refused(prior, given):
     frames, *rest = given
     for part, said in (({"views": 3}, "found 3, expected at most 2"), ({"frames": 13}, "most the")):
         with pytest.raises(InputError, match=said):
-            ask_between("gradient", prior, frames[0], *rest, **part)
+            teacher_between("gradient", prior, frames[0], *rest, **part)
 
 
 @pytest.mark.slow
 def test_a_video_is_pulled_by_the_guided_velocity_through_the_encoder(prior, given):
     """By the equations: dL/dx = E'(x)^T 2 tau (v - u) / n, with v guided twice."""
     frames, depth, cameras = given
-    teacher = ask_between("gradient", prior, frames[0], depth, cameras)
+    teacher = teacher_between("gradient", prior, frames[0], depth, cameras)
     video = jnp.asarray(np.random.default_rng(2).uniform(0, 1, (VIEWS - 1, *frames.shape[1:])))
     video, tau, key = video.astype(jnp.float32), jnp.float32(0.6), jax.random.key(3)
 

@@ -29,7 +29,7 @@ from full4d_jax.models.dit import mean_around, velocity
 from full4d_jax.models.sharding import make_mesh, put_batch, tree_shardings
 from full4d_jax.models.start import start_from
 from full4d_jax.models.weights import save_params
-from full4d_jax.scene.dry_run import asking_flops
+from full4d_jax.scene.dry_run import query_flops
 from full4d_jax.session.errors import InputError
 from full4d_jax.training import step
 from full4d_jax.training.accumulation import BatchPart, places_of_parts, whole_batch
@@ -314,9 +314,9 @@ def test_the_network_that_a_sampler_asks_is_counted():
             dataclasses.replace(config, sampler=SamplerConfig(noise=0.0))
             for config in (mean, CONFIG)
         )
-        assert asking_flops(several, program) == asking_flops(once, program)
+        assert query_flops(several, program) == query_flops(once, program)
     steps = [
-        asking_flops(
+        query_flops(
             dataclasses.replace(CONFIG, sampler=SamplerConfig(steps=n, noise=1.0)), "sample"
         )
         for n in (1, 2, 3)

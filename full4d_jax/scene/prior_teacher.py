@@ -37,7 +37,7 @@ from gaussians import Distillation
 from input_pipeline.cameras import invert
 
 
-def ask_between(
+def teacher_between(
     form: Literal["cached", "gradient"],
     prior: Prior,
     source: Float[Array, "t h w 3"],

@@ -9,8 +9,8 @@ import pytest
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, around_source
+from full4d_jax.scene.fit_checkpoint import PartialFit
 from full4d_jax.scene.fit_settings import memory_note
-from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.scene_arrays import from_arrays, to_arrays
 from full4d_jax.scene.source_fit import lift_grid
 from gaussians import DeformingGaussians, DynamicGaussians

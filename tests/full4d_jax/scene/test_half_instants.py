@@ -9,7 +9,7 @@ import pytest
 from full4d_jax import grid
 from full4d_jax.geometry.pixel_velocities import flow_velocities
 from full4d_jax.grid import Grid, all_real
-from full4d_jax.scene.between import (
+from full4d_jax.scene.half_instants import (
     DURATION,
     TargetsBetween,
     are_alike,
