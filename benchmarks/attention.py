@@ -2,10 +2,6 @@
 
     python benchmarks/attention.py [--views 6 --frames 42 --tokens 16 --heads 2 --width 64]
     python benchmarks/attention.py --mask causal
-    python benchmarks/attention.py --topology v5p:2x2x1 --tokens 252 --heads 24 --width 128
-
-The last needs no TPU, only its compiler (`pip install libtpu`, TPU_WORKER_HOSTNAMES=localhost);
-it prints the bytes of one chip's program, forward and backward, and times nothing.
 
 On GPUs `flash_by_cudnn` leaves own views to cuDNN (`model.gpu_attention`). Full attention is
 `jax.nn.dot_product_attention`, through cuDNN on a GPU. `full_in_blocks` is full attention by our
@@ -32,7 +28,6 @@ import jax
 import jax.numpy as jnp
 from common import Thunk, interleaved
 from einops import rearrange
-from jax.experimental import topologies
 
 from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.models.attention.flash import flash_attention
@@ -56,12 +51,8 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=64 if ON_CPU else 128)
     parser.add_argument("--repeats", type=int, default=6)
     parser.add_argument("--mask", default=PAPER, help="a name of config.masks")
-    parser.add_argument("--topology", default="", help="of TPUs, to compile for")
     options = parser.parse_args()
     shape = (1, options.views, options.frames, options.tokens, options.heads, options.width)
-    if options.topology:
-        print(json.dumps(compiled_for(options.topology, shape, options.mask)))
-        return
     dtype = jnp.float32 if ON_CPU else jnp.bfloat16
     x = [jax.random.normal(jax.random.key(i), shape).astype(dtype) for i in range(4)]
 
@@ -133,27 +124,6 @@ def full_in_blocks(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
     """Return fused attention of a single view that holds all frames."""
     one_view = (rearrange(x, "b v t s k d -> b 1 (v t) s k d") for x in (q, k, v))
     return merged_attention(*one_view, cross_half=False).reshape(q.shape)
-
-
-def compiled_for(topology: str, shape: tuple[int, ...], mask: str) -> dict[str, object]:
-    """Kernels and bytes of fused attention, forward and backward in bfloat16, on one TPU chip."""
-    chip = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices[0]
-    place = jax.sharding.SingleDeviceSharding(chip)
-    x = jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=place)
-    attend = functools.partial(fused_attention, cross_half=True, mask=mask)
-    program = jax.jit(forward_backward(attend)).lower(x, x, x, x).compile()
-    memory = program.memory_analysis()
-    text = program.as_text()
-    assert memory is not None
-    assert text is not None
-    return {
-        "topology": topology,
-        "shape": shape,
-        "kernels": text.count("tpu_custom_call"),
-        "argument_bytes": memory.argument_size_in_bytes,
-        "output_bytes": memory.output_size_in_bytes,
-        "temporary_bytes": memory.temp_size_in_bytes,
-    }
 
 
 def forward_backward(attend: Callable) -> Callable:

@@ -2,7 +2,6 @@
 
     python benchmarks/input.py [--sizes 256x256 384x672 --seconds 4 --turns 3 --threads 0]
     python benchmarks/input.py --film
-    python benchmarks/input.py --leak 20000
 
 Records of 4 views and 8 instants with JPEG files of smooth noise (`bytes_per_pixel` says how
 large) are written to a temporary folder and read in random order; with --film records of 4 views
@@ -12,15 +11,11 @@ and 24 instants as films, of which windows of 8 instants are read that start any
 cores: `raw`, the same bytes, already in memory, decoded to sRGB in as many threads and thrown away,
 JPEG files by OpenCV, films by PyAV (whose frames before the window are decoded, no more);
 `torch`, a PyTorch DataLoader with as many worker processes, which reads and decodes the same
-records by the same functions (null without torch, the extra `parity`); `processes`, the loader's
-elements made by grain's worker processes instead.
+records by the same functions (null without torch, the extra `parity`).
 All take turns, by CPU time of all threads and processes (which other work on the machine disturbs
 least), as if that many cores were busy all the time. Rates are the best of the turns, ratios the
 median. The three numbers asked for stand first, the worst over the sizes; `sizes` has all.
 `peak_memory_mib` is the process's own after its turns, `batch_mib` what one batch takes.
-
---leak reads so many batches of tiny records and says how resident memory grew after the first
-tenth of them.
 """
 
 import argparse
@@ -35,7 +30,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
@@ -141,11 +135,7 @@ def main() -> None:
     """Measure, print progress, then the JSON line."""
     parser = size_options("Times reading and decoding of records.")
     parser.add_argument("--film", action="store_true", help="films instead of JPEG files")
-    parser.add_argument("--leak", type=int, default=0, help="batches to read; nothing is timed")
     options = parser.parse_args()
-    if options.leak:
-        print(json.dumps(leak(options.leak)))
-        return
     threads, sizes = at_each_size(options, partial(measure, film=options.film))
     over = [x["over_torch_dataloader"] for x in sizes.values()]
     worst = {
@@ -170,7 +160,6 @@ def measure(
         readers: dict[str, Callable[[], Iterator[int]]] = {
             "ours": partial(ours, records, height, width, threads),
             "raw": partial(raw, parts, threads),
-            "processes": partial(processes, folder, height, width, threads),
         }
         if importlib.util.find_spec("torch"):
             readers["torch"] = partial(dataloader, folder, height, width, threads)
@@ -189,7 +178,6 @@ def measure(
         "fraction_of_raw_decode": round(over["raw"], 3),
         "over_torch_dataloader": torch and round(over["torch"], 3),
         "raw_frames_per_second": round(best["raw"], 1),
-        "processes_frames_per_second": round(best["processes"], 1),
         "torch_frames_per_second": torch and round(torch, 1),
         "bytes_per_pixel": round(size / len(clips) / VIEWS / clips.frames / height / width, 3),
         "batch_mib": round(BATCH * VIEWS * INSTANTS * height * width * 3 / 2**20, 1),
@@ -275,19 +263,6 @@ def raw_film(pieces: np.ndarray) -> None:
                 cv2.cvtColor(frame.to_ndarray(), cv2.COLOR_YUV2RGB_I420)
 
 
-def processes(folder: str, height: int, width: int, workers: int) -> Iterator[int]:
-    """Made by processes of grain."""
-    import grain
-    from absl import flags
-
-    if not flags.FLAGS.is_parsed():  # grain's processes ask for them
-        flags.FLAGS.mark_as_parsed()
-    stream = grain.MapDataset.source(Decoded(folder, height, width)).seed(0).shuffle().repeat()
-    batches = stream.batch(BATCH).to_iter_dataset(grain.ReadOptions(num_threads=1))
-    for batch in batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers)):
-        yield int(np.prod(batch["frames"].shape[:3]))
-
-
 def dataloader(folder: str, height: int, width: int, workers: int) -> Iterator[int]:
     """Made by processes of PyTorch."""
     import torch
@@ -303,26 +278,6 @@ def dataloader(folder: str, height: int, width: int, workers: int) -> Iterator[i
     while True:
         for batch in loader:
             yield int(np.prod(batch["frames"].shape[:3]))
-
-
-def leak(batches: int) -> dict[str, Any]:
-    """Resident memory while batches of tiny records are read."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_dataset(folder, NoiseClips(64, 2, 2, 16, 16), name="tiny", shards=4)
-        loader = make_loader(open_dataset(folder), seed=0, batch_size=4, filling=into_batch(16, 16))
-        sizes = []
-        for number in range(batches):
-            next(loader)
-            if (number + 1) % max(1, batches // 10) == 0:
-                sizes.append(resident())
-                print(f"{number + 1} batches: {sizes[-1]:.1f} MiB", flush=True)
-    return {"batches": batches, "resident_mib": sizes, "growth_mib": round(sizes[-1] - sizes[0], 1)}
-
-
-def resident() -> float:
-    """MiB of this process in memory."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return round(pages * resource.getpagesize() / 2**20, 1)
 
 
 def into_batch(height: int, width: int) -> Filling:

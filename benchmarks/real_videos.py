@@ -11,7 +11,7 @@ eye alone.
 
 Left out, `--clips` are those at rest that no training read and by which nobody chose a setting.
 `--page` takes six of all kinds, and draws them on one page as well; the line of each says what it
-was used for. `--before` draws the scenes of another output folder beneath.
+was used for.
 """
 
 import argparse
@@ -117,10 +117,7 @@ def main() -> None:
         folder = options.out / clip.name
         reports.append(run_clip(clip, files[clip.name], folder, options.options))
         print(score_line(reports[-1]), f" {clip.name}, {use_of(clip.name, trained)}", flush=True)
-        drawn = {"": folder}
-        if options.before is not None:
-            drawn = {"now": folder, "before": options.before / clip.name}
-        sheet = draw(drawn, clip.name)
+        sheet = draw(folder, clip.name)
         save_picture(options.out / f"{clip.name}.jpg", sheet)
         sheets.append(sheet)
     if options.page:
@@ -135,7 +132,6 @@ def parse() -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--clips", nargs="+", help="names of clips, or all")
     which.add_argument("--page", action="store_true", help="the six clips of the page")
-    parser.add_argument("--before", type=Path, help="another output folder, drawn beneath")
     parser.add_argument("--out", type=Path, default=Path("out/real_videos"), help="folder")
     rest = "all that follows goes to full4d run"
     parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help=rest)
@@ -217,29 +213,26 @@ def two_instants(frames: UInt8[ndarray, "t h w 3"]) -> Int[ndarray, "2"]:
     return np.array([middle, int(motion.argmax())])
 
 
-def draw(folders: dict[str, Path], title: str) -> UInt8[ndarray, "H W 3"]:
-    """Return the picture of a clip: a row for each instant and, beneath it, each other folder.
+def draw(folder: Path, title: str) -> UInt8[ndarray, "H W 3"]:
+    """Return the picture of a clip: a row for each instant.
 
     Raises:
-      SystemExit: A folder holds no finished run.
+      SystemExit: The folder holds no finished run.
     """
-    stages = {name: finished(folder) for name, folder in folders.items()}
-    first = next(iter(stages.values()))
-    moments = first["source"]["times"][two_instants(first["grid"]["frames"][0])]
-    rows = []
-    cells = []
-    for moment in moments:
-        for name, arrays in stages.items():
-            frames = arrays["grid"]["frames"][0]
-            times = arrays["source"]["times"]
-            instant = int(np.abs(times - moment).argmin())
-            rows.append(f"{name} {times[instant]:.2f} s".strip())
-            aside = seen_from_aside(arrays["scene"], cameras_in(arrays["grid"]), instant)
-            cells.append([frames[instant], *aside])
+    arrays = finished(folder)
+    frames = arrays["grid"]["frames"][0]
+    instants = two_instants(frames)
+    cameras = cameras_in(arrays["grid"])
+    rows = [f"{arrays['source']['times'][instant]:.2f} s" for instant in instants]
     columns = ["frame", *(f"{angle:+d}°" if angle else "source camera, 0°" for angle in ANGLES)]
-    height = len(cells[0][0])
-    pictures = np.asarray(cells)
-    return contact_sheet(pictures, rows=rows, columns=columns, title=title, cell_height=height)
+    pictures = [
+        [frames[instant], *seen_from_aside(arrays["scene"], cameras, instant)]
+        for instant in instants
+    ]
+    height = frames.shape[1]
+    return contact_sheet(
+        np.asarray(pictures), rows=rows, columns=columns, title=title, cell_height=height
+    )
 
 
 def finished(folder: Path) -> dict[str, Arrays]:

@@ -23,7 +23,7 @@ pixels in the anchor, and 1,800 steps until step 881, so that the learning rate 
 frames that are enlarged joined the augmentation at step 501. wider.safetensors are its weights with
 zeros for what is new, and -1 for the bias of the share. The others took 9 and 3 minutes of an H200,
 half of them to compile, and ended early, when the time was over: the learning rate fell as for
-2,200 and 900 steps. `python benchmarks/depth.py` prints the errors in docs/depth.md. What the parts
+2,200 and 900 steps. The errors stand in docs/depth.md. What the parts
 brought, AbsRel with medians aligned on 16 rich scenes and with scale and shift aligned on four
 scenes of RGB-D cameras, relief not lowered in the first:
 

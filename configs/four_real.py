@@ -45,7 +45,7 @@ for what was new in the last.
 
 The paper trains the synchronization alone, around a large frozen base
 (`--optimizer.trainable synchronization`). Around this small base that learned little in 400 steps;
-`benchmarks/ablations.py` compares both at equal steps. The random numbers that warp and shuffle
+A script of revision 86ef7740 compares both at equal steps. The random numbers that warp and shuffle
 stage 2 have changed since it ran.
 """
 

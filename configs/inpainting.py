@@ -16,9 +16,7 @@ third of the holes were what lies beyond the borders of a picture, people counte
 LPIPS had a weight that drew dots; it painted dark people into the rooms of the clips. The second
 removes dots and people.
 
-    python benchmarks/unseen.py
-
-prints what it gains, which stands in docs/depth.md.
+What it gains stands in docs/depth.md.
 """
 
 from full4d_jax.config.inpainting import InpaintingConfig

@@ -51,12 +51,12 @@ somebody near do not count; until then it learned to paint people into them. The
 that are filled from what is behind.
 
 An eleventh, the tenth's command with `--seed 12` and 3,000 steps on today's depth network, does not
-ship: with a clean plate, as in `full4d run`, it gains nothing (`benchmarks/reprojection.py
---moments 1`: 27.85 dB, LPIPS .077, from 27.81, .077), without one 1.4 dB (29.10, .069, from 27.67,
+ship: with a clean plate, as in `full4d run`, it gains nothing (a script of revision
+86ef7740: 27.85 dB, LPIPS .077, from 27.81, .077), without one 1.4 dB (29.10, .069, from 27.67,
 .074).
 
 Hours of one busy core against errors, PSNR and LPIPS. Real clips 15 degrees aside and back, without
-a clean plate (`benchmarks/reprojection.py --moments 1`):
+a clean plate (the same script):
 
     4.4 (the eighth)               22.60, .104
     5.1 (the tenth, which ships)   25.69, .083; with today's depth network 27.71, .074

@@ -133,7 +133,7 @@ def _clamp(x: Float[Array, "b h w c"], limits: Float[Array, "2"]) -> Float[Array
 
 
 def load_tiefenrausch(path: Path) -> Params:
-    """Read the parameters that benchmarks/convert_networks.py wrote, as float32.
+    """Read the parameters that recipes/convert_networks.py wrote, as float32.
 
     Raises:
       InputError: there is no such file, or it is another one.

@@ -2,8 +2,8 @@
 
 Each number of a record becomes a whole number of steps. The more a Gaussian adds to pictures, the
 finer its steps are (`contributions.py`); at the steps below pictures keep more than 40 dB
-(benchmarks/viewer.py). Gaussians with the same steps are a part, and so are those that are always
-there, which need no moment: it is the middle of the clip. What lies far off has coarser positions.
+(docs/viewer.md). Gaussians with the same steps are a part, and so are those that are always there,
+which need no moment: it is the middle of the clip. What lies far off has coarser positions.
 
 A part's Gaussians follow Morton's curve: its places are written as differences, each as its number
 of bits and the bits below the highest, and give the positions. The other numbers have a column

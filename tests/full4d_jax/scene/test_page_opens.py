@@ -2,11 +2,14 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.viewer import random_cameras, random_scene
+from full4d_jax.cameras import Cameras
 from full4d_jax.scene.page import run_viewing, write_page
+from gaussians import DynamicGaussians, Gaussians
+from input_pipeline.cameras import orbit
 
 GAUSSIANS = 90_000  # more than are drawn at once of the demo, in a page of its size
 SECONDS = 2.0
@@ -21,6 +24,32 @@ def liveliness(picture: np.ndarray) -> float:
 def is_of_the_scene(picture: np.ndarray) -> bool:
     """Whether it is neither the white page before nor the black one with a loading bar."""
     return 30 < picture.mean() < 225
+
+
+def random_scene(count: int) -> DynamicGaussians:
+    """Gaussians of the sizes and opacities of a fitted scene; a fifth of them come and go."""
+    rng = np.random.default_rng(0)
+    depth = rng.uniform(0.7, 3.0, count)
+    slopes = rng.uniform(-1, 1, (count, 2)) * [0.9, 0.5]
+    scales = rng.normal(np.log(1.05 / count**0.5), 0.5, (count, 3))
+    arrays = (
+        np.column_stack([slopes * depth[:, None], depth]),
+        rng.normal(size=(count, 4)),
+        scales + np.log(depth)[:, None],
+        rng.normal(1.0, 0.5, count),
+        rng.normal(0, 1, (count, 1, 3)),
+    )
+    gates = np.where(rng.random(count) < 0.8, 4.0, -4.0)
+    motion = (rng.normal(0, 0.05, (count, 3)), rng.random(count), rng.normal(-1.5, 0.5, count))
+    gaussians = Gaussians(*(jnp.asarray(x, jnp.float32) for x in arrays))
+    return DynamicGaussians(gaussians, *(jnp.asarray(x, jnp.float32) for x in (*motion, gates)))
+
+
+def random_cameras() -> Cameras:
+    """A source of 640 x 360 pixels and two views beside it."""
+    lens = np.array([[420, 0, 320], [0, 420, 180], [0, 0, 1]], np.float32)
+    poses = orbit(np.array([0.0, -30.0, 30.0]), 0.0)[:, None].astype(np.float32)
+    return Cameras(np.tile(lens, (3, 1, 1)), poses, 360, 640)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ CHECKPOINTS = ROOT / "full4d_jax" / "checkpoints"
 @pytest.fixture
 def converter(monkeypatch) -> ModuleType:
     """The program."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.syspath_prepend(str(ROOT / "recipes"))
     return importlib.import_module("convert_networks")
 
 

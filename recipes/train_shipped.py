@@ -1,6 +1,6 @@
 """Trains the networks that ship, one after the other, within a time limit, and goes on later.
 
-    python benchmarks/train_shipped.py --minutes 27 --photos PHOTOS --videos VIDEOS --out OUT
+    python recipes/train_shipped.py --minutes 27 --photos PHOTOS --videos VIDEOS --out OUT
 
 Stages are the depth network, the prior (rows 96 x 128, rich worlds with photographs and people,
 our own depth, ordinary videos), and the upsampler that follows this prior. Each has its share of

@@ -1,9 +1,9 @@
 """Write the weights that others published as the files in `full4d_jax/checkpoints`.
 
-    python benchmarks/convert_networks.py segmentation deeplabv3_257_mv_gpu.tflite TARGET
-    python benchmarks/convert_networks.py silhouette pose_landmark_full.tflite TARGET
-    python benchmarks/convert_networks.py depth FOLDER TARGET
-    python benchmarks/convert_networks.py fast_depth fastdepth_7.onnx TARGET
+    python recipes/convert_networks.py segmentation deeplabv3_257_mv_gpu.tflite TARGET
+    python recipes/convert_networks.py silhouette pose_landmark_full.tflite TARGET
+    python recipes/convert_networks.py depth FOLDER TARGET
+    python recipes/convert_networks.py fast_depth fastdepth_7.onnx TARGET
 
 The first is DeepLab v3 on MobileNet v2 (TensorFlow Lite); the second is of MediaPipe, in the npm
 package @mediapipe/pose 0.5.1675469404; the third reads tiefenrausch.pb and tiefenrausch_init.pb of
