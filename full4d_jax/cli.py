@@ -235,7 +235,7 @@ def _read_verb(
     if "config" in hints:
         marks = get_args(get_type_hints(function, include_extras=True)["config"])[1:]
         shown = next((mark for mark in marks if isinstance(mark, Shown)), None)
-        config, words = _load_config(hints["config"], prog, argv, mirror)
+        config, words = _load_config(prog, argv, mirror)
     # A positional `source`, as of `convert`, is left to tyro.
     source = inspect.signature(function).parameters.get("source")
     takes_source = source is not None and source.kind is inspect.Parameter.KEYWORD_ONLY
@@ -265,14 +265,11 @@ def _read_verb(
     )
 
 
-def _load_config(
-    config_class: Any, prog: str, argv: list[str], mirror: Mirror | None
-) -> tuple[Any, list[str]]:
+def _load_config(prog: str, argv: list[str], mirror: Mirror | None) -> tuple[Any, list[str]]:
     """Return the config that `--config` names, or the default one, and the words without it.
 
     Raises:
-      InputError: there is no such config, or it is one of another verb; or a preset stands where
-        SOURCE does.
+      InputError: there is no such config, or a preset stands where SOURCE does.
     """
     from full4d_jax.config.presets import is_preset, load_config
 
@@ -287,8 +284,7 @@ def _load_config(
     preset = parsed.config
     if mirror is not None and (address := address_of(preset or "")):
         preset = str(mirror.local(address))
-    config: Any = load_config(preset, config_class)
-    return config, words
+    return load_config(preset), words
 
 
 def _binder(verb: Verb) -> Callable[..., partial[Any]]:

@@ -2,8 +2,8 @@
 
     python recipes/train_shipped.py --minutes 27 --photos PHOTOS --videos VIDEOS --out OUT
 
-Stages are the depth network, the prior (rows 96 x 128, rich worlds with photographs and people,
-our own depth, ordinary videos), and the upsampler that follows this prior. Each has its share of
+Stages are the depth network, the prior (rows 96 x 128, rich worlds, our own depth,
+ordinary videos), and the upsampler that follows this prior. Each has its share of
 the minutes; a stage that is done leaves its time to the next. A stage that runs out of time saves
 and stops, and the same command with the same `--out` goes on.
 
@@ -32,7 +32,7 @@ PACKAGED = Path(__file__).resolve().parents[1] / "full4d_jax" / "checkpoints"
 
 
 class Stage(NamedTuple):
-    """A training: its name, its share of the time, and the words after `full4d train`."""
+    """A training: its name, its share of the time, and the words of its command."""
 
     name: str
     share: float
@@ -42,7 +42,7 @@ class Stage(NamedTuple):
 
 def stages(photos: Path, videos: Path, out: Path) -> tuple[Stage, ...]:
     """Return the three trainings; the last two follow what was trained before."""
-    looks = ("--data.photos", str(photos), "--data.videos", str(videos))
+    pictures = ("--photos", str(photos), "--videos", str(videos))
     tiny = (
         "--training.steps",
         "2",
@@ -51,12 +51,14 @@ def stages(photos: Path, videos: Path, out: Path) -> tuple[Stage, ...]:
         "--training.log-every",
         "1",
     )
-    depth = "--init", str(PACKAGED / "depth.safetensors"), "--seed", "10", *looks
+    depth = script("train_depth"), "--init", str(PACKAGED / "depth.safetensors")
+    depth += "--seed", "10", *pictures
     size = "--data.height", "96", "--data.width", "128", "--data.worlds", "rich"
-    prior = "--init", str(PACKAGED / "prior.safetensors"), "--seed", "10", *size, *looks
+    prior = "-m", "full4d_jax.cli", "train", "--init", str(PACKAGED / "prior.safetensors")
+    prior += "--seed", "10", *size, "--data.videos", str(videos)
     prior += "--data.pseudo", "0.3", "--data.estimated", "0.3", "--flow.perceptual", "0.2"
-    upsampler = "--prior", str(out / "prior" / "prior.safetensors"), "--seed", "10", *looks
-    upsampler += "--data.prior_rows", "96"
+    upsampler = script("train_upsampler"), "--prior", str(out / "prior" / "prior.safetensors")
+    upsampler += "--seed", "10", *pictures, "--prior_rows", "96"
     return (
         Stage(
             "depth",
@@ -74,12 +76,17 @@ def stages(photos: Path, videos: Path, out: Path) -> tuple[Stage, ...]:
             "upsampler",
             0.2,
             (*upsampler, "--training.batch", "64", "--training.steps", "20000"),
-            (*upsampler, "--data.pool", "2", "--perceptual", "0", *tiny),
+            (*upsampler, "--pool", "2", "--perceptual", "0", *tiny),
         ),
     )
 
 
-CONFIGS = {"depth": "depth", "prior": "demo", "upsampler": "upsampler"}
+def script(name: str) -> str:
+    """Return the path of a recipe beside this file."""
+    return str(Path(__file__).with_name(f"{name}.py"))
+
+
+STAGES = ("depth", "prior", "upsampler")
 
 
 def main() -> None:
@@ -127,9 +134,7 @@ def train(stage: Stage, folder: Path, seconds: float, *, small: bool) -> None:
     Raises:
       SystemExit: the training failed.
     """
-    preset = CONFIGS[stage.name]
-    words = stage.small if small else stage.words
-    command = [sys.executable, "-m", "full4d_jax.cli", "train", "--config", preset, *words]
+    command = [sys.executable, *(stage.small if small else stage.words)]
     print(f"{stage.name}: {seconds / 60:.1f} minutes", flush=True)
     process = subprocess.Popen([*command, "--out", str(folder)], env=os.environ)
     try:
@@ -157,7 +162,7 @@ def pack(out: Path, pieces: Path) -> None:
     """Write the runs in `out` as one tar in files of at most `PIECE` bytes."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name in CONFIGS:
+        for name in STAGES:
             if (out / name).is_dir():
                 archive.add(out / name, arcname=name)
     data = buffer.getvalue()
@@ -172,7 +177,7 @@ def pack(out: Path, pieces: Path) -> None:
 
 def unpack(pieces: Path, out: Path) -> None:
     """Restore the runs where there is nothing but pieces."""
-    if not pieces.is_dir() or any((out / name).is_dir() for name in CONFIGS):
+    if not pieces.is_dir() or any((out / name).is_dir() for name in STAGES):
         return
     data = b"".join(file.read_bytes() for file in sorted(pieces.iterdir()))
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:

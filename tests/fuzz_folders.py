@@ -18,14 +18,14 @@ import numpy as np
 from full4d_jax import cli
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, ModelConfig, check_config, to_dict
-from full4d_jax.config.depth import DepthNetConfig
-from full4d_jax.config.upsampler import UpsamplerNetConfig
 from full4d_jax.evaluation.results import missing, open_lines
 from full4d_jax.generation.cascade import load_upsampler
 from full4d_jax.generation.prior import trained_range
 from full4d_jax.grid import About, Grid, Origin, grid_arrays, grid_from
 from full4d_jax.models import depth_net, upsampler
+from full4d_jax.models.depth_net import DepthNetConfig
 from full4d_jax.models.tiefenrausch import load_tiefenrausch
+from full4d_jax.models.upsampler import UpsamplerNetConfig
 from full4d_jax.models.weights import load_metadata, require_model, save_params
 from full4d_jax.scene import page
 from full4d_jax.scene.reading import posed_grid, read_grid, read_scene

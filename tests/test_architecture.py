@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = ("full4d_jax", "gaussians", "input_pipeline")
 SOURCES = sorted(
     path.relative_to(REPOSITORY)
-    for folder in (*PACKAGES, "tests", "configs", "benchmarks")
+    for folder in (*PACKAGES, "tests", "configs", "benchmarks", "recipes")
     for path in (REPOSITORY / folder).rglob("*.py")
 )
 MODULES = [path for path in SOURCES if path.parts[0] in PACKAGES]
@@ -58,11 +58,6 @@ DOUBLES = (
         "one formulation of compositing for each platform",
         ("forward", "backward"),
         ("gaussians.rendering.compositing",),
-    ),
-    (
-        "the parts of every training",
-        ("batches", "held_out_errors", "loss", "train_step"),
-        ("full4d_jax.training",),
     ),
     (
         "the parts of every network: its parameters, their shapes, names of its layers",

@@ -29,7 +29,6 @@ from gaussians.precision import exact_products
 from gaussians.rendering import compositing
 from gaussians.rendering.binning import Bins, Tiles
 from input_pipeline.procedural.scene import Worlds, procedural_scene
-from input_pipeline.procedural.wide_scene import wide_frame
 
 HEIGHT = 16
 WIDTH = 24
@@ -132,7 +131,6 @@ PROGRAMS = {
     "transformed tokens": (_apply, POSES[None], jnp.ones((1, 3, 2, 4, 2, 8), jnp.bfloat16)),
     "simple scene": (scene_of("simple"), 0),
     "rich scene": (scene_of("rich"), 0),
-    "wide frame": (lambda index: wide_frame(index, height=HEIGHT, width=WIDTH), 0),
 }
 
 

@@ -1,4 +1,4 @@
-"""Train the multi-view prior, or another network that a config describes."""
+"""Train the multi-view prior."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,21 +7,17 @@ from typing import Annotated
 import tyro
 
 from full4d_jax.config import Config, check_config
-from full4d_jax.config.depth import DepthConfig
-from full4d_jax.config.inpainting import InpaintingConfig
-from full4d_jax.config.presets import AnyConfig
-from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.help_text import Shown
 from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes, join_processes
 
 TRAINED = ("name", "seed", "codec_weights", "text", "negative_text", "model", "data", "flow")
-TRAINED += ("optimizer", "training", "mesh", "prior", "perceptual", "perceptual_from", "anchor")
+TRAINED += ("optimizer", "training", "mesh")
 
 
 def train(
     config: Annotated[
-        AnyConfig,
+        Config,
         tyro.conf.arg(name=""),
         Shown(TRAINED),
     ],
@@ -31,7 +27,7 @@ def train(
     profile: str = "",
     several: Annotated[ProcessOptions, tyro.conf.arg(name="")] = ALONE,
 ) -> None:
-    """Train the network of a config; resume if the folder has checkpoints.
+    """Train the prior of a config; resume if the folder has checkpoints.
 
     Args:
       out: folder for checkpoints, metrics, weights and sheets; runs/NAME by default.
@@ -63,30 +59,12 @@ def train(
     # The processes of a cluster write one run together; the first holds the folder for all.
     out = open_folder(out) if is_shared else hold_folder(out)
     if is_shared:
-        if not isinstance(config, Config):
-            expected = "one process: this network trains on one device"
-            found = several.coordinator or True
-            raise InputError("option", several.flag, found, expected, "leave it out")
         import jax
 
         join_processes(several)
         if jax.process_index() == 0:
             hold_folder(out)
-    # Each kind of network brings its own libraries, imported where it is trained.
+    from full4d_jax.training.prior_training import train_prior
+
     with disk_errors(out):
-        if isinstance(config, DepthConfig):
-            from full4d_jax.training.depth_training import train_depth
-
-            train_depth(config, out, init, steps)
-        elif isinstance(config, InpaintingConfig):
-            from full4d_jax.training.inpainting_training import train_inpainting
-
-            train_inpainting(config, out, init, steps)
-        elif isinstance(config, UpsamplerConfig):
-            from full4d_jax.training.upsampler_training import train_upsampler
-
-            train_upsampler(config, out, init, steps)
-        else:
-            from full4d_jax.training.prior_training import train_prior
-
-            train_prior(config, out, init, steps)
+        train_prior(config, out, init, steps)

@@ -152,9 +152,6 @@ class DataConfig:
     """Procedural scenes to draw from, indices 0 .. scenes - 1."""
     worlds: Literal["simple", "rich"] = "simple"
     """What procedural scenes show (docs/data.md); shipped weights know simple."""
-    photos: str = ""
-    """Folder of photos for half of the surfaces of rich worlds; people cut out of `videos` then
-    stand in them."""
     estimated: Share = 0.0
     """Share of rendered clips whose depth is what the shipped network makes of them."""
     orbit: bool = False

@@ -6,16 +6,10 @@ The docstring of a preset is its lab notebook.
 import runpy
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar, overload
 
-from full4d_jax.config.depth import DepthConfig
 from full4d_jax.config.experiment import DEFAULT, Config
-from full4d_jax.config.inpainting import InpaintingConfig
-from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.errors import InputError, require_file
 
-AnyConfig = Config | DepthConfig | InpaintingConfig | UpsamplerConfig
-Kind = TypeVar("Kind", bound=AnyConfig)
 PACKAGE = Path(str(files("full4d_jax")))
 
 
@@ -31,30 +25,14 @@ def is_preset(word: str) -> bool:
     return word.endswith(".py") or (word in shipped_presets() and not Path(word).exists())
 
 
-@overload
-def load_config(preset: str | Path | None = None) -> Config: ...
-@overload
-def load_config(preset: str | Path | None, kind: type[Kind]) -> Kind: ...
-def load_config(preset: str | Path | None = None, kind: Any = Config) -> Any:
+def load_config(preset: str | Path | None = None) -> Config:
     """Read `config` from a preset, by its name or from a file; None gives the embedded default.
 
-    Args:
-      preset: name or file.
-      kind: the class of the config, or a union of several: networks have configs of their own.
-
     Raises:
-      InputError: there is no such preset, it does not run, or its `config` is of no such class.
+      InputError: there is no such preset, it does not run, or has no `config`.
     """
-    config = DEFAULT if preset is None else _run_preset(preset)
-    if not isinstance(config, kind):
-        found = type(config).__name__
-        expected = getattr(kind, "__name__", kind)
-        raise InputError("config", preset or "default", found, expected, "give another preset")
-    return config
-
-
-def _run_preset(preset: str | Path) -> AnyConfig:
-    """Return the `config` of a preset; errors as in `load_config`."""
+    if preset is None:
+        return DEFAULT
     presets = shipped_presets()
     path = presets.get(str(preset), Path(preset))
     advice = "give another --config, or leave it out"
@@ -64,7 +42,7 @@ def _run_preset(preset: str | Path) -> AnyConfig:
     except (Exception, SystemExit) as error:
         message = f"{type(error).__name__}: {error}"
         raise InputError("config", path, message, "a Python preset that runs", advice) from error
-    if not isinstance(config, AnyConfig):
+    if not isinstance(config, Config):
         expected = "a module-level `config = Config(...)`"
         raise InputError("config", path, type(config).__name__, expected, advice)
     return config

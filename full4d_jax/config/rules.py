@@ -9,19 +9,14 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from full4d_jax.config.codecs import strides_of
-from full4d_jax.config.depth import DepthConfig
 from full4d_jax.config.experiment import Config
-from full4d_jax.config.inpainting import InpaintingConfig
 from full4d_jax.config.masks import PAPER, allowed_frames, beyond_own_view
-from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.fields import check_fields, require
 
 MAX_BATCH_PIXELS = 2**36  # 768 GiB in float32, over all devices
 MOST_CUDNN_WIDTH = 128  # channels of a head, on any GPU
 MAX_CLIP_PIXELS = 2**31  # 24 GiB in float32, more than a device samples at once
 TEXTS = "or a model with text, and captions or a text that is not also negative_text"
-
-SmallConfig = DepthConfig | InpaintingConfig | UpsamplerConfig
 
 
 class Rule(NamedTuple):
@@ -38,26 +33,16 @@ class Rule(NamedTuple):
     expected: str
 
 
-def check_config(config: Config | SmallConfig) -> None:
+def check_config(config: Config) -> None:
     """Refuse values that nothing could use.
 
     Raises:
       InputError: naming the field.
     """
     check_fields(config)
-    rules = {
-        Config: _experiment,
-        DepthConfig: _depth,
-        InpaintingConfig: _inpainting,
-        UpsamplerConfig: _upsampler,
-    }
-    for rule in rules[type(config)](config):
-        require(rule.field, attrgetter(rule.field)(config), rule.fits, rule.expected)
-
-
-def _experiment(config: Config) -> Iterator[Rule]:
     for rules in (_memory, _model, _data, _training, _sampler, _lift):
-        yield from rules(config)
+        for rule in rules(config):
+            require(rule.field, attrgetter(rule.field)(config), rule.fits, rule.expected)
 
 
 def _memory(config: Config) -> Iterator[Rule]:
@@ -281,14 +266,13 @@ def _pseudo_clips(config: Config) -> Iterator[Rule]:
 
 
 def _footage(config: Config) -> Iterator[Rule]:
-    """Yield the rules of folders with videos and photographs."""
+    """Yield the rule of the folder with videos."""
     data = config.data
     yield Rule(
         "data.videos",
-        bool(data.pseudo or data.photos or not data.videos),
-        "nothing without --data.pseudo or --data.photos",
+        bool(data.pseudo or not data.videos),
+        "nothing without --data.pseudo",
     )
-    yield Rule("data.photos", not data.photos or data.worlds == "rich", "none but with rich worlds")
 
 
 def _training(config: Config) -> Iterator[Rule]:
@@ -339,7 +323,7 @@ def _few_steps(config: Config) -> Iterator[Rule]:
         yield Rule(name, fits, f"{off} with --flow.segments")
 
 
-def _spike(config: Config | SmallConfig) -> Rule:
+def _spike(config: Config) -> Rule:
     spike = config.training.spike
     return Rule("training.spike", spike == 0 or spike > 1, "0, or a factor above 1")
 
@@ -395,44 +379,3 @@ def _lift(config: Config) -> Iterator[Rule]:
         frames == 0 or (frames - 1) % stride == 0,
         f"0, or 1 + a multiple of {stride} with {model.codec}",
     )
-
-
-def _depth(config: DepthConfig) -> Iterator[Rule]:
-    data = config.data
-    yield from _small_network(config)
-    yield Rule(
-        "data.sizes",
-        all(side % 32 == 0 and side >= 64 for _, *sides in data.sizes for side in sides),
-        "triples of which the last two are multiples of 32 from 64 on",
-    )
-
-
-def _upsampler(config: UpsamplerConfig) -> Iterator[Rule]:
-    data = config.data
-    yield from _small_network(config)
-    for name in ("rows", "prior_rows", "crop"):
-        value = getattr(data, name)
-        yield Rule(f"data.{name}", value % 8 == 0, "a multiple of 8")
-    yield Rule("data.crop", data.crop <= data.rows, f"at most data.rows, {data.rows}")
-    yield Rule("data.photos", not data.photos or data.worlds == "rich", "none but with rich worlds")
-    yield Rule(
-        "data.estimated", data.smoothed + data.estimated <= 1, "at most 1 with data.smoothed"
-    )
-
-
-def _inpainting(config: InpaintingConfig) -> Iterator[Rule]:
-    yield from _small_network(config)
-    yield Rule("data.side", config.data.side % 8 == 0, "a multiple of 8")
-
-
-def _small_network(config: SmallConfig) -> Iterator[Rule]:
-    """Yield the rules of fields that only the training of a prior uses."""
-    for name, only in (
-        ("optimizer.trainable", "all"),
-        ("optimizer.new_rate", 1),
-        ("training.accumulate", 1),
-        ("training.sheet_every", 0),
-        ("training.validate_every", 0),
-    ):
-        yield Rule(name, attrgetter(name)(config) == only, f"{only}, for this network")
-    yield _spike(config)

@@ -24,7 +24,6 @@ from full4d_jax.generation.seen_before import Known, project_known
 from full4d_jax.generation.several_views import project_several
 from full4d_jax.models.codecs.codec import Weights, pool_frames
 from full4d_jax.models.conditions import Conditions, reads_filled
-from input_pipeline.procedural.looks import NO_PHOTOS, Looks
 from input_pipeline.procedural.scene import procedural_scene
 
 
@@ -74,9 +73,7 @@ class EncodedBatch(NamedTuple):
     true_motion: Float[Array, "b v t h w 3"] | None = None
 
 
-def procedural_batch(
-    indices: Int[Array, "b"], config: DataConfig, looks: Looks = NO_PHOTOS
-) -> Batch:
+def procedural_batch(indices: Int[Array, "b"], config: DataConfig) -> Batch:
     """Render the procedural scenes with these indices, one after the other."""
 
     def one(index: Int[Array, ""]) -> Batch:
@@ -88,7 +85,6 @@ def procedural_batch(
             width=config.width,
             orbit=config.orbit,
             worlds=config.worlds,
-            looks=looks,
         )
         frames = clip.frames * 2 - 1
         return Batch(frames, clip.depth[0], clip.intrinsics, clip.world_to_camera)

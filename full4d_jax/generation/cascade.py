@@ -24,7 +24,6 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras, sides
 from full4d_jax.config import DataConfig
-from full4d_jax.config.upsampler import UpsamplerNetConfig
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, splat
@@ -41,7 +40,7 @@ from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.geometry.resizing import nearest
 from full4d_jax.grid import CleanPlate
 from full4d_jax.models import upsampler as network
-from full4d_jax.models.upsampler import Guidance, Params
+from full4d_jax.models.upsampler import Guidance, Params, UpsamplerNetConfig
 from full4d_jax.models.weights import load_params, model_of_metadata
 from full4d_jax.session.errors import InputError
 from gaussians.fitting.stillness import camera_moves

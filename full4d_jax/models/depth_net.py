@@ -16,6 +16,7 @@ trained with the head, FastDepth stays as it was published.
 """
 
 import functools
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -23,14 +24,24 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from full4d_jax.config.depth import DepthNetConfig
 from full4d_jax.models.fast_depth import fast_log_disparity
 from full4d_jax.models.folding import fold, unfold
 from full4d_jax.models.linear import linear
 from full4d_jax.models.tiefenrausch import DEEPEST, FEATURES, features, read_out
+from full4d_jax.session.fields import Count, CountOrZero
 
 INPUTS = 3 + FEATURES + 2  # colours, features, log disparities
 Params = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DepthNetConfig:
+    """Sizes of the head that joins and sharpens the depth of two networks."""
+
+    fine: CountOrZero = 48
+    """Channels at 1/2 of the frame; 0 is Tiefenrausch without a head."""
+    coarse: Count = 64
+    """Channels at 1/4 of the frame."""
 
 
 def init_params(config: DepthNetConfig, trunk: Params, key: PRNGKeyArray) -> Params:

@@ -11,20 +11,31 @@ are multiples of 8 work.
 """
 
 import functools
+from dataclasses import dataclass
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from full4d_jax.config.inpainting import InpaintingNetConfig
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.folding import fold, unfold
 from full4d_jax.models.linear import linear
 from full4d_jax.models.upsampler import ResidualBlock
+from full4d_jax.session.fields import Count
 
 MULTIPLE = 8  # of which the sides of a picture must be multiples
 INPUTS = 4  # channels: colours and the hole
 ZEROS = nnx.initializers.zeros
+
+
+@dataclass(frozen=True)
+class InpaintingNetConfig:
+    """Sizes of the inpainting network."""
+
+    widths: tuple[Count, Count, Count] = (48, 96, 128)
+    """Channels at 1/2, 1/4 and 1/8 of the picture."""
+    dilations: tuple[Count, ...] = (1, 2, 4, 8, 1, 2, 4, 8)
+    """Cells between the taps of the blocks at 1/8."""
 
 
 def init_params(config: InpaintingNetConfig, key: PRNGKeyArray) -> Params:

@@ -17,6 +17,7 @@ work.
 """
 
 import functools
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -24,9 +25,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from full4d_jax.config.upsampler import UpsamplerNetConfig
 from full4d_jax.models.folding import fold, unfold
 from full4d_jax.models.linear import linear
+from full4d_jax.session.fields import Count
 
 MULTIPLE = 8  # of which the sides of a frame must be multiples
 DETAIL_DISTANCE = 8  # pixels from the projection, up to which details are known
@@ -36,6 +37,14 @@ OUTPUTS = 5  # r, g and s of equations 1 and 2
 NEAREST = 4.0  # disparity at which the input saturates
 HE = nnx.initializers.he_normal()
 Params = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class UpsamplerNetConfig:
+    """Sizes of the upsampler."""
+
+    widths: tuple[Count, Count, Count] = (48, 64, 96)
+    """Channels at 1/2, 1/4 and 1/8 of the frame."""
 
 
 class Guidance(NamedTuple):

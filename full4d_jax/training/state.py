@@ -10,7 +10,6 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from full4d_jax.config import Config
-from full4d_jax.config.presets import AnyConfig
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.sharding import tree_shardings
@@ -62,9 +61,7 @@ def state_from_params(
     return first_state(optimizer or config_optimizer(config), params)
 
 
-def config_optimizer(
-    config: AnyConfig,
-) -> optax.GradientTransformation:
+def config_optimizer(config: Config) -> optax.GradientTransformation:
     """Return the optimizer that a config asks for."""
     return make_optimizer(config.optimizer, config.training.steps, block_matrices)
 

@@ -10,10 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Array, Float, Float32
 
 from input_pipeline.footage import PICTURES, VIDEOS, first_picture, listed
-from input_pipeline.procedural.looks import Looks
 from input_pipeline.procedural.rich_world import PEOPLE
 from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, Worlds, procedural_scene
 from input_pipeline.schema import Example, make_example
@@ -58,14 +57,14 @@ class ProceduralClips:
         return self.count
 
     @cached_property
-    def _looks(self) -> Looks:
-        return Looks(jnp.asarray(read_textures(self.textures)) if self.textures else None)
+    def _textures(self) -> Float[Array, "n s s 3"] | None:
+        return jnp.asarray(read_textures(self.textures)) if self.textures else None
 
     def __getitem__(self, index: int) -> Example:
         """Return the clip of scene `first + index`."""
         scene = self.first + range(self.count)[index]
         render = scene_program(self.views, self.frames, self.height, self.width, self.worlds)
-        clip: Any = jax.device_get(render(np.int32(scene), looks=self._looks))
+        clip: Any = jax.device_get(render(np.int32(scene), textures=self._textures))
         held_out = ", held out" if scene >= HELD_OUT_START else ""
         return to_example(
             clip,
@@ -123,7 +122,7 @@ def to_example(
 def scene_program(
     views: int, frames: int, height: int, width: int, worlds: Worlds, orbit: bool = False
 ) -> Callable[..., ProceduralClip]:
-    """Return one program for all scenes of a size; takes the index, and `looks` for rich worlds."""
+    """Return one program for all scenes of a size; takes the index, and textures if rich."""
     return jax.jit(
         partial(
             procedural_scene,

@@ -19,9 +19,6 @@ from jaxtyping import Array, Float, Int, Integer
 
 from input_pipeline.procedural import rich_world as rich
 from input_pipeline.procedural import world as simple
-from input_pipeline.procedural.cards import CARDS, Cards, paint_cards, stand_cards
-from input_pipeline.procedural.cutouts import Cutouts
-from input_pipeline.procedural.looks import NO_PHOTOS, Looks
 from input_pipeline.procedural.precision import exact_products
 from input_pipeline.procedural.render import paint_world
 from input_pipeline.procedural.rich_render import paint_rich_world
@@ -45,8 +42,6 @@ from input_pipeline.procedural.shapes import (
 
 Worlds = Literal["simple", "rich"]
 HELD_OUT_START = 2**30
-# Cards come after all that a rich world has.
-_INSTANCES = [*rich.INSTANCE_OF.tolist(), *range(rich.INSTANCES, rich.INSTANCES + CARDS)]
 
 
 class ProceduralClip(NamedTuple):
@@ -82,13 +77,12 @@ def procedural_scene(
     azimuths: Float[Array, "targets"] | None = None,
     orbit: bool = False,
     worlds: Worlds = "simple",
-    looks: Looks = NO_PHOTOS,
+    textures: Float[Array, "n s s 3"] | None = None,
 ) -> ProceduralClip:
     """Render clip number `index`; `azimuths` (degrees) replaces the targets' random angles.
 
     With `orbit` the source stands still and the targets follow one arc from it, in equal steps.
-    In rich worlds `looks` cover half of the surfaces with photographs, and cards with people stand
-    or glide before the source camera.
+    In rich worlds half of the surfaces take their colours from `textures`, pictures in [0, 1].
     """
     filmed = sample_filmed_world(
         index,
@@ -102,18 +96,8 @@ def procedural_scene(
         worlds=worlds,
     )
 
-    cards = None if looks.cutouts is None else cards_of(filmed, looks.cutouts, index, width, seed)
-
     def one(time_and_pose):
-        time, pose = time_and_pose
-        colors, depth, which = picture(filmed, height, width, looks.textures, time, pose)
-        if cards is None or looks.cutouts is None:
-            return colors, depth, which
-        rays = image_rays(pose, filmed.intrinsics, height, width)
-        seen = (colors, depth)
-        passed = time - filmed.timestamps[0]
-        *seen, card = paint_cards(cards, looks.cutouts, passed, pose[:3, 3], rays, seen)
-        return *seen, jnp.where(card < 0, which, len(rich.INSTANCE_OF) + card)
+        return picture(filmed, height, width, textures, *time_and_pose)
 
     # Frames one after the other: on CPU one frame's rays fit the cache, a batch's do not.
     poses = rearrange(filmed.camera_to_world, "v t i j -> (v t) i j")
@@ -121,7 +105,7 @@ def procedural_scene(
     world = filmed.world
     shape = "(v t) (h w) -> v t h w"
     is_rich = isinstance(world, rich.RichWorld)
-    numbers = jnp.array(_INSTANCES) if is_rich else simple.instances(world)
+    numbers = jnp.array(rich.INSTANCE_OF) if is_rich else simple.instances(world)
     world_to_camera = jnp.linalg.inv(filmed.camera_to_world) @ filmed.camera_to_world[:1, :1]
     return ProceduralClip(
         frames=rearrange(colors, "(v t) c (h w) -> v t h w c", v=views, h=height),
@@ -131,20 +115,6 @@ def procedural_scene(
         timestamps=filmed.timestamps,
         instances=numbers[rearrange(which, shape, v=views, h=height)],
     )
-
-
-def cards_of(
-    filmed: FilmedWorld,
-    cutouts: Cutouts,
-    index: Integer[Array, ""] | int,
-    width: int,
-    seed: int = 0,
-) -> Cards:
-    """Return the cards that stand in clip number `index`, seen `width` pixels wide."""
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), rich.OBJECTS)
-    reach = 0.5 * width / filmed.intrinsics[0, 0]
-    floor = filmed.world.room_max[1]
-    return stand_cards(key, cutouts, filmed.camera_to_world[0, 0], reach, floor)
 
 
 def picture(

@@ -19,7 +19,6 @@ from full4d_jax.commands.lift import lift
 from full4d_jax.commands.run import run
 from full4d_jax.commands.sample import sample
 from full4d_jax.config import Config, load_config
-from full4d_jax.config.depth import DepthConfig
 from full4d_jax.config.presets import shipped_presets
 from full4d_jax.generation.cascade import SHIPPED as UPSAMPLER
 from full4d_jax.source import kinds, options
@@ -238,23 +237,6 @@ def test_options_override_the_config_and_reach_the_verb(tmp_path):
     assert (second.name, second.seed, other, four) == ("demo", 7, Path("b.mp4"), 4)
 
 
-def test_the_loaded_config_says_which_options_there_are(tmp_path):
-    preset = tmp_path / "preset.py"
-    preset.write_text(
-        "from full4d_jax.config.depth import DepthConfig\nconfig = DepthConfig(name='d')\n"
-    )
-    seen = []
-
-    def verb(config: Config | DepthConfig) -> None:
-        seen.append(config)
-
-    call(verb, "full4d verb", ["--config", str(preset), "--training.steps", "3"])
-    call(verb, "full4d verb", ["--sampler.steps", "4"])
-    assert isinstance(seen[0], DepthConfig)
-    assert seen[0].training.steps == 3
-    assert seen[1].sampler.steps == 4
-
-
 def test_errors_inside_a_verb_keep_their_traceback():
     def verb() -> None:
         raise RuntimeError("a bug")
@@ -318,10 +300,6 @@ def test_config_files_are_checked(capsys, tmp_path):
         assert found in line
         assert str(preset) in line
     assert str(tmp_path) in refusal(capsys, "run", "--config", tmp_path)
-    preset.write_text(
-        "from full4d_jax.config.depth import DepthConfig\nconfig = DepthConfig(name='d')\n"
-    )
-    assert "DepthConfig" in refusal(capsys, "run", "--config", preset)
 
 
 @pytest.fixture

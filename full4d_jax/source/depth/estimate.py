@@ -27,9 +27,8 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from full4d_jax.cameras import sides
-from full4d_jax.config.depth import DepthNetConfig
 from full4d_jax.geometry.resizing import nearest
-from full4d_jax.models.depth_net import Params, init_params, log_depth
+from full4d_jax.models.depth_net import DepthNetConfig, Params, init_params, log_depth
 from full4d_jax.models.fast_depth import load_fast_depth
 from full4d_jax.models.tiefenrausch import KERNELS, MULTIPLE, load_tiefenrausch
 from full4d_jax.models.weights import load_metadata, load_params, model_of_metadata

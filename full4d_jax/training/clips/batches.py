@@ -35,7 +35,6 @@ from full4d_jax.training.clips.pseudo_grid import MARGIN, pseudo_grid
 from full4d_jax.training.clips.records import record_batches, record_names_at
 from input_pipeline.footage import training_clips
 from input_pipeline.loader import make_loader
-from input_pipeline.procedural.looks import Looks, looks_at
 from input_pipeline.video_files import open_video
 
 STREAM = 2**31 - 1  # random stream of the warps; training steps use the lower numbers
@@ -235,11 +234,8 @@ def _rendered(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
     network = load_depth() if data.estimated else None
     # What else the data are made of changes nothing in the program, which takes seconds to compile.
     program = _rendering(replace(data, records=(), videos="", pseudo=0.0, pseudo_views=2), mesh)
-    videos = data.videos if data.photos else ""
-    for step, scenes in enumerate(_scenes(config, start), start):
-        with input_errors("config", "change data.photos or data.videos"):
-            looks = looks_at(step, photos=data.photos, videos=videos, seed=config.seed)
-        yield program(scenes if mesh is None else put_batch(mesh, scenes), looks, network)
+    for scenes in _scenes(config, start):
+        yield program(scenes if mesh is None else put_batch(mesh, scenes), network)
 
 
 @cache
@@ -254,18 +250,16 @@ def _rendering(data: DataConfig, mesh: Mesh | None) -> Callable[..., Batch]:
         jax.shard_map(
             render,
             mesh=mesh,
-            in_specs=(samples, everywhere, everywhere),
+            in_specs=(samples, everywhere),
             out_specs=samples,
             check_vma=False,
         )
     )
 
 
-def _render(
-    data: DataConfig, indices: Int[Array, "b"], looks: Looks, network: DepthNetwork | None
-) -> Batch:
+def _render(data: DataConfig, indices: Int[Array, "b"], network: DepthNetwork | None) -> Batch:
     """Render scenes; a share `data.estimated` has its depth from the network."""
-    batch = procedural_batch(indices, data, looks)
+    batch = procedural_batch(indices, data)
     if network is None:
         return batch
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
-from full4d_jax.config.depth import DepthNetConfig
 from full4d_jax.evaluation import generated_grids
 from full4d_jax.evaluation.groups import score
 from full4d_jax.evaluation.known_clips import KnownClip
 from full4d_jax.evaluation.table import PUSH_PULL
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.media import metrics
+from full4d_jax.models.depth_net import DepthNetConfig
 from full4d_jax.models.dit import init_params
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
 from input_pipeline.procedural.scene import ProceduralClip

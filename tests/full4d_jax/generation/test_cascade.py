@@ -10,7 +10,6 @@ import pytest
 
 from full4d_jax.cameras import Cameras, sides
 from full4d_jax.config import Config, DataConfig, ModelConfig
-from full4d_jax.config.upsampler import UpsamplerNetConfig
 from full4d_jax.generation.cascade import (
     Upsampler,
     generate_large,
@@ -25,6 +24,7 @@ from full4d_jax.generation.projection_guidance import project_video, splat
 from full4d_jax.generation.several_views import project_several
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.dit import init_params
+from full4d_jax.models.upsampler import UpsamplerNetConfig
 from full4d_jax.source.depth.estimate import load_depth, predict_depth
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene

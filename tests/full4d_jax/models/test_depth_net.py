@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.config.depth import DepthNetConfig
 from full4d_jax.models import depth_net
+from full4d_jax.models.depth_net import DepthNetConfig
 from full4d_jax.models.fast_depth import fast_log_disparity, load_fast_depth
 from full4d_jax.models.tiefenrausch import load_tiefenrausch, log_disparity
 from full4d_jax.source.depth.estimate import TIEFENRAUSCH

@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax.config.inpainting import InpaintingNetConfig
-from full4d_jax.models.inpainting import added, init_params, inpaint
+from full4d_jax.models.inpainting import InpaintingNetConfig, added, init_params, inpaint
 
 SIZES = InpaintingNetConfig(widths=(8, 8, 8), dilations=(1, 2))
 

@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax.config.upsampler import UpsamplerNetConfig
 from full4d_jax.models import upsampler
-from full4d_jax.models.upsampler import Guidance
+from full4d_jax.models.upsampler import Guidance, UpsamplerNetConfig
 
 TINY = UpsamplerNetConfig((8, 8, 16))
 # One program for all arrays of a size, where each operation would else be a program of its own.

@@ -10,8 +10,8 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from full4d_jax.config import MeshConfig, ModelConfig
-from full4d_jax.config.upsampler import UpsamplerNetConfig
 from full4d_jax.models.sharding import make_mesh, tree_shardings
+from full4d_jax.models.upsampler import UpsamplerNetConfig
 from full4d_jax.models.weights import (
     described,
     load_metadata,

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from input_pipeline.procedural.clips import to_example
-from input_pipeline.procedural.looks import Looks
 from input_pipeline.procedural.rich_world import (
     MATERIALS,
     PEOPLE,
@@ -41,7 +40,7 @@ def scenes():
             width=SIZE,
             azimuths=angles,
             worlds="rich",
-            looks=Looks(jnp.asarray(PHOTO[None])),
+            textures=jnp.asarray(PHOTO[None]),
         )
 
     return [jax.device_get(make(index)) for index in (0, 1, 2, 5)]

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from full4d_jax.config import to_dict
-from full4d_jax.config.depth import DepthNetConfig
-from full4d_jax.models.depth_net import init_params, log_depth
+from full4d_jax.models.depth_net import DepthNetConfig, init_params, log_depth
 from full4d_jax.models.tiefenrausch import load_tiefenrausch, log_disparity
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.errors import InputError
@@ -29,7 +28,6 @@ from full4d_jax.source.depth.estimate import (
     stabilise,
 )
 from full4d_jax.source.depth.estimators import open_network
-from full4d_jax.training.depth_training import procedural_frames
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
 
@@ -52,8 +50,12 @@ def clips():
 @pytest.fixture(scope="module")
 def rich_frames():
     """Held-out frames (i h w 3) in [0, 1] with people and things, and their depth (i h w)."""
-    render = jax.jit(partial(procedural_frames, size=(192, 192, 192), worlds="rich"))
-    return render(HELD_OUT_START + jnp.arange(64, 72, dtype=jnp.uint32))
+
+    def one(index):
+        clip = procedural_scene(index, views=1, frames=1, height=192, width=192, worlds="rich")
+        return clip.frames[0, 0], clip.depth[0, 0]
+
+    return jax.jit(partial(jax.lax.map, one))(HELD_OUT_START + jnp.arange(64, 72))
 
 
 def test_shipped_network_on_held_out_scenes(network, rich_frames):

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from cards import paint_cards, stand_cards
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
+from looks import NO_PHOTOS, Looks
 
-from input_pipeline.procedural.cards import paint_cards, stand_cards
-from input_pipeline.procedural.looks import NO_PHOTOS, Looks
 from input_pipeline.procedural.precision import exact_products
 from input_pipeline.procedural.rich_render import is_sky
 from input_pipeline.procedural.rich_world import (

@@ -1,4 +1,6 @@
-"""Training of the inpainting network on holes that are drawn into real pictures.
+"""Trains the inpainting network on holes that are drawn into real pictures.
+
+    python recipes/train_inpainting.py --photos PHOTOS [--videos VIDEOS]
 
 Holes hide people, animals and vehicles, and shall show what lies behind them. So the truth does not
 count where it shows one itself: else the network learns to paint people into holes.
@@ -11,14 +13,14 @@ With e the error of a picture and d the distance from what it shows, in pixels, 
 where differences are those between neighbouring pixels along both axes and s = `SOFT` rounds the
 absolute values off, plus `perceptual` times LPIPS from a share of the steps on. LPIPS counts at
 most `JUDGED_DISTANCE` pixels from what the picture shows: farther in, the details are unknown,
-and what lowers LPIPS there is a pattern that is in no scene (see `upsampler_training`).
+and what lowers LPIPS there is a pattern that is in no scene (see `train_upsampler`).
 """
 
-import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import cv2
 import grain
@@ -26,30 +28,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import tyro
+from drawn_holes import draw_hole
 from jaxtyping import Array, Float, UInt8
 from numpy import ndarray
+from real_pictures import crop, times_of, training_photos
+from small_networks import Settings, late_lpips, run, updated, write_network
 
-from full4d_jax.config import to_dict
-from full4d_jax.config.inpainting import InpaintingConfig
+from full4d_jax.config import OptimizerConfig, TrainingConfig
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.media.metrics import Distance, require_lpips
-from full4d_jax.models.inpainting import Params, init_params, inpaint
+from full4d_jax.models.conditions import Params
+from full4d_jax.models.inpainting import InpaintingNetConfig, init_params, inpaint
 from full4d_jax.models.segmentation import load_segmentation
-from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.backdrop import disc
 from full4d_jax.source.subjects import class_shares
-from full4d_jax.training.checkpoints.resume import run_record
-from full4d_jax.training.clips.drawn_holes import draw_hole
-from full4d_jax.training.loop import Reporting, run_training
-from full4d_jax.training.real_pictures import crop, times_of, training_photos
-from full4d_jax.training.run_state import start_at
-from full4d_jax.training.state import TrainState, apply_gradients, config_optimizer, first_state
-from full4d_jax.training.upsampler_training import shifted
+from full4d_jax.training.state import TrainState
 from input_pipeline.footage import HELD_OUT, PICTURES, listed, read_picture, training_clips
 from input_pipeline.loader import ENDLESS
 from input_pipeline.video_files import read_frames
-from input_pipeline.whole_files import write_text
 
 SOFT = 0.01  # rounds absolute errors off, in units of pictures in [-1, 1]
 DECAY_PIXELS = 24.0  # pixels from what the picture shows, by which weights fall to 1 / e
@@ -89,56 +87,73 @@ class Picture(NamedTuple):
     moment: int | None
 
 
-def train_inpainting(
-    config: InpaintingConfig, out: Path, init: Path | None, profile: tuple[int, int] | None = None
+@dataclass(frozen=True)
+class InpaintingSettings(Settings):
+    """Options of this recipe."""
+
+    perceptual: float = 0.15
+    """Weight of LPIPS (AlexNet) in the loss; above 0 needs the extra `metrics`."""
+    perceptual_from: float = 0.2
+    """Share of the steps after which LPIPS counts."""
+    filmed: float = 0.3
+    """Share of the pictures that are frames of `videos`."""
+    side: int = 256
+    """Rows and columns of the pictures, a multiple of 8."""
+    model: InpaintingNetConfig = InpaintingNetConfig()
+    optimizer: OptimizerConfig = OptimizerConfig(
+        kind="adamw", adam_learning_rate=0.001, adam_weight_decay=0.01, decay_share=0.6
+    )
+    training: TrainingConfig = TrainingConfig(
+        batch=32, steps=8_000, log_every=50, checkpoint_every=500
+    )
+
+
+DEFAULT_SETTINGS = InpaintingSettings()
+
+
+def main(
+    settings: Annotated[InpaintingSettings, tyro.conf.arg(name="")] = DEFAULT_SETTINGS,
+    *,
+    out: Path = Path("runs/inpainting"),
+    init: Path | None = None,
 ) -> None:
     """Train to the last step and write `inpainting.safetensors` and `.json` to `out`.
 
     Args:
-      config: the experiment.
+      settings: the options.
       out: folder for everything.
       init: weights to start from.
-      profile: the first and the last step of a trace.
     """
-    params = init_params(config.model, jax.random.key(config.seed))
-    if init is not None:
-        require_model(init, load_metadata(init), config.model)
-        params, _ = load_params(init, params)
-    distance = require_lpips("config.perceptual") if config.perceptual else None
-    state, summary = run_training(
-        partial(train_step, config),
-        start_at(first_state(config_optimizer(config), params)),
-        partial(batches, config),
-        config.training,
+    distance = require_lpips("perceptual") if settings.perceptual else None
+    params, summary = run(
+        settings,
         out,
-        run_record(config, init),
+        init,
+        init_params(settings.model, jax.random.key(settings.seed)),
+        partial(train_step, settings),
+        partial(batches, settings),
         frozen=(distance,) if distance else (),
-        reporting=Reporting(profile=profile),
     )
-    weights = out / "inpainting.safetensors"
-    save_params(weights, state.ema, {"model": to_dict(config.model)})
-    errors = held_out_errors(config, state.ema)
-    text = json.dumps({**summary, "held_out": errors}, indent=1)
-    write_text(weights.with_suffix(".json"), text + "\n")
-    print(f"wrote {weights} and {weights.with_suffix('.json')}; held out: {errors}")
+    summary["held_out"] = held_out_errors(settings, params)
+    write_network(out / "inpainting.safetensors", params, settings.model, summary)
+    print(f"held out: {summary['held_out']}")
 
 
-def batches(config: InpaintingConfig, start: int) -> Iterator[Holes]:
+def batches(settings: InpaintingSettings, start: int) -> Iterator[Holes]:
     """Return the batches from step `start` on.
 
     Raises:
       InputError: there are no photographs, or no videos where a folder is named.
     """
-    data = config.data
-    photos = [Picture(path, None) for path in training_photos(data.photos)]
-    with input_errors("data.videos", "give another folder"):
-        clips = training_clips(data.videos) if data.videos else []
+    photos = [Picture(path, None) for path in training_photos(settings.photos)]
+    with input_errors("videos", "give another folder"):
+        clips = training_clips(settings.videos) if settings.videos else []
     frames = [Picture(clip, moment) for clip in clips for moment in range(MOMENTS)]
     steps = grain.MapDataset.range(start, ENDLESS)
     options = grain.ReadOptions(num_threads=READERS, prefetch_buffer_size=2 * READERS)
-    drawn = iter(steps.map(partial(pictures_of, config, photos, frames)).to_iter_dataset(options))
+    drawn = iter(steps.map(partial(pictures_of, settings, photos, frames)).to_iter_dataset(options))
     while True:
-        with input_errors("config", "change data.photos or data.videos"):
+        with input_errors("config", "change --photos or --videos"):
             pictures, distances = next(drawn)
         yield as_holes(pictures, distances)
 
@@ -150,17 +165,16 @@ def as_holes(pictures: UInt8[ndarray, "b h w 4"], distances: UInt8[ndarray, "b h
 
 
 def pictures_of(
-    config: InpaintingConfig, photos: list[Picture], frames: list[Picture], step: int
+    settings: InpaintingSettings, photos: list[Picture], frames: list[Picture], step: int
 ) -> tuple[UInt8[ndarray, "b h w 4"], UInt8[ndarray, "b h w"]]:
     """Return the pictures of a step, some mirrored or of other colours, and their distances."""
-    data = config.data
-    rng = np.random.default_rng((config.seed, step))
+    rng = np.random.default_rng((settings.seed, step))
     pictures = []
     distances = []
-    for _ in range(config.training.batch):
-        is_filmed = rng.uniform() < data.filmed
+    for _ in range(settings.training.batch):
+        is_filmed = rng.uniform() < settings.filmed
         several = frames if frames and is_filmed else photos
-        picture, distance = with_hole(rng, several[rng.integers(len(several))], data.side)
+        picture, distance = with_hole(rng, several[rng.integers(len(several))], settings.side)
         if rng.uniform() < MIRRORED:
             picture = picture[:, ::-1]
         if rng.uniform() < RECOLOURED:
@@ -214,32 +228,33 @@ _segmentation = cache(load_segmentation)
 
 
 def train_step(
-    config: InpaintingConfig, state: TrainState, holes: Holes, distance: Distance | None = None
+    settings: InpaintingSettings,
+    state: TrainState,
+    holes: Holes,
+    distance: Distance | None = None,
 ) -> tuple[TrainState, Metrics]:
     """Take one step, a pure function; `distance` is LPIPS where it counts in the loss."""
-    late = state.step >= config.perceptual_from * config.training.steps
+    late = state.step >= settings.perceptual_from * settings.training.steps
     truth = holes.pictures.astype(jnp.float32) / 127.5 - 1
     hole = (holes.distance > 0).astype(jnp.float32)
     judged_pixels = hole * holes.counts
     filled = push_pull(truth, 1 - hole[..., None])
 
     def total(params: Params) -> tuple[Float[Array, ""], Metrics]:
-        whole = inpaint(config.model, params, filled, hole)
+        whole = inpaint(settings.model, params, filled, hole)
         value = loss(whole, truth, holes.distance, holes.counts)
         squares = judged_pixels[..., None] * (whole - truth) ** 2
         error = squares.sum() / jnp.maximum(3 * judged_pixels.sum(), 1)
         if distance is not None:
             is_near = (judged_pixels > 0) & (holes.distance <= JUDGED_DISTANCE)
             judged = jnp.where(is_near[..., None], whole, truth)
-            key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-            pictures = shifted(key, judged / 2 + 0.5, truth / 2 + 0.5)
-            measure = partial(lambda distance, *x: distance(*x).mean(), distance)
-            term = jax.lax.cond(late, measure, lambda *_: jnp.float32(0), *pictures)
-            value += config.perceptual * term
+            key = jax.random.fold_in(jax.random.key(settings.seed), state.step)
+            term = late_lpips(distance, key, late, judged / 2 + 0.5, truth / 2 + 0.5)
+            value += settings.perceptual * term
         return value, {"loss": value, "psnr": -10 * jnp.log10(error / 4 + LEAST_ERROR)}
 
     gradients, metrics = jax.grad(total, has_aux=True)(state.params)
-    state = apply_gradients(config_optimizer(config), config.optimizer.ema, state, gradients)
+    state = updated(settings, state, gradients)
     return state, metrics | {"gradient_norm": optax.tree.norm(gradients)}
 
 
@@ -266,10 +281,9 @@ def loss(
     return total / (3 * jnp.maximum(weight.sum(), 1))
 
 
-def held_out_errors(config: InpaintingConfig, params: Params) -> dict[str, float]:
+def held_out_errors(settings: InpaintingSettings, params: Params) -> dict[str, float]:
     """Return PSNR in holes of held-out photographs, dB: push-pull's and ours, means over them."""
-    data = config.data
-    photos = listed(Path(data.photos), PICTURES)[HELD_OUT - 1 :: HELD_OUT]
+    photos = listed(Path(settings.photos), PICTURES)[HELD_OUT - 1 :: HELD_OUT]
 
     @jax.jit
     def decibels(holes: Holes) -> Float[Array, "2"]:
@@ -277,14 +291,14 @@ def held_out_errors(config: InpaintingConfig, params: Params) -> dict[str, float
         hole = (holes.distance > 0).astype(jnp.float32)
         counts = hole * holes.counts
         averages = push_pull(truth, 1 - hole[..., None])
-        whole = inpaint(config.model, params, averages, hole)
+        whole = inpaint(settings.model, params, averages, hole)
         squares = [counts[..., None] * (filled - truth) ** 2 for filled in (averages, whole)]
         return jnp.stack([-10 * jnp.log10(x.sum() / (12 * counts.sum())) for x in squares])
 
     values = []
     for number, path in enumerate(photos):
         rng = np.random.default_rng(number)
-        picture, distance = with_hole(rng, Picture(path, None), data.side)
+        picture, distance = with_hole(rng, Picture(path, None), settings.side)
         holes = as_holes(picture[None], distance[None])
         if (holes.counts * (holes.distance > 0)).any():
             values.append(decibels(holes))
@@ -292,3 +306,7 @@ def held_out_errors(config: InpaintingConfig, params: Params) -> dict[str, float
         return {}
     means = np.mean(values, 0)
     return {"push_pull": round(float(means[0]), 2), "ours": round(float(means[1]), 2)}
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

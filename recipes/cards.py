@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from cutouts import Cutouts
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from input_pipeline.procedural.cutouts import Cutouts
 from input_pipeline.procedural.shapes import Vector
 
 CARDS = 3

@@ -12,17 +12,21 @@ is a function of the seed and the step.
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
+from looks import Looks, looks_at, scene_with_looks
 from numpy import ndarray
+from small_networks import Settings
 
-from full4d_jax.config.upsampler import UpsamplerConfig, UpsamplerDataConfig
+from full4d_jax.config import OptimizerConfig, TrainingConfig
+from full4d_jax.config.experiment import ALL_SCENES
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.cascade import generate_small, guide
 from full4d_jax.generation.prior import Prior
@@ -30,7 +34,7 @@ from full4d_jax.generation.projection_guidance import splat
 from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.media.video import read_video
-from full4d_jax.models.upsampler import Guidance
+from full4d_jax.models.upsampler import Guidance, UpsamplerNetConfig
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.enlarge import enlarge_disparity
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth
@@ -40,13 +44,50 @@ from full4d_jax.training.clips.double_reprojection import (
     random_pose,
     two_views,
 )
-from input_pipeline.procedural.looks import Looks, looks_at
-from input_pipeline.procedural.scene import procedural_scene
 from input_pipeline.video_files import frame_times
 
 SCENES_OF_A_SEED = 2**24  # another seed sees other scenes
 COARSE_ROWS = 96  # of smoothed depth, which a network that sees little might give
 SOFTEST = 2.0  # pixels of that by which smoothed depth is blurred at most
+
+
+@dataclass(frozen=True)
+class UpsamplerSettings(Settings):
+    """Options of this recipe."""
+
+    prior: str = ""
+    """Weights of the prior that the upsampler follows; default: those in the package."""
+    perceptual: float = 0.15
+    """Weight of LPIPS (AlexNet) in the loss."""
+    perceptual_from: float = 0.3
+    """Share of the steps after which LPIPS counts."""
+    rows: int = 256
+    """Rows and columns of the frames, a multiple of 8."""
+    prior_rows: int = 64
+    """Rows at which the prior generates."""
+    crop: int = 96
+    """Rows and columns of the crops that a step sees."""
+    targets: int = 2
+    """Target views of a scene."""
+    pool: int = 96
+    """Scenes that the crops of a step are drawn from."""
+    steps_per_scene: int = 4
+    """Steps after which the oldest scene gives way to a new one."""
+    worlds: Literal["simple", "rich"] = "rich"
+    """Content of the scenes."""
+    smoothed: float = 0.4
+    """Share of the scenes with true depth as a small network would give it, enlarged."""
+    estimated: float = 0.2
+    """Share of the scenes with the depth network's own estimate; the others have true depth."""
+    filmed: float = 0.5
+    """Share of the scenes that are frames of `videos`."""
+    model: UpsamplerNetConfig = UpsamplerNetConfig()
+    optimizer: OptimizerConfig = OptimizerConfig(
+        kind="adamw", adam_learning_rate=0.002, adam_weight_decay=1e-4, decay_share=0.7
+    )
+    training: TrainingConfig = TrainingConfig(
+        batch=8, steps=5_000, log_every=50, checkpoint_every=200
+    )
 
 
 class Pair(NamedTuple):
@@ -63,23 +104,22 @@ class Pair(NamedTuple):
     counts: Float[Array, "b h w"]
 
 
-def batches(config: UpsamplerConfig, draw: Callable[[int], Pair], start: int) -> Iterator[Pair]:
+def batches(settings: UpsamplerSettings, draw: Callable[[int], Pair], start: int) -> Iterator[Pair]:
     """Yield the batches from step `start` on.
 
     Args:
-      config: the experiment.
+      settings: the options.
       draw: gives the pairs at a place in the stream of scenes, see `drawn_pairs`.
       start: the first step.
     """
-    data = config.data
     pool: dict[int, Pair] = {}
     for step in itertools.count(start):
-        first = step // data.steps_per_scene
-        for place in range(first, first + data.pool):
+        first = step // settings.steps_per_scene
+        for place in range(first, first + settings.pool):
             if place not in pool:
                 pool[place] = _half(draw(place))
         pool.pop(first - 1, None)
-        yield crops(config, [pool[place] for place in range(first, first + data.pool)], step)
+        yield crops(settings, [pool[place] for place in range(first, first + settings.pool)], step)
 
 
 def _half(pair: Pair) -> Pair:
@@ -87,16 +127,15 @@ def _half(pair: Pair) -> Pair:
     return jax.tree.map(lambda x: np.asarray(x, np.float16), pair)
 
 
-def crops(config: UpsamplerConfig, pool: list[Pair], step: int) -> Pair:
+def crops(settings: UpsamplerSettings, pool: list[Pair], step: int) -> Pair:
     """Return the crops of a step, some mirrored, with channels in random order."""
-    data = config.data
-    random = np.random.default_rng((config.seed, step))
-    side = data.crop
-    places = data.rows - side + 1  # of a crop along a side
+    random = np.random.default_rng((settings.seed, step))
+    side = settings.crop
+    places = settings.rows - side + 1  # of a crop along a side
 
     def one() -> Pair:
         pair = pool[random.integers(len(pool))]
-        target, top, left = random.integers((data.targets, places, places))
+        target, top, left = random.integers((settings.targets, places, places))
         is_mirrored = random.integers(2)
         order = random.permutation(3)
 
@@ -107,20 +146,20 @@ def crops(config: UpsamplerConfig, pool: list[Pair], step: int) -> Pair:
 
         return jax.tree.map(cut, pair)
 
-    drawn = [one() for _ in range(config.training.batch)]
+    drawn = [one() for _ in range(settings.training.batch)]
     return jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *drawn)
 
 
 def drawn_pairs(
-    config: UpsamplerConfig, prior: Prior, network: DepthNetwork, clips: list[Path], place: int
+    settings: UpsamplerSettings, prior: Prior, network: DepthNetwork, clips: list[Path], place: int
 ) -> Pair:
     """Return the pairs at a place in the stream of scenes and frames of videos."""
-    random = np.random.default_rng((config.seed, place, 1))
-    if clips and random.random() < config.data.filmed:
+    random = np.random.default_rng((settings.seed, place, 1))
+    if clips and random.random() < settings.filmed:
         clip = clips[random.integers(len(clips))]
         when = random.random()
-        return video_pairs(config, prior, network, read_moment(clip, config.data.rows, when), place)
-    return scene_pairs(config, prior, network, place)
+        return video_pairs(settings, prior, network, read_moment(clip, settings.rows, when), place)
+    return scene_pairs(settings, prior, network, place)
 
 
 def read_moment(clip: Path, rows: int, when: float) -> Float[ndarray, "1 h w 3"]:
@@ -129,27 +168,27 @@ def read_moment(clip: Path, rows: int, when: float) -> Float[ndarray, "1 h w 3"]
     Raises:
       InputError: the clip cannot be read.
     """
-    with input_errors("data.videos", "remove it from the folder, or encode it again"):
+    with input_errors("videos", "remove it from the folder, or encode it again"):
         last = float(frame_times(clip)[-1])
     video = read_video(clip, height=rows, width=rows, frames=1, start=0.95 * when * last)
     return video.frames.astype(np.float32) / 127.5 - 1
 
 
 def video_pairs(
-    config: UpsamplerConfig,
+    settings: UpsamplerSettings,
     prior: Prior,
     network: DepthNetwork,
     frame: Float[ndarray, "1 h w 3"],
     place: int,
 ) -> Pair:
     """Return the pairs of a frame of a video, seen from `targets` places and back."""
-    key = jax.random.fold_in(jax.random.key(config.seed), place)
+    key = jax.random.fold_in(jax.random.key(settings.seed), place)
     video = jnp.asarray(frame)
     depth = drop_depth_edges(estimate_depth(network, video), EDGE)
     made = []
-    for target in range(config.data.targets):
+    for target in range(settings.targets):
         clip, video_depth, noise_key = _filmed(video, depth, jax.random.fold_in(key, target))
-        made.append(_pairs(clip, _small_targets(config, prior, clip, noise_key), video_depth))
+        made.append(_pairs(clip, _small_targets(settings, prior, clip, noise_key), video_depth))
     return jax.tree.map(lambda *x: jnp.concatenate(x), *made)
 
 
@@ -164,18 +203,19 @@ def _filmed(
     return clip, video_depth, noise_key
 
 
-def scene_pairs(config: UpsamplerConfig, prior: Prior, network: DepthNetwork, place: int) -> Pair:
+def scene_pairs(
+    settings: UpsamplerSettings, prior: Prior, network: DepthNetwork, place: int
+) -> Pair:
     """Return the pairs of the scene at a place in the stream of scenes, a batch of targets."""
-    data = config.data
-    videos = data.videos if data.photos else ""
-    with input_errors("config", "change data.photos or data.videos"):
-        looks = looks_at(place, photos=data.photos, videos=videos, seed=config.seed)
-    clip, noise_key = _scene(config, network, looks, jnp.int32(place))
-    return _pairs(clip, _small_targets(config, prior, clip, noise_key))
+    videos = settings.videos if settings.photos else ""
+    with input_errors("config", "change --photos or --videos"):
+        looks = looks_at(place, photos=settings.photos, videos=videos, seed=settings.seed)
+    clip, noise_key = _scene(settings, network, looks, jnp.int32(place))
+    return _pairs(clip, _small_targets(settings, prior, clip, noise_key))
 
 
 def _small_targets(
-    config: UpsamplerConfig, prior: Prior, clip: Batch, key: PRNGKeyArray
+    settings: UpsamplerSettings, prior: Prior, clip: Batch, key: PRNGKeyArray
 ) -> Float[Array, "n i j 3"]:
     """Return what the prior generates for the target views of a clip, at its own size."""
     small = generate_small(
@@ -184,36 +224,35 @@ def _small_targets(
         depth=clip.depth[None],
         cameras=clip.cameras,
         key=key,
-        rows=config.data.prior_rows,
+        rows=settings.prior_rows,
     )
     return small[1:, 0]
 
 
 @partial(jax.jit, static_argnums=0)
 def _scene(
-    config: UpsamplerConfig, network: DepthNetwork, looks: Looks, place: Integer[Array, ""]
+    settings: UpsamplerSettings, network: DepthNetwork, looks: Looks, place: Integer[Array, ""]
 ) -> tuple[Batch, PRNGKeyArray]:
     """Return a rendered clip of one instant, and the key of the noise."""
-    data = config.data
-    index = (jnp.uint32(config.seed) * SCENES_OF_A_SEED + place.astype(jnp.uint32)) % data.scenes
-    key = jax.random.fold_in(jax.random.key(config.seed), place)
+    index = (jnp.uint32(settings.seed) * SCENES_OF_A_SEED + place.astype(jnp.uint32)) % ALL_SCENES
+    key = jax.random.fold_in(jax.random.key(settings.seed), place)
     depth_key, noise_key = jax.random.split(key)
-    scene = procedural_scene(
+    scene = scene_with_looks(
         index,
-        views=1 + data.targets,
+        views=1 + settings.targets,
         frames=1,
-        height=data.rows,
-        width=data.rows,
-        worlds=data.worlds,
+        height=settings.rows,
+        width=settings.rows,
+        worlds=settings.worlds,
         looks=looks,
     )
     frames = 2 * scene.frames - 1
-    depth = draw_upsampler_depth(data, network, depth_key, frames[0], scene.depth[0])
+    depth = draw_upsampler_depth(settings, network, depth_key, frames[0], scene.depth[0])
     return Batch(frames, depth, scene.intrinsics, scene.world_to_camera), noise_key
 
 
 def draw_upsampler_depth(
-    data: UpsamplerDataConfig,
+    settings: UpsamplerSettings,
     network: DepthNetwork,
     key: PRNGKeyArray,
     frames: Float[Array, "t h w 3"],
@@ -234,7 +273,7 @@ def draw_upsampler_depth(
     def estimated() -> Float[Array, "t h w"]:
         return drop_depth_edges(estimate_depth(network, frames), EDGE)
 
-    which = jnp.int32(kind < data.smoothed) + 2 * jnp.int32(kind > 1 - data.estimated)
+    which = jnp.int32(kind < settings.smoothed) + 2 * jnp.int32(kind > 1 - settings.estimated)
     return jax.lax.switch(which, (lambda: depth, smoothed, estimated))
 
 

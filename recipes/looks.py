@@ -2,15 +2,26 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32
+from cards import paint_cards, stand_cards
+from cutouts import Cutouts, read_cutouts
+from einops import rearrange
+from jaxtyping import Array, Float, Float32, Integer
 
 from input_pipeline.footage import PICTURES, first_picture, listed
-from input_pipeline.procedural.cutouts import Cutouts, read_cutouts
+from input_pipeline.procedural.precision import exact_products
+from input_pipeline.procedural.rich_world import OBJECTS
+from input_pipeline.procedural.scene import (
+    ProceduralClip,
+    image_rays,
+    procedural_scene,
+    sample_filmed_world,
+)
 
 FRESH = 250  # training steps that see the same crops
 CROPS = 96
@@ -51,6 +62,45 @@ def _crops(photos: str, seed: int, block: int) -> Array | None:
 @lru_cache(1)
 def _pieces(videos: str) -> Cutouts | None:
     return read_cutouts(videos) if videos else None
+
+
+@exact_products
+def scene_with_looks(index: Integer[Array, ""] | int, looks: Looks, **size: Any) -> ProceduralClip:
+    """Return a procedural scene with these looks: cards stand or glide before the source camera.
+
+    Args:
+      index: number of the scene.
+      looks: photographs for half of the surfaces of rich worlds, and cut-outs.
+      size: further arguments of `procedural_scene`; `worlds` is one of them.
+    """
+    clip = procedural_scene(index, textures=looks.textures, **size)
+    if looks.cutouts is None:
+        return clip
+    cutouts = looks.cutouts
+    filmed = sample_filmed_world(index, **size)
+    width = size["width"]
+    height = size["height"]
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), index), OBJECTS)
+    reach = 0.5 * width / filmed.intrinsics[0, 0]
+    floor = filmed.world.room_max[1]
+    cards = stand_cards(key, cutouts, filmed.camera_to_world[0, 0], reach, floor)
+
+    def one(seen: tuple[Array, ...]) -> tuple[Array, Array]:
+        time, pose, colors, depth = seen
+        rays = image_rays(pose, filmed.intrinsics, height, width)
+        painted = paint_cards(cards, cutouts, time, pose[:3, 3], rays, (colors, depth))
+        return painted[0], painted[1]
+
+    passed = filmed.timestamps - filmed.timestamps[0]
+    poses = rearrange(filmed.camera_to_world, "v t i j -> (v t) i j")
+    colors = rearrange(clip.frames, "v t h w c -> (v t) c (h w)")
+    depth = rearrange(clip.depth * filmed.unit, "v t h w -> (v t) (h w)")
+    times = jnp.tile(passed, len(clip.frames))
+    colors, depth = jax.lax.map(one, (times, poses, colors, depth))
+    return clip._replace(
+        frames=rearrange(colors, "(v t) c (h w) -> v t h w c", t=len(passed), h=height),
+        depth=rearrange(depth, "(v t) (h w) -> v t h w", t=len(passed), h=height) / filmed.unit,
+    )
 
 
 def read_crops(

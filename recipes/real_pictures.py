@@ -9,17 +9,14 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 from numpy import ndarray
 
-from full4d_jax.config.depth import DepthDataConfig
-from full4d_jax.session.errors import InputError, input_errors, require_file
+from full4d_jax.session.errors import InputError
 from input_pipeline.footage import (
     HELD_OUT,
     PICTURES,
-    VIDEOS,
     listed,
     read_picture,
     training_clips,
 )
-from input_pipeline.opening import read_regular
 from input_pipeline.video_files import frame_times, read_frames
 
 SMALLEST = 0.6  # share of the largest crop of a shape that a crop spans at least, along a side
@@ -47,58 +44,36 @@ class RealPictures(NamedTuple):
         return crop(rng, picture, size)
 
 
-def training_pictures(data: DepthDataConfig) -> tuple[RealPictures, RealPictures]:
-    """Return the pictures of rooms, by the names in `data.rooms`, and all others.
+def training_pictures(
+    photos: str, videos: str, *, filmed: float, rooms: str
+) -> tuple[RealPictures, RealPictures]:
+    """Return the pictures that show rooms, and all others; every fifth by name is held out.
 
-    Every fifth photograph and every fifth clip by name is held out.
+    Args:
+      photos: folder of photographs.
+      videos: folder of clips, or nothing.
+      filmed: share of what is drawn that is frames of the clips.
+      rooms: file with the names of what shows rooms, one a line, or nothing.
 
     Raises:
-      InputError: there is no photograph, `data.rooms` cannot be used, or all pictures or none show
-        rooms by it.
+      InputError: there is no photograph.
+      ValueError: all pictures or none show rooms by that file.
     """
-    photos = training_photos(data.photos)
-    clips = training_clips(data.videos) if data.videos else []
-    names = room_names(data)
-    rooms, rest = (
+    files = training_photos(photos)
+    clips = training_clips(videos) if videos else []
+    names = set(Path(rooms).read_text().split("\n")) - {""} if rooms else set()
+    of_rooms, others = (
         RealPictures(
-            [photo for photo in photos if (photo.name in names) == is_room],
+            [file for file in files if (file.name in names) == is_room],
             [clip for clip in clips if (clip.name in names) == is_room],
-            data.filmed,
+            filmed,
         )
         for is_room in (True, False)
     )
-    is_all = not rest.photos and not rest.clips
-    is_none = not rooms.photos and not rooms.clips
-    if is_all or (names and is_none):
-        expected = "names of some, but not all, of the pictures that are not held out"
-        what = "names of all" if is_all else "names of none"
-        raise InputError("data.rooms", data.rooms, what, expected, "change the names")
-    return rooms, rest
-
-
-def room_names(data: DepthDataConfig) -> set[str]:
-    """Read the names of photographs and clips that show rooms; none without `data.rooms`.
-
-    Raises:
-      InputError: the file cannot be read, or names what is in neither folder.
-    """
-    if not data.rooms:
-        return set()
-    path = Path(data.rooms)
-    do = "give names of files in data.photos and data.videos, one a line"
-    require_file("data.rooms", path, "a text file", do)
-    with input_errors("data.rooms", do, path):
-        lines = read_regular(path).decode().splitlines()
-    names = {line.strip() for line in lines if line.strip()}
-    folders = ((data.photos, PICTURES), (data.videos, VIDEOS))
-    files = {
-        file.name for folder, endings in folders if folder for file in listed(Path(folder), endings)
-    }
-    missing = sorted(names - files)
-    if missing:
-        expected = "names of photographs and clips of the folders"
-        raise InputError("data.rooms", path, missing[0], expected, do)
-    return names
+    named = [*of_rooms.photos, *of_rooms.clips]
+    if bool(named) != bool(names) or len(named) == len(files) + len(clips):
+        raise ValueError(f"{rooms}: found names of {len(named)} pictures, expected some, not all")
+    return of_rooms, others
 
 
 def training_photos(folder: str) -> list[Path]:
@@ -110,8 +85,8 @@ def training_photos(folder: str) -> list[Path]:
     photos = listed(Path(folder), PICTURES) if folder else []
     if not photos:
         expected = "photographs"
-        do = "give a folder with --data.photos"
-        raise InputError("config", f"data.photos {folder}", "no picture", expected, do)
+        do = "give a folder with --photos"
+        raise InputError("option", f"--photos {folder}", "no picture", expected, do)
     return [photo for i, photo in enumerate(photos) if i % HELD_OUT != HELD_OUT - 1]
 
 

@@ -1,0 +1,116 @@
+"""What the trainings of the small networks share: their start, their optimizer, their files."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from full4d_jax.config import OptimizerConfig, TrainingConfig, to_dict
+from full4d_jax.media.metrics import Distance
+from full4d_jax.models.conditions import Params
+from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
+from full4d_jax.training.checkpoints.resume import run_record
+from full4d_jax.training.loop import run_training
+from full4d_jax.training.optimizer import block_matrices, make_optimizer
+from full4d_jax.training.placement import Step
+from full4d_jax.training.run_state import start_at
+from full4d_jax.training.state import TrainState, apply_gradients, first_state
+from input_pipeline.whole_files import write_text
+
+LPIPS_SHIFT = 8  # pixels, the spacing of the coarsest grid of the U-Nets
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options that every recipe has; each adds its own, and its defaults for these."""
+
+    model: Any
+    """Sizes of the network."""
+    optimizer: OptimizerConfig
+    training: TrainingConfig
+    seed: int = 0
+    """Seed of everything that is drawn."""
+    photos: str = ""
+    """Folder of photographs; every fifth by name is left out."""
+    videos: str = ""
+    """Folder of videos; every fifth by name is left out."""
+
+
+def run(
+    settings: Settings,
+    out: Path,
+    init: Path | None,
+    params: Params,
+    step: Step,
+    batches: Callable[[int], Iterator[Any]],
+    frozen: Sequence[Any] = (),
+) -> tuple[Params, dict[str, Any]]:
+    """Train to the last step; return the averaged parameters and the summary of the run.
+
+    Args:
+      settings: the options.
+      out: folder for checkpoints and metrics; a run that was stopped there goes on.
+      init: weights to start from instead of `params`.
+      params: initial parameters, whose buffers are used up.
+      step: (state, batch, *frozen) -> (state, metrics).
+      batches: gives the batches from a step on.
+      frozen: further arguments of every step.
+    """
+    if init is not None:
+        require_model(init, load_metadata(init), settings.model)
+        params, _ = load_params(init, params)
+    out.mkdir(parents=True, exist_ok=True)
+    start = start_at(first_state(optimizer_of(settings), params))
+    record = run_record(settings, init)
+    state, summary = run_training(step, start, batches, settings.training, out, record, frozen)
+    return state.ema, summary
+
+
+def optimizer_of(settings: Settings) -> optax.GradientTransformation:
+    """Return the optimizer that the settings ask for."""
+    return make_optimizer(settings.optimizer, settings.training.steps, block_matrices)
+
+
+def updated(settings: Settings, state: TrainState, gradients: Params) -> TrainState:
+    """Return the state after a step with these gradients."""
+    return apply_gradients(optimizer_of(settings), settings.optimizer.ema, state, gradients)
+
+
+def write_network(
+    weights: Path, params: Params, model: Any, summary: dict[str, Any], **metadata: Any
+) -> None:
+    """Write the weights, and the summary of their training beside them."""
+    save_params(weights, params, {"model": to_dict(model), **metadata})
+    write_text(weights.with_suffix(".json"), json.dumps(summary, indent=1) + "\n")
+    print(f"wrote {weights} and {weights.with_suffix('.json')}")
+
+
+def late_lpips(
+    distance: Distance,
+    key: PRNGKeyArray,
+    is_late: Bool[Array, ""],
+    made: Float[Array, "b h w 3"],
+    truth: Float[Array, "b h w 3"],
+) -> Float[Array, ""]:
+    """Return the mean LPIPS of shifted pictures in [0, 1]; 0 where not `is_late`.
+
+    Network and LPIPS both work on regular grids. Were these always aligned, dots at the points of
+    the grid would lower LPIPS without looking better. So a random margin of `LPIPS_SHIFT` rows and
+    columns in all is cut off.
+    """
+    top, left = jax.random.randint(key, (2,), 0, LPIPS_SHIFT + 1)
+    height, width = (side - LPIPS_SHIFT for side in made.shape[1:3])
+
+    def cut(picture: Float[Array, "b h w 3"]) -> Float[Array, "b i j 3"]:
+        shape = (len(picture), height, width, 3)
+        return jax.lax.dynamic_slice(picture, (0, top, left, 0), shape)
+
+    measure = partial(lambda distance, *x: distance(*x).mean(), distance)
+    return jax.lax.cond(is_late, measure, lambda *_: jnp.float32(0), cut(made), cut(truth))
