@@ -17,7 +17,7 @@ from numpy import ndarray
 
 from full4d_jax.geometry.plane_sweep import sweep
 from gaussians import Camera, Gaussians, render
-from gaussians.fitting.points import FARTHEST, NEAREST
+from gaussians.fitting.points import FARTHEST_SHARE, NEAREST_SHARE
 from input_pipeline.cameras import centers, nearest_to_axes, orbit, resize_intrinsics
 from input_pipeline.conventions import to_opencv
 from input_pipeline.procedural.gltf_scene import gltf_clip
@@ -64,7 +64,9 @@ def photos(data: Path, height: int) -> Capture:
     train = np.arange(v) % 8 != 0
     lenses = np.stack([lens] * v)
     depth = np.zeros(frames.shape[:3], np.float32)
-    depth[train] = sweep(frames[train], lenses[train], poses[train, 0], NEAREST, FARTHEST)
+    depth[train] = sweep(
+        frames[train], lenses[train], poses[train, 0], NEAREST_SHARE, FARTHEST_SHARE
+    )
     return Capture(frames[:, None], depth[:, None], lenses, poses, train[:, None])
 
 
@@ -151,7 +153,9 @@ def random_depth(world_to_camera: ndarray, shape: tuple[int, ...], middle: ndarr
     """Draw log-uniform depth (v t h w) for every pixel, the same at all instants."""
     distance = np.linalg.norm(centers(world_to_camera) - middle, axis=-1)[..., None, None]
     rng = np.random.default_rng(0)
-    share = np.exp(rng.uniform(np.log(NEAREST), np.log(FARTHEST), (shape[0], 1, *shape[2:])))
+    share = np.exp(
+        rng.uniform(np.log(NEAREST_SHARE), np.log(FARTHEST_SHARE), (shape[0], 1, *shape[2:]))
+    )
     return (distance * share).astype(np.float32)
 
 

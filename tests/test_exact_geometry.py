@@ -19,8 +19,8 @@ from full4d_jax.geometry.stereo_depth import corrected
 from full4d_jax.models.attention.prope import _apply, projective_transforms
 from full4d_jax.models.embeddings import plucker_rays
 from full4d_jax.models.linear import linear
-from full4d_jax.scene.seeds import push_behind
-from full4d_jax.scene.surroundings import _push
+from full4d_jax.scene.seeds import push_behind_source
+from full4d_jax.scene.surroundings import push_behind_views
 from full4d_jax.training.clips.double_reprojection import several_views, two_views
 from full4d_jax.training.clips.pseudo_grid import pseudo_grid
 from gaussians import Camera, Gaussians, deforming, render
@@ -106,14 +106,12 @@ PROGRAMS = {
     ),
     "known points": (lambda x, z: project_known(x, z, KNOWN, CAMERAS), FRAMES, DEPTH),
     "fused depth": (fuse_depth, FRAMES, DEPTH, LENS, POSES[0]),
-    "pushed seeds": (push_behind, DEPTH[0], LENS, POSE, DEPTH[0], LENS),
+    "pushed seeds": (push_behind_source, DEPTH[0], LENS, POSE, DEPTH[0], LENS),
     "pushed surroundings": (
-        _push,
+        push_behind_views,
         DEPTH[0],
-        LENS,
-        POSE,
-        ONE_CLIP.intrinsics[0],
-        POSES[:, 0],
+        Camera(POSE, LENS, WIDTH, HEIGHT),
+        Camera(POSES[:, 0], ONE_CLIP.intrinsics[0], WIDTH, HEIGHT),
         SHOWN,
     ),
     "corrected depth": (corrected, DEPTH, DEPTH),

@@ -22,9 +22,7 @@ from full4d_jax.media.pictures import to_uint8
 from gaussians.fitting.stillness import median_where, shows_farthest
 
 # Steps between instants that what moves is visible at first: longer ones leave ghosts.
-DURATION = 0.45
-MOVES = 0.08  # difference from the resting colour, colours in [0, 1], from which a pixel moves
-ALIKE = 0.08  # difference up to which two colours may be one point's
+FIRST_DURATION_STEPS = 0.45
 
 
 class TargetsBetween(NamedTuple):
@@ -90,6 +88,7 @@ def with_instants_between(
       world_to_camera: of the cameras.
       between: a picture between each two instants.
     """
+    moving_difference = 0.08  # from the resting colour, colours in [0, 1]
     views, count, height, width = depth.shape
     step = 1 / (count - 1)
     shape = (views, 2 * count - 1, height, width)
@@ -101,7 +100,7 @@ def with_instants_between(
     times = np.empty(2 * count - 1)
     times[::2] = np.linspace(0, 1, count)
     times[1::2] = between.times
-    durations = np.full(shape, DURATION * step, np.float32)
+    durations = np.full(shape, FIRST_DURATION_STEPS * step, np.float32)
     durations[:, 1::2] /= 2
     may_move = maps > 0
 
@@ -112,13 +111,13 @@ def with_instants_between(
         around = [middle - 1, middle + 1]
         to_around = flows.back[middle - 1], flows.there[middle]
         z, is_explained = depth_between(film[around], maps[0, around], film[middle], to_around)
-        moves = differs(film[middle], resting, MOVES)
+        moves = differs(film[middle], resting, moving_difference)
         maps[0, middle] = z
         may_move[0, middle] = moves & ~is_explained & (z > 0)
         from_around = flows.there[middle - 1], flows.back[middle]
         for instant, flow in zip(around, from_around, strict=True):
             fast = ~are_alike(film[instant], film[middle], flow)
-            durations[0, instant][fast] = DURATION * step / 2
+            durations[0, instant][fast] = FIRST_DURATION_STEPS * step / 2
 
     return DenseClip(
         frames=pictures,
@@ -172,4 +171,5 @@ def are_alike(
     flow: Float[ndarray, "h w 2"],
 ) -> Bool[ndarray, "h w"]:
     """Return which pixels of a picture have their colour where flow leads to another."""
-    return np.abs(warp(other, flow) - picture).max(-1) < ALIKE
+    one_color = 0.08  # difference up to which two colours may be one point's
+    return np.abs(warp(other, flow) - picture).max(-1) < one_color

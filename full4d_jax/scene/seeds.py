@@ -7,6 +7,7 @@ a disparity filled in from around the hole, behind everything that the source se
 something nearer are none of them.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import cv2
@@ -30,24 +31,28 @@ from full4d_jax.generation.seen_before import (
 from full4d_jax.geometry.pixel_velocities import flow_velocities
 from full4d_jax.geometry.rays import homogeneous_pixels, pixels_of, relative_pose
 from full4d_jax.grid import CleanPlate
-from full4d_jax.scene.half_instants import DURATION, TargetsBetween, with_instants_between
+from full4d_jax.scene.half_instants import (
+    FIRST_DURATION_STEPS,
+    TargetsBetween,
+    with_instants_between,
+)
 from gaussians import Scene, deforming, initialize, with_room
-from gaussians.fitting.initialization import CAPTURE_SEEDING, STILL, Seeding
-from gaussians.fitting.stillness import HIDES, camera_moves, median_where, shows_farthest
+from gaussians.fitting.initialization import (
+    CAPTURE_SEEDING,
+    STILL_COLOR_DIFFERENCE,
+    Seeding,
+)
+from gaussians.fitting.stillness import (
+    HIDING_DEPTH_SHARE,
+    camera_moves,
+    median_where,
+    shows_farthest,
+)
 from gaussians.precision import exact_products
 
-PUSH = 1.1  # factor of depth by which hidden points move back
-PUSHES = 10  # how often they do at most
-SMEARED = 3  # pixels beside something nearer in which a generated view may show its colours
-NEARER = 1.1  # factor of disparity by which something is nearer
-RIMS = 2  # pixels that smooth edges of pictures and dropped edges of depth are wide
-PASSING_RIM = 2  # pixels by which the outline of what passes may be wrong
-RIM = 0.1  # relative bend of disparity above which a pixel lies beside something nearer
-MIXED = 0.1  # share of the way from the farther colour to the nearer one, beyond which it is mixed
 # A generated grid is fitted in few steps, from depth that can be trusted: more Gaussians lie at
 # detail, and what passes leaves no ghosts at other instants.
-GENERATED_SEEDING = Seeding(detail=40.0, passing=0.8, gate=-6.5, duration=DURATION)
-FAINT = 0.05  # difference of colours in [0, 1] below which their mixture is not visible
+GENERATED_SEEDING = Seeding(detail=40.0, passing=0.8, gate=-6.5, duration=FIRST_DURATION_STEPS)
 
 
 def first_scene(
@@ -176,6 +181,9 @@ def _grid_depth(
     hidden: Known | None,
 ) -> Float[Array, "v t h w"]:
     """Return depth of the pixels that seed the scene; see `grid_depth`."""
+    smeared = 3  # pixels beside something nearer in which a generated view may show its colours
+    nearer = 1.1  # factor of disparity by which something is nearer
+    edge_width = 2  # pixels, of smooth edges of pictures and dropped edges of depth
     lenses = jnp.asarray(cameras.intrinsics)
     poses = jnp.asarray(cameras.world_to_camera)
     views, times = frames.shape[:2]
@@ -202,21 +210,18 @@ def _grid_depth(
         if hidden is not None:
             behind = splat_known(hidden.at(time), places[1], *depth.shape[1:])
             whole = fill_open(front, behind)
-        mask = front.mask
-        disparity = front.disparity
-        behind = push_behind(
-            filled(whole.mask, whole.disparity), lens, relative, source[time], lenses[0]
-        )
+        depth_behind = filled(whole.mask, whole.disparity)
+        behind = push_behind_source(depth_behind, lens, relative, source[time], lenses[0])
         # Colours of what is nearer run over its outline there: behind it, they would be specks.
-        window = (2 * SMEARED + 1,) * 2
-        nearest = jax.lax.reduce_window(disparity, 0.0, jax.lax.max, window, (1, 1), "SAME")
-        is_smeared = nearest * behind > NEARER
-        return jnp.where((mask > 0) | is_smeared, 0.0, behind)
+        window = (2 * smeared + 1,) * 2
+        nearest = jax.lax.reduce_window(front.disparity, 0.0, jax.lax.max, window, (1, 1), "SAME")
+        is_smeared = nearest * behind > nearer
+        return jnp.where((front.mask > 0) | is_smeared, 0.0, behind)
 
     source = jax.lax.map(one_source, depth)
     unseen = jax.lax.map(one_target, jnp.arange((views - 1) * times))
     unseen = unseen.reshape(views - 1, times, *depth.shape[1:])
-    for _ in range(RIMS):
+    for _ in range(edge_width):
         source = with_rims(source, frames[0], depth == 0)
     return jnp.concatenate([source[None], unseen])
 
@@ -235,6 +240,9 @@ def with_rims(
       frames: the pictures, [0, 1].
       unknown: where depth was filled in; known depth stays.
     """
+    bend = 0.1  # of the disparity, above which a pixel lies beside something nearer
+    mixed = 0.1  # of the way from the farther colour to the nearer one, beyond which it is mixed
+    visible_contrast = 0.05  # of colours in [0, 1] whose mixture is visible
     disparity = nearest = 1 / depth
     for axis in (1, 2):
         ends = [(1, 1) if i == axis else (0, 0) for i in range(4)]
@@ -245,10 +253,10 @@ def with_rims(
             for i in (jnp.arange(depth.shape[axis]), 2 + jnp.arange(depth.shape[axis]))
         ]
         for (front, near), (back, far) in (around, around[::-1]):
-            is_edge = (front >= back) & (front + back - 2 * disparity > RIM * disparity)
+            is_edge = (front >= back) & (front + back - 2 * disparity > bend * disparity)
             contrast = jnp.abs(near - far).max(-1)
-            mixes = jnp.abs(frames - far).max(-1) > MIXED * contrast
-            is_rim = unknown & is_edge & mixes & (contrast > FAINT)
+            mixes = jnp.abs(frames - far).max(-1) > mixed * contrast
+            is_rim = unknown & is_edge & mixes & (contrast > visible_contrast)
             nearest = jnp.where(is_rim, jnp.maximum(nearest, front), nearest)
     return 1 / nearest
 
@@ -267,19 +275,41 @@ def with_passing_rims(
       depth: of the source, known everywhere.
       frames: its pictures, [0, 1].
     """
-    window = np.ones((2 * PASSING_RIM + 1,) * 2)
+    outline_error = 2  # pixels by which the outline of what passes may be wrong
+    window = np.ones((2 * outline_error + 1,) * 2)
     nearest = np.stack([cv2.erode(z, window) for z in depth])
-    is_rim = nearest < (1 - HIDES) * depth
+    is_rim = nearest < (1 - HIDING_DEPTH_SHARE) * depth
     rests = shows_farthest(depth)
     is_free = rests & ~is_rim
     resting = median_where(frames, is_free)  # infinite where it is never free
-    differs = np.abs(frames - resting).max(-1) > STILL
+    differs = np.abs(frames - resting).max(-1) > STILL_COLOR_DIFFERENCE
     is_passed = is_free.any(0) | ~rests.all(0)
     return np.where(is_rim & differs & is_passed, nearest, depth)
 
 
+def push_back(
+    depth: Float[Array, "h w"],
+    hides: Callable[[Float[Array, "h w"]], Bool[Array, "h w"]],
+    most_pushes: int,
+) -> Float[Array, "h w"]:
+    """Move points along their rays until they hide nothing; 0 for those that stay in the way.
+
+    Args:
+      depth: of the points, 0 for none.
+      hides: which points hide something, given their depth.
+      most_pushes: how often they move at most.
+    """
+    factor = 1.1  # of depth, by which points move back
+
+    def pushed(step: Int[Array, ""], placed: Float[Array, "h w"]) -> Float[Array, "h w"]:
+        z = depth * factor**step
+        return jnp.where((placed == 0) & ~hides(z), z, placed)
+
+    return jax.lax.fori_loop(0, most_pushes, pushed, jnp.zeros_like(depth))
+
+
 @exact_products
-def push_behind(
+def push_behind_source(
     depth: Float[Array, "h w"],
     lens: Float[Array, "3 3"],
     source_to_target: Float[Array, "4 4"],
@@ -305,11 +335,9 @@ def push_behind(
     slope = pixels @ (source_lens @ motion[:3, :3] @ jnp.linalg.inv(lens)).T
     offset = source_lens @ motion[:3, 3]
 
-    def pushed(step: Int[Array, ""], placed: Float[Array, "h w"]) -> Float[Array, "h w"]:
-        z = depth * PUSH**step
+    def hides(z: Float[Array, "h w"]) -> Bool[Array, "h w"]:
         places = z[..., None] * slope + offset[None, None]
         row, column, inside = pixels_of(places, height, width)
-        hides = inside & (places[..., 2] < source_depth[row, column])
-        return jnp.where((placed == 0) & ~hides, z, placed)
+        return inside & (places[..., 2] < source_depth[row, column])
 
-    return jax.lax.fori_loop(0, PUSHES, pushed, jnp.zeros_like(depth))
+    return push_back(depth, hides, most_pushes=10)

@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, fill_holes
 from full4d_jax.geometry.rays import pixel_rays, relative_pose
+from full4d_jax.scene.seeds import push_back
 from full4d_jax.source.camera_paths import orbit_limit, pivot_of, up_of
 from gaussians import (
     Camera,
@@ -31,28 +32,11 @@ from gaussians import (
 from gaussians.precision import exact_products
 from input_pipeline.cameras import orbit, resize_intrinsics
 
-EMPTY = 0.5  # coverage below which a pixel shows nothing; above it, new light would shine through
-INSTANTS = 3  # at which the scene is looked at
-ROOM = 0.25  # most new Gaussians, relative to those there are
-LOOK_ROWS = (
-    128  # short side of the pictures in which empty places are looked for: a blur fills them
-)
-SPACING = 2.0  # pixels of these between new Gaussians
-WIDER = 1.5  # how wide they are, relative to those of a picture with detail
-SPLAT_RADIUS = (
-    6  # pixels from its centre that a new Gaussian colours: 3 deviations of one that wide
-)
-BEHIND = 1.02  # a point hides nothing where it is farther than this multiple of what a view shows
-PUSH = 1.1  # factor of depth by which a point moves back
-PUSHES = 12  # how often it does at most
-# Depth, world units.
-NEAREST = 0.05
-FARTHEST = 50.0
-PARTS = ("alpha", "depth", "rgb")
-LENS_AND_POSE = ("intrinsics", "world_to_camera")
-STEEPEST = 75.0  # degrees of elevation from which cameras look; straight above, none is upright
-SPREAD = 45.0  # most degrees of azimuth between two cameras that look
-SEEN = 0.1  # least share of a picture that must show something, to fill in the rest from it
+EMPTY_COVERAGE = 0.5  # below which a pixel shows nothing; above it, new light would shine through
+# Pixels between new Gaussians, of pictures in which empty places are looked for.
+SPACING_PIXELS = 2.0
+# Pixels from its centre that a new Gaussian colours: 3 deviations of one that wide.
+SPLAT_RADIUS_PIXELS = 6
 
 
 def look_angles(limit: tuple[float, float]) -> Float[ndarray, "n 2"]:
@@ -63,9 +47,11 @@ def look_angles(limit: tuple[float, float]) -> Float[ndarray, "n 2"]:
     Args:
       limit: azimuth and elevation that the orbit reaches, degrees.
     """
+    steepest = 75.0  # degrees; straight above, no picture is upright
+    widest = 45.0  # degrees of azimuth between two cameras
     azimuth = limit[0]
-    elevation = min(limit[1], STEEPEST)
-    sides = np.linspace(0, azimuth, 1 + max(1, int(np.ceil(azimuth / SPREAD))))[1:]
+    elevation = min(limit[1], steepest)
+    sides = np.linspace(0, azimuth, 1 + max(1, int(np.ceil(azimuth / widest))))[1:]
     rows = 0.0, elevation, -elevation
     inner = [(0.0, elevation / 2), (0.0, -elevation / 2)]
     outer = [(sign * side, row) for side in sides for row in rows for sign in (1, -1)]
@@ -77,6 +63,7 @@ def surround(
     cameras: Cameras,
     key: PRNGKeyArray,
     report: Callable[[int], None] | None = None,
+    room_share: float = 0.25,
 ) -> DynamicGaussians:
     """Return the scene with Gaussians where cameras of the orbit see nothing.
 
@@ -85,15 +72,18 @@ def surround(
       cameras: of its views.
       key: decides where the new Gaussians lie.
       report: called with the number of cameras that have looked, of `count_looks`.
+      room_share: most new Gaussians, relative to those there are.
     """
+    most_instants = 3  # at which the scene is looked at
+    least_shown = 0.1  # share of a picture that must show something, to fill in the rest from it
     count = len(scene.moments)
-    with_space = with_room(scene, count + int(ROOM * count))
+    with_space = with_room(scene, count + int(room_share * count))
     assert isinstance(with_space, DynamicGaussians)
     # On the host, where writing another number of Gaussians after each look compiles nothing.
     scene = jax.tree.map(np.array, with_space)
     cameras = _smaller(cameras)
     poses = np.asarray(cameras.world_to_camera, np.float64)
-    instants = np.unique(np.linspace(0, poses.shape[1] - 1, INSTANTS).round().astype(int))
+    instants = np.unique(np.linspace(0, poses.shape[1] - 1, most_instants).round().astype(int))
     moments = instants / max(1, poses.shape[1] - 1)
     at = jax.jit(DynamicGaussians.at)
     first = cameras.camera(0, 0)
@@ -107,6 +97,7 @@ def surround(
     views = [cameras.camera(view, int(i)) for view in range(len(poses)) for i in instants]
     pictures = [seen_from(*x) for x in zip(views, np.tile(moments, len(poses)), strict=True)]
     shown = shown_depth(pictures)
+    all_views = jax.tree.map(lambda *x: jnp.stack(x), *views)
     pivot = pivot_of(poses)
     up = up_of(poses)
     angles = look_angles(orbit_limit(poses))
@@ -114,16 +105,15 @@ def surround(
         pose = orbit(azimuth, elevation, pivot[2], tuple(pivot), up).astype(np.float32)
         camera = dataclasses.replace(first, world_to_camera=jnp.asarray(pose))
         looks = [seen_from(camera, moment) for moment in moments]
-        if min(float((x.alpha >= EMPTY).mean()) for x in looks) >= SEEN:
+        if min(float((x.alpha >= EMPTY_COVERAGE).mean()) for x in looks) >= least_shown:
             colors, depth = fill_empty(looks)
-            depth = push_behind_views(depth, camera, views, shown)
+            depth = push_behind_views(depth, camera, all_views, shown)
             # An equal part of the room that is left, so that the last corners are filled, too.
             room = (len(scene.moments) - count) // (len(angles) - i)
-            most = min(int((depth > 0).sum() / SPACING**2), room)
+            most = min(int((depth > 0).sum() / SPACING_PIXELS**2), room)
             if most > 0:
-                more = wide_gaussians(
-                    colors, depth, camera, most, scene, jax.random.fold_in(key, i)
-                )
+                own_key = jax.random.fold_in(key, i)
+                more = wide_gaussians(colors, depth, camera, most, scene, own_key)
                 for field, new in zip(jax.tree.leaves(scene), jax.tree.leaves(more), strict=True):
                     field[count : count + len(new)] = new
                 count += len(more.moments)
@@ -140,14 +130,17 @@ def count_looks(cameras: Cameras) -> int:
 @jax.jit
 def fill_empty(looks: Sequence[Rendering]) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
     """Return colours and depth for pixels that are empty at some instant; depth 0 for others."""
-    alpha, depth, rgb = (jnp.stack([getattr(x, name) for x in looks]) for name in PARTS)
-    mask = (alpha >= EMPTY).astype(alpha.dtype)
-    disparity = mask / jnp.maximum(depth, NEAREST)
-    shown = jnp.concatenate([rgb / jnp.maximum(alpha, EMPTY)[..., None], disparity[..., None]], -1)
+    nearest, farthest = 0.05, 50.0  # world units
+    parts = ("alpha", "depth", "rgb")
+    alpha, depth, rgb = (jnp.stack([getattr(x, name) for x in looks]) for name in parts)
+    mask = (alpha >= EMPTY_COVERAGE).astype(alpha.dtype)
+    disparity = mask / jnp.maximum(depth, nearest)
+    colors = rgb / jnp.maximum(alpha, EMPTY_COVERAGE)[..., None]
+    shown = jnp.concatenate([colors, disparity[..., None]], -1)
     filled = fill_holes(Projection(shown[None], mask[None], disparity[None]))[0]
     emptiest = alpha.argmin(0)[None, ..., None]
     emptiest_filled = jnp.take_along_axis(filled, emptiest, 0)[0]
-    depth = 1 / jnp.maximum(emptiest_filled[..., 3], 1 / FARTHEST)
+    depth = 1 / jnp.maximum(emptiest_filled[..., 3], 1 / farthest)
     return jnp.clip(emptiest_filled[..., :3], 0, 1), jnp.where(mask.min(0) == 0, depth, 0.0)
 
 
@@ -160,25 +153,25 @@ def wide_gaussians(
     key: PRNGKeyArray,
 ) -> DynamicGaussians:
     """Return at most `count` wide Gaussians, always there, at the pixels with depth."""
+    width_factor = 1.5  # relative to the Gaussians of a picture with detail
     degree = round(like.gaussians.harmonics.shape[-2] ** 0.5) - 1
     place = camera.intrinsics[None], camera.world_to_camera[None, None]
     made = initialize(colors[None, None], depth[None, None], *place, count, key, sh_degree=degree)
-    scales = made.gaussians.log_scales + np.log(WIDER)
+    scales = made.gaussians.log_scales + np.log(width_factor)
     return made._replace(gaussians=made.gaussians._replace(log_scales=scales))
 
 
 def shown_depth(pictures: Sequence[Rendering]) -> Float[Array, "n h w"]:
     """Return the largest depth that each picture shows around a pixel, 0 where it shows nothing."""
-    shown = jnp.stack([jnp.where(x.alpha >= EMPTY, x.depth, 0.0) for x in pictures])
-    window = (1, 2 * SPLAT_RADIUS + 1, 2 * SPLAT_RADIUS + 1)
+    shown = jnp.stack([jnp.where(x.alpha >= EMPTY_COVERAGE, x.depth, 0.0) for x in pictures])
+    window = (1, 2 * SPLAT_RADIUS_PIXELS + 1, 2 * SPLAT_RADIUS_PIXELS + 1)
     return jax.lax.reduce_window(shown, 0.0, jax.lax.max, window, (1, 1, 1), "same")
 
 
+@jax.jit
+@exact_products
 def push_behind_views(
-    depth: Float[Array, "h w"],
-    camera: Camera,
-    views: Sequence[Camera],
-    shown: Float[Array, "n h w"],
+    depth: Float[Array, "h w"], camera: Camera, views: Camera, shown: Float[Array, "n h w"]
 ) -> Float[Array, "h w"]:
     """Move points along a camera's rays until they hide nothing that views show around them.
 
@@ -190,13 +183,20 @@ def push_behind_views(
       views: n cameras.
       shown: what they show, see `shown_depth`.
     """
-    lenses, poses = (jnp.stack([getattr(x, name) for x in views]) for name in LENS_AND_POSE)
-    return _push(depth, camera.intrinsics, camera.world_to_camera, lenses, poses, shown)
+    rays = pixel_rays(camera.intrinsics, *depth.shape)
+    motions = relative_pose(views.world_to_camera, camera.world_to_camera[None])
+    seen_by = views.intrinsics, motions, shown
+
+    def hides(z: Float[Array, "h w"]) -> Bool[Array, "h w"]:
+        return jax.lax.map(lambda view: _hides(rays * z[..., None], *view), seen_by).any(0)
+
+    return push_back(depth, hides, most_pushes=12)
 
 
 def _smaller(cameras: Cameras) -> Cameras:
-    """Return cameras of pictures whose short side has `LOOK_ROWS` pixels, or as many as now."""
-    scale = min(1.0, LOOK_ROWS / min(cameras.height, cameras.width))
+    """Return cameras of smaller pictures: a blur fills what is empty."""
+    short_side = 128  # pixels
+    scale = min(1.0, short_side / min(cameras.height, cameras.width))
     height, width = (max(1, round(scale * side)) for side in (cameras.height, cameras.width))
     lenses = resize_intrinsics(
         np.asarray(cameras.intrinsics),
@@ -206,30 +206,6 @@ def _smaller(cameras: Cameras) -> Cameras:
     return dataclasses.replace(
         cameras, intrinsics=lenses.astype(np.float32), height=height, width=width
     )
-
-
-@jax.jit
-@exact_products
-def _push(
-    depth: Float[Array, "h w"],
-    lens: Float[Array, "3 3"],
-    pose: Float[Array, "4 4"],
-    lenses: Float[Array, "n 3 3"],
-    poses: Float[Array, "n 4 4"],
-    shown: Float[Array, "n h w"],
-) -> Float[Array, "h w"]:
-    """Compute `push_behind_views`."""
-    height, width = depth.shape
-    rays = pixel_rays(lens, height, width)
-    motions = relative_pose(poses, pose[None])
-
-    def pushed(step: Int[Array, ""], placed: Float[Array, "h w"]) -> Float[Array, "h w"]:
-        z = depth * PUSH**step
-        hides = jax.lax.map(lambda view: _hides(rays * z[..., None], *view), views).any(0)
-        return jnp.where((placed == 0) & ~hides, z, placed)
-
-    views = (lenses, motions, shown)
-    return jax.lax.fori_loop(0, PUSHES, pushed, jnp.zeros_like(depth))
 
 
 def _hides(
@@ -242,11 +218,12 @@ def _hides(
 
     `motion` leads from the camera of the points to that view.
     """
+    behind_factor = 1.02  # of the depth that a view shows, beyond which a point hides nothing
     local = points @ motion[:3, :3].T + motion[None, None, :3, 3]
     u, v, w = jnp.moveaxis(local @ lens.T, -1, 0)
     column, row = (jnp.floor(a / jnp.maximum(w, 1e-6)).astype(int) for a in (u, v))
     height, width = shown.shape
     inside = (w > 0) & (jnp.abs(column - width // 2) < width // 2 + SPLAT_RADIUS)
-    inside &= jnp.abs(row - height // 2) < height // 2 + SPLAT_RADIUS
+    inside &= jnp.abs(row - height // 2) < height // 2 + SPLAT_RADIUS_PIXELS
     there = shown[jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)]
-    return inside & (local[..., 2] < BEHIND * there)
+    return inside & (local[..., 2] < behind_factor * there)

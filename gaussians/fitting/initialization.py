@@ -23,12 +23,8 @@ from gaussians.fitting.stillness import camera_moves, median_where, shows_farthe
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
-STILL = 0.08  # a pixel this close to its resting colour shows what stands still there
-OPACITY = 0.9  # of every Gaussian at first
-ALWAYS = 4.0  # logit of the gate of static Gaussians
-SPREAD = 0.65  # standard deviation of a Gaussian, relative to the distance to the next one
-# Share of its depth by which a moving pixel lies before the still thing that it hides, at least.
-BEFORE = 0.015
+STILL_COLOR_DIFFERENCE = 0.08  # up to which a pixel shows what stands still there
+PERMANENT_GATE = 4.0  # logit of the gate of static Gaussians
 
 
 class Seeding(NamedTuple):
@@ -204,7 +200,7 @@ def initialize(
     )
     moment = np.where(pixels.is_moving, moments[pixels.time], 0.5)
     return scene._replace(
-        logit_gates=_on_device(np.where(pixels.is_moving, seeding.gate, ALWAYS)),
+        logit_gates=_on_device(np.where(pixels.is_moving, seeding.gate, PERMANENT_GATE)),
         velocities=_on_device(motions),
         moments=_on_device(moment),
         log_durations=_on_device(np.log(visible)),
@@ -232,7 +228,7 @@ def _candidates(
         nothing = np.zeros(depth.shape[1:])
         return CandidatePixels(instants, nothing.astype(int), nothing, depth, known, depth)
     if travels:
-        is_still, again = still_points(frames, depth, lens, poses, STILL)
+        is_still, again = still_points(frames, depth, lens, poses, STILL_COLOR_DIFFERENCE)
         lasting = is_still & ~again
         passing = known & ~again & may_move
         importance = np.where(lasting, 1.0, seeding.passing * passing).astype(np.float32)
@@ -244,13 +240,14 @@ def _candidates(
     is_seldom = 2 * known.sum(0) < len(depth)
     median = np.minimum(median_where(frames, resting | is_seldom[None]), 1)
     away = np.abs(frames - median[None]).max(-1)
-    still = known & (away < STILL)
+    still = known & (away < STILL_COLOR_DIFFERENCE)
     stands = (2 * (still & resting).sum(0) >= resting.sum(0)) & known.any(0)
     moving = known & ~(still & stands[None])
     passing = (seeding.passing * (moving & may_move)).astype(np.float32)
     closest = np.where(resting, away, np.inf).argmin(0)
     still_depth = median_where(depth, resting)  # one for the whole clip
-    before = np.minimum(depth, (1 - BEFORE) * still_depth)
+    nearer_share = 0.015  # of its depth, by which what moves lies before what it hides, at least
+    before = np.minimum(depth, (1 - nearer_share) * still_depth)
     return CandidatePixels(
         instants=instants,
         instant=instants[closest],
@@ -345,15 +342,17 @@ def _at_pixels(
     It is computed on the host: there the device holds no whole film, and another number of pixels
     compiles no other program.
     """
+    spread = 0.65  # standard deviation of a Gaussian, relative to the distance to the next one
+    opacity = 0.9
     count = len(z)
-    log_scales = np.log(SPREAD * pixels.spacing * z / lenses[:, 0, 0])
+    log_scales = np.log(spread * pixels.spacing * z / lenses[:, 0, 0])
     points = _unproject_pixels(z, pixels.x, pixels.y, np.linalg.inv(lenses), poses)
     return DynamicGaussians(
         gaussians=Gaussians(
             means=_on_device(points),
             quaternions=_on_device(np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))),
             log_scales=_on_device(repeat(log_scales, "g -> g c", c=3)),
-            logit_opacities=_on_device(np.full(count, np.log(OPACITY / (1 - OPACITY)))),
+            logit_opacities=_on_device(np.full(count, np.log(opacity / (1 - opacity)))),
             harmonics=_on_device(harmonics.from_rgb(colors, sh_degree)),
         ),
         velocities=_on_device(np.zeros((count, 3))),

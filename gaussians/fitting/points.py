@@ -11,25 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
+from scipy.ndimage import binary_erosion
 from scipy.spatial import KDTree
 
 from gaussians import harmonics
-from gaussians.fitting.initialization import ALWAYS
+from gaussians.fitting.initialization import PERMANENT_GATE
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
 # Distances of strewn points from a camera, relative to that of the middle.
-NEAREST = 0.4
-FARTHEST = 3.0
-FAINT = 0.1  # opacity at first
-SPREAD = 0.5  # standard deviation of a Gaussian, relative to the distance to the next one
-# Cells along an edge of the box that is carved.
-COARSE_CELLS = 48
-FINE_CELLS = 72
-MISSES = 0.05  # share of the cameras that may see the background where the hull has a point
-SHARED = 0.5  # of the most cameras that see any point, how many must see one of the hull
-BATCH = 20_000  # points drawn at a time
-DRAWS = 50  # batches, at most
+NEAREST_SHARE = 0.4
+FARTHEST_SHARE = 3.0
 
 
 class Views(NamedTuple):
@@ -84,19 +76,19 @@ def strew(
       count: how many points.
       rng: draws them.
     """
+    batch = 20_000  # points drawn at a time
+    most_batches = 50
     reach = np.linalg.norm(views.eyes - middle, axis=1)
     parts: list[ndarray] = []
-    for _ in range(DRAWS):
-        view = rng.integers(len(reach), size=BATCH)
-        spots = rng.uniform(size=(BATCH, 2)) * [views.width, views.height]
-        rays = (
-            np.linalg.inv(views.intrinsics)[view]
-            @ np.append(spots, np.ones((BATCH, 1)), 1)[..., None]
-        )
-        z = reach[view] * np.exp(rng.uniform(np.log(NEAREST), np.log(FARTHEST), BATCH))
+    for _ in range(most_batches):
+        view = rng.integers(len(reach), size=batch)
+        spots = rng.uniform(size=(batch, 2)) * [views.width, views.height]
+        pixels = np.append(spots, np.ones((batch, 1)), 1)
+        rays = np.linalg.inv(views.intrinsics)[view] @ pixels[..., None]
+        z = reach[view] * np.exp(rng.uniform(np.log(NEAREST_SHARE), np.log(FARTHEST_SHARE), batch))
         back = views.world_to_camera[view, :3, :3].swapaxes(1, 2)
         points = (back @ rays)[..., 0] * z[:, None] + views.eyes[view]
-        away = np.linalg.norm(points[:, None] - views.eyes, axis=-1) >= NEAREST * reach
+        away = np.linalg.norm(points[:, None] - views.eyes, axis=-1) >= NEAREST_SHARE * reach
         parts.append(points[(views.pixels(points)[0].sum(0) >= 2) & away.all(1)])
         if sum(map(len, parts)) >= count:
             break
@@ -111,24 +103,26 @@ def carve(
     A point belongs to the hull where nearly all cameras that see it find it inside of their mask,
     and half as many see it as see any point, at least two. The points at its surface are returned.
     """
+    box_cells = 48, 72  # along an edge: first of the whole box, then of what is inside
+    missing_share = 0.05  # of the cameras, which may see the background at a point of the hull
+    seeing_share = 0.5  # of the most cameras that see any point, which must see one of the hull
     size = 0.9 * float(np.median(np.linalg.norm(views.eyes - middle, axis=1)))
     low = middle - size
     high = middle + size
-    for cells in (COARSE_CELLS, FINE_CELLS):
+    for cells in box_cells:
         steps = (high - low) / cells
         axes = [np.linspace(a, b, cells + 1) for a, b in zip(low, high, strict=True)]
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
         planes = [_counts(masks, views, plane.reshape(-1, 3)) for plane in grid]
         seen, marked = np.stack(planes, 1).reshape(2, *grid.shape[:3])
-        enough = seen >= max(2, SHARED * seen.max())
-        inside = enough & (marked >= np.ceil((1 - MISSES) * seen))
+        enough = seen >= max(2, seeing_share * seen.max())
+        inside = enough & (marked >= np.ceil((1 - missing_share) * seen))
         if not inside.any():
             return np.zeros((0, 3))
         inner_points = grid[inside]
         low = inner_points.min(0) - steps
         high = inner_points.max(0) + steps
-    surface = inside & ~_all_around(inside)
-    return grid[surface]
+    return grid[inside & ~binary_erosion(inside)]
 
 
 def _counts(
@@ -138,14 +132,6 @@ def _counts(
     seen, row, column = views.pixels(points)
     marked = masks[np.arange(len(masks))[:, None], row, column] & seen
     return np.stack([seen.sum(0), marked.sum(0)])
-
-
-def _all_around(inside: Bool[ndarray, "x y z"]) -> Bool[ndarray, "x y z"]:
-    """Return which cells have their six neighbours inside."""
-    padded = np.pad(inside, 1)
-    middle = (slice(1, -1),) * 3
-    shifts = [np.roll(padded, step, axis)[middle] for axis in range(3) for step in (-1, 1)]
-    return np.logical_and.reduce(shifts)
 
 
 def seen_colors(
@@ -164,7 +150,7 @@ def at_points(
     *,
     moments: Float[ndarray, "n"] | None = None,
     duration: float = 1.0,
-    opacity: float = FAINT,
+    opacity: float = 0.1,
     sh_degree: int = 0,
 ) -> DynamicGaussians:
     """Return a Gaussian at each point, as large as half of the distance to the next ones.
@@ -177,10 +163,11 @@ def at_points(
       opacity: of all.
       sh_degree: degree of the harmonics; all but the mean colour are 0.
     """
+    spread = 0.5  # standard deviation, relative to the distance to the next points
     count = len(points)
     near = KDTree(points).query(points, min(4, count))[0].reshape(count, -1)[:, 1:]
     spacing = np.sqrt(np.maximum((near**2).mean(1), 1e-12)) if near.size else np.ones(count)
-    log_scales = np.log(SPREAD * np.maximum(spacing, 1e-4 * max(float(np.median(spacing)), 1e-9)))
+    log_scales = np.log(spread * np.maximum(spacing, 1e-4 * max(float(np.median(spacing)), 1e-9)))
     always = moments is None
     return DynamicGaussians(
         gaussians=Gaussians(
@@ -193,5 +180,5 @@ def at_points(
         velocities=jnp.zeros((count, 3)),
         moments=jnp.full(count, 0.5) if moments is None else jnp.asarray(moments, jnp.float32),
         log_durations=jnp.full(count, np.float32(np.log(duration))),
-        logit_gates=jnp.full(count, ALWAYS if always else -ALWAYS),
+        logit_gates=jnp.full(count, PERMANENT_GATE if always else -PERMANENT_GATE),
     )

@@ -13,13 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-SELDOM = 0.15  # share of a pixel's instants below which its farthest depth may be an outlier
-HIDES = 0.1  # relative difference of depth from which something is surely before another thing
-FARTHEST = 0.03  # relative difference of depth up to which a pixel shows its farthest thing
-MAX_INSTANTS = 8  # instants, evenly spaced, in which points are looked up
-SAME_DEPTH = (
-    0.05  # relative difference up to which a picture shows the point, not what is before it
-)
+HIDING_DEPTH_SHARE = 0.1  # of a depth, by which something is surely before another thing
 
 
 def camera_moves(world_to_camera: Float[ndarray, "t 4 4"]) -> bool:
@@ -36,11 +30,13 @@ def shows_farthest(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:
     Args:
       depth: z, 0 where unknown.
     """
+    same_depth_share = 0.03  # of the farthest depth, up to which a pixel shows the farthest thing
+    seldom_share = 0.15  # of a pixel's instants, below which its farthest depth may be an outlier
     known = depth > 0
     farthest = depth.max(0)
-    rests = known & (depth >= (1 - FARTHEST) * farthest)
-    is_far = known & (depth >= (1 - HIDES) * farthest)
-    is_seldom = rests.sum(0) < SELDOM * known.sum(0)
+    rests = known & (depth >= (1 - same_depth_share) * farthest)
+    is_far = known & (depth >= (1 - HIDING_DEPTH_SHARE) * farthest)
+    is_seldom = rests.sum(0) < seldom_share * known.sum(0)
     is_outlier = is_seldom & (is_far & ~rests).any(0)
     return np.where(is_outlier, is_far, rests)
 
@@ -71,9 +67,10 @@ def still_points(
       world_to_camera: of each frame.
       tolerance: largest difference of a colour that counts as the same.
     """
+    most_instants = 8  # evenly spaced, in which points are looked up
     count = len(frames)
     rests = not camera_moves(world_to_camera)
-    instants = np.unique(np.linspace(0, count - 1, min(MAX_INSTANTS, count)).round().astype(int))
+    instants = np.unique(np.linspace(0, count - 1, min(most_instants, count)).round().astype(int))
     still, before = np.zeros((2, *depth.shape), bool)
     for instant in range(count):
         agreeing = np.zeros(depth.shape[1:], int)
@@ -119,9 +116,10 @@ def _looked_up(
         z, inside, row, column = _projected(depth, lens, motion)
         other = other[row, column]
         other_depth = other_depth[row, column]
+    same_depth_share = 0.05  # of a depth, up to which a picture shows the point itself
     alike = np.abs(other - frame).max(-1) < tolerance
-    near = (other_depth <= 0) | (np.abs(other_depth - z) < SAME_DEPTH * z)
-    hides = (other_depth > 0) & (other_depth < (1 - SAME_DEPTH) * z)
+    near = (other_depth <= 0) | (np.abs(other_depth - z) < same_depth_share * z)
+    hides = (other_depth > 0) & (other_depth < (1 - same_depth_share) * z)
     return inside & ~hides, inside & alike & near
 
 

@@ -13,7 +13,7 @@ from full4d_jax.generation.projection_guidance import project_video
 from full4d_jax.scene.seeds import (
     first_scene,
     grid_depth,
-    push_behind,
+    push_behind_source,
     with_passing_rims,
     with_rims,
 )
@@ -26,7 +26,7 @@ def test_points_in_the_sources_way_move_behind_its_surface():
     lens = jnp.asarray(intrinsics_from_fov(60.0, 24, 32), jnp.float32)
     motion = jnp.asarray(orbit(np.array([15.0]), np.zeros(1))[0], jnp.float32)
     wall = jnp.full((24, 32), 1.2)
-    pushed = np.asarray(push_behind(jnp.full((24, 32), 0.7), lens, motion, wall, lens))
+    pushed = np.asarray(push_behind_source(jnp.full((24, 32), 0.7), lens, motion, wall, lens))
     y, x = np.meshgrid(np.arange(24) + 0.5, np.arange(32) + 0.5, indexing="ij")
     rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(np.asarray(lens)).T
     points = np.concatenate([rays * pushed[..., None], np.ones((24, 32, 1))], -1)
@@ -41,7 +41,7 @@ def test_points_in_the_sources_way_move_behind_its_surface():
 def test_points_behind_stay_where_they_are():
     lens = jnp.asarray(intrinsics_from_fov(60.0, 24, 32), jnp.float32)
     depth = jnp.full((24, 32), 2.0)
-    same = push_behind(depth, lens, jnp.eye(4), jnp.full((24, 32), 1.2), lens)
+    same = push_behind_source(depth, lens, jnp.eye(4), jnp.full((24, 32), 1.2), lens)
     np.testing.assert_array_equal(same, depth)
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.scene import surroundings
-from full4d_jax.scene.surroundings import STEEPEST, look_angles, surround
+from full4d_jax.scene.surroundings import look_angles, surround
 from gaussians import DynamicGaussians, initialize, render
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
@@ -107,7 +106,7 @@ def test_that_looks_reach_the_limit_and_are_spread_over_it(limit: tuple[float, f
     assert azimuths[0] == -limit[0]
     assert azimuths[-1] == limit[0]
     assert np.diff(azimuths).max() <= 45
-    assert np.abs(angles[:, 1]).max() == min(limit[1], STEEPEST)
+    assert np.abs(angles[:, 1]).max() == min(limit[1], 75.0)
 
 
 @pytest.mark.slow
@@ -131,10 +130,9 @@ def test_that_nothing_is_made_of_nothing() -> None:
 
 
 @pytest.mark.slow
-def test_that_little_room_is_shared_by_all_corners(monkeypatch) -> None:
+def test_that_little_room_is_shared_by_all_corners() -> None:
     scene, cameras = seen()
-    monkeypatch.setattr(surroundings, "ROOM", 0.02)
-    around = surround(scene, cameras, jax.random.key(1))
+    around = surround(scene, cameras, jax.random.key(1), room_share=0.02)
     assert len(around.moments) == pytest.approx(1.02 * len(scene.moments), abs=10)
     for azimuth, elevation in ((12, 12), (-12, 12), (12, -12), (-12, -12)):
         before, after = (drawn(x, cameras, azimuth, elevation).alpha for x in (scene, around))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gaussians.fitting.points import NEAREST, Views, at_points, carve, seen_colors, strew
+from gaussians.fitting.points import NEAREST_SHARE, Views, at_points, carve, seen_colors, strew
 from input_pipeline.cameras import centers, intrinsics_from_fov, orbit
 
 SIDE = 32
@@ -34,7 +34,7 @@ def test_strewn_points_are_seen_by_two_cameras_and_close_to_none(around):
     points = strew(around, np.zeros(3), 500, np.random.default_rng(0))
     assert points.shape == (500, 3)
     assert (around.pixels(points)[0].sum(0) >= 2).all()
-    assert np.linalg.norm(points[:, None] - around.eyes, axis=-1).min() >= NEAREST
+    assert np.linalg.norm(points[:, None] - around.eyes, axis=-1).min() >= NEAREST_SHARE
     again = strew(around, np.zeros(3), 500, np.random.default_rng(0))
     np.testing.assert_array_equal(points, again)
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from handheld_clips import LENS, arc, film
 
-from gaussians.fitting.initialization import STILL, initialize
+from gaussians.fitting.initialization import initialize
 from gaussians.fitting.stillness import shows_farthest, still_points
 from input_pipeline.cameras import unproject
 
@@ -64,7 +64,7 @@ def test_gaussians_of_a_moving_camera_last_where_the_room_stands_still():
         means = np.asarray(scene.gaussians.means)[chosen][:200]
         distance = np.linalg.norm(means[:, None] - dark[None, ::50], axis=-1).min(1)
         assert (distance < 0.05).mean() > 0.1 if near else (distance > 0.05).mean() > 0.95
-    assert STILL < 0.25
+    assert STILL_COLOR_DIFFERENCE < 0.25
 
 
 def test_one_depth_that_is_little_farther_than_the_others_is_an_outlier():
