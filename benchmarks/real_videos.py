@@ -31,7 +31,6 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras, cameras_in
 from full4d_jax.geometry.moving import moving_pixels
 from full4d_jax.media.pictures import PAPER, contact_sheet, save_picture, to_uint8
-from full4d_jax.scene.quality import MOVING
 from full4d_jax.scene.renders import scene_renderer
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.session.files import Arrays, read_arrays

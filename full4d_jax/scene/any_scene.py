@@ -46,12 +46,12 @@ def open_scene(source: Path) -> ShownScene:
     """
     if not source.is_dir():
         scene = read_scene(source)
-        return ShownScene(scene, page.overview(scene), page.SECONDS, source.name)
+        return ShownScene(scene, page.overview(scene), page.UNKNOWN_CLIP_SECONDS, source.name)
     stages = Stages(source)
     arrays = stages.finished("scene")
     if not (source / "grid.npz").exists():
         scene = from_arrays(arrays)
-        return ShownScene(scene, page.overview(scene), page.SECONDS, page.TITLE)
+        return ShownScene(scene, page.overview(scene), page.UNKNOWN_CLIP_SECONDS, page.TITLE)
     grid = posed_grid(stages)
     assert grid.cameras is not None, "it was refused without"
     viewing = page.run_viewing(grid.cameras, grid.frames[0], arrays.get("background"))

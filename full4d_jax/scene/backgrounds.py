@@ -8,9 +8,8 @@ from numpy import ndarray
 
 from full4d_jax.session.errors import InputError
 
-PLAIN = 0.95  # share of the pixels around the subject that have its background's colour
-ALIKE = 0.04  # largest difference of a colour that counts as the same; JPEG rounds
-FIXED = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
+SAME_COLOR_DIFFERENCE = 0.04  # largest difference that counts as one colour; JPEG rounds
+FIXED_COLORS = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
 
 
 class Background(NamedTuple):
@@ -54,12 +53,12 @@ def find_background(
     color = plain_color(frames, masks)
     subject = masks
     if color is not None and masks is None:
-        subject = np.abs(frames - np.asarray(color, np.float32)).max(-1) > ALIKE
+        subject = np.abs(frames - np.asarray(color, np.float32)).max(-1) > SAME_COLOR_DIFFERENCE
     if wanted in ("random", "unknown") and subject is None:
         found = "no masks, no alpha and no plain background"
         do = "add masks (docs/data.md) and import again, or leave --lift.background out"
         raise InputError("config", "lift.background", wanted, f"masks; found {found}", do)
-    behind = FIXED.get(wanted, color if color is not None else FIXED["black"])
+    behind = FIXED_COLORS.get(wanted, color or FIXED_COLORS["black"])
     if wanted == "unknown":
         return Background(behind, subject, False, True, "not fitted (outside of the masks)")
     if wanted == "random":
@@ -79,10 +78,11 @@ def plain_color(
     around = frames[~masks]
     if not len(around):
         return None
+    plain_share = 0.95  # of the pixels around the subject, which have the background's colour
     color = np.median(around, axis=0)
-    alike = np.abs(around - color).max(-1) <= ALIKE
+    alike = np.abs(around - color).max(-1) <= SAME_COLOR_DIFFERENCE
     red, green, blue = map(float, color)
-    return (red, green, blue) if alike.mean() >= PLAIN else None
+    return (red, green, blue) if alike.mean() >= plain_share else None
 
 
 def _levelled(frames: Float[ndarray, "v t h w 3"]) -> Float[ndarray, "v t h w 3"]:

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, PRNGKeyArray, UInt8
 from numpy import ndarray
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.metrics import psnr
@@ -30,10 +29,6 @@ from gaussians import Camera, Scene, Targets, clip_budget, fit, render_clip
 from gaussians.fitting.fit_step import FitState
 from input_pipeline.selection import evenly
 
-WATCHED = 4  # held-out pictures whose PSNR is reported while fitting
-SCORED = 16  # fitted and held-out pictures each that are scored at the end, at most
-GAP = 4.0  # dB by which fitted pictures may be better than others before it is said
-FALL = 1.0  # dB by which held-out pictures may get worse while fitting before it is said
 Report = Callable[[int, Mapping[str, float]], None]
 
 
@@ -79,8 +74,7 @@ def lift_capture(
     Raises:
       InputError: the background asked for needs masks.
     """
-    cameras = grid.cameras
-    assert cameras is not None, "a scene needs cameras"
+    cameras = grid.known_cameras
     settings = sized_for(settings, grid)
     start_key, fit_key = jax.random.split(key)
     frames = to_floats(grid.frames)
@@ -104,7 +98,7 @@ def lift_capture(
     )
     say(f"start: {start.note}; background: {background.note}; held out: {_words(held_out)}")
     # A few held-out frames are scored on the way, which shows when a fit starts to overfit.
-    watched_pictures = _some(held_out, WATCHED)
+    watched_pictures = _some(held_out, most=4)
     watched: list[tuple[int, float]] = []
 
     def keep(state: FitState) -> None:
@@ -119,16 +113,12 @@ def lift_capture(
             reached = {"held_out_psnr": watched[-1][1]} if watched else {}
             report(step, {**metrics, **reached})
 
+    shape = grid.frames.shape
+    config = capture_settings(settings, shape, background.color, sharp=start.sharp, agree=agree)
     result = fit(
         start.scene,
         _targets(grid, background),
-        capture_settings(
-            settings,
-            grid.frames.shape,
-            background.color,
-            sharp=start.sharp,
-            agree=agree,
-        ),
+        config,
         fit_key,
         report=tell,
         perceptual=picture_distance() if settings.perceptual > 0 else None,
@@ -136,7 +126,7 @@ def lift_capture(
         keep=keep,
     )
     # The result is scored on more frames than were watched, of fitted and held-out ones alike.
-    groups = (_some(mask, SCORED) for mask in (~held_out, held_out))
+    groups = (_some(mask, most=16) for mask in (~held_out, held_out))
     fitted_psnr, held_out_psnr = (scored(result.scene, grid, background, group) for group in groups)
     disagreement = None
     if not agree:
@@ -168,20 +158,22 @@ def fit_arrays(fit: Fit) -> dict[str, ndarray]:
 
 def describe_scores(fit: Fit) -> str:
     """Return how well a scene shows fitted and other pictures, and what to do where it does not."""
+    large_gap = 4.0  # dB by which fitted pictures are better than others
+    large_fall = 1.0  # dB by which held-out pictures got worse while fitting
     text = f"fitted pictures {fit.fitted_psnr:.1f} dB"
     if fit.disagreement is not None:
         text = f"{words_of_disagreement(fit.disagreement)}; {text}"
     if np.isnan(fit.held_out_psnr):
         return f"{text}; none was held out"
     text += f", held-out ones {fit.held_out_psnr:.1f} dB"
-    if fit.fitted_psnr - fit.held_out_psnr > GAP:
+    if fit.fitted_psnr - fit.held_out_psnr > large_gap:
         text += (
-            f"; the gap is above {GAP:g} dB, so views between the cameras look worse than these: "
-            "add cameras closer together, depth (full4d data depth) or masks, and look at "
+            f"; the gap is above {large_gap:g} dB, so views between the cameras look worse than "
+            "these: add cameras closer together, depth (full4d data depth) or masks, and look at "
             "full4d data check"
         )
     step, best = max(fit.watched, key=lambda x: x[1], default=(0, -np.inf))
-    if fit.watched and best - fit.watched[-1][1] > FALL:
+    if fit.watched and best - fit.watched[-1][1] > large_fall:
         text += (
             f"; held-out pictures were best after {step} steps ({best:.1f} dB, "
             f"{fit.watched[-1][1]:.1f} at the end): fewer (--lift.steps {step}) may do"
@@ -199,7 +191,7 @@ def scored(
     views, instants = pictures
     if not len(views):
         return float("nan")
-    cameras = _cameras(grid.cameras, views, instants)
+    cameras = _cameras(grid, views, instants)
     times = _times(grid, instants)
     made = render_clip(
         scene,
@@ -230,7 +222,7 @@ def _targets(grid: Grid, background: Background) -> Targets:
         peers = jnp.asarray(peer_weights(grid, fitted)[places])
     return Targets(
         jnp.asarray(to_floats(grid.frames[views, instants])),
-        _cameras(grid.cameras, views, instants),
+        _cameras(grid, views, instants),
         _times(grid, instants),
         jnp.ones(len(views)),
         views=numbers,
@@ -240,8 +232,8 @@ def _targets(grid: Grid, background: Background) -> Targets:
     )
 
 
-def _cameras(cameras: Cameras | None, views: ndarray, instants: ndarray) -> Camera:
-    assert cameras is not None, "a scene needs cameras"
+def _cameras(grid: Grid, views: ndarray, instants: ndarray) -> Camera:
+    cameras = grid.known_cameras
     poses = jnp.asarray(cameras.world_to_camera[views, instants])
     lenses = jnp.asarray(cameras.intrinsics[views])
     return Camera(poses, lenses, cameras.width, cameras.height)

@@ -23,12 +23,8 @@ from full4d_jax.cameras import Cameras
 from gaussians import Camera, Gaussians, Scene, intersection_budget, render
 from input_pipeline.cameras import centers, orbit, resize_intrinsics
 
-INSTANTS = 16  # at which pictures are taken
-PIXELS = 2**17  # of a picture
-LEAST = 0.41  # of these that a Gaussian colours in its best picture
-SEED = 0  # of the signs
-OPAQUE = 0.98  # of an opacity, whose derivative vanishes at the largest that is drawn
-ENDS = ((1, 0), (-1, 0), (0, 1), (0, -1))  # of an orbit, shares of its azimuth and elevation
+PICTURE_PIXELS = 2**17
+ORBIT_ENDS = ((1, 0), (-1, 0), (0, 1), (0, -1))  # shares of its azimuth and elevation
 
 
 def contributions(
@@ -38,7 +34,7 @@ def contributions(
     up: Float[ndarray, "3"],
     limit: tuple[float, float],
 ) -> Float[ndarray, " g"]:
-    """Return what each Gaussian adds to pictures of `PIXELS` pixels; 0 for hardly anything.
+    """Return what each Gaussian adds to pictures of `PICTURE_PIXELS` pixels; 0 for hardly anything.
 
     That is the geometric mean of the pixels that it colours, in the picture where these are most,
     and of the distance to pictures without it: the root of the sum of squares over pixels and
@@ -56,18 +52,19 @@ def contributions(
     budget = max(
         intersection_budget(instant, camera, antialiased=True) for _, instant, camera in pictures()
     )
+    least_pixels = 0.41  # that a Gaussian colours in its best picture
     count = len(scene.gaussians.means)
     pixels = np.zeros(count)
-    squares = np.zeros((len(ENDS) + 1, count))
+    squares = np.zeros((len(ORBIT_ENDS) + 1, count))
     instants = np.zeros((len(squares), 1))
     for i, (view, instant, camera) in enumerate(pictures()):
-        key = jax.random.fold_in(jax.random.key(SEED), i)
+        key = jax.random.fold_in(jax.random.key(0), i)
         weights, products = map(np.asarray, _gradient(key, instant, camera, budget))
         pixels = np.maximum(pixels, weights)
         squares[view] += products.astype(np.float64) ** 2
         instants[view] += 1
     distances = np.sqrt((squares / instants).max(0))
-    return np.where(pixels < LEAST, 0, np.sqrt(pixels * distances))
+    return np.where(pixels < least_pixels, 0, np.sqrt(pixels * distances))
 
 
 @partial(jax.jit, static_argnames=("max_intersections",))
@@ -80,17 +77,15 @@ def _gradient(
         logs: Float[Array, " g"], feature: Float[Array, "g 1"]
     ) -> tuple[Float[Array, "h w 3"], Float[Array, "h w 1"]]:
         faint = instant._replace(logit_opacities=logs - jnp.log1p(-jnp.exp(logs)))
+        budget = max_intersections
         picture = render(
-            faint,
-            camera,
-            antialiased=True,
-            max_intersections=max_intersections,
-            features=feature,
+            faint, camera, antialiased=True, max_intersections=budget, features=feature
         )
         assert picture.features is not None, "it was asked for"
         return picture.rgb, picture.features
 
-    logs = jax.nn.log_sigmoid(instant.logit_opacities) + jnp.log(OPAQUE)
+    dimming = 0.98  # of an opacity, whose derivative vanishes at the largest that is drawn
+    logs = jax.nn.log_sigmoid(instant.logit_opacities) + jnp.log(dimming)
     (rgb, feature), pull_back = jax.vjp(drawn, logs, jnp.zeros((len(logs), 1)))
     signs = jax.random.rademacher(key, rgb.shape, rgb.dtype)
     products, weights = pull_back((signs, jnp.ones_like(feature)))
@@ -104,21 +99,22 @@ def _pictures(
     up: Float[ndarray, "3"],
     limit: tuple[float, float],
 ) -> Iterator[tuple[int, Gaussians, Camera]]:
-    """Yield views, instants and cameras: at each instant two of `ENDS`, and the first camera."""
+    """Yield views, instants and cameras: two of `ORBIT_ENDS` and the first camera at each."""
+    instants = 16
     poses = np.asarray(cameras.world_to_camera[0], np.float64)
-    scale = (PIXELS / (cameras.width * cameras.height)) ** 0.5
+    scale = (PICTURE_PIXELS / (cameras.width * cameras.height)) ** 0.5
     lens = resize_intrinsics(np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale)
     width = round(cameras.width * scale)
     height = round(cameras.height * scale)
     at = jax.jit(type(scene).at)
-    for i, time in enumerate(np.linspace(0, 1, INSTANTS)):
+    for i, time in enumerate(np.linspace(0, 1, instants)):
         instant = at(scene, np.float32(time))
         pose = poses[round(time * (len(poses) - 1))]
         distance = float(np.linalg.norm(centers(pose) - pivot))
-        for view in (i % 4, (i + 2 + i // 4) % 4, len(ENDS)):
+        for view in (i % 4, (i + 2 + i // 4) % 4, len(ORBIT_ENDS)):
             moved = pose
-            if view < len(ENDS):
-                azimuth, elevation = np.multiply(ENDS[view], limit)
+            if view < len(ORBIT_ENDS):
+                azimuth, elevation = np.multiply(ORBIT_ENDS[view], limit)
                 moved = orbit(azimuth, elevation, distance, tuple(pivot), up)
             world_to_camera = jnp.asarray(moved, jnp.float32)
             yield view, instant, Camera(world_to_camera, jnp.asarray(lens), width, height)

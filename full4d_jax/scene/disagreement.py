@@ -14,14 +14,10 @@ from jaxtyping import Array, Float, Float32, Int
 from numpy import ndarray
 
 from full4d_jax.grid import Grid
-from gaussians import Camera
 from gaussians.fitting.exposure import expose
 from gaussians.fitting.pose_corrections import correct_camera
 from gaussians.precision import exact_products
 from input_pipeline.cameras import centers, nearest_to_axes
-
-PEERS = 6  # nearest views that a view's exposure is measured against
-SAMPLED = 5  # points a row and a column of a picture, whose shift is measured
 
 
 class Disagreement(NamedTuple):
@@ -30,7 +26,7 @@ class Disagreement(NamedTuple):
     Attributes:
       views: their numbers.
       color: root mean square change of colours, relative to that of the colours.
-      place: root mean square shift, pixels, of points as far away as what the cameras look at.
+      place: shift in pixels of a point on the axis, as far away as what the cameras look at.
     """
 
     views: Int[ndarray, " n"]
@@ -43,13 +39,15 @@ def peer_weights(grid: Grid, views: Int[ndarray, " n"]) -> Float32[ndarray, "n n
     eyes = _eyes(grid, views)
     distances = np.linalg.norm(eyes[:, None] - eyes[None], axis=-1)
     np.fill_diagonal(distances, np.inf)
-    count = min(PEERS, len(views) - 1)
+    most_peers = 6
+    count = min(most_peers, len(views) - 1)
     weights = np.zeros(distances.shape, np.float32)
     nearest = np.argsort(distances, axis=1, kind="stable")[:, :count]
     np.put_along_axis(weights, nearest, np.float32(1 / max(count, 1)), axis=1)
     return weights
 
 
+@exact_products
 def measure_disagreement(
     grid: Grid,
     views: Int[ndarray, " n"],
@@ -64,13 +62,10 @@ def measure_disagreement(
       exposures: their log-gains and offsets.
       poses: turns and shifts of their cameras, radians and world units.
     """
-    assert grid.cameras is not None, "a scene was fitted to it"
-    cameras = grid.cameras
+    cameras = grid.known_cameras
     peers = jnp.asarray(peer_weights(grid, views))
+    eyes = _eyes(grid, views)
     middle = nearest_to_axes(np.asarray(cameras.world_to_camera[views, 0], np.float64))
-    distances = np.ones(len(views))
-    if middle is not None:
-        distances = np.linalg.norm(_eyes(grid, views) - middle, axis=1)
     color = []
     place = []
     for i, view in enumerate(views.tolist()):
@@ -78,13 +73,13 @@ def measure_disagreement(
         changed = expose(picture, exposures, jnp.int32(i), peers[i]) - picture
         scale = jnp.sqrt((picture**2).mean())
         color.append(float(jnp.sqrt((changed**2).mean()) / jnp.maximum(scale, 1 / 255)))
-        camera = Camera(
-            jnp.asarray(cameras.world_to_camera[view, 0]),
-            jnp.asarray(cameras.intrinsics[view]),
-            cameras.width,
-            cameras.height,
-        )
-        place.append(_shift(camera, correct_camera(camera, poses, jnp.int32(i)), distances[i]))
+        # Where a point on the optical axis is seen after the correction, against the axis.
+        distance = 1.0 if middle is None else float(np.linalg.norm(eyes[i] - middle))
+        camera = cameras.camera(view, 0)
+        corrected = correct_camera(camera, poses, jnp.int32(i))
+        motion = corrected.world_to_camera @ jnp.linalg.inv(camera.world_to_camera)
+        x, y, z = motion[:3] @ jnp.array([0, 0, distance, 1])
+        place.append(float(jnp.hypot(x, y) / z * camera.intrinsics[0, 0]))
     return Disagreement(views, np.array(color), np.array(place))
 
 
@@ -110,20 +105,4 @@ def disagreement_arrays(disagreement: Disagreement) -> dict[str, ndarray]:
 
 def _eyes(grid: Grid, views: Int[ndarray, " n"]) -> Float[ndarray, "n 3"]:
     """Return where the cameras of views stand at the first instant."""
-    assert grid.cameras is not None, "a scene is fitted to it"
-    return centers(np.asarray(grid.cameras.world_to_camera[views, 0], np.float64))
-
-
-@exact_products
-def _shift(camera: Camera, corrected: Camera, distance: float) -> float:
-    """Return the root mean square shift in pixels of points that many world units away."""
-    share = (jnp.arange(SAMPLED) + 0.5) / SAMPLED
-    x, y = jnp.meshgrid(camera.width * share, camera.height * share)
-    pixels = jnp.stack([x.ravel(), y.ravel(), jnp.ones(x.size)])
-    seen = distance * jnp.linalg.inv(camera.intrinsics) @ pixels
-    pose = camera.world_to_camera
-    world = pose[:3, :3].T @ (seen - pose[:3, 3:])
-    moved = corrected.world_to_camera[:3, :3] @ world + corrected.world_to_camera[:3, 3:]
-    shown = camera.intrinsics @ moved
-    off = shown[:2] / shown[2:] - pixels[:2]
-    return float(jnp.sqrt((off**2).sum(0).mean()))
+    return centers(np.asarray(grid.known_cameras.world_to_camera[views, 0], np.float64))

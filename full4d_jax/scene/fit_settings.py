@@ -21,15 +21,9 @@ STEPS = {"draft": 120, "normal": 600, "high": 2400}  # to a generated grid: it s
 LONG_STEPS = {"draft": 300, "normal": 1500, "high": 6000}  # to captures and small pictures
 DENSITY = {"draft": 0.5, "normal": 1.0, "high": 2.0}  # Gaussians per pixel of a picture
 CAPTURE_DENSITY = {"draft": 0.3, "normal": 0.52, "high": 1.0}  # the same, of a capture
-MOVING_DENSITY = 0.15  # more Gaussians per pixel that moves, at any instant
-MOVES = 20 / 255  # distance from the median colour over time
 # Where views disagree: exposures (log-gains and levels) and cameras (radians and world units) are
 # corrected once the scene explains the light on it, which an exposure would else take over.
 CORRECTIONS = {"exposures": 3e-3, "poses": 2e-4, "exposure_pull": 1.0, "settle": 0.2}
-# Gaussians
-FEWEST = 12_000
-MOST = 400_000
-SMALL = 128**2  # pixels
 
 
 class FitKind(Enum):
@@ -56,7 +50,8 @@ def fit_kind(grid: Grid) -> FitKind:
 
 def count_moving(frames: Float[ndarray, "t h w 3"]) -> int:
     """Return how many pixels of a clip, colours in [0, 1], differ from their median over time."""
-    return int(moving_pixels(frames, MOVES).sum())
+    moving_difference = 20 / 255
+    return int(moving_pixels(frames, moving_difference).sum())
 
 
 def count_fitted(
@@ -97,12 +92,14 @@ def sized(
       kind: what the grid is.
       moving: pixels of the source that move, of all instants (`count_moving`).
     """
+    moving_density = 0.15  # more Gaussians per pixel that moves, at any instant
+    fewest, most = 12_000, 400_000  # Gaussians
     captured = kind is FitKind.CAPTURED
-    small = height * width <= SMALL
+    small = height * width <= 128**2
     steps = settings.steps or (LONG_STEPS if small or captured else STEPS)[settings.quality]
     density = (CAPTURE_DENSITY if captured else DENSITY)[settings.quality]
-    wanted = round(density * height * width + MOVING_DENSITY * moving)
-    capacity = settings.capacity or min(max(wanted, FEWEST), MOST)
+    wanted = round(density * height * width + moving_density * moving)
+    capacity = settings.capacity or min(max(wanted, fewest), most)
     return replace(settings, steps=steps, capacity=capacity)
 
 

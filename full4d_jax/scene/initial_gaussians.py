@@ -3,6 +3,8 @@
 The first of these that there is decides: pixels at the capture's depth; points of the capture, or
 else of the hull of a subject whose outline is known; pixels at the depth of a plane sweep, which
 textured views that stand close together allow; points strewn over the volume that two cameras see.
+Where instants are held out, what moves starts in place of the last from pixels at random depth,
+which show the cameras that are there better, and new ones worse.
 """
 
 from typing import NamedTuple
@@ -28,7 +30,7 @@ from gaussians.fitting.points import (
     seen_colors,
     strew,
 )
-from input_pipeline.cameras import nearest_to_axes, resize_intrinsics
+from input_pipeline.cameras import centers, nearest_to_axes, resize_intrinsics
 from input_pipeline.selection import evenly
 
 CARVED_INSTANTS = 8  # of a clip, at most; half as many are swept
@@ -90,7 +92,10 @@ def find_start(
     if depth is None:
         depth, share = swept(frames, cameras, few[::2])
         note = f"a plane sweep, which is sure of {share:.0%} of the pixels"
-        if share < SURE_SHARE:
+        if share < SURE_SHARE and hidden.size:
+            depth = random_depth(cameras)
+            note = "pixels at random depth"
+        elif share < SURE_SHARE:
             views, middle = _views(cameras, 0)
             count = round(settings.capacity / 2)  # more come where they are needed
             points = strew(views, middle, count, np.random.default_rng(0))
@@ -120,6 +125,20 @@ def hull_points(
     positions, instants = (np.concatenate(x) for x in zip(*hulls, strict=True))
     few = np.random.default_rng(0).permutation(len(positions))[:most]
     return None if len(few) < fewest_points else (positions[few], instants[few])
+
+
+def random_depth(cameras: Cameras) -> Float[ndarray, "v t h w"]:
+    """Draw log-uniform depth for every pixel, around its camera's distance from the middle.
+
+    The depth of a pixel is the same at all instants, so that what stands still starts still.
+    """
+    views, middle = _views(cameras, 0)
+    poses = np.asarray(cameras.world_to_camera, np.float64)
+    distance = np.linalg.norm(centers(poses) - middle, axis=-1)[..., None, None]
+    shape = len(poses), 1, views.height, views.width
+    ends = np.log(NEAREST_SHARE), np.log(FARTHEST_SHARE)
+    share = np.exp(np.random.default_rng(0).uniform(*ends, shape))
+    return (distance * share).astype(np.float32)
 
 
 def swept(

@@ -10,8 +10,8 @@
     34  opacity, gate 2 x uint8     shares of 255
     36  rotation      uint32        see `pack_rotations`
 
-Colour that depends on the direction has 9 x int8 more, in steps of `HARMONIC`: the coefficients of
-degree 1, of red, green and blue each. Those of higher degrees are not shown.
+Colour that depends on the direction has 9 x int8 more, in steps of `HARMONIC_STEP`: the
+coefficients of degree 1, of red, green and blue each. Those of higher degrees are not shown.
 
 A scene that deforms is a still one with samples of the deformation in time, between which the
 viewer interpolates; each adds 16 bytes a Gaussian: 3 x float16 of what is to be added to the
@@ -51,9 +51,7 @@ RECORD = np.dtype(
     ]
 )
 INSTANT = np.dtype([("offset", "<f2", 3), ("log_scale", "<f2", 3), ("rotation", "<u4")])
-FEWEST_SAMPLES = 16  # of a deformation
-LARGEST_HALF = 65504.0
-HARMONIC = 1 / 32  # as wide as .spz and packed PLY have them, from -4 to 4
+HARMONIC_STEP = 1 / 32  # as wide as .spz and packed PLY have them, from -4 to 4
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class PackedScene:
       instants: (g, samples) of `INSTANT` if the scene deforms, else (g, 0).
       moves: whether anything changes with time.
       rows: which Gaussians of the scene these are.
-      harmonics: (g, 9) coefficients of degree 1 in steps of `HARMONIC`, else (g, 0).
+      harmonics: (g, 9) coefficients of degree 1 in steps of `HARMONIC_STEP`, else (g, 0).
     """
 
     records: ndarray
@@ -90,7 +88,8 @@ def pack_scene(scene: Scene | Gaussians) -> PackedScene:
 
 def sample_times(instants: int) -> Float[ndarray, " samples"]:
     """Return when a deformation of so many instants is sampled: at each of them, and between."""
-    between = max(1, -(-(FEWEST_SAMPLES - 1) // (instants - 1)))
+    fewest_samples = 16
+    between = max(1, -(-(fewest_samples - 1) // (instants - 1)))
     return np.linspace(0, 1, between * (instants - 1) + 1, dtype=np.float32)
 
 
@@ -143,7 +142,7 @@ def _degree_1(gaussians: Gaussians, rows: Int[ndarray, "g"]) -> Int8[ndarray, "g
     """Return the coefficients of degree 1 in steps, (g, 0) where the scene has none."""
     three = np.asarray(gaussians.harmonics, np.float32)[rows, 1:4]
     return (
-        np.rint(three / HARMONIC)
+        np.rint(three / HARMONIC_STEP)
         .clip(-127, 127)
         .astype(np.int8)
         .reshape(len(rows), 3 * three.shape[1])
@@ -162,4 +161,5 @@ def _finite(arrays: tuple[jax.Array, ...]) -> Bool[ndarray, " g"]:
 
 
 def _half(values: Float[ndarray, "*any"]) -> Float[ndarray, "*any"]:
-    return np.clip(values, -LARGEST_HALF, LARGEST_HALF).astype(np.float16)
+    largest = 65504.0
+    return np.clip(values, -largest, largest).astype(np.float16)

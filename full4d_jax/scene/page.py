@@ -21,9 +21,9 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.moving import moving_pixels
 from full4d_jax.scene.contributions import contributions
-from full4d_jax.scene.packing import HARMONIC, PackedScene, pack_scene
+from full4d_jax.scene.packing import HARMONIC_STEP, PackedScene, pack_scene
 from full4d_jax.scene.page_bytes import bytes_as_text
-from full4d_jax.scene.squeezing import FEW, SqueezedScene, squeezed
+from full4d_jax.scene.squeezing import FEW_GAUSSIANS, SqueezedScene, squeezed
 from full4d_jax.session.errors import InputError, printable
 from full4d_jax.source.camera_paths import (
     LEAST_MOVING,
@@ -52,12 +52,9 @@ POLICY = (
     "style-src 'unsafe-inline'; img-src data:; media-src data:"
 )
 TITLE = "Full-4D scene"
-NEAREST = 0.05  # world units to the pivot, from a view that looks away from it
-LEAST_TURN = 6.0  # degrees around cameras at one place before their scene falls into specks
-SECONDS = 4.0  # of a scene that does not know how long its clip is
-PARTS = 20  # steps of the bar while a page arrives
-FOV = 50.0  # degrees, of the camera of a scene without cameras
-OUTSIDE = 0.05  # share of such a scene's Gaussians that the camera may miss
+LEAST_TURN_DEGREES = 6.0  # around cameras at one place before their scene falls into specks
+UNKNOWN_CLIP_SECONDS = 4.0
+DATA_PARTS = 20  # steps of the bar while a page arrives
 
 
 @dataclass(frozen=True)
@@ -129,7 +126,7 @@ def page_text(
         do = "give another scene"
         raise InputError("scene", title, "no Gaussian that can be seen", "at least one", do)
     seen = None
-    measures = not quick and len(packed.records) >= FEW
+    measures = not quick and len(packed.records) >= FEW_GAUSSIANS
     if measures and viewing.limit and not isinstance(scene, Gaussians):
         seen = contributions(scene, viewing.cameras, viewing.pivot, viewing.up, viewing.limit)
     small = squeezed(packed, seen)
@@ -173,9 +170,9 @@ def _plain(name: str) -> str:
 def _data(content: bytes) -> str:
     """Return bytes as elements of a page, each followed by a word of how much there is by now."""
     text = bytes_as_text(content)
-    length = -(-len(text) // PARTS)
+    length = -(-len(text) // DATA_PARTS)
     parts = []
-    for i in range(PARTS):
+    for i in range(DATA_PARTS):
         part = text[i * length : (i + 1) * length]
         parts.append(f'<script class="data" type="text/plain">{part}</script>')
         parts.append(f"<script>loaded({(i + 1) / PARTS})</script>")
@@ -194,7 +191,11 @@ def fill_template(template: str, texts: Mapping[str, str]) -> str:
 
 def clip_seconds(times: Float[ndarray, " t"]) -> float:
     """Return how long a clip with these instants plays."""
-    return float(times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else SECONDS
+    return (
+        float(times[-1] - times[0])
+        if len(times) > 1 and times[-1] > times[0]
+        else UNKNOWN_CLIP_SECONDS
+    )
 
 
 def run_viewing(
@@ -215,7 +216,7 @@ def run_viewing(
         red, green, blue = map(float, background)
         behind = red, green, blue
     middle = (0.5, 0.5) if frames is None else middle_of_motion(frames)
-    limit = orbit_limit(poses, LEAST_TURN)
+    limit = orbit_limit(poses, LEAST_TURN_DEGREES)
     return Viewing(cameras, pivot_of(poses), up_of(poses), limit, (0.2, 3.0), behind, middle)
 
 
@@ -237,14 +238,16 @@ def overview(scene: Scene | Gaussians) -> Viewing:
 
     The axes are those of 3DGS, y down and z forward.
     """
+    fov = 50.0  # degrees
+    missed_share = 0.05  # of the Gaussians, which may be out of sight
     means = np.asarray((scene if isinstance(scene, Gaussians) else scene.gaussians).means)
     means = means[np.isfinite(means).all(1)].astype(np.float64)
     means = means if len(means) else PIVOT[None]
     pivot = np.median(means, 0)
-    radius = max(float(np.quantile(np.linalg.norm(means - pivot, axis=1), 1 - OUTSIDE)), 1e-3)
-    distance = radius / np.sin(np.radians(FOV) / 2)
+    radius = max(float(np.quantile(np.linalg.norm(means - pivot, axis=1), 1 - missed_share)), 1e-3)
+    distance = radius / np.sin(np.radians(fov) / 2)
     eye = pivot - [0, 0, distance]
-    lens = intrinsics_from_fov(FOV, 480, 480).astype(np.float32)
+    lens = intrinsics_from_fov(fov, 480, 480).astype(np.float32)
     pose = look_at(eye, pivot).astype(np.float32)
     cameras = Cameras(lens[None], pose[None, None], 480, 480)
     return Viewing(cameras, pivot, np.asarray(UP), None, (0.01, 10.0))
@@ -276,7 +279,7 @@ def _settings(
             "count": small.count,
             "samples": packed.instants.shape[1],
             "still": not packed.moves,
-            "harmonic": HARMONIC if packed.harmonics.size else 0,
+            "harmonic": HARMONIC_STEP if packed.harmonics.size else 0,
             "parts": small.parts,
             "length": len(small.content),
             "lengths": small.lengths,
@@ -287,7 +290,7 @@ def _settings(
         "up": _rounded(viewing.up),
         "limit": viewing.limit,
         "zoom": viewing.zoom,
-        "nearest": NEAREST if viewing.limit else 0.0,
+        "nearest": 0.05 if viewing.limit else 0.0,  # world units from a view to the pivot
         "seconds": seconds,
         "background": viewing.background,
         "middle": viewing.middle,

@@ -12,8 +12,8 @@ One number for the whole picture hides what goes wrong: most of it is at rest an
     straightness       how far straight segments bend seen from 15 degrees aside, as a share of
                        their length (`source.depth.straightness`); it judges the depth
 
-A pixel moves if a channel differs by more than `MOVING` from the clip's median picture. That holds
-for a camera at rest; where the camera moves, every pixel does, and moving pixels are not scored.
+A pixel moves if a channel differs by more than `MOVING_LEVELS` from the clip's median picture.
+That holds for a camera at rest; where it moves, every pixel does, and moving pixels are not scored.
 """
 
 from typing import NamedTuple
@@ -32,14 +32,8 @@ from full4d_jax.source.depth.straightness import straightness
 from gaussians import Scene
 from gaussians.fitting.stillness import camera_moves
 
-MOVING = 30  # levels of 255 by which a pixel that moves differs from the median picture
-FEWEST_MOVING = 0.0005  # share of a picture's pixels that must move for an instant to be judged
-
-# Below these a friend who is shown the scene would notice; measured on five clips of people and
-# animals: torn apart or dissolved at 17 to 19 dB, whole above 24; edges ragged below .4.
-LOW_MOVING_PSNR = 22.0  # dB, of the worst instant
-LOW_SHARPNESS = 0.5
-HIGH_STRAIGHTNESS = 0.01  # of a segment's length: a door of 100 pixels is an S of 1 pixel
+MOVING_LEVELS = 30  # of 255, by which a pixel that moves differs from the median picture
+LEAST_MOVING_SHARE = 0.0005  # of a picture's pixels, for an instant to be judged
 
 
 class SourceQuality(NamedTuple):
@@ -131,9 +125,9 @@ def source_quality(
     """
     # Mean squared error of each pixel, of colours in [0, 1].
     error = np.square((renders.astype(np.float32) - frames) / 255).mean(-1)
-    moving = moving_pixels(frames, MOVING) & (not camera_moves(world_to_camera))
+    moving = moving_pixels(frames, MOVING_LEVELS) & (not camera_moves(world_to_camera))
     by_instant = [
-        _decibels(error[i][mask]) if mask.mean() >= FEWEST_MOVING else np.nan
+        _decibels(error[i][mask]) if mask.mean() >= LEAST_MOVING_SHARE else np.nan
         for i, mask in enumerate(moving)
     ]
     worst = np.nan if np.isnan(by_instant).all() else float(np.nanmin(by_instant))
@@ -152,9 +146,9 @@ def psnr_between(
     frames: UInt8[ndarray, "t h w 3"],
 ) -> float:
     """Return the PSNR of the pixels that move in pictures between the frames; NaN for none, dB."""
-    moving = differs(pictures, resting_picture(frames), MOVING)
+    moving = differs(pictures, resting_picture(frames), MOVING_LEVELS)
     error = np.square((renders.astype(np.float32) - pictures) / 255).mean(-1)
-    return _decibels(error[moving]) if moving.mean() >= FEWEST_MOVING else np.nan
+    return _decibels(error[moving]) if moving.mean() >= LEAST_MOVING_SHARE else np.nan
 
 
 def sharpness(renders: UInt8[ndarray, "t h w 3"], frames: UInt8[ndarray, "t h w 3"]) -> float:
@@ -195,19 +189,24 @@ def quality_note(quality: SourceQuality) -> str:
 
 def quality_warning(quality: SourceQuality) -> str:
     """Return what is shown badly, when, and what to try; empty where nothing is."""
+    # Below these a friend who is shown the scene would notice; measured on five clips of people and
+    # animals: torn apart or dissolved at 17 to 19 dB, whole above 24; edges ragged below .4.
+    low_moving_psnr = 22.0  # dB, of the worst instant
+    low_sharpness = 0.5
+    high_straightness = 0.01  # of a segment's length: a door of 100 pixels is an S of 1 pixel
     texts = []
-    if quality.moving_psnr_worst < LOW_MOVING_PSNR:  # not where it is NaN
+    if quality.moving_psnr_worst < low_moving_psnr:  # not where it is NaN
         texts.append(
             f"what moves at {quality.moving_psnr_worst_at:.1f} s is shown at "
             f"{quality.moving_psnr_worst:.1f} dB (moving_psnr_worst), so it may be smeared: try "
             "--quality high or another --depth_network"
         )
-    if quality.sharpness < LOW_SHARPNESS:
+    if quality.sharpness < low_sharpness:
         texts.append(
             f"the scene has {quality.sharpness:.2f} of the video's sharpness, so it looks blurred: "
             "try --quality high"
         )
-    if quality.straightness > HIGH_STRAIGHTNESS:
+    if quality.straightness > high_straightness:
         texts.append(
             f"straight lines bend by {quality.straightness:.1%} of their length seen from 15 "
             f"degrees, most at {quality.straightness_worst_at:.1f} s (straightness): try another "

@@ -17,7 +17,6 @@ from gaussians import Gaussians, Scene, load_any_ply, load_sog, load_splat, load
 from input_pipeline.plain_files import load_arrays, load_json
 
 SOURCES = "the folder of a run, a .ply, .splat, .spz, .sog or .npz"
-MOST_NAMED = 4
 
 
 def read_grid(stages: Stages) -> tuple[Grid, dict[str, Any]]:
@@ -87,9 +86,10 @@ def check_saved(saved: Any, where: str) -> str:
     Raises:
       InputError: naming the field.
     """
+    most_named = 4
     unexpected = list(_differences(DEFAULT, saved, "", where))
-    more = f" and {len(unexpected) - MOST_NAMED} more" if len(unexpected) > MOST_NAMED else ""
-    named = ", ".join(unexpected[:MOST_NAMED])
+    more = f" and {len(unexpected) - most_named} more" if len(unexpected) > most_named else ""
+    named = ", ".join(unexpected[:most_named])
     return f"{where} has {named}{more}: of another version, or edited" if unexpected else ""
 
 

@@ -25,7 +25,7 @@ from gaussians import Camera, Rendering, Scene, intersection_budget, render
 from input_pipeline.cameras import orbit, resize_intrinsics
 from input_pipeline.importers.camera_path import CameraPath
 
-RENDER_FPS = 24
+VIDEO_FPS = 24
 
 
 def write_renders(
@@ -57,7 +57,7 @@ def write_renders(
       background: colour behind the scene; None is black.
       between: whether the path lies around the middle of the views, not around view 0.
     """
-    count = max(2, round(seconds * RENDER_FPS))
+    count = max(2, round(seconds * VIDEO_FPS))
     phase = np.linspace(0, 1, count, endpoint=False)
     there_and_back = 1 - np.abs(2 * phase - 1)
     angles = directions(path, phase if path == "ring" else there_and_back, sweep, elevation)
@@ -83,7 +83,7 @@ def write_renders(
             for i, time in enumerate(times):
                 frames.append(to_uint8(draw(around.camera(0, i), time).rgb))
                 report(i + 1)
-        write_video(folder / f"{name}.mp4", np.stack(frames), RENDER_FPS)
+        write_video(folder / f"{name}.mp4", np.stack(frames), VIDEO_FPS)
     azimuths = middle[0] + np.linspace(-sweep, sweep, 5)
     moments = (0.0, 0.5, 1.0)
     aside = seen_from(azimuths, np.full(5, middle[1]))
@@ -137,7 +137,7 @@ def write_film(
         for i, time in enumerate(times):
             frames.append(to_uint8(draw(cameras.camera(0, i), time).rgb))
             report(i + 1)
-    write_video(file, np.stack(frames), path.fps or RENDER_FPS)
+    write_video(file, np.stack(frames), path.fps or VIDEO_FPS)
 
 
 def scene_renderer(

@@ -12,9 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from full4d_jax.session.errors import InputError
 
-TRIES = 20  # ports, from the one that was asked for
-
-
+PORTS_TRIED = 20  # from the one that was given
 LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
 
@@ -69,11 +67,11 @@ def page_server(page: str, *, port: int, secret: str = "") -> ThreadingHTTPServe
 
     host = "0.0.0.0" if secret else "127.0.0.1"
     # Port 0 lets the system choose; a port of another program gives way to the next.
-    for tried in range(port, min(port + TRIES, 65536) if port else 1):
+    for tried in range(port, min(port + PORTS_TRIED, 65536) if port else 1):
         try:
             return ThreadingHTTPServer((host, tried), Handler)
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
     do = "give another --port, or 0 for any"
-    raise InputError("option", "--port", port, f"a free one of the {TRIES} from there on", do)
+    raise InputError("option", "--port", port, f"a free one of the {PORTS_TRIED} from there on", do)

@@ -28,8 +28,6 @@ from full4d_jax.scene.seeds import first_scene, grid_depth
 from gaussians import Scene, Targets, fit, render_clip
 from gaussians.fitting.fit_step import FitState
 
-WATCHED = 4  # instants of the source whose PSNR is reported while fitting
-HIDDEN = 0.4  # weight of pixels that the source does not see where Gaussians start
 Report = Callable[[int, Mapping[str, float]], None]
 
 
@@ -58,17 +56,17 @@ def lift_grid(
       look: called with the scene before the first step.
     """
     assert grid.depth is not None, "depth of the source placed what was generated"
-    assert grid.cameras is not None, "a scene needs cameras"
     settings = sized_for(settings, grid)
     real = grid.real_rows
     frames = jnp.asarray(grid.frames, jnp.float32) / 255
     depth = jnp.asarray(grid.depth[:real])
-    cameras = jax.tree.map(jnp.asarray, grid.cameras)
+    cameras = jax.tree.map(jnp.asarray, grid.known_cameras)
     between = between_instants(grid)
     start_key, fit_key = jax.random.split(key)
     # Every real row starts Gaussians; generated views add what these hide.
     seeds = grid_depth(frames, depth, cameras, grid.plate)
-    closeness = jnp.full(len(frames), HIDDEN).at[:real].set(1.0)
+    hidden_weight = 0.4  # of pixels that the source does not see, where Gaussians start
+    closeness = jnp.full(len(frames), hidden_weight).at[:real].set(1.0)
     start = first_scene(
         settings, frames, seeds, cameras, start_key, closeness, between, filmed=real
     )
@@ -120,7 +118,7 @@ def lift_grid(
 def source_psnr(
     scene: Scene, frames: Float[Array, "t h w 3"], cameras: Cameras, budget: int
 ) -> float:
-    """Return the PSNR in dB of a scene in the source camera, over `WATCHED` instants.
+    """Return the PSNR in dB of a scene in the source camera, over a few instants.
 
     Args:
       scene: in world units.
@@ -128,8 +126,9 @@ def source_psnr(
       cameras: of all views.
       budget: of Gaussian-tile intersections, for each picture; counted again where it is too small.
     """
+    most_instants = 4
     count = len(frames)
-    chosen = np.unique(np.linspace(0, count - 1, min(count, WATCHED)).round().astype(int))
+    chosen = np.unique(np.linspace(0, count - 1, min(count, most_instants)).round().astype(int))
     views = cameras.views([0]).frames(chosen).batched()
     flat = jax.tree.map(lambda x: x[0], views)
     moments = jnp.asarray(np.linspace(0, 1, count)[chosen], jnp.float32)

@@ -22,21 +22,13 @@ from numpy import ndarray
 from full4d_jax.scene.entropy_code import Coded, code_columns, interleave
 from full4d_jax.scene.packing import PackedScene
 
-POSITION = 0.19  # widths of the usual Gaussian
-VELOCITY = 1.9  # steps of the position, while the Gaussian is seen
-MOMENT = 0.005  # clips
-LOG_DURATION = 0.3
-SIZE = 0.075  # of a logarithm, the mean of three
-SHAPE = 0.15  # of a logarithm, what the axes differ by
-LUMA = 1 / 60
-CHROMA = 1 / 26
-OPACITY = 16  # of 255
-GATE = 17  # of 255
-FEW = 20_000  # Gaussians, whose errors do not average out
+POSITION_STEP = 0.19  # widths of the usual Gaussian
+LOG_DURATION_STEP = 0.3
+GATE_STEP = 17  # of 255
+FEW_GAUSSIANS = 20_000  # whose errors do not average out
 FEW_SCALE = 0.25  # of their steps
 # What Gaussians add to pictures (contributions.py) is more than this, and the scale of their steps.
 TIERS = ((0.72, 0.71), (0.28, 1.14), (0.0, 2.1))
-MIDDLE = 0.5  # clips
 AXIS_BITS = 17  # of a position along an axis: a browser counts to 53 bits
 
 
@@ -74,10 +66,10 @@ def squeezed(
     """
     records = packed.records
     usual = float(np.exp(np.median(records["log_scale"].astype(np.float64))))
-    is_always = np.rint(records["gate"] / GATE) == 255 // GATE
-    since = np.where(is_always, MIDDLE - records["moment"].astype(np.float64), 0)
+    is_always = np.rint(records["gate"] / GATE_STEP) == 255 // GATE_STEP
+    since = np.where(is_always, 0.5 - records["moment"].astype(np.float64), 0)
     positions = records["position"] + records["velocity"].astype(np.float64) * since[:, None]
-    is_far = _far(positions, POSITION * usual)
+    is_far = _far(positions, POSITION_STEP * usual)
     seen = None if contributions is None else contributions[packed.rows]
     parts = []
     coded = []
@@ -121,7 +113,7 @@ def _tiers(
 ) -> list[tuple[float, Bool[ndarray, " g"]]]:
     """Return scales of steps, and which Gaussians have them."""
     if contributions is None:
-        return [(FEW_SCALE if count < FEW else 1.0, np.ones(count, bool))]
+        return [(FEW_SCALE if count < FEW_GAUSSIANS else 1.0, np.ones(count, bool))]
     tiers = []
     below = np.inf
     for least, scale in TIERS:
@@ -142,18 +134,18 @@ def _part(
     """Return what describes a part, its columns with the bits of its places, and its order."""
     origin = positions.min(0)
     span = float((positions - origin).max())
-    step = max(POSITION * usual * scale, span / (2**AXIS_BITS - 2))
+    step = max(POSITION_STEP * usual * scale, span / (2**AXIS_BITS - 2))
     steps = {
         "position": step,
-        "velocity": VELOCITY * step,
-        "moment": MOMENT * scale,
-        "logDuration": LOG_DURATION,
-        "size": SIZE * scale,
-        "shape": SHAPE * scale,
-        "luma": LUMA * scale,
-        "chroma": CHROMA * scale,
-        "opacity": round(OPACITY * scale),
-        "gate": GATE if scale > FEW_SCALE else 1,
+        "velocity": 1.9 * step,  # while the Gaussian is seen
+        "moment": 0.005 * scale,  # clips
+        "logDuration": LOG_DURATION_STEP,
+        "size": 0.075 * scale,  # of a logarithm, the mean of three
+        "shape": 0.15 * scale,  # of a logarithm, what the axes differ by
+        "luma": scale / 60,
+        "chroma": scale / 26,
+        "opacity": round(16 * scale),  # of 255
+        "gate": GATE_STEP if scale > FEW_SCALE else 1,
     }
     # Neighbours follow each other along a Morton curve, so that gaps between places are short.
     places = _morton(np.rint((positions - origin) / steps["position"]).astype(np.uint64))
@@ -162,10 +154,10 @@ def _part(
     gaps = np.diff(places[order].astype(np.int64), prepend=0)
     lengths = np.frexp(gaps.astype(np.float64))[1].astype(np.int64)  # bits of a gap; 0 has none
     # What is seen for an instant only does not go far: its velocity may be coarser.
-    durations = np.rint(records["log_duration"].astype(np.float64) / LOG_DURATION)
+    durations = np.rint(records["log_duration"].astype(np.float64) / LOG_DURATION_STEP)
     velocity_steps = steps["velocity"] * np.ones(len(records))
     if not always:
-        velocity_steps /= np.minimum(np.exp(durations * LOG_DURATION), 0.5)
+        velocity_steps /= np.minimum(np.exp(durations * LOG_DURATION_STEP), 0.5)
     velocities = records["velocity"].astype(np.float64) / velocity_steps[:, None]
     columns = [lengths, *velocities.T]
     if not always:

@@ -223,7 +223,7 @@ def _hides(
     u, v, w = jnp.moveaxis(local @ lens.T, -1, 0)
     column, row = (jnp.floor(a / jnp.maximum(w, 1e-6)).astype(int) for a in (u, v))
     height, width = shown.shape
-    inside = (w > 0) & (jnp.abs(column - width // 2) < width // 2 + SPLAT_RADIUS)
+    inside = (w > 0) & (jnp.abs(column - width // 2) < width // 2 + SPLAT_RADIUS_PIXELS)
     inside &= jnp.abs(row - height // 2) < height // 2 + SPLAT_RADIUS_PIXELS
     there = shown[jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)]
     return inside & (local[..., 2] < behind_factor * there)

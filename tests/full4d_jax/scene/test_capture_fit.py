@@ -83,8 +83,10 @@ def test_the_start_is_what_there_is(motion):
     points = start(given, inside, cloud=cloud, motion=motion)
     assert points.note == "2 points of the capture"
     np.testing.assert_allclose(places(points.scene), 0.1, rtol=1e-5)
-    for shown, hidden in ((ball()[0], 0), (given, 0), (given, 1)):
-        strewn = start(shown, None, hidden=hidden, motion=motion)
+    anywhere = start(given, None, hidden=1, motion=motion)
+    assert (anywhere.sharp, anywhere.note) == (True, "pixels at random depth")
+    for shown in (ball()[0], given):
+        strewn = start(shown, None, motion=motion)
         assert "150 points strewn" in strewn.note  # half of the capacity
         assert not strewn.sharp
         assert len(strewn.scene.gaussians.means) == 300

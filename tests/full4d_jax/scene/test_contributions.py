@@ -38,7 +38,7 @@ def added() -> np.ndarray:
     pivot = np.array([0.0, 0.0, 1.0])
     up = np.array([0.0, -1.0, 0.0])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "PIXELS", PIXELS)
+        patch.setattr(module, "PICTURE_PIXELS", PIXELS)
         return module.contributions(still(scene()), cameras(), pivot, up, (0.0, 0.0))
 
 

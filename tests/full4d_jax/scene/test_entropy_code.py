@@ -6,14 +6,14 @@ import pytest
 from full4d_jax.scene.entropy_code import (
     ABOVE,
     BESIDE,
-    CLASSES,
-    DIRECT,
-    LANES,
-    LOWEST,
+    CONTEXT_CLASSES,
+    DIRECT_TOKENS,
+    FREQUENCY_BITS,
+    FREQUENCY_TOTAL,
+    LOWEST_STATE,
     SIGNED,
     SINGLE,
-    TOTAL,
-    TOTAL_BITS,
+    STATE_LANES,
     WINDOWS,
     Coded,
     code_columns,
@@ -32,7 +32,7 @@ def decoded(coded: Coded, count: int) -> tuple[list[list[int]], int]:
     beside, earlier = [0] * count, [0] * count
     step = 0
     for window, kind, tokens in coded.described:
-        rows = 1 if kind == SINGLE else CLASSES
+        rows = 1 if kind == SINGLE else CONTEXT_CLASSES
         low, high = tables[: 2 * rows * tokens].reshape(2, rows, tokens)
         tables = tables[2 * rows * tokens :]
         table = low + 256 * high
@@ -41,24 +41,26 @@ def decoded(coded: Coded, count: int) -> tuple[list[list[int]], int]:
             last = numbers[-4:]
             size = {
                 SINGLE: 0,
-                ABOVE: min(sum(map(abs, last)).bit_length(), CLASSES - 1),
-                BESIDE: min((abs(beside[i]) + abs(earlier[i])).bit_length(), CLASSES - 1),
-                SIGNED: min(abs(sum(last)).bit_length(), CLASSES // 2),
+                ABOVE: min(sum(map(abs, last)).bit_length(), CONTEXT_CLASSES - 1),
+                BESIDE: min((abs(beside[i]) + abs(earlier[i])).bit_length(), CONTEXT_CLASSES - 1),
+                SIGNED: min(abs(sum(last)).bit_length(), CONTEXT_CLASSES // 2),
             }[kind]
             if kind == SIGNED:
-                size = CLASSES // 2 + int(np.sign(sum(last))) * size
+                size = CONTEXT_CLASSES // 2 + int(np.sign(sum(last))) * size
             ends = np.cumsum(table[size])
-            state = states[step % LANES]
-            place = state % TOTAL
+            state = states[step % STATE_LANES]
+            place = state % FREQUENCY_TOTAL
             token = int((ends <= place).sum())
             frequency = int(table[size, token])
-            state = frequency * (state >> TOTAL_BITS) + place - (int(ends[token]) - frequency)
-            states[step % LANES] = state if state >= LOWEST else state * LOWEST + next(unread)
+            state = frequency * (state >> FREQUENCY_BITS) + place - (int(ends[token]) - frequency)
+            states[step % STATE_LANES] = (
+                state if state >= LOWEST_STATE else state * LOWEST_STATE + next(unread)
+            )
             step += 1
             below = next(extras)
             code = token
-            if token >= DIRECT:
-                code = (4 + (token - DIRECT) % 4 << (token - DIRECT) // 4 + 3) + below
+            if token >= DIRECT_TOKENS:
+                code = (4 + (token - DIRECT_TOKENS) % 4 << (token - DIRECT_TOKENS) // 4 + 3) + below
             numbers.append(code >> 1 ^ -(code & 1))
         beside, earlier = numbers, beside
         values = []
@@ -67,7 +69,7 @@ def decoded(coded: Coded, count: int) -> tuple[list[list[int]], int]:
             values.append(number + ((sum(last) + window // 2) // window if window else 0))
         columns.append(values)
     assert next(unread, None) is None
-    assert set(states) == {LOWEST}
+    assert set(states) == {LOWEST_STATE}
     return columns, len(words)
 
 

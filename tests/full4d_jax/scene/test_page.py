@@ -11,10 +11,10 @@ import pytest
 from moving_scene import ball, bending_scene, cameras, moving_ball, random_scene
 
 from full4d_jax.scene import page
-from full4d_jax.scene.entropy_code import CLASSES, SINGLE
+from full4d_jax.scene.entropy_code import CONTEXT_CLASSES, SINGLE
 from full4d_jax.scene.packing import pack_scene
 from full4d_jax.scene.page_bytes import bytes_as_text
-from full4d_jax.scene.squeezing import FEW, squeezed
+from full4d_jax.scene.squeezing import FEW_GAUSSIANS, squeezed
 from full4d_jax.session.errors import InputError
 from gaussians import Gaussians
 
@@ -39,7 +39,7 @@ def bytes_of(text: str) -> bytes:
 def data(text: str) -> bytes:
     """The scene in a page."""
     parts = re.findall(r'<script class="data" type="text/plain">([^<]*)</script>', text)
-    assert len(parts) == page.PARTS
+    assert len(parts) == page.DATA_PARTS
     length = json.loads(part(text, "settings"))["scene"]["length"]
     return bytes_of("".join(parts))[:length]
 
@@ -90,7 +90,7 @@ def test_the_page_holds_the_scene_and_its_cameras(tmp_path):
     np.testing.assert_allclose(views[0]["poses"][0], np.eye(4)[:3].ravel(), atol=1e-6)
     np.testing.assert_allclose(views[2]["angles"], [40, 0], atol=1e-4)
     assert views[0]["lens"] == [100, 104, 66, 47]
-    np.testing.assert_allclose(settings["limit"], [40, page.LEAST_TURN], atol=1e-4)
+    np.testing.assert_allclose(settings["limit"], [40, page.LEAST_TURN_DEGREES], atol=1e-4)
 
 
 def test_only_a_scene_with_a_background_has_one():
@@ -132,7 +132,7 @@ def test_sixty_thousand_gaussians_are_below_a_megabyte(monkeypatch):
 
 
 def test_a_quick_page_gives_all_gaussians_the_same_steps():
-    scene = random_scene(FEW)
+    scene = random_scene(FEW_GAUSSIANS)
     text = page.page_text(scene, page.run_viewing(cameras()), seconds=4.0, quick=True)
     assert data(text) == squeezed(pack_scene(scene)).content
 
@@ -147,7 +147,7 @@ def test_a_scene_that_bends_has_its_instants():
     deflated, coded = scene["lengths"]
     whole = zlib.decompress(data(text)[:deflated])
     tables = sum(
-        2 * tokens * (1 if kind == SINGLE else CLASSES)
+        2 * tokens * (1 if kind == SINGLE else CONTEXT_CLASSES)
         for described in scene["parts"]
         for _, kind, tokens in described["columns"]
     )
@@ -173,7 +173,7 @@ def test_a_scene_of_nothing_is_refused():
 def test_the_clip_lasts_as_long_as_the_video():
     assert page.clip_seconds(np.array([1.0, 1.5, 2.25])) == 1.25
     for unknown in (np.zeros(0), np.zeros(4), np.array([3.0])):
-        assert page.clip_seconds(unknown) == page.SECONDS
+        assert page.clip_seconds(unknown) == page.UNKNOWN_CLIP_SECONDS
 
 
 @pytest.mark.parametrize("unit", [0.01, 1.0, 300.0])

@@ -14,19 +14,7 @@ from moving_scene import bending_scene, cameras, moving_ball, random_scene
 from full4d_jax.media.video import read_video
 from full4d_jax.scene.packing import INSTANT, RECORD, pack_scene
 from full4d_jax.scene.page import run_viewing, write_page
-from full4d_jax.scene.squeezing import (
-    CHROMA,
-    FEW_SCALE,
-    LOG_DURATION,
-    LUMA,
-    MOMENT,
-    OPACITY,
-    POSITION,
-    SHAPE,
-    SIZE,
-    rotation_matrices,
-    squeezed,
-)
+from full4d_jax.scene.squeezing import FEW_SCALE, POSITION_STEP, rotation_matrices, squeezed
 from gaussians import Camera, DynamicGaussians, Scene, render
 from input_pipeline.importers.camera_path import read_path
 
@@ -69,7 +57,7 @@ def distinct(count: int) -> DynamicGaussians:
 
 @pytest.mark.parametrize(("few", "scale"), [(20_000, FEW_SCALE), (0, 1.0)])
 def test_the_page_unpacks_what_was_packed(tmp_path, browser, monkeypatch, few, scale):
-    monkeypatch.setattr("full4d_jax.scene.squeezing.FEW", few)
+    monkeypatch.setattr("full4d_jax.scene.squeezing.FEW_GAUSSIANS", few)
     scene = distinct(500)
     browser.open(written(tmp_path, scene) + "#paused")
     packed = pack_scene(scene).records
@@ -80,17 +68,20 @@ def test_the_page_unpacks_what_was_packed(tmp_path, browser, monkeypatch, few, s
     # What is always there has moved to where it is in the middle of the clip.
     since = np.where(lasts, 0.5 - ours["moment"].astype(np.float64), 0)
     places = ours["position"] + ours["velocity"] * since[:, None]
-    step = POSITION * scale * np.exp(np.median(ours["log_scale"].astype(np.float64)))
+    steps = squeezed(pack_scene(scene)).parts[0]["steps"]
+    step = POSITION_STEP * scale * np.exp(np.median(ours["log_scale"].astype(np.float64)))
     np.testing.assert_allclose(page["position"], places, atol=0.51 * step)
-    most = 0.6 * scale * (SIZE + SHAPE)
+    most = 0.6 * (steps["size"] + steps["shape"])
     np.testing.assert_allclose(covariances(page), covariances(ours), atol=most, rtol=1e-2)
-    most = 0.51 * scale * (LUMA + CHROMA)
+    most = 0.51 * (steps["luma"] + steps["chroma"])
     np.testing.assert_allclose(page["color"], ours["color"], atol=most, rtol=2e-3)
     moments = np.where(lasts, 0.5, ours["moment"])
-    np.testing.assert_allclose(page["moment"], moments, atol=0.51 * MOMENT * scale, rtol=2e-3)
+    np.testing.assert_allclose(page["moment"], moments, atol=0.51 * steps["moment"], rtol=2e-3)
     durations = np.where(lasts, 0, ours["log_duration"])
-    np.testing.assert_allclose(page["log_duration"], durations, atol=0.51 * LOG_DURATION, rtol=2e-3)
-    assert np.abs(page["opacity"].astype(int) - ours["opacity"]).max() <= OPACITY / 2
+    np.testing.assert_allclose(
+        page["log_duration"], durations, atol=0.51 * steps["logDuration"], rtol=2e-3
+    )
+    assert np.abs(page["opacity"].astype(int) - ours["opacity"]).max() <= steps["opacity"] / 2 + 1
     # A velocity errs by little more than a step of a position while its Gaussian is seen.
     seen = np.where(lasts, 0.5, np.minimum(0.5, np.exp(ours["log_duration"].astype(float))))
     error = np.abs(page["velocity"].astype(float) - ours["velocity"]).max(1)
@@ -119,7 +110,7 @@ def test_what_is_far_off_leaves_the_others_their_steps(tmp_path, browser):
     error = np.abs(page["position"] - ours["position"] - ours["velocity"] * since[:, None]).max(1)
     far = np.abs(ours["position"]).max(1) > 1000
     assert 0 < far.sum() < 10
-    step = POSITION * FEW_SCALE * np.exp(np.median(ours["log_scale"].astype(np.float64)))
+    step = POSITION_STEP * FEW_SCALE * np.exp(np.median(ours["log_scale"].astype(np.float64)))
     assert error[~far].max() <= 0.51 * step
     assert (error[far] / np.abs(ours["position"][far]).max()).max() < 2**-16
 

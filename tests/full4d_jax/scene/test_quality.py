@@ -10,7 +10,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.moving import moving_pixels
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.quality import (
-    MOVING,
+    MOVING_LEVELS,
     SourceQuality,
     laplacian_variance,
     psnr_between,
@@ -42,7 +42,7 @@ def decibels(levels: float) -> float:
 
 
 def test_moving_pixels_are_those_of_the_square(frames):
-    moving = moving_pixels(frames, MOVING)
+    moving = moving_pixels(frames, MOVING_LEVELS)
     assert moving.sum(axis=(1, 2)).tolist() == [4, 4, 4, 0, 0]
     assert moving[1, 2:4, 5:7].all()
 
@@ -51,7 +51,7 @@ def test_a_change_of_thirty_levels_in_one_channel_is_no_motion_and_one_of_31_is(
     frames[:] = 100
     frames[0, 0, 0, 2] = 130
     frames[0, 0, 1, 2] = 131
-    assert np.argwhere(moving_pixels(frames, MOVING)).tolist() == [[0, 0, 1]]
+    assert np.argwhere(moving_pixels(frames, MOVING_LEVELS)).tolist() == [[0, 0, 1]]
 
 
 def test_errors_of_what_moves_are_told_apart_from_those_of_the_rest(frames):
