@@ -41,7 +41,7 @@ from full4d_jax.training.dry_run.compiling import GPU_OPTIONS, predict_time
 from full4d_jax.training.dry_run.devices import GPUS, Gpu, slice_devices, tracing_for
 from full4d_jax.training.dry_run.traffic import count_work
 from gaussians import Camera, Gaussians, render
-from gaussians.rendering.compositing import GEOMETRY
+from gaussians.rendering.compositing import GEOMETRY_COLUMNS
 from gaussians.rendering.compositing_gpu import bytes_of_rows, step_size
 
 GAUSSIANS = 500_000
@@ -96,7 +96,7 @@ def main() -> None:
                 key = f"{name}_{program}_{kind}"
                 trips = kernel_trips(program, kind)
                 if program == "render":
-                    rows = len(trips) * bytes_of_rows(SLOTS, GEOMETRY + CHANNELS)
+                    rows = len(trips) * bytes_of_rows(SLOTS, GEOMETRY_COLUMNS + CHANNELS)
                     work["bytes"] += rows
                     work["seconds"]["memory"] += rows / GPUS[name].bandwidth
                 add_instructions(work, ptx, trips, GPUS[name])

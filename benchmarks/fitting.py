@@ -44,7 +44,7 @@ from gaussians import (
     with_room,
 )
 from gaussians.fitting.fit_config import check_targets
-from gaussians.fitting.losses import WINDOW
+from gaussians.fitting.losses import SSIM_WINDOW
 
 FROZEN = {"velocities": 0.0, "moments": 0.0, "durations": 0.0, "gates": 0.0}
 PULLS = {"growth": 0.05, "opacity_pull": 0.01, "scale_pull": 0.01}
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/fitting"))
     options = parser.parse_args()
     # Where pictures are shrunk by 4 at first, something must be left of them.
-    least = {"steps": 1, "height": 4 * WINDOW, "gaussians": 1, "instants": 3}
+    least = {"steps": 1, "height": 4 * SSIM_WINDOW, "gaussians": 1, "instants": 3}
     for name, low in least.items():
         if getattr(options, name) < low:
             raise SystemExit(f"--{name}: found {getattr(options, name)}, expected {low} or more")

@@ -23,11 +23,6 @@ from gaussians.motion import DynamicGaussians
 from gaussians.precision import exact_products
 from gaussians.types import Gaussians
 
-EMBEDDING = 16  # channels of an embedding, an even number
-HIDDEN = 128  # units of the network
-REACH = 0.02  # r over the diagonal of the scene: more makes every step of Adam jump
-SHARE_OUTSIDE = 0.02  # share of the Gaussians beyond each end of an axis that do not count as size
-
 
 class DeformingGaussians(NamedTuple):
     """A scene over a clip; time runs from 0 (first frame) to 1 (last frame).
@@ -83,22 +78,26 @@ def deforming(gaussians: Gaussians, instants: int, key: Array) -> DeformingGauss
     """
     if instants < 3:
         raise ValueError(f"a deformation needs at least 3 instants, found {instants}")
+    channels = 16  # of an embedding, an even number
+    hidden = 128  # units of the network
+    reach = 0.02  # r over the diagonal of the scene: more makes every step of Adam jump
+    share_outside = 0.02  # of the Gaussians beyond each end of an axis, which do not count as size
     waves_key, inner_key, bias_key = jax.random.split(key, 3)
-    shares = jnp.array([SHARE_OUTSIDE, 1 - SHARE_OUTSIDE])
+    shares = jnp.array([share_outside, 1 - share_outside])
     low, high = jnp.quantile(gaussians.means, shares, axis=0)
     diagonal = jnp.linalg.norm(high - low)
     size = jnp.where(diagonal > 0, diagonal, 1.0)
     # A turn of a wave is about as long as the scene.
-    turns = jax.random.normal(waves_key, (3, EMBEDDING // 2))
+    turns = jax.random.normal(waves_key, (3, channels // 2))
     phases = 2 * jnp.pi * (gaussians.means - low[None]) / size @ turns
-    bias = 0.5 * jax.random.normal(bias_key, (HIDDEN,))
+    bias = 0.5 * jax.random.normal(bias_key, (hidden,))
     return DeformingGaussians(
         gaussians,
         embeddings=jnp.concatenate([jnp.sin(phases), jnp.cos(phases)], 1),
-        inner=jax.random.normal(inner_key, (EMBEDDING, HIDDEN)) * (2 / EMBEDDING) ** 0.5,
+        inner=jax.random.normal(inner_key, (channels, hidden)) * (2 / channels) ** 0.5,
         biases=jnp.tile(bias, (instants, 1)),
-        outer=jnp.zeros((HIDDEN, 10)),
-        reach=REACH * size,
+        outer=jnp.zeros((hidden, 10)),
+        reach=reach * size,
     )
 
 

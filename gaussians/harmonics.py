@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from gaussians.precision import exact_products
 
-MEAN = 0.28209479177387814  # Y_00 = 1 / sqrt(4 pi)
+MEAN_HARMONIC = 0.28209479177387814  # Y_00 = 1 / sqrt(4 pi)
 
 
 def basis(directions: Float[Array, "... 3"], degree: int) -> Float[Array, "... k"]:
@@ -22,7 +22,7 @@ def basis(directions: Float[Array, "... 3"], degree: int) -> Float[Array, "... k
     yy = y * y
     zz = z * z
     bands = [
-        [jnp.full_like(x, MEAN)],
+        [jnp.full_like(x, MEAN_HARMONIC)],
         [-0.4886025119029199 * y, 0.4886025119029199 * z, -0.4886025119029199 * x],
         [
             1.0925484305920792 * x * y,
@@ -65,6 +65,6 @@ def from_rgb(
 ) -> Float[Array | ndarray, "... k 3"]:
     """Return the coefficients of the same colour in every direction, an array of the same kind."""
     xp = rgb.__array_namespace__()
-    mean = (rgb[..., None, :] - 0.5) / MEAN
+    mean = (rgb[..., None, :] - 0.5) / MEAN_HARMONIC
     rest = xp.zeros((*rgb.shape[:-1], (degree + 1) ** 2 - 1, 3), dtype=mean.dtype)
     return xp.concatenate([mean, rest], axis=-2)

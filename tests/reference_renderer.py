@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from gaussians import harmonics
 from gaussians.precision import exact_products
 from gaussians.rendering.compositing import ALPHA_MAX, TRANSMITTANCE_MIN
-from gaussians.rendering.projection import ALPHA_MIN, BLUR, NEAREST_DRAWN
+from gaussians.rendering.projection import ALPHA_MIN, NEAREST_DRAWN, SCREEN_BLUR
 from gaussians.rotation import rotation_matrix
 from gaussians.types import Camera, Gaussians, Rendering, Surfaces
 
@@ -41,7 +41,7 @@ def render_reference(
     def add(state, gaussian):
         transmittance, going, image = state
         center, covariance, depth, opacity, payload = gaussian
-        blurred = covariance + BLUR * jnp.eye(2)
+        blurred = covariance + SCREEN_BLUR * jnp.eye(2)
         if antialiased:
             ratio = jnp.linalg.det(covariance) / jnp.linalg.det(blurred)
             opacity = opacity * jnp.sqrt(jnp.maximum(ratio, 1e-12))

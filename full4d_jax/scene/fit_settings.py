@@ -15,7 +15,7 @@ from full4d_jax.scene.half_instants import TargetsBetween, between_instants
 from full4d_jax.session.errors import InputError
 from gaussians import FitConfig
 from gaussians.fitting.fit_config import fit_memory
-from gaussians.fitting.losses import WINDOW
+from gaussians.fitting.losses import SSIM_WINDOW
 
 STEPS = {"draft": 120, "normal": 600, "high": 2400}  # to a generated grid: it starts sharp
 LONG_STEPS = {"draft": 300, "normal": 1500, "high": 6000}  # to captures and small pictures
@@ -145,7 +145,7 @@ def capture_settings(
         config = replace(config, velocities=0.0, moments=0.0, durations=0.0, gates=0.0)
     if sharp:
         return config
-    halved = all(side % 2 == 0 and side >= 2 * WINDOW for side in shape[2:4])
+    halved = all(side % 2 == 0 and side >= 2 * SSIM_WINDOW for side in shape[2:4])
     pulls = {"opacity_pull": 0.01, "scale_pull": 0.01, "growth": 0.05}
     return replace(config, coarse=2 if halved else 1, **pulls)
 

@@ -191,11 +191,8 @@ def fill_template(template: str, texts: Mapping[str, str]) -> str:
 
 def clip_seconds(times: Float[ndarray, " t"]) -> float:
     """Return how long a clip with these instants plays."""
-    return (
-        float(times[-1] - times[0])
-        if len(times) > 1 and times[-1] > times[0]
-        else UNKNOWN_CLIP_SECONDS
-    )
+    seconds = float(times[-1] - times[0]) if len(times) else 0.0
+    return seconds if seconds > 0 else UNKNOWN_CLIP_SECONDS
 
 
 def run_viewing(

@@ -32,7 +32,7 @@ from full4d_jax.session.errors import InputError, as_input_error, input_errors, 
 from full4d_jax.session.files import Arrays
 from full4d_jax.source.films_without_cameras import find_captures, read_scene_captures
 from full4d_jax.source.options import CaptureOptions, DatasetClipOptions, HeldOut
-from gaussians.fitting.losses import WINDOW
+from gaussians.fitting.losses import SSIM_WINDOW
 from gaussians.formats.ply_tables import read_tables
 from input_pipeline.cameras import (
     MAX_TRANSLATION,
@@ -53,7 +53,7 @@ from input_pipeline.transforms import decode, view_size
 
 FPS = 8.0  # at most, where --fps is left out, as with videos
 ROWS = 256  # of the shorter side, at most, of a generator or an RGB-D camera, without --rows
-SMALLEST = f"at least {WINDOW} pixels each way"
+SMALLEST = f"at least {SSIM_WINDOW} pixels each way"
 FORMAT = "see full4d_jax/source/capture_source.py for the format"
 # Number 4, then each eighth.
 EVERY = 8
@@ -327,7 +327,7 @@ def _load(path: Path) -> Arrays:
 
 def _large(frames: UInt8[ndarray, "v t h w 3"]) -> bool:
     """Return whether SSIM's window fits into the pictures."""
-    return min(frames.shape[2:4]) >= WINDOW
+    return min(frames.shape[2:4]) >= SSIM_WINDOW
 
 
 def _require(path: Path, name: str, array: ndarray, fits: bool, expected: str) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from gaussians.fitting.losses import WINDOW
+from gaussians.fitting.losses import SSIM_WINDOW
 from gaussians.types import Camera
 
 
@@ -157,8 +157,8 @@ def check_targets(targets: Targets, config: FitConfig) -> None:
         raise ValueError(f"fit: coarse is {config.coarse}, expected a power of 2")
     if h % config.coarse or w % config.coarse:
         raise ValueError(f"fit: {h}x{w} frames cannot be shrunk by {config.coarse}")
-    if config.dssim > 0 and min(h, w) < WINDOW * config.coarse:
+    if config.dssim > 0 and min(h, w) < SSIM_WINDOW * config.coarse:
         raise ValueError(
             f"fit: {h}x{w} frames shrunk by {config.coarse} are too small for D-SSIM, "
-            f"expected at least {WINDOW} pixels each way then"
+            f"expected at least {SSIM_WINDOW} pixels each way then"
         )

@@ -5,11 +5,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-WINDOW = 11  # pixels
-SIGMA = 1.5  # standard deviation of the window, pixels
-# SSIM's constants, for values in [0, 1].
-C1 = 0.01**2
-C2 = 0.03**2
+SSIM_WINDOW = 11  # pixels
 
 
 def inner_ssim(a: Float[Array, "h w c"], b: Float[Array, "h w c"]) -> Float[Array, ""]:
@@ -30,8 +26,11 @@ def inner_ssim_map(
     variance_a = square_a - mean_a**2
     variance_b = square_b - mean_b**2
     covariance = product - mean_a * mean_b
-    luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
-    structure = (2 * covariance + C2) / (variance_a + variance_b + C2)
+    # SSIM's constants, for values in [0, 1].
+    c1 = 0.01**2
+    c2 = 0.03**2
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
     return luminance * structure
 
 
@@ -71,11 +70,12 @@ def _blur(planes: Float[Array, "h w ..."]) -> Float[Array, "h-10 w-10 ..."]:
 
 
 def _band(size: int) -> np.ndarray:
-    if size < WINDOW:
-        raise ValueError(f"SSIM needs at least {WINDOW} pixels each way, found {size}")
-    offset = np.arange(WINDOW) - WINDOW // 2
-    window = np.exp(-(offset**2) / (2 * SIGMA**2))
-    band = np.zeros((size - WINDOW + 1, size), np.float32)
+    if size < SSIM_WINDOW:
+        raise ValueError(f"SSIM needs at least {SSIM_WINDOW} pixels each way, found {size}")
+    sigma = 1.5  # standard deviation of the window, pixels
+    offset = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
+    window = np.exp(-(offset**2) / (2 * sigma**2))
+    band = np.zeros((size - SSIM_WINDOW + 1, size), np.float32)
     for i in range(band.shape[0]):
-        band[i, i : i + WINDOW] = window / window.sum()
+        band[i, i : i + SSIM_WINDOW] = window / window.sum()
     return band

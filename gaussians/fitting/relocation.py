@@ -1,8 +1,8 @@
 """Relocation after 3DGS-MCMC (Kheradmand et al. 2024), with static shapes.
 
-A Gaussian whose opacity has fallen to `DEAD` is of no use where it is and moves onto a live one,
-drawn in proportion to opacity. When N Gaussians come to share one place, the picture stays nearly
-the same if the common opacity o and scales S become
+A Gaussian whose opacity has fallen to `DEAD_OPACITY` is of no use where it is. It moves onto a
+live one, drawn in proportion to opacity. When N Gaussians come to share one place, the picture
+stays nearly the same if the common opacity o and scales S become
 
     (1)  o' = 1 - (1 - o)^(1/N)
     (2)  S' = S o / sum_{k=1..N} C(N, k) (-1)^(k-1) o'^k / sqrt(k)
@@ -21,8 +21,7 @@ from jaxtyping import Array, Bool, Float, Int
 from gaussians.deformation import Scene
 from gaussians.types import Gaussians
 
-DEAD = 0.005  # opacity at which a Gaussian is dead
-ASLEEP = -12.0  # logit of the opacity of unused room
+DEAD_OPACITY = 0.005
 MOST_COPIES = 16  # copies in the table of equation 2; float32 is too coarse beyond about 50
 
 
@@ -40,14 +39,15 @@ def with_room(scene: Scene, capacity: int) -> Scene:
     def padded(x: Array) -> Array:
         return jnp.pad(x, [(0, capacity - count)] + [(0, 0)] * (x.ndim - 1))
 
+    unused_logit = -12.0  # of opacity
     larger = scene.map_gaussians(padded)
-    opacities = larger.gaussians.logit_opacities.at[count:].set(ASLEEP)
+    opacities = larger.gaussians.logit_opacities.at[count:].set(unused_logit)
     return larger._replace(gaussians=larger.gaussians._replace(logit_opacities=opacities))
 
 
 def dead(gaussians: Gaussians) -> Bool[Array, "g"]:
     """Return which Gaussians contribute nothing."""
-    return jax.nn.sigmoid(gaussians.logit_opacities) <= DEAD
+    return jax.nn.sigmoid(gaussians.logit_opacities) <= DEAD_OPACITY
 
 
 def relocate(

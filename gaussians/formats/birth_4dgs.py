@@ -30,7 +30,7 @@ from gaussians.formats.scene_files import (
     smallest_three,
     unit_quaternions,
 )
-from gaussians.formats.ungated import LONGEST, Passing, without_gates
+from gaussians.formats.ungated import LONGEST_CLIPS, Passing, without_gates
 from gaussians.rendering.projection import ALPHA_MIN
 from gaussians.types import Gaussians
 
@@ -44,7 +44,7 @@ ROTATION_BOUND = 0.002
 COLOR_BOUND = 1 / 255
 TIME_BOUND = 0.002  # seconds
 BANDS = {1: (0, 3), 2: (3, 8), 3: (8, 15)}  # coefficients after the first
-HARMONICS = 4.0  # largest coefficient
+LARGEST_HARMONIC = 4.0
 
 
 def save_4dgs(path: str | Path, scene: Scene | Gaussians, *, seconds: float) -> None:
@@ -122,7 +122,7 @@ def _streams(
     """Return the streams of a chunk, in the order of their numbers."""
     relative = 2 * np.log1p(RELATIVE_BOUND)
     position = 2 * bounds["pos"]
-    lasts = scene.durations > LONGEST
+    lasts = scene.durations > LONGEST_CLIPS
     sigmas = np.where(lasts, 1.0, scene.durations.astype(np.float64) * seconds)
     sigma_bins = np.rint(np.log(sigmas) / relative)
     decoded = np.exp(sigma_bins * relative)
@@ -166,7 +166,7 @@ def _streams(
 def _bands(scene: Passing, degree: int) -> dict[int, bytes]:
     """Return the records of view-dependent colour, one a degree, channel by channel."""
     rest = turn_harmonics(scene.harmonics)[:, 1:].swapaxes(1, 2)  # g 3 coefficients
-    levels = np.rint((rest / HARMONICS + 1) * 127.5).clip(0, 255).astype(np.int64)
+    levels = np.rint((rest / LARGEST_HARMONIC + 1) * 127.5).clip(0, 255).astype(np.int64)
     records = {}
     for band in range(1, degree + 1):
         first, end = BANDS[band]

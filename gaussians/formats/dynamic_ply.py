@@ -24,7 +24,7 @@ from gaussians.deformation import Scene
 from gaussians.formats.ftgs_ply import is_ftgs, read_ftgs
 from gaussians.formats.ply import load_ply, read_splats, save_ply, scene_in, splat_columns
 from gaussians.formats.ply_tables import Tables, read_columns, read_tables, write_tables
-from gaussians.formats.scene_files import CERTAIN, FormatError, check_finite, check_to_write
+from gaussians.formats.scene_files import LARGEST_LOGIT, FormatError, check_finite, check_to_write
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
@@ -88,7 +88,7 @@ def _read(path: Path, tables: Tables) -> DynamicGaussians:
     if durations.min() <= 0:
         raise FormatError(path, "property duration", durations.min(), "positive numbers")
     log_durations = np.log(durations)
-    logit_gates = np.full_like(durations, -CERTAIN)
+    logit_gates = np.full_like(durations, -LARGEST_LOGIT)
     if ours:
         log_durations = columns[:, 5]
         logit_gates = columns[:, 6]

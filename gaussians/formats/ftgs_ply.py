@@ -18,13 +18,13 @@ import numpy as np
 from gaussians.deformation import Scene
 from gaussians.formats.ply import read_splats, splat_columns
 from gaussians.formats.ply_tables import Tables, read_columns, read_comments, write_tables
-from gaussians.formats.scene_files import CERTAIN, FormatError, check_finite
+from gaussians.formats.scene_files import LARGEST_LOGIT, FormatError, check_finite
 from gaussians.formats.ungated import logits_of, without_gates
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
 NAMES = ["time", "log_duration", "velocity_0", "velocity_1", "velocity_2"]
-SHORTEST = 1e-3  # clips; players lengthen what is shorter
+SHORTEST_CLIPS = 1e-3  # players lengthen what is shorter
 
 
 def save_ftgs_ply(path: str | Path, scene: Scene | Gaussians) -> None:
@@ -43,7 +43,7 @@ def save_ftgs_ply(path: str | Path, scene: Scene | Gaussians) -> None:
     )
     columns = splat_columns(path, gaussians)
     columns["time"] = passing.moments
-    columns["log_duration"] = np.log(np.maximum(passing.durations, SHORTEST))
+    columns["log_duration"] = np.log(np.maximum(passing.durations, SHORTEST_CLIPS))
     for axis in range(3):
         columns[f"velocity_{axis}"] = passing.velocities[:, axis]
     comments = {
@@ -51,7 +51,7 @@ def save_ftgs_ply(path: str | Path, scene: Scene | Gaussians) -> None:
         "time_units": "normalized",
         "sh_degree": str(round(passing.harmonics.shape[1] ** 0.5) - 1),
         "use_velocity": "1",
-        "min_duration": f"{SHORTEST:g}",
+        "min_duration": f"{SHORTEST_CLIPS:g}",
         "opacity_floor": "0",
     }
     write_tables(path, {"vertex": columns}, comments)
@@ -79,5 +79,5 @@ def read_ftgs(path: Path, tables: Tables) -> DynamicGaussians:
         velocities=jnp.asarray(columns[:, 2:] * is_moving),
         moments=jnp.asarray(columns[:, 0]),
         log_durations=jnp.asarray(np.maximum(columns[:, 1], np.float32(log_shortest))),
-        logit_gates=jnp.full(len(columns), -CERTAIN),
+        logit_gates=jnp.full(len(columns), -LARGEST_LOGIT),
     )

@@ -23,9 +23,9 @@ from gaussians.formats.scene_files import (
 from gaussians.types import Gaussians
 
 EXTENSION = "KHR_gaussian_splatting"
-POINTS = 0
-FLOAT = 5126
-BYTE = 5121
+POINTS_MODE = 0
+FLOAT_COMPONENT = 5126
+BYTE_COMPONENT = 5121
 SHAPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
 
 
@@ -67,7 +67,7 @@ def _document(attributes: dict[str, Shaped[ndarray, "g c"]]) -> tuple[dict[str, 
         content = values.astype(np.uint8 if is_byte else "<f4").tobytes()
         accessor: dict[str, object] = {
             "bufferView": len(views),
-            "componentType": BYTE if is_byte else FLOAT,
+            "componentType": BYTE_COMPONENT if is_byte else FLOAT_COMPONENT,
             "count": len(values),
             "type": SHAPES[values.shape[1]],
         }
@@ -81,7 +81,7 @@ def _document(attributes: dict[str, Shaped[ndarray, "g c"]]) -> tuple[dict[str, 
         binary += content
     primitive = {
         "attributes": {name: i for i, name in enumerate(attributes)},
-        "mode": POINTS,
+        "mode": POINTS_MODE,
         "extensions": {EXTENSION: {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}},
     }
     document = {

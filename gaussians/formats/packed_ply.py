@@ -34,17 +34,17 @@ from gaussians.formats.scene_files import (
 )
 from gaussians.types import Gaussians
 
-CHUNK = 256
+CHUNK_GAUSSIANS = 256
 # Bits of the parts of a word.
-POSITION = (11, 10, 11)
-ROTATION = (2, 10, 10, 10)
-COLOR = (8, 8, 8, 8)
+POSITION_BITS = (11, 10, 11)
+ROTATION_BITS = (2, 10, 10, 10)
+COLOR_BITS = (8, 8, 8, 8)
 RANGES = {
     "packed_position": ("x", "y", "z"),
     "packed_scale": ("scale_x", "scale_y", "scale_z"),
     "packed_color": ("r", "g", "b"),
 }
-HARMONICS = 4.0  # largest coefficient
+LARGEST_HARMONIC = 4.0
 
 
 def save_packed_ply(path: str | Path, scene: Gaussians) -> None:
@@ -68,15 +68,15 @@ def save_packed_ply(path: str | Path, scene: Gaussians) -> None:
             for axis, name in enumerate(names)
         },
         "vertex": {
-            "packed_position": _pack(position, POSITION),
+            "packed_position": _pack(position, POSITION_BITS),
             "packed_rotation": _pack_rotations(quaternions),
-            "packed_scale": _pack(scale, POSITION),
-            "packed_color": _pack(np.column_stack([color, sigmoid(logits)]), COLOR),
+            "packed_scale": _pack(scale, POSITION_BITS),
+            "packed_color": _pack(np.column_stack([color, sigmoid(logits)]), COLOR_BITS),
         },
     }
     rest = harmonics[:, 1:].swapaxes(1, 2).reshape(len(means), -1)
     if rest.size:
-        steps = np.floor((rest / HARMONICS + 1) * 128).clip(0, 255).astype(np.uint8)
+        steps = np.floor((rest / LARGEST_HARMONIC + 1) * 128).clip(0, 255).astype(np.uint8)
         tables["sh"] = {f"f_rest_{i}": column for i, column in enumerate(steps.T)}
     write_tables(path, tables)
 
@@ -88,10 +88,10 @@ def unpack(path: Path, tables: Tables) -> Gaussians:
     rotation, position, scale, color = columns.T
     g = len(rotation)
     chunks = _row_count(tables["chunk"])
-    if chunks != -(-g // CHUNK):
-        expected = f"{-(-g // CHUNK)} for {g} Gaussians"
+    if chunks != -(-g // CHUNK_GAUSSIANS):
+        expected = f"{-(-g // CHUNK_GAUSSIANS)} for {g} Gaussians"
         raise FormatError(path, "element chunk", f"{chunks} rows", expected)
-    rgba = _unpack(color, COLOR)
+    rgba = _unpack(color, COLOR_BITS)
     if "min_r" in tables["chunk"]:
         rgba[:, :3] = _in_range(path, tables, "packed_color", rgba[:, :3])
     harmonics = mean_harmonics(rgba[:, None, :3])
@@ -99,9 +99,13 @@ def unpack(path: Path, tables: Tables) -> Gaussians:
         rest = _unpack_harmonics(path, tables, g)
         harmonics = np.concatenate([harmonics, rest], 1)
     return Gaussians(
-        means=jnp.asarray(_in_range(path, tables, "packed_position", _unpack(position, POSITION))),
+        means=jnp.asarray(
+            _in_range(path, tables, "packed_position", _unpack(position, POSITION_BITS))
+        ),
         quaternions=jnp.asarray(_unpack_rotations(rotation)),
-        log_scales=jnp.asarray(_in_range(path, tables, "packed_scale", _unpack(scale, POSITION))),
+        log_scales=jnp.asarray(
+            _in_range(path, tables, "packed_scale", _unpack(scale, POSITION_BITS))
+        ),
         logit_opacities=jnp.asarray(logit(rgba[:, 3])),
         harmonics=jnp.asarray(harmonics),
     )
@@ -111,10 +115,10 @@ def _fractions(
     values: Float[ndarray, "g 3"],
 ) -> tuple[Float[ndarray, "g 3"], tuple[Float[ndarray, "chunks 3"], Float[ndarray, "chunks 3"]]]:
     """Return the place of every value in the range of its chunk, and both ends of each range."""
-    starts = np.arange(0, len(values), CHUNK)
+    starts = np.arange(0, len(values), CHUNK_GAUSSIANS)
     low = np.minimum.reduceat(values, starts)
     high = np.maximum.reduceat(values, starts)
-    chunk = np.arange(len(values)) // CHUNK
+    chunk = np.arange(len(values)) // CHUNK_GAUSSIANS
     doubles = low.astype(np.float64)  # a difference of two floats may be too large for one
     span = np.where(high > low, high - doubles, 1)
     return (values - doubles[chunk]) / span[chunk], (low, high)
@@ -127,7 +131,7 @@ def _in_range(
     labels = [f"{end}_{name}" for end in ("min", "max") for name in RANGES[word]]
     edges = read_columns(path, tables, "chunk", labels)
     check_finite(path, [f"property {label}" for label in labels], edges)
-    ends = edges.astype(np.float64)[np.arange(len(fractions)) // CHUNK]
+    ends = edges.astype(np.float64)[np.arange(len(fractions)) // CHUNK_GAUSSIANS]
     low, high = np.split(ends, 2, axis=1)
     return (low + fractions * (high - low)).astype(np.float32)
 
@@ -154,12 +158,12 @@ def _unpack(word: UInt32[ndarray, "g"], bits: tuple[int, ...]) -> Float[ndarray,
 def _pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, "g"]:
     """Pack quaternions of any length; zero becomes no rotation."""
     largest, smaller = smallest_three(unit_quaternions(quaternions))
-    return _pack(np.column_stack([largest / 3, smaller / np.sqrt(2) + 0.5]), ROTATION)
+    return _pack(np.column_stack([largest / 3, smaller / np.sqrt(2) + 0.5]), ROTATION_BITS)
 
 
 def _unpack_rotations(word: UInt32[ndarray, "g"]) -> Float[ndarray, "g 4"]:
     """Return unit quaternions, the inverse of `_pack_rotations`."""
-    smaller = (_unpack(word, ROTATION)[:, 1:] - 0.5) * np.sqrt(2)
+    smaller = (_unpack(word, ROTATION_BITS)[:, 1:] - 0.5) * np.sqrt(2)
     return with_largest((word >> 30).astype(np.int64), smaller).astype(np.float32)
 
 
@@ -172,7 +176,7 @@ def _unpack_harmonics(path: Path, tables: Tables, g: int) -> Float[ndarray, "g r
         raise FormatError(path, "element sh", found, f"{g} rows of 9, 24 or 45")
     steps = read_columns(path, tables, "sh", [f"f_rest_{i}" for i in range(count)], np.uint8)
     middle = (steps.astype(np.float32) + 0.5) / 128 - 1
-    values = np.where(steps == 0, -1, np.where(steps == 255, 1, middle)) * HARMONICS
+    values = np.where(steps == 0, -1, np.where(steps == 255, 1, middle)) * LARGEST_HARMONIC
     return values.reshape(g, 3, count // 3).swapaxes(1, 2).astype(np.float32)
 
 

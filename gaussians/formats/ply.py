@@ -10,7 +10,7 @@ from numpy import ndarray
 from gaussians.deformation import Scene
 from gaussians.formats.packed_ply import unpack
 from gaussians.formats.ply_tables import Tables, read_columns, read_tables, write_tables
-from gaussians.formats.scene_files import CERTAIN, FormatError, arrays_to_write, check_finite
+from gaussians.formats.scene_files import LARGEST_LOGIT, FormatError, arrays_to_write, check_finite
 from gaussians.types import Gaussians
 
 
@@ -64,7 +64,7 @@ def read_splats(path: Path, tables: Tables) -> Gaussians:
     names = [name for name in _names(rest) if name not in ("nx", "ny", "nz")]
     columns = read_columns(path, tables, "vertex", names)
     opacity = columns[:, names.index("opacity")]
-    opacity[np.isinf(opacity)] = np.sign(opacity[np.isinf(opacity)]) * CERTAIN
+    opacity[np.isinf(opacity)] = np.sign(opacity[np.isinf(opacity)]) * LARGEST_LOGIT
     check_finite(path, [f"property {name}" for name in names], columns)
     means, mean_color, rest_color, opacity, scales, quaternions = np.split(
         columns, np.cumsum([3, 3, rest, 1, 3]), axis=1

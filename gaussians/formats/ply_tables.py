@@ -20,7 +20,7 @@ from numpy import ndarray
 
 from gaussians.formats.scene_files import FormatError, existing_file
 
-HEADER = 2**20  # bytes in which the header of a scene must end
+MOST_HEADER_BYTES = 2**20
 ORDERS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}
 NAMES = {
     "i1": "char",
@@ -107,7 +107,7 @@ def read_columns(
 def read_comments(path: Path) -> dict[str, str]:
     """Return the comments `comment NAME TEXT` in the header of a file that `read_tables` reads."""
     with path.open("rb") as file:
-        head = file.read(HEADER).partition(b"end_header")[0].decode("ascii", "replace")
+        head = file.read(MOST_HEADER_BYTES).partition(b"end_header")[0].decode("ascii", "replace")
     comments = {}
     for line in head.splitlines():
         kind, _, text = line.partition(" ")
@@ -143,7 +143,7 @@ def write_tables(path: str | Path, tables: Tables, comments: dict[str, str] | No
 
 def _read_header(path: Path, file: BinaryIO) -> tuple[str, list[Element]]:
     """Return the layout and the elements before the first list; the file stands at the rows."""
-    head = file.read(HEADER)
+    head = file.read(MOST_HEADER_BYTES)
     newline = next((n for n in (b"\r\n", b"\n", b"\r") if head.startswith(b"ply" + n)), None)
     end = -1 if newline is None else head.find(newline + b"end_header" + newline)
     if newline is None or end < 0:

@@ -6,13 +6,14 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 from numpy import ndarray
 
-from gaussians.harmonics import MEAN
+from gaussians.harmonics import MEAN_HARMONIC
 from gaussians.types import Gaussians
 
-# Files hold opacities of exactly 0 and 1, whose logits are infinite: these stand for them.
-CERTAIN = 20.0
+# Files hold opacities of exactly 0 and 1, whose logits are infinite: this and its negative stand
+# for them.
+LARGEST_LOGIT = 20.0
 # The other components where one is the largest.
-SMALLER = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
+SMALLER_COMPONENTS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
 
 
 class FormatError(ValueError):
@@ -96,13 +97,13 @@ def smallest_three(
     """
     largest = np.abs(unit).argmax(1)
     sign = np.where(np.take_along_axis(unit, largest[:, None], 1) < 0, -1, 1)
-    return largest, np.take_along_axis(unit * sign, SMALLER[largest], 1)
+    return largest, np.take_along_axis(unit * sign, SMALLER_COMPONENTS[largest], 1)
 
 
 def with_largest(largest: Int[ndarray, "g"], three: Float[ndarray, "g 3"]) -> Float[ndarray, "g 4"]:
     """Return the unit quaternions, the inverse of `smallest_three`."""
     unit = np.empty((len(three), 4))
-    np.put_along_axis(unit, SMALLER[largest], three, 1)
+    np.put_along_axis(unit, SMALLER_COMPONENTS[largest], three, 1)
     left = np.sqrt(np.maximum(1 - (three**2).sum(1, keepdims=True), 0))
     np.put_along_axis(unit, largest[:, None], left, 1)
     return unit
@@ -128,16 +129,16 @@ def sigmoid(logits: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
 
 
 def logit(unit: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
-    """Return the inverse of `sigmoid`; 0 and 1 give -/+ `CERTAIN`."""
+    """Return the inverse of `sigmoid`; 0 and 1 give -/+ `LARGEST_LOGIT`."""
     with np.errstate(divide="ignore"):
-        return np.clip(np.log(unit) - np.log1p(-unit), -CERTAIN, CERTAIN)
+        return np.clip(np.log(unit) - np.log1p(-unit), -LARGEST_LOGIT, LARGEST_LOGIT)
 
 
 def mean_colors(harmonics: Float[ndarray, "g k 3"]) -> Float[ndarray, "g 3"]:
     """Return the colour averaged over directions; a screen shows [0, 1]."""
-    return 0.5 + MEAN * harmonics[:, 0]
+    return 0.5 + MEAN_HARMONIC * harmonics[:, 0]
 
 
 def mean_harmonics(colors: Float[ndarray, "*g 3"]) -> Float[ndarray, "*g 3"]:
     """Return the inverse of `mean_colors`."""
-    return (colors - 0.5) / MEAN
+    return (colors - 0.5) / MEAN_HARMONIC

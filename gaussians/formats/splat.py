@@ -26,7 +26,6 @@ from gaussians.formats.scene_files import (
 from gaussians.types import Gaussians
 
 ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("rotation", "u1", 4)])
-THINNEST = 1e-20  # stands for a scale of 0, which has no logarithm
 LARGEST_LOG_SCALE = 88.0  # logarithm of a scale that a float32 holds
 
 
@@ -66,11 +65,12 @@ def load_splat(path: str | Path) -> Gaussians:
     check_finite(path, ["x", "y", "z", "scale_0", "scale_1", "scale_2"], numbers)
     if (rows["scale"] < 0).any():
         raise FormatError(path, "scale", f"{rows['scale'].min()}", "no negative numbers")
+    thinnest = 1e-20  # stands for a scale of 0, which has no logarithm
     rgba = rows["rgba"].astype(np.float32) / 255
     return Gaussians(
         means=jnp.asarray(rows["mean"]),
         quaternions=jnp.asarray((rows["rotation"].astype(np.float32) - 128) / 128),
-        log_scales=jnp.asarray(np.log(np.maximum(rows["scale"], THINNEST))),
+        log_scales=jnp.asarray(np.log(np.maximum(rows["scale"], thinnest))),
         logit_opacities=jnp.asarray(logit(rgba[:, 3])),
         harmonics=jnp.asarray(mean_harmonics(rgba[:, None, :3])),
     )

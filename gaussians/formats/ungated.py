@@ -23,9 +23,8 @@ from gaussians.motion import DynamicGaussians
 from gaussians.rendering.projection import ALPHA_MIN
 from gaussians.types import Gaussians
 
-LASTING = 1e3  # clips; within one, such a Gaussian loses less than 1e-6 of its opacity
-LONGEST = 100.0  # clips; longer durations last
-PURE = 0.05  # share of an opacity; two Gaussians instead of one would err by more
+LASTING_CLIPS = 1e3  # within one, such a Gaussian loses less than 1e-6 of its opacity
+LONGEST_CLIPS = 100.0  # longer durations last
 
 
 class Passing(NamedTuple):
@@ -39,7 +38,7 @@ class Passing(NamedTuple):
       harmonics: coefficients of colour.
       velocities: world units per clip.
       moments: when each is most visible.
-      durations: one standard deviation; `LASTING` for what is always there.
+      durations: one standard deviation; `LASTING_CLIPS` for what is always there.
     """
 
     means: Float32[ndarray, "g 3"]
@@ -69,11 +68,12 @@ def without_gates(path: Path, scene: Scene | Gaussians) -> Passing:
     for name, values in zip(fields, moving, strict=True):
         check_to_write(path, name, values)
     velocities, moments, log_durations, logit_gates = moving
-    durations = np.exp(np.clip(log_durations, -87, np.log(LASTING))).astype(np.float32)
+    durations = np.exp(np.clip(log_durations, -87, np.log(LASTING_CLIPS))).astype(np.float32)
 
+    pure_share = 0.05  # of an opacity; two Gaussians instead of one would err by more
     opacities = sigmoid(logits)
-    gates = np.where(durations > LONGEST, 1, sigmoid(logit_gates))
-    gates = np.where(gates > 1 - PURE, 1, np.where(gates < PURE, 0, gates))
+    gates = np.where(durations > LONGEST_CLIPS, 1, sigmoid(logit_gates))
+    gates = np.where(gates > 1 - pure_share, 1, np.where(gates < pure_share, 0, gates))
     lasting = opacities * gates
     passing = (opacities - lasting) / np.maximum(1 - lasting, 1e-6)
     shown = np.concatenate([lasting, passing]) > ALPHA_MIN
@@ -91,7 +91,7 @@ def without_gates(path: Path, scene: Scene | Gaussians) -> Passing:
         harmonics=both(harmonics),
         velocities=both(velocities),
         moments=both(moments),
-        durations=np.concatenate([np.full_like(durations, LASTING), durations])[shown],
+        durations=np.concatenate([np.full_like(durations, LASTING_CLIPS), durations])[shown],
     )
 
 

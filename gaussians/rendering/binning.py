@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from gaussians.rendering.projection import NEAREST_DRAWN, Splats
 
-SIDE = 16  # pixels along a tile whose list is sorted; CPUs composite its quarters
+TILE_PIXELS = 16  # along a tile whose list is sorted; CPUs composite its quarters
 DEPTH_BITS = 29  # distinguish all floats between NEAREST_DRAWN and 1e15 apart
 MOST_INTERSECTIONS = 2**30  # intersections that 32 bits can count
 
@@ -76,7 +76,7 @@ class Bins(NamedTuple):
 
 def choose_tiles(width: int, height: int, gaussians: int) -> Tiles:
     """Return the tiles to sort by: larger ones where the keys would not fit 32 bits."""
-    side = SIDE
+    side = TILE_PIXELS
     while (Tiles(width, height, side).count + 1) << rank_bits(gaussians) > 2**32:
         side *= 2
         if side > 64:

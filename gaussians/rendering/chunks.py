@@ -1,7 +1,7 @@
 """Lists of splats cut into chunks of one size, each within one tile: shapes for TPUs.
 
-A picture of n tiles whose lists hold at most m slots has at most m / CHUNK + n chunks. Chunks of a
-tile follow one another.
+A picture of n tiles whose lists hold at most m slots has at most m / CHUNK_SPLATS + n chunks.
+Chunks of a tile follow one another.
 """
 
 from typing import NamedTuple
@@ -11,8 +11,8 @@ from jaxtyping import Array, Float, Int
 
 from gaussians.rendering.binning import Bins, Tiles
 
-CHUNK = 128  # splats of a chunk: the lanes of a TPU vector register
-UNUSED = -1e4  # log opacity of a place that no splat fills
+CHUNK_SPLATS = 128  # the lanes of a TPU vector register
+UNUSED_LOG_OPACITY = -1e4  # of a place that no splat fills
 
 
 class Chunks(NamedTuple):
@@ -38,17 +38,17 @@ def cut_runs(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Chunks:
     """Cut the lists of all tiles into chunks."""
     slots = bins.ids.shape[0]
     g, _ = features.shape
-    count = -(-bins.length // CHUNK)
+    count = -(-bins.length // CHUNK_SPLATS)
     end = jnp.cumsum(count)
-    chunk = jnp.arange(-(-slots // CHUNK) + tiles.count, dtype=jnp.int32)
+    chunk = jnp.arange(-(-slots // CHUNK_SPLATS) + tiles.count, dtype=jnp.int32)
     tile = jnp.searchsorted(end, chunk, side="right").astype(jnp.int32)
     of_tile = jnp.minimum(tile, tiles.count - 1)
-    nth = (chunk - (end - count)[of_tile])[:, None] * CHUNK + jnp.arange(CHUNK)[None]
+    nth = (chunk - (end - count)[of_tile])[:, None] * CHUNK_SPLATS + jnp.arange(CHUNK_SPLATS)[None]
     used = (nth < bins.length[of_tile][:, None]) & (tile < tiles.count)[:, None]
     ids = bins.ids[jnp.where(used, bins.first[of_tile][:, None] + nth, 0)]
 
     splats = jnp.concatenate([features, jnp.ones((g, 1))], 1)[ids]
     center = (jnp.stack([tile % tiles.columns, tile // tiles.columns], -1) + 0.5) * tiles.side
     splats = splats.at[..., :2].add(-center[:, None])
-    splats = splats.at[..., 5].set(jnp.where(used, splats[..., 5], UNUSED))
+    splats = splats.at[..., 5].set(jnp.where(used, splats[..., 5], UNUSED_LOG_OPACITY))
     return Chunks(jnp.where(used, ids, g), splats, tile, end - count, count)

@@ -35,9 +35,9 @@ from gaussians.rendering.projection import ALPHA_MIN
 
 ALPHA_MAX = 0.999
 TRANSMITTANCE_MIN = 1e-4
-STEP = 4  # splats per loop iteration
-GROUP = 64  # tiles per loop: enough to amortise an iteration, few enough to exit early
-GEOMETRY = 6  # leading feature columns: x, y, -A/2, -B, -C/2, log opacity; the payload follows
+STEP_SPLATS = 4  # splats per loop iteration
+GROUP_TILES = 64  # tiles per loop: enough to amortise an iteration, few enough to exit early
+GEOMETRY_COLUMNS = 6  # x, y, -A/2, -B, -C/2, log opacity; the payload follows
 
 
 class TileGroup(NamedTuple):
@@ -59,9 +59,9 @@ class TileGroup(NamedTuple):
 def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w f-5"]:
     """Composite the payload; the last channel is the light left for the background.
 
-    `features` has the six `GEOMETRY` columns, then the payload. The picture covers whole tiles.
+    `features` has the `GEOMETRY_COLUMNS`, then the payload. The picture covers whole tiles.
     """
-    channels = features.shape[1] - GEOMETRY
+    channels = features.shape[1] - GEOMETRY_COLUMNS
     offsets = pixel_offsets(tiles.side)
 
     def draw(group: TileGroup) -> Float[Array, "tiles c pixels"]:
@@ -69,12 +69,13 @@ def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Ar
             chunk, transmittance, left, image = state
             splats, _, _ = _fetch(features, bins, group, chunk)
             alphas = alphas_at(splats, offsets)
-            for k in range(STEP):
+            for k in range(STEP_SPLATS):
                 after = transmittance * (1 - alphas[:, k])
                 drawn = after > TRANSMITTANCE_MIN
                 weight = jnp.where(drawn, alphas[:, k] * transmittance, 0.0)
                 image = tuple(
-                    image[c] + weight * splats[:, k, GEOMETRY + c, None] for c in range(channels)
+                    so_far + weight * splats[:, k, GEOMETRY_COLUMNS + c, None]
+                    for c, so_far in enumerate(image)
                 )
                 left = jnp.where(drawn, after, left)
                 transmittance = after
@@ -103,7 +104,7 @@ def surfaces(features: Float[Array, "g 6"], bins: Bins, tiles: Tiles) -> Int[Arr
             chunk, transmittance, most, strongest, middle = state
             splats, ids, _ = _fetch(features, bins, group, chunk)
             alphas = alphas_at(splats, offsets)
-            for k in range(STEP):
+            for k in range(STEP_SPLATS):
                 after = transmittance * (1 - alphas[:, k])
                 drawn = after > TRANSMITTANCE_MIN
                 weight = jnp.where(drawn, alphas[:, k] * transmittance, 0.0)
@@ -148,13 +149,13 @@ def backward(
             alphas = alphas_at(splats, offsets)
             weights = []
             logs = []
-            for k in range(STEP):
+            for k in range(STEP_SPLATS):
                 alpha = alphas[:, k]
                 after = transmittance * (1 - alpha)
                 drawn = after > TRANSMITTANCE_MIN
                 weight = jnp.where(drawn, alpha * transmittance, 0.0)
                 gain = weight * sum(
-                    splats[:, k, GEOMETRY + c, None] * towards[:, c]
+                    splats[:, k, GEOMETRY_COLUMNS + c, None] * towards[:, c]
                     for c in range(towards.shape[1])
                 )
                 behind = behind - gain
@@ -163,11 +164,10 @@ def backward(
                 weights.append(weight)
                 transmittance = after
             moments = rearrange(jnp.stack(logs, 1), "b k p -> (b k) p") @ monomials(offsets)
-            moments = rearrange(moments, "(b k) m -> b k m", k=STEP)
+            moments = rearrange(moments, "(b k) m -> b k m", k=STEP_SPLATS)
             payload = jnp.einsum("bkp,bcp->bkc", jnp.stack(weights, 1), towards)
-            geometry = geometry_gradient(
-                jnp.unstack(splats[..., : GEOMETRY - 1], axis=-1), jnp.unstack(moments, axis=-1)
-            )
+            shape = jnp.unstack(splats[..., : GEOMETRY_COLUMNS - 1], axis=-1)
+            geometry = geometry_gradient(shape, jnp.unstack(moments, axis=-1))
             rows = jnp.concatenate([jnp.stack(geometry, -1), payload], -1)
             ids = jnp.where(used, ids, features.shape[0])
             gradient = gradient.at[ids].add(rows, mode="drop")
@@ -183,7 +183,7 @@ def backward(
 
 def _groups(bins: Bins, tiles: Tiles) -> TileGroup:
     """Return all tiles, the fullest first, in groups of equal size."""
-    size = min(tiles.count, GROUP)
+    size = min(tiles.count, GROUP_TILES)
     padding = -tiles.count % size
     tile = jnp.concatenate([jnp.argsort(-bins.length), jnp.full(padding, tiles.count)])
     first, length = (jnp.append(run, 0)[tile] for run in (bins.first, bins.length))
@@ -199,7 +199,7 @@ def _unfinished(group: TileGroup) -> Callable[[tuple], Bool[Array, ""]]:
 
     def condition(state: tuple) -> Bool[Array, ""]:
         chunk, transmittance = state[:2]
-        return (chunk * STEP < longest) & (transmittance > TRANSMITTANCE_MIN).any()
+        return (chunk * STEP_SPLATS < longest) & (transmittance > TRANSMITTANCE_MIN).any()
 
     return condition
 
@@ -208,7 +208,7 @@ def _fetch(
     features: Array, bins: Bins, group: TileGroup, chunk: Int[Array, ""]
 ) -> tuple[Float[Array, "tiles splats f"], Int[Array, "tiles splats"], Bool[Array, "tiles splats"]]:
     """Return the splats of one step relative to the tile centres, their ids, and which exist."""
-    nth = chunk * STEP + jnp.arange(STEP)[None]
+    nth = chunk * STEP_SPLATS + jnp.arange(STEP_SPLATS)[None]
     used = nth < group.length[:, None]
     slot = jnp.minimum(group.first[:, None] + nth, bins.ids.shape[0] - 1)
     # Without bounds checks, which cost as much as the copy.
@@ -222,7 +222,7 @@ def alphas_at(
     splats: Float[Array, "tiles splats f"], offsets: tuple[np.ndarray, np.ndarray]
 ) -> Float[Array, "tiles splats pixels"]:
     """Return alpha at every pixel of every tile, equation 1."""
-    x, y, a, b, c, log_opacity = (splats[..., i, None] for i in range(GEOMETRY))
+    x, y, a, b, c, log_opacity = (splats[..., i, None] for i in range(GEOMETRY_COLUMNS))
     dx = offsets[0][None, None] - x
     dy = offsets[1][None, None] - y
     alpha = jnp.minimum(jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy), ALPHA_MAX)

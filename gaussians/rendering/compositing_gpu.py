@@ -27,11 +27,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gaussians.rendering.binning import Bins, Tiles
-from gaussians.rendering.chunks import UNUSED
-from gaussians.rendering.compositing import ALPHA_MAX, GEOMETRY, TRANSMITTANCE_MIN
+from gaussians.rendering.chunks import UNUSED_LOG_OPACITY
+from gaussians.rendering.compositing import ALPHA_MAX, GEOMETRY_COLUMNS, TRANSMITTANCE_MIN
 from gaussians.rendering.projection import ALPHA_MIN
 
-ROWS = 8  # rows of the gradient that are added, or cleared, at a time
+BLOCK_ROWS = 8  # rows of the gradient that are added, or cleared, at a time
 PAYLOAD_OF_A_STEP = 16  # splats times channels; the light is looked at after each step
 PAYLOAD_OF_A_WARP = 1024  # pixels times channels whose sums fit into the registers of a warp
 MOST_WARPS = 16
@@ -42,7 +42,7 @@ def forward(
     features: Float[Array, "g f"], bins: Bins, tiles: Tiles, *, interpret: bool = False
 ) -> Float[Array, "h w f-5"]:
     """Composite the payload, see `compositing.forward`."""
-    channels = features.shape[1] - GEOMETRY
+    channels = features.shape[1] - GEOMETRY_COLUMNS
     shape = (channels + 1, tiles.rows * tiles.side, tiles.columns * tiles.side)
     draw = _call(
         partial(_draw, tiles=tiles),
@@ -71,7 +71,7 @@ def backward(
         partial(_pull_back, tiles=tiles),
         tiles.count,
         jax.ShapeDtypeStruct((slots, width), features.dtype),
-        _warps(tiles, width - GEOMETRY),
+        _warps(tiles, width - GEOMETRY_COLUMNS),
         interpret,
     )
     planes = [jnp.moveaxis(x, -1, 0) for x in (image, cotangent)]
@@ -141,7 +141,7 @@ def _draw(features, ids, first, length, image, *, tiles: Tiles) -> None:
             after = transmittance - stopped
             drawn = after > TRANSMITTANCE_MIN
             weight = jnp.where(drawn, stopped, 0.0)
-            image = tuple(image[c] + weight * splat[GEOMETRY + c] for c in range(channels))
+            image = tuple(image[c] + weight * splat[GEOMETRY_COLUMNS + c] for c in range(channels))
             left = jnp.where(drawn, after, left)
             transmittance = after
         return _is_lit(transmittance), transmittance, left, image
@@ -173,7 +173,7 @@ def _pull_back(features, ids, first, length, image, cotangent, rows, *, tiles: T
             after = transmittance - stopped
             drawn = after > TRANSMITTANCE_MIN
             weight = jnp.where(drawn, stopped, 0.0)
-            gain = weight * sum(splat[GEOMETRY + c] * towards[c] for c in range(channels))
+            gain = weight * sum(splat[GEOMETRY_COLUMNS + c] * towards[c] for c in range(channels))
             behind = behind - gain
             log = gain - behind * alpha / (1 - alpha)
             log = jnp.where(drawn & (alpha < ALPHA_MAX), log, 0.0)
@@ -187,10 +187,10 @@ def _pull_back(features, ids, first, length, image, cotangent, rows, *, tiles: T
     unreached = _walk(step, size, end - slot, (slot < end, one, behind, slot))[-1]
 
     def clear(nth, _):
-        row, column, exists = _block(unreached + nth * ROWS, end, rows.shape[1])
+        row, column, exists = _block(unreached + nth * BLOCK_ROWS, end, rows.shape[1])
         triton.store(rows.at[row, column], jnp.zeros(exists.shape, rows.dtype), mask=exists)
 
-    lax.fori_loop(0, _parts(jnp.maximum(end - unreached, 0), ROWS), clear, None)
+    lax.fori_loop(0, _parts(jnp.maximum(end - unreached, 0), BLOCK_ROWS), clear, None)
 
 
 def _walk(step: Callable, size: int, length: Array, state: tuple) -> tuple:
@@ -218,13 +218,13 @@ def _add_rows(rows, order, first, count, total) -> None:
     end = first[i] + count[i]
 
     def add(nth, so_far):
-        row, column, exists = _block(first[i] + nth * ROWS, end, width)
+        row, column, exists = _block(first[i] + nth * BLOCK_ROWS, end, width)
         slot = triton.load(order.at[row], mask=row < end, other=0)
         return so_far + triton.load(rows.at[slot, column], mask=exists, other=0.0)
 
     columns = pl.next_power_of_2(width)
-    start = jnp.zeros((ROWS, columns), rows.dtype)
-    row_sum = lax.fori_loop(0, _parts(count[i], ROWS), add, start).sum(0)
+    start = jnp.zeros((BLOCK_ROWS, columns), rows.dtype)
+    row_sum = lax.fori_loop(0, _parts(count[i], BLOCK_ROWS), add, start).sum(0)
     column = lax.broadcasted_iota(jnp.int32, (columns,), 0)
     triton.store(total.at[i, column], row_sum, mask=column < width)
 
@@ -239,8 +239,8 @@ def _store_row(rows, slot: Array, end: Array, values: list[Array]) -> None:
 
 
 def _block(row: Array, end: Array, width: int) -> tuple[Array, Array, Array]:
-    """Return row and column of `ROWS` rows of at least `width` columns, and which exist."""
-    shape = (ROWS, pl.next_power_of_2(width))
+    """Return row and column of `BLOCK_ROWS` rows of at least `width` columns, and which exist."""
+    shape = (BLOCK_ROWS, pl.next_power_of_2(width))
     rows = row + lax.broadcasted_iota(jnp.int32, shape, 0)
     columns = lax.broadcasted_iota(jnp.int32, shape, 1)
     return rows, columns, (rows < end) & (columns < width)
@@ -264,7 +264,8 @@ def _fetch(features, ids, slot: Array, end: Array) -> list[Array]:
     """Return the features of a slot as scalars; behind the end of the list they are not seen."""
     i = ids[jnp.minimum(slot, end - 1)]
     splat = [features[i, column] for column in range(features.shape[1])]
-    splat[GEOMETRY - 1] = jnp.where(slot < end, splat[GEOMETRY - 1], UNUSED)
+    *_, log_opacity = splat[:GEOMETRY_COLUMNS]
+    splat[GEOMETRY_COLUMNS - 1] = jnp.where(slot < end, log_opacity, UNUSED_LOG_OPACITY)
     return splat
 
 
@@ -272,7 +273,7 @@ def _alpha(splat: list[Array], x: Array, y: Array) -> tuple[Array, Array, Array]
     """Return alpha at the pixels of a tile, equation 1, and their offsets from the centre."""
     # GPUs have an instruction for powers of two. What depends on the splat or the column alone is
     # computed once for all pixels of a thread.
-    a, b, c, log_opacity = (LOG2_E * z for z in splat[2:GEOMETRY])
+    a, b, c, log_opacity = (LOG2_E * z for z in splat[2:GEOMETRY_COLUMNS])
     dx = x - splat[0]
     dy = y - splat[1]
     alpha = jnp.exp2((log_opacity + a * dx * dx) + dy * (b * dx + c * dy))

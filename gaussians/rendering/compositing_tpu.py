@@ -20,18 +20,18 @@ from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Bool, Float, Int
 
 from gaussians.rendering.binning import Bins, Tiles
-from gaussians.rendering.chunks import CHUNK, cut_runs
+from gaussians.rendering.chunks import CHUNK_SPLATS, cut_runs
 from gaussians.rendering.compositing import (
     ALPHA_MAX,
     ALPHA_MIN,
-    GEOMETRY,
+    GEOMETRY_COLUMNS,
     TRANSMITTANCE_MIN,
     cut_tiles,
     geometry_gradient,
     join_tiles,
 )
 
-SUBLANES = 8  # rows of a TPU vector register
+REGISTER_ROWS = 8  # rows of a TPU vector register
 
 
 def forward(
@@ -39,7 +39,7 @@ def forward(
 ) -> Float[Array, "h w f-5"]:
     """Composite the payload, see `compositing.forward`."""
     chunks = cut_runs(features, bins, tiles)
-    channels = features.shape[1] - GEOMETRY + 1
+    channels = features.shape[1] - GEOMETRY_COLUMNS + 1
     pixels = tiles.side**2
     image = _call(
         partial(_draw, side=tiles.side),
@@ -82,9 +82,9 @@ def backward(
         [pltpu.VMEM((pixels, n), jnp.float32) for n in (1, 1, channels)],
         interpret,
     )
-    geometry = rows[:, :GEOMETRY]
-    payload = rows[:, SUBLANES:]
-    payload = payload[:, : features.shape[1] - GEOMETRY]
+    geometry = rows[:, :GEOMETRY_COLUMNS]
+    payload = rows[:, REGISTER_ROWS:]
+    payload = payload[:, : features.shape[1] - GEOMETRY_COLUMNS]
     rows = rearrange(jnp.concatenate([geometry, payload], 1), "i f k -> (i k) f")
     return jnp.zeros_like(features).at[chunks.ids.reshape(-1)].add(rows, mode="drop")
 
@@ -101,7 +101,7 @@ def _call(
     """Run a kernel over all chunks; the result has one block for each chunk, or for each tile."""
 
     def chunk_block(rows: int) -> pl.BlockSpec:
-        return pl.BlockSpec((1, rows, CHUNK), lambda i, _: (i, 0, 0))
+        return pl.BlockSpec((1, rows, CHUNK_SPLATS), lambda i, _: (i, 0, 0))
 
     def tile_block(rows: int, pixels: int) -> pl.BlockSpec:
         return pl.BlockSpec((1, rows, pixels), lambda i, tile: (tile[i], 0, 0))
@@ -165,11 +165,11 @@ def _pull_back(tile, splats, towards, covered, rows, reaching, behind, towards_t
         log = jnp.where(drawn & (alphas < ALPHA_MAX), log, 0.0)
         moments = _dot(_monomials(side), log, (1, 0))
         geometry = geometry_gradient(
-            [splat[i : i + 1] for i in range(GEOMETRY - 1)],
-            [moments[i : i + 1] for i in range(GEOMETRY)],
+            [splat[i : i + 1] for i in range(GEOMETRY_COLUMNS - 1)],
+            [moments[i : i + 1] for i in range(GEOMETRY_COLUMNS)],
         )
         zero = jnp.zeros_like(geometry[0])
-        padding = [zero] * (SUBLANES - GEOMETRY)
+        padding = [zero] * (REGISTER_ROWS - GEOMETRY_COLUMNS)
         payload = _dot(towards[0], weights, (1, 0))
         rows[0] = jnp.concatenate([*geometry, *padding, payload], 0)
         behind[...] = after[:, -1:]
@@ -195,7 +195,7 @@ def _weights(
     Float[Array, "pixels 1"],
 ]:
     """Return weights, alphas, which are drawn, and the light behind the chunk, equations 1 to 3."""
-    x, y, a, b, c, log_opacity = (splats[i : i + 1] for i in range(GEOMETRY))
+    x, y, a, b, c, log_opacity = (splats[i : i + 1] for i in range(GEOMETRY_COLUMNS))
     column, row = _offsets(side, (side * side, 1), 0)
     dx = column - x
     dy = row - y
@@ -210,7 +210,7 @@ def _weights(
 
 def _triangle() -> Float[Array, "places places"]:
     """Return the matrix that, multiplied from the right, makes cumulative sums along lanes."""
-    shape = (CHUNK, CHUNK)
+    shape = (CHUNK_SPLATS, CHUNK_SPLATS)
     row, column = (lax.broadcasted_iota(jnp.int32, shape, axis) for axis in (0, 1))
     return (row <= column).astype(jnp.float32)
 
@@ -232,7 +232,7 @@ def _monomials(side: int) -> Float[Array, "8 pixels"]:
 
 
 def _payload(splats: Float[Array, "f places"], channels: int) -> Float[Array, "c places"]:
-    return splats[SUBLANES : SUBLANES + channels]
+    return splats[REGISTER_ROWS : REGISTER_ROWS + channels]
 
 
 def _dot(a: Array, b: Array, contracted: tuple[int, int]) -> Array:
@@ -242,14 +242,14 @@ def _dot(a: Array, b: Array, contracted: tuple[int, int]) -> Array:
 
 def _rows(splats: Float[Array, "chunks places f"]) -> Float[Array, "chunks rows places"]:
     """Return the features as rows: geometry and payload begin at multiples of 8."""
-    geometry = splats[..., :GEOMETRY]
-    payload = splats[..., GEOMETRY:]
+    geometry = splats[..., :GEOMETRY_COLUMNS]
+    payload = splats[..., GEOMETRY_COLUMNS:]
 
     def pad(x: Array) -> Array:
-        return jnp.pad(x, ((0, 0), (0, 0), (0, -x.shape[-1] % SUBLANES)))
+        return jnp.pad(x, ((0, 0), (0, 0), (0, -x.shape[-1] % REGISTER_ROWS)))
 
     return rearrange(jnp.concatenate([pad(geometry), pad(payload)], -1), "i k r -> i r k")
 
 
 def _padded(rows: int) -> int:
-    return -(-rows // SUBLANES) * SUBLANES
+    return -(-rows // REGISTER_ROWS) * REGISTER_ROWS

@@ -22,11 +22,9 @@ from gaussians.precision import exact_products, turn_all
 from gaussians.rotation import rotation_matrix
 from gaussians.types import Camera, Gaussians
 
-BLUR = 0.3  # added to the screen covariance, pixels^2
+SCREEN_BLUR = 0.3  # added to the screen covariance, pixels^2
 NEAREST_DRAWN = 0.01  # nothing closer than this is drawn, world units
 ALPHA_MIN = 1 / 255  # fainter contributions are skipped
-SIGMAS_MAX = 3.33  # where an opaque Gaussian falls below ALPHA_MIN
-WIDTH_MAX = 1e5  # standard deviation on the screen in pixels; only degenerate input exceeds it
 
 
 class Splats(NamedTuple):
@@ -69,8 +67,9 @@ def project_gaussians(
 
     margin = 0.15 * size / focal  # 0.3 of half the field of view
     clamped = jnp.clip(slopes, -principal / focal - margin, (size - principal) / focal + margin)
+    widest = 1e5  # standard deviation in pixels; only degenerate input exceeds it
     scales = jnp.exp(jnp.clip(gaussians.log_scales, -30.0, 30.0))
-    scales = jnp.minimum(scales, WIDTH_MAX * z / focal.max())
+    scales = jnp.minimum(scales, widest * z / focal.max())
     axes = turn_all(rotation, rotation_matrix(gaussians.quaternions))
     axes = axes * scales[:, None, :]
     rows = (axes[:, :2] - clamped[:, :, None] * axes[:, 2:]) * (focal / z)[:, :, None]
@@ -81,14 +80,14 @@ def project_gaussians(
     xy = (r0 * r1).sum(-1)
     yy = (r1 * r1).sum(-1)
     sharp_determinant = (jnp.cross(r0, r1) ** 2).sum(-1)
-    determinant = sharp_determinant + BLUR * (xx + yy) + BLUR**2
-    conics = jnp.stack([yy + BLUR, -xy, xx + BLUR], -1) / determinant[:, None]
+    determinant = sharp_determinant + SCREEN_BLUR * (xx + yy) + SCREEN_BLUR**2
+    conics = jnp.stack([yy + SCREEN_BLUR, -xy, xx + SCREEN_BLUR], -1) / determinant[:, None]
     if antialiased:
         # The floor keeps the square root differentiable for Gaussians seen edge-on.
         opacities = opacities * jnp.sqrt(jnp.maximum(sharp_determinant / determinant, 1e-12))
 
     sigmas, half_sizes = lax.stop_gradient(
-        _visible_extent(centers, jnp.stack([xx, yy], -1) + BLUR, opacities, in_front, size)
+        _visible_extent(centers, jnp.stack([xx, yy], -1) + SCREEN_BLUR, opacities, in_front, size)
     )
     return Splats(centers, conics, depths, opacities, sigmas, half_sizes)
 
@@ -101,8 +100,9 @@ def _visible_extent(
     size: Float[Array, "1 2"],
 ) -> tuple[Float[Array, "g"], Float[Array, "g 2"]]:
     """Return up to how many standard deviations an ellipse is visible, and its box in pixels."""
+    most_sigmas = 3.33  # where an opaque Gaussian falls below ALPHA_MIN
     sigmas = jnp.sqrt(2 * jnp.log(jnp.maximum(opacities / ALPHA_MIN, 1.0)))
-    sigmas = jnp.minimum(sigmas, SIGMAS_MAX)
+    sigmas = jnp.minimum(sigmas, most_sigmas)
     half_sizes = jnp.ceil(sigmas[:, None] * jnp.sqrt(variances))
     on_screen = ((centers + half_sizes > 0) & (centers - half_sizes < size)).all(-1)
     visible = in_front & on_screen & (opacities > ALPHA_MIN)

@@ -54,7 +54,7 @@ from full4d_jax.session.extras import has
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.kinds import CAPTURE, require_kind
-from gaussians.fitting.losses import WINDOW
+from gaussians.fitting.losses import SSIM_WINDOW
 from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
 from input_pipeline.capture import Capture, View, make_view
 from input_pipeline.capture_clips import CaptureClips
@@ -140,9 +140,11 @@ def read_filmed_grid(folder: Path, truth: Path, source: str | None, rows: int | 
         if rows and rows < min(height, width):
             scale = rows / min(height, width)
             height, width = (round(side * scale) for side in (height, width))
-        if min(height, width) < WINDOW:
+        if min(height, width) < SSIM_WINDOW:
             found = f"pictures of {width}x{height}"
-            raise InputError("films", folder, found, f"{WINDOW} pixels each way", "enlarge them")
+            raise InputError(
+                "films", folder, found, f"{SSIM_WINDOW} pixels each way", "enlarge them"
+            )
         # Real views and films are one example, which makes both take the same instants.
         everything = captures[0]._replace(views=(*real, *scored_views))
         example = CaptureClips([everything], size=min(height, width), finest=True)[0]

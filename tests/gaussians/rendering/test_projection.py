@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from gaussians.rendering.projection import BLUR, project_gaussians
+from gaussians.rendering.projection import SCREEN_BLUR, project_gaussians
 from gaussians.types import Camera, Gaussians
 
 
@@ -30,7 +30,7 @@ def test_covariance_is_the_linearised_one_in_double_precision():
     axes = Rotation.from_quat(quaternions, scalar_first=True).as_matrix()
     axes = axes * np.exp(log_scales)[:, None]
     spread = jacobians @ axes
-    covariances = spread @ spread.swapaxes(1, 2) + BLUR * np.eye(2)
+    covariances = spread @ spread.swapaxes(1, 2) + SCREEN_BLUR * np.eye(2)
     inverse = np.linalg.inv(covariances)
 
     gaussians = Gaussians(
