@@ -10,7 +10,6 @@ from full4d_jax.grid import About, all_real, around_source
 from full4d_jax.scene.fit_settings import (
     CAPTURE_DENSITY,
     DENSITY,
-    MOVING_DENSITY,
     FitKind,
     count_moving,
     fit_kind,
@@ -26,7 +25,7 @@ def test_gaussians_grow_with_pixels_and_with_those_that_move():
     still = sized(settings, HEIGHT, WIDTH, kind=FitKind.AROUND_SOURCE)
     lively = sized(settings, HEIGHT, WIDTH, kind=FitKind.AROUND_SOURCE, moving=100_000)
     assert still.capacity == round(DENSITY["normal"] * HEIGHT * WIDTH)
-    assert lively.capacity - still.capacity == round(MOVING_DENSITY * 100_000)
+    assert lively.capacity - still.capacity == 15_000
     assert sized(settings, HEIGHT, WIDTH, kind=FitKind.CAPTURED).steps > still.steps
 
 
@@ -44,7 +43,7 @@ def test_depth_origins_and_size_say_what_a_grid_is_to_a_fit():
         (replace(around, depth=None), FitKind.CAPTURED),
     ):
         assert fit_kind(grid) is kind
-    moving = round(MOVING_DENSITY * 100)
+    moving = 15
     for grid in (around, enlarged):
         capacity = sized_for(LiftConfig(), grid).capacity
         assert capacity == round(DENSITY["normal"] * HEIGHT * WIDTH) + moving

@@ -10,7 +10,7 @@ from full4d_jax import grid
 from full4d_jax.geometry.pixel_velocities import flow_velocities
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.scene.half_instants import (
-    DURATION,
+    FIRST_DURATION_STEPS,
     TargetsBetween,
     are_alike,
     between_instants,
@@ -70,7 +70,7 @@ def test_what_flow_explains_needs_no_seeds_between_and_lasts_a_whole_step():
     assert grown.may_move[0, 1][inner].mean() < 0.1
     np.testing.assert_allclose(np.median(grown.depth[0, 1][inner]), SQUARE)
     shown = depth[0, 0] == SQUARE
-    assert np.median(grown.durations[0, 0][shown]) == pytest.approx(DURATION / 2)
+    assert np.median(grown.durations[0, 0][shown]) == pytest.approx(FIRST_DURATION_STEPS / 2)
 
 
 def test_what_no_instant_explains_becomes_seeds_before_the_wall_for_half_as_long():
@@ -81,9 +81,9 @@ def test_what_no_instant_explains_becomes_seeds_before_the_wall_for_half_as_long
     assert may_move[squares[0]].mean() > 0.9
     assert np.median(grown.depth[0, 1][may_move & squares[0]]) == pytest.approx(SQUARE)
     assert may_move[~squares[0]].mean() < 0.1
-    np.testing.assert_allclose(grown.durations[0, 1], DURATION / 4, rtol=1e-6)
+    np.testing.assert_allclose(grown.durations[0, 1], FIRST_DURATION_STEPS / 4, rtol=1e-6)
     shown = depth[0, 0] == SQUARE
-    assert np.median(grown.durations[0, 0][shown]) == pytest.approx(DURATION / 4)
+    assert np.median(grown.durations[0, 0][shown]) == pytest.approx(FIRST_DURATION_STEPS / 4)
 
 
 def test_the_square_keeps_its_velocity_beside_pictures_between():

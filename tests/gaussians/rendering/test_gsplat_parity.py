@@ -137,7 +137,7 @@ def garden(folder: Path) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
         rng.normal(size=(g, 4)),
         np.log(0.02 * rng.uniform(0.01, 1, (g, 3))),
         rng.normal(0, 1.5, g),
-        (data["colors"][:, None] / 255 - 0.5) / harmonics.MEAN,
+        (data["colors"][:, None] / 255 - 0.5) / harmonics.MEAN_HARMONIC,
     )
     return [field.astype(np.float32) for field in fields], data
 
