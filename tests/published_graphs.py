@@ -134,7 +134,6 @@ TOGETHER = """
     x = Squeeze (image, begin)
     ---
 """
-HALF_IN = "x = Cast <to=1> (image) ---"
 
 
 def lens(output: str, width: int, shape: str) -> str:
@@ -152,6 +151,11 @@ GRAPHS = {
         "float[b,3,h,w] pixel_values",
         "float[b,h,w] predicted_depth",
         ALONE.replace("image", "pixel_values") + "predicted_depth = Identity (near)",
+    ),
+    "da2-half": Graph(
+        "float16[b,3,h,w] image",
+        "float16[b,h,w] predicted_depth",
+        "x = Cast <to=1> (image) --- predicted_depth = Cast <to=10> (near)",
     ),
     "da3-rank-5": Graph(
         "float[b,n,3,h,w] pixel_values",
@@ -174,99 +178,24 @@ GRAPHS = {
         + "extrinsics = Identity (intrinsics)\n"
         + "depth = Unsqueeze (far, first)\n depth_conf = Unsqueeze (ones, first)",
     ),
-    "da3-four-views": Graph(
-        "float[1,4,3,h,w] images",
-        "float[1,4,h,w] depth, float[1,4,h,w] depth_conf",
-        TOGETHER.replace("image", "images")
-        + "depth = Unsqueeze (far, first)\n depth_conf = Unsqueeze (ones, first)",
-    ),
     "moge2": Graph(
         "float[b,3,h,w] image, int64 num_tokens",
         "float[b,h,w,3] points, float[b,h,w,3] normal, float[b,h,w] mask, float[1] metric_scale",
         ALONE + MOGE + "metric_scale = Identity (metric)",
     ),
-    "moge2-as-hugging-face": Graph(
-        "float[b,3,h,w] image, int64 num_tokens",
-        "float[b,h,w,3] points, float[b,h,w,3] normal, float[b,h,w] mask, float[1] scale",
-        ALONE + MOGE + "scale = Identity (metric)",
-    ),
     "moge2-static": Graph(
         "float[1,3,518,518] image",
         (
             "float[1,518,518,3] points, float[1,518,518,3] normal, float[1,518,518] mask, "
-            "float[1] metric_scale"
+            "float[1] scale"
         ),
-        ALONE + MOGE + "metric_scale = Identity (metric)",
+        ALONE + MOGE + "scale = Identity (metric)",
     ),
     "depth-pro": Graph(
         "float[1,3,1536,1536] pixel_values",
         "float[1,1536,1536] predicted_depth, float[1] focallength_px",
         ALONE.replace("image", "pixel_values") + f"predicted_depth = Identity (far)\n"
         f"focallength_px = Constant <value_floats=[{1536 * FOCAL}]> ()",
-    ),
-    "depth-pro-raw": Graph(
-        "float[1,3,1536,1536] pixel_values",
-        "float[1,1536,1536] predicted_depth, float[1] field_of_view",
-        ALONE.replace("image", "pixel_values") + f"widths = Constant <value_float={FOCAL}> ()\n"
-        "predicted_depth = Mul (near, widths)\n"
-        f"field_of_view = Constant <value_floats=[{np.degrees(2 * np.arctan(0.5 / FOCAL))}]> ()",
-    ),
-    "metric3d": Graph(
-        "float16[b,3,h,w] image",
-        (
-            "float16[b,h,w] predicted_depth, float16[b,3,h,w] predicted_normal, "
-            "float16[b,h,w] normal_confidence"
-        ),
-        """
-    levels = Cast <to=1> (image)
-    whole = Constant <value_float=255.0> ()
-    x = Div (levels, whole)
-    ---
-    predicted_depth = Cast <to=10> (far)
-    predicted_normal = Identity (image)
-    normal_confidence = Cast <to=10> (ones)""",
-    ),
-    "unidepth": Graph(
-        "float[1,3,462,630] rgbs",
-        "float[1,3,462,630] pts_3d, float[1,1,462,630] confidence, float[1,3,3] intrinsics",
-        ALONE.replace("image", "rgbs")
-        + """
-    second = Constant <value_ints=[1]> ()
-    z = Unsqueeze (far, second)
-    pts_3d = Concat <axis=1> (z, z, z)
-    confidence = Unsqueeze (ones, second)
-"""
-        + lens("intrinsics", 630, "[1, 3, 3]"),
-    ),
-    "unidepth-earlier": Graph(
-        "float[b,3,462,616] image",
-        (
-            "float[b,3,3] out_K, float[b,1,462,616] depth, float[b,1,462,616] depth_ssi, "
-            "float[b,1,462,616] confidence"
-        ),
-        ALONE
-        + """
-    second = Constant <value_ints=[1]> ()
-    depth = Unsqueeze (far, second)
-    depth_ssi = Unsqueeze (near, second)
-    confidence = Unsqueeze (ones, second)
-"""
-        + lens("out_K", 616, "[1, 3, 3]"),
-    ),
-    "video": Graph(
-        "float[1,4,3,h,w] frames",
-        "float[1,4,h,w] depth",
-        TOGETHER.replace("image", "frames") + "depth = Unsqueeze (near, first)",
-    ),
-    "video-batch": Graph(
-        "float16[4,3,h,w] frames",
-        "float16[4,h,w] depth",
-        HALF_IN.replace("image", "frames") + "depth = Cast <to=10> (near)",
-    ),
-    "zipdepth": Graph(
-        "float[1,3,384,384] image",
-        "float[1,1,384,384] depth",
-        ALONE + "depth = Unsqueeze (near, first)",
     ),
 }
 # Networks that score pictures.

@@ -68,7 +68,7 @@ def measure_depth(
     if given_depth is not None:
         known = given_depth
     elif isinstance(network, DepthFile):
-        own = clip_depth(network, frames, float(cameras.intrinsics[0, 0, 0]), still=still)
+        own = clip_depth(network, frames, still=still)
         unknown = own == 0
         middle = float(np.median(own[0][own[0] > 0]))
         known = as_far(own) / middle

@@ -1,14 +1,11 @@
 """Depth of a clip from a network of any kind: one scale and one shift for all frames.
 
 A network of a file gives disparity D = a / z + b, or depth up to a scale, or metres, of one picture
-at a time or of several frames. Frames of their own are made consistent first:
+at a time. The frames are made consistent:
 
     disparity   D_t <- s D_t + c, the line that takes most of frame t to the first frame, where the
                 colours stand still; to the frame before where little of the first is left
     others      and then all: one scale, and the mean over what stands still (`estimate`)
-
-A network of several frames is called once, or in windows that share frames, through which the same
-line leads from one to the next.
 
 One camera's pictures do not determine the shift b. We keep the network's own zero of disparity, as
 infinitely far, while it puts the farthest `FARTHEST` of the clip between `MIN_FARTHEST` and
@@ -24,7 +21,7 @@ medians aligned) where the zero is right, 12 % where it is half as far away as t
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, UInt8
+from jaxtyping import Array, Float, Float32
 from numpy import ndarray
 
 from full4d_jax.geometry.resizing import nearest
@@ -48,7 +45,6 @@ MAX_FARTHEST = 3.5
 NEAREST = 0.05
 STILL = 0.1  # share of a frame that must look as in the first, or the one before is taken
 FEWEST = 0.01  # share that any line needs; below it medians and ranges are made equal
-SHARED = 4  # one frame in so many is shared by two windows
 FITTED_POINTS = 20_000
 FIT_ROUNDS = 12
 
@@ -68,7 +64,6 @@ def source_depth(
 def clip_depth(
     network: DepthFile,
     frames: Float[Array, "t h w 3"],
-    focal: float | None = None,
     *,
     still: bool = True,
 ) -> Float32[ndarray, "t h w"]:
@@ -77,14 +72,13 @@ def clip_depth(
     Args:
       network: the network of a file.
       frames: the video in [-1, 1].
-      focal: focal length in pixels of `frames`; without it, metres that assume a lens keep theirs.
       still: whether the camera stands still.
 
     Raises:
       InputError: the network returns something else than maps.
     """
     t, height, width = frames.shape[:3]
-    values = _values(network, to_uint8(to_unit(frames)))
+    values = np.stack([network.values(frame) for frame in to_uint8(to_unit(frames))])
     if values[0].size > height * width:
         values = nearest(values, height, width)
     known = (values != 0) | (network.kind == "disparity")
@@ -92,20 +86,16 @@ def clip_depth(
     is_small = size != (height, width)
     small = jax.image.resize(frames, (t, *size, 3), "linear") if is_small else frames
     if network.kind == "disparity":
-        aligned = values if network.window else one_line(values, small)
-        disparity = settle_shift(aligned)
+        disparity = settle_shift(one_line(values, small))
     else:
         values = as_far(values)
         disparity = 1 / np.maximum(values, 1e-3 * np.median(values))
-    if still and not network.window:
+    if still:
         disparity = 1 / np.exp(np.asarray(_stabilise(small, -np.log(disparity))))
     if is_small:
         disparity = np.asarray(_enlarge(jnp.asarray(disparity), small, frames))
         known = nearest(known.astype(np.float32), height, width) > 0
-    metres = 1.0
-    if network.signature.lens is not None and focal is not None and network.kind == "metric":
-        metres = focal * network.sides(height, width)[1] / width / network.signature.lens
-    return np.where(known, metres / disparity, 0).astype(np.float32)
+    return np.where(known, 1 / disparity, 0).astype(np.float32)
 
 
 def as_far(depth: Float[ndarray, "t h w"]) -> Float[ndarray, "t h w"]:
@@ -117,31 +107,6 @@ def as_far(depth: Float[ndarray, "t h w"]) -> Float[ndarray, "t h w"]:
 _stabilise = jax.jit(stabilise)
 _similarity = jax.jit(similarity)
 _enlarge = jax.jit(enlarge_disparity)
-
-
-def _values(network: DepthFile, frames: UInt8[ndarray, "t h w 3"]) -> Float32[ndarray, "t r q"]:
-    """Return the values of all frames, those of windows as of one."""
-    window = network.window
-    t = len(frames)
-    if window is None:
-        return np.stack([network.values(frame[None])[0] for frame in frames])
-    if t <= window:
-        return network.values(frames)
-    shared = max(1, window // SHARED)
-    starts = [*range(0, t - window, window - shared), t - window]
-    result = network.values(frames[:window])
-    for start in starts[1:]:
-        values = network.values(frames[start : start + window])
-        known = len(result) - start
-        if network.kind == "disparity":
-            scale, shift = fit_scale_and_shift(
-                values[:known], result[start:], np.ones_like(values[:known])
-            )
-        else:
-            scale = np.median(result[start:] / np.maximum(values[:known], 1e-9))
-            shift = 0.0
-        result = np.concatenate([result, np.float32(scale) * values[known:] + np.float32(shift)])
-    return result
 
 
 def one_line(

@@ -2,9 +2,8 @@
 
 onnxruntime runs .onnx files; all devices of this host run Depth Anything V2's .safetensors.
 `signatures` has the table of published ones. A person may say the kind of the values, but need
-not, since `sign` compares them with those of our network. A network whose input has another axis,
-(1 n 3 h w), or n pictures at once, (n 3 h w), sees n frames together, as Video Depth Anything does.
-Pictures are stretched to an input of fixed sides.
+not, since `sign` compares them with those of our network. A network sees one picture, (1 3 h w) or,
+with an axis of frames, (1 1 3 h w). Pictures are stretched to an input of fixed sides.
 """
 
 import hashlib
@@ -26,10 +25,9 @@ from full4d_jax.source.depth.onnx_network import Network, as_network, open_file
 from full4d_jax.source.depth.sign import checked_kind, correlation_with_disparity, example_frame
 from full4d_jax.source.depth.signatures import (
     DEPTH_ANYTHING,
-    NUMBERS,
+    WHOLE_NUMBER_INPUTS,
     Outputs,
     Signature,
-    export_advice,
     sides_of,
     signature_of,
     with_metadata,
@@ -38,14 +36,11 @@ from full4d_jax.source.options import DepthKind
 from input_pipeline.plain_files import load_json
 from input_pipeline.selection import evenly
 
-EXPECTED = "a network from one picture, or from several frames, of three float colours to maps"
-SEE = "see docs/howto.md on depth networks"
+EXPECTED = "a network from one picture of three float colours to a map"
+SEE = "export it from colours (1 3 h w) to depth (1 h w), or see docs/howto.md on depth networks"
 WHAT = "depth network"
 UNSURE = "found no config.json of it there, expected V2's: weights of V1 look the same"
 RELATIVE = "give Depth Anything V2 of relative depth, as depth-anything/Depth-Anything-V2-Small-hf"
-CHECKED_PATCHES = 16  # of the side of frames on which networks of several are compared with ours
-LENS_FRAMES = 3  # of a clip that are asked for the lens
-PLAUSIBLE_FOCAL = 0.1, 20.0  # over the width of the picture; 157 and 3 degrees
 
 
 @dataclass(frozen=True)
@@ -58,7 +53,6 @@ class DepthFile:
       signature: what it has in common with others.
       kind: what its values are.
       note: what people should know about the kind.
-      see: what they should do where it returns no maps.
     """
 
     path: Path
@@ -66,16 +60,6 @@ class DepthFile:
     signature: Signature
     kind: DepthKind
     note: str = ""
-    see: str = SEE
-
-    @property
-    def window(self) -> int | None:
-        """How many frames it sees at once; None where it sees one picture."""
-        shape = self.network.shape
-        frames = shape[0] if len(shape) == 4 else shape[1]
-        if not isinstance(frames, int):
-            frames = 1 if len(shape) == 4 else self.signature.frames
-        return frames if frames > 1 else None
 
     @property
     def description(self) -> str:
@@ -85,11 +69,10 @@ class DepthFile:
             "depth": "depth up to a scale",
             "metric": "metric depth",
         }
-        frames = f", {self.window} frames at once" if self.window else ""
         free = " (--depth_kind says otherwise)" if self.path.suffix == ".onnx" else ""
         taken = f"taken as {kinds[self.kind]}{free}"
         note = f"; {self.note}" if self.note else ""
-        return f"depth network: {self.path}, {taken}, as of {self.signature.name}{frames}{note}"
+        return f"depth network: {self.path}, {taken}, as of {self.signature.name}{note}"
 
     @cached_property
     def mark(self) -> str:
@@ -106,7 +89,7 @@ class DepthFile:
         """Return rows and columns at which it sees a picture of this size."""
         return self.network.sides(*sides_of(self.signature, height, width))
 
-    def fov(self, frames: UInt8[ndarray, "t h w 3"]) -> float | None:
+    def fov(self, frames: UInt8[ndarray, "t h w 3"], *, asked_frames: int = 3) -> float | None:
         """Return the horizontal field of view of a clip in degrees; None where it gives none.
 
         It is the median of some frames'.
@@ -115,61 +98,52 @@ class DepthFile:
         if focal is None:
             return None
         width = self.sides(*frames.shape[1:3])[1]
-        count = 1 if self.window else LENS_FRAMES
-        starts = evenly(len(frames), count)
-        each = [focal(self._outputs(frames[i : i + (self.window or 1)]), width) for i in starts]
-        low, high = PLAUSIBLE_FOCAL
-        focals = [x for x in each if x is not None and low < x < high]
+        asked = evenly(len(frames), asked_frames)
+        each = [focal(self._outputs(frames[i]), width) for i in asked]
+        # Over the width of the picture: 157 and 3 degrees.
+        focals = [x for x in each if x is not None and 0.1 < x < 20]
         if not focals:
             return None
         return math.degrees(2 * math.atan(0.5 / float(np.median(focals))))
 
-    def values(self, frames: UInt8[ndarray, "t h w 3"]) -> Float32[ndarray, "t r q"]:
-        """Return the values of one picture, or of at most `window` frames, at its own size.
-
-        Depth is 0 where it is unknown.
+    def values(self, frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarray, "r q"]:
+        """Return the values of a picture, at the network's size; depth is 0 where it is unknown.
 
         Raises:
-          InputError: the network returns something else than a map of depth for each.
+          InputError: the network returns something else than a map of depth.
         """
-        maps = self.maps(frames)
-        if self.kind != "disparity" and not all(_is_depth(one) for one in maps):
+        values = self.map(frame)
+        if self.kind != "disparity" and not _is_depth(values):
             found = "values of 0 or less"
             do = "if it returns disparity, say so"
             raise InputError(WHAT, self.path, found, f"{self.kind} depth", do)
-        return maps
+        return values
 
-    def maps(self, frames: UInt8[ndarray, "t h w 3"]) -> Float32[ndarray, "t r q"]:
-        """Return what the network makes of frames, whatever it means.
+    def map(self, frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarray, "r q"]:
+        """Return what the network makes of a picture, whatever it means.
 
         Raises:
-          InputError: that is something else than a map for each.
+          InputError: that is something else than a map.
         """
-        t = len(frames)
-        count = self.window or 1
-        outputs = self._outputs(frames)
+        outputs = self._outputs(frame)
         output = np.asarray(next(iter(outputs.values())))
         try:
             output = np.asarray(self.signature.depth(outputs), np.float32)
-            maps = np.squeeze(output)
+            values = np.squeeze(output)
         except (ValueError, IndexError, np.linalg.LinAlgError):
-            maps = np.full((), np.nan)
-        maps = maps[None] if count == 1 else maps
-        if maps.ndim != 3 or len(maps) != count or not np.isfinite(maps).all():
+            values = np.full((), np.nan)
+        if values.ndim != 2 or not np.isfinite(values).all():
             found = f"an output {np.shape(output)}, NaN or infinite in some places"
-            raise InputError(WHAT, self.path, found, EXPECTED, self.see)
-        return maps[:t]
+            raise InputError(WHAT, self.path, found, EXPECTED, SEE)
+        return values
 
-    def _outputs(self, frames: UInt8[ndarray, "t h w 3"]) -> Outputs:
-        """Return all that the network makes of at most `window` frames."""
-        missing = (self.window or 1) - len(frames)
-        frames = np.concatenate([frames, frames[-1:].repeat(missing, 0)])
-        sides = self.sides(*frames.shape[1:3])
-        colors = np.stack([resize_colors(frame, *sides) for frame in frames])
+    def _outputs(self, frame: UInt8[ndarray, "h w 3"]) -> Outputs:
+        """Return all that the network makes of a picture."""
+        colors = resize_colors(frame, *self.sides(*frame.shape[:2]))
         mean = np.array(self.signature.mean, np.float32)
         deviation = np.array(self.signature.deviation, np.float32)
-        inputs = ((colors - mean) / deviation).transpose(0, 3, 1, 2)
-        return self.network.run(inputs if len(self.network.shape) == 4 else inputs[None])
+        picture = ((colors - mean) / deviation).transpose(2, 0, 1)[None]
+        return self.network.run(picture if len(self.network.shape) == 4 else picture[None])
 
 
 def _is_depth(values: Float32[ndarray, "r q"]) -> bool:
@@ -189,16 +163,14 @@ def open_depth_file(path: Path, kind: DepthKind | None = None) -> DepthFile:
       InputError: the file is missing or holds something else, or a library is missing.
     """
     file = open_file(WHAT, path, EXPECTED, SEE)
-    inputs = tuple(x.name for x in file.inputs)
-    see = export_advice(inputs, file.outputs)
-    network = as_network(file._replace(see=see), axes=(4, 5), numbers=NUMBERS)
-    signature = signature_of(path, inputs, len(network.shape), file.outputs)
+    network = as_network(file, axes=(4, 5), numbers=WHOLE_NUMBER_INPUTS)
+    several = [count for count in network.shape[:-3] if isinstance(count, int) and count > 1]
+    if several:
+        raise file.refused(f"an input of {several[0]} pictures")
+    signature = signature_of(len(network.shape), file.outputs)
     signature = with_metadata(signature, file.metadata, path)
-    opened = DepthFile(path, network, signature, kind or signature.kind, see=see)
-    # Of many frames at once small ones are enough, and take a fifth of the time.
-    side = CHECKED_PATCHES * signature.multiple if opened.window else signature.side
-    checked = replace(opened, signature=signature._replace(side=side))
-    values = checked.maps(example_frame()[None])[0]
+    opened = DepthFile(path, network, signature, kind or signature.kind)
+    values = opened.map(example_frame())
     settled, note = checked_kind(signature.kind, kind, correlation_with_disparity(values))
     if kind is None and settled != "disparity" and not _is_depth(values):
         found = "values that grow with distance and are 0 or less"
@@ -223,7 +195,7 @@ def open_depth_anything(path: Path) -> DepthFile:
 
     network = Network(run, [1, 3, None, None])
     opened = DepthFile(path, network, DEPTH_ANYTHING, "disparity")
-    correlation = correlation_with_disparity(opened.maps(example_frame()[None])[0])
+    correlation = correlation_with_disparity(opened.map(example_frame()))
     settled, note = checked_kind("disparity", None, correlation)
     if settled != "disparity":
         raise InputError(WHAT, path, note, "relative disparity", RELATIVE)

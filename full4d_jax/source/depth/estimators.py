@@ -49,16 +49,14 @@ class PublishedNetwork(NamedTuple):
     """A network that others published.
 
     Attributes:
-      place: the repository on Hugging Face, "" where it has none.
+      place: the repository on Hugging Face.
       files: of that repository.
       licence: of the weights, with what restricts their use.
-      export: how a file is made where none is published.
     """
 
     place: str
     files: str
     licence: str
-    export: str = ""
 
 
 # Nothing is downloaded: a name stands for the one .onnx file in its folder of `CACHE`. Licences
@@ -86,18 +84,6 @@ PUBLISHED = {
         "onnx/model_quantized.onnx",
         "Apple's own, for research only",
     ),
-    "zipdepth": PublishedNetwork(
-        "",
-        "",
-        "MIT, but its teacher, Depth Anything V2 Large, is CC-BY-NC-4.0, non-commercial",
-        "python scripts/export.py --ckpt checkpoints/zipdepth_base_npu.pth --npu --format onnx "
-        "--output {folder}/zipdepth.onnx, in github.com/fabiotosi92/ZipDepth",
-    ),
-    "metric3d": PublishedNetwork(
-        "onnx-community/metric3d-vit-small",
-        "onnx/model.onnx",
-        "BSD-2-Clause of the code, CC0-1.0 of the file",
-    ),
 }
 NAMES = ", ".join(PUBLISHED)
 KINDS = f"ours, {NAMES}, or a .safetensors or .onnx file"
@@ -120,10 +106,8 @@ def published_file(name: str) -> Path:
         do = "leave one there, or give the path of one as --depth_network"
         raise InputError("depth network", shown, found, "one .onnx file", do)
     do = f"hf download {one.place} --include '{one.files}' --local-dir {shown}"
-    if one.export:
-        do = one.export.format(folder=shown)
-    licence = f"licence: {one.licence}"
-    raise InputError("depth network", shown, "no .onnx file", "one", f"get it by: {do} ({licence})")
+    do = f"get it by: {do} (licence: {one.licence})"
+    raise InputError("depth network", shown, "no .onnx file", "one", do)
 
 
 def network_file(which: str | None) -> Path:
@@ -183,7 +167,7 @@ def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
 
 def _affine(network: DepthFile, frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarray, "r q"]:
     """Return values that are affine in 1 / z."""
-    values = network.values(frame[None])[0]
+    values = network.values(frame)
     if network.kind == "disparity":
         return values
     values = as_far(values[None])[0]

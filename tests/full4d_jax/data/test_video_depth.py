@@ -60,16 +60,15 @@ def test_the_file_fits_what_run_takes(folder, capsys):
 @pytest.mark.extra("onnxruntime")
 def test_a_network_of_metres_and_a_picture(folder, capsys):
     out, options = folder / "M.npy", ["--rows", "48", "--fov", "53.13"]
-    options += ["--depth_network", str(GOLDENS / "metric.onnx")]
+    options += ["--depth_network", str(GOLDENS / "focal.onnx")]
     assert main(["depth", f"{folder}/in.png", "--out", str(out), *options]) == 0
     said = capsys.readouterr().out
     assert ", metres;" in said
     assert "taken as metric depth" in said
     depth = np.load(out)
     assert depth.shape == (1, 48, 64)
-    lens = 64 * (826 / 64) / 1000  # of the pixels that the network sees
-    assert depth[0, 3, 3] == pytest.approx((1 + 60 / 255) * lens, rel=0.02)
-    assert depth[0, 40, 32] == pytest.approx((1 + 200 / 255) * lens, rel=0.02)
+    assert depth[0, 3, 3] == pytest.approx(1 + 2 * 60 / 255, rel=0.02)
+    assert depth[0, 40, 32] == pytest.approx(1 + 2 * 200 / 255, rel=0.02)
 
 
 @pytest.mark.slow

@@ -79,29 +79,6 @@ def save_depth(name: str, nodes: list, shape: list, outputs: dict, constants: di
     save(model, Path(__file__).with_name(f"{name}.onnx"))
 
 
-# video.onnx: disparity of four frames at once, less its mean over these, as Video Depth Anything
-# has a scale and a shift of its own in every window.
-nodes = [
-    helper.make_node("Squeeze", ["x", "first"], ["frames"]),
-    helper.make_node("ReduceMean", ["r"], ["m"]),
-    helper.make_node("Sub", ["r", "m"], ["d"]),
-    helper.make_node("Squeeze", ["d", "second"], ["s"]),
-    helper.make_node("Unsqueeze", ["s", "first"], ["depth"]),
-]
-axes = {"first": np.array([0]), "second": np.array([1])}
-save_depth("video", nodes, [1, 4, 3, "h", "w"], {"depth": [1, 4, "r", "q"]}, axes)
-
-# metric.onnx: Metric3D's outputs; depth 1 + red / 255 of a lens of 1,000 pixels.
-nodes = [
-    helper.make_node("Identity", ["x"], ["frames"]),
-    helper.make_node("Div", ["r", "most"], ["u"]),
-    helper.make_node("Add", ["u", "one"], ["predicted_depth"]),
-    helper.make_node("Identity", ["p"], ["predicted_normal"]),
-]
-numbers = {"most": np.float32(255), "one": np.float32(1)}
-outputs = {"predicted_normal": ["n", 3, "r", "q"], "predicted_depth": ["n", 1, "r", "q"]}
-save_depth("metric", nodes, ["n", "colors", "h", "w"], outputs, numbers)
-
 # focal.onnx: Depth Pro's outputs at a size of its own; depth 2 + red in [-1, 1].
 nodes = [
     helper.make_node("Identity", ["x"], ["frames"]),

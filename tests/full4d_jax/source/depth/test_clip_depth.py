@@ -8,10 +8,10 @@ import pytest
 
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth import clip_depth
-from full4d_jax.source.depth.depth_file import DepthFile, open_depth_file
+from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.source.depth.onnx_network import Network
-from full4d_jax.source.depth.signatures import DEPTH_ANYTHING, METRIC3D
+from full4d_jax.source.depth.signatures import DEPTH_ANYTHING
 
 GOLDENS = Path(__file__).parents[2] / "goldens"
 HEIGHT, WIDTH = 48, 64
@@ -30,14 +30,11 @@ def scene(frames: int) -> tuple[np.ndarray, np.ndarray]:
     return disparity, colors.clip(0, 1) * 2 - 1
 
 
-def pretend(answers, axes: int = 4, window: int | None = None, signature=DEPTH_ANYTHING, kind=None):
+def pretend(answers, kind="disparity"):
     """A network that gives one answer after another, of sides of their own."""
     answers = iter(answers)
-    shape: list[int | str | None] = [1, 3, HEIGHT, WIDTH]
-    if axes != 4:
-        shape.insert(1, window)
-    network = Network(lambda _: {"depth": next(answers)[None]}, shape)
-    return DepthFile(Path("x.onnx"), network, signature, kind or signature.kind)
+    network = Network(lambda _: {"depth": next(answers)[None]}, [1, 3, HEIGHT, WIDTH])
+    return DepthFile(Path("x.onnx"), network, DEPTH_ANYTHING, kind)
 
 
 def up_to_scale(found, truth):
@@ -94,27 +91,12 @@ def test_sky_and_walls_have_depth():
     assert (np.diff(found[12:]) < 0).all()
 
 
-def test_a_network_of_several_frames_is_led_through_its_windows():
-    disparity, frames = scene(7)
-    windows = [disparity[:4], 2 * disparity[3:7] - 1]
-    found = clip_depth.clip_depth(
-        pretend(windows, axes=5, window=4), jnp.asarray(frames, jnp.float32)
-    )
-    expected = 1 / clip_depth.settle_shift(disparity.astype(np.float32))
-    np.testing.assert_allclose(found, expected, rtol=1e-3)
-    short = pretend([disparity[[0, 1, 1, 1]]], axes=5, window=4)
-    assert clip_depth.clip_depth(short, jnp.asarray(frames[:2], jnp.float32)).shape[0] == 2
-
-
-def test_metric_depth_keeps_its_metres_and_a_lens_changes_them():
+def test_metric_depth_keeps_its_metres():
     disparity, frames = scene(3)
     frames = jnp.asarray(frames, jnp.float32)
     found = clip_depth.clip_depth(pretend(2 / disparity, kind="metric"), frames)
     np.testing.assert_allclose(found[0, :9], 2 / disparity[0, :9], rtol=0.02)
     assert np.median(clip_depth.source_depth(pretend(2 / disparity, kind="depth"), frames)[0]) == 1
-    of_lens = pretend(2 / disparity, signature=METRIC3D)
-    assert of_lens.kind == "metric"
-    np.testing.assert_allclose(clip_depth.clip_depth(of_lens, frames, 500.0), found / 2, rtol=1e-5)
 
 
 def test_values_that_are_no_depth_are_refused():
@@ -157,22 +139,9 @@ def test_a_picture_network_of_a_file(colors):
 
 
 @pytest.mark.extra("onnxruntime")
-def test_a_video_network_of_a_file(colors):
-    network = open_depth_file(GOLDENS / "video.onnx")
-    assert (network.kind, network.window) == ("disparity", 4)
-    frames = jnp.concatenate([colors, colors])
-    found = clip_depth.clip_depth(network, frames)
-    assert (np.ptp(found, 0) < 0.01 * found.mean(0)).all()
-    assert (np.diff(along(found)) < 0).all()
-
-
-@pytest.mark.extra("onnxruntime")
-def test_metric_networks_of_files(colors):
-    network = open_depth_file(GOLDENS / "metric.onnx")
-    assert (network.kind, network.sides(60, 80)) == ("metric", (616, 826))
-    found = along(clip_depth.clip_depth(network, colors, focal=80.0))
-    np.testing.assert_allclose(found, (1 + red()) * 826 / 1000, rtol=0.02)
-    network = open_depth_file(GOLDENS / "focal.onnx")
+def test_a_metric_network_of_a_file(colors):
+    network = open_network(str(GOLDENS / "focal.onnx"))
+    assert isinstance(network, DepthFile)
     assert network.kind == "metric"
     found = along(clip_depth.clip_depth(network, colors))
     np.testing.assert_allclose(found, 1 + 2 * red(), rtol=0.05)

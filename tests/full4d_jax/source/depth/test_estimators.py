@@ -21,7 +21,12 @@ from full4d_jax.source.depth.clip_depth import source_depth
 from full4d_jax.source.depth.depth_file import DepthFile, require_relative, resize_colors
 from full4d_jax.source.depth.estimators import load_estimator, open_network
 from full4d_jax.source.depth.sign import example_frame
-from full4d_jax.source.depth.signatures import DEPTH_ANYTHING, DEVIATION, MEAN, sides_of
+from full4d_jax.source.depth.signatures import (
+    DEPTH_ANYTHING,
+    IMAGENET_DEVIATION,
+    IMAGENET_MEAN,
+    sides_of,
+)
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.transforms import decode_depth, decode_jpeg
 
@@ -41,7 +46,9 @@ def test_an_onnx_network_sees_normalised_colours_at_its_size():
     frame = smooth(120, 160)
     found = load_estimator(str(SLOPE))(frame)
     assert found.shape == (518 // 2, 686 // 2)
-    red, green = ((frame[..., c] / 255 - MEAN[c]) / DEVIATION[c] for c in range(2))
+    red, green = (
+        (frame[..., c] / 255 - IMAGENET_MEAN[c]) / IMAGENET_DEVIATION[c] for c in range(2)
+    )
     expected = cv2.resize((2 * red - green + 0.5).astype(np.float32), (343, 259))
     assert np.abs(found - expected)[5:-5, 5:-5].max() < 0.05
 
@@ -98,7 +105,9 @@ def test_depth_anything_sees_normalised_colours_and_gives_disparity(random_file)
     values = load_estimator(str(random_file))(frame)
     rows, columns = sides_of(DEPTH_ANYTHING, *frame.shape[:2])
     assert min(rows, columns) == 518
-    normal = ((resize_colors(frame, rows, columns) - MEAN) / DEVIATION).astype(np.float32)
+    normal = ((resize_colors(frame, rows, columns) - IMAGENET_MEAN) / IMAGENET_DEVIATION).astype(
+        np.float32
+    )
     expected = jax.jit(depth_anything)(load_depth_anything(random_file), normal[None])[0]
     np.testing.assert_allclose(values, expected, atol=1e-4)
     assert np.std(values) > 1e-3
@@ -114,7 +123,7 @@ def test_run_takes_depth_anything_as_disparity(random_file, capsys):
     depth = source_depth(network, to_model(frames))
     assert depth.shape == frames.shape[:3]
     assert np.median(depth) == pytest.approx(1)
-    seen = cv2.resize(network.values(frames)[0], depth.shape[:0:-1])
+    seen = cv2.resize(network.values(frames[0]), depth.shape[:0:-1])
     assert np.corrcoef(seen.ravel(), 1 / np.asarray(depth[0]).ravel())[0, 1] > 0.9
 
 
