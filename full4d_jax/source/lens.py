@@ -1,7 +1,6 @@
-"""The lens of a video or picture: from metadata, a depth network that knows it, straight lines, or
-as of a phone's camera.
+"""The lens of a video or picture: from metadata, a depth network that knows it, or else a phone's.
 
-Cameras record the focal length that would show as much on film of 36 x 24 mm, by the diagonal.
+Cameras record the focal length, mm, that would show as much on film of 36 x 24 mm, by the diagonal.
 """
 
 import math
@@ -16,21 +15,17 @@ from full4d_jax.media.video import Video
 from full4d_jax.source.camera_paths import cropped_fov
 from full4d_jax.source.handheld.pose_files import fov_of_poses
 from full4d_jax.source.quicktime_tags import read_tag
-from full4d_jax.source.vanishing_points import field_of_view
 from input_pipeline.cameras import intrinsics_from_fov
 from input_pipeline.footage import opened_picture
 from input_pipeline.importers.camera_path import CameraPath
 from input_pipeline.video_files import frame_size
 
-DEFAULT_FOV = 65.0  # degrees along the long side of the picture, as of a phone's main camera
-DIAGONAL = math.hypot(36, 24)  # of 35 mm film, mm
 QUICKTIME = "com.apple.quicktime.camera.focal_length.35mm_equivalent"
 EXIF = 0x8769  # tag of the block of camera settings
 FOCAL_LENGTH_IN_35MM_FILM = 0xA405
-PLAUSIBLE = 5.0, 2000.0  # mm; files say 0 for unknown
 # Returns the horizontal field of view of a clip (t h w 3) in degrees, or None.
 LensEstimate = Callable[[UInt8[ndarray, "t h w 3"]], float | None]
-WRONG = "too large a value flattens the scene and too small a one stretches it in depth"
+A_WRONG_LENS = "too large a value flattens the scene and too small a one stretches it in depth"
 
 
 def lens_of(
@@ -63,13 +58,7 @@ def lens_of(
         known = f", of {equivalent:g} mm (as on 35 mm film) in the file's metadata"
     if whole is None and estimate is not None and (here := estimate(video.frames)) is not None:
         whole = cropped_fov(here, 1 / video.kept_width)
-        known = f", by the depth network; give --fov if you know it, as {WRONG}"
-    if whole is None and (along_long_side := field_of_view(video.frames)) is not None:
-        whole = cropped_fov(horizontal_fov(along_long_side, height, width), 1 / video.kept_width)
-        known = (
-            ", read from vanishing points of straight lines in the picture; give --fov if you know "
-            f"it, as {WRONG}"
-        )
+        known = f", by the depth network; give --fov if you know it, as {A_WRONG_LENS}"
     if whole is not None:
         seen = cropped_fov(whole, video.kept_width)
         sentence = f"{seen:.1f} degrees: {whole:.4g} before cropping{known}"
@@ -77,13 +66,11 @@ def lens_of(
 
 
 def assumed_fov(height: int, width: int) -> float:
-    """Return the horizontal field of view that is taken where it is unknown, degrees."""
-    return horizontal_fov(DEFAULT_FOV, height, width)
+    """Return the horizontal field of view that is taken where it is unknown, degrees.
 
-
-def horizontal_fov(along_long_side: float, height: int, width: int) -> float:
-    """Return the horizontal field of view, degrees, of one along the long side."""
-    return cropped_fov(along_long_side, min(1.0, width / height))
+    It is 65 degrees along the long side of the picture, as of a phone's main camera.
+    """
+    return cropped_fov(65.0, min(1.0, width / height))
 
 
 def assumed_words(seen: float) -> str:
@@ -93,13 +80,13 @@ def assumed_words(seen: float) -> str:
     )
     return (
         f"as of a phone's main camera at 1x; of a 2x zoom give --fov {zoomed:.0f}, of a 0.5x "
-        f"ultra-wide --fov {wide:.0f}, as {WRONG}"
+        f"ultra-wide --fov {wide:.0f}, as {A_WRONG_LENS}"
     )
 
 
 def fov_of(equivalent: float, height: int, width: int) -> float:
     """Return the horizontal field of view, degrees, of a focal length in mm as on 35 mm film."""
-    pixels = equivalent / DIAGONAL * math.hypot(height, width)
+    pixels = equivalent / math.hypot(36, 24) * math.hypot(height, width)
     return math.degrees(2 * math.atan(width / 2 / pixels))
 
 
@@ -120,4 +107,5 @@ def focal_length(path: Path) -> float | None:
         value = float(written) if written is not None else 0.0
     except (TypeError, ValueError):
         return None
-    return value if PLAUSIBLE[0] <= value <= PLAUSIBLE[1] else None
+    # Files say 0 for unknown.
+    return value if 5 <= value <= 2000 else None
