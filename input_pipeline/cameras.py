@@ -121,22 +121,6 @@ def pixel_rays(
     return homogeneous_pixels(height, width) @ np.linalg.inv(intrinsics).T
 
 
-def depth_of_distance(
-    distance: Float[np.ndarray, "h w"], intrinsics: Float[np.ndarray, "3 3"], size: tuple[int, int]
-) -> Float[np.ndarray, "h w"]:
-    """Return the z-depth of distances to the camera's centre.
-
-    Args:
-      distance: along the ray of each pixel; 0 where unknown.
-      intrinsics: of pictures of `size`.
-      size: their rows and columns.
-    """
-    height, width = distance.shape
-    lens = resize_intrinsics(intrinsics, rows=height / size[0], columns=width / size[1])
-    lengths = np.linalg.norm(pixel_rays(lens, height, width), axis=-1)
-    return distance / lengths.astype(distance.dtype)
-
-
 def unproject(
     depth: Float[np.ndarray, "h w"],
     intrinsics: Float[np.ndarray, "3 3"],

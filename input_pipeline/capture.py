@@ -53,8 +53,6 @@ class View(NamedTuple):
     """World units per number in the depth files; None: their real numbers are world units."""
     quarters: int = 0
     """How often all pictures are to be turned clockwise by 90 degrees; cameras are as stored."""
-    depth_is_distance: bool = False
-    """The depth files hold distances to the camera's centre, along the rays, not z-depth."""
     depth_size: tuple[int, int] | None = None
     """Rows and columns of depth files that do not say so: Record3D's `.depth`."""
 

@@ -216,8 +216,6 @@ def _encode(
                 depth = read_depth(file, view.depth_scale, view.depth_size, sure)
             else:
                 depth = np.zeros((rows, columns), np.float32)
-            if view.depth_is_distance:
-                depth = cameras.depth_of_distance(depth, view.intrinsics, shape[:2])
             files[1, j] = transforms.encode_depth(flat(depth, exact))
         mask = read_mask(view.masks[number]) if view.masks else None
         if not view.masks and see_through:

@@ -16,7 +16,8 @@ def importers(scratch: Path, picture: bytes) -> dict[str, tuple]:
     """By name: whole camera files, how their names end, and what reads a capture with them."""
     from full4d_jax.media.video import write_video
     from input_pipeline.importers.detect import read_captures
-    from input_pipeline.importers.pose2sim import read_qca, read_toml
+    from input_pipeline.importers.opencv import load_table
+    from input_pipeline.importers.qualisys import read_qca
 
     def read(layout: str, place: Path, folder: Path, path: Path) -> None:
         """The capture with the file `path` at `place`, which is then put back."""
@@ -50,18 +51,12 @@ def importers(scratch: Path, picture: bytes) -> dict[str, tuple]:
     generated.write_bytes(_fdanyone())
     found["fdanyone"] = ([_fdanyone()], ".json", partial(read, "fdanyone", generated, person))
     phone = scratch / "record3d"
-    hall = scratch / "technicolor"
-    for folder in (phone / "rgbd", hall):
-        folder.mkdir(parents=True)
-    for place in (phone / "rgbd/0.jpg", phone / "rgbd/0.depth", hall / "Hall_undist_00001_00.png"):
+    (phone / "rgbd").mkdir(parents=True)
+    for place in (phone / "rgbd/0.jpg", phone / "rgbd/0.depth"):
         place.write_bytes(picture)
-    for place, ending, whole in (
-        (phone / "metadata", ".json", _record3d()),
-        (hall / "cameras_parameters.txt", ".txt", b"f\n20 12 8 1 0 1 0 0 0 0 0 2\n"),
-    ):
-        place.write_bytes(whole)
-        name = place.parent.name
-        found[name] = ([whole], ending, partial(read, name, place, place.parent))
+    place = phone / "metadata"
+    place.write_bytes(_record3d())
+    found["record3d"] = ([_record3d()], ".json", partial(read, "record3d", place, phone))
     for ending, files in (("bin", _binary_model()), ("txt", _text_model())):
         folder = _capture(scratch / f"colmap_{ending}", picture)
         model = folder / "sparse" / "0"
@@ -79,7 +74,10 @@ distortions = [0.1, 0.01, 0.0, 0.0]
 rotation = [0.1, 0.2, 0.3]
 translation = [0.0, 0.0, 2.0]
 """
-    return found | {"toml": ([toml.encode()], ".toml", read_toml), "qca": ([QCA], ".txt", read_qca)}
+    return found | {
+        "toml": ([toml.encode()], ".toml", load_table),
+        "qca": ([QCA], ".txt", read_qca),
+    }
 
 
 QCA = b"""<calibration><cameras><camera serial="1" viewrotation="0">

@@ -45,8 +45,7 @@ def import_(
       path: the folder of the capture, or a .r3d file of Record3D.
       out: the folder of the dataset, which must not be there yet, but for other parts of it.
       layout: which, if several fit: dycheck, panoptic, multicam, instants, dnerf, nerfstudio, llff,
-        pose2sim, cameras_json, fdanyone, recammaster, tum_rgbd, scannet, kubric, record3d,
-        stray, technicolor, opencv or colmap.
+        qualisys, cameras_json, fdanyone, recammaster, record3d, stray, opencv or colmap.
       fps: frames per second of pictures without times.
       license: licence of the pictures, as an SPDX identifier or in words.
       frames: instants in a clip; by default 81, or all of a shorter capture.

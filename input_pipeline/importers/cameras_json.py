@@ -19,11 +19,7 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import files_of_camera, find_footage, has_one, picture_size
-from input_pipeline.importers.opencv_cameras import (
-    FISHEYE_COEFFICIENTS,
-    is_marked,
-    usual_coefficients,
-)
+from input_pipeline.importers.opencv import FISHEYE_COUNTS, is_marked, usual_coefficients
 from input_pipeline.importers.pairing import check_lengths, pair
 from input_pipeline.plain_files import field, load_json, numbers
 
@@ -71,7 +67,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         distortion = entry.get("distortion", ())
         # All later steps know the usual lens model alone, so a fisheye is converted here.
         if is_marked(entry.get("fisheye", False), f"{where}, fisheye"):
-            four = numbers(distortion, (FISHEYE_COEFFICIENTS,), f"{where}, distortion").tolist()
+            four = numbers(distortion, FISHEYE_COUNTS, f"{where}, distortion").tolist()
             distortion = usual_coefficients(four, lens, size or picture_size(films[film][0]), where)
         view = make_view(
             film,

@@ -14,7 +14,7 @@ from jaxtyping import Float64, UInt8
 from scipy.spatial.transform import Rotation
 
 from input_pipeline.cameras import rigid
-from input_pipeline.fisheye import usual_lens
+from input_pipeline.lenses import usual_lens
 from input_pipeline.opening import read_regular, require_regular
 
 MODELS = {  # number of parameters, by id

@@ -24,7 +24,7 @@ from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import to_opencv
 from input_pipeline.footage import listed, natural
-from input_pipeline.importers.opencv_cameras import median_lens
+from input_pipeline.lenses import median_lens
 from input_pipeline.opening import FileRefusal, open_regular
 from input_pipeline.plain_files import UNREADABLE, check_members, field, load_json, numbers
 

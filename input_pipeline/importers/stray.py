@@ -20,7 +20,7 @@ from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import to_opencv
 from input_pipeline.footage import picture_size
-from input_pipeline.importers.opencv_cameras import median_lens
+from input_pipeline.lenses import median_lens
 from input_pipeline.opening import read_regular
 from input_pipeline.plain_files import numbers
 from input_pipeline.video_files import frame_times

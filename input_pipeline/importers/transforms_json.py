@@ -12,8 +12,8 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import homogeneous, to_opencv
-from input_pipeline.fisheye import usual_lens
 from input_pipeline.footage import PICTURES, has_one, natural, picture_size
+from input_pipeline.lenses import usual_lens
 from input_pipeline.plain_files import field, load_json, numbers
 
 NEEDS = "transforms.json with frames[].file_path and frames[].transform_matrix"

@@ -20,7 +20,8 @@ from input_pipeline.footage import (
     read_picture,
 )
 from input_pipeline.importers.colmap_files import read_points
-from input_pipeline.importers.pose2sim import read_qca, read_toml
+from input_pipeline.importers.opencv import load_table
+from input_pipeline.importers.qualisys import read_qca
 from input_pipeline.json_layout import load_lines
 from input_pipeline.plain_files import load_array, load_arrays, load_json, parse_json
 from input_pipeline.video_files import open_video
@@ -112,7 +113,7 @@ def test_devices_pipes_and_folders_are_no_files(tmp_path):
 @pytest.mark.parametrize(
     "read",
     [
-        *(picture_size, read_picture, read_alpha, read_mask, open_video, read_toml, read_qca),
+        *(picture_size, read_picture, read_alpha, read_mask, open_video, load_table, read_qca),
         lambda path: read_depth(path, None),
         lambda path: load_lines(path, dict),
         *(read_points, lambda path: open_dataset(path.parent)),

@@ -294,7 +294,7 @@ def test_the_real_capture(tmp_path, shared_data, capsys):
     source = shared_data / "data/pose2sim"
     assert main(["data", "import", str(source), "--out", str(out), *options]) == 0
     said = capsys.readouterr().out
-    assert "pose2sim, since the calibration Calib_SinglePerson.qca.txt is there" in said
+    assert "qualisys, since the calibration Calib_SinglePerson.qca.txt is there" in said
     assert "also fits: cameras_json" in said
     assert "resized by 0.9926 and padded" in said
     (example,) = open_dataset(out)

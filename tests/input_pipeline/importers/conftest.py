@@ -127,20 +127,6 @@ def write_instants(path, rig, write_pictures):
     (path / "camera_extrinsic.json").write_text("{}")
 
 
-def write_technicolor(path, rig, write_pictures):
-    """Rows: focal length, centre, aspect ratio, skew, w x y z and place of world to camera."""
-    from scipy.spatial.transform import Rotation
-
-    rows = ["f cu cv ar sk qw qx qy qz tx ty tz"]
-    for pose in rig[2]:
-        turn = Rotation.from_matrix(pose[:3, :3]).as_quat(scalar_first=True)
-        rows.append(
-            " ".join(map(repr, [40.0, 16, 12, 1, 0, *turn.tolist(), *pose[:3, 3].tolist()]))
-        )
-    write_pictures([path / f"Hall_undist_{t:05}_{i:02}.png" for t in (9, 10) for i in range(3)])
-    (path / "cameras_parameters.txt").write_text("\n".join(rows) + "\n\n")
-
-
 def write_ours(path, rig, write_film):
     names, lens, poses = rig
     cameras = [
@@ -212,7 +198,6 @@ def write(write_film, write_pictures, rig):
         "panoptic": write_panoptic,
         "dycheck": write_dycheck,
         "instants": write_instants,
-        "technicolor": write_technicolor,
     }
 
     def write_layout(layout, path):

@@ -1,6 +1,5 @@
 """What the app Stray Scanner writes comes back: poses, lens, depth that agrees in the world."""
 
-import cv2
 import numpy as np
 import pytest
 from stray_folder import BOOT, DEPTH_SIZE, FPS, HEADER, SIZE, UNSURE, write_stray
@@ -82,45 +81,19 @@ def test_a_film_that_ends_early_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("odometry.csv", "", "found nothing, expected columns timestamp, frame"),
         ("odometry.csv", "x, y, z\n1, 2, 3\n", "found x, y, z, expected columns timestamp, frame"),
-        ("odometry.csv", f"{HEADER}\n", "found no pose, expected a row a frame"),
         ("odometry.csv", f"{HEADER}\n{ROW}", "found 1 poses, and 2 frames of rgb.mp4, expected a"),
-        ("odometry.csv", f"{HEADER}\n{ROW}1, 2, 3\n", "odometry.csv, y: found NaN, expected"),
-        (
-            "odometry.csv",
-            f"{HEADER}\n{ROW[:-2]}2\n{ROW}",
-            "found a rotation of length 2, expected 1",
-        ),
-        ("odometry.csv", f"{HEADER}\n{ROW}{ROW}", "timestamps: found .* expected increasing"),
-        (
-            "odometry.csv",
-            f"{HEADER}\n{ROW}{ROW.replace('000000', '7')}",
-            r"files: found no .*000007",
-        ),
-        ("odometry.csv", f"{HEADER}\n{ROW}{ROW.replace('000000', '0.7')}", "frame: found 0.7, exp"),
+        ("odometry.csv", f"{HEADER}\n{ROW[:-2]}2\n{ROW}", "a rotation of length 2, expected 1"),
         ("camera_matrix.csv", "1, 2, 3\n", r"camera_matrix.csv: found shape \(1, 3\)"),
-        ("camera_matrix.csv", "\xff", "camera_matrix.csv: found .*, expected"),
         (
             "camera_matrix.csv",
             "1600, 0, 960\n0, 1600, 720\n0, 0, 1\n",
             "found the lens's centre at 960, 720 of a film of 128x96, expected it in the middle",
         ),
-        ("rgb.mp4", "", r"rgb\.mp4: found .*, expected"),
     ],
 )
 def test_bad_files_are_named(tmp_path, file, content, message):
     write_stray(tmp_path, 2)
     (tmp_path / file).write_text(content, encoding="latin-1")
-    with pytest.raises(ValueError, match=message) as error:
+    with pytest.raises(ValueError, match=message):
         read_captures(tmp_path, "stray", None)
-    assert "\n" not in str(error.value)
-    assert "another form" not in str(error.value)
-
-
-def test_confidence_of_another_size_is_refused(tmp_path):
-    write_stray(tmp_path, 2)
-    assert cv2.imwrite(str(tmp_path / "confidence/000001.png"), np.ones((4, 4), np.uint8))
-    clips = CaptureClips(stray.read(tmp_path, None))
-    with pytest.raises(ValueError, match=r"confidence/000001\.png: found shape \(4, 4\), expected"):
-        clips[0]

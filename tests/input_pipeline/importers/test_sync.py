@@ -42,8 +42,6 @@ def test_a_table_of_some_cameras(tmp_path, write):
     ("table", "message"),
     [
         (TIMES | {"cam2": TIMES["cam2"][:-1]}, "cam2: found times of 4 frames, expected 5"),
-        ({"cam1": [7.0, 7.1, "x", 7.3, 7.4]}, "cam1: found .*, expected numbers"),
-        ({"cam1": "x"}, "cam1: found .*, expected numbers"),
         (TIMES | {"cam7": 1.0}, r"found cameras \['cam7'\], expected some of"),
         ({"cam1": [3, 3, 2, 3, 4]}, "twice or going back"),
     ],

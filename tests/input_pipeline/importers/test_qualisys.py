@@ -9,7 +9,8 @@ import pytest
 
 from input_pipeline.cameras import resize_intrinsics
 from input_pipeline.footage import first_picture
-from input_pipeline.importers import pose2sim
+from input_pipeline.importers import opencv, qualisys
+from input_pipeline.importers.detect import detect
 from input_pipeline.undistortion import undistort
 
 # The checkerboard calibration of the same camera in Pose2Sim's repository, Calib_scene.toml.
@@ -28,6 +29,11 @@ error = 0.0
 """
 
 
+def checkerboard(file):
+    file.write_text(TOML)
+    return opencv.named_cameras(file, opencv.load_table(file))["int_cam01_img"]
+
+
 @pytest.fixture
 def real(shared_data):
     return shared_data / "data/pose2sim"
@@ -35,7 +41,7 @@ def real(shared_data):
 
 def test_qca_agrees_with_the_table_of_opencv_cameras(real):
     table = json.loads((real / "cameras_opencv.json").read_text())
-    read = pose2sim.read_qca(real / "Calib_SinglePerson.qca.txt")
+    read = qualisys.read_qca(real / "Calib_SinglePerson.qca.txt")
     assert list(read) == [camera["name"] for camera in table["cameras"]]
     for said in table["cameras"]:
         found = read[said["name"]]
@@ -47,9 +53,8 @@ def test_qca_agrees_with_the_table_of_opencv_cameras(real):
 
 
 def test_qca_and_the_checkerboard_calibration_of_the_same_camera_agree(real, tmp_path):
-    (tmp_path / "Calib.toml").write_text(TOML)
-    board = pose2sim.read_toml(tmp_path / "Calib.toml")["int_cam01_img"]
-    found = pose2sim.read_qca(real / "Calib_SinglePerson.qca.txt")["cam01"]
+    board = checkerboard(tmp_path / "Calib.toml")
+    found = qualisys.read_qca(real / "Calib_SinglePerson.qca.txt")["cam01"]
     # Two calibrations on two days agree roughly; the coefficients do only as they stand.
     np.testing.assert_allclose(
         found.intrinsics[[0, 1], [0, 1]], board.intrinsics[[0, 1], [0, 1]], rtol=0.02
@@ -63,7 +68,7 @@ def test_qca_and_the_checkerboard_calibration_of_the_same_camera_agree(real, tmp
 
 def test_the_floor_seen_from_above_is_the_same_in_neighbouring_views(real):
     """The plane z = 0 holds a treadmill: its edges must lie at the same metres."""
-    (capture,) = pose2sim.read(real, None)
+    (capture,) = qualisys.read(real, None)
     assert "resized by 0.9926 and padded" in capture.note  # two videos were
     y, x = np.mgrid[:300, :300] * 0.01 - 1.495  # metres
     edges = []
@@ -95,42 +100,37 @@ def test_the_layout_of_the_wheel_and_flat_folders(real, tmp_path):
     shutil.copy(real / "Calib_SinglePerson.qca.txt", wheel / "calibration/Calib.qca.txt")
     for i in range(1, 5):
         shutil.copy(real / f"cam0{i}.mp4", wheel / f"videos/cam0{i}.mp4")
-    fits, why = pose2sim.matches(wheel)
+    fits, why = qualisys.matches(wheel)
     assert fits, why
-    (first,), (second,) = pose2sim.read(wheel, None), pose2sim.read(real, None)
+    (first,), (second,) = qualisys.read(wheel, None), qualisys.read(real, None)
     for a, b in zip(first.views, second.views, strict=True):
         np.testing.assert_array_equal(a.intrinsics, b.intrinsics)
     assert (first.unit, round(first.fps)) == (1.0, 60)
     (wheel / "videos/cam03.mp4").unlink()
     with pytest.raises(ValueError, match="without a film: cam03"):
-        pose2sim.read(wheel, None)
+        qualisys.read(wheel, None)
     shutil.copy(real / "cam03.mp4", wheel / "videos/cam03.mp4")
     shutil.copy(real / "cam03.mp4", wheel / "videos/extra.mp4")
     with pytest.raises(ValueError, match="without a camera: extra"):
-        pose2sim.read(wheel, None)
+        qualisys.read(wheel, None)
 
 
-def test_toml_is_opencv_with_pixel_centres_at_whole_numbers(tmp_path):
-    (tmp_path / "Calib.toml").write_text(TOML)
-    found = pose2sim.read_toml(tmp_path / "Calib.toml")["int_cam01_img"]
+def test_pose2sims_toml_has_pixel_centres_at_whole_numbers(tmp_path):
+    found = checkerboard(tmp_path / "Calib.toml")
     np.testing.assert_allclose(found.intrinsics[:2, 2], [565.14, 933.51])
     rotation, _ = cv2.Rodrigues(found.world_to_camera[:3, :3])
     np.testing.assert_allclose(rotation.ravel(), [1.67878456, 1.03197265, -0.39102359], atol=1e-7)
     assert found.size == (1920, 1088)
+    assert detect(tmp_path)[0] == "opencv"
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ('<?xml version="1.0"', "<broken", "no readable XML"),
-        ('viewrotation="0"', 'viewrotation="90"', "viewrotation 90, expected 0"),
+def test_broken_calibrations_are_named(real, tmp_path):
+    text = (real / "Calib_SinglePerson.qca.txt").read_text()
+    for old, new, message in (
         ("focalLengthU=", "focal=", "expected a field focalLengthU"),
-        ('r11="', 'r11="x', "expected numbers"),
-    ],
-)
-def test_broken_calibrations_are_named(real, tmp_path, old, new, message):
-    text = (real / "Calib_SinglePerson.qca.txt").read_text().replace("'1.0'", '"1.0"')
-    assert old in text
-    (tmp_path / "a.qca.txt").write_text(text.replace(old, new, 1))
-    with pytest.raises(ValueError, match=message):
-        pose2sim.read_qca(tmp_path / "a.qca.txt")
+        ("<calibration", "<broken", "no readable XML"),
+    ):
+        assert old in text
+        (tmp_path / "a.qca.txt").write_text(text.replace(old, new, 1))
+        with pytest.raises(ValueError, match=message):
+            qualisys.read_qca(tmp_path / "a.qca.txt")

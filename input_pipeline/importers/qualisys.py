@@ -1,13 +1,11 @@
-"""Pose2Sim projects and Qualisys calibrations: *.toml or *.qca.txt, and one video a camera.
+"""Qualisys calibrations: *.qca.txt, and one video a camera, as Pose2Sim's projects have them.
 
-The toml is OpenCV's: `rotation` (Rodrigues) and `translation` (metres) are world-to-camera, and
-pixel centres are whole numbers, so half a pixel is added. A qca.txt holds 64ths of pixels and
-millimetres, its rotation's rows are right, up, backward, and its coefficients are OpenCV's as they
-stand: Pose2Sim divides them by 64, too, but the checkerboard calibration of the same cameras in its
-own repository (Calib_scene.toml, k1 -0.053, k2 0.151) agrees with them undivided (-0.046, 0.140).
+A qca.txt holds 64ths of pixels and millimetres, its rotation's rows are right, up, backward, and
+its coefficients are OpenCV's as they stand: Pose2Sim divides them by 64, too, but the checkerboard
+calibration of the same cameras in its own repository (Calib_scene.toml, k1 -0.053, k2 0.151) agrees
+with them undivided (-0.046, 0.140).
 """
 
-import tomllib
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
@@ -15,25 +13,11 @@ import numpy as np
 
 from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture
-from input_pipeline.importers.opencv_cameras import (
-    Calibrated,
-    is_camera,
-    make_rig,
-    opencv_camera,
-)
-from input_pipeline.opening import open_regular, read_regular
+from input_pipeline.importers.opencv import Calibrated, make_rig
+from input_pipeline.opening import open_regular
 from input_pipeline.plain_files import field, numbers
 
-NEEDS = (
-    "one *.qca.txt, or *.toml with name, size, matrix, distortions, rotation, translation and "
-    "fisheye of each camera, here or in calibration/, and videos here or in videos/"
-)
-SUBPIXELS = 64
-METRES = 1.0
-
-
-# What Pose2Sim writes for each camera; others leave out fisheye, and are not in metres.
-FIELDS = {"name", "size", "matrix", "distortions", "rotation", "translation", "fisheye"}
+NEEDS = "one *.qca.txt, here or in calibration/, and videos here or in videos/"
 
 
 def matches(path: Path) -> tuple[bool, str]:
@@ -41,8 +25,7 @@ def matches(path: Path) -> tuple[bool, str]:
     files = _calibrations(path)
     if files:
         return True, f"the calibration {files[0].relative_to(path)} is there"
-    fields = ", ".join(sorted(FIELDS))
-    return False, f"no *.qca.txt and no *.toml with cameras that have {fields}"
+    return False, "no *.qca.txt"
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
@@ -55,8 +38,11 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     if len(files) > 1:
         found = ", ".join(str(file) for file in files)
         raise ValueError(f"{path}: found calibrations {found}, expected one: move the others away")
-    parse = read_toml if files[0].suffix == ".toml" else read_qca
-    return make_rig(path, parse(files[0]), fps, unit=METRES)
+    return make_rig(path, read_qca(files[0]), fps, unit=1.0)
+
+
+def _calibrations(path: Path) -> list[Path]:
+    return sorted((path / "calibration").glob("*.qca.txt")) or sorted(path.glob("*.qca.txt"))
 
 
 def read_qca(file: Path) -> dict[str, Calibrated]:
@@ -94,7 +80,7 @@ def _qca_camera(parts: dict[str, dict[str, str]], where: str) -> Calibrated:
         values = [field(parts[part], name, f"{where}, {part}") for name in names]
         return numbers(values, (len(names),), f"{where}, {part}")
 
-    fx, fy, cx, cy, skew = SUBPIXELS**-1 * take(
+    fx, fy, cx, cy, skew = 64**-1 * take(
         "intrinsic", "focalLengthU", "focalLengthV", "centerPointU", "centerPointV", "skew"
     )
     left, top, right, bottom = take("fov_video", "left", "top", "right", "bottom")
@@ -109,42 +95,3 @@ def _qca_camera(parts: dict[str, dict[str, str]], where: str) -> Calibrated:
         distortion=(k1, k2, p1, p2, k3),
         world_to_camera=rigid(rotation, -rotation @ center),
     )
-
-
-def read_toml(file: Path) -> dict[str, Calibrated]:
-    """Return cameras by name.
-
-    Raises:
-      ValueError: naming the camera and field that is missing, or a lens that is not supported.
-    """
-    return {
-        str(table.get("name", key)): opencv_camera(table, f"{file}, [{key}]")
-        for key, table in _toml(file).items()
-        if is_camera(table)
-    }
-
-
-def _toml(file: Path) -> dict:
-    content = read_regular(file)
-    try:
-        return tomllib.loads(content.decode())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file}: found no readable TOML ({error}), expected cameras") from None
-
-
-def _is_ours(file: Path) -> bool:
-    """Return whether a TOML file has cameras, each with all that Pose2Sim writes."""
-    try:
-        cameras = [table for table in _toml(file).values() if is_camera(table)]
-    except ValueError:
-        return False
-    return bool(cameras) and all(set(table) >= FIELDS for table in cameras)
-
-
-def _calibrations(path: Path) -> list[Path]:
-    for folder in (path / "calibration", path):
-        tomls = [file for file in sorted(folder.glob("*.toml")) if _is_ours(file)]
-        files = sorted(folder.glob("*.qca.txt")) + tomls
-        if files:
-            return files
-    return []

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from input_pipeline.fisheye import usual_lens
+from input_pipeline.lenses import median_lens, usual_lens
 
 LENS = np.array([[400.0, 0, 330], [0, 410.0, 235], [0, 0, 1]])
 PHONE = np.array([-0.03, 0.01, -0.006, 0.001])
@@ -29,3 +29,30 @@ def test_what_the_usual_model_cannot_be_is_refused():
         usual_lens(np.array([-1e6, 0, 0, 0]), LENS, 480, 640)
     with pytest.raises(ValueError, match=r"fisheye: found focal lengths \[0.0, 0.0\], expected"):
         usual_lens(np.zeros(4), LENS * 0, 480, 640)
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ([], ""),
+        ([(np.s_[3, 0], 0.0)], "the focal length varies by 100.0%; its median is taken"),
+        ([(np.s_[:5, 0], 840.0)], "the focal length varies by 5.0%; its median is taken"),
+        ([(np.s_[9, 2], 652.5)], "the lens's centre varies by 12.5 pixels; its median is taken"),
+    ],
+)
+def test_a_film_s_lens_is_the_median_of_its_frames(changes, note):
+    lenses = np.tile([800.0, 810.0, 640.0, 360.0], (21, 1))
+    for place, value in changes:
+        lenses[place] = value
+    lens, words = median_lens(lenses, "rgb.mp4")
+    np.testing.assert_array_equal(lens, [[800, 0, 640], [0, 810, 360], [0, 0, 1]])
+    assert words == note
+
+
+def test_a_lens_that_zooms_or_has_no_focal_length_is_refused():
+    lenses = np.tile([800.0, 800.0, 640.0, 360.0], (20, 1))
+    lenses[17:, :2] = 1600
+    with pytest.raises(
+        ValueError, match=r"a\.csv: found focal lengths from 800 to 1600 pixels, exp"
+    ):
+        median_lens(lenses, "a.csv")
