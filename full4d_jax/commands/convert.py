@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from full4d_jax.config import Config, check_config
-from full4d_jax.session.errors import InputError, input_errors, require_ending, require_range
+from full4d_jax.session.errors import InputError, input_errors, require_ending
+from full4d_jax.session.fields import Between, Share
 from full4d_jax.session.help_text import Shown
+from full4d_jax.source.options import PlaySeconds
 
 if TYPE_CHECKING:
     from gaussians import DynamicGaussians, Gaussians
@@ -33,9 +35,9 @@ def splats(
     source: tyro.conf.Positional[Path],
     target: tyro.conf.Positional[Path],
     *,
-    time: float = 0.0,
-    instants: int = 16,
-    seconds: float | None = None,
+    time: Share = 0.0,
+    instants: Annotated[int, Between(1, 10_000)] = 16,
+    seconds: PlaySeconds = None,
 ) -> None:
     """Write a scene as another kind of file.
 
@@ -51,10 +53,6 @@ def splats(
       seconds: how long one pass through the clip plays, for .4dgs and .html; without it, as long as
         the video.
     """
-    require_range("--time", time, 0, 1)
-    require_range("--instants", instants, 1, 10_000)
-    if seconds is not None:
-        require_range("--seconds", seconds, 0.1, 600)
     kind = _kind(target)
     if not kind:
         raise InputError("target", target, target.suffix, TARGETS, "give another name")
@@ -127,7 +125,7 @@ def codec(
 
 
 def wan(
-    config: Annotated[Config, tyro.conf.arg(name=""), Shown(("model",))],
+    config: Annotated[Config, Shown(("model",))],
     *,
     source: Annotated[Path, tyro.conf.arg(name="from")],
     target: Annotated[Path, tyro.conf.arg(name="to")],

@@ -1,7 +1,6 @@
 """Estimate the depth of a video or picture, in a file that `run --depth` takes."""
 
 from pathlib import Path
-from typing import Annotated
 
 from full4d_jax.source.kinds import VIDEO, require_kind
 from full4d_jax.source.options import (
@@ -9,11 +8,11 @@ from full4d_jax.source.options import (
     DepthKind,
     DepthOptions,
     Fov,
-    Named,
     Rate,
     Rows,
     Seconds,
     SizeOptions,
+    SourcePath,
     Start,
     VideoOptions,
 )
@@ -21,7 +20,7 @@ from full4d_jax.source.options import (
 
 def depth(
     *,
-    source: Annotated[Path, Named] = CLIP,
+    source: SourcePath = CLIP,
     out: Path = Path("depth.npy"),
     start: Start = 0.0,
     seconds: Seconds = None,

@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
-
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config, check_config
 from full4d_jax.evaluation.without_truth.network_files import NETWORK_FLAGS, NetworkFiles
@@ -15,16 +13,25 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import Between, CountOrZero, check_fields
 from full4d_jax.session.help_text import Shown
 from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes
-from full4d_jax.source.choice import SourceOptions
-from full4d_jax.source.kinds import CAPTURE, DATASET, FILMS, RUN, RUNS, SPLATS, VIDEO, kind_of
+from full4d_jax.source.kinds import (
+    CAPTURE,
+    DATASET,
+    FILMS,
+    RUN,
+    RUNS,
+    SPLATS,
+    VIDEO,
+    SourceOptions,
+    kind_of,
+)
 from full4d_jax.source.options import (
     DepthKind,
     Flat,
     Fov,
-    Named,
     Rows,
     Seconds,
     SizeOptions,
+    SourcePath,
     VideoOptions,
 )
 
@@ -69,7 +76,7 @@ class SplitOptions(SourceOptions):
 
     path_kinds = (DATASET,)
 
-    dataset: Annotated[Path, Named]
+    dataset: SourcePath
     """The data set."""
     split: str = "test"
     """Split of the data set."""
@@ -83,7 +90,7 @@ class FilmOptions(SourceOptions):
 
     path_kinds = VIDEO, CAPTURE
 
-    video: Annotated[Path, Named]
+    video: SourcePath
     """A clip of a still scene from a camera that goes past it, or a folder of photographs with
     transforms.json; other captures are scored on consistency alone."""
     poses: Path | None = None
@@ -108,7 +115,7 @@ class ForeignFilmsOptions(SourceOptions):
     path_kinds = CAPTURE, FILMS
     selecting_flags = "truth", *NETWORK_FLAGS
 
-    films: Annotated[Path, Named]
+    films: SourcePath
     """A folder of films, or of folders of pictures, with the names or in the order of the cameras
     of --truth."""
     truth: Path | None = None
@@ -130,7 +137,7 @@ class MadeOptions(SourceOptions):
 
     path_kinds = RUN, RUNS, SPLATS
 
-    folder: Annotated[Path, Named]
+    folder: SourcePath
     """The folder of a run, whose grid is scored; without --truth also a folder of such folders; or
     a .ply file of the scene in it."""
     scene: bool = False
@@ -159,16 +166,14 @@ Judged = (
 
 
 def evaluate(
-    config: Annotated[
-        Config, tyro.conf.arg(name=""), Shown(("name", "seed", *SIZES, "sampler", "lift"))
-    ],
+    config: Annotated[Config, Shown(("name", "seed", *SIZES, "sampler", "lift"))],
     *,
-    source: Annotated[Judged, tyro.conf.arg(name="")],
+    source: Judged,
     out: Path | None = None,
     checkpoint: Path | None = None,
     depth_network: str | None = None,
     depth_kind: DepthKind | None = None,
-    several: Annotated[ProcessOptions, tyro.conf.arg(name="")] = ALONE,
+    several: Annotated[ProcessOptions, Flat] = ALONE,
 ) -> None:
     """Write scores.jsonl (one line a clip), evaluation.md, evaluation.json and evaluation.png.
 

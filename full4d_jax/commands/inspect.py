@@ -6,10 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
-
 from full4d_jax.config import Config, MeshConfig, check_config
-from full4d_jax.session.fields import require
+from full4d_jax.session.fields import Count, CountOrZero, require
 from full4d_jax.session.help_text import Shown
 
 EFFICIENCY = 0.4
@@ -19,14 +17,13 @@ ANNOTATIONS = ("encode", "depth")
 def inspect(
     config: Annotated[
         Config,
-        tyro.conf.arg(name=""),
         Shown(("codec_weights", "model", "data", "optimizer", "training", "lift", "mesh")),
     ],
     *,
     program: Literal["step", "projection", "sample", "lift", "encode", "depth"] = "step",
     topology: str = "",
-    slices: int = 1,
-    devices: int = 0,
+    slices: Count = 1,
+    devices: CountOrZero = 0,
     efficiency: float = EFFICIENCY,
     price: float = 0.0,
     largest: bool = False,

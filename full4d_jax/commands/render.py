@@ -3,23 +3,21 @@
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
 from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.source.kinds import RUN, require_kind
-from full4d_jax.source.options import Named
+from full4d_jax.source.options import Flat, SourcePath
 
 
 def render(
     *,
-    source: Annotated[Path, Named] = Path("out"),
+    source: SourcePath = Path("out"),
     path: Path | None = None,
-    show: Annotated[RenderOptions, tyro.conf.arg(name="")],
+    show: Annotated[RenderOptions, Flat],
 ) -> None:
     """Show the scene that `lift` left in a folder: writes orbit.mp4, bullet.mp4 and scene.html.
 
     Args:
-      source: the folder of a run, with scene.npz; left out, `out`.
+      source: the folder of a run, with scene.npz; by default `out`.
       path: a camera path to film, as path.mp4 and nothing else: JSON of ours, as the page exports,
         nerfstudio's camera_path.json or transforms.json, or a COLMAP model (docs/cameras.md).
       show: how the scene is shown.

@@ -4,26 +4,23 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config
 from full4d_jax.session.help_text import Shown
 from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes
-from full4d_jax.source.options import SampleOptions
+from full4d_jax.source.options import Flat, SampleOptions
 
 
 def sample(
     config: Annotated[
         Config,
-        tyro.conf.arg(name=""),
         Shown(("seed", "codec_weights", "text", "negative_text", *SIZES, "sampler")),
     ],
     *,
-    source: Annotated[SampleOptions, tyro.conf.arg(name="")],
+    source: SampleOptions,
     out: Path = Path("out"),
     checkpoint: Path | None = None,
-    several: Annotated[ProcessOptions, tyro.conf.arg(name="")] = ALONE,
+    several: Annotated[ProcessOptions, Flat] = ALONE,
 ) -> None:
     """Make a grid of views: writes grid.npz, grid.mp4 and grid.png.
 
@@ -35,7 +32,7 @@ def sample(
       config: the experiment.
       source: the video and the cameras.
       out: the folder for everything.
-      checkpoint: weights of the prior; left out, those in the package.
+      checkpoint: weights of the prior; by default those in the package.
       several: the other processes on whose devices the mesh lies; the first alone writes.
     """
     check_processes(several)

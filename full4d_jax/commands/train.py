@@ -4,28 +4,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
 from full4d_jax.config import Config, check_config
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.help_text import Shown
 from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes, join_processes
+from full4d_jax.source.options import Flat
 
 TRAINED = ("name", "seed", "codec_weights", "text", "negative_text", "model", "data", "flow")
 TRAINED += ("optimizer", "training", "mesh")
 
 
 def train(
-    config: Annotated[
-        Config,
-        tyro.conf.arg(name=""),
-        Shown(TRAINED),
-    ],
+    config: Annotated[Config, Shown(TRAINED)],
     *,
     out: Path | None = None,
     init: Path | None = None,
     profile: str = "",
-    several: Annotated[ProcessOptions, tyro.conf.arg(name="")] = ALONE,
+    several: Annotated[ProcessOptions, Flat] = ALONE,
 ) -> None:
     """Train the prior of a config; resume if the folder has checkpoints.
 

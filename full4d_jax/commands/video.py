@@ -8,7 +8,7 @@ import tyro
 from full4d_jax.config import Config
 from full4d_jax.session.errors import require_ending
 from full4d_jax.session.help_text import Shown
-from full4d_jax.source.options import WanOptions
+from full4d_jax.source.options import Flat, WanOptions
 
 SHOWN = (
     "seed",
@@ -24,10 +24,10 @@ SHOWN = (
 
 
 def video(
-    config: Annotated[Config, tyro.conf.arg(name=""), Shown(SHOWN)],
+    config: Annotated[Config, Shown(SHOWN)],
     prompt: tyro.conf.Positional[str],
     *,
-    wan: Annotated[WanOptions, tyro.conf.arg(name="")],
+    wan: Annotated[WanOptions, Flat],
     out: Path = Path("video.mp4"),
 ) -> None:
     """Make a video of what PROMPT says: words, or text.npz that `full4d embed-text` wrote.

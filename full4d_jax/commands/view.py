@@ -5,31 +5,28 @@ import socket
 from pathlib import Path
 from typing import Annotated
 
-from full4d_jax.session.errors import require_range
+from full4d_jax.session.fields import Between
 from full4d_jax.source.kinds import ARRAYS, RUN, SPLATS, require_kind
-from full4d_jax.source.options import Named
+from full4d_jax.source.options import PlaySeconds, SourcePath
 
 
 def view(
     *,
-    source: Annotated[Path, Named] = Path("out"),
-    seconds: float | None = None,
-    port: int = 8080,
+    source: SourcePath = Path("out"),
+    seconds: PlaySeconds = None,
+    port: Annotated[int, Between(0, 65535)] = 8080,
     public: bool = False,
 ) -> None:
     """Serve a scene until Ctrl-C; prints the address.
 
     Args:
       source: the folder of a run with scene.npz, or a .4d.ply, .ply, .compressed.ply, .splat,
-        .spz, .sog or .npz file; left out, `out`.
+        .spz, .sog or .npz file; by default `out`.
       seconds: how long one pass through the clip plays; without it, as long as the video.
       port: where to listen; the next free one is taken when it is busy.
       public: let other machines look too: listen at all addresses of this one instead of at
         127.0.0.1 alone, and answer whoever knows the address that is printed.
     """
-    require_range("--port", port, 0, 65535)
-    if seconds is not None:
-        require_range("--seconds", seconds, 0.1, 600)
     require_kind(source, (RUN, SPLATS, ARRAYS))
     from full4d_jax.scene.any_scene import open_scene
     from full4d_jax.scene.serving import page_server

@@ -7,6 +7,8 @@ here imports jax, so that `--help` is quick.
 import dataclasses
 from typing import Annotated, Any, Literal
 
+import tyro
+
 from full4d_jax.config.training import FlowConfig, OptimizerConfig, TrainingConfig
 from full4d_jax.session.fields import (
     MOST,
@@ -197,7 +199,7 @@ class SamplerConfig:
 class LiftConfig:
     """Fitting 4D Gaussians to a grid of views."""
 
-    quality: Quality = "normal"
+    quality: Annotated[Quality, tyro.conf.arg(aliases=("--quality",))] = "normal"
     """How long to fit, and how many Gaussians, where these are left at 0 (docs/fitting.md)."""
     steps: CountOrZero = 0
     """Optimiser steps, one picture each; 0 goes by the quality."""

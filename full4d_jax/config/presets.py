@@ -20,11 +20,6 @@ def shipped_presets() -> dict[str, Path]:
     return {file.stem: file for file in sorted(folder.glob("*.py"))}
 
 
-def is_preset(word: str) -> bool:
-    """Return whether a word names a Python file, or a preset and no other file."""
-    return word.endswith(".py") or (word in shipped_presets() and not Path(word).exists())
-
-
 def load_config(preset: str | Path | None = None) -> Config:
     """Read `config` from a preset, by its name or from a file; None gives the embedded default.
 

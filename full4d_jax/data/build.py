@@ -113,7 +113,15 @@ def build_procedural(
         print(f"next: full4d train --config PRESET --data.records {out}")
 
 
-def build_gltf(out: Path, clips: GltfClips, *, test: float, shards: int, jobs: int) -> None:
+def build_gltf(
+    out: Path,
+    clips: GltfClips,
+    *,
+    test: float,
+    shards: int,
+    jobs: int,
+    part: tuple[int, int],
+) -> None:
     """Write clips of animated glTF assets; errors as in `build_dataset`."""
     names = ", ".join(asset.name for asset in clips.assets[:20])
     size = f"{clips.views} views of {clips.frames} frames of {clips.width}x{clips.height} pixels"
@@ -121,9 +129,18 @@ def build_gltf(out: Path, clips: GltfClips, *, test: float, shards: int, jobs: i
         f"{clips.count} clips of {len(clips.assets)} animated assets ({names}), {size}, targets "
         f"within {clips.spread:g} degrees{', along one arc' * clips.orbit}, rendered by full4d_jax."
     )
-    splits = train_and_test(test)
-    build_dataset(out, clips, name="gltf", splits=splits, about=about, shards=shards, jobs=jobs)
-    print(f"next: full4d train --config PRESET --data.records {out} (or mixed, {out}=1 OTHER=3)")
+    if build_dataset(
+        out,
+        clips,
+        name="gltf",
+        splits=train_and_test(test),
+        about=about,
+        shards=shards,
+        jobs=jobs,
+        part=part,
+    ):
+        mixed = f"(or mixed, {out}=1 OTHER=3)"
+        print(f"next: full4d train --config PRESET --data.records {out} {mixed}")
 
 
 def estimate_dataset_depth(

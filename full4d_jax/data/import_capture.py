@@ -13,7 +13,7 @@ import numpy as np
 from full4d_jax.cameras import Cameras
 from full4d_jax.data.build import train_and_test
 from full4d_jax.media import pictures
-from full4d_jax.session.errors import InputError, input_errors, require_range, tell
+from full4d_jax.session.errors import InputError, input_errors, tell
 from full4d_jax.session.files import LOCK, hold_dataset, open_folder
 from full4d_jax.session.mirror import stored_marks
 from full4d_jax.session.progress import Progress, duration
@@ -38,14 +38,6 @@ PREVIEW_VIEWS = 8
 PREVIEW_INSTANTS = 4
 MAX_DESCRIBED_SCENES = 5
 DO = "see docs/data.md"
-LIMITS = {
-    "--frames": (1, 100_000),
-    "--stride": (1, 100_000),
-    "--size": (8, 16_384),
-    "--fps": (1e-3, 100_000),
-    "--test": (0, 0.9),
-    "--jobs": (1, 1024),
-}
 
 
 class Cut(NamedTuple):
@@ -82,7 +74,7 @@ def import_folder(
     Raises:
       InputError: unknown layout, files that do not fit, damaged videos, an output that is there.
     """
-    _check(path, layout, {"--fps": fps, "--test": test, "--jobs": jobs}, cut)
+    _check(path, layout)
     if part == (0, 1):
         _require_new(out)
     if depth and jobs > 1:
@@ -311,7 +303,8 @@ def _require_new(out: Path) -> None:
         raise InputError("dataset", out, "something there", "a new name", "choose another --out")
 
 
-def _check(path: Path, layout: str | None, values: dict[str, float | None], cut: Cut) -> None:
+def _check(path: Path, layout: str | None) -> None:
+    """Refuse a path without a capture, and a layout that there is not; raises InputError."""
     do = "give the folder of the capture"
     if not (path.is_dir() or (path.exists() and is_packed(path))):
         found = "a file" if path.exists() else "no such folder"
@@ -319,7 +312,3 @@ def _check(path: Path, layout: str | None, values: dict[str, float | None], cut:
     if layout is not None and layout not in LAYOUTS:
         known = ", ".join(LAYOUTS)
         raise InputError("option", "--layout", layout, known, "choose one, or leave it out")
-    options = values | {f"--{name}": value for name, value in cut._asdict().items()}
-    for name, (low, high) in LIMITS.items():
-        if (value := options[name]) is not None:
-            require_range(name, value, low, high)

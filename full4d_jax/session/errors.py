@@ -135,17 +135,6 @@ def require_file(what: str, path: str | Path, expected: str, do: str) -> None:
         raise InputError(what, path, found, expected, do)
 
 
-def require_range(name: str, value: int | float, low: int | float, high: int | float) -> None:
-    """Refuse the value of an option that is out of bounds.
-
-    Raises:
-      InputError: The message names the option.
-    """
-    if not low <= value <= high:
-        do = "give a value in that range"
-        raise InputError("option", name, value, f"{low} to {high}", do)
-
-
 def require_ending(target: Path, ending: str) -> None:
     """Refuse a file to write whose name has another ending.
 

@@ -55,19 +55,21 @@ def check_fields(values: Any, *, what: Literal["config", "option"] = "config") -
         require(name, value, _fits(hint, value), _words(hint), what=what)
 
 
-def check_whole_numbers(options: Mapping[str, Any]) -> None:
-    """Refuse whole numbers that no count, size or clock here holds.
+def check_values(values: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
+    """Refuse the first option that its annotation does not allow.
 
     Args:
-      options: values by name; others than whole numbers, and tuples of them, are not looked at.
+      values: options by name, dataclasses of options among them; a config has its own check.
+      hints: the annotations, by the same names.
 
     Raises:
       InputError: naming the option.
     """
-    for name, value in options.items():
-        for number in value if isinstance(value, tuple) else (value,):
-            fits = type(number) is not int or abs(number) <= MOST
-            require(name, number, fits, "a whole number below 2^31", what="option")
+    for name, value in values.items():
+        if not dataclasses.is_dataclass(value):
+            require(name, value, _fits(hints[name], value), _words(hints[name]), what="option")
+        elif name != "config":
+            check_fields(value, what="option")
 
 
 def table_of(

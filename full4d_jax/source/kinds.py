@@ -1,7 +1,12 @@
-"""Recognizes what a path on the command line is, by its ending or by the files in the folder."""
+"""Recognizes what a path on the command line is, by its ending or by the files in the folder.
 
-from collections.abc import Collection
+That decides on the options of a command: `choose_source`.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, ClassVar
 
 from full4d_jax.session.errors import InputError
 from input_pipeline.addresses import address_of
@@ -91,3 +96,54 @@ def require_kind(path: Path, kinds: Collection[str]) -> str:
         expected = " or ".join(kinds) or "none"
         raise InputError("source", path, kind, expected, ADVICE.get(kind, "give another path"))
     return kind
+
+
+class SourceOptions:
+    """The base of the dataclasses of options of one kind of source; a command takes several.
+
+    Attributes:
+      path_kinds: what SOURCE, the first field, may be; "" where it may be left out.
+      selecting_flags: options of which one selects this class among those for the same SOURCE.
+      model_needs_cameras: whether it is for models that need cameras, or for those without.
+      takes_lens: whether a depth network may give the field of view, where nothing else does.
+    """
+
+    path_kinds: ClassVar[tuple[str, ...]] = ("",)
+    selecting_flags: ClassVar[tuple[str, ...]] = ()
+    model_needs_cameras: ClassVar[bool] = True
+    takes_lens: ClassVar[bool] = False
+
+    @property
+    def given_path(self) -> Path | None:
+        """SOURCE, where it is not what is taken by default."""
+        if not any(self.path_kinds):
+            return None
+        first = fields(self)[0]  # type: ignore[arg-type]
+        path = getattr(self, first.name)
+        return None if path == first.default else path
+
+
+def choose_source(
+    candidates: Sequence[Any], path: str, words: Sequence[str], *, model_needs_cameras: bool
+) -> Any:
+    """Return the options class that a command line asks for.
+
+    Args:
+      candidates: the options classes of a verb.
+      path: SOURCE, which decides first; empty where there is none.
+      words: the command line; of it only the names of options count.
+      model_needs_cameras: see `ModelConfig`.
+
+    Raises:
+      InputError: the verb takes no such source.
+    """
+    fitting = [x for x in candidates if x.model_needs_cameras == model_needs_cameras]
+    fitting = fitting or list(candidates)
+    kind = ""
+    if path:
+        kind = require_kind(Path(path), [kind for x in fitting for kind in x.path_kinds if kind])
+    fitting = [x for x in fitting if kind in x.path_kinds]
+    flags = {word.partition("=")[0].replace("-", "_") for word in words}
+    named = [x for x in fitting if flags & {f"__{flag}" for flag in x.selecting_flags}]
+    plain = [x for x in fitting if not x.selecting_flags]
+    return (named or plain or fitting)[0]

@@ -13,8 +13,16 @@ import tyro
 from full4d_jax.config.experiment import Rate
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import MOST, Between, Weight
-from full4d_jax.source.choice import SourceOptions
-from full4d_jax.source.kinds import ARRAYS, CAPTURE, DATASET, FILMS, RECORD3D, RUN, VIDEO
+from full4d_jax.source.kinds import (
+    ARRAYS,
+    CAPTURE,
+    DATASET,
+    FILMS,
+    RECORD3D,
+    RUN,
+    VIDEO,
+    SourceOptions,
+)
 from input_pipeline.importers.record3d import is_packed
 
 Number = Annotated[int, Between(0, MOST)]
@@ -22,10 +30,12 @@ Number = Annotated[int, Between(0, MOST)]
 SceneNumber = Annotated[int, Between(0, 2**30 - 1)]
 Start = Annotated[float, Between(0, 1e6)]
 Seconds = Annotated[float, Between(0.01, 60)] | None
+PlaySeconds = Annotated[float, Between(0.1, 600)] | None
 Rows = Annotated[int, Between(16, 1080)] | None
 Fov = Annotated[float, Between(1, 170)] | None
 Flat = tyro.conf.arg(name="")  # options of a part stand beside those of the whole
-Named = tyro.conf.arg(name="SOURCE", help_behavior_hint="")  # the command line's first word
+Named = tyro.conf.arg(metavar="SOURCE", help_behavior_hint="")  # the command line's first word
+SourcePath = Annotated[tyro.conf.Positional[Path], Named]
 DepthKind = Literal["disparity", "depth", "metric"]
 HeldOut = Literal["auto", "views", "instants", "none"]
 # Taken where no video is given; the file beside it, .txt, begins with its credit.
@@ -122,7 +132,7 @@ class VideoOptions(SourceOptions):
     path_kinds = "", VIDEO
     takes_lens = True
 
-    video: Annotated[Path, Named] = CLIP
+    video: SourcePath = CLIP
     """The video; left out, a clip of a shop in the package."""
     start: Start | None = None
     """Seconds into the video; left out, where most moves (0 with --poses or --depth)."""
@@ -185,7 +195,7 @@ class DatasetViewOptions(SourceOptions):
     path_kinds = (DATASET,)
     cameras: ClassVar[None] = None  # the targets are the clip's own
 
-    dataset: Annotated[Path, Named]
+    dataset: SourcePath
     """The data set, a folder that `full4d data import`, `procedural` or `gltf` made."""
     split: str = "train"
     """Split of the data set."""
@@ -230,7 +240,7 @@ class TwoVideosOptions(RowAndColumnOptions):
     path_kinds = "", VIDEO
     selecting_flags = ("freeze_time",)
 
-    fixed_view: Annotated[Path | None, Named] = None
+    fixed_view: Annotated[tyro.conf.Positional[Path | None], Named] = None
     """A video whose camera stands still: the first row."""
     freeze_time: Path | None = None
     """A video of the same scene, frozen, from a moving camera: the first column."""
@@ -262,7 +272,7 @@ class CaptureOptions(SourceOptions):
 
     path_kinds = CAPTURE, ARRAYS, RECORD3D, FILMS
 
-    capture: Annotated[Path, Named]
+    capture: SourcePath
     """The folder of a capture (docs/data.md), a .r3d file, or an .npz with frames (v t h w 3)
     uint8, intrinsics (v 3 3), world_to_camera (v 4 4) or (v t 4 4), and if known depth and masks
     (v t h w), see docs/fitting.md; the prior is not asked."""
@@ -305,7 +315,7 @@ class DatasetClipOptions(SourceOptions):
 
     path_kinds = (DATASET,)
 
-    dataset: Annotated[Path, Named]
+    dataset: SourcePath
     """A data set that `full4d data import` made; the prior is not asked."""
     split: str = "train"
     """Split of the data set."""
@@ -328,7 +338,7 @@ class GridOptions(SourceOptions):
 
     path_kinds = "", RUN
 
-    folder: Annotated[Path, Named] = Path("out")
+    folder: SourcePath = Path("out")
     """The folder of a run, where scene.npz is written too; left out, `out`."""
 
 
