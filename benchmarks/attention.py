@@ -14,9 +14,8 @@ CPU time of all threads on a CPU (which other work on the machine disturbs least
 elsewhere; temporary memory as the compiler plans it; useful work a second, which is products over
 allowed pairs, the backward pass counted as two forward ones. `fused_over_full[_forward]` is the
 best implementation's time, forward and backward (or forward), over full attention's,
-`listed_over_allowed` how many pairs `listed` computes for one that its mask allows, `mask_density`
-the share of the pairs that the mask allows, `fused_over_full_in_blocks[_forward]` the same over our
-own full attention.
+`mask_density` the share of the pairs that the mask allows, `fused_over_full_in_blocks[_forward]`
+the same over our own full attention.
 """
 
 import argparse
@@ -32,7 +31,6 @@ from einops import rearrange
 from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.models.attention.flash import flash_attention
 from full4d_jax.models.attention.fused import fused_attention
-from full4d_jax.models.attention.listed import QUERIES, plan
 from full4d_jax.models.attention.mask import Tokens
 from full4d_jax.models.attention.merged import merged_attention
 from full4d_jax.models.attention.splash import splash_attention
@@ -60,11 +58,6 @@ def main() -> None:
     density = float(allowed_frames(options.views, options.frames, True, options.mask).mean())
     results: dict[str, object] = {"device": jax.devices()[0].device_kind, "shape": shape}
     results |= {"dtype": str(jnp.dtype(dtype)), "mask_density": round(density, 4)}
-    if options.mask != PAPER:
-        allowed = allowed_frames(options.views, options.frames, True, options.mask)
-        pairs = allowed.reshape(options.views * options.frames, -1)
-        loops, _ = plan(pairs, 1, max(1, QUERIES // options.tokens))
-        results["listed_over_allowed"] = round(sum(x.keys.size for x in loops) / pairs.sum(), 4)
     names = {"full_in_blocks", *fused_ones} | {"full"}
     for kind in ("forward", "forward_backward"):
         thunks = {}

@@ -32,7 +32,7 @@ from jax.experimental.pallas import triton
 from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.config.masks import PAPER, allowed_frames, beyond_own_view
-from full4d_jax.models.attention.mask import SAVED, Flat, Text, Tokens
+from full4d_jax.models.attention.mask import SAVED, Flat, Text, Tokens, frame_lists
 from full4d_jax.models.attention.rows import row_backward, row_forward
 
 TILE = 64 * 128  # numbers of a tile of keys, or of queries where gradients are made
@@ -126,19 +126,10 @@ def _lists_of_part(
     allowed: Bool[np.ndarray, "p m n"], part: Int[Array, ""] | int
 ) -> tuple[FrameLists, int]:
     """Return the lists of one of the parts, and the most pairs of frames that a part has."""
-    reads, reads_count = _lists(allowed)
-    readers, readers_count = _lists(allowed.swapaxes(1, 2))
+    reads, reads_count = frame_lists(allowed)
+    readers, readers_count = frame_lists(allowed.swapaxes(1, 2))
     lists = FrameLists(reads[part], reads_count[part], readers[part], readers_count[part])
     return lists, int(allowed.sum((1, 2)).max())
-
-
-def _lists(
-    rows: Bool[np.ndarray, "p m n"],
-) -> tuple[Int[Array, "p m i"], Int[Array, "p m"]]:
-    """Return where each row is true, and how often."""
-    counts = rows.sum(-1)
-    order = np.argsort(~rows, axis=-1, kind="stable")[..., : max(1, counts.max())]
-    return jnp.asarray(order.astype(np.int32)), jnp.asarray(counts.astype(np.int32))
 
 
 def attend_to_all(q: Flat, k: Text, v: Text, *, interpret: bool = False) -> Flat:

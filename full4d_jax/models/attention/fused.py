@@ -11,7 +11,7 @@ from einops import rearrange
 
 from full4d_jax.config.masks import PAPER
 from full4d_jax.models.attention.flash import attend_to_all, flash_attention
-from full4d_jax.models.attention.listed_by_head import listed_by_head
+from full4d_jax.models.attention.listed import listed_attention
 from full4d_jax.models.attention.mask import Flat, Text, Tokens
 from full4d_jax.models.attention.merged import merged_attention
 from full4d_jax.models.attention.splash import splash_attention
@@ -44,7 +44,7 @@ def fused_attention(
       mask: a name for `masks.find_mask`.
       rows_by_cudnn: on GPUs, as in `flash_attention`.
     """
-    blocks = functools.partial(listed_by_head, cross_half=cross_half, mask=mask)
+    blocks = functools.partial(listed_attention, cross_half=cross_half, mask=mask)
     if mask == PAPER:
         blocks = functools.partial(merged_attention, cross_half=cross_half)
     gpu = blocks

@@ -1,12 +1,9 @@
 """Attention under any mask between frames: each frame of queries with a list of frames it reads.
 
 A step takes a few frames of queries, gathers the keys that each may read and makes one public
-attention call. All lists of a loop are as long as its longest; frames are taken in the order of
-their lengths, and very different lengths go to different loops. So the work is that of the allowed
-pairs, and little more.
+attention call, so forward and reverse mode are JAX's own. All lists are as long as the longest, and
+what fills a shorter one does not count.
 """
-
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,26 +12,20 @@ from einops import rearrange
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
-from full4d_jax.models.attention.mask import SAVED
-
-QUERIES = 512  # most queries of a step, unless a single frame has more
-LEVELS = 6  # most loops
+from full4d_jax.config.masks import PAPER, allowed_frames
+from full4d_jax.models.attention.mask import SAVED, Tokens, frame_lists, frames_of_a_block
 
 Frames = Float[Array, "b n s k d"]
 
 
-class Loop(NamedTuple):
-    """Steps whose lists are equally long, of each part p of the queries.
-
-    Attributes:
-      queries: frames of the part that a step takes.
-      keys: frames of the grid that each of them reads, followed by any others.
-      lengths: how many of these count.
-    """
-
-    queries: Int[np.ndarray, "p c g"]
-    keys: Int[np.ndarray, "p c g m"]
-    lengths: Int[np.ndarray, "p c g"]
+def listed_attention(
+    q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool, mask: str = PAPER
+) -> Tokens:
+    """Attend under the mask of this name (`masks.find_mask`), in forward or reverse mode."""
+    views, frames = q.shape[1:3]
+    allowed = allowed_frames(views, frames, cross_half, mask).reshape(views * frames, -1)
+    flat = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v))
+    return attend_by_lists(*flat, allowed=allowed).reshape(q.shape)
 
 
 def attend_by_lists(
@@ -55,7 +46,8 @@ def attend_by_lists(
       allowed: which frame may read which.
     """
     frames, tokens = q.shape[1:3]
-    loops, place = plan(allowed, len(allowed) // frames, max(1, QUERIES // tokens))
+    lists, counts = (x[part] for x in frame_lists(rearrange(allowed, "(p m) n -> p m n", m=frames)))
+    size = frames_of_a_block(frames, tokens)
 
     @jax.checkpoint
     def step(x):
@@ -63,13 +55,10 @@ def attend_by_lists(
         read_k, read_v = (rearrange(x[:, keys], "b g m s k d -> b g (m s) k d") for x in (k, v))
         return _attend_to_first(q, read_k, read_v, lengths * tokens)
 
-    out = []
-    for loop in loops:
-        taken, keys, lengths = (jnp.asarray(x)[part] for x in loop)
-        queries = jnp.moveaxis(q[:, taken], 1, 0)
-        done = jax.lax.map(step, (queries, keys, lengths))
-        out.append(rearrange(done, "c b g s k d -> b (c g) s k d"))
-    return checkpoint_name(jnp.concatenate(out, 1)[:, jnp.asarray(place)[part]], SAVED)
+    queries = rearrange(q, "b (c g) s k d -> c b g s k d", g=size)
+    keys, lengths = (rearrange(x, "(c g) ... -> c g ...", g=size) for x in (lists, counts))
+    done = jax.lax.map(step, (queries, keys, lengths))
+    return checkpoint_name(rearrange(done, "c b g s k d -> b (c g) s k d"), SAVED)
 
 
 def _attend_to_first(
@@ -82,41 +71,3 @@ def _attend_to_first(
     flat = (rearrange(x, "b g n k d -> (b g) n k d") for x in (q, k, v))
     lengths = jnp.tile(lengths, q.shape[0])
     return jax.nn.dot_product_attention(*flat, key_value_seq_lengths=lengths).reshape(q.shape)
-
-
-def plan(
-    allowed: Bool[np.ndarray, "n n"], parts: int, size: int
-) -> tuple[list[Loop], Int[np.ndarray, "p m"]]:
-    """Divide the frames of each part into steps, the longest lists first.
-
-    Args:
-      allowed: which frame (rows) may read which.
-      parts: into which the rows are divided, as over devices; they take equally many steps.
-      size: most frames of a step.
-
-    Returns:
-      The loops, and where among all that they return each frame of a part stands. A frame may be
-      taken again to fill a step.
-    """
-    rows = rearrange(allowed, "(p m) n -> p m n", p=parts)
-    counts = rows.sum(-1)
-    order = np.argsort(-counts, axis=1, kind="stable")
-    longest = np.take_along_axis(counts, order, 1).max(0)  # of the parts
-    levels = -(-LEVELS * longest // longest[0])
-    loops = []
-    place = np.zeros_like(order)
-    before = 0  # frames of the loops so far
-    for level in np.unique(levels)[::-1]:
-        # Frames of one level share a loop; some are taken again to fill its last step.
-        here = np.flatnonzero(levels == level)
-        steps = -(-len(here) // size)
-        filled = np.resize(here, steps * -(-len(here) // steps))
-        taken = order[:, filled]
-        lists = np.argsort(~np.take_along_axis(rows, taken[..., None], 1), axis=-1, kind="stable")
-        keys = lists[..., : longest[here[0]]]
-        lengths = np.take_along_axis(counts, taken, 1)
-        cut = (rearrange(x, "p (c g) ... -> p c g ...", c=steps) for x in (taken, keys, lengths))
-        loops.append(Loop(*(x.astype(np.int32) for x in cut)))
-        np.put_along_axis(place, taken, before + np.arange(len(filled))[None], 1)
-        before += len(filled)
-    return loops, place.astype(np.int32)

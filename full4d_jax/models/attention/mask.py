@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.models.tokens import Axis, TokenGrid
 
@@ -18,6 +18,24 @@ SAVED = "attention"  # the name of what a layer may keep for its backward pass
 Tokens = Float[Array, "b v t s k d"]
 Flat = Float[Array, "b n k d"]
 Text = Float[Array, "b m k d"]
+
+
+def frames_of_a_block(frames: int, queries: int, most_queries: int = 512) -> int:
+    """Return the largest divisor of `frames` whose frames have at most so many queries, or 1."""
+    fits = max(1, most_queries // queries)
+    return max(size for size in range(1, frames + 1) if frames % size == 0 and size <= fits)
+
+
+def frame_lists(
+    allowed: Bool[np.ndarray, "p m n"],
+) -> tuple[Int[Array, "p m i"], Int[Array, "p m"]]:
+    """Return the frames that each frame reads, followed by any others, and how many count.
+
+    All lists are as long as the longest.
+    """
+    counts = allowed.sum(-1)
+    order = np.argsort(~allowed, axis=-1, kind="stable")[..., : max(1, counts.max())]
+    return jnp.asarray(order.astype(np.int32)), jnp.asarray(counts.astype(np.int32))
 
 
 def dense_attention(

@@ -28,10 +28,9 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float
 
 from full4d_jax.config.masks import SOURCE, allowed_frames
-from full4d_jax.models.attention.mask import SAVED, Tokens
+from full4d_jax.models.attention.mask import SAVED, Tokens, frames_of_a_block
 
-QUERIES = 512  # largest number of queries in a block, unless a single frame has more
-FORBIDDEN = -1e30  # finite, so that a part without a single allowed key merges with weight 0
+FORBIDDEN_LOGIT = -1e30  # finite: a part without a single allowed key merges with weight 0
 
 Head = Float[Array, "v t s d"]
 PerQuery = Float[Array, "v t s"]
@@ -41,8 +40,8 @@ _remat = functools.partial(jax.checkpoint, prevent_cse=False)  # all of them run
 def merged_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool) -> Tokens:
     """Attend one head of one sample after the other, in forward or reverse mode.
 
-    Memory holds the logits of at most `QUERIES` queries. The backward pass keeps q, k, v, the
-    output and one float32 per query and head.
+    Memory holds the logits of at most 512 queries, or those of a frame. The backward pass keeps
+    q, k, v, the output and one float32 per query and head.
     """
     by_head = "b v t s k d -> (b k) v t s d"
     heads = tuple(rearrange(x, by_head) for x in (q * q.shape[-1] ** -0.5, k, v))
@@ -62,9 +61,9 @@ def _attend_jvp(cross_half, primals, tangents):
     out, lse = _forward(q, k, v, cross_half)
     queries = (q, lse, dq)
     keys = (k, v, dk, dv)
-    both, along = _over_rows(derivative, queries, keys)
+    both, along = _over_rows(_derivative, queries, keys)
     if _has_columns(q, cross_half):
-        column, along_column = _over_columns(derivative, queries, keys, cross_half)
+        column, along_column = _over_columns(_derivative, queries, keys, cross_half)
         both = both + column
         along = along + along_column
     return out, (both - along[..., None] * out).astype(out.dtype)
@@ -72,11 +71,11 @@ def _attend_jvp(cross_half, primals, tangents):
 
 def _forward(q: Head, k: Head, v: Head, cross_half: bool) -> tuple[Head, PerQuery]:
     """Return the output and the global log-sum-exp."""
-    row, row_total, row_peak = _over_rows(sums, (q,), (k, v))
+    row, row_total, row_peak = _over_rows(_sums, (q,), (k, v))
     if not _has_columns(q, cross_half):
         out = row / row_total[..., None]
         return out.astype(v.dtype), row_peak + jnp.log(row_total)
-    column, column_total, column_peak = _over_columns(sums, (q,), (k, v), cross_half)
+    column, column_total, column_peak = _over_columns(_sums, (q,), (k, v), cross_half)
     peak = jnp.maximum(row_peak, column_peak)
     row_share = jnp.exp(row_peak - peak)
     column_share = jnp.exp(column_peak - peak)
@@ -90,7 +89,7 @@ def _has_columns(q: Head, cross_half: bool) -> bool:
     return cross_half or len(q) > 1
 
 
-def sums(mask, q, k, v):
+def _sums(mask, q, k, v):
     """Return a dense part's sum of exp(l - peak) v, its sum of exp(l - peak), and the peak."""
     logits = mask(_logits(q, k))
     peak = logits.max(-1)
@@ -98,7 +97,7 @@ def sums(mask, q, k, v):
     return _weighted(weights, v), weights.sum(-1), peak
 
 
-def derivative(mask, q, lse, dq, k, v, dk, dv):
+def _derivative(mask, q, lse, dq, k, v, dk, dv):
     """Return a dense part's sum of (p dl) v + p dv, and its sum of p dl."""
     p = jnp.exp(mask(_logits(q, k)) - lse[..., None])
     # The gradient of keys is twice as fast on CPU from a copy that lies transposed in memory.
@@ -112,7 +111,7 @@ def derivative(mask, q, lse, dq, k, v, dk, dv):
 def _over_rows(part, queries, keys):
     """Compute a dense part for every view: a block of its queries with all its keys."""
     _, frames, tokens = queries[0].shape[:3]
-    size = _frames_of_a_block(frames, tokens)
+    size = frames_of_a_block(frames, tokens)
 
     @_remat
     def row(x):
@@ -133,14 +132,14 @@ def _over_columns(part, queries, keys, cross_half):
     frame, which comes last among the keys, for queries that may not read it.
     """
     views, frames, tokens = queries[0].shape[:3]
-    size = _frames_of_a_block(frames, views * tokens)
+    size = frames_of_a_block(frames, views * tokens)
 
     def block(x):
         queries, keys, allowed = x
 
         def mask(logits):
             pairs = logits.reshape(size, views, tokens, -1, tokens)
-            pairs = jnp.where(allowed[:, :, None, :, None], pairs, FORBIDDEN)
+            pairs = jnp.where(allowed[:, :, None, :, None], pairs, FORBIDDEN_LOGIT)
             return pairs.reshape(logits.shape)
 
         return part(mask, *queries, *keys)
@@ -155,12 +154,6 @@ def _over_columns(part, queries, keys, cross_half):
         return [rearrange(x, "c h (v s) ... -> v (c h) s ...", v=views) for x in out]
 
     return columns(queries, keys)
-
-
-def _frames_of_a_block(frames: int, queries: int) -> int:
-    """Return the largest divisor of `frames` whose frames have at most `QUERIES` queries, or 1."""
-    fits = max(1, QUERIES // queries)
-    return max(h for h in range(1, frames + 1) if frames % h == 0 and h <= fits)
 
 
 def _column_keys(x: Head, cross_half: bool) -> Float[Array, "t m d"]:

@@ -14,8 +14,7 @@ from full4d_jax.config import Config, MeshConfig, ModelConfig, check_config
 from full4d_jax.config.masks import MASKS, WINDOW, allowed_frames
 from full4d_jax.models.attention.flash import flash_attention
 from full4d_jax.models.attention.fused import full_attention, fused_attention
-from full4d_jax.models.attention.listed import attend_by_lists, plan
-from full4d_jax.models.attention.listed_by_head import listed_by_head
+from full4d_jax.models.attention.listed import listed_attention
 from full4d_jax.models.attention.mask import Pattern
 from full4d_jax.models.attention.on_mesh import attention_on_mesh, cross_attention_on_mesh
 from full4d_jax.models.attention.splash import splash_attention
@@ -23,19 +22,6 @@ from full4d_jax.models.sharding import make_mesh, swap_axes
 from full4d_jax.models.tokens import TokenGrid, flatten
 from full4d_jax.session.errors import InputError
 
-
-def listed_attention(q, k, v, *, cross_half, mask):
-    """Attend by the lists that a mesh uses where heads run out, here with all queries in one."""
-    allowed = allowed_frames(q.shape[1], q.shape[2], cross_half, mask)
-    allowed = allowed.reshape(q.shape[1] * q.shape[2], -1)
-    flat = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v))
-    return attend_by_lists(*flat, allowed=allowed).reshape(q.shape)
-
-
-IMPLEMENTATIONS = {
-    "listed": (listed_attention, "full4d_jax.models.attention.listed"),
-    "by_head": (listed_by_head, "full4d_jax.models.attention.listed_by_head"),
-}
 NEAR = """
 def near(i, j):
     return abs(i.view - j.view) + abs(i.time - j.time) < 2
@@ -79,10 +65,9 @@ def dense(q, k, v, cotangent, allowed):
 
 
 @pytest.mark.parametrize("mask", MASKS)
-@pytest.mark.parametrize("name", IMPLEMENTATIONS)
-def test_equals_the_dense_mask(name, mask):
+def test_equals_the_dense_mask(mask):
     shape = (1, V, T, 5, 1, 8)
-    attend = functools.partial(IMPLEMENTATIONS[name][0], cross_half=True, mask=mask)
+    attend = functools.partial(listed_attention, cross_half=True, mask=mask)
     for a, b in zip(values_and_gradients(attend, shape), expected(mask, shape), strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
 
@@ -113,23 +98,21 @@ def test_several_samples_and_heads():
         np.testing.assert_allclose(a, b, atol=3e-6)
 
 
-@pytest.mark.parametrize("name", IMPLEMENTATIONS)
 @pytest.mark.parametrize("frames", [1, 5])
-def test_equals_the_dense_mask_without_a_projection(name, frames):
+def test_equals_the_dense_mask_without_a_projection(frames):
     shape = (1, V, frames, 3, 1, 8)
-    attend = functools.partial(IMPLEMENTATIONS[name][0], cross_half=False, mask="causal")
+    attend = functools.partial(listed_attention, cross_half=False, mask="causal")
     found = values_and_gradients(attend, shape)
     for a, b in zip(found, expected("causal", shape, halves=False), strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
 
 
-@pytest.mark.parametrize("queries", [1, 7])
-@pytest.mark.parametrize("name", IMPLEMENTATIONS)
-def test_steps_of_any_size_give_the_same(name, queries, monkeypatch):
-    attend, module = IMPLEMENTATIONS[name]
-    monkeypatch.setattr(f"{module}.QUERIES", queries)
+@pytest.mark.parametrize("size", [1, 3])
+def test_steps_of_any_size_give_the_same(size, monkeypatch):
+    module = "full4d_jax.models.attention.listed"
+    monkeypatch.setattr(f"{module}.frames_of_a_block", lambda frames, queries: size)
     shape = (1, 3, 4, 2, 1, 8)
-    attend = functools.partial(attend, cross_half=True, mask="causal")
+    attend = functools.partial(listed_attention, cross_half=True, mask="causal")
     for a, b in zip(values_and_gradients(attend, shape), expected("causal", shape), strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
 
@@ -178,30 +161,8 @@ def test_forward_mode():
         attend = functools.partial(attend, cross_half=True, mask="windowed")
         return jax.jit(lambda x, dx: jax.jvp(attend, x, dx))(tuple(draws[:3]), tuple(draws[3:]))
 
-    for a, b in zip(run(listed_by_head), run(oracle), strict=True):
+    for a, b in zip(run(listed_attention), run(oracle), strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
-
-
-@pytest.mark.parametrize("mask", MASKS)
-@pytest.mark.parametrize("parts", [1, 4])
-def test_lists_have_every_allowed_frame_once_and_few_others(mask, parts):
-    allowed = allowed_frames(6, 42, True, mask).reshape(252, 252)
-    loops, place = plan(allowed, parts, 2)
-    frames = len(allowed) // parts
-    found, computed = np.zeros_like(allowed), 0
-    for part in range(parts):
-        rows = []
-        for queries, keys, lengths in loops:
-            computed += keys[part].size
-            lists = keys[part].reshape(-1, keys.shape[-1])
-            for row, length in zip(lists, lengths[part].ravel(), strict=True):
-                assert len(set(row)) == len(row)
-                rows.append(row[:length])
-            assert queries.max() < frames
-        for frame in range(frames):
-            found[part * frames + frame, rows[place[part, frame]]] = True
-    np.testing.assert_array_equal(found, allowed)
-    assert computed < (1.15 if parts == 1 else 1.4) * allowed.sum()
 
 
 def test_masks_in_words():
