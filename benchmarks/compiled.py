@@ -9,9 +9,9 @@ heads of 128), `attention_by_cudnn` the same with `model.gpu_attention cudnn`; e
 its gradient.
 
 Keys `{gpu}_{program}_{what}`: `bytes` that kernels read and write, the renderer's with a row of
-features for each slot of the lists (`bytes_of_rows`); `copies`, bytes of kernels that only move;
-`launches`; `milliseconds` of its slowest part (`predict_time`); and `rounded`,
-whether products of float32 are rounded to TF32. A sort counts as one reading and writing.
+features for each slot of the lists (`bytes_of_rows`); `launches`; `milliseconds` of its slowest
+part (`gpu_seconds`); and `rounded`, whether products of float32 are rounded to TF32. A sort counts
+as one reading and writing.
 
 Where `ptxas` is installed, programs have the most `registers` of their Pallas kernels, bytes
 `spilled`, and `warp_instructions` of their loops, of which a multiprocessor starts one a cycle for
@@ -37,8 +37,9 @@ from jax.sharding import Sharding, SingleDeviceSharding
 from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models.attention.flash import QUERIES, TILE, tile_size
 from full4d_jax.models.attention.fused import fused_attention
-from full4d_jax.training.dry_run.compiling import GPU_OPTIONS, predict_time
-from full4d_jax.training.dry_run.devices import GPUS, Gpu, slice_devices, tracing_for
+from full4d_jax.training.dry_run.compiling import GPU_OPTIONS, gpu_seconds
+from full4d_jax.training.dry_run.devices import GPUS, Gpu, slice_devices
+from full4d_jax.training.dry_run.hlo import read_program
 from full4d_jax.training.dry_run.traffic import count_work
 from gaussians import Camera, Gaussians, render
 from gaussians.rendering.compositing import GEOMETRY_COLUMNS
@@ -49,7 +50,7 @@ HEIGHT = 1080
 WIDTH = 1920
 SLOTS = 8_000_000
 CHANNELS = 4  # colour and depth
-COUNTED = ("bytes", "copies", "launches", "registers", "spilled", "warp_instructions")
+COUNTED = ("bytes", "launches", "registers", "spilled", "warp_instructions")
 TOKENS = (1, 6, 42, 252, 24, 128)  # b v t s k d
 
 WARP = 32  # threads
@@ -90,9 +91,9 @@ def main() -> None:
             for kind, trace in PROGRAMS[program](sharding).items():
                 for file in ptx.iterdir():  # of the program before
                     file.unlink()
-                with tracing_for(topology):
-                    compiled = trace().lower().compile(GPU_OPTIONS | {"xla_dump_to": str(ptx)})
-                work = predict_time(count_work(compiled.as_text() or ""), GPUS[name])
+                compiled = trace().lower().compile(GPU_OPTIONS | {"xla_dump_to": str(ptx)})
+                counted = count_work(read_program(compiled.as_text() or ""))
+                work = counted._asdict() | {"seconds": gpu_seconds(counted, GPUS[name])}
                 key = f"{name}_{program}_{kind}"
                 trips = kernel_trips(program, kind)
                 if program == "render":
@@ -107,7 +108,7 @@ def main() -> None:
                 milliseconds = 1e3 * work["seconds"][slowest]
                 results[f"{key}_milliseconds"] = round(milliseconds, 2)
                 results[f"{key}_rounded"] = "tf32" in work["products"]
-                moved = f"{work['bytes'] / 1e9:.1f} GB, {work['copies'] / 1e9:.1f} by copies"
+                moved = f"{work['bytes'] / 1e9:.1f} GB"
                 times = f"{milliseconds:.1f} ms by {slowest}"
                 print(f"{key}: {moved}, {work['launches']} launches, {times}", flush=True)
     shutil.rmtree(ptx)
@@ -121,7 +122,7 @@ def add_instructions(work: dict[str, Any], ptx: Path, trips: dict[str, int], gpu
         return
     assert set(kernels) == set(trips), kernels
     instructions = sum(trips[name] * kernel.loop * kernel.warps for name, kernel in kernels.items())
-    starts = gpu.cores * gpu.units / WARP * gpu.clock * 1e9
+    starts = gpu.float32_flops / 2 / WARP
     work["registers"] = max(kernel.registers for kernel in kernels.values())
     work["spilled"] = sum(kernel.spilled for kernel in kernels.values())
     work["warp_instructions"] = instructions

@@ -10,7 +10,6 @@ from full4d_jax.config import Config, MeshConfig, check_config
 from full4d_jax.session.fields import Count, CountOrZero, require
 from full4d_jax.session.help_text import Shown
 
-EFFICIENCY = 0.4
 ANNOTATIONS = ("encode", "depth")
 
 
@@ -24,7 +23,7 @@ def inspect(
     topology: str = "",
     slices: Count = 1,
     devices: CountOrZero = 0,
-    efficiency: float = EFFICIENCY,
+    efficiency: float = 0.4,
     price: float = 0.0,
     largest: bool = False,
     json: Path | None = None,
@@ -32,8 +31,9 @@ def inspect(
     """Print parameters, shardings, FLOPs, and bytes on each device.
 
     With a topology, the step is compiled for that TPU slice or those GPUs, on any machine: memory
-    is the compiler's plan, communication is counted in its program, and on GPUs also what kernels
-    read, write and multiply, with the time that takes. Nothing runs. The step is that of
+    is the compiler's plan, communication is counted in its program, and the time of its parts is
+    predicted: on TPUs from the compiler's cycles, on GPUs from what kernels move and multiply.
+    Nothing runs. The step is that of
     full4d train: with data.projections on encoded clips, else on pictures, which it projects and
     encodes. The program `projection` is that part alone, without the codec.
 
@@ -55,24 +55,17 @@ def inspect(
       json: file to write what was found for a topology.
     """
     check_config(config)
-    require("devices", devices, devices >= 0, "a whole number of at least 0")
-    fits = slices == 1 or (slices > 1 and bool(topology))
-    require("slices", slices, fits, "at least 1, and 1 without a --topology")
     require("efficiency", efficiency, 0 < efficiency <= 1, "a share above 0, at most 1")
-    require("json", json, bool(topology) or not json, "a --topology to compile for")
-    require("largest", largest, bool(topology) or not largest, "a --topology to compile for")
-    alone = program == "step" or (slices == 1 and not largest)
-    require("program", program, alone, "step with --slices or --largest")
+    require("price", price, 0 <= price < math.inf, "a number of at least 0")
+    of_the_step = {"slices": slices - 1, "largest": largest, "price": price}
+    for name, value in of_the_step.items():
+        require(name, value, program == "step" or not value, "none but with the program step")
+    for name, value in (of_the_step | {"json": json}).items():
+        require(name, value, bool(topology) or not value, "none without a --topology")
     fits = program not in ("projection", *ANNOTATIONS) or bool(topology)
     require("program", program, fits, "step, or a --topology to compile it for")
     fits = program != "projection" or config.model.needs_cameras
     require("program", program, fits, "step: with model.projection none nothing is projected")
-    timed = bool(topology) and program not in ("projection", *ANNOTATIONS)
-    expected = "none, or a --topology and a program of the network, whose time is estimated"
-    require("efficiency", efficiency, timed or efficiency == EFFICIENCY, expected)
-    require("price", price, 0 <= price < math.inf, "a number of at least 0")
-    fits = program == "step" and bool(topology)
-    require("price", price, fits or not price, "none, or a --topology and the program step")
     if topology:  # Before jax is imported: there is no TPU, and no other process to mind.
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ["TPU_WORKER_HOSTNAMES"] = "localhost"
@@ -80,21 +73,21 @@ def inspect(
         os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # whose programs could not be loaded
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # that there is no GPU
     from full4d_jax.training.dry_run import inspection
-    from full4d_jax.training.dry_run.devices import tracing_for
 
-    with tracing_for(topology):
-        if program == "projection":
-            inspection.print_projection(config, topology, json)
-        elif program in ANNOTATIONS:
-            _inspect_annotation(config, program, topology, json)
-        elif program != "step":
-            _inspect_asking(config, program, topology, devices, efficiency, json)
-        elif topology:
-            inspection.print_compiled(
-                config, topology, slices, efficiency, price, largest=largest, json_file=json
-            )
-        else:
-            inspection.print_shapes(config, devices)
+    if topology and config.model.precision == "auto":  # of accelerators
+        config = replace(config, model=replace(config.model, precision="bfloat16"))
+    if program == "projection":
+        inspection.print_projection(config, topology, json)
+    elif program in ANNOTATIONS:
+        _inspect_annotation(config, program, topology, json)
+    elif program != "step":
+        _inspect_asking(config, program, topology, devices, efficiency, json)
+    elif topology:
+        inspection.print_compiled(
+            config, topology, slices, efficiency, price, largest=largest, json_file=json
+        )
+    else:
+        inspection.print_shapes(config, devices)
     if not topology:
         print("next: add --topology v5p:4x4x8 or h100:8 to compile it for TPUs or GPUs")
 
@@ -112,8 +105,6 @@ def _inspect_annotation(
     from full4d_jax.training.dry_run import compiling, inspection
     from full4d_jax.training.dry_run.devices import slice_devices
 
-    if config.model.precision == "auto":
-        config = replace(config, model=replace(config.model, precision="bfloat16"))
     mesh = make_mesh(MeshConfig(data=1), slice_devices(topology, 1)[:1])
     data = config.data
     clip = f"{data.views} views of {data.frames} frames of {data.width}x{data.height} pixels"

@@ -20,8 +20,7 @@ def encode_videos(
     def one(video: Float[Array, "t h w 3"], _: None, weights: Weights | None):
         return make_codec(model, weights).encode(video)
 
-    with jax.named_scope("codec"):
-        return map_items(one, videos, None, codec_weights, _at_once(codec_weights, videos))
+    return map_items(one, videos, None, codec_weights, _at_once(codec_weights, videos))
 
 
 def decode_videos(
@@ -32,8 +31,7 @@ def decode_videos(
     def one(latents: Float[Array, "f i j c"], _: None, weights: Weights | None):
         return make_codec(model, weights).decode(latents)
 
-    with jax.named_scope("codec"):
-        return map_items(one, latents, None, codec_weights, _at_once(codec_weights, latents))
+    return map_items(one, latents, None, codec_weights, _at_once(codec_weights, latents))
 
 
 def _at_once(codec_weights: Weights | None, videos: Float[Array, "b n ..."]) -> int:

@@ -105,9 +105,8 @@ def project_clips(
 
     places = jnp.broadcast_to(jnp.arange(targets * times), (clips, targets * times))
     at_once = max(1, PIXELS_AT_ONCE // (height * width))
-    with jax.named_scope("projection"):
-        drawn = map_items(one, places, (frames, depth, lenses, poses), None, at_once)
-        drawn = [x.reshape(clips, targets, times, *x.shape[2:]) for x in drawn]
+    drawn = map_items(one, places, (frames, depth, lenses, poses), None, at_once)
+    drawn = [x.reshape(clips, targets, times, *x.shape[2:]) for x in drawn]
     return Projection(*drawn[:3]), drawn[3] if fill else None
 
 

@@ -23,7 +23,7 @@ from full4d_jax.generation.generate import (
 )
 from full4d_jax.generation.prior import Prior, check_grid, check_offload
 from full4d_jax.models.codecs.codec import codec_shapes, computing_weights
-from full4d_jax.models.flops import forward_flops, mean_flops
+from full4d_jax.models.flops import forward_flops
 from full4d_jax.models.grid_mesh import AnyMesh, around_devices, parameter_shapes
 from full4d_jax.models.wan.text import load_negative_text, load_text
 from full4d_jax.scene.prior_teacher import teacher_between
@@ -151,8 +151,7 @@ def query_flops(config: Config, program: Literal["sample", "lift"]) -> float:
     config = replace(config, model=config.model.asked_with(sampler))
     guides = 1 + (sampler.guidance != 1) + (sampler.text_guidance != 1)
     about = queried_size(config, program)
-    means = 1 if program == "sample" else steps  # sampling binds it for all steps
-    return guides * (steps * forward_flops(config, *about) + means * mean_flops(config, *about))
+    return guides * steps * forward_flops(config, *about)
 
 
 def weights_bytes(prior: Prior) -> dict[str, int]:

@@ -1,12 +1,8 @@
 """Devices that need not exist, for the compilers of TPUs and NVIDIA GPUs."""
 
-import contextlib
 import re
-from collections.abc import Iterator
 from typing import Any, NamedTuple
-from unittest import mock
 
-import jax
 from jax.experimental import topologies
 
 from full4d_jax.session.errors import InputError
@@ -14,105 +10,71 @@ from full4d_jax.session.extras import has, install
 
 GPUS_PER_HOST = 8
 
+# From NVIDIA's white papers and tuning guides: compute capability, multiprocessors, float32 units
+# of each, boosted clock in GHz, bytes a second and bytes of memory, MiB of the second cache, most
+# threads of a multiprocessor, KiB of its shared memory (a block gets 1 less), name in JAX.
+GPU_TABLE = """
+h100     9.0  132  128  1.98  3.352e12  84942979072  50  2048  228  NVIDIA H100 80GB HBM3
+a100     8.0  108   64  1.41  2.039e12  84987740160  40  2048  164  NVIDIA A100-SXM4-80GB
+rtx4090  8.9  128  128  2.52  1.008e12  25386352640  72  1536  100  NVIDIA GeForce RTX 4090
+"""
+
 
 class Gpu(NamedTuple):
-    """What the compiler asks of a GPU; from NVIDIA's white papers and tuning guides."""
+    """A GPU.
+
+    Attributes:
+      kind: its name, as JAX gives it.
+      float32_flops: operations a second in float32, a multiplication and an addition being two.
+      bandwidth: bytes a second of its memory.
+      memory: its bytes.
+      description: the text that XLA's GPU compiler takes in the place of a device.
+    """
 
     kind: str
-    """Its name, as JAX gives it."""
-    capability: tuple[int, int]
-    cores: int
-    """Multiprocessors."""
-    units: int
-    """Float32 units of a multiprocessor."""
-    clock: float
-    """GHz, boosted."""
+    float32_flops: float
     bandwidth: float
-    """Bytes a second of its memory."""
     memory: int
-    """Bytes."""
-    cache: int
-    """Bytes of the second level."""
-    threads: int
-    """Most threads that a multiprocessor holds."""
-    shared: int
-    """Bytes of shared memory of a multiprocessor; a block gets 1 KiB less."""
-
-    @property
-    def float32_flops(self) -> float:
-        """Operations a second in float32, a multiplication and an addition being two."""
-        return 2 * self.cores * self.units * self.clock * 1e9
-
-    @property
-    def description(self) -> str:
-        """The text that XLA's GPU compiler takes in the place of a device."""
-        major, minor = self.capability
-        return f"""
-            gpu_device_info {{
-              threads_per_block_limit: 1024
-              threads_per_warp: 32
-              shared_memory_per_block: 49152
-              shared_memory_per_core: {self.shared}
-              threads_per_core_limit: {self.threads}
-              core_count: {self.cores}
-              fpus_per_core: {self.units}
-              block_dim_limit_x: 2147483647
-              block_dim_limit_y: 65535
-              block_dim_limit_z: 65535
-              memory_bandwidth: {self.bandwidth:.0f}
-              l2_cache_size: {self.cache}
-              clock_rate_ghz: {self.clock}
-              device_memory_size: {self.memory}
-              shared_memory_per_block_optin: {self.shared - 1024}
-              cuda_compute_capability {{ major: {major} minor: {minor} }}
-              registers_per_core_limit: 65536
-              registers_per_block_limit: 65536
-            }}
-            platform_name: "CUDA"
-            dnn_version_info {{ major: 9 minor: 8 patch: 0 }}
-            runtime_version {{ major: 12 minor: 8 }}
-            device_description_str: "{self.kind}"
-        """
+    description: str
 
 
-GPUS = {
-    "h100": Gpu(
-        kind="NVIDIA H100 80GB HBM3",
-        capability=(9, 0),
-        cores=132,
-        units=128,
-        clock=1.98,
-        bandwidth=3.352e12,
-        memory=84_942_979_072,
-        cache=50 * 2**20,
-        threads=2048,
-        shared=228 * 2**10,
-    ),
-    "a100": Gpu(
-        kind="NVIDIA A100-SXM4-80GB",
-        capability=(8, 0),
-        cores=108,
-        units=64,
-        clock=1.41,
-        bandwidth=2.039e12,
-        memory=84_987_740_160,
-        cache=40 * 2**20,
-        threads=2048,
-        shared=164 * 2**10,
-    ),
-    "rtx4090": Gpu(
-        kind="NVIDIA GeForce RTX 4090",
-        capability=(8, 9),
-        cores=128,
-        units=128,
-        clock=2.52,
-        bandwidth=1.008e12,
-        memory=25_386_352_640,
-        cache=72 * 2**20,
-        threads=1536,
-        shared=100 * 2**10,
-    ),
-}
+def _gpu_of_row(row: str) -> tuple[str, Gpu]:
+    """Return the name and the GPU of a row of `GPU_TABLE`."""
+    name, capability, cores, units, clock, bandwidth, memory, cache, threads, shared, kind = (
+        row.split(maxsplit=10)
+    )
+    major, minor = capability.split(".")
+    description = f"""
+        gpu_device_info {{
+          threads_per_block_limit: 1024
+          threads_per_warp: 32
+          shared_memory_per_block: 49152
+          shared_memory_per_core: {int(shared) * 2**10}
+          threads_per_core_limit: {threads}
+          core_count: {cores}
+          fpus_per_core: {units}
+          block_dim_limit_x: 2147483647
+          block_dim_limit_y: 65535
+          block_dim_limit_z: 65535
+          memory_bandwidth: {float(bandwidth):.0f}
+          l2_cache_size: {int(cache) * 2**20}
+          clock_rate_ghz: {clock}
+          device_memory_size: {memory}
+          shared_memory_per_block_optin: {int(shared) * 2**10 - 1024}
+          cuda_compute_capability {{ major: {major} minor: {minor} }}
+          registers_per_core_limit: 65536
+          registers_per_block_limit: 65536
+        }}
+        platform_name: "CUDA"
+        dnn_version_info {{ major: 9 minor: 8 patch: 0 }}
+        runtime_version {{ major: 12 minor: 8 }}
+        device_description_str: "{kind}"
+    """
+    flops = 2 * int(cores) * int(units) * float(clock) * 1e9
+    return name, Gpu(kind, flops, float(bandwidth), int(memory), description)
+
+
+GPUS = dict(_gpu_of_row(row) for row in GPU_TABLE.strip().splitlines())
 
 
 def gpu_of(topology: str) -> Gpu | None:
@@ -132,16 +94,6 @@ def slice_devices(topology: str, slices: int) -> list[Any]:
     """
     gpu = gpu_of(topology)
     return _tpus(topology, slices) if gpu is None else _gpus(topology, gpu)
-
-
-@contextlib.contextmanager
-def tracing_for(topology: str) -> Iterator[None]:
-    """Trace as a machine with such devices does, which chooses its precision by them."""
-    if gpu_of(topology) is None:
-        yield
-        return
-    with mock.patch.object(jax, "default_backend", return_value="gpu"):
-        yield
 
 
 def _gpus(topology: str, gpu: Gpu) -> list[Any]:

@@ -1,4 +1,4 @@
-"""How often each computation of an optimised program runs, and the compiler's estimate of its work.
+"""The one reader of optimised HLO: its instructions, how often each runs, and what that adds up to.
 
 XLA writes one computation after the other. A computation runs as often as its callers do; loops
 multiply by their trip count, the constant that their condition compares with, or 1 where there is
@@ -8,56 +8,115 @@ none. All branches of a conditional count, though one of them runs.
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
-UNKNOWN = 2**62  # cycles
-BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s64": 8, "f64": 8, "u64": 8}  # else 4
-ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")  # its type and its sides
-COMPUTATION = re.compile(r"(ENTRY )?%?([\w.-]+) \(.*\{$")
-_LOOP = re.compile(r" while\(.*condition=%?([\w.-]+), body=%?([\w.-]+)")
+COLLECTIVES = ("all-to-all", "all-gather", "reduce-scatter", "all-reduce", "collective-permute")
+BYTES_OF_NUMBERS = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s64": 8, "f64": 8, "u64": 8}
+_ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")  # its type and its sides
+_COMPUTATION = re.compile(r"(ENTRY )?%?([\w.-]+) \(.*\{$")
+_INSTRUCTION = re.compile(r"\s+(ROOT )?%?([\w.-]+) = (\(.*?\)|\S+) ([\w-]+)\((.*)$")
+_NAMES = re.compile(r"%([\w.-]+)")
+_LOOP = re.compile(r"condition=%?([\w.-]+), body=%?([\w.-]+)")
 _TRIPS = re.compile(r'known_trip_count[^}]*?"n":"(\d+)"')
-_CONSTANT = re.compile(r"= s32\[\].* constant\((\d+)\)")
 _CALLS = re.compile(r"(?:calls|to_apply)=%?([\w.-]+)")
 _BRANCHES = re.compile(
     r"(?:branch_computations=\{([^}]*)\}|(?:true|false)_computation=%?([\w.-]+))"
 )
+_CHANNEL = re.compile(r"channel_id=(\d+)")
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
-_PLACE = re.compile(r'op_name="([^"]*)"')
 
 
-def array_sides(text: str) -> list[int]:
-    """Return the sides of an array from their list in HLO."""
-    return [int(n) for n in text.split(",") if n]
+class Instruction(NamedTuple):
+    """One line of HLO.
 
-
-def arrays_bytes(arrays: Iterable[tuple[str, str]]) -> int:
-    """Return the bytes of arrays, each given by its type and the list of its sides."""
-    return sum(BYTES.get(kind, 4) * math.prod(array_sides(sides)) for kind, sides in arrays)
-
-
-def count_runs(hlo: str) -> Counter[str]:
-    """Return how often each computation runs, by its name.
-
-    Args:
-      hlo: text of an optimised program, `compiled.as_text()`.
+    Attributes:
+      name: unique in its computation.
+      type: of the result.
+      op: the operation.
+      operands: their names.
+      text: what follows the opening bracket of the operands.
+      is_root: whether the computation returns it.
     """
+
+    name: str
+    type: str
+    op: str
+    operands: tuple[str, ...]
+    text: str
+    is_root: bool
+
+    @property
+    def calls(self) -> list[str]:
+        """Return the computations that it calls by name: of fusions, reductions and sorts."""
+        return _CALLS.findall(self.text)
+
+
+class Program(NamedTuple):
+    """An optimised program.
+
+    Attributes:
+      computations: the instructions of each, by its name, as they are written.
+      runs: how often each computation runs on one device.
+    """
+
+    computations: dict[str, list[Instruction]]
+    runs: Counter[str]
+
+    def instructions(self) -> Iterator[tuple[str, Instruction]]:
+        """Yield all instructions, each with the name of its computation."""
+        for name, body in self.computations.items():
+            for instruction in body:
+                yield name, instruction
+
+
+class Traffic(NamedTuple):
+    """One kind of collective, in one run of the program on one device.
+
+    Attributes:
+      count: how often it runs.
+      bytes: size of its results; for a reduce-scatter on TPU, of its operands.
+    """
+
+    count: int
+    bytes: int
+
+
+def read_program(hlo: str) -> Program:
+    """Read the text of an optimised program, `compiled.as_text()`."""
+    computations: dict[str, list[Instruction]] = {}
+    body: list[Instruction] = []
+    entry = ""
+    for line in re.sub(r"/\*.*?\*/", "", hlo).splitlines():
+        if head := _COMPUTATION.match(line):
+            body = computations.setdefault(head[2], [])
+            entry = head[2] if head[1] else entry
+        elif match := _INSTRUCTION.match(line):
+            root, name, kind, op, text = match.groups()
+            operands = tuple(_NAMES.findall(text.split("), ")[0]))
+            body.append(Instruction(name, kind, op, operands, text, bool(root)))
+        elif line.startswith("}}"):  # the end of an instruction whose metadata have several lines
+            body[-1] = body[-1]._replace(text=body[-1].text + line)
+    return Program(computations, _count_runs(computations, entry))
+
+
+def _count_runs(computations: dict[str, list[Instruction]], entry: str) -> Counter[str]:
+    """Return how often each computation runs, by its name."""
     calls: dict[str, list[tuple[str, str | int]]] = defaultdict(list)  # callee, trips or condition
     limits: dict[str, int] = {}  # largest constant of a computation
-    name = entry = ""
-    for line in hlo.splitlines():
-        if head := COMPUTATION.match(line):
-            name = head[2]
-            entry = name if head[1] else entry
-        elif loop := _LOOP.search(line):
-            trips = _TRIPS.search(line)
-            calls[name].append((loop[2], int(trips[1]) if trips else loop[1]))
-        elif constant := _CONSTANT.search(line):
-            limits[name] = max(limits.get(name, 0), int(constant[1]))
-        else:
-            calls[name] += [(callee, 1) for callee in _CALLS.findall(line)]
-            branches = " ".join(listed or one for listed, one in _BRANCHES.findall(line))
-            calls[name] += [(branch, 1) for branch in re.findall(r"[\w.-]+", branches)]
+    for name, body in computations.items():
+        for instruction in body:
+            text = instruction.text
+            if loop := _LOOP.search(text):
+                trips = _TRIPS.search(text)
+                calls[name].append((loop[2], int(trips[1]) if trips else loop[1]))
+            elif instruction.op == "constant" and instruction.type.startswith("s32[]"):
+                number = re.match(r"\d+", text)
+                limits[name] = max(limits.get(name, 0), int(number[0]) if number else 0)
+            else:
+                branches = " ".join(listed or one for listed, one in _BRANCHES.findall(text))
+                callees = instruction.calls + re.findall(r"[\w.-]+", branches)
+                calls[name] += [(callee, 1) for callee in callees]
     runs: Counter[str] = Counter()
 
     def walk(computation: str, times: int) -> None:
@@ -69,47 +128,72 @@ def count_runs(hlo: str) -> Counter[str]:
     return runs
 
 
-class CompilerEstimate(NamedTuple):
-    """The compiler's estimate of a program, by named scope; "" is the whole program.
+def arrays_of(kind: str) -> list[tuple[str, list[int]]]:
+    """Return the types of the numbers and the sides of all arrays in an HLO type."""
+    found = _ARRAY.findall(kind)
+    return [(numbers, [int(n) for n in sides.split(",") if n]) for numbers, sides in found]
 
-    Attributes:
-      cycles: of a device, for one run of the program.
-      unknown: how often operations run that the compiler has no estimate of.
+
+def array_bytes(kind: str) -> int:
+    """Return the bytes of an HLO type, of all its arrays where it is a tuple."""
+    return _bytes_of(arrays_of(kind))
+
+
+def _bytes_of(arrays: list[tuple[str, list[int]]]) -> int:
+    return sum(BYTES_OF_NUMBERS.get(numbers, 4) * math.prod(sides) for numbers, sides in arrays)
+
+
+def collectives(program: Program) -> dict[str, Traffic]:
+    """Return the traffic of each kind of collective that occurs.
+
+    On TPU a reduce-scatter is a fusion that calls a computation named `all-reduce-scatter`, and an
+    asynchronous fusion repeats its collective in its start, its steps and its end, all with one
+    channel.
     """
+    total = dict.fromkeys(COLLECTIVES, Traffic(0, 0))
+    channels: set[tuple[str, str]] = set()
+    for name, instruction in program.instructions():
+        kind = instruction.op.removesuffix("-start")
+        if kind not in COLLECTIVES:
+            continue
+        channel = _CHANNEL.search(instruction.text)
+        mark = (kind, channel[1] if channel else "")
+        # Outside of fusions channels repeat: all of a `shard_map` have the same.
+        if "fus" in name and mark in channels:
+            continue
+        channels.add(mark)
+        arrays = arrays_of(instruction.type)
+        if kind != instruction.op:  # some that are started list their operands first
+            half = len(arrays) // 2
+            listed = {"collective-permute": arrays[1:2], "all-reduce": arrays}
+            arrays = listed.get(kind, arrays[half:])
+        kind = "reduce-scatter" if "all-reduce-scatter" in name else kind
+        count, size = total[kind]
+        runs = program.runs[name]
+        total[kind] = Traffic(count + runs, size + runs * _bytes_of(arrays))
+    return {kind: traffic for kind, traffic in total.items() if traffic.count}
 
-    cycles: Counter[str]
-    unknown: Counter[str]
 
-    def share(self, scope: str) -> float | None:
-        """Return the share of the cycles in a scope; None where it has unknown ones, or all are."""
-        if self.unknown[scope] or not self.cycles[""]:
-            return None
-        return self.cycles[scope] / self.cycles[""]
+def estimate_cycles(program: Program) -> int:
+    """Return the cycles that XLA for TPU estimates for one device; other compilers estimate none.
 
-
-def estimate_cycles(hlo: str, scopes: Sequence[str] = ()) -> CompilerEstimate:
-    """Return the cycles that XLA for TPU estimates; other compilers estimate none.
-
-    Kernels of Pallas have no number at all, and what runs on a SparseCore has the largest there is.
-
-    Args:
-      hlo: text of an optimised program.
-      scopes: names given by `jax.named_scope`.
+    Kernels of Pallas have no number at all, and what runs on a SparseCore has the largest there is,
+    which does not count.
     """
-    runs = count_runs(hlo)
-    name = ""
-    total = CompilerEstimate(Counter(), Counter())
-    inside = {scope: re.compile(rf"[/(]{scope}[/)]") for scope in scopes}
-    for line in hlo.splitlines():
-        if head := COMPUTATION.match(line):
-            name = head[2]
-        elif cycles := _CYCLES.search(line):
+    unknown_cycles = 2**62
+    total = 0
+    for name, instruction in program.instructions():
+        if cycles := _CYCLES.search(instruction.text):
             number = int(cycles[1])
-            place = _PLACE.search(line)
-            here = [""] + [s for s, mark in inside.items() if place and mark.search(place[1])]
-            for scope in here:
-                if number < UNKNOWN:
-                    total.cycles[scope] += runs[name] * number
-                else:
-                    total.unknown[scope] += runs[name]
+            total += program.runs[name] * number if number < unknown_cycles else 0
     return total
+
+
+def kernel_runs(program: Program) -> Counter[str]:
+    """Return how often each Pallas kernel runs in a program for TPUs, by its name."""
+    kernels: Counter[str] = Counter()
+    for name, instruction in program.instructions():
+        if 'custom_call_target="tpu_custom_call"' in instruction.text:
+            kernel = instruction.name.partition(".")[0]  # XLA appends .3, .clone, .remat2
+            kernels[kernel.removesuffix("-start")] += program.runs[name]
+    return kernels

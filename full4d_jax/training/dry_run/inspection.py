@@ -35,7 +35,7 @@ from full4d_jax.training.dry_run.compiling import (
     GIB,
     MEMORY,
     compile_program,
-    report_program,
+    report_programs,
     verdict,
 )
 from full4d_jax.training.dry_run.devices import slice_devices
@@ -165,13 +165,9 @@ def print_compiled(
     """
     devices = slice_devices(topology, slices)
     mesh = make_mesh(config.mesh, devices)
-    if config.model.precision == "auto":
-        config = replace(config, model=replace(config.model, precision="bfloat16"))
     check_mesh(config, mesh)
     state = state_shapes(config, mesh)
     _print_model(config, mesh, state)
-    kind = devices[0].device_kind
-    capacity = MEMORY.get(kind)
     about = describe(config, topology, mesh, step_flops(config), efficiency) | {
         "slices": slices,
         "clips": "encoded" if config.data.projections else "pictures",
@@ -181,10 +177,10 @@ def print_compiled(
     if "seconds" in about:
         about |= whole_run(config.training.steps, about["seconds"], mesh.size, price)
     words = "clips with encoded projections" if config.data.projections else "pictures"
-    program = f"the step on {words}"
-    needed = report_program(program, partial(trace_step, config, mesh), about, json_file)
-    if largest and capacity:
-        _find_largest(config, mesh, needed, capacity)
+    programs = {f"the step on {words}": partial(trace_step, config, mesh)}
+    needed = report_programs(programs, about, json_file)
+    if largest and about["capacity"]:
+        _find_largest(config, mesh, needed, about["capacity"] / GIB)
 
 
 def whole_run(steps: int, seconds: float, chips: int, price: float) -> dict[str, Any]:
@@ -209,7 +205,7 @@ def print_projection(config: Config, topology: str, json_file: Path | None) -> N
     check_mesh(config, mesh)
     about = slice_of(config, topology, mesh) | {"samples": config.training.batch}
     print(f"{config.name}: {_per_device(config, mesh)} samples on a device")
-    report_program("the projection", partial(trace_projection, config, mesh), about, json_file)
+    report_programs({"the projection": partial(trace_projection, config, mesh)}, about, json_file)
 
 
 def describe(
@@ -308,11 +304,12 @@ def trace_projection(config: Config, mesh: Mesh) -> Any:
 def _find_largest(config: Config, mesh: Mesh, needed: float, memory: float) -> None:
     """Double the batch once, extrapolate, and compile the extrapolated batch."""
     samples = _per_device(config, mesh)
+    kind = mesh.devices.flat[0].device_kind
 
     def compiled(count: int) -> float:
         batch = config.training.batch // samples * count
         wanted = replace(config, training=replace(config.training, batch=batch))
-        total = compile_program(partial(trace_step, wanted, mesh))["bytes_per_device"] / GIB
+        total = compile_program(partial(trace_step, wanted, mesh), kind)["bytes_per_device"] / GIB
         print(f"  {count:3} samples         {verdict(total, memory)} (batch {batch})", flush=True)
         return total
 

@@ -1,22 +1,16 @@
 """Products inside Pallas kernels, counted in a traced program: compilers do not estimate them."""
 
 import math
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from jax.extend import core
 
-from full4d_jax.training.dry_run.hlo import COMPUTATION, count_runs
-
-KERNEL = 'custom_call_target="tpu_custom_call"'
-SPLASH = "splash_mha"  # begins the names of splash attention's kernels
-_NAME = re.compile(r"\s+(?:ROOT )?%?([\w-]+)[\w.-]* = ")  # XLA appends .3, .clone, .remat2
+from full4d_jax.training.dry_run.hlo import Program, kernel_runs
 
 
-def kernel_products(jaxpr: Any, hlo: str) -> int:
+def kernel_products(jaxpr: Any, program: Program) -> int:
     """Return the operations of products in the Pallas kernels of a program, on one TPU.
 
     A multiplication and its addition are two. A kernel counts for each place of its grid, splash
@@ -27,7 +21,7 @@ def kernel_products(jaxpr: Any, hlo: str) -> int:
     Args:
       jaxpr: of the program, `traced.jaxpr`; kernels lie inside `shard_map`, or run on one device.
         It has more calls than will run.
-      hlo: text of the optimised program, which has those that run.
+      program: optimised, which has the calls that run.
 
     Raises:
       ValueError: A kernel of the optimised program is not in the traced one.
@@ -44,25 +38,10 @@ def kernel_products(jaxpr: Any, hlo: str) -> int:
             active[shape] = max(share, active.get(shape, 0.0))
     for name, products in _kernels(jaxpr.jaxpr, active):
         by_name[name] = max(products, by_name.get(name, 0))
-    runs_by_name = kernel_runs(hlo)
+    runs_by_name = kernel_runs(program)
     if unknown := sorted(set(runs_by_name) - set(by_name)):
         raise ValueError(f"kernels: found {unknown} in the program, expected {sorted(by_name)}")
     return sum(runs * by_name[name] for name, runs in runs_by_name.items())
-
-
-def kernel_runs(hlo: str) -> Counter[str]:
-    """Return how often each Pallas kernel runs in an optimised program for TPUs, by its name."""
-    runs = count_runs(hlo)
-    kernels: Counter[str] = Counter()
-    computation = ""
-    for line in hlo.splitlines():
-        if head := COMPUTATION.match(line):
-            computation = head[2]
-        elif KERNEL in line:
-            name = _NAME.match(line)
-            assert name, line
-            kernels[name[1].removesuffix("-start")] += runs[computation]
-    return kernels
 
 
 def _kernels(jaxpr: Any, active: Mapping[tuple[int, ...], float]) -> Iterator[tuple[str, int]]:
@@ -77,7 +56,7 @@ def _kernels(jaxpr: Any, active: Mapping[tuple[int, ...], float]) -> Iterator[tu
             body = equation.params["jaxpr"]
             name = equation.params["name"] or body.debug_info.func_name
             places = math.prod(equation.params["grid_mapping"].grid)
-            if name.startswith(SPLASH):
+            if name.startswith("splash_mha"):
                 _, kinds, *_ = equation.invars  # of tiles: skipped, partial or whole
                 places = round(places * active[kinds.aval.shape])
             yield name, places * _products(body)

