@@ -35,7 +35,7 @@ import jax.numpy as jnp
 from jax.sharding import Sharding, SingleDeviceSharding
 
 from full4d_jax.config.masks import allowed_frames
-from full4d_jax.models.attention.flash import QUERIES, TILE, tile_size
+from full4d_jax.models.attention.flash import KEY_TILE_NUMBERS, QUERY_TILE_NUMBERS, tile_size
 from full4d_jax.models.attention.fused import fused_attention
 from full4d_jax.training.dry_run.compiling import GPU_OPTIONS, gpu_seconds
 from full4d_jax.training.dry_run.devices import GPUS, Gpu, slice_devices
@@ -185,8 +185,8 @@ def kernel_trips(program: str, kind: str) -> dict[str, int]:
     def tiles(numbers: int) -> int:
         return -(-tokens // tile_size(tokens, width, numbers))
 
-    forward = {"_draw": pairs * tiles(QUERIES) * tiles(TILE)}
-    pulls = pairs * tiles(TILE) ** 2
+    forward = {"_draw": pairs * tiles(QUERY_TILE_NUMBERS) * tiles(KEY_TILE_NUMBERS)}
+    pulls = pairs * tiles(KEY_TILE_NUMBERS) ** 2
     return forward | ({"_pull_queries": pulls, "_pull_keys": pulls} if kind == "gradient" else {})
 
 

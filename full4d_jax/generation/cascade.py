@@ -47,7 +47,6 @@ from gaussians.fitting.stillness import camera_moves
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "upsampler.safetensors"
 MOST_ROWS = 4096  # of a prior's frames
-SURROUNDED = 3  # pixels, side of the window that the projection must cover to pass through
 
 
 @no_type_check  # jax puts anything in the place of arrays
@@ -250,7 +249,10 @@ def enlarge_grid(
 
 
 def pass_through(
-    made: Float[Array, "h w 3"], projected: Float[Array, "h w 3"], mask: Float[Array, "h w"]
+    made: Float[Array, "h w 3"],
+    projected: Float[Array, "h w 3"],
+    mask: Float[Array, "h w"],
+    window_pixels: int = 3,
 ) -> Float[Array, "h w 3"]:
     """Return a frame with the projection's own pixels where it covers all that is around them.
 
@@ -258,12 +260,13 @@ def pass_through(
       made: the frame of the upsampler.
       projected: the projection of the source, 0 in holes.
       mask: 1 where a source point landed.
+      window_pixels: side of what the projection must cover.
     """
-    window = (SURROUNDED, SURROUNDED)
+    window = (window_pixels, window_pixels)
     sure = jax.lax.reduce_window(mask, 1.0, jax.lax.min, window, (1, 1), "SAME")
     doubtful = jax.lax.reduce_window(1 - sure, 0.0, jax.lax.add, window, (1, 1), "SAME")
     # It falls towards holes, so that no seam shows.
-    share = (sure * (1 - doubtful / SURROUNDED**2))[..., None]
+    share = (sure * (1 - doubtful / window_pixels**2))[..., None]
     return made + share * (projected - made)
 
 

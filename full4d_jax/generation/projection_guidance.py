@@ -18,13 +18,7 @@ from full4d_jax.geometry.rays import pixel_rays, relative_pose
 from full4d_jax.models.sharded_map import map_items
 from gaussians.precision import exact_products
 
-FAR = 1e9
-NEAREST_PROJECTED = 0.05  # world units: nearer points are left out
-TOLERANCE = 0.04  # relative depth within which points blend
-MIN_WEIGHT = 0.06  # smaller bilinear corners would only widen silhouettes
-BESIDE = 0.15  # of the short side: how far from a hole in its rows what is in front does not count
-NEARER = 1.1  # times the disparity of what a hole hides, from which on a point is in front of it
-IN_FRONT = 0.02  # weight of such a point, relative to one behind
+FARTHEST_DEPTH = 1e9
 PIXELS_AT_ONCE = 2**20  # of the source, drawn side by side: 0.1 GiB of points
 
 
@@ -135,11 +129,26 @@ def splat_points(
     intrinsics: Float[Array, "3 3"],
     height: int,
     width: int,
+    nearest_depth: float = 0.05,
+    blending_depth: float = 0.04,
+    least_weight: float = 0.06,
 ) -> Projection:
-    """Draw those points that are `known`, in the axes of the target camera; see `splat`."""
+    """Draw points in the axes of the target camera; see `splat`.
+
+    Args:
+      points: in world units.
+      colours: of the points.
+      known: which of them are drawn.
+      intrinsics: of the target camera.
+      height: of the picture.
+      width: of the picture.
+      nearest_depth: nearer points are left out.
+      blending_depth: share of the depth of the nearest point within which others blend with it.
+      least_weight: smaller bilinear corners would only widen silhouettes.
+    """
     channels = colours.shape[-1]
     z = points[:, 2]
-    valid = known & (z > NEAREST_PROJECTED)
+    valid = known & (z > nearest_depth)
     z = jnp.where(valid, z, 1.0)
     u, v, _ = jnp.moveaxis(points @ intrinsics.T / z[:, None], -1, 0) - 0.5
 
@@ -151,12 +160,16 @@ def splat_points(
     row = jnp.stack([top, top, top + 1, top + 1])
     weight = jnp.stack([(1 - fu) * (1 - fv), fu * (1 - fv), (1 - fu) * fv, fu * fv])
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    lands = inside & valid[None] & (weight > MIN_WEIGHT)
+    lands = inside & valid[None] & (weight > least_weight)
     # What lands nowhere goes to one extra cell.
     cell = jnp.where(lands, row * width + column, height * width).astype(jnp.int32)
 
-    nearest = jnp.full(height * width + 1, FAR).at[cell].min(jnp.where(lands, z[None], FAR))
-    blends = lands & (z[None] < nearest[cell] * (1 + TOLERANCE) + 0.01)
+    nearest = (
+        jnp.full(height * width + 1, FARTHEST_DEPTH)
+        .at[cell]
+        .min(jnp.where(lands, z[None], FARTHEST_DEPTH))
+    )
+    blends = lands & (z[None] < nearest[cell] * (1 + blending_depth) + 0.01)
     weight = jnp.where(blends, weight, 0.0)
     columns = [colours, 1 / z[:, None], jnp.ones_like(z)[:, None]]
     values = jnp.concatenate(columns, 1)
@@ -187,11 +200,16 @@ def fill_holes(projection: Projection) -> Float[Array, "*n h w c"]:
     weight = weight / (weight.max((-2, -1), keepdims=True) + 1e-6)
     weight = projection.mask * jnp.clip(weight, 0.02, 1.0)
 
-    behind = jnp.where(is_known, FAR, _farther_side(disparity, is_known))
-    reach = 2 * round(BESIDE * min(disparity.shape[-2:])) + 1
+    reach_share = 0.15  # of the short side: how far from a hole what is in front does not count
+    nearer_by = 1.1  # times the disparity of what a hole hides: from there on a point is in front
+    weight_in_front = 0.02  # of such a point, relative to one behind
+    behind = jnp.where(is_known, FARTHEST_DEPTH, _farther_side(disparity, is_known))
+    reach = 2 * round(reach_share * min(disparity.shape[-2:])) + 1
     window = (*(1 for _ in disparity.shape[:-1]), reach)
-    behind = jax.lax.reduce_window(behind, FAR, jax.lax.min, window, (1,) * disparity.ndim, "SAME")
-    weight *= jnp.where(disparity > NEARER * behind, IN_FRONT, 1.0)
+    behind = jax.lax.reduce_window(
+        behind, FARTHEST_DEPTH, jax.lax.min, window, (1,) * disparity.ndim, "SAME"
+    )
+    weight *= jnp.where(disparity > nearer_by * behind, weight_in_front, 1.0)
     filled = push_pull(projection.frames, weight[..., None])
     return jnp.where(is_known[..., None], projection.frames, filled)
 
@@ -199,7 +217,10 @@ def fill_holes(projection: Projection) -> Float[Array, "*n h w c"]:
 def _farther_side(
     disparity: Float[Array, "*n h w"], is_known: Bool[Array, "*n h w"]
 ) -> Float[Array, "*n h w"]:
-    """Return the smaller disparity of the known neighbours in a row; `FAR` where one is missing."""
+    """Return the smaller disparity of the known neighbours in a row.
+
+    It is `FARTHEST_DEPTH` where one is missing.
+    """
     columns = disparity.shape[-1]
     place = jnp.arange(columns)
     axis = disparity.ndim - 1
@@ -208,4 +229,4 @@ def _farther_side(
     sides = [
         jnp.take_along_axis(disparity, jnp.clip(x, 0, columns - 1), axis) for x in (left, right)
     ]
-    return jnp.where((left >= 0) & (right < columns), jnp.minimum(*sides), FAR)
+    return jnp.where((left >= 0) & (right < columns), jnp.minimum(*sides), FARTHEST_DEPTH)

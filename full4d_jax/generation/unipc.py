@@ -21,7 +21,6 @@ from jaxtyping import Float
 from full4d_jax.generation.sampling import State, Velocity
 
 NETWORK_TIMES = 1000  # Wan's network was trained on whole thousandths of the flow
-LEAST_DATA = 1e-6  # alpha at the start, whose logarithm must be finite
 
 
 class Coefficients(NamedTuple):
@@ -39,11 +38,14 @@ class Coefficients(NamedTuple):
     predicted: Float[np.ndarray, "n 3"]
 
 
-def wan_times(steps: int, shift: float) -> Float[np.ndarray, "n"]:
-    """Return the `steps` + 1 flow times of Wan's sampler, from nearly 1 down to 0."""
+def wan_times(steps: int, shift: float, least_alpha: float = 1e-6) -> Float[np.ndarray, "n"]:
+    """Return the `steps` + 1 flow times of Wan's sampler, from nearly 1 down to 0.
+
+    Alpha at the start is not 0, so that its logarithm is finite.
+    """
     noise = np.linspace(1, 1 / NETWORK_TIMES, steps + 1)[:-1]
     shifted = shift * noise / (1 + (shift - 1) * noise)
-    shifted[0] -= LEAST_DATA
+    shifted[0] -= least_alpha
     return np.append(shifted, 0.0)
 
 

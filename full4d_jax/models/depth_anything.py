@@ -32,17 +32,15 @@ from full4d_jax.models.weights import require_float
 from full4d_jax.session.errors import InputError
 
 Params = dict[str, Any]
-Shapes = dict[str, tuple[int, ...]]
 
-PATCH = 14  # pixels of a side; those of a picture are multiples
+PATCH_PIXELS = 14  # pixels of a side; those of a picture are multiples
 HEAD_WIDTH = 64  # channels of one head of attention
-EPSILON = 1e-6  # of layer norms
-CUBIC = -0.75  # PyTorch's parameter of cubic interpolation
+CUBIC_PARAMETER = -0.75  # PyTorch's parameter of cubic interpolation
 # Layers after which the head takes the tokens, by the number of all layers. Depth Anything V1 has
 # files of the same shapes, but takes the last four.
 STAGES = {12: (3, 6, 9, 12), 24: (5, 12, 18, 24)}
 RAISED = (4, 2)  # factors by which the first two maps of tokens are larger than the patches
-MAPS = 4
+MAP_COUNT = 4
 WHAT = "depth network"
 EXPECTED = "the weights of Depth Anything V2 Small, Base or Large as transformers has them"
 DO = "get model.safetensors of depth-anything/Depth-Anything-V2-Small-hf again"
@@ -67,16 +65,16 @@ def depth_anything(params: Params, pictures: Float[Array, "b h w 3"]) -> Float[A
       params: as `load_depth_anything` reads them.
       pictures: with ImageNet's mean and deviation taken off; sides are multiples of 14.
     """
-    rows = pictures.shape[1] // PATCH
-    columns = pictures.shape[2] // PATCH
+    rows = pictures.shape[1] // PATCH_PIXELS
+    columns = pictures.shape[2] // PATCH_PIXELS
     maps = []
     for number, tokens in enumerate(backbone_features(params, pictures)):
         grid = tokens[:, 1:].reshape(len(tokens), rows, columns, -1)
         maps.append(_reassemble(params[f"map_{number}"], grid, number))
     x = maps[-1]
-    for number in reversed(range(MAPS)):
+    for number in reversed(range(MAP_COUNT)):
         layers = params[f"fuse_{number}"]
-        if number < MAPS - 1:
+        if number < MAP_COUNT - 1:
             x = x + _residual(layers["before"], maps[number])
         larger = maps[number - 1].shape[1:3] if number else (2 * x.shape[1], 2 * x.shape[2])
         x = resize_corners(_residual(layers["after"], x), *larger)
@@ -95,14 +93,16 @@ def backbone_features(
     After it come the patches, row after row.
     """
     b, h, w, _ = pictures.shape
-    assert h % PATCH == w % PATCH == 0, pictures.shape
-    patches = _convolve(params["patches"], pictures, stride=PATCH, padding=0)
-    patches = patches + resize_cubic(params["positions"], h // PATCH, w // PATCH)[None]
+    assert h % PATCH_PIXELS == w % PATCH_PIXELS == 0, pictures.shape
+    patches = _convolve(params["patches"], pictures, stride=PATCH_PIXELS, padding=0)
+    patches = (
+        patches + resize_cubic(params["positions"], h // PATCH_PIXELS, w // PATCH_PIXELS)[None]
+    )
     width = patches.shape[-1]
     first = jnp.broadcast_to(params["class"][None, None], (b, 1, width))
     x = jnp.concatenate([first, patches.reshape(b, -1, width)], 1)
     features = []
-    for number in range(MAPS):
+    for number in range(MAP_COUNT):
         x, _ = jax.lax.scan(lambda x, block: (_block(block, x), None), x, params[f"stage_{number}"])
         features.append(_normalise(params["norm"], x))
     return features
@@ -124,11 +124,13 @@ def _linear(layer: Params, x: Float[Array, "b n i"]) -> Float[Array, "b n o"]:
     return x @ layer["kernel"] + layer["bias"][None, None]
 
 
-def _normalise(layer: Params, x: Float[Array, "b n c"]) -> Float[Array, "b n c"]:
+def _normalise(
+    layer: Params, x: Float[Array, "b n c"], epsilon: float = 1e-6
+) -> Float[Array, "b n c"]:
     """Apply a layer norm."""
     centred = x - x.mean(-1, keepdims=True)
     variance = (centred**2).mean(-1, keepdims=True)
-    unit = centred * jax.lax.rsqrt(variance + EPSILON)
+    unit = centred * jax.lax.rsqrt(variance + epsilon)
     return unit * layer["scale"][None, None] + layer["bias"][None, None]
 
 
@@ -142,7 +144,7 @@ def _reassemble(layers: Params, x: Float[Array, "b h w c"], number: int) -> Floa
         squares = jnp.einsum("bhwc,ijcd->bhiwjd", x, kernel)
         x = squares.reshape(b, h * kernel.shape[0], w * kernel.shape[1], -1)
         x = x + layers["resize"]["bias"][None, None, None]
-    elif number == MAPS - 1:
+    elif number == MAP_COUNT - 1:
         x = _convolve(layers["resize"], x, stride=2)
     return _convolve(layers["even"], x)
 
@@ -192,12 +194,14 @@ def resize_cubic(x: Float[Array, "h w c"], height: int, width: int) -> Float[Arr
 
 def _near(distance: Float32[ndarray, " n"]) -> Float32[ndarray, " n"]:
     """Return the cubic weight of samples up to 1 away."""
-    return ((CUBIC + 2) * distance - (CUBIC + 3)) * distance**2 + 1
+    return ((CUBIC_PARAMETER + 2) * distance - (CUBIC_PARAMETER + 3)) * distance**2 + 1
 
 
 def _far(distance: Float32[ndarray, " n"]) -> Float32[ndarray, " n"]:
     """Return the cubic weight of samples 1 to 2 away."""
-    return ((CUBIC * distance - 5 * CUBIC) * distance + 8 * CUBIC) * distance - 4 * CUBIC
+    return (
+        (CUBIC_PARAMETER * distance - 5 * CUBIC_PARAMETER) * distance + 8 * CUBIC_PARAMETER
+    ) * distance - 4 * CUBIC_PARAMETER
 
 
 def _weigh(
@@ -223,7 +227,9 @@ def is_depth_anything(names: Iterable[str]) -> bool:
 
 def stages_of(params: Params) -> tuple[int, ...]:
     """Return the layers after which the head takes the tokens."""
-    return tuple(accumulate(len(params[f"stage_{number}"]["scale_1"]) for number in range(MAPS)))
+    return tuple(
+        accumulate(len(params[f"stage_{number}"]["scale_1"]) for number in range(MAP_COUNT))
+    )
 
 
 def load_depth_anything(path: Path) -> Params:
@@ -231,130 +237,47 @@ def load_depth_anything(path: Path) -> Params:
 
     Raises:
       InputError: there is no such file, a tensor is missing, additional or of another shape, or the
-        sizes are none of Small, Base and Large; the message names the tensor.
+        layers are none of Small, Base and Large; the message names the tensor.
     """
     with open_tensors(path, WHAT, EXPECTED) as file:
         names = list(file.keys())
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-        _check(path, shapes)
         for name in names:
             require_float(f"{path}, tensor {name}", file.get_slice(name).get_dtype())
         tensors = {name: file.get_tensor(name).astype(np.float32) for name in names}
-    return jax.device_put(_tree(tensors, STAGES[_layers(shapes)]))
-
-
-def _layers(shapes: Shapes) -> int:
-    """Return how many layers the transformer has."""
-    return len({name.split(".")[3] for name in shapes if name.startswith(f"{LAYER}.")})
-
-
-def _check(path: Path, shapes: Shapes) -> None:
-    """Refuse tensors that are not those of such a network; errors as above."""
-
-    def refused(name: str, present: object, expected: object) -> InputError:
-        return InputError(WHAT, f"{path}, tensor {name}", present, expected, DO)
-
-    def axis(name: str, number: int, axes: int) -> int:
-        shape = shapes.get(name, "no such tensor")
-        if len(shape) != axes or isinstance(shape, str):
-            raise refused(name, shape, f"{axes} axes")
-        return shape[number]
-
-    if _layers(shapes) not in STAGES:
-        expected = " or ".join(map(str, STAGES))
-        raise refused(f"{LAYER}.*", f"{_layers(shapes)} layers", f"{expected} layers")
-    name = f"{EMBEDDINGS}.cls_token"
-    width = axis(name, 2, 3)
-    if width % HEAD_WIDTH or not width:
-        raise refused(name, shapes[name], f"(1, 1, a multiple of {HEAD_WIDTH})")
-    name = f"{EMBEDDINGS}.position_embeddings"
-    side = round(max(0, axis(name, 1, 3) - 1) ** 0.5)
-    if not side:
-        raise refused(name, shapes[name], f"(1, 1 + a square, {width})")
-    wanted = file_shapes(
-        width,
-        _layers(shapes),
-        side,
-        axis(f"{LAYER}.0.mlp.fc1.weight", 0, 2),
-        [axis(f"neck.reassemble_stage.layers.{i}.projection.weight", 0, 4) for i in range(MAPS)],
-        axis("neck.convs.0.weight", 0, 4),
-        axis("head.conv2.weight", 0, 4),
-    )
-    for name, shape in wanted.items():
-        if shapes.get(name) != shape:
-            raise refused(name, shapes.get(name, "no such tensor"), shape)
-    extra = sorted(set(shapes) - set(wanted))
-    if extra:
-        raise refused(extra[0], shapes[extra[0]], "no such tensor")
-
-
-def file_shapes(
-    width: int, layers: int, side: int, hidden: int, maps: list[int], fused: int, last: int
-) -> Shapes:
-    """Return the shapes of all tensors of a file, by name.
-
-    Args:
-      width: channels of a token.
-      layers: of the transformer.
-      side: of the square of position embeddings.
-      hidden: channels between the two linear layers of a block.
-      maps: channels of the four maps.
-      fused: channels of what they are brought to.
-      last: channels before the disparity.
-    """
-    shapes: Shapes = {
-        f"{EMBEDDINGS}.cls_token": (1, 1, width),
-        f"{EMBEDDINGS}.mask_token": (1, width),
-        f"{EMBEDDINGS}.position_embeddings": (1, 1 + side**2, width),
-    }
-
-    def add(name: str, *shape: int) -> None:
-        shapes[f"{name}.weight"] = shape
-        shapes[f"{name}.bias"] = shape[:1]
-
-    add(f"{EMBEDDINGS}.patch_embeddings.projection", width, 3, PATCH, PATCH)
-    for number in range(layers):
-        layer = f"{LAYER}.{number}"
-        for name in ("norm1", "norm2"):
-            add(f"{layer}.{name}", width)
-        for name in list(BLOCK_LINEAR)[:4]:
-            add(f"{layer}.{name}", width, width)
-        add(f"{layer}.mlp.fc1", hidden, width)
-        add(f"{layer}.mlp.fc2", width, hidden)
-        for name in ("layer_scale1", "layer_scale2"):
-            shapes[f"{layer}.{name}.lambda1"] = (width,)
-    add("backbone.layernorm", width)
-    for number, channels in enumerate(maps):
-        stage = f"neck.reassemble_stage.layers.{number}"
-        add(f"{stage}.projection", channels, width, 1, 1)
-        if number < len(RAISED):
-            add(f"{stage}.resize", channels, channels, RAISED[number], RAISED[number])
-        elif number == MAPS - 1:
-            add(f"{stage}.resize", channels, channels, 3, 3)
-        shapes[f"neck.convs.{number}.weight"] = (fused, channels, 3, 3)
-        stage = f"neck.fusion_stage.layers.{number}"
-        add(f"{stage}.projection", fused, fused, 1, 1)
-        for residual in ("residual_layer1", "residual_layer2"):
-            for name in ("convolution1", "convolution2"):
-                add(f"{stage}.{residual}.{name}", fused, fused, 3, 3)
-    add("head.conv1", fused // 2, fused, 3, 3)
-    add("head.conv2", last, fused // 2, 3, 3)
-    add("head.conv3", 1, last, 1, 1)
-    return shapes
+    layers = len({name.split(".")[3] for name in names if name.startswith(f"{LAYER}.")})
+    if layers not in STAGES:
+        expected = f"{' or '.join(map(str, STAGES))} layers"
+        raise InputError(WHAT, f"{path}, tensors {LAYER}.*", f"{layers} layers", expected, DO)
+    try:
+        params = _tree(tensors, STAGES[layers])
+        jax.eval_shape(
+            depth_anything, params, np.zeros((1, 2 * PATCH_PIXELS, 2 * PATCH_PIXELS, 3), np.float32)
+        )
+    except KeyError as error:
+        where = f"{path}, tensor {error.args[0]}"
+        raise InputError(WHAT, where, "no such tensor", EXPECTED, DO) from None
+    except (ValueError, TypeError) as error:
+        found = f"tensors that do not fit together: {str(error).splitlines()[0]}"
+        raise InputError(WHAT, path, found, EXPECTED, DO) from None
+    if tensors:
+        where = f"{path}, tensor {min(tensors)}"
+        raise InputError(WHAT, where, "a tensor", "no such tensor", DO)
+    return jax.device_put(params)
 
 
 def _tree(tensors: dict[str, ndarray], stages: tuple[int, ...]) -> Params:
-    """Return the parameters that the tensors of a file are; the blocks of a stage are stacked."""
-    positions = tensors[f"{EMBEDDINGS}.position_embeddings"][0]
+    """Take the tensors of a file as parameters; the blocks of a stage are stacked."""
+    tensors.pop(f"{EMBEDDINGS}.mask_token")  # which only its training reads
+    positions = tensors.pop(f"{EMBEDDINGS}.position_embeddings")[0]
     side = round((len(positions) - 1) ** 0.5)
     params: Params = {
         "patches": _kernel(tensors, f"{EMBEDDINGS}.patch_embeddings.projection"),
-        "class": tensors[f"{EMBEDDINGS}.cls_token"][0, 0] + positions[0],
+        "class": tensors.pop(f"{EMBEDDINGS}.cls_token")[0, 0] + positions[0],
         "positions": positions[1:].reshape(side, side, -1),
         "norm": _norm(tensors, "backbone.layernorm"),
     }
     starts = (0, *stages[:-1])
-    for number in range(MAPS):
+    for number in range(MAP_COUNT):
         blocks = [_block_of(tensors, f"{LAYER}.{i}") for i in range(starts[number], stages[number])]
         params[f"stage_{number}"] = jax.tree.map(lambda *layers: np.stack(layers), *blocks)
         assembled = f"neck.reassemble_stage.layers.{number}"
@@ -364,13 +287,13 @@ def _tree(tensors: dict[str, ndarray], stages: tuple[int, ...]) -> Params:
         }
         if number < len(RAISED):
             # A transposed convolution has its inputs first.
-            kernel = tensors[f"{assembled}.resize.weight"].transpose(2, 3, 0, 1)
-            layers["resize"] = {"kernel": kernel, "bias": tensors[f"{assembled}.resize.bias"]}
-        elif number == MAPS - 1:
+            kernel = tensors.pop(f"{assembled}.resize.weight").transpose(2, 3, 0, 1)
+            layers["resize"] = {"kernel": kernel, "bias": tensors.pop(f"{assembled}.resize.bias")}
+        elif number == MAP_COUNT - 1:
             layers["resize"] = _kernel(tensors, f"{assembled}.resize")
         params[f"map_{number}"] = layers
         # The layers of a file begin with the smallest map.
-        fusion = f"neck.fusion_stage.layers.{MAPS - 1 - number}"
+        fusion = f"neck.fusion_stage.layers.{MAP_COUNT - 1 - number}"
         params[f"fuse_{number}"] = {
             "project": _kernel(tensors, f"{fusion}.projection"),
             "before": _residual_of(tensors, f"{fusion}.residual_layer1"),
@@ -378,7 +301,7 @@ def _tree(tensors: dict[str, ndarray], stages: tuple[int, ...]) -> Params:
         }
     for number in (1, 2, 3):
         params[f"head_{number}"] = _kernel(tensors, f"head.conv{number}")
-    del params[f"fuse_{MAPS - 1}"]["before"]  # nothing comes before the smallest map
+    del params[f"fuse_{MAP_COUNT - 1}"]["before"]  # nothing comes before the smallest map
     return params
 
 
@@ -386,14 +309,14 @@ def _block_of(tensors: dict[str, ndarray], layer: str) -> Params:
     """Return the parameters of one layer of the transformer."""
     block: Params = {
         ours: {
-            "kernel": tensors[f"{layer}.{name}.weight"].T,
-            "bias": tensors[f"{layer}.{name}.bias"],
+            "kernel": tensors.pop(f"{layer}.{name}.weight").T,
+            "bias": tensors.pop(f"{layer}.{name}.bias"),
         }
         for name, ours in BLOCK_LINEAR.items()
     }
     for number in (1, 2):
         block[f"norm_{number}"] = _norm(tensors, f"{layer}.norm{number}")
-        block[f"scale_{number}"] = tensors[f"{layer}.layer_scale{number}.lambda1"]
+        block[f"scale_{number}"] = tensors.pop(f"{layer}.layer_scale{number}.lambda1")
     return block
 
 
@@ -405,10 +328,10 @@ def _residual_of(tensors: dict[str, ndarray], name: str) -> Params:
 
 
 def _norm(tensors: dict[str, ndarray], name: str) -> Params:
-    return {"scale": tensors[f"{name}.weight"], "bias": tensors[f"{name}.bias"]}
+    return {"scale": tensors.pop(f"{name}.weight"), "bias": tensors.pop(f"{name}.bias")}
 
 
 def _kernel(tensors: dict[str, ndarray], name: str) -> Params:
     """Return a convolution, with inputs and outputs last."""
-    layer = {"kernel": tensors[f"{name}.weight"].transpose(2, 3, 1, 0)}
-    return layer | ({"bias": tensors[f"{name}.bias"]} if f"{name}.bias" in tensors else {})
+    layer = {"kernel": tensors.pop(f"{name}.weight").transpose(2, 3, 1, 0)}
+    return layer | ({"bias": tensors.pop(f"{name}.bias")} if f"{name}.bias" in tensors else {})

@@ -27,10 +27,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from full4d_jax.models.fast_depth import fast_log_disparity
 from full4d_jax.models.folding import fold, unfold
 from full4d_jax.models.linear import linear
-from full4d_jax.models.tiefenrausch import DEEPEST, FEATURES, features, read_out
+from full4d_jax.models.tiefenrausch import DEEPEST_CHANNELS, FEATURE_CHANNELS, features, read_out
 from full4d_jax.session.fields import Count, CountOrZero
 
-INPUTS = 3 + FEATURES + 2  # colours, features, log disparities
+INPUTS = 3 + FEATURE_CHANNELS + 2  # colours, features, log disparities
 Params = dict[str, Any]
 
 
@@ -107,7 +107,7 @@ class Head(nnx.Module):
     def __init__(self, config: DepthNetConfig, rngs: nnx.Rngs):
         fine = config.fine
         coarse = config.coarse
-        self.share = linear(DEEPEST, 1, rngs, zero=True)
+        self.share = linear(DEEPEST_CHANNELS, 1, rngs, zero=True)
         self.enter = linear(4 * INPUTS, fine, rngs)
         self.fine_to_coarse = linear(4 * fine, coarse, rngs)
         self.coarse_block = ConvBlock(coarse, rngs)

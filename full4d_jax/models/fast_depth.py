@@ -21,13 +21,13 @@ from full4d_jax.models.mobile_layers import Params, convolve, depthwise, pointwi
 from full4d_jax.models.weights import load_params, require_layers
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "fast_depth.safetensors"
-SIDE = 224  # pixels of the square that it was trained on
+TRAINED_PIXELS = 224  # pixels of the square that it was trained on
 TRAINED_SHAPE = 4 / 3  # width over height of the frames that were squeezed into it
-MULTIPLE = 32  # of which the sides of a frame must be multiples
-NEAREST = 0.3  # metres; nearer is cut off, and 0 is its value where depth is unknown
+SIDE_MULTIPLE = 32  # of which the sides of a frame must be multiples
+NEAREST_METRES = 0.3  # metres; nearer is cut off, and 0 is its value where depth is unknown
 STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)  # of the layers that make it smaller
 LEAVING = (0, 2, 4)  # layers whose result is added to what is enlarged, to 1/2, 1/4 and 1/8
-RAISED = 5  # layers that make it larger
+RAISED_LAYERS = 5  # layers that make it larger
 
 
 def fast_log_disparity(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w"]:
@@ -37,16 +37,16 @@ def fast_log_disparity(params: Params, frames: Float[Array, "b h w 3"]) -> Float
     """
     height, width = frames.shape[1:3]
     small = jax.image.resize(frames, (len(frames), *seen_size(height, width), 3), "linear")
-    logs = -jnp.log(jnp.maximum(fast_depth(params, small), NEAREST))
+    logs = -jnp.log(jnp.maximum(fast_depth(params, small), NEAREST_METRES))
     return jax.image.resize(logs, frames.shape[:3], "linear")
 
 
 def seen_size(height: int, width: int) -> tuple[int, int]:
     """Return rows and columns at which the network sees a frame, squeezed as in its training."""
     squeeze = math.sqrt(width / height / TRAINED_SHAPE)
-    rows = max(1, round(SIDE / squeeze / MULTIPLE))
-    columns = max(1, round(SIDE * squeeze / MULTIPLE))
-    return MULTIPLE * rows, MULTIPLE * columns
+    rows = max(1, round(TRAINED_PIXELS / squeeze / SIDE_MULTIPLE))
+    columns = max(1, round(TRAINED_PIXELS * squeeze / SIDE_MULTIPLE))
+    return SIDE_MULTIPLE * rows, SIDE_MULTIPLE * columns
 
 
 def fast_depth(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w"]:
@@ -65,7 +65,7 @@ def fast_depth(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, 
         if number in LEAVING:
             left.append(x)
     added = [None, *left[::-1], None]
-    for number in range(RAISED):
+    for number in range(RAISED_LAYERS):
         layer = params[f"up_{number}"]
         x = jax.nn.relu(depthwise(layer["depthwise"], x))
         x = jax.nn.relu(pointwise(layer["pointwise"], x))
@@ -78,7 +78,7 @@ def fast_depth(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, 
 def layer_names() -> list[str]:
     """Return the names of all layers, in the order of the published graph."""
     names = ["enter"]
-    for part, count in (("down", len(STRIDES)), ("up", RAISED)):
+    for part, count in (("down", len(STRIDES)), ("up", RAISED_LAYERS)):
         for number in range(count):
             names += [f"{part}_{number}.depthwise", f"{part}_{number}.pointwise"]
     return [*names, "leave"]

@@ -30,7 +30,6 @@ NAMES = {
 }
 CHECKSUM = "crc32"  # in the metadata: of the header with `NONE` in its place, and of the tensors
 NONE = json.dumps("0" * 8)
-BLOCK = 2**18  # bytes that are read at once
 # What safetensors and numpy raise for headers that claim what cannot be.
 DAMAGED = (SafetensorError, RecursionError, ValueError, OverflowError, OSError)
 
@@ -91,9 +90,10 @@ def _entry(checksum: str) -> bytes:
 
 def _checksum(file: BinaryIO, header: bytes) -> str:
     """Return the checksum of a header and of the tensors behind it, as JSON."""
+    block_bytes = 2**18  # that are read at once
     file.seek(8 + len(header))
     checksum = zlib.crc32(header)
-    while block := file.read(BLOCK):
+    while block := file.read(block_bytes):
         checksum = zlib.crc32(block, checksum)
     return json.dumps(f"{checksum:08x}")
 

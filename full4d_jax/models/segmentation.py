@@ -24,7 +24,7 @@ from full4d_jax.models.weights import load_params
 from full4d_jax.session.errors import InputError
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "segmentation.safetensors"
-STRIDE = 8  # pixels from one cell of the logits to the next
+CELL_PIXELS = 8  # pixels from one cell of the logits to the next
 CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car"),
     *("cat", "chair", "cow", "table", "dog", "horse", "motorbike"),

@@ -27,7 +27,7 @@ from full4d_jax.models.mobile_layers import (
 from full4d_jax.models.weights import load_params, require_layers
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "silhouette.safetensors"
-SIDE = 256  # pixels of a window
+WINDOW_PIXELS = 256  # pixels of a window
 
 
 class InvertedBottleneck(NamedTuple):

@@ -37,9 +37,9 @@ from numpy import ndarray
 from full4d_jax.models.safetensors_files import open_tensors
 from full4d_jax.session.errors import input_errors
 
-MULTIPLE = 32  # of which the sides of a frame must be multiples
-FEATURES = 32  # channels before `leave`
-DEEPEST = 96  # channels after the last halving
+SIDE_MULTIPLE = 32  # of which the sides of a frame must be multiples
+FEATURE_CHANNELS = 32  # channels before `leave`
+DEEPEST_CHANNELS = 96  # channels after the last halving
 LEVELS = 5  # halvings
 BLOCKS = 3  # inverted bottlenecks in a row
 PADDING = 1  # zeros around a map for a 3x3 kernel
@@ -66,7 +66,7 @@ def features(
     params: Params, frames: Float[Array, "b h w 3"]
 ) -> tuple[Float[Array, "b h w c"], Float[Array, "b h/32 w/32 d"]]:
     """Return the 32 features of every pixel of frames as above, and the 96 of every 32nd."""
-    assert frames.shape[1] % MULTIPLE == frames.shape[2] % MULTIPLE == 0, frames.shape
+    assert frames.shape[1] % SIDE_MULTIPLE == frames.shape[2] % SIDE_MULTIPLE == 0, frames.shape
     maps = [_convolve(params["enter"], (frames + 1) / 2)]
     for level in range(1, LEVELS + 1):
         maps.append(_blocks(params[f"down_{level}"], maps[-1], stride=2))

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 from numpy import ndarray
 
-from full4d_jax.models.silhouette import SIDE, Params, silhouette
+from full4d_jax.models.silhouette import WINDOW_PIXELS, Params, silhouette
 from full4d_jax.source.backdrop import as_bytes, disc, number_pieces, pieces_with
 
 SURE = 0.6  # share of people at a person's best pixel
@@ -135,18 +135,20 @@ def _shares_in(
     params: Params, frame: UInt8[ndarray, "h w 3"], window: Window
 ) -> Float32[ndarray, "h w"]:
     """Return the share of the window's person at each pixel of the frame, 0 outside the window."""
-    scale = SIDE / window.side
+    scale = WINDOW_PIXELS / window.side
     # Pixel centres of the frame in those of the window.
     to_window = np.array(
         [
-            [scale, 0, SIDE / 2 - 0.5 + scale * (0.5 - window.x)],
-            [0, scale, SIDE / 2 - 0.5 + scale * (0.5 - window.y)],
+            [scale, 0, WINDOW_PIXELS / 2 - 0.5 + scale * (0.5 - window.x)],
+            [0, scale, WINDOW_PIXELS / 2 - 0.5 + scale * (0.5 - window.y)],
         ],
         np.float32,
     )
     if scale < 1:
         frame = cv2.GaussianBlur(frame, (0, 0), 0.5 / scale)  # as wide as the pixels that come
-    picture = cv2.warpAffine(frame, to_window, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
+    picture = cv2.warpAffine(
+        frame, to_window, (WINDOW_PIXELS, WINDOW_PIXELS), flags=cv2.INTER_LINEAR
+    )
     logits = np.asarray(_logits(params, jnp.asarray(picture)[None]))[0]
     size = frame.shape[1], frame.shape[0]
     shares = np.asarray(jax.nn.sigmoid(logits))

@@ -22,8 +22,8 @@ from numpy import ndarray
 from full4d_jax.geometry.paths import travels
 from full4d_jax.geometry.rotation import homographies
 from full4d_jax.models.segmentation import (
+    CELL_PIXELS,
     CLASSES,
-    STRIDE,
     Params,
     load_segmentation,
     logits,
@@ -232,12 +232,14 @@ def class_shares(params: Params, frames: UInt8[ndarray, "t h w 3"]) -> Float32[n
     """Return the probabilities of each of `KINDS` at each pixel."""
     height, width = frames.shape[1:3]
     scale = ROWS / min(height, width)
-    rows, columns = (STRIDE * round((n * scale - 1) / STRIDE) + 1 for n in (height, width))
+    rows, columns = (
+        CELL_PIXELS * round((n * scale - 1) / CELL_PIXELS) + 1 for n in (height, width)
+    )
     groups = [[CLASSES.index(name) for name in names] for names in KINDS.values()]
     # Pixel centres of the frame in those of the network's picture, then in cells.
     y, x = np.mgrid[:height, :width]
-    place_y = (((y + 0.5) * rows / height - 0.5) / STRIDE).astype(np.float32)
-    place_x = (((x + 0.5) * columns / width - 0.5) / STRIDE).astype(np.float32)
+    place_y = (((y + 0.5) * rows / height - 0.5) / CELL_PIXELS).astype(np.float32)
+    place_x = (((x + 0.5) * columns / width - 0.5) / CELL_PIXELS).astype(np.float32)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     shares = []
     for frame in frames:

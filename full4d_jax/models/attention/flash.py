@@ -32,15 +32,14 @@ from jax.experimental.pallas import triton
 from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.config.masks import PAPER, allowed_frames, beyond_own_view
-from full4d_jax.models.attention.mask import SAVED, Flat, Text, Tokens, frame_lists
+from full4d_jax.models.attention.mask import FORBIDDEN_LOGIT, SAVED, Flat, Text, Tokens, frame_lists
 from full4d_jax.models.attention.rows import row_backward, row_forward
 
-TILE = 64 * 128  # numbers of a tile of keys, or of queries where gradients are made
-QUERIES = 128 * 128  # numbers of a tile of queries in the forward kernel, which holds fewer sums
-WARPS = {TILE: 4, QUERIES: 8}
-SMALLEST = 16  # side of the smallest product that tensor cores take
+KEY_TILE_NUMBERS = 64 * 128  # numbers of a tile of keys, or of queries where gradients are made
+QUERY_TILE_NUMBERS = 128 * 128  # of queries in the forward kernel, which holds fewer sums
+WARPS = {KEY_TILE_NUMBERS: 4, QUERY_TILE_NUMBERS: 8}
+SMALLEST_PRODUCT_SIDE = 16  # side of the smallest product that tensor cores take
 LOG2_E = 1 / math.log(2)
-FORBIDDEN = -1e30  # finite, so that a tile without a single key has no NaN
 
 Queries = Float[Array, "b m s k d"]
 Keys = Float[Array, "b n c k d"]
@@ -185,7 +184,7 @@ def _forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: FrameLists) -
         jax.ShapeDtypeStruct((samples, heads, frames, tokens), jnp.float32),
     )
     work = _work("flash_forward", 2, static, q, k)
-    call = _call(_draw, QUERIES, q, result, work, static)
+    call = _call(_draw, QUERY_TILE_NUMBERS, q, result, work, static)
     return PartialSoftmax(*call(q, k, v, lists.reads, lists.reads_count, before))
 
 
@@ -217,10 +216,10 @@ def _attend_backward(static: _Static, saved: tuple, cotangent: Queries) -> tuple
     query = jax.ShapeDtypeStruct(q.shape, q.dtype)
     key = jax.ShapeDtypeStruct(k.shape, k.dtype)
     value = jax.ShapeDtypeStruct(v.shape, v.dtype)
-    towards_queries = _call(_pull_queries, TILE, q, query, work(3), static)
+    towards_queries = _call(_pull_queries, KEY_TILE_NUMBERS, q, query, work(3), static)
     before_q = before and before[0]
     dq = towards_queries(q, k, v, cotangent, lse, along, lists.reads, lists.reads_count, before_q)
-    towards_keys = _call(_pull_keys, TILE, k, (key, value), work(4), static)
+    towards_keys = _call(_pull_keys, KEY_TILE_NUMBERS, k, (key, value), work(4), static)
     before_k = before and before[1:]
     dk, dv = towards_keys(
         q, k, v, cotangent, lse, along, lists.readers, lists.readers_count, before_k
@@ -244,11 +243,11 @@ def _work(rate: str, products: int, static: _Static, q: Queries, k: Keys) -> dic
 def tile_size(tokens: int, width: int, numbers: int) -> int:
     """Return the tokens of a tile of so many numbers, a power of two."""
     most = numbers // _columns(width)
-    return max(SMALLEST, min(most, pl.next_power_of_2(tokens)))
+    return max(SMALLEST_PRODUCT_SIDE, min(most, pl.next_power_of_2(tokens)))
 
 
 def _columns(width: int) -> int:
-    return max(SMALLEST, pl.next_power_of_2(width))
+    return max(SMALLEST_PRODUCT_SIDE, pl.next_power_of_2(width))
 
 
 def _call(
@@ -296,7 +295,7 @@ def _draw(q, k, v, reads, counts, before, out, lse, *, size: int) -> None:
     _, _, length, _, width = k.shape
     here = _tile_here(q.shape[2], size)
     queries = _load(q, here)
-    step_size = tile_size(length, width, TILE)
+    step_size = tile_size(length, width, KEY_TILE_NUMBERS)
 
     def step(nth, state):
         peak, total, weighted = state
@@ -309,7 +308,7 @@ def _draw(q, k, v, reads, counts, before, out, lse, *, size: int) -> None:
         change = triton.dot(weights.astype(v.dtype), _load(v, there))
         return highest, total, weighted * share[:, None] + change
 
-    peak = jnp.full(size, FORBIDDEN, jnp.float32)
+    peak = jnp.full(size, FORBIDDEN_LOGIT, jnp.float32)
     total = jnp.zeros_like(peak)
     weighted = jnp.zeros(queries.shape, jnp.float32)
     if before is not None:
@@ -331,7 +330,7 @@ def _pull_queries(q, k, v, cotangent, lse, along, reads, counts, before, dq, *, 
     towards = _load(cotangent, here)
     total = _load_numbers(lse, here)
     mean = _load_numbers(along, here)
-    step_size = tile_size(length, width, TILE)
+    step_size = tile_size(length, width, KEY_TILE_NUMBERS)
 
     def step(nth, change):
         there = _tile_there(here, reads, nth, length, step_size)
@@ -355,7 +354,7 @@ def _pull_keys(
     here = _tile_here(k.shape[2], size)
     keys = _load(k, here)
     values = _load(v, here)
-    step_size = tile_size(length, width, TILE)
+    step_size = tile_size(length, width, KEY_TILE_NUMBERS)
 
     def step(nth, state):
         d_keys, d_values = state
@@ -437,4 +436,4 @@ def _logits(left: Array, right: Array, width: int) -> Array:
 def _existing(logits: Array, keys: Tile, length: int) -> Array:
     """Forbid keys behind the end of their frame."""
     key = keys.first + jax.lax.broadcasted_iota(jnp.int32, logits.shape, 1)
-    return jnp.where(key < length, logits, FORBIDDEN)
+    return jnp.where(key < length, logits, FORBIDDEN_LOGIT)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.models.tokens import Axis, TokenGrid
 
+FORBIDDEN_LOGIT = -1e30  # finite: without a single allowed key there is weight 0, and no NaN
 SAVED = "attention"  # the name of what a layer may keep for its backward pass
 
 Tokens = Float[Array, "b v t s k d"]

@@ -28,9 +28,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float
 
 from full4d_jax.config.masks import SOURCE, allowed_frames
-from full4d_jax.models.attention.mask import SAVED, Tokens, frames_of_a_block
-
-FORBIDDEN_LOGIT = -1e30  # finite: a part without a single allowed key merges with weight 0
+from full4d_jax.models.attention.mask import FORBIDDEN_LOGIT, SAVED, Tokens, frames_of_a_block
 
 Head = Float[Array, "v t s d"]
 PerQuery = Float[Array, "v t s"]

@@ -21,8 +21,8 @@ from jaxtyping import Array, Bool, Float, Int
 from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.models.attention.mask import SAVED, Tokens
 
-LANES = 128  # the kernel's tiles are multiples of it
-SIDE = 512  # longest side of a tile of whole frames, shortest side of a tile of a part
+LANE_TOKENS = 128  # the kernel's tiles are multiples of it
+TILE_TOKENS = 512  # longest side of a tile of whole frames, shortest side of a tile of a part
 
 
 class Tiling(NamedTuple):
@@ -148,11 +148,13 @@ def choose_tiling(frames: int, tokens: int) -> Tiling:
 
     Larger tiles take fewer steps but compute more forbidden pairs at the mask's borders.
     """
-    largest = 2 * SIDE if tokens > SIDE else SIDE
-    sides = range(min(largest // 2, -(-tokens // LANES) * LANES), largest + 1, LANES)
+    largest = 2 * TILE_TOKENS if tokens > TILE_TOKENS else TILE_TOKENS
+    sides = range(
+        min(largest // 2, -(-tokens // LANE_TOKENS) * LANE_TOKENS), largest + 1, LANE_TOKENS
+    )
     cell = min(sides, key=lambda side: (-(-tokens // side) * side, -side))
     pieces = -(-tokens // cell)
-    fits = range(1, max(1, SIDE // cell) + 1 if pieces == 1 else 2)
+    fits = range(1, max(1, TILE_TOKENS // cell) + 1 if pieces == 1 else 2)
     group = max(size for size in fits if frames % size == 0)
     return Tiling(cell, pieces, group)
 

@@ -21,11 +21,9 @@ from full4d_jax.models.weights import require_float
 from full4d_jax.session.errors import InputError
 from input_pipeline.whole_files import write_text
 
-SHARD = 5 * 10**9  # bytes
-
 
 def export_wan(
-    model: ModelConfig, source: Path, folder: Path, shard_bytes: int = SHARD
+    model: ModelConfig, source: Path, folder: Path, shard_bytes: int = 5 * 10**9
 ) -> list[str]:
     """Write the checkpoint `source` of `model` in diffusers' layout.
 

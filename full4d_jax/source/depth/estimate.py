@@ -30,7 +30,7 @@ from full4d_jax.cameras import sides
 from full4d_jax.geometry.resizing import nearest
 from full4d_jax.models.depth_net import DepthNetConfig, Params, init_params, log_depth
 from full4d_jax.models.fast_depth import load_fast_depth
-from full4d_jax.models.tiefenrausch import KERNELS, MULTIPLE, load_tiefenrausch
+from full4d_jax.models.tiefenrausch import KERNELS, SIDE_MULTIPLE, load_tiefenrausch
 from full4d_jax.models.weights import load_metadata, load_params, model_of_metadata
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.enlarge import enlarge_disparity
@@ -65,7 +65,7 @@ class DepthNetwork:
     def sides(self, height: int, width: int) -> tuple[int, int]:
         """Return rows and columns at which it sees a frame of this size."""
         scale = min(MAX_ENLARGEMENT, LONG_SIDE / max(height, width))
-        return sides(height, width, round(scale * min(height, width)), MULTIPLE)
+        return sides(height, width, round(scale * min(height, width)), SIDE_MULTIPLE)
 
 
 def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
@@ -121,8 +121,8 @@ def predict_depth(
     Raises:
       InputError: height or width is not a multiple of 32.
     """
-    if any(side % MULTIPLE for side in frames.shape[1:3]):
-        expected = f"sides that are multiples of {MULTIPLE}"
+    if any(side % SIDE_MULTIPLE for side in frames.shape[1:3]):
+        expected = f"sides that are multiples of {SIDE_MULTIPLE}"
         raise InputError("frames", "depth", frames.shape[1:3], expected, "change the size")
     frames = jnp.asarray(frames)
     # One frame at a time: the maps of many do not fit the memory, and one program, which takes

@@ -9,7 +9,7 @@ from random_depth_anything import write_random
 from safetensors.numpy import load_file, save_file
 
 from full4d_jax.models.depth_anything import (
-    MAPS,
+    MAP_COUNT,
     STAGES,
     backbone_features,
     depth_anything,
@@ -74,7 +74,7 @@ def test_features_and_disparity_are_those_of_transformers(network, size):
         disparity = model(inputs).predicted_depth.numpy()
     params = load_depth_anything(path)
     ours = jax.jit(backbone_features)(params, pictures)
-    assert len(ours) == len(theirs) == MAPS
+    assert len(ours) == len(theirs) == MAP_COUNT
     for own, other in zip(ours, theirs, strict=True):
         require_same(own, other)
     assert disparity.shape == (2, *size)
@@ -103,13 +103,9 @@ QUERY = "backbone.encoder.layer.3.attention.attention.query.weight"
     ("name", "shape", "message"),
     [
         (QUERY, None, f"tensor {QUERY}: found no such tensor"),
-        (QUERY, (3, 64), f"tensor {QUERY}: found \\(3, 64\\)"),
+        (QUERY, (3, 64), "found tensors that do not fit together"),
         ("head.conv4.bias", (1,), "tensor head.conv4.bias: .*expected no such tensor"),
-        ("backbone.embeddings.cls_token", None, "cls_token: found no such tensor"),
-        ("backbone.embeddings.cls_token", (1, 1, 65), "cls_token: .*a multiple of 64"),
-        ("backbone.embeddings.position_embeddings", (1, 9, 64), "position_embeddings.*\\(1, 9"),
         ("backbone.encoder.layer.12.norm1.bias", (64,), "13 layers, expected 12 or 24 layers"),
-        ("neck.convs.0.weight", (8,), "neck.convs.0.weight: .*4 axes"),
     ],
 )
 def test_other_tensors_are_refused_in_one_line(tmp_path, name, shape, message):
@@ -124,14 +120,6 @@ def test_other_tensors_are_refused_in_one_line(tmp_path, name, shape, message):
         load_depth_anything(path)
     assert "\n" not in str(error.value)
     assert str(path) in str(error.value)
-
-
-def test_integers_are_refused(tmp_path):
-    path = tmp_path / "quantised.safetensors"
-    write_random(path)
-    save_file(load_file(path) | {QUERY: np.zeros((64, 64), np.int8)}, path)
-    with pytest.raises(InputError, match=f"{QUERY}: found I8"):
-        load_depth_anything(path)
 
 
 def test_missing_and_damaged_files_are_refused(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from skimage import data
 
 from full4d_jax.models.fast_depth import (
-    NEAREST,
+    NEAREST_METRES,
     SHIPPED,
     fast_depth,
     fast_log_disparity,
@@ -46,7 +46,7 @@ def test_disparity_has_the_size_of_the_frame_and_stays_finite_where_no_depth_is_
     silent = {**params, "leave": jax.tree.map(np.zeros_like, params["leave"])}
     disparity = np.asarray(jax.jit(fast_log_disparity)(silent, np.zeros((1, 64, 96, 3), "f4")))
     assert disparity.shape == (1, 64, 96)
-    np.testing.assert_allclose(disparity, -np.log(NEAREST), rtol=1e-6)
+    np.testing.assert_allclose(disparity, -np.log(NEAREST_METRES), rtol=1e-6)
 
 
 def test_a_checkpoint_of_another_network_is_refused():

@@ -10,9 +10,9 @@ import pytest
 from skimage import data
 
 from full4d_jax.models.segmentation import (
+    CELL_PIXELS,
     CLASSES,
     SHIPPED,
-    STRIDE,
     load_segmentation,
     logits,
 )
@@ -33,8 +33,8 @@ def small(picture: np.ndarray, height: int = 257, width: int = 257) -> np.ndarra
 def enlarge_logits(cells: jax.Array) -> jax.Array:
     """Return logits by pixels, between cells linearly: what the published graph returns."""
     for axis in (1, 2):
-        n = STRIDE * (cells.shape[axis] - 1) + 1
-        place = jnp.arange(n) / STRIDE
+        n = CELL_PIXELS * (cells.shape[axis] - 1) + 1
+        place = jnp.arange(n) / CELL_PIXELS
         low = jnp.minimum(place.astype(int), cells.shape[axis] - 2)
         share = jnp.expand_dims(place - low, tuple(i for i in range(4) if i != axis))
         here = jnp.take(cells, low, axis)
