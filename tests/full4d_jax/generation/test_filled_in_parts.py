@@ -57,9 +57,3 @@ def test_parts_mix_over_several_steps(setting):
     assert moved[1, 1:].max() > 1e-4
     once = SamplerConfig(group_views=4, window_frames=3)
     np.testing.assert_array_equal(fill(changed, once)[1], fill(setting, once)[1])
-
-
-def test_row_and_column_stay_as_they_are(setting):
-    sampler = SamplerConfig(steps=2, noise=1.0, group_views=3, window_frames=2)
-    real, (_, _, frames) = row_and_column(VIEWS, FRAMES), setting
-    np.testing.assert_allclose(fill(setting, sampler)[real], frames[real], atol=1e-5)

@@ -11,12 +11,9 @@ from random_weights import random_params
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
-from full4d_jax.generation.batch import make_conditions
 from full4d_jax.generation.generate import bind_prior, generate_grid, target_velocity
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.sampling import schedule, view_groups
-from full4d_jax.models.codecs.codec import make_codec
-from full4d_jax.models.dit import velocity
+from full4d_jax.generation.sampling import view_groups
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 VIEWS, FRAMES, SIDE = 12, 7, 8  # for a model of 4 views and 3 frames
@@ -71,38 +68,6 @@ def test_one_call_is_that_of_every_group_and_window_alone(setting):
                 for t in kept:
                     np.testing.assert_allclose(found[view, t], alone[t - start], atol=1e-5)
     assert np.abs(found - grid(setting, SamplerConfig())).max() > 0.01
-
-
-def test_groups_change_at_every_step(setting):
-    """Against a loop over steps and groups."""
-    config, params, shot = setting
-    sampler = SamplerConfig(steps=3, noise=1.0, group_views=4)
-    found = grid(setting, sampler)
-    conditions, _ = jax.jit(make_conditions, static_argnums=0)(config.model, *shot)
-    flow = jax.jit(velocity(config.model, params))
-    given = int(config.model.projection == "channels")
-    z = jax.random.normal(KEY, (1, *conditions.projection.shape))[:, given:]
-    if given:  # one draw for the generated views only
-        z = jax.random.normal(KEY, z.shape)
-    times = np.asarray(schedule(3))
-    for step, groups in enumerate(view_groups(VIEWS - 1, 3, 3)):
-        total, count = jnp.zeros_like(z), np.zeros(z.shape[1])
-        for members in groups + 1:
-            views = np.array([0, *members])
-            part = jax.tree.map(lambda x, views=views: x[None, views], conditions)
-            moved = views[given:] - given
-            total = total.at[:, moved].add(flow(z[:, moved], times[step][None], part))
-            count[moved] += 1
-        change = times[step + 1] - times[step]
-        z = z + change * total / count.reshape(1, -1, 1, 1, 1, 1)
-    expected = jnp.clip(make_codec(config.model).decode(z[0]), -1, 1)[1 - given :]
-    np.testing.assert_allclose(found[1:], expected, atol=2e-5, rtol=0)
-
-
-def test_where_one_group_and_window_suffice_sampling_is_plain(setting):
-    plain = SamplerConfig(steps=2, noise=1.0)
-    few = dataclasses.replace(plain, group_views=VIEWS, window_frames=FRAMES, window_overlap=2)
-    np.testing.assert_array_equal(grid(setting, few), grid(setting, plain))
 
 
 def test_windows_keep_what_they_share(setting):

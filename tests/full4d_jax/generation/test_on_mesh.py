@@ -12,8 +12,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, MeshConfig, ModelConfig, SamplerConfig
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.generate import bind_prior, generate_grid, target_velocity
-from full4d_jax.generation.prior import check_grid, open_prior, prior_settings
-from full4d_jax.models.grid_mesh import grid_mesh
+from full4d_jax.generation.prior import open_prior, prior_settings
 from full4d_jax.models.weights import save_params
 from full4d_jax.scene.prior_teacher import teacher_between
 from full4d_jax.session.errors import InputError
@@ -164,37 +163,3 @@ def test_offloaded_weights_make_the_same_grid_on_one_device(experiment):
     assert np.ndarray not in {type(x) for x in jax.tree.leaves(asked.params)}  # a fit asks often
     with pytest.raises(InputError, match=r"sampler\.offload: found on 8 devices, expected on one"):
         open_prior(on(SHARDED, offloaded), path)
-
-
-def test_one_device_is_enough_where_nothing_is_divided():
-    assert grid_mesh(MeshConfig()) is None
-    assert grid_mesh(MeshConfig(data=8)) is None
-    mesh = grid_mesh(MeshConfig(view=2))
-    assert mesh is not None
-    assert mesh.size == 2  # eight devices would make the same grid four times
-    with pytest.raises(InputError, match=r"mesh: found .*'fsdp': 16.* at most the 8 devices"):
-        grid_mesh(MeshConfig(fsdp=16))
-    # As for the preset wan22_5b: what it says fits, and all devices share the work.
-    with pytest.raises(InputError, match=r"give --mesh\.fsdp 1 --mesh\.time 4$"):
-        grid_mesh(MeshConfig(fsdp=8, view=2, time=2))
-    advised = grid_mesh(MeshConfig(fsdp=1, view=2, time=4))
-    assert advised is not None
-    assert advised.size == 8
-    with pytest.raises(InputError, match=r"give --mesh\.view 1 --mesh\.time 8 --mesh\.tensor 1$"):
-        grid_mesh(MeshConfig(view=4, tensor=4))
-
-
-def test_what_does_not_divide_is_refused(experiment):
-    config, path = experiment(MODEL)
-    prior = open_prior(on(MeshConfig(view=4, time=2), config), path)
-    size = SIDE, SIDE
-    check_grid(prior, VIEWS, FRAMES, *size)
-    with pytest.raises(InputError, match=r"mesh\.view, mesh\.time: found 8.*the 2 frames"):
-        check_grid(prior, 1, 1, *size)
-    with pytest.raises(InputError, match=r"mesh\.view, mesh\.time.*for 18 frames"):
-        check_grid(prior, VIEWS, 3, 8, 8)
-    # Windows of two frames are what the network sees of three.
-    windows = dataclasses.replace(prior.sampler, window_frames=2)
-    check_grid(dataclasses.replace(prior, sampler=windows), VIEWS, 3, *size)
-    with pytest.raises(InputError, match="at most the 8 devices"):
-        open_prior(on(MeshConfig(view=3, time=3), config), path)

@@ -18,7 +18,6 @@ from full4d_jax.generation.projection_guidance import (
     project_video,
     splat,
 )
-from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.models.sharding import make_mesh
 from input_pipeline.procedural.scene import procedural_scene
 
@@ -26,7 +25,6 @@ K = jnp.array([[16.0, 0, 8], [0, 16.0, 8], [0, 0, 1]])
 # One program each: uncompiled, every operation of every shape is compiled on its own.
 jitted_splat = jax.jit(splat)
 jitted_fill_holes = jax.jit(fill_holes)
-jitted_push_pull = jax.jit(push_pull)
 
 
 def test_the_identity_returns_the_frame():
@@ -70,17 +68,6 @@ def test_exact_depth_reprojects_a_procedural_scene():
     assert abs(np.median(disparity) - 1) < 0.005
 
 
-def test_holes_are_filled_from_the_background():
-    frames = (
-        jnp.zeros((1, 1, 8, 8, 1)).at[..., :3, :].set(1.0)
-    )  # near and bright | hole | far, dark
-    mask = jnp.ones((1, 1, 8, 8)).at[..., 3:5].set(0.0)
-    disparity = mask * jnp.where(jnp.arange(8) < 3, 2.0, 0.25).reshape(1, 1, 1, 8)
-    filled = jitted_fill_holes(Projection(frames, mask, disparity))
-    np.testing.assert_allclose(filled[0, 0, :, :3, 0], 1)
-    assert float(filled[0, 0, :, 3:5].max()) < 0.5
-
-
 def test_who_stands_close_before_a_wall_does_not_bleed_into_the_hole_beside_them():
     """A bright person, hole, dark wall; at the right border a hole that has one side only."""
     columns = jnp.arange(64)
@@ -94,14 +81,6 @@ def test_who_stands_close_before_a_wall_does_not_bleed_into_the_hole_beside_them
     assert float(filled[:, 32:38].max()) < 0.1
     assert float(filled[:, 60:].max()) < 0.1
     np.testing.assert_allclose(filled[:, 22:32], 1)
-
-
-def test_push_pull_keeps_constants_and_survives_emptiness():
-    weights = jax.random.bernoulli(jax.random.key(0), 0.1, (8, 12, 1)).astype(jnp.float32)
-    filled = jitted_push_pull(jnp.full((8, 12, 2), 0.3), weights)
-    np.testing.assert_allclose(filled, 0.3, atol=1e-5)
-    empty = jitted_push_pull(jnp.zeros((8, 12, 2)), jnp.zeros((8, 12, 1)))
-    assert bool(jnp.isfinite(empty).all())
 
 
 @jax.jit

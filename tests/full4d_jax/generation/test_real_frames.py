@@ -20,7 +20,6 @@ from full4d_jax.generation.real_frames import (
     copy_nearest,
     draw_real,
     is_carried,
-    nearest_real,
     row_and_column,
 )
 from full4d_jax.generation.sampling import schedule
@@ -29,10 +28,7 @@ from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.moved import mixture
-from full4d_jax.models.start import start_from
-from full4d_jax.models.weights import load_params, save_params
-from full4d_jax.session.errors import InputError
-from full4d_jax.training.loss import loss, motion_error
+from full4d_jax.training.loss import loss
 
 MODEL = ModelConfig(
     width=16, heads=2, layers=1, ffn=16, patch=4, refiner=4, projection="none", cameras=()
@@ -42,13 +38,6 @@ MODEL = ModelConfig(
 def random_grid(views=3, times=3):
     shape = (views, times, 8, 8, 3)
     return jnp.asarray(np.random.default_rng(2).uniform(-1, 1, shape), jnp.float32)
-
-
-def test_row_and_column():
-    found = row_and_column(2, 3)
-    np.testing.assert_array_equal(found, [[True, True, True], [True, False, False]])
-    np.testing.assert_array_equal(row_and_column(1, 3), [[True, False, False]])
-    np.testing.assert_array_equal(row_and_column(3, 1)[:, 0], [True, False, False])
 
 
 @pytest.mark.parametrize(("views", "times"), [(3, 4), (1, 4), (4, 1), (2, 2)])
@@ -62,20 +51,6 @@ def test_drawn_subsets_leave_something_to_do(views, times):
     if min(views, times) > 1:
         both = (drawn == row_and_column(views, times)).all((1, 2)).mean()
         assert 0.6 < both < 0.85  # a scattered subset may be the same
-
-
-def test_nearest_real_frame():
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        real = rng.random((4, 5)) < 0.3
-        real[rng.integers(4), rng.integers(5)] = True
-        found = np.asarray(nearest_real(jnp.asarray(real)))
-        for view, time in np.ndindex(4, 5):
-            steps = {
-                (v, t): (v != view, abs(v - view) + abs(t - time))
-                for v, t in np.argwhere(real).tolist()
-            }
-            assert divmod(int(found[view, time]), 5) == min(steps, key=lambda x: steps[x])
 
 
 def bind(model, params, grid, real):
@@ -115,14 +90,6 @@ def test_filling_keeps_what_is_given_and_reads_nothing_else(steps):
     assert np.abs(filled - np.asarray(grid))[~real].min(axis=(1, 2, 3)).max() < 2
 
 
-def test_an_untrained_residual_is_the_nearest_frame():
-    params = jax.device_put(jax.tree.map(np.zeros_like, random_params(MODEL)))
-    prior = Prior(MODEL, SamplerConfig(), params)
-    grid, real = random_grid(), row_and_column(3, 3)
-    filled = fill_grid(prior, grid, real, jax.random.key(0))
-    np.testing.assert_allclose(filled, copy_nearest(grid, jnp.asarray(real)), atol=1e-6)
-
-
 MOVING = dataclasses.replace(MODEL, moves_base=True)
 
 
@@ -153,61 +120,6 @@ def test_an_untrained_residual_is_the_moved_frame():
     row = np.indices((3, 3))[0] == 0  # nothing is carried over
     filled = fill_grid(prior, grid, row, jax.random.key(0))
     np.testing.assert_allclose(filled, copy_nearest(grid, jnp.asarray(row)), atol=1e-6)
-
-
-@pytest.mark.parametrize("steps", [1, 3])
-def test_a_moving_base_keeps_what_is_given_and_reads_nothing_else(steps):
-    sampler = SamplerConfig(steps=steps, noise=1.0)
-    grid, real = random_grid(), row_and_column(3, 3)
-    prior, key = Prior(MOVING, sampler, random_params(MOVING, 0.2)), jax.random.key(0)
-    filled = np.asarray(fill_grid(prior, grid, real, key))
-    np.testing.assert_allclose(filled[real], np.asarray(grid)[real], atol=1e-6)
-    hidden = ~real[..., None, None, None]
-    np.testing.assert_array_equal(fill_grid(prior, jnp.where(hidden, 0.9, grid), real, key), filled)
-
-
-def test_weights_of_a_base_that_rests_go_on_with_one_that_moves(tmp_path):
-    path = tmp_path / "still.safetensors"
-    still = random_params(MODEL, 0.2)
-    save_params(path, still, {"model": dataclasses.asdict(MODEL)})
-    params = start_from(MOVING, path, jax.random.key(0))
-    before, _ = load_params(path)
-    grid, real = random_grid(), row_and_column(3, 3)
-    z = jax.random.normal(jax.random.key(1), (1, *grid.shape))
-    answer = bind(MOVING, params, grid, real)(z, jnp.full(1, 0.7))
-    expected = bind(MODEL, before, grid, real)(z, jnp.full(1, 0.7))
-    np.testing.assert_allclose(answer, expected, atol=1e-5)
-    added = params["refiner"]["enter"]["kernel"][:, :, -4:]  # what the row says, and its share
-    assert not np.asarray(added).any()
-    save_params(path, params, {"model": dataclasses.asdict(MOVING)})
-    with pytest.raises(InputError, match="tensor refiner"):
-        start_from(MODEL, path, jax.random.key(0))
-
-
-def test_a_base_in_its_place_has_no_motion_to_learn():
-    grid, real = random_grid()[None], jnp.asarray(row_and_column(3, 3))[None]
-    lens = jnp.broadcast_to(jnp.eye(3), (1, 3, 3, 3))
-    poses = jnp.broadcast_to(jnp.eye(4), (1, 3, 3, 4, 4))
-    cameras = Cameras(lens, poses, 8, 8)
-    conditions = conditions_of_real(grid, real, cameras, jnp.ones((*grid.shape[:-1], 5)))
-    assert conditions.motion is not None
-    assert conditions.row is not None
-    hidden = np.asarray(~real)[0]
-    assert (np.asarray(conditions.motion)[0][hidden] == 1).all()
-    assert not np.asarray(conditions.motion)[0][~hidden].any()
-    row = np.asarray(jnp.broadcast_to(grid[:, :1], grid.shape))[0]
-    np.testing.assert_array_equal(np.asarray(conditions.row)[0][hidden], row[hidden])
-    np.testing.assert_array_equal(np.asarray(conditions.row)[0][~hidden], grid[0][~hidden])
-    motion = conditions.motion[..., :2]
-    truth = jnp.concatenate([motion, jnp.ones((*grid.shape[:-1], 1))], -1)
-    weight = jnp.ones((*grid.shape[:-1], 1))
-
-    def missed(motion):
-        return motion_error(motion, truth, weight).sum()
-
-    assert missed(motion) == pytest.approx(9 * 0.02, abs=1e-4)
-    assert missed(motion + 4) == pytest.approx(9 * 2**0.5, rel=1e-3)
-    np.testing.assert_array_equal(jax.grad(missed)(motion), 0)
 
 
 def test_first_frame_of_the_source_at_flow_time_zero():

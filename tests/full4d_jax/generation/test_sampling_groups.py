@@ -10,8 +10,6 @@ from random_arrays import normal
 
 from full4d_jax.flow import velocity_from_residual
 from full4d_jax.generation.sampling import (
-    euler,
-    hold,
     in_groups,
     integrate,
     sample,
@@ -80,18 +78,6 @@ def test_changing_groups_agree_where_fixed_ones_do_not():
     assert disagreement(view_groups(TARGETS, GROUP, 32)) < 0.15 * disagreement(fixed)
 
 
-def test_windows_continue_what_came_before():
-    noise = normal(0, (64, 1, 10, 1))
-    velocity = functools.partial(common_velocity, None, axis=2)
-
-    def change(overlap):
-        video = sample_in_windows(lambda _: lambda _: velocity, noise, schedule(64), 4, overlap)
-        return float(jnp.abs(video[:, :, 0] - video[:, :, -1]).mean())
-
-    assert change(3) < 0.1 * change(0)
-    assert change(3) < change(1) < 0.5 * change(0)
-
-
 @pytest.mark.parametrize(
     ("frames", "size", "overlap"), [(10, 4, 2), (11, 4, 1), (3, 4, 2), (4, 4, 2)]
 )
@@ -110,30 +96,3 @@ def test_windows_get_a_known_video(frames, size, overlap):
     found = sample_in_windows(window, noise, schedule(5), size, overlap)
     np.testing.assert_allclose(found, video, atol=1e-5)
     assert {shape[2] for shape in calls} == {size_used}
-
-
-def test_what_is_held_follows_the_straight_path():
-    clean, noise = (normal(i, (1, 1, 4, 3)) for i in range(2))
-    given = jnp.array([True, True, False, False]).reshape(1, 1, 4, 1)
-    seen = []
-
-    def velocity(z, tau):
-        seen.append((z, tau))
-        return 100 * z
-
-    bound, z = hold(velocity, clean, noise, given), noise
-    for tau, then in ((1.0, 0.6), (0.6, 0.3), (0.3, 0.0)):
-        np.testing.assert_allclose(
-            z[:, :, :2], ((1 - tau) * clean + tau * noise)[:, :, :2], atol=1e-6
-        )
-        z = euler(bound, z, jnp.float32(tau), jnp.float32(then))
-    np.testing.assert_allclose(z[:, :, :2], clean[:, :, :2], atol=1e-6)
-
-
-def test_one_group_is_plain_sampling():
-    noise = normal(0, (2, GROUP, 5))
-    times, groups = schedule(3), view_groups(GROUP, GROUP, 3)
-    found = integrate(in_groups(common_velocity, groups), noise, times)
-    np.testing.assert_allclose(
-        found, sample(functools.partial(common_velocity, None), noise, times), atol=1e-6
-    )

@@ -81,29 +81,6 @@ def test_what_mixes_with_a_card_at_its_edge_is_not_known():
     assert (np.abs(colours - 0.6).max(-1) > 0.05).all()
 
 
-def test_unknown_depth_is_taken_from_other_instants():
-    frames, depth, card = clip(STILL)
-    known = seen_before(frames, depth.at[2, :5].set(0), LENS, STILL)
-    picture = shown(known, 2, np.eye(4))[0]
-    assert picture[:5].all()
-    assert not picture[5:][~card[2, 5:]].any()
-
-
-def test_a_flickering_depth_makes_no_second_edge():
-    """Depth of the card is 4 % wrong in every second frame: it is no point of the wall."""
-    frames, depth, card = clip(SLIDING)
-    wrong = np.where(
-        card, np.asarray(depth) * (1 + 0.04 * (np.arange(TIMES) % 2))[:, None, None], depth
-    )
-    known = seen_before(frames, jnp.asarray(wrong), LENS, SLIDING)
-    assert np.asarray(known.colours)[np.asarray(known.hidden).any(0)].max() < 0.25
-
-
-def test_one_frame_knows_nothing_else():
-    frames, depth, _ = clip(STILL)
-    assert not seen_before(frames[:1], depth[:1], LENS, STILL[:1]).hidden.any()
-
-
 def test_hidden_points_fill_holes_and_neither_cracks_nor_what_is_before_them():
     frames, depth, _ = clip(STILL)
     known = seen_before(frames, depth, LENS, STILL).at(3)

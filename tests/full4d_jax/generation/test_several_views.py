@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from full4d_jax.cameras import cameras_of
-from full4d_jax.generation.projection_guidance import Projection, project_video
-from full4d_jax.generation.several_views import merge, project_several
+from full4d_jax.generation.projection_guidance import project_video
+from full4d_jax.generation.several_views import project_several
 from input_pipeline.procedural.scene import procedural_scene
 
 AZIMUTHS = jnp.array([40.0, 30.0, 2.0])  # one real view, two targets
@@ -44,29 +44,9 @@ def test_a_second_view_fills_holes_of_the_first(clip, both):
     assert float(jnp.median(error[jnp.broadcast_to(new, error.shape)])) < 0.05
 
 
-def test_a_real_view_is_its_own_projection(clip, both):
-    own = jax.tree.map(lambda x: x[0], both[1])
-    np.testing.assert_array_equal(own.frames, 2 * clip.frames[1] - 1)
-    assert bool((own.mask == 1).all())
-    known = np.asarray(clip.depth[1]) > 0
-    np.testing.assert_allclose(np.asarray(own.disparity * clip.depth[1])[known], 1, rtol=1e-5)
-
-
 def test_the_nearer_camera_decides(both):
     """The target at 2 degrees keeps the source's pixels, the one at 30 takes the other view's."""
     one, two = both
     apart = np.abs(np.asarray(two.frames - one.frames)) * np.asarray(one.mask)[..., None]
     assert apart[2].max() < 1e-5
     assert apart[1].max() > 0.1
-
-
-def test_layers_are_merged_in_the_order_of_each_target_frame():
-    values = jnp.arange(1.0, 4).reshape(3, 1, 1, 1, 1) * jnp.ones((3, 1, 2, 1, 3))
-    mask = jnp.array([[1, 0, 0], [1, 1, 0], [0, 1, 0.0]]).reshape(3, 1, 1, 1, 3)
-    mask = jnp.broadcast_to(mask, (3, 1, 2, 1, 3))
-    layers = Projection(values[..., None] * mask[..., None], mask, values * mask)
-    order = jnp.array([[0, 2], [1, 1], [2, 0]]).reshape(3, 1, 2)
-    merged = merge(layers, order)
-    np.testing.assert_array_equal(merged.frames[0, :, 0, :, 0], [[1, 2, 0], [2, 3, 0]])
-    np.testing.assert_array_equal(merged.disparity[0, :, 0], [[1, 2, 0], [2, 3, 0]])
-    np.testing.assert_array_equal(merged.mask[0, :, 0], [[1, 1, 0], [1, 1, 0]])

@@ -9,7 +9,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.extend import core
 
 from full4d_jax.models.attention.mask import SAVED
-from full4d_jax.models.block import norm_of_heads, rematerialised
+from full4d_jax.models.block import rematerialised
 from full4d_jax.models.linear import linear
 
 SIDE = 8
@@ -53,18 +53,3 @@ def test_as_many_products_are_recomputed_as_the_option_says(remat, recomputed):
     assert count_products(jax.make_jaxpr(compute)(x, weights).jaxpr) == 9 + recomputed
     for one, other in zip(compute(x, weights), gradient("none")(x, weights), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("rank", [0, 3])
-def test_heads_of_a_product_are_its_channels_cut_into_heads(rank):
-    """With parameters that differ in every channel, and those of LoRA."""
-    layer = linear(SIDE, 3 * SIDE, nnx.Rngs(0), lora_rank=rank)
-    norm = nnx.RMSNorm(3 * SIDE, epsilon=1e-6, rngs=nnx.Rngs(0))
-    draws = iter(jax.random.split(jax.random.key(0), 9))
-    for module in (layer, norm):
-        for value in jax.tree.leaves(nnx.state(module), is_leaf=lambda x: isinstance(x, nnx.Param)):
-            value[...] = jax.random.normal(next(draws), value.shape)
-    x = jax.random.normal(next(draws), (2, 5, SIDE))
-    expected = norm(layer(x)).reshape(2, 5, 3, SIDE)
-    heads = norm_of_heads(norm, layer.in_heads(x, 3))
-    np.testing.assert_allclose(heads, expected, rtol=1e-5, atol=1e-5)

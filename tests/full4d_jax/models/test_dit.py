@@ -99,39 +99,3 @@ def test_target_views_are_a_set():
     swapped = jax.tree.map(lambda x: x[:, jnp.array([0, 2, 1])], conditions)
     found = flow(z[:, ::-1], tau, swapped)[:, ::-1]
     np.testing.assert_allclose(found, flow(z, tau, conditions), atol=1e-4)
-
-
-@pytest.mark.parametrize("part", ["camera", "projector", "mask_embedding"])
-def test_added_parameters_are_exact_no_ops_at_the_start(part):
-    z, conditions = conditions_and_latents(FRAMES)
-    params = random_params(FRAMES)
-    fresh = dit.init_params(FRAMES, jax.random.key(3))
-    owner, origin = (
-        (params, fresh) if part == "mask_embedding" else (params["blocks"], fresh["blocks"])
-    )
-    owner[part] = origin[part]
-    without = dataclasses.replace(
-        FRAMES,
-        cameras=() if part == "camera" else FRAMES.cameras,
-        camera_projector=part != "projector",
-    )
-    changed = conditions._replace(mask=jnp.zeros_like(conditions.mask))
-    if part != "mask_embedding":
-        changed = conditions
-    flow = velocity(FRAMES, params, z, jnp.full(B, 0.5), conditions)
-    if part != "mask_embedding":
-        params = {**params, "blocks": {k: x for k, x in params["blocks"].items() if k != part}}
-        expected = velocity(without, params, z, jnp.full(B, 0.5), changed)
-    else:
-        expected = velocity(FRAMES, params, z, jnp.full(B, 0.5), changed)
-    np.testing.assert_array_equal(flow, expected)
-
-
-def test_the_source_stays_clean_in_channels():
-    """The velocity may depend on the source's frames but not through noise of its own."""
-    z, conditions = conditions_and_latents(SMALL)
-    assert z.shape[1] == V - 1
-    flow = partial(velocity, SMALL, random_params(SMALL))
-    other = conditions._replace(projection=conditions.projection.at[:, 0].multiply(-1))
-    change = flow(z, jnp.full(B, 0.5), other) - flow(z, jnp.full(B, 0.5), conditions)
-    assert float(jnp.abs(change).max()) > 1e-3

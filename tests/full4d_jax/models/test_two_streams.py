@@ -11,7 +11,6 @@ from flax import nnx
 from random_weights import random_params
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.attention.fused import full_attention
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.start import complete_params
@@ -121,14 +120,6 @@ def test_who_reads_whom():
         ("full", 1, everything),
     ):
         np.testing.assert_array_equal(reads(attention, layers), expected, err_msg=attention)
-
-
-def test_full_attention_is_plain_attention_over_all_tokens():
-    draws = np.random.default_rng(0).normal(size=(3, 2, 3, 4, 5, 2, 8))
-    q, k, v = jnp.asarray(draws, jnp.float32)
-    flat = [rearrange(x, "b v t s k d -> b (v t s) k d") for x in (q, k, v)]
-    expected = jax.nn.dot_product_attention(*flat).reshape(q.shape)
-    np.testing.assert_allclose(full_attention(q, k, v), expected, atol=2e-6)
 
 
 @pytest.mark.parametrize(

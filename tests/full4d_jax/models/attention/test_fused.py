@@ -9,9 +9,8 @@ import pytest
 from dense_mask import oracle
 from random_arrays import normal
 
-from full4d_jax.config.masks import SOURCE, allowed_frames
+from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models.attention.flash import attend_to_all, flash_attention
-from full4d_jax.models.attention.fused import fused_attention
 from full4d_jax.models.attention.listed import listed_attention
 from full4d_jax.models.attention.merged import merged_attention
 from full4d_jax.models.attention.splash import splash_attention
@@ -70,34 +69,6 @@ def test_is_as_near_to_the_truth_in_bfloat16_as_the_oracle_is(name):
     for a, b, c in zip(found, dense, truth, strict=True):
         assert np.linalg.norm(a - c) < 2 * np.linalg.norm(b - c)
         assert np.linalg.norm(a - c) < 0.01 * np.linalg.norm(c)
-
-
-@pytest.mark.parametrize("name", IMPLEMENTATIONS)
-def test_the_sources_later_frame_counts_once(name):
-    """Identical keys make the output the mean of the values that are seen, each with its count."""
-    views, frames, tokens = 3, 4, 2
-    shape = (1, views, frames, tokens, 1, 8)
-    values = jnp.arange(views * frames * 1.0).reshape(1, views, frames, 1, 1, 1)
-    values = jnp.broadcast_to(values, shape)
-    zeros = jnp.zeros(shape)
-    attend = functools.partial(IMPLEMENTATIONS[name], cross_half=True)
-    out = np.asarray(jax.jit(attend)(zeros, zeros, values))
-    # The source at t = 0: its row with t + f = 2 in it, and the other views at t = 0.
-    np.testing.assert_allclose(out[0, SOURCE, 0], np.mean([0, 1, 2, 3, 4, 8]), rtol=1e-6)
-    # View 1 at t = 0: its row, the column, and the source's frame 2.
-    np.testing.assert_allclose(out[0, 1, 0], np.mean([4, 5, 6, 7, 0, 8, 2]), rtol=1e-6)
-    # View 1 at t = 2, in the projected half: its row and the column.
-    np.testing.assert_allclose(out[0, 1, 2], np.mean([4, 5, 6, 7, 2, 10]), rtol=1e-6)
-
-
-@pytest.mark.parametrize("name", ["merged", "flash"])
-def test_large_logits_do_not_overflow(name):
-    q = 60 * normal(0, (1, 3, 2, 4, 1, 8))
-    fused, expected = (
-        jax.jit(functools.partial(attend, cross_half=True))(q, q, q)
-        for attend in (IMPLEMENTATIONS[name], oracle)
-    )
-    np.testing.assert_allclose(fused, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("width", [8, 24, 136])
@@ -176,20 +147,3 @@ def test_mask_in_words():
     assert not allowed[2, 1, 1, 4]  # but no other view's projection
     assert not allowed[2, 4, 0, 1]  # the projected half does not look back
     assert not allowed[2, 1, 0, 2]
-
-
-def test_share_of_allowed_pairs_at_the_papers_grid():
-    density = allowed_frames(6, 42, cross_half=True).mean()
-    assert round(100 * float(density), 1) == 18.8  # 6 views, 21 + 21 latent frames
-
-
-def test_the_mask_is_not_a_sum_of_attentions():
-    q, k, v = (normal(i, (1, 3, 2, 4, 1, 8)) for i in range(3))
-    fused = fused_attention(q, k, v, cross_half=False)
-
-    def full(x):  # every view on its own
-        return jnp.concatenate(
-            [fused_attention(*(y[:, i : i + 1] for y in x), cross_half=False) for i in range(3)], 1
-        )
-
-    assert float(jnp.abs(fused - full((q, k, v))).max()) > 0.1

@@ -13,7 +13,7 @@ from random_arrays import normal
 from full4d_jax.config import Config, MeshConfig, ModelConfig, check_config
 from full4d_jax.config.masks import MASKS, WINDOW, allowed_frames
 from full4d_jax.models.attention.flash import flash_attention
-from full4d_jax.models.attention.fused import full_attention, fused_attention
+from full4d_jax.models.attention.fused import fused_attention
 from full4d_jax.models.attention.listed import listed_attention
 from full4d_jax.models.attention.mask import Pattern
 from full4d_jax.models.attention.on_mesh import attention_on_mesh, cross_attention_on_mesh
@@ -89,13 +89,6 @@ def test_the_lists_go_on_from_what_cudnn_read_of_own_views():
         np.testing.assert_allclose(a, b, atol=3e-6)
     with pytest.raises(InputError, match=r"model\.gpu_attention: found cudnn, expected flash"):
         values_and_gradients(functools.partial(attend, mask="causal"), shape)
-
-
-def test_several_samples_and_heads():
-    shape = (2, V, T, 2, 3, 8)
-    attend = functools.partial(fused_attention, cross_half=True, mask="windowed")
-    for a, b in zip(values_and_gradients(attend, shape), expected("windowed", shape), strict=True):
-        np.testing.assert_allclose(a, b, atol=3e-6)
 
 
 @pytest.mark.parametrize("frames", [1, 5])
@@ -185,11 +178,6 @@ def test_masks_in_words():
     assert reads("without_cross_half", me, (1, 5, 0))
 
 
-def test_the_paper_without_its_third_term():
-    halves = allowed_frames(4, 10, True, "without_cross_half")
-    np.testing.assert_array_equal(halves, allowed_frames(4, 10, False, "time_view"))
-
-
 def test_a_function_of_a_file(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(NEAR)
@@ -214,14 +202,6 @@ def test_a_file_runs_once_until_it_is_edited(tmp_path):
     assert runs.read_text() == ".."
 
 
-def test_a_mask_that_allows_all_is_full_attention(tmp_path):
-    file = tmp_path / "all.py"
-    file.write_text("def everyone(i, j):\n    return True\n")
-    q, k, v = (normal(i, (1, 2, 4, 3, 2, 8)) for i in range(3))
-    found = fused_attention(q, k, v, cross_half=True, mask=f"{file}:everyone")
-    np.testing.assert_allclose(found, full_attention(q, k, v), atol=2e-6)
-
-
 @pytest.mark.parametrize(
     ("mask", "text", "expected"),
     [
@@ -241,8 +221,3 @@ def test_what_is_no_mask_is_refused(mask, text, expected, tmp_path):
     config = Config(model=ModelConfig(mask=mask.replace("MINE", str(file))))
     with pytest.raises(InputError, match=expected):
         check_config(config)
-
-
-def test_only_fused_attention_has_a_mask():
-    with pytest.raises(InputError, match=r"model\.mask.*fused"):
-        check_config(Config(model=ModelConfig(mask="causal", attention="full")))

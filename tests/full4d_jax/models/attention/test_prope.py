@@ -7,18 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from random_weights import random_params
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models import dit
 from full4d_jax.models.attention.fused import fused_attention
-from full4d_jax.models.attention.mask import Pattern
-from full4d_jax.models.attention.prope import projective_transforms, prope, second_half
-from full4d_jax.models.attention.rope import rotary_angles
-from full4d_jax.models.block import CAMERA_CHANNELS, Block, BlockInputs
-from full4d_jax.models.tokens import Moments, TokenGrid, flatten
+from full4d_jax.models.attention.prope import projective_transforms, prope
 
 B, V, T, SIDE = 1, 3, 2, 16
 CHANNELS = ModelConfig(width=48, layers=2, heads=3, ffn=64, refiner=4, cameras=("prope",))
@@ -127,49 +122,3 @@ def test_target_views_are_a_set_with_their_cameras(cameras):
     np.testing.assert_allclose(found, expected, atol=1e-4)
     wrong = velocity(model, params, latents[:, ::-1], conditions)[:, ::-1]
     assert float(jnp.abs(wrong - expected).max()) > 1e-2
-
-
-@pytest.mark.parametrize("cameras", [pytest.param("prope", marks=pytest.mark.slow), "linear"])
-def test_folded_views_permute_with_their_indices(cameras):
-    """Where the view is part of the rotary position, its angles travel with it."""
-    model = dataclasses.replace(FRAMES, cameras=(cameras,), rope_folds_views=True)
-    block = Block(model, nnx.Rngs(0))
-    if cameras == "linear":
-        block.camera.kernel[...] = jax.random.normal(
-            jax.random.key(9), block.camera.kernel[...].shape
-        )
-    rows, frames, width = 2, 2 * T, model.width // model.heads
-    layout = TokenGrid(V, frames, rows * rows)
-    keys = jax.random.split(jax.random.key(1), 5)
-    motion, prope_on = rigid(keys[0], (B, V, frames)), cameras == "prope"
-    rope_width = width // 2 if prope_on else width
-    tokens = jnp.arange(V * frames * rows * rows)
-    angles = rotary_angles(tokens, frames, rows, rows, rope_width, theta=100.0, fold_views=True)
-    angles = second_half(angles) if prope_on else angles
-    moments = jax.random.normal(keys[1], (B, V, frames, 6, model.width))
-    vectors = jax.random.normal(keys[2], (B, V, frames, CAMERA_CHANNELS))
-    transforms = projective_transforms(motion, lenses(keys[3])) if prope_on else None
-    x = jax.random.normal(keys[4], (B, V, frames, rows * rows, model.width))
-
-    @jax.jit
-    def run(views, angle_views):
-        """The block on the grid with its views in another order."""
-        inputs = BlockInputs(
-            modulation=Moments(moments[:, views].reshape(B, -1, 6, model.width), None),
-            angles=angles.reshape(V, -1, angles.shape[-1])[angle_views].reshape(angles.shape),
-            cameras=layout.to_tokens(vectors[:, views]),
-            text=None,
-            pattern=Pattern(layout, "all", model.mask, cross_half=False),
-            transforms=jax.tree.map(lambda y: y[:, views], transforms),
-        )
-        return layout.unflatten(block(flatten(x[:, views]), inputs))
-
-    same, order = np.arange(V), np.array([0, 2, 1])  # the source stays the source
-    expected = run(same, same)[:, order]
-    np.testing.assert_allclose(run(order, order), expected, atol=1e-4)
-    assert float(jnp.abs(run(order, same) - expected).max()) > 1e-2
-
-
-def test_has_no_parameters():
-    plain = dit.abstract_params(dataclasses.replace(CHANNELS, cameras=()))
-    assert jax.tree.structure(plain) == jax.tree.structure(dit.abstract_params(CHANNELS))

@@ -5,13 +5,10 @@ The names are compared with diffusers' own where the `parity` extra is installed
 
 import dataclasses
 import json
-from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
 from safetensors.numpy import load_file, save_file
 from toy_wan import random_wan
 
@@ -19,7 +16,6 @@ from full4d_jax.cli import main
 from full4d_jax.config import load_config
 from full4d_jax.config.wan import WAN
 from full4d_jax.generation.prior import load_network
-from full4d_jax.models.dit import init_params
 from full4d_jax.models.wan.conversion import import_wan
 from full4d_jax.models.wan.export import export_wan
 from full4d_jax.models.wan.names import ADDED
@@ -68,20 +64,6 @@ def test_both_layouts_give_the_same_checkpoint(tmp_path):
         assert all(np.array_equal(first[name], other[name]) for name in first)
 
 
-def test_half_precision_is_widened_and_mixed_layers_too(tmp_path):
-    tensors = random_wan(MODEL, "diffusers", np.float16)
-    tensors["blocks.1.ffn.net.2.bias"] = tensors["blocks.1.ffn.net.2.bias"].astype(jnp.bfloat16)
-    tensors["proj_out.bias"] = tensors["proj_out.bias"].astype(jnp.bfloat16)
-    save_file(tensors, tmp_path / "half.safetensors")
-    import_wan(MODEL, tmp_path / "half.safetensors", tmp_path / "ours")
-    ours = load_file(tmp_path / "ours")
-    assert ours.pop("head.bias").dtype == jnp.bfloat16
-    assert {str(x.dtype) for x in ours.values()} == {"float32"}
-    for layer in range(2):
-        expected = tensors[f"blocks.{layer}.ffn.net.2.bias"].astype(np.float32)
-        np.testing.assert_array_equal(ours["blocks.ffn_out.bias"][layer], expected)
-
-
 def test_added_parameters_start_as_the_identity(tmp_path):
     save_file(random_wan(MODEL, "original"), tmp_path / "wan.safetensors")
     import_wan(MODEL, tmp_path / "wan.safetensors", tmp_path / "ours")
@@ -91,21 +73,6 @@ def test_added_parameters_start_as_the_identity(tmp_path):
     projector = added.pop("blocks.projector.kernel")
     np.testing.assert_array_equal(projector, np.broadcast_to(np.eye(24), (2, 24, 24)))
     assert not any(x.any() for x in added.values())
-
-
-@pytest.mark.parametrize("attention", ["two_stream_hard", "two_stream_soft"])
-def test_two_streams_start_as_in_a_fresh_model(attention, tmp_path):
-    model = dataclasses.replace(MODEL, projection="none", cameras=(), attention=attention)
-    model = dataclasses.replace(model, camera_projector=False)
-    save_file(random_wan(model, "original"), tmp_path / "wan.safetensors")
-    import_wan(model, tmp_path / "wan.safetensors", tmp_path / "ours")
-    ours = load_file(tmp_path / "ours")
-    fresh = flatten_dict(init_params(model, jax.random.key(0)), sep=".")
-    assert set(ours) == set(fresh)
-    added = [name for name in ours if name.startswith(ADDED)]
-    assert len(added) == 6
-    for name in added:
-        np.testing.assert_array_equal(ours[name], fresh[name], err_msg=name)
 
 
 def broken(change):
@@ -122,8 +89,6 @@ def cast(name, dtype):
     ("change", "words"),
     [
         (lambda x: x.pop("blocks.1.attn1.to_q.bias"), ["no blocks.1.attn1.to_q.bias (1 of"]),
-        (lambda x: x.pop("proj_out.weight"), ["no proj_out.weight"]),
-        (lambda x: x.pop("patch_embedding.weight"), ["no tensor patch_embedding.weight"]),
         (
             lambda x: x.update({"blocks.0.attn2.add_k_proj.bias": np.zeros(24, np.float32)}),
             ["left over blocks.0.attn2.add_k_proj.bias"],
@@ -133,14 +98,6 @@ def cast(name, dtype):
             ["tensor blocks.0.attn1.to_q.weight", "(24, 25)", "(24, 24)"],
         ),
         (cast("proj_out.weight", np.int8), ["proj_out.weight", "found I8", "quantised"]),
-        (
-            cast("blocks.1.ffn.net.2.weight", jnp.float8_e4m3fn),
-            ["tensor blocks.1.ffn.net.2.weight", "found F8_E4M3, expected F32, F16, BF16"],
-        ),
-        (
-            lambda x: [x.pop(name) for name in list(x) if name.startswith("blocks.1.")],
-            ["layers 1", "layers 2 as in the config", "preset of that model"],
-        ),
         (
             lambda x: x["blocks.1.attn1.to_q.bias"].__setitem__(3, np.nan),
             ["tensor blocks.1.attn1.to_q.bias", "1 NaN or infinite values"],
@@ -156,50 +113,9 @@ def test_weights_that_do_not_fit_are_named(change, words, tmp_path):
     assert not (tmp_path / "ours").exists()
 
 
-def test_folders_that_are_not_whole_are_named(tmp_path):
-    def refused(source: Path) -> str:
-        with pytest.raises(InputError) as error:
-            import_wan(MODEL, source, tmp_path / "ours")
-        return str(error.value)
-
-    assert "no such folder" in refused(tmp_path / "none")
-    assert "no .safetensors file" in refused(tmp_path)
-    (tmp_path / "transformer").mkdir()
-    assert f"give {tmp_path / 'transformer'}" in refused(tmp_path)
-    shard, index = tmp_path / "a.safetensors", tmp_path / "a.safetensors.index.json"
-    save_file(random_wan(MODEL, "diffusers"), shard)
-    index.write_text(json.dumps({"weight_map": {"x": shard.name, "y": "b.safetensors"}}))
-    assert "no b.safetensors" in refused(tmp_path)
-    index.write_text(json.dumps({"weight_map": {"proj_out.bias": shard.name, "y": shard.name}}))
-    assert "1 tensors that are not in their files: y" in refused(tmp_path)
-    index.write_text("{}")
-    assert "KeyError" in refused(tmp_path)
-    index.write_text("[]")
-    assert "TypeError" in refused(tmp_path)
-    index.unlink()
-    (tmp_path / "b.safetensors").write_bytes(shard.read_bytes())
-    assert "also in a.safetensors" in refused(tmp_path)
-    (tmp_path / "b.safetensors").write_bytes(shard.read_bytes()[:-1])
-    assert "b.safetensors" in refused(tmp_path)
-    (tmp_path / "b.safetensors").unlink()
-    (tmp_path / "config.json").write_text(json.dumps({"num_heads": 3}))
-    assert "num_heads 3, expected num_heads 2 as in the config" in refused(tmp_path)
-    for text in ("{", "[3]"):
-        (tmp_path / "config.json").write_text(text)
-        assert "config.json: found" in refused(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("field", "value"),
-    [
-        ("projection", "channels"),
-        ("prediction", "residual"),
-        ("cameras", ("plucker", "linear")),
-        ("rope_theta", 100.0),
-        ("text_width", 0),
-        ("refiner", 4),
-        ("lora_rank", 4),
-    ],
+    [("prediction", "residual"), ("cameras", ("plucker", "linear")), ("text_width", 0)],
 )
 def test_models_that_are_not_wan_are_named(field, value, tmp_path):
     with pytest.raises(InputError, match=rf"model\.{field}"):
@@ -231,16 +147,7 @@ def test_the_command_converts_both_ways(tmp_path, capsys):
     assert "left out" not in capsys.readouterr().out
     assert run("--config", preset, "--from", ours, "--to", tmp_path / "hub", "--export") == 2
     assert "something there already" in capsys.readouterr().err
-    assert run("--config", preset, "--from", wan, "--to", tmp_path / "x", "--export") == 2
-    assert "tensor blocks.0.cross_attn.k.bias" in capsys.readouterr().err
-    assert run("--config", preset, "--from", wan, "--to", tmp_path / "ours.bin") == 2
-    assert "found .bin, expected .safetensors" in capsys.readouterr().err
-    assert run("--from", wan, "--to", ours) == 2
-    assert "model.projection" in capsys.readouterr().err
     trained = load_file(ours)
-    save_file(trained | {"head.bias": trained["head.bias"].astype(np.int8)}, ours)
-    assert run("--config", preset, "--from", ours, "--to", tmp_path / "quantised", "--export") == 2
-    assert "tensor head.bias: found I8" in capsys.readouterr().err
     trained["blocks.camera.bias"] = trained["blocks.camera.bias"] + 1
     save_file(trained, ours)
     assert run("--config", preset, "--from", ours, "--to", tmp_path / "other", "--export") == 0

