@@ -32,7 +32,7 @@ from full4d_jax.evaluation.table import text_table
 from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_small, load_upsampler
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import fill_holes
-from full4d_jax.generation.seen_before import seen_before
+from full4d_jax.generation.static_points import find_static_points
 from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.grid import around_source
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
@@ -158,7 +158,7 @@ def fill(
     rows = models.upsampler.prior_rows
     key = jax.random.key(0)
     small = generate_small(models.prior, source[None], depth[None], cameras, key, rows)[1:]
-    known = seen_before(source, depth, cameras.intrinsics[0], cameras.world_to_camera[0])
+    known = find_static_points(source, depth, cameras.intrinsics[0], cameras.world_to_camera[0])
     made, projection = enlarge_grid(
         models.upsampler, small, source[None], depth[None], (known,), cameras
     )

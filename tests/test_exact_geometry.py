@@ -13,7 +13,7 @@ from reference_renderer import render_reference
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import project_clips
-from full4d_jax.generation.seen_before import Known, project_known
+from full4d_jax.generation.static_points import StaticPoints, project_known
 from full4d_jax.geometry.fused_depth import fuse_depth
 from full4d_jax.geometry.stereo_depth import corrected
 from full4d_jax.models.attention.prope import _apply, projective_transforms
@@ -42,7 +42,7 @@ SHOWN = jnp.ones((3, HEIGHT, WIDTH))
 POSES = jnp.broadcast_to(POSE, (3, 2, 4, 4))
 CAMERAS = Cameras(jnp.broadcast_to(LENS, (3, 3, 3)), POSES, HEIGHT, WIDTH)
 ONE_CLIP = jax.tree.map(lambda x: x[None], CAMERAS)
-KNOWN = Known(jnp.ones((5, 3)), jnp.ones((5, 3)), jnp.ones((2, 5), bool))
+KNOWN = StaticPoints(jnp.ones((5, 3)), jnp.ones((5, 3)), jnp.ones((2, 5), bool))
 SCENE = Gaussians(
     means=jnp.ones((COUNT, 3)),
     quaternions=jnp.ones((COUNT, 4)),

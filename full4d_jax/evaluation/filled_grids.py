@@ -28,7 +28,7 @@ from full4d_jax.generation.several_processes import on_all
 from full4d_jax.geometry.carried_motion import carried_motion
 from full4d_jax.geometry.moving import differs
 from full4d_jax.media.pictures import to_uint8, to_unit
-from full4d_jax.models.moved import mixture
+from full4d_jax.models.warp import mixture
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.stages import fingerprint
 from input_pipeline.procedural.scene import HELD_OUT_START

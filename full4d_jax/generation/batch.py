@@ -20,8 +20,8 @@ from full4d_jax.generation.projection_guidance import (
     project_clips,
 )
 from full4d_jax.generation.real_frames import conditions_of_real, draw_real, is_carried
-from full4d_jax.generation.seen_before import Known, project_known
 from full4d_jax.generation.several_views import project_several
+from full4d_jax.generation.static_points import StaticPoints, project_known
 from full4d_jax.models.codecs.codec import Weights, pool_frames
 from full4d_jax.models.conditions import Conditions, reads_filled
 from input_pipeline.procedural.scene import procedural_scene
@@ -98,7 +98,7 @@ def make_conditions(
     depth: Float[Array, "k t h w"],
     cameras: Cameras,
     codec_weights: Weights | None = None,
-    known: Known | None = None,
+    known: StaticPoints | None = None,
 ) -> tuple[Conditions, Projection]:
     """Return the conditions of one grid, without batch axis, and the projection they come from.
 

@@ -27,15 +27,15 @@ from full4d_jax.config import DataConfig
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, splat
-from full4d_jax.generation.seen_before import (
-    Known,
+from full4d_jax.generation.several_views import merge, nearest_first, own_projection
+from full4d_jax.generation.static_points import (
+    StaticPoints,
     behind_subjects,
     fill_open,
-    seen_before,
+    find_static_points,
     splat_known,
     without_cracks,
 )
-from full4d_jax.generation.several_views import merge, nearest_first, own_projection
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.geometry.resizing import nearest
 from full4d_jax.grid import CleanPlate
@@ -125,7 +125,7 @@ def generate_small(
     path = np.asarray(cameras.world_to_camera[0])
     known = None
     if len(frames) == 1 and camera_moves(path):
-        known = seen_before(frames[0], depth[0], cameras.intrinsics[0], path)
+        known = find_static_points(frames[0], depth[0], cameras.intrinsics[0], path)
     return generate_grid(prior, frames, depth, cameras, key, known)[0]
 
 
@@ -170,7 +170,7 @@ def generate_large(
     small = generate_small(prior, frames, depth, cameras, key, upsampler.prior_rows)
     lenses = cameras.intrinsics
     poses = cameras.world_to_camera
-    seen = [seen_before(frames[i], depth[i], lenses[i], poses[i]) for i in range(real)]
+    seen = [find_static_points(frames[i], depth[i], lenses[i], poses[i]) for i in range(real)]
     hidden = behind_subjects(plate, frames[0], depth[0], lenses[0], poses[0])
     generated, projection = enlarge_grid(
         upsampler, small[real:], frames, depth, tuple(seen), cameras, hidden
@@ -186,16 +186,16 @@ def enlarge_grid(
     small: Float[Array, "n t i j 3"],
     frames: Float[Array, "k t h w 3"],
     depth: Float[Array, "k t h w"],
-    known: tuple[Known, ...],
+    known: tuple[StaticPoints, ...],
     cameras: Cameras,
-    hidden: Known | None = None,
+    hidden: StaticPoints | None = None,
 ) -> tuple[Float[Array, "n t h w 3"], Projection]:
     """Return the target frames at full size, and the projection of the real views into them.
 
     They are made one frame after the other. A pixel comes from the first of these that has it:
 
     1. the real views at this instant, the nearest camera first
-    2. what stood still and a real view saw at another instant (`seen_before`)
+    2. what stood still and a real view saw at another instant (`static_points`)
     3. the clean plate, with what people hide (`source/depth/clean_plate.py`)
     4. the upsampler, which sees what the prior generated, and holes filled from their farther side
        (`projection_guidance.fill_holes`)

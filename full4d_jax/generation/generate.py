@@ -17,8 +17,8 @@ from full4d_jax.generation.large_grids import Guides, sample_grid, velocity_of_g
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.projection_guidance import Projection
 from full4d_jax.generation.sampling import Velocity, guided
-from full4d_jax.generation.seen_before import Known
 from full4d_jax.generation.several_processes import on_all
+from full4d_jax.generation.static_points import StaticPoints
 from full4d_jax.models.conditions import Conditions, Params
 from full4d_jax.models.dit import noise_of, velocity, with_mean
 from full4d_jax.models.grid_mesh import around
@@ -31,7 +31,7 @@ def generate_grid(
     depth: Float[Array, "k t h w"],
     cameras: Cameras,
     key: PRNGKeyArray,
-    known: Known | None = None,
+    known: StaticPoints | None = None,
 ) -> tuple[Float[Array, "v t h w 3"], Projection]:
     """Generate the views of a grid that are not real by the prior's sampler.
 
@@ -60,7 +60,7 @@ def _generate(
     depth: Float[Array | np.ndarray, "k t h w"],
     cameras: Cameras,
     key_data: UInt32[Array | np.ndarray, "2"],
-    known: Known | None,
+    known: StaticPoints | None,
 ) -> tuple[Float[Array, "v t h w 3"], Projection]:
     """Run the programs of `generate_grid`."""
     guides, projection = guides_program(prior.for_codec, frames, depth, cameras, known)
@@ -80,7 +80,7 @@ def guides_program(
     frames: Float[Array, "k t h w 3"],
     depth: Float[Array, "k t h w"],
     cameras: Cameras,
-    known: Known | None = None,
+    known: StaticPoints | None = None,
 ) -> tuple[Guides, Projection]:
     """Return the conditions that the sampler's guidance asks with, and the projection."""
     with around(prior.mesh):
@@ -121,7 +121,7 @@ def _guides(
     frames: Float[Array, "k t h w 3"],
     depth: Float[Array, "k t h w"],
     cameras: Cameras,
-    known: Known | None,
+    known: StaticPoints | None,
 ) -> tuple[Guides, Projection]:
     """Return the conditions that the sampler's guidance asks with, and the projection."""
     model = prior.model

@@ -26,7 +26,7 @@ from full4d_jax.geometry.optical_flow import optical_flow, warp
 FINE = 192  # shorter side, pixels, to which small pictures are enlarged for their flow
 CHANGED = 15.0  # levels of 255 by which a colour differs from instant 0 where something moves
 AROUND = np.ones((3, 3), np.uint8)  # pixels at the rim of what moves
-FROM_ROW = 4.2  # logit of the row's share where it changed: .31 after `models.moved.RARE`
+FROM_ROW = 4.2  # logit of the row's share where it changed: .31 after `models.warp.RARE_LOGIT`
 TRUSTED = 25.5  # levels of 255 by which a picture moved along its flow may miss the other
 
 Frames = UInt8[ndarray, "v t h w 3"]
@@ -38,7 +38,7 @@ Flow = Float32[ndarray, "h w 2"]
 def carried_motion(frames: Frames) -> Float32[ndarray, "v t h w 5"]:
     """Return w and to_0_v of all frames, pixels, x then y, and the logit of the row's share.
 
-    All are 0 in the first row and the first column. `models.moved.mixture` applies them.
+    All are 0 in the first row and the first column. `models.warp.mixture` applies them.
 
     Args:
       frames: of which the first row and the first column alone are read.

@@ -32,9 +32,9 @@ from full4d_jax.config import ModelConfig
 from full4d_jax.flow import Latents, Times
 from full4d_jax.models.conditions import Conditions, Params
 from full4d_jax.models.linear import product_type
-from full4d_jax.models.moved import CHANNELS, mixture
-from full4d_jax.models.network import MOTION, MultiViewDiT
+from full4d_jax.models.network import MOTION_UNIT_PIXELS, MultiViewDiT
 from full4d_jax.models.two_streams import SequentialDiT, TwoStreamDiT
+from full4d_jax.models.warp import MOTION_CHANNELS, mixture
 
 LEFT_SEEN = 0.4  # of a first guess's deviation, what is left around the mean; measured once
 LEFT_IN_HOLES = 0.8
@@ -128,13 +128,13 @@ def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
             velocity = flow.velocity_from_residual(residual, latents, taus, base, sigma)
             return Predicted(velocity, None)
         known = conditions.motion
-        known = jnp.zeros((*base.shape[:-1], CHANNELS)) if known is None else known
+        known = jnp.zeros((*base.shape[:-1], MOTION_CHANNELS)) if known is None else known
         row = base if conditions.row is None else conditions.row
         first_guess = mixture(base, row, known).picture
         normalised = flow.normalise_residual(latents, taus, first_guess, sigma)
         answer = model(normalised, tau, conditions._replace(motion=known, row=row))
         residual, motion = jnp.split(answer, [base.shape[-1]], -1)
-        motion = MOTION * motion
+        motion = MOTION_UNIT_PIXELS * motion
         better = mixture(base, row, motion).picture
         velocity = flow.velocity_from_residual(residual, latents, taus, better, sigma)
         return Predicted(velocity, motion[..., :2])

@@ -32,14 +32,14 @@ from full4d_jax.models.embeddings import (
     to_patches,
 )
 from full4d_jax.models.linear import linear
-from full4d_jax.models.moved import CHANNELS, mixture
 from full4d_jax.models.sharding import constrain, gather_layer
 from full4d_jax.models.tokens import Axis, TokenGrid, flatten, moments_along, on_tokens, videos
+from full4d_jax.models.warp import MOTION_CHANNELS, mixture
 
 Tokens = Float[Array, "b n d"]
 Maps = Float[Array, "b v t h w i"]  # at latent resolution
 State = TypeVar("State")  # a stream of tokens, or several
-MOTION = 4.0  # pixels (and logits), unit of motion in and out of the network
+MOTION_UNIT_PIXELS = 4.0  # pixels (and logits), unit of motion in and out of the network
 
 
 class GridInputs(NamedTuple):
@@ -98,7 +98,7 @@ class MultiViewDiT(nnx.Module):
         if config.around_mean:
             self.mean = MultiViewDiT(config.mean_network, rngs)
         if config.moves_base:
-            moving = CHANNELS + channels
+            moving = MOTION_CHANNELS + channels
             self.motion_embedding = linear(moving * area, d, rngs, zero=True)
         if "plucker" in config.cameras:
             self.plucker_embedding = linear(6, d, rngs, exact=True)
@@ -116,7 +116,7 @@ class MultiViewDiT(nnx.Module):
             self.refiner = Refiner(inputs + more, config.refiner, channels, rngs)
             if config.moves_base:
                 self.mover_head = linear(d, config.refiner * area, rngs)
-                self.mover = Refiner(inputs + moving, config.refiner, CHANNELS, rngs)
+                self.mover = Refiner(inputs + moving, config.refiner, MOTION_CHANNELS, rngs)
         else:
             self.head = linear(d, channels * area, rngs, zero=True)
 
@@ -133,7 +133,8 @@ class MultiViewDiT(nnx.Module):
     def __call__(self, latents: Latents, tau: Times, conditions: Conditions) -> Maps:
         """Return the network's output for the generated views; `dit` gives the shapes.
 
-        With `moves_base` the motion of `conditions` comes last, corrected, in units of `MOTION`.
+        With `moves_base` the motion of `conditions` comes last, corrected, in units of
+        `MOTION_UNIT_PIXELS`.
 
         Args:
           latents: noisy latents of the generated views.
@@ -157,8 +158,8 @@ class MultiViewDiT(nnx.Module):
         assert known is not None
         assert row is not None, "`dit` puts the base where there is none"
         for_refiner, for_mover = jnp.split(x, 2, -1)
-        motion = known / MOTION + self.mover(for_mover, inputs)
-        base = mixture(conditions.base, row, MOTION * motion)
+        motion = known / MOTION_UNIT_PIXELS + self.mover(for_mover, inputs)
+        base = mixture(conditions.base, row, MOTION_UNIT_PIXELS * motion)
         latents = inputs[..., : row.shape[-1]]
         seen = (latents, base.near, conditions.mask[..., None], base.added, base.share)
         residual = self.refiner(for_refiner, jnp.concatenate(seen, -1))
@@ -337,7 +338,7 @@ class MultiViewDiT(nnx.Module):
             assert row is not None, "`dit` puts the base where there is none"
             mixed = mixture(base, row, motion)
             base = mixed.near
-            moving = jnp.concatenate([motion / MOTION, mixed.added], -1)
+            moving = jnp.concatenate([motion / MOTION_UNIT_PIXELS, mixed.added], -1)
         if self.config.prediction == "residual":
             latents = jnp.concatenate([latents, base, conditions.mask[..., None]], -1)
         x = self._patches(latents)

@@ -20,11 +20,11 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, project_video
-from full4d_jax.generation.seen_before import (
-    Known,
+from full4d_jax.generation.static_points import (
+    StaticPoints,
     behind_subjects,
     fill_open,
-    seen_before,
+    find_static_points,
     splat_both,
     splat_known,
 )
@@ -145,7 +145,7 @@ def grid_depth(
     lens = cameras.intrinsics[0]
     poses = cameras.world_to_camera[0]
     video = 2 * frames[0] - 1
-    known = seen_before(video, depth[0], lens, poses)
+    known = find_static_points(video, depth[0], lens, poses)
     hidden = behind_subjects(plate, video, depth[0], lens, poses)
     seeds = _grid_depth(frames, depth[0], cameras, known, hidden)
     if not camera_moves(np.asarray(poses)):
@@ -177,8 +177,8 @@ def _grid_depth(
     frames: Float[Array, "v t h w 3"],
     depth: Float[Array, "t h w"],
     cameras: Cameras,
-    known: Known,
-    hidden: Known | None,
+    known: StaticPoints,
+    hidden: StaticPoints | None,
 ) -> Float[Array, "v t h w"]:
     """Return depth of the pixels that seed the scene; see `grid_depth`."""
     smeared = 3  # pixels beside something nearer in which a generated view may show its colours

@@ -27,7 +27,7 @@ from full4d_jax.geometry.carried_motion import carried_motion
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import velocity
-from full4d_jax.models.moved import mixture
+from full4d_jax.models.warp import mixture
 from full4d_jax.training.loss import loss
 
 MODEL = ModelConfig(

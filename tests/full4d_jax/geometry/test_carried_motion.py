@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from full4d_jax.geometry.carried_motion import FROM_ROW, carried_motion, motion_from_first
-from full4d_jax.models.moved import mixture
+from full4d_jax.models.warp import mixture
 
 SIDE = 64
 STEP = 4  # pixels that the square moves right between instants

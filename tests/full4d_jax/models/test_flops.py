@@ -23,8 +23,8 @@ from full4d_jax.models.attention.mask import Tokens
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.flops import forward_flops, step_flops
-from full4d_jax.models.moved import CHANNELS
 from full4d_jax.models.wan.text import TOKENS
+from full4d_jax.models.warp import MOTION_CHANNELS
 from full4d_jax.training.optimizer import hold_constant, trained_leaves
 
 MODEL = ModelConfig(width=256, layers=1, heads=4, ffn=512, patch=4, attention="full")
@@ -82,7 +82,7 @@ def program(config: Config, *, backward: bool) -> jax.stages.Lowered:
         world_to_camera=abstract(b, v, data.frames, 4, 4),
         intrinsics=abstract(b, v, 3, 3),
         text=abstract(b, TOKENS, model.text_width) if model.text_width else None,
-        motion=abstract(b, v, *size, CHANNELS) if model.moves_base else None,
+        motion=abstract(b, v, *size, MOTION_CHANNELS) if model.moves_base else None,
         row=abstract(b, v, *size, channels) if model.moves_base else None,
     )
     trained = trained_leaves(config.optimizer.trainable, params)

@@ -11,7 +11,6 @@ from safetensors.numpy import save_file
 
 from full4d_jax.config import MeshConfig, ModelConfig
 from full4d_jax.models.sharding import make_mesh, tree_shardings
-from full4d_jax.models.upsampler import UpsamplerNetConfig
 from full4d_jax.models.weights import (
     load_metadata,
     load_params,

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from full4d_jax.generation.projection_guidance import Projection
-from full4d_jax.generation.seen_before import (
-    Known,
+from full4d_jax.generation.static_points import (
+    StaticPoints,
     behind_subjects,
     fill_open,
-    seen_before,
+    find_static_points,
     splat_both,
     splat_known,
     without_cracks,
@@ -43,7 +43,7 @@ def clip(poses):
     return jnp.asarray(frames), jnp.asarray(depth), card
 
 
-def shown(known: Known, t: int, pose):
+def shown(known: StaticPoints, t: int, pose):
     """Return where points that are hidden at an instant lie in the source's picture."""
     points = np.asarray(known.points)[np.asarray(known.hidden[t])] @ pose[:3, :3].T + pose[:3, 3]
     x, y = np.floor((points @ LENS.T)[:, :2] / points[:, 2:]).astype(int).T
@@ -56,7 +56,7 @@ def shown(known: Known, t: int, pose):
 @pytest.mark.parametrize("poses", [STILL, SLIDING])
 def test_the_wall_is_known_where_the_card_hides_it(poses):
     frames, depth, card = clip(poses)
-    known = seen_before(frames, depth, LENS, poses)
+    known = find_static_points(frames, depth, LENS, poses)
     assert np.asarray(known.colours)[np.asarray(known.hidden).any(0)].max() < 0.25  # no card
     for t in range(TIMES):
         picture, beyond, points = shown(known, t, poses[t])
@@ -75,7 +75,7 @@ def test_what_mixes_with_a_card_at_its_edge_is_not_known():
         rim = cv2.dilate(card[t].astype(np.uint8), np.ones((7, 7))) > 0
         frames[t, rim & ~card[t] & (depth[t] == WALL)] = 0.6  # always the same, so it seems still
         depth[t, edge] = 0
-    known = seen_before(jnp.asarray(frames), jnp.asarray(depth), LENS, STILL)
+    known = find_static_points(jnp.asarray(frames), jnp.asarray(depth), LENS, STILL)
     colours = np.asarray(known.colours)[np.asarray(known.hidden).any(0)]
     assert len(colours) > 200
     assert (np.abs(colours - 0.6).max(-1) > 0.05).all()
@@ -83,7 +83,7 @@ def test_what_mixes_with_a_card_at_its_edge_is_not_known():
 
 def test_hidden_points_fill_holes_and_neither_cracks_nor_what_is_before_them():
     frames, depth, _ = clip(STILL)
-    known = seen_before(frames, depth, LENS, STILL).at(3)
+    known = find_static_points(frames, depth, LENS, STILL).at(3)
     lens, eye = jnp.asarray(LENS, jnp.float32), jnp.eye(4)
     target = jnp.asarray(orbit(12.0, 0.0), jnp.float32)
 
@@ -105,7 +105,7 @@ def test_hidden_points_fill_holes_and_neither_cracks_nor_what_is_before_them():
     near = jnp.zeros((SIDE, SIDE)).at[10:40, 10:40].set(CARD)
     nearer = jnp.asarray(orbit(0.0, 0.0, 0.55), jnp.float32)  # points lie apart: cracks
     wall = unproject(np.full((SIDE, SIDE), WALL), LENS, np.eye(4)).reshape(-1, 3)
-    behind = Known(
+    behind = StaticPoints(
         jnp.asarray(wall, jnp.float32), frames[0].reshape(-1, 3), jnp.ones(SIDE**2, bool)
     )
     colours = draw_both(jnp.full((SIDE, SIDE, 3), 0.9), near, behind, (lens, eye), (lens, nearer))[
@@ -146,7 +146,7 @@ def test_a_clean_plate_shows_the_wall_behind_a_card_that_stays():
     assert (np.asarray(hidden.hidden).sum(1) == card.sum()).all(), "and none of those that pad them"
     lens, eye = jnp.asarray(LENS, jnp.float32), jnp.eye(4)
     target = jnp.asarray(orbit(12.0, 0.0), jnp.float32)
-    known = seen_before(frames, depth, LENS, STILL).at(2)
+    known = find_static_points(frames, depth, LENS, STILL).at(2)
     alone = draw_both(frames[2], depth[2], known, (lens, eye), (lens, target))
     plate_drawn = draw_known(hidden.at(2), (lens, target), SIDE, SIDE)
     colours, mask, disparity = fill_open(alone, plate_drawn)

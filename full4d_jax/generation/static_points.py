@@ -1,4 +1,4 @@
-"""What was seen stays known: still points of all instants, behind those of the current frame.
+"""Static points of a clip: what was seen at any instant stays known behind the current frame.
 
 What stands still keeps its colour and its place in other instants (`gaussians.fitting.stillness`),
 whether the camera moves or not. Each such point is kept from the first instant that shows it. At an
@@ -24,15 +24,13 @@ from gaussians.fitting.stillness import camera_moves, shows_farthest, still_poin
 from gaussians.precision import exact_products
 from input_pipeline.cameras import unproject
 
-STILL = 0.16  # colours in [-1, 1] that differ by less are the same
-BEHIND = 1.05  # a known point is this much farther than what hides it, at least
-BLEEDS = 3  # pixels from an edge of depth, up to which colours of both sides mix
-CLOSED = 3  # pixels: narrower gaps between the points of a frame are cracks of a surface, not holes
-MOST = 2.0  # points of a clip, at most, as multiples of the pixels of a frame
-STEP = 0.5  # their number is a multiple of this many: for each, programs are compiled
+SAME_COLOUR = 0.16  # colours in [-1, 1] that differ by less are the same
+CRACK_PIXELS = 3  # narrower gaps between the points of a frame are cracks of a surface, not holes
+# The number of points is a multiple of this share of a frame's pixels: for each, programs compile.
+POINTS_STEP = 0.5
 
 
-class Known(NamedTuple):
+class StaticPoints(NamedTuple):
     """Points of a clip that stand still, and the instants at which they are hidden.
 
     Attributes:
@@ -45,17 +43,17 @@ class Known(NamedTuple):
     colours: Float[Array, "n 3"]
     hidden: Bool[Array, "*t n"]
 
-    def at(self, time: int | Int[Array, ""]) -> "Known":
+    def at(self, time: int | Int[Array, ""]) -> "StaticPoints":
         """Return the points at one instant."""
         return self._replace(hidden=self.hidden[time])
 
 
-def seen_before(
+def find_static_points(
     frames: Float[Array, "t h w 3"],
     depth: Float[Array, "t h w"],
     lens: Float[Array | np.ndarray, "3 3"],
     world_to_camera: Float[Array | np.ndarray, "t 4 4"],
-) -> Known:
+) -> StaticPoints:
     """Return the points of a clip that stand still.
 
     Args:
@@ -67,13 +65,14 @@ def seen_before(
     camera = np.asarray(lens, np.float64), np.asarray(world_to_camera, np.float64)
     maps = np.asarray(depth, np.float64)
     pictures = np.asarray(frames)
-    is_still, again = still_points(pictures / 2 + 0.5, maps, *camera, STILL / 2)
+    is_still, again = still_points(pictures / 2 + 0.5, maps, *camera, SAME_COLOUR / 2)
     is_fresh = is_still & ~again
     if not camera_moves(camera[1]):  # a subject that hides something for a while is gone later
         is_still &= shows_farthest(maps) & _far_from_edges(maps)
         is_fresh = is_still & (np.cumsum(is_still, axis=0) == 1)
     fresh = np.flatnonzero(is_fresh)
-    most, step = (round(share * maps[0].size) for share in (MOST, STEP))
+    most = 2 * maps[0].size  # points of a clip
+    step = round(POINTS_STEP * maps[0].size)
     fresh = fresh[np.linspace(0, len(fresh) - 1, min(most, len(fresh))).astype(int)]
     points = np.stack(
         [unproject(z, camera[0], pose) for z, pose in zip(maps, camera[1], strict=True)]
@@ -85,12 +84,15 @@ def seen_before(
     )
     lens_array, path = map(jnp.asarray, camera)
     hidden = _are_hidden(points, colours, frames, depth, lens_array, path)
-    return Known(points, colours, hidden & (jnp.arange(len(points)) < len(fresh))[None])
+    return StaticPoints(points, colours, hidden & (jnp.arange(len(points)) < len(fresh))[None])
 
 
-def _far_from_edges(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:
+def _far_from_edges(
+    depth: Float[ndarray, "t h w"], mixed_pixels: int = 3
+) -> Bool[ndarray, "t h w"]:
     """Return where no edge of depth, which is unknown, is near: colours are mixed there."""
-    square = np.ones((2 * BLEEDS + 1, 2 * BLEEDS + 1), np.uint8)
+    side = 2 * mixed_pixels + 1
+    square = np.ones((side, side), np.uint8)
     return np.stack([cv2.erode(known.astype(np.uint8), square) for known in depth > 0]) > 0
 
 
@@ -100,7 +102,7 @@ def behind_subjects(
     depth: Float[Array, "t h w"],
     lens: Float[Array | np.ndarray, "3 3"],
     world_to_camera: Float[Array | np.ndarray, "t 4 4"],
-) -> Known | None:
+) -> StaticPoints | None:
     """Return the points of a clean plate, behind subjects and beyond the picture; None without one.
 
     Args:
@@ -119,7 +121,7 @@ def behind_subjects(
     wide_lens[1, 2] += (plate.depth.shape[0] - height) / 2
     placed = unproject(plate.depth.astype(np.float64), wide_lens, camera[1][plate.instant])
     is_known = np.flatnonzero(plate.depth)
-    step = round(STEP * height * width)
+    step = round(POINTS_STEP * height * width)
     places = placed.reshape(-1, 3)[is_known]
     seen = plate.frame.reshape(-1, 3)[is_known] / 127.5 - 1
     room = -len(is_known) % step
@@ -128,7 +130,7 @@ def behind_subjects(
     )
     lens_array, path = map(jnp.asarray, camera)
     hidden = _are_hidden(points, colours, frames, depth, lens_array, path)
-    return Known(points, colours, hidden & (jnp.arange(len(points)) < len(is_known))[None])
+    return StaticPoints(points, colours, hidden & (jnp.arange(len(points)) < len(is_known))[None])
 
 
 @jax.jit
@@ -153,14 +155,18 @@ def _are_hidden(
         inside = (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
         place = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)
         there = depth[place]
-        differs = jnp.abs(frame[place] - colours).max(-1) >= STILL
-        return ~inside | (there == 0) | (differs & (z > BEHIND * there))
+        farther_by = 1.05  # a known point, than what hides it, at least
+        differs = jnp.abs(frame[place] - colours).max(-1) >= SAME_COLOUR
+        return ~inside | (there == 0) | (differs & (z > farther_by * there))
 
     return jax.lax.map(one, (frames, depth, world_to_camera))
 
 
 def project_known(
-    frames: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], known: Known, cameras: Cameras
+    frames: Float[Array, "t h w 3"],
+    depth: Float[Array, "t h w"],
+    known: StaticPoints,
+    cameras: Cameras,
 ) -> Projection:
     """Project the video of view 0 and, in its holes, what is known; see `project_video`."""
     lenses = jnp.asarray(cameras.intrinsics)
@@ -180,7 +186,7 @@ def project_known(
 def splat_both(
     frame: Float[Array, "h w 3"],
     depth: Float[Array, "h w"],
-    known: Known,
+    known: StaticPoints,
     source: tuple[Float[Array, "3 3"], Float[Array, "4 4"]],
     target: tuple[Float[Array, "3 3"], Float[Array, "4 4"]],
 ) -> Projection:
@@ -201,7 +207,7 @@ def splat_both(
 
 @exact_products
 def splat_known(
-    known: Known,
+    known: StaticPoints,
     target: tuple[Float[Array, "3 3"], Float[Array, "4 4"]],
     height: int,
     width: int,
@@ -230,13 +236,13 @@ def without_cracks(drawn: Projection) -> Projection:
 
 
 def _sum_around(x: Float[Array, "h w *c"]) -> Float[Array, "h w *c"]:
-    """Return the sums over squares of `CLOSED` pixels."""
-    window = (CLOSED, CLOSED, 1)[: x.ndim]
+    """Return the sums over squares of `CRACK_PIXELS` pixels."""
+    window = (CRACK_PIXELS, CRACK_PIXELS, 1)[: x.ndim]
     return jax.lax.reduce_window(x, 0.0, jax.lax.add, window, (1,) * x.ndim, "SAME")
 
 
 def _closed(mask: Float[Array, "h w"]) -> Float[Array, "h w"]:
-    """Return the mask with its gaps closed that are narrower than `CLOSED` pixels."""
-    window = (CLOSED, CLOSED)
+    """Return the mask with its gaps closed that are narrower than `CRACK_PIXELS` pixels."""
+    window = (CRACK_PIXELS, CRACK_PIXELS)
     grown = jax.lax.reduce_window(mask, 0.0, jax.lax.max, window, (1, 1), "SAME")
     return jax.lax.reduce_window(grown, 1.0, jax.lax.min, window, (1, 1), "SAME")

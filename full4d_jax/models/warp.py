@@ -1,4 +1,4 @@
-"""Pictures that show at each pixel what they showed elsewhere, differentiable in where."""
+"""Differentiable backward warping, and the mixture of two warped pictures."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-CHANNELS = 5  # of motion: x and y into the nearest real frame, x and y into the row's, a logit
-RARE = 5.0  # taken off the logit, so that the row's share of what never changed is .007
+MOTION_CHANNELS = 5  # x and y into the nearest real frame, x and y into the row's, a logit
+RARE_LOGIT = 5.0  # taken off the logit, so that the row's share of what never changed is .007
 
 
 class MixedFrames(NamedTuple):
@@ -35,7 +35,7 @@ def mixture(
     row: Float[Array | np.ndarray, "*n h w c"],
     motion: Float[Array | np.ndarray, "*n h w 5"],
 ) -> MixedFrames:
-    """Move both frames and give the first row's its share, sigmoid(logit - RARE).
+    """Move both frames and give the first row's its share, sigmoid(logit - RARE_LOGIT).
 
     Args:
       near: the nearest real frames.
@@ -43,11 +43,11 @@ def mixture(
       motion: to where `near` shows a pixel, to where `row` does, pixels, x then y; and the logit.
     """
     own, across, logit = jnp.split(jnp.asarray(motion), [2, 4], -1)
-    near = moved(near, own)
-    return MixedFrames(near, moved(row, across) - near, jax.nn.sigmoid(logit - RARE))
+    near = warp(near, own)
+    return MixedFrames(near, warp(row, across) - near, jax.nn.sigmoid(logit - RARE_LOGIT))
 
 
-def moved(
+def warp(
     pictures: Float[Array | np.ndarray, "*n h w c"], motion: Float[Array | np.ndarray, "*n h w 2"]
 ) -> Float[Array, "*n h w c"]:
     """Return what each pixel finds at its motion's end, between pixels bilinearly.
