@@ -28,7 +28,7 @@ from common import shared_folder
 from jaxtyping import Int, UInt8
 from numpy import ndarray
 
-from full4d_jax.cameras import Cameras, cameras_in
+from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.moving import moving_pixels
 from full4d_jax.media.pictures import PAPER, contact_sheet, save_picture, to_uint8
 from full4d_jax.scene.renders import scene_renderer
@@ -221,7 +221,9 @@ def draw(folder: Path, title: str) -> UInt8[ndarray, "H W 3"]:
     arrays = finished(folder)
     frames = arrays["grid"]["frames"][0]
     instants = two_instants(frames)
-    cameras = cameras_in(arrays["grid"])
+    grid = arrays["grid"]
+    size = frames.shape[1:3]
+    cameras = Cameras(grid["intrinsics"], grid["world_to_camera"], *size)
     rows = [f"{arrays['source']['times'][instant]:.2f} s" for instant in instants]
     columns = ["frame", *(f"{angle:+d}°" if angle else "source camera, 0°" for angle in ANGLES)]
     pictures = [

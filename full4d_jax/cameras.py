@@ -8,7 +8,6 @@ the first instant; its unit is the median depth there, so the middle of that pic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, no_type_check
@@ -74,11 +73,6 @@ class Cameras:
         poses = jnp.asarray(self.world_to_camera)
         lenses = repeat(jnp.asarray(self.intrinsics), "v i j -> v t i j", t=poses.shape[1])
         return Camera(poses, lenses, self.width, self.height)
-
-
-def cameras_in(grid: Mapping[str, np.ndarray]) -> Cameras:
-    """Return the cameras of a grid's arrays, as `grid.npz` holds them."""
-    return Cameras(grid["intrinsics"], grid["world_to_camera"], *grid["frames"].shape[2:4])
 
 
 def cameras_of(clip: Any) -> Cameras:

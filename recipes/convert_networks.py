@@ -31,9 +31,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from full4d_jax.models import fast_depth, silhouette
+from full4d_jax.models import fast_depth, segmentation, silhouette
 from full4d_jax.models.safetensors_files import Slot, write_safetensors
-from full4d_jax.models.segmentation import PUBLISHED, layer_names
 from full4d_jax.models.tiefenrausch import KERNELS, real_numbers
 
 FLATBUFFER = b"TFL3"
@@ -79,6 +78,15 @@ FAST_DEPTH_CREDIT = "FastDepth by Wofk et al., MIT; the layout is ours"
 PARTS = {"0": "down", "1": "across", "2": "up"}  # in the names of Tiefenrausch's tensors
 LAYERS = {"pw": "widen", "dw": "spread", "pwl": "narrow"}
 
+# Names of DeepLab's layers in the published graph.
+PUBLISHED_LAYERS = {
+    "enter": "MobilenetV2/Conv",
+    "mean": "image_pooling",
+    "features": "aspp0",
+    "merge": "concat_projection",
+    "classes": "logits/semantic",
+}
+
 
 class Operator(NamedTuple):
     """One operator of a Caffe2 network: what it computes, its tensors, its settings by name."""
@@ -110,11 +118,62 @@ def main() -> None:
     print(f"{target}: {Path(target).stat().st_size / 1e6:.2f} MB")
 
 
+def segmentation_layers() -> set[str]:
+    """Return the names of all layers."""
+    blocks = {
+        f"block_{number:02}.{layer}"
+        for number in range(len(segmentation.BLOCKS))
+        for layer in ("expand", "depthwise", "project")
+    }
+    return blocks - {"block_00.expand"} | PUBLISHED_LAYERS.keys()
+
+
+def silhouette_layers() -> Iterator[str]:
+    """Yield the names of all layers, in the order of the published graph.
+
+    What a level leaves to the decoder comes there after the first layer of the next level.
+    """
+    yield "enter"
+    leaves = None
+    for level, blocks in enumerate(silhouette.LEVELS):
+        for number in range(len(blocks)):
+            block = f"block_{level}_{number}"
+            if (level, number) != (0, 0):
+                yield f"{block}.expand"
+            if leaves:
+                yield f"{leaves}.depthwise"
+                yield f"{leaves}.project"
+                leaves = None
+            yield f"{block}.depthwise"
+            yield f"{block}.project"
+        leaves = silhouette.FROM_LEVELS[level]
+    yield "deepest.expand"
+    yield "deepest.depthwise"
+    for name in (
+        silhouette.FROM_LEVELS[-1],
+        "from_all",
+        *silhouette.REFINED_HALF,
+        *silhouette.REFINED_WHOLE,
+    ):
+        yield f"{name}.depthwise"
+        yield f"{name}.project"
+    yield "mask"
+
+
+def fast_depth_layers() -> list[str]:
+    """Return the names of all layers, in the order of the published graph."""
+    names = ["enter"]
+    for part, count in (("down", len(fast_depth.STRIDES)), ("up", fast_depth.RAISED_LAYERS)):
+        for number in range(count):
+            names += [f"{part}_{number}.depthwise", f"{part}_{number}.pointwise"]
+    return [*names, "leave"]
+
+
 def convert_segmentation(source: Path, target: Path) -> None:
     """Write DeepLab as a checkpoint in float32."""
     tensors = read_tflite(source)
     stored = {}
-    for layer in sorted(layer_names()):
+    for layer in sorted(segmentation_layers()):
         kernel, bias = _deeplab_layer(tensors, layer)
         stored[f"{layer}.kernel"] = kernel
         stored[f"{layer}.bias"] = bias
@@ -125,7 +184,7 @@ def _deeplab_layer(
     tensors: dict[str, ndarray], layer: str
 ) -> tuple[Float[ndarray, "y x c d"], Float[ndarray, " d"]]:
     """Return kernel and bias of a layer of the published graph."""
-    name = PUBLISHED.get(layer, "")
+    name = PUBLISHED_LAYERS.get(layer, "")
     depthwise = layer.endswith("depthwise")
     if not name:
         block, part = layer.split(".")
@@ -139,7 +198,7 @@ def _deeplab_layer(
 
 def convert_silhouette(source: Path, target: Path) -> None:
     """Write BlazePose's silhouette as a checkpoint in float16, as it is published."""
-    layers = list(silhouette.layer_names())
+    layers = list(silhouette_layers())
     stored = {}
     # What comes after them tells landmarks.
     convolutions = read_convolutions(source)[: len(layers)]
@@ -211,7 +270,7 @@ def convert_fast_depth(source: Path, target: Path) -> None:
     kernels = [numbers[node.input[1]] for node in graph.node if node.op_type == "Conv"]
     norms = [node for node in graph.node if node.op_type == "BatchNormalization"]
     stored = {}
-    for layer, kernel, norm in zip(fast_depth.layer_names(), kernels, norms, strict=True):
+    for layer, kernel, norm in zip(fast_depth_layers(), kernels, norms, strict=True):
         gain, offset, mean, variance = (numbers[x].astype(np.float64) for x in norm.input[1:])
         (epsilon,) = (x.f for x in norm.attribute if x.name == "epsilon")
         factor = gain / np.sqrt(variance + epsilon)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from full4d_jax.models.mobile_layers import Params, convolve, depthwise, pointwise, relu6
-from full4d_jax.models.weights import load_params, require_layers
+from full4d_jax.models.weights import load_params
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "fast_depth.safetensors"
 TRAINED_PIXELS = 224  # pixels of the square that it was trained on
@@ -75,21 +75,6 @@ def fast_depth(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, 
     return jax.nn.relu(pointwise(params["leave"], x))[..., 0]
 
 
-def layer_names() -> list[str]:
-    """Return the names of all layers, in the order of the published graph."""
-    names = ["enter"]
-    for part, count in (("down", len(STRIDES)), ("up", RAISED_LAYERS)):
-        for number in range(count):
-            names += [f"{part}_{number}.depthwise", f"{part}_{number}.pointwise"]
-    return [*names, "leave"]
-
-
-def load_fast_depth(path: Path = SHIPPED) -> Params:
-    """Read the parameters, float32.
-
-    Raises:
-      InputError: there is no such file, or it does not hold this network.
-    """
-    params, _ = load_params(path)
-    require_layers(path, params, layer_names(), "FastDepth")
-    return params
+def load_fast_depth() -> Params:
+    """Read the parameters, float32."""
+    return load_params(SHIPPED)[0]

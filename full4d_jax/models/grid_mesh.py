@@ -61,17 +61,8 @@ def check_taken(sizes: MeshConfig, devices: int) -> None:
     """
     if sizes.fsdp * sizes.view * sizes.time * sizes.tensor > devices:
         words = f"fsdp, view, time and tensor whose product is at most the {devices} devices"
-        do = f"give {_options_for(sizes, devices)}"
+        do = "give smaller ones, e.g. --mesh.fsdp 1"
         raise InputError("config", "mesh", to_dict(sizes), words, do)
-
-
-def _options_for(sizes: MeshConfig, devices: int) -> str:
-    """Return options that put one grid on at most so many devices, and many of them."""
-    taken = sizes.view * sizes.tensor
-    view, tensor = (sizes.view, sizes.tensor) if taken <= devices else (1, 1)
-    wanted = {"fsdp": 1, "view": view, "time": devices // (view * tensor), "tensor": tensor}
-    changed = {name: n for name, n in wanted.items() if n != getattr(sizes, name)}
-    return " ".join(f"--mesh.{name} {n}" for name, n in changed.items())
 
 
 def around(mesh: AnyMesh | None) -> AbstractContextManager[Any]:

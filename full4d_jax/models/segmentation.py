@@ -21,7 +21,6 @@ from jaxtyping import Array, Float
 
 from full4d_jax.models.mobile_layers import Params, bottleneck, convolve, pointwise, relu6
 from full4d_jax.models.weights import load_params
-from full4d_jax.session.errors import InputError
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "segmentation.safetensors"
 CELL_PIXELS = 8  # pixels from one cell of the logits to the next
@@ -46,14 +45,6 @@ BLOCKS = (
     *(DilatedBottleneck(1, 2),) * 7,
     *(DilatedBottleneck(1, 4),) * 3,
 )
-# Names of layers in the published graph.
-PUBLISHED = {
-    "enter": "MobilenetV2/Conv",
-    "mean": "image_pooling",
-    "features": "aspp0",
-    "merge": "concat_projection",
-    "classes": "logits/semantic",
-}
 
 
 def logits(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b r q 21"]:
@@ -72,29 +63,6 @@ def logits(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b r
     return pointwise(params["classes"], jax.nn.relu(pointwise(params["merge"], both)))
 
 
-def load_segmentation(path: Path = SHIPPED) -> Params:
-    """Read the parameters, float32.
-
-    Raises:
-      InputError: there is no such file, or it does not hold this network.
-    """
-    params, _ = load_params(path)
-    if missing := layer_names() - _names(params):
-        expected = "the weights of DeepLab v3 that the package has"
-        raise InputError("weights", path, f"no {min(missing)}", expected, "check the path")
-    return params
-
-
-def layer_names() -> set[str]:
-    """Return the names of all layers."""
-    blocks = {
-        f"block_{number:02}.{layer}"
-        for number in range(len(BLOCKS))
-        for layer in ("expand", "depthwise", "project")
-    }
-    return blocks - {"block_00.expand"} | PUBLISHED.keys()
-
-
-def _names(params: Params) -> set[str]:
-    layers = {name for name, layer in params.items() if "kernel" in layer}
-    return layers | {f"{name}.{part}" for name in params.keys() - layers for part in params[name]}
+def load_segmentation() -> Params:
+    """Read the parameters, float32."""
+    return load_params(SHIPPED)[0]

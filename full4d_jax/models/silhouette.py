@@ -9,7 +9,6 @@ Bazarevsky et al. 2020 (arXiv:2006.10204), in the form that Google publishes for
 square windows a quarter larger than the person, the person upright.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ from full4d_jax.models.mobile_layers import (
     pointwise,
     relu6,
 )
-from full4d_jax.models.weights import load_params, require_layers
+from full4d_jax.models.weights import load_params
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "silhouette.safetensors"
 WINDOW_PIXELS = 256  # pixels of a window
@@ -61,7 +60,7 @@ def silhouette(params: Params, windows: Float[Array, "b 256 256 3"]) -> Float[Ar
     levels = []
     for level, blocks in enumerate(LEVELS):
         for number, block in enumerate(blocks):
-            x = bottleneck(params[_block(level, number)], x, block.stride)
+            x = bottleneck(params[f"block_{level}_{number}"], x, block.stride)
         levels.append(x)
     wide = relu6(pointwise(params["deepest"]["expand"], x))
     levels[-1] = relu6(depthwise(params["deepest"]["depthwise"], wide))
@@ -99,43 +98,6 @@ def _enlarge(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
     return jax.image.resize(x, (batch, 2 * height, 2 * width, channels), "linear")
 
 
-def _block(level: int, number: int) -> str:
-    return f"block_{level}_{number}"
-
-
-def layer_names() -> Iterator[str]:
-    """Yield the names of all layers, in the order of the published graph.
-
-    What a level leaves to the decoder comes there after the first layer of the next level.
-    """
-    yield "enter"
-    leaves = None
-    for level, blocks in enumerate(LEVELS):
-        for number in range(len(blocks)):
-            block = _block(level, number)
-            if (level, number) != (0, 0):
-                yield f"{block}.expand"
-            if leaves:
-                yield f"{leaves}.depthwise"
-                yield f"{leaves}.project"
-                leaves = None
-            yield f"{block}.depthwise"
-            yield f"{block}.project"
-        leaves = FROM_LEVELS[level]
-    yield "deepest.expand"
-    yield "deepest.depthwise"
-    for name in (FROM_LEVELS[-1], "from_all", *REFINED_HALF, *REFINED_WHOLE):
-        yield f"{name}.depthwise"
-        yield f"{name}.project"
-    yield "mask"
-
-
-def load_silhouette(path: Path = SHIPPED) -> Params:
-    """Read the parameters, float32.
-
-    Raises:
-      InputError: there is no such file, or it does not hold this network.
-    """
-    params, _ = load_params(path)
-    require_layers(path, params, layer_names(), "BlazePose's silhouette")
-    return params
+def load_silhouette() -> Params:
+    """Read the parameters, float32."""
+    return load_params(SHIPPED)[0]

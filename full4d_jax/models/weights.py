@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -14,7 +14,6 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 
-from full4d_jax.config.masks import PAPER
 from full4d_jax.models.safetensors_files import (
     CHECKSUM,
     Slot,
@@ -36,10 +35,6 @@ METADATA = {
     "max_elevation_degrees?": float,
     "prior_rows?": int,
 }  # of what is read of it
-# Fields that checkpoints of before do not name, with the only value that there was.
-ADDED = {"mask": PAPER, "moves_base": False, "around_mean": 0}
-# Fields that a model no longer has, with the only value that today's code computes.
-REMOVED = {"mask_terms": ["view", "time", "half"], "mean_flow": False}
 
 
 def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, Any]) -> None:
@@ -186,28 +181,12 @@ def load_metadata(path: str | Path) -> dict[str, Any]:
         return _metadata(path, file)
 
 
-def require_layers(
-    path: str | Path, params: dict[str, Any], names: Iterable[str], network: str
-) -> None:
-    """Require kernel and bias of the layers with these dotted names.
-
-    Raises:
-      InputError: `path`, of which the parameters were read, lacks one.
-    """
-    tensors = flatten_dict(params, sep=".")
-    for name in names:
-        if f"{name}.kernel" not in tensors or f"{name}.bias" not in tensors:
-            expected = f"the weights of {network} that the package has"
-            raise InputError("weights", path, f"no {name}", expected, "check the path")
-
-
 def require_model(
     path: str | Path, metadata: dict[str, Any], model: Any, *, free: tuple[str, ...] = ()
 ) -> None:
-    """Refuse a checkpoint of another model, by all fields that its metadata names.
+    """Refuse a checkpoint of another model; fields that its metadata do not name have defaults.
 
-    Heads, rotary angles and much else have the same shapes and would give garbage. A field in
-    `REMOVED` passes with the value there, and one in `ADDED` has that value where it is not named.
+    Heads, rotary angles and much else have the same shapes and would give garbage.
 
     Args:
       path: of the checkpoint, for the message.
@@ -218,18 +197,16 @@ def require_model(
     Raises:
       InputError: a field differs; the message names the first.
     """
+    if "model" not in metadata:
+        return
     free = (*free, "precision", "remat", "gpu_attention")
     wanted = json.loads(json.dumps(dataclasses.asdict(model)))
-    stored = ADDED | metadata["model"] if "model" in metadata else {}
-    for name, value in stored.items():
-        if name in wanted and name not in free and wanted[name] != value:
-            where = f"{path}, model.{name}"
+    defaults = json.loads(json.dumps(dataclasses.asdict(type(model)())))
+    stored = defaults | metadata["model"]
+    for name, value in wanted.items():
+        if name not in free and stored[name] != value:
             do = "use the config that it was trained with"
-            raise InputError("checkpoint", where, value, wanted[name], do)
-        if name not in wanted and name in REMOVED and value != REMOVED[name]:
-            where = f"{path}, model.{name}"
-            do = "use the version of full4d that trained it"
-            raise InputError("checkpoint", where, value, f"{REMOVED[name]}, now for all models", do)
+            raise InputError("checkpoint", f"{path}, model.{name}", stored[name], value, do)
 
 
 def model_of_metadata(path: str | Path, metadata: dict[str, Any], kind: type[Model]) -> Model:

@@ -1,4 +1,4 @@
-"""Fused time-view attention: the oracle (`mask`) and one module a backend.
+"""Fused time-view attention: one module a backend; its definition is `tests/dense_mask.py`.
 
 Which frames read which is defined in `full4d_jax.config.masks`.
 """

@@ -1,14 +1,9 @@
-"""Attention under any mask between frames, by its definition: slow, and the oracle of the others.
-
-`config.masks` says which frame may read which.
-"""
+"""What implementations of attention under a mask between frames share; `config.masks` has masks."""
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.models.tokens import Axis, TokenGrid
@@ -37,21 +32,6 @@ def frame_lists(
     counts = allowed.sum(-1)
     order = np.argsort(~allowed, axis=-1, kind="stable")[..., : max(1, counts.max())]
     return jnp.asarray(order.astype(np.int32)), jnp.asarray(counts.astype(np.int32))
-
-
-def dense_attention(
-    q: Tokens, k: Tokens, v: Tokens, allowed: Bool[np.ndarray, "v t v t"]
-) -> Tokens:
-    """Attend under any mask between frames: compute all pairs and mask the forbidden ones. Slow."""
-    _, views, frames, tokens, _, width = q.shape
-    mask = allowed.reshape(views * frames, -1)
-    mask = np.repeat(np.repeat(mask, tokens, 0), tokens, 1)
-    flat = [rearrange(x, "b v t s k d -> b k (v t s) d") for x in (q, k, v)]
-    logits = jnp.einsum("bknd,bkmd->bknm", *flat[:2], preferred_element_type=jnp.float32)
-    logits = logits * width**-0.5
-    weights = jax.nn.softmax(jnp.where(mask, logits, -jnp.inf), -1)
-    out = jnp.einsum("bknm,bkmd->bknd", weights.astype(v.dtype), flat[2])
-    return rearrange(out, "b k (v t s) d -> b v t s k d", v=views, t=frames)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from full4d_jax.models.wan.names import (
     wan_names,
 )
 from full4d_jax.models.weights import require_float
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, input_errors
 from input_pipeline.plain_files import load_json
 
 KINDS = {"F32": np.float32, "F16": np.float32, "BF16": jnp.bfloat16}  # stored: kept as
@@ -68,7 +68,6 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
     layout = _layout(source, stored)
     names = wan_names(model.layers, layout)
     leaves = abstract_leaves(model)
-    _check_architecture(model, source, stored, {place: n for n, place in names.items()})
     about = source / "config.json" if source.is_dir() else source.with_name("config.json")
     if about.is_file():
         check_config_json(model, about)
@@ -130,35 +129,7 @@ def _stored(source: Path) -> dict[str, Stored]:
                     raise InputError("weights", where, found, "every tensor once", do)
                 shape = tuple(part.get_shape())
                 tensors[short] = Stored(path, name, part.get_dtype(), shape)
-    for index in _indices(source)[:1]:
-        _check_index(index, tensors)
     return tensors
-
-
-def _check_index(index: Path, stored: dict[str, Stored]) -> None:
-    """Refuse an index that names tensors which the files do not have."""
-    places = {(tensor.file.name, tensor.name) for tensor in stored.values()}
-    entries = _weight_map(index).items()
-    lost = sorted(name for name, file in entries if (Path(file).name, name) not in places)
-    if lost:
-        first = ", ".join(lost[:3]) + (" ..." if len(lost) > 3 else "")
-        found = f"{len(lost)} tensors that are not in their files: {first}"
-        expected = "all of them"
-        raise InputError("weights", index, found, expected, "download the weights again")
-
-
-def _weight_map(index: Path) -> dict[str, str]:
-    """Return the file of each tensor by its name, from an index of shards."""
-    try:
-        return {str(k): str(v) for k, v in load_json(index)["weight_map"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        found = f"{type(error).__name__}: {error}"
-        do = "download it again"
-        raise InputError("weights", index, found, "an index of shards", do) from None
-
-
-def _indices(source: Path) -> list[Path]:
-    return sorted(source.glob("*.safetensors.index.json")) if source.is_dir() else []
 
 
 def _files(source: Path) -> list[Path]:
@@ -168,17 +139,12 @@ def _files(source: Path) -> list[Path]:
     if not source.is_dir():
         raise InputError("weights", source, "no such folder", EXPECTED, "check the path")
     files = sorted(source.glob("*.safetensors"))
-    if indices := _indices(source):
-        named = sorted(set(_weight_map(indices[0]).values()))
+    for index in sorted(source.glob("*.safetensors.index.json"))[:1]:
+        with input_errors("weights", "download it again", index):
+            named = sorted(set(load_json(index)["weight_map"].values()))
         files = [source / name for name in named]
-        lost = [path.name for path in files if not path.is_file()]
-        if lost:
-            found = f"no {', '.join(lost)}"
-            expected = f"all {len(files)} shards of the index"
-            raise InputError("weights", source, found, expected, "download the rest")
     if not files:
-        inner = source / "transformer"
-        do = f"give {inner}" if inner.is_dir() else "give the folder of the transformer's weights"
+        do = "give the folder of the transformer's weights"
         raise InputError("weights", source, "no .safetensors file", EXPECTED, do)
     return files
 
@@ -191,44 +157,6 @@ def _layout(source: Path, stored: dict[str, Stored]) -> Layout:
         do = "give the weights of the transformer, not of the VAE or the text encoder"
         raise InputError("weights", source, found, "the transformer of Wan 2.1 or 2.2", do)
     return max(LAYOUTS, key=lambda layout: hits[layout])
-
-
-def _check_architecture(
-    model: ModelConfig, source: Path, stored: dict[str, Stored], name_of: dict[LeafPlace, str]
-) -> None:
-    """Compare numbers of the network before any tensor, so that a wrong preset is called that."""
-
-    def shape(leaf: str, layer: int | None = None) -> tuple[int, ...]:
-        name = name_of[LeafPlace(leaf, layer)]
-        if name not in stored:
-            do = "download the rest"
-            raise InputError("weights", source, f"no tensor {name}", "all of them", do)
-        return stored[name].shape
-
-    patches = shape("patch_embedding.kernel")
-    blocks = {name.split(".")[1] for name in stored if name.startswith("blocks.")}
-    side = model.patch
-    stored_sizes = {
-        "width": patches[0],
-        "layers": len(blocks),
-        "ffn": shape("blocks.ffn_in.bias", 0)[0],
-        "text_width": shape("text_in.kernel")[1],
-        "input channels": patches[1] if len(patches) == 5 else None,
-        "patch": patches[-1],
-    }
-    embedding = abstract_leaves(model)["patch_embedding.kernel"].shape
-    wanted = {name: getattr(model, name, None) for name in stored_sizes}
-    wanted["input channels"] = embedding[0] // side**2
-    if stored_sizes != wanted:
-        differs = [name for name in stored_sizes if stored_sizes[name] != wanted[name]]
-        do = "give the preset of that model, such as --config wan22_5b"
-        raise InputError(
-            "weights",
-            source,
-            ", ".join(f"{name} {stored_sizes[name]}" for name in differs),
-            ", ".join(f"{name} {wanted[name]}" for name in differs) + " as in the config",
-            do,
-        )
 
 
 def _check_names(source: Path, stored: dict[str, Stored], names: dict[str, LeafPlace]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from full4d_jax.config import LiftConfig, MeshConfig, to_dict
 from full4d_jax.config.masks import PAPER, mask_file
-from full4d_jax.models.weights import REMOVED, summary_beside
+from full4d_jax.models.weights import summary_beside
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.mirror import shown
 from full4d_jax.training.checkpoints.integrity import digest
@@ -69,21 +69,19 @@ def run_record(
 def check_same_run(stored: dict[str, Any], present: dict[str, Any], out: Path, step: int) -> None:
     """Refuse to resume another run than the one whose checkpoint at `step` lies in `out`.
 
-    A field that one of the records lacks did not exist in the program that wrote it; one in
-    `weights.REMOVED` must have the value there.
+    A field that one of the records lacks did not exist in the program that wrote it.
 
     Raises:
       InputError: fields differ; the message names all of them.
     """
-    removed: dict[str, Any] = {f"model.{name}": value for name, value in REMOVED.items()}
     old = _fields(stored)
-    new = removed | _fields(present)
+    new = _fields(present)
     differ = [x for x in new if x in old and x not in CHANGEABLE and old[x] != new[x]]
     if differ:
         found = ", ".join(repr(old[name]) for name in differ) + " in its checkpoints"
         expected = ", ".join(repr(new[name]) for name in differ)
         do = "give another --out"
-        if all(old[name] is not None and name not in {*removed, MASK_FILE} for name in differ):
+        if all(old[name] is not None and name != MASK_FILE for name in differ):
             do = f"resume with {' '.join(_option(name, old[name]) for name in differ)} or {do}"
         raise InputError("training run", f"{out}, {', '.join(differ)}", found, expected, do)
     if new.get("training.steps", step) < step:

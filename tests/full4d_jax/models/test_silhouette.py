@@ -5,11 +5,9 @@ from pathlib import Path
 import cv2
 import jax
 import numpy as np
-import pytest
 from skimage import data
 
-from full4d_jax.models.silhouette import SHIPPED, load_silhouette, silhouette
-from full4d_jax.session.errors import InputError
+from full4d_jax.models.silhouette import load_silhouette, silhouette
 
 GOLDENS = Path(__file__).with_name("goldens") / "silhouette.npz"
 RELATIVE_ERROR = 5e-4  # of the largest logit, which is above 1,000, by the order of sums
@@ -25,8 +23,3 @@ def test_logits_are_those_of_tensorflow_lite_in_two_windows():
         error = RELATIVE_ERROR * np.abs(golden[number]).max()
         np.testing.assert_allclose(ours, golden[number], atol=error)
         assert 0.2 < (ours > 0).mean() < 0.7, "it sees the astronaut"
-
-
-def test_a_checkpoint_of_another_network_is_refused():
-    with pytest.raises(InputError, match="no enter"):
-        load_silhouette(SHIPPED.with_name("depth.safetensors"))

@@ -104,19 +104,6 @@ def test_checkpoints_of_earlier_programs_resume(tmp_path):
     assert found["seconds"] >= 1.5
 
 
-def test_a_removed_field_resumes_with_the_value_of_today(tmp_path):
-    present, stored = run_record(Config(), None), run_record(Config(), None)
-    stored["config"]["model"]["mask_terms"] = ["view", "time", "half"]
-    check_same_run(stored, present, tmp_path, 0)
-    stored["config"]["model"]["mask_terms"] = ["view"]
-    message = (
-        r"model.mask_terms: found \['view'\] in its checkpoints, expected .*give another --out$"
-    )
-    with pytest.raises(InputError, match=message) as error:
-        check_same_run(stored, present, tmp_path, 0)
-    assert "resume with" not in str(error.value)
-
-
 def test_an_edited_mask_file_is_another_run(tmp_path):
     file = tmp_path / "mine.py"
     config = Config(model=ModelConfig(mask=f"{file}:same"))
