@@ -58,8 +58,8 @@ DOUBLES = (
         ("gaussians.rendering.compositing",),
     ),
     (
-        "the parts of every network: its parameters, their shapes, names of its layers",
-        ("abstract_params", "init_params", "layer_names"),
+        "the parts of every network: its parameters, and their shapes",
+        ("abstract_params", "init_params"),
         ("full4d_jax.models",),
     ),
     (

@@ -43,11 +43,11 @@ def mixture(
       motion: to where `near` shows a pixel, to where `row` does, pixels, x then y; and the logit.
     """
     own, across, logit = jnp.split(jnp.asarray(motion), [2, 4], -1)
-    near = warp(near, own)
-    return MixedFrames(near, warp(row, across) - near, jax.nn.sigmoid(logit - RARE_LOGIT))
+    near = warp_pictures(near, own)
+    return MixedFrames(near, warp_pictures(row, across) - near, jax.nn.sigmoid(logit - RARE_LOGIT))
 
 
-def warp(
+def warp_pictures(
     pictures: Float[Array | np.ndarray, "*n h w c"], motion: Float[Array | np.ndarray, "*n h w 2"]
 ) -> Float[Array, "*n h w c"]:
     """Return what each pixel finds at its motion's end, between pixels bilinearly.

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.models.warp import RARE_LOGIT, mixture, warp
+from full4d_jax.models.warp import RARE_LOGIT, mixture, warp_pictures
 
 
 def picture(height: int = 6, width: int = 7) -> np.ndarray:
@@ -18,21 +18,21 @@ def everywhere(x: float, y: float, height: int = 6, width: int = 7) -> np.ndarra
 
 def test_whole_pixels_are_found_and_the_border_repeats():
     image = picture()
-    np.testing.assert_array_equal(warp(image, everywhere(0, 0)), image)
-    turned = np.asarray(warp(image, everywhere(2, -1)))
+    np.testing.assert_array_equal(warp_pictures(image, everywhere(0, 0)), image)
+    turned = np.asarray(warp_pictures(image, everywhere(2, -1)))
     np.testing.assert_allclose(turned[:, 1:, :-2], image[:, :-1, 2:], atol=1e-6)
     np.testing.assert_allclose(turned[:, 1:, -1], image[:, :-1, -1], atol=1e-6)
-    far = np.asarray(warp(image, everywhere(99, 99)))
+    far = np.asarray(warp_pictures(image, everywhere(99, 99)))
     np.testing.assert_allclose(far, np.broadcast_to(image[:, -1:, -1:], far.shape), atol=1e-6)
 
 
 def test_between_pixels_and_their_gradient():
     image = picture()
-    turned = np.asarray(warp(image, everywhere(0.25, 0.5)))
+    turned = np.asarray(warp_pictures(image, everywhere(0.25, 0.5)))
     rows = (image[:, :-1] + image[:, 1:]) / 2
     expected = 0.75 * rows[:, :, :-1] + 0.25 * rows[:, :, 1:]
     np.testing.assert_allclose(turned[:, :-1, :-1], expected, atol=1e-6)
-    gradient = jax.grad(lambda motion: warp(image, motion).sum())(everywhere(0.25, 0.5))
+    gradient = jax.grad(lambda motion: warp_pictures(image, motion).sum())(everywhere(0.25, 0.5))
     slope = (rows[:, :, 1:] - rows[:, :, :-1]).sum(-1)
     np.testing.assert_allclose(gradient[:, :-1, :-1, 0], slope, atol=1e-5)
 
@@ -40,7 +40,9 @@ def test_between_pixels_and_their_gradient():
 @pytest.mark.parametrize("sides", [(1, 5), (5, 1), (1, 1)], ids=str)
 def test_pictures_of_one_row_or_column(sides):
     image = picture(*sides)
-    np.testing.assert_array_equal(warp(jnp.asarray(image), everywhere(0, 0, *sides)), image)
+    np.testing.assert_array_equal(
+        warp_pictures(jnp.asarray(image), everywhere(0, 0, *sides)), image
+    )
 
 
 @pytest.mark.parametrize(("logit", "share"), [(-40, 0), (0, 0.25), (40, 1)])
@@ -51,5 +53,5 @@ def test_a_mixture_moves_both_pictures_and_gives_the_second_its_share(logit, sha
     motion = np.concatenate([own, across, np.full((2, 6, 7, 1), logit, np.float32)], -1)
     mixed = mixture(near, row, motion)
     np.testing.assert_allclose(mixed.share, share, atol=1e-6)
-    expected = (1 - share) * warp(near, own) + share * warp(row, across)
+    expected = (1 - share) * warp_pictures(near, own) + share * warp_pictures(row, across)
     np.testing.assert_allclose(mixed.picture, expected, atol=1e-6)
