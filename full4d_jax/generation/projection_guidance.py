@@ -19,6 +19,8 @@ from full4d_jax.models.sharded_map import map_items
 from gaussians.precision import exact_products
 
 FARTHEST_DEPTH = 1e9
+# Times the disparity of what a hole hides, from which on a point is in front of it.
+NEARER_DISPARITY_RATIO = 1.1
 PIXELS_AT_ONCE = 2**20  # of the source, drawn side by side: 0.1 GiB of points
 
 
@@ -201,7 +203,6 @@ def fill_holes(projection: Projection) -> Float[Array, "*n h w c"]:
     weight = projection.mask * jnp.clip(weight, 0.02, 1.0)
 
     reach_share = 0.15  # of the short side: how far from a hole what is in front does not count
-    nearer_by = 1.1  # times the disparity of what a hole hides: from there on a point is in front
     weight_in_front = 0.02  # of such a point, relative to one behind
     behind = jnp.where(is_known, FARTHEST_DEPTH, _farther_side(disparity, is_known))
     reach = 2 * round(reach_share * min(disparity.shape[-2:])) + 1
@@ -209,7 +210,7 @@ def fill_holes(projection: Projection) -> Float[Array, "*n h w c"]:
     behind = jax.lax.reduce_window(
         behind, FARTHEST_DEPTH, jax.lax.min, window, (1,) * disparity.ndim, "SAME"
     )
-    weight *= jnp.where(disparity > nearer_by * behind, weight_in_front, 1.0)
+    weight *= jnp.where(disparity > NEARER_DISPARITY_RATIO * behind, weight_in_front, 1.0)
     filled = push_pull(projection.frames, weight[..., None])
     return jnp.where(is_known[..., None], projection.frames, filled)
 

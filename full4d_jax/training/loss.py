@@ -31,7 +31,7 @@ from full4d_jax.models.codecs.codec import Codec, Weights, make_codec
 from full4d_jax.models.conditions import Conditions, Params
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.lora import drop_adapters, without_adapters
-from full4d_jax.models.network import MOTION
+from full4d_jax.models.network import MOTION_UNIT_PIXELS
 from full4d_jax.training.accumulation import BatchPart, whole_batch
 from full4d_jax.training.few_steps import SegmentTimes, draw_segments, segment_velocity
 
@@ -352,8 +352,8 @@ def motion_error(
     truth: Float[Array, "b v t h w 3"],
     weight: Float[Array, "b v t h w 1"],
 ) -> Float[Array, "b v t"]:
-    """Return how far motion is from the truth where that can be trusted, in units of `MOTION`."""
-    missed = (motion - truth[..., :2]) / MOTION
+    """Return how far motion is from a trusted truth, in units of `MOTION_UNIT_PIXELS`."""
+    missed = (motion - truth[..., :2]) / MOTION_UNIT_PIXELS
     length = jnp.sqrt((missed**2).sum(-1, keepdims=True) + SMOOTH**2)
     return (weight * truth[..., 2:] * length).mean((3, 4, 5))
 

@@ -18,7 +18,12 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.generation.batch import Batch
-from full4d_jax.generation.projection_guidance import NEARER, Projection, fill_holes, splat
+from full4d_jax.generation.projection_guidance import (
+    NEARER_DISPARITY_RATIO,
+    Projection,
+    fill_holes,
+    splat,
+)
 from full4d_jax.training.clips.pseudo_grid import CORNERS, warped
 from gaussians.precision import exact_products
 
@@ -114,7 +119,7 @@ def can_be_guessed(projection: Projection, depth: Float[Array, "*n h w"]) -> Flo
       depth: z-depth of the video, 0 where unknown.
     """
     around = fill_holes(projection._replace(frames=projection.disparity[..., None]))[..., 0]
-    is_behind = (depth > 0) & (1 / jnp.maximum(depth, 1e-6) < NEARER * around)
+    is_behind = (depth > 0) & (1 / jnp.maximum(depth, 1e-6) < NEARER_DISPARITY_RATIO * around)
     return jnp.maximum(projection.mask, is_behind)
 
 

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from full4d_jax.training.dry_run.collectives import collectives
 from jax.sharding import AbstractMesh, AxisType
 from random_weights import random_params
 
@@ -24,6 +23,7 @@ from full4d_jax.models.sharding import (
     tree_shardings,
 )
 from full4d_jax.session.errors import InputError
+from full4d_jax.training.dry_run.hlo import collectives, read_program
 from full4d_jax.training.loss import loss
 
 CONFIG = Config(
@@ -174,7 +174,7 @@ def parameter_bytes(params) -> int:
 
 def test_samples_need_only_sums_of_gradients():
     _, gradients, hlo = on_mesh(CONFIG, data=8)
-    found = collectives(hlo)
+    found = collectives(read_program(hlo))
     assert set(found) == {"all-reduce"}
     few = 4 * 1024  # losses and histograms
     assert 0 <= found["all-reduce"].bytes - parameter_bytes(gradients) < few
@@ -184,7 +184,7 @@ def test_samples_need_only_sums_of_gradients():
 def test_tokens_are_traded_in_attention_alone(sizes):
     """Four all-to-alls a layer and pass: q, k, v there, the output back; nothing else of tokens."""
     _, gradients, hlo = on_mesh(CONFIG, **sizes)
-    found = collectives(hlo)
+    found = collectives(read_program(hlo))
     model, data = CONFIG.model, CONFIG.data
     tokens = BATCH * data.views * 2 * data.frames * 4
     traded = 4 * tokens * model.width // 8  # bytes of one array on one device
