@@ -16,18 +16,15 @@ F = 0 is the best guess without a network, and v needs no division by tau (it is
 under `jvp` and in distillation).
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 Latents = Float[Array, "b v t h w c"]
 PerFrame = Float[Array, "b v t"]
 Times = Float[Array, "b"] | PerFrame  # one flow time a sample, or one a latent frame
-CORRELATION_OF_INSTANTS = 0.7  # of a mean's errors, measured on the shipped prior
-CORRELATION_OF_CHANNELS = 0.5
 Sigma = float | Float[Array, "b v t h w 1"]  # s above, which may differ between pixels
 
 
@@ -68,54 +65,6 @@ def velocity_from_residual(
     r = z - (1 - tau) * base
     slope = (tau - sigma**2 * (1 - tau)) / variance
     return slope * r - base - sigma * jax.lax.rsqrt(variance) * residual
-
-
-def smooth_noise(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "*b t h w c"]:
-    """Draw normal noise of unit variance that is alike nearby, as what a mean leaves open is.
-
-    Its power falls as 1 / f^2 over the frequencies of a picture, so that every octave has the same.
-    Instants correlate by `CORRELATION_OF_INSTANTS`, channels by `CORRELATION_OF_CHANNELS`.
-
-    Args:
-      key: randomness.
-      shape: of the noise, (*b t h w c).
-    """
-    *samples, frames, height, width, channels = shape
-    white = jax.random.normal(key, (*samples, frames + 1, channels + 1, height, width))
-    down, across = (_waves(size) for size in (height, width))
-    cycles = np.hypot(*np.meshgrid(down.cycles, across.cycles, indexing="ij"))
-    power = 1 / np.maximum(cycles, 1.0) ** 2  # what is slower than one cycle counts as one
-    gain = np.sqrt(power / power.mean()).astype(np.float32)
-    gained = white * jnp.broadcast_to(gain, white.shape)
-    # Products, since XLA's Fourier transform fails on some meshes of CPUs.
-    smooth = jnp.einsum("...kl,kh,lw->...hw", gained, down.values, across.values)
-    noise = _correlated(smooth, CORRELATION_OF_INSTANTS, -4)
-    noise = _correlated(noise, CORRELATION_OF_CHANNELS, -3)
-    return jnp.moveaxis(noise, -3, -1)
-
-
-class _Waves(NamedTuple):
-    """An orthonormal basis of a row of pixels."""
-
-    cycles: Float[np.ndarray, "k"]  # a row
-    values: Float[np.ndarray, "k x"]
-
-
-def _waves(size: int) -> _Waves:
-    """Return the waves of the real discrete Fourier transform, each as cosine and as sine."""
-    number = np.arange(size)
-    cycles = (number + 1) // 2
-    angles = 2 * np.pi * np.outer(cycles, number) / size
-    is_sine = (number % 2 == 1) & (2 * cycles < size)  # the fastest of an even size has no sine
-    values = np.where(is_sine[:, None], np.sin(angles), np.cos(angles))
-    values = values / np.linalg.norm(values, axis=1, keepdims=True)
-    return _Waves(cycles.astype(np.float32), values.astype(np.float32))
-
-
-def _correlated(noise: Float[Array, "..."], share: float, axis: int) -> Float[Array, "..."]:
-    """Give a share of the variance along an axis to what its first entry has for all others."""
-    common, own = jnp.split(noise, [1], axis)
-    return share**0.5 * common + (1 - share) ** 0.5 * own
 
 
 def sample_time(

@@ -80,9 +80,6 @@ class ModelConfig:
     """`residual`: deviation where the source does not see."""
     refiner: Annotated[int, Between(0, 2**17)] = 12
     """Channels of the convolutional head; 0 leaves a linear head."""
-    around_mean: Annotated[int, Between(0, 2**17)] = 0
-    """Flow around the mean of a second network like this one, with this many channels in its
-    convolutional head, which training does not change; 0 flows around the filled projection."""
     moves_base: bool = False
     """Move the nearest real frame and the first row's, and mix them, before the residual, by
     motion that the row carries over and a second convolutional head corrects; for models without
@@ -102,15 +99,6 @@ class ModelConfig:
     def needs_cameras(self) -> bool:
         """Whether it makes views at known cameras, from a projection; else it fills grids."""
         return self.projection != "none"
-
-    @property
-    def mean_network(self) -> "ModelConfig":
-        """The network whose mean this one flows around, with `around_mean`."""
-        return dataclasses.replace(self, around_mean=0, refiner=self.around_mean)
-
-    def asked_with(self, sampler: "SamplerConfig") -> "ModelConfig":
-        """Return the network that a sampler asks: without noise that of the mean, if there is."""
-        return self if sampler.noise or not self.around_mean else self.mean_network
 
 
 @dataclasses.dataclass(frozen=True)

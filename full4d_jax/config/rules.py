@@ -99,19 +99,6 @@ def _model(config: Config) -> Iterator[Rule]:
         not model.moves_base or can_move,
         "False but for residuals of pixels (model.codec_stride 1) without a projection, refined",
     )
-    has_mean = model.projection == "channels" and model.prediction == "residual"
-    has_mean &= model.codec == "pixels" and model.codec_stride == 1  # whose errors were measured
-    yield Rule(
-        "model.around_mean",
-        not model.around_mean or (has_mean and model.refiner > 0),
-        "0 but for residuals of pixels (model.codec_stride 1) with a projection on channels, "
-        "refined",
-    )
-    yield Rule(
-        "optimizer.trainable",
-        (trainable == "flow") == (model.around_mean > 0),
-        "flow with model.around_mean, and others without",
-    )
     yield Rule(
         "model.mask",
         model.mask == PAPER or model.attention == "fused",
@@ -279,16 +266,6 @@ def _training(config: Config) -> Iterator[Rule]:
     batch = config.training.batch
     parts = config.training.accumulate
     yield Rule("training.accumulate", batch % parts == 0, f"a divisor of the batch, {batch}")
-    yield Rule(
-        "flow.mean_share",
-        not config.model.around_mean or config.flow.mean_share == 0,
-        "0 with model.around_mean: the mean is given",
-    )
-    yield Rule(
-        "flow.path_share",
-        not config.flow.path_share or config.model.around_mean > 0,
-        "0 without model.around_mean",
-    )
     yield _spike(config)
     yield from _few_steps(config)
 

@@ -17,11 +17,7 @@ class FlowConfig:
     mean_share: Share = 0.4
     """Share of clips trained at tau = 1 from zero noise: regression of the mean."""
     perceptual: Weight = 0.0
-    """Weight of LPIPS: by AlexNet in the regression; by VGG16, of one instant a step, in the flow
-    around a mean (`model.around_mean`). Needs the extra `metrics`."""
-    path_share: Share = 0.0
-    """Share of clips trained at points that `sampler.steps` and `sampler.shift` reach from noise;
-    0 without `model.around_mean`."""
+    """Weight of LPIPS (AlexNet) in the regression; above 0 needs the extra `metrics`."""
     moving: Weight = 0.0
     """Additional weight in the regression of what differs from instant 0 of its view."""
     motion: Weight = 0.0
@@ -41,11 +37,10 @@ class OptimizerConfig:
 
     kind: Literal["muon", "adamw"] = "muon"
     """Muon on the blocks' matrices and Nesterov's AdamW elsewhere, or plain AdamW."""
-    trainable: Literal["all", "attention", "lora", "adapters", "synchronization", "flow"] = "all"
+    trainable: Literal["all", "attention", "lora", "adapters", "synchronization"] = "all"
     """Parameters that change: all; self-attention, or adapters (`model.lora_rank`), with what a
-    video model lacks (cameras, projectors, mask); adapters alone (`flow.segments`); the
-    synchronization of two streams and their context embeddings; or all but the mean's
-    (`model.around_mean`)."""
+    video model lacks (cameras, projectors, mask); adapters alone (`flow.segments`); or the
+    synchronization of two streams and their context embeddings."""
     learning_rate: Positive = 0.015
     """Highest learning rate of Muon."""
     adam_learning_rate: Positive = 0.0015

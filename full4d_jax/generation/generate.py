@@ -20,7 +20,7 @@ from full4d_jax.generation.sampling import Velocity, guided
 from full4d_jax.generation.several_processes import on_all
 from full4d_jax.generation.static_points import StaticPoints
 from full4d_jax.models.conditions import Conditions, Params
-from full4d_jax.models.dit import noise_of, velocity, with_mean
+from full4d_jax.models.dit import velocity
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.models.sharding import constrain
 
@@ -96,7 +96,7 @@ def flow_program(prior: Prior, guides: Guides, key: PRNGKeyArray) -> Latents:
         generated = guides[0].projection
         if prior.model.projection == "channels":  # the source is real, not generated
             generated = generated[:, 1:]
-        start = sampler.noise * noise_of(prior.asked_model)(key, generated.shape)
+        start = sampler.noise * jax.random.normal(key, generated.shape)
         if guides[0].real is not None:
             start = jnp.where(guides[0].real[..., None, None, None], guides[0].base, start)
         bind = partial(bind_guided, prior)
@@ -146,9 +146,7 @@ def bind_guided(prior: Prior, guides: Guides) -> Velocity:
       guides: all conditions; then for each scale that is not 1 the same without what it guides to,
         the projection before the text.
     """
-    model = prior.asked_model
-    params = prior.asked_params
-    flow, *without = (bind_conditions(model, params, conditions) for conditions in guides)
+    flow, *without = (bind_conditions(prior.model, prior.params, guide) for guide in guides)
     scales = [x for x in (prior.sampler.guidance, prior.sampler.text_guidance) if x != 1]
     return guided(flow, list(zip(without, scales, strict=True)))
 
@@ -156,7 +154,6 @@ def bind_guided(prior: Prior, guides: Guides) -> Velocity:
 def bind_conditions(model: ModelConfig, params: Params, conditions: Conditions) -> Velocity:
     """Return the velocity (latents, tau) -> velocity under one set of conditions."""
     network = velocity(model, params)
-    conditions = with_mean(model, params, conditions)  # once for all steps that they serve
     return lambda z, tau: network(z, tau, conditions)
 
 

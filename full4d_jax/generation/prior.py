@@ -23,7 +23,6 @@ from full4d_jax.session.errors import InputError
 
 SHIPPED = Path(str(files("full4d_jax") / "checkpoints"))
 PRIOR = SHIPPED / "prior.safetensors"
-FLOW = SHIPPED / "flow.safetensors"  # around the prior's mean
 FOUR_REAL = SHIPPED / "four_real.safetensors"  # without poses
 
 
@@ -55,16 +54,6 @@ class Prior:
     text: Float[Array | np.ndarray, "n e"] | None = None
     negative_text: Float[Array | np.ndarray, "n e"] | None = None
     mesh: AbstractMesh | None = None
-
-    @property
-    def asked_model(self) -> ModelConfig:
-        """The network that the sampler asks."""
-        return self.model.asked_with(self.sampler)
-
-    @property
-    def asked_params(self) -> Params:
-        """Its parameters."""
-        return self.params if self.asked_model == self.model else self.params["mean"]
 
     @property
     def codec(self) -> Codec:
@@ -143,9 +132,7 @@ def prior_path(model: ModelConfig, checkpoint: Path | None = None) -> Path:
     """Return the given checkpoint, or the one in the package that is of this kind."""
     if checkpoint is not None:
         return checkpoint
-    if not model.needs_cameras:
-        return FOUR_REAL
-    return FLOW if model.around_mean else PRIOR
+    return PRIOR if model.needs_cameras else FOUR_REAL
 
 
 def describe_network(prior: Prior) -> list[tuple[list[int], str, str]]:

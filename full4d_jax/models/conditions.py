@@ -35,8 +35,6 @@ class Conditions(NamedTuple):
         0, and all that models without `moves_base` have.
       row: what the first row shows at the same instant where it is carried over, else `base`; None
         is that everywhere.
-      mean: of the generated views alone, for models that flow around one; `bind_conditions` sets
-        it, None asks for it anew.
     """
 
     projection: Float[Array, "b v t h w c"]
@@ -49,7 +47,6 @@ class Conditions(NamedTuple):
     real: Bool[Array, "b v t"] | None = None
     motion: Float[Array, "b v t h w 5"] | None = None
     row: Float[Array, "b v t h w c"] | None = None
-    mean: Float[Array, "b n t h w c"] | None = None
 
     @property
     def source(self) -> Float[Array, "b t h w c"]:

@@ -36,9 +36,6 @@ from full4d_jax.models.network import MOTION_UNIT_PIXELS, MultiViewDiT
 from full4d_jax.models.two_streams import SequentialDiT, TwoStreamDiT
 from full4d_jax.models.warp import MOTION_CHANNELS, mixture
 
-LEFT_SEEN = 0.4  # of a first guess's deviation, what is left around the mean; measured once
-LEFT_IN_HOLES = 0.8
-
 
 class Predicted(NamedTuple):
     """What the network says of the generated views.
@@ -118,10 +115,6 @@ def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
             return Predicted(model(latents, tau, conditions), None)
         sigma = deviation(config, mask)
         taus = _of_frames(tau, conditions.real)
-        if config.around_mean:
-            base = mean_around(config, params, conditions)
-            whole = jnp.concatenate([conditions.base[:, :1], base], 1)
-            conditions = conditions._replace(base=whole)
         if not config.moves_base:
             normalised = flow.normalise_residual(latents, taus, base, sigma)
             residual = model(normalised, tau, conditions)
@@ -145,40 +138,8 @@ def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
 def deviation(
     config: ModelConfig, mask: Float[Array, "b v t h w 1"]
 ) -> Float[Array, "b v t h w 1"]:
-    """Return s of `flow`: how far the data are from what the model flows around."""
-    seen = config.sigma_seen
-    hole = config.sigma_hole
-    if config.around_mean:
-        seen = LEFT_SEEN * seen
-        hole = LEFT_IN_HOLES * hole
-    return jnp.where(mask > 0, seen, hole)
-
-
-def noise_of(config: ModelConfig) -> Callable[..., Array]:
-    """Return what draws the noise of the model's flow, (key, shape (*b t h w c)) -> noise."""
-    return flow.smooth_noise if config.around_mean else jax.random.normal
-
-
-def with_mean(config: ModelConfig, params: Params, conditions: Conditions) -> Conditions:
-    """Return the conditions with the mean, where the model flows around one, to ask once for it."""
-    if not config.around_mean:
-        return conditions
-    return conditions._replace(mean=mean_around(config, params, conditions))
-
-
-def mean_around(config: ModelConfig, params: Params, conditions: Conditions) -> Latents:
-    """Return the mean of the generated views, around which the model flows.
-
-    It is that in the conditions or, without one, what the inner network gives at tau = 1 and no
-    noise. Training keeps that network: no gradient passes.
-    """
-    if conditions.mean is not None:
-        return conditions.mean
-    inner = velocity(config.mean_network, params["mean"])
-    nothing = jnp.zeros_like(conditions.base[:, 1:])
-    end = jnp.ones(len(nothing))
-    mean = flow.data_from_velocity(inner(nothing, end, conditions), nothing, end)
-    return jax.lax.stop_gradient(mean)
+    """Return s of `flow`: how far the data are from the filled projection."""
+    return jnp.where(mask > 0, config.sigma_seen, config.sigma_hole)
 
 
 def _of_frames(tau: Times, real: Bool[Array, "b v t"] | None) -> Times:

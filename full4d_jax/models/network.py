@@ -95,8 +95,6 @@ class MultiViewDiT(nnx.Module):
             self.mask_embedding = linear(1, d, rngs, zero=True)
         else:
             self.context = nnx.Param(jnp.zeros((2, d)))  # of freeze-time and fixed-view videos
-        if config.around_mean:
-            self.mean = MultiViewDiT(config.mean_network, rngs)
         if config.moves_base:
             moving = MOTION_CHANNELS + channels
             self.motion_embedding = linear(moving * area, d, rngs, zero=True)

@@ -16,7 +16,6 @@ from full4d_jax.models.dit import abstract_params, init_params
 from full4d_jax.models.grid_mesh import parameter_shapes
 from full4d_jax.models.lora import without_adapters
 from full4d_jax.models.sharding import tree_shardings
-from full4d_jax.models.trainable import MEAN
 from full4d_jax.models.wan.names import SYNCHRONIZATION
 from full4d_jax.models.weights import (
     check_params,
@@ -30,7 +29,6 @@ from full4d_jax.models.weights import (
 # and how training goes on. All others decide what a network's parameters mean, often without
 # changing a shape.
 FREE = ("attention", "mask", "first_frame", "lora_rank", "moves_base")
-HEAD = ("head.", "refiner.")  # what a flow does not take over from the mean
 REFINER = "refiner.enter.kernel"  # has more inputs where the base moves
 FREE_WITH_VELOCITY = ("sigma_seen", "sigma_hole")  # which only `prediction="residual"` reads
 
@@ -42,8 +40,7 @@ def start_from(
 
     Adapters are always fresh. Synchronization of two streams is fresh where the checkpoint has a
     single stream, and so is what moves the base where it has none of that; inputs that the refiner
-    then has besides start at zero. Where the checkpoint is of the mean alone around which the model
-    flows, the flow starts as a copy of it, with a fresh head.
+    then has besides start at zero.
 
     Args:
       model: the network to train.
@@ -73,8 +70,6 @@ def check_start(model: ModelConfig, checkpoint: Path) -> ModelConfig:
     names = tensor_shapes(checkpoint)
     free = FREE + (FREE_WITH_VELOCITY if model.prediction == "velocity" else ())
     plain = without_adapters(model)
-    if model.around_mean and not any(name.startswith(MEAN) for name in names):
-        plain = plain.mean_network
     require_model(checkpoint, load_metadata(checkpoint), plain, free=free)
     if not any(name.startswith(SYNCHRONIZATION) for name in names):
         plain = dataclasses.replace(plain, attention="fused")
@@ -90,14 +85,9 @@ def complete_params(
     """Return the parameters, with fresh ones of `model` under all names that they lack.
 
     Where nothing of them moves the base and the model does, the refiner's last inputs are new and
-    get zeros. Where the model flows around a mean and they are those of the mean, it gets them, and
-    the flow a copy of all but its head.
+    get zeros.
     """
     flat = cast(Params, flatten_dict(params, sep="."))
-    if model.around_mean and not any(name.startswith(MEAN) for name in flat):
-        inner = {MEAN + name: x for name, x in flat.items()}
-        copies = {name: jnp.copy(x) for name, x in flat.items() if not name.startswith(HEAD)}
-        flat = inner | copies
     if model.moves_base and not any(name.startswith("mover.") for name in flat):
         shapes = cast(Params, flatten_dict(abstract_params(model), sep="."))
         more = shapes[REFINER].shape[2] - flat[REFINER].shape[2]

@@ -2,14 +2,11 @@
 
 from full4d_jax.models.wan.names import ADDED, SYNCHRONIZATION
 
-MEAN = "mean."  # the network whose mean another flows around
 ATTENTION = "blocks.attention."
 
 
 def is_trained(trainable: str, name: str) -> bool:
     """Return whether the parameter with this dotted name may change."""
-    if trainable == "flow":
-        return not name.startswith(MEAN)
     if trainable == "all":
         return True
     if trainable == "synchronization":

@@ -148,7 +148,6 @@ def query_flops(config: Config, program: Literal["sample", "lift"]) -> float:
     steps = sampler.steps
     if program == "lift" and (sampler.noise or _by_gradient(config)):
         steps = 1 if _by_gradient(config) else Distillation.flow_steps
-    config = replace(config, model=config.model.asked_with(sampler))
     guides = 1 + (sampler.guidance != 1) + (sampler.text_guidance != 1)
     about = queried_size(config, program)
     return guides * steps * forward_flops(config, *about)

@@ -28,7 +28,6 @@ from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.several_processes import hold_on_all, on_held
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.models.conditions import Conditions
-from full4d_jax.models.dit import noise_of
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.models.sharding import constrain
 from full4d_jax.session.fields import require
@@ -95,7 +94,6 @@ def teacher_between(
         cameras=novel.batched(),
         times=jnp.linspace(0.0, 1.0, len(source)),
         form=form,
-        draw=noise_of(prior.asked_model),
         run=_run_on_all,
     )
     if form == "gradient":

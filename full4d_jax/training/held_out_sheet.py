@@ -27,7 +27,6 @@ from full4d_jax.generation.real_frames import conditions_of_real, row_and_column
 from full4d_jax.generation.sampling import integrate, schedule
 from full4d_jax.media.pictures import contact_sheet, to_uint8
 from full4d_jax.models.conditions import Conditions, Params
-from full4d_jax.models.dit import noise_of
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.accumulation import whole_batch
 from full4d_jax.training.clips.records import held_out_scenes_at, record_batches
@@ -96,7 +95,7 @@ def _draw_clips(
     encoded = encode(config)
     latents = encoded.latents
     conditions = encoded.conditions
-    noise = draw_per_clip(noise_of(config.model), noise_key, part, *latents.shape[1:])
+    noise = draw_per_clip(jax.random.normal, noise_key, part, *latents.shape[1:])
 
     def last_frames(videos: Latents) -> Float[Array, "n v H W 3"]:
         decoded = decode_videos(config.model, prior.codec_weights, videos[:CLIPS])

@@ -2,7 +2,6 @@
 
 encode_clips   latents and conditions of the clips, and their text
 draw_flow      flow times and noise, independently for each clip
-follow_path    a share `flow.path_share` of the points is moved to where the sampler itself gets
 predict        the network's velocity, and the velocity it should have; where adapters learn to
                take few steps (`flow.segments`), `predict_segment`
 weigh          one loss for each clip
@@ -24,7 +23,7 @@ from full4d_jax.config import Config
 from full4d_jax.flow import Latents
 from full4d_jax.generation.batch import Batch, EncodedBatch, prepare
 from full4d_jax.generation.projected import ProjectedBatch, prepare_projected
-from full4d_jax.generation.sampling import Velocity, euler, guided, schedule
+from full4d_jax.generation.sampling import Velocity, guided
 from full4d_jax.media.metrics import Distance
 from full4d_jax.models import dit
 from full4d_jax.models.codecs.codec import Codec, Weights, make_codec
@@ -50,8 +49,7 @@ class Frozen(NamedTuple):
       text: the embedding of the prompt that clips without a text of their own get.
       negative: the embedding that a share `data.drop_text` of the clips gets instead, and from
         which the guidance of a teacher leads away.
-      distance: LPIPS, added to the regression, or to the flow around a mean, with the weight
-        `flow.perceptual`.
+      distance: LPIPS, added to the regression with the weight `flow.perceptual`.
     """
 
     codec_weights: Weights | None = None
@@ -70,8 +68,6 @@ class Keys(NamedTuple):
     times: PRNGKeyArray
     noise: PRNGKeyArray
     text: PRNGKeyArray
-    path: PRNGKeyArray
-    instant: PRNGKeyArray
 
 
 def split_keys(key: PRNGKeyArray) -> Keys:
@@ -83,7 +79,7 @@ class FlowPoint(NamedTuple):
     """One point of each clip's path from data to noise.
 
     Attributes:
-      z: (1 - tau) data + tau noise, or a point that the sampler reaches (`follow_path`).
+      z: (1 - tau) data + tau noise.
       noise: zero for clips that train the mean; equal to the data in real frames.
       tau: flow time.
       is_mean: which clips train the conditional mean, at tau = 1.
@@ -125,11 +121,7 @@ def loss(
     part = whole_batch(count_clips(batch)) if part is None else part
     keys = split_keys(key)
     clips = encode_clips(config, batch, keys, frozen, part)
-    conditions = dit.with_mean(config.model, params, clips.conditions)
-    clips = clips._replace(conditions=conditions)
     point = draw_flow(config, clips, keys, part)
-    if config.flow.path_share:
-        point = follow_path(config, params, clips, point, keys, part)
     if config.flow.segments:
         prediction = predict_segment(config, params, clips, point, keys, frozen.negative, part)
     else:
@@ -139,8 +131,8 @@ def loss(
     if frozen.distance is None:
         return metrics["loss"], metrics
     codec = make_codec(config.model, frozen.codec_weights)
-    term = perceptual(config, codec, frozen.distance, prediction, keys, part)
-    share = config.flow.perceptual * term * count_compared(config, part) / part.size
+    term = perceptual(config, codec, frozen.distance, prediction, part)
+    share = config.flow.perceptual * term * count_means(config, part) / part.size
     total = metrics["loss"] + share
     return total, {**metrics, "loss": total, "perceptual": term}
 
@@ -153,13 +145,6 @@ def count_clips(batch: Clips) -> int:
 def count_means(config: Config, part: BatchPart) -> int:
     """Return how many clips of the whole batch train the mean; they come first."""
     return round(config.flow.mean_share * part.size)
-
-
-def count_compared(config: Config, part: BatchPart) -> int:
-    """Return how many clips of the whole batch are compared by LPIPS: all where a flow goes around
-    a mean that is given, else those that train the mean.
-    """
-    return part.size if config.model.around_mean else count_means(config, part)
 
 
 def encode_clips(
@@ -199,7 +184,7 @@ def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: BatchPart) 
             times=settings.times,
         )
         tau, is_mean = map(part.take, drawn)
-    noise = draw_per_clip(dit.noise_of(config.model), keys.noise, part, *data.shape[1:])
+    noise = draw_per_clip(jax.random.normal, keys.noise, part, *data.shape[1:])
     noise = flow.bcast(jnp.where(is_mean, 0.0, 1.0), data) * noise
     return flow_point(clips, noise, tau, is_mean)
 
@@ -215,42 +200,6 @@ def flow_point(
         noise = jnp.where(flow.bcast(real, data), data, noise)
         hidden = 1.0 - real
     return FlowPoint(flow.interpolate(data, noise, tau), noise, tau, is_mean, hidden)
-
-
-def follow_path(
-    config: Config,
-    params: Params,
-    clips: EncodedBatch,
-    point: FlowPoint,
-    keys: Keys,
-    part: BatchPart,
-) -> FlowPoint:
-    """Move a share of the clips, the batch's first ones, to points that the sampler itself reaches.
-
-    Each of them starts from its noise and takes a number of the sampler's steps that is drawn for
-    it, from none to all but the last; no gradient passes. Such points know no more of the data than
-    the conditions do, so that they train the likeliest picture, not the spread: training unlearns
-    what earlier steps sharpened too much. Guidance, groups of views and windows are left out.
-    """
-    times = schedule(config.sampler.steps, config.sampler.shift)[:-1]
-    stops = draw_per_clip(
-        lambda key, shape: jax.random.randint(key, shape, 0, len(times)), keys.path, part
-    )
-    network = velocity(config.model, jax.lax.stop_gradient(params))
-
-    def body(z: Latents, now: tuple[Array, Array, Array]) -> tuple[Latents, None]:
-        step, tau, then = now
-        stepped = euler(lambda z, tau: network(z, tau, clips.conditions), z, tau, then)
-        return jnp.where(flow.bcast(step < stops, z), stepped, z), None
-
-    # All clips take the steps, since a mesh may not divide a share of them.
-    steps = (jnp.arange(len(times) - 1), times[:-1], times[1:])
-    z, _ = jax.lax.scan(body, point.noise, steps)
-    is_moved = part.places < round(config.flow.path_share * part.size)
-    return point._replace(
-        z=jnp.where(flow.bcast(is_moved, z), z, point.z),
-        tau=jnp.where(is_moved, times[stops], point.tau),
-    )
 
 
 def draw_per_clip(
@@ -383,19 +332,12 @@ def perceptual(
     codec: Codec,
     distance: Distance,
     prediction: Prediction,
-    keys: Keys,
     part: BatchPart,
 ) -> Float[Array, ""]:
-    """Return the mean LPIPS of the clips that are compared, which come first.
-
-    Around a mean one instant is compared, drawn for each step and the same for all clips.
-    """
-    compared = count_compared(config, part)
-    most = (part.all < compared).sum(1).max()  # such clips in any part; no others are decoded
+    """Return the mean LPIPS of the clips that train the mean, which come first."""
+    means = count_means(config, part)
+    most = (part.all < means).sum(1).max()  # such clips in any part; no others are decoded
     pair = [codec.decode(x[:most]) / 2 + 0.5 for x in (prediction.predicted, prediction.data)]
-    if config.model.around_mean:
-        instant = jax.random.randint(keys.instant, (), 0, pair[0].shape[2])
-        pair = [jax.lax.dynamic_slice_in_dim(x, instant, 1, axis=2) for x in pair]
     a, b = (rearrange(x, "b v t h w c -> (b v t) h w c") for x in pair)
     distances = distance(a, b).reshape(most, -1).mean(1)
-    return (distances * (part.places[:most] < compared)).sum() / max(compared, 1)
+    return (distances * (part.places[:most] < means)).sum() / max(means, 1)

@@ -54,9 +54,6 @@ def train_prior(
     if config.flow.segments and init is None:
         do = "give --init the weights whose many steps a few shall follow"
         raise InputError("option", "--init", "nothing", "weights, with --flow.segments", do)
-    if config.model.around_mean and init is None:
-        do = "give --init a prior, whose mean is kept"
-        raise InputError("option", "--init", "nothing", "weights, with model.around_mean", do)
     mesh = training_mesh(config)
     # Open every file that the config names before the parameters, which take the most memory.
     step = train_step(config)

@@ -38,9 +38,7 @@ def train_step(
         config names no embedding.
     """
     update = optimizer or config_optimizer(config)
-    # AlexNet's LPIPS let a flow grow fine patterns on flat walls.
-    net = "vgg16" if config.model.around_mean else "alexnet"
-    distance = require_lpips("flow.perceptual", net) if config.flow.perceptual else None
+    distance = require_lpips("flow.perceptual") if config.flow.perceptual else None
     text, negative = load_training_texts(config)
     parts = config.training.accumulate
 

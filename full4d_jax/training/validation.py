@@ -21,7 +21,7 @@ from full4d_jax.config import Config
 from full4d_jax.generation.batch import Batch, lines
 from full4d_jax.models.codecs.codec import Weights
 from full4d_jax.models.conditions import Params
-from full4d_jax.models.dit import noise_of, prediction, with_mean
+from full4d_jax.models.dit import prediction
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.accumulation import whole_batch
 from full4d_jax.training.clips.records import batches_of, open_records
@@ -151,9 +151,8 @@ def _losses_of(
     part = whole_batch(count_clips(batch))
     keys = split_keys(key)
     clips = encode_clips(config, batch, keys, frozen, part)
-    clips = clips._replace(conditions=with_mean(config.model, params, clips.conditions))
     network = prediction(config.model, params)
-    noise = draw_per_clip(noise_of(config.model), keys.noise, part, *clips.latents.shape[1:])
+    noise = draw_per_clip(jax.random.normal, keys.noise, part, *clips.latents.shape[1:])
     place = draw_per_clip(jax.random.uniform, keys.times, part)
 
     def at(index: Int[Array, ""]) -> Float[Array, ""]:

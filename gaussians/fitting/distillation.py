@@ -42,7 +42,7 @@ def run_here(
     data_fields=["params", "cameras", "times", "windows"],
     meta_fields=[
         *("velocity", "encode", "decode", "form", "start", "weight_first", "weight_last"),
-        *("tau_first", "tau_last", "refreshes", "flow_steps", "noise", "draw", "views", "part"),
+        *("tau_first", "tau_last", "refreshes", "flow_steps", "noise", "views", "part"),
         "run",
     ],
 )
@@ -72,7 +72,6 @@ class Distillation:
       flow_steps: Euler steps from tau to data (cached form).
       noise: scale of e in the cached form. With 0 at flow time 1 the prior gives its mean at the
         novel cameras, whatever the scene looks like there.
-      draw: function of a key and a shape; the noise e that the prior has learned to flow from.
       views: novel views that a step of the gradient form asks about, drawn anew; 0 means all.
       windows: rows of instants, indices of `times`, of which such a step draws one; None means all
         instants. A row must be a video that `encode` takes.
@@ -97,7 +96,6 @@ class Distillation:
     refreshes: int = 2
     flow_steps: int = 4
     noise: float = 1.0
-    draw: Callable[[Array, tuple[int, ...]], Array] = jax.random.normal
     views: int = 0
     windows: Int[Array, "w n"] | None = None
     part: Callable[[Any, Array, Array], Any] | None = None
@@ -148,10 +146,9 @@ def latent_loss(
     velocity: Callable[[Array, Array], Array],
     tau: Float[Array, ""],
     key: Array,
-    draw: Callable[[Array, tuple[int, ...]], Array] = jax.random.normal,
 ) -> Float[Array, ""]:
     """Return equation 3 for the latents of a video."""
-    noise = draw(key, z.shape)
+    noise = jax.random.normal(key, z.shape)
     noisy = lax.stop_gradient((1 - tau) * z + tau * noise)
     clean = noisy - tau * velocity(noisy, tau)
     return ((lax.stop_gradient(clean) - z) ** 2).mean()
@@ -204,7 +201,7 @@ def judge_latents(
 ) -> tuple[Float[Array, ""], Float[Array, "m f i j c"]]:
     """Return equation 3 for a part of the video, whose latents are z, and its gradient in z."""
     params = prior.params if prior.part is None else prior.part(prior.params, views, window)
-    return jax.value_and_grad(latent_loss)(z, partial(prior.velocity, params), tau, key, prior.draw)
+    return jax.value_and_grad(latent_loss)(z, partial(prior.velocity, params), tau, key)
 
 
 @program
@@ -221,7 +218,7 @@ def flow_to_data(
     prior: Distillation, z: Float[Array, "v f i j c"], tau: Float[Array, ""], key: Array
 ) -> Float[Array, "v f i j c"]:
     """Mix latents with noise to `tau`, and follow the prior's flow from there to data."""
-    noise = prior.noise * prior.draw(key, z.shape)
+    noise = prior.noise * jax.random.normal(key, z.shape)
     step = tau / prior.flow_steps
 
     def euler(z: Array, tau: Array) -> tuple[Array, None]:

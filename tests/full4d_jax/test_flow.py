@@ -114,16 +114,3 @@ def test_means_are_over_the_given_frames():
     values = jnp.arange(12.0).reshape(2, 2, 3)
     frames = jnp.array([[[1.0, 0, 0], [0, 0, 1]], [[0, 0, 0], [0, 1, 0]]])
     np.testing.assert_allclose(flow.mean_of(frames, values), [2.5, 10])
-
-
-def test_smooth_noise_is_alike_at_all_instants_and_in_all_channels():
-    noise = np.asarray(flow.smooth_noise(jax.random.key(0), (300, 3, 16, 16, 2)))
-    instants = np.corrcoef(np.moveaxis(noise, 1, 0).reshape(3, -1))
-    channels = np.corrcoef(np.moveaxis(noise, -1, 0).reshape(2, -1))
-    for found, expected in (
-        (instants, flow.CORRELATION_OF_INSTANTS),
-        (channels, flow.CORRELATION_OF_CHANNELS),
-    ):
-        np.testing.assert_allclose(found[~np.eye(len(found), dtype=bool)], expected, atol=0.05)
-    views = np.corrcoef(noise.reshape(150, 2, -1).swapaxes(0, 1).reshape(2, -1))
-    assert abs(views[0, 1]) < 0.05

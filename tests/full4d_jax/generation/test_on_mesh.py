@@ -40,16 +40,6 @@ UNPOSED = dataclasses.replace(
     attention="two_stream_soft",
     cameras=(),
 )
-AROUND_MEAN = dataclasses.replace(
-    MODEL,
-    projection="channels",
-    prediction="residual",
-    codec_stride=1,
-    patch=8,
-    first_frame=False,
-    refiner=4,
-    around_mean=3,
-)
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +85,8 @@ def assert_same(found, expected):
     [
         (MODEL, FRAMES, SIDE),
         pytest.param(WAN, 5, 32, marks=pytest.mark.slow),
-        pytest.param(AROUND_MEAN, FRAMES, SIDE, marks=pytest.mark.slow),
     ],
-    ids=["pixels", "wan22", "around a mean"],
+    ids=["pixels", "wan22"],
 )
 def test_a_sampled_grid_is_that_of_one_device(experiment, model, frames, side):
     config, path = experiment(model, frames, side, guidance=1.5)

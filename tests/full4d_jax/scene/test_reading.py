@@ -39,7 +39,7 @@ def test_missing_and_foreign_fields_of_the_config_are_told(tmp_path):
     stages = edited(tmp_path / "run", model={"colour": 1})
     stages.say = told.append
     read_grid(stages)
-    assert "config.json has no model.around_mean" in told[0]
+    assert "config.json has no model.attention" in told[0]
     assert told[0].endswith("of another version, or edited")
 
 

@@ -11,7 +11,6 @@ from gaussians.fitting.distillation import (
     Distillation,
     distillation_loss,
     distillation_targets,
-    judge_latents,
 )
 from gaussians.types import Camera
 
@@ -86,26 +85,3 @@ def test_cached_targets_are_the_exact_flow_of_the_noised_render():
     exact = prior_mean() + SPREAD / width * (noisy - (1 - tau) * prior_mean())
     found = jax.jit(distillation_targets)(video, prior, tau, key)
     np.testing.assert_allclose(found, np.clip(exact, 0, 1), atol=2e-3)
-
-
-def test_noise_is_what_the_prior_draws():
-    """A prior that never moves gives back what it was shown, with the noise that was mixed in."""
-
-    def still(params, z, tau):
-        return jnp.zeros_like(z)
-
-    def same(params, x):
-        return x
-
-    def ones(key, shape):
-        return jnp.ones(shape)
-
-    camera = Camera(jnp.eye(4), jnp.eye(3), 4, 4)
-    prior = Distillation(still, same, same, None, camera, jnp.zeros(2), draw=ones, noise=0.5)
-    video = prior_mean()
-    tau = jnp.float32(0.4)
-    taught = distillation_targets(video, prior, tau, jax.random.key(0))
-    np.testing.assert_allclose(taught, 0.6 * video + 0.4 * 0.5, atol=1e-6)
-    # Its estimate of the clean video is what it was shown: (1 - tau) z + tau.
-    loss, _ = judge_latents(prior, video, jnp.arange(1), jnp.int32(0), tau, jax.random.key(0))
-    np.testing.assert_allclose(loss, ((0.4 * (1 - video)) ** 2).mean(), rtol=1e-5)
