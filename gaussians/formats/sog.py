@@ -41,12 +41,7 @@ from gaussians.types import Gaussians
 
 LARGEST_TAG = 252
 PALETTE_BITS = 16
-LINE = 64  # rows of the palette in a line of its picture
-ROUNDS = 20  # of Lloyd's algorithm
-PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-MOST_BYTES = 2**28  # of all files in the ZIP
-LONGEST_SIDE = 16383  # of WebP
-STAMP = (1980, 1, 1, 0, 0, 0)
+PALETTE_LINE = 64  # rows of the palette in a line of its picture
 
 
 def save_sog(path: str | Path, scene: Gaussians) -> None:
@@ -99,7 +94,7 @@ def save_sog(path: str | Path, scene: Gaussians) -> None:
         both = np.column_stack([labels & 255, labels >> 8, 0 * labels])
         files["shN_labels"] = _to_webp(path, _opaque(both), width)
         centroids = _opaque(places.reshape(-1, 3))
-        files["shN_centroids"] = _to_webp(path, centroids, LINE * coefficients)
+        files["shN_centroids"] = _to_webp(path, centroids, PALETTE_LINE * coefficients)
         meta["shN"] = {
             "count": len(palette),
             "bands": round((coefficients + 1) ** 0.5) - 1,
@@ -107,10 +102,11 @@ def save_sog(path: str | Path, scene: Gaussians) -> None:
             "files": _names("shN_centroids", "shN_labels"),
         }
     # A fixed date makes equal scenes equal files. WebP is compressed already: ZIP stores it.
+    stamp = (1980, 1, 1, 0, 0, 0)
     with zipfile.ZipFile(path, "w") as bundle:
         for name, content in files.items():
-            bundle.writestr(zipfile.ZipInfo(f"{name}.webp", STAMP), content)
-        bundle.writestr(zipfile.ZipInfo("meta.json", STAMP), json.dumps(meta))
+            bundle.writestr(zipfile.ZipInfo(f"{name}.webp", stamp), content)
+        bundle.writestr(zipfile.ZipInfo("meta.json", stamp), json.dumps(meta))
 
 
 def load_sog(path: str | Path) -> Gaussians:
@@ -122,42 +118,62 @@ def load_sog(path: str | Path) -> Gaussians:
     """
     path = existing_file(path, "a .sog file")
     files = _read_zip(path)
+    image = _pillow(path)
+    damage = (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError, OSError)
     try:
-        meta = json.loads(files.get("meta.json", b""))
-    except (ValueError, RecursionError) as error:
-        raise FormatError(path, "meta.json", error, "JSON") from error
-    if _field(path, meta, "version", int) != 2:
-        raise FormatError(path, "meta.json: version", meta["version"], 2)
-    count = _field(path, meta, "count", int)
-    if count < 1:
-        raise FormatError(path, "meta.json: count", count, "at least 1")
-    means_low = _picture(path, files, meta, "means", 0, count)
-    means_high = _picture(path, files, meta, "means", 1, count)
-    quats = _picture(path, files, meta, "quats", 0, count)
-    scales = _picture(path, files, meta, "scales", 0, count)
-    colors = _picture(path, files, meta, "sh0", 0, count)
-    low, high = (_numbers(path, meta, f"means.{end}", 3) for end in ("mins", "maxs"))
-    if (len(low), len(high)) != (3, 3):
-        raise FormatError(path, "meta.json: means", f"{len(low)}, {len(high)} ends", "3 and 3")
-    steps = means_low[:, :3] + means_high[:, :3] * 256.0
+        scene = _scene_in(path, files, json.loads(files["meta.json"]))
+    except FormatError:
+        raise
+    except (*damage, SyntaxError, image.DecompressionBombError) as error:
+        raise FormatError(path, "content", error, "a whole SOG scene of version 2") from error
+    for name, values in zip(Gaussians._fields, scene, strict=True):
+        check_finite(path, [name], values.reshape(-1, 1))
+    return Gaussians(*map(jnp.asarray, scene))
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _scene_in(path: Path, files: dict[str, bytes], meta: Any) -> list[Float32[ndarray, "g ..."]]:
+    """Return the arrays of `Gaussians`; what is missing or of a wrong kind raises any error."""
+    count = meta["count"]
+    if meta["version"] != 2 or count < 1:
+        found = f"version {meta['version']} of {count} Gaussians"
+        raise FormatError(path, "meta.json", found, "version 2, at least one")
+
+    def picture(part: str, index: int) -> Int[ndarray, "g 4"]:
+        return _pixels(path, files[meta[part]["files"][index]], count)
+
+    steps = picture("means", 0)[:, :3] + picture("means", 1)[:, :3] * 256.0
+    low, high = (_numbers(meta["means"][end]).reshape(3) for end in ("mins", "maxs"))
     logs = low + steps / 65535 * (high - low)
-    with np.errstate(over="ignore"):
-        means = (np.sign(logs) * np.expm1(np.abs(logs))).astype(np.float32)
-    if not np.isfinite(means).all():
-        raise FormatError(path, "meta.json: means", f"{np.abs(logs).max():g}", "finite positions")
+    means = np.sign(logs) * np.expm1(np.abs(logs))
+    quats = picture("quats", 0)
     largest = quats[:, 3] - LARGEST_TAG
     if largest.min() < 0:
         raise FormatError(path, "quats", f"a largest component {largest.min()}", "0 to 3")
     quaternions = with_largest(largest, (quats[:, :3] / 255 - 0.5) * np.sqrt(2))
-    mean = _looked_up(path, meta, "sh0", colors[:, :3])[:, None]
-    rest = _rest(path, files, meta, count) if "shN" in meta else mean[:, :0]
-    return Gaussians(
-        means=jnp.asarray(means),
-        quaternions=jnp.asarray(quaternions.astype(np.float32)),
-        log_scales=jnp.asarray(_looked_up(path, meta, "scales", scales[:, :3])),
-        logit_opacities=jnp.asarray(logit(colors[:, 3] / 255).astype(np.float32)),
-        harmonics=jnp.asarray(np.concatenate([mean, rest], 1)),
-    )
+    colors = picture("sh0", 0)
+    harmonics = _numbers(meta["sh0"]["codebook"])[colors[:, :3]][:, None]
+    if "shN" in meta:
+        table = meta["shN"]
+        rows = table["count"]
+        if table["bands"] not in (1, 2, 3) or not 1 <= rows <= 2**PALETTE_BITS:
+            found = f"{rows} rows of {table['bands']} bands"
+            raise FormatError(path, "shN", found, "at most 65536 rows of 1 to 3 bands")
+        coefficients = (table["bands"] + 1) ** 2 - 1
+        line = PALETTE_LINE * coefficients
+        most = -(-rows // PALETTE_LINE) * line
+        places = _pixels(path, files[table["files"][0]], most, line)[:, :3]
+        palette = _numbers(table["codebook"])[places.reshape(-1, coefficients, 3)[:rows]]
+        labels = picture("shN", 1)
+        rest = palette[labels[:, 0] + labels[:, 1] * 256]
+        harmonics = np.concatenate([harmonics, rest], 1)
+    log_scales = _numbers(meta["scales"]["codebook"])[picture("scales", 0)[:, :3]]
+    arrays = means, quaternions, log_scales, logit(colors[:, 3] / 255), harmonics
+    return [np.asarray(x, np.float32) for x in arrays]
+
+
+def _numbers(values: Any) -> Float32[ndarray, "n"]:
+    return np.array(values, np.float64).astype(np.float32).reshape(-1)
 
 
 def _codebook(values: Float[ndarray, "g c"]) -> tuple[list[float], UInt8[ndarray, "g c"]]:
@@ -167,7 +183,8 @@ def _codebook(values: Float[ndarray, "g c"]) -> tuple[list[float], UInt8[ndarray
     ranks = np.linspace(0, len(ordered) - 1, 256)
     even = np.linspace(ordered[0], ordered[-1], 256)
     book = (np.interp(ranks, np.arange(len(ordered)), ordered) + even) / 2
-    for _ in range(ROUNDS):
+    rounds = 20  # of Lloyd's algorithm
+    for _ in range(rounds):
         edges = np.searchsorted(ordered, (book[1:] + book[:-1]) / 2)
         edges = np.concatenate([[0], edges, [len(ordered)]])
         counts = np.diff(edges)
@@ -204,26 +221,6 @@ def _group_means(
     return sums / np.bincount(labels)[:, None]
 
 
-def _rest(
-    path: Path, files: dict[str, bytes], meta: dict[str, Any], count: int
-) -> Float32[ndarray, "g n 3"]:
-    """Return the coefficients of colour that depends on the direction."""
-    bands = _field(path, meta, "shN.bands", int)
-    rows = _field(path, meta, "shN.count", int)
-    if bands not in (1, 2, 3) or not 1 <= rows <= 2**PALETTE_BITS:
-        found = f"{rows} rows of {bands} bands"
-        raise FormatError(path, "meta.json: shN", found, "at most 65536 rows of 1 to 3 bands")
-    coefficients = (bands + 1) ** 2 - 1
-    line = LINE * coefficients
-    palette = _picture(path, files, meta, "shN", 0, -(-rows // LINE) * line, line)
-    labels = _picture(path, files, meta, "shN", 1, count)
-    which = labels[:, 0] + labels[:, 1] * 256
-    if which.max() >= rows:
-        raise FormatError(path, "shN labels", f"row {which.max()}", f"less than {rows}")
-    places = palette.reshape(-1, coefficients, 4)[:rows, :, :3]
-    return _looked_up(path, meta, "shN", places)[which]
-
-
 def _names(*stems: str) -> list[str]:
     return [f"{stem}.webp" for stem in stems]
 
@@ -242,9 +239,10 @@ def _pillow(path: Path) -> Any:
 
 def _to_webp(path: Path, pixels: UInt8[ndarray, "g 4"], width: int) -> bytes:
     """Return the picture of so many pixels a line, the last one filled up with zeros."""
+    longest_side = 16383  # of WebP
     height = -(-len(pixels) // width)
-    if max(width, height) > LONGEST_SIDE:
-        raise FormatError(path, "scene", f"{len(pixels)} Gaussians", f"at most {LONGEST_SIDE}^2")
+    if max(width, height) > longest_side:
+        raise FormatError(path, "scene", f"{len(pixels)} Gaussians", f"at most {longest_side}^2")
     filled = np.zeros((height * width, 4), np.uint8)
     filled[: len(pixels)] = pixels
     stream = io.BytesIO()
@@ -255,11 +253,13 @@ def _to_webp(path: Path, pixels: UInt8[ndarray, "g 4"], width: int) -> bytes:
 
 def _read_zip(path: Path) -> dict[str, bytes]:
     """Return the files in a ZIP by their names; their checksums are compared."""
+    packings = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
+    most_bytes = 2**28  # of all files
     try:
         with zipfile.ZipFile(path) as bundle:
-            members = [x for x in bundle.infolist() if x.compress_type in PACKINGS]
-            if sum(member.file_size for member in members) > MOST_BYTES:
-                raise zipfile.BadZipFile(f"more than {MOST_BYTES} bytes")
+            members = [x for x in bundle.infolist() if x.compress_type in packings]
+            if sum(member.file_size for member in members) > most_bytes:
+                raise zipfile.BadZipFile(f"more than {most_bytes} bytes")
             if sum(member.compress_size for member in members) > path.stat().st_size:
                 raise zipfile.BadZipFile("members of more bytes than the file has")
             return {member.filename: bundle.read(member) for member in members}
@@ -267,64 +267,14 @@ def _read_zip(path: Path) -> dict[str, bytes]:
         raise FormatError(path, "file", error, "a ZIP with meta.json") from error
 
 
-def _field(path: Path, meta: Any, name: str, kind: type) -> Any:
-    """Return a field of nested tables, such as `means.files`, that is of a kind."""
-    value = meta
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    if not isinstance(value, kind):
-        found = "none" if value is None else f"{type(value).__name__}"
-        raise FormatError(path, f"meta.json: {name}", found, kind.__name__)
-    return value
-
-
-def _numbers(path: Path, meta: Any, name: str, most: int) -> Float32[ndarray, "n"]:
-    values = _field(path, meta, name, list)
-    if not 1 <= len(values) <= most or any(type(x) not in (int, float) for x in values):
-        raise FormatError(path, f"meta.json: {name}", f"{len(values)} entries", f"{most} numbers")
-    try:
-        with np.errstate(over="ignore"):
-            numbers = np.array(values, np.float64).astype(np.float32)
-    except OverflowError as error:
-        raise FormatError(path, f"meta.json: {name}", error, "finite numbers") from error
-    check_finite(path, [f"meta.json: {name}"], numbers[:, None])
-    return numbers
-
-
-def _looked_up(
-    path: Path, meta: Any, part: str, places: Int[ndarray, "*g 3"]
-) -> Float32[ndarray, "*g 3"]:
-    """Return the numbers at places of a part's codebook."""
-    book = _numbers(path, meta, f"{part}.codebook", 256)
-    if places.max() >= len(book):
-        found = f"place {places.max()}"
-        raise FormatError(path, f"{part} picture", found, f"less than {len(book)}")
-    return book[places]
-
-
-def _picture(
-    path: Path,
-    files: dict[str, bytes],
-    meta: Any,
-    part: str,
-    index: int,
-    count: int,
-    width: int | None = None,
+def _pixels(
+    path: Path, content: bytes, count: int, width: int | None = None
 ) -> Int[ndarray, "n 4"]:
-    """Return the first pixels of one of a part's pictures, of a width where one is expected."""
-    names = _field(path, meta, f"{part}.files", list)
-    name = names[index] if index < len(names) else None
-    if not isinstance(name, str) or name not in files:
-        found = "no such file" if isinstance(name, str) else "no name"
-        raise FormatError(path, f"meta.json: {part}.files", found, "a picture in the ZIP")
-    image = _pillow(path)
-    try:
-        with image.open(io.BytesIO(files[name])) as picture:
-            size = picture.size
-            if size[0] * size[1] < count or size[0] != (width or size[0]):
-                expected = f"{count} pixels" + (f", {width} a line" if width else "")
-                raise FormatError(path, name, f"{size[0]} x {size[1]}", expected)
-            pixels = np.asarray(picture.convert("RGBA")).reshape(-1, 4)
-    except (OSError, SyntaxError, image.DecompressionBombError) as error:
-        raise FormatError(path, name, error, "a whole picture") from error
+    """Return the first pixels of a picture, of a width where one is expected."""
+    with _pillow(path).open(io.BytesIO(content)) as picture:
+        size = picture.size
+        if size[0] * size[1] < count or size[0] != (width or size[0]):
+            expected = f"{count} pixels" + (f", {width} a line" if width else "")
+            raise FormatError(path, "picture", f"{size[0]} x {size[1]}", expected)
+        pixels = np.asarray(picture.convert("RGBA")).reshape(-1, 4)
     return pixels[:count].astype(np.int32)

@@ -43,16 +43,10 @@ from gaussians.types import Gaussians
 HEADER = struct.Struct("<4sIIBBBB")
 STREAMS = struct.Struct("<I12x")  # of version 4, behind it: where the table of the streams begins
 MAGIC = b"NGSP"
-VERSION = 3
-FINEST = 20  # bits of a fraction; more are noise that does not compress
 COLOR_STEP = 0.15
-MOST_PACKED = 1024  # bytes of positions in one of a file: Niantic's reader refuses more, too
 RECORD = struct.Struct("<II")
-HAS_RECORDS = 2  # a flag
-MOST_RECORDS = 1 << 20  # bytes of all records; a camera's limits take 20
-AXES_NAMED = 0xADBE0003  # the kind of Adobe's record of another system of axes
-UP_AND_BACK = (0, 4)  # what it holds where axes are the usual ones
-GZIP = 31  # for zlib: a stream with a gzip header
+AXES_RECORD = 0xADBE0003  # the kind of Adobe's record of another system of axes
+GZIP_BITS = 31  # for zlib: a stream with a gzip header
 
 
 def save_spz(path: str | Path, scene: Gaussians) -> None:
@@ -67,7 +61,7 @@ def save_spz(path: str | Path, scene: Gaussians) -> None:
     degree = round(coefficients**0.5) - 1
     turned = turn_harmonics(harmonics)
     parts = (
-        HEADER.pack(MAGIC, VERSION, count, degree, bits, 0, 0),
+        HEADER.pack(MAGIC, 3, count, degree, bits, 0, 0),
         _int24(np.rint(turn_vectors(means).astype(np.float64) * 2**bits)).tobytes(),
         to_levels(sigmoid(logits)).tobytes(),
         to_levels(0.5 + COLOR_STEP * harmonics[:, 0]).tobytes(),
@@ -75,7 +69,7 @@ def save_spz(path: str | Path, scene: Gaussians) -> None:
         _pack_rotations(turn_quaternions(quaternions)).astype("<u4").tobytes(),
         to_levels((128 + 128 * turned[:, 1:]) / 255).tobytes(),
     )
-    packer = zlib.compressobj(9, wbits=GZIP)
+    packer = zlib.compressobj(9, wbits=GZIP_BITS)
     Path(path).write_bytes(packer.compress(b"".join(parts)) + packer.flush())
 
 
@@ -125,84 +119,84 @@ def _read_head(path: Path, data: bytes, versions: tuple[int, ...]) -> _Head:
         raise FormatError(path, "header", found, "at least one, of degree 0 to 3")
     rotation = 3 if version == 2 else 4
     sizes = [size * count for size in (9, 1, 3, 3, rotation, 3 * (degree + 1) ** 2 - 3)]
-    return _Head(version, count, bits, sizes, bool(flags & HAS_RECORDS))
+    has_records = bool(flags & 2)
+    return _Head(version, count, bits, sizes, has_records)
 
 
 def _check_axes(path: Path, records: bytes) -> None:
     """Refuse a file whose records name other axes than the usual ones, or are cut."""
+    up_and_back = 0, 4  # numbers of the usual axes
     place = 0
     while place < len(records):
-        head = records[place : place + RECORD.size]
-        if len(head) < RECORD.size:
-            raise FormatError(path, "extensions", f"{len(head)} bytes more", "whole records")
+        head = records[place : place + RECORD.size].ljust(RECORD.size, b"\xff")
         kind, length = RECORD.unpack(head)
         place += RECORD.size + length
         if place > len(records):
-            rest = length - (place - len(records))
-            raise FormatError(path, "extensions", f"{rest} of {length} bytes", "whole records")
-        axes = records[place - length : place] if kind == AXES_NAMED else b""
-        if int.from_bytes(axes, "little") not in UP_AND_BACK:
+            raise FormatError(path, "extensions", f"{len(records)} bytes", "whole records")
+        axes = records[place - length : place] if kind == AXES_RECORD else b""
+        if int.from_bytes(axes, "little") not in up_and_back:
             raise FormatError(path, "SPZ_ADOBE_coordinate_system", "other axes", "right, up, back")
 
 
 def _unzip(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray, "_"]]]:
     """Return header and arrays of version 2 or 3."""
-    unpacker = zlib.decompressobj(GZIP)
+    most_records = 2**20  # bytes of all; a camera's limits take 20
+    unpacker = zlib.decompressobj(GZIP_BITS)
     try:
-        head = _read_head(path, unpacker.decompress(content, HEADER.size), (2, VERSION))
+        head = _read_head(path, unpacker.decompress(content, HEADER.size), (2, 3))
+        size = sum(head.sizes)
+        most = size + head.has_records * most_records
+        arrays = unpacker.decompress(unpacker.unconsumed_tail, most + 1)
     except (zlib.error, struct.error) as error:
         raise FormatError(path, "file", error, "spz of version 2, 3 or 4") from error
-    size = sum(head.sizes)
-    most = size + head.has_records * MOST_RECORDS
-    try:
-        arrays = unpacker.decompress(unpacker.unconsumed_tail, most + 1)
-    except zlib.error as error:
-        raise FormatError(path, "arrays", error, "a whole file") from error
-    if not size <= len(arrays) <= most:
+    # The checksum stands at the end.
+    if not size <= len(arrays) <= most or not unpacker.eof:
         more = "more" if len(arrays) > size else f"{len(arrays)} bytes"
-        raise FormatError(path, "arrays", more, f"{size} bytes")
-    if not unpacker.eof:  # which has the checksum
-        raise FormatError(path, "arrays", "no end", "a whole file")
+        raise FormatError(path, "arrays", more, f"{size} bytes, in a whole file")
     _check_axes(path, arrays[size:])
     return head, np.split(np.frombuffer(arrays, np.uint8, size), np.cumsum(head.sizes)[:-1])
 
 
 def _read_streams(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray, "_"]]]:
     """Return header and arrays of version 4: a table of sizes, then a zstd stream an array."""
+    most_packed = 1024  # bytes of positions in one of a file: Niantic's reader refuses more, too
     if len(content) < HEADER.size + STREAMS.size:
         raise FormatError(path, "file", f"{len(content)} bytes", "a whole header")
     head = _read_head(path, content, (4,))
-    if head.count * 9 > MOST_PACKED * len(content):
+    if head.count * 9 > most_packed * len(content):
         raise FormatError(path, "header", f"{head.count} Gaussians", "as many as a file can hold")
     (table,) = STREAMS.unpack_from(content, HEADER.size)
-    if table <= len(content):  # a cut file is refused below
-        _check_axes(path, content[HEADER.size + STREAMS.size : table])
+    _check_axes(path, content[HEADER.size + STREAMS.size : table])
     try:
         import pyarrow
     except ImportError:
         raise FormatError(path, "version", 4, "3, or zstd: pip install pyarrow") from None
-    place = table + 16 * sum(size > 0 for size in head.sizes)
+    sizes = [size for size in head.sizes if size]
     columns = []
     try:
-        for size in head.sizes:
-            packed, unpacked = struct.unpack_from("<QQ", content, table) if size else (0, 0)
+        entries = list(struct.iter_unpack("<QQ", content[table : table + 16 * len(sizes)]))
+        place = table + 16 * len(sizes)
+        for size, (packed, unpacked) in zip(sizes, entries, strict=True):
             if unpacked != size or place + packed > len(content):
                 found = f"a stream of {packed} for {unpacked} bytes"
                 raise FormatError(path, "arrays", found, f"{size} bytes, in a whole file")
             stream = content[place : place + packed]
-            column = pyarrow.decompress(stream, size, "zstd", asbytes=True) if size else b""
+            column = pyarrow.decompress(stream, size, "zstd", asbytes=True)
             columns.append(np.frombuffer(column, np.uint8))
-            table += 16 * (size > 0)
             place += packed
-    except (OSError, struct.error) as error:
+    except FormatError:
+        raise
+    except (OSError, struct.error, ValueError) as error:
         raise FormatError(path, "arrays", error, "a whole file") from error
     if place != len(content):
         raise FormatError(path, "arrays", f"{len(content) - place} bytes more", "a whole file")
-    return head, columns
+    no_harmonics = [np.zeros(0, np.uint8)] * (len(head.sizes) - len(sizes))
+    return head, columns + no_harmonics
 
 
 def _fraction_bits(path: Path, means: Float[ndarray, "g 3"], scales: Float[ndarray, "g 3"]) -> int:
     """Return bits that hold a tenth of the usual Gaussian's width, or as many as there is room."""
+    most_bits = 20  # more are noise that does not compress
     wanted = np.ceil(np.log2(10) - np.median(scales) / np.log(2))
     farthest = max(float(np.abs(means).max()), 1e-9)
     room = np.floor(23 - np.log2(farthest) - 1e-6)
@@ -210,7 +204,7 @@ def _fraction_bits(path: Path, means: Float[ndarray, "g 3"], scales: Float[ndarr
         raise FormatError(
             path, "means", f"{farthest:g}", "at most 2^22, for the format keeps 24 bits"
         )
-    return int(np.clip(wanted, 1, min(room, FINEST)))
+    return int(np.clip(wanted, 1, min(room, most_bits)))
 
 
 def _int24(values: Float[ndarray, "g 3"]) -> UInt8[ndarray, "g 3 3"]:

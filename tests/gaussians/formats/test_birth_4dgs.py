@@ -40,9 +40,8 @@ def read_by_them(path, time: float) -> Gaussians:
     return Gaussians(*(jax.device_put(np.float32(x)) for x in arrays))
 
 
-@pytest.mark.parametrize("degree", [pytest.param(0, marks=pytest.mark.slow), 1])
-def test_their_library_sees_the_same_picture(tmp_path, moving, picture, psnr, degree):
-    scene = moving(degree)
+def test_their_library_sees_the_same_picture(tmp_path, moving, picture, psnr):
+    scene = moving(1)
     path = tmp_path / "scene.4dgs"
     save_4dgs(path, scene, seconds=SECONDS)
     report = validate(path.read_bytes())
@@ -79,14 +78,10 @@ def test_the_index_tells_where_the_chunk_is(tmp_path, moving):
 
 def test_what_a_file_cannot_hold_is_refused(tmp_path, moving, make_scene):
     scene = moving(0)
-    with pytest.raises(FormatError, match="seconds: found 0"):
-        save_4dgs(tmp_path / "a.4dgs", scene, seconds=0)
-    with pytest.raises(FormatError, match="expected DynamicGaussians"):
-        save_4dgs(tmp_path / "a.4dgs", make_scene(3), seconds=1)
     far = scene._replace(gaussians=scene.gaussians._replace(means=scene.gaussians.means * 1e9))
-    with pytest.raises(FormatError, match="stream 0"):
-        save_4dgs(tmp_path / "a.4dgs", far, seconds=1)
     hidden = scene.gaussians._replace(logit_opacities=jnp.full(600, -20.0))
-    with pytest.raises(FormatError, match="no Gaussian that can be seen"):
-        save_4dgs(tmp_path / "a.4dgs", scene._replace(gaussians=hidden), seconds=1)
+    unseen = scene._replace(gaussians=hidden)
+    for wrong, seconds in ((scene, 0), (make_scene(3), 1), (far, 1), (unseen, 1)):
+        with pytest.raises(FormatError, match=r"a.4dgs: .+: found .+, expected"):
+            save_4dgs(tmp_path / "a.4dgs", wrong, seconds=seconds)
     assert not list(tmp_path.iterdir())

@@ -1,8 +1,5 @@
 """PLY files byte by byte, and round trips."""
 
-import errno
-import resource
-
 import jax
 import numpy as np
 import pytest
@@ -118,71 +115,40 @@ def test_missing_files_and_folders_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new"),
     [
-        (b"ply\n", b"ply2\n", "header: found"),
-        (
-            b"format binary_little_endian 1.0\n",
-            b"",
-            "header: found no format, expected one of ascii",
-        ),
-        (b"binary_little_endian", b"zip", "header: found 'format zip 1.0', expected a format"),
-        (b"float nx", b"real nx", "header: found 'property real nx'"),
-        (b"end_header", b"end_heaven", "header: found"),
-        (b"property float opacity\n", b"", "element vertex: found no property opacity"),
-        (b"float opacity", b"int opacity", "property opacity: found int32, expected float32"),
-        (b"float nx\n", b"float x\n", "element vertex: found two properties x"),
-        (b"float nx\n", b"float f_rest_0\n", "found 1 f_rest properties, expected 0, 9, 24 or 45"),
-        (b"element vertex", b"element points", "elements: found points, expected one named vertex"),
-        (b"vertex 9\n", b"vertex 0\n", "element vertex: found 0 rows, expected at least 1"),
-        (
-            b"vertex 9\n",
-            b"vertex 10\n",
-            "element vertex: found 10 rows of at least 68 bytes in 612",
-        ),
-        (b"vertex 9\n", b"vertex 9\nelement vertex 9\n", "elements: found two named vertex"),
-        (b"vertex 9\n", b"vertex -9\n", "element vertex: found -9, expected a number of rows"),
-        (b"vertex 9\n", b"vertex nine\n", "element vertex: found nine"),
-        (b"vertex 9\n", b"vertex 99999999\n", "element vertex: found 99999999 rows"),
-        (b"vertex 9\n", b"vertex " + b"9" * 60 + b"\n", "element vertex: found 9999999"),
+        (b"ply\n", b"ply2\n"),
+        (b"format binary_little_endian 1.0\n", b""),
+        (b"binary_little_endian", b"zip"),
+        (b"float nx", b"real nx"),
+        (b"property float opacity\n", b""),
+        (b"float opacity", b"int opacity"),
+        (b"float nx\n", b"float x\n"),
+        (b"float nx\n", b"float f_rest_0\n"),
+        (b"element vertex", b"element points"),
+        (b"vertex 9\n", b"vertex 0\n"),
+        (b"vertex 9\n", b"vertex 10\n"),
+        (b"vertex 9\n", b"vertex 9\nelement vertex 9\n"),
+        (b"vertex 9\n", b"vertex -9\n"),
+        (b"vertex 9\n", b"vertex " + b"9" * 60 + b"\n"),
+        (b"float x", b"list uchar float x"),
     ],
 )
-def test_wrong_headers_are_refused_with_file_field_found_and_expected(
-    tmp_path, valid, old, new, said
-):
+def test_wrong_headers_are_refused_with_file_field_found_and_expected(tmp_path, valid, old, new):
     assert valid.count(old) == 1
     path = tmp_path / "bad.ply"
     path.write_bytes(valid.replace(old, new))
-    with pytest.raises(FormatError) as caught:
+    with pytest.raises(FormatError, match=r"^.*/bad\.ply: .+: found .+, expected .+$"):
         load_ply(path)
-    line = str(caught.value)
-    assert line.startswith(f"{path}: ")
-    assert said in line
-    assert ", expected " in line
-    assert "\n" not in line
-
-
-def test_a_list_is_no_coordinate(tmp_path, valid):
-    (tmp_path / "list.ply").write_bytes(valid.replace(b"float x", b"list uchar float x"))
-    with pytest.raises(FormatError, match="property x: found a list, expected a number"):
-        load_ply(tmp_path / "list.ply")
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        ("1 2\n3\n", "element vertex: found .*, expected rows of numbers"),
-        ("1 2\n3 x\n", "element vertex: found .*x.*, expected rows of numbers"),
-        ("1 2\n3 \xfc\n", "element vertex: found .*, expected rows of numbers"),
-        ("1 2 3 4\n\n", "element vertex: found "),
-        ("1 2     \n", "element vertex: found 1 of 2 rows"),
-        ("\n\n\n\n", "element vertex: found 0 of 2 rows"),
-    ],
+    "body", ["1 2\n3\n", "1 2\n3 x\n", "1 2\n3 \xfc\n", "1 2 3 4\n\n", "1 2     \n", "\n\n\n\n"]
 )
-def test_damaged_text_is_refused(tmp_path, body, said):
+def test_damaged_text_is_refused(tmp_path, body):
     header = "ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\n"
     (tmp_path / "text.ply").write_text(f"{header}end_header\n{body}", encoding="latin-1")
-    with pytest.raises(FormatError, match=said):
+    with pytest.raises(FormatError, match="element vertex: found "):
         read_tables(tmp_path / "text.ply")
 
 
@@ -208,15 +174,3 @@ def test_numbers_that_are_none_are_refused_by_column_and_row(tmp_path, valid, ve
     vertex(tmp_path / "valid.ply")[name][[4, 6]] = value
     with pytest.raises(FormatError, match=f"property {name}: found {value} in row 4 .2 such"):
         load_ply(tmp_path / "valid.ply")
-
-
-def test_a_disk_that_refuses_says_why(tmp_path):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    column = {"x": np.zeros(10_000, np.float32)}
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
-    try:
-        with pytest.raises(OSError, match="File too large") as refused:
-            write_tables(tmp_path / "a.ply", {"vertex": column})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert refused.value.errno == errno.EFBIG

