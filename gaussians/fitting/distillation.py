@@ -103,19 +103,14 @@ class Distillation:
 
     def __post_init__(self) -> None:
         """Refuse settings under which the prior would silently teach nothing."""
-        known = self.form in ("cached", "gradient")
-        if not (known and 0 <= self.start < 1 and self.refreshes > 0 and self.flow_steps > 0):
-            raise ValueError(
-                "distillation: expected form cached or gradient, start in [0, 1), refreshes and "
-                f"flow_steps above 0, found {self.form!r}, {self.start}, {self.refreshes}, "
-                f"{self.flow_steps}"
-            )
+        if self.form not in ("cached", "gradient"):
+            raise ValueError(f"distillation: found form {self.form}, expected cached or gradient")
+        if not (0 <= self.start < 1 and self.refreshes > 0 and self.flow_steps > 0):
+            numbers = self.start, self.refreshes, self.flow_steps
+            raise ValueError(f"distillation: start, refreshes, flow_steps: found {numbers}")
         parted = self.views > 0 or self.windows is not None
         if parted and (self.part is None or self.form == "cached"):
-            raise ValueError(
-                "distillation: views and windows need `part` and the form gradient, "
-                f"found part {self.part} and form {self.form!r}"
-            )
+            raise ValueError("distillation: views and windows need `part` and the form gradient")
 
     def progress(self, fitted: ArrayLike) -> ArrayLike:
         """Return the progress of distillation in [0, 1], given the share of all steps done."""

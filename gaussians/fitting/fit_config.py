@@ -128,37 +128,31 @@ def fit_memory(gaussians: int, pictures: int, height: int, width: int, *, bent: 
 def check_targets(targets: Targets, config: FitConfig) -> None:
     """Raise ValueError when the targets disagree in number or size, or cannot be shrunk."""
     n, h, w, _ = targets.frames.shape
+    shapes = dict.fromkeys(("times", "weights", "final_weights", "views"), (n,))
+    shapes |= dict.fromkeys(("known", "alpha"), (n, h, w))
+    for name, shape in shapes.items():
+        values = getattr(targets, name)
+        if values is not None and values.shape != shape:
+            raise ValueError(f"fit: {name}: found shape {values.shape}, expected {shape}")
     cameras = targets.cameras
-    counts = (cameras.world_to_camera.shape[0], targets.times.shape[0], targets.weights.shape[0])
-    if counts != (n, n, n) or (cameras.height, cameras.width) != (h, w):
-        raise ValueError(
-            f"fit: {n} frames of {h}x{w} need as many cameras, times and weights of that size, "
-            f"found {counts} and {cameras.height}x{cameras.width}"
-        )
-    for name in ("final_weights", "views"):
-        more = getattr(targets, name)
-        if more is not None and more.shape != (n,):
-            raise ValueError(f"fit: {name} have shape {more.shape}, expected ({n},)")
-    for name in ("known", "alpha"):
-        more = getattr(targets, name)
-        if more is not None and more.shape != (n, h, w):
-            raise ValueError(f"fit: {name} has shape {more.shape}, expected {(n, h, w)}")
-    if not jnp.issubdtype(targets.frames.dtype, jnp.floating):
-        raise ValueError(f"fit: frames are {targets.frames.dtype}, expected floats in [0, 1]")
-    if config.steps < 1 or config.chunk < 1:
-        raise ValueError(
-            f"fit: {config.steps} steps in chunks of {config.chunk}, expected 1 or more"
-        )
-    if float(targets.weights.min()) < 0:
-        raise ValueError("fit: target weights below 0, expected 0 or more")
-    if not float(targets.weights.sum()) > 0:
-        raise ValueError("fit: all target weights are 0, nothing to fit")
-    if config.coarse < 1 or config.coarse & (config.coarse - 1):
-        raise ValueError(f"fit: coarse is {config.coarse}, expected a power of 2")
-    if h % config.coarse or w % config.coarse:
-        raise ValueError(f"fit: {h}x{w} frames cannot be shrunk by {config.coarse}")
-    if config.dssim > 0 and min(h, w) < SSIM_WINDOW * config.coarse:
-        raise ValueError(
-            f"fit: {h}x{w} frames shrunk by {config.coarse} are too small for D-SSIM, "
-            f"expected at least {SSIM_WINDOW} pixels each way then"
-        )
+    seen = cameras.world_to_camera.shape[0], cameras.height, cameras.width
+    coarse = config.coarse
+    smallest = SSIM_WINDOW * coarse if config.dssim > 0 else coarse
+    weights = targets.weights
+    rules = (
+        (seen == (n, h, w), f"cameras: found {seen}, expected {(n, h, w)}"),
+        (
+            jnp.issubdtype(targets.frames.dtype, jnp.floating),
+            f"frames: found {targets.frames.dtype}, expected floats in [0, 1]",
+        ),
+        (weights.min() >= 0 and weights.sum() > 0, "weights: expected 0 or more, and some above"),
+        (min(config.steps, config.chunk) >= 1, "steps, chunk: expected 1 or more"),
+        (
+            coarse > 0 and not coarse & (coarse - 1) and not h % coarse and not w % coarse,
+            f"coarse: found {coarse}, expected a power of 2 that divides {h}x{w}",
+        ),
+        (min(h, w) >= smallest, f"frames: found {h}x{w}, expected {smallest} pixels each way"),
+    )
+    for holds, message in rules:
+        if not holds:
+            raise ValueError(f"fit: {message}")

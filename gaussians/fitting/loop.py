@@ -209,16 +209,8 @@ def _targets_at(
         for x in (targets.known, targets.alpha)
     )
     weights = jnp.full(len(times), weight, jnp.float32)
-    taught = Targets(
-        state.taught,
-        cameras,
-        times,
-        weights,
-        views=views,
-        peers=peers,
-        known=known,
-        alpha=alpha,
-    )
+    pictures = state.taught, cameras, times, weights
+    taught = Targets(*pictures, views=views, peers=peers, known=known, alpha=alpha)
     return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), targets, taught)
 
 

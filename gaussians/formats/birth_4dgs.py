@@ -38,11 +38,8 @@ MAGIC = b"\x894DGS1\r\n"
 HEADER, FOOTER, QUANTIZATION, WINDOWS, CHUNK, BAND, INDEX = 1, 2, 3, 4, 5, 7, 8
 STREAM = struct.Struct("<BBBBBIQ")
 RAW, DELTA, CONSTANT = 0, 1, 2
-POSITION_BOUND = 0.05  # largest error, in widths of the usual Gaussian
-RELATIVE_BOUND = 0.02  # of scales and durations
-ROTATION_BOUND = 0.002
-COLOR_BOUND = 1 / 255
-TIME_BOUND = 0.002  # seconds
+RELATIVE_STEP = 2 * np.log1p(0.02)  # of the logarithms of scales and durations
+TIME_STEP = 0.004  # seconds
 BANDS = {1: (0, 3), 2: (3, 8), 3: (8, 15)}  # coefficients after the first
 LARGEST_HARMONIC = 4.0
 
@@ -67,16 +64,17 @@ def _records(path: Path, scene: Passing, seconds: float) -> bytes:
     count, coefficients = scene.harmonics.shape[:2]
     degree = round(coefficients**0.5) - 1
     means = turn_vectors(scene.means).astype(np.float64)
-    position_bound = POSITION_BOUND * float(np.exp(np.median(scene.log_scales)))
+    # Largest errors: of positions in widths of the usual Gaussian.
+    position_bound = 0.05 * float(np.exp(np.median(scene.log_scales)))
     bounds = {
         "pos": position_bound,
-        "scale_rel": RELATIVE_BOUND,
-        "rot": ROTATION_BOUND,
-        "rgb": COLOR_BOUND,
-        "alpha": COLOR_BOUND,
+        "scale_rel": 0.02,
+        "rot": 0.002,
+        "rgb": 1 / 255,
+        "alpha": 1 / 255,
         "motion": 2 * position_bound,  # over the format's reference lifetime of 0.5 s
-        "time": TIME_BOUND,
-        "sigma_rel": RELATIVE_BOUND,
+        "time": TIME_STEP / 2,
+        "sigma_rel": 0.02,
         "sh": 0,
     }
     streams = _streams(path, scene, means, bounds, seconds)
@@ -87,11 +85,10 @@ def _records(path: Path, scene: Passing, seconds: float) -> bytes:
         {"color_space": "srgb-rec709-display", "coordinate_system": "y-up-right-handed"}
     )
     # Order of the steps: position, scale, rotation, colour, opacity, velocity, moment, duration.
-    relative = 2 * np.log1p(RELATIVE_BOUND)
     steps = [2 * bounds[name] for name in ("pos", "scale_rel", "rot", "rgb", "alpha", "motion")]
-    steps[1] = relative
+    steps[1] = RELATIVE_STEP
     quantization = _text("uniform-v1") + struct.pack("<3d", *means.min(0))
-    quantization += struct.pack("<8dB", *steps, 2 * TIME_BOUND, relative, 1)
+    quantization += struct.pack("<8dB", *steps, TIME_STEP, RELATIVE_STEP, 1)
     quantization += _texts({name: repr(value) for name, value in bounds.items()})
     # Valid at the last instant, too: the end of a window is no part of it.
     windows = struct.pack("<Idd", 1, 0.0, np.inf)
@@ -120,18 +117,16 @@ def _streams(
     seconds: float,
 ) -> bytes:
     """Return the streams of a chunk, in the order of their numbers."""
-    relative = 2 * np.log1p(RELATIVE_BOUND)
     position = 2 * bounds["pos"]
     lasts = scene.durations > LONGEST_CLIPS
     sigmas = np.where(lasts, 1.0, scene.durations.astype(np.float64) * seconds)
-    sigma_bins = np.rint(np.log(sigmas) / relative)
-    decoded = np.exp(sigma_bins * relative)
+    sigma_bins = np.rint(np.log(sigmas) / RELATIVE_STEP)
+    decoded = np.exp(sigma_bins * RELATIVE_STEP)
     half = np.where(lasts, np.inf, np.sqrt(-2 * np.log(ALPHA_MIN)) * decoded)
     classes = np.clip(np.ceil(np.log2(np.clip(half, 0.02, 2.0) / 0.5)), -4, 2)
     velocity_steps = 2 * bounds["motion"] * 2.0**-classes
-    step = 2 * TIME_BOUND
-    finest = np.where(lasts, step, np.minimum(step, 0.05 * decoded))
-    moment_steps = step * 2.0 ** np.clip(np.floor(np.log2(finest / step)), -10, 0)
+    finest = np.where(lasts, TIME_STEP, np.minimum(TIME_STEP, 0.05 * decoded))
+    moment_steps = TIME_STEP * 2.0 ** np.clip(np.floor(np.log2(finest / TIME_STEP)), -10, 0)
 
     rotations = np.roll(unit_quaternions(turn_quaternions(scene.quaternions)), -1, axis=1)
     largest, three = smallest_three(rotations)
@@ -140,11 +135,11 @@ def _streams(
     moments = scene.moments.astype(np.float64) * seconds
     bins = [
         (means - means.min(0)) / position,
-        scene.log_scales.astype(np.float64) / relative,
+        scene.log_scales.astype(np.float64) / RELATIVE_STEP,
         largest,
-        three / (2 * ROTATION_BOUND),
+        three / (2 * bounds["rot"]),
         np.column_stack([green, red - green, blue - green]),
-        scene.opacities.astype(np.float64) / (2 * COLOR_BOUND),
+        scene.opacities.astype(np.float64) / (2 * bounds["alpha"]),
         velocities / velocity_steps[:, None],
         moments / moment_steps,
         np.where(lasts, 0, sigma_bins),

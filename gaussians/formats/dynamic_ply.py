@@ -115,15 +115,10 @@ def save_ply_sequence(folder: str | Path, scene: Scene, count: int) -> None:
     at = jax.jit(type(scene).at)
     partial = folder / f".partial-{os.getpid()}"
     partial.unlink(missing_ok=True)  # which may be a link to somewhere else
-    name = names[0]
     try:
         for name, time in zip(names, np.linspace(0, 1, count, dtype=np.float32), strict=True):
             save_ply(partial, at(scene, time))
             partial.replace(folder / name)
-    except OSError as error:
-        if error.filename is None:  # a full disk does not say which file it refuses
-            error.filename = str(folder / name)
-        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -23,9 +23,7 @@ from gaussians.formats.scene_files import (
 from gaussians.types import Gaussians
 
 EXTENSION = "KHR_gaussian_splatting"
-POINTS_MODE = 0
-FLOAT_COMPONENT = 5126
-BYTE_COMPONENT = 5121
+COMPONENT_TYPES = {"u1": 5121, "f4": 5126}
 SHAPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
 
 
@@ -63,15 +61,15 @@ def _document(attributes: dict[str, Shaped[ndarray, "g c"]]) -> tuple[dict[str, 
     views = []
     accessors: list[dict[str, object]] = []
     for name, values in attributes.items():
-        is_byte = values.dtype == np.uint8
-        content = values.astype(np.uint8 if is_byte else "<f4").tobytes()
+        kind = "u1" if values.dtype == np.uint8 else "f4"
+        content = values.astype(f"<{kind}").tobytes()
         accessor: dict[str, object] = {
             "bufferView": len(views),
-            "componentType": BYTE_COMPONENT if is_byte else FLOAT_COMPONENT,
+            "componentType": COMPONENT_TYPES[kind],
             "count": len(values),
             "type": SHAPES[values.shape[1]],
         }
-        if is_byte:
+        if kind == "u1":
             accessor["normalized"] = True
         if name == "POSITION":  # required of it alone
             accessor["min"] = [float(x) for x in values.min(0)]
@@ -81,7 +79,7 @@ def _document(attributes: dict[str, Shaped[ndarray, "g c"]]) -> tuple[dict[str, 
         binary += content
     primitive = {
         "attributes": {name: i for i, name in enumerate(attributes)},
-        "mode": POINTS_MODE,
+        "mode": 0,  # points
         "extensions": {EXTENSION: {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}},
     }
     document = {

@@ -26,7 +26,6 @@ from gaussians.formats.scene_files import (
 from gaussians.types import Gaussians
 
 ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("rotation", "u1", 4)])
-LARGEST_LOG_SCALE = 88.0  # logarithm of a scale that a float32 holds
 
 
 def save_splat(path: str | Path, scene: Gaussians) -> None:
@@ -36,10 +35,9 @@ def save_splat(path: str | Path, scene: Gaussians) -> None:
       FormatError: A file cannot hold the scene, see `arrays_to_write`.
     """
     means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene)
-    if log_scales.max() > LARGEST_LOG_SCALE:
-        largest = log_scales.max()
-        expected = f"at most {LARGEST_LOG_SCALE}, for the format keeps scales"
-        raise FormatError(Path(path), "log_scales", largest, expected)
+    if log_scales.max() > 88:  # a float32 holds no larger scale
+        expected = "at most 88, for the format keeps scales"
+        raise FormatError(Path(path), "log_scales", log_scales.max(), expected)
     rows = np.empty(len(means), ROW)
     rows["mean"] = means
     rows["scale"] = np.exp(log_scales)

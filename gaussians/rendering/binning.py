@@ -19,7 +19,6 @@ from jaxtyping import Array, Bool, Float, Int
 from gaussians.rendering.projection import NEAREST_DRAWN, Splats
 
 TILE_PIXELS = 16  # along a tile whose list is sorted; CPUs composite its quarters
-DEPTH_BITS = 29  # distinguish all floats between NEAREST_DRAWN and 1e15 apart
 MOST_INTERSECTIONS = 2**30  # intersections that 32 bits can count
 
 
@@ -111,16 +110,16 @@ def depth_order(splats: Splats) -> Int[Array, "g"]:
 
     This is a radix sort in two or three rounds of keys without payload, which beats one argsort.
     """
+    depth_bits = 29  # tell all floats between NEAREST_DRAWN and 1e15 apart
     g = splats.depths.shape[0]
     bits = rank_bits(g)
-    bias = np.float32(NEAREST_DRAWN).view(
-        np.uint32
-    )  # positive floats are ordered as their bits are
+    # Positive floats are ordered as their bits are.
+    bias = np.float32(NEAREST_DRAWN).view(np.uint32)
     depths = lax.bitcast_convert_type(splats.depths.astype(jnp.float32), jnp.uint32) - bias
-    depths = jnp.where(splats.sigmas > 0, depths, jnp.uint32((1 << DEPTH_BITS) - 1))
+    depths = jnp.where(splats.sigmas > 0, depths, jnp.uint32((1 << depth_bits) - 1))
     position = jnp.arange(g, dtype=jnp.uint32)
     order = position
-    for shift in range(0, DEPTH_BITS, 32 - bits):
+    for shift in range(0, depth_bits, 32 - bits):
         keys = ((depths[order] >> shift) << bits) | position
         order = order[lax.sort(keys, is_stable=False) & jnp.uint32((1 << bits) - 1)]
     return order.astype(jnp.int32)

@@ -32,9 +32,6 @@ from gaussians.rendering.compositing import ALPHA_MAX, GEOMETRY_COLUMNS, TRANSMI
 from gaussians.rendering.projection import ALPHA_MIN
 
 BLOCK_ROWS = 8  # rows of the gradient that are added, or cleared, at a time
-PAYLOAD_OF_A_STEP = 16  # splats times channels; the light is looked at after each step
-PAYLOAD_OF_A_WARP = 1024  # pixels times channels whose sums fit into the registers of a warp
-MOST_WARPS = 16
 LOG2_E = 1 / math.log(2)
 
 
@@ -97,7 +94,8 @@ def bytes_of_rows(slots: int, columns: int) -> int:
 
 def step_size(channels: int) -> int:
     """Return the number of splats whose reads are under way at a time."""
-    return max(1, PAYLOAD_OF_A_STEP // channels)
+    step_payload = 16  # splats times channels; the light is looked at after each step
+    return max(1, step_payload // channels)
 
 
 def _call(
@@ -117,9 +115,11 @@ def _call(
 
 def _warps(tiles: Tiles, channels: int) -> int:
     """Return the number of warps of a tile, a power of two."""
-    needed = tiles.side**2 * channels / PAYLOAD_OF_A_WARP
+    warp_payload = 1024  # pixels times channels whose sums fit into the registers of a warp
+    most_warps = 16
+    needed = tiles.side**2 * channels / warp_payload
     warps = 1
-    while warps < min(needed, MOST_WARPS):
+    while warps < min(needed, most_warps):
         warps *= 2
     return warps
 

@@ -21,7 +21,6 @@ from gaussians.rendering import compositing, compositing_gpu, compositing_tpu
 from gaussians.rendering.binning import Bins, Tiles, bin_quarters, bin_splats
 from gaussians.rendering.projection import Splats
 
-TRITON_CAPABILITY = 8.0  # of NVIDIA GPUs: Ampere
 T = TypeVar("T")
 
 
@@ -102,7 +101,8 @@ def runs_triton() -> bool:
         devices = jax.local_devices(backend="cuda")
     except RuntimeError:  # none is here: the program is for others
         return True
-    return min(float(device.compute_capability) for device in devices) >= TRITON_CAPABILITY
+    ampere = 8.0
+    return min(float(device.compute_capability) for device in devices) >= ampere
 
 
 def _own_lists(kernels: ModuleType, bins: Bins, tiles: Tiles) -> tuple[Bins, Tiles]:

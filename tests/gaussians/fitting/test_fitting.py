@@ -159,21 +159,6 @@ def test_both_forms_of_distillation_teach_what_no_picture_shows():
     assert taught(weight_first=3.0, weight_last=3.0, form="gradient") > alone + 2
 
 
-def test_targets_that_disagree_are_refused():
-    targets = pictures((-0.4, 0.4))
-    with pytest.raises(ValueError, match="6 frames of 16x16"):
-        fit(start(), targets._replace(times=TIMES), CONFIG, jax.random.key(0))
-    with pytest.raises(ValueError, match="all target weights are 0"):
-        fit(start(), targets._replace(weights=jnp.zeros(6)), CONFIG, jax.random.key(0))
-
-
-def test_a_clip_budget_covers_every_picture():
-    targets = pictures((-0.4, 0.4))
-    budget = clip_budget(truth(), targets.cameras, targets.times, slack=1.0)
-    rendered = render_clip(truth(), targets.cameras, targets.times, max_intersections=budget)
-    assert int(rendered.overflow.max()) == 0
-
-
 def test_a_random_background_keeps_out_what_the_pictures_do_not_show():
     targets, place = pictures((-0.1, 0.1)), jnp.array([[0.0, 0.0, 1.0]])
     black = still(  # as the background, and all over the pictures

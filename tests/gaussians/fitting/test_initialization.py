@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from gaussians.fitting.initialization import Seeding, initialize
 
@@ -41,12 +40,6 @@ def test_points_lie_on_the_surface_with_the_colour_and_time_of_their_pixel():
     sizes = np.exp(np.asarray(scene.gaussians.log_scales))
     assert sizes.min() > 0.3 / 14
     assert sizes.max() < 3 / 14
-
-
-def test_unknown_depth_everywhere_is_an_error():
-    frames, depth, intrinsics, poses = capture()
-    with pytest.raises(ValueError, match="no valid depth"):
-        initialize(frames, 0 * depth, intrinsics, poses, 10, jax.random.key(0))
 
 
 def test_whoever_stands_for_a_while_and_goes_is_not_always_there():

@@ -175,10 +175,3 @@ def test_a_stopped_fit_asks_the_same_again():
         saved = jax.tree.map(np.asarray, state)
         resumed = run(restore=lambda _, saved=saved: jax.tree.map(jnp.asarray, saved))
         assert_equal(resumed, whole)
-
-
-@pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("changes", [{"part": None}, {"form": "cached"}])
-def test_a_part_that_nobody_would_ask_about_is_refused(changes):
-    with pytest.raises(ValueError, match="need `part` and the form gradient"):
-        replace(prior(**PARTED), **changes)

@@ -21,11 +21,6 @@ def camera():
     return Camera(jnp.asarray(pose), lens, SIZE, SIZE)
 
 
-def test_no_correction_changes_nothing():
-    corrected = correct_camera(camera(), no_correction(3), jnp.int32(1))
-    np.testing.assert_allclose(corrected.world_to_camera, camera().world_to_camera, atol=1e-6)
-
-
 def test_turn_and_shift_are_along_the_worlds_axes_and_relative_to_the_mean():
     corrections = 0.01 * RNG.normal(size=(4, 2, 3))
     turn, shift = (corrections - corrections.mean(0))[2]

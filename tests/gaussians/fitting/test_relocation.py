@@ -87,15 +87,6 @@ def test_the_dead_move_onto_the_living_and_moments_restart_at_both_ends():
     assert opacities[:100][chosen].mean() > opacities[:100].mean()
 
 
-def test_nothing_moves_where_nothing_lives_or_nothing_died():
-    for opacity in (0.001, 0.5):
-        before = scene(np.full(8, opacity))
-        jitted = jax.jit(relocate, static_argnames="growth")
-        after, _ = jitted(before, (numbered(before),), jax.random.key(0), growth=0.5)
-        for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(before), strict=True):
-            np.testing.assert_array_equal(a, b)
-
-
 def test_room_is_dead_and_what_was_there_stays():
     before = scene([0.5, 0.9])
     after = with_room(before, 5)

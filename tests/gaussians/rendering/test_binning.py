@@ -7,7 +7,6 @@ import pytest
 
 from gaussians.rendering.binning import Tiles, bin_quarters, bin_splats, count_slots, depth_order
 from gaussians.rendering.projection import Splats
-from gaussians.rendering.rasterizer import round_budget
 
 
 def splats(g=60, seed=0) -> Splats:
@@ -76,11 +75,3 @@ def test_depth_order_is_the_stable_order_of_floats_with_what_is_not_drawn_last()
     scene = Splats(blank, blank, jnp.array(depths), blank, jnp.float32(~hidden), blank)
     expected = np.argsort(np.where(hidden, np.inf, depths), kind="stable")
     np.testing.assert_array_equal(depth_order(scene), expected)
-
-
-def test_more_intersections_than_32_bits_count_are_refused():
-    scene, tiles = splats(g=8), Tiles(16000, 16000, 16)
-    everywhere = scene._replace(half_sizes=jnp.full((8, 2), 1e6))
-    crowd = jax.tree.map(lambda x: jnp.tile(x, (500, *[1] * (x.ndim - 1))), everywhere)
-    with pytest.raises(ValueError, match="intersections"):
-        round_budget(count_slots(crowd, tiles))
