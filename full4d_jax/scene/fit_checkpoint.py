@@ -31,12 +31,11 @@ class PartialFit:
     def restore(self, fresh: FitState) -> FitState:
         """Return the state in the file, or the fresh one where the file has none for this fit."""
         saved = read_arrays(self.path)
-        if str(saved.pop("mark", "")) != self.mark:
-            return fresh
+        is_own = str(saved.pop("mark", "")) == self.mark
         leaves, structure = jax.tree.flatten(fresh)
         saved_leaves = [saved[f"leaf_{i}"] for i in range(len(leaves)) if f"leaf_{i}" in saved]
-        if [(x.shape, x.dtype) for x in saved_leaves] != [(x.shape, x.dtype) for x in leaves]:
-            self.say(f"{self.path} is of another version: fitting from the start")
+        kinds = [[(x.shape, x.dtype) for x in some] for some in (saved_leaves, leaves)]
+        if not is_own or kinds[0] != kinds[1]:
             return fresh
         state = jax.tree.unflatten(structure, [jnp.asarray(x) for x in saved_leaves])
         self.say(f"fitting goes on after step {int(state.step)} from {self.path}")

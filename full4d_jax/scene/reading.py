@@ -1,15 +1,11 @@
 """Grids from the folder of a run, with their config, and scenes from the files that hold one."""
 
-import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from full4d_jax.config.experiment import DEFAULT
 from full4d_jax.grid import Grid, grid_from
 from full4d_jax.scene.scene_arrays import from_arrays
 from full4d_jax.session.errors import InputError, input_errors, require_file
-from full4d_jax.session.fields import table_of
 from full4d_jax.session.stage_arrays import check_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import row_and_column
@@ -27,10 +23,11 @@ def read_grid(stages: Stages) -> tuple[Grid, dict[str, Any]]:
     """
     grid = posed_grid(stages)
     path = stages.folder / "config.json"
-    with input_errors("output folder", f"run full4d sample SOURCE --out {stages.folder} first"):
+    do = f"run full4d sample SOURCE --out {stages.folder} first"
+    with input_errors("output folder", do):
         saved = load_json(path)
-    if note := check_saved(saved, str(path)):
-        stages.say(f"note: {note}")
+    if not isinstance(saved, dict):
+        raise InputError("saved config", path, type(saved).__name__, "a table of fields", do)
     return grid, saved
 
 
@@ -75,38 +72,3 @@ def _read_arrays(path: Path) -> Scene:
     arrays = load_arrays(path)
     check_arrays("scene", arrays, str(path))
     return from_arrays(arrays)
-
-
-def check_saved(saved: Any, where: str) -> str:
-    """Refuse a saved config with values that no config can have.
-
-    Returns:
-      A line that names fields which are missing or foreign to this version; empty for none.
-
-    Raises:
-      InputError: naming the field.
-    """
-    most_named = 4
-    unexpected = list(_differences(DEFAULT, saved, "", where))
-    more = f" and {len(unexpected) - most_named} more" if len(unexpected) > most_named else ""
-    named = ", ".join(unexpected[:most_named])
-    return f"{where} has {named}{more}: of another version, or edited" if unexpected else ""
-
-
-def _differences(known: Any, saved: Any, prefix: str, where: str) -> Iterator[str]:
-    """Yield which fields of a dataclass a table lacks, and which others it has; check the rest."""
-
-    def refused(name: str, found: object, expected: object) -> InputError:
-        do = "run full4d sample there again"
-        place = f"{where}, {prefix}{name}".rstrip("., ")
-        return InputError("saved config", place, found, expected, do)
-
-    if not isinstance(saved, dict):
-        raise refused("", type(saved).__name__, "a table of fields")
-    names = {field.name for field in dataclasses.fields(known)}
-    yield from (f"no {prefix}{name}" for name in sorted(names - saved.keys()))
-    yield from (f"an unknown {prefix}{name:.60}" for name in sorted(saved.keys() - names))
-    parts = {x for x in names & saved.keys() if dataclasses.is_dataclass(getattr(known, x))}
-    table_of(type(known), {x: value for x, value in saved.items() if x not in parts}, refused)
-    for name in sorted(parts):
-        yield from _differences(getattr(known, name), saved[name], f"{prefix}{name}.", where)

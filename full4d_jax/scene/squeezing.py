@@ -18,9 +18,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt32
 from numpy import ndarray
+from scipy.spatial.transform import Rotation
 
 from full4d_jax.scene.entropy_code import Coded, code_columns, interleave
 from full4d_jax.scene.packing import PackedScene
+from gaussians.formats.scene_files import with_largest
+from gaussians.morton import morton_places
 
 POSITION_STEP = 0.19  # widths of the usual Gaussian
 LOG_DURATION_STEP = 0.3
@@ -148,7 +151,8 @@ def _part(
         "gate": GATE_STEP if scale > FEW_SCALE else 1,
     }
     # Neighbours follow each other along a Morton curve, so that gaps between places are short.
-    places = _morton(np.rint((positions - origin) / steps["position"]).astype(np.uint64))
+    cells = np.rint((positions - origin) / steps["position"]).astype(np.int64)
+    places = morton_places(cells[:, ::-1], AXIS_BITS)
     order = np.argsort(places, kind="stable")
     records = records[order]
     gaps = np.diff(places[order].astype(np.int64), prepend=0)
@@ -184,15 +188,6 @@ def _part(
     return part, coded, order
 
 
-def _morton(cells: ndarray) -> ndarray:
-    """Return places on Morton's curve, the bits of (g 3) cells in turn, x the highest."""
-    places = np.zeros(len(cells), np.uint64)
-    for bit in range(AXIS_BITS):
-        for axis in range(3):
-            places |= ((cells[:, axis] >> bit) & 1) << (3 * bit + 2 - axis)
-    return places
-
-
 def _bits(numbers: Int[ndarray, "g"], lengths: Int[ndarray, "g"]) -> bytes:
     """Return the lowest bits of numbers, one after the other, each from its lowest."""
     ends = np.cumsum(lengths)
@@ -216,18 +211,8 @@ def rotation_matrices(packed: UInt32[ndarray, "g"]) -> Float[ndarray, "g 3 3"]:
     """Return matrices of what `pack_rotations` packed."""
     levels = np.stack([packed & 1023, packed >> 10 & 1023, packed >> 20 & 1023], 1)
     three = (levels.astype(np.float64) - 511.5) / 511.5 * np.sqrt(0.5)
-    largest = np.sqrt(np.maximum(0, 1 - (three**2).sum(1)))
-    rows = np.arange(len(packed))
-    order = np.array([[0, 1, 2, 3], [1, 0, 2, 3], [1, 2, 0, 3], [1, 2, 3, 0]])[packed >> 30]
-    w, x, y, z = np.column_stack([largest, three])[rows[:, None], order].T
-    return np.stack(
-        [
-            np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], 1),
-            np.stack([2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)], 1),
-            np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], 1),
-        ],
-        1,
-    )
+    quaternions = with_largest((packed >> 30).astype(np.int64), three)
+    return Rotation.from_quat(quaternions, scalar_first=True).as_matrix()
 
 
 def _luma_chroma(

@@ -20,6 +20,7 @@ from numpy import ndarray
 
 from gaussians import harmonics
 from gaussians.fitting.stillness import camera_moves, median_where, shows_farthest, still_points
+from gaussians.morton import morton_places
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
@@ -323,10 +324,8 @@ def _densities(weights: Float[ndarray, "n"], count: int) -> Float[ndarray, "n"]:
 def morton_order(height: int, width: int) -> Int[ndarray, "p"]:
     """Return the numbers of a picture's pixels, counted row by row, along Morton's curve."""
     y, x = np.divmod(np.arange(height * width), width)
-    code = np.zeros(height * width, np.int64)
-    for bit in range(max(height, width).bit_length()):
-        code |= ((x >> bit & 1) << 2 * bit) | ((y >> bit & 1) << 2 * bit + 1)
-    return np.argsort(code, kind="stable")
+    places = morton_places(np.stack([x, y], 1), max(height, width).bit_length())
+    return np.argsort(places, kind="stable")
 
 
 def _at_pixels(

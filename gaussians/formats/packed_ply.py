@@ -32,6 +32,7 @@ from gaussians.formats.scene_files import (
     unit_quaternions,
     with_largest,
 )
+from gaussians.morton import morton_places
 from gaussians.types import Gaussians
 
 CHUNK_GAUSSIANS = 256
@@ -189,9 +190,5 @@ def curve(means: Float[ndarray, "g 3"]) -> Int[ndarray, "g"]:
     low = means.min(0).astype(np.float64)
     high = means.max(0)
     span = np.where(high > low, high - low, 1)
-    cells = ((means - low) / span * (2**10 - 1)).astype(np.uint64)
-    code = np.zeros(len(means), np.uint64)
-    for bit in range(10):
-        for axis in range(3):
-            code |= ((cells[:, axis] >> bit) & 1) << (3 * bit + axis)
-    return np.argsort(code, kind="stable")
+    cells = ((means - low) / span * (2**10 - 1)).astype(np.int64)
+    return np.argsort(morton_places(cells, 10), kind="stable")

@@ -64,7 +64,6 @@ def test_gaussians_of_a_moving_camera_last_where_the_room_stands_still():
         means = np.asarray(scene.gaussians.means)[chosen][:200]
         distance = np.linalg.norm(means[:, None] - dark[None, ::50], axis=-1).min(1)
         assert (distance < 0.05).mean() > 0.1 if near else (distance > 0.05).mean() > 0.95
-    assert STILL_COLOR_DIFFERENCE < 0.25
 
 
 def test_one_depth_that_is_little_farther_than_the_others_is_an_outlier():

@@ -1,6 +1,7 @@
 """The tile rasterizer against the slow oracle: values, and gradients under random cotangents."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -244,12 +245,13 @@ def test_shapes_that_would_broadcast_are_refused():
     camera = random_camera()
     several = jax.tree.map(lambda x: jnp.stack([x] * 2), camera)
     empty = jax.tree.map(lambda x: x[:0], scene)
-    for given, options in (
+    cases: list[tuple[tuple[Gaussians, Camera], dict[str, Any]]] = [
         ((empty, camera), {}),
         ((scene, several), {}),
         ((scene, camera), {"sh_degree": 1}),
         ((scene, camera), {"background": jnp.zeros((24, 40, 3))}),
         ((scene, camera), {"features": jnp.zeros((4, 2))}),
-    ):
+    ]
+    for given, options in cases:
         with pytest.raises(ValueError, match="render: found"):
             render(*given, max_intersections=64, **options)
