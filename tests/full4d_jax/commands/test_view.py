@@ -12,27 +12,17 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from moving_scene import ball, cameras, moving_ball
 
-from full4d_jax.cli import main
 from full4d_jax.grid import Grid, all_real, grid_arrays
-from full4d_jax.scene.reading import read_scene
 from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.scene.serving import page_server
 from full4d_jax.session.stages import Stages
 from gaussians import (
-    Gaussians,
-    save_dynamic_ply,
-    save_packed_ply,
     save_ply,
-    save_sog,
-    save_splat,
-    save_spz,
 )
 
 # Where the tests run in the background, Ctrl-C is ignored, and children inherit that.
@@ -99,24 +89,6 @@ def test_a_file_is_seen_in_the_browser(tmp_path, browser):
         assert browser.script("viewer.settings.limit") is None
 
 
-def test_all_kinds_of_files_are_read(tmp_path):
-    arrays: dict[str, Any] = to_arrays(moving_ball())
-    writers = {
-        "a.4d.ply": lambda path: save_dynamic_ply(path, moving_ball()),
-        "a.ply": lambda path: save_ply(path, ball()),
-        "a.compressed.ply": lambda path: save_packed_ply(path, ball()),
-        "a.splat": lambda path: save_splat(path, ball()),
-        "a.spz": lambda path: save_spz(path, ball()),
-        "a.sog": lambda path: save_sog(path, ball()),
-        "a.npz": lambda path: np.savez(path, **arrays),
-    }
-    for name, write in writers.items():
-        write(tmp_path / name)
-        scene = read_scene(tmp_path / name)
-        means = scene.means if isinstance(scene, Gaussians) else scene.gaussians.means
-        assert float(jnp.abs(means.mean(0) - jnp.array([0, 0, 1])).max()) < 0.02, name
-
-
 def test_a_busy_port_gives_way_to_the_next():
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
@@ -144,16 +116,6 @@ def serving(secret: str = ""):
             server.shutdown()
 
 
-def test_a_head_has_the_length_and_no_page():
-    with serving() as server:
-        connection = http.client.HTTPConnection("127.0.0.1", server.server_port)
-        connection.request("HEAD", "/")
-        answer = connection.getresponse()
-        assert answer.status == 200
-        assert answer.headers["Content-Length"] == "1"
-        assert answer.read() == b""
-
-
 def test_other_web_sites_get_nothing():
     with serving() as server:
         here = f"localhost:{server.server_port}"
@@ -170,23 +132,3 @@ def test_a_public_page_is_for_those_who_know_its_address():
         assert asked(server, "/secret", Host="studio:8080") == 200
         assert asked(server, "/", Host="studio:8080") == 404
         assert asked(server, "/secret", Host="studio", Origin="https://evil.example") == 403
-
-
-def test_folders_without_a_scene_and_bad_options_are_refused(tmp_path, capsys):
-    (tmp_path / "half.npz").write_bytes(b"")
-    (tmp_path / "film.mp4").write_bytes(b"")
-    for words, said in (
-        ([tmp_path / "none"], "found no such file or folder"),
-        ([tmp_path, "--port", 99999], "--port: found 99999"),
-        ([tmp_path, "--seconds", 0], "--seconds: found 0"),
-        ([tmp_path / "none.ply"], "found no such file"),
-        ([tmp_path / "film.mp4"], "found a video, expected the folder of a run or a splat file"),
-        ([tmp_path / "half.npz"], "expected a whole .npz file"),
-    ):
-        assert main(["view", *map(str, words)]) == 2
-        assert said in capsys.readouterr().err
-    assert not (tmp_path / "none").exists()
-    finished_run(tmp_path)
-    (tmp_path / "scene.npz").write_bytes(b"")
-    assert main(["view", str(tmp_path)]) == 2
-    assert "run full4d lift" in capsys.readouterr().err

@@ -100,25 +100,6 @@ def test_a_camera_that_travels_gets_the_depth_that_run_estimates(tmp_path, monke
     assert np.abs(unit * settled / true - 1)[seen].mean() < 0.01
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--out", "D.png"], "target: D.png: found .png, expected .npy"),
-        (["--depth_network", "none.onnx"], "depth network: none.onnx: found no such file"),
-        (["--depth_kind", "metric"], "--depth_kind: found metric, expected an .onnx file"),
-        (["--rows", "3"], "--rows: found 3"),
-        (["--start", "9"], "lower --start"),
-    ],
-)
-def test_what_cannot_be_used_is_told(options, said, folder, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert main(["depth", f"{folder}/in.mp4", *options]) == 2
-    line = capsys.readouterr().err
-    assert said in line
-    assert line.count("\n") == 1
-    assert not list(tmp_path.iterdir())
-
-
 def test_no_video_is_told(tmp_path, capsys):
     (tmp_path / "a.jpg").write_bytes(b"no picture" * 20)
     for name, what in (("a.jpg", "video"), ("none.mp4", "source")):
