@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import subprocess
 import time
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,6 @@ from full4d_jax.training.loop import STOPPED
 from input_pipeline.addresses import address_of
 
 UNUSABLE = 2  # exit code: it would end so again
-SCRIPTS = sorted(path.name for path in DEPLOY.iterdir() if path.suffix in (".sh", ".sbatch"))
 COMMANDS = ["data encode", "train"]
 
 
@@ -72,11 +70,6 @@ def chips(topology: str) -> int:
     for side in topology.split("x"):
         count *= int(side)
     return count
-
-
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_scripts_parse(name):
-    assert subprocess.run(["bash", "-n", DEPLOY / name], check=False).returncode == 0
 
 
 def test_a_slice_is_asked_for_and_trains_until_the_end(tmp_path):

@@ -34,13 +34,8 @@ def run(tmp_path_factory) -> Iterator[Callable[[str], None]]:
         yield run
 
 
-def _parameter(block: Block):
-    """Make blocks of README a part of every run of the tests, those of docs of the slow ones."""
-    marks = [] if block.place.startswith("README.md") else [pytest.mark.slow]
-    return pytest.param(block, id=block.place, marks=marks)
-
-
-@pytest.mark.parametrize("block", [_parameter(x) for x in blocks() if not x.slow])
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [x for x in blocks() if not x.slow], ids=lambda x: x.place)
 def test_a_block_runs(block: Block, run):
     # Every page begins with the same data set, whatever another page wrote under its name.
     shutil.rmtree("sets/mine", ignore_errors=True)

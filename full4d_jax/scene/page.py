@@ -175,7 +175,7 @@ def _data(content: bytes) -> str:
     for i in range(DATA_PARTS):
         part = text[i * length : (i + 1) * length]
         parts.append(f'<script class="data" type="text/plain">{part}</script>')
-        parts.append(f"<script>loaded({(i + 1) / PARTS})</script>")
+        parts.append(f"<script>loaded({(i + 1) / DATA_PARTS})</script>")
     return "\n".join(parts)
 
 

@@ -11,7 +11,6 @@ import pytest
 from gaussians import render
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-LONGEST = 70  # lines of a program that a stranger reads at once
 
 
 def load(name: str) -> ModuleType:
@@ -67,8 +66,3 @@ def test_a_mask_of_ones_own_is_read():
     # 3 views of 8 instants: each reads up to 3 instants of its own view, and 2 more views.
     assert share == pytest.approx((8 * 3 - 2 + 8 * 2) * 3 / (3 * 8) ** 2)
     assert np.isfinite(loss)
-
-
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
-def test_an_example_is_short(path):
-    assert len(path.read_text().splitlines()) <= LONGEST
