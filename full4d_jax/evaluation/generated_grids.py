@@ -38,7 +38,7 @@ from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior, describe_network
 from full4d_jax.generation.projection_guidance import project_video
 from full4d_jax.generation.several_processes import on_all
-from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
+from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.weights import described
 from full4d_jax.session.stages import fingerprint
@@ -103,7 +103,7 @@ def generate_rows(judge: Judge, clips: Iterable[KnownClip]) -> Iterator[Candidat
     for known in clips:
         clip = known.clip
         depth = source_depth(judge.depth, 2 * clip.frames[0] - 1)
-        depth = drop_depth_edges(depth, EDGE)  # as in training, and for the baselines too
+        depth = drop_depth_edges(depth, EDGE_BEND)  # as in training, and for the baselines too
         projection, by_estimate = fill(judge, known, depth, samplers)
         by_truth = {}
         if clip.depth[0].any():

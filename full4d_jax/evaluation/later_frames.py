@@ -31,7 +31,7 @@ from full4d_jax.evaluation.results import open_lines
 from full4d_jax.evaluation.table import CASCADE, COPY, FITTED, PUSH_PULL
 from full4d_jax.generation.cascade import Upsampler, generate_large, in_parts
 from full4d_jax.generation.projection_guidance import fill_holes
-from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
+from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
 from full4d_jax.grid import About, Grid, Origin, all_real, around_source, points_in, seen_in
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.models.upsampler import MULTIPLE
@@ -44,7 +44,7 @@ from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.handheld.find_path import path_from_poses
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
 from full4d_jax.source.options import VideoOptions
-from full4d_jax.source.size import ROWS, size_of_result
+from full4d_jax.source.size import USUAL_ROWS, size_of_result
 from full4d_jax.source.video_source import open_video_source
 from input_pipeline.cameras import centers
 from input_pipeline.capture_clips import CaptureClips
@@ -83,7 +83,7 @@ def open_film(config: Config, options: VideoOptions, network: AnyNetwork) -> Sti
       InputError: it is unusable, or its camera's path is unknown.
     """
     if options.video.is_dir():
-        source = open_photographs(options.video, options.size.rows or ROWS)
+        source = open_photographs(options.video, options.size.rows or USUAL_ROWS)
     else:
         source = open_video_source(size_of_result(config, options, enlarged=True), options)
     source = _from_first(source, options.video)
@@ -161,7 +161,7 @@ def settled_depth(source: Grid, network: AnyNetwork) -> tuple[Float[np.ndarray, 
     first = to_model(source.frames[0, :1])
     known = np.asarray(source_depth(network, first, still=False))
     settled, unit = settle_scale(source, known, estimated=True)
-    return np.asarray(drop_depth_edges(jnp.asarray(settled), EDGE))[0], in_unit(source, unit)
+    return np.asarray(drop_depth_edges(jnp.asarray(settled), EDGE_BEND))[0], in_unit(source, unit)
 
 
 def open_photographs(folder: Path, rows: int) -> Grid:

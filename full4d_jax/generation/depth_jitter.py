@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from full4d_jax.config import DataConfig
-from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
+from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
 
 
 class Shares(NamedTuple):
@@ -34,7 +34,7 @@ def draw_depth(
     shares: Shares, depth: Float[Array, "t h w"], data: DataConfig
 ) -> Float[Array, "t h w"]:
     """Return the depth of a clip, or such as a network might estimate it."""
-    estimate = drop_depth_edges(corrupt_depth(shares.key, depth), EDGE)
+    estimate = drop_depth_edges(corrupt_depth(shares.key, depth), EDGE_BEND)
     return jnp.where(shares.corrupt < data.corrupt_depth, estimate, depth)
 
 

@@ -23,11 +23,9 @@ from numpy import ndarray
 from full4d_jax.geometry.moving import differs
 from full4d_jax.geometry.optical_flow import optical_flow, warp
 
-FINE = 192  # shorter side, pixels, to which small pictures are enlarged for their flow
-CHANGED = 15.0  # levels of 255 by which a colour differs from instant 0 where something moves
-AROUND = np.ones((3, 3), np.uint8)  # pixels at the rim of what moves
-FROM_ROW = 4.2  # logit of the row's share where it changed: .31 after `models.warp.RARE_LOGIT`
-TRUSTED = 25.5  # levels of 255 by which a picture moved along its flow may miss the other
+FINE_SIDE_PIXELS = 192  # shorter side, pixels, to which small pictures are enlarged for their flow
+# Logit of the row's share where it changed: .31 after `models.warp.RARE_LOGIT`.
+ROW_SHARE_LOGIT = 4.2
 
 Frames = UInt8[ndarray, "v t h w 3"]
 Motion = Float32[ndarray, "v t h w 2"]
@@ -51,13 +49,15 @@ def carried_motion(frames: Frames) -> Float32[ndarray, "v t h w 5"]:
         step = fine_flow(picture, before)
         to_first = step + warp_inside(to_first, step)
         for instant, (back, changed) in enumerate(row, 1):
-            own, share = (warp_inside(x, to_first) for x in (back, FROM_ROW * changed))
+            own, share = (warp_inside(x, to_first) for x in (back, ROW_SHARE_LOGIT * changed))
             motion[view, instant] = np.concatenate([own, to_first, share], -1)
     return motion
 
 
 def motion_from_first(frames: Frames) -> tuple[Motion, Bool[ndarray, "v t h w"]]:
     """Return the true w by flow of the true pictures, and where it leads to the same colour."""
+    # Levels of 255 by which a picture moved along its flow may miss the other.
+    trusted_levels = 25.5
     motion = np.zeros((*frames.shape[:4], 2), np.float32)
     trusted = np.zeros(frames.shape[:4], bool)
     for view, pictures in enumerate(frames):
@@ -65,14 +65,14 @@ def motion_from_first(frames: Frames) -> tuple[Motion, Bool[ndarray, "v t h w"]]
             flow = fine_flow(picture, pictures[0])
             moved = warp_inside(pictures[0].astype(np.float32), flow)
             motion[view, instant] = flow
-            trusted[view, instant] = ~differs(moved, picture, TRUSTED)
+            trusted[view, instant] = ~differs(moved, picture, trusted_levels)
     return motion, trusted
 
 
 def fine_flow(now: Picture, then: Picture) -> Flow:
-    """Return the optical flow of pictures that are enlarged to `FINE` where they are smaller."""
+    """Return the optical flow of pictures, enlarged to `FINE_SIDE_PIXELS` if smaller."""
     height, width = now.shape[:2]
-    scale = -(-FINE // min(height, width))
+    scale = -(-FINE_SIDE_PIXELS // min(height, width))
     if scale == 1:
         return optical_flow(now, then)
     size = (scale * width, scale * height)
@@ -88,6 +88,9 @@ def warp_inside(image: Float32[ndarray, "h w c"], flow: Flow) -> Float32[ndarray
 
 def _changed_flow(now: Picture, first: Picture) -> tuple[Flow, Float32[ndarray, "h w 1"]]:
     """Return the flow from a picture of the row to its first, and 1; 0 where nothing changed."""
-    changed = differs(now.astype(np.float32), first.astype(np.float32), CHANGED)
-    around = cv2.dilate(changed.astype(np.float32), AROUND)[..., None]
+    rim_pixels = np.ones((3, 3), np.uint8)  # pixels at the rim of what moves
+    # Levels of 255 by which a colour differs from instant 0 where something moves.
+    changed_levels = 15.0
+    changed = differs(now.astype(np.float32), first.astype(np.float32), changed_levels)
+    around = cv2.dilate(changed.astype(np.float32), rim_pixels)[..., None]
     return fine_flow(now, first) * around, around

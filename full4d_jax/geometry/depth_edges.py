@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-EDGE = 0.1  # relative bend of disparity above which an estimated depth counts as smeared
+EDGE_BEND = 0.1  # relative bend of disparity above which an estimated depth counts as smeared
 
 
 @partial(jax.jit, static_argnames="threshold")

@@ -9,12 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from full4d_jax.geometry.rays import MIN_W, pixel_rays, pixels_of, relative_pose
+from full4d_jax.geometry.rays import LEAST_DEPTH_AHEAD, pixel_rays, pixels_of, relative_pose
 from gaussians.precision import exact_products
-
-MAX_INSTANTS = 8  # instants, evenly spaced, in which points are looked up
-MAX_COLOUR_DISTANCE = 0.16  # of colours in [-1, 1]
-MAX_RATIO_ERROR = 0.2  # of its depth: a larger difference is another surface's
 
 
 @jax.jit
@@ -33,17 +29,20 @@ def fuse_depth(
       lens: intrinsics, pixels.
       world_to_camera: of each frame.
     """
+    max_ratio_error = 0.2  # of its depth: a larger difference is another surface's
+    max_colour_distance = 0.16  # of colours in [-1, 1]
+    max_instants = 8  # instants, evenly spaced, in which points are looked up
     times, height, width = depth.shape
-    instants = jnp.linspace(0, times - 1, min(MAX_INSTANTS, times)).round().astype(int)
+    instants = jnp.linspace(0, times - 1, min(max_instants, times)).round().astype(int)
     rays = pixel_rays(lens, height, width)
 
     def ratios(time: Array, other: Array) -> Float[Array, "h w"]:
         motion = relative_pose(world_to_camera[other], world_to_camera[time])
         points = (rays * depth[time][..., None]) @ motion[:3, :3].T + motion[None, None, :3, 3]
         row, column, inside = pixels_of(points @ lens.T, height, width)
-        ratio = depth[other][row, column] / jnp.maximum(points[..., 2], MIN_W)
-        alike = jnp.abs(frames[other][row, column] - frames[time]).max(-1) < MAX_COLOUR_DISTANCE
-        same = inside & alike & (jnp.abs(ratio - 1) < MAX_RATIO_ERROR) & (other != time)
+        ratio = depth[other][row, column] / jnp.maximum(points[..., 2], LEAST_DEPTH_AHEAD)
+        alike = jnp.abs(frames[other][row, column] - frames[time]).max(-1) < max_colour_distance
+        same = inside & alike & (jnp.abs(ratio - 1) < max_ratio_error) & (other != time)
         return jnp.where(same, ratio, jnp.nan)
 
     def one(time: Array) -> Float[Array, "h w"]:

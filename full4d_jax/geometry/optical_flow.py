@@ -7,9 +7,6 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-SMALLEST = 12  # pixels of a side that DIS needs
-AGREES = 0.01, 0.5  # of squared flow, and pixels: Sundaram et al. 2010, as in Lai et al.
-
 
 class Flows(NamedTuple):
     """Optical flow between the pictures of a film that follow each other, pixels, x then y.
@@ -33,14 +30,15 @@ def film_flows(pictures: UInt8[np.ndarray, "t h w 3"]) -> Flows:
 def optical_flow(
     now: UInt8[np.ndarray, "h w 3"], then: UInt8[np.ndarray, "h w 3"], finest: int = 0
 ) -> Float32[np.ndarray, "h w 2"]:
-    """Return the flow from `now` to `then`: pixels, x then y; 0 for sides below `SMALLEST`.
+    """Return the flow from `now` to `then`: pixels, x then y; 0 for sides below `smallest_side`.
 
     Args:
       now: a picture; small ones have no scales to spare.
       then: the other.
       finest: how often the pictures of the last scale are halved.
     """
-    if min(now.shape[:2]) < SMALLEST:
+    smallest_side = 12  # pixels of a side that DIS needs
+    if min(now.shape[:2]) < smallest_side:
         return np.zeros((*now.shape[:2], 2), np.float32)
     gray = [cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (now, then)]
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -67,6 +65,8 @@ def flow_agrees(
     there: Float[np.ndarray, "h w 2"], back: Float[np.ndarray, "h w 2"]
 ) -> Bool[np.ndarray, "h w"]:
     """Return where the flow there and back leads home, inside the picture."""
+    # Of squared flow, and pixels: Sundaram et al. 2010, as in Lai et al.
+    agreement_bound = 0.01, 0.5
     h, w = there.shape[:2]
     y, x = np.mgrid[:h, :w].astype(np.float32)
     x = x + there[..., 0]
@@ -74,4 +74,6 @@ def flow_agrees(
     inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
     returned = warp(back, there)
     length = (there**2).sum(-1) + (returned**2).sum(-1)
-    return inside & (((there + returned) ** 2).sum(-1) < AGREES[0] * length + AGREES[1])
+    return inside & (
+        ((there + returned) ** 2).sum(-1) < agreement_bound[0] * length + agreement_bound[1]
+    )

@@ -7,8 +7,6 @@ from numpy import ndarray
 
 from input_pipeline.cameras import centers, invert, rigid
 
-RESTS = 1e-6  # of the path's own unit: a camera that turns on its place
-
 
 def turning_path(rotations: Float[ndarray, "t 3 3"]) -> Float[ndarray, "t 4 4"]:
     """Return the poses of a camera that turns on its place."""
@@ -17,7 +15,8 @@ def turning_path(rotations: Float[ndarray, "t 3 3"]) -> Float[ndarray, "t 4 4"]:
 
 def travels(world_to_camera: Float[ndarray, "t 4 4"]) -> bool:
     """Return whether a camera changes its place."""
-    return bool(np.ptp(centers(np.asarray(world_to_camera)), axis=0).max() > RESTS)
+    resting_length = 1e-6  # of the path's own unit: a camera that turns on its place
+    return bool(np.ptp(centers(np.asarray(world_to_camera)), axis=0).max() > resting_length)
 
 
 def interpolate_poses(

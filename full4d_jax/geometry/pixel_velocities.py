@@ -22,11 +22,6 @@ from numpy import ndarray
 from full4d_jax.geometry.optical_flow import Flows, flow_agrees, optical_flow, warp
 from gaussians.fitting.initialization import Velocities
 
-JUMP = 0.1  # relative difference from the depth of a still point from which q shows something else
-ALIKE = 0.08  # difference up to which two colours may be one point's
-AROUND = 0.04  # standard deviation of the neighbourhood of a pixel, of the picture's shorter side
-SURE = 0.02  # least share of the neighbourhood whose velocity must be known
-
 
 def flow_velocities(flows: Mapping[int, Flows]) -> Velocities:
     """Return equation 1 as `gaussians.initialize` asks for it.
@@ -71,6 +66,9 @@ def pixel_velocities(
       times: of the frames, in clips.
       flows: between frames that follow each other, if they are known already.
     """
+    same_colour = 0.08  # difference up to which two colours may be one point's
+    # Relative difference from the depth of a still point from which q shows something else.
+    depth_jump = 0.1
     pictures = np.rint(255 * np.clip(frames, 0, 1)).astype(np.uint8)
     home = np.zeros((*depth.shape[1:], 2), np.float32)
     total = np.zeros((*depth.shape, 3), np.float32)
@@ -88,8 +86,8 @@ def pixel_velocities(
             ahead = warp(depth[j, ..., None], there, cv2.INTER_NEAREST)[..., 0]
             before = _points(depth[i], home, lens, world_to_camera[i])
             z = before @ world_to_camera[j, 2, :3] + world_to_camera[j, 2, 3]  # if it stood still
-            near = (ahead > 0) & (np.abs(ahead - z) < JUMP * z)
-            alike = np.abs(warp(frames[j], there) - frames[i]).max(-1) < ALIKE
+            near = (ahead > 0) & (np.abs(ahead - z) < depth_jump * z)
+            alike = np.abs(warp(frames[j], there) - frames[i]).max(-1) < same_colour
             counts = moving[i] & near & alike & flow_agrees(there, back)
             moved = _points(ahead, there, lens, world_to_camera[j]) - before
             total[i] += np.where(counts[..., None], moved / (times[j] - times[i]), 0)
@@ -117,11 +115,14 @@ def _spread(
     moving: Bool[ndarray, "h w"],
 ) -> Float[ndarray, "h w 3"]:
     """Give moving pixels of unknown velocity the mean of those around; 0 if there are too few."""
+    least_known_share = 0.02  # least share of the neighbourhood whose velocity must be known
+    # Standard deviation of the neighbourhood of a pixel, of the picture's shorter side.
+    neighbourhood_share = 0.04
     if not (moving & ~known).any() or not known.any():
         return velocities
-    sigma = AROUND * min(known.shape)
+    sigma = neighbourhood_share * min(known.shape)
     share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma)
     blurred = cv2.GaussianBlur(velocities.astype(np.float32), (0, 0), sigma)
-    around = blurred / np.maximum(share, SURE)[..., None]
-    unknown = moving & ~known & (share > SURE)
+    around = blurred / np.maximum(share, least_known_share)[..., None]
+    unknown = moving & ~known & (share > least_known_share)
     return np.where(unknown[..., None], around, velocities)

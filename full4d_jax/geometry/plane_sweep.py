@@ -16,12 +16,8 @@ from numpy import ndarray
 
 from input_pipeline.cameras import pixel_rays
 
-PLANES = 96
-WINDOW = 7  # pixels
-NEIGHBOURS = 6
-CORRELATED = 0.6  # least score of a pixel that is kept
-AGREE = 0.05  # largest relative difference of inverse depths that confirm each other
-CONFIRMED = 2  # neighbours
+WINDOW_PIXELS = 7  # pixels
+LEAST_CONFIRMING_VIEWS = 2  # neighbours
 
 
 def sweep(
@@ -37,11 +33,13 @@ def sweep(
     Each view is compared with its `neighbours`, or else with the nearest ones. Of a view that has
     none, nothing is sure.
     """
+    least_score = 0.6  # least score of a pixel that is kept
+    tried_planes = 96
     near_by = nearest_views(world_to_camera) if neighbours is None else neighbours
     if near_by is None:
         return np.zeros(frames.shape[:3], np.float32)
     grey = frames.mean(-1).astype(np.float32)
-    inverse = np.linspace(1 / far, 1 / near, PLANES)
+    inverse = np.linspace(1 / far, 1 / near, tried_planes)
     lens = intrinsics.astype(np.float64)
     pose = world_to_camera.astype(np.float64)
     depth = np.full_like(grey, np.nan)
@@ -53,21 +51,22 @@ def sweep(
     for v, n in compared:
         relative = pose[n] @ np.linalg.inv(pose[v])
         votes = _agreement(depth[v], depth[n], lens[v], lens[n], relative)
-        score[v] *= votes >= min(CONFIRMED, len(n))
-    return np.where(score > CORRELATED, depth, 0.0).astype(np.float32)
+        score[v] *= votes >= min(LEAST_CONFIRMING_VIEWS, len(n))
+    return np.where(score > least_score, depth, 0.0).astype(np.float32)
 
 
 def nearest_views(world_to_camera: Float[np.ndarray, "v 4 4"]) -> Int[np.ndarray, "v n"] | None:
     """Return the nearest cameras that look the same way as each; None if they are too few."""
+    most_neighbours = 6
     eyes = -np.einsum("vji,vj->vi", world_to_camera[:, :3, :3], world_to_camera[:, :3, 3])
     distance = np.linalg.norm(eyes[:, None] - eyes, axis=-1)
     turned = np.einsum("vi,ui->vu", world_to_camera[:, 2, :3], world_to_camera[:, 2, :3])
     distance = np.where(turned > np.cos(np.radians(50)), distance, np.inf)
-    enough = np.isfinite(distance).sum(1) > CONFIRMED
+    enough = np.isfinite(distance).sum(1) > LEAST_CONFIRMING_VIEWS
     if not enough.all():  # cameras too far apart, or too few
         return None
     most = int(np.isfinite(distance).sum(1).min()) - 1
-    return np.argsort(distance, axis=1)[:, 1 : 1 + min(NEIGHBOURS, most)]
+    return np.argsort(distance, axis=1)[:, 1 : 1 + min(most_neighbours, most)]
 
 
 def _best_plane(
@@ -120,7 +119,7 @@ def _warp(
     y, x = np.mgrid[:h, :w].astype(np.float32)
     u, v, z = (a * x + b * y + c for a, b, c in mapped.astype(np.float32))
     inside = (z > 0) & (u >= 0) & (u <= (w - 1) * z) & (v >= 0) & (v <= (h - 1) * z)
-    whole = cv2.erode(inside.astype(np.uint8), np.ones((WINDOW, WINDOW), np.uint8))
+    whole = cv2.erode(inside.astype(np.uint8), np.ones((WINDOW_PIXELS, WINDOW_PIXELS), np.uint8))
     return seen, whole > 0
 
 
@@ -136,7 +135,7 @@ def _vertex(scores: Float[ndarray, "p h w"], best: Int[ndarray, "h w"]) -> Float
 
 def _blur(x: Float32[ndarray, "h w"]) -> Float32[ndarray, "h w"]:
     """Return the mean of the window of every pixel."""
-    return cv2.blur(x, (WINDOW, WINDOW), borderType=cv2.BORDER_REFLECT_101)
+    return cv2.blur(x, (WINDOW_PIXELS, WINDOW_PIXELS), borderType=cv2.BORDER_REFLECT_101)
 
 
 def _statistics(
@@ -155,6 +154,8 @@ def _agreement(
     poses: Float[ndarray, "n 4 4"],
 ) -> Int[ndarray, "h w"]:
     """Count the neighbours that found the same point."""
+    # Largest relative difference of inverse depths that confirm each other.
+    confirming_ratio = 0.05
     h, w = depth.shape
     points = pixel_rays(lens, h, w) * depth[..., None]
     votes = np.zeros(depth.shape, int)
@@ -165,5 +166,5 @@ def _agreement(
         column = np.floor(u / ahead)
         inside = (z > 0) & (row >= 0) & (row < h) & (column >= 0) & (column < w)
         theirs = neighbour[row.clip(0, h - 1).astype(int), column.clip(0, w - 1).astype(int)]
-        votes += inside & (np.abs(z / theirs - 1) < AGREE)
+        votes += inside & (np.abs(z / theirs - 1) < confirming_ratio)
     return votes

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from gaussians.precision import exact_products
 
-MIN_W = 1e-6  # by which homogeneous coordinates are divided at least
+LEAST_DEPTH_AHEAD = 1e-6  # by which homogeneous coordinates are divided at least
 
 
 class Pixels(NamedTuple):
@@ -54,7 +54,7 @@ def relative_pose(
 def pixels_of(places: Float[Array, "*n 3"], height: int, width: int) -> Pixels:
     """Return the pixels in which points lie, whose homogeneous places are (u, v, w)."""
     u, v, w = jnp.moveaxis(places, -1, 0)
-    ahead = jnp.maximum(w, MIN_W)
+    ahead = jnp.maximum(w, LEAST_DEPTH_AHEAD)
     column = jnp.floor(u / ahead).astype(int)
     row = jnp.floor(v / ahead).astype(int)
     inside = (w > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)

@@ -25,22 +25,6 @@ from full4d_jax.geometry.structure import median_angle, quiet_colmap, repeatable
 from input_pipeline.conventions import homogeneous
 from input_pipeline.matches import epipolar_distances, find_features, match_features, verify
 
-# Focal lengths, of the longer side, from which the lens is refined: 50, 30, 80 and 17 degrees.
-GUESSES = (1.07, 1.87, 0.6, 3.3)
-SIDE = 640  # pixels, at least, of the longer side of pictures in which points are sought
-FEATURES = 3000  # of a view, at most, in all instants
-FEWEST = 15  # points that place a camera
-MAX_EPIPOLAR_DISTANCE = (
-    2.0  # pixels from its epipolar line, at most, of a match that agrees with the cameras
-)
-FEWEST_FIRST = 50  # points that place the first two
-MOVED = 0.008  # of the picture's longer side: a point that moves by less stays
-STANDING = 0.3  # of the points stay, at least, before a camera that stands
-SMALL_SIDE = 480  # pixels, at most, of the longer side of pictures in which motion is sought
-PARTS = 6, 4  # columns and rows of parts of a picture
-COVERED = 0.5  # of the parts have points that move as before a camera, if it moves
-RIM = 0.15  # of the width or height: points that are nearer to a side of the picture lie at its rim
-FEWEST_THERE = 3  # points, at least, in a part or at a rim; fewer may be wrong matches
 NO_DISTORTION = np.zeros(8)
 
 
@@ -77,8 +61,10 @@ def find_rig(frames: UInt8[ndarray, "v t h w 3"], what: str) -> Rig | None:
     Raises:
       InputError: the package is not installed.
     """
+    # Pixels, at least, of the longer side of pictures in which points are sought.
+    least_side = 640
     height, width = frames.shape[2:4]
-    scale = max(1.0, SIDE / max(height, width))
+    scale = max(1.0, least_side / max(height, width))
     with quiet_colmap(what) as pycolmap, TemporaryDirectory() as name:
         folder = Path(name)
         _match(pycolmap, frames, scale, folder)
@@ -118,15 +104,20 @@ def moving_cameras(frames: UInt8[ndarray, "v t h w 3"]) -> list[int]:
 
 def _moves(film: UInt8[ndarray, "t h w 3"]) -> bool:
     """Return whether few points stay between two instants, and all over the picture they move."""
-    scale = min(1.0, SMALL_SIDE / max(film.shape[1:3]))
+    # Pixels, at most, of the longer side of pictures in which motion is sought.
+    small_side = 480
+    least_standing = 0.3  # of the points stay, at least, before a camera that stands
+    moved_share = 0.008  # of the picture's longer side: a point that moves by less stays
+    scale = min(1.0, small_side / max(film.shape[1:3]))
     small = [cv2.resize(x, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for x in film]
     height, width = small[0].shape[:2]
     features = [find_features(frame, np.eye(3), NO_DISTORTION) for frame in small]
     instants = range(len(film))
     for before, after in sorted({*pairwise(instants), *((0, i) for i in instants[1:])}):
         matched = match_features(features[before], features[after])
-        stays = np.linalg.norm(matched[:, 1] - matched[:, 0], axis=-1) < MOVED * max(width, height)
-        if stays.sum() >= STANDING * len(matched):
+        moved = np.linalg.norm(matched[:, 1] - matched[:, 0], axis=-1)
+        stays = moved < moved_share * max(width, height)
+        if stays.sum() >= least_standing * len(matched):
             continue
         cv2.setRNGSeed(0)
         if _fill_picture(verify(matched) / (width, height)):
@@ -140,15 +131,21 @@ def _fill_picture(matched: Float[ndarray, "n 2 2"]) -> bool:
     Args:
       matched: (x, y) before and after, in shares of the width and height.
     """
-    counts = np.histogramdd(matched[:, 0], PARTS, [(0, 1), (0, 1)])[0]
-    is_all_over = np.mean(counts >= FEWEST_THERE) >= COVERED
-    first_rims = (matched < RIM).any(1).sum(0)
-    last_rims = (matched > 1 - RIM).any(1).sum(0)
-    return bool(is_all_over and min(*first_rims, *last_rims) >= FEWEST_THERE)
+    fewest_there = 3  # points, at least, in a part or at a rim; fewer may be wrong matches
+    # Of the width or height: points that are nearer to a side of the picture lie at its rim.
+    rim_share = 0.15
+    least_covered = 0.5  # of the parts have points that move as before a camera, if it moves
+    picture_parts = 6, 4  # columns and rows of parts of a picture
+    counts = np.histogramdd(matched[:, 0], picture_parts, [(0, 1), (0, 1)])[0]
+    is_all_over = np.mean(counts >= fewest_there) >= least_covered
+    first_rims = (matched < rim_share).any(1).sum(0)
+    last_rims = (matched > 1 - rim_share).any(1).sum(0)
+    return bool(is_all_over and min(*first_rims, *last_rims) >= fewest_there)
 
 
 def _match(pycolmap: Any, frames: UInt8[ndarray, "v t h w 3"], scale: float, folder: Path) -> None:
     """Write pictures and apart.db: the points of each, and matches of every instant's pictures."""
+    most_features = 3000  # of a view, at most, in all instants
     views, instants = frames.shape[:2]
     (folder / "frames").mkdir()
     for v, t in np.ndindex(views, instants):
@@ -156,7 +153,7 @@ def _match(pycolmap: Any, frames: UInt8[ndarray, "v t h w 3"], scale: float, fol
         cv2.imwrite(str(folder / "frames" / _name(v, t)), cv2.cvtColor(large, cv2.COLOR_RGB2BGR))
     extraction = pycolmap.FeatureExtractionOptions()
     extraction.num_threads = 1  # as in `repeatable_matching`
-    extraction.sift.max_num_features = FEATURES // instants
+    extraction.sift.max_num_features = most_features // instants
     pycolmap.extract_features(
         folder / "apart.db",
         folder / "frames",
@@ -210,16 +207,20 @@ def _best_model(pycolmap: Any, folder: Path, views: int, side: float) -> Any:
 
     A lens that is far off leads astray, so that several are tried.
     """
+    fewest_first_points = 50  # points that place the first two
+    fewest_points = 15  # points that place a camera
+    # Of the longer side, from which the lens is refined: 50, 30, 80 and 17 degrees.
+    focal_guesses = (1.07, 1.87, 0.6, 3.3)
     options = pycolmap.IncrementalPipelineOptions()
     options.multiple_models = options.extract_colors = options.ba_refine_extra_params = False
     options.min_model_size = 2
     options.num_threads = 1
     options.random_seed = 0
-    options.mapper.init_min_num_inliers = FEWEST_FIRST
-    options.mapper.abs_pose_min_num_inliers = FEWEST
+    options.mapper.init_min_num_inliers = fewest_first_points
+    options.mapper.abs_pose_min_num_inliers = fewest_points
     options.mapper.init_min_tri_angle = 4.0  # degrees
     models = []
-    for number, guess in enumerate(GUESSES):
+    for number, guess in enumerate(focal_guesses):
         with pycolmap.Database.open(folder / "pooled.db") as database:
             (camera,) = database.read_all_cameras()
             camera.params = [guess * side, *camera.params[1:]]
@@ -237,6 +238,8 @@ def _agreement(
     pycolmap: Any, folder: Path, lens: Float[ndarray, "3 3"], poses: dict[int, ndarray]
 ) -> float:
     """Return the share of the verified matches of placed cameras that lie near epipolar lines."""
+    # Pixels from its epipolar line, at most, of a match that agrees with the cameras.
+    max_epipolar_distance = 2.0
     distances = [np.zeros(0)]
     with pycolmap.Database.open(folder / "pooled.db") as pooled:
         ids = {_view(image.name): image.image_id for image in pooled.read_all_images()}
@@ -247,7 +250,7 @@ def _agreement(
                 matched = np.stack([points[i][rows[:, 0]], points[j][rows[:, 1]]], 1)
                 pair = np.stack([poses[i], poses[j]])
                 distances.append(epipolar_distances(matched, np.stack([lens, lens]), pair))
-    return float(np.mean(np.concatenate(distances) < MAX_EPIPOLAR_DISTANCE))
+    return float(np.mean(np.concatenate(distances) < max_epipolar_distance))
 
 
 def _pairs(views: int) -> list[tuple[int, int]]:

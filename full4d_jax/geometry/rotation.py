@@ -14,9 +14,6 @@ from numpy import ndarray
 
 from full4d_jax.geometry.tracking import displacement, from_first, track_steps
 
-ROUNDS = 10
-SCALE = 0.5  # pixels: s above
-
 
 class Turning(NamedTuple):
     """A camera's motion, from rotations alone.
@@ -65,17 +62,19 @@ def fit_rotation(
     points: Float[ndarray, "n 2 2"], lens: Float[ndarray, "3 3"]
 ) -> Float[ndarray, "3 3"]:
     """Return the rotation of rays that most matches of pixels follow."""
+    pixel_scale = 0.5  # pixels: s above
+    fit_rounds = 10
     pixels = np.concatenate([points, np.ones_like(points[..., :1])], -1)
     rays = pixels @ np.linalg.inv(lens).T
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     weights = np.ones(len(points))
     turn = np.eye(3)
-    for _ in range(ROUNDS):
+    for _ in range(fit_rounds):
         u, _, vt = np.linalg.svd((rays[:, 1] * weights[:, None]).T @ rays[:, 0])
         turn = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
         seen = rays[:, 0] @ (lens @ turn).T
         error = np.linalg.norm(seen[:, :2] / seen[:, 2:] - points[:, 1], axis=-1)
-        weights = 1 / (1 + (error / SCALE) ** 2)
+        weights = 1 / (1 + (error / pixel_scale) ** 2)
     return turn
 
 

@@ -21,9 +21,7 @@ from input_pipeline.matches import (
     verify,
 )
 
-STEPS = (2, 5)  # frames between two that are matched; their path between must be longer than 0
 NO_DISTORTION = np.zeros(8)
-CLIPPED = 2.0  # times the largest good distance
 
 
 class Matched(NamedTuple):
@@ -45,7 +43,7 @@ class PathAgreement(NamedTuple):
 
     Attributes:
       share: of the matches, that are near their epipolar lines.
-      misfit: mean distance from there in pixels, each as `CLIPPED` at most.
+      misfit: mean distance from there in pixels, each as `clipped_distances` at most.
     """
 
     share: float
@@ -64,6 +62,7 @@ def match_frames(frames: UInt8[ndarray, "t h w 3"], lens: Float[ndarray, "3 3"])
 
 def path_agreement(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> PathAgreement:
     """Return how well matches agree with a path."""
+    clipped_distances = 2.0  # times the largest good distance
     distances_of_pairs = [np.zeros(0)]
     lenses = np.stack([matched.lens, matched.lens])
     for pair, points in matched.points.items():
@@ -73,7 +72,7 @@ def path_agreement(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -
     distances = np.concatenate(distances_of_pairs)
     if not len(distances):
         return PathAgreement(np.nan, np.nan)
-    clipped = np.minimum(distances, CLIPPED * matched.near)
+    clipped = np.minimum(distances, clipped_distances * matched.near)
     return PathAgreement(float((distances < matched.near).mean()), float(clipped.mean()))
 
 
@@ -98,5 +97,7 @@ def seen_points(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> S
 
 def _pairs(count: int) -> list[tuple[int, int]]:
     """Return pairs of frames some steps apart; of few frames all neighbours."""
-    steps = sorted({min(step, count - 1) for step in STEPS} - {0})
+    # Frames between two that are matched; their path between must be longer than 0.
+    matched_steps = (2, 5)
+    steps = sorted({min(step, count - 1) for step in matched_steps} - {0})
     return [(i, i + step) for step in steps for i in range(count - step)]

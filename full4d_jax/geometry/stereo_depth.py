@@ -25,26 +25,6 @@ from full4d_jax.geometry.plane_sweep import sweep
 from gaussians.precision import exact_products
 from input_pipeline.cameras import centers, resize_intrinsics
 
-ROWS = 128  # short side of the frames that are swept, at most
-MAX_COMPARED = 6  # frames that one is compared with
-MIN_COMPARED = 2
-# Degrees between the rays of two frames to the scene.
-MIN_ANGLE = 1.0
-BEST_ANGLE = 6.0
-MAX_ANGLE = 20.0
-MAX_TURN = 50.0  # degrees between the directions of two frames
-MIN_SURE = 0.05  # share of the pixels without which a sweep is not believed
-WIDER = 2.0  # than the estimated depths, the range that is swept
-SUPPORT_REACH = 5  # pixels around one in which others support its depth
-SUPPORT_COLOUR = 0.1  # distance of colours at which their weight falls to 1 / e
-MAX_SUPPORT_JUMP = 0.1  # relative difference of depth
-MIN_SUPPORT = 0.5  # share of their weight
-GRID = 8, 16, 16  # cells over log z, rows and columns
-FAINT = 4.0  # pixels in a cell that weigh as much as the mean of the coarser one
-MOST_FACTOR = 0.7  # of log f, from the frame's median
-MAX_AVERAGED_RESIDUAL = 0.5  # of log f, of pixels that count in the grid
-MAX_OWN_RESIDUAL = 0.6  # of log f, of pixels that get their own
-
 
 def stereo_depth(
     frames: UInt8[ndarray, "t h w 3"],
@@ -63,8 +43,11 @@ def stereo_depth(
       lens: intrinsics, pixels.
       world_to_camera: of each frame.
     """
+    swept_range_factor = 2.0  # than the estimated depths, the range that is swept
+    min_sure = 0.05  # share of the pixels without which a sweep is not believed
+    most_rows = 128  # short side of the frames that are swept, at most
     h, w = depth.shape[1:]
-    scale = min(1.0, ROWS / min(h, w))
+    scale = min(1.0, most_rows / min(h, w))
     high = round(scale * h)
     wide = round(scale * w)
     shrunk = np.stack([cv2.resize(z, (wide, high), interpolation=cv2.INTER_NEAREST) for z in depth])
@@ -76,10 +59,12 @@ def stereo_depth(
     small = np.stack(small) / np.float32(255)
     lenses = resize_intrinsics(lens[None], rows=high / h, columns=wide / w).repeat(len(frames), 0)
     near, far = np.quantile(known, (0.02, 0.98))
-    swept = sweep(small, lenses, world_to_camera, near / WIDER, far * WIDER, neighbours)
+    near = near / swept_range_factor
+    far = far * swept_range_factor
+    swept = sweep(small, lenses, world_to_camera, near, far, neighbours)
     swept *= np.stack([agrees_with_neighbours(*x) for x in zip(small, swept, strict=True)])
     share = float((swept > 0).mean())
-    if share < MIN_SURE:
+    if share < min_sure:
         return depth, 0.0
     return np.asarray(corrected(jnp.asarray(depth), jnp.asarray(swept))), share
 
@@ -88,23 +73,30 @@ def compared(poses: Float[ndarray, "t 4 4"], distance: float) -> list[Int[ndarra
     """Return the numbers of the frames that each is compared with, none where they are too few.
 
     The angle between two frames is that of their rays to the point on the first one's axis at
-    `distance`; those nearest to `BEST_ANGLE` come first.
+    `distance`; those nearest to `best_angle` come first.
     """
+    max_turn = 50.0  # degrees between the directions of two frames
+    # Degrees between the rays of two frames to the scene.
+    max_angle = 20.0
+    best_angle = 6.0
+    min_angle = 1.0
+    min_compared = 2
+    max_compared = 6  # frames that one is compared with
     eyes = centers(poses)
     ahead = poses[:, 2, :3]
     rays = (eyes + distance * ahead)[:, None] - eyes[None]
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     angles = np.degrees(np.arccos(np.einsum("tui,ti->tu", rays, ahead).clip(-1, 1)))
     good = (
-        (angles >= MIN_ANGLE)
-        & (angles <= MAX_ANGLE)
-        & (ahead @ ahead.T > np.cos(np.radians(MAX_TURN)))
+        (angles >= min_angle)
+        & (angles <= max_angle)
+        & (ahead @ ahead.T > np.cos(np.radians(max_turn)))
     )
-    misfit = np.where(good, np.abs(np.log(np.maximum(angles, 1e-6) / BEST_ANGLE)), np.inf)
+    misfit = np.where(good, np.abs(np.log(np.maximum(angles, 1e-6) / best_angle)), np.inf)
     order = np.argsort(misfit, axis=1)
     counts = good.sum(1)
     return [
-        row[: min(MAX_COMPARED, n)] if n >= MIN_COMPARED else row[:0]
+        row[: min(max_compared, n)] if n >= min_compared else row[:0]
         for row, n in zip(order, counts, strict=True)
     ]
 
@@ -116,18 +108,22 @@ def agrees_with_neighbours(
 
     The window of a pixel beside an edge sees the edge, so a plain background takes its depth there.
     """
+    min_support = 0.5  # share of their weight
+    max_support_jump = 0.1  # relative difference of depth
+    support_colour = 0.1  # distance of colours at which their weight falls to 1 / e
+    support_reach = 5  # pixels around one in which others support its depth
     h, w = swept.shape
-    side = 2 * SUPPORT_REACH + 1
-    edges = ((SUPPORT_REACH, SUPPORT_REACH),) * 2
+    side = 2 * support_reach + 1
+    edges = ((support_reach, support_reach),) * 2
     wide = np.pad(frame, (*edges, (0, 0)), mode="reflect")
     depths = np.pad(swept, edges)
     alike, same = np.zeros((2, h, w), np.float32)
     for y, x in np.ndindex(side, side):
         cut = slice(y, y + h), slice(x, x + w)
-        weight = np.exp(-((wide[cut] - frame) ** 2).sum(-1) / SUPPORT_COLOUR**2)
+        weight = np.exp(-((wide[cut] - frame) ** 2).sum(-1) / support_colour**2)
         alike += weight
-        same += weight * (np.abs(depths[cut] - swept) < MAX_SUPPORT_JUMP * swept)
-    return same > MIN_SUPPORT * alike
+        same += weight * (np.abs(depths[cut] - swept) < max_support_jump * swept)
+    return same > min_support * alike
 
 
 @jax.jit
@@ -146,18 +142,21 @@ def corrected(depth: Float[Array, "t h w"], swept: Float[Array, "t r q"]) -> Flo
 def _correct(
     depth: Float[Array, "h w"], small: Float[Array, "r q"], swept: Float[Array, "r q"]
 ) -> Float[Array, "h w"]:
+    max_own_residual = 0.6  # of log f, of pixels that get their own
+    max_averaged_residual = 0.5  # of log f, of pixels that count in the grid
+    most_factor = 0.7  # of log f, from the frame's median
     logs = jnp.log(jnp.where(small > 0, small, 1.0))
     sure = (small > 0) & (swept > 0)
     low, high = jnp.nanquantile(jnp.where(small > 0, logs, jnp.nan), jnp.array([0.02, 0.98]))
     factor = jnp.where(sure, jnp.log(jnp.where(sure, swept, 1.0)) - logs, 0.0)
-    sure &= jnp.abs(factor - jnp.nanmedian(jnp.where(sure, factor, jnp.nan))) < MOST_FACTOR
+    sure &= jnp.abs(factor - jnp.nanmedian(jnp.where(sure, factor, jnp.nan))) < most_factor
     factor = jnp.where(sure, factor, 0.0)
     place = partial(_cells, low=low, high=high)
     grid = _averaged(factor, sure, place(logs))
-    near = sure & (jnp.abs(factor - _read(grid, place(logs))) < MAX_AVERAGED_RESIDUAL)
+    near = sure & (jnp.abs(factor - _read(grid, place(logs))) < max_averaged_residual)
     grid = _averaged(factor, near, place(logs))
     left = factor - _read(grid, place(logs))
-    left = jnp.where(sure & (jnp.abs(left) < MAX_OWN_RESIDUAL), left, 0.0)
+    left = jnp.where(sure & (jnp.abs(left) < max_own_residual), left, 0.0)
     large = place(jnp.log(jnp.where(depth > 0, depth, 1.0)))
     change = _read(grid, large) + jax.image.resize(left, depth.shape, "linear")
     return jnp.where(depth > 0, depth * jnp.exp(change), 0.0)
@@ -168,6 +167,7 @@ Cells = tuple[Float[Array, "k h w"], Float[Array, "i h"], Float[Array, "j w"]]
 
 def _cells(logs: Float[Array, "h w"], low: Array, high: Array) -> Cells:
     """Return the weights of the grid's cells along each axis, of two for each pixel."""
+    grid_cells = 8, 16, 16  # cells over log z, rows and columns
     h, w = logs.shape
     share = jnp.clip((logs - low) / jnp.maximum(high - low, 1e-6), 0, 1)
     places = share, (jnp.arange(h) + 0.5) / h, (jnp.arange(w) + 0.5) / w
@@ -176,7 +176,7 @@ def _cells(logs: Float[Array, "h w"], low: Array, high: Array) -> Cells:
         numbers = jnp.arange(cells).reshape(-1, *(1,) * place.ndim)
         return jnp.maximum(0, 1 - jnp.abs(place[None] * (cells - 1) - numbers))
 
-    bins, rows, columns = (weights(place, n) for place, n in zip(places, GRID, strict=True))
+    bins, rows, columns = (weights(place, n) for place, n in zip(places, grid_cells, strict=True))
     return bins, rows, columns
 
 
@@ -184,6 +184,7 @@ def _averaged(
     values: Float[Array, "h w"], is_known: Bool[Array, "h w"], cells: Cells
 ) -> Float[Array, "k i j"]:
     """Return the mean of the known values in each cell; empty ones take that of coarser cells."""
+    faint_weight = 4.0  # pixels in a cell that weigh as much as the mean of the coarser one
     pool = partial(jnp.einsum, "hw,khw,ih,jw->kij")
     weight = is_known.astype(values.dtype)
     levels = [(pool(values * weight, *cells), pool(weight, *cells))]
@@ -193,7 +194,7 @@ def _averaged(
     mean = jnp.zeros_like(levels[-1][0])  # without any, the estimate stays
     for total, weight in reversed(levels):
         coarse = jax.image.resize(mean, total.shape, "linear")
-        mean = (total + FAINT * coarse) / (weight + FAINT)
+        mean = (total + faint_weight * coarse) / (weight + faint_weight)
     return mean
 
 

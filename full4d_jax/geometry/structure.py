@@ -25,18 +25,7 @@ from input_pipeline.cameras import centers, relative_to
 from input_pipeline.conventions import homogeneous
 from input_pipeline.depth_alignment import SparseDepth
 
-OVERLAP = 8  # frames before and after that each is matched with, and again twice as far each time
-STEPS = (1, 3)  # frames between two whose corners are compared
-MOST_CORNERS = 1500
-FEWEST = 50
-APART = 1.0  # pixels from its epipolar line, from where on a corner moves by itself
-CELLS = 24, 16  # columns and rows of cells of a frame
-ASTRAY = 0.25  # of a cell's corners that move by themselves: nothing is matched there and around it
-MOST_MOVING = 0.5  # of the corners: more, and the epipolar geometry is that of what moves
-PARTS = 8, 6  # columns and rows of parts of a frame
-PLACED = 0.8  # of the frames that must be placed
-ATTEMPTS = 5  # at placing the cameras, each with a seed of its own
-SMALLEST_ANGLE = 0.5  # degrees between the rays to a point: a hand moves little in two seconds
+LEAST_PLACED_SHARE = 0.8  # of the frames that must be placed
 
 
 class Structure(NamedTuple):
@@ -105,27 +94,37 @@ def still_masks(
     Corners of all parts of the pictures count alike, so that the larger part stands still. All is
     255 where most corners seem to move.
     """
+    most_moving = 0.5  # of the corners: more, and the epipolar geometry is that of what moves
+    # Of a cell's corners that move by themselves: nothing is matched there and around it.
+    astray_share = 0.25
+    frame_cells = 24, 16  # columns and rows of cells of a frame
+    # Pixels from its epipolar line, from where on a corner moves by itself.
+    epipolar_pixels = 1.0
+    fewest_corners = 50
+    most_corners = 1500
+    compared_steps = (1, 3)  # frames between two whose corners are compared
     gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     height, width = frames.shape[1:3]
-    columns, rows = CELLS
+    columns, rows = frame_cells
     corners, astray = np.zeros((2, len(gray), rows, columns))
-    for first, second in [(i, i + step) for step in STEPS for i in range(len(gray) - step)]:
-        points = track_corners(gray[first], gray[second], most=MOST_CORNERS)
-        if len(points) < FEWEST:
+    pairs = [(i, i + step) for step in compared_steps for i in range(len(gray) - step)]
+    for first, second in pairs:
+        points = track_corners(gray[first], gray[second], most=most_corners)
+        if len(points) < fewest_corners:
             continue
         cv2.setRNGSeed(0)
         before, after = (np.ascontiguousarray(points[:, side]) for side in (0, 1))
         _, agree = cv2.findEssentialMat(
-            before, after, lens, method=cv2.RANSAC, prob=0.999, threshold=APART
+            before, after, lens, method=cv2.RANSAC, prob=0.999, threshold=epipolar_pixels
         )
-        if agree is None or agree.mean() < 1 - MOST_MOVING:
+        if agree is None or agree.mean() < 1 - most_moving:
             continue
         for index, places in ((first, before), (second, after)):
-            x, y = np.floor(places * np.array(CELLS) / (width, height)).astype(int).T
+            x, y = np.floor(places * np.array(frame_cells) / (width, height)).astype(int).T
             where = index, y.clip(0, rows - 1), x.clip(0, columns - 1)
             np.add.at(corners, where, 1)
             np.add.at(astray, where, agree[:, 0] == 0)
-    moving = astray > ASTRAY * np.maximum(corners, 1)
+    moving = astray > astray_share * np.maximum(corners, 1)
     grown = [cv2.dilate(x.astype(np.uint8), np.ones((3, 3), np.uint8)) for x in moving]
     size = {"dsize": (width, height), "interpolation": cv2.INTER_NEAREST}
     return np.stack([255 * (1 - cv2.resize(x, **size)) for x in grown])
@@ -165,6 +164,11 @@ def _largest_model(
     folder: Path,
 ) -> Any:
     """Return the reconstruction with most points, of those that place enough frames, if any do."""
+    # Degrees between the rays to a point: a hand moves little in two seconds.
+    smallest_angle = 0.5
+    attempted_seeds = 5  # at placing the cameras, each with a seed of its own
+    # Frames before and after that each is matched with, and again twice as far each time.
+    matched_frames = 8
     database = folder / "database.db"
     pictures = folder / "frames"
     masks = folder / "masks"
@@ -184,7 +188,7 @@ def _largest_model(
     extraction.num_threads = 1  # as in `repeatable_matching`
     pycolmap.extract_features(database, pictures, names, single, reader, extraction)
     pairs = pycolmap.SequentialPairingOptions()
-    pairs.overlap = OVERLAP
+    pairs.overlap = matched_frames
     pycolmap.match_sequential(database, pairing_options=pairs, **repeatable_matching(pycolmap))
     options = pycolmap.IncrementalPipelineOptions()
     options.ba_refine_focal_length = options.ba_refine_principal_point = False
@@ -194,10 +198,10 @@ def _largest_model(
     options.mapper.abs_pose_refine_focal_length = False
     options.mapper.abs_pose_refine_extra_params = False
     options.mapper.init_min_tri_angle = 4.0
-    options.mapper.filter_min_tri_angle = options.triangulation.min_angle = SMALLEST_ANGLE
+    options.mapper.filter_min_tri_angle = options.triangulation.min_angle = smallest_angle
     options.num_threads = 1
     models = []
-    for seed in range(ATTEMPTS):
+    for seed in range(attempted_seeds):
         options.random_seed = seed
         reconstructions = pycolmap.incremental_mapping(
             database, pictures, folder / f"models_{seed}", options
@@ -205,7 +209,7 @@ def _largest_model(
         models.extend(reconstructions.values())
 
     def worth(model: Any) -> tuple[bool, int]:
-        return model.num_reg_images() >= PLACED * len(frames), model.num_points3D()
+        return model.num_reg_images() >= LEAST_PLACED_SHARE * len(frames), model.num_points3D()
 
     return max(models, key=worth, default=None)
 
@@ -229,7 +233,8 @@ def _sparse_depth(model: Any, images: dict[int, Any]) -> SparseDepth:
 
 def _coverage(frames: UInt8[ndarray, "t h w 3"], points: SparseDepth) -> float:
     """Return the share of the parts with corners that have points, the median over the frames."""
-    size = np.array(PARTS) / frames.shape[2:0:-1]
+    frame_parts = 8, 6  # columns and rows of parts of a frame
+    size = np.array(frame_parts) / frames.shape[2:0:-1]
     shares = []
     for instant in np.unique(points.instants):
         gray = cv2.cvtColor(frames[instant], cv2.COLOR_RGB2GRAY)

@@ -26,8 +26,8 @@ from full4d_jax.scene.page_bytes import bytes_as_text
 from full4d_jax.scene.squeezing import FEW_GAUSSIANS, SqueezedScene, squeezed
 from full4d_jax.session.errors import InputError, printable
 from full4d_jax.source.camera_paths import (
-    LEAST_MOVING,
-    MOVED,
+    LEAST_MOVING_SHARE,
+    MOVED_LEVELS,
     PIVOT,
     angles_of,
     orbit_limit,
@@ -222,8 +222,8 @@ def middle_of_motion(frames: UInt8[ndarray, "t h w 3"]) -> tuple[float, float]:
 
     It is the middle of the pictures where too little moves to measure it.
     """
-    moves = moving_pixels(frames, MOVED)
-    if moves.mean() < LEAST_MOVING:
+    moves = moving_pixels(frames, MOVED_LEVELS)
+    if moves.mean() < LEAST_MOVING_SHARE:
         return 0.5, 0.5
     _, rows, columns = np.nonzero(moves)
     height, width = moves.shape[1:]

@@ -41,7 +41,7 @@ def posed_grid(stages: Stages) -> Grid:
     if grid.cameras is None:
         path = stages.folder / "grid.npz"
         found = f"a grid without cameras: {grid.about.unposed}".rstrip(": ")
-        raise InputError("output folder", path, found, "one with them", row_and_column.DO)
+        raise InputError("output folder", path, found, "one with them", row_and_column.FILM_ADVICE)
     return grid
 
 

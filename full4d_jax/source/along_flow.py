@@ -10,8 +10,7 @@ from numpy import ndarray
 from full4d_jax.geometry.moving import differs
 from full4d_jax.geometry.optical_flow import flow_agrees, optical_flow, warp
 
-LASTS = 0.7  # weight of the instant before or after, relative to the instant itself
-ALIKE = 20  # of 255 levels: how far the colours of one thing at two instants may differ
+LASTING_WEIGHT = 0.7  # weight of the instant before or after, relative to the instant itself
 
 
 class SureFlows(NamedTuple):
@@ -44,17 +43,19 @@ def of_one_colour(flows: SureFlows, frames: UInt8[ndarray, "t h w 3"]) -> SureFl
 
     Of what is small and fast the flow is often that of its background, there as back.
     """
+    # Of 255 levels: how far the colours of one thing at two instants may differ.
+    same_colour_levels = 20
     pictures = frames.astype(np.float32)
     earlier = pictures[:-1]
     later = pictures[1:]
     sure_of_next = [
-        sure & ~differs(now, warp(then, flow), ALIKE)
+        sure & ~differs(now, warp(then, flow), same_colour_levels)
         for sure, flow, now, then in zip(
             flows.sure_of_next, flows.there, earlier, later, strict=True
         )
     ]
     sure_of_previous = [
-        sure & ~differs(now, warp(then, flow), ALIKE)
+        sure & ~differs(now, warp(then, flow), same_colour_levels)
         for sure, flow, now, then in zip(
             flows.sure_of_previous, flows.back, later, earlier, strict=True
         )
@@ -67,8 +68,8 @@ def average_along_flow(
 ) -> Float32[ndarray, "t h w c"]:
     """Return values averaged over time, along the flow as far as it is sure.
 
-    An instant d instants away has the weight `LASTS` to the power d. So who is missed for a few
-    instants is not lost.
+    An instant d instants away has the weight `LASTING_WEIGHT` to the power d. So who is missed
+    for a few instants is not lost.
 
     Args:
       values: of each instant, such as shares of classes.
@@ -96,7 +97,7 @@ def _summed(
     totals = values.copy()
     weights = np.ones((*values.shape[:3], 1), np.float32)
     for t, (flow, is_sure) in enumerate(zip(flows, sure, strict=True), 1):
-        weight = np.where(is_sure, np.float32(LASTS), 0)[..., None]
+        weight = np.where(is_sure, np.float32(LASTING_WEIGHT), 0)[..., None]
         totals[t] += weight * warp(totals[t - 1], flow)
         weights[t] += weight * warp(weights[t - 1], flow)
     return totals, weights

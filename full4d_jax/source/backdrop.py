@@ -15,21 +15,11 @@ from numpy import ndarray
 
 from full4d_jax.geometry.moving import differs
 
-BAND = 0.03  # of the short side: how far the outline may be moved by colour
-BEHIND = 0.2  # share of the classes below which a pixel shows the background
-CLEAREST = 0.05  # above the least share of a pixel, up to which it shows the background
-EDGE = 2  # pixels: half as wide as edges that seem to move are, where a turn is a little wrong
-MAX_MOVING_BACKGROUND = 0.05  # share of it at one instant of a camera that turns on its place
-MAX_USUAL_MOVING_BACKGROUND = 0.01  # median of that share over the instants
-MOVES = 30  # of 255 levels, from the background
-FAINT = 10  # of 255 levels: what differs so much is a part of a subject that it touches
-FAINT_NOISE = 5  # times the noise of the background is the least of them
-FAINT_TINT = 0.5  # of such a difference is another tint than the background's; of a shadow, less
-SAME_COLOUR = 12  # of 255 levels, from the background times one factor
-# Factors of brightness that shadows and lights may have.
-SHADOW = 0.45
-LIGHT = 1.7
-EVEN = 1.25  # times the lower quartile of a shadow's factors is above their upper one
+OUTLINE_BAND_SHARE = 0.03  # of the short side: how far the outline may be moved by colour
+BACKGROUND_SHARE = 0.2  # share of the classes below which a pixel shows the background
+# Half as wide as edges that seem to move are, where a turn is a little wrong.
+EDGE_RADIUS_PIXELS = 2
+MOVING_LEVELS = 30  # of 255 levels, from the background
 
 
 class Backdrop(NamedTuple):
@@ -74,6 +64,9 @@ def find_moving_while_turning(
       subject: share of the subjects' classes at each pixel.
       to_first: where the pixels of each frame lie in the first one.
     """
+    max_usual_moving_background = 0.01  # median of that share over the instants
+    # Share of it at one instant of a camera that turns on its place.
+    max_moving_background = 0.05
     size = frames.shape[2], frames.shape[1]
     everywhere = np.ones(frames.shape[1:3], np.float32)
     steady = []
@@ -87,13 +80,11 @@ def find_moving_while_turning(
     pictures = np.stack(steady)
     moving = find_moving(pictures, find_backdrop(pictures, steady_shares))
 
-    thick = (
-        np.stack([cv2.morphologyEx(as_bytes(x), cv2.MORPH_OPEN, disc(EDGE)) for x in moving]) > 0
-    )
-    behind = steady_shares < BEHIND
+    thick = np.stack([_thick(mask) for mask in moving])
+    behind = steady_shares < BACKGROUND_SHARE
     astray = (thick & behind).sum((1, 2)) / np.maximum(behind.sum((1, 2)), 1)
-    turns_on_its_place = np.median(astray) <= MAX_USUAL_MOVING_BACKGROUND
-    thick[(astray > MAX_MOVING_BACKGROUND) | (not turns_on_its_place)] = False
+    turns_on_its_place = np.median(astray) <= max_usual_moving_background
+    thick[(astray > max_moving_background) | (not turns_on_its_place)] = False
 
     onto_frames = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     seen_back = [
@@ -110,13 +101,17 @@ def find_moving(frames: UInt8[ndarray, "t h w 3"], backdrop: Backdrop) -> Bool[n
       frames: sRGB.
       backdrop: what rests behind them.
     """
+    # Factors of brightness that shadows and lights may have.
+    brightest_light = 1.7
+    darkest_shadow = 0.45
+    same_colour_levels = 12  # of 255 levels, from the background times one factor
     background = backdrop.frame
     moving = []
     for frame in frames.astype(np.float32):
-        changed = differs(frame, background, MOVES)
+        changed = differs(frame, background, MOVING_LEVELS)
         factor = (frame * background).sum(-1) / np.maximum((background**2).sum(-1), 1)
-        colour = np.abs(frame - factor[..., None] * background).max(-1) < SAME_COLOUR
-        light = changed & colour & (factor > SHADOW) & (factor < LIGHT)
+        colour = np.abs(frame - factor[..., None] * background).max(-1) < same_colour_levels
+        light = changed & colour & (factor > darkest_shadow) & (factor < brightest_light)
         mask = as_bytes(backdrop.known & changed & ~_even(light, factor))
         # Opened by 2x2 pixels; morphologyEx would shift the mask by one.
         square = np.ones((2, 2), np.uint8)
@@ -137,29 +132,40 @@ def find_faint(
       subject: share of the subjects' classes at each pixel.
       backdrop: what rests behind them.
     """
+    # Of such a difference is another tint than the background's; of a shadow, less.
+    faint_tint = 0.5
+    faint_noise = 5  # times the noise of the background is the least of them
+    # Of 255 levels: what differs so much is a part of a subject that it touches.
+    faint_levels = 10
     background = backdrop.frame
     energy = np.maximum((background**2).sum(-1), 1)
     faint = []
     for frame, share in zip(frames.astype(np.float32), subject, strict=True):
         difference = np.abs(frame - background).max(-1)
-        at_rest = backdrop.known & (share < BEHIND) & (difference < MOVES)
-        noise = np.median(difference[at_rest]) if at_rest.any() else MOVES
+        at_rest = backdrop.known & (share < BACKGROUND_SHARE) & (difference < MOVING_LEVELS)
+        noise = np.median(difference[at_rest]) if at_rest.any() else MOVING_LEVELS
         factor = (frame * background).sum(-1) / energy
         tint = np.abs(frame - factor[..., None] * background).max(-1)
-        tinted = (difference > max(FAINT, FAINT_NOISE * noise)) & (tint > FAINT_TINT * difference)
+        clear = difference > max(faint_levels, faint_noise * noise)
+        tinted = clear & (tint > faint_tint * difference)
         # Outlines are blurred and codecs ring: what is thin is no evidence.
-        thick = cv2.morphologyEx(as_bytes(backdrop.known & tinted), cv2.MORPH_OPEN, disc(EDGE))
-        faint.append(thick > 0)
+        faint.append(_thick(backdrop.known & tinted))
     return np.stack(faint)
+
+
+def _thick(mask: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+    """Return a mask without what is thinner than edges that seem to move."""
+    return cv2.morphologyEx(as_bytes(mask), cv2.MORPH_OPEN, disc(EDGE_RADIUS_PIXELS)) > 0
 
 
 def _even(light: Bool[ndarray, "h w"], factor: Float32[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
     """Return the pieces that are darkened or lit by about one factor: grey trousers are not."""
+    even_ratio = 1.25  # times the lower quartile of a shadow's factors is above their upper one
     count, pieces = number_pieces(light)
     even = np.zeros(count, bool)
     for piece in range(1, count):
         low, high = np.percentile(factor[pieces == piece], (25, 75))
-        even[piece] = high < EVEN * low
+        even[piece] = high < even_ratio * low
     return even[pieces]
 
 
@@ -179,15 +185,17 @@ def find_backdrop(
       subject: share of the subjects' classes at each pixel.
       around: pictures of the same view from before and after.
     """
+    # Above the least share of a pixel, up to which it shows the background.
+    clearest_margin = 0.05
     added = np.zeros(frames.shape[1:3], bool)
     if around is not None:
         # The network's cells are coarse: beside its outline a subject is still there.
-        rim = disc(round(BAND * min(added.shape)))
+        rim = disc(round(OUTLINE_BAND_SHARE * min(added.shape)))
         widened = np.stack([cv2.dilate(share, rim) for share in around.subject])
-        added = widened.min(0) + CLEAREST < subject.min(0)
+        added = widened.min(0) + clearest_margin < subject.min(0)
         frames = np.concatenate([frames, around.frames])
         subject = np.concatenate([subject, np.where(added, widened, 1)])
-    free = (subject < BEHIND) & (subject <= subject.min(0) + CLEAREST)
+    free = (subject < BACKGROUND_SHARE) & (subject <= subject.min(0) + clearest_margin)
     counts = free.sum(0)
     values = np.sort(np.where(free[..., None], frames, np.uint16(256)), 0)  # what is not free last
     middle = np.maximum(counts - 1, 0) // 2

@@ -1,13 +1,14 @@
 """The part of a video where something happens, for those who do not say where to start.
 
 A few frames a second are looked at, in grey and small. Between two of them, the share of pixels
-that change more than `CHANGE` after the best shift of the whole picture measures how much moves in
-front of the camera, and the shift itself how much the camera does. A part's score is
+that change more than `CHANGED_LEVELS` after the best shift of the whole picture measures how much
+moves in front of the camera, and the shift itself how much the camera does. A part's score is
 
-    mean(min(moving share, ENOUGH)) - mean(shift as a share of the width)
+    mean(min(moving share, MOST_MOVING_SHARE)) - mean(shift as a share of the width)
 
-over its steps: a person who walks counts, more than `ENOUGH` counts no more (then it is the light,
-or the camera), and a camera that shakes counts against it. Parts with a cut are left out.
+over its steps: a person who walks counts, more than `MOST_MOVING_SHARE` counts no more (then it is
+the light, or the camera), and a camera that shakes counts against it. Parts with a cut are left
+out.
 """
 
 from contextlib import suppress
@@ -23,11 +24,10 @@ from full4d_jax.media.video import gray_picture
 from full4d_jax.source.shots import are_apart
 from input_pipeline.video_files import decode_frames
 
-RATE = 4.0  # frames a second that are looked at
-LONGEST = 60.0  # seconds of the video that are looked at
-CHANGE = 20  # levels of 255 by which a moving pixel changes from one frame to the next
-ENOUGH = 0.15  # share of moving pixels
-LEAST = 0.002  # score of a part, below which nothing moves and the video is taken from its start
+COMPARED_FPS = 4.0  # frames a second that are looked at
+LONGEST_SECONDS = 60.0  # seconds of the video that are looked at
+CHANGED_LEVELS = 20  # levels of 255 by which a moving pixel changes from one frame to the next
+MOST_MOVING_SHARE = 0.15  # share of moving pixels
 
 
 def best_start(path: Path, seconds: float) -> float:
@@ -37,6 +37,8 @@ def best_start(path: Path, seconds: float) -> float:
       path: the video.
       seconds: length of the part.
     """
+    # Score of a part, below which nothing moves and the video is taken from its start.
+    least_gain = 0.002
     pictures, times = sparse_film(path)
     steps = len(times) - 1
     if steps < 1 or times[-1] <= seconds:
@@ -49,19 +51,19 @@ def best_start(path: Path, seconds: float) -> float:
         return 0.0
     parts = np.array([scores[i : ends[i]].mean() for i in begins])
     best = int(parts.argmax())
-    return float(times[begins[best]]) if parts[best] > LEAST else 0.0
+    return float(times[begins[best]]) if parts[best] > least_gain else 0.0
 
 
 def sparse_film(path: Path) -> tuple[UInt8[ndarray, "t r q"], Float[ndarray, " t"]]:
-    """Return `RATE` frames a second of a video's first `LONGEST` seconds, grey, and their times.
+    """Return a few grey frames a second of a video's first `LONGEST_SECONDS`, and their times.
 
     Where the file is damaged, it ends.
     """
     pictures: list[ndarray] = []
     times: list[float] = []
     with suppress(FFmpegError):  # reported by those who read the part
-        for frame in decode_frames(path, strict=True, spacing=0.99 / RATE):
-            if frame.time > LONGEST or frame.damaged:
+        for frame in decode_frames(path, strict=True, spacing=0.99 / COMPARED_FPS):
+            if frame.time > LONGEST_SECONDS or frame.damaged:
                 break
             shape = pictures[0].shape if pictures else None
             pictures.append(gray_picture(frame.picture, shape))
@@ -81,5 +83,5 @@ def step_score(before: UInt8[ndarray, "r q"], after: UInt8[ndarray, "r q"]) -> f
     shift = np.array([[1, 0, right], [0, 1, down]], np.float32)
     border = cv2.BORDER_REPLICATE
     moved = cv2.warpAffine(before, shift, before.shape[::-1], borderMode=border)
-    moving = (cv2.absdiff(moved, after) > CHANGE).mean()
-    return float(min(moving, ENOUGH) - np.hypot(right, down) / before.shape[1])
+    moving = (cv2.absdiff(moved, after) > CHANGED_LEVELS).mean()
+    return float(min(moving, MOST_MOVING_SHARE) - np.hypot(right, down) / before.shape[1])

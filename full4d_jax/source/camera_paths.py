@@ -32,11 +32,10 @@ from input_pipeline.importers.camera_path import read_path
 from input_pipeline.plain_files import field, load_json, numbers
 
 PIVOT = np.array([0.0, 0.0, 1.0])
-LEVEL_SHARE = 1e-5  # of what cameras say, by which up of a level source counts
-MOVED = 0.1 * 255  # levels by which a pixel that moves differs from the median picture
-LEAST_MOVING = 0.01  # share of the pixels of a clip that locates the subject
-NEAREST_PIVOT = 0.2  # world units
-LEAST_LIMIT = 12.0  # degrees: the orbit of cameras that stand close together is not a point
+MOVED_LEVELS = 0.1 * 255  # levels by which a pixel that moves differs from the median picture
+LEAST_MOVING_SHARE = 0.01  # share of the pixels of a clip that locates the subject
+NEAREST_PIVOT_DEPTH = 0.2  # world units
+LEAST_ORBIT_DEGREES = 12.0  # degrees: the orbit of cameras that stand close together is not a point
 Preset = Literal["arc", "ring", "spiral"]
 FORMAT = "see 'Camera paths' in docs/cameras.md for the file's format"
 
@@ -129,10 +128,10 @@ def subject_depth(frames: UInt8[ndarray, "t h w 3"], depth: Float[ndarray, "t h 
       frames: the clip.
       depth: its z-depth in world units, 0 where unknown.
     """
-    moving_depth = depth[moving_pixels(frames, MOVED) & (depth > 0)]
-    if moving_depth.size < LEAST_MOVING * depth.size:
+    moving_depth = depth[moving_pixels(frames, MOVED_LEVELS) & (depth > 0)]
+    if moving_depth.size < LEAST_MOVING_SHARE * depth.size:
         return 1.0
-    return float(np.clip(np.median(moving_depth), NEAREST_PIVOT, 1.0))
+    return float(np.clip(np.median(moving_depth), NEAREST_PIVOT_DEPTH, 1.0))
 
 
 def around_upright(targets: TargetCameras, up: Direction) -> TargetCameras:
@@ -157,7 +156,7 @@ def pivot_of(world_to_camera: Float[ndarray, "v t 4 4"]) -> Float[ndarray, "3"]:
     It is at depth 1 where they do not look at one place.
     """
     middle = nearest_to_axes(np.asarray(world_to_camera[:, 0], np.float64))
-    if middle is None or middle[2] < NEAREST_PIVOT / 2:
+    if middle is None or middle[2] < NEAREST_PIVOT_DEPTH / 2:
         return PIVOT
     return PIVOT * middle[2]
 
@@ -167,8 +166,9 @@ def up_of(world_to_camera: Float[ndarray, "v t 4 4"]) -> Float[ndarray, "3"]:
 
     Where several are so, it is the one nearest to up of a level source.
     """
+    level_share = 1e-5  # of what cameras say, by which up of a level source counts
     rights = np.asarray(world_to_camera[..., 0, :3], np.float64).reshape(-1, 3)
-    rise = rights.T @ rights / len(rights) - LEVEL_SHARE * np.outer(UP, UP)
+    rise = rights.T @ rights / len(rights) - level_share * np.outer(UP, UP)
     up = np.linalg.eigh(rise)[1][:, 0]
     return up if up @ np.asarray(UP) > 0 else -up
 
@@ -246,7 +246,7 @@ def angles_of(
 
 
 def orbit_limit(
-    world_to_camera: Float[ndarray, "v t 4 4"], least: float = LEAST_LIMIT
+    world_to_camera: Float[ndarray, "v t 4 4"], least: float = LEAST_ORBIT_DEGREES
 ) -> tuple[float, float]:
     """Return azimuth and elevation in degrees around the pivot that an orbit of a grid reaches.
 

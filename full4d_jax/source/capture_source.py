@@ -10,11 +10,11 @@ A capture is an .npz with
 
 or a folder, or a .r3d file, as `full4d data import` reads it, or a folder of films whose cameras
 are found; size and instants may be chosen. Of such films, of what a generator wrote, and of a
-single camera with depth, at most `ROWS` rows and `FPS` frames a second are taken; such a camera's
-whole film is, however long. It becomes a source in the world of its first camera at the first
-frame. The unit is the median depth there (of all pictures where that one has none) or, without
-depth, the distance to the point nearest to all optical axes. A data set's clip is read in the same
-way, in its own size and with all instants.
+single camera with depth, at most `usual_rows` rows and `USUAL_FPS` frames a second are taken; such
+a camera's whole film is, however long. It becomes a source in the world of its first camera at the
+first frame. The unit is the median depth there (of all pictures where that one has none) or,
+without depth, the distance to the point nearest to all optical axes. A data set's clip is read in
+the same way, in its own size and with all instants.
 """
 
 import math
@@ -51,14 +51,11 @@ from input_pipeline.schema import Example
 from input_pipeline.selection import select
 from input_pipeline.transforms import decode, view_size
 
-FPS = 8.0  # at most, where --fps is left out, as with videos
-ROWS = 256  # of the shorter side, at most, of a generator or an RGB-D camera, without --rows
-SMALLEST = f"at least {SSIM_WINDOW} pixels each way"
+USUAL_FPS = 8.0  # at most, where --fps is left out, as with videos
+SMALLEST_PICTURES = f"at least {SSIM_WINDOW} pixels each way"
 FORMAT = "see full4d_jax/source/capture_source.py for the format"
-# Number 4, then each eighth.
-EVERY = 8
-FIRST = 4
-KINDS = "points3D.bin, points3D.txt or a .ply file"
+HELD_OUT_PERIOD = 8
+POINT_FILES = "points3D.bin, points3D.txt or a .ply file"
 
 
 def open_capture(options: CaptureOptions) -> Grid:
@@ -72,7 +69,7 @@ def open_capture(options: CaptureOptions) -> Grid:
     if not options.is_arrays:
         return _open_folder(options)
     arrays = load_capture(path)
-    times = np.arange(arrays["frames"].shape[1]) / FPS
+    times = np.arange(arrays["frames"].shape[1]) / USUAL_FPS
     return _captured(path, path.name, arrays, times, FORMAT, options)
 
 
@@ -144,13 +141,15 @@ def _as_generated(grid: Grid) -> Grid:
 
 def _clips_of(captures: Sequence[Capture], options: CaptureOptions) -> CaptureClips:
     """Return the clips of captures, of the size and the instants that the options choose."""
+    # Of the shorter side, at most, of a generator or an RGB-D camera, without --rows.
+    usual_rows = 256
     first = captures[0]
     rows = options.rows
     fps = options.fps
     is_rgbd = len(first.views) == 1 and bool(first.views[0].depth)
     if first.generated or is_rgbd:
-        rows = rows or ROWS
-        fps = fps or FPS
+        rows = rows or usual_rows
+        fps = fps or USUAL_FPS
     stride = 1 if fps is None else max(1, round(first.fps / fps))
     end = None if options.seconds is None else max(1, round(options.seconds * first.fps))
     if is_rgbd and options.fps is None:
@@ -162,7 +161,7 @@ def _clips_of(captures: Sequence[Capture], options: CaptureOptions) -> CaptureCl
 def _decoded(path: Path, example: Example, *, height: int, width: int) -> Arrays:
     """Return the arrays of a capture that a clip holds."""
     clip = decode(example, height=height, width=width)
-    _require(path, "frames", clip.frames, _large(clip.frames), SMALLEST)
+    _require(path, "frames", clip.frames, _large(clip.frames), SMALLEST_PICTURES)
     arrays = {name: getattr(clip, name) for name in ("frames", "intrinsics", "world_to_camera")}
     if (clip.depth > 0).any():
         arrays["depth"] = clip.depth
@@ -215,7 +214,7 @@ def load_capture(path: Path) -> Arrays:
     shaped = frames.ndim == 5 and frames.shape[-1] == 3 and frames.dtype == np.uint8
     _require(path, "frames", frames, shaped and frames.size > 0, "uint8 (v t h w 3)")
     v, t, h, w, _ = frames.shape
-    _require(path, "frames", frames, _large(frames), SMALLEST)
+    _require(path, "frames", frames, _large(frames), SMALLEST_PICTURES)
     if poses.shape == (v, 4, 4):
         poses = np.repeat(poses[:, None], t, 1)
     fits = poses.shape == (v, t, 4, 4)
@@ -345,20 +344,23 @@ def held_out_pictures(views: int, instants: int, wanted: HeldOut) -> Bool[ndarra
     Raises:
       InputError: fewer than eight of what is asked for.
     """
+    first_held_out = 4  # then each eighth
     held_out = np.zeros((views, instants), bool)
     if wanted == "auto":
-        wanted = "views" if views >= EVERY else "instants" if instants >= EVERY else "none"
+        by_instants = "instants" if instants >= HELD_OUT_PERIOD else "none"
+        wanted = "views" if views >= HELD_OUT_PERIOD else by_instants
     if wanted == "none":
         return held_out
     count = views if wanted == "views" else instants
-    if count < EVERY:
+    if count < HELD_OUT_PERIOD:
         found = f"{count} {wanted}"
         do = "leave --held_out out"
-        raise InputError("option", "--held_out", wanted, f"{EVERY} or more; found {found}", do)
+        expected = f"{HELD_OUT_PERIOD} or more; found {found}"
+        raise InputError("option", "--held_out", wanted, expected, do)
     if wanted == "views":
-        held_out[FIRST::EVERY] = True
+        held_out[first_held_out::HELD_OUT_PERIOD] = True
     else:
-        held_out[:, FIRST : instants - 1 : EVERY] = True
+        held_out[:, first_held_out : instants - 1 : HELD_OUT_PERIOD] = True
     return held_out
 
 
@@ -374,9 +376,9 @@ def load_points(path: Path, pose: Float[ndarray, "4 4"], unit: float) -> Float[n
       InputError: the file is missing, damaged or of another kind.
     """
     do = "give another file as --points"
-    require_file("points", path, KINDS, do)
+    require_file("points", path, POINT_FILES, do)
     if path.suffix not in (".bin", ".txt", ".ply"):
-        raise InputError("points", path, path.suffix or "no suffix", KINDS, do)
+        raise InputError("points", path, path.suffix or "no suffix", POINT_FILES, do)
     with input_errors("points", do):
         if path.suffix == ".ply":
             places, colors = _of_ply(path)

@@ -26,8 +26,7 @@ from input_pipeline.schema import Example
 from input_pipeline.selection import select
 from input_pipeline.transforms import Clip, decode, to_source
 
-MOST = 4  # real views
-FASTER = 1.5  # than a clip is, at most, instants may be asked for
+MOST_REAL_VIEWS = 4  # real views
 
 
 class _Opened(NamedTuple):
@@ -152,9 +151,11 @@ def open_rig(options: DatasetViewOptions) -> tuple[Records, Example]:
     records, example = open_clip(options.dataset, options.split, options.clip)
     count = len(example.frames)
     real = options.view
-    if len(set(real)) < len(real) or len(real) > min(MOST, count - 1) or max(real) >= count:
+    fits = len(real) <= min(MOST_REAL_VIEWS, count - 1) and max(real) < count
+    if not fits or len(set(real)) < len(real):
         found = " ".join(map(str, real))
-        expected = f"different numbers, 0 to {count - 1}, at most {MOST}, and a view left to make"
+        most = f"at most {MOST_REAL_VIEWS}, and a view left to make"
+        expected = f"different numbers, 0 to {count - 1}, {most}"
         raise InputError("option", "--view", found, expected, "choose other views or another set")
     return records, example
 
@@ -202,11 +203,12 @@ def _instants(
     example: Example, data: DataConfig, options: DatasetViewOptions
 ) -> Int[ndarray, " t"]:
     """Return the clip's instants nearest to `--start` and every 1 / `--fps` seconds from there."""
+    most_speed_up = 1.5  # than a clip is, at most, instants may be asked for
     times = example.timestamps[options.view[0]].astype(np.float64)
     frames = data.frames
     chosen = instants_from(times, options.start, rate(times, options.fps, data.fps))
     own = rate(times, None, np.inf) if len(times) > 1 else np.inf
-    if len(chosen) < frames or (options.fps or 0) > FASTER * own:
+    if len(chosen) < frames or (options.fps or 0) > most_speed_up * own:
         found = f"{len(times)} instants to {times[-1]:.2f} s, {own:.3g} a second"
         asked = f", {options.fps:g} a second" if options.fps else ""
         expected = f"{frames} from {options.start:.2f} s on{asked}"

@@ -22,13 +22,7 @@ from input_pipeline.importers.opencv import broken_tables
 from input_pipeline.importers.sync import apply_sync
 from input_pipeline.transforms import decode, view_size
 
-FEWEST_FILMS = 3
-INSTANTS = 6  # of the films, at most, in which points are sought
-SHORT_SIDE = 540  # pixels, at most, of pictures in which points are sought
-ANGLE = 2.0  # degrees, at least, that half of the points are seen from; less has no depth
-REPROJECTION = 0.002  # of the longer side, at most
-AGREEMENT = 0.85  # of the matches between films, at least
-ASSUMED_FOV = 60.0  # degrees, until the lens is found
+INSTANTS_MATCHED = 6  # of the films, at most, in which points are sought
 FILMS = "films"  # a scene's layout, where there are films and nothing else that is known
 
 
@@ -85,13 +79,14 @@ def read_films_without_cameras(path: Path, fps: float | None, *, inside: Path | 
         message names these, and films whose cameras seem to move.
       InputError: pycolmap is not installed.
     """
+    short_side = 540  # pixels, at most, of pictures in which points are sought
     (capture,) = apply_sync(path, [_without_cameras(path, fps)])
     if inside:
         require_inside(inside, [capture])
     names = [view.name for view in capture.views]
     count = align(capture.views, f"{path}").shape[1]
-    stride = math.ceil(count / INSTANTS)
-    example = CaptureClips([capture], stride=stride, size=SHORT_SIDE, finest=True)[0]
+    stride = math.ceil(count / INSTANTS_MATCHED)
+    example = CaptureClips([capture], stride=stride, size=short_side, finest=True)[0]
     height, width = view_size(example.frames.item(0, 0))
     frames = decode(example, height=height, width=width).frames
     tell(f"{path}: looking for the cameras of {len(names)} films, which takes minutes")
@@ -135,16 +130,20 @@ def rig_objection(rig: Rig | None, names: list[str], side: int) -> str:
       names: of all films.
       side: the longer side of the pictures in which points were sought.
     """
+    least_agreement = 0.85  # of the matches between films, at least
+    max_reprojection = 0.002  # of the longer side, at most
+    # Degrees, at least, that half of the points are seen from; less has no depth.
+    least_angle = 2.0
     if rig is None:
         return "no films fit together"
     lost = [name for number, name in enumerate(names) if number not in rig.placed]
     if lost:
         return f"{', '.join(lost)} of {len(names)} films not placed"
-    if rig.angle < ANGLE:
+    if rig.angle < least_angle:
         return f"half of its points are seen from within {rig.angle:.1f} degrees"
-    if rig.reprojection > REPROJECTION * side:
+    if rig.reprojection > max_reprojection * side:
         return f"its points are {rig.reprojection:.1f} pixels off"
-    if not rig.agreement >= AGREEMENT:  # of no matches it is NaN
+    if not rig.agreement >= least_agreement:  # of no matches it is NaN
         return f"{rig.agreement:.0%} of the matches between films agree with them"
     return ""
 
@@ -155,10 +154,12 @@ def _without_cameras(path: Path, fps: float | None) -> Capture:
     Raises:
       ValueError: there are too few, or of several sizes.
     """
+    assumed_fov = 60.0  # degrees, until the lens is found
+    fewest_films = 3
     films = find_footage(path, FILM_FOLDERS)
-    if len(films) < FEWEST_FILMS:
+    if len(films) < fewest_films:
         count = f"{len(films)} film{'s' * (len(films) > 1)} without cameras"
-        expected = f"at least {FEWEST_FILMS} of one scene, or cameras.json"
+        expected = f"at least {fewest_films} of one scene, or cameras.json"
         raise ValueError(f"{path}: found {count}, expected {expected}")
     sizes = {name: picture_size(files[0]) for name, files in films.items()}
     first, size = next(iter(sizes.items()))
@@ -170,7 +171,7 @@ def _without_cameras(path: Path, fps: float | None) -> Capture:
         make_view(
             name,
             files,
-            intrinsics_from_fov(ASSUMED_FOV, size[0], size[1]),
+            intrinsics_from_fov(assumed_fov, size[0], size[1]),
             np.eye(4),
             fps=fps,
             masks=files_of_camera(path, "masks", name),

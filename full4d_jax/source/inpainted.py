@@ -16,8 +16,7 @@ from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.models.inpainting import MULTIPLE, InpaintingNetConfig, Params, added, init_params
 from full4d_jax.models.weights import load_params, model_of_metadata
 
-SHIPPED = Path(__file__).parents[1] / "checkpoints" / "inpainting.safetensors"
-ROWS = 256  # short side of what the network sees at most: that of its training
+SHIPPED_INPAINTING = Path(__file__).parents[1] / "checkpoints" / "inpainting.safetensors"
 
 
 class InpaintingNetwork(NamedTuple):
@@ -33,7 +32,7 @@ class InpaintingNetwork(NamedTuple):
 
 
 @cache
-def load_inpainting(path: Path = SHIPPED) -> InpaintingNetwork:
+def load_inpainting(path: Path = SHIPPED_INPAINTING) -> InpaintingNetwork:
     """Read weights of the inpainting network.
 
     Raises:
@@ -53,10 +52,11 @@ def inpainted(
     A larger picture gets the averages of push-pull at its own size, and what the network adds to
     them at a smaller one.
     """
+    most_rows = 256  # short side of what the network sees at most: that of its training
     if hole.all() or not hole.any():
         return picture
     height, width = hole.shape
-    size = sides(height, width, min(ROWS, height, width), MULTIPLE)
+    size = sides(height, width, min(most_rows, height, width), MULTIPLE)
     filled = _averages(jnp.asarray(picture), jnp.asarray(hole))
     near = cv2.resize(hole.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA) > 0
     whole = np.asarray(_with_residual(network.config, network.params, filled, jnp.asarray(near)))

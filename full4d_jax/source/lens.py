@@ -20,9 +20,8 @@ from input_pipeline.footage import opened_picture
 from input_pipeline.importers.camera_path import CameraPath
 from input_pipeline.video_files import frame_size
 
-QUICKTIME = "com.apple.quicktime.camera.focal_length.35mm_equivalent"
-EXIF = 0x8769  # tag of the block of camera settings
-FOCAL_LENGTH_IN_35MM_FILM = 0xA405
+QUICKTIME_FOCAL_LENGTH = "com.apple.quicktime.camera.focal_length.35mm_equivalent"
+EXIF_BLOCK_TAG = 0x8769  # tag of the block of camera settings
 # Returns the horizontal field of view of a clip (t h w 3) in degrees, or None.
 LensEstimate = Callable[[UInt8[ndarray, "t h w 3"]], float | None]
 A_WRONG_LENS = "too large a value flattens the scene and too small a one stretches it in depth"
@@ -95,11 +94,12 @@ def focal_length(path: Path) -> float | None:
 
     Pictures have it in EXIF, videos of phones among the tags of a track or of the whole file.
     """
+    focal_length_in_35mm_film = 0xA405
     try:
         with opened_picture(path) as picture:
-            written = picture.getexif().get_ifd(EXIF).get(FOCAL_LENGTH_IN_35MM_FILM)
+            written = picture.getexif().get_ifd(EXIF_BLOCK_TAG).get(focal_length_in_35mm_film)
     except ValueError:  # no picture
-        written = read_tag(path, QUICKTIME)
+        written = read_tag(path, QUICKTIME_FOCAL_LENGTH)
     if isinstance(written, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*(?:mm)?[\s\0]*", written)
         written = match and match[1]

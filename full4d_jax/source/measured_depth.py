@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 from numpy import ndarray
 
-from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
+from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
 from full4d_jax.geometry.fused_depth import fuse_depth
 from full4d_jax.geometry.stereo_depth import stereo_depth
 from full4d_jax.grid import CleanPlate, Grid, alone, depth_in, points_in
@@ -136,7 +136,7 @@ def describe_sweep(swept: float) -> str:
 
 
 def _without_edges(depth: Float[ndarray, "t h w"]) -> Float[Array, "t h w"]:
-    return drop_depth_edges(jnp.asarray(depth), EDGE)
+    return drop_depth_edges(jnp.asarray(depth), EDGE_BEND)
 
 
 def measure_real_rows(

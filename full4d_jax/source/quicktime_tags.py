@@ -11,14 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-STEPS = 20_000  # boxes and names that are looked at in one file
-LARGEST = 1 << 16  # bytes of a `meta` box
-PLACES = (b"trak", b"meta"), (b"trak", b"udta", b"meta"), (b"meta",), (b"udta", b"meta")
-UTF8 = 1
-FLOAT32 = 23
-FLOAT64 = 24
-SIGNED = (21, 65, 66, 67, 74)
-UNSIGNED = (22, 75, 76, 77, 78)
+MAX_BOXES_READ = 20_000  # boxes and names that are looked at in one file
+MAX_META_BYTES = 1 << 16  # bytes of a `meta` box
+TAG_PLACES = (b"trak", b"meta"), (b"trak", b"udta", b"meta"), (b"meta",), (b"udta", b"meta")
 
 
 class Box(NamedTuple):
@@ -34,11 +29,11 @@ def read_tag(path: Path, name: str) -> str | float | None:
 
     Values are text (UTF-8) or numbers. A file of another kind, or a damaged one, has none.
     """
-    steps = iter(range(STEPS))
+    steps = iter(range(MAX_BOXES_READ))
     try:
         with path.open("rb") as file:
             whole = Box(b"", 0, file.seek(0, io.SEEK_END))
-            for place in PLACES:
+            for place in TAG_PLACES:
                 for meta in _find(file, whole, (b"moov", *place), steps):
                     value = _of_meta(file, meta, name.encode(), steps)
                     if value is not None:
@@ -86,7 +81,7 @@ def _of_meta(
     file: io.BufferedIOBase, meta: Box, name: bytes, steps: Iterator[int]
 ) -> str | float | None:
     """Return a tag's value in a `meta` box: MP4's begins with four bytes more than QuickTime's."""
-    if meta.end - meta.start > LARGEST:
+    if meta.end - meta.start > MAX_META_BYTES:
         return None
     file.seek(meta.start)
     body = file.read(meta.end - meta.start)
@@ -125,10 +120,15 @@ def _of_list(items: bytes, number: bytes, steps: Iterator[int]) -> str | float |
 
 def _value(kind: int, content: bytes) -> str | float | None:
     """Return what a value's bytes say; None for kinds that are neither text nor numbers."""
-    if kind == UTF8:
+    unsigned_kinds = (22, 75, 76, 77, 78)
+    signed_kinds = (21, 65, 66, 67, 74)
+    float64_kind = 24
+    float32_kind = 23
+    utf8_kind = 1
+    if kind == utf8_kind:
         return content.decode("utf-8", "replace")
-    if (kind, len(content)) in ((FLOAT32, 4), (FLOAT64, 8)):
-        return struct.unpack(">f" if kind == FLOAT32 else ">d", content)[0]
-    if kind in SIGNED + UNSIGNED and len(content) <= 8:
-        return int.from_bytes(content, "big", signed=kind in SIGNED)
+    if (kind, len(content)) in ((float32_kind, 4), (float64_kind, 8)):
+        return struct.unpack(">f" if kind == float32_kind else ">d", content)[0]
+    if kind in signed_kinds + unsigned_kinds and len(content) <= 8:
+        return int.from_bytes(content, "big", signed=kind in signed_kinds)
     return None

@@ -18,9 +18,7 @@ from full4d_jax.media.video import Video, crop_resize, gray_picture
 from input_pipeline.video_files import decode_frames
 
 SECONDS_AROUND = 6.0  # seconds before the first instant and after the last
-MOST = 12  # pictures
-STAYS = 0.3  # share of the corners that are where they were, or the camera has moved
-SAME_LIGHT = 12.0  # of 255 levels by which the median pixel may differ
+MAX_PICTURES_AROUND = 12  # pictures
 
 
 def pictures_around(path: Path, video: Video) -> UInt8[ndarray, "e h w 3"] | None:
@@ -32,6 +30,9 @@ def pictures_around(path: Path, video: Video) -> UInt8[ndarray, "e h w 3"] | Non
       path: the file that the clip was read from.
       video: the clip, of a camera at rest.
     """
+    same_light_levels = 12.0  # of 255 levels by which the median pixel may differ
+    # Share of the corners that are where they were, or the camera has moved.
+    least_standing = 0.3
     first = video.timestamps[0]
     last = video.timestamps[-1]
     height, width = video.frames.shape[1:3]
@@ -49,11 +50,15 @@ def pictures_around(path: Path, video: Video) -> UInt8[ndarray, "e h w 3"] | Non
                 continue
             gray = gray_picture(frame.picture, reference.shape)
             difference = np.median(np.abs(gray.astype(np.float32) - reference))
-            if difference > SAME_LIGHT:
+            if difference > same_light_levels:
                 continue
-            if standing_share(np.stack([reference, gray])) > STAYS:
+            if standing_share(np.stack([reference, gray])) > least_standing:
                 pictures.append(crop_resize(frame.picture, height, width))
     if not pictures:
         return None
-    chosen = np.linspace(0, len(pictures) - 1, min(MOST, len(pictures))).round().astype(int)
+    chosen = (
+        np.linspace(0, len(pictures) - 1, min(MAX_PICTURES_AROUND, len(pictures)))
+        .round()
+        .astype(int)
+    )
     return np.stack([pictures[i] for i in chosen])

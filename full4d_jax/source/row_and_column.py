@@ -34,9 +34,9 @@ from input_pipeline.procedural.clips import scene_program
 from input_pipeline.procedural.scene import HELD_OUT_START
 from input_pipeline.video_files import frame_times
 
-AGREE = 20.0  # dB between the first frames of two videos, below which they count as different
-PLACED = 25  # frames of a column's film that structure from motion places, at most
-DO = "film the still scene while you walk around it and keep it in the middle, or give --poses"
+FILM_ADVICE = (
+    "film the still scene while you walk around it and keep it in the middle, or give --poses"
+)
 
 
 class NoCameras(ValueError):
@@ -138,7 +138,7 @@ def require_cameras(grid: Grid) -> None:
     """
     if grid.cameras is None:
         expected = "cameras of all its views, to fit a scene to"
-        raise InputError("grid", "its cameras", grid.about.unposed, expected, DO)
+        raise InputError("grid", "its cameras", grid.about.unposed, expected, FILM_ADVICE)
 
 
 def place_views(
@@ -233,6 +233,7 @@ def _path_by_structure(
 
 def _frames_between(column: Video, options: TwoVideosOptions) -> int:
     """Return the frames of a film from one frame of the column to the next, as many as help."""
+    most_placed = 25  # frames of a column's film that structure from motion places, at most
     steps = len(column.frames) - 1
     assert options.freeze_time is not None, "there is a column"
     try:
@@ -241,7 +242,7 @@ def _frames_between(column: Video, options: TwoVideosOptions) -> int:
         return 1
     first, last = column.timestamps[[0, -1]]
     inside = int(((times >= first - 1e-6) & (times <= last + 1e-6)).sum())
-    return max(1, min(inside - 1, PLACED - 1) // max(steps, 1))
+    return max(1, min(inside - 1, most_placed - 1) // max(steps, 1))
 
 
 def _large_frames(
@@ -283,9 +284,11 @@ def _empty_grid(data: DataConfig) -> tuple[ndarray, ndarray]:
 
 def _disagreement(row: UInt8[ndarray, "h w 3"], column: UInt8[ndarray, "h w 3"]) -> str:
     """Return a warning where two frames that should be one picture are not, else ""."""
+    # DB between the first frames of two videos, below which they count as different.
+    same_picture_decibel = 20.0
     error = np.mean((row.astype(np.float32) - column) ** 2) / 255**2
     decibel = -10 * np.log10(max(float(error), 1e-10))
-    if decibel >= AGREE:
+    if decibel >= same_picture_decibel:
         return ""
     return (
         f"the two videos start with different pictures ({decibel:.0f} dB); the grid needs one "

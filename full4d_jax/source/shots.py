@@ -14,15 +14,10 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from full4d_jax.geometry.tracking import CORNERS, spread_corners, track_steps
+from full4d_jax.geometry.tracking import MOST_CORNERS, spread_corners, track_steps
 from full4d_jax.media.video import Video, gray_picture
 from full4d_jax.session.errors import InputError
 from input_pipeline.video_files import decode_frames
-
-ALIKE = 0.5  # correlation of pictures of COARSE pixels, from which on they may be of one shot
-COARSE = 16, 12
-SHARE = 1 / 20  # of corners that one motion explains in one shot; in two shots, by chance, .04
-CONTRAST = 4.0  # levels of 255 that a picture must vary by to be compared
 
 
 def check_one_shot(video: Video, path: Path, *, seconds: bool) -> None:
@@ -69,8 +64,21 @@ def find_cut(video: Video, path: Path) -> float | None:
 
 def are_apart(before: UInt8[ndarray, "r q"], after: UInt8[ndarray, "r q"]) -> bool:
     """Return whether two pictures in gray share nothing; one without contrast says nothing."""
-    small = [cv2.resize(x, COARSE, interpolation=cv2.INTER_AREA).ravel() for x in (before, after)]
-    if min(x.std() for x in small) < CONTRAST or np.asarray(np.corrcoef(small))[0, 1] >= ALIKE:
+    least_contrast = 4.0  # levels of 255 that a picture must vary by to be compared
+    # Of corners that one motion explains in one shot; in two shots, by chance, .04.
+    least_share = 1 / 20
+    coarse_size = 16, 12
+    # Correlation of pictures of coarse_size pixels, from which on they may be of one shot.
+    least_correlation = 0.5
+    small = [
+        cv2.resize(x, coarse_size, interpolation=cv2.INTER_AREA).ravel() for x in (before, after)
+    ]
+    if (
+        min(x.std() for x in small) < least_contrast
+        or np.asarray(np.corrcoef(small))[0, 1] >= least_correlation
+    ):
         return False
     step = track_steps(np.stack([before, after]))[0]
-    return step is None or len(step.points) < SHARE * len(spread_corners(before, CORNERS))
+    return step is None or len(step.points) < least_share * len(
+        spread_corners(before, MOST_CORNERS)
+    )

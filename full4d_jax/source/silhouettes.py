@@ -22,18 +22,6 @@ from numpy import ndarray
 from full4d_jax.models.silhouette import WINDOW_PIXELS, Params, silhouette
 from full4d_jax.source.backdrop import as_bytes, disc, number_pieces, pieces_with
 
-SURE = 0.6  # share of people at a person's best pixel
-LIKELY = 0.4  # share of people at all their pixels
-SMALLEST_PERSON = 1e-3  # of the picture
-# Sides of windows, in longer sides of the piece.
-WHOLE_BODY = (1.25, 1.6)
-CUT_BY_BORDER = (1.25, 1.6, 2.2, 3.0, 4.0)  # of somebody whose legs are below the picture
-HEADROOM = 0.08  # of the window's side above the head of somebody whose legs are not in the picture
-LIMB_REACH = 0.1  # of the piece's longer side: how far beyond it hands and feet may be
-# Shares of the union of two masks.
-MIN_AGREEMENT = 0.95  # of what two windows show
-MIN_OVERLAP = 0.6  # of them and DeepLab's piece, which is wider
-
 
 class People(NamedTuple):
     """The result of a second look at a frame.
@@ -71,12 +59,15 @@ def look_again(
       frame: sRGB.
       shares: of people at each pixel, as DeepLab sees them.
     """
+    smallest_person = 1e-3  # of the picture
+    likely_share = 0.4  # share of people at all their pixels
+    sure_share = 0.6  # share of people at a person's best pixel
     people = People(shares, np.zeros(shares.shape, bool))
-    likely = pieces_with(shares > LIKELY, shares > SURE)
+    likely = pieces_with(shares > likely_share, shares > sure_share)
     count, pieces = number_pieces(likely)
     for number in range(1, count):
         piece = pieces == number
-        if piece.sum() >= SMALLEST_PERSON * piece.size:
+        if piece.sum() >= smallest_person * piece.size:
             people = _look_at(params, frame, piece, likely & ~piece, people)
     return people
 
@@ -89,14 +80,17 @@ def _look_at(
     people: People,
 ) -> People:
     """Return what is known of people after a look at one piece, which covers no others."""
+    min_overlap = 0.6  # of them and DeepLab's piece, which is wider
+    min_agreement = 0.95  # of what two windows show
+    limb_reach = 0.1  # of the piece's longer side: how far beyond it hands and feet may be
     left, top, width, height = cv2.boundingRect(as_bytes(piece))
     windows = _windows(left, top, width, height, piece.shape[0])
     looks = (_shares_in(params, frame, window) for window in windows)
     for smaller, larger in pairwise(looks):
         shares = (smaller + larger) / 2
-        agree = _overlap(smaller > 0.5, larger > 0.5) > MIN_AGREEMENT
-        if agree and _overlap(shares > 0.5, piece) > MIN_OVERLAP:
-            reach = disc(max(2, round(LIMB_REACH * max(width, height))))
+        agree = _overlap(smaller > 0.5, larger > 0.5) > min_agreement
+        if agree and _overlap(shares > 0.5, piece) > min_overlap:
+            reach = disc(max(2, round(limb_reach * max(width, height))))
             near = (cv2.dilate(as_bytes(piece), reach) > 0) & ~other_pieces
             # Where DeepLab alone sees somebody, a collar or the wall beside them, colours decide.
             disputed = piece & (shares < 0.5)
@@ -122,12 +116,16 @@ def _windows(left: int, top: int, width: int, height: int, rows: int) -> Iterato
       height: rows.
       rows: of the frame.
     """
+    # Of the window's side above the head of somebody whose legs are not in the picture.
+    headroom_share = 0.08
+    cut_by_border = (1.25, 1.6, 2.2, 3.0, 4.0)  # of somebody whose legs are below the picture
+    whole_body = (1.25, 1.6)
     longer = max(width, height)
     middle = left + width / 2
     cut = top + height >= rows - 1
-    for share in CUT_BY_BORDER if cut else WHOLE_BODY:
+    for share in cut_by_border if cut else whole_body:
         side = share * longer
-        y = top + (0.5 - HEADROOM) * side if cut else top + height / 2
+        y = top + (0.5 - headroom_share) * side if cut else top + height / 2
         yield Window(middle, y, side)
 
 

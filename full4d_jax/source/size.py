@@ -1,8 +1,9 @@
 """The size of a result: what is asked for, within what the source has.
 
 The prior works at the size in the config's data section. Where an upsampler belongs to it, results
-are larger: whole frames of `ROWS` rows (the short side), `SECONDS` seconds, `VIEWS` views. A data
-set has its own number of views and its own rows, from the prior's to `ROWS`.
+are larger: whole frames of `USUAL_ROWS` rows (the short side), `USUAL_SECONDS` seconds,
+`USUAL_VIEWS` views. A data set has its own number of views and its own rows, from the prior's to
+`USUAL_ROWS`.
 """
 
 import math
@@ -26,10 +27,10 @@ from full4d_jax.source.options import (
 )
 from input_pipeline.video_files import frame_size, frame_times
 
-ROWS = 256
-SECONDS = 2.0
-VIEWS = 5
-WIDE = (9, 16)  # the shape of the demo
+USUAL_ROWS = 256
+USUAL_SECONDS = 2.0
+USUAL_VIEWS = 5
+DEMO_SHAPE = (9, 16)  # the shape of the demo
 
 
 class Footage(NamedTuple):
@@ -101,10 +102,10 @@ def result_size(
     if options.size is None:
         return data
     asked = options.size
-    views = VIEWS if enlarged else data.views
+    views = USUAL_VIEWS if enlarged else data.views
     if options.cameras is not None:
         views = options.size.views or views
-    seconds = asked.seconds or (SECONDS if enlarged else None)
+    seconds = asked.seconds or (USUAL_SECONDS if enlarged else None)
     if asked.rows is None and seconds is None:
         return replace(data, views=views)
     footage = _footage(data, options, seconds)
@@ -126,8 +127,8 @@ def result_size(
 def _own_rows(data: DataConfig, footage: Footage) -> int:
     """Return the rows of a result where none are asked for."""
     if footage.views is None:
-        return ROWS
-    return max(data.height, min(ROWS, footage.height, footage.width))
+        return USUAL_ROWS
+    return max(data.height, min(USUAL_ROWS, footage.height, footage.width))
 
 
 def _footage(
@@ -142,7 +143,7 @@ def _footage(
     """
     match options:
         case DemoOptions():
-            return Footage(*WIDE, None, data.fps)
+            return Footage(*DEMO_SHAPE, None, data.fps)
         case DatasetViewOptions():
             return _clip_footage(data, options)
         case VideoOptions():

@@ -36,8 +36,8 @@ from full4d_jax.source.along_flow import (
     sure_flows,
 )
 from full4d_jax.source.backdrop import (
-    BAND,
-    BEHIND,
+    BACKGROUND_SHARE,
+    OUTLINE_BAND_SHARE,
     Backdrop,
     SeenPictures,
     as_bytes,
@@ -57,25 +57,13 @@ ANIMAL = "animal"
 VEHICLE = "vehicle"
 AEROPLANE = "aeroplane"
 THING = "thing"
-KINDS = {
+KIND_CLASSES = {
     PERSON: ("person",),
     ANIMAL: ("bird", "cat", "cow", "dog", "horse", "sheep"),
     VEHICLE: ("bicycle", "boat", "bus", "car", "motorbike", "train"),
     AEROPLANE: ("aeroplane",),
 }
-ROWS = 385  # short side of what the network sees: trained at 257, it is as sure and sharper here
-SURE = 0.6  # share of the classes at a subject's best pixel
-LIKELY = 0.4  # share of the classes at all its pixels
-CERTAIN = 0.9  # share of the classes that colour does not doubt inside
-SURVIVES = 0.5  # of the pixels of a piece, or colours are not asked
-MARGIN = 16  # pixels around subjects that colours of the background are learnt from
-ROUNDS = 2  # of GrabCut
-FAINT_REACH = 0.05  # of the short side: how far from the subject
-RIM = 0.05  # of the short side: how near to the left and right border masks go on to it
-# Shares of the picture.
-SMALLEST_SUBJECT = 1e-3
-SMALLEST_THING = 3e-4
-PART_DISTANCE = 0.5  # of a subject's longer side: how far from it what moves may still be a part
+SMALLEST_THING_SHARE = 3e-4  # of the picture
 
 
 class Subjects(NamedTuple):
@@ -144,7 +132,7 @@ class Outlines(NamedTuple):
     """Where subjects are, with sharp outlines of people.
 
     Attributes:
-      shares: of `KINDS` at each pixel.
+      shares: of `KIND_CLASSES` at each pixel.
       decided: where a second look at people decides.
       anybody: share of subjects by the first look or the second, whichever is more: an arm that
         DeepLab sees faintly, and the second look not at all, is no background.
@@ -167,7 +155,7 @@ def see_people(
       frames: sRGB.
       shares: as `class_shares` returns them.
     """
-    place = list(KINDS).index(PERSON)
+    place = list(KIND_CLASSES).index(PERSON)
     people = [
         look_again(networks.silhouette, frame, share)
         for frame, share in zip(frames, shares[..., place], strict=True)
@@ -176,7 +164,7 @@ def see_people(
     sharp[..., place] = np.stack([each.shares for each in people])
     decided = np.stack([each.decided for each in people])
     # What else DeepLab's cells show beside people is their blurred outline.
-    other_kinds = [number for number in range(len(KINDS)) if number != place]
+    other_kinds = [number for number in range(len(KIND_CLASSES)) if number != place]
     sharp[..., other_kinds] *= 1 - np.where(decided, sharp[..., place], 0)[..., None]
     return Outlines(sharp, decided, np.maximum(shares.sum(-1), sharp.sum(-1)))
 
@@ -229,13 +217,15 @@ def label_subjects(
 
 
 def class_shares(params: Params, frames: UInt8[ndarray, "t h w 3"]) -> Float32[ndarray, "t h w c"]:
-    """Return the probabilities of each of `KINDS` at each pixel."""
+    """Return the probabilities of each of `KIND_CLASSES` at each pixel."""
+    # Short side of what the network sees: trained at 257, it is as sure and sharper here.
+    network_rows = 385
     height, width = frames.shape[1:3]
-    scale = ROWS / min(height, width)
+    scale = network_rows / min(height, width)
     rows, columns = (
         CELL_PIXELS * round((n * scale - 1) / CELL_PIXELS) + 1 for n in (height, width)
     )
-    groups = [[CLASSES.index(name) for name in names] for names in KINDS.values()]
+    groups = [[CLASSES.index(name) for name in names] for names in KIND_CLASSES.values()]
     # Pixel centres of the frame in those of the network's picture, then in cells.
     y, x = np.mgrid[:height, :width]
     place_y = (((y + 0.5) * rows / height - 0.5) / CELL_PIXELS).astype(np.float32)
@@ -263,7 +253,8 @@ def with_faint_parts(
     mask: Bool[ndarray, "h w"], faint: Bool[ndarray, "h w"]
 ) -> Bool[ndarray, "h w"]:
     """Return a mask with what differs a little and touches it: an arm before a bright wall."""
-    near = cv2.dilate(as_bytes(mask), disc(round(FAINT_REACH * min(mask.shape)))) > 0
+    faint_reach = 0.05  # of the short side: how far from the subject
+    near = cv2.dilate(as_bytes(mask), disc(round(faint_reach * min(mask.shape)))) > 0
     mask = mask | pieces_with((mask | faint) & near, mask)
     return _smooth(mask)
 
@@ -273,7 +264,9 @@ def up_to_the_sides(mask: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
 
     Networks see little there, and what they leave of a sleeve would be painted over the wall.
     """
-    rim = max(1, round(RIM * min(mask.shape)))
+    # Of the short side: how near to the left and right border masks go on to it.
+    rim_share = 0.05
+    rim = max(1, round(rim_share * min(mask.shape)))
     whole = mask.copy()
     whole[:, :rim] = np.logical_or.accumulate(mask[:, rim - 1 :: -1], 1)[:, ::-1]
     whole[:, -rim:] = np.logical_or.accumulate(mask[:, -rim:], 1)
@@ -294,22 +287,25 @@ def outline(
       moving: what differs from the background.
       decided: where shares give the outline to a pixel or two.
     """
+    grabcut_rounds = 2  # of GrabCut
+    margin_pixels = 16  # pixels around subjects that colours of the background are learnt from
+    certain_share = 0.9  # share of the classes that colour does not doubt inside
     coarse = _likely(subject)
     mask = coarse | _parts(coarse, moving)
     if not mask.any():
         return mask
-    band = disc(max(2, round(BAND * min(mask.shape))))
+    band = disc(max(2, round(OUTLINE_BAND_SHARE * min(mask.shape))))
     inner = cv2.erode(as_bytes(mask), band) > 0
     outer = cv2.dilate(as_bytes(mask), band) > 0
     guess = np.where(mask, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
     guess[~outer] = cv2.GC_BGD
-    guess[inner & (subject > CERTAIN)] = cv2.GC_FGD
+    guess[inner & (subject > certain_share)] = cv2.GC_FGD
     # A sharp outline may be a pixel or two astray.
     guess[decided & ~(cv2.dilate(as_bytes(mask), disc(1)) > 0)] = cv2.GC_BGD
     guess[decided & (cv2.erode(as_bytes(mask), disc(2)) > 0)] = cv2.GC_FGD
     # Colours are learnt from what is near.
     window = tuple(
-        slice(max(0, places[0] - MARGIN), places[-1] + MARGIN + 1)
+        slice(max(0, places[0] - margin_pixels), places[-1] + margin_pixels + 1)
         for places in (np.flatnonzero(outer.any(1)), np.flatnonzero(outer.any(0)))
     )
     part = np.ascontiguousarray(guess[window], np.uint8)
@@ -318,7 +314,7 @@ def outline(
     cv2.setRNGSeed(0)  # its mixtures of Gaussians start at random
     models = np.zeros((1, 65)), np.zeros((1, 65))
     picture = np.ascontiguousarray(frame[window])
-    cv2.grabCut(picture, part, None, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
+    cv2.grabCut(picture, part, None, *models, grabcut_rounds, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
     refined = np.zeros_like(mask)
     refined[window] = (part == cv2.GC_FGD) | (part == cv2.GC_PR_FGD)
     refined |= moving & mask & ~coarse  # its outline is that of the difference
@@ -329,19 +325,24 @@ def outline(
 
 def _lost(mask: Bool[ndarray, "h w"], refined: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
     """Return the pieces of a mask most of which its refinement lacks: colours do not show them."""
+    surviving_share = 0.5  # of the pixels of a piece, or colours are not asked
     count, pieces = number_pieces(mask)
     size = np.bincount(pieces.ravel(), minlength=count)
     left = np.bincount(pieces[refined], minlength=count)
-    return mask & (left < SURVIVES * size)[pieces]
+    return mask & (left < surviving_share * size)[pieces]
 
 
 def _likely(subject: Float32[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
     """Return the pieces of likely pixels that have a sure one."""
-    return pieces_with(subject > LIKELY, subject > SURE)
+    likely_share = 0.4  # share of the classes at all its pixels
+    sure_share = 0.6  # share of the classes at a subject's best pixel
+    return pieces_with(subject > likely_share, subject > sure_share)
 
 
 def _parts(coarse: Bool[ndarray, "h w"], moving: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
     """Return what moves and is near a subject that it touches, or big enough to be a thing."""
+    # Of a subject's longer side: how far from it what moves may still be a part.
+    part_distance = 0.5
     count, pieces = number_pieces(moving & ~coarse)
     near = np.zeros_like(coarse)
     subjects, bodies = number_pieces(coarse)
@@ -349,12 +350,12 @@ def _parts(coarse: Bool[ndarray, "h w"], moving: Bool[ndarray, "h w"]) -> Bool[n
         body = bodies == subject
         side = max(body.any(0).sum(), body.any(1).sum())
         away = cv2.distanceTransform(as_bytes(~body), cv2.DIST_L2, 3)
-        near |= away < PART_DISTANCE * side
+        near |= away < part_distance * side
     touches = cv2.dilate(as_bytes(coarse), np.ones((5, 5), np.uint8)) > 0
     touching = np.zeros(count, bool)
     touching[np.unique(pieces[touches & (pieces > 0)])] = True
     size = np.bincount(pieces.ravel(), minlength=count)
-    alone = ~touching & (size >= SMALLEST_THING * coarse.size)
+    alone = ~touching & (size >= SMALLEST_THING_SHARE * coarse.size)
     alone[0] = False
     return (touching[pieces] & near) | alone[pieces]
 
@@ -363,23 +364,24 @@ def _smooth(mask: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
     """Return a mask without specks, and without holes too small to be seen through."""
     mask = cv2.medianBlur(as_bytes(mask), 3) > 0
     count, pieces = number_pieces(~mask)
-    small = np.bincount(pieces.ravel(), minlength=count) < SMALLEST_THING * mask.size
+    small = np.bincount(pieces.ravel(), minlength=count) < SMALLEST_THING_SHARE * mask.size
     return mask | small[pieces]
 
 
 def _kind(shares: Float32[ndarray, "n c"]) -> str:
     means = shares.mean(0)
-    return list(KINDS)[means.argmax()] if means.sum() > BEHIND else THING
+    return list(KIND_CLASSES)[means.argmax()] if means.sum() > BACKGROUND_SHARE else THING
 
 
 def _drop_small(labels: Int32[ndarray, "t h w"], kinds: tuple[str, ...]) -> Subjects:
     """Return the subjects that are large enough, and things that are seen more than once."""
+    smallest_subject = 1e-3
     pixels = labels[0].size
     large = [0]
     for number, kind in enumerate(kinds, 1):
         sizes = (labels == number).sum((1, 2))
         once = kind == THING and (sizes > 0).sum() < 2 <= len(labels)
-        least = SMALLEST_THING if kind == THING else SMALLEST_SUBJECT
+        least = SMALLEST_THING_SHARE if kind == THING else smallest_subject
         if sizes.max() >= least * pixels and not once:
             large.append(number)
     renumbered = np.zeros(len(kinds) + 1, np.int32)

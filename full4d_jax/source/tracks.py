@@ -15,13 +15,6 @@ from numpy import ndarray
 
 from full4d_jax.geometry.optical_flow import warp
 
-GAP = 2  # pixels around pieces that are bridged: a watch, a belt
-SMALLEST = 2e-4  # of the picture; smaller pieces are noise
-COVERED = 0.2  # of the smaller one's pixels that a piece and a subject of before share
-LEAP = 0.1  # of the picture's longer side: how far a thing may fly that its flow does not follow
-ALIKE = 2.5  # times larger or smaller that may be
-WHOLE = 0.25  # of the largest one's pixels, from which on a part is a subject of its own
-
 
 class Columns(NamedTuple):
     """The first column of a piece, and the one after its last."""
@@ -54,6 +47,10 @@ def _number(
     mask: Bool[ndarray, "h w"], before: Int32[ndarray, "h w"], count: int
 ) -> tuple[Int32[ndarray, "h w"], int]:
     """Return the numbers of a mask's pieces, given those of the instant before, moved here."""
+    # Of the largest one's pixels, from which on a part is a subject of its own.
+    whole_share = 0.25
+    # Of the smaller one's pixels that a piece and a subject of before share.
+    covered_share = 0.2
     sizes = np.bincount(before.ravel(), minlength=count + 1)
     spans = {n: _columns(before == n) for n in range(1, count + 1) if sizes[n]}
     labels = np.zeros(mask.shape, np.int32)
@@ -61,12 +58,12 @@ def _number(
     for inside in _pieces(mask):
         columns = _columns(inside)
         shared = np.bincount(before[inside], minlength=count + 1)
-        covered = [n for n in spans if shared[n] > COVERED * min(sizes[n], inside.sum())]
+        covered = [n for n in spans if shared[n] > covered_share * min(sizes[n], inside.sum())]
         covered.sort(key=lambda n: -shared[n])
         parts = covered[:1]
         for n in covered[1:]:
             apart = all(_beside(spans[n], spans[m]) for m in parts)
-            if apart and shared[n] > WHOLE * shared[parts[0]]:
+            if apart and shared[n] > whole_share * shared[parts[0]]:
                 parts.append(n)
         if len(parts) > 1:
             labels[inside] = _nearest(before, parts)[inside]
@@ -85,25 +82,32 @@ def _number(
 
 def _pieces(mask: Bool[ndarray, "h w"]) -> list[Bool[ndarray, "h w"]]:
     """Return the pieces that are large enough, the largest first."""
-    bridged = cv2.dilate(mask.astype(np.uint8), np.ones((2 * GAP + 1, 2 * GAP + 1), np.uint8))
+    smallest_share = 2e-4  # of the picture; smaller pieces are noise
+    bridged_pixels = 2  # pixels around pieces that are bridged: a watch, a belt
+    bridged = cv2.dilate(
+        mask.astype(np.uint8), np.ones((2 * bridged_pixels + 1, 2 * bridged_pixels + 1), np.uint8)
+    )
     count, pieces = cv2.connectedComponents(bridged)
     pieces = np.where(mask, pieces.astype(np.int32), 0)
     sizes = np.bincount(pieces.ravel(), minlength=count)
-    large = [n for n in range(1, count) if sizes[n] >= SMALLEST * mask.size]
+    large = [n for n in range(1, count) if sizes[n] >= smallest_share * mask.size]
     large.sort(key=lambda n: -sizes[n])
     return [pieces == n for n in large]
 
 
 def _leapt(inside: Bool[ndarray, "h w"], before: Int32[ndarray, "h w"], vanished: set[int]) -> int:
     """Return the nearest of the vanished subjects that a piece may be; 0 for none."""
+    size_ratio = 2.5  # times larger or smaller that may be
+    # Of the picture's longer side: how far a thing may fly that its flow does not follow.
+    leap_share = 0.1
     middle = np.argwhere(inside).mean(0)
-    nearest = LEAP * max(inside.shape)
+    nearest = leap_share * max(inside.shape)
     best = 0
     for n in sorted(vanished):
         places = np.argwhere(before == n)
         ratio = len(places) / inside.sum()
         away = float(np.linalg.norm(places.mean(0) - middle))
-        if 1 / ALIKE < ratio < ALIKE and away < nearest:
+        if 1 / size_ratio < ratio < size_ratio and away < nearest:
             nearest = away
             best = n
     return best

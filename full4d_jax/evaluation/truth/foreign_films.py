@@ -45,7 +45,7 @@ from full4d_jax.evaluation.without_truth.grid_scores import (
     table,
 )
 from full4d_jax.evaluation.without_truth.network_files import NetworkFiles
-from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
+from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
 from full4d_jax.grid import About, Grid, all_real
 from full4d_jax.media.metrics import LPIPS_INSTALL
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
@@ -350,7 +350,7 @@ def depth_of_source(truth: Grid, network: AnyNetwork) -> Float[Array, "t h w"]:
     """Return the source's depth, the capture's own or else the network's, without its edges."""
     if truth.depth is not None:
         return jnp.asarray(truth.depth[0])
-    return drop_depth_edges(source_depth(network, to_model(truth.frames[0])), EDGE)
+    return drop_depth_edges(source_depth(network, to_model(truth.frames[0])), EDGE_BEND)
 
 
 def _distances(films: Frames, real: Frames, label: str) -> tuple[dict[str, float], dict[str, str]]:

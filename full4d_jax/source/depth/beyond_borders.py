@@ -6,16 +6,16 @@ cross it there have the slope, rows a column,
     m(y) = - a b / (a^2 + c^2),   a = sum w g_y^2,   b = sum w g_x g_y,   w = g_y^2 / |g|^2
 
 where w leaves out lines along the border, and c makes it 0 where no line crosses. It is at most
-`STEEPEST`, and changed, as little as can be, where lines would meet beyond (isotonic regression).
-Where steeper lines cross, as boards of a floor do, `steep_lines` finds their stretch of the border
-and m(y).
+`steepest_slope`, and changed, as little as can be, where lines would meet beyond (isotonic
+regression). Where steeper lines cross, as boards of a floor do, `steep_lines` finds their stretch
+of the border and m(y).
 
 At d columns beyond, row y + m(y) d, a picture goes on with the light that the border has at y, and
 with the detail of its mirror image on the same line, d columns inside at row y - m(y) d. Texture
 stays, while outlines of mirrored things, which would catch the eye, become faint: with e the
 largest detail of the three colours, detail is divided by
 
-    sqrt(1 + (e / FAINT)^2)
+    sqrt(1 + (e / faint_levels)^2)
 
 A stretch of steep lines goes on between its upper and lower outline. Lines that would cross the
 border outside of it repeat those inside, mirrored at its ends, and where a line is shorter than d
@@ -31,16 +31,12 @@ from jaxtyping import Bool, Float32, Float64, Int, Shaped, UInt8
 from numpy import ndarray
 from scipy.optimize import isotonic_regression
 
-from full4d_jax.source.depth.steep_lines import CLOSEST, Stretch, border_gradients, steep_stretches
-
-# Chosen on training photographs and clips.
-DETAIL = 1 / 64  # of the short side: what is finer is detail
-FAINT = 16.0  # levels of 255
-ALIKE = 1 / 16  # of the short side: slopes do not vary within it
-CALM = 0.3  # of the mean of a: it is c
-STEEPEST = 1.0  # rows a column, outside of stretches with steep lines
-
-LEVEL = 1 / 32  # of the short side: depth beyond the borders does not vary within it
+from full4d_jax.source.depth.steep_lines import (
+    CLOSEST_SHARE,
+    Stretch,
+    border_gradients,
+    steep_stretches,
+)
 
 
 class Wide(NamedTuple):
@@ -72,19 +68,23 @@ def beyond_borders(
 def _coloured(wide: Wide, beyond: Bool[ndarray, "p q"], short: int) -> UInt8[ndarray, "p q 3"]:
     """Return the light of the borders with faint detail of the mirror image."""
 
+    faint_levels = 16.0  # levels of 255
+    detail_share = 1 / 64  # of the short side: what is finer is detail
+
     def light(values: UInt8[ndarray, "p q 3"]) -> Float32[ndarray, "p q 3"]:
-        return cv2.GaussianBlur(values.astype(np.float32), (0, 0), DETAIL * short)
+        return cv2.GaussianBlur(values.astype(np.float32), (0, 0), detail_share * short)
 
     detail = wide.mirrored - light(wide.mirrored)
     strength = np.abs(detail).max(-1, keepdims=True)
-    faint = detail / np.sqrt(1 + (strength / FAINT) ** 2)
+    faint = detail / np.sqrt(1 + (strength / faint_levels) ** 2)
     mixed = np.clip((light(wide.repeated) + faint).round(), 0, 255).astype(np.uint8)
     return np.where(beyond[..., None], mixed, wide.mirrored)
 
 
 def _levelled(wide: Wide, beyond: Bool[ndarray, "p q"], short: int) -> Float32[ndarray, "p q"]:
     """Return disparity without edges beyond the borders."""
-    smooth = cv2.GaussianBlur(wide.disparity, (0, 0), LEVEL * short)
+    level_share = 1 / 32  # of the short side: depth beyond the borders does not vary within it
+    smooth = cv2.GaussianBlur(wide.disparity, (0, 0), level_share * short)
     return np.where(beyond, smooth, wide.disparity)
 
 
@@ -186,24 +186,27 @@ def crossing_slopes(picture: UInt8[ndarray, "h w 3"], count: int) -> Float64[nda
 
     Lines that come together do not meet within `count` columns beyond.
     """
+    steepest_slope = 1.0  # rows a column, outside of stretches with steep lines
+    calm_share = 0.3  # of the mean of a: it is c
+    alike_share = 1 / 16  # of the short side: slopes do not vary within it
     across, down = border_gradients(picture)
     short = min(picture.shape[:2])
     nearness = np.linspace(0, 1, across.shape[1], dtype=np.float32)
 
     def summed(values: Float32[ndarray, "h s"]) -> Float32[ndarray, " h"]:
         rows = (values * nearness).sum(1, keepdims=True)
-        return cv2.GaussianBlur(rows, (1, 0), sigmaX=1, sigmaY=ALIKE * short)[:, 0]
+        return cv2.GaussianBlur(rows, (1, 0), sigmaX=1, sigmaY=alike_share * short)[:, 0]
 
     crosses = down**2 / (down**2 + across**2 + 1e-3)
     both = summed(crosses * across * down)
     vertical = summed(crosses * down**2)
-    calm = CALM * vertical.mean()
+    calm = calm_share * vertical.mean()
     slopes = -both * vertical / (vertical**2 + calm**2 + 1e-3)
-    slopes = np.clip(slopes, -STEEPEST, STEEPEST).astype(float)
+    slopes = np.clip(slopes, -steepest_slope, steepest_slope).astype(float)
     # Lines that come together faster than this would meet.
-    together = (1 - CLOSEST) / count * np.arange(len(slopes))
+    together = (1 - CLOSEST_SHARE) / count * np.arange(len(slopes))
     apart = isotonic_regression(slopes + together, weights=vertical + 1e-3).x - together
-    return np.clip(apart, -STEEPEST, STEEPEST)
+    return np.clip(apart, -steepest_slope, steepest_slope)
 
 
 def _sample(

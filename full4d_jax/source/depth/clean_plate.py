@@ -33,8 +33,7 @@ from full4d_jax.source.inpainted import inpainted, load_inpainting
 from gaussians.fitting.stillness import median_where
 
 Estimate = Callable[[UInt8[ndarray, "h w 3"]], Float[ndarray, "h w"]]
-OUTLINE = 4  # pixels beside a subject in which its colours mix with those of what rests
-BEYOND = 0.25  # of each side: how far the plate reaches beyond the borders of the picture
+BEYOND_SHARE = 0.25  # of each side: how far the plate reaches beyond the borders of the picture
 
 
 def clean_plate(
@@ -53,6 +52,8 @@ def clean_plate(
       backdrop: what other pictures show, too, of a camera at rest; None of one that moves.
       estimate: returns the depth of a picture, of any scale.
     """
+    # Pixels beside a subject in which its colours mix with those of what rests.
+    outline_pixels = 4
     instant = 0
     if backdrop is None:
         instant = len(frames) // 2
@@ -62,7 +63,7 @@ def clean_plate(
         labels = labels[middle]
         unseen = np.zeros(frames.shape[1:3], bool)
         backdrop = Backdrop(frames[0].astype(np.float32), ~unseen, unseen)
-    near = np.stack([cv2.dilate(as_bytes(label > 0), disc(OUTLINE)) for label in labels])
+    near = np.stack([cv2.dilate(as_bytes(label > 0), disc(outline_pixels)) for label in labels])
     rests = near == 0
     is_shown = np.asarray(rests.any(0))
     resting_colours = median_where(frames.astype(np.float32), rests)
@@ -71,7 +72,7 @@ def clean_plate(
     picture = inpainted(load_inpainting(), usual.astype(np.uint8), hole)
     resting = _resting(depth, labels)
     behind = _depth_of(picture, resting, estimate)
-    rows, columns = (round(BEYOND * side) for side in is_shown.shape)
+    rows, columns = (round(BEYOND_SHARE * side) for side in is_shown.shape)
     known = np.pad(is_shown & (resting > 0), ((rows, rows), (columns, columns)))
     wide_picture, wide_disparity = beyond_borders(picture, 1 / behind, rows, columns)
     return CleanPlate(wide_picture, np.where(known, np.float32(0), 1 / wide_disparity), instant)

@@ -8,10 +8,10 @@ at a time. The frames are made consistent:
     others      and then all: one scale, and the mean over what stands still (`estimate`)
 
 One camera's pictures do not determine the shift b. We keep the network's own zero of disparity, as
-infinitely far, while it puts the farthest `FARTHEST` of the clip between `MIN_FARTHEST` and
+infinitely far, while it puts the farthest `FARTHEST_SHARE` of the clip between `MIN_FARTHEST` and
 `MAX_FARTHEST` times the median depth; else they are put at the nearer of these limits. No depth is
-beyond twice `MAX_FARTHEST` medians, or nearer than `NEAREST`. Neither floor nor horizon are asked:
-a plane is one at any shift.
+beyond twice `MAX_FARTHEST` medians, or nearer than `NEAREST_DEPTH`. Neither floor nor horizon are
+asked: a plane is one at any shift.
 
 With perfect disparity of 40 held-out `rich` scenes, known up to these, depth errs by 3 % (AbsRel,
 medians aligned) where the zero is right, 12 % where it is half as far away as the farthest point,
@@ -38,15 +38,11 @@ from full4d_jax.source.depth.estimate import (
 
 AnyNetwork = DepthNetwork | DepthFile
 
-FARTHEST = 0.02  # share of the pixels
+FARTHEST_SHARE = 0.02  # share of the pixels
 # Median depths at which the farthest of a clip lies.
 MIN_FARTHEST = 1.5
 MAX_FARTHEST = 3.5
-NEAREST = 0.05
-STILL = 0.1  # share of a frame that must look as in the first, or the one before is taken
-FEWEST = 0.01  # share that any line needs; below it medians and ranges are made equal
-FITTED_POINTS = 20_000
-FIT_ROUNDS = 12
+NEAREST_DEPTH = 0.05
 
 
 def source_depth(
@@ -113,12 +109,14 @@ def one_line(
     values: Float32[ndarray, "t h w"], frames: Float[Array, "t h w 3"]
 ) -> Float32[ndarray, "t h w"]:
     """Bring the disparity of separate frames to the scale and shift of the first."""
+    # Share of a frame that must look as in the first, or the one before is taken.
+    still_share = 0.1
     as_first = np.asarray(_similarity(frames, frames[0]))
     aligned = [values[0]]
     for t in range(1, len(values)):
         weights = as_first[t]
         target = aligned[0]
-        if weights.mean() < STILL:
+        if weights.mean() < still_share:
             weights = np.asarray(_similarity(frames[t - 1 : t], frames[t]))[0]
             target = aligned[-1]
         scale, shift = fit_scale_and_shift(values[t], target, weights)
@@ -134,18 +132,21 @@ def fit_scale_and_shift(
     The sum of weighted absolute differences is least, by weighted squares again and again. Where
     the weights are few or the scale would not be positive, medians and ranges are made equal.
     """
-    step = max(1, values.size // FITTED_POINTS)
+    fit_rounds = 12
+    fitted_points = 20_000
+    least_weight = 0.01  # share that any line needs; below it medians and ranges are made equal
+    step = max(1, values.size // fitted_points)
     x, y, own_weights = (np.ravel(a)[::step].astype(np.float64) for a in (values, target, weights))
     weights = own_weights
     least = 1e-3 * max(float(np.ptp(y)), 1e-12)
     scale = 0.0
     shift = 0.0
-    for _ in range(FIT_ROUNDS):
+    for _ in range(fit_rounds):
         root = np.sqrt(weights)
         system = np.stack([x * root, root], 1)
         scale, shift = np.linalg.lstsq(system, y * root, rcond=None)[0]
         weights = own_weights / np.maximum(np.abs(scale * x + shift - y), least)
-    if own_weights.mean() >= FEWEST and scale > 0:
+    if own_weights.mean() >= least_weight and scale > 0:
         return float(scale), float(shift)
     low, middle, high = np.quantile(x, (0.1, 0.5, 0.9))
     bottom, center, top = np.quantile(y, (0.1, 0.5, 0.9))
@@ -155,7 +156,7 @@ def fit_scale_and_shift(
 
 def settle_shift(values: Float32[ndarray, "t h w"]) -> Float32[ndarray, "t h w"]:
     """Return positive disparity of median about 1 at t = 0, by the limits in the module's text."""
-    far, near = np.quantile(values, (FARTHEST, 1 - FARTHEST))
+    far, near = np.quantile(values, (FARTHEST_SHARE, 1 - FARTHEST_SHARE))
     if near - far <= 1e-6 * max(abs(far), abs(near), 1e-12):
         return np.ones_like(values)  # a wall, or a network that sees nothing
     # Where most of the picture is as far as can be, such as sky, the rest must keep its relief.
@@ -164,4 +165,4 @@ def settle_shift(values: Float32[ndarray, "t h w"]) -> Float32[ndarray, "t h w"]
     ratio = min(max(own, MIN_FARTHEST), MAX_FARTHEST)
     shift = (middle - ratio * far) / (ratio - 1)
     disparity = (values + shift) / (middle + shift)
-    return np.clip(disparity, 1 / (2 * MAX_FARTHEST), 1 / NEAREST).astype(np.float32)
+    return np.clip(disparity, 1 / (2 * MAX_FARTHEST), 1 / NEAREST_DEPTH).astype(np.float32)

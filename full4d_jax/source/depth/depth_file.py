@@ -36,11 +36,15 @@ from full4d_jax.source.options import DepthKind
 from input_pipeline.plain_files import load_json
 from input_pipeline.selection import evenly
 
-EXPECTED = "a network from one picture of three float colours to a map"
-SEE = "export it from colours (1 3 h w) to depth (1 h w), or see docs/howto.md on depth networks"
+EXPECTED_NETWORK = "a network from one picture of three float colours to a map"
+EXPORT_ADVICE = (
+    "export it from colours (1 3 h w) to depth (1 h w), or see docs/howto.md on depth networks"
+)
 WHAT = "depth network"
-UNSURE = "found no config.json of it there, expected V2's: weights of V1 look the same"
-RELATIVE = "give Depth Anything V2 of relative depth, as depth-anything/Depth-Anything-V2-Small-hf"
+UNSURE_VERSION = "found no config.json of it there, expected V2's: weights of V1 look the same"
+RELATIVE_ADVICE = (
+    "give Depth Anything V2 of relative depth, as depth-anything/Depth-Anything-V2-Small-hf"
+)
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ class DepthFile:
             values = np.full((), np.nan)
         if values.ndim != 2 or not np.isfinite(values).all():
             found = f"an output {np.shape(output)}, NaN or infinite in some places"
-            raise InputError(WHAT, self.path, found, EXPECTED, SEE)
+            raise InputError(WHAT, self.path, found, EXPECTED_NETWORK, EXPORT_ADVICE)
         return values
 
     def _outputs(self, frame: UInt8[ndarray, "h w 3"]) -> Outputs:
@@ -162,7 +166,7 @@ def open_depth_file(path: Path, kind: DepthKind | None = None) -> DepthFile:
     Raises:
       InputError: the file is missing or holds something else, or a library is missing.
     """
-    file = open_file(WHAT, path, EXPECTED, SEE)
+    file = open_file(WHAT, path, EXPECTED_NETWORK, EXPORT_ADVICE)
     network = as_network(file, axes=(4, 5), numbers=WHOLE_NUMBER_INPUTS)
     several = [count for count in network.shape[:-3] if isinstance(count, int) and count > 1]
     if several:
@@ -198,7 +202,7 @@ def open_depth_anything(path: Path) -> DepthFile:
     correlation = correlation_with_disparity(opened.map(example_frame()))
     settled, note = checked_kind("disparity", None, correlation)
     if settled != "disparity":
-        raise InputError(WHAT, path, note, "relative disparity", RELATIVE)
+        raise InputError(WHAT, path, note, "relative disparity", RELATIVE_ADVICE)
     return replace(opened, note=note)
 
 
@@ -218,19 +222,21 @@ def require_relative(path: Path, stages: tuple[int, ...]) -> None:
       InputError: the config cannot be read, or is of metric depth or of V1.
     """
     config = path.with_name("config.json")
-    with input_errors("config", RELATIVE, config):
+    with input_errors("config", RELATIVE_ADVICE, config):
         fields = load_json(config) if config.is_file() else {}
         if fields.get("model_type") != "depth_anything":
-            tell(f"warning: {path}: {UNSURE}")
+            tell(f"warning: {path}: {UNSURE_VERSION}")
             return
         older = fields.get("depth_estimation", "relative")  # as the first metric files name it
         kind = fields.get("depth_estimation_type", older)
         taken = fields.get("backbone_config", {}).get("out_indices", list(stages))
     if kind != "relative":
-        raise InputError("config", f"{config}, depth_estimation_type", kind, "relative", RELATIVE)
+        raise InputError(
+            "config", f"{config}, depth_estimation_type", kind, "relative", RELATIVE_ADVICE
+        )
     if taken != list(stages):
         where = f"{config}, backbone_config.out_indices"
-        raise InputError("config", where, taken, f"{list(stages)} as of V2", RELATIVE)
+        raise InputError("config", where, taken, f"{list(stages)} as of V2", RELATIVE_ADVICE)
 
 
 def resize_colors(

@@ -8,18 +8,13 @@ colours I_i, and weights
     w_i = exp(-|p - i|^2 / (2 s^2)) exp(-|I(p) - I_i|^2 / (2 c^2))
 
 a pixel whose neighbours agree takes the cubic interpolation of d, whatever its colour, and one
-whose neighbours differ by more than `JUMP` takes the weighted mean of the near ones or of the far
-ones, whichever have the larger weight. Texture alone never makes an edge.
+whose neighbours differ by more than `edge_jump` takes the weighted mean of the near ones or of the
+far ones, whichever have the larger weight. Texture alone never makes an edge.
 """
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
-
-DISTANCE_SIGMA = 0.8  # s, small pixels
-COLOUR_SIGMA = 0.12  # c, distance of colours in [-1, 1]
-JUMP = 0.12  # relative difference of neighbouring disparities at which an edge begins
-OFFSETS = (-1, 0, 1, 2)  # of the small pixels around a full one, along each axis
 
 
 def enlarge_disparity(
@@ -40,6 +35,10 @@ def enlarge_disparity(
 def _enlarge(
     disparity: Float[Array, "h w"], small: Float[Array, "h w 3"], frame: Float[Array, "H W 3"]
 ) -> Float[Array, "H W"]:
+    pixel_offsets = (-1, 0, 1, 2)  # of the small pixels around a full one, along each axis
+    edge_jump = 0.12  # relative difference of neighbouring disparities at which an edge begins
+    colour_sigma = 0.12  # c, distance of colours in [-1, 1]
+    distance_sigma = 0.8  # s, small pixels
     h, w = disparity.shape
     height, width = frame.shape[:2]
     y = ((jnp.arange(height) + 0.5) * (h / height) - 0.5)[:, None]
@@ -53,11 +52,11 @@ def _enlarge(
         distance = (y - top - i) ** 2 + (x - left - j) ** 2
         unlike = ((frame - small[row, column]) ** 2).sum(-1)
         weight = (
-            jnp.exp(-distance / (2 * DISTANCE_SIGMA**2) - unlike / (2 * COLOUR_SIGMA**2)) + 1e-12
+            jnp.exp(-distance / (2 * distance_sigma**2) - unlike / (2 * colour_sigma**2)) + 1e-12
         )
         return disparity[row, column], weight
 
-    neighbours = [neighbour(i, j) for i in OFFSETS for j in OFFSETS]
+    neighbours = [neighbour(i, j) for i in pixel_offsets for j in pixel_offsets]
     values = jnp.stack([value for value, _ in neighbours])
     weights = jnp.stack([weight for _, weight in neighbours])
     low = values.min(0)
@@ -73,4 +72,4 @@ def _enlarge(
         (far * values).sum(0) / jnp.maximum(far_weight, 1e-30),
     )
     smooth = jnp.clip(jax.image.resize(disparity, (height, width), "cubic"), low, high)
-    return jnp.where(high - low > JUMP * high, sided, smooth)
+    return jnp.where(high - low > edge_jump * high, sided, smooth)

@@ -10,7 +10,7 @@ stands still before a static camera,
     flicker   l_t <- sum_u s_tu l_u / sum_u s_tu                             at every pixel
 
 The n / 2 keeps the network's own scale where little stands still. Depth d with median 1 at t = 0
-becomes d^RELIEF, since relief that may be wrong does less harm where it is low.
+becomes d^RELIEF_EXPONENT, since relief that may be wrong does less harm where it is low.
 """
 
 import math
@@ -39,13 +39,8 @@ from input_pipeline.plain_files import UNREADABLE, load_array, load_arrays
 
 SHIPPED = Path(__file__).parents[2] / "checkpoints" / "depth.safetensors"
 TIEFENRAUSCH = SHIPPED.with_name("tiefenrausch.safetensors")
-SIGMA = 0.15  # distance of colours in [-1, 1] that still may be the same surface
-NEIGHBOURS = (1, 3, 3)  # t h w over which colours are compared
-ROUNDED = 4  # pixels by which sides of a result may be off the shape of its source
-RELIEF = 0.9  # of log depth that is kept; chosen on procedural scenes below 16
-LEAST_DEPTH = 1e-18  # of a file, in its unit; the largest is one over it
-LONG_SIDE = 384  # of frames that Tiefenrausch was trained on, pixels
-MAX_ENLARGEMENT = 3  # factor for smaller frames; chosen on scenes 48 to 63
+RELIEF_EXPONENT = 0.9  # of log depth that is kept; chosen on procedural scenes below 16
+TRAINED_LONG_SIDE = 384  # of frames that Tiefenrausch was trained on, pixels
 
 
 @no_type_check  # jax puts anything in the place of arrays
@@ -64,7 +59,8 @@ class DepthNetwork:
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
         """Return rows and columns at which it sees a frame of this size."""
-        scale = min(MAX_ENLARGEMENT, LONG_SIDE / max(height, width))
+        max_enlargement = 3  # factor for smaller frames; chosen on scenes 48 to 63
+        scale = min(max_enlargement, TRAINED_LONG_SIDE / max(height, width))
         return sides(height, width, round(scale * min(height, width)), SIDE_MULTIPLE)
 
 
@@ -107,7 +103,7 @@ def estimate_depth(
     else:
         depth = nearest(depth, height, width)
     smooth = smooth_depth(depth, jnp.asarray(frames), height / size[0])
-    return align_median(smooth**RELIEF)
+    return align_median(smooth**RELIEF_EXPONENT)
 
 
 _enlarge = jax.jit(enlarge_disparity)
@@ -166,9 +162,11 @@ def similarity(
     frames: Float[Array, "t h w 3"], frame: Float[Array, "h w 3"]
 ) -> Float[Array, "t h w"]:
     """Return how alike the surroundings of each pixel are in `frames` and `frame`, in (0, 1]."""
+    compared_window = (1, 3, 3)  # t h w over which colours are compared
+    colour_sigma = 0.15  # distance of colours in [-1, 1] that still may be the same surface
     distance = reduce((frames - frame[None]) ** 2, "t h w c -> t h w", "sum")
-    total = jax.lax.reduce_window(distance, 0.0, jax.lax.add, NEIGHBOURS, (1, 1, 1), "SAME")
-    return jnp.exp(-total / math.prod(NEIGHBOURS) / SIGMA**2)
+    total = jax.lax.reduce_window(distance, 0.0, jax.lax.add, compared_window, (1, 1, 1), "SAME")
+    return jnp.exp(-total / math.prod(compared_window) / colour_sigma**2)
 
 
 def align_median(depth: Float[Array, "t h w"]) -> Float[Array, "t h w"]:
@@ -214,6 +212,8 @@ def depth_from_file(path: str | Path, t: int, h: int, w: int) -> Float[np.ndarra
       InputError: there is no such file, it holds no array, the array has other times or another
         shape, or its values are no depth.
     """
+    least_depth = 1e-18  # of a file, in its unit; the largest is one over it
+    rounded_pixels = 4  # pixels by which sides of a result may be off the shape of its source
     path = Path(path)
 
     def refuse(found: object, expected: object, do: str) -> InputError:
@@ -234,12 +234,12 @@ def depth_from_file(path: str | Path, t: int, h: int, w: int) -> Float[np.ndarra
     if depth.ndim != 3 or depth.shape[0] != t:
         raise refuse(depth.shape, expected, "give one depth map per frame of the clip")
     # The sides of a result are rounded to multiples, see `cameras.sides`.
-    if abs(depth.shape[1] * w - depth.shape[2] * h) > ROUNDED * max(*depth.shape[1:], h, w):
+    if abs(depth.shape[1] * w - depth.shape[2] * h) > rounded_pixels * max(*depth.shape[1:], h, w):
         raise refuse(depth.shape, expected, "crop the depth like the video")
     if not np.isfinite(depth).all() or (depth < 0).any():
         raise refuse("NaN, infinite or negative values", "z > 0, or 0 where unknown", "mend them")
-    if depth.max(initial=0) > 1 / LEAST_DEPTH or depth[depth > 0].min(initial=1) < LEAST_DEPTH:
-        bounds = f"0, or {LEAST_DEPTH:g} to {1 / LEAST_DEPTH:g}"
+    if depth.max(initial=0) > 1 / least_depth or depth[depth > 0].min(initial=1) < least_depth:
+        bounds = f"0, or {least_depth:g} to {1 / least_depth:g}"
         raise refuse("numbers that single precision cannot square", bounds, "use another unit")
     if not depth[0].any():
         raise refuse("no known depth at t = 0", "z > 0 in some pixels", "mend the first map")

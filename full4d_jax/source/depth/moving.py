@@ -3,12 +3,12 @@
 With D = 1/z the disparity of a clip and D* that of what stands still at a pixel (the resting scene,
 which has one depth for the whole clip), a subject S at instant t is brought forward as a whole,
 
-    (1)  D <- f_S(t) D on S,  f_S(t) = smallest factor of at least 1 by which the share `BEFORE` of
-                                       S has D >= (1 + GAP) D*
+    (1)  D <- f_S(t) D on S,  f_S(t) = smallest factor of at least 1 by which the share
+                                       `share_before` of S has D >= (1 + SUBJECT_GAP) D*
 
-and then each of its pixels that is still behind is set to (1 + GAP) D*. Pixels that belong to no
-subject rest: they have the depth of the resting scene at all instants. Where one of them does not
-show the resting colour (a light, a leaf in the wind), it lies just before it, by `VENEER`.
+and then each of its pixels that is still behind is set to (1 + SUBJECT_GAP) D*. Pixels that belong
+to no subject rest: they have the depth of the resting scene at all instants. Where one of them does
+not show the resting colour (a light, a leaf in the wind), it lies just before it, by `veneer_gap`.
 
 Before a camera that moves, D* at an instant is what the resting pixels of the other instants show
 from there, and resting pixels keep their own depth.
@@ -22,12 +22,8 @@ from full4d_jax.geometry.moving import differs
 from gaussians.fitting.stillness import camera_moves, median_where
 from input_pipeline.cameras import unproject
 
-GAP = 0.04  # of disparity, between a subject and what it hides
-BEFORE = 0.8  # share of a subject that equation 1 brings before the resting scene
-FARTHEST_PULL = 1.6  # most that a subject as a whole is brought forward, a factor of disparity
-VENEER = 0.015  # of disparity: a light on a wall lies so far before the wall
-CHANGED = 20  # of 255 levels, from the resting colour
-OTHERS = 8  # instants, evenly spaced, whose resting pixels show what a moving camera would see
+SUBJECT_GAP = 0.04  # of disparity, between a subject and what it hides
+CHANGED_LEVELS = 20  # of 255 levels, from the resting colour
 
 
 def set_before(
@@ -83,8 +79,10 @@ def resting_disparity_along(
 
     Where several resting points fall on one pixel, the nearest counts.
     """
+    # Instants, evenly spaced, whose resting pixels show what a moving camera would see.
+    most_instants = 8
     count, height, width = depth.shape
-    instants = np.unique(np.linspace(0, count - 1, min(OTHERS, count)).round().astype(int))
+    instants = np.unique(np.linspace(0, count - 1, min(most_instants, count)).round().astype(int))
     points = []
     for other in instants:
         counts = rests[other] & (depth[other] > 0)
@@ -109,10 +107,11 @@ def _with_veneer(
     rests: Bool[ndarray, "t h w"],
 ) -> Float[ndarray, "t h w"]:
     """Return the resting disparity, a little nearer where the colour is not the resting one."""
+    veneer_gap = 0.015  # of disparity: a light on a wall lies so far before the wall
     colours = np.ma.masked_array(frames, np.broadcast_to(~rests[..., None], frames.shape))
     usual = np.ma.median(colours, axis=0).filled(0)
-    changed = differs(frames, usual, CHANGED)
-    return resting * np.where(changed, 1 + VENEER, 1.0)
+    changed = differs(frames, usual, CHANGED_LEVELS)
+    return resting * np.where(changed, 1 + veneer_gap, 1.0)
 
 
 def _bring_forward(
@@ -128,7 +127,7 @@ def _bring_forward(
     result = disparity.copy()
     for t, factor in zip(present, factors, strict=True):
         inside = subject[t]
-        nearer = np.maximum(disparity[t] * factor, (1 + GAP) * resting[t])
+        nearer = np.maximum(disparity[t] * factor, (1 + SUBJECT_GAP) * resting[t])
         result[t] = np.where(inside & (disparity[t] > 0), nearer, result[t])
     return result
 
@@ -139,12 +138,15 @@ def _needed(
     inside: Bool[ndarray, "h w"],
 ) -> float:
     """Return the factor of equation 1 for one subject at one instant."""
+    # Most that a subject as a whole is brought forward, a factor of disparity.
+    farthest_pull = 1.6
+    share_before = 0.8  # share of a subject that equation 1 brings before the resting scene
     known = inside & (disparity > 0)
     if not known.any():
         return 1.0
     # Where nothing was ever seen to rest, resting is 0: whatever hides it lies before it.
-    ratio = (1 + GAP) * resting[known] / disparity[known]
-    return float(np.clip(np.quantile(ratio, BEFORE), 1.0, FARTHEST_PULL))
+    ratio = (1 + SUBJECT_GAP) * resting[known] / disparity[known]
+    return float(np.clip(np.quantile(ratio, share_before), 1.0, farthest_pull))
 
 
 def _smooth_maximum(factors: Float[ndarray, "n"]) -> Float[ndarray, "n"]:

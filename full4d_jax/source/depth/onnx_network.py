@@ -14,9 +14,8 @@ from numpy import ndarray
 from full4d_jax.session.errors import InputError, require_file
 from full4d_jax.session.extras import load_extra
 
-PROVIDERS = ("CUDAExecutionProvider", "CoreMLExecutionProvider", "CPUExecutionProvider")
-FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+FLOAT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+INTEGER_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 
 
 class Described(NamedTuple):
@@ -99,11 +98,12 @@ def open_file(what: str, path: Path, expected: str, see: str) -> OnnxFile:
     Raises:
       InputError: there is no such file, it holds something else, or onnxruntime is missing.
     """
+    wanted_providers = ("CUDAExecutionProvider", "CoreMLExecutionProvider", "CPUExecutionProvider")
     require_file(what, path, expected, see)
     runtime: Any = load_extra("onnxruntime", what, path)
     try:
         here = runtime.get_available_providers()
-        providers = [name for name in PROVIDERS if name in here]
+        providers = [name for name in wanted_providers if name in here]
         session = runtime.InferenceSession(str(path), providers=providers)
         outputs = tuple(x.name for x in session.get_outputs())
         metadata = dict(session.get_modelmeta().custom_metadata_map)
@@ -135,14 +135,14 @@ def as_network(
     constants = {}
     pictures = []
     for entry in file.inputs:
-        if numbers and entry.name in numbers and entry.type in INTEGERS:
+        if numbers and entry.name in numbers and entry.type in INTEGER_TYPES:
             constants[entry.name] = _number(numbers[entry.name], entry)
         else:
             pictures.append(entry)
     if len(pictures) != inputs:
         raise file.refused(f"{len(pictures)} inputs of pictures: {file.described}")
     for entry in pictures:
-        fits = len(entry.shape) in axes and entry.type in FLOATS
+        fits = len(entry.shape) in axes and entry.type in FLOAT_TYPES
         colors = entry.shape[-3] if fits else None
         if not fits or (isinstance(colors, int) and colors != 3):  # exporters may leave it free
             raise file.refused(f"an input {entry.type} {entry.shape}")
@@ -150,7 +150,7 @@ def as_network(
     def run(*maps: Float32[ndarray, "*n 3 h w"]) -> dict[str, ndarray]:
         feed = dict(constants)
         for entry, picture in zip(pictures, maps, strict=True):
-            feed[entry.name] = picture.astype(FLOATS[entry.type])
+            feed[entry.name] = picture.astype(FLOAT_TYPES[entry.type])
         try:
             answers = file.session.run(file.outputs, feed)
         except Exception as error:  # the library's errors share no other class
@@ -163,7 +163,7 @@ def as_network(
 
 def _number(value: int, entry: Described) -> ndarray:
     """Return a whole number in the type and shape of an input, () or (1,)."""
-    return np.full([1] * len(entry.shape), value, INTEGERS[entry.type])
+    return np.full([1] * len(entry.shape), value, INTEGER_TYPES[entry.type])
 
 
 def _single(values: ndarray) -> ndarray:

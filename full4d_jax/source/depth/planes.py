@@ -1,17 +1,18 @@
 """Depth whose planes are planes, and on which straight lines are straight and upright ones upright.
 
 Disparity, 1/z, is linear in the pixel on a plane, and along a straight line in space. With d the
-disparity on a grid of one node in `STEP` pixels, we seek the x near it that is piecewise linear and
-linear along every line segment of the picture (OpenCV's detector, as in `straightness`):
+disparity on a grid of one node in `NODE_STEP_PIXELS` pixels, we seek the x near it that is
+piecewise linear and linear along every line segment of the picture (OpenCV's detector, as in
+`straightness`):
 
-      sum_i  EPSILON ((x_i - d_i) / d_i)^2                   it stays near the estimate
-    + sum_j  SMOOTH u_j (D_j x / d_j)^2                      it is piecewise linear
-    + sum_j  WARP w_j (D_j (x / d))^2                        relief is kept: corrections are smooth
-    + sum_sk LINE ((x(q_sk) - a_s - b_s k) / d_s)^2          segments s, their points q_sk
+      sum_i  TRUST_WEIGHT ((x_i - d_i) / d_i)^2           it stays near the estimate
+    + sum_j  smooth_weight u_j (D_j x / d_j)^2            it is piecewise linear
+    + sum_j  warp_weight w_j (D_j (x / d))^2              relief is kept: corrections are smooth
+    + sum_sk LINE_WEIGHT ((x(q_sk) - a_s - b_s k) / d_s)^2    segments s, their points q_sk
 
 D are second differences along x, y and across. They do not count over edges: u = (1 + (D x / d /
 tau)^2)^-2 is found from the x of the round before, for falling tau, and w = (1 + (D d / d /
-TAU_WARP)^2)^-2 from d. (a_s, b_s) are unknowns too, so that each round is one sparse linear system.
+warp_tau)^2)^-2 from d. (a_s, b_s) are unknowns too, so that each round is one sparse linear system.
 Where up is known, upright segments have c_s p_k in the place of a_s + b_s k (`verticals`).
 All but the first term are smaller where disparity is, so each round ends with the x' = p x + q u +
 r v + s nearest to d, at column u and row v: a projective map of space, which keeps planes. Upright
@@ -36,28 +37,19 @@ from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from scipy.sparse.linalg import splu
 
-from full4d_jax.source.depth.straightness import JUMP, SIDE, long_segments, sample_depth
+from full4d_jax.source.depth.straightness import (
+    ASIDE_PIXELS,
+    SURFACE_JUMP_RATIO,
+    long_segments,
+    sample_depth,
+)
 from full4d_jax.source.depth.verticals import UprightLines
 from gaussians.fitting.stillness import median_where
 
-STEP = 3  # pixels between nodes
-LEAST_LENGTH = 0.12  # of a segment, of the short side
-LEAST_UPRIGHT = 0.06  # of an upright one
-EPSILON = 0.1
-UNKNOWN = 1e-3  # of the weight of known nodes: it settles those that edges cut off
-SMOOTH = 200.0
-WARP = 1000.0
-LINE = 1000.0
-TAUS = (0.02, 0.01)  # relative second differences beyond which an edge is, in each round
-TAU_WARP = 0.03
-ALIKE = 0.08  # difference of log depths of a pixel and a node on one surface
-BENT = (0.03, 0.08)  # relative second differences from which pixels keep the estimate's shape
-SYMMETRIC = {  # four times as fast as the defaults of SuperLU
-    "permc_spec": "MMD_AT_PLUS_A",
-    "diag_pivot_thresh": 0.0,
-    "options": {"SymmetricMode": True},
-}
-SAME_SCENE = 0.1  # difference of log depths of an instant and the resting scene
+NODE_STEP_PIXELS = 3  # pixels between nodes
+TRUST_WEIGHT = 0.1
+LINE_WEIGHT = 1000.0
+ALIKE_LOG_DEPTH = 0.08  # difference of log depths of a pixel and a node on one surface
 
 
 class SegmentPoints(NamedTuple):
@@ -89,6 +81,7 @@ def flatten_planes(
       keep: pixels whose depth is not touched and does not count, such as people.
       upright_lines: finds upright segments; None where the direction up is unknown.
     """
+    same_scene_log = 0.1  # difference of log depths of an instant and the resting scene
     usable = (depth > 0) & ~keep
     if not still:
         clip = zip(depth, frames, usable, strict=True)
@@ -100,7 +93,7 @@ def flatten_planes(
     flat = _flatten(rest, picture, rest > 0, upright_lines)
     correction = np.log(flat / np.where(rest > 0, rest, 1))
     off = np.log(np.where(usable, depth, 1) / np.where(rest > 0, rest, 1))
-    shows_rest = np.exp(-((off / SAME_SCENE) ** 4)) * (usable & (rest > 0))
+    shows_rest = np.exp(-((off / same_scene_log) ** 4)) * (usable & (rest > 0))
     return (depth * np.exp(shows_rest * correction)).astype(depth.dtype)
 
 
@@ -111,19 +104,26 @@ def _flatten(
     upright_lines: UprightLines | None,
 ) -> Float[ndarray, "h w"]:
     """Return the depth of one picture, flattened; 1 where it is not usable."""
+    # Relative second differences from which pixels keep the estimate's shape.
+    bent_range = (0.03, 0.08)
+    least_upright = 0.06  # of an upright one
+    least_length = 0.12  # of a segment, of the short side
     if not usable.any():
         return np.ones(depth.shape)
     height, width = depth.shape
     disparity = 1 / _fill(np.where(usable, depth, 0).astype(np.float64))
-    rows, columns = (np.linspace(0.5, n - 0.5, max(3, round(n / STEP))) for n in (height, width))
+    counts = (max(3, round(n / NODE_STEP_PIXELS)) for n in (height, width))
+    rows, columns = (
+        np.linspace(0.5, n - 0.5, count) for n, count in zip((height, width), counts, strict=True)
+    )
     nodes = np.ix_(rows.astype(int), columns.astype(int))
     estimate = _at_nodes(disparity, rows, columns)
     grid = _Grid(rows, columns, np.log(estimate))
 
     known = np.where(usable, depth, 0)
-    lines = [_line(grid, x) for x in segment_points(frame, known, LEAST_LENGTH)]
+    lines = [_line(grid, x) for x in segment_points(frame, known, least_length)]
     if upright_lines is not None:
-        short = segment_points(frame, known, LEAST_UPRIGHT)
+        short = segment_points(frame, known, least_upright)
         upright = [x for x in short if upright_lines.include(*x)]
         lines += [_upright_line(grid, x, upright_lines) for x in upright]
     solved = _solve(estimate, usable[nodes], lines)
@@ -136,7 +136,7 @@ def _flatten(
     ratio = between @ np.log(solved / estimate).ravel()
     shaped = disparity * np.exp(ratio).reshape(height, width)
     bend = cv2.resize(_bends(estimate).astype(np.float32), (width, height))
-    share = np.clip((bend - BENT[0]) / (BENT[1] - BENT[0]), 0, 1)
+    share = np.clip((bend - bent_range[0]) / (bent_range[1] - bent_range[0]), 0, 1)
     return np.where(usable, 1 / (share * shaped + (1 - share) * smooth), 1.0)
 
 
@@ -154,14 +154,15 @@ def segment_points(
         along = ends[1] - ends[0]
         length = np.linalg.norm(along)
         middle = ends[0] + np.linspace(0, 1, int(length) + 1)[:, None] * along
-        aside = SIDE * np.array([-along[1], along[0]]) / length
+        aside = ASIDE_PIXELS * np.array([-along[1], along[0]]) / length
         sides = [SegmentPoints(x, sample_depth(depth, x)) for x in (middle - aside, middle + aside)]
         sides = [SegmentPoints(x[z > 0], z[z > 0]) for x, z in sides if (z > 0).any()]
         sides.sort(key=lambda side: float(np.median(side.depth)))
-        if len(sides) == 2 and np.median(sides[1].depth) > JUMP * np.median(sides[0].depth):
+        middles = [np.median(side.depth) for side in sides]
+        if len(sides) == 2 and middles[1] > SURFACE_JUMP_RATIO * middles[0]:
             sides = sides[:1]
         for points, z in sides:
-            cuts = np.flatnonzero(np.abs(np.diff(np.log(z))) > np.log(JUMP)) + 1
+            cuts = np.flatnonzero(np.abs(np.diff(np.log(z))) > np.log(SURFACE_JUMP_RATIO)) + 1
             pieces = zip(np.split(points, cuts), np.split(z, cuts), strict=True)
             result += [
                 SegmentPoints(*piece)
@@ -179,7 +180,7 @@ def _at_nodes(
     places = (x.astype(np.float32), y.astype(np.float32))
     linear = cv2.remap(disparity, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     nearest = disparity[np.ix_(rows.astype(int), columns.astype(int))]
-    return np.where(np.abs(np.log(linear / nearest)) < ALIKE / 4, linear, nearest)
+    return np.where(np.abs(np.log(linear / nearest)) < ALIKE_LOG_DEPTH / 4, linear, nearest)
 
 
 class _Grid(NamedTuple):
@@ -207,7 +208,7 @@ class _Grid(NamedTuple):
         for i in (0, 1):
             for j in (0, 1):
                 bilinear = (1 - np.abs(y - top - i)) * (1 - np.abs(x - left - j))
-                off = (self.log[top + i, left + j] - log) / ALIKE
+                off = (self.log[top + i, left + j] - log) / ALIKE_LOG_DEPTH
                 # The small terms choose the nearest of nodes that are all unlike, or far away.
                 weights.append((bilinear + 1e-4) * (np.exp(-(off**4)) + 1e-6))
                 corners.append((top + i) * len(self.columns) + left + j)
@@ -238,14 +239,25 @@ def _solve(
     lines: list[LineEquation],
 ) -> Float[ndarray, "r c"]:
     """Return the disparity x of the nodes, by the module's equation."""
+    symmetric_solver = {  # four times as fast as the defaults of SuperLU
+        "permc_spec": "MMD_AT_PLUS_A",
+        "diag_pivot_thresh": 0.0,
+        "options": {"SymmetricMode": True},
+    }
+    warp_tau = 0.03
+    # Relative second differences beyond which an edge is, in each round.
+    edge_taus = (0.02, 0.01)
+    warp_weight = 1000.0
+    smooth_weight = 200.0
+    unknown_weight = 1e-3  # of the weight of known nodes: it settles those that edges cut off
     d = estimate.ravel()
     second = second_differences(*estimate.shape)
     local = (abs(second) @ d) / np.asarray(abs(second).sum(1)).ravel()
-    trust = EPSILON * np.where(known, 1, UNKNOWN).ravel()
+    trust = TRUST_WEIGHT * np.where(known, 1, unknown_weight).ravel()
     near = sparse.diags(trust / d**2)
-    joined = (1 + (second @ d / local / TAU_WARP) ** 2) ** -2.0
+    joined = (1 + (second @ d / local / warp_tau) ** 2) ** -2.0
     warp = second @ sparse.diags(1 / d)
-    fixed = near + WARP * (warp.T @ sparse.diags(joined) @ warp)
+    fixed = near + warp_weight * (warp.T @ sparse.diags(joined) @ warp)
 
     # Each segment adds its own unknowns: x(q_k) - a - b k = 0, or x(q_k) - c p_k = 0.
     right = trust / d
@@ -255,15 +267,15 @@ def _solve(
         own = sparse.block_diag([-line.shape for line in lines])
         rows = sparse.hstack([sparse.vstack([line.read for line in lines]), own])
     pad = sparse.csr_matrix((extra, extra))
-    straight = LINE * (rows.T @ rows)
+    straight = LINE_WEIGHT * (rows.T @ rows)
 
     x = d
     upright = [line for line in lines if line.is_upright]
-    for tau in TAUS:
+    for tau in edge_taus:
         joined = (1 + (second @ x / local / tau) ** 2) ** -2.0
-        smooth = SMOOTH * (second.T @ sparse.diags(joined / local**2) @ second)
+        smooth = smooth_weight * (second.T @ sparse.diags(joined / local**2) @ second)
         system = sparse.block_diag([fixed + smooth, pad]) + straight
-        factors = splu(system.tocsc(), **SYMMETRIC)
+        factors = splu(system.tocsc(), **symmetric_solver)
         solution = factors.solve(np.pad(right, (0, extra)))[: d.size].reshape(estimate.shape)
         x = np.maximum(nearest_projective(solution, estimate, known, upright).ravel(), d / 5)
     return x.reshape(estimate.shape)
@@ -310,7 +322,7 @@ def nearest_projective(
     for line in upright:
         at_line = line.read @ terms.reshape(-1, 4)
         bends.append(at_line - line.shape @ np.linalg.lstsq(line.shape, at_line)[0])
-    system = np.concatenate([relative, np.sqrt(LINE / EPSILON) * np.concatenate(bends)])
+    system = np.concatenate([relative, np.sqrt(LINE_WEIGHT / TRUST_WEIGHT) * np.concatenate(bends)])
     goal = np.repeat([1.0, 0.0], [len(relative), len(system) - len(relative)])
     return terms @ np.linalg.lstsq(system, goal)[0]
 

@@ -21,8 +21,7 @@ from full4d_jax.source.depth.estimate import load_depth, predict_depth
 from full4d_jax.source.options import CLIP, DepthKind
 from input_pipeline.video_files import first_frame
 
-SURE = 0.4  # correlation from which on a sign is believed
-OUTLIERS = 2, 98  # percentiles to which values are clipped
+SURE_CORRELATION = 0.4  # correlation from which on a sign is believed
 
 
 class Sign(NamedTuple):
@@ -46,7 +45,7 @@ def checked_kind(kind: DepthKind, named_kind: DepthKind | None, correlation: flo
       correlation: of its values and disparity.
     """
     claimed = named_kind or kind
-    if abs(correlation) < SURE:
+    if abs(correlation) < SURE_CORRELATION:
         note = "our network cannot confirm this on a frame of the package's clip: look at it"
         return Sign(claimed, note)
     if (correlation > 0) == (claimed == "disparity"):
@@ -75,8 +74,9 @@ def correlation_with_disparity(values: Float32[ndarray, "r q"]) -> float:
 
 def clipped(values: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
     """Return values without their outliers, in double precision."""
+    outlier_percentiles = 2, 98  # percentiles to which values are clipped
     values = values.astype(np.float64)
-    return np.clip(values, *np.percentile(values, OUTLIERS))
+    return np.clip(values, *np.percentile(values, outlier_percentiles))
 
 
 @cache

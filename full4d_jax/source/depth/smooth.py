@@ -10,7 +10,7 @@ by exact solutions along rows and columns in turns, with a lambda that falls (Mi
 Global Image Smoothing Based on Weighted Least Squares). Texture is no edge: colours part neighbours
 where depth bends or jumps alone, and g is 0 where u0 is flat or slanted,
 
-    g = min(1, max |u0 - mean u0| / JUMP),   maximum and mean over a window
+    g = min(1, max |u0 - mean u0| / log_jump),   maximum and mean over a window
 
 The price: differences cost, so slopes flatten at the borders of a frame and where a wall meets the
 floor, over about a tenth of the short side.
@@ -21,12 +21,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
-
-STRENGTH = 140.0  # lambda, for pixels of the network's own size
-SIGMA = 0.1  # distance of colours in [-1, 1]
-JUMP = 0.1  # of log disparity, at which colours count fully
-WINDOW_RADIUS = 2.25  # of the window to each side, in pixels of the network's size
-ROUNDS = 5
 
 
 @partial(jax.jit, static_argnames="scale")
@@ -47,11 +41,14 @@ def smooth_depth(
 def _smooth(
     logs: Float[Array, "h w"], frame: Float[Array, "h w 3"], scale: float
 ) -> Float[Array, "h w"]:
-    bends = _bends(logs, max(1, round(WINDOW_RADIUS * scale)))
+    sweep_rounds = 5
+    window_radius = 2.25  # of the window to each side, in pixels of the network's size
+    smoothing_strength = 140.0  # lambda, for pixels of the network's own size
+    bends = _bends(logs, max(1, round(window_radius * scale)))
     joined = [_joined(frame, bends), _joined(frame.swapaxes(0, 1), bends.T)]
-    for number in range(1, ROUNDS + 1):
-        share = 1.5 * 4 ** (ROUNDS - number) / (4**ROUNDS - 1)
-        strength = STRENGTH * scale**2 * share
+    for number in range(1, sweep_rounds + 1):
+        share = 1.5 * 4 ** (sweep_rounds - number) / (4**sweep_rounds - 1)
+        strength = smoothing_strength * scale**2 * share
         logs = _along_rows(logs, strength * joined[0])
         logs = _along_rows(logs.T, strength * joined[1]).T
     return logs
@@ -59,6 +56,7 @@ def _smooth(
 
 def _bends(logs: Float[Array, "h w"], reach: int) -> Float[Array, "h w"]:
     """Return g: how far log disparity is from a plane, in a window of `reach` to each side."""
+    log_jump = 0.1  # of log disparity, at which colours count fully
     side = 2 * reach + 1
     mean = jnp.pad(logs, reach, mode="reflect", reflect_type="odd") / side**2  # a slope goes on
     windows = (side, 1), (1, side)
@@ -67,13 +65,14 @@ def _bends(logs: Float[Array, "h w"], reach: int) -> Float[Array, "h w"]:
     most = jnp.abs(logs - mean)
     for window in windows:
         most = jax.lax.reduce_window(most, 0.0, jax.lax.max, window, (1, 1), "SAME")
-    return jnp.minimum(most / JUMP, 1.0)
+    return jnp.minimum(most / log_jump, 1.0)
 
 
 def _joined(frame: Float[Array, "h w 3"], bends: Float[Array, "h w"]) -> Float[Array, "h w-1"]:
     """Return w, of each pixel and the next of its row."""
+    colour_sigma = 0.1  # distance of colours in [-1, 1]
     difference = jnp.linalg.norm(frame[:, 1:] - frame[:, :-1], axis=-1)
-    return jnp.exp(-jnp.maximum(bends[:, 1:], bends[:, :-1]) * difference / SIGMA)
+    return jnp.exp(-jnp.maximum(bends[:, 1:], bends[:, :-1]) * difference / colour_sigma)
 
 
 def _along_rows(values: Float[Array, "h w"], weights: Float[Array, "h w-1"]) -> Float[Array, "h w"]:

@@ -26,30 +26,13 @@ from full4d_jax.source.backdrop import as_bytes, disc
 from full4d_jax.source.depth.gravity import UP
 from full4d_jax.source.subjects import ANIMAL, PERSON, THING, VEHICLE, Subjects
 
-STANDING = (PERSON, ANIMAL, VEHICLE)
-LYING = 1.4  # times wider than high, from which on a person does not stand
-FOOT = 0.06  # of the height: the lowest part of a body, which touches the ground
-LOWEST = 0.25  # of the height: the part whose own disparity bounds that of the foot
-MIN_GROUND = 0.85  # of the lower quartile of the lowest part's disparity
-MAX_GROUND = 1.1  # of its largest disparity
-# How far from the foot ground is looked for, of the height.
-GROUND_ASIDE = 0.3
-GROUND_BELOW = 0.15
-AWAY = 2  # pixels from any subject, where depth is smeared
-FEWEST = 20  # pixels that a plane needs
-ROUNDS = 8  # of the fit of a plane
-TOLERANCE = 0.05  # of its disparity
-UNSURE = 0.2  # weight of a foot that is not seen on the ground
-INSTANTS = 1.5  # over which a foot that is seen on the ground is smoothed
-MANY_INSTANTS = 6.0  # over which any other is, which the network alone measures
-RELIEF = 0.03  # of the depth, at most
-THICKNESS = 0.25  # of the body's width: how far relief may leave the plane
-SMOOTH = 0.04  # of the height: how far relief is low-passed
-NEIGHBOUR = 0.5  # of a subject's height: how near things are at its depth
-FOG = 0.03  # of the short side: how far around a subject depth may be smeared
-SMEAR = 0.06  # of the short side: how far around a subject a network may smear it
-BETWEEN = 0.1  # of the short side: half as wide as gaps that are smeared from both sides
-PARTED = 1.1  # times the background's disparity, from which on there is an edge
+STANDING_KINDS = (PERSON, ANIMAL, VEHICLE)
+FOOT_SHARE = 0.06  # of the height: the lowest part of a body, which touches the ground
+AWAY_PIXELS = 2  # pixels from any subject, where depth is smeared
+FEWEST_PIXELS = 20  # pixels that a plane needs
+FIT_ROUNDS = 8  # of the fit of a plane
+DISPARITY_TOLERANCE = 0.05  # of its disparity
+MAX_BODY_RELIEF = 0.03  # of the depth, at most
 
 
 class Foot(NamedTuple):
@@ -79,7 +62,7 @@ def stand_upright(
     before = _inverse(depth.astype(np.float64))
     after = before.copy()
     for number, kind in enumerate(subjects.kinds, 1):
-        if kind not in STANDING:
+        if kind not in STANDING_KINDS:
             continue
         instants = {t: mask for t, mask in enumerate(subjects.labels == number) if mask.any()}
         feet = {t: find_foot(before[t], mask, subjects.labels[t]) for t, mask in instants.items()}
@@ -112,31 +95,35 @@ def find_foot(
       mask: of the subject.
       labels: of all subjects.
     """
+    unsure_weight = 0.2  # weight of a foot that is not seen on the ground
+    max_ground = 1.1  # of its largest disparity
+    min_ground = 0.85  # of the lower quartile of the lowest part's disparity
+    lowest_share = 0.25  # of the height: the part whose own disparity bounds that of the foot
     rows = np.flatnonzero(mask.any(1))
     top = int(rows[0])
     bottom = int(rows[-1])
     height = bottom - top + 1
-    touching = mask[bottom - int(FOOT * height) : bottom + 1]
+    touching = mask[bottom - int(FOOT_SHARE * height) : bottom + 1]
     x = float(np.nonzero(touching)[1].mean())
     cut = bottom >= len(mask) - 2
     # What the network says of the lowest part; of a body that is cut, of its lower half.
-    start = bottom - int((0.5 if cut else LOWEST) * height)
+    start = bottom - int((0.5 if cut else lowest_share) * height)
     own = disparity[start:][mask[start:] & (disparity[start:] > 0)]
     ground = _ground(disparity, labels, x, bottom, height)
     if not len(own):
         own = disparity[mask & (disparity > 0)]
     if not len(own):
         near = ground if ground is not None else float(np.median(disparity))
-        return Foot(x, bottom, near, UNSURE)
+        return Foot(x, bottom, near, unsure_weight)
     if cut:  # it stands nearer than the ground that is seen
         near = float(np.percentile(own, 75))
         if ground is not None:
-            near = max(near, min(ground, MAX_GROUND * float(own.max())))
-        return Foot(x, bottom, near, UNSURE)
+            near = max(near, min(ground, max_ground * float(own.max())))
+        return Foot(x, bottom, near, unsure_weight)
     if ground is None:
-        return Foot(x, bottom, float(np.median(own)), UNSURE)
-    low = MIN_GROUND * np.percentile(own, 25)
-    high = MAX_GROUND * np.percentile(own, 95)
+        return Foot(x, bottom, float(np.median(own)), unsure_weight)
+    low = min_ground * np.percentile(own, 25)
+    high = max_ground * np.percentile(own, 95)
     return Foot(x, bottom, float(np.clip(ground, low, high)), 1.0)
 
 
@@ -144,23 +131,28 @@ def _ground(
     disparity: Float[ndarray, "h w"], labels: Int32[ndarray, "h w"], x: float, y: int, height: int
 ) -> float | None:
     """Return the disparity of the ground at a foot, or None where too little of it is seen."""
-    free = cv2.dilate((labels > 0).astype(np.uint8), np.ones((2 * AWAY + 1,) * 2)) == 0
-    reach = max(8, round(GROUND_ASIDE * height))
-    rows = slice(max(0, y - max(2, round(FOOT * height))), y + max(8, round(GROUND_BELOW * height)))
+    # How far from the foot ground is looked for, of the height.
+    ground_below = 0.15
+    ground_aside = 0.3
+    free = cv2.dilate((labels > 0).astype(np.uint8), np.ones((2 * AWAY_PIXELS + 1,) * 2)) == 0
+    reach = max(8, round(ground_aside * height))
+    above = max(2, round(FOOT_SHARE * height))
+    below = max(8, round(ground_below * height))
+    rows = slice(max(0, y - above), y + below)
     columns = slice(max(0, round(x) - reach), round(x) + reach + 1)
     part = np.zeros_like(free)
     part[rows, columns] = True
     v, u = np.nonzero(part & free & (disparity > 0))
-    if len(v) < FEWEST:
+    if len(v) < FEWEST_PIXELS:
         return None
     values = disparity[v, u]
     system = np.stack([np.ones(len(v)), (u - x) / height, (v - y) / height], 1)
     # Tukey's weights, from the median on: what stands on the ground is not part of the plane.
     plane = np.array([np.median(values), 0.0, 0.0])
-    for _ in range(ROUNDS):
-        error = (system @ plane - values) / (3 * TOLERANCE * np.abs(values))
+    for _ in range(FIT_ROUNDS):
+        error = (system @ plane - values) / (3 * DISPARITY_TOLERANCE * np.abs(values))
         weight = np.maximum(0, 1 - error**2)
-        if (weight > 0).sum() < FEWEST:
+        if (weight > 0).sum() < FEWEST_PIXELS:
             return None
         weighted = system * weight[:, None]
         slack = 1e-6 * len(v) * np.diag([0.0, 1.0, 1.0])  # few columns or rows determine no slope
@@ -170,17 +162,19 @@ def _ground(
 
 def _steady_feet(feet: dict[int, Foot]) -> dict[int, Foot]:
     """Return feet whose disparity is smooth over time: a local line through its logarithm."""
+    many_instants = 6.0  # over which any other is, which the network alone measures
+    smoothed_instants = 1.5  # over which a foot that is seen on the ground is smoothed
     times = np.array(list(feet))
     logs = np.log([max(foot.disparity, 1e-6) for foot in feet.values()])
     weights = np.array([foot.weight for foot in feet.values()])
     steady = {}
     for t, foot in feet.items():
-        reach = INSTANTS if foot.weight == 1 else MANY_INSTANTS
+        reach = smoothed_instants if foot.weight == 1 else many_instants
         near = np.exp(-0.5 * ((times - t) / reach) ** 2) * weights
         # Instants whose foot is hidden differ much; the nearby median does not heed them.
         order = np.argsort(logs)
         middle = logs[order][np.searchsorted(np.cumsum(near[order]), near.sum() / 2)]
-        near = near / (1 + ((logs - middle) / TOLERANCE) ** 2)
+        near = near / (1 + ((logs - middle) / DISPARITY_TOLERANCE) ** 2)
         # A line, so that who comes nearer is not held back at the ends of the clip.
         line = np.stack([np.ones(len(times)), (times - t) / reach], 1)
         weighted = line * near[:, None]
@@ -191,7 +185,8 @@ def _steady_feet(feet: dict[int, Foot]) -> dict[int, Foot]:
 
 
 def _lies(mask: Bool[ndarray, "h w"]) -> bool:
-    return bool(mask.any(0).sum() > LYING * mask.any(1).sum())
+    lying_ratio = 1.4  # times wider than high, from which on a person does not stand
+    return bool(mask.any(0).sum() > lying_ratio * mask.any(1).sum())
 
 
 def _body(
@@ -215,26 +210,29 @@ def _relief(
     disparity: Float[ndarray, "h w"], mask: Bool[ndarray, "h w"], focal: float
 ) -> Float[ndarray, "h w"]:
     """Return how much nearer, as a logarithm, parts of a body are than its upright plane."""
+    smoothed_share = 0.04  # of the height: how far relief is low-passed
+    thickness_share = 0.25  # of the body's width: how far relief may leave the plane
     rows = np.flatnonzero(mask.any(1))
     columns = np.flatnonzero(mask.any(0))
-    inner = cv2.erode(mask.astype(np.uint8), np.ones((2 * AWAY + 1,) * 2)) > 0
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((2 * AWAY_PIXELS + 1,) * 2)) > 0
     inner &= disparity > 0
     relief = np.zeros(mask.shape)
-    if inner.sum() < FEWEST:
+    if inner.sum() < FEWEST_PIXELS:
         return relief
     v, _ = np.nonzero(inner)
     logs = np.log(disparity[inner])
     system = np.stack([np.ones(len(v)), (v - v.mean()) / len(rows)], 1)
     line = np.array([np.median(logs), 0.0])
-    for _ in range(ROUNDS):  # absolute errors: a head that is at the wall's depth does not lean it
-        weight = 1 / np.maximum(np.abs(system @ line - logs), RELIEF / 4)
+    # Absolute errors: a head that is at the wall's depth does not lean it.
+    for _ in range(FIT_ROUNDS):
+        weight = 1 / np.maximum(np.abs(system @ line - logs), MAX_BODY_RELIEF / 4)
         weighted = system * weight[:, None]
         line = np.linalg.solve(weighted.T @ system + 1e-9 * np.eye(2), weighted.T @ logs)
-    bound = min(RELIEF, THICKNESS * len(columns) / focal)
+    bound = min(MAX_BODY_RELIEF, thickness_share * len(columns) / focal)
     bounded = np.clip(logs - system @ line, -bound, bound)
     bounded -= system @ np.linalg.lstsq(system, bounded, rcond=None)[0]  # what is cut off may lean
     relief[inner] = bounded
-    return _blur(relief, inner, max(1.0, SMOOTH * len(rows)))
+    return _blur(relief, inner, max(1.0, smoothed_share * len(rows)))
 
 
 def _blur(
@@ -254,12 +252,13 @@ def _holder_disparity(
     None where there is no such subject: the thing may be a part of what rests, as an arm of a
     machine is, and keeps its estimate.
     """
+    neighbour_distance = 0.5  # of a subject's height: how near things are at its depth
     away = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
-    nearest = NEIGHBOUR
+    nearest = neighbour_distance
     holder = None
     for number, kind in enumerate(subjects.kinds, 1):
         body = subjects.labels[t] == number
-        if kind not in STANDING or not body.any():
+        if kind not in STANDING_KINDS or not body.any():
             continue
         distance = away[body].min() / body.any(1).sum()
         if distance < nearest:
@@ -276,14 +275,16 @@ def clear_rim(
     Pixels at the outline, whose colours are mixed, become unknown (0); farther ones get the
     background's disparity.
     """
+    parted_ratio = 1.1  # times the background's disparity, from which on there is an edge
+    fog_share = 0.03  # of the short side: how far around a subject depth may be smeared
     if not subject.any():
         return disparity
-    reach = max(3, round(FOG * min(subject.shape)))
+    reach = max(3, round(fog_share * min(subject.shape)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     around = cv2.dilate(subject.astype(np.uint8), disc) > 0
     background = _blur(disparity, ~around & (disparity > 0), reach)
     body = cv2.dilate(np.where(subject, disparity, 0.0), disc)
-    parted = around & ~subject & (background > 0) & (body > PARTED * background)
+    parted = around & ~subject & (background > 0) & (body > parted_ratio * background)
     fog = parted & (disparity > background) & (disparity < body)
     outline = cv2.dilate(subject.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     return np.where(
@@ -304,9 +305,11 @@ def forget_rim(
 
 def _rim_of(subject: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
     """Return where a subject may be smeared: around it, and in gaps that it nearly encloses."""
+    gap_share = 0.1  # of the short side: half as wide as gaps that are smeared from both sides
+    smear_share = 0.06  # of the short side: how far around a subject a network may smear it
     shorter = min(subject.shape)
-    around = cv2.dilate(as_bytes(subject), disc(max(3, round(SMEAR * shorter)))) > 0
-    gap = disc(max(3, round(BETWEEN * shorter)))
+    around = cv2.dilate(as_bytes(subject), disc(max(3, round(smear_share * shorter)))) > 0
+    gap = disc(max(3, round(gap_share * shorter)))
     border = len(gap)  # so that the frame's borders enclose nothing
     wide = np.pad(as_bytes(subject), border)
     closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, gap)[border:-border, border:-border] > 0

@@ -8,7 +8,7 @@ all of its rays share,
 
 as its points r / disparity differ by multiples of u. In the picture upright lines point to where up
 is. So do the gaps of a floor that lead straight away from the camera, which is why the estimate has
-to agree to within `MAX_LEAN` that a line is upright.
+to agree to within `max_lean` that a line is upright.
 """
 
 from typing import NamedTuple
@@ -19,8 +19,6 @@ from numpy import ndarray
 
 from full4d_jax.source.depth.gravity import Direction
 
-MAX_MISS = 4.0  # degrees by which a line may point past the pixel of up
-MAX_LEAN = 75.0  # degrees from up, by the estimate
 Points = Float[ndarray, "n 2"]
 
 
@@ -37,11 +35,13 @@ class UprightLines(NamedTuple):
 
     def include(self, points: Points, depth: Float[ndarray, " n"]) -> bool:
         """Tell whether a straight segment, points x y in pixels with depth, is upright."""
+        max_lean = 75.0  # degrees from up, by the estimate
+        max_miss = 4.0  # degrees by which a line may point past the pixel of up
         start, end = self.rays(points[[0, -1]])
         # The plane through the camera and the line holds up.
         normal = np.cross(start, end)
         miss = np.degrees(np.arcsin(abs(normal @ self.up) / np.linalg.norm(normal)))
-        return bool(miss < MAX_MISS) and self.lean(points, depth) < MAX_LEAN
+        return bool(miss < max_miss) and self.lean(points, depth) < max_lean
 
     def lean(self, points: Points, depth: Float[ndarray, " n"]) -> float:
         """Return the angle between up and a segment as its depth places it, degrees, up to 90."""

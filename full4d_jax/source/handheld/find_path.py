@@ -21,7 +21,7 @@ from numpy import ndarray
 from full4d_jax.geometry.paths import travels, turning_path
 from full4d_jax.geometry.rotation import Turning, find_turning
 from full4d_jax.geometry.seen_points import PathAgreement, match_frames, path_agreement, seen_points
-from full4d_jax.geometry.structure import PLACED, Structure, find_structure
+from full4d_jax.geometry.structure import LEAST_PLACED_SHARE, Structure, find_structure
 from full4d_jax.geometry.tracking import standing_share
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
@@ -30,17 +30,9 @@ from input_pipeline.cameras import invert
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
 from input_pipeline.importers.camera_path import CameraPath
 
-NOTICEABLE = 0.004  # of the picture's width that the background moves: two pixels of 455
-UNCERTAIN = 0.015  # of the width: up to here, it may be a thing before a background that stands
-STANDING = 0.1  # of the corners that stay, if the background stands
-EXPLAINED = 0.0015  # of the width that rotations may leave: half a pixel of 320
-UNDONE = 0.5  # of the motion that rotations must undo, to be better than nothing
-REPROJECTION = 0.0015  # of the width, that its points may err
-ANGLE = 1.0  # degrees between the rays to half of its points, at least
-COVERED = 0.5  # of the parts of the frames that have corners, where there must be points
-AGREE = 0.5  # of the matches that must agree with given poses
-BETTER = 0.75  # of the given poses' misfit, below which another reading is clearly better
-READINGS = {"as camera-to-world": invert, "in reversed time": lambda poses: poses[::-1]}
+NOTICEABLE_MOTION = 0.004  # of the picture's width that the background moves: two pixels of 455
+UNCERTAIN_MOTION = 0.015  # of the width: up to here, a thing may move before a still background
+LEAST_AGREEMENT = 0.5  # of the matches that must agree with given poses
 Large = Callable[[], tuple[UInt8[ndarray, "t h w 3"], Float[ndarray, "3 3"]]]
 
 
@@ -75,10 +67,11 @@ def find_path(
       lens: intrinsics of these pictures, pixels.
       large: reads the frames at a size where points are found, with their intrinsics.
     """
+    explained_motion = 0.0015  # of the width that rotations may leave: half a pixel of 320
     turning = find_turning(gray, lens)
     if _stands(turning, gray):
         return still_path(len(gray))
-    if turning.left < EXPLAINED and not turning.lost:
+    if turning.left < explained_motion and not turning.lost:
         return _turned(turning, "")
     if not has("pycolmap"):
         do = f"for the whole path {install('pycolmap')}, or give --poses"
@@ -100,22 +93,28 @@ def find_path(
 
 
 def _stands(turning: Turning, gray: UInt8[ndarray, "t r q"]) -> bool:
-    if turning.moved < NOTICEABLE:
+    least_standing = 0.1  # of the corners that stay, if the background stands
+    if turning.moved < NOTICEABLE_MOTION:
         return True
-    return turning.moved < UNCERTAIN and standing_share(gray) > STANDING
+    return turning.moved < UNCERTAIN_MOTION and standing_share(gray) > least_standing
 
 
 def path_objection(structure: Structure | None, columns: int) -> str:
     """Return why structure from motion is not to be trusted; empty where it is."""
+    # Of the parts of the frames that have corners, where there must be points.
+    least_coverage = 0.5
+    least_angle = 1.0  # degrees between the rays to half of its points, at least
+    max_reprojection = 0.0015  # of the width, that its points may err
     if structure is None:
         return "no frames fit together"
-    if structure.placed < PLACED:
-        return f"{structure.placed:.0%} of the frames fit together, fewer than {PLACED:.0%}"
-    if structure.reprojection > REPROJECTION * columns:
+    if structure.placed < LEAST_PLACED_SHARE:
+        needed = f"fewer than {LEAST_PLACED_SHARE:.0%}"
+        return f"{structure.placed:.0%} of the frames fit together, {needed}"
+    if structure.reprojection > max_reprojection * columns:
         return f"its points are {structure.reprojection:.1f} pixels off"
-    if structure.coverage < COVERED:
+    if structure.coverage < least_coverage:
         return f"its points cover {structure.coverage:.0%} of what has corners: a thing that moves?"
-    if structure.angle < ANGLE:
+    if structure.angle < least_angle:
         return f"half of its points are seen from within {structure.angle:.1f} degrees"
     return ""
 
@@ -132,6 +131,7 @@ def path_from_poses(
     Raises:
       InputError: it does not fit the video's frames.
     """
+    other_readings = {"as camera-to-world": invert, "in reversed time": lambda poses: poses[::-1]}
     path = poses_at(poses, file, video, instants)
     note = f"its camera moves; its path is that of {file.name}"
     if not travels(path):
@@ -139,13 +139,13 @@ def path_from_poses(
     matched = match_frames(*large())
     agree = path_agreement(matched, path)
     readings = {}
-    for name, read in READINGS.items():
+    for name, read in other_readings.items():
         other = poses._replace(world_to_camera=read(poses.world_to_camera))
         readings[name] = path_agreement(matched, poses_at(other, file, video, instants))
     better = better_readings(agree, readings)
-    if better or agree.share < AGREE:
+    if better or agree.share < LEAST_AGREEMENT:
         found = f"poses that {agree.share:.0%} of the matches between frames agree with"
-        expected = f"at least {AGREE:.0%}, and no other reading that fits better"
+        expected = f"at least {LEAST_AGREEMENT:.0%}, and no other reading that fits better"
         do = "check their convention and which frames they belong to"
         if better:
             off = f"{readings[better[0]].misfit:.2g} pixels off, not {agree.misfit:.2g}"
@@ -166,21 +166,26 @@ def better_readings(agree: PathAgreement, readings: dict[str, PathAgreement]) ->
 
     A reading that fits about as well as the best is named with it: the two cannot be distinguished.
     """
-    limit = BETTER * agree.misfit
-    good = {k: x.misfit for k, x in readings.items() if x.misfit < limit and x.share >= AGREE}
+    # Of the given poses' misfit, below which another reading is clearly better.
+    better_misfit = 0.75
+    limit = better_misfit * agree.misfit
+    agreeing = {name: x.misfit for name, x in readings.items() if x.share >= LEAST_AGREEMENT}
+    good = {name: misfit for name, misfit in agreeing.items() if misfit < limit}
     best = min(good.values(), default=0.0)
-    return sorted((name for name, x in good.items() if x * BETTER <= best), key=good.__getitem__)
+    alike = [name for name, misfit in good.items() if misfit * better_misfit <= best]
+    return sorted(alike, key=good.__getitem__)
 
 
 def _turned(turning: Turning, why: str) -> SourcePath:
     """Return the rotations of a camera as its path; with a warning where there is more to it."""
+    undone_share = 0.5  # of the motion that rotations must undo, to be better than nothing
     note = "its camera moves; its path is rotations alone"
     path = turning_path(turning.rotations)
     if not why:
         return SourcePath(path, None, note)
     moved = f"the background shifts by {100 * turning.moved:.1f} % of the width"
     rest = f"rotations alone leave {100 * turning.left:.1f} %"
-    if turning.left > UNDONE * turning.moved or turning.lost:
+    if turning.left > undone_share * turning.moved or turning.lost:
         warning = f"{moved}, but a camera that stands still is assumed, so the scene will smear"
         return still_path(len(path))._replace(
             warning=f"the camera of the video seems to move: {warning}: {rest}, and {why}"

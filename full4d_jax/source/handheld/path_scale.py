@@ -23,11 +23,6 @@ from gaussians.fitting.stillness import camera_moves
 from input_pipeline.cameras import rescale
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
 
-ENOUGH_FOR_LINE = 3 * MIN_MATCHES
-SPREAD = 1.3  # from near to far points, at least: points at one depth determine no shift
-BETTER = 0.9  # of the error that a scale leaves, what a line may leave
-FARTHEST_RATIO = 1.5  # times farther than the farthest points, depth ends
-
 
 def source_moves(source: Grid) -> bool:
     """Return whether the camera of a source moves, as far as that is known."""
@@ -154,21 +149,25 @@ def align_to_points(
 
 def _tell_a_line(true: Float[ndarray, " n"]) -> bool:
     """Return whether points of these depths determine scale and shift of disparity."""
-    if len(true) < ENOUGH_FOR_LINE:
+    # From near to far points, at least: points at one depth determine no shift.
+    least_spread = 1.3
+    enough_for_line = 3 * MIN_MATCHES
+    if len(true) < enough_for_line:
         return False
     near, far = np.quantile(true, (0.1, 0.9))
-    return bool(far > SPREAD * near)
+    return bool(far > least_spread * near)
 
 
 def _gain(there: Float[ndarray, " n"], true: Float[ndarray, " n"]) -> float:
     """Return what a line is better than a scale in one half of the points, fitted to the other."""
+    better_share = 0.9  # of the error that a scale leaves, what a line may leave
     gain = 0.0
     for half in (0, 1):
         seen = slice(half, None, 2)
         left = slice(1 - half, None, 2)
         scaled = there[left] * np.median(true[seen] / there[seen])
         mapped = _map(there[left], there[seen], true[seen])
-        gain += BETTER * _error(scaled, true[left]) - _error(mapped, true[left])
+        gain += better_share * _error(scaled, true[left]) - _error(mapped, true[left])
     return gain
 
 
@@ -176,11 +175,12 @@ def _map(
     depth: Float[ndarray, "*n"], there: Float[ndarray, " m"], true: Float[ndarray, " m"]
 ) -> Float[ndarray, "*n"]:
     """Return depth by the line of disparity through points, 0 where it was 0."""
+    farthest_ratio = 1.5  # times farther than the farthest points, depth ends
     slope, shift = fit_scale_and_shift(
         1 / there, 1 / true, true / true.mean()
     )  # errors of depth are relative
     least = 1 / (
-        FARTHEST_RATIO * np.quantile(true, 0.95)
+        farthest_ratio * np.quantile(true, 0.95)
     )  # the points do not reach what is farther
     known = depth > 0
     return np.where(known, 1 / np.maximum(slope / np.where(known, depth, 1) + shift, least), 0)

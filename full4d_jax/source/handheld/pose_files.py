@@ -17,8 +17,7 @@ from input_pipeline.cameras import relative_to
 from input_pipeline.importers.camera_path import CameraPath, read_path
 from input_pipeline.video_files import frame_size, frame_times
 
-SHAPE = 0.02  # by which the calibrated pictures' shape may differ from the video's
-DO = "see 'Hand-held cameras' in docs/cameras.md"
+POSES_ADVICE = "see 'Hand-held cameras' in docs/cameras.md"
 
 
 def read_poses(file: Path, video: Path) -> CameraPath:
@@ -27,12 +26,14 @@ def read_poses(file: Path, video: Path) -> CameraPath:
     Raises:
       InputError: the file is unusable, or of pictures of another shape than the video's.
     """
-    with input_errors("poses", DO):
+    # By which the calibrated pictures' shape may differ from the video's.
+    shape_tolerance = 0.02
+    with input_errors("poses", POSES_ADVICE):
         path = read_path(file)
         height, width = frame_size(video)
     if path.size is not None:
         rows, columns = path.size
-        if abs(columns * height / (rows * width) - 1) > SHAPE:
+        if abs(columns * height / (rows * width) - 1) > shape_tolerance:
             found = f"pictures of {columns}x{rows}"
             expected = f"the shape of {width}x{height}"
             raise InputError("poses", file, found, expected, "calibrate the video's own frames")
@@ -60,7 +61,7 @@ def poses_at(
             times = frame_times(video)
         if len(poses) < 2 or len(times) < 2:
             expected = f"{len(instants)}, one an instant, or one for every frame of the video"
-            raise InputError("poses", file, len(poses), expected, DO)
+            raise InputError("poses", file, len(poses), expected, POSES_ADVICE)
         poses = interpolate_poses(poses, _pose_times(len(poses), times), instants)
     return relative_to(poses, poses[0])
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from full4d_jax.geometry.carried_motion import FROM_ROW, carried_motion, motion_from_first
+from full4d_jax.geometry.carried_motion import ROW_SHARE_LOGIT, carried_motion, motion_from_first
 from full4d_jax.models.warp import mixture
 
 SIDE = 64
@@ -57,7 +57,7 @@ def test_the_row_shows_what_the_square_uncovered():
         miss = [np.abs(x - truth)[uncovered].mean() for x in pictures]
         assert miss[1] < 0.3 * miss[0]
         assert miss[2] < 0.85 * miss[0]  # with the designed share of .31
-        assert (motion[view, instant][uncovered][..., 4] == FROM_ROW).mean() > 0.9
+        assert (motion[view, instant][uncovered][..., 4] == ROW_SHARE_LOGIT).mean() > 0.9
 
 
 def test_only_row_and_column_are_read():

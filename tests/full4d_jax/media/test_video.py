@@ -18,7 +18,7 @@ from full4d_jax.media.video import (
     write_video,
 )
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.handheld.find_path import NOTICEABLE
+from full4d_jax.source.handheld.find_path import NOTICEABLE_MOTION
 
 SIZES = ((48, 64), (24, 32))
 
@@ -152,7 +152,7 @@ def test_real_clips_are_read(shared_data):
     assert video.frames.shape == (4, 64, 64, 3)
     assert video.kept_width == 1  # a portrait picture keeps its whole width
     lens = np.array([[300, 0, 160], [0, 300, 284], [0, 0, 1.0]])
-    assert find_turning(video.gray, lens).moved < NOTICEABLE
+    assert find_turning(video.gray, lens).moved < NOTICEABLE_MOTION
 
 
 def test_a_picture_size_that_changes_is_resized_and_told(tmp_path):

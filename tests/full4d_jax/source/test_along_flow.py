@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from full4d_jax.source.along_flow import (
-    LASTS,
+    LASTING_WEIGHT,
     SureFlows,
     average_along_flow,
     of_one_colour,
@@ -30,7 +30,7 @@ def test_an_instant_d_instants_away_weighs_lasts_to_the_power_d():
     shares[1] = 1
     averaged = average_along_flow(shares, SureFlows(still, still, everywhere, everywhere))
     for t in range(5):
-        weights = LASTS ** np.abs(np.arange(5) - t)
+        weights = LASTING_WEIGHT ** np.abs(np.arange(5) - t)
         np.testing.assert_allclose(averaged[t], weights[1] / weights.sum(), rtol=1e-5)
     unsure = SureFlows(still, still, nowhere, nowhere)
     np.testing.assert_array_equal(average_along_flow(shares, unsure), shares)

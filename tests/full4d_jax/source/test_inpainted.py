@@ -9,7 +9,7 @@ import pytest
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.media.video import crop_resize
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.inpainted import SHIPPED, inpainted, load_inpainting
+from full4d_jax.source.inpainted import SHIPPED_INPAINTING, inpainted, load_inpainting
 from input_pipeline.footage import PICTURES, listed, read_picture
 
 
@@ -58,7 +58,7 @@ def test_a_large_picture_is_filled_as_a_small_one_is():
 
 def test_other_weights_are_refused():
     with pytest.raises(InputError, match="upsampler"):
-        load_inpainting(SHIPPED.with_name("upsampler.safetensors"))
+        load_inpainting(SHIPPED_INPAINTING.with_name("upsampler.safetensors"))
 
 
 def somebody(rng: np.random.Generator) -> np.ndarray:

@@ -6,7 +6,7 @@ from PIL import Image
 from tagged_films import write_film
 
 from full4d_jax.config import DataConfig
-from full4d_jax.source.lens import EXIF, assumed_fov, assumed_words, focal_length, fov_of
+from full4d_jax.source.lens import EXIF_BLOCK_TAG, assumed_fov, assumed_words, focal_length, fov_of
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.video_source import open_video_source
 
@@ -19,7 +19,7 @@ def write_picture(path, equivalent=None):
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     if equivalent is not None:
-        exif.get_ifd(EXIF)[FOCAL] = equivalent
+        exif.get_ifd(EXIF_BLOCK_TAG)[FOCAL] = equivalent
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(path, exif=exif)
 
 

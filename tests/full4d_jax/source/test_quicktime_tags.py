@@ -9,7 +9,7 @@ import pytest
 from tagged_films import write_film
 
 from full4d_jax.source import quicktime_tags
-from full4d_jax.source.lens import QUICKTIME, focal_length
+from full4d_jax.source.lens import QUICKTIME_FOCAL_LENGTH, focal_length
 from full4d_jax.source.quicktime_tags import read_tag
 
 
@@ -28,7 +28,7 @@ def boxes(content: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-NAMES = b"other", QUICKTIME.encode()
+NAMES = b"other", QUICKTIME_FOCAL_LENGTH.encode()
 
 
 def tagged(kind: int, value: bytes, *, wide: bool = False, names=NAMES):
@@ -50,7 +50,7 @@ def test_the_box_of_a_file_moved_into_its_track(tmp_path, name, first):
     """What FFmpeg writes for the whole file is read there, and inside the track."""
     path = tmp_path / name
     write_film(path, "50.00mm")
-    assert read_tag(path, QUICKTIME) == "50.00mm"
+    assert read_tag(path, QUICKTIME_FOCAL_LENGTH) == "50.00mm"
     (moov,) = (body for kind, body in boxes(path.read_bytes()) if kind == b"moov")
     inside = dict(boxes(moov))
     outer = dict(boxes(inside[b"udta"])) if b"meta" not in inside else inside
@@ -58,7 +58,7 @@ def test_the_box_of_a_file_moved_into_its_track(tmp_path, name, first):
     meta = meta if meta[4:8] == b"hdlr" else meta[4:]
     track = box(b"trak", inside[b"trak"] + box(b"meta", bytes(first) + meta))
     path.write_bytes(box(b"moov", box(b"mvhd", inside[b"mvhd"]) + track))
-    assert read_tag(path, QUICKTIME) == "50.00mm"
+    assert read_tag(path, QUICKTIME_FOCAL_LENGTH) == "50.00mm"
     assert focal_length(path) == 50
 
 
@@ -93,7 +93,7 @@ def test_values_of_every_type(tmp_path, kind, value, expected, wide):
 
 def test_other_tags_are_not_taken_for_it(tmp_path):
     (tmp_path / "a.mov").write_bytes(tagged(1, b"26", names=(b"one", b"two")))
-    assert read_tag(tmp_path / "a.mov", QUICKTIME) is None
+    assert read_tag(tmp_path / "a.mov", QUICKTIME_FOCAL_LENGTH) is None
     assert read_tag(tmp_path / "a.mov", "two") == "26"
 
 
@@ -103,14 +103,14 @@ def test_damaged_files_have_no_tag_and_raise_nothing(tmp_path):
     began = time.monotonic()
     for length in range(0, len(good), 2):
         path.write_bytes(good[:length])
-        assert read_tag(path, QUICKTIME) is None
+        assert read_tag(path, QUICKTIME_FOCAL_LENGTH) is None
     for size in (0, 1, 7, 2**31, 2**32 - 1):
         for at in range(0, len(good) - 4, 3):
             path.write_bytes(good[:at] + struct.pack(">I", size) + good[at + 4 :])
-            read_tag(path, QUICKTIME)
+            read_tag(path, QUICKTIME_FOCAL_LENGTH)
     huge = struct.pack(">I4sQ", 1, b"mdat", 2**64 - 1)
     path.write_bytes(huge + good)
-    assert read_tag(path, QUICKTIME) is None
+    assert read_tag(path, QUICKTIME_FOCAL_LENGTH) is None
     dice = random.Random(0)
     for _ in range(200):
         changed = bytearray(good)
@@ -124,13 +124,13 @@ def test_damaged_files_have_no_tag_and_raise_nothing(tmp_path):
 def test_work_is_bounded(tmp_path, monkeypatch):
     """A million small boxes before the tag are not all looked at; a large `meta` is not read."""
     path, good = tmp_path / "a.mov", tagged(1, b"26mm")
-    few = box(b"free", b"") * (quicktime_tags.STEPS // 2)
+    few = box(b"free", b"") * (quicktime_tags.MAX_BOXES_READ // 2)
     path.write_bytes(few + good)
-    assert read_tag(path, QUICKTIME) == "26mm"
+    assert read_tag(path, QUICKTIME_FOCAL_LENGTH) == "26mm"
     path.write_bytes(box(b"free", b"") * 1_000_000 + good)
     began = time.monotonic()
-    assert read_tag(path, QUICKTIME) is None
+    assert read_tag(path, QUICKTIME_FOCAL_LENGTH) is None
     assert time.monotonic() - began < 5
-    monkeypatch.setattr(quicktime_tags, "LARGEST", 64)
+    monkeypatch.setattr(quicktime_tags, "MAX_META_BYTES", 64)
     path.write_bytes(good)
-    assert read_tag(path, QUICKTIME) is None
+    assert read_tag(path, QUICKTIME_FOCAL_LENGTH) is None

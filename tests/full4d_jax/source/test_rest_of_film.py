@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from full4d_jax.media.video import read_video, write_video
-from full4d_jax.source.rest_of_film import MOST, pictures_around
+from full4d_jax.source.rest_of_film import MAX_PICTURES_AROUND, pictures_around
 
 FPS = 8
 SECONDS = 6
@@ -29,7 +29,7 @@ def around(path, frames: np.ndarray) -> np.ndarray | None:
 def test_they_show_what_was_there_before(film, tmp_path):
     pictures = around(tmp_path / "a.mp4", film)
     assert pictures is not None
-    assert pictures.shape == (MOST, 96, 128, 3)
+    assert pictures.shape == (MAX_PICTURES_AROUND, 96, 128, 3)
     empty = np.abs(pictures.astype(int) - film[0]).mean((1, 2, 3)) < 4
     assert 3 <= empty.sum() <= 7, "2 of 5 seconds outside of the clip"
     assert empty[: empty.sum()].all(), "in the order of the film"

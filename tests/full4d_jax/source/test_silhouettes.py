@@ -7,7 +7,7 @@ from skimage import data
 
 from full4d_jax.models.silhouette import load_silhouette
 from full4d_jax.source.silhouettes import look_again
-from full4d_jax.source.subjects import KINDS, SubjectNetworks, see_people
+from full4d_jax.source.subjects import KIND_CLASSES, SubjectNetworks, see_people
 
 CELL = 16  # pixels: shares are as coarse as DeepLab's
 
@@ -95,7 +95,7 @@ def test_two_people_close_to_each_other_keep_their_outlines(network):
 
 def test_what_one_network_sees_faintly_is_no_background(network):
     """An arm that DeepLab sees faintly and the silhouette lacks."""
-    shares = np.zeros((1, 192, 320, len(KINDS)), np.float32)
+    shares = np.zeros((1, 192, 320, len(KIND_CLASSES)), np.float32)
     shares[0, ..., 0] = coarse(picture(), body())
     arm = slice(110, 120), slice(188, 194)
     shares[0, *arm, 0] = 0.15

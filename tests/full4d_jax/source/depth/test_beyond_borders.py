@@ -135,7 +135,7 @@ def test_where_lines_do_not_meet_slopes_stay(monkeypatch):
     lower = 12 * np.sin(2 * np.pi * (y + 0.6 * x) / 24)  # they come together at row 208
     picture = (128 + np.where(y < 208, upper, lower)).astype(np.uint8)[..., None].repeat(3, -1)
     slopes = crossing_slopes(picture, 100)
-    monkeypatch.setattr(beyond_borders_module, "CLOSEST", -1e9)  # lines may meet
+    monkeypatch.setattr(beyond_borders_module, "CLOSEST_SHARE", -1e9)  # lines may meet
     free = crossing_slopes(picture, 100)
     np.testing.assert_allclose(slopes[:110], free[:110], atol=1e-6)
     assert abs(slopes - free).max() > 0.2

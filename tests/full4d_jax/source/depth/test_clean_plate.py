@@ -4,7 +4,7 @@ import numpy as np
 
 from full4d_jax.grid import CleanPlate
 from full4d_jax.source.backdrop import Backdrop
-from full4d_jax.source.depth.clean_plate import BEYOND, clean_plate, depth_within
+from full4d_jax.source.depth.clean_plate import BEYOND_SHARE, clean_plate, depth_within
 
 TIMES, HEIGHT, WIDTH = 3, 48, 64
 PERSON = slice(12, 40), slice(20, 34)
@@ -38,8 +38,8 @@ def plate_of(labels_at: dict[int, int] | None = None) -> CleanPlate:
 
 def picture_within(plate: CleanPlate) -> np.ndarray:
     """The part of a plate that its camera sees."""
-    rows = round(BEYOND * HEIGHT)
-    columns = round(BEYOND * WIDTH)
+    rows = round(BEYOND_SHARE * HEIGHT)
+    columns = round(BEYOND_SHARE * WIDTH)
     return plate.frame[rows : rows + HEIGHT, columns : columns + WIDTH].astype(int)
 
 
@@ -72,8 +72,8 @@ def test_a_camera_that_moves_has_the_plate_of_its_middle_instant():
 
 def test_the_wall_goes_on_beyond_the_borders():
     plate = plate_of()
-    rows = round(BEYOND * HEIGHT)
-    columns = round(BEYOND * WIDTH)
+    rows = round(BEYOND_SHARE * HEIGHT)
+    columns = round(BEYOND_SHARE * WIDTH)
     assert plate.depth.shape == (HEIGHT + 2 * rows, WIDTH + 2 * columns)
     assert (plate.depth[:rows] > 0).all()
     np.testing.assert_allclose(plate.depth[:, :columns], WALL[0, 0], rtol=0.05)

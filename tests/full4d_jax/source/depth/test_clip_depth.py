@@ -74,10 +74,10 @@ def test_where_nothing_is_left_of_the_first_frame_the_one_before_counts():
 def test_the_farthest_stand_within_limits(zero, ratio):
     disparity, _ = scene(2)
     found = 1 / clip_depth.settle_shift((3 * (disparity - zero)).astype(np.float32))
-    far = np.quantile(found, 1 - clip_depth.FARTHEST) / np.median(found[0])
+    far = np.quantile(found, 1 - clip_depth.FARTHEST_SHARE) / np.median(found[0])
     own = (np.median(disparity[0]) - zero) / max(np.quantile(disparity, 0.02) - zero, 1e-9)
     assert far == pytest.approx(own if ratio is None else ratio, rel=1e-3)
-    assert found.min() >= clip_depth.NEAREST
+    assert found.min() >= clip_depth.NEAREST_DEPTH
     if ratio is None:  # the network's own zero is kept
         assert up_to_scale(found, 1 / (disparity - zero)).max() < 1e-3
 

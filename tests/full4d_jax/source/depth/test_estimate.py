@@ -127,7 +127,7 @@ def test_sides_that_do_not_divide_are_refused(network):
 def test_portraits_are_seen_in_their_shape(network, rich_frames, monkeypatch):
     assert network.sides(640, 360) == (384, 224)
     assert network.sides(64, 96) == (192, 288)  # enlarged by 3 at most
-    monkeypatch.setattr(estimate, "LONG_SIDE", 64)  # is quicker
+    monkeypatch.setattr(estimate, "TRAINED_LONG_SIDE", 64)  # is quicker
     portrait = jax.image.resize(2 * rich_frames[0][:1, :, 48:144] - 1, (1, 40, 20, 3), "linear")
     depth = estimate_depth(network, portrait)
     assert depth.shape == (1, 40, 20)

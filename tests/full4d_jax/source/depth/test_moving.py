@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from full4d_jax.source.depth.moving import (
-    CHANGED,
-    GAP,
+    CHANGED_LEVELS,
+    SUBJECT_GAP,
     resting_disparity,
     resting_disparity_along,
     set_before,
@@ -34,7 +34,7 @@ def walking(estimate: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_a_subject_lies_before_the_wall_that_it_hides(estimate):
     depth, frames, labels = walking(estimate)
     result = set_before(depth, frames, labels, LENS, STILL)
-    assert (result[labels == 1] <= WALL / (1 + GAP) + 1e-5).all()
+    assert (result[labels == 1] <= WALL / (1 + SUBJECT_GAP) + 1e-5).all()
     np.testing.assert_allclose(result[labels == 0], WALL, rtol=1e-6)
 
 
@@ -74,7 +74,7 @@ def test_what_rests_has_one_depth_for_the_clip():
 
 def test_a_light_on_the_wall_lies_just_before_it():
     depth, frames, labels = walking(1.0)
-    frames[2, 18, 2] = 90 + CHANGED + 30
+    frames[2, 18, 2] = 90 + CHANGED_LEVELS + 30
     result = set_before(depth, frames, labels, LENS, STILL)
     assert 0.97 * WALL < result[2, 18, 2] < WALL
     assert result[1, 18, 2] == pytest.approx(WALL)
@@ -105,4 +105,4 @@ def test_a_moving_camera_sees_the_wall_of_other_instants():
     np.testing.assert_allclose(inner[inner > 0], 1 / WALL, rtol=1e-6)
     result = set_before(depth, frames, labels, LENS, path)
     subject = (labels == 1) & (seen > 0)
-    assert (result[subject] <= WALL / (1 + GAP) + 1e-5).all()
+    assert (result[subject] <= WALL / (1 + SUBJECT_GAP) + 1e-5).all()

@@ -12,7 +12,7 @@ from full4d_jax.source.depth import onnx_network
 from full4d_jax.source.depth.clip_depth import clip_depth
 from full4d_jax.source.depth.depth_file import DepthFile, open_depth_file
 from full4d_jax.source.depth.estimators import PUBLISHED, load_estimator, open_network
-from full4d_jax.source.depth.sign import SURE, checked_kind
+from full4d_jax.source.depth.sign import SURE_CORRELATION, checked_kind
 from full4d_jax.source.depth.signatures import focal_and_shift
 
 pytestmark = pytest.mark.extra("onnx", "onnxruntime")
@@ -122,7 +122,7 @@ def test_a_sign_is_believed_from_a_certain_correlation_on():
     assert checked_kind("metric", None, -0.9) == ("metric", "")
     assert checked_kind("metric", None, 0.9).kind == "disparity"
     assert checked_kind("disparity", None, -0.9).kind == "depth"
-    weak = checked_kind("disparity", None, -0.9 * SURE)
+    weak = checked_kind("disparity", None, -0.9 * SURE_CORRELATION)
     assert weak.kind == "disparity"
     assert "cannot confirm" in weak.note
     assert checked_kind("disparity", "metric", -0.9) == ("metric", "")

@@ -10,7 +10,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from full4d_jax.source.depth import smooth
 from full4d_jax.source.depth.enlarge import enlarge_disparity
 from full4d_jax.source.depth.estimate import (
-    RELIEF,
+    RELIEF_EXPONENT,
     estimate_depth,
     load_depth,
     predict_depth,
@@ -78,7 +78,7 @@ def test_what_is_enlarged_is_smoothed():
     network = load_depth()
     small = jax.image.resize(frames, (1, *network.sides(320, 480), 3), "linear")
     estimate = predict_depth(network, small)
-    rough = (1 / enlarge_disparity(1 / estimate, small, frames)) ** RELIEF
+    rough = (1 / enlarge_disparity(1 / estimate, small, frames)) ** RELIEF_EXPONENT
 
     def roughness(depth):
         """How much the wall, beside the thing, bends from pixel to pixel."""

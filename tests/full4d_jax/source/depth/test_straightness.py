@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from full4d_jax.source.depth.straightness import (
-    AZIMUTH,
-    LEAST_LENGTH,
+    AZIMUTH_DEGREES,
+    LEAST_LENGTH_SHARE,
     long_segments,
     segment_pieces,
     straightness,
@@ -39,7 +39,7 @@ def median_of(frames, depth) -> float:
 
 
 def test_lines_are_found_where_they_are():
-    ends = long_segments(one_post()[0], LEAST_LENGTH * HEIGHT)
+    ends = long_segments(one_post()[0], LEAST_LENGTH_SHARE * HEIGHT)
     assert len(ends) == 2
     assert sorted(ends[:, 0, 0].round().tolist()) == [84, 108]
     assert np.ptp(ends[:, :, 1], 1).min() > 0.9 * HEIGHT
@@ -59,7 +59,7 @@ def test_a_wave_in_depth_bends_an_upright_line_by_its_parallax():
     result = straightness(one_post(), depth[None], LENS)
     assert result.segments == 2
     # A point at depth z on the axis is seen f sin(a) (z - 1) / (1 + (z - 1) cos(a)) aside.
-    angle, away = np.radians(AZIMUTH), np.array([-0.1, 0.1])
+    angle, away = np.radians(AZIMUTH_DEGREES), np.array([-0.1, 0.1])
     sides = FOCAL * np.sin(angle) * away / (1 + away * np.cos(angle))
     # The wave is even about the middle of the line, so that the fitted line has no slant.
     expected = np.abs(sides - sides.mean()).max() / HEIGHT

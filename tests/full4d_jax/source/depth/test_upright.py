@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from full4d_jax.source.depth.upright import RELIEF, clear_rim, find_foot, stand_upright
+from full4d_jax.source.depth.upright import MAX_BODY_RELIEF, clear_rim, find_foot, stand_upright
 from full4d_jax.source.subjects import Subjects
 
 HEIGHT, WIDTH = 120, 160
@@ -34,7 +34,7 @@ def test_a_person_with_the_ground_s_depth_stands_up():
     depth, subjects = clip(room(), mask)  # as flat as the floor and the wall: it leans back
     upright = 1 / stand_upright(depth, subjects, LENS)[0][mask]
     foot = GROUND * (BOTTOM - HORIZON)
-    np.testing.assert_allclose(upright, foot, rtol=RELIEF + 0.03)
+    np.testing.assert_allclose(upright, foot, rtol=MAX_BODY_RELIEF + 0.03)
     assert depth[0][mask].max() / depth[0][mask].min() > 2
 
 
@@ -123,7 +123,9 @@ def test_an_aeroplane_keeps_its_estimate_and_a_car_stands():
     flying = stand_upright(depth, subjects, LENS)[0]
     np.testing.assert_allclose(flying[mask], depth[0][mask], rtol=1e-5)
     car = stand_upright(depth, subjects._replace(kinds=("vehicle",)), LENS)[0]
-    np.testing.assert_allclose(car[mask], 1 / (GROUND * (BOTTOM - HORIZON)), rtol=RELIEF + 0.03)
+    np.testing.assert_allclose(
+        car[mask], 1 / (GROUND * (BOTTOM - HORIZON)), rtol=MAX_BODY_RELIEF + 0.03
+    )
 
 
 def test_fog_around_a_body_goes():

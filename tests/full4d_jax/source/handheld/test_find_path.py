@@ -11,7 +11,12 @@ from full4d_jax.geometry.paths import travels, turning_path
 from full4d_jax.geometry.rotation import find_turning, steadied
 from full4d_jax.geometry.structure import Structure, find_structure
 from full4d_jax.source.handheld import find_path as module
-from full4d_jax.source.handheld.find_path import NOTICEABLE, UNCERTAIN, find_path, path_objection
+from full4d_jax.source.handheld.find_path import (
+    NOTICEABLE_MOTION,
+    UNCERTAIN_MOTION,
+    find_path,
+    path_objection,
+)
 from gaussians.fitting.stillness import camera_moves
 from input_pipeline.cameras import relative_to
 from input_pipeline.depth_alignment import SparseDepth
@@ -31,7 +36,7 @@ def test_camera_motion_is_seen_and_object_motion_is_not():
     static = scene[None, :, :320].repeat(6, 0)
     for i in range(6):  # a large thing crosses
         static[i, 80:180, 30 * i : 100 + 30 * i] = scene[100:200, 200:300]
-    assert find_turning(static, lens).moved < NOTICEABLE
+    assert find_turning(static, lens).moved < NOTICEABLE_MOTION
     nothing = find_path(np.zeros((4, 240, 320), np.uint8), lens, not_asked)
     assert not camera_moves(nothing.world_to_camera)
     assert nothing.warning == nothing.note == ""
@@ -76,7 +81,7 @@ def test_a_thing_before_a_still_background_is_no_camera_motion():
     for i, picture in enumerate(pictures):  # it leans by a pixel and back
         shift = np.array([[1, 0, 2 * np.sin(i)], [0, 1, 0]])
         picture[:, : thing.shape[1]] = cv2.warpAffine(thing, shift, thing.shape[::-1])
-    assert NOTICEABLE < find_turning(pictures, LENS).moved < UNCERTAIN
+    assert NOTICEABLE_MOTION < find_turning(pictures, LENS).moved < UNCERTAIN_MOTION
     assert not camera_moves(find_path(pictures, LENS, not_asked).world_to_camera)
 
 
