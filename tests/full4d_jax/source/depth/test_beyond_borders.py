@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-import full4d_jax.source.depth.beyond_borders as beyond_borders_module
 from full4d_jax.source.depth.beyond_borders import beyond_borders, crossing_slopes
-from full4d_jax.source.depth.steep_lines import steep_stretches
 
 ROWS, COLUMNS = 16, 24
 
@@ -53,64 +51,6 @@ def test_lines_go_straight_on(slope):
         assert error < 0.5 * abs(mirrored[part] - true[part]).mean()
 
 
-@pytest.mark.parametrize("side", range(4))
-@pytest.mark.parametrize("slope", [-2.5, -1.7, 1.7, 2.5])
-def test_steep_lines_go_straight_on_at_every_side(side, slope):
-    picture = stripes(128, 160, slope)
-    turned = np.ascontiguousarray(np.rot90(picture, side))
-    wide, _ = beyond_borders(turned, np.ones(turned.shape[:2], np.float32), 20, 20)
-
-    def right(values):
-        return values[20:-20, -20:].astype(float)
-
-    y, x = np.mgrid[:128, 1:21]
-    crosses = abs(y - slope * x - 64) < 48
-    true = right(stripes(128, 160, slope, 20, 20))
-    error = abs(right(np.rot90(wide, -side)) - true)[crosses].mean()
-    mirrored = right(np.pad(picture, ((20, 20), (20, 20), (0, 0)), "reflect"))
-    assert error < 0.6 * abs(mirrored - true)[crosses].mean()
-
-
-def fan(left, right):
-    """Boards below row 100 that come together at column 20, row -150; above it a wall."""
-    y, x = np.mgrid[:256, left:right]
-    boards = 128 + 24 * np.sin(60 * (x - 20.0) / (y + 150.0))
-    return np.where(y < 100, 230, boards).round().astype(np.uint8)[..., None].repeat(3, -1)
-
-
-def test_boards_of_a_floor_go_straight_on():
-    picture = fan(0, 180)
-    (stretch,) = steep_stretches(picture, 40)
-    assert abs(stretch.top - 100) <= 6
-    assert abs(stretch.upper) < 0.1, "the floor ends at the wall"
-    rows = np.arange(stretch.top, 256)
-    np.testing.assert_allclose(stretch.slopes[20:], ((rows + 150) / 160)[20:], atol=0.25)
-    wide, _ = beyond_borders(picture, np.ones((256, 180), np.float32), 0, 40)
-    true = fan(-40, 220).astype(float)
-    d = np.arange(1, 41)
-    crosses = np.mgrid[:256, :40][0] > 130 + 2.2 * d
-    error = abs(wide[:, -40:].astype(float) - true[:, -40:])[crosses].mean()
-    mirrored = np.pad(picture, ((0, 0), (0, 40), (0, 0)), "reflect")[:, -40:]
-    assert error < 0.5 * abs(mirrored - true[:, -40:])[crosses].mean()
-    assert (wide[:90, -40:] > 220).all(), "the wall stays"
-    assert wide[112:, -40:].std() > 0.5 * true[112:, -40:].std(), "boards go on in all of the floor"
-
-
-def test_lines_along_the_border_are_not_steep_lines():
-    picture = stripes(128, 160, 0.3)
-    picture[:, 150:] = 40
-    assert steep_stretches(picture, COLUMNS) == []
-    assert steep_stretches(stripes(160, 128, 1 / 30).swapaxes(0, 1).copy(), COLUMNS) == []
-    noise = np.random.default_rng(0).integers(90, 160, (128, 160, 1), np.uint8).repeat(3, -1)
-    assert steep_stretches(noise, COLUMNS) == []
-
-
-def test_steep_lines_run_into_depth():
-    disparity = np.linspace(1, 2, 256, dtype=np.float32)[:, None].repeat(180, 1)
-    _, wide = beyond_borders(fan(0, 180), disparity, 0, 40)
-    np.testing.assert_allclose(wide[120:240, -1], disparity[120:240, -1], atol=0.02)
-
-
 def test_outlines_of_mirrored_things_are_faint():
     picture = np.full((64, 96, 3), 200, np.uint8)
     picture[20:44, 80:86] = 20
@@ -127,19 +67,6 @@ def test_lines_that_come_together_do_not_meet():
     assert slopes[20] > 0.2
     assert slopes[108] < -0.2
     assert (np.diff(ends) > 0).all()
-
-
-def test_where_lines_do_not_meet_slopes_stay(monkeypatch):
-    y, x = np.mgrid[:256, :160]
-    upper = 12 * np.sin(2 * np.pi * (y - 0.3 * x) / 24)
-    lower = 12 * np.sin(2 * np.pi * (y + 0.6 * x) / 24)  # they come together at row 208
-    picture = (128 + np.where(y < 208, upper, lower)).astype(np.uint8)[..., None].repeat(3, -1)
-    slopes = crossing_slopes(picture, 100)
-    monkeypatch.setattr(beyond_borders_module, "CLOSEST_SHARE", -1e9)  # lines may meet
-    free = crossing_slopes(picture, 100)
-    np.testing.assert_allclose(slopes[:110], free[:110], atol=1e-6)
-    assert abs(slopes - free).max() > 0.2
-    assert (np.diff(np.arange(256) + 100 * slopes) > 0).all()
 
 
 def test_no_columns_change_nothing():
