@@ -60,13 +60,6 @@ def test_the_row_shows_what_the_square_uncovered():
         assert (motion[view, instant][uncovered][..., 4] == ROW_SHARE_LOGIT).mean() > 0.9
 
 
-def test_only_row_and_column_are_read():
-    frames = room()
-    other = frames.copy()
-    other[1:, 1:] = 7
-    np.testing.assert_array_equal(carried_motion(other), carried_motion(frames))
-
-
 def test_true_motion_is_trusted_where_it_finds_the_colour():
     motion, trusted = motion_from_first(room())
     assert not trusted[:, 0].any()

@@ -12,8 +12,6 @@ from full4d_jax.source.camera_paths import (
     PIVOT,
     angles_of,
     around_upright,
-    cropped_fov,
-    directions,
     following,
     grid_cameras,
     load_targets,
@@ -64,22 +62,11 @@ def test_cameras_go_around_what_is_upright():
     np.testing.assert_allclose(up_of(np.eye(4)[None, None]), [0, -1, 0], atol=1e-6)
 
 
-def test_angles_are_read_back():
-    angles = np.array([[0, 0], [60, 0], [-30, 20], [10, -15]], float)
-    np.testing.assert_allclose(angles_of(orbit(angles[:, 0], angles[:, 1])), angles, atol=1e-5)
-
-
 @pytest.mark.parametrize("last", [30, -30, 200, -200, 300])
 def test_the_middle_of_a_walk_lies_on_it_beyond_half_a_turn_too(last):
     walk = orbit(np.linspace(0, last, 9), np.linspace(0, 8, 9))
     middle = middle_angles(angles_of(walk))
     np.testing.assert_allclose(middle, [last / 2, 4], atol=1e-4)
-
-
-def test_paths_move_smoothly():
-    for preset in ("arc", "ring", "spiral"):
-        steps = np.diff(directions(preset, np.linspace(0, 1, 100), 60.0, 12.0), axis=0)
-        assert np.abs(steps).max() < 9
 
 
 def test_only_paths_beyond_the_training_range_warn():
@@ -122,15 +109,6 @@ def test_targets_that_follow_keep_their_place_beside_a_moving_source():
     standing = grid_cameras(source, preset)
     np.testing.assert_array_equal(standing.world_to_camera[1:], preset.world_to_camera)
     assert "azimuth 32" in range_warning(standing.world_to_camera, 20.0, 5.0)
-
-
-def test_cameras_that_look_at_no_one_place_turn_around_depth_1():
-    assert pivot_of(np.tile(np.eye(4), (3, 2, 1, 1))).tolist() == [0, 0, 1]
-
-
-def test_crop_narrows_the_field_of_view():
-    assert cropped_fov(70.0, 1.0) == pytest.approx(70.0)
-    assert cropped_fov(90.0, 0.5) == pytest.approx(2 * np.degrees(np.arctan(0.5)))
 
 
 def write(path, **content):

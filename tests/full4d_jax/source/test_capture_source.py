@@ -1,6 +1,5 @@
 """A capture is read into our world, or refused by field; it is lifted and rendered like a grid."""
 
-import json
 import shutil
 import struct
 
@@ -8,12 +7,10 @@ import numpy as np
 import pytest
 from documented_world import write_rig
 from record3d_file import FPS, METRES, write_record3d
-from refused import refusal
 from stray_folder import write_stray
 from textured_room import make_room
 
 from full4d_jax.cli import main
-from full4d_jax.config import DEFAULT, to_dict
 from full4d_jax.scene import lift as scene_lift
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.stages import Stages
@@ -86,17 +83,6 @@ def test_a_r3d_file_is_a_capture_with_depth(tmp_path):
     assert chosen.frames.shape == (1, 6, 24, 32, 3)
 
 
-@pytest.mark.extra("lzfse")
-def test_of_a_long_r3d_file_fewer_frames_a_second_are_taken(tmp_path, monkeypatch):
-    monkeypatch.setattr("input_pipeline.capture_clips.FRAMES", 4)
-    monkeypatch.setattr("full4d_jax.source.capture_source.FRAMES", 4)
-    write_record3d(tmp_path / "walk.r3d", 24)
-    grid = opened(tmp_path / "walk.r3d")
-    np.testing.assert_allclose(grid.times, np.arange(4) * 6 / FPS, atol=1e-6)  # to its end
-    with pytest.raises(InputError, match="found 2 clips, expected one"):
-        open_capture(CaptureOptions(tmp_path / "walk.r3d", fps=10))
-
-
 def test_the_folder_of_stray_scanner_is_a_capture_with_depth(tmp_path):
     poses = write_stray(tmp_path / "walk", 16)
     grid = open_capture(CaptureOptions(tmp_path / "walk", fps=15))
@@ -165,13 +151,6 @@ def test_one_view_in_eight_is_held_out_or_one_instant(views, instants, wanted, e
     assert list(map(tuple, np.argwhere(held_out).tolist())) == expected
 
 
-@pytest.mark.parametrize(("wanted", "found"), [("views", "3 views"), ("instants", "2 instants")])
-def test_too_few_to_hold_some_out_are_refused(tmp_path, wanted, found):
-    path = write(tmp_path / "a.npz")
-    with pytest.raises(InputError, match=f"--held_out: found {wanted}.* found {found}"):
-        open_capture(CaptureOptions(path, wanted))
-
-
 def test_points_come_into_our_world(tmp_path):
     middle = np.array([1.0, 2.0, 3.0])  # where the cameras look, of the file's world
     (tmp_path / "points3D.txt").write_text("# rows\n7 1 2 3 255 0 51 0.5 1 2\n\n")
@@ -227,36 +206,6 @@ def test_masks_come_with_the_capture(tmp_path):
 def test_unusable_captures_are_refused_by_field(tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         opened(write(tmp_path / "a.npz", **changes))
-
-
-def test_other_files_are_refused(tmp_path):
-    (tmp_path / "text.npz").write_text("not arrays")
-    for path in (tmp_path / "none.npz", tmp_path / "text.npz"):
-        with pytest.raises(InputError, match=r"expected an? (whole )?\.npz file"):
-            opened(path)
-    with pytest.raises(InputError, match=r"found no known layout .*; see docs/data.md"):
-        opened(tmp_path)
-
-
-def test_a_capture_of_another_name_is_the_same_scene(tmp_path):
-    def marks(name, **changes):
-        (tmp_path / name).mkdir()
-        stages = Stages(tmp_path / name, say=lambda line: None)
-        keep_capture(stages, opened(write(tmp_path / name / f"{name}.npz", **changes)))
-        return stages.fingerprints
-
-    first = marks("first")
-    assert marks("renamed") == first
-    changed = marks("changed", frames=np.zeros((3, 2, SIDE, SIDE, 3), np.uint8))
-    assert not set(changed.values()) & set(first.values())
-
-
-def test_a_prior_is_refused_with_a_capture_that_was_kept(tmp_path, capsys):
-    stages = Stages(tmp_path, say=lambda line: None)
-    keep_capture(stages, opened(write(tmp_path / "a.npz")))
-    (tmp_path / "config.json").write_text(json.dumps(to_dict(DEFAULT)))
-    words = ["lift", tmp_path, "--checkpoint", "a.safetensors"]
-    assert "with a capture" in refusal(capsys, *words)
 
 
 @pytest.mark.slow

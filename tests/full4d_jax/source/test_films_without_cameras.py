@@ -1,7 +1,5 @@
 """Cameras of synchronized films are found, or the films that do not fit together are named."""
 
-import sys
-
 import cv2
 import numpy as np
 import pytest
@@ -9,14 +7,12 @@ from refused import refusal
 from textured_room import render, textures
 
 from full4d_jax.cli import main
-from full4d_jax.geometry.rig import Rig, find_rig, moving_cameras
+from full4d_jax.geometry.rig import Rig, moving_cameras
 from full4d_jax.grid import Origin
 from full4d_jax.media.video import write_video
 from full4d_jax.source import films_without_cameras
 from full4d_jax.source.capture_source import open_capture
 from full4d_jax.source.films_without_cameras import (
-    find_captures,
-    read_scene_captures,
     rig_objection,
 )
 from full4d_jax.source.options import CaptureOptions
@@ -67,21 +63,6 @@ def test_cameras_of_synchronized_films_are_found(rig_folder):
     true_places = centers(truth) / 1.8  # the unit is the distance to the place that all look at
     assert np.linalg.norm(places - true_places, axis=1).max() < 0.01
     assert "cameras by structure from motion" in grid.about.note
-
-
-@pytest.mark.slow
-@pytest.mark.extra("pycolmap")
-@pytest.mark.parametrize("fov", [30.0, 90.0])
-def test_long_and_short_lenses_are_found(fov):
-    lens = intrinsics_from_fov(fov, *SIZE)
-    walls = [textures(instant) for instant in range(INSTANTS)]
-    films = [[render(lens, x, *SIZE, wall, np.zeros(8))[0] for wall in walls] for x in arc()]
-    rig = find_rig(np.array(films), "films")
-    assert rig is not None
-    assert rig_objection(rig, [f"cam{number}" for number in range(VIEWS)], max(SIZE)) == ""
-    assert np.degrees(2 * np.arctan(SIZE[1] / 2 / rig.intrinsics[0, 0])) == pytest.approx(
-        fov, abs=0.5
-    )
 
 
 def test_an_import_takes_the_cameras_that_are_found(rig_folder, tmp_path, capsys, monkeypatch):
@@ -182,37 +163,6 @@ def pushed(picture: np.ndarray, steps: list[tuple[float, float]]) -> np.ndarray:
     return np.stack(shown)[:, 15:-15, 15:-15]
 
 
-def patterned_picture(height: int, width: int) -> np.ndarray:
-    """One that is noise of a few pixels' size."""
-    noise = np.random.default_rng(0).integers(0, 256, (height // 4, width // 4, 3), np.uint8)
-    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
-
-
-@pytest.mark.parametrize(
-    ("steps", "expected"),
-    [
-        ([(0, 0), (1, 1), (-1, 0), (0, -1)], []),  # a wobble
-        ([(2.5, 0), (0, 0), (0, 0), (0, 0)], []),  # a bump
-        ([(0, 0), (3, 0), (6, 0), (9, 0)], [0]),
-    ],
-)
-def test_a_camera_that_is_shaken_a_little_stands(steps, expected):
-    picture = patterned_picture(300, 510)
-    stands = pushed(picture, [(0, 0)] * 4)
-    assert moving_cameras(np.stack([pushed(picture, steps), stands, stands])) == expected
-
-
-def test_a_large_thing_that_moves_before_a_plain_wall_is_no_camera_that_moves():
-    """It has all points of the picture, fills 40 % of its width and 56 % of its height."""
-    thing = patterned_picture(152, 192)
-    film = np.full((4, 270, 480, 3), 128, np.uint8)
-    for instant in range(4):
-        left = 120 + 12 * instant
-        film[instant, 60:212, left : left + 192] = thing
-    stands = np.tile(film[:1], (4, 1, 1, 1))
-    assert moving_cameras(np.stack([film, stands, stands])) == []
-
-
 @pytest.mark.extra("pycolmap")
 def test_a_camera_that_moves_is_refused_by_name(tmp_path, capsys):
     for number, film in enumerate(room_films(moved("goes aside"))):
@@ -239,28 +189,6 @@ def test_a_camera_that_may_move_gets_a_warning(tmp_path, capsys, monkeypatch):
     assert f"  warning: {warning}\n" in capsys.readouterr().out
 
 
-def test_pictures_come_at_the_rate_that_is_asked_for(tmp_path, monkeypatch):
-    for view, film in enumerate(room_films(moved("stands"))[:3]):
-        (tmp_path / f"cam{view}").mkdir()
-        for instant, frame in enumerate(film):
-            cv2.imwrite(str(tmp_path / f"cam{view}/{instant}.png"), frame)
-    rig = Rig([0, 1, 2], np.eye(3), arc()[:3], 500, 0.1, 12.0, 0.95)
-    monkeypatch.setattr(films_without_cameras, "find_rig", lambda frames, what: rig)
-    ((folder, layout, *_),), _ = find_captures(tmp_path)
-    (capture,) = read_scene_captures(folder, layout, 30.0, inside=None)
-    for view in capture.views:
-        np.testing.assert_allclose(view.timestamps, np.arange(4) / 30)
-
-
-def test_a_broken_calibration_of_films_is_named(rig_folder, tmp_path, capsys):
-    for name in ("cam1", "cam2", "cam3"):
-        (tmp_path / f"{name}.mp4").write_bytes((rig_folder / f"{name}.mp4").read_bytes())
-    (tmp_path / "calib.toml").write_text("[cam1]\nmatrix = [[\n")
-    for words in (("run",), ("data", "import")):
-        message = refusal(capsys, *words, tmp_path, "--out", tmp_path / "out")
-        assert f"{tmp_path / 'calib.toml'}: found broken toml" in message
-
-
 def test_real_cameras_before_which_a_person_walks_are_not_named(shared_data):
     """A person walks before three cameras; a window that goes aside is a camera that turns."""
     films = []
@@ -272,31 +200,6 @@ def test_real_cameras_before_which_a_person_walks_are_not_named(shared_data):
     assert moving_cameras(np.stack([film[:, :400, :220] for film in films])) == []
     aside = np.stack([x[:400, 5 * i : 220 + 5 * i] for i, x in enumerate(films[1])])
     assert moving_cameras(np.stack([aside, *(film[:, :400, :220] for film in films)])) == [0]
-
-
-def test_offsets_of_films_are_read(rig_folder, tmp_path, capsys):
-    film = (rig_folder / "cam1.mp4").read_bytes()
-    for name in ("cam0", "cam1", "cam2"):
-        (tmp_path / f"{name}.mp4").write_bytes(film)
-    (tmp_path / "sync.json").write_text('{"cam7": {"offset": 0.1}}')
-    message = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
-    assert "found cameras ['cam7'], expected some of ['cam0', 'cam1', 'cam2']" in message
-
-
-def test_a_missing_module_is_named(rig_folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pycolmap", None)
-    for words in (("run",), ("data", "import")):
-        message = refusal(capsys, *words, rig_folder, "--out", tmp_path / "out")
-        assert "found no module pycolmap" in message
-        assert "full4d-jax[colmap]" in message
-
-
-def test_films_elsewhere_are_refused_before_they_are_read(rig_folder, tmp_path, capsys):
-    for name in ("cam1", "cam2", "cam3"):
-        (tmp_path / f"{name}.mp4").symlink_to(rig_folder / f"{name}.mp4")
-    message = refusal(capsys, "data", "import", tmp_path, "--out", tmp_path / "out")
-    assert "camera cam1" in message
-    assert "expected files in that folder (data import --follow-links takes others)" in message
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from refused import refusal
 
 from full4d_jax.cli import main
 from full4d_jax.grid import Origin, all_real, grid_arrays, grid_from
@@ -67,17 +66,6 @@ def test_size_and_instants_are_chosen(folder):
     whole = open_capture(CaptureOptions(folder)).cameras
     assert whole is not None
     np.testing.assert_allclose(2 * grid.cameras.intrinsics[0, 0, 0], whole.intrinsics[0, 0, 0])
-
-
-def test_sides_are_even(folder):
-    grid = open_capture(CaptureOptions(folder, rows=23))
-    assert grid.frames.shape[2:4] == (34, 22)  # of 34 and 23
-
-
-def test_an_npz_is_taken_as_it_is(tmp_path, capsys):
-    np.savez(tmp_path / "a.npz", frames=np.zeros(1))
-    said = refusal(capsys, "lift", tmp_path / "a.npz", "--rows", "64", "--out", tmp_path / "out")
-    assert "--rows: found 64, expected none" in said
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from PIL import Image
 from tagged_films import write_film
 
 from full4d_jax.config import DataConfig
-from full4d_jax.source.lens import EXIF_BLOCK_TAG, assumed_fov, assumed_words, focal_length, fov_of
+from full4d_jax.source.lens import EXIF_BLOCK_TAG, assumed_fov, focal_length, fov_of
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.video_source import open_video_source
 
@@ -27,14 +27,6 @@ def test_angles_of_focal_lengths():
     assert fov_of(43.2666 / 2, 100, 100) == pytest.approx(70.53, abs=0.01)
     assert fov_of(36, 24, 36) == pytest.approx(2 * np.degrees(np.arctan(0.5)), abs=1e-6)
     assert assumed_fov(100, 200) == pytest.approx(65)
-
-
-def test_an_assumed_lens_is_told_in_zooms_of_a_phone():
-    # tan(65 / 2) = .637; half of it is that of 35.3 degrees, twice of it that of 103.7.
-    words = assumed_words(65.0)
-    assert "2x zoom give --fov 35" in words
-    assert "0.5x ultra-wide --fov 104" in words
-    assert "flattens" in words
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.mov", "a.mp4"])
@@ -63,10 +55,3 @@ def test_what_is_no_focal_length_is_not_believed(said, tmp_path):
     assert focal_length(tmp_path / "a.mp4") is None
     note = open_video_source(SIZE, VideoOptions(tmp_path / "a.mp4")).about.note
     assert "assumed to be 65 degrees" in note
-
-
-def test_files_without_a_word_have_none(tmp_path):
-    write_picture(tmp_path / "a.jpg")
-    (tmp_path / "b.mp4").write_bytes(b"nothing" * 9)
-    assert focal_length(tmp_path / "a.jpg") is None
-    assert focal_length(tmp_path / "b.mp4") is None

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handheld_clips import HEIGHT, LENS, WIDTH, arc, film, path_error, shake
-from sounding_film import write_sounding_film
+from handheld_clips import HEIGHT, LENS, WIDTH, arc, film, path_error
 from textured_room import FOV
 
 from full4d_jax.config import DataConfig
@@ -71,14 +70,6 @@ def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
     )
 
 
-def test_the_sound_is_the_rows(tmp_path):
-    frames = np.full((12, HEIGHT, WIDTH, 3), 90, np.uint8)
-    row = write_sounding_film(tmp_path / "row.mp4", frames, 12)
-    source = open_two_videos(DATA, TwoVideosOptions(row, fps=3))
-    assert source.about.sound is not None
-    assert source.about.sound.tobytes()[4:8] == b"ftyp"  # an MP4 file
-
-
 @pytest.mark.extra("pycolmap")
 def test_structure_from_motion_places_them_by_more_frames_than_the_column_has(tmp_path):
     way = TwoVideosOptions(freeze_time=write(tmp_path, walk()), fps=3, fov=FOV)
@@ -131,31 +122,6 @@ def test_views_beyond_the_frames_that_are_placed_have_no_cameras(
     source, _ = open_numbered(tmp_path, monkeypatch, first, last)
     assert source.cameras is None
     assert "only, and the views are of 0.00 s to 0.87 s" in source.about.unposed
-
-
-def test_poses_of_a_camera_that_only_turns_tell_no_places(tmp_path):
-    column = write(tmp_path, shake(SHOT))
-    given = write_poses(tmp_path, shake(SHOT))
-    source = open_two_videos(DATA, TwoVideosOptions(freeze_time=column, poses=given, fps=3))
-    assert source.cameras is None
-    assert "too close together" in source.about.unposed
-    assert source.about.unposed in source.about.note
-
-
-@pytest.mark.extra("pycolmap")
-def test_structure_from_motion_fails_where_the_camera_only_turns(tmp_path):
-    column = write(tmp_path, shake(SHOT))
-    source = open_two_videos(DATA, TwoVideosOptions(freeze_time=column, fps=3, fov=FOV))
-    assert source.cameras is None
-    assert "structure from motion fails" in source.about.unposed
-
-
-def test_without_the_extra_it_is_told_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(row_and_column, "has", lambda _: False)
-    column = write(tmp_path, walk())
-    source = open_two_videos(DATA, TwoVideosOptions(freeze_time=column, fps=3))
-    assert source.cameras is None
-    assert "pip install 'full4d-jax[colmap]'" in source.about.unposed
 
 
 def test_poses_of_another_film_are_refused(tmp_path):

@@ -7,7 +7,6 @@ from skimage import data
 
 from full4d_jax.models.silhouette import load_silhouette
 from full4d_jax.source.silhouettes import look_again
-from full4d_jax.source.subjects import KIND_CLASSES, SubjectNetworks, see_people
 
 CELL = 16  # pixels: shares are as coarse as DeepLab's
 
@@ -71,13 +70,6 @@ def test_what_is_no_person_stays_as_it_was_seen(network):
     np.testing.assert_array_equal(people.shares, shares)
 
 
-def test_nobody_stays_nobody(network):
-    shares = np.zeros((192, 320), np.float32)
-    people = look_again(network, picture(), shares)
-    assert not people.decided.any()
-    assert not people.shares.any()
-
-
 def test_two_people_close_to_each_other_keep_their_outlines(network):
     """One after the other, each with the outline that they have alone."""
     middle = picture()[:, 40:232]
@@ -91,15 +83,3 @@ def test_two_people_close_to_each_other_keep_their_outlines(network):
     left = both[:, :192]
     right = both[:, 192:][:, ::-1]
     assert overlap(left[:, :180], right[:, :180]) > 0.95, "they are mirror images"
-
-
-def test_what_one_network_sees_faintly_is_no_background(network):
-    """An arm that DeepLab sees faintly and the silhouette lacks."""
-    shares = np.zeros((1, 192, 320, len(KIND_CLASSES)), np.float32)
-    shares[0, ..., 0] = coarse(picture(), body())
-    arm = slice(110, 120), slice(188, 194)
-    shares[0, *arm, 0] = 0.15
-    outlines = see_people(SubjectNetworks({}, network), picture()[None], shares)
-    assert outlines.decided[0, *arm].all()
-    assert (outlines.shares[0, *arm] < 0.05).all()
-    assert (outlines.anybody[0, *arm] >= 0.15).all()

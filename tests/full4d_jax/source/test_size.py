@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from full4d_jax.cameras import sides
 from full4d_jax.config import DataConfig
 from full4d_jax.media.video import write_video
 from full4d_jax.session.errors import InputError
@@ -85,23 +84,3 @@ def test_a_clip_gives_the_instants_that_it_has():
     assert instants_from(gap[:1], 0.0, 8.0).tolist() == [0]
     assert rate(gap, None, 8.0) == rate(gap, 8.0, 24.0) == 8
     assert rate(4 * gap, None, 8.0) == 2
-
-
-def test_of_a_slow_clip_more_seconds_are_taken(dataset):
-    folder, fps = dataset
-    assert size(DatasetViewOptions(folder, fps=fps / 2)) == (3, 3, 96, 160)
-    asked = FrameOptions(seconds=1 / fps)
-    assert size(DatasetViewOptions(folder, fps=fps, size=asked)) == (3, 1, 96, 160)
-
-
-def test_a_start_beyond_the_end_is_refused(video):
-    with pytest.raises(InputError, match=r"in\.mp4.*0\.96 seconds.*more than 3"):
-        size(VideoOptions(video, start=3.0))
-
-
-@pytest.mark.parametrize(("height", "width"), [(1080, 1920), (1920, 1080), (300, 300)])
-def test_the_short_side_has_the_rows(height, width):
-    found = sides(height, width, 256, 8)
-    assert min(found) == 256
-    assert not any(side % 8 for side in found)
-    assert abs(found[0] / found[1] - height / width) < 0.02 * height / width

@@ -6,7 +6,6 @@ import pytest
 from skimage import data
 
 from full4d_jax.geometry.rotation import homographies
-from full4d_jax.source import subjects as subjects_module
 from full4d_jax.source.along_flow import average_along_flow, sure_flows
 from full4d_jax.source.backdrop import (
     SeenPictures,
@@ -121,39 +120,6 @@ def test_of_a_resting_camera_what_moves_is_found_too(clip):
     assert min(whole) > 0.8, "without motion it is .73"
 
 
-def test_a_sleeve_that_one_instant_misses_is_taken_from_the_others(clip):
-    """A sleeve that rests, so that no difference from the background shows it."""
-    frames, _, shares = clip
-    sleeve = np.zeros(frames.shape[1:3], bool)
-    sleeve[4:12, 90:120] = True
-    frames[:, sleeve] = (60, 60, 200)
-    shares[..., 0] = np.maximum(shares[..., 0], sleeve)
-    shares[3, sleeve] = 0
-    nowhere = np.zeros(frames.shape[:3], bool)
-
-    def labels_of(part: slice) -> np.ndarray:
-        outlines = Outlines(shares[part], nowhere[part], shares[part].sum(-1))
-        return label_subjects(frames[part], outlines, sure_flows(frames[part]), None).labels
-
-    assert not labels_of(slice(3, 4))[0, sleeve].any()
-    assert (labels_of(slice(0, FRAMES))[3, sleeve] > 0).mean() > 0.9
-
-
-def test_specks_and_holes_of_the_vote_are_no_part_of_a_mask(clip, monkeypatch):
-    frames, masks, shares = clip
-    votes = masks.astype(np.float32)
-    votes[:, 10, 10] = 1
-    instants = np.arange(FRAMES)
-    middle = 40 + 4 * instants
-    votes[instants, 40, middle] = 0
-    monkeypatch.setattr(subjects_module, "average_along_flow", lambda *_: votes[..., None])
-    nowhere = np.zeros(frames.shape[:3], bool)
-    outlines = Outlines(shares, nowhere, shares.sum(-1))
-    labels = label_subjects(frames, outlines, sure_flows(frames), None).labels
-    assert not labels[:, 10, 10].any()
-    assert (labels[instants, 40, middle] > 0).all()
-
-
 def test_a_ball_that_its_flow_loses_keeps_its_number():
     masks = np.zeros((4, HEIGHT, WIDTH), bool)
     for t in range(4):
@@ -210,19 +176,6 @@ def test_what_rests_in_the_clip_is_its_background_whatever_came_before(is_in_cli
     nothing = np.zeros((FRAMES, HEIGHT, WIDTH), np.float32)
     around = SeenPictures(pictures, np.concatenate([nothing, nothing]))
     assert not find_moving(frames, find_backdrop(frames, nothing, around)).any()
-
-
-def test_the_rim_of_who_stays_is_not_what_is_behind():
-    """Coarse shares of other pictures may be low where the person still is."""
-    frames = np.stack([background()] * FRAMES).astype(np.uint8)
-    frames[:, 20:80, 40:60] = (200, 40, 40)
-    subject = np.zeros(frames.shape[:3], np.float32)
-    subject[:, 20:80, 40:60] = 0.5
-    narrow = np.zeros_like(subject)
-    narrow[:, 22:78, 42:58] = 0.9
-    assert (narrow + 0.05 < subject).any()
-    backdrop = find_backdrop(frames, subject, SeenPictures(frames, narrow))
-    assert not backdrop.added.any()
 
 
 def test_what_moves_before_a_camera_that_turns_is_found_as_before_one_at_rest():

@@ -69,13 +69,6 @@ def test_lines_that_come_together_do_not_meet():
     assert (np.diff(ends) > 0).all()
 
 
-def test_no_columns_change_nothing():
-    picture = stripes(32, 48, 0.3)
-    wide, disparity = beyond_borders(picture, np.ones((32, 48), np.float32), 0, 0)
-    np.testing.assert_array_equal(wide, picture)
-    assert disparity.shape == (32, 48)
-
-
 def test_disparity_goes_on_along_the_lines():
     picture = stripes(128, 160, 0.5)
     disparity = np.where(

@@ -55,11 +55,6 @@ def test_depth_goes_on_behind_a_person_whatever_the_network_scales_by():
     assert (abs(inner - 90) <= 4).all(), "no picture shows the wall everywhere"
 
 
-def test_nothing_is_behind_those_who_move_on():
-    behind = depth_within(plate_of({1: 0}), HEIGHT, WIDTH)
-    assert not behind.any()
-
-
 def test_a_camera_that_moves_has_the_plate_of_its_middle_instant():
     depth, frames, labels, _ = hidden_all_the_time()
     labels[0] = 0

@@ -1,7 +1,6 @@
 """Depth: the shipped network on scenes it never saw, one scale for a clip, and depth files."""
 
 import math
-import re
 from functools import partial
 from pathlib import Path
 
@@ -10,19 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.config import to_dict
-from full4d_jax.models.depth_net import DepthNetConfig, init_params, log_depth
+from full4d_jax.models.depth_net import log_depth
 from full4d_jax.models.tiefenrausch import load_tiefenrausch, log_disparity
-from full4d_jax.models.weights import save_params
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.depth import estimate
 from full4d_jax.source.depth.estimate import (
     TIEFENRAUSCH,
     DepthNetwork,
     align_median,
     depth_errors,
     depth_from_file,
-    estimate_depth,
     load_depth,
     predict_depth,
     stabilise,
@@ -104,36 +99,6 @@ def test_still_pixels_decide_about_the_scale_of_what_moves():
     np.testing.assert_allclose(shift, 1 - 0.75 / (0.75 + 0.5), atol=0.05)
 
 
-@pytest.mark.parametrize(("h", "w"), [pytest.param(160, 160, marks=pytest.mark.slow), (96, 160)])
-def test_other_sizes_see_the_same_scene(network, rich_frames, h, w):
-    frames = jax.image.resize(rich_frames[0], (8, 128, 128, 3), "linear")
-
-    def difference(frame):
-        own = predict_depth(network, frame[None])
-        other = predict_depth(network, jax.image.resize(frame[None], (1, h, w, 3), "linear"))
-        back = jax.image.resize(other, own.shape, "linear")
-        return jnp.median(jnp.abs(jnp.log(back / own)))
-
-    assert np.mean([difference(2 * frame - 1) for frame in frames]) < 0.1
-
-
-def test_sides_that_do_not_divide_are_refused(network):
-    with pytest.raises(
-        InputError, match=re.escape("found (80, 64), expected sides that are multiples of 32")
-    ):
-        predict_depth(network, jnp.zeros((1, 80, 64, 3)))
-
-
-def test_portraits_are_seen_in_their_shape(network, rich_frames, monkeypatch):
-    assert network.sides(640, 360) == (384, 224)
-    assert network.sides(64, 96) == (192, 288)  # enlarged by 3 at most
-    monkeypatch.setattr(estimate, "TRAINED_LONG_SIDE", 64)  # is quicker
-    portrait = jax.image.resize(2 * rich_frames[0][:1, :, 48:144] - 1, (1, 40, 20, 3), "linear")
-    depth = estimate_depth(network, portrait)
-    assert depth.shape == (1, 40, 20)
-    np.testing.assert_allclose(jnp.median(depth[0]), 1, rtol=1e-5)
-
-
 def test_tiefenrausch_as_published_is_read():
     network = open_network(str(TIEFENRAUSCH))
     assert isinstance(network, DepthNetwork)
@@ -142,29 +107,6 @@ def test_tiefenrausch_as_published_is_read():
     logs = jax.jit(log_disparity)(load_tiefenrausch(TIEFENRAUSCH), frames)
     depth = align_median(jnp.exp(-logs))
     np.testing.assert_allclose(predict_depth(network, frames), depth, rtol=1e-4)
-
-
-@pytest.mark.slow
-def test_weights_of_other_sizes_are_read(tmp_path: Path):
-    config = DepthNetConfig(fine=4, coarse=4)
-    params = init_params(config, load_tiefenrausch(TIEFENRAUSCH), jax.random.key(0))
-    save_params(tmp_path / "narrow.safetensors", params, {"model": to_dict(config)})
-    network = open_network(str(tmp_path / "narrow.safetensors"))
-    assert isinstance(network, DepthNetwork)
-    assert network.config == config
-    assert network.params.keys() == {*params, "rooms"}
-    trained = {name: network.params[name] for name in params}
-    for a, b in zip(jax.tree.leaves(trained), jax.tree.leaves(params), strict=True):
-        np.testing.assert_allclose(a, b, rtol=2**-8)
-    wider = {"model": to_dict(DepthNetConfig(fine=8, coarse=4))}
-    save_params(tmp_path / "wider.safetensors", params, wider)
-    with pytest.raises(InputError, match="tensor head"):
-        open_network(str(tmp_path / "wider.safetensors"))
-
-
-def test_align_median_ignores_unknown_depth():
-    depth = jnp.array([[[0.0, 2.0], [4.0, 6.0]], [[8.0, 0.0], [0.0, 0.0]]])
-    np.testing.assert_allclose(align_median(depth), depth / 4)
 
 
 def test_files(tmp_path: Path):
@@ -197,23 +139,6 @@ def test_bad_files(tmp_path: Path, name: str):
     np.save(tmp_path / "depth.npy", array)
     with pytest.raises(InputError, match=message):
         depth_from_file(tmp_path / "depth.npy", 3, 4, 8)
-
-
-def test_files_that_are_none(tmp_path: Path):
-    with pytest.raises(InputError, match="no such file"):
-        depth_from_file(tmp_path / "depth.npy", 3, 4, 8)
-    (tmp_path / "depth.npy").write_text("near, far")
-    with pytest.raises(InputError, match="an array of numbers"):
-        depth_from_file(tmp_path / "depth.npy", 3, 4, 8)
-    (tmp_path / "empty.npy").touch()
-    with pytest.raises(InputError, match="an array of numbers"):
-        depth_from_file(tmp_path / "empty.npy", 3, 4, 8)
-
-
-def test_weights_of_something_else_are_refused(tmp_path: Path):
-    save_params(tmp_path / "other.safetensors", {"a": jnp.ones(3)}, {})
-    with pytest.raises(InputError, match="other metadata"):
-        load_depth(tmp_path / "other.safetensors")
 
 
 def test_depth_of_the_whole_video_fits_frames_with_rounded_sides(tmp_path: Path):

@@ -18,7 +18,7 @@ from full4d_jax.media.pictures import to_model
 from full4d_jax.models.depth_anything import depth_anything, load_depth_anything
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.clip_depth import source_depth
-from full4d_jax.source.depth.depth_file import DepthFile, require_relative, resize_colors
+from full4d_jax.source.depth.depth_file import DepthFile, resize_colors
 from full4d_jax.source.depth.estimators import load_estimator, open_network
 from full4d_jax.source.depth.sign import example_frame
 from full4d_jax.source.depth.signatures import (
@@ -29,8 +29,6 @@ from full4d_jax.source.depth.signatures import (
 )
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.transforms import decode_depth, decode_jpeg
-
-GOLDENS = Path(__file__).parents[2] / "goldens"
 
 WARNING = "found no config.json of it there, expected V2's"
 SLOPE = Path(__file__).parents[2] / "goldens" / "slope.onnx"
@@ -51,45 +49,6 @@ def test_an_onnx_network_sees_normalised_colours_at_its_size():
     )
     expected = cv2.resize((2 * red - green + 0.5).astype(np.float32), (343, 259))
     assert np.abs(found - expected)[5:-5, 5:-5].max() < 0.05
-
-
-def test_our_network_gives_disparity():
-    values = load_estimator("ours")(smooth(60, 90))
-    assert values.shape == (192, 256)
-    assert (values > 0).all()
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("none.onnx", None, "no such file"),
-        ("net.pt", b"x", "found .pt"),
-        ("net.safetensors", b"x" * 40, "a safetensors file"),
-    ],
-)
-def test_what_is_no_estimator_is_refused(name, content, said, tmp_path):
-    if content:
-        (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=said):
-        load_estimator(str(tmp_path / name))
-
-
-@pytest.mark.extra("onnxruntime")
-def test_a_network_of_something_else_is_refused_before_it_is_used():
-    with pytest.raises(InputError, match="found an output"):
-        load_estimator(str(GOLDENS / "tiny_clip.onnx"))
-
-
-def test_damaged_networks_and_missing_libraries_are_told_apart(tmp_path):
-    path = tmp_path / "net.onnx"
-    path.write_bytes(b"no network" * 20)
-    try:
-        __import__("onnxruntime")
-        said = "expected a network from one picture"
-    except ModuleNotFoundError:
-        said = r"pip install 'full4d-jax\[depth\]'"
-    with pytest.raises(InputError, match=said):
-        load_estimator(str(path))
 
 
 @pytest.fixture(scope="module")
@@ -143,23 +102,6 @@ def test_other_networks_of_the_same_shapes_are_refused_by_their_config(tmp_path,
         open_network(str(tmp_path / "model.safetensors"))
 
 
-@pytest.mark.parametrize(
-    ("fields", "is_sure"),
-    [
-        (None, False),
-        ({"model_type": "dpt"}, False),
-        ({"model_type": "depth_anything"}, True),
-        ({"model_type": "depth_anything", "backbone_config": {"out_indices": [3, 6, 9, 12]}}, True),
-    ],
-)
-def test_without_its_config_a_line_warns_of_v1(tmp_path, capsys, fields, is_sure):
-    path = tmp_path / "model.safetensors"
-    if fields is not None:
-        (tmp_path / "config.json").write_text(json.dumps(fields))
-    require_relative(path, (3, 6, 9, 12))
-    assert (WARNING in capsys.readouterr().out) != is_sure
-
-
 def test_depth_anything_whose_values_grow_with_distance_is_refused(tmp_path):
     path = tmp_path / "model.safetensors"
     write_random(path, seed=3)
@@ -177,11 +119,6 @@ def test_depth_anything_whose_values_grow_with_distance_is_refused(tmp_path):
     network = open_network(str(path))
     assert isinstance(network, DepthFile)
     assert network.note == ""
-
-
-def test_depth_anything_has_no_other_kind(random_file):
-    with pytest.raises(InputError, match=r"an \.onnx file as --depth_network"):
-        open_network(str(random_file), "metric")
 
 
 def test_import_fills_in_depth(tmp_path, monkeypatch):

@@ -6,7 +6,6 @@ import pytest
 from full4d_jax.source.depth.moving import (
     CHANGED_LEVELS,
     SUBJECT_GAP,
-    resting_disparity,
     resting_disparity_along,
     set_before,
 )
@@ -38,22 +37,6 @@ def test_a_subject_lies_before_the_wall_that_it_hides(estimate):
     np.testing.assert_allclose(result[labels == 0], WALL, rtol=1e-6)
 
 
-def test_a_subject_that_is_before_already_keeps_its_depth():
-    depth, frames, labels = walking(1.0)
-    result = set_before(depth, frames, labels, LENS, STILL)
-    np.testing.assert_allclose(result[labels == 1], 1.0, rtol=1e-6)
-
-
-def test_what_rests_beside_a_subject_that_hardly_moves_does_not_pull_it():
-    depth, frames, labels = walking(1.0)
-    labels[:] = 0
-    labels[:, 5:15, 5:20] = 1
-    labels[0, 5:15, 19] = 0  # its edge shows itself at one instant, and counts as resting
-    depth[:, 5:15, 5:20] = 1.0
-    result = set_before(depth, frames, labels, LENS, STILL)
-    np.testing.assert_allclose(result[:, 5:15, 5:19], 1.0, rtol=1e-6)
-
-
 def test_a_subject_comes_forward_as_a_whole():
     depth, frames, labels = walking(2.1)
     depth[labels == 1] *= np.linspace(0.97, 1.03, (labels == 1).sum())  # a relief of its own
@@ -78,21 +61,6 @@ def test_a_light_on_the_wall_lies_just_before_it():
     result = set_before(depth, frames, labels, LENS, STILL)
     assert 0.97 * WALL < result[2, 18, 2] < WALL
     assert result[1, 18, 2] == pytest.approx(WALL)
-
-
-def test_unknown_depth_stays_unknown():
-    depth, frames, labels = walking(1.0)
-    depth[:, 0, 0] = 0  # never known, at rest
-    depth[1, 7, 6] = 0  # on the subject
-    result = set_before(depth, frames, labels, LENS, STILL)
-    assert (result[:, 0, 0] == 0).all()
-    assert result[1, 7, 6] == 0
-
-
-def test_the_resting_depth_leaves_out_what_passes():
-    depth, _, labels = walking(1.0)
-    disparity = resting_disparity(1 / depth, labels == 0)
-    np.testing.assert_allclose(disparity, 1 / WALL)
 
 
 def test_a_moving_camera_sees_the_wall_of_other_instants():

@@ -83,14 +83,6 @@ def test_what_is_kept_or_unknown_stays(still):
     assert np.abs(found - wavy)[~keep].max() > 0.01
 
 
-def test_nothing_known_is_nothing_found():
-    unknown = np.zeros((2, HEIGHT, WIDTH))
-    for still in (True, False):
-        np.testing.assert_array_equal(
-            flat(unknown, np.zeros((2, HEIGHT, WIDTH, 3), np.uint8), still=still), 0
-        )
-
-
 def test_before_a_resting_camera_the_scene_is_flattened_once():
     wavy = np.repeat((1 / (FLOOR * (1 + 0.05 * np.cos(DOWN / 8))))[None], 5, 0)
     frames = np.repeat(boards()[None], 5, 0)
@@ -130,17 +122,3 @@ def test_upright_lines_are_upright():
 
     assert unlike_truth(estimate) > 0.1
     assert unlike_truth(1 / upright) < 0.3 * unlike_truth(estimate)
-
-
-@pytest.mark.parametrize("lean", [0.0, 30.0])
-def test_lean_is_the_angle_to_up(lean):
-    lines = UprightLines(LENS, (0.0, -1.0, 0.0))
-    start = np.array([0.2, 0.4, 2.0])
-    end = start + [0.0, -np.cos(np.radians(lean)), np.sin(np.radians(lean))]
-    pixels = np.stack([start, end]) @ LENS.T
-    ends = pixels[:, :2] / pixels[:, 2:]
-    share = np.linspace(0, 1, 20)  # of the way in the picture, along which disparity is linear
-    points = ends[0] + share[:, None] * (ends[1] - ends[0])
-    depth = 1 / (1 / start[2] + share * (1 / end[2] - 1 / start[2]))
-    assert lines.lean(points, depth) == pytest.approx(lean, abs=1e-6)
-    assert lines.include(points, depth)

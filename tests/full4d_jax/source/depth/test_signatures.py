@@ -8,11 +8,9 @@ from published_graphs import ALONE, FOCAL, GRAPHS, UNSEEN, Graph, near, publishe
 from full4d_jax.cli import main
 from full4d_jax.media.pictures import to_model
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.depth import onnx_network
 from full4d_jax.source.depth.clip_depth import clip_depth
 from full4d_jax.source.depth.depth_file import DepthFile, open_depth_file
 from full4d_jax.source.depth.estimators import PUBLISHED, load_estimator, open_network
-from full4d_jax.source.depth.sign import SURE_CORRELATION, checked_kind
 from full4d_jax.source.depth.signatures import focal_and_shift
 
 pytestmark = pytest.mark.extra("onnx", "onnxruntime")
@@ -109,25 +107,6 @@ def test_the_other_sign_is_corrected_with_a_note(name, kind, said, tmp_path, cap
     )
 
 
-def test_depth_below_zero_is_asked_for_another_way(tmp_path):
-    body = ALONE + "depth = Neg (near)"
-    graph = Graph("float[b,3,h,w] image", "float[b,h,w] depth", body)
-    path = write(tmp_path / "net.onnx", graph)
-    with pytest.raises(InputError, match="grow with distance and are 0 or less"):
-        open_depth_file(path)
-
-
-def test_a_sign_is_believed_from_a_certain_correlation_on():
-    assert checked_kind("disparity", None, 0.9) == ("disparity", "")
-    assert checked_kind("metric", None, -0.9) == ("metric", "")
-    assert checked_kind("metric", None, 0.9).kind == "disparity"
-    assert checked_kind("disparity", None, -0.9).kind == "depth"
-    weak = checked_kind("disparity", None, -0.9 * SURE_CORRELATION)
-    assert weak.kind == "disparity"
-    assert "cannot confirm" in weak.note
-    assert checked_kind("disparity", "metric", -0.9) == ("metric", "")
-
-
 def test_moge_points_tell_lens_and_shift_in_spite_of_noise():
     rng = np.random.default_rng(0)
     z = rng.uniform(1, 6, (60, 80))
@@ -151,13 +130,6 @@ def test_metadata_tell_colours_and_sides(tmp_path):
     assert (network.kind, network.note) == ("depth", "")
     values = network.values(frames(1)[0])
     np.testing.assert_allclose(values, 1 / near(values.shape[0], values.shape[1], UNIT), rtol=1e-4)
-
-
-def test_metadata_of_something_else_are_refused(tmp_path):
-    path = published(tmp_path, "da2", {"std": "0 1 1"})
-    expected = r"metadata, std: found 0 1 1, expected three numbers, each above 0;"
-    with pytest.raises(InputError, match=expected):
-        open_depth_file(path)
 
 
 @pytest.mark.parametrize(
@@ -192,25 +164,6 @@ def test_a_name_says_where_to_get_the_file_and_its_licence(tmp_path, monkeypatch
     write(folder / "model_fp16.onnx", GRAPHS["da3-rank-5"])
     with pytest.raises(InputError, match=r"found model\.onnx, model_fp16\.onnx, expected one"):
         open_network("da3-small")
-
-
-def test_accelerators_are_taken_where_onnxruntime_has_them(tmp_path, monkeypatch):
-    import onnxruntime
-
-    asked = []
-
-    class Watched(onnxruntime.InferenceSession):
-        def __init__(self, path: str, providers: list[str]):
-            asked.append(providers)
-            super().__init__(path, providers=["CPUExecutionProvider"])
-
-    here = ["CPUExecutionProvider", "CoreMLExecutionProvider", "CUDAExecutionProvider", "Other"]
-    monkeypatch.setattr(onnxruntime, "InferenceSession", Watched)
-    path = published(tmp_path, "da2")
-    onnx_network.open_file("x", path, "y", "z")
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: here)
-    onnx_network.open_file("x", path, "y", "z")
-    assert asked == [["CPUExecutionProvider"], [here[2], here[1], here[0]]]
 
 
 @pytest.mark.parametrize("name", ["moge2", "da3-lens"])

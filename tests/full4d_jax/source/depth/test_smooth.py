@@ -1,6 +1,5 @@
 """Depth is smooth between the edges of its frames, and jumps there."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,13 +7,6 @@ from scipy.linalg import solveh_banded
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from full4d_jax.source.depth import smooth
-from full4d_jax.source.depth.enlarge import enlarge_disparity
-from full4d_jax.source.depth.estimate import (
-    RELIEF_EXPONENT,
-    estimate_depth,
-    load_depth,
-    predict_depth,
-)
 from full4d_jax.source.depth.smooth import smooth_depth
 
 SCALE = 256 / 96
@@ -63,25 +55,3 @@ def test_texture_is_no_edge():
     off = -np.log(np.asarray(found[0])) - floor
     assert np.abs(told - floor)[inside].mean() == pytest.approx(0.02)
     assert np.abs(off)[inside].mean() < 0.01
-
-
-def test_what_is_flat_stays():
-    frame = np.random.default_rng(2).uniform(-1, 1, (1, 40, 56, 3)).astype(np.float32)
-    np.testing.assert_allclose(smooth_depth(jnp.full((1, 40, 56), 3.0), frame, 2.0), 3.0, rtol=1e-5)
-
-
-@pytest.mark.slow
-def test_what_is_enlarged_is_smoothed():
-    mask = np.zeros((320, 480), bool)
-    mask[100:, 175:300] = True
-    frames = jnp.asarray(picture(mask))[None]
-    network = load_depth()
-    small = jax.image.resize(frames, (1, *network.sides(320, 480), 3), "linear")
-    estimate = predict_depth(network, small)
-    rough = (1 / enlarge_disparity(1 / estimate, small, frames)) ** RELIEF_EXPONENT
-
-    def roughness(depth):
-        """How much the wall, beside the thing, bends from pixel to pixel."""
-        return np.abs(np.diff(np.log(depth[0]), 2, axis=1))[:, np.r_[5:165, 310:470]].mean()
-
-    assert roughness(estimate_depth(network, frames)) < roughness(rough) / 2

@@ -5,8 +5,6 @@ import pytest
 
 from full4d_jax.source.depth.straightness import (
     AZIMUTH_DEGREES,
-    LEAST_LENGTH_SHARE,
-    long_segments,
     segment_pieces,
     straightness,
 )
@@ -38,13 +36,6 @@ def median_of(frames, depth) -> float:
     return median
 
 
-def test_lines_are_found_where_they_are():
-    ends = long_segments(one_post()[0], LEAST_LENGTH_SHARE * HEIGHT)
-    assert len(ends) == 2
-    assert sorted(ends[:, 0, 0].round().tolist()) == [84, 108]
-    assert np.ptp(ends[:, :, 1], 1).min() > 0.9 * HEIGHT
-
-
 @pytest.mark.parametrize("slope", [(0.0, 0.0), (0.004, 0.0), (0.0, 0.005), (-0.002, 0.003)])
 def test_planes_bend_no_line(slope):
     disparity = 1 + slope[0] * (ACROSS - 96) + slope[1] * (DOWN - 64)
@@ -66,11 +57,6 @@ def test_a_wave_in_depth_bends_an_upright_line_by_its_parallax():
     assert result.median == pytest.approx(expected, rel=0.15)
 
 
-def test_twice_the_wave_is_twice_as_bent():
-    low, high = (median_of(one_post(), (1 + a * np.cos(DOWN / 10))[None]) for a in (0.02, 0.04))
-    assert high == pytest.approx(2 * low, rel=0.05)
-
-
 def test_an_outline_belongs_to_the_nearer_side():
     post = np.abs(ACROSS - 96) < 12
     wavy = 3 + 0.3 * np.cos(DOWN / 10)
@@ -89,27 +75,3 @@ def test_a_segment_is_cut_where_depth_jumps_along_it():
     # A blur of the jump leaves one sample between the two, which is too short to count.
     result = straightness(one_post(), depth[None], LENS)
     assert result.median == pytest.approx(0, abs=1e-5)
-
-
-def test_unknown_depth_does_not_count():
-    depth = np.where(np.abs(DOWN - 30) < 20, 1 + 0.1 * np.cos(DOWN / 3), 1.0)
-    skipped = straightness(one_post(), np.where(np.abs(DOWN - 30) < 20, 0, depth)[None], LENS)
-    assert median_of(one_post(), depth[None]) > 0.01
-    assert skipped.segments == 2
-    assert skipped.median == pytest.approx(0, abs=1e-5)
-
-
-def test_the_worst_instant_is_told():
-    depth = np.ones((3, HEIGHT, WIDTH))
-    depth[2] += 0.05 * np.cos(DOWN / 10)
-    result = straightness(clip(frames=3), depth, LENS)
-    assert result.worst_instant == 2
-    assert {segment.instant for segment in result.worst} == {2}
-    assert result.worst[0].deviation >= result.worst[-1].deviation > 0.005
-
-
-@pytest.mark.parametrize("unknown", [True, False])
-def test_without_segments_there_is_no_share(unknown):
-    frames = clip() if unknown else np.full((1, HEIGHT, WIDTH, 3), 90, np.uint8)
-    depth = np.zeros((1, HEIGHT, WIDTH)) if unknown else np.ones((1, HEIGHT, WIDTH))
-    assert straightness(frames, depth, LENS) == (None, 0, None, ())

@@ -6,7 +6,6 @@ import pytest
 from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film
 
 from full4d_jax.geometry.fused_depth import fuse_depth
-from full4d_jax.session.errors import InputError
 from full4d_jax.source.handheld.path_scale import align_to_points
 from input_pipeline.cameras import relative_to
 from input_pipeline.depth_alignment import SparseDepth
@@ -62,22 +61,6 @@ def test_right_depth_and_given_depth_keep_their_shape():
     given = lacking(true)
     ratios = align_to_points(given, points, estimated=False) / given
     assert np.ptp(ratios) < 1e-5
-
-
-def test_unknown_depth_stays_unknown():
-    true = scene(1, 4).copy()
-    points = sightings(true, 200)
-    true[:, :10] = 0
-    assert not align_to_points(
-        lacking(np.maximum(true, 1e-6)) * (true > 0), points, estimated=True
-    )[:, :10].any()
-
-
-def test_points_where_no_depth_is_known_tell_no_unit():
-    true = scene(1, 4)
-    points = sightings(true, 20)
-    with pytest.raises(InputError, match="no known depth at any of the 160 points"):
-        align_to_points(np.zeros_like(true), points, estimated=False)
 
 
 def test_fused_depth_flickers_less_and_leaves_what_moves():

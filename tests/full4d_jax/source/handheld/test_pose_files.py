@@ -10,12 +10,9 @@ from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film, write_clip
 from textured_room import FOV
 
 from full4d_jax.config import DataConfig
-from full4d_jax.geometry.paths import interpolate_poses
-from full4d_jax.geometry.seen_points import PathAgreement
-from full4d_jax.grid import Grid, grid_arrays, grid_from
+from full4d_jax.grid import grid_arrays, grid_from
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.handheld import video_path
-from full4d_jax.source.handheld.find_path import better_readings
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.video_source import open_video_source
@@ -125,16 +122,6 @@ def test_poses_at_another_rate_lie_between(tmp_path, video):
     np.testing.assert_allclose(late.cameras.world_to_camera[0], expected, atol=1e-4)
 
 
-def test_a_camera_that_only_turns_needs_no_unit(tmp_path, video):
-    still = np.tile(np.eye(4), (FRAMES, 1, 1))
-    source = open_video_source(DATA, VideoOptions(video, poses=write_json(tmp_path, still[None])))
-    assert source.points is None
-    depth = np.ones((FRAMES, HEIGHT, WIDTH), np.float32)
-    settled, unit = settle_scale(source, depth, estimated=True)
-    assert unit == 1
-    np.testing.assert_array_equal(settled, depth)
-
-
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -183,55 +170,9 @@ def test_readings_are_told_apart_where_the_world_is_the_first_camera(tmp_path, v
         assert said in str(error.value)
 
 
-def test_readings_that_fit_about_as_well_are_all_named():
-    given, good, alike = PathAgreement(0.8, 1.0), PathAgreement(1.0, 0.1), PathAgreement(1.0, 0.12)
-    assert better_readings(given, {"a": alike, "b": good}) == ["b", "a"]
-    assert better_readings(given, {"a": PathAgreement(0.9, 0.5), "b": good}) == ["b"]
-    for no_better in (
-        PathAgreement(0.9, 0.8),
-        PathAgreement(0.4, 0.1),
-        PathAgreement(np.nan, np.nan),
-    ):
-        assert better_readings(given, {"a": no_better}) == []
-    assert better_readings(PathAgreement(np.nan, np.nan), {"a": good}) == []
-
-
-def test_files_that_are_none(tmp_path, video):
-    lost = write_transforms(tmp_path, world())
-    table = json.loads((lost / "transforms.json").read_text())
-    del table["frames"][3]
-    (lost / "transforms.json").write_text(json.dumps(table))
-    square = write_json(tmp_path, world())
-    content = json.loads(square.read_text()) | {"image_size": [200, 200]}
-    square.write_text(json.dumps(content))
-    for file, said in (
-        (lost, "frame_00005.png after"),
-        (square, "pictures of 200x200"),
-        (tmp_path / "no.json", "no such file"),
-    ):
-        with pytest.raises(InputError, match=said):
-            open_video_source(DATA, VideoOptions(video, poses=file))
-
-
 def test_all_files_of_a_model_are_known(tmp_path):
     folder = write_colmap(tmp_path, world())
     files = path_files(folder)
     assert [file.name for file in files] == ["cameras.txt", "images.txt"]
     assert path_files(files[1]) == files
     np.testing.assert_allclose(read_path(files[0]).world_to_camera, world(), atol=1e-6)
-
-
-def test_turns_between_two_poses_have_constant_speed():
-    ends = np.stack([orbit(0.0, 0.0), orbit(30.0, 0.0)])
-    middle = interpolate_poses(ends, np.array([0.0, 1.0]), np.array([0.5, 2.0]))
-    np.testing.assert_allclose(middle[0, :3, :3], orbit(15.0, 0.0)[:3, :3], atol=1e-6)
-    np.testing.assert_allclose(centers(middle[0]), centers(ends).mean(0), atol=1e-6)
-    np.testing.assert_allclose(middle[1], ends[1], atol=1e-6)
-
-
-def test_a_source_without_points_is_saved_without(video):
-    source = open_video_source(
-        DataConfig(frames=1, height=HEIGHT, width=WIDTH), VideoOptions(video)
-    )
-    assert isinstance(source, Grid)
-    assert grid_from(grid_arrays(source)).points is None
