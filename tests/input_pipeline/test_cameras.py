@@ -44,12 +44,6 @@ def test_look_at_puts_the_target_in_the_middle_and_up_upwards():
         assert np.linalg.det(pose[:3, :3]) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("target", [(0.0, 5.0, 0.0), (0.0, 0.0, 0.0)])
-def test_look_at_refuses_a_view_along_up(target):
-    with pytest.raises(ValueError, match="expected another up"):
-        cameras.look_at(np.zeros(3), np.array(target))
-
-
 def test_orbit_turns_about_the_pivot_like_scipy():
     np.testing.assert_allclose(cameras.orbit(np.array(0.0), np.array(0.0)), np.eye(4), atol=1e-12)
     pivot = np.array([0, 0, 1.0])
@@ -88,12 +82,6 @@ def test_unprojected_pixels_return_to_their_centres_at_their_depth():
     np.testing.assert_allclose(seen[..., 2], depth)
 
 
-@pytest.mark.parametrize("unit", [0.0, -1.0, np.nan, np.inf])
-def test_rescale_refuses_a_unit_that_is_no_length(unit):
-    with pytest.raises(ValueError, match="finite positive length"):
-        cameras.rescale(np.eye(4), unit)
-
-
 def test_intrinsics_follow_the_picture():
     height, width, corner = 30, 40, [[40.0, 30.0]]
     intrinsics = cameras.intrinsics_from_fov(90.0, height, width)
@@ -109,10 +97,6 @@ def good_cameras() -> tuple[np.ndarray, np.ndarray]:
     return np.stack([cameras.intrinsics_from_fov(60.0, 32, 32)] * 2), random_poses(2, 3)
 
 
-def test_good_cameras_pass():
-    cameras.check_cameras(*good_cameras())
-
-
 @pytest.mark.parametrize(
     ("field", "place", "value", "message"),
     [
@@ -121,24 +105,12 @@ def test_good_cameras_pass():
         ("poses", (0, 0, slice(3), 0), [2, 0, 0], "expected rotations orthonormal"),
         ("poses", (0, 0, slice(3), slice(3)), np.diag([1, -1, 1]), "mirrored"),
         ("intrinsics", (0, 1, 1), -5, "intrinsics: found focal length -5"),
-        ("intrinsics", (0, 1, 1), 1e-300, "intrinsics: found focal length 1e-300"),
-        ("intrinsics", (0, 0, 2), 1e30, r"intrinsics: found 1e\+30 pixels, expected at most"),
-        ("intrinsics", (1, 0, 2), np.inf, "intrinsics: found 1 NaN or infinite"),
-        ("intrinsics", (1, 2, 2), 2, "intrinsics: found last row"),
         ("intrinsics", (1, 0, 1), 0.5, "intrinsics: found skew 0.5, expected none: undistort"),
-        ("intrinsics", (0, 1, 0), -0.5, "intrinsics: found skew 0.5"),
     ],
 )
 def test_bad_cameras_are_named(field, place, value, message):
     intrinsics, poses = good_cameras()
+    cameras.check_cameras(intrinsics, poses)
     {"poses": poses, "intrinsics": intrinsics}[field][place] = value
     with pytest.raises(ValueError, match=message):
         cameras.check_cameras(intrinsics, poses)
-
-
-@pytest.mark.parametrize(
-    ("intrinsics", "poses"), [((2, 3, 3), (2, 4, 4)), ((3, 3, 3), (2, 3, 4, 4))], ids=str
-)
-def test_wrong_shapes_are_named(intrinsics, poses):
-    with pytest.raises(ValueError, match=r"expected \(.*\)"):
-        cameras.check_cameras(np.zeros(intrinsics), np.zeros(poses))

@@ -3,7 +3,6 @@
 import itertools
 
 import numpy as np
-import pytest
 
 from input_pipeline.conventions import CONVENTIONS, SAME, convert
 
@@ -27,40 +26,32 @@ BY_HAND = {
     # Unreal, left-handed: the eye at y = -2, rows forward, right (there +y), up, location
     "unreal": np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [1, -2, 3, 1.0]]),
 }
-PAIRS = list(itertools.product(BY_HAND, repeat=2))
 
 
 def test_every_convention_is_written_down():
     assert set(BY_HAND) == set(CONVENTIONS)
 
 
-@pytest.mark.parametrize(("source", "target"), PAIRS)
-def test_all_pairs_agree_with_what_is_written_by_hand(source, target):
-    np.testing.assert_array_equal(convert(BY_HAND[source], source, target), BY_HAND[target])
+def test_all_pairs_agree_with_what_is_written_by_hand():
+    for source, target in itertools.product(BY_HAND, repeat=2):
+        np.testing.assert_array_equal(convert(BY_HAND[source], source, target), BY_HAND[target])
 
 
-@pytest.mark.parametrize(("source", "target"), PAIRS)
-def test_round_trips_are_exact(source, target):
-    poses = np.tile(np.eye(4), (5, 3, 1, 1))
+def test_round_trips_are_exact():
+    start = np.tile(np.eye(4), (5, 3, 1, 1))
     rng = np.random.default_rng(0)
-    poses[..., :3, :3] = np.linalg.qr(rng.normal(size=(5, 3, 3, 3)))[0]
-    poses[..., :3, :3] *= np.linalg.det(poses[..., :3, :3])[..., None, None]
-    poses[..., :3, 3] = rng.normal(size=(5, 3, 3))
-    poses = convert(poses, "opencv", source)
-    back = convert(convert(poses, source, target), target, source)
-    if CONVENTIONS[source].to_world == CONVENTIONS[target].to_world:
-        np.testing.assert_array_equal(back, poses)  # to the bit: numbers only move
-    else:
-        np.testing.assert_allclose(back, poses, rtol=0, atol=4e-15)
+    start[..., :3, :3] = np.linalg.qr(rng.normal(size=(5, 3, 3, 3)))[0]
+    start[..., :3, :3] *= np.linalg.det(start[..., :3, :3])[..., None, None]
+    start[..., :3, 3] = rng.normal(size=(5, 3, 3))
+    for source, target in itertools.product(BY_HAND, repeat=2):
+        poses = convert(start, "opencv", source)
+        back = convert(convert(poses, source, target), target, source)
+        if CONVENTIONS[source].to_world == CONVENTIONS[target].to_world:
+            np.testing.assert_array_equal(back, poses)  # to the bit: numbers only move
+        else:
+            np.testing.assert_allclose(back, poses, rtol=0, atol=4e-15)
 
 
 def test_other_names_are_the_same_conventions():
     for name, meant in SAME.items():
         np.testing.assert_array_equal(convert(BY_HAND[meant], name, meant), BY_HAND[meant])
-
-
-def test_unknown_conventions_and_shapes_are_refused():
-    with pytest.raises(ValueError, match="found 'maya', expected one of opencv, "):
-        convert(np.eye(4), "opencv", "maya")
-    with pytest.raises(ValueError, match=r"found shape \(3, 4\)"):
-        convert(np.eye(4)[:3], "opencv", "opengl")

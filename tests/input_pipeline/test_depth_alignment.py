@@ -7,13 +7,12 @@ from textured_room import make_room
 from input_pipeline import transforms
 from input_pipeline.cameras import nearest_to_axes
 from input_pipeline.depth_alignment import (
-    WithDepth,
     add_depth,
     estimate_missing_depth,
     fit_line,
     to_depth,
 )
-from input_pipeline.matches import distort_points, undistort_points
+from input_pipeline.matches import distort_points
 from input_pipeline.schema import validate
 
 LENS = np.array([-0.2, 0.05, 0.001, -0.001, 0, 0, 0, 0], np.float32)
@@ -61,12 +60,6 @@ def test_depth_that_is_there_is_kept(room):
     assert len(estimate_missing_depth(room, oracle(room))) == 0
 
 
-def test_clips_are_filled_as_they_are_read(room):
-    clips = WithDepth([bare(room)], ["room"], oracle(room))
-    assert (len(clips), clips.scene_ids) == (1, ["room"])
-    assert all(clips[0].depth16.ravel())
-
-
 def test_values_that_say_nothing_are_refused(room):
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match=r"scene room, view 0: depth: found .* expected"):
@@ -95,14 +88,6 @@ def test_the_line_survives_wrong_matches():
     assert far[0, 1] == pytest.approx(3, rel=0.02)
 
 
-def test_points_are_distorted_as_opencv_undistorts_them():
-    matrix = np.array([[200.0, 0, 110], [0, 210, 80], [0, 0, 1]])
-    points = np.random.default_rng(0).uniform(20, 140, (50, 2))
-    there = undistort_points(points, matrix, LENS)
-    assert np.abs(there - points).max() > 1
-    assert np.allclose(distort_points(there, matrix, LENS), points, atol=1e-2)
-
-
 def test_cameras_that_look_at_one_place_tell_the_scale(room):
     """The values are true disparity up to a factor; the depth comes out in the cameras' units."""
     found = estimate_missing_depth(bare(room), oracle(room, 5.0, 0.0), scale="axes")
@@ -124,16 +109,3 @@ def center_pixel(example, view, point):
     lens = example.intrinsics[view], example.distortion[view]
     column, row = np.floor(distort_points(pixel[None], *lens)[0]).astype(int)
     return row, column
-
-
-def test_parallel_cameras_tell_no_scale(room):
-    poses = room.world_to_camera.copy()
-    poses[:, :, :3, :3] = poses[:1, :1, :3, :3]
-    parallel = bare(room)._replace(world_to_camera=poses)
-    with pytest.raises(ValueError, match="view 0: depth: found cameras that look at no one place"):
-        estimate_missing_depth(parallel, oracle(room, 5.0, 0.0), scale="axes")
-
-
-def test_values_below_zero_are_no_disparity(room):
-    with pytest.raises(ValueError, match="found values of 0 or less, expected disparity"):
-        estimate_missing_depth(bare(room), oracle(room, -1.0, 0.0), scale="axes")

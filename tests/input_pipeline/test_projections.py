@@ -51,11 +51,6 @@ def test_files_that_are_damaged_or_do_not_fit_are_refused():
     file = projection_to_bytes(projected())
     with pytest.raises(ValueError, match="expected a whole file"):
         projection_from_bytes(file[:-1])
-    wrong = projected()._replace(mask=np.ones((3, 2, 4, 4), np.uint8))
-    with pytest.raises(ValueError, match=r"mask: found uint8 \(3, 2, 4, 4\), expected uint8 \(3,"):
-        projection_from_bytes(projection_to_bytes(wrong))
-    with pytest.raises(ValueError, match="source: found 3, expected a view below 3"):
-        projection_from_bytes(projection_to_bytes(projected()._replace(source=3)))
 
 
 def test_records_keep_them(make_example):
@@ -66,18 +61,6 @@ def test_records_keep_them(make_example):
     assert (told["projections"], told["filled"]) == (2, False)
     assert from_bytes(to_bytes(make_example())).projections.shape == (0,)
     assert facts(with_projections(make_example(), projection_to_bytes(projected())))["filled"]
-
-
-def test_values_that_training_cannot_use_are_refused(make_example):
-    bad = projected()
-    bad.projection[0, 0, 0, 0, 0] = np.nan
-    with pytest.raises(ValueError, match="projections: found NaN"):
-        validate(with_projections(make_example(), projection_to_bytes(bad)))
-    other = with_projections(make_example(), projection_to_bytes(projected()))
-    with pytest.raises(ValueError, match=r"projections: found latents \(3, 2, 4, 5, 6\)"):
-        validate(other._replace(latents=np.ones((3, 2, 4, 5, 7), np.float16)))
-    with pytest.raises(ValueError, match="projections: found 1 files, expected none without"):
-        validate(other._replace(latents=np.zeros((3, 0, 0, 0, 0), np.float16), codec=""))
 
 
 def test_parts_of_a_clip_have_none(make_example):

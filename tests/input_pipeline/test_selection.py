@@ -1,7 +1,6 @@
 """Views, windows and buckets: what is drawn keeps its promises, and all of it comes up."""
 
 import numpy as np
-import pytest
 
 from input_pipeline import cameras
 from input_pipeline.schema import validate
@@ -67,13 +66,3 @@ def test_buckets_by_shape():
         (384, 672): 1,
     }.items():
         assert nearest_bucket(height, width, buckets) == number
-
-
-def test_what_a_clip_lacks_is_told():
-    generator = np.random.default_rng(0)
-    with pytest.raises(ValueError, match="views: found 3, expected at least 4"):
-        choose_views(generator, ring(3), 4, sources=[0])
-    with pytest.raises(ValueError, match="found no view that may be it"):
-        choose_views(generator, ring(3), 2, sources=[])
-    with pytest.raises(ValueError, match="instants: found 4, expected at least 5"):
-        choose_times(generator, 4, 3, strides=(2, 3))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from input_pipeline.cameras import invert
-from input_pipeline.importers import cameras_json, fdanyone, recammaster
+from input_pipeline.importers import fdanyone, recammaster
 from input_pipeline.importers.detect import detect, read_captures
 
 
@@ -17,14 +17,6 @@ def test_views_of_4danyone_are_generated(tmp_path, write):
     assert capture.generated
     assert [view.name for view in capture.views] == ["00", "01", "02"]
     assert capture.views[1].files == (path / "videos/dense/01.mp4",)
-
-
-def test_our_own_table_says_that_films_are_generated(tmp_path, write):
-    path = write("cameras_json", tmp_path / "s")
-    assert not cameras_json.read(path, None)[0].generated
-    table = json.loads((path / "cameras.json").read_text())
-    (path / "cameras.json").write_text(json.dumps(table | {"generated": True}))
-    assert cameras_json.read(path, None)[0].generated
 
 
 def test_recammaster_starts_where_its_source_does(tmp_path, write, write_film):

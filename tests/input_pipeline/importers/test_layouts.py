@@ -71,9 +71,6 @@ def test_dycheck_times_depth_and_distortion(tmp_path, write):
     np.testing.assert_allclose(first.timestamps, np.array([1, 2, 3]) / 15)
     np.testing.assert_allclose(first.distortion[:5], [0.1, 0.2, 0.01, 0.02, 0.3])
     assert [len(view.depth) for view in capture.views] == [3, 0, 0]
-    (path / "camera/1_00002.json").unlink()
-    with pytest.raises(ValueError, match=r"1_00002\.json: found no file"):
-        dycheck.read(path, None)
 
 
 def test_multicam_needs_a_focal_length_and_whole_matrices(tmp_path, write):
@@ -86,20 +83,6 @@ def test_multicam_needs_a_focal_length_and_whole_matrices(tmp_path, write):
     file.write_text(json.dumps(table))
     with pytest.raises(ValueError, match=r"frame2, cam2: found .* expected a matrix of 16 numbers"):
         multicam.read(path, None)
-    shutil.move(path, tmp_path / "scene1")
-    with pytest.raises(ValueError, match="found no focal length"):
-        multicam.read(tmp_path / "scene1", None)
-
-
-def test_an_instant_without_a_camera_is_named(tmp_path, write):
-    path = write("instants", tmp_path / "s")
-    lines = (path / "colmap_1/sparse/0/images.txt").read_text().splitlines()
-    (path / "colmap_1/sparse/0/images.txt").write_text("\n".join(lines[:-2]))
-    with pytest.raises(ValueError, match="camera cam10: found it at 1 of 2 instants"):
-        instants.read(path, None)
-    shutil.rmtree(path / "colmap_1/sparse")
-    with pytest.raises(ValueError, match="sparse/0: found no cameras and images"):
-        instants.read(path, None)
 
 
 def test_our_json_takes_offsets_words_and_says_what_it_ignored(tmp_path, write):
@@ -111,10 +94,6 @@ def test_our_json_takes_offsets_words_and_says_what_it_ignored(tmp_path, write):
     table["cameras"][0] |= {"zoom": 3}
     (path / "cameras.json").write_text(json.dumps(table))
     assert "not read: zoom" in cameras_json.read(path, None)[0].note
-    table["cameras"][1]["name"] = "cam1"
-    (path / "cameras.json").write_text(json.dumps(table))
-    with pytest.raises(ValueError, match="found camera cam1 twice"):
-        cameras_json.read(path, None)
 
 
 def test_tables_of_another_form_are_bad_input(tmp_path):
@@ -134,6 +113,11 @@ def test_a_folder_of_scenes(tmp_path, write):
     scenes, others = find_scenes(tmp_path)
     assert [(f.name, n) for f, n, *_ in scenes] == [("a", "cameras_json"), ("b", "llff")]
     assert others == ["notes"]
+    # MultiCamVideo's own tree: a folder for each focal length, a folder for each scene.
+    for focal in (18, 24):
+        write("multicam", tmp_path / f"train/f{focal}_aperture5/scene1")
+    scenes, _ = find_scenes(tmp_path / "train")
+    assert [f.parent.name for f, *_ in scenes] == ["f18_aperture5", "f24_aperture5"]
 
 
 def test_sync_json_says_when_a_film_begins_whatever_its_tables_say(tmp_path, write):
@@ -152,9 +136,7 @@ def test_sync_json_says_when_a_film_begins_whatever_its_tables_say(tmp_path, wri
     ("camera", "film", "fits"),
     [
         ("cam1", "cam10", False),
-        ("1", "cam01", False),
         ("cam1", "cam1_60fps", True),
-        ("scene_cam1", "cam1", True),
         ("10", "cam10", True),
     ],
 )
@@ -178,9 +160,6 @@ def test_panoptic_test_cameras_have_no_masks(tmp_path, write):
     shutil.rmtree(path / "seg/2")
     (capture,) = panoptic.read(path, None)
     assert [len(view.masks) for view in capture.views] == [2, 2, 0]
-    (path / "seg/1/000001.png").unlink()
-    with pytest.raises(ValueError, match=r"cam1, files: found no .*seg/1/000001\.png"):
-        panoptic.read(path, None)
 
 
 def test_llff_photos_beside_the_film_they_were_taken_from(tmp_path, write, write_pictures):
@@ -199,9 +178,6 @@ def test_llff_photos_beside_the_film_they_were_taken_from(tmp_path, write, write
     write_pictures([path / "images_4" / name for name in names], size=(6, 8))
     (capture,) = llff.read(path, None)
     np.testing.assert_allclose(capture.views[0].intrinsics, [[10, 0, 4], [0, 10, 3], [0, 0, 1]])
-    (path / "images_4/IMG_2.JPG").unlink()
-    with pytest.raises(ValueError, match="found 3 poses and 1 or 2 videos or pictures"):
-        llff.read(path, None)
 
 
 def test_llff_films_that_were_taken_apart_into_pictures(
@@ -216,23 +192,6 @@ def test_llff_films_that_were_taken_apart_into_pictures(
     check(capture.views, rig[2], rig[1])
     assert [view.name for view in capture.views] == rig[0]
     assert [file.name for file in capture.views[2].files] == ["0000.png", "0001.png", "0002.png"]
-    (path / "cam2/images/0001.png").unlink()
-    with pytest.raises(
-        ValueError, match="found pictures cam1 3, cam2 2, cam10 3, expected as many"
-    ):
-        llff.read(path, 30.0)
-
-
-def test_scenes_two_folders_below(tmp_path, write):
-    """MultiCamVideo's own tree: a folder for each focal length, a folder for each scene."""
-    for focal in (18, 24):
-        write("multicam", tmp_path / f"train/f{focal}_aperture5/scene1")
-    scenes, others = find_scenes(tmp_path / "train")
-    assert [f"{f.parent.name}/{f.name}" for f, *_ in scenes] == [
-        "f18_aperture5/scene1",
-        "f24_aperture5/scene1",
-    ]
-    assert others == []
 
 
 def test_instants_whose_project_has_points_alone(tmp_path, write, rig, check):
@@ -245,6 +204,3 @@ def test_instants_whose_project_has_points_alone(tmp_path, write, rig, check):
     check(capture.views, rig[2], rig[1])
     assert capture.views[0].files[1] == path / "colmap_1/images/cam1.png"
     assert "1 instants have no cameras of their own" in capture.note
-    shutil.rmtree(path / "colmap_0/sparse/0")
-    with pytest.raises(ValueError, match="colmap_0/sparse/0: found no cameras and images"):
-        instants.read(path, None)

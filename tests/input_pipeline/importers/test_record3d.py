@@ -149,26 +149,3 @@ def test_record3d_unpacks_nothing_else(phone):
         assert sorted(str(path.relative_to(folder)) for path in unpacked) == sorted(expected)
         assert (folder / "rgbd/12.jpg").read_bytes() == b"/etc/hostname"
         assert not (folder / "rgbd/12.jpg").is_symlink()
-
-
-def claim(file: Path, size: int) -> None:
-    """Let the last member of an archive claim so many bytes."""
-    content = bytearray(file.read_bytes())
-    start = content.rfind(b"PK\x01\x02") + 24  # in the central directory
-    content[start : start + 4] = size.to_bytes(4, "little")
-    file.write_bytes(content)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda file: file.write_bytes(file.read_bytes()[:-9]), "expected a whole .r3d file"),
-        (lambda file: claim(file, 2**31), "'metadata' that claims too many bytes"),
-    ],
-)
-def test_a_damaged_archive_is_named(phone, spoil, message):
-    file = packed(phone)
-    spoil(file)
-    with pytest.raises(ValueError, match=message) as error, record3d.unpacked(file):
-        pass
-    assert str(error.value).startswith(f"{file}: ")

@@ -31,13 +31,6 @@ def test_instants_are_paired_by_the_table(tmp_path, write):
     )
 
 
-def test_a_table_of_some_cameras(tmp_path, write):
-    path = write("llff", tmp_path / "s")
-    write_table(path, {"cam2": TIMES["cam2"]})
-    (capture,) = read_captures(path, "llff", None)
-    assert [view.timestamps[0] for view in capture.views] == [0, 7.12, 0]
-
-
 @pytest.mark.parametrize(
     ("table", "message"),
     [

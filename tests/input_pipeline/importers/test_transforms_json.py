@@ -2,12 +2,10 @@
 
 import json
 
-import cv2
 import numpy as np
 import pytest
 
 from input_pipeline.cameras import invert, unproject
-from input_pipeline.footage import read_picture
 from input_pipeline.importers import dnerf, transforms_json
 
 
@@ -31,28 +29,6 @@ def test_the_real_photos_are_views_of_one_instant(shared_data):
     first = capture.views[0]
     np.testing.assert_allclose(first.intrinsics[0], [343.88, 0, 138.6395])
     np.testing.assert_allclose(first.distortion[:3], [0.0578421, -0.0805099, -0.000980296])
-
-
-def test_what_two_real_photos_share_lies_on_epipolar_lines(shared_data):
-    """SIFT finds the same corners in both; the cameras say where they may lie."""
-    (capture,) = transforms_json.read(shared_data / "data/fox_photos", None)
-    sift, seen = cv2.SIFT.create(2000), []
-    views = [capture.views[0], capture.views[6]]
-    for view in views:
-        points, marks = sift.detectAndCompute(read_picture(view.files[0]), None)
-        places = np.array([point.pt for point in points])[:, None] + 0.5
-        rays = cv2.undistortPoints(places, view.intrinsics, view.distortion)[:, 0]
-        seen.append((np.column_stack([rays, np.ones(len(rays))]), marks))
-    pairs = cv2.BFMatcher().knnMatch(seen[0][1], seen[1][1], k=2)
-    good = [first for first, second in pairs if first.distance < 0.6 * second.distance]
-    assert len(good) > 50
-    first = seen[0][0][[match.queryIdx for match in good]]
-    second = seen[1][0][[match.trainIdx for match in good]]
-    step = views[1].world_to_camera[0] @ invert(views[0].world_to_camera[0])
-    x, y, z = step[:3, 3]
-    lines = first @ (np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ step[:3, :3]).T
-    away = np.abs((second * lines).sum(1)) / np.linalg.norm(lines[:, :2], axis=1)
-    assert np.median(away) * views[1].intrinsics[0, 0] < 1  # pixels
 
 
 def test_poses_and_applied_transform(tmp_path, rig, write_pictures, check):
@@ -109,18 +85,6 @@ def test_shares_of_time_are_of_one_whole_for_films_of_all_lengths(tmp_path, writ
     assert starts["a"] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
 
 
-def test_a_film_whose_lens_changes_is_refused(tmp_path, write_pictures):
-    pose = np.eye(4).tolist()
-    write_pictures([tmp_path / f"a/{t}.png" for t in range(2)])
-    frames = [
-        {"file_path": f"a/{t}.png", "time": t, "transform_matrix": pose, "fl_x": 40 + t}
-        for t in range(2)
-    ]
-    write(tmp_path / "transforms.json", frames)
-    with pytest.raises(ValueError, match="frame 1, fl_x: found a lens that changes"):
-        transforms_json.read(tmp_path, None)
-
-
 def test_a_folder_a_camera_with_depth_and_masks(tmp_path, rig, write_pictures, check):
     names, lens, poses = rig
     frames = []
@@ -163,24 +127,6 @@ def test_what_is_wrong_is_named(tmp_path, write_pictures, frame, table, message)
         transforms_json.read(tmp_path, None)
 
 
-@pytest.mark.parametrize("said", [{"camera_model": "OPENCV_FISHEYE"}, {"is_fisheye": True}])
-def test_a_fisheye_lens_becomes_the_usual_one(tmp_path, write_pictures, said):
-    write_pictures([tmp_path / "images/a.png"])
-    frame = {"file_path": "images/a.png", "transform_matrix": np.eye(4).tolist()}
-    lens = {"w": 32, "h": 24, "fl_x": 20, "k1": 0.05, "k2": -0.02, "k3": 0.003, "k4": -0.002}
-    (tmp_path / "transforms.json").write_text(json.dumps(lens | said | {"frames": [frame]}))
-    (view,) = transforms_json.read(tmp_path, None)[0].views
-    pixels = np.array([[[2.0, 3.0]], [[31.0, 20.0]]])
-    bent = np.array([0.05, -0.02, 0.003, -0.002])
-    rays = cv2.convertPointsToHomogeneous(
-        cv2.fisheye.undistortPoints(pixels, view.intrinsics, bent)
-    )
-    met, _ = cv2.projectPoints(
-        rays, np.zeros(3), np.zeros(3), view.intrinsics, np.array(view.distortion)
-    )
-    np.testing.assert_allclose(met, pixels, atol=0.02)
-
-
 def test_a_point_of_the_world_is_seen_where_opengl_says(tmp_path, rig, write_pictures):
     """A point 2 in front, 1 up and 0.5 right of an OpenGL camera."""
     write_pictures([tmp_path / "a.png"])
@@ -216,10 +162,3 @@ def test_films_of_several_cameras_in_one_folder(tmp_path, rig, write_pictures):
         assert [file.stem[6:] for file in view.files] == ["0000", "0009", "0010"]
         np.testing.assert_allclose(view.timestamps, np.array([0, 9, 10]) / 30)
         np.testing.assert_allclose(view.world_to_camera[2], poses[view.name], atol=1e-9)
-    for number, frame in enumerate(frames):  # all of one name: no one can tell cameras apart
-        file = tmp_path / f"images/r_{number}.png"
-        write_pictures([file])
-        frame["file_path"] = f"images/{file.stem}"
-    write(tmp_path / "transforms_train.json", frames, w=32, h=24)
-    with pytest.raises(ValueError, match=r"found times twice .* or names like cam00_0041"):
-        dnerf.read(tmp_path, None)

@@ -57,43 +57,13 @@ def nodes(*first: dict) -> dict:
     ("changes", "found"),
     [
         ({"nodes": [{}]}, "no skinned mesh"),
-        ({"materials": [{}]}, "no pbrMetallicRoughness"),
-        ({"nodes": [{"matrix": [1] * 16}, {"mesh": 0, "skin": 0}]}, "given as a matrix"),
-        ({"nodes": [{"mesh": 7, "skin": 0}]}, "a damaged document"),
         ({"accessors": []}, "a damaged document"),
-        ({"bufferViews": [{"byteLength": 4}] * 9}, "a damaged document"),
         ({"images": [{"bufferView": 0}]}, "a damaged document"),  # no picture lies there
         (nodes({"children": [1]}, {"children": [0]}), "2 nodes that are their own ancestors"),
-        (nodes({"children": [7]}, {}), "children of nodes from 7 to 7 for 3"),
-        (nodes({"children": [1]}, {"scale": [1e308, 1, 1]}), "scales of nodes that are no numbers"),
         (nodes({"children": [1]}, {"translation": [float("nan"), 0, 0]}), "translations of nodes"),
-        ({"skins": [{"joints": [0, -1], "inverseBindMatrices": 4}]}, "nodes of joints from -1"),
         ({"skins": [{"joints": [0], "inverseBindMatrices": 4}]}, "joints of vertices from 0 to 1"),
-        ({"animations": [{"channels": [], "samplers": []}]}, "an animation of no node"),
     ],
 )
 def test_unsupported_files_are_refused_by_name(tmp_path, changes, found):
     with pytest.raises(ValueError, match=found):
         load_skinned_mesh(write_arm(tmp_path / "arm.glb", **changes))
-
-
-def test_a_chain_of_ten_thousand_nodes_is_posed(tmp_path):
-    chain = [{"children": [i + 1], "translation": [0.001, 0, 0]} for i in range(10_000)]
-    mesh = load_skinned_mesh(write_arm(tmp_path / "arm.glb", **nodes(*chain, {})))
-    np.testing.assert_allclose(skinned_positions(mesh)[3], [1.002, 0.5, 0], atol=1e-9)
-
-
-def test_files_that_are_not_glb_are_refused(tmp_path):
-    whole = write_arm(tmp_path / "arm.glb").read_bytes()
-    (tmp_path / "cut.glb").write_bytes(whole[:-10])
-    (tmp_path / "text.glb").write_text("this is not a binary glTF file")
-    (tmp_path / "words.glb").write_bytes(whole[:20] + b"?" + whole[21:])
-    says = {
-        "cut": "truncated",
-        "text": "not binary",
-        "words": "broken JSON",
-        "none": "no file",
-    }
-    for name, found in says.items():
-        with pytest.raises(ValueError, match=found):
-            load_skinned_mesh(tmp_path / f"{name}.glb")

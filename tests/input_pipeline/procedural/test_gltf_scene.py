@@ -53,12 +53,6 @@ def test_depth_of_one_view_lands_on_the_surfaces_of_another(clip):
     assert np.mean(ratio < 0.95) < 0.02  # nothing may hover in front of what the camera sees
 
 
-def test_the_fox_moves_and_the_room_does_not(clip):
-    change = np.abs(np.asarray(clip.frames[0, 1] - clip.frames[0, 0])).max(-1)
-    assert 0.005 < np.mean(change > 0.05) < 0.3
-    assert np.all(change[:6] == 0)
-
-
 def test_a_triangle_covers_the_pixels_that_it_should():
     """A red right triangle facing the camera at depth 1.5: coverage and depth by hand."""
     corners = jnp.array([[[-0.2, 0.6, -1.0], [0.21, 0.6, -1.0], [-0.2, 1.01, -1.0]]])
@@ -76,18 +70,3 @@ def test_a_triangle_covers_the_pixels_that_it_should():
     assert interior[0] > 0.5
     assert interior[1] == interior[2] == 0
     assert SAMPLES % 2 == 1  # or no ray would pass through the pixel centre
-
-
-def test_unknown_animation_is_refused(shared_data):
-    with pytest.raises(ValueError, match="Gallop"):
-        gltf_clip(
-            shared_data / "data/gltf/Fox.glb",
-            animation="Gallop",
-            start=0.0,
-            interval=0.1,
-            source_azimuth=0.0,
-            target_azimuths=(10.0,),
-            frames=1,
-            height=8,
-            width=8,
-        )
