@@ -8,12 +8,6 @@ matrices with the last row 0 0 0 1. Leading axes `...` are free everywhere.
 import numpy as np
 from jaxtyping import Float
 
-ROTATION_TOLERANCE = 1e-3  # of R R^T against the identity: text files keep about four digits
-MAX_TRANSLATION = 1e18  # of world units
-MIN_FOCAL = 1e-3  # pixels
-MAX_PIXELS = 1e9  # of focal lengths and centres
-SKEW_TOLERANCE = 1e-4  # of the focal length
-
 
 def invert(transform: Float[np.ndarray, "... 4 4"]) -> Float[np.ndarray, "... 4 4"]:
     """Invert rigid transforms: camera-to-world from world-to-camera and back."""
@@ -196,19 +190,22 @@ def check_cameras(
         refuses, wrong shapes, NaN, a last row other than 0 0 1, focal lengths and centres that no
         picture has, skewed pixels, which nothing here draws.
     """
+    least_focal = 1e-3  # pixels
+    most_pixels = 1e9  # of focal lengths and centres
+    most_skew = 1e-4  # of the focal length
     v = len(world_to_camera)
     check_field("intrinsics", intrinsics.shape == (v, 3, 3), intrinsics.shape, (v, 3, 3))
     _check_pose_shape(world_to_camera)
     _check_matrices("intrinsics", intrinsics, np.array([0, 0, 1]))
     check_poses(world_to_camera)
     focal = intrinsics[:, [0, 1], [0, 1]].min()
-    positive = f"positive pixels, at least {MIN_FOCAL}"
-    check_field("intrinsics", focal >= MIN_FOCAL, f"focal length {focal}", positive)
+    positive = f"positive pixels, at least {least_focal}"
+    check_field("intrinsics", focal >= least_focal, f"focal length {focal}", positive)
     most = np.abs(intrinsics).max()
-    check_field("intrinsics", most <= MAX_PIXELS, f"{most:.3g} pixels", f"at most {MAX_PIXELS:g}")
+    check_field("intrinsics", most <= most_pixels, f"{most:.3g} pixels", f"at most {most_pixels:g}")
     skew = np.abs(intrinsics[:, [0, 1], [1, 0]]).max()
     straight = "none: undistort and rectify the pictures"
-    check_field("intrinsics", skew <= SKEW_TOLERANCE * focal, f"skew {skew}", straight)
+    check_field("intrinsics", skew <= most_skew * focal, f"skew {skew}", straight)
 
 
 def check_poses(world_to_camera: Float[np.ndarray, "..."]) -> None:
@@ -219,21 +216,23 @@ def check_poses(world_to_camera: Float[np.ndarray, "..."]) -> None:
         than 0 0 0 1, rotations that are not orthonormal or that mirror, translations that single
         precision cannot square.
     """
+    rotation_tolerance = 1e-3  # of R R^T against the identity: text files keep about four digits
+    most_units = 1e18  # of world units
     _check_pose_shape(world_to_camera)
     _check_matrices("world_to_camera", world_to_camera, np.array([0, 0, 0, 1]))
     rotation = world_to_camera[..., :3, :3].astype(np.float64)
     error = np.abs(rotation @ np.swapaxes(rotation, -1, -2) - np.eye(3)).max()
-    orthonormal = f"rotations orthonormal to {ROTATION_TOLERANCE}"
+    orthonormal = f"rotations orthonormal to {rotation_tolerance}"
     check_field(
-        "world_to_camera", error < ROTATION_TOLERANCE, f"an error of {error:.2g}", orthonormal
+        "world_to_camera", error < rotation_tolerance, f"an error of {error:.2g}", orthonormal
     )
     upright = np.linalg.det(rotation).min() > 0
     check_field(
         "world_to_camera", upright, "mirrored axes (determinant -1)", "right-handed axes (+1)"
     )
     far = np.abs(world_to_camera[..., :3, 3]).max(initial=0)
-    near = f"at most {MAX_TRANSLATION:g}: use another unit"
-    check_field("world_to_camera", far <= MAX_TRANSLATION, f"a translation of {far:.3g}", near)
+    near = f"at most {most_units:g}: use another unit"
+    check_field("world_to_camera", far <= most_units, f"a translation of {far:.3g}", near)
 
 
 def _check_pose_shape(world_to_camera: np.ndarray) -> None:

@@ -18,9 +18,6 @@ from input_pipeline.undistortion import flat_lens
 from input_pipeline.video_files import frame_times
 
 STILL_FPS = 1.0  # of a capture of one instant, where no rate means anything
-MAX_BLACK_LEVEL = 16  # mean of a row that is a bar: black, and what a codec makes of it
-MAX_NAMES = 5
-MIN_REPORTED_NARROWING = 0.001  # of a view, by which undistorting may narrow it silently
 
 
 class View(NamedTuple):
@@ -223,6 +220,7 @@ def fit_to_files(
     Raises:
       ValueError: sizes that do not fit.
     """
+    most_black_level = 16  # mean of a row that is a bar: black, and what a codec makes of it
     file_size = picture_size(files[0])
     if file_size == size:
         return intrinsics, ""
@@ -238,7 +236,7 @@ def fit_to_files(
     picture = first_picture(files[0]).mean(-1)
     bar = int(top) or int(left)
     edges = (picture if top > left else picture.T)[[*range(bar), *range(-bar, 0)]].mean(1)
-    if not bar or edges.max() > MAX_BLACK_LEVEL:
+    if not bar or edges.max() > most_black_level:
         raise ValueError(f"{here}, size: found {note}, expected one size, or one shape")
     resized = cameras.resize_intrinsics(intrinsics, rows=scale, columns=scale)
     moved = cameras.crop_intrinsics(resized, top=-top, left=-left)
@@ -249,12 +247,13 @@ def _narrowing(
     here: str, file: Path, intrinsics: Float64[np.ndarray, "3 3"], distortion: np.ndarray
 ) -> str:
     """Return by how much undistorting narrows a view, in words; "" where it does not."""
+    least_told = 0.001  # of a view, by which undistorting may narrow it silently
     try:
         flat = flat_lens(intrinsics, distortion, *picture_size(file))
     except ValueError as error:
         raise ValueError(f"{here}, {error}") from None
     share = 1 - intrinsics[0, 0] / flat[0, 0]
-    if share < MIN_REPORTED_NARROWING:
+    if share < least_told:
         return ""
     return f"views are narrowed by {share:.1%} to what the distorted lens saw"
 
@@ -286,5 +285,6 @@ def _checked_cameras(
 
 
 def _names(files: Sequence[Path]) -> str:
-    named = ", ".join(str(file) for file in files[:MAX_NAMES])
-    return named + f" and {len(files) - MAX_NAMES} more" * (len(files) > MAX_NAMES)
+    most = 5
+    named = ", ".join(str(file) for file in files[:most])
+    return named + f" and {len(files) - most} more" * (len(files) > most)

@@ -17,7 +17,6 @@ from input_pipeline.undistortion import flat_lens, undistort
 from input_pipeline.video_files import frame_times, read_frames
 
 FRAMES = 81  # of a clip, where the capture has as many: what video models are trained on
-TIME_TOLERANCE = 1e-6  # seconds
 
 
 class CaptureClips(Sequence[Example]):
@@ -131,9 +130,10 @@ def align(views: Sequence[View], where: str) -> Int[np.ndarray, "v t"]:
     Raises:
       ValueError: no instant is shared.
     """
+    rounding = 1e-6  # seconds
     start = max(view.timestamps[0] for view in views)
     end = min(view.timestamps[-1] for view in views)
-    slack = max(_interval(view) for view in views) / 2 + TIME_TOLERANCE
+    slack = max(_interval(view) for view in views) / 2 + rounding
     inside = [
         (view.timestamps >= start - slack) & (view.timestamps <= end + slack) for view in views
     ]

@@ -23,17 +23,10 @@ from input_pipeline.schema import Example
 
 Estimate = Callable[[UInt8[np.ndarray, "h w 3"]], Float32[np.ndarray, "r q"]]
 Scale = Literal["matches", "axes"]
-MATCHED_INSTANTS = 4  # of a clip, evenly spaced, at which matches are sought
 MIN_RAY_ANGLE = np.radians(1.0)  # between two rays, so that their depth is certain
 MIN_MATCHES = 20  # of a view
-MAX_LINE_ERROR = 0.1  # distance of a match from the line, as a share of its disparity
-MIN_EXPLAINED = 0.3  # share of the matches that must lie near the line
-MAX_ERROR_RATIO = 0.8  # of the line's errors to those of one depth for the whole view
-FINE_ERROR = 0.05  # relative error that is accepted in any case
-RANSAC_DRAWS = 300
 DEPTH_MARGIN = 3.0  # depth is unknown so many times nearer or farther than any match
 # Half the side of the window around the point looked at, as a share of the picture's diagonal.
-WINDOW_HALF_SIDE = 0.05
 
 
 class SparseDepth(NamedTuple):
@@ -61,7 +54,7 @@ class DisparityLine(NamedTuple):
 
 def known_depth(example: Example) -> list[SparseDepth]:
     """Return for every view the matches that agree with its cameras."""
-    pictures = decode_pictures(example, MATCHED_INSTANTS)
+    pictures = decode_pictures(example, most=4)
     limit = near_pixels(pictures.shapes)
     parts_of_view: list[list[tuple]] = [[] for _ in example.frames]
     for match in find_matches(example, pictures):
@@ -90,29 +83,36 @@ def fit_line(values: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]) ->
     Raises:
       ValueError: too few matches, or values that say nothing about their depth.
     """
+    most_line_error = 0.1  # distance of a match from the line, as a share of its disparity
+    least_explained = 0.3  # share of the matches that must lie near the line
+    most_error_ratio = 0.8  # of the line's errors to those of one depth for the whole view
+    fine_error = 0.05  # relative error that is accepted in any case
+    draws = 300
     if len(values) < MIN_MATCHES:
         raise ValueError(_too_few(len(values)))
     disparity = 1 / depth
     rng = np.random.default_rng(0)
-    first, second = rng.integers(len(values), size=(2, RANSAC_DRAWS))
+    first, second = rng.integers(len(values), size=(2, draws))
     run = values[second] - values[first]
     usable = np.abs(run) > 1e-6 * max(float(np.ptp(values)), 1e-12)
     rise = (disparity[second] - disparity[first])[usable]
     scales = np.append(rise / run[usable], 0.0)
     shifts = np.append(disparity[first][usable] - scales[:-1] * values[first][usable], 0.0)
     errors = np.abs(scales[:, None] * values + shifts[:, None] - disparity)
-    best = (errors < MAX_LINE_ERROR * disparity).sum(1).argmax()
-    near = errors[best] < MAX_LINE_ERROR * disparity
-    if near.mean() < MIN_EXPLAINED:
+    best = (errors < most_line_error * disparity).sum(1).argmax()
+    near = errors[best] < most_line_error * disparity
+    if near.mean() < least_explained:
         found = f"a line near {near.mean():.0%} of {len(values)} matches"
-        raise ValueError(f"depth: found {found}, expected {MIN_EXPLAINED:.0%}: another estimator?")
+        raise ValueError(
+            f"depth: found {found}, expected {least_explained:.0%}: another estimator?"
+        )
     weights = 1 / disparity[near]  # errors of depth are relative
     system = np.stack([values[near] * weights, weights], 1)
     (scale, shift), *_ = np.linalg.lstsq(system, np.ones(near.sum()), rcond=None)
     fitted = np.maximum(scale * values + shift, 1e-9 * disparity.max())
     error = float(np.median(np.abs(disparity / fitted - 1)))
     flat = float(np.median(np.abs(disparity * np.median(depth) - 1)))
-    if error > max(MAX_ERROR_RATIO * flat, FINE_ERROR):
+    if error > max(most_error_ratio * flat, fine_error):
         found = f"errors of {error:.0%} where one depth for all has {flat:.0%}"
         raise ValueError(f"depth: found {found}, expected values that follow the matches' depth")
     nearest = float(depth[near].min() / DEPTH_MARGIN)
@@ -135,6 +135,7 @@ def scale_at_middle(example: Example, view: int, maps: Sequence[np.ndarray]) -> 
       ValueError: the axes do not meet before the cameras, the view does not see where, or the
         values there are not disparity.
     """
+    half_window = 0.05
     lens = example.intrinsics[view].astype(np.float64)
     factors = []
     distances = []
@@ -150,7 +151,7 @@ def scale_at_middle(example: Example, view: int, maps: Sequence[np.ndarray]) -> 
         if not (0 <= column < w and 0 <= row < h):
             found = f"the point that all cameras look at beyond the picture, at {pixel.round()}"
             raise ValueError(f"depth: found {found}, expected it in {w}x{h} pixels")
-        side = max(1, round(WINDOW_HALF_SIDE * float(np.hypot(h, w))))
+        side = max(1, round(half_window * float(np.hypot(h, w))))
         window = values[
             max(row - side, 0) : row + side + 1, max(column - side, 0) : column + side + 1
         ]

@@ -16,9 +16,7 @@ import grain
 import numpy as np
 
 ENDLESS = 2**62
-MAX_TABLE_ELEMENTS = 2**14  # elements; of larger sources the order is a formula, without a table
 # Batches last handed out whose memory may be free: a consumer holds one or two.
-HANDED_OUT_BATCHES = 2
 
 
 class Mixture(NamedTuple):
@@ -119,11 +117,12 @@ class _Batches:
     """
 
     def __init__(self, filling: Filling, size: int):
+        most_handed_out = 2
         self.filling = filling
         self.size = size
         self.lock = Lock()
         self.unfinished = {}
-        self.handed_out = deque(maxlen=HANDED_OUT_BATCHES)
+        self.handed_out = deque(maxlen=most_handed_out)
 
     def write(self, numbered: tuple[int, Any]) -> int:
         """Put an element into its place; its batch's number."""
@@ -178,7 +177,8 @@ def _stream(
     transform: Callable[[Any, np.random.Generator], Any] | None,
 ) -> grain.MapDataset:
     """Return a source in random order, again and again."""
-    if len(source) > MAX_TABLE_ELEMENTS:
+    most_in_a_table = 2**14  # elements; of larger sources the order is a formula, without a table
+    if len(source) > most_in_a_table:
         stream = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
     else:
         order = _order(len(source), seed)

@@ -12,13 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-MAX_SIDE_PIXELS = 1600  # pixels; larger pictures are reduced to that before points are sought
-MAX_POINTS = 4000  # at most, per picture
-MAX_DISTANCE_RATIO = 0.8  # of the best distance to the second best, at most
 # Fewer matches agree with one another by chance.
-VERIFIED_POINTS = 25
-VERIFIED_SHARE = 0.4  # of all matches of the pair
-VERIFIED_PIXELS = 1.5
 PARALLAX = np.radians(0.5)  # with less, it is not certain on which side of the camera a point is
 
 
@@ -48,11 +42,13 @@ def find_features(
     distortion: Float[np.ndarray, "8"],
 ) -> Features:
     """Return points of a picture, where they would be without distortion."""
-    scale = min(1.0, MAX_SIDE_PIXELS / max(picture.shape[:2]))
+    longest_side = 1600  # pixels; larger pictures are reduced to that before points are sought
+    most_points = 4000  # at most, per picture
+    scale = min(1.0, longest_side / max(picture.shape[:2]))
     gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     if scale < 1:
         gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    keypoints, descriptors = cv2.SIFT.create(MAX_POINTS).detectAndCompute(gray, None)
+    keypoints, descriptors = cv2.SIFT.create(most_points).detectAndCompute(gray, None)
     if descriptors is None:
         return Features(np.zeros((0, 2)), np.zeros((0, 128), np.float32))
     # OpenCV counts pixel centres from 0.
@@ -105,12 +101,15 @@ def verify(points: Float[np.ndarray, "n 2 2"]) -> Float[np.ndarray, "m 2 2"]:
 
     None where they are so few that they may agree by chance.
     """
-    if len(points) < VERIFIED_POINTS:
+    least_points = 25
+    least_share = 0.4  # of all matches of the pair
+    most_pixels = 1.5
+    if len(points) < least_points:
         return points[:0]
     first, second = (np.ascontiguousarray(x) for x in points.swapaxes(0, 1))
     method = cv2.FM_RANSAC
-    _, mask = cv2.findFundamentalMat(first, second, method, VERIFIED_PIXELS, 0.999, 2000)
-    if mask is None or mask.sum() < max(VERIFIED_POINTS, VERIFIED_SHARE * len(points)):
+    _, mask = cv2.findFundamentalMat(first, second, method, most_pixels, 0.999, 2000)
+    if mask is None or mask.sum() < max(least_points, least_share * len(points)):
         return points[:0]
     return points[mask[:, 0] > 0]
 
@@ -193,7 +192,8 @@ def _depths(
 
 def _best(queries: Float32[np.ndarray, "n c"], candidates: Float32[np.ndarray, "m c"]) -> dict:
     """Return the other that is nearest to each query, where it is much nearer than the next."""
+    most_distance_ratio = 0.8  # of the best distance to the second best, at most
     pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(queries, candidates, 2)
     return {
-        a.queryIdx: a.trainIdx for a, b in pairs if a.distance < MAX_DISTANCE_RATIO * b.distance
+        a.queryIdx: a.trainIdx for a, b in pairs if a.distance < most_distance_ratio * b.distance
     }

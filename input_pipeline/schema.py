@@ -14,14 +14,14 @@ from input_pipeline.cameras import check_cameras, check_field
 from input_pipeline.films import KEY, UNIT, is_film
 from input_pipeline.projections import projection_from_bytes
 
-VERSION = 4
+SCHEMA_VERSION = 4
 
 
 class Example(NamedTuple):
     """One clip of `v` views and `t` instants."""
 
     version: int
-    """Version of this schema, `VERSION`."""
+    """Version of this schema, `SCHEMA_VERSION`."""
     scene_id: str
     """Clips of one scene share it, so that no split cuts a scene in two."""
     fps: float
@@ -87,7 +87,7 @@ def make_example(
     v, t = frames.shape
     nothing = np.full((v, t), b"", object)
     return Example(
-        version=VERSION,
+        version=SCHEMA_VERSION,
         scene_id=scene_id,
         fps=fps,
         timestamps=np.array(np.broadcast_to(timestamps, (v, t)), np.float32),
@@ -115,7 +115,7 @@ def validate(example: Example) -> Example:
     Raises:
       ValueError: naming the field, what was found and what was expected.
     """
-    _require("version", example.version == VERSION, example.version, VERSION)
+    _require("version", example.version == SCHEMA_VERSION, example.version, SCHEMA_VERSION)
     for field in ("scene_id", "codec", "caption", "source", "license"):
         kind = type(getattr(example, field))
         _require(field, kind is str, kind.__name__, "str")

@@ -12,10 +12,6 @@ from jaxtyping import Float, Float64
 
 from input_pipeline.cameras import crop_intrinsics
 
-MAX_NARROWING = 2.0  # by which a view may be narrowed
-GRID = 33  # points each way at which a lens is looked at
-HALVINGS = 20
-
 
 def flat_lens(
     intrinsics: Float[np.ndarray, "3 3"],
@@ -66,6 +62,8 @@ def undistort(
 @lru_cache(maxsize=1024)
 def _narrowing(matrix: bytes, lens: bytes, height: int, width: int) -> float:
     """Return the least factor by which the view must be narrowed; 1 where the lens saw all."""
+    most_narrowing = 2.0  # by which a view may be narrowed
+    halvings = 20
     intrinsics = np.frombuffer(matrix).reshape(3, 3)
     distortion = np.frombuffer(lens)
 
@@ -74,13 +72,13 @@ def _narrowing(matrix: bytes, lens: bytes, height: int, width: int) -> float:
 
     if seen(1.0):
         return 1.0
-    if not seen(MAX_NARROWING):
+    if not seen(most_narrowing):
         found = f"coefficients {distortion.tolist()} that fold pictures of {width}x{height} pixels"
-        expected = f"a lens that sees 1 / {MAX_NARROWING:g} of the view each way: calibrate again"
+        expected = f"a lens that sees 1 / {most_narrowing:g} of the view each way: calibrate again"
         raise ValueError(f"distortion: found {found}, expected {expected}")
     low = 1.0
-    high = MAX_NARROWING
-    for _ in range(HALVINGS):
+    high = most_narrowing
+    for _ in range(halvings):
         middle = (low + high) / 2
         low, high = (low, middle) if seen(middle) else (middle, high)
     return high
@@ -94,13 +92,14 @@ def _sees(
     width: int,
 ) -> bool:
     """Return whether the lens saw each pixel of the narrowed view, once."""
+    grid = 33  # points each way at which a lens is looked at
     y, x = np.meshgrid(
-        np.linspace(0.5, height - 0.5, GRID), np.linspace(0.5, width - 0.5, GRID), indexing="ij"
+        np.linspace(0.5, height - 0.5, grid), np.linspace(0.5, width - 0.5, grid), indexing="ij"
     )
     flat = _narrowed(intrinsics, factor, height, width)
     rays = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3) @ np.linalg.inv(flat).T
     bent, _ = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), intrinsics, distortion)
-    u, v = np.moveaxis(bent.reshape(GRID, GRID, 2), -1, 0)
+    u, v = np.moveaxis(bent.reshape(grid, grid, 2), -1, 0)
     inside = (u >= 0) & (u <= width) & (v >= 0) & (v <= height)
     right = np.diff(u, axis=1)[:-1]
     down = np.diff(v, axis=0)[:, :-1]

@@ -22,12 +22,12 @@ from looks import NO_PHOTOS, Looks
 from input_pipeline.procedural.precision import exact_products
 from input_pipeline.procedural.rich_render import is_sky
 from input_pipeline.procedural.rich_world import (
-    BALLS,
+    BALL_COUNT,
     FIRST_FACE,
     MATERIALS,
     PLAIN,
-    POLES,
-    RODS,
+    POLE_COUNT,
+    ROD_COUNT,
     SPANS,
     RichWorld,
     sample_rich_world,
@@ -40,8 +40,8 @@ from input_pipeline.procedural.scene import (
     visible_surface,
 )
 from input_pipeline.procedural.scene_cameras import camera_towards, source_camera
-from input_pipeline.procedural.shapes import FLOOR, Objects
-from input_pipeline.procedural.world import FACES, uniform_stream
+from input_pipeline.procedural.shapes import FLOOR_FACE, Objects
+from input_pipeline.procedural.world import ROOM_FACES, uniform_stream
 
 CANDIDATES = 3
 MAX_ROLL = 10.0  # degrees
@@ -53,7 +53,7 @@ MIN_DEPTH = 0.12
 MARGIN = 0.08  # of cameras from walls, floor and ceiling
 SKY = 12.0  # its smallest depth, in the worlds' unit
 ORBIT_SHARE = 0.35
-CEILING = FLOOR - 1  # of the faces of a room
+CEILING = FLOOR_FACE - 1  # of the faces of a room
 _STREAM = 0x57494445  # apart from the keys of `procedural_scene`
 
 
@@ -145,11 +145,11 @@ def plain_walls(key: PRNGKeyArray, world: RichWorld) -> RichWorld:
     which, brightness, tint = jax.random.split(jax.random.fold_in(key, 1), 3)
     has_walls, has_ceiling = jax.random.bernoulli(which, jnp.array([0.5, 0.7]))
     same = jax.random.bernoulli(jax.random.fold_in(which, 1), 0.6)
-    grey = jax.random.uniform(brightness, (FACES, 1), minval=0.6, maxval=1.4)
-    pale = jnp.clip(grey * (1 + 0.06 * jax.random.normal(tint, (FACES, 3))), 0, 1.4)
+    grey = jax.random.uniform(brightness, (ROOM_FACES, 1), minval=0.6, maxval=1.4)
+    pale = jnp.clip(grey * (1 + 0.06 * jax.random.normal(tint, (ROOM_FACES, 3))), 0, 1.4)
     pale = jnp.where(same, pale[:1], pale)
-    face = jnp.arange(FACES)
-    walls = has_walls & (face != FLOOR) & (face != CEILING)
+    face = jnp.arange(ROOM_FACES)
+    walls = has_walls & (face != FLOOR_FACE) & (face != CEILING)
     painted = (walls | (has_ceiling & (face == CEILING))) & ~world.outdoor
     painted = jnp.zeros(MATERIALS, bool).at[FIRST_FACE:].set(painted)
     pale = jnp.zeros((MATERIALS, 3)).at[FIRST_FACE:].set(pale)
@@ -170,8 +170,8 @@ def pieces_of_furniture() -> np.ndarray:
     table = 0
     chair = 1
     crates = [2, 3, 3, 4]  # the third crate stands on the second
-    loose = iter(range(5, 5 + BALLS + POLES + RODS))
-    balls = [next(loose) for _ in range(BALLS)]
+    loose = iter(range(5, 5 + BALL_COUNT + POLE_COUNT + ROD_COUNT))
+    balls = [next(loose) for _ in range(BALL_COUNT)]
     return np.array([*balls, table, chair, chair, *crates, *[table] * 4, *[chair] * 4, *loose])
 
 
@@ -223,7 +223,7 @@ def _camera(key: PRNGKeyArray, world: RichWorld, objects: Objects) -> Float[Arra
 def _target(key: PRNGKeyArray, world: RichWorld, objects: Objects) -> Float[Array, "3"]:
     """Draw a part of a person, a thing, or any place near the ground."""
     which, place = jax.random.split(key)
-    is_person = jnp.arange(len(objects.center)) < SPANS.ellipsoids - BALLS
+    is_person = jnp.arange(len(objects.center)) < SPANS.ellipsoids - BALL_COUNT
     weight = world.present * jnp.where(is_person, 3.0, 1.0)
     thing = objects.center[jax.random.categorical(which, jnp.log(weight + 1e-6))]
     share, *corner = jax.random.uniform(place, (4,))

@@ -19,10 +19,7 @@ from input_pipeline.matches import (
 )
 from input_pipeline.schema import Example
 
-MAX_PAIRS = 60  # of views, an instant
 # Matches may lie as far from epipolar lines as the larger of these two.
-MAX_EPIPOLAR_PIXELS = 1.5
-MAX_EPIPOLAR_DIAGONALS = 0.002  # of the picture's diagonal
 NOTHING = np.zeros((1, 1, 3), np.uint8)  # in the place of a file that does not decode
 
 
@@ -41,6 +38,7 @@ class ViewPair(NamedTuple):
 
 def find_matches(example: Example, pictures: Pictures) -> list[Matches]:
     """Matches of pairs of views at the instants that were kept."""
+    most_pairs = 60  # of views, an instant
     matches = []
     for place, instant in enumerate(pictures.instants):
         frames = [row[place] for row in pictures.frames]
@@ -50,14 +48,16 @@ def find_matches(example: Example, pictures: Pictures) -> list[Matches]:
                 frames, example.intrinsics, example.distortion, strict=True
             )
         ]
-        matches += match_views(features, instant, MAX_PAIRS)
+        matches += match_views(features, instant, most_pairs)
     return matches
 
 
 def near_pixels(shapes: list[list[tuple[int, int]]]) -> float:
     """Return the largest good distance of a match from its epipolar line, pixels."""
+    most_pixels = 1.5
+    most_diagonals = 0.002  # of the picture's diagonal
     diagonals = [float(np.hypot(*size)) for sizes in shapes for size in sizes]
-    return max(MAX_EPIPOLAR_PIXELS, MAX_EPIPOLAR_DIAGONALS * max(diagonals, default=0.0))
+    return max(most_pixels, most_diagonals * max(diagonals, default=0.0))
 
 
 def judge_cameras(

@@ -15,13 +15,6 @@ from input_pipeline.films import is_film, take
 from input_pipeline.schema import Example
 from input_pipeline.selection import evenly
 
-MAX_STOPS = 0.5  # a view may be lighter or darker than the others
-MAX_DELAY = 0.5  # of a frame's time, a view may be later than the slowest
-MAX_GAP = 1.75  # of a frame's time, between two frames
-RATE_TOLERANCE = 0.05  # of the frames a second, by which the record and its timestamps may differ
-STEP_TOLERANCE = 1e-3  # of a frame's time: views as fast as one another
-MAX_OFF_CENTRE = 0.3  # of a side, how far from the middle of a picture its principal point may lie
-GAMMA = 2.2
 END_OF_JPEG = b"\xff\xd9"
 
 
@@ -41,6 +34,7 @@ class Pictures(NamedTuple):
 
 def decode_pictures(example: Example, most: int) -> Pictures:
     """Decode every frame once, and keep those of `most` evenly spaced instants."""
+    gamma = 2.2
     v, t = example.frames.shape
     instants = evenly(t, most)
     light = np.full((v, t), np.nan)
@@ -55,7 +49,7 @@ def decode_pictures(example: Example, most: int) -> Pictures:
             try:
                 frame = _decode(example.frames[i], j)
                 sizes.add(frame.shape[:2])
-                light[i, j] = ((frame[::4, ::4] / 255.0) ** GAMMA).mean()
+                light[i, j] = ((frame[::4, ::4] / 255.0) ** gamma).mean()
             except ValueError as error:
                 damaged.append(f"frames: view {i}, frame {j}: {error}")
             if j in instants:
@@ -67,13 +61,14 @@ def decode_pictures(example: Example, most: int) -> Pictures:
 
 def check_sizes(example: Example, shapes: list[list[tuple[int, int]]]) -> list[str]:
     """Find views of several sizes, and principal points far from the middle of the pictures."""
+    most_off_centre = 0.3  # of a side, from the middle of a picture to its principal point
     problems = []
     for view, sizes in enumerate(shapes):
         if len(sizes) > 1:
             problems.append(f"frames: found sizes {sizes} in view {view}, expected one")
         for h, w in sizes[:1]:
             x, y = example.intrinsics[view, :2, 2]
-            if abs(x / w - 0.5) > MAX_OFF_CENTRE or abs(y / h - 0.5) > MAX_OFF_CENTRE:
+            if abs(x / w - 0.5) > most_off_centre or abs(y / h - 0.5) > most_off_centre:
                 problems.append(
                     f"intrinsics: found principal point ({x:.0f}, {y:.0f}) in view {view} of "
                     f"{w}x{h} pixels, expected one near the middle (are they for another size?)"
@@ -98,13 +93,17 @@ def check_masks(example: Example, shapes: list[list[tuple[int, int]]]) -> list[s
 
 def check_times(example: Example) -> tuple[list[str], float]:
     """Find views that run apart, gaps and a wrong rate; return the drift in seconds too."""
+    most_delay = 0.5  # of a frame's time, a view may be later than the slowest
+    most_gap = 1.75  # of a frame's time, between two frames
+    rate_tolerance = 0.05  # of the frames a second: between the record and its timestamps
+    step_tolerance = 1e-3  # of a frame's time: views as fast as one another
     times = example.timestamps.astype(np.float64)
     steps = np.diff(times, axis=1)
     if not steps.size:
         return [], float(np.abs(times - times[:1]).max())
     # Instants are the frames of the slowest view; faster ones show their nearest.
     rates = np.median(steps, axis=1)
-    slowest = int((rates > (1 - STEP_TOLERANCE) * rates.max()).argmax())
+    slowest = int((rates > (1 - step_tolerance) * rates.max()).argmax())
     late = np.abs(times - times[slowest])
     step = float(rates[slowest])
     drift = float(late.max())
@@ -113,15 +112,15 @@ def check_times(example: Example) -> tuple[list[str], float]:
         view, frame = np.argwhere(steps <= 0)[0]
         line = f"found view {view} going back after frame {frame}, expected rising seconds"
         problems.append(f"timestamps: {line}")
-    if drift > MAX_DELAY * step:
+    if drift > most_delay * step:
         view, frame = np.unravel_index(late.argmax(), late.shape)
         line = f"found view {view} {drift:.3g} s from view {slowest} at frame {frame}, expected at"
-        problems.append(f"timestamps: {line} most {MAX_DELAY * step:.3g} s, half a frame")
-    if (steps > MAX_GAP * step).any():
-        view, frame = np.argwhere(steps > MAX_GAP * step)[0]
+        problems.append(f"timestamps: {line} most {most_delay * step:.3g} s, half a frame")
+    if (steps > most_gap * step).any():
+        view, frame = np.argwhere(steps > most_gap * step)[0]
         gap = f"{steps[view, frame]:.3g} s after frame {frame} of view {view}"
         problems.append(f"timestamps: found a gap of {gap}, expected steps of {step:.3g} s")
-    if abs(example.fps * step - 1) > RATE_TOLERANCE:
+    if abs(example.fps * step - 1) > rate_tolerance:
         problems.append(f"fps: found {example.fps:g}, expected {1 / step:.4g} by the timestamps")
     return problems, drift
 
@@ -137,11 +136,12 @@ def exposure(light: Float[np.ndarray, "v t"]) -> list[float]:
 
 def note_light(stops: list[float]) -> list[str]:
     """Note views that are much lighter or darker than the others; they may see other things."""
+    most_stops = 0.5  # a view may be lighter or darker than the others
     return [
         f"exposure: found view {view} {abs(value):.2g} stops {'lighter' if value > 0 else 'darker'}"
-        f" than the median view, {MAX_STOPS} is usual"
+        f" than the median view, {most_stops} is usual"
         for view, value in enumerate(stops)
-        if abs(value) > MAX_STOPS
+        if abs(value) > most_stops
     ]
 
 

@@ -17,10 +17,6 @@ from jaxtyping import Float, Int
 from input_pipeline import cameras
 from input_pipeline.matches import Matches, epipolar_distances
 
-MIN_MATCHES = 12  # matches that agree with a reading
-MIN_RATIO_TO_CHANCE = 4  # times as many as when the matches are shuffled
-MIN_RATIO_TO_STORED = 2  # times as many as agree with the stored cameras
-MIN_EXPLAINED = 0.8  # of verified matches, else some single camera is wrong and not the convention
 STORED = "as stored"
 KNOWN_AXES: dict[tuple[int, ...], str] = {
     (1, 0, 0, 0, 1, 0, 0, 0, 1): "",
@@ -102,14 +98,18 @@ def supports_cameras(counts: Agreement) -> bool:
 
 def better_reading(counts: Agreement) -> str:
     """Return the reading that agrees with far more matches than the stored cameras do, or ""."""
+    least_ratio_to_stored = 2  # times as many as agree with the stored cameras
+    least_explained = 0.8  # of verified matches, else a single camera is wrong
     best = int(np.where(_believable(counts), counts.near, -1).argmax())
-    least = max(MIN_RATIO_TO_STORED * counts.near[0], MIN_EXPLAINED * counts.verified)
+    least = max(least_ratio_to_stored * counts.near[0], least_explained * counts.verified)
     clear = _believable(counts)[best] and counts.near[best] >= least
     return counts.names[best] if best and clear else ""
 
 
 def _believable(counts: Agreement) -> np.ndarray:
-    return (counts.near >= MIN_MATCHES) & (counts.near >= MIN_RATIO_TO_CHANCE * counts.chance)
+    least_matches = 12  # matches that agree with a reading
+    least_ratio_to_chance = 4  # times as many as when the matches are shuffled
+    return (counts.near >= least_matches) & (counts.near >= least_ratio_to_chance * counts.chance)
 
 
 def _signed_permutations(determinant: int) -> list[Float[np.ndarray, "3 3"]]:

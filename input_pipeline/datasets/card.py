@@ -9,11 +9,10 @@ import numpy as np
 
 from input_pipeline.films import is_film
 from input_pipeline.projections import has_filled
-from input_pipeline.schema import VERSION, Example
+from input_pipeline.schema import SCHEMA_VERSION, Example
 from input_pipeline.transforms import decode_depth, view_size
 
 Facts = dict[str, Any]  # of one clip, plain values
-MAX_LISTED = 12
 FACTS_VERSION = 4  # raised when facts change: a build does not go on with others
 
 
@@ -122,7 +121,7 @@ def card(name: str, about: str, totals: dict[str, Any], size: int, digest: str) 
         ("sources", _listed(totals["sources"])),
         ("licences", _listed(totals["licenses"])),
         ("content (SHA-256)", f"`{digest}`"),
-        ("schema", f"version {VERSION}"),
+        ("schema", f"version {SCHEMA_VERSION}"),
     ]
     table = "\n".join(f"| {what} | {_cell(value)} |" for what, value in rows)
     return f"# {name}\n\n{_plain(about)}\n\n| what | how much |\n|---|---|\n{table}\n"
@@ -161,9 +160,9 @@ def _counts(values: Any) -> dict[str, int]:
     return dict(sorted(counter.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-def _listed(counts: dict[str, int]) -> str:
+def _listed(counts: dict[str, int], most: int = 12) -> str:
     words: Sequence[str] = [
         f"{name or 'none said'} ({count} clips)" for name, count in counts.items()
     ]
-    rest = [f"and {len(words) - MAX_LISTED} others"] if len(words) > MAX_LISTED else []
-    return ", ".join([*words[:MAX_LISTED], *rest])
+    rest = [f"and {len(words) - most} others"] if len(words) > most else []
+    return ", ".join([*words[:most], *rest])

@@ -49,7 +49,7 @@ from input_pipeline.datasets.shards import (
 from input_pipeline.json_layout import require_layout
 from input_pipeline.opening import make_own_folder, require_regular
 from input_pipeline.plain_files import parse_json
-from input_pipeline.schema import VERSION, Example
+from input_pipeline.schema import SCHEMA_VERSION, Example
 from input_pipeline.whole_files import remove_leftovers, whole_file, write_text
 
 SHARD_BYTES = 2**28  # of a file, where their number is not given
@@ -165,9 +165,9 @@ class Records(Sequence[Example]):
             file_system(address)  # refuses what nothing here reads
         path = epath.Path(address or folder)
         index = _index(folder)
-        if index["version"] != VERSION:
+        if index["version"] != SCHEMA_VERSION:
             found = f"version {index['version']} of the schema"
-            expected = f"{VERSION}, so make it again from its captures"
+            expected = f"{SCHEMA_VERSION}, so make it again from its captures"
             raise ValueError(f"dataset {folder}: found {found}, expected {expected}")
         if split not in index["splits"]:
             names = ", ".join(index["splits"])
@@ -249,7 +249,7 @@ def _index(folder: str | Path) -> dict[str, Any]:
         do = "a finished dataset; give the command that makes it again"
         raise ValueError(f"dataset {path}: found {error}, expected {do}") from None
     index = parse_json(text, f"dataset {path}, {INDEX}")
-    is_ours = isinstance(index, dict) and index.get("version") == VERSION
+    is_ours = isinstance(index, dict) and index.get("version") == SCHEMA_VERSION
     require_layout(index, LAYOUT if is_ours else ANY_VERSION, f"dataset {path}, {INDEX}")
     for file in index["files"]:
         if not FILE.fullmatch(file):
@@ -335,7 +335,7 @@ def _finish(
     # With these files `tfds.builder_from_directory` opens the folder without any code of ours.
     identity = DatasetIdentity(
         name=name,
-        version=tfds.core.Version(f"{VERSION}.0.0"),
+        version=tfds.core.Version(f"{SCHEMA_VERSION}.0.0"),
         data_dir=address or str(folder),
         module_name="",
     )
@@ -368,7 +368,7 @@ def _finish(
                 path.replace(folder / path.name)
     # Readers ask for the index first: written last, it never names a file that is not there.
     files = {k: {"bytes": v["bytes"], "sha256": v["sha256"]} for k, v in entries.items()}
-    index = {"version": VERSION, "content": digest, "files": files, "splits": splits}
+    index = {"version": SCHEMA_VERSION, "content": digest, "files": files, "splits": splits}
     write_text(folder / INDEX, json.dumps(index))
 
 

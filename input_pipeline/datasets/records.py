@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from jaxtyping import Shaped
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
-from input_pipeline.schema import VERSION, Example
+from input_pipeline.schema import SCHEMA_VERSION, Example
 
 # Bytes of files; messages of protobuf end at 2 GiB, numbers among them.
 MAX_RECORD_BYTES = 2**31 - 2**24
@@ -96,12 +96,12 @@ def from_bytes(record: bytes) -> Example:
     try:
         read: Any = FEATURES.deserialize_example_np(record)
         version = int(read["version"])
-        example = _example(dict(read)) if version == VERSION else None
+        example = _example(dict(read)) if version == SCHEMA_VERSION else None
     except UNREADABLE as error:
         found = f"{len(record)} bytes that do not decode ({error})"
         raise ValueError(f"record: found {found}, expected a whole record") from None
     if example is None:
-        raise ValueError(f"record version: found {version}, expected {VERSION}")
+        raise ValueError(f"record version: found {version}, expected {SCHEMA_VERSION}")
     return example
 
 

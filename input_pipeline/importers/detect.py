@@ -46,7 +46,6 @@ LAYOUTS = {
     "colmap": colmap,
     "uncalibrated": uncalibrated,
 }
-MAX_FOLDER_DEPTH = 2  # folders below the one that is named, in which scenes are looked for
 
 
 def detect(path: Path) -> tuple[str, str, list[str]]:
@@ -74,11 +73,12 @@ def find_scenes(path: Path) -> tuple[list[SceneFolder], list[str]]:
     Raises:
       ValueError: none has one.
     """
+    most_levels = 2  # folders below the one that is named, in which scenes are looked for
     try:
         return [(path, *detect(path))], []
     except ValueError as error:
         folders = [path]
-        for _ in range(MAX_FOLDER_DEPTH):
+        for _ in range(most_levels):
             folders = [f for above in folders for f in sorted(above.iterdir()) if f.is_dir()]
             scenes = []
             unknown = []

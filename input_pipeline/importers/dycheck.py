@@ -16,7 +16,6 @@ from input_pipeline.plain_files import field, load_json, numbers
 
 NEEDS = "dataset.json, metadata.json, camera/*.json and rgb/1x (or 2x, 4x, 8x)"
 SCALES = ("1x", "2x", "4x", "8x", "16x")
-DEFAULT_FPS = 15.0  # of most of these captures, where extra.json does not say
 
 
 def matches(path: Path) -> tuple[bool, str]:
@@ -34,6 +33,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     Raises:
       ValueError: naming the file and field that is missing or impossible.
     """
+    default_fps = 15.0  # of most of these captures, where extra.json does not say
     dataset = load_json(path / "dataset.json")
     metadata = load_json(path / "metadata.json")
     scale = next((name for name in SCALES if (path / "rgb" / name).is_dir()), None)
@@ -42,11 +42,11 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     note = ""
     extra = path / "extra.json"
     if fps is None:
-        fps = float(load_json(extra)["fps"]) if extra.is_file() else DEFAULT_FPS
+        fps = float(load_json(extra)["fps"]) if extra.is_file() else default_fps
         note = (
             ""
             if extra.is_file()
-            else f"{DEFAULT_FPS:g} frames a second, in want of extra.json or --fps"
+            else f"{default_fps:g} frames a second, in want of extra.json or --fps"
         )
     films: dict[int, list[tuple[int, str]]] = {}
     for item in field(dataset, "ids", str(path / "dataset.json")):

@@ -16,7 +16,6 @@ NEEDS = "cameras.json with K, camera_to_world and video of each camera, and vide
 FILE = "cameras.json"
 FILMS = "videos/dense"
 MODEL = "OPENCV"
-METRES = 1.0
 
 
 def matches(path: Path) -> tuple[bool, str]:
@@ -32,6 +31,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     Raises:
       ValueError: naming the camera and field that is missing or does not fit its film.
     """
+    metres = 1.0
     file = path / FILE
     table = load_json(file)
     model = field(table, "camera_model", str(file))
@@ -55,4 +55,4 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         )
         views.append(view)
     source = f"4DAnyone, {path.name}"
-    return [make_capture(path.name, views, unit=METRES, source=source, generated=True)]
+    return [make_capture(path.name, views, unit=metres, source=source, generated=True)]

@@ -15,7 +15,6 @@ from input_pipeline.footage import natural
 from input_pipeline.importers.colmap_files import Lens, model_files, read_model
 
 NEEDS = "colmap_0, colmap_1, ... each with images/camNN.png and sparse/0"
-DEFAULT_FPS = 30.0
 
 
 def matches(path: Path) -> tuple[bool, str]:
@@ -32,6 +31,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     Raises:
       ValueError: an instant without a camera that the first one has, or without a project.
     """
+    default_fps = 30.0
     model = None
     borrowed = 0
     films: dict[str, list[tuple[float, Path, Lens, np.ndarray]]] = {}
@@ -48,7 +48,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         for image in images:
             file = folder / "images" / image.name
             frame = (
-                number / (fps or DEFAULT_FPS),
+                number / (fps or default_fps),
                 file,
                 lenses[image.camera],
                 image.world_to_camera,
@@ -72,7 +72,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             timestamps=times,
         )
         views.append(view)
-    notes = [] if fps else [f"{DEFAULT_FPS:g} instants a second, in want of --fps"]
+    notes = [] if fps else [f"{default_fps:g} instants a second, in want of --fps"]
     if borrowed:
         notes += [f"{borrowed} instants have no cameras of their own and take those before them"]
     return [make_capture(path.name, views, notes=notes)]

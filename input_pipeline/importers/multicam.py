@@ -18,7 +18,6 @@ from input_pipeline.importers.pairing import pair
 from input_pipeline.plain_files import load_json, numbers
 
 NEEDS = "cameras/camera_extrinsics.json, videos/camNN.mp4, in a folder like f24_aperture5/scene1"
-SENSOR_MILLIMETRES = 23.76  # millimetres, both ways
 CENTIMETRES = 0.01
 FILES = ("cameras/camera_extrinsics.json", "camera_extrinsics.json")
 
@@ -71,8 +70,9 @@ def named_focal_length(path: Path) -> float:
 
 def lens(focal: float, size: tuple[int, int]) -> Float64[np.ndarray, "3 3"]:
     """Return intrinsics of pictures of that many rows and columns, of a focal length in mm."""
+    sensor_millimetres = 23.76  # millimetres, both ways
     height, width = size
-    pixels = focal / SENSOR_MILLIMETRES * max(height, width)
+    pixels = focal / sensor_millimetres * max(height, width)
     return np.array([[pixels, 0, width / 2], [0, pixels, height / 2], [0, 0, 1]])
 
 

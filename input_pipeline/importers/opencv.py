@@ -425,9 +425,8 @@ def _array(table: Mapping[str, Any], field: str, where: str, counts: tuple[int, 
 
 def _entries(value: Any, where: str) -> np.ndarray:
     """Return all numbers of a list or of one of FileStorage's matrices, in one row."""
-    if isinstance(value, Mapping) and "data" in value:
-        value = value["data"]
-    return numbers(value, np.shape(value), where).ravel()
+    listed: Any = value["data"] if isinstance(value, Mapping) and "data" in value else value
+    return numbers(listed, np.shape(listed), where).ravel()
 
 
 def _size(table: Mapping[str, Any], where: str) -> tuple[int, int] | None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from input_pipeline.footage import VIDEOS, natural
 
-MAX_NAME_LENGTH = 255  # characters of a name, as of files
 Films = Mapping[str, tuple[Path, ...]]
 
 
@@ -18,9 +17,10 @@ def pair(films: Films, cameras: Sequence[str], where: Path) -> dict[str, str]:
     Raises:
       ValueError: naming a name that no file could have, or cameras and footage without the other.
     """
-    if long := [camera for camera in cameras if len(camera) > MAX_NAME_LENGTH]:
+    most_characters = 255  # characters of a name, as of files
+    if long := [camera for camera in cameras if len(camera) > most_characters]:
         found = f"a camera's name of {len(long[0])} characters"
-        raise ValueError(f"{where}: found {found}, expected at most {MAX_NAME_LENGTH}")
+        raise ValueError(f"{where}: found {found}, expected at most {most_characters}")
     pairs: dict[str, str] = {}
     for camera in cameras:
         inside = [film for film in films if _within(film, camera) or _within(camera, film)]

@@ -13,7 +13,6 @@ from input_pipeline.footage import has_one
 from input_pipeline.plain_files import field, load_json, numbers
 
 NEEDS = "train_meta.json with w, h, k, w2c, fn, cam_id, and the pictures in ims/"
-DEFAULT_FPS = 30.0
 FILES = ("train_meta.json", "test_meta.json")
 
 
@@ -28,11 +27,12 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     Raises:
       ValueError: naming the file and field that is missing or does not fit.
     """
+    default_fps = 30.0
     views = []
     for name in FILES:
         if (path / name).is_file():
-            views += _views(path, path / name, fps or DEFAULT_FPS)
-    note = "" if fps else f"{DEFAULT_FPS:g} frames a second, as the dataset says"
+            views += _views(path, path / name, fps or default_fps)
+    note = "" if fps else f"{default_fps:g} frames a second, as the dataset says"
     return [make_capture(path.name, views, notes=[note])]
 
 

@@ -30,10 +30,6 @@ FOLDERS = ("depth", "confidence")
 NEEDS = "rgb.mp4, odometry.csv, camera_matrix.csv, depth/N.png and confidence/N.png"
 COLUMNS = ("timestamp", "frame", "x", "y", "z", "qx", "qy", "qz", "qw")
 LENS = ("fx", "fy", "cx", "cy")
-MILLIMETRES = 0.001
-MOST_LOST = 0.1  # of the frames, at most, without a picture of depth
-MOST_NAMES = 5  # of lost pictures, that a message shows
-OFF_CENTRE = 0.1  # of the film's sides, at most, from its middle to the lens's centre
 MAX_BYTES = 2**28  # of a table
 
 
@@ -52,6 +48,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         there are poses, many pictures of depth are missing, or the lens is of a film of another
         size.
     """
+    millimetres = 0.001
     del fps  # the table has times
     film = path / "rgb.mp4"
     table = _odometry(path / "odometry.csv")
@@ -81,7 +78,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         timestamps=table["timestamp"] - table["timestamp"][0],
         depth=depth,
         confidence=confidence,
-        depth_scale=MILLIMETRES,
+        depth_scale=millimetres,
     )
     return [make_capture(path.name, [(view, note)], unit=1.0, source="Stray Scanner", notes=notes)]
 
@@ -124,6 +121,8 @@ def _depth(path: Path, names: list[str]) -> tuple[list[Path | None], list[Path |
     Raises:
       ValueError: many are lost.
     """
+    most_lost = 0.1  # of the frames, at most, without a picture of depth
+    most_names = 5  # of lost pictures, that a message shows
     pairs = [(path / "depth" / name, path / "confidence" / name) for name in names]
     is_lost = [not all(picture.is_file() for picture in pair) for pair in pairs]
     depth = [None if lost else pair[0] for pair, lost in zip(pairs, is_lost, strict=True)]
@@ -131,11 +130,11 @@ def _depth(path: Path, names: list[str]) -> tuple[list[Path | None], list[Path |
     if not any(is_lost):
         return depth, confidence, ""
     lost_names = [name for name, lost in zip(names, is_lost, strict=True) if lost]
-    shown = ", ".join(lost_names[:MOST_NAMES]) + ", ..." * (len(lost_names) > MOST_NAMES)
+    shown = ", ".join(lost_names[:most_names]) + ", ..." * (len(lost_names) > most_names)
     share = f"{len(lost_names)} of {len(names)} frames"
-    if len(lost_names) > MOST_LOST * len(names):
+    if len(lost_names) > most_lost * len(names):
         where = f"{shown} in depth/ or confidence/, of {share}"
-        expected = f"at most {MOST_LOST:.0%} of them lost"
+        expected = f"at most {most_lost:.0%} of them lost"
         raise ValueError(f"{path}, files: found no {where}, expected {expected}")
     return depth, confidence, f"depth of {share} is unknown, whose pictures are missing: {shown}"
 
@@ -165,10 +164,11 @@ def _text(file: Path) -> str:
 
 def _check_size(path: Path, lens: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> None:
     """Refuse a lens that is of a film of another size: nothing else in the folder shows it."""
+    most_off_centre = 0.1  # of the film's sides, at most, from its middle to the lens's centre
     height, width = size
     x = lens[0, 2]
     y = lens[1, 2]
-    if np.abs(np.array([x / width, y / height]) - 0.5).max() > OFF_CENTRE:
+    if np.abs(np.array([x / width, y / height]) - 0.5).max() > most_off_centre:
         off_centre = f"the lens's centre at {x:.0f}, {y:.0f} of a film of {width}x{height}"
         raise ValueError(
             f"{path}: found {off_centre}, expected it in the middle, of rgb.mp4 as recorded"

@@ -22,7 +22,6 @@ LENSES = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "SIMPLE_RADIAL",
 LENS = ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x")
 DISTORTION = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 FISHEYE_DISTORTION = ("k1", "k2", "k3", "k4")
-MILLIMETRES = 1e-3  # nerfstudio's depth files unless they say otherwise
 
 
 def matches(path: Path) -> tuple[bool, str]:
@@ -94,6 +93,7 @@ def read_moving_camera(
 
 
 def _view(file: Path, table: dict, name: str, film: list[dict], seconds: float):
+    millimetres = 1e-3  # nerfstudio's depth files unless they say otherwise
     first = film[0]
     intrinsics, size, distortion = _lens({**table, **first}, first["file"], first["where"])
     for frame in film:
@@ -116,7 +116,7 @@ def _view(file: Path, table: dict, name: str, film: list[dict], seconds: float):
         timestamps=times,
         depth=[file.parent / f["depth_file_path"] for f in film if "depth_file_path" in f],
         masks=[file.parent / f["mask_path"] for f in film if "mask_path" in f],
-        depth_scale=float(table.get("depth_unit_scale_factor", MILLIMETRES)),
+        depth_scale=float(table.get("depth_unit_scale_factor", millimetres)),
     )
 
 

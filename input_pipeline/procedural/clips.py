@@ -13,12 +13,10 @@ import numpy as np
 from jaxtyping import Array, Float, Float32
 
 from input_pipeline.footage import PICTURES, VIDEOS, first_picture, listed
-from input_pipeline.procedural.rich_world import PEOPLE
+from input_pipeline.procedural.rich_world import MOST_PEOPLE
 from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, Worlds, procedural_scene
 from input_pipeline.schema import Example, make_example
 from input_pipeline.transforms import cover, encode_depth, encode_jpeg, encode_mask
-
-TEXTURE_SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ class ProceduralClips:
             source=f"{self.worlds} procedural scenes of full4d{held_out}: {scene}",
             license="Apache-2.0",
             all_depth=self.all_depth,
-            people=(PEOPLE if self.worlds == "rich" else 1) if self.masks else 0,
+            people=(MOST_PEOPLE if self.worlds == "rich" else 1) if self.masks else 0,
             quality=self.quality,
         )
 
@@ -139,16 +137,17 @@ def scene_program(
 def read_textures(folder: str) -> Float32[np.ndarray, "n s s 3"]:
     """Read the pictures of a folder and the first frames of its videos, by name, in [0, 1].
 
-    They are cut to squares of `TEXTURE_SIDE` pixels.
+    They are cut to squares of `side` pixels.
 
     Raises:
       ValueError: there are none, or one does not decode.
     """
+    side = 256
     files = listed(Path(folder), PICTURES | VIDEOS)
     if not files:
         raise ValueError(f"textures {folder}: found no picture or video, expected some")
     nothing = np.eye(3)
-    side = TEXTURE_SIDE
+    side = side
     squares = [cover(first_picture(file), nothing, side, side)[0] for file in files]
     return np.stack(squares).astype(np.float32) / 255
 

@@ -22,7 +22,7 @@ from input_pipeline.plain_files import UNREADABLE, parse_json
 
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
-LARGEST = 1e6  # coordinates and scales; float32 keeps millimetres of a kilometre
+LARGEST_NUMBER = 1e6  # coordinates and scales; float32 keeps millimetres of a kilometre
 
 
 class Channel(NamedTuple):
@@ -313,7 +313,7 @@ def require_indices(name: str, values: np.ndarray, count: int) -> None:
         raise ValueError(f"{name} from {values.min()} to {values.max()} for {count} of them")
 
 
-def require_bounded(name: str, values: np.ndarray, most: float = LARGEST) -> None:
+def require_bounded(name: str, values: np.ndarray, most: float = LARGEST_NUMBER) -> None:
     """Refuse numbers that are not finite or larger than `most`.
 
     Raises:

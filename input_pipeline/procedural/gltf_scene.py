@@ -28,11 +28,9 @@ from input_pipeline.procedural.precision import exact_products
 from input_pipeline.procedural.scene import ProceduralClip
 from input_pipeline.procedural.scene_cameras import camera_towards
 
-SAMPLES = 3  # rays per pixel side
-LENGTH = 0.7  # largest extent of the asset, where the source camera orbits at distance 1
+PIXEL_RAYS = 3  # rays per pixel side
+ASSET_LENGTH = 0.7  # largest extent of the asset, where the source camera orbits at distance 1
 ROOM = (1.9, 1.2, 1.9)  # half width, height, half depth
-FIELD_OF_VIEW = 50.0
-ELEVATION = 14.0
 LIGHT = (0.4, 0.8, 0.45)
 UP = (0.0, 1.0, 0.0)
 WALLS = ((0.55, 0.62, 0.70), (0.72, 0.66, 0.56), (0.80, 0.82, 0.85))  # x, z, ceiling
@@ -60,6 +58,8 @@ def gltf_clip(
     Raises:
       ValueError: the file is unreadable or does not have the animation.
     """
+    field_of_view = 50.0
+    elevation_degrees = 14.0
     mesh = load_skinned_mesh(path)
     if animation not in mesh.animations:
         names = ", ".join(mesh.animations) or "none"
@@ -67,11 +67,11 @@ def gltf_clip(
     times = start + interval * np.arange(frames)
     triangles = jnp.asarray(standing_triangles(mesh, animation, times))
 
-    center = jnp.array([0.0, 0.25 * LENGTH, 0.0])
-    focal = 0.5 * width / np.tan(np.deg2rad(FIELD_OF_VIEW) / 2)
+    center = jnp.array([0.0, 0.25 * ASSET_LENGTH, 0.0])
+    focal = 0.5 * width / np.tan(np.deg2rad(field_of_view) / 2)
     intrinsics = jnp.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
     azimuth = jnp.deg2rad(source_azimuth + jnp.array([0.0, *target_azimuths]))
-    elevation = np.deg2rad(ELEVATION)
+    elevation = np.deg2rad(elevation_degrees)
     direction = jnp.stack(
         [
             jnp.cos(elevation) * jnp.sin(azimuth),
@@ -108,11 +108,11 @@ def gltf_clip(
 def standing_triangles(
     mesh: SkinnedMesh, animation: str, times: Float[np.ndarray, "t"]
 ) -> Float[np.ndarray, "t f 3 3"]:
-    """Skinned triangles at each time, scaled to LENGTH and standing on y = 0 around the origin."""
+    """Skinned triangles at each time, of ASSET_LENGTH, standing on y = 0 around the origin."""
     low = mesh.positions.min(0)
     high = mesh.positions.max(0)
     anchor = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
-    scale = LENGTH / (high - low).max()
+    scale = ASSET_LENGTH / (high - low).max()
     posed = [skinned_positions(mesh, animation, float(t))[mesh.triangles] for t in times]
     return ((np.stack(posed) - anchor) * scale).astype(np.float32)
 
@@ -150,7 +150,7 @@ def cast_rays(
 
     def cast_row(y: Float[Array, ""]) -> tuple[Float[Array, "x 3"], Float[Array, "x"]]:
         # One row meets all triangles at a time: rays of a whole picture would take too much memory.
-        x = (jnp.arange(width * SAMPLES) + 0.5) / SAMPLES
+        x = (jnp.arange(width * PIXEL_RAYS) + 0.5) / PIXEL_RAYS
         rays = jnp.stack([x, jnp.full_like(x, y), jnp.ones_like(x)], axis=1)
         rays = rays @ jnp.linalg.inv(intrinsics).T
         det = rays @ normal.T
@@ -183,12 +183,13 @@ def cast_rays(
         )
         return jnp.clip(color, 0, 1), jnp.minimum(z, room_z)
 
-    rows = (jnp.arange(height * SAMPLES) + 0.5) / SAMPLES
+    rows = (jnp.arange(height * PIXEL_RAYS) + 0.5) / PIXEL_RAYS
     color, depth = jax.lax.map(cast_row, rows)
     # Colours are averaged over samples. Depth is that of one sample near the middle, since a mean
     # across an edge lies on no surface.
-    color = reduce(color, "(h a) (w b) c -> h w c", "mean", a=SAMPLES, b=SAMPLES)
-    return color, depth[SAMPLES // 2 :: SAMPLES, SAMPLES // 2 :: SAMPLES]
+    color = reduce(color, "(h a) (w b) c -> h w c", "mean", a=PIXEL_RAYS, b=PIXEL_RAYS)
+    middle = slice(PIXEL_RAYS // 2, None, PIXEL_RAYS)
+    return color, depth[middle, middle]
 
 
 def _room(

@@ -12,18 +12,11 @@ from jaxtyping import Array, Bool, Float, Int
 
 from input_pipeline.procedural.shapes import Objects
 
-BALLS = 3  # ellipsoids of a person
-LIMBS = 8  # capsules of a person
-# Lengths of the parts of a body, as shares of its height.
-HIPS = 0.05
-SHOULDERS = 0.115
-THIGH = 0.245
-SHIN = 0.235
-ARM = 0.16
-FOREARM = 0.2
-# Actions; people of any other number are idle.
-WALK = 0
-WAVE = 1
+PERSON_ELLIPSOIDS = 3  # ellipsoids of a person
+PERSON_CAPSULES = 8  # capsules of a person
+# Upper and lower half of a limb, as shares of the body's height.
+LEG_LENGTHS = (0.245, 0.235)
+ARM_LENGTHS = (0.16, 0.2)
 UP = (0.0, -1.0, 0.0)
 
 
@@ -44,9 +37,13 @@ class Person(NamedTuple):
 
 def person_at(person: Person, floor: Float[Array, ""], time: Float[Array, ""]) -> Objects:
     """Return poses and sizes of the eleven parts."""
+    hip_offset = 0.05
+    shoulder_offset = 0.115
+    walking = 0
+    waving = 1  # people of any other action are idle
     size = person.height
-    walks = (person.action == WALK).astype(jnp.float32)
-    waves = (person.action == WAVE).astype(jnp.float32)
+    walks = (person.action == walking).astype(jnp.float32)
+    waves = (person.action == waving).astype(jnp.float32)
     beat = person.gait * time + person.phase
     # A step is as long as the legs swing, so feet that stand do not slide much.
     turn = walks * person.side * 0.16 * size * person.gait * time / person.circle
@@ -59,7 +56,7 @@ def person_at(person: Person, floor: Float[Array, ""], time: Float[Array, ""]) -
     swing = walks * 0.5 * jnp.sin(beat) * jnp.array([1.0, -1.0])  # left, right
     lifted = jnp.clip(jnp.cos(beat) * jnp.array([1.0, -1.0]), 0, 1)
     shin_angle = swing - 0.1 - 0.9 * walks * lifted
-    reach = THIGH * jnp.cos(swing) + SHIN * jnp.cos(shin_angle)
+    reach = LEG_LENGTHS[0] * jnp.cos(swing) + LEG_LENGTHS[1] * jnp.cos(shin_angle)
     hip_height = (reach.max() + 0.035 * person.girth) * size
     hip = jnp.stack([place[0], floor - hip_height, place[1]])
     sway = 0.01 * size * jnp.sin(beat) * side
@@ -74,23 +71,23 @@ def person_at(person: Person, floor: Float[Array, ""], time: Float[Array, ""]) -
     ]
     limbs = []
     for i, out in enumerate((side, -side)):
-        top = hip + HIPS * size * out
+        top = hip + hip_offset * size * out
         limbs += _limb(top, (swing[i], shin_angle[i]), (0.04, 0.02), (forward, out), size, i)
     arm_swing = -0.8 * swing
     for i, out in enumerate((side, -side)):
         # The right arm waves: raised sideways, its lower half to and fro.
         raised = waves * i
-        top = hip + 0.31 * size * lean + SHOULDERS * size * out + sway
+        top = hip + 0.31 * size * lean + shoulder_offset * size * out + sway
         angles = (arm_swing[i] * (1 - raised), (arm_swing[i] + 0.35) * (1 - raised))
         wave = 2.6 + 0.5 * jnp.sin(2 * beat)
         away = (0.12 + raised * 1.6, 0.08 + raised * wave)
         limbs += _limb(top, angles, away, (forward, out), size, 2 + i)
     radii = jnp.array([0.05, 0.036, 0.05, 0.036, 0.032, 0.026, 0.032, 0.026])
-    halves = jnp.array([THIGH, SHIN, THIGH, SHIN, ARM, FOREARM, ARM, FOREARM]) / 2
-    sizes = jnp.stack([radii * girth, halves * size, jnp.zeros(LIMBS)], 1)
+    halves = jnp.array([*LEG_LENGTHS, *LEG_LENGTHS, *ARM_LENGTHS, *ARM_LENGTHS]) / 2
+    sizes = jnp.stack([radii * girth, halves * size, jnp.zeros(PERSON_CAPSULES)], 1)
     return Objects(
         jnp.stack([center for center, *_ in balls] + [center for center, _ in limbs]),
-        jnp.stack([body] * BALLS + [axes for _, axes in limbs]),
+        jnp.stack([body] * PERSON_ELLIPSOIDS + [axes for _, axes in limbs]),
         jnp.concatenate([jnp.stack([jnp.array(s) * scale for _, s, scale in balls]), sizes]),
     )
 
@@ -108,7 +105,7 @@ def _limb(top, angles, away, frame, size, number):
     """
     forward, out = frame
     down = -jnp.array(UP)
-    lengths = (THIGH, SHIN) if number < 2 else (ARM, FOREARM)
+    lengths = LEG_LENGTHS if number < 2 else ARM_LENGTHS
     parts = []
     for angle, sideways, length in zip(angles, away, lengths, strict=True):
         along = jnp.cos(angle) * (jnp.cos(sideways) * down + jnp.sin(sideways) * out)

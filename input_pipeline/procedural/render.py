@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from input_pipeline.procedural.shapes import (
-    FLOOR,
+    FLOOR_FACE,
     Objects,
     Traced,
     Vector,
@@ -37,7 +37,7 @@ def paint_world(
     m = world.materials
     albedo = m.color_a.T[:, material] * (1 - mix) + m.color_b.T[:, material] * mix
     light = world.ambient + (1.1 - world.ambient) * lambert * world.light_color[:, None]
-    is_sky = world.outdoor & (material >= OBJECTS) & (material != OBJECTS + FLOOR)
+    is_sky = world.outdoor & (material >= OBJECTS) & (material != OBJECTS + FLOOR_FACE)
     color = jnp.where(is_sky[None], _sky(world, rays), albedo * light * shadow)
     return jnp.clip(color * world.exposure, 0, 1)
 
@@ -56,7 +56,7 @@ def _shade(
     at = surface_points(objects, SPANS, origin, rays, depth, material)
     mix = _texture(world, material, at.local, is_object, axis)
     lambert = jnp.clip(dot(at.normal, columns(world.light)), 0, 1)
-    on_floor = material == OBJECTS + FLOOR
+    on_floor = material == OBJECTS + FLOOR_FACE
     return mix, lambert, jnp.where(on_floor, _shadow(world, objects, at.position), 1.0)
 
 

@@ -12,7 +12,7 @@ from input_pipeline.procedural.rich_world import (
 )
 from input_pipeline.procedural.shadows import light_arriving
 from input_pipeline.procedural.shapes import (
-    FLOOR,
+    FLOOR_FACE,
     Objects,
     Traced,
     Vector,
@@ -81,7 +81,7 @@ def paint_rich_world(
 
 def is_sky(world: RichWorld, which: Int[Array, "p"]) -> Bool[Array, "p"]:
     """Tell which of the surfaces are painted as sky: all but the ground around outdoor worlds."""
-    return world.outdoor & (which >= OBJECTS) & (which != OBJECTS + FLOOR)
+    return world.outdoor & (which >= OBJECTS) & (which != OBJECTS + FLOOR_FACE)
 
 
 def _material(which: Int[Array, "p"]) -> Int[Array, "p"]:

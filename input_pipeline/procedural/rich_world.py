@@ -1,7 +1,7 @@
 """Rich random worlds: people, furniture, thin poles, things that fly, two lights, textures.
 
 Static shapes as in `world`, and the same axes and units. In order of the primitives:
-ellipsoids of PEOPLE figures, then balls; boxes; limbs of the figures, then legs of table and
+ellipsoids of MOST_PEOPLE figures, then balls; boxes; limbs of the figures, then legs of table and
 chair, poles and rods.
 """
 
@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from input_pipeline.procedural import people
 from input_pipeline.procedural.shapes import Objects, Spans
 from input_pipeline.procedural.world import (
-    FACES,
+    ROOM_FACES,
     Uniform,
     random_colors,
     rotation_from_vector,
@@ -23,41 +23,52 @@ from input_pipeline.procedural.world import (
 )
 
 # How many of each kind stand in a world.
-PEOPLE = 3
-BALLS = 3
-CRATES = 4
-POLES = 3
-RODS = 2
-SPANS = Spans(PEOPLE * people.BALLS + BALLS, 3 + CRATES, PEOPLE * people.LIMBS + 8 + POLES + RODS)
+MOST_PEOPLE = 3
+BALL_COUNT = 3
+CRATE_COUNT = 4
+POLE_COUNT = 3
+ROD_COUNT = 2
+SPANS = Spans(
+    MOST_PEOPLE * people.PERSON_ELLIPSOIDS + BALL_COUNT,
+    3 + CRATE_COUNT,
+    MOST_PEOPLE * people.PERSON_CAPSULES + 8 + POLE_COUNT + ROD_COUNT,
+)
 OBJECTS = sum(SPANS)
-KINDS = 9  # of textures: clouds, wood, marble, brick, checker, stripes, speckles, planks, plain
-PLAIN = KINDS - 1
-_SHIRT, _TROUSERS, _SKIN = (range(i, 3 * PEOPLE, 3) for i in range(3))
-_TABLE = 3 * PEOPLE
-_CHAIR = 3 * PEOPLE + 1
-_REST = 3 * PEOPLE + 2
-MATERIALS = _REST + BALLS + CRATES + 2 + FACES
-FIRST_FACE = MATERIALS - FACES
+# Clouds, wood, marble, brick, checker, stripes, speckles, planks, plain.
+TEXTURE_KINDS = 9
+PLAIN = TEXTURE_KINDS - 1
+_SHIRT, _TROUSERS, _SKIN = (range(i, 3 * MOST_PEOPLE, 3) for i in range(3))
+_TABLE = 3 * MOST_PEOPLE
+_CHAIR = 3 * MOST_PEOPLE + 1
+_REST = 3 * MOST_PEOPLE + 2
+MATERIALS = _REST + BALL_COUNT + CRATE_COUNT + 2 + ROOM_FACES
+FIRST_FACE = MATERIALS - ROOM_FACES
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray]:
     """List the material and the instance (0 is the room) of every primitive, then every face."""
     material = []
     instance = []
-    for p in range(PEOPLE):
+    for p in range(MOST_PEOPLE):
         material += [_SKIN[p], _SHIRT[p], _TROUSERS[p]]
-        instance += [1 + p] * people.BALLS
-    loose = range(PEOPLE + 3, PEOPLE + 3 + BALLS + CRATES + POLES + RODS)
-    material += [_REST + i for i in range(BALLS)] + [_TABLE, _CHAIR, _CHAIR]
-    instance += [*loose[:BALLS], PEOPLE + 1, PEOPLE + 2, PEOPLE + 2]
-    material += [_REST + BALLS + i for i in range(CRATES)]
-    instance += loose[BALLS : BALLS + CRATES]
-    for p in range(PEOPLE):
+        instance += [1 + p] * people.PERSON_ELLIPSOIDS
+    loose = range(
+        MOST_PEOPLE + 3, MOST_PEOPLE + 3 + BALL_COUNT + CRATE_COUNT + POLE_COUNT + ROD_COUNT
+    )
+    material += [_REST + i for i in range(BALL_COUNT)] + [_TABLE, _CHAIR, _CHAIR]
+    instance += [*loose[:BALL_COUNT], MOST_PEOPLE + 1, MOST_PEOPLE + 2, MOST_PEOPLE + 2]
+    material += [_REST + BALL_COUNT + i for i in range(CRATE_COUNT)]
+    instance += loose[BALL_COUNT : BALL_COUNT + CRATE_COUNT]
+    for p in range(MOST_PEOPLE):
         material += [_TROUSERS[p]] * 4 + [_SHIRT[p], _SKIN[p]] * 2
-        instance += [1 + p] * people.LIMBS
-    material += [_TABLE] * 4 + [_CHAIR] * 4 + [FIRST_FACE - 2] * POLES + [FIRST_FACE - 1] * RODS
-    instance += [PEOPLE + 1] * 4 + [PEOPLE + 2] * 4 + [*loose[BALLS + CRATES :]]
-    return np.array([*material, *range(FIRST_FACE, MATERIALS)]), np.array(instance + [0] * FACES)
+        instance += [1 + p] * people.PERSON_CAPSULES
+    material += (
+        [_TABLE] * 4 + [_CHAIR] * 4 + [FIRST_FACE - 2] * POLE_COUNT + [FIRST_FACE - 1] * ROD_COUNT
+    )
+    instance += [MOST_PEOPLE + 1] * 4 + [MOST_PEOPLE + 2] * 4 + [*loose[BALL_COUNT + CRATE_COUNT :]]
+    return np.array([*material, *range(FIRST_FACE, MATERIALS)]), np.array(
+        instance + [0] * ROOM_FACES
+    )
 
 
 MATERIAL_OF, INSTANCE_OF = _tables()
@@ -83,7 +94,7 @@ class RichWorld(NamedTuple):
     room_max: Float[Array, "3"]
     outdoor: Bool[Array, ""]
     present: Bool[Array, "g"]
-    people: people.Person  # of PEOPLE
+    people: people.Person  # of MOST_PEOPLE
     still: Objects  # everything else at rest: balls, boxes, capsules
     sway: Float[Array, "e 3"]  # amplitudes
     sway_frequency: Float[Array, "e 1"]
@@ -105,8 +116,11 @@ def sample_rich_world(key: PRNGKeyArray) -> RichWorld:
     ceiling = jnp.where(outdoor, 6.0, uniform((), 0.9, 1.8))
     figures = _people(uniform)
     still, sway, spin, has = _things(uniform, floor)
-    shown = jnp.repeat(figures.present, people.BALLS), jnp.repeat(figures.present, people.LIMBS)
-    thin = BALLS + SPANS.boxes
+    shown = (
+        jnp.repeat(figures.present, people.PERSON_ELLIPSOIDS),
+        jnp.repeat(figures.present, people.PERSON_CAPSULES),
+    )
+    thin = BALL_COUNT + SPANS.boxes
     present = jnp.concatenate([shown[0], has[:thin], shown[1], has[thin:]])
     lights = uniform((2, 3), -1.2, 1.2) * jnp.array([[1.0, 0.3, 1.0]]) - jnp.array([[0, 1.1, 0]])
     strength = jnp.stack([uniform((), 0.7, 1.0), uniform((), 0.0, 0.45)])
@@ -137,11 +151,11 @@ def rich_objects_at(world: RichWorld, time: Float[Array, ""]) -> Objects:
     center = still.center + world.sway * jnp.sin(world.sway_frequency * time)
     turned = rotation_from_vector(world.spin * time) @ still.rotation
     moved = Objects(center, turned, still.size)
-    thin = BALLS + SPANS.boxes
+    thin = BALL_COUNT + SPANS.boxes
 
     def joined(figure: Array, thing: Array) -> Array:
-        balls = figure[:, : people.BALLS]
-        limbs = figure[:, people.BALLS :]
+        balls = figure[:, : people.PERSON_ELLIPSOIDS]
+        limbs = figure[:, people.PERSON_ELLIPSOIDS :]
         shape = (-1, *figure.shape[2:])
         return jnp.concatenate(
             [balls.reshape(shape), thing[:thin], limbs.reshape(shape), thing[thin:]]
@@ -151,13 +165,13 @@ def rich_objects_at(world: RichWorld, time: Float[Array, ""]) -> Objects:
 
 
 def _people(uniform: Uniform) -> people.Person:
-    n = (PEOPLE,)
+    n = (MOST_PEOPLE,)
     return people.Person(
         present=uniform(n) < jnp.array([0.9, 0.6, 0.4]),
         action=jnp.floor(uniform(n, 0.0, 3.0)).astype(jnp.int32),
         height=uniform(n, 0.4, 0.7),
         girth=uniform(n, 0.85, 1.3),
-        middle=uniform((PEOPLE, 2), -0.5, 0.5),
+        middle=uniform((MOST_PEOPLE, 2), -0.5, 0.5),
         circle=uniform(n, 0.12, 0.5),
         heading=uniform(n, 0.0, 2 * jnp.pi),
         side=jnp.sign(uniform(n, -1.0, 1.0)),
@@ -168,42 +182,45 @@ def _people(uniform: Uniform) -> people.Person:
 
 def _things(uniform: Uniform, floor: Float[Array, ""]):
     """Objects beside people, how they sway and spin, and which are there."""
-    ball = uniform((BALLS, 1), 0.04, 0.12) * uniform((BALLS, 3), 0.7, 1.3)
-    ball_at = jnp.stack([uniform((BALLS,), -0.6, 0.6), floor - uniform((BALLS,), 0.1, 0.7)], 1)
-    ball_at = jnp.concatenate([ball_at, uniform((BALLS, 1), -0.6, 0.6)], 1)
+    ball = uniform((BALL_COUNT, 1), 0.04, 0.12) * uniform((BALL_COUNT, 3), 0.7, 1.3)
+    ball_at = jnp.stack(
+        [uniform((BALL_COUNT,), -0.6, 0.6), floor - uniform((BALL_COUNT,), 0.1, 0.7)], 1
+    )
+    ball_at = jnp.concatenate([ball_at, uniform((BALL_COUNT, 1), -0.6, 0.6)], 1)
     table = _table(uniform, floor)
     chair = _chair(uniform, floor)
-    crate = uniform((CRATES, 3), 0.05, 0.17)
+    crate = uniform((CRATE_COUNT, 3), 0.05, 0.17)
     crate = crate.at[0].set(jnp.stack([uniform((), 0.15, 0.35), uniform((), 0.15, 0.4), 0.012]))
-    lift = jnp.zeros(CRATES).at[2].set(2 * crate[1, 1])  # the third stands on the second
-    spot = uniform((CRATES, 2), -0.75, 0.75)
+    lift = jnp.zeros(CRATE_COUNT).at[2].set(2 * crate[1, 1])  # the third stands on the second
+    spot = uniform((CRATE_COUNT, 2), -0.75, 0.75)
     spot = spot.at[2].set(spot[1] + uniform((2,), -0.03, 0.03))
     crate_at = jnp.stack([spot[:, 0], floor - crate[:, 1] - lift, spot[:, 1]], 1)
-    yaws = uniform((CRATES, 1), 0.0, 2 * jnp.pi) * jnp.array([[0.0, 1.0, 0.0]])
-    pole = jnp.stack([uniform((POLES,), 0.006, 0.02), uniform((POLES,), 0.2, 0.6)], 1)
+    yaws = uniform((CRATE_COUNT, 1), 0.0, 2 * jnp.pi) * jnp.array([[0.0, 1.0, 0.0]])
+    pole = jnp.stack([uniform((POLE_COUNT,), 0.006, 0.02), uniform((POLE_COUNT,), 0.2, 0.6)], 1)
     pole_at = jnp.stack(
-        [uniform((POLES,), -0.8, 0.8), floor - pole[:, 1], uniform((POLES,), -0.8, 0.8)], 1
+        [uniform((POLE_COUNT,), -0.8, 0.8), floor - pole[:, 1], uniform((POLE_COUNT,), -0.8, 0.8)],
+        1,
     )
-    rod = jnp.stack([uniform((RODS,), 0.006, 0.02), uniform((RODS,), 0.08, 0.25)], 1)
-    rod_at = uniform((RODS, 3), -0.5, 0.5) * jnp.array([[1.0, 0.4, 1.0]])
+    rod = jnp.stack([uniform((ROD_COUNT,), 0.006, 0.02), uniform((ROD_COUNT,), 0.08, 0.25)], 1)
+    rod_at = uniform((ROD_COUNT, 3), -0.5, 0.5) * jnp.array([[1.0, 0.4, 1.0]])
     rod_at = rod_at + jnp.stack([0.0, floor - 0.55, 0.0])[None]
     flat = [jnp.pad(x, ((0, 0), (0, 1))) for x in (pole, rod)]
-    upright = jnp.broadcast_to(jnp.eye(3)[None], (POLES, 3, 3))
+    upright = jnp.broadcast_to(jnp.eye(3)[None], (POLE_COUNT, 3, 3))
     parts = [
-        Objects(ball_at, rotation_from_vector(uniform((BALLS, 3), -2.0, 2.0)), ball),
+        Objects(ball_at, rotation_from_vector(uniform((BALL_COUNT, 3), -2.0, 2.0)), ball),
         Objects(*(field[:1] for field in table)),
         Objects(*(field[:2] for field in chair)),
         Objects(crate_at, rotation_from_vector(yaws), crate),
         Objects(*(field[1:] for field in table)),
         Objects(*(field[2:] for field in chair)),
         Objects(pole_at, upright, flat[0]),
-        Objects(rod_at, rotation_from_vector(uniform((RODS, 3), -2.0, 2.0)), flat[1]),
+        Objects(rod_at, rotation_from_vector(uniform((ROD_COUNT, 3), -2.0, 2.0)), flat[1]),
     ]
     still = Objects(*(jnp.concatenate(field) for field in zip(*parts, strict=True)))
     free = np.zeros((len(still.center), 1), np.float32)
-    free[:BALLS] = free[-RODS:] = 1
+    free[:BALL_COUNT] = free[-ROD_COUNT:] = 1
     has_table, has_chair = uniform((2,)) < 0.6
-    counts = (BALLS, 1, 2, CRATES, 4, 4, POLES + RODS)
+    counts = (BALL_COUNT, 1, 2, CRATE_COUNT, 4, 4, POLE_COUNT + ROD_COUNT)
     stands = [uniform((n,)) < 0.6 for n in counts]
     for part, here in zip((1, 2, 4, 5), (has_table, has_chair) * 2, strict=True):
         stands[part] = jnp.broadcast_to(here, (counts[part],))
@@ -248,11 +265,11 @@ def _materials(uniform: Uniform) -> RichMaterials:
     color_b = random_colors(uniform, MATERIALS)
     similar = uniform((MATERIALS, 1)) < 0.4
     color_b = jnp.where(similar, (color_a + 2 * color_b) / 3, color_b)
-    kind = jnp.floor(uniform((MATERIALS,), 0.0, float(KINDS))).astype(jnp.int32)
+    kind = jnp.floor(uniform((MATERIALS,), 0.0, float(TEXTURE_KINDS))).astype(jnp.int32)
     skin = jnp.array(_SKIN)
-    tone = uniform((PEOPLE, 1), 0.35, 1.0) * jnp.array([[0.95, 0.72, 0.58]])
+    tone = uniform((MOST_PEOPLE, 1), 0.35, 1.0) * jnp.array([[0.95, 0.72, 0.58]])
     frequency = jnp.exp(uniform((MATERIALS,), 2.2, 3.4))
-    frequency = frequency.at[FIRST_FACE:].set(jnp.exp(uniform((FACES,), 1.0, 2.6)))
+    frequency = frequency.at[FIRST_FACE:].set(jnp.exp(uniform((ROOM_FACES,), 1.0, 2.6)))
     return RichMaterials(
         kind=kind.at[skin].set(PLAIN),
         color_a=color_a.at[skin].set(tone),

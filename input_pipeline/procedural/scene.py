@@ -52,7 +52,9 @@ class ProceduralClip(NamedTuple):
     intrinsics: Float[Array, "v 3 3"]  # pixels
     world_to_camera: Float[Array, "v t 4 4"]
     timestamps: Float[Array, "t"]  # seconds
-    instances: Int[Array, "v t h w"] | None = None  # 0: room, 1 or to rich.PEOPLE: people; things
+    instances: Int[Array, "v t h w"] | None = (
+        None  # 0: room, 1 or to rich.MOST_PEOPLE: people; things
+    )
 
 
 class FilmedWorld(NamedTuple):

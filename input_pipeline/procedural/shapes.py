@@ -13,10 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-MISS = 1e4  # depth of a ray that hits nothing
-NEAREST_HIT = 0.02  # depth: nearer hits count as none
-FLOOR = 3  # of the faces of a room, the one at +y
-BLOCK = 512  # rays whose values fit the cache of a CPU
+MISSED_DEPTH = 1e4  # depth of a ray that hits nothing
+FLOOR_FACE = 3  # of the faces of a room, the one at +y
 
 
 class Vector(NamedTuple):
@@ -91,15 +89,16 @@ def lookup(table: Float[Array, "m c"], which: Int[Array, "p"]) -> list[Float[Arr
 
 
 def in_blocks(function: Callable[..., Any], arrays: Any) -> Any:
-    """function(arrays), all (p,), on a CPU in parts of up to BLOCK pixels one after the other.
+    """function(arrays), all (p,), on a CPU in parts of up to most_rays pixels one after the other.
 
     Their values fit the cache, and are computed once: without the loop XLA computes what feeds
     three channels three times. Accelerators, which would wait for each small part, do all at once.
     """
+    most_rays = 512  # rays whose values fit the cache of a CPU
     if jax.default_backend() != "cpu":
         return function(arrays)
     count = jax.tree.leaves(arrays)[0].shape[0]
-    size = max(size for size in range(1, BLOCK + 1) if count % size == 0)
+    size = max(size for size in range(1, most_rays + 1) if count % size == 0)
     parts = jax.tree.map(lambda x: x.reshape(-1, size), arrays)
     return jax.tree.map(lambda x: x.reshape(-1), jax.lax.map(function, parts))
 
@@ -115,8 +114,9 @@ def camera_rays(intrinsics: Float[Array, "3 3"], height: int, width: int) -> Vec
 def nearest_object(
     objects: Objects, spans: Spans, present: Array, origin: Vector, rays: Vector
 ) -> tuple[Float[Array, "p"], Int[Array, "p"]]:
-    """Return the depth and index of the first object along every ray (MISS where there is none)."""
-    best = jnp.full(rays.x.shape, MISS)
+    """Return the depth and index of the first object along every ray, or `MISSED_DEPTH`."""
+    nearest_hit = 0.02  # depth: nearer hits count as none
+    best = jnp.full(rays.x.shape, MISSED_DEPTH)
     which = jnp.zeros(rays.x.shape, jnp.int32)
     start = 0
     for hit, count in zip((_ellipsoid, _box, _capsule), spans, strict=True):
@@ -126,7 +126,7 @@ def nearest_object(
         offset = Vector(*(o[None] - c for o, c in zip(origin, center, strict=True)))
         local_rays = to_local(turn, Vector(*(r[None] for r in rays)))
         depth = hit(to_local(turn, offset), local_rays, columns(objects.size[part]))
-        depth = jnp.where((depth > NEAREST_HIT) & present[part, None], depth, MISS)
+        depth = jnp.where((depth > nearest_hit) & present[part, None], depth, MISSED_DEPTH)
         first = depth.min(0)
         numbers = jnp.arange(count)[:, None]
         index = jnp.where(depth == first[None], numbers, count).min(0)
@@ -226,10 +226,10 @@ def where_components(condition: Bool[Array, "p"], if_true: Vector, if_false: Vec
 
 
 def first_root(a, half_b, c) -> Array:
-    """Smaller root of a x^2 + 2 half_b x + c, MISS without a real one."""
+    """Smaller root of a x^2 + 2 half_b x + c, MISSED_DEPTH without a real one."""
     discriminant = half_b * half_b - a * c
     root = (-half_b - jnp.sqrt(jnp.maximum(discriminant, 0))) / jnp.maximum(a, 1e-9)
-    return jnp.where(discriminant > 0, root, MISS)
+    return jnp.where(discriminant > 0, root, MISSED_DEPTH)
 
 
 def _ellipsoid(origin: Vector, rays: Vector, size: Vector) -> Array:
@@ -240,7 +240,7 @@ def _ellipsoid(origin: Vector, rays: Vector, size: Vector) -> Array:
 
 def _box(origin: Vector, rays: Vector, size: Vector) -> Array:
     enter, leave = box_span(origin, rays, size)
-    return jnp.where(enter < leave, enter, MISS)
+    return jnp.where(enter < leave, enter, MISSED_DEPTH)
 
 
 def box_span(origin: Vector, rays: Vector, size: Vector) -> tuple[Array, Array]:
@@ -269,4 +269,4 @@ def _capsule(origin: Vector, rays: Vector, size: Vector) -> Array:
     end = jnp.clip(height, -half, half)
     to_end = origin._replace(y=origin.y - end)
     cap = first_root(dot(rays, rays), dot(to_end, rays), dot(to_end, to_end) - radius**2)
-    return jnp.where((body < MISS) & (jnp.abs(height) <= half), body, cap)
+    return jnp.where((body < MISSED_DEPTH) & (jnp.abs(height) <= half), body, cap)

@@ -11,12 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from input_pipeline.procedural.rich_world import KINDS, RichMaterials
+from input_pipeline.procedural.rich_world import TEXTURE_KINDS, RichMaterials
 from input_pipeline.procedural.shapes import Surface, Vector, lookup
-
-OCTAVES = 4
-PHOTO_SHARE = 0.5  # of the materials, where there are photos
-TILE = 8.0  # cells of a material's grid that a photo spans
 
 
 def value_noise(point: Vector) -> Float[Array, "p"]:
@@ -72,8 +68,8 @@ def texture(
         edge(2 * (clouds + 0.6 * (fine - 0.5)) - 1.2),
         plank * (0.6 + 0.4 * clouds),
     ]
-    mix = jnp.select([kind == i for i in range(KINDS - 1)], choices, 0.15 * clouds)
-    tones = jnp.select([kind == 3, kind == KINDS - 2], [tone, plank_tone], 0.5)
+    mix = jnp.select([kind == i for i in range(TEXTURE_KINDS - 1)], choices, 0.15 * clouds)
+    tones = jnp.select([kind == 3, kind == TEXTURE_KINDS - 2], [tone, plank_tone], 0.5)
     brightness = 1 + detail * (0.9 * (fine - 0.5) + 0.5 * (tones - 0.5) * sharp)
     return mix, brightness
 
@@ -85,6 +81,8 @@ def photo_colors(
     at: Surface,
 ) -> list[Float[Array, "p"]]:
     """Red, green and blue of the photo on each material, and 1 where there is one, else 0."""
+    photo_share = 0.5  # of the materials, where there are photos
+    tile = 8.0  # cells of a material's grid that a photo spans
     count, side = textures.shape[:2]
     _, frequency, _, *phase = lookup(_numbers(materials), number)
     which, chance = lookup(materials.photo, number)
@@ -93,7 +91,7 @@ def photo_colors(
     base = jnp.floor(which * count).astype(jnp.int32) * side * side
     # Every second tile is mirrored, so that none has seams.
     column, row = (
-        (1 - jnp.abs((x / TILE) % 2 - 1)) * (side - 1) for x in _across(u, at.local_normal)
+        (1 - jnp.abs((x / tile) % 2 - 1)) * (side - 1) for x in _across(u, at.local_normal)
     )
     left, top = (jnp.clip(jnp.floor(x), 0, side - 2) for x in (column, row))
     across = column - left
@@ -105,7 +103,7 @@ def photo_colors(
     for channel in range(3):
         values = [pixels[:, channel][first + j * side + i] for j, i in corners]
         colors.append(sum(w * v for w, v in zip(weights, values, strict=True)))
-    return [*colors, (chance < PHOTO_SHARE).astype(jnp.float32)]
+    return [*colors, (chance < photo_share).astype(jnp.float32)]
 
 
 def _numbers(materials: RichMaterials) -> Float[Array, "m 6"]:
@@ -116,17 +114,18 @@ def _numbers(materials: RichMaterials) -> Float[Array, "m 6"]:
 
 def _fractal(u: Vector, cells: Array) -> tuple[Array, Array]:
     """Noise in [0, 1] of all octaves, and of the two finest alone."""
+    octaves = 4
     total = jnp.zeros(cells.shape)
     fine = jnp.zeros(cells.shape)
     weights = 0.0
-    for octave in range(OCTAVES):
+    for octave in range(octaves):
         scale = 2.03**octave
         weight = 0.62**octave
         amplitude = jnp.clip(1.6 - 1.6 * cells * scale, 0, 1)
         noise = amplitude * (value_noise(Vector(*(x * scale + 7.3 * octave for x in u))) - 0.5)
         total = total + weight * noise
         weights = weights + weight
-        fine = fine + (octave >= OCTAVES - 2) * noise
+        fine = fine + (octave >= octaves - 2) * noise
     contrast = 2.4 / weights
     return jnp.clip(0.5 + contrast * total, 0, 1), 0.5 + 0.7 * fine
 

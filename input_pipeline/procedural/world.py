@@ -20,15 +20,11 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from input_pipeline.procedural.shapes import Objects, Spans
 
-ELLIPSOIDS = 4
-BOXES = 3
-CAPSULES = 4
-OBJECTS = ELLIPSOIDS + BOXES + CAPSULES
-SPANS = Spans(ELLIPSOIDS, BOXES, CAPSULES)
-FACES = 6  # -x +x -y(ceiling) +y(floor) -z +z
-MATERIALS = OBJECTS + FACES
-DRAWS = 1024  # uniform numbers that a world may use
-WALKER_SLOTS = (0, 1, *range(ELLIPSOIDS + BOXES, OBJECTS))  # torso, head, two legs, two arms
+SPANS = Spans(ellipsoids=4, boxes=3, capsules=4)
+OBJECTS = sum(SPANS)
+ROOM_FACES = 6  # -x +x -y(ceiling) +y(floor) -z +z
+MATERIALS = OBJECTS + ROOM_FACES
+WALKER_SLOTS = (0, 1, *range(OBJECTS - SPANS.capsules, OBJECTS))  # torso, head, two legs, two arms
 
 Uniform = Callable[..., Float[Array, "..."]]  # (shape, low, high) -> the next draws
 
@@ -91,7 +87,8 @@ def rotation_from_vector(vector: Float[Array, "*s 3"]) -> Float[Array, "*s 3 3"]
 
 def uniform_stream(key: PRNGKeyArray) -> Uniform:
     """Consecutive slices of one vector of draws: one random call compiles faster than thirty."""
-    draws = jax.random.uniform(key, (DRAWS,))
+    most_draws = 1024  # uniform numbers that a world may use
+    draws = jax.random.uniform(key, (most_draws,))
     used = 0
 
     def uniform(shape=(), low=0.0, high=1.0):
@@ -114,9 +111,11 @@ def sample_world(key: PRNGKeyArray) -> World:
     ceiling = jnp.where(outdoor, 6.0, uniform((), 1.0, 2.2))
 
     # Objects stand on the floor or float above it.
-    capsule = jnp.stack([uniform((CAPSULES,), 0.03, 0.07), uniform((CAPSULES,), 0.06, 0.2)], -1)
+    capsule = jnp.stack(
+        [uniform((SPANS.capsules,), 0.03, 0.07), uniform((SPANS.capsules,), 0.06, 0.2)], -1
+    )
     size = uniform((OBJECTS, 3), 0.06, 0.2)
-    size = size.at[-CAPSULES:].set(jnp.pad(capsule, ((0, 0), (0, 1))))
+    size = size.at[-SPANS.capsules :].set(jnp.pad(capsule, ((0, 0), (0, 1))))
     resting = uniform((OBJECTS,)) < 0.55
     spread = jnp.array([[1.1, 0.55, 1.1]])
     corner = jnp.array([[0.55, 0.35, 0.55]])
@@ -169,7 +168,7 @@ def _sample_materials(uniform: Uniform, outdoor: Bool[Array, ""]) -> Materials:
     color_b = random_colors(uniform, MATERIALS)
     similar = uniform((MATERIALS, 1)) < 0.4
     object_frequency = jnp.exp(uniform((OBJECTS,), 1.1, 2.9))
-    face_frequency = jnp.exp(uniform((FACES,), 0.0, 1.8)) / jnp.where(outdoor, 1.5, 1.0)
+    face_frequency = jnp.exp(uniform((ROOM_FACES,), 0.0, 1.8)) / jnp.where(outdoor, 1.5, 1.0)
     tilt = jnp.where(jnp.arange(MATERIALS) < OBJECTS, 1.7, 0.4)  # walls keep their grain
     return Materials(
         kind=jnp.floor(uniform((MATERIALS,), 0.0, 6.0)).astype(jnp.int32),
@@ -247,4 +246,4 @@ def instances(world: World) -> Int[Array, "m"]:
     """Number all primitives, then faces: 0 is the room, 1 the walker, others are things."""
     walker = jnp.zeros(OBJECTS, bool).at[jnp.array(WALKER_SLOTS)].set(True)
     number = jnp.where(walker & world.walker.present, 1, 2 + jnp.arange(OBJECTS))
-    return jnp.concatenate([number, jnp.zeros(FACES, jnp.int32)])
+    return jnp.concatenate([number, jnp.zeros(ROOM_FACES, jnp.int32)])

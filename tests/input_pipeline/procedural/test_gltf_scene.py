@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from input_pipeline.procedural.gltf_scene import SAMPLES, cast_rays, gltf_clip
+from input_pipeline.procedural.gltf_scene import PIXEL_RAYS, cast_rays, gltf_clip
 
 
 @pytest.fixture(scope="module")
@@ -69,4 +69,4 @@ def test_a_triangle_covers_the_pixels_that_it_should():
     interior = np.asarray(color)[8, 8]
     assert interior[0] > 0.5
     assert interior[1] == interior[2] == 0
-    assert SAMPLES % 2 == 1  # or no ray would pass through the pixel centre
+    assert PIXEL_RAYS % 2 == 1  # or no ray would pass through the pixel centre

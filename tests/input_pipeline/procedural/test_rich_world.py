@@ -10,7 +10,7 @@ import pytest
 
 from input_pipeline.procedural.clips import to_example
 from input_pipeline.procedural.rich_world import (
-    PEOPLE,
+    MOST_PEOPLE,
     rich_objects_at,
     sample_rich_world,
 )
@@ -84,9 +84,9 @@ def test_depth_carries_colours_into_other_views(scenes):
 def test_masks_are_of_the_people(scenes):
     for clip in scenes[:2]:
         record = partial(to_example, clip, scene_id="a", source="b", license="c")
-        example = validate(record(people=PEOPLE))
+        example = validate(record(people=MOST_PEOPLE))
         masks = decode(example, height=SIZE, width=SIZE).masks
-        people = (clip.instances >= 1) & (clip.instances <= PEOPLE)
+        people = (clip.instances >= 1) & (clip.instances <= MOST_PEOPLE)
         np.testing.assert_array_equal(masks > 0, people)
         assert 0.005 < people.mean() < 0.5
         assert not record().masks.any()
@@ -100,8 +100,8 @@ def test_feet_touch_the_floor_and_limbs_hang_together():
 
     for time in (0.0, 0.4, 1.3):
         objects, floor = jax.device_get(pose(jnp.float32(time)))
-        first = 3 * PEOPLE + 3 + 7  # the first thigh
-        for person in range(PEOPLE):
+        first = 3 * MOST_PEOPLE + 3 + 7  # the first thigh
+        for person in range(MOST_PEOPLE):
             thigh, shin = first + 8 * person, first + 8 * person + 1
             ends = [
                 objects.center[i] + sign * objects.rotation[i][:, 1] * objects.size[i, 1]
