@@ -85,9 +85,7 @@ class CaptureClips(Sequence[Example]):
         poses = []
         for i, (view, taken) in enumerate(zip(views, chosen, strict=True)):
             pictures = self._pictures(view, taken)
-            encode = partial(transforms.encode_view, film=self.film)
-            if self.finest:
-                encode = _encode_finest
+            encode = partial(transforms.encode_view, film=self.film, finest=self.finest)
             files, lens, (h, w) = _encode(view, taken, pictures, self.size, encode, even=self.film)
             frames[i], depth[i], masks[i] = files
             pose = view.world_to_camera[taken]
@@ -164,10 +162,6 @@ def _nearest(
 def _interval(view: View) -> float:
     """Return the seconds between two frames, usually."""
     return float(np.median(np.diff(view.timestamps))) if len(view.timestamps) > 1 else 0.0
-
-
-def _encode_finest(pictures: Iterable[UInt8[np.ndarray, "h w 3"]]) -> Shaped[np.ndarray, "t"]:
-    return np.fromiter(map(transforms.encode_finest_jpeg, pictures), object)
 
 
 def _encode(

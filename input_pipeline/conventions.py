@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial.transform import Rotation
 
 from input_pipeline.cameras import invert, rigid
 
@@ -95,6 +96,21 @@ def convert(
 def to_opencv(poses: Float[np.ndarray, "..."], source: str) -> Float[np.ndarray, "... 4 4"]:
     """Return world-to-camera in OpenCV axes; see `convert`."""
     return convert(poses, source, "opencv")
+
+
+def from_quaternions(
+    rotations: Float[np.ndarray, "n 4"], places: Float[np.ndarray, "n 3"], where: str
+) -> Float[np.ndarray, "n 4 4"]:
+    """Return the rigid matrices of quaternions x y z w, and translations.
+
+    Raises:
+      ValueError: naming `where`, and a length that no rotation has.
+    """
+    lengths = np.linalg.norm(rotations, axis=1)
+    worst = lengths[np.abs(lengths - 1).argmax()]
+    if abs(worst - 1) > 0.01:
+        raise ValueError(f"{where}: found a rotation of length {worst:.3g}, expected 1")
+    return rigid(Rotation.from_quat(rotations).as_matrix(), places)
 
 
 def homogeneous(

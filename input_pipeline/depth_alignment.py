@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32, Int, UInt8
 
 from input_pipeline import transforms
 from input_pipeline.cameras import nearest_to_axes
-from input_pipeline.checks.camera_agreement import find_matches, near_pixels
+from input_pipeline.checks.camera_agreement import find_matches, near_pixels, pair_cameras
 from input_pipeline.checks.pictures import decode_pictures
 from input_pipeline.matches import distort_points, epipolar_distances, triangulate
 from input_pipeline.schema import Example
@@ -58,13 +58,11 @@ def known_depth(example: Example) -> list[SparseDepth]:
     limit = near_pixels(pictures.shapes)
     parts_of_view: list[list[tuple]] = [[] for _ in example.frames]
     for match in find_matches(example, pictures):
-        pair = [match.first, match.second]
-        lenses = example.intrinsics[pair]
-        poses = example.world_to_camera[pair, match.instant].astype(np.float64)
+        lenses, poses = pair_cameras(example, match)
         depth, angle = triangulate(match.points, lenses, poses)
         agree = epipolar_distances(match.points, lenses, poses) < limit
         usable = agree & (depth > 0).all(1) & (angle > MIN_RAY_ANGLE)
-        for side, view in enumerate(pair):
+        for side, view in enumerate((match.first, match.second)):
             points = match.points[usable, side]
             pixels = distort_points(points, lenses[side], example.distortion[view])
             parts_of_view[view].append(

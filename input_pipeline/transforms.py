@@ -99,12 +99,15 @@ def decode_frame(files: Shaped[np.ndarray, "t"], number: int) -> UInt8[np.ndarra
 
 
 def encode_view(
-    frames: Iterable[UInt8[np.ndarray, "h w 3"]], film: bool
+    frames: Iterable[UInt8[np.ndarray, "h w 3"]], film: bool, *, finest: bool = False
 ) -> Shaped[np.ndarray, "t"]:
-    """Return the frames of one view as a film, or as JPEG files; errors as in `encode_film`."""
+    """Return the frames of one view as a film, or as JPEG files, with hardly a loss if `finest`.
+
+    Errors are those of `encode_film`.
+    """
     if film:
         return encode_film(frames)
-    return np.fromiter(map(encode_jpeg, frames), object)
+    return np.fromiter(map(encode_finest_jpeg if finest else encode_jpeg, frames), object)
 
 
 def decode_depths(example: Example, out: Float32[np.ndarray, "v t h w"]) -> None:

@@ -115,18 +115,23 @@ def place_matches(example: Example, matches: list[Matches]) -> Float[np.ndarray,
     """Return verified matches in world coordinates, as the first view of each pair sees them."""
     places = [np.zeros((0, 3))]
     for match in matches:
-        pair = [match.first, match.second]
-        poses = example.world_to_camera[pair, match.instant].astype(np.float64)
-        depth, angle = triangulate(match.verified, example.intrinsics[pair], poses)
+        lenses, poses = pair_cameras(example, match)
+        depth, angle = triangulate(match.verified, lenses, poses)
         seen = (depth > 0).all(1) & (angle > PARALLAX)
         pixels = np.concatenate([match.verified[:, 0], np.ones((len(depth), 1))], 1)
-        rays = pixels @ np.linalg.inv(example.intrinsics[match.first].astype(np.float64)).T
+        rays = pixels @ np.linalg.inv(lenses[0].astype(np.float64)).T
         back = cameras.invert(poses[0])
         places.append((rays * depth[:, :1])[seen] @ back[:3, :3].T + back[:3, 3])
     return np.concatenate(places)
 
 
-def _distances(example: Example, match: Matches) -> Float[np.ndarray, " m"]:
+def pair_cameras(
+    example: Example, match: Matches
+) -> tuple[Float[np.ndarray, "2 3 3"], Float[np.ndarray, "2 4 4"]]:
+    """Return intrinsics and world-to-camera of the two views of matches."""
     pair = [match.first, match.second]
-    poses = example.world_to_camera[pair, match.instant].astype(np.float64)
-    return epipolar_distances(match.verified, example.intrinsics[pair], poses)
+    return example.intrinsics[pair], example.world_to_camera[pair, match.instant].astype(np.float64)
+
+
+def _distances(example: Example, match: Matches) -> Float[np.ndarray, " m"]:
+    return epipolar_distances(match.verified, *pair_cameras(example, match))

@@ -18,11 +18,9 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
-from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.conventions import to_opencv
+from input_pipeline.conventions import from_quaternions, to_opencv
 from input_pipeline.footage import listed, natural
 from input_pipeline.lenses import median_lens
 from input_pipeline.opening import FileRefusal, open_regular
@@ -110,10 +108,9 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     pictures = sorted(listed(path / "rgbd", {".jpg"}), key=natural)
     count = len(pictures)
     poses = numbers(field(table, "poses", where), (count, 7), f"{where}, poses")
-    lengths = np.linalg.norm(poses[:, :4], axis=1)
-    if not count or (np.abs(lengths - 1) > 0.01).any():
-        found = f"lengths from {lengths.min():.3g} to {lengths.max():.3g}" if count else "none"
-        raise ValueError(f"{where}, poses: found {found}, expected rotations of length 1")
+    if not count:
+        raise ValueError(f"{where}, poses: found none, expected one a picture")
+    to_world = from_quaternions(poses[:, :4], poses[:, 4:], f"{where}, poses")
     if table.get("perFrameIntrinsicCoeffs"):
         coefficients = table["perFrameIntrinsicCoeffs"]
         lenses = numbers(coefficients, (count, 4), f"{where}, perFrameIntrinsicCoeffs")
@@ -133,7 +130,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         "camera",
         pictures,
         lens,
-        to_opencv(rigid(Rotation.from_quat(poses[:, :4]).as_matrix(), poses[:, 4:]), "opengl"),
+        to_opencv(to_world, "opengl"),
         size=sizes[0],
         timestamps=times,
         depth=[picture.with_suffix(".depth") for picture in pictures],

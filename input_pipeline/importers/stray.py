@@ -9,16 +9,13 @@ these pictures, of which some may be lost. Format:
 https://github.com/strayrobots/scanner (docs/format.md, Helpers/OdometryEncoder.swift).
 """
 
-import csv
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial.transform import Rotation
 
-from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.conventions import to_opencv
+from input_pipeline.conventions import from_quaternions, to_opencv
 from input_pipeline.footage import picture_size
 from input_pipeline.lenses import median_lens
 from input_pipeline.opening import read_regular
@@ -30,7 +27,6 @@ FOLDERS = ("depth", "confidence")
 NEEDS = "rgb.mp4, odometry.csv, camera_matrix.csv, depth/N.png and confidence/N.png"
 COLUMNS = ("timestamp", "frame", "x", "y", "z", "qx", "qy", "qz", "qw")
 LENS = ("fx", "fy", "cx", "cy")
-MAX_BYTES = 2**28  # of a table
 
 
 def matches(path: Path) -> tuple[bool, str]:
@@ -59,13 +55,14 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         raise ValueError(f"{path / 'odometry.csv'}: found {counts}, expected a pose a frame")
     notes = [f"{rows - count} of {rows} poses are later than the film"] if rows > count else []
     table = {name: column[:count] for name, column in table.items()}
-    if "fx" in table:
+    if set(LENS) <= set(table):
         lens, lens_note = median_lens(
             np.stack([table[name] for name in LENS], 1), f"{path / 'odometry.csv'}, lens"
         )
         notes.append(lens_note)
     else:
-        lens = _matrix(path / "camera_matrix.csv")
+        file = path / "camera_matrix.csv"
+        lens = numbers(_table(file), (3, 3), str(file))
     _check_size(path, lens, picture_size(film))
     names = [_picture(number, path / "odometry.csv") for number in table["frame"]]
     depth, confidence, lost_note = _depth(path, names)
@@ -84,21 +81,19 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 
 
 def _odometry(file: Path) -> dict[str, Float[np.ndarray, " n"]]:
-    """Return the columns that are read, by name."""
-    reader = csv.DictReader(_text(file).splitlines(), skipinitialspace=True)
-    header = [name.strip() for name in reader.fieldnames or ()]
+    """Return the columns by name."""
+    header, *rows = _table(file)
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         columns = ", ".join(header)[:80] or "nothing"
         raise ValueError(f"{file}: found {columns}, expected columns {', '.join(COLUMNS)}")
-    reader.fieldnames = header
-    rows = list(reader)
-    names = COLUMNS + (LENS if all(name in header for name in LENS) else ())
     if not rows:
         raise ValueError(f"{file}: found no pose, expected a row a frame")
+    named_rows = [dict(zip(header, row, strict=False)) for row in rows]
     return {
-        name: numbers([row[name] for row in rows], (len(rows),), f"{file}, {name}")
-        for name in names
+        name: numbers([row.get(name) for row in named_rows], (len(rows),), f"{file}, {name}")
+        for name in (*COLUMNS, *LENS)
+        if name in header
     }
 
 
@@ -141,25 +136,21 @@ def _depth(path: Path, names: list[str]) -> tuple[list[Path | None], list[Path |
 
 def _poses(file: Path, table: dict[str, Float[np.ndarray, " n"]]) -> Float[np.ndarray, "n 4 4"]:
     """Return camera-to-world."""
-    rotations = np.stack([table[name] for name in ("qx", "qy", "qz", "qw")], 1)
-    lengths = np.linalg.norm(rotations, axis=1)
-    worst = lengths[np.abs(lengths - 1).argmax()]
-    if abs(worst - 1) > 0.01:
-        raise ValueError(f"{file}: found a rotation of length {worst:.3g}, expected 1")
-    places = np.stack([table[name] for name in ("x", "y", "z")], 1)
-    return rigid(Rotation.from_quat(rotations).as_matrix(), places)
+    rotations, places = (
+        np.stack([table[name] for name in names], 1)
+        for names in (("qx", "qy", "qz", "qw"), ("x", "y", "z"))
+    )
+    return from_quaternions(rotations, places, str(file))
 
 
-def _matrix(file: Path) -> Float[np.ndarray, "3 3"]:
-    rows = [line.split(",") for line in _text(file).split("\n") if line.strip()]
-    return numbers(rows, (3, 3), str(file))
-
-
-def _text(file: Path) -> str:
+def _table(file: Path) -> list[list[str]]:
+    """Return the cells of a table, a header or none before the others."""
     try:
-        return read_regular(file, MAX_BYTES).decode("utf-8-sig")
+        text = read_regular(file, 2**28).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{file}: found no text, expected a table") from None
+    lines = [line.split(",") for line in text.splitlines() if line.strip()]
+    return [[cell.strip() for cell in line] for line in lines] or [[]]
 
 
 def _check_size(path: Path, lens: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> None:

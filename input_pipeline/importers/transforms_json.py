@@ -44,10 +44,7 @@ def read_transforms(file: Path, scene_id: str, fps: float | None) -> Capture:
     Raises:
       ValueError: naming the frame and field that is missing or impossible.
     """
-    table = load_json(file)
-    frames = field(table, "frames", str(file))
-    if not isinstance(frames, list) or not frames:
-        raise ValueError(f"{file}, frames: found {frames!r:.40}, expected a list of frames")
+    table, frames = _read(file)
     for index, frame in enumerate(frames):
         frame["where"] = f"{file}, frame {index}"
         frame["file"] = _file(file.parent, frame, frame["where"])
@@ -76,10 +73,7 @@ def read_moving_camera(
     Raises:
       ValueError: naming the frame and field that is missing or impossible.
     """
-    table = load_json(file)
-    frames = field(table, "frames", str(file))
-    if not isinstance(frames, list) or not frames:
-        raise ValueError(f"{file}, frames: found {frames!r:.40}, expected a list of frames")
+    table, frames = _read(file)
     places = [f"{file}, frame {index}" for index in range(len(frames))]
     names = [
         str(field(frame, "file_path", where)) for frame, where in zip(frames, places, strict=True)
@@ -90,6 +84,14 @@ def read_moving_camera(
         return names, np.stack(poses), None, None
     intrinsics, size, _ = _lens(merged, file, places[0])
     return names, np.stack(poses), intrinsics, size
+
+
+def _read(file: Path) -> tuple[dict, list[dict]]:
+    table = load_json(file)
+    frames = field(table, "frames", str(file))
+    if not isinstance(frames, list) or not frames:
+        raise ValueError(f"{file}, frames: found {frames!r:.40}, expected a list of frames")
+    return table, frames
 
 
 def _view(file: Path, table: dict, name: str, film: list[dict], seconds: float):

@@ -23,8 +23,7 @@ from input_pipeline.transforms import cover, encode_depth, encode_jpeg, encode_m
 class ProceduralClips:
     """One clip of each of the scenes `first`, `first + 1`, ...; see `procedural_scene`.
 
-    The source alone has depth, or all views do. Half floats hold it to 11 bits, JPEG the pictures
-    at `quality`.
+    The source alone has depth, or all views do. Half floats hold it to 11 bits.
     """
 
     first: int
@@ -34,7 +33,6 @@ class ProceduralClips:
     height: int
     width: int
     all_depth: bool = False
-    quality: int = 95
     worlds: Worlds = "simple"
     masks: bool = False
     """Write masks of the people in every view."""
@@ -71,7 +69,6 @@ class ProceduralClips:
             license="Apache-2.0",
             all_depth=self.all_depth,
             people=(MOST_PEOPLE if self.worlds == "rich" else 1) if self.masks else 0,
-            quality=self.quality,
         )
 
 
@@ -83,7 +80,6 @@ def to_example(
     license: str,
     all_depth: bool = False,
     people: int = 0,
-    quality: int = 95,
 ) -> Example:
     """Turn a rendered clip on the host into a record, with depth of the source or of all views.
 
@@ -94,7 +90,7 @@ def to_example(
     files = np.empty((views, frames), object)
     depth, masks = np.full((2, *files.shape), b"", object)
     for i, j in np.ndindex(files.shape):
-        files[i, j] = encode_jpeg(pictures[i, j], quality)
+        files[i, j] = encode_jpeg(pictures[i, j])
         if i == 0 or all_depth:
             depth[i, j] = encode_depth(np.asarray(clip.depth[i, j]))
         if people:

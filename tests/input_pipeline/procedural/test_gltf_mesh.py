@@ -60,7 +60,10 @@ def nodes(*first: dict) -> dict:
         ({"accessors": []}, "a damaged document"),
         ({"images": [{"bufferView": 0}]}, "a damaged document"),  # no picture lies there
         (nodes({"children": [1]}, {"children": [0]}), "2 nodes that are their own ancestors"),
-        (nodes({"children": [1]}, {"translation": [float("nan"), 0, 0]}), "translations of nodes"),
+        (
+            nodes({"children": [1]}, {"translation": [float("nan"), 0, 0]}),
+            "vertices at rest that",
+        ),
         ({"skins": [{"joints": [0], "inverseBindMatrices": 4}]}, "joints of vertices from 0 to 1"),
     ],
 )
