@@ -8,6 +8,8 @@ matrices with the last row 0 0 0 1. Leading axes `...` are free everywhere.
 import numpy as np
 from jaxtyping import Float
 
+MAX_TRANSLATION = 1e18  # of world units
+
 
 def invert(transform: Float[np.ndarray, "... 4 4"]) -> Float[np.ndarray, "... 4 4"]:
     """Invert rigid transforms: camera-to-world from world-to-camera and back."""
@@ -217,7 +219,6 @@ def check_poses(world_to_camera: Float[np.ndarray, "..."]) -> None:
         precision cannot square.
     """
     rotation_tolerance = 1e-3  # of R R^T against the identity: text files keep about four digits
-    most_units = 1e18  # of world units
     _check_pose_shape(world_to_camera)
     _check_matrices("world_to_camera", world_to_camera, np.array([0, 0, 0, 1]))
     rotation = world_to_camera[..., :3, :3].astype(np.float64)
@@ -231,8 +232,8 @@ def check_poses(world_to_camera: Float[np.ndarray, "..."]) -> None:
         "world_to_camera", upright, "mirrored axes (determinant -1)", "right-handed axes (+1)"
     )
     far = np.abs(world_to_camera[..., :3, 3]).max(initial=0)
-    near = f"at most {most_units:g}: use another unit"
-    check_field("world_to_camera", far <= most_units, f"a translation of {far:.3g}", near)
+    near = f"at most {MAX_TRANSLATION:g}: use another unit"
+    check_field("world_to_camera", far <= MAX_TRANSLATION, f"a translation of {far:.3g}", near)
 
 
 def _check_pose_shape(world_to_camera: np.ndarray) -> None:
