@@ -1,33 +1,27 @@
 """The cascade: the source stays, the projection is that of the whole frame, sizes fit the prior."""
 
-from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, ModelConfig
 from full4d_jax.generation.cascade import (
     Upsampler,
     generate_large,
-    guide,
     in_parts,
-    load_upsampler,
     pass_through,
     shrink,
 )
 from full4d_jax.generation.prior import prior_with
-from full4d_jax.generation.projection_guidance import project_video, splat
+from full4d_jax.generation.projection_guidance import project_video
 from full4d_jax.generation.several_views import project_several
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.upsampler import UpsamplerNetConfig
-from full4d_jax.source.depth.estimate import load_depth, predict_depth
 from input_pipeline.cameras import intrinsics_from_fov, orbit
-from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
 NET = UpsamplerNetConfig((8, 8, 8))
 
@@ -96,37 +90,6 @@ def test_real_views_stay_and_show_what_the_source_does_not():
     np.testing.assert_allclose(projection.frames[seen], expected.frames[seen], atol=1e-5)
     alone = generate_large(prior, upsampler, frames[:1], maps[:1], cameras, key)[1]
     assert float(projection.mask[1].sum()) > float(alone.mask[1].sum())
-
-
-@pytest.mark.slow
-def test_the_one_in_the_package_doubts_wrong_depth():
-    """With our own depth it is nearer to the truth than the projection pasted over the grid."""
-    upsampler, depth_network = load_upsampler(), load_depth()
-    untrained = network.init_params(upsampler.config, jax.random.key(0))
-    draw = partial(procedural_scene, views=2, frames=1, height=96, width=96, worlds="rich")
-
-    @jax.jit
-    def gain(scene):
-        clip = draw(scene)
-        (source, truth), poses, lenses = (
-            2 * clip.frames[:, 0] - 1,
-            clip.world_to_camera[:, 0],
-            clip.intrinsics,
-        )
-        small = jax.image.resize(truth, (48, 48, 3), "linear")
-        motion = poses[1] @ jnp.linalg.inv(poses[0])
-        depth = predict_depth(depth_network, source[None])[0]
-        depth = depth * jnp.median(clip.depth[0, 0]) / jnp.median(depth)
-        guidance = guide(splat(source, depth, lenses[0], motion, lenses[1]), small)
-        guidance = jax.tree.map(lambda x: x[None], guidance)
-        made, pasted = (
-            jnp.mean((network.upsample(upsampler.config, params, guidance)[0] - truth) ** 2)
-            for params in (upsampler.params, untrained)
-        )
-        return 10 * jnp.log10(pasted / made)
-
-    gains = [float(gain(HELD_OUT_START + scene)) for scene in (200, 201, 202, 203)]
-    assert np.mean(gains) > 0.5, gains
 
 
 def test_source_pixels_pass_through_where_the_projection_has_no_hole_nearby():

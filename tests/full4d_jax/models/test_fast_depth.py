@@ -5,7 +5,6 @@ from pathlib import Path
 import cv2
 import jax
 import numpy as np
-import pytest
 from skimage import data
 
 from full4d_jax.models.fast_depth import (
@@ -13,7 +12,6 @@ from full4d_jax.models.fast_depth import (
     fast_depth,
     fast_log_disparity,
     load_fast_depth,
-    seen_size,
 )
 
 GOLDENS = Path(__file__).with_name("goldens") / "fast_depth.npz"
@@ -29,14 +27,6 @@ def test_depth_is_that_of_onnxruntime_on_two_photographs():
         ours = np.asarray(compute(params, (small / np.float32(127.5) - 1)[None]))[0, ::4, ::4]
         np.testing.assert_allclose(ours, golden[number], atol=ERROR)
         assert golden[number].std() > 0.3, "it sees something"
-
-
-@pytest.mark.parametrize(
-    ("height", "width", "seen"),
-    [(384, 512, (224, 224)), (216, 384, (192, 256)), (384, 216, (352, 160))],
-)
-def test_frames_are_squeezed_as_in_its_training(height, width, seen):
-    assert seen_size(height, width) == seen
 
 
 def test_disparity_has_the_size_of_the_frame_and_stays_finite_where_no_depth_is_told():

@@ -17,23 +17,10 @@ from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_ma
 from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models.attention.splash import (
     Tiling,
-    choose_tiling,
     splash_attention,
     splash_from_frames,
     tile_lists,
 )
-
-
-def test_tilings():
-    assert choose_tiling(42, 252) == Tiling(cell=256, pieces=1, group=2)  # 5B at 384 x 672
-    assert choose_tiling(21, 252) == Tiling(cell=256, pieces=1, group=1)  # 21 is odd
-    assert choose_tiling(42, 64) == Tiling(cell=128, pieces=1, group=3)
-    assert choose_tiling(42, 1560) == Tiling(cell=896, pieces=2, group=1)  # 14B at 480 x 832
-    for tokens in range(1, 4000, 7):
-        cell, pieces, group = choose_tiling(8, tokens)
-        assert cell % 128 == 0
-        assert tokens <= cell * pieces < tokens + max(cell, 128)
-        assert cell * group <= 1024
 
 
 @pytest.mark.parametrize("by_keys", [False, True])

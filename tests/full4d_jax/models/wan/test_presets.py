@@ -37,17 +37,6 @@ def test_presets_have_the_official_number_of_parameters(name):
     assert f"{sum(added.values()):,}" in about
 
 
-def test_two_streams_add_their_synchronization_to_the_official_model():
-    model = load_config(CONFIGS / "four_real_wan.py").model
-    sizes = {leaf: int(np.prod(x.shape)) for leaf, x in abstract_leaves(model).items()}
-    added = sum(size for leaf, size in sizes.items() if leaf.startswith(ADDED))
-    assert sum(sizes.values()) - added == PUBLISHED["wan22_5b"][2]
-    d, layers = model.width, model.layers
-    assert added == layers * (4 * d * d + 4 * d) + (2 * d * d + 2 * d) + 2 * d
-    about = runpy.run_path(str(CONFIGS / "four_real_wan.py"))["__doc__"]
-    assert f"{added:,}" in about
-
-
 @pytest.mark.extra("diffusers", "torch")
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_presets_have_diffusers_tensors(name):
