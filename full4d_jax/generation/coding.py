@@ -20,7 +20,9 @@ def encode_videos(
     def one(video: Float[Array, "t h w 3"], _: None, weights: Weights | None):
         return make_codec(model, weights).encode(video)
 
-    return map_items(one, videos, None, codec_weights, _at_once(codec_weights, videos))
+    # Without weights a device works on all side by side, which costs little.
+    at_once = 1 if codec_weights else videos.shape[0] * videos.shape[1]
+    return map_items(one, videos, None, codec_weights, at_once)
 
 
 def decode_videos(
@@ -31,9 +33,5 @@ def decode_videos(
     def one(latents: Float[Array, "f i j c"], _: None, weights: Weights | None):
         return make_codec(model, weights).decode(latents)
 
-    return map_items(one, latents, None, codec_weights, _at_once(codec_weights, latents))
-
-
-def _at_once(codec_weights: Weights | None, videos: Float[Array, "b n ..."]) -> int:
-    """Return how many videos a device works on side by side; without weights that costs little."""
-    return 1 if codec_weights else videos.shape[0] * videos.shape[1]
+    at_once = 1 if codec_weights else latents.shape[0] * latents.shape[1]
+    return map_items(one, latents, None, codec_weights, at_once)

@@ -72,22 +72,22 @@ def _check_arrays(
     if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[-1] != 3:
         found = f"{frames.dtype} {frames.shape}"
         raise InputError("argument", "frames", found, "uint8 (k, t, h, w, 3)", do)
-    views, instants, height, width, _ = frames.shape
     if not prior.model.needs_cameras:
         found = "one without projection, which takes no depth"
-        expected = "one with projection"
-        raise InputError("argument", "prior", found, expected, "take a model with projection")
-    if depth.shape != frames.shape[:4]:
-        expected = f"{frames.shape[:4]}, as the frames"
-        raise InputError("argument", "depth", depth.shape, expected, do)
-    sides = (cameras.height, cameras.width)
-    if sides != (height, width):
-        expected = f"{(height, width)}, as the frames"
-        raise InputError("argument", "cameras.height, cameras.width", sides, expected, do)
-    poses = cameras.world_to_camera.shape
-    if poses[0] <= views or poses[1] != instants:
-        expected = f"more than {views} views, {instants} instants"
-        raise InputError("argument", "cameras.world_to_camera", poses, expected, do)
+        raise InputError("argument", "prior", found, "one with projection", do)
+    views, instants, *sides, _ = frames.shape
+    real, times = cameras.world_to_camera.shape[:2]
+    agree = {
+        "depth": (depth.shape, frames.shape[:4]),
+        "cameras.height, cameras.width": ([cameras.height, cameras.width], sides),
+        "cameras.world_to_camera, instants": (times, instants),
+    }
+    for name, (found, expected) in agree.items():
+        if found != expected:
+            raise InputError("argument", name, found, f"{expected}, as the frames", do)
+    if real <= views:
+        name = "cameras.world_to_camera, views"
+        raise InputError("argument", name, real, f"more than {views}", do)
 
 
 def complete(

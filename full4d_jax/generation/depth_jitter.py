@@ -1,4 +1,4 @@
-"""Errors of depth that training puts in, and the shares of clips that get them."""
+"""Corruption of depth in training, and the shares of clips that get it."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
 
 
 class Shares(NamedTuple):
-    """What decides how the projection of one clip is jittered.
+    """Random numbers of the corruption of one clip.
 
     Attributes:
       key: of the errors of its depth.
@@ -33,7 +33,7 @@ def draw_shares(key: PRNGKeyArray, index: Int[Array, ""] | int) -> Shares:
 def draw_depth(
     shares: Shares, depth: Float[Array, "t h w"], data: DataConfig
 ) -> Float[Array, "t h w"]:
-    """Return the depth of a clip, or such as a network might estimate it."""
+    """Corrupt the depth of a clip as a network would, with some probability."""
     estimate = drop_depth_edges(corrupt_depth(shares.key, depth), EDGE_BEND)
     return jnp.where(shares.corrupt < data.corrupt_depth, estimate, depth)
 

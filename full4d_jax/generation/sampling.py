@@ -90,7 +90,7 @@ def view_groups(views: int, size: int, steps: int) -> Int[np.ndarray, "steps g m
 
 
 def in_groups(velocity: GroupVelocity, groups: Int[np.ndarray, "steps g m"]) -> VelocityAt:
-    """Return the velocity of all views by a network that sees m at once, others at every step.
+    """Return the velocity of all views in groups of m views, redrawn at every step.
 
     Args:
       velocity: (members (m,), their z (b m ...), flow times (b,)) -> their velocity.

@@ -64,7 +64,7 @@ def norm_of_heads(norm: nnx.RMSNorm, x: Float[Array, "*b k c"]) -> Float[Array, 
     return (y * (jax.lax.rsqrt(square + norm.epsilon) * scale)).astype(x.dtype)
 
 
-def in_memory_of_tpus(x: Float[Array, "*a"]) -> Float[Array, "*a"]:
+def materialize_on_tpu(x: Float[Array, "*a"]) -> Float[Array, "*a"]:
     """Let XLA for TPUs write a value, and on the way back its gradient, to memory.
 
     Else it fuses the activation's derivative into the products that follow, which compute it anew
@@ -138,7 +138,7 @@ class Block(nnx.Module):
         if inputs.text is not None:
             x = x + self.cross_attention(self.text_norm(x), inputs.text)
         h = layer_norm(x) * (1 + scale_2) + shift_2
-        h = in_memory_of_tpus(self.ffn_in(h))
+        h = materialize_on_tpu(self.ffn_in(h))
         return x + gate_2 * self.ffn_out(jax.nn.gelu(h, approximate=True))
 
     def self_attention(

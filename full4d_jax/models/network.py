@@ -255,7 +255,12 @@ class MultiViewDiT(nnx.Module):
         generated = (latents.shape[1], latents.shape[2])
         dtype = self.patch_embedding.kernel[...].dtype  # of all matrix products on tokens
         rows, columns = (n // config.patch for n in latents.shape[3:5])
-        inputs, x, grid = self._embed(latents, conditions, dtype)
+        embed = {
+            "channels": self._embed_channels,
+            "frames": self._embed_frames,
+            "none": self._embed_grid,
+        }[config.projection]
+        inputs, x, grid = embed(latents, conditions, dtype)
         world_to_camera = conditions.world_to_camera
         if grid.frames == 2 * generated[1]:
             world_to_camera = jnp.tile(world_to_camera, (1, 1, 2, 1, 1))
@@ -278,17 +283,6 @@ class MultiViewDiT(nnx.Module):
         )
         return x, seen
 
-    def _embed(
-        self, latents: Latents, conditions: Conditions, dtype: DTypeLike
-    ) -> tuple[Maps, Tokens, TokenGrid]:
-        """Return the inputs at latent resolution, their tokens, and how these are laid out."""
-        embed = {
-            "channels": self._embed_channels,
-            "frames": self._embed_frames,
-            "none": self._embed_grid,
-        }[self.config.projection]
-        return embed(latents, conditions, dtype)
-
     def _embed_channels(
         self, latents: Latents, conditions: Conditions, dtype: DTypeLike
     ) -> tuple[Maps, Tokens, TokenGrid]:
@@ -296,8 +290,10 @@ class MultiViewDiT(nnx.Module):
         guides = (conditions.base, conditions.projection)
         maps = (conditions.mask[..., None], conditions.disparity[..., None])
         inputs = jnp.concatenate([latents, *(x[:, 1:] for x in (*guides, *maps))], -1)
-        targets = self.patch_embedding(self._tokens(self._patches(inputs), dtype))
-        source = self._patches(conditions.source[:, None])
+        targets = self.patch_embedding(
+            self._tokens(to_patches(inputs, side=self.config.patch), dtype)
+        )
+        source = to_patches(conditions.source[:, None], side=self.config.patch)
         source = self.source_embedding(self._tokens(source, dtype))
         x = on_tokens(jnp.concatenate([source, targets], 1))
         views = latents.shape[1] + 1  # the source, then the targets
@@ -309,8 +305,8 @@ class MultiViewDiT(nnx.Module):
     ) -> tuple[Maps, Tokens, TokenGrid]:
         """Embed the frames to generate, then the projected ones, which know what is visible."""
         frames = latents.shape[2]
-        projected = self._patches(conditions.projection)
-        x = jnp.concatenate([self._patches(latents), projected], 2)
+        projected = to_patches(conditions.projection, side=self.config.patch)
+        x = jnp.concatenate([to_patches(latents, side=self.config.patch), projected], 2)
         grid = TokenGrid(*x.shape[1:4])
         side = self.config.patch
         visible = reduce(
@@ -339,16 +335,14 @@ class MultiViewDiT(nnx.Module):
             moving = jnp.concatenate([motion / MOTION_UNIT_PIXELS, mixed.added], -1)
         if self.config.prediction == "residual":
             latents = jnp.concatenate([latents, base, conditions.mask[..., None]], -1)
-        x = self._patches(latents)
+        x = to_patches(latents, side=self.config.patch)
         tokens = self.patch_embedding(self._tokens(x, dtype))
         if moving is not None:
-            tokens = tokens + self.motion_embedding(self._tokens(self._patches(moving), dtype))
+            tokens = tokens + self.motion_embedding(
+                self._tokens(to_patches(moving, side=self.config.patch), dtype)
+            )
             latents = jnp.concatenate([latents, moving], -1)
         return latents, tokens, TokenGrid(*x.shape[1:4])
-
-    def _patches(self, x: Float[Array, "b v t h w c"]) -> Float[Array, "b v t s p"]:
-        """Cut maps into the patches that become tokens."""
-        return to_patches(x, side=self.config.patch)
 
     def _tokens(self, x: Float[Array, "b v t s p"], dtype: DTypeLike) -> Float[Array, "b n p"]:
         """Return patches as one row of tokens, in the type of matrix products."""
