@@ -10,11 +10,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from full4d_jax.config import Config
 from full4d_jax.data.encode import clip_program, projection_program
 from full4d_jax.models.codecs.codec import codec_shapes, computing_weights
+from full4d_jax.models.sharding import shapes_on
 from full4d_jax.source.depth.estimate import load_depth, predict_depth
 
 Programs = dict[str, Callable[[], Any]]  # by name, each traced when it is called
@@ -28,7 +29,7 @@ def encode_programs(config: Config, mesh: Mesh) -> Programs:
       mesh: of one device.
     """
     codec = jax.eval_shape(partial(computing_weights, config.model), codec_shapes(config))
-    weights = _whole(mesh, codec)
+    weights = shapes_on(mesh, codec)
     data = config.data
     source = data.frames, data.height, data.width
     frames = jax.ShapeDtypeStruct((data.views, *source, 3), jnp.uint8)
@@ -56,12 +57,4 @@ def depth_programs(config: Config, mesh: Mesh) -> Programs:
     network = load_depth()
     size = network.sides(config.data.height, config.data.width)
     picture = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
-    return {"a picture": partial(jax.jit(predict_depth).trace, _whole(mesh, network), picture)}
-
-
-def _whole(mesh: Mesh, arrays: Any) -> Any:
-    """Return the shapes of arrays that lie on every device of a mesh."""
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), arrays
-    )
+    return {"a picture": partial(jax.jit(predict_depth).trace, shapes_on(mesh, network), picture)}

@@ -118,6 +118,14 @@ def parameter_axes(name: str, shape: Sequence[int], width: int) -> tuple[str | N
     return tuple("width" if i in cut else None for i in range(len(shape)))
 
 
+def shapes_on(mesh: Mesh | AbstractMesh, shapes: Any) -> Any:
+    """Return the shapes of arrays that lie whole on every device of a mesh."""
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), shapes
+    )
+
+
 def dotted(path: tuple) -> str:
     """Return the path of a leaf as parameters are named: `blocks.attention.query`."""
     return jax.tree_util.keystr(path, simple=True, separator=".")

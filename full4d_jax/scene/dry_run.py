@@ -12,7 +12,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config
@@ -25,6 +25,7 @@ from full4d_jax.generation.prior import Prior, check_grid, check_offload
 from full4d_jax.models.codecs.codec import codec_shapes, computing_weights
 from full4d_jax.models.flops import forward_flops
 from full4d_jax.models.grid_mesh import AnyMesh, around_devices, parameter_shapes
+from full4d_jax.models.sharding import shapes_on
 from full4d_jax.models.wan.text import load_negative_text, load_text
 from full4d_jax.scene.prior_teacher import teacher_between
 from full4d_jax.session.fields import require
@@ -53,8 +54,8 @@ def sample_programs(config: Config, mesh: Mesh) -> Programs:
     frames, depth, key = _inputs(config, config.data.frames)
     inputs = prior.for_codec, frames, depth, _cameras(config), None
     left = around_devices(mesh)  # where programs leave what others take
-    guides = _whole(left, jax.eval_shape(guides_program, *inputs)[0])
-    latents = _whole(left, jax.eval_shape(flow_program, prior.for_network, guides, key))
+    guides = shapes_on(left, jax.eval_shape(guides_program, *inputs)[0])
+    latents = shapes_on(left, jax.eval_shape(flow_program, prior.for_network, guides, key))
     return {
         "all steps": partial(flow_program.trace, prior.for_network, guides, key),
         "projection and codec": partial(guides_program.trace, *inputs),
@@ -86,13 +87,13 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     asked = jax.eval_shape(ask, prior, video, own_depth)
     # Shapes have lost where arrays lie.
     left = around_devices(mesh)
-    params = asked.params._replace(prior=prior, guides=_whole(left, asked.params.guides))
+    params = asked.params._replace(prior=prior, guides=shapes_on(left, asked.params.guides))
     asked = replace(asked, params=params)
     views, instants = queried_size(config, "lift")
     window, seen, _ = _inputs(config, instants)
     video = jax.ShapeDtypeStruct((views - 1, *window.shape[1:]), jnp.float32)
     tau = jax.ShapeDtypeStruct((), jnp.float32)
-    z = _whole(left, jax.eval_shape(encode_shown, asked, video))
+    z = shapes_on(left, jax.eval_shape(encode_shown, asked, video))
     inputs = prior.for_codec, window, seen, cameras.frames(slice(instants))
     programs: Programs = {
         "projection and codec": partial(guides_program.trace, *inputs),
@@ -175,17 +176,9 @@ def prior_shapes(config: Config, mesh: AnyMesh, program: Literal["sample", "lift
     params = parameter_shapes(config.model, mesh)
     texts = load_text(config), load_negative_text(config)
     shape = mesh.abstract_mesh if mesh.size > 1 else None
-    prior = Prior(config.model, config.sampler, params, _whole(mesh, codec), *texts, mesh=shape)
+    prior = Prior(config.model, config.sampler, params, shapes_on(mesh, codec), *texts, mesh=shape)
     check_grid(prior, *queried_size(config, program), config.data.height, config.data.width)
     return prior
-
-
-def _whole(mesh: AnyMesh, shapes: Any) -> Any:
-    """Put shapes on every device of a mesh."""
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), shapes
-    )
 
 
 def _inputs(config: Config, frames: int) -> tuple[Any, Any, Any]:

@@ -17,7 +17,7 @@ from full4d_jax.config.codecs import strides_of
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.generation.projection_guidance import project_clips
-from full4d_jax.models.codecs.codec import Weights, codec_shapes, computing_weights
+from full4d_jax.models.codecs.codec import codec_shapes, computing_weights
 from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.sharding import (
@@ -27,10 +27,11 @@ from full4d_jax.models.sharding import (
     frames_and_tokens,
     make_mesh,
     mesh_shape,
+    shapes_on,
     spec,
 )
 from full4d_jax.models.wan.text import TOKENS
-from full4d_jax.training.bad_losses import RunningLoss, no_losses
+from full4d_jax.training.bad_losses import no_losses
 from full4d_jax.training.dry_run.compiling import (
     GIB,
     MEMORY,
@@ -43,26 +44,15 @@ from full4d_jax.training.placement import in_mesh, jit_step, runs_codec, state_s
 from full4d_jax.training.step import train_step
 
 
-def losses_shapes(mesh: Mesh | AbstractMesh) -> RunningLoss:
-    """Return the running loss, whole on every device."""
-    shapes = jax.eval_shape(no_losses)
-    return _on(shapes, jax.tree.map(lambda _: NamedSharding(mesh, spec()), shapes))
-
-
 def batch_shapes(config: Config, mesh: Mesh | AbstractMesh) -> Batch | ProjectedBatch:
     """Return a batch as training takes it, sharded over samples: pictures, or what is encoded."""
     batch = _projected(config) if config.data.projections else _pictures(config)
-    cut = jax.tree.map(
-        lambda x: NamedSharding(mesh, spec("samples", *[None] * (len(x.shape) - 1))), batch
-    )
-    return _on(batch, cut)
 
+    def cut(x: Any) -> Any:
+        sharding = NamedSharding(mesh, spec("samples", *[None] * (len(x.shape) - 1)))
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
-def frozen_shapes(config: Config, mesh: Mesh | AbstractMesh) -> tuple[Weights | None]:
-    """Return what a step takes besides, whole on every device: weights of the codec."""
-    weights = codec_shapes(config) if runs_codec(config) else None
-    weights = jax.eval_shape(partial(computing_weights, config.model), weights)
-    return (_on(weights, jax.tree.map(lambda _: NamedSharding(mesh, spec()), weights)),)
+    return jax.tree.map(cut, batch)
 
 
 def _pictures(config: Config) -> Batch:
@@ -110,14 +100,6 @@ def _texts(config: Config, kind: Any) -> Any:
 
 def _array(*sides: int, kind: Any = jnp.float32) -> Any:
     return jax.ShapeDtypeStruct(sides, kind)
-
-
-def _on(shapes: Any, shardings: Any) -> Any:
-    return jax.tree.map(
-        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-        shapes,
-        shardings,
-    )
 
 
 def print_shapes(config: Config, devices: int) -> None:
@@ -282,9 +264,11 @@ def _per_device(config: Config, mesh: Mesh | AbstractMesh) -> int:
 def trace_step(config: Config, mesh: Mesh) -> Any:
     """Trace the program that `train` runs on this mesh, as `jax.jit(...).trace` does."""
     state = state_shapes(config, mesh)
-    losses = losses_shapes(mesh)
+    losses = shapes_on(mesh, jax.eval_shape(no_losses))
+    weights = codec_shapes(config) if runs_codec(config) else None
+    weights = shapes_on(mesh, jax.eval_shape(partial(computing_weights, config.model), weights))
     program = jit_step(in_mesh(mesh, train_step(config)), state, losses, config.training.spike)
-    return program.trace(state, losses, batch_shapes(config, mesh), *frozen_shapes(config, mesh))
+    return program.trace(state, losses, batch_shapes(config, mesh), weights)
 
 
 def trace_projection(config: Config, mesh: Mesh) -> Any:
