@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from full4d_jax.config import OptimizerConfig, TrainingConfig, to_dict
 from full4d_jax.media.metrics import Distance
-from full4d_jax.models.conditions import Params
+from full4d_jax.models.functional import Params
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.loop import run_training

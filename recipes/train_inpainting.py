@@ -38,7 +38,7 @@ from small_networks import Settings, late_lpips, run, updated, write_network
 from full4d_jax.config import OptimizerConfig, TrainingConfig
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.media.metrics import Distance, require_lpips
-from full4d_jax.models.conditions import Params
+from full4d_jax.models.functional import Params
 from full4d_jax.models.inpainting import InpaintingNetConfig, init_params, inpaint
 from full4d_jax.models.segmentation import load_segmentation
 from full4d_jax.session.errors import input_errors

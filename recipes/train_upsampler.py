@@ -27,7 +27,7 @@ from upsampler_pairs import Pair, UpsamplerSettings, batches, drawn_pairs
 from full4d_jax.config import DEFAULT
 from full4d_jax.generation.prior import open_prior
 from full4d_jax.media.metrics import Distance, require_lpips
-from full4d_jax.models.conditions import Params
+from full4d_jax.models.functional import Params
 from full4d_jax.models.upsampler import init_params, near, upsample
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.estimate import load_depth

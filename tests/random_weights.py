@@ -4,8 +4,8 @@ import jax
 import numpy as np
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import abstract_params
+from full4d_jax.models.functional import Params
 
 
 def random_params(model: ModelConfig, spread: float = 0.1, seed: int = 0) -> Params:

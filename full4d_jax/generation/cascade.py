@@ -40,7 +40,8 @@ from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.geometry.resizing import nearest
 from full4d_jax.grid import CleanPlate
 from full4d_jax.models import upsampler as network
-from full4d_jax.models.upsampler import Guidance, Params, UpsamplerNetConfig
+from full4d_jax.models.functional import Params
+from full4d_jax.models.upsampler import Guidance, UpsamplerNetConfig
 from full4d_jax.models.weights import load_params, model_of_metadata
 from full4d_jax.session.errors import InputError
 from gaussians.fitting.stillness import camera_moves

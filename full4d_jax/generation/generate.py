@@ -19,7 +19,7 @@ from full4d_jax.generation.projection_guidance import Projection
 from full4d_jax.generation.sampling import Velocity, guided
 from full4d_jax.generation.several_processes import on_all
 from full4d_jax.generation.static_points import StaticPoints
-from full4d_jax.models.conditions import Conditions, Params
+from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.models.sharding import constrain
@@ -146,15 +146,12 @@ def bind_guided(prior: Prior, guides: Guides) -> Velocity:
       guides: all conditions; then for each scale that is not 1 the same without what it guides to,
         the projection before the text.
     """
-    flow, *without = (bind_conditions(prior.model, prior.params, guide) for guide in guides)
+    network = velocity(prior.model, prior.params)
+    flow, *without = (
+        lambda z, tau, conditions=conditions: network(z, tau, conditions) for conditions in guides
+    )
     scales = [x for x in (prior.sampler.guidance, prior.sampler.text_guidance) if x != 1]
     return guided(flow, list(zip(without, scales, strict=True)))
-
-
-def bind_conditions(model: ModelConfig, params: Params, conditions: Conditions) -> Velocity:
-    """Return the velocity (latents, tau) -> velocity under one set of conditions."""
-    network = velocity(model, params)
-    return lambda z, tau: network(z, tau, conditions)
 
 
 class BoundPrior(NamedTuple):

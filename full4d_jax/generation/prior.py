@@ -15,7 +15,7 @@ from full4d_jax.config import DEFAULT, Config, DataConfig, ModelConfig, SamplerC
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.masks import mask_file
 from full4d_jax.models.codecs.codec import Codec, Weights, codec_weights, make_codec
-from full4d_jax.models.conditions import Params
+from full4d_jax.models.functional import Params
 from full4d_jax.models.grid_mesh import check_grid_mesh, grid_mesh, parameter_shapes
 from full4d_jax.models.wan.text import load_negative_text, load_text
 from full4d_jax.models.weights import described, load_metadata, load_params, require_model

@@ -1,12 +1,10 @@
 """What the network takes: latents, flow times, and what the grid is generated from."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jaxtyping import Array, Bool, Float
 
 from full4d_jax.config import ModelConfig
-
-Params = dict[str, Any]  # nested, leaves are arrays
 
 
 def reads_filled(model: ModelConfig) -> bool:

@@ -18,7 +18,6 @@ sizes; what shapes do not give is `STAGES` and `HEAD_WIDTH`, which Small, Base a
 from collections.abc import Iterable
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +25,11 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 from numpy import ndarray
 
+from full4d_jax.models.functional import Params
 from full4d_jax.models.mobile_layers import pointwise
 from full4d_jax.models.safetensors_files import open_tensors
 from full4d_jax.models.weights import require_float
 from full4d_jax.session.errors import InputError
-
-Params = dict[str, Any]
 
 PATCH_PIXELS = 14  # pixels of a side; those of a picture are multiples
 HEAD_WIDTH = 64  # channels of one head of attention

@@ -15,9 +15,8 @@ frame again at two scales. Its last layer begins at zero, and the share at a hal
 trained with the head, FastDepth stays as it was published.
 """
 
-import functools
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +25,12 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.models.fast_depth import fast_log_disparity
 from full4d_jax.models.folding import fold, unfold
+from full4d_jax.models.functional import Params, bound, draw_params
 from full4d_jax.models.linear import linear
 from full4d_jax.models.tiefenrausch import DEEPEST_CHANNELS, FEATURE_CHANNELS, features, read_out
 from full4d_jax.session.fields import Count, CountOrZero
 
 INPUTS = 3 + FEATURE_CHANNELS + 2  # colours, features, log disparities
-Params = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,7 @@ def init_params(config: DepthNetConfig, trunk: Params, key: PRNGKeyArray) -> Par
     """
     if not config.fine:
         return {"trunk": trunk}
-    head = nnx.state(Head(config, nnx.Rngs(params=key)), nnx.Param)
-    return {"trunk": trunk, "head": nnx.to_pure_dict(head)}
+    return {"trunk": trunk, "head": draw_params(Head, config, key)}
 
 
 def log_depth(
@@ -66,7 +64,7 @@ def log_depth(
     disparity = read_out(params["trunk"], fine)
     if not config.fine:
         return -disparity
-    head = nnx.merge(_graph(config), params["head"])
+    head = bound(Head, config, params["head"])
     # The head must not depend on the constants that are free.
     world = _centred(disparity)
     room = _centred(fast_log_disparity(params["rooms"], frames))
@@ -75,12 +73,6 @@ def log_depth(
 
 def _centred(x: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
     return x - x.mean((1, 2), keepdims=True)
-
-
-@functools.cache
-def _graph(config: DepthNetConfig) -> nnx.GraphDef:
-    """Return the head's structure without allocating its parameters."""
-    return nnx.split(nnx.eval_shape(lambda: Head(config, nnx.Rngs(0))))[0]
 
 
 class HeadInputs(NamedTuple):

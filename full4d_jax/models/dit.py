@@ -25,12 +25,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax import flow
 from full4d_jax.config import ModelConfig
 from full4d_jax.flow import Latents, Times
-from full4d_jax.models.conditions import Conditions, Params
+from full4d_jax.models.conditions import Conditions
+from full4d_jax.models.functional import Params, bound, draw_params
 from full4d_jax.models.linear import product_type
 from full4d_jax.models.network import MOTION_UNIT_PIXELS, MultiViewDiT
 from full4d_jax.models.two_streams import SequentialDiT, TwoStreamDiT
@@ -60,7 +61,7 @@ def network(config: ModelConfig, rngs: nnx.Rngs) -> MultiViewDiT:
 
 def init_params(config: ModelConfig, key: PRNGKeyArray) -> Params:
     """Draw parameters, float32; blocks are stacked on their first axis."""
-    return nnx.to_pure_dict(nnx.state(network(config, nnx.Rngs(params=key)), nnx.Param))
+    return draw_params(network, config, key)
 
 
 @functools.cache
@@ -86,12 +87,11 @@ def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
     tokens run in bfloat16 on accelerators, in float32 on CPU; softmax, norms, the embedding of the
     flow time and the velocity are float32 everywhere.
     """
-    graph = _graph(config)
     # Before layers are gathered from other devices, so that bfloat16 is half as much to move.
     params = jax.tree.map(lambda x: x.astype(product_type(config)), params)
 
     def apply(latents: Latents, tau: Times, conditions: Conditions) -> Predicted:
-        model = nnx.merge(graph, params)
+        model = bound(network, config, params)
         first = conditions.base.shape[1] - latents.shape[1]
         base = conditions.base[:, first:]
         mask = conditions.mask[:, first:, ..., None]
@@ -114,7 +114,10 @@ def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
         if config.prediction == "velocity":
             return Predicted(model(latents, tau, conditions), None)
         sigma = deviation(config, mask)
-        taus = _of_frames(tau, conditions.real)
+        taus = tau
+        if conditions.real is not None:  # at flow time 0
+            by_frame = tau.reshape(tau.shape + (1,) * (3 - tau.ndim))
+            taus = jnp.where(conditions.real, 0.0, by_frame)
         if not config.moves_base:
             normalised = flow.normalise_residual(latents, taus, base, sigma)
             residual = model(normalised, tau, conditions)
@@ -140,16 +143,3 @@ def deviation(
 ) -> Float[Array, "b v t h w 1"]:
     """Return s of `flow`: how far the data are from the filled projection."""
     return jnp.where(mask > 0, config.sigma_seen, config.sigma_hole)
-
-
-def _of_frames(tau: Times, real: Bool[Array, "b v t"] | None) -> Times:
-    """Return the flow times of all frames: 0 in real ones."""
-    if real is None:
-        return tau
-    return jnp.where(real, 0.0, tau.reshape(tau.shape + (1,) * (3 - tau.ndim)))
-
-
-@functools.cache
-def _graph(config: ModelConfig) -> nnx.GraphDef:
-    """Return the network's structure without allocating its parameters."""
-    return nnx.split(nnx.eval_shape(lambda: network(config, nnx.Rngs(0))))[0]

@@ -10,15 +10,14 @@ apart, so that it sees from any place beyond the other side of most holes (as in
 are multiples of 8 work.
 """
 
-import functools
 from dataclasses import dataclass
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from full4d_jax.models.conditions import Params
 from full4d_jax.models.folding import fold, unfold
+from full4d_jax.models.functional import Params, bound, draw_params
 from full4d_jax.models.linear import linear
 from full4d_jax.models.upsampler import ResidualBlock
 from full4d_jax.session.fields import Count
@@ -40,7 +39,7 @@ class InpaintingNetConfig:
 
 def init_params(config: InpaintingNetConfig, key: PRNGKeyArray) -> Params:
     """Return random parameters, float32, with r = 0."""
-    return nnx.to_pure_dict(nnx.state(InpaintingNet(config, nnx.Rngs(params=key)), nnx.Param))
+    return draw_params(InpaintingNet, config, key)
 
 
 def added(
@@ -57,7 +56,7 @@ def added(
       filled: pictures in [-1, 1] whose holes push-pull filled.
       hole: 1 there, else 0.
     """
-    return nnx.merge(_graph(config), params)(filled, hole)
+    return bound(InpaintingNet, config, params)(filled, hole)
 
 
 def inpaint(
@@ -68,12 +67,6 @@ def inpaint(
 ) -> Float[Array, "b h w 3"]:
     """Return whole pictures in [-1, 1]; arguments as those of `added`."""
     return jnp.clip(filled + hole[..., None] * added(config, params, filled, hole), -1, 1)
-
-
-@functools.cache
-def _graph(config: InpaintingNetConfig) -> nnx.GraphDef:
-    """Return the network's structure without allocating its parameters."""
-    return nnx.split(nnx.eval_shape(lambda: InpaintingNet(config, nnx.Rngs(0))))[0]
 
 
 class InpaintingNet(nnx.Module):

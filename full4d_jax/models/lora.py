@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.conditions import Params
+from full4d_jax.models.functional import Params
 
 
 def without_adapters(model: ModelConfig) -> ModelConfig:

@@ -4,13 +4,11 @@ A bottleneck widens its channels, mixes the neighbours of each channel alone, an
 Batch normalization is folded into kernels and biases.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-Params = dict[str, Any]
+from full4d_jax.models.functional import Params
 
 
 def bottleneck(

@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from full4d_jax.models.mobile_layers import Params, bottleneck, convolve, pointwise, relu6
+from full4d_jax.models.functional import Params
+from full4d_jax.models.mobile_layers import bottleneck, convolve, pointwise, relu6
 from full4d_jax.models.weights import load_params
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "segmentation.safetensors"

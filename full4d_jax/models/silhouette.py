@@ -15,14 +15,8 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float
 
-from full4d_jax.models.mobile_layers import (
-    Params,
-    bottleneck,
-    convolve,
-    depthwise,
-    pointwise,
-    relu6,
-)
+from full4d_jax.models.functional import Params
+from full4d_jax.models.mobile_layers import bottleneck, convolve, depthwise, pointwise, relu6
 from full4d_jax.models.weights import load_params
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "silhouette.safetensors"

@@ -11,8 +11,8 @@ from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import abstract_params, init_params
+from full4d_jax.models.functional import Params
 from full4d_jax.models.grid_mesh import parameter_shapes
 from full4d_jax.models.lora import without_adapters
 from full4d_jax.models.sharding import tree_shardings

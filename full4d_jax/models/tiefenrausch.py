@@ -25,7 +25,6 @@ and .012, by what 8 bits round; here nothing is rounded.
 
 import json
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +33,7 @@ from flax.traverse_util import unflatten_dict
 from jaxtyping import Array, Float
 from numpy import ndarray
 
+from full4d_jax.models.functional import Params
 from full4d_jax.models.safetensors_files import open_tensors
 from full4d_jax.session.errors import input_errors
 
@@ -44,7 +44,6 @@ LEVELS = 5  # halvings
 BLOCKS = 3  # inverted bottlenecks in a row
 PADDING = 1  # zeros around a map for a 3x3 kernel
 KERNELS = "kernels"  # metadata: scale and zero point of each kernel, by name
-Params = dict[str, Any]
 
 
 def log_disparity(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w"]:

@@ -16,9 +16,8 @@ changes by folding 2x2 pixels into channels, as in `depth_net`. Any sides that a
 work.
 """
 
-import functools
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +25,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.models.folding import fold, unfold
+from full4d_jax.models.functional import Params, bound, draw_params
 from full4d_jax.models.linear import linear
 from full4d_jax.session.fields import Count
 
@@ -36,7 +36,6 @@ INPUTS = 11  # channels of `Guidance`
 OUTPUTS = 5  # r, g and s of equations 1 and 2
 NEAREST = 4.0  # disparity at which the input saturates
 HE = nnx.initializers.he_normal()
-Params = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -67,20 +66,14 @@ class Guidance(NamedTuple):
 
 def init_params(config: UpsamplerNetConfig, key: PRNGKeyArray) -> Params:
     """Return random parameters, float32, with r = g = s = 0 in equations 1 and 2."""
-    return nnx.to_pure_dict(nnx.state(UpsamplerNet(config, nnx.Rngs(params=key)), nnx.Param))
+    return draw_params(UpsamplerNet, config, key)
 
 
 def upsample(
     config: UpsamplerNetConfig, params: Params, guidance: Guidance
 ) -> Float[Array, "b h w 3"]:
     """Return frames at full size in about [-1, 1], equation 2."""
-    return nnx.merge(_graph(config), params)(guidance)
-
-
-@functools.cache
-def _graph(config: UpsamplerNetConfig) -> nnx.GraphDef:
-    """Return the network's structure without allocating its parameters."""
-    return nnx.split(nnx.eval_shape(lambda: UpsamplerNet(config, nnx.Rngs(0))))[0]
+    return bound(UpsamplerNet, config, params)(guidance)
 
 
 class UpsamplerNet(nnx.Module):

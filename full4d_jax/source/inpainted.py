@@ -13,7 +13,8 @@ from numpy import ndarray
 
 from full4d_jax.cameras import sides
 from full4d_jax.geometry.push_pull import push_pull
-from full4d_jax.models.inpainting import MULTIPLE, InpaintingNetConfig, Params, added, init_params
+from full4d_jax.models.functional import Params
+from full4d_jax.models.inpainting import MULTIPLE, InpaintingNetConfig, added, init_params
 from full4d_jax.models.weights import load_params, model_of_metadata
 
 SHIPPED_INPAINTING = Path(__file__).parents[1] / "checkpoints" / "inpainting.safetensors"

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Shaped
 
-from full4d_jax.models.conditions import Params
+from full4d_jax.models.functional import Params
 
 Metrics = dict[str, Array]
 Gradient = Callable[[Params, Any, Int[Array, ""] | int], tuple[tuple[Array, Metrics], Params]]

@@ -26,7 +26,8 @@ from full4d_jax.generation.prior import Prior, prior_with
 from full4d_jax.generation.real_frames import conditions_of_real, row_and_column
 from full4d_jax.generation.sampling import integrate, schedule
 from full4d_jax.media.pictures import contact_sheet, to_uint8
-from full4d_jax.models.conditions import Conditions, Params
+from full4d_jax.models.conditions import Conditions
+from full4d_jax.models.functional import Params
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.accumulation import whole_batch
 from full4d_jax.training.clips.records import held_out_scenes_at, record_batches

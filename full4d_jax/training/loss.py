@@ -27,8 +27,9 @@ from full4d_jax.generation.sampling import Velocity, guided
 from full4d_jax.media.metrics import Distance
 from full4d_jax.models import dit
 from full4d_jax.models.codecs.codec import Codec, Weights, make_codec
-from full4d_jax.models.conditions import Conditions, Params
+from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import velocity
+from full4d_jax.models.functional import Params
 from full4d_jax.models.lora import drop_adapters, without_adapters
 from full4d_jax.models.network import MOTION_UNIT_PIXELS
 from full4d_jax.training.accumulation import BatchPart, whole_batch

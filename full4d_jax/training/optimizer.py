@@ -13,7 +13,7 @@ import optax
 from optax.contrib import MuonDimensionNumbers, muon
 
 from full4d_jax.config import OptimizerConfig
-from full4d_jax.models.conditions import Params
+from full4d_jax.models.functional import Params
 from full4d_jax.models.sharding import dotted
 from full4d_jax.models.trainable import is_trained
 from full4d_jax.models.wan.names import ADDED

@@ -18,7 +18,7 @@ from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior, prior_with
 from full4d_jax.generation.real_frames import copy_nearest, row_and_column
 from full4d_jax.media.pictures import contact_sheet, to_uint8, to_unit
-from full4d_jax.models.conditions import Params
+from full4d_jax.models.functional import Params
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.models.sharding import constrain
 from input_pipeline.procedural.scene import HELD_OUT_START

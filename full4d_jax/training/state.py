@@ -10,8 +10,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from full4d_jax.config import Config
-from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import init_params
+from full4d_jax.models.functional import Params
 from full4d_jax.models.sharding import tree_shardings
 from full4d_jax.training.optimizer import block_matrices, make_optimizer
 

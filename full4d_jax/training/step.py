@@ -10,7 +10,7 @@ from full4d_jax.config import Config
 from full4d_jax.generation.batch import Batch, lines
 from full4d_jax.media.metrics import require_lpips
 from full4d_jax.models.codecs.codec import Weights
-from full4d_jax.models.conditions import Params
+from full4d_jax.models.functional import Params
 from full4d_jax.models.sharding import constrain_tree
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.accumulation import BatchPart, accumulate, places_of_lines, places_of_parts

@@ -20,8 +20,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from full4d_jax.config import Config
 from full4d_jax.generation.batch import Batch, lines
 from full4d_jax.models.codecs.codec import Weights
-from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import prediction
+from full4d_jax.models.functional import Params
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.accumulation import whole_batch
 from full4d_jax.training.clips.records import batches_of, open_records

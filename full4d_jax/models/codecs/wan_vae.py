@@ -33,14 +33,14 @@ from full4d_jax.models.codecs.wan_vae_layers import (
     average_down,
     repeat_up,
 )
+from full4d_jax.models.functional import Params, bound, structure
 
-Params = dict[str, Any]
 Past = list[Video]
 
 
 def abstract_params(config: WanVaeConfig) -> Params:
     """Return names and shapes of the parameters, which published weights fill; none is trained."""
-    return _network(config)[1]
+    return structure(WanVae, config)[1]
 
 
 def with_widths(kind: WanVaeConfig, params: Params) -> WanVaeConfig:
@@ -81,14 +81,14 @@ def encode_chunk(
 
     The past is what the chunk before returned beside its latents.
     """
-    return nnx.merge(_network(config)[0], params).encode(frames, past)
+    return bound(WanVae, config, params).encode(frames, past)
 
 
 def decode_chunk(
     config: WanVaeConfig, params: Params, latents: Float[Array, "b f h w c"], past: Past | None
 ) -> tuple[Float[Array, "b t H W 3"], Past]:
     """Decode the first latent frame (no past), or any number of those after it."""
-    return nnx.merge(_network(config)[0], params).decode(latents, past)
+    return bound(WanVae, config, params).decode(latents, past)
 
 
 def _over_time(step, first: Video, rest: Video, size: int) -> Video:
@@ -106,13 +106,6 @@ def _over_time(step, first: Video, rest: Video, size: int) -> Video:
     _, later = jax.lax.scan(jax.checkpoint(next_step, prevent_cse=False), past, chunks)
     later = rearrange(later, "n b a h w c -> b (n a) h w c")
     return jnp.concatenate([out, later], 1)
-
-
-@functools.cache
-def _network(config: WanVaeConfig) -> tuple[nnx.GraphDef, Params]:
-    """Return structure and abstract parameters without allocating anything."""
-    graph, params = nnx.split(nnx.eval_shape(lambda: WanVae(config, nnx.Rngs(0))))
-    return graph, nnx.to_pure_dict(params)
 
 
 class WanVae(nnx.Module):

@@ -17,7 +17,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from numpy import ndarray
 
 from full4d_jax.config.codecs import WAN21, WAN22, WanVaeConfig
-from full4d_jax.models.codecs.wan_vae import Params, abstract_params
+from full4d_jax.models.codecs.wan_vae import abstract_params
+from full4d_jax.models.functional import Params
 from full4d_jax.models.torch_files import read_tensors
 from full4d_jax.session.errors import InputError, require_file
 from input_pipeline.plain_files import load_json

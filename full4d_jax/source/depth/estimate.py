@@ -28,8 +28,9 @@ from jaxtyping import Array, Float
 
 from full4d_jax.cameras import sides
 from full4d_jax.geometry.resizing import nearest
-from full4d_jax.models.depth_net import DepthNetConfig, Params, init_params, log_depth
+from full4d_jax.models.depth_net import DepthNetConfig, init_params, log_depth
 from full4d_jax.models.fast_depth import load_fast_depth
+from full4d_jax.models.functional import Params
 from full4d_jax.models.tiefenrausch import KERNELS, SIDE_MULTIPLE, load_tiefenrausch
 from full4d_jax.models.weights import load_metadata, load_params, model_of_metadata
 from full4d_jax.session.errors import InputError
