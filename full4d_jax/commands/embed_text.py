@@ -23,7 +23,7 @@ def embed_text(
     """
     import numpy as np
 
-    from full4d_jax.models.wan.text import TOKENS, embed_prompt
+    from full4d_jax.models.wan.text import TEXT_TOKENS, embed_prompt
     from full4d_jax.session.errors import require_ending
     from full4d_jax.session.files import open_folder, save_arrays
 
@@ -31,6 +31,6 @@ def embed_text(
     open_folder(out.parent)
     text, tokens = embed_prompt(prompt, model)
     save_arrays(out, {"text": text, "prompt": np.array(prompt)})
-    if tokens > TOKENS:
-        print(f"warning: the prompt has {tokens} tokens, those after {TOKENS} are cut")
-    print(f"{out}: {min(tokens, TOKENS)} tokens of width {text.shape[1]}")
+    if tokens > TEXT_TOKENS:
+        print(f"warning: the prompt has {tokens} tokens, those after {TEXT_TOKENS} are cut")
+    print(f"{out}: {min(tokens, TEXT_TOKENS)} tokens of width {text.shape[1]}")

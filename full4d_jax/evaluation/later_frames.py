@@ -34,7 +34,7 @@ from full4d_jax.generation.projection_guidance import fill_holes
 from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
 from full4d_jax.grid import About, Grid, Origin, all_real, around_source, points_in, seen_in
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
-from full4d_jax.models.upsampler import MULTIPLE
+from full4d_jax.models.upsampler import SIDE_MULTIPLE
 from full4d_jax.scene.fit_settings import sized_for
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.source_fit import lift_grid
@@ -178,7 +178,7 @@ def open_photographs(folder: Path, rows: int) -> Grid:
         require_inside(folder, [capture])
         first = capture.views[0]
         taken = first_picture(first.files[0]).shape
-        height, width = sides(taken[0], taken[1], rows, MULTIPLE)
+        height, width = sides(taken[0], taken[1], rows, SIDE_MULTIPLE)
         clip = decode(CaptureClips([capture], frames=1)[0], height=height, width=width)
     if not np.allclose(clip.intrinsics, clip.intrinsics[:1], rtol=1e-3):
         do = "leave the pictures of all but one out"

@@ -30,7 +30,7 @@ from full4d_jax.models.linear import linear
 from full4d_jax.models.tiefenrausch import DEEPEST_CHANNELS, FEATURE_CHANNELS, features, read_out
 from full4d_jax.session.fields import Count, CountOrZero
 
-INPUTS = 3 + FEATURE_CHANNELS + 2  # colours, features, log disparities
+INPUT_CHANNELS = 3 + FEATURE_CHANNELS + 2  # colours, features, log disparities
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Head(nnx.Module):
         fine = config.fine
         coarse = config.coarse
         self.share = linear(DEEPEST_CHANNELS, 1, rngs, zero=True)
-        self.enter = linear(4 * INPUTS, fine, rngs)
+        self.enter = linear(4 * INPUT_CHANNELS, fine, rngs)
         self.fine_to_coarse = linear(4 * fine, coarse, rngs)
         self.coarse_block = ConvBlock(coarse, rngs)
         self.coarse_to_fine = linear(coarse, 4 * fine, rngs)

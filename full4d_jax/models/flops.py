@@ -20,7 +20,7 @@ from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models.dit import abstract_params
 from full4d_jax.models.trainable import is_trained
-from full4d_jax.models.wan.text import TOKENS
+from full4d_jax.models.wan.text import TEXT_TOKENS
 
 # Dense bf16 operations a second of one device, by the beginning of JAX's `device_kind`; from the
 # vendors' data sheets.
@@ -136,7 +136,7 @@ def _text_tokens(config: Config, *, training: bool) -> int:
     data = config.data
     reads_negative = data.drop_text or config.flow.teacher_guidance != 1
     trained = data.captions or (reads_negative and config.negative_text)
-    return TOKENS if config.text or (training and trained) else 1
+    return TEXT_TOKENS if config.text or (training and trained) else 1
 
 
 def _work(config: Config, views: int, frames: int, text: int, *, training: bool) -> float:

@@ -22,8 +22,8 @@ from full4d_jax.models.linear import linear
 from full4d_jax.models.upsampler import ResidualBlock
 from full4d_jax.session.fields import Count
 
-MULTIPLE = 8  # of which the sides of a picture must be multiples
-INPUTS = 4  # channels: colours and the hole
+SIDE_MULTIPLE = 8  # of which the sides of a picture must be multiples
+INPUT_CHANNELS = 4  # channels: colours and the hole
 ZEROS = nnx.initializers.zeros
 
 
@@ -74,7 +74,7 @@ class InpaintingNet(nnx.Module):
 
     def __init__(self, config: InpaintingNetConfig, rngs: nnx.Rngs):
         fine, middle, coarse = config.widths
-        self.enter = nnx.Conv(4 * INPUTS, fine, (3, 3), rngs=rngs)
+        self.enter = nnx.Conv(4 * INPUT_CHANNELS, fine, (3, 3), rngs=rngs)
         self.fine_down = ResidualBlock(fine, rngs)
         self.fine_to_middle = linear(4 * fine, middle, rngs)
         self.middle_down = ResidualBlock(middle, rngs)

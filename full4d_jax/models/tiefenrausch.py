@@ -40,9 +40,8 @@ from full4d_jax.session.errors import input_errors
 SIDE_MULTIPLE = 32  # of which the sides of a frame must be multiples
 FEATURE_CHANNELS = 32  # channels before `leave`
 DEEPEST_CHANNELS = 96  # channels after the last halving
-LEVELS = 5  # halvings
-BLOCKS = 3  # inverted bottlenecks in a row
-PADDING = 1  # zeros around a map for a 3x3 kernel
+HALVING_COUNT = 5  # halvings
+BLOCK_COUNT = 3  # inverted bottlenecks in a row
 KERNELS = "kernels"  # metadata: scale and zero point of each kernel, by name
 
 
@@ -67,11 +66,11 @@ def features(
     """Return the 32 features of every pixel of frames as above, and the 96 of every 32nd."""
     assert frames.shape[1] % SIDE_MULTIPLE == frames.shape[2] % SIDE_MULTIPLE == 0, frames.shape
     maps = [_convolve(params["enter"], (frames + 1) / 2)]
-    for level in range(1, LEVELS + 1):
+    for level in range(1, HALVING_COUNT + 1):
         maps.append(_blocks(params[f"down_{level}"], maps[-1], stride=2))
     maps = [_blocks(params[f"across_{level}"], x) for level, x in enumerate(maps)]
-    deepest = x = maps[LEVELS]
-    for level in range(LEVELS, 0, -1):
+    deepest = x = maps[HALVING_COUNT]
+    for level in range(HALVING_COUNT, 0, -1):
         raised = _blocks(params[f"up_{level}"], x, repeat=2)
         x = _clamp(maps[level - 1] + raised, params[f"join_{level - 1}"]["range"])
     return x, deepest
@@ -81,7 +80,7 @@ def _blocks(
     params: Params, x: Float[Array, "b h w c"], *, stride: int = 1, repeat: int = 1
 ) -> Float[Array, "b H W d"]:
     """Apply inverted bottlenecks; the first changes the resolution."""
-    for number in range(BLOCKS):
+    for number in range(BLOCK_COUNT):
         block = params[f"block_{number}"]
         before = x
         x = _convolve(block["widen"], x)
@@ -115,7 +114,7 @@ def _convolve_channels(
     XLA fuses this sum of nine shifted maps, and has nothing as fast for it on CPU.
     """
     b, h, w, c = x.shape
-    padded = jnp.pad(x, ((0, 0), (PADDING, PADDING), (PADDING, PADDING), (0, 0)))
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # for a 3x3 kernel
     kernel = layer["kernel"]
     y = jnp.zeros((b, h // stride, w // stride, c), x.dtype)
     for i in range(kernel.shape[0]):

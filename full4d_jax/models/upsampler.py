@@ -29,12 +29,12 @@ from full4d_jax.models.functional import Params, bound, draw_params
 from full4d_jax.models.linear import linear
 from full4d_jax.session.fields import Count
 
-MULTIPLE = 8  # of which the sides of a frame must be multiples
+SIDE_MULTIPLE = 8  # of which the sides of a frame must be multiples
 DETAIL_DISTANCE = 8  # pixels from the projection, up to which details are known
-CELL = 24  # pixels, within which nothing varies elsewhere
-INPUTS = 11  # channels of `Guidance`
-OUTPUTS = 5  # r, g and s of equations 1 and 2
-NEAREST = 4.0  # disparity at which the input saturates
+SLOW_CELL_PIXELS = 24  # pixels, within which nothing varies elsewhere
+GUIDANCE_CHANNELS = 11  # channels of `Guidance`
+OUTPUT_CHANNELS = 5  # r, g and s of equations 1 and 2
+NEAREST_DISPARITY = 4.0  # disparity at which the input saturates
 HE = nnx.initializers.he_normal()
 
 
@@ -81,7 +81,7 @@ class UpsamplerNet(nnx.Module):
 
     def __init__(self, config: UpsamplerNetConfig, rngs: nnx.Rngs):
         fine, middle, coarse = config.widths
-        self.enter = nnx.Conv(4 * INPUTS, fine, (3, 3), rngs=rngs)
+        self.enter = nnx.Conv(4 * GUIDANCE_CHANNELS, fine, (3, 3), rngs=rngs)
         self.fine_down = ResidualBlock(fine, rngs)
         self.fine_to_middle = linear(4 * fine, middle, rngs)
         self.middle_down = ResidualBlock(middle, rngs)
@@ -92,12 +92,13 @@ class UpsamplerNet(nnx.Module):
         self.middle_to_fine = linear(middle, 4 * fine, rngs)
         self.fine_up = ResidualBlock(fine, rngs)
         zeros = nnx.initializers.zeros
-        self.leave = nnx.Conv(fine, 4 * OUTPUTS, (3, 3), kernel_init=zeros, rngs=rngs)
+        self.leave = nnx.Conv(fine, 4 * OUTPUT_CHANNELS, (3, 3), kernel_init=zeros, rngs=rngs)
 
     def __call__(self, guidance: Guidance) -> Float[Array, "b h w 3"]:
         """Return frames in about [-1, 1]."""
         mask = guidance.mask[..., None]
-        closeness = jnp.clip(guidance.disparity, 0, NEAREST)[..., None] / NEAREST
+        near = jnp.clip(guidance.disparity, 0, NEAREST_DISPARITY)
+        closeness = near[..., None] / NEAREST_DISPARITY
         shown = [guidance.coarse, guidance.projected * mask, mask, closeness, guidance.filled]
         x = jnp.concatenate(shown, -1)
         fine = self.fine_down(self.enter(fold(x)))
@@ -131,9 +132,10 @@ def smooth_near(mask: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
 
 
 def slow(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Return maps without what varies within `CELL` pixels."""
+    """Return maps without what varies within `SLOW_CELL_PIXELS`."""
     batch, height, width, channels = x.shape
-    cells = (batch, max(1, round(height / CELL)), max(1, round(width / CELL)), channels)
+    rows, columns = (max(1, round(size / SLOW_CELL_PIXELS)) for size in (height, width))
+    cells = (batch, rows, columns, channels)
     return jax.image.resize(jax.image.resize(x, cells, "linear"), x.shape, "cubic")
 
 

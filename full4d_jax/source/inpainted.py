@@ -14,7 +14,7 @@ from numpy import ndarray
 from full4d_jax.cameras import sides
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.models.functional import Params
-from full4d_jax.models.inpainting import MULTIPLE, InpaintingNetConfig, added, init_params
+from full4d_jax.models.inpainting import SIDE_MULTIPLE, InpaintingNetConfig, added, init_params
 from full4d_jax.models.weights import load_params, model_of_metadata
 
 SHIPPED_INPAINTING = Path(__file__).parents[1] / "checkpoints" / "inpainting.safetensors"
@@ -57,7 +57,7 @@ def inpainted(
     if hole.all() or not hole.any():
         return picture
     height, width = hole.shape
-    size = sides(height, width, min(most_rows, height, width), MULTIPLE)
+    size = sides(height, width, min(most_rows, height, width), SIDE_MULTIPLE)
     filled = _averages(jnp.asarray(picture), jnp.asarray(hole))
     near = cv2.resize(hole.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA) > 0
     whole = np.asarray(_with_residual(network.config, network.params, filled, jnp.asarray(near)))

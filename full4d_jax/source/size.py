@@ -15,7 +15,7 @@ import numpy as np
 from full4d_jax.cameras import sides
 from full4d_jax.config import DEFAULT, Config, DataConfig
 from full4d_jax.media.video import check_file
-from full4d_jax.models.upsampler import MULTIPLE
+from full4d_jax.models.upsampler import SIDE_MULTIPLE
 from full4d_jax.session.errors import InputError, as_input_error
 from full4d_jax.source.capture_source import instants_from, rate
 from full4d_jax.source.dataset_view import open_rig
@@ -68,7 +68,7 @@ def size_of_result(config: Config, options: SampleOptions, *, enlarged: bool) ->
     if options.cameras is None:  # the source has its own views
         asks.pop("views")
     if enlarged and options.size is not None:
-        multiple = math.lcm(multiple, MULTIPLE)
+        multiple = math.lcm(multiple, SIDE_MULTIPLE)
         for name, option in asks.items():
             value = getattr(data, name)
             own = getattr(DEFAULT.data, name)

@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.dit import abstract_params
-from full4d_jax.models.wan.text import TOKENS
+from full4d_jax.models.wan.text import TEXT_TOKENS
 from full4d_jax.session.errors import InputError
 from input_pipeline.plain_files import load_json
 
@@ -56,7 +56,7 @@ def original_config(model: ModelConfig) -> dict[str, Any]:
         "num_heads": model.heads,
         "in_dim": ours["in_channels"],
         "out_dim": ours["out_channels"],
-        "text_len": TOKENS,
+        "text_len": TEXT_TOKENS,
         "qk_norm": True,
         "window_size": [-1, -1],
     }

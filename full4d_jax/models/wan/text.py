@@ -20,7 +20,7 @@ from full4d_jax.config import Config
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.extras import install
 
-TOKENS = 512
+TEXT_TOKENS = 512
 
 
 PromptEncoder = Callable[[str], tuple[Float[np.ndarray, "n e"], int]]
@@ -34,7 +34,7 @@ def embed_prompt(prompt: str, folder: Path) -> tuple[Float[np.ndarray, "512 e"],
 
 def padded(rows: Float[np.ndarray, "n e"]) -> Float[np.ndarray, "512 e"]:
     """Put zeros behind the rows of a prompt."""
-    return np.pad(rows, ((0, TOKENS - len(rows)), (0, 0)))
+    return np.pad(rows, ((0, TEXT_TOKENS - len(rows)), (0, 0)))
 
 
 def prompt_encoder(folder: Path) -> PromptEncoder:
@@ -62,7 +62,7 @@ def prompt_encoder(folder: Path) -> PromptEncoder:
     def encode(prompt: str) -> tuple[Float[np.ndarray, "n e"], int]:
         words = " ".join(html.unescape(html.unescape(prompt)).split())
         ids = tokenizer(words, truncation=False, verbose=False)["input_ids"]
-        inputs = tokenizer(words, truncation=True, max_length=TOKENS, return_tensors="pt")
+        inputs = tokenizer(words, truncation=True, max_length=TEXT_TOKENS, return_tensors="pt")
         with torch.inference_mode():
             rows = encoder(inputs["input_ids"], inputs["attention_mask"]).last_hidden_state[0]
         return rows.float().numpy(), len(ids)
@@ -99,7 +99,7 @@ def load_training_texts(
     """
     has_captions = config.data.captions
     text = (
-        np.zeros((TOKENS, config.model.text_width), np.float32)
+        np.zeros((TEXT_TOKENS, config.model.text_width), np.float32)
         if has_captions
         else load_text(config)
     )

@@ -7,7 +7,7 @@ import numpy as np
 
 from full4d_jax.config import Config
 from full4d_jax.generation.batch import Batch
-from full4d_jax.models.wan.text import TOKENS, padded
+from full4d_jax.models.wan.text import TEXT_TOKENS, padded
 from input_pipeline.cameras import centers, relative_to
 from input_pipeline.datasets.dataset import Records
 from input_pipeline.schema import Example
@@ -100,7 +100,7 @@ def allocate(sized: Sized, clips: int, config: Config) -> Batch:
     latents = sized.example.latents
     views = 1 if latents.size else data.views
     size = data.frames, sized.height, sized.width
-    words = clips, TOKENS, config.model.text_width
+    words = clips, TEXT_TOKENS, config.model.text_width
     return Batch(
         frames=np.empty((clips, views, *size, 3), np.uint8),
         depth=np.zeros((clips, *size), np.float32),

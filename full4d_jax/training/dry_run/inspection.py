@@ -30,7 +30,7 @@ from full4d_jax.models.sharding import (
     shapes_on,
     spec,
 )
-from full4d_jax.models.wan.text import TOKENS
+from full4d_jax.models.wan.text import TEXT_TOKENS
 from full4d_jax.training.bad_losses import no_losses
 from full4d_jax.training.dry_run.compiling import (
     GIB,
@@ -95,7 +95,7 @@ def _projected(config: Config) -> ProjectedBatch:
 def _texts(config: Config, kind: Any) -> Any:
     if not config.data.captions:
         return None
-    return _array(config.training.batch, TOKENS, config.model.text_width, kind=kind)
+    return _array(config.training.batch, TEXT_TOKENS, config.model.text_width, kind=kind)
 
 
 def _array(*sides: int, kind: Any = jnp.float32) -> Any:

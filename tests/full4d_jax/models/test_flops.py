@@ -23,7 +23,7 @@ from full4d_jax.models.attention.mask import Tokens
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.flops import forward_flops, step_flops
-from full4d_jax.models.wan.text import TOKENS
+from full4d_jax.models.wan.text import TEXT_TOKENS
 from full4d_jax.models.warp import MOTION_CHANNELS
 from full4d_jax.training.optimizer import hold_constant, trained_leaves
 
@@ -81,7 +81,7 @@ def program(config: Config, *, backward: bool) -> jax.stages.Lowered:
         disparity=abstract(b, v, *guide),
         world_to_camera=abstract(b, v, data.frames, 4, 4),
         intrinsics=abstract(b, v, 3, 3),
-        text=abstract(b, TOKENS, model.text_width) if model.text_width else None,
+        text=abstract(b, TEXT_TOKENS, model.text_width) if model.text_width else None,
         motion=abstract(b, v, *size, MOTION_CHANNELS) if model.moves_base else None,
         row=abstract(b, v, *size, channels) if model.moves_base else None,
     )

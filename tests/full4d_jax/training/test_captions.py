@@ -16,7 +16,7 @@ from full4d_jax.config import Config, check_config, load_config
 from full4d_jax.data import encode
 from full4d_jax.data.encode import encode_dataset
 from full4d_jax.models.flops import step_flops
-from full4d_jax.models.wan.text import TOKENS, load_training_texts, padded
+from full4d_jax.models.wan.text import TEXT_TOKENS, load_training_texts, padded
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.dry_run.inspection import batch_shapes
@@ -129,7 +129,7 @@ def test_a_share_of_the_clips_drops_its_text(config, encoded):
     text, nothing = load_training_texts(config)
     assert text is None
     assert nothing is not None
-    assert nothing.shape == (TOKENS, WIDTH)
+    assert nothing.shape == (TEXT_TOKENS, WIDTH)
     batch, state = next(training_batches(config, 0)), init_state(config, jax.random.key(0))
 
     def step(config):
