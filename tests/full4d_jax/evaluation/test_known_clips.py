@@ -131,7 +131,6 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
         (["--split", "valid"], "found 'valid', expected one of test"),
         (["--data.views", "5"], "found 4 views, expected at least 5; lower --data.views"),
         (["--data.frames", "4"], "3 frames, expected at least 4; lower --data.frames"),
-        (["--gltf", "fox.glb"], "--gltf: found fox.glb, expected none, with "),
     ],
 )
 def test_what_a_split_cannot_give_is_told_in_one_line(rooms, tmp_path, capsys, options, said):

@@ -130,10 +130,6 @@ def test_a_private_picture_is_no_photograph(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--poses", "p.json"], "--poses: found p.json, expected a video beside it"),
-        (["--start", "0"], "--start: found 0, expected a video beside it"),
-        (["a.mp4", "--scenes", "8"], "--scenes: found 8, expected none, with a.mp4"),
-        (["a.mp4", "--vgg"], "--vgg: found '', expected none, with a.mp4"),
         (["photos", "--fov", "60"], "--fov: found 60.0, expected none, with a folder of"),
         (["a.mp4", "--lift_scenes", "2"], "--lift_scenes: found 2, expected 0 to 1"),
         (["a.mp4", "--rows", "64"], "--rows: found 64, expected more than the prior"),
