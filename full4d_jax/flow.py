@@ -16,8 +16,6 @@ F = 0 is the best guess without a network, and v needs no division by tau (it is
 under `jvp` and in distillation).
 """
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
@@ -73,17 +71,13 @@ def sample_time(
     *,
     shift: float,
     mean_share: float,
-    times: Literal["uniform", "logit_normal"] = "uniform",
 ) -> tuple[Float[Array, "b"], Bool[Array, "b"]]:
     """Draw flow times for training, and say which clips train the conditional mean.
 
     A share of the batch (its first clips, rounded) trains the mean: tau = 1. The others draw tau
-    from (0, 1), uniformly or as the logistic function of a standard normal number, and shift it.
+    from (0, 1) uniformly, and shift it.
     """
-    if times == "uniform":
-        tau = jax.random.uniform(key, (batch,))
-    else:
-        tau = jax.nn.sigmoid(jax.random.normal(key, (batch,)))
+    tau = jax.random.uniform(key, (batch,))
     is_mean = jnp.arange(batch) < round(mean_share * batch)
     return jnp.where(is_mean, 1.0, shift_time(tau, shift)), is_mean
 
@@ -94,7 +88,7 @@ def velocity_loss(velocity: Latents, target: Latents) -> PerFrame:
 
 
 def flow_loss(
-    predicted: Latents, data: Latents, tau: Times, sigma: Sigma, limit: float
+    predicted: Latents, data: Latents, tau: Times, sigma: Sigma, limit: float = 50.0
 ) -> PerFrame:
     """Return the squared error of the data, weighted 1 + (sigma (1 - tau) / tau)^2 up to a limit.
 

@@ -74,10 +74,6 @@ class ModelConfig:
     """Give view v at time t the rotary position v * frames + t; else t."""
     prediction: Literal["velocity", "residual"] = "residual"
     """Network output: the velocity, or a residual of the filled projection."""
-    sigma_seen: Positive = 0.13
-    """`residual`: deviation from the filled projection where the source sees."""
-    sigma_hole: Positive = 0.30
-    """`residual`: deviation where the source does not see."""
     refiner: Annotated[int, Between(0, 2**17)] = 12
     """Channels of the convolutional head; 0 leaves a linear head."""
     moves_base: bool = False
@@ -200,8 +196,6 @@ class LiftConfig:
     background: Literal["auto", "black", "white", "random", "unknown"] = "auto"
     """Behind a capture's subject: the plain colour around it, the one named, a random one each
     step, or nothing; the last two need masks or a plain colour."""
-    source_weight: Positive = 8.0
-    """How often the source view is drawn, relative to a generated one."""
     perceptual: Weight = 0.0
     """Weight of LPIPS (AlexNet); above 0 needs the extra `metrics`."""
     distillation: Literal["cached", "gradient", "none"] = "cached"
@@ -210,8 +204,6 @@ class LiftConfig:
     """Cameras that a step of gradient distillation asks about, drawn anew; 0 is all."""
     distilled_frames: CountOrZero = 0
     """Instants that it asks about, a window of whole latent frames; 0 is all."""
-    anchor: Share = 1.0
-    """Share of the generated views' weight at the end of distillation."""
 
 
 @dataclasses.dataclass(frozen=True)

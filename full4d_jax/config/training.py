@@ -12,8 +12,6 @@ class FlowConfig:
 
     shift: Positive = 1.5
     """sigma in tau' = sigma tau / (1 + (sigma - 1) tau), in training."""
-    times: Literal["uniform", "logit_normal"] = "uniform"
-    """Distribution of tau before the shift (logit_normal as in Stable Diffusion 3)."""
     mean_share: Share = 0.4
     """Share of clips trained at tau = 1 from zero noise: regression of the mean."""
     perceptual: Weight = 0.0
@@ -27,8 +25,6 @@ class FlowConfig:
     off."""
     teacher_guidance: Weight = 1.0
     """Text guidance of the many steps, which the few then need not have."""
-    weight_limit: Positive = 50.0
-    """Upper limit of the loss weight 1 + (sigma (1 - tau) / tau)^2."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +41,12 @@ class OptimizerConfig:
     """Highest learning rate of Muon."""
     adam_learning_rate: Positive = 0.0015
     """Highest learning rate of AdamW."""
-    new_rate: Positive = 1.0
-    """Factor of both for parameters that a pretrained video model lacks."""
-    schedule: Literal["trapezoid", "cosine"] = "trapezoid"
-    """After the warm-up: constant, then linear to zero; or half a cosine."""
     warmup: CountOrZero = 100
     """Steps of linear warm-up."""
     decay_share: Share = 0.3
-    """`trapezoid`: last share of the steps, where the rate falls."""
-    weight_decay: Weight = 0.01
-    """Muon's weight decay, per step and unit of the learning rate."""
+    """Last share of the steps, where the rate falls linearly to zero."""
     adam_weight_decay: Weight = 0.01
-    """AdamW's weight decay, likewise."""
+    """AdamW's weight decay, per step and unit of the learning rate; Muon's is .01."""
     clip: Positive = 1.0
     """Largest global norm of the gradient."""
     ema: Share = 0.999

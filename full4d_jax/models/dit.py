@@ -113,7 +113,7 @@ def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
     ) -> Predicted:
         if config.prediction == "velocity":
             return Predicted(model(latents, tau, conditions), None)
-        sigma = deviation(config, mask)
+        sigma = deviation(mask)
         taus = tau
         if conditions.real is not None:  # at flow time 0
             by_frame = tau.reshape(tau.shape + (1,) * (3 - tau.ndim))
@@ -139,7 +139,7 @@ def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
 
 
 def deviation(
-    config: ModelConfig, mask: Float[Array, "b v t h w 1"]
+    mask: Float[Array, "b v t h w 1"], seen: float = 0.13, hole: float = 0.30
 ) -> Float[Array, "b v t h w 1"]:
-    """Return s of `flow`: how far the data are from the filled projection."""
-    return jnp.where(mask > 0, config.sigma_seen, config.sigma_hole)
+    """Return s of `flow`: how far the data are from the filled projection, where seen or not."""
+    return jnp.where(mask > 0, seen, hole)

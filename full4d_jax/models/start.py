@@ -30,7 +30,6 @@ from full4d_jax.models.weights import (
 # changing a shape.
 FREE = ("attention", "mask", "first_frame", "lora_rank", "moves_base")
 REFINER = "refiner.enter.kernel"  # has more inputs where the base moves
-FREE_WITH_VELOCITY = ("sigma_seen", "sigma_hole")  # which only `prediction="residual"` reads
 
 
 def start_from(
@@ -68,9 +67,8 @@ def check_start(model: ModelConfig, checkpoint: Path) -> ModelConfig:
       InputError: as `start_from` does.
     """
     names = tensor_shapes(checkpoint)
-    free = FREE + (FREE_WITH_VELOCITY if model.prediction == "velocity" else ())
     plain = without_adapters(model)
-    require_model(checkpoint, load_metadata(checkpoint), plain, free=free)
+    require_model(checkpoint, load_metadata(checkpoint), plain, free=FREE)
     if not any(name.startswith(SYNCHRONIZATION) for name in names):
         plain = dataclasses.replace(plain, attention="fused")
     if not any(name.startswith("mover.") for name in names):

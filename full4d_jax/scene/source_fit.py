@@ -70,8 +70,7 @@ def lift_grid(
     start = first_scene(
         settings, frames, seeds, cameras, start_key, closeness, between, filmed=real
     )
-    weight = settings.source_weight
-    targets = grid_targets(frames, cameras, weight, settings.anchor, real, between)
+    targets = grid_targets(frames, cameras, real, between)
     if look is not None:
         look(start)
     # The prior is asked about cameras between those of the grid, once per fit or at each step.
@@ -158,15 +157,13 @@ def _of_two(
 def grid_targets(
     frames: Float[Array, "v t h w 3"],
     cameras: Cameras,
-    source_weight: float,
-    anchor: float = 1.0,
     real: int = 1,
     between: TargetsBetween | None = None,
+    source_weight: float = 8.0,
 ) -> Targets:
     """Return all frames of the grid as pictures to explain; the `real` views are drawn more often.
 
-    So are the source's pictures between the instants, of which each counts as a frame of it. The
-    weight of the others falls to `anchor` of what it was in the time of distillation. All
+    So are the source's pictures between the instants, of which each counts as a frame of it. All
     pixels are covered, so that no dark line is fitted as a gap, through which `surroundings` shine.
     """
     v, t = frames.shape[:2]
@@ -178,7 +175,6 @@ def grid_targets(
         *flat,
         times=jnp.tile(jnp.linspace(0.0, 1.0, t), v),
         weights=jnp.repeat(weights, t),
-        final_weights=jnp.repeat(jnp.where(is_real, weights, anchor * weights), t),
         alpha=jnp.ones((v * t, *frames.shape[2:4])),
     )
     if between is None:
@@ -189,7 +185,6 @@ def grid_targets(
         jax.tree.map(lambda x: jnp.repeat(x[:1], count, 0), targets.cameras),
         times=jnp.asarray(between.times, jnp.float32),
         weights=jnp.full(count, source_weight),
-        final_weights=jnp.full(count, source_weight),
         alpha=jnp.ones((count, *frames.shape[2:4])),
     )
     return jax.tree.map(lambda *x: jnp.concatenate(x), targets, more)

@@ -182,7 +182,6 @@ def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: BatchPart) 
             part.size,
             shift=settings.shift,
             mean_share=settings.mean_share,
-            times=settings.times,
         )
         tau, is_mean = map(part.take, drawn)
     noise = draw_per_clip(jax.random.normal, keys.noise, part, *data.shape[1:])
@@ -282,8 +281,8 @@ def weigh(
         flow_losses = flow.velocity_loss(prediction.velocity, prediction.target)
     else:
         mask = clips.conditions.mask[:, -data.shape[1] :, ..., None]
-        sigma = dit.deviation(model, mask)
-        flow_losses = flow.flow_loss(predicted, data, point.tau, sigma, config.flow.weight_limit)
+        sigma = dit.deviation(mask)
+        flow_losses = flow.flow_loss(predicted, data, point.tau, sigma)
     changed = jnp.abs(data - data[:, :, :1]).max(-1, keepdims=True) > MOVES
     mean_losses = flow.mean_loss(predicted, data, 1 + config.flow.moving * changed)
     losses = jnp.where(

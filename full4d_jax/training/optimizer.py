@@ -16,17 +16,13 @@ from full4d_jax.config import OptimizerConfig
 from full4d_jax.models.functional import Params
 from full4d_jax.models.sharding import dotted
 from full4d_jax.models.trainable import is_trained
-from full4d_jax.models.wan.names import ADDED
 
 ADAM_B2 = 0.98
 
 
 def learning_rate(config: OptimizerConfig, steps: int, peak: float) -> optax.Schedule:
-    """Return the schedule: linear warm-up, then constant and linear to zero, or half a cosine."""
+    """Return the schedule: linear warm-up, then constant, then linear to zero."""
     warmup = optax.linear_schedule(0.0, peak, config.warmup)
-    if config.schedule == "cosine":
-        cosine = optax.cosine_decay_schedule(peak, max(1, steps - config.warmup))
-        return optax.join_schedules([warmup, cosine], [config.warmup])
     decay = max(1, round(config.decay_share * steps))
     return optax.join_schedules(
         [
@@ -51,11 +47,6 @@ def trained_leaves(trainable: str, params: Params) -> Params:
     return jax.tree.map_with_path(lambda path, _: is_trained(trainable, dotted(path)), params)
 
 
-def new_leaves(params: Params) -> Params:
-    """Return a tree of bools: the leaves that a pretrained video model lacks."""
-    return jax.tree.map_with_path(lambda path, _: dotted(path).startswith(ADDED), params)
-
-
 def hold_constant(params: Params, trained: Params) -> Params:
     """Return the parameters; those that are not trained pass no gradient."""
     return jax.tree.map(lambda x, t: x if t else jax.lax.stop_gradient(x), params, trained)
@@ -77,16 +68,13 @@ def make_optimizer(
     else:
         rule = muon(
             learning_rate(config, steps, config.learning_rate),
-            weight_decay=config.weight_decay,
+            weight_decay=0.01,
             adam_learning_rate=adam_rate,
             adam_b2=ADAM_B2,
             adam_weight_decay=config.adam_weight_decay,
             muon_weight_dimension_numbers=dimensions,
         )
     optimizer = optax.chain(optax.clip_by_global_norm(config.clip), rule)
-    if config.new_rate != 1:
-        # Scales the decay too: a rule multiplies by the learning rate last.
-        optimizer = optax.chain(optimizer, optax.masked(optax.scale(config.new_rate), new_leaves))
     if config.trainable == "all":
         return optimizer
     return optax.masked(optimizer, functools.partial(trained_leaves, config.trainable))

@@ -326,7 +326,7 @@ def test_checkpoints_of_another_shape_are_refusal(capsys, tmp_path, clip):
 
 
 def test_checkpoints_of_another_model_of_the_same_shape_are_refusal(capsys, tmp_path, clip):
-    for option, value in (("heads", 6), ("rope_theta", 10.0), ("sigma_hole", 1.0)):
+    for option, value in (("heads", 6), ("rope_theta", 10.0)):
         line = refusal(capsys, "sample", f"--model.{option}", value, "--out", tmp_path / "o")
         assert f"model.{option}" in line
 

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy
 
 from full4d_jax import flow
 from full4d_jax.generation.sampling import sample
@@ -58,18 +57,6 @@ def test_flow_times_cover_the_interval_and_the_share_of_means():
     assert bool((tau[:1000] == 1).all())
     counts = np.histogram(tau[1000:], 10, (0, 1))[0]
     assert counts.min() > 240  # 300 expected in each
-
-
-def test_logit_normal_times_are_that_also_after_the_shift():
-    tau, _ = flow.sample_time(
-        jax.random.key(0), 4000, shift=3.0, mean_share=0.0, times="logit_normal"
-    )
-    # The shift multiplies the odds tau / (1 - tau) by sigma.
-    found = scipy.stats.kstest(scipy.special.logit(np.float64(tau)), "norm", (np.log(3.0), 1.0))
-    assert found.pvalue > 0.01
-    uniform, _ = flow.sample_time(jax.random.key(0), 4000, shift=3.0, mean_share=0.0)
-    logits = scipy.special.logit(np.float64(uniform))
-    assert scipy.stats.kstest(logits, "norm", (np.log(3.0), 1.0)).pvalue < 1e-6
 
 
 @pytest.mark.parametrize("end", [0.0, 0.3, 0.99])

@@ -49,5 +49,5 @@ def test_a_grid_without_cameras_is_refused(grid):
 
 
 def test_a_setting_that_would_do_nothing_is_refused(grid):
-    with pytest.raises(InputError, match=r"lift\.anchor: found 0\.5"):
-        lift(grid, replace(QUICK, lift=replace(QUICK.lift, anchor=0.5)))
+    with pytest.raises(InputError, match=r"lift\.distillation: found gradient"):
+        lift(grid, replace(QUICK, lift=replace(QUICK.lift, distillation="gradient")))

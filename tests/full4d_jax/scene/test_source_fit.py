@@ -159,28 +159,11 @@ def test_both_forms_change_the_scene_and_none_needs_no_prior(params):
         assert np.abs(means - found[2]).max() > 1e-4
 
 
-@pytest.mark.parametrize(
-    ("changes", "kind", "said"),
-    [
-        ({"anchor": 0.5}, FitKind.CAPTURED, "lift.anchor: found 0.5, expected 1.0 with a capture"),
-        ({"source_weight": 2.0}, FitKind.CAPTURED, "lift.source_weight: found 2.0, expected 8.0"),
-        (
-            {"distillation": "gradient"},
-            FitKind.CAPTURED,
-            "lift.distillation: found gradient, expected cached",
-        ),
-        (
-            {"anchor": 0.5, "distillation": "none"},
-            FitKind.AROUND_SOURCE,
-            "lift.anchor: found 0.5, expected 1.0 with --lift.distillation none",
-        ),
-    ],
-)
-def test_settings_without_effect_are_refused(changes, kind, said):
-    with pytest.raises(InputError, match=said):
-        check_lift(LiftConfig(**changes), None, kind)
-    others = {"anchor": 0.5, "source_weight": 2.0, "distillation": "gradient"}
-    check_lift(LiftConfig(**others), None, FitKind.AROUND_SOURCE)
+def test_settings_without_effect_are_refused():
+    gradient = LiftConfig(distillation="gradient")
+    with pytest.raises(InputError, match=r"lift\.distillation: found gradient, expected another"):
+        check_lift(gradient, None, FitKind.CAPTURED)
+    check_lift(gradient, None, FitKind.AROUND_SOURCE)
     check_lift(LiftConfig(distillation="none"), None, FitKind.CAPTURED)
 
 

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 
 from full4d_jax.cli import main
 from full4d_jax.config import OptimizerConfig, load_config
@@ -21,7 +20,6 @@ PARAMS = {
     "head": {"bias": jnp.ones(4)},
     "context": jnp.ones((2, 32)),
 }
-NEW = {"blocks.camera.kernel", "blocks.camera.bias", "context"}
 
 
 def updates(config: OptimizerConfig, steps: int = 10) -> list[dict[str, np.ndarray]]:
@@ -44,15 +42,6 @@ def applied(optimizer: optax.GradientTransformation) -> list[dict[str, np.ndarra
     return found
 
 
-def test_the_cosine_is_optaxs():
-    config = dataclasses.replace(CONFIG, schedule="cosine", warmup=10)
-    ours = learning_rate(config, 100, 0.02)
-    theirs = optax.warmup_cosine_decay_schedule(0.0, 0.02, 10, 100)
-    for step in range(0, 101, 5):
-        np.testing.assert_allclose(ours(step), theirs(step), rtol=1e-5, atol=1e-9)
-    assert ours(100) == 0
-
-
 def test_the_trapezoid_by_its_corners():
     rate = learning_rate(dataclasses.replace(CONFIG, warmup=10, decay_share=0.4), 100, 0.02)
     steps, values = zip(
@@ -71,32 +60,12 @@ def test_plain_adamw_is_optaxs():
     assert np.abs(theirs[-1]["head.bias"]).max() > 0
 
 
-@pytest.mark.parametrize("kind", ["muon", "adamw"])
-def test_new_parameters_go_at_their_own_rate(kind):
-    """Without decay, which depends on where the parameters have gone."""
-    config = dataclasses.replace(CONFIG, kind=kind, weight_decay=0.0, adam_weight_decay=0.0)
-    plain, faster = updates(config), updates(dataclasses.replace(config, new_rate=5.0))
-    for name, x in plain[-1].items():
-        factor = 5 if name in NEW else 1
-        np.testing.assert_allclose(faster[-1][name], factor * x, rtol=1e-5, err_msg=name)
-        assert np.abs(x).max() > 0
-
-
-def test_the_rate_of_new_parameters_goes_with_a_subset():
-    config = dataclasses.replace(CONFIG, trainable="attention", kind="adamw", adam_weight_decay=0.0)
-    plain, faster = updates(config), updates(dataclasses.replace(config, new_rate=5.0))
-    np.testing.assert_allclose(faster[-1]["context"], 5 * plain[-1]["context"], rtol=1e-5)
-
-
 def test_what_does_not_fit_is_told(capsys):
     preset = load_config("configs/debug.py")
     assert preset.training.batch == 2
     for words, said in (
         ("--config debug --training.accumulate 3", "a divisor of the batch, 2"),
         ("--config debug --data.drop_text 0.1", "0, or a model with text"),
-        ("--config depth --training.accumulate 2", "1, for this network"),
-        ("--config depth --optimizer.new_rate 2", "1, for this network"),
-        ("--config debug --optimizer.new_rate 0", "optimizer.new_rate"),
     ):
         assert main(["train", *words.split()]) == 2
         assert said in capsys.readouterr().err
