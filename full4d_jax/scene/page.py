@@ -279,7 +279,6 @@ def _settings(
             "harmonic": HARMONIC_STEP if packed.harmonics.size else 0,
             "parts": small.parts,
             "length": len(small.content),
-            "lengths": small.lengths,
         },
         "views": views,
         "frames": np.shape(cameras.world_to_camera)[1],

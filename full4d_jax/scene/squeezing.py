@@ -5,10 +5,11 @@ finer its steps are (`contributions.py`); at the steps below pictures keep more 
 (docs/viewer.md). Gaussians with the same steps are a part, and so are those that are always there,
 which need no moment: it is the middle of the clip. What lies far off has coarser positions.
 
-A part's Gaussians follow Morton's curve: its places are written as differences, each as its number
-of bits and the bits below the highest, and give the positions. The other numbers have a column
-each (`entropy_code.py`). A shape is the logarithm of its matrix R diag(scales) R', whose six
-numbers hardly depend on a rotation that is not visible. `viewer/unpack.js` is the inverse.
+A part's Gaussians follow Morton's curve: its places are written as differences, and give the
+positions. Each other number has a column, too. A column has its numbers themselves, or what they
+differ by from the mean of the eight before; these are zigzag coded and deflated byte by byte: the
+lowest bytes of all, then the next. A shape is the logarithm of its matrix R diag(scales) R', whose
+six numbers hardly depend on a rotation that is not visible. `viewer/unpack.js` is the inverse.
 """
 
 import zlib
@@ -20,7 +21,6 @@ from jaxtyping import Bool, Float, Int, UInt32
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
-from full4d_jax.scene.entropy_code import Coded, code_columns, interleave
 from full4d_jax.scene.packing import PackedScene
 from gaussians.formats.scene_files import with_largest
 from gaussians.morton import morton_places
@@ -40,15 +40,12 @@ class SqueezedScene:
     """A scene as bytes, and what is needed to read them.
 
     Attributes:
-      content: deflated tables, bytes of instants and harmonics; states and words of the columns;
-        and all bits that have no table.
-      lengths: bytes of the first of these, and of the first two.
-      parts: of each part, `count`, `always`, `origin`, `steps`, and `columns` as `Coded` describes
-        them.
+      content: deflated columns, part by part, then bytes of instants and of harmonics.
+      parts: of each part, `count`, `always`, `origin`, `steps`, and `columns`: of each how many
+        numbers the mean is of, and how many bytes a number takes.
     """
 
     content: bytes
-    lengths: tuple[int, int]
     parts: list[dict[str, Any]]
 
     @property
@@ -75,7 +72,7 @@ def squeezed(
     is_far = _far(positions, POSITION_STEP * usual)
     seen = None if contributions is None else contributions[packed.rows]
     parts = []
-    coded = []
+    pieces = []
     orders = []
     for scale, in_tier in _tiers(seen, len(records)):
         for always in (True, False):
@@ -86,29 +83,15 @@ def squeezed(
                         records[rows], positions[rows], usual, scale, always
                     )
                     parts.append(part)
-                    coded.append(columns)
+                    pieces += columns
                     orders.append(rows[order])
     order = np.concatenate(orders)
     # Byte by byte of all Gaussians, as bytes at one place are alike.
     instants = packed.instants[order].view(np.uint8).reshape(len(order), -1)
-    tables = np.concatenate([columns.tables for columns in coded])
-    packer = zlib.compressobj(9, strategy=zlib.Z_FILTERED)  # few repetitions, many small numbers
-    content = packer.compress(tables.tobytes())
-    content += packer.compress(np.ascontiguousarray(instants.T).tobytes())
-    content += packer.compress(np.ascontiguousarray(packed.harmonics[order].T).tobytes())
-    content += packer.flush()
-    deflated = len(content)
-    states, words = interleave(
-        np.concatenate([columns.starts for columns in coded]),
-        np.concatenate([columns.frequencies for columns in coded]),
-    )
-    content += states.astype("<u4").tobytes() + words.astype("<u2").tobytes()
-    lengths = deflated, len(content)
-    content += _bits(
-        np.concatenate([columns.extras for columns in coded]),
-        np.concatenate([columns.lengths for columns in coded]),
-    )
-    return SqueezedScene(content, lengths, parts)
+    pieces += [np.ascontiguousarray(x.T).tobytes() for x in (instants, packed.harmonics[order])]
+    # One zlib stream: its header, the pieces, an empty last block, and the checksum.
+    content = b"\x78\xda" + b"".join(map(_deflated, pieces)) + b"\x03\x00"
+    return SqueezedScene(content + zlib.adler32(b"".join(pieces)).to_bytes(4), parts)
 
 
 def _tiers(
@@ -133,8 +116,8 @@ def _far(positions: Float[ndarray, "g 3"], step: float) -> Bool[ndarray, " g"]:
 
 def _part(
     records: ndarray, positions: Float[ndarray, "g 3"], usual: float, scale: float, always: bool
-) -> tuple[dict[str, Any], Coded, Int[ndarray, "g"]]:
-    """Return what describes a part, its columns with the bits of its places, and its order."""
+) -> tuple[dict[str, Any], list[bytes], Int[ndarray, "g"]]:
+    """Return what describes a part, the bytes of its columns, and its order."""
     origin = positions.min(0)
     span = float((positions - origin).max())
     step = max(POSITION_STEP * usual * scale, span / (2**AXIS_BITS - 2))
@@ -156,14 +139,13 @@ def _part(
     order = np.argsort(places, kind="stable")
     records = records[order]
     gaps = np.diff(places[order].astype(np.int64), prepend=0)
-    lengths = np.frexp(gaps.astype(np.float64))[1].astype(np.int64)  # bits of a gap; 0 has none
     # What is seen for an instant only does not go far: its velocity may be coarser.
     durations = np.rint(records["log_duration"].astype(np.float64) / LOG_DURATION_STEP)
     velocity_steps = steps["velocity"] * np.ones(len(records))
     if not always:
         velocity_steps /= np.minimum(np.exp(durations * LOG_DURATION_STEP), 0.5)
     velocities = records["velocity"].astype(np.float64) / velocity_steps[:, None]
-    columns = [lengths, *velocities.T]
+    columns = [gaps, *velocities.T]
     if not always:
         moments = records["moment"].astype(np.float64) / steps["moment"]
         columns += [records["gate"] / steps["gate"], durations, moments]
@@ -172,28 +154,45 @@ def _part(
         *_luma_chroma(records["color"].astype(np.float64), steps["luma"], steps["chroma"]).T,
         records["opacity"] / steps["opacity"],
     ]
-    coded = code_columns(np.rint(np.column_stack(columns)).astype(np.int64))
+    described = []
+    pieces = []
+    for column in np.rint(np.column_stack(columns)).astype(np.int64).T:
+        choices = [(window, _planes(column - _mean_before(column, window))) for window in (0, 8)]
+        window, planes = min(choices, key=lambda x: sum(len(_deflated(plane)) for plane in x[1]))
+        described.append([window, len(planes)])
+        pieces += planes
     part = {
         "count": len(records),
         "always": always,
         "origin": origin.tolist(),
         "steps": steps,
-        "columns": coded.described,
+        "columns": described,
     }
-    # The bits of a gap below its first are not coded: they are as good as random.
-    below = np.maximum(lengths - 1, 0)
-    coded = coded._replace(
-        extras=np.append(coded.extras, gaps), lengths=np.append(coded.lengths, below)
-    )
-    return part, coded, order
+    return part, pieces, order
 
 
-def _bits(numbers: Int[ndarray, "g"], lengths: Int[ndarray, "g"]) -> bytes:
-    """Return the lowest bits of numbers, one after the other, each from its lowest."""
-    ends = np.cumsum(lengths)
-    owner = np.repeat(np.arange(len(numbers)), lengths)
-    place = np.arange(len(owner)) - (ends - lengths)[owner]
-    return np.packbits((numbers[owner] >> place) & 1, bitorder="little").tobytes()
+def _mean_before(numbers: Int[ndarray, "g"], window: int) -> Int[ndarray, "g"]:
+    """Return the mean of as many numbers before each, rounded; those before the first are 0."""
+    sums = np.cumsum(np.append(np.zeros(window + 1, np.int64), numbers))
+    before = (sums[window:] - sums[: len(sums) - window])[: len(numbers)]
+    return (before + window // 2) // max(window, 1)
+
+
+def _planes(numbers: Int[ndarray, "g"]) -> list[bytes]:
+    """Return the bytes of zigzag coded numbers: the lowest of all, then the next."""
+    codes = ((numbers << 1) ^ (numbers >> 63)).astype("<u8")
+    width = max(1, -(-int(codes.max()).bit_length() // 8))
+    return [plane.tobytes() for plane in codes.view(np.uint8).reshape(-1, 8).T[:width]]
+
+
+def _deflated(piece: bytes) -> bytes:
+    """Return bytes as a piece of a deflated stream, which others may follow."""
+    # Of many small numbers few bytes repeat: which strategy is best depends on the column.
+    packed = []
+    for strategy in (zlib.Z_RLE, zlib.Z_FILTERED):
+        packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, strategy)
+        packed.append(packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH))
+    return min(packed, key=len)
 
 
 def _shapes(records: ndarray, size: float, shape: float) -> Float[ndarray, "g 6"]:

@@ -5,23 +5,19 @@ const RECORD_BYTES = 40;
 const HARMONIC_BYTES = 12; // nine, and three to fill words
 const TURNS = 4; // of a shape's axes, after which its matrix is diagonal
 const LEAST_MIX = 0.01; // of a logarithm, a twentieth of a step
-// See entropy_code.py.
-const CLASSES = 9, DIRECT = 32, TOTAL_BITS = 12, TOTAL = 1 << TOTAL_BITS, LANES = 256, LOWEST = 65536;
-const SINGLE = 0, ABOVE = 1, BESIDE = 2, MIDDLE = CLASSES >> 1;
 
 /** Returns the scene of the page's settings, with records, instants and harmonics as buffers. */
 async function unpackScene(settings) {
-  const { count, samples, harmonic, parts, length, lengths } = settings.scene;
-  const data = bytesIn("script.data").subarray(0, length), [deflated, coded] = lengths;
-  const content = await inflated(data.subarray(0, deflated));
+  const { count, samples, harmonic, parts, length } = settings.scene;
+  const content = await inflated(bytesIn("script.data").subarray(0, length));
   const records = new ArrayBuffer(RECORD_BYTES * count);
-  const reader = new Reader(content, data.slice(deflated, coded), data.subarray(coded));
+  const reader = new Reader(content);
   let first = 0;
   for (const part of parts) {
     unpackPart(part, reader, first, records);
     first += part.count;
   }
-  let place = reader.table;
+  let { place } = reader;
   const perGaussian = 16 * samples, instants = new Uint8Array(count * perGaussian);
   for (let byte = 0; byte < perGaussian; byte++) {
     for (let i = 0; i < count; i++) instants[i * perGaussian + byte] = content[place++];
@@ -34,83 +30,28 @@ async function unpackScene(settings) {
   return { count, samples, harmonic, still: settings.scene.still, ...buffers };
 }
 
-/** Reads the columns of entropy_code.py, and the bits that have no table. */
+/** Reads the columns of squeezing.py one after the other. */
 class Reader {
-  constructor(content, coded, bits) {
-    Object.assign(this, { content, bits, table: 0, bit: 0, lane: 0, word: 0 });
-    this.states = new Uint32Array(coded.buffer, 0, LANES);
-    this.words = new Uint16Array(coded.buffer, 4 * LANES);
+  constructor(content) {
+    Object.assign(this, { content, place: 0 });
   }
 
-  /** Returns a whole number of so many bits, from its lowest. */
-  number(length) {
-    let number = 0;
-    for (let read = 0; read < length; ) {
-      const place = this.bit & 7, more = Math.min(8 - place, length - read);
-      number += ((this.bits[this.bit >> 3] >> place) & ((1 << more) - 1)) * 2 ** read;
-      read += more;
-      this.bit += more;
+  /** Returns the numbers of a column. */
+  column(count, [window, width]) {
+    const codes = new Float64Array(count);
+    for (let byte = 0, unit = 1; byte < width; byte++, unit *= 256) {
+      for (let i = 0; i < count; i++) codes[i] += unit * this.content[this.place++];
     }
-    return number;
+    const numbers = codes.map((code) => (code % 2 ? -(code + 1) / 2 : code / 2));
+    return afterMeans(numbers, window);
   }
-
-  /** Returns tables of frequencies as the token of each place, and its start and frequency. */
-  tables(rows, tokens) {
-    const owner = new Uint8Array(rows * TOTAL), starts = [], frequencies = [];
-    for (let row = 0; row < rows; row++) {
-      for (let token = 0, start = 0; token < tokens; token++, this.table++) {
-        const frequency = this.content[this.table] | (this.content[this.table + rows * tokens] << 8);
-        starts.push(start);
-        frequencies.push(frequency);
-        owner.fill(token, row * TOTAL + start, row * TOTAL + (start += frequency));
-      }
-    }
-    this.table += rows * tokens; // high bytes
-    return { owner, starts, frequencies };
-  }
-
-  /** Returns the numbers of a column as they are coded. */
-  column(count, beside, earlier, [, kind, tokens]) {
-    const { owner, starts, frequencies } = this.tables(kind === SINGLE ? 1 : CLASSES, tokens);
-    const { states, words } = this, numbers = new Int32Array(count);
-    let { lane, word } = this, total = 0, sizes = 0; // the last two of the last four
-    for (let i = 0; i < count; i++) {
-      let row = 0;
-      if (kind === ABOVE) row = classOf(sizes, CLASSES - 1);
-      else if (kind === BESIDE) row = classOf(Math.abs(beside[i]) + Math.abs(earlier[i]), CLASSES - 1);
-      else if (kind !== SINGLE) row = MIDDLE + Math.sign(total) * classOf(Math.abs(total), MIDDLE);
-      const state = states[lane], place = state & (TOTAL - 1);
-      const token = owner[row * TOTAL + place], index = row * tokens + token;
-      let next = frequencies[index] * (state >>> TOTAL_BITS) + place - starts[index];
-      if (next < LOWEST) next = next * LOWEST + words[word++];
-      states[lane] = next;
-      lane = (lane + 1) % LANES;
-      const code = token < DIRECT ? token : this.below(token - DIRECT);
-      numbers[i] = (code >>> 1) ^ -(code & 1);
-      const gone = i < 4 ? 0 : numbers[i - 4];
-      total += numbers[i] - gone;
-      sizes += Math.abs(numbers[i]) - Math.abs(gone);
-    }
-    Object.assign(this, { lane, word });
-    return numbers;
-  }
-
-  /** Returns the code of a token beyond the direct ones. */
-  below(token) {
-    const length = (token >> 2) + 3;
-    return (4 + (token & 3)) * 2 ** length + this.number(length);
-  }
-}
-
-function classOf(size, most) {
-  return Math.min(32 - Math.clz32(size), most);
 }
 
 /** Returns numbers from what they differ by from the mean of as many before them. */
 function afterMeans(differences, window) {
   const numbers = differences.slice();
   for (let i = 0, sum = 0; window && i < numbers.length; i++) {
-    numbers[i] += Math.floor((sum + (window >> 1)) / window);
+    numbers[i] += Math.floor((sum + window / 2) / window);
     sum += numbers[i] - (i < window ? 0 : numbers[i - window]);
   }
   return numbers;
@@ -118,13 +59,9 @@ function afterMeans(differences, window) {
 
 /** Writes the records of a part, from the `first` on. */
 function unpackPart(part, reader, first, buffer) {
-  const { count, always, origin, steps } = part, columns = [];
-  let beside = new Int32Array(count), earlier = beside;
-  for (const described of part.columns) {
-    [earlier, beside] = [beside, reader.column(count, beside, earlier, described)];
-    columns.push(afterMeans(beside, described[0]));
-  }
-  const [lengths] = columns; // then three of velocities
+  const { count, always, origin, steps } = part;
+  const columns = part.columns.map((described) => reader.column(count, described));
+  const [gaps] = columns; // then three of velocities
   const [gates, durations, moments] = always ? [] : columns.slice(4, 7);
   const [size, ...rest] = columns.slice(always ? 4 : 7);
   const shapes = rest.slice(0, 5), [luma, orange, green, opacity] = rest.slice(5);
@@ -133,7 +70,7 @@ function unpackPart(part, reader, first, buffer) {
   const shape = [0, 0, 0, 0, 0];
   let along = 0;
   for (let i = 0; i < count; i++) {
-    if (lengths[i]) along += 2 ** (lengths[i] - 1) + reader.number(lengths[i] - 1);
+    along += gaps[i];
     const n = first + i, half = 20 * n, byte = RECORD_BYTES * n;
     const cell = cellOf(along);
     for (let k = 0; k < 3; k++) floats[10 * n + k] = origin[k] + steps.position * cell[k];
