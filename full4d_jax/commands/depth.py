@@ -36,14 +36,14 @@ def depth(
     Instants, size and the camera's path are those that `full4d run` takes.
 
     Args:
-      source: a video, or a picture; left out, a clip of a shop in the package.
+      source: a video, or a picture; by default a clip of a shop in the package.
       out: the .npy file to write; the picture is the .png beside it.
       start: seconds into the video.
-      seconds: seconds to take; left out, 2.
-      fps: frames a second to take; left out, 8.
-      rows: short side, pixels; left out, 256.
+      seconds: seconds to take; by default 2.
+      fps: frames a second to take; by default 8.
+      rows: short side, pixels; by default 256.
       fov: horizontal field of view in degrees; some metric networks need it for their metres.
-      poses: the camera's path (see full4d run --help); left out, found in the video.
+      poses: the camera's path (see full4d run --help); by default found in the video.
       depth_network: ours, another name or a file (see full4d run --help).
       depth_kind: what an .onnx file gives (see full4d run --help).
     """

@@ -233,9 +233,9 @@ class Config:
     codec_weights: str = ""
     """Weights of `model.codec`, a file of `full4d convert codec`."""
     text: str = ""
-    """Embedding of a prompt, a file of `full4d embed-text`; left out, zeros (docs/wan.md)."""
+    """Embedding of a prompt, a file of `full4d embed-text`; by default zeros (docs/wan.md)."""
     negative_text: str = ""
-    """Embedding that `sampler.text_guidance` leads away from; left out, zeros."""
+    """Embedding that `sampler.text_guidance` leads away from; by default zeros."""
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     flow: FlowConfig = FlowConfig()

@@ -13,11 +13,6 @@ from full4d_jax.config.experiment import Config
 from full4d_jax.config.masks import PAPER, allowed_frames, beyond_own_view
 from full4d_jax.session.fields import check_fields, require
 
-MAX_BATCH_PIXELS = 2**36  # 768 GiB in float32, over all devices
-MOST_CUDNN_WIDTH = 128  # channels of a head, on any GPU
-MAX_CLIP_PIXELS = 2**31  # 24 GiB in float32, more than a device samples at once
-TEXTS = "or a model with text, and captions or a text that is not also negative_text"
-
 
 class Rule(NamedTuple):
     """What one field must be.
@@ -40,7 +35,7 @@ def check_config(config: Config) -> None:
       InputError: naming the field.
     """
     check_fields(config)
-    for rules in (_memory, _model, _data, _training, _sampler, _lift):
+    for rules in (_memory, _model, _size, _without_effect, _pseudo_clips, _few_steps, _others):
         for rule in rules(config):
             require(rule.field, attrgetter(rule.field)(config), rule.fits, rule.expected)
 
@@ -48,166 +43,131 @@ def check_config(config: Config) -> None:
 def _memory(config: Config) -> Iterator[Rule]:
     """Yield the rules that clips fit memory; others count its frames and tokens."""
     data = config.data
+    most_pixels = 2**31  # 24 GiB in float32, more than a device samples at once
+    most_in_all = 2**36  # 768 GiB in float32, over all devices
     pixels = data.views * data.frames * data.height * data.width
     clip = f"{data.views} views of {data.frames} frames of {data.height}x{data.width}"
-    yield Rule(
-        "data.frames",
-        pixels <= MAX_CLIP_PIXELS,
-        f"clips of at most {MAX_CLIP_PIXELS:,} pixels, not {clip}",
-    )
-    yield Rule(
-        "training.batch",
-        config.training.batch * pixels <= MAX_BATCH_PIXELS,
-        f"clips of at most {MAX_BATCH_PIXELS:,} pixels in all",
-    )
+    expected = f"clips of at most {most_pixels:,} pixels, not {clip}"
+    yield Rule("data.frames", pixels <= most_pixels, expected)
+    fits = config.training.batch * pixels <= most_in_all
+    yield Rule("training.batch", fits, f"clips of at most {most_in_all:,} pixels in all")
 
 
 def _model(config: Config) -> Iterator[Rule]:
     model = config.model
     trainable = config.optimizer.trainable
-    yield Rule(
-        "model.heads",
-        model.width % (2 * model.heads) == 0,
-        f"a number whose double divides model.width, {model.width}",
-    )
-    yield Rule(
-        "model.heads",
-        "prope" not in model.cameras or model.width % (8 * model.heads) == 0,
-        f"a divisor of model.width, {model.width}, into eights (cameras has prope)",
-    )
+    # Heads divide the width, into eights where each rotates by a camera.
+    fits = model.width % (2 * model.heads) == 0
+    expected = f"a number whose double divides model.width, {model.width}"
+    yield Rule("model.heads", fits, expected)
+    fits = "prope" not in model.cameras or model.width % (8 * model.heads) == 0
+    expected = f"a divisor of model.width, {model.width}, into eights (cameras has prope)"
+    yield Rule("model.heads", fits, expected)
     pixels = strides_of(model.codec, model.codec_stride).pixels
     yield Rule("model.codec_stride", model.codec_stride == pixels, f"{pixels} with {model.codec}")
-    yield Rule(
-        "model.lora_rank",
-        (trainable in ("lora", "adapters")) == (model.lora_rank > 0),
-        "a rank above 0 with --optimizer.trainable lora or adapters, and 0 without",
-    )
-    yield Rule(
-        "optimizer.trainable",
-        model.attention.startswith("two_stream") or trainable != "synchronization",
-        "what the model has: it has one stream",
-    )
-    yield Rule(
-        "model.first_frame",
-        not model.first_frame or model.projection == "frames",
-        "False without projection as frames",
-    )
-    can_move = not model.needs_cameras and model.codec == "pixels" and model.codec_stride == 1
-    can_move &= model.prediction == "residual" and model.refiner > 0
-    yield Rule(
-        "model.moves_base",
-        not model.moves_base or can_move,
-        "False but for residuals of pixels (model.codec_stride 1) without a projection, refined",
-    )
-    yield Rule(
-        "model.mask",
-        model.mask == PAPER or model.attention == "fused",
-        f"{PAPER} but with model.attention fused",
-    )
-    if model.mask != PAPER:
-        allowed = allowed_frames(*_grid(config), model.mask)  # refuses what is no mask of this grid
-        if model.gpu_attention == "cudnn":
-            beyond_own_view(allowed, model.mask)
-    width = model.width // model.heads
-    yield Rule(
-        "model.gpu_attention",
-        model.gpu_attention == "flash" or (width % 8 == 0 and width <= MOST_CUDNN_WIDTH),
-        f"flash, or heads of a multiple of 8 channels, {MOST_CUDNN_WIDTH} at most (these have "
-        f"{width})",
-    )
-    yield Rule(
-        "model.gpu_attention",
-        model.gpu_attention == "flash" or model.precision != "float32",
-        "flash in float32 (model.precision)",
-    )
-    yield Rule(
-        "model.attention",
-        not model.needs_cameras or model.attention in ("fused", "full"),
-        "fused or full with a projection",
-    )
-    yield Rule(
-        "model.cameras",
-        model.needs_cameras or not model.cameras,
-        "none without a projection: no camera is given",
-    )
+    # What is trained is there.
+    fits = (trainable in ("lora", "adapters")) == (model.lora_rank > 0)
+    expected = "a rank above 0 with --optimizer.trainable lora or adapters, and 0 without"
+    yield Rule("model.lora_rank", fits, expected)
+    fits = model.attention.startswith("two_stream") or trainable != "synchronization"
+    yield Rule("optimizer.trainable", fits, "what the model has: it has one stream")
+    # A projection, or frames that are real.
+    fits = not model.needs_cameras or model.attention in ("fused", "full")
+    yield Rule("model.attention", fits, "fused or full with a projection")
+    fits = model.needs_cameras or not model.cameras
+    yield Rule("model.cameras", fits, "none without a projection: no camera is given")
+    yield from _masks(config)
 
 
-def _grid(config: Config) -> tuple[int, int, bool]:
-    """Return views, latent frames of each with the projected half, and whether there is one."""
+def _masks(config: Config) -> Iterator[Rule]:
+    """Yield the rules of masks, and of what attends on GPUs."""
     model = config.model
-    strides = strides_of(model.codec, model.codec_stride)
-    frames = strides.latent_frames(config.data.frames)
-    has_projected_half = model.projection == "frames"
-    return config.data.views, frames * (1 + has_projected_half), has_projected_half
-
-
-def _data(config: Config) -> Iterator[Rule]:
-    yield from _size(config)
-    yield from _held_out(config)
-    yield from _completed_lines(config)
-    yield from _pseudo_clips(config)
-    yield from _footage(config)
-    data = config.data
-    yield Rule(
-        "data.captions",
-        not data.captions or config.model.text_width > 0,
-        "False without text (model.text_width 0)",
-    )
-    yield Rule("data.drop_text", data.drop_text == 0 or _has_two_texts(config), f"0, {TEXTS}")
+    fits = model.mask == PAPER or model.attention == "fused"
+    yield Rule("model.mask", fits, f"{PAPER} but with model.attention fused")
+    is_cudnn = model.gpu_attention == "cudnn"
+    if model.mask != PAPER:
+        strides = strides_of(model.codec, model.codec_stride)
+        has_projected_half = model.projection == "frames"
+        frames = strides.latent_frames(config.data.frames) * (1 + has_projected_half)
+        # Refuses what is no mask of this grid.
+        allowed = allowed_frames(config.data.views, frames, has_projected_half, model.mask)
+        if is_cudnn:
+            beyond_own_view(allowed, model.mask)
+    most_channels = 128  # of a head, on any GPU
+    width = model.width // model.heads
+    fits = not is_cudnn or (width % 8 == 0 and width <= most_channels)
+    expected = f"flash, or heads of a multiple of 8 channels, {most_channels} at most"
+    yield Rule("model.gpu_attention", fits, f"{expected} (these have {width})")
+    fits = not is_cudnn or model.precision != "float32"
+    yield Rule("model.gpu_attention", fits, "flash in float32 (model.precision)")
 
 
 def _size(config: Config) -> Iterator[Rule]:
-    """Yield the rules of frames, rows and columns, which tokens divide."""
+    """Yield the rules of frames, rows and columns, which latents and tokens divide."""
     model = config.model
     data = config.data
     stride = strides_of(model.codec, model.codec_stride).frames
-    yield Rule(
-        "data.frames",
-        (data.frames - 1) % stride == 0,
-        f"1 + a multiple of {stride} with {model.codec}",
-    )
-    yield Rule(
-        "data.frames",
-        data.frames > 1 or not data.lines,
-        "above 1: a video of one frame has none to complete",
-    )
+    for name, least in (("data.frames", 1), ("lift.distilled_frames", 0)):
+        frames = attrgetter(name)(config)
+        fits = frames == least or (frames - 1) % stride == 0
+        yield Rule(name, fits, f"{least}, or 1 + a multiple of {stride} with {model.codec}")
+    fits = data.frames > 1 or not data.lines
+    yield Rule("data.frames", fits, "above 1: a video of one frame has none to complete")
     side = model.patch * model.codec_stride
     divides = f"a multiple of the {side} pixels of a token"
     yield Rule("data.height", data.height % side == 0, divides)
     yield Rule("data.width", data.width % side == 0, divides)
-    yield Rule(
-        "data.buckets", bool(data.records or not data.buckets), "none without --data.records"
-    )
     for size in data.buckets:
         sides = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", size)
         fits = sides is not None and all(int(number) % side == 0 for number in sides.groups())
         require("data.buckets", size, fits, f"HxW, each {divides}")  # it names the one
 
 
-def _held_out(config: Config) -> Iterator[Rule]:
-    """Yield the rules of scenes that are kept for validation."""
+def _without_effect(config: Config) -> Iterator[Rule]:
+    """Yield the rules of fields that only others give an effect: without, they have the default."""
+    model = config.model
     data = config.data
-    share = data.held_out
-    yield Rule("data.held_out", share < 1, "below 1: the others are trained on")
-    yield Rule("data.held_out", bool(data.records or not share), "0 without --data.records")
-    yield Rule(
-        "training.validate_every",
-        bool(share or not config.training.validate_every),
-        "0 without --data.held_out, the share of the scenes to validate on",
-    )
-
-
-def _completed_lines(config: Config) -> Iterator[Rule]:
-    """Yield the rules of lines of a grid that are real, and of what a projection needs."""
-    data = config.data
-    is_projected = config.model.needs_cameras
-    yield Rule("data.lines", not (is_projected and data.lines), "none of it with a projection")
-    yield Rule(
-        "data.estimated",
-        not data.estimated or (is_projected and not data.records),
-        "0 but for rendered clips and a projection",
-    )
-    yield Rule("data.projections", is_projected or not data.projections, "0 without a projection")
+    is_projected = model.needs_cameras
+    is_mixed = bool(data.records and data.pseudo)
+    can_move = not is_projected and model.codec == "pixels" and model.codec_stride == 1
+    can_move &= model.prediction == "residual" and model.refiner > 0
+    asks_in_parts = config.lift.distillation == "gradient"
+    overlaps = config.sampler.steps > 1 and config.sampler.noise > 0
+    usual = Config()
+    for name, has_effect, needed in (
+        ("model.first_frame", model.projection == "frames", "model.projection frames"),
+        ("model.moves_base", can_move, "refined residuals of pixels without a projection"),
+        ("flow.motion", model.moves_base, "model.moves_base"),
+        ("data.buckets", bool(data.records), "--data.records"),
+        ("data.buckets", not is_mixed, "records alone, not beside --data.pseudo"),
+        ("data.held_out", bool(data.records), "--data.records"),
+        ("training.validate_every", data.held_out > 0, "--data.held_out, scenes to validate on"),
+        ("data.lines", not is_projected, "a model without a projection"),
+        ("data.estimated", is_projected and not data.records, "rendered clips and a projection"),
+        ("data.projections", is_projected, "a projection"),
+        ("data.projections", not data.pseudo, "clips of records, not --data.pseudo"),
+        ("data.videos", data.pseudo > 0, "--data.pseudo"),
+        ("data.pseudo_views", is_projected and data.pseudo > 0, "--data.pseudo, a projection"),
+        ("data.captions", model.text_width > 0, "a model with text (model.text_width)"),
+        ("data.captions", not is_mixed, "records alone, not beside --data.pseudo"),
+        ("sampler.guidance", is_projected, "a projection"),
+        ("sampler.window_overlap", is_projected and overlaps, "a projection, steps and noise"),
+        ("lift.distilled_views", asks_in_parts, "--lift.distillation gradient"),
+        ("lift.distilled_frames", asks_in_parts, "--lift.distillation gradient"),
+    ):
+        default = attrgetter(name)(usual)
+        fits = has_effect or attrgetter(name)(config) == default
+        yield Rule(name, fits, f"{default!r}, or {needed}")
+    differ = data.captions or config.text != config.negative_text
+    has_two_texts = model.text_width > 0 and differ
+    for name, off in (
+        ("data.drop_text", 0),
+        ("sampler.text_guidance", 1),
+        ("flow.teacher_guidance", 1),
+    ):
+        fits = has_two_texts or attrgetter(name)(config) == off
+        expected = "a model with text, and captions or a text that is not also negative_text"
+        yield Rule(name, fits, f"{off}, or {expected}")
 
 
 def _pseudo_clips(config: Config) -> Iterator[Rule]:
@@ -216,143 +176,51 @@ def _pseudo_clips(config: Config) -> Iterator[Rule]:
     batch = config.training.batch
     is_projected = config.model.needs_cameras
     is_mixed = bool(data.records and data.pseudo)
-    yield Rule(
-        "data.pseudo",
-        not (is_projected and data.pseudo) or bool(data.videos),
-        "a folder --data.videos beside it, with a projection",
-    )
-    yield Rule(
-        "data.projections",
-        not (data.pseudo and data.projections),
-        "0 with --data.pseudo, whose clips are projected in each step",
-    )
-    yield Rule(
-        "flow.motion",
-        config.model.moves_base or config.flow.motion == 0,
-        "0 without model.moves_base",
-    )
-    yield Rule(
-        "data.pseudo_views",
-        data.pseudo_views == 2 or (is_projected and data.pseudo > 0),
-        "2 without --data.pseudo and a projection",
-    )
-    yield Rule(
-        "data.videos",
-        not is_mixed or bool(data.videos),
-        "a folder, with --data.records and --data.pseudo",
-    )
-    yield Rule("data.buckets", not (is_mixed and data.buckets), "none with --data.pseudo")
-    yield Rule("data.captions", not (is_mixed and data.captions), "none with --data.pseudo")
+    fits = not (is_projected and data.pseudo) or bool(data.videos)
+    yield Rule("data.pseudo", fits, "a folder --data.videos beside it, with a projection")
+    fits = not is_mixed or bool(data.videos)
+    yield Rule("data.videos", fits, "a folder, with --data.records and --data.pseudo")
     pseudo_clips = round(data.pseudo * batch)
     most = batch if is_mixed else batch + 1
-    yield Rule(
-        "data.pseudo",
-        data.pseudo == 0 or is_projected or 0 < pseudo_clips < most,
-        f"0, or a share that is one of the {batch} clips of a batch" + " but not all" * is_mixed,
-    )
-
-
-def _footage(config: Config) -> Iterator[Rule]:
-    """Yield the rule of the folder with videos."""
-    data = config.data
-    yield Rule(
-        "data.videos",
-        bool(data.pseudo or not data.videos),
-        "nothing without --data.pseudo",
-    )
-
-
-def _training(config: Config) -> Iterator[Rule]:
-    batch = config.training.batch
-    parts = config.training.accumulate
-    yield Rule("training.accumulate", batch % parts == 0, f"a divisor of the batch, {batch}")
-    yield _spike(config)
-    yield from _few_steps(config)
+    fits = data.pseudo == 0 or is_projected or 0 < pseudo_clips < most
+    expected = f"0, or a share that is one of the {batch} clips of a batch"
+    yield Rule("data.pseudo", fits, expected + " but not all" * is_mixed)
 
 
 def _few_steps(config: Config) -> Iterator[Rule]:
     """Yield the rules of adapters that learn to take few steps."""
-    flow = config.flow
-    is_on = flow.segments > 0
-    yield Rule(
-        "optimizer.trainable",
-        (config.optimizer.trainable == "adapters") == is_on,
-        "adapters with --flow.segments, and others without",
-    )
-    yield Rule(
-        "flow.segments",
-        not is_on or flow.segments == config.sampler.steps,
-        f"0 or sampler.steps, {config.sampler.steps}: it learns these steps",
-    )
-    yield Rule(
-        "flow.teacher_guidance",
-        flow.teacher_guidance == 1 or (is_on and _has_two_texts(config)),
-        f"1 without --flow.segments; with it 1, {TEXTS}",
-    )
-    for name, off in (
+    segments = config.flow.segments
+    fits = (config.optimizer.trainable == "adapters") == (segments > 0)
+    yield Rule("optimizer.trainable", fits, "adapters with --flow.segments, and others without")
+    if not segments:
+        yield Rule(
+            "flow.teacher_guidance", config.flow.teacher_guidance == 1, "1 without --flow.segments"
+        )
+        return
+    for name, needed in (
+        ("sampler.steps", segments),
         ("sampler.noise", 1),
         ("flow.mean_share", 0),
         ("flow.perceptual", 0),
         ("data.drop_text", 0),
         ("training.validate_every", 0),
     ):
-        fits = not is_on or attrgetter(name)(config) == off
-        yield Rule(name, fits, f"{off} with --flow.segments")
+        fits = attrgetter(name)(config) == needed
+        yield Rule(name, fits, f"{needed} with --flow.segments {segments}")
 
 
-def _spike(config: Config) -> Rule:
-    spike = config.training.spike
-    return Rule("training.spike", spike == 0 or spike > 1, "0, or a factor above 1")
-
-
-def _has_two_texts(config: Config) -> bool:
-    """Return whether there are two different texts, and a model that reads them."""
-    differ = config.data.captions or config.text != config.negative_text
-    return config.model.text_width > 0 and differ
-
-
-def _sampler(config: Config) -> Iterator[Rule]:
+def _others(config: Config) -> Iterator[Rule]:
+    """Yield the rules of training and sampling in parts."""
+    training = config.training
     sampler = config.sampler
-    is_projected = config.model.needs_cameras
-    if not is_projected:
-        for name, off in (("guidance", 1), ("window_overlap", 0)):
-            value = getattr(sampler, name)
-            yield Rule(f"sampler.{name}", value == off, f"{off} without a projection")
+    fits = training.batch % training.accumulate == 0
+    yield Rule("training.accumulate", fits, f"a divisor of the batch, {training.batch}")
+    fits = training.spike == 0 or training.spike > 1
+    yield Rule("training.spike", fits, "0, or a factor above 1")
+    yield Rule("data.held_out", config.data.held_out < 1, "below 1: the others are trained on")
     yield Rule("sampler.group_views", sampler.group_views != 1, "0, or the source and more views")
-    size = sampler.window_frames
-    yield Rule(
-        "sampler.window_frames", size != 1 or is_projected, "0, or the first instant and more"
-    )
-    overlap = sampler.window_overlap
-    yield Rule(
-        "sampler.window_overlap",
-        overlap < max(size, 1),
-        f"fewer than sampler.window_frames, {size}" if size else "0 without window_frames",
-    )
-    yield Rule(
-        "sampler.window_overlap",
-        overlap == 0 or (sampler.steps > 1 and sampler.noise > 0),
-        "0, or several sampler.steps and sampler.noise, through which an overlap guides",
-    )
-    yield Rule(
-        "sampler.text_guidance", sampler.text_guidance == 1 or _has_two_texts(config), f"1, {TEXTS}"
-    )
-
-
-def _lift(config: Config) -> Iterator[Rule]:
-    lift = config.lift
-    model = config.model
-    for name in ("distilled_views", "distilled_frames"):
-        value = getattr(lift, name)
-        yield Rule(
-            f"lift.{name}",
-            lift.distillation == "gradient" or value == 0,
-            "0, or lift.distillation gradient",
-        )
-    frames = lift.distilled_frames
-    stride = strides_of(model.codec, model.codec_stride).frames
-    yield Rule(
-        "lift.distilled_frames",
-        frames == 0 or (frames - 1) % stride == 0,
-        f"0, or 1 + a multiple of {stride} with {model.codec}",
-    )
+    fits = sampler.window_frames != 1 or config.model.needs_cameras
+    yield Rule("sampler.window_frames", fits, "0, or the first instant and more")
+    fits = sampler.window_overlap < max(sampler.window_frames, 1)
+    expected = f"fewer than sampler.window_frames, {sampler.window_frames}"
+    yield Rule("sampler.window_overlap", fits, expected)

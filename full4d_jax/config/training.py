@@ -72,7 +72,7 @@ class TrainingConfig:
     keep_best: CountOrZero = 1
     """Best checkpoints to keep besides, by the mean loss before each."""
     checkpoints: Annotated[str, Streamed()] = ""
-    """Folder or URL (gs://bucket/run) of checkpoints; left out, in the output."""
+    """Folder or URL (gs://bucket/run) of checkpoints; by default in the output."""
     validate_every: CountOrZero = 0
     """Steps between measurements of the loss on `data.held_out`; 0 is off."""
     sheet_every: CountOrZero = 0

@@ -11,7 +11,7 @@ class RenderOptions:
     """How the finished scene is shown."""
 
     size: Annotated[int, Between(16, 4096)] | None = None
-    """Rows of the rendered videos; left out, the grid's."""
+    """Rows of the rendered videos; by default the grid's."""
     orbit_seconds: Annotated[float, Between(0.1, 600)] = 4.0
     """Length of the rendered videos."""
     orbit: Literal["arc", "ring", "spiral"] = "ring"

@@ -47,10 +47,10 @@ class NetworkOptions:
     """The network that estimates depth."""
 
     depth_network: str | None = None
-    """ours (taken if left out), a file, or the name of one you have: da2-small, da3-small,
+    """ours (the default), a file, or the name of one you have: da2-small, da3-small,
     moge2-small ... (docs/howto.md)."""
     depth_kind: DepthKind | None = None
-    """What an .onnx file gives: disparity, depth up to a scale, or metres; left out, what its
+    """What an .onnx file gives: disparity, depth up to a scale, or metres; by default what its
     outputs and a comparison with ours give."""
     keep_estimate: bool = False
     """Leave estimated depth as it is (docs/depth.md)."""
@@ -99,22 +99,22 @@ class PathOptions:
     elevation: Annotated[float, Between(0, 85)] = 8.0
     """How far ring and spiral go up and down, degrees."""
     follow: bool = False
-    """Whether the target cameras move with the source's; left out, they stand where it began."""
+    """Let the target cameras move with the source's, in place of standing where it began."""
 
 
 @dataclass(frozen=True)
 class FrameOptions:
     """How large the pictures of the result are, and how long it is.
 
-    With weights that no upsampler belongs to, what is left out is that of the config.
+    With weights that no upsampler belongs to, the defaults are those of the config.
     """
 
     rows: Rows = None
-    """Short side of the result, pixels; left out, 256, of a data set its own, 64 to 256."""
+    """Short side of the result, pixels; by default 256, of a data set its own, 64 to 256."""
     seconds: Seconds = None
-    """Seconds of the source to take; left out, 2."""
+    """Seconds of the source to take; by default 2."""
     upsampler: Path | None = None
-    """Weights that enlarge the prior's grid; left out, ours."""
+    """Weights that enlarge the prior's grid; by default ours."""
 
 
 @dataclass(frozen=True)
@@ -133,16 +133,16 @@ class VideoOptions(SourceOptions):
     takes_lens = True
 
     video: SourcePath = CLIP
-    """The video; left out, a clip of a shop in the package."""
+    """The video; by default a clip of a shop in the package."""
     start: Start | None = None
-    """Seconds into the video; left out, where most moves (0 with --poses or --depth)."""
+    """Seconds into the video; by default the part with most motion (0 with --poses or --depth)."""
     fps: Rate | None = None
-    """Frames a second to take; left out, 8 (data.fps)."""
+    """Frames a second to take; by default 8 (data.fps)."""
     fov: Fov = None
-    """Horizontal field of view, degrees; left out, from file, depth network or lines, else 65
+    """Horizontal field of view, degrees; by default that of the file or the depth network, else 65
     along the long side."""
     poses: Path | None = None
-    """The camera's path: JSON, a COLMAP model or transforms.json; left out, found in the video."""
+    """The camera's path: JSON, a COLMAP model or transforms.json; by default found in the video."""
     size: Annotated[SizeOptions, Flat] = SizeOptions()
     cameras: Annotated[PathOptions, Flat] = PathOptions()
     measured: Annotated[DepthOptions, Flat] = DepthOptions()
@@ -157,7 +157,7 @@ class WanOptions:
     text_encoder: Path | None = None
     """Folder of umT5, for words; see full4d embed-text --help."""
     negative: str = ""
-    """What the video shall not show: words or .npz; left out, the empty prompt, or without an
+    """What the video shall not show: words or .npz; by default the empty prompt, or without an
     encoder Wan's padding."""
     guidance: Weight = 5.0
     """How strongly the words lead; 1 is off and takes half the time."""
@@ -179,10 +179,10 @@ class WordsOptions(SourceOptions):
     """Weights of the preset's codec, a file of `full4d convert codec`."""
     film: Annotated[WanOptions, Flat] = WanOptions()
     fov: Fov = None
-    """Horizontal field of view, degrees; left out, from depth network or lines, else 65 along the
+    """Horizontal field of view, degrees; by default that of the depth network, else 65 along the
     long side."""
     start: Start | None = None
-    """Seconds into the video; left out, where most moves (0 with --depth)."""
+    """Seconds into the video; by default the part with most motion (0 with --depth)."""
     size: Annotated[SizeOptions, Flat] = SizeOptions()
     cameras: Annotated[PathOptions, Flat] = PathOptions()
     measured: Annotated[DepthOptions, Flat] = DepthOptions()
@@ -206,7 +206,7 @@ class DatasetViewOptions(SourceOptions):
     start: Start = 0.0
     """Seconds into the clip."""
     fps: Rate | None = None
-    """Frames a second to take; left out, 8 or data.fps, or all of a slower clip."""
+    """Frames a second to take; by default 8 or data.fps, or all of a slower clip."""
     size: Annotated[FrameOptions, Flat] = FrameOptions()
     measured: Annotated[NetworkOptions, Flat] = NetworkOptions()
 
@@ -247,12 +247,12 @@ class TwoVideosOptions(RowAndColumnOptions):
     start: Start = 0.0
     """Seconds into both videos."""
     fps: Rate | None = None
-    """Frames a second to take; left out, 8 or data.fps, or fewer to fill a shorter clip."""
+    """Frames a second to take; by default 8 or data.fps, or fewer to fill a shorter clip."""
     fov: Fov = None
-    """Horizontal field of view of the upright videos in degrees; left out, what the metadata of
+    """Horizontal field of view of the upright videos in degrees; by default what the metadata of
     the second video tell, else 65 along its long side."""
     poses: Path | None = None
-    """The camera's path in the second video: JSON, a COLMAP model or transforms.json; left out,
+    """The camera's path in the second video: JSON, a COLMAP model or transforms.json; by default
     found in it. Only a scene needs it, the grid does not."""
 
 
@@ -263,7 +263,7 @@ class DemoGridOptions(RowAndColumnOptions):
     scene: SceneNumber = 3
     """Number of the procedural scene."""
     fps: Rate | None = None
-    """Frames a second of grid.mp4; left out, 8 or data.fps."""
+    """Frames a second of grid.mp4; by default 8 or data.fps."""
 
 
 @dataclass(frozen=True)
@@ -277,18 +277,19 @@ class CaptureOptions(SourceOptions):
     uint8, intrinsics (v 3 3), world_to_camera (v 4 4) or (v t 4 4), and if known depth and masks
     (v t h w), see docs/fitting.md; the prior is not asked."""
     held_out: HeldOut = "auto"
-    """Hold out and score one view in eight, of fewer views one instant in eight; or say which."""
+    """What to hold out and score: auto (every 8th view; of fewer than 8 views every 8th instant),
+    views, instants or none."""
     points: Path | None = None
     """Points in the cameras' world to start from, where there is no depth: COLMAP's points3D.bin or
     .txt, or a .ply file."""
     rows: Rows = None
-    """Short side of a folder's pictures; left out, their own, of a generator or an RGB-D
+    """Short side of a folder's pictures; by default their own, of a generator or an RGB-D
     camera at most 256."""
     seconds: Seconds = None
-    """Seconds of a folder's films to take; left out, all."""
+    """Seconds of a folder's films to take; by default all."""
     fps: Rate | None = None
-    """Frames a second of a folder to take; left out, all, of a generator or an RGB-D camera at most
-    8, and of a long film fewer."""
+    """Frames a second of a folder to take; by default all, at most 8 of a generator or an RGB-D
+    camera, and fewer of a long film."""
 
     @property
     def is_arrays(self) -> bool:
@@ -322,11 +323,11 @@ class DatasetClipOptions(SourceOptions):
     clip: Number = 0
     """Number of the clip in the split."""
     views: tuple[int, ...] = ()
-    """Which cameras of the clip to fit, not how many; left out, all but what is held out. `full4d
+    """Which cameras of the clip to fit, not how many; by default all but what is held out. `full4d
     evaluate OUT --scene --truth DATASET` then scores the others."""
     held_out: HeldOut = "auto"
-    """Hold out and score one view in eight, of fewer views one instant in eight; or say which. With
-    --views, auto holds out no more."""
+    """What to hold out and score: auto (every 8th view; of fewer than 8 views every 8th instant;
+    with --views no more), views, instants or none."""
     points: Path | None = None
     """Points in the cameras' world to start from, where there is no depth: COLMAP's points3D.bin or
     .txt, or a .ply file."""
@@ -339,7 +340,7 @@ class GridOptions(SourceOptions):
     path_kinds = "", RUN
 
     folder: SourcePath = Path("out")
-    """The folder of a run, where scene.npz is written too; left out, `out`."""
+    """The folder of a run, where scene.npz is written too; by default `out`."""
 
 
 SampleOptions = VideoOptions | DatasetViewOptions | DemoOptions | TwoVideosOptions | DemoGridOptions

@@ -133,7 +133,7 @@ def test_operations_of_teacher_and_follower_are_counted():
     ("field", "words"),
     [
         ("optimizer.trainable", ["--optimizer.trainable", "lora"]),
-        ("flow.segments", ["--sampler.steps", "3"]),
+        ("sampler.steps", ["--sampler.steps", "3"]),
         ("sampler.noise", ["--sampler.noise", "0"]),
         ("flow.mean_share", ["--flow.mean_share", "0.5"]),
         ("flow.teacher_guidance", ["--flow.teacher_guidance", "5"]),

@@ -134,8 +134,8 @@ def test_scenes_that_cannot_be_held_out(dataset, tmp_path):
         open_records(configured(dataset, tmp_path / "one", held_out=0.9))
     for wrong, said in (
         ({"held_out": 1.0}, r"data\.held_out.*below 1"),
-        ({"records": ()}, r"data\.held_out.*0 without --data\.records"),
-        ({"held_out": 0.0}, r"training\.validate_every.*0 without --data\.held_out"),
+        ({"records": ()}, r"data\.held_out.*0.0, or --data\.records"),
+        ({"held_out": 0.0}, r"training\.validate_every.*0, or --data\.held_out"),
     ):
         with pytest.raises(InputError, match=said):
             check_config(configured(**{"records": (str(dataset),), **wrong}))
