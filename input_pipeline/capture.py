@@ -13,7 +13,7 @@ from jaxtyping import Float, Float64
 
 from input_pipeline import cameras
 from input_pipeline.cameras import check_field
-from input_pipeline.footage import VIDEOS, first_picture, picture_size
+from input_pipeline.footage import PICTURES, VIDEOS, files_of_camera, first_picture, picture_size
 from input_pipeline.undistortion import flat_lens
 from input_pipeline.video_files import frame_times
 
@@ -52,6 +52,8 @@ class View(NamedTuple):
     """How often all pictures are to be turned clockwise by 90 degrees; cameras are as stored."""
     depth_size: tuple[int, int] | None = None
     """Rows and columns of depth files that do not say so: Record3D's `.depth`."""
+    note: str = ""
+    """What was assumed of its size or its times, parts with "; " between."""
 
 
 class Capture(NamedTuple):
@@ -90,8 +92,10 @@ def make_view(
     confidence: Sequence[Path | None] = (),
     masks: Sequence[Path] = (),
     depth_scale: float | None = None,
-) -> tuple[View, str]:
-    """Return a checked view, and a note of what was assumed of its size or its times.
+    depth_size: tuple[int, int] | None = None,
+    beside: Path | None = None,
+) -> View:
+    """Return a checked view.
 
     Args:
       name: of the camera, for people.
@@ -108,12 +112,19 @@ def make_view(
       masks: likewise.
       depth_scale: world units per number in the depth files; left out, these must hold real
         numbers, which are world units.
+      depth_size: rows and columns of depth files that do not say so.
+      beside: the capture's folder, where depth and masks are looked for by the camera's name.
 
     Raises:
       ValueError: naming the camera, what was found and what was expected.
     """
     here = f"camera {name}"
-    video = len(files) == 1 and files[0].suffix.lower() in VIDEOS
+    ending = files[0].suffix.lower() if len(files) == 1 else ""
+    video = ending in VIDEOS
+    if beside is not None:
+        alone = ending in PICTURES
+        depth = files_of_camera(beside, "depth", name, alone=alone)
+        masks = files_of_camera(beside, "masks", name, alone=alone)
     named = filter(None, (*files, *depth, *confidence, *masks))
     missing = [file for file in named if not file.is_file()]
     check_field(f"{here}, files", not missing, f"no {_names(missing)}", "them to exist")
@@ -128,14 +139,14 @@ def make_view(
     lens, poses = _checked_cameras(here, intrinsics, world_to_camera, t)
     few = len(distortion) <= 8 and bool(np.isfinite(distortion).all())
     check_field(f"{here}, distortion", few, list(distortion), "up to 8 finite coefficients")
-    lens, note = fit_to_files(here, files, lens, size) if size else (lens, "")
+    lens, resized = fit_to_files(here, files, lens, size) if size else (lens, "")
+    notes = [resized]
     bent = np.array([*distortion, *[0.0] * (8 - len(distortion))])
     if bent.any():
-        note = "; ".join(filter(None, [note, _narrowing(here, files[0], lens, bent)]))
+        notes.append(_narrowing(here, files[0], lens, bent))
     if not video and t > 1 and timestamps is None and fps is None:
-        slow = f"pictures are taken to come {STILL_FPS:g} a second, in want of --fps"
-        note = f"{note}; {slow}" if note else slow
-    view = View(
+        notes.append(f"pictures are taken to come {STILL_FPS:g} a second, in want of --fps")
+    return View(
         name=name,
         files=tuple(files),
         timestamps=times,
@@ -146,13 +157,14 @@ def make_view(
         confidence=tuple(confidence),
         masks=tuple(masks),
         depth_scale=depth_scale,
+        depth_size=depth_size,
+        note="; ".join(filter(None, notes)),
     )
-    return view, note
 
 
 def make_capture(
     scene_id: str,
-    views: Sequence[tuple[View, str]],
+    views: Sequence[View],
     *,
     unit: float = 0.0,
     caption: str = "",
@@ -166,15 +178,15 @@ def make_capture(
     Raises:
       ValueError: no views, or two of one name.
     """
-    names = [view.name for view, _ in views]
+    names = [view.name for view in views]
     check_field(f"scene {scene_id}, views", len(names) > 0, "none", "at least one camera")
     twice = sorted({name for name in names if names.count(name) > 1})
     check_field(f"scene {scene_id}, cameras", not twice, f"{twice} twice", "a name for each")
-    all_notes = [*notes, *(part for _, note in views for part in note.split("; "))]
-    rates = [1 / np.median(np.diff(v.timestamps)) for v, _ in views if len(v.timestamps) > 1]
+    all_notes = [*notes, *(part for view in views for part in view.note.split("; "))]
+    rates = [1 / np.median(np.diff(v.timestamps)) for v in views if len(v.timestamps) > 1]
     return Capture(
         scene_id=scene_id,
-        views=tuple(view for view, _ in views),
+        views=tuple(views),
         fps=float(min(rates, default=STILL_FPS)),
         unit=unit,
         caption=caption,

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import files_of_camera, find_footage, has_one, picture_size
+from input_pipeline.footage import find_footage, has_one, picture_size
 from input_pipeline.importers.opencv import FISHEYE_COUNTS, is_marked, usual_coefficients
 from input_pipeline.importers.pairing import check_lengths, pair
 from input_pipeline.plain_files import field, load_json, numbers
@@ -79,8 +79,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             timestamps=entry.get("timestamps"),
             fps=fps or entry.get("fps", table.get("fps")),
             offset=float(entry.get("offset", 0.0)),
-            depth=files_of_camera(path, "depth", film),
-            masks=files_of_camera(path, "masks", film),
+            beside=path,
             depth_scale=float(table["depth_scale"]) if "depth_scale" in table else None,
         )
         views.append(view)

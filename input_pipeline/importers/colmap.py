@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import PICTURES, VIDEOS, files_of_camera, find_footage, listed
+from input_pipeline.footage import VIDEOS, find_footage, listed
 from input_pipeline.importers.colmap_files import Image, model_files, read_model
 from input_pipeline.importers.pairing import Films, check_lengths, pair
 
@@ -46,7 +46,6 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         if any(repr(lenses[other]) != repr(lens) for other in other_cameras):
             found = f"{len(other_cameras) + 1} lenses of {camera}"
             raise ValueError(f"{path}: found {found}, expected one (COLMAP's --single_camera)")
-        alone = len(films[name]) == 1 and films[name][0].suffix.lower() in PICTURES
         view = make_view(
             name,
             films[name],
@@ -55,8 +54,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             size=lens.size,
             distortion=lens.distortion,
             fps=fps,
-            depth=files_of_camera(path, "depth", name, alone=alone),
-            masks=files_of_camera(path, "masks", name, alone=alone),
+            beside=path,
         )
         views.append(view)
     return [make_capture(path.name, views)]

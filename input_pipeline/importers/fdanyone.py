@@ -9,7 +9,6 @@ from pathlib import Path
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import to_opencv
-from input_pipeline.footage import files_of_camera
 from input_pipeline.plain_files import field, load_json, numbers
 
 NEEDS = "cameras.json with K, camera_to_world and video of each camera, and videos/dense/NN.mp4"
@@ -51,7 +50,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             to_opencv(pose, "opencv_c2w"),
             size=(round(float(height)), round(float(width))),
             fps=fps,
-            masks=files_of_camera(path, "masks", film.stem),
+            beside=path,
         )
         views.append(view)
     source = f"4DAnyone, {path.name}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import homogeneous, to_opencv
-from input_pipeline.footage import PICTURES, VIDEOS, files_of_camera, has_one, listed, natural
+from input_pipeline.footage import PICTURES, VIDEOS, has_one, listed, natural
 from input_pipeline.importers.pairing import check_lengths
 from input_pipeline.plain_files import load_array
 
@@ -44,7 +44,6 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         pose = rows[film]
         height, width, focal = pose[:, 4]
         lens = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-        alone = film.suffix.lower() in PICTURES
         view = make_view(
             film.stem,
             files,
@@ -52,8 +51,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             to_opencv(homogeneous(pose[:, :4]), "llff"),
             size=(round(height), round(width)),
             fps=fps,
-            depth=files_of_camera(path, "depth", film.stem, alone=alone),
-            masks=files_of_camera(path, "masks", film.stem, alone=alone),
+            beside=path,
         )
         views.append(view)
     return [make_capture(path.name, views)]

@@ -13,7 +13,7 @@ from jaxtyping import Float64
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import to_opencv
-from input_pipeline.footage import files_of_camera, find_footage, has_one, natural, picture_size
+from input_pipeline.footage import find_footage, has_one, natural, picture_size
 from input_pipeline.importers.pairing import pair
 from input_pipeline.plain_files import load_json, numbers
 
@@ -46,8 +46,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             lens(focal, picture_size(films[name][0])),
             poses[camera],
             fps=fps,
-            depth=files_of_camera(path, "depth", name),
-            masks=files_of_camera(path, "masks", name),
+            beside=path,
         )
         views.append(view)
     scene = f"{path.resolve().parent.name}/{path.name}"

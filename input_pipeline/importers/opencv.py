@@ -26,7 +26,7 @@ from jaxtyping import Float64
 
 from input_pipeline.cameras import check_poses, rigid
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import files_of_camera, find_footage, natural, picture_size
+from input_pipeline.footage import find_footage, natural, picture_size
 from input_pipeline.importers.pairing import check_lengths, pair
 from input_pipeline.lenses import usual_lens
 from input_pipeline.opening import read_regular
@@ -231,8 +231,7 @@ def make_rig(
             size=calibrated.size,
             distortion=distortion,
             fps=fps,
-            depth=files_of_camera(path, "depth", name),
-            masks=files_of_camera(path, "masks", name),
+            beside=path,
         )
         views.append(view)
     return [make_capture(path.name, views, unit=unit)]

@@ -126,7 +126,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         if rate <= 0:
             raise ValueError(f"{where}, fps: found {rate:g}, expected a number above 0")
         times = np.arange(count) / rate
-    view, note = make_view(
+    view = make_view(
         "camera",
         pictures,
         lens,
@@ -134,9 +134,9 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         size=sizes[0],
         timestamps=times,
         depth=[picture.with_suffix(".depth") for picture in pictures],
+        depth_size=sizes[1],
     )
-    view = view._replace(depth_size=sizes[1])
-    return [make_capture(path.name, [(view, note)], unit=1.0, source="Record3D", notes=[lens_note])]
+    return [make_capture(path.name, [view], unit=1.0, source="Record3D", notes=[lens_note])]
 
 
 def _size(table: object, names: tuple[str, str], where: str) -> tuple[int, int]:

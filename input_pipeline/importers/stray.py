@@ -67,7 +67,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     names = [_picture(number, path / "odometry.csv") for number in table["frame"]]
     depth, confidence, lost_note = _depth(path, names)
     notes.append(lost_note)
-    view, note = make_view(
+    view = make_view(
         "camera",
         [film],
         lens,
@@ -77,7 +77,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         confidence=confidence,
         depth_scale=millimetres,
     )
-    return [make_capture(path.name, [(view, note)], unit=1.0, source="Stray Scanner", notes=notes)]
+    return [make_capture(path.name, [view], unit=1.0, source="Stray Scanner", notes=notes)]
 
 
 def _odometry(file: Path) -> dict[str, Float[np.ndarray, " n"]]:

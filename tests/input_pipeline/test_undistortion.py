@@ -53,14 +53,14 @@ def test_black_borders_are_neither_stored_nor_counted(tmp_path):
     np.save(tmp_path / "d.npy", np.full((96, 128), 2.0, np.float32))
     borders = cv2.undistort(np.full((96, 128), 255, np.uint8), LENS - HALF, np.array(PINCUSHION))
     assert (borders < 128).mean() > 0.05
-    view, note = make_view(
+    view = make_view(
         *("a", [tmp_path / "a.png"], LENS, np.eye(4)),
         size=(96, 128),
         distortion=PINCUSHION,
         depth=[tmp_path / "d.npy"],
     )
-    assert note.startswith("views are narrowed by ")
-    (example,) = CaptureClips([make_capture("s", [(view, note)])])
+    assert view.note.startswith("views are narrowed by ")
+    (example,) = CaptureClips([make_capture("s", [view])])
     clip = transforms.decode(example, height=96, width=128)
     assert clip.frames.min() > 250
     assert (clip.depth == 2).all()

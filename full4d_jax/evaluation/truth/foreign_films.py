@@ -193,7 +193,7 @@ def _film_view(film: str, files: tuple[Path, ...], camera: View, capture: Captur
     video = len(files) == 1 and files[0].suffix.lower() in VIDEOS
     fps = None if video else capture.fps
     start = max(view.timestamps[0] for view in capture.views)
-    view, _ = make_view(name, files, camera.intrinsics, pose, fps=fps, offset=float(start))
+    view = make_view(name, files, camera.intrinsics, pose, fps=fps, offset=float(start))
     times = view.timestamps
     if len(times) == len(camera.timestamps):
         times = camera.timestamps
