@@ -195,12 +195,3 @@ def test_memory_whose_holders_cannot_be_counted_is_not_used_again():
     held = [next(loader)[0][0] for _ in range(40)]
     assert all((kept == kept[0]).all() for kept in held)
     assert len({int(kept[0]) for kept in held}) == 40
-
-
-def test_memory_of_another_shape_is_not_used():
-    loader = filled_batches(lambda element: (500 + int(element) % 2,))
-    for batch, _ in zip(loader, range(60), strict=False):
-        value = int(batch.values[0, 0])
-        assert batch.values.shape == (1, 500 + value % 2)
-        assert (batch.values == value).all()
-        del batch

@@ -1,17 +1,15 @@
 """Cameras are judged by pictures alone, a wrong convention is named, and so is every bad frame."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from textured_room import make_room
 
 from input_pipeline import cameras, transforms
+from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.checks.clip import check_clip
 from input_pipeline.checks.pictures import decode_pictures
-from input_pipeline.conventions import convert
-from input_pipeline.schema import Example, make_example
+from input_pipeline.importers import transforms_json
+from input_pipeline.schema import Example
 
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 SWAP = np.eye(4)[[0, 2, 1, 3]]
@@ -138,33 +136,10 @@ def test_light_sizes_and_files(make_example):
 
 
 def test_real_photos_agree_with_their_cameras_and_not_with_those_read_as_opengl(shared_data):
-    folder = shared_data / "data" / "fox_photos"
-    content = json.loads((folder / "transforms.json").read_text())
-    shots = content["frames"][:4]
-    poses = np.array([shot["transform_matrix"] for shot in shots])[:, None]
-    example = photos(folder, content, shots)
-    right = checked(with_poses(example, convert(poses, "opengl", "opencv")))
+    (capture,) = transforms_json.read(shared_data / "data" / "fox_photos", None)
+    (example,) = CaptureClips([capture._replace(views=capture.views[:4])])
+    right = checked(example)
     assert right.problems == []
     assert right.error < 0.5
-    (line,) = checked(with_poses(example, cameras.invert(poses))).problems
+    (line,) = checked(with_poses(example, FLIP @ example.world_to_camera)).problems
     assert line.endswith(f"agree if {OPENGL}")
-
-
-def photos(folder: Path, content: dict, shots: list[dict]) -> Example:
-    v = len(shots)
-    frames = np.empty((v, 1), object)
-    frames[:, 0] = [(folder / shot["file_path"]).read_bytes() for shot in shots]
-    x, y, cx, cy = (content[key] for key in ("fl_x", "fl_y", "cx", "cy"))
-    lens = [content[key] for key in ("k1", "k2", "p1", "p2")] + [0] * 4
-    intrinsics = np.tile(np.array([[x, 0, cx], [0, y, cy], [0, 0, 1]]), (v, 1, 1))
-    return make_example(
-        frames,
-        intrinsics,
-        np.zeros((v, 1, 4, 4)),
-        np.zeros(1),
-        scene_id="fox",
-        fps=1.0,
-        source="instant-ngp",
-        license="local tests only",
-        distortion=np.tile(lens, (v, 1)),
-    )

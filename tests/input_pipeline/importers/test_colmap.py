@@ -82,18 +82,3 @@ def test_what_does_not_fit_is_named(tmp_path, write_pictures):
     (path / "sparse/0/images.bin").write_bytes(whole[:-30])
     with pytest.raises(ValueError, match=r"images\.bin: found a damaged file"):
         colmap.read(path, None)
-
-
-def test_a_fisheye_lens_becomes_the_usual_one(tmp_path):
-    file = project(tmp_path, "txt") / "sparse/0/cameras.txt"
-    file.write_text(file.read_text().replace("5 OPENCV ", "5 OPENCV_FISHEYE "))
-    lens = read_model(file.parent)[0][5]
-    pixels = np.array([[[2.0, 3.0]], [[31.0, 20.0]]])
-    bent = np.array([0.05, -0.02, 0.003, -0.002])
-    rays = cv2.convertPointsToHomogeneous(
-        cv2.fisheye.undistortPoints(pixels, lens.intrinsics, bent)
-    )
-    met, _ = cv2.projectPoints(
-        rays, np.zeros(3), np.zeros(3), lens.intrinsics, np.array(lens.distortion)
-    )
-    np.testing.assert_allclose(met, pixels, atol=0.02)

@@ -120,18 +120,6 @@ def test_a_folder_of_scenes(tmp_path, write):
     assert [f.parent.name for f, *_ in scenes] == ["f18_aperture5", "f24_aperture5"]
 
 
-def test_sync_json_says_when_a_film_begins_whatever_its_tables_say(tmp_path, write):
-    path = write("cameras_json", tmp_path / "s")
-    table = json.loads((path / "cameras.json").read_text())
-    names = [camera["name"] for camera in table["cameras"]]
-    for camera in table["cameras"]:
-        camera["offset"] = 2.0
-    (path / "cameras.json").write_text(json.dumps(table))
-    (path / "sync.json").write_text(json.dumps({names[0]: 0.5}))
-    (capture,) = read_captures(path, "cameras_json", None)
-    assert [view.timestamps[0] for view in capture.views] == [0.5] + [2.0] * (len(names) - 1)
-
-
 @pytest.mark.parametrize(
     ("camera", "film", "fits"),
     [
