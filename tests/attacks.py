@@ -1,234 +1,613 @@
-"""Commands on hostile files, links, numbers and machines: each answers in words, soon, or works.
+"""Hostile and damaged input: each is read, or refused in words; else the exit code is 1.
 
-    python tests/attacks.py [PART OF A NAME ...]
+    python tests/attacks.py [PART OF A NAME ...] [--seed 0] [--rounds 30]
 
-An attack passes if the command works, or ends with exit code 2 and at most six lines, within 10
-seconds of the processor and 2 GiB (60 seconds, where it works), if no file outside of its own
-folder changed, and if no half file is left. Each runs in a process of its own, forked from one that
-has imported what commands need.
+`damage/KIND` reads damaged files: bytes changed, what the file says changed, its end gone. Each is
+read, or refused in words, within 2 s of the processor and 1 GiB; and no file with a checksum, nor
+one whose end is gone, gives another result than the whole file without a word.
+
+All others are commands on links, devices, full disks, strange arrays, contents and numbers, in
+strange environments, or ended by a signal. A command passes if it works, or ends with exit code 2
+and at most six lines, within 15 seconds of the processor and 2 GiB (90 seconds, where it works); if
+no file outside of its folder changed; and if it leaves no half file.
 """
 
 import argparse
 import contextlib
+import hashlib
+import io
+import json
 import os
 import re
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-SECONDS = 10
-MEMORY = 2 * 2**30  # bytes
-LINES = 6
-LONG = 60  # seconds of the processor for a command that works
-PATIENCE = 600  # seconds, after which an attack is ended, for the machine may be busy
+import numpy as np
+
+TESTS = Path(__file__).resolve().parent
+SECONDS_TO_REFUSE = 15  # of the processor
+SECONDS_TO_WORK = 90
+SECONDS_TO_READ = 2  # of the processor, a damaged file
+SECONDS_TO_WAIT = 600  # by the clock, after which a command is ended: the machine may be busy
+MOST_MEMORY = 2 * 2**30  # bytes of a command
+MOST_MEMORY_OF_A_FILE = 2**30  # bytes that reading one may take
+MOST_LINES = 6
 REFUSED = 2  # exit code
+IN_WORDS = re.compile(r"(.*: )?found .+, expected .+", re.DOTALL)  # as `input_errors` takes them
+
+JOBS = {
+    "render": "render run --size 16 --orbit_seconds 0.1",
+    "lift": "lift run --lift.steps 2 --lift.capacity 50 --lift.distillation none",
+    "run": "run in.mp4 --config small.py --depth depth.npy --checkpoint prior.safetensors "
+    "--out out --size 16 --orbit_seconds 0.1 --lift.steps 2 --lift.capacity 50",
+    "train": "train --config small.py --out training --training.steps 2",
+    "import": "data import capture --out imported --frames 4",
+    "encode": "data encode --config small.py --dataset data --out encoded",
+    "procedural": "data procedural --out worlds --scenes 2 --views 2 --frames 2",
+    "gltf": "data gltf assets --out rendered --clips 2 --frames 2",
+    "check": "data check data --out checked",
+    "evaluate": "evaluate run",
+}
+TARGETS = ("x.ply", "x.4d.ply", "x.splat", "x.spz", "x.sog", "x.glb", "x.html")
+JOBS |= {f"convert {target}": f"convert splats run {target}" for target in TARGETS}
+Change = Callable[[Path, Path], object]  # of the command's folder and of somebody else's
 
 
 class Attack(NamedTuple):
-    """One command on something hostile.
-
-    Attributes:
-      name: the class of the attack, a slash, and which it is.
-      words: of the command, after `full4d`; {home} and {here} are replaced.
-      prepare: changes the attack's own folder first, in which the command then runs.
-      limit: is called in the command's process before it begins.
-      alarm: a signal that is sent to the command, and after how many seconds; None sends none.
-      codes: exit codes that pass.
-    """
+    """One command, `full4d` and `words`, on something hostile."""
 
     name: str
-    words: list[str]
-    prepare: Callable[[Path, Path], None] = lambda here, home: None
-    limit: Callable[[], object] = lambda: None
-    alarm: tuple[int, float] | None = None
-    codes: tuple[int, ...] = (0, REFUSED)
+    words: str
+    prepare: Change = lambda here, home: None
+    shell: str = ":"  # lines before the command, which limit it or change its environment
+    alarm: int = 0  # a signal that is sent to the command; 0 sends none
+    codes: tuple[int, ...] = (0, REFUSED)  # exit codes that pass
 
 
-class Answer(NamedTuple):
-    """What a command did; `changed` says what it did to files that it should not touch."""
-
-    code: int
-    seconds: float
-    memory: int
-    lines: list[str]
-    changed: list[str]
-
-    def wrong(self, attack: Attack) -> str:
-        """Return what is wrong with an answer; "" where it passes."""
-        reasons = []
-        if self.code not in attack.codes:
-            reasons.append(f"exit code {self.code}")
-        if any("Traceback" in line for line in self.lines):
-            reasons.append("a traceback")
-        elif self.code and len(self.lines) > LINES:
-            reasons.append(f"{len(self.lines)} lines")
-        elif self.code and not self.lines:
-            reasons.append("not a word")
-        if self.seconds > (SECONDS if self.code else LONG):
-            reasons.append(f"{self.seconds:.0f} s")
-        if self.memory > MEMORY:
-            reasons.append(f"{self.memory / 2**30:.1f} GiB")
-        reasons += self.changed
-        return ", ".join(reasons)
-
-
-def answer(attack: Attack, world: Path, folder: Path) -> Answer:
-    """Run an attack on a copy of a world.
-
-    Args:
-      attack: the command.
-      world: a folder of whole files, as `make_world` makes it.
-      folder: an empty one, for the copy and for the files of somebody else.
-    """
+def wrong_answer(attack: Attack, world: Path, folder: Path) -> str:
+    """Run an attack in a copy of `world`; return what is wrong with its answer, "" if it passes."""
     here = folder / "here"
     home = folder / "home"
     shutil.copytree(world, here, symlinks=True)
-    (home / "inner").mkdir(parents=True)
-    (home / "victim.txt").write_text("of the user\n" * 9)
-    (home / "inner/0000.ply").write_text("of the user\n")
+    home.mkdir()
     attack.prepare(here, home)
     before = content(home)
-    words = [word.format(home=home, here=here) for word in attack.words]
-    start = time.perf_counter()
-    # Another process writes the file, as a limit to the size of files holds for streams, too.
-    writer = ["tee", folder / "stderr"]
-    with subprocess.Popen(writer, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as log:
-        assert log.stdin is not None
-        child = os.fork()
-        if not child:
-            _be_the_command(attack, words, here, log.stdin.fileno())
-        log.stdin.close()
-        if attack.alarm is not None:
-            number, delay = attack.alarm
-            time.sleep(delay)
-            os.kill(child, number)
-        code, seconds, memory = _wait(child, start)
-    text = (folder / "stderr").read_text(errors="replace")
+    full4d = [sys.executable, "-m", "full4d_jax.cli", *attack.words.split()]
+    command = ["sh", "-c", f'{attack.shell}\nexec "$@"', "sh", *full4d]
+    with subprocess.Popen(
+        command, cwd=here, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        end = threading.Timer(SECONDS_TO_WAIT, process.kill)
+        end.start()
+        if attack.alarm:
+            time.sleep(np.random.default_rng([*attack.name.encode()]).uniform(2, 8))
+            process.send_signal(attack.alarm)
+        text = process.stderr.read().decode(errors="replace")
+        _, status, usage = os.wait4(process.pid, 0)
+        end.cancel()
+        process.returncode = code = os.waitstatus_to_exitcode(status)
     # A line of progress is overwritten by the next one.
-    lines = [line for line in text.splitlines() if line.strip() and not _is_progress(line)]
+    progress = re.compile(r": (\d+/\d+|done in |stopped after )")
+    lines = [line for line in text.splitlines() if line.strip() and not progress.search(line)]
+    seconds = usage.ru_utime + usage.ru_stime
+    memory = usage.ru_maxrss * 2**10
     after = content(home)
-    names = before.keys() | after.keys()
-    changed = sorted(f"changed {x}" for x in names if before.get(x) != after.get(x))
-    # Half of a file, which only a process that was killed leaves.
-    changed += sorted(f"left {path.name}" for path in here.rglob(".*.partial-*"))
-    return Answer(code, seconds, memory, lines, changed)
-
-
-def _is_progress(line: str) -> bool:
-    return re.search(r": (\d+/\d+|done in |stopped after )", line) is not None
-
-
-def _wait(child: int, start: float) -> tuple[int, float, int]:
-    """Return a process's exit code, its seconds and its most bytes of memory.
-
-    Seconds are of the processor, as the machine may be busy; after `PATIENCE` it is ended.
-    """
-    while True:
-        done, status, usage = os.wait4(child, os.WNOHANG)
-        if done:
-            seconds = usage.ru_utime + usage.ru_stime
-            return os.waitstatus_to_exitcode(status), seconds, usage.ru_maxrss * 1024
-        if time.perf_counter() - start > PATIENCE:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-        time.sleep(0.02)
-
-
-def _be_the_command(attack: Attack, words: list[str], here: Path, err: int) -> None:
-    """Become the command: its folder, its streams, its limits."""
-    from full4d_jax.cli import main
-
-    os.chdir(here)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.dup2(err, 2)
-    os.close(err)
-    code = 1
-    try:
-        attack.limit()
-        code = main(words)
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-        with contextlib.suppress(Exception):
-            sys.stderr.flush()
-        os._exit(code)
+    names = sorted(before.keys() | after.keys())
+    reasons = [f"changed {name}" for name in names if before.get(name) != after.get(name)]
+    if code != -signal.SIGKILL:
+        reasons += [f"left {path.name}" for path in here.rglob(".*.partial-*")]
+    if code not in attack.codes:
+        reasons.append(f"exit code {code}")
+    if "Traceback" in text:
+        reasons.append("a traceback")
+    elif code > 0 and "2>&-" not in attack.shell and not 0 < len(lines) <= MOST_LINES:
+        reasons.append(f"{len(lines)} lines")
+    if seconds > (SECONDS_TO_REFUSE if code else SECONDS_TO_WORK):
+        reasons.append(f"{seconds:.0f} s")
+    if memory > MOST_MEMORY:
+        reasons.append(f"{memory / 2**30:.1f} GiB")
+    return f"{', '.join(reasons)}: {''.join(lines[-1:])[:300]}" if reasons else ""
 
 
 def content(folder: Path) -> dict[str, bytes]:
     """Return the bytes of every file in a folder, and the names of the folders."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        name = str(path.relative_to(folder))
-        found[name] = path.read_bytes() if path.is_file() else b"a folder"
-    return found
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"a folder"
+        for path in folder.rglob("*")
+    }
 
 
-def main() -> None:
-    """Exit code 1 where an attack gets another answer than it should."""
-    from attack_files import file_attacks
-    from attack_machine import machine_attacks
-    from attack_world import import_everything, make_world
+def linked(place: str, target: str = "") -> Change:
+    """Return a change: a name links to `target`, else to a file or a folder ("x/") of the user."""
 
+    def change(here: Path, home: Path) -> None:
+        link = here / place.rstrip("/")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        theirs = home / link.name
+        if place.endswith("/"):
+            theirs.mkdir()
+            theirs /= "0000.ply"
+        theirs.write_text("of the user")
+        link.symlink_to(target or home / link.name)
+
+    return change
+
+
+def links() -> Iterator[Attack]:
+    """Yield output folders in which names of output are links to files and folders of the user."""
+    shown = "orbit.mp4 bullet.mp4 scene.html scene.png report.json .lock"
+    stages = "source.npz depth.npz grid.npz scene.npz .scene.fit.npz grid.mp4 grid.png config.json"
+    train = "metrics.jsonl prior.safetensors checkpoints/ checkpoints/2/ tensorboard/ sheets/ .lock"
+    index = "index.json README.md dataset_info.json shards/"
+    names = {
+        "render": ("run/", shown),
+        "lift": ("run/", ".scene.fit.npz .lock"),
+        "run": ("out/", f"{shown} {stages}"),
+        "train": ("training/", f"{train} checkpoints/2.orbax-checkpoint-tmp/"),
+        "import": (".imported.partial/", ".lock"),
+        "encode": ("encoded/", index),
+        "procedural": ("worlds/", f"{index} .lock"),
+        "gltf": ("rendered/", index),
+        "check": ("checked/", "check.json clip-00000.png"),
+        "evaluate": ("run/", "scores.jsonl consistency.json consistency.md"),
+        **{f"convert {target}": ("", target) for target in TARGETS},
+    }
+    for job, (folder, files) in names.items():
+        for file in files.split():
+            codes = (REFUSED,) if file == ".lock" else (0, REFUSED)
+            yield Attack(f"link/{job} {file}", JOBS[job], linked(folder + file), codes=codes)
+
+
+def written(name: str, data: bytes) -> Change:
+    """Return a change that writes a file."""
+    return lambda here, home: (here / name).write_bytes(data)
+
+
+def places() -> Iterator[Attack]:
+    """Yield names of files that are devices, of the kernel, or lists of other files."""
+    for name in ("/proc/self/maps", "/dev/zero", "/dev/stdin"):
+        yield Attack(f"place/run {name}", f"run {name} --out out")
+        yield Attack(f"place/depth {name}", JOBS["run"].replace("depth.npy", name))
+        yield Attack(f"place/poses {name}", f"{JOBS['run']} --poses {name}")
+        yield Attack(f"place/checkpoint {name}", f"sample in.mp4 --checkpoint {name}")
+        for words, file in (
+            (JOBS["lift"], "run/grid.npz"),
+            (JOBS["lift"], "run/config.json"),
+            (JOBS["render"], "run/scene.npz"),
+            ("convert splats scene.ply y.splat", "scene.ply"),
+            (JOBS["check"], "data/index.json"),
+            (JOBS["import"], "capture/a.mp4"),
+            (JOBS["gltf"], "assets/arm.glb"),
+        ):
+            yield Attack(f"place/{file} {name}", words, linked(file, name), codes=(REFUSED,))
+    for start in (b"ffconcat version 1.0\nfile in.mp4\n", b"#EXTM3U\n#EXTINF:1,\nin.mp4\n"):
+        name = f"place/playlist {start[:8].decode()}"
+        yield Attack(name, "run a.mp4", written("a.mp4", start), codes=(REFUSED,))
+
+
+def arrays() -> Iterator[Attack]:
+    """Yield arrays of other types, and with numbers beyond all bounds."""
+
+    def change(file: str, name: str, wrong: Callable[[Any], Any], here: Path, home: Path) -> None:
+        named: dict[str, Any] = dict(np.load(here / file))
+        named[name] = wrong(named[name])
+        np.savez(here / file, **named)
+
+    kinds: dict[str, Callable[[Any], Any]] = {
+        **{kind: partial(np.asarray, dtype=kind) for kind in (">f4", ">f8", "g", "f2")},
+        **{f"{x}": partial(np.full_like, fill_value=x) for x in (1e30, 1e-40, -1.0, np.nan)},
+    }
+    readers = {
+        "run/scene.npz": ("convert x.html", "means log_scales velocities"),
+        "run/grid.npz": ("lift", "times intrinsics world_to_camera depth"),
+        "run/depth.npz": ("lift", "path_unit"),
+    }
+    for kind, wrong in kinds.items():
+        for file, (job, names) in readers.items():
+            for name in names.split():
+                prepare = partial(change, file, name, wrong)
+                yield Attack(f"array/{job} {name} {kind}", JOBS[job], prepare)
+
+
+def contents() -> Iterator[Attack]:
+    """Yield weights whose header says something that cannot be."""
+    for shape in ([0, 2**62], [2**40, 2**40], [-1, 4], ["4"], [1.5], None):
+        header = {"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}
+        text = json.dumps(header).encode()
+        file = written("x.safetensors", struct.pack("<Q", len(text)) + text)
+        for verb, option in (("sample", "checkpoint"), ("depth", "depth_network")):
+            words = f"{verb} in.mp4 --{option} x.safetensors"
+            yield Attack(f"content/{verb} {shape}", words, file, codes=(REFUSED,))
+
+
+def numbers() -> Iterator[Attack]:
+    """Yield numbers that no machine holds, for options that take one."""
+    options = {
+        "procedural": "first scenes views frames height width shards jobs",
+        "import": "frames stride size jobs fps",
+        "convert x.html": "instants seconds time",
+        "render": "size orbit_seconds sweep",
+        "lift": "lift.capacity lift.harmonics",
+        "run": "views rows seconds fps size azimuth fov",
+        "train": "mesh.data training.batch data.views data.frames data.height model.width "
+        "model.layers model.heads model.ffn",
+    }
+    for job, names in options.items():
+        for name in names.split():
+            for value in ("99999999999", "-1"):
+                yield Attack(f"number/{job} --{name} {value}", f"{JOBS[job]} --{name} {value}")
+
+
+def machines() -> Iterator[Attack]:
+    """Yield full disks, strange environments, streams that are gone, and signals."""
+    full = "ulimit -f 1; trap '' XFSZ"
+    for job, words in JOBS.items():
+        yield Attack(f"disk/{job}", words, shell=full, codes=(REFUSED,))
+    for line in (
+        "export XLA_FLAGS=--xla_nothing=1",
+        "export JAX_PLATFORMS=nothing",
+        "ulimit -v 2097152",
+        "mkdir gone; cd gone; rmdir ../gone",
+    ):
+        yield Attack(f"machine/{line}", JOBS["render"], shell=line, codes=(REFUSED,))
+    ascii_only = "export PYTHONIOENCODING=ascii LC_ALL=C PYTHONUTF8=0"
+    yield Attack("machine/ascii", "render été", shell=ascii_only, codes=(REFUSED,))
+    for stream in ("0<&-", "1>&-", "2>&-"):
+        yield Attack(f"machine/{stream}", JOBS["render"], shell=f"exec {stream}", codes=(0,))
+    long = {"train": f"{JOBS['train']}00", "view": "view run"}
+    for job, words in (JOBS | long).items():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # Before Python listens it ends by the signal; a training that saved says 75.
+            codes = (0, 128 + number, -number, os.EX_TEMPFAIL)
+            yield Attack(f"signal/{job} {number.name}", words, alarm=number, codes=codes)
+
+
+class Rooms(list[Any]):
+    """Clips of one scene."""
+
+    scene_ids = ("room",)
+
+
+def make_world(folder: Path) -> None:
+    """Write whole files of every kind that the commands read."""
+    from skinned_arm import write_arm
+    from small_inputs import write_inputs
+    from small_run import small_scene, write_run
+    from textured_room import make_room
+
+    import gaussians
+    from input_pipeline.datasets.dataset import write_dataset
+
+    write_run(folder / "run", small_scene())
+    write_inputs(folder, columns=80, frames=8)
+    write_dataset(folder / "data", Rooms([make_room(views=3, height=64, width=64)]), name="room")
+    (folder / "assets").mkdir()
+    write_arm(folder / "assets/arm.glb")
+    gaussians.save_ply(folder / "scene.ply", small_scene().gaussians)
+
+
+class Kind(NamedTuple):
+    """A kind of files, the path of a whole one, and what reads it."""
+
+    name: str
+    path: Path
+    read: Callable[[Path], Any]
+    is_checked: bool = False
+    """Whether the format has a checksum over all of its bytes."""
+
+
+def kinds(world: Path) -> Iterator[Kind]:
+    """Yield whole files of every kind."""
+    import cv2
+    from small_run import read_run, small_scene
+    from spz_versions import as_version_2, as_version_4
+
+    import gaussians as g
+    from full4d_jax.media.video import read_video
+    from full4d_jax.models.torch_files import read_tensors
+    from full4d_jax.models.weights import load_metadata, load_params
+    from full4d_jax.source.depth.estimate import depth_from_file
+    from input_pipeline import transforms
+    from input_pipeline.datasets.dataset import damaged_files, open_dataset
+    from input_pipeline.datasets.records import from_bytes, to_bytes
+    from input_pipeline.footage import read_picture
+    from input_pipeline.importers.detect import read_captures
+    from input_pipeline.plain_files import load_arrays
+    from input_pipeline.procedural.gltf_mesh import load_skinned_mesh
+    from input_pipeline.schema import validate
+
+    scene = small_scene()
+    assert isinstance(scene, g.DynamicGaussians)
+    for save, load, name, is_checked in (
+        (g.save_ply, g.load_any_ply, "a.ply", False),
+        (g.save_packed_ply, g.load_any_ply, "packed.ply", False),
+        (g.save_splat, g.load_splat, "a.splat", False),
+        (g.save_sog, g.load_sog, "a.sog", True),
+        (g.save_spz, g.load_spz, "a.spz", True),
+    ):
+        save(world / name, scene.gaussians)
+        yield Kind(name, world / name, load, is_checked)
+    g.save_dynamic_ply(world / "a.4d.ply", scene)
+    yield Kind("a.4d.ply", world / "a.4d.ply", g.load_any_ply)
+    (world / "2.spz").write_bytes(as_version_2(world / "a.spz"))
+    (world / "4.spz").write_bytes(as_version_4(world / "a.spz"))
+    yield Kind("2.spz", world / "2.spz", g.load_spz, is_checked=True)
+    yield Kind("4.spz", world / "4.spz", g.load_spz)
+    weights = world / "prior.safetensors"
+    yield Kind("weights", weights, lambda path: (load_metadata(path), load_params(path)[0]), True)
+    yield Kind("tensors", weights, read_tensors)
+    shutil.copy(TESTS / "full4d_jax/models/goldens/tensors.pth", world)
+    yield Kind("pth", world / "tensors.pth", read_tensors)
+    yield Kind("npz", world / "run/grid.npz", load_arrays, is_checked=True)
+    yield Kind("npy", world / "depth.npy", lambda path: depth_from_file(path, 2, 32, 32))
+    yield Kind("gltf", world / "assets/arm.glb", load_skinned_mesh)
+    yield Kind(
+        "film",
+        world / "in.mp4",
+        lambda path: read_video(path, height=24, width=32, frames=6).frames,
+    )
+    for name in ("config.json", "source.npz", "depth.npz", "grid.npz", "scene.npz"):
+        yield Kind(f"run {name}", world / "run" / name, lambda path: read_run(path.parent))
+
+    data = world / "data"
+    (shard,) = data.glob("*.array_record-*")
+    clip = open_dataset(data)[0]
+
+    def record(path: Path) -> None:
+        transforms.decode(validate(from_bytes(path.read_bytes())), height=16, width=24)
+
+    def dataset(path: Path) -> Any:
+        if told := damaged_files(data):
+            raise ValueError(f"data: found {told}, expected whole files")
+        return to_bytes(open_dataset(data)[0])
+
+    small = {"record": to_bytes(clip), "a.jpg": clip.frames[0, 0], "depth16": clip.depth16[0, 0]}
+    for name, file in small.items():
+        (world / name).write_bytes(file)
+    cv2.imwrite(str(world / "a.png"), transforms.decode_jpeg(clip.frames[0, 0]))
+    yield Kind("index", data / "index.json", dataset)
+    yield Kind("shard", shard, dataset, is_checked=True)
+    yield Kind("record", world / "record", record)
+    yield Kind("jpeg", world / "a.jpg", lambda path: transforms.decode_jpeg(path.read_bytes()))
+    yield Kind("png", world / "a.png", read_picture, is_checked=True)
+    depth = world / "depth16"
+    yield Kind("depth16", depth, lambda path: transforms.decode_depth(path.read_bytes()), True)
+    cameras = world / "capture/cameras.json"
+    yield Kind("cameras", cameras, lambda x: read_captures(x.parent, "cameras_json", 10.0))
+    yield from checkpoints(world / "checkpoints")
+
+
+def checkpoints(folder: Path) -> Iterator[Kind]:
+    """Yield the files of a training's checkpoint."""
+    sys.path.insert(0, str(TESTS / "full4d_jax/training"))
+    from tiny_run import first
+
+    from full4d_jax.config import Config
+    from full4d_jax.training.checkpoints.manager import Checkpoints
+    from full4d_jax.training.checkpoints.resume import run_record
+    from full4d_jax.training.run_state import start_at, start_or_resume
+
+    start = start_at(first())
+    record = run_record(Config(), None)
+
+    def resume(path: Path) -> Any:
+        copy = folder.parent / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(folder, copy)
+        told = io.StringIO()
+        with contextlib.redirect_stderr(told), Checkpoints(copy, keep=2) as saved:
+            state = start_or_resume(saved, start, record, Config().training, folder).state
+        if told.getvalue():
+            raise ValueError(f"checkpoint: found {told.getvalue()}, expected a whole one")
+        return state
+
+    with Checkpoints(folder, keep=2) as saved:
+        start_or_resume(saved, start, record, Config().training, folder).save(saved)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    yield Kind("checkpoint", largest, resume, is_checked=True)
+    (metadata,) = folder.rglob("_CHECKPOINT_METADATA")
+    yield Kind("checkpoint metadata", metadata, resume)
+
+
+WRONG: list[Any] = [
+    *(None, True, 0, -1, 7, 2**63, 10**400, 1e-320, 1e308, float("nan"), float("inf"), "", "x"),
+    *(
+        "9" * 5000,
+        "../../etc/passwd",
+        "<b>&\x1b[31m\u202e",
+        "\ud800",
+        [],
+        {},
+        [[[1.0]]],
+        [0] * 5000,
+    ),
+]
+LENGTHS = [0, 1, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**32 - 1, 2**62, 2**64 - 1]
+
+
+def change_bytes(whole: bytes, rng: np.random.Generator) -> bytes:
+    """Return bytes as a bad disk, a broken download or a stranger leaves them."""
+    data = bytearray(whole)
+    edge = min(len(data), 512)
+    places = (rng.integers(edge), len(data) - 1 - rng.integers(edge), rng.integers(len(data)))
+    place = int(rng.choice(places))
+    end = min(len(data), place + int(rng.integers(1, 400)))
+    match rng.integers(7):
+        case 0:
+            data[place] ^= 1 << int(rng.integers(8))
+        case 1 | 2:
+            data[place:end] = rng.bytes(end - place) if rng.integers(2) else bytes(end - place)
+        case 3:
+            del data[place:]
+        case 4:
+            del data[place:end]
+        case 5:
+            data[place:place] = data[place:end]
+        case _:  # an integer that is a length, perhaps
+            size = int(rng.choice([1, 2, 4, 8]))
+            length = LENGTHS[rng.integers(len(LENGTHS))] % 2 ** (8 * size)
+            data[place : place + size] = length.to_bytes(size, "little")
+    return bytes(data)
+
+
+def change_json(data: bytes, rng: np.random.Generator) -> bytes:
+    """Return JSON in which one field is gone, renamed, of another type or of absurd size."""
+    value = json.loads(data)
+    places: list[tuple[Any, Any]] = []
+    inside = [value]
+    while inside:
+        found = inside.pop()
+        if isinstance(found, dict | list):
+            keys = list(found if isinstance(found, dict) else range(len(found)))
+            places += [(found, key) for key in keys]
+            inside += [found[key] for key in keys]
+    if not places:
+        return b"[]"
+    parent, key = places[rng.integers(len(places))]
+    match rng.integers(5):
+        case 0:
+            del parent[key]
+        case 1 if isinstance(parent, dict):
+            parent[f"{key}_"] = parent.pop(key)
+        case 2:
+            parent[key] = [parent[key]]
+        case 3 if isinstance(parent[key], float):
+            parent[key] *= float(rng.choice([-1, 0, 1e-6, 1e6, 1e30]))
+        case _:
+            parent[key] = WRONG[rng.integers(len(WRONG))]
+    return json.dumps(value).encode()
+
+
+def change_npz(data: bytes, rng: np.random.Generator) -> bytes:
+    """Return a file of arrays of which one is gone, or of another name, shape, type or values."""
+    named: dict[str, Any] = dict(np.load(io.BytesIO(data)))
+    name = sorted(named)[rng.integers(len(named))]
+    array = named.pop(name)
+    shapes = [array[None], array.reshape(-1)[:0], np.repeat(array[None], 70, 0)]
+    kinds = [np.array("<b>\x1b[31m"), np.zeros(array.shape, "M8[s]"), np.full_like(array, 99)]
+    numbers = [np.full(array.shape, x, np.float32) for x in (np.nan, -1e30)]
+    if rng.integers(6):  # else it is gone
+        others = shapes + kinds + numbers
+        named[name if rng.integers(6) else f"{name}_"] = others[rng.integers(len(others))]
+    file = io.BytesIO()
+    np.savez(file, **named)
+    return file.getvalue()
+
+
+def change_header(data: bytes, rng: np.random.Generator) -> bytes:
+    """Return weights with a header that is wrong."""
+    (size,) = struct.unpack_from("<Q", data)
+    text = change_json(data[8 : 8 + size], rng)
+    return struct.pack("<Q", len(text)) + text + data[8 + size :]
+
+
+CONTENTS = {".json": change_json, ".npz": change_npz, ".safetensors": change_header}
+
+
+def read_damaged(kind: Kind, rounds: int, seed: int) -> Iterator[str]:
+    """Read damaged files of a kind; yield a line for each that was answered wrongly."""
+    from full4d_jax.session.disk import disk_error
+
+    whole = kind.path.read_bytes()
+    expected = mark(kind.read(kind.path))
+    for round_ in range(rounds):
+        rng = np.random.default_rng([seed, round_, *kind.name.encode()])
+        change = CONTENTS.get(kind.path.suffix, change_bytes) if round_ % 2 else change_bytes
+        data = change(whole, rng)
+        is_cut = len(data) < len(whole) and whole.startswith(data)
+        must_match = change is change_bytes and (kind.is_checked or is_cut)
+        kind.path.write_bytes(data)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS_TO_READ)
+        try:
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.simplefilter("always")
+                found = kind.read(kind.path)
+            if must_match and not warned and mark(found) != expected:
+                yield f"round {round_}: another result, without a word"
+        except Exception as error:
+            in_words = isinstance(error, ValueError) and IN_WORDS.match(str(error)) is not None
+            if not in_words and disk_error(error) is None:
+                last = traceback.extract_tb(error.__traceback__)[-1]
+                place = f"{Path(last.filename).name}:{last.lineno}"
+                yield f"round {round_}: {type(error).__name__} at {place}: {str(error)[:100]}"
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            kind.path.write_bytes(whole)
+
+
+def mark(result: Any) -> str:
+    """Return a hash of the arrays and bytes that were read."""
+    import jax
+
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(result):
+        if isinstance(leaf, bytes):
+            digest.update(leaf)
+        elif isinstance(leaf, np.ndarray | np.generic | jax.Array):
+            digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def main() -> int:
+    """Return 1 where anything is answered otherwise than it should."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="parts of names; all attacks where none is given")
+    parser.add_argument("names", nargs="*", help="parts of names; all where none is given")
+    parser.add_argument("--seed", type=int, default=0, help="decides what is damaged in files")
+    parser.add_argument("--rounds", type=int, default=30, help="damaged files of each kind")
     options = parser.parse_args()
     # Programs are compiled once for all attacks.
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-    import_everything()
+    os.environ["PYTHONPATH"] = str(TESTS.parent)
+
+    def too_long(*_: object) -> None:
+        raise TimeoutError(f"longer than {SECONDS_TO_READ} s of the processor")
+
+    def is_asked(name: str) -> bool:
+        return not options.names or any(part in name for part in options.names)
+
     bad = 0
-    count = 0
     with tempfile.TemporaryDirectory(prefix="attacks-") as scratch:
         world = Path(scratch) / "world"
+        world.mkdir()
         make_world(world)
-        for attack in _chosen(chain(file_attacks(), machine_attacks()), options.names):
-            folder = Path(scratch) / "one"
-            folder.mkdir()
-            told = answer(attack, world, folder)
-            shutil.rmtree(folder)
-            wrong = told.wrong(attack)
+        for attack in chain(links(), places(), arrays(), contents(), numbers(), machines()):
+            if is_asked(attack.name):
+                folder = Path(scratch) / "one"
+                folder.mkdir()
+                wrong = wrong_answer(attack, world, folder)
+                shutil.rmtree(folder)
+                bad += bool(wrong)
+                print(f"{attack.name}{wrong and ': BAD: '}{wrong}", flush=True)
+        known = [kind for kind in kinds(world) if is_asked(f"damage/{kind.name}")]
+        # A GiB more than this process has now.
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + MOST_MEMORY_OF_A_FILE
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        signal.signal(signal.SIGPROF, too_long)
+        for kind in known:
+            wrong = "; ".join(read_damaged(kind, options.rounds, options.seed))
             bad += bool(wrong)
-            count += 1
-            last = told.lines[-1] if told.lines else ""
-            row = f"{told.code:4d} {told.seconds:5.1f} s {told.memory / 2**20:5.0f} MiB"
-            print(f"{'BAD ' if wrong else '    '}{attack.name:<44} {row}  {wrong}", flush=True)
-            if wrong or options.names:
-                print(f"         {last[:300]}", flush=True)
-    print(f"{count} attacks, {bad} with another answer than they should get")
-    sys.exit(bad > 0)
-
-
-def _chosen(found: Iterable[Attack], parts: list[str]) -> Iterator[Attack]:
-    """Yield the attacks whose name has one of the parts; all where there are none."""
-    for attack in found:
-        if not parts or any(part in attack.name for part in parts):
-            yield attack
-
-
-def most_file_bytes(count: int) -> Callable[[], object]:
-    """Return a limit to the size of the files that a process writes."""
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (count, count))
-
-    return limit
+            print(f"damage/{kind.name}{wrong and ': BAD: '}{wrong}", flush=True)
+    print(f"{bad} answered otherwise than they should")
+    return int(bad > 0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

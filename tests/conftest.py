@@ -46,7 +46,6 @@ LONGEST = (
     "test_docs_run.py",
     "test_chaos.py",
     "test_attacks.py",
-    "test_fuzz.py",
     "test_notebook.py",
 )
 REPOSITORY = Path(__file__).resolve().parent.parent

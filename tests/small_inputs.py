@@ -6,31 +6,44 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from full4d_jax.config import Config
+from full4d_jax.config import (
+    Config,
+    DataConfig,
+    LiftConfig,
+    MeshConfig,
+    ModelConfig,
+    TrainingConfig,
+)
 from full4d_jax.media.video import write_video
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
 from input_pipeline.cameras import orbit
 
 FPS = 12
+SMALL = Config(
+    model=ModelConfig(width=32, heads=2, ffn=32, layers=1, refiner=0),
+    data=DataConfig(views=3, frames=2, height=32, width=32),
+    lift=LiftConfig(steps=250, capacity=200, distillation="none"),
+    training=TrainingConfig(batch=2, steps=4, log_every=1, checkpoint_every=2),
+    mesh=MeshConfig(data=1),
+)
 
 
-def write_inputs(folder: Path, config: Config, *, columns: int, frames: int) -> None:
+def write_inputs(folder: Path, *, columns: int, frames: int) -> None:
     """Write `small.py`, `prior.safetensors`, `in.mp4`, `depth.npy` and the folder `capture`.
 
     Args:
       folder: where they lie.
-      config: what `small.py` holds.
       columns: pixels of the capture's two films; they have three quarters as many rows.
       frames: of each of them, `FPS` a second.
     """
-    params = init_params(config.model, jax.random.key(0))
+    params = init_params(SMALL.model, jax.random.key(0))
     save_params(folder / "prior.safetensors", params, {"max_azimuth_degrees": 30.0})
     rng = np.random.default_rng(0)
     still = rng.integers(0, 255, (1, 40, 60, 3), np.uint8).repeat(FPS, 0)
     write_video(folder / "in.mp4", still, FPS)
     np.save(folder / "depth.npy", np.ones((2, 32, 32), np.float32))
-    text = f"from full4d_jax.config import *\nfrom dataclasses import *\nconfig = {config!r}\n"
+    text = f"from full4d_jax.config import *\nfrom dataclasses import *\nconfig = {SMALL!r}\n"
     (folder / "small.py").write_text(text)
     (folder / "capture").mkdir()
     poses = orbit(np.array([-20.0, 20.0]), np.zeros(2), 2.0).tolist()

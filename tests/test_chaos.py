@@ -22,14 +22,6 @@ import pytest
 from small_inputs import write_inputs
 
 from full4d_jax.cli import main
-from full4d_jax.config import (
-    Config,
-    DataConfig,
-    LiftConfig,
-    MeshConfig,
-    ModelConfig,
-    TrainingConfig,
-)
 
 ENVIRONMENT = {
     **os.environ,
@@ -38,13 +30,6 @@ ENVIRONMENT = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
-SMALL = Config(
-    model=ModelConfig(width=32, heads=2, ffn=32, layers=1, refiner=0),
-    data=DataConfig(views=3, frames=2, height=32, width=32),
-    lift=LiftConfig(steps=250, capacity=200, distillation="none"),
-    training=TrainingConfig(batch=2, steps=4, log_every=1, checkpoint_every=2),
-    mesh=MeshConfig(data=1),
-)
 COMMAND = [sys.executable, "-m", "full4d_jax.cli"]
 PAGE = 4096
 # Files that say when and how fast, and those of Orbax and TensorBoard, whose names do.
@@ -58,7 +43,7 @@ ASKED_KILLS = int(os.environ.get("FULL4D_KILLS", "0"))  # of each job, in place 
 def given(tmp_path_factory) -> Path:
     """A preset, weights, a video with its depth, and a capture of two films."""
     folder = tmp_path_factory.mktemp("given")
-    write_inputs(folder, SMALL, columns=160, frames=24)
+    write_inputs(folder, columns=160, frames=24)
     return folder
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fuzz_folders import read_run, small_scene, write_run
+from small_run import read_run, small_scene, write_run
 
 from full4d_jax.scene.reading import read_grid, read_scene
 from full4d_jax.session.errors import InputError
