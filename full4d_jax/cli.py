@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 from full4d_jax import commands
+from full4d_jax.session.buckets import Copies, shown, with_copies
 from full4d_jax.session.disk import disk_error, quiet_threads
 from full4d_jax.session.errors import InputError, as_input_error
 from full4d_jax.session.fields import check_values
@@ -33,7 +34,6 @@ from full4d_jax.session.machine import (
     stop_on_signals,
     tolerate_streams,
 )
-from full4d_jax.session.mirror import Mirror, shown, with_local_paths
 from full4d_jax.source.kinds import choose_source
 from input_pipeline.addresses import address_of
 
@@ -159,15 +159,15 @@ def call(function: Callable[..., Any], prog: str, words: list[str]) -> None:
       InputError: there is no such config or SOURCE, or an option is out of bounds.
       SystemExit: tyro printed help or why it cannot read the words.
     """
-    with Mirror() as mirror:
+    with Copies() as copies:
         # What lies at an address decides on the options, so that it is copied first.
         address = address_of(words[0]) if words else ""
         if address and not HELP.intersection(words):
-            words = [str(mirror.readable(address)), *words[1:]]
+            words = [str(copies.readable(address)), *words[1:]]
         bound = read_options(function, prog, words)
         check_values(bound.keywords, get_type_hints(function, include_extras=True))
         check_machine()
-        with_local_paths(bound, mirror)()
+        with_copies(bound, copies)()
 
 
 def read_options(

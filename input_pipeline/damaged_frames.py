@@ -19,7 +19,7 @@ from av.error import FFmpegError
 from jaxtyping import Bool, Float64
 
 from input_pipeline.video_files import (
-    DECODERS,
+    DECODER_THREADS,
     DecoderReport,
     decoded_stream,
     frames_from,
@@ -118,7 +118,7 @@ def _shown(path: Path, first: float, skip: Literal["DEFAULT", "NONREF"]) -> Iter
     with open_video(path) as container:
         stream = decoded_stream(container, path)
         stream.thread_type = "FRAME"
-        stream.codec_context.thread_count = DECODERS
+        stream.codec_context.thread_count = DECODER_THREADS
         stream.codec_context.skip_frame = skip
         yield from frames_from(container, stream, first)
 

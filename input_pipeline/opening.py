@@ -1,4 +1,4 @@
-"""The one door to files: regular ones are read, and output follows no link.
+"""The one door to files that are read: regular ones, and nothing else.
 
 The names in a folder are its owner's choice: links to files of the user, pipes that may never
 begin, devices that never end, files of the kernel that are read by asking it. A path is opened
@@ -63,42 +63,6 @@ def what_is_there(path: Path) -> str:
         return "no such file"
     except (OSError, ValueError) as error:
         return str(getattr(error, "strerror", None) or error)
-
-
-def open_to_append(path: Path) -> int:
-    """Return a descriptor of a file in an output folder, made where there is none, at its end.
-
-    Raises:
-      FileRefusal: naming the path, where a link or a device has that name.
-    """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    require_own(path)
-    descriptor = os.open(path, flags, 0o666)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise FileRefusal(f"{path}: found no regular file, expected one, or none")
-    return descriptor
-
-
-def make_own_folder(path: Path) -> Path:
-    """Make a folder inside an output folder, and return it.
-
-    Raises:
-      FileRefusal: naming the path, where a link has that name.
-    """
-    require_own(path)
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def require_own(path: Path) -> None:
-    """Refuse a name in an output folder that is a link: what lies behind it is not the folder's.
-
-    Raises:
-      FileRefusal: naming the path.
-    """
-    if path.is_symlink():
-        raise FileRefusal(f"{path}: found a link, expected what it leads to, or nothing")
 
 
 def _of_the_kernel(path: Path) -> str:

@@ -3,13 +3,21 @@
 A file can claim more than it holds: nested JSON ends Python's stack, a header of an array names a
 shape of terabytes, a zip member inflates a thousand times. So sizes are compared with the file's
 own first, and files are opened by `opening`.
+
+What JSON must hold is written once, as a layout, and checked before anything reads it:
+
+    require_layout(index, {"version": int, "files": {str: {"bytes": int}}}, "index.json")
+
+A layout is a type (`int`, `float` for finite numbers, `str`, `bool`), a list with the layout of its
+items, a table of layouts by name (a name that ends in "?" may be missing, others beside them may be
+there), a table with the one key `str` for any names, or `object` for anything.
 """
 
 import json
 import math
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, BinaryIO
@@ -20,12 +28,15 @@ import numpy as np
 from input_pipeline.opening import FileRefusal, open_regular, read_regular
 
 MAX_JSON_BYTES = 2**28  # of a file of JSON
-MAX_DIGITS = 19  # of a whole number of 64 bits; Python reads any, which no array holds
-ENCRYPTED_FLAG = 1  # bit of a zip member's flags
-DESCRIPTOR_FLAG = 8  # the same, where sizes follow a member's bytes
-MAX_DESCRIPTOR = 24  # bytes of those sizes
-NAME_LENGTH_PLACE = 26  # bytes into a member's header
-MAX_DEFLATE_RATIO = 1032  # times that deflate shrinks a file at most
+WORDS = {
+    int: "a whole number",
+    float: "a finite number",
+    str: "a text",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+}
+MAX_WHOLE_NUMBER = 2**63  # of whole numbers: what arrays can hold
 # What numpy and zipfile raise for files that are damaged.
 UNREADABLE = (
     *(OSError, ValueError, EOFError, TypeError, AttributeError, LookupError, SyntaxError),
@@ -65,10 +76,75 @@ def parse_json(text: str | bytes, where: str) -> Any:
         raise ValueError(f"{where}: found broken JSON ({error}), expected a whole file") from None
 
 
-def _whole_number(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
+def _whole_number(digits: str, most_digits: int = 19) -> int:
+    """Return a whole number of 64 bits; Python reads any, which no array holds."""
+    if len(digits) > most_digits:
         raise ValueError(f"a whole number of {len(digits)} digits")
     return int(digits)
+
+
+def require_layout(value: Any, layout: Any, where: str) -> None:
+    """Refuse JSON that does not hold what its readers read.
+
+    Raises:
+      ValueError: naming the place, what was found there and what was expected.
+    """
+    if layout is object:
+        return
+    kind = layout if isinstance(layout, type) else type(layout)
+    if not _is(value, kind):
+        raise ValueError(f"{where}: found {_word_of(value)}, expected {WORDS[kind]}")
+    if isinstance(layout, list):
+        for i, item in enumerate(value):
+            require_layout(item, layout[0], f"{where}, item {i}")
+    elif isinstance(layout, Mapping):
+        for name, part in _parts(value, layout, where):
+            require_layout(value[name], part, f"{where}, {name}")
+
+
+def load_lines(path: Path, layout: Any) -> list[Any]:
+    """Load the rows of a file with JSON in each line, without a last line that a kill cut short.
+
+    Raises:
+      ValueError: it is no file, or naming the line that is broken or does not hold what its readers
+        read.
+    """
+    lines = read_regular(path).splitlines(keepends=True)
+    rows = []
+    for number, line in enumerate((x for x in lines if x.endswith(b"\n")), 1):
+        where = f"{path}, line {number}"
+        rows.append(parse_json(line, where))
+        require_layout(rows[-1], layout, where)
+    return rows
+
+
+def _parts(value: dict[str, Any], layout: Mapping[Any, Any], where: str) -> Any:
+    """Yield the names in a table that a layout speaks of, with their layouts."""
+    for name, part in layout.items():
+        if name is str:
+            yield from ((key, part) for key in value)
+            continue
+        key = name.removesuffix("?")
+        if key in value:
+            yield key, part
+        elif not name.endswith("?"):
+            found = ", ".join(sorted(value)) or "nothing"
+            raise ValueError(f"{where}: found {found:.200}, expected a field {key}")
+
+
+def _is(value: Any, kind: type) -> bool:
+    if kind is float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and abs(value) < MAX_WHOLE_NUMBER**16 and math.isfinite(value)
+    if kind is int:
+        return type(value) is int and abs(value) < MAX_WHOLE_NUMBER
+    return isinstance(value, kind)
+
+
+def _word_of(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return f"{WORDS[type(value)]} of {len(value)}"
+    return f"{value!r:.60}"
 
 
 def field(table: Any, name: str, where: str) -> Any:
@@ -153,13 +229,15 @@ def check_members(archive: ZipFile) -> None:
         inflates more than deflate can; all are larger than this machine's memory; or members
         overlap, or leave bytes between them, such as members that a damaged directory lacks.
     """
+    encrypted = 1  # bit of a member's flags
+    most_times = 1032  # that deflate shrinks a file
     members = archive.infolist()
     for member in members:
         if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
             raise ValueError(f"a member {member.filename[:60]!r} that is not stored or deflated")
-        if member.flag_bits & ENCRYPTED_FLAG:
+        if member.flag_bits & encrypted:
             raise ValueError(f"a member {member.filename[:60]!r} that is encrypted")
-        if member.file_size > MAX_DEFLATE_RATIO * member.compress_size + MAX_DEFLATE_RATIO:
+        if member.file_size > most_times * (member.compress_size + 1):
             raise ValueError(f"a member {member.filename[:60]!r} that claims too many bytes")
     _check_places(archive)
     if sum(member.file_size for member in members) > memory():
@@ -172,14 +250,16 @@ def _check_places(archive: ZipFile) -> None:
     assert file is not None
     end = 0  # of the member before
     slack = 0  # bytes that may follow it
+    has_descriptor = 8  # bit of a member's flags: its sizes follow it, in at most 24 bytes
+    place_of_lengths = 26  # bytes into a member's header
     for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
         if not 0 <= member.header_offset - end <= slack:
             raise ValueError(f"a member {member.filename[:60]!r} that begins not where one ends")
-        file.seek(member.header_offset + NAME_LENGTH_PLACE)
+        file.seek(member.header_offset + place_of_lengths)
         name = int.from_bytes(file.read(2), "little")  # bytes
         extra = int.from_bytes(file.read(2), "little")  # bytes, of other fields
         end = file.tell() + name + extra + member.compress_size
-        slack = MAX_DESCRIPTOR if member.flag_bits & DESCRIPTOR_FLAG else 0
+        slack = 24 if member.flag_bits & has_descriptor else 0
     if not 0 <= archive.start_dir - end <= slack:
         raise ValueError("bytes between the last member and the directory")
 
@@ -192,24 +272,18 @@ def memory() -> int:
 def _native(array: np.ndarray) -> np.ndarray:
     """Return an array in this machine's order of bytes, of numbers that its libraries know.
 
-    Long doubles become doubles, where nothing of theirs is infinite that was not before. Halves
-    become floats, with which all else computes.
+    Long doubles become doubles, and halves floats, with which all else computes.
 
     Raises:
       ValueError: a long double is beyond every double.
     """
-    if array.dtype.kind in "fc" and array.dtype.itemsize > (8 if array.dtype.kind == "f" else 16):
-        kind = np.float64 if array.dtype.kind == "f" else np.complex128
-        with np.errstate(over="ignore"):
-            reduced = array.astype(kind)
-        if np.isfinite(array).sum() != np.isfinite(reduced).sum():
-            raise ValueError("long doubles beyond every double")
-        return reduced
-    if array.dtype.kind == "f" and array.dtype.itemsize < 4:
-        return array.astype(np.float32)
-    if not array.dtype.isnative:
-        return array.astype(array.dtype.newbyteorder("="))
-    return array
+    kinds = {("f", 2): np.float32, ("f", 16): np.float64, ("c", 32): np.complex128}
+    own = array.dtype.newbyteorder("=")
+    with np.errstate(over="ignore"):
+        native = array.astype(kinds.get((own.kind, own.itemsize), own), copy=False)
+    if native.itemsize < array.itemsize and np.isfinite(native).sum() != np.isfinite(array).sum():
+        raise ValueError("long doubles beyond every double")
+    return native
 
 
 def _check_header(file: BinaryIO | Any, size: int) -> None:

@@ -19,9 +19,9 @@ from jaxtyping import Float64, UInt8
 
 from input_pipeline.opening import FileRefusal, require_regular
 
-DECODERS = 2  # threads; one that decodes frame after frame notices less damage
+DECODER_THREADS = 2  # threads; one that decodes frame after frame notices less damage
 MAX_PIXELS = 2**26  # of a picture, 8192 x 8192: the largest take a second and 700 MiB each
-MAX_SHAPE = 32  # times that a picture is longer than the other side: no camera makes strips
+MAX_SIDE_RATIO = 32  # times that a picture is longer than the other side: no camera makes strips
 MAX_PIXEL_SHAPE = 8  # widths of a pixel in heights, or the other way round
 LISTS = {"concat", "concatf", "dash", "hls", "sdp"}  # formats that name other files or addresses
 CLOCK_TOLERANCE = 1e-3  # seconds between a frame's time in the index and when it is decoded
@@ -100,8 +100,8 @@ def check_frame_size(path: Path, rows: int, columns: int) -> None:
     if rows * columns > MAX_PIXELS:
         expected = f"at most {MAX_PIXELS:,} of them: make them smaller"
         raise FileRefusal(f"{path}: found {found}, expected {expected}")
-    if max(rows, columns) > MAX_SHAPE * min(rows, columns):
-        expected = f"a side of at most {MAX_SHAPE} times the other"
+    if max(rows, columns) > MAX_SIDE_RATIO * min(rows, columns):
+        expected = f"a side of at most {MAX_SIDE_RATIO} times the other"
         raise FileRefusal(f"{path}: found {found}, expected {expected}")
 
 

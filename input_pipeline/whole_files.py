@@ -1,16 +1,16 @@
-"""Files that appear under their names when they are complete, and never by halves."""
+"""The one door to files that are written: they appear when complete, and output follows no link."""
 
 import contextlib
 import os
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from input_pipeline.addresses import address_of, upload
-
-IDLE = 3600.0  # seconds without a write after which another machine's program counts as gone
+from input_pipeline.opening import FileRefusal
 
 
 @contextlib.contextmanager
@@ -49,11 +49,47 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text)
 
 
-def remove_leftovers(path: Path) -> None:
+def open_to_append(path: Path) -> int:
+    """Return a descriptor of a file in an output folder, made where there is none, at its end.
+
+    Raises:
+      FileRefusal: naming the path, where a link or a device has that name.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    require_own(path)
+    descriptor = os.open(path, flags, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileRefusal(f"{path}: found no regular file, expected one, or none")
+    return descriptor
+
+
+def make_own_folder(path: Path) -> Path:
+    """Make a folder inside an output folder, and return it.
+
+    Raises:
+      FileRefusal: naming the path, where a link has that name.
+    """
+    require_own(path)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def require_own(path: Path) -> None:
+    """Refuse a name in an output folder that is a link: what lies behind it is not the folder's.
+
+    Raises:
+      FileRefusal: naming the path.
+    """
+    if path.is_symlink():
+        raise FileRefusal(f"{path}: found a link, expected what it leads to, or nothing")
+
+
+def remove_leftovers(path: Path, idle_seconds: float = 3600.0) -> None:
     """Delete what killed programs left of a file, and nothing that another may be writing.
 
     A program of this machine is gone when its number is free, one of another when it has written
-    nothing for an hour.
+    nothing for so long.
     """
     before, after = _partial(path, "\0").split("\0")
     for left in path.parent.iterdir() if path.parent.is_dir() else ():
@@ -61,7 +97,7 @@ def remove_leftovers(path: Path) -> None:
             continue
         host, _, process = left.name[len(before) : len(left.name) - len(after)].rpartition("-")
         with contextlib.suppress(OSError, ValueError):
-            idle = time.time() - left.lstat().st_mtime > IDLE
+            idle = time.time() - left.lstat().st_mtime > idle_seconds
             if idle if host != socket.gethostname() else not runs(int(process)):
                 left.unlink()
 

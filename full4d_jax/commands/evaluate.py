@@ -12,7 +12,7 @@ from full4d_jax.evaluation.without_truth.network_files import NETWORK_FLAGS, Net
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import Between, CountOrZero, check_fields
 from full4d_jax.session.help_text import Shown
-from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes
+from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes, output_of
 from full4d_jax.source.kinds import (
     CAPTURE,
     DATASET,
@@ -212,23 +212,22 @@ def evaluate(
         case FilmOptions():
             name = source.video.stem
     check_config(config)
-    folder = out or Path("runs") / f"{name}-evaluation"
-    judge = partial(_open_judge, config, folder, checkpoint, depth_network, depth_kind)
-    match source:
-        case SceneOptions():
-            work = partial(_evaluate_scenes, source, folder, judge)
-        case SplitOptions():
-            work = partial(_evaluate_split, config, source, folder, judge)
-        case FilmOptions():
-            work = partial(_evaluate_film, config, source, folder, judge)
-        case ProceduralGridOptions():
-            _refuse(network, "none, with a model without poses")
-            work = partial(_evaluate_grids, config, source, folder, checkpoint)
-    from full4d_jax.generation.several_processes import check_shares, make_together
+    from full4d_jax.generation.prior import check_shares
 
     if several.are_several:
         check_shares(config)
-    make_together(several, config, checkpoint, work)
+    with output_of(several, out or Path("runs") / f"{name}-evaluation") as folder:
+        judge = partial(_open_judge, config, folder, checkpoint, depth_network, depth_kind)
+        match source:
+            case SceneOptions():
+                _evaluate_scenes(source, folder, judge)
+            case SplitOptions():
+                _evaluate_split(config, source, folder, judge)
+            case FilmOptions():
+                _evaluate_film(config, source, folder, judge)
+            case ProceduralGridOptions():
+                _refuse(network, "none, with a model without poses")
+                _evaluate_grids(config, source, folder, checkpoint)
 
 
 def _evaluate_scenes(source: SceneOptions, folder: Path, open_judge: OpenJudge) -> None:
@@ -272,11 +271,10 @@ def _evaluate_grids(
     """Score a model without poses on held-out grids."""
     from full4d_jax.evaluation.fidelity import load_distances
     from full4d_jax.evaluation.filled_grids import evaluate_grids
-    from full4d_jax.generation.prior import prior_path
-    from full4d_jax.generation.several_processes import open_together
+    from full4d_jax.generation.prior import open_prior, prior_path
     from full4d_jax.session.files import hold_folder
 
-    prior = open_together(config, prior_path(config.model, checkpoint))
+    prior = open_prior(config, prior_path(config.model, checkpoint))
     hold_folder(folder)
     scenes = range(source.first, source.first + source.scenes)
     evaluate_grids(config, prior, load_distances(vgg=False), folder, scenes)
@@ -321,13 +319,13 @@ def _open_judge(
     """Hold the folder, load what is evaluated, and say what a depth network's values are."""
     from full4d_jax.evaluation.fidelity import load_distances
     from full4d_jax.evaluation.generated_grids import Judge
-    from full4d_jax.generation.several_processes import open_together
+    from full4d_jax.generation.prior import open_prior
     from full4d_jax.session.files import hold_folder
     from full4d_jax.source.depth.depth_file import DepthFile
     from full4d_jax.source.depth.estimators import OURS, open_network
 
     hold_folder(folder)
-    prior = open_together(config, checkpoint)
+    prior = open_prior(config, checkpoint)
     network = open_network(depth_network, depth_kind)
     if isinstance(network, DepthFile):
         print(network.description)

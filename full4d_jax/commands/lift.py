@@ -1,13 +1,12 @@
 """Fit 4D Gaussians to a grid of views or to a capture: the middle part of `run`."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from full4d_jax.config import Config
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.help_text import Shown
-from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes
+from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes, output_of
 from full4d_jax.source.options import Flat, GridOptions, LiftOptions
 
 
@@ -38,7 +37,6 @@ def lift(
             raise InputError("option", "--out", out, expected, f"write full4d lift {out}")
         out = source.folder
     from full4d_jax import pipeline
-    from full4d_jax.generation.several_processes import make_together
 
-    work = partial(pipeline.lift, config, out or Path("out"), source, checkpoint)
-    make_together(several, config, checkpoint, work)
+    with output_of(several, out or Path("out")) as folder:
+        pipeline.lift(config, folder, source, checkpoint)

@@ -1,13 +1,12 @@
 """Make a synchronized grid of views of one video, or fill one from two: the first part of `run`."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config
 from full4d_jax.session.help_text import Shown
-from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes
+from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes, output_of
 from full4d_jax.source.options import Flat, SampleOptions
 
 
@@ -37,9 +36,9 @@ def sample(
     """
     check_processes(several)
     from full4d_jax import pipeline
-    from full4d_jax.generation.several_processes import check_shares, make_together
+    from full4d_jax.generation.prior import check_shares
 
     if several.are_several:
         check_shares(config)
-    work = partial(pipeline.sample, config, out, source, checkpoint)
-    make_together(several, config, checkpoint, work)
+    with output_of(several, out) as folder:
+        pipeline.sample(config, folder, source, checkpoint)

@@ -31,9 +31,9 @@ def train(
       several: the other processes of the run.
     """
     check_config(config)
+    from full4d_jax.session.buckets import origin
     from full4d_jax.session.disk import disk_errors
     from full4d_jax.session.files import hold_folder, open_folder
-    from full4d_jax.session.mirror import origin
     from full4d_jax.training.checkpoints.places import check_file_system
     from full4d_jax.training.profiling import parse_steps
 
@@ -41,7 +41,7 @@ def train(
     out = out or Path("runs") / config.name
     check_processes(several)
     is_shared = several.are_several
-    # Orbax writes checkpoints to gs:// by itself; a mirror brings the rest of the folder there.
+    # Orbax writes checkpoints to gs:// by itself; the rest is copied there at the end.
     address = origin(out)
     if address.startswith("gs://") and not config.training.checkpoints:
         place = replace(config.training, checkpoints=f"{address}/checkpoints")

@@ -13,9 +13,9 @@ import numpy as np
 from full4d_jax.cameras import Cameras
 from full4d_jax.data.build import train_and_test
 from full4d_jax.media import pictures
+from full4d_jax.session.buckets import stored_marks
 from full4d_jax.session.errors import InputError, input_errors, tell
 from full4d_jax.session.files import LOCK, hold_dataset, open_folder
-from full4d_jax.session.mirror import stored_marks
 from full4d_jax.session.progress import Progress, duration
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
@@ -30,8 +30,8 @@ from input_pipeline.datasets.encoding import ClipSource
 from input_pipeline.depth_alignment import WithDepth
 from input_pipeline.importers.detect import LAYOUTS
 from input_pipeline.importers.record3d import is_packed, unpacked
-from input_pipeline.opening import require_own
 from input_pipeline.schema import Example
+from input_pipeline.whole_files import require_own
 
 PREVIEW = "preview.png"
 PREVIEW_VIEWS = 8

@@ -7,6 +7,7 @@ left out, since the first column is the answer there.
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -24,12 +25,12 @@ from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.prior import Prior, describe_network
 from full4d_jax.generation.real_frames import copy_nearest, row_and_column
-from full4d_jax.generation.several_processes import on_all
 from full4d_jax.geometry.carried_motion import carried_motion
 from full4d_jax.geometry.moving import differs
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.warp import mixture
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.processes import on_mesh
 from full4d_jax.session.stages import fingerprint
 from input_pipeline.procedural.scene import HELD_OUT_START
 
@@ -62,7 +63,7 @@ def evaluate_grids(
             yield hidden_candidates(scene, to_unit(frames), rows, ~real, shipped)
 
     made_of = settings_of(config, "model", "data", "sampler", "seed") | {
-        "weights": on_all(describe_network, prior),
+        "weights": on_mesh(prior.mesh, partial(describe_network, prior)),
         "example": to_uint8(np.asarray(frames_of(0)) / 2 + 0.5),
         "distances": sorted(distances),
     }

@@ -13,6 +13,7 @@ Scores pool all target views and times of a clip, so that one clip is one sample
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,10 +38,10 @@ from full4d_jax.evaluation.table import COPY, INPAINT, PUSH_PULL
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior, describe_network
 from full4d_jax.generation.projection_guidance import project_video
-from full4d_jax.generation.several_processes import on_all
 from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.weights import described
+from full4d_jax.session.processes import on_mesh
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.depth_file import DepthFile
@@ -192,7 +193,7 @@ def identity(judge: Judge, clips: object) -> str:
     That is a picture of one clip for scenes that are code, the data set's hash for records.
     """
     config = judge.config
-    weights = on_all(describe_network, judge.prior)
+    weights = on_mesh(judge.prior.mesh, partial(describe_network, judge.prior))
     marks = {}
     if isinstance(judge.depth, DepthFile):
         marks["depth"] = [judge.depth.mark, judge.depth.kind]

@@ -24,7 +24,7 @@ from full4d_jax.evaluation.table import markdown, summary
 from full4d_jax.media.pictures import contact_sheet, save_picture
 from full4d_jax.session.files import read_arrays, save_arrays
 from full4d_jax.session.progress import Progress
-from input_pipeline.opening import make_own_folder
+from input_pipeline.whole_files import make_own_folder
 
 SHEET_CLIPS = 4  # of each group
 CELL_ROWS = 128, 192  # of a picture in the sheet, at least and at most

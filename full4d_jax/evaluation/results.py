@@ -16,9 +16,8 @@ from jaxtyping import UInt8
 
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.session.errors import InputError, input_errors, tell
-from input_pipeline.json_layout import load_lines, require_layout
-from input_pipeline.opening import open_to_append
-from input_pipeline.whole_files import write_text
+from input_pipeline.plain_files import load_lines, require_layout
+from input_pipeline.whole_files import open_to_append, write_text
 
 CLIP = {"group": str, "scene": int}  # required fields in the line of a clip
 

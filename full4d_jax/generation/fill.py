@@ -17,11 +17,11 @@ from full4d_jax.generation.large_grids import Guides, velocity_of_parts
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.real_frames import conditions_of_real
 from full4d_jax.generation.sampling import integrate, schedule
-from full4d_jax.generation.several_processes import on_all
 from full4d_jax.geometry.carried_motion import carried_motion
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.processes import on_mesh
 
 
 def fill_grid(
@@ -58,7 +58,8 @@ def fill_grid(
     motion = None
     if model.moves_base:
         motion = carried_motion(to_uint8(to_unit(np.asarray(frames))))
-    return on_all(_fill, prior, frames, real, jax.random.key_data(key), motion)
+    fill = partial(_fill, prior)
+    return on_mesh(prior.mesh, fill, frames, real, jax.random.key_data(key), motion)
 
 
 def _fill(

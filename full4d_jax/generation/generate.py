@@ -17,12 +17,12 @@ from full4d_jax.generation.large_grids import Guides, sample_grid, velocity_of_g
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.projection_guidance import Projection
 from full4d_jax.generation.sampling import Velocity, guided
-from full4d_jax.generation.several_processes import on_all
 from full4d_jax.generation.static_points import StaticPoints
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.models.sharding import constrain
+from full4d_jax.session.processes import on_mesh
 
 
 def generate_grid(
@@ -51,7 +51,9 @@ def generate_grid(
       InputError: the model cannot divide the video into tokens, or the mesh the tokens.
     """
     check_grid(prior, cameras.intrinsics.shape[0], *frames.shape[1:4])
-    return on_all(_generate, prior, frames, depth, cameras, jax.random.key_data(key), known)
+    generate = partial(_generate, prior)
+    data = jax.random.key_data(key)
+    return on_mesh(prior.mesh, generate, frames, depth, cameras, data, known)
 
 
 def _generate(

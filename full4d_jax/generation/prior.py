@@ -20,6 +20,7 @@ from full4d_jax.models.grid_mesh import check_grid_mesh, grid_mesh, parameter_sh
 from full4d_jax.models.wan.text import load_negative_text, load_text
 from full4d_jax.models.weights import described, load_metadata, load_params, require_model
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.processes import agree
 
 SHIPPED = Path(str(files("full4d_jax") / "checkpoints"))
 PRIOR = SHIPPED / "prior.safetensors"
@@ -78,9 +79,11 @@ class Prior:
 def open_prior(config: Config = DEFAULT, checkpoint: Path | None = None) -> Prior:
     """Read a checkpoint, or the one shipped in the package, and what generating reads beside it.
 
-    With a `config.mesh` that divides grids the parameters are read shard by shard.
+    With a `config.mesh` that divides grids the parameters are read shard by shard; several
+    processes call this together.
 
     Raises:
+      PeerError: another process cannot read it.
       InputError: the model cannot divide `config.data`'s frames into tokens; or a file is missing
         or unusable; or the checkpoint was trained with another `config.model`; or the device has no
         kernel for its heads; or the devices do not fit the mesh, or are several that offload.
@@ -88,7 +91,22 @@ def open_prior(config: Config = DEFAULT, checkpoint: Path | None = None) -> Prio
     check_size(config.model, config.data.height, config.data.width)
     mesh = grid_mesh(config.mesh)
     check_offload(config.sampler, mesh)
-    return prior_with(config, load_network(config, checkpoint, mesh), mesh)
+    prior = prior_with(config, load_network(config, checkpoint, mesh), mesh)
+    agree()
+    return prior
+
+
+def check_shares(config: Config) -> None:
+    """Refuse a mesh that would leave a grid to one device of several processes.
+
+    Raises:
+      InputError: it does.
+    """
+    mesh = config.mesh
+    if mesh.fsdp * mesh.view * mesh.time * mesh.tensor == 1:
+        expected = "a mesh that divides a grid, with several processes"
+        do = "set --mesh.fsdp, or start one process alone"
+        raise InputError("config", "mesh", "all 1", expected, do)
 
 
 def prior_with(config: Config, params: Params, mesh: Mesh | None = None) -> Prior:

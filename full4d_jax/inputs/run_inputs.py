@@ -9,8 +9,13 @@ from pathlib import Path
 from full4d_jax.config import DEFAULT, Config, DataConfig, LiftConfig, check_config
 from full4d_jax.generation.cascade import Upsampler, in_parts
 from full4d_jax.generation.complete import upsampler_for
-from full4d_jax.generation.prior import Prior, check_grid, prior_path, trained_range
-from full4d_jax.generation.several_processes import open_together
+from full4d_jax.generation.prior import (
+    Prior,
+    check_grid,
+    open_prior,
+    prior_path,
+    trained_range,
+)
 from full4d_jax.scene.cost import cost_note, fill_note
 from full4d_jax.scene.fit_settings import FitKind
 from full4d_jax.session.errors import InputError
@@ -63,7 +68,7 @@ def read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path 
       InputError: One of them is unusable.
     """
     checkpoint = prior_path(config.model, checkpoint)
-    prior = open_together(config, checkpoint)
+    prior = open_prior(config, checkpoint)
     if not config.model.needs_cameras:
         return Inputs(config.data, checkpoint, prior)
     upsampler = upsampler_for(config, source.size.upsampler if source.size else None)

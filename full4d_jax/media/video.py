@@ -20,7 +20,7 @@ from full4d_jax.grid import DEFAULT_FPS
 from full4d_jax.session.errors import InputError, as_input_error, require_file
 from input_pipeline.damaged_frames import Timeline, timeline
 from input_pipeline.opening import FileRefusal
-from input_pipeline.video_files import DECODERS, decode_frames, open_video
+from input_pipeline.video_files import DECODER_THREADS, decode_frames, open_video
 from input_pipeline.whole_files import whole_file
 
 NO_VIDEOS = ("tty",)  # formats of FFmpeg's that draw any text
@@ -169,7 +169,7 @@ def _pictures(
     """Return the pictures at these times, cropped and in gray, and their sizes in the file."""
     pictures = []
     sizes = []
-    for frame in decode_frames(path, float(times[0]), threads=DECODERS):
+    for frame in decode_frames(path, float(times[0]), threads=DECODER_THREADS):
         if frame.time == times[len(pictures)]:
             shape = pictures[0][1].shape if pictures else None
             gray = gray_picture(frame.picture, shape)

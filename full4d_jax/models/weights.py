@@ -23,8 +23,7 @@ from full4d_jax.models.safetensors_files import (
 )
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import table_of
-from input_pipeline.json_layout import require_layout
-from input_pipeline.plain_files import load_json, parse_json
+from input_pipeline.plain_files import load_json, parse_json, require_layout
 
 Model = TypeVar("Model")
 OURS = "a safetensors file written by full4d"

@@ -14,8 +14,7 @@ from jaxtyping import PRNGKeyArray
 
 from full4d_jax.config import DEFAULT, Config, LiftConfig
 from full4d_jax.generation.cascade import in_parts
-from full4d_jax.generation.prior import Prior, prior_path
-from full4d_jax.generation.several_processes import open_together
+from full4d_jax.generation.prior import Prior, open_prior, prior_path
 from full4d_jax.grid import Grid
 from full4d_jax.scene import capture_fit, quality, source_fit
 from full4d_jax.scene.cost import check_fit_memory
@@ -55,7 +54,7 @@ def run_scene(
     unfinished = PartialFit(stages.folder / ".scene.fit.npz", mark)
 
     def fit() -> Arrays:
-        prior = None if weights is None else open_together(config, weights)
+        prior = None if weights is None else open_prior(config, weights)
         return fit_scene(config, grid, prior=prior, partial=unfinished, say=stages.say, look=look)
 
     scene = stages.run("scene", inputs, fit, after="grid")

@@ -25,12 +25,12 @@ from full4d_jax.generation.coding import decode_videos, encode_videos
 from full4d_jax.generation.generate import BoundPrior, bind_prior, target_velocity
 from full4d_jax.generation.large_grids import views_of
 from full4d_jax.generation.prior import Prior, check_grid
-from full4d_jax.generation.several_processes import hold_on_all, on_held
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.models.sharding import constrain
 from full4d_jax.session.fields import require
+from full4d_jax.session.processes import mesh_arrays, on_mesh
 from full4d_jax.source.camera_paths import angles_of, pivot_of
 from gaussians import Distillation
 from input_pipeline.cameras import invert
@@ -83,7 +83,8 @@ def teacher_between(
         size = sides(source.shape[1], source.shape[2], rows, multiple)
         (seen,), (depth,), asked = shrink(source[None], depth[None], asked, size)
     check_grid(prior, 1 + (views or count), frames, seen.shape[1], seen.shape[2])
-    bound = hold_on_all(_bind_windows, prior, 2 * seen - 1, depth, asked, starts, frames)
+    bind = partial(_bind_windows, prior, starts=starts, frames=frames)
+    bound = mesh_arrays(prior.mesh, bind, 2 * seen - 1, depth, asked)
     if prior.sampler.offload:
         bound = jax.device_put(bound)  # a fit asks again and again
     distillation = Distillation(
@@ -94,7 +95,7 @@ def teacher_between(
         cameras=novel.batched(),
         times=jnp.linspace(0.0, 1.0, len(source)),
         form=form,
-        run=_run_on_all,
+        run=_run_on_mesh,
     )
     if form == "gradient":
         windows = jnp.asarray(starts[:, None] + np.arange(frames))
@@ -181,17 +182,18 @@ def half_way(cameras: Cameras) -> Cameras:
     return replace(cameras, intrinsics=cameras.intrinsics[1:], world_to_camera=poses)
 
 
-def _run_on_all(
+def _run_on_mesh(
     program: Callable[..., Any],
     video: Float[Array, "v t h w 3"],
     teacher: Distillation,
     *arguments: Any,
 ) -> Any:
-    """Call a program of `gaussians`, whose last argument is a key, in all processes."""
+    """Call a program of `gaussians`, whose last argument is a key, on the prior's mesh."""
     *asked, key = arguments
-    blind = replace(teacher, params=None)  # what is bound lies in all of them
-    data = jax.random.key_data(key)
-    return on_held(partial(_run_bound, program), teacher.params, video, blind, data, *asked)
+    bound = teacher.params
+    blind = replace(teacher, params=None)  # what is bound lies on the mesh
+    run = partial(_run_bound, program, bound)
+    return on_mesh(bound.prior.mesh, run, video, blind, jax.random.key_data(key), *asked)
 
 
 def _run_bound(

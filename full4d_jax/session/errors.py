@@ -19,7 +19,6 @@ from input_pipeline.opening import what_is_there
 IN_WORDS = re.compile(r"(.*?): found (.*), expected (.*)", re.DOTALL)
 # What readers raise for content that was not expected; those of a few libraries beside them.
 OF_READERS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError)
-MAX_CHARACTERS = 1000  # characters of what was found
 
 
 class InputError(ValueError):
@@ -47,7 +46,9 @@ class InputError(ValueError):
         self.expected = expected
         self.do = do
         found = printable(str(found) or repr(found))  # an error of a library may have no message
-        found = found if len(found) <= MAX_CHARACTERS else f"{found[:MAX_CHARACTERS]} ..."
+        most_characters = 1000
+        if len(found) > most_characters:
+            found = f"{found[:most_characters]} ..."
         line = printable(f"{what}: {where}") + f": found {found}, expected {expected}; {do}"
         super().__init__(" ".join(line.split()))
 

@@ -43,14 +43,9 @@ def hold_folder(path: str | Path, part: tuple[int, int] = (0, 1)) -> Path:
     """
     folder = open_folder(path)
     index, count = part
-    if count == 1:
-        _hold(folder, LOCK, fcntl.LOCK_EX)
-        return folder
-    _hold(folder, LOCK, fcntl.LOCK_SH)
-    for file, who in _parts_in_work(folder):
-        if not file.name.endswith(f"-of-{count}"):  # other parts, which overlap these
-            raise _in_use(folder, who)
-    _hold(folder, f"{LOCK}-{index}-of-{count}", fcntl.LOCK_EX)
+    _hold(folder, LOCK, fcntl.LOCK_EX if count == 1 else fcntl.LOCK_SH)
+    if count > 1:
+        _hold(folder, f"{LOCK}-{index}-of-{count}", fcntl.LOCK_EX)
     return folder
 
 
@@ -88,8 +83,10 @@ def _hold(folder: Path, name: str, mode: int) -> None:
             return
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
             raise
-        parts = _parts_in_work(folder) if name == LOCK else []
-        raise _in_use(folder, parts[0][1] if parts else who) from None
+        do = "wait for it, stop it, or give another --out"
+        found = f"in use by {who or 'another process'}"
+        expected = "one that nobody writes to"
+        raise InputError("output folder", folder, found, expected, do) from None
     try:
         with disk_errors(folder):
             os.truncate(lock, 0)
@@ -123,25 +120,6 @@ def _open_lock(place: Path) -> int:
 
 def _no_lock(place: Path) -> InputError:
     return InputError("lock", place, "a link or no file", "a plain file, or none", "delete it")
-
-
-def _parts_in_work(folder: Path) -> list[tuple[Path, str]]:
-    """Return the locks of parts that other processes hold, with what those wrote."""
-    parts = []
-    for file in sorted(folder.resolve().glob(f"{LOCK}-*-of-*")):
-        if file not in _held:
-            with os.fdopen(_open_lock(file)) as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # until it is closed
-                except OSError:
-                    parts.append((file, lock.read(200)))
-    return parts
-
-
-def _in_use(folder: Path, who: str) -> InputError:
-    do = "wait for it, stop it, or give another --out"
-    found = f"in use by {who or 'another process'}"
-    return InputError("output folder", folder, found, "one that nobody writes to", do)
 
 
 def open_folder(path: str | Path) -> Path:

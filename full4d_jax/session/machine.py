@@ -20,7 +20,6 @@ from full4d_jax.session.errors import InputError
 # libraries end the process, or wait for ever for a thread that did not start.
 LEAST_ADDRESSES = 3 * 2**30
 ENDING = (signal.SIGTERM, signal.SIGHUP)
-SOON = 0.05  # seconds until a signal that was lost is sent again
 FATAL = "F"  # first letter of a line of XLA's log that ends the process
 # Starts jax on the processor, which is enough to read the flags.
 START = "import os; os.environ['JAX_PLATFORMS'] = 'cpu'; import jax; jax.devices()"
@@ -60,7 +59,8 @@ def stop_on_signals() -> Iterator[None]:
             return
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
         # Not from here, for what is raised here is lost, too.
-        threading.Timer(SOON, os.kill, (os.getpid(), number)).start()
+        soon_seconds = 0.05
+        threading.Timer(soon_seconds, os.kill, (os.getpid(), number)).start()
 
     ours = [x for x in ENDING if signal.getsignal(x) is signal.SIG_DFL]
     for number in ours:

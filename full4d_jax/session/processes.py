@@ -1,22 +1,27 @@
 """Several processes that share one model or one data set: how they find each other, and wait."""
 
+import contextlib
+import json
+import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import numpy as np
 
 from full4d_jax.session.errors import InputError, PeerError
 from full4d_jax.session.fields import Between, check_fields
 
-UNNAMED = -1  # the number of a process that was not given
+NO_NUMBER = -1  # of a process whose number was not given
 MOST_PROCESSES = 2**20
-PATIENCE = 300.0  # seconds that process 0 may start later, as jax has it
-SECONDS_BETWEEN = 1.0  # of tries to reach it
-LONGEST_WORK = 7 * 24 * 3600  # seconds that processes wait for one that measures or encodes
-_number = 0  # of this process
+SECONDS_TO_WAIT = 300.0  # that process 0 may start later, as jax has it
+STAGE_FILES = {".npz", ".json", ".jsonl"}  # endings of what a command reads of its own folder
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class ProcessOptions:
     """Address of process 0 on bare machines, HOST:PORT."""
     processes: Annotated[int, Between(0, MOST_PROCESSES)] = 0
     """With a coordinator, how many there are."""
-    process: Annotated[int, Between(UNNAMED, MOST_PROCESSES - 1)] = UNNAMED
+    process: Annotated[int, Between(NO_NUMBER, MOST_PROCESSES - 1)] = NO_NUMBER
     """With a coordinator, the number of this one, from 0."""
 
     @property
@@ -48,7 +53,11 @@ ALONE = ProcessOptions()
 
 def is_first_process() -> bool:
     """Return whether this process is the first of those that joined, or alone."""
-    return _number == 0
+    if "jax" not in sys.modules:
+        return True
+    import jax
+
+    return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
 def check_processes(options: ProcessOptions) -> None:
@@ -62,7 +71,7 @@ def check_processes(options: ProcessOptions) -> None:
     processes = options.processes
     process = options.process
     if not coordinator:
-        for name, value, unset in (("processes", processes, 0), ("process", process, UNNAMED)):
+        for name, value, unset in (("processes", processes, 0), ("process", process, NO_NUMBER)):
             if value != unset:
                 do = "give HOST:PORT of process 0 as --coordinator"
                 raise InputError("option", f"--{name}", value, "none without a coordinator", do)
@@ -93,7 +102,6 @@ def join_processes(options: ProcessOptions) -> None:
     """
     import jax
 
-    global _number
     if options.coordinator and options.process > 0:
         _wait_for_first(options)
     elif options.coordinator:
@@ -108,7 +116,6 @@ def join_processes(options: ProcessOptions) -> None:
             )
         else:
             jax.distributed.initialize()
-        _number = jax.process_index()
     except ValueError as error:
         expected = "a TPU slice, SLURM, Open MPI or Kubernetes around it"
         found = f"none that jax knows ({error})"
@@ -138,24 +145,24 @@ def _require_free_port(options: ProcessOptions) -> None:
             raise InputError("option", options.flag, in_use, "a free port", do) from None
 
 
-def _wait_for_first(options: ProcessOptions) -> None:
+def _wait_for_first(options: ProcessOptions, pause_seconds: float = 1.0) -> None:
     """Wait until process 0 listens: jax itself would abort where it never does.
 
     Raises:
-      InputError: it does not within `PATIENCE`.
+      InputError: it does not within `SECONDS_TO_WAIT`.
     """
     host, _, port = options.coordinator.rpartition(":")
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + SECONDS_TO_WAIT
     while True:
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_BETWEEN).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeout=pause_seconds).close()
             return
         except OSError as error:
             if time.monotonic() > end:
-                silence = f"no answer in {PATIENCE:.0f} s ({error.strerror or error})"
+                silence = f"no answer in {SECONDS_TO_WAIT:.0f} s ({error.strerror or error})"
                 do = "check the address, the port and process 0"
                 raise InputError("option", options.flag, silence, "process 0 there", do) from None
-        time.sleep(SECONDS_BETWEEN)
+        time.sleep(pause_seconds)
 
 
 @contextmanager
@@ -170,8 +177,8 @@ def one_part(options: ProcessOptions, part: tuple[int, int]) -> Iterator[tuple[i
       The part; of several processes the number of this one and how many there are.
 
     Raises:
-      InputError: as `join_processes`, or input of another process is unusable.
-      PeerError: another process failed otherwise.
+      InputError: as `join_processes`.
+      PeerError: another process failed.
     """
     if not options.are_several:
         yield part
@@ -189,6 +196,115 @@ def one_part(options: ProcessOptions, part: tuple[int, int]) -> Iterator[tuple[i
     require_all(worst_code(0))
 
 
+@contextmanager
+def output_of(options: ProcessOptions, folder: Path) -> Iterator[Path]:
+    """Yield the folder in which this process works: of several, the first writes in `folder` alone.
+
+    The others run the same program in a copy of what the first has there, without a word, and the
+    copy is deleted at the end.
+
+    Raises:
+      InputError: as `join_processes`.
+      PeerError: another process failed.
+    """
+    if not options.are_several:
+        yield folder
+        return
+    join_processes(options)
+    with contextlib.ExitStack() as stack:
+        if not is_first_process():
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="full4d-")))
+            silence = stack.enter_context(Path(os.devnull).open("w"))
+            stack.enter_context(contextlib.redirect_stdout(silence))
+            stack.enter_context(contextlib.redirect_stderr(silence))
+        _share_files(folder)
+        try:
+            yield folder
+        except PeerError:  # of `agree`, as the others have it
+            raise
+        except Exception as error:
+            worst_code(exit_code_of(error))  # where the others agree next
+            raise
+        agree()
+
+
+def agree() -> None:
+    """Wait until all processes are here.
+
+    Raises:
+      PeerError: another one failed before.
+    """
+    import jax
+
+    if jax.process_count() > 1:
+        require_all(worst_code(0))
+
+
+def on_mesh(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
+    """Return `make(*arguments)`, computed by all processes whose devices a mesh has.
+
+    Args:
+      mesh: None for arrays on one device.
+      make: the same function in every process.
+      arguments: trees of arrays, of the same values in every process.
+
+    Returns:
+      Arrays of this process, whole; where it runs alone, or traces, as `make` returns them.
+
+    Raises:
+      PeerError: another process failed before.
+    """
+    return whole(mesh_arrays(mesh, make, *arguments))
+
+
+def mesh_arrays(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what `on_mesh` returns, but where it lies: each process has its part."""
+    import jax
+
+    is_traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(arguments))
+    if mesh is None or is_traced or jax.process_count() == 1:
+        return make(*arguments)
+    agree()
+    # What lies on a device of this process alone cannot enter a program of all of them.
+    return make(*jax.tree.map(np.asarray, arguments))
+
+
+def whole(tree: Any) -> Any:
+    """Return arrays that lie on devices of several processes as arrays of this one."""
+    import jax
+    from jax.experimental import multihost_utils
+
+    def gather(x: Any) -> Any:
+        is_shared = isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer)
+        if not is_shared or x.is_fully_addressable:
+            return x
+        return multihost_utils.process_allgather(x, tiled=True)
+
+    return jax.tree.map(gather, tree)
+
+
+def _share_files(folder: Path) -> None:
+    """Give every process the files of stages that the first has in its folder."""
+    names: list[str] = []
+    if is_first_process() and folder.is_dir():
+        files = (x for x in folder.iterdir() if x.suffix in STAGE_FILES and not x.is_symlink())
+        names = sorted(x.name for x in files if x.is_file())
+    for name in json.loads(_of_first(json.dumps(names).encode())):
+        path = folder / name
+        data = _of_first(path.read_bytes() if is_first_process() else b"")
+        if not is_first_process():
+            path.write_bytes(data)
+
+
+def _of_first(data: bytes) -> bytes:
+    """Return the bytes that the first process has."""
+    from jax.experimental import multihost_utils
+
+    size = int(multihost_utils.broadcast_one_to_all(np.int32(len(data))))
+    own = np.frombuffer(data, np.uint8) if is_first_process() else np.zeros(size, np.uint8)
+    return np.asarray(multihost_utils.broadcast_one_to_all(own)).tobytes()
+
+
 def exit_code_of(error: BaseException) -> int:
     """Return 2 where the same command would fail again, else 75: it may go on."""
     return error.exit_code if isinstance(error, InputError) else PeerError.exit_code
@@ -199,7 +315,6 @@ def worst_code(code: int) -> int:
 
     Unusable input of one (2) outweighs what may pass (75).
     """
-    import numpy as np
     from jax.experimental import multihost_utils
 
     wait_for_all()
@@ -214,13 +329,13 @@ def require_all(code: int) -> None:
       code: as `worst_code` returns it.
 
     Raises:
-      InputError: its input is unusable.
-      PeerError: it failed otherwise.
+      PeerError: with that code.
     """
     if code:
-        kind = InputError if code == InputError.exit_code else PeerError
         do = "see what it printed"
-        raise kind("process", "another one", "an error", "its part of the work", do)
+        error = PeerError("process", "another one", "an error", "its part of the work", do)
+        error.exit_code = code
+        raise error
 
 
 def wait_for_all() -> None:
@@ -232,8 +347,9 @@ def wait_for_all() -> None:
     import jax
     import orbax.checkpoint as ocp
 
+    week_ms = 7 * 24 * 3600 * 1000  # for one of them may measure or encode long
     try:
-        ocp.multihost.get_barrier_sync_fn()(key="next", timeout_ms=1000 * LONGEST_WORK)
+        ocp.multihost.get_barrier_sync_fn()(key="next", timeout_ms=week_ms)
     except jax.errors.JaxRuntimeError as error:
         words = " ".join(str(error).split())[:200]
         do = "start all again: the same commands go on"

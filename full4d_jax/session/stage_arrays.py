@@ -8,7 +8,7 @@ seconds that increase by as much as a camera's clock does, `scale` ones are unit
 World, unit and axes are those of `full4d_jax.cameras`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy import ndarray
@@ -107,15 +107,8 @@ MAX_NUMBER = 1e18
 MIN_SAMPLES = 3  # of a deformation: fewer cannot bend
 MAX_SECONDS = 1e9  # 31 years
 MIN_STEP = 1e-6  # seconds between two instants
-KINDS = {
-    "float": "f",
-    "rising": "f",
-    "scale": "f",
-    "score": "f",
-    "uint8": "u",
-    "int": "iu",
-    "bool": "b",
-}
+FLOATS = dict.fromkeys(("float", "rising", "scale", "score"), "f")
+KINDS = FLOATS | {"uint8": "u", "int": "iu", "bool": "b"}  # of dtypes
 
 
 def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
@@ -125,39 +118,16 @@ def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
       ValueError: naming the array, what was found and what was expected.
     """
     layout = STAGES[name]
-    if "generated" in arrays:
-        found = "an array generated, as an older version wrote it"
-        raise ValueError(f"{where}: found {found}, expected that origin says so")
-    if name == "scene" and "space" in arrays:
-        found = "an array space, as an older version wrote it"
-        raise ValueError(f"{where}: found {found}, expected embeddings of the Gaussians")
     lengths: dict[str, int] = {}
     for key, axes in layout.items():
         own = key.removesuffix("?")
         if own in arrays:
             _check_array(arrays[own], axes, lengths, f"{where}, array {own}")
         elif own == key:
-            found = f"no array {own}, as an older version wrote it"
-            raise ValueError(f"{where}: found {found}, expected {axes}")
-    if "harmonics" in arrays and lengths["k"] not in HARMONICS:
-        found = f"{lengths['k']} harmonics"
-        raise ValueError(f"{where}, array harmonics: found {found}, expected {HARMONICS}")
-    if "biases" in arrays and lengths["i"] < MIN_SAMPLES:
-        expected = f"{MIN_SAMPLES} or more, over time"
-        raise ValueError(f"{where}, array biases: found {lengths['i']} rows, expected {expected}")
-    if "origin" in arrays and arrays["origin"].max() > MAX_ORIGIN:
-        found = f"{arrays['origin'].max()}"
-        raise ValueError(f"{where}, array origin: found {found}, expected 0 to {MAX_ORIGIN}")
-    if "plate_instant" in arrays and not 0 <= arrays["plate_instant"] < lengths["t"]:
-        instant = int(arrays["plate_instant"])
-        expected = f"0 to {lengths['t'] - 1}"
-        raise ValueError(f"{where}, array plate_instant: found {instant}, expected {expected}")
-    if "depth" in arrays and lengths["d"] > lengths.get("v", lengths["d"]):
-        found = f"{lengths['d']} views"
-        raise ValueError(f"{where}, array depth: found {found}, expected {lengths['v']} at most")
-    if "between" in arrays and lengths["b"] != lengths["t"] - 1:
-        expected = f"{lengths['t'] - 1}, one between each two instants"
-        raise ValueError(f"{where}, array between: found {lengths['b']}, expected {expected}")
+            raise ValueError(f"{where}: found no array {own}, expected {axes}")
+    for own, found, fits, expected in _lengths_that_fit(arrays, lengths):
+        if not fits:
+            raise ValueError(f"{where}, array {own}: found {found}, expected {expected}")
     for names in TOGETHER:
         there = [name for name in names if name in arrays]
         if there and f"{names[0]}?" in layout and len(there) < len(names):
@@ -168,6 +138,28 @@ def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
             check_cameras(arrays["intrinsics"], arrays["world_to_camera"])
         except ValueError as error:
             raise ValueError(f"{where}, {error}") from None
+
+
+def _lengths_that_fit(
+    arrays: Mapping[str, ndarray], lengths: Mapping[str, int]
+) -> Iterator[tuple[str, int, bool, object]]:
+    """Yield arrays with a number of theirs, whether it fits the others, and what would fit."""
+    if "harmonics" in arrays:
+        yield "harmonics", lengths["k"], lengths["k"] in HARMONICS, HARMONICS
+    if "biases" in arrays:
+        expected = f"{MIN_SAMPLES} or more rows, over time"
+        yield "biases", lengths["i"], lengths["i"] >= MIN_SAMPLES, expected
+    if "origin" in arrays:
+        most = int(arrays["origin"].max())
+        yield "origin", most, most <= MAX_ORIGIN, f"0 to {MAX_ORIGIN}"
+    if "plate_instant" in arrays:
+        instant = int(arrays["plate_instant"])
+        yield "plate_instant", instant, 0 <= instant < lengths["t"], "one of the instants"
+    if "depth" in arrays and "v" in lengths:
+        yield "depth", lengths["d"], lengths["d"] <= lengths["v"], f"at most {lengths['v']} views"
+    if "between" in arrays:
+        between = lengths["t"] - 1
+        yield "between", lengths["b"], lengths["b"] == between, f"{between}, between instants"
 
 
 def _check_array(array: ndarray, layout: str, lengths: dict[str, int], where: str) -> None:

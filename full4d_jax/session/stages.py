@@ -23,8 +23,7 @@ from full4d_jax.session.errors import InputError, input_errors, tell
 from full4d_jax.session.files import Arrays, read_arrays, save_arrays
 from full4d_jax.session.progress import duration
 from full4d_jax.session.stage_arrays import STAGES, check_arrays
-from input_pipeline.json_layout import require_layout
-from input_pipeline.plain_files import load_arrays, parse_json
+from input_pipeline.plain_files import load_arrays, parse_json, require_layout
 
 FORMAT = 23  # of what stages save; raise it when one computes something else from the same inputs
 SAMPLE = "sample SOURCE --out"

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 from full4d_jax.config import TrainingConfig
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.state import TrainState
-from input_pipeline.opening import open_to_append
+from input_pipeline.whole_files import open_to_append
 
 LENGTH = 100  # good steps over which the mean runs
 SETTLED = 10  # good steps before a loss can be compared with their mean

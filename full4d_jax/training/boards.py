@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from jaxtyping import UInt8
 
-from input_pipeline.opening import make_own_folder
+from input_pipeline.whole_files import make_own_folder
 
 WANDB_PROJECT = "WANDB_PROJECT"  # of the environment; without it nothing leaves the machine
 

@@ -22,7 +22,7 @@ from full4d_jax.training.placement import Step, jit_step
 from full4d_jax.training.profiling import StepProfile, steps_left
 from full4d_jax.training.run_state import InitialState, RunState, start_or_resume
 from full4d_jax.training.state import TrainState
-from input_pipeline.opening import require_own
+from input_pipeline.whole_files import require_own
 
 STOPPED = 75  # exit code of a training that saved before its end: the same command goes on
 

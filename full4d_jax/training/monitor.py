@@ -26,7 +26,7 @@ from full4d_jax.session.progress import Progress
 from full4d_jax.training.boards import open_boards
 from full4d_jax.training.checkpoints.resume import cut_metrics
 from full4d_jax.training.step_clock import StepClock
-from input_pipeline.opening import make_own_folder, open_to_append, require_own
+from input_pipeline.whole_files import make_own_folder, open_to_append, require_own
 
 STALLED_SECONDS = 60.0  # data that takes no longer is not spoken of
 STALLED_STEPS = 20  # nor data that takes no longer than so many steps

@@ -46,11 +46,10 @@ from input_pipeline.datasets.shards import (
     plan_shards,
     write_shard,
 )
-from input_pipeline.json_layout import require_layout
-from input_pipeline.opening import make_own_folder, require_regular
-from input_pipeline.plain_files import parse_json
+from input_pipeline.opening import require_regular
+from input_pipeline.plain_files import parse_json, require_layout
 from input_pipeline.schema import SCHEMA_VERSION, Example
-from input_pipeline.whole_files import remove_leftovers, whole_file, write_text
+from input_pipeline.whole_files import make_own_folder, remove_leftovers, whole_file, write_text
 
 SHARD_BYTES = 2**28  # of a file, where their number is not given
 INDEX = "index.json"

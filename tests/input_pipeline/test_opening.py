@@ -6,16 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from input_pipeline.opening import (
-    FileRefusal,
+from input_pipeline.opening import FileRefusal, open_regular, read_regular, what_is_there
+from input_pipeline.whole_files import (
     make_own_folder,
-    open_regular,
     open_to_append,
-    read_regular,
     require_own,
-    what_is_there,
+    whole_file,
+    write_text,
 )
-from input_pipeline.whole_files import whole_file, write_text
 
 WORDS = "of the user"
 

@@ -22,8 +22,7 @@ from input_pipeline.footage import (
 from input_pipeline.importers.colmap_files import read_points
 from input_pipeline.importers.opencv import load_table
 from input_pipeline.importers.qualisys import read_qca
-from input_pipeline.json_layout import load_lines
-from input_pipeline.plain_files import load_array, load_arrays, load_json, parse_json
+from input_pipeline.plain_files import load_array, load_arrays, load_json, load_lines, parse_json
 from input_pipeline.video_files import open_video
 
 

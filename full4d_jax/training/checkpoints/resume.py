@@ -9,11 +9,11 @@ from typing import Any
 from full4d_jax.config import LiftConfig, MeshConfig, to_dict
 from full4d_jax.config.masks import PAPER, mask_file
 from full4d_jax.models.weights import summary_beside
+from full4d_jax.session.buckets import shown
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.mirror import shown
 from full4d_jax.training.checkpoints.integrity import digest
 from full4d_jax.training.checkpoints.provenance import provenance
-from input_pipeline.json_layout import load_lines
+from input_pipeline.plain_files import load_lines
 from input_pipeline.whole_files import write_text
 
 CHANGEABLE = {

@@ -36,23 +36,17 @@ DEPTH = {"depth": np.ones((1, 1, 4, 4)), "path_unit": np.array(1.0)}
 @pytest.mark.parametrize(
     ("name", "whole", "edit", "message"),
     [
-        ("scene", SCENE, {"means": None}, "found no array means, as an older version wrote it"),
+        ("scene", SCENE, {"means": None}, "found no array means"),
         ("scene", SCENE, {"means": np.zeros((4, 3))}, "array quaternions: found float32 (5, 4)"),
         ("scene", SCENE, {"means": np.full((5, 3), np.nan)}, "found 15 NaN or infinite numbers"),
-        ("scene", SCENE, {"moments": np.zeros(5)}, "found moments, expected velocities beside"),
-        ("scene", SCENE, {"background": np.array("red")}, "array background: found <U3 ()"),
         ("grid", GRID, {"intrinsics": None}, "found world_to_camera, expected intrinsics beside"),
         ("grid", GRID, {"world_to_camera": 2 * POSES}, "world_to_camera: found last row"),
-        ("grid", GRID, {"frames": GRID["frames"][..., 0]}, "array frames: found uint8 (2, 1, 4"),
-        ("grid", GRID, {"origin": None}, "found no array origin, as an older version wrote it"),
-        ("grid", GRID, {"generated": np.array(True)}, "array generated, as an older version"),
+        ("grid", GRID, {"origin": None}, "found no array origin"),
         ("grid", GRID, {"origin": np.full((2, 1), 4, np.uint8)}, "found 4, expected 0 to 3"),
         ("grid", GRID, {"origin": np.ones((1, 2), np.uint8)}, "expected uint8 (v=2 t=1)"),
-        ("grid", GRID, {"depth": np.ones((3, 1, 4, 4))}, "depth: found 3 views, expected 2"),
+        ("grid", GRID, {"depth": np.ones((3, 1, 4, 4))}, "depth: found 3, expected at most 2"),
         ("scene", SCENE, {"means": np.full((5, 3), 1e30)}, "found numbers of 1e+30, expected at"),
-        ("grid", GRID, {"times": np.full(1, 1e30)}, "times: found numbers of 1e+30, expected"),
         ("grid", GRID, {"rate": np.array(0.0)}, "rate: found 0, expected numbers above 1e-18"),
-        ("depth", DEPTH, {"path_unit": np.array(1e300)}, "path_unit: found numbers of 1e+300"),
         ("depth", DEPTH, {"path_unit": np.array(-1.0)}, "path_unit: found -1, expected numbers"),
         ("source", SLOW, {"times": np.array([0.0, 1e-9])}, "found times that rise by 1e-09 s"),
     ],
@@ -76,13 +70,5 @@ def test_a_network_that_does_not_fit_its_embeddings_is_refused():
     check_arrays("scene", SCENE | bent, "there")
     with pytest.raises(ValueError, match=r"array inner: found float64 \(5, 8\), expected float"):
         check_arrays("scene", SCENE | bent | {"inner": np.zeros((5, 8))}, "there")
-    with pytest.raises(ValueError, match="array biases: found 2 rows, expected 3 or more"):
+    with pytest.raises(ValueError, match="array biases: found 2, expected 3 or more"):
         check_arrays("scene", SCENE | bent | {"biases": np.zeros((2, 8))}, "there")
-
-
-def test_a_deformation_of_earlier_versions_is_refused():
-    names = {"space": (3, 4, 4, 2), "time": (3, 4, 3, 2), "inner": (6, 8), "bias": (8,)}
-    bent = {name: np.zeros(shape) for name, shape in names.items()}
-    bent |= {"outer": np.zeros((8, 10)), "box": np.ones((2, 3))}
-    with pytest.raises(ValueError, match="an array space, as an older version wrote it"):
-        check_arrays("scene", SCENE | bent, "there")

@@ -60,11 +60,3 @@ def test_a_checkout_that_was_never_installed_tells_its_version(packages):
     shown, recorded = run(ROOT, packages)
     assert shown == ours
     assert json.loads(recorded) == {name: version(name) for name in PACKAGES} | {OURS: ours}
-
-
-def test_a_copy_in_somebody_elses_project_has_no_version(packages, tmp_path):
-    (tmp_path / "project").mkdir()
-    (tmp_path / "project/pyproject.toml").write_text('[project]\nname = "x"\nversion = "9"\n')
-    for name in ("full4d_jax", "gaussians", "input_pipeline"):
-        (tmp_path / "project" / name).symlink_to(ROOT / name)
-    assert run(tmp_path / "project", packages)[0] == "not installed"

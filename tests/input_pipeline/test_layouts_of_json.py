@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from input_pipeline.json_layout import load_lines, require_layout
+from input_pipeline.plain_files import load_lines, require_layout
 
 LAYOUT = {"version": int, "share?": float, "files": {str: {"bytes": int}}, "names": [str]}
 WHOLE = {"version": 1, "files": {"a": {"bytes": 3}}, "names": ["x"], "other": None}

@@ -12,10 +12,10 @@ import pytest
 
 from full4d_jax.cli import main
 from full4d_jax.config import Config
-from full4d_jax.session import mirror as module
+from full4d_jax.session import buckets as module
+from full4d_jax.session.buckets import Copies, copy_of, origin, shown, with_copies
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import Streamed
-from full4d_jax.session.mirror import Mirror, copy_of, origin, shown, with_local_paths
 from full4d_jax.source.kinds import DATASET, kind_of
 from gaussians import Gaussians, save_ply
 from input_pipeline.addresses import read_stored, stored_files, upload
@@ -43,8 +43,8 @@ def test_changes_come_back_and_nothing_else(bucket, tmp_path, capsys):
     put(tmp_path, f"{bucket}/run/read.txt", "read")
     put(tmp_path, f"{bucket}/run/edited.txt", "old")
     before = stored_files(bucket)
-    with Mirror() as mirror:
-        run = mirror.local(f"{bucket}/run")
+    with Copies() as copies:
+        run = copies.of(f"{bucket}/run")
         assert (run / "read.txt").read_text() == "read"
         (run / "edited.txt").write_text("new!")
         (run / "new").mkdir()
@@ -57,8 +57,8 @@ def test_changes_come_back_and_nothing_else(bucket, tmp_path, capsys):
     assert read_stored(f"{bucket}/run/edited.txt") == b"new!"
     said = capsys.readouterr().out
     assert said == f"wrote {bucket}/run/new/file.txt\n{bucket}/run: 2 files uploaded\n"
-    with Mirror() as mirror:
-        mirror.local(f"{bucket}/run")
+    with Copies() as copies:
+        copies.of(f"{bucket}/run")
     assert stored_files(bucket) == after
 
 
@@ -79,33 +79,26 @@ def test_a_file_from_and_to_a_bucket(bucket, tmp_path, capsys):
 def test_what_others_changed_is_read_again(bucket, tmp_path):
     put(tmp_path, f"{bucket}/file.txt", "one")
     put(tmp_path, f"{bucket}/gone.txt", "one")
-    with Mirror() as mirror:
-        assert (mirror.local(bucket) / "file.txt").read_text() == "one"
+    with Copies() as copies:
+        assert (copies.of(bucket) / "file.txt").read_text() == "one"
     put(tmp_path, f"{bucket}/file.txt", "two")
     module.remove(f"{bucket}/gone.txt")
-    with Mirror() as mirror:
-        copy = mirror.local(bucket)
+    with Copies() as copies:
+        copy = copies.of(bucket)
         assert (copy / "file.txt").read_text() == "two"
         assert not (copy / "gone.txt").exists()
     assert stored_files(bucket).keys() == {"file.txt"}
 
 
 @EMULATORS
-@pytest.mark.parametrize("name", ["run", "run/file.txt"])
-def test_what_both_sides_changed_is_set_aside(bucket, tmp_path, capsys, name):
-    """By the address that was read before, or by one that lies inside of it."""
+def test_what_changed_on_this_machine_stays(bucket, tmp_path):
     put(tmp_path, f"{bucket}/run/file.txt", "one")
-    with Mirror() as mirror:
-        mirror.local(f"{bucket}/run")
-    here = copy_of(f"{bucket}/run/file.txt")
-    here.write_text("mine")
-    put(tmp_path, f"{bucket}/run/file.txt", "theirs")
-    with Mirror() as mirror:
-        mirror.local(f"{bucket}/{name}")
-        assert here.read_text() == "theirs"
-    assert here.with_name(".file.txt.local").read_text() == "mine"
-    assert "changed both there and on this machine" in capsys.readouterr().err
-    assert read_stored(f"{bucket}/run/file.txt") == b"theirs"
+    with Copies() as copies:
+        copies.of(f"{bucket}/run")
+    copy_of(f"{bucket}/run/file.txt").write_text("mine")
+    with Copies() as copies:
+        assert (copies.of(f"{bucket}/run") / "file.txt").read_text() == "mine"
+    assert read_stored(f"{bucket}/run/file.txt") == b"mine"
 
 
 @EMULATORS
@@ -113,50 +106,36 @@ def test_what_a_killed_command_left_is_uploaded_by_the_next(bucket):
     killed = copy_of(f"{bucket}/run")
     killed.mkdir(parents=True)
     (killed / "stage.npz").write_text("finished")
-    with Mirror() as mirror:
-        assert (mirror.local(f"{bucket}/run") / "stage.npz").read_text() == "finished"
+    with Copies() as copies:
+        assert (copies.of(f"{bucket}/run") / "stage.npz").read_text() == "finished"
     assert read_stored(f"{bucket}/run/stage.npz") == b"finished"
 
 
 @EMULATORS
-def test_uploads_go_on_while_a_command_runs(bucket, monkeypatch):
-    monkeypatch.setattr(module, "SECONDS_BETWEEN_UPLOADS", 0.05)
-    with Mirror() as mirror:
-        run = mirror.local(f"{bucket}/run")
-        run.mkdir()
-        (run / "metrics.jsonl").write_text("{}\n")
-        for _ in range(200):
-            if stored_files(bucket):
-                break
-            module.threading.Event().wait(0.05)
-        assert stored_files(bucket).keys() == {"run/metrics.jsonl"}
-
-
-@EMULATORS
 def test_an_error_does_not_keep_finished_files_back(bucket, monkeypatch, capsys):
-    def fail(mirror: Mirror):
-        run = mirror.local(f"{bucket}/run")
+    def fail(copies: Copies):
+        run = copies.of(f"{bucket}/run")
         run.mkdir()
         (run / "grid.npz").write_text("finished")
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), Mirror() as mirror:
-        fail(mirror)
+    with pytest.raises(ZeroDivisionError), Copies() as copies:
+        fail(copies)
     assert stored_files(bucket).keys() == {"run/grid.npz"}
     monkeypatch.setattr(module, "is_first_process", lambda: False)
-    with Mirror() as mirror:
-        (mirror.local(f"{bucket}/run") / "of_another_process.txt").write_text("not mine to write")
+    with Copies() as copies:
+        (copies.of(f"{bucket}/run") / "of_another_process.txt").write_text("not mine to write")
     assert stored_files(bucket).keys() == {"run/grid.npz"}
 
 
 @EMULATORS
 def test_checkpoints_are_copied_where_orbax_does_not_write(bucket, tmp_path):
-    with Mirror() as mirror:
-        steps = mirror.local(f"{bucket}/run") / "checkpoints"
+    with Copies() as copies:
+        steps = copies.of(f"{bucket}/run") / "checkpoints"
         (steps / "1").mkdir(parents=True)
         (steps / "1/state").write_text("one")
-    with Mirror() as mirror:
-        mirror.local(f"{bucket}/run")
+    with Copies() as copies:
+        copies.of(f"{bucket}/run")
         (steps / "1").rename(steps / "2")
         (steps / "3.orbax-checkpoint-tmp").mkdir()
         (steps / "3.orbax-checkpoint-tmp/state").write_text("half")
@@ -169,8 +148,8 @@ def test_an_index_comes_last(bucket, monkeypatch):
     order = []
     send = module.upload
     monkeypatch.setattr(module, "upload", lambda *x: (order.append(x[0].name), send(*x))[1])
-    with Mirror() as mirror:
-        made = mirror.local(f"{bucket}/set")
+    with Copies() as copies:
+        made = copies.of(f"{bucket}/set")
         (made / "shards").mkdir(parents=True)
         for name in ("README.md", "index.json", "shards/a.json", "z.array_record"):
             (made / name).write_text(name)
@@ -182,7 +161,7 @@ def test_an_index_comes_last(bucket, monkeypatch):
 def test_names_that_lead_elsewhere(bucket, tmp_path):
     put(tmp_path, f"{bucket}/run/../../outside", "not below")
     with pytest.raises(InputError, match="expected names of paths"):
-        Mirror().local(f"{bucket}/run")
+        Copies().of(f"{bucket}/run")
     assert not list(tmp_path.rglob("outside"))
 
 
@@ -190,8 +169,8 @@ def test_names_that_lead_elsewhere(bucket, tmp_path):
 def test_weights_come_with_their_summary(bucket, tmp_path):
     for name in ("prior.safetensors", "prior.json", "other.json"):
         put(tmp_path, f"{bucket}/{name}", name)
-    with Mirror() as mirror:
-        weights = mirror.local(f"{bucket}/prior.safetensors")
+    with Copies() as copies:
+        weights = copies.of(f"{bucket}/prior.safetensors")
     assert {path.name for path in weights.parent.iterdir()} == {"prior.safetensors", "prior.json"}
 
 
@@ -199,11 +178,11 @@ def test_weights_come_with_their_summary(bucket, tmp_path):
 def test_a_dataset_is_read_where_it_lies(bucket, tmp_path, capsys):
     size = ["--scenes", "1", "--views", "2", "--frames", "1", "--height", "16", "--width", "16"]
     assert main(["data", "procedural", *size, "--out", f"{bucket}/set"]) == 0
-    with Mirror() as mirror:
-        assert mirror.readable(f"{bucket}/set") == Path(f"{bucket}/set")
+    with Copies() as copies:
+        assert copies.readable(f"{bucket}/set") == Path(f"{bucket}/set")
         assert kind_of(Path(f"{bucket}/set")) == DATASET
         assert not copy_of(f"{bucket}/set").exists()
-        assert mirror.readable(f"{bucket}/set/README.md") == copy_of(f"{bucket}/set/README.md")
+        assert copies.readable(f"{bucket}/set/README.md") == copy_of(f"{bucket}/set/README.md")
     capsys.readouterr()
     check = ["data", "check", f"{bucket}/set", "--out", f"{bucket}/check", "--split", "none"]
     assert main(check) == 2
@@ -216,7 +195,7 @@ def test_a_disk_without_room(bucket, tmp_path, monkeypatch):
     usage = module.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage._replace(free=4))
     with pytest.raises(InputError, match=r"at most 0.0 GB, which .* XDG_CACHE_HOME"):
-        Mirror().local(bucket)
+        Copies().of(bucket)
 
 
 @EMULATORS
@@ -234,8 +213,8 @@ def test_arguments_however_nested(bucket, tmp_path):
     streamed = Path(f"{bucket}/set")
     words = "a dog at gs://nowhere"
     bound = partial(verb, config, init=Path(f"{bucket}/weights"), data=streamed, text=words)
-    with Mirror() as mirror:
-        config, init, data, text = with_local_paths(bound, mirror)()
+    with Copies() as copies:
+        config, init, data, text = with_copies(bound, copies)()
     assert init == Path(config.codec_weights) == copy_of(f"{bucket}/weights")
     assert init.read_text() == "w"
     assert config.data.records == (f"{bucket}/a=3", "here=1")
