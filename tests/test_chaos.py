@@ -1,11 +1,10 @@
-"""The main job under random kills, full disks and two programs at once: the same files in the end.
+"""Jobs under random kills and on full disks: the same files in the end.
 
 Kills of trainings are in full4d_jax/training/checkpoints/test_kill.py.
 """
 
 import contextlib
 import gc
-import json
 import os
 import random
 import shutil
@@ -32,10 +31,8 @@ ENVIRONMENT = {
 }
 COMMAND = [sys.executable, "-m", "full4d_jax.cli"]
 PAGE = 4096
-# Files that say when and how fast, and those of Orbax and TensorBoard, whose names do.
-OTHERS = {".lock", "report.json", "prior.json", "checkpoints", "tensorboard"}
-KILLS = {"run": 8, "lift": 4, "import": 4, "train": 8, "encode": 4}
-KILLS |= {"depth": 4, "validate": 4, "evaluate": 4, "render": 4}
+OTHERS = {".lock", "report.json"}  # files that say when and how fast
+KILLS = {"run": 4, "import": 3, "encode": 3}
 ASKED_KILLS = int(os.environ.get("FULL4D_KILLS", "0"))  # of each job, in place of those
 
 
@@ -56,25 +53,9 @@ def words(job: str, given: Path, out: Path) -> list:
     if job == "encode":
         dataset = ["--dataset", given / "data", "--out", out, "--shards", "3"]
         return [*command, "data", "encode", *preset, *dataset]
-    if job == "depth":
-        dataset = [given / "data", "--out", out, "--shards", "3", "--scale", "axes"]
-        return [*command, "data", "depth", *dataset]
-    if job == "lift":
-        return [*command, job, out, *preset]
-    if job == "render":
-        return [*command, job, out, "--size", "32", "--orbit_seconds", "0.2"]
-    if job == "train":
-        return [*command, job, *preset, "--out", out]
-    if job == "validate":
-        held_out = ["--data.records", given / "data", "--data.held_out", "0.4"]
-        held_out += ["--training.validate_every", "1"]
-        return [*command, "train", *preset, *held_out, "--out", out]
-    if job == "evaluate":
-        weights = ["--checkpoint", given / "prior.safetensors", "--sampler.steps", "2"]
-        return [*command, job, *preset, *weights, "--scenes", "3", "--out", out]
     source = [given / "in.mp4", *preset, "--out", out, "--depth", given / "depth.npy"]
     source += ["--checkpoint", given / "prior.safetensors"]
-    return [*command, job, *source, *(["--size", "32", "--orbit_seconds", "0.2"] * (job == "run"))]
+    return [*command, job, *source, "--size", "32", "--orbit_seconds", "0.2"]
 
 
 def finish(command: list) -> str:
@@ -85,12 +66,8 @@ def finish(command: list) -> str:
     return done.stdout
 
 
-def begin(job: str, given: Path, out: Path) -> None:
-    """What a job needs in its folder."""
-    if job in ("lift", "render"):
-        finish(words("sample", given, out))
-    if job == "render":
-        finish(words("lift", given, out))
+def begin(job: str, given: Path) -> None:
+    """What a job needs."""
     if job == "encode" and not (given / "data").exists():
         scenes = [*COMMAND, "data", "procedural", "--out", given / "data", "--scenes", "6"]
         finish([*scenes, "--views", "3", "--frames", "2", "--height", "32", "--width", "32"])
@@ -105,11 +82,6 @@ def content(out: Path) -> dict[str, bytes | dict[str, bytes]]:
             arrays = dict(np.load(path))
             assert arrays.pop("seconds", 1.0) > 0  # of a stage
             found[name] = {key: value.tobytes() for key, value in arrays.items()}
-        elif path.name == "metrics.jsonl":
-            rows = map(json.loads, path.read_text().splitlines())
-            found[name] = {
-                f"step {row['step']}": json.dumps(row | {"speed": {}}).encode() for row in rows
-            }
         elif path.is_file() and not OTHERS & {*path.relative_to(out).parts}:
             found[name] = path.read_bytes()
     return found
@@ -122,20 +94,26 @@ def undisturbed(given, tmp_path_factory) -> Callable[[str], tuple[dict, int]]:
     @cache
     def found(job: str) -> tuple[dict, int]:
         out = tmp_path_factory.mktemp("whole") / "same"
-        begin(job, given, out)
+        begin(job, given)
         lines = finish(words(job, given, out)).count("\n")
         return content(out), lines
 
     return found
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("job", KILLS)
+@pytest.mark.parametrize(
+    "job",
+    [
+        pytest.param("run", marks=pytest.mark.long),
+        pytest.param("import", marks=pytest.mark.slow),
+        pytest.param("encode", marks=pytest.mark.long),
+    ],
+)
 def test_killed_jobs_end_like_others(job, given, undisturbed, tmp_path):
     """Kills come a random while after a random line, so at any machine's speed in any stage."""
     expected, lines = undisturbed(job)
     chance, kills, out = random.Random(job), 0, tmp_path / "same"
-    begin(job, given, out)
+    begin(job, given)
     while kills < (ASKED_KILLS or KILLS[job]):
         command = words(job, given, out)
         with subprocess.Popen(
@@ -153,37 +131,14 @@ def test_killed_jobs_end_like_others(job, given, undisturbed, tmp_path):
         if process.returncode == 0 or (job == "import" and out.exists()):
             assert content(out) == expected
             shutil.rmtree(out)
-            begin(job, given, out)
+            begin(job, given)
     finish(words(job, given, out))
     assert content(out) == expected
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("job", ["run", "import"])
-def test_the_second_of_two_says_who_is_at_work(job, given, undisturbed, tmp_path):
-    out = tmp_path / "same"
-    lock = (out if job == "run" else tmp_path / ".same.partial") / ".lock"
-    command = words(job, given, out)
-    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as first:
-        while first.poll() is None and not (lock.exists() and lock.read_text()):
-            time.sleep(0.01)
-        first.send_signal(signal.SIGSTOP)  # it is not done before the second looks
-        second = subprocess.run(
-            command, env=ENVIRONMENT, capture_output=True, text=True, check=False
-        )
-        first.send_signal(signal.SIGCONT)
-    assert first.returncode == 0
-    assert second.returncode == 2
-    assert f"in use by process {first.pid}" in second.stderr.splitlines()[-1]
-    assert content(out) == undisturbed(job)[0]
-
-
-LATER = [pytest.param(job, marks=pytest.mark.long) for job in ("lift", "run", "train")]
-
-
 # Of Orbax's own threads and tasks, which the disk failed too.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("job", ["import", *LATER])
+@pytest.mark.parametrize("job", ["import", pytest.param("run", marks=pytest.mark.long)])
 def test_a_disk_that_is_full_at_every_stage(job, given, undisturbed, tmp_path, capsys):
     """Each try has more room than the last one, and goes on from what that one kept."""
     disk, out = tmp_path / "disk", tmp_path / "disk/same"
@@ -193,7 +148,7 @@ def test_a_disk_that_is_full_at_every_stage(job, given, undisturbed, tmp_path, c
         pytest.skip("may not mount a small disk")
     command, refused, room, seen = list(map(str, words(job, given, out)[3:])), 0, 0, set[str]()
     try:
-        begin(job, given, out)
+        begin(job, given)
         while True:
             left_free(disk / "other", room)
             before = arrays(out)

@@ -14,7 +14,6 @@ from formula_clips import FormulaClips
 from input_pipeline.addresses import (
     address_of,
     download,
-    read_stored,
     require_writable,
     stored_file,
     stored_files,
@@ -116,7 +115,7 @@ def test_a_file_that_is_not_finished_is_not_there(bucket):
 
 
 @EMULATORS
-@pytest.mark.parametrize("action", [stored_files, require_writable])
+@pytest.mark.parametrize("action", [stored_files])
 def test_a_bucket_that_is_not_there(bucket, action):
     scheme = bucket.partition("://")[0]
     with pytest.raises(FileRefusal, match=f"{scheme}://none/a: found nothing, expected a file"):
@@ -124,7 +123,7 @@ def test_a_bucket_that_is_not_there(bucket, action):
 
 
 @EMULATORS
-@pytest.mark.parametrize("action", [stored_files, require_writable, read_stored])
+@pytest.mark.parametrize("action", [stored_files])
 def test_a_missing_credential_of_amazon(storage, monkeypatch, forget_clients, action):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
@@ -134,7 +133,7 @@ def test_a_missing_credential_of_amazon(storage, monkeypatch, forget_clients, ac
 
 
 @EMULATORS
-@pytest.mark.parametrize("action", [stored_files, require_writable, read_stored])
+@pytest.mark.parametrize("action", [stored_files])
 def test_a_missing_credential_of_google(monkeypatch, forget_clients, action, caplog):
     words = "Anonymous caller does not have storage.objects.list access to the bucket."
     with refusing_server(words) as url:

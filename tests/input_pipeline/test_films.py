@@ -8,11 +8,10 @@ import pytest
 
 from input_pipeline import films, transforms
 from input_pipeline.checks.pictures import decode_pictures, file_marks
-from input_pipeline.datasets.card import facts
 from input_pipeline.datasets.records import from_bytes, to_bytes
 from input_pipeline.schema import validate
 from input_pipeline.selection import select
-from input_pipeline.transforms import decode_frame, decode_into, decode_view, encode_view
+from input_pipeline.transforms import decode_frame, decode_into, encode_view
 
 HEIGHT, WIDTH, LENGTH = 48, 80, 21
 
@@ -89,28 +88,6 @@ def test_every_window_stride_and_order_shows_the_frames_of_the_whole(film):
     np.testing.assert_array_equal(decode_frame(film, 13), whole[13])
 
 
-def test_windows_decode_little_that_they_do_not_show(film):
-    counts = [
-        sum(piece.count(films.UNIT) for piece in films.take(film, [t])) for t in range(LENGTH)
-    ]
-    assert counts == [t % films.KEY_EVERY + 1 for t in range(LENGTH)]
-    window = films.take(film, range(5, 15))
-    assert sum(piece.count(films.UNIT) for piece in window) == 15
-
-
-def test_frames_are_decoded_in_their_places_or_resized(film):
-    whole = list(films.decode_film(film))
-    out = np.zeros((LENGTH, HEIGHT, WIDTH, 3), np.uint8)
-    for place, frame in zip(out, films.decode_film(film, out), strict=True):
-        assert np.shares_memory(place, frame)
-    np.testing.assert_array_equal(out, whole)
-    small = np.zeros((LENGTH, 24, 40, 3), np.uint8)
-    assert [frame.shape for frame in films.decode_film(film, small)] == [
-        (HEIGHT, WIDTH, 3)
-    ] * LENGTH
-    assert not small.any()
-
-
 def test_a_record_of_films_comes_back_with_all_that_lies_beside(clip, film):
     latents = np.arange(3 * LENGTH * 4, dtype=np.float16).reshape(3, LENGTH, 2, 2, 1)
     masks = np.full((3, LENGTH), b"", object)
@@ -135,25 +112,12 @@ def test_a_record_of_films_comes_back_with_all_that_lies_beside(clip, film):
     np.testing.assert_array_equal(part.latents, latents[[2, 1, 0]][:, times])
 
 
-def test_what_the_index_says_of_a_film(clip):
-    told = facts(clip._replace(depth16=np.full((3, LENGTH), b"", object)))
-    assert (told["height"], told["width"], told["film"]) == (HEIGHT, WIDTH, True)
-
-
-def test_films_of_another_size_cover_the_batch(clip):
-    out = np.zeros((3, LENGTH, 24, 24, 3), np.uint8)
-    intrinsics = decode_into(clip, out)
-    direct = [transforms.cover(f, clip.intrinsics[0], 24, 24) for f in decode_view(clip.frames[0])]
-    np.testing.assert_array_equal(out[0], [frame for frame, _ in direct])
-    np.testing.assert_array_equal(intrinsics[0], direct[0][1])
-
-
-@pytest.mark.parametrize("damage", ["cut", "noise", "empty", "lost"])
+@pytest.mark.parametrize("damage", ["noise", "lost"])
 def test_damage_is_named(clip, damage):
     frames = clip.frames.copy()
     piece = frames[2, 10]
     noise = np.random.default_rng(0).bytes(len(piece) - 9)
-    broken = {"cut": piece[:12], "noise": piece[:9] + noise, "empty": b"", "lost": films.UNIT}
+    broken = {"noise": piece[:9] + noise, "lost": films.UNIT}
     frames[2, 10] = broken[damage]
     out = np.zeros((3, LENGTH, HEIGHT, WIDTH, 3), np.uint8)
     with pytest.raises(ValueError, match=r"view 2, frame 10: found \d+ bytes that do not decode"):

@@ -60,7 +60,7 @@ def test_exif_turns_are_ignored(tmp_path):
     assert read_picture(tmp_path / "a.jpg").shape == (24, 32, 3)
 
 
-@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("ending", [".jpg", ".png"])
 def test_pictures_cut_off_are_refused(tmp_path, ending):
     noise = np.random.default_rng(0).integers(0, 255, (24, 32, 3)).astype(np.uint8)
     file = tmp_path / f"a{ending}"
@@ -99,25 +99,3 @@ def test_pictures_that_are_too_large_are_refused_by_their_header(tmp_path, monke
     for read in (read_picture, read_alpha, picture_size):
         with pytest.raises(ValueError, match=r"found pictures of 32x24 pixels, expected at most"):
             read(tmp_path / "a.png")
-
-
-def test_strips_are_no_pictures(tmp_path):
-    for shape in ((2, 4000), (4000, 2)):
-        Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / "a.png")
-        with pytest.raises(ValueError, match="expected a side of at most 32 times the other"):
-            read_picture(tmp_path / "a.png")
-
-
-def test_damaged_bytes_of_a_png_are_never_shown_as_others(tmp_path):
-    """Pillow checks neither the checksums of the parts nor that of the whole."""
-    whole = tmp_path / "a.png"
-    Image.fromarray(RAMP).save(whole)
-    content = whole.read_bytes()
-    expected = read_picture(whole)
-    rng = np.random.default_rng(0)
-    for place in rng.choice(len(content), 60, replace=False):
-        damaged = bytearray(content)
-        damaged[place] ^= 1 << int(rng.integers(8))
-        (tmp_path / "b.png").write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"b\.png: found"):
-            assert not np.array_equal(read_picture(tmp_path / "b.png"), expected)
