@@ -1,8 +1,10 @@
 """The first day of a lab: everything in a bucket, from a capture to scores, against an emulator.
 
 The commands are those of docs/pods.md, with options that keep them small, on machines that know
-each other's files by addresses alone. Importing, encoding, training and sampling are killed and go
-on: what they had made is not made again. With four processes so are depth, lifting and evaluating;
+each other's files by addresses alone. Of several processes each runs the same program, and what
+the first has written is copied into the bucket when it ends. Importing, encoding, training and
+sampling are killed and go on: what they had made is not made again. With four processes so are
+depth and lifting;
 checks and films, which leave nothing half done, are killed and begin anew. All that a day of four
 processes makes is then, bit for bit, that of a day without kills.
 
@@ -22,7 +24,6 @@ import sys
 import time
 from collections.abc import Callable
 from io import BytesIO
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,6 @@ SMALL = {
     "render": "--size 32 --orbit_seconds 0.2",
 }
 SECONDS = 400  # to catch what hangs: the longest stage took 332 on a busy machine
-SCORED = 16  # grids, each in a moment
 STEPS = 16  # each second one is saved, which takes most of the time
 VALIDATION = f"--data.held_out 0.5 --training.validate_every {STEPS // 2}"
 # How far four processes may be from one, whose sums in float32 are rounded in another order. A
@@ -132,10 +132,6 @@ class Machine:
         """Return whether a file of such a name is on the disk of a machine."""
         return any((self.folder / machine).rglob(pattern))
 
-    def lines(self, machine: str, name: str) -> int:
-        """Return how many lines the file of a name has on the disk of a machine."""
-        return sum(len(x.read_bytes().splitlines()) for x in (self.folder / machine).rglob(name))
-
     def stage(self, name: str) -> dict[str, np.ndarray]:
         """Return the arrays of a stage that stands in a bucket, without its marks."""
         arrays = np.load(BytesIO(read_stored(f"{self.bucket}/{name}.npz")))
@@ -175,7 +171,7 @@ def documented() -> dict[str, str]:
 
 def undisturbed(words: str) -> str:
     """Return the command of the day `twin`, on which nothing is killed."""
-    return re.sub(r"BUCKET/(sets|check|runs|out|scored)\b", r"BUCKET/twin/\1", words)
+    return re.sub(r"BUCKET/(sets|check|runs|out)\b", r"BUCKET/twin/\1", words)
 
 
 def _arrays(file: bytes) -> dict[str, Compared]:
@@ -254,16 +250,6 @@ def test_a_lab_needs_no_disk_of_its_own(lab, count, is_thorough):
     sample(lab, f"{lines['sample']} --mesh.fsdp {count}", count, is_thorough)
     lift(lab, f"{lines['lift']} --mesh.fsdp {count}", count, is_thorough)
     render_and_evaluate(lab, lines, is_thorough)
-    if is_thorough:
-        evaluate_several(lab, lines["evaluate"])
-
-
-def test_nothing_runs_on_after_a_time_limit(lab, monkeypatch):
-    monkeypatch.setattr(sys.modules[__name__], "SECONDS", 0.1)
-    with pytest.raises(subprocess.TimeoutExpired):
-        lab.run("inspect --config debug")
-    lab.end()
-    assert [process.returncode for process in lab.started] == [-signal.SIGKILL]
 
 
 def bring_inputs(lab: Machine) -> None:
@@ -422,26 +408,6 @@ def render_and_evaluate(lab: Machine, lines: dict[str, str], is_thorough: bool) 
         for verb in ("render", "evaluate"):
             lab.run(undisturbed(lines[verb]), machine="twin")
         assert_as_undisturbed(lab, "out")
-
-
-def evaluate_several(lab: Machine, words: str) -> None:
-    """Score several grids with their scenes; a kill leaves the scores of those that have some."""
-    for stage in ("grid.npz", "scene.npz"):
-        download(f"{lab.bucket}/out/{stage}", lab.folder / stage)
-        for day, number in product(("scored", "twin/scored"), range(SCORED)):
-            upload(lab.folder / stage, f"{lab.bucket}/{day}/run{number:02}/{stage}")
-    words = words.replace("BUCKET/out", "BUCKET/scored")
-    scoring = lab.start(words, machine="score")
-    kill([scoring], lambda: lab.lines("score", "consistency.jsonl") > 1)  # the first has no score
-    done = lab.lines("score", "consistency.jsonl") - 1
-    assert 0 < done < SCORED
-    printed = lab.run(words, machine="score")
-    scored = [f"scores of run{number:02}, " in printed for number in range(SCORED)]
-    assert scored == [False] * done + [True] * (SCORED - done)
-    lab.run(undisturbed(words), machine="twin")
-    assert_as_undisturbed(lab, "scored")
-    scores = read_stored(f"{lab.bucket}/scored/consistency.jsonl")
-    assert scores == read_stored(f"{lab.bucket}/twin/scored/consistency.jsonl")
 
 
 def assert_first_uploads(printed: list[str]) -> None:
