@@ -1,0 +1,77 @@
+"""Two processes run one program: the first writes, and where one fails both end."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+PROGRAM = """
+import sys
+from pathlib import Path
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from full4d_jax.session.processes import ProcessOptions, on_mesh, output_of
+
+address, number, failing, folder = sys.argv[1:]
+options = ProcessOptions(coordinator=address, processes=2, process=int(number))
+try:
+    with output_of(options, Path(folder)) as own:
+        if number == failing:
+            raise OSError("cannot read")
+        kept = np.load(own / "stage.npz")["x"]
+        mesh = jax.make_mesh((2,), ("data",))
+        halves = NamedSharding(mesh, PartitionSpec("data"))
+        double = jax.jit(lambda x: 2 * x, out_shardings=halves)
+        found = on_mesh(mesh, double, jnp.asarray(kept))
+        (own / "made.txt").write_text(" ".join(map(str, found)))
+        print("worked in", own)
+    print("ended")
+except Exception as error:
+    print(type(error).__name__, getattr(error, "exit_code", ""), error)
+"""
+
+
+def two(folder: Path, failing: int) -> list[str]:
+    """Run the program in two processes; return what they print."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, address, str(i), str(failing), str(folder)],
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for i in range(2)
+    ]
+    try:
+        return [process.communicate(timeout=300)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+
+
+@pytest.mark.parametrize("failing", [-1, 1])
+def test_one_program_in_two_processes(failing, tmp_path):
+    np.savez(tmp_path / "stage.npz", x=np.arange(4.0))
+    told = two(tmp_path, failing)
+    if failing < 0:
+        assert [text.endswith("ended\n") for text in told] == [True, True], told
+        assert f"worked in {tmp_path}\n" in told[0]
+        assert "worked" not in told[1]  # it is silent
+        assert (tmp_path / "made.txt").read_text() == "0.0 2.0 4.0 6.0"
+        return
+    assert "OSError  cannot read" in told[failing]
+    assert "PeerError 75 process: another one: found an error" in told[1 - failing]
+    assert not (tmp_path / "made.txt").exists()
