@@ -30,7 +30,12 @@ from full4d_jax.config.experiment import ALL_SCENES
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.cascade import generate_small, guide
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.projection_guidance import splat
+from full4d_jax.generation.projection_guidance import (
+    NEARER_DISPARITY_RATIO,
+    Projection,
+    fill_holes,
+    splat,
+)
 from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.media.video import read_video
@@ -39,7 +44,6 @@ from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.enlarge import enlarge_disparity
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth
 from full4d_jax.training.clips.double_reprojection import (
-    can_be_guessed,
     random_lens,
     random_pose,
     two_views,
@@ -305,3 +309,17 @@ def _pairs(
     if target_depth is not None:
         counts = can_be_guessed(drawn, target_depth)
     return Pair(jax.vmap(guide)(drawn, small), clip.frames[1:, 0], counts)
+
+
+def can_be_guessed(projection: Projection, depth: Float[Array, "*n h w"]) -> Float[Array, "*n h w"]:
+    """Return 0 where a hole hides what is nearer than its surroundings, or may, else 1.
+
+    There and back, such a hole is most often where the other camera lost a part of a person.
+
+    Args:
+      projection: of the source, into the video's camera.
+      depth: z-depth of the video, 0 where unknown.
+    """
+    around = fill_holes(projection._replace(frames=projection.disparity[..., None]))[..., 0]
+    is_behind = (depth > 0) & (1 / jnp.maximum(depth, 1e-6) < NEARER_DISPARITY_RATIO * around)
+    return jnp.maximum(projection.mask, is_behind)

@@ -15,7 +15,7 @@ from full4d_jax.cli import read_options
 from full4d_jax.commands.data import encode
 from full4d_jax.commands.train import train
 from full4d_jax.config import MeshConfig, check_config
-from full4d_jax.training.loop import STOPPED
+from full4d_jax.training.loop import STOPPED_EXIT_CODE
 from input_pipeline.addresses import address_of
 
 UNUSABLE = 2  # exit code: it would end so again
@@ -73,7 +73,9 @@ def chips(topology: str) -> int:
 
 
 def test_a_slice_is_asked_for_and_trains_until_the_end(tmp_path):
-    cloud = Cloud(tmp_path, f"{STOPPED} 0", "NONE ACTIVE SUSPENDED NONE PROVISIONING ACTIVE")
+    cloud = Cloud(
+        tmp_path, f"{STOPPED_EXIT_CODE} 0", "NONE ACTIVE SUSPENDED NONE PROVISIONING ACTIVE"
+    )
     done = cloud.launch("tpu_vm.sh")
     assert done.returncode == 0, done.stderr
     verbs = [call.words[call.words.index("tpus") + 2] for call in cloud.called("gcloud")]
@@ -146,7 +148,7 @@ def test_nodes_of_slurm_train(cloud):
 
 @pytest.mark.parametrize(
     "code",
-    [STOPPED, 128 + signal.SIGTERM, 128 + signal.SIGABRT, 128 + signal.SIGKILL],
+    [STOPPED_EXIT_CODE, 128 + signal.SIGTERM, 128 + signal.SIGABRT, 128 + signal.SIGKILL],
     ids=["saved", "terminated", "ended by jax as a peer died", "killed"],
 )
 def test_a_training_that_ends_before_its_end_is_put_back_into_the_queue(tmp_path, code):
@@ -157,9 +159,9 @@ def test_a_training_that_ends_before_its_end_is_put_back_into_the_queue(tmp_path
 
 
 def test_a_job_of_slurm_is_not_put_back_for_ever(cloud):
-    (cloud.folder / "codes").write_text(str(STOPPED))
+    (cloud.folder / "codes").write_text(str(STOPPED_EXIT_CODE))
     done = cloud.run(["bash", str(DEPLOY / "train.sbatch")], SLURM_RESTART_COUNT="3", TRIES="3")
-    assert done.returncode == STOPPED
+    assert done.returncode == STOPPED_EXIT_CODE
     assert cloud.called("scontrol") == []
 
 
@@ -196,7 +198,7 @@ def test_the_jobset_trains_on_as_many_chips_as_its_slice_has(cloud):
 def test_a_preempted_pod_saves_and_an_unusable_option_ends_the_job(cloud):
     job, pod = pod_of(jobset())
     (container,) = pod["containers"]
-    assert end_by_sigterm(cloud, container, "train") == STOPPED
+    assert end_by_sigterm(cloud, container, "train") == STOPPED_EXIT_CODE
     (rule,) = job["podFailurePolicy"]["rules"]
     assert (rule["action"], rule["onExitCodes"]["values"]) == ("FailJob", [UNUSABLE])
     assert rule["onExitCodes"]["containerName"] == container["name"]
@@ -207,7 +209,7 @@ def test_a_preempted_pod_saves_and_an_unusable_option_ends_the_job(cloud):
 def test_what_encodes_in_a_preempted_pod_hears_of_it(cloud):
     _, pod = pod_of(jobset())
     (container,) = pod["containers"]
-    assert end_by_sigterm(cloud, container, "data") == STOPPED
+    assert end_by_sigterm(cloud, container, "data") == STOPPED_EXIT_CODE
 
 
 def test_data_that_is_unusable_ends_a_pod_so(cloud):
@@ -224,7 +226,7 @@ def end_by_sigterm(cloud: Cloud, container, verb: str) -> int:
     waiting = cloud.folder / "waiting"
     (cloud.folder / "bin" / "full4d").write_text(
         "#!/bin/bash\n"
-        f"[ $1 = {verb} ] || exit 0\ntrap 'exit {STOPPED}' TERM\n"
+        f"[ $1 = {verb} ] || exit 0\ntrap 'exit {STOPPED_EXIT_CODE}' TERM\n"
         f"touch {waiting}\nwhile true; do sleep 0.1; done\n"
     )
     process = run_container(cloud, container)

@@ -145,8 +145,8 @@ class DataConfig:
     lines: bool = False
     """Train on rows and columns of grids as single videos (`projection=none`)."""
     pseudo: Share = 0.0
-    """Share made of single videos: clips that are planar warps (`projection=none`), or batches of
-    double reprojection (docs/cascade.md)."""
+    """Share of the batches that are made of single videos: planar warps (`projection=none`), or
+    double reprojections (docs/cascade.md)."""
     pseudo_views: ViewCount = 2
     """Views of a clip of double reprojection; those beyond 2 turn and zoom at the video's place."""
     videos: str = ""

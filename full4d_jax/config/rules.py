@@ -128,7 +128,6 @@ def _without_effect(config: Config) -> Iterator[Rule]:
     model = config.model
     data = config.data
     is_projected = model.needs_cameras
-    is_mixed = bool(data.records and data.pseudo)
     can_move = not is_projected and model.codec == "pixels" and model.codec_stride == 1
     can_move &= model.prediction == "residual" and model.refiner > 0
     asks_in_parts = config.lift.distillation == "gradient"
@@ -139,7 +138,6 @@ def _without_effect(config: Config) -> Iterator[Rule]:
         ("model.moves_base", can_move, "refined residuals of pixels without a projection"),
         ("flow.motion", model.moves_base, "model.moves_base"),
         ("data.buckets", bool(data.records), "--data.records"),
-        ("data.buckets", not is_mixed, "records alone, not beside --data.pseudo"),
         ("data.held_out", bool(data.records), "--data.records"),
         ("training.validate_every", data.held_out > 0, "--data.held_out, scenes to validate on"),
         ("data.lines", not is_projected, "a model without a projection"),
@@ -149,7 +147,6 @@ def _without_effect(config: Config) -> Iterator[Rule]:
         ("data.videos", data.pseudo > 0, "--data.pseudo"),
         ("data.pseudo_views", is_projected and data.pseudo > 0, "--data.pseudo, a projection"),
         ("data.captions", model.text_width > 0, "a model with text (model.text_width)"),
-        ("data.captions", not is_mixed, "records alone, not beside --data.pseudo"),
         ("sampler.guidance", is_projected, "a projection"),
         ("sampler.window_overlap", is_projected and overlaps, "a projection, steps and noise"),
         ("lift.distilled_views", asks_in_parts, "--lift.distillation gradient"),
@@ -171,20 +168,12 @@ def _without_effect(config: Config) -> Iterator[Rule]:
 
 
 def _pseudo_clips(config: Config) -> Iterator[Rule]:
-    """Yield the rules of clips that are made of videos, alone or beside those of records."""
+    """Yield the rules of batches that are made of videos."""
     data = config.data
-    batch = config.training.batch
-    is_projected = config.model.needs_cameras
-    is_mixed = bool(data.records and data.pseudo)
-    fits = not (is_projected and data.pseudo) or bool(data.videos)
+    fits = not (config.model.needs_cameras and data.pseudo) or bool(data.videos)
     yield Rule("data.pseudo", fits, "a folder --data.videos beside it, with a projection")
-    fits = not is_mixed or bool(data.videos)
-    yield Rule("data.videos", fits, "a folder, with --data.records and --data.pseudo")
-    pseudo_clips = round(data.pseudo * batch)
-    most = batch if is_mixed else batch + 1
-    fits = data.pseudo == 0 or is_projected or 0 < pseudo_clips < most
-    expected = f"0, or a share that is one of the {batch} clips of a batch"
-    yield Rule("data.pseudo", fits, expected + " but not all" * is_mixed)
+    fits = data.pseudo < 1 or not data.records
+    yield Rule("data.pseudo", fits, "below 1 with --data.records")
 
 
 def _few_steps(config: Config) -> Iterator[Rule]:

@@ -70,7 +70,7 @@ class TrainingConfig:
     keep: Count = 2
     """Newest checkpoints to keep."""
     keep_best: CountOrZero = 1
-    """Best checkpoints to keep besides, by the mean loss before each."""
+    """Checkpoints of the lowest mean loss to keep, too."""
     checkpoints: Annotated[str, Streamed()] = ""
     """Folder or URL (gs://bucket/run) of checkpoints; by default in the output."""
     validate_every: CountOrZero = 0

@@ -21,8 +21,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.training.state import TrainState
 from input_pipeline.whole_files import open_to_append
 
-LENGTH = 100  # good steps over which the mean runs
-SETTLED = 10  # good steps before a loss can be compared with their mean
+SETTLED_STEPS = 10  # good ones, before a loss can be compared with their mean
 FILE = "bad_batches.jsonl"
 MOST_IN_A_ROW = 20  # a run stops at this many bad steps in a row, whatever the policy
 
@@ -75,7 +74,8 @@ def skip_bad_steps(step: Callable[..., tuple[TrainState, Metrics]], spike: float
         after, metrics = step(state, batch, *frozen)
         bad = is_bad(losses, metrics, spike)
         guarded_state = jax.tree.map(lambda old, new: jnp.where(bad, old, new), state, after)
-        weight = 1 / jnp.minimum(losses.good + 1, LENGTH).astype(jnp.float32)
+        steps_of_mean = jnp.minimum(losses.good + 1, 100)
+        weight = 1 / steps_of_mean.astype(jnp.float32)
         mean = losses.mean + weight * (metrics["loss"] - losses.mean)
         good = RunningLoss(mean, losses.good + 1, 0 * bad)
         skipped = losses._replace(in_a_row=losses.in_a_row + 1)
@@ -90,7 +90,7 @@ def is_bad(losses: RunningLoss, metrics: Metrics, spike: float) -> Bool[Array, "
     loss = metrics["loss"]
     bad = ~jnp.isfinite(loss) | ~jnp.isfinite(metrics.get("gradient_norm", loss))
     if spike:
-        bad |= (losses.good >= SETTLED) & (loss > spike * losses.mean)
+        bad |= (losses.good >= SETTLED_STEPS) & (loss > spike * losses.mean)
     return bad
 
 

@@ -1,9 +1,9 @@
 """Few steps: adapters learn to do in one step of the sampler what the network does in many.
 
 Phased consistency distillation (arXiv 2405.18407). The sampler's flow times 1 = s_0 > ... > s_n = 0
-divide each path into n = `flow.segments` segments, and finer times divide those into `FINER` parts.
-From a point z at a finer time tau, the teacher, which is the network without its adapters, takes
-one of Euler's steps to the next time tau',
+divide each path into n = `flow.segments` segments, and finer times divide those into
+`TEACHER_STEPS` parts. From a point z at a finer time tau, the teacher, which is the network
+without its adapters, takes one of Euler's steps to the next time tau',
 
     z' = z + (tau' - tau) u(z, tau)
 
@@ -13,8 +13,8 @@ segment, at s:
     z + (s - tau) v(z, tau) = sg(z' + (s - tau') v(z', tau')) =: e
 
 So v should be (z - e) / (tau - s), a target like that of flow matching. After training, n Euler
-steps do what n x `FINER` of the teacher do. Only adapters change, so that teacher and student share
-all other parameters.
+steps do what n x `TEACHER_STEPS` of the teacher do. Only adapters change, so that teacher and
+student share all other parameters.
 """
 
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from full4d_jax.flow import Latents, bcast
 from full4d_jax.generation.sampling import Velocity, schedule
 
-FINER = 16  # parts of a segment: 64 steps of the teacher for 4 of the student
+TEACHER_STEPS = 16  # of a segment: 64 steps of the teacher for 4 of the student
 
 
 class SegmentTimes(NamedTuple):
@@ -51,9 +51,9 @@ def draw_segments(key: PRNGKeyArray, clips: int, segments: int, shift: float) ->
       segments: steps of the sampler.
       shift: of the sampler's flow times.
     """
-    times = schedule(segments * FINER, shift)
-    place = jax.random.randint(key, (clips,), 0, segments * FINER)
-    end = (place // FINER + 1) * FINER
+    times = schedule(segments * TEACHER_STEPS, shift)
+    place = jax.random.randint(key, (clips,), 0, segments * TEACHER_STEPS)
+    end = (place // TEACHER_STEPS + 1) * TEACHER_STEPS
     return SegmentTimes(times[place], times[place + 1], times[end])
 
 

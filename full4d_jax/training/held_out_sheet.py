@@ -29,7 +29,7 @@ from full4d_jax.media.pictures import contact_sheet, to_uint8
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.functional import Params
 from full4d_jax.models.wan.text import load_training_texts
-from full4d_jax.training.accumulation import whole_batch
+from full4d_jax.training.batch_part import whole_batch
 from full4d_jax.training.clips.records import held_out_scenes_at, record_batches
 from full4d_jax.training.loss import (
     Clips,
@@ -40,9 +40,9 @@ from full4d_jax.training.loss import (
     split_keys,
 )
 from full4d_jax.training.placement import in_mesh
-from full4d_jax.training.validation import STREAM, without_drops
+from full4d_jax.training.validation import VALIDATION_STREAM, without_drops
 
-CLIPS = 3  # of a sheet, at most
+CLIPS_OF_SHEET = 3  # at most
 ROWS = ("source", "projection", "prior", "truth")
 ROWS_WITHOUT_PROJECTION = ("nearest real", "prior", "truth")
 
@@ -60,7 +60,7 @@ def held_out_clips_sheet(
     config = without_drops(config)
     prior = prior_with(config, params, mesh)
     batch = next(iter(record_batches(config, 0, mesh, held_out=True)))
-    key = jax.random.fold_in(jax.random.key(config.seed), STREAM)
+    key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
     rows = jax.device_get(_drawing(config, mesh)(prior, batch, key))
     clips, views = rows.shape[1:3]
     scenes = held_out_scenes_at(config, 0)[:clips]
@@ -99,7 +99,7 @@ def _draw_clips(
     noise = draw_per_clip(jax.random.normal, noise_key, part, *latents.shape[1:])
 
     def last_frames(videos: Latents) -> Float[Array, "n v H W 3"]:
-        decoded = decode_videos(config.model, prior.codec_weights, videos[:CLIPS])
+        decoded = decode_videos(config.model, prior.codec_weights, videos[:CLIPS_OF_SHEET])
         return jnp.clip(decoded[:, :, -1], -1, 1)
 
     if not config.model.needs_cameras:

@@ -24,7 +24,7 @@ from full4d_jax.training.run_state import InitialState, RunState, start_or_resum
 from full4d_jax.training.state import TrainState
 from input_pipeline.whole_files import require_own
 
-STOPPED = 75  # exit code of a training that saved before its end: the same command goes on
+STOPPED_EXIT_CODE = 75  # of a training that saved before its end: the same command goes on
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def run_training(
     Raises:
       InputError: the checkpoints are of another run or all damaged, nothing can be written, or a
         loss is bad and `config.on_bad_loss` says to stop.
-      SystemExit: `STOPPED`, after SIGTERM, when everything is saved.
+      SystemExit: `STOPPED_EXIT_CODE`, after SIGTERM, when everything is saved.
     """
     own = out / "checkpoints"
     require_own(own)
@@ -98,7 +98,7 @@ def run_training(
         disk_errors(out),
         Checkpoints(folder, keep=config.keep, keep_best=config.keep_best) as checkpoints,
     ):
-        run = start_or_resume(checkpoints, start, record, config, out)
+        run = start_or_resume(checkpoints, start, record, out)
         if run.done < config.steps:
             part = {"start": run.done, "steps": config.steps, "hardware": hardware()}
             run.summary["parts"].append(part)
@@ -146,12 +146,11 @@ def _train(
             with monitor.waiting(run.done + 1):
                 batch = next(stream)
             profile.begin(run.done + 1, run.state)
-            began = time.perf_counter()
             with jax.transfer_guard("disallow"):
                 state, losses, metrics = jitted(run.state, run.losses, batch, *frozen)
             run.stepped(state, losses, metrics, samples=jax.tree.leaves(batch)[0].shape[0])
             profile.end(run.done, run.state)
-            monitor.stepped(run.done, began, metrics)
+            monitor.stepped(run.done)
 
             due = _due(config, run.done, is_asked_to_stop(run.done))
             # Unless they are needed now, the metrics of step n - 1 are read while step n runs.
@@ -175,7 +174,7 @@ def _train(
             if due.stop:
                 checkpoints.close()
                 monitor.say(f"saved at step {run.done}; resume with: {resume_command()}")
-                raise SystemExit(STOPPED)
+                raise SystemExit(STOPPED_EXIT_CODE)
 
 
 def _due(config: TrainingConfig, done: int, is_stopped: bool) -> Due:

@@ -32,14 +32,11 @@ from full4d_jax.models.dit import velocity
 from full4d_jax.models.functional import Params
 from full4d_jax.models.lora import drop_adapters, without_adapters
 from full4d_jax.models.network import MOTION_UNIT_PIXELS
-from full4d_jax.training.accumulation import BatchPart, whole_batch
+from full4d_jax.training.batch_part import BatchPart, whole_batch
 from full4d_jax.training.few_steps import SegmentTimes, draw_segments, segment_velocity
 
 Metrics = dict[str, Float[Array, "..."]]
 Clips = Batch | ProjectedBatch | EncodedBatch
-TIME_BINS = 10
-MOVES = 0.2  # difference of a latent, in pictures a tenth of the range, from instant 0
-SMOOTH = 0.02  # of motion, below which its error counts as its square
 
 
 class Frozen(NamedTuple):
@@ -283,7 +280,8 @@ def weigh(
         mask = clips.conditions.mask[:, -data.shape[1] :, ..., None]
         sigma = dit.deviation(mask)
         flow_losses = flow.flow_loss(predicted, data, point.tau, sigma)
-    changed = jnp.abs(data - data[:, :, :1]).max(-1, keepdims=True) > MOVES
+    least_change = 0.2  # of a latent from instant 0, in pictures a tenth of the range
+    changed = jnp.abs(data - data[:, :, :1]).max(-1, keepdims=True) > least_change
     mean_losses = flow.mean_loss(predicted, data, 1 + config.flow.moving * changed)
     losses = jnp.where(
         point.is_mean,
@@ -302,8 +300,9 @@ def motion_error(
     weight: Float[Array, "b v t h w 1"],
 ) -> Float[Array, "b v t"]:
     """Return how far motion is from a trusted truth, in units of `MOTION_UNIT_PIXELS`."""
+    rounded_off = 0.02  # below which an error counts as its square
     missed = (motion - truth[..., :2]) / MOTION_UNIT_PIXELS
-    length = jnp.sqrt((missed**2).sum(-1, keepdims=True) + SMOOTH**2)
+    length = jnp.sqrt((missed**2).sum(-1, keepdims=True) + rounded_off**2)
     return (weight * truth[..., 2:] * length).mean((3, 4, 5))
 
 
@@ -319,11 +318,12 @@ def report(
     error = flow.mean_of(point.hidden, error)
     is_mean = point.is_mean
     means = count_means(config, part)
+    bins = 10
     return {
         "loss": losses.mean() * (len(losses) / part.size),
         "mean_error": (error * is_mean).sum() / max(means, 1),
         "flow_error": (error * ~is_mean).sum() / max(part.size - means, 1),
-        "flow_times": jnp.histogram(point.tau, TIME_BINS, (0.0, 1.0), weights=1.0 - is_mean)[0],
+        "flow_times": jnp.histogram(point.tau, bins, (0.0, 1.0), weights=1.0 - is_mean)[0],
     }
 
 
@@ -336,7 +336,7 @@ def perceptual(
 ) -> Float[Array, ""]:
     """Return the mean LPIPS of the clips that train the mean, which come first."""
     means = count_means(config, part)
-    most = (part.all < means).sum(1).max()  # such clips in any part; no others are decoded
+    most = part.most_below(means)  # no others are decoded
     pair = [codec.decode(x[:most]) / 2 + 0.5 for x in (prediction.predicted, prediction.data)]
     a, b = (rearrange(x, "b v t h w c -> (b v t) h w c") for x in pair)
     distances = distance(a, b).reshape(most, -1).mean(1)

@@ -1,8 +1,8 @@
 """Reports of a run: a line on stderr, `metrics.jsonl`, boards, the speed, and what holds it up.
 
 Only the first of several processes writes. Times are wall times between two reports, saving and
-sheets included, without validation and the first step, which compiles. What holds up the steps
-is named: a process whose data does not come, by itself; one that all wait for, by the first.
+sheets included, without validation and the first step, which compiles. A process whose data does
+not come is named by itself, one whose data all wait for by the first.
 """
 
 import contextlib
@@ -25,13 +25,11 @@ from full4d_jax.media.pictures import save_picture
 from full4d_jax.session.progress import Progress
 from full4d_jax.training.boards import open_boards
 from full4d_jax.training.checkpoints.resume import cut_metrics
-from full4d_jax.training.step_clock import StepClock
 from input_pipeline.whole_files import make_own_folder, open_to_append, require_own
 
-STALLED_SECONDS = 60.0  # data that takes no longer is not spoken of
-STALLED_STEPS = 20  # nor data that takes no longer than so many steps
-SLOW = 0.25  # share of a step that the others wait for a process before it is named
-MAX_HOST_NAME = 64  # bytes
+# Data that takes no longer than one of these is not spoken of.
+STALLED_SECONDS = 60.0
+STALLED_STEPS = 20
 
 
 class Monitor:
@@ -61,14 +59,12 @@ class Monitor:
         self.flops = flops
         self.peak = peak
         self.began = began
-        self.busy_before = busy
+        self.busy = busy
         self.is_first = jax.process_index() == 0
         self.is_compiled = False
         self.step_seconds = 0.0
         self.hosts = host_names()
         self.open = contextlib.ExitStack()
-        self.clock = StepClock()
-        self.open.callback(self.clock.close)
         self.start(done)
         if self.is_first:
             for name in ("metrics.jsonl", "bad_batches.jsonl", "tensorboard"):
@@ -108,30 +104,22 @@ class Monitor:
         usual = f"; a step takes {self.step_seconds:.3g} s" if self.step_seconds else ""
         print(f"{host}: step {step} has no data after {seconds:.3g} s{usual}", flush=True)
 
-    def stepped(self, step: int, began: float, results: Any) -> None:
-        """Note that a step is dispatched; the clock starts after the first of this process.
-
-        Args:
-          step: its number.
-          began: when it was given to the devices, by `time.perf_counter`.
-          results: arrays that are there when it ends.
-        """
+    def stepped(self, step: int) -> None:
+        """Note that a step is dispatched; the clock starts after the first of this process."""
         if not self.is_compiled:
             self.is_compiled = True
             self.start(step)
-            began = self.since
-        self.clock.stepped(began, results)
 
     def start(self, step: int) -> None:
         """Restart the clock."""
         self.since = time.perf_counter()
-        self.busy_since = self.clock.busy
         self.step = step
         self.waited = 0.0
 
     def step_seconds_of_run(self) -> float:
-        """Return the seconds that steps took on the devices, earlier processes included."""
-        return self.busy_before + self.clock.seconds()
+        """Return the seconds in steps, not waiting for data, earlier processes included."""
+        now = time.perf_counter() - self.since - self.waited if self.is_compiled else 0.0
+        return self.busy + max(0.0, now)
 
     def report(self, means: dict[str, Any], speed: dict[str, float]) -> None:
         """Write `step` and the means of the metrics since the last report, and the speed.
@@ -168,50 +156,51 @@ class Monitor:
         """
         steps = step - self.step
         seconds = time.perf_counter() - self.since
-        numbers = {"memory_gib": memory_gib()}
-        numbers["goodput"] = self.step_seconds_of_run() / (time.time() - self.began)
+        self.busy = self.step_seconds_of_run()
+        numbers = {"memory_gib": memory_gib(), "goodput": self.busy / (time.time() - self.began)}
         if steps > 0:
             self.step_seconds = seconds / steps
-            busy = self.clock.seconds() - self.busy_since
-            idle = max(0.0, 1 - busy / seconds)
             numbers["seconds_per_step"] = self.step_seconds
-            numbers["data_wait"] = self.waited / seconds
-            numbers["idle"] = self._slowest(step, idle)
+            numbers["data_wait"] = self._longest_wait(step, self.waited / seconds)
             if self.flops is not None:
                 rate = self.flops * steps / seconds
                 if self.peak is None:
                     numbers["tflops"] = rate / 1e12
                 else:
                     numbers["mfu"] = rate / (self.peak * jax.device_count())
+        self.start(step)
         return {name: float(f"{value:.4g}") for name, value in numbers.items()}
 
-    def _slowest(self, step: int, idle: float) -> float:
-        """Return the largest idle share of all processes, and name its process if others wait."""
+    def _longest_wait(self, step: int, share: float) -> float:
+        """Return the largest share of all processes, and name its process if others wait."""
         if len(self.hosts) == 1:
-            return idle
-        shares = process_allgather(np.float32(idle)).reshape(-1)
+            return share
+        shares = process_allgather(np.float32(share)).reshape(-1)
         text = slow_process(shares, self.step_seconds, self.hosts)
         if text:
             self.say(f"step {step}: {text}")
         return float(shares.max())
 
 
-def slow_process(idle: Float[np.ndarray, "p"], seconds: float, hosts: list[str]) -> str:
-    """Return a line that names the process which the others wait for, or nothing.
+def slow_process(
+    waits: Float[np.ndarray, "p"], seconds: float, hosts: list[str], patience: float = 0.25
+) -> str:
+    """Return a line that names the process whose data the others wait for, or nothing.
 
     Args:
-      idle: share of the time in which each process has no step on its devices.
+      waits: share of the time in which each process waits for its data.
       seconds: of a step.
       hosts: names of the processes.
+      patience: difference of shares from which on it is named.
     """
-    slowest = int(idle.argmax())
-    most = float(idle.max())
-    least = float(idle.min())
-    if most - least < SLOW:
+    slowest = int(waits.argmax())
+    most = float(waits.max())
+    least = float(waits.min())
+    if most - least < patience:
         return ""
     return (
-        f"all wait for {hosts[slowest]}, whose devices have no step for {most * seconds:.3g} s of "
-        f"the {seconds:.3g} s a step; those of the quickest process, for {least * seconds:.3g} s"
+        f"all wait for {hosts[slowest]}, whose data takes {most * seconds:.3g} s of the "
+        f"{seconds:.3g} s a step; that of the quickest process, {least * seconds:.3g} s"
     )
 
 
@@ -219,7 +208,8 @@ def host_names() -> list[str]:
     """Return a name for each process; all processes call it together."""
     if jax.process_count() == 1:
         return [socket.gethostname()]
-    own = socket.gethostname().encode()[:MAX_HOST_NAME].ljust(MAX_HOST_NAME, b"\0")
+    longest_name = 64  # bytes
+    own = socket.gethostname().encode()[:longest_name].ljust(longest_name, b"\0")
     names = process_allgather(np.frombuffer(own, np.uint8))
     hosts = [bytes(name).rstrip(b"\0").decode() for name in names]
     return [f"process {i} ({host})" for i, host in enumerate(hosts)]

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from full4d_jax.config import TrainingConfig
 from full4d_jax.training.bad_losses import RunningLoss, from_json, no_losses, to_json
 from full4d_jax.training.checkpoints.manager import Checkpoints, shape_and_sharding
 from full4d_jax.training.checkpoints.resume import check_same_run, tell_differences
@@ -126,7 +125,7 @@ def start_at(state: TrainState) -> InitialState:
 
 
 def start_or_resume(
-    checkpoints: Checkpoints, start: InitialState, record: Json, config: TrainingConfig, out: Path
+    checkpoints: Checkpoints, start: InitialState, record: Json, out: Path
 ) -> RunState:
     """Return the run at its newest usable checkpoint, or at its start if it has none.
 
@@ -144,11 +143,10 @@ def start_or_resume(
             start.like, lambda saved, step: check_same_run(saved, record, out, step)
         )
         tell_differences(saved, record)
-        # Earlier programs did not count samples, nor list the parts of a run.
-        summary |= {"samples": int(state.step) * config.batch, **saved["summary"]}
-        record = {**record, "init": saved.get("init", record.get("init"))}
-        losses = from_json(saved["watch"]) if "watch" in saved else losses
-        window = saved.get("window", [])
+        summary = saved["summary"]
+        record = {**record, "init": saved["init"]}
+        losses = from_json(saved["watch"])
+        window = saved["window"]
         if jax.process_index() == 0:
             print(f"resuming {out} at step {int(state.step)}", flush=True)
     # A step commits what it returns to its devices. Its first arguments are committed as well, or

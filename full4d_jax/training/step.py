@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from full4d_jax.config import Config
 from full4d_jax.generation.batch import Batch, lines
@@ -13,7 +14,7 @@ from full4d_jax.models.codecs.codec import Weights
 from full4d_jax.models.functional import Params
 from full4d_jax.models.sharding import constrain_tree
 from full4d_jax.models.wan.text import load_training_texts
-from full4d_jax.training.accumulation import BatchPart, accumulate, places_of_lines, places_of_parts
+from full4d_jax.training.batch_part import BatchPart
 from full4d_jax.training.loss import Clips, Frozen, Metrics, count_clips, loss
 from full4d_jax.training.optimizer import hold_constant, trained_leaves
 from full4d_jax.training.state import TrainState, apply_gradients, config_optimizer
@@ -48,14 +49,24 @@ def train_step(
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
         frozen = Frozen(codec_weights, text, negative, distance)
         trained = trained_leaves(config.optimizer.trainable, state.params)
-        places = places_of_parts(count_clips(batch), parts)
+        clips = count_clips(batch)
 
-        def objective(params, clips, index):
+        def objective(params: Params, batch: Clips, places: Int[Array, "p"]):
             params = hold_constant(params, trained)
-            return loss_of_grids(config, params, clips, key, frozen, BatchPart(places, index))
+            part = BatchPart(places, clips)
+            return loss_of_grids(config, params, batch, key, frozen, part)
 
-        gradient = jax.value_and_grad(objective, has_aux=True)
-        metrics, gradients = accumulate(gradient, state.params, trained, batch, parts)
+        def gradient(batch: Clips, places: Int[Array, "p"]) -> tuple[Metrics, Params]:
+            """Return the metrics and gradients of a part; None where nothing is trained."""
+            slopes, metrics = jax.grad(objective, has_aux=True)(state.params, batch, places)
+            return metrics, jax.tree.map(lambda x, t: x if t else None, slopes, trained)
+
+        if parts > 1:
+            gradient = optax.microbatching.microbatch(gradient, (0, 1), clips // parts)
+        metrics, slopes = gradient(batch, jnp.arange(clips))
+        gradients = jax.tree.map(
+            lambda x, slope: jnp.zeros_like(x) if slope is None else slope, state.params, slopes
+        )
         state = apply_gradients(update, config.optimizer.ema, state, gradients, trained)
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         return constrain_tree(state, config.model.width), metrics
@@ -83,7 +94,7 @@ def loss_of_grids(
             clips,
             jax.random.fold_in(key, i),
             frozen,
-            BatchPart(places_of_lines(part.all, sides[i]), part.index),
+            part.of_lines(sides[i]),
         )
         for i, clips in enumerate(lines(batch))
     ]

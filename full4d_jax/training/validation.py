@@ -23,7 +23,7 @@ from full4d_jax.models.codecs.codec import Weights
 from full4d_jax.models.dit import prediction
 from full4d_jax.models.functional import Params
 from full4d_jax.models.wan.text import load_training_texts
-from full4d_jax.training.accumulation import whole_batch
+from full4d_jax.training.batch_part import whole_batch
 from full4d_jax.training.clips.records import batches_of, open_records
 from full4d_jax.training.loss import (
     Clips,
@@ -41,8 +41,7 @@ from full4d_jax.training.state import TrainState
 from input_pipeline.loader import Mixture
 
 TIME_BINS = 5  # equal parts of the flow times from 0 to 1
-MAX_CLIPS = 64  # of one validation: as much work as 4 steps of 32 clips
-STREAM = 2**31 - 2  # random stream of validation; training steps use the lower numbers
+VALIDATION_STREAM = 2**31 - 2  # of random numbers; training steps use the lower ones
 
 
 class Losses(NamedTuple):
@@ -91,7 +90,7 @@ def make_validation(
 
     whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
     program = jax.jit(in_mesh(mesh, losses), out_shardings=whole)
-    key = jax.random.fold_in(jax.random.key(config.seed), STREAM)
+    key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
 
     def validate(state: TrainState) -> dict[str, float]:
         batches = (islice(batches_of(config, x.mixture, 0, mesh), x.batches) for x in parts)
@@ -105,12 +104,13 @@ def make_validation(
     return validate
 
 
-def parts_of(mixture: Mixture, size: int) -> list[ValidationPart]:
+def parts_of(mixture: Mixture, size: int, most_clips: int = 64) -> list[ValidationPart]:
     """Return the parts of a mixture that share no batch: with `data.buckets` each size of clips.
 
     Args:
       mixture: of the clips to validate on.
       size: clips of a batch.
+      most_clips: of one validation; 64 are as much work as 4 steps of 32 clips.
     """
     mixtures = [mixture]
     if mixture.whole_batches:
@@ -119,7 +119,7 @@ def parts_of(mixture: Mixture, size: int) -> list[ValidationPart]:
     parts = []
     for part in mixtures:
         share = sum(part.weights) / sum(mixture.weights)
-        clips = min(sum(map(len, part.sources)), MAX_CLIPS * share)
+        clips = min(sum(map(len, part.sources)), most_clips * share)
         parts.append(ValidationPart(part, math.ceil(clips / size), share))
     return parts
 

@@ -12,7 +12,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import jax
 import orbax.checkpoint as ocp
@@ -26,7 +26,7 @@ from full4d_jax.training.checkpoints.integrity import check_marks, digest, marks
 from full4d_jax.training.checkpoints.places import check_regular, linked_steps
 from full4d_jax.training.state import TrainState
 
-MOST_NAMED = 4  # parameters in a message
+PARAMETERS_NAMED = 4  # of those that differ, in a message
 DAMAGE = (
     *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
     NotImplementedError,  # for a kind of sharding that Orbax does not know
@@ -45,7 +45,7 @@ class Checkpoints:
     Args:
       folder: a path, or a URL of a file system that Orbax and tensorstore know (`gs://...`).
       keep: number of newest checkpoints to keep.
-      keep_best: number of others to keep, those with the lowest `loss` given to `save`.
+      keep_best: number of those with the lowest `loss` given to `save` to keep, too.
 
     Raises:
       InputError: the folder cannot be written to, or holds pipes or devices.
@@ -57,9 +57,10 @@ class Checkpoints:
             self.folder = self.folder.absolute()
             check_regular(Path(self.folder))
         linked = linked_steps(Path(self.folder)) if "://" not in str(folder) else set()
-        self.preserved = _Keep(keep, keep_best, linked)
+        self.best = _LowestLoss(keep_best)
+        kept = [policies.LatestN(keep), self.best, policies.CustomSteps(linked)]
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=self.preserved,
+            preservation_policy=policies.AnyPreservationPolicy(kept),
             create=True,
             cleanup_tmp_directories=True,  # left by a killed process
         )
@@ -78,7 +79,7 @@ class Checkpoints:
             raise InputError("checkpoints", place, error, expected, do) from error
         for step in self.manager.all_steps():
             with contextlib.suppress(*DAMAGE):
-                self.preserved.losses[step] = self._record(step)["loss"]
+                self.best.losses[step] = self._record(step)["loss"]
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -104,7 +105,7 @@ class Checkpoints:
         """
         step = int(state.step)
         record = json.loads(json.dumps({**record, "loss": loss, "marks": marks(state)}))
-        self.preserved.losses[step] = loss
+        self.best.losses[step] = loss
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             record=ocp.args.JsonSave({**record, "sha256": digest(record)}),
@@ -157,15 +158,13 @@ class Checkpoints:
         self._check_shapes(step, like)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
         state = self.manager.restore(step, args=args)["state"]
-        if "marks" in record:  # earlier programs wrote none
-            check_marks(state, record.pop("marks"))
+        check_marks(state, record.pop("marks"))
         return state, record
 
     def _record(self, step: int) -> dict[str, Any]:
         args = ocp.args.Composite(record=ocp.args.JsonRestore())
         record = self.manager.restore(step, args=args)["record"]
-        # Earlier programs wrote no digest.
-        if record.pop("sha256", None) not in (None, digest(record)):
+        if record.pop("sha256") != digest(record):
             raise ValueError("the record is not what was saved")
         return record
 
@@ -180,9 +179,11 @@ class Checkpoints:
             name for name in sorted({*wanted, *there}) if wanted.get(name) != there.get(name)
         ]
         if differing:
-            more = f" and {len(differing) - MOST_NAMED} more" if len(differing) > MOST_NAMED else ""
+            named = differing[:PARAMETERS_NAMED]
+            rest = len(differing) - len(named)
+            more = f" and {rest} more" if rest else ""
             found, expected = (
-                ", ".join(f"{name} {x.get(name, 'nowhere')}" for name in differing[:MOST_NAMED])
+                ", ".join(f"{name} {x.get(name, 'nowhere')}" for name in named)
                 for x in (there, wanted)
             )
             raise InputError(
@@ -229,32 +230,21 @@ class Checkpoints:
             self.manager.close()
 
 
-@runtime_checkable
-class _Saved(Protocol):
-    """A checkpoint, as `_Keep` sees it; Orbax's own protocol cannot be checked at run time."""
+class _LowestLoss(policies.PreservationPolicy):
+    """Keeps the checkpoints of the lowest loss.
 
-    @property
-    def step(self) -> int:
-        """The step after which it was saved."""
-        ...
+    Orbax's `BestN` reads losses from files of their own, one of which, damaged, would stop a run.
+    """
 
-
-class _Keep(policies.PreservationPolicy):
-    """Keeps the newest checkpoints, the best of the others, and those that are links."""
-
-    def __init__(self, newest: int, best: int, linked: set[int]):
-        self.newest = newest
-        self.best = best
-        self.linked = linked
+    def __init__(self, count: int):
+        self.count = count
         self.losses: dict[int, float] = {}  # by step, where it is known
 
-    def should_preserve(self, checkpoints: Sequence[_Saved], **_: Any) -> Sequence[bool]:
-        """Return which checkpoints to keep, oldest first."""
-        steps = [info.step for info in checkpoints]
-        older = [step for step in steps[: -self.newest] if step in self.losses]
-        best = sorted(older, key=self.losses.__getitem__)[: self.best]
-        stay = {*steps[-self.newest :], *best, *self.linked}
-        return [step in stay for step in steps]
+    def should_preserve(self, checkpoints: Sequence[Any], **_: Any) -> Sequence[bool]:
+        """Return which checkpoints to keep."""
+        known = [info.step for info in checkpoints if info.step in self.losses]
+        best = sorted(known, key=self.losses.__getitem__)[: self.count]
+        return [info.step in best for info in checkpoints]
 
 
 def shape_and_sharding(x: Any) -> jax.ShapeDtypeStruct:

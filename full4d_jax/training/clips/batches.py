@@ -1,23 +1,26 @@
-"""The batches of a training run: rendered scenes, videos warped or reprojected, or records."""
+"""The batches of a training run: each is whole from one of its sources, which a share mixes.
+
+A source gives batch `number` of its own as a pure function of the seed and that number, and the mix
+says which source, and which number, a step takes. So a run resumes at any step to the bit.
+"""
 
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
+import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, Shaped, UInt8
 
 from full4d_jax.config import Config, DataConfig
 from full4d_jax.generation.batch import Batch, procedural_batch
-from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
 from full4d_jax.media.video import read_video
 from full4d_jax.models.sharding import put_batch, rows_here, spec
@@ -31,160 +34,188 @@ from full4d_jax.training.clips.double_reprojection import (
     two_views,
 )
 from full4d_jax.training.clips.grid_motion import batches_with_motion
-from full4d_jax.training.clips.pseudo_grid import MARGIN, pseudo_grid
-from full4d_jax.training.clips.records import record_batches, record_names_at
+from full4d_jax.training.clips.pseudo_grid import VIDEO_PER_CROP, pseudo_grid
+from full4d_jax.training.clips.records import batches_of, open_records, record_names_at
 from input_pipeline.footage import training_clips
-from input_pipeline.loader import make_loader
+from input_pipeline.loader import ENDLESS, make_loader
 from input_pipeline.video_files import open_video
 
-STREAM = 2**31 - 1  # random stream of the warps; training steps use the lower numbers
+VIDEO_STREAM = 2**31 - 1  # random stream of warps; training steps use the lower numbers
 
 
-def training_batches(
-    config: Config, start: int, mesh: Mesh | None = None
-) -> Iterator[Batch] | Iterator[ProjectedBatch]:
-    """Return the batches from step `start` on: records, or scenes and videos, in random order.
+class Source(NamedTuple):
+    """Where batches come from.
 
-    Of models without projection, a share `config.data.pseudo` of each batch is planar warps of the
-    videos in `config.data.videos`, or of rendered videos; the others are records or rendered. Of
-    models with one, that share of the batches is double reprojections of the videos, of
-    `data.pseudo_views` views; the other batches are records or rendered.
+    Attributes:
+      share: of the batches of a run.
+      batches: gives its batches from a number on.
+      names: gives names of the clips in one of them, or indices of procedural scenes.
+    """
+
+    share: float
+    batches: Callable[[int], Iterator[Any]]
+    names: Callable[[int], list[str | int]]
+
+
+def training_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iterator[Any]:
+    """Return the batches from step `start` on, as `Batch` or `ProjectedBatch`.
 
     On a mesh, samples are sharded over its devices; all processes together see the batches that
     one would. Each device renders its own scenes, each process reads the records and videos of its
-    devices. With warps, or rendered scenes for a model that moves its base, every process makes
-    whole batches and keeps its part.
+    devices. Of scenes rendered for a model that moves its base, every process makes whole batches
+    and keeps its part.
 
     Raises:
       InputError: there are no videos, or records cannot be used (`records.open_records`).
     """
+    sources = open_sources(config, mesh)
+    turns = mixed_turns(sources)
+
+    def mixed() -> Iterator[Any]:
+        streams: dict[str, Iterator[Any]] = {}
+        for step in itertools.count(start):
+            name, number = turns[step]
+            if name not in streams:
+                streams[name] = sources[name].batches(number)
+            yield next(streams[name])
+
+    return mixed()
+
+
+def clips_at(config: Config, position: int) -> list[str | int]:
+    """Return the clips in the batch at a position in the data: names, or procedural scenes."""
+    sources = open_sources(config)
+    name, number = mixed_turns(sources)[position]
+    return sources[name].names(number)
+
+
+def mixed_turns(sources: dict[str, Source]) -> Any:
+    """Return by step its source, and how many batches of that the steps before took."""
+    turns: list[Any] = [
+        grain.MapDataset.range(ENDLESS).map(lambda number, name=name: (name, number))
+        for name in sources
+    ]
+    return grain.MapDataset.mix(turns, [source.share for source in sources.values()])
+
+
+def open_sources(config: Config, mesh: Mesh | None = None) -> dict[str, Source]:
+    """Return the sources of a run by name, opened: records or rendered scenes, and videos.
+
+    A share `data.pseudo` is videos: double reprojections of `data.pseudo_views` views for models
+    with a projection, else planar warps.
+
+    Raises:
+      InputError: as `training_batches`.
+    """
     data = config.data
+    sources = {}
     if not data.records:
         for name, off in (("projections", 0), ("captions", False)):
             value = getattr(data, name)
             expected = f"{off} without --data.records that have them"
             require(f"data.{name}", value, value == off, expected)
-    if data.pseudo and not config.model.needs_cameras:
-        mixed = batches_with_motion(config.model, _with_warps(config, start))
-        return mixed if mesh is None else map(partial(put_batch, mesh), mixed)
-    return _with_filmed(config, start, mesh) if data.pseudo else _unfilmed(config, start, mesh)
+    if data.pseudo < 1 and data.records:
+        mixture = open_records(config)
+        sources["records"] = Source(
+            1 - data.pseudo,
+            lambda start: batches_of(config, mixture, start, mesh),
+            lambda number: [*record_names_at(config, number)],
+        )
+    elif data.pseudo < 1:
+        sources["rendered"] = Source(
+            1 - data.pseudo,
+            lambda start: rendered_batches(config, start, mesh),
+            lambda number: next(_draws(config, range(data.scenes), number)).tolist(),
+        )
+    if data.pseudo:
+        files = open_videos(data) if data.videos else []
+        if config.model.needs_cameras:
+            clip_size = (data.pseudo_views, data.height, data.width)
+            make = partial(reprojected, clip_size, load_depth())
+        else:
+            make = partial(warps, (data.views, data.height, data.width))
+        sources["videos"] = Source(
+            data.pseudo,
+            lambda start: video_batches(config, files, make, start, mesh),
+            lambda number: _names(config, files, number),
+        )
+    return sources
 
 
-def _unfilmed(
-    config: Config, start: int, mesh: Mesh | None
-) -> Iterator[Batch] | Iterator[ProjectedBatch]:
-    """Return the batches that are made of no ordinary videos: records, or rendered."""
-    if config.data.records:
-        return record_batches(config, start, mesh)
+def rendered_batches(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
+    """Return batches of rendered scenes, from batch `start` on."""
     if not config.model.moves_base:
         return _rendered(config, start, mesh)
     moving = batches_with_motion(config.model, _rendered(config, start, None))
     return moving if mesh is None else map(partial(put_batch, mesh), moving)
 
 
-def clips_at(config: Config, position: int) -> list[str | int]:
-    """Return the clips in the batch at a position in the data: names, or procedural scenes."""
-    data = config.data
-    batch = config.training.batch
-    if data.pseudo and config.model.needs_cameras:
-        filmed = _filmed_before(data, position)
-        if _filmed_before(data, position + 1) > filmed:
-            return _films(config, filmed, batch)
-        if data.records:
-            return [*record_names_at(config, position - filmed)]
-        return [int(i) for i in next(_scenes(config, position - filmed))]
-    grids, warped = _grids_and_warps(config)
-    names: list[str | int] = []
-    if grids.training.batch and data.records:
-        names += record_names_at(grids, position)
-    elif grids.training.batch:
-        names += [int(i) for i in next(_scenes(grids, position))]
-    if warped and data.videos:
-        names += _films(config, position, warped)
-    return names
+def video_batches(
+    config: Config, files: list[Path], make: Callable[..., Batch], start: int, mesh: Mesh | None
+) -> Iterator[Batch]:
+    """Return batches of clips that `make` makes of single videos, from batch `start` on.
 
-
-def _films(config: Config, position: int, count: int) -> list[str | int]:
-    """Return the names of the videos in a batch of `video_windows`."""
-    clips = [str(clip) for clip in filmed_clips(config.data)]
-    loader = make_loader(clips, seed=config.seed, batch_size=count, start_step=position)
-    return next(loader).tolist()
-
-
-def _filmed_before(data: DataConfig, step: int) -> int:
-    """Return how many of the batches before a step are reprojected videos."""
-    return math.floor(step * data.pseudo + 1e-9)
-
-
-def _with_warps(config: Config, start: int) -> Iterator[Batch]:
-    """Return batches of which a share is planar warps, shuffled with records or rendered grids."""
-    data = config.data
-    seed = config.seed
-    still = replace(config, model=replace(config.model, moves_base=False))  # whole batches move
-    grids, warped = _grids_and_warps(still)
-    row = replace(data, views=1, height=round(MARGIN * data.height), records=())
-    row = replace(row, width=round(MARGIN * data.width))
-    if data.videos:
-        videos = map(_as_floats, video_windows(row, seed=seed, start=start, clips=warped))
-    else:  # other scenes than the grids'
-        training = replace(config.training, batch=warped)
-        alone = replace(config, data=row, training=training, seed=seed ^ STREAM)
-        videos = (batch.frames[:, 0] for batch in _rendered(alone, start, None))
-    whole_grids: Any = itertools.repeat(None)
-    if grids.training.batch:
-        whole_grids = (
-            record_batches(grids, start) if data.records else _rendered(grids, start, None)
-        )
-    key = jax.random.fold_in(jax.random.key(seed), STREAM)
-
-    def mix(step: int, videos: Float[Array, "p t H W 3"], clips: Batch | None) -> Batch:
-        return _mixed(data, jax.random.fold_in(key, step), videos, clips)
-
-    return map(mix, itertools.count(start), videos, whole_grids)
-
-
-def _grids_and_warps(config: Config) -> tuple[Config, int]:
-    """Return the config of the clips of a batch that are no planar warps, and how many are."""
-    batch = config.training.batch
-    warped = 0 if config.model.needs_cameras else round(config.data.pseudo * batch)
-    return replace(config, training=replace(config.training, batch=batch - warped)), warped
-
-
-def _with_filmed(
-    config: Config, start: int, mesh: Mesh | None
-) -> Iterator[Batch] | Iterator[ProjectedBatch]:
-    """Return batches of records or rendered and, evenly among them, a share of reprojected ones."""
-    data = config.data
+    Args:
+      config: the experiment.
+      files: the videos; without any, those of other rendered scenes are taken.
+      make: (keys, one for each clip; videos, with a margin where it needs one) -> clips.
+      start: number of batches to skip.
+      mesh: as in `training_batches`.
+    """
     size = config.training.batch
-    first = _filmed_before(data, start)
-    rows = range(size) if mesh is None else rows_here(mesh, size)
-    windows = video_windows(
-        _with_margin(data), seed=config.seed, start=first, clips=size, rows=rows
+    rows = np.arange(size) if mesh is None else np.asarray(rows_here(mesh, size))
+    data = replace(config.data, records=(), views=1)
+    if data.pseudo_views > 2 or not config.model.needs_cameras:
+        height, width = (round(VIDEO_PER_CROP * side) for side in (data.height, data.width))
+        data = replace(data, height=height, width=width)
+    if files:
+        read = partial(_random_window, data=data)
+        videos = make_loader(
+            files,
+            seed=config.seed,
+            start_step=start,
+            batch_size=size,
+            transform=read,
+            rows=rows.tolist(),
+        )
+    else:
+        others = replace(config, data=data, seed=config.seed ^ VIDEO_STREAM)
+        videos = (batch.frames[rows, 0] for batch in _rendered(others, start, None))
+    stream_key = jax.random.fold_in(jax.random.key(config.seed), VIDEO_STREAM)
+
+    def clips() -> Iterator[Batch]:
+        for number, video in enumerate(videos, start):
+            keys = jax.random.split(jax.random.fold_in(stream_key, number), size)[rows]
+            yield make(keys, video)
+
+    moving = batches_with_motion(config.model, clips())
+    if mesh is None:
+        return moving
+    return (put_batch(mesh, batch, rows.tolist(), size) for batch in moving)
+
+
+@partial(jax.jit, static_argnums=0)
+def warps(
+    size: tuple[int, int, int], keys: Key[Array, "b"], videos: Shaped[Array, "b t H W 3"]
+) -> Batch:
+    """Return a grid of planar warps of each video, with unknown depth and identity cameras.
+
+    Args:
+      size: views, rows and columns of the grids.
+      keys: of each clip.
+      videos: bytes, or in [-1, 1], with a margin.
+    """
+    views, height, width = size
+    warp = partial(pseudo_grid, views=views, height=height, width=width)
+    frames = jax.vmap(warp)(keys, _as_floats(videos))
+    clips, _, instants = frames.shape[:3]
+    eye = jnp.eye(4)[None, None, None]
+    return Batch(
+        frames=frames,
+        depth=jnp.zeros((clips, instants, height, width)),
+        intrinsics=jnp.broadcast_to(eye[0, ..., :3, :3], (clips, views, 3, 3)),
+        world_to_camera=jnp.broadcast_to(eye, (clips, views, instants, 4, 4)),
     )
-    unfilmed = _unfilmed(config, start - first, mesh)  # refuses what it cannot use before training
-    network = load_depth()
-    key = jax.random.fold_in(jax.random.key(config.seed), STREAM)
-
-    def filmed(number: int) -> Batch:
-        keys = jax.random.split(jax.random.fold_in(key, number), size)[np.asarray(rows)]
-        clip_size = (data.pseudo_views, data.height, data.width)
-        clips = reprojected(clip_size, network, keys, next(windows))
-        return clips if mesh is None else put_batch(mesh, clips, rows, size)
-
-    def mix() -> Iterator[Any]:
-        for step in itertools.count(start):
-            number = _filmed_before(data, step)
-            is_filmed = _filmed_before(data, step + 1) > number
-            yield filmed(number) if is_filmed else next(unfilmed)
-
-    return mix()
-
-
-def _with_margin(data: DataConfig) -> DataConfig:
-    """Return the size in which videos are read for reprojection: with a margin for more views."""
-    if data.pseudo_views == 2:
-        return data
-    return replace(data, height=round(MARGIN * data.height), width=round(MARGIN * data.width))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -200,7 +231,7 @@ def reprojected(
       size: views, rows and columns of the clips.
       network: gives the depth of the videos.
       keys: of each clip.
-      videos: larger than the clips (`_with_margin`) if these have more than two views.
+      videos: with a margin if the clips have more than two views.
     """
     views, height, width = size
 
@@ -234,7 +265,7 @@ def _rendered(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
     network = load_depth() if data.estimated else None
     # What else the data are made of changes nothing in the program, which takes seconds to compile.
     program = _rendering(replace(data, records=(), videos="", pseudo=0.0, pseudo_views=2), mesh)
-    for scenes in _scenes(config, start):
+    for scenes in _draws(config, range(data.scenes), start):
         yield program(scenes if mesh is None else put_batch(mesh, scenes), network)
 
 
@@ -265,7 +296,7 @@ def _render(data: DataConfig, indices: Int[Array, "b"], network: DepthNetwork | 
 
     def one(clip: tuple[Array, ...]) -> Float[Array, "t h w"]:
         index, frames, depth = clip
-        chance = jax.random.uniform(jax.random.fold_in(jax.random.key(STREAM), index))
+        chance = jax.random.uniform(jax.random.fold_in(jax.random.key(VIDEO_STREAM), index))
 
         def estimate() -> Float[Array, "t h w"]:
             return drop_depth_edges(estimate_depth(network, frames), EDGE_BEND)
@@ -275,77 +306,33 @@ def _render(data: DataConfig, indices: Int[Array, "b"], network: DepthNetwork | 
     return batch._replace(depth=jax.lax.map(one, (indices, batch.frames[:, 0], batch.depth)))
 
 
-def _scenes(config: Config, start: int) -> Iterator[Int[np.ndarray, "b"]]:
-    """Return the indices of the scenes of each batch."""
-    scenes = range(config.data.scenes)
-    batch = config.training.batch
-    return make_loader(scenes, seed=config.seed, batch_size=batch, start_step=start)
+def _names(config: Config, files: list[Path], number: int) -> list[str | int]:
+    """Return the videos of a batch; none where rendered ones are taken."""
+    return next(_draws(config, [str(x) for x in files], number)).tolist() if files else []
 
 
-@partial(jax.jit, static_argnums=0)
-def _mixed(
-    data: DataConfig, key: PRNGKeyArray, videos: Float[Array, "p t H W 3"], clips: Batch | None
-) -> Batch:
-    """Return planar warps of the videos and the other clips of the batch, shuffled."""
-    warp_key, order_key = jax.random.split(key)
-    keys = jax.random.split(warp_key, len(videos))
-    warp = partial(pseudo_grid, views=data.views, height=data.height, width=data.width)
-    warps = _without_cameras(jax.vmap(warp)(keys, videos))
-    if clips is None:
-        return warps
-    order = jax.random.permutation(order_key, len(videos) + len(clips.frames))
-    return jax.tree.map(lambda *x: jnp.concatenate(x)[order], clips, warps)
+def _as_floats(videos: Shaped[Array, "*p t h w 3"]) -> Float[Array, "*p t h w 3"]:
+    """Return videos in [-1, 1]; those that were rendered are so already."""
+    return videos if videos.dtype == jnp.float32 else videos.astype(jnp.float32) / 127.5 - 1
 
 
-def _without_cameras(frames: Float[Array, "b v t h w 3"]) -> Batch:
-    """Return a batch of these pictures, with unknown depth (0) and identity cameras."""
-    clips, views, instants, height, width, _ = frames.shape
-    eye = jnp.eye(4)[None, None, None]
-    return Batch(
-        frames=frames,
-        depth=jnp.zeros((clips, instants, height, width)),
-        intrinsics=jnp.broadcast_to(eye[0, ..., :3, :3], (clips, views, 3, 3)),
-        world_to_camera=jnp.broadcast_to(eye, (clips, views, instants, 4, 4)),
-    )
+def _draws(config: Config, elements: Sequence[Any], start: int) -> Iterator[Any]:
+    """Return the elements in each batch, from batch `start` on, in the loader's order."""
+    size = config.training.batch
+    return make_loader(elements, seed=config.seed, batch_size=size, start_step=start)
 
 
-@jax.jit
-def _as_floats(videos: UInt8[Array, "*p t h w 3"]) -> Float[Array, "*p t h w 3"]:
-    return videos.astype(jnp.float32) / 127.5 - 1
-
-
-def video_windows(
-    data: DataConfig,
-    *,
-    seed: int,
-    start: int,
-    clips: int,
-    rows: Sequence[int] | None = None,
-) -> Iterator[UInt8[np.ndarray, "b t h w 3"]]:
-    """Return batches of `clips` windows, of the size of `data`, from batch `start` on.
-
-    With `rows`, those places of each batch alone.
+def open_videos(data: DataConfig) -> list[Path]:
+    """Return the videos to train on, all but those that evaluation keeps, and look at each.
 
     Raises:
-      InputError: there are no videos, or one cannot be used.
-    """
-    files = filmed_clips(data)
-    for clip in files:
-        read_video(clip, height=16, width=16, frames=data.frames)
-    read = partial(_random_window, data=data)
-    return make_loader(
-        files, seed=seed, start_step=start, batch_size=clips, transform=read, rows=rows
-    )
-
-
-def filmed_clips(data: DataConfig) -> list[Path]:
-    """Return the videos to train on, all but those that evaluation keeps.
-
-    Raises:
-      InputError: there are none.
+      InputError: there are none, or one cannot be used.
     """
     with input_errors("data.videos", "give another folder"):
-        return training_clips(data.videos)
+        files = training_clips(data.videos)
+    for file in files:
+        read_video(file, height=16, width=16, frames=data.frames)
+    return files
 
 
 def _random_window(

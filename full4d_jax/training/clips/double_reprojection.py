@@ -3,8 +3,8 @@
 The video I with its depth is drawn into a camera P somewhere else, and holes are filled: that is
 the source of a training clip, and the video itself, seen from P^-1 relative to it, is the truth of
 its one target view. Drawn back, the source leaves the holes and smears of a real target view
-(double reprojection, TrajectoryCrafter, arXiv 2503.05638), and some that no real one has
-(`can_be_guessed`). With P the identity the source is the video.
+(double reprojection, TrajectoryCrafter, arXiv 2503.05638), and some that no real one has. With P
+the identity the source is the video.
 
 More target views turn and zoom where the camera of the video stands. Of a video with a margin they
 show the truth exactly, as homographies of it; there is parallax to the source alone.
@@ -19,7 +19,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projection_guidance import (
-    NEARER_DISPARITY_RATIO,
     Projection,
     fill_holes,
     splat,
@@ -27,20 +26,12 @@ from full4d_jax.generation.projection_guidance import (
 from full4d_jax.training.clips.pseudo_grid import CORNERS, warped
 from gaussians.precision import exact_products
 
-AZIMUTH = 35.0  # degrees around the middle of the picture, at most
-ELEVATION = 10.0  # likewise
-CLOSER = 0.15  # largest relative change of distance
-FIELD_OF_VIEW = (40.0, 80.0)  # degrees along the longer side, as most phones have
-# Further cameras where the video's stands.
-SHIFT = 0.4  # largest shift of their middle, in halves of the video's sides
-ROLL = 5.0  # degrees, at most
-ZOOMS = np.linspace(1.0, 2.0, 21)  # the smallest that leaves a view inside the video
-
 
 def random_lens(key: PRNGKeyArray, height: int, width: int) -> Float[Array, "3 3"]:
     """Draw the intrinsics that a video without metadata may have, pixels."""
-    low, high = FIELD_OF_VIEW
-    angle = jnp.deg2rad(jax.random.uniform(key, minval=low, maxval=high))
+    # Along the longer side, as most phones have.
+    degrees = jax.random.uniform(key, minval=40.0, maxval=80.0)
+    angle = jnp.deg2rad(degrees)
     focal = 0.5 * max(height, width) / jnp.tan(angle / 2)
     lens = jnp.diag(jnp.stack([focal, focal, jnp.ones(())]))
     return lens.at[:2, 2].set(jnp.array([width / 2, height / 2]))
@@ -48,8 +39,11 @@ def random_lens(key: PRNGKeyArray, height: int, width: int) -> Float[Array, "3 3
 
 def random_pose(key: PRNGKeyArray) -> Float[Array, "4 4"]:
     """Draw world-to-camera of a camera that looks at (0, 0, 1) from the side."""
+    largest_azimuth = 35.0  # degrees around the middle of the picture
+    largest_elevation = 10.0
+    largest_change = 0.15  # of the distance
     turn, lift, move = jax.random.uniform(key, (3,), minval=-1.0)
-    return pose_beside(AZIMUTH * turn, ELEVATION * lift, 1 + CLOSER * move)
+    return pose_beside(largest_azimuth * turn, largest_elevation * lift, 1 + largest_change * move)
 
 
 @exact_products
@@ -107,20 +101,6 @@ def two_views(
         world_to_camera=jnp.repeat(poses[:, None], len(video), 1),
     )
     return clip, depth / unit
-
-
-def can_be_guessed(projection: Projection, depth: Float[Array, "*n h w"]) -> Float[Array, "*n h w"]:
-    """Return 0 where a hole hides what is nearer than its surroundings, or may, else 1.
-
-    There and back, such a hole is most often where the other camera lost a part of a person.
-
-    Args:
-      projection: of the source, into the video's camera.
-      depth: z-depth of the video, 0 where unknown.
-    """
-    around = fill_holes(projection._replace(frames=projection.disparity[..., None]))[..., 0]
-    is_behind = (depth > 0) & (1 / jnp.maximum(depth, 1e-6) < NEARER_DISPARITY_RATIO * around)
-    return jnp.maximum(projection.mask, is_behind)
 
 
 class TurnedCamera(NamedTuple):
@@ -205,20 +185,23 @@ def turned_camera(
       video_size: height and width of the video, pixels.
       size: of the camera's picture, at most so large.
     """
+    largest_shift = 0.4  # of its middle, in halves of the video's sides
+    largest_roll = 5.0  # degrees
     focal = lens[0, 0]
     rows, columns = video_size
     height, width = size
     across, down, around = jax.random.uniform(key, (3,), minval=-1.0)
-    yaw = jnp.arctan(SHIFT * across * columns / (2 * focal))
-    pitch = jnp.arctan(SHIFT * down * rows / (2 * focal))
-    rotation = _about(2, jnp.deg2rad(ROLL) * around) @ _about(0, pitch) @ _about(1, yaw)
+    yaw = jnp.arctan(largest_shift * across * columns / (2 * focal))
+    pitch = jnp.arctan(largest_shift * down * rows / (2 * focal))
+    rotation = _about(2, jnp.deg2rad(largest_roll) * around) @ _about(0, pitch) @ _about(1, yaw)
     to_video = jnp.diag(jnp.stack([2 * focal / columns, 2 * focal / rows, jnp.ones(())]))
 
     def homography(zoom: Float[Array, ""]) -> Float[Array, "3 3"]:
         reach = jnp.stack([width / (2 * focal * zoom), height / (2 * focal * zoom), jnp.ones(())])
         return to_video @ rotation.T @ jnp.diag(reach)
 
-    zooms = jnp.asarray(ZOOMS, jnp.float32)
+    # The smallest zoom that leaves the picture inside the video.
+    zooms = jnp.asarray(np.linspace(1.0, 2.0, 21), jnp.float32)
     candidates = jax.vmap(homography)(zooms)
     corners = candidates @ CORNERS.T
     is_inside = (jnp.abs(corners[:, :2]) <= corners[:, 2:]).all((1, 2))

@@ -13,23 +13,23 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from gaussians.precision import exact_products
 
-MARGIN = 1.5  # side of the video / side of the crop
-# The largest parameters of a warp, at the end of a path.
-SHIFT = 0.25  # in units of half a side
-TURN = 0.25  # radians
-ZOOM = 0.2  # of the logarithm of the scale
-SHEAR = 0.12
-TILT = 0.2  # relative change of depth at half a side
+VIDEO_PER_CROP = 1.5  # ratio of their sides
 CORNERS = np.array([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]], np.float32)
 
 
 def warp_path(key: PRNGKeyArray, views: int) -> Float[Array, "v 3 3"]:
     """Draw homographies from the crop to the video, both with corners at (+-1, +-1).
 
-    The first is the centre crop, of 1 / MARGIN of the video's sides.
+    The first is the centre crop, of 1 / VIDEO_PER_CROP of the video's sides.
     """
     tilt_key, end_key = jax.random.split(key)
-    limits = jnp.array([SHIFT, SHIFT, TURN, ZOOM, SHEAR, TILT, TILT])
+    # The largest parameters of a warp, at the end of a path.
+    shift = 0.25  # in units of half a side
+    turn = 0.25  # radians
+    zoom = 0.2  # of the logarithm of the scale
+    shear = 0.12
+    tilt = 0.2  # relative change of depth at half a side
+    limits = jnp.array([shift, shift, turn, zoom, shear, tilt, tilt])
     end = limits * jax.random.uniform(end_key, limits.shape, minval=-1, maxval=1)
     end = end.at[5:].multiply(jax.random.bernoulli(tilt_key).astype(end.dtype))
 
@@ -41,7 +41,7 @@ def warp_path(key: PRNGKeyArray, views: int) -> Float[Array, "v 3 3"]:
         linear = jnp.array([[cos, -sin], [sin, cos]]) @ jnp.array([[1.0, shear], [0.0, 1.0]])
         warp = jnp.eye(3).at[:2, :2].set(jnp.exp(zoom) * linear)
         warp = warp.at[:2, 2].set(jnp.array([x, y])).at[2, :2].set(jnp.array(tilt))
-        crop = jnp.diag(jnp.array([1 / MARGIN, 1 / MARGIN, 1.0])) @ warp
+        crop = jnp.diag(jnp.array([1 / VIDEO_PER_CROP, 1 / VIDEO_PER_CROP, 1.0])) @ warp
         corners = crop @ CORNERS.T
         reach = jnp.abs(corners[:2] / corners[2:]).max()
         return jnp.diag(jnp.stack([*[jnp.minimum(1.0, 1 / reach)] * 2, jnp.ones(())])) @ crop

@@ -243,11 +243,9 @@ def _check_latents(config: Config, opened: Sequence[Records]) -> None:
     codec = codec_id(config)
     strides = strides_of(model.codec, model.codec_stride)
     again = "encode it again with this config (full4d data encode), or train on what it was made of"
-    for name, off in (("lines", False), ("pseudo", 0.0)):
-        value = getattr(data, name)
-        if value != off and not model.needs_cameras:  # grids are mixed within a batch
-            do = "train on what it was made of"
-            raise InputError("config", f"data.{name}", value, f"{off} with cached latents", do)
+    if data.lines and not model.needs_cameras:
+        do = "train on what it was made of"
+        raise InputError("config", "data.lines", True, "False with cached latents", do)
     for records in opened:
         for number, clip in enumerate(records.clips):
             where = _where(records, number)

@@ -151,9 +151,6 @@ def test_held_out_scenes_are_beyond_all_others():
         ("data.held_out", Config(data=DataConfig(records=("a",), held_out=1.0))),
         ("training.validate_every", put(Config(), "training.validate_every", 5)),
         ("data.pseudo", Config(model=POSELESS, data=replace(MIXED, pseudo=1.0))),
-        ("data.videos", Config(model=POSELESS, data=replace(MIXED, videos=""))),
-        ("data.buckets", Config(model=POSELESS, data=replace(MIXED, buckets=("64x64",)))),
-        ("data.captions", Config(model=POSELESS, data=replace(MIXED, captions=True))),
     ],
 )
 def test_the_field_is_named(name, config):

@@ -10,7 +10,7 @@ from two_processes import PATIENCE, start_together, together
 
 from full4d_jax.cli import main
 from full4d_jax.session.files import LOCK
-from full4d_jax.training.loop import STOPPED
+from full4d_jax.training.loop import STOPPED_EXIT_CODE
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.datasets.shards import FOLDER
 from input_pipeline.procedural.clips import ProceduralClips
@@ -95,6 +95,6 @@ def test_the_first_says_that_the_second_was_killed(scenes, tmp_path):
     first = start_and_kill_second(words, tmp_path / "two")
     output = first.communicate(timeout=PATIENCE)[0]
     # The same command goes on; while it leaves, jax may end it first.
-    assert first.returncode in (STOPPED, -signal.SIGABRT)
+    assert first.returncode in (STOPPED_EXIT_CODE, -signal.SIGABRT)
     assert "full4d: process: another one: found" in output
     assert "start all again: the same commands go on" in output

@@ -8,7 +8,7 @@ import pytest
 from full4d_jax.cli import main
 from full4d_jax.session import processes
 from full4d_jax.session.errors import InputError, PeerError
-from full4d_jax.training.loop import STOPPED
+from full4d_jax.training.loop import STOPPED_EXIT_CODE
 
 
 @pytest.mark.parametrize(
@@ -73,5 +73,5 @@ def test_where_the_others_do_not_come_the_same_command_goes_on(tmp_path, monkeyp
 
     monkeypatch.setattr(jax.distributed, "initialize", wait_in_vain)
     command = ["train", "--config", "debug", "--out", str(tmp_path / "run"), "--distributed"]
-    assert main(command) == STOPPED
+    assert main(command) == STOPPED_EXIT_CODE
     assert "--distributed: found DEADLINE_EXCEEDED" in capsys.readouterr().err

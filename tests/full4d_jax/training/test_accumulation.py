@@ -12,7 +12,7 @@ from random_batches import random_batch
 from full4d_jax.config import Config, load_config
 from full4d_jax.generation.batch import Batch
 from full4d_jax.models.dit import init_params
-from full4d_jax.training.accumulation import BatchPart, places_of_lines, places_of_parts
+from full4d_jax.training.batch_part import BatchPart, whole_batch
 from full4d_jax.training.loss import Frozen, loss
 from full4d_jax.training.state import TrainState, state_from_params
 from full4d_jax.training.step import train_step
@@ -90,7 +90,7 @@ def test_the_perceptual_term_adds_up_where_parts_have_unequal_shares():
 
     @functools.partial(jax.jit, static_argnums=1)
     def shares(clips: Batch, part: int | None):
-        where = None if part is None else BatchPart(places_of_parts(4, 2), part)
+        where = None if part is None else BatchPart(jnp.arange(part, 4, 2), 4)
         return loss(config, params, clips, key, Frozen(distance=distance), where)
 
     whole, metrics = shares(batch, None)
@@ -101,23 +101,8 @@ def test_the_perceptual_term_adds_up_where_parts_have_unequal_shares():
         np.testing.assert_allclose(found, value, rtol=1e-5, err_msg=name)
 
 
-@pytest.mark.slow
-def test_frozen_leaves_stay_as_they_are_in_parts():
-    config = dataclasses.replace(
-        CHANNELS,
-        optimizer=dataclasses.replace(CHANNELS.optimizer, trainable="attention", warmup=0),
-        training=dataclasses.replace(CHANNELS.training, accumulate=2),
-    )
-    before = random_state(config)
-    after, _ = jax.jit(train_step(config))(before, random_batch(4))
-    changed = jax.tree.map(lambda a, b: bool((a != b).any()), before.params, after.params)
-    assert changed["blocks"]["attention"]["query"]["kernel"]
-    assert not changed["blocks"]["ffn_in"]["kernel"]
-    assert not changed["patch_embedding"]["kernel"]
-
-
-def test_places():
-    np.testing.assert_array_equal(places_of_parts(6, 2), [[0, 2, 4], [1, 3, 5]])
-    np.testing.assert_array_equal(places_of_parts(3, 1), [[0, 1, 2]])
-    rows = places_of_lines(places_of_parts(4, 2), 3)  # rows of a batch are (b v)
-    np.testing.assert_array_equal(rows, [[0, 1, 2, 6, 7, 8], [3, 4, 5, 9, 10, 11]])
+def test_lines_of_a_part_keep_their_places():
+    rows = BatchPart(jnp.array([1, 3]), 4).of_lines(3)  # rows of a batch are (b v)
+    np.testing.assert_array_equal(rows.places, [3, 4, 5, 9, 10, 11])
+    assert [rows.most_below(n) for n in (0, 4, 7, 12)] == [0, 3, 6, 6]
+    assert [whole_batch(5).most_below(n) for n in (0, 3, 5)] == [0, 3, 5]

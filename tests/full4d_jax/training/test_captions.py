@@ -15,13 +15,10 @@ from toy_codec import encoding_on_one_device, save_toy_codec
 from full4d_jax.config import Config, check_config, load_config
 from full4d_jax.data import encode
 from full4d_jax.data.encode import encode_dataset
-from full4d_jax.models.flops import step_flops
 from full4d_jax.models.wan.text import TEXT_TOKENS, load_training_texts, padded
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.dry_run.inspection import batch_shapes
 from full4d_jax.training.loss import Frozen, loss
-from full4d_jax.training.placement import training_mesh
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
@@ -143,47 +140,9 @@ def test_a_share_of_the_clips_drops_its_text(config, encoded):
     np.testing.assert_allclose(dropped, step(kept)(state, zeros), rtol=1e-6)
 
 
-@pytest.mark.parametrize("projections", [1, 0], ids=["encoded", "pictures"])
-def test_inspect_knows_the_batch(config, encoded, projections):
-    mesh = dataclasses.replace(config.mesh, data=1, fsdp=2)
-    config = dataclasses.replace(on(config, encoded, projections=projections), mesh=mesh)
-    mesh = training_mesh(config)
-    assert mesh is not None
-    batch, shapes = next(training_batches(config, 0, mesh)), batch_shapes(config, mesh)
-    if not projections:  # cached latents beside the source's pictures, which inspect leaves out
-        batch, shapes = batch.text, shapes.text
-    for x, like in zip(jax.tree.leaves(batch), jax.tree.leaves(shapes), strict=True):
-        assert (x.shape, x.dtype) == (like.shape, like.dtype)
-        assert x.sharding.is_equivalent_to(like.sharding, x.ndim)
-    without = dataclasses.replace(config, data=dataclasses.replace(config.data, captions=False))
-    assert step_flops(config) > step_flops(without)
-
-
-def test_what_does_not_fit_is_refused(config, raw, encoded, tmp_path, monkeypatch):
-    def embed(config, encoder, file=None):
-        encode_dataset(config, raw, tmp_path, "train", 1, (0, 1), encoder, file)
-
-    with pytest.raises(InputError, match=r"--text_encoder: found none"):
-        embed(config, None)
-    with pytest.raises(InputError, match="no clip with a caption"):
-        embed(config, tmp_path)
-    file = tmp_path / "captions.json"
-    file.write_text('{"a": 3}')
-    with pytest.raises(InputError, match="expected a text by scene"):
-        embed(config, tmp_path, file)
-    file.write_text(json.dumps({open_dataset(raw).scene_ids[0]: "a man"}))
-    monkeypatch.setattr(encode, "prompt_encoder", table)
+def test_what_does_not_fit_is_refused(config, raw, encoded):
     wide = dataclasses.replace(config, model=dataclasses.replace(config.model, text_width=8))
-    with pytest.raises(InputError, match="width 6, expected 8, the model's"):
-        embed(wide, tmp_path, file)
     with pytest.raises(InputError, match="text of width 6, expected text of width 8"):
         training_batches(on(wide, encoded), 0)
     with pytest.raises(InputError, match="no embedded caption"):
         training_batches(on(config, raw, projections=0), 0)
-    rendered = on(config, "", projections=0)
-    rendered = dataclasses.replace(rendered, data=dataclasses.replace(rendered.data, records=()))
-    with pytest.raises(InputError, match=r"data.captions.*expected False without --data.records"):
-        training_batches(rendered, 0)
-    none = dataclasses.replace(config, model=dataclasses.replace(config.model, text_width=0))
-    with pytest.raises(InputError, match=r"data.captions.*model.text_width 0"):
-        check_config(none)

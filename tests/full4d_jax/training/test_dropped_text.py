@@ -5,13 +5,10 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from random_weights import random_params
 
 from full4d_jax.config import Config, load_config
 from full4d_jax.generation.batch import Batch
-from full4d_jax.models.wan.text import load_training_texts
-from full4d_jax.session.errors import InputError
 from full4d_jax.training.loss import Frozen, loss
 
 DEBUG = load_config("configs/debug.py")
@@ -55,23 +52,3 @@ def test_the_share_gets_the_other_text():
     np.testing.assert_allclose(total(1, text, other), with_other, rtol=1e-6)
     some = total(0.5, text, other)
     assert min(abs(some - with_text), abs(some - with_other)) > 1e-4
-
-
-def test_texts_of_a_run(tmp_path):
-    for name, tokens in (("a", 3), ("b", 3), ("short", 2)):
-        np.savez(tmp_path / f"{name}.npz", text=np.full((tokens, 8), tokens, np.float32))
-    a, b, short = (str(tmp_path / f"{x}.npz") for x in ("a", "b", "short"))
-    text, negative = load_training_texts(dropping(0.1, text=a))
-    assert text is not None
-    assert negative is not None
-    assert not negative.any()
-    assert text.all()
-    assert negative.shape == text.shape == (3, 8)
-    text, negative = load_training_texts(dropping(0.1, negative_text=b))
-    assert text is not None
-    assert negative is not None
-    assert not text.any()
-    assert negative.all()
-    assert load_training_texts(dropping(0, text=a, negative_text=b))[1] is None
-    with pytest.raises(InputError, match="as many as text has"):
-        load_training_texts(dropping(0.1, text=a, negative_text=short))

@@ -5,20 +5,20 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from random_batches import random_batch
 
-from full4d_jax.cli import main
 from full4d_jax.config import check_config, load_config
 from full4d_jax.generation.sampling import sample, schedule
 from full4d_jax.models.dit import init_params
-from full4d_jax.models.flops import forward_flops, step_flops
-from full4d_jax.training.few_steps import FINER, SegmentTimes, draw_segments, segment_velocity
+from full4d_jax.training.few_steps import (
+    TEACHER_STEPS,
+    SegmentTimes,
+    draw_segments,
+    segment_velocity,
+)
 from full4d_jax.training.state import state_from_params
 from full4d_jax.training.step import train_step
 
-TRAIN = """train --config debug --flow.segments 2 --sampler.steps 2 --sampler.noise 1
-    --flow.mean_share 0 --optimizer.trainable adapters --model.lora_rank 2"""
 SPREAD = 0.5  # standard deviation of Gaussian data, whose flow is known
 
 
@@ -64,13 +64,13 @@ def test_the_target_leads_to_the_end_of_the_segment():
 def test_a_step_a_segment_ends_where_many_steps_end():
     """Targets that are followed exactly, one part after the other, are the teacher's own path."""
     z = jax.random.normal(jax.random.key(0), (1, 1, 1, 4, 4, 3))
-    fine = schedule(FINER, 1.0)
+    fine = schedule(TEACHER_STEPS, 1.0)
 
     def student(place):
         def velocity(z, _):
-            if place == FINER:
+            if place == TEACHER_STEPS:
                 return jnp.zeros_like(z)
-            times = SegmentTimes(*(fine[jnp.array([x])] for x in (place, place + 1, FINER)))
+            times = SegmentTimes(*(fine[jnp.array([x])] for x in (place, place + 1, TEACHER_STEPS)))
             return segment_velocity(student(place + 1), exact, z, times)
 
         return velocity
@@ -119,31 +119,3 @@ def test_adapters_follow_and_nothing_else_changes():
     for (path, x), old in zip(after, jax.tree.leaves(before.params), strict=True):
         name = jax.tree_util.keystr(path)
         assert np.array_equal(x, old) != ("lora" in name), name
-
-
-def test_operations_of_teacher_and_follower_are_counted():
-    config = few()
-    alone = replace(config, flow=replace(config.flow, segments=0))
-    data = config.data
-    forward = config.training.batch * forward_flops(config, data.views, data.frames)
-    assert step_flops(config) == step_flops(alone) + 2 * forward
-
-
-@pytest.mark.parametrize(
-    ("field", "words"),
-    [
-        ("optimizer.trainable", ["--optimizer.trainable", "lora"]),
-        ("sampler.steps", ["--sampler.steps", "3"]),
-        ("sampler.noise", ["--sampler.noise", "0"]),
-        ("flow.mean_share", ["--flow.mean_share", "0.5"]),
-        ("flow.teacher_guidance", ["--flow.teacher_guidance", "5"]),
-    ],
-)
-def test_what_does_not_go_with_few_steps_is_refused(field, words, capsys, tmp_path):
-    assert main([*TRAIN.split(), "--out", str(tmp_path / "out"), *words]) == 2
-    assert field in capsys.readouterr().err
-
-
-def test_a_teacher_is_asked_for(capsys, tmp_path):
-    assert main([*TRAIN.split(), "--out", str(tmp_path / "out")]) == 2
-    assert "--init" in capsys.readouterr().err

@@ -1,12 +1,10 @@
 """Resuming: summaries, metrics and the checks that it is the same run."""
 
 import itertools
-from pathlib import Path
 
 import jax.numpy as jnp
-import orbax.checkpoint as ocp
 import pytest
-from tiny_run import batches, first, lines, short
+from tiny_run import batches, lines, short
 
 from full4d_jax.config import Config, ModelConfig
 from full4d_jax.session.errors import InputError
@@ -81,29 +79,6 @@ def test_another_run_is_not_mixed_in(tmp_path):
     assert resumed["config"]["training"]["steps"] == 7
 
 
-def save_as_before(folder: Path, state, record) -> None:
-    """A checkpoint without marks and without a digest."""
-    handlers = {"state": ocp.StandardCheckpointHandler(), "record": ocp.JsonCheckpointHandler()}
-    with ocp.CheckpointManager(folder, item_handlers=handlers) as manager:
-        args = {"state": ocp.args.StandardSave(state), "record": ocp.args.JsonSave(record)}
-        manager.save(int(state.step), args=ocp.args.Composite(**args))
-
-
-def test_checkpoints_of_earlier_programs_resume(tmp_path):
-    state = first()._replace(step=jnp.array(4))
-    config = run_record(Config(), None)["config"]
-    del config["optimizer"]["adam_weight_decay"]
-    config["training"]["batch"] = 2
-    summary = {"seconds": 1.5, "history": [{"step": 4, "loss": 1.0, "times": [0.0, 1.0]}]}
-    save_as_before(tmp_path / "checkpoints", state, {"config": config, "summary": summary})
-    state, found = short(tmp_path, batch=2)
-    assert int(state.step) == 7
-    assert found["samples"] == 4 * 2 + 2 + 3 + 1
-    assert found["times"] == [0, 6]
-    assert found["parts"][0]["start"] == 4  # from where flow times are counted
-    assert found["seconds"] >= 1.5
-
-
 def test_an_edited_mask_file_is_another_run(tmp_path):
     file = tmp_path / "mine.py"
     config = Config(model=ModelConfig(mask=f"{file}:same"))
@@ -138,10 +113,3 @@ def test_a_run_that_stops_anywhere_writes_the_same_metrics(tmp_path):
     short(tmp_path / "parts", log_every=3, checkpoint_every=1)
     assert lines(tmp_path / "parts") == lines(tmp_path / "whole")
     assert [line["step"] for line in lines(tmp_path / "parts")] == [3, 6, 7]
-
-
-def test_what_else_changed_is_told(tmp_path, monkeypatch, capsys):
-    short(tmp_path, steps=4)
-    monkeypatch.setenv("LIBTPU_INIT_ARGS", "--other")
-    short(tmp_path)
-    assert "since that checkpoint: flags" in capsys.readouterr().err

@@ -28,8 +28,3 @@ def test_a_run_goes_on_on_other_meshes_with_the_same_losses(tmp_path, capsys):
         assert main(command) == 0
     assert "at step 3" in capsys.readouterr().out
     assert losses(several) == pytest.approx(losses(one), rel=1e-5)
-
-
-def test_a_batch_that_the_devices_cannot_share_is_refused(tmp_path, capsys):
-    assert main([*TRAIN, "--mesh.data", "8", "--out", str(tmp_path)]) == 2
-    assert "training.batch" in capsys.readouterr().err

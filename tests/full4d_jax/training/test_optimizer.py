@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from full4d_jax.cli import main
-from full4d_jax.config import OptimizerConfig, load_config
+from full4d_jax.config import OptimizerConfig
 from full4d_jax.training.optimizer import block_matrices, learning_rate, make_optimizer
 
 CONFIG = OptimizerConfig(warmup=3, clip=1e9)

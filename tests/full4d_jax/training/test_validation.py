@@ -14,17 +14,13 @@ from jax.sharding import Mesh
 from tiny_run import lines
 
 from full4d_jax import flow
-from full4d_jax.config import Config, check_config, load_config
-from full4d_jax.data.encode import resized
+from full4d_jax.config import Config, load_config
 from full4d_jax.generation.batch import Batch
 from full4d_jax.session.errors import InputError
 from full4d_jax.training import prior_training
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.clips.record_clips import SizedRecords
 from full4d_jax.training.clips.records import (
-    held_out_scenes,
     held_out_scenes_at,
-    open_folders,
     open_records,
     record_batches,
     record_names_at,
@@ -36,7 +32,6 @@ from full4d_jax.training.prior_training import train_prior
 from full4d_jax.training.state import TrainState, init_state
 from full4d_jax.training.validation import (
     TIME_BINS,
-    Losses,
     make_validation,
     validation_losses,
     without_drops,
@@ -99,32 +94,6 @@ def test_held_out_scenes_are_never_trained_on(dataset):
     assert len(open_records(configured(dataset, held_out=0.0)).sources[0]) == 10
 
 
-def test_a_scene_in_two_datasets_is_held_out_of_both(dataset, tmp_path):
-    clips = ProceduralClips(first=2, count=10, views=3, frames=2, height=16, width=16)
-    write_dataset(tmp_path / "later", clips, name="later")
-    config = configured(f"{dataset}=1", f"{tmp_path / 'later'}=3", held_out=0.5)
-    trained = scenes_of(config, 40, held_out=False)
-    kept = scenes_of(config, 40, held_out=True)
-    assert (len(trained), len(kept)) == (6, 6)
-    assert not trained & kept
-
-
-class Rooms(ProceduralClips):
-    """Clips whose scenes have brackets in their names."""
-
-    def _scene_id(self, index: int) -> str:
-        return f"room ({index})"
-
-
-def test_a_name_with_brackets_is_that_of_its_scene(tmp_path):
-    clips = Rooms(first=0, count=4, views=3, frames=2, height=16, width=16)
-    write_dataset(tmp_path / "rooms", clips, name="rooms")
-    config = configured(tmp_path / "rooms", held_out=0.5)
-    expected = held_out_scenes(config, open_folders(config)[0])
-    assert {x for n in range(5) for x in held_out_scenes_at(config, n)} == expected
-    assert all(x.startswith("room (") for x in expected)
-
-
 def test_scenes_that_cannot_be_held_out(dataset, tmp_path):
     one = ProceduralClips(first=0, count=1, views=3, frames=2, height=16, width=16)
     write_dataset(tmp_path / "one", one, name="one")
@@ -132,13 +101,6 @@ def test_scenes_that_cannot_be_held_out(dataset, tmp_path):
         open_records(configured(tmp_path / "one"))
     with pytest.raises(InputError, match="all scenes held out, expected others too"):
         open_records(configured(dataset, tmp_path / "one", held_out=0.9))
-    for wrong, said in (
-        ({"held_out": 1.0}, r"data\.held_out.*below 1"),
-        ({"records": ()}, r"data\.held_out.*0.0, or --data\.records"),
-        ({"held_out": 0.0}, r"training\.validate_every.*0, or --data\.held_out"),
-    ):
-        with pytest.raises(InputError, match=said):
-            check_config(configured(**{"records": (str(dataset),), **wrong}))
 
 
 def test_losses_are_those_of_training_at_the_same_flow_times(dataset, monkeypatch):
@@ -183,31 +145,6 @@ def test_numbers_depend_on_the_parameters_alone(dataset):
     share = config.flow.mean_share
     total = share * first["validation/mean"] + (1 - share) * np.mean([first[x] for x in names])
     assert first["validation/loss"] == pytest.approx(total, abs=1e-5)
-
-
-class Wide(ProceduralClips):
-    """Twice as wide, cut out of the others: a size of its own would be another program."""
-
-    def __getitem__(self, index: int):
-        return resized(super().__getitem__(index), 16, 32)
-
-
-def test_a_rare_size_counts_by_its_share(dataset, tmp_path, monkeypatch):
-    """The loss is the width of a batch here, so that the mean tells the shares of the widths."""
-    wide = Wide(first=100, count=4, views=3, frames=2, height=16, width=16)
-    write_dataset(tmp_path / "wide", wide, name="wide")
-    folders = f"{dataset}=19", f"{tmp_path / 'wide'}=1"
-    config = configured(*folders, held_out=0.5, buckets=("16x16", "16x32"))
-    sources = open_records(config, held_out=True).sources
-    assert [x.size for x in sources if isinstance(x, SizedRecords)] == [(16, 16), (16, 32)]
-
-    def width(config, params, batch, key, frozen) -> Losses:
-        loss = jnp.float32(batch.frames.shape[-2])
-        return Losses(jnp.full(TIME_BINS, loss), loss)
-
-    monkeypatch.setattr("full4d_jax.training.validation.validation_losses", width)
-    measured = make_validation(config, None, None)(lively_state(config))
-    assert measured["validation/loss"] == pytest.approx(0.95 * 16 + 0.05 * 32)
 
 
 @pytest.mark.slow

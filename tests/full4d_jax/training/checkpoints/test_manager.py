@@ -1,6 +1,5 @@
 """Checkpoints: what they hold, which stay, and what happens to damaged ones."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -16,7 +15,6 @@ from tiny_run import OPTIMIZER, first, lines, same, short
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.checkpoints.integrity import marks
 from full4d_jax.training.checkpoints.manager import Checkpoints
-from full4d_jax.training.checkpoints.provenance import git_revision
 from full4d_jax.training.state import first_state
 
 STEPS = 4
@@ -112,40 +110,6 @@ def test_only_damaged_checkpoints(finished, tmp_path):
         restored(folder)
 
 
-@pytest.mark.parametrize("wrong", [10**400, 2**62 * 1000, "[" * 100_000])
-def test_numbers_and_depths_that_python_cannot_take_are_damage(wrong, finished, tmp_path, capsys):
-    """In what Orbax tells of the newest step, and of its arrays."""
-    told, folder = tmp_path / "told", tmp_path / "folder"
-    shutil.copytree(finished[0], told)
-    times = {"init_timestamp_nsecs": wrong, "commit_timestamp_nsecs": wrong}
-    text = wrong if isinstance(wrong, str) else json.dumps(times)
-    (told / str(STEPS) / "_CHECKPOINT_METADATA").write_text(text)
-    with pytest.raises(InputError, match=r"_CHECKPOINT_METADATA.*move the numbered folder"):
-        Checkpoints(told, keep=3)
-    shutil.copytree(finished[0], folder)
-    (folder / str(STEPS) / "state/_METADATA").write_text(text)
-    assert same(restored(folder)[0], finished[1][-2])
-    assert f"is moved to damaged-{STEPS}" in " ".join(capsys.readouterr().err.split())
-
-
-@pytest.mark.parametrize("content", [b"", b'{"c3Rl', b"{}", b"null", b"[]", b"\xff\xfe\0", None])
-def test_what_is_told_of_devices_may_be_damaged_or_missing(content, finished, tmp_path, capsys):
-    """`_sharding`: it is not needed, and where it is broken the checkpoint before is used."""
-    folder = tmp_path / "folder"
-    shutil.copytree(finished[0], folder)
-    sharding = folder / str(STEPS) / "state/_sharding"
-    sharding.unlink() if content is None else sharding.write_bytes(content)
-    assert same(restored(folder)[0], finished[1][-1 if content is None else -2])
-    told = capsys.readouterr().err.splitlines()
-    assert [line for line in told if "damaged" in line] == [*told] == told[: content is not None]
-    for step in (2, 3):
-        shutil.rmtree(folder / str(step))
-    if content is not None:
-        (folder / f"damaged-{STEPS}").rename(folder / str(STEPS))
-        with pytest.raises(InputError, match=r"only damaged checkpoints \(1\)"):
-            restored(folder)
-
-
 def test_nothing_but_files_and_folders_is_read(finished, tmp_path):
     """A pipe would be read for ever, a device until memory ends."""
     folder = tmp_path / "folder"
@@ -197,11 +161,6 @@ def test_links_where_a_checkpoint_is_being_written_are_refused(tmp_path):
         Checkpoints(folder, keep=1)
 
 
-def test_no_checkpoint(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no checkpoint"):
-        restored(tmp_path)
-
-
 def test_parameters_of_another_shape_are_named(tmp_path):
     params = {name: jnp.zeros(3) for name in "abcdef"}
     with Checkpoints(tmp_path, keep=1) as checkpoints:
@@ -233,34 +192,6 @@ def test_marks_know_every_bit_and_place():
             assert marks({name: jnp.asarray(other)})[name] != before[name], (name, bit)
     swapped = arrays["floats"][:, ::-1]
     assert marks({"floats": jnp.asarray(swapped)})["floats"] != before["floats"]
-
-
-def test_a_record_says_what_the_run_ran_on(tmp_path):
-    short(tmp_path)
-    with Checkpoints(tmp_path / "checkpoints", keep=2) as checkpoints:
-        state, record = checkpoints.restore(first())
-    assert record["position"] == int(state.step) == 7
-    assert set(record["versions"]) >= {"full4d-jax", "jax", "jaxlib", "flax", "optax"}
-    assert record["devices"] == {"kind": "cpu", "count": 8, "processes": 1}
-    assert set(record) >= {"config", "config_sha256", "mesh", "flags", "git", "init", "summary"}
-
-
-def test_the_revision_of_the_code(tmp_path):
-    def git(*words):
-        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-        subprocess.run(["git", "-C", tmp_path, *who, *words], check=True, capture_output=True)
-
-    assert git_revision(tmp_path) is None
-    git("init")
-    (tmp_path / "a.py").write_text("1")
-    assert git_revision(tmp_path) is None  # in a repository, but not of it
-    git("add", ".")
-    git("commit", "-m", "a")
-    found = git_revision(tmp_path)
-    assert found is not None
-    assert (len(found["revision"]), found["dirty"]) == (40, False)
-    (tmp_path / "a.py").write_text("2")
-    assert git_revision(tmp_path) == {**found, "dirty": True}
 
 
 PROGRAM = """

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from full4d_jax.evaluation.baselines import add_change
-from full4d_jax.training.clips.pseudo_grid import CORNERS, MARGIN, pseudo_grid, warp_path
+from full4d_jax.training.clips.pseudo_grid import CORNERS, VIDEO_PER_CROP, pseudo_grid, warp_path
 
 
 def smooth_video(frames: int = 3, side: int = 48) -> np.ndarray:
@@ -19,7 +19,7 @@ def smooth_video(frames: int = 3, side: int = 48) -> np.ndarray:
 def test_paths_start_at_the_centre_and_stay_inside():
     keys = jax.random.split(jax.random.key(0), 500)
     paths = np.asarray(jax.jit(jax.vmap(lambda key: warp_path(key, 4)))(keys))
-    centre = np.diag([1 / MARGIN, 1 / MARGIN, 1])
+    centre = np.diag([1 / VIDEO_PER_CROP, 1 / VIDEO_PER_CROP, 1])
     np.testing.assert_allclose(paths[:, 0], np.broadcast_to(centre, (500, 3, 3)), atol=1e-6)
     corners = paths @ CORNERS.T
     assert (corners[:, :, 2] > 0.3).all()
