@@ -2,31 +2,25 @@
 
     python recipes/train_shipped.py --minutes 27 --photos PHOTOS --videos VIDEOS --out OUT
 
-Stages are the depth network, the prior (rows 96 x 128, rich worlds, our own depth,
-ordinary videos), and the upsampler that follows this prior. Each has its share of
-the minutes; a stage that is done leaves its time to the next. A stage that runs out of time saves
-and stops, and the same command with the same `--out` goes on.
+Stages are the depth network, the prior (rows 96 x 128, rich worlds, our own depth, ordinary
+videos), and the upsampler that follows this prior. Each has its share of the minutes; a stage that
+is done leaves its time to the next. A stage that runs out of time saves and stops, and the same
+command with the same `--out` goes on.
 
-At the end everything lies in `OUT/pieces`, in files of at most 16 MiB, which is all that need be
-kept: where OUT holds nothing but them, the command unpacks them first. The last line is JSON: for
-each stage its steps, its loss and whether it is done. Sizes of batches are for one GPU of 80 GB;
-`--small` is for trying it on any machine.
+The last line is JSON: for each stage its steps, its loss and whether it is done. Sizes of batches
+are for one GPU of 80 GB; `--small` is for trying it on any machine.
 """
 
 import argparse
-import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-PIECE = 16 * 2**20  # bytes
 GRACE = 90  # seconds to save in
 PACKAGED = Path(__file__).resolve().parents[1] / "full4d_jax" / "checkpoints"
 
@@ -86,19 +80,14 @@ def script(name: str) -> str:
     return str(Path(__file__).with_name(f"{name}.py"))
 
 
-STAGES = ("depth", "prior", "upsampler")
-
-
 def main() -> None:
-    """Unpack, train, pack, print the JSON line."""
+    """Train, and print the JSON line."""
     options = parser().parse_args()
     for name in ("photos", "videos"):
         if not getattr(options, name).is_dir():
             raise SystemExit(f"--{name}: found no folder {getattr(options, name)}, expected one")
     if options.minutes <= 0:
         raise SystemExit(f"--minutes: found {options.minutes}, expected more than 0")
-    pieces = options.out / "pieces"
-    unpack(pieces, options.out)
     end = time.monotonic() + 60 * options.minutes
     progress_by_stage = {}
     left = 1.0
@@ -112,8 +101,7 @@ def main() -> None:
         progress_by_stage[stage.name] = progress(folder) | {"done": weights.is_file()}
         if not weights.is_file():
             break  # the stages after it follow its weights
-    pack(options.out, pieces)
-    print(f"next: the same command goes on; {pieces} is all that it needs")
+    print("next: the same command goes on")
     print(json.dumps(progress_by_stage))
 
 
@@ -156,32 +144,6 @@ def progress(folder: Path) -> dict[str, float]:
     entries = [json.loads(line) for line in lines]
     losses = [entry for entry in entries if "loss" in entry]
     return {name: losses[-1][name] for name in ("step", "loss")} if losses else {}
-
-
-def pack(out: Path, pieces: Path) -> None:
-    """Write the runs in `out` as one tar in files of at most `PIECE` bytes."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name in STAGES:
-            if (out / name).is_dir():
-                archive.add(out / name, arcname=name)
-    data = buffer.getvalue()
-    partial = pieces.with_name("pieces.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for i in range(0, len(data), PIECE):
-        (partial / f"{i // PIECE:04d}").write_bytes(data[i : i + PIECE])
-    shutil.rmtree(pieces, ignore_errors=True)
-    partial.rename(pieces)
-
-
-def unpack(pieces: Path, out: Path) -> None:
-    """Restore the runs where there is nothing but pieces."""
-    if not pieces.is_dir() or any((out / name).is_dir() for name in STAGES):
-        return
-    data = b"".join(file.read_bytes() for file in sorted(pieces.iterdir()))
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        archive.extractall(out, filter="data")
 
 
 if __name__ == "__main__":
