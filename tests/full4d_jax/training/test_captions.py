@@ -7,7 +7,6 @@ import dataclasses
 import json
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from toy_codec import encoding_on_one_device, save_toy_codec
@@ -15,12 +14,11 @@ from toy_codec import encoding_on_one_device, save_toy_codec
 from full4d_jax.config import Config, check_config, load_config
 from full4d_jax.data import encode
 from full4d_jax.data.encode import encode_dataset
-from full4d_jax.models.wan.text import TEXT_TOKENS, load_training_texts, padded
+from full4d_jax.models.wan.text import padded
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.loss import Frozen, loss
 from full4d_jax.training.state import init_state
-from full4d_jax.training.step import train_step
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
 
@@ -119,25 +117,6 @@ def _weights(config: Config):
     from full4d_jax.models.codecs.codec import codec_weights
 
     return codec_weights(config)
-
-
-def test_a_share_of_the_clips_drops_its_text(config, encoded):
-    config = on(config, encoded, drop_text=1.0)
-    text, nothing = load_training_texts(config)
-    assert text is None
-    assert nothing is not None
-    assert nothing.shape == (TEXT_TOKENS, WIDTH)
-    batch, state = next(training_batches(config, 0)), init_state(config, jax.random.key(0))
-
-    def step(config):
-        run = train_step(config)
-        return jax.jit(lambda *given: run(*given)[1]["loss"])
-
-    assert batch.text is not None
-    dropped = step(config)(state, batch)
-    zeros = batch._replace(text=jnp.zeros_like(batch.text))
-    kept = dataclasses.replace(config, data=dataclasses.replace(config.data, drop_text=0.0))
-    np.testing.assert_allclose(dropped, step(kept)(state, zeros), rtol=1e-6)
 
 
 def test_what_does_not_fit_is_refused(config, raw, encoded):

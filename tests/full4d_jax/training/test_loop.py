@@ -92,12 +92,6 @@ def test_an_edited_mask_file_is_another_run(tmp_path):
     assert run_record(Config(), None).keys() == stored.keys() - {"mask"}
 
 
-def test_all_fields_that_differ_are_named(tmp_path):
-    short(tmp_path, steps=4)
-    with pytest.raises(InputError, match=r"seed, training.batch.*--seed 0 --training.batch 8"):
-        short(tmp_path, seed=1, batch=2)
-
-
 def test_a_run_that_stops_anywhere_writes_the_same_metrics(tmp_path):
     def until(end):
         def data(start):

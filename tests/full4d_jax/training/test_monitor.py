@@ -11,11 +11,9 @@ from tensorboardX.record_writer import masked_crc32c
 from tiny_run import batches, first, lines, short, step
 
 from full4d_jax.config import TrainingConfig
-from full4d_jax.session.errors import InputError
 from full4d_jax.training import monitor
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.monitor import Monitor, slow_process
-from full4d_jax.training.profiling import parse_steps
 from full4d_jax.training.run_state import start_at
 
 
@@ -153,12 +151,6 @@ def test_a_profile_of_some_steps(tmp_path, capsys):
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
     assert list((tmp_path / "profile").rglob("*.trace.json.gz"))
     assert f"xprof --logdir {tmp_path / 'profile'}" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("text", ["3", "4:3", "3:9"])
-def test_profiles_of_no_steps(text):
-    with pytest.raises(InputError, match=r"--profile: found .*1 <= A <= B <= 8"):
-        parse_steps(text, 8)
 
 
 def test_what_a_step_takes_is_on_the_devices(tmp_path):
