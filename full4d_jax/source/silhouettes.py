@@ -60,16 +60,19 @@ def look_again(
       shares: of people at each pixel, as DeepLab sees them.
     """
     smallest_person = 1e-3  # of the picture
-    likely_share = 0.4  # share of people at all their pixels
-    sure_share = 0.6  # share of people at a person's best pixel
     people = People(shares, np.zeros(shares.shape, bool))
-    likely = pieces_with(shares > likely_share, shares > sure_share)
+    likely = likely_pieces(shares)
     count, pieces = number_pieces(likely)
     for number in range(1, count):
         piece = pieces == number
         if piece.sum() >= smallest_person * piece.size:
             people = _look_at(params, frame, piece, likely & ~piece, people)
     return people
+
+
+def likely_pieces(shares: Float32[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+    """Return the pieces of pixels whose share of subjects is likely that have a sure pixel."""
+    return pieces_with(shares > 0.4, shares > 0.6)
 
 
 def _look_at(

@@ -49,7 +49,7 @@ from full4d_jax.source.backdrop import (
     number_pieces,
     pieces_with,
 )
-from full4d_jax.source.silhouettes import look_again
+from full4d_jax.source.silhouettes import likely_pieces, look_again
 from full4d_jax.source.tracks import link_labels
 
 PERSON = "person"
@@ -290,7 +290,7 @@ def outline(
     grabcut_rounds = 2  # of GrabCut
     margin_pixels = 16  # pixels around subjects that colours of the background are learnt from
     certain_share = 0.9  # share of the classes that colour does not doubt inside
-    coarse = _likely(subject)
+    coarse = likely_pieces(subject)
     mask = coarse | _parts(coarse, moving)
     if not mask.any():
         return mask
@@ -330,13 +330,6 @@ def _lost(mask: Bool[ndarray, "h w"], refined: Bool[ndarray, "h w"]) -> Bool[nda
     size = np.bincount(pieces.ravel(), minlength=count)
     left = np.bincount(pieces[refined], minlength=count)
     return mask & (left < surviving_share * size)[pieces]
-
-
-def _likely(subject: Float32[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
-    """Return the pieces of likely pixels that have a sure one."""
-    likely_share = 0.4  # share of the classes at all its pixels
-    sure_share = 0.6  # share of the classes at a subject's best pixel
-    return pieces_with(subject > likely_share, subject > sure_share)
 
 
 def _parts(coarse: Bool[ndarray, "h w"], moving: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:

@@ -37,12 +37,7 @@ from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from scipy.sparse.linalg import splu
 
-from full4d_jax.source.depth.straightness import (
-    ASIDE_PIXELS,
-    SURFACE_JUMP_RATIO,
-    long_segments,
-    sample_depth,
-)
+from full4d_jax.source.depth.straightness import SegmentPoints, segment_points
 from full4d_jax.source.depth.verticals import UprightLines
 from gaussians.fitting.stillness import median_where
 
@@ -50,18 +45,6 @@ NODE_STEP_PIXELS = 3  # pixels between nodes
 TRUST_WEIGHT = 0.1
 LINE_WEIGHT = 1000.0
 ALIKE_LOG_DEPTH = 0.08  # difference of log depths of a pixel and a node on one surface
-
-
-class SegmentPoints(NamedTuple):
-    """Points of a straight segment on one surface.
-
-    Attributes:
-      points: x y in pixels.
-      depth: at the points, known.
-    """
-
-    points: Float[ndarray, "n 2"]
-    depth: Float[ndarray, " n"]
 
 
 def flatten_planes(
@@ -121,11 +104,16 @@ def _flatten(
     grid = _Grid(rows, columns, np.log(estimate))
 
     known = np.where(usable, depth, 0)
-    lines = [_line(grid, x) for x in segment_points(frame, known, least_length)]
+    lines = []
+    for segment in segment_points(frame, known, least_length):
+        along = np.linspace(-1, 1, len(segment.depth))
+        shape = np.stack([np.ones_like(along), along], 1)  # a + b k
+        lines.append(_line(grid, segment, shape, False))
     if upright_lines is not None:
-        short = segment_points(frame, known, least_upright)
-        upright = [x for x in short if upright_lines.include(*x)]
-        lines += [_upright_line(grid, x, upright_lines) for x in upright]
+        for segment in segment_points(frame, known, least_upright):
+            if upright_lines.include(*segment):
+                shape = upright_lines.profile(segment.points)[:, None]  # c p_k
+                lines.append(_line(grid, segment, shape, True))
     solved = _solve(estimate, usable[nodes], lines)
 
     # Between nodes disparity is theirs; at edges it keeps the shape of the estimate.
@@ -138,38 +126,6 @@ def _flatten(
     bend = cv2.resize(_bends(estimate).astype(np.float32), (width, height))
     share = np.clip((bend - bent_range[0]) / (bent_range[1] - bent_range[0]), 0, 1)
     return np.where(usable, 1 / (share * shaped + (1 - share) * smooth), 1.0)
-
-
-def segment_points(
-    frame: UInt8[ndarray, "h w 3"], depth: Float[ndarray, "h w"], shortest: float
-) -> list[SegmentPoints]:
-    """Return the points aside of a picture's segments that lie on the segments' surfaces.
-
-    Where the sides differ in depth, these are those of the nearer one, else of both. A segment is
-    cut where depth jumps along it. Pieces shorter than `shortest`, of the short side, do not count.
-    """
-    least = shortest * min(depth.shape)
-    result = []
-    for ends in long_segments(frame, least):
-        along = ends[1] - ends[0]
-        length = np.linalg.norm(along)
-        middle = ends[0] + np.linspace(0, 1, int(length) + 1)[:, None] * along
-        aside = ASIDE_PIXELS * np.array([-along[1], along[0]]) / length
-        sides = [SegmentPoints(x, sample_depth(depth, x)) for x in (middle - aside, middle + aside)]
-        sides = [SegmentPoints(x[z > 0], z[z > 0]) for x, z in sides if (z > 0).any()]
-        sides.sort(key=lambda side: float(np.median(side.depth)))
-        middles = [np.median(side.depth) for side in sides]
-        if len(sides) == 2 and middles[1] > SURFACE_JUMP_RATIO * middles[0]:
-            sides = sides[:1]
-        for points, z in sides:
-            cuts = np.flatnonzero(np.abs(np.diff(np.log(z))) > np.log(SURFACE_JUMP_RATIO)) + 1
-            pieces = zip(np.split(points, cuts), np.split(z, cuts), strict=True)
-            result += [
-                SegmentPoints(*piece)
-                for piece in pieces
-                if len(piece[0]) > 2 and np.linalg.norm(np.ptp(piece[0], 0)) > least
-            ]
-    return result
 
 
 def _at_nodes(
@@ -281,20 +237,7 @@ def _solve(
     return x.reshape(estimate.shape)
 
 
-def _line(grid: _Grid, segment: SegmentPoints) -> LineEquation:
-    """Return a straight segment's part in the equation: a + b k."""
-    count = len(segment.depth)
-    shape = np.stack([np.ones(count), np.linspace(-1, 1, count)], 1)
-    return _scaled_line(grid, segment, shape, False)
-
-
-def _upright_line(grid: _Grid, segment: SegmentPoints, upright_lines: UprightLines) -> LineEquation:
-    """Return an upright segment's part in the equation: c p_k."""
-    shape = upright_lines.profile(segment.points)[:, None]
-    return _scaled_line(grid, segment, shape, True)
-
-
-def _scaled_line(
+def _line(
     grid: _Grid, segment: SegmentPoints, shape: Float[ndarray, "n k"], is_upright: bool
 ) -> LineEquation:
     """Return a segment's part in the equation, over its mean disparity."""

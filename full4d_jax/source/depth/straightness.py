@@ -1,21 +1,18 @@
 """How straight what is straight in a video stays when its depth is seen from aside.
 
-Line segments of a frame longer than `LEAST_LENGTH_SHARE` of its short side (OpenCV's detector, LSD)
-are taken to be straight in the world. Their pixels, lifted by their depth, are seen from cameras at
-+-`AZIMUTH_DEGREES` degrees that look at the point at depth 1 on the optical axis, as an orbit does.
-With the image points q_i of a segment there, and the line through their mean m along their first
-principal direction of normal n (total least squares),
+Long line segments of a frame (OpenCV's detector, LSD) are taken to be straight in the world. Their
+pixels, lifted by their depth, are seen from cameras at +-`AZIMUTH_DEGREES` that look at the point
+at depth 1 on the optical axis, as an orbit does. With the image points q_i of a segment there, and
+the line through their mean m along their first principal direction of normal n (total least
+squares),
 
     deviation = max_i |n . (q_i - m)| / (extent of the q_i along the line)
 
 A clip's straightness is the median of it over segments and both angles, at instants that are spread
 over the clip; 0 is straight. Only planes bend no line: disparity is linear along it.
 
-A segment at an occluding edge belongs to the nearer side, which hides the farther: where the depths
-a little to both sides differ by more than `SURFACE_JUMP_RATIO` (medians over the segment), those of
-the nearer one count, for the whole segment; else those on the line itself. Points of unknown depth
-do not count. A segment is cut where depth still jumps along it, as it bridges two things there, and
-pieces that are too short then are left out.
+A segment at an occluding edge belongs to the nearer side, which hides the farther. So the points a
+little to the nearer side of it count (`segment_points`).
 """
 
 from typing import NamedTuple
@@ -28,23 +25,18 @@ from numpy import ndarray
 from input_pipeline.cameras import orbit
 
 AZIMUTH_DEGREES = 15.0  # degrees to either side
-LEAST_LENGTH_SHARE = 0.15  # of a segment, of the short side
-ASIDE_PIXELS = 2.0  # pixels from a segment to where depth is read on either side of it
-SURFACE_JUMP_RATIO = 1.1  # ratio of depths that parts two surfaces
 
 
-class BentSegment(NamedTuple):
-    """A straight segment of a frame that depth bends.
+class SegmentPoints(NamedTuple):
+    """Points of a straight segment on one surface.
 
     Attributes:
-      instant: number of the frame.
-      ends: x y of both ends in the source frame, pixels.
-      deviation: from a line, as a share of the length; the larger one of the two angles.
+      points: x y in pixels.
+      depth: at the points, known.
     """
 
-    instant: int
-    ends: tuple[tuple[float, float], tuple[float, float]]
-    deviation: float
+    points: Float[ndarray, "n 2"]
+    depth: Float[ndarray, " n"]
 
 
 class Straightness(NamedTuple):
@@ -54,13 +46,11 @@ class Straightness(NamedTuple):
       median: over segments and angles; None where no segment was found.
       segments: how many were measured.
       worst_instant: the number of the frame whose own median is largest; None without segments.
-      worst: up to `most_reported` segments, the most bent first.
     """
 
     median: float | None
     segments: int
     worst_instant: int | None
-    worst: tuple[BentSegment, ...]
 
 
 def straightness(
@@ -75,25 +65,21 @@ def straightness(
       depth: its z-depth in world units (the median at t = 0 is 1), 0 where unknown.
       lens: intrinsics in pixels.
     """
-    most_reported = 5  # segments that are reported
-    most_instants = 4  # of a clip that are measured, at most
+    least_length = 0.15  # of a segment, of the short side
+    most_instants = 4  # of a clip that are measured
     count = min(most_instants, len(frames))
     instants = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))
-    bent: list[BentSegment] = []
     deviations: dict[int, list[float]] = {}
     for instant in instants.tolist():
-        for piece in segment_pieces(frames[instant], depth[instant]):
-            both = deviations_aside(piece, lens)
-            x, y, _ = piece[[0, -1]].T.tolist()
-            ends = (x[0], y[0]), (x[1], y[1])
-            bent.append(BentSegment(instant, ends, max(both)))
-            deviations.setdefault(instant, []).extend(both)
-    if not bent:
-        return Straightness(None, 0, None, ())
-    median = float(np.median(np.concatenate([*deviations.values()])))
+        pieces = segment_points(frames[instant], depth[instant], least_length, nearer_only=True)
+        both = [deviation for piece in pieces for deviation in deviations_aside(piece, lens)]
+        if both:
+            deviations[instant] = both
+    if not deviations:
+        return Straightness(None, 0, None)
+    every = np.concatenate([*deviations.values()])
     worst_instant = max(deviations, key=lambda instant: np.median(deviations[instant]))
-    worst = sorted(bent, key=lambda segment: -segment.deviation)[:most_reported]
-    return Straightness(median, len(bent), worst_instant, tuple(worst))
+    return Straightness(float(np.median(every)), len(every) // 2, worst_instant)
 
 
 def long_segments(frame: UInt8[ndarray, "h w 3"], least: float) -> Float[ndarray, "n 2 2"]:
@@ -106,35 +92,43 @@ def long_segments(frame: UInt8[ndarray, "h w 3"], least: float) -> Float[ndarray
     return ends[np.linalg.norm(ends[:, 1] - ends[:, 0], axis=-1) > least]
 
 
-def segment_pieces(
-    frame: UInt8[ndarray, "h w 3"], depth: Float[ndarray, "h w"]
-) -> list[Float[ndarray, "n 3"]]:
-    """Return the long segments of a frame as points: x, y in pixels, and depth, all known."""
-    least = LEAST_LENGTH_SHARE * min(depth.shape)
-    pieces: list[ndarray] = []
+def segment_points(
+    frame: UInt8[ndarray, "h w 3"],
+    depth: Float[ndarray, "h w"],
+    shortest: float,
+    *,
+    nearer_only: bool = False,
+) -> list[SegmentPoints]:
+    """Return the points aside of a picture's segments that lie on the segments' surfaces.
+
+    Where the sides differ in depth, these are those of the nearer one, else of both, unless only
+    the nearer is wanted. A segment is cut where depth jumps along it. Pieces shorter than
+    `shortest`, of the short side, do not count.
+    """
+    aside_pixels = 2.0  # from a segment to where depth is read on either side of it
+    surface_jump = 1.1  # ratio of depths that parts two surfaces
+    least = shortest * min(depth.shape)
+    result = []
     for ends in long_segments(frame, least):
         along = ends[1] - ends[0]
         length = np.linalg.norm(along)
-        points = ends[0] + np.linspace(0, 1, int(length) + 1)[:, None] * along
-        z = depth_of_segment(depth, points, ASIDE_PIXELS * np.array([-along[1], along[0]]) / length)
-        known = np.concatenate([points, z[:, None]], 1)[z > 0]
-        jumps = np.abs(np.diff(np.log(known[:, 2]))) > np.log(SURFACE_JUMP_RATIO)
-        cut = np.split(known, np.flatnonzero(jumps) + 1)
-        pieces.extend(x for x in cut if len(x) > 2 and np.linalg.norm(np.ptp(x[:, :2], 0)) > least)
-    return pieces
-
-
-def depth_of_segment(
-    depth: Float[ndarray, "h w"], points: Float[ndarray, "n 2"], aside: Float[ndarray, "2"]
-) -> Float[ndarray, " n"]:
-    """Return the depth of a segment's points, on the side that owns it; 0 where unknown."""
-    sides = [sample_depth(depth, points + offset) for offset in (-aside, aside)]
-    if not all(side.any() for side in sides):
-        return sample_depth(depth, points)
-    near, far = sorted(sides, key=lambda side: float(np.median(side[side > 0])))
-    if np.median(far[far > 0]) > SURFACE_JUMP_RATIO * np.median(near[near > 0]):
-        return near
-    return sample_depth(depth, points)
+        middle = ends[0] + np.linspace(0, 1, int(length) + 1)[:, None] * along
+        aside = aside_pixels * np.array([-along[1], along[0]]) / length
+        sides = [SegmentPoints(x, sample_depth(depth, x)) for x in (middle - aside, middle + aside)]
+        sides = [SegmentPoints(x[z > 0], z[z > 0]) for x, z in sides if (z > 0).any()]
+        sides.sort(key=lambda side: float(np.median(side.depth)))
+        middles = [np.median(side.depth) for side in sides]
+        if nearer_only or (len(sides) == 2 and middles[1] > surface_jump * middles[0]):
+            sides = sides[:1]
+        for points, z in sides:
+            cuts = np.flatnonzero(np.abs(np.diff(np.log(z))) > np.log(surface_jump)) + 1
+            pieces = zip(np.split(points, cuts), np.split(z, cuts), strict=True)
+            result += [
+                SegmentPoints(*piece)
+                for piece in pieces
+                if len(piece[0]) > 2 and np.linalg.norm(np.ptp(piece[0], 0)) > least
+            ]
+    return result
 
 
 def sample_depth(
@@ -150,19 +144,17 @@ def sample_depth(
     return np.where(known > 0.999, 1 / np.maximum(value, 1e-6), 0.0)
 
 
-def deviations_aside(
-    piece: Float[ndarray, "n 3"], lens: Float[ndarray, "3 3"]
-) -> tuple[float, float]:
-    """Return how far points x, y, depth deviate from a line at -+`AZIMUTH_DEGREES`, as shares."""
-    pixels = np.concatenate([piece[:, :2], np.ones((len(piece), 1))], 1)
-    points = pixels @ np.linalg.inv(lens).T * piece[:, 2:]
-
-    def deviation(azimuth: float) -> float:
+def deviations_aside(piece: SegmentPoints, lens: Float[ndarray, "3 3"]) -> list[float]:
+    """Return how far a segment deviates from a line at -+`AZIMUTH_DEGREES`, as shares."""
+    pixels = np.concatenate([piece.points, np.ones((len(piece.points), 1))], 1)
+    points = pixels @ np.linalg.inv(lens).T * piece.depth[:, None]
+    deviations = []
+    for azimuth in (-AZIMUTH_DEGREES, AZIMUTH_DEGREES):
         pose = orbit(azimuth, 0.0)
         seen = (points @ pose[:3, :3].T + pose[:3, 3]) @ np.asarray(lens, np.float64).T
         image = seen[:, :2] / np.maximum(seen[:, 2:], 1e-3)
         centred = image - image.mean(0)
         along, across = np.linalg.svd(centred, full_matrices=False)[2]
-        return float(np.abs(centred @ across).max() / max(np.ptp(centred @ along), 1e-9))
-
-    return deviation(-AZIMUTH_DEGREES), deviation(AZIMUTH_DEGREES)
+        away = np.abs(centred @ across).max() / max(np.ptp(centred @ along), 1e-9)
+        deviations.append(float(away))
+    return deviations

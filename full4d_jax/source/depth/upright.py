@@ -280,16 +280,14 @@ def clear_rim(
     if not subject.any():
         return disparity
     reach = max(3, round(fog_share * min(subject.shape)))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    around = cv2.dilate(subject.astype(np.uint8), disc) > 0
+    around = cv2.dilate(as_bytes(subject), disc(reach)) > 0
     background = _blur(disparity, ~around & (disparity > 0), reach)
-    body = cv2.dilate(np.where(subject, disparity, 0.0), disc)
+    body = cv2.dilate(np.where(subject, disparity, 0.0), disc(reach))
     parted = around & ~subject & (background > 0) & (body > parted_ratio * background)
     fog = parted & (disparity > background) & (disparity < body)
-    outline = cv2.dilate(subject.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    return np.where(
-        parted & outline & (disparity < body), 0.0, np.where(fog, background, disparity)
-    )
+    outline = cv2.dilate(as_bytes(subject), np.ones((3, 3), np.uint8)) > 0
+    clear = np.where(fog, background, disparity)
+    return np.where(parted & outline & (disparity < body), 0.0, clear)
 
 
 def forget_rim(
