@@ -264,8 +264,7 @@ def up_to_the_sides(mask: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
 
     Networks see little there, and what they leave of a sleeve would be painted over the wall.
     """
-    # Of the short side: how near to the left and right border masks go on to it.
-    rim_share = 0.05
+    rim_share = 0.05  # of the short side: how near to a border masks go on to it
     rim = max(1, round(rim_share * min(mask.shape)))
     whole = mask.copy()
     whole[:, :rim] = np.logical_or.accumulate(mask[:, rim - 1 :: -1], 1)[:, ::-1]
@@ -287,7 +286,7 @@ def outline(
       moving: what differs from the background.
       decided: where shares give the outline to a pixel or two.
     """
-    grabcut_rounds = 2  # of GrabCut
+    grabcut_rounds = 2
     margin_pixels = 16  # pixels around subjects that colours of the background are learnt from
     certain_share = 0.9  # share of the classes that colour does not doubt inside
     coarse = likely_pieces(subject)
@@ -336,7 +335,7 @@ def _parts(coarse: Bool[ndarray, "h w"], moving: Bool[ndarray, "h w"]) -> Bool[n
     """Return what moves and is near a subject that it touches, or big enough to be a thing."""
     # Of a subject's longer side: how far from it what moves may still be a part.
     part_distance = 0.5
-    count, pieces = number_pieces(moving & ~coarse)
+    apart = moving & ~coarse
     near = np.zeros_like(coarse)
     subjects, bodies = number_pieces(coarse)
     for subject in range(1, subjects):
@@ -345,12 +344,10 @@ def _parts(coarse: Bool[ndarray, "h w"], moving: Bool[ndarray, "h w"]) -> Bool[n
         away = cv2.distanceTransform(as_bytes(~body), cv2.DIST_L2, 3)
         near |= away < part_distance * side
     touches = cv2.dilate(as_bytes(coarse), np.ones((5, 5), np.uint8)) > 0
-    touching = np.zeros(count, bool)
-    touching[np.unique(pieces[touches & (pieces > 0)])] = True
-    size = np.bincount(pieces.ravel(), minlength=count)
-    alone = ~touching & (size >= SMALLEST_THING_SHARE * coarse.size)
-    alone[0] = False
-    return (touching[pieces] & near) | alone[pieces]
+    touching = pieces_with(apart, touches)
+    _, pieces = number_pieces(apart)
+    is_large = np.bincount(pieces.ravel()) >= SMALLEST_THING_SHARE * coarse.size
+    return (touching & near) | (apart & ~touching & is_large[pieces])
 
 
 def _smooth(mask: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:

@@ -9,7 +9,7 @@ import pytest
 from full4d_jax.config import DataConfig
 from full4d_jax.media.video import write_video
 from full4d_jax.source.best_part import best_start
-from full4d_jax.source.options import DepthOptions, VideoOptions
+from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.video_source import open_video_source
 
 FPS = 8
@@ -66,17 +66,3 @@ def test_a_camera_that_shakes_is_no_motion(path):
     ball(frames, 7, 9)
     write_video(path, frames, FPS)
     assert best_start(path, 2.0) == pytest.approx(7, abs=0.3)
-
-
-def test_the_note_tells_which_part_was_taken_and_how_to_take_another(path, tmp_path):
-    frames = resting(10)
-    ball(frames, 6, 8)
-    write_video(path, frames, FPS)
-    chosen = open_video_source(DATA, VideoOptions(path))
-    assert chosen.times[0] == pytest.approx(6, abs=0.3)
-    assert "this part was chosen as most moves in it, --start takes another" in chosen.about.note
-    from_start = open_video_source(DATA, VideoOptions(path, start=1.0))
-    assert from_start.times[0] == 1
-    assert "chosen" not in from_start.about.note
-    depth = DepthOptions(depth=tmp_path / "depth.npy")  # of the frames from the start on
-    assert open_video_source(DATA, VideoOptions(path, measured=depth)).times[0] == 0

@@ -16,7 +16,6 @@ from full4d_jax.source.camera_paths import (
     grid_cameras,
     load_targets,
     look_at_subject,
-    middle_angles,
     pivot_of,
     preset_targets,
     range_warning,
@@ -34,7 +33,7 @@ SIZE = {"frames": 3, "height": 64, "width": 64}
 
 
 @pytest.mark.parametrize("preset", ["arc", "ring", "spiral"])
-@pytest.mark.parametrize("views", [2, 3, 4, 6])
+@pytest.mark.parametrize("views", [2, 5])
 def test_targets_are_distinct_look_at_the_pivot_and_stay_in_range(preset, views):
     targets = preset_targets(preset, targets=views - 1, frames=3, azimuth=50.0, elevation=10.0)
     path = grid_cameras(still_camera(LENS, **SIZE), targets)
@@ -60,23 +59,6 @@ def test_cameras_go_around_what_is_upright():
     assert turned == pytest.approx(20.0, abs=1e-3)
     np.testing.assert_allclose(up_of(np.stack([np.eye(4), *poses])[:, None]), up, atol=2e-3)
     np.testing.assert_allclose(up_of(np.eye(4)[None, None]), [0, -1, 0], atol=1e-6)
-
-
-@pytest.mark.parametrize("last", [30, -30, 200, -200, 300])
-def test_the_middle_of_a_walk_lies_on_it_beyond_half_a_turn_too(last):
-    walk = orbit(np.linspace(0, last, 9), np.linspace(0, 8, 9))
-    middle = middle_angles(angles_of(walk))
-    np.testing.assert_allclose(middle, [last / 2, 4], atol=1e-4)
-
-
-def test_only_paths_beyond_the_training_range_warn():
-    def said(*angles):
-        azimuths, elevations = np.array([(0.0, 0.0), *angles]).T
-        return range_warning(orbit(azimuths, elevations)[:, None], 60.0, 12.0)
-
-    assert said((60, 12)) == ""
-    assert "80" in said((0, 0), (80, 0))
-    assert said((0, 30)) != ""
 
 
 def test_presets_look_at_what_moves():

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from documented_world import write_rig
 from record3d_file import FPS, METRES, write_record3d
-from stray_folder import write_stray
 from textured_room import make_room
 
 from full4d_jax.cli import main
@@ -81,33 +80,6 @@ def test_a_r3d_file_is_a_capture_with_depth(tmp_path):
     assert grid.about.note == "capture walk.r3d: 1 views of 6 frames of 64x48"
     chosen = open_capture(CaptureOptions(tmp_path / "walk.r3d", rows=24, seconds=0.4, fps=15))
     assert chosen.frames.shape == (1, 6, 24, 32, 3)
-
-
-def test_the_folder_of_stray_scanner_is_a_capture_with_depth(tmp_path):
-    poses = write_stray(tmp_path / "walk", 16)
-    grid = open_capture(CaptureOptions(tmp_path / "walk", fps=15))
-    assert grid.frames.shape == (1, 4, 96, 128, 3)
-    assert grid.cameras is not None
-    assert grid.depth is not None
-    assert not grid.depth[..., :16].any()
-    known = np.where(grid.depth > 0, grid.depth, np.nan)
-    steps = centers(poses[::4]) - centers(poses[0])
-    places = centers(grid.cameras.world_to_camera[0].astype(np.float64)) @ poses[0][:3, :3]
-    metres = np.linalg.norm(steps[-1]) / np.linalg.norm(places[-1])  # the unit
-    np.testing.assert_allclose(places * metres, steps, atol=1e-4)
-    assert np.nanmedian(known[0, 0]) == pytest.approx(1, rel=1e-3)
-    assert 2 < metres < 5  # the room is 6 m long
-
-
-def test_instants_beyond_the_most_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("input_pipeline.capture_clips.FRAMES", 3)
-    monkeypatch.setattr("full4d_jax.source.capture_source.FRAMES", 3)
-    room = make_room(views=2, height=48, width=64, frames=5)
-    pictures = np.array([[decode_jpeg(file) for file in view] for view in room.frames])
-    write_rig(tmp_path / "rig", room, pictures)
-    grid = open_capture(CaptureOptions(tmp_path / "rig", held_out="none"))
-    assert grid.frames.shape[1] == 3
-    assert "2 later instants left out, as a grid has 3 at most" in grid.about.note
 
 
 def test_the_world_becomes_that_of_the_first_camera(tmp_path):

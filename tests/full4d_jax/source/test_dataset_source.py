@@ -1,19 +1,15 @@
 """One view of a dataset's clip is the source; the others' cameras are the targets."""
 
 import dataclasses
-import json
 import shutil
 
 import numpy as np
 import pytest
 from textured_room import make_room
 
-from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT
-from full4d_jax.grid import DEFAULT_FPS, grid_arrays, grid_from, points_in
-from full4d_jax.media.video import write_video
+from full4d_jax.grid import points_in
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.files import read_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import open_dataset_clip
 from full4d_jax.source.dataset_view import open_dataset_view
@@ -22,11 +18,7 @@ from full4d_jax.source.opening import keep_capture
 from full4d_jax.source.options import (
     DatasetClipOptions,
     DatasetViewOptions,
-    TwoVideosOptions,
-    VideoOptions,
 )
-from full4d_jax.source.row_and_column import open_two_videos
-from full4d_jax.source.video_source import open_video_source
 from input_pipeline.cameras import centers, invert, nearest_to_axes, relative_to
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
@@ -76,23 +68,6 @@ def test_the_source_leads_and_its_frame_is_the_world(dataset, clips):
     true[:3, 3] /= np.median(unit)
     np.testing.assert_allclose(found.cameras.world_to_camera[1, 1], true, atol=1e-4)
     assert found.fps == pytest.approx(fps, rel=1e-5)
-
-
-def test_a_single_frame_has_the_rate_that_was_asked_for(dataset, tmp_path):
-    film = np.random.default_rng(0).integers(0, 255, (4, 16, 16, 3), np.uint8)
-    write_video(tmp_path / "in.mp4", film, 10)
-    data = dataclasses.replace(DATA, views=1, frames=1)
-    for fps, expected in ((2.0, 2.0), (None, DEFAULT_FPS)):
-        sources = (
-            open_dataset_view(data, DatasetViewOptions(dataset, fps=fps)),
-            open_video_source(data, VideoOptions(tmp_path / "in.mp4", fps=fps)),
-            open_two_videos(data, TwoVideosOptions(tmp_path / "in.mp4", fps=fps)),
-        )
-        for source in sources:
-            saved = grid_arrays(source)
-            assert source.fps == grid_from(saved).fps == expected
-            saved.pop("rate", None)  # a stage of an earlier version
-            assert grid_from(saved).fps == DEFAULT_FPS
 
 
 @pytest.mark.parametrize(
@@ -177,29 +152,6 @@ def test_a_clip_is_a_capture(dataset, clips):
     assert found.about.place.unit == pytest.approx(unit)
     assert found.about.place.instants.tolist() == [0, 1, 2, 3, 4]
     assert len(open_dataset_clip(DatasetClipOptions(dataset)).frames) == 3
-
-
-@pytest.mark.slow
-def test_some_views_are_lifted_and_the_others_compared(dataset, clips, tmp_path, capsys):
-    of, out = [str(dataset), "--clip", "1"], str(tmp_path / "out")
-    small = ["--lift.steps", "60", "--lift.capacity", "300"]
-    assert main(["lift", *of, "--views", "0", "2", "--out", out, *small]) == 0
-    assert "2 views of 5 frames of 16x16" in capsys.readouterr().out
-    assert main(["evaluate", out, "--scene", "--truth", str(dataset)]) == 0
-    told = json.loads((tmp_path / "out" / "truth_scene.json").read_text())
-    place = json.loads((tmp_path / "out" / "report.json").read_text())["place"]
-    assert place["unit"] == pytest.approx(told["unit"], rel=1e-4)
-    assert (place["clip"], place["view"], place["views"]) == (1, 0, [0, 2])
-    rows = [row for row in told["rows"] if row["row"] == "4D Gaussians" and "in_grid" in row]
-    assert [(row["view"], row["in_grid"]) for row in rows] == [(1, False), (2, True)]
-    assert told["source_view"] == 0
-    hidden, fitted = (row["psnr"] for row in rows)
-    assert fitted > hidden + 1
-    # Another clip in the same folder is another scene.
-    assert main(["lift", str(dataset), "--out", out, *small]) == 0
-    assert "kept" not in capsys.readouterr().out
-    found = read_arrays(tmp_path / "out" / "grid.npz")["frames"]
-    np.testing.assert_array_equal(found, decode(clips[0], height=16, width=16).frames)
 
 
 def test_a_moved_data_set_is_the_same_scene_and_another_clip_is_not(dataset, tmp_path):

@@ -12,13 +12,9 @@ from full4d_jax.grid import Origin
 from full4d_jax.media.video import write_video
 from full4d_jax.source import films_without_cameras
 from full4d_jax.source.capture_source import open_capture
-from full4d_jax.source.films_without_cameras import (
-    rig_objection,
-)
 from full4d_jax.source.options import CaptureOptions
 from input_pipeline.cameras import centers, intrinsics_from_fov, orbit, rigid
 from input_pipeline.datasets.dataset import open_dataset
-from input_pipeline.video_files import frame_times, read_frames
 
 VIEWS = 6
 STEP = 15.0  # degrees from one camera to the next
@@ -155,23 +151,6 @@ def test_the_film_whose_camera_moves_is_known(kind, expected):
     assert moving_cameras(room_films(moved(kind))) == expected
 
 
-def pushed(picture: np.ndarray, steps: list[tuple[float, float]]) -> np.ndarray:
-    """A picture's middle (t 270 480 3), moved by (x, y) pixels at each instant."""
-    height, width = picture.shape[:2]
-    shifts = [np.array([[1.0, 0.0, x], [0.0, 1.0, y]]) for x, y in steps]
-    shown = [cv2.warpAffine(picture, shift, (width, height)) for shift in shifts]
-    return np.stack(shown)[:, 15:-15, 15:-15]
-
-
-@pytest.mark.extra("pycolmap")
-def test_a_camera_that_moves_is_refused_by_name(tmp_path, capsys):
-    for number, film in enumerate(room_films(moved("goes aside"))):
-        write_video(tmp_path / f"cam{number}.mp4", film, FPS)
-    message = refusal(capsys, "data", "import", tmp_path, "--out", tmp_path / "out")
-    assert "found no cameras by structure from motion" in message
-    assert "; the camera of film cam2 seems to move)" in message
-
-
 def test_a_camera_that_may_move_gets_a_warning(tmp_path, capsys, monkeypatch):
     """The films fit together, as they may if it moves little."""
     path = tmp_path / "films"
@@ -187,32 +166,3 @@ def test_a_camera_that_may_move_gets_a_warning(tmp_path, capsys, monkeypatch):
     assert open_capture(CaptureOptions(path)).about.warning == warning
     assert main(["data", "import", str(path), "--out", str(tmp_path / "set")]) == 0
     assert f"  warning: {warning}\n" in capsys.readouterr().out
-
-
-def test_real_cameras_before_which_a_person_walks_are_not_named(shared_data):
-    """A person walks before three cameras; a window that goes aside is a camera that turns."""
-    films = []
-    for number in (1, 2, 3):
-        file = shared_data / f"data/pose2sim/cam0{number}.mp4"
-        times = frame_times(file)[::33][:2]
-        frames = [cv2.resize(x, (270, 480)) for x in read_frames(file, times.tolist())]
-        films.append(np.stack(frames))
-    assert moving_cameras(np.stack([film[:, :400, :220] for film in films])) == []
-    aside = np.stack([x[:400, 5 * i : 220 + 5 * i] for i, x in enumerate(films[1])])
-    assert moving_cameras(np.stack([aside, *(film[:, :400, :220] for film in films)])) == [0]
-
-
-@pytest.mark.parametrize(
-    ("changes", "why"),
-    [
-        ({}, ""),
-        ({"placed": [0, 2]}, "b of 3 films not placed"),
-        ({"angle": 0.3}, "half of its points are seen from within 0.3 degrees"),
-        ({"reprojection": 3.0}, "its points are 3.0 pixels off"),
-        ({"agreement": 0.5}, "50% of the matches between films agree with them"),
-    ],
-)
-def test_cameras_that_are_not_to_be_trusted(changes, why):
-    rig = Rig([0, 1, 2], np.eye(3), np.tile(np.eye(4), (3, 1, 1)), 500, 0.3, 12.0, 0.95)
-    assert rig_objection(rig._replace(**changes), ["a", "b", "c"], 640) == why
-    assert rig_objection(None, ["a", "b", "c"], 640) == "no films fit together"

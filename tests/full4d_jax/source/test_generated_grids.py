@@ -6,10 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from full4d_jax.cli import main
 from full4d_jax.grid import Origin, all_real, grid_arrays, grid_from
 from full4d_jax.media.video import write_video
-from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import open_capture
 from full4d_jax.source.options import CaptureOptions
 from input_pipeline.cameras import intrinsics_from_fov, invert, orbit
@@ -66,19 +64,3 @@ def test_size_and_instants_are_chosen(folder):
     whole = open_capture(CaptureOptions(folder)).cameras
     assert whole is not None
     np.testing.assert_allclose(2 * grid.cameras.intrinsics[0, 0, 0], whole.intrinsics[0, 0, 0])
-
-
-@pytest.mark.slow
-def test_one_command_makes_a_page(tmp_path, folder, capsys):
-    out = tmp_path / "out"
-    small = ("--lift.steps", "200", "--lift.capacity", "300", "--orbit_seconds", "0.25")
-    assert main(["run", str(folder), "--out", str(out), "--fps", "24", *small]) == 0
-    assert (out / "scene.html").stat().st_size > 10_000
-    report = json.loads((out / "report.json").read_text())
-    assert report["disagreement"].startswith("views disagree by ")
-    assert report["disagreement"] in capsys.readouterr().out
-    assert report["held_out_psnr"] > 15  # black everywhere has 12
-    assert {"color_disagreement", "place_disagreement"} <= set(report)
-    assert report["options"]["source"]["fps"] == 24
-    assert str(Stages(out).finished("scene")["disagreement"]) == report["disagreement"]
-    assert main(["render", str(out), "--orbit_seconds", "0.25"]) == 0

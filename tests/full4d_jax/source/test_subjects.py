@@ -120,15 +120,6 @@ def test_of_a_resting_camera_what_moves_is_found_too(clip):
     assert min(whole) > 0.8, "without motion it is .73"
 
 
-def test_a_ball_that_its_flow_loses_keeps_its_number():
-    masks = np.zeros((4, HEIGHT, WIDTH), bool)
-    for t in range(4):
-        masks[t, 10 + 9 * t : 16 + 9 * t, 60:66] = True
-    labels, count = link_labels(masks, [np.zeros((HEIGHT, WIDTH, 2))] * 3)
-    assert count == 1
-    np.testing.assert_array_equal(labels > 0, masks)
-
-
 def test_shadows_and_lights_are_not_things():
     frames = np.stack([background()] * FRAMES)
     for t, frame in enumerate(frames):
@@ -165,17 +156,6 @@ def test_an_arm_that_is_up_for_the_whole_clip_is_no_part_of_the_wall():
     moving = find_moving(frames, find_backdrop(frames, subject, clear))
     assert moving[:, arm].all()
     assert not moving[:, ~cv2.dilate(arm.astype(np.uint8), np.ones((5, 5))).astype(bool)].any()
-
-
-@pytest.mark.parametrize("is_in_clip", [True, False])
-def test_what_rests_in_the_clip_is_its_background_whatever_came_before(is_in_clip):
-    """A box stands there for the whole clip or, more often, before and after it."""
-    frames = np.stack([background()] * FRAMES).astype(np.uint8)
-    pictures = np.concatenate([frames, frames])
-    (frames if is_in_clip else pictures)[:, 20:60, 40:70] = (200, 40, 40)
-    nothing = np.zeros((FRAMES, HEIGHT, WIDTH), np.float32)
-    around = SeenPictures(pictures, np.concatenate([nothing, nothing]))
-    assert not find_moving(frames, find_backdrop(frames, nothing, around)).any()
 
 
 def test_what_moves_before_a_camera_that_turns_is_found_as_before_one_at_rest():

@@ -57,16 +57,6 @@ def test_frames_with_scales_and_shifts_of_their_own_become_one_clip():
     assert (np.ptp(found, 0) / found.mean(0))[still].max() < 0.02
 
 
-def test_where_nothing_is_left_of_the_first_frame_the_one_before_counts():
-    disparity, frames = scene(3)
-    frames[1:] = -frames[1:]  # a cut; the last two are of one place
-    values = np.stack([disparity[0], 2 * disparity[1] + 1, 5 * disparity[2] - 3])
-    aligned = clip_depth.one_line(values.astype(np.float32), jnp.asarray(frames, jnp.float32))
-    still = np.abs(disparity - disparity[0]).max(0) == 0
-    np.testing.assert_allclose(aligned[1][still], aligned[2][still], rtol=0.01)
-    assert abs(np.median(aligned[1]) - np.median(aligned[0])) < 0.2
-
-
 @pytest.mark.parametrize(
     ("zero", "ratio"),
     [(-5.0, clip_depth.MIN_FARTHEST), (0.2, None), (0.4, clip_depth.MAX_FARTHEST)],

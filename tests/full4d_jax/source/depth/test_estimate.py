@@ -139,8 +139,3 @@ def test_bad_files(tmp_path: Path, name: str):
     np.save(tmp_path / "depth.npy", array)
     with pytest.raises(InputError, match=message):
         depth_from_file(tmp_path / "depth.npy", 3, 4, 8)
-
-
-def test_depth_of_the_whole_video_fits_frames_with_rounded_sides(tmp_path: Path):
-    np.save(tmp_path / "depth.npy", np.ones((1, 480, 640), np.float32))
-    assert depth_from_file(tmp_path / "depth.npy", 1, 256, 344).shape == (1, 256, 344)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from full4d_jax.source.depth.planes import flatten_planes, second_differences
+from full4d_jax.source.depth.planes import flatten_planes
 from full4d_jax.source.depth.straightness import straightness
 from full4d_jax.source.depth.verticals import UprightLines
 
@@ -33,13 +33,6 @@ def flat(depth, frames, *, still=False, keep=None):
 def relative(depth, truth):
     """Return the mean relative difference."""
     return float((np.abs(depth - truth) / truth).mean())
-
-
-def test_second_differences_of_a_plane_are_none():
-    np.testing.assert_allclose(second_differences(96, 144) @ FLOOR.ravel(), 0, atol=1e-12)
-    # Those of x^2 are 2, of y^2 too, and of x y they are 1, times the square root of 2.
-    curved = second_differences(4, 5) @ np.fromfunction(lambda y, x: x**2 + x * y, (4, 5)).ravel()
-    np.testing.assert_allclose(curved, [2] * 12 + [0] * 10 + [np.sqrt(2)] * 12, atol=1e-12)
 
 
 def test_a_plane_stays():

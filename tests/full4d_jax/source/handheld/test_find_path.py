@@ -8,12 +8,10 @@ from handheld_clips import FRAMES, LENS, add_person, arc, film, path_error, shak
 from full4d_jax.geometry.paths import travels, turning_path
 from full4d_jax.geometry.rotation import find_turning, steadied
 from full4d_jax.geometry.structure import find_structure
-from full4d_jax.source.handheld import find_path as module
 from full4d_jax.source.handheld.find_path import (
     NOTICEABLE_MOTION,
     UNCERTAIN_MOTION,
     find_path,
-    path_objection,
 )
 from gaussians.fitting.stillness import camera_moves
 
@@ -87,14 +85,6 @@ def angle_between(found: np.ndarray, true: np.ndarray) -> float:
     return max(float(np.degrees(np.linalg.norm(cv2.Rodrigues(turn)[0]))) for turn in turns)
 
 
-def test_without_the_extra_it_is_told_what_to_install(monkeypatch):
-    monkeypatch.setattr(module, "has", lambda _: False)
-    path = find_path(gray(film(arc())[0]), LENS, not_asked)
-    assert not travels(path.world_to_camera)
-    assert "pip install 'full4d-jax[colmap]'" in path.warning
-    assert "--poses" in path.warning
-
-
 @pytest.mark.extra("pycolmap")
 @pytest.mark.parametrize("person", [0.0, 0.3, 0.4])
 def test_a_camera_that_travels(person):
@@ -118,9 +108,3 @@ def test_structure_from_motion_is_the_same_each_time():
     assert again is not None
     np.testing.assert_array_equal(first.world_to_camera, again.world_to_camera)
     np.testing.assert_array_equal(first.points.depth, again.points.depth)
-
-
-@pytest.mark.extra("pycolmap")
-def test_what_only_turns_has_no_structure():
-    frames = film(shake())[0]
-    assert path_objection(find_structure(frames, LENS), frames.shape[2])

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film, write_clip
@@ -16,9 +15,8 @@ from full4d_jax.source.handheld import video_path
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.video_source import open_video_source
-from input_pipeline.cameras import centers, invert, orbit, relative_to, rescale, rigid
+from input_pipeline.cameras import centers, invert, orbit, relative_to, rescale
 from input_pipeline.conventions import convert
-from input_pipeline.importers.camera_path import path_files, read_path
 
 DATA = DataConfig(frames=FRAMES, height=HEIGHT, width=WIDTH)
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # between OpenCV's axes and OpenGL's
@@ -144,35 +142,3 @@ def test_poses_that_do_not_fit_are_refused(tmp_path, video, change, said):
 def from_identity() -> np.ndarray:
     """The true path as SLAM and phones write it: in the first camera's own axes."""
     return rescale(relative_to(arc(), arc()[0]), 1 / UNIT)
-
-
-def noisy(poses: np.ndarray, degrees: float, share: float, seed: int) -> np.ndarray:
-    """Poses with turns that are wrong by some degrees, places by a share of the path's length."""
-    rng, at = np.random.default_rng(seed), centers(poses)
-    length = np.linalg.norm(np.diff(at, axis=0), axis=-1).sum()
-    wrong = np.radians(degrees) * rng.normal(size=at.shape) / np.sqrt(3)
-    turns = np.stack([cv2.Rodrigues(a)[0] @ p[:3, :3] for a, p in zip(wrong, poses, strict=True)])
-    at = at + share * length * rng.normal(size=at.shape) / np.sqrt(3)
-    return invert(rigid(turns.swapaxes(-1, -2), at))
-
-
-@pytest.mark.parametrize("noise", [(0, 0, 0), (0.3, 0.02, 0), (0.3, 0.02, 1)])
-def test_readings_are_told_apart_where_the_world_is_the_first_camera(tmp_path, video, noise):
-    """Most matches agree with the inverted path too: it is the true one that agrees better."""
-    poses = noisy(from_identity(), *noise)
-    open_video_source(DATA, VideoOptions(video, poses=write_json(tmp_path, poses)))
-    for change, said in (
-        (invert, "as camera-to-world"),
-        (lambda x: x[::-1], "in reversed time"),
-    ):
-        with pytest.raises(InputError, match="they agree better when read") as error:
-            open_video_source(DATA, VideoOptions(video, poses=write_json(tmp_path, change(poses))))
-        assert said in str(error.value)
-
-
-def test_all_files_of_a_model_are_known(tmp_path):
-    folder = write_colmap(tmp_path, world())
-    files = path_files(folder)
-    assert [file.name for file in files] == ["cameras.txt", "images.txt"]
-    assert path_files(files[1]) == files
-    np.testing.assert_allclose(read_path(files[0]).world_to_camera, world(), atol=1e-6)
