@@ -58,10 +58,12 @@ def measure_depth(
         agree with facts about it; None leaves estimates as they are.
     """
     cameras = source.cameras
-    metres = None
-    unknown = np.zeros(source.frames[0].shape[:3], bool)  # to the network, such as the sky
     assert cameras is not None, "depth belongs to a camera"
-    frames = to_model(source.frames[0])
+    pictures = source.frames[0]
+    metres = None
+    plate = None
+    unknown = np.zeros(pictures.shape[:3], bool)  # to the network, such as the sky
+    frames = to_model(pictures)
     still = not source_moves(source)
     # Depth of the first look: recorded, from a file, or of the network.
     given_depth = depth_in(source)
@@ -77,22 +79,15 @@ def measure_depth(
         known = np.asarray(estimate_depth(network, frames, still=still))
     estimated = given_depth is None
     settled, unit = settle_scale(source, known, estimated=estimated)
-    pictures = source.frames[0]
-    plate = None
-    # Of a camera at rest, facts about the picture correct an estimate.
     estimate = partial(depth_of_picture, network)
+    # Of a camera at rest, facts about the picture correct an estimate.
     if not estimated or still:
         if estimated and subject_networks is not None:
-            at_rest = np.asarray(cameras.world_to_camera[0])
-            where = np.asarray(cameras.intrinsics[0])
+            lens = np.asarray(cameras.intrinsics[0])
+            path = np.asarray(cameras.world_to_camera[0])
+            depth = np.asarray(settled)
             settled, plate = hold_facts(
-                np.asarray(settled),
-                pictures,
-                where,
-                at_rest,
-                subject_networks,
-                source.around,
-                estimate,
+                depth, pictures, lens, path, subject_networks, source.around, estimate
             )
         shown = np.asarray(_without_edges(settled))
         return MeasuredDepth(np.where(unknown, 0, shown), unit, metres, plate=plate)
@@ -104,7 +99,7 @@ def measure_depth(
     swept = 0.0
     if points_in(source) is not None:  # else depth and path have no common unit
         where = lens.astype(np.float64), path.astype(np.float64)
-        settled, swept = stereo_depth(source.frames[0], settled, *where)
+        settled, swept = stereo_depth(pictures, settled, *where)
         again = float(np.median(settled[0][settled[0] > 0]))  # the world's unit is the first median
         settled = settled / again
         unit = unit * again
@@ -114,9 +109,8 @@ def measure_depth(
         fuse_depth(frames, _without_edges(settled), jnp.asarray(lens), jnp.asarray(path))
     )
     if subject_networks is not None:
-        held = hold_facts(depth, pictures, lens, path, subject_networks, estimate=estimate)
-        depth = np.asarray(_without_edges(held.depth))
-        plate = held.plate
+        depth, plate = hold_facts(depth, pictures, lens, path, subject_networks, estimate=estimate)
+        depth = np.asarray(_without_edges(depth))
     return MeasuredDepth(np.where(unknown, 0, depth), unit, metres, swept, plate)
 
 
