@@ -1,7 +1,7 @@
 """Convert scenes and weights from one file format into another."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
@@ -11,21 +11,18 @@ from full4d_jax.session.fields import Between, Share
 from full4d_jax.session.help_text import Shown
 from full4d_jax.source.options import PlaySeconds
 
-if TYPE_CHECKING:
-    from gaussians import DynamicGaussians, Gaussians
-
-# What the ending of a name asks for; the first that fits counts.
+# What the ending of a name asks for, and what of `gaussians` writes it; the first that fits counts.
 KINDS = {
-    ".4d.ply": "4D PLY",
-    ".ftgs.ply": "FTGS PLY",
-    ".compressed.ply": "packed PLY",
-    ".ply": "3DGS PLY",
-    ".4dgs": "4dgs",
-    ".splat": "splat",
-    ".spz": "spz",
-    ".sog": "SOG",
-    ".glb": "glTF",
-    ".html": "page",
+    ".4d.ply": ("4D PLY", "save_dynamic_ply"),
+    ".ftgs.ply": ("FTGS PLY", "save_ftgs_ply"),
+    ".compressed.ply": ("packed PLY", "save_packed_ply"),
+    ".ply": ("3DGS PLY", "save_ply"),
+    ".4dgs": ("4dgs", "save_4dgs"),
+    ".splat": ("splat", "save_splat"),
+    ".spz": ("spz", "save_spz"),
+    ".sog": ("SOG", "save_sog"),
+    ".glb": ("glTF", "save_glb"),
+    ".html": ("page", ""),
 }
 MOVING = ("4D PLY", "FTGS PLY", "4dgs")
 TARGETS = f"{', '.join(KINDS)}, or no suffix for a folder of .ply files"
@@ -53,9 +50,10 @@ def splats(
       seconds: how long one pass through the clip plays, for .4dgs and .html; without it, as long as
         the video.
     """
-    kind = _kind(target)
+    kind, writer = _kind(target)
     if not kind:
         raise InputError("target", target, target.suffix, TARGETS, "give another name")
+    import gaussians
     from full4d_jax.scene.any_scene import open_scene
     from full4d_jax.session.files import open_folder
     from gaussians import DynamicGaussians, Gaussians, save_ply_sequence
@@ -81,14 +79,12 @@ def splats(
             page = shown.page(seconds)
             with whole_file(target) as partial:
                 partial.write_text(page)
-        elif kind in MOVING:
-            assert isinstance(scene, DynamicGaussians), "others were refused"
-            with whole_file(target) as partial:
-                _save_moving(scene, kind, partial, seconds or shown.seconds)
         else:
-            instant = scene if isinstance(scene, Gaussians) else scene.at(time)
+            if kind not in MOVING and not isinstance(scene, Gaussians):
+                scene = scene.at(time)
+            more = {"seconds": seconds or shown.seconds} if kind == "4dgs" else {}
             with whole_file(target) as partial:
-                _save_still(instant, kind, partial)
+                getattr(gaussians, writer)(partial, scene, **more)
     files = sorted(target.glob("*.ply")) if target.is_dir() else [target]
     size = sum(file.stat().st_size for file in files)
     print(f"{target}: {kind}, {shown.count} Gaussians, {size / 1e6:.2f} MB")
@@ -162,34 +158,9 @@ def wan(
     print(f"next: full4d train --config PRESET --init {target}")
 
 
-def _kind(target: Path) -> str:
-    """Return the kind of file that the name asks for; empty when it does not say."""
+def _kind(target: Path) -> tuple[str, str]:
+    """Return the kind of file that a name asks for, and its writer; empty when it does not say."""
     for ending, kind in KINDS.items():
         if target.name.endswith(ending):
             return kind
-    return "" if target.suffix else "sequence"
-
-
-def _save_moving(scene: "DynamicGaussians", kind: str, path: Path, seconds: float) -> None:
-    import gaussians
-
-    if kind == "4dgs":
-        gaussians.save_4dgs(path, scene, seconds=seconds)
-    elif kind == "FTGS PLY":
-        gaussians.save_ftgs_ply(path, scene)
-    else:
-        gaussians.save_dynamic_ply(path, scene)
-
-
-def _save_still(scene: "Gaussians", kind: str, path: Path) -> None:
-    import gaussians
-
-    save = {
-        "3DGS PLY": gaussians.save_ply,
-        "packed PLY": gaussians.save_packed_ply,
-        "splat": gaussians.save_splat,
-        "spz": gaussians.save_spz,
-        "SOG": gaussians.save_sog,
-        "glTF": gaussians.save_glb,
-    }[kind]
-    save(path, scene)
+    return ("" if target.suffix else "sequence"), ""
