@@ -15,7 +15,6 @@ from typing import Any
 import cv2
 import jax
 import numpy as np
-import psutil
 import pytest
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
@@ -46,9 +45,8 @@ def decoded(file: str) -> np.ndarray:
 class Browser:
     """One page; what it shows and what a person does there."""
 
-    def __init__(self, socket: Connection, program: psutil.Process):
+    def __init__(self, socket: Connection):
         self._socket = socket
-        self._program = program
         self._numbers = itertools.count(1)
         self._call("Page.enable")
 
@@ -58,31 +56,6 @@ class Browser:
         self._call("Page.navigate", url=url)
         self.wait("document.documentElement?.dataset.state")
 
-    def arriving(
-        self, url: str, seen: Callable[[np.ndarray], bool], *, width: int, height: int
-    ) -> tuple[float, float, np.ndarray]:
-        """The first picture with `seen` of a page that opens, with the seconds until it came.
-
-        These are those of the clock, and those that all cores together worked for the browser.
-        """
-        self._leave(width, height)
-        self._call("Page.startScreencast", format="jpeg", quality=90)
-        before = time.time()
-        worked = self._worked()
-        self._send("Page.navigate", url=url)
-        while True:
-            message = json.loads(self._socket.recv(timeout=PATIENCE))
-            if message.get("method") != "Page.screencastFrame":
-                continue
-            frame = message["params"]
-            self._send("Page.screencastFrameAck", sessionId=frame["sessionId"])
-            picture = decoded(frame["data"])
-            if picture.shape == (height, width, 3) and seen(picture):
-                seconds = frame["metadata"]["timestamp"] - before
-                worked = self._worked() - worked
-                self._call("Page.stopScreencast")
-                return seconds, worked, picture
-
     def _leave(self, width: int, height: int) -> None:
         """Go to an empty page of that many pixels, or a new fragment would load nothing."""
         self._shown = {"x": 0, "y": 0, "scale": 1, "width": width, "height": height}
@@ -90,11 +63,6 @@ class Browser:
         self._call("Emulation.setDeviceMetricsOverride", **size)
         self._call("Page.navigate", url="about:blank")
         self.wait("location.href == 'about:blank'")
-
-    def _worked(self) -> float:
-        """Seconds that cores worked for the browser's processes of now."""
-        family = [self._program, *self._program.children(recursive=True)]
-        return sum(sum(process.cpu_times()[:2]) for process in family)
 
     def picture(self) -> np.ndarray:
         """Return what is visible, (h, w, 3) uint8 of blue, green and red."""
@@ -186,7 +154,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         with connect(_address(profile / "DevToolsActivePort"), max_size=None) as socket:
-            yield Browser(socket, psutil.Process(process.pid))
+            yield Browser(socket)
     finally:
         process.terminate()
         process.wait(timeout=PATIENCE)

@@ -55,7 +55,3 @@ def test_masks_say_what_is_random_or_not_fitted(wanted):
     assert (found.random, found.ignored) == (wanted == "random", wanted == "unknown")
     with pytest.raises(InputError, match=f"lift.background: found {wanted}, expected masks"):
         find_background(wanted, frames, None)
-
-
-def test_a_colour_that_is_asked_for_is_taken():
-    assert find_background("white", pictures(NOISE)[0], None).color == WHITE

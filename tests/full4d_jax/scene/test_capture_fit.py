@@ -135,27 +135,10 @@ def test_generated_views_that_disagree_are_told_and_do_not_blur_the_scene():
     assert scores[True].held_out_psnr > scores[False].held_out_psnr
 
 
-@pytest.mark.slow
-def test_generated_views_that_agree_are_left_as_they_are():
-    given, _ = ball()
-    grid = made_by_a_generator(given)
-    found = lift_capture(SETTINGS, grid, jax.random.key(0), say=lambda _: None)
-    assert found.disagreement is not None
-    assert found.disagreement.color.max() < 0.03
-    assert found.disagreement.place.max() < 0.5
-    assert found.held_out_psnr > 22
-
-
-def test_a_large_gap_is_told_with_what_to_do():
+def test_a_large_gap_and_a_fall_are_told_with_what_to_do():
     far = Fit(None, (0, 0, 0), 26.0, 21.9)  # type: ignore[arg-type]
     assert "gap is above 4 dB" in describe_scores(far)
     assert "gap" not in describe_scores(far._replace(held_out_psnr=22.1))
     assert "none was held out" in describe_scores(far._replace(held_out_psnr=float("nan")))
-
-
-def test_held_out_pictures_that_get_worse_are_told():
-    fell = Fit(None, (0, 0, 0), 30.0, 26.5, ((100, 27.2), (200, 28.1), (300, 27.0)))  # type: ignore[arg-type]
-    told = describe_scores(fell)
-    assert "best after 200 steps (28.1 dB, 27.0 at the end)" in told
-    assert "--lift.steps 200" in told
-    assert "best" not in describe_scores(fell._replace(watched=((100, 27.2), (200, 26.3))))
+    fell = far._replace(watched=((100, 27.2), (200, 28.1), (300, 27.0)))
+    assert "--lift.steps 200" in describe_scores(fell)

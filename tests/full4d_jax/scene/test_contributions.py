@@ -70,7 +70,3 @@ def test_each_of_a_stack_counts_though_nothing_changes_without_it(added):
     front, second, third, behind = added[len(OPACITIES) : -1]
     assert front > second > third > 0
     assert 0 <= behind < front / 20
-
-
-def test_what_colours_less_than_a_pixel_adds_nothing(added):
-    assert added[-1] == 0

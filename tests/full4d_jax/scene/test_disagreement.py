@@ -6,11 +6,8 @@ import numpy as np
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.scene.disagreement import (
-    Disagreement,
-    disagreement_arrays,
     measure_disagreement,
     peer_weights,
-    words_of_disagreement,
 )
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
@@ -48,19 +45,3 @@ def test_a_gain_and_a_turn_are_measured_in_the_view_that_has_them():
     np.testing.assert_allclose(found.color[3], 0.1, rtol=1e-3)
     # Eleven twelfths of it; a point at the edge is shifted more than one in the middle.
     np.testing.assert_allclose(found.place[8], pixels * 11 / 12, rtol=0.1)
-
-
-def test_words_and_arrays():
-    found = Disagreement(
-        np.array([0, 2, 7]), np.array([0.01, 0.02, 0.05]), np.array([0.1, 1.2, 0.3])
-    )
-    told = words_of_disagreement(found)
-    assert told == (
-        "views disagree by 3.2% in colour and 0.7 pixels in place; "
-        "view 7 most in colour, view 2 in place"
-    )
-    same = found._replace(place=np.array([0.1, 0.2, 1.2]))
-    assert words_of_disagreement(same).endswith("0.7 pixels in place; view 7 most")
-    arrays = disagreement_arrays(found)
-    assert str(arrays["disagreement"]) == told
-    np.testing.assert_allclose(arrays["place_disagreement"], 0.716, atol=1e-3)

@@ -10,7 +10,6 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, around_source
 from full4d_jax.scene.fit_checkpoint import PartialFit
-from full4d_jax.scene.fit_settings import memory_note
 from full4d_jax.scene.scene_arrays import from_arrays, to_arrays
 from full4d_jax.scene.source_fit import lift_grid
 from gaussians import DeformingGaussians, DynamicGaussians
@@ -70,16 +69,3 @@ def test_a_killed_lift_goes_on_to_the_same_bits(tmp_path, motion):
     run(partial=partial)
     partial.remove()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_memory_is_stated_in_plain_words():
-    shape = (4, 8, 256, 256, 3)
-    note = memory_note(LiftConfig(capacity=100_000), shape)
-    assert "100000 Gaussians to 4 views of 8 frames of 256x256" in note
-    bent = LiftConfig(capacity=100_000, motion="deformation")
-    large = memory_note(bent, shape)
-    assert mebibytes(large) > mebibytes(note) > 100
-
-
-def mebibytes(note: str) -> int:
-    return int(note.split("about ")[1].split(" MiB")[0])

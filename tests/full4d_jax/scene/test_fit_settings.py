@@ -11,7 +11,6 @@ from full4d_jax.scene.fit_settings import (
     CAPTURE_DENSITY,
     DENSITY,
     FitKind,
-    count_moving,
     fit_kind,
     sized,
     sized_for,
@@ -50,16 +49,3 @@ def test_depth_origins_and_size_say_what_a_grid_is_to_a_fit():
     assert sized_for(LiftConfig(), real).capacity == round(
         CAPTURE_DENSITY["normal"] * HEIGHT * WIDTH
     )
-
-
-def test_numbers_that_are_asked_for_stay():
-    settings = LiftConfig(steps=7, capacity=123)
-    fixed = sized(settings, HEIGHT, WIDTH, kind=FitKind.AROUND_SOURCE, moving=10**6)
-    assert (fixed.steps, fixed.capacity) == (7, 123)
-
-
-def test_pixels_that_differ_from_their_median_move():
-    frames = np.full((5, 10, 10, 3), 0.5)
-    frames[2, 3:5, 4:8] = 0.9
-    frames[1, 0, 0] = 0.55  # noise
-    assert count_moving(frames) == 8

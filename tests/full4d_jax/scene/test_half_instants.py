@@ -12,7 +12,6 @@ from full4d_jax.grid import Grid, all_real
 from full4d_jax.scene.half_instants import (
     FIRST_DURATION_STEPS,
     TargetsBetween,
-    are_alike,
     between_instants,
     with_instants_between,
 )
@@ -52,15 +51,6 @@ def test_times_are_in_clips_of_evenly_spread_instants():
     np.testing.assert_allclose(between.times, [0.25, 0.75])
     np.testing.assert_allclose(between.frames, 0.2)
     assert between_instants(source) is None
-
-
-def test_instants_come_in_the_order_of_time_with_their_pictures():
-    frames, depth, poses, between, _ = film(speed=4)
-    grown = with_instants_between(frames, depth, poses, between)
-    np.testing.assert_allclose(grown.times, [0, 0.25, 0.5, 0.75, 1])
-    np.testing.assert_array_equal(grown.frames[0, ::2], frames[0])
-    np.testing.assert_array_equal(grown.frames[0, 1::2], between.frames)
-    np.testing.assert_array_equal(grown.depth[0, ::2], depth[0])
 
 
 def test_what_flow_explains_needs_no_seeds_between_and_lasts_a_whole_step():
@@ -107,13 +97,3 @@ def test_the_square_keeps_its_velocity_beside_pictures_between():
     moving = (np.asarray(scene.logit_gates) < 0) & (np.asarray(scene.gaussians.means[:, 2]) < 1.2)
     assert moving.any()
     assert np.median(np.asarray(scene.velocities)[moving, 0]) == pytest.approx(0.08, abs=0.01)
-
-
-def test_a_picture_is_like_another_where_flow_leads_to_its_colours():
-    now, _, square = picture(20.0)
-    then = picture(24.0)[0]
-    flow = np.zeros((HEIGHT, WIDTH, 2), np.float32)
-    assert are_alike(now, now, flow).all()
-    assert not are_alike(now, then, flow)[square].all()
-    flow[square] = (4, 0)
-    assert are_alike(now, then, flow)[square].all()

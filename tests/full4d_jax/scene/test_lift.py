@@ -46,8 +46,3 @@ def test_a_grid_in_memory_becomes_a_scene(grid, tmp_path, monkeypatch):
 def test_a_grid_without_cameras_is_refused(grid):
     with pytest.raises(InputError, match="grid: cameras: found None, expected those of all views"):
         lift(replace(grid, cameras=None), QUICK)
-
-
-def test_a_setting_that_would_do_nothing_is_refused(grid):
-    with pytest.raises(InputError, match=r"lift\.distillation: found gradient"):
-        lift(grid, replace(QUICK, lift=replace(QUICK.lift, distillation="gradient")))

@@ -3,11 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from jax.typing import ArrayLike
-from moving_scene import ball, bending_scene, moving_ball, random_scene
+from moving_scene import bending_scene, random_scene
 
-from full4d_jax.scene.packing import RECORD, pack_rotations, pack_scene, sample_times
+from full4d_jax.scene.packing import pack_rotations, pack_scene
 from gaussians.formats.scene_files import mean_colors, sigmoid
 from gaussians.rotation import rotation_matrix
 
@@ -32,14 +31,6 @@ def angles_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def kept(scene) -> np.ndarray:
     return sigmoid(np.asarray(scene.gaussians.logit_opacities)) > 1 / 255
-
-
-def test_a_gaussian_has_forty_bytes_without_gaps():
-    assert RECORD.itemsize == 40
-    assert RECORD.fields is not None
-    places = {name: field[1] for name, field in RECORD.fields.items()}
-    expected = {"position": 0, "velocity": 12, "moment": 18, "log_scale": 20, "log_duration": 26}
-    assert places == expected | {"color": 28, "opacity": 34, "gate": 35, "rotation": 36}
 
 
 def test_everything_is_kept_to_the_bits_that_it_has():
@@ -81,36 +72,6 @@ def test_what_is_never_drawn_is_left_out():
     moments = scene.moments.at[3].set(jnp.inf)
     packed = pack_scene(scene._replace(gaussians=gaussians, moments=moments))
     np.testing.assert_array_equal(packed.records["position"], means[4:])
-
-
-def test_numbers_that_no_half_float_holds_stay_finite():
-    scene = random_scene(3)
-    wild = scene._replace(
-        velocities=scene.velocities * 1e9,
-        log_durations=jnp.full(3, -80.0),
-        gaussians=scene.gaussians._replace(
-            logit_opacities=jnp.full(3, 90.0), log_scales=jnp.full((3, 3), 1e5)
-        ),
-    )
-    records = pack_scene(wild).records
-    assert RECORD.names is not None
-    assert all(np.isfinite(records[name]).all() for name in RECORD.names)
-    assert (records["opacity"] == 255).all()
-
-
-@pytest.mark.parametrize(("scene", "moves"), [(ball(), False), (moving_ball(), True)])
-def test_a_still_scene_is_known_as_one(scene, moves):
-    packed = pack_scene(scene)
-    assert packed.moves == moves
-    assert packed.instants.size == 0
-
-
-def test_a_field_is_sampled_where_it_bends():
-    for instants in (3, 4, 9, 16, 40):
-        times = sample_times(instants)
-        assert 16 <= len(times) <= max(31, instants)
-        kinks = np.linspace(0, 1, instants)
-        assert np.abs(times[:, None] - kinks).min(0).max() < 1e-6
 
 
 def test_between_samples_a_bending_scene_is_where_its_network_takes_it():

@@ -13,8 +13,7 @@ from moving_scene import ball, bending_scene, cameras, moving_ball, random_scene
 from full4d_jax.scene import page
 from full4d_jax.scene.packing import pack_scene
 from full4d_jax.scene.page_bytes import bytes_as_text
-from full4d_jax.scene.squeezing import FEW_GAUSSIANS, squeezed
-from full4d_jax.session.errors import InputError
+from full4d_jax.scene.squeezing import squeezed
 from gaussians import Gaussians
 
 
@@ -50,7 +49,7 @@ def program(text: str) -> dict:
     return json.loads(zlib.decompress(bytes_of(found[2])[: int(found[1])]))
 
 
-@pytest.mark.parametrize("length", [0, 1, 2, 6, 7, 8, 9, 1000])
+@pytest.mark.parametrize("length", [0, 1, 7, 1000])
 def test_bytes_are_text_that_a_page_can_hold(length):
     rng = np.random.default_rng(length)
     for content in (rng.bytes(length), bytes(length), bytes([60]) * length):
@@ -91,13 +90,6 @@ def test_the_page_holds_the_scene_and_its_cameras(tmp_path):
     np.testing.assert_allclose(settings["limit"], [40, page.LEAST_TURN_DEGREES], atol=1e-4)
 
 
-def test_only_a_scene_with_a_background_has_one():
-    for given, background in ((None, None), (np.array([0.5, 0, 1]), [0.5, 0, 1])):
-        viewing = page.run_viewing(cameras(), background=given)
-        text = page.page_text(moving_ball(), viewing, seconds=1.0)
-        assert json.loads(part(text, "settings"))["background"] == background
-
-
 def test_the_middle_is_where_something_moves():
     frames = np.full((4, 20, 40, 3), 90, np.uint8)
     assert page.middle_of_motion(frames) == (0.5, 0.5)
@@ -129,12 +121,6 @@ def test_sixty_thousand_gaussians_are_below_a_megabyte(monkeypatch):
     assert viewer < 40_000
 
 
-def test_a_quick_page_gives_all_gaussians_the_same_steps():
-    scene = random_scene(FEW_GAUSSIANS)
-    text = page.page_text(scene, page.run_viewing(cameras()), seconds=4.0, quick=True)
-    assert data(text) == squeezed(pack_scene(scene)).content
-
-
 def test_a_scene_that_bends_has_its_instants():
     bending = bending_scene(50)
     text = page.page_text(bending, page.run_viewing(cameras()), seconds=1.0)
@@ -155,19 +141,7 @@ def test_a_title_is_text_whatever_stands_in_it():
     page.page_text(ball(), page.overview(ball()), seconds=1.0, title=named).encode()
 
 
-def test_a_scene_of_nothing_is_refused():
-    hidden = ball()._replace(logit_opacities=jnp.full(200, -20.0))
-    with pytest.raises(InputError, match="no Gaussian that can be seen"):
-        page.page_text(hidden, page.overview(hidden), seconds=1.0)
-
-
-def test_the_clip_lasts_as_long_as_the_video():
-    assert page.clip_seconds(np.array([1.0, 1.5, 2.25])) == 1.25
-    for unknown in (np.zeros(0), np.zeros(4), np.array([3.0])):
-        assert page.clip_seconds(unknown) == page.UNKNOWN_CLIP_SECONDS
-
-
-@pytest.mark.parametrize("unit", [0.01, 1.0, 300.0])
+@pytest.mark.parametrize("unit", [0.01, 300.0])
 def test_the_camera_of_a_scene_without_cameras_sees_almost_all_of_it(unit):
     rng = np.random.default_rng(0)
     means = rng.normal(size=(1000, 3)) * [2, 1, 1]

@@ -88,17 +88,6 @@ def test_the_page_unpacks_what_was_packed(tmp_path, browser, monkeypatch, few, s
     assert (error * seen).max() <= 1.3 * step
 
 
-def test_what_adds_more_to_pictures_has_finer_steps():
-    packed = pack_scene(random_scene(400))
-    added = np.repeat([0.0, 0.1, 0.5, 9.0], 100)
-    small = squeezed(packed, added)
-    assert small.count == (added[packed.rows] > 0).sum()
-    sizes = [part["steps"]["size"] for part in small.parts]
-    assert sizes == sorted(sizes)
-    assert len(set(sizes)) == 3
-    assert small.parts[0]["count"] + small.parts[1]["count"] == (added[packed.rows] == 9).sum()
-
-
 def test_what_is_far_off_leaves_the_others_their_steps(tmp_path, browser):
     scene = distinct(300)
     means = scene.gaussians.means.at[::60].multiply(1e5)

@@ -1,9 +1,6 @@
 """The sound of a film in the page: what the page holds, and that it keeps step with the time."""
 
-import base64
 import io
-import re
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -14,7 +11,7 @@ from sounding_film import TONE, write_sounding_film
 
 from full4d_jax.media.sound import read_sound
 from full4d_jax.media.video import write_video
-from full4d_jax.scene.page import page_text, run_viewing, write_page
+from full4d_jax.scene.page import run_viewing, write_page
 
 SECOND = np.array([0.0, 1.0])
 
@@ -64,42 +61,6 @@ def test_there_is_none_of_a_silent_film_or_after_its_end(tmp_path):
     assert read_sound(film, np.array([0.5])) is None  # one picture
 
 
-def transport_stream(rate: int, layout: str, channels: int) -> bytes:
-    """A second of loud sound, as a file that may follow another."""
-    file = io.BytesIO()
-    with av.open(file, "w", format="mpegts") as container:
-        stream = container.add_stream("mp2", rate=rate, layout=layout)
-        for begin in range(0, rate, 1152):
-            values = np.full((1, 1152 * channels), 9000, np.int16)
-            frame = av.AudioFrame.from_ndarray(values, format="s16", layout=layout)
-            frame.sample_rate = rate
-            frame.pts, frame.time_base = begin, Fraction(1, rate)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return file.getvalue()
-
-
-def test_a_sound_that_changes_its_form_is_silent_from_there_on(tmp_path):
-    parts = transport_stream(48_000, "stereo", 2), transport_stream(32_000, "mono", 1)
-    (tmp_path / "film.ts").write_bytes(b"".join(parts))
-    sound = read_sound(tmp_path / "film.ts", 2 * SECOND)
-    assert sound is not None
-    samples, rate = decoded(sound.tobytes())
-    heard = np.flatnonzero(np.abs(samples[0]) > 0.1) / rate
-    assert heard[-1] == pytest.approx(1, abs=0.1)
-
-
-def test_a_page_holds_the_sound_where_there_is_one(tmp_path):
-    film = write_film(tmp_path / "film.mp4", seconds=4)
-    sound = read_sound(film, np.array([1.0, 3.0]))
-    viewing = run_viewing(cameras())
-    text = page_text(moving_ball(), viewing, seconds=2.0, sound=sound)
-    (held,) = re.findall(r'<audio id="sound" muted src="data:audio/mp4;base64,([^"]*)">', text)
-    samples, rate = decoded(base64.b64decode(held))
-    assert samples.shape[1] / rate == pytest.approx(2.0, abs=0.1)
-    assert "<audio" not in page_text(moving_ball(), viewing, seconds=2.0)
-
-
 def test_the_sound_keeps_step_in_a_browser(tmp_path, browser):
     sound = read_sound(write_film(tmp_path / "film.mp4", seconds=6), np.array([0.0, 6.0]))
     viewing = run_viewing(cameras(), background=np.zeros(3))
@@ -126,12 +87,3 @@ def test_the_sound_keeps_step_in_a_browser(tmp_path, browser):
     browser.wait("viewer.sound.element.paused && !viewer.sound.on")
     heights = [browser.place(f"document.getElementById('{x}')")["y"] for x in ("play", "ask")]
     assert heights[0] == heights[1]  # the buttons are in one row
-
-
-def test_a_page_without_sound_has_no_speaker(tmp_path, browser):
-    page = tmp_path / "scene.html"
-    write_page(page, moving_ball(), run_viewing(cameras()), seconds=4.0)
-    browser.open(page.as_uri() + "#paused")
-    assert browser.script("document.getElementById('speaker').hidden")
-    browser.key("m")
-    assert not browser.script("viewer.sound.on")

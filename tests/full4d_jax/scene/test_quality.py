@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.geometry.moving import moving_pixels
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.quality import (
-    MOVING_LEVELS,
     SourceQuality,
-    laplacian_variance,
     psnr_between,
     quality_note,
     quality_warning,
@@ -41,19 +38,6 @@ def decibels(levels: float) -> float:
     return -20 * math.log10(levels / 255)
 
 
-def test_moving_pixels_are_those_of_the_square(frames):
-    moving = moving_pixels(frames, MOVING_LEVELS)
-    assert moving.sum(axis=(1, 2)).tolist() == [4, 4, 4, 0, 0]
-    assert moving[1, 2:4, 5:7].all()
-
-
-def test_a_change_of_thirty_levels_in_one_channel_is_no_motion_and_one_of_31_is(frames):
-    frames[:] = 100
-    frames[0, 0, 0, 2] = 130
-    frames[0, 0, 1, 2] = 131
-    assert np.argwhere(moving_pixels(frames, MOVING_LEVELS)).tolist() == [[0, 0, 1]]
-
-
 def test_errors_of_what_moves_are_told_apart_from_those_of_the_rest(frames):
     renders = frames.copy()
     renders[0, 2:4, :2] -= 10  # of the square
@@ -77,17 +61,6 @@ def test_pictures_between_are_judged_where_they_differ_from_the_median(frames):
     assert math.isnan(psnr_between(render, frames[3:4], frames))
 
 
-def test_an_instant_with_a_speck_of_motion_is_not_judged(frames):
-    frames = frames.repeat(4, 1).repeat(4, 2)  # 80 x 80, of which 3 pixels are too few
-    frames[4, :1, :3] = 250
-    renders = frames.copy()
-    renders[4, :1, :3] = 0
-    renders[1, 8:16, 20:28] -= 20
-    quality = source_quality(renders, frames, TIMES, RESTING)
-    assert quality.moving_psnr_worst_at == 2.5
-    assert quality.moving_psnr_worst == pytest.approx(decibels(20), abs=1e-4)
-
-
 def test_sharpness_is_the_share_of_the_laplacian_that_is_left(frames):
     # With half the contrast the Laplacian is half as large and its variance a quarter.
     mean = 105.0
@@ -95,12 +68,6 @@ def test_sharpness_is_the_share_of_the_laplacian_that_is_left(frames):
     quality = source_quality(halved, frames[3:], TIMES[:2], RESTING[:2])
     assert quality.sharpness == pytest.approx(0.16)
     assert source_quality(frames, frames, TIMES, RESTING).sharpness == 1
-
-
-def test_variance_of_the_laplacian_of_one_bright_pixel():
-    picture = np.zeros((9, 9, 3), np.uint8)
-    picture[4, 4] = 10  # the Laplacian is -40 there and 10 at its four neighbours, its mean is 0
-    assert laplacian_variance(picture) == pytest.approx((40**2 + 4 * 10**2) / 81)
 
 
 def test_where_the_camera_moves_only_the_whole_picture_is_scored(frames):
@@ -114,31 +81,19 @@ def test_where_the_camera_moves_only_the_whole_picture_is_scored(frames):
     assert quality_warning(quality) == ""
 
 
-def test_a_clip_where_nothing_moves_or_has_detail_is_not_judged():
-    grey = np.full((5, 8, 8, 3), 90, np.uint8)
-    quality = source_quality(grey + np.uint8(3), grey, TIMES, RESTING)
-    assert quality.source_psnr == pytest.approx(decibels(3), abs=1e-4)
-    assert np.isnan(quality[1:]).all()
-    assert "nothing moves" in quality_note(quality)
-    assert quality_warning(quality) == ""
-
-
 def test_warnings_name_the_instant_and_what_to_try():
     smeared = SourceQuality(30.5, 21.5, 17.6, 1.25, 0.28)
-    assert quality_warning(smeared) == (
-        "what moves at 1.2 s is shown at 17.6 dB (moving_psnr_worst), so it may be smeared: try "
-        "--quality high or another --depth_network; the scene has 0.28 of the video's sharpness, "
-        "so it looks blurred: try --quality high"
-    )
-    assert "what moves at 21.5 dB (worst 17.6 at 1.25 s), sharpness 0.28" in quality_note(smeared)
+    warning = quality_warning(smeared)
+    for part in (
+        "at 1.2 s is shown at 17.6 dB",
+        "--depth_network",
+        "0.28 of the video's sharpness",
+    ):
+        assert part in warning
     fine = smeared._replace(moving_psnr_worst=27.0, sharpness=0.7, straightness=0.004)
     assert quality_warning(fine) == ""
     bent = fine._replace(straightness=0.021, straightness_worst_at=1.5)
-    assert quality_warning(bent) == (
-        "straight lines bend by 2.1% of their length seen from 15 degrees, most at 1.5 s "
-        "(straightness): try another --depth_network or a smaller --azimuth"
-    )
-    assert str(score_arrays(bent)["warning"]) == quality_warning(bent)
+    assert str(score_arrays(bent)["warning"]) == quality_warning(bent) != ""
 
 
 def test_a_scene_is_scored_against_its_own_renders_in_the_source_camera():

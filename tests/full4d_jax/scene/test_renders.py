@@ -13,7 +13,6 @@ from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.pictures import write_grid
 from full4d_jax.media.video import read_video
 from full4d_jax.scene.renders import scene_renderer, write_film, write_renders
-from full4d_jax.scene.scene_arrays import from_arrays, to_arrays
 from gaussians import Camera, DynamicGaussians, Gaussians, intersection_budget, render, still
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 from input_pipeline.importers.camera_path import CameraPath
@@ -32,12 +31,6 @@ def scene() -> DynamicGaussians:
         harmonics=jnp.array([[[1.7, -1.7, -1.7]], [[-1.7, 1.7, -1.7]]]),
     )
     return still(static)._replace(velocities=jnp.array([[0.4, 0.0, 0.0], [0.0, 0.0, 0.0]]))
-
-
-def test_a_scene_survives_its_arrays(scene):
-    again = from_arrays(to_arrays(scene))
-    for before, after in zip(to_arrays(scene).values(), to_arrays(again).values(), strict=True):
-        np.testing.assert_array_equal(before, after)
 
 
 def test_renderer_draws_what_render_draws_even_when_its_budget_is_too_small(scene):

@@ -38,13 +38,6 @@ def test_points_in_the_sources_way_move_behind_its_surface():
     assert (pushed > 0).all()
 
 
-def test_points_behind_stay_where_they_are():
-    lens = jnp.asarray(intrinsics_from_fov(60.0, 24, 32), jnp.float32)
-    depth = jnp.full((24, 32), 2.0)
-    same = push_behind_source(depth, lens, jnp.eye(4), jnp.full((24, 32), 1.2), lens)
-    np.testing.assert_array_equal(same, depth)
-
-
 def test_real_views_seed_what_those_before_them_do_not_see_at_its_depth():
     azimuths = jnp.array([40.0, -40.0, 20.0])  # two real views after the source, one target
     clip = jax.jit(partial(procedural_scene, views=4, frames=1, azimuths=azimuths))(3)
@@ -142,10 +135,3 @@ def test_the_outline_of_who_passes_lies_at_its_depth():
     np.testing.assert_array_equal(result[square], 1.0)
     # Beside it the wall shows its own colour, and stays.
     np.testing.assert_array_equal(result[~square], 2.0)
-
-
-def test_the_edge_of_what_always_stands_there_stays():
-    frames = np.random.default_rng(0).uniform(0, 1, (4, 32, 48, 3)).astype(np.float32)
-    depth = np.full((4, 32, 48), 2.0, np.float32)
-    depth[:, 8:24, 10:20] = 1.0
-    np.testing.assert_array_equal(with_passing_rims(depth, frames), depth)

@@ -99,7 +99,7 @@ def test_that_new_gaussians_are_always_there_and_follow_the_key_alone() -> None:
     assert not np.asarray(first.velocities[count:]).any()
 
 
-@pytest.mark.parametrize("limit", [(12.0, 12.0), (70.0, 8.0), (180.0, 90.0)])
+@pytest.mark.parametrize("limit", [(12.0, 12.0), (180.0, 90.0)])
 def test_that_looks_reach_the_limit_and_are_spread_over_it(limit: tuple[float, float]) -> None:
     angles = look_angles(limit)
     azimuths = np.unique(angles[:, 0])
@@ -109,32 +109,9 @@ def test_that_looks_reach_the_limit_and_are_spread_over_it(limit: tuple[float, f
     assert np.abs(angles[:, 1]).max() == min(limit[1], 75.0)
 
 
-@pytest.mark.slow
-def test_that_a_view_from_straight_above_is_no_hindrance() -> None:
-    """The cameras that look stay below it."""
-    scene, cameras = seen()
-    above = np.array([[1, 0, 0, 0], [0, 0, -1, 1], [0, 1, 0, 1], [0, 0, 0, 1]], np.float32)
-    poses = cameras.world_to_camera.copy()
-    poses[1] = above
-    around = surround(scene, replace(cameras, world_to_camera=poses), jax.random.key(1))
-    assert len(around.moments) > len(scene.moments)
-    assert all(np.isfinite(x).all() for x in jax.tree.leaves(around))
-
-
 def test_that_nothing_is_made_of_nothing() -> None:
     """Pictures that show nothing give no colour to fill in."""
     scene, cameras = seen()
     faint = scene.gaussians._replace(logit_opacities=scene.gaussians.logit_opacities - 20)
     hidden = scene._replace(gaussians=faint)
     assert len(surround(hidden, cameras, jax.random.key(1)).moments) == len(scene.moments)
-
-
-@pytest.mark.slow
-def test_that_little_room_is_shared_by_all_corners() -> None:
-    scene, cameras = seen()
-    around = surround(scene, cameras, jax.random.key(1), room_share=0.02)
-    assert len(around.moments) == pytest.approx(1.02 * len(scene.moments), abs=10)
-    for azimuth, elevation in ((12, 12), (-12, 12), (12, -12), (-12, -12)):
-        before, after = (drawn(x, cameras, azimuth, elevation).alpha for x in (scene, around))
-        empty = np.asarray(before) < 0.2
-        assert np.asarray(after)[empty].mean() > 0.25

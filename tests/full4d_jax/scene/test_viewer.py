@@ -1,13 +1,12 @@
 """The page in a browser: it shows what `render` draws, and follows mouse, fingers and keys."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from moving_scene import ANGLES, bending_scene, cameras, moving_ball, random_scene
+from moving_scene import bending_scene, cameras, moving_ball, random_scene
 
 from full4d_jax.scene.page import run_viewing, write_page
 from gaussians import Camera, Scene, render
@@ -77,17 +76,6 @@ def test_angles_and_background_are_those_of_the_address(tmp_path, browser):
     np.testing.assert_allclose(nearer[0, 0], [1, 128 / 255, 0], atol=1 / 255)
 
 
-def test_the_orbit_goes_around_what_is_upright(tmp_path, browser):
-    scene = random_scene(2000)
-    up = np.array([0.0, -np.cos(np.radians(25.0)), -np.sin(np.radians(25.0))])
-    viewing = replace(run_viewing(cameras(), background=np.zeros(3)), up=up)
-    write_page(tmp_path / "scene.html", scene, viewing, seconds=4.0)
-    url = (tmp_path / "scene.html").as_uri()
-    picture = still(browser, url, "time=0.5&azimuth=20&elevation=10")
-    assert psnr(picture, drawn(scene, 0.5, pose=orbit(20.0, 10.0, up=up))) > 40
-    assert psnr(picture, drawn(scene, 0.5, pose=orbit(20.0, 10.0))) < 30
-
-
 def column(picture: np.ndarray) -> float:
     """Where the ball is seen, from -1 to 1; -9 where there is none."""
     lit = picture.min(-1) > 150
@@ -142,25 +130,6 @@ def test_a_picture_is_drawn_at_the_time_of_its_order(tmp_path, browser):
     assert browser.script("viewer.draw(); viewer.canvas.toDataURL()") == late[1]
 
 
-def test_a_device_that_comes_back_while_the_order_is_made_shows_the_scene(opened):
-    opened.script(
-        "const { worker } = viewer.sorting, soon = worker.onmessage;"
-        "const device = viewer.renderer.gl.getExtension('WEBGL_lose_context');"
-        "let returned = false;"
-        "viewer.canvas.addEventListener('webglcontextrestored', () => (returned = true)); 0"
-    )
-    opened.wait("!viewer.sorting.sort && viewer.sorting.spare")
-    opened.script(
-        "worker.onmessage = (message) => { worker.late = message; };"
-        "viewer.clock.seek(0.52); viewer.draw(); device.loseContext(); 0"
-    )
-    opened.wait("viewer.renderer.gl.isContextLost() && worker.late")
-    opened.script("device.restoreContext(); 0")
-    opened.wait("returned && !viewer.changed")
-    opened.script("worker.onmessage = soon; soon(worker.late); 0")
-    opened.see(lambda p: abs(column(p)) < 0.2)
-
-
 def test_scrubbing_changes_the_time_and_a_button_plays(opened):
     box = opened.place("document.getElementById('time')")
     for share, low, high in ((0.03, -1, -0.2), (0.97, 0.2, 1)):
@@ -203,32 +172,6 @@ def test_fingers_pinch(opened):
     opened.wait("viewer.camera.now.zoom > 0.21")
 
 
-def test_views_are_a_key_or_a_button_away(opened):
-    opened.key("2")
-    opened.wait("viewer.camera.view == 2 && !viewer.camera.from")
-    eye = opened.script("viewer.camera.shown.pose.eye")
-    azimuth = np.radians(ANGLES[2, 0])
-    np.testing.assert_allclose(eye, [np.sin(azimuth), 0, 1 - np.cos(azimuth)], atol=1e-3)
-    opened.click("document.getElementById('view-0')")
-    opened.wait("viewer.camera.view == 0 && !viewer.camera.from")
-    opened.key("1")
-    opened.wait("viewer.camera.view == 1 && !viewer.camera.from")
-    eye = opened.script("viewer.camera.shown.pose.eye")  # half-way, in the middle of time
-    azimuth = np.radians(ANGLES[1].mean())
-    np.testing.assert_allclose(eye, [np.sin(azimuth), 0, 1 - np.cos(azimuth)], atol=2e-3)
-
-
-def test_the_whole_source_frame_is_above_the_bar(opened):
-    fx, fy, cx, cy = opened.script("viewer.camera.shown.lens")
-    scale, top = fx / 100, opened.place("document.getElementById('bar')")["y"]
-    assert fy == pytest.approx(1.04 * fx)
-    corners = [cx - 66 * scale, cy - 47 * scale, cx + 62 * scale, cy + 49 * scale]
-    assert corners[0] >= -1e-3
-    assert corners[1] >= -1e-3
-    assert corners[2] <= 320 + 1e-3
-    assert corners[3] <= top
-
-
 def frame(browser) -> list[float]:
     """The source's frame in the window: left, top, right, bottom in pixels."""
     fx, _, cx, cy = browser.script("viewer.camera.shown.lens")
@@ -251,46 +194,6 @@ def test_a_scene_without_a_background_fills_the_window(tmp_path, browser, size):
     assert bottom > size[1] + 0.75 * edge
 
 
-def test_a_wide_window_cuts_off_little_of_what_is_high(tmp_path, browser):
-    url = written(tmp_path, moving_ball(), background=None)
-    browser.open(f"{url}#time=0.5&paused", width=640, height=160)
-    browser.wait("viewer.camera.shown")
-    left, top, right, bottom = frame(browser)
-    assert (bottom - top) * 0.96 == pytest.approx(1.25 * 160)
-    assert left == pytest.approx(640 - right)
-    assert left > 0
-
-
-def test_a_narrow_window_shows_what_moves_and_slides_to_the_sides(tmp_path, browser):
-    frames = np.full((4, 96, 128, 3), 90, np.uint8)
-    frames[1, 20:60, 80:96] = 200
-    url = written(tmp_path, moving_ball(), background=None, frames=frames)
-    ends = []
-    for azimuth in (0, -40, 40):
-        browser.open(f"{url}#time=0.5&paused&azimuth={azimuth}", width=100, height=320)
-        browser.wait("viewer.camera.shown")
-        left, _, right, _ = frame(browser)
-        ends.append((left, right - 100))
-    length = right - left
-    assert ends[0][0] + 88 / 128 * length == pytest.approx(50, abs=2)
-    assert ends[1][0] == pytest.approx(-0.02 * length, abs=0.1)
-    assert ends[2][1] == pytest.approx(0.02 * length, abs=0.1)
-
-
-def test_the_first_picture_is_a_coarse_one_and_the_next_is_whole(tmp_path, browser):
-    url = written(tmp_path, moving_ball())
-    page = (tmp_path / "scene.html").read_text()
-    recorded = (
-        "<script>const widths = [], kept = WebGL2RenderingContext.prototype.drawArrays;"
-        "WebGL2RenderingContext.prototype.drawArrays = function (...asked) {"
-        " widths.push(this.canvas.width); kept.apply(this, asked); };</script>"
-    )
-    (tmp_path / "scene.html").write_text(page.replace("<body>", f"<body>{recorded}"))
-    browser.open(f"{url}#time=0.5&paused", width=320, height=300)
-    browser.wait("widths.length > 1")
-    assert browser.script("widths.slice(0, 2)") == [107, 320]
-
-
 def test_a_browser_without_webgl_says_so(tmp_path, browser):
     url = written(tmp_path, moving_ball())
     page = (tmp_path / "scene.html").read_text()
@@ -300,13 +203,3 @@ def test_a_browser_without_webgl_says_so(tmp_path, browser):
     browser.open(url)
     assert browser.script("document.documentElement.dataset.state") == "failed"
     assert "WebGL 2" in browser.script("document.getElementById('failure').innerText")
-
-
-def test_a_browser_that_inflates_nothing_says_so(tmp_path, browser):
-    url = written(tmp_path, moving_ball())
-    page = (tmp_path / "scene.html").read_text()
-    page = page.replace("<body>", "<body><script>delete globalThis.DecompressionStream</script>")
-    (tmp_path / "scene.html").write_text(page)
-    browser.open(url)
-    browser.wait("!document.getElementById('failure').hidden")
-    assert "newer browser" in browser.script("document.getElementById('failure').innerText")
