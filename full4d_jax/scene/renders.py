@@ -78,12 +78,7 @@ def write_renders(
     draw = scene_renderer(scene, around, [0], background)
     videos = {"orbit": there_and_back, "bullet": np.full(count, 0.5)}
     for name, times in videos.items():
-        frames = []
-        with Progress(f"{name}.mp4", count) as report:
-            for i, time in enumerate(times):
-                frames.append(to_uint8(draw(around.camera(0, i), time).rgb))
-                report(i + 1)
-        write_video(folder / f"{name}.mp4", np.stack(frames), VIDEO_FPS)
+        _write_video(folder / f"{name}.mp4", draw, around, times, VIDEO_FPS)
     azimuths = middle[0] + np.linspace(-sweep, sweep, 5)
     moments = (0.0, 0.5, 1.0)
     aside = seen_from(azimuths, np.full(5, middle[1]))
@@ -132,12 +127,23 @@ def write_film(
     cameras = Cameras(lens[None], poses[None], size, width)
     times = np.linspace(0, 1, len(poses)) if path.times is None else path.times
     draw = scene_renderer(scene, cameras, [0], background)
+    _write_video(file, draw, cameras, times, path.fps or VIDEO_FPS)
+
+
+def _write_video(
+    file: Path,
+    draw: Callable[[Camera, float], Rendering],
+    cameras: Cameras,
+    times: Float[ndarray, " n"],
+    fps: float,
+) -> None:
+    """Write what a camera sees along its path."""
     frames = []
-    with Progress(file.name, len(poses)) as report:
+    with Progress(file.name, len(times)) as report:
         for i, time in enumerate(times):
             frames.append(to_uint8(draw(cameras.camera(0, i), time).rgb))
             report(i + 1)
-    write_video(file, np.stack(frames), path.fps or VIDEO_FPS)
+    write_video(file, np.stack(frames), fps)
 
 
 def scene_renderer(

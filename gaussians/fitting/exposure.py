@@ -12,11 +12,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 
-def no_exposure(views: int) -> Float[Array, "v 2 3"]:
-    """Return log-gains and offsets that change nothing."""
-    return jnp.zeros((views, 2, 3))
-
-
 def exposure_change(
     exposures: Float[Array, "v 2 3"],
     view: Int[Array, ""],

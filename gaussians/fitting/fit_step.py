@@ -13,11 +13,11 @@ from jaxtyping import Array, Float, Int
 
 from gaussians.deformation import DeformingGaussians, Scene
 from gaussians.fitting.distillation import Distillation
-from gaussians.fitting.exposure import expose, exposure_change, no_exposure
+from gaussians.fitting.exposure import expose, exposure_change
 from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.fitting.losses import capped_psnr, picture_loss
 from gaussians.fitting.novel_views import Lesson, learn
-from gaussians.fitting.pose_corrections import correct_camera, no_correction
+from gaussians.fitting.pose_corrections import correct_camera
 from gaussians.motion import DynamicGaussians
 from gaussians.precision import exact_products
 from gaussians.rendering.rasterizer import render
@@ -153,7 +153,8 @@ def first_fit_state(initial: Scene, targets: Targets, taught: int, budget: int) 
     # Weakly typed leaves would become strong along the way, each time with a new compilation.
     scene = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), initial)
     views = 1 if targets.views is None else int(targets.views.max()) + 1
-    fitted = Fitted(scene, no_exposure(views), no_correction(views))
+    unchanged = jnp.zeros((views, 2, 3))
+    fitted = Fitted(scene, exposures=unchanged, poses=unchanged)
     room = jnp.zeros((taught, *targets.frames.shape[1:]))
     adam = ADAM.init(jax.tree.map(jnp.asarray, fitted))
     return FitState(fitted, adam, jnp.int32(0), room, jnp.int32(budget))

@@ -191,7 +191,7 @@ def initialize(
 
     # The chosen pixels become Gaussians where their depth puts them.
     spots = pixels.view, pixels.time, pixels.y, pixels.x
-    scene = _at_pixels(
+    gaussians = _at_pixels(
         pixels,
         z=maps[spots].astype(np.float32),
         colors=pictures[spots].astype(np.float32),
@@ -200,11 +200,12 @@ def initialize(
         sh_degree=sh_degree,
     )
     moment = np.where(pixels.is_moving, moments[pixels.time], 0.5)
-    return scene._replace(
-        logit_gates=_on_device(np.where(pixels.is_moving, seeding.gate, PERMANENT_GATE)),
+    return DynamicGaussians(
+        gaussians,
         velocities=_on_device(motions),
         moments=_on_device(moment),
         log_durations=_on_device(np.log(visible)),
+        logit_gates=_on_device(np.where(pixels.is_moving, seeding.gate, PERMANENT_GATE)),
     )
 
 
@@ -335,8 +336,8 @@ def _at_pixels(
     lenses: Float32[ndarray, "g 3 3"],
     poses: Float32[ndarray, "g 4 4"],
     sh_degree: int,
-) -> DynamicGaussians:
-    """Return a Gaussian at each of the pixels, at no time and with no gate yet.
+) -> Gaussians:
+    """Return a Gaussian at each of the pixels.
 
     It is computed on the host: there the device holds no whole film, and another number of pixels
     compiles no other program.
@@ -346,18 +347,12 @@ def _at_pixels(
     count = len(z)
     log_scales = np.log(spread * pixels.spacing * z / lenses[:, 0, 0])
     points = _unproject_pixels(z, pixels.x, pixels.y, np.linalg.inv(lenses), poses)
-    return DynamicGaussians(
-        gaussians=Gaussians(
-            means=_on_device(points),
-            quaternions=_on_device(np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))),
-            log_scales=_on_device(repeat(log_scales, "g -> g c", c=3)),
-            logit_opacities=_on_device(np.full(count, np.log(opacity / (1 - opacity)))),
-            harmonics=_on_device(harmonics.from_rgb(colors, sh_degree)),
-        ),
-        velocities=_on_device(np.zeros((count, 3))),
-        moments=_on_device(np.zeros(count)),
-        log_durations=_on_device(np.zeros(count)),
-        logit_gates=_on_device(np.zeros(count)),
+    return Gaussians(
+        means=_on_device(points),
+        quaternions=_on_device(np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))),
+        log_scales=_on_device(repeat(log_scales, "g -> g c", c=3)),
+        logit_opacities=_on_device(np.full(count, np.log(opacity / (1 - opacity)))),
+        harmonics=_on_device(harmonics.from_rgb(colors, sh_degree)),
     )
 
 

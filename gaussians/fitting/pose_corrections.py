@@ -15,11 +15,6 @@ from gaussians.rotation import rotation_matrix
 from gaussians.types import Camera
 
 
-def no_correction(views: int) -> Float[Array, "v 2 3"]:
-    """Return turns and shifts that change nothing."""
-    return jnp.zeros((views, 2, 3))
-
-
 @exact_products
 def correct_camera(
     camera: Camera, corrections: Float[Array, "v 2 3"], view: Int[Array, ""]

@@ -150,29 +150,26 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[str, list[Element]]:
         raise FormatError(path, "header", repr(head[:20]), "ply ... end_header")
     file.seek(end + 2 * len(newline) + len(b"end_header"))
     layout = ""
-    elements = []
+    elements: list[Element] = []
+    known = set()
     for line in head[:end].decode("ascii", "replace").split(newline.decode())[1:]:
         match line.split():
             case ["format", name, *_] if name in ORDERS:
                 layout = name
-            case ["element", name, number]:
-                if not number.isdecimal():
-                    raise FormatError(path, f"element {name}", number, "a number of rows")
-                if name in (element.name for element in elements):
-                    raise FormatError(path, "elements", f"two named {name}", "names that differ")
+            case ["element", name, number] if number.isdecimal() and name not in known:
+                known.add(name)
                 elements.append(Element(name, int(number[:19]), {}))
-            case ["property", *kind, name] if elements and (
-                kind[:1] == ["list"] or (len(kind) == 1 and kind[0] in KINDS)
+            case ["property", "list", *_, name] if elements:
+                elements[-1].kinds[name] = "list"
+            case ["property", kind, name] if (
+                elements and kind in KINDS and name not in elements[-1].kinds
             ):
-                element = elements[-1]
-                if name in element.kinds:
-                    found = f"two properties {name}"
-                    raise FormatError(path, f"element {element.name}", found, "names that differ")
-                element.kinds[name] = KINDS.get(kind[0], "list")
+                elements[-1].kinds[name] = KINDS[kind]
             case ["comment" | "obj_info", *_] | []:
                 pass
             case _:
-                raise FormatError(path, "header", repr(line), "a format, an element or a property")
+                expected = "a format, a new element with its number of rows, or a new property"
+                raise FormatError(path, "header", repr(line), expected)
     if not layout:
         raise FormatError(path, "header", "no format", f"one of {', '.join(ORDERS)}")
     return layout, _before_lists(path, elements)

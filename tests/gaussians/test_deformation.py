@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from gaussians import deformation
 from gaussians.deformation import DeformingGaussians, deforming
@@ -66,8 +65,3 @@ def test_at_moves_turns_and_scales_and_leaves_colour_and_opacity():
         np.testing.assert_allclose(moved, scale * change + 0 * moved, atol=1e-5)
     np.testing.assert_array_equal(now.logit_opacities, scene.gaussians.logit_opacities)
     np.testing.assert_array_equal(now.harmonics, scene.gaussians.harmonics)
-
-
-def test_too_few_instants_are_refused():
-    with pytest.raises(ValueError, match="at least 3 instants, found 2"):
-        deforming(gaussians(), 2, jax.random.key(0))

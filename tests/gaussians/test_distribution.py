@@ -32,7 +32,3 @@ def test_its_files_are_those_of_the_repository():
     assert (ALONE / "gaussians").resolve() == ROOT / "gaussians"
     # A copy, since an sdist keeps a link to a file as a link.
     assert (ALONE / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
-
-
-def test_its_readme_is_read_at_once():
-    assert len((ALONE / "README.md").read_text().splitlines()) <= 40

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from gaussians.deformation import DeformingGaussians, deforming
-from gaussians.fitting import fit_step, loop
 from gaussians.fitting.distillation import Distillation
 from gaussians.fitting.fit_config import FitConfig, Targets, fit_memory
 from gaussians.fitting.fit_step import FitState, first_fit_state, run_chunk
@@ -127,18 +126,6 @@ def test_a_camera_that_stands_elsewhere_is_found():
     np.testing.assert_allclose(shift[0] + turn[1], -0.04, atol=0.01)
 
 
-def test_biases_that_bend_in_time_are_pulled_straight():
-    scene = deforming(start(), INSTANTS, jax.random.key(1))
-    line = jnp.arange(INSTANTS)[:, None] * jnp.ones_like(scene.biases)
-    bent = line.at[1].add(1.0)
-    config = FitConfig(bending=0.5)
-    curvature = np.diff(np.asarray(bent), 2, axis=0)
-    expected = 0.5 * (curvature**2).mean()
-    assert expected > 0.5
-    np.testing.assert_allclose(fit_step._pulls(scene._replace(biases=bent), config), expected)
-    np.testing.assert_allclose(fit_step._pulls(scene._replace(biases=line), config), 0, atol=1e-9)
-
-
 @pytest.mark.slow
 def test_a_deformation_learns_to_move_after_its_warm_up():
     config = FitConfig(steps=200, chunk=50, warm_up=0.25, network=1e-2, colors=5e-2, means=5e-3)
@@ -158,59 +145,6 @@ def test_a_deformation_learns_to_move_after_its_warm_up():
     targets = pictures()
     shown = render_clip(result.scene, targets.cameras, targets.times).rgb
     assert float(jax.vmap(capped_psnr)(shown, targets.frames).min()) > 22
-
-
-def test_a_perceptual_distance_is_part_of_the_loss():
-    config = FitConfig(perceptual=100.0)
-    targets = pictures()
-    fitted = first_fit_state(still(start()), targets, 0, 1024).fitted
-    first = jax.tree.map(lambda x: x[0], targets)
-    black = jnp.zeros(3)
-    with_it, _ = fit_step._picture_term(fitted, first, config, 1024, to_gray, black)
-    without, _ = fit_step._picture_term(fitted, first, config, 1024, None, black)
-    rgb = render_clip(still(start()), targets.cameras, targets.times).rgb[0]
-    np.testing.assert_allclose(with_it - without, 100 * to_gray(rgb, None), rtol=1e-4)
-
-
-def test_pictures_shrink_with_their_cameras():
-    config = FitConfig(steps=100, chunk=10, coarse=4, sharpen=0.4)
-    sizes = [loop._size(step, config) for step in (0, 19, 20, 39, 40, 99)]
-    assert sizes == [4, 4, 2, 2, 1, 1]
-    targets = pictures()
-    small = loop._shrunk(targets, 2)
-    assert (small.cameras.width, small.frames.shape) == (8, (6, 8, 8, 3))
-    point = jnp.array([0.1, -0.2, 1.3])
-    for large, half in zip(targets.cameras.intrinsics, small.cameras.intrinsics, strict=True):
-        np.testing.assert_allclose((half @ point)[:2], (large @ point)[:2] / 2, rtol=1e-6)
-    block = targets.frames[2, 4:6, 8:10].mean((0, 1))
-    np.testing.assert_allclose(small.frames[2, 2, 4], block, rtol=1e-5)
-
-
-def test_weights_move_while_the_prior_teaches():
-    prior = Distillation(
-        lambda _, z, tau: z,
-        same,
-        same,
-        None,
-        cameras((0.3,)),
-        jnp.linspace(0, 1, 3),
-        start=0.5,
-        weight_first=0.0,
-        weight_last=2.0,
-    )
-    config = FitConfig(steps=100, chunk=10)
-    targets = pictures()._replace(final_weights=jnp.zeros(6))
-    novel = loop.flat_cameras(prior)
-    state = first_fit_state(still(start()), targets, 3, 256)
-
-    def weights(first):
-        found = loop._targets_at(first, state, targets, config, prior, novel)
-        assert found.frames.shape[0] == found.times.shape[0] == 9
-        return np.asarray(found.weights)
-
-    np.testing.assert_allclose(weights(40), [1] * 6 + [0] * 3)
-    np.testing.assert_allclose(weights(70), [0.5] * 6 + [1] * 3)
-    np.testing.assert_allclose(weights(90), [0.1] * 6 + [1.8] * 3, atol=1e-6)
 
 
 @pytest.mark.parametrize("bent", [False, True])

@@ -150,12 +150,6 @@ def test_every_view_and_window_is_drawn_again_by_the_same_key():
     assert_equal(again, part)
 
 
-def test_too_small_a_budget_asks_nobody():
-    lesson, overflow = learn(scene(), prior(), PROGRESS, jax.random.key(0), CONFIG, 8)
-    assert lesson is None
-    assert int(overflow) > 0
-
-
 @pytest.mark.slow
 def test_a_stopped_fit_asks_the_same_again():
     asked = replace(prior(**PARTED), start=0.25)

@@ -29,8 +29,8 @@ def numbered(scene):
     return scene.map_gaussians(lambda x: jnp.ones_like(x))
 
 
-@pytest.mark.parametrize("opacity", [0.02, 0.5, 0.97])
-@pytest.mark.parametrize("copies", [1, 2, 7, 16])
+@pytest.mark.parametrize("opacity", [0.02, 0.97])
+@pytest.mark.parametrize("copies", [2, 16])
 def test_shares_follow_the_double_sum_of_the_paper(opacity, copies):
     gaussians = scene([opacity]).gaussians
     shared = jax.jit(split)(gaussians, jnp.array([copies]))

@@ -10,7 +10,7 @@ from gaussians.formats.dynamic_ply import (
     save_dynamic_ply,
     save_ply_sequence,
 )
-from gaussians.formats.ply import load_ply, save_ply
+from gaussians.formats.ply import save_ply
 from gaussians.formats.ply_tables import read_tables, write_tables
 from gaussians.formats.scene_files import FormatError
 from gaussians.motion import DynamicGaussians
@@ -36,12 +36,6 @@ def test_a_4d_file_is_read_back_exactly(tmp_path, moving, vertex):
     np.testing.assert_array_equal(rows["time"], moving.moments)
     np.testing.assert_allclose(rows["duration"][4:], np.exp(moving.log_durations[4:]), rtol=1e-6)
     np.testing.assert_array_equal(rows["vz"], moving.velocities[:, 2])
-
-
-def test_tools_for_still_scenes_see_every_gaussian_at_its_moment(tmp_path, moving):
-    save_dynamic_ply(tmp_path / "scene.ply", moving)
-    for a, b in zip(load_ply(tmp_path / "scene.ply"), moving.gaussians, strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 def test_another_tool_keeps_all_of_it(tmp_path, moving, splat_transform):

@@ -62,18 +62,6 @@ def test_files_may_be_text_big_endian_or_of_doubles(tmp_path, valid):
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("layout", [b"binary_little_endian", b"ascii"])
-def test_faces_after_the_vertices_are_left_alone(tmp_path, layout):
-    numbers = {b"ascii": b"1 2\n3 4\n3 0 1 0\n"}
-    body = numbers.get(layout, np.array([1, 2, 3, 4], np.float32).tobytes() + b"\3\0\1\0")
-    header = b"element vertex 2\nproperty float x\nproperty float y\nelement face 1\n"
-    header += b"property list uchar uchar vertex_indices\nend_header\n"
-    (tmp_path / "mesh.ply").write_bytes(b"ply\nformat " + layout + b" 1.0\n" + header + body)
-    tables = read_tables(tmp_path / "mesh.ply")
-    assert list(tables) == ["vertex"]
-    np.testing.assert_array_equal(tables["vertex"]["y"], [2, 4])
-
-
 def test_tables_of_every_type_are_written_and_read(tmp_path):
     kinds = ("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8")
     tables = {"vertex": {kind: np.arange(3).astype(kind) for kind in kinds}}
@@ -89,12 +77,6 @@ def test_tables_of_every_type_are_written_and_read(tmp_path):
         for kind, column in columns.items():
             np.testing.assert_array_equal(column, tables[name][kind])
             assert column.dtype == tables[name][kind].dtype
-
-
-def test_an_opacity_of_one_is_read_from_an_infinite_logit(tmp_path, valid, vertex):
-    vertex(tmp_path / "valid.ply")["opacity"][:3] = [np.inf, -np.inf, 7]
-    logits = load_ply(tmp_path / "valid.ply").logit_opacities
-    np.testing.assert_array_equal(logits[:3], [20, -20, 7])
 
 
 def test_a_dynamic_scene_is_written_at_one_instant(tmp_path):

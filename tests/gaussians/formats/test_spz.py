@@ -2,7 +2,6 @@
 
 import gzip
 import struct
-import sys
 
 import jax.numpy as jnp
 import numpy as np
@@ -110,15 +109,6 @@ def test_version_4_is_the_same_in_another_container(tmp_path, make_scene, degree
     path.with_name("b.spz").write_bytes(as_version_4(path, ORBIT))
     for value, expected in zip(load_spz(path.with_name("b.spz")), before, strict=True):
         np.testing.assert_array_equal(value, expected)
-
-
-def test_version_4_without_zstd_is_refused_in_words(tmp_path, make_scene, monkeypatch):
-    path = tmp_path / "a.spz"
-    save_spz(path, make_scene(5))
-    path.write_bytes(as_version_4(path))
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(FormatError, match=r"version: found 4, expected 3, or .*install pyarrow"):
-        load_spz(path)
 
 
 def test_records_behind_the_arrays_are_skipped_unless_they_name_other_axes(tmp_path, make_scene):

@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from gaussians import Camera, Gaussians, render
 
@@ -30,9 +29,3 @@ def test_bfloat16_is_drawn_in_float32():
     gradient = jax.grad(lambda x: render(x, CAMERA).rgb.sum())(scene(kind))
     assert gradient.means.dtype == kind
     assert np.isfinite(gradient.means.astype(jnp.float32)).all()
-
-
-def test_forward_mode_is_refused():
-    tangent = scene(jnp.float32)
-    with pytest.raises(TypeError, match="forward-mode"):
-        jax.jvp(lambda x: render(x, CAMERA).rgb, (tangent,), (tangent,))
