@@ -53,11 +53,6 @@ def projection_from_bytes(file: bytes) -> Projected:
     return projected
 
 
-def has_filled(file: bytes) -> bool:
-    """Return whether a file holds the latents of the projection with its holes filled."""
-    return projection_from_bytes(file).filled is not None
-
-
 def _check(projected: Projected) -> None:
     """Refuse arrays of other types or shapes."""
     views, *frame, channels = shape = projected.projection.shape

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from input_pipeline.films import is_film
-from input_pipeline.projections import has_filled
+from input_pipeline.projections import projection_from_bytes
 from input_pipeline.schema import SCHEMA_VERSION, Example
 from input_pipeline.transforms import decode_depth, view_size
 
@@ -35,7 +35,9 @@ def facts(example: Example) -> Facts:
         "codec": example.codec,
         "latents": list(example.latents.shape[1:]) if example.codec else [],  # f h w c
         "projections": len(example.projections),
-        "filled": all(map(has_filled, example.projections)),
+        "filled": all(
+            projection_from_bytes(file).filled is not None for file in example.projections
+        ),
         "caption": bool(example.caption),
         "text": list(example.text.shape) if example.text.size else [],  # n e
         "source": example.source,

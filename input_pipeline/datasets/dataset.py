@@ -114,10 +114,6 @@ def write_dataset(
     folder = Path(folder)
     splits = dict(splits or {"train": 1.0})
     index, count = part
-    if not 0 <= index < count:
-        raise ValueError(f"part: found {index}/{count}, expected 0/{count} to {count - 1}/{count}")
-    if jobs < 1:
-        raise ValueError(f"jobs: found {jobs}, expected at least 1")
     scene_ids = list(clips.scene_ids)
     if shards is None and scene_ids:
         shards = math.ceil(

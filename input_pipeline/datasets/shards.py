@@ -61,8 +61,6 @@ def plan_shards(
             raise ValueError(f"dataset name: found {word!r}, expected lower_case_words")
     if not splits or not all(math.isfinite(share) and share > 0 for share in splits.values()):
         raise ValueError(f"splits: found {dict(splits)}, expected names with shares above 0")
-    if shards < 1:
-        raise ValueError(f"shards: found {shards}, expected at least 1")
     members: dict[str, list[int]] = {split: [] for split in splits}
     for clip, scene_id in enumerate(scene_ids):
         members[split_of(scene_id, splits)].append(clip)

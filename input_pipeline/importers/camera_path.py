@@ -84,8 +84,8 @@ def _ours(file: Path, table: object) -> CameraPath:
         raise ValueError(f"{file}, world_to_camera: found shape {poses.shape}, {expected}")
     times = None
     if "times" in table:
-        times = _times(numbers(table["times"], (len(poses),), f"{file}, times"), f"{file}, times")
-    fps = _fps(numbers(table["fps"], (), f"{file}, fps"), file) if "fps" in table else None
+        times = _times(table["times"], len(poses), f"{file}, times")
+    fps = _fps(table, file)
     if not {"intrinsics", "image_size"} <= set(table):
         return CameraPath(poses, None, None, times, fps)
     lens = numbers(np.squeeze(table["intrinsics"]), (3, 3), f"{file}, intrinsics")
@@ -124,23 +124,26 @@ def _nerfstudio(file: Path, table: dict) -> CameraPath:
     times = None
     if all("render_time" in camera for camera in cameras):
         listed = [camera["render_time"] for camera in cameras]
-        where = f"{file}, render_time"
-        times = _times(numbers(listed, (len(cameras),), where), where)
-    fps = _fps(numbers(table["fps"], (), f"{file}, fps"), file) if "fps" in table else None
-    return CameraPath(to_opencv(np.stack(poses), "opengl"), lens, (rows, columns), times, fps)
+        times = _times(listed, len(cameras), f"{file}, render_time")
+    poses = to_opencv(np.stack(poses), "opengl")
+    return CameraPath(poses, lens, (rows, columns), times, _fps(table, file))
 
 
-def _times(times: np.ndarray, where: str) -> np.ndarray:
+def _times(listed: object, count: int, where: str) -> np.ndarray:
+    times = numbers(listed, (count,), where)
     if times.min() < 0 or times.max() > 1:
         found = f"{times.min():g} to {times.max():g}"
         raise ValueError(f"{where}: found {found}, expected times from 0 to 1")
     return times
 
 
-def _fps(fps: np.ndarray, file: Path) -> float:
-    if not 0.1 <= float(fps) <= 240:
-        raise ValueError(f"{file}, fps: found {float(fps):g}, expected 0.1 to 240")
-    return float(fps)
+def _fps(table: dict, file: Path) -> float | None:
+    if "fps" not in table:
+        return None
+    fps = float(numbers(table["fps"], (), f"{file}, fps"))
+    if not 0.1 <= fps <= 240:
+        raise ValueError(f"{file}, fps: found {fps:g}, expected 0.1 to 240")
+    return fps
 
 
 def _from_colmap(folder: Path) -> CameraPath:

@@ -30,7 +30,7 @@ from input_pipeline.footage import find_footage, natural, picture_size
 from input_pipeline.importers.pairing import check_lengths, pair
 from input_pipeline.lenses import usual_lens
 from input_pipeline.opening import read_regular
-from input_pipeline.plain_files import load_json, numbers
+from input_pipeline.plain_files import field, load_json, numbers
 
 NEEDS = (
     "cameras with matrix, R (or rvec) and t, in one .toml, .yaml or .json file or one a camera, "
@@ -330,10 +330,9 @@ def _kalibr(table: Mapping[str, Any], where: str) -> dict[str, Calibrated]:
             raise ValueError(f"{here}: found the camera model {model}, expected pinhole")
         is_fisheye = _is_fisheye({"distortion_model": entry.get("distortion_model", "")}, here)
         fields = {"intrinsics": (4,), "resolution": (2,)} | ({"T_cn_cnm1": (4, 4)} if index else {})
-        missing = [field for field in fields if field not in entry]
-        if missing:
-            raise ValueError(f"{here}: found no {', '.join(missing)}, expected it")
-        values = {f: numbers(entry[f], shape, f"{here}, {f}") for f, shape in fields.items()}
+        values = {
+            f: numbers(field(entry, f, here), shape, f"{here}, {f}") for f, shape in fields.items()
+        }
         fu, fv, pu, pv = values["intrinsics"]
         columns, rows = values["resolution"]
         pose = values.get("T_cn_cnm1", np.eye(4)) @ pose

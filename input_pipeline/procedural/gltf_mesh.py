@@ -71,19 +71,19 @@ def load_skinned_mesh(path: str | Path) -> SkinnedMesh:
     """
     document, binary = _read_glb(Path(path))
     try:
-        mesh = _read_mesh(path, document, binary)
+        mesh = _read_mesh(document, binary)
         _check(mesh)
         return mesh
-    except UnsupportedError:
-        raise
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{path}: {error}") from None
     except (*UNREADABLE, Image.DecompressionBombError) as error:
         found = f"a damaged document ({type(error).__name__}: {error})"
         raise ValueError(f"{path}: found {found}, expected valid glTF 2") from error
 
 
-def _read_mesh(path: str | Path, document: dict, binary: bytes) -> SkinnedMesh:
+def _read_mesh(document: dict, binary: bytes) -> SkinnedMesh:
     def fail(found: str, expected: str):
-        return UnsupportedError(f"{path}: found {found}, expected {expected}")
+        return UnsupportedError(f"found {found}, expected {expected}")
 
     def accessor(index: int) -> np.ndarray:
         return _read_accessor(document, binary, index)
@@ -97,8 +97,6 @@ def _read_mesh(path: str | Path, document: dict, binary: bytes) -> SkinnedMesh:
     missing = {"POSITION", "TEXCOORD_0", "JOINTS_0", "WEIGHTS_0"} - attributes.keys()
     if missing:
         raise fail(f"a mesh without {', '.join(sorted(missing))}", "all four attributes")
-    if any(s.get("interpolation") == "CUBICSPLINE" for s in _samplers(document)):
-        raise fail("CUBICSPLINE animation", "LINEAR or STEP")
     if any("matrix" in node for node in document["nodes"]):
         raise fail("a node transform given as a matrix", "translation, rotation and scale")
 
@@ -119,7 +117,7 @@ def _read_mesh(path: str | Path, document: dict, binary: bytes) -> SkinnedMesh:
         inverse_bind=accessor(skin["inverseBindMatrices"]).reshape(-1, 4, 4).swapaxes(1, 2),
         nodes=_read_nodes(document),
         animations={
-            _name(animation, i): _read_animation(animation, accessor)
+            str(animation.get("name") or i): _read_animation(animation, accessor)
             for i, animation in enumerate(document.get("animations", []))
         },
     )
@@ -136,8 +134,13 @@ def _check(mesh: SkinnedMesh) -> None:
             raise ValueError("an animation of no node")
         for channel in channels:
             require_indices("animated nodes", np.array([channel.node]), len(mesh.nodes.parent))
-            width = getattr(mesh.nodes, channel.path).shape[1]
-            require_times(channel.times, channel.values, width)
+            times, values = channel.times, channel.values
+            require_bounded("key frames", times)
+            require_bounded("values of key frames", values)
+            if not times.size or times[0] < 0 or (np.diff(times) <= 0).any() or times[-1] <= 0:
+                raise ValueError("key frames whose times do not ascend")
+            if values.shape != (len(times), getattr(mesh.nodes, channel.path).shape[1]):
+                raise ValueError(f"{len(times)} key frames with values of shape {values.shape}")
     with np.errstate(all="ignore"):  # what is not finite makes vertices that are not
         require_bounded("vertices at rest", skinned_positions(mesh))
 
@@ -195,12 +198,6 @@ def _interpolate(channel: Channel, time: float) -> Float[np.ndarray, "c"]:
     return (np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
 
 
-def _name(animation: dict, index: int) -> str:
-    """Return the name of an animation, its number where it has none."""
-    name = animation.get("name")
-    return name if isinstance(name, str) and name else str(index)
-
-
 def _read_glb(path: Path) -> tuple[dict, bytes]:
     def fail(found: str) -> ValueError:
         return ValueError(f"{path}: found {found}, expected a binary glTF 2 file")
@@ -236,10 +233,6 @@ def _read_accessor(document: dict, binary: bytes, index: int) -> np.ndarray:
     return values / np.iinfo(dtype).max if accessor.get("normalized") else values
 
 
-def _samplers(document: dict) -> list[dict]:
-    return [s for animation in document.get("animations", []) for s in animation["samplers"]]
-
-
 def _read_animation(animation: dict, accessor) -> list[Channel]:
     channels = []
     for channel in animation["channels"]:
@@ -248,7 +241,10 @@ def _read_animation(animation: dict, accessor) -> list[Channel]:
         if "node" in target and target["path"] in Nodes._fields:
             times = accessor(sampler["input"])[:, 0]
             values = accessor(sampler["output"])
-            step = sampler.get("interpolation") == "STEP"
+            interpolation = sampler.get("interpolation", "LINEAR")
+            if interpolation not in ("LINEAR", "STEP"):
+                raise UnsupportedError(f"found {interpolation} animation, expected LINEAR or STEP")
+            step = interpolation == "STEP"
             channels.append(Channel(target["node"], target["path"], times, values, step))
     return channels
 
@@ -320,17 +316,3 @@ def require_bounded(name: str, values: np.ndarray, most: float = 1e6) -> None:
     """
     if not np.isfinite(values).all() or (values.size and np.abs(values).max() > most):
         raise ValueError(f"{name} that are no numbers of at most {most:g}")
-
-
-def require_times(times: np.ndarray, values: np.ndarray, width: int) -> None:
-    """Refuse key frames without times that ascend from 0 on, or without a value each.
-
-    Raises:
-      ValueError: the animation cannot be played.
-    """
-    require_bounded("key frames", times)
-    require_bounded("values of key frames", values)
-    if not times.size or times[0] < 0 or (np.diff(times) <= 0).any() or times[-1] <= 0:
-        raise ValueError("key frames whose times do not ascend")
-    if values.shape != (len(times), width):
-        raise ValueError(f"{len(times)} key frames with values of shape {values.shape}")

@@ -127,13 +127,8 @@ def cast_rays(
     intrinsics: Float[Array, "3 3"],
     height: int,
     width: int,
-    background: Float[Array, "3"] | None = None,
 ) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
-    """Return colours in [0, 1] and z-depth of the triangles inside the room, from one camera.
-
-    With a `background` there is no room: it is the colour behind the triangles, and depth is
-    infinite there.
-    """
+    """Return colours in [0, 1] and z-depth of the triangles inside the room, from one camera."""
     rotation = camera_to_world[:3, :3]
     eye = camera_to_world[:3, 3]
     # Of Möller and Trumbore's intersection, what depends on triangles alone is computed once.
@@ -173,11 +168,7 @@ def cast_rays(
         # The sign turns normals of back faces towards the camera.
         facing = world_normal[nearest] * jnp.sign(jnp.sum(rays * normal[nearest], 1))[:, None]
         lambert = jnp.clip(facing @ light, 0, 1)
-        if background is None:
-            room_color, room_z = _room(eye, rays @ rotation.T)
-        else:
-            room_color = background[None]
-            room_z = jnp.full_like(z, jnp.inf)
+        room_color, room_z = _room(eye, rays @ rotation.T)
         color = jnp.where(
             (z < room_z)[:, None], albedo * (0.6 + 0.5 * lambert)[:, None], room_color
         )
