@@ -66,62 +66,45 @@ def content_hash(shards: dict[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def summarise(splits: dict[str, list[Facts]]) -> dict[str, Any]:
-    """Sum up a data set: counts, hours, sources and licences, as plain values."""
-    clips = [clip for split in splits.values() for clip in split]
-    return {
-        "clips": {name: len(split) for name, split in splits.items()},
-        "scenes": {name: len({c["scene"] for c in split}) for name, split in splits.items()},
-        "frames": sum(clip["views"] * clip["frames"] for clip in clips),
-        "hours": _hours(clip["seconds"] for clip in clips),
-        "camera_hours": _hours(clip["views"] * clip["seconds"] for clip in clips),
-        "views": _counts(clip["views"] for clip in clips),
-        "instants": _counts(clip["frames"] for clip in clips),
-        "sizes": _counts(f"{clip['width']}x{clip['height']}" for clip in clips),
-        "with_depth": sum(bool(clip["depth"]) for clip in clips),
-        "known_depth": _middle(share for clip in clips for share in clip["known_depth"] if share),
-        "with_masks": sum(bool(clip["masks"]) for clip in clips),
-        "pictures": _counts("H.264 films" if clip["film"] else "JPEG files" for clip in clips),
-        "codecs": _counts(clip["codec"] for clip in clips if clip["codec"]),
-        "projections": _counts(clip["projections"] for clip in clips if clip["projections"]),
-        "with_caption": sum(clip["caption"] for clip in clips),
-        "with_text": sum(bool(clip["text"]) for clip in clips),
-        # A source may name a place in it behind a colon.
-        "sources": _counts(clip["source"].partition(":")[0] for clip in clips),
-        "licenses": _counts(clip["license"] for clip in clips),
-    }
-
-
-def card(name: str, about: str, totals: dict[str, Any], size: int, digest: str) -> str:
+def card(name: str, about: str, splits: dict[str, list[Facts]], size: int, digest: str) -> str:
     """Return the card, a page of markdown.
 
     Args:
       name: of the dataset.
       about: how it was made, in words.
-      totals: what `summarise` returned.
+      splits: the facts of their clips.
       size: bytes of all shards.
       digest: what `content_hash` returned.
     """
+    clips = [clip for split in splits.values() for clip in split]
+    frames = sum(clip["views"] * clip["frames"] for clip in clips)
+    hours = sum(clip["seconds"] for clip in clips) / 3600
+    camera_hours = sum(clip["views"] * clip["seconds"] for clip in clips) / 3600
+    known = [share for clip in clips for share in clip["known_depth"] if share]
     rows = [
         *(
-            (f"split `{split}`", f"{clips} clips of {totals['scenes'][split]} scenes")
-            for split, clips in totals["clips"].items()
+            (f"split `{name}`", f"{len(split)} clips of {len({c['scene'] for c in split})} scenes")
+            for name, split in splits.items()
         ),
-        ("length", f"{totals['hours']:.4g} hours, {totals['camera_hours']:.4g} over all cameras"),
-        ("frames", f"{totals['frames']} in all views, {size / 2**20:.1f} MiB"),
-        ("views in a clip", _listed(totals["views"])),
-        ("instants in a clip", _listed(totals["instants"])),
-        ("size", _listed(totals["sizes"])),
-        ("pictures", _listed(totals["pictures"])),
-        ("clips with depth of a view", totals["with_depth"]),
-        ("pixels with known depth, in views that have some", _shares(totals["known_depth"])),
-        ("clips with masks of a view", totals["with_masks"]),
-        ("latents", _listed(totals["codecs"]) or "none"),
-        ("encoded projections of a clip", _listed(totals["projections"]) or "none"),
-        ("clips with a caption", totals["with_caption"]),
-        ("clips with an embedded caption", totals["with_text"]),
-        ("sources", _listed(totals["sources"])),
-        ("licences", _listed(totals["licenses"])),
+        ("length", f"{hours:.4g} hours, {camera_hours:.4g} over all cameras"),
+        ("frames", f"{frames} in all views, {size / 2**20:.1f} MiB"),
+        ("views in a clip", _listed(clip["views"] for clip in clips)),
+        ("instants in a clip", _listed(clip["frames"] for clip in clips)),
+        ("size", _listed(f"{clip['width']}x{clip['height']}" for clip in clips)),
+        ("pictures", _listed("H.264 films" if clip["film"] else "JPEG files" for clip in clips)),
+        ("clips with depth of a view", sum(bool(clip["depth"]) for clip in clips)),
+        ("pixels with known depth, in views that have some", _shares(known)),
+        ("clips with masks of a view", sum(bool(clip["masks"]) for clip in clips)),
+        ("latents", _listed(clip["codec"] for clip in clips if clip["codec"])),
+        (
+            "encoded projections of a clip",
+            _listed(clip["projections"] for clip in clips if clip["projections"]),
+        ),
+        ("clips with a caption", sum(clip["caption"] for clip in clips)),
+        ("clips with an embedded caption", sum(bool(clip["text"]) for clip in clips)),
+        # A source may name a place in it behind a colon.
+        ("sources", _listed(clip["source"].partition(":")[0] for clip in clips)),
+        ("licences", _listed(clip["license"] for clip in clips)),
         ("content (SHA-256)", f"`{digest}`"),
         ("schema", f"version {SCHEMA_VERSION}"),
     ]
@@ -139,32 +122,18 @@ def _plain(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
-def _hours(seconds: Any) -> float:
-    return sum(seconds) / 3600
-
-
-def _middle(shares: Iterable[float]) -> list[float]:
-    """Return the least, the median and the greatest share; an empty list of no shares."""
-    values = list(shares)
-    return [round(float(x), 4) for x in np.quantile(values, (0, 0.5, 1))] if values else []
-
-
 def _shares(shares: Sequence[float]) -> str:
+    """Return the median, the least and the greatest share in words."""
     if not shares:
         return "none"
-    least, median, most = (f"{share:.1%}" for share in shares)
+    least, median, most = (f"{share:.1%}" for share in np.quantile(shares, (0, 0.5, 1)).round(4))
     return f"{median} (median view; {least} to {most})"
 
 
-def _counts(values: Any) -> dict[str, int]:
-    """Count each value, the most frequent first."""
-    counter = Counter(str(value) for value in values)
-    return dict(sorted(counter.items(), key=lambda pair: (-pair[1], pair[0])))
-
-
-def _listed(counts: dict[str, int], most: int = 12) -> str:
-    words: Sequence[str] = [
-        f"{name or 'none said'} ({count} clips)" for name, count in counts.items()
-    ]
+def _listed(values: Iterable[Any], most: int = 12) -> str:
+    """Return each value and how many clips have it, the most frequent first."""
+    counts = Counter(str(value) for value in values)
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    words = [f"{name or 'none said'} ({count} clips)" for name, count in ordered]
     rest = [f"and {len(words) - most} others"] if len(words) > most else []
-    return ", ".join([*words[:most], *rest])
+    return ", ".join([*words[:most], *rest]) or "none"

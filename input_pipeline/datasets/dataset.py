@@ -33,7 +33,7 @@ from input_pipeline.addresses import (
     stored_files,
     upload,
 )
-from input_pipeline.datasets.card import Facts, card, content_hash, summarise
+from input_pipeline.datasets.card import Facts, card, content_hash
 from input_pipeline.datasets.encoding import ClipSource, encode_example, encoded_records, workers
 from input_pipeline.datasets.records import FEATURES, from_bytes
 from input_pipeline.datasets.shards import (
@@ -319,7 +319,7 @@ def _finish(
         splits.setdefault(shard.split, []).extend(entries[shard.file]["clips"])
     size = sum(entry["bytes"] for entry in entries.values())
     digest = content_hash({file: entry["sha256"] for file, entry in entries.items()})
-    page = card(name, about, summarise(splits), size, digest)
+    page = card(name, about, splits, size, digest)
     write_text(folder / "README.md", page)
     address = address_of(folder)
     # Killed builds leave partial files in a folder; a bucket has whole objects alone.

@@ -2,7 +2,7 @@
 
 from textured_room import make_room
 
-from input_pipeline.datasets.card import card, facts, summarise
+from input_pipeline.datasets.card import card, facts
 
 
 def test_no_clip_writes_html_or_rows_into_the_card():
@@ -11,7 +11,7 @@ def test_no_clip_writes_html_or_rows_into_the_card():
         source="<script>alert(1)</script>\n| a | b |",
         license="MIT & <b>mine</b>",
     )
-    text = card("a_name", "made by <i>me</i>", summarise({"train": [facts(clip)]}), 1, "0" * 64)
+    text = card("a_name", "made by <i>me</i>", {"train": [facts(clip)]}, 1, "0" * 64)
     assert "<" not in text
     assert "&lt;script>alert(1)&lt;/script>" in text
     assert "MIT &amp; &lt;b>mine&lt;/b>" in text
