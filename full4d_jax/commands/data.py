@@ -16,6 +16,7 @@ from full4d_jax.data.options import (
     JobCount,
     SceneIndex,
     TestShare,
+    Writing,
     range_of,
     turns_of,
 )
@@ -83,9 +84,7 @@ def import_(
         cut=Cut(frames, stride, size, range_of(instants), film),
         turns=turns_of(turn),
         test=test,
-        shards=files.shards,
-        jobs=jobs,
-        part=files.part(),
+        writing=Writing(files.shards, files.part(), jobs),
         depth=depth,
         follow_links=follow_links,
     )
@@ -140,7 +139,7 @@ def procedural(
         worlds=worlds,
         textures=str(textures or ""),
     )
-    build_procedural(folder, clips, test=test, shards=files.shards, jobs=jobs, part=part)
+    build_procedural(folder, clips, Writing(files.shards, part, jobs), test=test)
 
 
 def gltf(
@@ -179,7 +178,7 @@ def gltf(
         found = find_assets(assets)
     source = GltfClips(found, clips, **asdict(clip), spread=spread, orbit=orbit, license=license)
     folder = hold_dataset(out, part)
-    build_gltf(folder, source, test=test, shards=files.shards, jobs=jobs, part=part)
+    build_gltf(folder, source, Writing(files.shards, part, jobs), test=test)
 
 
 def encode(
@@ -213,7 +212,8 @@ def encode(
 
     with one_part(several, part) as part:
         folder = hold_dataset(out, part)
-        encode_dataset(config, dataset, folder, split, files.shards, part, text_encoder, captions)
+        writing = Writing(files.shards, part)
+        encode_dataset(config, dataset, folder, split, writing, text_encoder, captions)
 
 
 def check(
@@ -269,4 +269,5 @@ def depth(
     network = depth_network, depth_kind
     with one_part(several, part) as part:
         folder = hold_dataset(out, part)
-        estimate_dataset_depth(dataset, network, folder, split, scale, files.shards, part)
+        writing = Writing(files.shards, part)
+        estimate_dataset_depth(dataset, network, folder, split, scale, writing)

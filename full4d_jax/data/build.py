@@ -4,6 +4,8 @@ from pathlib import Path
 
 import jax
 
+from full4d_jax.data.options import Writing
+from full4d_jax.session.buckets import shown
 from full4d_jax.session.errors import input_errors
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
@@ -17,31 +19,55 @@ from input_pipeline.procedural.gltf_clips import GltfClips
 Chosen = tuple[str, DepthKind | None]  # a network, and what its values are
 
 
-def build_dataset(
+def write_files(
     out: Path,
     clips: ClipSource,
+    writing: Writing,
     *,
     name: str,
     splits: dict[str, float],
     about: str,
-    shards: int = 0,
-    jobs: int = 1,
-    threads: int = 1,
-    part: tuple[int, int] = (0, 1),
+    task: str = "",
+) -> int:
+    """Write a dataset (see `write_dataset`) with progress, of `task` or by its name.
+
+    Returns:
+      The number of files that other parts have not written yet.
+    """
+    with Progress(task or name, len(clips)) as report:
+        return write_dataset(
+            out,
+            clips,
+            shards=writing.shards or None,
+            jobs=writing.jobs,
+            threads=writing.threads,
+            part=writing.part,
+            report=report,
+            name=name,
+            splits=splits,
+            about=about,
+        )
+
+
+def build_dataset(
+    out: Path,
+    clips: ClipSource,
+    writing: Writing,
+    *,
+    name: str,
+    splits: dict[str, float],
+    about: str,
     do: str = "choose another --out or option",
 ) -> bool:
-    """Write a dataset (see `write_dataset`) and say how it goes.
+    """Write a dataset and say how it goes.
 
     Args:
       out: folder of the dataset.
       clips: what to write.
+      writing: how many files by how many processes.
       name: of the dataset, also what the progress is of.
       splits: names and shares.
       about: how the clips were made; also distinguishes builds.
-      shards: about how many files; 0 is what makes them 256 MiB each.
-      jobs: processes.
-      threads: of this process in their place.
-      part: (i, n) writes every n-th file from the i-th on.
       do: what to try where the build is refused.
 
     Returns:
@@ -50,24 +76,13 @@ def build_dataset(
     Raises:
       InputError: the clips or the folder cannot be used.
     """
-    with input_errors("dataset", do), Progress(name, len(clips)) as report:
-        missing_files = write_dataset(
-            out,
-            clips,
-            shards=shards or None,
-            jobs=jobs,
-            threads=threads,
-            part=part,
-            report=report,
-            name=name,
-            splits=splits,
-            about=about,
-        )
-    if missing_files:
-        print(f"{out}: {missing_files} files of other parts are missing still")
+    with input_errors("dataset", do):
+        missing = write_files(out, clips, writing, name=name, splits=splits, about=about)
+    if missing:
+        print(shown(f"{out}: {missing} files of other parts are missing still"))
     else:
-        print(f"{out}: {out / 'README.md'} says what is in it")
-    return not missing_files
+        print(shown(f"{out}: {out / 'README.md'} says what is in it"))
+    return not missing
 
 
 def train_and_test(test: float) -> dict[str, float]:
@@ -75,15 +90,7 @@ def train_and_test(test: float) -> dict[str, float]:
     return {"train": 1 - test} | ({"test": test} if test else {})
 
 
-def build_procedural(
-    out: Path,
-    clips: ProceduralClips,
-    *,
-    test: float,
-    shards: int,
-    jobs: int,
-    part: tuple[int, int],
-) -> None:
+def build_procedural(out: Path, clips: ProceduralClips, writing: Writing, *, test: float) -> None:
     """Write procedural scenes; `test` is the share of that split, the rest as in `build_dataset`.
 
     Raises:
@@ -100,28 +107,12 @@ def build_procedural(
         with input_errors("option", "choose another --textures"):
             mark = textures_mark(clips.textures)
         about += f" Colours of pictures in {Path(clips.textures).name} ({mark})."
-    if build_dataset(
-        out,
-        clips,
-        name="procedural",
-        splits=train_and_test(test),
-        about=about,
-        shards=shards,
-        jobs=jobs,
-        part=part,
-    ):
-        print(f"next: full4d train --config PRESET --data.records {out}")
+    splits = train_and_test(test)
+    if build_dataset(out, clips, writing, name="procedural", splits=splits, about=about):
+        print(shown(f"next: full4d train --config PRESET --data.records {out}"))
 
 
-def build_gltf(
-    out: Path,
-    clips: GltfClips,
-    *,
-    test: float,
-    shards: int,
-    jobs: int,
-    part: tuple[int, int],
-) -> None:
+def build_gltf(out: Path, clips: GltfClips, writing: Writing, *, test: float) -> None:
     """Write clips of animated glTF assets; errors as in `build_dataset`."""
     names = ", ".join(asset.name for asset in clips.assets[:20])
     size = f"{clips.views} views of {clips.frames} frames of {clips.width}x{clips.height} pixels"
@@ -129,18 +120,10 @@ def build_gltf(
         f"{clips.count} clips of {len(clips.assets)} animated assets ({names}), {size}, targets "
         f"within {clips.spread:g} degrees{', along one arc' * clips.orbit}, rendered by full4d_jax."
     )
-    if build_dataset(
-        out,
-        clips,
-        name="gltf",
-        splits=train_and_test(test),
-        about=about,
-        shards=shards,
-        jobs=jobs,
-        part=part,
-    ):
+    splits = train_and_test(test)
+    if build_dataset(out, clips, writing, name="gltf", splits=splits, about=about):
         mixed = f"(or mixed, {out}=1 OTHER=3)"
-        print(f"next: full4d train --config PRESET --data.records {out} {mixed}")
+        print(shown(f"next: full4d train --config PRESET --data.records {out} {mixed}"))
 
 
 def estimate_dataset_depth(
@@ -149,8 +132,7 @@ def estimate_dataset_depth(
     out: Path,
     split: str,
     scale: Scale,
-    shards: int,
-    part: tuple[int, int],
+    writing: Writing,
 ) -> None:
     """Write the clips of a split, or a part of their files, with depth in every view.
 
@@ -160,8 +142,7 @@ def estimate_dataset_depth(
       out: folder of the new dataset.
       split: split to read and to write.
       scale: from points that views share, or from where all cameras look.
-      shards: about how many files; 0 is what makes them 256 MiB each.
-      part: (i, n) writes every n-th file from the i-th on.
+      writing: how many files, and which of them; all devices of this host estimate.
 
     Raises:
       InputError: an unusable dataset, estimator or folder, or views that share too little for the
@@ -173,15 +154,7 @@ def estimate_dataset_depth(
     clips = WithDepth(records, records.scene_ids, load_estimator(*network), scale)
     about = f"The split {split} of a dataset ({records.content}), "
     about += f"depth by {estimator_mark(network[0])} ({scale})."
-    if build_dataset(
-        out,
-        clips,
-        name="depth",
-        splits={split: 1.0},
-        about=about,
-        shards=shards,
-        threads=jax.local_device_count(),
-        part=part,
-        do=do,
-    ):
-        print(f"next: full4d data check {out} --split {split}")
+    writing = writing._replace(threads=jax.local_device_count())
+    splits = {split: 1.0}
+    if build_dataset(out, clips, writing, name="depth", splits=splits, about=about, do=do):
+        print(shown(f"next: full4d data check {out} --split {split}"))

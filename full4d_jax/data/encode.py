@@ -23,7 +23,8 @@ from jaxtyping import Array, Float, Float16, Float32, Int, PRNGKeyArray, UInt8
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, check_config
 from full4d_jax.data.build import build_dataset
-from full4d_jax.data.import_capture import preview
+from full4d_jax.data.clip_page import preview
+from full4d_jax.data.options import Writing
 from full4d_jax.generation.batch import make_conditions
 from full4d_jax.generation.depth_jitter import draw_depth, draw_shares
 from full4d_jax.media.pictures import save_picture
@@ -31,6 +32,7 @@ from full4d_jax.models.codecs.codec import codec_id, codec_weights, make_codec
 from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.local_devices import OnLocalDevices
 from full4d_jax.models.wan.text import prompt_encoder
+from full4d_jax.session.buckets import shown
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.training.clips.record_clips import clip_size
 from input_pipeline import transforms
@@ -234,8 +236,7 @@ def encode_dataset(
     dataset: Path,
     out: Path,
     split: str,
-    shards: int,
-    part: tuple[int, int],
+    writing: Writing,
     text_encoder: Path | None = None,
     captions: Path | None = None,
 ) -> None:
@@ -246,8 +247,7 @@ def encode_dataset(
       dataset: the folder to read.
       out: folder of the new dataset.
       split: split to read and to write.
-      shards: about how many files; 0 makes files of 256 MiB.
-      part: (i, n) writes every n-th file from the i-th on.
+      writing: how many files, and which of them; all devices of this host encode.
       text_encoder: folder of what embeds the clips' captions, if any; see `prompt_encoder`.
       captions: JSON file with captions by scene, in place of the clips' own.
 
@@ -277,22 +277,14 @@ def encode_dataset(
         about += f" and depth, corrupted in a share of {data.corrupt_depth:g}, seed {config.seed}"
         print(f"each window gets {data.projections} encoded projections")
     about += about_text
-    done = build_dataset(
-        out,
-        clips,
-        name="latents",
-        splits={split: 1.0},
-        about=f"{about}.",
-        shards=shards,
-        threads=jax.local_device_count(),
-        part=part,
-        do=do,
-    )
-    if not done:
+    about += "."
+    writing = writing._replace(threads=jax.local_device_count())
+    splits = {split: 1.0}
+    if not build_dataset(out, clips, writing, name="latents", splits=splits, about=about, do=do):
         return
     save_picture(out / "preview.png", preview(open_dataset(out, split)[0]))
-    print(f"{out / 'preview.png'} shows the first clip")
-    print(f"next: full4d train --config PRESET --data.records {out}")
+    print(shown(f"{out / 'preview.png'} shows the first clip"))
+    print(shown(f"next: full4d train --config PRESET --data.records {out}"))
 
 
 def _describe_rate(config: Config, records: Records) -> str:

@@ -10,32 +10,28 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from full4d_jax.cameras import Cameras
-from full4d_jax.data.build import train_and_test
+from full4d_jax.data.build import train_and_test, write_files
+from full4d_jax.data.clip_page import preview
+from full4d_jax.data.options import Writing
 from full4d_jax.media import pictures
-from full4d_jax.session.buckets import stored_marks
+from full4d_jax.session.buckets import shown, stored_marks
 from full4d_jax.session.errors import InputError, input_errors, tell
 from full4d_jax.session.files import LOCK, hold_dataset, open_folder
-from full4d_jax.session.progress import Progress, duration
+from full4d_jax.session.progress import duration
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
 from full4d_jax.source.films_without_cameras import find_captures, read_scene_captures
-from input_pipeline import transforms
 from input_pipeline.addresses import PROBE, address_of, stored_files
-from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale
 from input_pipeline.capture import Capture, turned
 from input_pipeline.capture_clips import CaptureClips
-from input_pipeline.datasets.dataset import FILE, open_dataset, write_dataset
+from input_pipeline.datasets.dataset import FILE, open_dataset
 from input_pipeline.datasets.encoding import ClipSource
 from input_pipeline.depth_alignment import WithDepth
 from input_pipeline.importers.detect import LAYOUTS
 from input_pipeline.importers.record3d import is_packed, unpacked
-from input_pipeline.schema import Example
 from input_pipeline.whole_files import require_own
 
 PREVIEW = "preview.png"
-PREVIEW_VIEWS = 8
-PREVIEW_INSTANTS = 4
 MAX_DESCRIBED_SCENES = 5
 DO = "see docs/data.md"
 
@@ -59,9 +55,7 @@ def import_folder(
     license: str,
     cut: Cut,
     test: float,
-    shards: int,
-    jobs: int,
-    part: tuple[int, int],
+    writing: Writing,
     turns: Mapping[str, int],
     depth: str | None = None,
     follow_links: bool = False,
@@ -75,10 +69,10 @@ def import_folder(
       InputError: unknown layout, files that do not fit, damaged videos, an output that is there.
     """
     _check(path, layout)
-    if part == (0, 1):
+    if writing.part == (0, 1):
         _require_new(out)
-    if depth and jobs > 1:
-        raise InputError("option", "--jobs", jobs, "1 with --depth", "leave --jobs out")
+    if depth and writing.jobs > 1:
+        raise InputError("option", "--jobs", writing.jobs, "1 with --depth", "leave --jobs out")
     estimate = load_estimator(depth) if depth else None
     with contextlib.ExitStack() as reading:
         with input_errors("capture", DO):
@@ -88,14 +82,7 @@ def import_folder(
             if license:
                 captures = [capture._replace(license=license) for capture in captures]
             captures = turned(captures, turns)
-            clips = CaptureClips(
-                captures,
-                frames=cut.frames,
-                stride=cut.stride,
-                size=cut.size,
-                instants=cut.instants,
-                film=cut.film,
-            )
+            clips = CaptureClips(captures, **cut._asdict())
         if clips.left_out:
             print(f"left out: {clips.left_out} instants that fill no clip; see --frames")
         # An interrupted import of another cut, or of cameras mended since, must not go on.
@@ -105,63 +92,36 @@ def import_folder(
         about += f", depth by {estimator_mark(depth)}" if depth else ""
         # Clips are decoded, and depth estimated, as they are written.
         filled = WithDepth(clips, clips.scene_ids, estimate) if estimate else clips
-        missing_files = _write(
-            out,
-            filled,
-            about,
-            test=test,
-            shards=shards,
-            jobs=jobs,
-            threads=jax.local_device_count() if estimate else 1,
-            part=part,
-        )
+        if estimate:
+            writing = writing._replace(threads=jax.local_device_count())
+        missing_files = _write(out, filled, about, writing, test=test)
     if missing_files:
-        print(f"{out}: {missing_files} files of other parts are missing still")
+        print(shown(f"{out}: {missing_files} files of other parts are missing still"))
         return
-    print(f"{out}: {len(clips)} clips of {len(set(clips.scene_ids))} scenes")
-    print(f"look at {out / PREVIEW}: frames of the first clip, and where the cameras stand")
-    print(f"next: full4d data check {out}")
+    print(shown(f"{out}: {len(clips)} clips of {len(set(clips.scene_ids))} scenes"))
+    print(shown(f"look at {out / PREVIEW}: frames of the first clip, and where the cameras stand"))
+    print(shown(f"next: full4d data check {out}"))
 
 
-def _write(
-    out: Path,
-    clips: ClipSource,
-    about: str,
-    *,
-    test: float,
-    shards: int,
-    jobs: int,
-    threads: int,
-    part: tuple[int, int],
-) -> int:
+def _write(out: Path, clips: ClipSource, about: str, writing: Writing, *, test: float) -> int:
     """Write clips as a data set with a preview, a whole one on disk under its name at once.
 
     Returns:
       The number of files that other parts have not written yet.
     """
-    at_once = part == (0, 1) and not address_of(out)
+    at_once = writing.part == (0, 1) and not address_of(out)
     folder = out
     if at_once:
         open_folder(out.parent)
         folder = out.with_name(f".{out.name}.partial")
         require_own(folder)
-    hold_dataset(folder, part)
+    hold_dataset(folder, writing.part)
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.name.lower()).strip("_")
     try:
         with input_errors("capture", DO):
-            with Progress("import", len(clips)) as report:
-                missing_files = write_dataset(
-                    folder,
-                    clips,
-                    name=name or "capture",
-                    splits=train_and_test(test),
-                    shards=shards or None,
-                    jobs=jobs,
-                    threads=threads,
-                    part=part,
-                    about=about,
-                    report=report,
-                )
+            splits = train_and_test(test)
+            kept = {"name": name or "capture", "splits": splits, "about": about}
+            missing_files = write_files(folder, clips, writing, **kept, task="import")
             if missing_files:
                 return missing_files
             pictures.save_picture(folder / PREVIEW, preview(open_dataset(folder)[0]))
@@ -173,32 +133,6 @@ def _write(
         (folder / LOCK).unlink(missing_ok=True)
         folder.replace(out)
     return 0
-
-
-def preview(clip: Example) -> np.ndarray:
-    """Draw some views and instants, dark outside of masks, and the cameras from two sides."""
-    v, t = clip.frames.shape
-    rows = np.unique(np.linspace(0, v - 1, min(v, PREVIEW_VIEWS)).round().astype(int))
-    columns = np.unique(np.linspace(0, t - 1, min(t, PREVIEW_INSTANTS)).round().astype(int))
-    h, w = transforms.view_size(clip.frames.item(0, 0))
-    shown = np.zeros((len(rows), len(columns), h, w, 3), np.uint8)
-    for i, j in np.ndindex(len(rows), len(columns)):
-        frame = transforms.decode_frame(clip.frames[rows[i]], int(columns[j]))
-        if mask := clip.masks.item(rows[i], columns[j]):
-            frame = pictures.dim_outside(frame, transforms.decode_mask(mask))
-        shown[i, j] = transforms.cover(frame, clip.intrinsics[rows[i]], h, w)[0]
-    poses = relative_to(clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0])
-    middle = nearest_to_axes(poses[:, 0]) if v > 1 else None
-    spread = np.linalg.norm(centers(poses), axis=-1).max()
-    unit = float(np.linalg.norm(middle)) if middle is not None else spread or 1.0
-    around = pictures.frustums(Cameras(clip.intrinsics, rescale(poses, unit), h, w))
-    return pictures.contact_sheet(
-        shown,
-        rows=[f"view {row}" for row in rows],
-        columns=[f"{clip.timestamps[0, column]:.2f} s" for column in columns],
-        title=f"{clip.scene_id}: {v} views of {t} frames",
-        aside=around,
-    )
 
 
 def _read(

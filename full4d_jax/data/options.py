@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import Between, Count
@@ -14,6 +14,22 @@ ClipCount = Annotated[int, Between(1, 2**22)]
 SceneIndex = Annotated[int, Between(0, 2**31 - 1)]
 JobCount = Annotated[int, Between(1, 1024)]
 TestShare = Annotated[float, Between(0, 0.9)]
+
+
+class Writing(NamedTuple):
+    """How the files of a data set are written.
+
+    Attributes:
+      shards: about how many there are; 0 is what makes them 256 MiB each.
+      part: (i, n) writes every n-th file from the i-th on.
+      jobs: processes.
+      threads: of this process in their place.
+    """
+
+    shards: int = 0
+    part: tuple[int, int] = (0, 1)
+    jobs: int = 1
+    threads: int = 1
 
 
 @dataclass(frozen=True)

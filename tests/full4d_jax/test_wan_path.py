@@ -15,6 +15,7 @@ from toy_wan import SMALL
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import MeshConfig, SamplerConfig, load_config
 from full4d_jax.data.encode import encode_dataset
+from full4d_jax.data.options import Writing
 from full4d_jax.generation.batch import make_conditions, mark_first_frame
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import load_network, prior_with
@@ -59,7 +60,7 @@ def config(folder):
         mesh=MeshConfig(data=1),
     )
     (folder / "latents").mkdir()
-    encode_dataset(config, folder / "scenes", folder / "latents", "train", 1, (0, 1))
+    encode_dataset(config, folder / "scenes", folder / "latents", "train", Writing(1, (0, 1)))
     records = dataclasses.replace(config.data, records=(str(folder / "latents"),))
     return dataclasses.replace(config, data=records)
 

@@ -8,6 +8,7 @@ import pytest
 
 from full4d_jax.config import load_config
 from full4d_jax.data.encode import EncodedClips, encode_dataset, resized
+from full4d_jax.data.options import Writing
 from full4d_jax.models.codecs.codec import save_codec
 from full4d_jax.models.codecs.wan_vae import abstract_params
 from full4d_jax.session.errors import InputError
@@ -47,7 +48,7 @@ def dataset(tmp_path_factory):
 def encoded(dataset):
     out = dataset.parent / "encoded"
     out.mkdir()
-    encode_dataset(configured(dataset), dataset, out, "train", 2, (0, 1))
+    encode_dataset(configured(dataset), dataset, out, "train", Writing(2, (0, 1)))
     return out
 
 
@@ -126,14 +127,14 @@ def test_a_mesh_gets_the_same_latents(encoded):
 
 def test_an_interrupted_encoding_goes_on(dataset, encoded, tmp_path):
     config = configured(dataset)
-    encode_dataset(config, dataset, tmp_path, "train", 2, (0, 2))
+    encode_dataset(config, dataset, tmp_path, "train", Writing(2, (0, 2)))
     with pytest.raises(ValueError, match="expected a finished dataset"):
         open_dataset(tmp_path)
-    encode_dataset(config, dataset, tmp_path, "train", 2, (1, 2))
+    encode_dataset(config, dataset, tmp_path, "train", Writing(2, (1, 2)))
     assert open_dataset(tmp_path).content == open_dataset(encoded).content
     other = dataclasses.replace(config, model=dataclasses.replace(config.model, codec_stride=2))
     with pytest.raises(InputError, match="of another build"):
-        encode_dataset(other, dataset, tmp_path, "train", 2, (0, 1))
+        encode_dataset(other, dataset, tmp_path, "train", Writing(2, (0, 1)))
 
 
 def test_latents_that_do_not_fit_are_refused(dataset, encoded):
@@ -171,7 +172,7 @@ def test_codecs_that_join_frames_see_windows(dataset, tmp_path):
     assert len(EncodedClips(open_dataset(dataset), short)) == 40
     out = tmp_path / "encoded"
     out.mkdir()
-    encode_dataset(config, dataset, out, "train", 0, (0, 1))
+    encode_dataset(config, dataset, out, "train", Writing(0, (0, 1)))
     cached = dataclasses.replace(config.data, records=(str(out),))
     batch = next(training_batches(dataclasses.replace(config, data=cached), 0))
     assert batch.latents is not None

@@ -14,6 +14,7 @@ from toy_codec import encoding_on_one_device, save_toy_codec
 from full4d_jax.config import Config, check_config, load_config
 from full4d_jax.data import encode
 from full4d_jax.data.encode import encode_dataset
+from full4d_jax.data.options import Writing
 from full4d_jax.models.wan.text import padded
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
@@ -64,7 +65,7 @@ def encoded(raw, config):
     file.write_text(json.dumps({first: "two dogs run", "elsewhere": "a man"}))
     with pytest.MonkeyPatch.context() as patch, encoding_on_one_device():
         patch.setattr(encode, "prompt_encoder", table)
-        encode_dataset(config, raw, out, "train", 1, (0, 1), raw.parent, file)
+        encode_dataset(config, raw, out, "train", Writing(1, (0, 1)), raw.parent, file)
     return out
 
 

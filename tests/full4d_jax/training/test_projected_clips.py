@@ -12,6 +12,7 @@ from toy_codec import encoding_on_one_device, save_toy_codec
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, load_config
 from full4d_jax.data.encode import encode_dataset
+from full4d_jax.data.options import Writing
 from full4d_jax.generation.batch import Batch, make_conditions, prepare
 from full4d_jax.generation.depth_jitter import draw_depth, draw_shares
 from full4d_jax.models.codecs.codec import codec_weights
@@ -75,7 +76,7 @@ def encode(config: Config, raw, name: str):
     out = raw.parent / name
     out.mkdir()
     with encoding_on_one_device():
-        encode_dataset(config, raw, out, "train", 1, (0, 1))
+        encode_dataset(config, raw, out, "train", Writing(1, (0, 1)))
     return out
 
 

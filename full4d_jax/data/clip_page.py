@@ -1,0 +1,114 @@
+"""A picture of a clip: some of its frames, and where its cameras stand."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.media import pictures
+from input_pipeline import transforms
+from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale
+from input_pipeline.schema import Example
+from input_pipeline.selection import evenly
+
+Frame = UInt8[ndarray, "h w 3"] | None  # None where a file does not decode
+CELL_HEIGHT = 240  # pixels, of a picture on the page
+
+
+def clip_page(
+    example: Example,
+    frames: Sequence[Sequence[Frame]],
+    instants: Sequence[int],
+    title: str,
+    points: Float[ndarray, "n 3"] | None = None,
+) -> UInt8[ndarray, "H W 3"]:
+    """Return a picture of some instants of a clip, dark outside of masks, and of the frustums.
+
+    Of more than 12 views, 12 evenly spaced ones are shown.
+
+    Args:
+      example: the clip.
+      frames: the decoded frames of all views at these instants.
+      instants: their numbers.
+      title: stands above.
+      points: places in the cameras' world, drawn among the frustums.
+    """
+    most_views = 12
+    grey = 128  # where a view has no picture
+    shapes = [frame.shape[:2] for view in frames for frame in view if frame is not None]
+    shape = shapes[0] if shapes else (1, 1)
+    width = round(CELL_HEIGHT * shape[1] / shape[0])
+    views = evenly(len(frames), most_views)
+    cells = np.full((len(views), len(instants), CELL_HEIGHT, width, 3), grey, np.uint8)
+    for row, view in enumerate(views):
+        for column, instant in enumerate(instants):
+            frame = frames[view][column]
+            if frame is not None:
+                _fill(cells[row, column], _masked(frame, example.masks[view, instant]))
+    return pictures.contact_sheet(
+        cells,
+        rows=[f"view {view}" for view in views],
+        columns=[f"{example.timestamps[0, instant]:.2f} s" for instant in instants],
+        title=title,
+        aside=_frustums(example, shape, np.zeros((0, 3)) if points is None else points),
+        cell_height=CELL_HEIGHT,
+    )
+
+
+def preview(example: Example) -> UInt8[ndarray, "H W 3"]:
+    """Return a page of a clip whose files are whole; as `clip_page`, of four instants."""
+    instants = evenly(example.frames.shape[1], 4)
+    frames = [[transforms.decode_frame(view, i) for i in instants] for view in example.frames]
+    v, t = example.frames.shape
+    return clip_page(example, frames, instants, f"{example.scene_id}: {v} views of {t} frames")
+
+
+def _frustums(
+    example: Example, shape: tuple[int, int], points: Float[ndarray, "n 3"]
+) -> UInt8[ndarray, "H W 3"]:
+    """Draw the frustums in the first camera's world; its distance from the common middle is 1."""
+    most_points = 4000
+    farthest_point = 5.0  # from the first camera, in the plot's unit
+    poses = example.world_to_camera.astype(np.float64)
+    reference = poses[0, 0]
+    poses = relative_to(poses, reference)
+    places = points @ reference[:3, :3].T + reference[:3, 3]
+    # Without a common middle, the unit is that of the points' depth, or of the camera's way.
+    middle = nearest_to_axes(poses[:, 0]) if len(poses) > 1 else None
+    depths = places[places[:, 2] > 0, 2]
+    if middle is not None:
+        unit = float(np.linalg.norm(middle))
+    elif depths.size:
+        unit = float(np.median(depths))
+    else:
+        unit = float(np.linalg.norm(centers(poses), axis=-1).max()) or 1.0
+    step = max(1, len(places) // most_points)
+    near = places[np.linalg.norm(places, axis=1) < farthest_point * unit][::step]
+    lenses = example.intrinsics.astype(np.float64)
+    return pictures.frustums(Cameras(lenses, rescale(poses, unit), *shape), points=near / unit)
+
+
+def _masked(frame: UInt8[ndarray, "h w 3"], file: bytes) -> UInt8[ndarray, "h w 3"]:
+    """Darken a frame outside of its mask, if that fits; `check_masks` reports the others."""
+    if not file:
+        return frame
+    try:
+        mask = transforms.decode_mask(file)
+    except ValueError:
+        return frame
+    return pictures.dim_outside(frame, mask) if mask.shape == frame.shape[:2] else frame
+
+
+def _fill(cell: UInt8[ndarray, "H W 3"], frame: UInt8[ndarray, "h w 3"]) -> None:
+    """Put the whole frame into the middle of a cell."""
+    height, width = cell.shape[:2]
+    scale = min(height / frame.shape[0], width / frame.shape[1])
+    rows = max(1, min(height, round(frame.shape[0] * scale)))
+    columns = max(1, min(width, round(frame.shape[1] * scale)))
+    top = (height - rows) // 2
+    left = (width - columns) // 2
+    small = cv2.resize(frame, (columns, rows), interpolation=cv2.INTER_AREA)
+    cell[top : top + rows, left : left + columns] = small
