@@ -19,13 +19,12 @@ def inspect(
         Shown(("codec_weights", "model", "data", "optimizer", "training", "lift", "mesh")),
     ],
     *,
-    program: Literal["step", "projection", "sample", "lift", "encode", "depth"] = "step",
+    program: Literal["step", "sample", "lift", "encode", "depth"] = "step",
     topology: str = "",
     slices: Count = 1,
     devices: CountOrZero = 0,
     efficiency: float = 0.4,
     price: float = 0.0,
-    largest: bool = False,
     json: Path | None = None,
 ) -> None:
     """Print parameters, shardings, FLOPs, and bytes on each device.
@@ -33,9 +32,8 @@ def inspect(
     With a topology, the step is compiled for that TPU slice or those GPUs, on any machine: memory
     is the compiler's plan, communication is counted in its program, and the time of its parts is
     predicted: on TPUs from the compiler's cycles, on GPUs from what kernels move and multiply.
-    Nothing runs. The step is that of
-    full4d train: with data.projections on encoded clips, else on pictures, which it projects and
-    encodes. The program `projection` is that part alone, without the codec.
+    Nothing runs. The step is that of full4d train: with data.projections on encoded clips, else on
+    pictures, which it projects and encodes.
 
     The programs `sample` and `lift` are those that make a grid of the config's size, and that show
     the prior what a scene looks like while it is fitted: by --lift.distillation now and then, or,
@@ -51,21 +49,18 @@ def inspect(
       efficiency: share of the peak FLOP/s that the estimated time assumes; with a topology, and for
         programs of the network.
       price: of a chip for an hour, in any currency: what all steps cost; needs a topology.
-      largest: compile for more samples, to find how many fit into memory.
       json: file to write what was found for a topology.
     """
     check_config(config)
     require("efficiency", efficiency, 0 < efficiency <= 1, "a share above 0, at most 1")
     require("price", price, 0 <= price < math.inf, "a number of at least 0")
-    of_the_step = {"slices": slices - 1, "largest": largest, "price": price}
+    of_the_step = {"slices": slices - 1, "price": price}
     for name, value in of_the_step.items():
         require(name, value, program == "step" or not value, "none but with the program step")
     for name, value in (of_the_step | {"json": json}).items():
         require(name, value, bool(topology) or not value, "none without a --topology")
-    fits = program not in ("projection", *ANNOTATIONS) or bool(topology)
+    fits = program not in ANNOTATIONS or bool(topology)
     require("program", program, fits, "step, or a --topology to compile it for")
-    fits = program != "projection" or config.model.needs_cameras
-    require("program", program, fits, "step: with model.projection none nothing is projected")
     if topology:  # Before jax is imported: there is no TPU, and no other process to mind.
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ["TPU_WORKER_HOSTNAMES"] = "localhost"
@@ -76,16 +71,12 @@ def inspect(
 
     if topology and config.model.precision == "auto":  # of accelerators
         config = replace(config, model=replace(config.model, precision="bfloat16"))
-    if program == "projection":
-        inspection.print_projection(config, topology, json)
-    elif program in ANNOTATIONS:
+    if program in ANNOTATIONS:
         _inspect_annotation(config, program, topology, json)
     elif program != "step":
         _inspect_asking(config, program, topology, devices, efficiency, json)
     elif topology:
-        inspection.print_compiled(
-            config, topology, slices, efficiency, price, largest=largest, json_file=json
-        )
+        inspection.print_compiled(config, topology, slices, efficiency, price, json)
     else:
         inspection.print_shapes(config, devices)
     if not topology:

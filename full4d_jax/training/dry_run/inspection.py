@@ -2,21 +2,18 @@
 
 import math
 from collections import Counter
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, MeshConfig, to_dict
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projected import ProjectedBatch
-from full4d_jax.generation.projection_guidance import project_clips
 from full4d_jax.models.codecs.codec import codec_shapes, computing_weights
 from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.flops import peak_flops, step_flops
@@ -35,9 +32,7 @@ from full4d_jax.training.bad_losses import no_losses
 from full4d_jax.training.dry_run.compiling import (
     GIB,
     MEMORY,
-    compile_program,
     report_programs,
-    verdict,
 )
 from full4d_jax.training.dry_run.devices import slice_devices
 from full4d_jax.training.placement import in_mesh, jit_step, runs_codec, state_shapes
@@ -126,10 +121,8 @@ def print_compiled(
     topology: str,
     slices: int,
     efficiency: float,
-    price: float = 0.0,
-    *,
-    largest: bool,
-    json_file: Path | None = None,
+    price: float,
+    json_file: Path | None,
 ) -> None:
     """Compile the step for TPU slices; print its memory, communication, and hours of all steps.
 
@@ -139,7 +132,6 @@ def print_compiled(
       slices: number of slices.
       efficiency: share of the peak FLOP/s that the estimated time assumes.
       price: of a chip for an hour; 0 prints no cost.
-      largest: find how many samples fit.
       json_file: where to write what is found, bytes in plain numbers.
 
     Raises:
@@ -160,9 +152,7 @@ def print_compiled(
         about |= whole_run(config.training.steps, about["seconds"], mesh.size, price)
     words = "clips with encoded projections" if config.data.projections else "pictures"
     programs = {f"the step on {words}": partial(trace_step, config, mesh)}
-    needed = report_programs(programs, about, json_file)
-    if largest and about["capacity"]:
-        _find_largest(config, mesh, needed, about["capacity"] / GIB)
+    report_programs(programs, about, json_file)
 
 
 def whole_run(steps: int, seconds: float, chips: int, price: float) -> dict[str, Any]:
@@ -175,19 +165,6 @@ def whole_run(steps: int, seconds: float, chips: int, price: float) -> dict[str,
         line += f", {spent['cost']:,.0f} at {price:g} each"
     print(f"  the whole run       {line}")
     return spent
-
-
-def print_projection(config: Config, topology: str, json_file: Path | None) -> None:
-    """Compile the projection of a batch of pictures alone; the step on pictures begins with it.
-
-    Raises:
-      InputError: as `print_compiled` does.
-    """
-    mesh = make_mesh(config.mesh, slice_devices(topology, 1))
-    check_mesh(config, mesh)
-    about = slice_of(config, topology, mesh) | {"samples": config.training.batch}
-    print(f"{config.name}: {_per_device(config, mesh)} samples on a device")
-    report_programs({"the projection": partial(trace_projection, config, mesh)}, about, json_file)
 
 
 def describe(
@@ -269,37 +246,3 @@ def trace_step(config: Config, mesh: Mesh) -> Any:
     weights = shapes_on(mesh, jax.eval_shape(partial(computing_weights, config.model), weights))
     program = jit_step(in_mesh(mesh, train_step(config)), state, losses, config.training.spike)
     return program.trace(state, losses, batch_shapes(config, mesh), weights)
-
-
-def trace_projection(config: Config, mesh: Mesh) -> Any:
-    """Trace the projection of a batch, as it is in the step on pictures."""
-    clips = replace(config, data=replace(config.data, projections=0))
-
-    def projection(source: Any, depth: Any, cameras: Cameras) -> Any:
-        return project_clips(source, depth, cameras, fill=reads_filled(config.model))
-
-    batch = cast(Batch, batch_shapes(clips, mesh))
-    shape = batch.frames.shape
-    cut = batch.depth.sharding
-    source = jax.ShapeDtypeStruct((shape[0], *shape[2:]), jnp.float32, sharding=cut)
-    return jax.jit(in_mesh(mesh, projection)).trace(source, batch.depth, batch.cameras)
-
-
-def _find_largest(config: Config, mesh: Mesh, needed: float, memory: float) -> None:
-    """Double the batch once, extrapolate, and compile the extrapolated batch."""
-    samples = _per_device(config, mesh)
-    kind = mesh.devices.flat[0].device_kind
-
-    def compiled(count: int) -> float:
-        batch = config.training.batch // samples * count
-        wanted = replace(config, training=replace(config.training, batch=batch))
-        total = compile_program(partial(trace_step, wanted, mesh), kind)["bytes_per_device"] / GIB
-        print(f"  {count:3} samples         {verdict(total, memory)} (batch {batch})", flush=True)
-        return total
-
-    slope = (compiled(2 * samples) - needed) / samples
-    if not math.isfinite(slope):
-        return
-    most = samples + int((memory - needed) / slope)
-    while most > 2 * samples and compiled(most) > memory:
-        most -= 1

@@ -121,11 +121,6 @@ def test_compiles_a_small_model_for_tpu(projections, topology, tmp_path):
             ["--program", "depth", "--slices", "2", *CHIPS],
             "slices: found 1, expected none but with the program step",
         ),
-        (
-            "four_real_wan",
-            ["--program", "projection", *CHIPS],
-            "expected step: with model.projection none",
-        ),
         ("wan22_5b", ["--price", "4.2"], "price: found 4.2, expected none without a --topology"),
         ("wan22_5b", [*CHIPS, "--price", "nan"], "price: found nan, expected a number of at least"),
     ],
@@ -141,20 +136,6 @@ def test_hours_and_cost_are_those_of_all_steps(capsys):
     printed = capsys.readouterr().out
     assert "7,200 steps: 5.0 hours, 640 chip-hours, 320 at 0.5 each" in printed
     assert "cost" not in whole_run(steps=1, seconds=1.0, chips=1, price=0.0)
-
-
-@pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
-def test_compiles_the_projection_alone_for_tpu(tmp_path):
-    mesh = ["--mesh.data", "2", "--mesh.view", "2", "--mesh.fsdp", "1", "--mesh.time", "1"]
-    asks = ["--program", "projection", *SMALL, *mesh, "--json", str(tmp_path / "plan.json")]
-    done = inspect("--topology", "v5e:2x2", *asks)
-    assert done.returncode == 0, done.stderr
-    plan = json.loads((tmp_path / "plan.json").read_text())
-    assert 0 < plan["bytes_per_device"] < plan["capacity"]
-    (projection,) = plan["programs"].values()
-    assert projection["seconds"]["operations"] > 0
-    assert projection["mfu"] is None, "a projection has no operations by formula"
-    assert "compiling the projection for 4 x TPU v5" in done.stdout
 
 
 @pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
