@@ -13,7 +13,6 @@ from full4d_jax.generation.cascade import (
     generate_large,
     in_parts,
     pass_through,
-    shrink,
 )
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.projection_guidance import project_video
@@ -35,14 +34,6 @@ def scene(frames: int = 2, height: int = 48, width: int = 80, azimuths=(0.0, -10
     poses = np.repeat(orbit(np.array(azimuths), np.zeros(3))[:, None], frames, 1)
     cameras = Cameras(lens.astype(np.float32), poses.astype(np.float32), height, width)
     return video, depth, cameras
-
-
-def test_shrunk_cameras_see_the_same_rays():
-    video, depth, cameras = scene()
-    small, near, resized = shrink(video[None], depth[None], cameras, (24, 40))
-    assert small.shape == (1, 2, 24, 40, 3)
-    assert near.shape == (1, 2, 24, 40)
-    np.testing.assert_allclose(resized.unit_intrinsics, cameras.unit_intrinsics, rtol=1e-6)
 
 
 def untrained():

@@ -1,7 +1,5 @@
 """What completes a grid keeps what is known, or refuses what it would make again."""
 
-from dataclasses import replace
-
 import jax
 import numpy as np
 import pytest
@@ -65,13 +63,6 @@ def test_arrays_that_do_not_belong_together_are_refused(prior, name, change):
     frames, depth, placed = change(frames, depth, cameras())
     with pytest.raises(InputError, match=f"argument: .*{name}.*found .*expected"):
         generate(prior, frames, depth, placed, jax.random.key(0))
-
-
-def test_a_prior_without_projection_takes_no_depth(prior):
-    blind = replace(prior, model=replace(prior.model, projection="none"))
-    frames, depth = clip()
-    with pytest.raises(InputError, match="argument: prior: found one without projection"):
-        generate(blind, frames, depth, cameras(), jax.random.key(0))
 
 
 @pytest.mark.parametrize("origin", [Origin.REAL, Origin.GENERATED])

@@ -11,7 +11,7 @@ from random_weights import random_params
 
 from full4d_jax.config import SamplerConfig, load_config
 from full4d_jax.generation.batch import Batch, make_conditions
-from full4d_jax.generation.generate import bind_prior, generate_grid, target_velocity
+from full4d_jax.generation.generate import bind_prior, target_velocity
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.dit import velocity
 from full4d_jax.training.loss import loss
@@ -56,17 +56,6 @@ def test_the_loss_has_a_gradient_in_every_parameter(trained):
     for path, x in jax.tree.leaves_with_path(gradient(params)):
         assert np.isfinite(x).all(), path
         assert np.abs(x).max() > 0, path
-
-
-def test_the_grid_holds_the_source_and_the_targets(trained):
-    config, params, clip = trained
-    prior, key = prior_with(config, params), jax.random.key(1)
-    grid, projection = generate_grid(prior, clip.frames[:1], clip.depth[None], clip.cameras, key)
-    views, frames = clip.cameras.world_to_camera.shape[:2]
-    assert grid.shape == clip.frames.shape
-    assert projection.frames.shape[:2] == (views - 1, frames)
-    np.testing.assert_array_equal(grid[0], clip.frames[0])
-    assert np.abs(grid[1:] - grid[:1]).mean() > 0.01
 
 
 def test_the_bound_velocity_is_that_of_the_target_views(trained):

@@ -70,16 +70,6 @@ def test_one_call_is_that_of_every_group_and_window_alone(setting):
     assert np.abs(found - grid(setting, SamplerConfig())).max() > 0.01
 
 
-def test_windows_keep_what_they_share(setting):
-    """The first window is the same whatever comes after it; what comes after depends on it."""
-    sampler = SamplerConfig(steps=3, noise=1.0, window_frames=4, window_overlap=2)
-    found = grid(setting, sampler)
-    assert np.isfinite(found).all()
-    apart = grid(setting, dataclasses.replace(sampler, window_overlap=0))
-    np.testing.assert_allclose(found[:, :4], apart[:, :4], atol=1e-6)
-    assert np.abs(found[1:, 4:] - apart[1:, 4:]).max() > 0.01
-
-
 def test_distillation_asks_in_groups_too(setting):
     config, params, (video, depth, cameras) = setting
     z = jax.random.normal(KEY, (VIEWS - 1, FRAMES, SIDE, SIDE, 3))

@@ -43,17 +43,6 @@ def test_a_sideways_step_shifts_by_its_disparity():
     assert not mask[:, 0].any()
 
 
-def test_the_nearer_point_wins_and_unknown_depth_is_left_out():
-    frame = jnp.zeros((1, 4, 1)).at[0, 1].set(1.0)
-    intrinsics = jnp.array([[4.0, 0, 2], [0, 4.0, 0.5], [0, 0, 1]])
-    depth = jnp.array([[8.0, 2.0, 8.0, 0.0]])
-    move = jnp.eye(4).at[0, 3].set(0.5)  # 1 pixel at depth 2, 1/4 at depth 8
-    drawn, mask, _ = jitted_splat(frame, depth, intrinsics, move, intrinsics)
-    assert float(drawn[0, 2, 0]) == 1.0  # the bright, near point covers the dark, far one
-    assert float(mask[0, 3]) == 1.0  # a quarter of the far point at column 2
-    assert float(drawn[0, 3, 0]) == 0.0
-
-
 def test_exact_depth_reprojects_a_procedural_scene():
     """Where a target pixel sees a source point, colours agree: a static scene is only shaded."""
     clip = jax.jit(

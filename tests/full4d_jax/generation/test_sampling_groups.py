@@ -58,24 +58,6 @@ def test_views_on_their_own_get_what_plain_sampling_gives():
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def common_velocity(_, z, tau, axis=1):
-    """The exact velocity where all views (or frames) are one unknown number from N(0, 1)."""
-    tau = tau.reshape(-1, *(1,) * (z.ndim - 1))
-    count = z.shape[axis]
-    mean = (1 - tau) * z.sum(axis, keepdims=True) / (count * (1 - tau) ** 2 + tau**2)
-    return (z - mean) / tau
-
-
-def test_changing_groups_agree_where_fixed_ones_do_not():
-    noise = normal(0, (64, TARGETS, 1))
-
-    def disagreement(groups):
-        velocity = in_groups(common_velocity, groups)
-        return float(integrate(velocity, noise, schedule(len(groups))).std(1).mean())
-
-    fixed = np.repeat(view_groups(TARGETS, GROUP, 1), 32, 0)
-    assert disagreement(view_groups(TARGETS, TARGETS, 32)) < 1e-5  # all at once
-    assert disagreement(view_groups(TARGETS, GROUP, 32)) < 0.15 * disagreement(fixed)
 
 
 @pytest.mark.parametrize(

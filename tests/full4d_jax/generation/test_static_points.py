@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.generation.projection_guidance import Projection
 from full4d_jax.generation.static_points import (
     StaticPoints,
     behind_subjects,
@@ -13,7 +12,6 @@ from full4d_jax.generation.static_points import (
     find_static_points,
     splat_both,
     splat_known,
-    without_cracks,
 )
 from full4d_jax.grid import CleanPlate
 from input_pipeline.cameras import intrinsics_from_fov, orbit, unproject
@@ -97,22 +95,6 @@ def test_hidden_points_fill_holes_and_neither_cracks_nor_what_is_before_them():
     ]
     inside = np.asarray(colours)[16:32, 16:32]
     assert ((inside == 0) | (inside > 0.85)).all()
-
-
-def test_cracks_of_a_surface_get_the_means_around_them_and_holes_stay():
-    mask = np.ones((16, 16), np.float32)
-    mask[:, 4:6] = 0  # a crack
-    mask[6:12, 9:13] = 0  # a hole
-    column = np.arange(16, dtype=np.float32)
-    surface = mask * column
-    colours = jnp.asarray(surface)[..., None].repeat(3, -1)
-    drawn = Projection(colours, jnp.asarray(mask), jnp.asarray(surface) / 10)
-    closed = jax.jit(without_cracks)(drawn)
-    np.testing.assert_allclose(closed.frames[1:-1, 4], 3, atol=1e-6)
-    np.testing.assert_allclose(closed.disparity[1:-1, 5], 0.6, atol=1e-6)
-    assert not closed.mask[6:12, 9:13].any()
-    for after, before in zip(closed, drawn, strict=True):
-        np.testing.assert_array_equal(np.asarray(after)[mask > 0], np.asarray(before)[mask > 0])
 
 
 def test_a_clean_plate_shows_the_wall_behind_a_card_that_stays():

@@ -49,8 +49,3 @@ def test_it_begins_as_the_mean_of_both_and_its_head_sees_around(params):
     trunk["leave"] = {**trunk["leave"], "bias": trunk["leave"]["bias"] + 0.1}
     moved = {**noisy, "trunk": trunk}
     np.testing.assert_allclose(compute(moved, frames), compute(noisy, frames), atol=1e-5)
-
-
-def test_no_head_is_tiefenrausch_alone(params):
-    bare = DepthNetConfig(fine=0)
-    assert depth_net.init_params(bare, params["trunk"], jax.random.key(0)).keys() == {"trunk"}

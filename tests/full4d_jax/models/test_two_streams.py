@@ -79,17 +79,6 @@ def test_hard_starts_as_the_mean_of_the_streams():
         np.testing.assert_allclose(stream, (y[0] + y[1]) / 2, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "attention", ["two_stream_hard", pytest.param("two_stream_soft", marks=pytest.mark.slow)]
-)
-def test_the_noise_level_modulates_the_synchronization(attention):
-    model = of(attention)
-    params = random_params(model, 0.2)
-    silent = jax.tree.map(lambda x: x, params)
-    silent["synchronization_time"] = jax.tree.map(jnp.zeros_like, params["synchronization_time"])
-    assert np.abs(run(model, params, grid()) - run(model, silent, grid())).max() > 1e-3
-
-
 def reads(attention: str, layers: int) -> np.ndarray:
     """Which frames (last two axes) the frame (1, 2) depends on."""
     model = of(attention, layers=layers)

@@ -20,13 +20,6 @@ def test_pairs_are_split_as_in_wan():
     np.testing.assert_allclose(angles[1, 43:], 10000.0 ** (-np.arange(21) / 21), rtol=1e-6)
 
 
-def test_views_fold_into_time():
-    angles = rotary_angles(jnp.arange(12), 4, 1, 1, 12, theta=100.0, fold_views=True)
-    np.testing.assert_allclose(angles[:, 0], np.arange(12))
-    plain = rotary_angles(jnp.arange(12), 4, 1, 1, 12, theta=100.0, fold_views=False)
-    np.testing.assert_allclose(plain[8:], plain[:4])
-
-
 @pytest.mark.parametrize("turn", [rotate, turn_by_product])
 def test_rotation_is_a_complex_product(turn):
     x = jax.random.normal(jax.random.key(0), (2, 12, 2, 12))
