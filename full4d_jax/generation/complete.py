@@ -1,4 +1,4 @@
-"""What completes a grid: its missing frames are made by a prior, in the way that the prior can.
+"""Completion of a grid: a prior makes its missing frames, in the way that it can.
 
 projection, small frames    the real rows are projected into the targets   `generate`
 projection, large frames    likewise, made small and enlarged              `cascade`

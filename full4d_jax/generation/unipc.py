@@ -24,7 +24,7 @@ NETWORK_TIMES = 1000  # Wan's network was trained on whole thousandths of the fl
 
 
 class Coefficients(NamedTuple):
-    """What each of n steps multiplies its terms with.
+    """Coefficients of the terms of each of n steps.
 
     Attributes:
       corrected: of the state before the last prediction, m two calls ago, m one call ago, m now;

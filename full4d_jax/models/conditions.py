@@ -1,4 +1,4 @@
-"""What the network takes: latents, flow times, and what the grid is generated from."""
+"""The conditions that a grid is generated from."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ def reads_filled(model: ModelConfig) -> bool:
 
 
 class Conditions(NamedTuple):
-    """What the grid is generated from, at latent resolution; view 0 is the source.
+    """Conditions of a grid, at latent resolution; view 0 is the source.
 
     With `config.projection = "frames"` the first four may have no frames (t = 0). Without any
     projection, it and the disparity have none, and the mask is 1 in real frames

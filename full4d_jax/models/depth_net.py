@@ -76,7 +76,7 @@ def _centred(x: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
 
 
 class HeadInputs(NamedTuple):
-    """What the head sees.
+    """Inputs of the head.
 
     Attributes:
       frames: colours in [-1, 1].

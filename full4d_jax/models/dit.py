@@ -39,7 +39,7 @@ from full4d_jax.models.warp import MOTION_CHANNELS, mixture
 
 
 class Predicted(NamedTuple):
-    """What the network says of the generated views.
+    """Outputs of the network for the generated views.
 
     Attributes:
       velocity: of the latents.

@@ -1,4 +1,4 @@
-"""Where a training run starts: from random parameters, or from a checkpoint that may lack some."""
+"""The initial parameters of a training run: random ones, or those of a checkpoint, completed."""
 
 import dataclasses
 from pathlib import Path

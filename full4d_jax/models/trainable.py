@@ -1,4 +1,4 @@
-"""Which parameters `OptimizerConfig.trainable` names. This module imports no jax."""
+"""The parameters that `OptimizerConfig.trainable` names. This module imports no jax."""
 
 from full4d_jax.models.wan.names import ADDED, SYNCHRONIZATION
 

@@ -47,7 +47,7 @@ class UpsamplerNetConfig:
 
 
 class Guidance(NamedTuple):
-    """What the upsampler sees of target frames, all at full size, colours in [-1, 1].
+    """Inputs of the upsampler for target frames, all at full size, colours in [-1, 1].
 
     Attributes:
       coarse: the prior's frames, enlarged.

@@ -139,7 +139,7 @@ def attend_to_all(q: Flat, k: Text, v: Text, *, interpret: bool = False) -> Flat
 
 
 class _Static(NamedTuple):
-    """What is known when a program is traced.
+    """Settings that are known when a program is traced.
 
     Attributes:
       pairs: of frames, in the lists.

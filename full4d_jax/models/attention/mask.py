@@ -1,4 +1,4 @@
-"""What implementations of attention under a mask between frames share; `config.masks` has masks."""
+"""Parts that all implementations of attention under a mask between frames share."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ def frame_lists(
 
 @dataclass(frozen=True)
 class Pattern:
-    """Which tokens read which, within each sample.
+    """The pattern of attention within each sample.
 
     Attributes:
       grid: how the tokens of a sample are laid out.

@@ -26,7 +26,7 @@ TILE_TOKENS = 512  # longest side of a tile of whole frames, shortest side of a 
 
 
 class Tiling(NamedTuple):
-    """How frames are cut into cells, and cells gathered into tiles."""
+    """Sizes of the cells that frames are cut into, and of the tiles that cells make up."""
 
     cell: int  # tokens of a cell
     pieces: int  # cells of a frame; its last tokens are padding

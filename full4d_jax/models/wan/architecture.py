@@ -1,4 +1,4 @@
-"""What `config.json` says of Wan's network beside its weights, in both layouts.
+"""The `config.json` of Wan's network beside its weights, in both layouts.
 
 The layouts name the same numbers differently. Some decide what the weights mean and show in no
 tensor's shape: heads, the norms and their epsilon.

@@ -1,4 +1,4 @@
-"""Where every parameter of Wan's transformer goes in ours, in both layouts it is published in.
+"""The place of every parameter of Wan's transformer in ours, in both published layouts.
 
 `diffusers` is the layout of WanTransformer3DModel, `original` that of the Wan2.1 and Wan2.2
 repositories. A linear layer there is (out, in), here (in, out); the patch embedding there is a

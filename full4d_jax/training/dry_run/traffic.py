@@ -1,4 +1,4 @@
-"""What a compiled GPU program moves and multiplies, counted in its optimised HLO.
+"""Work of a compiled GPU program: what it moves and multiplies, counted in its optimised HLO.
 
 Every operation of a scheduled computation is a kernel, which reads its operands from memory and
 writes its result there, as if nothing stayed in a cache. A fusion reads of an operand that it only
@@ -33,7 +33,7 @@ SLICES = frozenset(["dynamic-slice", "gather", "slice"])
 
 
 class Work(NamedTuple):
-    """What one run of a program does on one device.
+    """Work of one run of a program on one device.
 
     Attributes:
       bytes: read and written.

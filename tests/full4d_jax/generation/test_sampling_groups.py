@@ -58,8 +58,6 @@ def test_views_on_their_own_get_what_plain_sampling_gives():
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-
-
 @pytest.mark.parametrize(
     ("frames", "size", "overlap"), [(10, 4, 2), (11, 4, 1), (3, 4, 2), (4, 4, 2)]
 )
