@@ -66,15 +66,15 @@ def check_model(model: ModelConfig, *, has_first: bool) -> None:
     Raises:
       InputError: the message names the field of the config.
     """
-    do = "take a preset of Wan, e.g. --config wan22_5b"
-    if not model.text_width:
-        raise InputError("config", "model.text_width", 0, "a model that reads text", do)
-    if model.projection != "frames":
-        raise InputError("config", "model.projection", model.projection, "frames", do)
-    if has_first and not model.first_frame:
-        expected = "true, for a video that begins with a picture"
-        do = "take --config wan22_5b, or leave the picture out"
-        raise InputError("config", "model.first_frame", "false", expected, do)
+    needed = {
+        "text_width": (model.text_width > 0, "a model that reads text"),
+        "projection": (model.projection == "frames", "frames"),
+        "first_frame": (model.first_frame or not has_first, "true, to begin with a picture"),
+    }
+    for name, (fits, expected) in needed.items():
+        if not fits:
+            do = "take a preset of Wan, e.g. --config wan22_5b"
+            raise InputError("config", f"model.{name}", getattr(model, name), expected, do)
 
 
 @program

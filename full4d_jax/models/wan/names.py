@@ -118,20 +118,17 @@ def check_wan_model(model: ModelConfig) -> None:
     Raises:
       InputError: a field differs; the message names the first.
     """
-    wanted = {
-        "projection": "frames" if model.needs_cameras else "none",
-        "prediction": "velocity",
-        "refiner": 0,
-        "rope_theta": 10000.0,
-        "lora_rank": 0,
+    fits = {
+        "projection": model.projection in ("frames", "none"),
+        "prediction": model.prediction == "velocity",
+        "refiner": model.refiner == 0,
+        "rope_theta": model.rope_theta == 10000.0,
+        "lora_rank": model.lora_rank == 0,
+        "cameras": set(model.cameras) <= {"linear"},
+        "text_width": model.text_width > 0,
     }
-    actual = {name: getattr(model, name) for name in wanted}
-    actual["cameras"] = tuple(x for x in model.cameras if x != "linear")
-    wanted["cameras"] = ()
-    actual["text_width"] = model.text_width
-    wanted["text_width"] = model.text_width or "above 0"
-    for name, value in wanted.items():
-        if actual[name] != value:
-            shown = "linear or nothing" if name == "cameras" else repr(value)
+    for name, is_wan in fits.items():
+        if not is_wan:
+            found = repr(getattr(model, name))
             do = "give a preset of Wan, such as --config wan22_5b"
-            raise InputError("config", f"model.{name}", repr(getattr(model, name)), shown, do)
+            raise InputError("config", f"model.{name}", found, "that of Wan's transformer", do)

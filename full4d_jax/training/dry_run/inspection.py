@@ -209,7 +209,9 @@ def _print_model(config: Config, mesh: Mesh | AbstractMesh, state: Any) -> None:
     frames, tokens = frames_and_tokens(config)
     print(f"{config.name}: {total:,} parameters, mesh {cut or 'of one device'}")
     print(f"  tokens of a sample  {frames * tokens:,} = {frames} frames of {tokens}")
-    print(f"  samples of a step   {config.training.batch}, {_per_device(config, mesh)} on a device")
+    batch = config.training.batch
+    per_device = batch // (mesh.shape["data"] * mesh.shape["fsdp"])
+    print(f"  samples of a step   {batch}, {per_device} on a device")
     print(
         f"  work of a step      {step_flops(config) / 1e15:.4g} PFLOP (formula, no recomputation)"
     )
@@ -225,17 +227,9 @@ def _print_model(config: Config, mesh: Mesh | AbstractMesh, state: Any) -> None:
         x = largest[group]
         shape = "x".join(map(str, x.shape))
         print(f"    {group:24} {count:>16,}  {shape:>18} sharded {tuple(x.sharding.spec)}")
-    cuts = [(math.prod(x.sharding.shard_shape(x.shape)), x.dtype) for x in _arrays(state)]
-    size = sum(count * dtype.itemsize for count, dtype in cuts)
+    arrays = [x for x in jax.tree.leaves(state) if hasattr(x, "sharding")]
+    size = sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in arrays)
     print(f"  state on a device   {size / GIB:.3f} GiB: parameters, average, optimizer")
-
-
-def _arrays(tree: Any) -> list[Any]:
-    return [x for x in jax.tree.leaves(tree) if hasattr(x, "sharding")]
-
-
-def _per_device(config: Config, mesh: Mesh | AbstractMesh) -> int:
-    return config.training.batch // (mesh.shape["data"] * mesh.shape["fsdp"])
 
 
 def trace_step(config: Config, mesh: Mesh) -> Any:

@@ -55,7 +55,7 @@ def test_the_first_frame_is_the_picture(prior, spoken):
     [
         (DEFAULT.model, "model.text_width: found 0"),
         (replace(MODEL, projection="none"), "model.projection: found none"),
-        (replace(MODEL, first_frame=False), "model.first_frame: found false"),
+        (replace(MODEL, first_frame=False), "model.first_frame: found False"),
     ],
 )
 def test_models_that_make_no_such_video_are_refused(prior, model, message):
