@@ -9,7 +9,6 @@ from typing import Any
 import jax
 
 from full4d_jax.session.versions import OURS, versions_of
-from full4d_jax.training.checkpoints.integrity import digest
 
 FOLDERS = ("photos", "videos")  # fields of a config that name folders of this machine
 PACKAGES = (OURS, "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
@@ -38,8 +37,7 @@ def provenance(mesh: dict[str, int] | None) -> dict[str, Any]:
 def without_machine_paths(record: Any) -> Any:
     """Return a record in plain values, without the places of files on this machine.
 
-    Of absolute paths, and of folders of photographs and videos, the last name stays. Where the
-    config changes so, its digest is made anew.
+    Of absolute paths, and of folders of photographs and videos, the last name stays.
     """
     if isinstance(record, str) and Path(record).is_absolute():
         return Path(record).name
@@ -48,10 +46,7 @@ def without_machine_paths(record: Any) -> Any:
     if not isinstance(record, dict):
         return record
     values = {name: without_machine_paths(x) for name, x in record.items()}
-    values |= {name: Path(x).name for name, x in values.items() if name in FOLDERS and x}
-    if "config_sha256" in values and values["config"] != record["config"]:
-        values["config_sha256"] = digest(values["config"])
-    return values
+    return values | {name: Path(x).name for name, x in values.items() if name in FOLDERS and x}
 
 
 def git_revision(folder: Path) -> dict[str, Any] | None:

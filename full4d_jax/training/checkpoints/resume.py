@@ -11,7 +11,6 @@ from full4d_jax.config.masks import PAPER, mask_file
 from full4d_jax.models.weights import summary_beside
 from full4d_jax.session.buckets import shown
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.training.checkpoints.integrity import digest
 from full4d_jax.training.checkpoints.provenance import provenance
 from input_pipeline.plain_files import load_lines
 from input_pipeline.whole_files import write_text
@@ -59,7 +58,6 @@ def run_record(
     own = {} if mask is None else {"mask": hashlib.sha256(mask.read_bytes()).hexdigest()}
     return {
         "config": plain,
-        "config_sha256": digest(plain),
         "init": begin,
         **own,
         **provenance(mesh),
