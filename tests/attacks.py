@@ -395,13 +395,13 @@ def checkpoints(folder: Path) -> Iterator[Kind]:
         shutil.copytree(folder, copy)
         told = io.StringIO()
         with contextlib.redirect_stderr(told), Checkpoints(copy, keep=2) as saved:
-            state = start_or_resume(saved, start, record, Config().training, folder).state
+            state = start_or_resume(saved, start, record, folder).state
         if told.getvalue():
             raise ValueError(f"checkpoint: found {told.getvalue()}, expected a whole one")
         return state
 
     with Checkpoints(folder, keep=2) as saved:
-        start_or_resume(saved, start, record, Config().training, folder).save(saved)
+        start_or_resume(saved, start, record, folder).save(saved)
     files = [path for path in folder.rglob("*") if path.is_file()]
     largest = max(files, key=lambda path: path.stat().st_size)
     yield Kind("checkpoint", largest, resume, is_checked=True)
