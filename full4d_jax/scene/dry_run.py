@@ -117,22 +117,18 @@ def queried_size(config: Config, program: Literal["sample", "lift"]) -> tuple[in
     """Return the views, the source included, and the instants that the prior is asked about.
 
     Raises:
-      InputError: they are more than the grid has, or no program of `lift` asks.
+      InputError: no program of `lift` queries the prior.
     """
     data = config.data
     settings = config.lift
-    if program == "lift":
-        form = settings.distillation
-        require("lift.distillation", form, form != "none", "cached or gradient, which ask")
-    if program == "lift" and _by_gradient(config):
-        novel = settings.distilled_views or data.views - 1
-        fits = f"at most {data.views - 1}, the cameras half-way between those of the grid"
-        require("lift.distilled_views", novel, novel < data.views, fits)
-        frames = settings.distilled_frames or data.frames
-        known = f"at most the {data.frames} of the grid"
-        require("lift.distilled_frames", frames, frames <= data.frames, known)
-        return 1 + novel, frames
-    return data.views, data.frames
+    if program == "sample":
+        return data.views, data.frames
+    form = settings.distillation
+    require("lift.distillation", form, form != "none", "cached or gradient, which query the prior")
+    if not _by_gradient(config):
+        return data.views, data.frames
+    novel = settings.distilled_views or data.views - 1
+    return 1 + novel, settings.distilled_frames or data.frames
 
 
 def _by_gradient(config: Config) -> bool:

@@ -64,9 +64,3 @@ def test_it_is_the_mean_of_pixels_and_of_the_distance_to_pictures_without_it(add
         expected.append(np.sqrt(pixels * np.linalg.norm(change)))
     # Random signs give the distance to about a fifth, and of five equal views the largest counts.
     np.testing.assert_allclose(added[: len(OPACITIES)], expected, rtol=0.25)
-
-
-def test_each_of_a_stack_counts_though_nothing_changes_without_it(added):
-    front, second, third, behind = added[len(OPACITIES) : -1]
-    assert front > second > third > 0
-    assert 0 <= behind < front / 20

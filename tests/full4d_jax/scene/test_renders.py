@@ -2,15 +2,12 @@
 
 from dataclasses import replace
 
-import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.grid import Grid, Origin
-from full4d_jax.media.pictures import write_grid
 from full4d_jax.media.video import read_video
 from full4d_jax.scene.renders import scene_renderer, write_film, write_renders
 from gaussians import Camera, DynamicGaussians, Gaussians, intersection_budget, render, still
@@ -70,27 +67,6 @@ def test_rendered_videos_move_and_stand_still_in_time(tmp_path, scene):
     assert np.ptp(clips["orbit"]) > 20  # the ball crosses a third of the picture
     assert np.ptp(clips["bullet"]) < 12
     assert (tmp_path / "scene.png").stat().st_size > 0
-
-
-def test_grid_video_and_sheet(tmp_path):
-    grid = np.zeros((3, 4, 32, 48, 3), np.uint8)
-    grid[1] = 255
-    poses = np.repeat(orbit(np.array([0.0, 20, -20]), np.zeros(3))[:, None], 4, 1)
-    origin = np.full((3, 4), Origin.GENERATED, np.uint8)
-    origin[0] = Origin.REAL
-    cameras = Cameras(np.stack([LENS] * 3), poses, 32, 48)
-    made = Grid(frames=grid, origin=origin, times=np.arange(4) / 6, cameras=cameras)
-    write_grid(tmp_path, made, grid[1:])
-    video = read_video(tmp_path / "grid.mp4", height=256, width=1152, frames=6)
-    middle = video.frames[:, :, 384:768].mean()
-    assert middle > 230 > 40 > video.frames[:, :, :350].mean()
-    without = cv2.imread(str(tmp_path / "grid.png"))
-    origin[1] = Origin.REAL
-    write_grid(tmp_path, made, grid[1:])
-    real = cv2.imread(str(tmp_path / "grid.png"))
-    assert without is not None
-    assert real is not None
-    assert len(real) < len(without)  # a row for the given view
 
 
 def test_a_film_is_what_render_draws_along_a_path(tmp_path, scene):

@@ -1,7 +1,6 @@
 """Where the scene starts from, and how the prior is asked about cameras between the others."""
 
 import dataclasses
-import json
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +8,9 @@ import numpy as np
 import pytest
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.cli import main
-from full4d_jax.config import LiftConfig, SamplerConfig, load_config, to_dict
+from full4d_jax.config import LiftConfig, SamplerConfig, load_config
 from full4d_jax.generation.prior import Prior
-from full4d_jax.grid import around_source, grid_arrays
+from full4d_jax.grid import around_source
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.models.dit import init_params
 from full4d_jax.scene.fit_settings import FitKind, check_lift
@@ -20,7 +18,6 @@ from full4d_jax.scene.prior_teacher import half_way, teacher_between
 from full4d_jax.scene.seeds import grid_depth
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.stages import Stages
 from full4d_jax.source.camera_paths import PIVOT, angles_of
 from gaussians.fitting.distillation import distillation_loss
 from input_pipeline.cameras import intrinsics_from_fov, orbit
@@ -82,23 +79,6 @@ def params():
         lambda x: x + 0.05 * rng.normal(size=x.shape).astype(np.float32),
         init_params(DEBUG.model, jax.random.key(2)),
     )
-
-
-def test_the_config_says_in_which_form_the_prior_is_asked(params):
-    frames, *rest = noisy_grid()
-
-    def bound(form, noise):
-        prior = Prior(DEBUG.model, SamplerConfig(steps=3, noise=noise), params)
-        return teacher_between(form, prior, frames[0], *rest)
-
-    mean, drawn = bound("cached", 0.0), bound("cached", 1.0)
-    assert (mean.form, mean.start, mean.tau_last, mean.noise) == ("cached", 0.0, 1.0, 0.0)
-    assert (drawn.form, drawn.noise) == ("cached", 1.0)
-    assert 0 < drawn.start < 1
-    for noise in (0.0, 1.0):
-        judged = bound("gradient", noise)
-        assert judged.form == "gradient"
-        assert (judged.start, judged.tau_first, judged.tau_last) == (0.6, 0.9, 0.3)
 
 
 def test_a_larger_grid_is_judged_at_the_size_that_the_prior_has_learned(params):
@@ -165,22 +145,3 @@ def test_settings_without_effect_are_refused():
         check_lift(gradient, None, FitKind.CAPTURED)
     check_lift(gradient, None, FitKind.AROUND_SOURCE)
     check_lift(LiftConfig(distillation="none"), None, FitKind.CAPTURED)
-
-
-def test_weights_of_a_prior_that_is_not_asked_are_refused_and_not_read(tmp_path, capsys):
-    broken = tmp_path / "prior.safetensors"
-    broken.write_text("no weights")
-    (tmp_path / "none.npz").write_bytes(b"")
-    frames, depth, cameras = noisy_grid()
-    grid = around_source(to_uint8(frames), np.asarray(depth)[None], cameras)
-    Stages(tmp_path, say=lambda line: None).run("grid", {}, lambda: grid_arrays(grid))
-    (tmp_path / "config.json").write_text(json.dumps(to_dict(DEBUG)))
-    for words, said in (
-        ([str(tmp_path / "none.npz")], "expected none with a capture; leave it out"),
-        (
-            [str(tmp_path), "--lift.distillation", "none"],
-            "expected none with --lift.distillation none",
-        ),
-    ):
-        assert main(["lift", *words, "--checkpoint", str(broken)]) == 2
-        assert said in capsys.readouterr().err

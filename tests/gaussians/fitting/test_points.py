@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gaussians.fitting.points import NEAREST_SHARE, Views, at_points, carve, seen_colors, strew
-from input_pipeline.cameras import centers, intrinsics_from_fov, orbit
+from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 SIDE = 32
 RADIUS = 0.2  # of a ball in the middle of the cameras, who stand at distance 1
@@ -26,10 +26,6 @@ def outlines(views):
     return np.stack([passes < RADIUS] * len(views.intrinsics))
 
 
-def test_eyes_are_the_centres(around):
-    np.testing.assert_allclose(around.eyes, centers(around.world_to_camera), atol=1e-12)
-
-
 def test_strewn_points_are_seen_by_two_cameras_and_close_to_none(around):
     points = strew(around, np.zeros(3), 500, np.random.default_rng(0))
     assert points.shape == (500, 3)
@@ -37,11 +33,6 @@ def test_strewn_points_are_seen_by_two_cameras_and_close_to_none(around):
     assert np.linalg.norm(points[:, None] - around.eyes, axis=-1).min() >= NEAREST_SHARE
     again = strew(around, np.zeros(3), 500, np.random.default_rng(0))
     np.testing.assert_array_equal(points, again)
-
-
-def test_cameras_that_share_nothing_have_no_point(around):
-    alone = Views(around.intrinsics[:1], around.world_to_camera[:1], SIDE, SIDE)
-    assert not len(strew(alone, np.zeros(3), 10, np.random.default_rng(0)))
 
 
 def test_the_hull_of_a_ball_is_its_surface(around):

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from gaussians.formats.ply import load_ply, save_ply
-from gaussians.formats.ply_tables import read_tables, write_tables
+from gaussians.formats.ply_tables import read_tables
 from gaussians.formats.scene_files import FormatError
-from gaussians.motion import still
 from gaussians.types import Gaussians
 
 
@@ -60,40 +59,6 @@ def test_files_may_be_text_big_endian_or_of_doubles(tmp_path, valid):
         (tmp_path / "other.ply").write_bytes(other)
         for a, b in zip(load_ply(tmp_path / "other.ply"), scene(0), strict=True):
             np.testing.assert_array_equal(a, b)
-
-
-def test_tables_of_every_type_are_written_and_read(tmp_path):
-    kinds = ("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8")
-    tables = {"vertex": {kind: np.arange(3).astype(kind) for kind in kinds}}
-    tables["one"] = {"x": np.array([0.1, 0.2], np.float32)}
-    write_tables(tmp_path / "all.ply", tables)
-    names = ("char", "uchar", "short", "ushort", "int", "uint", "float", "double")
-    properties = "".join(f"property {a} {b}\n" for a, b in zip(names, kinds, strict=True))
-    header = f"element vertex 3\n{properties}element one 2\nproperty float x\nend_header\n"
-    content = (tmp_path / "all.ply").read_bytes()
-    assert content.startswith(f"ply\nformat binary_little_endian 1.0\n{header}".encode())
-    assert content.endswith(np.array([0.1, 0.2], np.float32).tobytes())
-    for name, columns in read_tables(tmp_path / "all.ply").items():
-        for kind, column in columns.items():
-            np.testing.assert_array_equal(column, tables[name][kind])
-            assert column.dtype == tables[name][kind].dtype
-
-
-def test_a_dynamic_scene_is_written_at_one_instant(tmp_path):
-    moving = still(scene(0))._replace(velocities=jax.numpy.ones((9, 3)))
-    save_ply(tmp_path / "late.ply", moving, time=1.0)
-    np.testing.assert_allclose(
-        load_ply(tmp_path / "late.ply").means, moving.gaussians.means + 0.5, atol=1e-6
-    )
-    with pytest.raises(ValueError, match="pass time"):
-        save_ply(tmp_path / "none.ply", moving)
-
-
-def test_missing_files_and_folders_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.ply: no such file"):
-        load_ply(tmp_path / "none.ply")
-    with pytest.raises(FormatError, match="file: found a folder"):
-        load_ply(tmp_path)
 
 
 @pytest.mark.parametrize(

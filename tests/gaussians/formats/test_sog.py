@@ -21,38 +21,6 @@ def members(path) -> dict[str, bytes]:
         return {name: bundle.read(name) for name in bundle.namelist()}
 
 
-def pixels(content: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(content)).convert("RGBA")).reshape(-1, 4)
-
-
-def test_the_layout_is_a_pixel_a_gaussian(tmp_path):
-    two = Gaussians(
-        means=jnp.array([[np.e - 1, 0.0, -1.0], [0.0, 0.0, 1.0]]),
-        quaternions=jnp.array([[0.0, -0.6, 0.0, 0.8], [2.0, 0.0, 0.0, 0.0]]),
-        log_scales=jnp.array([[-3.0, -1.0, -1.0], [-2.0, -2.0, -2.0]]),
-        logit_opacities=jnp.array([0.0, -20.0]),
-        harmonics=jnp.array([[[1.0, 0.5, 0.0]], [[0.0, 0.0, 0.0]]]),
-    )
-    save_sog(tmp_path / "two.sog", two)
-    files = members(tmp_path / "two.sog")
-    meta = json.loads(files["meta.json"])
-    assert (meta["version"], meta["count"]) == (2, 2)
-    np.testing.assert_allclose(meta["means"]["mins"], [0, 0, -np.log(2)], atol=1e-7)
-    np.testing.assert_allclose(meta["means"]["maxs"], [1, 0, np.log(2)], atol=1e-7)
-    rows = {name: pixels(files[f"{name}.webp"])[:2].tolist() for name in ("means_l", "quats")}
-    first = rows["means_l"].index([255, 0, 0, 255])  # the curve has its own order
-    assert rows["means_l"][1 - first] == [0, 0, 255, 255]
-    # w x y z = 0 -0.6 0 0.8: z is the largest; w x y are stored.
-    assert rows["quats"][first] == [128, round(255 * (0.5 - 0.6 / 2**0.5)), 128, 255]
-    assert rows["quats"][1 - first] == [128, 128, 128, 252]
-    scales = np.array(meta["scales"]["codebook"])[pixels(files["scales.webp"])[first, :3]]
-    np.testing.assert_allclose(scales, [-3, -1, -1], atol=1e-6)
-    colors = pixels(files["sh0.webp"])[[first, 1 - first]]
-    book = np.array(meta["sh0"]["codebook"])
-    np.testing.assert_allclose(book[colors[0, :3]], [1, 0.5, 0], atol=1e-6)
-    assert colors[:, 3].tolist() == [128, 0]
-
-
 @pytest.mark.parametrize("degree", [0, 3])
 def test_round_trip_within_the_steps_of_the_format(tmp_path, make_scene, degree):
     scene = make_scene(500, degree)

@@ -26,28 +26,6 @@ def turned(scene: Gaussians) -> Gaussians:
     )
 
 
-def test_the_layout_is_20_bytes_a_gaussian(tmp_path):
-    one = Gaussians(
-        means=jnp.array([[1.0, -2.0, 3.0]]),
-        quaternions=jnp.array([[0.6, 0.0, 0.8, 0.0]]),
-        log_scales=jnp.array([[-10.0, -4.0, 0.0]]),
-        logit_opacities=jnp.array([0.0]),
-        harmonics=jnp.array([[[0.0, 1.0, -1.0]]]),
-    )
-    save_spz(tmp_path / "one.spz", one)
-    content = gzip.decompress((tmp_path / "one.spz").read_bytes())
-    bits = content[13]
-    assert content[:16] == struct.pack("<4sIIBBBB", b"NGSP", 3, 1, 0, bits, 0, 0)
-    body = content[16:]
-    assert len(body) == 20
-    places = [int.from_bytes(body[i : i + 3], "little", signed=True) for i in (0, 3, 6)]
-    np.testing.assert_allclose(np.array(places) / 2**bits, [1, 2, -3])  # y up, z back
-    assert list(body[9:16]) == [128, 128, 166, 89, 0, 96, 160]
-    # x y z w = 0 -0.8 0 0.6: y is the largest, and made positive.
-    (word,) = struct.unpack("<I", body[16:])
-    assert word == 1 << 30 | 0 << 20 | 0 << 10 | 1 << 9 | round(0.6 * 2**0.5 * 511)
-
-
 @pytest.mark.parametrize("degree", [0, 1, 3])
 def test_round_trip_within_the_steps_of_the_format(tmp_path, make_scene, degree):
     scene = make_scene(500, degree)
