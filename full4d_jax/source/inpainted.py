@@ -33,12 +33,9 @@ class InpaintingNetwork(NamedTuple):
 
 
 @cache
-def load_inpainting(path: Path = SHIPPED_INPAINTING) -> InpaintingNetwork:
-    """Read weights of the inpainting network.
-
-    Raises:
-      InputError: there is no such file, or it holds another network.
-    """
+def load_inpainting() -> InpaintingNetwork:
+    """Read the weights in the package."""
+    path = SHIPPED_INPAINTING
     _, metadata = load_params(path)
     config = model_of_metadata(path, metadata, InpaintingNetConfig)
     shapes = jax.jit(init_params, static_argnums=0).eval_shape(config, jax.random.key(0))

@@ -109,7 +109,7 @@ def measure_depth(
         fuse_depth(frames, _without_edges(settled), jnp.asarray(lens), jnp.asarray(path))
     )
     if subject_networks is not None:
-        depth, plate = hold_facts(depth, pictures, lens, path, subject_networks, estimate=estimate)
+        depth, plate = hold_facts(depth, pictures, lens, path, subject_networks, None, estimate)
         depth = np.asarray(_without_edges(depth))
     return MeasuredDepth(np.where(unknown, 0, depth), unit, metres, swept, plate)
 

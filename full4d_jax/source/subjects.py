@@ -102,7 +102,7 @@ def find_subjects(
     frames: UInt8[ndarray, "t h w 3"],
     lens: Float[ndarray, "3 3"],
     world_to_camera: Float[ndarray, "t 4 4"],
-    around: UInt8[ndarray, "e h w 3"] | None = None,
+    around: UInt8[ndarray, "e h w 3"] | None,
 ) -> Subjects:
     """Return the masks of what stands in a clip.
 
@@ -174,7 +174,7 @@ def label_subjects(
     outlines: Outlines,
     flows: SureFlows,
     to_first: Float[ndarray, "t 3 3"] | None,
-    around: SeenPictures | None = None,
+    around: SeenPictures | None,
 ) -> Subjects:
     """Return the masks of what stands in a clip.
 

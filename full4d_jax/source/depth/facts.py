@@ -30,11 +30,11 @@ class HeldDepth(NamedTuple):
 
     Attributes:
       depth: z, world units, 0 where unknown.
-      plate: what the camera does not see; None if not asked for.
+      plate: what the camera does not see.
     """
 
     depth: Float32[ndarray, "t h w"]
-    plate: CleanPlate | None
+    plate: CleanPlate
 
 
 def hold_facts(
@@ -43,8 +43,8 @@ def hold_facts(
     lens: Float[ndarray, "3 3"],
     world_to_camera: Float[ndarray, "t 4 4"],
     subject_networks: SubjectNetworks,
-    around: UInt8[ndarray, "e h w 3"] | None = None,
-    estimate: Estimate | None = None,
+    around: UInt8[ndarray, "e h w 3"] | None,
+    estimate: Estimate,
 ) -> HeldDepth:
     """Return estimated depth of a clip, in world units, with which the facts agree.
 
@@ -55,7 +55,7 @@ def hold_facts(
       world_to_camera: of each frame.
       subject_networks: networks that find subjects.
       around: pictures that a camera at rest took before and after.
-      estimate: returns the depth of a picture, for the clean plate; None makes none.
+      estimate: returns the depth of a picture, for the clean plate.
     """
     still = not camera_moves(world_to_camera)
     subjects = find_subjects(subject_networks, frames, lens, world_to_camera, around)
@@ -64,13 +64,9 @@ def hold_facts(
     keep = subjects.labels > 0
     flat = flatten_planes(depth, frames, still=still, keep=keep, upright_lines=upright_lines)
     upright = stand_upright(flat, subjects, lens, up=up or UP)
-    plate = None
-    if estimate is not None:
-        if still:
-            upright = forget_rim(upright, subjects.labels)
-        plate = clean_plate(upright, frames, subjects.labels, subjects.backdrop, estimate)
-    behind = None
-    if plate is not None and still:
-        behind = depth_within(plate, *depth.shape[1:])
+    if still:
+        upright = forget_rim(upright, subjects.labels)
+    plate = clean_plate(upright, frames, subjects.labels, subjects.backdrop, estimate)
+    behind = depth_within(plate, *depth.shape[1:]) if still else None
     held = set_before(upright, frames, subjects.labels, lens, world_to_camera, behind)
     return HeldDepth(held, plate)

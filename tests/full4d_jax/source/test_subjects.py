@@ -71,7 +71,7 @@ def label_coarse(frames: np.ndarray, shares: np.ndarray, to_first: np.ndarray | 
     averaged = average_along_flow(shares, flows)
     nowhere = np.zeros(frames.shape[:3], bool)
     outlines = Outlines(averaged, nowhere, averaged.sum(-1))
-    return label_subjects(frames, outlines, flows, to_first)
+    return label_subjects(frames, outlines, flows, to_first, None)
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
@@ -221,12 +221,12 @@ def test_a_pole_before_a_person_does_not_part_them():
 def test_the_network_finds_a_person_and_a_cat():
     networks = load_subject_networks()
     astronaut = cv2.resize(data.astronaut(), (128, 128), interpolation=cv2.INTER_AREA)
-    subjects = find_subjects(networks, astronaut[None], *one_camera(astronaut))
+    subjects = find_subjects(networks, astronaut[None], *one_camera(astronaut), None)
     assert subjects.kinds == ("person",)
     assert 0.25 < (subjects.labels == 1).mean() < 0.6
     assert subjects.labels[0, 64, 60] == 1
     cat = cv2.resize(data.chelsea(), (192, 128), interpolation=cv2.INTER_AREA)
-    assert find_subjects(networks, cat[None], *one_camera(cat)).kinds[:1] == ("animal",)
+    assert find_subjects(networks, cat[None], *one_camera(cat), None).kinds[:1] == ("animal",)
 
 
 def test_an_arm_in_the_colours_of_the_wall_stays_where_it_moves():
