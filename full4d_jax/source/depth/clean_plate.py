@@ -28,7 +28,7 @@ from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.grid import CleanPlate
 from full4d_jax.source.backdrop import Backdrop, as_bytes, disc
 from full4d_jax.source.depth.beyond_borders import beyond_borders
-from full4d_jax.source.depth.moving import resting_disparity
+from full4d_jax.source.depth.moving import inverse, resting_disparity
 from full4d_jax.source.inpainted import inpainted, load_inpainting
 from gaussians.fitting.stillness import median_where
 
@@ -70,20 +70,12 @@ def clean_plate(
     usual = np.where(is_shown[..., None], resting_colours, backdrop.frame)
     hole = ~is_shown & ~backdrop.added
     picture = inpainted(load_inpainting(), usual.astype(np.uint8), hole)
-    resting = _resting(depth, labels)
+    resting = resting_disparity(inverse(depth), labels == 0)
     behind = _depth_of(picture, resting, estimate)
     rows, columns = (round(BEYOND_SHARE * side) for side in is_shown.shape)
     known = np.pad(is_shown & (resting > 0), ((rows, rows), (columns, columns)))
     wide_picture, wide_disparity = beyond_borders(picture, 1 / behind, rows, columns)
     return CleanPlate(wide_picture, np.where(known, np.float32(0), 1 / wide_disparity), instant)
-
-
-def _resting(
-    depth: Float[ndarray, "t h w"], labels: Int32[ndarray, "t h w"]
-) -> Float[ndarray, "h w"]:
-    """Return the disparity of what rests, 0 where it is unknown at all instants."""
-    disparity = np.where(depth > 0, 1 / np.maximum(depth, 1e-6), 0.0)
-    return resting_disparity(disparity, labels == 0)
 
 
 def _depth_of(

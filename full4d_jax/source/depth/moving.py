@@ -45,7 +45,7 @@ def set_before(
       behind: depth of what a camera at rest never sees at rest, 0 where unknown.
     """
     rests = labels == 0
-    disparity = np.where(depth > 0, 1 / np.maximum(depth, 1e-6), 0.0)
+    disparity = inverse(depth)
     if camera_moves(world_to_camera):
         resting = resting_disparity_along(depth, rests, lens, world_to_camera)
         result = disparity.copy()
@@ -58,7 +58,12 @@ def set_before(
         result = np.where(rests, _with_veneer(resting, frames, rests), disparity)
     for subject in range(1, int(labels.max()) + 1):
         result = _bring_forward(result, resting, labels == subject)
-    return np.where(result > 0, 1 / np.maximum(result, 1e-6), 0.0).astype(np.float32)
+    return inverse(result).astype(np.float32)
+
+
+def inverse(values: Float[ndarray, "*n"]) -> Float[ndarray, "*n"]:
+    """Return disparity of depth or depth of disparity, 0 where unknown."""
+    return np.where(values > 0, 1 / np.maximum(values, 1e-6), 0.0)
 
 
 def resting_disparity(

@@ -24,6 +24,7 @@ from numpy import ndarray
 
 from full4d_jax.source.backdrop import as_bytes, disc
 from full4d_jax.source.depth.gravity import UP
+from full4d_jax.source.depth.moving import inverse
 from full4d_jax.source.subjects import ANIMAL, PERSON, THING, VEHICLE, Subjects
 
 STANDING_KINDS = (PERSON, ANIMAL, VEHICLE)
@@ -59,7 +60,7 @@ def stand_upright(
       lens: intrinsics, pixels.
       up: against gravity, in camera axes, as `camera_up` returns it.
     """
-    before = _inverse(depth.astype(np.float64))
+    before = inverse(depth.astype(np.float64))
     after = before.copy()
     for number, kind in enumerate(subjects.kinds, 1):
         if kind not in STANDING_KINDS:
@@ -77,12 +78,7 @@ def stand_upright(
                 if holder is not None:
                     after[t][mask] = holder
     clear = [clear_rim(*x) for x in zip(after, subjects.labels > 0, strict=True)]
-    return _inverse(np.stack(clear)).astype(np.float32)
-
-
-def _inverse(x: Float[ndarray, "*n"]) -> Float[ndarray, "*n"]:
-    """Return 1 / x, and 0 of 0."""
-    return np.where(x > 0, 1 / np.maximum(x, 1e-6), 0.0)
+    return inverse(np.stack(clear)).astype(np.float32)
 
 
 def find_foot(
