@@ -1,4 +1,4 @@
-"""What cameras, codecs and taste do to a picture, for training of the depth network.
+"""Image augmentation for the depth network: colour, light, blur, noise, JPEG.
 
 Of depth nothing changes but the side: a mirrored picture has mirrored depth.
 """

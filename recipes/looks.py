@@ -1,4 +1,4 @@
-"""What makes procedural worlds look like photographs: crops of photos, people cut out of videos."""
+"""Appearance of procedural worlds: crops of photographs, people cut out of videos."""
 
 from functools import lru_cache
 from pathlib import Path

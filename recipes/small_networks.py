@@ -1,4 +1,4 @@
-"""What the trainings of the small networks share: their start, their optimizer, their files."""
+"""Shared by the trainings of the small networks: their start, their optimizer, their files."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ from full4d_jax.models.functional import Params
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.loop import run_training
-from full4d_jax.training.optimizer import block_matrices, make_optimizer
+from full4d_jax.training.optimizer import make_optimizer
 from full4d_jax.training.placement import Step
 from full4d_jax.training.run_state import start_at
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
@@ -75,7 +75,7 @@ def run(
 
 def optimizer_of(settings: Settings) -> optax.GradientTransformation:
     """Return the optimizer that the settings ask for."""
-    return make_optimizer(settings.optimizer, settings.training.steps, block_matrices)
+    return make_optimizer(settings.optimizer, settings.training.steps)
 
 
 def updated(settings: Settings, state: TrainState, gradients: Params) -> TrainState:

@@ -7,7 +7,7 @@ from jaxtyping import Array, Int, Shaped
 
 
 class BatchPart(NamedTuple):
-    """Which clips of a batch these are.
+    """Some of the clips of a batch, by their places.
 
     Losses of parts add up to that of the whole batch: they divide by the clips of the whole batch,
     and draw the randomness of a clip from its place there. Part j of a holds the clips j, j + a,

@@ -1,4 +1,4 @@
-"""Where the numbers and pictures of a run are shown: TensorBoard, and Weights & Biases."""
+"""Boards that show the numbers and pictures of a run: TensorBoard, and Weights & Biases."""
 
 import importlib
 import importlib.util
@@ -84,7 +84,7 @@ class WeightsAndBiases:
 
 
 def open_boards(out: Path, done: int) -> list[TensorBoard | WeightsAndBiases]:
-    """Return the boards of a run, to be entered: TensorBoard's, and another that is asked for."""
+    """Return the boards of a run, to be entered; Weights & Biases if `WANDB_PROJECT` is set."""
     boards: list[TensorBoard | WeightsAndBiases] = [TensorBoard(out / "tensorboard", done)]
     if os.environ.get(WANDB_PROJECT):
         if importlib.util.find_spec("wandb") is None:

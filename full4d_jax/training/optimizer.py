@@ -5,8 +5,6 @@ gradient is computed), have no optimizer state, and keep their bits.
 """
 
 import functools
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import optax
@@ -52,15 +50,12 @@ def hold_constant(params: Params, trained: Params) -> Params:
     return jax.tree.map(lambda x, t: x if t else jax.lax.stop_gradient(x), params, trained)
 
 
-def make_optimizer(
-    config: OptimizerConfig, steps: int, dimensions: Callable[[Any], Any]
-) -> optax.GradientTransformation:
+def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
     """Return Muon or AdamW on clipped gradients of the trained leaves.
 
     Args:
       config: rates, decays and limits.
       steps: length of the run.
-      dimensions: parameters to a tree of `MuonDimensionNumbers`, None for AdamW.
     """
     adam_rate = learning_rate(config, steps, config.adam_learning_rate)
     if config.kind == "adamw":
@@ -72,7 +67,7 @@ def make_optimizer(
             adam_learning_rate=adam_rate,
             adam_b2=ADAM_B2,
             adam_weight_decay=config.adam_weight_decay,
-            muon_weight_dimension_numbers=dimensions,
+            muon_weight_dimension_numbers=block_matrices,
         )
     optimizer = optax.chain(optax.clip_by_global_norm(config.clip), rule)
     if config.trainable == "all":

@@ -1,4 +1,4 @@
-"""Where a training state lies, and the program of its step, for `train` and `inspect`."""
+"""Placement of a training state, and the program of its step, for `train` and `inspect`."""
 
 from collections.abc import Callable
 from typing import Any

@@ -13,7 +13,7 @@ from full4d_jax.config import Config
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.functional import Params
 from full4d_jax.models.sharding import tree_shardings
-from full4d_jax.training.optimizer import block_matrices, make_optimizer
+from full4d_jax.training.optimizer import make_optimizer
 
 
 class TrainState(NamedTuple):
@@ -63,7 +63,7 @@ def state_from_params(
 
 def config_optimizer(config: Config) -> optax.GradientTransformation:
     """Return the optimizer that a config asks for."""
-    return make_optimizer(config.optimizer, config.training.steps, block_matrices)
+    return make_optimizer(config.optimizer, config.training.steps)
 
 
 def make_state(

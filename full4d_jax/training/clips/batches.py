@@ -44,7 +44,7 @@ VIDEO_STREAM = 2**31 - 1  # random stream of warps; training steps use the lower
 
 
 class Source(NamedTuple):
-    """Where batches come from.
+    """A source of batches.
 
     Attributes:
       share: of the batches of a run.

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from full4d_jax.config import OptimizerConfig
-from full4d_jax.training.optimizer import block_matrices, learning_rate, make_optimizer
+from full4d_jax.training.optimizer import learning_rate, make_optimizer
 
 CONFIG = OptimizerConfig(warmup=3, clip=1e9)
 PARAMS = {
@@ -23,7 +23,7 @@ PARAMS = {
 
 def updates(config: OptimizerConfig, steps: int = 10) -> list[dict[str, np.ndarray]]:
     """Return what the optimizer adds to the parameters in each of its first four steps."""
-    optimizer = make_optimizer(config, steps, block_matrices)
+    optimizer = make_optimizer(config, steps)
     return applied(optimizer)
 
 
