@@ -234,21 +234,6 @@ def test_nothing_is_left_of_an_import_that_fails(tmp_path, write_film, shared_da
     assert left_over(out.parent) == []
 
 
-def test_what_is_no_capture_is_told_with_what_was_looked_for(tmp_path, capsys):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "file").touch()
-    for path, message in (
-        ("a", "found no known layout (dycheck: no dataset.json"),
-        ("none", "found no such folder, expected a folder"),
-        ("file", "found a file, expected a folder"),
-    ):
-        arguments = ["data", "import", str(tmp_path / path), "--out", str(tmp_path / "b")]
-        assert main(arguments) == 2
-        assert message in capsys.readouterr().err
-    assert main(["data", "import", str(tmp_path / "a"), "--out", str(tmp_path / "file")]) == 2
-    assert "found something there, expected a new name" in capsys.readouterr().err
-
-
 def test_the_real_capture(tmp_path, shared_data, capsys):
     """Two of its videos were reduced and padded: it is said, and the pictures show no bars."""
     out = tmp_path / "walk"

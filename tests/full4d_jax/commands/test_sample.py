@@ -1,20 +1,14 @@
 """`full4d sample` without poses: two videos in, a grid out; what it cannot use is refused."""
 
-import dataclasses
 import json
 from pathlib import Path
 
 import cv2
-import jax
 import numpy as np
-import pytest
 
 from full4d_jax.cli import main
-from full4d_jax.config import load_config
 from full4d_jax.grid import Origin
 from full4d_jax.media.video import write_video
-from full4d_jax.models.dit import init_params
-from full4d_jax.models.weights import save_params
 
 CONFIG = ("--config", "four_real")
 SMALL = ("--data.views", "3", "--data.frames", "4", "--data.height", "32", "--data.width", "32")
@@ -59,19 +53,3 @@ def test_videos_of_two_scenes_are_told(tmp_path, capsys):
     given = (row, "--freeze_time", column, "--out", tmp_path / "out")
     assert main(["sample", *map(str, given), *CONFIG, *SMALL]) == 0
     assert "start with different pictures" in capsys.readouterr().out
-
-
-@pytest.mark.slow
-def test_training_starts_from_a_single_stream(tmp_path, capsys):
-    config = load_config("four_real")
-    sizes = {"width": 16, "heads": 2, "ffn": 16, "layers": 1}
-    small = [x for name, size in sizes.items() for x in (f"--model.{name}", str(size))]
-    model = dataclasses.replace(config.model, **sizes, attention="fused")
-    base = tmp_path / "base.safetensors"
-    save_params(base, init_params(model, jax.random.key(0)), {})
-    run = ("--training.steps", "1", "--training.batch", "1", "--data.pseudo", "0")
-    run = (*run, "--mesh.data", "1")
-    shape = ("--data.views", "2", "--data.frames", "2", "--data.height", "16", "--data.width", "16")
-    out = ("--init", str(base), "--out", str(tmp_path / "out"))
-    assert main(["train", *CONFIG, *small, *run, *shape, *out]) == 0
-    assert (tmp_path / "out" / "sheet.png").exists()

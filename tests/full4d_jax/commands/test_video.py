@@ -145,11 +145,7 @@ def test_a_run_makes_a_scene_of_words(folder, tmp_path, capsys):
     ("options", "message"),
     [
         (["--wan", "nosuch"], "nosuch"),
-        (["--wan", "four_real"], "model.text_width"),
-        (["--guidance", "-1"], "--guidance"),
-        (["--views", "1"], "--views"),
         (["--weights", "none.safetensors"], "none.safetensors: found no such file"),
-        (["--lift.harmonics", "9"], "lift.harmonics"),
     ],
 )
 def test_a_run_of_words_refuses_before_the_video(options, message, tmp_path, capsys):
