@@ -11,7 +11,7 @@ import tyro
 
 from full4d_jax.config.training import FlowConfig, OptimizerConfig, TrainingConfig
 from full4d_jax.session.fields import (
-    MOST,
+    LARGEST_INT,
     Between,
     Count,
     CountOrZero,
@@ -23,13 +23,15 @@ from full4d_jax.session.fields import (
 
 ALL_SCENES = 2**30  # procedural scenes to train on; `input_pipeline` holds out those beyond
 Scenes = Annotated[int, Between(1, ALL_SCENES, f"1 to {ALL_SCENES} (others are held out)")]
-Seed = Annotated[int, Between(0, MOST, f"a whole number from 0 to {MOST}")]
+Seed = Annotated[int, Between(0, LARGEST_INT, f"a whole number from 0 to {LARGEST_INT}")]
 Quality = Literal["draft", "normal", "high"]
 Rate = Annotated[float, Between(1e-3, 1000)]
 # Far above any network that is trained; more would take all memory before anything is said.
 Channels = Annotated[int, Between(1, 2**17)]
 Layers = Annotated[int, Between(1, 1000)]
-ViewCount = Annotated[int, Between(2, MOST, "at least 2, the source included, and below 2^31")]
+ViewCount = Annotated[
+    int, Between(2, LARGEST_INT, "at least 2, the source included, and below 2^31")
+]
 
 
 @dataclasses.dataclass(frozen=True)

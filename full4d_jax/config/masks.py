@@ -22,8 +22,7 @@ from jaxtyping import Bool, Int
 
 from full4d_jax.session.errors import InputError, require_file
 
-SOURCE = 0  # index of the source view
-WINDOW = 4  # latent frames to either side
+SOURCE_VIEW = 0
 
 
 class Frames(NamedTuple):
@@ -55,13 +54,14 @@ def without_cross_half(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
 
 
 def windowed(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
-    """Allow what `time_view` does, of own view `WINDOW` latent frames before and after."""
-    return time_view(i, j) & (abs(i.time - j.time) <= WINDOW)
+    """Allow what `time_view` does, of own view 4 latent frames before and after."""
+    reach_latent_frames = 4
+    return time_view(i, j) & (abs(i.time - j.time) <= reach_latent_frames)
 
 
 def neighbours(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
     """Allow what `time_view` does, of other views the source and those next in order."""
-    return time_view(i, j) & ((abs(i.view - j.view) <= 1) | (j.view == SOURCE))
+    return time_view(i, j) & ((abs(i.view - j.view) <= 1) | (j.view == SOURCE_VIEW))
 
 
 def causal(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
@@ -76,7 +76,7 @@ def same_instant(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
 
 def input_video(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
     """A frame to generate reads the source's projected frame, the input video, at its time."""
-    return (i.half == 0) & (j.half == 1) & (i.time == j.time) & (j.view == SOURCE)
+    return (i.half == 0) & (j.half == 1) & (i.time == j.time) & (j.view == SOURCE_VIEW)
 
 
 PAPER = "time_view"

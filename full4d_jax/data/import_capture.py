@@ -32,7 +32,6 @@ from input_pipeline.importers.record3d import is_packed, unpacked
 from input_pipeline.whole_files import require_own
 
 PREVIEW = "preview.png"
-MAX_DESCRIBED_SCENES = 5
 DO = "see docs/data.md"
 
 
@@ -148,6 +147,7 @@ def _read(
     else:
         scenes, skipped = find_captures(path)
     captures = []
+    most_described = 5
     folders = [folder.name for folder, *_ in scenes]
     for number, (folder, name, why, other_layouts) in enumerate(scenes):
         read = read_scene_captures(folder, name, fps, inside=inside)
@@ -159,7 +159,7 @@ def _read(
                 for capture in read
             ]
         captures += read
-        if number >= MAX_DESCRIBED_SCENES:
+        if number >= most_described:
             continue
         tell(f"{folder}: {name}, since {why}")
         if other_layouts:
@@ -167,11 +167,11 @@ def _read(
         for capture in read:
             _describe(capture)
     if skipped:
-        names = ", ".join(skipped[:MAX_DESCRIBED_SCENES])
-        names += ", ..." * (len(skipped) > MAX_DESCRIBED_SCENES)
+        names = ", ".join(skipped[:most_described])
+        names += ", ..." * (len(skipped) > most_described)
         tell(f"{path}: left out {len(skipped)} folders that have no known layout: {names}")
-    if len(scenes) > MAX_DESCRIBED_SCENES:
-        print(f"and {len(scenes) - MAX_DESCRIBED_SCENES} more folders")
+    if len(scenes) > most_described:
+        print(f"and {len(scenes) - most_described} more folders")
     return captures
 
 

@@ -22,8 +22,6 @@ from full4d_jax.source.video_source import open_video_source
 from input_pipeline.selection import evenly
 from input_pipeline.whole_files import whole_file
 
-SHOWN_INSTANTS = 6  # instants on the picture
-
 
 def write_video_depth(video: VideoOptions, out: Path) -> None:
     """Write z-depth (t h w) of the frames that `run` takes, and a picture of it; say so.
@@ -63,7 +61,8 @@ def write_video_depth(video: VideoOptions, out: Path) -> None:
 
 def _sheet(source: Grid, depth: Float[ndarray, "t h w"]) -> UInt8[ndarray, "H W 3"]:
     """Draw some frames above their depth."""
-    shown = evenly(len(depth), SHOWN_INSTANTS)
+    most_instants = 6
+    shown = evenly(len(depth), most_instants)
     rows = np.stack([source.frames[0, shown], color_depth(depth[shown])])
     columns = [f"{source.times[i]:.2f} s" for i in shown]
     return contact_sheet(rows, rows=["frame", "depth"], columns=columns)

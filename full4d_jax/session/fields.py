@@ -32,9 +32,9 @@ class Streamed(NamedTuple):
     """Stands on an option whose address is read or written in place, without a local copy."""
 
 
-MOST = 2**31 - 1
-Count = Annotated[int, Between(1, MOST, "a whole number of at least 1, below 2^31")]
-CountOrZero = Annotated[int, Between(0, MOST, "a whole number of at least 0, below 2^31")]
+LARGEST_INT = 2**31 - 1
+Count = Annotated[int, Between(1, LARGEST_INT, "a whole number of at least 1, below 2^31")]
+CountOrZero = Annotated[int, Between(0, LARGEST_INT, "a whole number of at least 0, below 2^31")]
 Share = Annotated[float, Between(0, 1, "a number from 0 to 1")]
 Positive = Annotated[float, Between(1e-9, 1e9, "a finite number above 0")]
 Weight = Annotated[float, Between(0, 1e9, "a finite number of at least 0")]

@@ -12,7 +12,7 @@ import tyro
 
 from full4d_jax.config.experiment import Rate
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.fields import MOST, Between, Weight
+from full4d_jax.session.fields import LARGEST_INT, Between, Weight
 from full4d_jax.source.kinds import (
     ARRAYS,
     CAPTURE,
@@ -25,7 +25,7 @@ from full4d_jax.source.kinds import (
 )
 from input_pipeline.importers.record3d import is_packed
 
-Number = Annotated[int, Between(0, MOST)]
+Number = Annotated[int, Between(0, LARGEST_INT)]
 # Numbers of held-out scenes follow those of training.
 SceneNumber = Annotated[int, Between(0, 2**30 - 1)]
 Start = Annotated[float, Between(0, 1e6)]

@@ -8,7 +8,7 @@ import pytest
 from refused import refusal
 
 from full4d_jax import cli
-from full4d_jax.session.fields import MOST, Between
+from full4d_jax.session.fields import LARGEST_INT, Between
 
 COMPARED_LATER = {"views"}  # of `lift`, with those of the data set, for which none may be chosen
 
@@ -39,7 +39,7 @@ def test_every_whole_number_has_a_bound():
     for name, hint in numbers:
         bounds = [part for part in parts(hint) if isinstance(part, Between)]
         assert bounds or name in COMPARED_LATER, name
-        assert all(-MOST <= bound.low <= bound.high <= MOST for bound in bounds)
+        assert all(-LARGEST_INT <= bound.low <= bound.high <= LARGEST_INT for bound in bounds)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from einops import rearrange
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float
 
-from full4d_jax.config.masks import SOURCE, allowed_frames
+from full4d_jax.config.masks import SOURCE_VIEW, allowed_frames
 from full4d_jax.models.attention.mask import FORBIDDEN_LOGIT, SAVED, Tokens, frames_of_a_block
 
 Head = Float[Array, "v t s d"]
@@ -161,7 +161,7 @@ def _column_keys(x: Head, cross_half: bool) -> Float[Array, "t m d"]:
         return keys
     frames = x.shape[1]
     later = np.minimum(np.arange(frames) + frames // 2, frames - 1)  # masked where that is wrong
-    return jnp.concatenate([keys, x[SOURCE, later]], 1)
+    return jnp.concatenate([keys, x[SOURCE_VIEW, later]], 1)
 
 
 def _column_mask(views: int, frames: int, cross_half: bool) -> Bool[np.ndarray, "t v u"]:
@@ -173,8 +173,8 @@ def _column_mask(views: int, frames: int, cross_half: bool) -> Bool[np.ndarray, 
         return other_rows
     half = frames // 2
     reads_later = np.zeros((frames, views, 1), bool)
-    reads_later[:half, :, 0] = allowed[:, time[:half], SOURCE, time[:half] + half].T
-    reads_later[:, SOURCE] = False  # it stands in the source's row
+    reads_later[:half, :, 0] = allowed[:, time[:half], SOURCE_VIEW, time[:half] + half].T
+    reads_later[:, SOURCE_VIEW] = False  # it stands in the source's row
     return np.concatenate([other_rows, reads_later], -1)
 
 
