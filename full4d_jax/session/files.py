@@ -1,10 +1,10 @@
 """Read and write named arrays, open output folders, and hold them against other processes."""
 
+import contextlib
 import errno
 import fcntl
 import os
 import socket
-import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from full4d_jax.session.disk import disk_errors
 from full4d_jax.session.errors import InputError, input_errors
 from input_pipeline.addresses import address_of, require_writable
 from input_pipeline.plain_files import load_arrays
-from input_pipeline.whole_files import whole_file
+from input_pipeline.whole_files import open_to_append, whole_file
 
 Arrays = dict[str, ndarray]
 LOCK = ".lock"
@@ -39,7 +38,7 @@ def hold_folder(path: str | Path, part: tuple[int, int] = (0, 1)) -> Path:
       part: (i, n) shares the folder with the other n - 1 processes that make a part of it.
 
     Raises:
-      InputError: As `open_folder` does, or another process writes there, or the disk is full.
+      InputError: As `open_folder` does, or another process writes there.
     """
     folder = open_folder(path)
     index, count = part
@@ -67,12 +66,13 @@ def _hold(folder: Path, name: str, mode: int) -> None:
     """Lock a file in a folder until this process ends; alone there, write which process that is.
 
     Raises:
-      InputError: Another process has locked it, it is no file of its own, or the disk is full.
+      InputError: Another process has locked it, or it is no file of its own.
     """
     place = folder.resolve() / name
     if place in _held:
         return
-    lock = _open_lock(place)
+    with input_errors("lock", "delete it"):
+        lock = open_to_append(place)
     try:
         fcntl.flock(lock, mode | fcntl.LOCK_NB)
     except OSError as error:
@@ -87,39 +87,11 @@ def _hold(folder: Path, name: str, mode: int) -> None:
         found = f"in use by {who or 'another process'}"
         expected = "one that nobody writes to"
         raise InputError("output folder", folder, found, expected, do) from None
-    try:
-        with disk_errors(folder):
-            os.truncate(lock, 0)
-            if mode == fcntl.LOCK_EX:
-                os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
-    except InputError:
-        os.close(lock)  # no other process works there
-        raise
+    with contextlib.suppress(OSError):  # of a full disk, which tells what is written next
+        os.truncate(lock, 0)
+        if mode == fcntl.LOCK_EX:
+            os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
     _held[place] = lock
-
-
-def _open_lock(place: Path) -> int:
-    """Return a descriptor of a lock, which is made where there is none.
-
-    Raises:
-      InputError: It is no plain file: a stranger's folder may link it to a file of the user.
-    """
-    # Not following links, and not waiting for what may write to a pipe.
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-    try:
-        lock = os.open(place, flags, 0o644)
-    except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
-            raise
-        raise _no_lock(place) from None
-    if not stat.S_ISREG(os.fstat(lock).st_mode):
-        os.close(lock)
-        raise _no_lock(place)
-    return lock
-
-
-def _no_lock(place: Path) -> InputError:
-    return InputError("lock", place, "a link or no file", "a plain file, or none", "delete it")
 
 
 def open_folder(path: str | Path) -> Path:
