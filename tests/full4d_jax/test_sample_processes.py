@@ -114,13 +114,11 @@ def test_two_processes_have_the_scores_of_one(name, tmp_path):
     [
         pytest.param("cached", marks=pytest.mark.long),  # the rehearsal in tests/pod asks so, too
         pytest.param("gradient", marks=pytest.mark.slow),
-        pytest.param("none", marks=pytest.mark.long),  # the second only waits
     ],
 )
 def test_two_processes_fit_the_scene_of_one(form, preset, tmp_path):
     one, two, unread = (write_grid(tmp_path / name) for name in ("one", "two", "unread"))
-    shares = ["--mesh.data", "1", "--mesh.fsdp", "2"] if form != "none" else []
-    words = [*preset[: None if shares else -2], *shares, *LIFT.split(), form]
+    words = [*preset, "--mesh.data", "1", "--mesh.fsdp", "2", *LIFT.split(), form]
     assert main(["lift", str(one), *words]) == 0
     codes, outputs = together([["lift", str(folder), *words] for folder in (two, unread)], 1)
     assert codes == [0, 0], outputs
