@@ -91,6 +91,8 @@ STAGES = {
         "warning?": "text",
     },
 }
+# Beside the arrays of every stage: of what it is made, and how long that took.
+MARKS = {"fingerprint": "text", "before": "text", "seconds": "float"}
 TOGETHER = [  # arrays of which all are there or none
     ("intrinsics", "world_to_camera"),
     ("between", "between_times"),
@@ -111,6 +113,17 @@ FLOATS = dict.fromkeys(("float", "rising", "scale", "score"), "f")
 KINDS = FLOATS | {"uint8": "u", "int": "iu", "bool": "b"}  # of dtypes
 
 
+def check_saved(name: str, saved: Mapping[str, ndarray], where: str) -> None:
+    """Refuse a saved stage without its marks, or with other arrays than it saves.
+
+    Raises:
+      ValueError: naming the array, what was found and what was expected.
+    """
+    _check_layout(MARKS, saved, where)
+    if name in STAGES:
+        check_arrays(name, saved, where)
+
+
 def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
     """Refuse the arrays of a stage unless they are what the stage saves.
 
@@ -118,13 +131,7 @@ def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
       ValueError: naming the array, what was found and what was expected.
     """
     layout = STAGES[name]
-    lengths: dict[str, int] = {}
-    for key, axes in layout.items():
-        own = key.removesuffix("?")
-        if own in arrays:
-            _check_array(arrays[own], axes, lengths, f"{where}, array {own}")
-        elif own == key:
-            raise ValueError(f"{where}: found no array {own}, expected {axes}")
+    lengths = _check_layout(layout, arrays, where)
     for own, found, fits, expected in _lengths_that_fit(arrays, lengths):
         if not fits:
             raise ValueError(f"{where}, array {own}: found {found}, expected {expected}")
@@ -138,6 +145,20 @@ def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
             check_cameras(arrays["intrinsics"], arrays["world_to_camera"])
         except ValueError as error:
             raise ValueError(f"{where}, {error}") from None
+
+
+def _check_layout(
+    layout: Mapping[str, str], arrays: Mapping[str, ndarray], where: str
+) -> dict[str, int]:
+    """Refuse arrays that are not those of a layout; return the lengths of their axes."""
+    lengths: dict[str, int] = {}
+    for key, axes in layout.items():
+        own = key.removesuffix("?")
+        if own in arrays:
+            _check_array(arrays[own], axes, lengths, f"{where}, array {own}")
+        elif own == key:
+            raise ValueError(f"{where}: found no array {own}, expected {axes}")
+    return lengths
 
 
 def _lengths_that_fit(

@@ -22,13 +22,12 @@ import numpy as np
 from full4d_jax.session.errors import InputError, input_errors, tell
 from full4d_jax.session.files import Arrays, read_arrays, save_arrays
 from full4d_jax.session.progress import duration
-from full4d_jax.session.stage_arrays import STAGES, check_arrays
+from full4d_jax.session.stage_arrays import MARKS, check_saved
 from input_pipeline.plain_files import load_arrays, parse_json, require_layout
 
 FORMAT = 23  # of what stages save; raise it when one computes something else from the same inputs
 SAMPLE = "sample SOURCE --out"
 MADE_BY = {"source": SAMPLE, "depth": SAMPLE, "grid": SAMPLE, "scene": "lift"}
-MARKS = ("fingerprint", "before", "seconds")  # beside the arrays of a stage
 PLACE = ("dataset", "split", "clip", "view", "views", "instants", "unit")  # in a data set
 
 
@@ -106,7 +105,7 @@ class Stages:
             raise InputError("output folder", path, "no finished stage", f"a saved {name}", do)
         with input_errors("output folder", do):
             saved = load_arrays(path)
-            _check(name, saved, str(path))
+            check_saved(name, saved, str(path))
             before = parse_json(str(saved["before"]), f"{path}, before")
             require_layout(before, {f"{stage}?": str for stage in MADE_BY}, f"{path}, before")
         for earlier in before.keys() & MADE_BY.keys():
@@ -131,7 +130,7 @@ class Stages:
     def _is_whole(self, name: str, saved: Arrays) -> bool:
         """Return whether a saved stage holds what it should; says what is wrong with it."""
         try:
-            _check(name, saved, str(self.folder / f"{name}.npz"))
+            check_saved(name, saved, str(self.folder / f"{name}.npz"))
         except ValueError as error:
             self.say(f"{error}; it is made again")
             return False
@@ -157,24 +156,6 @@ class Stages:
         self.seconds[name] = float(saved["seconds"])
         self.arrays[name] = {key: value for key, value in saved.items() if key not in MARKS}
         return self.arrays[name]
-
-
-def _check(name: str, saved: Arrays, where: str) -> None:
-    """Refuse a saved stage without its marks, or with other arrays than it saves.
-
-    Raises:
-      ValueError: naming the array, what was found and what was expected.
-    """
-    for mark, kind in (("fingerprint", "U"), ("before", "U"), ("seconds", "f")):
-        saved_mark = saved.get(mark, np.zeros(0))
-        if (
-            saved_mark.shape
-            or saved_mark.dtype.kind != kind
-            or (kind == "f" and not np.isfinite(saved_mark))
-        ):
-            raise ValueError(f"{where}: found no {mark} in it, expected a stage that is finished")
-    if name in STAGES:
-        check_arrays(name, saved, where)
 
 
 def fingerprint(name: str, inputs: Mapping[str, Any], before: Mapping[str, str]) -> str:

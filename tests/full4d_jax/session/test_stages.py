@@ -125,8 +125,8 @@ def test_a_stage_that_holds_something_else_is_made_again(tmp_path):
         ({"before": np.array('{"source": 1}')}, "before, source: found 1, expected a text"),
         ({"before": np.array("{")}, "found broken JSON"),
         ({"before": np.array("[]")}, "before: found a list of 0, expected a table"),
-        ({"seconds": np.array("long")}, "found no seconds in it"),
-        ({"fingerprint": np.zeros(2)}, "found no fingerprint in it"),
+        ({"seconds": np.array("long")}, "array seconds: found <U4 ()"),
+        ({"fingerprint": np.zeros(2)}, "array fingerprint: found float64 (2,)"),
     ],
 )
 def test_marks_edited_by_hand_are_refused(tmp_path, edit, message):
