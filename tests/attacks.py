@@ -254,7 +254,8 @@ def machines() -> Iterator[Attack]:
     for stream in ("0<&-", "1>&-", "2>&-"):
         yield Attack(f"machine/{stream}", JOBS["render"], shell=f"exec {stream}", codes=(0,))
     long = {"train": f"{JOBS['train']}00", "view": "view run"}
-    for job, words in (JOBS | long).items():
+    short = {job: words for job, words in JOBS.items() if not job.startswith("convert")}
+    for job, words in (short | long).items():
         for number in (signal.SIGTERM, signal.SIGHUP):
             # Before Python listens it ends by the signal; a training that saved says 75.
             codes = (0, 128 + number, -number, os.EX_TEMPFAIL)
