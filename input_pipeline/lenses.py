@@ -9,6 +9,7 @@ def usual_lens(
     intrinsics: Float[np.ndarray, "3 3"],
     height: int,
     width: int,
+    where: str = "fisheye",
 ) -> Float[np.ndarray, "8"]:
     """Return k1 k2 p1 p2 k3 k4 k5 k6 of OpenCV's usual model for a lens of its fisheye model.
 
@@ -21,6 +22,7 @@ def usual_lens(
       intrinsics: pixels.
       height: rows of its pictures.
       width: columns of its pictures.
+      where: which lens, for messages.
 
     Raises:
       ValueError: They differ by more than half a pixel, or it is no lens.
@@ -30,7 +32,7 @@ def usual_lens(
     most_pixels = 0.5  # that both may differ by
     focal = intrinsics[[0, 1], [0, 1]]
     if focal.min() <= 0:
-        raise ValueError(f"fisheye: found focal lengths {focal.tolist()}, expected some above 0")
+        raise ValueError(f"{where}: found focal lengths {focal.tolist()}, expected some above 0")
     middle = intrinsics[:2, 2]
     reach = np.linalg.norm(np.maximum(middle, [width, height] - middle) / focal)
     angles = np.radians(np.linspace(0, widest, count + 1)[1:])
@@ -39,7 +41,7 @@ def usual_lens(
     seen = int(is_beyond.argmax()) if is_beyond.any() else count
     if seen == 0:
         no_lens = f"coefficients {fisheye.tolist()}, by which a ray beside the axis is not seen"
-        raise ValueError(f"fisheye: found {no_lens}, expected those of a lens")
+        raise ValueError(f"{where}: found {no_lens}, expected those of a lens")
     slopes = np.tan(angles[:seen])
     factors = bent[:seen] / slopes
     powers = slopes[:, None] ** [2, 4, 6]
@@ -55,7 +57,7 @@ def usual_lens(
     if missed > most_pixels:
         misfit = f"coefficients {fisheye.tolist()}, which the usual model misses by {missed:.1f}"
         expected = f"at most {most_pixels} pixels: undistort first"
-        raise ValueError(f"fisheye: found {misfit}, expected {expected}")
+        raise ValueError(f"{where}: found {misfit}, expected {expected}")
     k1, k2, k3, k4, k5, k6 = solved
     return np.array([k1, k2, 0, 0, k3, k4, k5, k6])
 

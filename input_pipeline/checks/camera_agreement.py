@@ -61,9 +61,17 @@ def near_pixels(shapes: list[list[tuple[int, int]]]) -> float:
 
 
 def judge_cameras(
-    example: Example, matches: list[Matches], limit: float
+    example: Example, matches: list[Matches], pairs: list[ViewPair], error: float, limit: float
 ) -> tuple[list[str], list[str]]:
-    """Problems and notes; `limit` is how far from its epipolar line a match may lie, pixels."""
+    """Return problems and notes.
+
+    Args:
+      example: the clip.
+      matches: of its views.
+      pairs: what `pair_errors` returned, and `error` with them.
+      error: likewise.
+      limit: how far from its epipolar line a match may lie, pixels.
+    """
     if len(example.frames) < 2:
         return [], ["cameras cannot be judged: there is one view"]
     agreements = agreement(matches, example.intrinsics, readings(example.world_to_camera), limit)
@@ -76,8 +84,7 @@ def judge_cameras(
         best = agreements.near[agreements.names.index(hint)]
         line = f"found cameras that agree with {counts}, {expected}; {best} agree if {hint}"
         return [f"world_to_camera: {line}"], []
-    error = pooled_error(example, matches)
-    bad = [pair for pair in pair_errors(example, matches) if pair.error > limit]
+    bad = [pair for pair in pairs if pair.error > limit]
     if bad:
         views = Counter(view for pair in bad for view in (pair.first, pair.second))
         worst = views.most_common(1)[0][0]
@@ -94,21 +101,23 @@ def judge_cameras(
     return [], [f"cameras cannot be judged: views have too little in common, {counts} agree"]
 
 
-def pooled_error(example: Example, matches: list[Matches]) -> float:
-    """Return the median distance of verified matches from epipolar lines, pixels; NaN without."""
-    pooled = np.concatenate([np.zeros(0), *(_distances(example, match) for match in matches)])
-    return float(np.median(pooled)) if pooled.size else float("nan")
+def pair_errors(example: Example, matches: list[Matches]) -> tuple[list[ViewPair], float]:
+    """Measure how far the verified matches lie from epipolar lines, pixels.
 
-
-def pair_errors(example: Example, matches: list[Matches]) -> list[ViewPair]:
-    """Measure the errors of each pair of views at each instant."""
+    Returns:
+      The errors of each pair of views at each instant, and the median distance of all matches,
+      NaN without any.
+    """
     pairs = []
+    pooled = [np.zeros(0)]
     for match in matches:
-        count = len(match.verified)
-        error = float(np.median(_distances(example, match))) if count else float("nan")
-        points = len(match.points)
-        pairs.append(ViewPair(match.first, match.second, match.instant, points, count, error))
-    return pairs
+        distances = epipolar_distances(match.verified, *pair_cameras(example, match))
+        pooled.append(distances)
+        error = float(np.median(distances)) if distances.size else float("nan")
+        counts = len(match.points), len(match.verified)
+        pairs.append(ViewPair(match.first, match.second, match.instant, *counts, error))
+    all_distances = np.concatenate(pooled)
+    return pairs, float(np.median(all_distances)) if all_distances.size else float("nan")
 
 
 def place_matches(example: Example, matches: list[Matches]) -> Float[np.ndarray, "n 3"]:
@@ -131,7 +140,3 @@ def pair_cameras(
     """Return intrinsics and world-to-camera of the two views of matches."""
     pair = [match.first, match.second]
     return example.intrinsics[pair], example.world_to_camera[pair, match.instant].astype(np.float64)
-
-
-def _distances(example: Example, match: Matches) -> Float[np.ndarray, " m"]:
-    return epipolar_distances(match.verified, *pair_cameras(example, match))

@@ -17,7 +17,6 @@ from input_pipeline.checks.camera_agreement import (
     near_pixels,
     pair_errors,
     place_matches,
-    pooled_error,
 )
 from input_pipeline.checks.pictures import (
     Pictures,
@@ -60,13 +59,14 @@ def check_clip(example: Example, pictures: Pictures) -> ClipCheck:
         problems.append("cameras: found NaN or infinite values, expected finite ones")
         return ClipCheck(problems, light, float("nan"), [], drift, stops, np.zeros((0, 3)))
     matches = find_matches(example, pictures)
-    camera_problems, notes = judge_cameras(example, matches, near_pixels(pictures.shapes))
+    pairs, median_error = pair_errors(example, matches)
+    limit = near_pixels(pictures.shapes)
+    camera_problems, notes = judge_cameras(example, matches, pairs, median_error, limit)
     try:
         check_cameras(example.intrinsics, example.world_to_camera)
     except ValueError as error:
         hint = "; negate one axis of the world, or swap two back" if not camera_problems else ""
         problems.append(f"{error}{hint if 'mirrored' in str(error) else ''}")
-    pairs = pair_errors(example, matches)
     points = place_matches(example, matches)
-    error = pooled_error(example, matches)
-    return ClipCheck(problems + camera_problems, notes + light, error, pairs, drift, stops, points)
+    problems += camera_problems
+    return ClipCheck(problems, notes + light, median_error, pairs, drift, stops, points)

@@ -19,8 +19,9 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import find_footage, has_one, picture_size
-from input_pipeline.importers.opencv import FISHEYE_COUNTS, is_marked, usual_coefficients
+from input_pipeline.importers.opencv import FISHEYE_COUNTS, is_marked
 from input_pipeline.importers.pairing import check_lengths, pair
+from input_pipeline.lenses import usual_lens
 from input_pipeline.plain_files import field, load_json, numbers
 
 NEEDS = "cameras.json (or cameras_opencv.json) with cameras[], and videos or folders of pictures"
@@ -67,8 +68,9 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         distortion = entry.get("distortion", ())
         # All later steps know the usual lens model alone, so a fisheye is converted here.
         if is_marked(entry.get("fisheye", False), f"{where}, fisheye"):
-            four = numbers(distortion, FISHEYE_COUNTS, f"{where}, distortion").tolist()
-            distortion = usual_coefficients(four, lens, size or picture_size(films[film][0]), where)
+            four = numbers(distortion, FISHEYE_COUNTS, f"{where}, distortion")
+            sides = size or picture_size(films[film][0])
+            distortion = usual_lens(four, lens, *sides, f"{where}, fisheye").tolist()
         view = make_view(
             film,
             films[film],

@@ -15,7 +15,7 @@ Names of the fields differ from program to program, see `NAMES`. Fields mark len
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -167,23 +167,6 @@ def opencv_camera(table: Mapping[str, Any], where: str) -> Calibrated:
     return Calibrated(_size(table, where), matrix + HALF_A_PIXEL, coefficients, pose, is_fisheye)
 
 
-def usual_coefficients(
-    fisheye: Sequence[float],
-    intrinsics: Float64[np.ndarray, "3 3"],
-    size: tuple[int, int],
-    where: str,
-) -> tuple[float, ...]:
-    """Return k1 k2 p1 p2 k3 k4 k5 k6 of a fisheye lens in pictures of `size`, rows and columns.
-
-    Raises:
-      ValueError: naming `where` and what the usual model cannot be.
-    """
-    try:
-        return tuple(usual_lens(np.array(fisheye), intrinsics, *size).tolist())
-    except ValueError as error:
-        raise ValueError(f"{where}, {error}") from None
-
-
 def is_marked(value: Any, where: str) -> bool:
     """Return whether a field that is 0 or 1, false or true, says yes.
 
@@ -221,15 +204,15 @@ def make_rig(
         distortion = calibrated.distortion
         if calibrated.is_fisheye:
             size = calibrated.size or picture_size(films[name][0])
-            where = f"{path}, camera {camera}"
-            distortion = usual_coefficients(distortion, calibrated.intrinsics, size, where)
+            where = f"{path}, camera {camera}, fisheye"
+            distortion = usual_lens(np.array(distortion), calibrated.intrinsics, *size, where)
         view = make_view(
             name,
             films[name],
             calibrated.intrinsics,
             calibrated.world_to_camera,
             size=calibrated.size,
-            distortion=distortion,
+            distortion=tuple(distortion),
             fps=fps,
             beside=path,
         )

@@ -15,12 +15,8 @@ def pair(films: Films, cameras: Sequence[str], where: Path) -> dict[str, str]:
     A number is contained as a whole only: the film cam10 is not that of the camera cam1.
 
     Raises:
-      ValueError: naming a name that no file could have, or cameras and footage without the other.
+      ValueError: naming cameras and footage without the other.
     """
-    most_characters = 255  # characters of a name, as of files
-    if long := [camera for camera in cameras if len(camera) > most_characters]:
-        found = f"a camera's name of {len(long[0])} characters"
-        raise ValueError(f"{where}: found {found}, expected at most {most_characters}")
     pairs: dict[str, str] = {}
     for camera in cameras:
         inside = [film for film in films if _within(film, camera) or _within(camera, film)]

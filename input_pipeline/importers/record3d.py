@@ -28,7 +28,6 @@ from input_pipeline.plain_files import UNREADABLE, check_members, field, load_js
 
 NEEDS = "metadata and rgbd/N.jpg, rgbd/N.depth, of a .r3d file"
 MEMBER = re.compile(r"metadata|rgbd/[0-9]{1,9}\.(jpg|depth)")  # of an archive, what is read
-MAX_MEMBER_BYTES = 2**28  # of one of these
 
 
 def matches(path: Path) -> tuple[bool, str]:
@@ -57,15 +56,7 @@ def unpacked(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="full4d-") as above:
         folder = Path(above) / path.name
         try:
-            for name, content in _members(path):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    (folder / name).write_bytes(content)
-                except OSError as error:
-                    reason = f"{above}: {error.strerror}"
-                    expected = "room for its content there, or TMPDIR elsewhere"
-                    raise ValueError(f"{path}: found {reason}, expected {expected}") from None
-                os.utime(folder / name, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+            _extract(path, folder)
             fits, why = matches(folder)
             if not fits:
                 raise ValueError(f"{path}: found {why}, expected {NEEDS}")
@@ -75,21 +66,25 @@ def unpacked(path: Path) -> Iterator[Path]:
             raise
 
 
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield names and contents of an archive's members that are read.
+def _extract(path: Path, folder: Path) -> None:
+    """Write the members of an archive that are read.
 
     Raises:
       ValueError: naming the file, which is no whole archive, or claims too much.
     """
+    most_bytes = 2**28  # of one member
     try:
         with open_regular(path) as file, ZipFile(file) as archive:
             check_members(archive)
+            written = os.fstat(file.fileno())
             for member in archive.infolist():
                 if not MEMBER.fullmatch(member.filename):
                     continue
-                if member.file_size > MAX_MEMBER_BYTES:
+                if member.file_size > most_bytes:
                     raise ValueError(f"{member.filename} of {member.file_size} bytes")
-                yield member.filename, archive.read(member)
+                os.utime(
+                    archive.extract(member, folder), ns=(written.st_atime_ns, written.st_mtime_ns)
+                )
     except FileRefusal:
         raise
     except UNREADABLE as error:

@@ -64,7 +64,11 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         file = path / "camera_matrix.csv"
         lens = numbers(_table(file), (3, 3), str(file))
     _check_size(path, lens, picture_size(film))
-    names = [_picture(number, path / "odometry.csv") for number in table["frame"]]
+    wrong = [number for number in table["frame"] if number not in range(10**6)]
+    if wrong:
+        found = f"{wrong[0]:g}, expected a whole number below 1,000,000"
+        raise ValueError(f"{path / 'odometry.csv'}, frame: found {found}")
+    names = [f"{int(number):06}.png" for number in table["frame"]]
     depth, confidence, lost_note = _depth(path, names)
     notes.append(lost_note)
     view = make_view(
@@ -95,19 +99,6 @@ def _odometry(file: Path) -> dict[str, Float[np.ndarray, " n"]]:
         for name in (*COLUMNS, *LENS)
         if name in header
     }
-
-
-def _picture(number: float, file: Path) -> str:
-    """Return the name of a frame's picture of depth.
-
-    Raises:
-      ValueError: the number is none of a frame.
-    """
-    if number not in range(10**6):
-        raise ValueError(
-            f"{file}, frame: found {number:g}, expected a whole number below 1,000,000"
-        )
-    return f"{int(number):06}.png"
 
 
 def _depth(path: Path, names: list[str]) -> tuple[list[Path | None], list[Path | None], str]:

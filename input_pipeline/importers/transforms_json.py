@@ -59,7 +59,9 @@ def read_transforms(file: Path, scene_id: str, fps: float | None) -> Capture:
         films = _films(file, frames)
     seconds = (max(map(len, films.values())) - 1) / fps if timed and fps else 1.0  # of the whole
     views = [_view(file, table, name, film, seconds) for name, film in films.items()]
-    notes = [_time_note(fps)] if timed else []
+    shares = f"times are shares of the whole at {fps or 0:g} frames a second"
+    taken = shares if fps else "times are taken as seconds (--fps if they are shares of the whole)"
+    notes = [taken] if timed else []
     return make_capture(scene_id, views, notes=notes)
 
 
@@ -193,9 +195,3 @@ def _file(folder: Path, frame: Any, where: str) -> Path:
     if not ended:
         raise ValueError(f"{where}: found no {named}, expected a picture")
     return ended[0]
-
-
-def _time_note(fps: float | None) -> str:
-    if fps:
-        return f"times are shares of the whole at {fps:g} frames a second"
-    return "times are taken as seconds (--fps if they are shares of the whole)"
