@@ -27,7 +27,7 @@ from jaxtyping import Array, Float
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DEFAULT
 from full4d_jax.evaluation.fidelity import Distances, fidelity_scores, load_distances
-from full4d_jax.evaluation.generated_grids import regions_of
+from full4d_jax.evaluation.prior_rows import regions_of
 from full4d_jax.evaluation.table import text_table
 from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_small, load_upsampler
 from full4d_jax.generation.prior import Prior, open_prior

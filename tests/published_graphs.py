@@ -8,7 +8,7 @@ a little of the colours that it is given, so that these can be told from the val
 disparity is `near`, depth and metres are 1 / `near`. The lens of those that tell one has `FOCAL`
 widths. MoGe's points lie on the floor, with their z less by `SHIFT` and all divided by `SCALE`; its
 mask leaves out the top. DUSt3R's pointmaps are of a wall, with the names of those who export it
-(ibaiGorordo/dust3r-pytorch-inference-minimal), and `colours` stands for features of a picture.
+(ibaiGorordo/dust3r-pytorch-inference-minimal).
 """
 
 from pathlib import Path
@@ -207,11 +207,6 @@ SCORING = {
             "float[1,48,64] conf2"
         ),
         ALONE.replace("image", "img1") + DUST3R,
-    ),
-    "colours": Graph(
-        "float[1,3,h,w] picture",
-        "float[1,3,p,q] features",
-        "features = AveragePool <kernel_shape=[2, 2], strides=[2, 2]> (picture)",
     ),
 }
 

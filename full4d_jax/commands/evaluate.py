@@ -1,4 +1,4 @@
-"""Scores against baselines on held-out scenes, clips, grids, films and scenes."""
+"""Score against baselines: held-out scenes, data sets, clips, films, and what a run made."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config, check_config
-from full4d_jax.evaluation.without_truth.network_files import NETWORK_FLAGS, NetworkFiles
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import Between, CountOrZero, check_fields
 from full4d_jax.session.help_text import Shown
@@ -36,11 +35,21 @@ from full4d_jax.source.options import (
 )
 
 if TYPE_CHECKING:
-    from full4d_jax.evaluation.generated_grids import Judge
+    from full4d_jax.evaluation.prior_rows import Judge
 
-MOST_SCENES = 100_000  # held in memory with their scores
-SceneCount = Annotated[int, Between(1, MOST_SCENES)]
-OpenJudge = Callable[..., "Judge"]
+SceneCount = Annotated[int, Between(1, 100_000)]
+
+
+@dataclass(frozen=True)
+class NetworkFiles:
+    """Networks in .onnx files, and the prompt's embedding (docs/evaluation.md)."""
+
+    clip_onnx: Path | None = None
+    """CLIP's image encoder, for CLIP-F and CLIP-V."""
+    clip_text: Path | None = None
+    """The prompt's embedding by CLIP's text encoder, .npy (c,), for the CLIP score."""
+    pointmaps_onnx: Path | None = None
+    """A network of pointmaps of two pictures, such as DUSt3R, for its confidence."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +61,6 @@ class SceneOptions(SourceOptions):
     others to be judged by."""
     scenes: SceneCount = 64
     """Held-out procedural scenes."""
-    gltf: Path | None = None
-    """A .glb file with a skinned, animated mesh, scored as another group."""
     vgg: bool = False
     """Measure LPIPS with VGG too (slow)."""
 
@@ -103,8 +110,6 @@ class FilmOptions(SourceOptions):
     """Horizontal field of view of the upright video in degrees, as in full4d run."""
     rows: Rows = None
     """Short side of the frames, pixels; left out, 256."""
-    lift_scenes: Annotated[int, Between(0, 1)] = 0
-    """1 fits 4D Gaussians to the first frame's grid too (slow)."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class ForeignFilmsOptions(SourceOptions):
     without --truth is scored alone."""
 
     path_kinds = CAPTURE, FILMS
-    selecting_flags = "truth", *NETWORK_FLAGS
+    selecting_flags = "truth", "clip_onnx", "clip_text", "pointmaps_onnx"
 
     films: SourcePath
     """A folder of films, or of folders of pictures, with the names or in the order of the cameras
@@ -123,7 +128,7 @@ class ForeignFilmsOptions(SourceOptions):
     source_camera: str | None = None
     """The camera whose film the method was given; left out, the first."""
     row: str | None = None
-    """Name of the films in the table; left out, that of the folder."""
+    """Name of the films in the tables; left out, that of the folder."""
     rows: Rows = None
     """Short side at which pictures are compared; left out, the smallest that there is."""
     vgg: bool = False
@@ -175,7 +180,7 @@ def evaluate(
     depth_kind: DepthKind | None = None,
     several: Annotated[ProcessOptions, Flat] = ALONE,
 ) -> None:
-    """Write scores.jsonl (one line a clip), evaluation.md, evaluation.json and evaluation.png.
+    """Write scores of each clip, and evaluation.md, evaluation.json and pictures.
 
     Running again with the same weights and settings continues; more scenes add to those done.
 
@@ -190,101 +195,67 @@ def evaluate(
     """
     check_fields(source, what="option")
     check_processes(several)
-    network = {"depth_network": depth_network, "depth_kind": depth_kind}
+    depth = {"depth_network": depth_network, "depth_kind": depth_kind}
     prior = {"checkpoint": checkpoint, several.flag[2:]: several.are_several or None}
-    name = config.name
-    match source:
-        case MadeOptions():
-            unused = {"out": out} | prior | network
-            _refuse(unused, f"none, with {source.folder}")
-            _score_folder(source)
-            return
-        case ForeignFilmsOptions():
-            _refuse(prior, f"none, with {source.films}")
-            _score_films(source, out, depth_network, depth_kind)
-            return
-        case FilmOptions() if _is_capture(source.video):
-            unused = prior | network | vars(source)
-            del unused["video"], unused["lift_scenes"]
-            _refuse(unused, f"none, with {source.video}")
-            _score_capture(ForeignFilmsOptions(source.video), out)
-            return
-        case FilmOptions():
-            name = source.video.stem
+    if isinstance(source, MadeOptions):
+        _refuse({"out": out} | prior | depth, f"none, with {source.folder}")
+        _score_made(source)
+        return
+    if isinstance(source, FilmOptions) and _is_capture(source.video):
+        unused = {name: value for name, value in vars(source).items() if name != "video"}
+        _refuse(unused, f"none, with {source.video}")
+        source = ForeignFilmsOptions(source.video)
+    if isinstance(source, ForeignFilmsOptions):
+        _refuse(prior, f"none, with {source.films}")
+        _score_films(source, out, depth)
+        return
     check_config(config)
+    name = source.video.stem if isinstance(source, FilmOptions) else config.name
+    if isinstance(source, ProceduralGridOptions):
+        _refuse(depth, "none, with a model without poses")
     from full4d_jax.generation.prior import check_shares
 
     if several.are_several:
         check_shares(config)
     with output_of(several, out or Path("runs") / f"{name}-evaluation") as folder:
-        judge = partial(_open_judge, config, folder, checkpoint, depth_network, depth_kind)
-        match source:
-            case SceneOptions():
-                _evaluate_scenes(source, folder, judge)
-            case SplitOptions():
-                _evaluate_split(config, source, folder, judge)
-            case FilmOptions():
-                _evaluate_film(config, source, folder, judge)
-            case ProceduralGridOptions():
-                _refuse(network, "none, with a model without poses")
-                _evaluate_grids(config, source, folder, checkpoint)
+        judge = partial(_open_judge, config, folder, checkpoint, **depth)
+        _judge_prior(config, source, folder, judge)
 
 
-def _evaluate_scenes(source: SceneOptions, folder: Path, open_judge: OpenJudge) -> None:
-    """Score a prior on held-out scenes.
-
-    Raises:
-      InputError: the asset has no animation, or the folder holds another evaluation.
-    """
-    from full4d_jax.evaluation.generated_grids import evaluate_held_out
-    from full4d_jax.evaluation.known_clips import gltf_views
-
-    if source.gltf and not gltf_views(source.gltf):
-        do = "export one with its animations"
-        raise InputError("glTF", source.gltf, "no animation", "at least one", do)
-    scenes = range(source.first, source.first + source.scenes)
-    judge = open_judge(vgg=source.vgg)
-    evaluate_held_out(judge, folder, scenes, source.gltf)
-
-
-def _evaluate_split(
-    config: Config, source: SplitOptions, folder: Path, open_judge: OpenJudge
+def _judge_prior(
+    config: Config,
+    source: SceneOptions | SplitOptions | FilmOptions | ProceduralGridOptions,
+    folder: Path,
+    open_judge: Callable[..., "Judge"],
 ) -> None:
-    """Score a prior on the clips of a data set.
-
-    Raises:
-      InputError: the clips do not fit the config, or the folder holds another evaluation.
-    """
-    from full4d_jax.evaluation.generated_grids import evaluate_split
-    from full4d_jax.evaluation.known_clips import check_split
+    """Score what a prior makes; what cannot be read is refused before the prior is opened."""
+    from full4d_jax.evaluation import known_clips, later_frames, prior_rows
+    from full4d_jax.generation.cascade import load_upsampler
     from full4d_jax.source.capture_source import open_split
 
-    dataset = open_split(source.dataset, source.split)
-    check_split(dataset, config.data)
-    judge = open_judge(vgg=source.vgg)
-    evaluate_split(judge, folder, dataset)
+    match source:
+        case SceneOptions():
+            scenes = range(source.first, source.first + source.scenes)
+            prior_rows.evaluate_held_out(open_judge(vgg=source.vgg), folder, scenes)
+        case SplitOptions():
+            dataset = open_split(source.dataset, source.split)
+            known_clips.check_split(dataset, config.data)
+            prior_rows.evaluate_split(open_judge(vgg=source.vgg), folder, dataset)
+        case ProceduralGridOptions():
+            scenes = range(source.first, source.first + source.scenes)
+            prior_rows.evaluate_grids(open_judge(vgg=False), folder, scenes)
+        case FilmOptions():
+            video = _checked_film(source)
+            upsampler = load_upsampler()
+            later_frames.check_enlarged(config, upsampler, source.rows)
+            later_frames.evaluate_film(open_judge(vgg=False), upsampler, folder, video)
 
 
-def _evaluate_grids(
-    config: Config, source: ProceduralGridOptions, folder: Path, checkpoint: Path | None
-) -> None:
-    """Score a model without poses on held-out grids."""
-    from full4d_jax.evaluation.fidelity import load_distances
-    from full4d_jax.evaluation.filled_grids import evaluate_grids
-    from full4d_jax.generation.prior import open_prior, prior_path
-    from full4d_jax.session.files import hold_folder
-
-    prior = open_prior(config, prior_path(config.model, checkpoint))
-    hold_folder(folder)
-    scenes = range(source.first, source.first + source.scenes)
-    evaluate_grids(config, prior, load_distances(vgg=False), folder, scenes)
-
-
-def _evaluate_film(config: Config, clip: FilmOptions, folder: Path, open_judge: OpenJudge) -> None:
-    """Score a clip of a still scene.
+def _checked_film(clip: FilmOptions) -> VideoOptions:
+    """Return a clip as other commands take it.
 
     Raises:
-      InputError: options that do not go together, or what the evaluation refuses.
+      InputError: options that do not go together.
     """
     if clip.video.is_dir():
         unused = {name: getattr(clip, name) for name in ("poses", "start", "seconds", "fov")}
@@ -292,40 +263,28 @@ def _evaluate_film(config: Config, clip: FilmOptions, folder: Path, open_judge: 
     size = SizeOptions(rows=clip.rows, seconds=clip.seconds)
     video = VideoOptions(clip.video, clip.start or 0.0, None, clip.fov, clip.poses, size)
     check_fields(video, what="option")
-    from full4d_jax.evaluation.later_frames import evaluate_film
-    from full4d_jax.generation.cascade import load_upsampler
-
-    upsampler = load_upsampler()
-    if config.model.codec != "pixels" or config.data.height != upsampler.prior_rows:
-        found = f"codec {config.model.codec} at {config.data.height} rows"
-        expected = f"pixels of {upsampler.prior_rows} rows, which the upsampler enlarges"
-        raise InputError("config", config.name, found, expected, "leave the clip out")
-    if clip.rows is not None and clip.rows <= upsampler.prior_rows:
-        expected = f"more than the prior's {upsampler.prior_rows}"
-        raise InputError("option", "--rows", clip.rows, expected, "give a larger number")
-    judge = open_judge(vgg=False)
-    evaluate_film(judge, upsampler, folder, video, lifted=bool(clip.lift_scenes))
+    return video
 
 
 def _open_judge(
     config: Config,
     folder: Path,
     checkpoint: Path | None,
+    *,
     depth_network: str | None,
     depth_kind: DepthKind | None,
-    *,
     vgg: bool,
 ) -> "Judge":
     """Hold the folder, load what is evaluated, and say what a depth network's values are."""
     from full4d_jax.evaluation.fidelity import load_distances
-    from full4d_jax.evaluation.generated_grids import Judge
-    from full4d_jax.generation.prior import open_prior
+    from full4d_jax.evaluation.prior_rows import Judge
+    from full4d_jax.generation.prior import open_prior, prior_path
     from full4d_jax.session.files import hold_folder
     from full4d_jax.source.depth.depth_file import DepthFile
     from full4d_jax.source.depth.estimators import OURS, open_network
 
     hold_folder(folder)
-    prior = open_prior(config, checkpoint)
+    prior = open_prior(config, prior_path(config.model, checkpoint))
     network = open_network(depth_network, depth_kind)
     if isinstance(network, DepthFile):
         print(network.description)
@@ -333,32 +292,32 @@ def _open_judge(
     return Judge(config, prior, network, load_distances(vgg=vgg), name)
 
 
-def _score_folder(result: MadeOptions) -> None:
+def _score_made(made: MadeOptions) -> None:
     """Score a grid or a scene, with truth or without.
 
     Raises:
       InputError: options that do not go together, or what the scores refuse.
     """
-    kind = "scene" if result.scene or result.folder.is_file() else "grid"
-    if result.truth:
-        from full4d_jax.evaluation.truth.comparison import score_with_truth
+    kind = "scene" if made.scene or made.folder.is_file() else "grid"
+    if made.truth:
+        from full4d_jax.evaluation.real_views import score_with_truth
 
-        idle = vars(result.networks) | {"inception_onnx": result.inception_onnx}
-        idle |= {"reference": result.reference, "split": result.split}
-        _refuse(idle, "none, with --truth")
-        score_with_truth(result.folder, kind, result.truth, vgg=result.vgg)
+        sets = {x: getattr(made, x) for x in ("inception_onnx", "reference", "split")}
+        _refuse(vars(made.networks) | sets, "none, with --truth")
+        score_with_truth(made.folder, kind, made.truth, vgg=made.vgg)
         return
-    if kind == "scene" or result.vgg:
+    if kind == "scene" or made.vgg:
         do = "give the data set that it was made from as --truth"
         raise InputError("option", "--truth", "none", "a data set", do)
-    from full4d_jax.evaluation.without_truth.grid_scores import score_folder
+    from full4d_jax.evaluation.networks import load_scoring_networks
+    from full4d_jax.evaluation.runs import score_folder
 
     score_folder(
-        result.folder,
-        reference=result.reference,
-        split=result.split or "train",
-        networks=result.networks,
-        inception_onnx=result.inception_onnx,
+        made.folder,
+        load_scoring_networks(vars(made.networks)),
+        reference=made.reference,
+        split=made.split or "train",
+        inception_onnx=made.inception_onnx,
     )
 
 
@@ -368,55 +327,46 @@ def _is_capture(path: Path) -> bool:
 
 
 def _score_films(
-    source: ForeignFilmsOptions,
-    out: Path | None,
-    depth_network: str | None,
-    depth_kind: DepthKind | None,
+    source: ForeignFilmsOptions, out: Path | None, depth: Mapping[str, str | None]
 ) -> None:
-    """Score anybody's films against a capture.
+    """Score anybody's films against a capture, or a capture alone.
 
     Raises:
       InputError: no capture is given, or what the scores refuse.
     """
-    if source.truth is None and kind_of(source.films) == CAPTURE:
-        unused = {"source_camera": source.source_camera, "vgg": source.vgg or None}
-        unused |= {"depth_network": depth_network, "depth_kind": depth_kind}
-        _refuse(unused, "a --truth beside it")
-        _score_capture(source, out)
-        return
-    if source.truth is None:
-        do = "give the capture whose cameras these are of, or add their cameras.json"
-        raise InputError("option", "--truth", "none", "a capture", do)
     from full4d_jax.evaluation.fidelity import load_distances
-    from full4d_jax.evaluation.truth.foreign_films import read_filmed_grid, score_films
+    from full4d_jax.evaluation.foreign_films import read_filmed_grid, score_films
+    from full4d_jax.evaluation.networks import load_scoring_networks
+    from full4d_jax.evaluation.runs import score_capture
     from full4d_jax.session.files import hold_folder
+    from full4d_jax.source.capture_source import open_capture
     from full4d_jax.source.depth.estimators import OURS, open_network
+    from full4d_jax.source.options import CaptureOptions
 
-    filmed = read_filmed_grid(source.films, source.truth, source.source_camera, source.rows)
     name = source.row or source.films.resolve().name
+    if source.truth is None:
+        if kind_of(source.films) != CAPTURE:
+            do = "give the capture whose cameras these are of, or add their cameras.json"
+            raise InputError("option", "--truth", "none", "a capture", do)
+        unused = {"source_camera": source.source_camera, "vgg": source.vgg or None}
+        _refuse(unused | depth, "a --truth beside it")
+        grid = open_capture(CaptureOptions(source.films, rows=source.rows))
+        networks = load_scoring_networks(vars(source.networks))
+        folder = hold_folder(out or Path("runs") / f"{name}-evaluation")
+        score_capture(grid, name, folder, networks)
+        return
+    filmed = read_filmed_grid(source.films, source.truth, source.source_camera, source.rows)
+    networks = load_scoring_networks(vars(source.networks))
     folder = hold_folder(out or Path("runs") / f"{source.truth.resolve().name}-evaluation")
     score_films(
         filmed,
         name,
         folder,
         distances=load_distances(vgg=source.vgg),
-        network=open_network(depth_network, depth_kind),
-        network_name=depth_network or OURS,
-        networks=source.networks,
+        network=open_network(depth["depth_network"], depth["depth_kind"]),
+        network_name=depth["depth_network"] or OURS,
+        networks=networks,
     )
-
-
-def _score_capture(source: ForeignFilmsOptions, out: Path | None) -> None:
-    """Score films with cameras on consistency alone."""
-    from full4d_jax.evaluation.without_truth.grid_scores import score_capture
-    from full4d_jax.session.files import hold_folder
-    from full4d_jax.source.capture_source import open_capture
-    from full4d_jax.source.options import CaptureOptions
-
-    grid = open_capture(CaptureOptions(source.films, rows=source.rows))
-    name = source.row or source.films.resolve().name
-    folder = hold_folder(out or Path("runs") / f"{name}-evaluation")
-    score_capture(grid, name, folder, source.networks)
 
 
 def _refuse(unused: Mapping[str, object], expected: str) -> None:

@@ -1,4 +1,4 @@
-"""Clips with known truth that no model here was trained on: procedural, glTF, and of a split.
+"""Clips with known truth that no model here was trained on: procedural, and of a split.
 
 From each record of a split come the first `data.frames` instants that are `data.strides[0]` apart;
 as the source the first view whose depth is known at all of them; and `data.views - 1` of the other
@@ -8,7 +8,6 @@ to all optical axes (as in `captures`), and all rows get our depth.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -19,17 +18,10 @@ from full4d_jax.session.errors import InputError, as_input_error, input_errors
 from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
 from input_pipeline.datasets.dataset import Records
 from input_pipeline.procedural.clips import scene_program
-from input_pipeline.procedural.gltf_mesh import load_skinned_mesh
-from input_pipeline.procedural.gltf_scene import gltf_clip
 from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
 from input_pipeline.transforms import Clip, decode, to_source
-
-GLTF_ANGLE = 50.0  # degrees, the widest target camera around a glTF asset
-GLTF_SOURCES = (50.0, 230.0)  # azimuths of the source camera
-GLTF_START = 0.2  # seconds
-GLTF_INTERVAL = 0.1  # seconds
 
 
 class KnownClip(NamedTuple):
@@ -49,33 +41,6 @@ def held_out_clips(data: DataConfig, scenes: Sequence[int]) -> Iterator[KnownCli
         yield KnownClip(scene, make(HELD_OUT_START + scene))
 
 
-def gltf_views(path: Path) -> list[tuple[str, float]]:
-    """List the clips of an asset: every animation, seen from two source azimuths."""
-    with input_errors("glTF", "give a .glb file with a textured, skinned mesh"):
-        animations = load_skinned_mesh(path).animations
-    return [(name, azimuth) for name in animations for azimuth in GLTF_SOURCES]
-
-
-def gltf_clips(data: DataConfig, path: Path, scenes: Sequence[int]) -> Iterator[KnownClip]:
-    """Yield the clips of an asset by their numbers in `gltf_views`."""
-    targets = data.views - 1
-    angles = np.linspace(-GLTF_ANGLE, GLTF_ANGLE, targets + targets % 2)[:targets]
-    for scene in scenes:
-        animation, azimuth = gltf_views(path)[scene]
-        clip = gltf_clip(
-            path,
-            animation=animation,
-            start=GLTF_START,
-            interval=GLTF_INTERVAL,
-            source_azimuth=azimuth,
-            target_azimuths=tuple(angles.tolist()),
-            frames=data.frames,
-            height=data.height,
-            width=data.width,
-        )
-        yield KnownClip(scene, clip)
-
-
 def check_split(records: Records, data: DataConfig) -> None:
     """Refuse a split some clip of which could not be used.
 
@@ -90,11 +55,9 @@ def check_split(records: Records, data: DataConfig) -> None:
         where = f"{records.folder}, {records.split} {number} ({clip['scene']})"
         for field, needed in least.items():
             if clip[field] < needed:
-                size = f"{clip[field]} {field}"
+                found = f"{clip[field]} {field}"
                 do = f"lower --data.{field}"
-                raise InputError("dataset", where, size, f"at least {needed}", do)
-        if not clip["depth"]:
-            _known_clip(records, number, data)  # whose cameras must look at one place
+                raise InputError("dataset", where, found, f"at least {needed}", do)
 
 
 def split_clips(records: Records, data: DataConfig, numbers: Sequence[int]) -> Iterator[KnownClip]:

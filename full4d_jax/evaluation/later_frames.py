@@ -4,15 +4,15 @@ The clip's path and its unit are found as for any source that moves (`source.han
 has no part in the source's depth but for the sparse points, which settle the scale of both, and the
 shift of its disparity.
 
-Frames in one range of angles from the source are a group of `groups.evaluate_groups`. The
-candidates are the source copied, its projection filled by push-pull, the cascade, which is what
-`full4d sample` makes of a video of this one frame at these cameras, and if asked for the scene that
-is fitted to the cascade's frames, rendered there.
+Frames in one range of angles from the source are a group of `results.evaluate_groups`. The rows
+are the source copied, its projection filled by push-pull, and the cascade, which is what
+`full4d sample` makes of a video of this one frame at these cameras.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,22 +24,17 @@ from jaxtyping import Float
 from full4d_jax.cameras import Cameras, sides
 from full4d_jax.config import DEFAULT, Config
 from full4d_jax.evaluation.baselines import copy_source
-from full4d_jax.evaluation.fidelity import Regions
-from full4d_jax.evaluation.generated_grids import Judge, identity
-from full4d_jax.evaluation.groups import Candidates, Frames, Group, evaluate_groups
-from full4d_jax.evaluation.results import open_lines
-from full4d_jax.evaluation.table import CASCADE, COPY, FITTED, PUSH_PULL
+from full4d_jax.evaluation.fidelity import ClipRows, Frames, Regions
+from full4d_jax.evaluation.prior_rows import Judge, identity
+from full4d_jax.evaluation.results import Group, evaluate_groups, open_lines
+from full4d_jax.evaluation.table import CASCADE, COPY, PUSH_PULL
 from full4d_jax.generation.cascade import Upsampler, generate_large, in_parts
 from full4d_jax.generation.projection_guidance import fill_holes
 from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
-from full4d_jax.grid import About, Grid, Origin, all_real, around_source, points_in, seen_in
+from full4d_jax.grid import About, Grid, Origin, all_real, points_in, seen_in
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.models.upsampler import SIDE_MULTIPLE
-from full4d_jax.scene.fit_settings import sized_for
-from full4d_jax.scene.renders import render_views
-from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.handheld.find_path import path_from_poses
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
@@ -55,8 +50,7 @@ from input_pipeline.importers.detect import require_inside
 from input_pipeline.importers.transforms_json import read_transforms
 from input_pipeline.transforms import decode
 
-EDGES = (0, 5, 10, 20, 30)  # degrees from the source, of the ranges
-WIDEST = float(EDGES[-1])  # beyond which no frame is asked for
+RANGE_EDGES = (0, 5, 10, 20, 30)  # degrees from the source; frames beyond are left out
 
 
 class StillFilm(NamedTuple):
@@ -67,13 +61,27 @@ class StillFilm(NamedTuple):
         later frames are the others, held out.
       instants: numbers of the later frames in the clip.
       angles: degrees between these cameras and the source's, seen from the scene.
-      left_out: later frames beyond `WIDEST`.
     """
 
     grid: Grid
     instants: list[int]
     angles: Float[np.ndarray, " n"]
-    left_out: int
+
+
+def check_enlarged(config: Config, upsampler: Upsampler, rows: int | None) -> None:
+    """Refuse a prior that the upsampler does not enlarge, and frames no larger than the prior's.
+
+    Raises:
+      InputError: naming the config or the option.
+    """
+    least = upsampler.prior_rows
+    if config.model.codec != "pixels" or config.data.height != least:
+        found = f"codec {config.model.codec} at {config.data.height} rows"
+        expected = f"pixels of {least} rows, which the upsampler enlarges"
+        raise InputError("config", config.name, found, expected, "leave the clip out")
+    if rows is not None and rows <= least:
+        do = "give a larger number"
+        raise InputError("option", "--rows", rows, f"more than the prior's {least}", do)
 
 
 def open_film(config: Config, options: VideoOptions, network: AnyNetwork) -> StillFilm:
@@ -89,10 +97,11 @@ def open_film(config: Config, options: VideoOptions, network: AnyNetwork) -> Sti
     source = _from_first(source, options.video)
     angles = angles_from_first(source)
     frames = source.frames[0]
-    chosen = [i for i in range(1, len(angles)) if angles[i] <= WIDEST]
+    widest = RANGE_EDGES[-1]
+    chosen = [i for i in range(1, len(angles)) if angles[i] <= widest]
     if not chosen:
         found = f"{len(angles) - 1} later frames, none of them so near"
-        expected = f"one within {WIDEST:g} degrees of the first"
+        expected = f"one within {widest} degrees of the first"
         raise InputError("video", options.video, found, expected, "give another --start")
     depth, placed = settled_depth(source, network)
     poses = np.asarray(placed.known_cameras.world_to_camera)[0, [0, *chosen], None]
@@ -107,7 +116,7 @@ def open_film(config: Config, options: VideoOptions, network: AnyNetwork) -> Sti
         depth=depth[None, None],
         about=source.about,
     )
-    return StillFilm(grid, chosen, angles[chosen], len(frames) - 1 - len(chosen))
+    return StillFilm(grid, chosen, angles[chosen])
 
 
 def ranges(angles: Sequence[float]) -> dict[str, list[int]]:
@@ -115,10 +124,10 @@ def ranges(angles: Sequence[float]) -> dict[str, list[int]]:
 
     A range has its lower edge, the last one both.
     """
-    bins = np.digitize(angles, EDGES[1:-1])
+    bins = np.digitize(angles, RANGE_EDGES[1:-1])
     members = {
-        f"{EDGES[i]}-{EDGES[i + 1]}°": np.flatnonzero(bins == i).tolist()
-        for i in range(len(EDGES) - 1)
+        f"{low}-{high}°": np.flatnonzero(bins == i).tolist()
+        for i, (low, high) in enumerate(pairwise(RANGE_EDGES))
     }
     return {name: numbers for name, numbers in members.items() if numbers}
 
@@ -200,9 +209,7 @@ def open_photographs(folder: Path, rows: int) -> Grid:
     )
 
 
-def evaluate_film(
-    judge: Judge, upsampler: Upsampler, folder: Path, options: VideoOptions, *, lifted: bool
-) -> None:
+def evaluate_film(judge: Judge, upsampler: Upsampler, folder: Path, options: VideoOptions) -> None:
     """Score a clip, frame by frame, and write the page.
 
     Args:
@@ -210,72 +217,44 @@ def evaluate_film(
       upsampler: brings the prior's frames to full size.
       folder: for the results.
       options: the clip, its poses and its size.
-      lifted: whether a scene is fitted too, which is slow.
 
     Raises:
       InputError: the clip is unusable, or the folder holds another evaluation.
     """
-    mark = _mark(judge, upsampler, options, lifted=lifted)
+    files = [options.video, *(path_files(options.poses) if options.poses else [])]
+    if options.video.is_dir():
+        files = sorted(path for path in options.video.rglob("*") if path.is_file())
+    clips = {"clip": files, "upsampler": upsampler.path, "ranges": RANGE_EDGES}
+    clips |= {"start": options.start, "fov": options.fov, "size": options.size}
+    mark = identity(judge, clips)
     open_lines(folder / "scores.jsonl", mark)  # refuses another evaluation before the work
     film = open_film(judge.config, options, judge.depth)
 
     @cache
     def generated() -> tuple[dict[str, Frames], Float[np.ndarray, "n 1 h w"]]:
-        return generate_film_rows(judge, upsampler, film, lifted=lifted)
+        return generate_film_rows(judge, upsampler, film)
 
-    def candidates(instants: Sequence[int]) -> Iterator[Candidates]:
+    def rows_of(instants: Sequence[int]) -> Iterator[ClipRows]:
         rows, seen = generated()
         for instant in instants:
-            yield frame_candidates(film, rows, seen, instant, judge.depth_name)
+            yield at_instant(film, rows, seen, instant, judge.depth_name)
 
     groups = []
     for name, members in ranges(film.angles.tolist()).items():
         widest_first = sorted(members, key=lambda i: -film.angles[i])
-        groups.append(Group(name, [film.instants[i] for i in widest_first], candidates))
-    evaluate_groups(
-        folder,
-        groups,
-        judge.distances,
-        mark=mark,
-        shipped=CASCADE,
-        preface=_preface(film, options.video.stem, judge.depth_name),
-        caption="The widest later frames of each range of angles",
-    )
-
-
-def _mark(judge: Judge, upsampler: Upsampler, options: VideoOptions, *, lifted: bool) -> str:
-    """Return a mark of everything that scores depend on."""
-    video = options.video
-    poses = options.poses
-    files = [video, *(path_files(poses) if poses else [])]
-    if video.is_dir():
-        files = sorted(path for path in video.rglob("*") if path.is_file())
-    inputs = {
-        "clip": files,
-        "upsampler": upsampler.path,
-        "start": options.start,
-        "fov": options.fov,
-        "size": options.size,
-        "lifted": lifted,
-        "ranges": EDGES,
-    }
-    return identity(judge, inputs)
-
-
-def _preface(film: StillFilm, name: str, network: str) -> str:
-    """Return the head of the page."""
-    beyond = f" ({film.left_out} more lie beyond {WIDEST:g} degrees)" * (film.left_out > 0)
-    return (
-        f"# `{name}` against its own later frames\n\n"
-        f"The source is the first frame, the truth {len(film.instants)} later ones{beyond}: "
+        groups.append(Group(name, [film.instants[i] for i in widest_first], rows_of))
+    preface = (
+        f"# `{options.video.stem}` against its own later frames\n\n"
+        f"The source is the first frame, the truth {len(film.instants)} later ones: "
         f"{film.grid.about.note}. Below they are grouped by the angle between the cameras, seen "
         "from the scene. A pixel is seen where the projection of the source by its estimated depth "
-        f"(network: {network}) has a point."
+        f"(network: {judge.depth_name}) has a point."
     )
+    evaluate_groups(folder, groups, judge.distances, mark=mark, shipped=CASCADE, preface=preface)
 
 
 def generate_film_rows(
-    judge: Judge, upsampler: Upsampler, film: StillFilm, *, lifted: bool
+    judge: Judge, upsampler: Upsampler, film: StillFilm
 ) -> tuple[dict[str, Frames], Float[np.ndarray, "n 1 h w"]]:
     """Return the frames of every row at the cameras of the truth, and which pixels are seen."""
     source = film.grid.frames[0]
@@ -289,30 +268,21 @@ def generate_film_rows(
         PUSH_PULL: to_unit(jax.jit(fill_holes)(projection)),
         CASCADE: to_unit(grid[1:]),
     }
-    if lifted:
-        settings = judge.config.lift
-        lifted_grid = around_source(
-            to_uint8(to_unit(grid)), np.asarray(depth), film.grid.known_cameras
-        )
-        with Progress("fitting", sized_for(settings, lifted_grid).steps) as report:
-            scene = lift_grid(settings, lifted_grid, key, report=report)
-        targets = cameras.views(slice(1, None))
-        rows[FITTED] = render_views(scene, targets, np.zeros(1)) / np.float32(255)
     return rows, np.asarray(projection.mask)
 
 
-def frame_candidates(
+def at_instant(
     film: StillFilm,
     rows: dict[str, Frames],
     seen: Float[np.ndarray, "n 1 h w"],
     instant: int,
     network: str,
-) -> Candidates:
+) -> ClipRows:
     """Return all rows at one later frame."""
     at = [film.instants.index(instant)]
     truth = film.grid.frames[1:][at]
     here = {name: frames[at] for name, frames in rows.items()}
-    return Candidates(
+    return ClipRows(
         scene=instant,
         truth=truth / np.float32(255),
         regions=Regions(unseen=1 - seen[at], seen=seen[at]),

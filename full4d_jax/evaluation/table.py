@@ -1,53 +1,77 @@
-"""Means, paired differences and a Markdown page of the scores of single scenes, by numpy.
+"""Means, paired differences and Markdown tables of the scores of single clips, by numpy.
 
-A record is what an evaluation appends for one scene, one line of JSON:
+A record is what an evaluation appends for one clip, one line of JSON:
 
     {"group": "held-out", "scene": 3, "hole_fraction": 0.41, "moving_fraction": 0.02,
-     "depth_absrel": 0.27,
      "rows": [{"row": "copy the source", "depth": "none", "psnr": 15.2, ...}, ...]}
 
-A film has "angle" in the place of "depth_absrel". Differences pair by scene, over the scenes that
-have both rows. What does not exist (no unseen pixel, no LPIPS, no known depth) is null.
+Differences pair by scene, over the scenes that have both rows. What does not exist (no unseen
+pixel, no LPIPS) is null.
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from full4d_jax.evaluation.fidelity import CHANGES, MEASURES, METRICS, REGIONS
-from full4d_jax.media.metrics import LPIPS_INSTALL
+from full4d_jax.evaluation.fidelity import CHANGES, MEASURES, METRICS
 
-HEADINGS = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "lpips_vgg": "LPIPS (VGG)"}
-HEADINGS |= {"change_correlation": "correlation of change", "change_size": "size of change"}
-DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3, "lpips_vgg": 3} | dict.fromkeys(CHANGES, 2)
-SCORED = (*METRICS, *CHANGES)
-PIXELS = {
+# Scores as people write them, and the format of their numbers. Those of the second table, which
+# has a line each, need no truth.
+TRUE_HEADS = {
+    "psnr": ("PSNR", ".2f"),
+    "ssim": ("SSIM", ".3f"),
+    "lpips": ("LPIPS", ".3f"),
+    "lpips_vgg": ("LPIPS (VGG)", ".3f"),
+    "change_correlation": ("correlation of change", ".2f"),
+    "change_size": ("size of change", ".2f"),
+}
+CONSISTENCY_HEADS = {
+    "matches": ("matches a pair", ".0f"),
+    "verified": ("of these verified", ".0f"),
+    "median": ("epipolar error, pixels", ".2f"),
+    "below_one": ("below 1 pixel", ".0%"),
+    "warping": ("warping in time", ".5f"),
+    "flicker": ("flicker", ".4f"),
+    "cross_view": ("warping across views", ".5f"),
+    "cross_view_seen": ("pixels that are in both views", ".0%"),
+    "clip_f": ("CLIP-F", ".2f"),
+    "clip_v": ("CLIP-V", ".2f"),
+    "clip_score": ("CLIP score", ".2f"),
+    "confidence": ("confidence by --pointmaps_onnx", ".2f"),
+}
+SET_HEADS = {"fvd": ("FVD", ".1f"), "fvd_v": ("FVD-V", ".1f"), "fid": ("FID", ".1f")}
+REGION_TITLES = {
     "": "All pixels",
     "_unseen": "Pixels that the source does not see",
     "_moving": "Pixels that move",
     "_seen": "Pixels that the source sees",
 }
+HEADS = {
+    measure + region: (head + region.replace("_", " "), form)
+    for region in REGION_TITLES
+    for measure, (head, form) in TRUE_HEADS.items()
+}
+HEADS |= CONSISTENCY_HEADS | SET_HEADS
 COPY = "copy the source"
 INPAINT = "projection + cv2.inpaint (Telea)"
 PUSH_PULL = "projection + push-pull"
 GRID = "generated grid"
 SCENE = "4D Gaussians"
 CASCADE = "cascade"
-FITTED = "scene fitted to the cascade"
 NEAREST = "copy the nearest given frame"
 CHANGE = "copy, and add what changed in the row"
 MOVED = "copy, moved as the row moves and mixed with it"
-FILLS = (INPAINT, PUSH_PULL)
-BASELINES = (*FILLS, NEAREST, CHANGE, MOVED)
+BASELINES = (INPAINT, PUSH_PULL, NEAREST, CHANGE, MOVED)
 
 
 class Row(NamedTuple):
     """The name of a row of scores."""
 
-    group: str  # "held-out", "glTF", "grids", a data set's split, or a range of angles
+    group: str  # such as "held-out", "grids", a data set's split, or a range of angles
     name: str
     depth: str  # "true", "ours", a file's name, or "none" where no depth is used
 
@@ -60,8 +84,8 @@ class Estimate(NamedTuple):
     count: int
 
 
-Scores = dict[Row, dict[int, dict[str, Any]]]  # the entry of a record, by scene
-Line = Mapping[str, Estimate]  # by SCORED, of differences by METRICS
+Scores = dict[Row, dict[int | str, dict[str, Any]]]  # the entry of a record, by scene
+Line = Mapping[str, Estimate]  # by score
 
 
 def gather(records: Sequence[dict]) -> Scores:
@@ -70,15 +94,16 @@ def gather(records: Sequence[dict]) -> Scores:
     for record in sorted(records, key=lambda record: record["scene"]):
         for entry in record["rows"]:
             row = Row(record["group"], entry["row"], entry["depth"])
-            scores.setdefault(row, {})[record["scene"]] = entry
+            scores.setdefault(row, {}).setdefault(record["scene"], {}).update(entry)
     return scores
 
 
 def details(records: Sequence[dict], group: str) -> dict[str, Estimate]:
     """Return estimates of the numbers of a group's clips that belong to no row."""
     members = [record for record in records if record["group"] == group]
-    names = [name for name in members[0] if name not in ("group", "scene", "rows")]
-    return {name: estimate([x[name] for x in members]) for name in names}
+    names = dict.fromkeys(name for record in members for name in record)
+    other = {"group", "scene", "rows", "mark", "missing"}
+    return {x: estimate([record.get(x) for record in members]) for x in names if x not in other}
 
 
 def estimate(values: Sequence[float | None] | Float[np.ndarray, "scenes"]) -> Estimate:
@@ -92,8 +117,10 @@ def estimate(values: Sequence[float | None] | Float[np.ndarray, "scenes"]) -> Es
 
 
 def means(scores: Scores, row: Row) -> dict[str, Estimate]:
-    """Return the mean of every metric over the scenes of a row."""
-    return {metric: estimate([x.get(metric) for x in scores[row].values()]) for metric in SCORED}
+    """Return the mean of every score over the scenes of a row."""
+    entries = list(scores[row].values())
+    names = dict.fromkeys(name for entry in entries for name in entry if name in HEADS)
+    return {name: estimate([entry.get(name) for entry in entries]) for name in names}
 
 
 def paired(scores: Scores, row: Row, baseline: Row, metric: str) -> Estimate:
@@ -104,102 +131,94 @@ def paired(scores: Scores, row: Row, baseline: Row, metric: str) -> Estimate:
     return estimate(-difference if metric.startswith("lpips") else difference)
 
 
-def markdown(records: Sequence[dict], shipped: str, preface: str) -> str:
-    """Return the page: a table of means for each group, and differences to baselines."""
-    scores = gather(records)
-    parts = [preface]
-    for group in dict.fromkeys(row.group for row in scores):
-        rows = [row for row in scores if row.group == group]
-        count = max(len(scores[row]) for row in rows)
-        parts.append(
-            f"## {group}: {count} scenes\n\n"
-            f"{_shares(details(records, group))}Means over scenes ± standard error."
-        )
-        lines = {
-            (row.name + _of(len(scores[row]), count), row.depth): means(scores, row) for row in rows
-        }
-        # Of the sampler settings the shipped one; the JSON file has all.
-        compared = [row for row in rows if row.name in (*BASELINES, FITTED, shipped)]
-        differences = {
-            (f"{row.name} − {baseline.name}", row.depth): {
-                metric: paired(scores, row, baseline, metric) for metric in METRICS
-            }
-            for row, baseline in comparisons(compared)
-        }
-        for region in REGIONS:
-            if table := score_table(["row", "depth"], lines, region):
-                parts.append(f"{PIXELS[region]}:\n\n{table}")
-            if table := score_table(["difference", "depth"], differences, region, sign="+"):
-                parts.append(f"Paired differences; positive is better, for LPIPS too:\n\n{table}")
-    if not any(means(scores, row)["lpips"].count for row in scores):
-        parts.append(f"LPIPS was not measured: `{LPIPS_INSTALL}`, then evaluate into a new folder.")
-    return "\n\n".join(parts) + "\n"
-
-
-def summary(records: Sequence[dict], shipped: str) -> dict:
-    """Return the same numbers for programs: means and differences, NaN as null."""
-    scores = gather(records)
-
-    def plain(value: Estimate) -> dict:
-        numbers = {"mean": value.mean, "error": value.error, "scenes": value.count}
-        return {k: v if math.isfinite(v) else None for k, v in numbers.items()}
-
-    entries = [entry for by_scene in scores.values() for entry in by_scene.values()]
-    scored = [metric for metric in SCORED if any(metric in entry for entry in entries)]
+def differences(scores: Scores) -> dict[tuple[Row, Row], Line]:
+    """Return each row of a method less the baselines above it of the same clips and depth."""
+    rows = list(scores)
     return {
-        "shipped": shipped,
-        "groups": {
-            group: {name: plain(value) for name, value in details(records, group).items()}
-            for group in dict.fromkeys(row.group for row in scores)
-        },
-        "rows": [
-            row._asdict() | {metric: plain(means(scores, row)[metric]) for metric in scored}
-            for row in scores
-        ],
-        "differences": [
-            row._asdict()
-            | {"minus": baseline.name}
-            | {
-                metric: plain(paired(scores, row, baseline, metric))
-                for metric in scored
-                if metric in METRICS
-            }
-            for row, baseline in comparisons(list(scores))
-        ],
-    }
-
-
-def comparisons(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
-    """Pair every row of the method with the baselines above it of the same clips and depth."""
-    return [
-        (row, baseline)
+        (row, baseline): {
+            name: paired(scores, row, baseline, name)
+            for name in means(scores, row)
+            if name in METRICS
+        }
         for i, row in enumerate(rows)
         for baseline in rows[:i]
         if row.name not in BASELINES
         and baseline.name in BASELINES
         and (baseline.group, baseline.depth) == (row.group, row.depth)
-    ]
+    }
 
 
-def heading(measure: str, region: str) -> str:
-    """Return the name of a metric as people write it."""
-    return HEADINGS[measure] + region.replace("_", " ")
+def markdown(
+    records: Sequence[dict],
+    preface: str,
+    *,
+    compared: Sequence[str] = (),
+    missing: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Return the page: for each group tables of means, and differences to baselines.
+
+    Args:
+      records: of all clips.
+      preface: head of the page.
+      compared: names of the rows, beside baselines, whose differences the page shows.
+      missing: why scores are not there, by their names.
+    """
+    scores = gather(records)
+    gains = differences(scores)
+    parts = [preface]
+    for group in dict.fromkeys(row.group for row in scores):
+        rows = [row for row in scores if row.group == group]
+        count = max(len(scores[row]) for row in rows)
+        parts.append(f"## {group}: {count} scenes" if count > 1 else f"## {group}")
+        shares = details(records, group)
+        about = [f"{x.replace('_', ' ')} {y.mean:.3f}" for x, y in shares.items() if y.count]
+        if about:
+            parts.append(f"Means over clips: {', '.join(about)}.")
+        lines = {
+            (row.name + _of(len(scores[row]), count), row.depth): means(scores, row) for row in rows
+        }
+        gained = {
+            (f"{row.name} − {baseline.name}", row.depth): line
+            for (row, baseline), line in gains.items()
+            if row in rows and row.name in compared
+        }
+        for region, title in REGION_TITLES.items():
+            names = [name + region for name in MEASURES] + list(() if region else CHANGES)
+            if table := score_table(["row", "depth"], lines, names):
+                parts.append(f"{title}:\n\n{table}")
+            if table := score_table(["difference", "depth"], gained, names, sign="+"):
+                parts.append(f"Paired differences; positive is better, for LPIPS too:\n\n{table}")
+        if table := score_table(["row", "depth"], lines, [*CONSISTENCY_HEADS, *SET_HEADS]):
+            parts.append(table)
+    absent = [f"- {name} not scored: {why}" for name, why in missing.items()]
+    return "\n\n".join([*parts, "\n".join(absent)]).rstrip() + "\n"
 
 
-def _shares(clips: Mapping[str, Estimate]) -> str:
-    """Say what share of the pixels is in a region, and how good our depth is, where it is known."""
-    holes = clips["hole_fraction"]
-    moving = clips["moving_fraction"]
-    absrel = clips.get("depth_absrel")
-    text = f"{holes.mean:.1%} of the target pixels are unseen. " if holes.count else ""
-    text += f"{moving.mean:.1%} of the target pixels move. " if moving.count else ""
-    if absrel is None or not absrel.count:
-        return text
-    percent = absrel._replace(mean=100 * absrel.mean, error=100 * absrel.error)
-    return (
-        f"{text}Our depth of the source differs by {table_cell(percent, 1)} % from the clips' own "
-        "(AbsRel, medians of frames at 1). "
-    )
+def summary(records: Sequence[dict]) -> dict[str, Any]:
+    """Return the same numbers for programs: means and differences, NaN as null."""
+    scores = gather(records)
+
+    def plain(line: Line) -> dict[str, dict]:
+        return {
+            name: {
+                "mean": value.mean if value.count else None,
+                "error": value.error if value.count > 1 else None,
+                "scenes": value.count,
+            }
+            for name, value in line.items()
+        }
+
+    return {
+        "groups": {
+            group: plain(details(records, group))
+            for group in dict.fromkeys(row.group for row in scores)
+        },
+        "rows": [row._asdict() | plain(means(scores, row)) for row in scores],
+        "differences": [
+            row._asdict() | {"minus": baseline.name} | plain(line)
+            for (row, baseline), line in differences(scores).items()
+        ],
+    }
 
 
 def _of(count: int, most: int) -> str:
@@ -208,40 +227,47 @@ def _of(count: int, most: int) -> str:
 
 
 def score_table(
-    headings: Sequence[str], lines: Mapping[tuple[str, ...], Line], region: str, sign: str = ""
+    headings: Sequence[str],
+    lines: Mapping[tuple[str, ...], Line],
+    names: Sequence[str],
+    sign: str = "",
 ) -> str:
-    """Return the table of a region's metrics that some line has; empty where there are none.
+    """Return the table of those scores that some line has; empty where there are none.
+
+    Scores that need no truth are many, and get a line each; of others each has a column.
 
     Args:
       headings: of the first columns.
       lines: estimates, by what stands in the first columns.
-      region: of REGIONS.
+      names: of the scores.
       sign: "+" for differences.
     """
-    columns = [
-        x
-        for x in (*MEASURES, *CHANGES)
-        if any(x + region in line and line[x + region].count for line in lines.values())
-    ]
-    if not columns:
+    shown = [x for x in names if any(x in line and line[x].count for line in lines.values())]
+    if not shown:
         return ""
-    cells = []
+    cells = [[*headings, *(HEADS[name][0] for name in shown)]]
     for labels, line in lines.items():
-        most = max(value.count for value in line.values())
-        cells.append([*labels])
-        for measure in columns:
-            value = line[measure + region]
-            text = table_cell(value, DIGITS[measure], sign)
-            cells[-1].append(text + _of(value.count, most) if value.count else text)
-    return text_table([*headings, *(heading(measure, region) for measure in columns)], cells)
+        most = max((value.count for value in line.values()), default=0)
+        cells.append([*labels, *(table_cell(line.get(x), x, most, sign) for x in shown)])
+    if shown[0] in CONSISTENCY_HEADS or shown[0] in SET_HEADS:
+        cells = [list(column) for column in zip(*cells, strict=True)]
+        del cells[1 : len(headings)]
+    return text_table(cells[0], cells[1:])
 
 
-def table_cell(value: Estimate, digits: int, sign: str = "") -> str:
-    """Return mean ± standard error as text, a dash for none; `sign` is "+" for differences."""
-    if not value.count:
+def table_cell(value: Estimate | None, name: str, most: int, sign: str = "") -> str:
+    """Return mean ± standard error as text, a dash for none; `sign` is "+" for differences.
+
+    A mean over fewer scenes than there are says so: a grid without matches has no epipolar error,
+    which must not look like a good one.
+    """
+    if value is None or not value.count:
         return "–"
-    text = f"{value.mean:{sign}.{digits}f}"
-    return text if math.isnan(value.error) else f"{text} ± {value.error:.{digits}f}"
+    form = sign + HEADS[name][1]
+    text = f"{value.mean:{form}}"
+    if not math.isnan(value.error):
+        text += f" ± {value.error:{HEADS[name][1]}}"
+    return text + ("" if name in SET_HEADS else _of(value.count, most))
 
 
 def text_table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

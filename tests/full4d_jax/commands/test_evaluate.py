@@ -48,14 +48,6 @@ def test_weights_of_the_other_network(capsys, tmp_path):
     assert {path.name for path in out.iterdir()} <= {LOCK}
 
 
-def test_assets(capsys, tmp_path):
-    text = tmp_path / "text.glb"
-    text.write_text("this is not a binary glTF file")
-    for path in (tmp_path / "none.glb", tmp_path, text):
-        line = refused(capsys, "--gltf", path, "--out", tmp_path / "out")
-        assert f"glTF: {path}: found" in line
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

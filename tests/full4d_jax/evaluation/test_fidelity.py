@@ -9,7 +9,7 @@ import pytest
 from full4d_jax.evaluation.fidelity import (
     CHANGES,
     METRICS,
-    MOVES,
+    MOVED_SHARE,
     Regions,
     change_scores,
     fidelity_scores,
@@ -65,9 +65,9 @@ def test_what_moves_is_what_differs_from_the_median():
     expected = np.zeros((1, 5, 10, 50), np.float32)
     for time in range(5):
         place = (0, time, slice(2, 8), slice(10 * time, 10 * time + 6))
-        truth[place] += (MOVES + 0.01) * np.array([1, -1, 1], np.float32)
+        truth[place] += (MOVED_SHARE + 0.01) * np.array([1, -1, 1], np.float32)
         expected[place] = 1
-    truth[0, :, 0, 0] += np.linspace(0, MOVES, 5)[:, None]  # light that changes a little
+    truth[0, :, 0, 0] += np.linspace(0, MOVED_SHARE, 5)[:, None]  # light that changes a little
     np.testing.assert_array_equal(moving_region(truth, still(1, 5)), expected)
 
 

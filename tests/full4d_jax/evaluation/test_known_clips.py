@@ -11,10 +11,10 @@ from textured_room import make_room
 
 from full4d_jax.cli import main
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
-from full4d_jax.evaluation import generated_grids, groups
-from full4d_jax.evaluation.generated_grids import Judge
+from full4d_jax.evaluation import prior_rows, results
 from full4d_jax.evaluation.known_clips import check_split, split_clips
-from full4d_jax.evaluation.results import append_lines
+from full4d_jax.evaluation.prior_rows import Judge
+from full4d_jax.evaluation.results import append_line
 from full4d_jax.evaluation.table import COPY
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.dit import init_params
@@ -81,13 +81,13 @@ def test_clips_are_cut_from_records_in_the_source_frame(rooms):
 
 @pytest.mark.slow
 def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypatch):
-    monkeypatch.setattr(generated_grids, "STEPS", (1,))  # each number of steps compiles a program
+    monkeypatch.setattr(prior_rows, "NOISY_STEPS", (1,))  # each number of steps compiles a program
     params = jax.jit(init_params, static_argnums=0)(CONFIG.model, jax.random.key(0))
     judge, records = (
         Judge(CONFIG, prior_with(CONFIG, params), load_depth(), {}),
         open_split(rooms[0], "test"),
     )
-    whole, scored = groups.score, []
+    whole, scored = results.score, []
 
     def stopping(candidates, group, distances):
         if candidates.scene == 2 and len(scored) == 2:
@@ -95,12 +95,12 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
         scored.append(candidates.scene)
         return whole(candidates, group, distances)
 
-    monkeypatch.setattr(groups, "score", stopping)
+    monkeypatch.setattr(results, "score", stopping)
     with pytest.raises(KeyboardInterrupt):
-        generated_grids.evaluate_split(judge, tmp_path, records)
+        prior_rows.evaluate_split(judge, tmp_path, records)
     assert not (tmp_path / "evaluation.md").exists()
-    monkeypatch.setattr(groups, "score", whole)
-    generated_grids.evaluate_split(judge, tmp_path, records)
+    monkeypatch.setattr(results, "score", whole)
+    prior_rows.evaluate_split(judge, tmp_path, records)
     assert scored == [0, 1]
     lines = (tmp_path / "scores.jsonl").read_text().splitlines()[1:]
     found = {(line := json.loads(text))["scene"]: line for text in lines}
@@ -114,14 +114,14 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
     page = (tmp_path / "evaluation.md").read_text()
     assert "## test: 3 scenes" in page
     assert COPY in page
-    assert np.asarray(Image.open(tmp_path / "evaluation.png")).shape[0] > 3 * 128
+    assert np.asarray(Image.open(tmp_path / "test-2.png")).shape[0] > 128
     # Scenes that another call left in the file are not of this one's means.
-    append_lines(tmp_path / "scores.jsonl", [found[0] | {"scene": 7}])
-    generated_grids.evaluate_split(judge, tmp_path, records)
+    append_line(tmp_path / "scores.jsonl", found[0] | {"scene": 7})
+    prior_rows.evaluate_split(judge, tmp_path, records)
     assert (tmp_path / "evaluation.md").read_text() == page
     other = judge._replace(config=dataclasses.replace(CONFIG, seed=1))
     with pytest.raises(InputError, match="an evaluation of other weights or settings"):
-        generated_grids.evaluate_split(other, tmp_path, records)
+        prior_rows.evaluate_split(other, tmp_path, records)
     assert (tmp_path / "evaluation.md").read_text() == page
 
 

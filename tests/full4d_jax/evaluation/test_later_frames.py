@@ -13,7 +13,7 @@ from textured_room import render, textures
 
 from full4d_jax.cli import main
 from full4d_jax.evaluation import fidelity, later_frames
-from full4d_jax.evaluation.table import CASCADE, COPY, FITTED, PUSH_PULL
+from full4d_jax.evaluation.table import CASCADE, COPY, PUSH_PULL
 from full4d_jax.session.errors import InputError
 from input_pipeline.cameras import orbit, rescale
 from input_pipeline.conventions import convert
@@ -86,24 +86,15 @@ def test_true_depth_is_far_above_a_copy_at_any_unit_of_the_path(tmp_path, monkey
     copied, pulled = widest(result, COPY), widest(result, PUSH_PULL)
     assert pulled["psnr_seen"] > copied["psnr_seen"] + 10
     assert widest(result, CASCADE)["psnr"] > copied["psnr"] + 8
-    assert (out / "evaluation.png").stat().st_size > 10_000
+    assert list(out.glob("0-5°-*.png"))
     text = (out / "evaluation.md").read_text()
     assert f"{pulled['psnr']:.2f}" in text
     assert "by its estimated depth (network: ours)" in text
     # The same command does not generate again.
     monkeypatch.setattr(later_frames, "generate_film_rows", None)
     assert evaluate(out, *options) == result
-    options = *options, "--lift_scenes", 1
-    line = refusal(capsys, "evaluate", *options, *SIZE[:2], "--out", out)
+    line = refusal(capsys, "evaluate", *options, *SIZE[:2], "--seed", 1, "--out", out)
     assert "an evaluation of other weights or settings" in line
-
-
-@pytest.mark.slow
-def test_a_scene_fitted_to_the_cascade_is_above_a_copy(tmp_path):
-    photographs = write_photographs(tmp_path / "photos", np.zeros(8))
-    lift = "--lift_scenes", 1, "--lift.steps", 30
-    result = evaluate(tmp_path / "out", photographs, *lift)
-    assert widest(result, FITTED)["psnr"] > widest(result, COPY)["psnr"] + 2
 
 
 def test_photographs_are_undistorted_and_in_the_order_of_their_names(tmp_path):
@@ -131,20 +122,15 @@ def test_a_private_picture_is_no_photograph(tmp_path):
     ("options", "message"),
     [
         (["photos", "--fov", "60"], "--fov: found 60.0, expected none, with a folder of"),
-        (["a.mp4", "--lift_scenes", "2"], "--lift_scenes: found 2, expected 0 to 1"),
         (["a.mp4", "--rows", "64"], "--rows: found 64, expected more than the prior"),
         (["a.mp4", "--start", "-1"], "start: found -1.0, expected 0 to 1000000"),
         (["none.mp4"], "source: none.mp4: found no such file"),
-        (["."], "source: .: found a folder that is none of these"),
     ],
 )
 def test_unusable_options(capsys, tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.mp4").write_bytes(b"")
     write_photographs(tmp_path / "photos", np.zeros(8))
-    if options == ["."]:
-        (tmp_path / "empty").mkdir()
-        monkeypatch.chdir(tmp_path / "empty")
     assert message in refusal(capsys, "evaluate", *options, "--out", tmp_path / "out")
 
 

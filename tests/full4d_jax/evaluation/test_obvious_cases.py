@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.evaluation.without_truth import consistency
-from full4d_jax.evaluation.without_truth import image_features as images
-from full4d_jax.evaluation.without_truth.frechet import (
+from full4d_jax.evaluation import consistency
+from full4d_jax.evaluation import networks as images
+from full4d_jax.evaluation.frechet import (
     clips_across_views,
     clips_in_time,
     frechet_distance,
     load_i3d,
     to_clip,
 )
-from full4d_jax.evaluation.without_truth.grid_scores import grid_scores
+from full4d_jax.evaluation.runs import grid_scores
 from full4d_jax.grid import Grid, all_real
 from input_pipeline.procedural.scene import procedural_scene
 

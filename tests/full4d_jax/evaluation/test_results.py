@@ -1,6 +1,6 @@
 import pytest
 
-from full4d_jax.evaluation.results import append_lines, missing, open_lines
+from full4d_jax.evaluation.results import append_line, missing, open_lines
 from full4d_jax.session.errors import InputError
 
 
@@ -11,22 +11,22 @@ def record(scene, group="held-out"):
 def test_running_again_continues_after_the_last_whole_line(tmp_path):
     path = tmp_path / "scores.jsonl"
     assert open_lines(path, "a") == []
-    append_lines(path, [record(0), record(2)])
-    append_lines(path, [record(1, "glTF")])
+    for line in (record(0), record(2), record(1, "rooms")):
+        append_line(path, line)
     with path.open("a") as file:
         file.write('{"group": "held-out", "sce')  # killed while writing
     records = open_lines(path, "a")
-    assert records == [record(0), record(2), record(1, "glTF")]
+    assert records == [record(0), record(2), record(1, "rooms")]
     assert missing(records, "held-out", range(4)) == [1, 3]
-    assert missing(records, "glTF", range(2)) == [0]
-    append_lines(path, [record(1)])
+    assert missing(records, "rooms", range(2)) == [0]
+    append_line(path, record(1))
     assert open_lines(path, "a")[-1] == record(1)
 
 
 def test_scores_of_another_checkpoint_are_not_mixed_in(tmp_path):
     path = tmp_path / "scores.jsonl"
     open_lines(path, "a")
-    append_lines(path, [record(0)])
+    append_line(path, record(0))
     with pytest.raises(InputError, match="another folder as --out"):
         open_lines(path, "b")
     assert open_lines(path, "a") == [record(0)]

@@ -61,27 +61,35 @@ def test_differences_pair_by_scene_whatever_the_order():
 
 def test_page_names_every_row_and_says_what_is_missing():
     records = [record(scene, 3.0, lpips=False) for scene in range(2)]
-    page = markdown(records, SHIPPED, "# Evaluation")
-    assert page.startswith("# Evaluation\n\n## held-out: 2 scenes\n\n40.0% of the target pixels")
+    page = markdown(records, "# Evaluation", compared=[SHIPPED], missing={"LPIPS": "no package"})
+    assert page.startswith("# Evaluation\n\n## held-out: 2 scenes\n\nMeans over clips: hole")
     for text in (COPY, f"{SHIPPED} − {INPAINT}", "18.50 ± 0.50", "+3.00 ± 0.00"):
         assert text in page
-    assert "full4d-jax[metrics]" in page
-    assert "full4d-jax[metrics]" not in markdown([record(0, 3.0)], SHIPPED, "")
-    assert "10.0% of the target pixels move" in page
+    assert "- LPIPS not scored: no package" in page
+    assert "moving fraction 0.100" in page
     for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
         assert len({len(line) for line in table.splitlines()}) == 1
 
 
 def test_columns_and_regions_without_any_score_are_left_out():
     records = [record(0, 3.0)]
-    page = markdown(records, SHIPPED, "")
+    page = markdown(records, "")
     assert "LPIPS (VGG)" in page
     assert "Pixels that move" in page
     for entry in records[0]["rows"]:
         entry |= {name: None for name in METRICS if "vgg" in name or "moving" in name}
-    page = markdown(records, SHIPPED, "")
+    page = markdown(records, "")
     assert "LPIPS (VGG)" not in page
     assert "Pixels that move" not in page
+
+
+def test_scores_without_truth_have_a_line_each():
+    rows = [{"row": name, "depth": "none", "flicker": 0.25, "median": None} for name in "ab"]
+    page = markdown([{"group": "runs", "scene": "x", "rows": rows}], "")
+    lines = [line for line in page.splitlines() if line.startswith("|")]
+    assert lines[0].split() == ["|", "row", "|", "a", "|", "b", "|"]
+    assert lines[2].split() == ["|", "flicker", "|", "0.2500", "|", "0.2500", "|"]
+    assert len(lines) == 3
 
 
 def test_a_row_of_some_scenes_pairs_with_those():
@@ -95,7 +103,7 @@ def test_a_row_of_some_scenes_pairs_with_those():
 
 def test_summary_is_json_and_agrees_with_the_page():
     records = [record(scene, 3.0, lpips=scene > 0) for scene in range(2)]
-    found = json.loads(json.dumps(summary(records, SHIPPED), allow_nan=False))
+    found = json.loads(json.dumps(summary(records), allow_nan=False))
     assert [row["name"] for row in found["rows"]][:2] == [COPY, INPAINT]
     shipped = next(row for row in found["rows"] if row["name"] == SHIPPED)
     assert shipped["psnr"] == {"mean": 18.5, "error": 0.5, "scenes": 2}

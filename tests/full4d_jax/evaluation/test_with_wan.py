@@ -14,7 +14,7 @@ from toy_wan import SMALL
 
 from full4d_jax.cameras import cameras_of
 from full4d_jax.config import MeshConfig, SamplerConfig, load_config
-from full4d_jax.evaluation import generated_grids, groups
+from full4d_jax.evaluation import prior_rows, results
 from full4d_jax.evaluation.known_clips import split_clips
 from full4d_jax.evaluation.table import COPY
 from full4d_jax.generation.batch import make_conditions, mark_first_frame
@@ -51,7 +51,7 @@ def judge(tmp_path_factory):
     )
 
     params = random_params(config.model, 0.3)
-    return generated_grids.Judge(config, prior_with(config, params), load_depth(), {})
+    return prior_rows.Judge(config, prior_with(config, params), load_depth(), {})
 
 
 def by_hand(judge, known):
@@ -86,27 +86,27 @@ def psnr(image, truth, mask=None):
 
 @pytest.mark.slow
 def test_scores_are_those_of_the_grid_by_hand(judge, records, tmp_path, monkeypatch):
-    monkeypatch.setattr(generated_grids, "STEPS", (1,))  # each number of steps compiles a program
-    whole, results = groups.score, []
+    monkeypatch.setattr(prior_rows, "NOISY_STEPS", (1,))  # each number of steps compiles a program
+    whole, scored = results.score, []
 
-    def keeping(candidates, group, distances):
-        results.append(candidates)
-        return whole(candidates, group, distances)
+    def keeping(clip, group, distances):
+        scored.append(clip)
+        return whole(clip, group, distances)
 
-    monkeypatch.setattr(groups, "score", keeping)
-    generated_grids.evaluate_split(judge, tmp_path, records)
+    monkeypatch.setattr(results, "score", keeping)
+    prior_rows.evaluate_split(judge, tmp_path, records)
     lines = [json.loads(x) for x in (tmp_path / "scores.jsonl").read_text().splitlines()[1:]]
     clips = list(split_clips(records, judge.config.data, range(len(records))))
     assert [line["scene"] for line in lines] == [known.scene for known in clips] == [0, 1]
-    for line, known, result in zip(lines, clips, results, strict=True):
+    for line, known, result in zip(lines, clips, scored, strict=True):
         rows = {(row.pop("row"), row.pop("depth")): row for row in line["rows"]}
         assert {depth for _, depth in rows} == {"none", "true", "ours"}
         for row in rows.values():
             assert all(math.isfinite(row[name]) for name in ("psnr", "ssim", "psnr_unseen"))
         truth = np.asarray(known.clip.frames[1:])
-        holes = np.asarray(generated_grids.unseen_pixels(known.clip, known.clip.depth[0]))
+        holes = np.asarray(prior_rows.unseen_pixels(known.clip, known.clip.depth[0]))
         copied = np.broadcast_to(known.clip.frames[0], truth.shape)
-        shipped = generated_grids.shipped_row(judge.config), "true"
+        shipped = prior_rows.shipped_row(judge.config), "true"
         for name, grid in (((COPY, "none"), copied), (shipped, by_hand(judge, known))):
             np.testing.assert_allclose(result.rows[name], grid, atol=1e-4)
             assert rows[name]["psnr"] == pytest.approx(psnr(grid, truth), abs=3e-4)

@@ -1,4 +1,4 @@
-"""Makes slope.onnx, disparity = 2 red - green + 0.5 at half the size, cells.onnx and pairs.onnx.
+"""Makes slope.onnx, disparity = 2 red - green + 0.5 at half the size, and cells.onnx.
 
 Needs the package onnx.
 """
@@ -37,29 +37,6 @@ graph = helper.make_graph(
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 checker.check_model(model)
 save(model, Path(__file__).with_name("cells.onnx"))
-
-# pairs.onnx: cells of 8 x 8 pixels of two pictures, 1 - 2 |difference of red| for each, as if these
-# were a matcher's confidences.
-red = numpy_helper.from_array(np.array([1, 0, 0], np.float32).reshape(1, 3, 1, 1), "red")
-one, two = (numpy_helper.from_array(np.float32(i), x) for i, x in ((1, "one"), (2, "two")))
-size = {"kernel_shape": [8, 8], "strides": [8, 8]}
-graph = helper.make_graph(
-    [
-        helper.make_node("Sub", ["x", "y"], ["d"]),
-        helper.make_node("Conv", ["d", "red"], ["r"]),
-        helper.make_node("AveragePool", ["r"], ["m"], **size),
-        helper.make_node("Abs", ["m"], ["a"]),
-        helper.make_node("Mul", ["a", "two"], ["b"]),
-        helper.make_node("Sub", ["one", "b"], ["c"]),
-    ],
-    "pairs",
-    [helper.make_tensor_value_info(x, TensorProto.FLOAT, [1, 3, "h", "w"]) for x in "xy"],
-    [helper.make_tensor_value_info("c", TensorProto.FLOAT, [1, 1, "r", "q"])],
-    [red, two, one],
-)
-model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-checker.check_model(model)
-save(model, Path(__file__).with_name("pairs.onnx"))
 
 
 # Depth networks with the inputs and outputs of others. Each sees red in cells of 2 x 2 pixels.

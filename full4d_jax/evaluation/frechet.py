@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from full4d_jax.evaluation.without_truth.image_features import ImageFeatures
+from full4d_jax.evaluation.networks import ImageFeatures
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.extras import has, install, load_extra
 from full4d_jax.session.files import read_arrays
@@ -33,16 +33,13 @@ from input_pipeline.addresses import address_of
 from input_pipeline.datasets.dataset import INDEX, Records, open_dataset
 from input_pipeline.transforms import decode_into
 
-SIDE = 224  # pixels of I3D's pictures
-LEAST_FRAMES = 16  # of a clip; shorter ones are shown there and back
-LEAST_SET = 32  # clips or pictures; ours, the field uses FIELD_SET
-FIELD_SET = "2,048 clips or 50,000 pictures"
+SMALLEST_SET = 32  # clips or pictures; ours, the field uses more
+ENOUGH = f"at least {SMALLEST_SET} of each, the field uses 2,048 clips or 50,000 pictures"
+NAMES = {"fvd": "FVD", "fvd_v": "FVD-V", "fid": "FID"}
 
 Frames = UInt8[np.ndarray, "v t h w 3"]
 Videos = UInt8[np.ndarray, "n m h w 3"]
 VideoFeatures = Callable[[Float[np.ndarray, "m 224 224 3"]], Float[np.ndarray, " c"]]
-NAMES = {"fvd": "FVD", "fvd_v": "FVD-V", "fid": "FID"}
-ENOUGH = f"at least {LEAST_SET} of each, the field uses {FIELD_SET}"
 Features = dict[str, list[Float[np.ndarray, " c"]]]  # by key of NAMES
 
 
@@ -83,10 +80,11 @@ def to_clip(frames: UInt8[np.ndarray, "m h w 3"], length: int) -> Float[np.ndarr
 
     Videos of fewer than 16 frames go there and back, 0 1 2 1 0 1 ..., until they have 16.
     """
+    least_frames = 16
     there = np.arange(min(length, len(frames)))
     turn = np.concatenate([there, there[-2:0:-1]])
-    order = there if len(there) >= LEAST_FRAMES else np.resize(turn, LEAST_FRAMES)
-    small = [cv2.resize(frames[i], (SIDE, SIDE), interpolation=cv2.INTER_LINEAR) for i in there]
+    order = there if len(there) >= least_frames else np.resize(turn, least_frames)
+    small = [cv2.resize(frames[i], (224, 224), interpolation=cv2.INTER_LINEAR) for i in there]
     return np.stack(small)[order].astype(np.float32) / np.float32(127.5) - 1
 
 
@@ -132,8 +130,9 @@ class Comparison:
     Clips of all grids are cut to the fewest frames and views that one of them has.
 
     Attributes:
-      refused: by name of a distance whose sets are too small, their sizes.
-      keys: keys of NAMES of the distances that can be computed.
+      keys: of NAMES, of the distances that can be computed.
+      too_few: why a distance is missing whose sets are too small, by its name.
+      features: of each set, by the name of the set.
 
     Args:
       grids: the grids that will be compared, to count them.
@@ -157,47 +156,22 @@ class Comparison:
         possible = [*(["fvd", "fvd_v"] if video else []), *(["fid"] if image else [])]
         made = counts(grids)
         compared = counts(reference)
-        self.refused = {
-            NAMES[key]: f"{made[key]} made and {compared[key]} to compare with"
-            for key in possible
-            if min(made[key], compared[key]) < LEAST_SET
+        small = [key for key in possible if min(made[key], compared[key]) < SMALLEST_SET]
+        self.too_few = {
+            NAMES[key]: (
+                f"found {made[key]} made and {compared[key]} to compare with, expected {ENOUGH}"
+            )
+            for key in small
         }
-        self.keys = [key for key in possible if NAMES[key] not in self.refused]
-        self._features: dict[str, Features] = {}
-        self._reference: Features = {}
-        for number, grid in enumerate(reference if self.keys else [], 1):
-            label = f"reference {number} of {len(reference)}, features"
-            self._collect(self._reference, grid.read(), label)
-
-    @property
-    def too_few(self) -> dict[str, str]:
-        """Why a distance is missing whose sets are too small, by its name."""
-        return {name: f"found {size}, expected {ENOUGH}" for name, size in self.refused.items()}
+        self.features: dict[str, Features] = {"reference": {}}
+        self.keys = [key for key in possible if key not in small]
+        for grid in reference if self.keys else []:
+            self.add("reference", grid.read())
 
     def add(self, name: str, frames: Frames) -> None:
-        """Add a grid to the set of this name."""
-        if self.keys:
-            self._collect(self._features.setdefault(name, {}), frames, f"{name}, features")
-
-    def distances(self, name: str) -> dict[str, float]:
-        """Return distances by key of NAMES, where the set is large enough."""
-        return {
-            key: frechet_distance(np.stack(features), np.stack(self._reference[key]))
-            for key, features in self._features.get(name, {}).items()
-            if len(features) >= LEAST_SET
-        }
-
-    @property
-    def sizes(self) -> dict[str, dict[str, int]]:
-        """Sizes of the sets, by name and key."""
-        sets = {**self._features, "reference": self._reference}
-        return {
-            name: {key: len(features) for key, features in by_key.items()}
-            for name, by_key in sets.items()
-        }
-
-    def _collect(self, features: Features, frames: Frames, label: str) -> None:
-        """Add the features of all clips and pictures of one grid."""
+        """Add the features of all clips and pictures of a grid to the set of this name."""
+        if not self.keys:
+            return
         videos = clips_in_time(frames)
         jobs = []
         if "fvd" in self.keys:
@@ -208,10 +182,20 @@ class Comparison:
         if self._image and "fid" in self.keys:
             pictures = videos.reshape(-1, *videos.shape[2:])
             jobs += [("fid", partial(self._image, picture)) for picture in pictures]
-        with Progress(label, len(jobs)) as report:
+        features = self.features.setdefault(name, {})
+        with Progress(f"{name}, features", len(jobs)) as report:
             for done, (key, job) in enumerate(jobs, 1):
                 features.setdefault(key, []).append(job())
                 report(done)
+
+    def distances(self, name: str) -> dict[str, float]:
+        """Return distances by key of NAMES, where the set is large enough."""
+        reference = self.features["reference"]
+        return {
+            key: frechet_distance(np.stack(features), np.stack(reference[key]))
+            for key, features in self.features.get(name, {}).items()
+            if len(features) >= SMALLEST_SET
+        }
 
     def _of_clip(self, clip: UInt8[np.ndarray, "m h w 3"], length: int) -> Float[np.ndarray, " c"]:
         assert self._video

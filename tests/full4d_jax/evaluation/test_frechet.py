@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from full4d_jax.evaluation.without_truth.frechet import (
+from full4d_jax.evaluation.frechet import (
     clips_across_views,
     clips_in_time,
     frechet_distance,

@@ -30,12 +30,7 @@ from input_pipeline.cameras import homogeneous_pixels, pixel_rays
 from input_pipeline.matches import Matches, epipolar_distances, find_features, match_views
 from input_pipeline.selection import evenly
 
-INSTANTS = 4  # of a grid, evenly spaced, whose views are matched
-PAIRS = 60  # of views, an instant
-DEPTH_AGREES = 0.03  # relative
-SHOWN_SIDE = 384  # pixels of a picture's larger side on the page
-GOOD = (60, 220, 90)  # colour of matches within a pixel of their line
-BAD = (235, 60, 60)  # colour of the others
+MATCHED_INSTANTS = 4  # of a grid, evenly spaced, whose views are matched
 
 Frames = UInt8[np.ndarray, "v t h w 3"]
 
@@ -72,8 +67,9 @@ def epipolar(frames: Frames, cameras: Cameras) -> Epipolar:
     counts = []
     verified = []
     distances = [np.zeros(0)]
-    for t in evenly(frames.shape[1], INSTANTS):
-        for match, from_line in matches_at(frames, cameras, t, PAIRS):
+    most_pairs = 60  # an instant
+    for t in evenly(frames.shape[1], MATCHED_INSTANTS):
+        for match, from_line in matches_at(frames, cameras, t, most_pairs):
             counts.append(len(match.points))
             verified.append(len(match.verified))
             distances.append(from_line)
@@ -102,7 +98,9 @@ def draw_matches(frames: Frames, cameras: Cameras) -> UInt8[np.ndarray, "H W 3"]
     """Draw matches of the source with each other view at the first instant."""
     first = frames[:, 0]
     h, w = first.shape[1:3]
-    scale = max(1, SHOWN_SIDE // max(h, w))
+    scale = max(1, 384 // max(h, w))  # pixels of a picture's larger side
+    green = (60, 220, 90)  # within a pixel of their line
+    red = (235, 60, 60)
     rows = []
     for match, distances in matches_at(frames, cameras, 0, len(first) ** 2):
         if match.first:
@@ -111,7 +109,7 @@ def draw_matches(frames: Frames, cameras: Cameras) -> UInt8[np.ndarray, "H W 3"]
         for (a, b), distance in zip(match.points * scale, distances, strict=True):
             start = np.round(a).astype(int).tolist()
             end = np.round(b).astype(int).tolist()
-            color = GOOD if distance < 1 else BAD
+            color = green if distance < 1 else red
             cv2.line(row, start, [end[0] + w * scale, end[1]], color, 1, cv2.LINE_AA)
         rows.append(row)
     return np.concatenate(rows or [enlarge(first[0], scale)])
@@ -156,7 +154,8 @@ def cross_view(frames: Frames, depth: Float[np.ndarray, "v t h w"], cameras: Cam
         for t in range(frames.shape[1]):
             flow, far = flow_from_depth(depth[a, t], lenses[[a, b]], poses[[a, b], t])
             there = warp(depth[b, t][..., None], flow, cv2.INTER_NEAREST)[..., 0]
-            seen = (depth[a, t] > 0) & (there > 0) & (np.abs(far - there) < DEPTH_AGREES * there)
+            agrees = np.abs(far - there) < 0.03 * there
+            seen = (depth[a, t] > 0) & (there > 0) & agrees
             difference = (warp(frames[b, t] / 255.0, flow) - frames[a, t] / 255.0) ** 2
             errors.append(difference.mean(-1)[seen])
             pixels += seen.size

@@ -6,7 +6,7 @@ import pytest
 from textured_room import make_room
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.evaluation.without_truth import consistency
+from full4d_jax.evaluation import consistency
 from input_pipeline.transforms import decode
 
 

@@ -6,32 +6,28 @@ the views that it generated, a scene in all views of the clip, rendered by their
 grid's instants. The source view never counts.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation.baselines import copy_source, inpaint_by_marching
 from full4d_jax.evaluation.fidelity import (
-    METRICS,
-    REGIONS,
-    Distances,
+    ClipRows,
+    Frames,
     Regions,
-    fidelity_scores,
     load_distances,
     moving_region,
+    score,
 )
-from full4d_jax.evaluation.groups import Frames
-from full4d_jax.evaluation.results import write_results
-from full4d_jax.evaluation.table import COPY, GRID, INPAINT, PIXELS, SCENE, estimate, score_table
+from full4d_jax.evaluation.results import sheet, write_results
+from full4d_jax.evaluation.table import COPY, GRID, INPAINT, SCENE
 from full4d_jax.generation.projection_guidance import project_video
 from full4d_jax.grid import Grid, Origin, all_real
-from full4d_jax.media.metrics import LPIPS_INSTALL
-from full4d_jax.media.pictures import MARGIN, contact_sheet, to_model, to_uint8, to_unit
+from full4d_jax.media.pictures import to_model, to_unit
 from full4d_jax.scene.reading import posed_grid
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
@@ -45,10 +41,7 @@ from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.selection import select
 from input_pipeline.transforms import decode
 
-FAINT = 2  # factor that makes differences brighter
-FEW = 8  # views of which every row and region has a line
-CELL_ROWS = 192  # of a picture
-MAX_SHEET_SIDE = 4000  # pixels
+ALL_VIEWS = "all views"
 
 
 class Truth(NamedTuple):
@@ -172,7 +165,8 @@ def score_with_truth(path: Path, kind: str, dataset: Path, *, vgg: bool) -> dict
       vgg: measure LPIPS with VGG too.
 
     Returns:
-      The content of truth_KIND.json.
+      The content of truth_KIND.json: groups are all targets together, what was held out and what
+      the scene was fitted to, where there are both, and each view as a scene.
 
     Raises:
       InputError: the folder has no grid or scene, or does not record its clip, or the data set is
@@ -184,29 +178,54 @@ def score_with_truth(path: Path, kind: str, dataset: Path, *, vgg: bool) -> dict
     scene = load_scene(path) if kind == "scene" else None
     truth, about = find_truth(folder, grid, dataset, only_in_grid=scene is None)
     distances = load_distances(vgg=vgg)
+    subject = GRID if scene is None else SCENE
+    held_out = np.zeros(truth.targets.shape[:2], bool)
     if scene is None:
-        subject = GRID
-        held_out = None
         pictures = grid.frames[truth.grid_rows] / np.float32(255)
     else:
-        times = np.linspace(0, 1, grid.frames.shape[1])
-        targets = truth.grid.known_cameras.views(slice(1, None))
-        held_out = (truth.grid_rows[:, None] < 0) | (grid.origin == Origin.HELD_OUT)[
-            truth.grid_rows
-        ]
-        behind = background_in({} if path.suffix == ".ply" else Stages(path).finished("scene"))
-        with Progress("rendering", len(truth.views)) as report:
-            drawn = render_views(scene, targets, times, behind, report)
-        subject = SCENE
-        pictures = drawn / np.float32(255)
+        held_out = (grid.origin == Origin.HELD_OUT)[truth.grid_rows]
+        held_out |= truth.grid_rows[:, None] < 0
+        pictures = _rendered(scene, path, truth, len(grid.times))
     source = truth.grid.frames[0] / np.float32(255)
-    rows = {subject: pictures, COPY: copy_source(source, len(truth.views))}
-    rows, regions = _with_projection(rows, truth)
-    result = {**about, "rows": _row_scores(rows, truth, regions, distances, held_out)}
-    sheet = draw(rows, truth.targets, truth.views)
-    text = page(result, subject)
-    write_results(folder, f"truth_{kind}", result, text, "beside the truth", sheet)
-    return result
+    rows, regions = with_projection(
+        {subject: pictures, COPY: copy_source(source, len(truth.views))}, truth
+    )
+    parts = scored_parts(truth, held_out)
+    records = []
+    with Progress("scoring", len(parts)) as report:
+        for group, number, part in parts:
+            clip = ClipRows(
+                scene=number,
+                truth=truth.targets[part][:, None],
+                regions=Regions(*(None if x is None else x[part][:, None] for x in regions)),
+                rows={(name, "none"): x[part][:, None] for name, x in rows.items()},
+            )
+            records.append(score(clip, group, distances))
+            report(len(records))
+    new = [str(view) for view, out in zip(truth.views, held_out, strict=True) if out.all()]
+    last = {name: frames[:, -1] for name, frames in rows.items()}
+    drawn = {"truth": truth.targets[:, -1], subject: last.pop(subject)}
+    drawn["difference x2"] = 2 * np.abs(drawn[subject] - drawn["truth"])
+    return write_results(
+        folder,
+        f"truth_{kind}",
+        records,
+        _preface(about, subject, new),
+        about=about | {"held_out_views": new},
+        picture=sheet(drawn | last, [f"view {view}" for view in truth.views]),
+    )
+
+
+def scored_parts(
+    truth: Truth, held_out: Bool[np.ndarray, "v t"]
+) -> list[tuple[str, int, Bool[np.ndarray, "v t"]]]:
+    """Return which pictures are scored together: of which group, number in it and pictures."""
+    parts = [(ALL_VIEWS, 0, np.ones_like(held_out))]
+    if held_out.any() and not held_out.all():
+        parts += [("held out", 0, held_out), ("fitted", 0, ~held_out)]
+    numbers = np.broadcast_to(np.arange(len(truth.views))[:, None], held_out.shape)
+    parts += [("each view", int(view), numbers == i) for i, view in enumerate(truth.views)]
+    return parts
 
 
 def load_scene(path: Path) -> Scene:
@@ -216,126 +235,42 @@ def load_scene(path: Path) -> Scene:
       InputError: there is none, or one that was fitted to another grid.
     """
     if path.suffix == ".ply":
-        do = "give the output folder of full4d run or full4d lift"
-        if not path.is_file():
-            raise InputError("scene", path, "no such file", "a .ply file of a 4D scene", do)
-        with input_errors("scene", do):
+        with input_errors("scene", "give the output folder of full4d run or full4d lift"):
             return load_dynamic_ply(path)
     return from_arrays(Stages(path).finished("scene"))
 
 
-def _with_projection(rows: Mapping[str, Frames], truth: Truth) -> tuple[dict[str, Frames], Regions]:
+def _rendered(scene: Scene, path: Path, truth: Truth, instants: int) -> Frames:
+    """Return the scene as the targets' cameras see it, in [0, 1]."""
+    targets = truth.grid.known_cameras.views(slice(1, None))
+    behind = background_in({} if path.suffix == ".ply" else Stages(path).finished("scene"))
+    with Progress("rendering", len(truth.views)) as report:
+        drawn = render_views(scene, targets, np.linspace(0, 1, instants), behind, report)
+    return drawn / np.float32(255)
+
+
+def with_projection(rows: dict[str, Frames], truth: Truth) -> tuple[dict[str, Frames], Regions]:
     """Add the row of the projection, where there is depth; return the regions too."""
     grid = truth.grid
     moving = moving_region(truth.targets, np.asarray(grid.known_cameras.world_to_camera[1:]))
     if grid.depth is None:
-        return dict(rows), Regions(np.zeros_like(moving), moving)
+        return rows, Regions(None, moving)
     source = to_model(grid.frames[0])
     seen = jax.jit(project_video)(source, grid.depth[0], grid.known_cameras)
     filled = to_unit(inpaint_by_marching(seen.frames, seen.mask))
     return {**rows, INPAINT: filled}, Regions(1 - np.asarray(seen.mask), moving)
 
 
-def _row_scores(
-    rows: Mapping[str, Frames],
-    truth: Truth,
-    regions: Regions,
-    distances: Distances,
-    held_out: Bool[np.ndarray, "v t"] | None,
-) -> list[dict[str, Any]]:
-    """Return the scores of every row: of all targets together, of parts of them, and of each.
-
-    The parts are the pictures that a scene was fitted to and those that were held out, where there
-    are both.
-    """
-    shape = truth.targets.shape[:2]
-    numbers = np.broadcast_to(np.arange(len(truth.views))[:, None], shape)
-    everything = ({"view": "all"}, np.ones(shape, bool))
-    parts: list[tuple[dict[str, Any], Bool[np.ndarray, "v t"]]] = [everything]
-    if held_out is not None and held_out.any() and not held_out.all():
-        parts += [({"view": "held out"}, held_out), ({"view": "fitted"}, ~held_out)]
-    for i, view in enumerate(truth.views):
-        fitted = truth.grid_rows[i] >= 0 if held_out is None else not held_out[i].all()
-        parts.append(({"view": int(view), "in_grid": bool(fitted)}, numbers == i))
-    records = []
-    with Progress("scoring", len(rows) * len(parts)) as report:
-        for name, pictures in rows.items():
-            for about, part in parts:
-                image = pictures[part][:, None]
-                true = truth.targets[part][:, None]
-                chosen = Regions(*(None if x is None else x[part][:, None] for x in regions))
-                report(len(records) + 1)
-                scores = fidelity_scores(image, true, chosen, distances)
-                records.append({"row": name, **about, **scores})
-    return records
-
-
-def page(result: Mapping[str, Any], subject: str) -> str:
-    """Return the Markdown page of what `score_with_truth` found."""
-    targets = [x for x in result["rows"] if x["row"] == subject and isinstance(x["view"], int)]
-    new = [str(row["view"]) for row in targets if not row["in_grid"]]
+def _preface(about: dict[str, Any], subject: str, held_out: list[str]) -> str:
+    """Return the head of the page."""
     whose = {"record": "in the record", "folder": "in the output folder", "unknown": "not known"}
-    instants = ", ".join(map(str, result["instants"]))
-    other_views = " and ".join(map(str, result["given_views"][1:]))
-    views = f"{result['source_view']}{other_views and f', beside it {other_views}'}"
-    lines = [
-        f"# {subject} against the real views of clip {result['clip']} ({result['scene']})",
-        (
-            f"Split `{result['split']}` of `{result['dataset']}` (`{result['content'][:16]}`). "
-            f"The source is view {views}, at instants {instants}; one unit is "
-            f"{result['unit']:.4g} of the dataset's. Its depth is {whose[result['depth']]}."
-        ),
-    ]
-    if new:
-        lines.append(f"These views were not fitted: {', '.join(new)}.")
-    known = sorted((x["psnr"], x["view"]) for x in targets if x["psnr"] is not None)
-    if known:
-        low, worst = known[0]
-        high, best = known[-1]
-        lines.append(
-            f"PSNR of cameras: {low:.2f} dB (view {worst}) to {high:.2f} dB (view {best}), median "
-            f"{np.median([x for x, _ in known]):.2f} dB."
-        )
-    for region in REGIONS:
-        shown = {
-            (row["row"], str(row["view"])): {x: estimate([row.get(x)]) for x in METRICS}
-            for row in result["rows"]
-            if _is_shown(row, subject, region, len(targets))
-        }
-        if table := score_table(["row", "view"], shown, region):
-            lines.append(f"{PIXELS[region]}:\n\n{table}")
-    if all(row["lpips"] is None for row in result["rows"]):
-        lines.append(f"LPIPS was not measured: `{LPIPS_INSTALL}`.")
-    return "\n\n".join(lines) + "\n"
-
-
-def _is_shown(row: Mapping[str, Any], subject: str, region: str, views: int) -> bool:
-    """Return whether a row has a line; of many views only the subject's have, in one table."""
-    few = views <= FEW or (row["row"] == subject and not region)
-    return few or isinstance(row["view"], str)
-
-
-def draw(
-    rows: Mapping[str, Float[np.ndarray, "v t h w 3"]],
-    truth: Float[np.ndarray, "v t h w 3"],
-    views: Int[np.ndarray, " v"],
-) -> UInt8[np.ndarray, "H W 3"]:
-    """Draw the truth, the first row, their difference and the other rows, at the last instant.
-
-    Of many views some are drawn, evenly spread.
-    """
-    most = MAX_SHEET_SIDE // (CELL_ROWS + 2 * MARGIN)
-    drawn = np.unique(np.linspace(0, len(views) - 1, min(most, len(views))).round().astype(int))
-    last = {name: pictures[drawn, -1] for name, pictures in rows.items()}
-    first = next(iter(last.values()))
-    true = truth[drawn, -1]
-    pictures = [true, first, np.abs(first - true) * FAINT, *list(last.values())[1:]]
-    names = list(rows)
-    width = truth.shape[3] / truth.shape[2]
-    return contact_sheet(
-        to_uint8(np.stack(pictures, 1)),
-        rows=[f"view {view}" for view in views[drawn]],
-        columns=["truth", names[0], f"difference x{FAINT}", *names[1:]],
-        title=f"The last instant of {len(drawn)} of {len(views)} target views",
-        cell_height=min(CELL_ROWS, int((MAX_SHEET_SIDE / (len(pictures) + 1) - MARGIN) / width)),
+    instants = ", ".join(map(str, about["instants"]))
+    other_views = " and ".join(map(str, about["given_views"][1:]))
+    views = f"{about['source_view']}{other_views and f', beside it {other_views}'}"
+    text = (
+        f"# {subject} against the real views of clip {about['clip']} ({about['scene']})\n\n"
+        f"Split `{about['split']}` of `{about['dataset']}` (`{about['content'][:16]}`). "
+        f"The source is view {views}, at instants {instants}; one unit is "
+        f"{about['unit']:.4g} of the dataset's. Its depth is {whose[about['depth']]}."
     )
+    return f"{text} These views were not fitted: {', '.join(held_out)}." if held_out else text

@@ -1,0 +1,240 @@
+"""Scores by networks whose weights cannot be shipped, and FID's features.
+
+The networks come as .onnx files that a person exports once (docs/evaluation.md says how):
+
+    CLIP       colours normalised as for CLIP, to an embedding of any length
+    Inception  colours in [-1, 1], to the 2,048 numbers of the last pooling
+    pointmaps  colours in [-1, 1] of two pictures, to two outputs whose names begin with `conf`
+               (1 h w), how sure a network such as DUSt3R is of their points, from 1
+
+    CLIP-F     mean cosine of the embeddings of neighbouring frames of one view, in percent
+    CLIP-V     mean cosine of the embeddings of all pairs of views of one instant, in percent
+    CLIP score mean cosine of the embeddings of frames and of the prompt, in percent, at least 0
+    confidence mean of `conf` over the pixels of both pictures
+
+CLIP-F and CLIP-V are as in SynCamMaster (Bai et al. 2024); they are 100 for one picture everywhere.
+The CLIP score is that of Hessel et al. 2021, times 100 in place of 2.5. The prompt's embedding
+comes as a file, since words need the tokenizer of their own CLIP.
+"""
+
+from collections.abc import Callable, Mapping
+from itertools import combinations, pairwise
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+from PIL import Image
+
+from full4d_jax.media.video import crop_resize
+from full4d_jax.session.errors import InputError, input_errors, require_file
+from full4d_jax.source.depth.onnx_network import as_network, open_file
+from input_pipeline.plain_files import load_array
+
+CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
+CLIP_DEVIATION = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
+SEE = "see docs/evaluation.md"
+BY_FILE = {
+    "clip_onnx": "CLIP-F, CLIP-V",
+    "clip_text": "CLIP score",
+    "pointmaps_onnx": "Confidence of DUSt3R",
+}
+
+Picture = UInt8[np.ndarray, "h w 3"]
+ImageFeatures = Callable[[Picture], Float32[np.ndarray, " c"]]
+Confidence = Callable[[Picture, Picture], Float[np.ndarray, "2 p q"]]
+
+
+class ScoringNetworks(NamedTuple):
+    """The networks that a person gave.
+
+    Attributes:
+      clip: CLIP's image encoder.
+      prompt: embedding of the prompt by its text encoder.
+      pointmaps: how sure DUSt3R is of the points of two pictures.
+      files: the files, by option.
+      missing: why scores are not there, by their names.
+    """
+
+    clip: ImageFeatures | None = None
+    prompt: Float[np.ndarray, " c"] | None = None
+    pointmaps: Confidence | None = None
+    files: Mapping[str, Path | None] = MappingProxyType({})
+    missing: Mapping[str, str] = MappingProxyType({})
+
+
+NO_NETWORKS = ScoringNetworks()
+
+
+def load_scoring_networks(files: Mapping[str, Path | None]) -> ScoringNetworks:
+    """Open the networks that are given, by the options of `BY_FILE`.
+
+    Raises:
+      InputError: a file that cannot be used, or a prompt without CLIP.
+    """
+    clip_file = files["clip_onnx"]
+    prompt = files["clip_text"]
+    pointmaps = files["pointmaps_onnx"]
+    if prompt and not clip_file:
+        do = "give both, or neither"
+        raise InputError("option", "--clip_onnx", "none", "one, with --clip_text", do)
+    clip = load_clip(clip_file) if clip_file else None
+    return ScoringNetworks(
+        clip=clip,
+        prompt=load_prompt(prompt, clip) if prompt and clip else None,
+        pointmaps=load_pointmaps(pointmaps) if pointmaps else None,
+        files=files,
+        missing={
+            name: f"no --{flag}; docs/evaluation.md says how to make one"
+            for flag, name in BY_FILE.items()
+            if files[flag] is None
+        },
+    )
+
+
+def load_clip(path: Path) -> ImageFeatures:
+    """Load CLIP's image encoder.
+
+    Raises:
+      InputError: no such file, a file of something else, or onnxruntime is missing.
+    """
+    return _load("CLIP", path, 224, clip_colors)
+
+
+def load_inception(path: Path) -> ImageFeatures:
+    """Load FID's network.
+
+    Raises:
+      InputError: no such file, a file of something else, or onnxruntime is missing.
+    """
+    return _load("Inception", path, 299, inception_colors)
+
+
+def _load(
+    what: str,
+    path: Path,
+    side: int,
+    colors: Callable[[Picture, int], Float32[np.ndarray, "side side 3"]],
+) -> ImageFeatures:
+    """Load a network that sees pictures by `colors`, with sides of its own or else `side`."""
+    expected = "a network from pictures of three float colours to vectors"
+    file = open_file(what, path, expected, SEE)
+    network = as_network(file)
+    own, _ = network.sides(side, side)
+
+    def see(picture: Picture) -> Float32[np.ndarray, " c"]:
+        values = network.first(planes(colors(picture, own)))
+        vector = np.squeeze(values).astype(np.float32)
+        if vector.ndim != 1 or not np.isfinite(vector).all():
+            raise file.refused(f"an output {values.shape}, or NaN in it")
+        return vector
+
+    return see
+
+
+def load_prompt(path: Path, clip: ImageFeatures) -> Float[np.ndarray, " c"]:
+    """Load the embedding of a prompt by the text encoder of the same CLIP.
+
+    Raises:
+      InputError: no such file, or no embedding with as many numbers as that of a picture.
+    """
+    length = len(clip(np.zeros((224, 224, 3), np.uint8)))
+    expected = f"an embedding by CLIP's text encoder, .npy of {length} floats"
+    require_file("prompt", path, expected, SEE)
+    with input_errors("prompt", SEE):
+        values = load_array(path, expected)
+    text = values.reshape(-1) if values.dtype.kind == "f" else np.zeros(0)
+    if text.shape != (length,) or not np.isfinite(text).all() or not text.any():
+        found = f"{values.dtype} of shape {values.shape}, or NaN or only 0 in it"
+        raise InputError("prompt", path, found, expected, SEE)
+    return text.astype(np.float32)
+
+
+def load_pointmaps(path: Path) -> Confidence:
+    """Load a network of pointmaps, which sees the middle of two pictures.
+
+    Raises:
+      InputError: no such file, a file of something else, or onnxruntime is missing.
+    """
+    file = open_file("pointmaps", path, "a network from two pictures to two conf (1 h w)", SEE)
+    network = as_network(file, inputs=2)
+    names = [name for name in file.outputs if name.startswith("conf")]
+    if len(names) != 2:
+        raise file.refused(file.described)
+
+    def see(first: Picture, second: Picture) -> Float[np.ndarray, "2 p q"]:
+        sides = network.sides(256, 256)  # where a file takes any size
+        pictures = [crop_resize(x, *sides) for x in (first, second)]
+        outputs = network.run(*(planes(x / np.float32(127.5) - 1) for x in pictures))
+        for name in names:
+            values = outputs[name]
+            if values.shape != (1, *sides) or not np.isfinite(values).all():
+                raise file.refused(f"an output {name} {values.shape}, or NaN in it")
+        return np.concatenate([outputs[name] for name in names])
+
+    return see
+
+
+def pair_confidence(frames: UInt8[np.ndarray, "v t h w 3"], pointmaps: Confidence) -> float:
+    """Return the confidence of neighbouring views of one instant, each pair in both orders."""
+    confidences = []
+    for t in range(frames.shape[1]):
+        for near, far in pairwise(frames[:, t]):
+            confidences += [pointmaps(near, far).mean(), pointmaps(far, near).mean()]
+    return float(np.mean(confidences))
+
+
+def clip_colors(frame: Picture, side: int) -> Float32[np.ndarray, "side side 3"]:
+    """Prepare a picture as OpenAI's CLIP: shorter side to `side`, bicubic, middle square."""
+    height, width = frame.shape[:2]
+    short = min(height, width)
+    size = int(width * side / short), int(height * side / short)
+    large = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
+    top = (large.shape[0] - side) // 2
+    left = (large.shape[1] - side) // 2
+    square = large[top : top + side, left : left + side].astype(np.float32)
+    return (square / np.float32(255) - CLIP_MEAN) / CLIP_DEVIATION
+
+
+def inception_colors(frame: Picture, side: int) -> Float32[np.ndarray, "side side 3"]:
+    """Prepare a picture as pytorch-fid: the whole picture to a square, bilinear."""
+    colors = frame.astype(np.float32) / np.float32(127.5) - 1
+    return cv2.resize(colors, (side, side), interpolation=cv2.INTER_LINEAR)
+
+
+def embed(
+    features: ImageFeatures, frames: UInt8[np.ndarray, "v t h w 3"]
+) -> Float32[np.ndarray, "v t c"]:
+    """Return the features of every frame of a grid."""
+    return np.stack([[features(frame) for frame in video] for video in frames])
+
+
+def clip_f(embeddings: Float[np.ndarray, "v t c"]) -> float:
+    """Return CLIP-F, percent; NaN for a single instant."""
+    unit = _unit(embeddings)
+    cosines = (unit[:, 1:] * unit[:, :-1]).sum(-1)
+    return float(100 * cosines.mean()) if cosines.size else float("nan")
+
+
+def clip_v(embeddings: Float[np.ndarray, "v t c"]) -> float:
+    """Return CLIP-V, percent; NaN for a single view."""
+    unit = _unit(embeddings)
+    cosines = [(unit[a] * unit[b]).sum(-1) for a, b in combinations(range(len(unit)), 2)]
+    return float(100 * np.mean(cosines)) if cosines else float("nan")
+
+
+def clip_score(embeddings: Float[np.ndarray, "v t c"], text: Float[np.ndarray, " c"]) -> float:
+    """Return the CLIP score of frames and the prompt, percent, at least 0."""
+    cosines = _unit(embeddings) @ _unit(text)
+    return float(100 * max(cosines.mean(), 0))
+
+
+def _unit(embeddings: Float[np.ndarray, "*n c"]) -> Float[np.ndarray, "*n c"]:
+    return embeddings / np.linalg.norm(embeddings, axis=-1, keepdims=True)
+
+
+def planes(colors: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "1 3 h w"]:
+    """Return a picture as networks in .onnx files take it."""
+    return np.ascontiguousarray(colors.transpose(2, 0, 1))[None]

@@ -1,1 +1,0 @@
-"""Grids and scenes scored against the real views of their clip."""

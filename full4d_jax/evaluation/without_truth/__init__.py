@@ -1,1 +1,0 @@
-"""Grids and scenes scored on their own: consistency, distances of sets."""
