@@ -57,14 +57,3 @@ def test_plain_adamw_is_optaxs():
         for name, x in expected.items():
             np.testing.assert_allclose(ours[name], x, rtol=1e-5, atol=1e-9, err_msg=name)
     assert np.abs(theirs[-1]["head.bias"]).max() > 0
-
-
-def test_what_does_not_fit_is_told(capsys):
-    preset = load_config("configs/debug.py")
-    assert preset.training.batch == 2
-    for words, said in (
-        ("--config debug --training.accumulate 3", "a divisor of the batch, 2"),
-        ("--config debug --data.drop_text 0.1", "0, or a model with text"),
-    ):
-        assert main(["train", *words.split()]) == 2
-        assert said in capsys.readouterr().err
