@@ -31,6 +31,7 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.moving import moving_pixels
 from full4d_jax.media.pictures import PAPER, contact_sheet, save_picture, to_uint8
+from full4d_jax.scene.quality import MOVING_LEVELS
 from full4d_jax.scene.renders import scene_renderer
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.session.files import Arrays, read_arrays
@@ -207,7 +208,7 @@ def medians(reports: Sequence[dict[str, float]]) -> dict[str, float | None]:
 def two_instants(frames: UInt8[ndarray, "t h w 3"]) -> Int[ndarray, "2"]:
     """Return the middle instant and another one, the one with most motion."""
     middle = len(frames) // 2
-    motion = moving_pixels(frames, MOVING).mean((1, 2))
+    motion = moving_pixels(frames, MOVING_LEVELS).mean((1, 2))
     motion[middle] = -math.inf
     return np.array([middle, int(motion.argmax())])
 
