@@ -22,6 +22,7 @@ from jax.experimental import mesh_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from full4d_jax.config import Config, MeshConfig, to_dict
+from full4d_jax.config.codecs import strides_of
 from full4d_jax.session.fields import require
 
 AXES = ("data", "fsdp", "view", "time", "tensor")
@@ -173,8 +174,6 @@ def gather_layer(params: Any, width: int) -> Any:
 
 def frames_and_tokens(config: Config) -> tuple[int, int]:
     """Return frames (views times latent frames, with the projected half) and tokens of each."""
-    from full4d_jax.config.codecs import strides_of
-
     model = config.model
     data = config.data
     strides = strides_of(model.codec, model.codec_stride)
@@ -192,46 +191,44 @@ def check_mesh(config: Config, mesh: Mesh | AbstractMesh) -> None:
     """
     sizes = mesh.shape
     model = config.model
-    samples = sizes["data"] * sizes["fsdp"]
+    # Samples.
+    samples = sizes["data"] * sizes["fsdp"] * config.training.accumulate
+    words = f"a multiple of mesh.data x mesh.fsdp x training.accumulate, {samples}"
     batch = config.training.batch
-    accumulate = config.training.accumulate
-    multiple = f"a multiple of mesh.data x mesh.fsdp, {samples}"
-    if accumulate > 1:
-        multiple += f", x training.accumulate, {accumulate}"
-    require("training.batch", batch, batch % (samples * accumulate) == 0, multiple)
-    parts = sizes["view"] * sizes["time"]
+    require("training.batch", batch, batch % samples == 0, words)
+
+    # Tokens of a sample, or whole rows and columns.
+    names = "mesh.view, mesh.time"
+    both = (sizes["view"], sizes["time"])
+    parts = math.prod(both)
     if config.data.lines:
         words = "sizes of 1 with data.lines: rows and columns are not cut"
-        require("mesh.view, mesh.time", (sizes["view"], sizes["time"]), parts == 1, words)
+        require(names, both, parts == 1, words)
     frames, tokens = frames_and_tokens(config)
     if model.attention in ("fused", "full"):
-        fits = _divisors(frames * tokens)
-        words = f"sizes whose product is one of {fits}, for {frames} frames of {tokens} tokens"
-        require("mesh.view, mesh.time", (sizes["view"], sizes["time"]), parts in fits, words)
+        divided = frames * tokens
+        words = f"sizes whose product divides {frames} frames of {tokens} tokens"
     else:
         views = config.data.views
-        times = frames // config.data.views
-        fits = _divisors(math.gcd(views, times))
-        words = f"sizes whose product is one of {fits}: all views, and all times, divide by it"
-        require("mesh.view, mesh.time", (sizes["view"], sizes["time"]), parts in fits, words)
-    heads = _divisors(math.gcd(model.heads, model.ffn))
-    words = f"one of {heads}, which divide model.heads and model.ffn"
-    require("mesh.tensor", sizes["tensor"], sizes["tensor"] in heads, words)
+        divided = math.gcd(views, frames // views)
+        words = f"sizes whose product divides all views, {views}, and times, {frames // views}"
+    require(names, both, divided % parts == 0, words)
+
+    # Heads and channels.
+    divided = math.gcd(model.heads, model.ffn)
+    words = f"a size that divides model.heads, {model.heads}, and model.ffn, {model.ffn}"
+    require("mesh.tensor", sizes["tensor"], divided % sizes["tensor"] == 0, words)
     shards = sizes["fsdp"] * parts
     words = f"sizes whose product divides model.width, {model.width}"
-    names = "mesh.fsdp, mesh.view, mesh.time"
-    require(names, shards, model.width % shards == 0, words)
+    require(f"mesh.fsdp, {names}", shards, model.width % shards == 0, words)
     if model.attention in ("fused", "full"):
-        _, rest = swap_axes(model.heads // sizes["tensor"], sizes["view"], sizes["time"])
+        heads = model.heads // sizes["tensor"]
+        _, rest = swap_axes(heads, *both)
         queries = math.prod(sizes[name] for name in rest)
-        words = (
-            f"sizes that divide the {model.heads // sizes['tensor']} heads of a device, mesh.time "
-            f"first; what is left, the {frames} frames"
-        )
-        require("mesh.view, mesh.time", parts, frames % queries == 0, words)
-        whole = queries == 1 or "prope" not in model.cameras
+        words = f"sizes that divide the {heads} heads of a device, or what is left, {frames} frames"
+        require(names, parts, frames % queries == 0, words)
         words = "sizes that divide the heads, with prope"
-        require("mesh.view, mesh.time", parts, whole, words)
+        require(names, parts, queries == 1 or "prope" not in model.cameras, words)
 
 
 def swap_axes(heads: int, view: int, time: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -245,11 +242,6 @@ def swap_axes(heads: int, view: int, time: int) -> tuple[tuple[str, ...], tuple[
             break
     swap = tuple(name for name in swap if sizes[name] > 1)
     return swap, tuple(name for name in sizes if name not in swap and sizes[name] > 1)
-
-
-def _divisors(n: int) -> list[int]:
-    """Return the divisors of `n`, up to 4096."""
-    return [d for d in range(1, min(n, 4096) + 1) if n % d == 0]
 
 
 def rows_here(mesh: Mesh, batch: int) -> list[int]:
