@@ -113,9 +113,7 @@ def fit(
         # Denoising costs far more than a step, so its pictures serve until the next refresh.
         if cached and _due(first, config, cached):
             tau = jnp.float32(cached.largest_tau(cached.progress(first / config.steps)))
-            taught = cached_frames(
-                state.fitted.scene, cached, tau, chunk_key, config.background, config.antialiased
-            )
+            taught = cached_frames(state.fitted.scene, cached, tau, chunk_key, config)
             state = state._replace(taught=taught)
         now = _shrunk(_targets_at(first, state, targets, config, distillation, novel), size)
         run = run_chunk

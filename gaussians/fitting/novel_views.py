@@ -73,40 +73,23 @@ def learn(
     """
     part_key, noise_key = jax.random.split(key)
     blind = replace(prior, params=None)  # which may lie on other devices
-    part, video, overflow = show_part(
-        scene,
-        blind,
-        progress,
-        part_key,
-        background=config.background,
-        antialiased=config.antialiased,
-        budget=budget,
-    )
+    part, video, overflow = show_part(scene, blind, progress, part_key, config, budget)
     if int(overflow) > 0:
         return None, overflow
     judged = prior.run(judge_video, video, prior, part.views, part.window, part.tau, noise_key)
     loss, slope = jax.device_get(judged)
     weight = prior.weight_at(progress)
-    gradient = pull_scene(
-        scene,
-        part,
-        jnp.asarray(weight * slope),
-        background=config.background,
-        antialiased=config.antialiased,
-        budget=budget,
-    )
+    gradient = pull_scene(scene, part, jnp.asarray(weight * slope), config, budget)
     return Lesson(jnp.asarray(weight * loss), gradient), overflow
 
 
-@partial(jax.jit, static_argnames=("background", "antialiased", "budget"))
+@partial(jax.jit, static_argnames=("config", "budget"))
 def show_part(
     scene: Scene,
     prior: Distillation,
     progress: Float[Array, ""],
     key: Array,
-    *,
-    background: tuple[float, float, float],
-    antialiased: bool,
+    config: FitConfig,
     budget: int,
 ) -> tuple[NovelPictures, Float[Array, "m n h w 3"], Int[Array, ""]]:
     """Draw a part of the video and a flow time, and render it; returns the overflow too."""
@@ -129,22 +112,20 @@ def show_part(
         scene,
         cameras,
         times,
-        background=jnp.array(background),
-        antialiased=antialiased,
+        background=jnp.array(config.background),
+        antialiased=config.antialiased,
         max_intersections=budget,
     )
     video = rearrange(pictures.rgb, "(v t) h w c -> v t h w c", v=len(views))
     return NovelPictures(views, window, cameras, times, tau), video, pictures.overflow.max()
 
 
-@partial(jax.jit, static_argnames=("background", "antialiased", "budget"))
+@partial(jax.jit, static_argnames=("config", "budget"))
 def pull_scene(
     scene: Scene,
     part: NovelPictures,
     slope: Float[Array, "m n h w 3"],
-    *,
-    background: tuple[float, float, float],
-    antialiased: bool,
+    config: FitConfig,
     budget: int,
 ) -> Scene:
     """Return the gradient in the scene of a loss whose gradient in its pictures is `slope`.
@@ -159,8 +140,8 @@ def pull_scene(
             return render(
                 scene.at(time),
                 camera,
-                background=jnp.array(background),
-                antialiased=antialiased,
+                background=jnp.array(config.background),
+                antialiased=config.antialiased,
                 max_intersections=budget,
             ).rgb
 
@@ -176,15 +157,14 @@ def cached_frames(
     prior: Distillation,
     tau: Float[Array, ""],
     key: Array,
-    background: tuple[float, float, float],
-    antialiased: bool,
+    config: FitConfig,
 ) -> Float[Array, "n h w 3"]:
     """Return the prior's version of the scene's present renders at the novel cameras."""
     pictures = render_clip(
         scene,
         *flat_cameras(prior),
-        background=jnp.array(background),
-        antialiased=antialiased,
+        background=jnp.array(config.background),
+        antialiased=config.antialiased,
     )
     video = rearrange(pictures.rgb, "(v t) h w c -> v t h w c", t=len(prior.times))
     # By way of the host: the prior may lie on several devices, the fit stays on its own.

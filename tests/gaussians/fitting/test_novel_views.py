@@ -20,7 +20,7 @@ from gaussians.types import Camera, Gaussians
 VIEWS, INSTANTS, SIZE, BUDGET = 4, 5, 16, 512
 WINDOWS = jnp.array([[0, 1, 2], [2, 3, 4]])
 CONFIG = FitConfig(steps=20, chunk=5, background=(0.2, 0.4, 0.6))
-LOOK = {"background": CONFIG.background, "antialiased": False, "budget": BUDGET}
+LOOK = CONFIG, BUDGET
 PROGRESS = jnp.float32(0.5)
 
 
@@ -79,7 +79,7 @@ def test_a_lesson_is_the_gradient_of_the_loss_of_what_was_drawn(options):
     assert lesson is not None
     assert int(overflow) == 0
     part_key, noise_key = jax.random.split(key)
-    part, _, _ = show_part(scene(), asked, PROGRESS, part_key, **LOOK)
+    part, _, _ = show_part(scene(), asked, PROGRESS, part_key, *LOOK)
     instants = WINDOWS[part.window] if options else jnp.arange(INSTANTS)
     params = asked.params[part.views][:, instants]
     cameras = Camera(
@@ -112,7 +112,7 @@ def test_a_lesson_is_the_gradient_of_the_loss_of_what_was_drawn(options):
 
 
 def test_pictures_pull_the_scene_as_finite_differences_do():
-    part, _, _ = show_part(scene(), prior(**PARTED), PROGRESS, jax.random.key(0), **LOOK)
+    part, _, _ = show_part(scene(), prior(**PARTED), PROGRESS, jax.random.key(0), *LOOK)
     slope = jax.random.normal(jax.random.key(1), (2, 3, SIZE, SIZE, 3))
 
     def colored(harmonics):
@@ -124,7 +124,7 @@ def test_pictures_pull_the_scene_as_finite_differences_do():
 
     harmonics = scene().gaussians.harmonics
     check_grads(jax.jit(colored), (harmonics,), order=1, modes=("rev",), rtol=1e-2)
-    found = pull_scene(scene(), part, slope, **LOOK).gaussians.harmonics
+    found = pull_scene(scene(), part, slope, *LOOK).gaussians.harmonics
     np.testing.assert_allclose(found, jax.grad(colored)(harmonics), rtol=1e-4, atol=1e-4)
 
 
@@ -132,7 +132,7 @@ def test_every_view_and_window_is_drawn_again_by_the_same_key():
     asked, views, windows = prior(**PARTED), [], []
     all_cameras, _ = flat_cameras(asked)
     for seed in range(24):
-        part, video, _ = show_part(scene(), asked, PROGRESS, jax.random.key(seed), **LOOK)
+        part, video, _ = show_part(scene(), asked, PROGRESS, jax.random.key(seed), *LOOK)
         assert video.shape == (2, 3, SIZE, SIZE, 3)
         assert part.views[0] < part.views[1]
         instants = np.asarray(WINDOWS[part.window])
@@ -146,7 +146,7 @@ def test_every_view_and_window_is_drawn_again_by_the_same_key():
     assert set(sum(views, ())) == set(range(VIEWS))
     assert len(set(views)) > 3
     assert set(windows) == {0, 1}
-    again, *_ = show_part(scene(), asked, PROGRESS, jax.random.key(23), **LOOK)
+    again, *_ = show_part(scene(), asked, PROGRESS, jax.random.key(23), *LOOK)
     assert_equal(again, part)
 
 
