@@ -5,13 +5,10 @@ from enum import Enum
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
 
 from full4d_jax.config import DataConfig, LiftConfig
 from full4d_jax.geometry.moving import moving_pixels
 from full4d_jax.grid import Grid
-from full4d_jax.scene.half_instants import TargetsBetween, between_instants
 from full4d_jax.session.errors import InputError
 from gaussians import FitConfig
 from gaussians.fitting.fit_config import fit_memory
@@ -48,33 +45,19 @@ def fit_kind(grid: Grid) -> FitKind:
     return FitKind.ENLARGED if grid.about.enlarged else FitKind.AROUND_SOURCE
 
 
-def count_moving(frames: Float[ndarray, "t h w 3"]) -> int:
-    """Return how many pixels of a clip, colours in [0, 1], differ from their median over time."""
-    moving_difference = 20 / 255
-    return int(moving_pixels(frames, moving_difference).sum())
-
-
-def count_fitted(
-    settings: LiftConfig, frames: Float[ndarray, "t h w 3"], between: TargetsBetween | None
-) -> int:
-    """Return how many moving pixels a fit shows: of the instants, and of the pictures between.
-
-    A scene with the motion `deformation` starts from neither, so that only the instants count.
-    """
-    moving = count_moving(frames)
-    if between is None or settings.motion != "freetime":
-        return moving
-    return moving + count_moving(between.frames)
-
-
 def sized_for(settings: LiftConfig, grid: Grid) -> LiftConfig:
     """Return settings whose steps and capacity are numbers, for a fit to a grid; see `sized`."""
+    moving_difference = 20 / 255  # from the median colour over time
     kind = fit_kind(grid)
     height, width = grid.frames.shape[2:4]
-    moving = 0
+    films = []
     if kind is not FitKind.CAPTURED:
-        source = grid.frames[0].astype(np.float32) / 255
-        moving = count_fitted(settings, source, between_instants(grid))
+        films.append(grid.frames[0])
+        # A scene that deforms starts from none of the pictures between the instants.
+        if grid.between is not None and settings.motion == "freetime":
+            films.append(grid.between.frames)
+    colors = (film.astype(np.float32) / 255 for film in films)
+    moving = sum(int(moving_pixels(x, moving_difference).sum()) for x in colors)
     return sized(settings, height, width, kind=kind, moving=moving)
 
 
@@ -90,7 +73,7 @@ def sized(
       height: rows of a picture.
       width: columns of a picture.
       kind: what the grid is.
-      moving: pixels of the source that move, of all instants (`count_moving`).
+      moving: pixels of the source that move, of all instants (`sized_for`).
     """
     moving_density = 0.15  # more Gaussians per pixel that moves, at any instant
     fewest, most = 12_000, 400_000  # Gaussians
