@@ -261,8 +261,7 @@ def with_missing(grid: Grid, cameras: Cameras) -> Grid:
 
 def alone(grid: Grid, view: int) -> Grid:
     """Return one real view of a rig as a grid of its own, in the world and unit of its camera."""
-    cameras = grid.cameras
-    assert cameras is not None, "a rig has cameras"
+    cameras = grid.known_cameras
     assert grid.about.distances is not None, "a rig knows how far the scene is"
     unit = float(grid.about.distances[view])
     poses = np.asarray(cameras.world_to_camera[[view]], np.float64)
@@ -284,22 +283,10 @@ def alone(grid: Grid, view: int) -> Grid:
 
 def grid_arrays(grid: Grid) -> dict[str, ndarray]:
     """Return a grid as named arrays, as `source.npz` and `grid.npz` hold it; see `grid_from`."""
-    values: dict[str, Any] = {
-        "frames": grid.frames,
-        "origin": grid.origin,
-        "times": grid.times,
-        "depth": grid.depth,
-        "masks": grid.masks,
-        "cloud": grid.cloud,
-        "around": grid.around,
-        "note": grid.about.note,
-        "warning": grid.about.warning,
-        "unposed": grid.about.unposed,
-        "rate": grid.about.rate,
-        "distances": grid.about.distances,
-        "enlarged": grid.about.enlarged,
-        "sound": grid.about.sound,
-    }
+    own = "frames", "origin", "times", "depth", "masks", "cloud", "around"
+    said = "note", "warning", "unposed", "rate", "distances", "enlarged", "sound"
+    values: dict[str, Any] = {name: getattr(grid, name) for name in own}
+    values |= {name: getattr(grid.about, name) for name in said}
     if grid.cameras is not None:
         values["intrinsics"] = grid.cameras.intrinsics
         values["world_to_camera"] = grid.cameras.world_to_camera
@@ -351,13 +338,13 @@ def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
         frames=arrays["frames"],
         origin=arrays["origin"],
         times=arrays["times"],
-        cameras=cameras,
         depth=arrays.get("depth"),
         masks=arrays.get("masks"),
-        points=points,
         cloud=arrays.get("cloud"),
-        between=between,
         around=arrays.get("around"),
+        cameras=cameras,
+        points=points,
+        between=between,
         plate=plate_in(arrays),
         about=about,
     )

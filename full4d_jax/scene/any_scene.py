@@ -53,6 +53,5 @@ def open_scene(source: Path) -> ShownScene:
         scene = from_arrays(arrays)
         return ShownScene(scene, page.overview(scene), page.UNKNOWN_CLIP_SECONDS, page.TITLE)
     grid = posed_grid(stages)
-    assert grid.cameras is not None, "it was refused without"
-    viewing = page.run_viewing(grid.cameras, grid.frames[0], arrays.get("background"))
+    viewing = page.run_viewing(grid.known_cameras, grid.frames[0], arrays.get("background"))
     return ShownScene(from_arrays(arrays), viewing, page.clip_seconds(grid.times), page.TITLE)

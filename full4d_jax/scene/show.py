@@ -28,7 +28,7 @@ def show_first_look(job: Job, grid: Grid, scene: Scene) -> None:
 
 
 def show_scene(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions) -> None:
-    """Write videos, the page, and PLY files when asked for.
+    """Write videos and the page.
 
     Args:
       job: the command at work.
@@ -38,8 +38,7 @@ def show_scene(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions) -> Non
     """
     folder = job.stages.folder
     scene = from_arrays(arrays)
-    cameras = grid.cameras
-    assert cameras is not None, "a scene was fitted to it"
+    cameras = grid.known_cameras
     with job.stages.timed("renders"):
         renders.write_renders(
             folder,
@@ -69,8 +68,7 @@ def read_film(path: Path) -> CameraPath:
 
 def show_path(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions, path: CameraPath) -> None:
     """Write path.mp4, the film of a camera path; arguments as of `show_scene`."""
-    cameras = grid.cameras
-    assert cameras is not None, "a scene was fitted to it"
+    cameras = grid.known_cameras
     with job.stages.timed("path"):
         renders.write_film(
             job.stages.folder / "path.mp4",
@@ -86,8 +84,7 @@ def _write_page(
     job: Job, grid: Grid, scene: Scene, background: np.ndarray | None, *, quick: bool
 ) -> None:
     """Write the page of a scene; it plays as long as the source lasts, and with its sound."""
-    assert grid.cameras is not None, "a scene was fitted to it"
-    viewing = page.run_viewing(grid.cameras, grid.frames[0], background)
+    viewing = page.run_viewing(grid.known_cameras, grid.frames[0], background)
     seconds = page.clip_seconds(grid.times)
     sound = grid.about.sound
     path = job.stages.folder / "scene.html"
