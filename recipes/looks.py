@@ -14,7 +14,6 @@ from einops import rearrange
 from jaxtyping import Array, Float, Float32, Integer
 
 from input_pipeline.footage import PICTURES, first_picture, listed
-from input_pipeline.procedural.precision import exact_products
 from input_pipeline.procedural.rich_world import OBJECTS
 from input_pipeline.procedural.scene import (
     ProceduralClip,
@@ -64,7 +63,7 @@ def _pieces(videos: str) -> Cutouts | None:
     return read_cutouts(videos) if videos else None
 
 
-@exact_products
+@jax.default_matmul_precision("highest")
 def scene_with_looks(index: Integer[Array, ""] | int, looks: Looks, **size: Any) -> ProceduralClip:
     """Return a procedural scene with these looks: cards stand or glide before the source camera.
 

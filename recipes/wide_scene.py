@@ -19,7 +19,6 @@ from cards import paint_cards, stand_cards
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
 from looks import NO_PHOTOS, Looks
 
-from input_pipeline.procedural.precision import exact_products
 from input_pipeline.procedural.rich_render import is_sky
 from input_pipeline.procedural.rich_world import (
     BALL_COUNT,
@@ -64,7 +63,7 @@ class WideFrame(NamedTuple):
     depth: Float[Array, "h w"]  # z in units of its median
 
 
-@exact_products
+@jax.default_matmul_precision("highest")
 def wide_frame(
     index: Integer[Array, ""] | int,
     *,

@@ -18,7 +18,7 @@ from input_pipeline.importers.pairing import pair
 from input_pipeline.plain_files import load_json, numbers
 
 NEEDS = "cameras/camera_extrinsics.json, videos/camNN.mp4, in a folder like f24_aperture5/scene1"
-CENTIMETRES = 0.01
+CENTIMETRE_METRES = 0.01
 FILES = ("cameras/camera_extrinsics.json", "camera_extrinsics.json")
 
 
@@ -50,7 +50,9 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         )
         views.append(view)
     scene = f"{path.resolve().parent.name}/{path.name}"
-    return [make_capture(scene, views, unit=CENTIMETRES, source=f"{scene}, {len(films)} cameras")]
+    return [
+        make_capture(scene, views, unit=CENTIMETRE_METRES, source=f"{scene}, {len(films)} cameras")
+    ]
 
 
 def named_focal_length(path: Path) -> float:

@@ -53,7 +53,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             make_capture(
                 f"{path.name}/{source}",
                 views,
-                unit=multicam.CENTIMETRES,
+                unit=multicam.CENTIMETRE_METRES,
                 source=f"ReCamMaster, {path.name}, {source}",
                 generated=True,
             )

@@ -24,7 +24,6 @@ from einops import reduce
 from jaxtyping import Array, Float
 
 from input_pipeline.procedural.gltf_mesh import SkinnedMesh, load_skinned_mesh, skinned_positions
-from input_pipeline.procedural.precision import exact_products
 from input_pipeline.procedural.scene import ProceduralClip
 from input_pipeline.procedural.scene_cameras import camera_towards
 
@@ -37,7 +36,7 @@ WALLS = ((0.55, 0.62, 0.70), (0.72, 0.66, 0.56), (0.80, 0.82, 0.85))  # x, z, ce
 GROUND = ((0.33, 0.42, 0.24), (0.62, 0.58, 0.42))
 
 
-@exact_products
+@jax.default_matmul_precision("highest")
 def gltf_clip(
     path: str | Path,
     *,
@@ -118,7 +117,7 @@ def standing_triangles(
 
 
 @partial(jax.jit, static_argnames=("height", "width"))
-@exact_products
+@jax.default_matmul_precision("highest")
 def cast_rays(
     triangles: Float[Array, "f 3 3"],
     texcoords: Float[Array, "f 3 2"],

@@ -19,7 +19,6 @@ from jaxtyping import Array, Float, Int, Integer
 
 from input_pipeline.procedural import rich_world as rich
 from input_pipeline.procedural import world as simple
-from input_pipeline.procedural.precision import exact_products
 from input_pipeline.procedural.render import paint_world
 from input_pipeline.procedural.rich_render import paint_rich_world
 from input_pipeline.procedural.scene_cameras import (
@@ -67,7 +66,7 @@ class FilmedWorld(NamedTuple):
     unit: Float[Array, ""]  # median source depth at t = 0
 
 
-@exact_products
+@jax.default_matmul_precision("highest")
 def procedural_scene(
     index: Integer[Array, ""] | int,
     *,
