@@ -16,9 +16,7 @@ from input_pipeline.schema import Example, make_example, validate
 from input_pipeline.undistortion import flat_lens, undistort
 from input_pipeline.video_files import frame_times, read_frames
 
-LONGEST_CLIP_FRAMES = (
-    81  # of a clip, where the capture has as many: what video models are trained on
-)
+CLIP_FRAMES = 81  # of a clip, where the capture has as many: what video models are trained on
 
 
 class CaptureClips(Sequence[Example]):
@@ -26,7 +24,7 @@ class CaptureClips(Sequence[Example]):
 
     Args:
       captures: what importers read.
-      frames: instants of a clip; None: `LONGEST_CLIP_FRAMES`, or all of a shorter capture.
+      frames: instants of a clip; None: `CLIP_FRAMES`, or all of a shorter capture.
       stride: take every n-th instant.
       instants: of those that all views share, from the first of these to before the second; None
         is the end.
@@ -59,7 +57,7 @@ class CaptureClips(Sequence[Example]):
         for number, capture in enumerate(self.captures):
             aligned = align(capture.views, f"scene {capture.scene_id}")
             aligned = aligned[:, slice(*instants, stride)]
-            t = max(1, min(LONGEST_CLIP_FRAMES, aligned.shape[1])) if frames is None else frames
+            t = max(1, min(CLIP_FRAMES, aligned.shape[1])) if frames is None else frames
             if aligned.shape[1] < t:
                 found = f"{aligned.shape[1]} instants that all views share"
                 raise ValueError(f"scene {capture.scene_id}: found {found}, expected {t}")

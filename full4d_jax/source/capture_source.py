@@ -42,7 +42,7 @@ from input_pipeline.cameras import (
     rescale,
 )
 from input_pipeline.capture import Capture
-from input_pipeline.capture_clips import LONGEST_CLIP_FRAMES, CaptureClips
+from input_pipeline.capture_clips import CLIP_FRAMES, CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.importers.colmap_files import read_points
 from input_pipeline.importers.record3d import unpacked
@@ -121,7 +121,8 @@ def _open_folder(options: CaptureOptions) -> Grid:
     grid = _captured(path, path.name, arrays, example.timestamps[0], do, options)
     note = "; ".join(filter(None, [grid.about.note, captures[0].note]))
     if clips.left_out:
-        note += f"; {clips.left_out} later instants left out, as a grid has {LONGEST_CLIP_FRAMES} at most"
+        left_out = f"{clips.left_out} later instants left out"
+        note += f"; {left_out}, as a grid has {CLIP_FRAMES} at most"
     grid = replace(grid, about=replace(grid.about, note=note, warning=captures[0].warning))
     return _as_generated(grid) if captures[0].generated else grid
 
@@ -154,7 +155,7 @@ def _clips_of(captures: Sequence[Capture], options: CaptureOptions) -> CaptureCl
     end = None if options.seconds is None else max(1, round(options.seconds * first.fps))
     if is_rgbd and options.fps is None:
         count = len(first.views[0].timestamps[:end])
-        stride = max(stride, math.ceil(count / LONGEST_CLIP_FRAMES))
+        stride = max(stride, math.ceil(count / CLIP_FRAMES))
     return CaptureClips(captures, stride=stride, size=rows, instants=(0, end))
 
 
