@@ -65,7 +65,7 @@ def start(frames, depth):
     return initialize(*one_view, capacity=2000, key=jax.random.key(0), velocities=velocities)
 
 
-@pytest.mark.parametrize("velocity", [(0.4, 0.1, 0), (0.3, -0.1, 0.3), (0, 0, -0.4)], ids=str)
+@pytest.mark.parametrize("velocity", [(0.4, 0.1, 0), (0.3, -0.1, 0.3)], ids=str)
 @pytest.mark.parametrize("poses", [STANDS, sliding()], ids=["standing", "sliding"])
 def test_a_square_has_its_velocity_and_the_wall_none(velocity, poses):
     frames, depth, square = film(velocity, poses)

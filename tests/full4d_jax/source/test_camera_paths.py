@@ -33,7 +33,7 @@ SIZE = {"frames": 3, "height": 64, "width": 64}
 
 
 @pytest.mark.parametrize("preset", ["arc", "ring", "spiral"])
-@pytest.mark.parametrize("views", [2, 5])
+@pytest.mark.parametrize("views", [5])
 def test_targets_are_distinct_look_at_the_pivot_and_stay_in_range(preset, views):
     targets = preset_targets(preset, targets=views - 1, frames=3, azimuth=50.0, elevation=10.0)
     path = grid_cameras(still_camera(LENS, **SIZE), targets)

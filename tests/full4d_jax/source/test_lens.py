@@ -29,7 +29,7 @@ def test_angles_of_focal_lengths():
     assert assumed_fov(100, 200) == pytest.approx(65)
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.mov", "a.mp4"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.mov"])
 def test_metadata_tell_the_lens(name, tmp_path):
     path = tmp_path / name
     if name[-3:] in ("jpg", "png"):
@@ -49,7 +49,7 @@ def test_metadata_tell_the_lens(name, tmp_path):
     assert "metadata" not in of_option.about.note
 
 
-@pytest.mark.parametrize("said", ["0", "wide", "1e9", "26 inches"])
+@pytest.mark.parametrize("said", ["0", "wide"])
 def test_what_is_no_focal_length_is_not_believed(said, tmp_path):
     write_film(tmp_path / "a.mp4", said)
     assert focal_length(tmp_path / "a.mp4") is None

@@ -23,7 +23,7 @@ def posts(pitch: float) -> np.ndarray:
     return frame
 
 
-@pytest.mark.parametrize("pitch", [-8, 0, 12, 28])
+@pytest.mark.parametrize("pitch", [0, 28])
 def test_posts_tell_the_pitch(pitch):
     up = camera_up(np.stack([posts(pitch)] * 2), LENS)
     assert up is not None

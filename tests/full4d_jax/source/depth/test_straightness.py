@@ -36,7 +36,7 @@ def median_of(frames, depth) -> float:
     return median
 
 
-@pytest.mark.parametrize("slope", [(0.0, 0.0), (0.004, 0.0), (0.0, 0.005), (-0.002, 0.003)])
+@pytest.mark.parametrize("slope", [(0.0, 0.0), (-0.002, 0.003)])
 def test_planes_bend_no_line(slope):
     disparity = 1 + slope[0] * (ACROSS - 96) + slope[1] * (DOWN - 64)
     result = straightness(clip(), 1 / disparity[None], LENS)

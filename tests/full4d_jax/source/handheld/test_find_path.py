@@ -86,7 +86,7 @@ def angle_between(found: np.ndarray, true: np.ndarray) -> float:
 
 
 @pytest.mark.extra("pycolmap")
-@pytest.mark.parametrize("person", [0.0, 0.3, 0.4])
+@pytest.mark.parametrize("person", [0.0, 0.4])
 def test_a_camera_that_travels(person):
     poses = arc()
     frames, depth = film(poses)
