@@ -47,8 +47,7 @@ class NetworkOptions:
     """The network that estimates depth."""
 
     depth_network: str | None = None
-    """ours (the default), a file, or the name of one you have: da2-small, da3-small,
-    moge2-small ... (docs/howto.md)."""
+    """ours (the default), or a .safetensors or .onnx file (docs/howto.md)."""
     depth_kind: DepthKind | None = None
     """What an .onnx file gives: disparity, depth up to a scale, or metres; by default what its
     outputs and a comparison with ours give."""

@@ -1,10 +1,9 @@
-"""Networks that estimate depth, chosen by name or by the ending of their file.
+"""Networks that estimate depth: ours, or a file whose ending tells what it is.
 
     ours            our network, in this package
-    X.safetensors   weights that `full4d train --config depth` wrote, Tiefenrausch's, or Depth
+    X.safetensors   weights that `recipes/train_depth.py` wrote, Tiefenrausch's, or Depth
                     Anything V2's as transformers writes them
     X.onnx          networks by others (`depth_file`, `signatures`); onnxruntime runs them
-    da3-small, ...  such files in ~/.cache/full4d (`PUBLISHED`)
 
 A video asks for depth (`open_network`, `clip_depth`). A capture asks for values that are affine in
 1 / z, with any scale, shift, sign and size (`load_estimator`), which
@@ -13,7 +12,6 @@ A video asks for depth (`open_network`, `clip_depth`). A capture asks for values
 
 import hashlib
 from pathlib import Path
-from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -41,91 +39,19 @@ from full4d_jax.source.options import DepthKind
 from input_pipeline.depth_alignment import Estimate
 
 OURS = "ours"
-CACHE = Path("~/.cache/full4d")
-TRANSFORMERS = "onnx/model.onnx*"  # of onnx-community; weights may lie beside the graph
-
-
-class PublishedNetwork(NamedTuple):
-    """A network that others published.
-
-    Attributes:
-      place: the repository on Hugging Face.
-      files: of that repository.
-      licence: of the weights, with what restricts their use.
-    """
-
-    place: str
-    files: str
-    licence: str
-
-
-# Nothing is downloaded: a name stands for the one .onnx file in its folder of `CACHE`. Licences
-# are those that the pages named at the end of 2026; who uses a network reads them there.
-APACHE = "Apache-2.0"
-PUBLISHED = {
-    "da2-small": PublishedNetwork(
-        "onnx-community/depth-anything-v2-small",
-        "onnx/model.onnx",
-        f"{APACHE}; Base and Large are CC-BY-NC-4.0, non-commercial",
-    ),
-    "da3-small": PublishedNetwork(
-        "onnx-community/depth-anything-v3-small",
-        TRANSFORMERS,
-        f"{APACHE}; Large and Giant are CC-BY-NC-4.0, non-commercial",
-    ),
-    "da3-base": PublishedNetwork(
-        "onnx-community/depth-anything-v3-base",
-        TRANSFORMERS,
-        f"{APACHE}; Large and Giant are CC-BY-NC-4.0, non-commercial",
-    ),
-    "moge2-small": PublishedNetwork("Ruicheng/moge-2-vits-normal-onnx", "model.onnx", "MIT"),
-    "depth-pro": PublishedNetwork(
-        "onnx-community/DepthPro-ONNX",
-        "onnx/model_quantized.onnx",
-        "Apple's own, for research only",
-    ),
-}
-NAMES = ", ".join(PUBLISHED)
-KINDS = f"ours, {NAMES}, or a .safetensors or .onnx file"
-
-
-def published_file(name: str) -> Path:
-    """Return the .onnx file of a published network.
-
-    Raises:
-      InputError: there is none in its folder, or there are several; the message says where to get
-        it, and its licence.
-    """
-    one = PUBLISHED[name]
-    shown = CACHE / name
-    files = sorted(shown.expanduser().rglob("*.onnx"))
-    if len(files) == 1:
-        return files[0]
-    if files:
-        found = ", ".join(file.name for file in files)
-        do = "leave one there, or give the path of one as --depth_network"
-        raise InputError("depth network", shown, found, "one .onnx file", do)
-    do = f"hf download {one.place} --include '{one.files}' --local-dir {shown}"
-    do = f"get it by: {do} (licence: {one.licence})"
-    raise InputError("depth network", shown, "no .onnx file", "one", do)
+KINDS = "ours, or a .safetensors or .onnx file"
 
 
 def network_file(which: str | None) -> Path:
-    """Return the file of a network's weights; None is ours.
-
-    Raises:
-      InputError: the name is that of a published network whose file is not there.
-    """
-    if which in (None, OURS):
-        return SHIPPED
-    return published_file(which) if which in PUBLISHED else Path(which)
+    """Return the file of a network's weights; None is ours."""
+    return SHIPPED if which in (None, OURS) else Path(which)
 
 
 def open_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork:
     """Open a network.
 
     Args:
-      which: ours, which None takes too, a published network, or a file.
+      which: ours, which None takes too, or a file.
       kind: what the values of an .onnx file are; None takes the file's, or compares with ours.
 
     Raises:

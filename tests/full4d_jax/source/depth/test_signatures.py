@@ -10,7 +10,7 @@ from full4d_jax.media.pictures import to_model
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.clip_depth import clip_depth
 from full4d_jax.source.depth.depth_file import DepthFile, open_depth_file
-from full4d_jax.source.depth.estimators import PUBLISHED, load_estimator, open_network
+from full4d_jax.source.depth.estimators import load_estimator, open_network
 from full4d_jax.source.depth.signatures import focal_and_shift
 
 pytestmark = pytest.mark.extra("onnx", "onnxruntime")
@@ -145,25 +145,6 @@ def test_what_takes_something_else_is_refused(inputs, outputs, found, tmp_path):
     path = write(tmp_path / "net.onnx", Graph(inputs, outputs, body))
     with pytest.raises(InputError, match=rf"{found}.* export it from colours \(1 3 h w\)"):
         open_depth_file(path)
-
-
-def test_a_name_says_where_to_get_the_file_and_its_licence(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name, one in PUBLISHED.items():
-        with pytest.raises(InputError) as caught:
-            open_network(name)
-        assert f"~/.cache/full4d/{name}: found no .onnx file" in str(caught.value)
-        assert f"hf download {one.place}" in str(caught.value)
-        assert f"licence: {one.licence}" in str(caught.value)
-    folder = tmp_path / ".cache/full4d/da3-small"
-    folder.mkdir(parents=True)
-    write(folder / "model.onnx", GRAPHS["da3-rank-5"])
-    network = open_network("da3-small")
-    assert isinstance(network, DepthFile)
-    assert network.signature.name == "Depth Anything 3"
-    write(folder / "model_fp16.onnx", GRAPHS["da3-rank-5"])
-    with pytest.raises(InputError, match=r"found model\.onnx, model_fp16\.onnx, expected one"):
-        open_network("da3-small")
 
 
 def test_the_source_is_opened_again_for_another_lens(tmp_path, capsys):
