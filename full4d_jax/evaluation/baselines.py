@@ -15,7 +15,6 @@ from jaxtyping import Array, ArrayLike, Float, Num
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, project_video
 
-INPAINT_RADIUS = 3  # pixels around a hole that Telea's method looks at
 Frames = Float[np.ndarray, "v t h w 3"]
 
 
@@ -32,13 +31,14 @@ def inpaint_by_marching(
     OpenCV works on 8 bits, so seen pixels come back rounded. A frame without any seen pixel becomes
     mid-grey.
     """
+    radius = 3  # pixels around a hole that the method looks at
     images = np.rint(127.5 * (np.clip(frames, -1, 1) + 1)).astype(np.uint8)
     seen = np.asarray(mask) > 0
     filled = np.full(images.shape, 127.5, np.float32)
     for index in np.ndindex(images.shape[:2]):
         if seen[index].any():
             hole = (~seen[index]).astype(np.uint8)
-            filled[index] = cv2.inpaint(images[index], hole, INPAINT_RADIUS, cv2.INPAINT_TELEA)
+            filled[index] = cv2.inpaint(images[index], hole, radius, cv2.INPAINT_TELEA)
     return filled / 127.5 - 1
 
 

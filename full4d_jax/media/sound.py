@@ -17,10 +17,7 @@ from numpy import ndarray
 from input_pipeline.opening import FileRefusal
 from input_pipeline.video_files import open_video
 
-RATE = 44_100  # samples a second
-BITS = 48_000  # a second of the encoded sound
-PREROLL = 0.2  # seconds that are decoded before the part: a decoder's first samples are not whole
-CHUNK = 1024  # samples of an AAC frame
+SAMPLE_RATE = 44_100  # a second
 
 
 def read_sound(path: str | Path, times: Float[ndarray, " t"]) -> UInt8[ndarray, " n"] | None:
@@ -33,7 +30,7 @@ def read_sound(path: str | Path, times: Float[ndarray, " t"]) -> UInt8[ndarray, 
     Returns:
       None where the file has no sound, none that can be read in this part, or the part one picture.
     """
-    count = round(float(times[-1] - times[0]) * RATE)
+    count = round(float(times[-1] - times[0]) * SAMPLE_RATE)
     if not count:
         return None
     try:
@@ -61,19 +58,20 @@ def _samples(path: Path, start: float, count: int) -> Float32[ndarray, " n"] | N
             first = float((video.start_time or 0) * (video.time_base or 1))
         begin = first + start
         base = stream.time_base or Fraction(1)
-        if start > PREROLL:
-            container.seek(int((begin - PREROLL) / base), stream=stream)
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+        preroll = 0.2  # seconds: a decoder's first samples are not whole
+        if start > preroll:
+            container.seek(int((begin - preroll) / base), stream=stream)
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
         try:
             for frame in container.decode(stream):
                 if frame.time is None:
                     continue
-                if frame.time > begin + count / RATE:
+                if frame.time > begin + count / SAMPLE_RATE:
                     break
                 for part in resampler.resample(frame):
                     values = part.to_ndarray()[0]
                     time = frame.time if part.time is None else part.time
-                    offset = round((time - begin) * RATE)
+                    offset = round((time - begin) * SAMPLE_RATE)
                     low = max(0, offset)
                     high = min(count, offset + len(values))
                     if high > low:
@@ -88,14 +86,15 @@ def _encoded(samples: Float32[ndarray, " n"]) -> bytes:
     """Return the bytes of an MP4 file of AAC."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream("aac", rate=RATE, layout="mono")
-        stream.codec_context.bit_rate = BITS
-        for begin in range(0, len(samples), CHUNK):
-            values = np.ascontiguousarray(samples[None, begin : begin + CHUNK])
+        stream = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
+        stream.codec_context.bit_rate = 48_000
+        aac_frame = 1024  # samples
+        for begin in range(0, len(samples), aac_frame):
+            values = np.ascontiguousarray(samples[None, begin : begin + aac_frame])
             frame = av.AudioFrame.from_ndarray(values, format="fltp", layout="mono")
-            frame.sample_rate = RATE
+            frame.sample_rate = SAMPLE_RATE
             frame.pts = begin
-            frame.time_base = Fraction(1, RATE)
+            frame.time_base = Fraction(1, SAMPLE_RATE)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return file.getvalue()

@@ -24,11 +24,6 @@ from input_pipeline.video_files import DECODER_THREADS, decode_frames, open_vide
 from input_pipeline.whole_files import whole_file
 
 NO_VIDEOS = ("tty",)  # formats of FFmpeg's that draw any text
-ROUNDING = 0.06  # share of a side that is cut where sides are only rounded to multiples of 8
-MAX_DAMAGED = 0.2  # share of a part's frames that may be left out
-RIM = 3  # outermost lines of a picture that encoders may leave dark
-DARK_RIM = 0.7  # of the light of the next line, below which a line is one of these
-TRACKING_WIDTH = 320  # pixels across, enough to see the camera move
 
 
 class Video(NamedTuple):
@@ -150,16 +145,17 @@ def _check_damage(path: Path, shown: Timeline, start: float) -> None:
     """Refuse a part of which too many frames are damaged.
 
     Raises:
-      InputError: more than `MAX_DAMAGED` of them are.
+      InputError: more than a fifth of them are.
     """
+    most_damaged = 0.2  # of the frames
     count = int(shown.damaged.sum())
-    if count <= MAX_DAMAGED * len(shown.times):
+    if count <= most_damaged * len(shown.times):
         return
     seconds = shown.times[shown.damaged]
     place = f"from {seconds[0]:.2f} s to {seconds[-1]:.2f} s"
     damage = f"{count} damaged frames of {len(shown.times)}, {place}"
     do = "encode it again from the original, or take another part with --start"
-    part = f"at most {MAX_DAMAGED:.0%} of the frames from {start:g} s on"
+    part = f"at most {most_damaged:.0%} of the frames from {start:g} s on"
     raise InputError("video", path, damage, part, do)
 
 
@@ -234,11 +230,13 @@ def without_dark_rim(picture: UInt8[ndarray, "H W 3"]) -> UInt8[ndarray, "H W 3"
 
     From aside such a line would stand as a bar between the picture and what goes on beyond it.
     """
+    outermost_lines = 3
+    darkened = 0.7  # of the light of the next line
     mended = picture.copy()
     upright = mended.transpose(1, 0, 2)
     for side in (mended, mended[::-1], upright, upright[::-1]):
-        light = side[: RIM + 1].mean((1, 2))
-        dark = np.flatnonzero(light[:-1] < DARK_RIM * light[1:])
+        light = side[: outermost_lines + 1].mean((1, 2))
+        dark = np.flatnonzero(light[:-1] < darkened * light[1:])
         if len(dark):
             side[: dark[-1] + 1] = side[dark[-1] + 1]
     return mended
@@ -261,7 +259,8 @@ def resize_note(size: tuple[int, int], resized: tuple[int, int]) -> str:
         return resizing
     cut, side = (cut_columns, "width") if cut_columns > 0 else (cut_rows, "height")
     share = cut / (columns if cut_columns > 0 else rows)
-    if share > ROUNDING:
+    rounding = 0.06  # what sides lose at most where they are rounded to multiples of 8
+    if share > rounding:
         return (
             f"only the middle {1 - share:.0%} of the picture's {side}, {columns}x{rows}, resized "
             f"to {width}x{height}"
@@ -314,8 +313,12 @@ def check_file(path: Path) -> None:
 def gray_picture(
     picture: UInt8[ndarray, "H W 3"], shape: tuple[int, ...] | None = None
 ) -> UInt8[ndarray, "r q"]:
-    """Return the whole picture in gray, `TRACKING_WIDTH` pixels across, or of another shape."""
-    rows = max(1, round(TRACKING_WIDTH * picture.shape[0] / picture.shape[1]))
-    rows, columns = shape or (rows, TRACKING_WIDTH)
+    """Return the whole picture in gray, 320 pixels across, or of another shape.
+
+    That is enough to see the camera move.
+    """
+    columns = 320
+    rows = max(1, round(columns * picture.shape[0] / picture.shape[1]))
+    rows, columns = shape or (rows, columns)
     small = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)

@@ -40,8 +40,8 @@ def test_contact_sheet_keeps_rows_and_columns():
 def test_headings_wider_than_their_pictures_do_not_overlap():
     black, heading = np.zeros((1, 2, 8, 8, 3), np.uint8), "some words and more of them"
     sheet = pictures.contact_sheet(black, rows=[""], columns=[heading] * 2, cell_height=60)
-    above = (sheet[: -60 - pictures.MARGIN] != pictures.PAPER).any(-1)
-    left, pitch = 2 * pictures.MARGIN, 60 + pictures.MARGIN
+    above = (sheet[: -60 - pictures.MARGIN_PIXELS] != pictures.PAPER).any(-1)
+    left, pitch = 2 * pictures.MARGIN_PIXELS, 60 + pictures.MARGIN_PIXELS
     first, second = above[:, left:][:, :pitch], above[:, left + pitch :][:, :pitch]
     assert first.sum() > 100
     np.testing.assert_array_equal(first, second)
