@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation.baselines import copy_source, project_and_fill
@@ -257,7 +257,10 @@ def score_films(
         expected = "another name than those of the other rows"
         raise InputError("option", "--row", name, expected, "give another one")
     truth = filmed.truth
-    depth = depth_of_source(truth, network)
+    if truth.depth is not None:
+        depth = jnp.asarray(truth.depth[0])
+    else:
+        depth = drop_depth_edges(source_depth(network, to_model(truth.frames[0])), EDGE_BEND)
     # Scores of another truth are not comparable: whatever they depend on is part of the mark.
     made_of = {
         "truth": filmed.files,
@@ -319,10 +322,3 @@ def score_films(
         about={"cameras": filmed.cameras},
         picture=sheet(drawn | last, filmed.cameras),
     )
-
-
-def depth_of_source(truth: Grid, network: AnyNetwork) -> Float[Array, "t h w"]:
-    """Return the source's depth, the capture's own or else the network's, without its edges."""
-    if truth.depth is not None:
-        return jnp.asarray(truth.depth[0])
-    return drop_depth_edges(source_depth(network, to_model(truth.frames[0])), EDGE_BEND)

@@ -16,7 +16,7 @@ model, except in clips and scores, where they are in [0, 1].
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -119,8 +119,7 @@ def generate_rows(judge: Judge, clips: Iterable[KnownClip]) -> Iterator[ClipRows
         rows = {(COPY, "none"): copy_source(clip.frames[0], len(clip.frames) - 1)}
         for name, depth in depths.items():
             rows |= {(row, name): x for row, x in fill(judge, known, depth, samplers).items()}
-        # The first depth is the better one.
-        yield with_truth(judge, known, next(iter(depths.values())), rows)
+        yield with_truth(judge, known, depths, rows, estimate)
 
 
 def fill(
@@ -146,26 +145,27 @@ def fill(
 def with_truth(
     judge: Judge,
     known: KnownClip,
-    depth: Float[Array, "t h w"],
+    depths: Mapping[str, Float[Array, "t h w"]],
     rows: Mapping[tuple[str, str], Frames],
+    estimate: Float[Array, "t h w"],
 ) -> ClipRows:
     """Return rows of a clip with its truth, its regions and its pictures.
 
     Args:
       judge: the models under evaluation.
       known: the clip.
-      depth: of its source; gives the pixels that the source does not see.
+      depths: of its source; the first gives the pixels that the source does not see.
       rows: targets, by row and depth.
+      estimate: the network's depth, edges included.
     """
     clip = known.clip
     truth = np.asarray(clip.frames[1:])
-    regions = regions_of(clip, depth)
-    estimate = source_depth(judge.depth, 2 * clip.frames[0] - 1)
+    regions = regions_of(clip, next(iter(depths.values())))
     absrel = float(depth_errors(estimate, clip.depth[0])["absrel"])
     assert regions.unseen is not None, "there is depth"
     view = regions.unseen[:, -1].mean((-2, -1)).argmax()  # the one with the largest holes
-    pictures = {"source": np.asarray(clip.frames[0, -1]), "truth": truth[view, -1]}
     shown = (INPAINT, PUSH_PULL, shipped_row(judge.config))
+    pictures = {"source": np.asarray(clip.frames[0, -1]), "truth": truth[view, -1]}
     pictures |= {f"{x}, {of}": y[view, -1] for (x, of), y in rows.items() if x in shown}
     return ClipRows(
         scene=known.scene,
@@ -204,27 +204,33 @@ def settings_of(config: Config, *fields: str) -> dict[str, Any]:
 
 def evaluate_held_out(judge: Judge, folder: Path, scenes: range) -> None:
     """Evaluate procedural scenes."""
-    data = judge.config.data
-    group = Group("held-out", scenes, lambda x: generate_rows(judge, held_out_clips(data, x)))
-    example = to_uint8(next(held_out_clips(data, [0])).clip.frames)
-    _evaluate(judge, folder, group, example, "targets within ±60° of the source")
+    clips_of = partial(held_out_clips, judge.config.data)
+    example = to_uint8(next(clips_of([0])).clip.frames)
+    where = "targets within ±60° of the source"
+    _evaluate(judge, folder, "held-out", scenes, clips_of, example, where)
 
 
 def evaluate_split(judge: Judge, folder: Path, records: Records) -> None:
     """Evaluate all clips of a data set's split."""
-    data = judge.config.data
-    numbers = range(len(records))
-    group = Group(
-        records.split, numbers, lambda x: generate_rows(judge, split_clips(records, data, x))
-    )
+    clips_of = partial(split_clips, records, judge.config.data)
+    mark = [records.content, records.split]
     where = (
         f"split `{records.split}` of the dataset `{records.content[:16]}`; `true` is the depth in "
         "its records"
     )
-    _evaluate(judge, folder, group, [records.content, records.split], where)
+    _evaluate(judge, folder, records.split, range(len(records)), clips_of, mark, where)
 
 
-def _evaluate(judge: Judge, folder: Path, group: Group, clips: object, where: str) -> None:
+def _evaluate(
+    judge: Judge,
+    folder: Path,
+    name: str,
+    scenes: range,
+    clips_of: Callable[[Sequence[int]], Iterator[KnownClip]],
+    clips: object,
+    where: str,
+) -> None:
+    """Evaluate clips of a group; `clips` stands for them in the mark, `where` in the page."""
     data = judge.config.data
     shipped = shipped_row(judge.config)
     preface = (
@@ -236,8 +242,14 @@ def _evaluate(judge: Judge, folder: Path, group: Group, clips: object, where: st
         "For SSIM its map is averaged over them, for LPIPS the truth is pasted over all others. "
         f"`{judge.depth_name}` is the depth network."
     )
-    mark = identity(judge, clips)
-    evaluate_groups(folder, [group], judge.distances, mark=mark, shipped=shipped, preface=preface)
+    evaluate_groups(
+        folder,
+        [Group(name, scenes, lambda numbers: generate_rows(judge, clips_of(numbers)))],
+        judge.distances,
+        mark=identity(judge, clips),
+        shipped=shipped,
+        preface=preface,
+    )
 
 
 def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:

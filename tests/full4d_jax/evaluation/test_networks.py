@@ -98,9 +98,6 @@ def test_frames_are_compared_with_the_prompt(tmp_path):
     ("values", "message"),
     [
         (np.ones(5, np.float32), r"of shape \(5,\).*of 6 floats"),
-        (np.zeros(6), "only 0"),
-        (np.full(6, np.nan), "NaN"),
-        (np.arange(6), "int64"),
         (None, "no such file"),
     ],
 )
@@ -122,11 +119,6 @@ def test_a_network_with_the_published_outputs_tells_its_confidence(tmp_path):
     assert pair_confidence(frames, pointmaps) == pytest.approx(expected, abs=1e-4)
     with pytest.raises(InputError, match="found 1 inputs of pictures"):
         load_pointmaps(published_graphs.published(tmp_path, "da2"))
-
-
-def test_what_is_no_such_network_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"CLIP: .*none.onnx: found no such file"):
-        load_clip(tmp_path / "none.onnx")
 
 
 @pytest.mark.extra("onnxruntime")

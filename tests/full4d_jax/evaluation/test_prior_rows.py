@@ -14,7 +14,7 @@ from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
 from full4d_jax.evaluation import prior_rows
 from full4d_jax.evaluation.fidelity import score
 from full4d_jax.evaluation.known_clips import KnownClip
-from full4d_jax.evaluation.prior_rows import Judge, evaluate_grids, hidden_frames, moves
+from full4d_jax.evaluation.prior_rows import Judge, evaluate_grids, hidden_frames
 from full4d_jax.evaluation.table import CHANGE, NEAREST, PUSH_PULL
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.real_frames import row_and_column
@@ -105,11 +105,12 @@ def test_an_untrained_prior_is_the_push_pull_row():
     for filled in rows.values():
         np.testing.assert_allclose(filled * seen, truth * seen, atol=1 / 255)
     by_depth = {(PUSH_PULL, "true"): truth}
-    clip = prior_rows.with_truth(judge, known, known.clip.depth[0], by_depth)
-    record = score(clip, "walls", judge.distances)
-    assert (record["group"], record["scene"], record["hole_fraction"]) == ("walls", 7, 0.25)
     assert isinstance(judge.depth, DepthNetwork)
     estimate = np.asarray(estimate_depth(judge.depth, 2 * known.clip.frames[0] - 1))
+    depths = {"true": known.clip.depth[0]}
+    clip = prior_rows.with_truth(judge, known, depths, by_depth, jnp.asarray(estimate))
+    record = score(clip, "walls", judge.distances)
+    assert (record["group"], record["scene"], record["hole_fraction"]) == ("walls", 7, 0.25)
     error = np.abs(estimate / np.median(estimate) - 1).mean()  # the wall is at depth 1
     assert record["depth_absrel"] == pytest.approx(error, rel=1e-4)
     assert record["rows"][0]["ssim"] == pytest.approx(1, abs=1e-5)
@@ -134,15 +135,6 @@ def test_scores_of_grids_count_hidden_frames_only():
     wrong[1, 1] += 0.1
     assert scores()["psnr"] == pytest.approx(20, abs=1e-3)
     assert scores()["lpips"] is None
-
-
-def test_what_moves():
-    still = np.zeros((2, 3, 10, 10, 3), np.float32)
-    assert not moves(still)
-    still[1, 2, :2, 0] = 0.5  # 2 of 200 pixels
-    assert moves(still)
-    still[1, 2, 1, 0] = 0.1  # 1
-    assert not moves(still)
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@ import json
 import math
 import re
 
-import numpy as np
 import pytest
 
 from full4d_jax.evaluation.table import (
@@ -11,7 +10,6 @@ from full4d_jax.evaluation.table import (
     METRICS,
     PUSH_PULL,
     Row,
-    estimate,
     gather,
     markdown,
     means,
@@ -37,13 +35,6 @@ def record(scene, gain, *, hole=0.4, lpips=True, group="held-out"):
         rows += [entry(SHIPPED, depth, base + gain)]
     shares = {"hole_fraction": hole, "moving_fraction": 0.1, "depth_absrel": 0.2}
     return {"group": group, "scene": scene, **shares, "rows": rows}
-
-
-def test_estimate_leaves_out_what_does_not_exist():
-    mean, error, count = estimate(np.array([1.0, math.nan, 2.0, 6.0]))
-    assert (mean, count) == (3.0, 3)
-    assert error == pytest.approx(math.sqrt(7.0 / 3))
-    assert math.isnan(estimate(np.array([math.nan])).mean)
 
 
 def test_differences_pair_by_scene_whatever_the_order():

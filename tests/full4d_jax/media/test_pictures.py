@@ -3,16 +3,10 @@
 import av
 import numpy as np
 import pytest
-from PIL import Image
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.media import pictures
 from input_pipeline import cameras
-
-
-def test_bytes_are_rounded_and_clipped():
-    floats = np.array([-1.0, 0.0, 0.4 / 255, 0.6 / 255, 1.0, 2.0])
-    assert pictures.to_uint8(floats).tolist() == [0, 0, 0, 1, 255, 255]
 
 
 def test_depth_is_red_near_blue_far_and_black_where_unknown():
@@ -47,13 +41,6 @@ def test_headings_wider_than_their_pictures_do_not_overlap():
     np.testing.assert_array_equal(first, second)
 
 
-def test_contact_sheet_refuses_missing_labels():
-    with pytest.raises(ValueError, match="labels: found 1 x 2, expected 2 x 2"):
-        pictures.contact_sheet(
-            np.zeros((2, 2, 4, 4, 3), np.uint8), rows=["one"], columns=["a", "b"]
-        )
-
-
 def test_a_camera_to_the_right_and_above_is_drawn_there():
     intrinsics = np.stack([cameras.intrinsics_from_fov(60.0, 32, 32)] * 2)
     poses = cameras.orbit(np.array([0.0, 50.0]), np.array([0.0, 40.0]))[:, None]
@@ -67,12 +54,6 @@ def test_a_camera_to_the_right_and_above_is_drawn_there():
     assert middle(above, 2)[1] > middle(above, 0)[1] + 10  # blue target right of the red source
     assert middle(above, 2)[0] < middle(above, 0)[0]  # and nearer to the pivot in z
     assert middle(beside, 2)[0] < middle(beside, 0)[0] - 10  # and higher
-
-
-def test_saved_pictures_come_back(tmp_path):
-    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
-    pictures.save_picture(tmp_path / "picture.png", picture)
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "picture.png")), picture)
 
 
 @pytest.mark.parametrize(
