@@ -168,6 +168,8 @@ def _with_copies(value: Any, hint: Any, path_of: Callable[[str], Path]) -> Any:
 def _download_changes(address: str) -> None:
     """Copy what is new at an address; what changed on this machine alone stays, to be uploaded.
 
+    Where a file changed both there and here, that there is taken.
+
     The summary of a training lies beside the weights that it made, and comes with them.
     """
     stem, dot, ending = address.rpartition(".")
@@ -183,7 +185,7 @@ def _download_changes(address: str) -> None:
     missing = {
         name: file
         for name, file in stored.items()
-        if not (path / name).exists() or (name in unchanged and marks[name][0] != file.mark)
+        if not (path / name).exists() or marks.get(name, [None])[0] != file.mark
     }
     needed = sum(file.size for file in missing.values())
     cache_folder().mkdir(parents=True, exist_ok=True)
@@ -192,7 +194,9 @@ def _download_changes(address: str) -> None:
         expected = f"at most {free / 1e9:.1f} GB, which {cache_folder()} has room for"
         do = "set XDG_CACHE_HOME to a folder on a larger disk, or mount the bucket"
         raise InputError("address", address, f"{needed / 1e9:.1f} GB", expected, do)
-    if missing:
+    if not missing:
+        return
+    try:
         with (
             Progress(f"copy of {address}", len(missing)) as report,
             ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool,
@@ -201,6 +205,7 @@ def _download_changes(address: str) -> None:
             for done, (name, stamp) in enumerate(zip(missing, stamps, strict=True)):
                 marks[name] = [missing[name].mark, *stamp]
                 report(done + 1)
+    finally:  # what is copied by now has not changed on this machine
         write_text(_marks_file(address), json.dumps(marks))
 
 

@@ -99,6 +99,11 @@ def test_what_changed_on_this_machine_stays(bucket, tmp_path):
     with Copies() as copies:
         assert (copies.of(f"{bucket}/run") / "file.txt").read_text() == "mine"
     assert read_stored(f"{bucket}/run/file.txt") == b"mine"
+    copy_of(f"{bucket}/run/file.txt").write_text("mine too")
+    put(tmp_path, f"{bucket}/run/file.txt", "theirs")
+    with Copies() as copies:
+        assert (copies.of(f"{bucket}/run") / "file.txt").read_text() == "theirs"
+    assert read_stored(f"{bucket}/run/file.txt") == b"theirs"
 
 
 @EMULATORS
