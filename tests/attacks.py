@@ -91,6 +91,7 @@ def wrong_answer(attack: Attack, world: Path, folder: Path) -> str:
     with subprocess.Popen(
         command, cwd=here, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     ) as process:
+        assert process.stderr is not None
         end = threading.Timer(SECONDS_TO_WAIT, process.kill)
         end.start()
         if attack.alarm:

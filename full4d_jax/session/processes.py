@@ -260,8 +260,9 @@ def on_mesh(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
 def mesh_arrays(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
     """Return what `on_mesh` returns, but where it lies: each process has its part."""
     import jax
+    from jax.core import Tracer
 
-    is_traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(arguments))
+    is_traced = any(isinstance(x, Tracer) for x in jax.tree.leaves(arguments))
     if mesh is None or is_traced or jax.process_count() == 1:
         return make(*arguments)
     agree()
@@ -272,10 +273,11 @@ def mesh_arrays(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
 def whole(tree: Any) -> Any:
     """Return arrays that lie on devices of several processes as arrays of this one."""
     import jax
+    from jax.core import Tracer
     from jax.experimental import multihost_utils
 
     def gather(x: Any) -> Any:
-        is_shared = isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer)
+        is_shared = isinstance(x, jax.Array) and not isinstance(x, Tracer)
         if not is_shared or x.is_fully_addressable:
             return x
         return multihost_utils.process_allgather(x, tiled=True)
