@@ -13,13 +13,11 @@ recomputed.
 import math
 from typing import NamedTuple
 
-from flax.traverse_util import flatten_dict
-
 from full4d_jax.config import Config, ModelConfig
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.masks import allowed_frames
-from full4d_jax.models.dit import abstract_params
 from full4d_jax.models.trainable import is_trained
+from full4d_jax.models.wan.architecture import abstract_leaves
 from full4d_jax.models.wan.text import TEXT_TOKENS
 
 # Dense bf16 operations a second of one device, by the beginning of JAX's `device_kind`; from the
@@ -143,7 +141,7 @@ def _work(config: Config, views: int, frames: int, text: int, *, training: bool)
     """Count the operations on one sample: each gradient is as much work as the product itself."""
     model = config.model
     sample = _sample(config, views, frames, text)
-    parameters = flatten_dict(abstract_params(model), sep=".")
+    parameters = abstract_leaves(model)
     trained = {name for name in parameters if is_trained(config.optimizer.trainable, name)}
     total = 0
     for name, leaf in parameters.items():
@@ -210,7 +208,7 @@ def _sample(config: Config, views: int, frames: int, text: int) -> Sample:
     strides = strides_of(model.codec, model.codec_stride)
     side = model.patch * strides.pixels
     tokens = (data.height // side) * (data.width // side)
-    latent = 1 + (frames - 1) // strides.frames
+    latent = strides.latent_frames(frames)
     halves = 2 if model.projection == "frames" else 1
     generated = views - 1 if model.projection == "channels" else views
     return Sample(views, halves * latent, tokens, generated * latent, text)
