@@ -147,8 +147,9 @@ def _require_word(word: str, known: Sequence[str] | dict[str, Any], prog: str) -
 
 
 def _listing(usage: str, about: dict[str, str | None]) -> str:
-    """List names with the first sentence of their docstrings, below a line of usage."""
-    rows = [f"  {name:<10} {(text or '').partition('.')[0]}" for name, text in about.items()]
+    """List names with the first line of their docstrings, below a line of usage."""
+    first = {name: (text or "").partition("\n")[0].rstrip(".") for name, text in about.items()}
+    rows = [f"  {name:<10} {line}" for name, line in first.items()]
     return "\n".join([f"usage: {usage}", "", *rows])
 
 
@@ -260,7 +261,14 @@ def _parse(
     bind.__signature__ = signature  # type: ignore[attr-defined]
     bind.__annotations__ = annotations
     args = ["--help" if word in HELP_ALL else word for word in words]
-    return tyro.cli(bind, prog=prog, description=about, args=args, use_underscores=True)
+    return tyro.cli(
+        bind,
+        prog=prog,
+        description=about,
+        args=args,
+        use_underscores=True,
+        config=(tyro.conf.PositionalMetavarFromFieldName,),
+    )
 
 
 if __name__ == "__main__":
