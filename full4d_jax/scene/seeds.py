@@ -303,7 +303,8 @@ def push_back(
 
     def pushed(step: Int[Array, ""], placed: Float[Array, "h w"]) -> Float[Array, "h w"]:
         z = depth * factor**step
-        return jnp.where((placed == 0) & ~hides(z), z, placed)
+        is_in_the_way = hides(z)
+        return jnp.where((placed == 0) & ~is_in_the_way, z, placed)
 
     return jax.lax.fori_loop(0, most_pushes, pushed, jnp.zeros_like(depth))
 
