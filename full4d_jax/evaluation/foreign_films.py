@@ -276,7 +276,7 @@ def score_films(
     made_of["video"] = video is not None
     file = folder / "films.jsonl"
     lines = open_lines(file, fingerprint("films 2", made_of, {}))
-    records = {record["rows"][0]["row"]: record for record in lines}
+    records = {record["rows"][0]["row"]: record for record in lines if record["rows"]}
     real = truth.frames[1:] / np.float32(255)
     projection, filled = project_and_fill(to_model(truth.frames[0]), depth, truth.known_cameras)
     pictures = {

@@ -95,7 +95,8 @@ def open_lines(path: Path, mark: str) -> list[dict]:
     with input_errors("scores", do):
         rows = load_lines(path, dict) if path.is_file() else []
         for number, row in enumerate(rows[1:], 2):
-            layout = {"group": str, "scene": object, "rows": [{"row": str, "depth": str}]}
+            layout = {"group": str, "rows": [{"row": str, "depth": str}]}
+            layout["scene"] = str if isinstance(row.get("scene"), str) else int
             require_layout(row, layout, f"{path}, line {number}")
     if not rows:
         write_text(path, json.dumps({"evaluation": mark}) + "\n")

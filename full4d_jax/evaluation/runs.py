@@ -65,15 +65,17 @@ def score_folder(
       InputError: there is no grid, or one without cameras, a file that cannot be used, or a
         reference with which nothing can be compared.
     """
+    # A folder that cannot be scored is refused before any is.
     folders = finished_folders(folder)
-    first, *_ = [posed_grid(Stages(path)) for path in folders]
+    for path in folders:
+        posed_grid(Stages(path))
     hold_folder(folder)
     absent = dict(networks.missing)
     comparison = _compare(folders, reference, split, inception_onnx, absent)
 
     # Each run has a line, which another call does not count again.
     file = folder / "consistency.jsonl"
-    records = {x["mark"]: x for x in open_lines(file, fingerprint("consistency 2", {}, {}))}
+    records = {x.get("mark"): x for x in open_lines(file, fingerprint("consistency 2", {}, {}))}
     scored = []
     for path in folders:
         made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz"} | dict(networks.files)
@@ -106,6 +108,7 @@ def score_folder(
             if name != "reference"
         ]
         scored.append({"group": "consistency", "scene": "all folders", "rows": rows})
+    first = posed_grid(Stages(folders[0]))
     return _write(folder, scored, absent, first, {"sets": sets} if sets else {})
 
 

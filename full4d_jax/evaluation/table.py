@@ -91,7 +91,7 @@ Line = Mapping[str, Estimate]  # by score
 def gather(records: Sequence[dict]) -> Scores:
     """Return each row's scores of the scenes that have the row."""
     scores: Scores = {}
-    for record in sorted(records, key=lambda record: record["scene"]):
+    for record in sorted(records, key=lambda x: (isinstance(x["scene"], str), x["scene"])):
         for entry in record["rows"]:
             row = Row(record["group"], entry["row"], entry["depth"])
             scores.setdefault(row, {}).setdefault(record["scene"], {}).update(entry)
