@@ -93,7 +93,8 @@ def main() -> None:
                     file.unlink()
                 compiled = trace().lower().compile(GPU_OPTIONS | {"xla_dump_to": str(ptx)})
                 counted = count_work(read_program(compiled.as_text() or ""))
-                work = counted._asdict() | {"seconds": gpu_seconds(counted, GPUS[name])}
+                work: dict[str, Any] = counted._asdict()
+                work |= {"seconds": gpu_seconds(counted, GPUS[name])}
                 key = f"{name}_{program}_{kind}"
                 trips = kernel_trips(program, kind)
                 if program == "render":

@@ -207,7 +207,7 @@ def evaluate(
         source = ForeignFilmsOptions(source.video)
     if isinstance(source, ForeignFilmsOptions):
         _refuse(prior, f"none, with {source.films}")
-        _score_films(source, out, depth)
+        _score_films(source, out, depth_network=depth_network, depth_kind=depth_kind)
         return
     check_config(config)
     name = source.video.stem if isinstance(source, FilmOptions) else config.name
@@ -218,7 +218,7 @@ def evaluate(
     if several.are_several:
         check_shares(config)
     with output_of(several, out or Path("runs") / f"{name}-evaluation") as folder:
-        judge = partial(_open_judge, config, folder, checkpoint, **depth)
+        judge = partial(_open_judge, config, folder, checkpoint, depth_network, depth_kind)
         _judge_prior(config, source, folder, judge)
 
 
@@ -270,9 +270,9 @@ def _open_judge(
     config: Config,
     folder: Path,
     checkpoint: Path | None,
-    *,
     depth_network: str | None,
     depth_kind: DepthKind | None,
+    *,
     vgg: bool,
 ) -> "Judge":
     """Hold the folder, load what is evaluated, and say what a depth network's values are."""
@@ -327,7 +327,11 @@ def _is_capture(path: Path) -> bool:
 
 
 def _score_films(
-    source: ForeignFilmsOptions, out: Path | None, depth: Mapping[str, str | None]
+    source: ForeignFilmsOptions,
+    out: Path | None,
+    *,
+    depth_network: str | None,
+    depth_kind: DepthKind | None,
 ) -> None:
     """Score anybody's films against a capture, or a capture alone.
 
@@ -349,7 +353,8 @@ def _score_films(
             do = "give the capture whose cameras these are of, or add their cameras.json"
             raise InputError("option", "--truth", "none", "a capture", do)
         unused = {"source_camera": source.source_camera, "vgg": source.vgg or None}
-        _refuse(unused | depth, "a --truth beside it")
+        unused |= {"depth_network": depth_network, "depth_kind": depth_kind}
+        _refuse(unused, "a --truth beside it")
         grid = open_capture(CaptureOptions(source.films, rows=source.rows))
         networks = load_scoring_networks(vars(source.networks))
         folder = hold_folder(out or Path("runs") / f"{name}-evaluation")
@@ -363,8 +368,8 @@ def _score_films(
         name,
         folder,
         distances=load_distances(vgg=source.vgg),
-        network=open_network(depth["depth_network"], depth["depth_kind"]),
-        network_name=depth["depth_network"] or OURS,
+        network=open_network(depth_network, depth_kind),
+        network_name=depth_network or OURS,
         networks=networks,
     )
 

@@ -174,7 +174,7 @@ def sheet(
     drawn = np.unique(np.linspace(0, len(labels) - 1, min(most, len(labels))).round().astype(int))
     return contact_sheet(
         np.stack(pictures, 1)[drawn],
-        rows=[labels[i] for i in drawn],
+        rows=[str(labels[i]) for i in drawn],
         columns=list(columns),
         title="the last instant",
         cell_height=rows,
