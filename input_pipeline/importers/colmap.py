@@ -28,7 +28,9 @@ def read(path: Path, fps: float | None) -> list[Capture]:
       ValueError: naming the file or camera that does not fit.
     """
     lenses, images = read_model(_model(path) or path)
-    films = _films(path)
+    # Videos, or subfolders of pictures; nothing where all pictures lie in one folder.
+    loose: Films = {file.stem: (file,) for file in listed(path, VIDEOS)}
+    films = loose or find_footage(path, ("videos", "images"))
     if not films:
         films = {image.name: (path / "images" / image.name,) for image in images}
         by_camera = {image.name: [image] for image in images}
@@ -62,12 +64,6 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 
 def _model(path: Path) -> Path | None:
     return next((path / name for name in MODELS if model_files(path / name)), None)
-
-
-def _films(path: Path) -> Films:
-    """Videos, or subfolders of pictures; nothing where all pictures lie in one folder."""
-    loose = {file.stem: (file,) for file in listed(path, VIDEOS)}
-    return loose or find_footage(path, ("videos", "images"))
 
 
 def _camera(image: str) -> str:

@@ -50,11 +50,11 @@ def check_lengths(films: Films, where: Path) -> None:
     Raises:
       ValueError: naming the counts.
     """
-    counts = {name: len(files) for name, files in films.items() if not _is_video(files)}
+    counts = {
+        name: len(files)
+        for name, files in films.items()
+        if len(files) != 1 or files[0].suffix.lower() not in VIDEOS
+    }
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise ValueError(f"{where}: found pictures {found}, expected as many for each camera")
-
-
-def _is_video(files: tuple[Path, ...]) -> bool:
-    return len(files) == 1 and files[0].suffix.lower() in VIDEOS

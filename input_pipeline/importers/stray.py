@@ -71,11 +71,14 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     names = [f"{int(number):06}.png" for number in table["frame"]]
     depth, confidence, lost_note = _depth(path, names)
     notes.append(lost_note)
+    rotations = np.stack([table[name] for name in ("qx", "qy", "qz", "qw")], 1)
+    places = np.stack([table[name] for name in ("x", "y", "z")], 1)
+    to_world = from_quaternions(rotations, places, str(path / "odometry.csv"))
     view = make_view(
         "camera",
         [film],
         lens,
-        to_opencv(_poses(path / "odometry.csv", table), "opencv_c2w"),
+        to_opencv(to_world, "opencv_c2w"),
         timestamps=table["timestamp"] - table["timestamp"][0],
         depth=depth,
         confidence=confidence,
@@ -123,15 +126,6 @@ def _depth(path: Path, names: list[str]) -> tuple[list[Path | None], list[Path |
         expected = f"at most {most_lost:.0%} of them lost"
         raise ValueError(f"{path}, files: found no {where}, expected {expected}")
     return depth, confidence, f"depth of {share} is unknown, whose pictures are missing: {shown}"
-
-
-def _poses(file: Path, table: dict[str, Float[np.ndarray, " n"]]) -> Float[np.ndarray, "n 4 4"]:
-    """Return camera-to-world."""
-    rotations, places = (
-        np.stack([table[name] for name in names], 1)
-        for names in (("qx", "qy", "qz", "qw"), ("x", "y", "z"))
-    )
-    return from_quaternions(rotations, places, str(file))
 
 
 def _table(file: Path) -> list[list[str]]:

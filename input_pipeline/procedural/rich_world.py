@@ -187,8 +187,9 @@ def _things(uniform: Uniform, floor: Float[Array, ""]):
         [uniform((BALL_COUNT,), -0.6, 0.6), floor - uniform((BALL_COUNT,), 0.1, 0.7)], 1
     )
     ball_at = jnp.concatenate([ball_at, uniform((BALL_COUNT, 1), -0.6, 0.6)], 1)
-    table = _table(uniform, floor)
-    chair = _chair(uniform, floor)
+    # A top on four legs, and a seat and a back on four legs.
+    table = _on_legs(uniform, floor, uniform((2,), 0.14, 0.3), uniform((), 0.2, 0.32))
+    chair = _on_legs(uniform, floor, uniform((2,), 0.07, 0.1), uniform((), 0.14, 0.2), back=0.11)
     crate = uniform((CRATE_COUNT, 3), 0.05, 0.17)
     crate = crate.at[0].set(jnp.stack([uniform((), 0.15, 0.35), uniform((), 0.15, 0.4), 0.012]))
     lift = jnp.zeros(CRATE_COUNT).at[2].set(2 * crate[1, 1])  # the third stands on the second
@@ -227,18 +228,6 @@ def _things(uniform: Uniform, floor: Float[Array, ""]):
     stands[3] = stands[3].at[2].set(stands[3][1] & stands[3][2])
     sway = uniform(still.center.shape, -0.22, 0.22) * free
     return still, sway, uniform(still.center.shape, -2.5, 2.5) * free, jnp.concatenate(stands)
-
-
-def _table(uniform: Uniform, floor: Float[Array, ""]) -> Objects:
-    """Return a top and four legs."""
-    half = uniform((2,), 0.14, 0.3)
-    return _on_legs(uniform, floor, half, uniform((), 0.2, 0.32))
-
-
-def _chair(uniform: Uniform, floor: Float[Array, ""]) -> Objects:
-    """Return a seat, a back and four legs."""
-    half = uniform((2,), 0.07, 0.1)
-    return _on_legs(uniform, floor, half, uniform((), 0.14, 0.2), back=0.11)
 
 
 def _on_legs(uniform: Uniform, floor, half, height, back: float = 0.0) -> Objects:
