@@ -58,7 +58,7 @@ class Checkpoints:
             check_regular(Path(self.folder))
         linked = linked_steps(Path(self.folder)) if "://" not in str(folder) else set()
         self.best = _LowestLoss(keep_best)
-        kept = [policies.LatestN(keep), self.best, policies.CustomSteps(linked)]
+        kept = [policies.LatestN(keep), self.best, policies.CustomSteps(sorted(linked))]
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policies.AnyPreservationPolicy(kept),
             create=True,

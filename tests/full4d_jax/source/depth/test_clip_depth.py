@@ -12,6 +12,7 @@ from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimators import open_network
 from full4d_jax.source.depth.onnx_network import Network
 from full4d_jax.source.depth.signatures import DEPTH_ANYTHING
+from full4d_jax.source.options import DepthKind
 
 GOLDENS = Path(__file__).parents[2] / "goldens"
 HEIGHT, WIDTH = 48, 64
@@ -30,7 +31,7 @@ def scene(frames: int) -> tuple[np.ndarray, np.ndarray]:
     return disparity, colors.clip(0, 1) * 2 - 1
 
 
-def pretend(answers, kind="disparity"):
+def pretend(answers, kind: DepthKind = "disparity"):
     """A network that gives one answer after another, of sides of their own."""
     answers = iter(answers)
     network = Network(lambda _: {"depth": next(answers)[None]}, [1, 3, HEIGHT, WIDTH])
