@@ -1,14 +1,10 @@
 """Velocities of pixels, before cameras whose pictures are computed here by formula."""
 
 import cv2
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.geometry.optical_flow import film_flows
-from full4d_jax.geometry.pixel_velocities import flow_velocities, pixel_velocities
-from gaussians.fitting.initialization import initialize
+from full4d_jax.geometry.pixel_velocities import pixel_velocities
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 4
 TIMES = np.linspace(0, 1, FRAMES)  # in clips
@@ -58,13 +54,6 @@ def sliding():
     return poses
 
 
-def start(frames, depth):
-    """Gaussians of the film, before the camera that stands."""
-    one_view = [jnp.asarray(x[None], jnp.float32) for x in (frames, depth, LENS, STANDS)]
-    velocities = flow_velocities({})
-    return initialize(*one_view, capacity=2000, key=jax.random.key(0), velocities=velocities)
-
-
 @pytest.mark.parametrize("velocity", [(0.4, 0.1, 0), (0.3, -0.1, 0.3)], ids=str)
 @pytest.mark.parametrize("poses", [STANDS, sliding()], ids=["standing", "sliding"])
 def test_a_square_has_its_velocity_and_the_wall_none(velocity, poses):
@@ -77,36 +66,3 @@ def test_a_square_has_its_velocity_and_the_wall_none(velocity, poses):
     assert not found[~square].any()
     wall = pixel_velocities(frames, depth, LENS, poses, ~square, TIMES)[~square]
     assert np.median(np.linalg.norm(wall, axis=-1)) < tolerance
-
-
-def test_gaussians_that_pass_start_with_the_velocity_of_the_square():
-    velocity = np.array([0.4, 0.1, 0.2])
-    frames, depth, square = film(velocity)
-    scene = start(frames, depth)
-    passing, velocities = np.asarray(scene.logit_gates) < 0, np.asarray(scene.velocities)
-    assert not velocities[~passing].any()
-    near = np.asarray(scene.gaussians.means)[:, 2] < 3
-    assert (passing & near).sum() > 100
-    error = np.linalg.norm(velocities[passing & near] - velocity, axis=-1)
-    assert np.median(error) < 0.05 * np.linalg.norm(velocity)
-
-
-def test_flows_that_are_known_give_the_same_velocities():
-    frames, depth, square = film(np.array([0.2, 0.05, 0]))
-    depth[1] = 0  # so that the film has no flow from instant 0 to the next with depth
-    clip = frames, depth, LENS, STANDS, square & (depth > 0), TIMES
-    pictures = np.rint(255 * np.clip(frames, 0, 1)).astype(np.uint8)
-    known = pixel_velocities(*clip, flows=film_flows(pictures))
-    np.testing.assert_array_equal(known, pixel_velocities(*clip))
-    assert known.any()
-
-
-def test_pixels_without_flow_move_like_those_around():
-    velocity = np.array([0.4, 0, 0])
-    frames, depth, square = film(velocity)
-    hidden = np.zeros_like(square)
-    hidden[:, 46:50, 60:64] = True
-    assert (square & hidden).any((1, 2)).all()
-    depth[hidden] *= 1.5 + np.arange(FRAMES)[hidden.nonzero()[0]]  # jumps to every neighbour
-    found = pixel_velocities(frames, depth, LENS, STANDS, square, TIMES)[square & hidden]
-    np.testing.assert_allclose(np.median(found, 0), velocity, atol=0.1 * 0.4)

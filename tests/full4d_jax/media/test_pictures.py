@@ -1,8 +1,6 @@
 """Contact sheets show every picture in its place; drawings of cameras turn the right way."""
 
-import av
 import numpy as np
-import pytest
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.media import pictures
@@ -31,16 +29,6 @@ def test_contact_sheet_keeps_rows_and_columns():
     assert counts == [40 * 60] * 6
 
 
-def test_headings_wider_than_their_pictures_do_not_overlap():
-    black, heading = np.zeros((1, 2, 8, 8, 3), np.uint8), "some words and more of them"
-    sheet = pictures.contact_sheet(black, rows=[""], columns=[heading] * 2, cell_height=60)
-    above = (sheet[: -60 - pictures.MARGIN_PIXELS] != pictures.PAPER).any(-1)
-    left, pitch = 2 * pictures.MARGIN_PIXELS, 60 + pictures.MARGIN_PIXELS
-    first, second = above[:, left:][:, :pitch], above[:, left + pitch :][:, :pitch]
-    assert first.sum() > 100
-    np.testing.assert_array_equal(first, second)
-
-
 def test_a_camera_to_the_right_and_above_is_drawn_there():
     intrinsics = np.stack([cameras.intrinsics_from_fov(60.0, 32, 32)] * 2)
     poses = cameras.orbit(np.array([0.0, 50.0]), np.array([0.0, 40.0]))[:, None]
@@ -54,19 +42,3 @@ def test_a_camera_to_the_right_and_above_is_drawn_there():
     assert middle(above, 2)[1] > middle(above, 0)[1] + 10  # blue target right of the red source
     assert middle(above, 2)[0] < middle(above, 0)[0]  # and nearer to the pivot in z
     assert middle(beside, 2)[0] < middle(beside, 0)[0] - 10  # and higher
-
-
-@pytest.mark.parametrize(
-    ("shape", "expected"),
-    [
-        ((2, 2, 8, 12, 3), (256, 768)),
-        ((5, 2, 8, 480, 3), (24, 7200)),
-        ((5, 2, 8, 2000, 3), (8, 8192)),
-    ],
-)
-def test_views_beside_each_other_are_as_large_as_players_show(tmp_path, shape, expected):
-    """Enlarged views of a very wide video would be wider than encoders write."""
-    pictures.write_side_by_side(tmp_path / "grid.mp4", np.zeros(shape, np.uint8), fps=2)
-    with av.open(str(tmp_path / "grid.mp4")) as film:
-        stream = film.streams.video[0]
-        assert (stream.height, stream.width) == expected

@@ -1,4 +1,4 @@
-"""A capture is fitted from the start that it allows; held-out pictures are watched and told."""
+"""A capture is fitted from the start that it allows, with held-out pictures."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.pictures import to_uint8
-from full4d_jax.scene.capture_fit import Fit, describe_scores, fit_arrays, lift_capture, to_floats
+from full4d_jax.scene.capture_fit import fit_arrays, lift_capture, to_floats
 from full4d_jax.scene.initial_gaussians import find_start
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.source.capture_source import held_out_pictures
@@ -57,12 +57,6 @@ def start(given, subject, depth=None, cloud=None, hidden=0, **changes):
     )
 
 
-def made_by_a_generator(grid: Grid) -> Grid:
-    """Return the grid as if a generator had made the pictures that are fitted."""
-    made = np.where(grid.origin == Origin.REAL, Origin.GENERATED, grid.origin)
-    return replace(grid, origin=made.astype(np.uint8))
-
-
 def places(scene):
     """Distances of the visible Gaussians from the middle."""
     alive = ~np.asarray(dead(scene.gaussians))
@@ -107,38 +101,3 @@ def test_a_ball_before_a_plain_background_is_seen_from_elsewhere():
     arrays = fit_arrays(found)
     np.testing.assert_allclose(background_in(arrays), GREEN)
     np.testing.assert_array_equal(from_arrays(arrays).gaussians.means, found.scene.gaussians.means)
-
-
-@pytest.mark.slow
-def test_generated_views_that_disagree_are_told_and_do_not_blur_the_scene():
-    given, inside = ball()
-    assert given.cameras is not None
-    gains = np.random.default_rng(0).uniform(0.9, 1.1, (VIEWS, 1, 1, 1, 3))
-    gains[4] = 1  # held out
-    frames = np.round(given.frames * gains).clip(0, 255).astype(np.uint8)
-    poses = given.cameras.world_to_camera.copy()
-    poses[7, :, 0, 3] += 2 / given.cameras.intrinsics[7, 0, 0]  # two pixels at distance 1
-    noisy = replace(given, frames=frames, cameras=replace(given.cameras, world_to_camera=poses))
-    scores = {}
-    for generated in (False, True):
-        grid = made_by_a_generator(noisy) if generated else noisy
-        scores[generated] = lift_capture(SETTINGS, grid, jax.random.key(0), say=lambda _: None)
-    assert scores[False].disagreement is None
-    found = scores[True].disagreement
-    assert found is not None
-    assert found.views.tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
-    assert found.views[found.place.argmax()] == 7
-    assert found.place.max() > 1.5 * np.sort(found.place)[-2]  # after 300 steps
-    assert 0.02 < found.color.mean() < 0.1
-    assert "views disagree by" in describe_scores(scores[True])
-    assert str(fit_arrays(scores[True])["disagreement"]) in describe_scores(scores[True])
-    assert scores[True].held_out_psnr > scores[False].held_out_psnr
-
-
-def test_a_large_gap_and_a_fall_are_told_with_what_to_do():
-    far = Fit(None, (0, 0, 0), 26.0, 21.9)  # type: ignore[arg-type]
-    assert "gap is above 4 dB" in describe_scores(far)
-    assert "gap" not in describe_scores(far._replace(held_out_psnr=22.1))
-    assert "none was held out" in describe_scores(far._replace(held_out_psnr=float("nan")))
-    fell = far._replace(watched=((100, 27.2), (200, 28.1), (300, 27.0)))
-    assert "--lift.steps 200" in describe_scores(fell)

@@ -1,4 +1,4 @@
-"""Disagreement is measured in the pictures, told in words and kept in arrays."""
+"""Disagreement of views is measured in the pictures."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +7,6 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.scene.disagreement import (
     measure_disagreement,
-    peer_weights,
 )
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
@@ -22,14 +21,6 @@ def ring():
     cameras = Cameras(np.stack([lens] * VIEWS), poses[:, None].astype(np.float32), SIDE, SIDE)
     frames = np.full((VIEWS, 1, SIDE, SIDE, 3), 100, np.uint8)
     return Grid(frames=frames, origin=all_real(frames), times=np.zeros(1), cameras=cameras)
-
-
-def test_peers_are_the_nearest_views():
-    weights = peer_weights(ring(), ALL)
-    np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-6)
-    assert (weights > 0).sum(1).tolist() == [6] * VIEWS
-    assert np.flatnonzero(weights[0]).tolist() == [1, 2, 3, 9, 10, 11]
-    assert peer_weights(ring(), np.array([2, 5])).tolist() == [[0, 1], [1, 0]]
 
 
 def test_a_gain_and_a_turn_are_measured_in_the_view_that_has_them():

@@ -1,18 +1,13 @@
 """Pictures of the source between the instants, on a film of a square before a wall."""
 
-from dataclasses import replace
-
 import jax
 import numpy as np
 import pytest
 
-from full4d_jax import grid
 from full4d_jax.geometry.pixel_velocities import flow_velocities
-from full4d_jax.grid import Grid, all_real
 from full4d_jax.scene.half_instants import (
     FIRST_DURATION_STEPS,
     TargetsBetween,
-    between_instants,
     with_instants_between,
 )
 from gaussians import initialize
@@ -39,28 +34,6 @@ def film(speed: float, between_color: float = 1.0):
     between = TargetsBetween(np.stack([x[0] for x in middle]), np.array([0.25, 0.75]))
     poses = np.tile(np.eye(4), (1, INSTANTS, 1, 1))
     return frames[None], depth[None], poses, between, [x[2] for x in middle]
-
-
-def test_times_are_in_clips_of_evenly_spread_instants():
-    pictures = np.full((1, 3, 8, 8, 3), 51, np.uint8)
-    times = np.array([2.0, 2.1, 2.5])
-    source = Grid(frames=pictures, origin=all_real(pictures), times=times)
-    pair = grid.PicturesBetween(pictures[0, :2], np.array([2.05, 2.3]))
-    between = between_instants(replace(source, between=pair))
-    assert between is not None
-    np.testing.assert_allclose(between.times, [0.25, 0.75])
-    np.testing.assert_allclose(between.frames, 0.2)
-    assert between_instants(source) is None
-
-
-def test_what_flow_explains_needs_no_seeds_between_and_lasts_a_whole_step():
-    frames, depth, poses, between, squares = film(speed=4)
-    grown = with_instants_between(frames, depth, poses, between)
-    inner = squares[0] & np.roll(squares[0], (6, 6), (0, 1)) & np.roll(squares[0], (-6, -6), (0, 1))
-    assert grown.may_move[0, 1][inner].mean() < 0.1
-    np.testing.assert_allclose(np.median(grown.depth[0, 1][inner]), SQUARE)
-    shown = depth[0, 0] == SQUARE
-    assert np.median(grown.durations[0, 0][shown]) == pytest.approx(FIRST_DURATION_STEPS / 2)
 
 
 def test_what_no_instant_explains_becomes_seeds_before_the_wall_for_half_as_long():

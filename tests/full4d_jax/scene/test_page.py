@@ -5,16 +5,12 @@ import os
 import re
 import zlib
 
-import jax.numpy as jnp
 import numpy as np
-import pytest
-from moving_scene import ball, bending_scene, cameras, moving_ball, random_scene
+from moving_scene import ball, cameras, moving_ball, random_scene
 
 from full4d_jax.scene import page
 from full4d_jax.scene.packing import pack_scene
-from full4d_jax.scene.page_bytes import bytes_as_text
 from full4d_jax.scene.squeezing import squeezed
-from gaussians import Gaussians
 
 
 def part(text: str, name: str) -> str:
@@ -49,16 +45,6 @@ def program(text: str) -> dict:
     return json.loads(zlib.decompress(bytes_of(found[2])[: int(found[1])]))
 
 
-@pytest.mark.parametrize("length", [0, 1, 7, 1000])
-def test_bytes_are_text_that_a_page_can_hold(length):
-    rng = np.random.default_rng(length)
-    for content in (rng.bytes(length), bytes(length), bytes([60]) * length):
-        text = bytes_as_text(content)
-        assert bytes_of(text)[:length] == content
-        assert not set(text) & set("\0\n\r<")
-        assert len(text.encode()) <= -(-length * 8 // 7) + 1
-
-
 def test_the_page_holds_the_scene_and_its_cameras(tmp_path):
     scene, seen = random_scene(300), cameras()
     page.write_page(tmp_path / "scene.html", scene, page.run_viewing(seen), seconds=2.5)
@@ -90,16 +76,6 @@ def test_the_page_holds_the_scene_and_its_cameras(tmp_path):
     np.testing.assert_allclose(settings["limit"], [40, page.LEAST_TURN_DEGREES], atol=1e-4)
 
 
-def test_the_middle_is_where_something_moves():
-    frames = np.full((4, 20, 40, 3), 90, np.uint8)
-    assert page.middle_of_motion(frames) == (0.5, 0.5)
-    frames[1, 2:10, 26:34] = 200
-    viewing = page.run_viewing(cameras(), frames)
-    np.testing.assert_allclose(viewing.middle, [0.75, 0.3], atol=0.03)
-    frames[1] = 200  # a new picture
-    assert page.middle_of_motion(frames) == (0.5, 0.5)
-
-
 def test_the_page_loads_nothing():
     text = page.page_text(moving_ball(), page.run_viewing(cameras()), seconds=1.0)
     assert page.POLICY.startswith("default-src 'none'")
@@ -121,17 +97,6 @@ def test_sixty_thousand_gaussians_are_below_a_megabyte(monkeypatch):
     assert viewer < 40_000
 
 
-def test_a_scene_that_bends_has_its_instants():
-    bending = bending_scene(50)
-    text = page.page_text(bending, page.run_viewing(cameras()), seconds=1.0)
-    samples = json.loads(part(text, "settings"))["scene"]["samples"]
-    count = len(pack_scene(bending).records)
-    assert samples == 16
-    scene = json.loads(part(text, "settings"))["scene"]
-    columns = sum(x["count"] * width for x in scene["parts"] for _, width in x["columns"])
-    assert len(zlib.decompress(data(text))) == 16 * samples * count + columns
-
-
 def test_a_title_is_text_whatever_stands_in_it():
     text = page.page_text(
         ball(), page.overview(ball()), seconds=1.0, title="</title><script>&{{policy}}"
@@ -139,20 +104,3 @@ def test_a_title_is_text_whatever_stands_in_it():
     assert "<title>&lt;/title&gt;&lt;script&gt;&amp;{{policy}}</title>" in text
     named = os.fsdecode(b"\xff\x1b[31m.ply")  # a file name that is no UTF-8
     page.page_text(ball(), page.overview(ball()), seconds=1.0, title=named).encode()
-
-
-@pytest.mark.parametrize("unit", [0.01, 300.0])
-def test_the_camera_of_a_scene_without_cameras_sees_almost_all_of_it(unit):
-    rng = np.random.default_rng(0)
-    means = rng.normal(size=(1000, 3)) * [2, 1, 1]
-    means[:20] *= 1000  # far away
-    means = unit * (means + [5, -3, 10])
-    filled = [jnp.zeros((1000, *shape)) for shape in ((4,), (3,), (), (1, 3))]
-    viewing = page.overview(Gaussians(jnp.asarray(means, jnp.float32), *filled))
-    assert viewing.limit is None
-    rows = np.asarray(viewing.cameras.world_to_camera[0, 0], np.float64)
-    in_camera = means @ rows[:3, :3].T + rows[:3, 3]
-    np.testing.assert_allclose(rows[:3, :3], np.eye(3), atol=1e-6)  # y down, z forward
-    places = in_camera[:, :2] / in_camera[:, 2:] * viewing.cameras.intrinsics[0, 0, 0]
-    inside = (in_camera[:, 2] > 0) & (np.abs(places) < 240).all(1)
-    assert 0.94 < inside.mean() < 0.99

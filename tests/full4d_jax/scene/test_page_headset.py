@@ -152,10 +152,3 @@ def test_each_eye_sees_what_render_draws_there(tmp_path, browser):
     assert psnr(left, drawn(scene, 0.5, "left", scale)) > 40
     assert psnr(right, drawn(scene, 0.5, "right", scale)) > 40
     assert psnr(left, right) < 25
-
-
-def test_without_a_headset_nothing_is_offered(tmp_path, browser):
-    url = written(tmp_path, random_scene(200), "immersive-ar", cameras())
-    browser.open(f"{url}#paused")
-    browser.wait("viewer.camera.shown")
-    assert browser.script("document.getElementById('headset').hidden")

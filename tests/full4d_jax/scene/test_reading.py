@@ -17,13 +17,6 @@ def edited(folder):
     return Stages(folder, say=lambda line: None)
 
 
-def test_a_config_that_is_no_table_is_refused(tmp_path):
-    stages = edited(tmp_path / "run")
-    (tmp_path / "run" / "config.json").write_text("[]")
-    with pytest.raises(InputError, match=r"config.json: found list, expected a table of fields"):
-        read_grid(stages)
-
-
 def test_arrays_that_do_not_fit_together_are_refused(tmp_path):
     stages = edited(tmp_path / "run")
     path = tmp_path / "run/grid.npz"

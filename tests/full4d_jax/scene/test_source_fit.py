@@ -15,7 +15,6 @@ from full4d_jax.media.pictures import to_uint8
 from full4d_jax.models.dit import init_params
 from full4d_jax.scene.fit_settings import FitKind, check_lift
 from full4d_jax.scene.prior_teacher import half_way, teacher_between
-from full4d_jax.scene.seeds import grid_depth
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.camera_paths import PIVOT, angles_of
@@ -33,23 +32,6 @@ def test_cameras_between_are_half_way_and_look_at_the_pivot():
     seen = middle @ np.array([*PIVOT, 1])
     np.testing.assert_allclose(seen[..., :2], 0, atol=1e-6)  # in the middle of the picture
     np.testing.assert_allclose(np.linalg.det(middle[..., :3, :3]), 1, atol=1e-5)
-
-
-def test_seeds_are_the_source_and_what_it_does_not_see():
-    height = width = 32
-    lens = intrinsics_from_fov(55.0, height, width).astype(np.float32)
-    poses = orbit(np.array([0.0, 30.0]), np.zeros(2)).astype(np.float32)[:, None]
-    depth = jnp.full((1, height, width), 1.5)
-    depth = depth.at[:, 10:20, 12:20].set(0.8)  # something in front of a wall
-    frames = jnp.zeros((2, 1, height, width, 3))
-    cameras = Cameras(np.stack([lens] * 2), poses, height, width)
-    seeds = np.asarray(grid_depth(frames, depth[None], cameras))
-    source, hidden = seeds[0, 0], seeds[1, 0]
-    np.testing.assert_array_equal(source, depth[0])
-    # the camera went right and turned left: it sees more of the wall there, at about its depth
-    assert 0.1 < (hidden > 0).mean() < 0.6
-    assert hidden[0, 0] > 0
-    assert 1.0 < np.median(hidden[hidden > 0]) < 3.0
 
 
 DEBUG = load_config("configs/debug.py")

@@ -111,25 +111,6 @@ def test_it_plays_and_sways_until_a_person_comes(tmp_path, browser):
     browser.wait("viewer.clock.playing")
 
 
-def test_a_picture_is_drawn_at_the_time_of_its_order(tmp_path, browser):
-    """However late the order comes while it plays, nobody is seen in the order of another time."""
-    browser.open(written(tmp_path, random_scene(2000)) + "#paused&width=96&height=72")
-    browser.wait("viewer.sorting.worker && !viewer.sorting.sort")
-    browser.script(
-        "viewer.camera.setSway(false);"
-        "const { worker } = viewer.sorting, soon = worker.onmessage;"
-        "worker.onmessage = (message) => setTimeout(() => soon(message), 300);"
-        "viewer.clock.playing = true; 0"
-    )
-    browser.wait("Math.abs(viewer.clock.time - viewer.sorting.time) > 0.03")
-    late = browser.script("viewer.draw(); [viewer.sorting.time, viewer.canvas.toDataURL()]")
-    browser.script("worker.onmessage = soon; viewer.clock.playing = false; 0")
-    browser.wait("viewer.sorting.spare && !viewer.sorting.waiting")
-    browser.script(f"viewer.clock.seek({late[0]})")
-    browser.wait(f"(viewer.draw(), viewer.sorting.time === {late[0]})")
-    assert browser.script("viewer.draw(); viewer.canvas.toDataURL()") == late[1]
-
-
 def test_scrubbing_changes_the_time_and_a_button_plays(opened):
     box = opened.place("document.getElementById('time')")
     for share, low, high in ((0.03, -1, -0.2), (0.97, 0.2, 1)):
@@ -170,28 +151,6 @@ def test_fingers_pinch(opened):
     opened.wait("Math.abs(viewer.camera.now.zoom - 0.2) < 0.01")
     opened.key("-")
     opened.wait("viewer.camera.now.zoom > 0.21")
-
-
-def frame(browser) -> list[float]:
-    """The source's frame in the window: left, top, right, bottom in pixels."""
-    fx, _, cx, cy = browser.script("viewer.camera.shown.lens")
-    scale = fx / 100
-    return [cx - 66 * scale, cy - 47 * scale, cx + 62 * scale, cy + 49 * scale]
-
-
-@pytest.mark.parametrize("size", [(320, 200), (150, 320)])
-def test_a_scene_without_a_background_fills_the_window(tmp_path, browser, size):
-    url = written(tmp_path, moving_ball(), background=None)
-    browser.open(f"{url}#time=0.5&paused", width=size[0], height=size[1])
-    browser.style(UNCOVERED)
-    # White goes on as a blur where nothing is.
-    browser.see(lambda p: p.min() > 100)
-    left, top, right, bottom = frame(browser)
-    edge = 0.0199 * (right - left)
-    assert left < -edge
-    assert top < -0.75 * edge
-    assert right > size[0] + edge
-    assert bottom > size[1] + 0.75 * edge
 
 
 def test_a_browser_without_webgl_says_so(tmp_path, browser):

@@ -15,12 +15,9 @@ from full4d_jax.config import SamplerConfig, load_config
 from full4d_jax.generation.batch import make_conditions, mark_first_frame
 from full4d_jax.generation.generate import bind_prior
 from full4d_jax.generation.prior import prior_with
-from full4d_jax.grid import around_source
-from full4d_jax.media.pictures import to_uint8
 from full4d_jax.models.codecs.codec import make_codec
 from full4d_jax.models.dit import velocity
 from full4d_jax.scene.prior_teacher import half_way, teacher_between
-from full4d_jax.scene.source_fit import lift_grid
 from gaussians import distillation_loss
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
@@ -146,18 +143,3 @@ def test_a_video_is_pulled_by_the_guided_velocity_through_the_encoder(prior, giv
     np.testing.assert_allclose(slope / scale, pull / scale, atol=1e-4)
     assert scale > 1e-5
     assert float(jnp.abs(led).mean()) > 1e-2  # guidance does lead somewhere
-
-
-@pytest.mark.slow
-def test_both_forms_change_the_scene(prior, given):
-    frames, depth, cameras = given
-    whole = around_source(to_uint8(frames), np.asarray(depth)[None], cameras)
-    settings = dataclasses.replace(load_config("configs/debug.py").lift, steps=10, capacity=100)
-    found = {}
-    for form in ("none", "cached", "gradient"):
-        how = dataclasses.replace(settings, distillation=form)
-        scene = lift_grid(how, whole, jax.random.key(0), prior=prior)
-        found[form] = np.asarray(scene.gaussians.means)
-        assert np.isfinite(found[form]).all()
-    for form in ("cached", "gradient"):
-        assert np.abs(found[form] - found["none"]).max() > 1e-4

@@ -1,4 +1,4 @@
-"""Presets against their own angles read back; files against every way they can be wrong."""
+"""Presets against their own angles read back; files that are read, or refused by name."""
 
 import json
 
@@ -119,18 +119,10 @@ def test_file_round_trip_with_moving_cameras_and_scaled_intrinsics(tmp_path):
 
 def test_wrong_files_are_refused_by_name(tmp_path):
     good = orbit(np.array([10.0, 20.0]), np.zeros(2))
-    scaled, mirrored, nan = 2 * good, good * [[1, 1, -1, 1]], good.copy()
-    nan[1, 0, 3] = np.nan
+    mirrored = good * [[1, 1, -1, 1]]
     cases = {
-        "shape ()": {"world_to_camera": 1},
         "shape (2, 3, 4)": {"world_to_camera": good[:, :3].tolist()},
-        "shape (2, 3, 4, 4)": {"world_to_camera": np.repeat(good[:, None], 3, 1).tolist()},
-        "expected finite numbers": {"world_to_camera": nan.tolist()},
-        "last row": {"world_to_camera": scaled.tolist()},
         "determinant": {"world_to_camera": mirrored.tolist()},
-        "(1, 3, 3)": {"world_to_camera": good.tolist(), "intrinsics": [LENS.tolist()]},
-        "found cameras, expected a field world_to_camera": {"cameras": good.tolist()},
-        "what cannot be read": {"world_to_camera": [[1, 2], [3]]},
     }
     for found, content in cases.items():
         path = write(tmp_path / "c.json", **content)
@@ -138,11 +130,6 @@ def test_wrong_files_are_refused_by_name(tmp_path):
             load_targets(path, frames=4, height=64, width=64)
         assert found in str(error.value)
         assert str(path) in str(error.value)
-    for name, text in {"missing.json": None, "text.json": "{oops", "list.json": "[1]"}.items():
-        if text:
-            (tmp_path / name).write_text(text)
-        with pytest.raises(InputError, match=name):
-            load_targets(tmp_path / name, frames=4, height=64, width=64)
 
 
 def test_a_film_of_nerfstudio_gives_targets_along_it(tmp_path):

@@ -94,19 +94,6 @@ def test_a_film_of_something_else_is_named(rig_folder, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_what_cannot_be_one_rig_is_refused_first(rig_folder, tmp_path, capsys):
-    film = (rig_folder / "cam1.mp4").read_bytes()
-    for name in ("000000_v001", "000000_v002"):
-        (tmp_path / f"{name}.mp4").write_bytes(film)
-    message = refusal(capsys, "lift", tmp_path, "--out", tmp_path / "out")
-    assert "found 2 films without cameras, expected at least 3 of one scene" in message
-    message = refusal(capsys, "data", "import", tmp_path, "--out", tmp_path / "out")
-    assert "found 2 films without cameras, expected at least 3 of one scene" in message
-    write_video(tmp_path / "small.mp4", np.zeros((2, 48, 64, 3), np.uint8), FPS)
-    message = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
-    assert "film small: found 64x48, and 128x96 of 000000_v001, expected one size" in message
-
-
 def room_films(paths: np.ndarray) -> np.ndarray:
     """Films (v t h w 3) of one room from world-to-camera (v t 4 4)."""
     lens = intrinsics_from_fov(FOV, *SIZE)
@@ -127,10 +114,6 @@ def moved(kind: str) -> np.ndarray:
             )
     elif kind == "goes aside":
         paths[2, :, 0, 3] += steps
-    elif kind == "goes ahead":
-        paths[2, :, 2, 3] += steps
-    elif kind == "is pushed late":
-        paths[2, 3, 0, 3] += 0.3
     elif kind == "half of them":
         paths[::2, :, 0, 3] += steps
     return paths
@@ -142,27 +125,8 @@ def moved(kind: str) -> np.ndarray:
         ("stands", []),
         ("turns", [2]),
         ("goes aside", [2]),
-        ("goes ahead", [2]),
-        ("is pushed late", [2]),
         ("half of them", []),  # something that fills all pictures may move
     ],
 )
 def test_the_film_whose_camera_moves_is_known(kind, expected):
     assert moving_cameras(room_films(moved(kind))) == expected
-
-
-def test_a_camera_that_may_move_gets_a_warning(tmp_path, capsys, monkeypatch):
-    """The films fit together, as they may if it moves little."""
-    path = tmp_path / "films"
-    path.mkdir()
-    for number, film in enumerate(room_films(moved("goes aside"))[1:4]):
-        write_video(path / f"cam{number}.mp4", film, FPS)
-    lens = intrinsics_from_fov(FOV, *SIZE)
-    rig = Rig([0, 1, 2], lens, arc()[1:4], 500, 0.1, 12.0, 0.95)
-    monkeypatch.setattr(films_without_cameras, "find_rig", lambda frames, what: rig)
-    warning = (
-        "the camera of film cam1 seems to move: if it does, leave the film out or give cameras.json"
-    )
-    assert open_capture(CaptureOptions(path)).about.warning == warning
-    assert main(["data", "import", str(path), "--out", str(tmp_path / "set")]) == 0
-    assert f"  warning: {warning}\n" in capsys.readouterr().out

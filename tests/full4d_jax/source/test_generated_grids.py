@@ -1,4 +1,4 @@
-"""A generator's folder becomes a page in one command; its size and instants are chosen."""
+"""A generator's folder is a grid of generated pictures."""
 
 import json
 from dataclasses import replace
@@ -55,12 +55,3 @@ def test_generated_pictures_are_thinned_out_and_said_to_be_generated(folder):
     np.testing.assert_allclose(grid.fps, 8, rtol=0.01)
     assert grid_from(grid_arrays(grid)).only_generated
     assert not replace(grid, origin=all_real(grid.frames)).only_generated
-
-
-def test_size_and_instants_are_chosen(folder):
-    grid = open_capture(CaptureOptions(folder, rows=16, seconds=4 / FPS, fps=FPS))
-    assert grid.frames.shape == (VIEWS, 4, 24, 16, 3)
-    assert grid.cameras is not None
-    whole = open_capture(CaptureOptions(folder)).cameras
-    assert whole is not None
-    np.testing.assert_allclose(2 * grid.cameras.intrinsics[0, 0, 0], whole.intrinsics[0, 0, 0])

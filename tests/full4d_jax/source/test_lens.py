@@ -1,4 +1,4 @@
-"""The lens of a file: from its metadata where they tell it, else assumed."""
+"""The lens of a file, from its metadata."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from PIL import Image
 from tagged_films import write_film
 
 from full4d_jax.config import DataConfig
-from full4d_jax.source.lens import EXIF_BLOCK_TAG, assumed_fov, focal_length, fov_of
+from full4d_jax.source.lens import EXIF_BLOCK_TAG, focal_length
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.video_source import open_video_source
 
@@ -21,12 +21,6 @@ def write_picture(path, equivalent=None):
     if equivalent is not None:
         exif.get_ifd(EXIF_BLOCK_TAG)[FOCAL] = equivalent
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(path, exif=exif)
-
-
-def test_angles_of_focal_lengths():
-    assert fov_of(43.2666 / 2, 100, 100) == pytest.approx(70.53, abs=0.01)
-    assert fov_of(36, 24, 36) == pytest.approx(2 * np.degrees(np.arctan(0.5)), abs=1e-6)
-    assert assumed_fov(100, 200) == pytest.approx(65)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.mov"])
@@ -47,11 +41,3 @@ def test_metadata_tell_the_lens(name, tmp_path):
     of_option = open_video_source(SIZE, VideoOptions(path, fov=40.0))
     assert "40 before cropping" in of_option.about.note
     assert "metadata" not in of_option.about.note
-
-
-@pytest.mark.parametrize("said", ["0", "wide"])
-def test_what_is_no_focal_length_is_not_believed(said, tmp_path):
-    write_film(tmp_path / "a.mp4", said)
-    assert focal_length(tmp_path / "a.mp4") is None
-    note = open_video_source(SIZE, VideoOptions(tmp_path / "a.mp4")).about.note
-    assert "assumed to be 65 degrees" in note

@@ -1,7 +1,6 @@
-"""The cameras of a grid: from poses, by structure from motion, or honestly none."""
+"""The cameras of a grid: from poses or by structure from motion."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +9,14 @@ from handheld_clips import HEIGHT, LENS, WIDTH, arc, film, path_error
 from textured_room import FOV
 
 from full4d_jax.config import DataConfig
-from full4d_jax.geometry.structure import Structure
 from full4d_jax.grid import grid_arrays, grid_from
 from full4d_jax.media.video import write_video
-from full4d_jax.session.errors import InputError
 from full4d_jax.source import row_and_column
 from full4d_jax.source.options import TwoVideosOptions
 from full4d_jax.source.row_and_column import open_two_videos
 from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale
-from input_pipeline.depth_alignment import SparseDepth
 
 DATA = DataConfig(views=3, frames=2, height=32, width=32)
-NUMBERED = 27  # frames of a film whose pictures tell their number
 SHOT, TAKEN = 9, slice(0, None, 4)  # frames of the films, and those that are the column
 
 
@@ -79,52 +74,3 @@ def test_structure_from_motion_places_them_by_more_frames_than_the_column_has(tm
     found = np.asarray(source.cameras.world_to_camera[:, 0], np.float64)
     assert path_error(found, walk()[TAKEN]) < 0.05
     assert np.linalg.norm(centers(found)[-1]) > 0.1  # about 9 degrees at distance 1
-
-
-def open_numbered(folder: Path, monkeypatch, first: int = 0, last: int = -1):
-    """A column of 3.4 of a film's 30 frames a second; frame k is 8 k bright, and where it is known.
-
-    Structure from motion, which has tests of its own, is told these places, and which frames of
-    those that it gets are the first and the last that it places.
-    """
-    true = arc(NUMBERED)
-    brightness = np.arange(NUMBERED, dtype=np.uint8)[:, None, None, None] * 8
-    write_video(folder / "column.mp4", np.tile(brightness, (1, 40, 40, 3)), 30)
-
-    def structure(frames, lens, *, frozen):
-        del lens, frozen
-        nothing = SparseDepth(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))
-        ends = tuple(np.arange(len(frames))[[first, last]].tolist())
-        return Structure(true[numbers(frames)], nothing, 0.9, 0.1, 9.0, 1.0, ends)
-
-    monkeypatch.setattr(row_and_column, "has", lambda _: True)
-    monkeypatch.setattr(row_and_column, "find_structure", structure)
-    way = TwoVideosOptions(freeze_time=folder / "column.mp4", fps=3.4, fov=FOV)
-    return open_two_videos(replace(DATA, views=4), way), true
-
-
-def numbers(frames: np.ndarray) -> np.ndarray:
-    """Which frames of the numbered film these are."""
-    return np.round(frames.mean((1, 2, 3)) / 8).astype(int)
-
-
-def test_each_view_has_the_camera_of_its_own_frame_of_the_film(tmp_path, monkeypatch):
-    source, true = open_numbered(tmp_path, monkeypatch)
-    assert source.cameras is not None, source.about.unposed
-    column = true[numbers(source.frames[:, 0])]
-    assert path_error(np.asarray(source.cameras.world_to_camera[:, 0], np.float64), column) < 1e-4
-
-
-@pytest.mark.parametrize(("first", "last"), [(1, -1), (0, -2)])
-def test_views_beyond_the_frames_that_are_placed_have_no_cameras(
-    tmp_path, monkeypatch, first, last
-):
-    source, _ = open_numbered(tmp_path, monkeypatch, first, last)
-    assert source.cameras is None
-    assert "only, and the views are of 0.00 s to 0.87 s" in source.about.unposed
-
-
-def test_poses_of_another_film_are_refused(tmp_path):
-    column, poses = write(tmp_path, walk()), write_poses(tmp_path, np.linalg.inv(walk()))
-    with pytest.raises(InputError, match=r"read .*as camera-to-world"):
-        open_two_videos(DATA, TwoVideosOptions(freeze_time=column, poses=poses, fps=3))

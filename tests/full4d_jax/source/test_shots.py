@@ -51,8 +51,3 @@ def test_a_fast_camera_and_few_frames_a_second_are_no_cut(tmp_path):
     left, right = (x.ravel().astype(float) for x in (video.gray[0], video.gray[1]))
     assert np.corrcoef(left, right)[0, 1] < 0.3
     assert find_cut(video, path) is None
-
-
-def test_a_cut_is_found_between_the_frames_that_are_taken(tmp_path):
-    path = two_shots(tmp_path / "edited.mp4")
-    assert find_cut(read(path, 3, 2), path) == pytest.approx(SHOT / FPS)

@@ -68,18 +68,3 @@ def test_what_is_no_person_stays_as_it_was_seen(network):
     people = look_again(network, noise, shares)
     assert not people.decided.any()
     np.testing.assert_array_equal(people.shares, shares)
-
-
-def test_two_people_close_to_each_other_keep_their_outlines(network):
-    """One after the other, each with the outline that they have alone."""
-    middle = picture()[:, 40:232]
-    pair = np.concatenate([middle, middle[:, ::-1]], 1)
-    mask = np.concatenate([body()[:, 40:232], body()[:, 40:232][:, ::-1]], 1)
-    mask[:, 188:196] = False
-    people = look_again(network, pair, coarse(pair, mask))
-    assert people.decided[:, :192].any()
-    assert people.decided[:, 192:].any()
-    both = people.shares > 0.5
-    left = both[:, :192]
-    right = both[:, 192:][:, ::-1]
-    assert overlap(left[:, :180], right[:, :180]) > 0.95, "they are mirror images"

@@ -5,8 +5,6 @@ import pytest
 
 from full4d_jax.config import DataConfig
 from full4d_jax.media.video import write_video
-from full4d_jax.session.errors import InputError
-from full4d_jax.source.capture_source import instants_from, rate
 from full4d_jax.source.options import (
     DatasetViewOptions,
     DemoGridOptions,
@@ -69,18 +67,3 @@ def test_a_data_set_has_its_own_views_and_is_not_made_larger_than_it_is(dataset)
     assert size(DatasetViewOptions(folder, fps=fps, size=asked)) == (3, 2, 128, 216)
     assert size(DatasetViewOptions(folder, fps=fps, start=3 / fps)) == (3, 2, 96, 160)
     assert size(DatasetViewOptions(folder, fps=fps), enlarged=False) == (4, 4, 64, 64)
-    with pytest.raises(InputError, match="--view"):
-        size(DatasetViewOptions(folder, view=(3,)))
-    with pytest.raises(InputError, match=r"scenes, clip 0.*more than 60"):
-        size(DatasetViewOptions(folder, start=60))
-
-
-def test_a_clip_gives_the_instants_that_it_has():
-    gap = np.array([0, 0.125, 0.375, 0.5])
-    assert instants_from(gap, 0.0, 8.0).tolist() == [0, 1, 2, 3]
-    assert instants_from(gap, 0.1, 4.0).tolist() == [1, 2]
-    assert instants_from(gap, 0.0, 100.0).tolist() == [0, 1, 2, 3]
-    assert instants_from(gap, 0.6, 8.0).tolist() == []
-    assert instants_from(gap[:1], 0.0, 8.0).tolist() == [0]
-    assert rate(gap, None, 8.0) == rate(gap, 8.0, 24.0) == 8
-    assert rate(4 * gap, None, 8.0) == 2

@@ -8,7 +8,6 @@ from skimage import data
 from full4d_jax.geometry.rotation import homographies
 from full4d_jax.source.along_flow import average_along_flow, sure_flows
 from full4d_jax.source.backdrop import (
-    SeenPictures,
     find_backdrop,
     find_moving,
     find_moving_while_turning,
@@ -19,8 +18,6 @@ from full4d_jax.source.subjects import (
     find_subjects,
     label_subjects,
     load_subject_networks,
-    outline,
-    up_to_the_sides,
 )
 from full4d_jax.source.tracks import link_labels
 from input_pipeline.cameras import intrinsics_from_fov
@@ -88,22 +85,6 @@ def test_colours_sharpen_coarse_masks(clip):
     assert min(sharp) > 0.95
 
 
-def test_who_is_not_seen_for_two_instants_is_not_lost(clip):
-    frames, masks, shares = clip
-    textured = np.full((HEIGHT, 20, 3), (200.0, 40.0, 40.0))
-    textured[..., 0] += np.random.default_rng(1).uniform(-60, 50, textured.shape[:2])
-    for t, mask in enumerate(masks):  # flow follows the body by its pattern
-        body = textured.repeat(WIDTH // 20 + 1, 1)
-        left = 30 + 4 * t
-        frames[t][mask] = np.roll(body, left, 1)[:, :WIDTH][mask]
-    shares[2:4] *= 0.3
-    lost = label_coarse(frames[2:4], shares[2:4], None)
-    assert not lost.labels.any()
-    subjects = label_coarse(frames, shares, None)
-    for t in (2, 3):
-        assert overlap(subjects.labels[t] == 1, masks[t]) > 0.5
-
-
 def test_of_a_resting_camera_what_moves_is_found_too(clip):
     frames, masks, shares = clip
     subjects = label_coarse(frames, shares, AT_REST)
@@ -130,32 +111,6 @@ def test_shadows_and_lights_are_not_things():
     nothing = np.zeros(frames.shape[:3], np.float32)
     pictures = frames.astype(np.uint8)
     assert find_moving(pictures, find_backdrop(pictures, nothing)).mean() < 0.002
-
-
-def test_who_stays_for_most_of_a_clip_is_not_the_background():
-    frames = np.stack([background()] * FRAMES).astype(np.uint8)
-    subject = np.zeros(frames.shape[:3], np.float32)
-    frames[:4, 20:80, 40:60] = (200, 40, 40)
-    subject[:4, 20:80, 40:60] = 1
-    moving = find_moving(frames, find_backdrop(frames, subject))
-    assert moving[:4, 22:78, 42:58].all()
-    assert not moving[4:].any(), "where the person was is no ghost"
-
-
-def test_an_arm_that_is_up_for_the_whole_clip_is_no_part_of_the_wall():
-    """The network hardly sees it; pictures from before the clip show the wall."""
-    frames = np.stack([background()] * FRAMES).astype(np.uint8)
-    arm = np.zeros(frames.shape[1:3], bool)
-    arm[30:36, 50:80] = True
-    before = frames[:2].copy()
-    frames[:, arm] = (200, 40, 40)
-    faint = np.where(arm, np.float32(0.12), np.float32(0.02))
-    subject = np.stack([faint] * FRAMES)
-    clear = SeenPictures(before, np.full(before.shape[:3], 0.02, np.float32))
-    assert not find_moving(frames, find_backdrop(frames, subject)).any()
-    moving = find_moving(frames, find_backdrop(frames, subject, clear))
-    assert moving[:, arm].all()
-    assert not moving[:, ~cv2.dilate(arm.astype(np.uint8), np.ones((5, 5))).astype(bool)].any()
 
 
 def test_what_moves_before_a_camera_that_turns_is_found_as_before_one_at_rest():
@@ -210,14 +165,6 @@ def test_numbers_last_when_two_meet_and_part():
         assert across[places[-1]] == right
 
 
-def test_a_pole_before_a_person_does_not_part_them():
-    masks = np.zeros((3, HEIGHT, WIDTH), bool)
-    masks[:, 20:80, 50:70] = True
-    masks[1:, 45:52] = False
-    _, count = link_labels(masks, [np.zeros((HEIGHT, WIDTH, 2))] * 2)
-    assert count == 1
-
-
 def test_the_network_finds_a_person_and_a_cat():
     networks = load_subject_networks()
     astronaut = cv2.resize(data.astronaut(), (128, 128), interpolation=cv2.INTER_AREA)
@@ -227,62 +174,3 @@ def test_the_network_finds_a_person_and_a_cat():
     assert subjects.labels[0, 64, 60] == 1
     cat = cv2.resize(data.chelsea(), (192, 128), interpolation=cv2.INTER_AREA)
     assert find_subjects(networks, cat[None], *one_camera(cat), None).kinds[:1] == ("animal",)
-
-
-def test_an_arm_in_the_colours_of_the_wall_stays_where_it_moves():
-    """Colours alone take it for the wall; the network thinks it likely, and it moves."""
-    rng = np.random.default_rng(0)
-    frame = (150 + rng.normal(0, 4, (96, 128, 3))).clip(0, 255).astype(np.uint8)
-    body = np.zeros(frame.shape[:2], bool)
-    body[20:90, 50:78] = True
-    arm = np.zeros_like(body)
-    arm[40:46, 20:50] = True
-    frame[body] = (200, 30, 90)
-    subject = np.where(body, 0.95, np.where(arm, 0.5, 0.0)).astype(np.float32)
-    nowhere = np.zeros_like(arm)
-    rests = outline(frame, subject, nowhere, nowhere)
-    moves = outline(frame, subject, arm, nowhere)
-    assert rests[arm].mean() < 0.5
-    assert moves[arm].mean() > 0.9
-    assert moves[body].mean() > 0.95
-    assert moves[~(arm | body)].mean() < 0.02
-
-
-def test_an_arm_that_differs_a_little_from_the_wall_is_a_part_of_its_person():
-    rng = np.random.default_rng(1)
-    wall = np.full((96, 128, 3), 190.0)
-    wall[80:] = 120.0
-    frames = np.stack([wall] * FRAMES)
-    subject = np.zeros(frames.shape[:3], np.float32)
-    arms = np.zeros(frames.shape[:3], bool)
-    for t in range(FRAMES):
-        left = 14 + 10 * t
-        frames[t, 20:85, left : left + 16] = (200, 30, 90)
-        subject[t, 20:85, left : left + 16] = 0.95
-        arms[t, 40:52, left - 5 : left] = True
-        frames[t, arms[t]] += (18, 2, -14)
-        frames[t, 85:92, left : left + 16] *= 0.85  # their shadow
-    frames += rng.normal(0, 1.5, frames.shape)
-    pictures = frames.clip(0, 255).astype(np.uint8)
-    shares = np.stack([subject, *[np.zeros_like(subject)] * 3], -1)
-    rest = np.tile(np.eye(3), (FRAMES, 1, 1))
-    labels = label_coarse(pictures, shares, rest).labels
-    assert (labels[arms] > 0).mean() > 0.85
-    body = subject > 0
-    assert (labels[body] > 0).mean() > 0.95
-    assert (labels[~body & ~arms] > 0).mean() < 0.005
-    shadow = np.zeros_like(body)
-    shadow[:, 87:92] = True
-    assert not labels[shadow].any()
-
-
-def test_masks_go_on_to_the_sides_that_they_nearly_reach():
-    mask = np.zeros((100, 160), bool)
-    mask[20:60, 4:30] = True
-    mask[30:70, 156:158] = True
-    mask[80:90, 60:100] = True
-    mask[90:, 6:20] = True  # not near enough
-    whole = up_to_the_sides(mask)
-    assert whole[20:60, :30].all()
-    assert whole[30:70, 156:].all()
-    assert whole.sum() == mask.sum() + 40 * 4 + 40 * 2

@@ -55,16 +55,6 @@ def test_depth_goes_on_behind_a_person_whatever_the_network_scales_by():
     assert (abs(inner - 90) <= 4).all(), "no picture shows the wall everywhere"
 
 
-def test_a_camera_that_moves_has_the_plate_of_its_middle_instant():
-    depth, frames, labels, _ = hidden_all_the_time()
-    labels[0] = 0
-    frames[2] = 250
-    plate = clean_plate(depth, frames, labels, None, lambda _: 7 * WALL**0.8)
-    assert plate.instant == 1
-    assert (depth_within(plate, HEIGHT, WIDTH)[PERSON] > 0).all(), "whatever others show"
-    assert (abs(picture_within(plate) - 90) <= 4).all()
-
-
 def test_the_wall_goes_on_beyond_the_borders():
     plate = plate_of()
     rows = round(BEYOND_SHARE * HEIGHT)

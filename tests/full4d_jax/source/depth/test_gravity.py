@@ -31,14 +31,6 @@ def test_posts_tell_the_pitch(pitch):
     assert abs(np.degrees(np.arctan2(-up[2], -up[1])) - pitch) < 2
 
 
-def test_black_rims_of_a_film_do_not_count():
-    frame = posts(20)
-    frame[:, :2] = frame[:, -2:] = 0
-    up = camera_up(frame[None], LENS)
-    assert up is not None
-    assert abs(np.degrees(np.arctan2(-up[2], -up[1])) - 20) < 2
-
-
 def test_without_lines_up_is_unknown():
     noise = np.random.default_rng(0).uniform(0, 255, (24, 32, 3)).astype(np.float32)
     smooth = cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).clip(0, 255)

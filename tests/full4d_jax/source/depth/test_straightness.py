@@ -5,7 +5,6 @@ import pytest
 
 from full4d_jax.source.depth.straightness import (
     AZIMUTH_DEGREES,
-    segment_points,
     straightness,
 )
 
@@ -29,13 +28,6 @@ def one_post():
     )
 
 
-def median_of(frames, depth) -> float:
-    """Return the median deviation of a clip that has segments."""
-    median = straightness(frames, depth, LENS).median
-    assert median is not None
-    return median
-
-
 @pytest.mark.parametrize("slope", [(0.0, 0.0), (-0.002, 0.003)])
 def test_planes_bend_no_line(slope):
     disparity = 1 + slope[0] * (ACROSS - 96) + slope[1] * (DOWN - 64)
@@ -54,23 +46,3 @@ def test_a_wave_in_depth_bends_an_upright_line_by_its_parallax():
     # The wave is even about the middle of the line, so that the fitted line has no slant.
     expected = np.abs(sides - sides.mean()).max() / HEIGHT
     assert result.median == pytest.approx(expected, rel=0.15)
-
-
-def test_an_outline_belongs_to_the_nearer_side():
-    post = np.abs(ACROSS - 96) < 12
-    wavy = 3 + 0.3 * np.cos(DOWN / 10)
-    result = straightness(one_post(), np.where(post, 1.0, wavy)[None], LENS)
-    assert result.segments == 2
-    assert result.median == pytest.approx(0, abs=1e-5)
-    # The same wave on the post itself counts.
-    assert median_of(one_post(), np.where(post, wavy / 3, 3.0)[None]) > 0.01
-
-
-def test_a_segment_is_cut_where_depth_jumps_along_it():
-    depth = np.where(DOWN < 64, 1.0, 2.0)
-    pieces = segment_points(one_post()[0], depth, 0.15)
-    assert len(pieces) == 8  # both sides of two halves of two edges
-    assert all(np.ptp(piece.depth) < 0.1 for piece in pieces)
-    # A blur of the jump leaves one sample between the two, which is too short to count.
-    result = straightness(one_post(), depth[None], LENS)
-    assert result.median == pytest.approx(0, abs=1e-5)

@@ -7,10 +7,8 @@ from handheld_clips import FRAMES, LENS, add_person, arc, film, path_error, shak
 
 from full4d_jax.geometry.paths import travels, turning_path
 from full4d_jax.geometry.rotation import find_turning, steadied
-from full4d_jax.geometry.structure import find_structure
 from full4d_jax.source.handheld.find_path import (
     NOTICEABLE_MOTION,
-    UNCERTAIN_MOTION,
     find_path,
 )
 from gaussians.fitting.stillness import camera_moves
@@ -66,19 +64,6 @@ def test_a_small_shake_is_steadied(person):
     assert angle_between(path.world_to_camera, poses) < 0.1
 
 
-def test_a_thing_before_a_still_background_is_no_camera_motion():
-    """Tracking follows what most corners are on; those of the background stay."""
-    pictures = gray(film(arc(1))[0]).repeat(FRAMES, 0)
-    rows, columns = pictures.shape[1:]
-    noise = np.random.default_rng(0).integers(0, 255, (rows // 6, columns // 6), np.uint8)
-    thing = cv2.resize(noise, (columns * 3 // 4, rows), interpolation=cv2.INTER_CUBIC)
-    for i, picture in enumerate(pictures):  # it leans by a pixel and back
-        shift = np.array([[1, 0, 2 * np.sin(i)], [0, 1, 0]])
-        picture[:, : thing.shape[1]] = cv2.warpAffine(thing, shift, thing.shape[::-1])
-    assert NOTICEABLE_MOTION < find_turning(pictures, LENS).moved < UNCERTAIN_MOTION
-    assert not camera_moves(find_path(pictures, LENS, not_asked).world_to_camera)
-
-
 def angle_between(found: np.ndarray, true: np.ndarray) -> float:
     """The largest angle between rotations of paths that start alike, degrees."""
     turns = found[:, :3, :3] @ (true @ np.linalg.inv(true[0]))[:, :3, :3].swapaxes(-1, -2)
@@ -98,13 +83,3 @@ def test_a_camera_that_travels(person):
     column, row = np.floor(path.points.pixels).astype(int).T
     ratio = path.points.depth / depth[path.points.instants, row, column]
     assert person or np.median(np.abs(ratio / np.median(ratio) - 1)) < 0.03
-
-
-@pytest.mark.extra("pycolmap")
-def test_structure_from_motion_is_the_same_each_time():
-    frames = film(arc())[0]
-    first, again = (find_structure(frames, LENS) for _ in range(2))
-    assert first is not None
-    assert again is not None
-    np.testing.assert_array_equal(first.world_to_camera, again.world_to_camera)
-    np.testing.assert_array_equal(first.points.depth, again.points.depth)
