@@ -63,18 +63,6 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("package", ["full4d_jax", "gaussians", "input_pipeline"])
-def test_every_module_is_reached_from_the_api(package):
-    pages = re.findall(r"\]\((api_\w+\.md)\)", (ROOT / "docs" / "api.md").read_text())
-    text = "".join((ROOT / "docs" / page).read_text() for page in pages)
-    shown = re.findall(r"^::: (\S+)$", text, re.MULTILINE)
-    for file in (ROOT / package).rglob("*.py"):
-        assert (file.parent / "__init__.py").exists()  # folders without one are not shown
-        names = file.relative_to(ROOT).with_suffix("").parts
-        parents = {".".join(names[:depth]) for depth in range(1, len(names) + 1)}
-        assert parents & set(shown) or names == (package, "__init__"), file
-
-
 def test_files_and_functions_that_documents_name_exist():
     """`path.py` or `path.py: name`, where a path may leave out its first folders."""
     files = [path for path in ROOT.rglob("*.py") if ".venv" not in path.parts]
@@ -89,7 +77,3 @@ def test_files_and_functions_that_documents_name_exist():
         assert there, file
         definition = rf"^\s*(?:(?:def|class) )?{name.rpartition('.')[-1]}\b"
         assert any(re.search(definition, path.read_text(), re.MULTILINE) for path in there), name
-
-
-def test_modules_of_a_package_are_shown_with_it():
-    assert "            show_submodules: true\n" in (ROOT / "mkdocs.yml").read_text()

@@ -77,14 +77,6 @@ def test_shift_is_wans():
     np.testing.assert_allclose(flow.shift_time(jnp.array([0.0, 0.5, 1.0]), 5.0), [0, 5 / 6, 1])
 
 
-def test_velocity_matching_weighs_all_flow_times_alike():
-    data, noise, error = draw(0), draw(1), draw(2)
-    exact = flow.velocity_loss(noise - data, noise - data)
-    np.testing.assert_array_equal(exact, np.zeros(data.shape[:3]))
-    found = flow.velocity_loss(noise - data + error, noise - data)
-    np.testing.assert_allclose(found, (error**2).mean((3, 4, 5)), rtol=1e-4)
-
-
 def test_the_preconditioned_loss_is_the_error_of_the_residual():
     data, z, base, residual, error = map(draw, range(5))
     tau, sigma = jnp.array([0.4, 0.9]), 0.3
@@ -95,9 +87,3 @@ def test_the_preconditioned_loss_is_the_error_of_the_residual():
 
     found = flow.flow_loss(predicted(residual + error), predicted(residual), tau, sigma, 50.0)
     np.testing.assert_allclose(found, sigma**2 * (error**2).mean((3, 4, 5)), rtol=1e-3)
-
-
-def test_means_are_over_the_given_frames():
-    values = jnp.arange(12.0).reshape(2, 2, 3)
-    frames = jnp.array([[[1.0, 0, 0], [0, 0, 1]], [[0, 0, 0], [0, 1, 0]]])
-    np.testing.assert_allclose(flow.mean_of(frames, values), [2.5, 10])

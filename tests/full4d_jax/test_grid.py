@@ -1,4 +1,4 @@
-"""A grid is saved as it is, and arrays that do not fit together are refused by name."""
+"""A grid is saved as it is, and a view of it stands in a world of its own."""
 
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -8,7 +8,6 @@ import pytest
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import (
-    DEFAULT_FPS,
     About,
     CleanPlate,
     Grid,
@@ -18,13 +17,10 @@ from full4d_jax.grid import (
     Points,
     all_real,
     alone,
-    depth_in,
     grid_arrays,
     grid_from,
     points_in,
-    with_missing,
 )
-from full4d_jax.session.stage_arrays import GRID, check_arrays
 from input_pipeline.cameras import invert
 
 V, T, H, W = 3, 2, 4, 6
@@ -108,91 +104,6 @@ def test_a_grid_comes_back_from_its_arrays(make, tmp_path):
     np.savez(tmp_path / "grid.npz", **arrays)
     with np.load(tmp_path / "grid.npz") as saved:
         assert_same(grid_from(saved), make())
-
-
-@pytest.mark.parametrize(
-    ("name", "array"),
-    [
-        ("frames", np.zeros((V, T, H, W, 3))),
-        ("origin", np.ones((V, T + 1), np.uint8)),
-        ("origin", np.full((V, T), 9, np.uint8)),
-        ("times", np.arange(T + 1.0)),
-        ("world_to_camera", np.zeros((V, 4, 4))),
-        ("depth", np.zeros((V + 1, T, H, W))),
-        ("depth", np.zeros((1, T, H, W + 1))),
-        ("between", np.zeros((2, H, W, 3), np.uint8)),
-        ("plate_instant", np.asarray(3)),
-    ],
-)
-def test_arrays_that_do_not_fit_are_refused_by_name(name, array):
-    arrays = grid_arrays(rig())
-    check_arrays("grid", arrays, "there")
-    with pytest.raises(ValueError, match=f"there, array {name}.*: found .*, expected"):
-        check_arrays("grid", arrays | {name: array}, "there")
-
-
-@pytest.mark.parametrize("make", [rig, bare])
-def test_every_array_of_a_grid_is_in_the_layout_of_its_stage(make):
-    names = {name.removesuffix("?") for name in GRID}
-    assert grid_arrays(make()).keys() <= names
-    assert make is bare or grid_arrays(make()).keys() == names
-
-
-@pytest.mark.parametrize("name", ["frames", "origin", "times"])
-def test_arrays_without_what_a_grid_must_have_are_refused(name):
-    arrays = grid_arrays(rig())
-    del arrays[name]
-    with pytest.raises(ValueError, match=f"there: found no array {name}"):
-        check_arrays("grid", arrays, "there")
-
-
-def test_origin_and_depth_tell_what_kind_of_grid_it_is():
-    grid = rig()
-    assert (grid.real_rows, grid.follows_source, grid.starts_at_its_end) == (2, False, False)
-    made = np.where(grid.origin == Origin.MISSING, Origin.GENERATED, grid.origin)
-    generated = replace(grid, origin=made.astype(np.uint8))
-    assert generated.follows_source
-    assert not replace(generated, depth=None).follows_source
-    column = generated.origin.copy()
-    column[:, 0] = Origin.REAL
-    assert replace(generated, origin=column).starts_at_its_end
-    assert (bare().real_rows, bare().starts_at_its_end) == (V, False)
-
-
-def test_the_rate_follows_from_times_or_from_what_was_asked_for():
-    assert rig().fps == 2.0
-    frames = np.zeros((V, 1, H, W, 3), np.uint8)
-    one = Grid(frames=frames, origin=all_real(frames), times=np.zeros(1))
-    assert one.fps == DEFAULT_FPS
-    assert replace(one, about=About(rate=3.0)).fps == 3.0
-
-
-def test_missing_views_are_black_and_have_the_cameras():
-    first = replace(bare(), cameras=cameras())
-    more = with_missing(first, cameras(5))
-    assert more.frames.shape == (5, T, H, W, 3)
-    assert (more.origin[:V] == Origin.REAL).all()
-    assert (more.origin[V:] == Origin.MISSING).all()
-    assert more.cameras is not None
-    assert len(more.cameras.intrinsics) == 5
-    assert not more.frames[V:].any()
-
-
-def test_points_and_depth_belong_to_views():
-    grid = rig()
-    first = points_in(grid, 0)
-    second = points_in(grid, 1)
-    assert first is not None
-    assert second is not None
-    assert first.depth.tolist() == [1.0]
-    assert second.depth.tolist() == [2.0, 4.0]
-    assert points_in(grid, 2) is None
-    assert grid.depth is not None
-    np.testing.assert_array_equal(depth_in(grid, 1), grid.depth[1])
-    assert depth_in(grid, 2) is None
-    unknown = grid.depth.copy()
-    unknown[1] = 0
-    assert depth_in(replace(grid, depth=unknown), 1) is None
 
 
 def test_a_real_view_alone_is_in_its_own_world_and_unit():

@@ -23,11 +23,7 @@ from full4d_jax.session.files import read_arrays
 from full4d_jax.source.depth.estimate import estimate_depth, load_depth
 from full4d_jax.source.handheld.path_scale import settle_scale
 from input_pipeline.cameras import relative_to, rescale
-from input_pipeline.datasets.dataset import write_dataset
-from input_pipeline.procedural.clips import ProceduralClips
-from input_pipeline.transforms import decode, to_source
 
-SLOPE = Path(__file__).parent / "goldens" / "slope.onnx"
 SMALL = Config(
     model=ModelConfig(width=32, heads=2, ffn=32, layers=1, refiner=0),
     data=DataConfig(views=3, frames=2, height=32, width=32),
@@ -130,15 +126,6 @@ def test_the_default_keeps_a_portrait_video_whole_and_larger_than_the_prior(tmp_
     assert np.abs(scenes[1] - scenes[0]).max() > 0
 
 
-def test_without_a_source_the_clip_in_the_package_is_taken(finished, tmp_path, capsys):
-    depth = ["--depth", f"{finished[0]}/depth.npy"]  # the network is slow
-    for given, expected in (depth, True), (["--scene", "23"], False):
-        assert main(["sample", *finished[1][1:5], *given, "--out", str(tmp_path)]) == 0
-        said = capsys.readouterr().out
-        assert ("clip: store-aisle-detection (an excerpt) by Intel" in said) == expected
-        assert ("480x270, resized to 32x32" in said) == expected
-
-
 def test_a_scene_is_shown_without_what_its_grid_was_made_from(finished, tmp_path, capsys):
     out = shutil.copytree(finished[0] / "out", tmp_path / "out")
     (out / "source.npz").unlink()
@@ -177,25 +164,6 @@ def test_a_refused_run_on_another_video_leaves_what_is_finished(finished, capsys
         assert capsys.readouterr().err.count("\n") == 1
         for path, content in before.items():
             assert path.read_bytes() == content, (bad, path)
-
-
-@pytest.mark.extra("onnxruntime")
-def test_a_network_of_the_users_choice_estimates_depth(finished, tmp_path, capsys):
-    options = finished[1][:]
-    at = options.index("--depth")
-    options[at : at + 2] = ["--depth_network", str(SLOPE)]
-    options[options.index("--out") + 1] = str(tmp_path)
-    for kind, kept in (("disparity", False), ("disparity", True), ("metric", False)):
-        expected = [True, kept, kept] if (tmp_path / "source.npz").exists() else [False] * 3
-        assert main(["sample", *options, "--depth_kind", kind]) == 0
-        said = capsys.readouterr().out
-        assert [f"{name}: kept" in said for name in ("source", "depth", "grid")] == expected
-        assert (f"taken as {kind}" in said) != kept
-    depth = read_arrays(tmp_path / "depth.npz")["depth"]
-    assert depth.shape == (1, 2, 32, 32)
-    assert depth.any()
-    assert main(["sample", *options, "--depth", f"{finished[0]}/depth.npy"]) == 2
-    assert "--depth_network: found" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -248,41 +216,3 @@ def test_the_depth_of_a_source_that_moves_is_estimated_and_fused(finished, tmp_p
     ratio = (made["depth"][0] / settled)[known]
     assert 0.8 < ratio.min() < 0.999  # of two instants the median is their mean
     assert 1.001 < ratio.max() < 1.2
-
-
-@pytest.mark.slow
-def test_a_view_of_a_dataset_has_the_other_cameras_as_targets(finished, tmp_path, capsys):
-    clips = ProceduralClips(2**30, 1, views=3, frames=2, height=32, width=32, all_depth=True)
-    write_dataset(tmp_path / "sets", clips, name="scenes")
-    fps = ["--fps", str(1 / float(np.diff(clips[0].timestamps[0])[0]))]
-    options = [f"{tmp_path}/sets", "--view", "1", *fps, "--out", f"{tmp_path}/out"]
-    options += finished[1][1:5]
-    assert main(["sample", *options]) == 0
-    grid = read_arrays(tmp_path / "out/grid.npz")
-    true = decode(clips[0], height=32, width=32)
-    depth, poses = to_source(true.depth[1], true.world_to_camera[[1, 0, 2]])
-    np.testing.assert_allclose(grid["world_to_camera"], poses, atol=1e-6)
-    np.testing.assert_array_equal(grid["frames"][0], true.frames[1])
-    known = read_arrays(tmp_path / "out/depth.npz")["depth"][0]
-    np.testing.assert_array_equal(known[known > 0], depth[known > 0])  # edges are left out
-    capsys.readouterr()
-    assert main(["sample", *options]) == 0
-    assert capsys.readouterr().out.count("kept from") == 3
-
-    both = [*options, "--view", "1", "2"]  # the last one given counts
-    assert main(["sample", *both]) == 0
-    assert "view 1 2 of 3" in capsys.readouterr().out
-    frames, depths = (read_arrays(tmp_path / f"out/{x}.npz") for x in ("grid", "depth"))
-    np.testing.assert_array_equal(frames["frames"][:2], true.frames[[1, 2]])
-    unit = np.median(true.depth[1, 0][true.depth[1, 0] > 0])
-    second = depths["depth"][1]
-    np.testing.assert_allclose(second[second > 0] * unit, true.depth[2][second > 0], rtol=1e-4)
-    assert main(["evaluate", f"{tmp_path}/out", "--truth", f"{tmp_path}/sets"]) == 0
-    told = json.loads((tmp_path / "out/truth_grid.json").read_text())
-    assert told["given_views"] == [1, 2]
-    assert {row["view"] for row in told["rows"]} == {"all", 0}
-    few = ["--lift.steps", "4", "--lift.capacity", "300", "--lift.distillation", "none"]
-    assert main(["lift", f"{tmp_path}/out", *finished[1][1:3], *few]) == 0
-    capsys.readouterr()
-    report = json.loads((tmp_path / "out/report.json").read_text())
-    assert report["source_psnr"] > 10

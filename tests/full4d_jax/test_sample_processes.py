@@ -1,4 +1,4 @@
-"""`full4d sample`, `evaluate` and `lift` of two processes, whose devices share the parameters."""
+"""`full4d evaluate` and `lift` of two processes, whose devices share the parameters."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 SIZE = "--data.views 3 --data.frames 2 --data.height 32 --data.width 32 --sampler.steps 2"
 SMALL = {"layers": 1, "precision": "float32"}
-LIFT = "--lift.steps 10 --lift.capacity 300 --sampler.noise 1 --lift.distillation"
+LIFT = "--lift.steps 10 --lift.capacity 300 --sampler.noise 1 --lift.distillation gradient"
 VIEWS, FRAMES, SIDE = 3, 2, 32
 MESH = "--mesh.data 1 --mesh.fsdp 2 --mesh.view 2"
 
@@ -71,30 +71,10 @@ def each_in_its_folder(
     )
 
 
-@pytest.mark.long  # the rehearsal in tests/pod samples so, too
-def test_two_processes_sample_the_grid_of_one(preset, tmp_path):
-    words = ["sample", *preset]
-    assert main([*words, "--out", str(tmp_path / "one")]) == 0
-    codes, outputs = each_in_its_folder([words, words], tmp_path)
-    assert codes == [0, 0], outputs
-    expected, found = (
-        np.load(tmp_path / name / "grid.npz")["frames"].astype(int) for name in ("one", "0")
-    )
-    assert np.abs(found - expected).max() <= 1  # of 255; sums are in another order
-    assert np.abs(expected - expected[:1]).max() > 10
-    assert not (tmp_path / "1").exists()  # the first alone writes
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param("four_real", marks=pytest.mark.slow),  # quicker: it needs no depth
-        pytest.param("debug", marks=pytest.mark.long),
-    ],
-)
-def test_two_processes_have_the_scores_of_one(name, tmp_path):
-    words = ["evaluate", *small_model(name, tmp_path), "--scenes", "1", "--sampler.noise", "1"]
-    words += ["--sampler.steps", "1"]  # a row that there is
+@pytest.mark.slow
+def test_two_processes_have_the_scores_of_one(tmp_path):
+    words = ["evaluate", *small_model("four_real", tmp_path), "--scenes", "1"]
+    words += ["--sampler.noise", "1", "--sampler.steps", "1"]  # a row that there is
     assert main([*words, "--out", str(tmp_path / "one")]) == 0
     codes, outputs = each_in_its_folder([words, words], tmp_path, "--mesh.fsdp 4")
     assert codes == [0, 0], outputs
@@ -109,16 +89,10 @@ def test_two_processes_have_the_scores_of_one(name, tmp_path):
     assert not (tmp_path / "1").exists()
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        pytest.param("cached", marks=pytest.mark.long),  # the rehearsal in tests/pod asks so, too
-        pytest.param("gradient", marks=pytest.mark.slow),
-    ],
-)
-def test_two_processes_fit_the_scene_of_one(form, preset, tmp_path):
+@pytest.mark.slow
+def test_two_processes_fit_the_scene_of_one(preset, tmp_path):
     one, two, unread = (write_grid(tmp_path / name) for name in ("one", "two", "unread"))
-    words = [*preset, "--mesh.data", "1", "--mesh.fsdp", "2", *LIFT.split(), form]
+    words = [*preset, "--mesh.data", "1", "--mesh.fsdp", "2", *LIFT.split()]
     assert main(["lift", str(one), *words]) == 0
     codes, outputs = together([["lift", str(folder), *words] for folder in (two, unread)], 1)
     assert codes == [0, 0], outputs
@@ -128,17 +102,6 @@ def test_two_processes_fit_the_scene_of_one(form, preset, tmp_path):
     assert made.keys() == expected.keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(made[name], array)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("failing", [0, 1])
-def test_where_one_cannot_read_the_weights_both_end(failing, preset, tmp_path):
-    both = [["sample", *preset], ["sample", *preset]]
-    both[failing][-1] = str(tmp_path / "missing.safetensors")
-    codes, outputs = each_in_its_folder(both, tmp_path)
-    assert codes == [2, 2], outputs
-    assert "missing.safetensors: found no such file" in outputs[failing]
-    assert "see what it printed" in outputs[1 - failing]
 
 
 def test_a_mesh_that_divides_no_grid_is_refused(tmp_path, capsys):

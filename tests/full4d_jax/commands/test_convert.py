@@ -1,11 +1,10 @@
-"""Every kind of file from a finished run, by name, and what is refused."""
+"""Every kind of file from a finished run, by name."""
 
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from refused import refusal
 
 from full4d_jax.cli import main
 from full4d_jax.scene.scene_arrays import to_arrays
@@ -79,17 +78,3 @@ def test_every_kind_is_written_from_a_run_and_read_again(run, tmp_path, scene, c
     first, last = moving.at(0.0), moving.at(1.0)
     np.testing.assert_allclose(first.means, load_ply(plain).means, atol=1e-6)
     np.testing.assert_allclose(last.logit_opacities, first.logit_opacities, atol=1e-3)
-
-
-def test_what_cannot_be_converted_is_told_in_one_line(run, tmp_path, capsys):
-    def refused(source: Path, target: str) -> str:
-        return refusal(capsys, "convert", "splats", source, tmp_path / target)
-
-    assert "found no such file" in refused(tmp_path / "none.ply", "a.ply")
-    assert "found .obj" in refused(tmp_path / "mesh.obj", "a.ply")
-    assert "found .stl" in refused(run, "a.stl")
-    (tmp_path / "bad.splat").write_bytes(b"1234567")
-    assert "size: found 7 bytes" in refused(tmp_path / "bad.splat", "a.ply")
-    (tmp_path / "folder.ply").mkdir()
-    assert "folder.ply: file: found a folder, expected" in refused(run, "folder.ply")
-    assert not list((tmp_path / "folder.ply").iterdir())

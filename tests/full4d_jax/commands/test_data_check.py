@@ -10,7 +10,6 @@ from textured_room import make_room
 from full4d_jax.cli import main
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.schema import Example
-from input_pipeline.transforms import encode_mask
 
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0]).astype(np.float32)
 
@@ -61,21 +60,6 @@ def test_bad_datasets_fail_with_the_first_problem_in_one_line(room, tmp_path, ca
     assert "agree if camera axes are OpenGL's" in said.out
     told = json.loads((tmp_path / "out" / "check.json").read_text())
     assert [len(clip["problems"]) for clip in told["checked"]] == [0, 2]
-
-
-def test_pages_are_dark_outside_of_masks(room, tmp_path):
-    mask = np.zeros((120, 160), np.uint8)
-    mask[:, :80] = 255
-    masks = np.full(room.frames.shape, encode_mask(mask), object)
-    pages = []
-    for name, clip in (("plain", room), ("masked", room._replace(masks=masks))):
-        write_dataset(tmp_path / name, Clips([clip]), name="room")
-        out = tmp_path / f"{name}-out"
-        assert main(["data", "check", str(tmp_path / name), "--out", str(out)]) == 0
-        pages.append(np.asarray(Image.open(out / "clip-00000.png")).astype(int))
-    darker = (pages[0] > pages[1]).any(-1).mean()
-    assert 0.02 < darker < 0.5
-    assert (pages[0] >= pages[1]).all()
 
 
 def test_bytes_that_changed_since_are_found(room, tmp_path, capsys):

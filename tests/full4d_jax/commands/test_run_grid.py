@@ -71,17 +71,6 @@ def test_two_videos_and_poses_become_a_scene(made):
     assert "its cameras are those of" in report["source"]
 
 
-@pytest.mark.slow
-def test_the_parts_make_the_same_scene(videos, made, tmp_path, capsys):
-    asked = given(videos, "row", "freeze_time", "poses")
-    assert main(["sample", *asked, *CONFIG, "--out", str(tmp_path), *SIZES]) == 0
-    assert "next: full4d lift" in capsys.readouterr().out
-    assert main(["lift", str(tmp_path), *CONFIG, *SIZES, *FIT]) == 0
-    np.testing.assert_array_equal(
-        np.load(tmp_path / "scene.npz")["means"], np.load(made / "scene.npz")["means"]
-    )
-
-
 def test_a_row_alone_has_no_cameras(videos, tmp_path, capsys):
     asked = [*given(videos, "row"), "--out", str(tmp_path), *SIZES]
     said = refusal(capsys, "run", *asked, *CONFIG, *FIT)

@@ -139,16 +139,3 @@ def test_a_run_makes_a_scene_of_words(folder, tmp_path, capsys):
     assert report["way"] == "WordsOptions"
     assert report["options"]["source"]["prompt"] == f"{folder}/text.npz"
     assert "16x12" in report["source"]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--wan", "nosuch"], "nosuch"),
-        (["--weights", "none.safetensors"], "none.safetensors: found no such file"),
-    ],
-)
-def test_a_run_of_words_refuses_before_the_video(options, message, tmp_path, capsys):
-    line = refusal(capsys, "run", "--prompt", "a cat", "--out", tmp_path / "out", *options)
-    assert message in line
-    assert not (tmp_path / "out").exists()

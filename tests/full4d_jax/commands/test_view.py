@@ -1,9 +1,8 @@
-"""The command `view`: a run or a file, served until Ctrl-C."""
+"""The command `view`: a run, served until Ctrl-C."""
 
 import http.client
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,15 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from moving_scene import ball, cameras, moving_ball
+from moving_scene import cameras, moving_ball
 
 from full4d_jax.grid import Grid, all_real, grid_arrays
 from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.scene.serving import page_server
 from full4d_jax.session.stages import Stages
-from gaussians import (
-    save_ply,
-)
 
 # Where the tests run in the background, Ctrl-C is ignored, and children inherit that.
 LISTENING = (
@@ -75,27 +71,6 @@ def test_a_run_is_served_until_it_is_interrupted(tmp_path):
             urllib.request.urlopen(f"{url}/scene.npz")
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(url)
-
-
-def test_a_file_is_seen_in_the_browser(tmp_path, browser):
-    save_ply(tmp_path / "ball.ply", ball())
-    with served(tmp_path / "ball.ply") as (url, line):
-        assert "ball.ply: 200 Gaussians" in line
-        browser.open(url)
-        lit = browser.see(lambda p: (p.min(-1) > 150).mean() > 0.02).min(-1) > 150
-        rows, columns = (np.nonzero(lit)[axis].mean() / lit.shape[axis] for axis in (0, 1))
-        assert rows == pytest.approx(0.4, abs=0.1)  # above the bar
-        assert columns == pytest.approx(0.5, abs=0.1)
-        assert browser.script("viewer.settings.limit") is None
-
-
-def test_a_busy_port_gives_way_to_the_next():
-    with socket.socket() as busy:
-        busy.bind(("127.0.0.1", 0))
-        busy.listen()
-        port = busy.getsockname()[1]
-        with page_server("x", port=port) as server:
-            assert port < server.server_port < port + 20
 
 
 def asked(server, path: str = "/", **headers: str) -> int:

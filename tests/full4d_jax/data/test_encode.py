@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 from full4d_jax.config import load_config
-from full4d_jax.data.encode import EncodedClips, encode_dataset, resized
+from full4d_jax.data.encode import encode_dataset
 from full4d_jax.data.options import Writing
-from full4d_jax.models.codecs.codec import save_codec
-from full4d_jax.models.codecs.wan_vae import abstract_params
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.placement import training_mesh
@@ -18,9 +16,7 @@ from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
 from input_pipeline.cameras import resize_intrinsics
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
-from input_pipeline.films import is_film
 from input_pipeline.procedural.clips import ProceduralClips
-from input_pipeline.transforms import decode, decode_view, encode_view
 
 
 def configured(folder, **data):
@@ -87,19 +83,6 @@ def test_records_keep_what_was_shown_and_their_cameras(dataset, encoded):
     assert [bool(file) for file in after.depth16[:, 0]] == [True, False, False]
 
 
-def test_films_stay_films_of_the_size_of_training(dataset):
-    files = open_dataset(dataset)[3]
-    views = [encode_view(decode_view(view), film=True) for view in files.frames]
-    films = files._replace(frames=np.stack(views))
-    small = resized(films, 16, 16)
-    assert all(is_film(file) for file in small.frames.ravel())
-    shown, expected = (decode(x, height=16, width=16) for x in (small, resized(files, 16, 16)))
-    assert np.abs(shown.frames.astype(int) - expected.frames).mean() < 5
-    np.testing.assert_array_equal(shown.depth, expected.depth)
-    np.testing.assert_array_equal(small.intrinsics, resized(files, 16, 16).intrinsics)
-    assert resized(films, 24, 32).frames.tolist() == films.frames.tolist()  # nothing to do
-
-
 def test_losses_are_those_of_the_pictures(encoded, tmp_path):
     plain = without_latents(encoded, tmp_path / "plain")
     batches, losses = [], []
@@ -148,35 +131,3 @@ def test_latents_that_do_not_fit_are_refused(dataset, encoded):
     data = dataclasses.replace(mixed.data, records=(str(encoded), str(dataset)))
     with pytest.raises(InputError, match="latents of '', expected pixels, 1 x 1"):
         training_batches(dataclasses.replace(mixed, data=data), 0)
-
-
-@pytest.mark.slow
-def test_codecs_that_join_frames_see_windows(dataset, tmp_path):
-    """Wan's VAE with random weights of few channels."""
-    from full4d_jax.config.codecs import WAN21
-
-    shapes = abstract_params(dataclasses.replace(WAN21, base=4, decoder_base=4))
-    keys = iter(jax.random.split(jax.random.key(0), 1000))
-    weights = jax.tree.map(lambda x: 0.2 * jax.random.normal(next(keys), x.shape), shapes)
-    save_codec(tmp_path / "vae.safetensors", "wan21", weights)
-    config = configured(dataset, frames=5, height=16, width=16)
-    model = dataclasses.replace(config.model, codec="wan21", codec_stride=8, patch=1)
-    path = str(tmp_path / "vae.safetensors")
-    config = dataclasses.replace(config, model=model, codec_weights=path)
-    clips = EncodedClips(open_dataset(dataset), config)
-    assert len(clips) == 8
-    assert clips.left_out == 0
-    assert clips[0].latents.shape == (3, 2, 2, 2, 16)
-    assert clips[0].codec.startswith("wan21 sha256:")
-    short = dataclasses.replace(config, data=dataclasses.replace(config.data, frames=1))
-    assert len(EncodedClips(open_dataset(dataset), short)) == 40
-    out = tmp_path / "encoded"
-    out.mkdir()
-    encode_dataset(config, dataset, out, "train", Writing(0, (0, 1)))
-    cached = dataclasses.replace(config.data, records=(str(out),))
-    batch = next(training_batches(dataclasses.replace(config, data=cached), 0))
-    assert batch.latents is not None
-    assert batch.latents.shape == (4, 2, 2, 2, 2, 16)
-    few = dataclasses.replace(cached, frames=1)
-    with pytest.raises(InputError, match="windows of 5 frames, expected 1"):
-        training_batches(dataclasses.replace(config, data=few), 0)

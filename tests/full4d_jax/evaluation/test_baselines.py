@@ -1,15 +1,8 @@
 import numpy as np
 
-from full4d_jax.evaluation.baselines import copy_source, inpaint_by_marching
+from full4d_jax.evaluation.baselines import inpaint_by_marching
 
 rng = np.random.default_rng(0)
-
-
-def test_copies_are_the_source_in_every_view():
-    frames = rng.random((2, 4, 5, 3)).astype(np.float32)
-    grid = copy_source(frames, 3)
-    assert grid.shape == (3, 2, 4, 5, 3)
-    assert (grid == frames).all()
 
 
 def test_inpainting_continues_a_plane_of_colour():

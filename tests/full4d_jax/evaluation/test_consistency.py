@@ -39,15 +39,6 @@ def test_a_video_that_moves_as_a_whole_is_consistent_and_its_flow_is_known():
     assert consistency.warping_error(lights) == pytest.approx((40 / 255) ** 2, rel=0.3)
 
 
-def test_what_stands_still_does_not_flicker():
-    video = np.repeat(smooth()[None], 3, 0)
-    assert consistency.flicker(video) == 0
-    assert consistency.warping_error(video) == pytest.approx(0, abs=1e-12)
-    brighter = video // 2 + np.array([0, 10, 0], np.uint8)[:, None, None, None]
-    assert consistency.flicker(brighter) == pytest.approx(10 / 255)
-    assert np.isnan(consistency.flicker(video[:1]))
-
-
 def test_points_turned_off_their_lines_by_known_pixels():
     """Cameras side by side see a point in one row; 3 rows apart are an error of 3/√2."""
     poses = np.stack([np.eye(4), np.eye(4)])

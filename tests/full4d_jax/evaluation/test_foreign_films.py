@@ -10,8 +10,6 @@ from refused import refusal
 from textured_room import make_room
 
 from full4d_jax.cli import main
-from full4d_jax.evaluation.foreign_films import read_filmed_grid
-from full4d_jax.session.errors import InputError
 from input_pipeline.transforms import Clip, decode
 
 HEIGHT, WIDTH = 48, 64
@@ -92,53 +90,6 @@ def test_films_get_a_column_each_beside_the_baselines(clip, capture, tmp_path, c
     assert "PSNR unseen" in page
     assert page in capsys.readouterr().out
     assert np.asarray(Image.open(out / "films.png")).shape[0] > 2 * 128
-
-
-def test_smaller_films_are_compared_in_their_size(clip, capture, tmp_path):
-    small = [
-        [cv2.resize(x, (32, 24), interpolation=cv2.INTER_AREA) for x in v] for v in clip.frames
-    ]
-    films = write_films(tmp_path / "small", {"middle": small[1], "right": small[2]})
-    filmed = read_filmed_grid(films, capture, None, None)
-    assert filmed.cameras == ["middle", "right"]
-    assert filmed.films.shape == (2, 3, 24, 32, 3)
-    assert filmed.truth.frames.shape == (3, 3, 24, 32, 3)
-    assert np.abs(filmed.truth.frames[1:].astype(int) - filmed.films).mean() < 2
-    assert filmed.truth.cameras is not None
-    lens = np.asarray(filmed.truth.cameras.intrinsics)
-    np.testing.assert_allclose(lens[1, 0], clip.intrinsics[1, 0] / 2, rtol=1e-5)
-    assert read_filmed_grid(films, capture, None, 16).films.shape == (2, 3, 16, 21, 3)
-
-
-def test_a_capture_without_truth_is_scored_alone(capture, tmp_path, capsys):
-    assert main(["evaluate", str(capture), "--out", str(tmp_path)]) == 0
-    told = json.loads((tmp_path / "consistency.json").read_text())
-    (room,) = told["rows"]
-    assert room["name"] == "room"
-    # Depth of all views is there, the walls are noise of their own at each instant.
-    assert room["cross_view"]["mean"] < room["flicker"]["mean"]
-    assert (tmp_path / "consistency.md").read_text() in capsys.readouterr().out
-    line = refusal(capsys, "evaluate", capture, "--fov", 60, "--out", tmp_path)
-    assert f"--fov: found 60.0, expected none, with {capture}" in line
-    line = refusal(capsys, "evaluate", capture, "--clip_onnx", "no.onnx", "--out", tmp_path)
-    assert "no.onnx: found no such file" in line
-    line = refusal(capsys, "evaluate", capture, "--clip_onnx", "no.onnx", "--source_camera", "left")
-    assert "--source_camera: found left, expected a --truth beside it" in line
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        (["left", "b", "c"], r"found 3 films \(b, c, left\), expected a film for each of middle"),
-        (["b"], r"found 1 films \(b\), expected .* middle, right, of its name or in this order"),
-        (["left"], "found a film of the source, left, alone"),
-        ([], "found 0 films, expected"),
-    ],
-)
-def test_films_that_pair_with_no_camera_are_refused(clip, capture, tmp_path, names, message):
-    films = write_films(tmp_path / "films", dict.fromkeys(names, clip.frames[0]))
-    with pytest.raises(InputError, match=message):
-        read_filmed_grid(films, capture, None, None)
 
 
 def test_films_of_another_shape_and_damaged_ones_are_refused(clip, capture, tmp_path, capsys):

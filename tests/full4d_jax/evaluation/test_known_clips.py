@@ -1,4 +1,4 @@
-"""A split is evaluated clip by clip, goes on where it stopped; what it lacks is told."""
+"""A split is evaluated clip by clip and goes on where it stopped."""
 
 import dataclasses
 import json
@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 from textured_room import make_room
 
-from full4d_jax.cli import main
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
 from full4d_jax.evaluation import prior_rows, results
 from full4d_jax.evaluation.known_clips import check_split, split_clips
@@ -123,20 +122,3 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
     with pytest.raises(InputError, match="an evaluation of other weights or settings"):
         prior_rows.evaluate_split(other, tmp_path, records)
     assert (tmp_path / "evaluation.md").read_text() == page
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--split", "valid"], "found 'valid', expected one of test"),
-        (["--data.views", "5"], "found 4 views, expected at least 5; lower --data.views"),
-        (["--data.frames", "4"], "3 frames, expected at least 4; lower --data.frames"),
-    ],
-)
-def test_what_a_split_cannot_give_is_told_in_one_line(rooms, tmp_path, capsys, options, said):
-    words = ["evaluate", str(rooms[0]), "--out", str(tmp_path / "out"), *options]
-    if "--data.frames" not in options:
-        words += ["--data.frames", "2"]
-    assert main(words) == 2
-    assert said in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()

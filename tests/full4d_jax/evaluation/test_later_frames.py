@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,11 +13,9 @@ from textured_room import render, textures
 from full4d_jax.cli import main
 from full4d_jax.evaluation import fidelity, later_frames
 from full4d_jax.evaluation.table import CASCADE, COPY, PUSH_PULL
-from full4d_jax.session.errors import InputError
 from input_pipeline.cameras import orbit, rescale
 from input_pipeline.conventions import convert
 
-SLOPE = Path(__file__).parents[1] / "goldens" / "slope.onnx"
 SIZE = ("--rows", 96, "--seconds", 1)
 
 
@@ -109,48 +106,7 @@ def test_photographs_are_undistorted_and_in_the_order_of_their_names(tmp_path):
     assert min(side.max(-1).mean() for side in border) > 60, "undistorting leaves black borders"
 
 
-def test_a_private_picture_is_no_photograph(tmp_path):
-    photos, private = write_photographs(tmp_path / "photos", np.zeros(8)), tmp_path / "private.png"
-    photo = photos / "images/0000.png"
-    photo.rename(private)
-    photo.symlink_to(private)
-    with pytest.raises(InputError, match=r"found .*private.png, expected files in that folder"):
-        later_frames.open_photographs(photos, 96)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["photos", "--fov", "60"], "--fov: found 60.0, expected none, with a folder of"),
-        (["a.mp4", "--rows", "64"], "--rows: found 64, expected more than the prior"),
-        (["a.mp4", "--start", "-1"], "start: found -1.0, expected 0 to 1000000"),
-        (["none.mp4"], "source: none.mp4: found no such file"),
-    ],
-)
-def test_unusable_options(capsys, tmp_path, monkeypatch, options, message):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.mp4").write_bytes(b"")
-    write_photographs(tmp_path / "photos", np.zeros(8))
-    assert message in refusal(capsys, "evaluate", *options, "--out", tmp_path / "out")
-
-
 def test_a_camera_that_stays_has_no_truth(capsys, tmp_path):
     video = write_clip(tmp_path / "still.mp4", np.repeat(arc()[:1], FRAMES, 0))
     line = refusal(capsys, "evaluate", video, *SIZE, "--out", tmp_path / "out")
     assert re.search("a camera that stays in its place, expected one that goes past", line)
-
-
-@pytest.mark.extra("onnxruntime")
-def test_what_a_networks_values_are_taken_as_is_told(capsys, tmp_path):
-    video = write_clip(tmp_path / "still.mp4", np.repeat(arc()[:1], FRAMES, 0))
-    words = [video, "--depth_network", SLOPE, *SIZE, "--out", tmp_path / "out"]
-    assert main(["evaluate", *map(str, words)]) == 2  # after the network is opened
-    assert "slope.onnx, taken as disparity" in capsys.readouterr().out
-
-
-def test_ranges_of_angles():
-    assert later_frames.ranges([0.0, 4.9, 5.0, 30.0]) == {
-        "0-5°": [0, 1],
-        "5-10°": [2],
-        "20-30°": [3],
-    }

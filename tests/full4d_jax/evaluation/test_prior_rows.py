@@ -1,27 +1,19 @@
 """What a prior makes of clips and grids is scored on the right pixels, beside baselines."""
 
-import dataclasses
-import json
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from random_weights import random_params
 
-from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
+from full4d_jax.config import Config, DataConfig, ModelConfig
 from full4d_jax.evaluation import prior_rows
 from full4d_jax.evaluation.fidelity import score
 from full4d_jax.evaluation.known_clips import KnownClip
-from full4d_jax.evaluation.prior_rows import Judge, evaluate_grids, hidden_frames
-from full4d_jax.evaluation.table import CHANGE, NEAREST, PUSH_PULL
+from full4d_jax.evaluation.prior_rows import Judge, hidden_frames
+from full4d_jax.evaluation.table import PUSH_PULL
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.real_frames import row_and_column
-from full4d_jax.media import metrics
-from full4d_jax.models.depth_net import DepthNetConfig
 from full4d_jax.models.dit import init_params
-from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
 from input_pipeline.procedural.scene import ProceduralClip
 
@@ -57,40 +49,6 @@ def test_unseen_is_what_the_source_frame_does_not_show():
     np.testing.assert_array_equal(unseen(wall(0.25)), expected)
 
 
-def test_the_shipped_setting_is_always_a_row():
-    def with_sampler(**changes) -> Config:
-        return dataclasses.replace(Config(), sampler=SamplerConfig(**changes))
-
-    assert prior_rows.shipped_row(with_sampler(steps=1, noise=0.0)) == SHIPPED
-    several = with_sampler(steps=4, noise=1.0)
-    assert prior_rows.shipped_row(several) == "prior, 4 steps from noise"
-    other = with_sampler(steps=2, noise=0.5, shift=3.0)
-    rows = prior_rows.sampler_rows(other)
-    assert len(rows) == 5
-    assert rows[prior_rows.shipped_row(other)] == other.sampler
-
-
-def test_identity_follows_weights_sampler_and_scenes():
-    config, clip = Config(), np.zeros(3, np.uint8)
-    depth = DepthNetwork(DepthNetConfig(), {"b": jnp.ones(2)})
-    prior = prior_with(config, {"a": jnp.ones(3)})
-    judge = Judge(config, prior, depth, {})
-    mark = prior_rows.identity(judge, clip)
-    same = dataclasses.replace(prior, params={"a": jnp.ones(3)})
-    assert mark == prior_rows.identity(judge._replace(prior=same), clip)
-    longer = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=7))
-    assert mark == prior_rows.identity(judge._replace(config=longer), clip)
-    other = dataclasses.replace(config, sampler=SamplerConfig(steps=4))
-    changed = [
-        judge._replace(prior=prior_with(config, {"a": jnp.array([1.0, 1.0, 1.001])})),
-        judge._replace(config=other),
-        judge._replace(depth=replace(depth, params={"b": jnp.zeros(2)})),
-        judge._replace(distances={"lpips": metrics.ssim}),
-    ]
-    assert mark not in {prior_rows.identity(other, clip) for other in changed}
-    assert mark != prior_rows.identity(judge, clip + 1)
-
-
 def test_an_untrained_prior_is_the_push_pull_row():
     """Without noise its one call returns the filled projection: one start for both rows."""
     model = ModelConfig(width=64, layers=1, heads=1, ffn=64, refiner=0)
@@ -116,12 +74,6 @@ def test_an_untrained_prior_is_the_push_pull_row():
     assert record["rows"][0]["ssim"] == pytest.approx(1, abs=1e-5)
 
 
-MODEL = ModelConfig(
-    width=16, heads=2, layers=1, ffn=16, patch=8, refiner=4, projection="none", cameras=()
-)
-DATA = DataConfig(views=2, frames=2, height=64, width=64, orbit=True)
-
-
 def test_scores_of_grids_count_hidden_frames_only():
     truth = np.random.default_rng(0).uniform(0, 1, (2, 2, 16, 16, 3)).astype(np.float32)
     wrong = truth.copy()
@@ -135,40 +87,3 @@ def test_scores_of_grids_count_hidden_frames_only():
     wrong[1, 1] += 0.1
     assert scores()["psnr"] == pytest.approx(20, abs=1e-3)
     assert scores()["lpips"] is None
-
-
-@pytest.mark.slow
-def test_an_untrained_residual_scores_as_the_copy_and_runs_resume(tmp_path, monkeypatch):
-    monkeypatch.setattr(prior_rows, "NOISY_STEPS", (1,))  # each number of steps is a program
-    config = Config(model=MODEL, data=DATA, sampler=SamplerConfig())
-    prior = prior_with(config, jax.device_put(jax.tree.map(np.zeros_like, random_params(MODEL))))
-    judge = Judge(config, prior, load_depth(), {})
-
-    def evaluate(folder, judge=judge) -> dict:
-        folder.mkdir(exist_ok=True)
-        evaluate_grids(judge, folder, range(3))
-        found = json.loads((folder / "evaluation.json").read_text())
-        return {row["name"]: row for row in found["rows"]} | {"differences": found["differences"]}
-
-    first = evaluate(tmp_path)
-    assert first[SHIPPED]["psnr"]["mean"] == pytest.approx(first[NEAREST]["psnr"]["mean"], abs=1e-3)
-    pairs = {(x["name"], x["minus"]): x for x in first["differences"]}
-    assert pairs[SHIPPED, NEAREST]["psnr"]["mean"] == pytest.approx(0, abs=1e-3)
-    assert (NEAREST, CHANGE) not in pairs
-    saved = (tmp_path / "scores.jsonl").read_text()
-    (tmp_path / "parts").mkdir()
-    (tmp_path / "parts" / "scores.jsonl").write_text("".join(saved.splitlines(keepends=True)[:2]))
-    assert evaluate(tmp_path / "parts") == first
-    assert evaluate(tmp_path) == first
-    assert (tmp_path / "scores.jsonl").read_text() == saved
-    assert first[NEAREST]["psnr"]["scenes"] == len(saved.splitlines()) - 1
-    with pytest.raises(InputError, match="an evaluation of other weights or settings"):
-        evaluate(tmp_path, judge._replace(config=dataclasses.replace(config, seed=1)))
-
-
-def test_scenes_in_which_nothing_moves_are_left_out(tmp_path, monkeypatch):
-    config = Config(model=MODEL, data=DATA, sampler=SamplerConfig())
-    judge = Judge(config, prior_with(config, random_params(MODEL)), load_depth(), {})
-    monkeypatch.setattr(prior_rows, "moves", lambda frames: False)
-    with pytest.raises(InputError, match="0 to 2: found none, expected one in which"):
-        evaluate_grids(judge, tmp_path, range(3))

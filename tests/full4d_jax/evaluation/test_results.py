@@ -1,7 +1,4 @@
-import pytest
-
 from full4d_jax.evaluation.results import append_line, missing, open_lines
-from full4d_jax.session.errors import InputError
 
 
 def record(scene, group="held-out"):
@@ -21,16 +18,3 @@ def test_running_again_continues_after_the_last_whole_line(tmp_path):
     assert missing(records, "rooms", range(2)) == [0]
     append_line(path, record(1))
     assert open_lines(path, "a")[-1] == record(1)
-
-
-def test_scores_of_another_checkpoint_are_not_mixed_in(tmp_path):
-    path = tmp_path / "scores.jsonl"
-    open_lines(path, "a")
-    append_line(path, record(0))
-    with pytest.raises(InputError, match="another folder as --out"):
-        open_lines(path, "b")
-    assert open_lines(path, "a") == [record(0)]
-    path.write_text("a shopping list\n")
-    with pytest.raises(InputError, match="broken JSON"):
-        open_lines(path, "a")
-    assert path.read_text() == "a shopping list\n"

@@ -84,17 +84,6 @@ def test_a_folder_gets_a_table_numbers_and_a_page(grid, tmp_path, capsys):
     assert green.sum() > 500
 
 
-def test_a_scene_that_was_fitted_to_another_grid_is_left_out(grid, tmp_path, capsys):
-    save_grid(tmp_path, grid, fingerprint="new")
-    marks = {"fingerprint": "scene", "before": json.dumps({"grid": "old"}), "seconds": 1.0}
-    scene = to_arrays(far_wall()) | {name: np.asarray(value) for name, value in marks.items()}
-    save_arrays(tmp_path / "scene.npz", scene)
-    assert main(["evaluate", str(tmp_path)]) == 0
-    scores_file = scores_of(tmp_path)
-    assert list(scores_file["scores"]) == ["generated grid", "source video"]
-    assert "made from another grid" in capsys.readouterr().out
-
-
 def save_grid(folder, grid: Grid, fingerprint: str = "this") -> None:
     folder.mkdir(exist_ok=True)
     marks = {"fingerprint": fingerprint, "before": "{}", "seconds": 1.0}
@@ -121,16 +110,6 @@ def test_running_again_scores_what_is_new_or_changed(grid, tmp_path):
     assert scores()["one"] != 0.125
 
 
-def test_a_mean_of_fewer_folders_says_so(grid, tmp_path):
-    save_grid(tmp_path / "blank", replace(grid, frames=np.full_like(grid.frames, 90)))
-    save_grid(tmp_path / "room", grid)
-    assert main(["evaluate", str(tmp_path)]) == 0
-    page = (tmp_path / "consistency.md").read_text().splitlines()
-    epipolar = next(line for line in page if line.startswith("| epipolar error"))
-    assert "(1 of 2)" in epipolar
-    assert " of 2)" not in next(line for line in page if line.startswith("| flicker"))
-
-
 @pytest.mark.extra("onnx")
 @pytest.mark.extra("onnxruntime")
 def test_networks_add_their_scores(grid, tmp_path, capsys):
@@ -153,11 +132,3 @@ def test_networks_add_their_scores(grid, tmp_path, capsys):
     assert "--clip_onnx: found none" in refusal(capsys, "evaluate", tmp_path, options[1])
     line = refusal(capsys, "evaluate", tmp_path, options[2], "--truth", tmp_path)
     assert "--pointmaps_onnx: found" in line
-
-
-def test_what_is_no_grid_with_cameras_is_told_in_one_line(grid, tmp_path, capsys):
-    assert main(["evaluate", str(tmp_path)]) == 2
-    assert "found a folder that is none of these" in capsys.readouterr().err
-    save_grid(tmp_path, replace(grid, cameras=None))
-    assert main(["evaluate", str(tmp_path)]) == 2
-    assert "grid.npz: found a grid without cameras" in capsys.readouterr().err

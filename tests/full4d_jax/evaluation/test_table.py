@@ -62,36 +62,6 @@ def test_page_names_every_row_and_says_what_is_missing():
         assert len({len(line) for line in table.splitlines()}) == 1
 
 
-def test_columns_and_regions_without_any_score_are_left_out():
-    records = [record(0, 3.0)]
-    page = markdown(records, "")
-    assert "LPIPS (VGG)" in page
-    assert "Pixels that move" in page
-    for entry in records[0]["rows"]:
-        entry |= {name: None for name in METRICS if "vgg" in name or "moving" in name}
-    page = markdown(records, "")
-    assert "LPIPS (VGG)" not in page
-    assert "Pixels that move" not in page
-
-
-def test_scores_without_truth_have_a_line_each():
-    rows = [{"row": name, "depth": "none", "flicker": 0.25, "median": None} for name in "ab"]
-    page = markdown([{"group": "runs", "scene": "x", "rows": rows}], "")
-    lines = [line for line in page.splitlines() if line.startswith("|")]
-    assert lines[0].split() == ["|", "row", "|", "a", "|", "b", "|"]
-    assert lines[2].split() == ["|", "flicker", "|", "0.2500", "|", "0.2500", "|"]
-    assert len(lines) == 3
-
-
-def test_a_row_of_some_scenes_pairs_with_those():
-    records = [record(scene, 3.0) for scene in range(3)]
-    records[2]["rows"].pop()
-    scores = gather(records)
-    row = Row("held-out", SHIPPED, "ours")
-    assert paired(scores, row, row._replace(name=INPAINT), "psnr").count == 2
-    assert means(scores, row)["psnr"].mean == pytest.approx((17 + 18) / 2)
-
-
 def test_summary_is_json_and_agrees_with_the_page():
     records = [record(scene, 3.0, lpips=scene > 0) for scene in range(2)]
     found = json.loads(json.dumps(summary(records), allow_nan=False))

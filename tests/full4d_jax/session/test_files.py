@@ -1,8 +1,6 @@
 """An output folder belongs to one process at a time, or to one for each part of a data set."""
 
 import contextlib
-import errno
-import fcntl
 import os
 import subprocess
 import sys
@@ -54,15 +52,6 @@ def test_parts_share_a_folder(tmp_path):
         hold_folder(tmp_path, (1, 2))
 
 
-def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, capsys):
-    def no_locks(*_):
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr(fcntl, "flock", no_locks)
-    assert hold_folder(tmp_path) == tmp_path
-    assert "its file system has no locks" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize("name", [".lock", ".lock-0-of-2", ".writable"])
 def test_a_link_in_a_strangers_folder_leads_nowhere(tmp_path, name):
     own = tmp_path / "own.txt"
@@ -77,9 +66,3 @@ def test_a_link_in_a_strangers_folder_leads_nowhere(tmp_path, name):
         with pytest.raises(InputError, match="found a link"):
             hold_folder(folder, part)
     assert own.read_text() == "keep me"
-
-
-def test_a_pipe_in_place_of_a_lock_is_refused(tmp_path):
-    os.mkfifo(tmp_path / ".lock")
-    with pytest.raises(InputError, match="found no regular file"):
-        hold_folder(tmp_path)

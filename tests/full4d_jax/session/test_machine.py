@@ -3,7 +3,6 @@
 import gc
 import io
 import os
-import resource
 import signal
 import sys
 import time
@@ -11,13 +10,8 @@ import time
 import pytest
 
 from full4d_jax.cli import main
-from full4d_jax.session import machine
-from full4d_jax.session.errors import InputError
 from full4d_jax.session.machine import (
-    LEAST_ADDRESSES,
     Stopped,
-    check_machine,
-    machine_error,
     stop_on_signals,
     tolerate_streams,
 )
@@ -81,16 +75,6 @@ def test_signals_while_garbage_is_collected_are_not_lost(number):
         signal.signal(signal.SIGINT, before)
 
 
-def test_an_ignored_signal_stays_ignored():
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with stop_on_signals():
-            os.kill(os.getpid(), signal.SIGHUP)
-            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
 def test_a_stopped_command_says_how_to_go_on(monkeypatch, capsys):
     def stop(argv: list[str]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -101,39 +85,6 @@ def test_a_stopped_command_says_how_to_go_on(monkeypatch, capsys):
     said = capsys.readouterr().err
     assert "stopped by SIGTERM" in said
     assert "the same command goes on" in said
-
-
-def test_too_few_addresses_are_refused(monkeypatch):
-    def limits(most: int) -> None:
-        monkeypatch.setattr(resource, "getrlimit", lambda _: (most, most))
-
-    limits(LEAST_ADDRESSES)
-    check_machine()
-    limits(resource.RLIM_INFINITY)
-    check_machine()
-    limits(2**30)
-    with pytest.raises(InputError, match=r"ulimit -v: found 1.0 GiB"):
-        check_machine()
-
-
-def test_flags_that_xla_does_not_know_are_one_line(monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", "--xla_nothing=1")
-    with pytest.raises(InputError, match="XLA_FLAGS: found --xla_nothing=1") as caught:
-        machine._check_flags("--xla_nothing=1")
-    assert "Unknown flag" in str(caught.value)
-    of_docs = "--xla_cpu_prefer_vector_width=512"  # docs/renderer.md
-    monkeypatch.setenv("XLA_FLAGS", of_docs)
-    machine._check_flags(of_docs)
-
-
-@pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")]
-)
-def test_too_little_memory_is_said(error):
-    told = machine_error(error)
-    assert told is not None
-    assert "memory" in str(told)
-    assert machine_error(KeyError("a")) is None
 
 
 def test_streams_that_are_closed_or_ascii_do_not_end_a_command(monkeypatch):

@@ -37,16 +37,9 @@ DEPTH = {"depth": np.ones((1, 1, 4, 4)), "path_unit": np.array(1.0)}
     ("name", "whole", "edit", "message"),
     [
         ("scene", SCENE, {"means": None}, "found no array means"),
-        ("scene", SCENE, {"means": np.zeros((4, 3))}, "array quaternions: found float32 (5, 4)"),
         ("scene", SCENE, {"means": np.full((5, 3), np.nan)}, "found 15 NaN or infinite numbers"),
-        ("grid", GRID, {"intrinsics": None}, "found world_to_camera, expected intrinsics beside"),
         ("grid", GRID, {"world_to_camera": 2 * POSES}, "world_to_camera: found last row"),
-        ("grid", GRID, {"origin": None}, "found no array origin"),
-        ("grid", GRID, {"origin": np.full((2, 1), 4, np.uint8)}, "found 4, expected 0 to 3"),
         ("grid", GRID, {"origin": np.ones((1, 2), np.uint8)}, "expected uint8 (v=2 t=1)"),
-        ("grid", GRID, {"depth": np.ones((3, 1, 4, 4))}, "depth: found 3, expected at most 2"),
-        ("scene", SCENE, {"means": np.full((5, 3), 1e30)}, "found numbers of 1e+30, expected at"),
-        ("grid", GRID, {"rate": np.array(0.0)}, "rate: found 0, expected numbers above 1e-18"),
         ("depth", DEPTH, {"path_unit": np.array(-1.0)}, "path_unit: found -1, expected numbers"),
         ("source", SLOW, {"times": np.array([0.0, 1e-9])}, "found times that rise by 1e-09 s"),
     ],
@@ -57,18 +50,3 @@ def test_edited_arrays_are_refused(name, whole, edit, message):
     with pytest.raises(ValueError, match="there") as error:
         check_arrays(name, edited, "there")
     assert message in str(error.value)
-
-
-def test_scores_may_be_missing():
-    check_arrays("scene", SCENE | {"held_out_psnr": np.array(np.nan)}, "there")
-
-
-def test_a_network_that_does_not_fit_its_embeddings_is_refused():
-    places = len(SCENE["means"])
-    bent = {"embeddings": np.zeros((places, 6)), "inner": np.zeros((6, 8)), "reach": np.ones(())}
-    bent |= {"biases": np.zeros((3, 8)), "outer": np.zeros((8, 10))}
-    check_arrays("scene", SCENE | bent, "there")
-    with pytest.raises(ValueError, match=r"array inner: found float64 \(5, 8\), expected float"):
-        check_arrays("scene", SCENE | bent | {"inner": np.zeros((5, 8))}, "there")
-    with pytest.raises(ValueError, match="array biases: found 2, expected 3 or more"):
-        check_arrays("scene", SCENE | bent | {"biases": np.zeros((2, 8))}, "there")
