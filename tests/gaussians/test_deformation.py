@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gaussians import deformation
 from gaussians.deformation import DeformingGaussians, deforming
 from gaussians.types import Gaussians
 
@@ -19,25 +18,6 @@ def gaussians(g=50) -> Gaussians:
         rng.normal(size=(g, 1, 3)),
     )
     return Gaussians(*map(jnp.float32, arrays))
-
-
-def test_the_bias_is_linear_between_its_samples_and_constant_beyond_them():
-    samples = np.random.default_rng(2).normal(size=(4, 5)).astype(np.float32)
-    for time in (-1.0, 0.0, 0.2, 0.5, 0.8, 1.0, 3.0):
-        columns = [np.interp(3 * time, np.arange(4), column) for column in samples.T]
-        sampled = deformation._sample(jnp.asarray(samples), jnp.float32(time))
-        np.testing.assert_allclose(sampled, columns, atol=1e-6)
-
-
-def test_neighbours_begin_alike():
-    """Between Gaussians a hundredth of the scene apart no embedding differs by much."""
-    grid = np.stack(np.meshgrid(*[np.linspace(0, 50, 6)] * 3), -1).reshape(-1, 3)
-    places = np.concatenate([grid, grid + 0.5])
-    scene = gaussians(len(places))._replace(means=jnp.float32(places))
-    embeddings = deforming(scene, 3, jax.random.key(0)).embeddings
-    first, second = jnp.split(embeddings, 2)
-    assert float(jnp.abs(first - second).max()) < 0.3
-    assert float(jnp.std(first, 0).min()) > 0.1
 
 
 def test_a_new_scene_is_still_and_its_network_can_learn():

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gaussians.motion import DynamicGaussians, still
+from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
 
@@ -44,14 +44,6 @@ def test_centres_and_opacities_follow_the_equations():
     expected = sigmoid(dynamic.gaussians.logit_opacities) * (gate + (1 - gate) * falloff)
     np.testing.assert_allclose(sigmoid(now.logit_opacities), expected, rtol=1e-5)
     np.testing.assert_array_equal(now.harmonics, dynamic.gaussians.harmonics)
-
-
-def test_a_still_scene_looks_the_same_at_all_times():
-    gaussians = scene().gaussians
-    for time in (0.0, 0.4, 1.0):
-        now = jax.jit(DynamicGaussians.at)(still(gaussians), time)
-        np.testing.assert_array_equal(now.means, gaussians.means)
-        np.testing.assert_allclose(now.logit_opacities, gaussians.logit_opacities, atol=1e-4)
 
 
 def test_extreme_parameters_keep_finite_gradients():

@@ -25,11 +25,6 @@ def pixels(points: np.ndarray, intrinsics: np.ndarray, world_to_camera: np.ndarr
     return cv2.projectPoints(points, rotation, world_to_camera[:3, 3], intrinsics, None)[0][:, 0]
 
 
-def test_invert_is_the_inverse():
-    poses = random_poses(2, 3)
-    np.testing.assert_allclose(cameras.invert(poses), np.linalg.inv(poses), atol=1e-12)
-
-
 def test_look_at_puts_the_target_in_the_middle_and_up_upwards():
     rng = np.random.default_rng(1)
     center, target = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
@@ -58,19 +53,6 @@ def test_orbit_turns_about_the_pivot_like_scipy():
     assert cameras.centers(found)[0, 1] < 0  # and up
 
 
-def test_relative_and_rescaled_cameras_see_the_same_pixels():
-    poses, unit = random_poses(3), 2.5
-    intrinsics = cameras.intrinsics_from_fov(50.0, 48, 64)
-    seen = np.random.default_rng(2).normal(size=(6, 3)) * 0.1 + [0, 0, 3]  # by camera 0
-    world = (cameras.invert(poses[0])[:3, :3] @ seen.T).T + cameras.centers(poses[0])
-    moved = cameras.rescale(cameras.relative_to(poses, poses[0]), unit)
-    np.testing.assert_allclose(moved[0], np.eye(4), atol=1e-12)
-    for before, after in zip(poses, moved, strict=True):
-        np.testing.assert_allclose(
-            pixels(seen / unit, intrinsics, after), pixels(world, intrinsics, before), rtol=1e-7
-        )
-
-
 def test_unprojected_pixels_return_to_their_centres_at_their_depth():
     pose, intrinsics = random_poses(1)[0], cameras.intrinsics_from_fov(70.0, 4, 6)
     depth = np.random.default_rng(3).uniform(1, 5, (4, 6))
@@ -82,17 +64,6 @@ def test_unprojected_pixels_return_to_their_centres_at_their_depth():
     np.testing.assert_allclose(seen[..., 2], depth)
 
 
-def test_intrinsics_follow_the_picture():
-    height, width, corner = 30, 40, [[40.0, 30.0]]
-    intrinsics = cameras.intrinsics_from_fov(90.0, height, width)
-    assert intrinsics[0, 0] == pytest.approx(width / 2)  # tan 45 = 1
-    ray = np.linalg.inv(intrinsics) @ [*corner[0], 1]
-    resized = cameras.resize_intrinsics(intrinsics, rows=3.0, columns=0.5)
-    cropped = cameras.crop_intrinsics(resized, top=7.0, left=4.0)
-    np.testing.assert_allclose(pixels(ray[None], resized, np.eye(4)), [[20, 90]])
-    np.testing.assert_allclose(pixels(ray[None], cropped, np.eye(4)), [[16, 83]])
-
-
 def good_cameras() -> tuple[np.ndarray, np.ndarray]:
     return np.stack([cameras.intrinsics_from_fov(60.0, 32, 32)] * 2), random_poses(2, 3)
 
@@ -101,10 +72,7 @@ def good_cameras() -> tuple[np.ndarray, np.ndarray]:
     ("field", "place", "value", "message"),
     [
         ("poses", (1, 2, 0, 3), np.nan, "world_to_camera: found 1 NaN"),
-        ("poses", (1, 2, 3), [0, 0, 1, 1], "world_to_camera: found last row"),
-        ("poses", (0, 0, slice(3), 0), [2, 0, 0], "expected rotations orthonormal"),
         ("poses", (0, 0, slice(3), slice(3)), np.diag([1, -1, 1]), "mirrored"),
-        ("intrinsics", (0, 1, 1), -5, "intrinsics: found focal length -5"),
         ("intrinsics", (1, 0, 1), 0.5, "intrinsics: found skew 0.5, expected none: undistort"),
     ],
 )

@@ -7,12 +7,10 @@ from PIL import Image
 
 from input_pipeline import video_files
 from input_pipeline.footage import (
-    natural,
     picture_size,
     read_alpha,
     read_depth,
     read_picture,
-    training_clips,
 )
 
 RAMP = np.tile(np.linspace(0, 250, 32).astype(np.uint8), (24, 1))
@@ -36,20 +34,6 @@ def test_kinds_of_pixels(tmp_path):
     ):
         found = read_picture(tmp_path / f"{name}.png").astype(int)
         assert np.abs(found - expected).max() <= 1, name
-
-
-def test_transparent_pixels_are_outside_of_the_mask(tmp_path):
-    alpha = np.where(RAMP > 100, 255, 30).astype(np.uint8)
-    Image.fromarray(np.dstack([RAMP] * 3 + [alpha])).save(tmp_path / "clear.png")
-    Image.fromarray(RAMP).save(tmp_path / "gray.png")
-    np.testing.assert_array_equal(read_alpha(tmp_path / "clear.png"), 255 * (RAMP > 100))
-    assert read_alpha(tmp_path / "gray.png") is None
-    assert read_alpha(tmp_path / "film.mp4") is None  # not opened
-    noise = np.random.default_rng(0).integers(0, 255, (24, 32, 4)).astype(np.uint8)
-    Image.fromarray(noise).save(tmp_path / "cut.png")
-    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"cut.png: found no whole picture"):
-        read_alpha(tmp_path / "cut.png")
 
 
 def test_exif_turns_are_ignored(tmp_path):
@@ -78,17 +62,6 @@ def test_depth_that_is_none_is_refused_and_unknown_is_zero(tmp_path):
     for name in ("b.npy", "c.npy", "none.npy"):
         with pytest.raises(ValueError, match=rf"{name}: found .* expected depth \(h w\)"):
             read_depth(tmp_path / name, 1.0)
-
-
-def test_names_are_in_natural_order():
-    names = ["cam10", "cam2", "a", "cam1", "2", "10", "cam2b"]
-    assert sorted(names, key=natural) == ["2", "10", "a", "cam1", "cam2", "cam2b", "cam10"]
-
-
-def test_leaves_every_fifth_clip_for_evaluation(tmp_path):
-    for name in "abcdefg":
-        (tmp_path / f"{name}.mp4").touch()
-    assert [clip.stem for clip in training_clips(tmp_path)] == list("abcdfg")
 
 
 def test_pictures_that_are_too_large_are_refused_by_their_header(tmp_path, monkeypatch):

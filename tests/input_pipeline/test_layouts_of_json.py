@@ -14,11 +14,8 @@ WHOLE = {"version": 1, "files": {"a": {"bytes": 3}}, "names": ["x"], "other": No
     ("edit", "message"),
     [
         ({"version": True}, "there, version: found True, expected a whole number"),
-        ({"version": 2**70}, "expected a whole number"),
         ({"share": float("nan")}, "there, share: found nan, expected a finite number"),
-        ({"share": 10**400}, "expected a finite number"),
         ({"files": {"a": {}}}, "there, files, a: found nothing, expected a field bytes"),
-        ({"files": []}, "there, files: found a list of 0, expected a table"),
         ({"names": ["x", 1]}, "there, names, item 1: found 1, expected a text"),
     ],
 )

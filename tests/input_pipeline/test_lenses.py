@@ -25,28 +25,6 @@ def test_rays_meet_the_same_pixels_as_opencv_has_them(fisheye):
 def test_what_the_usual_model_cannot_be_is_refused():
     with pytest.raises(ValueError, match=r"fisheye: found coefficients .* expected at most 0.5"):
         usual_lens(np.array([0.2, 0.1, -0.05, 0.01]), LENS / [[2], [2], [1]], 480, 640)
-    with pytest.raises(ValueError, match=r"fisheye: found .* a ray beside the axis is not seen"):
-        usual_lens(np.array([-1e6, 0, 0, 0]), LENS, 480, 640)
-    with pytest.raises(ValueError, match=r"fisheye: found focal lengths \[0.0, 0.0\], expected"):
-        usual_lens(np.zeros(4), LENS * 0, 480, 640)
-
-
-@pytest.mark.parametrize(
-    ("changes", "note"),
-    [
-        ([], ""),
-        ([(np.s_[3, 0], 0.0)], "the focal length varies by 100.0%; its median is taken"),
-        ([(np.s_[:5, 0], 840.0)], "the focal length varies by 5.0%; its median is taken"),
-        ([(np.s_[9, 2], 652.5)], "the lens's centre varies by 12.5 pixels; its median is taken"),
-    ],
-)
-def test_a_film_s_lens_is_the_median_of_its_frames(changes, note):
-    lenses = np.tile([800.0, 810.0, 640.0, 360.0], (21, 1))
-    for place, value in changes:
-        lenses[place] = value
-    lens, words = median_lens(lenses, "rgb.mp4")
-    np.testing.assert_array_equal(lens, [[800, 0, 640], [0, 810, 360], [0, 0, 1]])
-    assert words == note
 
 
 def test_a_lens_that_zooms_or_has_no_focal_length_is_refused():

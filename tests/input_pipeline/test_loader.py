@@ -2,7 +2,6 @@
 
 import itertools
 import time
-import tracemalloc
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -40,21 +39,9 @@ def test_resuming_is_starting_at_a_step_and_batches_are_cuts_of_one_stream():
     np.testing.assert_array_equal(np.concatenate(batches(6, batch_size=1)), batches(1)[0])
 
 
-def test_an_epoch_is_a_permutation_and_the_next_another_one():
-    first, second = np.concatenate(batches(8, range(100, 124))).reshape(2, 24)
-    assert set(first) == set(second) == set(range(100, 124))
-    assert (first != second).any()
-
-
 def parts(hosts: int) -> list[range]:
     """Places in a batch of 6."""
     return [range(6 * p // hosts, 6 * (p + 1) // hosts) for p in range(hosts)]
-
-
-def test_hosts_share_the_same_global_batches():
-    together = [batches(4, rows=rows) for rows in parts(4)]
-    for step, batch in enumerate(batches(4)):
-        np.testing.assert_array_equal(np.concatenate([part[step] for part in together]), batch)
 
 
 def test_random_transforms_follow_the_element_not_the_host():
@@ -101,14 +88,6 @@ def test_batches_of_one_source_each_have_its_shape():
         np.testing.assert_array_equal(mine, batch[2:])
 
 
-def test_shuffling_a_billion_scenes_needs_no_table():
-    tracemalloc.start()
-    batches(2)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 2e6
-
-
 def test_batches_that_are_filled_in_place_are_those_that_are_stacked():
     def draw(number, rng):
         return np.array([number, rng.integers(1000)])
@@ -143,24 +122,6 @@ def filled_batches(shape_of=lambda element: (1000,)):
     return make_loader(source, seed=3, batch_size=1, filling=Filling(allocate, fill), threads=2)
 
 
-def test_memory_that_nobody_holds_is_used_again():
-    def allocate(element, size):
-        made.append(len(made))
-        return (np.full((size, 2), made[-1]),)
-
-    def fill(element, arrays, place):
-        arrays[0][place, 0] = element
-
-    made: list[int] = []
-    filling = Filling(allocate, fill)
-    loader = make_loader(range(100), seed=3, batch_size=1, filling=filling, threads=2)
-    used = []
-    for _ in range(40):
-        used.append(int(next(loader)[0][0, 1]))
-        time.sleep(0.005)  # so that the loader waits for who reads, as in training
-    assert len(set(used)) < 20
-
-
 @pytest.mark.parametrize(
     "hold",
     [
@@ -181,17 +142,3 @@ def test_memory_that_somebody_holds_is_not_written_again(hold):
     for value, kept in held:
         array = np.asarray(kept.values if isinstance(kept, Pair) else kept)
         assert (array == value).all()
-
-
-def test_memory_whose_holders_cannot_be_counted_is_not_used_again():
-    def allocate(element, n):
-        return (np.empty(9 * n, np.int32).reshape(n, 9),)
-
-    def fill(element, arrays, place):
-        arrays[0][place] = element
-
-    filling = Filling(allocate, fill)
-    loader = make_loader(range(100), seed=3, batch_size=1, filling=filling, threads=2)
-    held = [next(loader)[0][0] for _ in range(40)]
-    assert all((kept == kept[0]).all() for kept in held)
-    assert len({int(kept[0]) for kept in held}) == 40

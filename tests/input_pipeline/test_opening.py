@@ -2,7 +2,6 @@
 
 import os
 import stat
-from pathlib import Path
 
 import pytest
 
@@ -10,7 +9,6 @@ from input_pipeline.opening import FileRefusal, open_regular, read_regular, what
 from input_pipeline.whole_files import (
     make_own_folder,
     open_to_append,
-    require_own,
     whole_file,
     write_text,
 )
@@ -58,17 +56,6 @@ def test_regular_files_are_read_through_links(places, name):
         open_regular(places / name, most=10)
 
 
-def test_shared_memory_is_no_device():
-    place = Path(f"/dev/shm/full4d-{os.getpid()}")
-    if not place.parent.is_dir():
-        pytest.skip("no shared memory here")
-    place.write_text(WORDS)
-    try:
-        assert read_regular(place) == WORDS.encode()
-    finally:
-        place.unlink()
-
-
 def test_output_follows_no_link(places):
     """Whatever links lie in an output folder, what they lead to stays as it is."""
     out = places / "out"
@@ -95,14 +82,3 @@ def test_a_link_under_the_name_of_a_partial_file_is_not_followed(places):
     assert (places / "file").read_text() == WORDS
     assert (places / "a.txt").read_text() == "ours"
     assert stat.S_IMODE((places / "a.txt").stat().st_mode) & 0o400
-
-
-def test_lines_are_added_to_a_file_that_is_there_or_not(places):
-    for name in ("file", "new"):
-        with os.fdopen(open_to_append(places / name), "a") as file:
-            file.write("!")
-    assert (places / "file").read_text() == WORDS + "!"
-    assert (places / "new").read_text() == "!"
-    with pytest.raises(FileRefusal, match="found no regular file"):
-        open_to_append(places / "pipe")  # nobody reads it, and nobody waits
-    require_own(places / "new")

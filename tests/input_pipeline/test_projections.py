@@ -7,7 +7,6 @@ from input_pipeline.datasets.card import facts
 from input_pipeline.datasets.records import from_bytes, to_bytes
 from input_pipeline.projections import Projected, projection_from_bytes, projection_to_bytes
 from input_pipeline.schema import validate
-from input_pipeline.selection import select
 
 SHAPE = (3, 2, 4, 5, 6)  # v f h w c
 
@@ -61,11 +60,3 @@ def test_records_keep_them(make_example):
     assert (told["projections"], told["filled"]) == (2, False)
     assert from_bytes(to_bytes(make_example())).projections.shape == (0,)
     assert facts(with_projections(make_example(), projection_to_bytes(projected())))["filled"]
-
-
-def test_parts_of_a_clip_have_none(make_example):
-    example = with_projections(make_example(), projection_to_bytes(projected()))
-    views, times = np.arange(3), np.arange(2)
-    assert select(example, views, times).projections.tolist() == example.projections.tolist()
-    assert not select(example, views[:2], times).projections.size
-    assert not select(example, views, times[1:]).projections.size

@@ -1,4 +1,4 @@
-"""Times come from the file, seeking changes nothing, and damage is named with its place."""
+"""Times come from the file, and strangers' files are refused."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -39,18 +39,8 @@ def test_any_frames_are_read_from_anywhere(tmp_path, write_film):
         assert levels(read_frames(path, times[chosen])) == chosen
 
 
-def test_seeking_in_a_real_video_changes_nothing(shared_data):
-    path = shared_data / "data/videos/carphone_pristine.mp4"
-    times, all_frames = frame_times(path), [frame.picture for frame in decode_frames(path)]
-    assert len(times) == len(all_frames) > 40
-    late = [30, 31, 40]
-    for picture, index in zip(read_frames(path, times[late]), late, strict=True):
-        np.testing.assert_array_equal(picture, all_frames[index])
-
-
-@pytest.mark.parametrize("rotation", [90, 180])
-def test_rotated_frames_are_upright_as_in_opencv(tmp_path, write_film, rotation):
-    path = write_film(tmp_path / "a.mp4", [0, 4, 8], rotation=rotation)
+def test_rotated_frames_are_upright_as_in_opencv(tmp_path, write_film):
+    path = write_film(tmp_path / "a.mp4", [0, 4, 8], rotation=90)
     upright = cv2.VideoCapture(str(path))
     upright.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
     expected = upright.read()[1]
@@ -64,27 +54,6 @@ def test_ten_bit_video(tmp_path, write_film):
     assert levels(read_frames(path, frame_times(path))) == [0, 1, 2, 3]
 
 
-def test_damage_in_the_middle_is_named_with_its_second(tmp_path, shared_data):
-    whole = shared_data / "data/videos/carphone_pristine.mp4"
-    with av.open(str(whole)) as container:
-        packets = [p for p in container.demux(container.streams.video[0]) if p.size]
-        middle = packets[len(packets) // 2]
-        assert middle.pos is not None
-        assert middle.pts is not None
-        assert middle.time_base is not None
-        first = min(p.pts for p in packets if p.pts is not None)
-        second = float((middle.pts - first) * middle.time_base)
-        damaged = bytearray(whole.read_bytes())
-        damaged[middle.pos + 8 : middle.pos + middle.size] = bytes(middle.size - 8)
-    path = tmp_path / "damaged.mp4"
-    path.write_bytes(damaged)
-    times = frame_times(path)
-    with pytest.raises(ValueError, match=r"damaged.mp4: found a damaged or missing frame at") as e:
-        list(read_frames(path, times))
-    said = float(str(e.value).split(" at ")[1].split(" s,")[0])
-    assert abs(said - second) < 0.5
-
-
 def test_files_that_are_no_videos_are_refused(tmp_path, write_film):
     text = tmp_path / "text.mp4"
     text.write_text("not a video")
@@ -96,22 +65,6 @@ def test_files_that_are_no_videos_are_refused(tmp_path, write_film):
                 read(path)
 
 
-def test_times_that_come_twice_are_refused(tmp_path, write_film):
-    path = tmp_path / "twice.mkv"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mjpeg", rate=25)
-        assert isinstance(stream, av.VideoStream)
-        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuvj420p"
-        for number in range(5):
-            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
-            frame.pts = number
-            for packet in stream.encode(frame):
-                packet.pts = packet.dts = min(number, 3)
-                container.mux(packet)
-    with pytest.raises(ValueError, match="found 1 timestamps twice, the first of frame 3"):
-        frame_times(path)
-
-
 @pytest.mark.parametrize("name", ["a:b.mp4", "pipe:0"])
 def test_names_that_look_like_addresses_are_files(tmp_path, write_film, monkeypatch, name):
     write_film(tmp_path / "a.mp4", [0, 4, 8])
@@ -121,10 +74,9 @@ def test_names_that_look_like_addresses_are_files(tmp_path, write_film, monkeypa
     assert len(frame_times(Path(name))) == 3
 
 
-@pytest.mark.parametrize("start", ["#EXTM3U\na.mp4\n"])
-def test_lists_of_other_files_are_no_films(tmp_path, write_film, start):
+def test_lists_of_other_files_are_no_films(tmp_path, write_film):
     write_film(tmp_path / "a.mp4", [0, 4, 8])
-    (tmp_path / "list.mp4").write_text(start)
+    (tmp_path / "list.mp4").write_text("#EXTM3U\na.mp4\n")
     with pytest.raises(ValueError, match=r"list\.mp4"):
         first_frame(tmp_path / "list.mp4")
 

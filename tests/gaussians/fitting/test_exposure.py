@@ -18,17 +18,6 @@ def test_gain_and_offset_are_relative_to_the_mean_of_all_views():
     np.testing.assert_allclose(shifted, found, atol=1e-5)
 
 
-def test_with_peers_what_changes_slowly_over_the_views_changes_no_picture():
-    rng = np.random.default_rng(2)
-    rgb = jnp.float32(rng.uniform(size=(2, 3, 3)))
-    peers = jnp.array([0.0, 0.5, 0.0, 0.5, 0.0])  # of view 2, the ones beside it
-    slope = jnp.tile(jnp.linspace(-0.2, 0.2, 5)[:, None, None], (1, 2, 3))
-    np.testing.assert_allclose(jax.jit(expose)(rgb, slope, 2, peers), rgb, atol=1e-6)
-    alone = jnp.zeros((5, 2, 3)).at[2, 0, 1].set(0.3)
-    seen = jax.jit(expose)(rgb, alone, 2, peers)
-    np.testing.assert_allclose(seen[..., 1], rgb[..., 1] * np.exp(0.3), rtol=1e-5)
-
-
 def test_the_gradient_is_that_of_differences():
     rng = np.random.default_rng(3)
     rgb, weights = jnp.float32(rng.uniform(size=(2, 2, 3, 3)))

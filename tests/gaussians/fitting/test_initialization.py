@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gaussians.fitting.initialization import Seeding, initialize
+from gaussians.fitting.initialization import initialize
 
 
 def capture():
@@ -57,38 +57,3 @@ def test_whoever_stands_for_a_while_and_goes_is_not_always_there():
     # The wall that it hides is seen at one instant only, and stays.
     behind = always & (np.asarray(scene.gaussians.means[:, 0]) > 0.1)
     assert behind.any()
-
-
-def test_a_view_without_depth_at_an_instant_has_no_gaussians_of_it():
-    frames, depth, intrinsics, poses = capture()
-    depth = depth.at[:, 1].set(0)
-    times = jnp.array([0.0, 0.3, 1.0])
-    given = frames, depth, intrinsics, poses
-    visible = np.full(depth.shape, 0.2)
-    scene = initialize(*given, 300, jax.random.key(0), times=times, durations=visible)
-    moving = np.asarray(scene.logit_gates) < 0
-    assert moving.any()
-    # Of two colours the darker one rests, and is there all the time.
-    assert set(np.asarray(scene.moments)[moving].round(3)) == {1.0}
-    np.testing.assert_allclose(scene.log_durations[moving], np.log(0.2), atol=1e-5)
-    np.testing.assert_allclose(scene.log_durations[~moving], 0)
-
-
-def test_what_moves_bridges_an_instant_that_is_held_out():
-    """The middle one of three instants has no depth: a step is the whole clip, not half of it."""
-    frames, depth, intrinsics, poses = capture()
-    seeding = Seeding(duration=0.3, gate=-7.0)
-    for middle, step in ((depth[:, 1], 0.5), (0 * depth[:, 1], 1.0)):
-        scene = initialize(
-            frames,
-            depth.at[:, 1].set(middle),
-            intrinsics,
-            poses,
-            300,
-            jax.random.key(0),
-            seeding=seeding,
-        )
-        moving = np.asarray(scene.logit_gates) < 0
-        assert moving.any()
-        np.testing.assert_allclose(scene.logit_gates[moving], seeding.gate)
-        np.testing.assert_allclose(np.exp(scene.log_durations[moving]), 0.3 * step, rtol=1e-5)

@@ -1,9 +1,9 @@
-"""Points to start from: strewn where two cameras see, on the hull of an outline, with colours."""
+"""Points to start from: strewn where two cameras see, and on the hull of an outline."""
 
 import numpy as np
 import pytest
 
-from gaussians.fitting.points import NEAREST_SHARE, Views, at_points, carve, seen_colors, strew
+from gaussians.fitting.points import NEAREST_SHARE, Views, carve, strew
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 SIDE = 32
@@ -42,32 +42,3 @@ def test_the_hull_of_a_ball_is_its_surface(around):
     assert away.min() > 0.85 * RADIUS
     assert np.median(away) == pytest.approx(RADIUS, rel=0.1)
     assert away.max() < 1.5 * RADIUS
-
-
-def test_one_camera_that_misses_the_subject_leaves_nothing_and_no_mask_neither(around):
-    masks = outlines(around)
-    masks[3] = False
-    assert not len(carve(masks, around, np.zeros(3)))
-    assert not len(carve(0 * masks > 0, around, np.zeros(3)))
-
-
-def test_colours_are_the_mean_of_the_pixels_that_see_a_point(around):
-    pictures = np.zeros((12, SIDE, SIDE, 3))
-    pictures[:6] = [1.0, 0.5, 0.0]
-    seen, unseen = seen_colors(np.array([[0, 0, 0], [50.0, 50, 50]]), pictures, around)
-    np.testing.assert_allclose(seen, [0.5, 0.25, 0])
-    np.testing.assert_allclose(unseen, 0.5)
-
-
-def test_gaussians_at_points_are_small_and_faint_and_come_and_go_by_their_moments():
-    points = np.stack(np.meshgrid(*[np.arange(3.0)] * 3), -1).reshape(-1, 3)
-    colors = np.tile([0.2, 0.4, 0.6], (27, 1))
-    always = at_points(points, colors, sh_degree=1)
-    np.testing.assert_allclose(np.exp(always.gaussians.log_scales), 0.5, rtol=1e-5)
-    assert always.gaussians.harmonics.shape == (27, 4, 3)
-    for time in (0.0, 1.0):
-        shares = 1 / (1 + np.exp(-np.asarray(always.at(time).logit_opacities)))
-        np.testing.assert_allclose(shares, 0.1, rtol=0.02)
-    passing = at_points(points, colors, moments=np.zeros(27), duration=0.1)
-    assert np.asarray(passing.at(0.0).logit_opacities).max() > -3
-    assert np.asarray(passing.at(1.0).logit_opacities).max() < -5

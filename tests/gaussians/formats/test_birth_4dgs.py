@@ -51,17 +51,6 @@ def test_their_library_sees_the_same_picture(tmp_path, moving, picture, psnr):
     assert psnr(picture(scene.at(0.0)), picture(scene.at(1.0))) < 25  # it moves
 
 
-def test_what_passes_or_lasts_alone_stays_one_gaussian(tmp_path, moving, picture, psnr):
-    scene = moving(0)
-    pure = scene._replace(logit_gates=jnp.where(scene.logit_gates > 0, 20.0, -20.0))
-    save_4dgs(tmp_path / "scene.4dgs", pure, seconds=SECONDS)
-    read = fourdgs.read(str(tmp_path / "scene.4dgs"))
-    opaque = (pure.gaussians.logit_opacities > np.log(1 / 254)).sum()
-    assert read.gaussians.count == opaque
-    assert read.duration_sec == SECONDS
-    assert psnr(picture(read_by_them(tmp_path / "scene.4dgs", 0.5)), picture(pure.at(0.5))) > 40
-
-
 def test_what_a_file_cannot_hold_is_refused(tmp_path, moving, make_scene):
     scene = moving(0)
     far = scene._replace(gaussians=scene.gaussians._replace(means=scene.gaussians.means * 1e9))

@@ -1,4 +1,4 @@
-"""FTGS PLY: the header that players ask for, their equations, and the files of others."""
+"""FTGS PLY: the equations of players, and the files of others."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,21 +10,6 @@ from gaussians.formats.ply_tables import read_comments, read_tables, write_table
 from gaussians.formats.scene_files import FormatError, logit, sigmoid
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
-
-
-def test_the_header_is_that_of_version_1(tmp_path, moving):
-    save_ftgs_ply(tmp_path / "scene.ftgs.ply", moving(1))
-    header = (tmp_path / "scene.ftgs.ply").read_bytes().partition(b"end_header\n")[0].decode()
-    lines = header.splitlines()
-    assert lines[:2] == ["ply", "format binary_little_endian 1.0"]
-    assert lines[2:8] == [
-        "comment ftgs_version 1",
-        "comment time_units normalized",
-        "comment sh_degree 1",
-        "comment use_velocity 1",
-        "comment min_duration 0.001",
-        "comment opacity_floor 0",
-    ]
 
 
 def as_players_do(path, time: float) -> Gaussians:

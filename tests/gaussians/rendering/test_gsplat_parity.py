@@ -83,7 +83,7 @@ def deviations(values: dict, *, double: bool) -> tuple[dict, dict]:
     return errors, relative
 
 
-@pytest.mark.parametrize(("degree", "double"), [(0, False), (1, False), (2, True), (3, True)])
+@pytest.mark.parametrize(("degree", "double"), [(0, False), (3, True)])
 def test_small_scenes_match_the_goldens(degree, double):
     """The goldens are gsplat's in double precision, stored in single: 3e-8 from it.
 
@@ -109,21 +109,6 @@ def test_live_gsplat_gives_the_goldens_and_agrees_on_another_scene(torch):
     errors, relative = deviations(other, double=True)
     assert max(error.max() for error in errors.values()) < 1e-6
     assert max(relative.values()) < 1e-5
-
-
-@pytest.mark.extra("gsplat", "nerfacc", "torch")
-def test_tile_lists_of_the_adapter_are_those_of_gsplat(torch):
-    from gsplat.cuda import _torch_impl
-
-    adapter = load(REPOSITORY / "benchmarks" / "gsplat_torch.py")
-    rng = np.random.default_rng(0)
-    centers = torch.tensor(rng.uniform(-10, 90, (60, 2)))
-    radii = torch.tensor(rng.integers(0, 30, (60, 2)))
-    depths = torch.tensor(rng.uniform(1, 2, 60), dtype=torch.float32)
-    first, ids = adapter.tile_lists(centers, radii, depths, 4, 5)
-    _, keys, expected = _torch_impl._isect_tiles(centers[None], radii[None], depths[None], 16, 5, 4)
-    np.testing.assert_array_equal(ids, expected)
-    np.testing.assert_array_equal(first, _torch_impl._isect_offset_encode(keys, 1, 5, 4))
 
 
 def garden(folder: Path) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:

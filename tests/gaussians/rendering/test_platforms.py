@@ -5,15 +5,12 @@ import os
 import re
 import subprocess
 import sys
-from functools import partial
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import export, lax
-from reference_renderer import render_reference
 
 from gaussians import Camera, Gaussians, render
 from gaussians.rendering import compositing, compositing_gpu, compositing_tpu
@@ -92,61 +89,6 @@ def slopes(scene, lens):
     return jax.jit(jax.value_and_grad(total, (0, 1)))
 
 
-@pytest.fixture(scope="module")
-def expected():
-    """The value and the gradient on this CPU."""
-    inputs = scene_and_lens()
-    return jax.tree.map(np.asarray, slopes(*inputs)(*inputs))
-
-
-@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.slow)])
-def test_render_with_the_kernels_of_gpus_is_the_oracle(dtype, monkeypatch):
-    """Values, and gradients under random cotangents; the oracle has double precision."""
-    monkeypatch.setattr(  # no GPU is here: interpret its branch on this CPU
-        lax, "platform_dependent", lambda *arrays, cuda, **branches: cuda(*arrays)
-    )
-    taken = []
-    for name in ("forward", "backward"):
-        kernel = getattr(compositing_gpu, name)
-
-        def interpreted(*arrays, name=name, kernel=kernel):
-            taken.append(name)
-            return kernel(*arrays, interpret=True)
-
-        monkeypatch.setattr(compositing_gpu, name, interpreted)
-    scene, lens = scene_and_lens()
-    rng = np.random.default_rng(2)
-    cotangent = tuple(rng.normal(size=(21, 41, *more)) for more in ((3,), (), (), (2,)))
-    inputs = (scene, np.eye(4), lens, rng.uniform(size=3), rng.normal(size=(200, 2)))
-
-    def pull_back(renderer, inputs, cotangent, **options):
-        def picture(scene, pose, lens, background, features):
-            view = Camera(pose, lens, 41, 21)
-            made = renderer(scene, view, background=background, features=features, **options)
-            # Expected depth of nearly empty pixels is a quotient of tiny numbers: weigh it down.
-            depth = made.depth * lax.stop_gradient(made.alpha)
-            return made.rgb, depth, made.alpha, made.features
-
-        value, vjp = jax.vjp(picture, *inputs)
-        return jax.tree.leaves((value, vjp(cotangent)))
-
-    jax.clear_caches()
-    with jax.enable_x64(dtype == np.float64):
-        numbers = jax.tree.map(lambda x: jnp.asarray(x, dtype), (inputs, cotangent))
-        ours = jax.jit(partial(pull_back, render, max_intersections=4096))(*numbers)
-    jax.clear_caches()
-    assert set(taken) == {"forward", "backward"}
-    with jax.enable_x64(True):
-        numbers = jax.tree.map(lambda x: np.asarray(x, np.float64), (inputs, cotangent))
-        oracle = jax.jit(partial(pull_back, partial(render_reference, sh_degree=0)))(*numbers)
-        assert float(oracle[2].max()) > 0.85
-        for found, expected in zip(ours, oracle, strict=True):
-            norm = np.linalg.norm(expected)
-            assert norm > 0
-            assert found.dtype == dtype
-            assert np.linalg.norm(found - np.asarray(expected)) < 1e-5 * norm
-
-
 @pytest.fixture
 def named_functions():
     """Programs name the functions of their operations, which takes time in other tests."""
@@ -172,7 +114,7 @@ def test_a_program_holds_the_formulation_of_the_platform_it_is_lowered_for(platf
 
 @pytest.mark.parametrize(
     ("capability", "kernels"),
-    [("7.5", 0), pytest.param("8.0", 3, marks=pytest.mark.slow), ("12.0", 3)],
+    [("7.5", 0), ("12.0", 3)],
 )
 def test_gpus_that_triton_does_not_know_get_the_loops(capability, kernels, monkeypatch):
     device = SimpleNamespace(compute_capability=capability)
@@ -184,15 +126,6 @@ def test_gpus_that_triton_does_not_know_get_the_loops(capability, kernels, monke
     jax.clear_caches()
     assert text.count("custom_call @__gpu$xla.gpu.triton") == kernels
     assert ("tensor<18x4x64xf32>" in text) == (kernels == 0)
-
-
-def test_an_export_runs_here(expected):
-    """It serves one platform: JAX lowers a kernel for all that an export names."""
-    inputs = scene_and_lens()
-    exported = export.export(slopes(*inputs), platforms=("cpu",))(*inputs)
-    found = exported.call(*inputs)
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, atol=2e-5 * max(1, np.abs(b).max()))
 
 
 COMPILE = """
@@ -217,8 +150,7 @@ print("kernels", text.count("tpu_custom_call"))
 @pytest.mark.parametrize(
     ("topology", "splats", "intersections"),
     [
-        ("v5e:2x2", 20_000, 1 << 17),
-        # The same kernels; a short sort compiles in a fraction of the time.
+        # A short sort compiles in a fraction of the time.
         ("v5p:2x2x1", 2_000, 1 << 13),
         ("v6e:2x2", 2_000, 1 << 13),
     ],

@@ -7,13 +7,8 @@ import numpy as np
 import pytest
 
 from input_pipeline.cameras import invert
-from input_pipeline.importers import fdanyone, recammaster
+from input_pipeline.importers import recammaster
 from input_pipeline.importers.detect import detect, read_captures
-
-
-def test_views_of_4danyone_are_generated(tmp_path, write):
-    (capture,) = fdanyone.read(write("fdanyone", tmp_path / "clip"), None)
-    assert capture.generated
 
 
 def test_recammaster_starts_where_its_source_does(tmp_path, write, write_film):

@@ -14,8 +14,7 @@ from input_pipeline.importers import (
     multicam,
     panoptic,
 )
-from input_pipeline.importers.detect import LAYOUTS, detect, find_scenes, read_captures
-from input_pipeline.importers.pairing import pair
+from input_pipeline.importers.detect import LAYOUTS, detect, find_scenes
 
 ALL = (
     "llff",
@@ -41,15 +40,6 @@ def test_the_rig_comes_back(layout, tmp_path, write, rig, check):
     check(capture.views, rig[2], lens)
     counts = {"panoptic": 2, "dycheck": 3, "instants": 2}
     assert [len(v.timestamps) for v in capture.views] == [counts.get(layout, 5)] * 3
-
-
-def test_llff_rows_and_files_must_be_as_many(tmp_path, write):
-    path = write("llff", tmp_path / "s")
-    (path / "cam10.mp4").unlink()
-    with pytest.raises(
-        ValueError, match="found 3 poses and 2 videos or pictures, expected as many"
-    ):
-        llff.read(path, None)
 
 
 def test_panoptic_masks_and_counts(tmp_path, write):
@@ -96,16 +86,6 @@ def test_our_json_takes_offsets_words_and_says_what_it_ignored(tmp_path, write):
     assert "not read: zoom" in cameras_json.read(path, None)[0].note
 
 
-def test_tables_of_another_form_are_bad_input(tmp_path):
-    (tmp_path / "train_meta.json").write_text(
-        '{"w": 3, "h": 2, "k": 1, "w2c": 2, "fn": 3, "cam_id": 4}'
-    )
-    with pytest.raises(
-        ValueError, match=r"panoptic: found tables of another form .* expected train"
-    ):
-        read_captures(tmp_path, "panoptic", None)
-
-
 def test_a_folder_of_scenes(tmp_path, write):
     write("llff", tmp_path / "b")
     write("cameras_json", tmp_path / "a")
@@ -118,36 +98,6 @@ def test_a_folder_of_scenes(tmp_path, write):
         write("multicam", tmp_path / f"train/f{focal}_aperture5/scene1")
     scenes, _ = find_scenes(tmp_path / "train")
     assert [f.parent.name for f, *_ in scenes] == ["f18_aperture5", "f24_aperture5"]
-
-
-@pytest.mark.parametrize(
-    ("camera", "film", "fits"),
-    [
-        ("cam1", "cam10", False),
-        ("cam1", "cam1_60fps", True),
-        ("10", "cam10", True),
-    ],
-)
-def test_films_are_paired_by_whole_numbers(tmp_path, camera, film, fits):
-    films = {film: (tmp_path / "x.mp4",)}
-    if fits:
-        assert pair(films, [camera], tmp_path) == {camera: film}
-        return
-    with pytest.raises(ValueError, match=f"without a film: {camera}"):
-        pair(films, [camera], tmp_path)
-
-
-def test_panoptic_test_cameras_have_no_masks(tmp_path, write):
-    """As in the published scenes: seg/ holds the folders of the training cameras alone."""
-    path = write("panoptic", tmp_path / "s")
-    table = json.loads((path / "train_meta.json").read_text())
-    lists = ("k", "w2c", "fn", "cam_id")
-    for name, cameras in (("train", slice(0, 2)), ("test", slice(2, 3))):
-        split = {key: [row[cameras] for row in table[key]] for key in lists}
-        (path / f"{name}_meta.json").write_text(json.dumps(table | split))
-    shutil.rmtree(path / "seg/2")
-    (capture,) = panoptic.read(path, None)
-    assert [len(view.masks) for view in capture.views] == [2, 2, 0]
 
 
 def test_llff_photos_beside_the_film_they_were_taken_from(tmp_path, write, write_pictures):

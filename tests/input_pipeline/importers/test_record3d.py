@@ -92,19 +92,6 @@ def test_record3d_has_depth_in_metres(phone):
         CaptureClips(captures)[0]
 
 
-def test_a_field_that_is_wrong_is_named_in_the_archive_as_in_the_folder(phone):
-    rewritten(phone, fps=0)
-    with pytest.raises(ValueError, match="metadata, fps: found 0, expected a number above 0"):
-        record3d.read(phone, None)
-    file = packed(phone)
-    with (
-        pytest.raises(ValueError, match="fps: found 0") as error,
-        record3d.unpacked(file) as folder,
-    ):
-        record3d.read(folder, None)
-    assert str(error.value).startswith(f"{file}/metadata, ")
-
-
 def packed(phone: Path) -> Path:
     """The folder as the .r3d file that it is unpacked from."""
     file = phone.with_name("walk.r3d")
@@ -113,24 +100,6 @@ def packed(phone: Path) -> Path:
             archive.write(member, member.relative_to(phone))
         archive.write(phone / "metadata", "metadata")
     return file
-
-
-def test_record3d_is_read_packed_as_unpacked(phone):
-    ((unpacked_view,),) = [capture.views for capture in record3d.read(phone, None)]
-    file = packed(phone)
-    with record3d.unpacked(file) as folder:
-        assert detect(folder)[0] == "record3d"
-        (capture,) = record3d.read(folder, None)
-        assert capture.scene_id == "walk.r3d"
-        for name in ("intrinsics", "world_to_camera", "timestamps"):
-            read = getattr(capture.views[0], name)
-            np.testing.assert_array_equal(read, getattr(unpacked_view, name))
-        picture = capture.views[0].files[0]
-        assert picture.read_bytes() == (phone / "rgbd/8.jpg").read_bytes()
-        assert picture.stat().st_mtime_ns == file.stat().st_mtime_ns  # imports go on by it
-    assert not folder.parent.exists()
-    with record3d.unpacked(phone) as folder:
-        assert folder == phone
 
 
 def test_record3d_unpacks_nothing_else(phone):

@@ -69,22 +69,11 @@ def test_lost_pictures_of_depth_leave_it_unknown_and_many_are_refused(tmp_path):
         stray.read(tmp_path, None)
 
 
-def test_a_film_that_ends_early_is_told(tmp_path):
-    write_stray(tmp_path, 3)
-    with (tmp_path / "odometry.csv").open("a") as file:
-        file.write(f"{BOOT + 1}, 000003, 0, 0, 0, 0, 0, 0, 1\n")
-    (capture,) = stray.read(tmp_path, None)
-    assert "1 of 4 poses are later than the film" in capture.note
-    assert len(capture.views[0].timestamps) == 3
-
-
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
         ("odometry.csv", "x, y, z\n1, 2, 3\n", "found x, y, z, expected columns timestamp, frame"),
         ("odometry.csv", f"{HEADER}\n{ROW}", "found 1 poses, and 2 frames of rgb.mp4, expected a"),
-        ("odometry.csv", f"{HEADER}\n{ROW[:-2]}2\n{ROW}", "a rotation of length 2, expected 1"),
-        ("camera_matrix.csv", "1, 2, 3\n", r"camera_matrix.csv: found shape \(1, 3\)"),
         (
             "camera_matrix.csv",
             "1600, 0, 960\n0, 1600, 720\n0, 0, 1\n",
