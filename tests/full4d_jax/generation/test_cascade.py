@@ -12,7 +12,6 @@ from full4d_jax.generation.cascade import (
     Upsampler,
     generate_large,
     in_parts,
-    pass_through,
 )
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.projection_guidance import project_video
@@ -81,13 +80,3 @@ def test_real_views_stay_and_show_what_the_source_does_not():
     np.testing.assert_allclose(projection.frames[seen], expected.frames[seen], atol=1e-5)
     alone = generate_large(prior, upsampler, frames[:1], maps[:1], cameras, key)[1]
     assert float(projection.mask[1].sum()) > float(alone.mask[1].sum())
-
-
-def test_source_pixels_pass_through_where_the_projection_has_no_hole_nearby():
-    made, projected = jnp.zeros((12, 12, 3)), jnp.ones((12, 12, 3))
-    mask = jnp.ones((12, 12)).at[6, 6].set(0.0)
-    share = np.asarray(pass_through(made, projected * mask[..., None], mask))[..., 0]
-    assert (share[5:8, 5:8] == 0).all(), "beside a hole the upsampler decides"
-    assert (share[:4, :4] == 1).all(), "elsewhere the projection does, up to the border"
-    ring = share[4, 4:9]
-    assert ((ring > 0) & (ring < 1)).all(), "and no seam lies between"

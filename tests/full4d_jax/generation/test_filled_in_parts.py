@@ -45,15 +45,3 @@ def test_every_part_is_filled_as_if_it_were_alone_with_row_and_column(setting):
             np.testing.assert_allclose(whole[np.ix_(views, instants)], alone, atol=1e-5)
     at_once = fill(setting, SamplerConfig())
     assert np.abs(whole - at_once)[1:, 1:].max() > 0.01
-
-
-def test_parts_mix_over_several_steps(setting):
-    """A view then answers to views that were never in its first group."""
-    model, params, frames = setting
-    sampler = SamplerConfig(steps=3, noise=1.0, group_views=4, window_frames=3)
-    found = fill(setting, sampler)
-    changed = model, params, frames.at[6, 0].multiply(-1)  # of the column, given
-    moved = np.abs(fill(changed, sampler) - found)
-    assert moved[1, 1:].max() > 1e-4
-    once = SamplerConfig(group_views=4, window_frames=3)
-    np.testing.assert_array_equal(fill(changed, once)[1], fill(setting, once)[1])

@@ -11,8 +11,6 @@ from random_weights import random_params
 
 from full4d_jax.config import SamplerConfig, load_config
 from full4d_jax.generation.batch import Batch, make_conditions
-from full4d_jax.generation.generate import bind_prior, target_velocity
-from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.dit import velocity
 from full4d_jax.training.loss import loss
 from input_pipeline.cameras import intrinsics_from_fov, orbit
@@ -56,23 +54,6 @@ def test_the_loss_has_a_gradient_in_every_parameter(trained):
     for path, x in jax.tree.leaves_with_path(gradient(params)):
         assert np.isfinite(x).all(), path
         assert np.abs(x).max() > 0, path
-
-
-def test_the_bound_velocity_is_that_of_the_target_views(trained):
-    config, params, clip = trained
-    given = clip.frames[:1], clip.depth[None], clip.cameras
-    bound = bind_prior(prior_with(config, params), *given)
-    z, tau = 0.3 * clip.frames[1:] + 0.1, jnp.float32(0.6)
-    found = jax.jit(target_velocity)(bound, z, tau)
-    assert found.shape == z.shape
-
-    conditions, _ = jax.jit(make_conditions, static_argnums=0)(config.model, *given)
-    conditions = jax.tree.map(lambda x: x[None], conditions)
-    if config.model.projection == "frames":
-        noise = jax.random.normal(jax.random.key(0), (1, *z.shape[1:]))
-        z = jnp.concatenate([(1 - tau) * clip.frames[:1] + tau * noise, z])
-    expected = jax.jit(velocity(config.model, params))(z[None], tau[None], conditions)
-    np.testing.assert_allclose(found, expected[0, -len(found) :], atol=1e-5)
 
 
 def test_accelerators_multiply_in_bfloat16(trained, monkeypatch):

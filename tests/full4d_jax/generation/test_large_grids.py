@@ -1,7 +1,6 @@
 """More views and frames than the network sees at once, through `generate_grid`."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,7 @@ from random_weights import random_params
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
-from full4d_jax.generation.generate import bind_prior, generate_grid, target_velocity
+from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.sampling import view_groups
 from input_pipeline.cameras import intrinsics_from_fov, orbit
@@ -68,21 +67,3 @@ def test_one_call_is_that_of_every_group_and_window_alone(setting):
                 for t in kept:
                     np.testing.assert_allclose(found[view, t], alone[t - start], atol=1e-5)
     assert np.abs(found - grid(setting, SamplerConfig())).max() > 0.01
-
-
-def test_distillation_asks_in_groups_too(setting):
-    config, params, (video, depth, cameras) = setting
-    z = jax.random.normal(KEY, (VIEWS - 1, FRAMES, SIDE, SIDE, 3))
-    tau = jnp.float32(0.7)
-
-    @functools.partial(jax.jit, static_argnums=2)
-    def bound(z, views, group_views):
-        prior = Prior(config.model, SamplerConfig(group_views=group_views), params)
-        return target_velocity(bind_prior(prior, video, depth, cameras.views(views)), z, tau)
-
-    found = bound(z, np.arange(VIEWS), 4)
-    expected, count = np.zeros(z.shape), np.zeros(VIEWS - 1)
-    for members in view_groups(VIEWS - 1, 3, 1)[0]:
-        expected[members] += bound(z[members], np.array([0, *(members + 1)]), 0)
-        count[members] += 1
-    np.testing.assert_allclose(found, expected / count.reshape(-1, 1, 1, 1, 1), atol=1e-5)

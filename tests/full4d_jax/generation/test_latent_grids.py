@@ -8,7 +8,7 @@ import pytest
 from random_weights import random_params
 
 from full4d_jax.config import DEFAULT, ModelConfig, SamplerConfig, check_config
-from full4d_jax.generation.fill import fill_grid, whole_latents
+from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.prior import prior_with
 
 VIEWS, FRAMES, SIDE = 2, 5, 16
@@ -51,14 +51,6 @@ def row_and_starts():
     real = np.zeros((VIEWS, FRAMES), bool)
     real[0], real[:, 0] = True, True
     return real
-
-
-def test_latents_are_given_where_all_their_frames_are():
-    real = np.ones((3, 9), bool)
-    real[0, 0], real[1, 5], real[2, 1:] = False, False, False
-    expected = [[False, True, True], [True, True, False], [True, False, False]]
-    np.testing.assert_array_equal(whole_latents(real, 4), expected)
-    np.testing.assert_array_equal(whole_latents(real, 1), real)
 
 
 def test_a_grid_is_filled_and_hidden_frames_are_not_read(config, frames):

@@ -6,7 +6,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import MeshConfig
@@ -25,14 +24,6 @@ K = jnp.array([[16.0, 0, 8], [0, 16.0, 8], [0, 0, 1]])
 # One program each: uncompiled, every operation of every shape is compiled on its own.
 jitted_splat = jax.jit(splat)
 jitted_fill_holes = jax.jit(fill_holes)
-
-
-def test_the_identity_returns_the_frame():
-    frame = jax.random.uniform(jax.random.key(0), (16, 16, 3))
-    drawn, mask, disparity = jitted_splat(frame, jnp.full((16, 16), 2.0), K, jnp.eye(4), K)
-    np.testing.assert_allclose(drawn, frame, atol=1e-5)
-    np.testing.assert_allclose(disparity, 0.5, atol=1e-6)
-    assert bool(mask.all())
 
 
 def test_a_sideways_step_shifts_by_its_disparity():
@@ -85,33 +76,6 @@ def clips():
         jnp.broadcast_to(K, (2, 4, 3, 3)) * jnp.array([1.0, 1.2, 0.8, 1.1])[None, :, None, None]
     )
     return frames, depth, Cameras(lenses.at[..., 2, 2].set(1.0), poses, 16, 16)
-
-
-def all_at_once(frames, depth, cameras):
-    """Draw every instant of every view side by side, with one scatter over all."""
-    lenses, poses = cameras.intrinsics, cameras.world_to_camera
-
-    def one_view(lens, targets):
-        def one_frame(frame, depth, source, target):
-            return splat(frame, depth, lenses[0], target @ jnp.linalg.inv(source), lens)
-
-        return jax.vmap(one_frame)(frames, depth, poses[0], targets)
-
-    return Projection(*jax.vmap(one_view)(lenses[1:], poses[1:]))
-
-
-@pytest.mark.parametrize("at_once", [1, 256, 2**20], ids=["one", "some", "all"])
-def test_frames_drawn_in_parts_are_those_drawn_at_once(at_once, monkeypatch):
-    monkeypatch.setattr(projection_guidance, "PIXELS_AT_ONCE", at_once * 3)
-    frames, depth, cameras = clips()
-    expected = jax.jit(jax.vmap(all_at_once))(frames, depth, cameras)
-    found, filled = jax.jit(partial(project_clips, fill=True))(frames, depth, cameras)
-    # Compiled for another number of frames, products of 3 x 3 matrices round differently.
-    close = partial(np.testing.assert_allclose, rtol=2e-6, atol=1e-6)
-    jax.tree.map(close, found, expected)
-    np.testing.assert_array_equal(found.mask, expected.mask)
-    close(filled, jax.jit(jax.vmap(fill_holes))(expected))
-    assert 0.2 < float(found.mask.mean()) < 1
 
 
 def test_devices_that_share_a_clip_divide_its_frames(monkeypatch):

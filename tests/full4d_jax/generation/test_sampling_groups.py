@@ -21,22 +21,6 @@ from full4d_jax.generation.sampling import (
 TARGETS, GROUP = 11, 3  # 12 views for a model of 4: the source belongs to every group
 
 
-@pytest.mark.parametrize(
-    ("views", "size"), [(11, 3), (4, 3), (9, 3), (5, 4), (3, 3), (2, 3), (47, 5)]
-)
-def test_every_view_is_in_every_step_and_groups_change(views, size):
-    groups = view_groups(views, size, 6)
-    for step in groups:
-        assert set(step.ravel()) == set(range(views))
-        assert all(len(set(group)) == len(group) <= size for group in step)
-    if views <= size:
-        np.testing.assert_array_equal(groups, np.broadcast_to(np.arange(views), (6, 1, views)))
-    else:
-        together = {(a, b) for step in groups for group in step for a in group for b in group}
-        fixed = {(a, b) for group in groups[0] for a in group for b in group}
-        assert together > fixed
-
-
 def mean_of(members):
     """A different picture for every view."""
     return jnp.sin(1.0 + members)[None, :, None]
@@ -58,9 +42,7 @@ def test_views_on_their_own_get_what_plain_sampling_gives():
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("frames", "size", "overlap"), [(10, 4, 2), (11, 4, 1), (3, 4, 2), (4, 4, 2)]
-)
+@pytest.mark.parametrize(("frames", "size", "overlap"), [(11, 4, 1), (3, 4, 2)])
 def test_windows_get_a_known_video(frames, size, overlap):
     video, noise = (normal(i, (1, 2, frames, 3)) for i in range(2))
     size_used, calls = min(size, frames), []

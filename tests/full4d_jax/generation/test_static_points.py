@@ -63,40 +63,6 @@ def test_the_wall_is_known_where_the_card_hides_it(poses):
         assert (beyond > 4 * SIDE) == (poses is SLIDING)
 
 
-def test_hidden_points_fill_holes_and_neither_cracks_nor_what_is_before_them():
-    frames, depth, _ = clip(STILL)
-    known = find_static_points(frames, depth, LENS, STILL).at(3)
-    lens, eye = jnp.asarray(LENS, jnp.float32), jnp.eye(4)
-    target = jnp.asarray(orbit(12.0, 0.0), jnp.float32)
-
-    def drawn(known):
-        return [
-            np.asarray(x)
-            for x in draw_both(frames[3], depth[3], known, (lens, eye), (lens, target))
-        ]
-
-    colours, mask, disparity = drawn(known)
-    before, old_mask, _ = drawn(known._replace(hidden=jnp.zeros_like(known.hidden)))
-    assert (1 - old_mask).sum() > 150  # the hole beside the card
-    assert (1 - mask).sum() < (1 - old_mask).sum() - 100
-    np.testing.assert_array_equal(colours[old_mask > 0], before[old_mask > 0])
-    closed = (mask > 0) & (old_mask == 0)
-    assert colours[closed].max() < 0.25  # the wall's, not the card's
-    assert disparity[closed].max() < 1 / CARD - 0.3
-
-    near = jnp.zeros((SIDE, SIDE)).at[10:40, 10:40].set(CARD)
-    nearer = jnp.asarray(orbit(0.0, 0.0, 0.55), jnp.float32)  # points lie apart: cracks
-    wall = unproject(np.full((SIDE, SIDE), WALL), LENS, np.eye(4)).reshape(-1, 3)
-    behind = StaticPoints(
-        jnp.asarray(wall, jnp.float32), frames[0].reshape(-1, 3), jnp.ones(SIDE**2, bool)
-    )
-    colours = draw_both(jnp.full((SIDE, SIDE, 3), 0.9), near, behind, (lens, eye), (lens, nearer))[
-        0
-    ]
-    inside = np.asarray(colours)[16:32, 16:32]
-    assert ((inside == 0) | (inside > 0.85)).all()
-
-
 def test_a_clean_plate_shows_the_wall_behind_a_card_that_stays():
     moving, _, _ = clip(STILL)
     card = np.zeros((SIDE, SIDE), bool)

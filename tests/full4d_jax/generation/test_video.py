@@ -1,7 +1,6 @@
-"""Videos from words and a first picture: Wan's own sampler, against diffusers and by hand."""
+"""Videos from words and a first picture: Wan's own sampler, against diffusers."""
 
 from dataclasses import replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 from random_weights import random_params
 
-from full4d_jax.config import DEFAULT, SamplerConfig
+from full4d_jax.config import SamplerConfig
 from full4d_jax.config.wan import WAN
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.unipc import sample_unipc, wan_times
@@ -34,15 +33,6 @@ def spoken(prior):
     return make_video(prior, 3, SIZE, jax.random.key(0))
 
 
-def test_the_words_and_the_key_decide(prior, spoken):
-    assert spoken.shape == (3, *SIZE, 3)
-    make = partial(make_video, frames=3, size=SIZE)
-    np.testing.assert_array_equal(spoken, make(prior, key=jax.random.key(0)))
-    other = replace(prior, text=-prior.text)
-    assert np.abs(spoken.astype(int) - make(other, key=jax.random.key(0))).max() > 3
-    assert np.abs(spoken.astype(int) - make(prior, key=jax.random.key(1))).max() > 3
-
-
 def test_the_first_frame_is_the_picture(prior, spoken):
     first = np.random.default_rng(1).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
     video = make_video(prior, 3, SIZE, jax.random.key(0), first)
@@ -50,17 +40,10 @@ def test_the_first_frame_is_the_picture(prior, spoken):
     assert np.abs(video[1:].astype(int) - spoken[1:]).max() > 3
 
 
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        (DEFAULT.model, "model.text_width: found 0"),
-        (replace(MODEL, projection="none"), "model.projection: found none"),
-        (replace(MODEL, first_frame=False), "model.first_frame: found False"),
-    ],
-)
-def test_models_that_make_no_such_video_are_refused(prior, model, message):
+def test_models_that_make_no_such_video_are_refused(prior):
+    model = replace(MODEL, first_frame=False)
     first = np.zeros((*SIZE, 3), np.uint8)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=r"model\.first_frame: found False"):
         make_video(replace(prior, model=model), 3, SIZE, jax.random.key(0), first)
 
 
@@ -70,8 +53,7 @@ def curved(x, tau):
 
 
 @pytest.mark.extra("diffusers", "torch")
-@pytest.mark.parametrize("steps", [1, 2, 3, 8])
-@pytest.mark.parametrize("shift", [1.0, 5.0])
+@pytest.mark.parametrize(("steps", "shift"), [(1, 1.0), (2, 5.0), (8, 5.0)])
 def test_unipc_equals_diffusers(steps, shift):
     import torch
     from diffusers import UniPCMultistepScheduler

@@ -88,24 +88,13 @@ def require_same(ours, theirs):
 QUERY = "backbone.encoder.layer.3.attention.attention.query.weight"
 
 
-@pytest.mark.parametrize(
-    ("name", "shape", "message"),
-    [
-        (QUERY, None, f"tensor {QUERY}: found no such tensor"),
-        (QUERY, (3, 64), "found tensors that do not fit together"),
-        ("head.conv4.bias", (1,), "tensor head.conv4.bias: .*expected no such tensor"),
-        ("backbone.encoder.layer.12.norm1.bias", (64,), "13 layers, expected 12 or 24 layers"),
-    ],
-)
-def test_other_tensors_are_refused_in_one_line(tmp_path, name, shape, message):
+def test_other_tensors_are_refused_in_one_line(tmp_path):
     path = tmp_path / "other.safetensors"
     write_random(path)
     tensors = load_file(path)
-    tensors.pop(name, None)
-    if shape is not None:
-        tensors[name] = np.zeros(shape, np.float32)
+    tensors.pop(QUERY)
     save_file(tensors, path)
-    with pytest.raises(InputError, match=message) as error:
+    with pytest.raises(InputError, match=f"tensor {QUERY}: found no such tensor") as error:
         load_depth_anything(path)
     assert "\n" not in str(error.value)
     assert str(path) in str(error.value)

@@ -16,12 +16,6 @@ def pictures_with_holes() -> tuple[jax.Array, jax.Array]:
     return pictures, hole
 
 
-def test_at_first_nothing_is_added():
-    pictures, hole = pictures_with_holes()
-    params = init_params(SIZES, jax.random.key(1))
-    np.testing.assert_array_equal(inpaint(SIZES, params, pictures, hole), pictures)
-
-
 def test_only_the_hole_changes():
     pictures, hole = pictures_with_holes()
     params = jax.tree.map(lambda x: x + 0.03, init_params(SIZES, jax.random.key(1)))

@@ -3,7 +3,6 @@
 import runpy
 from pathlib import Path
 
-import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,24 +50,3 @@ def relu_or_free(path, x):
     if path[-1].key != "range":
         return x
     return jnp.array([0.0 if x[0] == 0 else -1e9, 1e9])
-
-
-@pytest.mark.extra("onnxruntime")
-@pytest.mark.parametrize("name", ["coco_000000000872", "azure_Rome", "tfjs_three_people"])
-def test_equals_onnxruntime_on_photographs(name, params, maker, shared_data):
-    import onnxruntime
-
-    network = shared_data / "weights/tiefenrausch/tiefenrausch_full4d_224x384.onnx"
-    photo = shared_data / "data/real_photos" / f"{name}.jpg"
-    if not network.is_file() or not photo.is_file():
-        pytest.skip(f"no {network} or no {photo}")
-    bgr = cv2.imread(str(photo))
-    assert bgr is not None
-    picture = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    picture = cv2.resize(picture, (384, 224), interpolation=cv2.INTER_AREA) / 255
-    session = onnxruntime.InferenceSession(network)
-    normal = ((picture - maker["MEAN"]) / maker["DEVIATION"]).transpose(2, 0, 1)
-    inputs = {session.get_inputs()[0].name: normal.astype(np.float32)[None]}
-    disparity = np.asarray(session.run(None, inputs)[0]).reshape(224, 384)
-    computed = compute(params, jnp.asarray(2 * picture - 1, jnp.float32)[None])[0]
-    assert np.abs(computed - np.log(disparity)).mean() < MOST

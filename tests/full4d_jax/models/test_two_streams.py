@@ -5,17 +5,13 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from einops import rearrange
-from flax import nnx
 from random_weights import random_params
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.start import complete_params
-from full4d_jax.models.tokens import Moments
-from full4d_jax.models.two_streams import Streams, Synchronization
 
 FUSED = ModelConfig(
     width=16,
@@ -71,14 +67,6 @@ def test_soft_starts_as_the_base_on_every_row_and_column():
     np.testing.assert_allclose(found, (rows + columns) / 2, atol=2e-5)
 
 
-def test_hard_starts_as_the_mean_of_the_streams():
-    layer = Synchronization(of("two_stream_hard"), nnx.Rngs(0))
-    y = [jax.random.normal(jax.random.key(i), (1, 24, 16)) for i in range(2)]
-    found = layer(Streams(*y), Moments(jnp.zeros((1, 6, 2, 16)), None))
-    for stream in found:
-        np.testing.assert_allclose(stream, (y[0] + y[1]) / 2, atol=1e-6)
-
-
 def reads(attention: str, layers: int) -> np.ndarray:
     """Which frames (last two axes) the frame (1, 2) depends on."""
     model = of(attention, layers=layers)
@@ -109,18 +97,3 @@ def test_who_reads_whom():
         ("full", 1, everything),
     ):
         np.testing.assert_array_equal(reads(attention, layers), expected, err_msg=attention)
-
-
-@pytest.mark.parametrize(
-    "attention", ["fused", pytest.param("two_stream_soft", marks=pytest.mark.slow)]
-)
-def test_contexts_tell_rows_from_columns(attention):
-    model = of(attention)
-    params = random_params(model, 0.2)
-    other = params | {"context": params["context"][::-1]}
-    z = grid(VIEWS, VIEWS)
-    swapped = run(model, other, z)
-    is_mean = attention == "fused"
-    assert (np.abs(run(model, params, z) - swapped).max() < 1e-6) == is_mean
-    row = z[:, :1]
-    assert np.abs(run(model, params, row) - run(model, other, row)).max() > 1e-3

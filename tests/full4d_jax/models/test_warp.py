@@ -1,11 +1,9 @@
-"""Pictures warped by whole and by parts of pixels, the gradient in where, and mixtures."""
+"""Pictures warped by whole and by parts of pixels, and the gradient in where."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from full4d_jax.models.warp import RARE_LOGIT, mixture, warp_pictures
+from full4d_jax.models.warp import warp_pictures
 
 
 def picture(height: int = 6, width: int = 7) -> np.ndarray:
@@ -35,23 +33,3 @@ def test_between_pixels_and_their_gradient():
     gradient = jax.grad(lambda motion: warp_pictures(image, motion).sum())(everywhere(0.25, 0.5))
     slope = (rows[:, :, 1:] - rows[:, :, :-1]).sum(-1)
     np.testing.assert_allclose(gradient[:, :-1, :-1, 0], slope, atol=1e-5)
-
-
-@pytest.mark.parametrize("sides", [(1, 5), (5, 1), (1, 1)], ids=str)
-def test_pictures_of_one_row_or_column(sides):
-    image = picture(*sides)
-    np.testing.assert_array_equal(
-        warp_pictures(jnp.asarray(image), everywhere(0, 0, *sides)), image
-    )
-
-
-@pytest.mark.parametrize(("logit", "share"), [(-40, 0), (0, 0.25), (40, 1)])
-def test_a_mixture_moves_both_pictures_and_gives_the_second_its_share(logit, share):
-    near, row = picture(), picture()[::-1]
-    logit += RARE_LOGIT - np.log(3)
-    own, across = everywhere(1, 0), everywhere(0, -2)
-    motion = np.concatenate([own, across, np.full((2, 6, 7, 1), logit, np.float32)], -1)
-    mixed = mixture(near, row, motion)
-    np.testing.assert_allclose(mixed.share, share, atol=1e-6)
-    expected = (1 - share) * warp_pictures(near, own) + share * warp_pictures(row, across)
-    np.testing.assert_allclose(mixed.picture, expected, atol=1e-6)

@@ -1,19 +1,14 @@
 """Gradients in parts against those of the whole batch."""
 
 import dataclasses
-import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from random_batches import random_batch
 
 from full4d_jax.config import Config, load_config
-from full4d_jax.generation.batch import Batch
 from full4d_jax.models.dit import init_params
-from full4d_jax.training.batch_part import BatchPart, whole_batch
-from full4d_jax.training.loss import Frozen, loss
 from full4d_jax.training.state import TrainState, state_from_params
 from full4d_jax.training.step import train_step
 
@@ -77,32 +72,3 @@ def test_parts_add_up_to_the_whole(config):
     for found, expected in zip(in_parts, gradients, strict=True):
         scale = np.abs(expected).max()
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * scale)
-
-
-@pytest.mark.slow
-def test_the_perceptual_term_adds_up_where_parts_have_unequal_shares():
-    """Three of four clips are regressed, two in the first part and one in the second."""
-    config = dataclasses.replace(CHANNELS, flow=dataclasses.replace(CHANNELS.flow, perceptual=0.5))
-    params, batch, key = random_state(config).params, random_batch(4), jax.random.key(3)
-
-    def distance(a, b):
-        return jnp.abs(a - b).mean((1, 2, 3))
-
-    @functools.partial(jax.jit, static_argnums=1)
-    def shares(clips: Batch, part: int | None):
-        where = None if part is None else BatchPart(jnp.arange(part, 4, 2), 4)
-        return loss(config, params, clips, key, Frozen(distance=distance), where)
-
-    whole, metrics = shares(batch, None)
-    assert metrics["perceptual"] > 0.01
-    parts = [shares(jax.tree.map(lambda x, j=j: x[j::2], batch), j) for j in range(2)]
-    for name, value in {**metrics, "loss": whole}.items():
-        found = sum(part[1][name] for part in parts)
-        np.testing.assert_allclose(found, value, rtol=1e-5, err_msg=name)
-
-
-def test_lines_of_a_part_keep_their_places():
-    rows = BatchPart(jnp.array([1, 3]), 4).of_lines(3)  # rows of a batch are (b v)
-    np.testing.assert_array_equal(rows.places, [3, 4, 5, 9, 10, 11])
-    assert [rows.most_below(n) for n in (0, 4, 7, 12)] == [0, 3, 6, 6]
-    assert [whole_batch(5).most_below(n) for n in (0, 3, 5)] == [0, 3, 5]

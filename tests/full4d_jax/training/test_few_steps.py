@@ -13,7 +13,6 @@ from full4d_jax.models.dit import init_params
 from full4d_jax.training.few_steps import (
     TEACHER_STEPS,
     SegmentTimes,
-    draw_segments,
     segment_velocity,
 )
 from full4d_jax.training.state import state_from_params
@@ -31,34 +30,6 @@ def exact(z, tau):
     """The velocity of the flow from noise to Gaussian data: z / sqrt(variance) stays."""
     tau = tau.reshape(-1, 1, 1, 1, 1, 1)
     return (tau - SPREAD**2 * (1 - tau)) / variance(tau) * z
-
-
-def test_times_lie_in_the_segments_of_the_sampler():
-    times = draw_segments(jax.random.key(0), 500, 4, 3.0)
-    coarse = np.asarray(schedule(4, 3.0))
-    assert set(np.asarray(times.end)) == set(coarse[1:])
-    for tau, after, end in np.asarray(times).T:
-        assert tau > after >= end
-        assert coarse[:-1][coarse[1:] == end] >= tau
-
-
-def test_the_target_leads_to_the_end_of_the_segment():
-    z = jax.random.normal(jax.random.key(0), (64, 1, 1, 2, 2, 1))
-    times = draw_segments(jax.random.key(1), 64, 4, 1.0)
-
-    def whole_segment(z, tau):
-        """The velocity that leads to the segment's end exactly; at the end, anything."""
-        share = jnp.sqrt(variance(times.end) / variance(tau))
-        length = jnp.where(tau > times.end, tau - times.end, 1.0)
-        return ((1 - share) / length).reshape(-1, 1, 1, 1, 1, 1) * z
-
-    target = segment_velocity(whole_segment, exact, z, times)
-    expected = whole_segment(z, times.tau)
-    error = jnp.abs(target - expected).max()
-    assert float(error) < 0.1 * float(jnp.abs(exact(z, times.tau) - expected).max())
-    last = times.after == times.end
-    assert 0 < int(last.sum()) < 64
-    np.testing.assert_allclose(target[last], exact(z, times.tau)[last], rtol=1e-3, atol=1e-4)
 
 
 def test_a_step_a_segment_ends_where_many_steps_end():

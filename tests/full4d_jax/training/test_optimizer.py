@@ -1,4 +1,4 @@
-"""Optimizers and schedules against optax's own."""
+"""Optimizers against optax's own."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from full4d_jax.config import OptimizerConfig
-from full4d_jax.training.optimizer import learning_rate, make_optimizer
+from full4d_jax.training.optimizer import make_optimizer
 
 CONFIG = OptimizerConfig(warmup=3, clip=1e9)
 PARAMS = {
@@ -39,14 +39,6 @@ def applied(optimizer: optax.GradientTransformation) -> list[dict[str, np.ndarra
             {jax.tree_util.keystr(p, simple=True, separator="."): np.asarray(x) for p, x in leaves}
         )
     return found
-
-
-def test_the_trapezoid_by_its_corners():
-    rate = learning_rate(dataclasses.replace(CONFIG, warmup=10, decay_share=0.4), 100, 0.02)
-    steps, values = zip(
-        (0, 0), (5, 0.01), (10, 0.02), (60, 0.02), (80, 0.01), (100, 0), strict=True
-    )
-    np.testing.assert_allclose(jnp.array([rate(step) for step in steps]), values, atol=1e-9)
 
 
 def test_plain_adamw_is_optaxs():

@@ -1,11 +1,8 @@
 """Two processes that find each other as SLURM's do: one run, one writer, one step to stop at."""
 
-import json
 import os
 import random
-import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -32,21 +29,6 @@ def data(start):
         yield batch
 words = {"steps": int(sys.argv[3]), "log_every": 1, "checkpoint_every": 1000}
 short(Path(sys.argv[2]), devices=jax.device_count(), data=data, **words)
-"""
-
-
-LATE = """
-import sys, time
-import jax
-from full4d_jax.cli import main
-from full4d_jax.training import prior_training
-batches = prior_training.training_batches
-def late(*given):
-    for batch in batches(*given):
-        time.sleep(1.0 if jax.process_index() == 1 else 0.0)
-        yield batch
-prior_training.training_batches = late
-sys.exit(main(sys.argv[1:]))
 """
 
 
@@ -98,32 +80,3 @@ def test_one_is_told_to_stop_and_both_save_the_same_step(tmp_path):
     short(tmp_path / "one", devices=4, steps=step + 3, log_every=1)
     one, two = ([line["loss"] for line in lines(f)] for f in (tmp_path / "one", tmp_path))
     np.testing.assert_allclose(two, one, rtol=1e-6)
-
-
-@pytest.mark.slow
-def test_the_process_whose_data_is_late_is_named(tmp_path):
-    """All processes' steps take as long, since they wait for each other."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    words = ["train", "--config", "debug", "--out", str(tmp_path), "--mesh.data", "2"]
-    words += ["--model.layers", "1", "--model.refiner", "0", "--training.log_every", "3"]
-    words += ["--training.steps", "7", "--coordinator", address, "--processes", "2", "--process"]
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", LATE, *words, str(i)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for i in range(2)
-    ]
-    said = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
-    named = re.findall(r"step \d+: all wait for process (\d)", said[0])
-    assert set(named) == {"1"}, said
-    assert "all wait for" not in said[1]
-    *_, last = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    assert json.loads(last)["speed"]["data_wait"] > 0.25

@@ -1,21 +1,16 @@
-"""States made in place on a mesh, and steps with an optimizer of the caller's."""
+"""States made in place on a mesh."""
 
 from dataclasses import replace
 
 import jax
 import numpy as np
-import optax
-import pytest
-from random_batches import random_batch
 
 from full4d_jax.config import MeshConfig, load_config
-from full4d_jax.models.sharding import make_mesh, put_batch, tree_shardings
+from full4d_jax.models.sharding import make_mesh, tree_shardings
 from full4d_jax.training.state import init_state
-from full4d_jax.training.step import train_step
 
 DEVICES = 8
 CONFIG = replace(load_config("configs/debug.py"), mesh=MeshConfig(fsdp=DEVICES))
-SMALL = replace(CONFIG, model=replace(CONFIG.model, layers=1, refiner=0))
 
 
 def bytes_of(tree) -> int:
@@ -57,24 +52,3 @@ def test_no_device_holds_the_state_of_5b_parameters_at_once():
     assert bytes_of(shapes) > 49 * 2**30
     assert plan.output_size_in_bytes < 1.01 * share
     assert plan.temp_size_in_bytes < share / 4
-
-
-@pytest.mark.parametrize("is_sharded", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_a_step_updates_by_the_optimizer_of_the_caller(is_sharded):
-    """Plain gradient descent: parameters move by the rate times a gradient of this norm."""
-    rate = 0.5
-    mesh = make_mesh(CONFIG.mesh) if is_sharded else None
-    rule = optax.sgd(rate, momentum=0.9)
-    before = init_state(SMALL, jax.random.key(0), mesh, optimizer=rule)
-    batch = random_batch(DEVICES)
-    step = jax.jit(train_step(SMALL, rule))
-    if mesh is None:
-        after, metrics = step(before, batch)
-    else:
-        with jax.set_mesh(mesh):
-            after, metrics = step(before, put_batch(mesh, jax.device_get(batch)))
-        assert after.params["head"]["kernel"].sharding.mesh.shape["fsdp"] == DEVICES
-    moved = jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b), after.params, before.params)
-    assert float(metrics["gradient_norm"]) > 0
-    reached = np.linalg.norm([np.linalg.norm(x) for x in jax.tree.leaves(moved)]) / rate
-    assert reached == pytest.approx(float(metrics["gradient_norm"]), rel=1e-4)

@@ -157,19 +157,10 @@ def test_fine_tuning_may_change_who_sees_whom(base, changes):
         np.testing.assert_array_equal(named(params)[name], x)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"rope_theta": 10000.0},
-        {"codec": "wan21"},
-    ],
-    ids=str,
-)
-def test_weights_of_another_function_are_refused_by_name(base, changes):
+def test_weights_of_another_function_are_refused_by_name(base):
     with pytest.raises(InputError) as error:
-        start_from(dataclasses.replace(BASE, **changes), base, jax.random.key(1))
-    field = next(iter(changes))
-    assert str(error.value).startswith(f"checkpoint: {base}, model.{field}: found ")
+        start_from(dataclasses.replace(BASE, codec="wan21"), base, jax.random.key(1))
+    assert str(error.value).startswith(f"checkpoint: {base}, model.codec: found ")
 
 
 @pytest.mark.parametrize("changes", [{}, {"lora_rank": 2}], ids=str)

@@ -15,8 +15,6 @@ from tiny_run import lines
 
 from full4d_jax import flow
 from full4d_jax.config import Config, load_config
-from full4d_jax.generation.batch import Batch
-from full4d_jax.session.errors import InputError
 from full4d_jax.training import prior_training
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.clips.records import (
@@ -25,7 +23,6 @@ from full4d_jax.training.clips.records import (
     record_batches,
     record_names_at,
 )
-from full4d_jax.training.held_out_sheet import held_out_clips_sheet
 from full4d_jax.training.loss import NOTHING_FROZEN, loss, split_keys
 from full4d_jax.training.placement import training_mesh
 from full4d_jax.training.prior_training import train_prior
@@ -94,15 +91,6 @@ def test_held_out_scenes_are_never_trained_on(dataset):
     assert len(open_records(configured(dataset, held_out=0.0)).sources[0]) == 10
 
 
-def test_scenes_that_cannot_be_held_out(dataset, tmp_path):
-    one = ProceduralClips(first=0, count=1, views=3, frames=2, height=16, width=16)
-    write_dataset(tmp_path / "one", one, name="one")
-    with pytest.raises(InputError, match="1 scene, expected at least 2; add scenes"):
-        open_records(configured(tmp_path / "one"))
-    with pytest.raises(InputError, match="all scenes held out, expected others too"):
-        open_records(configured(dataset, tmp_path / "one", held_out=0.9))
-
-
 def test_losses_are_those_of_training_at_the_same_flow_times(dataset, monkeypatch):
     """The oracle is the loss of a step, all of whose clips have the flow times of one part."""
     config = without_drops(configured(dataset, corrupt_depth=1.0, drop_projection=0.5))
@@ -131,22 +119,6 @@ def test_losses_are_those_of_training_at_the_same_flow_times(dataset, monkeypatc
     assert len(set(map(float, measured.by_time))) == TIME_BINS
 
 
-def test_numbers_depend_on_the_parameters_alone(dataset):
-    config = of_four_clips(configured(dataset))
-    state = lively_state(config)
-    validate = make_validation(config, None, None)
-    first = validate(state)
-    assert validate(state) == first
-    assert validate(state._replace(step=jnp.array(5))) == first
-    other = state._replace(ema=jax.tree.map(lambda x: x + 0.01, state.ema))
-    assert validate(other) != first
-    names = [f"validation/tau_{n / 5:.1f}_{(n + 1) / 5:.1f}" for n in range(5)]
-    assert list(first) == ["validation/loss", *names, "validation/mean"]
-    share = config.flow.mean_share
-    total = share * first["validation/mean"] + (1 - share) * np.mean([first[x] for x in names])
-    assert first["validation/loss"] == pytest.approx(total, abs=1e-5)
-
-
 @pytest.mark.slow
 def test_a_mesh_measures_the_losses_of_one_device(dataset):
     config = configured(dataset)
@@ -157,34 +129,6 @@ def test_a_mesh_measures_the_losses_of_one_device(dataset):
     mesh = training_mesh(config)
     shared = make_validation(config, mesh, None)(lively_state(config, mesh))
     assert shared == pytest.approx(alone, rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    "projection", ["channels", pytest.param("frames", marks=pytest.mark.slow), "none"]
-)
-def test_sheets_show_the_clips_that_are_held_out(dataset, projection, monkeypatch):
-    config = configured(dataset)
-    cameras = () if projection == "none" else config.model.cameras
-    model = dataclasses.replace(config.model, projection=projection, cameras=cameras)
-    config = dataclasses.replace(config, model=model)
-    drawn = {}
-
-    def sheet(pictures, **words):
-        drawn.update(words, pictures=pictures)
-        return pictures[0, 0]
-
-    monkeypatch.setattr("full4d_jax.training.held_out_sheet.contact_sheet", sheet)
-    held_out_clips_sheet(config, lively_state(config).ema)
-    assert {re.sub(", view .*", "", x) for x in drawn["columns"]} <= scenes_of(
-        config, 5, held_out=True
-    )
-    *_, prior, truth = drawn["pictures"]
-    batch = next(record_batches(without_drops(config), 0, held_out=True))
-    assert isinstance(batch, Batch)
-    expected = np.asarray(batch.frames)[:, 0 if projection == "none" else 1 :, -1]
-    expected = expected.reshape(-1, *expected.shape[2:])
-    np.testing.assert_allclose(truth / 127.5 - 1, expected, atol=0.01)
-    assert np.abs(prior.astype(float) - truth).mean() > 1
 
 
 @pytest.mark.slow

@@ -17,7 +17,6 @@ from full4d_jax.models.attention.prope import projective_transforms, prope
 
 B, V, T, SIDE = 1, 3, 2, 16
 CHANNELS = ModelConfig(width=48, layers=2, heads=3, ffn=64, refiner=4, cameras=("prope",))
-FRAMES = dataclasses.replace(CHANNELS, projection="frames", prediction="velocity", refiner=0)
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -61,15 +60,14 @@ def velocity(model, params, latents, conditions):
     return dit.velocity(model, params)(latents, jnp.full(B, 0.5), conditions)
 
 
-@pytest.mark.parametrize("cross_half", [False, True])
-def test_equals_its_formula_pair_by_pair(cross_half):
+def test_equals_its_formula_pair_by_pair():
     tokens, heads, width = 3, 2, 16
     q, k, v = (
         np.asarray(jax.random.normal(jax.random.key(i), (B, V, T, tokens, heads, width)))
         for i in range(3)
     )
     motion, lens = rigid(jax.random.key(3), (B, V, T)), lenses(jax.random.key(4))
-    attend = functools.partial(fused_attention, cross_half=cross_half)
+    attend = functools.partial(fused_attention, cross_half=True)
     transforms = projective_transforms(motion, lens)
     found = prope(attend, jnp.asarray(q), jnp.asarray(k), jnp.asarray(v), transforms)
 
@@ -80,7 +78,7 @@ def test_equals_its_formula_pair_by_pair(cross_half):
     cameras[..., 3, 3] = 1
     cameras[..., :3, :] = shifted[0, :, None] @ np.asarray(motion, np.float64)[0, ..., :3, :]
     cameras = cameras.reshape(-1, 4, 4)
-    allowed = allowed_frames(V, T, cross_half).reshape(V * T, -1)
+    allowed = allowed_frames(V, T, cross_half=True).reshape(V * T, -1)
     q, k, v = (x.reshape(V * T, tokens, heads, width) for x in (q, k, v))
     for i in range(V * T):
         for head in range(heads):
@@ -95,21 +93,6 @@ def test_equals_its_formula_pair_by_pair(cross_half):
             np.testing.assert_allclose(
                 found.reshape(V * T, tokens, heads, width)[i, :, head], expected, atol=2e-5
             )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("model", [CHANNELS, FRAMES], ids=["channels", "frames"])
-def test_a_rigid_motion_of_all_cameras_changes_nothing(model):
-    latents, conditions, params = grid(model)
-    expected = velocity(model, params, latents, conditions)
-    motion = rigid(jax.random.key(5))
-    moved = conditions._replace(world_to_camera=conditions.world_to_camera @ motion)
-    np.testing.assert_allclose(
-        velocity(model, params, latents, moved), expected, atol=1e-3 * float(jnp.std(expected))
-    )
-    one = conditions.world_to_camera.at[:, 1].set(moved.world_to_camera[:, 1])
-    other = velocity(model, params, latents, conditions._replace(world_to_camera=one))
-    assert float(jnp.abs(other - expected).max()) > 0.1 * float(jnp.std(expected))
 
 
 @pytest.mark.parametrize("cameras", ["prope", "linear", "plucker"])

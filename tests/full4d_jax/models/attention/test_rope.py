@@ -11,15 +11,6 @@ from full4d_jax.models.attention.rope import (
 )
 
 
-def test_pairs_are_split_as_in_wan():
-    angles = rotary_angles(jnp.arange(12), 3, 2, 2, 128, theta=10000.0, fold_views=False)
-    assert angles.shape == (12, 64)
-    # 128: 22 pairs turn with time, 21 with rows, 21 with columns; token 1 is row 0, column 1.
-    np.testing.assert_allclose(angles[8, :22], 2 * 10000.0 ** (-np.arange(22) / 22), rtol=1e-6)
-    assert not angles[1, :43].any()
-    np.testing.assert_allclose(angles[1, 43:], 10000.0 ** (-np.arange(21) / 21), rtol=1e-6)
-
-
 @pytest.mark.parametrize("turn", [rotate, turn_by_product])
 def test_rotation_is_a_complex_product(turn):
     x = jax.random.normal(jax.random.key(0), (2, 12, 2, 12))

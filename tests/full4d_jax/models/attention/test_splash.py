@@ -1,6 +1,5 @@
 """Splash attention: its lists of tiles against the library's own, tilings, and TPU compilers."""
 
-import functools
 import importlib.util
 import os
 import subprocess
@@ -17,7 +16,6 @@ from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_ma
 from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models.attention.splash import (
     Tiling,
-    splash_attention,
     splash_from_frames,
     tile_lists,
 )
@@ -61,22 +59,6 @@ def decode(info, by_keys, side):
     return found
 
 
-@pytest.mark.parametrize(("views", "frames", "tokens"), [(2, 4, 130), (3, 6, 40), (1, 3, 600)])
-def test_padding_and_tiles_are_exact(views, frames, tokens):
-    """Frames with padding, several to a tile, across the halves, and one frame in two tiles."""
-    shape = (1, views, frames, tokens, 1, 8)
-    q, k, v, cotangent = (jax.random.normal(jax.random.key(i), shape) for i in range(4))
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def run(attend, q, k, v):
-        out, pull = jax.vjp(lambda *x: attend(*x, cross_half=frames % 2 == 0), q, k, v)
-        return out, *pull(cotangent)
-
-    found = run(functools.partial(splash_attention, interpret=True), q, k, v)
-    for a, b in zip(found, run(oracle, q, k, v), strict=True):
-        np.testing.assert_allclose(a, b, atol=3e-6)
-
-
 COMPILE = """
 import sys, jax, jax.numpy as jnp
 from jax.experimental import topologies
@@ -94,18 +76,17 @@ print("kernels", compiled.as_text().count("tpu_custom_call"))
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("libtpu"), reason="needs pip install libtpu")
-@pytest.mark.parametrize("topology", ["v5e:2x2", "v5p:2x2x1", "v6e:2x2"])
-def test_compiles_for_tpu_at_the_5b_models_grid(topology):
+def test_compiles_for_tpu_at_the_5b_models_grid():
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "TPU_WORKER_HOSTNAMES": "localhost"}
     environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
     sizes = [str(n) for n in (1, 6, 42, 252, 24, 128)]
-    command = [sys.executable, "-c", COMPILE, topology, *sizes]
+    command = [sys.executable, "-c", COMPILE, "v6e:2x2", *sizes]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout.split("kernels")[1]) == 3  # forward, dq, and dk with dv
 
 
-@pytest.mark.parametrize(("shape", "parts"), [((3, 4, 40), 3), ((3, 4, 40), 4), ((2, 4, 600), 4)])
+@pytest.mark.parametrize(("shape", "parts"), [((3, 4, 40), 3), ((2, 4, 600), 4)])
 def test_parts_of_the_frames_equal_the_dense_mask(shape, parts):
     """Tiles are several frames, or one; a program learns its part when it runs."""
     views, frames, tokens = shape

@@ -51,13 +51,10 @@ def maker():
     ("settings", "frames", "sides"),
     [
         ({"base_dim": 4}, 13, (1, 3)),
-        ({"base_dim": 8, "num_res_blocks": 1}, 5, (3, 5)),
-        ({"base_dim": 4, "num_res_blocks": 1}, 1, (3, 2)),
         (WAN22_VAE | {"base_dim": 4, "decoder_base_dim": 8}, 9, (3, 1)),
-        (WAN22_VAE | {"base_dim": 4, "decoder_base_dim": 4, "num_res_blocks": 1}, 13, (2, 3)),
         (WAN22_VAE | {"base_dim": 8, "num_res_blocks": 1}, 1, (1, 5)),
     ],
-    ids=["wan21-13", "wan21-5", "wan21-1", "wan22-9", "wan22-13", "wan22-1"],
+    ids=["wan21-13", "wan22-9", "wan22-1"],
 )
 def test_values_equal_diffusers(torch, maker, settings, frames, sides, tmp_path):
     vae = maker.module(settings)

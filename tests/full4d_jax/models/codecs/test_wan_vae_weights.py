@@ -82,27 +82,11 @@ def test_names_of_wan21_agree_with_the_converter_of_diffusers():
     assert {original: name for name, original in theirs.items()} == ours
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda x: x.pop("decoder.conv_in.bias"), "no decoder.conv_in.bias"),
-        (lambda x: x.update(other=np.zeros(3, np.float32)), "also other"),
-        (
-            lambda x: x.update({"quant_conv.bias": np.zeros(5, np.float32)}),
-            "tensor quant_conv.bias: found (5,), expected (32,)",
-        ),
-        (lambda x: [x.pop(name) for name in list(x) if "up_blocks" in name], "and 79 more"),
-        (
-            lambda x: x.update({"quant_conv.bias": np.zeros(32, np.int32)}),
-            "tensor quant_conv.bias: found I32, expected F32, F16, BF16",
-        ),
-    ],
-)
-def test_tensors_that_do_not_fit_are_named(change, words, tmp_path):
+def test_tensors_that_do_not_fit_are_named(tmp_path):
     config = KINDS["wan21"]
     tensors = tensors_of(config, diffusers=True)
-    change(tensors)
+    tensors["quant_conv.bias"] = np.zeros(5, np.float32)
     write_diffusers(tmp_path, config, tensors)
     with pytest.raises(InputError) as error:
         convert_vae(tmp_path)
-    assert words in str(error.value)
+    assert "tensor quant_conv.bias: found (5,), expected (32,)" in str(error.value)

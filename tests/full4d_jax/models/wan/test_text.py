@@ -1,23 +1,14 @@
-"""Embeddings of prompts: as diffusers' Wan pipeline makes them, on a tiny umT5 with random weights,
-and how they reach the model."""
+"""Embeddings of prompts: as diffusers' Wan pipeline makes them, on a tiny, random umT5."""
 
 import dataclasses
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from random_umt5 import save_umt5
-from random_weights import random_params
 
 from full4d_jax.cli import main
-from full4d_jax.config import SamplerConfig, check_config, load_config
-from full4d_jax.generation.batch import Batch, make_conditions
-from full4d_jax.generation.generate import generate_grid
-from full4d_jax.generation.prior import prior_with
-from full4d_jax.models.codecs.codec import make_codec
-from full4d_jax.models.dit import velocity
-from full4d_jax.models.wan.text import embed_prompt, load_negative_text, load_text
+from full4d_jax.config import load_config
+from full4d_jax.models.wan.text import embed_prompt, load_text
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.step import train_step
 
@@ -63,89 +54,19 @@ def test_the_command_writes_what_the_config_takes(encoder, tmp_path, capsys):
     assert text is not None
     np.testing.assert_array_equal(text, embed_prompt(PROMPT, encoder)[0])
     assert np.load(out)["prompt"] == PROMPT
-    assert main(["embed_text", "dogs " * 600, "--model", str(encoder), "--out", str(out)]) == 0
-    assert "601 tokens, those after 512 are cut" in capsys.readouterr().out
-
-    def refused(*words) -> str:
-        assert main(["embed-text", "dogs", *map(str, words)]) == 2
-        return capsys.readouterr().err
-
-    assert "no such folder" in refused("--model", tmp_path / "none")
-    assert "no config.json" in refused("--model", tmp_path)
-    assert "found .txt" in refused("--model", encoder, "--out", tmp_path / "x.txt")
-    (tmp_path / "config.json").write_text("{}")
-    assert "text encoder" in refused("--model", tmp_path)
     weights = encoder / "text_encoder" / "model.safetensors"
     weights.rename(weights.with_name("pytorch_model.bin"))  # no pickle is opened
-    assert "safetensors" in refused("--model", encoder)
+    assert main(["embed-text", "dogs", "--model", str(encoder)]) == 2
+    assert "safetensors" in capsys.readouterr().err
 
 
-def with_text(path, width: int = 24):
-    model = dataclasses.replace(DEBUG.model, layers=1, refiner=0, text_width=width)
+def with_text(path):
+    model = dataclasses.replace(DEBUG.model, layers=1, refiner=0, text_width=24)
     return dataclasses.replace(DEBUG, model=model, text=str(path))
 
 
-@pytest.mark.parametrize(
-    ("content", "width", "found"),
-    [
-        (None, 24, "no such file"),
-        ({"text": np.zeros((5, 20), np.float32)}, 24, r"\(5, 20\)"),
-        ({"text": np.zeros((5, 24), np.int32)}, 24, "int32"),
-        ({"other": np.zeros(1)}, 24, "no embedding"),
-        ({"text": np.zeros((5, 24), np.float32)}, 0, "a model without text"),
-    ],
-)
-def test_unusable_embeddings_are_named(content, width, found, tmp_path):
+def test_unusable_embeddings_are_named(tmp_path):
     path = tmp_path / "text.npz"
-    if content is not None:
-        np.savez(path, **content)
-    with pytest.raises(InputError, match=found):
-        train_step(with_text(path, width))
-
-
-@pytest.fixture
-def prompted(tmp_path):
-    """A config with two embeddings, random parameters, and two clips."""
-    rng = np.random.default_rng(0)
-    for name in ("text", "negative"):
-        np.savez(tmp_path / f"{name}.npz", text=rng.normal(size=(5, 24)))
-    config = with_text(tmp_path / "text.npz")
-    config = dataclasses.replace(config, negative_text=str(tmp_path / "negative.npz"))
-    lens = jnp.array([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]])
-    poses = jnp.broadcast_to(jnp.eye(4), (2, 2, 1, 4, 4))
-    batch = Batch(
-        frames=jnp.asarray(rng.uniform(-1, 1, (2, 2, 1, 16, 16, 3)), jnp.float32),
-        depth=jnp.ones((2, 1, 16, 16)),
-        intrinsics=jnp.broadcast_to(lens, (2, 2, 3, 3)),
-        world_to_camera=poses,
-    )
-    return config, random_params(config.model), batch
-
-
-@pytest.mark.parametrize(("guidance", "negative"), [(1.0, True), (1.0, False), (2.5, True)])
-def test_guidance_leads_from_the_negative_text_to_the_text(prompted, guidance, negative):
-    config, params, batch = prompted
-    sampler = SamplerConfig(guidance=guidance, text_guidance=3.0)
-    config = dataclasses.replace(config, sampler=sampler)
-    if not negative:
-        config = dataclasses.replace(config, negative_text="")
-    check_config(config)
-    clip = jax.tree.map(lambda x: x[0], batch)
-    shot = 0.1 * clip.frames[:1], clip.depth[None], clip.cameras
-    found = generate_grid(prior_with(config, params), *shot, jax.random.key(2))[0][1:]
-
-    @jax.jit
-    def mean(depth, text):
-        """Minus the velocity at tau = 1 from zero noise."""
-        conditions, _ = make_conditions(config.model, shot[0], depth, clip.cameras)
-        conditions = jax.tree.map(lambda x: x[None], conditions._replace(text=text))
-        z = jnp.zeros_like(conditions.projection[:, 1:])
-        out = -velocity(config.model, params)(z, jnp.ones(1), conditions)[0]
-        return make_codec(config.model).decode(out)
-
-    words, other = load_text(config), load_negative_text(config)
-    full, unprompted = mean(shot[1], words), mean(shot[1], other)
-    unprojected = mean(jnp.zeros_like(shot[1]), words)
-    expected = full + (guidance - 1) * (full - unprojected) + 2.0 * (full - unprompted)
-    assert np.abs(expected - full).max() > 0.01
-    np.testing.assert_allclose(found, jnp.clip(expected, -1, 1), atol=1e-5)
+    np.savez(path, text=np.zeros((5, 20), np.float32))
+    with pytest.raises(InputError, match=r"\(5, 20\)"):
+        train_step(with_text(path))

@@ -18,15 +18,11 @@ from full4d_jax.config import (
     ModelConfig,
     TrainingConfig,
     check_config,
-    load_config,
 )
 from full4d_jax.generation.batch import Batch, lines
 from full4d_jax.media.video import write_video
 from full4d_jax.models.sharding import make_mesh
-from full4d_jax.session.errors import InputError
-from full4d_jax.training.clips.batches import clips_at, training_batches
-from full4d_jax.training.state import init_state
-from full4d_jax.training.step import train_step
+from full4d_jax.training.clips.batches import clips_at
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
 
@@ -126,22 +122,6 @@ def test_depth_of_a_share_of_the_clips_is_estimated():
     np.testing.assert_allclose(np.median(estimated[estimated > 0]), 1, atol=0.3)
 
 
-def test_clips_slower_than_the_rate_asked_for_have_room_for_a_window(tmp_path):
-    write_video(tmp_path / "slow.mp4", np.zeros((3, 40, 40, 3), np.uint8), 5)
-    stream = grid_batches(with_data(POSELESS, videos=str(tmp_path), fps=8.0, pseudo=1.0), 0)
-    for _ in range(6):  # windows begin anywhere
-        assert next(stream).frames.shape[2] == 2
-
-
-def test_videos_are_looked_at_before_training(tmp_path):
-    config = with_data(POSELESS, videos=str(tmp_path), frames=3, pseudo=0.5)
-    with pytest.raises(InputError, match="found none"):
-        training_batches(config, 0)
-    write_video(tmp_path / "short.mp4", np.zeros((2, 32, 32, 3), np.uint8), 6)
-    with pytest.raises(InputError, match=r"short\.mp4"):
-        training_batches(config, 0)
-
-
 def test_rows_and_columns():
     shape = (2, 3, 4)
     index = np.arange(24).reshape(shape)
@@ -155,26 +135,3 @@ def test_rows_and_columns():
     np.testing.assert_array_equal(columns.frames[6, :, 0, 0, 0, 0], index[1, :, 2])
     np.testing.assert_array_equal(columns.cameras.world_to_camera[6, :, 0, 0, 0], index[1, :, 2])
     np.testing.assert_array_equal(columns.cameras.intrinsics[6, :, 0, 0], index[1, :, 0])
-
-
-@pytest.mark.slow
-def test_one_program_trains_on_records_and_videos(records, videos):
-    debug = load_config("configs/debug.py")
-    config = dataclasses.replace(
-        with_data(POSED, records=records, videos=videos, pseudo=0.5, pseudo_views=3),
-        model=dataclasses.replace(debug.model, layers=1, refiner=0),
-        optimizer=dataclasses.replace(debug.optimizer, kind="adamw"),
-    )
-    traced = []
-    take = train_step(config)
-
-    def counted(state, batch):
-        traced.append(jax.tree.map(jnp.shape, batch))
-        return take(state, batch)
-
-    step = jax.jit(counted)
-    state = init_state(config, jax.random.key(0))
-    for batch in itertools.islice(training_batches(config, 0), 4):
-        state, metrics = step(state, batch)
-        assert np.isfinite(float(metrics["loss"]))
-    assert len(traced) == 1

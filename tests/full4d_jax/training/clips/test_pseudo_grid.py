@@ -5,7 +5,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax.evaluation.baselines import add_change
 from full4d_jax.training.clips.pseudo_grid import CORNERS, VIDEO_PER_CROP, pseudo_grid, warp_path
 
 
@@ -45,9 +44,3 @@ def test_views_are_those_of_opencv():
             )
             # OpenCV interpolates with 1/32 of a pixel.
             np.testing.assert_allclose(found[view, time], expected, atol=0.02)
-
-
-def test_adding_the_change_is_exact_where_views_differ_by_a_constant():
-    row = np.random.default_rng(0).uniform(0.2, 0.4, (1, 3, 4, 4, 3)).astype(np.float32)
-    grid = row + np.array([0, 0.1, 0.3], np.float32).reshape(3, 1, 1, 1, 1)
-    np.testing.assert_allclose(add_change(grid), grid, atol=1e-6)

@@ -34,16 +34,9 @@ for program in (picture, gradient):
 """
 
 
-@pytest.mark.parametrize("topology", ["h100", "h100:9"])
-def test_gpus_that_no_hosts_hold_are_refused(topology, capsys):
-    assert main(["inspect", "--config", "debug", "--topology", topology]) == 2
-    assert f"--topology: found {topology}, expected a GPU's name" in capsys.readouterr().err
-
-
-@pytest.mark.skipif(HAS_PLUGIN, reason="the compiler for GPU is installed")
-def test_without_the_compiler_for_gpu_says_how_to_install_it(capsys):
-    assert main(["inspect", "--config", "debug", "--topology", "h100:1"]) == 2
-    assert "pip install 'full4d-jax[cuda]'" in capsys.readouterr().err
+def test_gpus_that_no_hosts_hold_are_refused(capsys):
+    assert main(["inspect", "--config", "debug", "--topology", "h100:9"]) == 2
+    assert "--topology: found h100:9, expected a GPU's name" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not HAS_PLUGIN, reason="needs jax-cuda12-plugin (the extra cuda)")
@@ -79,22 +72,15 @@ def test_a_step_is_inspected_for_a_gpu(tmp_path):
 
 
 @pytest.mark.skipif(not HAS_PLUGIN, reason="needs jax-cuda12-plugin (the extra cuda)")
-@pytest.mark.parametrize(
-    ("program", "compiled"),
-    [
-        ("depth", ["a picture"]),
-        pytest.param("encode", ["pictures", "a projection"], marks=pytest.mark.long),
-    ],
-)
-def test_what_data_annotates_with_is_inspected_for_a_gpu(program, compiled, tmp_path):
+def test_what_data_annotates_with_is_inspected_for_a_gpu(tmp_path):
     json_file = tmp_path / "plan.json"
     options = ["--data.views", "3", "--data.frames", "5", "--data.height", "32"]
     options += ["--data.width", "32", "--model.codec", "pixels", "--topology", "h100:8"]
-    asks = ["inspect", "--config", "wan22_5b", "--program", program, *options]
+    asks = ["inspect", "--config", "wan22_5b", "--program", "depth", *options]
     done = run("-m", "full4d_jax.cli", *asks, "--json", str(json_file))
     assert done.returncode == 0, done.stderr
     inspected = json.loads(json_file.read_text())
-    assert list(inspected["programs"]) == compiled
+    assert list(inspected["programs"]) == ["a picture"]
     assert inspected["devices"] == 1
     for one in inspected["programs"].values():
         assert 0 < one["bytes_per_device"] <= inspected["bytes_per_device"] < inspected["capacity"]

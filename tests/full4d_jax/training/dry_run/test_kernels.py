@@ -5,13 +5,10 @@ Of splash attention, those that the mask asks for.
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import pytest
 from jax.experimental import pallas as pl
 
 from full4d_jax.config.masks import allowed_frames
-from full4d_jax.models.attention.splash import splash_attention, splash_from_frames
-from full4d_jax.training.dry_run.compiling import predicted_mfu, tpu_seconds
+from full4d_jax.models.attention.splash import splash_attention
 from full4d_jax.training.dry_run.hlo import read_program
 from full4d_jax.training.dry_run.kernels import kernel_products
 
@@ -65,19 +62,6 @@ def test_a_kernel_counts_for_its_grid_with_its_busier_branch():
     assert kernel_products(jaxpr, read_program("ENTRY %main (p: f32[]) -> f32[] {\n}")) == 0
 
 
-def test_a_kernel_without_a_name_has_that_of_its_function():
-    def thrice(square, result):
-        result[...] = jax.lax.fori_loop(0, 3, lambda _, y: y @ square[...], square[...])
-
-    shape = jax.ShapeDtypeStruct((SIDE, SIDE), jnp.float32)
-    jaxpr = jax.jit(lambda x: pl.pallas_call(thrice, shape)(x)).trace(shape).jaxpr
-    assert kernel_products(jaxpr, read_program(HLO.replace("square", "thrice"))) == 6 * 3 * PRODUCT
-    with pytest.raises(
-        ValueError, match=r"found \['square'\] in the program, expected \['thrice'\]"
-    ):
-        kernel_products(jaxpr, read_program(HLO))
-
-
 def test_splash_attention_counts_the_tiles_that_it_does_not_skip():
     """Tiles are frames here, so as many count as frames read another.
 
@@ -98,31 +82,3 @@ def test_splash_attention_counts_the_tiles_that_it_does_not_skip():
     for kernel, number in products.items():
         hlo = HLO.replace("square", f"splash_mha_{kernel}")
         assert kernel_products(jaxpr, read_program(hlo)) == 6 * number * product
-
-
-def test_of_devices_with_their_own_tiles_the_busiest_counts():
-    """One of two frames of queries reads three frames, the other one."""
-    tokens, heads, width = 512, 3, 128
-    allowed = np.array([[True, True, True], [False, False, True]])
-
-    def attend(q, k, part):
-        return splash_from_frames(q, k, k, part, allowed=allowed)
-
-    queries, keys = (
-        jax.ShapeDtypeStruct((1, frames, tokens, heads, width), jnp.float32) for frames in (1, 3)
-    )
-    part = jax.ShapeDtypeStruct((), jnp.int32)
-    jaxpr = jax.jit(attend).trace(queries, keys, part).jaxpr
-    product = 2 * width * heads * 3 * tokens**2
-    hlo = HLO.replace("square", "splash_mha_fwd_no_residuals")
-    assert kernel_products(jaxpr, read_program(hlo)) == 6 * 2 * product
-
-
-def test_seconds_of_a_tpu_follow_from_cycles_and_kernels():
-    """A v5p runs at 1.75 GHz, as Google says, and multiplies at 459 TFLOP/s."""
-    seconds = tpu_seconds(175_000_000, 459e11, "TPU v5")
-    assert seconds["operations"] == pytest.approx(0.1, rel=2e-3)
-    assert seconds["kernels"] == pytest.approx(0.1)
-    mfu = predicted_mfu(seconds, "TPU v5", 4 * 459e11, 4)
-    assert mfu is not None
-    assert mfu[0] == pytest.approx(0.5, rel=2e-3)
