@@ -14,7 +14,7 @@ from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescal
 from input_pipeline.schema import Example
 from input_pipeline.selection import evenly
 
-Frame = UInt8[ndarray, "h w 3"] | None  # None where a file does not decode
+Frame = UInt8[ndarray, "_ _ 3"] | None  # of any size; None where a file does not decode
 CELL_HEIGHT = 240  # pixels, of a picture on the page
 
 
