@@ -431,7 +431,8 @@ def change_bytes(whole: bytes, rng: np.random.Generator) -> bytes:
     edge = min(len(data), 512)
     last = len(data) - 1
     near = int(rng.integers(edge))
-    place = int(rng.choice([near, last - near, rng.integers(last + 1)]))
+    anywhere = int(rng.integers(last + 1))
+    place = int(rng.choice([near, last - near, anywhere]))
     end = min(len(data), place + int(rng.integers(1, 400)))
     match rng.integers(7):
         case 0:

@@ -33,7 +33,7 @@ def learning_rate(config: OptimizerConfig, steps: int, peak: float) -> optax.Sch
     )
 
 
-def block_matrices(params: Params) -> Any:
+def block_matrices(params: optax.Params) -> Any:
     """Return Muon's dimensions: matrices of blocks are (layer, in, out); None for AdamW."""
     matrix = MuonDimensionNumbers(reduction_axis=1, output_axis=2)
     return jax.tree.map(
