@@ -1,8 +1,9 @@
 """Where the fit to a capture starts: at pixels, at points, or anywhere.
 
-The first of these that there is decides: pixels at the capture's depth; points of the capture, or
-else of the hull of a subject whose outline is known; pixels at the depth of a plane sweep, which
-textured views that stand close together allow; points strewn over the volume that two cameras see.
+The first of these that there is decides: pixels at the capture's depth; points of the capture,
+else of the hull of a subject whose outline is known, else of a still scene those that views share;
+pixels at the depth of a plane sweep, which textured views that stand close together allow; points
+strewn over the volume that two cameras see.
 Where instants are held out, what moves starts in place of the last from pixels at random depth,
 which show the cameras that are there better, and new ones worse.
 """
@@ -15,10 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
+from scipy.spatial import KDTree
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.geometry.plane_sweep import sweep
+from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.seeds import first_scene
 from gaussians import Scene, deforming, with_room
 from gaussians.fitting.points import (
@@ -30,7 +33,13 @@ from gaussians.fitting.points import (
     seen_colors,
     strew,
 )
-from input_pipeline.cameras import centers, nearest_to_axes, resize_intrinsics
+from input_pipeline.cameras import centers, invert, nearest_to_axes, resize_intrinsics
+from input_pipeline.matches import (
+    epipolar_distances,
+    find_features,
+    match_features,
+    triangulate,
+)
 from input_pipeline.selection import evenly
 
 CARVED_INSTANTS = 8  # of a clip, at most; half as many are swept
@@ -88,6 +97,12 @@ def find_start(
         if hull is not None:
             scene = _at_hull(settings, *hull, frames, cameras, key)
             return Start(scene, False, f"{len(hull[0])} points of the subject's hull")
+    if depth is None and times == 1:
+        fewest_points = 1000
+        points, colors = match_points(frames, cameras, round(settings.capacity / 2))
+        if len(points) >= fewest_points:
+            scene = _at_points(settings, points, colors, None, times, key)
+            return Start(scene, True, f"{len(points)} points matched between views")
     note = "the capture's depth"
     if depth is None:
         depth, share = swept(frames, cameras, few[::2])
@@ -125,6 +140,41 @@ def hull_points(
     positions, instants = (np.concatenate(x) for x in zip(*hulls, strict=True))
     few = np.random.default_rng(0).permutation(len(positions))[:most]
     return None if len(few) < fewest_points else (positions[few], instants[few])
+
+
+def match_points(
+    frames: Float[ndarray, "v 1 h w 3"], cameras: Cameras, most: int
+) -> tuple[Float[ndarray, "n 3"], Float[ndarray, "n 3"]]:
+    """Return at most `most` points that neighbouring views share, and their colours."""
+    most_miss = 1.0  # pixels between a match and the epipolar line of the other view
+    least_angle = np.radians(2.0)  # between the rays of a match
+    views, _ = _views(cameras, 0)
+    lenses = views.intrinsics
+    poses = views.world_to_camera
+    pictures = to_uint8(frames[:, 0])
+    features = [find_features(x, k, np.zeros(8)) for x, k in zip(pictures, lenses, strict=True)]
+    positions = []
+    colors = []
+    for i, j in _neighbours(views.eyes):
+        pair = [i, j]
+        matches = match_features(features[i], features[j])
+        miss = epipolar_distances(matches, lenses[pair], poses[pair])
+        depths, angle = triangulate(matches, lenses[pair], poses[pair])
+        sure = (miss < most_miss) & (angle > least_angle) & (depths > 0).all(1)
+        u, v = matches[sure, 0].T
+        rays = np.stack([u, v, np.ones_like(u)], 1) @ np.linalg.inv(lenses[i]).T
+        world = invert(poses[i])
+        positions.append(rays * depths[sure, :1] @ world[:3, :3].T + world[:3, 3])
+        colors.append(frames[i, 0, v.astype(int), u.astype(int)])
+    few = np.random.default_rng(0).permutation(sum(map(len, positions)))[:most]
+    return np.concatenate(positions)[few], np.concatenate(colors)[few]
+
+
+def _neighbours(eyes: Float[ndarray, "v 3"]) -> list[tuple[int, int]]:
+    """Return the pairs of each camera and the eight that stand nearest to it."""
+    _, nearest = KDTree(eyes).query(eyes, min(9, len(eyes)))
+    near = np.asarray(nearest).tolist()
+    return sorted({(min(i, j), max(i, j)) for i, row in enumerate(near) for j in row if i != j})
 
 
 def random_depth(cameras: Cameras) -> Float[ndarray, "v t h w"]:

@@ -5,17 +5,19 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from textured_room import HALF, make_room
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.capture_fit import fit_arrays, lift_capture, to_floats
-from full4d_jax.scene.initial_gaussians import find_start
+from full4d_jax.scene.initial_gaussians import find_start, match_points
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.source.capture_source import held_out_pictures
 from gaussians.fitting.relocation import dead
 from input_pipeline.cameras import intrinsics_from_fov, orbit
+from input_pipeline.transforms import decode
 
 SIDE, VIEWS = 32, 9
 SETTINGS = LiftConfig(steps=300, capacity=300)
@@ -61,6 +63,16 @@ def places(scene):
     """Distances of the visible Gaussians from the middle."""
     alive = ~np.asarray(dead(scene.gaussians))
     return np.linalg.norm(np.asarray(scene.gaussians.means)[alive], axis=1)
+
+
+@pytest.mark.slow
+def test_matched_points_of_a_still_room_lie_on_its_walls():
+    room = decode(make_room(views=8, height=192, width=256, frames=1), height=192, width=256)
+    cameras = Cameras(room.intrinsics, room.world_to_camera, 192, 256)
+    positions, _ = match_points(room.frames / np.float32(255), cameras, 10_000)
+    off = np.abs(np.abs(positions) - HALF).min(1)
+    assert len(positions) >= 1000
+    assert np.quantile(off, 0.9) < 0.05
 
 
 @pytest.mark.parametrize("motion", ["freetime", "deformation"])
