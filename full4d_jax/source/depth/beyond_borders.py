@@ -7,7 +7,8 @@ cross it there have the slope, rows a column,
 
 where w leaves out lines along the border, and c makes it 0 where no line crosses. It is at most
 `steepest_slope`, and changed, as little as can be, where lines would meet beyond (isotonic
-regression).
+regression). Where steeper lines cross, as boards of a floor do, `steep_lines` finds their stretch
+of the border and m(y).
 
 At d columns beyond, row y + m(y) d, a picture goes on with the light that the border has at y, and
 with the detail of its mirror image on the same line, d columns inside at row y - m(y) d. Texture
@@ -16,7 +17,10 @@ largest detail of the three colours, detail is divided by
 
     sqrt(1 + (e / faint_levels)^2)
 
-Disparity goes on along the same lines. Left, top and bottom are the same turned.
+A stretch of steep lines goes on between its upper and lower outline. Lines that would cross the
+border outside of it repeat those inside, mirrored at its ends, and where a line is shorter than d
+inside the stretch, detail is mirrored at its end. Disparity goes on along the same lines, but along
+rows where they are steep, for those run into depth. Left, top and bottom are the same turned.
 """
 
 from typing import NamedTuple
@@ -27,8 +31,12 @@ from jaxtyping import Bool, Float32, Float64, Int, Shaped, UInt8
 from numpy import ndarray
 from scipy.optimize import isotonic_regression
 
-STRIP_SHARE = 3 / 16  # of the short side: gradients that near to the border count
-CLOSEST_SHARE = 0.3  # of their distance at the border, to which lines may come within the reach
+from full4d_jax.source.depth.steep_lines import (
+    CLOSEST_SHARE,
+    Stretch,
+    border_gradients,
+    steep_stretches,
+)
 
 
 class Wide(NamedTuple):
@@ -105,24 +113,72 @@ def _to_the_right(wide: Wide, count: int) -> Wide:
     crossed = _crossed(slopes, height, beyond)
     inside = crossed - np.interp(crossed, rows, slopes) * beyond
     depth = np.broadcast_to(beyond, crossed.shape)
+    level = crossed
+    for stretch in reversed(steep_stretches(wide.mirrored, count)):  # the clearest is drawn last
+        here = _between_outlines(stretch, height, beyond)
+        steep = _along(stretch, height, beyond)
+        crossed = np.where(here, steep.crossed, crossed)
+        inside = np.where(here, steep.inside, inside)
+        depth = np.where(here, steep.depth, depth)
+        level = np.where(here, rows[:, None], level)
     border = np.full(crossed.shape, width - 1)
     return Wide(
         _sample(wide.mirrored, inside, width - 1 - depth, cv2.BORDER_REFLECT_101),
         _sample(wide.repeated, crossed, border, cv2.BORDER_REPLICATE),
-        _sample(wide.disparity, crossed, border, cv2.BORDER_REPLICATE),
+        _sample(wide.disparity, level, border, cv2.BORDER_REPLICATE),
     )
 
 
 def _crossed(
-    slopes: Float64[ndarray, " n"], height: int, beyond: Int[ndarray, " q"]
+    slopes: Float64[ndarray, " n"], height: int, beyond: Int[ndarray, " q"], top: int = 0
 ) -> Float64[ndarray, "{height} q"]:
-    """Return where the line through each place beyond crosses the border."""
-    # Lines that start above or below the picture cross the border's continuation.
+    """Return where the line through each place beyond crosses the border; slopes start at `top`."""
+    # Lines that start above or below the slopes cross the border's continuation.
     far = height + round(abs(slopes).max() * len(beyond))
     reach = np.arange(-far, height + far)
-    steps = np.interp(reach, np.arange(len(slopes)), slopes)
+    steps = np.interp(reach, top + np.arange(len(slopes)), slopes)
     rows = np.arange(height)
     return np.stack([np.interp(rows, reach + steps * d, reach) for d in beyond], 1)
+
+
+def _between_outlines(
+    stretch: Stretch, height: int, beyond: Int[ndarray, " q"]
+) -> Bool[ndarray, "{height} q"]:
+    """Return where a stretch goes on; at the picture's own border no outline ends it."""
+    rows = np.arange(height)[:, None]
+    end = stretch.top + len(stretch.slopes)
+    below = (stretch.top == 0) | (rows >= stretch.top + stretch.upper * beyond)
+    above = (end == height) | (rows < end + stretch.lower * beyond)
+    return below & above
+
+
+class _Along(NamedTuple):
+    """The row where the line of each place beyond crosses the border, and a place on it inside."""
+
+    crossed: Float64[ndarray, "h q"]
+    inside: Float64[ndarray, "h q"]
+    depth: Float64[ndarray, "h q"]
+
+
+def _along(stretch: Stretch, height: int, beyond: Int[ndarray, " q"]) -> _Along:
+    """Return the steep lines beyond; all rows inside are those of the stretch."""
+    number = len(stretch.slopes)
+    crossed = _crossed(stretch.slopes, height, beyond, stretch.top) - stretch.top
+    crossed = _folded(crossed, np.full(crossed.shape, number - 1))
+    slopes = np.interp(crossed, np.arange(number), stretch.slopes)
+    room = np.where(slopes > 0, crossed, number - 1 - crossed) / np.maximum(abs(slopes), 1e-6)
+    depth = _folded(np.broadcast_to(beyond, crossed.shape), room)
+    crossed = crossed + stretch.top
+    return _Along(crossed, crossed - slopes * depth, depth)
+
+
+def _folded(
+    values: Shaped[ndarray, "p q"], length: Shaped[ndarray, "p q"]
+) -> Float64[ndarray, "p q"]:
+    """Return values mirrored at 0 and at `length` until they lie between."""
+    period = 2 * np.maximum(length, 1e-6)
+    rest = np.mod(values, period)
+    return np.minimum(rest, period - rest)
 
 
 def crossing_slopes(picture: UInt8[ndarray, "h w 3"], count: int) -> Float64[ndarray, " h"]:
@@ -130,10 +186,10 @@ def crossing_slopes(picture: UInt8[ndarray, "h w 3"], count: int) -> Float64[nda
 
     Lines that come together do not meet within `count` columns beyond.
     """
-    steepest_slope = 1.0  # rows a column
+    steepest_slope = 1.0  # rows a column, outside of stretches with steep lines
     calm_share = 0.3  # of the mean of a: it is c
     alike_share = 1 / 16  # of the short side: slopes do not vary within it
-    across, down = _border_gradients(picture)
+    across, down = border_gradients(picture)
     short = min(picture.shape[:2])
     nearness = np.linspace(0, 1, across.shape[1], dtype=np.float32)
 
@@ -151,20 +207,6 @@ def crossing_slopes(picture: UInt8[ndarray, "h w 3"], count: int) -> Float64[nda
     together = (1 - CLOSEST_SHARE) / count * np.arange(len(slopes))
     apart = isotonic_regression(slopes + together, weights=vertical + 1e-3).x - together
     return np.clip(apart, -steepest_slope, steepest_slope)
-
-
-def _border_gradients(
-    picture: UInt8[ndarray, "h w 3"],
-) -> tuple[Float32[ndarray, "h s"], Float32[ndarray, "h s"]]:
-    """Return the gradients of grey near the right border, across and down, levels a pixel."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    grey = cv2.GaussianBlur(grey, (0, 0), 1)
-    strip = max(2, round(STRIP_SHARE * min(grey.shape)))
-    # In the last two columns the gradient is that of a mirror image.
-    near = np.s_[:, -strip - 2 : -2]
-    across = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8)[near]
-    down = cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)[near]
-    return across, down
 
 
 def _sample(

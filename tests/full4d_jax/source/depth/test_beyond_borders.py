@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from full4d_jax.source.depth.beyond_borders import beyond_borders, crossing_slopes
+from full4d_jax.source.depth.steep_lines import steep_stretches
 
 ROWS, COLUMNS = 16, 24
 
@@ -49,6 +50,49 @@ def test_lines_go_straight_on(slope):
     for part in parts:
         error = abs(beyond(picture)[part] - true[part]).mean()
         assert error < 0.5 * abs(mirrored[part] - true[part]).mean()
+
+
+@pytest.mark.parametrize("side", [0, 3])
+@pytest.mark.parametrize("slope", [-2.5, 1.7])
+def test_steep_lines_go_straight_on_at_every_side(side, slope):
+    picture = stripes(128, 160, slope)
+    turned = np.ascontiguousarray(np.rot90(picture, side))
+    wide, _ = beyond_borders(turned, np.ones(turned.shape[:2], np.float32), 20, 20)
+
+    def right(values):
+        return values[20:-20, -20:].astype(float)
+
+    y, x = np.mgrid[:128, 1:21]
+    crosses = abs(y - slope * x - 64) < 48
+    true = right(stripes(128, 160, slope, 20, 20))
+    error = abs(right(np.rot90(wide, -side)) - true)[crosses].mean()
+    mirrored = right(np.pad(picture, ((20, 20), (20, 20), (0, 0)), "reflect"))
+    assert error < 0.6 * abs(mirrored - true)[crosses].mean()
+
+
+def fan(left, right):
+    """Boards below row 100 that come together at column 20, row -150; above it a wall."""
+    y, x = np.mgrid[:256, left:right]
+    boards = 128 + 24 * np.sin(60 * (x - 20.0) / (y + 150.0))
+    return np.where(y < 100, 230, boards).round().astype(np.uint8)[..., None].repeat(3, -1)
+
+
+def test_boards_of_a_floor_go_straight_on():
+    picture = fan(0, 180)
+    (stretch,) = steep_stretches(picture, 40)
+    assert abs(stretch.top - 100) <= 6
+    assert abs(stretch.upper) < 0.1, "the floor ends at the wall"
+    rows = np.arange(stretch.top, 256)
+    np.testing.assert_allclose(stretch.slopes[20:], ((rows + 150) / 160)[20:], atol=0.25)
+    wide, _ = beyond_borders(picture, np.ones((256, 180), np.float32), 0, 40)
+    true = fan(-40, 220).astype(float)
+    d = np.arange(1, 41)
+    crosses = np.mgrid[:256, :40][0] > 130 + 2.2 * d
+    error = abs(wide[:, -40:].astype(float) - true[:, -40:])[crosses].mean()
+    mirrored = np.pad(picture, ((0, 0), (0, 40), (0, 0)), "reflect")[:, -40:]
+    assert error < 0.5 * abs(mirrored - true[:, -40:])[crosses].mean()
+    assert (wide[:90, -40:] > 220).all(), "the wall stays"
+    assert wide[112:, -40:].std() > 0.5 * true[112:, -40:].std(), "boards go on in all of the floor"
 
 
 def test_disparity_goes_on_along_the_lines():
