@@ -242,9 +242,9 @@ def numbers() -> Iterator[Attack]:
 
 def machines() -> Iterator[Attack]:
     """Yield full disks, strange environments, streams that are gone, and signals."""
-    full = "ulimit -f 1; trap '' XFSZ"
-    for job, words in JOBS.items():
-        yield Attack(f"disk/{job}", words, shell=full, codes=(REFUSED,))
+    full = "ulimit -f 0; trap '' XFSZ; export JAX_ENABLE_COMPILATION_CACHE=false"
+    for job in JOBS.keys() - {"lift", "run", "render", "train"}:  # full disks of these: test_chaos
+        yield Attack(f"disk/{job}", JOBS[job], shell=full, codes=(REFUSED,))
     for line in (
         "export XLA_FLAGS=--xla_nothing=1",
         "export JAX_PLATFORMS=nothing",

@@ -34,4 +34,5 @@ def test_damaged_files_are_read_or_refused_in_words():
 def test_commands_answer_hostile_input_in_words():
     cases = ["link/render .lock", "place/scene.ply", "disk/convert x.spz"]
     cases += ["array/convert x.html means", "number/procedural --jobs", "signal/render"]
-    assert attack(*cases).count("\n") > 20
+    printed = attack(*cases)
+    assert [case for case in cases if case not in printed] == []

@@ -154,7 +154,7 @@ def test_a_capture_is_lifted_without_a_prior_and_rendered(tmp_path, capsys, monk
         raise AssertionError("a prior was looked for")
 
     monkeypatch.setattr(scene_lift, "prior_path", never)
-    monkeypatch.setattr(scene_lift, "open_together", never)
+    monkeypatch.setattr(scene_lift, "open_prior", never)
     capture, out = write(tmp_path / "ball.npz"), tmp_path / "out"
     small = ["--lift.steps", "60", "--lift.capacity", "200"]
     assert main(["lift", str(capture), "--out", str(out), *small]) == 0
