@@ -145,7 +145,7 @@ def make_view(
     if bent.any():
         notes.append(_narrowing(here, files[0], lens, bent))
     if not video and t > 1 and timestamps is None and fps is None:
-        notes.append(f"pictures are taken to come {STILL_FPS:g} a second, in want of --fps")
+        notes.append(f"no --fps given: assuming {STILL_FPS:g} pictures a second")
     return View(
         name=name,
         files=tuple(files),

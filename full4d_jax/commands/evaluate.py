@@ -128,7 +128,7 @@ class ForeignFilmsOptions(SourceOptions):
     source_camera: str | None = None
     """The camera whose film the method was given; left out, the first."""
     row: str | None = None
-    """Name of the films in the tables; left out, that of the folder."""
+    """Name of the films in the tables (default: the folder's)."""
     rows: Rows = None
     """Short side at which pictures are compared; left out, the smallest that there is."""
     vgg: bool = False

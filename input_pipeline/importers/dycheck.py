@@ -46,7 +46,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         note = (
             ""
             if extra.is_file()
-            else f"{default_fps:g} frames a second, in want of extra.json or --fps"
+            else f"no extra.json and no --fps: assuming {default_fps:g} frames a second"
         )
     films: dict[int, list[tuple[int, str]]] = {}
     for item in field(dataset, "ids", str(path / "dataset.json")):

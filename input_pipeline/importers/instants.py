@@ -72,7 +72,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             timestamps=times,
         )
         views.append(view)
-    notes = [] if fps else [f"{default_fps:g} instants a second, in want of --fps"]
+    notes = [] if fps else [f"no --fps given: assuming {default_fps:g} instants a second"]
     if borrowed:
         notes += [f"{borrowed} instants have no cameras of their own and take those before them"]
     return [make_capture(path.name, views, notes=notes)]

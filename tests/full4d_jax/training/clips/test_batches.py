@@ -93,7 +93,7 @@ def test_records_and_videos_are_seen_by_their_shares_and_named(records, videos):
 
 
 def test_a_posed_prior_sees_reprojected_videos_too(records, videos):
-    """Of two views the second is the video, of three others turn; the others are records."""
+    """The second of two views is the video; with three views others turn; the rest are records."""
     two = with_data(POSED, records=records, videos=videos, pseudo=0.5)
     recorded, filmed = batches_at(two, 0, 1)
     assert recorded.frames.shape[1] == 3
