@@ -67,7 +67,9 @@ def test_folders_of_pictures_carry_depth_and_masks(tmp_path, write_pictures):
     assert len(view.depth) == len(view.masks) == 3
     np.testing.assert_allclose(view.timestamps, [0, 0.2, 0.4])
     assert capture.note == ""
-    assert colmap.read(path, None)[0].note.startswith("no --fps given: assuming 1 pictures a second")
+    assert colmap.read(path, None)[0].note.startswith(
+        "no --fps given: assuming 1 pictures a second"
+    )
 
 
 def test_what_does_not_fit_is_named(tmp_path, write_pictures):
