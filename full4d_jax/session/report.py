@@ -6,33 +6,19 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from full4d_jax.session.files import Arrays
+from full4d_jax.session.stage_arrays import STAGES
 from full4d_jax.session.stages import PLACE, Stages
 from full4d_jax.session.versions import OURS, versions_of
 from input_pipeline.whole_files import write_text
 
 NEXT = {"sample": "lift", "lift": "render"}  # towards a scene; grids without poses have no depth
-SCORES = (
-    "source_psnr",
-    "moving_psnr",
-    "moving_psnr_worst",
-    "moving_psnr_worst_at",
-    "moving_psnr_between",
-    "sharpness",
-    "straightness",
-    "straightness_worst_at",
-    "fitted_psnr",
-    "held_out_psnr",
-    "color_disagreement",
-    "place_disagreement",
-)
+SCORES = [key.removesuffix("?") for key, kind in STAGES["scene"].items() if kind == "score"]
 PACKAGES = (OURS, "jax", "jaxlib", "numpy", "av")
 
 
@@ -47,29 +33,6 @@ class Job:
 
     stages: Stages
     started: float = field(default_factory=time.perf_counter)
-
-
-def _size(arrays: Mapping[str, Arrays]) -> dict[str, int]:
-    if "grid" not in arrays:
-        return {}
-    names = ("views", "instants", "rows", "columns")
-    return dict(zip(names, arrays["grid"]["frames"].shape[:4], strict=True))
-
-
-def _scores(arrays: Mapping[str, Arrays]) -> dict[str, float]:
-    """Return how well the scene shows the source, where it is made; `SCORES` that have a meaning.
-
-    `scene.quality` says what they measure.
-    """
-    scene = arrays.get("scene", {})
-    scores = {name: float(scene[name]) for name in SCORES if name in scene}
-    return {name: round(score, 4) for name, score in scores.items() if math.isfinite(score)}
-
-
-def _words(arrays: Mapping[str, Arrays]) -> dict[str, str]:
-    """Return in words how far the views of a scene disagree, where they were asked."""
-    scene = arrays.get("scene", {})
-    return {"disagreement": str(scene["disagreement"])} if "disagreement" in scene else {}
 
 
 def write_report(
@@ -91,19 +54,21 @@ def write_report(
     """
     folder = job.stages.folder
     grid = job.stages.arrays["grid"]
-    source_class = type(options["source"]).__name__ if "source" in options else None
+    scene = job.stages.arrays.get("scene", {})
+    scores = {name: round(float(scene[name]), 4) for name in SCORES if name in scene}
+    sizes = zip(("views", "instants", "rows", "columns"), grid["frames"].shape, strict=False)
     report = {
         "command": command,
         "seconds": {name: round(value, 2) for name, value in job.stages.seconds.items()},
         "seconds_in_all": round(time.perf_counter() - job.started, 2),
-        **_size(job.stages.arrays),
-        **_scores(job.stages.arrays),
-        **_words(job.stages.arrays),
+        **dict(sizes),
+        **{name: score for name, score in scores.items() if math.isfinite(score)},
+        **{key: str(scene[key]) for key in ("disagreement",) if key in scene},
         "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "warnings": job.stages.warnings,
         "source": str(grid["note"]),
         "place": {name: grid[name].tolist() for name in PLACE if name in grid},
-        "way": source_class,
+        "way": type(options["source"]).__name__ if "source" in options else None,
         "checkpoint": checkpoint,
         "options": {name: asdict(value) for name, value in options.items()},
         "versions": versions_of(PACKAGES),

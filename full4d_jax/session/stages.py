@@ -78,9 +78,9 @@ class Stages:
             self.say(f"{name}: kept from {path}")
             return self._told(name, saved)
         self.say(f"{name} ...")
-        start = time.perf_counter()
-        arrays = make()
-        seconds = time.perf_counter() - start
+        with self.timed(name):
+            arrays = make()
+        seconds = self.seconds[name]
         marks = {"fingerprint": mark, "before": json.dumps(before), "seconds": seconds}
         saved = arrays | {key: np.array(value) for key, value in marks.items()}
         save_arrays(path, saved)
@@ -89,9 +89,7 @@ class Stages:
 
     def before(self, after: str | None = None) -> dict[str, str]:
         """Return the fingerprints of all earlier stages, or of the one that is named."""
-        if after is None:
-            return self.fingerprints.copy()
-        return {after: self.fingerprints[after]}
+        return {after: self.fingerprints[after]} if after else self.fingerprints.copy()
 
     def finished(self, name: str) -> Arrays:
         """Return the arrays of a stage that an earlier run made from the stages there now.
