@@ -61,14 +61,12 @@ class Copies:
             for address in self._addresses * is_first_process():
                 try:
                     with input_errors("address", DO):
-                        count = _upload_changes(address)
+                        _upload_changes(address)
                 except InputError as failed:
                     if error is None:
                         raise
-                    print(f"warning: {failed}", file=sys.stderr)  # the command's own error is told
-                    continue
-                if count:
-                    print(f"{address}: {count} files uploaded")
+                    # The command's own error is told.
+                    print(f"warning: {failed}", file=sys.stderr)
 
     def of(self, address: str) -> Path:
         """Return the copy of an address, brought up to date when it is first asked for.
@@ -76,9 +74,13 @@ class Copies:
         Raises:
           InputError: it cannot be read, or the disk has no room for it.
         """
-        if not self._addresses:  # from now on addresses are printed in the place of copies
-            self._shown.enter_context(contextlib.redirect_stdout(_Shown(sys.stdout)))  # type: ignore[type-var]
-            self._shown.enter_context(contextlib.redirect_stderr(_Shown(sys.stderr)))  # type: ignore[type-var]
+        if not self._addresses:
+            # From now on addresses are printed in the place of copies.
+            for redirect, stream in (
+                (contextlib.redirect_stdout, sys.stdout),
+                (contextlib.redirect_stderr, sys.stderr),
+            ):
+                self._shown.enter_context(redirect(_Shown(stream)))  # type: ignore[type-var]
         if address not in self._addresses:
             with input_errors("address", DO):
                 _download_changes(address)
@@ -92,7 +94,7 @@ class Copies:
           InputError: as `of`.
         """
         with input_errors("address", DO):
-            is_dataset = stored_file(address, INDEX) is not None
+            is_dataset = stored_file(f"{address}/{INDEX}") is not None
         return Path(address) if is_dataset else self.of(address)
 
 
@@ -149,20 +151,18 @@ def _with_copies(value: Any, hint: Any, path_of: Callable[[str], Path]) -> Any:
     """Return a value of an option, or of a config, with paths in place of addresses."""
     if any(isinstance(mark, Streamed) for mark in getattr(hint, "__metadata__", ())):
         return value
-    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+    if type(value) is tuple:
         return tuple(_with_copies(x, None, path_of) for x in value)
-    if is_dataclass(value) and not isinstance(value, type):
+    if is_dataclass(value):
         hints = get_type_hints(type(value), include_extras=True)
         own = {x.name: getattr(value, x.name) for x in fields(value) if x.init}
         local = {name: _with_copies(x, hints[name], path_of) for name, x in own.items()}
         changed = {name: x for name, x in local.items() if x is not own[name]}
         return replace(value, **changed) if changed else value
-    if not isinstance(value, str | Path):
-        return value
-    address = address_of(value)
+    address = address_of(value) if isinstance(value, str | Path) else ""
     if address.partition("://")[0] not in LIBRARIES:
         return value
-    return type(value)(path_of(address)) if isinstance(value, str) else path_of(address)
+    return type(value)(path_of(address))
 
 
 def _download_changes(address: str) -> None:
@@ -179,17 +179,16 @@ def _download_changes(address: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     marks = _marks(address)
     stored = {k: x for k, x in stored_files(address).items() if _is_copied(address, k)}
-    unchanged = {name for name in marks if _stamp(path / name) == marks[name][1:]}
-    for name in unchanged - stored.keys():  # deleted there
-        (path / name).unlink()
-    missing = {
-        name: file
+    for name in marks.keys() - stored.keys():  # deleted there
+        if _stamp(path / name) == marks[name][1:]:
+            (path / name).unlink()
+    missing = [
+        name
         for name, file in stored.items()
         if not (path / name).exists() or marks.get(name, [None])[0] != file.mark
-    }
-    needed = sum(file.size for file in missing.values())
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(cache_folder()).free
+    ]
+    needed = sum(stored[name].size for name in missing)
+    free = shutil.disk_usage(path.parent).free
     if needed > free:
         expected = f"at most {free / 1e9:.1f} GB, which {cache_folder()} has room for"
         do = "set XDG_CACHE_HOME to a folder on a larger disk, or mount the bucket"
@@ -202,9 +201,9 @@ def _download_changes(address: str) -> None:
             ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool,
         ):
             stamps = pool.map(partial(_download, address), missing)
-            for done, (name, stamp) in enumerate(zip(missing, stamps, strict=True)):
-                marks[name] = [missing[name].mark, *stamp]
-                report(done + 1)
+            for done, (name, stamp) in enumerate(zip(missing, stamps, strict=True), 1):
+                marks[name] = [stored[name].mark, *stamp]
+                report(done)
     finally:  # what is copied by now has not changed on this machine
         write_text(_marks_file(address), json.dumps(marks))
 
@@ -214,12 +213,12 @@ def _download(address: str, name: str) -> list[int]:
     path = copy_of(address) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial_file:
-        download(f"{address}/{name}".rstrip("/"), partial_file)
+        download(_below(address, name), partial_file)
     return _stamp(path)
 
 
-def _upload_changes(address: str) -> int:
-    """Upload the files of a copy that changed, the index of a data set last; return their number.
+def _upload_changes(address: str) -> None:
+    """Upload the files of a copy that changed, the index of a data set last, and say how many.
 
     Checkpoints that are gone here are removed there.
     """
@@ -233,14 +232,20 @@ def _upload_changes(address: str) -> int:
     ]
     for name in sorted(changed, key=lambda name: (Path(name).name == INDEX, name)):
         stamp = _stamp(path / name)
-        marks[name] = [upload(path / name, f"{address}/{name}".rstrip("/")).mark, *stamp]
+        marks[name] = [upload(path / name, _below(address, name)).mark, *stamp]
     removed = [name for name in marks if name.startswith(CHECKPOINTS) and name not in names]
     for name in removed:
-        remove(f"{address}/{name}")
+        remove(_below(address, name))
         del marks[name]
     if changed or removed:
         write_text(_marks_file(address), json.dumps(marks))
-    return len(changed)
+    if changed:
+        print(f"{address}: {len(changed)} files uploaded")
+
+
+def _below(address: str, name: str) -> str:
+    """Return the address of a file; "" is the only one of an address that is a file."""
+    return f"{address}/{name}".rstrip("/")
 
 
 def _names_below(path: Path) -> list[str]:
@@ -251,9 +256,8 @@ def _names_below(path: Path) -> list[str]:
 
 def _is_copied(address: str, name: str) -> bool:
     """Return whether a file is copied at all."""
-    if address.startswith("gs://") and name.startswith(CHECKPOINTS):
-        return False
-    return UNFINISHED not in name
+    is_of_orbax = address.startswith("gs://") and name.startswith(CHECKPOINTS)
+    return not is_of_orbax and UNFINISHED not in name
 
 
 def _marks_file(address: str) -> Path:

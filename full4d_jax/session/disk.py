@@ -10,18 +10,10 @@ from collections.abc import Callable, Iterator
 
 from full4d_jax.session.errors import InputError
 
-ERRORS = {
-    errno.EACCES,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EISDIR,
-    errno.EIO,
-    errno.ENAMETOOLONG,
-    errno.ENOSPC,
-    errno.ENOTDIR,
-    errno.EPERM,
-    errno.EROFS,
-}
+ERRORS = (
+    *(errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EISDIR, errno.EIO, errno.ENAMETOOLONG),
+    *(errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS),
+)
 
 
 @contextlib.contextmanager
@@ -40,10 +32,9 @@ def disk_errors(
     try:
         yield
     except Exception as error:
-        message = disk_error(error, str(where), remains)
-        if message is None:
-            raise
-        raise message from error
+        if message := disk_error(error, str(where), remains):
+            raise message from error
+        raise
 
 
 def disk_error(
@@ -57,19 +48,15 @@ def disk_error(
       remains: says which files are still complete.
     """
     reason = _reason(error)
-    if reason is None:
+    if not reason:
         return None
-    named = getattr(error, "filename2", None) or getattr(error, "filename", None)  # 2: the new name
-    place = where or str(named or "of the output")
-    remainder = f"{text}; " if (text := remains()) else ""
-    do = f"{remainder}make room, give permission or another name, then give the same command again"
-    return InputError(
-        "output folder" if where else "output",
-        place,
-        reason,
-        "a place with room and permission",
-        do,
-    )
+    # 2: the new name, of a file that is renamed.
+    named = getattr(error, "filename2", None) or getattr(error, "filename", None)
+    what = "output folder" if where else "output"
+    again = "make room, give permission or another name, then give the same command again"
+    do = "; ".join(filter(None, (remains(), again)))
+    expected = "a place with room and permission"
+    return InputError(what, where or str(named or "of the output"), reason, expected, do)
 
 
 def quiet_threads() -> None:
@@ -80,7 +67,7 @@ def quiet_threads() -> None:
     original_hook = threading.excepthook
 
     def report_unless_disk_error(failed: threading.ExceptHookArgs) -> None:
-        if failed.exc_value is None or _reason(failed.exc_value) is None:
+        if not (failed.exc_value and _reason(failed.exc_value)):
             original_hook(failed)
 
     threading.excepthook = report_unless_disk_error
@@ -91,12 +78,13 @@ def quiet_threads() -> None:
 def _is_no_disk_error(record: logging.LogRecord) -> bool:
     """Return whether a line of a log is about something else than a failed disk."""
     failed = record.exc_info[1] if record.exc_info else Exception(record.getMessage())
-    return failed is None or _reason(failed) is None
+    return not (failed and _reason(failed))
 
 
-def _reason(error: BaseException) -> str | None:
-    """Return the system's reason if the disk failed; tensorstore has its number in the text."""
-    number = error.errno if isinstance(error, OSError) else None
+def _reason(error: BaseException) -> str:
+    """Return the system's reason if the disk failed, else ""."""
+    number = getattr(error, "errno", None)
+    # Tensorstore has it in the text.
     if number is None and (code := re.search(r"os_error_code='(\d+)'", str(error))):
         number = int(code[1])
-    return os.strerror(number) if number in ERRORS else None
+    return os.strerror(number) if number in ERRORS else ""

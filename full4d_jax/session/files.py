@@ -85,8 +85,7 @@ def _hold(folder: Path, name: str, mode: int) -> None:
             raise
         do = "wait for it, stop it, or give another --out"
         found = f"in use by {who or 'another process'}"
-        expected = "one that nobody writes to"
-        raise InputError("output folder", folder, found, expected, do) from None
+        raise InputError("output folder", folder, found, "one that is free", do) from None
     with contextlib.suppress(OSError):  # of a full disk, which tells what is written next
         os.truncate(lock, 0)
         if mode == fcntl.LOCK_EX:
@@ -101,14 +100,10 @@ def open_folder(path: str | Path) -> Path:
       InputError: The path is a file or an address, or nothing can be written there.
     """
     path = Path(path)
+    do = "give a folder that you may write to as --out"
     if address := address_of(path):  # a folder of that name would be made here
         expected = "a folder, gs:// or s3://"
-        raise InputError(
-            "output folder", address, "another address", expected, "give another --out"
-        )
-    do = "give a folder that you may write to as --out"
-    if path.exists() and not path.is_dir():
-        raise InputError("output folder", path, "a file", "a folder", do)
+        raise InputError("output folder", address, "another address", expected, do)
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):  # which has no name that a link could have

@@ -5,6 +5,7 @@ Memory that a process may address, flags of XLA, platforms of jax, streams, and 
 
 import contextlib
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from full4d_jax.session.errors import InputError
 # libraries end the process, or wait for ever for a thread that did not start.
 LEAST_ADDRESSES = 3 * 2**30
 ENDING = (signal.SIGTERM, signal.SIGHUP)
-FATAL = "F"  # first letter of a line of XLA's log that ends the process
+CORRECT = "correct the variable, or unset it"
 # Starts jax on the processor, which is enough to read the flags.
 START = "import os; os.environ['JAX_PLATFORMS'] = 'cpu'; import jax; jax.devices()"
 
@@ -92,48 +93,35 @@ def check_machine() -> None:
       InputError: naming the limit or the variable.
     """
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit not in (resource.RLIM_INFINITY, -1) and limit < LEAST_ADDRESSES:
+    if 0 < limit < LEAST_ADDRESSES:
         found = f"{limit / 2**30:.1f} GiB that a process may address"
         expected = f"at least {LEAST_ADDRESSES / 2**30:.0f} GiB"
-        raise InputError(
-            "environment", "ulimit -v", found, expected, "raise it: ulimit -v unlimited"
-        )
+        do = "raise it: ulimit -v unlimited"
+        raise InputError("environment", "ulimit -v", found, expected, do)
+    flags = os.environ.get("XLA_FLAGS")
     # Where jax is started already, it has read them.
-    if os.environ.get("XLA_FLAGS") and "jax" not in sys.modules:
-        _check_flags(os.environ["XLA_FLAGS"])
+    if not flags or "jax" in sys.modules:
+        return
+    # XLA ends a process for a wrong flag, so that they are tried in another one.
+    tried = subprocess.run([sys.executable, "-c", START], capture_output=True, check=False)
+    if tried.returncode:
+        errors = tried.stderr.decode(errors="replace")
+        fatal = re.search(r"^F.*?\] *(.*)", errors, re.MULTILINE)
+        expected = f"flags that jax starts with ({fatal[1] if fatal else errors[-200:]:.200})"
+        raise InputError("environment", "XLA_FLAGS", flags, expected, CORRECT)
 
 
 def machine_error(error: Exception) -> InputError | None:
     """Return an error of the machine in words: no memory, no such platform; None for any other."""
     text = str(error)
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
-        found = f"too little of it ({(text or 'MemoryError').splitlines()[0]:.200})"
-        advice = "ask for less: smaller pictures, fewer views, frames or Gaussians"
-        return InputError("memory", "of this machine", found, "enough for this command", advice)
-    platforms = os.environ.get("JAX_PLATFORMS", "")
-    if not platforms or "Unable to initialize backend" not in text:
+        line = (text or "MemoryError").splitlines()[0]
+        found = f"too little of it ({line:.200})"
+        do = "ask for less: smaller pictures, fewer views, frames or Gaussians"
+        return InputError("memory", "of this machine", found, "enough for this command", do)
+    platforms = os.environ.get("JAX_PLATFORMS")
+    _, unable, words = text.partition("Unable to initialize backend ")
+    if not (platforms and unable):
         return None
-    words = text.partition("Unable to initialize backend ")[2].splitlines()[0]
-    advice = "correct the variable, or unset it"
-    expected = f"platforms that jax has here ({words})"
-    return InputError("environment", "JAX_PLATFORMS", platforms, expected, advice)
-
-
-def _check_flags(flags: str) -> None:
-    """Refuse flags that XLA ends a process for, which is tried in another one.
-
-    Raises:
-      InputError: with XLA's words.
-    """
-    tried = subprocess.run(
-        [sys.executable, "-c", START], capture_output=True, text=True, errors="replace", check=False
-    )
-    if tried.returncode == 0:
-        return
-    lines = tried.stderr.splitlines()
-    fatal = [line for line in lines if line[:1] == FATAL and "]" in line] or lines[-1:]
-    words = fatal[0].partition("]")[2].strip() if fatal else f"exit code {tried.returncode}"
-    expected = f"flags that jax starts with ({words:.200})"
-    raise InputError(
-        "environment", "XLA_FLAGS", flags, expected, "correct the variable, or unset it"
-    )
+    expected = f"platforms that jax has here ({words.splitlines()[0]})"
+    return InputError("environment", "JAX_PLATFORMS", platforms, expected, CORRECT)

@@ -3,11 +3,11 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -68,24 +68,25 @@ def check_processes(options: ProcessOptions) -> None:
     """
     check_fields(options, what="option")
     coordinator = options.coordinator
-    processes = options.processes
-    process = options.process
     if not coordinator:
-        for name, value, unset in (("processes", processes, 0), ("process", process, NO_NUMBER)):
+        for name, value, unset in (
+            ("processes", options.processes, 0),
+            ("process", options.process, NO_NUMBER),
+        ):
             if value != unset:
                 do = "give HOST:PORT of process 0 as --coordinator"
                 raise InputError("option", f"--{name}", value, "none without a coordinator", do)
         return
-    host, colon, port = coordinator.rpartition(":")
-    if not (host and colon and port.isdecimal() and 0 < int(port) < 2**16):
+    last = options.processes - 1
+    if not re.fullmatch(r".+:\d{1,5}", coordinator):
         do = "name the machine of process 0 and a free port"
         raise InputError("option", "--coordinator", coordinator, "HOST:PORT", do)
-    if processes < 2:
-        do = "say how many there are"
-        raise InputError("option", "--processes", processes, "at least 2 with a coordinator", do)
-    if not 0 <= process < processes:
-        expected = f"0 to {processes - 1}, another one in each process"
-        raise InputError("option", "--process", process, expected, "number them")
+    if last < 1:
+        expected = "at least 2 with a coordinator"
+        raise InputError("option", "--processes", last + 1, expected, "say how many there are")
+    if not 0 <= options.process <= last:
+        expected = f"0 to {last}, another one in each process"
+        raise InputError("option", "--process", options.process, expected, "number them")
 
 
 def join_processes(options: ProcessOptions) -> None:
@@ -96,24 +97,18 @@ def join_processes(options: ProcessOptions) -> None:
         tells it.
 
     Raises:
-      InputError: there is nothing around that jax knows, no answer at the coordinator, or another
-        program at its port.
-      PeerError: the others did not come.
+      InputError: there is nothing around that jax knows, or no answer at the coordinator.
+      PeerError: the others did not come, or the port of the coordinator is not free.
     """
     import jax
 
     if options.coordinator and options.process > 0:
         _wait_for_first(options)
-    elif options.coordinator:
-        _require_free_port(options)
     try:
         if options.coordinator:
-            jax.distributed.initialize(
-                options.coordinator,
-                options.processes,
-                options.process,
-                cluster_detection_method="deactivate",  # SLURM's would take one GPU of several
-            )
+            # Detection of SLURM's would take one GPU of several.
+            addresses = (options.coordinator, options.processes, options.process)
+            jax.distributed.initialize(*addresses, cluster_detection_method="deactivate")
         else:
             jax.distributed.initialize()
     except ValueError as error:
@@ -122,35 +117,18 @@ def join_processes(options: ProcessOptions) -> None:
         do = "leave it out for a single process, or give --coordinator (docs/training.md)"
         raise InputError("option", "--distributed", found, expected, do) from None
     except RuntimeError as error:
-        words = " ".join(str(error).split())[:200]
         expected = "processes that start within minutes of each other, and reach the first"
         do = "check the address, the port and the other processes"
-        raise PeerError("option", options.flag, words, expected, do) from None
+        raise PeerError("option", options.flag, f"{error!s:.200}", expected, do) from None
 
 
-def _require_free_port(options: ProcessOptions) -> None:
-    """Refuse a port on which another program listens already.
-
-    Raises:
-      InputError: one does.
-    """
-    port = int(options.coordinator.rpartition(":")[2])
-    with socket.socket(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET) as ours:
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            ours.bind(("", port))
-        except OSError as error:
-            in_use = f"port {port}, which cannot be used ({error.strerror or error})"
-            do = "name another port, in all processes"
-            raise InputError("option", options.flag, in_use, "a free port", do) from None
-
-
-def _wait_for_first(options: ProcessOptions, pause_seconds: float = 1.0) -> None:
+def _wait_for_first(options: ProcessOptions) -> None:
     """Wait until process 0 listens: jax itself would abort where it never does.
 
     Raises:
       InputError: it does not within `SECONDS_TO_WAIT`.
     """
+    pause_seconds = 1.0
     host, _, port = options.coordinator.rpartition(":")
     end = time.monotonic() + SECONDS_TO_WAIT
     while True:
@@ -165,7 +143,7 @@ def _wait_for_first(options: ProcessOptions, pause_seconds: float = 1.0) -> None
         time.sleep(pause_seconds)
 
 
-@contextmanager
+@contextlib.contextmanager
 def one_part(options: ProcessOptions, part: tuple[int, int]) -> Iterator[tuple[int, int]]:
     """Give each process its part of the work, and wait at the end until all parts are done.
 
@@ -191,12 +169,12 @@ def one_part(options: ProcessOptions, part: tuple[int, int]) -> Iterator[tuple[i
     except Exception as error:
         # The others go on with their parts, and would be ended if this one left.
         print(f"{error}\nwaiting for the other processes to end", file=sys.stderr, flush=True)
-        worst_code(exit_code_of(error))
+        _worst_code(error)
         raise
-    require_all(worst_code(0))
+    agree()
 
 
-@contextmanager
+@contextlib.contextmanager
 def output_of(options: ProcessOptions, folder: Path) -> Iterator[Path]:
     """Yield the folder in which this process works: of several, the first writes in `folder` alone.
 
@@ -223,7 +201,7 @@ def output_of(options: ProcessOptions, folder: Path) -> Iterator[Path]:
         except PeerError:  # of `agree`, as the others have it
             raise
         except Exception as error:
-            worst_code(exit_code_of(error))  # where the others agree next
+            _worst_code(error)  # where the others agree next
             raise
         agree()
 
@@ -236,8 +214,13 @@ def agree() -> None:
     """
     import jax
 
-    if jax.process_count() > 1:
-        require_all(worst_code(0))
+    if jax.process_count() == 1:
+        return
+    if code := _worst_code():
+        do = "see what it printed"
+        error = PeerError("process", "another one", "an error", "its part of the work", do)
+        error.exit_code = code
+        raise error
 
 
 def on_mesh(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
@@ -260,9 +243,8 @@ def on_mesh(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
 def mesh_arrays(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
     """Return what `on_mesh` returns, but where it lies: each process has its part."""
     import jax
-    from jax.core import Tracer
 
-    is_traced = any(isinstance(x, Tracer) for x in jax.tree.leaves(arguments))
+    is_traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(arguments))
     if mesh is None or is_traced or jax.process_count() == 1:
         return make(*arguments)
     agree()
@@ -273,23 +255,25 @@ def mesh_arrays(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
 def whole(tree: Any) -> Any:
     """Return arrays that lie on devices of several processes as arrays of this one."""
     import jax
-    from jax.core import Tracer
+
+    return jax.tree.map(_gather, tree)
+
+
+def _gather(x: Any) -> Any:
+    import jax
     from jax.experimental import multihost_utils
 
-    def gather(x: Any) -> Any:
-        is_shared = isinstance(x, jax.Array) and not isinstance(x, Tracer)
-        if not is_shared or x.is_fully_addressable:
-            return x
-        return multihost_utils.process_allgather(x, tiled=True)
-
-    return jax.tree.map(gather, tree)
+    is_whole = not isinstance(x, jax.Array) or isinstance(x, jax.core.Tracer)
+    if is_whole or x.is_fully_addressable:
+        return x
+    return multihost_utils.process_allgather(x, tiled=True)
 
 
 def _share_files(folder: Path) -> None:
     """Give every process the files of stages that the first has in its folder."""
-    names: list[str] = []
-    if is_first_process() and folder.is_dir():
-        files = (x for x in folder.iterdir() if x.suffix in STAGE_FILES and not x.is_symlink())
+    names = []
+    if is_first_process():
+        files = (x for x in folder.glob("*") if x.suffix in STAGE_FILES and not x.is_symlink())
         names = sorted(x.name for x in files if x.is_file())
     for name in json.loads(_of_first(json.dumps(names).encode())):
         path = folder / name
@@ -307,40 +291,21 @@ def _of_first(data: bytes) -> bytes:
     return np.asarray(multihost_utils.broadcast_one_to_all(own)).tobytes()
 
 
-def exit_code_of(error: BaseException) -> int:
-    """Return 2 where the same command would fail again, else 75: it may go on."""
-    return error.exit_code if isinstance(error, InputError) else PeerError.exit_code
+def _worst_code(error: Exception | None = None) -> int:
+    """Return the exit code of all processes; each calls it once, with its error if there is one.
 
-
-def worst_code(code: int) -> int:
-    """Return the exit code of all processes; each calls it once, with 0 if it is ready.
-
-    Unusable input of one (2) outweighs what may pass (75).
+    It is 2 where the same command would fail again, else 75: it may go on. Unusable input of one
+    outweighs what may pass.
     """
     from jax.experimental import multihost_utils
 
-    wait_for_all()
+    code = getattr(error, "exit_code", PeerError.exit_code) if error else 0
+    _wait_for_all()
     codes = multihost_utils.process_allgather(np.int32(code))
     return InputError.exit_code if InputError.exit_code in codes else int(codes.max())
 
 
-def require_all(code: int) -> None:
-    """Refuse to go on where another process failed.
-
-    Args:
-      code: as `worst_code` returns it.
-
-    Raises:
-      PeerError: with that code.
-    """
-    if code:
-        do = "see what it printed"
-        error = PeerError("process", "another one", "an error", "its part of the work", do)
-        error.exit_code = code
-        raise error
-
-
-def wait_for_all() -> None:
+def _wait_for_all() -> None:
     """Wait until all processes are here, without a device, whose collectives give up earlier.
 
     Raises:
@@ -353,6 +318,6 @@ def wait_for_all() -> None:
     try:
         ocp.multihost.get_barrier_sync_fn()(key="next", timeout_ms=week_ms)
     except jax.errors.JaxRuntimeError as error:
-        words = " ".join(str(error).split())[:200]
+        found = f"{error!s:.200}"
         do = "start all again: the same commands go on"
-        raise PeerError("process", "another one", words, "its part of the work", do) from None
+        raise PeerError("process", "another one", found, "its part of the work", do) from None
