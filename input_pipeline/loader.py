@@ -5,10 +5,8 @@ the same for every number of hosts; each host reads its places in the batch. Res
 at a step: there is no other state.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from sys import getrefcount
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -16,7 +14,6 @@ import grain
 import numpy as np
 
 ENDLESS = 2**62
-# Batches last handed out whose memory may be free: a consumer holds one or two.
 
 
 class Mixture(NamedTuple):
@@ -30,14 +27,10 @@ class Mixture(NamedTuple):
 
 
 class Filling(NamedTuple):
-    """Functions that write elements into the arrays of their batch, which saves a copy.
-
-    A tuple of arrays without references becomes a later batch: what `fill` does not
-    write is what an earlier one wrote there.
-    """
+    """Functions that write elements into the arrays of their batch, which saves a copy."""
 
     allocate: Callable[[Any, int], Any]
-    """(element, n): arrays for n elements like this one; in a tuple, to be used again."""
+    """(element, n): arrays for n elements like this one."""
     fill: Callable[[Any, Any, int], None]
     """(element, arrays, place): writes the element there; other threads write other places."""
 
@@ -83,13 +76,9 @@ def make_loader(
         for number, part in enumerate(mixture.sources)
     ]
     # Of each turn of the mixture, the source and how many turns it had before.
-    turns: Any = grain.MapDataset.mix(
-        [
-            grain.MapDataset.range(ENDLESS).map(lambda turn, n=n: (n, turn))
-            for n in range(len(streams))
-        ],
-        list(mixture.weights),
-    )
+    endless = grain.MapDataset.range(ENDLESS)
+    numbered = [endless.map(lambda turn, n=n: (n, turn)) for n in range(len(streams))]
+    turns: Any = grain.MapDataset.mix(numbered, list(mixture.weights))
     length = batch_size if mixture.whole_batches else 1  # of a turn
 
     def element(number: int) -> tuple[int, Any]:
@@ -110,19 +99,13 @@ def make_loader(
 
 
 class _Batches:
-    """The arrays that are being filled, by the number of their batch.
-
-    The memory of a batch without references is used again: fresh memory takes time, for
-    the system clears it page by page.
-    """
+    """The arrays that are being filled, by the number of their batch."""
 
     def __init__(self, filling: Filling, size: int):
-        most_handed_out = 2
         self.filling = filling
         self.size = size
         self.lock = Lock()
         self.unfinished = {}
-        self.handed_out = deque(maxlen=most_handed_out)
 
     def write(self, numbered: tuple[int, Any]) -> int:
         """Put an element into its place; its batch's number."""
@@ -130,7 +113,7 @@ class _Batches:
         batch, place = divmod(number, self.size)
         with self.lock:
             if batch not in self.unfinished:
-                self.unfinished[batch] = self._memory(self.filling.allocate(element, self.size))
+                self.unfinished[batch] = self.filling.allocate(element, self.size)
             arrays = self.unfinished[batch]
         self.filling.fill(element, arrays, place)
         return batch
@@ -138,37 +121,7 @@ class _Batches:
     def take(self, batches: Sequence[int]) -> Any:
         """Return the arrays that all of these elements are in."""
         with self.lock:
-            self.handed_out.append(self.unfinished.pop(batches[0]))
-            return self.handed_out[-1]
-
-    def _memory(self, fresh: Any) -> Any:
-        """Return the fresh arrays, or recycle earlier ones without references."""
-        nobody = (np.empty(0),)
-        for _ in range(len(self.handed_out) if _form(fresh) else 0):
-            old = self.handed_out.popleft()
-            if _form(old) == _form(fresh) and _holders(old) == _holders(nobody):
-                return old
-            self.handed_out.append(old)
-        return fresh
-
-
-def _form(batch: Any) -> list | None:
-    """Shapes and types of a tuple of arrays or None that own their memory; None for all else."""
-    if not isinstance(batch, tuple):
-        return None
-    arrays = [array for array in batch if array is not None]
-    if not all(isinstance(array, np.ndarray) and array.flags.owndata for array in arrays):
-        return None
-    return [None if array is None else (array.shape, array.dtype) for array in batch]
-
-
-def _holders(batch: tuple) -> tuple[int, int]:
-    """Count the references to the tuple and, at most, to one of its arrays.
-
-    Views, memoryviews and arrays of other libraries on the same memory refer to the array.
-    """
-    arrays = [array for array in batch if array is not None]
-    return getrefcount(batch), max((getrefcount(array) for array in arrays), default=0)
+            return self.unfinished.pop(batches[0])
 
 
 def _stream(

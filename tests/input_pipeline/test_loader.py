@@ -3,11 +3,9 @@
 import itertools
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import numpy as np
-import pytest
 
 from input_pipeline import make_loader
 from input_pipeline.loader import Filling, Mixture
@@ -102,43 +100,3 @@ def test_batches_that_are_filled_in_place_are_those_that_are_stacked():
     words = {"source": range(20), "transform": draw, "batch_size": 6, "rows": [1, 4, 5]}
     filled = batches(9, start_step=2, **words, filling=Filling(allocate, fill), threads=7)
     np.testing.assert_array_equal(filled, batches(9, start_step=2, **words))
-
-
-class Pair(NamedTuple):
-    values: np.ndarray
-    nothing: None = None
-
-
-def filled_batches(shape_of=lambda element: (1000,)):
-    """Batches of one element, filled with its number; of a shape that may depend on it."""
-
-    def allocate(element, size):
-        return Pair(np.empty((size, *shape_of(element)), np.int32))
-
-    def fill(element, arrays, place):
-        arrays.values[place] = element
-
-    source = range(100)
-    return make_loader(source, seed=3, batch_size=1, filling=Filling(allocate, fill), threads=2)
-
-
-@pytest.mark.parametrize(
-    "hold",
-    [
-        lambda batch: batch,
-        lambda batch: batch.values[:, 1:],
-        lambda batch: memoryview(batch.values)[:],
-        lambda batch: jax.device_put(batch.values),
-    ],
-    ids=["batch", "view", "memoryview", "jax"],
-)
-def test_memory_that_somebody_holds_is_not_written_again(hold):
-    loader, held = filled_batches(), []
-    for number, batch in zip(range(60), loader, strict=False):
-        value = int(batch.values[0, 0])
-        if number % 3 == 0:
-            held.append((value, hold(batch)))
-        del batch
-    for value, kept in held:
-        array = np.asarray(kept.values if isinstance(kept, Pair) else kept)
-        assert (array == value).all()
