@@ -13,7 +13,7 @@ shards/                                  what is known of each finished file
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,7 +28,6 @@ from input_pipeline.addresses import (
     address_of,
     cache_folder,
     download,
-    file_system,
     read_stored,
     stored_files,
     upload,
@@ -46,7 +45,7 @@ from input_pipeline.datasets.shards import (
     plan_shards,
     write_shard,
 )
-from input_pipeline.opening import require_regular
+from input_pipeline.opening import read_regular
 from input_pipeline.plain_files import parse_json, require_layout
 from input_pipeline.schema import SCHEMA_VERSION, Example
 from input_pipeline.whole_files import make_own_folder, remove_leftovers, whole_file, write_text
@@ -62,7 +61,6 @@ CLIP_LAYOUT = {
     **{key: [int] for key in ("depth", "masks", "latents", "text")},
     "known_depth": [float],
 }
-ANY_VERSION = {"version": int, "files": {str: object}, "splits": {str: object}}
 LAYOUT = {
     "version": int,
     "content": str,
@@ -116,10 +114,9 @@ def write_dataset(
     index, count = part
     scene_ids = list(clips.scene_ids)
     if shards is None and scene_ids:
-        shards = math.ceil(
-            len(encode_example(clips, 0, scene_ids[0])[0]) * len(scene_ids) / SHARD_BYTES
-        )
-    plan = plan_shards(scene_ids, name=name, splits=splits, shards=1 if shards is None else shards)
+        record, _ = encode_example(clips, 0, scene_ids[0])
+        shards = math.ceil(len(record) * len(scene_ids) / SHARD_BYTES)
+    plan = plan_shards(scene_ids, name=name, splits=splits, shards=shards or 1)
     mark = plan_id(plan, scene_ids, about)
     _check_same_build(folder, plan, mark)
     if not address_of(folder):
@@ -128,20 +125,20 @@ def write_dataset(
     # Files of this part that are complete and unchanged are not written again.
     part_shards = plan[index::count]
     missing = [shard for shard in part_shards if not intact(folder, shard)]
-    done = sum(len(shard.clips) for shard in part_shards) - sum(len(s.clips) for s in missing)
+    todo = [clip for shard in missing for clip in shard.clips]
+    done = sum(len(shard.clips) for shard in part_shards) - len(todo)
     with workers(clips, jobs, threads) as pool:
-        clips_to_encode = ((clip, scene_ids[clip]) for shard in missing for clip in shard.clips)
-        stream = _counted(
-            encoded_records(clips, clips_to_encode, pool, max(jobs, threads)), done, report
-        )
+        pairs = ((clip, scene_ids[clip]) for clip in todo)
+        records = encoded_records(clips, pairs, pool, max(jobs, threads))
+        stream = _counted(records, done, report)
         for shard in missing:
             write_shard(folder, shard, stream, mark)
     # The program that writes the last missing file of all parts finishes the data set.
-    entries = {shard.file: finished(folder, shard) for shard in plan}
-    missing_files = sum(entry is None for entry in entries.values())
+    entries = {shard.file: entry for shard in plan if (entry := finished(folder, shard))}
+    missing_files = len(plan) - len(entries)
     if not missing_files:
         _check_same_build(folder, plan, mark)  # two builds may have begun at once
-        _finish(folder, name, plan, {k: v for k, v in entries.items() if v is not None}, about)
+        _finish(folder, name, plan, entries, about)
     return missing_files
 
 
@@ -156,39 +153,30 @@ class Records(Sequence[Example]):
 
     def __init__(self, folder: str | Path, split: str):
         address = address_of(folder)
-        if address:
-            file_system(address)  # refuses what nothing here reads
-        path = epath.Path(address or folder)
+        self.folder = address or str(folder)
+        self.split = split
         index = _index(folder)
-        if index["version"] != SCHEMA_VERSION:
-            found = f"version {index['version']} of the schema"
-            expected = f"{SCHEMA_VERSION}, so make it again from its captures"
-            raise ValueError(f"dataset {folder}: found {found}, expected {expected}")
         if split not in index["splits"]:
             names = ", ".join(index["splits"])
             raise ValueError(f"split of {folder}: found {split!r}, expected one of {names}")
-        sizes = _sizes(folder, index["files"])
-        for file, entry in index["files"].items():
-            size = sizes.get(file)
-            if size != entry["bytes"]:
-                found = "no file" if size is None else f"{size} bytes"
-                raise ValueError(f"{path / file}: found {found}, expected {entry['bytes']} bytes")
-        self.folder = address or str(folder)
-        self.split = split
+        files = index["files"]
+        sizes = _sizes(folder)
+        for file, entry in files.items():
+            if sizes.get(file) != entry["bytes"]:
+                found = f"{sizes[file]} bytes" if file in sizes else "no file"
+                expected = f"{entry['bytes']} bytes"
+                raise ValueError(f"{self.folder}/{file}: found {found}, expected {expected}")
         self.clips: list[Facts] = index["splits"][split]
         self.scene_ids: list[str] = [clip["scene"] for clip in self.clips]
         self.content: str = index["content"]
-        files = [file for file in sorted(index["files"]) if _split(file) == split]
+        paths = {file: f"{self.folder}/{file}" for file in sorted(files) if _split(file) == split}
         if address.startswith("s3://"):  # array_record reads gs:// itself
-            paths = [_cached(f"{address}/{file}", index["files"][file]["sha256"]) for file in files]
-        else:
-            paths = [str(path / file) for file in files]
+            paths = {file: _cached(path, files[file]["sha256"]) for file, path in paths.items()}
         try:
-            self._source = ArrayRecordDataSource(paths)
+            self._source = ArrayRecordDataSource([*paths.values()])
         except (RuntimeError, ValueError) as error:
-            expected = "whole files of records"
             found = str(error) or "a file that does not open"
-            raise ValueError(f"dataset {folder}: found {found}, expected {expected}") from None
+            raise ValueError(f"dataset {folder}: found {found}, expected whole files") from None
         if len(self._source) != len(self.clips):
             found = f"{len(self._source)} records of the split {split}"
             raise ValueError(f"dataset {folder}: found {found}, expected {len(self.clips)}")
@@ -208,12 +196,11 @@ class Records(Sequence[Example]):
         return example._replace(generated=self.clips[place].get("generated", False))
 
 
-def _sizes(folder: str | Path, files: Collection[str]) -> dict[str, int]:
-    """Return the bytes of those files of a data set that are there."""
+def _sizes(folder: str | Path) -> dict[str, int]:
+    """Return the bytes of the files in a data set's folder."""
     if address := address_of(folder):
         return {name: stored.size for name, stored in stored_files(address).items()}
-    paths = {file: Path(folder) / file for file in files}
-    return {file: path.stat().st_size for file, path in paths.items() if path.exists()}
+    return {path.name: path.stat().st_size for path in Path(folder).iterdir() if path.exists()}
 
 
 def _cached(address: str, sha256: str) -> str:
@@ -224,7 +211,7 @@ def _cached(address: str, sha256: str) -> str:
         with whole_file(path) as partial:
             download(address, partial)
             if file_hash(partial) != sha256:
-                expected = f"a file with sha256 {sha256[:16]}, as its data set's index says"
+                expected = f"sha256 {sha256[:16]}, as the index says"
                 raise ValueError(f"{address}: found damaged bytes, expected {expected}")
     return str(path)
 
@@ -232,24 +219,22 @@ def _cached(address: str, sha256: str) -> str:
 def _index(folder: str | Path) -> dict[str, Any]:
     """Return the index of a data set, all of whose files lie in its folder."""
     address = address_of(folder)
-    path = epath.Path(address or folder)
-    try:
-        if address:
-            text = read_stored(f"{address}/{INDEX}")
-        else:
-            if Path(path / INDEX).exists():  # a pipe may be read for ever
-                require_regular(Path(path / INDEX))
-            text = (path / INDEX).read_bytes()
-    except OSError as error:
-        do = "a finished dataset; give the command that makes it again"
-        raise ValueError(f"dataset {path}: found {error}, expected {do}") from None
-    index = parse_json(text, f"dataset {path}, {INDEX}")
-    is_ours = isinstance(index, dict) and index.get("version") == SCHEMA_VERSION
-    require_layout(index, LAYOUT if is_ours else ANY_VERSION, f"dataset {path}, {INDEX}")
+    path = Path(folder, INDEX)
+    if not (address or path.exists()):
+        expected = "a finished dataset; give the command that makes it again"
+        raise ValueError(f"dataset {folder}: found no {INDEX}, expected {expected}")
+    text = read_stored(f"{address}/{INDEX}") if address else read_regular(path)
+    where = f"dataset {folder}, {INDEX}"
+    index = parse_json(text, where)
+    require_layout(index, {"version": int}, where)
+    if index["version"] != SCHEMA_VERSION:
+        expected = f"version {SCHEMA_VERSION}, so make it again from its captures"
+        raise ValueError(f"{where}: found version {index['version']}, expected {expected}")
+    require_layout(index, LAYOUT, where)
     for file in index["files"]:
         if not FILE.fullmatch(file):
             expected = "a name like NAME-SPLIT.array_record-00000-of-00001"
-            raise ValueError(f"{path / INDEX}: found a file {file!r:.80}, expected {expected}")
+            raise ValueError(f"{where}: found a file {file!r:.80}, expected {expected}")
     return index
 
 
@@ -286,11 +271,7 @@ def open_dataset(folder: str | Path, split: str = "train") -> Records:
         another size than it should, it was written in another version of the schema, or there is
         no such split.
     """
-    try:
-        return Records(folder, split)
-    except (LookupError, TypeError, AttributeError) as error:
-        found = f"a damaged {INDEX} ({error!r})"
-        raise ValueError(f"dataset {folder}: found {found}, expected a finished dataset") from None
+    return Records(folder, split)
 
 
 def _check_same_build(folder: Path, plan: Sequence[Shard], mark: str) -> None:
@@ -301,12 +282,11 @@ def _check_same_build(folder: Path, plan: Sequence[Shard], mark: str) -> None:
     else:
         names = [path.name for path in (folder / FOLDER).glob("*.json")]
     for name in sorted(names):
-        shard = planned.get(name)
-        entry = None if shard is None else finished(folder, shard)
-        if shard is None or (entry is not None and entry["plan"] != mark):
-            stem = name.removesuffix(".json")
-            expected = "expected files of the same clips, splits, shards and settings"
-            raise ValueError(f"dataset {folder}: found {stem} of another build, {expected}")
+        entry = finished(folder, planned[name]) if name in planned else {"plan": ""}
+        if entry and entry["plan"] != mark:
+            found = f"{name.removesuffix('.json')} of another build"
+            expected = "files of the same clips, splits, shards and settings"
+            raise ValueError(f"dataset {folder}: found {found}, expected {expected}")
 
 
 def _finish(

@@ -5,51 +5,49 @@ one row, (v t), and latents and text are bytes beside their shape; `from_bytes` 
 Numbers are float32 there, `fps` and `unit` too.
 """
 
-from collections.abc import Sequence
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
-import tensorflow_datasets as tfds
-from google.protobuf.message import DecodeError
-from jaxtyping import Shaped
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
+from tensorflow_datasets.core.features import FeaturesDict, Scalar, Tensor, Text
+from tensorflow_datasets.core.features import Sequence as Files
 
 from input_pipeline.schema import SCHEMA_VERSION, Example
 
 # Bytes of files; messages of protobuf end at 2 GiB, numbers among them.
 MAX_RECORD_BYTES = 2**31 - 2**24
-# What damaged records raise; RuntimeError is how tfds says again which field another error is of.
-UNREADABLE = (DecodeError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-_FILES = tfds.features.Tensor(shape=(), dtype=np.object_)
+FILES = ("frames", "depth16", "masks")  # of all views and instants
+_FILES = Tensor(shape=(), dtype=np.object_)
 
 
-def _floats(*shape: int | None) -> tfds.features.Tensor:
-    return tfds.features.Tensor(shape=shape, dtype=np.float32)
+def _floats(*shape: int | None) -> Tensor:
+    return Tensor(shape=shape, dtype=np.float32)
 
 
-FEATURES = tfds.features.FeaturesDict(
+FEATURES = FeaturesDict(
     {
-        "version": tfds.features.Scalar(np.int64),
-        "scene_id": tfds.features.Text(),
-        "fps": tfds.features.Scalar(np.float32),
-        "views": tfds.features.Scalar(np.int64, doc="v; the other axis of files is time"),
+        "version": Scalar(np.int64),
+        "scene_id": Text(),
+        "fps": Scalar(np.float32),
+        "views": Scalar(np.int64, doc="v; the other axis of files is time"),
         "timestamps": _floats(None),
-        "frames": tfds.features.Sequence(_FILES, doc="JPEG files or H.264 films, view after view"),
+        "frames": Files(_FILES, doc="JPEG files or H.264 films, view after view"),
         "intrinsics": _floats(None, 3, 3),
         "world_to_camera": _floats(None, 4, 4),
         "distortion": _floats(None, 8),
-        "depth16": tfds.features.Sequence(_FILES, doc="PNG files of float16 bits, or empty"),
-        "masks": tfds.features.Sequence(_FILES, doc="PNG files of grey levels, or empty"),
-        "latents": tfds.features.Tensor(shape=(), dtype=np.object_, doc="float16, v f h w c"),
-        "latents_shape": tfds.features.Tensor(shape=(5,), dtype=np.int64),
-        "codec": tfds.features.Text(),
-        "projections": tfds.features.Sequence(_FILES, doc="safetensors files, or none"),
-        "caption": tfds.features.Text(),
-        "text": tfds.features.Tensor(shape=(), dtype=np.object_, doc="float16, tokens x channels"),
-        "text_shape": tfds.features.Tensor(shape=(2,), dtype=np.int64),
-        "unit": tfds.features.Scalar(np.float32),
-        "source": tfds.features.Text(),
-        "license": tfds.features.Text(),
+        "depth16": Files(_FILES, doc="PNG files of float16 bits, or empty"),
+        "masks": Files(_FILES, doc="PNG files of grey levels, or empty"),
+        "latents": Tensor(shape=(), dtype=np.object_, doc="float16, v f h w c"),
+        "latents_shape": Tensor(shape=(5,), dtype=np.int64),
+        "codec": Text(),
+        "projections": Files(_FILES, doc="safetensors files, or none"),
+        "caption": Text(),
+        "text": Tensor(shape=(), dtype=np.object_, doc="float16, tokens x channels"),
+        "text_shape": Tensor(shape=(2,), dtype=np.int64),
+        "unit": Scalar(np.float32),
+        "source": Text(),
+        "license": Text(),
     }
 )
 _SERIALIZER = ExampleSerializer(cast(Any, FEATURES.get_serialized_info()))
@@ -61,9 +59,8 @@ def to_bytes(example: Example) -> bytes:
     Raises:
       ValueError: it would be larger than a record can be, 2 GiB.
     """
-    files = (example.frames, example.depth16, example.masks, example.projections)
-    size = example.latents.nbytes + example.text.nbytes
-    size += sum(len(file) for kind in files for file in kind.flat)
+    files = [getattr(example, name).flat for name in (*FILES, "projections")]
+    size = example.latents.nbytes + example.text.nbytes + sum(map(len, chain(*files)))
     if size > MAX_RECORD_BYTES:
         found = f"{size / 2**30:.2f} GiB"
         do = "cut clips (--frames) or shrink them (--size)"
@@ -71,10 +68,8 @@ def to_bytes(example: Example) -> bytes:
     fields = example._asdict() | {
         "views": len(example.timestamps),
         "timestamps": example.timestamps.reshape(-1),
-        "frames": example.frames.reshape(-1).tolist(),
         "world_to_camera": example.world_to_camera.reshape(-1, 4, 4),
-        "depth16": example.depth16.reshape(-1).tolist(),
-        "masks": example.masks.reshape(-1).tolist(),
+        **{name: getattr(example, name).reshape(-1).tolist() for name in FILES},
         "projections": example.projections.tolist(),
         "latents": example.latents.tobytes(),
         "latents_shape": np.array(example.latents.shape, np.int64),
@@ -94,15 +89,14 @@ def from_bytes(record: bytes) -> Example:
       ValueError: the record is of another version of the schema, or damaged.
     """
     try:
-        read: Any = FEATURES.deserialize_example_np(record)
-        version = int(read["version"])
-        example = _example(dict(read)) if version == SCHEMA_VERSION else None
-    except UNREADABLE as error:
+        fields: Any = FEATURES.deserialize_example_np(record)
+        version = int(fields["version"])
+        if version == SCHEMA_VERSION:
+            return _example(dict(fields))
+    except Exception as error:
         found = f"{len(record)} bytes that do not decode ({error})"
         raise ValueError(f"record: found {found}, expected a whole record") from None
-    if example is None:
-        raise ValueError(f"record version: found {version}, expected {SCHEMA_VERSION}")
-    return example
+    raise ValueError(f"record version: found {version}, expected {SCHEMA_VERSION}")
 
 
 def _example(fields: dict[str, Any]) -> Example:
@@ -113,20 +107,13 @@ def _example(fields: dict[str, Any]) -> Example:
         fields[name] = fields[name].decode()
     for name in ("fps", "unit"):
         fields[name] = float(fields[name])
+    for name in FILES:
+        fields[name] = np.asarray(fields[name], object).reshape(views, -1)
     fields |= {
         "timestamps": fields["timestamps"].reshape(views, -1),
-        "frames": _files(fields["frames"], views),
         "world_to_camera": fields["world_to_camera"].reshape(views, -1, 4, 4),
-        "depth16": _files(fields["depth16"], views),
-        "masks": _files(fields["masks"], views),
         "projections": np.asarray(fields["projections"], object),
         "latents": np.frombuffer(fields["latents"], np.float16).reshape(shape),
         "text": np.frombuffer(fields["text"], np.float16).reshape(text_shape),
     }
     return Example(**fields)
-
-
-def _files(
-    files: Sequence[bytes] | Shaped[np.ndarray, "n"], views: int
-) -> Shaped[np.ndarray, "v t"]:
-    return np.asarray(files, object).reshape(views, -1)

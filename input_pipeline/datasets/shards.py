@@ -36,7 +36,7 @@ def split_of(scene_id: str, splits: Mapping[str, float]) -> str:
     """Return the split of a scene, a pure function of its name: no other scene can move it."""
     digest = hashlib.sha256(scene_id.encode()).digest()
     place = int.from_bytes(digest[:7]) / 2**56 * sum(splits.values())
-    borders = list(accumulate(splits.values()))
+    borders = accumulate(splits.values())
     return next(n for n, border in zip(splits, borders, strict=True) if place < border)
 
 
@@ -137,30 +137,23 @@ def intact(folder: Path, shard: Shard) -> bool:
     In object storage its size is compared: stores check what is uploaded, and change nothing.
     """
     entry = finished(folder, shard)
-    if address_of(folder):
+    if entry is None or address_of(folder):
         return entry is not None
-    return entry is not None and file_hash(folder / shard.file) == entry["sha256"]
+    return file_hash(folder / shard.file) == entry["sha256"]
 
 
 def finished(folder: Path, shard: Shard) -> dict[str, Any] | None:
     """Return the facts of a complete shard, judged by its size; None if it is incomplete."""
+    known = f"{FOLDER}/{shard.file}.json"
+    address = address_of(folder)
     with contextlib.suppress(OSError, ValueError):
-        entry = _read_json(folder / FOLDER / f"{shard.file}.json")
-        is_complete = {"plan", "bytes", "sha256", "clips"} <= entry.keys()
-        if is_complete and _size(folder / shard.file) == entry["bytes"]:
+        if address:
+            entry = parse_json(read_stored(f"{address}/{known}"), address)
+            stored = stored_file(f"{address}/{shard.file}")
+            size = stored and stored.size
+        else:
+            entry = load_json(folder / known)
+            size = (folder / shard.file).stat().st_size
+        if {"plan", "bytes", "sha256", "clips"} <= entry.keys() and size == entry["bytes"]:
             return entry
     return None
-
-
-def _read_json(path: Path) -> Any:
-    """Return the JSON of a file on disk or in object storage."""
-    address = address_of(path)
-    return parse_json(read_stored(address), address) if address else load_json(path)
-
-
-def _size(path: Path) -> int | None:
-    """Return the bytes of a file on disk or in object storage; None where there is none."""
-    if address := address_of(path):
-        stored = stored_file(address)
-        return None if stored is None else stored.size
-    return path.stat().st_size
