@@ -120,31 +120,40 @@ def make_view(
     """
     here = f"camera {name}"
     ending = files[0].suffix.lower() if len(files) == 1 else ""
-    video = ending in VIDEOS
     if beside is not None:
         alone = ending in PICTURES
         depth = files_of_camera(beside, "depth", name, alone=alone)
         masks = files_of_camera(beside, "masks", name, alone=alone)
-    named = filter(None, (*files, *depth, *confidence, *masks))
-    missing = [file for file in named if not file.is_file()]
-    check_field(f"{here}, files", not missing, f"no {_names(missing)}", "them to exist")
     check_field(f"{here}, files", len(files) > 0, "none", "a video or pictures")
-    own = frame_times(files[0]) if video else np.arange(len(files)) / (fps or STILL_FPS)
+    for file in filter(None, (*files, *depth, *confidence, *masks)):
+        check_field(f"{here}, files", file.is_file(), f"no {file}", "it to exist")
+    is_video = ending in VIDEOS
+    own = frame_times(files[0]) if is_video else np.arange(len(files)) / (fps or STILL_FPS)
     t = len(own)
     times = own + offset if timestamps is None else np.asarray(timestamps, np.float64)
-    _check_times(here, times, t)
+    _check_times(f"{here}, timestamps", times, t)
     for kind, list_ in (("depth", depth), ("confidence", confidence), ("masks", masks)):
         counts = f"one file an instant, {t}, or none"
         check_field(f"{here}, {kind}", len(list_) in (0, t), f"{len(list_)} files", counts)
-    lens, poses = _checked_cameras(here, intrinsics, world_to_camera, t)
+    lens = np.asarray(intrinsics, np.float64)
+    poses = np.asarray(world_to_camera, np.float64)
+    poses = np.broadcast_to(poses, (t, 4, 4)) if poses.shape == (4, 4) else poses
+    place = f"{here}, world_to_camera"
+    check_field(place, len(poses) == t, f"{len(poses)} poses", f"one, or one a frame, {t}")
     few = len(distortion) <= 8 and bool(np.isfinite(distortion).all())
     check_field(f"{here}, distortion", few, list(distortion), "up to 8 finite coefficients")
-    lens, resized = fit_to_files(here, files, lens, size) if size else (lens, "")
-    notes = [resized]
     bent = np.array([*distortion, *[0.0] * (8 - len(distortion))])
-    if bent.any():
-        notes.append(_narrowing(here, files[0], lens, bent))
-    if not video and t > 1 and timestamps is None and fps is None:
+    notes = []
+    try:
+        cameras.check_cameras(lens[None], poses[None])
+        if size:
+            lens, note = fit_to_files(files, lens, size)
+            notes.append(note and f"{here}: {note}")
+        if bent.any():
+            notes.append(_narrowing(files[0], lens, bent))
+    except ValueError as error:
+        raise ValueError(f"{here}, {error}") from None
+    if not is_video and t > 1 and timestamps is None and fps is None:
         notes.append(f"no --fps given: assuming {STILL_FPS:g} pictures a second")
     return View(
         name=name,
@@ -210,19 +219,15 @@ def turned(captures: Sequence[Capture], degrees: Mapping[str, int]) -> list[Capt
     names = {view.name for capture in captures for view in capture.views}
     unknown = sorted(set(degrees) - names - {""})
     check_field("cameras to turn", not unknown, unknown, f"some of {sorted(names)}")
-    return [
-        capture._replace(
-            views=tuple(
-                view._replace(quarters=degrees.get(view.name, degrees.get("", 0)) // 90 % 4)
-                for view in capture.views
-            )
-        )
-        for capture in captures
-    ]
+
+    def turn(view: View) -> View:
+        return view._replace(quarters=degrees.get(view.name, degrees.get("", 0)) // 90 % 4)
+
+    return [capture._replace(views=tuple(map(turn, capture.views))) for capture in captures]
 
 
 def fit_to_files(
-    here: str, files: Sequence[Path], intrinsics: Float[np.ndarray, "3 3"], size: tuple[int, int]
+    files: Sequence[Path], intrinsics: Float[np.ndarray, "3 3"], size: tuple[int, int]
 ) -> tuple[Float[np.ndarray, "3 3"], str]:
     """Adapt intrinsics of pictures of `size` to the actual pictures; also return what was done.
 
@@ -241,7 +246,7 @@ def fit_to_files(
     note = f"calibrated at {w}x{h}, the files are {columns}x{rows}"
     if abs(rows / h - columns / w) * max(h, w) < 1:
         resized = cameras.resize_intrinsics(intrinsics, rows=rows / h, columns=columns / w)
-        return resized, f"{here}: {note}: intrinsics resized"
+        return resized, f"{note}: intrinsics resized"
     scale = min(rows / h, columns / w)
     top = (rows - scale * h) / 2
     left = (columns - scale * w) / 2
@@ -249,54 +254,26 @@ def fit_to_files(
     bar = int(top) or int(left)
     edges = (picture if top > left else picture.T)[[*range(bar), *range(-bar, 0)]].mean(1)
     if not bar or edges.max() > most_black_level:
-        raise ValueError(f"{here}, size: found {note}, expected one size, or one shape")
+        raise ValueError(f"size: found {note}, expected one size, or one shape")
     resized = cameras.resize_intrinsics(intrinsics, rows=scale, columns=scale)
     moved = cameras.crop_intrinsics(resized, top=-top, left=-left)
-    return moved, f"{here}: {note} with black bars: resized by {scale:.4f} and padded"
+    return moved, f"{note} with black bars: resized by {scale:.4f} and padded"
 
 
-def _narrowing(
-    here: str, file: Path, intrinsics: Float64[np.ndarray, "3 3"], distortion: np.ndarray
-) -> str:
+def _narrowing(file: Path, intrinsics: Float64[np.ndarray, "3 3"], distortion: np.ndarray) -> str:
     """Return by how much undistorting narrows a view, in words; "" where it does not."""
     least_told = 0.001  # of a view, by which undistorting may narrow it silently
-    try:
-        flat = flat_lens(intrinsics, distortion, *picture_size(file))
-    except ValueError as error:
-        raise ValueError(f"{here}, {error}") from None
+    flat = flat_lens(intrinsics, distortion, *picture_size(file))
     share = 1 - intrinsics[0, 0] / flat[0, 0]
     if share < least_told:
         return ""
     return f"views are narrowed by {share:.1%} to what the distorted lens saw"
 
 
-def _check_times(here: str, times: Float64[np.ndarray, " n"], t: int) -> None:
-    check_field(f"{here}, timestamps", times.shape == (t,), f"{times.size}", f"one a frame, {t}")
-    check_field(f"{here}, timestamps", np.isfinite(times).all(), "NaN or infinite", "seconds")
+def _check_times(field: str, times: Float64[np.ndarray, " n"], t: int) -> None:
+    check_field(field, times.shape == (t,), f"{times.size}", f"one a frame, {t}")
+    check_field(field, np.isfinite(times).all(), "NaN or infinite", "seconds")
     back = np.flatnonzero(np.diff(times) <= 0)
     if back.size:
         found = f"{times[back[0] + 1]:g} s after {times[back[0]]:g} s, at frame {back[0] + 1}"
-        raise ValueError(f"{here}, timestamps: found {found}, expected increasing seconds")
-
-
-def _checked_cameras(
-    here: str, intrinsics: np.ndarray, world_to_camera: np.ndarray, t: int
-) -> tuple[Float64[np.ndarray, "3 3"], Float64[np.ndarray, "t 4 4"]]:
-    """Both as float64, a pose for every frame."""
-    lens = np.asarray(intrinsics, np.float64)
-    poses = np.asarray(world_to_camera, np.float64)
-    if poses.shape == (4, 4):
-        poses = np.broadcast_to(poses, (t, 4, 4))
-    fits = poses.shape == (t, 4, 4)
-    check_field(f"{here}, world_to_camera", fits, f"shape {poses.shape}", f"(4 4) or ({t} 4 4)")
-    try:
-        cameras.check_cameras(lens[None], poses[None])
-    except ValueError as error:
-        raise ValueError(f"{here}, {error}") from None
-    return lens, poses
-
-
-def _names(files: Sequence[Path]) -> str:
-    most = 5
-    named = ", ".join(str(file) for file in files[:most])
-    return named + f" and {len(files) - most} more" * (len(files) > most)
+        raise ValueError(f"{field}: found {found}, expected increasing seconds")

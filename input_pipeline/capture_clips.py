@@ -1,13 +1,12 @@
 """Records cut from captures: frames aligned by time, upright, undistorted, as JPEG or films."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float64, Int, Shaped, UInt8
+from jaxtyping import Float, Float64, Int, Shaped
 
 from input_pipeline import cameras, transforms
 from input_pipeline.capture import Capture, View
@@ -80,17 +79,15 @@ class CaptureClips(Sequence[Example]):
         views = capture.views
         v, t = chosen.shape
         times = np.stack([view.timestamps[i] for view, i in zip(views, chosen, strict=True)])
-        frames, depth, masks = (np.empty((v, t), object) for _ in range(3))
+        files = np.empty((3, v, t), object)
         intrinsics = np.empty((v, 3, 3), np.float32)
         poses = []
         for i, (view, taken) in enumerate(zip(views, chosen, strict=True)):
-            pictures = self._pictures(view, taken)
-            encode = partial(transforms.encode_view, film=self.film, finest=self.finest)
-            files, lens, (h, w) = _encode(view, taken, pictures, self.size, encode, even=self.film)
-            frames[i], depth[i], masks[i] = files
+            files[:, i], lens, (h, w) = self._encode(view, taken)
             pose = view.world_to_camera[taken]
             intrinsics[i], pose = cameras.turn(lens, pose, view.quarters, height=h, width=w)
             poses.append(pose)
+        frames, depth, masks = files
         example = make_example(
             frames,
             intrinsics,
@@ -107,6 +104,54 @@ class CaptureClips(Sequence[Example]):
             generated=capture.generated,
         )
         return validate(example)
+
+    def _encode(
+        self, view: View, taken: Int[np.ndarray, " t"]
+    ) -> tuple[Shaped[np.ndarray, "3 t"], Float[np.ndarray, "3 3"], tuple[int, int]]:
+        """Return turned files of pictures, depth and masks; intrinsics and size before turning."""
+        files = np.full((3, len(taken)), b"", object)
+        pictures = iter(self._pictures(view, taken))
+        first = next(pictures)
+        shape = first.shape
+        unit = 2 if self.film else 1  # films have even sides
+        scale = min(1.0, self.size / min(shape[:2])) if self.size else 1.0
+        rows, columns = (unit * max(1, round(side * scale / unit)) for side in shape[:2])
+        # Coefficients do not depend on the size, and small maps are quick to make: reduce first.
+        lens = cameras.resize_intrinsics(
+            view.intrinsics, rows=rows / shape[0], columns=columns / shape[1]
+        )
+
+        def flat(values: np.ndarray, method: int = cv2.INTER_NEAREST_EXACT) -> np.ndarray:
+            """Resized, without the lens's distortion, and turned; depth and masks not averaged."""
+            if values.shape[:2] != (rows, columns):
+                values = cv2.resize(values, (columns, rows), interpolation=method)
+            straight = undistort(values, lens, view.distortion)[0]
+            return np.ascontiguousarray(np.rot90(straight, -view.quarters))
+
+        def flat_pictures() -> Iterator[np.ndarray]:
+            for picture in chain([first], pictures):
+                if picture.shape != shape:
+                    found = f"frames of {shape[:2]} and {picture.shape[:2]}"
+                    raise ValueError(f"camera {view.name}: found {found}, expected one size")
+                yield flat(picture, cv2.INTER_AREA)
+
+        files[0] = transforms.encode_view(flat_pictures(), film=self.film, finest=self.finest)
+        see_through = read_alpha(view.files[0]) is not None
+        for j, number in enumerate(taken):
+            if view.depth:
+                sure = view.confidence[number] if view.confidence else None
+                depth = np.zeros((rows, columns), np.float32)
+                if file := view.depth[number]:
+                    depth = read_depth(file, view.depth_scale, view.depth_size, sure)
+                files[1, j] = transforms.encode_depth(flat(depth))
+            mask = None
+            if view.masks:
+                mask = read_mask(view.masks[number])
+            elif see_through:
+                mask = read_alpha(view.files[number])
+            if mask is not None:
+                files[2, j] = transforms.encode_mask(flat(mask))
+        return files, flat_lens(lens, view.distortion, rows, columns), (rows, columns)
 
     def _pictures(self, view: View, taken: Int[np.ndarray, " t"]) -> Iterable[np.ndarray]:
         """These frames of a view, decoded when they are asked for."""
@@ -132,21 +177,19 @@ def align(views: Sequence[View], where: str) -> Int[np.ndarray, "v t"]:
     start = max(view.timestamps[0] for view in views)
     end = min(view.timestamps[-1] for view in views)
     slack = max(_interval(view) for view in views) / 2 + rounding
-    inside = [
-        (view.timestamps >= start - slack) & (view.timestamps <= end + slack) for view in views
-    ]
+    times = [view.timestamps for view in views]
+    inside = [(x >= start - slack) & (x <= end + slack) for x in times]
     slowest = min(range(len(views)), key=lambda i: (np.count_nonzero(inside[i]), i))
-    instants = views[slowest].timestamps[inside[slowest]]
-    near = np.stack([_nearest(view.timestamps, instants) for view in views])
-    times = np.stack([view.timestamps[i] for view, i in zip(views, near, strict=True)])
-    shown = (np.abs(times - instants) <= slack).all(0)
+    instants = times[slowest][inside[slowest]]
+    near = np.stack([_nearest(x, instants) for x in times])
+    taken = np.stack([x[i] for x, i in zip(times, near, strict=True)])
+    shown = (np.abs(taken - instants) <= slack).all(0)
     near = near[:, shown]
     fresh = [j for j in range(near.shape[1]) if j == 0 or (near[:, j] > near[:, j - 1]).all()]
     if not fresh:
-        spans = ", ".join(
-            f"{v.name} {v.timestamps[0]:.2f} to {v.timestamps[-1]:.2f} s" for v in views[:8]
-        )
-        raise ValueError(f"{where}: found no shared instant ({spans}), expected views that overlap")
+        spans = [f"{v.name} {v.timestamps[0]:.2f} to {v.timestamps[-1]:.2f} s" for v in views[:8]]
+        found = f"no shared instant ({', '.join(spans)})"
+        raise ValueError(f"{where}: found {found}, expected views that overlap")
     return near[:, fresh]
 
 
@@ -162,58 +205,3 @@ def _nearest(
 def _interval(view: View) -> float:
     """Return the seconds between two frames, usually."""
     return float(np.median(np.diff(view.timestamps))) if len(view.timestamps) > 1 else 0.0
-
-
-def _encode(
-    view: View,
-    taken: Int[np.ndarray, " t"],
-    pictures: Iterable[np.ndarray],
-    size: int | None,
-    encode: Callable[[Iterable[UInt8[np.ndarray, "h w 3"]]], Shaped[np.ndarray, "t"]],
-    *,
-    even: bool,
-) -> tuple[Shaped[np.ndarray, "3 t"], Float[np.ndarray, "3 3"], tuple[int, int]]:
-    """Return turned files of pictures, depth and masks; intrinsics and size before turning."""
-    files = np.full((3, len(taken)), b"", object)
-    pictures = iter(pictures)
-    first = next(pictures)
-    shape = first.shape
-    unit = 2 if even else 1  # films have even sides
-    scale = min(1.0, size / min(shape[:2])) if size else 1.0
-    rows, columns = (unit * max(1, round(side * scale / unit)) for side in shape[:2])
-    # Coefficients do not depend on the size, and small maps are quick to make: reduce first.
-    lens = cameras.resize_intrinsics(
-        view.intrinsics, rows=rows / shape[0], columns=columns / shape[1]
-    )
-
-    def flat(values: np.ndarray, method: int) -> np.ndarray:
-        """Resized, without the lens's distortion, and turned."""
-        if values.shape[:2] != (rows, columns):
-            values = cv2.resize(values, (columns, rows), interpolation=method)
-        straight = undistort(values, lens, view.distortion)[0]
-        return np.ascontiguousarray(np.rot90(straight, -view.quarters))
-
-    def flat_pictures() -> Iterator[np.ndarray]:
-        for picture in chain([first], pictures):
-            if picture.shape != shape:
-                found = f"frames of {shape[1]}x{shape[0]} and {picture.shape[1]}x{picture.shape[0]}"
-                raise ValueError(f"camera {view.name}: found {found}, expected one size")
-            yield flat(picture, cv2.INTER_AREA)
-
-    files[0] = encode(flat_pictures())
-    exact = cv2.INTER_NEAREST_EXACT  # depth and masks are never averaged
-    see_through = read_alpha(view.files[0]) is not None
-    for j, number in enumerate(taken):
-        if view.depth:
-            sure = view.confidence[number] if view.confidence else None
-            if file := view.depth[number]:
-                depth = read_depth(file, view.depth_scale, view.depth_size, sure)
-            else:
-                depth = np.zeros((rows, columns), np.float32)
-            files[1, j] = transforms.encode_depth(flat(depth, exact))
-        mask = read_mask(view.masks[number]) if view.masks else None
-        if not view.masks and see_through:
-            mask = read_alpha(view.files[number])
-        if mask is not None:
-            files[2, j] = transforms.encode_mask(flat(mask, exact))
-    return files, flat_lens(lens, view.distortion, rows, columns), (rows, columns)

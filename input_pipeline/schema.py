@@ -5,7 +5,8 @@ world frame and its unit are the capture's own; `transforms.to_source` moves the
 camera. A field that a capture lacks is empty (`""`, `b""`, size 0) or 0, never absent.
 """
 
-from typing import NamedTuple
+import re
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float16, Float32, Shaped
@@ -15,6 +16,12 @@ from input_pipeline.films import KEY, UNIT, is_film
 from input_pipeline.projections import projection_from_bytes
 
 SCHEMA_VERSION = 4
+# How files of a field begin, and what they are.
+FILES = {
+    "frames": (re.compile(b"\xff\xd8|" + re.escape(UNIT)), "JPEG files or films"),
+    "depth16": (re.compile(rb"\x89PNG|\Z"), "PNG files or nothing"),
+    "masks": (re.compile(rb"\x89PNG|\Z"), "PNG files or nothing"),
+}
 
 
 class Example(NamedTuple):
@@ -69,27 +76,20 @@ def make_example(
     world_to_camera: Float[np.ndarray, "v t 4 4"],
     timestamps: Float[np.ndarray, "v t"] | Float[np.ndarray, "t"],
     *,
-    scene_id: str,
-    fps: float,
-    source: str,
-    license: str,
     distortion: Float[np.ndarray, "v 8"] | None = None,
     depth16: Shaped[np.ndarray, "v t"] | None = None,
     masks: Shaped[np.ndarray, "v t"] | None = None,
-    caption: str = "",
-    unit: float = 0.0,
-    generated: bool = False,
+    **others: Any,
 ) -> Example:
     """A clip without latents; what is left out is empty, and one row of times is that of all views.
 
-    Only `validate` checks anything.
+    Of `others`, which are texts and numbers, it needs scene_id, fps, source and license. Only
+    `validate` checks anything.
     """
     v, t = frames.shape
     nothing = np.full((v, t), b"", object)
     return Example(
         version=SCHEMA_VERSION,
-        scene_id=scene_id,
-        fps=fps,
         timestamps=np.array(np.broadcast_to(timestamps, (v, t)), np.float32),
         frames=frames,
         intrinsics=np.asarray(intrinsics, np.float32),
@@ -100,12 +100,8 @@ def make_example(
         latents=np.zeros((v, 0, 0, 0, 0), np.float16),
         codec="",
         projections=np.empty(0, object),
-        caption=caption,
         text=np.zeros((0, 0), np.float16),
-        unit=unit,
-        source=source,
-        license=license,
-        generated=generated,
+        **{"caption": "", "unit": 0.0, **others},
     )
 
 
@@ -123,21 +119,33 @@ def validate(example: Example) -> Example:
     _require("unit", 0 <= example.unit < np.inf, example.unit, "metres, or 0 if unknown")
     _require("frames", example.frames.ndim == 2, example.frames.shape, "(v, t)")
     v, t = example.frames.shape
-    _check_files("frames", example.frames, (v, t), (b"\xff\xd8", UNIT), "JPEG files or films")
+    for field, (start, kind) in FILES.items():
+        files = getattr(example, field)
+        _require(field, files.shape == (v, t), f"shape {files.shape}", (v, t))
+        for place, file in np.ndenumerate(files):
+            fits = isinstance(file, bytes) and start.match(file)
+            _require(field, fits, f"{file[:4]!r}... at {place}", kind)
     for view in example.frames:
         kinds = {is_film(file) for file in view}
         whole = len(kinds) == 1 and (kinds == {False} or view[0].startswith(KEY))
         _require("frames", whole, "parts of a film", "JPEG files or a film from a key frame on")
-    _check_files("depth16", example.depth16, (v, t), (b"\x89PNG", b""), "PNG files or nothing")
-    _check_files("masks", example.masks, (v, t), (b"\x89PNG", b""), "PNG files or nothing")
-    _check_array("timestamps", example.timestamps, np.float32, (v, t))
+    latents = example.latents
+    for field, dtype, shape in (
+        ("timestamps", np.float32, (v, t)),
+        ("intrinsics", np.float32, (v, 3, 3)),
+        ("world_to_camera", np.float32, (v, t, 4, 4)),
+        ("distortion", np.float32, (v, 8)),
+        ("latents", np.float16, (v, *latents.shape[1:]) if latents.size else latents.shape),
+        ("text", np.float16, (len(example.text), *example.text.shape[1:2])),
+    ):
+        array = getattr(example, field)
+        found = f"{array.dtype} {array.shape}"
+        expected = f"{np.dtype(dtype)} {shape}"
+        _require(field, found == expected, found, expected)
+        bad = np.count_nonzero(~np.isfinite(array))
+        _require(field, bad == 0, f"{bad} NaN or infinite values", "finite ones")
     rises = bool((np.diff(example.timestamps) > 0).all())
     _require("timestamps", rises, example.timestamps.tolist(), "increasing seconds in each view")
-    _check_array("intrinsics", example.intrinsics, np.float32, (v, 3, 3))
-    _check_array("world_to_camera", example.world_to_camera, np.float32, (v, t, 4, 4))
-    _check_array("distortion", example.distortion, np.float32, (v, 8))
-    latents = example.latents
-    _check_array("latents", latents, np.float16, (v, *latents.shape[1:]) if latents.size else None)
     fits = bool(example.codec) == bool(latents.size)
     _require("codec", fits, repr(example.codec), "the codec of the latents, or nothing without")
     fits = bool(example.codec) or not example.projections.size
@@ -148,31 +156,8 @@ def validate(example: Example) -> Example:
         _require("projections", shape == latents.shape, f"latents {shape}", latents.shape)
         finite = all(np.isfinite(x).all() for x in projected if x is not None)
         _require("projections", finite, "NaN or infinite values", "finite ones")
-    text = example.text
-    _check_array("text", text, np.float16)
-    _require("text", text.ndim == 2, f"shape {text.shape}", "(tokens, channels)")
     check_cameras(example.intrinsics, example.world_to_camera)
     return example
-
-
-def _check_array(field: str, array: np.ndarray, dtype: type, shape: tuple | None = None) -> None:
-    """Dtype, shape (None: any) and finite values."""
-    _require(field, array.dtype == dtype, array.dtype, np.dtype(dtype))
-    _require(field, shape in (None, array.shape), f"shape {array.shape}", shape)
-    bad = np.count_nonzero(~np.isfinite(array))
-    _require(field, bad == 0, f"{bad} NaN or infinite values", "finite ones")
-
-
-def _check_files(
-    field: str, files: np.ndarray, shape: tuple[int, int], starts: tuple[bytes, ...], kind: str
-) -> None:
-    """An object array of bytes, each file known by its first bytes (`b""`: may be empty)."""
-    _require(field, files.shape == shape, f"shape {files.shape}", shape)
-    for place, file in np.ndenumerate(files):
-        is_valid = isinstance(file, bytes) and any(
-            file.startswith(start) if start else not file for start in starts
-        )
-        _require(field, is_valid, f"{file[:4]!r}... at {place}", kind)
 
 
 def _require(field: str, holds: object, found: object, expected: object) -> None:
