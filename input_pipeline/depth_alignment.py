@@ -26,7 +26,6 @@ Scale = Literal["matches", "axes"]
 MIN_RAY_ANGLE = np.radians(1.0)  # between two rays, so that their depth is certain
 MIN_MATCHES = 20  # of a view
 DEPTH_MARGIN = 3.0  # depth is unknown so many times nearer or farther than any match
-# Half the side of the window around the point looked at, as a share of the picture's diagonal.
 
 
 class SparseDepth(NamedTuple):
@@ -46,17 +45,14 @@ class DisparityLine(NamedTuple):
     shift: float
     nearest: float
     farthest: float
-    share: float
-    """Share of the matches near the line; NaN without matches."""
-    note: str
-    """Agreement of the matches with the line, or the place where the optical axes meet."""
 
 
 def known_depth(example: Example) -> list[SparseDepth]:
     """Return for every view the matches that agree with its cameras."""
     pictures = decode_pictures(example, most=4)
     limit = near_pixels(pictures.shapes)
-    parts_of_view: list[list[tuple]] = [[] for _ in example.frames]
+    empty = (np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))
+    parts_of_view = [[empty] for _ in example.frames]
     for match in find_matches(example, pictures):
         lenses, poses = pair_cameras(example, match)
         depth, angle = triangulate(match.points, lenses, poses)
@@ -65,14 +61,9 @@ def known_depth(example: Example) -> list[SparseDepth]:
         for side, view in enumerate((match.first, match.second)):
             points = match.points[usable, side]
             pixels = distort_points(points, lenses[side], example.distortion[view])
-            parts_of_view[view].append(
-                (np.full(len(points), match.instant), pixels, depth[usable, side])
-            )
-    empty = (np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))
-    return [
-        SparseDepth(*map(np.concatenate, zip(empty, *parts, strict=True)))
-        for parts in parts_of_view
-    ]
+            instants = np.full(len(points), match.instant)
+            parts_of_view[view].append((instants, pixels, depth[usable, side]))
+    return [SparseDepth(*map(np.concatenate, zip(*parts, strict=True))) for parts in parts_of_view]
 
 
 def fit_line(values: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]) -> DisparityLine:
@@ -86,8 +77,7 @@ def fit_line(values: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]) ->
     most_error_ratio = 0.8  # of the line's errors to those of one depth for the whole view
     fine_error = 0.05  # relative error that is accepted in any case
     draws = 300
-    if len(values) < MIN_MATCHES:
-        raise ValueError(_too_few(len(values)))
+    _require_matches(depth)
     disparity = 1 / depth
     rng = np.random.default_rng(0)
     first, second = rng.integers(len(values), size=(2, draws))
@@ -97,28 +87,24 @@ def fit_line(values: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]) ->
     scales = np.append(rise / run[usable], 0.0)
     shifts = np.append(disparity[first][usable] - scales[:-1] * values[first][usable], 0.0)
     errors = np.abs(scales[:, None] * values + shifts[:, None] - disparity)
-    best = (errors < most_line_error * disparity).sum(1).argmax()
-    near = errors[best] < most_line_error * disparity
+    near = errors < most_line_error * disparity
+    near = near[near.sum(1).argmax()]
     if near.mean() < least_explained:
         found = f"a line near {near.mean():.0%} of {len(values)} matches"
-        raise ValueError(
-            f"depth: found {found}, expected {least_explained:.0%}: another estimator?"
-        )
+        expected = f"{least_explained:.0%}: another estimator?"
+        raise ValueError(f"depth: found {found}, expected {expected}")
     weights = 1 / disparity[near]  # errors of depth are relative
     system = np.stack([values[near] * weights, weights], 1)
     (scale, shift), *_ = np.linalg.lstsq(system, np.ones(near.sum()), rcond=None)
     fitted = np.maximum(scale * values + shift, 1e-9 * disparity.max())
-    error = float(np.median(np.abs(disparity / fitted - 1)))
-    flat = float(np.median(np.abs(disparity * np.median(depth) - 1)))
+    error = np.median(np.abs(disparity / fitted - 1))
+    flat = np.median(np.abs(disparity * np.median(depth) - 1))
     if error > max(most_error_ratio * flat, fine_error):
         found = f"errors of {error:.0%} where one depth for all has {flat:.0%}"
         raise ValueError(f"depth: found {found}, expected values that follow the matches' depth")
     nearest = float(depth[near].min() / DEPTH_MARGIN)
     farthest = float(depth[near].max() * DEPTH_MARGIN)
-    note = (
-        f"{near.mean():.0%} of {len(values)} matches agree, median error {error:.1%} of their depth"
-    )
-    return DisparityLine(float(scale), float(shift), nearest, farthest, float(near.mean()), note)
+    return DisparityLine(float(scale), float(shift), nearest, farthest)
 
 
 def scale_at_middle(example: Example, view: int, maps: Sequence[np.ndarray]) -> DisparityLine:
@@ -133,15 +119,15 @@ def scale_at_middle(example: Example, view: int, maps: Sequence[np.ndarray]) -> 
       ValueError: the axes do not meet before the cameras, the view does not see where, or the
         values there are not disparity.
     """
-    half_window = 0.05
+    half_window = 0.05  # around the point, of the picture's diagonal
     lens = example.intrinsics[view].astype(np.float64)
     factors = []
     distances = []
     for values, poses in zip(maps, example.world_to_camera.swapaxes(0, 1), strict=True):
         middle = nearest_to_axes(poses.astype(np.float64))
         if middle is None:
-            expected = "expected axes that meet before all cameras"
-            raise ValueError(f"depth: found cameras that look at no one place, {expected}")
+            found = "cameras that look at no one place"
+            raise ValueError(f"depth: found {found}, expected axes that meet before all of them")
         x = poses[view, :3, :3] @ middle + poses[view, :3, 3]
         pixel = distort_points((lens @ x)[None, :2] / x[2], lens, example.distortion[view])[0]
         h, w = values.shape
@@ -150,18 +136,14 @@ def scale_at_middle(example: Example, view: int, maps: Sequence[np.ndarray]) -> 
             found = f"the point that all cameras look at beyond the picture, at {pixel.round()}"
             raise ValueError(f"depth: found {found}, expected it in {w}x{h} pixels")
         side = max(1, round(half_window * float(np.hypot(h, w))))
-        window = values[
-            max(row - side, 0) : row + side + 1, max(column - side, 0) : column + side + 1
-        ]
+        rows = slice(max(row - side, 0), row + side + 1)
+        window = values[rows, max(column - side, 0) : column + side + 1]
         factors.append(1 / (x[2] * max(float(np.median(window)), 1e-12)))
         distances.append(x[2])
     if not max(factors) * max(distances) < 1e9:
         raise ValueError("depth: found values of 0 or less, expected disparity, for --scale axes")
     z = float(np.median(distances))
-    note = f"the point that all cameras look at is {z:.3g} away; nothing says how well that fits"
-    return DisparityLine(
-        float(np.median(factors)), 0.0, z / DEPTH_MARGIN, z * DEPTH_MARGIN, np.nan, note
-    )
+    return DisparityLine(float(np.median(factors)), 0.0, z / DEPTH_MARGIN, z * DEPTH_MARGIN)
 
 
 def to_depth(values: Float[np.ndarray, "h w"], line: DisparityLine) -> Float32[np.ndarray, "h w"]:
@@ -171,18 +153,12 @@ def to_depth(values: Float[np.ndarray, "h w"], line: DisparityLine) -> Float32[n
     return np.where(is_known, 1 / np.where(is_known, disparity, 1), 0).astype(np.float32)
 
 
-def estimate_missing_depth(
-    example: Example,
-    estimate: Estimate,
-    report: Callable[[int], None] = lambda _: None,
-    scale: Scale = "matches",
-) -> dict[int, tuple[Float32[np.ndarray, "t h w"], DisparityLine]]:
-    """Estimate z-depth of each view that has none, in world units (0 unknown), with its line.
+def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") -> Example:
+    """Return the clip with estimated z-depth, in world units (0 unknown), of views that have none.
 
     Args:
       example: a clip of at least two views.
       estimate: a picture (h w 3) to values that are affine in 1 / z, at any size.
-      report: called with the number of frames that were estimated.
       scale: from points that views share, or from the point that all cameras look at.
 
     Raises:
@@ -190,41 +166,31 @@ def estimate_missing_depth(
         cameras that do not look at one place.
     """
     bare = [view for view, files in enumerate(example.depth16) if not any(files)]
-    by_matches = scale == "matches"
-    sparse = known_depth(example) if bare and by_matches else []
-    aligned = {}
-    done = 0
+    sparse = known_depth(example) if bare and scale == "matches" else []
+    files = example.depth16.copy()
     for view in bare:
-        where = f"scene {example.scene_id}, view {view}"
-        # Fail before the network runs over every frame.
-        if by_matches and len(sparse[view].depth) < MIN_MATCHES:
-            raise ValueError(f"{where}: {_too_few(len(sparse[view].depth))}")
-        maps = []
-        for frame in transforms.decode_view(example.frames[view]):
-            size = frame.shape[1::-1]
-            maps.append(cv2.resize(estimate(frame), size, interpolation=cv2.INTER_LINEAR))
-            report(done := done + 1)
         try:
-            if by_matches:
+            if sparse:  # fail before the network runs over every frame
+                _require_matches(sparse[view].depth)
+            maps = []
+            for frame in transforms.decode_view(example.frames[view]):
+                size = frame.shape[1::-1]
+                maps.append(cv2.resize(estimate(frame), size, interpolation=cv2.INTER_LINEAR))
+            if sparse:
                 line = fit_line(_at(maps, sparse[view]), sparse[view].depth)
             else:
                 line = scale_at_middle(example, view, maps)
         except ValueError as error:
-            raise ValueError(f"{where}: {error}") from None
-        aligned[view] = np.stack([to_depth(values, line) for values in maps]), line
-    return aligned
-
-
-def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") -> Example:
-    """Return the clip with depth in every view; raises as `estimate_missing_depth` does."""
-    files = example.depth16.copy()
-    for view, (maps, _) in estimate_missing_depth(example, estimate, scale=scale).items():
-        files[view] = [transforms.encode_depth(depth) for depth in maps]
+            raise ValueError(f"scene {example.scene_id}, view {view}: {error}") from None
+        files[view] = [transforms.encode_depth(to_depth(values, line)) for values in maps]
     return example._replace(depth16=files)
 
 
-def _too_few(count: int) -> str:
-    return f"depth: found {count} matches with other views, expected at least {MIN_MATCHES}"
+def _require_matches(depth: Float[np.ndarray, " n"]) -> None:
+    """Refuse too few matches of a view, of which these are the depths."""
+    if len(depth) < MIN_MATCHES:
+        found = f"{len(depth)} matches with other views"
+        raise ValueError(f"depth: found {found}, expected at least {MIN_MATCHES}")
 
 
 class WithDepth(Sequence[Example]):

@@ -64,8 +64,7 @@ def undistort_points(
     """Return pixels of the pinhole camera with the same intrinsics."""
     if not distortion.any() or not len(points):
         return points
-    matrix = np.asarray(intrinsics, np.float64)
-    lens = np.asarray(distortion, np.float64)
+    matrix, lens = intrinsics.astype(float), distortion.astype(float)
     return cv2.undistortPoints(points[:, None], matrix, lens, P=matrix)[:, 0]
 
 
@@ -77,9 +76,8 @@ def distort_points(
     """Return the inverse of `undistort_points`."""
     if not distortion.any() or not len(points):
         return points
-    matrix = np.asarray(intrinsics, np.float64)
-    lens = np.asarray(distortion, np.float64)
-    rays = np.concatenate([points, np.ones((len(points), 1))], 1) @ np.linalg.inv(matrix).T
+    matrix, lens = intrinsics.astype(float), distortion.astype(float)
+    rays = _homogeneous(points) @ np.linalg.inv(matrix).T
     return cv2.projectPoints(rays, np.zeros(3), np.zeros(3), matrix, lens)[0][:, 0]
 
 
@@ -147,7 +145,7 @@ def epipolar_distances(
     cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*x.shape, 3, 3)
     inverse = np.linalg.inv(intrinsics.astype(np.float64))
     fundamental = inverse[1].T @ cross @ rotation @ inverse[0]
-    first, second = np.moveaxis(np.concatenate([points, np.ones_like(points[..., :1])], -1), 1, 0)
+    first, second = np.moveaxis(_homogeneous(points), 1, 0)
     lines = first @ np.swapaxes(fundamental, -1, -2)
     back = second @ fundamental
     slope = (lines[..., :2] ** 2).sum(-1) + (back[..., :2] ** 2).sum(-1)
@@ -170,10 +168,14 @@ def triangulate(
     """
     relative = world_to_camera[1] @ np.linalg.inv(world_to_camera[0])
     inverse = np.linalg.inv(intrinsics.astype(np.float64))
-    first, second = np.moveaxis(np.concatenate([points, np.ones_like(points[..., :1])], -1), 1, 0)
+    first, second = np.moveaxis(_homogeneous(points), 1, 0)
     turned = first @ (relative[:3, :3] @ inverse[0]).T
     near, far, angle = _depths(turned, second @ inverse[1].T, relative[:3, 3])
     return np.stack([near, far], -1), angle
+
+
+def _homogeneous(points: Float[np.ndarray, "... 2"]) -> Float[np.ndarray, "... 3"]:
+    return np.concatenate([points, np.ones_like(points[..., :1])], -1)
 
 
 def _depths(
