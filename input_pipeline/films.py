@@ -9,9 +9,9 @@ Each unit begins with a delimiter (ITU-T H.264, 7.3.2.4), whose next byte says w
 follow. Start codes occur nowhere else in a stream (7.4.1), so units are found without parsing.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import chain
 
 import av
 import cv2
@@ -44,26 +44,26 @@ def encode_film(pictures: Iterable[UInt8[np.ndarray, "h w 3"]]) -> Shaped[np.nda
     Raises:
       ValueError: a size is odd or not that of the picture before.
     """
-    pictures = iter(pictures)
-    first = next(pictures, None)
-    if first is None:
-        return _objects([])
-    encoder = _encoder(*first.shape[:2])
+    encoder = None
+    shape = ()
     pieces = []
-    for picture in chain([first], pictures):
-        if picture.shape != first.shape:
-            found = f"pictures of {_words(first.shape)} and {_words(picture.shape)} pixels"
+    for picture in pictures:
+        if encoder is None:
+            shape = picture.shape
+            encoder = _encoder(*shape[:2])
+        if picture.shape != shape:
+            found = f"pictures of {shape} and {picture.shape}"
             raise ValueError(f"film: found {found}, expected one size")
         rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         frame = rgb.reformat(format="yuv420p", dst_colorspace="ITU601", interpolation="AREA")
         pieces += map(bytes, encoder.encode(frame))
-    return _objects(pieces + [*map(bytes, encoder.encode(None))])
+    if encoder is not None:
+        pieces += map(bytes, encoder.encode(None))
+    return _objects(pieces)
 
 
-def decode_film(
-    pieces: Iterable[bytes], out: UInt8[np.ndarray, "t h w 3"] | None = None
-) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """The sRGB frame of each piece in turn; in its place in `out`, if that has the film's size.
+def decode_film(pieces: Iterable[bytes]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """The sRGB frame of each piece in turn.
 
     Raises:
       ValueError: the next piece does not decode.
@@ -71,22 +71,16 @@ def decode_film(
     decoder = av.CodecContext.create("h264", "r")
     decoder.thread_count = 1  # the loader has threads of its own
     decoder.options = {"err_detect": "explode"}
-    for number, piece in enumerate(pieces):
-        try:
-            shown = [
-                frame
-                for unit in piece.split(UNIT)[1:]
-                for frame in decoder.decode(av.Packet(UNIT + unit))
-            ]
-        except FFmpegError:
-            shown = []
-        if len(shown) != piece.count(UNIT) or not shown or any(f.is_corrupt for f in shown):
+    for piece in pieces:
+        units = piece.split(UNIT)[1:]
+        shown = []
+        with contextlib.suppress(FFmpegError):
+            for unit in units:
+                shown += decoder.decode(av.Packet(UNIT + unit))
+        if not shown or len(shown) != len(units) or any(f.is_corrupt for f in shown):
             found = f"{len(piece)} bytes that do not decode"
             raise ValueError(f"found {found}, expected a piece of a film")
-        planes = shown[-1].to_ndarray()
-        place = None if out is None else out[number]
-        fits = place is not None and place.shape[:2] == (shown[-1].height, shown[-1].width)
-        yield cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420, dst=place if fits else None)
+        yield cv2.cvtColor(shown[-1].to_ndarray(), cv2.COLOR_YUV2RGB_I420)
 
 
 def take(
@@ -123,7 +117,3 @@ def _encoder(height: int, width: int) -> av.VideoCodecContext:
 def _objects(files: list[bytes]) -> Shaped[np.ndarray, "n"]:
     """Make an array of objects: numpy's strings lose zeros at their end."""
     return np.array([*files, None], object)[:-1]
-
-
-def _words(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]}x{shape[0]}"

@@ -1,5 +1,6 @@
 """Records to arrays: pictures and depth decoded, undistorted, resized, framed by the source."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -61,36 +62,42 @@ def decode_into(
     """
     intrinsics = np.empty((len(out), 3, 3), np.float32)
     for i, places in enumerate(out):
-        frames = decode_view(example.frames[i], places)
+        frames = decode_view(example.frames[i])
         for j, place in enumerate(places):
-            try:
+            with _named(f"scene {example.scene_id}, view {i}, frame {j}"):
                 frame = next(frames)
-            except ValueError as error:
-                where = f"scene {example.scene_id}, view {i}, frame {j}"
-                raise ValueError(f"{where}: {error}") from None
-            frame, lens = undistort(frame, example.intrinsics[i], example.distortion[i])
-            frame, intrinsics[i] = cover(frame, lens, *place.shape[:2])
-            if not np.may_share_memory(frame, place):
-                place[:] = frame
+            place[:], intrinsics[i] = _fit(example, i, frame, *place.shape[:2])
     return intrinsics
 
 
-def decode_view(
-    files: Shaped[np.ndarray, "t"], out: UInt8[np.ndarray, "t h w 3"] | None = None
-) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """The sRGB frames of one view of a record, JPEG files or a film, as they are stored.
+@contextlib.contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Name the place in messages of errors.
 
-    Those of the size of `out` are decoded in their places there: copies cost time, fresh memory
-    more.
+    Raises:
+      ValueError: what was raised in this context, with the place.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def _fit(
+    example: Example, view: int, image: np.ndarray, height: int, width: int
+) -> tuple[np.ndarray, Float[np.ndarray, "3 3"]]:
+    """Return an image of a view without distortion, in this size, and its intrinsics."""
+    flat = undistort(image, example.intrinsics[view], example.distortion[view])
+    return cover(*flat, height, width)
+
+
+def decode_view(files: Shaped[np.ndarray, "t"]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """The sRGB frames of one view of a record, JPEG files or a film, as they are stored.
 
     Raises:
       ValueError: the next frame cannot be decoded.
     """
-    if is_film(files.item(0)):
-        yield from decode_film(files, out)
-        return
-    for number, file in enumerate(files):
-        yield decode_jpeg(file, None if out is None else out[number])
+    return decode_film(files) if is_film(files.item(0)) else map(decode_jpeg, files)
 
 
 def decode_frame(files: Shaped[np.ndarray, "t"], number: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -107,7 +114,7 @@ def encode_view(
     """
     if film:
         return encode_film(frames)
-    return np.fromiter(map(encode_finest_jpeg if finest else encode_jpeg, frames), object)
+    return np.fromiter((encode_jpeg(frame, finest=finest) for frame in frames), object)
 
 
 def decode_depths(example: Example, out: Float32[np.ndarray, "v t h w"]) -> None:
@@ -122,16 +129,11 @@ def decode_depths(example: Example, out: Float32[np.ndarray, "v t h w"]) -> None
 def _decode_beside(example: Example, field: str, decode: Callable, out: np.ndarray) -> None:
     """Decode what lies beside the frames, never averaged; 0 where there is no file."""
     for (i, j), file in np.ndenumerate(getattr(example, field)):
-        if not file:
-            out[i, j] = 0
-            continue
-        try:
-            values = decode(file)
-        except ValueError as error:
-            place = f"scene {example.scene_id}, view {i}, {field} {j}"
-            raise ValueError(f"{place}: {error}") from None
-        values, lens = undistort(values, example.intrinsics[i], example.distortion[i])
-        out[i, j], _ = cover(values, lens, *out.shape[2:])
+        out[i, j] = 0
+        if file:
+            with _named(f"scene {example.scene_id}, view {i}, {field} {j}"):
+                values = decode(file)
+            out[i, j], _ = _fit(example, i, values, *out.shape[2:])
 
 
 def to_source(
@@ -177,17 +179,13 @@ def cover(
     )
 
 
-def encode_jpeg(frame: UInt8[np.ndarray, "h w 3"], quality: int = 95) -> bytes:
-    """Return an sRGB frame as a JPEG file."""
+def encode_jpeg(frame: UInt8[np.ndarray, "h w 3"], *, finest: bool = False) -> bytes:
+    """Return an sRGB frame as a JPEG file; the finest has each pixel's colour."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, 95]
+    if finest:
+        whole = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+        options = [cv2.IMWRITE_JPEG_QUALITY, 100, *whole]
     bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-
-
-def encode_finest_jpeg(frame: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """Return an sRGB frame as a JPEG file with the colour of each pixel, about one level off."""
-    bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-    options = [cv2.IMWRITE_JPEG_QUALITY, 100]
-    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     return cv2.imencode(".jpg", bgr, options)[1].tobytes()
 
 
@@ -203,18 +201,13 @@ def view_size(file: bytes) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def decode_jpeg(
-    file: bytes, out: UInt8[np.ndarray, "rows columns 3"] | None = None
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Decode the sRGB frame of a JPEG file; into `out` and return it if the size fits.
+def decode_jpeg(file: bytes) -> UInt8[np.ndarray, "h w 3"]:
+    """Decode the sRGB frame of a JPEG file.
 
     Raises:
       ValueError: if the file is no readable JPEG picture.
     """
     try:
-        if out is not None and view_size(file) == out.shape[:2]:
-            simplejpeg.decode_jpeg(file, buffer=out)
-            return out
         return simplejpeg.decode_jpeg(file)
     except (ValueError, MemoryError) as error:  # a damaged size may be one that no memory holds
         found = f"{len(file)} bytes that do not decode ({error})"
@@ -241,7 +234,7 @@ def decode_mask(file: bytes) -> UInt8[np.ndarray, "h w"]:
     Raises:
       ValueError: if the file is no readable picture of 8-bit grey levels.
     """
-    levels = _grey_levels(file, np.dtype(np.uint8))
+    levels = _grey_levels(file, np.uint8)
     return np.where(levels > 127, np.uint8(255), np.uint8(0))
 
 
@@ -251,17 +244,17 @@ def decode_depth(file: bytes) -> Float32[np.ndarray, "h w"]:
     Raises:
       ValueError: if the file is no readable picture of 16-bit grey levels.
     """
-    return _grey_levels(file, np.dtype(np.uint16)).view(np.float16).astype(np.float32)
+    return _grey_levels(file, np.uint16).view(np.float16).astype(np.float32)
 
 
-def _grey_levels(file: bytes, kind: np.dtype) -> Shaped[np.ndarray, "h w"]:
+def _grey_levels(file: bytes, kind: type) -> Shaped[np.ndarray, "h w"]:
     try:
         picture = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # nothing at all, or a size that no memory holds
         picture = None
-    if picture is None:
-        raise ValueError(f"found {len(file)} bytes that do not decode, expected a whole picture")
-    if picture.ndim != 2 or picture.dtype != kind:
-        found = f"a picture of {picture.dtype} {picture.shape}"
-        raise ValueError(f"found {found}, expected {8 * kind.itemsize}-bit grey levels")
+    if picture is None or picture.ndim != 2 or picture.dtype != kind:
+        found = "bytes that do not decode"
+        if picture is not None:
+            found = f"a picture of {picture.dtype} {picture.shape}"
+        raise ValueError(f"found {found}, expected a whole picture of {kind.__name__} grey levels")
     return picture
