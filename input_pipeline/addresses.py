@@ -21,8 +21,7 @@ LOGIN = {
     "gs": "credentials (gcloud auth application-default login, or the machine's account)",
     "s3": "credentials (aws configure, AWS_ACCESS_KEY_ID, or the machine's role)",
 }
-# What a store's client raises, by the package or the class; the words follow from these.
-CLIENTS = ("aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "oauthlib", "requests", "s3fs")
+OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 DENIED = re.compile(
     r"credential|permission|forbidden|denied|unauthorized|anonymous|access key|InvalidToken"
     r"|\b40[13]\b",
@@ -68,33 +67,31 @@ def file_system(address: str) -> Any:
 
 
 @contextlib.contextmanager
-def storage_errors(address: str) -> Iterator[None]:
-    """Turn what clients of object storage raise into one line.
+def _store(address: str) -> Iterator[Any]:
+    """Yield the file system of an address; what clients of stores raise becomes one line.
 
     Raises:
-      FileRefusal: naming the address: no credentials, nothing there, or what the store said.
+      FileRefusal: naming the address: as `file_system`, no credentials, nothing there, or what the
+        store said.
     """
     try:
-        yield
+        yield file_system(address)
     except FileRefusal:
         raise
     except Exception as error:
-        is_of_client = type(error).__module__.partition(".")[0] in CLIENTS
-        if not isinstance(error, OSError) and not is_of_client:
-            raise
-        is_of_disk = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-        if is_of_disk or Path(str(getattr(error, "filename", ""))).is_absolute():
+        place = Path(str(getattr(error, "filename", "")))
+        if getattr(error, "errno", None) in OF_DISK or place.is_absolute():
             raise  # the disk on this side
-        words = " ".join(str(error).split())[:200]
+        words = " ".join(str(error).split())[:200] or type(error).__name__
         if isinstance(error, PermissionError) or DENIED.search(f"{type(error).__name__} {words}"):
+            found = f"no access ({words})"
             expected = LOGIN[address.partition("://")[0]]
-            found = f"no access ({words or type(error).__name__})"
         elif isinstance(error, FileNotFoundError):
-            expected = "a file, a folder or a bucket that is there"
             found = "nothing"
+            expected = "a file, a folder or a bucket that is there"
         else:
+            found = words
             expected = "a store that answers"
-            found = words or type(error).__name__
         raise FileRefusal(f"{address}: found {found}, expected {expected}") from error
 
 
@@ -102,13 +99,12 @@ def stored_files(address: str) -> dict[str, StoredFile]:
     """Return the files at an address by their names below it; a single file has the name "".
 
     Raises:
-      FileRefusal: as `storage_errors`, but nothing is no error; or a name leads elsewhere on disk.
+      FileRefusal: as `_store`, but nothing is no error; or a name leads elsewhere on disk.
     """
-    files = file_system(address)
     root = address.partition("://")[2]
-    with storage_errors(address):
+    with _store(address) as files:
         try:
-            entries = files.find(root, detail=True)
+            entries = files.find(address, detail=True)
         except FileNotFoundError:
             files.ls(root.partition("/")[0])  # a bucket that is not there is an error
             return {}
@@ -118,69 +114,61 @@ def stored_files(address: str) -> dict[str, StoredFile]:
         if entry["type"] == "file" and not name.endswith("/")
     }
     for name in stored:  # names that the owner of the bucket chose
-        if {"", ".", ".."} & set(name.split("/")) and name:
+        if name and {"", ".", ".."} & set(name.split("/")):
             raise FileRefusal(f"{address}: found a file {name!r:.80}, expected names of paths")
     return stored
 
 
-def stored_file(address: str, below: str = "") -> StoredFile | None:
-    """Return the file at an address, or of a name below it; None where there is none.
+def stored_file(address: str) -> StoredFile | None:
+    """Return the file at an address; None where there is none.
 
     Raises:
-      FileRefusal: as `storage_errors`.
+      FileRefusal: as `_store`.
     """
-    place = f"{address}/{below}" if below else address
-    with storage_errors(address):
+    with _store(address) as files:
         try:
-            entry = file_system(address).info(place.partition("://")[2])
+            entry = files.info(address)
         except FileNotFoundError:
             return None
     return _stored(entry) if entry["type"] == "file" else None
 
 
 def read_stored(address: str) -> bytes:
-    """Return the bytes of a file in object storage; errors as of `storage_errors`."""
-    with storage_errors(address):
-        return file_system(address).cat_file(address.partition("://")[2])
+    """Return the bytes of a file in object storage; errors as of `_store`."""
+    with _store(address) as files:
+        return files.cat_file(address)
 
 
 def download(address: str, path: Path) -> None:
-    """Write a file of object storage to a path on disk; errors as of `storage_errors`."""
-    with storage_errors(address):
-        file_system(address).get_file(address.partition("://")[2], str(path))
+    """Write a file of object storage to a path on disk; errors as of `_store`."""
+    with _store(address) as files:
+        files.get_file(address, str(path))
 
 
 def upload(path: Path, address: str) -> StoredFile:
-    """Write a file on disk to object storage, where it appears whole.
-
-    Raises:
-      FileRefusal: as `storage_errors`.
-    """
-    files = file_system(address)
-    name = address.partition("://")[2]
-    with storage_errors(address):
-        files.put_file(str(path), name)
-        return _stored(files.info(name))
+    """Write a file on disk to object storage, where it appears whole; errors as of `_store`."""
+    with _store(address) as files:
+        files.put_file(str(path), address)
+        return _stored(files.info(address))
 
 
 def remove(address: str) -> None:
-    """Delete a file in object storage, if it is there; errors as of `storage_errors`."""
-    with storage_errors(address), contextlib.suppress(FileNotFoundError):
-        file_system(address).rm_file(address.partition("://")[2])
+    """Delete a file in object storage, if it is there; errors as of `_store`."""
+    with _store(address) as files, contextlib.suppress(FileNotFoundError):
+        files.rm_file(address)
 
 
 def require_writable(address: str) -> None:
     """Write an empty file to a folder in object storage, and delete it again.
 
     Raises:
-      FileRefusal: as `storage_errors`.
+      FileRefusal: as `_store`.
     """
-    files = file_system(address)
-    name = f"{address.partition('://')[2]}/{PROBE}-{os.getpid()}"
-    with storage_errors(address):
-        files.pipe_file(name, b"")
-    with contextlib.suppress(Exception):  # some may write and not delete
-        files.rm_file(name)
+    place = f"{address}/{PROBE}-{os.getpid()}"
+    with _store(address) as files:
+        files.pipe_file(place, b"")
+        with contextlib.suppress(Exception):  # some may write and not delete
+            files.rm_file(place)
 
 
 def cache_folder() -> Path:

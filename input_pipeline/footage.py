@@ -2,30 +2,22 @@
 
 import contextlib
 import re
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 
 from input_pipeline import video_files
-from input_pipeline.opening import FileRefusal, open_regular, read_regular
+from input_pipeline.opening import Damage, damage_of, open_regular, read_regular
 from input_pipeline.plain_files import load_array
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-# What Pillow raises for pictures that are damaged.
-UNREADABLE_PICTURE = (
-    *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, OverflowError),
-    *(MemoryError, struct.error, zlib.error, NotImplementedError, Image.DecompressionBombError),
-)
 VIDEOS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}
 DEPTHS = {".npy", ".png"}
-PNG = b"\x89PNG\r\n\x1a\n"  # its first bytes
 MAX_MASK_LEVEL = 255
 HELD_OUT = 5  # every fifth clip of a folder, by name, is left for evaluation
 # Where films of a folder without any table of cameras are looked for.
@@ -78,11 +70,7 @@ def footage(folder: Path) -> dict[str, tuple[Path, ...]]:
 
 def find_footage(path: Path, folders: Sequence[str]) -> dict[str, tuple[Path, ...]]:
     """Return the footage of the first of these folders of the capture that has any."""
-    for name in folders:
-        films = footage(path / name)
-        if films:
-            return films
-    return {}
+    return next(filter(None, (footage(path / name) for name in folders)), {})
 
 
 def files_of_camera(path: Path, kind: str, camera: str, *, alone: bool = False) -> tuple[Path, ...]:
@@ -110,10 +98,6 @@ def picture_size(path: Path) -> tuple[int, int]:
         return picture.height, picture.width
 
 
-class NotAPicture(ValueError):
-    """A file that is no picture, or none to its end: "PATH: found ..., expected one"."""
-
-
 @contextlib.contextmanager
 def opened_picture(path: Path) -> Iterator[Image.Image]:
     """Open a picture of a size that fits memory; its pixels are not read yet.
@@ -121,19 +105,18 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
     Raises:
       ValueError: naming the file if it is none, also if reading its pixels in this context fails.
     """
-    with open_regular(path) as file:
-        try:
-            # Pillow only warns of half as many pixels as it refuses.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                picture = Image.open(file)
-            with picture:
-                video_files.check_frame_size(path, picture.height, picture.width)
-                yield picture
-        except FileRefusal:
-            raise
-        except UNREADABLE_PICTURE as error:
-            raise NotAPicture(f"{path}: found no whole picture ({error}), expected one") from None
+    with (
+        damage_of(path, "a whole picture"),
+        open_regular(path) as file,
+        warnings.catch_warnings(),
+    ):
+        # Pillow only warns of half as many pixels as it refuses.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(file) as picture:
+            video_files.check_frame_size(path, picture.height, picture.width)
+            picture.verify()  # the checksums of PNG files, which Pillow reads only here
+        with Image.open(file) as picture:
+            yield picture
 
 
 def first_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -152,9 +135,8 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
       ValueError: naming the file if it cannot be read to its end.
     """
-    _check_checksums(path)
     with opened_picture(path) as stored:
-        stored.load()  # OpenCV fills in what a file lacks
+        stored.load()
     if stored.mode.startswith("I"):
         gray = np.round(np.asarray(stored) / 257).clip(0, MAX_MASK_LEVEL).astype(np.uint8)
         return np.repeat(gray[..., None], 3, -1)
@@ -167,25 +149,6 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     return np.round(picture[..., :3] * alpha + MAX_MASK_LEVEL * (1 - alpha)).astype(np.uint8)
 
 
-def _check_checksums(path: Path) -> None:
-    """Refuse a PNG file with damaged bytes, which Pillow shows as other pixels.
-
-    Raises:
-      NotAPicture: naming the file.
-    """
-    with open_regular(path) as file:
-        if file.read(len(PNG)) != PNG:
-            return
-        while head := file.read(8):
-            size = int.from_bytes(head[:4], "big")
-            content = head[4:] + file.read(size)
-            if file.read(4) != zlib.crc32(content).to_bytes(4, "big"):
-                raise NotAPicture(f"{path}: found no whole picture (damaged bytes), expected one")
-            if head[4:] == b"IEND":
-                return
-    raise NotAPicture(f"{path}: found no whole picture (no end of a PNG), expected one")
-
-
 def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
     """Where a picture is opaque, 255, else 0; None where it has no transparency, as of videos.
 
@@ -194,12 +157,10 @@ def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
     """
     if path.suffix.lower() in VIDEOS:
         return None
-    _check_checksums(path)
     with opened_picture(path) as stored:
         if not stored.has_transparency_data:
             return None
-        alpha = np.asarray(stored.convert("RGBA"))[..., 3]
-    return np.where(alpha > MAX_MASK_LEVEL // 2, MAX_MASK_LEVEL, 0).astype(np.uint8)
+        return _marked(np.asarray(stored.convert("RGBA"))[..., 3] > MAX_MASK_LEVEL // 2)
 
 
 def read_depth(
@@ -219,11 +180,11 @@ def read_depth(
     """
     if path.suffix.lower() == ".npy":
         depth = load_array(path, "depth (h w)")
-        depth = depth[..., 0] if depth.ndim == 3 and depth.shape[2] == 1 else depth
+        depth = depth[..., 0] if depth.shape[2:] == (1,) else depth
     elif size:
         depth = _unpacked(path, size)
     else:
-        depth = _stored(path)
+        depth = _levels(path)
     if depth.ndim != 2 or depth.dtype.kind not in "fu":
         found = f"{depth.dtype} {depth.shape}"
         raise ValueError(f"{path}: found {found}, expected depth (h w), real or unsigned")
@@ -233,7 +194,7 @@ def read_depth(
         raise ValueError(f"{path}: found {found}, expected {expected}")
     depth = depth.astype(np.float32) * np.float32(1 if scale is None else scale)
     if confidence:
-        levels = _stored(confidence)
+        levels = _levels(confidence)
         if levels.shape != depth.shape:
             expected = f"{depth.shape}, that of its depth"
             raise ValueError(f"{confidence}: found shape {levels.shape}, expected {expected}")
@@ -247,15 +208,13 @@ def _unpacked(path: Path, size: tuple[int, int]) -> Float32[np.ndarray, "h w"]:
     except ImportError:
         expected = "the module lzfse: pip install 'full4d-jax[record3d]'"
         raise ValueError(f"{path}: found LZFSE, expected {expected}") from None
-    bytes_ = 4 * size[0] * size[1]
-    packed = read_regular(path, 2 * bytes_ + 1024)  # no reader of it bounds what comes out
-    try:
+    length = 4 * size[0] * size[1]
+    packed = read_regular(path, 2 * length + 1024)  # no reader of it bounds what comes out
+    expected = f"{size[1]}x{size[0]} depth"
+    with damage_of(path, expected):
         depth = lzfse.decompress(packed)
-    except (lzfse.error, MemoryError):
-        raise ValueError(f"{path}: found no LZFSE, expected {size[1]}x{size[0]} depth") from None
-    if len(depth) != bytes_:
-        expected = f"{bytes_}, {size[1]}x{size[0]} depth"
-        raise ValueError(f"{path}: found {len(depth)} bytes, expected {expected}")
+    if len(depth) != length:
+        raise ValueError(f"{path}: found {len(depth)} bytes, expected {length}, {expected}")
     return np.frombuffer(depth, "<f4").reshape(size)
 
 
@@ -265,18 +224,22 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
     Raises:
       ValueError: naming the file if it is no picture.
     """
-    levels = _stored(path)
+    levels = _levels(path)
     levels = levels[..., :3].max(-1) if levels.ndim == 3 else levels
-    return np.where(
-        levels > (MAX_MASK_LEVEL // 2 if levels.max() > 1 else 0), MAX_MASK_LEVEL, 0
-    ).astype(np.uint8)
+    return _marked(levels > (MAX_MASK_LEVEL // 2 if levels.max() > 1 else 0))
 
 
-def _stored(path: Path) -> np.ndarray:
-    with contextlib.suppress(NotAPicture), opened_picture(path):
+def _levels(path: Path) -> np.ndarray:
+    """Return the numbers of a picture as they are stored."""
+    with contextlib.suppress(Damage), opened_picture(path):
         pass  # its size is refused; OpenCV reads other pictures than Pillow does
-    file = np.frombuffer(read_regular(path), np.uint8)
-    picture = cv2.imdecode(file, cv2.IMREAD_UNCHANGED) if file.size else None
-    if picture is None:
-        raise ValueError(f"{path}: found {file.size} bytes that do not decode, expected a picture")
-    return picture
+    with damage_of(path, "a picture"):
+        picture = cv2.imdecode(np.frombuffer(read_regular(path), np.uint8), cv2.IMREAD_UNCHANGED)
+        if picture is None:
+            raise ValueError("bytes that do not decode")
+        return picture
+
+
+def _marked(inside: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+    """Return a mask, 255 inside, else 0."""
+    return np.where(inside, np.uint8(MAX_MASK_LEVEL), np.uint8(0))

@@ -1,18 +1,19 @@
-"""The one door to files that are read: regular ones, and nothing else.
+"""The one door to files that are read: regular ones, and nothing else; and the one for damage.
 
 The names in a folder are its owner's choice: links to files of the user, pipes that may never
-begin, devices that never end, files of the kernel that are read by asking it. A path is opened
-without waiting, and what was opened is looked at, not its name.
+begin, devices that never end, files of the kernel that are read by asking it.
 """
 
+import contextlib
 import math
 import os
+import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-KERNEL = (Path("/proc"), Path("/sys"), Path("/dev"))
-SHARED_MEMORY = Path("/dev/shm")  # an ordinary file system
+KERNEL = re.compile("/(proc|sys|dev(?!/shm/))/")
 
 
 class FileRefusal(ValueError):
@@ -25,23 +26,12 @@ def open_regular(path: Path, most: float = math.inf) -> BinaryIO:
     Raises:
       FileRefusal: naming the path and what is there: no file, or one of more than `most` bytes.
     """
-    if found := _of_the_kernel(path):
+    if found := what_is_there(path):
         raise FileRefusal(f"{path}: found {found}, expected a file")
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise FileRefusal(f"{path}: found no file, expected a file") from None
-    except (OSError, ValueError) as error:  # the latter for NUL in a name
-        reason = getattr(error, "strerror", None) or error
-        raise FileRefusal(f"{path}: found {reason}, expected a file that opens") from None
-    status = os.fstat(descriptor)
-    if found := _irregular(status.st_mode):
-        os.close(descriptor)
-        raise FileRefusal(f"{path}: found {found}, expected a file")
-    if status.st_size > most:
-        os.close(descriptor)
-        raise FileRefusal(f"{path}: found {status.st_size} bytes, expected at most {most}")
-    return os.fdopen(descriptor, "rb")
+    size = path.stat().st_size
+    if size > most:
+        raise FileRefusal(f"{path}: found {size} bytes, expected at most {most}")
+    return path.open("rb")
 
 
 def read_regular(path: Path, most: float = math.inf) -> bytes:
@@ -50,37 +40,44 @@ def read_regular(path: Path, most: float = math.inf) -> bytes:
         return file.read()
 
 
-def require_regular(path: Path, most: float = math.inf) -> None:
+def require_regular(path: Path) -> None:
     """Refuse a path that `open_regular` refuses, for libraries that open it themselves."""
-    open_regular(path, most).close()
+    open_regular(path).close()
 
 
 def what_is_there(path: Path) -> str:
     """Return in words what lies at a path that is no regular file; empty for one that is."""
     try:
-        return _of_the_kernel(path) or _irregular(path.stat().st_mode)
+        mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return "no such file"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # the latter for NUL in a name
         return str(getattr(error, "strerror", None) or error)
-
-
-def _of_the_kernel(path: Path) -> str:
-    """Return in words that a path leads to a file of the kernel; empty where it does not."""
-    try:
-        place = path.resolve()
-    except (OSError, RuntimeError, ValueError):  # a circle of links, NUL in a name: opening says so
-        return ""
-    inside = any(place.is_relative_to(folder) for folder in KERNEL)
-    if not inside or place.is_relative_to(SHARED_MEMORY):
-        return ""
-    return f"a file of the kernel ({place})" if place.exists() else ""
-
-
-def _irregular(mode: int) -> str:
-    """Return in words what a file is by its mode; empty for a regular one."""
-    if stat.S_ISREG(mode):
-        return ""
+    place = path.resolve()
+    if KERNEL.match(str(place)):
+        return f"a file of the kernel ({place})"
     if stat.S_ISDIR(mode):
         return "a folder"
-    return "a pipe or a socket" if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else "a device"
+    if not stat.S_ISREG(mode):
+        return "a pipe, a socket or a device"
+    return "" if os.access(path, os.R_OK) else "no permission to read it"
+
+
+class Damage(ValueError):
+    """A file that a library cannot read: "PATH: found ..., expected ..."."""
+
+
+@contextlib.contextmanager
+def damage_of(path: Path, expected: str) -> Iterator[None]:
+    """Turn whatever a library raises for a damaged file in this context into one line.
+
+    Raises:
+      Damage: naming the file, what the library said and what was expected.
+    """
+    try:
+        yield
+    except FileRefusal:
+        raise
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise Damage(f"{path}: found {reason}, expected {expected}") from error

@@ -2,15 +2,15 @@
 
 import contextlib
 import os
+import re
 import socket
-import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from input_pipeline.addresses import address_of, upload
-from input_pipeline.opening import FileRefusal
+from input_pipeline.opening import FileRefusal, require_regular
 
 
 @contextlib.contextmanager
@@ -55,13 +55,10 @@ def open_to_append(path: Path) -> int:
     Raises:
       FileRefusal: naming the path, where a link or a device has that name.
     """
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     require_own(path)
-    descriptor = os.open(path, flags, 0o666)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise FileRefusal(f"{path}: found no regular file, expected one, or none")
-    return descriptor
+    if path.exists():
+        require_regular(path)
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
 
 def make_own_folder(path: Path) -> Path:
@@ -91,14 +88,13 @@ def remove_leftovers(path: Path, idle_seconds: float = 3600.0) -> None:
     A program of this machine is gone when its number is free, one of another when it has written
     nothing for so long.
     """
-    before, after = _partial(path, "\0").split("\0")
+    name = re.escape(_partial(path, "\0")).replace("\0", r"(.*)-(\d{1,9})")
     for left in path.parent.iterdir() if path.parent.is_dir() else ():
-        if not (left.name.startswith(before) and left.name.endswith(after)):
+        if not (writer := re.fullmatch(name, left.name)):
             continue
-        host, _, process = left.name[len(before) : len(left.name) - len(after)].rpartition("-")
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError):
             idle = time.time() - left.lstat().st_mtime > idle_seconds
-            if idle if host != socket.gethostname() else not runs(int(process)):
+            if idle if writer[1] != socket.gethostname() else not runs(int(writer[2])):
                 left.unlink()
 
 

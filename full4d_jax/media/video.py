@@ -18,9 +18,14 @@ from numpy import ndarray
 
 from full4d_jax.grid import DEFAULT_FPS
 from full4d_jax.session.errors import InputError, as_input_error, require_file
-from input_pipeline.damaged_frames import Timeline, timeline
 from input_pipeline.opening import FileRefusal
-from input_pipeline.video_files import DECODER_THREADS, decode_frames, open_video
+from input_pipeline.video_files import (
+    DECODER_THREADS,
+    Timeline,
+    decode_frames,
+    open_video,
+    timeline,
+)
 from input_pipeline.whole_files import whole_file
 
 NO_VIDEOS = ("tty",)  # formats of FFmpeg's that draw any text

@@ -17,7 +17,7 @@ from numpy import ndarray
 from full4d_jax.models.safetensors_files import open_tensors
 from full4d_jax.models.weights import require_float
 from full4d_jax.session.errors import InputError, require_file
-from input_pipeline.plain_files import UNREADABLE, check_members
+from input_pipeline.plain_files import check_members
 
 KINDS = {
     "FloatStorage": np.dtype(np.float32),
@@ -53,7 +53,7 @@ def _is_archive(path: Path) -> bool:
     """Return whether a file is a zip archive, damaged ones included."""
     try:
         return zipfile.is_zipfile(path)
-    except UNREADABLE:  # an archive, but a damaged one
+    except Exception:  # an archive, but a damaged one
         return True
 
 
@@ -66,7 +66,7 @@ def _read_pth(path: Path) -> dict[str, ndarray]:
             root = next(name for name in names if name.endswith("/data.pkl"))[: -len("data.pkl")]
             with archive.open(f"{root}data.pkl") as file:
                 content = _Unpickler(file, archive, root).load()
-    except (*UNREADABLE, pickle.UnpicklingError, StopIteration) as error:
+    except Exception as error:
         found = f"{type(error).__name__}: {error}"
         do = "save it again with torch.save(state_dict)"
         raise InputError("weights", path, found, "a dictionary of tensors", do) from None

@@ -23,8 +23,8 @@ from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import from_quaternions, to_opencv
 from input_pipeline.footage import listed, natural
 from input_pipeline.lenses import median_lens
-from input_pipeline.opening import FileRefusal, open_regular
-from input_pipeline.plain_files import UNREADABLE, check_members, field, load_json, numbers
+from input_pipeline.opening import damage_of, open_regular
+from input_pipeline.plain_files import check_members, field, load_json, numbers
 
 NEEDS = "metadata and rgbd/N.jpg, rgbd/N.depth, of a .r3d file"
 MEMBER = re.compile(r"metadata|rgbd/[0-9]{1,9}\.(jpg|depth)")  # of an archive, what is read
@@ -73,23 +73,20 @@ def _extract(path: Path, folder: Path) -> None:
       ValueError: naming the file, which is no whole archive, or claims too much.
     """
     most_bytes = 2**28  # of one member
-    try:
-        with open_regular(path) as file, ZipFile(file) as archive:
-            check_members(archive)
-            written = os.fstat(file.fileno())
-            for member in archive.infolist():
-                if not MEMBER.fullmatch(member.filename):
-                    continue
-                if member.file_size > most_bytes:
-                    raise ValueError(f"{member.filename} of {member.file_size} bytes")
-                os.utime(
-                    archive.extract(member, folder), ns=(written.st_atime_ns, written.st_mtime_ns)
-                )
-    except FileRefusal:
-        raise
-    except UNREADABLE as error:
-        reason = str(error) or type(error).__name__
-        raise ValueError(f"{path}: found {reason}, expected a whole .r3d file") from None
+    with (
+        damage_of(path, "a whole .r3d file"),
+        open_regular(path) as file,
+        ZipFile(file) as archive,
+    ):
+        check_members(archive)
+        written = os.fstat(file.fileno())
+        for member in archive.infolist():
+            if not MEMBER.fullmatch(member.filename):
+                continue
+            if member.file_size > most_bytes:
+                raise ValueError(f"{member.filename} of {member.file_size} bytes")
+            extracted = archive.extract(member, folder)
+            os.utime(extracted, ns=(written.st_atime_ns, written.st_mtime_ns))
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:

@@ -3,8 +3,7 @@
 import av
 import numpy as np
 
-from input_pipeline.damaged_frames import timeline
-from input_pipeline.video_files import decode_frames
+from input_pipeline.video_files import decode_frames, timeline
 
 END = 2.0  # seconds
 

@@ -36,7 +36,7 @@ from full4d_jax.models.weights import load_metadata, load_params, model_of_metad
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.enlarge import enlarge_disparity
 from full4d_jax.source.depth.smooth import smooth_depth
-from input_pipeline.plain_files import UNREADABLE, load_array, load_arrays
+from input_pipeline.plain_files import load_array, load_arrays
 
 SHIPPED = Path(__file__).parents[2] / "checkpoints" / "depth.safetensors"
 TIEFENRAUSCH = SHIPPED.with_name("tiefenrausch.safetensors")
@@ -227,7 +227,7 @@ def depth_from_file(path: str | Path, t: int, h: int, w: int) -> Float[np.ndarra
         arrays = [*load_arrays(path).values()] if packed else [load_array(path, "depth")]
         with np.errstate(over="ignore"):  # infinite numbers are refused below
             depth = np.asarray(arrays[0], np.float32)
-    except UNREADABLE as error:
+    except (ValueError, TypeError) as error:
         do = "save it with numpy.save(path, depth)"
         raise refuse(error, "an array of numbers saved by numpy", do) from None
     depth = np.broadcast_to(depth, (t, *depth.shape)) if depth.ndim == 2 else depth
