@@ -14,6 +14,8 @@ from jaxtyping import Float, Float64
 from input_pipeline import cameras
 from input_pipeline.cameras import check_field
 from input_pipeline.footage import PICTURES, VIDEOS, files_of_camera, first_picture, picture_size
+from input_pipeline.lenses import usual_lens
+from input_pipeline.plain_files import numbers
 from input_pipeline.undistortion import flat_lens
 from input_pipeline.video_files import frame_times
 
@@ -85,6 +87,7 @@ def make_view(
     *,
     size: tuple[int, int] | None = None,
     distortion: Sequence[float | int] = (),
+    is_fisheye: bool = False,
     timestamps: Sequence[float | int] | Float64[np.ndarray, "t"] | None = None,
     fps: float | int | None = None,
     offset: float = 0.0,
@@ -104,6 +107,7 @@ def make_view(
       world_to_camera: OpenCV axes; one pose, or one a frame.
       size: rows and columns that were calibrated; None: those of the files.
       distortion: OpenCV's coefficients, up to 8.
+      is_fisheye: whether they are cv2.fisheye's k1 k2 k3 k4.
       timestamps: seconds of every frame on the common clock; None: the file's own, from 0.
       fps: of pictures without timestamps.
       offset: seconds on the common clock at which a view without timestamps begins.
@@ -140,6 +144,10 @@ def make_view(
     poses = np.broadcast_to(poses, (t, 4, 4)) if poses.shape == (4, 4) else poses
     place = f"{here}, world_to_camera"
     check_field(place, len(poses) == t, f"{len(poses)} poses", f"one, or one a frame, {t}")
+    if is_fisheye:
+        four = numbers(distortion, (4,), f"{here}, distortion")
+        sides = size or picture_size(files[0])
+        distortion = usual_lens(four, lens, *sides, f"{here}, fisheye").tolist()
     few = len(distortion) <= 8 and bool(np.isfinite(distortion).all())
     check_field(f"{here}, distortion", few, list(distortion), "up to 8 finite coefficients")
     bent = np.array([*distortion, *[0.0] * (8 - len(distortion))])

@@ -31,12 +31,15 @@ def natural(path: Path | str) -> list:
     return [(int(part), part) if part.isdigit() else (-1, part) for part in parts]
 
 
-def has_one(folder: Path, names: Sequence[str]) -> tuple[bool, str]:
-    """Return whether one of the files is there, and say in words which."""
-    for name in names:
-        if (folder / name).is_file():
-            return True, f"{name} is there"
-    return False, f"no {' or '.join(names)}"
+def first_file(folder: Path, names: Sequence[str]) -> Path | None:
+    """Return the first of these files that is there."""
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def picture_named(place: Path) -> Path:
+    """Return the picture at a place whose ending may be left out; the place where none is."""
+    files = [place.with_name(place.name + ending) for ending in ("", *sorted(PICTURES))]
+    return next((file for file in files if file.is_file()), place)
 
 
 def listed(folder: Path, endings: set[str]) -> list[Path]:

@@ -1,7 +1,12 @@
-"""Lenses that files describe in another way: fisheye lenses, and lenses that change in a film."""
+"""Lenses as files describe them: by four numbers, as a fisheye, or changing in a film."""
 
 import numpy as np
 from jaxtyping import Float, Float64
+
+
+def lens_matrix(fx: float, fy: float, cx: float, cy: float) -> Float64[np.ndarray, "3 3"]:
+    """Return the intrinsics of focal lengths and a centre in pixels."""
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)
 
 
 def usual_lens(
@@ -91,4 +96,4 @@ def median_lens(
         notes.append(f"the focal length varies by {spread:.1%}; its median is taken")
     if moved > least_noted * fx:
         notes.append(f"the lens's centre varies by {moved:.1f} pixels; its median is taken")
-    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), "; ".join(notes)
+    return lens_matrix(fx, fy, cx, cy), "; ".join(notes)

@@ -156,6 +156,16 @@ def numbers(values: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
     return array
 
 
+def field_numbers(table: Any, name: str, shape: tuple[int, ...], where: str) -> np.ndarray:
+    """Return a field as `numbers` does."""
+    return numbers(field(table, name, where), shape, f"{where}, {name}")
+
+
+def field_number(table: Any, name: str, where: str) -> float:
+    """Return a field that is one finite number."""
+    return float(field_numbers(table, name, (), where))
+
+
 def load_array(path: Path, expected: str) -> np.ndarray:
     """Load an .npy file.
 

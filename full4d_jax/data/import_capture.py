@@ -139,10 +139,10 @@ def _read(
 ) -> list[Capture]:
     """Read all captures below a path, and describe the first ones."""
     if layout:
-        fits, why = LAYOUTS[layout].matches(path)
-        if not fits:
-            raise ValueError(f"{path}: found {why}, expected {LAYOUTS[layout].NEEDS}")
-        scenes = [(path, layout, why, [])]
+        if not LAYOUTS[layout].matches(path):
+            found = f"nothing of the layout {layout}"
+            raise ValueError(f"{path}: found {found}, expected {LAYOUTS[layout].NEEDS}")
+        scenes = [(path, layout, "--layout says so", [])]
         skipped = []
     else:
         scenes, skipped = find_captures(path)

@@ -10,20 +10,20 @@ would shift all that follow.
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
 
-from input_pipeline.cameras import check_cameras, check_poses
+from input_pipeline.cameras import check_cameras, check_field, check_poses
 from input_pipeline.conventions import to_opencv
 from input_pipeline.footage import natural
-from input_pipeline.importers.colmap import MODELS
+from input_pipeline.importers import colmap
 from input_pipeline.importers.colmap_files import model_files, read_model
+from input_pipeline.importers.transforms_json import FILE as TRANSFORMS
 from input_pipeline.importers.transforms_json import read_moving_camera
-from input_pipeline.plain_files import field, load_json, numbers
-
-TRANSFORMS = "transforms.json"
+from input_pipeline.lenses import lens_matrix
+from input_pipeline.plain_files import field, field_number, field_numbers, load_json, numbers
 
 
 class CameraPath(NamedTuple):
@@ -44,12 +44,11 @@ class CameraPath(NamedTuple):
 def path_files(path: Path) -> list[Path]:
     """Return the files that `read_path` reads; none where it finds nothing to read."""
     if path.is_file():
-        named = path.suffix in (".bin", ".txt") and path.stem in ("images", "cameras")
-        return model_files(path.parent) if named else [path]
-    model = _model(path)
-    if model is not None:
-        return model_files(model)
-    return [path / TRANSFORMS] if (path / TRANSFORMS).is_file() else []
+        is_model = path.suffix in (".bin", ".txt") and path.stem in ("images", "cameras")
+        return model_files(path.parent) if is_model else [path]
+    model = colmap.matches(path)
+    named = [file for file in (path / TRANSFORMS,) if file.is_file()]
+    return model_files(path) or (model_files(model) if model else named)
 
 
 def read_path(path: Path) -> CameraPath:
@@ -59,109 +58,13 @@ def read_path(path: Path) -> CameraPath:
       ValueError: naming the file and what is missing, damaged or impossible there.
     """
     files = path_files(path)
-    if not files:
-        found = "neither a COLMAP model nor transforms.json" if path.is_dir() else "no such file"
-        raise ValueError(f"{path}: found {found}, expected the poses of a camera")
-    if len(files) == 2:
-        return _checked(path, _from_colmap(files[0].parent))
-    table = load_json(files[0])
-    if isinstance(table, dict) and "frames" in table:
-        names, poses, lens, size = read_moving_camera(files[0])
-        return _checked(path, CameraPath(poses[_order(files[0], names)], lens, size))
-    if isinstance(table, dict) and "camera_path" in table:
-        return _checked(path, _nerfstudio(files[0], table))
-    return _checked(path, _ours(files[0], table))
-
-
-def _ours(file: Path, table: object) -> CameraPath:
-    listed = field(table, "world_to_camera", str(file))
-    assert isinstance(table, dict), "it has a field"
-    poses = numbers(listed, np.shape(listed), f"{file}, world_to_camera")
-    if poses.ndim == 4 and len(poses) == 1:
-        poses = poses[0]
-    if poses.ndim != 3 or not len(poses):
-        expected = "expected (n, 4, 4) or (1, n, 4, 4)"
-        raise ValueError(f"{file}, world_to_camera: found shape {poses.shape}, {expected}")
-    times = None
-    if "times" in table:
-        times = _times(table["times"], len(poses), f"{file}, times")
-    fps = _fps(table, file)
-    if not {"intrinsics", "image_size"} <= set(table):
-        return CameraPath(poses, None, None, times, fps)
-    lens = numbers(np.squeeze(table["intrinsics"]), (3, 3), f"{file}, intrinsics")
-    columns, rows = numbers(table["image_size"], (2,), f"{file}, image_size")
-    return CameraPath(poses, lens, (round(rows), round(columns)), times, fps)
-
-
-def _nerfstudio(file: Path, table: dict) -> CameraPath:
-    """Return the path of nerfstudio's camera_path.json: a pose, and a vertical fov, a picture."""
-    size = [
-        round(float(numbers(field(table, name, str(file)), (), f"{file}, {name}")))
-        for name in ("render_height", "render_width")
-    ]
-    rows, columns = size
-    cameras = field(table, "camera_path", str(file))
-    if not isinstance(cameras, list) or not cameras or min(size) < 1:
-        found = f"{len(cameras) if isinstance(cameras, list) else 'no list of'} cameras, {size}"
-        raise ValueError(
-            f"{file}, camera_path: found {found}, expected cameras and sizes of pictures"
-        )
-    if table.get("camera_type", "perspective") != "perspective":
-        found = repr(table["camera_type"])
-        raise ValueError(f"{file}, camera_type: found {found}, expected perspective")
-    places = [f"{file}, camera_path {i}" for i in range(len(cameras))]
-    poses = []
-    fovs = []
-    for camera, where in zip(cameras, places, strict=True):
-        flat = np.ravel(field(camera, "camera_to_world", where))
-        poses.append(numbers(flat, (16,), f"{where}, camera_to_world").reshape(4, 4))
-        fovs.append(float(numbers(field(camera, "fov", where), (), f"{where}, fov")))
-    if np.ptp(fovs) > 1e-6 or not 0 < fovs[0] < 180:
-        found = f"{min(fovs):g} to {max(fovs):g}"
-        raise ValueError(f"{file}, fov: found {found}, expected one number of degrees for all")
-    focal = rows / 2 / np.tan(np.radians(fovs[0]) / 2)
-    lens = np.array([[focal, 0, columns / 2], [0, focal, rows / 2], [0, 0, 1]])
-    times = None
-    if all("render_time" in camera for camera in cameras):
-        listed = [camera["render_time"] for camera in cameras]
-        times = _times(listed, len(cameras), f"{file}, render_time")
-    poses = to_opencv(np.stack(poses), "opengl")
-    return CameraPath(poses, lens, (rows, columns), times, _fps(table, file))
-
-
-def _times(listed: object, count: int, where: str) -> np.ndarray:
-    times = numbers(listed, (count,), where)
-    if times.min() < 0 or times.max() > 1:
-        found = f"{times.min():g} to {times.max():g}"
-        raise ValueError(f"{where}: found {found}, expected times from 0 to 1")
-    return times
-
-
-def _fps(table: dict, file: Path) -> float | None:
-    if "fps" not in table:
-        return None
-    fps = float(numbers(table["fps"], (), f"{file}, fps"))
-    if not 0.1 <= fps <= 240:
-        raise ValueError(f"{file}, fps: found {fps:g}, expected 0.1 to 240")
-    return fps
-
-
-def _from_colmap(folder: Path) -> CameraPath:
-    lenses, images = read_model(folder)
-    used = {repr(lenses[image.camera]) for image in images}
-    if len(used) > 1:
-        found = f"{len(used)} lenses"
-        raise ValueError(f"{folder}: found {found}, expected one (COLMAP's --single_camera)")
-    lens = lenses[images[0].camera]
-    poses = np.stack([image.world_to_camera for image in images])
-    order = _order(folder, [image.name for image in images])
-    return CameraPath(poses[order], lens.intrinsics, lens.size)
-
-
-def _checked(path: Path, camera_path: CameraPath) -> CameraPath:
-    if camera_path.size is not None and min(camera_path.size) < 1:
+    found = "neither a COLMAP model nor transforms.json" if path.is_dir() else "no such file"
+    check_field(f"{path}", files, found, "the poses of a camera")
+    camera_path = _from_colmap(files[0].parent) if len(files) == 2 else _from_json(files[0])
+    if camera_path.size is not None:
         rows, columns = camera_path.size
-        raise ValueError(f"{path}: found pictures of {columns}x{rows}, expected at least 1x1")
+        found = f"pictures of {columns}x{rows}"
+        check_field(f"{path}", min(rows, columns) >= 1, found, "at least 1x1")
     try:
         check_poses(camera_path.world_to_camera[None])
         if camera_path.intrinsics is not None:
@@ -171,6 +74,88 @@ def _checked(path: Path, camera_path: CameraPath) -> CameraPath:
     return camera_path
 
 
+def _from_json(file: Path) -> CameraPath:
+    table = load_json(file)
+    if isinstance(table, dict) and "frames" in table:
+        names, poses, lens, size = read_moving_camera(file)
+        return CameraPath(poses[_order(file, names)], lens, size)
+    if isinstance(table, dict) and "camera_path" in table:
+        return _nerfstudio(file, table)
+    return _ours(file, table)
+
+
+def _ours(file: Path, table: Any) -> CameraPath:
+    where = str(file)
+    listed = field(table, "world_to_camera", where)
+    poses = numbers(listed, np.shape(listed), f"{where}, world_to_camera")
+    if poses.ndim == 4 and len(poses) == 1:
+        poses = poses[0]
+    found = f"shape {poses.shape}"
+    fits = poses.ndim == 3 and len(poses)
+    check_field(f"{where}, world_to_camera", fits, found, "(n, 4, 4) or (1, n, 4, 4)")
+    times = _times(table["times"], len(poses), f"{where}, times") if "times" in table else None
+    if not {"intrinsics", "image_size"} <= set(table):
+        return CameraPath(poses, None, None, times, _fps(table, where))
+    lens = numbers(np.squeeze(table["intrinsics"]), (3, 3), f"{where}, intrinsics")
+    columns, rows = field_numbers(table, "image_size", (2,), where)
+    return CameraPath(poses, lens, (round(rows), round(columns)), times, _fps(table, where))
+
+
+def _nerfstudio(file: Path, table: dict[str, Any]) -> CameraPath:
+    """Return the path of nerfstudio's camera_path.json: a pose, and a vertical fov, a picture."""
+    where = str(file)
+    rows = round(field_number(table, "render_height", where))
+    columns = round(field_number(table, "render_width", where))
+    kind = table.get("camera_type", "perspective")
+    check_field(f"{where}, camera_type", kind == "perspective", repr(kind), "perspective")
+    cameras = table["camera_path"]
+    check_field(f"{where}, camera_path", cameras, f"{len(cameras)} cameras", "at least one")
+    places = [f"{where}, camera_path {i}" for i in range(len(cameras))]
+    fovs = [
+        field_number(camera, "fov", place) for camera, place in zip(cameras, places, strict=True)
+    ]
+    poses = [
+        numbers(np.ravel(field(camera, "camera_to_world", place)), (16,), place).reshape(4, 4)
+        for camera, place in zip(cameras, places, strict=True)
+    ]
+    one = np.ptp(fovs) <= 1e-6 and 0 < fovs[0] < 180
+    found = f"{min(fovs):g} to {max(fovs):g}"
+    check_field(f"{where}, fov", one, found, "one number of degrees for all")
+    focal = rows / 2 / np.tan(np.radians(fovs[0]) / 2)
+    lens = lens_matrix(focal, focal, columns / 2, rows / 2)
+    times = None
+    if all("render_time" in camera for camera in cameras):
+        listed = [camera["render_time"] for camera in cameras]
+        times = _times(listed, len(cameras), f"{where}, render_time")
+    poses = to_opencv(np.stack(poses), "opengl")
+    return CameraPath(poses, lens, (rows, columns), times, _fps(table, where))
+
+
+def _times(listed: object, count: int, where: str) -> np.ndarray:
+    times = numbers(listed, (count,), where)
+    found = f"{times.min():g} to {times.max():g}"
+    check_field(where, times.min() >= 0 and times.max() <= 1, found, "times from 0 to 1")
+    return times
+
+
+def _fps(table: dict[str, Any], where: str) -> float | None:
+    if "fps" not in table:
+        return None
+    fps = field_number(table, "fps", where)
+    check_field(f"{where}, fps", 0.1 <= fps <= 240, f"{fps:g}", "0.1 to 240")
+    return fps
+
+
+def _from_colmap(folder: Path) -> CameraPath:
+    lenses, images = read_model(folder)
+    lens = lenses[images[0].camera]
+    one = all(repr(lenses[image.camera]) == repr(lens) for image in images)
+    check_field(f"{folder}", one, "several lenses", "one (COLMAP's --single_camera)")
+    poses = np.stack([image.world_to_camera for image in images])
+    order = _order(folder, [image.name for image in images])
+    return CameraPath(poses[order], lens.intrinsics, lens.size)
+
+
 def _order(where: Path, names: Sequence[str]) -> list[int]:
     """Return the frames' order by name.
 
@@ -178,18 +163,14 @@ def _order(where: Path, names: Sequence[str]) -> list[int]:
       ValueError: the numbers in the names leave some out.
     """
     order = sorted(range(len(names)), key=lambda i: natural(names[i]))
-    numbers = [re.findall(r"\d+", Path(names[i]).stem) for i in order]
-    if len(order) < 3 or not all(numbers):
+    digits = [re.findall(r"\d+", Path(names[i]).stem) for i in order]
+    if len(order) < 3 or not all(digits):
         return order
-    numbered = np.array([int(digits[-1]) for digits in numbers])
-    steps = np.diff(numbered)
-    jump = np.flatnonzero(steps != np.median(steps))
-    if jump.size:
-        after = names[order[jump[0] + 1]]
-        found_names = f"{after} after {names[order[jump[0]]]}"
-        raise ValueError(f"{where}: found {found_names}, expected frames in equal steps, none lost")
+    steps = np.diff([int(found[-1]) for found in digits])
+    jumps = np.flatnonzero(steps != np.median(steps))
+    if jumps.size:
+        before, after = (names[i] for i in order[jumps[0] :][:2])
+        raise ValueError(
+            f"{where}: found {after} after {before}, expected frames in equal steps, none lost"
+        )
     return order
-
-
-def _model(folder: Path) -> Path | None:
-    return next((f for f in (folder, *(folder / name for name in MODELS)) if model_files(f)), None)

@@ -14,14 +14,14 @@ is cv2.fisheye's [k1, k2, k3, k4].
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import find_footage, has_one, picture_size
-from input_pipeline.importers.opencv import FISHEYE_COUNTS, is_marked
-from input_pipeline.importers.pairing import check_lengths, pair
-from input_pipeline.lenses import usual_lens
+from input_pipeline.cameras import check_field
+from input_pipeline.capture import Capture, make_capture
+from input_pipeline.footage import first_file
+from input_pipeline.importers.rig import CalibratedCamera, make_rig
 from input_pipeline.plain_files import field, load_json, numbers
 
 NEEDS = "cameras.json (or cameras_opencv.json) with cameras[], and videos or folders of pictures"
@@ -30,9 +30,9 @@ OURS = {"name", "width", "height", "intrinsics", "K", "world_to_camera", "w2c", 
 OURS |= {"fisheye", "offset", "timestamps", "fps"}
 
 
-def matches(path: Path) -> tuple[bool, str]:
-    """Return whether the folder has this layout, and why."""
-    return has_one(path, FILES)
+def matches(path: Path) -> Path | None:
+    """Return the file that shows this layout."""
+    return first_file(path, FILES)
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
@@ -41,62 +41,44 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     Raises:
       ValueError: naming the camera and field that is missing or does not fit its film.
     """
-    file = next(path / name for name in FILES if (path / name).is_file())
+    file = first_file(path, FILES) or path / FILES[0]
     table = load_json(file)
-    # Films are paired with cameras by name, so a name that comes twice would lose a camera.
-    entries = {}
+    entries: dict[str, dict[str, Any]] = {}
     for index, entry in enumerate(field(table, "cameras", str(file))):
         name = str(field(entry, "name", f"{file}, camera {index}"))
-        if name in entries:
-            raise ValueError(f"{file}: found camera {name} twice, expected a name for each")
-        entries[name] = entry
-    films = find_footage(path, ("videos", ".", "images"))
-    # Without times, pictures of one number are of one instant: folders must be equally long.
-    if not all("timestamps" in entry for entry in entries.values()):
-        check_lengths(films, path)
-    pairs = pair(films, list(entries), path)
-    views = []
-    for name, entry in entries.items():
-        where = f"{file}, camera {name}"
-        film = pairs[name]
-        lens = numbers(entry.get("intrinsics", entry.get("K")), (3, 3), f"{where}, intrinsics")
-        pose = entry.get("world_to_camera", entry.get("w2c"))
-        # A camera that moves has a pose for each frame.
-        shape = (4, 4) if np.ndim(pose) < 3 else (len(pose), 4, 4)
-        sized = {"width", "height"} <= set(entry)
-        size = (round(entry["height"]), round(entry["width"])) if sized else None
-        distortion = entry.get("distortion", ())
-        # All later steps know the usual lens model alone, so a fisheye is converted here.
-        if is_marked(entry.get("fisheye", False), f"{where}, fisheye"):
-            four = numbers(distortion, FISHEYE_COUNTS, f"{where}, distortion")
-            sides = size or picture_size(films[film][0])
-            distortion = usual_lens(four, lens, *sides, f"{where}, fisheye").tolist()
-        view = make_view(
-            film,
-            films[film],
-            lens,
-            numbers(pose, shape, f"{where}, world_to_camera"),
-            size=size,
-            distortion=distortion,
-            timestamps=entry.get("timestamps"),
-            fps=fps or entry.get("fps", table.get("fps")),
-            offset=float(entry.get("offset", 0.0)),
-            beside=path,
-            depth_scale=float(table["depth_scale"]) if "depth_scale" in table else None,
-        )
-        views.append(view)
+        check_field(f"{file}", name not in entries, f"camera {name} twice", "a name for each")
+        rate = fps or entry.get("fps", table.get("fps"))
+        entries[name] = {**entry, "fps": rate}
+    cameras = {name: _camera(entry, f"{file}, camera {name}") for name, entry in entries.items()}
+    scale = float(table["depth_scale"]) if "depth_scale" in table else None
     # A misspelt field must not be ignored in silence.
     unread = sorted({key for entry in entries.values() for key in entry} - OURS)
-    note = f"{file.name}: not read: {', '.join(unread)}" if unread else ""
-    unit = float(table.get("unit", 0.0))
     capture = make_capture(
         path.name,
-        views,
-        unit=unit,
-        notes=[note],
+        make_rig(path, cameras, scale),
+        unit=float(table.get("unit", 0.0)),
+        notes=[f"{file.name}: not read: {', '.join(unread)}"] if unread else [],
         caption=str(table.get("caption", "")),
         source=str(table.get("source", "")),
         license=str(table.get("license", "")),
         generated=bool(table.get("generated", False)),
     )
     return [capture]
+
+
+def _camera(entry: dict[str, Any], where: str) -> CalibratedCamera:
+    lens = numbers(entry.get("intrinsics", entry.get("K")), (3, 3), f"{where}, intrinsics")
+    pose = entry.get("world_to_camera", entry.get("w2c"))
+    # A camera that moves has a pose for each frame.
+    shape = (4, 4) if np.ndim(pose) < 3 else (len(pose), 4, 4)
+    is_sized = {"width", "height"} <= set(entry)
+    return CalibratedCamera(
+        lens,
+        numbers(pose, shape, f"{where}, world_to_camera"),
+        size=(round(entry["height"]), round(entry["width"])) if is_sized else None,
+        distortion=entry.get("distortion", ()),
+        is_fisheye=bool(numbers(entry.get("fisheye", False), (), f"{where}, fisheye")),
+        timestamps=entry.get("timestamps"),
+        fps=entry["fps"],
+        offset=float(entry.get("offset", 0.0)),
+    )

@@ -4,21 +4,19 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from input_pipeline.cameras import check_field
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import VIDEOS, find_footage, listed
 from input_pipeline.importers.colmap_files import Image, model_files, read_model
-from input_pipeline.importers.pairing import Films, check_lengths, pair
+from input_pipeline.importers.rig import Films, check_lengths, pair
 
 NEEDS = "sparse/0 (or sparse, colmap/sparse/0) with cameras and images, .bin or .txt, and images/"
 MODELS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse")
 
 
-def matches(path: Path) -> tuple[bool, str]:
-    """Return whether the folder has this layout, and why."""
-    folder = _model(path)
-    if folder is None:
-        return False, f"none of {', '.join(MODELS)} holds cameras and images"
-    return True, f"{folder.relative_to(path)} holds COLMAP's cameras and images"
+def matches(path: Path) -> Path | None:
+    """Return the folder of the model that shows this layout."""
+    return next((path / name for name in MODELS if model_files(path / name)), None)
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
@@ -27,43 +25,32 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     Raises:
       ValueError: naming the file or camera that does not fit.
     """
-    lenses, images = read_model(_model(path) or path)
+    lenses, images = read_model(matches(path) or path)
     # Videos, or subfolders of pictures; nothing where all pictures lie in one folder.
     loose: Films = {file.stem: (file,) for file in listed(path, VIDEOS)}
     films = loose or find_footage(path, ("videos", "images"))
-    if not films:
-        films = {image.name: (path / "images" / image.name,) for image in images}
-        by_camera = {image.name: [image] for image in images}
-    else:
-        check_lengths(films, path)
-        by_camera = {}
-        for image in images:
-            by_camera.setdefault(_camera(image.name), []).append(image)
-    pairs = pair(films, list(by_camera), path)
+    by_camera: dict[str, list[Image]] = {}
+    for image in images:
+        by_camera.setdefault(_camera(image.name) if films else image.name, []).append(image)
+    films = films or {image.name: (path / "images" / image.name,) for image in images}
+    check_lengths(films, path)
     views = []
-    for camera, registered in by_camera.items():
-        name = pairs[camera]
-        lens = lenses[registered[0].camera]
-        other_cameras = {image.camera for image in registered if lenses[image.camera] is not lens}
-        if any(repr(lenses[other]) != repr(lens) for other in other_cameras):
-            found = f"{len(other_cameras) + 1} lenses of {camera}"
-            raise ValueError(f"{path}: found {found}, expected one (COLMAP's --single_camera)")
+    for camera, name in pair(films, list(by_camera), path).items():
+        registered = by_camera[camera]
+        used = [lenses[image.camera] for image in registered]
+        lens = used[0]
+        one = all(repr(other) == repr(lens) for other in used)
+        check_field(f"{path}", one, f"several lenses of {camera}", "one (COLMAP's --single_camera)")
         view = make_view(
             name,
             films[name],
-            lens.intrinsics,
-            _poses(name, registered, films[name]),
-            size=lens.size,
-            distortion=lens.distortion,
+            world_to_camera=_poses(name, registered, films[name]),
             fps=fps,
             beside=path,
+            **lens._asdict(),
         )
         views.append(view)
     return [make_capture(path.name, views)]
-
-
-def _model(path: Path) -> Path | None:
-    return next((path / name for name in MODELS if model_files(path / name)), None)
 
 
 def _camera(image: str) -> str:
@@ -79,7 +66,6 @@ def _poses(camera: str, registered: list[Image], files: tuple[Path, ...]) -> np.
         return poses[0]
     by_name = {PurePosixPath(image.name).name: image.world_to_camera for image in registered}
     lost = [file.name for file in files if file.name not in by_name]
-    if lost:
-        found = f"{len(registered)} different poses for {len(files)} frames, none for {lost[0]}"
-        raise ValueError(f"camera {camera}: found {found}, expected one pose, or one a frame")
+    found = f"{len(registered)} different poses for {len(files)} frames, none for {lost[:1]}"
+    check_field(f"camera {camera}", not lost, found, "one pose, or one a frame")
     return np.stack([by_name[file.name] for file in files])

@@ -13,28 +13,23 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 from scipy.spatial.transform import Rotation
 
-from input_pipeline.cameras import rigid
-from input_pipeline.lenses import usual_lens
+from input_pipeline.cameras import check_field, rigid
+from input_pipeline.lenses import lens_matrix
 from input_pipeline.opening import read_regular, require_regular
 
-MODELS = {  # number of parameters, by id
-    0: ("SIMPLE_PINHOLE", 3),
-    1: ("PINHOLE", 4),
-    2: ("SIMPLE_RADIAL", 4),
-    3: ("RADIAL", 5),
-    4: ("OPENCV", 8),
-    5: ("OPENCV_FISHEYE", 8),
-    6: ("FULL_OPENCV", 12),
-    7: ("FOV", 5),
-    8: ("SIMPLE_RADIAL_FISHEYE", 4),
-    9: ("RADIAL_FISHEYE", 5),
-    10: ("THIN_PRISM_FISHEYE", 12),
+# Of each model of a lens, in the order of their ids.
+PARAMETERS = {
+    "SIMPLE_PINHOLE": 3,
+    "PINHOLE": 4,
+    "SIMPLE_RADIAL": 4,
+    "RADIAL": 5,
+    "OPENCV": 8,
+    "OPENCV_FISHEYE": 8,
+    "FULL_OPENCV": 12,
 }
-FISHEYE = "OPENCV_FISHEYE"
-SUPPORTED_MODELS = (
-    *("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV", FISHEYE),
-)
-
+# Models whose parameters are not read, up to the last one that COLMAP knew when this was written.
+OTHERS = ("FOV", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "THIN_PRISM_FISHEYE")
+ONE_FOCAL_LENGTH = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 
 RawLens = tuple[str, int, int, tuple[float, ...]]
 """Model, width, height, parameters."""
@@ -48,6 +43,7 @@ class Lens(NamedTuple):
     intrinsics: Float64[np.ndarray, "3 3"]
     distortion: tuple[float, ...]
     """OpenCV's order."""
+    is_fisheye: bool
 
 
 class Image(NamedTuple):
@@ -59,7 +55,7 @@ class Image(NamedTuple):
 
 
 def model_files(folder: Path) -> list[Path]:
-    """Return a folder's cameras and images, both binary or else both text; empty for none."""
+    """Return the files of cameras and images, both binary or else both text; empty for none."""
     for end in ("bin", "txt"):
         files = [folder / f"cameras.{end}", folder / f"images.{end}"]
         if all(file.is_file() for file in files):
@@ -79,12 +75,11 @@ def read_model(folder: Path) -> tuple[dict[int, Lens], list[Image]]:
     raw = _whole(lenses_file, "COLMAP cameras", _binary_lenses if binary else _text_lenses)
     images = _whole(images_file, "COLMAP images", _binary_images if binary else _text_images)
     lenses = {number: _lens(lenses_file, *words) for number, words in raw.items()}
-    if not images:
-        raise ValueError(f"{images_file}: found no images, expected registered ones")
+    check_field(f"{images_file}", images, "no images", "registered ones")
     for image in images:
-        if image.camera not in lenses:
-            found = f"camera {image.camera} of {image.name}"
-            raise ValueError(f"{images_file}: found {found}, expected one in {lenses_file.name}")
+        found = f"camera {image.camera} of {image.name}"
+        known = image.camera in lenses
+        check_field(f"{images_file}", known, found, f"one in {lenses_file.name}")
     return lenses, sorted(images, key=lambda image: image.name)
 
 
@@ -95,13 +90,13 @@ def read_points(path: Path) -> tuple[Float64[np.ndarray, "n 3"], UInt8[np.ndarra
       ValueError: naming the file if it is damaged or empty.
     """
     reader = _binary_points if path.suffix == ".bin" else _text_points
-    rows = _whole(path, "COLMAP points", reader)
-    if not len(rows) or not np.isfinite(rows).all():
-        raise ValueError(f"{path}: found no finite points, expected some")
+    rows = _whole(path, "COLMAP points", lambda path: np.array(reader(path)).reshape(-1, 6))
+    finite = len(rows) and np.isfinite(rows).all()
+    check_field(f"{path}", finite, "no finite points", "some")
     return rows[:, :3], rows[:, 3:].clip(0, 255).astype(np.uint8)
 
 
-def _binary_points(path: Path) -> Float64[np.ndarray, "n 6"]:
+def _binary_points(path: Path) -> list[list[float]]:
     file = BytesIO(read_regular(path))
     (count,) = _unpack(file, "<Q")
     rows = []
@@ -111,12 +106,11 @@ def _binary_points(path: Path) -> Float64[np.ndarray, "n 6"]:
         rows.append(row)
     if file.tell() != len(file.getbuffer()):
         raise ValueError("another size")
-    return np.array(rows, np.float64).reshape(-1, 6)
+    return rows
 
 
-def _text_points(path: Path) -> Float64[np.ndarray, "n 6"]:
-    rows = [line.split()[1:7] for line in _lines(path) if line.strip()]
-    return np.array(rows, np.float64).reshape(-1, 6)
+def _text_points(path: Path) -> list[list[float]]:
+    return [[float(x) for x in line.split()[1:7]] for line in _lines(path) if line.strip()]
 
 
 def _whole(path: Path, kind: str, read: Callable[[Path], Any]) -> Any:
@@ -124,43 +118,37 @@ def _whole(path: Path, kind: str, read: Callable[[Path], Any]) -> Any:
     require_regular(path)
     try:
         return read(path)
-    except _UnknownModelError as error:
-        found = f"camera model number {error}"
-        expected = f"one of 0 to {max(MODELS)}, or the file is damaged"
-        raise ValueError(f"{path}: found {found}, expected {expected}") from None
-    except (struct.error, IndexError, KeyError, OSError, OverflowError, ValueError, MemoryError):
+    except (struct.error, IndexError, OSError, OverflowError, ValueError, MemoryError):
         raise ValueError(f"{path}: found a damaged file, expected {kind}") from None
 
 
-class _UnknownModelError(Exception):
-    """A number that COLMAP may have given to a lens since."""
-
-
 def _binary_lenses(path: Path) -> dict[int, RawLens]:
+    """Return the lenses; the first of a model whose size is unknown is the last."""
     file = BytesIO(read_regular(path))
+    names = (*PARAMETERS, *OTHERS)
     (count,) = _unpack(file, "<Q")
     lenses = {}
     for _ in range(count):
         number, model, width, height = _unpack(file, "<iiQQ")
-        if model not in MODELS:
-            raise _UnknownModelError(model)
-        name, size = MODELS[model]
-        lenses[number] = (name, width, height, _unpack(file, f"<{size}d"))
+        name = names[model] if 0 <= model < len(names) else f"number {model}"
+        if name not in PARAMETERS:
+            return {number: (name, width, height, ())}
+        lenses[number] = (name, width, height, _unpack(file, f"<{PARAMETERS[name]}d"))
     return lenses
 
 
 def _binary_images(path: Path) -> list[Image]:
-    file = BytesIO(read_regular(path))
+    content = read_regular(path)
+    file = BytesIO(content)
     (count,) = _unpack(file, "<Q")
     images = []
     for _ in range(count):
         _, *pose, camera = _unpack(file, "<i7di")
-        name = bytearray()
-        while (character := _unpack(file, "<c")[0]) != b"\0":
-            name += character
-        (points,) = _unpack(file, "<Q")
+        end = content.index(b"\0", file.tell())
+        name = file.read(end - file.tell()).decode()
+        _, points = _unpack(file, "<cQ")
         _unpack(file, f"<{24 * points}x")
-        images.append(_image(name.decode(), camera, pose))
+        images.append(_image(name, camera, pose))
     return images
 
 
@@ -175,26 +163,23 @@ def _text_lenses(path: Path) -> dict[int, RawLens]:
 
 def _text_images(path: Path) -> list[Image]:
     images = []
-    for line in _lines(path)[::2]:  # every other line lists points
+    # Every other line lists points.
+    for line in _lines(path)[::2]:
         _, *pose, camera, name = line.split(maxsplit=9)
         images.append(_image(name, int(camera), [float(value) for value in pose]))
     return images
 
 
 def _lens(path: Path, model: str, width: int, height: int, values: tuple[float, ...]) -> Lens:
-    if model not in SUPPORTED_MODELS:
-        do = f"one of {', '.join(SUPPORTED_MODELS)}: undistort with COLMAP's image_undistorter"
-        raise ValueError(f"{path}: found lens model {model}, expected {do}")
-    count = dict(MODELS.values())[model]
-    if len(values) != count or not np.isfinite(values).all():
-        raise ValueError(f"{path}: found parameters {values} of {model}, expected {count} numbers")
-    one_focal = model in ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
-    fx, fy, cx, cy, *rest = (values[0], *values) if one_focal else values
-    intrinsics = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)
+    known = ", ".join(PARAMETERS)
+    expected = f"one of {known}: undistort with COLMAP's image_undistorter"
+    check_field(f"{path}", model in PARAMETERS, f"lens model {model}", expected)
+    whole = len(values) == PARAMETERS[model] and np.isfinite(values).all()
+    found = f"parameters {values} of {model}"
+    check_field(f"{path}", whole, found, f"{PARAMETERS[model]} numbers")
+    fx, fy, cx, cy, *rest = (values[0], *values) if model in ONE_FOCAL_LENGTH else values
     size = int(height), int(width)
-    if model == FISHEYE:
-        return Lens(size, intrinsics, tuple(usual_lens(np.array(rest), intrinsics, *size).tolist()))
-    return Lens(size, intrinsics, tuple(rest))
+    return Lens(size, lens_matrix(fx, fy, cx, cy), tuple(rest), model == "OPENCV_FISHEYE")
 
 
 def _image(name: str, camera: int, pose: list[float]) -> Image:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from input_pipeline.cameras import check_field
 from input_pipeline.capture import Capture
 from input_pipeline.importers import (
     cameras_json,
@@ -54,15 +55,18 @@ def detect(path: Path) -> tuple[str, str, list[str]]:
     Raises:
       ValueError: it has none; the message says what each importer looked for.
     """
-    answers = {name: layout.matches(path) for name, layout in LAYOUTS.items()}
-    fitting = [name for name, (fits, _) in answers.items() if fits]
-    if fitting:
-        return fitting[0], answers[fitting[0]][1], fitting[1:]
-    missed = "; ".join(f"{name}: {why}" for name, (_, why) in answers.items())
-    raise ValueError(f"{path}: found no known layout ({missed}), expected one of them")
+    marks = {name: layout.matches(path) for name, layout in LAYOUTS.items()}
+    fitting = [name for name, mark in marks.items() if mark]
+    if not fitting:
+        known = [f"{name}: {layout.NEEDS}" for name, layout in LAYOUTS.items()]
+        reasons = "; ".join(["no known layout", *opencv.broken_tables(path)])
+        raise ValueError(f"{path}: found {reasons}, expected one of {'; '.join(known)}")
+    name, *others = fitting
+    return name, f"{marks[name].relative_to(path)} is there", others
 
 
-SceneFolder = tuple[Path, str, str, list[str]]  # a folder and what `detect` says of it
+# A folder and what `detect` says of it.
+SceneFolder = tuple[Path, str, str, list[str]]
 
 
 def find_scenes(path: Path) -> tuple[list[SceneFolder], list[str]]:
@@ -73,7 +77,8 @@ def find_scenes(path: Path) -> tuple[list[SceneFolder], list[str]]:
     Raises:
       ValueError: none has one.
     """
-    most_levels = 2  # folders below the one that is named, in which scenes are looked for
+    # Folders below the one that is named, in which scenes are looked for.
+    most_levels = 2
     try:
         return [(path, *detect(path))], []
     except ValueError as error:
@@ -100,11 +105,13 @@ def read_captures(path: Path, layout: str, fps: float | None) -> list[Capture]:
         the layout's form at all.
     """
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # absurd numbers are refused in words
+        # Absurd numbers are refused in words.
+        with np.errstate(over="ignore", invalid="ignore"):
             return apply_sync(path, LAYOUTS[layout].read(path, fps))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         if isinstance(error, ValueError) and ", expected " in str(error):
-            raise  # an importer's own words
+            # An importer's own words.
+            raise
         found = f"tables of another form ({type(error).__name__}: {error})"
         needs = LAYOUTS[layout].NEEDS
         raise ValueError(f"{path}, {layout}: found {found}, expected {needs}") from error
@@ -119,12 +126,8 @@ def require_inside(folder: Path, captures: Sequence[Capture]) -> None:
       ValueError: naming the first such file and where it lies.
     """
     root = folder.resolve()
-    for capture in captures:
-        for view in capture.views:
-            for file in filter(None, (*view.files, *view.depth, *view.confidence, *view.masks)):
-                place = file.resolve()
-                if not place.is_relative_to(root):
-                    expected = "files in that folder (data import --follow-links takes others)"
-                    raise ValueError(
-                        f"camera {view.name}, {file}: found {place}, expected {expected}"
-                    )
+    expected = "files in that folder (data import --follow-links takes others)"
+    for view in (view for capture in captures for view in capture.views):
+        for file in filter(None, (*view.files, *view.depth, *view.confidence, *view.masks)):
+            place = file.resolve()
+            check_field(f"camera {view.name}, {file}", place.is_relative_to(root), place, expected)

@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from input_pipeline.capture import Capture
-from input_pipeline.footage import has_one
+from input_pipeline.footage import first_file
 from input_pipeline.importers.transforms_json import read_transforms
 
 NEEDS = "transforms_train.json (and _val, _test), camera_angle_x, frames with a time"
-SPLITS = ("train", "val", "test")
+FILES = tuple(f"transforms_{split}.json" for split in ("train", "val", "test"))
 
 
-def matches(path: Path) -> tuple[bool, str]:
-    """Return whether the folder has this layout, and why."""
-    return has_one(path, ("transforms_train.json",))
+def matches(path: Path) -> Path | None:
+    """Return the file that shows this layout."""
+    return first_file(path, FILES[:1])
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
@@ -21,5 +21,5 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     Raises:
       ValueError: see `read_transforms`.
     """
-    files = [path / f"transforms_{split}.json" for split in SPLITS]
+    files = [path / name for name in FILES]
     return [read_transforms(file, path.name, fps) for file in files if file.is_file()]

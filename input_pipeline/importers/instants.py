@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
+from input_pipeline.cameras import check_field
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import natural
 from input_pipeline.importers.colmap_files import Lens, model_files, read_model
+from input_pipeline.importers.rig import one_lens
 
 NEEDS = "colmap_0, colmap_1, ... each with images/camNN.png and sparse/0"
+DEFAULT_FPS = 30.0
 
 
-def matches(path: Path) -> tuple[bool, str]:
-    """Return whether the folder has this layout, and why."""
-    folders = _instants(path)
-    if not folders:
-        return False, "no folders colmap_0, colmap_1, ..."
-    return True, f"{len(folders)} folders like {folders[0][1].name}"
+def matches(path: Path) -> Path | None:
+    """Return the first folder of this layout."""
+    return next((folder for _, folder in _instants(path)), None)
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
@@ -31,25 +31,22 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     Raises:
       ValueError: an instant without a camera that the first one has, or without a project.
     """
-    default_fps = 30.0
     model = None
     borrowed = 0
     films: dict[str, list[tuple[float, Path, Lens, np.ndarray]]] = {}
     folders = _instants(path)
     for number, folder in folders:
         project = folder / "sparse" / "0"
-        if model_files(project):
+        if model is None or model_files(project) or not project.is_dir():
             model = read_model(project)
-        elif model and project.is_dir():
-            borrowed += 1
         else:
-            raise ValueError(f"{project}: found no cameras and images, expected COLMAP's files")
+            borrowed += 1
         lenses, images = model
         for image in images:
-            file = folder / "images" / image.name
+            time = number / (fps or DEFAULT_FPS)
             frame = (
-                number / (fps or default_fps),
-                file,
+                time,
+                folder / "images" / image.name,
                 lenses[image.camera],
                 image.world_to_camera,
             )
@@ -57,22 +54,14 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     views = []
     for camera in sorted(films, key=natural):
         times, files, cameras, poses = zip(*films[camera], strict=True)
-        if len(files) < len(folders):
-            found = f"it at {len(files)} of {len(folders)} instants"
-            raise ValueError(f"camera {camera}: found {found}, expected it at all")
-        if any(np.abs(lens.intrinsics - cameras[0].intrinsics).max() > 1e-6 for lens in cameras):
-            raise ValueError(f"camera {camera}: found a lens that changes, expected a fixed one")
-        view = make_view(
-            camera,
-            files,
-            cameras[0].intrinsics,
-            np.stack(poses),
-            size=cameras[0].size,
-            distortion=cameras[0].distortion,
-            timestamps=times,
-        )
+        found = f"it at {len(files)} of {len(folders)} instants"
+        check_field(f"camera {camera}", len(files) == len(folders), found, "it at all")
+        lens = one_lens([lens.intrinsics for lens in cameras], f"camera {camera}")
+        lens = cameras[0]._replace(intrinsics=lens)
+        pose = np.stack(poses)
+        view = make_view(camera, files, world_to_camera=pose, timestamps=times, **lens._asdict())
         views.append(view)
-    notes = [] if fps else [f"no --fps given: assuming {default_fps:g} instants a second"]
+    notes = [] if fps else [f"no --fps given: assuming {DEFAULT_FPS:g} instants a second"]
     if borrowed:
         notes += [f"{borrowed} instants have no cameras of their own and take those before them"]
     return [make_capture(path.name, views, notes=notes)]

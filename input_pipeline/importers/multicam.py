@@ -11,20 +11,24 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
+from input_pipeline.cameras import check_field
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import to_opencv
-from input_pipeline.footage import find_footage, has_one, natural, picture_size
-from input_pipeline.importers.pairing import pair
+from input_pipeline.footage import find_footage, first_file, natural, picture_size
+from input_pipeline.importers.rig import pair
+from input_pipeline.lenses import lens_matrix
 from input_pipeline.plain_files import load_json, numbers
 
 NEEDS = "cameras/camera_extrinsics.json, videos/camNN.mp4, in a folder like f24_aperture5/scene1"
 CENTIMETRE_METRES = 0.01
+# Both ways.
+SENSOR_MILLIMETRES = 23.76
 FILES = ("cameras/camera_extrinsics.json", "camera_extrinsics.json")
 
 
-def matches(path: Path) -> tuple[bool, str]:
-    """Return whether the folder has this layout, and why."""
-    return has_one(path, FILES)
+def matches(path: Path) -> Path | None:
+    """Return the file that shows this layout."""
+    return first_file(path, FILES)
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
@@ -33,26 +37,17 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     Raises:
       ValueError: no focal length, a broken matrix, videos or frames that do not fit.
     """
-    file = next(path / name for name in FILES if (path / name).is_file())
     focal = named_focal_length(path)
-    poses = read_rig_poses(file)
+    poses = read_rig_poses(first_file(path, FILES) or path / FILES[0])
     films = find_footage(path, ("videos", "."))
-    pairs = pair(films, sorted(poses, key=natural), path)
     views = []
-    for camera, name in pairs.items():
-        view = make_view(
-            name,
-            films[name],
-            lens(focal, picture_size(films[name][0])),
-            poses[camera],
-            fps=fps,
-            beside=path,
-        )
+    for camera, name in pair(films, sorted(poses, key=natural), path).items():
+        intrinsics = lens(focal, picture_size(films[name][0]))
+        view = make_view(name, films[name], intrinsics, poses[camera], fps=fps, beside=path)
         views.append(view)
     scene = f"{path.resolve().parent.name}/{path.name}"
-    return [
-        make_capture(scene, views, unit=CENTIMETRE_METRES, source=f"{scene}, {len(films)} cameras")
-    ]
+    source = f"{scene}, {len(films)} cameras"
+    return [make_capture(scene, views, unit=CENTIMETRE_METRES, source=source)]
 
 
 def named_focal_length(path: Path) -> float:
@@ -63,18 +58,16 @@ def named_focal_length(path: Path) -> float:
     """
     named = [re.match(r"f(\d+(?:\.\d+)?)_aperture", part) for part in path.resolve().parts]
     focal = next((float(found[1]) for found in reversed(named) if found), None)
-    if focal is None:
-        expected = "a folder above named like f24_aperture5: the focal length is nowhere else"
-        raise ValueError(f"{path}: found no focal length, expected {expected}")
-    return focal
+    expected = "a folder above named like f24_aperture5: the focal length is nowhere else"
+    check_field(f"{path}", focal is not None, "no focal length", expected)
+    return focal or 0.0
 
 
 def lens(focal: float, size: tuple[int, int]) -> Float64[np.ndarray, "3 3"]:
     """Return intrinsics of pictures of that many rows and columns, of a focal length in mm."""
-    sensor_millimetres = 23.76  # millimetres, both ways
     height, width = size
-    pixels = focal / sensor_millimetres * max(height, width)
-    return np.array([[pixels, 0, width / 2], [0, pixels, height / 2], [0, 0, 1]])
+    pixels = focal / SENSOR_MILLIMETRES * max(height, width)
+    return lens_matrix(pixels, pixels, width / 2, height / 2)
 
 
 def read_rig_poses(file: Path) -> dict[str, Float64[np.ndarray, "t 4 4"]]:
@@ -86,8 +79,7 @@ def read_rig_poses(file: Path) -> dict[str, Float64[np.ndarray, "t 4 4"]]:
     table = load_json(file)
     frames = sorted(table, key=natural)
     names = [f"frame{index}" for index in range(len(frames))]
-    if frames != names:
-        raise ValueError(f"{file}: found {frames[:3]}..., expected {names[:3]}... without gaps")
+    check_field(f"{file}", frames == names, f"{frames[:3]}...", f"{names[:3]}... without gaps")
     poses = {}
     for camera in table["frame0"]:
         rows = [_matrix(table[frame].get(camera), f"{file}, {frame}, {camera}") for frame in frames]
@@ -96,7 +88,6 @@ def read_rig_poses(file: Path) -> dict[str, Float64[np.ndarray, "t 4 4"]]:
 
 
 def _matrix(text: object, where: str) -> np.ndarray:
-    values = re.sub(r"[\[\]]", " ", text).split() if isinstance(text, str) else None
-    if values is None or len(values) != 16:
-        raise ValueError(f"{where}: found {text!r:.60}, expected a matrix of 16 numbers as text")
+    values = re.sub(r"[\[\]]", " ", str(text)).split()
+    check_field(where, len(values) == 16, f"{text!r:.60}", "a matrix of 16 numbers as text")
     return numbers(values, (16,), where).reshape(4, 4)

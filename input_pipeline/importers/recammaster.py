@@ -8,20 +8,17 @@ as `multicam` reads it, recognized by the first frame, where every film has the 
 import re
 from pathlib import Path
 
-from input_pipeline.cameras import invert
+from input_pipeline.cameras import check_field, invert
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import VIDEOS, listed, natural, picture_size
+from input_pipeline.footage import VIDEOS, first_file, listed, natural, picture_size
 from input_pipeline.importers import multicam
 
 NEEDS = f"cam_typeN/videoM.mp4, and beside them {multicam.FILES[0]}"
 
 
-def matches(path: Path) -> tuple[bool, str]:
-    """Return whether the folder has this layout, and why."""
-    films = _films(path)
-    if not films:
-        return False, "no cam_typeN/videoM.mp4"
-    return True, f"films like {next(iter(films.values()))[0].relative_to(path)}"
+def matches(path: Path) -> Path | None:
+    """Return the first film that shows this layout."""
+    return next((films[0] for films in _films(path).values()), None)
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
@@ -30,7 +27,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     Raises:
       ValueError: there are no cameras or no focal length, or a film has no camera.
     """
-    file = next((path / name for name in multicam.FILES if (path / name).is_file()), None)
+    file = first_file(path, multicam.FILES)
     if file is None:
         found = "films of ReCamMaster without cameras"
         expected = f"{multicam.FILES[0]} beside them, the file that they were made with"
@@ -41,23 +38,19 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     for source, films in _films(path).items():
         views = []
         for film in films:
-            number = int(film.parent.name.removeprefix("cam_type"))
-            name = f"cam{number:02d}"
-            if name not in poses:
-                raise ValueError(f"{file}: found no {name}, expected it for {film}")
+            name = f"cam{int(film.parent.name.removeprefix('cam_type')):02d}"
+            check_field(f"{file}", name in poses, f"no {name}", f"it for {film}")
             moving = poses[name] @ invert(poses[name][0])
-            size = picture_size(film)
-            view = make_view(name, [film], multicam.lens(focal, size), moving, fps=fps)
-            views.append(view)
-        captures.append(
-            make_capture(
-                f"{path.name}/{source}",
-                views,
-                unit=multicam.CENTIMETRE_METRES,
-                source=f"ReCamMaster, {path.name}, {source}",
-                generated=True,
-            )
+            lens = multicam.lens(focal, picture_size(film))
+            views.append(make_view(name, [film], lens, moving, fps=fps))
+        capture = make_capture(
+            f"{path.name}/{source}",
+            views,
+            unit=multicam.CENTIMETRE_METRES,
+            source=f"ReCamMaster, {path.name}, {source}",
+            generated=True,
         )
+        captures.append(capture)
     return captures
 
 

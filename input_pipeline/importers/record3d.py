@@ -19,21 +19,25 @@ from zipfile import ZipFile
 
 import numpy as np
 
+from input_pipeline.cameras import check_field
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import from_quaternions, to_opencv
-from input_pipeline.footage import listed, natural
+from input_pipeline.footage import listed
 from input_pipeline.lenses import median_lens
 from input_pipeline.opening import damage_of, open_regular
-from input_pipeline.plain_files import check_members, field, load_json, numbers
+from input_pipeline.plain_files import check_members, field_number, field_numbers, load_json
 
 NEEDS = "metadata and rgbd/N.jpg, rgbd/N.depth, of a .r3d file"
-MEMBER = re.compile(r"metadata|rgbd/[0-9]{1,9}\.(jpg|depth)")  # of an archive, what is read
+# Of an archive, what is read.
+MEMBER = re.compile(r"metadata|rgbd/[0-9]{1,9}\.(jpg|depth)")
+
+# Pixels.
+MAX_SIDE = 2**14
 
 
-def matches(path: Path) -> tuple[bool, str]:
-    """Return whether the folder has this layout, and why."""
-    fits = (path / "metadata").is_file() and (path / "rgbd").is_dir()
-    return fits, "metadata and rgbd are there" if fits else "no metadata or no rgbd"
+def matches(path: Path) -> Path | None:
+    """Return the folder that shows this layout."""
+    return path / "rgbd" if (path / "metadata").is_file() and (path / "rgbd").is_dir() else None
 
 
 def is_packed(path: Path) -> bool:
@@ -57,9 +61,7 @@ def unpacked(path: Path) -> Iterator[Path]:
         folder = Path(above) / path.name
         try:
             _extract(path, folder)
-            fits, why = matches(folder)
-            if not fits:
-                raise ValueError(f"{path}: found {why}, expected {NEEDS}")
+            check_field(f"{path}", matches(folder), "no metadata or no rgbd", NEEDS)
             yield folder
         except ValueError as error:
             error.args = (str(error).replace(str(folder), str(path)),)
@@ -72,7 +74,8 @@ def _extract(path: Path, folder: Path) -> None:
     Raises:
       ValueError: naming the file, which is no whole archive, or claims too much.
     """
-    most_bytes = 2**28  # of one member
+    # Of one member.
+    most_bytes = 2**28
     with (
         damage_of(path, "a whole .r3d file"),
         open_regular(path) as file,
@@ -97,44 +100,40 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     """
     where = str(path / "metadata")
     table = load_json(path / "metadata")
-    pictures = sorted(listed(path / "rgbd", {".jpg"}), key=natural)
+    pictures = listed(path / "rgbd", {".jpg"})
     count = len(pictures)
-    poses = numbers(field(table, "poses", where), (count, 7), f"{where}, poses")
-    if not count:
-        raise ValueError(f"{where}, poses: found none, expected one a picture")
+    poses = field_numbers(table, "poses", (count, 7), where)
+    check_field(f"{where}, poses", count, "none", "one a picture")
     to_world = from_quaternions(poses[:, :4], poses[:, 4:], f"{where}, poses")
     if table.get("perFrameIntrinsicCoeffs"):
-        coefficients = table["perFrameIntrinsicCoeffs"]
-        lenses = numbers(coefficients, (count, 4), f"{where}, perFrameIntrinsicCoeffs")
+        lenses = field_numbers(table, "perFrameIntrinsicCoeffs", (count, 4), where)
     else:
-        lenses = numbers(field(table, "K", where), (9,), f"{where}, K")[None, [0, 4, 6, 7]]
+        lenses = field_numbers(table, "K", (9,), where)[None, [0, 4, 6, 7]]
     lens, lens_note = median_lens(lenses, f"{where}, lens")
-    sizes = [_size(table, names, where) for names in (("h", "w"), ("dh", "dw"))]
     if table.get("frameTimestamps"):
-        times = numbers(table["frameTimestamps"], (count,), f"{where}, frameTimestamps")
+        times = field_numbers(table, "frameTimestamps", (count,), where)
         times = times - times[0]
     else:
-        rate = fps or float(numbers(field(table, "fps", where), (), f"{where}, fps"))
-        if rate <= 0:
-            raise ValueError(f"{where}, fps: found {rate:g}, expected a number above 0")
+        rate = fps or field_number(table, "fps", where)
+        check_field(f"{where}, fps", rate > 0, f"{rate:g}", "a number above 0")
         times = np.arange(count) / rate
     view = make_view(
         "camera",
         pictures,
         lens,
         to_opencv(to_world, "opengl"),
-        size=sizes[0],
+        size=_size(table, ("h", "w"), where),
         timestamps=times,
         depth=[picture.with_suffix(".depth") for picture in pictures],
-        depth_size=sizes[1],
+        depth_size=_size(table, ("dh", "dw"), where),
     )
     return [make_capture(path.name, [view], unit=1.0, source="Record3D", notes=[lens_note])]
 
 
 def _size(table: object, names: tuple[str, str], where: str) -> tuple[int, int]:
     """Return rows and columns."""
-    rows, columns = (numbers(field(table, name, where), (), f"{where}, {name}") for name in names)
-    if not (1 <= rows <= 2**14 and 1 <= columns <= 2**14):
-        found = f"{rows:g} and {columns:g}"
-        raise ValueError(f"{where}, {names[0]}, {names[1]}: found {found}, expected 1 to 16384")
+    rows, columns = (field_number(table, name, where) for name in names)
+    fits = min(rows, columns) >= 1 and max(rows, columns) <= MAX_SIDE
+    found = f"{rows:g} and {columns:g}"
+    check_field(f"{where}, {', '.join(names)}", fits, found, f"1 to {MAX_SIDE}")
     return int(rows), int(columns)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from input_pipeline.cameras import check_field
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import from_quaternions, to_opencv
 from input_pipeline.footage import picture_size
@@ -22,18 +23,19 @@ from input_pipeline.opening import read_regular
 from input_pipeline.plain_files import numbers
 from input_pipeline.video_files import frame_times
 
-FILES = ("rgb.mp4", "odometry.csv", "camera_matrix.csv")
+FILES = ("odometry.csv", "rgb.mp4", "camera_matrix.csv")
 FOLDERS = ("depth", "confidence")
 NEEDS = "rgb.mp4, odometry.csv, camera_matrix.csv, depth/N.png and confidence/N.png"
 COLUMNS = ("timestamp", "frame", "x", "y", "z", "qx", "qy", "qz", "qw")
 LENS = ("fx", "fy", "cx", "cy")
+MILLIMETRES = 0.001
 
 
-def matches(path: Path) -> tuple[bool, str]:
-    """Return whether the folder has this layout, and why."""
-    missing = [name for name in FILES if not (path / name).is_file()]
-    missing += [name for name in FOLDERS if not (path / name).is_dir()]
-    return (False, f"no {', '.join(missing)}") if missing else (True, f"{NEEDS} are there")
+def matches(path: Path) -> Path | None:
+    """Return a file that shows this layout."""
+    files = all((path / name).is_file() for name in FILES)
+    folders = all((path / name).is_dir() for name in FOLDERS)
+    return path / FILES[0] if files and folders else None
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
@@ -44,36 +46,31 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         there are poses, many pictures of depth are missing, or the lens is of a film of another
         size.
     """
-    millimetres = 0.001
-    del fps  # the table has times
+    # The table has times.
+    del fps
     film = path / "rgb.mp4"
+    where = str(path / "odometry.csv")
     table = _odometry(path / "odometry.csv")
     count = len(frame_times(film))
     rows = len(table["timestamp"])
-    if count > rows:
-        counts = f"{rows} poses, and {count} frames of rgb.mp4"
-        raise ValueError(f"{path / 'odometry.csv'}: found {counts}, expected a pose a frame")
-    notes = [f"{rows - count} of {rows} poses are later than the film"] if rows > count else []
+    found = f"{rows} poses, and {count} frames of rgb.mp4"
+    check_field(where, count <= rows, found, "a pose a frame")
     table = {name: column[:count] for name, column in table.items()}
+
+    def columns(*names: str) -> Float[np.ndarray, "n c"]:
+        return np.stack([table[name] for name in names], 1)
+
+    lens_note = ""
     if set(LENS) <= set(table):
-        lens, lens_note = median_lens(
-            np.stack([table[name] for name in LENS], 1), f"{path / 'odometry.csv'}, lens"
-        )
-        notes.append(lens_note)
+        lens, lens_note = median_lens(columns(*LENS), f"{where}, lens")
     else:
         file = path / "camera_matrix.csv"
         lens = numbers(_table(file), (3, 3), str(file))
     _check_size(path, lens, picture_size(film))
     wrong = [number for number in table["frame"] if number not in range(10**6)]
-    if wrong:
-        found = f"{wrong[0]:g}, expected a whole number below 1,000,000"
-        raise ValueError(f"{path / 'odometry.csv'}, frame: found {found}")
-    names = [f"{int(number):06}.png" for number in table["frame"]]
-    depth, confidence, lost_note = _depth(path, names)
-    notes.append(lost_note)
-    rotations = np.stack([table[name] for name in ("qx", "qy", "qz", "qw")], 1)
-    places = np.stack([table[name] for name in ("x", "y", "z")], 1)
-    to_world = from_quaternions(rotations, places, str(path / "odometry.csv"))
+    check_field(f"{where}, frame", not wrong, wrong[:1], "a whole number below 1,000,000")
+    depth, confidence, lost_note = _depth(path, [f"{int(n):06}.png" for n in table["frame"]])
+    to_world = from_quaternions(columns("qx", "qy", "qz", "qw"), columns("x", "y", "z"), where)
     view = make_view(
         "camera",
         [film],
@@ -82,20 +79,19 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         timestamps=table["timestamp"] - table["timestamp"][0],
         depth=depth,
         confidence=confidence,
-        depth_scale=millimetres,
+        depth_scale=MILLIMETRES,
     )
+    late = f"{rows - count} of {rows} poses are later than the film" if rows > count else ""
+    notes = [late, lens_note, lost_note]
     return [make_capture(path.name, [view], unit=1.0, source="Stray Scanner", notes=notes)]
 
 
 def _odometry(file: Path) -> dict[str, Float[np.ndarray, " n"]]:
     """Return the columns by name."""
     header, *rows = _table(file)
-    missing = [name for name in COLUMNS if name not in header]
-    if missing:
-        columns = ", ".join(header)[:80] or "nothing"
-        raise ValueError(f"{file}: found {columns}, expected columns {', '.join(COLUMNS)}")
-    if not rows:
-        raise ValueError(f"{file}: found no pose, expected a row a frame")
+    found = ", ".join(header)[:80] or "nothing"
+    check_field(f"{file}", set(COLUMNS) <= set(header), found, f"columns {', '.join(COLUMNS)}")
+    check_field(f"{file}", rows, "no pose", "a row a frame")
     named_rows = [dict(zip(header, row, strict=False)) for row in rows]
     return {
         name: numbers([row.get(name) for row in named_rows], (len(rows),), f"{file}, {name}")
@@ -110,22 +106,21 @@ def _depth(path: Path, names: list[str]) -> tuple[list[Path | None], list[Path |
     Raises:
       ValueError: many are lost.
     """
-    most_lost = 0.1  # of the frames, at most, without a picture of depth
-    most_names = 5  # of lost pictures, that a message shows
-    pairs = [(path / "depth" / name, path / "confidence" / name) for name in names]
-    is_lost = [not all(picture.is_file() for picture in pair) for pair in pairs]
-    depth = [None if lost else pair[0] for pair, lost in zip(pairs, is_lost, strict=True)]
-    confidence = [None if lost else pair[1] for pair, lost in zip(pairs, is_lost, strict=True)]
-    if not any(is_lost):
-        return depth, confidence, ""
-    lost_names = [name for name, lost in zip(names, is_lost, strict=True) if lost]
-    shown = ", ".join(lost_names[:most_names]) + ", ..." * (len(lost_names) > most_names)
-    share = f"{len(lost_names)} of {len(names)} frames"
-    if len(lost_names) > most_lost * len(names):
-        where = f"{shown} in depth/ or confidence/, of {share}"
-        expected = f"at most {most_lost:.0%} of them lost"
-        raise ValueError(f"{path}, files: found no {where}, expected {expected}")
-    return depth, confidence, f"depth of {share} is unknown, whose pictures are missing: {shown}"
+    # Of the frames, at most, without a picture of depth.
+    most_lost = 0.1
+    # Of lost pictures, that a message shows.
+    most_names = 5
+    pairs = [[path / folder / name for folder in FOLDERS] for name in names]
+    kept = [pair if all(file.is_file() for file in pair) else [None, None] for pair in pairs]
+    depth, confidence = map(list, zip(*kept, strict=True))
+    lost = [name for name, file in zip(names, depth, strict=True) if file is None]
+    shown = ", ".join(lost[:most_names]) + ", ..." * (len(lost) > most_names)
+    share = f"{len(lost)} of {len(names)} frames"
+    found = f"no {shown} in depth/ or confidence/, of {share}"
+    few = len(lost) <= most_lost * len(names)
+    check_field(f"{path}, files", few, found, f"at most {most_lost:.0%} of them lost")
+    note = f"depth of {share} is unknown, whose pictures are missing: {shown}"
+    return depth, confidence, note if lost else ""
 
 
 def _table(file: Path) -> list[list[str]]:
@@ -140,12 +135,10 @@ def _table(file: Path) -> list[list[str]]:
 
 def _check_size(path: Path, lens: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> None:
     """Refuse a lens that is of a film of another size: nothing else in the folder shows it."""
-    most_off_centre = 0.1  # of the film's sides, at most, from its middle to the lens's centre
+    # Of the film's sides, at most, from its middle to the lens's centre.
+    most_off_centre = 0.1
     height, width = size
-    x = lens[0, 2]
-    y = lens[1, 2]
-    if np.abs(np.array([x / width, y / height]) - 0.5).max() > most_off_centre:
-        off_centre = f"the lens's centre at {x:.0f}, {y:.0f} of a film of {width}x{height}"
-        raise ValueError(
-            f"{path}: found {off_centre}, expected it in the middle, of rgb.mp4 as recorded"
-        )
+    x, y = lens[:2, 2]
+    is_central = np.abs(np.array([x / width, y / height]) - 0.5).max() <= most_off_centre
+    found = f"the lens's centre at {x:.0f}, {y:.0f} of a film of {width}x{height}"
+    check_field(f"{path}", is_central, found, "it in the middle, of rgb.mp4 as recorded")

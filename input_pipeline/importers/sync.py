@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from input_pipeline.cameras import check_field
 from input_pipeline.capture import Capture, View
 from input_pipeline.plain_files import load_json, numbers
 
@@ -29,8 +30,7 @@ def apply_sync(path: Path, captures: list[Capture]) -> list[Capture]:
     table = load_json(file)
     names = {view.name for capture in captures for view in capture.views}
     unknown = sorted(set(table) - names)
-    if unknown:
-        raise ValueError(f"{file}: found cameras {unknown}, expected some of {sorted(names)}")
+    check_field(f"{file}", not unknown, f"cameras {unknown}", f"some of {sorted(names)}")
     return [
         capture._replace(views=tuple(_moved(view, table, file) for view in capture.views))
         for capture in captures
@@ -42,13 +42,12 @@ def _moved(view: View, table: dict, file: Path) -> View:
         return view
     declared = table[view.name]
     where = f"{file}, {view.name}"
+    times = view.timestamps
     if not isinstance(declared, list):
-        start = numbers(declared, (), where)
-        return view._replace(timestamps=view.timestamps - view.timestamps[0] + start)
-    if len(declared) != len(view.timestamps):
-        found = f"times of {len(declared)} frames"
-        raise ValueError(f"{where}: found {found}, expected {len(view.timestamps)}")
-    times = numbers(declared, view.timestamps.shape, where)
-    if not (np.diff(times) > 0).all():
-        raise ValueError(f"{where}: found times twice or going back, expected increasing seconds")
+        return view._replace(timestamps=times - times[0] + numbers(declared, (), where))
+    found = f"times of {len(declared)} frames"
+    check_field(where, len(declared) == len(times), found, len(times))
+    times = numbers(declared, times.shape, where)
+    rises = (np.diff(times) > 0).all()
+    check_field(where, rises, "times twice or going back", "increasing seconds")
     return view._replace(timestamps=times)

@@ -6,32 +6,35 @@ and is undone. Format: https://docs.nerf.studio/quickstart/data_conventions.html
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from input_pipeline.capture import Capture, make_capture, make_view
+from input_pipeline.cameras import check_field
+from input_pipeline.capture import Capture, View, make_capture, make_view
 from input_pipeline.conventions import homogeneous, to_opencv
-from input_pipeline.footage import PICTURES, has_one, natural, picture_size
-from input_pipeline.lenses import usual_lens
-from input_pipeline.plain_files import field, load_json, numbers
+from input_pipeline.footage import first_file, natural, picture_named, picture_size
+from input_pipeline.lenses import lens_matrix
+from input_pipeline.plain_files import field, field_number, load_json, numbers
 
 NEEDS = "transforms.json with frames[].file_path and frames[].transform_matrix"
+FILE = "transforms.json"
 FISHEYE = "OPENCV_FISHEYE"
 LENSES = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "SIMPLE_RADIAL", "RADIAL", FISHEYE)
 LENS = ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x")
 DISTORTION = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 FISHEYE_DISTORTION = ("k1", "k2", "k3", "k4")
+# Of nerfstudio's depth files unless they say otherwise.
+MILLIMETRES = 1e-3
 
 
-def matches(path: Path) -> tuple[bool, str]:
-    """Return whether the folder has this layout, and why."""
-    return has_one(path, ("transforms.json",))
+def matches(path: Path) -> Path | None:
+    """Return the file that shows this layout."""
+    return first_file(path, (FILE,))
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
     """Return one capture; see `read_transforms`."""
-    return [read_transforms(path / "transforms.json", path.name, fps)]
+    return [read_transforms(path / FILE, path.name, fps)]
 
 
 def read_transforms(file: Path, scene_id: str, fps: float | None) -> Capture:
@@ -45,24 +48,22 @@ def read_transforms(file: Path, scene_id: str, fps: float | None) -> Capture:
       ValueError: naming the frame and field that is missing or impossible.
     """
     table, frames = _read(file)
-    for index, frame in enumerate(frames):
-        frame["where"] = f"{file}, frame {index}"
-        frame["file"] = _file(file.parent, frame, frame["where"])
-    timed = [frame for frame in frames if "time" in frame]
-    if timed and len(timed) < len(frames):
-        found = f"a time in {len(timed)} of {len(frames)} frames"
-        raise ValueError(f"{file}: found {found}, expected it in all or none")
-    if not timed:
-        ordered = sorted(frames, key=lambda frame: natural(str(frame["file"])))
-        films = {str(frame["file_path"]): [frame] for frame in ordered}
-    else:
+    for frame in frames:
+        frame["file"] = picture_named(file.parent / field(frame, "file_path", frame["where"]))
+    timed = sum("time" in frame for frame in frames)
+    found = f"a time in {timed} of {len(frames)} frames"
+    check_field(f"{file}", timed in (0, len(frames)), found, "it in all or none")
+    if timed:
         films = _films(file, frames)
-    seconds = (max(map(len, films.values())) - 1) / fps if timed and fps else 1.0  # of the whole
+    else:
+        frames.sort(key=lambda frame: natural(str(frame["file"])))
+        films = {str(frame["file_path"]): [frame] for frame in frames}
+    # Of the whole.
+    seconds = (max(map(len, films.values())) - 1) / fps if timed and fps else 1.0
     views = [_view(file, table, name, film, seconds) for name, film in films.items()]
     shares = f"times are shares of the whole at {fps or 0:g} frames a second"
     taken = shares if fps else "times are taken as seconds (--fps if they are shares of the whole)"
-    notes = [taken] if timed else []
-    return make_capture(scene_id, views, notes=notes)
+    return make_capture(scene_id, views, notes=[taken] if timed else [])
 
 
 def read_moving_camera(
@@ -76,51 +77,50 @@ def read_moving_camera(
       ValueError: naming the frame and field that is missing or impossible.
     """
     table, frames = _read(file)
-    places = [f"{file}, frame {index}" for index in range(len(frames))]
-    names = [
-        str(field(frame, "file_path", where)) for frame, where in zip(frames, places, strict=True)
-    ]
-    poses = [_pose(frame, table, where) for frame, where in zip(frames, places, strict=True)]
+    names = [str(field(frame, "file_path", frame["where"])) for frame in frames]
+    poses = np.stack([_pose(frame, table) for frame in frames])
     merged = {**table, **frames[0]}
     if not {"w", "h"} <= set(merged) or not {"fl_x", "camera_angle_x"} & set(merged):
-        return names, np.stack(poses), None, None
-    intrinsics, size, _ = _lens(merged, file, places[0])
-    return names, np.stack(poses), intrinsics, size
+        return names, poses, None, None
+    intrinsics, size = _lens(merged, file)
+    return names, poses, intrinsics, size
 
 
 def _read(file: Path) -> tuple[dict, list[dict]]:
+    """Return the table and its frames, which say in messages `where` they stand."""
     table = load_json(file)
     frames = field(table, "frames", str(file))
-    if not isinstance(frames, list) or not frames:
-        raise ValueError(f"{file}, frames: found {frames!r:.40}, expected a list of frames")
+    are_tables = isinstance(frames, list) and all(isinstance(frame, dict) for frame in frames)
+    check_field(f"{file}, frames", frames and are_tables, f"{frames!r:.40}", "a list of frames")
+    for index, frame in enumerate(frames):
+        frame["where"] = f"{file}, frame {index}"
     return table, frames
 
 
-def _view(file: Path, table: dict, name: str, film: list[dict], seconds: float):
-    millimetres = 1e-3  # nerfstudio's depth files unless they say otherwise
+def _view(file: Path, table: dict, name: str, film: list[dict], seconds: float) -> View:
     first = film[0]
-    intrinsics, size, distortion = _lens({**table, **first}, first["file"], first["where"])
     for frame in film:
         changed = [key for key in (*LENS, *DISTORTION) if frame.get(key) != first.get(key)]
-        if changed:
-            where = f"{frame['where']}, {changed[0]}"
-            raise ValueError(f"{where}: found a lens that changes, expected a fixed one")
+        check_field(f"{frame['where']}, lens", not changed, f"another {changed}", "a fixed one")
+    merged = {**table, **first}
+    intrinsics, size = _lens(merged, first["file"])
+    is_fisheye = merged.get("camera_model") == FISHEYE or bool(merged.get("is_fisheye"))
+    bent = FISHEYE_DISTORTION if is_fisheye else DISTORTION
     times = None
     if "time" in first:
-        units = [float(numbers(f["time"], (), f["where"] + ", time")) for f in film]
-        times = (np.array(units) * seconds).tolist()
-    poses = np.stack([_pose(frame, table, frame["where"]) for frame in film])
+        times = [field_number(frame, "time", frame["where"]) * seconds for frame in film]
     return make_view(
         name,
         [frame["file"] for frame in film],
         intrinsics,
-        poses,
+        np.stack([_pose(frame, table) for frame in film]),
         size=size,
-        distortion=distortion,
+        distortion=[float(merged.get(name, 0)) for name in bent],
+        is_fisheye=is_fisheye,
         timestamps=times,
         depth=[file.parent / f["depth_file_path"] for f in film if "depth_file_path" in f],
         masks=[file.parent / f["mask_path"] for f in film if "mask_path" in f],
-        depth_scale=float(table.get("depth_unit_scale_factor", millimetres)),
+        depth_scale=float(table.get("depth_unit_scale_factor", MILLIMETRES)),
     )
 
 
@@ -138,10 +138,9 @@ def _films(file: Path, frames: list[dict]) -> dict[str, list[dict]]:
         for frame in films.pop(folder):
             named = re.fullmatch(r"(.+)[-_.]\d+", frame["file"].stem)
             shared.setdefault(named[1] if named else "", []).append(frame)
-        if any(_repeats(film) for film in shared.values()) or set(shared) & set(films):
-            found = f"times twice among the frames of folder {folder}"
-            expected = "a folder for each camera, or names like cam00_0041"
-            raise ValueError(f"{file}: found {found}, expected {expected}")
+        once = not any(map(_repeats, shared.values())) and shared.keys().isdisjoint(films)
+        found = f"times twice among the frames of folder {folder}"
+        check_field(f"{file}", once, found, "a folder for each camera, or names like cam00_0041")
         films |= {name: shared[name] for name in sorted(shared, key=natural)}
     return films
 
@@ -150,8 +149,8 @@ def _repeats(film: list[dict]) -> bool:
     return len({frame["time"] for frame in film}) < len(film)
 
 
-def _pose(frame: dict, table: dict, where: str) -> np.ndarray:
-    where += ", transform_matrix"
+def _pose(frame: dict, table: dict) -> np.ndarray:
+    where = f"{frame['where']}, transform_matrix"
     matrix = field(frame, "transform_matrix", where)
     pose = homogeneous(numbers(matrix, (3, 4) if np.shape(matrix) == (3, 4) else (4, 4), where))
     if "applied_transform" in table:
@@ -160,38 +159,19 @@ def _pose(frame: dict, table: dict, where: str) -> np.ndarray:
     return to_opencv(pose, "nerfstudio")
 
 
-def _lens(table: dict, file: Path, where: str) -> tuple[np.ndarray, tuple[int, int], list[float]]:
-    """Return intrinsics, the size they belong to, and distortion."""
+def _lens(table: dict, file: Path) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return intrinsics of a frame's table, and the size they belong to."""
+    where = table["where"]
     model = table.get("camera_model", "OPENCV")
-    if model not in LENSES:
-        raise ValueError(f"{where}: found camera_model {model}, expected one of {LENSES}")
-    rows, columns = picture_size(file) if not {"w", "h"} <= set(table) else (table["h"], table["w"])
+    check_field(where, model in LENSES, f"camera_model {model}", f"one of {LENSES}")
+    rows, columns = (table["h"], table["w"]) if {"w", "h"} <= set(table) else picture_size(file)
     rows = round(rows)
     columns = round(columns)
     if "fl_x" in table:
         fx = float(table["fl_x"])
         fy = float(table.get("fl_y", fx))
     else:
-        angle = float(field(table, "camera_angle_x", where))
-        fx = fy = 0.5 * columns / np.tan(angle / 2)
+        fx = fy = 0.5 * columns / np.tan(field_number(table, "camera_angle_x", where) / 2)
     cx = float(table.get("cx", columns / 2))
     cy = float(table.get("cy", rows / 2))
-    intrinsics = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-    if model == FISHEYE or table.get("is_fisheye"):
-        bent = np.array([float(table.get(name, 0)) for name in FISHEYE_DISTORTION])
-        return intrinsics, (rows, columns), usual_lens(bent, intrinsics, rows, columns).tolist()
-    distortion = [float(table.get(name, 0)) for name in DISTORTION]
-    return intrinsics, (rows, columns), distortion
-
-
-def _file(folder: Path, frame: Any, where: str) -> Path:
-    """Return the picture of a frame; D-NeRF leaves the ending out."""
-    named = folder / field(frame, "file_path", where)
-    if named.is_file():
-        return named
-    ended = [
-        file for end in sorted(PICTURES) if (file := named.with_name(named.name + end)).is_file()
-    ]
-    if not ended:
-        raise ValueError(f"{where}: found no {named}, expected a picture")
-    return ended[0]
+    return lens_matrix(fx, fy, cx, cy), (rows, columns)

@@ -14,18 +14,13 @@ from input_pipeline.capture import Capture
 from input_pipeline.footage import VIDEOS, listed
 
 NEEDS = "cameras, which no file here tells"
-SAYS = {
-    "SynCamMaster": "films of SynCamMaster, two views side by side without cameras",
-    "TrajectoryCrafter": "a film of TrajectoryCrafter without cameras",
-}
 
 
-def matches(path: Path) -> tuple[bool, str]:
-    """Return whether the folder has this layout, and why."""
-    generator = _generator(path)
-    if not generator:
-        return False, "no films of SynCamMaster or TrajectoryCrafter"
-    return True, f"films as {generator} names them"
+def matches(path: Path) -> Path | None:
+    """Return a film that a generator named."""
+    films = {film.stem: film for film in listed(path, VIDEOS)}
+    merged = [film for name, film in films.items() if re.fullmatch(r"prompt\d+_merged", name)]
+    return merged[0] if merged else films.get("gen") if {"render", "mask"} <= set(films) else None
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
@@ -35,17 +30,12 @@ def read(path: Path, fps: float | None) -> list[Capture]:
       ValueError: always; it says which file to add.
     """
     del fps
-    found = SAYS[_generator(path)]
+    film = matches(path)
+    kind = "a film of TrajectoryCrafter"
+    if film and film.stem != "gen":
+        kind = "films of SynCamMaster, two views side by side"
     expected = (
         'one film a view, with their lenses and poses in cameras.json and "generated": true there '
         "(docs/data.md), or in transforms.json"
     )
-    raise ValueError(f"{path}: found {found}, expected {expected}")
-
-
-def _generator(path: Path) -> str:
-    """Return whose films lie in a folder; empty for an unknown source."""
-    names = {film.stem for film in listed(path, VIDEOS)}
-    if any(re.fullmatch(r"prompt\d+_merged", name) for name in names):
-        return "SynCamMaster"
-    return "TrajectoryCrafter" if {"gen", "render", "mask"} <= names else ""
+    raise ValueError(f"{path}: found {kind} without cameras, expected {expected}")

@@ -97,7 +97,7 @@ def test_a_folder_a_camera_with_depth_and_masks(tmp_path, rig, write_pictures, c
         (
             {"file_path": "images/none.png"},
             {},
-            r"frame 0: found no .*none\.png, expected",
+            r"files: found no .*none\.png, expected",
         ),
         ({}, {"camera_model": "FISHEYE624"}, "found camera_model FISHEYE624"),
     ],

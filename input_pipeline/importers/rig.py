@@ -1,0 +1,124 @@
+"""Calibrated cameras and the footage beside them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64
+
+from input_pipeline.cameras import check_field
+from input_pipeline.capture import View, make_view
+from input_pipeline.footage import VIDEOS, find_footage, natural
+
+Films = Mapping[str, tuple[Path, ...]]
+
+
+class CalibratedCamera(NamedTuple):
+    """A camera of a calibration: arguments of `make_view`."""
+
+    intrinsics: Float64[np.ndarray, "3 3"]
+    world_to_camera: Float64[np.ndarray, "*t 4 4"]
+    size: tuple[int, int] | None = None
+    distortion: Sequence[float] = ()
+    is_fisheye: bool = False
+    timestamps: Sequence[float] | None = None
+    fps: float | None = None
+    offset: float = 0.0
+
+
+def make_rig(
+    path: Path, cameras: Mapping[str, CalibratedCamera], depth_scale: float | None = None
+) -> list[View]:
+    """Return the views of cameras, by the names that their footage carries.
+
+    Args:
+      path: the capture's folder, with videos or folders of pictures here, in `videos` or `images`.
+      cameras: by name.
+      depth_scale: see `make_view`.
+
+    Raises:
+      ValueError: films that do not fit the cameras.
+    """
+    films = find_footage(path, ("videos", ".", "images"))
+    # Without times, pictures of one number are of one instant: folders must be equally long.
+    if any(camera.timestamps is None for camera in cameras.values()):
+        check_lengths(films, path)
+    pairs = pair(films, list(cameras), path)
+    return [
+        make_view(
+            pairs[name],
+            films[pairs[name]],
+            beside=path,
+            depth_scale=depth_scale,
+            **camera._asdict(),
+        )
+        for name, camera in cameras.items()
+    ]
+
+
+def pair(films: Films, cameras: Sequence[str], where: Path) -> dict[str, str]:
+    """For each camera the name of its footage: the same, or one that contains the other.
+
+    A number is contained as a whole only: the film cam10 is not that of the camera cam1.
+
+    Raises:
+      ValueError: naming cameras and footage without the other.
+    """
+    pairs: dict[str, str] = {}
+    for camera in cameras:
+        inside = [film for film in films if _within(film, camera) or _within(camera, film)]
+        if camera in films:
+            pairs[camera] = camera
+        elif len(inside) == 1:
+            pairs[camera] = inside[0]
+    unpaired = sorted(set(films) - set(pairs.values()), key=natural)
+    bare = [camera for camera in cameras if camera not in pairs]
+    found = f"{len(cameras)} cameras ({', '.join(cameras)}) and {len(films)} films "
+    found += f"({', '.join(sorted(films, key=natural))})"
+    found += f"; without a camera: {', '.join(unpaired)}" * bool(unpaired)
+    found += f"; without a film: {', '.join(bare)}" * bool(bare)
+    fits = not unpaired and not bare and len(films) == len(cameras)
+    check_field(f"{where}", fits, found, "one film of its name for each camera")
+    return pairs
+
+
+def _within(short: str, long: str) -> bool:
+    """Return whether one name stands in the other without cutting a number."""
+    before = r"(?<!\d)" if short[:1].isdigit() else ""
+    after = r"(?!\d)" if short[-1:].isdigit() else ""
+    return re.search(before + re.escape(short) + after, long) is not None
+
+
+def check_lengths(films: Films, where: Path) -> None:
+    """Refuse folders of pictures of unequal length, whose instants are unknown.
+
+    Raises:
+      ValueError: naming the counts.
+    """
+    counts = {
+        name: len(files)
+        for name, files in films.items()
+        if len(files) != 1 or files[0].suffix.lower() not in VIDEOS
+    }
+    found = ", ".join(f"{name} {count}" for name, count in counts.items())
+    equal = len(set(counts.values())) <= 1
+    check_field(f"{where}", equal, f"pictures {found}", "as many for each camera")
+
+
+def one_lens(
+    intrinsics: Sequence[Float64[np.ndarray, "3 3"]], where: str
+) -> Float64[np.ndarray, "3 3"]:
+    """Return the lens of a film.
+
+    Raises:
+      ValueError: it changes.
+    """
+    # Of the focal length.
+    most_change = 1e-3
+    first = intrinsics[0]
+    change = np.abs(np.stack(intrinsics) - first).max()
+    fixed = change <= most_change * first[0, 0]
+    check_field(where, fixed, f"a lens that changes by {change:.2f} pixels", "a fixed one")
+    return first
