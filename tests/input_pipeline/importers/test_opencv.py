@@ -208,7 +208,7 @@ def test_kalibr_goes_from_camera_to_camera_in_metres(tmp_path, write_film, lists
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("rotation", None, r"camera cam2: found name, .*, expected a field rotation \(one of Rot, R, "),
+        ("rotation", None, r"cam2: found name, .*, expected a field rotation \(one of Rot, R, "),
         ("xi", [1.2], r"cam2: found a lens of the kind omnidirectional \(xi\), expected OpenCV"),
         ("distortions", [0.1, -0.1, 0.1, 0], r"cam2, distortion: found four .* the field fisheye"),
     ],

@@ -88,7 +88,7 @@ def test_record3d_has_depth_in_metres(phone):
     with pytest.raises(ValueError, match=r"9\.depth: found 32 bytes, expected 48, 4x3 depth"):
         CaptureClips(captures)[0]
     (phone / "rgbd/9.depth").write_bytes(b"none")
-    with pytest.raises(ValueError, match=r"9\.depth: found no LZFSE"):
+    with pytest.raises(ValueError, match=r"9\.depth: found .*, expected 4x3 depth"):
         CaptureClips(captures)[0]
 
 
