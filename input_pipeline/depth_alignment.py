@@ -16,9 +16,15 @@ from jaxtyping import Float, Float32, Int, UInt8
 
 from input_pipeline import transforms
 from input_pipeline.cameras import nearest_to_axes
-from input_pipeline.checks.camera_agreement import find_matches, near_pixels, pair_cameras
 from input_pipeline.checks.pictures import decode_pictures
-from input_pipeline.matches import distort_points, epipolar_distances, triangulate
+from input_pipeline.matches import (
+    distort_points,
+    epipolar_distances,
+    find_matches,
+    near_pixels,
+    pair_cameras,
+    triangulate,
+)
 from input_pipeline.schema import Example
 
 Estimate = Callable[[UInt8[np.ndarray, "h w 3"]], Float32[np.ndarray, "r q"]]

@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-# Fewer matches agree with one another by chance.
+from input_pipeline.checks.pictures import Pictures
+from input_pipeline.schema import Example
+
 PARALLAX = np.radians(0.5)  # with less, it is not certain on which side of the camera a point is
 
 
@@ -121,6 +123,34 @@ def match_views(features: Sequence[Features], instant: int, most_pairs: int) -> 
         points = match_features(features[i], features[j])
         matches.append(Matches(i, j, instant, points, verify(points)))
     return matches
+
+
+def find_matches(example: Example, pictures: Pictures) -> list[Matches]:
+    """Matches of pairs of views at the instants that were kept."""
+    most_pairs = 60  # of views, an instant
+    undecoded = np.zeros((1, 1, 3), np.uint8)
+    matches = []
+    for place, instant in enumerate(pictures.instants):
+        frames = [undecoded if row[place] is None else row[place] for row in pictures.frames]
+        features = list(map(find_features, frames, example.intrinsics, example.distortion))
+        matches += match_views(features, instant, most_pairs)
+    return matches
+
+
+def pair_cameras(
+    example: Example, match: Matches
+) -> tuple[Float[np.ndarray, "2 3 3"], Float[np.ndarray, "2 4 4"]]:
+    """Return intrinsics and world-to-camera of the two views of matches."""
+    pair = [match.first, match.second]
+    return example.intrinsics[pair], example.world_to_camera[pair, match.instant].astype(np.float64)
+
+
+def near_pixels(shapes: list[list[tuple[int, int]]]) -> float:
+    """Return the largest good distance of a match from its epipolar line, pixels."""
+    most_pixels = 1.5
+    most_diagonals = 0.002  # of the picture's diagonal
+    diagonals = [float(np.hypot(*size)) for sizes in shapes for size in sizes]
+    return max(most_pixels, most_diagonals * max(diagonals, default=0.0))
 
 
 def epipolar_distances(

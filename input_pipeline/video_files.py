@@ -66,15 +66,6 @@ class Timeline(NamedTuple):
     """Why the file cannot be read beyond the last of them; "" where it can."""
 
 
-class _Fact(NamedTuple):
-    """What a timeline keeps of a frame."""
-
-    time: float
-    damaged: bool
-    bidirectional: bool
-    key: bool
-
-
 def open_video(path: Path) -> InputContainer:
     """Open a film to read it, whatever the encoding of its metadata.
 
@@ -187,11 +178,7 @@ def frame_times(path: Path) -> Float64[np.ndarray, " t"]:
 
 
 def frame_size(path: Path) -> tuple[int, int]:
-    """Return rows and columns of the upright picture.
-
-    Raises:
-      ValueError: naming the file if its first frame cannot be decoded.
-    """
+    """Return rows and columns of the upright picture; errors as of `first_frame`."""
     return first_frame(path).shape[:2]
 
 
@@ -248,7 +235,7 @@ def timeline(path: Path, first: float, last: float, least: int) -> Timeline:
       last: seconds at which it ends; or later, where it has `least` frames.
       least: frames.
     """
-    facts: list[_Fact] = []
+    facts = []
     end = ""
     count = 0
     try:
@@ -258,49 +245,39 @@ def timeline(path: Path, first: float, last: float, least: int) -> Timeline:
             stream.codec_context.thread_count = DECODER_THREADS
             for time, frame, bidirectional in _frames_from(container, stream, first):
                 is_damaged = frame is None or frame.is_corrupt
-                is_key = frame is not None and bool(frame.key_frame)
-                facts.append(_Fact(time, is_damaged, bidirectional, is_key))
+                facts.append((time, is_damaged, bidirectional, frame and frame.key_frame))
                 count += frame is not None and time >= first
                 # The bidirectional frames before the next one are predicted from that one too.
                 if time >= last and count >= least and not bidirectional:
                     break
     except FFmpegError as error:
         end = str(error).split(":")[0]
-    facts.sort()
-    times = np.array([x.time for x in facts], np.float64)
+    facts.sort(key=lambda fact: fact[0])
+    times = np.array([time for time, *_ in facts], np.float64)
     part = (times >= first) & (times >= 0)
     return Timeline(times[part], _spread_damage(facts)[part], end)
 
 
-def _spread_damage(facts: list[_Fact]) -> Bool[np.ndarray, " t"]:
-    """Return which frames, in order of display, are damaged or predicted from such ones."""
-    spread = np.array([x.damaged for x in facts], bool)
-    for i in np.flatnonzero(spread):
+def _spread_damage(facts: list[tuple]) -> Bool[np.ndarray, " t"]:
+    """Return which frames, in order of display, are damaged or predicted from such ones.
+
+    Of each, the facts are its time, whether it is damaged, bidirectional, and a key frame.
+    """
+    damaged, bidirectional, key = np.array([x[1:] for x in facts], bool).reshape(-1, 3).T
+    spread = damaged.copy()
+    for i in np.flatnonzero(damaged):
         first = i
-        while first > 0 and facts[first - 1].bidirectional:
+        while first > 0 and bidirectional[first - 1]:
             first -= 1
-        last = i + 1
-        while last < len(facts) and not facts[last].key:
-            if facts[i].bidirectional and not facts[last].bidirectional:
-                break
-            last += 1
-        spread[first:last] = True
+        ends = np.flatnonzero(key[i + 1 :] | (bidirectional[i] & ~bidirectional[i + 1 :]))
+        spread[first : i + 1 + ends[0] if ends.size else None] = True
     return spread
 
 
 def _frames_from(
     container: InputContainer, stream: av.VideoStream, start: float
 ) -> Iterator[Shown]:
-    """Frames in order, from a key frame at or before `start` on; all where the index misleads.
-
-    Args:
-      container: the film, opened.
-      stream: its video.
-      start: seconds since the film's first frame.
-
-    Raises:
-      FFmpegError: where the file can be read no further.
-    """
+    """Frames in order, from a key frame at or before `start` on; all where the index misleads."""
     decoded = _decoded(container, stream)
     head = []
     for shown in decoded:

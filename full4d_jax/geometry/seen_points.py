@@ -11,12 +11,12 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.paths import travels
-from input_pipeline.checks.camera_agreement import near_pixels
 from input_pipeline.depth_alignment import MIN_RAY_ANGLE, SparseDepth
 from input_pipeline.matches import (
     epipolar_distances,
     find_features,
     match_features,
+    near_pixels,
     triangulate,
     verify,
 )

@@ -4,20 +4,13 @@ Every finding is one line, `field: found X, expected Y`. Where the pictures do n
 the cameras, that is reported as a note, never as agreement.
 """
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from input_pipeline.cameras import check_cameras
-from input_pipeline.checks.camera_agreement import (
-    ViewPair,
-    find_matches,
-    judge_cameras,
-    near_pixels,
-    pair_errors,
-    place_matches,
-)
+from input_pipeline import cameras
 from input_pipeline.checks.pictures import (
     Pictures,
     check_masks,
@@ -27,7 +20,30 @@ from input_pipeline.checks.pictures import (
     exposure,
     note_light,
 )
+from input_pipeline.checks.readings import agreement, better_reading, readings, supports_cameras
+from input_pipeline.matches import (
+    PARALLAX,
+    Matches,
+    epipolar_distances,
+    find_matches,
+    near_pixels,
+    pair_cameras,
+    triangulate,
+)
 from input_pipeline.schema import Example
+
+
+class ViewPair(NamedTuple):
+    """Two views at one instant."""
+
+    first: int
+    second: int
+    instant: int
+    matches: int
+    verified: int
+    """Matches that agree with one another, whatever the cameras say; 0 where too few do."""
+    error: float
+    """Median distance of those from the cameras' epipolar lines, pixels; NaN without any."""
 
 
 class ClipCheck(NamedTuple):
@@ -51,22 +67,101 @@ def check_clip(example: Example, pictures: Pictures) -> ClipCheck:
     """Check a clip by itself; `pictures` are those of `decode_pictures`."""
     timing, drift = check_times(example)
     stops = exposure(pictures.light)
-    problems = [*pictures.damaged, *check_sizes(example, pictures.shapes)]
-    problems += check_masks(example, pictures.shapes)
-    problems += [*timing, *check_repeats(example)]
     light = note_light(stops)
+    problems = [
+        *pictures.damaged,
+        *check_sizes(example, pictures.shapes),
+        *check_masks(example, pictures.shapes),
+        *timing,
+        *check_repeats(example),
+    ]
     if not (np.isfinite(example.world_to_camera).all() and np.isfinite(example.intrinsics).all()):
         problems.append("cameras: found NaN or infinite values, expected finite ones")
         return ClipCheck(problems, light, float("nan"), [], drift, stops, np.zeros((0, 3)))
     matches = find_matches(example, pictures)
     pairs, median_error = pair_errors(example, matches)
     limit = near_pixels(pictures.shapes)
-    camera_problems, notes = judge_cameras(example, matches, pairs, median_error, limit)
+    problem, note = judge_cameras(example, matches, pairs, median_error, limit)
     try:
-        check_cameras(example.intrinsics, example.world_to_camera)
+        cameras.check_cameras(example.intrinsics, example.world_to_camera)
     except ValueError as error:
-        hint = "; negate one axis of the world, or swap two back" if not camera_problems else ""
-        problems.append(f"{error}{hint if 'mirrored' in str(error) else ''}")
+        is_mirrored = "mirrored" in str(error) and not problem
+        hint = "; negate one axis of the world, or swap two back" if is_mirrored else ""
+        problems.append(f"{error}{hint}")
+    problems += filter(None, [problem])
+    notes = [*filter(None, [note]), *light]
     points = place_matches(example, matches)
-    problems += camera_problems
-    return ClipCheck(problems, notes + light, median_error, pairs, drift, stops, points)
+    return ClipCheck(problems, notes, median_error, pairs, drift, stops, points)
+
+
+def judge_cameras(
+    example: Example, matches: list[Matches], pairs: list[ViewPair], error: float, limit: float
+) -> tuple[str, str]:
+    """Return a problem and a note, one of them empty.
+
+    Args:
+      example: the clip.
+      matches: of its views.
+      pairs: what `pair_errors` returned, and `error` with them.
+      error: likewise.
+      limit: how far from its epipolar line a match may lie, pixels.
+    """
+    if len(example.frames) < 2:
+        return "", "cameras cannot be judged: there is one view"
+    found = agreement(matches, example.intrinsics, readings(example.world_to_camera), limit)
+    counts = f"{found.near[0]} of {found.count} matches ({found.chance[0]} by chance)"
+    expected = f"expected matches within {limit:.1f} pixels of their epipolar lines"
+    if hint := better_reading(found):
+        best = found.near[found.names.index(hint)]
+        agree = f"found cameras that agree with {counts}, {expected}; {best} agree if {hint}"
+        return f"world_to_camera: {agree}", ""
+    bad = [pair for pair in pairs if pair.error > limit]
+    if bad:
+        views = Counter(view for pair in bad for view in (pair.first, pair.second))
+        names = ", ".join(sorted({f"{pair.first}-{pair.second}" for pair in bad}))
+        errors = f"found a median error of {error:.2g} pixels and bad pairs of views {names}"
+        do = (
+            f"no other convention agrees better: calibrate again, view {views.most_common(1)[0][0]}"
+        )
+        return f"world_to_camera: {errors}, {expected}; {do} first", ""
+    if not np.isnan(error):
+        return "", f"cameras agree with the pictures: {counts}, median error {error:.2g} pixels"
+    if supports_cameras(found):
+        return "", f"cameras are borne out by {counts}, too few to measure an error"
+    return "", f"cameras cannot be judged: views have too little in common, {counts} agree"
+
+
+def pair_errors(example: Example, matches: list[Matches]) -> tuple[list[ViewPair], float]:
+    """Measure how far the verified matches lie from epipolar lines, pixels.
+
+    Returns:
+      The errors of each pair of views at each instant, and the median distance of all matches,
+      NaN without any.
+    """
+    pairs = []
+    pooled = [np.zeros(0)]
+    for match in matches:
+        distances = epipolar_distances(match.verified, *pair_cameras(example, match))
+        pooled.append(distances)
+        error = _median(distances)
+        counts = len(match.points), len(match.verified)
+        pairs.append(ViewPair(match.first, match.second, match.instant, *counts, error))
+    return pairs, _median(np.concatenate(pooled))
+
+
+def _median(distances: Float[np.ndarray, " n"]) -> float:
+    return float(np.median(distances)) if distances.size else float("nan")
+
+
+def place_matches(example: Example, matches: list[Matches]) -> Float[np.ndarray, "n 3"]:
+    """Return verified matches in world coordinates, as the first view of each pair sees them."""
+    places = [np.zeros((0, 3))]
+    for match in matches:
+        lenses, poses = pair_cameras(example, match)
+        depth, angle = triangulate(match.verified, lenses, poses)
+        seen = (depth > 0).all(1) & (angle > PARALLAX)
+        pixels = np.concatenate([match.verified[:, 0], np.ones((len(depth), 1))], 1)
+        rays = pixels @ np.linalg.inv(lenses[0].astype(np.float64)).T
+        back = cameras.invert(poses[0])
+        places.append((rays * depth[:, :1])[seen] @ back[:3, :3].T + back[:3, 3])
+    return np.concatenate(places)
