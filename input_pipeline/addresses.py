@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from input_pipeline.opening import FileRefusal
 
 LIBRARIES = {"gs": "gcsfs", "s3": "s3fs"}
-ADDRESS = re.compile(r"([a-z0-9]{2,}):(?:/+|$)")  # also where `pathlib` has dropped a slash
+# It matches too where `pathlib` has dropped a slash.
+ADDRESS = re.compile(r"([a-z0-9]{2,}):(?:/+|$)")
 INSTALL = "pip install 'full4d-jax[buckets]'"
 LOGIN = {
     "gs": "credentials (gcloud auth application-default login, or the machine's account)",
@@ -55,9 +56,11 @@ def file_system(address: str) -> Any:
         raise FileRefusal(f"{address}: found {scheme}://, expected a path, gs:// or s3://")
     if not name:
         raise FileRefusal(f"{address}: found no bucket, expected {scheme}://BUCKET/NAME")
-    import fsspec  # only where an address is given
+    # It is imported only where an address is given.
+    import fsspec
 
-    for library in ("gcsfs", "google.auth"):  # which write pages of what they raise, too
+    # They log pages of what they raise.
+    for library in ("gcsfs", "google.auth"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         return fsspec.filesystem(scheme, use_listings_cache=False)
@@ -81,7 +84,8 @@ def _store(address: str) -> Iterator[Any]:
     except Exception as error:
         place = Path(str(getattr(error, "filename", "")))
         if getattr(error, "errno", None) in OF_DISK or place.is_absolute():
-            raise  # the disk on this side
+            # The disk on this side failed, not the store.
+            raise
         words = " ".join(str(error).split())[:200] or type(error).__name__
         if isinstance(error, PermissionError) or DENIED.search(f"{type(error).__name__} {words}"):
             found = f"no access ({words})"
@@ -106,14 +110,16 @@ def stored_files(address: str) -> dict[str, StoredFile]:
         try:
             entries = files.find(address, detail=True)
         except FileNotFoundError:
-            files.ls(root.partition("/")[0])  # a bucket that is not there is an error
+            # A bucket that is not there is an error.
+            files.ls(root.partition("/")[0])
             return {}
     stored = {
         name.removeprefix(root).strip("/"): _stored(entry)
         for name, entry in entries.items()
         if entry["type"] == "file" and not name.endswith("/")
     }
-    for name in stored:  # names that the owner of the bucket chose
+    # The owner of the bucket chose the names.
+    for name in stored:
         if name and {"", ".", ".."} & set(name.split("/")):
             raise FileRefusal(f"{address}: found a file {name!r:.80}, expected names of paths")
     return stored
@@ -167,7 +173,8 @@ def require_writable(address: str) -> None:
     place = f"{address}/{PROBE}-{os.getpid()}"
     with _store(address) as files:
         files.pipe_file(place, b"")
-        with contextlib.suppress(Exception):  # some may write and not delete
+        # Some users may write and not delete.
+        with contextlib.suppress(Exception):
             files.rm_file(place)
 
 

@@ -193,8 +193,10 @@ def check_cameras(
         picture has, skewed pixels, which nothing here draws.
     """
     least_focal = 1e-3  # pixels
-    most_pixels = 1e9  # of focal lengths and centres
-    most_skew = 1e-4  # of the focal length
+    # Pixels, of focal lengths and centres.
+    most_pixels = 1e9
+    # As a share of the focal length.
+    most_skew = 1e-4
     field = "intrinsics"
     v = len(world_to_camera)
     check_field(field, intrinsics.shape == (v, 3, 3), intrinsics.shape, (v, 3, 3))
@@ -218,7 +220,8 @@ def check_poses(world_to_camera: Float[np.ndarray, "..."]) -> None:
         than 0 0 0 1, rotations that are not orthonormal or that mirror, translations that single
         precision cannot square.
     """
-    tolerance = 1e-3  # of R R^T against the identity: text files keep about four digits
+    # How far R R^T may be from the identity: text files keep about four digits.
+    tolerance = 1e-3
     field = "world_to_camera"
     shape = world_to_camera.shape
     check_field(field, shape[2:] == (4, 4), shape, "(v, t, 4, 4)")

@@ -19,7 +19,8 @@ from input_pipeline.plain_files import numbers
 from input_pipeline.undistortion import flat_lens
 from input_pipeline.video_files import frame_times
 
-STILL_FPS = 1.0  # of a capture of one instant, where no rate means anything
+# The rate of a capture of one instant, where none means anything.
+STILL_FPS = 1.0
 
 
 class View(NamedTuple):
@@ -245,7 +246,8 @@ def fit_to_files(
     Raises:
       ValueError: sizes that do not fit.
     """
-    most_black_level = 16  # mean of a row that is a bar: black, and what a codec makes of it
+    # The mean of a row that is a bar: black, and what a codec makes of it.
+    most_black_level = 16
     file_size = picture_size(files[0])
     if file_size == size:
         return intrinsics, ""
@@ -270,7 +272,8 @@ def fit_to_files(
 
 def _narrowing(file: Path, intrinsics: Float64[np.ndarray, "3 3"], distortion: np.ndarray) -> str:
     """Return by how much undistorting narrows a view, in words; "" where it does not."""
-    least_told = 0.001  # of a view, by which undistorting may narrow it silently
+    # The share of a view by which undistorting may narrow it silently.
+    least_told = 0.001
     flat = flat_lens(intrinsics, distortion, *picture_size(file))
     share = 1 - intrinsics[0, 0] / flat[0, 0]
     if share < least_told:

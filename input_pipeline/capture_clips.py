@@ -15,7 +15,8 @@ from input_pipeline.schema import Example, make_example, validate
 from input_pipeline.undistortion import flat_lens, undistort
 from input_pipeline.video_files import frame_times, read_frames
 
-CLIP_FRAMES = 81  # of a clip, where the capture has as many: what video models are trained on
+# Frames of a clip, where the capture has as many: what video models are trained on.
+CLIP_FRAMES = 81
 
 
 class CaptureClips(Sequence[Example]):
@@ -113,7 +114,8 @@ class CaptureClips(Sequence[Example]):
         pictures = iter(self._pictures(view, taken))
         first = next(pictures)
         shape = first.shape
-        unit = 2 if self.film else 1  # films have even sides
+        # Films have even sides.
+        unit = 2 if self.film else 1
         scale = min(1.0, self.size / min(shape[:2])) if self.size else 1.0
         rows, columns = (unit * max(1, round(side * scale / unit)) for side in shape[:2])
         # Coefficients do not depend on the size, and small maps are quick to make: reduce first.

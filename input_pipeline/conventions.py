@@ -85,12 +85,14 @@ def convert(
     matrix = np.swapaxes(poses, -1, -2) if before.rows else poses
     if before.to_world != after.to_world:
         matrix = invert(matrix)
-    swap = _axes(before) @ _axes(after).T  # from camera coordinates of `target` to `source`
+    # From camera coordinates of `target` to `source`.
+    swap = _axes(before) @ _axes(after).T
     matrix = matrix @ swap if after.to_world else swap.T @ matrix
     if before.mirrored != after.mirrored:
         matrix = MIRROR_Y @ matrix if after.to_world else matrix @ MIRROR_Y
     matrix = np.swapaxes(matrix, -1, -2) if after.rows else matrix
-    return matrix + 0.0  # no negative zeros
+    # Adding 0 leaves no negative zeros.
+    return matrix + 0.0
 
 
 def to_opencv(poses: Float[np.ndarray, "..."], source: str) -> Float[np.ndarray, "... 4 4"]:

@@ -29,9 +29,11 @@ from input_pipeline.schema import Example
 
 Estimate = Callable[[UInt8[np.ndarray, "h w 3"]], Float32[np.ndarray, "r q"]]
 Scale = Literal["matches", "axes"]
-MIN_RAY_ANGLE = np.radians(1.0)  # between two rays, so that their depth is certain
+# With less between two rays their depth is uncertain.
+MIN_RAY_ANGLE = np.radians(1.0)
 MIN_MATCHES = 20  # of a view
-DEPTH_MARGIN = 3.0  # depth is unknown so many times nearer or farther than any match
+# Depth is unknown so many times nearer or farther than any match.
+DEPTH_MARGIN = 3.0
 
 
 class SparseDepth(NamedTuple):
@@ -78,10 +80,14 @@ def fit_line(values: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]) ->
     Raises:
       ValueError: too few matches, or values that say nothing about their depth.
     """
-    most_line_error = 0.1  # distance of a match from the line, as a share of its disparity
-    least_explained = 0.3  # share of the matches that must lie near the line
-    most_error_ratio = 0.8  # of the line's errors to those of one depth for the whole view
-    fine_error = 0.05  # relative error that is accepted in any case
+    # Distance of a match from the line, as a share of its disparity.
+    most_line_error = 0.1
+    # Share of the matches that must lie near the line.
+    least_explained = 0.3
+    # Ratio of the line's errors to those of one depth for the whole view.
+    most_error_ratio = 0.8
+    # Relative error that is accepted in any case.
+    fine_error = 0.05
     draws = 300
     _require_matches(depth)
     disparity = 1 / depth
@@ -99,7 +105,8 @@ def fit_line(values: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]) ->
         found = f"a line near {near.mean():.0%} of {len(values)} matches"
         expected = f"{least_explained:.0%}: another estimator?"
         raise ValueError(f"depth: found {found}, expected {expected}")
-    weights = 1 / disparity[near]  # errors of depth are relative
+    # Errors of depth are relative.
+    weights = 1 / disparity[near]
     system = np.stack([values[near] * weights, weights], 1)
     (scale, shift), *_ = np.linalg.lstsq(system, np.ones(near.sum()), rcond=None)
     fitted = np.maximum(scale * values + shift, 1e-9 * disparity.max())
@@ -125,7 +132,8 @@ def scale_at_middle(example: Example, view: int, maps: Sequence[np.ndarray]) -> 
       ValueError: the axes do not meet before the cameras, the view does not see where, or the
         values there are not disparity.
     """
-    half_window = 0.05  # around the point, of the picture's diagonal
+    # Half the side of the window, as a share of the picture's diagonal.
+    half_window = 0.05
     lens = example.intrinsics[view].astype(np.float64)
     factors = []
     distances = []
@@ -176,7 +184,8 @@ def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") ->
     files = example.depth16.copy()
     for view in bare:
         try:
-            if sparse:  # fail before the network runs over every frame
+            # Fail before the network runs over every frame.
+            if sparse:
                 _require_matches(sparse[view].depth)
             maps = []
             for frame in transforms.decode_view(example.frames[view]):

@@ -20,8 +20,10 @@ from av.error import FFmpegError
 from jaxtyping import Int, Shaped, UInt8
 
 UNIT = b"\0\0\0\1\x09"
-KEY = UNIT + b"\x10"  # of intra slices only
-KEY_EVERY = 8  # frames: a window decodes 3.5 more than it shows, on average
+# A key frame has intra slices only.
+KEY = UNIT + b"\x10"
+# Frames: a window decodes 3.5 more than it shows, on average.
+KEY_EVERY = 8
 # The constant quality at which real footage has the PSNR of JPEG files of quality 95; no arithmetic
 # coding and no deblocking, which take half of the time of decoding.
 QUALITY = "10"
@@ -69,7 +71,8 @@ def decode_film(pieces: Iterable[bytes]) -> Iterator[UInt8[np.ndarray, "h w 3"]]
       ValueError: the next piece does not decode.
     """
     decoder = av.CodecContext.create("h264", "r")
-    decoder.thread_count = 1  # the loader has threads of its own
+    # The loader has threads of its own.
+    decoder.thread_count = 1
     decoder.options = {"err_detect": "explode"}
     for piece in pieces:
         units = piece.split(UNIT)[1:]

@@ -11,15 +11,22 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 
-from input_pipeline import video_files
-from input_pipeline.opening import Damage, damage_of, open_regular, read_regular
+from input_pipeline.opening import (
+    Damage,
+    check_frame_size,
+    damage_of,
+    open_regular,
+    read_regular,
+)
 from input_pipeline.plain_files import load_array
+from input_pipeline.video_files import first_frame, frame_size
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEOS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}
 DEPTHS = {".npy", ".png"}
 MAX_MASK_LEVEL = 255
-HELD_OUT = 5  # every fifth clip of a folder, by name, is left for evaluation
+# Every fifth clip of a folder, by name, is left for evaluation.
+HELD_OUT = 5
 # Where films of a folder without any table of cameras are looked for.
 FILM_FOLDERS = (".", "videos", "videos/dense", "images")
 
@@ -96,7 +103,7 @@ def picture_size(path: Path) -> tuple[int, int]:
       ValueError: naming the file if it cannot be read.
     """
     if path.suffix.lower() in VIDEOS:
-        return video_files.frame_size(path)
+        return frame_size(path)
     with opened_picture(path) as picture:
         return picture.height, picture.width
 
@@ -116,8 +123,9 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
         # Pillow only warns of half as many pixels as it refuses.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(file) as picture:
-            video_files.check_frame_size(path, picture.height, picture.width)
-            picture.verify()  # the checksums of PNG files, which Pillow reads only here
+            check_frame_size(path, picture.height, picture.width)
+            # Only this reads the checksums of PNG files.
+            picture.verify()
         with Image.open(file) as picture:
             yield picture
 
@@ -129,7 +137,7 @@ def first_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
       ValueError: naming the file if it cannot be read.
     """
     is_video = path.suffix.lower() in VIDEOS
-    return video_files.first_frame(path) if is_video else read_picture(path)
+    return first_frame(path) if is_video else read_picture(path)
 
 
 def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -212,7 +220,8 @@ def _unpacked(path: Path, size: tuple[int, int]) -> Float32[np.ndarray, "h w"]:
         expected = "the module lzfse: pip install 'full4d-jax[record3d]'"
         raise ValueError(f"{path}: found LZFSE, expected {expected}") from None
     length = 4 * size[0] * size[1]
-    packed = read_regular(path, 2 * length + 1024)  # no reader of it bounds what comes out
+    # Nothing bounds what LZFSE unpacks to but the size of the file.
+    packed = read_regular(path, 2 * length + 1024)
     expected = f"{size[1]}x{size[0]} depth"
     with damage_of(path, expected):
         depth = lzfse.decompress(packed)
@@ -235,7 +244,8 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
 def _levels(path: Path) -> np.ndarray:
     """Return the numbers of a picture as they are stored."""
     with contextlib.suppress(Damage), opened_picture(path):
-        pass  # its size is refused; OpenCV reads other pictures than Pillow does
+        # Sizes are refused here; OpenCV reads more kinds of pictures than Pillow.
+        pass
     with damage_of(path, "a picture"):
         picture = cv2.imdecode(np.frombuffer(read_regular(path), np.uint8), cv2.IMREAD_UNCHANGED)
         if picture is None:

@@ -32,9 +32,12 @@ def usual_lens(
     Raises:
       ValueError: They differ by more than half a pixel, or it is no lens.
     """
-    widest = 80.0  # degrees from the axis: a flat picture of more is mostly its edges
-    count = 400  # angles at which both are compared
-    most_pixels = 0.5  # that both may differ by
+    # Degrees from the axis: a flat picture of more is mostly its edges.
+    widest = 80.0
+    # Angles at which both are compared.
+    count = 400
+    # By so many pixels both may differ.
+    most_pixels = 0.5
     focal = intrinsics[[0, 1], [0, 1]]
     if focal.min() <= 0:
         raise ValueError(f"{where}: found focal lengths {focal.tolist()}, expected some above 0")
@@ -52,7 +55,8 @@ def usual_lens(
     powers = slopes[:, None] ** [2, 4, 6]
     equations = np.column_stack([powers, -factors[:, None] * powers])
     weights = slopes / np.sqrt(1 + slopes**6)
-    for _ in range(3):  # the linear equations count by their denominators
+    # The linear equations count by their denominators.
+    for _ in range(3):
         scales = np.linalg.norm(equations * weights[:, None], axis=0)
         rows = equations * weights[:, None] / scales
         solved = np.linalg.lstsq(rows, (factors - 1) * weights)[0] / scales
@@ -78,9 +82,12 @@ def median_lens(
     Raises:
       ValueError: the focal length is not positive, or of many frames another: the lens zooms.
     """
-    most_focusing = 0.1  # of the focal length; a phone's f of 6 mm is 6 % longer, focused at 10 cm
-    few_frames = 0.1  # of a film, that may be farther off: their numbers are wrong
-    least_noted = 0.001  # of the focal length, by which a film's lens varies silently
+    # Relative change of the focal length; a phone's f of 6 mm is 6 % longer, focused at 10 cm.
+    most_focusing = 0.1
+    # Share of the frames that may be farther off: their numbers are wrong.
+    few_frames = 0.1
+    # Share of the focal length by which a film's lens varies silently.
+    least_noted = 0.001
     fx, fy, cx, cy = np.median(lenses, axis=0)
     if min(fx, fy) <= 0:
         raise ValueError(f"{where}: found a focal length of {min(fx, fy):g}, expected one above 0")

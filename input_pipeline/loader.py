@@ -130,7 +130,8 @@ def _stream(
     transform: Callable[[Any, np.random.Generator], Any] | None,
 ) -> grain.MapDataset:
     """Return a source in random order, again and again."""
-    most_in_a_table = 2**14  # elements; of larger sources the order is a formula, without a table
+    # Larger sources have a formula for their order, not a table.
+    most_in_a_table = 2**14
     if len(source) > most_in_a_table:
         stream = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
     else:

@@ -15,7 +15,8 @@ from jaxtyping import Float, Float32, UInt8
 from input_pipeline.checks.pictures import Pictures
 from input_pipeline.schema import Example
 
-PARALLAX = np.radians(0.5)  # with less, it is not certain on which side of the camera a point is
+# With less it is not certain on which side of the camera a point is.
+PARALLAX = np.radians(0.5)
 
 
 class Features(NamedTuple):
@@ -44,8 +45,10 @@ def find_features(
     distortion: Float[np.ndarray, "8"],
 ) -> Features:
     """Return points of a picture, where they would be without distortion."""
-    longest_side = 1600  # pixels; larger pictures are reduced to that before points are sought
-    most_points = 4000  # at most, per picture
+    # Pixels; larger pictures are reduced to that first.
+    longest_side = 1600
+    # The most points of a picture.
+    most_points = 4000
     scale = min(1.0, longest_side / max(picture.shape[:2]))
     gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     if scale < 1:
@@ -88,7 +91,8 @@ def match_features(first: Features, second: Features) -> Float[np.ndarray, "n 2 
     if min(len(first.points), len(second.points)) < 2:
         return np.zeros((0, 2, 2))
     there = _best(first.descriptors, second.descriptors)
-    nearest = sorted(set(there.values()))  # the way back of no other point matters
+    # Only these points need a way back.
+    nearest = sorted(set(there.values()))
     back = _best(second.descriptors[nearest], first.descriptors) if nearest else {}
     chosen = {nearest[row]: i for row, i in back.items()}
     pairs = [(i, j) for i, j in there.items() if chosen.get(j) == i]
@@ -102,7 +106,8 @@ def verify(points: Float[np.ndarray, "n 2 2"]) -> Float[np.ndarray, "m 2 2"]:
     None where they are so few that they may agree by chance.
     """
     least_points = 25
-    least_share = 0.4  # of all matches of the pair
+    # Share of all matches of the pair.
+    least_share = 0.4
     most_pixels = 1.5
     if len(points) < least_points:
         return points[:0]
@@ -127,7 +132,8 @@ def match_views(features: Sequence[Features], instant: int, most_pairs: int) -> 
 
 def find_matches(example: Example, pictures: Pictures) -> list[Matches]:
     """Matches of pairs of views at the instants that were kept."""
-    most_pairs = 60  # of views, an instant
+    # The most pairs of views of an instant.
+    most_pairs = 60
     undecoded = np.zeros((1, 1, 3), np.uint8)
     matches = []
     for place, instant in enumerate(pictures.instants):
@@ -148,7 +154,8 @@ def pair_cameras(
 def near_pixels(shapes: list[list[tuple[int, int]]]) -> float:
     """Return the largest good distance of a match from its epipolar line, pixels."""
     most_pixels = 1.5
-    most_diagonals = 0.002  # of the picture's diagonal
+    # Share of the picture's diagonal.
+    most_diagonals = 0.002
     diagonals = [float(np.hypot(*size)) for sizes in shapes for size in sizes]
     return max(most_pixels, most_diagonals * max(diagonals, default=0.0))
 
@@ -224,7 +231,8 @@ def _depths(
 
 def _best(queries: Float32[np.ndarray, "n c"], candidates: Float32[np.ndarray, "m c"]) -> dict:
     """Return the other that is nearest to each query, where it is much nearer than the next."""
-    most_distance_ratio = 0.8  # of the best distance to the second best, at most
+    # The most that the best distance may be of the second best.
+    most_distance_ratio = 0.8
     pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(queries, candidates, 2)
     return {
         a.queryIdx: a.trainIdx for a, b in pairs if a.distance < most_distance_ratio * b.distance

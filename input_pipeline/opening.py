@@ -15,6 +15,11 @@ from typing import BinaryIO
 
 KERNEL = re.compile("/(proc|sys|dev(?!/shm/))/")
 
+# 8192 x 8192: pictures of that size take a second and 700 MiB each.
+MAX_PIXELS = 2**26
+# The ratio of the sides of a picture: no camera makes strips.
+MAX_SIDE_RATIO = 32
+
 
 class FileRefusal(ValueError):
     """A path that is not opened: "PATH: found ..., expected ..."."""
@@ -51,7 +56,8 @@ def what_is_there(path: Path) -> str:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return "no such file"
-    except (OSError, ValueError) as error:  # the latter for NUL in a name
+    except (OSError, ValueError) as error:
+        # ValueError comes from NUL in a name.
         return str(getattr(error, "strerror", None) or error)
     place = path.resolve()
     if KERNEL.match(str(place)):
@@ -61,6 +67,21 @@ def what_is_there(path: Path) -> str:
     if not stat.S_ISREG(mode):
         return "a pipe, a socket or a device"
     return "" if os.access(path, os.R_OK) else "no permission to read it"
+
+
+def check_frame_size(path: Path, rows: int, columns: int) -> None:
+    """Refuse pictures that take more memory and time than they are worth here.
+
+    Raises:
+      FileRefusal: naming the file.
+    """
+    if rows * columns > MAX_PIXELS:
+        expected = f"at most {MAX_PIXELS:,} of them: make them smaller"
+    elif max(rows, columns) > MAX_SIDE_RATIO * min(rows, columns):
+        expected = f"a side of at most {MAX_SIDE_RATIO} times the other"
+    else:
+        return
+    raise FileRefusal(f"{path}: found pictures of {columns}x{rows} pixels, expected {expected}")
 
 
 class Damage(ValueError):

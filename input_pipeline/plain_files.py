@@ -26,7 +26,8 @@ from numpy.lib.npyio import NpzFile
 
 from input_pipeline.opening import damage_of, open_regular, read_regular
 
-MAX_JSON_BYTES = 2**28  # of a file of JSON
+# The largest file of JSON.
+MAX_JSON_BYTES = 2**28
 WORDS = {
     int: "a whole number",
     float: "a finite number",
@@ -57,7 +58,8 @@ def parse_json(text: str | bytes, where: str) -> Any:
     """
     try:
         value = json.loads(text, parse_int=_whole_number)
-        if r"\ud" in str(text).lower():  # half of a pair, which no file or record can hold
+        # No file or record can hold half of a surrogate pair.
+        if r"\ud" in str(text).lower():
             json.dumps(value, ensure_ascii=False).encode()
         return value
     except (ValueError, RecursionError) as error:
@@ -210,8 +212,10 @@ def _check_places(archive: ZipFile) -> None:
     Raises:
       ValueError: there are some before, between or after the members, or these overlap.
     """
-    header = 30  # bytes before the name of a member
-    most_between = 45  # bytes of other fields of a member; one in the directory has more
+    # Bytes before the name of a member.
+    header = 30
+    # Bytes of other fields of a member; one in the directory has more.
+    most_between = 45
     end = 0
     for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
         if not 0 <= member.header_offset - end <= most_between:
@@ -224,5 +228,6 @@ def _check_places(archive: ZipFile) -> None:
 def _native(array: np.ndarray) -> np.ndarray:
     """Return an array in this machine's order of bytes, of numbers that its libraries know."""
     own = array.dtype.newbyteorder("=")
-    with np.errstate(over="ignore"):  # infinite numbers are refused where they are read
+    # Infinite numbers are refused where they are read.
+    with np.errstate(over="ignore"):
         return array.astype(COMPUTED.get(own.char, own), copy=False)

@@ -209,7 +209,8 @@ def decode_jpeg(file: bytes) -> UInt8[np.ndarray, "h w 3"]:
     """
     try:
         return simplejpeg.decode_jpeg(file)
-    except (ValueError, MemoryError) as error:  # a damaged size may be one that no memory holds
+    except (ValueError, MemoryError) as error:
+        # A damaged size may be one that no memory holds.
         found = f"{len(file)} bytes that do not decode ({error})"
         raise ValueError(f"found {found}, expected a whole JPEG picture") from None
 
@@ -250,7 +251,8 @@ def decode_depth(file: bytes) -> Float32[np.ndarray, "h w"]:
 def _grey_levels(file: bytes, kind: type) -> Shaped[np.ndarray, "h w"]:
     try:
         picture = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # nothing at all, or a size that no memory holds
+    except cv2.error:
+        # The file is empty, or has a size that no memory holds.
         picture = None
     if picture is None or picture.ndim != 2 or picture.dtype != kind:
         found = "bytes that do not decode"

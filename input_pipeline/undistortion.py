@@ -62,7 +62,8 @@ def undistort(
 @lru_cache(maxsize=1024)
 def _narrowing(matrix: bytes, lens: bytes, height: int, width: int) -> float:
     """Return the least factor by which the view must be narrowed; 1 where the lens saw all."""
-    most_narrowing = 2.0  # by which a view may be narrowed
+    # The most that a view may be narrowed.
+    most_narrowing = 2.0
     halvings = 20
     intrinsics = np.frombuffer(matrix).reshape(3, 3)
     distortion = np.frombuffer(lens)
@@ -92,7 +93,8 @@ def _sees(
     width: int,
 ) -> bool:
     """Return whether the lens saw each pixel of the narrowed view, once."""
-    grid = 33  # points each way at which a lens is looked at
+    # Points each way at which a lens is looked at.
+    grid = 33
     y, x = np.meshgrid(
         np.linspace(0.5, height - 0.5, grid), np.linspace(0.5, width - 0.5, grid), indexing="ij"
     )

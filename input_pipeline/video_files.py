@@ -23,14 +23,16 @@ from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 from jaxtyping import Bool, Float64, UInt8
 
-from input_pipeline.opening import FileRefusal, require_regular
+from input_pipeline.opening import FileRefusal, check_frame_size, require_regular
 
-DECODER_THREADS = 2  # threads; one that decodes frame after frame notices less damage
-MAX_PIXELS = 2**26  # of a picture, 8192 x 8192: the largest take a second and 700 MiB each
-MAX_SIDE_RATIO = 32  # times that a picture is longer than the other side: no camera makes strips
-MAX_PIXEL_SHAPE = 8  # widths of a pixel in heights, or the other way round
-LISTS = {"concat", "concatf", "dash", "hls", "sdp"}  # formats that name other files or addresses
-CLOCK_TOLERANCE = 1e-3  # seconds between a frame's time in the index and when it is decoded
+# One thread that decodes frame after frame notices less damage.
+DECODER_THREADS = 2
+# Widths of a pixel in heights, or the other way round.
+MAX_PIXEL_SHAPE = 8
+# Formats that name other files or addresses.
+LISTS = {"concat", "concatf", "dash", "hls", "sdp"}
+# Seconds between a frame's time in the index and when it is decoded.
+CLOCK_TOLERANCE = 1e-3
 
 
 class Frame(NamedTuple):
@@ -101,21 +103,6 @@ def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
         expected = f"1/{MAX_PIXEL_SHAPE} to {MAX_PIXEL_SHAPE}: encode it with square ones"
         raise FileRefusal(f"{path}: found {found}, expected {expected}")
     return stream
-
-
-def check_frame_size(path: Path, rows: int, columns: int) -> None:
-    """Refuse pictures that take more memory and time than they are worth here.
-
-    Raises:
-      FileRefusal: naming the file.
-    """
-    if rows * columns > MAX_PIXELS:
-        expected = f"at most {MAX_PIXELS:,} of them: make them smaller"
-    elif max(rows, columns) > MAX_SIDE_RATIO * min(rows, columns):
-        expected = f"a side of at most {MAX_SIDE_RATIO} times the other"
-    else:
-        return
-    raise FileRefusal(f"{path}: found pictures of {columns}x{rows} pixels, expected {expected}")
 
 
 def decode_frames(
@@ -219,7 +206,8 @@ def read_frames(
             if done == len(times):
                 return
     except FFmpegError:
-        pass  # reported below, with the place
+        # Reported below, with the place.
+        pass
     second = times[done]
     raise ValueError(f"{path}: found a damaged or missing frame at {second:.2f} s, expected all")
 
@@ -294,7 +282,8 @@ def _frames_from(
         container.seek(int((begin + start) / base), stream=stream)
         decoded = _decoded(container, stream)
         head = [*islice(decoded, 1)]
-        if not head or head[0].time - begin > start:  # beyond it: from the beginning
+        # The index misleads: go from the beginning.
+        if not head or head[0].time - begin > start:
             container.seek(int(begin / base), stream=stream)
             decoded = _decoded(container, stream)
             head = []
@@ -307,7 +296,8 @@ def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[Show
     rate = float(stream.average_rate or 25)
     count = 0
     latest = -np.inf
-    awaited: dict[int, Shown] = {}  # whose frame did not come yet, by their time stamps
+    # Packets whose frame did not come yet, by their time stamps.
+    awaited: dict[int, Shown] = {}
     for packet in container.demux(stream):
         if packet.size and packet.pts is not None:
             time = float(packet.pts * (stream.time_base or 1))
@@ -334,7 +324,8 @@ def _upright(
     frame: av.VideoFrame, stream: av.VideoStream, reformatter: VideoReformatter
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Return the picture; one reformatter for a film, which else starts threads at every frame."""
-    shape = float(stream.sample_aspect_ratio or 1)  # pixels need not be square
+    # Pixels need not be square.
+    shape = float(stream.sample_aspect_ratio or 1)
     width = max(1, round(frame.width * shape))
     picture = reformatter.reformat(frame, width=width, format="rgb24").to_ndarray()
     # The flag is the counter-clockwise turn that makes the picture upright.

@@ -36,7 +36,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     except OSError as error:
-        if error.filename is None:  # writing does not say to which file
+        # Errors of writing do not name the file.
+        if error.filename is None:
             error.filename = str(path)
         raise
     finally:
@@ -101,9 +102,11 @@ def remove_leftovers(path: Path, idle_seconds: float = 3600.0) -> None:
 def runs(process: int) -> bool:
     """Return whether a process of this machine is there."""
     try:
-        os.kill(process, 0)  # signal 0 only asks
+        # Signal 0 only asks.
+        os.kill(process, 0)
     except OSError as error:
-        return not isinstance(error, ProcessLookupError)  # somebody else's process runs too
+        # A process of somebody else runs, too.
+        return not isinstance(error, ProcessLookupError)
     return True
 
 

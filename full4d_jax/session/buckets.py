@@ -37,13 +37,19 @@ from input_pipeline.addresses import (
 from input_pipeline.whole_files import whole_file, write_text
 
 DOWNLOADS_AT_ONCE = 16
-CHECKPOINTS = "checkpoints/"  # Orbax writes those on gs:// itself
-UNFINISHED = ".orbax-checkpoint-tmp"  # in names of checkpoints that are being written
-INDEX = "index.json"  # makes a data set readable
-ONE_SLASH = re.compile(rf"\b({'|'.join(LIBRARIES)}):/(?=[^/\s])")  # as `pathlib` writes addresses
-OUTPUTS = ("out", "target")  # options that name what a command writes
+# Orbax writes these on gs:// itself.
+CHECKPOINTS = "checkpoints/"
+# Part of the names of checkpoints that are being written.
+UNFINISHED = ".orbax-checkpoint-tmp"
+# The file that makes a data set readable.
+INDEX = "index.json"
+# Addresses as `pathlib` writes them.
+ONE_SLASH = re.compile(rf"\b({'|'.join(LIBRARIES)}):/(?=[^/\s])")
+# Options that name what a command writes.
+OUTPUTS = ("out", "target")
 DO = "see docs/pods.md, Buckets"
-Marks = dict[str, list[Any]]  # by name below the address: mark there; bytes and time of the copy
+# By name below the address: the mark there, and bytes and time of the copy.
+Marks = dict[str, list[Any]]
 
 
 class Copies:
@@ -204,7 +210,8 @@ def _download_changes(address: str) -> None:
             for done, (name, stamp) in enumerate(zip(missing, stamps, strict=True), 1):
                 marks[name] = [stored[name].mark, *stamp]
                 report(done)
-    finally:  # what is copied by now has not changed on this machine
+    finally:
+        # What is copied by now has not changed on this machine.
         write_text(_marks_file(address), json.dumps(marks))
 
 

@@ -42,6 +42,7 @@ def load_extra(module: str, what: str, where: object) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != module.partition(".")[0]:
-            raise  # what it needs itself is missing: its installation is damaged
+            # What it needs itself is missing: its installation is damaged.
+            raise
         do = install(module.partition(".")[0])
         raise InputError(what, str(where), f"no module {module}", "it installed", do) from None

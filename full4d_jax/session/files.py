@@ -20,7 +20,8 @@ from input_pipeline.whole_files import open_to_append, whole_file
 
 Arrays = dict[str, ndarray]
 LOCK = ".lock"
-_held: dict[Path, int] = {}  # descriptors of this process, whose locks end with it
+# Descriptors of this process, whose locks end with it.
+_held: dict[Path, int] = {}
 
 
 def save_arrays(path: Path, arrays: Mapping[str, ndarray]) -> None:
@@ -86,7 +87,8 @@ def _hold(folder: Path, name: str, mode: int) -> None:
         do = "wait for it, stop it, or give another --out"
         found = f"in use by {who or 'another process'}"
         raise InputError("output folder", folder, found, "one that is free", do) from None
-    with contextlib.suppress(OSError):  # of a full disk, which tells what is written next
+    # A full disk stops what is written next, not this.
+    with contextlib.suppress(OSError):
         os.truncate(lock, 0)
         if mode == fcntl.LOCK_EX:
             os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
@@ -101,14 +103,17 @@ def open_folder(path: str | Path) -> Path:
     """
     path = Path(path)
     do = "give a folder that you may write to as --out"
-    if address := address_of(path):  # a folder of that name would be made here
+    # Without this a folder of that name would be made on disk.
+    if address := address_of(path):
         expected = "a folder, gs:// or s3://"
         raise InputError("output folder", address, "another address", expected, do)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):  # which has no name that a link could have
+        # It has no name that a link could have.
+        with tempfile.TemporaryFile(dir=path):
             pass
-    except (OSError, ValueError) as error:  # the latter for NUL in a name
+    except (OSError, ValueError) as error:
+        # ValueError comes from NUL in a name.
         found = getattr(error, "strerror", None) or error
         raise InputError("output folder", path, found, "a writable folder", do) from None
     return path

@@ -41,13 +41,15 @@ def stop_on_signals() -> Iterator[None]:
     A signal that is ignored, as under nohup, stays so. One that comes while Python collects garbage
     or deletes an object, where no exception gets out, is sent again, Ctrl-C too.
     """
-    if threading.current_thread() is not threading.main_thread():  # others may not set handlers
+    # Other threads may not set handlers.
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     process = os.getpid()
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if os.getpid() != process:  # a worker that was forked has no files to keep
+        # A worker that was forked has no files to keep.
+        if os.getpid() != process:
             os._exit(128 + number)
         raise Stopped(number)
 
@@ -79,10 +81,12 @@ def tolerate_streams() -> None:
     """Print what a stream cannot encode as escapes, and nothing where a stream is closed."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by the parent process
+        # The parent process has closed it.
+        if stream is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
         elif hasattr(stream, "reconfigure"):
-            with contextlib.suppress(OSError):  # where a file became a pipe meanwhile
+            # A file may have become a pipe meanwhile.
+            with contextlib.suppress(OSError):
                 stream.reconfigure(errors="backslashreplace")
 
 

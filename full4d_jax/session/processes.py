@@ -18,10 +18,13 @@ import numpy as np
 from full4d_jax.session.errors import InputError, PeerError
 from full4d_jax.session.fields import Between, check_fields
 
-NO_NUMBER = -1  # of a process whose number was not given
+# Stands for a number that was not given.
+NO_NUMBER = -1
 MOST_PROCESSES = 2**20
-SECONDS_TO_WAIT = 300.0  # that process 0 may start later, as jax has it
-STAGE_FILES = {".npz", ".json", ".jsonl"}  # endings of what a command reads of its own folder
+# How much later process 0 may start, as in jax.
+SECONDS_TO_WAIT = 300.0
+# Endings of what a command reads of its own folder.
+STAGE_FILES = {".npz", ".json", ".jsonl"}
 
 
 @dataclass(frozen=True)
@@ -198,10 +201,12 @@ def output_of(options: ProcessOptions, folder: Path) -> Iterator[Path]:
         _share_files(folder)
         try:
             yield folder
-        except PeerError:  # of `agree`, as the others have it
+        except PeerError:
+            # It comes from `agree`, so that the others have it too.
             raise
         except Exception as error:
-            _worst_code(error)  # where the others agree next
+            # The others learn it where they agree next.
+            _worst_code(error)
             raise
         agree()
 
@@ -314,7 +319,8 @@ def _wait_for_all() -> None:
     import jax
     import orbax.checkpoint as ocp
 
-    week_ms = 7 * 24 * 3600 * 1000  # for one of them may measure or encode long
+    # One of them may measure or encode for long.
+    week_ms = 7 * 24 * 3600 * 1000
     try:
         ocp.multihost.get_barrier_sync_fn()(key="next", timeout_ms=week_ms)
     except jax.errors.JaxRuntimeError as error:

@@ -63,7 +63,8 @@ class Progress:
             print(file=sys.stderr, flush=True)
 
     def _print(self, text: str) -> None:
-        if self.live:  # back to the start of the line, and clear what is left of the old one
+        # Back to the start of the line, and clear what is left of the old one.
+        if self.live:
             print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
         else:
             print(text, file=sys.stderr, flush=True)

@@ -17,7 +17,8 @@ from full4d_jax.session.stages import PLACE, Stages
 from full4d_jax.session.versions import OURS, versions_of
 from input_pipeline.whole_files import write_text
 
-NEXT = {"sample": "lift", "lift": "render"}  # towards a scene; grids without poses have no depth
+# The next verb towards a scene; grids without poses have no depth.
+NEXT = {"sample": "lift", "lift": "render"}
 SCORES = [key.removesuffix("?") for key, kind in STAGES["scene"].items() if kind == "score"]
 PACKAGES = (OURS, "jax", "jaxlib", "numpy", "av")
 

@@ -130,7 +130,8 @@ MAYBE_NONE = ("o", "p")
 TYPES = {"uint8": "u", "int": "iu", "bool": "b", "text": "U"}
 # Numbers that single precision can square; times are seconds, at most 31 years.
 BOUNDS = {"float": (-1e18, 1e18), "scale": (1e-18, 1e18), "rising": (-1e9, 1e9)}
-MIN_STEP = 1e-6  # seconds between two instants
+# Seconds between two instants.
+MIN_STEP = 1e-6
 
 
 def check_saved(name: str, saved: Mapping[str, ndarray], where: str) -> None:

@@ -25,7 +25,8 @@ from full4d_jax.session.progress import duration
 from full4d_jax.session.stage_arrays import MARKS, check_saved
 from input_pipeline.plain_files import load_arrays, parse_json, require_layout
 
-FORMAT = 23  # of what stages save; raise it when one computes something else from the same inputs
+# Raise it when a stage computes something else from the same inputs.
+FORMAT = 23
 SAMPLE = "sample SOURCE --out"
 MADE_BY = {"source": SAMPLE, "depth": SAMPLE, "grid": SAMPLE, "scene": "lift"}
 PLACE = ("dataset", "split", "clip", "view", "views", "instants", "unit")  # in a data set
@@ -71,7 +72,8 @@ class Stages:
         before = self.before(after)
         mark = fingerprint(name, inputs, before)
         path = self.folder / f"{name}.npz"
-        if path.is_dir():  # refused before the work
+        # Refuse it before the work.
+        if path.is_dir():
             raise InputError("output folder", path, "a folder", "a file or nothing", "move it away")
         saved = read_arrays(path)
         if str(saved.get("fingerprint", "")) == mark and self._is_whole(name, saved):
@@ -166,7 +168,8 @@ def _describe(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, Path):
-        if not value.is_file():  # the stage itself will refuse it
+        # The stage itself will refuse it.
+        if not value.is_file():
             return hashlib.sha256().hexdigest()
         with value.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

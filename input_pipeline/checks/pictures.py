@@ -61,7 +61,8 @@ def decode_pictures(example: Example, most: int) -> Pictures:
 
 def check_sizes(example: Example, shapes: list[list[tuple[int, int]]]) -> list[str]:
     """Find views of several sizes, and principal points far from the middle of the pictures."""
-    most_off_centre = 0.3  # of a side, from the middle of a picture to its principal point
+    # Share of a side from the middle of a picture to its principal point.
+    most_off_centre = 0.3
     problems = []
     for view, sizes in enumerate(shapes):
         if len(sizes) > 1:
@@ -92,10 +93,14 @@ def check_masks(example: Example, shapes: list[list[tuple[int, int]]]) -> list[s
 
 def check_times(example: Example) -> tuple[list[str], float]:
     """Find views that run apart, gaps and a wrong rate; return the drift in seconds too."""
-    most_delay = 0.5  # of a frame's time, a view may be later than the slowest
-    most_gap = 1.75  # of a frame's time, between two frames
-    rate_tolerance = 0.05  # of the frames a second: between the record and its timestamps
-    step_tolerance = 1e-3  # of a frame's time: views as fast as one another
+    # Share of a frame's time that a view may be later than the slowest.
+    most_delay = 0.5
+    # The time between two frames, in frames.
+    most_gap = 1.75
+    # Relative difference of the rates of the record and of its timestamps.
+    rate_tolerance = 0.05
+    # Views whose rates differ by less are as fast as one another.
+    step_tolerance = 1e-3
     times = example.timestamps.astype(np.float64)
     steps = np.diff(times, axis=1)
     if not steps.size:
@@ -126,7 +131,8 @@ def check_times(example: Example) -> tuple[list[str], float]:
 def exposure(light: Float[np.ndarray, "v t"]) -> list[float]:
     """Compare each view's light with the median view's, in powers of two; NaN without pictures."""
     known = np.isfinite(light)
-    with np.errstate(invalid="ignore"):  # a view without pictures
+    # A view without pictures has 0 / 0.
+    with np.errstate(invalid="ignore"):
         means = np.where(known, light, 0).sum(1) / known.sum(1)
     stops = np.log2(np.maximum(means, 1e-4))
     seen = stops[np.isfinite(stops)]
@@ -135,7 +141,8 @@ def exposure(light: Float[np.ndarray, "v t"]) -> list[float]:
 
 def note_light(stops: list[float]) -> list[str]:
     """Note views that are much lighter or darker than the others; they may see other things."""
-    most_stops = 0.5  # a view may be lighter or darker than the others
+    # By so much a view may be lighter or darker than the others.
+    most_stops = 0.5
     return [
         f"exposure: found view {view} {abs(value):.2g} stops {'lighter' if value > 0 else 'darker'}"
         f" than the median view, {most_stops} is usual"

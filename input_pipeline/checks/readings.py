@@ -98,8 +98,10 @@ def supports_cameras(counts: Agreement) -> bool:
 
 def better_reading(counts: Agreement) -> str:
     """Return the reading that agrees with far more matches than the stored cameras do, or ""."""
-    least_ratio_to_stored = 2  # times as many as agree with the stored cameras
-    least_explained = 0.8  # of verified matches, else a single camera is wrong
+    # Times as many as agree with the stored cameras.
+    least_ratio_to_stored = 2
+    # Share of the verified matches; with less a single camera is wrong.
+    least_explained = 0.8
     best = int(np.where(_believable(counts), counts.near, -1).argmax())
     least = max(least_ratio_to_stored * counts.near[0], least_explained * counts.verified)
     clear = _believable(counts)[best] and counts.near[best] >= least
@@ -107,8 +109,10 @@ def better_reading(counts: Agreement) -> str:
 
 
 def _believable(counts: Agreement) -> np.ndarray:
-    least_matches = 12  # matches that agree with a reading
-    least_ratio_to_chance = 4  # times as many as when the matches are shuffled
+    # Matches that agree with a reading.
+    least_matches = 12
+    # Times as many as when the matches are shuffled.
+    least_ratio_to_chance = 4
     return (counts.near >= least_matches) & (counts.near >= least_ratio_to_chance * counts.chance)
 
 

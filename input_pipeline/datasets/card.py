@@ -12,8 +12,10 @@ from input_pipeline.projections import projection_from_bytes
 from input_pipeline.schema import SCHEMA_VERSION, Example
 from input_pipeline.transforms import decode_depth, view_size
 
-Facts = dict[str, Any]  # of one clip, plain values
-FACTS_VERSION = 4  # raised when facts change: a build does not go on with others
+# Plain values of one clip.
+Facts = dict[str, Any]
+# Raise it when facts change: a build does not go on with others.
+FACTS_VERSION = 4
 
 
 def facts(example: Example) -> Facts:

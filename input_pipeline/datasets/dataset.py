@@ -50,7 +50,8 @@ from input_pipeline.plain_files import parse_json, require_layout
 from input_pipeline.schema import SCHEMA_VERSION, Example
 from input_pipeline.whole_files import make_own_folder, remove_leftovers, whole_file, write_text
 
-SHARD_BYTES = 2**28  # of a file, where their number is not given
+# Size of a file where their number is not given.
+SHARD_BYTES = 2**28
 INDEX = "index.json"
 CLIP_LAYOUT = {
     **dict.fromkeys(("scene", "codec", "source", "license"), str),
@@ -137,7 +138,8 @@ def write_dataset(
     entries = {shard.file: entry for shard in plan if (entry := finished(folder, shard))}
     missing_files = len(plan) - len(entries)
     if not missing_files:
-        _check_same_build(folder, plan, mark)  # two builds may have begun at once
+        # Two builds may have begun at once.
+        _check_same_build(folder, plan, mark)
         _finish(folder, name, plan, entries, about)
     return missing_files
 
@@ -170,7 +172,8 @@ class Records(Sequence[Example]):
         self.scene_ids: list[str] = [clip["scene"] for clip in self.clips]
         self.content: str = index["content"]
         paths = {file: f"{self.folder}/{file}" for file in sorted(files) if _split(file) == split}
-        if address.startswith("s3://"):  # array_record reads gs:// itself
+        # array_record reads gs:// itself.
+        if address.startswith("s3://"):
             paths = {file: _cached(path, files[file]["sha256"]) for file, path in paths.items()}
         try:
             self._source = ArrayRecordDataSource([*paths.values()])

@@ -86,7 +86,8 @@ def encoded_records(
         waiting.extend(pool.submit(encode, *pair) for pair in islice(pairs, 1))
 
 
-_clips: Any = None  # of a worker process
+# The clips of a worker process.
+_clips: Any = None
 
 
 def _set_clips(clips: ClipSource) -> None:

@@ -17,7 +17,8 @@ from input_pipeline.schema import SCHEMA_VERSION, Example
 
 # Bytes of files; messages of protobuf end at 2 GiB, numbers among them.
 MAX_RECORD_BYTES = 2**31 - 2**24
-FILES = ("frames", "depth16", "masks")  # of all views and instants
+# Fields with a file for each view and instant.
+FILES = ("frames", "depth16", "masks")
 _FILES = Tensor(shape=(), dtype=np.object_)
 
 

@@ -19,8 +19,10 @@ from input_pipeline.datasets.card import FACTS_VERSION, Facts
 from input_pipeline.plain_files import load_json, parse_json
 from input_pipeline.whole_files import whole_file, write_text
 
-FOLDER = "shards"  # in a dataset: what is known of each finished shard
-OPTIONS = "group_size:1,uncompressed"  # one record a read; pictures do not shrink further
+# The folder in a dataset with what is known of each finished shard.
+FOLDER = "shards"
+# One record a read; pictures do not shrink further.
+OPTIONS = "group_size:1,uncompressed"
 
 
 class Shard(NamedTuple):
