@@ -8,16 +8,20 @@ matrices with the last row 0 0 0 1. Leading axes `...` are free everywhere.
 import numpy as np
 from jaxtyping import Float
 
+# Intrinsics in pixels, and world-to-camera or other rigid transforms.
+Lens = Float[np.ndarray, "3 3"]
+Lenses = Float[np.ndarray, "... 3 3"]
+Poses = Float[np.ndarray, "... 4 4"]
 MAX_TRANSLATION = 1e18  # of world units
 
 
-def invert(transform: Float[np.ndarray, "... 4 4"]) -> Float[np.ndarray, "... 4 4"]:
+def invert(transform: Poses) -> Poses:
     """Invert rigid transforms: camera-to-world from world-to-camera and back."""
     rotation = np.swapaxes(transform[..., :3, :3], -1, -2)
     return rigid(rotation, -(rotation @ transform[..., :3, 3:])[..., 0])
 
 
-def centers(world_to_camera: Float[np.ndarray, "... 4 4"]) -> Float[np.ndarray, "... 3"]:
+def centers(world_to_camera: Poses) -> Float[np.ndarray, "... 3"]:
     """Return the positions of the cameras, in world units."""
     return invert(world_to_camera)[..., :3, 3]
 
@@ -26,7 +30,7 @@ def look_at(
     center: Float[np.ndarray, "... 3"],
     target: Float[np.ndarray, "... 3"],
     up: Float[np.ndarray, "3"] | tuple[float, float, float] = (0.0, -1.0, 0.0),
-) -> Float[np.ndarray, "... 4 4"]:
+) -> Poses:
     """Return world-to-camera for cameras at `center` with `target` in the middle and `up` up.
 
     Raises:
@@ -48,7 +52,7 @@ def orbit(
     distance: Float[np.ndarray, "..."] | float = 1.0,
     pivot: tuple[float, float, float] = (0.0, 0.0, 1.0),
     up: Float[np.ndarray, "3"] | tuple[float, float, float] = (0.0, -1.0, 0.0),
-) -> Float[np.ndarray, "... 4 4"]:
+) -> Poses:
     """Return world-to-camera for cameras on a sphere around `pivot`, all looking at it.
 
     With the default pivot, angles 0 and distance 1 are the source camera itself (the identity).
@@ -73,16 +77,12 @@ def orbit(
     return look_at(center, np.asarray(pivot), up)
 
 
-def relative_to(
-    world_to_camera: Float[np.ndarray, "... 4 4"], reference: Float[np.ndarray, "4 4"]
-) -> Float[np.ndarray, "... 4 4"]:
+def relative_to(world_to_camera: Poses, reference: Float[np.ndarray, "4 4"]) -> Poses:
     """Return the cameras with `reference` (world-to-camera) as the world frame."""
     return world_to_camera @ invert(reference)
 
 
-def rescale(
-    world_to_camera: Float[np.ndarray, "... 4 4"], unit: float
-) -> Float[np.ndarray, "... 4 4"]:
+def rescale(world_to_camera: Poses, unit: float) -> Poses:
     """Return the cameras in a world whose unit is `unit` of the old one.
 
     Raises:
@@ -111,7 +111,7 @@ def homogeneous_pixels(height: int, width: int) -> Float[np.ndarray, "{height} {
 
 
 def pixel_rays(
-    intrinsics: Float[np.ndarray, "3 3"], height: int, width: int
+    intrinsics: Lens, height: int, width: int
 ) -> Float[np.ndarray, "{height} {width} 3"]:
     """Return the rays of the pixel centres in the camera's axes, with z = 1."""
     return homogeneous_pixels(height, width) @ np.linalg.inv(intrinsics).T
@@ -119,7 +119,7 @@ def pixel_rays(
 
 def unproject(
     depth: Float[np.ndarray, "h w"],
-    intrinsics: Float[np.ndarray, "3 3"],
+    intrinsics: Lens,
     world_to_camera: Float[np.ndarray, "4 4"],
 ) -> Float[np.ndarray, "h w 3"]:
     """Return the world coordinates of each pixel at z-depth `depth`."""
@@ -128,7 +128,7 @@ def unproject(
     return seen @ camera_to_world[:3, :3].T + camera_to_world[:3, 3]
 
 
-def intrinsics_from_fov(degrees: float, height: int, width: int) -> Float[np.ndarray, "3 3"]:
+def intrinsics_from_fov(degrees: float, height: int, width: int) -> Lens:
     """Return intrinsics with square pixels, a central principal point and this horizontal field
     of view.
     """
@@ -136,9 +136,7 @@ def intrinsics_from_fov(degrees: float, height: int, width: int) -> Float[np.nda
     return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
 
 
-def crop_intrinsics(
-    intrinsics: Float[np.ndarray, "... 3 3"], *, top: float, left: float
-) -> Float[np.ndarray, "... 3 3"]:
+def crop_intrinsics(intrinsics: Lenses, *, top: float, left: float) -> Lenses:
     """Return the intrinsics after `top` rows and `left` columns are cut away."""
     cropped = np.array(intrinsics)
     cropped[..., 0, 2] -= left
@@ -146,9 +144,7 @@ def crop_intrinsics(
     return cropped
 
 
-def resize_intrinsics(
-    intrinsics: Float[np.ndarray, "... 3 3"], *, rows: float, columns: float
-) -> Float[np.ndarray, "... 3 3"]:
+def resize_intrinsics(intrinsics: Lenses, *, rows: float, columns: float) -> Lenses:
     """Return the intrinsics after scaling the height by `rows` and the width by `columns`.
 
     Pixel centres at +0.5 make this a plain scaling of the first two rows.
@@ -157,13 +153,13 @@ def resize_intrinsics(
 
 
 def turn(
-    intrinsics: Float[np.ndarray, "3 3"],
-    world_to_camera: Float[np.ndarray, "... 4 4"],
+    intrinsics: Lens,
+    world_to_camera: Poses,
     quarters: int,
     *,
     height: int,
     width: int,
-) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "... 4 4"]]:
+) -> tuple[Lens, Poses]:
     """Return intrinsics and poses after the pictures are turned clockwise by quarters of a circle.
 
     Args:
@@ -255,9 +251,7 @@ def check_field(field: str, holds: object, found: object, expected: object) -> N
         raise ValueError(f"{field}: found {found}, expected {expected}")
 
 
-def rigid(
-    rotation: Float[np.ndarray, "... 3 3"], translation: Float[np.ndarray, "... 3"]
-) -> Float[np.ndarray, "... 4 4"]:
+def rigid(rotation: Float[np.ndarray, "... 3 3"], translation: Float[np.ndarray, "... 3"]) -> Poses:
     """Return the 4x4 matrices of x -> R x + t."""
     transform = np.zeros((*translation.shape[:-1], 4, 4), rotation.dtype)
     transform[..., :3, :3] = rotation

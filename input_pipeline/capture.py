@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from input_pipeline import cameras
-from input_pipeline.cameras import check_field
+from input_pipeline.cameras import Lens, check_field
 from input_pipeline.footage import PICTURES, VIDEOS, files_of_camera, first_picture, picture_size
 from input_pipeline.lenses import usual_lens
 from input_pipeline.plain_files import numbers
@@ -83,7 +83,7 @@ class Capture(NamedTuple):
 def make_view(
     name: str,
     files: Sequence[Path],
-    intrinsics: Float[np.ndarray, "3 3"],
+    intrinsics: Lens,
     world_to_camera: Float[np.ndarray, "4 4"] | Float[np.ndarray, "t 4 4"],
     *,
     size: tuple[int, int] | None = None,
@@ -236,8 +236,8 @@ def turned(captures: Sequence[Capture], degrees: Mapping[str, int]) -> list[Capt
 
 
 def fit_to_files(
-    files: Sequence[Path], intrinsics: Float[np.ndarray, "3 3"], size: tuple[int, int]
-) -> tuple[Float[np.ndarray, "3 3"], str]:
+    files: Sequence[Path], intrinsics: Lens, size: tuple[int, int]
+) -> tuple[Lens, str]:
     """Adapt intrinsics of pictures of `size` to the actual pictures; also return what was done.
 
     Pictures of the same shape were resized. Of another shape they are understood only where black

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from input_pipeline.cameras import invert, rigid
+from input_pipeline.cameras import Poses, invert, rigid
 
 
 class Convention(NamedTuple):
@@ -63,9 +63,7 @@ SAME = {
 MIRROR_Y = np.diag([1.0, -1.0, 1.0, 1.0])
 
 
-def convert(
-    poses: Float[np.ndarray, "..."], source: str, target: str
-) -> Float[np.ndarray, "... 4 4"]:
+def convert(poses: Float[np.ndarray, "..."], source: str, target: str) -> Poses:
     """Convert cameras to another convention.
 
     Args:
@@ -95,7 +93,7 @@ def convert(
     return matrix + 0.0
 
 
-def to_opencv(poses: Float[np.ndarray, "..."], source: str) -> Float[np.ndarray, "... 4 4"]:
+def to_opencv(poses: Float[np.ndarray, "..."], source: str) -> Poses:
     """Return world-to-camera in OpenCV axes; see `convert`."""
     return convert(poses, source, "opencv")
 
@@ -116,8 +114,8 @@ def from_quaternions(
 
 
 def homogeneous(
-    poses: Float[np.ndarray, "... 3 4"] | Float[np.ndarray, "... 4 4"],
-) -> Float[np.ndarray, "... 4 4"]:
+    poses: Float[np.ndarray, "... 3 4"] | Poses,
+) -> Poses:
     """Add the row 0 0 0 1 where it is missing."""
     if poses.shape[-2:] == (4, 4):
         return poses

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
+from input_pipeline.cameras import Lens
 from input_pipeline.checks.pictures import Pictures
 from input_pipeline.schema import Example
 
@@ -41,7 +42,7 @@ class Matches(NamedTuple):
 
 def find_features(
     picture: UInt8[np.ndarray, "h w 3"],
-    intrinsics: Float[np.ndarray, "3 3"],
+    intrinsics: Lens,
     distortion: Float[np.ndarray, "8"],
 ) -> Features:
     """Return points of a picture, where they would be without distortion."""
@@ -63,7 +64,7 @@ def find_features(
 
 def undistort_points(
     points: Float[np.ndarray, "n 2"],
-    intrinsics: Float[np.ndarray, "3 3"],
+    intrinsics: Lens,
     distortion: Float[np.ndarray, "8"],
 ) -> Float[np.ndarray, "n 2"]:
     """Return pixels of the pinhole camera with the same intrinsics."""
@@ -75,7 +76,7 @@ def undistort_points(
 
 def distort_points(
     points: Float[np.ndarray, "n 2"],
-    intrinsics: Float[np.ndarray, "3 3"],
+    intrinsics: Lens,
     distortion: Float[np.ndarray, "8"],
 ) -> Float[np.ndarray, "n 2"]:
     """Return the inverse of `undistort_points`."""

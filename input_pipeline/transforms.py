@@ -85,7 +85,7 @@ def _named(where: str) -> Iterator[None]:
 
 def _fit(
     example: Example, view: int, image: np.ndarray, height: int, width: int
-) -> tuple[np.ndarray, Float[np.ndarray, "3 3"]]:
+) -> tuple[np.ndarray, cameras.Lens]:
     """Return an image of a view without distortion, in this size, and its intrinsics."""
     flat = undistort(image, example.intrinsics[view], example.distortion[view])
     return cover(*flat, height, width)
@@ -153,8 +153,8 @@ def to_source(
 
 
 def cover(
-    image: np.ndarray, intrinsics: Float[np.ndarray, "3 3"], height: int, width: int
-) -> tuple[np.ndarray, Float[np.ndarray, "3 3"]]:
+    image: np.ndarray, intrinsics: cameras.Lens, height: int, width: int
+) -> tuple[np.ndarray, cameras.Lens]:
     """Scale an image (h w 3, or depth h w) to cover `height` x `width` and crop its centre.
 
     Depth is never averaged: a mean across an edge is a point in mid-air.

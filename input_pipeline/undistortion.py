@@ -4,21 +4,21 @@ The camera keeps its intrinsics if the lens saw all of its pixels. Otherwise, as
 distortion, its view is narrowed around the middle of the picture until that is so.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Float64
 
-from input_pipeline.cameras import crop_intrinsics
+from input_pipeline.cameras import Lens, crop_intrinsics
 
 
 def flat_lens(
-    intrinsics: Float[np.ndarray, "3 3"],
+    intrinsics: Lens,
     distortion: Float[np.ndarray, "8"],
     height: int,
     width: int,
-) -> Float[np.ndarray, "3 3"]:
+) -> Lens:
     """Return the intrinsics of the undistorted picture, in pixels of the same size and number.
 
     Args:
@@ -39,8 +39,8 @@ def flat_lens(
 
 
 def undistort(
-    image: np.ndarray, intrinsics: Float[np.ndarray, "3 3"], distortion: Float[np.ndarray, "8"]
-) -> tuple[np.ndarray, Float[np.ndarray, "3 3"]]:
+    image: np.ndarray, intrinsics: Lens, distortion: Float[np.ndarray, "8"]
+) -> tuple[np.ndarray, Lens]:
     """Return an image (h w 3, or depth or a mask h w) without distortion, and its intrinsics.
 
     Depth and masks are never averaged.
@@ -65,12 +65,8 @@ def _narrowing(matrix: bytes, lens: bytes, height: int, width: int) -> float:
     # The most that a view may be narrowed.
     most_narrowing = 2.0
     halvings = 20
-    intrinsics = np.frombuffer(matrix).reshape(3, 3)
     distortion = np.frombuffer(lens)
-
-    def seen(factor: float) -> bool:
-        return _sees(intrinsics, distortion, factor, height, width)
-
+    seen = partial(_sees, np.frombuffer(matrix).reshape(3, 3), distortion, height, width)
     if seen(1.0):
         return 1.0
     if not seen(most_narrowing):
@@ -88,21 +84,19 @@ def _narrowing(matrix: bytes, lens: bytes, height: int, width: int) -> float:
 def _sees(
     intrinsics: Float64[np.ndarray, "3 3"],
     distortion: Float64[np.ndarray, "8"],
-    factor: float,
     height: int,
     width: int,
+    factor: float,
 ) -> bool:
     """Return whether the lens saw each pixel of the narrowed view, once."""
     # Points each way at which a lens is looked at.
     grid = 33
-    y, x = np.meshgrid(
-        np.linspace(0.5, height - 0.5, grid), np.linspace(0.5, width - 0.5, grid), indexing="ij"
-    )
+    x, y = np.meshgrid(np.linspace(0.5, width - 0.5, grid), np.linspace(0.5, height - 0.5, grid))
     flat = _narrowed(intrinsics, factor, height, width)
     rays = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3) @ np.linalg.inv(flat).T
     bent, _ = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), intrinsics, distortion)
     u, v = np.moveaxis(bent.reshape(grid, grid, 2), -1, 0)
-    inside = (u >= 0) & (u <= width) & (v >= 0) & (v <= height)
+    inside = (bent >= 0) & (bent <= [width, height])
     right = np.diff(u, axis=1)[:-1]
     down = np.diff(v, axis=0)[:, :-1]
     across = np.diff(v, axis=1)[:-1]

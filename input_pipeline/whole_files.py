@@ -83,12 +83,13 @@ def require_own(path: Path) -> None:
         raise FileRefusal(f"{path}: found a link, expected what it leads to, or nothing")
 
 
-def remove_leftovers(path: Path, idle_seconds: float = 3600.0) -> None:
+def remove_leftovers(path: Path) -> None:
     """Delete what killed programs left of a file, and nothing that another may be writing.
 
     A program of this machine is gone when its number is free, one of another when it has written
     nothing for so long.
     """
+    idle_seconds = 3600.0
     name = re.escape(_partial(path, "\0")).replace("\0", r"(.*)-(\d{1,9})")
     for left in path.parent.iterdir() if path.parent.is_dir() else ():
         if not (writer := re.fullmatch(name, left.name)):

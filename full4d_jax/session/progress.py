@@ -18,20 +18,19 @@ def duration(seconds: float) -> str:
 class Progress:
     """Progress of one long stage; call it with the number of finished steps and metrics.
 
-    On a terminal one line is rewritten; in a log file a new line comes every `every` seconds. Rates
+    On a terminal one line is rewritten; in a log file a new line comes every five seconds. Rates
     leave out the first step, which compiles.
 
     Args:
       label: what the stage is called.
       total: how many steps it has.
-      every: seconds between two lines, on a terminal a tenth of it.
     """
 
-    def __init__(self, label: str, total: int, *, every: float = 5.0):
+    def __init__(self, label: str, total: int):
         self.label = label
         self.total = total
         self.live = sys.stderr.isatty()
-        self.every = every / 10 if self.live else every
+        self.every = 0.5 if self.live else 5.0
         self.start = self.printed = time.perf_counter()
         self.first: tuple[int, float] | None = None
 
@@ -64,7 +63,5 @@ class Progress:
 
     def _print(self, text: str) -> None:
         # Back to the start of the line, and clear what is left of the old one.
-        if self.live:
-            print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
-        else:
-            print(text, file=sys.stderr, flush=True)
+        line = f"\r{text}\x1b[K" if self.live else f"{text}\n"
+        print(line, end="", file=sys.stderr, flush=True)

@@ -22,13 +22,11 @@ import numpy as np
 from full4d_jax.session.errors import InputError, input_errors, tell
 from full4d_jax.session.files import Arrays, read_arrays, save_arrays
 from full4d_jax.session.progress import duration
-from full4d_jax.session.stage_arrays import MARKS, check_saved
+from full4d_jax.session.stage_arrays import MARKS, STAGES, check_saved
 from input_pipeline.plain_files import load_arrays, parse_json, require_layout
 
 # Raise it when a stage computes something else from the same inputs.
 FORMAT = 23
-SAMPLE = "sample SOURCE --out"
-MADE_BY = {"source": SAMPLE, "depth": SAMPLE, "grid": SAMPLE, "scene": "lift"}
 PLACE = ("dataset", "split", "clip", "view", "views", "instants", "unit")  # in a data set
 
 
@@ -76,9 +74,13 @@ class Stages:
         if path.is_dir():
             raise InputError("output folder", path, "a folder", "a file or nothing", "move it away")
         saved = read_arrays(path)
-        if str(saved.get("fingerprint", "")) == mark and self._is_whole(name, saved):
-            self.say(f"{name}: kept from {path}")
-            return self._told(name, saved)
+        if str(saved.get("fingerprint", "")) == mark:
+            try:
+                check_saved(name, saved, str(path))
+                self.say(f"{name}: kept from {path}")
+                return self._told(name, saved)
+            except ValueError as error:
+                self.say(f"{error}; it is made again")
         self.say(f"{name} ...")
         with self.timed(name):
             arrays = make()
@@ -100,15 +102,16 @@ class Stages:
           InputError: There are none; the message names the verb that makes them.
         """
         path = self.folder / f"{name}.npz"
-        do = f"run full4d {MADE_BY[name]} {self.folder} first"
+        verb = "lift" if name == "scene" else "sample SOURCE --out"
+        do = f"run full4d {verb} {self.folder} first"
         if not path.exists():
             raise InputError("output folder", path, "no finished stage", f"a saved {name}", do)
         with input_errors("output folder", do):
             saved = load_arrays(path)
             check_saved(name, saved, str(path))
             before = parse_json(str(saved["before"]), f"{path}, before")
-            require_layout(before, {f"{stage}?": str for stage in MADE_BY}, f"{path}, before")
-        for earlier in before.keys() & MADE_BY.keys():
+            require_layout(before, {f"{stage}?": str for stage in STAGES}, f"{path}, before")
+        for earlier in before.keys() & STAGES.keys():
             if self._mark(earlier) not in ("", before[earlier]):
                 found = f"made from another {earlier} than the one there"
                 raise InputError("output folder", path, found, f"a {name} made from it", do)
@@ -126,15 +129,6 @@ class Stages:
         start = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - start
-
-    def _is_whole(self, name: str, saved: Arrays) -> bool:
-        """Return whether a saved stage holds what it should; says what is wrong with it."""
-        try:
-            check_saved(name, saved, str(self.folder / f"{name}.npz"))
-        except ValueError as error:
-            self.say(f"{error}; it is made again")
-            return False
-        return True
 
     def _mark(self, name: str) -> str:
         """Return the fingerprint of what a stage made, empty where there is nothing."""

@@ -17,19 +17,13 @@ from jaxtyping import Float, Int
 from input_pipeline import cameras
 from input_pipeline.matches import Matches, epipolar_distances
 
+Cameras = Float[np.ndarray, "v t 4 4"]
 STORED = "as stored"
 KNOWN_AXES: dict[tuple[int, ...], str] = {
     (1, 0, 0, 0, 1, 0, 0, 0, 1): "",
     (1, 0, 0, 0, -1, 0, 0, 0, -1): "camera axes are OpenGL's (x right, y up, z backward)",
     (0, 1, 0, 1, 0, 0, 0, 0, -1): "camera axes are LLFF's (x down, y right, z backward)",
 }
-
-
-class Reading(NamedTuple):
-    """The cameras as one convention has them."""
-
-    name: str
-    world_to_camera: Float[np.ndarray, "v t 4 4"]
 
 
 class Agreement(NamedTuple):
@@ -46,8 +40,8 @@ class Agreement(NamedTuple):
     """Number of matches that agree with one another, whatever the cameras say."""
 
 
-def readings(world_to_camera: Float[np.ndarray, "v t 4 4"]) -> list[Reading]:
-    """List readings of the stored matrices, the likeliest first."""
+def readings(world_to_camera: Cameras) -> dict[str, Cameras]:
+    """Return the cameras by the names of readings of the stored matrices, the likeliest first."""
     poses = world_to_camera.astype(np.float64)
     rotation = poses[..., :3, :3]
     shift = poses[..., :3, 3]
@@ -60,24 +54,24 @@ def readings(world_to_camera: Float[np.ndarray, "v t 4 4"]) -> list[Reading]:
         "translations are positions of cameras": cameras.rigid(rotation, moved),
     }
     mirrored = np.linalg.det(rotation[0, 0]) < 0
-    candidates = [Reading(STORED, poses)]
+    candidates = {STORED: poses}
     for form, matrices in forms.items():
         for axes in _signed_permutations(-1 if mirrored else 1):
-            name = "; ".join(part for part in (form, _axes_name(axes)) if part)
-            if name:
-                candidates.append(Reading(name, cameras.rigid(axes, np.zeros(3)) @ matrices))
-    return sorted(candidates, key=lambda reading: (reading.name != STORED, len(reading.name)))
+            if name := "; ".join(filter(None, (form, _axes_name(axes)))):
+                candidates[name] = cameras.rigid(axes, np.zeros(3)) @ matrices
+    names = sorted(candidates, key=lambda name: (name != STORED, len(name)))
+    return {name: candidates[name] for name in names}
 
 
 def agreement(
     matches: Sequence[Matches],
     intrinsics: Float[np.ndarray, "v 3 3"],
-    candidates: Sequence[Reading],
+    candidates: dict[str, Cameras],
     pixels: float,
 ) -> Agreement:
     """Count the matches within `pixels` of the epipolar lines of every reading."""
     near, chance = np.zeros((2, len(candidates)), int)
-    poses = np.stack([reading.world_to_camera for reading in candidates])
+    poses = np.stack([*candidates.values()])
     rng = np.random.default_rng(0)
     for match in matches:
         pair = [match.first, match.second]
@@ -85,10 +79,9 @@ def agreement(
         shuffled = np.stack([match.points[:, 0], rng.permutation(match.points[:, 1])], 1)
         for number, points in ((near, match.points), (chance, shuffled)):
             number += (epipolar_distances(points, intrinsics[pair], both) < pixels).sum(-1)
-    names = [reading.name for reading in candidates]
     count = sum(len(match.points) for match in matches)
     verified = sum(len(match.verified) for match in matches)
-    return Agreement(names, near, chance, count, verified)
+    return Agreement([*candidates], near, chance, count, verified)
 
 
 def supports_cameras(counts: Agreement) -> bool:

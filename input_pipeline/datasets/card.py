@@ -82,12 +82,11 @@ def card(name: str, about: str, splits: dict[str, list[Facts]], size: int, diges
     frames = sum(clip["views"] * clip["frames"] for clip in clips)
     hours = sum(clip["seconds"] for clip in clips) / 3600
     camera_hours = sum(clip["views"] * clip["seconds"] for clip in clips) / 3600
+    codecs = [clip["codec"] for clip in clips]
+    projections = [clip["projections"] for clip in clips]
     known = [share for clip in clips for share in clip["known_depth"] if share]
     rows = [
-        *(
-            (f"split `{name}`", f"{len(split)} clips of {len({c['scene'] for c in split})} scenes")
-            for name, split in splits.items()
-        ),
+        *((f"split `{name}`", _scenes(split)) for name, split in splits.items()),
         ("length", f"{hours:.4g} hours, {camera_hours:.4g} over all cameras"),
         ("frames", f"{frames} in all views, {size / 2**20:.1f} MiB"),
         ("views in a clip", _listed(clip["views"] for clip in clips)),
@@ -97,11 +96,8 @@ def card(name: str, about: str, splits: dict[str, list[Facts]], size: int, diges
         ("clips with depth of a view", sum(bool(clip["depth"]) for clip in clips)),
         ("pixels with known depth, in views that have some", _shares(known)),
         ("clips with masks of a view", sum(bool(clip["masks"]) for clip in clips)),
-        ("latents", _listed(clip["codec"] for clip in clips if clip["codec"])),
-        (
-            "encoded projections of a clip",
-            _listed(clip["projections"] for clip in clips if clip["projections"]),
-        ),
+        ("latents", _listed(filter(None, codecs))),
+        ("encoded projections of a clip", _listed(filter(None, projections))),
         ("clips with a caption", sum(clip["caption"] for clip in clips)),
         ("clips with an embedded caption", sum(bool(clip["text"]) for clip in clips)),
         # A source may name a place in it behind a colon.
@@ -112,6 +108,10 @@ def card(name: str, about: str, splits: dict[str, list[Facts]], size: int, diges
     ]
     table = "\n".join(f"| {what} | {_cell(value)} |" for what, value in rows)
     return f"# {name}\n\n{_plain(about)}\n\n| what | how much |\n|---|---|\n{table}\n"
+
+
+def _scenes(clips: list[Facts]) -> str:
+    return f"{len(clips)} clips of {len({clip['scene'] for clip in clips})} scenes"
 
 
 def _cell(value: Any) -> str:
@@ -134,8 +134,9 @@ def _shares(shares: Sequence[float]) -> str:
 
 def _listed(values: Iterable[Any], most: int = 12) -> str:
     """Return each value and how many clips have it, the most frequent first."""
-    counts = Counter(str(value) for value in values)
+    counts = Counter(map(str, values))
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     words = [f"{name or 'none said'} ({count} clips)" for name, count in ordered]
-    rest = [f"and {len(words) - most} others"] if len(words) > most else []
-    return ", ".join([*words[:most], *rest]) or "none"
+    if len(words) > most:
+        words[most:] = [f"and {len(words) - most} others"]
+    return ", ".join(words) or "none"

@@ -68,7 +68,7 @@ LAYOUT = {
     "files": {str: {"bytes": int, "sha256": str}},
     "splits": {str: [CLIP_LAYOUT]},
 }
-FILE = re.compile(r"[a-z0-9_]+-([a-z0-9_]+)\.array_record-\d{5}-of-\d{5}")
+FILE = re.compile(r"[a-z0-9_]+-[a-z0-9_]+\.array_record-\d{5}-of-\d{5}")
 
 
 def write_dataset(
@@ -171,7 +171,8 @@ class Records(Sequence[Example]):
         self.clips: list[Facts] = index["splits"][split]
         self.scene_ids: list[str] = [clip["scene"] for clip in self.clips]
         self.content: str = index["content"]
-        paths = {file: f"{self.folder}/{file}" for file in sorted(files) if _split(file) == split}
+        named = f"-{split}.array_record-"
+        paths = {file: f"{self.folder}/{file}" for file in sorted(files) if named in file}
         # array_record reads gs:// itself.
         if address.startswith("s3://"):
             paths = {file: _cached(path, files[file]["sha256"]) for file, path in paths.items()}
@@ -241,24 +242,19 @@ def _index(folder: str | Path) -> dict[str, Any]:
     return index
 
 
-def _split(file: str) -> str:
-    """Return the split in the name of a file of records."""
-    named = FILE.fullmatch(file)
-    return named[1] if named else ""
-
-
 def damaged_files(folder: str | Path) -> list[str]:
     """Return a line for each file of a finished dataset whose bytes have changed.
 
     All of them are read, about a second for each GB.
     """
     path = epath.Path(address_of(folder) or folder)
-    problems = []
-    for name, entry in _index(folder)["files"].items():
-        digest = file_hash(path / name)
-        if digest != entry["sha256"]:
-            problems.append(f"{path / name}: found SHA-256 {digest}, expected {entry['sha256']}")
-    return problems
+    hashes = {name: entry["sha256"] for name, entry in _index(folder)["files"].items()}
+    found = {name: file_hash(path / name) for name in hashes}
+    return [
+        f"{path / name}: found SHA-256 {found[name]}, expected {digest}"
+        for name, digest in hashes.items()
+        if found[name] != digest
+    ]
 
 
 def open_dataset(folder: str | Path, split: str = "train") -> Records:
