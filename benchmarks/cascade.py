@@ -33,15 +33,14 @@ from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_smal
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import fill_holes
 from full4d_jax.generation.static_points import find_static_points
-from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
+from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
 from full4d_jax.grid import around_source
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.scene.surroundings import surround
 from full4d_jax.session.progress import Progress
-from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
-from full4d_jax.source.depth.estimators import open_network
+from full4d_jax.source.depth.estimators import AnyNetwork, open_network, source_depth
 from gaussians import DynamicGaussians
 from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, procedural_scene
 

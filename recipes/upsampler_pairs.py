@@ -36,7 +36,7 @@ from full4d_jax.generation.projection_guidance import (
     fill_holes,
     splat,
 )
-from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
+from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.media.video import read_video
 from full4d_jax.models.upsampler import Guidance, UpsamplerNetConfig

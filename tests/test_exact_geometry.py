@@ -14,7 +14,7 @@ from reference_renderer import render_reference
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import project_clips
 from full4d_jax.generation.static_points import StaticPoints, project_known
-from full4d_jax.geometry.fused_depth import fuse_depth
+from full4d_jax.geometry.depth_maps import fuse_depth
 from full4d_jax.geometry.stereo_depth import corrected
 from full4d_jax.models.attention.prope import _apply, projective_transforms
 from full4d_jax.models.embeddings import plucker_rays

@@ -28,12 +28,12 @@ from full4d_jax.evaluation.networks import ScoringNetworks
 from full4d_jax.evaluation.results import append_line, open_lines, sheet, write_results
 from full4d_jax.evaluation.runs import grid_scores
 from full4d_jax.evaluation.table import COPY, PUSH_PULL
-from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
+from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
 from full4d_jax.grid import About, Grid, all_real
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.stages import fingerprint
-from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
+from full4d_jax.source.depth.estimators import AnyNetwork, source_depth
 from full4d_jax.source.kinds import CAPTURE, require_kind
 from gaussians.fitting.losses import SSIM_WINDOW
 from input_pipeline.cameras import nearest_to_axes, relative_to, rescale

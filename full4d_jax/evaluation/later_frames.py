@@ -30,12 +30,12 @@ from full4d_jax.evaluation.results import Group, evaluate_groups, open_lines
 from full4d_jax.evaluation.table import CASCADE, COPY, PUSH_PULL
 from full4d_jax.generation.cascade import Upsampler, generate_large, in_parts
 from full4d_jax.generation.projection_guidance import fill_holes
-from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
+from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
 from full4d_jax.grid import About, Grid, Origin, all_real, points_in, seen_in
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.models.upsampler import SIDE_MULTIPLE
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
+from full4d_jax.source.depth.estimators import AnyNetwork, source_depth
 from full4d_jax.source.handheld.find_path import path_from_poses
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
 from full4d_jax.source.options import VideoOptions

@@ -125,7 +125,7 @@ def _load(
     own, _ = network.sides(side, side)
 
     def see(picture: Picture) -> Float32[np.ndarray, " c"]:
-        values = network.first(planes(colors(picture, own)))
+        values = next(iter(network.run(planes(colors(picture, own))).values()))
         vector = np.squeeze(values).astype(np.float32)
         if vector.ndim != 1 or not np.isfinite(vector).all():
             raise file.refused(f"an output {values.shape}, or NaN in it")

@@ -49,7 +49,7 @@ from full4d_jax.generation.prior import Prior, describe_network
 from full4d_jax.generation.projection_guidance import project_video
 from full4d_jax.generation.real_frames import copy_nearest, row_and_column
 from full4d_jax.geometry.carried_motion import carried_motion
-from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
+from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
 from full4d_jax.geometry.moving import differs
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.warp import mixture
@@ -57,9 +57,9 @@ from full4d_jax.models.weights import described
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.processes import on_mesh
 from full4d_jax.session.stages import fingerprint
-from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_errors
+from full4d_jax.source.depth.estimators import AnyNetwork, source_depth
 from input_pipeline.datasets.dataset import Records
 from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip
 

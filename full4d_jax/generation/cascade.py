@@ -36,8 +36,8 @@ from full4d_jax.generation.static_points import (
     splat_known,
     without_cracks,
 )
+from full4d_jax.geometry.depth_maps import nearest
 from full4d_jax.geometry.rays import relative_pose
-from full4d_jax.geometry.resizing import nearest
 from full4d_jax.grid import CleanPlate
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.functional import Params

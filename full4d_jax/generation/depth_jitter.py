@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from full4d_jax.config import DataConfig
-from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
+from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
 
 
 class Shares(NamedTuple):

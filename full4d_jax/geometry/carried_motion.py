@@ -20,16 +20,17 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Picture
 from full4d_jax.geometry.moving import differs
 from full4d_jax.geometry.optical_flow import optical_flow, warp
 
-FINE_SIDE_PIXELS = 192  # shorter side, pixels, to which small pictures are enlarged for their flow
+# Shorter side in pixels to which small pictures are enlarged for their flow.
+FINE_SIDE_PIXELS = 192
 # Logit of the row's share where it changed: .31 after `models.warp.RARE_LOGIT`.
 ROW_SHARE_LOGIT = 4.2
 
 Frames = UInt8[ndarray, "v t h w 3"]
 Motion = Float32[ndarray, "v t h w 2"]
-Picture = UInt8[ndarray, "h w 3"]
 Flow = Float32[ndarray, "h w 2"]
 
 
@@ -88,9 +89,8 @@ def warp_inside(image: Float32[ndarray, "h w c"], flow: Flow) -> Float32[ndarray
 
 def _changed_flow(now: Picture, first: Picture) -> tuple[Flow, Float32[ndarray, "h w 1"]]:
     """Return the flow from a picture of the row to its first, and 1; 0 where nothing changed."""
-    rim_pixels = np.ones((3, 3), np.uint8)  # pixels at the rim of what moves
     # Levels of 255 by which a colour differs from instant 0 where something moves.
     changed_levels = 15.0
     changed = differs(now.astype(np.float32), first.astype(np.float32), changed_levels)
-    around = cv2.dilate(changed.astype(np.float32), rim_pixels)[..., None]
+    around = cv2.dilate(changed.astype(np.float32), np.ones((3, 3), np.uint8))[..., None]
     return fine_flow(now, first) * around, around

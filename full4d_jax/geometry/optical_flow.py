@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Float, Float32
+
+from full4d_jax.geometry.arrays import Mask, Picture, Pictures
 
 
 class Flows(NamedTuple):
@@ -20,16 +22,14 @@ class Flows(NamedTuple):
     back: Float32[np.ndarray, "t-1 h w 2"]
 
 
-def film_flows(pictures: UInt8[np.ndarray, "t h w 3"]) -> Flows:
+def film_flows(pictures: Pictures) -> Flows:
     """Return the optical flow between two or more pictures that follow each other."""
     there = [optical_flow(now, then) for now, then in pairwise(pictures)]
     back = [optical_flow(then, now) for now, then in pairwise(pictures)]
     return Flows(np.stack(there), np.stack(back))
 
 
-def optical_flow(
-    now: UInt8[np.ndarray, "h w 3"], then: UInt8[np.ndarray, "h w 3"], finest: int = 0
-) -> Float32[np.ndarray, "h w 2"]:
+def optical_flow(now: Picture, then: Picture, finest: int = 0) -> Float32[np.ndarray, "h w 2"]:
     """Return the flow from `now` to `then`: pixels, x then y; 0 for sides below `smallest_side`.
 
     Args:
@@ -37,7 +37,8 @@ def optical_flow(
       then: the other.
       finest: how often the pictures of the last scale are halved.
     """
-    smallest_side = 12  # pixels of a side that DIS needs
+    # Pixels of a side that DIS needs.
+    smallest_side = 12
     if min(now.shape[:2]) < smallest_side:
         return np.zeros((*now.shape[:2], 2), np.float32)
     gray = [cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (now, then)]
@@ -61,9 +62,7 @@ def warp(
     return warped.reshape(h, w, -1)
 
 
-def flow_agrees(
-    there: Float[np.ndarray, "h w 2"], back: Float[np.ndarray, "h w 2"]
-) -> Bool[np.ndarray, "h w"]:
+def flow_agrees(there: Float[np.ndarray, "h w 2"], back: Float[np.ndarray, "h w 2"]) -> Mask:
     """Return where the flow there and back leads home, inside the picture."""
     # Of squared flow, and pixels: Sundaram et al. 2010, as in Lai et al.
     agreement_bound = 0.01, 0.5

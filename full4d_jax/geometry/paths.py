@@ -5,25 +5,27 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Poses, Values
 from input_pipeline.cameras import centers, invert, rigid
 
 
-def turning_path(rotations: Float[ndarray, "t 3 3"]) -> Float[ndarray, "t 4 4"]:
+def turning_path(rotations: Float[ndarray, "t 3 3"]) -> Poses:
     """Return the poses of a camera that turns on its place."""
     return rigid(rotations, np.zeros((len(rotations), 3)))
 
 
-def travels(world_to_camera: Float[ndarray, "t 4 4"]) -> bool:
+def travels(world_to_camera: Poses) -> bool:
     """Return whether a camera changes its place."""
-    resting_length = 1e-6  # of the path's own unit: a camera that turns on its place
+    # Of the path's own unit: a camera that turns on its place.
+    resting_length = 1e-6
     return bool(np.ptp(centers(np.asarray(world_to_camera)), axis=0).max() > resting_length)
 
 
 def interpolate_poses(
     poses: Float[ndarray, "n 4 4"],
-    times: Float[ndarray, " n"],
+    times: Values,
     wanted: Float[ndarray, " t"],
-) -> Float[ndarray, "t 4 4"]:
+) -> Poses:
     """Return the poses at other times: places along straight lines, turns at constant speed.
 
     Before the first time and after the last one the camera stands still.

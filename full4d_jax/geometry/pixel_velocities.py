@@ -13,14 +13,18 @@ around it.
 
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Float
 from numpy import ndarray
 
-from full4d_jax.geometry.optical_flow import Flows, flow_agrees, optical_flow, warp
+from full4d_jax.geometry.arrays import Lens, Map, Maps, Mask, Masks, Poses
+from full4d_jax.geometry.optical_flow import Flows, film_flows, flow_agrees, warp
 from gaussians.fitting.initialization import Velocities
+
+Film = Float[ndarray, "t h w 3"]
 
 
 def flow_velocities(flows: Mapping[int, Flows]) -> Velocities:
@@ -30,31 +34,21 @@ def flow_velocities(flows: Mapping[int, Flows]) -> Velocities:
       flows: optical flow of the films of some views, by the view's number, where it is known.
     """
 
-    def velocities(
-        view: int,
-        frames: Float[ndarray, "t h w 3"],
-        depth: Float[ndarray, "t h w"],
-        lens: Float[ndarray, "3 3"],
-        world_to_camera: Float[ndarray, "t 4 4"],
-        moving: Bool[ndarray, "t h w"],
-        times: Float[ndarray, "t"],
-    ) -> Float32[ndarray, "t h w 3"]:
-        return pixel_velocities(
-            frames, depth, lens, world_to_camera, moving, times, flows=flows.get(view)
-        )
+    def velocities(view: int, *film: Any, **named: Any) -> Film:
+        return pixel_velocities(*film, **named, flows=flows.get(view))
 
     return velocities
 
 
 def pixel_velocities(
-    frames: Float[ndarray, "t h w 3"],
-    depth: Float[ndarray, "t h w"],
-    lens: Float[ndarray, "3 3"],
-    world_to_camera: Float[ndarray, "t 4 4"],
-    moving: Bool[ndarray, "t h w"],
+    frames: Film,
+    depth: Maps,
+    lens: Lens,
+    world_to_camera: Poses,
+    moving: Masks,
     times: Float[ndarray, "t"],
     flows: Flows | None = None,
-) -> Float32[ndarray, "t h w 3"]:
+) -> Film:
     """Return equation 1 for the moving pixels of one view, world units per clip; 0 for others.
 
     Args:
@@ -66,30 +60,30 @@ def pixel_velocities(
       times: of the frames, in clips.
       flows: between frames that follow each other, if they are known already.
     """
-    same_colour = 0.08  # difference up to which two colours may be one point's
+    # Difference up to which two colours may be one point's.
+    same_colour = 0.08
     # Relative difference from the depth of a still point from which q shows something else.
     depth_jump = 0.1
     pictures = np.rint(255 * np.clip(frames, 0, 1)).astype(np.uint8)
-    home = np.zeros((*depth.shape[1:], 2), np.float32)
+    here = np.zeros((*depth.shape[1:], 2), np.float32)
     total = np.zeros((*depth.shape, 3), np.float32)
     count = np.zeros(depth.shape, np.float32)
     for a, b in pairwise(np.flatnonzero((depth > 0).any((1, 2)))):
         if not (moving[a] | moving[b]).any():
             continue
-        if flows is not None and b == a + 1:
-            ahead_of_a = flows.there[a]
-            back_to_a = flows.back[a]
+        if flows is None or b > a + 1:
+            (there,), (back,) = film_flows(pictures[[a, b]])
         else:
-            ahead_of_a = optical_flow(pictures[a], pictures[b])
-            back_to_a = optical_flow(pictures[b], pictures[a])
-        for i, j, there, back in ((a, b, ahead_of_a, back_to_a), (b, a, back_to_a, ahead_of_a)):
-            ahead = warp(depth[j, ..., None], there, cv2.INTER_NEAREST)[..., 0]
-            before = _points(depth[i], home, lens, world_to_camera[i])
-            z = before @ world_to_camera[j, 2, :3] + world_to_camera[j, 2, 3]  # if it stood still
-            near = (ahead > 0) & (np.abs(ahead - z) < depth_jump * z)
-            alike = np.abs(warp(frames[j], there) - frames[i]).max(-1) < same_colour
-            counts = moving[i] & near & alike & flow_agrees(there, back)
-            moved = _points(ahead, there, lens, world_to_camera[j]) - before
+            there, back = (x[a] for x in flows)
+        for i, j, ahead, home in ((a, b, there, back), (b, a, back, there)):
+            then = warp(depth[j, ..., None], ahead, cv2.INTER_NEAREST)[..., 0]
+            before = _points(depth[i], here, lens, world_to_camera[i])
+            # Its z there if it stood still.
+            z = before @ world_to_camera[j, 2, :3] + world_to_camera[j, 2, 3]
+            near = (then > 0) & (np.abs(then - z) < depth_jump * z)
+            alike = np.abs(warp(frames[j], ahead) - frames[i]).max(-1) < same_colour
+            counts = moving[i] & near & alike & flow_agrees(ahead, home)
+            moved = _points(then, ahead, lens, world_to_camera[j]) - before
             total[i] += np.where(counts[..., None], moved / (times[j] - times[i]), 0)
             count[i] += counts
     known = total / np.maximum(count, 1)[..., None]
@@ -98,10 +92,7 @@ def pixel_velocities(
 
 
 def _points(
-    z: Float[ndarray, "h w"],
-    flow: Float[ndarray, "h w 2"],
-    lens: Float[ndarray, "3 3"],
-    pose: Float[ndarray, "4 4"],
+    z: Map, flow: Float[ndarray, "h w 2"], lens: Lens, pose: Float[ndarray, "4 4"]
 ) -> Float[ndarray, "h w 3"]:
     """Return the world positions at these depths of the pixels that the flow leads to."""
     y, x = np.mgrid[: z.shape[0], : z.shape[1]] + 0.5
@@ -110,12 +101,11 @@ def _points(
 
 
 def _spread(
-    velocities: Float[ndarray, "h w 3"],
-    known: Bool[ndarray, "h w"],
-    moving: Bool[ndarray, "h w"],
+    velocities: Float[ndarray, "h w 3"], known: Mask, moving: Mask
 ) -> Float[ndarray, "h w 3"]:
     """Give moving pixels of unknown velocity the mean of those around; 0 if there are too few."""
-    least_known_share = 0.02  # least share of the neighbourhood whose velocity must be known
+    # Least share of the neighbourhood whose velocity must be known.
+    least_known_share = 0.02
     # Standard deviation of the neighbourhood of a pixel, of the picture's shorter side.
     neighbourhood_share = 0.04
     if not (moving & ~known).any() or not known.any():

@@ -12,7 +12,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from gaussians.precision import exact_products
 
-LEAST_DEPTH_AHEAD = 1e-6  # by which homogeneous coordinates are divided at least
+# Homogeneous coordinates are divided by this at least.
+LEAST_DEPTH_AHEAD = 1e-6
 
 
 class Pixels(NamedTuple):

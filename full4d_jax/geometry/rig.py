@@ -6,12 +6,11 @@ an instant only, and COLMAP (`pycolmap`) places as many pictures as there are ca
 that it refines (Schönberger and Frahm 2016). What moves gives more points, not outliers.
 
 A camera that moves bends the whole rig, and its epipolar lines may fit still. It seems to move
-where, between two instants of its film, few points stay and those that move lie all over the
-picture, up to its four rims. That is a hint: a thing that fills the picture looks the same, and
-before a plain background a camera that moves does not show.
+where, between two instants of its film, hardly any corner stays. That is a hint: a thing that fills
+the picture looks the same, and before a plain background a camera that moves does not show.
 """
 
-from itertools import combinations, pairwise
+from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -21,11 +20,20 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from full4d_jax.geometry.structure import median_angle, quiet_colmap, repeatable_matching
-from input_pipeline.conventions import homogeneous
-from input_pipeline.matches import epipolar_distances, find_features, match_features, verify
+from full4d_jax.geometry.arrays import Lens
+from full4d_jax.geometry.structure import (
+    median_angle,
+    placed_images,
+    pose_of,
+    quiet_colmap,
+    repeatable_extraction,
+    repeatable_mapping,
+    repeatable_matching,
+)
+from full4d_jax.geometry.tracking import standing_share
+from input_pipeline.matches import epipolar_distances
 
-NO_DISTORTION = np.zeros(8)
+Films = UInt8[ndarray, "v t h w 3"]
 
 
 class Rig(NamedTuple):
@@ -43,7 +51,7 @@ class Rig(NamedTuple):
     """
 
     placed: list[int]
-    intrinsics: Float[ndarray, "3 3"]
+    intrinsics: Lens
     world_to_camera: Float[ndarray, "n 4 4"]
     points: int
     reprojection: float
@@ -51,7 +59,7 @@ class Rig(NamedTuple):
     agreement: float
 
 
-def find_rig(frames: UInt8[ndarray, "v t h w 3"], what: str) -> Rig | None:
+def find_rig(frames: Films, what: str) -> Rig | None:
     """Return where the cameras of synchronized films stand; None where no two fit together.
 
     Args:
@@ -72,87 +80,50 @@ def find_rig(frames: UInt8[ndarray, "v t h w 3"], what: str) -> Rig | None:
         model = _best_model(pycolmap, folder, len(frames), scale * max(height, width))
         if model is None:
             return None
-        images = {_view(x.name): x for x in model.images.values() if x.has_pose}
-        placed = sorted(images)
+        images = placed_images(model)
+        poses = {view: pose_of(image) for view, image in images.items()}
         (camera,) = model.cameras.values()
-        poses = np.stack([homogeneous(images[i].cam_from_world().matrix()) for i in placed])
         focal = camera.focal_length / scale
-        lens = camera.calibration_matrix()
         return Rig(
-            placed,
+            [*poses],
             np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]),
-            poses,
+            np.stack([*poses.values()]),
             model.num_points3D(),
             float(model.compute_mean_reprojection_error()) / scale,
             median_angle(model, images),
-            _agreement(pycolmap, folder, lens, dict(zip(placed, poses, strict=True))),
+            _agreement(pycolmap, folder, camera.calibration_matrix(), poses),
         )
 
 
-def moving_cameras(frames: UInt8[ndarray, "v t h w 3"]) -> list[int]:
+def moving_cameras(frames: Films) -> list[int]:
     """Return numbers of the films whose cameras seem to move, while most others do not.
 
-    A film with few points, or none near a rim of its picture, does not count. Where half of the
-    films or more seem to move, a thing that fills all pictures may: none is named.
+    Where half of the films or more seem to move, a thing that fills all pictures may: none is
+    named.
 
     Args:
       frames: the films at some instants.
     """
-    moving = [number for number, film in enumerate(frames) if _moves(film)]
+    # Share of the corners, all over the picture, that stay before a camera that stands.
+    least_standing = 0.1
+    moving = []
+    for number, film in enumerate(frames):
+        gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in film])
+        if standing_share(gray) < least_standing:
+            moving.append(number)
     return moving if len(moving) < len(frames) / 2 else []
 
 
-def _moves(film: UInt8[ndarray, "t h w 3"]) -> bool:
-    """Return whether few points stay between two instants, and all over the picture they move."""
-    # Pixels, at most, of the longer side of pictures in which motion is sought.
-    small_side = 480
-    least_standing = 0.3  # of the points stay, at least, before a camera that stands
-    moved_share = 0.008  # of the picture's longer side: a point that moves by less stays
-    scale = min(1.0, small_side / max(film.shape[1:3]))
-    small = [cv2.resize(x, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for x in film]
-    height, width = small[0].shape[:2]
-    features = [find_features(frame, np.eye(3), NO_DISTORTION) for frame in small]
-    instants = range(len(film))
-    for before, after in sorted({*pairwise(instants), *((0, i) for i in instants[1:])}):
-        matched = match_features(features[before], features[after])
-        moved = np.linalg.norm(matched[:, 1] - matched[:, 0], axis=-1)
-        stays = moved < moved_share * max(width, height)
-        if stays.sum() >= least_standing * len(matched):
-            continue
-        cv2.setRNGSeed(0)
-        if _fill_picture(verify(matched) / (width, height)):
-            return True
-    return False
-
-
-def _fill_picture(matched: Float[ndarray, "n 2 2"]) -> bool:
-    """Return whether points lie all over the picture, and at each rim before or after they move.
-
-    Args:
-      matched: (x, y) before and after, in shares of the width and height.
-    """
-    fewest_there = 3  # points, at least, in a part or at a rim; fewer may be wrong matches
-    # Of the width or height: points that are nearer to a side of the picture lie at its rim.
-    rim_share = 0.15
-    least_covered = 0.5  # of the parts have points that move as before a camera, if it moves
-    picture_parts = 6, 4  # columns and rows of parts of a picture
-    counts = np.histogramdd(matched[:, 0], picture_parts, [(0, 1), (0, 1)])[0]
-    is_all_over = np.mean(counts >= fewest_there) >= least_covered
-    first_rims = (matched < rim_share).any(1).sum(0)
-    last_rims = (matched > 1 - rim_share).any(1).sum(0)
-    return bool(is_all_over and min(*first_rims, *last_rims) >= fewest_there)
-
-
-def _match(pycolmap: Any, frames: UInt8[ndarray, "v t h w 3"], scale: float, folder: Path) -> None:
+def _match(pycolmap: Any, frames: Films, scale: float, folder: Path) -> None:
     """Write pictures and apart.db: the points of each, and matches of every instant's pictures."""
-    most_features = 3000  # of a view, at most, in all instants
+    # Most points of a view, in all instants.
+    most_features = 3000
     views, instants = frames.shape[:2]
     (folder / "frames").mkdir()
     for v, t in np.ndindex(views, instants):
         large = cv2.resize(frames[v, t], None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(folder / "frames" / _name(v, t)), cv2.cvtColor(large, cv2.COLOR_RGB2BGR))
-    extraction = pycolmap.FeatureExtractionOptions()
-    extraction.num_threads = 1  # as in `repeatable_matching`
+    extraction = repeatable_extraction(pycolmap)
     extraction.sift.max_num_features = most_features // instants
     pycolmap.extract_features(
         folder / "apart.db",
@@ -184,7 +155,8 @@ def _pool(pycolmap: Any, views: int, instants: int, folder: Path) -> None:
     with database(folder / "apart.db") as apart, database(folder / "pooled.db") as pooled:
         ids = {image.name: image.image_id for image in apart.read_all_images()}
         pooled_ids = {_view(image.name): image.image_id for image in pooled.read_all_images()}
-        begins = np.zeros((views, instants), int)  # of an instant's points in its view's
+        # Where the points of an instant begin among those of its view.
+        begins = np.zeros((views, instants), int)
         for v in range(views):
             points = [apart.read_keypoints(ids[_name(v, t)])[:, :2] for t in range(instants)]
             begins[v, 1:] = np.cumsum([len(x) for x in points])[:-1]
@@ -207,36 +179,33 @@ def _best_model(pycolmap: Any, folder: Path, views: int, side: float) -> Any:
 
     A lens that is far off leads astray, so that several are tried.
     """
-    fewest_first_points = 50  # points that place the first two
-    fewest_points = 15  # points that place a camera
+    # Points that place the first two.
+    fewest_first_points = 50
+    # Points that place a camera.
+    fewest_points = 15
     # Of the longer side, from which the lens is refined: 50, 30, 80 and 17 degrees.
     focal_guesses = (1.07, 1.87, 0.6, 3.3)
-    options = pycolmap.IncrementalPipelineOptions()
-    options.multiple_models = options.extract_colors = options.ba_refine_extra_params = False
-    options.min_model_size = 2
-    options.num_threads = 1
+    options = repeatable_mapping(pycolmap, 2)
     options.random_seed = 0
     options.mapper.init_min_num_inliers = fewest_first_points
     options.mapper.abs_pose_min_num_inliers = fewest_points
-    options.mapper.init_min_tri_angle = 4.0  # degrees
     models = []
     for number, guess in enumerate(focal_guesses):
         with pycolmap.Database.open(folder / "pooled.db") as database:
             (camera,) = database.read_all_cameras()
             camera.params = [guess * side, *camera.params[1:]]
             database.update_camera(camera)
-        reconstructions = pycolmap.incremental_mapping(
-            folder / "pooled.db", folder / "frames", folder / f"models_{number}", options
+        attempt = folder / f"models_{number}"
+        found = pycolmap.incremental_mapping(
+            folder / "pooled.db", folder / "frames", attempt, options
         )
-        models.extend(reconstructions.values())
+        models += found.values()
         if any(model.num_reg_images() == views for model in models):
             break
     return max(models, key=lambda model: model.num_reg_images(), default=None)
 
 
-def _agreement(
-    pycolmap: Any, folder: Path, lens: Float[ndarray, "3 3"], poses: dict[int, ndarray]
-) -> float:
+def _agreement(pycolmap: Any, folder: Path, lens: Lens, poses: dict[int, ndarray]) -> float:
     """Return the share of the verified matches of placed cameras that lie near epipolar lines."""
     # Pixels from its epipolar line, at most, of a match that agrees with the cameras.
     max_epipolar_distance = 2.0

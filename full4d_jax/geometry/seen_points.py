@@ -7,9 +7,10 @@ judge the path: matches that agree with one another, but not with it, show that 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Lens, Pictures, Poses
 from full4d_jax.geometry.paths import travels
 from input_pipeline.depth_alignment import MIN_RAY_ANGLE, SparseDepth
 from input_pipeline.matches import (
@@ -34,7 +35,7 @@ class Matched(NamedTuple):
     """
 
     points: dict[tuple[int, int], Float[ndarray, "_ 2 2"]]
-    lens: Float[ndarray, "3 3"]
+    lens: Lens
     near: float
 
 
@@ -50,7 +51,7 @@ class PathAgreement(NamedTuple):
     misfit: float
 
 
-def match_frames(frames: UInt8[ndarray, "t h w 3"], lens: Float[ndarray, "3 3"]) -> Matched:
+def match_frames(frames: Pictures, lens: Lens) -> Matched:
     """Match points of frames that are a few steps apart."""
     features = [find_features(frame, lens, NO_DISTORTION) for frame in frames]
     points = {
@@ -60,9 +61,10 @@ def match_frames(frames: UInt8[ndarray, "t h w 3"], lens: Float[ndarray, "3 3"])
     return Matched(points, lens, near_pixels([[frames.shape[1:3]]]))
 
 
-def path_agreement(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> PathAgreement:
+def path_agreement(matched: Matched, world_to_camera: Poses) -> PathAgreement:
     """Return how well matches agree with a path."""
-    clipped_distances = 2.0  # times the largest good distance
+    # In largest good distances.
+    clipped_distances = 2.0
     distances_of_pairs = [np.zeros(0)]
     lenses = np.stack([matched.lens, matched.lens])
     for pair, points in matched.points.items():
@@ -76,7 +78,7 @@ def path_agreement(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -
     return PathAgreement(float((distances < matched.near).mean()), float(clipped.mean()))
 
 
-def seen_points(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> SparseDepth:
+def seen_points(matched: Matched, world_to_camera: Poses) -> SparseDepth:
     """Return points with their depth in the path's unit; none where nothing can be triangulated."""
     sightings = [(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))]
     lenses = np.stack([matched.lens, matched.lens])
@@ -87,7 +89,8 @@ def seen_points(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> S
         near = epipolar_distances(points, lenses, poses) < matched.near
         depth, angle = triangulate(points, lenses, poses)
         if not near.any() or np.median(angle[near]) < MIN_RAY_ANGLE:
-            continue  # the larger angles among small ones are the wrong ones
+            # The larger angles among small ones are the wrong ones.
+            continue
         is_sighted = near & (depth > 0).all(1) & (angle > MIN_RAY_ANGLE / 2)
         for side, instant in enumerate((first, second)):
             where = np.full(is_sighted.sum(), instant)

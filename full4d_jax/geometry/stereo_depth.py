@@ -18,20 +18,19 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from einops import reduce
+from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Lens, Map, Maps, Mask, Pictures, Poses
 from full4d_jax.geometry.plane_sweep import sweep
 from gaussians.precision import exact_products
 from input_pipeline.cameras import centers, resize_intrinsics
 
 
 def stereo_depth(
-    frames: UInt8[ndarray, "t h w 3"],
-    depth: Float[ndarray, "t h w"],
-    lens: Float[ndarray, "3 3"],
-    world_to_camera: Float[ndarray, "t 4 4"],
-) -> tuple[Float[ndarray, "t h w"], float]:
+    frames: Pictures, depth: Maps, lens: Lens, world_to_camera: Poses
+) -> tuple[Maps, float]:
     """Return depth that a plane sweep corrects, and the share of the pixels of which it is sure.
 
     Where the camera's places are too near to each other, or too little of the scene has texture,
@@ -43,25 +42,27 @@ def stereo_depth(
       lens: intrinsics, pixels.
       world_to_camera: of each frame.
     """
-    swept_range_factor = 2.0  # than the estimated depths, the range that is swept
-    min_sure = 0.05  # share of the pixels without which a sweep is not believed
-    most_rows = 128  # short side of the frames that are swept, at most
+    # Factor by which the range that is swept is wider than the estimated depths.
+    swept_range_factor = 2.0
+    # Share of the pixels without which a sweep is not believed.
+    min_sure = 0.05
+    # Short side of the frames that are swept, at most.
+    most_rows = 128
     h, w = depth.shape[1:]
     scale = min(1.0, most_rows / min(h, w))
-    high = round(scale * h)
-    wide = round(scale * w)
-    shrunk = np.stack([cv2.resize(z, (wide, high), interpolation=cv2.INTER_NEAREST) for z in depth])
+    size = round(scale * w), round(scale * h)
+    shrunk = np.stack([cv2.resize(z, size, interpolation=cv2.INTER_NEAREST) for z in depth])
     known = shrunk[shrunk > 0]
     neighbours = compared(world_to_camera, float(np.median(known)))
-    if not any(len(numbers) for numbers in neighbours):
+    if not any(map(len, neighbours)):
         return depth, 0.0
-    small = [cv2.resize(x, (wide, high), interpolation=cv2.INTER_AREA) for x in frames]
+    small = [cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in frames]
     small = np.stack(small) / np.float32(255)
-    lenses = resize_intrinsics(lens[None], rows=high / h, columns=wide / w).repeat(len(frames), 0)
+    small_lens = resize_intrinsics(lens, rows=size[1] / h, columns=size[0] / w)
+    lenses = np.stack([small_lens] * len(frames))
     near, far = np.quantile(known, (0.02, 0.98))
-    near = near / swept_range_factor
-    far = far * swept_range_factor
-    swept = sweep(small, lenses, world_to_camera, near, far, neighbours)
+    reach = near / swept_range_factor, far * swept_range_factor
+    swept = sweep(small, lenses, world_to_camera, *reach, neighbours)
     swept *= np.stack([agrees_with_neighbours(*x) for x in zip(small, swept, strict=True)])
     share = float((swept > 0).mean())
     if share < min_sure:
@@ -69,49 +70,47 @@ def stereo_depth(
     return np.asarray(corrected(jnp.asarray(depth), jnp.asarray(swept))), share
 
 
-def compared(poses: Float[ndarray, "t 4 4"], distance: float) -> list[Int[ndarray, "_"]]:
+def compared(poses: Poses, distance: float) -> list[Int[ndarray, "_"]]:
     """Return the numbers of the frames that each is compared with, none where they are too few.
 
     The angle between two frames is that of their rays to the point on the first one's axis at
     `distance`; those nearest to `best_angle` come first.
     """
-    max_turn = 50.0  # degrees between the directions of two frames
+    # Degrees between the directions of two frames.
+    max_turn = 50.0
     # Degrees between the rays of two frames to the scene.
     max_angle = 20.0
     best_angle = 6.0
     min_angle = 1.0
     min_compared = 2
-    max_compared = 6  # frames that one is compared with
+    # Frames that one is compared with.
+    max_compared = 6
     eyes = centers(poses)
     ahead = poses[:, 2, :3]
     rays = (eyes + distance * ahead)[:, None] - eyes[None]
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     angles = np.degrees(np.arccos(np.einsum("tui,ti->tu", rays, ahead).clip(-1, 1)))
-    good = (
-        (angles >= min_angle)
-        & (angles <= max_angle)
-        & (ahead @ ahead.T > np.cos(np.radians(max_turn)))
-    )
+    good = (angles >= min_angle) & (angles <= max_angle)
+    good &= ahead @ ahead.T > np.cos(np.radians(max_turn))
     misfit = np.where(good, np.abs(np.log(np.maximum(angles, 1e-6) / best_angle)), np.inf)
+    counts = np.where(good.sum(1) < min_compared, 0, np.minimum(good.sum(1), max_compared))
     order = np.argsort(misfit, axis=1)
-    counts = good.sum(1)
-    return [
-        row[: min(max_compared, n)] if n >= min_compared else row[:0]
-        for row, n in zip(order, counts, strict=True)
-    ]
+    return [row[:count] for row, count in zip(order, counts, strict=True)]
 
 
-def agrees_with_neighbours(
-    frame: Float[ndarray, "h w 3"], swept: Float[ndarray, "h w"]
-) -> Bool[ndarray, "h w"]:
+def agrees_with_neighbours(frame: Float[ndarray, "h w 3"], swept: Map) -> Mask:
     """Return where most of what has a pixel's colour near it is sure of the same depth.
 
     The window of a pixel beside an edge sees the edge, so a plain background takes its depth there.
     """
-    min_support = 0.5  # share of their weight
-    max_support_jump = 0.1  # relative difference of depth
-    support_colour = 0.1  # distance of colours at which their weight falls to 1 / e
-    support_reach = 5  # pixels around one in which others support its depth
+    # Least share of their weight.
+    min_support = 0.5
+    # Relative difference of depth.
+    max_support_jump = 0.1
+    # Distance of colours at which their weight falls to 1 / e.
+    support_colour = 0.1
+    # Pixels around one in which others support its depth.
+    support_reach = 5
     h, w = swept.shape
     side = 2 * support_reach + 1
     edges = ((support_reach, support_reach),) * 2
@@ -142,9 +141,12 @@ def corrected(depth: Float[Array, "t h w"], swept: Float[Array, "t r q"]) -> Flo
 def _correct(
     depth: Float[Array, "h w"], small: Float[Array, "r q"], swept: Float[Array, "r q"]
 ) -> Float[Array, "h w"]:
-    max_own_residual = 0.6  # of log f, of pixels that get their own
-    max_averaged_residual = 0.5  # of log f, of pixels that count in the grid
-    most_factor = 0.7  # of log f, from the frame's median
+    # Largest residual of log f of pixels that get their own.
+    max_own_residual = 0.6
+    # Largest residual of log f of pixels that count in the grid.
+    max_averaged_residual = 0.5
+    # Largest log f, from the frame's median.
+    most_factor = 0.7
     logs = jnp.log(jnp.where(small > 0, small, 1.0))
     sure = (small > 0) & (swept > 0)
     low, high = jnp.nanquantile(jnp.where(small > 0, logs, jnp.nan), jnp.array([0.02, 0.98]))
@@ -167,7 +169,8 @@ Cells = tuple[Float[Array, "k h w"], Float[Array, "i h"], Float[Array, "j w"]]
 
 def _cells(logs: Float[Array, "h w"], low: Array, high: Array) -> Cells:
     """Return the weights of the grid's cells along each axis, of two for each pixel."""
-    grid_cells = 8, 16, 16  # cells over log z, rows and columns
+    # Cells over log z, rows and columns.
+    grid_cells = 8, 16, 16
     h, w = logs.shape
     share = jnp.clip((logs - low) / jnp.maximum(high - low, 1e-6), 0, 1)
     places = share, (jnp.arange(h) + 0.5) / h, (jnp.arange(w) + 0.5) / w
@@ -176,7 +179,7 @@ def _cells(logs: Float[Array, "h w"], low: Array, high: Array) -> Cells:
         numbers = jnp.arange(cells).reshape(-1, *(1,) * place.ndim)
         return jnp.maximum(0, 1 - jnp.abs(place[None] * (cells - 1) - numbers))
 
-    bins, rows, columns = (weights(place, n) for place, n in zip(places, grid_cells, strict=True))
+    bins, rows, columns = map(weights, places, grid_cells)
     return bins, rows, columns
 
 
@@ -184,23 +187,21 @@ def _averaged(
     values: Float[Array, "h w"], is_known: Bool[Array, "h w"], cells: Cells
 ) -> Float[Array, "k i j"]:
     """Return the mean of the known values in each cell; empty ones take that of coarser cells."""
-    faint_weight = 4.0  # pixels in a cell that weigh as much as the mean of the coarser one
+    # Pixels in a cell that weigh as much as the mean of the coarser one.
+    faint_weight = 4.0
     pool = partial(jnp.einsum, "hw,khw,ih,jw->kij")
     weight = is_known.astype(values.dtype)
     levels = [(pool(values * weight, *cells), pool(weight, *cells))]
     while min(levels[-1][0].shape) > 1:
-        total, count = levels[-1]
-        levels.append((_halved(total), _halved(count)))
-    mean = jnp.zeros_like(levels[-1][0])  # without any, the estimate stays
+        pooled = "(k a) (i b) (j c) -> k i j"
+        total, count = (reduce(x, pooled, "sum", a=2, b=2, c=2) for x in levels[-1])
+        levels.append((total, count))
+    # Without any, the estimate stays.
+    mean = jnp.zeros_like(levels[-1][0])
     for total, weight in reversed(levels):
         coarse = jax.image.resize(mean, total.shape, "linear")
         mean = (total + faint_weight * coarse) / (weight + faint_weight)
     return mean
-
-
-def _halved(grid: Float[Array, "k i j"]) -> Float[Array, "k/2 i/2 j/2"]:
-    k, i, j = grid.shape
-    return grid.reshape(k // 2, 2, i // 2, 2, j // 2, 2).sum((1, 3, 5))
 
 
 def _read(grid: Float[Array, "k i j"], cells: Cells) -> Float[Array, "h w"]:

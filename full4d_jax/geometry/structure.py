@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Lens, Pictures, Poses
 from full4d_jax.geometry.paths import interpolate_poses
 from full4d_jax.geometry.tracking import spread_corners, track_corners
 from full4d_jax.session.extras import load_extra
@@ -25,7 +26,8 @@ from input_pipeline.cameras import centers, relative_to
 from input_pipeline.conventions import homogeneous
 from input_pipeline.depth_alignment import SparseDepth
 
-LEAST_PLACED_SHARE = 0.8  # of the frames that must be placed
+# Of the frames that must be placed.
+LEAST_PLACED_SHARE = 0.8
 
 
 class Structure(NamedTuple):
@@ -42,7 +44,7 @@ class Structure(NamedTuple):
       ends: the first and the last frame that was placed; beyond them the camera stands still.
     """
 
-    world_to_camera: Float[ndarray, "t 4 4"]
+    world_to_camera: Poses
     points: SparseDepth
     placed: float
     reprojection: float
@@ -51,9 +53,7 @@ class Structure(NamedTuple):
     ends: tuple[int, int]
 
 
-def find_structure(
-    frames: UInt8[ndarray, "t h w 3"], lens: Float[ndarray, "3 3"], *, frozen: bool = False
-) -> Structure | None:
+def find_structure(frames: Pictures, lens: Lens, *, frozen: bool = False) -> Structure | None:
     """Return the path of a video's camera; None where nothing fits together.
 
     Args:
@@ -70,9 +70,9 @@ def find_structure(
         model = _largest_model(pycolmap, frames, still, lens, Path(name))
         if model is None:
             return None
-        images = {int(Path(x.name).stem): x for x in model.images.values() if x.has_pose}
-        placed = np.array(sorted(images))
-        poses = np.stack([homogeneous(images[i].cam_from_world().matrix()) for i in placed])
+        images = placed_images(model)
+        placed = np.array([*images])
+        poses = np.stack([pose_of(image) for image in images.values()])
         everywhere = interpolate_poses(poses, placed.astype(float), np.arange(float(len(frames))))
         points = _sparse_depth(model, images)
         return Structure(
@@ -86,23 +86,24 @@ def find_structure(
         )
 
 
-def still_masks(
-    frames: UInt8[ndarray, "t h w 3"], lens: Float[ndarray, "3 3"]
-) -> UInt8[ndarray, "t h w"]:
+def still_masks(frames: Pictures, lens: Lens) -> UInt8[ndarray, "t h w"]:
     """Return pictures that are 0 where corners move by themselves, 255 elsewhere.
 
     Corners of all parts of the pictures count alike, so that the larger part stands still. All is
     255 where most corners seem to move.
     """
-    most_moving = 0.5  # of the corners: more, and the epipolar geometry is that of what moves
+    # Share of the corners: of more, the epipolar geometry is that of what moves.
+    most_moving = 0.5
     # Of a cell's corners that move by themselves: nothing is matched there and around it.
     astray_share = 0.25
-    frame_cells = 24, 16  # columns and rows of cells of a frame
+    # Columns and rows of cells of a frame.
+    frame_cells = 24, 16
     # Pixels from its epipolar line, from where on a corner moves by itself.
     epipolar_pixels = 1.0
     fewest_corners = 50
     most_corners = 1500
-    compared_steps = (1, 3)  # frames between two whose corners are compared
+    # Frames between two whose corners are compared.
+    compared_steps = (1, 3)
     gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     height, width = frames.shape[1:3]
     columns, rows = frame_cells
@@ -151,22 +152,47 @@ def repeatable_matching(pycolmap: Any) -> dict[str, Any]:
     """Return the options by which COLMAP matches the same pictures in the same way each time."""
     matching = pycolmap.FeatureMatchingOptions()
     verification = pycolmap.TwoViewGeometryOptions()
-    matching.num_threads = 1  # threads would decide about the order of the pairs
+    # Threads would decide about the order of the pairs.
+    matching.num_threads = 1
     verification.ransac.random_seed = 0
     return {"matching_options": matching, "verification_options": verification}
 
 
+def repeatable_extraction(pycolmap: Any) -> Any:
+    """Return the options by which COLMAP finds the same points each time."""
+    options = pycolmap.FeatureExtractionOptions()
+    options.num_threads = 1
+    return options
+
+
+def repeatable_mapping(pycolmap: Any, fewest_cameras: int) -> Any:
+    """Return the options by which COLMAP places cameras in the same way each time, in one model."""
+    options = pycolmap.IncrementalPipelineOptions()
+    options.multiple_models = options.extract_colors = options.ba_refine_extra_params = False
+    options.min_model_size = fewest_cameras
+    options.num_threads = 1
+    options.mapper.init_min_tri_angle = 4.0  # degrees
+    return options
+
+
+def placed_images(model: Any) -> dict[int, Any]:
+    """Return the images that a reconstruction places, by the number that their names begin with."""
+    return dict(sorted((int(x.name[:4]), x) for x in model.images.values() if x.has_pose))
+
+
+def pose_of(image: Any) -> Float[ndarray, "4 4"]:
+    """Return the world-to-camera of an image of COLMAP."""
+    return homogeneous(image.cam_from_world().matrix())
+
+
 def _largest_model(
-    pycolmap: Any,
-    frames: UInt8[ndarray, "t h w 3"],
-    still: UInt8[ndarray, "t h w"],
-    lens: Float[ndarray, "3 3"],
-    folder: Path,
+    pycolmap: Any, frames: Pictures, still: UInt8[ndarray, "t h w"], lens: Lens, folder: Path
 ) -> Any:
     """Return the reconstruction with most points, of those that place enough frames, if any do."""
     # Degrees between the rays to a point: a hand moves little in two seconds.
     smallest_angle = 0.5
-    attempted_seeds = 5  # at placing the cameras, each with a seed of its own
+    # Attempts at placing the cameras, each with a seed of its own.
+    attempted_seeds = 5
     # Frames before and after that each is matched with, and again twice as far each time.
     matched_frames = 8
     database = folder / "database.db"
@@ -184,29 +210,21 @@ def _largest_model(
     numbers = (lens[0, 0], lens[1, 1], lens[0, 2], lens[1, 2])
     reader.camera_params = ",".join(str(float(number)) for number in numbers)
     single = pycolmap.CameraMode.SINGLE
-    extraction = pycolmap.FeatureExtractionOptions()
-    extraction.num_threads = 1  # as in `repeatable_matching`
+    extraction = repeatable_extraction(pycolmap)
     pycolmap.extract_features(database, pictures, names, single, reader, extraction)
     pairs = pycolmap.SequentialPairingOptions()
     pairs.overlap = matched_frames
     pycolmap.match_sequential(database, pairing_options=pairs, **repeatable_matching(pycolmap))
-    options = pycolmap.IncrementalPipelineOptions()
+    options = repeatable_mapping(pycolmap, 3)
     options.ba_refine_focal_length = options.ba_refine_principal_point = False
-    options.ba_refine_extra_params = options.multiple_models = False
-    options.extract_colors = False
-    options.min_model_size = 3
     options.mapper.abs_pose_refine_focal_length = False
     options.mapper.abs_pose_refine_extra_params = False
-    options.mapper.init_min_tri_angle = 4.0
     options.mapper.filter_min_tri_angle = options.triangulation.min_angle = smallest_angle
-    options.num_threads = 1
     models = []
     for seed in range(attempted_seeds):
         options.random_seed = seed
-        reconstructions = pycolmap.incremental_mapping(
-            database, pictures, folder / f"models_{seed}", options
-        )
-        models.extend(reconstructions.values())
+        attempt = folder / f"models_{seed}"
+        models += pycolmap.incremental_mapping(database, pictures, attempt, options).values()
 
     def worth(model: Any) -> tuple[bool, int]:
         return model.num_reg_images() >= LEAST_PLACED_SHARE * len(frames), model.num_points3D()
@@ -216,24 +234,21 @@ def _largest_model(
 
 def _sparse_depth(model: Any, images: dict[int, Any]) -> SparseDepth:
     """Return the points that each placed frame sees, and their depth there."""
-    instants = []
-    pixels = []
-    depth = []
-    for instant, image in sorted(images.items()):
-        pose = image.cam_from_world().matrix()
-        for seen in image.points2D:
-            if seen.has_point3D():
-                z = float(pose[2, :3] @ model.points3D[seen.point3D_id].xyz + pose[2, 3])
-                instants.append(instant)
-                pixels.append(seen.xy)
-                depth.append(z)
-    where = np.array(pixels, np.float64).reshape(-1, 2)
-    return SparseDepth(np.array(instants, int), where, np.array(depth, np.float64))
+    sightings = [(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))]
+    for instant, image in images.items():
+        seen = [x for x in image.points2D if x.has_point3D()]
+        if seen:
+            *_, ahead, _ = pose_of(image)
+            depth = [ahead[:3] @ model.points3D[x.point3D_id].xyz + ahead[3] for x in seen]
+            places = np.array([x.xy for x in seen], np.float64)
+            sightings.append((np.full(len(seen), instant), places, np.array(depth)))
+    return SparseDepth(*map(np.concatenate, zip(*sightings, strict=True)))
 
 
-def _coverage(frames: UInt8[ndarray, "t h w 3"], points: SparseDepth) -> float:
+def _coverage(frames: Pictures, points: SparseDepth) -> float:
     """Return the share of the parts with corners that have points, the median over the frames."""
-    frame_parts = 8, 6  # columns and rows of parts of a frame
+    # Columns and rows of parts of a frame.
+    frame_parts = 8, 6
     size = np.array(frame_parts) / frames.shape[2:0:-1]
     shares = []
     for instant in np.unique(points.instants):
@@ -248,10 +263,7 @@ def _coverage(frames: UInt8[ndarray, "t h w 3"], points: SparseDepth) -> float:
 
 def median_angle(model: Any, images: dict[int, Any]) -> float:
     """Return the median over the points of the angle between its first and last ray, degrees."""
-    places = {
-        image.image_id: centers(homogeneous(image.cam_from_world().matrix()))
-        for image in images.values()
-    }
+    places = {image.image_id: centers(pose_of(image)) for image in images.values()}
     angles = [0.0]
     for point in model.points3D.values():
         eyes = np.array([places[x.image_id] for x in point.track.elements])

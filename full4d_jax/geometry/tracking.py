@@ -2,8 +2,14 @@
 
 Corners are tracked there and back (Lucas and Kanade) and a homography is fitted to them by RANSAC.
 It follows most of the picture: the background, unless something fills the view.
+
+Of a camera that stays in its place rotations explain this. With x the ray of a pixel, a rotation R
+from one frame to the next gives x' = R x up to scale, which is the homography K R K^-1. R is the
+rotation nearest to all tracked rays (Kabsch), with weights 1 / (1 + (e / s)^2), e the distance in
+pixels, so that a few others do not count.
 """
 
+import math
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -12,8 +18,18 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
-MOST_CORNERS = 400  # that are looked for in a picture
-FEWEST_CORNERS = 12  # corners that determine a motion
+from full4d_jax.geometry.arrays import Lens
+
+Gray = UInt8[ndarray, "r q"]
+GrayFilm = UInt8[ndarray, "t r q"]
+Pairs = Float[ndarray, "n 2 2"]
+Matrix = Float[ndarray, "3 3"]
+Turns = Float[ndarray, "t 3 3"]
+
+# Corners that are looked for in a picture.
+MOST_CORNERS = 400
+# Corners that determine a motion.
+FEWEST_CORNERS = 12
 
 
 class Step(NamedTuple):
@@ -24,94 +40,34 @@ class Step(NamedTuple):
       homography: the map that they follow, of pixels with centres at +0.5.
     """
 
-    points: Float[ndarray, "n 2 2"]
-    homography: Float[ndarray, "3 3"]
+    points: Pairs
+    homography: Matrix
 
 
-def track_steps(gray: UInt8[ndarray, "t r q"]) -> list[Step | None]:
+class Turning(NamedTuple):
+    """A camera's motion, from rotations alone.
+
+    Attributes:
+      rotations: from the first camera's axes to those at every instant.
+      moved: the largest motion of the background, as a share of the picture's width.
+      left: the same after undoing the rotations: what they do not explain.
+      lost: number of frames to which too little could be tracked.
+    """
+
+    rotations: Turns
+    moved: float
+    left: float
+    lost: int
+
+
+def track_steps(gray: GrayFilm) -> list[Step | None]:
     """Return the motion from each frame to the next; None where too little can be tracked."""
     return [_step(before, after) for before, after in pairwise(gray)]
 
 
-def displacement(
-    maps: list[Float[ndarray, "3 3"]], rows: int, columns: int
-) -> Float[ndarray, " t"]:
-    """Return how far homographies move a grid of points on average, as shares of the width."""
-    grid_shares = np.stack(np.meshgrid(np.linspace(0.1, 0.9, 5), np.linspace(0.1, 0.9, 5)), -1)
-    grid = (grid_shares * (columns, rows)).reshape(-1, 1, 2)
-    moved = [cv2.perspectiveTransform(grid, each) - grid for each in maps]
-    return np.array([np.linalg.norm(x, axis=-1).mean() / columns for x in moved])
-
-
-def from_first(steps: list[Step | None]) -> list[Float[ndarray, "3 3"]]:
-    """Return the homographies from the first frame to each; a lost step moves nothing."""
-    totals = [np.eye(3)]
-    for step in steps:
-        totals.append(totals[-1] if step is None else step.homography @ totals[-1])
-    return totals
-
-
-def standing_share(gray: UInt8[ndarray, "t r q"]) -> float:
-    """Return the share of corners that stay where the first frame has them, in the worst frame.
-
-    Where something fills most of a still picture, homographies follow it, but some corners stay;
-    where the camera moves, hardly any does.
-    """
-    still_distance = 0.0015  # of the width: half a pixel of 320
-    shares = [0.0] * (len(gray) - 1)
-    for i, frame in enumerate(gray[1:]):
-        pairs = track_corners(gray[0], frame)
-        if len(pairs) >= FEWEST_CORNERS:
-            moved = np.linalg.norm(pairs[:, 1] - pairs[:, 0], axis=-1)
-            shares[i] = float((moved < still_distance * gray.shape[2]).mean())
-    return min(shares, default=1.0)
-
-
-def track_corners(
-    before: UInt8[ndarray, "r q"], after: UInt8[ndarray, "r q"], most: int = MOST_CORNERS
-) -> Float[ndarray, "n 2 2"]:
-    """Return corners of one frame and where they are in the next, pixels, centres at +0.5."""
-    corners = spread_corners(before, most)
-    if not len(corners):
-        return np.zeros((0, 2, 2))
-    tracked, status, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, np.zeros_like(corners))
-    back, status_back, _ = cv2.calcOpticalFlowPyrLK(after, before, tracked, np.zeros_like(corners))
-    returned = np.linalg.norm(back - corners, axis=-1).ravel() < 1.0  # tracks that come back
-    good = (status.ravel() == 1) & (status_back.ravel() == 1) & returned
-    pairs = np.stack([corners[good, 0], tracked[good, 0]], 1)
-    return pairs.astype(np.float64) + 0.5  # OpenCV counts from 0
-
-
-def spread_corners(gray: UInt8[ndarray, "r q"], most: int) -> Float32[ndarray, "n 1 2"]:
-    """Return corners of all parts of a picture, as OpenCV counts pixels.
-
-    The strongest of the whole picture may all be on one thing with sharp edges, which moves.
-    """
-    flat_share = 0.001  # of the strongest corner, below which a part has none
-    rows, columns = gray.shape
-    corners_of_cells = [np.zeros((0, 1, 2), np.float32)]
-    strongest = float(cv2.cornerMinEigenVal(gray, 3).max())
-    parts_across = 6
-    parts_down = 4
-    most_of_part = most // (parts_across * parts_down)
-    for i in range(parts_down):
-        for j in range(parts_across):
-            top = i * rows // parts_down
-            left = j * columns // parts_across
-            part = np.ascontiguousarray(
-                gray[top : (i + 1) * rows // parts_down, left : (j + 1) * columns // parts_across]
-            )
-            own = float(cv2.cornerMinEigenVal(part, 3).max())
-            if own <= flat_share * strongest:
-                continue
-            corners = cv2.goodFeaturesToTrack(part, most_of_part, 0.05, 5)
-            if corners is not None:
-                corners_of_cells.append(corners + np.array([left, top], np.float32))
-    return np.concatenate(corners_of_cells)
-
-
-def _step(before: UInt8[ndarray, "r q"], after: UInt8[ndarray, "r q"]) -> Step | None:
-    max_homography_error = 1.5  # pixels from the homography
+def _step(before: Gray, after: Gray) -> Step | None:
+    # Pixels from the homography.
+    max_homography_error = 1.5
     pairs = track_corners(before, after)
     if len(pairs) < FEWEST_CORNERS:
         return None
@@ -122,3 +78,134 @@ def _step(before: UInt8[ndarray, "r q"], after: UInt8[ndarray, "r q"]) -> Step |
     if homography is None or inliers.sum() < FEWEST_CORNERS:
         return None
     return Step(pairs[inliers[:, 0] > 0], homography)
+
+
+def standing_share(gray: GrayFilm) -> float:
+    """Return the share of corners that stay where the first frame has them, in the worst frame.
+
+    Where something fills most of a still picture, homographies follow it, but some corners stay;
+    where the camera moves, hardly any does.
+    """
+    # Of the width: half a pixel of 320.
+    still_distance = 0.0015
+    shares = [1.0]
+    for frame in gray[1:]:
+        pairs = track_corners(gray[0], frame)
+        moved = np.linalg.norm(pairs[:, 1] - pairs[:, 0], axis=-1)
+        stays = moved < still_distance * gray.shape[2]
+        shares.append(float(stays.mean()) if len(pairs) >= FEWEST_CORNERS else 0.0)
+    return min(shares)
+
+
+def track_corners(before: Gray, after: Gray, most: int = MOST_CORNERS) -> Pairs:
+    """Return corners of one frame and where they are in the next, pixels, centres at +0.5."""
+    corners = spread_corners(before, most)
+    if not len(corners):
+        return np.zeros((0, 2, 2))
+    tracked, status, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, np.zeros_like(corners))
+    back, status_back, _ = cv2.calcOpticalFlowPyrLK(after, before, tracked, np.zeros_like(corners))
+    # Tracks that come back.
+    returned = np.linalg.norm(back - corners, axis=-1).ravel() < 1.0
+    good = (status.ravel() == 1) & (status_back.ravel() == 1) & returned
+    pairs = np.stack([corners[good, 0], tracked[good, 0]], 1)
+    # OpenCV counts from 0.
+    return pairs.astype(np.float64) + 0.5
+
+
+def spread_corners(gray: Gray, most: int) -> Float32[ndarray, "n 1 2"]:
+    """Return corners of all parts of a picture, as OpenCV counts pixels.
+
+    The strongest of the whole picture may all be on one thing with sharp edges, which moves.
+    """
+    # Of the strongest corner, below which a part has none.
+    flat_share = 0.001
+    # Rows and columns of parts of a picture.
+    parts = 4, 6
+    edges = [np.arange(n + 1) * side // n for n, side in zip(parts, gray.shape, strict=True)]
+    strongest = cv2.cornerMinEigenVal(gray, 3).max()
+    corners_of_parts = [np.zeros((0, 1, 2), np.float32)]
+    for i, j in np.ndindex(parts):
+        top, bottom = edges[0][i : i + 2]
+        left, right = edges[1][j : j + 2]
+        part = np.ascontiguousarray(gray[top:bottom, left:right])
+        if cv2.cornerMinEigenVal(part, 3).max() <= flat_share * strongest:
+            continue
+        corners = cv2.goodFeaturesToTrack(part, most // math.prod(parts), 0.05, 5)
+        if corners is not None:
+            corners_of_parts.append(corners + np.array([left, top], np.float32))
+    return np.concatenate(corners_of_parts)
+
+
+def find_turning(gray: GrayFilm, lens: Lens) -> Turning:
+    """Return the rotations of a clip's camera, and how well they explain its motion.
+
+    Args:
+      gray: the clip in gray, some 300 pixels across.
+      lens: intrinsics of these pictures, pixels.
+    """
+    steps = track_steps(gray)
+    inverse = np.linalg.inv(lens)
+    rotations = [np.eye(3)]
+    # Homographies from the first frame; a lost step moves nothing.
+    maps = [np.eye(3)]
+    for step in steps:
+        turn = np.eye(3) if step is None else fit_rotation(step.points, lens)
+        rotations.append(turn @ rotations[-1])
+        maps.append(maps[-1] if step is None else step.homography @ maps[-1])
+    undone = [
+        np.linalg.inv(lens @ turn @ inverse) @ total
+        for turn, total in zip(rotations, maps, strict=True)
+    ]
+    moved, left = (_displacement(x, *gray.shape[1:]) for x in (maps, undone))
+    return Turning(np.stack(rotations), moved, left, sum(step is None for step in steps))
+
+
+def _displacement(maps: list[Matrix], rows: int, columns: int) -> float:
+    """Return how far a homography moves a grid of points on average at most, of the width."""
+    shares = np.linspace(0.1, 0.9, 5)
+    grid = (np.stack(np.meshgrid(shares, shares), -1) * (columns, rows)).reshape(-1, 1, 2)
+    moved = [cv2.perspectiveTransform(grid, each) - grid for each in maps]
+    return max(float(np.linalg.norm(x, axis=-1).mean() / columns) for x in moved)
+
+
+def fit_rotation(points: Pairs, lens: Lens) -> Matrix:
+    """Return the rotation of rays that most matches of pixels follow."""
+    # Pixels: s above.
+    pixel_scale = 0.5
+    fit_rounds = 10
+    pixels = np.concatenate([points, np.ones_like(points[..., :1])], -1)
+    rays = pixels @ np.linalg.inv(lens).T
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    weights = np.ones(len(points))
+    turn = np.eye(3)
+    for _ in range(fit_rounds):
+        u, _, vt = np.linalg.svd((rays[:, 1] * weights[:, None]).T @ rays[:, 0])
+        turn = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+        seen = rays[:, 0] @ (lens @ turn).T
+        error = np.linalg.norm(seen[:, :2] / seen[:, 2:] - points[:, 1], axis=-1)
+        weights = 1 / (1 + (error / pixel_scale) ** 2)
+    return turn
+
+
+def steadied(
+    pictures: Float[ndarray, "t h w *c"] | UInt8[ndarray, "t h w *c"], rotations: Turns, lens: Lens
+) -> ndarray:
+    """Return pictures as the first camera would see them, 0 beyond their borders."""
+    size = pictures.shape[2], pictures.shape[1]
+    warped = [
+        cv2.warpPerspective(picture, to_first, size, flags=cv2.INTER_NEAREST)
+        for picture, to_first in zip(pictures, homographies(rotations, lens), strict=True)
+    ]
+    return np.stack(warped)
+
+
+def homographies(rotations: Turns, lens: Lens) -> Turns:
+    """Return where the pixels of each frame lie in the first, of a camera that turns on its place.
+
+    OpenCV counts pixels from their centres, so these differ by half a pixel from those of `lens`.
+    """
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])
+    lens_of_centres = np.linalg.inv(half) @ lens
+    turns = rotations.astype(np.float64)
+    back = rotations[0] @ turns.transpose(0, 2, 1)
+    return lens_of_centres @ back @ np.linalg.inv(lens_of_centres)

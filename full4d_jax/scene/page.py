@@ -34,7 +34,7 @@ from full4d_jax.source.camera_paths import (
     pivot_of,
     up_of,
 )
-from full4d_jax.source.depth.gravity import UP
+from full4d_jax.source.depth.lines import UP
 from gaussians import Gaussians, Scene
 from input_pipeline.cameras import intrinsics_from_fov, look_at
 from input_pipeline.whole_files import whole_file

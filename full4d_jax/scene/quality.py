@@ -10,7 +10,7 @@ One number for the whole picture hides what goes wrong: most of it is at rest an
     sharpness          variance of the Laplacian of the grey picture, render over source; 1 is as
                        sharp as the video, less is blurred, more is speckled
     straightness       how far straight segments bend seen from 15 degrees aside, as a share of
-                       their length (`source.depth.straightness`); it judges the depth
+                       their length (`source.depth.lines`); it judges the depth
 
 A pixel moves if a channel differs by more than `MOVING_LEVELS` from the clip's median picture.
 That holds for a camera at rest; where it moves, every pixel does, and moving pixels are not scored.
@@ -28,7 +28,7 @@ from full4d_jax.geometry.moving import differs, moving_pixels, resting_picture
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.half_instants import TargetsBetween
 from full4d_jax.scene.renders import scene_renderer
-from full4d_jax.source.depth.straightness import straightness
+from full4d_jax.source.depth.lines import straightness
 from gaussians import Scene
 from gaussians.fitting.stillness import camera_moves
 
@@ -103,10 +103,10 @@ def score_scene(
         score = psnr_between(renders, to_uint8(between.frames), frames)
         shown = shown._replace(moving_psnr_between=score)
     straight = straightness(frames, depth, np.asarray(source.intrinsics[0]))
-    if straight.median is None or straight.worst_instant is None:
+    if straight is None:
         return shown
-    worst_at = float(times[straight.worst_instant])
-    return shown._replace(straightness=straight.median, straightness_worst_at=worst_at)
+    median, worst_instant = straight
+    return shown._replace(straightness=median, straightness_worst_at=float(times[worst_instant]))
 
 
 def source_quality(

@@ -22,7 +22,7 @@ from full4d_jax.source.camera_paths import (
     read_targets,
     subject_depth,
 )
-from full4d_jax.source.depth.gravity import camera_up
+from full4d_jax.source.depth.lines import camera_up
 from full4d_jax.source.handheld.path_scale import seen_from_first
 from gaussians.fitting.stillness import camera_moves
 

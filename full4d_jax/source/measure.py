@@ -15,10 +15,9 @@ from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import options
 from full4d_jax.source.depth.clean_plate import depth_within, describe_plate
-from full4d_jax.source.depth.clip_depth import AnyNetwork
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
-from full4d_jax.source.depth.estimators import network_file, open_network
+from full4d_jax.source.depth.estimators import AnyNetwork, network_file, open_network
 from full4d_jax.source.handheld.path_scale import check_moves, in_unit, settle_scale
 from full4d_jax.source.lens import LensEstimate
 from full4d_jax.source.measured_depth import (

@@ -14,14 +14,13 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 from numpy import ndarray
 
-from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
-from full4d_jax.geometry.fused_depth import fuse_depth
+from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges, fuse_depth
 from full4d_jax.geometry.stereo_depth import stereo_depth
 from full4d_jax.grid import CleanPlate, Grid, alone, depth_in, points_in
 from full4d_jax.media.pictures import to_model
-from full4d_jax.source.depth.clip_depth import AnyNetwork, as_far, clip_depth, source_depth
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import estimate_depth
+from full4d_jax.source.depth.estimators import AnyNetwork, as_far, clip_depth, source_depth
 from full4d_jax.source.depth.facts import hold_facts
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale, source_moves
 from full4d_jax.source.subjects import SubjectNetworks

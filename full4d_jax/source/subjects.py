@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Float32, Int32, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.paths import travels
-from full4d_jax.geometry.rotation import homographies
+from full4d_jax.geometry.tracking import homographies
 from full4d_jax.models.segmentation import (
     CELL_PIXELS,
     CLASSES,

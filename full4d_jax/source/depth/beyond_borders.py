@@ -27,16 +27,20 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int, Shaped, UInt8
+from jaxtyping import Bool, Float, Float32, Int, Shaped, UInt8
 from numpy import ndarray
 from scipy.optimize import isotonic_regression
 
+from full4d_jax.geometry.arrays import Map, Picture, Values
 from full4d_jax.source.depth.steep_lines import (
     CLOSEST_SHARE,
     Stretch,
     border_gradients,
     steep_stretches,
 )
+
+# Of each place so many rows down and columns beyond the right border.
+Beyond = Float[ndarray, "h q"]
 
 
 class Wide(NamedTuple):
@@ -48,44 +52,39 @@ class Wide(NamedTuple):
       disparity: of the borders.
     """
 
-    mirrored: UInt8[ndarray, "h w 3"]
-    repeated: UInt8[ndarray, "h w 3"]
-    disparity: Float32[ndarray, "h w"]
+    mirrored: Picture
+    repeated: Picture
+    disparity: Map
 
 
 def beyond_borders(
-    picture: UInt8[ndarray, "h w 3"], disparity: Float32[ndarray, "h w"], rows: int, columns: int
+    picture: Picture, disparity: Map, rows: int, columns: int
 ) -> tuple[UInt8[ndarray, "p q 3"], Float32[ndarray, "p q"]]:
     """Return picture and disparity that go on beyond their borders by so many rows and columns."""
+    # Levels of 255.
+    faint_levels = 16.0
+    # Of the short side: what is finer is detail.
+    detail_share = 1 / 64
+    # Of the short side: depth beyond the borders does not vary within it.
+    level_share = 1 / 32
     wide = _sideways(Wide(picture, picture, disparity), columns)
     wide = _turned(_sideways(_turned(wide), rows))
-    inside = np.zeros(disparity.shape, bool)
-    beyond = np.pad(inside, ((rows, rows), (columns, columns)), constant_values=True)
+    beyond = np.ones(wide.disparity.shape, bool)
+    beyond[rows : rows + len(disparity), columns : columns + disparity.shape[1]] = False
     short = min(disparity.shape)
-    return _coloured(wide, beyond, short), _levelled(wide, beyond, short)
-
-
-def _coloured(wide: Wide, beyond: Bool[ndarray, "p q"], short: int) -> UInt8[ndarray, "p q 3"]:
-    """Return the light of the borders with faint detail of the mirror image."""
-
-    faint_levels = 16.0  # levels of 255
-    detail_share = 1 / 64  # of the short side: what is finer is detail
-
-    def light(values: UInt8[ndarray, "p q 3"]) -> Float32[ndarray, "p q 3"]:
-        return cv2.GaussianBlur(values.astype(np.float32), (0, 0), detail_share * short)
-
-    detail = wide.mirrored - light(wide.mirrored)
+    # The light of the borders with faint detail of the mirror image.
+    mirrored, repeated = (
+        cv2.GaussianBlur(x.astype(np.float32), (0, 0), detail_share * short) for x in wide[:2]
+    )
+    detail = wide.mirrored - mirrored
     strength = np.abs(detail).max(-1, keepdims=True)
     faint = detail / np.sqrt(1 + (strength / faint_levels) ** 2)
-    mixed = np.clip((light(wide.repeated) + faint).round(), 0, 255).astype(np.uint8)
-    return np.where(beyond[..., None], mixed, wide.mirrored)
-
-
-def _levelled(wide: Wide, beyond: Bool[ndarray, "p q"], short: int) -> Float32[ndarray, "p q"]:
-    """Return disparity without edges beyond the borders."""
-    level_share = 1 / 32  # of the short side: depth beyond the borders does not vary within it
-    smooth = cv2.GaussianBlur(wide.disparity, (0, 0), level_share * short)
-    return np.where(beyond, smooth, wide.disparity)
+    mixed = np.clip((repeated + faint).round(), 0, 255).astype(np.uint8)
+    level = cv2.GaussianBlur(wide.disparity, (0, 0), level_share * short)
+    return (
+        np.where(beyond[..., None], mixed, wide.mirrored),
+        np.where(beyond, level, wide.disparity),
+    )
 
 
 def _turned(wide: Wide) -> Wide:
@@ -98,9 +97,7 @@ def _sideways(wide: Wide, count: int) -> Wide:
     if count == 0:
         return wide
     flipped = Wide._make(np.ascontiguousarray(x[:, ::-1]) for x in wide)
-    left = _to_the_right(flipped, count)
-    right = _to_the_right(wide, count)
-    parts = zip(left, wide, right, strict=True)
+    parts = zip(_to_the_right(flipped, count), wide, _to_the_right(wide, count), strict=True)
     return Wide._make(np.concatenate([a[:, ::-1], b, c], 1) for a, b, c in parts)
 
 
@@ -110,16 +107,16 @@ def _to_the_right(wide: Wide, count: int) -> Wide:
     rows = np.arange(height)
     slopes = crossing_slopes(wide.mirrored, count)
     beyond = np.arange(1, count + 1)
-    crossed = _crossed(slopes, height, beyond)
+    level = crossed = _crossed(slopes, height, beyond)
     inside = crossed - np.interp(crossed, rows, slopes) * beyond
     depth = np.broadcast_to(beyond, crossed.shape)
-    level = crossed
-    for stretch in reversed(steep_stretches(wide.mirrored, count)):  # the clearest is drawn last
+    # The clearest is drawn last.
+    for stretch in reversed(steep_stretches(wide.mirrored, count)):
         here = _between_outlines(stretch, height, beyond)
         steep = _along(stretch, height, beyond)
-        crossed = np.where(here, steep.crossed, crossed)
-        inside = np.where(here, steep.inside, inside)
-        depth = np.where(here, steep.depth, depth)
+        crossed, inside, depth = (
+            np.where(here, x, y) for x, y in zip(steep, (crossed, inside, depth), strict=True)
+        )
         level = np.where(here, rows[:, None], level)
     border = np.full(crossed.shape, width - 1)
     return Wide(
@@ -129,9 +126,7 @@ def _to_the_right(wide: Wide, count: int) -> Wide:
     )
 
 
-def _crossed(
-    slopes: Float64[ndarray, " n"], height: int, beyond: Int[ndarray, " q"], top: int = 0
-) -> Float64[ndarray, "{height} q"]:
+def _crossed(slopes: Values, height: int, beyond: Int[ndarray, " q"], top: int = 0) -> Beyond:
     """Return where the line through each place beyond crosses the border; slopes start at `top`."""
     # Lines that start above or below the slopes cross the border's continuation.
     far = height + round(abs(slopes).max() * len(beyond))
@@ -143,7 +138,7 @@ def _crossed(
 
 def _between_outlines(
     stretch: Stretch, height: int, beyond: Int[ndarray, " q"]
-) -> Bool[ndarray, "{height} q"]:
+) -> Bool[ndarray, "h q"]:
     """Return where a stretch goes on; at the picture's own border no outline ends it."""
     rows = np.arange(height)[:, None]
     end = stretch.top + len(stretch.slopes)
@@ -152,54 +147,49 @@ def _between_outlines(
     return below & above
 
 
-class _Along(NamedTuple):
-    """The row where the line of each place beyond crosses the border, and a place on it inside."""
+def _along(
+    stretch: Stretch, height: int, beyond: Int[ndarray, " q"]
+) -> tuple[Beyond, Beyond, Beyond]:
+    """Return the row where the steep line of each place beyond crosses the border.
 
-    crossed: Float64[ndarray, "h q"]
-    inside: Float64[ndarray, "h q"]
-    depth: Float64[ndarray, "h q"]
-
-
-def _along(stretch: Stretch, height: int, beyond: Int[ndarray, " q"]) -> _Along:
-    """Return the steep lines beyond; all rows inside are those of the stretch."""
-    number = len(stretch.slopes)
+    And row and depth of a place on it inside; all rows inside are those of the stretch.
+    """
+    last = len(stretch.slopes) - 1
     crossed = _crossed(stretch.slopes, height, beyond, stretch.top) - stretch.top
-    crossed = _folded(crossed, np.full(crossed.shape, number - 1))
-    slopes = np.interp(crossed, np.arange(number), stretch.slopes)
-    room = np.where(slopes > 0, crossed, number - 1 - crossed) / np.maximum(abs(slopes), 1e-6)
+    crossed = _folded(crossed, np.full(crossed.shape, last))
+    slopes = np.interp(crossed, np.arange(last + 1), stretch.slopes)
+    room = np.where(slopes > 0, crossed, last - crossed) / np.maximum(abs(slopes), 1e-6)
     depth = _folded(np.broadcast_to(beyond, crossed.shape), room)
     crossed = crossed + stretch.top
-    return _Along(crossed, crossed - slopes * depth, depth)
+    return crossed, crossed - slopes * depth, depth
 
 
-def _folded(
-    values: Shaped[ndarray, "p q"], length: Shaped[ndarray, "p q"]
-) -> Float64[ndarray, "p q"]:
+def _folded(values: Shaped[ndarray, "h q"], length: Shaped[ndarray, "h q"]) -> Beyond:
     """Return values mirrored at 0 and at `length` until they lie between."""
     period = 2 * np.maximum(length, 1e-6)
     rest = np.mod(values, period)
     return np.minimum(rest, period - rest)
 
 
-def crossing_slopes(picture: UInt8[ndarray, "h w 3"], count: int) -> Float64[ndarray, " h"]:
+def crossing_slopes(picture: Picture, count: int) -> Values:
     """Return the slope of the lines that cross the right border, rows a column, of each row.
 
     Lines that come together do not meet within `count` columns beyond.
     """
-    steepest_slope = 1.0  # rows a column, outside of stretches with steep lines
-    calm_share = 0.3  # of the mean of a: it is c
-    alike_share = 1 / 16  # of the short side: slopes do not vary within it
+    # Rows a column, outside of stretches with steep lines.
+    steepest_slope = 1.0
+    # The module's c, of the mean of a.
+    calm_share = 0.3
+    # Of the short side: slopes do not vary within it.
+    alike_share = 1 / 16
     across, down = border_gradients(picture)
-    short = min(picture.shape[:2])
+    sigma = alike_share * min(picture.shape[:2])
     nearness = np.linspace(0, 1, across.shape[1], dtype=np.float32)
-
-    def summed(values: Float32[ndarray, "h s"]) -> Float32[ndarray, " h"]:
-        rows = (values * nearness).sum(1, keepdims=True)
-        return cv2.GaussianBlur(rows, (1, 0), sigmaX=1, sigmaY=alike_share * short)[:, 0]
-
     crosses = down**2 / (down**2 + across**2 + 1e-3)
-    both = summed(crosses * across * down)
-    vertical = summed(crosses * down**2)
+    both, vertical = (
+        cv2.GaussianBlur((x * nearness).sum(1, keepdims=True), (1, 0), sigmaX=1, sigmaY=sigma)[:, 0]
+        for x in (crosses * across * down, crosses * down**2)
+    )
     calm = calm_share * vertical.mean()
     slopes = -both * vertical / (vertical**2 + calm**2 + 1e-3)
     slopes = np.clip(slopes, -steepest_slope, steepest_slope).astype(float)
@@ -210,11 +200,8 @@ def crossing_slopes(picture: UInt8[ndarray, "h w 3"], count: int) -> Float64[nda
 
 
 def _sample(
-    values: Shaped[ndarray, "h w *c"],
-    rows: Float64[ndarray, "p q"],
-    columns: Shaped[ndarray, "p q"],
-    border: int,
-) -> Shaped[ndarray, "p q *c"]:
+    values: Shaped[ndarray, "h w *c"], rows: Beyond, columns: Shaped[ndarray, "h q"], border: int
+) -> Shaped[ndarray, "h q *c"]:
     """Return values between pixels, and beyond the picture as OpenCV's `border` says."""
     x = columns.astype(np.float32)
     y = rows.astype(np.float32)

@@ -21,9 +21,8 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Float32, Int32, UInt8
-from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Labels, Map, Maps, Picture, Pictures
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.grid import CleanPlate
 from full4d_jax.source.backdrop import Backdrop, as_bytes, disc
@@ -32,14 +31,15 @@ from full4d_jax.source.depth.moving import inverse, resting_disparity
 from full4d_jax.source.inpainted import inpainted, load_inpainting
 from gaussians.fitting.stillness import median_where
 
-Estimate = Callable[[UInt8[ndarray, "h w 3"]], Float[ndarray, "h w"]]
-BEYOND_SHARE = 0.25  # of each side: how far the plate reaches beyond the borders of the picture
+Estimate = Callable[[Picture], Map]
+# Of each side: how far the plate reaches beyond the borders of the picture.
+BEYOND_SHARE = 0.25
 
 
 def clean_plate(
-    depth: Float[ndarray, "t h w"],
-    frames: UInt8[ndarray, "t h w 3"],
-    labels: Int32[ndarray, "t h w"],
+    depth: Maps,
+    frames: Pictures,
+    labels: Labels,
     backdrop: Backdrop | None,
     estimate: Estimate,
 ) -> CleanPlate:
@@ -78,26 +78,24 @@ def clean_plate(
     return CleanPlate(wide_picture, np.where(known, np.float32(0), 1 / wide_disparity), instant)
 
 
-def _depth_of(
-    picture: UInt8[ndarray, "h w 3"], resting: Float[ndarray, "h w"], estimate: Estimate
-) -> Float32[ndarray, "h w"]:
+def _depth_of(picture: Picture, resting: Map, estimate: Estimate) -> Map:
     """Return the depth of the plate, by the equation of the module."""
     estimated = 1 / np.maximum(estimate(picture), 1e-6)
     known = resting > 0
     factor = np.where(known, np.log(np.maximum(resting, 1e-6) / estimated), 0.0)
-    weights = known.astype(np.float32)[..., None]
-    filled = jax.jit(push_pull)(jnp.asarray(factor, jnp.float32)[..., None], jnp.asarray(weights))
-    return (np.exp(-np.asarray(filled)[..., 0]) / estimated).astype(np.float32)
+    maps = (jnp.asarray(x, jnp.float32)[..., None] for x in (factor, known))
+    filled = np.asarray(jax.jit(push_pull)(*maps))[..., 0]
+    return (np.exp(-filled) / estimated).astype(np.float32)
 
 
-def depth_within(plate: CleanPlate, height: int, width: int) -> Float[ndarray, "h w"]:
+def depth_within(plate: CleanPlate, height: int, width: int) -> Map:
     """Return the depth of a plate within the borders of the picture."""
     top = (plate.depth.shape[0] - height) // 2
     left = (plate.depth.shape[1] - width) // 2
     return plate.depth[top : top + height, left : left + width]
 
 
-def describe_plate(behind: Float[ndarray, "h w"]) -> str:
+def describe_plate(behind: Map) -> str:
     """Return a line for the user about a plate, of its depth within the picture."""
     share = (behind > 0).mean()
     return (

@@ -27,24 +27,26 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from full4d_jax.cameras import sides
-from full4d_jax.geometry.resizing import nearest
+from full4d_jax.geometry.depth_maps import nearest
 from full4d_jax.models.depth_net import DepthNetConfig, init_params, log_depth
 from full4d_jax.models.fast_depth import load_fast_depth
 from full4d_jax.models.functional import Params
 from full4d_jax.models.tiefenrausch import KERNELS, SIDE_MULTIPLE, load_tiefenrausch
 from full4d_jax.models.weights import load_metadata, load_params, model_of_metadata
-from full4d_jax.session.errors import InputError
-from full4d_jax.source.depth.enlarge import enlarge_disparity
-from full4d_jax.source.depth.smooth import smooth_depth
+from full4d_jax.session.errors import InputError, require_file
+from full4d_jax.source.depth.enlarge import Film, Maps, enlarge_disparity, smooth_depth
 from input_pipeline.plain_files import load_array, load_arrays
 
 SHIPPED = Path(__file__).parents[2] / "checkpoints" / "depth.safetensors"
 TIEFENRAUSCH = SHIPPED.with_name("tiefenrausch.safetensors")
-RELIEF_EXPONENT = 0.9  # of log depth that is kept; chosen on procedural scenes below 16
-TRAINED_LONG_SIDE = 384  # of frames that Tiefenrausch was trained on, pixels
+# Share of log depth that is kept; chosen on procedural scenes below 16.
+RELIEF_EXPONENT = 0.9
+# Pixels of frames that Tiefenrausch was trained on.
+TRAINED_LONG_SIDE = 384
 
 
-@no_type_check  # jax puts anything in the place of arrays
+# JAX puts anything in the place of arrays.
+@no_type_check
 @partial(jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=["config"])
 @dataclass(frozen=True)
 class DepthNetwork:
@@ -60,7 +62,8 @@ class DepthNetwork:
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
         """Return rows and columns at which it sees a frame of this size."""
-        max_enlargement = 3  # factor for smaller frames; chosen on scenes 48 to 63
+        # Factor for smaller frames; chosen on scenes 48 to 63.
+        max_enlargement = 3
         scale = min(max_enlargement, TRAINED_LONG_SIDE / max(height, width))
         return sides(height, width, round(scale * min(height, width)), SIDE_MULTIPLE)
 
@@ -86,33 +89,26 @@ def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
     return DepthNetwork(config, params)
 
 
-def estimate_depth(
-    network: DepthNetwork, frames: Float[Array, "t h w 3"], *, still: bool = True
-) -> Float[Array, "t h w"]:
+def estimate_depth(network: DepthNetwork, frames: Film, *, still: bool = True) -> Maps:
     """Return depth of a video of any size in [-1, 1], with median 1 at t = 0.
 
     The network sees frames of the size that it was trained for (`DepthNetwork.sides`); what it
-    returns is enlarged along the edges (`enlarge`), smoothed between them (`smooth`) and lowered in
-    relief. Unless the camera stands `still`, the frames are not made consistent.
+    returns is enlarged along the edges, smoothed between them (`enlarge`) and lowered in relief.
+    Unless the camera stands `still`, the frames are not made consistent.
     """
     height, width = frames.shape[1:3]
     size = network.sides(height, width)
     small = jax.image.resize(frames, (len(frames), *size, 3), "linear")
     depth = predict_depth(network, small, still=still)
     if size[0] <= height and size[1] <= width:
-        depth = 1 / _enlarge(1 / depth, small, frames)
+        depth = 1 / enlarge_disparity(1 / depth, small, frames)
     else:
         depth = nearest(depth, height, width)
     smooth = smooth_depth(depth, jnp.asarray(frames), height / size[0])
     return align_median(smooth**RELIEF_EXPONENT)
 
 
-_enlarge = jax.jit(enlarge_disparity)
-
-
-def predict_depth(
-    network: DepthNetwork, frames: Float[Array, "t h w 3"], *, still: bool = True
-) -> Float[Array, "t h w"]:
+def predict_depth(network: DepthNetwork, frames: Film, *, still: bool = True) -> Maps:
     """Estimate the depth of a video in [-1, 1], with median 1 at t = 0.
 
     Raises:
@@ -138,15 +134,12 @@ def _log_depth(
 
 
 @partial(jax.jit, static_argnums=0)
-def _consistent_depth(
-    still: bool, frames: Float[Array, "t h w 3"], logs: Float[Array, "t h w"]
-) -> Float[Array, "t h w"]:
+def _consistent_depth(still: bool, frames: Film, logs: Maps) -> Maps:
     return align_median(jnp.exp(stabilise(frames, logs) if still else logs))
 
 
-def stabilise(
-    frames: Float[Array, "t h w 3"], logs: Float[Array, "t h w"]
-) -> Float[Array, "t h w"]:
+@jax.jit
+def stabilise(frames: Film, logs: Maps) -> Maps:
     """Bring log depths of separate frames to one scale and calm them, by the module's equations."""
     still = similarity(frames, frames[0])
     shift = (still * (logs - logs[:1])).mean((1, 2)) / (still.mean((1, 2)) + 0.5)
@@ -159,21 +152,21 @@ def stabilise(
     return jax.lax.map(calm, frames)
 
 
-def similarity(
-    frames: Float[Array, "t h w 3"], frame: Float[Array, "h w 3"]
-) -> Float[Array, "t h w"]:
+@jax.jit
+def similarity(frames: Film, frame: Float[Array, "h w 3"]) -> Maps:
     """Return how alike the surroundings of each pixel are in `frames` and `frame`, in (0, 1]."""
-    compared_window = (1, 3, 3)  # t h w over which colours are compared
-    colour_sigma = 0.15  # distance of colours in [-1, 1] that still may be the same surface
+    # Instants, rows and columns over which colours are compared.
+    compared_window = (1, 3, 3)
+    # Distance of colours in [-1, 1] that still may be the same surface.
+    colour_sigma = 0.15
     distance = reduce((frames - frame[None]) ** 2, "t h w c -> t h w", "sum")
     total = jax.lax.reduce_window(distance, 0.0, jax.lax.add, compared_window, (1, 1, 1), "SAME")
     return jnp.exp(-total / math.prod(compared_window) / colour_sigma**2)
 
 
-def align_median(depth: Float[Array, "t h w"]) -> Float[Array, "t h w"]:
+def align_median(depth: Maps) -> Maps:
     """Scale depth to world units: the median of the known depths at t = 0 becomes 1."""
-    first = jnp.where(depth[0] > 0, depth[0], jnp.nan)
-    return depth / jnp.nanmedian(first)
+    return depth / jnp.nanmedian(jnp.where(depth[0] > 0, depth[0], jnp.nan))
 
 
 def depth_errors(
@@ -184,22 +177,17 @@ def depth_errors(
     Pixels of unknown `depth`, 0, do not count; the errors are NaN where all are unknown.
     """
     known = depth > 0
-    medians = (
-        jnp.nanmedian(jnp.where(known, x, jnp.nan), (1, 2), keepdims=True)
-        for x in (predicted, depth)
-    )
     # Of what is known all counts: a prediction that is not finite there makes the score so too.
     predicted, depth = (
-        jnp.where(known, x / median, 1.0)
-        for x, median in zip((predicted, depth), medians, strict=True)
+        jnp.where(known, x / jnp.nanmedian(seen, (1, 2), keepdims=True), 1.0)
+        for x, seen in ((x, jnp.where(known, x, jnp.nan)) for x in (predicted, depth))
     )
     difference = jnp.log(predicted / depth)
-    seen = known.any((1, 2))
     silog = difference.std((1, 2), where=known)
     return {
         "absrel": (jnp.abs(predicted - depth) / depth).mean(where=known),
         "delta125": (jnp.abs(difference) < jnp.log(1.25)).mean(where=known),
-        "silog": silog.mean(where=seen),
+        "silog": silog.mean(where=known.any((1, 2))),
     }
 
 
@@ -213,35 +201,40 @@ def depth_from_file(path: str | Path, t: int, h: int, w: int) -> Float[np.ndarra
       InputError: there is no such file, it holds no array, the array has other times or another
         shape, or its values are no depth.
     """
-    least_depth = 1e-18  # of a file, in its unit; the largest is one over it
-    rounded_pixels = 4  # pixels by which sides of a result may be off the shape of its source
+    # Least depth of a file, in its unit; the largest is one over it.
+    least_depth = 1e-18
+    # Pixels by which sides of a result may be off the shape of its source.
+    rounded_pixels = 4
     path = Path(path)
+    require_file("depth file", path, "a .npy or .npz file", "check the path")
 
-    def refuse(found: object, expected: object, do: str) -> InputError:
-        return InputError("depth file", path, found, expected, do)
+    def require(holds: bool | np.bool, found: object, expected: str, do: str) -> None:
+        if not holds:
+            raise InputError("depth file", path, found, expected, do)
 
-    if not path.is_file():
-        raise refuse("no such file", "a .npy or .npz file", "check the path")
     try:
         packed = path.suffix == ".npz"
         arrays = [*load_arrays(path).values()] if packed else [load_array(path, "depth")]
-        with np.errstate(over="ignore"):  # infinite numbers are refused below
+        # Infinite numbers are refused below.
+        with np.errstate(over="ignore"):
             depth = np.asarray(arrays[0], np.float32)
     except (ValueError, TypeError) as error:
         do = "save it with numpy.save(path, depth)"
-        raise refuse(error, "an array of numbers saved by numpy", do) from None
+        expected = "an array of numbers saved by numpy"
+        raise InputError("depth file", path, error, expected, do) from None
     depth = np.broadcast_to(depth, (t, *depth.shape)) if depth.ndim == 2 else depth
     expected = f"({t}, {h}, {w}) or ({h}, {w}) or another size of that shape"
-    if depth.ndim != 3 or depth.shape[0] != t:
-        raise refuse(depth.shape, expected, "give one depth map per frame of the clip")
+    is_clip = depth.ndim == 3 and len(depth) == t
+    require(is_clip, depth.shape, expected, "give one depth map per frame of the clip")
     # The sides of a result are rounded to multiples, see `cameras.sides`.
-    if abs(depth.shape[1] * w - depth.shape[2] * h) > rounded_pixels * max(*depth.shape[1:], h, w):
-        raise refuse(depth.shape, expected, "crop the depth like the video")
-    if not np.isfinite(depth).all() or (depth < 0).any():
-        raise refuse("NaN, infinite or negative values", "z > 0, or 0 where unknown", "mend them")
-    if depth.max(initial=0) > 1 / least_depth or depth[depth > 0].min(initial=1) < least_depth:
-        bounds = f"0, or {least_depth:g} to {1 / least_depth:g}"
-        raise refuse("numbers that single precision cannot square", bounds, "use another unit")
-    if not depth[0].any():
-        raise refuse("no known depth at t = 0", "z > 0 in some pixels", "mend the first map")
+    off = abs(depth.shape[1] * w - depth.shape[2] * h) / max(*depth.shape[1:], h, w)
+    require(off <= rounded_pixels, depth.shape, expected, "crop the depth like the video")
+    is_depth = np.isfinite(depth).all() and (depth >= 0).all()
+    found = "NaN, infinite or negative values"
+    require(is_depth, found, "z > 0, or 0 where unknown", "mend them")
+    known = depth[depth > 0]
+    fits = known.max(initial=1) <= 1 / least_depth and known.min(initial=1) >= least_depth
+    bounds = f"0, or {least_depth:g} to {1 / least_depth:g}"
+    require(fits, "numbers that single precision cannot square", bounds, "use another unit")
+    require(depth[0].any(), "no known depth at t = 0", "z > 0 in some pixels", "mend the first map")
     return np.asarray(align_median(jnp.asarray(nearest(depth, h, w))))

@@ -5,24 +5,44 @@
                     Anything V2's as transformers writes them
     X.onnx          networks by others (`depth_file`, `signatures`); onnxruntime runs them
 
-A video asks for depth (`open_network`, `clip_depth`). A capture asks for values that are affine in
-1 / z, with any scale, shift, sign and size (`load_estimator`), which
-`input_pipeline.depth_alignment` brings into the units of the cameras.
+A video asks for depth (`source_depth`). A capture asks for values that are affine in 1 / z, with
+any scale, shift, sign and size (`load_estimator`), which `input_pipeline.depth_alignment` brings
+into the units of the cameras.
+
+A network of a file gives disparity D = a / z + b, or depth up to a scale, or metres, of one picture
+at a time. The frames are made consistent:
+
+    disparity   D_t <- s D_t + c, the line that takes most of frame t to the first frame, where the
+                colours stand still; to the frame before where little of the first is left
+    others      and then all: one scale, and the mean over what stands still (`estimate`)
+
+One camera's pictures do not determine the shift b. We keep the network's own zero of disparity, as
+infinitely far, while it puts the farthest `FARTHEST_SHARE` of the clip between `MIN_FARTHEST` and
+`MAX_FARTHEST` times the median depth; else they are put at the nearer of these limits. No depth is
+beyond twice `MAX_FARTHEST` medians, or nearer than `NEAREST_DEPTH`. Neither floor nor horizon are
+asked: a plane is one at any shift.
+
+With perfect disparity of 40 held-out `rich` scenes, known up to these, depth errs by 3 % (AbsRel,
+medians aligned) where the zero is right, 12 % where it is half as far away as the farthest point,
+20 % where it is there, 64 % where all depth is one.
 """
 
 import hashlib
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Array, Float
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Map, Maps, Picture
+from full4d_jax.geometry.depth_maps import nearest
+from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.depth_anything import is_depth_anything
 from full4d_jax.models.local_devices import OnLocalDevices
 from full4d_jax.models.weights import tensor_shapes
 from full4d_jax.session.errors import InputError, require_file, tell
-from full4d_jax.source.depth.clip_depth import AnyNetwork, as_far
 from full4d_jax.source.depth.depth_file import (
     WHAT,
     DepthFile,
@@ -30,16 +50,31 @@ from full4d_jax.source.depth.depth_file import (
     open_depth_file,
     resize_colors,
 )
+from full4d_jax.source.depth.enlarge import enlarge_disparity
 from full4d_jax.source.depth.estimate import (
     SHIPPED,
+    DepthNetwork,
+    Film,
+    align_median,
+    estimate_depth,
     load_depth,
     predict_depth,
+    similarity,
+    stabilise,
 )
 from full4d_jax.source.options import DepthKind
 from input_pipeline.depth_alignment import Estimate
 
+AnyNetwork = DepthNetwork | DepthFile
+
 OURS = "ours"
 KINDS = "ours, or a .safetensors or .onnx file"
+# Share of the pixels that are taken as the farthest.
+FARTHEST_SHARE = 0.02
+# Median depths at which the farthest of a clip lies.
+MIN_FARTHEST = 1.5
+MAX_FARTHEST = 3.5
+NEAREST_DEPTH = 0.05
 
 
 def network_file(which: str | None) -> Path:
@@ -66,8 +101,7 @@ def open_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
     require_file(WHAT, path, KINDS, "check the path")
     if kind is not None:
         expected = "an .onnx file as --depth_network beside it"
-        do = "leave it out, or give one"
-        raise InputError("option", "--depth_kind", kind, expected, do)
+        raise InputError("option", "--depth_kind", kind, expected, "leave it out, or give one")
     return open_depth_anything(path) if is_depth_anything(tensor_shapes(path)) else load_depth(path)
 
 
@@ -80,27 +114,133 @@ def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
     network = open_network(which, kind)
     if isinstance(network, DepthFile):
         tell(network.description)
-        return lambda frame: _affine(network, frame)
+        return lambda frame: _affine(network, network.values(frame)[None])[0]
     predict = OnLocalDevices(lambda here, x: predict_depth(here, jnp.asarray(x)), network)
 
-    def estimate(frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarray, "r q"]:
-        height, width = frame.shape[:2]
-        small = resize_colors(frame, *network.sides(height, width))
+    def estimate(frame: Picture) -> Map:
+        small = resize_colors(frame, *network.sides(*frame.shape[:2]))
         return 1 / predict((small * 2 - 1)[None])[0]
 
     return estimate
 
 
-def _affine(network: DepthFile, frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarray, "r q"]:
-    """Return values that are affine in 1 / z."""
-    values = network.values(frame)
-    if network.kind == "disparity":
-        return values
-    values = as_far(values[None])[0]
-    return 1 / np.maximum(values, np.float32(1e-3) * np.median(values))
-
-
 def estimator_mark(which: str) -> str:
     """Return the name of an estimator and a hash of its weights."""
-    weights = network_file(which).read_bytes()
-    return f"{which} {hashlib.sha256(weights).hexdigest()[:16]}"
+    return f"{which} {hashlib.sha256(network_file(which).read_bytes()).hexdigest()[:16]}"
+
+
+def source_depth(network: AnyNetwork, frames: Film, *, still: bool = True) -> Float[Array, "t h w"]:
+    """Return depth of a video of any size in [-1, 1], with median 1 at t = 0; 0 where unknown.
+
+    Unless the camera stands `still`, pixels of different frames are not averaged.
+    """
+    if isinstance(network, DepthFile):
+        return align_median(jnp.asarray(clip_depth(network, frames, still=still)))
+    return estimate_depth(network, frames, still=still)
+
+
+def clip_depth(network: DepthFile, frames: Film, *, still: bool = True) -> Maps:
+    """Return depth of a video: metres of a metric network, else of any scale; 0 where unknown.
+
+    Args:
+      network: the network of a file.
+      frames: the video in [-1, 1].
+      still: whether the camera stands still.
+
+    Raises:
+      InputError: the network returns something else than maps.
+    """
+    t, height, width = frames.shape[:3]
+    values = np.stack([network.values(frame) for frame in to_uint8(to_unit(frames))])
+    if values[0].size > height * width:
+        values = nearest(values, height, width)
+    known = (values != 0) | (network.kind == "disparity")
+    size = values.shape[1:]
+    is_small = size != (height, width)
+    small = jax.image.resize(frames, (t, *size, 3), "linear") if is_small else frames
+    disparity = _affine(network, values)
+    if network.kind == "disparity":
+        disparity = settle_shift(one_line(disparity, small))
+    if still:
+        disparity = 1 / np.exp(np.asarray(stabilise(small, -np.log(disparity))))
+    if is_small:
+        disparity = np.asarray(enlarge_disparity(jnp.asarray(disparity), small, frames))
+        known = nearest(known, height, width)
+    return np.where(known, 1 / disparity, 0).astype(np.float32)
+
+
+def _affine(network: DepthFile, values: Maps) -> Maps:
+    """Return values of a network that are affine in 1 / z; unknown ones are far away."""
+    if network.kind == "disparity":
+        return values
+    depth = as_far(values)
+    return 1 / np.maximum(depth, 1e-3 * np.median(depth))
+
+
+def as_far(depth: Maps) -> Maps:
+    """Put what is unknown, 0, as far away as the farthest of its frame, or of the clip."""
+    farthest = depth.max((1, 2), keepdims=True)
+    return np.where(depth == 0, np.where(farthest > 0, farthest, depth.max()), depth)
+
+
+def one_line(values: Maps, frames: Film) -> Maps:
+    """Bring the disparity of separate frames to the scale and shift of the first."""
+    # Share of a frame that must look as in the first, or the one before is taken.
+    still_share = 0.1
+    as_first = np.asarray(similarity(frames, frames[0]))
+    aligned = [values[0]]
+    for t in range(1, len(values)):
+        weights = as_first[t]
+        target = aligned[0]
+        if weights.mean() < still_share:
+            weights = np.asarray(similarity(frames[t - 1 : t], frames[t]))[0]
+            target = aligned[-1]
+        scale, shift = fit_scale_and_shift(values[t], target, weights)
+        aligned.append((scale * values[t] + shift).astype(np.float32))
+    return np.stack(aligned)
+
+
+def fit_scale_and_shift(
+    values: Float[ndarray, "*n"], target: Float[ndarray, "*n"], weights: Float[ndarray, "*n"]
+) -> tuple[float, float]:
+    """Return scale > 0 and shift that take most of the values near the target.
+
+    The sum of weighted absolute differences is least, by weighted squares again and again. Where
+    the weights are few or the scale would not be positive, medians and ranges are made equal.
+    """
+    fit_rounds = 12
+    fitted_points = 20_000
+    # Share that any line needs; below it medians and ranges are made equal.
+    least_weight = 0.01
+    step = max(1, values.size // fitted_points)
+    x, y, own_weights = (np.ravel(a)[::step].astype(np.float64) for a in (values, target, weights))
+    weights = own_weights
+    least = 1e-3 * max(float(np.ptp(y)), 1e-12)
+    scale = 0.0
+    shift = 0.0
+    for _ in range(fit_rounds):
+        root = np.sqrt(weights)
+        system = np.stack([x * root, root], 1)
+        scale, shift = np.linalg.lstsq(system, y * root, rcond=None)[0]
+        weights = own_weights / np.maximum(np.abs(scale * x + shift - y), least)
+    if own_weights.mean() >= least_weight and scale > 0:
+        return float(scale), float(shift)
+    low, middle, high = np.quantile(x, (0.1, 0.5, 0.9))
+    bottom, center, top = np.quantile(y, (0.1, 0.5, 0.9))
+    scale = (top - bottom) / (high - low) if high > low and top > bottom else 1.0
+    return float(scale), float(center - scale * middle)
+
+
+def settle_shift(values: Maps) -> Maps:
+    """Return positive disparity of median about 1 at t = 0, by the limits in the module's text."""
+    far, near = np.quantile(values, (FARTHEST_SHARE, 1 - FARTHEST_SHARE))
+    if near - far <= 1e-6 * max(abs(far), abs(near), 1e-12):
+        # A wall, or a network that sees nothing.
+        return np.ones_like(values)
+    # Where most of the picture is as far as can be, such as sky, the rest must keep its relief.
+    middle = max(float(np.median(values[0])), far + 0.05 * (near - far))
+    own = middle / far if far > 0 else np.inf
+    ratio = min(max(own, MIN_FARTHEST), MAX_FARTHEST)
+    shift = (middle - ratio * far) / (ratio - 1)
+    disparity = (values + shift) / (middle + shift)
+    return np.clip(disparity, 1 / (2 * MAX_FARTHEST), 1 / NEAREST_DEPTH).astype(np.float32)

@@ -9,47 +9,33 @@ no part of a plane, and the other two facts are about them. Then an edge of dept
 silhouette does, so that nothing lies between a person and the wall.
 """
 
-from typing import NamedTuple
-
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import UInt8
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Lens, Maps, Pictures, Poses
 from full4d_jax.grid import CleanPlate
 from full4d_jax.source.depth.clean_plate import Estimate, clean_plate, depth_within
-from full4d_jax.source.depth.gravity import UP, camera_up
+from full4d_jax.source.depth.lines import UP, UprightLines, camera_up
 from full4d_jax.source.depth.moving import set_before
 from full4d_jax.source.depth.planes import flatten_planes
 from full4d_jax.source.depth.upright import forget_rim, stand_upright
-from full4d_jax.source.depth.verticals import UprightLines
 from full4d_jax.source.subjects import SubjectNetworks, find_subjects
 from gaussians.fitting.stillness import camera_moves
 
 
-class HeldDepth(NamedTuple):
-    """Depth with which the facts agree.
-
-    Attributes:
-      depth: z, world units, 0 where unknown.
-      plate: what the camera does not see.
-    """
-
-    depth: Float32[ndarray, "t h w"]
-    plate: CleanPlate
-
-
 def hold_facts(
-    depth: Float[ndarray, "t h w"],
-    frames: UInt8[ndarray, "t h w 3"],
-    lens: Float[ndarray, "3 3"],
-    world_to_camera: Float[ndarray, "t 4 4"],
+    depth: Maps,
+    frames: Pictures,
+    lens: Lens,
+    world_to_camera: Poses,
     subject_networks: SubjectNetworks,
     around: UInt8[ndarray, "e h w 3"] | None,
     estimate: Estimate,
-) -> HeldDepth:
-    """Return estimated depth of a clip, in world units, with which the facts agree.
+) -> tuple[Maps, CleanPlate]:
+    """Return depth with which the facts agree, and the plate of what the camera does not see.
 
     Args:
-      depth: the estimate, 0 where unknown.
+      depth: estimated z, world units, 0 where unknown.
       frames: sRGB.
       lens: intrinsics, pixels.
       world_to_camera: of each frame.
@@ -59,7 +45,8 @@ def hold_facts(
     """
     still = not camera_moves(world_to_camera)
     subjects = find_subjects(subject_networks, frames, lens, world_to_camera, around)
-    up = camera_up(frames, lens) if still else None  # a camera that moves may change its pitch
+    # A camera that moves may change its pitch.
+    up = camera_up(frames, lens) if still else None
     upright_lines = None if up is None else UprightLines(lens, up)
     keep = subjects.labels > 0
     flat = flatten_planes(depth, frames, still=still, keep=keep, upright_lines=upright_lines)
@@ -68,5 +55,4 @@ def hold_facts(
         upright = forget_rim(upright, subjects.labels)
     plate = clean_plate(upright, frames, subjects.labels, subjects.backdrop, estimate)
     behind = depth_within(plate, *depth.shape[1:]) if still else None
-    held = set_before(upright, frames, subjects.labels, lens, world_to_camera, behind)
-    return HeldDepth(held, plate)
+    return set_before(upright, frames, subjects.labels, lens, world_to_camera, behind), plate

@@ -15,25 +15,27 @@ from there, and resting pixels keep their own depth.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int32, UInt8
+from jaxtyping import Float
 from numpy import ndarray
+from numpy.lib.stride_tricks import sliding_window_view
 
+from full4d_jax.geometry.arrays import Labels, Lens, Map, Maps, Masks, Pictures, Poses, Values
 from full4d_jax.geometry.moving import differs
 from gaussians.fitting.stillness import camera_moves, median_where
 from input_pipeline.cameras import unproject
 
-SUBJECT_GAP = 0.04  # of disparity, between a subject and what it hides
-CHANGED_LEVELS = 20  # of 255 levels, from the resting colour
+# Of disparity, between a subject and what it hides.
+SUBJECT_GAP = 0.04
 
 
 def set_before(
-    depth: Float[ndarray, "t h w"],
-    frames: UInt8[ndarray, "t h w 3"],
-    labels: Int32[ndarray, "t h w"],
-    lens: Float[ndarray, "3 3"],
-    world_to_camera: Float[ndarray, "t 4 4"],
-    behind: Float[ndarray, "h w"] | None = None,
-) -> Float32[ndarray, "t h w"]:
+    depth: Maps,
+    frames: Pictures,
+    labels: Labels,
+    lens: Lens,
+    world_to_camera: Poses,
+    behind: Map | None = None,
+) -> Maps:
     """Return depth in which every subject lies before what stands still behind it.
 
     Args:
@@ -45,17 +47,15 @@ def set_before(
       behind: depth of what a camera at rest never sees at rest, 0 where unknown.
     """
     rests = labels == 0
-    disparity = inverse(depth)
+    result = inverse(depth)
     if camera_moves(world_to_camera):
         resting = resting_disparity_along(depth, rests, lens, world_to_camera)
-        result = disparity.copy()
     else:
-        still = resting_disparity(disparity, rests)
+        still = resting_disparity(result, rests)
         if behind is not None:
-            hidden = (still == 0) & (behind > 0)
-            still = np.where(hidden, 1 / np.maximum(behind, 1e-6), still)
-        resting = np.broadcast_to(still, disparity.shape)
-        result = np.where(rests, _with_veneer(resting, frames, rests), disparity)
+            still = np.where(still == 0, inverse(behind), still)
+        resting = np.broadcast_to(still, result.shape)
+        result = np.where(rests, _with_veneer(resting, frames, rests), result)
     for subject in range(1, int(labels.max()) + 1):
         result = _bring_forward(result, resting, labels == subject)
     return inverse(result).astype(np.float32)
@@ -66,20 +66,13 @@ def inverse(values: Float[ndarray, "*n"]) -> Float[ndarray, "*n"]:
     return np.where(values > 0, 1 / np.maximum(values, 1e-6), 0.0)
 
 
-def resting_disparity(
-    disparity: Float[ndarray, "t h w"], rests: Bool[ndarray, "t h w"]
-) -> Float[ndarray, "h w"]:
+def resting_disparity(disparity: Maps, rests: Masks) -> Map:
     """Return the median disparity of the instants at which a pixel rests; 0 where it never does."""
     median = median_where(disparity, rests & (disparity > 0))
     return np.where(np.isfinite(median), median, 0.0)
 
 
-def resting_disparity_along(
-    depth: Float[ndarray, "t h w"],
-    rests: Bool[ndarray, "t h w"],
-    lens: Float[ndarray, "3 3"],
-    world_to_camera: Float[ndarray, "t 4 4"],
-) -> Float[ndarray, "t h w"]:
+def resting_disparity_along(depth: Maps, rests: Masks, lens: Lens, world_to_camera: Poses) -> Maps:
     """Return the disparity of what rests, as other instants show it; 0 where none does.
 
     Where several resting points fall on one pixel, the nearest counts.
@@ -87,76 +80,58 @@ def resting_disparity_along(
     # Instants, evenly spaced, whose resting pixels show what a moving camera would see.
     most_instants = 8
     count, height, width = depth.shape
-    instants = np.unique(np.linspace(0, count - 1, min(most_instants, count)).round().astype(int))
+    instants = np.linspace(0, count - 1, min(most_instants, count)).round().astype(int)
     points = []
     for other in instants:
         counts = rests[other] & (depth[other] > 0)
         points.append(unproject(depth[other], lens, world_to_camera[other])[counts])
     cloud = np.concatenate(points)
-    result = np.zeros((count, height * width))
-    for time in range(count):
-        pose = world_to_camera[time]
-        seen = (cloud @ pose[:3, :3].T + pose[:3, 3]) @ lens.T
-        z = np.maximum(seen[:, 2], 1e-6)
-        column = np.floor(seen[:, 0] / z).astype(int)
-        row = np.floor(seen[:, 1] / z).astype(int)
-        inside = (seen[:, 2] > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        place = row[inside] * width + column[inside]
-        np.maximum.at(result[time], place, 1 / z[inside])
-    return result.reshape(depth.shape)
-
-
-def _with_veneer(
-    resting: Float[ndarray, "t h w"],
-    frames: UInt8[ndarray, "t h w 3"],
-    rests: Bool[ndarray, "t h w"],
-) -> Float[ndarray, "t h w"]:
-    """Return the resting disparity, a little nearer where the colour is not the resting one."""
-    veneer_gap = 0.015  # of disparity: a light on a wall lies so far before the wall
-    colours = np.ma.masked_array(frames, np.broadcast_to(~rests[..., None], frames.shape))
-    usual = np.ma.median(colours, axis=0).filled(0)
-    changed = differs(frames, usual, CHANGED_LEVELS)
-    return resting * np.where(changed, 1 + veneer_gap, 1.0)
-
-
-def _bring_forward(
-    disparity: Float[ndarray, "t h w"],
-    resting: Float[ndarray, "t h w"],
-    subject: Bool[ndarray, "t h w"],
-) -> Float[ndarray, "t h w"]:
-    """Return disparity with one subject before what rests behind it, by equation 1."""
-    present = np.flatnonzero(subject.any((1, 2)))
-    factors = np.array([_needed(disparity[t], resting[t], subject[t]) for t in present])
-    # A factor that jumps from instant to instant would make the subject swing.
-    factors = _smooth_maximum(factors)
-    result = disparity.copy()
-    for t, factor in zip(present, factors, strict=True):
-        inside = subject[t]
-        nearer = np.maximum(disparity[t] * factor, (1 + SUBJECT_GAP) * resting[t])
-        result[t] = np.where(inside & (disparity[t] > 0), nearer, result[t])
+    result = np.zeros((count, height, width))
+    for time, pose in enumerate(world_to_camera):
+        u, v, w = ((cloud @ pose[:3, :3].T + pose[:3, 3]) @ lens.T).T
+        z = np.maximum(w, 1e-6)
+        column = np.floor(u / z).astype(int)
+        row = np.floor(v / z).astype(int)
+        inside = (w > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        np.maximum.at(result[time], (row[inside], column[inside]), 1 / z[inside])
     return result
 
 
-def _needed(
-    disparity: Float[ndarray, "h w"],
-    resting: Float[ndarray, "h w"],
-    inside: Bool[ndarray, "h w"],
-) -> float:
-    """Return the factor of equation 1 for one subject at one instant."""
-    # Most that a subject as a whole is brought forward, a factor of disparity.
+def _with_veneer(resting: Maps, frames: Pictures, rests: Masks) -> Maps:
+    """Return the resting disparity, a little nearer where the colour is not the resting one."""
+    # Of disparity: a light on a wall lies so far before the wall.
+    veneer_gap = 0.015
+    # Of 255 levels, from the resting colour.
+    changed_levels = 20
+    colours = np.ma.masked_array(frames, np.broadcast_to(~rests[..., None], frames.shape))
+    usual = np.ma.median(colours, axis=0).filled(0)
+    changed = differs(frames, usual, changed_levels)
+    return resting * np.where(changed, 1 + veneer_gap, 1.0)
+
+
+def _bring_forward(disparity: Maps, resting: Maps, subject: Masks) -> Maps:
+    """Return disparity with one subject before what rests behind it, by equation 1."""
+    # The largest factor.
     farthest_pull = 1.6
-    share_before = 0.8  # share of a subject that equation 1 brings before the resting scene
-    known = inside & (disparity > 0)
-    if not known.any():
-        return 1.0
+    # Share of a subject that equation 1 brings before the resting scene.
+    share_before = 0.8
+    inside = subject & (disparity > 0)
+    least = (1 + SUBJECT_GAP) * resting
+    present = np.flatnonzero(inside.any((1, 2)))
+    if not len(present):
+        return disparity
     # Where nothing was ever seen to rest, resting is 0: whatever hides it lies before it.
-    ratio = (1 + SUBJECT_GAP) * resting[known] / disparity[known]
-    return float(np.clip(np.quantile(ratio, share_before), 1.0, farthest_pull))
+    ratios = [least[t][inside[t]] / disparity[t][inside[t]] for t in present]
+    needed = np.array([np.quantile(x, share_before) for x in ratios])
+    # A factor that jumps from instant to instant would make the subject swing.
+    largest = _of_three(np.clip(needed, 1.0, farthest_pull)).max(1)
+    result = disparity.copy()
+    for t, factor in zip(present, _of_three(largest).mean(1), strict=True):
+        nearer = np.maximum(disparity[t] * factor, least[t])
+        result[t] = np.where(inside[t], nearer, result[t])
+    return result
 
 
-def _smooth_maximum(factors: Float[ndarray, "n"]) -> Float[ndarray, "n"]:
-    """Return the largest factor of three neighbours, averaged over three."""
-    padded = np.pad(factors, 1, mode="edge")
-    largest = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
-    padded = np.pad(largest, 1, mode="edge")
-    return (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+def _of_three(factors: Values) -> Float[ndarray, "n 3"]:
+    """Return each factor between its neighbours."""
+    return sliding_window_view(np.pad(factors, 1, mode="edge"), 3)

@@ -18,14 +18,6 @@ FLOAT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 INTEGER_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 
 
-class Described(NamedTuple):
-    """An input of a file, as onnxruntime describes it."""
-
-    name: str
-    type: str
-    shape: list[int | str | None]
-
-
 class OnnxFile(NamedTuple):
     """An .onnx file that onnxruntime has opened.
 
@@ -35,8 +27,9 @@ class OnnxFile(NamedTuple):
       expected: what kind of network it should be.
       see: what a person should do where it is none.
       session: onnxruntime's.
-      inputs: what they are.
+      inputs: onnxruntime's descriptions, with `name`, `type` and `shape`.
       outputs: names of all outputs.
+      described: the inputs and outputs in words.
       metadata: what the exporter wrote beside the graph.
     """
 
@@ -45,15 +38,10 @@ class OnnxFile(NamedTuple):
     expected: str
     see: str
     session: Any
-    inputs: list[Described]
+    inputs: list[Any]
     outputs: tuple[str, ...]
+    described: str
     metadata: dict[str, str]
-
-    @property
-    def described(self) -> str:
-        """The inputs and outputs in words."""
-        inputs = ", ".join(f"{x.name} {x.type} {x.shape}" for x in self.inputs)
-        return f"inputs {inputs}; outputs {', '.join(self.outputs)}"
 
     def refused(self, found: object) -> InputError:
         """Return the error for a network that is not the expected one."""
@@ -81,10 +69,6 @@ class Network(NamedTuple):
             columns if isinstance(columns, int) else width,
         )
 
-    def first(self, *pictures: Float32[ndarray, "*n 3 h w"]) -> ndarray:
-        """Return the first output."""
-        return next(iter(self.run(*pictures).values()))
-
 
 def open_file(what: str, path: Path, expected: str, see: str) -> OnnxFile:
     """Open an .onnx file.
@@ -108,8 +92,10 @@ def open_file(what: str, path: Path, expected: str, see: str) -> OnnxFile:
         outputs = tuple(x.name for x in session.get_outputs())
         metadata = dict(session.get_modelmeta().custom_metadata_map)
         # Names that are no text are read here, where they are refused.
-        inputs = [Described(x.name, x.type, x.shape) for x in session.get_inputs()]
-        return OnnxFile(what, path, expected, see, session, inputs, outputs, metadata)
+        inputs = session.get_inputs()
+        each = ", ".join(f"{x.name} {x.type} {x.shape}" for x in inputs)
+        described = f"inputs {each}; outputs {', '.join(outputs)}"
+        return OnnxFile(what, path, expected, see, session, inputs, outputs, described, metadata)
     except Exception as error:  # the library's errors share no other class
         raise InputError(what, path, error, expected, see) from None
 
@@ -136,7 +122,8 @@ def as_network(
     pictures = []
     for entry in file.inputs:
         if numbers and entry.name in numbers and entry.type in INTEGER_TYPES:
-            constants[entry.name] = _number(numbers[entry.name], entry)
+            shape = [1] * len(entry.shape)  # () or (1,)
+            constants[entry.name] = np.full(shape, numbers[entry.name], INTEGER_TYPES[entry.type])
         else:
             pictures.append(entry)
     if len(pictures) != inputs:
@@ -144,7 +131,8 @@ def as_network(
     for entry in pictures:
         fits = len(entry.shape) in axes and entry.type in FLOAT_TYPES
         colors = entry.shape[-3] if fits else None
-        if not fits or (isinstance(colors, int) and colors != 3):  # exporters may leave it free
+        # Exporters may leave it free.
+        if not fits or (isinstance(colors, int) and colors != 3):
             raise file.refused(f"an input {entry.type} {entry.shape}")
 
     def run(*maps: Float32[ndarray, "*n 3 h w"]) -> dict[str, ndarray]:
@@ -156,17 +144,10 @@ def as_network(
         except Exception as error:  # the library's errors share no other class
             shapes = " and ".join(str(picture.shape) for picture in maps)
             raise file.refused(f"{error}, on {shapes}") from None
-        return dict(zip(file.outputs, map(_single, answers), strict=True))
+        arrays = dict(zip(file.outputs, map(np.asarray, answers), strict=True))
+        return {
+            name: values.astype(np.float32) if values.dtype.kind == "f" else values
+            for name, values in arrays.items()
+        }
 
     return Network(run, pictures[0].shape)
-
-
-def _number(value: int, entry: Described) -> ndarray:
-    """Return a whole number in the type and shape of an input, () or (1,)."""
-    return np.full([1] * len(entry.shape), value, INTEGER_TYPES[entry.type])
-
-
-def _single(values: ndarray) -> ndarray:
-    """Return floats in single precision, other numbers as they are."""
-    values = np.asarray(values)
-    return values.astype(np.float32) if values.dtype.kind == "f" else values

@@ -2,8 +2,7 @@
 
 Disparity, 1/z, is linear in the pixel on a plane, and along a straight line in space. With d the
 disparity on a grid of one node in `NODE_STEP_PIXELS` pixels, we seek the x near it that is
-piecewise linear and linear along every line segment of the picture (OpenCV's detector, as in
-`straightness`):
+piecewise linear and linear along every line segment of the picture (`lines`):
 
       sum_i  TRUST_WEIGHT ((x_i - d_i) / d_i)^2           it stays near the estimate
     + sum_j  smooth_weight u_j (D_j x / d_j)^2            it is piecewise linear
@@ -13,7 +12,7 @@ piecewise linear and linear along every line segment of the picture (OpenCV's de
 D are second differences along x, y and across. They do not count over edges: u = (1 + (D x / d /
 tau)^2)^-2 is found from the x of the round before, for falling tau, and w = (1 + (D d / d /
 warp_tau)^2)^-2 from d. (a_s, b_s) are unknowns too, so that each round is one sparse linear system.
-Where up is known, upright segments have c_s p_k in the place of a_s + b_s k (`verticals`).
+Where up is known, upright segments have c_s p_k in the place of a_s + b_s k (`lines`).
 All but the first term are smaller where disparity is, so each round ends with the x' = p x + q u +
 r v + s nearest to d, at column u and row v: a projective map of space, which keeps planes. Upright
 segments count there, too, as such maps tilt them.
@@ -33,28 +32,32 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import scipy.sparse as sparse
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from numpy import ndarray
 from scipy.sparse.linalg import splu
 
-from full4d_jax.source.depth.straightness import SegmentPoints, segment_points
-from full4d_jax.source.depth.verticals import UprightLines
+from full4d_jax.geometry.arrays import Map, Maps, Mask, Masks, Picture, Pictures, Points, Values
+from full4d_jax.source.depth.lines import SegmentPoints, UprightLines, segment_points
 from gaussians.fitting.stillness import median_where
 
-NODE_STEP_PIXELS = 3  # pixels between nodes
+# Pixels between nodes.
+NODE_STEP_PIXELS = 3
 TRUST_WEIGHT = 0.1
 LINE_WEIGHT = 1000.0
-ALIKE_LOG_DEPTH = 0.08  # difference of log depths of a pixel and a node on one surface
+# Difference of log depths of a pixel and a node on one surface.
+ALIKE_LOG_DEPTH = 0.08
+
+Nodes = Float[ndarray, "r c"]
 
 
 def flatten_planes(
-    depth: Float[ndarray, "t h w"],
-    frames: UInt8[ndarray, "t h w 3"],
+    depth: Maps,
+    frames: Pictures,
     *,
     still: bool,
-    keep: Bool[ndarray, "t h w"],
+    keep: Masks,
     upright_lines: UprightLines | None = None,
-) -> Float[ndarray, "t h w"]:
+) -> Maps:
     """Return depth with flat planes and straight segments, by the module's equation.
 
     Args:
@@ -64,56 +67,53 @@ def flatten_planes(
       keep: pixels whose depth is not touched and does not count, such as people.
       upright_lines: finds upright segments; None where the direction up is unknown.
     """
-    same_scene_log = 0.1  # difference of log depths of an instant and the resting scene
+    # Difference of log depths of an instant and the resting scene.
+    same_scene_log = 0.1
     usable = (depth > 0) & ~keep
     if not still:
         clip = zip(depth, frames, usable, strict=True)
         flat = [_flatten(*frame, upright_lines) for frame in clip]
         return np.where(usable, np.stack(flat), depth).astype(depth.dtype)
     median = median_where(depth, usable)
-    rest = np.where(np.isfinite(median), median, 0).astype(np.float64)
+    is_known = np.isfinite(median)
+    rest = np.where(is_known, median, 1).astype(np.float64)
     picture = np.median(frames, 0).astype(np.uint8)
-    flat = _flatten(rest, picture, rest > 0, upright_lines)
-    correction = np.log(flat / np.where(rest > 0, rest, 1))
-    off = np.log(np.where(usable, depth, 1) / np.where(rest > 0, rest, 1))
-    shows_rest = np.exp(-((off / same_scene_log) ** 4)) * (usable & (rest > 0))
+    correction = np.log(_flatten(rest, picture, is_known, upright_lines) / rest)
+    off = np.log(np.where(usable, depth, 1) / rest)
+    shows_rest = np.exp(-((off / same_scene_log) ** 4)) * (usable & is_known)
     return (depth * np.exp(shows_rest * correction)).astype(depth.dtype)
 
 
-def _flatten(
-    depth: Float[ndarray, "h w"],
-    frame: UInt8[ndarray, "h w 3"],
-    usable: Bool[ndarray, "h w"],
-    upright_lines: UprightLines | None,
-) -> Float[ndarray, "h w"]:
+def _flatten(depth: Map, frame: Picture, usable: Mask, upright_lines: UprightLines | None) -> Map:
     """Return the depth of one picture, flattened; 1 where it is not usable."""
     # Relative second differences from which pixels keep the estimate's shape.
     bent_range = (0.03, 0.08)
-    least_upright = 0.06  # of an upright one
-    least_length = 0.12  # of a segment, of the short side
+    # Of an upright segment, of the short side.
+    least_upright = 0.06
+    least_length = 0.12  # of any other
     if not usable.any():
         return np.ones(depth.shape)
     height, width = depth.shape
-    disparity = 1 / _fill(np.where(usable, depth, 0).astype(np.float64))
-    counts = (max(3, round(n / NODE_STEP_PIXELS)) for n in (height, width))
+    known = np.where(usable, depth, 0)
+    disparity = 1 / _fill(known.astype(np.float64))
     rows, columns = (
-        np.linspace(0.5, n - 0.5, count) for n, count in zip((height, width), counts, strict=True)
+        np.linspace(0.5, n - 0.5, max(3, round(n / NODE_STEP_PIXELS))) for n in depth.shape
     )
-    nodes = np.ix_(rows.astype(int), columns.astype(int))
     estimate = _at_nodes(disparity, rows, columns)
     grid = _Grid(rows, columns, np.log(estimate))
 
-    known = np.where(usable, depth, 0)
+    segments = segment_points(frame, known, least_upright)
     lines = []
-    for segment in segment_points(frame, known, least_length):
-        along = np.linspace(-1, 1, len(segment.depth))
-        shape = np.stack([np.ones_like(along), along], 1)  # a + b k
-        lines.append(_line(grid, segment, shape, False))
+    for segment in segments:
+        if segment.is_longer(least_length * min(depth.shape)):
+            along = np.linspace(-1, 1, len(segment.depth))
+            shape = np.stack([np.ones_like(along), along], 1)  # a + b k
+            lines.append(_line(grid, segment, shape, False))
     if upright_lines is not None:
-        for segment in segment_points(frame, known, least_upright):
-            if upright_lines.include(*segment):
-                shape = upright_lines.profile(segment.points)[:, None]  # c p_k
-                lines.append(_line(grid, segment, shape, True))
+        for segment in filter(upright_lines.include, segments):
+            shape = upright_lines.profile(segment.points)[:, None]  # c p_k
+            lines.append(_line(grid, segment, shape, True))
+    nodes = np.ix_(rows.astype(int), columns.astype(int))
     solved = _solve(estimate, usable[nodes], lines)
 
     # Between nodes disparity is theirs; at edges it keeps the shape of the estimate.
@@ -128,9 +128,7 @@ def _flatten(
     return np.where(usable, 1 / (share * shaped + (1 - share) * smooth), 1.0)
 
 
-def _at_nodes(
-    disparity: Float[ndarray, "h w"], rows: Float[ndarray, " r"], columns: Float[ndarray, " c"]
-) -> Float[ndarray, "r c"]:
+def _at_nodes(disparity: Map, rows: Values, columns: Values) -> Nodes:
     """Return disparity at nodes, linear between pixels but for edges, where it is the nearest's."""
     x, y = np.meshgrid(columns - 0.5, rows - 0.5)
     places = (x.astype(np.float32), y.astype(np.float32))
@@ -142,13 +140,11 @@ def _at_nodes(
 class _Grid(NamedTuple):
     """Nodes at y of `rows` and x of `columns`, pixels, and the log disparity of the estimate."""
 
-    rows: Float[ndarray, " r"]
-    columns: Float[ndarray, " c"]
-    log: Float[ndarray, "r c"]
+    rows: Values
+    columns: Values
+    log: Nodes
 
-    def interpolation(
-        self, points: Float[ndarray, "n 2"], log: Float[ndarray, " n"]
-    ) -> sparse.csr_matrix:
+    def interpolation(self, points: Points, log: Values) -> sparse.csr_matrix:
         """Return the matrix that reads values of nodes at points x y of the given log disparity.
 
         It is bilinear among the nodes whose depth is alike, and leaves out those of other surfaces.
@@ -161,13 +157,12 @@ class _Grid(NamedTuple):
         )
         left = np.minimum(x.astype(int), len(self.columns) - 2)
         top = np.minimum(y.astype(int), len(self.rows) - 2)
-        for i in (0, 1):
-            for j in (0, 1):
-                bilinear = (1 - np.abs(y - top - i)) * (1 - np.abs(x - left - j))
-                off = (self.log[top + i, left + j] - log) / ALIKE_LOG_DEPTH
-                # The small terms choose the nearest of nodes that are all unlike, or far away.
-                weights.append((bilinear + 1e-4) * (np.exp(-(off**4)) + 1e-6))
-                corners.append((top + i) * len(self.columns) + left + j)
+        for i, j in np.ndindex(2, 2):
+            bilinear = (1 - np.abs(y - top - i)) * (1 - np.abs(x - left - j))
+            off = (self.log[top + i, left + j] - log) / ALIKE_LOG_DEPTH
+            # The small terms choose the nearest of nodes that are all unlike, or far away.
+            weights.append((bilinear + 1e-4) * (np.exp(-(off**4)) + 1e-6))
+            corners.append((top + i) * len(self.columns) + left + j)
         weight = np.stack(weights, 1)
         weight /= weight.sum(1, keepdims=True)
         starts = np.arange(0, weight.size + 1, 4)
@@ -189,54 +184,6 @@ class LineEquation(NamedTuple):
     is_upright: bool
 
 
-def _solve(
-    estimate: Float[ndarray, "r c"],
-    known: Bool[ndarray, "r c"],
-    lines: list[LineEquation],
-) -> Float[ndarray, "r c"]:
-    """Return the disparity x of the nodes, by the module's equation."""
-    symmetric_solver = {  # four times as fast as the defaults of SuperLU
-        "permc_spec": "MMD_AT_PLUS_A",
-        "diag_pivot_thresh": 0.0,
-        "options": {"SymmetricMode": True},
-    }
-    warp_tau = 0.03
-    # Relative second differences beyond which an edge is, in each round.
-    edge_taus = (0.02, 0.01)
-    warp_weight = 1000.0
-    smooth_weight = 200.0
-    unknown_weight = 1e-3  # of the weight of known nodes: it settles those that edges cut off
-    d = estimate.ravel()
-    second = second_differences(*estimate.shape)
-    local = (abs(second) @ d) / np.asarray(abs(second).sum(1)).ravel()
-    trust = TRUST_WEIGHT * np.where(known, 1, unknown_weight).ravel()
-    near = sparse.diags(trust / d**2)
-    joined = (1 + (second @ d / local / warp_tau) ** 2) ** -2.0
-    warp = second @ sparse.diags(1 / d)
-    fixed = near + warp_weight * (warp.T @ sparse.diags(joined) @ warp)
-
-    # Each segment adds its own unknowns: x(q_k) - a - b k = 0, or x(q_k) - c p_k = 0.
-    right = trust / d
-    extra = sum(line.shape.shape[1] for line in lines)
-    rows = sparse.csr_matrix((0, d.size))
-    if lines:
-        own = sparse.block_diag([-line.shape for line in lines])
-        rows = sparse.hstack([sparse.vstack([line.read for line in lines]), own])
-    pad = sparse.csr_matrix((extra, extra))
-    straight = LINE_WEIGHT * (rows.T @ rows)
-
-    x = d
-    upright = [line for line in lines if line.is_upright]
-    for tau in edge_taus:
-        joined = (1 + (second @ x / local / tau) ** 2) ** -2.0
-        smooth = smooth_weight * (second.T @ sparse.diags(joined / local**2) @ second)
-        system = sparse.block_diag([fixed + smooth, pad]) + straight
-        factors = splu(system.tocsc(), **symmetric_solver)
-        solution = factors.solve(np.pad(right, (0, extra)))[: d.size].reshape(estimate.shape)
-        x = np.maximum(nearest_projective(solution, estimate, known, upright).ravel(), d / 5)
-    return x.reshape(estimate.shape)
-
-
 def _line(
     grid: _Grid, segment: SegmentPoints, shape: Float[ndarray, "n k"], is_upright: bool
 ) -> LineEquation:
@@ -246,25 +193,70 @@ def _line(
     return LineEquation(sparse.csr_matrix(scale * read), scale * shape, is_upright)
 
 
+def _solve(estimate: Nodes, known: Bool[ndarray, "r c"], lines: Sequence[LineEquation]) -> Nodes:
+    """Return the disparity x of the nodes, by the module's equation."""
+    # These are four times as fast as the defaults of SuperLU.
+    symmetric_solver = {
+        "permc_spec": "MMD_AT_PLUS_A",
+        "diag_pivot_thresh": 0.0,
+        "options": {"SymmetricMode": True},
+    }
+    warp_tau = 0.03
+    # Relative second differences beyond which an edge is, in each round.
+    edge_taus = (0.02, 0.01)
+    warp_weight = 1000.0
+    smooth_weight = 200.0
+    # Of the weight of known nodes: it settles those that edges cut off.
+    unknown_weight = 1e-3
+    d = estimate.ravel()
+    second = second_differences(*estimate.shape)
+    local = (abs(second) @ d) / np.asarray(abs(second).sum(1)).ravel()
+
+    def joined(x: Values, tau: float) -> Values:
+        """Return how little each second difference of x looks like an edge."""
+        return (1 + (second @ x / local / tau) ** 2) ** -2.0
+
+    trust = TRUST_WEIGHT * np.where(known, 1, unknown_weight).ravel()
+    warp = second @ sparse.diags(1 / d)
+    bent = warp_weight * (warp.T @ sparse.diags(joined(d, warp_tau)) @ warp)
+    fixed = sparse.diags(trust / d**2) + bent
+
+    # Each segment adds its own unknowns: x(q_k) - a - b k = 0, or x(q_k) - c p_k = 0.
+    reads = sparse.vstack([sparse.csr_matrix((0, d.size)), *(line.read for line in lines)])
+    own = sparse.block_diag([sparse.csr_matrix((0, 0)), *(-line.shape for line in lines)])
+    rows = sparse.hstack([reads, own])
+    straight = LINE_WEIGHT * (rows.T @ rows)
+    extra = own.shape[1]
+    pad = sparse.csr_matrix((extra, extra))
+
+    x = d
+    for tau in edge_taus:
+        flat = sparse.diags(joined(x, tau) / local**2)
+        smooth = smooth_weight * (second.T @ flat @ second)
+        system = sparse.block_diag([fixed + smooth, pad]) + straight
+        factors = splu(system.tocsc(), **symmetric_solver)
+        solution = factors.solve(np.pad(trust / d, (0, extra)))[: d.size].reshape(estimate.shape)
+        x = np.maximum(nearest_projective(solution, estimate, known, lines).ravel(), d / 5)
+    return x.reshape(estimate.shape)
+
+
 def nearest_projective(
-    disparity: Float[ndarray, "r c"],
-    target: Float[ndarray, "r c"],
-    known: Bool[ndarray, "r c"],
-    upright: Sequence[LineEquation] = (),
-) -> Float[ndarray, "r c"]:
+    disparity: Nodes, target: Nodes, known: Bool[ndarray, "r c"], lines: Sequence[LineEquation]
+) -> Nodes:
     """Return p x + q u + r v + s nearest to `target` in least squares of relative differences.
 
-    Here x is disparity and u v are column and row; such maps keep planes and straight lines. Where
-    there are upright lines, they count as in the equation.
+    Here x is disparity and u v are column and row; such maps keep planes and straight lines.
+    Upright lines count as in the equation.
     """
     rows, columns = (np.linspace(-1, 1, n) for n in disparity.shape)
     v, u = np.meshgrid(rows, columns, indexing="ij")
     terms = np.stack([disparity, u, v, np.ones_like(u)], -1)
     relative = terms[known] / target[known][:, None]
     bends = [np.zeros((0, 4))]
-    for line in upright:
-        at_line = line.read @ terms.reshape(-1, 4)
-        bends.append(at_line - line.shape @ np.linalg.lstsq(line.shape, at_line)[0])
+    for line in lines:
+        if line.is_upright:
+            at_line = line.read @ terms.reshape(-1, 4)
+            bends.append(at_line - line.shape @ np.linalg.lstsq(line.shape, at_line)[0])
     system = np.concatenate([relative, np.sqrt(LINE_WEIGHT / TRUST_WEIGHT) * np.concatenate(bends)])
     goal = np.repeat([1.0, 0.0], [len(relative), len(system) - len(relative)])
     return terms @ np.linalg.lstsq(system, goal)[0]
@@ -272,24 +264,24 @@ def nearest_projective(
 
 def second_differences(rows: int, columns: int) -> sparse.csr_matrix:
     """Return the matrix of second differences of a grid: along x, along y, and sqrt(2) across."""
-
-    def differences(n: int, order: int) -> sparse.csr_matrix:
-        return sparse.csr_matrix(np.diff(np.eye(n), order, axis=0))
-
-    along_x = sparse.kron(sparse.eye(rows), differences(columns, 2))
-    along_y = sparse.kron(differences(rows, 2), sparse.eye(columns))
-    across = np.sqrt(2) * sparse.kron(differences(rows, 1), differences(columns, 1))
+    along_x = sparse.kron(sparse.eye(rows), _differences(columns, 2))
+    along_y = sparse.kron(_differences(rows, 2), sparse.eye(columns))
+    across = np.sqrt(2) * sparse.kron(_differences(rows, 1), _differences(columns, 1))
     return sparse.csr_matrix(sparse.vstack([along_x, along_y, across]))
 
 
-def _bends(disparity: Float[ndarray, "r c"]) -> Float[ndarray, "r c"]:
+def _differences(n: int, order: int) -> sparse.csr_matrix:
+    return sparse.csr_matrix(np.diff(np.eye(n), order, axis=0))
+
+
+def _bends(disparity: Nodes) -> Nodes:
     """Return the largest relative second difference around each node."""
     padded = np.pad(disparity, 1, "reflect", reflect_type="odd")
     bends = (np.abs(np.diff(padded[:, 1:-1], 2, axis=0)), np.abs(np.diff(padded[1:-1], 2, axis=1)))
     return cv2.dilate(np.maximum(*bends) / disparity, np.ones((3, 3)))
 
 
-def _fill(depth: Float[ndarray, "h w"]) -> Float[ndarray, "h w"]:
+def _fill(depth: Map) -> Map:
     """Give unknown pixels, 0, the depth of the nearest known one."""
     unknown = (depth <= 0).astype(np.uint8)
     labels = cv2.distanceTransformWithLabels(

@@ -9,7 +9,7 @@
                        long side 504, ByteDance-Seed/Depth-Anything-3, README.md
     Depth Anything     onnx-community/depth-anything-v2-small, and every other file
 
-Networks of metric Depth Anything have the names of its usual ones: `sign` distinguishes them.
+Networks of metric Depth Anything have the names of its usual ones: `depth_file` distinguishes them.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Mask
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.options import DepthKind
 
@@ -67,20 +68,16 @@ def focal_of_points(outputs: Outputs, width: int) -> float:
     return focal_and_shift(*_points(outputs))[0] / width
 
 
-def focal_and_shift(
-    points: Float[ndarray, "h w 3"],
-    inside: Bool[ndarray, "h w"],
-    *,
-    most_points: int = 4096,
-    fewest_points: int = 16,
-    rounds: int = 5,
-) -> tuple[float, float]:
+def focal_and_shift(points: Float[ndarray, "h w 3"], inside: Mask) -> tuple[float, float]:
     """Return the focal length in pixels, and what is to be added to z.
 
     f (x, y) / (z + s) = (u, v), pixels from the middle, holds as well as it can: the squares of
     f (x, y) - s (u, v) - z (u, v), each over (z + s)^2, are least. Of fewer than `fewest_points`,
     such as of a sky, it is a lens as wide as the picture, and no shift.
     """
+    most_points = 4096
+    fewest_points = 16
+    fit_rounds = 5
     height, width = inside.shape
     rows, columns = np.nonzero(inside)
     if len(rows) < fewest_points:
@@ -90,13 +87,13 @@ def focal_and_shift(
     columns = columns[::step]
     pixels = np.stack([columns + 0.5 - width / 2, rows + 0.5 - height / 2])
     chosen = points[rows, columns].astype(np.float64)
-    places = np.concatenate([chosen[:, 0], chosen[:, 1]])
+    places = chosen[:, :2].T.ravel()
     seen_at = pixels.ravel()
-    depth = np.concatenate([chosen[:, 2], chosen[:, 2]])
+    depth = np.tile(chosen[:, 2], 2)
     weights = np.ones_like(depth)
     focal = float(width)
     shift = 0.0
-    for _ in range(rounds):
+    for _ in range(fit_rounds):
         system = np.stack([places, -seen_at], 1) * weights[:, None]
         focal, shift = np.linalg.lstsq(system, seen_at * depth * weights, rcond=None)[0]
         far = depth + shift
@@ -104,7 +101,7 @@ def focal_and_shift(
     return float(focal), float(shift)
 
 
-def _points(outputs: Outputs) -> tuple[Float[ndarray, "h w 3"], Bool[ndarray, "h w"]]:
+def _points(outputs: Outputs) -> tuple[Float[ndarray, "h w 3"], Mask]:
     """Return MoGe's points of the first picture, and where they count."""
     points = _output(outputs, "points")[0]
     mask = _output(outputs, "mask")[0].reshape(points.shape[:2])
@@ -190,50 +187,37 @@ def with_metadata(one: Signature, metadata: Mapping[str, str], path: Path) -> Si
     Raises:
       InputError: one of them is something else.
     """
-    readers = {
-        "mean": ("mean", _triple, "three numbers"),
-        "std": ("deviation", _positive_triple, "three numbers, each above 0"),
-        "multiple": ("multiple", _whole_number, "a whole number above 0"),
-        "kind": ("kind", _kind, " or ".join(get_args(DepthKind))),
+    fields = {
+        "mean": ("mean", "three numbers"),
+        "std": ("deviation", "three numbers, each above 0"),
+        "multiple": ("multiple", "a whole number above 0"),
+        "kind": ("kind", " or ".join(get_args(DepthKind))),
     }
     changed = {}
-    for key, (field, read, expected) in readers.items():
-        if key not in metadata:
+    for key, (field, expected) in fields.items():
+        text = metadata.get(key)
+        if text is None:
             continue
-        try:
-            changed[field] = read(metadata[key])
-        except ValueError:
-            do = "write it again as docs/howto.md says"
+        changed[field] = _value(key, text)
+        if changed[field] is None:
             where = f"{path}, metadata, {key}"
-            raise InputError("depth network", where, metadata[key], expected, do) from None
+            do = "write it again as docs/howto.md says"
+            raise InputError("depth network", where, text, expected, do)
     return one._replace(**changed)
 
 
-def _triple(text: str) -> Triple:
-    red, green, blue = (float(x) for x in text.replace(",", " ").split())
-    if not np.isfinite([red, green, blue]).all():
-        raise ValueError(text)
-    return red, green, blue
-
-
-def _positive_triple(text: str) -> Triple:
-    numbers = _triple(text)
-    if min(numbers) <= 0:
-        raise ValueError(text)
-    return numbers
-
-
-def _whole_number(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(text)
-    return int(text)
-
-
-def _kind(text: str) -> DepthKind:
-    for kind in get_args(DepthKind):
-        if text == kind:
-            return kind
-    raise ValueError(text)
+def _value(key: str, text: str) -> str | int | tuple[float, ...] | None:
+    """Return what an entry of a file's metadata says; None where it is something else."""
+    if key == "kind":
+        return text if text in get_args(DepthKind) else None
+    if key == "multiple":
+        return int(text) if text.isdecimal() and int(text) > 0 else None
+    try:
+        numbers = tuple(float(x) for x in text.replace(",", " ").split())
+    except ValueError:
+        return None
+    fits = len(numbers) == 3 and np.isfinite(numbers).all()
+    return numbers if fits and (key == "mean" or min(numbers) > 0) else None
 
 
 def sides_of(one: Signature, height: int, width: int) -> tuple[int, int]:

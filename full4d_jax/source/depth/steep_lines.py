@@ -16,15 +16,24 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, UInt8
+from jaxtyping import Bool, Float, Float32
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Picture, Values
+
 # Chosen on training photographs and clips.
-STRIP_SHARE = 3 / 16  # of the short side: gradients that near to the border count
-BIN_DEGREES = 1  # degree: votes are counted in bins of it
-GENTLE_SLOPE = 0.8  # rows a column: below, lines are not steep
-LIMIT_SLOPE = 3.75  # rows a column: the steepest that are tried at the picture's first and last row
-CLOSEST_SHARE = 0.3  # of their distance at the border, to which lines may come within the reach
+# Of the short side: gradients that near to the border count.
+STRIP_SHARE = 3 / 16
+# Rows a column: below, lines are not steep.
+GENTLE_SLOPE = 0.8
+# Rows a column: the steepest that are tried at the picture's first and last row.
+LIMIT_SLOPE = 3.75
+# Of their distance at the border, to which lines may come within the reach.
+CLOSEST_SHARE = 0.3
+
+Strip = Float32[ndarray, "h s"]
+# Of lines of each slope in bins of a degree, from -90 to 90.
+Gains = Float[ndarray, "h 180"]
 
 
 class Stretch(NamedTuple):
@@ -38,7 +47,7 @@ class Stretch(NamedTuple):
     """
 
     top: int
-    slopes: Float64[ndarray, " n"]
+    slopes: Values
     upper: float
     lower: float
 
@@ -47,19 +56,21 @@ class _Outlines(NamedTuple):
     """Whether an outline crosses the strip in each row, how strong it is, and its slope."""
 
     crosses: Bool[ndarray, " h"]
-    strength: Float[ndarray, " h"]
-    slopes: Float[ndarray, " h"]
+    strength: Values
+    slopes: Values
 
 
-def steep_stretches(picture: UInt8[ndarray, "h w 3"], count: int) -> list[Stretch]:
+def steep_stretches(picture: Picture, count: int) -> list[Stretch]:
     """Return the stretches of the right border that steep lines cross, the clearest first.
 
     Lines of a stretch that come together do not meet within `count` columns beyond.
     """
     # Of the short side: the least gain of a stretch, in votes of whole rows.
     least_gain = 1 / 260
-    shortest_share = 1 / 8  # of the short side: the shortest stretch
-    steepest_crossing = 2.75  # rows a column: the steepest stretch, in the mean of its rows
+    # Of the short side: the shortest stretch.
+    shortest_share = 1 / 8
+    # Rows a column: the steepest stretch, in the mean of its rows.
+    steepest_crossing = 2.75
     across, down = border_gradients(picture)
     height = len(down)
     short = min(picture.shape[:2])
@@ -85,9 +96,7 @@ def steep_stretches(picture: UInt8[ndarray, "h w 3"], count: int) -> list[Stretc
             stretches.append(Stretch(top, slopes, upper, lower))
 
 
-def border_gradients(
-    picture: UInt8[ndarray, "h w 3"],
-) -> tuple[Float32[ndarray, "h s"], Float32[ndarray, "h s"]]:
+def border_gradients(picture: Picture) -> tuple[Strip, Strip]:
     """Return the gradients of grey near the right border, across and down, levels a pixel."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
     grey = cv2.GaussianBlur(grey, (0, 0), 1)
@@ -95,90 +104,79 @@ def border_gradients(
     # In the last two columns the gradient is that of a mirror image.
     near = np.s_[:, -strip - 2 : -2]
     across = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8)[near]
-    down = cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)[near]
-    return across, down
+    return across, cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)[near]
 
 
-def _votes(
-    across: Float32[ndarray, "h s"], down: Float32[ndarray, "h s"]
-) -> Float32[ndarray, "h s"]:
+def _votes(across: Strip, down: Strip) -> Strip:
     """Return the vote of every pixel: 0 where there is no edge, 1 at a clear one."""
-    noise_levels = 1.0  # levels of 255 a pixel: a gradient of noise, which has half a vote
+    # Levels of 255 a pixel: a gradient of noise, which has half a vote.
+    noise_levels = 1.0
     power = across**2 + down**2
     return power / (power + noise_levels**2)
 
 
-def _gains(
-    across: Float32[ndarray, "h s"], down: Float32[ndarray, "h s"]
-) -> Float64[ndarray, "h bins"]:
-    """Return what each row gains by lines of each slope; bins are of degrees from -90 to 90."""
-    vote_share = 1 / 30  # of a row's votes: steep lines have more
-    around_degrees = 16.0  # votes so near count against a slope
-    alike_degrees = 4.0  # slopes so near are one
+def _gains(across: Strip, down: Strip) -> Gains:
+    """Return what each row gains by lines of each slope."""
+    # Of a row's votes: steep lines have more.
+    vote_share = 1 / 30
+    # Votes so near count against a slope.
+    around_degrees = 16.0
+    # Slopes so near are one.
+    alike_degrees = 4.0
     nearness = np.linspace(0, 1, across.shape[1])
     votes = _votes(across, down) * nearness / nearness.sum()
     degrees = (np.rad2deg(np.arctan2(-across, down)) + 90) % 180
-    bins = np.arange(0, 180 + BIN_DEGREES, BIN_DEGREES)
+    bins = np.arange(181)
     rows = zip(degrees, votes, strict=True)
     counts = np.stack([np.histogram(x, bins, weights=v)[0] for x, v in rows])
-    number = counts.shape[1]
-
-    def smooth(width: float) -> Float64[ndarray, "h bins"]:
-        wrapped = np.tile(counts, 3)  # lines at -90 and 90 degrees are the same
-        blurred = cv2.GaussianBlur(wrapped, (0, 1), sigmaX=width / BIN_DEGREES, sigmaY=1)
-        return blurred[:, number : 2 * number]
-
-    slopes = abs(np.tan(np.deg2rad(bins[:-1] + BIN_DEGREES / 2 - 90)))
+    # Lines at -90 and 90 degrees are the same.
+    wrapped = np.tile(counts, 3)
+    alike, around = (
+        cv2.GaussianBlur(wrapped, (0, 1), sigmaX=width, sigmaY=1)[:, 180:360]
+        for width in (alike_degrees, around_degrees)
+    )
+    slopes = abs(np.tan(np.deg2rad(bins[:-1] + 0.5 - 90)))
     steep = (slopes >= GENTLE_SLOPE) & (slopes <= LIMIT_SLOPE)
-    alike = np.sqrt(2 * np.pi) * alike_degrees / BIN_DEGREES  # bins
-    peaks = np.where(steep, alike * (smooth(alike_degrees) - smooth(around_degrees)), 0)
+    peaks = np.where(steep, np.sqrt(2 * np.pi) * alike_degrees * (alike - around), 0)
     return peaks - vote_share * counts.sum(1, keepdims=True)
 
 
-def _clearest(
-    gains: Float64[ndarray, "h bins"], count: int
-) -> tuple[int, Float64[ndarray, " n"], float]:
+def _clearest(gains: Gains, count: int) -> tuple[int, Values, float]:
     """Return first row, slopes and gain of the stretch that gains most."""
-    fine_step = 0.05  # the same, near the best of them
-    coarse_step = 0.25  # rows a column, between them
+    # Rows a column, between the slopes that are tried near the best of the first ones.
+    fine_step = 0.05
+    # Rows a column, between the slopes that are tried first.
+    coarse_step = 0.25
     coarse = np.arange(-LIMIT_SLOPE, LIMIT_SLOPE + coarse_step, coarse_step)
     ends = _best_ends(gains, count, coarse, coarse)
     fine = np.arange(-coarse_step, coarse_step + fine_step, fine_step)
-    first, last = _best_ends(gains, count, ends[0] + fine, ends[1] + fine)
-    slopes = np.linspace(first, last, len(gains))
+    ends = _best_ends(gains, count, ends[0] + fine, ends[1] + fine)
+    slopes = np.linspace(*ends, len(gains))
     sums = _sums(gains, slopes[None])[0]
     end = int((sums - np.minimum.accumulate(sums)).argmax())
     top = int(sums[: end + 1].argmin())
     return top, slopes[top:end], float(sums[end] - sums[top])
 
 
-def _best_ends(
-    gains: Float64[ndarray, "h bins"],
-    count: int,
-    tops: Float64[ndarray, " n"],
-    bottoms: Float64[ndarray, " m"],
-) -> tuple[float, float]:
+def _best_ends(gains: Gains, count: int, tops: Values, bottoms: Values) -> tuple[float, float]:
     """Return the slopes at the picture's first and last row whose stretch gains most."""
-    first, last = (x.ravel() for x in np.meshgrid(tops, bottoms))
-    apart = first - last <= (1 - CLOSEST_SHARE) * (len(gains) - 1) / count
-    first = first[apart]
-    last = last[apart]
-    sums = _sums(gains, np.linspace(first, last, len(gains), axis=1))
+    ends = np.stack([x.ravel() for x in np.meshgrid(tops, bottoms)])
+    ends = ends[:, ends[0] - ends[1] <= (1 - CLOSEST_SHARE) * (len(gains) - 1) / count]
+    sums = _sums(gains, np.linspace(*ends, len(gains), axis=1))
     best = (sums - np.minimum.accumulate(sums, 1)).max(1).argmax()
-    return float(first[best]), float(last[best])
+    return tuple(ends[:, best].tolist())
 
 
-def _sums(
-    gains: Float64[ndarray, "h bins"], slopes: Float64[ndarray, "n h"]
-) -> Float64[ndarray, "n h+1"]:
+def _sums(gains: Gains, slopes: Float[ndarray, "n h"]) -> Float[ndarray, "n h+1"]:
     """Return the gain of all rows above each row."""
-    bins = ((np.rad2deg(np.arctan(slopes)) + 90) // BIN_DEGREES).astype(int)
+    bins = (np.rad2deg(np.arctan(slopes)) + 90).astype(int)
     return np.pad(np.cumsum(gains[np.arange(len(gains)), bins], 1), ((0, 0), (1, 0)))
 
 
-def _outlines(across: Float32[ndarray, "h s"], down: Float32[ndarray, "h s"]) -> _Outlines:
+def _outlines(across: Strip, down: Strip) -> _Outlines:
     """Return the outlines that cross the strip, none of them steep."""
-    outline_share = 0.6  # of the strip, that an outline crosses in one row
+    # Of the strip, that an outline crosses in one row.
+    outline_share = 0.6
     gentle = abs(across) < GENTLE_SLOPE * abs(down)
     crosses = (_votes(across, down) * gentle).mean(1) > outline_share
     weights = down**4 / (across**2 + down**2 + 1e-3)
@@ -190,9 +188,12 @@ def _grown(
     outlines: _Outlines, free: Bool[ndarray, " h"], top: int, slope: float, short: int
 ) -> tuple[int, float]:
     """Return the row to which a stretch grows upward, and the slope of the outline above it."""
-    margin_share = 1 / 85  # of the short side, between an outline and its stretch
-    thick_share = 1 / 26  # of the short side: the thickest outline
-    growth_share = 1 / 4  # of the short side, by which a stretch grows at most at each end
+    # Of the short side, between an outline and its stretch.
+    margin_share = 1 / 85
+    # Of the short side: the thickest outline.
+    thick_share = 1 / 26
+    # Of the short side, by which a stretch grows at most at each end.
+    growth_share = 1 / 4
     highest = top - round(growth_share * short)
     for row in range(top, max(highest, 0) - 1, -1):
         if not free[row]:

@@ -19,39 +19,39 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int32
+from jaxtyping import Float, Int32
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Labels, Lens, Map, Maps, Mask, Values
 from full4d_jax.source.backdrop import as_bytes, disc
-from full4d_jax.source.depth.gravity import UP
+from full4d_jax.source.depth.lines import UP, Direction
 from full4d_jax.source.depth.moving import inverse
 from full4d_jax.source.subjects import ANIMAL, PERSON, THING, VEHICLE, Subjects
 
 STANDING_KINDS = (PERSON, ANIMAL, VEHICLE)
-FOOT_SHARE = 0.06  # of the height: the lowest part of a body, which touches the ground
-AWAY_PIXELS = 2  # pixels from any subject, where depth is smeared
-FEWEST_PIXELS = 20  # pixels that a plane needs
-FIT_ROUNDS = 8  # of the fit of a plane
-DISPARITY_TOLERANCE = 0.05  # of its disparity
-MAX_BODY_RELIEF = 0.03  # of the depth, at most
+# Of the height: the lowest part of a body, which touches the ground.
+FOOT_SHARE = 0.06
+# Pixels that a plane needs.
+FEWEST_PIXELS = 20
+# Rounds of the fit of a plane.
+FIT_ROUNDS = 8
+# Of its disparity.
+DISPARITY_TOLERANCE = 0.05
+MAX_BODY_RELIEF = 0.03  # of the depth
+# Pixels around one, in which depth is smeared if some of them are of another surface.
+SMEARED = np.ones((5, 5), np.uint8)
 
 
 class Foot(NamedTuple):
     """Where a subject touches the ground: pixel, disparity, and how sure that is."""
 
     x: float
-    y: float
+    y: int
     disparity: float
     weight: float
 
 
-def stand_upright(
-    depth: Float[ndarray, "t h w"],
-    subjects: Subjects,
-    lens: Float[ndarray, "3 3"],
-    *,
-    up: tuple[float, float, float] = UP,
-) -> Float32[ndarray, "t h w"]:
+def stand_upright(depth: Maps, subjects: Subjects, lens: Lens, *, up: Direction = UP) -> Maps:
     """Return depth in which subjects stand on the ground and nothing is between them and the rest.
 
     Args:
@@ -60,30 +60,29 @@ def stand_upright(
       lens: intrinsics, pixels.
       up: against gravity, in camera axes, as `camera_up` returns it.
     """
+    # Times wider than high, from which on a person does not stand.
+    lying_ratio = 1.4
     before = inverse(depth.astype(np.float64))
     after = before.copy()
     for number, kind in enumerate(subjects.kinds, 1):
         if kind not in STANDING_KINDS:
             continue
         instants = {t: mask for t, mask in enumerate(subjects.labels == number) if mask.any()}
-        feet = {t: find_foot(before[t], mask, subjects.labels[t]) for t, mask in instants.items()}
+        feet = {t: _find_foot(before[t], mask, subjects.labels[t]) for t, mask in instants.items()}
         steady = _steady_feet(feet)
         for t, mask in instants.items():
-            if not (kind == PERSON and _lies(mask)):
+            lies = mask.any(0).sum() > lying_ratio * mask.any(1).sum()
+            if not (kind == PERSON and lies):
                 after[t][mask] = _body(before[t], mask, steady[t], lens, up)[mask]
     for number, kind in enumerate(subjects.kinds, 1):
-        if kind == THING:
-            for t, mask in enumerate(subjects.labels == number):
-                holder = _holder_disparity(after[t], mask, subjects, t) if mask.any() else None
-                if holder is not None:
-                    after[t][mask] = holder
-    clear = [clear_rim(*x) for x in zip(after, subjects.labels > 0, strict=True)]
+        for t, mask in enumerate(subjects.labels == number):
+            if kind == THING and mask.any():
+                after[t][mask] = _held(after[t], mask, subjects, t)
+    clear = [_clear_rim(*x) for x in zip(after, subjects.labels > 0, strict=True)]
     return inverse(np.stack(clear)).astype(np.float32)
 
 
-def find_foot(
-    disparity: Float[ndarray, "h w"], mask: Bool[ndarray, "h w"], labels: Int32[ndarray, "h w"]
-) -> Foot:
+def _find_foot(disparity: Map, mask: Mask, labels: Int32[ndarray, "h w"]) -> Foot:
     """Return where a subject touches the ground, and the disparity there.
 
     Args:
@@ -91,31 +90,30 @@ def find_foot(
       mask: of the subject.
       labels: of all subjects.
     """
-    unsure_weight = 0.2  # weight of a foot that is not seen on the ground
-    max_ground = 1.1  # of its largest disparity
-    min_ground = 0.85  # of the lower quartile of the lowest part's disparity
-    lowest_share = 0.25  # of the height: the part whose own disparity bounds that of the foot
-    rows = np.flatnonzero(mask.any(1))
-    top = int(rows[0])
-    bottom = int(rows[-1])
+    # Weight of a foot that is not seen on the ground.
+    unsure_weight = 0.2
+    # Of its largest disparity.
+    max_ground = 1.1
+    # Of the lower quartile of the lowest part's disparity.
+    min_ground = 0.85
+    # Of the height: the part whose own disparity bounds that of the foot.
+    lowest_share = 0.25
+    top, bottom = np.flatnonzero(mask.any(1))[[0, -1]].tolist()
     height = bottom - top + 1
     touching = mask[bottom - int(FOOT_SHARE * height) : bottom + 1]
     x = float(np.nonzero(touching)[1].mean())
     cut = bottom >= len(mask) - 2
     # What the network says of the lowest part; of a body that is cut, of its lower half.
     start = bottom - int((0.5 if cut else lowest_share) * height)
-    own = disparity[start:][mask[start:] & (disparity[start:] > 0)]
+    known = mask & (disparity > 0)
+    own = disparity[start:][known[start:]]
     ground = _ground(disparity, labels, x, bottom, height)
     if not len(own):
-        own = disparity[mask & (disparity > 0)]
-    if not len(own):
-        near = ground if ground is not None else float(np.median(disparity))
-        return Foot(x, bottom, near, unsure_weight)
-    if cut:  # it stands nearer than the ground that is seen
-        near = float(np.percentile(own, 75))
-        if ground is not None:
-            near = max(near, min(ground, max_ground * float(own.max())))
-        return Foot(x, bottom, near, unsure_weight)
+        own = disparity[known] if known.any() else np.array(ground or np.median(disparity))
+    # A body that is cut stands nearer than the ground that is seen.
+    if cut:
+        seen = min(ground or 0, max_ground * own.max())
+        return Foot(x, bottom, float(max(np.percentile(own, 75), seen)), unsure_weight)
     if ground is None:
         return Foot(x, bottom, float(np.median(own)), unsure_weight)
     low = min_ground * np.percentile(own, 25)
@@ -124,134 +122,126 @@ def find_foot(
 
 
 def _ground(
-    disparity: Float[ndarray, "h w"], labels: Int32[ndarray, "h w"], x: float, y: int, height: int
+    disparity: Map, labels: Int32[ndarray, "h w"], x: float, y: int, height: int
 ) -> float | None:
     """Return the disparity of the ground at a foot, or None where too little of it is seen."""
     # How far from the foot ground is looked for, of the height.
     ground_below = 0.15
     ground_aside = 0.3
-    free = cv2.dilate((labels > 0).astype(np.uint8), np.ones((2 * AWAY_PIXELS + 1,) * 2)) == 0
-    reach = max(8, round(ground_aside * height))
+    aside = max(8, round(ground_aside * height))
     above = max(2, round(FOOT_SHARE * height))
     below = max(8, round(ground_below * height))
-    rows = slice(max(0, y - above), y + below)
-    columns = slice(max(0, round(x) - reach), round(x) + reach + 1)
-    part = np.zeros_like(free)
-    part[rows, columns] = True
-    v, u = np.nonzero(part & free & (disparity > 0))
+    free = (cv2.dilate(as_bytes(labels > 0), SMEARED) == 0) & (disparity > 0)
+    top = max(0, y - above)
+    left = max(0, round(x) - aside)
+    v, u = np.nonzero(free[top : y + below, left : round(x) + aside + 1])
+    v += top
+    u += left
     if len(v) < FEWEST_PIXELS:
         return None
     values = disparity[v, u]
     system = np.stack([np.ones(len(v)), (u - x) / height, (v - y) / height], 1)
+    # Few columns or rows determine no slope.
+    slack = 1e-6 * len(v) * np.array([0, 1, 1])
     # Tukey's weights, from the median on: what stands on the ground is not part of the plane.
-    plane = np.array([np.median(values), 0.0, 0.0])
+    plane = np.array([np.median(values), 0, 0])
     for _ in range(FIT_ROUNDS):
         error = (system @ plane - values) / (3 * DISPARITY_TOLERANCE * np.abs(values))
         weight = np.maximum(0, 1 - error**2)
         if (weight > 0).sum() < FEWEST_PIXELS:
             return None
-        weighted = system * weight[:, None]
-        slack = 1e-6 * len(v) * np.diag([0.0, 1.0, 1.0])  # few columns or rows determine no slope
-        plane = np.linalg.solve(weighted.T @ system + slack, weighted.T @ values)
+        plane = _weighted_fit(system, values, weight, slack)
     return float(plane[0]) if plane[0] > 0 else None
+
+
+def _weighted_fit(
+    system: Float[ndarray, "n k"], values: Values, weight: Values, slack: Float[ndarray, " k"]
+) -> Float[ndarray, " k"]:
+    """Return the x of least sum weight (system x - values)^2 + sum slack x^2."""
+    weighted = system * weight[:, None]
+    return np.linalg.solve(weighted.T @ system + np.diag(slack), weighted.T @ values)
 
 
 def _steady_feet(feet: dict[int, Foot]) -> dict[int, Foot]:
     """Return feet whose disparity is smooth over time: a local line through its logarithm."""
-    many_instants = 6.0  # over which any other is, which the network alone measures
-    smoothed_instants = 1.5  # over which a foot that is seen on the ground is smoothed
+    # Instants over which a foot is smoothed that the network alone measures.
+    many_instants = 6.0
+    # Instants over which a foot is smoothed that is seen on the ground.
+    smoothed_instants = 1.5
     times = np.array(list(feet))
     logs = np.log([max(foot.disparity, 1e-6) for foot in feet.values()])
     weights = np.array([foot.weight for foot in feet.values()])
+    order = np.argsort(logs)
     steady = {}
     for t, foot in feet.items():
         reach = smoothed_instants if foot.weight == 1 else many_instants
         near = np.exp(-0.5 * ((times - t) / reach) ** 2) * weights
         # Instants whose foot is hidden differ much; the nearby median does not heed them.
-        order = np.argsort(logs)
         middle = logs[order][np.searchsorted(np.cumsum(near[order]), near.sum() / 2)]
         near = near / (1 + ((logs - middle) / DISPARITY_TOLERANCE) ** 2)
         # A line, so that who comes nearer is not held back at the ends of the clip.
         line = np.stack([np.ones(len(times)), (times - t) / reach], 1)
-        weighted = line * near[:, None]
-        slack = 1e-3 * near.sum() * np.diag([0.0, 1.0])
-        now, _ = np.linalg.solve(weighted.T @ line + slack, weighted.T @ logs)
+        now, _ = _weighted_fit(line, logs, near, 1e-3 * near.sum() * np.array([0.0, 1.0]))
         steady[t] = foot._replace(disparity=float(np.exp(now)))
     return steady
 
 
-def _lies(mask: Bool[ndarray, "h w"]) -> bool:
-    lying_ratio = 1.4  # times wider than high, from which on a person does not stand
-    return bool(mask.any(0).sum() > lying_ratio * mask.any(1).sum())
-
-
-def _body(
-    disparity: Float[ndarray, "h w"],
-    mask: Bool[ndarray, "h w"],
-    foot: Foot,
-    lens: Float[ndarray, "3 3"],
-    up: tuple[float, float, float],
-) -> Float[ndarray, "h w"]:
+def _body(disparity: Map, mask: Mask, foot: Foot, lens: Lens, up: Direction) -> Map:
     """Return the disparity of an upright body, for its pixels."""
-    toward = np.array([0.0, 0.0, 1.0])
-    across = toward - np.array(up) * (toward @ np.array(up))  # horizontal, along the view
+    # Horizontal, along the view.
+    across = np.array([0.0, 0.0, 1.0]) - np.array(up) * up[2]
     y, x = np.mgrid[: mask.shape[0], : mask.shape[1]]
     rays = np.stack([(x - lens[0, 2]) / lens[0, 0], (y - lens[1, 2]) / lens[1, 1], 1 + 0 * x], -1)
-    at_foot = rays[min(int(foot.y), len(mask) - 1), int(foot.x)] @ across
+    at_foot = rays[foot.y, int(foot.x)] @ across
     plane = foot.disparity * (rays @ across) / at_foot
     return plane * np.exp(_relief(disparity, mask, float(lens[0, 0])))
 
 
-def _relief(
-    disparity: Float[ndarray, "h w"], mask: Bool[ndarray, "h w"], focal: float
-) -> Float[ndarray, "h w"]:
+def _relief(disparity: Map, mask: Mask, focal: float) -> Map:
     """Return how much nearer, as a logarithm, parts of a body are than its upright plane."""
-    smoothed_share = 0.04  # of the height: how far relief is low-passed
-    thickness_share = 0.25  # of the body's width: how far relief may leave the plane
-    rows = np.flatnonzero(mask.any(1))
-    columns = np.flatnonzero(mask.any(0))
-    inner = cv2.erode(mask.astype(np.uint8), np.ones((2 * AWAY_PIXELS + 1,) * 2)) > 0
-    inner &= disparity > 0
+    # Of the height: how far relief is low-passed.
+    smoothed_share = 0.04
+    # Of the body's width: how far relief may leave the plane.
+    thickness_share = 0.25
+    width, height = (int(mask.any(axis).sum()) for axis in (0, 1))
+    inner = (cv2.erode(as_bytes(mask), SMEARED) > 0) & (disparity > 0)
     relief = np.zeros(mask.shape)
     if inner.sum() < FEWEST_PIXELS:
         return relief
     v, _ = np.nonzero(inner)
     logs = np.log(disparity[inner])
-    system = np.stack([np.ones(len(v)), (v - v.mean()) / len(rows)], 1)
+    system = np.stack([np.ones(len(v)), (v - v.mean()) / height], 1)
     line = np.array([np.median(logs), 0.0])
     # Absolute errors: a head that is at the wall's depth does not lean it.
     for _ in range(FIT_ROUNDS):
         weight = 1 / np.maximum(np.abs(system @ line - logs), MAX_BODY_RELIEF / 4)
-        weighted = system * weight[:, None]
-        line = np.linalg.solve(weighted.T @ system + 1e-9 * np.eye(2), weighted.T @ logs)
-    bound = min(MAX_BODY_RELIEF, thickness_share * len(columns) / focal)
+        line = _weighted_fit(system, logs, weight, np.full(2, 1e-9))
+    bound = min(MAX_BODY_RELIEF, thickness_share * width / focal)
     bounded = np.clip(logs - system @ line, -bound, bound)
-    bounded -= system @ np.linalg.lstsq(system, bounded, rcond=None)[0]  # what is cut off may lean
+    # What is cut off may lean; the rest must not.
+    bounded -= system @ np.linalg.lstsq(system, bounded, rcond=None)[0]
     relief[inner] = bounded
-    return _blur(relief, inner, max(1.0, smoothed_share * len(rows)))
+    return _blur(relief, inner, max(1.0, smoothed_share * height))
 
 
-def _blur(
-    values: Float[ndarray, "h w"], known: Bool[ndarray, "h w"], sigma: float
-) -> Float[ndarray, "h w"]:
-    """Return the mean of the known values around each pixel."""
+def _blur(values: Map, known: Mask, sigma: float) -> Map:
+    """Return the mean of the known values around each pixel, 0 where there are none."""
     weight = cv2.GaussianBlur(known.astype(np.float64), (0, 0), sigma)
     total = cv2.GaussianBlur(np.where(known, values, 0.0), (0, 0), sigma)
     return np.where(weight > 1e-9, total / np.maximum(weight, 1e-9), 0.0)
 
 
-def _holder_disparity(
-    disparity: Float[ndarray, "h w"], mask: Bool[ndarray, "h w"], subjects: Subjects, t: int
-) -> float | None:
-    """Return the disparity of the subject so near a thing that it may hold or throw it.
+def _held(disparity: Map, mask: Mask, subjects: Subjects, t: int) -> Float[ndarray, "*n"]:
+    """Return the disparity of a thing: of the subject so near that it may hold or throw it.
 
-    None where there is no such subject: the thing may be a part of what rests, as an arm of a
-    machine is, and keeps its estimate.
+    Its estimate where there is no such subject: the thing may be a part of what rests, as an arm of
+    a machine is.
     """
-    neighbour_distance = 0.5  # of a subject's height: how near things are at its depth
-    away = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
+    # Of a subject's height: how near things are at its depth.
+    neighbour_distance = 0.5
+    away = cv2.distanceTransform(as_bytes(~mask), cv2.DIST_L2, 3)
     nearest = neighbour_distance
-    holder = None
+    held = disparity[mask]
     for number, kind in enumerate(subjects.kinds, 1):
         body = subjects.labels[t] == number
         if kind not in STANDING_KINDS or not body.any():
@@ -259,36 +249,32 @@ def _holder_disparity(
         distance = away[body].min() / body.any(1).sum()
         if distance < nearest:
             nearest = distance
-            holder = float(np.median(disparity[body]))
-    return holder
+            held = np.median(disparity[body], keepdims=True)
+    return held
 
 
-def clear_rim(
-    disparity: Float[ndarray, "h w"], subject: Bool[ndarray, "h w"]
-) -> Float[ndarray, "h w"]:
+def _clear_rim(disparity: Map, subject: Mask) -> Map:
     """Return disparity without what lies between subjects and the background around them.
 
     Pixels at the outline, whose colours are mixed, become unknown (0); farther ones get the
     background's disparity.
     """
-    parted_ratio = 1.1  # times the background's disparity, from which on there is an edge
-    fog_share = 0.03  # of the short side: how far around a subject depth may be smeared
-    if not subject.any():
-        return disparity
+    # Times the background's disparity, from which on there is an edge.
+    parted_ratio = 1.1
+    # Of the short side: how far around a subject depth may be smeared.
+    fog_share = 0.03
     reach = max(3, round(fog_share * min(subject.shape)))
     around = cv2.dilate(as_bytes(subject), disc(reach)) > 0
     background = _blur(disparity, ~around & (disparity > 0), reach)
     body = cv2.dilate(np.where(subject, disparity, 0.0), disc(reach))
     parted = around & ~subject & (background > 0) & (body > parted_ratio * background)
-    fog = parted & (disparity > background) & (disparity < body)
+    parted &= disparity < body
     outline = cv2.dilate(as_bytes(subject), np.ones((3, 3), np.uint8)) > 0
-    clear = np.where(fog, background, disparity)
-    return np.where(parted & outline & (disparity < body), 0.0, clear)
+    clear = np.where(parted & (disparity > background), background, disparity)
+    return np.where(parted & outline, 0.0, clear)
 
 
-def forget_rim(
-    depth: Float[ndarray, "t h w"], labels: Int32[ndarray, "t h w"]
-) -> Float[ndarray, "t h w"]:
+def forget_rim(depth: Maps, labels: Labels) -> Maps:
     """Return depth that is unknown (0) beside subjects, and between two legs.
 
     Networks smear bodies over what is beside them. A camera at rest sees it at other instants, or
@@ -297,14 +283,17 @@ def forget_rim(
     return np.where([_rim_of(label > 0) for label in labels], 0, depth)
 
 
-def _rim_of(subject: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+def _rim_of(subject: Mask) -> Mask:
     """Return where a subject may be smeared: around it, and in gaps that it nearly encloses."""
-    gap_share = 0.1  # of the short side: half as wide as gaps that are smeared from both sides
-    smear_share = 0.06  # of the short side: how far around a subject a network may smear it
+    # Of the short side: half as wide as gaps that are smeared from both sides.
+    gap_share = 0.1
+    # Of the short side: how far around a subject a network may smear it.
+    smear_share = 0.06
     shorter = min(subject.shape)
     around = cv2.dilate(as_bytes(subject), disc(max(3, round(smear_share * shorter)))) > 0
     gap = disc(max(3, round(gap_share * shorter)))
-    border = len(gap)  # so that the frame's borders enclose nothing
+    # So that the frame's borders enclose nothing.
+    border = len(gap)
     wide = np.pad(as_bytes(subject), border)
     closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, gap)[border:-border, border:-border] > 0
     return (around | closed) & ~subject

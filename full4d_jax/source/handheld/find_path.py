@@ -19,10 +19,9 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.paths import travels, turning_path
-from full4d_jax.geometry.rotation import Turning, find_turning
 from full4d_jax.geometry.seen_points import PathAgreement, match_frames, path_agreement, seen_points
 from full4d_jax.geometry.structure import LEAST_PLACED_SHARE, Structure, find_structure
-from full4d_jax.geometry.tracking import standing_share
+from full4d_jax.geometry.tracking import Turning, find_turning, standing_share
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
 from full4d_jax.source.handheld.pose_files import poses_at

@@ -15,10 +15,10 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.paths import travels
-from full4d_jax.geometry.rotation import steadied
+from full4d_jax.geometry.tracking import steadied
 from full4d_jax.grid import Grid, points_in
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.depth.clip_depth import fit_scale_and_shift
+from full4d_jax.source.depth.estimators import fit_scale_and_shift
 from gaussians.fitting.stillness import camera_moves
 from input_pipeline.cameras import rescale
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, Shaped, UInt8
 
 from full4d_jax.config import Config, DataConfig
 from full4d_jax.generation.batch import Batch, procedural_batch
-from full4d_jax.geometry.depth_edges import EDGE_BEND, drop_depth_edges
+from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
 from full4d_jax.media.video import read_video
 from full4d_jax.models.sharding import put_batch, rows_here, spec
 from full4d_jax.session.errors import input_errors

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax.geometry.depth_edges import drop_depth_edges
+from full4d_jax.geometry.depth_maps import drop_depth_edges
 
 
 def test_edges_are_dropped_and_slopes_are_not():

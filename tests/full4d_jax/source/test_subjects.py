@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from full4d_jax.geometry.rotation import homographies
+from full4d_jax.geometry.tracking import homographies
 from full4d_jax.source.along_flow import average_along_flow, sure_flows
 from full4d_jax.source.backdrop import (
     find_backdrop,

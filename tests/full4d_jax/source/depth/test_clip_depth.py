@@ -5,7 +5,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax.source.depth import clip_depth
+from full4d_jax.source.depth import estimators
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.onnx_network import Network
 from full4d_jax.source.depth.signatures import DEPTH_ANYTHING
@@ -39,11 +39,11 @@ def test_frames_with_scales_and_shifts_of_their_own_become_one_clip():
     rng = np.random.default_rng(0)
     answers = [rng.uniform(0.5, 3) * (d - 0.15) + rng.uniform(-2, 2) for d in disparity]
     values = np.stack(answers).astype(np.float32)
-    aligned = clip_depth.one_line(values, jnp.asarray(frames, jnp.float32))
+    aligned = estimators.one_line(values, jnp.asarray(frames, jnp.float32))
     scale, shift = np.polyfit(disparity.ravel(), aligned.ravel(), 1)
     assert np.abs(scale * disparity + shift - aligned).max() < 0.01 * scale
     # What stands still has one depth at all instants, though a box passes.
-    found = clip_depth.clip_depth(pretend(values), jnp.asarray(frames, jnp.float32))
+    found = estimators.clip_depth(pretend(values), jnp.asarray(frames, jnp.float32))
     still = np.abs(disparity - disparity[0]).max(0) == 0
     assert (np.ptp(found, 0) / found.mean(0))[still].max() < 0.02
 
@@ -51,6 +51,6 @@ def test_frames_with_scales_and_shifts_of_their_own_become_one_clip():
 def test_metric_depth_keeps_its_metres():
     disparity, frames = scene(3)
     frames = jnp.asarray(frames, jnp.float32)
-    found = clip_depth.clip_depth(pretend(2 / disparity, kind="metric"), frames)
+    found = estimators.clip_depth(pretend(2 / disparity, kind="metric"), frames)
     np.testing.assert_allclose(found[0, :9], 2 / disparity[0, :9], rtol=0.02)
-    assert np.median(clip_depth.source_depth(pretend(2 / disparity, kind="depth"), frames)[0]) == 1
+    assert np.median(estimators.source_depth(pretend(2 / disparity, kind="depth"), frames)[0]) == 1

@@ -9,10 +9,8 @@ from random_depth_anything import write_random
 
 from full4d_jax.media.pictures import to_model
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.depth.clip_depth import source_depth
-from full4d_jax.source.depth.depth_file import DepthFile
-from full4d_jax.source.depth.estimators import open_network
-from full4d_jax.source.depth.sign import example_frame
+from full4d_jax.source.depth.depth_file import DepthFile, example_frame
+from full4d_jax.source.depth.estimators import open_network, source_depth
 
 WARNING = "found no config.json of it there, expected V2's"
 

@@ -23,8 +23,8 @@ def test_bodies_stand_along_the_lines_of_a_camera_at_rest(monkeypatch):
         up = (0.0, -np.cos(np.radians(degrees)), -np.sin(np.radians(degrees)))
         monkeypatch.setattr(facts, "camera_up", lambda *_: up)
         networks = SubjectNetworks({}, {})
-        held = facts.hold_facts(depth, frames, LENS, REST, networks, None, lambda _: depth[0])
-        return float(held.depth[0, 25, 82] / held.depth[0, 85, 82])
+        held, _ = facts.hold_facts(depth, frames, LENS, REST, networks, None, lambda _: depth[0])
+        return float(held[0, 25, 82] / held[0, 85, 82])
 
     assert head_and_foot(20.0) < 0.95 * head_and_foot(0.0)
 
@@ -44,6 +44,6 @@ def test_what_is_smeared_between_two_legs_is_the_wall_behind(monkeypatch):
         return np.full(picture.shape[:2], 2.0)
 
     networks = SubjectNetworks({}, {})
-    held = facts.hold_facts(depth, frames, LENS, REST, networks, None, empty_room)
-    np.testing.assert_allclose(held.depth[legs == 1], 1.0, rtol=0.05)
-    np.testing.assert_allclose(held.depth[legs == 0], 2.0, rtol=0.05)
+    held, _ = facts.hold_facts(depth, frames, LENS, REST, networks, None, empty_room)
+    np.testing.assert_allclose(held[legs == 1], 1.0, rtol=0.05)
+    np.testing.assert_allclose(held[legs == 0], 2.0, rtol=0.05)

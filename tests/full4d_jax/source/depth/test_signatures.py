@@ -7,9 +7,8 @@ from published_graphs import ALONE, FOCAL, GRAPHS, UNSEEN, Graph, near, publishe
 
 from full4d_jax.media.pictures import to_model
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.depth.clip_depth import clip_depth
 from full4d_jax.source.depth.depth_file import open_depth_file
-from full4d_jax.source.depth.estimators import load_estimator
+from full4d_jax.source.depth.estimators import clip_depth, load_estimator
 
 pytestmark = pytest.mark.extra("onnx", "onnxruntime")
 

@@ -6,7 +6,7 @@ import pytest
 from handheld_clips import FRAMES, LENS, add_person, arc, film, path_error, shake
 
 from full4d_jax.geometry.paths import travels, turning_path
-from full4d_jax.geometry.rotation import find_turning, steadied
+from full4d_jax.geometry.tracking import find_turning, steadied
 from full4d_jax.source.handheld.find_path import (
     NOTICEABLE_MOTION,
     find_path,
