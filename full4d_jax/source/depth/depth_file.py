@@ -45,6 +45,9 @@ from input_pipeline.plain_files import load_json
 from input_pipeline.selection import evenly
 from input_pipeline.video_files import first_frame
 
+# What a network makes of a picture, at its own size.
+Answer = Float[ndarray, "r q"]
+
 EXPECTED_NETWORK = "a network from one picture of three float colours to a map"
 EXPORT_ADVICE = (
     "export it from colours (1 3 h w) to depth (1 h w), or see docs/howto.md on depth networks"
@@ -119,7 +122,7 @@ class DepthFile:
             return None
         return math.degrees(2 * math.atan(0.5 / float(np.median(focals))))
 
-    def values(self, frame: Picture) -> Map:
+    def values(self, frame: Picture) -> Answer:
         """Return the values of a picture, at the network's size; depth is 0 where it is unknown.
 
         Raises:
@@ -133,7 +136,7 @@ class DepthFile:
             raise InputError(WHAT, self.path, found, f"{self.kind} depth", do)
         return values
 
-    def map(self, frame: Picture) -> Map:
+    def map(self, frame: Picture) -> Answer:
         """Return what the network makes of a picture, whatever it means.
 
         Raises:

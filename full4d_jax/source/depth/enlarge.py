@@ -81,7 +81,7 @@ def _enlarge(disparity: Map, small: Frame, frame: Float[Array, "H W 3"]) -> Floa
     around = jnp.stack(values)
     low = around.min(0)
     high = around.max(0)
-    is_near = around > (low + high) / 2
+    is_near = around > (low + high)[None] / 2
     near = jnp.stack(weights) * is_near
     far = jnp.stack(weights) * ~is_near
     near_weight = near.sum(0)

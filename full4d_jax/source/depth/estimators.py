@@ -36,7 +36,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy import ndarray
 
-from full4d_jax.geometry.arrays import Map, Maps, Picture
+from full4d_jax.geometry.arrays import Maps, Picture
 from full4d_jax.geometry.depth_maps import nearest
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.depth_anything import is_depth_anything
@@ -45,6 +45,7 @@ from full4d_jax.models.weights import tensor_shapes
 from full4d_jax.session.errors import InputError, require_file, tell
 from full4d_jax.source.depth.depth_file import (
     WHAT,
+    Answer,
     DepthFile,
     open_depth_anything,
     open_depth_file,
@@ -117,7 +118,7 @@ def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
         return lambda frame: _affine(network, network.values(frame)[None])[0]
     predict = OnLocalDevices(lambda here, x: predict_depth(here, jnp.asarray(x)), network)
 
-    def estimate(frame: Picture) -> Map:
+    def estimate(frame: Picture) -> Answer:
         small = resize_colors(frame, *network.sides(*frame.shape[:2]))
         return 1 / predict((small * 2 - 1)[None])[0]
 

@@ -48,6 +48,8 @@ LINE_WEIGHT = 1000.0
 ALIKE_LOG_DEPTH = 0.08
 
 Nodes = Float[ndarray, "r c"]
+Rows = Float[ndarray, " r"]
+Columns = Float[ndarray, " c"]
 
 
 def flatten_planes(
@@ -128,7 +130,7 @@ def _flatten(depth: Map, frame: Picture, usable: Mask, upright_lines: UprightLin
     return np.where(usable, 1 / (share * shaped + (1 - share) * smooth), 1.0)
 
 
-def _at_nodes(disparity: Map, rows: Values, columns: Values) -> Nodes:
+def _at_nodes(disparity: Map, rows: Rows, columns: Columns) -> Nodes:
     """Return disparity at nodes, linear between pixels but for edges, where it is the nearest's."""
     x, y = np.meshgrid(columns - 0.5, rows - 0.5)
     places = (x.astype(np.float32), y.astype(np.float32))
@@ -140,8 +142,8 @@ def _at_nodes(disparity: Map, rows: Values, columns: Values) -> Nodes:
 class _Grid(NamedTuple):
     """Nodes at y of `rows` and x of `columns`, pixels, and the log disparity of the estimate."""
 
-    rows: Values
-    columns: Values
+    rows: Rows
+    columns: Columns
     log: Nodes
 
     def interpolation(self, points: Points, log: Values) -> sparse.csr_matrix:
@@ -212,7 +214,7 @@ def _solve(estimate: Nodes, known: Bool[ndarray, "r c"], lines: Sequence[LineEqu
     second = second_differences(*estimate.shape)
     local = (abs(second) @ d) / np.asarray(abs(second).sum(1)).ravel()
 
-    def joined(x: Values, tau: float) -> Values:
+    def joined(x: Values, tau: float) -> Float[ndarray, " j"]:
         """Return how little each second difference of x looks like an edge."""
         return (1 + (second @ x / local / tau) ** 2) ** -2.0
 

@@ -158,7 +158,9 @@ def _clearest(gains: Gains, count: int) -> tuple[int, Values, float]:
     return top, slopes[top:end], float(sums[end] - sums[top])
 
 
-def _best_ends(gains: Gains, count: int, tops: Values, bottoms: Values) -> tuple[float, float]:
+def _best_ends(
+    gains: Gains, count: int, tops: Values, bottoms: Float[ndarray, " m"]
+) -> tuple[float, float]:
     """Return the slopes at the picture's first and last row whose stretch gains most."""
     ends = np.stack([x.ravel() for x in np.meshgrid(tops, bottoms)])
     ends = ends[:, ends[0] - ends[1] <= (1 - CLOSEST_SHARE) * (len(gains) - 1) / count]
