@@ -8,6 +8,8 @@ matrices with the last row 0 0 0 1. Leading axes `...` are free everywhere.
 import numpy as np
 from jaxtyping import Float
 
+from input_pipeline.opening import check_field
+
 # Intrinsics in pixels, and world-to-camera or other rigid transforms.
 Lens = Float[np.ndarray, "3 3"]
 Lenses = Float[np.ndarray, "... 3 3"]
@@ -38,8 +40,8 @@ def look_at(
     """
     forward = np.asarray(target, np.float64) - center
     right = np.cross(forward, up)
-    if not (np.linalg.norm(right, axis=-1) > 1e-9).all():
-        raise ValueError(f"look_at: found a view along {up} or of length 0, expected another up")
+    is_clear = (np.linalg.norm(right, axis=-1) > 1e-9).all()
+    check_field("look_at", is_clear, f"a view along {up} or of length 0", "another up")
     down = np.cross(forward, right)
     axes = np.stack([right, down, forward], -2)
     rotation = axes / np.linalg.norm(axes, axis=-1, keepdims=True)
@@ -88,8 +90,7 @@ def rescale(world_to_camera: Poses, unit: float) -> Poses:
     Raises:
       ValueError: if the unit is not finite and positive.
     """
-    if not (np.isfinite(unit) and unit > 0):
-        raise ValueError(f"world unit: found {unit}, expected a finite positive length")
+    check_field("world unit", 0 < unit < np.inf, unit, "a finite positive length")
     return rigid(world_to_camera[..., :3, :3], world_to_camera[..., :3, 3] / unit)
 
 
@@ -239,16 +240,6 @@ def _check_matrices(field: str, matrices: np.ndarray, last_row: list[int]) -> No
     rows = matrices[..., -1, :]
     wrong = rows[~np.isclose(rows, last_row).all(-1)]
     check_field(field, not wrong.size, f"last row {wrong[:1]}", last_row)
-
-
-def check_field(field: str, holds: object, found: object, expected: object) -> None:
-    """Refuse a field unless it holds.
-
-    Raises:
-      ValueError: naming it, in the words of all of this package.
-    """
-    if not holds:
-        raise ValueError(f"{field}: found {found}, expected {expected}")
 
 
 def rigid(rotation: Float[np.ndarray, "... 3 3"], translation: Float[np.ndarray, "... 3"]) -> Poses:

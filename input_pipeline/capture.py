@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from input_pipeline import cameras
-from input_pipeline.cameras import Lens, check_field
+from input_pipeline.cameras import Lens
 from input_pipeline.footage import PICTURES, VIDEOS, files_of_camera, first_picture, picture_size
 from input_pipeline.lenses import usual_lens
+from input_pipeline.opening import check_field
 from input_pipeline.plain_files import numbers
 from input_pipeline.undistortion import flat_lens
 from input_pipeline.video_files import frame_times
@@ -263,8 +264,8 @@ def fit_to_files(
     picture = first_picture(files[0]).mean(-1)
     bar = int(top) or int(left)
     edges = (picture if top > left else picture.T)[[*range(bar), *range(-bar, 0)]].mean(1)
-    if not bar or edges.max() > most_black_level:
-        raise ValueError(f"size: found {note}, expected one size, or one shape")
+    is_padded = bar and edges.max() <= most_black_level
+    check_field("size", is_padded, note, "one size, or one shape")
     resized = cameras.resize_intrinsics(intrinsics, rows=scale, columns=scale)
     moved = cameras.crop_intrinsics(resized, top=-top, left=-left)
     return moved, f"{note} with black bars: resized by {scale:.4f} and padded"
@@ -284,7 +285,8 @@ def _narrowing(file: Path, intrinsics: Float64[np.ndarray, "3 3"], distortion: n
 def _check_times(field: str, times: Float64[np.ndarray, " n"], t: int) -> None:
     check_field(field, times.shape == (t,), f"{times.size}", f"one a frame, {t}")
     check_field(field, np.isfinite(times).all(), "NaN or infinite", "seconds")
-    back = np.flatnonzero(np.diff(times) <= 0)
-    if back.size:
-        found = f"{times[back[0] + 1]:g} s after {times[back[0]]:g} s, at frame {back[0] + 1}"
+    back = np.diff(times) <= 0
+    if back.any():
+        i = int(back.argmax())
+        found = f"{times[i + 1]:g} s after {times[i]:g} s, at frame {i + 1}"
         raise ValueError(f"{field}: found {found}, expected increasing seconds")

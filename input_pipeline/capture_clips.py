@@ -11,6 +11,7 @@ from jaxtyping import Float, Float64, Int, Shaped
 from input_pipeline import cameras, transforms
 from input_pipeline.capture import Capture, View
 from input_pipeline.footage import VIDEOS, read_alpha, read_depth, read_mask, read_picture
+from input_pipeline.opening import check_field
 from input_pipeline.schema import Example, make_example, validate
 from input_pipeline.undistortion import flat_lens, undistort
 from input_pipeline.video_files import frame_times, read_frames
@@ -58,9 +59,8 @@ class CaptureClips(Sequence[Example]):
             aligned = align(capture.views, f"scene {capture.scene_id}")
             aligned = aligned[:, slice(*instants, stride)]
             t = max(1, min(CLIP_FRAMES, aligned.shape[1])) if frames is None else frames
-            if aligned.shape[1] < t:
-                found = f"{aligned.shape[1]} instants that all views share"
-                raise ValueError(f"scene {capture.scene_id}: found {found}, expected {t}")
+            found = f"{aligned.shape[1]} instants that all views share"
+            check_field(f"scene {capture.scene_id}", aligned.shape[1] >= t, found, t)
             starts = range(0, aligned.shape[1] - t + 1, t)
             self._cuts += [(number, aligned[:, start : start + t]) for start in starts]
             self.left_out += aligned.shape[1] - t * len(starts)
@@ -132,9 +132,8 @@ class CaptureClips(Sequence[Example]):
 
         def flat_pictures() -> Iterator[np.ndarray]:
             for picture in chain([first], pictures):
-                if picture.shape != shape:
-                    found = f"frames of {shape[:2]} and {picture.shape[:2]}"
-                    raise ValueError(f"camera {view.name}: found {found}, expected one size")
+                found = f"frames of {shape[:2]} and {picture.shape[:2]}"
+                check_field(f"camera {view.name}", picture.shape == shape, found, "one size")
                 yield flat(picture, cv2.INTER_AREA)
 
         files[0] = transforms.encode_view(flat_pictures(), film=self.film, finest=self.finest)
@@ -188,10 +187,9 @@ def align(views: Sequence[View], where: str) -> Int[np.ndarray, "v t"]:
     shown = (np.abs(taken - instants) <= slack).all(0)
     near = near[:, shown]
     fresh = [j for j in range(near.shape[1]) if j == 0 or (near[:, j] > near[:, j - 1]).all()]
-    if not fresh:
-        spans = [f"{v.name} {v.timestamps[0]:.2f} to {v.timestamps[-1]:.2f} s" for v in views[:8]]
-        found = f"no shared instant ({', '.join(spans)})"
-        raise ValueError(f"{where}: found {found}, expected views that overlap")
+    spans = [f"{v.name} {v.timestamps[0]:.2f} to {v.timestamps[-1]:.2f} s" for v in views[:8]]
+    found = f"no shared instant ({', '.join(spans)})"
+    check_field(where, fresh, found, "views that overlap")
     return near[:, fresh]
 
 

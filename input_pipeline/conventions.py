@@ -23,6 +23,7 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from input_pipeline.cameras import Poses, invert, rigid
+from input_pipeline.opening import check_field
 
 
 class Convention(NamedTuple):
@@ -74,8 +75,7 @@ def convert(poses: Float[np.ndarray, "..."], source: str, target: str) -> Poses:
     Raises:
       ValueError: an unknown name, or matrices of another shape.
     """
-    if poses.shape[-2:] != (4, 4):
-        raise ValueError(f"poses: found shape {poses.shape}, expected (... 4 4)")
+    check_field("poses", poses.shape[-2:] == (4, 4), f"shape {poses.shape}", "(... 4 4)")
     before = _named(source)
     after = _named(target)
     if before == after:
@@ -108,8 +108,7 @@ def from_quaternions(
     """
     lengths = np.linalg.norm(rotations, axis=1)
     worst = lengths[np.abs(lengths - 1).argmax()]
-    if abs(worst - 1) > 0.01:
-        raise ValueError(f"{where}: found a rotation of length {worst:.3g}, expected 1")
+    check_field(where, abs(worst - 1) <= 0.01, f"a rotation of length {worst:.3g}", 1)
     return rigid(Rotation.from_quat(rotations).as_matrix(), places)
 
 
@@ -124,11 +123,10 @@ def homogeneous(
 
 
 def _named(name: str) -> Convention:
-    convention = CONVENTIONS.get(SAME.get(name, name))
-    if convention is None:
-        names = ", ".join([*CONVENTIONS, *SAME])
-        raise ValueError(f"camera convention: found {name!r}, expected one of {names}")
-    return convention
+    names = ", ".join([*CONVENTIONS, *SAME])
+    known = SAME.get(name, name)
+    check_field("camera convention", known in CONVENTIONS, repr(name), f"one of {names}")
+    return CONVENTIONS[known]
 
 
 def _axes(convention: Convention) -> Float[np.ndarray, "4 4"]:

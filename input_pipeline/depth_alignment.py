@@ -25,6 +25,7 @@ from input_pipeline.matches import (
     pair_cameras,
     triangulate,
 )
+from input_pipeline.opening import check_field
 from input_pipeline.schema import Example
 
 Estimate = Callable[[UInt8[np.ndarray, "h w 3"]], Float32[np.ndarray, "r q"]]
@@ -101,10 +102,10 @@ def fit_line(values: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]) ->
     errors = np.abs(scales[:, None] * values + shifts[:, None] - disparity)
     near = errors < most_line_error * disparity
     near = near[near.sum(1).argmax()]
-    if near.mean() < least_explained:
-        found = f"a line near {near.mean():.0%} of {len(values)} matches"
-        expected = f"{least_explained:.0%}: another estimator?"
-        raise ValueError(f"depth: found {found}, expected {expected}")
+    share = near.mean()
+    found = f"a line near {share:.0%} of {len(values)} matches"
+    expected = f"{least_explained:.0%}: another estimator?"
+    check_field("depth", share >= least_explained, found, expected)
     # Errors of depth are relative.
     weights = 1 / disparity[near]
     system = np.stack([values[near] * weights, weights], 1)
@@ -112,9 +113,9 @@ def fit_line(values: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]) ->
     fitted = np.maximum(scale * values + shift, 1e-9 * disparity.max())
     error = np.median(np.abs(disparity / fitted - 1))
     flat = np.median(np.abs(disparity * np.median(depth) - 1))
-    if error > max(most_error_ratio * flat, fine_error):
-        found = f"errors of {error:.0%} where one depth for all has {flat:.0%}"
-        raise ValueError(f"depth: found {found}, expected values that follow the matches' depth")
+    fits = error <= max(most_error_ratio * flat, fine_error)
+    found = f"errors of {error:.0%} where one depth for all has {flat:.0%}"
+    check_field("depth", fits, found, "values that follow the matches' depth")
     nearest = float(depth[near].min() / DEPTH_MARGIN)
     farthest = float(depth[near].max() * DEPTH_MARGIN)
     return DisparityLine(float(scale), float(shift), nearest, farthest)
@@ -146,16 +147,16 @@ def scale_at_middle(example: Example, view: int, maps: Sequence[np.ndarray]) -> 
         pixel = distort_points((lens @ x)[None, :2] / x[2], lens, example.distortion[view])[0]
         h, w = values.shape
         column, row = np.floor(pixel).astype(int)
-        if not (0 <= column < w and 0 <= row < h):
-            found = f"the point that all cameras look at beyond the picture, at {pixel.round()}"
-            raise ValueError(f"depth: found {found}, expected it in {w}x{h} pixels")
+        found = f"the point that all cameras look at beyond the picture, at {pixel.round()}"
+        is_seen = 0 <= column < w and 0 <= row < h
+        check_field("depth", is_seen, found, f"it in {w}x{h} pixels")
         side = max(1, round(half_window * float(np.hypot(h, w))))
         rows = slice(max(row - side, 0), row + side + 1)
         window = values[rows, max(column - side, 0) : column + side + 1]
         factors.append(1 / (x[2] * max(float(np.median(window)), 1e-12)))
         distances.append(x[2])
-    if not max(factors) * max(distances) < 1e9:
-        raise ValueError("depth: found values of 0 or less, expected disparity, for --scale axes")
+    is_disparity = max(factors) * max(distances) < 1e9
+    check_field("depth", is_disparity, "values of 0 or less", "disparity, for --scale axes")
     z = float(np.median(distances))
     return DisparityLine(float(np.median(factors)), 0.0, z / DEPTH_MARGIN, z * DEPTH_MARGIN)
 
@@ -203,9 +204,8 @@ def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") ->
 
 def _require_matches(depth: Float[np.ndarray, " n"]) -> None:
     """Refuse too few matches of a view, of which these are the depths."""
-    if len(depth) < MIN_MATCHES:
-        found = f"{len(depth)} matches with other views"
-        raise ValueError(f"depth: found {found}, expected at least {MIN_MATCHES}")
+    found = f"{len(depth)} matches with other views"
+    check_field("depth", len(depth) >= MIN_MATCHES, found, f"at least {MIN_MATCHES}")
 
 
 class WithDepth(Sequence[Example]):

@@ -19,6 +19,8 @@ import numpy as np
 from av.error import FFmpegError
 from jaxtyping import Int, Shaped, UInt8
 
+from input_pipeline.opening import check_field
+
 UNIT = b"\0\0\0\1\x09"
 # A key frame has intra slices only.
 KEY = UNIT + b"\x10"
@@ -53,9 +55,8 @@ def encode_film(pictures: Iterable[UInt8[np.ndarray, "h w 3"]]) -> Shaped[np.nda
         if encoder is None:
             shape = picture.shape
             encoder = _encoder(*shape[:2])
-        if picture.shape != shape:
-            found = f"pictures of {shape} and {picture.shape}"
-            raise ValueError(f"film: found {found}, expected one size")
+        found = f"pictures of {shape} and {picture.shape}"
+        check_field("film", picture.shape == shape, found, "one size")
         rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         frame = rgb.reformat(format="yuv420p", dst_colorspace="ITU601", interpolation="AREA")
         pieces += map(bytes, encoder.encode(frame))
@@ -103,8 +104,8 @@ def take(
 
 
 def _encoder(height: int, width: int) -> av.VideoCodecContext:
-    if height % 2 or width % 2:
-        raise ValueError(f"film: found {width}x{height} pixels, expected even numbers")
+    is_even = height % 2 == width % 2 == 0
+    check_field("film", is_even, f"{width}x{height} pixels", "even numbers")
     encoder = av.CodecContext.create("libx264", "w")
     encoder.height = height
     encoder.width = width

@@ -13,6 +13,7 @@ from PIL import Image
 
 from input_pipeline.opening import (
     Damage,
+    check_field,
     check_frame_size,
     damage_of,
     open_regular,
@@ -64,8 +65,7 @@ def training_clips(folder: str | Path) -> list[Path]:
       ValueError: there is none.
     """
     clips = listed(Path(folder), VIDEOS)
-    if not clips:
-        raise ValueError(f"videos {folder}: found none, expected files like clip.mp4")
+    check_field(f"videos {folder}", clips, "none", "files like clip.mp4")
     return [clip for i, clip in enumerate(clips) if i % HELD_OUT != HELD_OUT - 1]
 
 
@@ -151,8 +151,7 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     if stored.mode.startswith("I"):
         gray = np.round(np.asarray(stored) / 257).clip(0, WHITE).astype(np.uint8)
         return np.repeat(gray[..., None], 3, -1)
-    if stored.mode == "F":
-        raise ValueError(f"{path}: found real numbers, expected 8 or 16 bits a pixel")
+    check_field(path, stored.mode != "F", "real numbers", "8 or 16 bits a pixel")
     if not stored.has_transparency_data:
         return np.asarray(stored.convert("RGB"))
     picture = np.asarray(stored.convert("RGBA")).astype(np.float32)
@@ -196,19 +195,18 @@ def read_depth(
         depth = _unpacked(path, size)
     else:
         depth = _levels(path)
-    if depth.ndim != 2 or depth.dtype.kind not in "fu":
-        found = f"{depth.dtype} {depth.shape}"
-        raise ValueError(f"{path}: found {found}, expected depth (h w), real or unsigned")
-    if scale is None and depth.dtype.kind == "u":
-        found = f"whole numbers ({depth.dtype}) of an unknown unit"
-        expected = "a depth_scale in cameras.json, or .npy of real numbers in world units"
-        raise ValueError(f"{path}: found {found}, expected {expected}")
+    kind = depth.dtype.kind
+    found = f"{depth.dtype} {depth.shape}"
+    is_depth = depth.ndim == 2 and kind in "fu"
+    check_field(path, is_depth, found, "depth (h w), real or unsigned")
+    found = f"whole numbers ({depth.dtype}) of an unknown unit"
+    expected = "a depth_scale in cameras.json, or .npy of real numbers in world units"
+    check_field(path, scale is not None or kind == "f", found, expected)
     depth = depth.astype(np.float32) * np.float32(1 if scale is None else scale)
     if confidence:
         levels = _levels(confidence)
-        if levels.shape != depth.shape:
-            expected = f"{depth.shape}, that of its depth"
-            raise ValueError(f"{confidence}: found shape {levels.shape}, expected {expected}")
+        expected = f"{depth.shape}, that of its depth"
+        check_field(confidence, levels.shape == depth.shape, f"shape {levels.shape}", expected)
         depth[levels == 0] = 0
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
@@ -225,8 +223,7 @@ def _unpacked(path: Path, size: tuple[int, int]) -> Float32[np.ndarray, "h w"]:
     expected = f"{size[1]}x{size[0]} depth"
     with damage_of(path, expected):
         depth = lzfse.decompress(packed)
-    if len(depth) != length:
-        raise ValueError(f"{path}: found {len(depth)} bytes, expected {length}, {expected}")
+    check_field(path, len(depth) == length, f"{len(depth)} bytes", f"{length}, {expected}")
     return np.frombuffer(depth, "<f4").reshape(size)
 
 

@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Float, Float64
 
+from input_pipeline.opening import check_field
+
 
 def lens_matrix(fx: float, fy: float, cx: float, cy: float) -> Float64[np.ndarray, "3 3"]:
     """Return the intrinsics of focal lengths and a centre in pixels."""
@@ -39,17 +41,15 @@ def usual_lens(
     # By so many pixels both may differ.
     most_pixels = 0.5
     focal = intrinsics[[0, 1], [0, 1]]
-    if focal.min() <= 0:
-        raise ValueError(f"{where}: found focal lengths {focal.tolist()}, expected some above 0")
+    check_field(where, focal.min() > 0, f"focal lengths {focal.tolist()}", "some above 0")
     middle = intrinsics[:2, 2]
     reach = np.linalg.norm(np.maximum(middle, [width, height] - middle) / focal)
     angles = np.radians(np.linspace(0, widest, count + 1)[1:])
     bent = angles * np.polynomial.polynomial.polyval(angles**2, [1, *fisheye])
     is_beyond = (bent > reach) | (np.diff(bent, prepend=0) <= 0)
     seen = int(is_beyond.argmax()) if is_beyond.any() else count
-    if seen == 0:
-        no_lens = f"coefficients {fisheye.tolist()}, by which a ray beside the axis is not seen"
-        raise ValueError(f"{where}: found {no_lens}, expected those of a lens")
+    no_lens = f"coefficients {fisheye.tolist()}, by which a ray beside the axis is not seen"
+    check_field(where, seen > 0, no_lens, "those of a lens")
     slopes = np.tan(angles[:seen])
     factors = bent[:seen] / slopes
     powers = slopes[:, None] ** [2, 4, 6]
@@ -63,10 +63,9 @@ def usual_lens(
         below = 1 + powers @ solved[3:]
         weights = slopes / below
     missed = np.abs(slopes * (1 + powers @ solved[:3]) / below - bent[:seen]).max() * focal.max()
-    if missed > most_pixels:
-        misfit = f"coefficients {fisheye.tolist()}, which the usual model misses by {missed:.1f}"
-        expected = f"at most {most_pixels} pixels: undistort first"
-        raise ValueError(f"{where}: found {misfit}, expected {expected}")
+    misfit = f"coefficients {fisheye.tolist()}, which the usual model misses by {missed:.1f}"
+    expected = f"at most {most_pixels} pixels: undistort first"
+    check_field(where, missed <= most_pixels, misfit, expected)
     k1, k2, k3, k4, k5, k6 = solved
     return np.array([k1, k2, 0, 0, k3, k4, k5, k6])
 
@@ -89,13 +88,12 @@ def median_lens(
     # Share of the focal length by which a film's lens varies silently.
     least_noted = 0.001
     fx, fy, cx, cy = np.median(lenses, axis=0)
-    if min(fx, fy) <= 0:
-        raise ValueError(f"{where}: found a focal length of {min(fx, fy):g}, expected one above 0")
+    focal = min(fx, fy)
+    check_field(where, focal > 0, f"a focal length of {focal:g}", "one above 0")
     apart = np.abs(lenses[:, :2] / [fx, fy] - 1).max(1)
-    if np.mean(apart > most_focusing) > few_frames:
-        focal = f"focal lengths from {lenses[:, :2].min():.0f} to {lenses[:, :2].max():.0f} pixels"
-        expected = f"one within {most_focusing:.0%}: give a part of the film without zooming"
-        raise ValueError(f"{where}: found {focal}, expected {expected}")
+    found = f"focal lengths from {lenses[:, :2].min():.0f} to {lenses[:, :2].max():.0f} pixels"
+    expected = f"one within {most_focusing:.0%}: give a part of the film without zooming"
+    check_field(where, np.mean(apart > most_focusing) <= few_frames, found, expected)
     spread = (np.ptp(lenses[:, :2], axis=0) / [fx, fy]).max()
     moved = np.ptp(lenses[:, 2:], axis=0).max()
     notes = []

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import grain
 import numpy as np
 
+from input_pipeline.opening import check_field
+
 ENDLESS = 2**62
 
 
@@ -70,7 +72,12 @@ def make_loader(
     """
     mixture = source if isinstance(source, Mixture) else Mixture((source,), (1.0,))
     rows = range(batch_size) if rows is None else rows
-    _check(mixture, batch_size, rows)
+    is_full = mixture.sources and all(map(len, mixture.sources))
+    check_field("loader source", is_full, "no elements", "at least one")
+    fits = len(mixture.weights) == len(mixture.sources) and min(mixture.weights) > 0
+    check_field("weights", fits, mixture.weights, f"{len(mixture.sources)} numbers above 0")
+    fits = len(rows) and min(rows) >= 0 and max(rows) < batch_size
+    check_field("rows", fits, list(rows), f"places in a batch of {batch_size}")
     streams = [
         _stream(part, (seed + number) % 2**32, transform)
         for number, part in enumerate(mixture.sources)
@@ -153,14 +160,3 @@ def _order(length: int, seed: int) -> Callable[[int], int]:
         return np.random.default_rng((seed, epoch)).permutation(length)
 
     return lambda index: int(table(index // length)[index % length])
-
-
-def _check(mixture: Mixture, batch_size: int, rows: Sequence[int]) -> None:
-    if not (mixture.sources and all(len(source) for source in mixture.sources)):
-        raise ValueError("loader source: found no elements, expected at least one")
-    fits = len(mixture.weights) == len(mixture.sources)
-    if not (fits and all(0 < weight < np.inf for weight in mixture.weights)):
-        expected = f"{len(mixture.sources)} numbers above 0"
-        raise ValueError(f"weights: found {mixture.weights}, expected {expected}")
-    if not (len(rows) and all(0 <= row < batch_size for row in rows)):
-        raise ValueError(f"rows: found {list(rows)}, expected places in a batch of {batch_size}")

@@ -25,6 +25,16 @@ class FileRefusal(ValueError):
     """A path that is not opened: "PATH: found ..., expected ..."."""
 
 
+def check_field(where: object, holds: object, found: object, expected: object) -> None:
+    """Refuse what does not hold.
+
+    Raises:
+      ValueError: in the words of all of this package.
+    """
+    if not holds:
+        raise ValueError(f"{where}: found {found}, expected {expected}")
+
+
 def open_regular(path: Path, most: float = math.inf) -> BinaryIO:
     """Open a regular file to read its bytes.
 

@@ -24,7 +24,7 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
-from input_pipeline.opening import damage_of, open_regular, read_regular
+from input_pipeline.opening import check_field, damage_of, open_regular, read_regular
 
 # The largest file of JSON.
 MAX_JSON_BYTES = 2**28
@@ -83,8 +83,7 @@ def require_layout(value: Any, layout: Any, where: str) -> None:
     if layout is object:
         return
     kind = layout if isinstance(layout, type) else type(layout)
-    if not _is(value, kind):
-        raise ValueError(f"{where}: found {_word_of(value)}, expected {WORDS[kind]}")
+    check_field(where, _is(value, kind), _word_of(value), WORDS[kind])
     if isinstance(layout, list):
         for i, item in enumerate(value):
             require_layout(item, layout[0], f"{where}, item {i}")
@@ -133,9 +132,9 @@ def field(table: Any, name: str, where: str) -> Any:
     Raises:
       ValueError: naming what lacks the field.
     """
-    if not isinstance(table, dict) or name not in table:
-        found = ", ".join(sorted(table)) if isinstance(table, dict) else type(table).__name__
-        raise ValueError(f"{where}: found {found or 'nothing'}, expected a field {name}")
+    is_table = isinstance(table, dict)
+    found = ", ".join(sorted(table)) or "nothing" if is_table else type(table).__name__
+    check_field(where, is_table and name in table, found, f"a field {name}")
     return table[name]
 
 
@@ -150,11 +149,9 @@ def numbers(values: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"{where}: found {values!r:.60}, expected {expected}") from None
-    if array.shape != shape:
-        raise ValueError(f"{where}: found shape {array.shape}, expected {expected}")
-    if not np.isfinite(array).all():
-        bad = "NaN" if np.isnan(array).any() else "an infinite number"
-        raise ValueError(f"{where}: found {bad}, expected {expected}")
+    check_field(where, array.shape == shape, f"shape {array.shape}", expected)
+    bad = "NaN" if np.isnan(array).any() else "an infinite number"
+    check_field(where, np.isfinite(array).all(), bad, expected)
     return array
 
 

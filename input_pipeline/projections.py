@@ -11,6 +11,8 @@ from jaxtyping import Float16, Float32, UInt8
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from input_pipeline.opening import check_field
+
 
 class Projected(NamedTuple):
     """One draw of source and depth, projected into the `v` views of a clip and encoded."""
@@ -68,10 +70,8 @@ def _check(projected: Projected) -> None:
         array = getattr(projected, name)
         if name == "filled" and array is None:
             continue
-        if array.dtype != dtype or array.shape != sides or len(shape) != 5:
-            found = f"{array.dtype} {array.shape}"
-            expected = f"{np.dtype(dtype)} {sides}"
-            raise ValueError(f"projection, {name}: found {found}, expected {expected}")
-    if not 0 <= projected.source < views:
-        found = f"{projected.source}, expected a view below {views}"
-        raise ValueError(f"projection, source: found {found}")
+        fits = array.dtype == dtype and array.shape == sides and len(shape) == 5
+        found = f"{array.dtype} {array.shape}"
+        check_field(f"projection, {name}", fits, found, f"{np.dtype(dtype)} {sides}")
+    source = projected.source
+    check_field("projection, source", 0 <= source < views, source, f"a view below {views}")

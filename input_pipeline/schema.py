@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Float16, Float32, Shaped
 
-from input_pipeline.cameras import check_cameras, check_field
+from input_pipeline.cameras import check_cameras
 from input_pipeline.films import KEY, UNIT, is_film
+from input_pipeline.opening import check_field
 from input_pipeline.projections import projection_from_bytes
 
 SCHEMA_VERSION = 4

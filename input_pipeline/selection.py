@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from input_pipeline.films import take
+from input_pipeline.opening import check_field
 from input_pipeline.schema import Example
 
 
@@ -30,10 +31,8 @@ def choose_views(
     Raises:
       ValueError: there are fewer views, or none may be the source.
     """
-    if len(centers) < count:
-        raise ValueError(f"views: found {len(centers)}, expected at least {count}")
-    if not len(sources):
-        raise ValueError("source: found no view that may be it, expected at least one")
+    check_field("views", len(centers) >= count, len(centers), f"at least {count}")
+    check_field("source", len(sources), "no view that may be it", "at least one")
     source = int(generator.choice(np.asarray(sources, int)))
     other_views = np.delete(np.arange(len(centers)), source)
     targets = generator.permutation(other_views)[: count - 1]
@@ -56,9 +55,8 @@ def choose_times(
       ValueError: no stride fits.
     """
     fitting = [stride for stride in strides if (count - 1) * stride < length]
-    if not fitting:
-        least = (count - 1) * min(strides) + 1
-        raise ValueError(f"instants: found {length}, expected at least {least}")
+    least = (count - 1) * min(strides) + 1
+    check_field("instants", fitting, length, f"at least {least}")
     stride = int(generator.choice(fitting))
     start = int(generator.integers(length - (count - 1) * stride))
     return start + stride * np.arange(count)

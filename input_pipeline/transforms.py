@@ -11,6 +11,7 @@ from jaxtyping import Float, Float32, Shaped, UInt8
 
 from input_pipeline import cameras
 from input_pipeline.films import decode_film, encode_film, is_film, take
+from input_pipeline.opening import check_field
 from input_pipeline.schema import Example
 from input_pipeline.undistortion import undistort
 
@@ -145,8 +146,7 @@ def to_source(
       ValueError: if no depth is known at t=0.
     """
     depths = depth[0][depth[0] > 0]
-    if not depths.size:
-        raise ValueError("depth of the source at t=0: found none, expected some pixels > 0")
+    check_field("depth of the source at t=0", depths.size, "none", "some pixels > 0")
     unit = float(np.median(depths))
     poses = cameras.relative_to(world_to_camera, world_to_camera[0, 0])
     return depth / np.float32(unit), cameras.rescale(poses, unit).astype(np.float32)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from input_pipeline.cameras import Lens, crop_intrinsics
+from input_pipeline.opening import check_field
 
 
 def flat_lens(
@@ -69,10 +70,9 @@ def _narrowing(matrix: bytes, lens: bytes, height: int, width: int) -> float:
     seen = partial(_sees, np.frombuffer(matrix).reshape(3, 3), distortion, height, width)
     if seen(1.0):
         return 1.0
-    if not seen(most_narrowing):
-        found = f"coefficients {distortion.tolist()} that fold pictures of {width}x{height} pixels"
-        expected = f"a lens that sees 1 / {most_narrowing:g} of the view each way: calibrate again"
-        raise ValueError(f"distortion: found {found}, expected {expected}")
+    found = f"coefficients {distortion.tolist()} that fold pictures of {width}x{height} pixels"
+    expected = f"a lens that sees 1 / {most_narrowing:g} of the view each way: calibrate again"
+    check_field("distortion", seen(most_narrowing), found, expected)
     low = 1.0
     high = most_narrowing
     for _ in range(halvings):

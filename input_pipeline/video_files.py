@@ -23,7 +23,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 from jaxtyping import Bool, Float64, UInt8
 
-from input_pipeline.opening import FileRefusal, check_frame_size, require_regular
+from input_pipeline.opening import FileRefusal, check_field, check_frame_size, require_regular
 
 # One thread that decodes frame after frame notices less damage.
 DECODER_THREADS = 2
@@ -154,14 +154,13 @@ def frame_times(path: Path) -> Float64[np.ndarray, " t"]:
         packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
         stamps = [packet.pts for packet in packets]
         base = stream.time_base
-    if not stamps or base is None or any(stamp is None for stamp in stamps):
-        raise ValueError(f"{path}: found {len(stamps)} frames without timestamps, expected times")
+    is_timed = stamps and base and None not in stamps
+    check_field(path, is_timed, f"{len(stamps)} frames without timestamps", "times")
     ticks = np.sort(np.array(stamps, np.int64))
     twice = np.flatnonzero(np.diff(ticks) == 0)
-    if twice.size:
-        found = f"{twice.size} timestamps twice, the first of frame {twice[0]}"
-        raise ValueError(f"{path}: found {found}, expected a time of its own for every frame")
-    return (ticks - ticks[0]) * float(base)
+    found = f"{twice.size} timestamps twice, the first of frame {twice[:1]}"
+    check_field(path, not twice.size, found, "a time of its own for every frame")
+    return (ticks - ticks[0]) * float(base or 0)
 
 
 def frame_size(path: Path) -> tuple[int, int]:
@@ -341,8 +340,7 @@ def _readable(path: Path) -> Iterator[InputContainer]:
     """
     try:
         with open_video(path) as container:
-            if not container.streams.video:
-                raise ValueError(f"{path}: found no video stream, expected one")
+            check_field(path, container.streams.video, "no video stream", "one")
             yield container
     except FFmpegError as error:
         size = path.stat().st_size if path.is_file() else 0
