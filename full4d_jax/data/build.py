@@ -11,7 +11,7 @@ from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
 from full4d_jax.source.options import DepthKind
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
-from input_pipeline.datasets.encoding import ClipSource
+from input_pipeline.datasets.shards import ClipSource
 from input_pipeline.depth_alignment import Scale, WithDepth
 from input_pipeline.procedural.clips import ProceduralClips, textures_mark
 from input_pipeline.procedural.gltf_clips import GltfClips

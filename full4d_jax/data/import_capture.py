@@ -25,7 +25,7 @@ from input_pipeline.addresses import PROBE, address_of, stored_files
 from input_pipeline.capture import Capture, turned
 from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.datasets.dataset import FILE, open_dataset
-from input_pipeline.datasets.encoding import ClipSource
+from input_pipeline.datasets.shards import ClipSource
 from input_pipeline.depth_alignment import WithDepth
 from input_pipeline.importers.detect import LAYOUTS
 from input_pipeline.importers.record3d import is_packed, unpacked

@@ -166,11 +166,21 @@ def one_part(options: ProcessOptions, part: tuple[int, int]) -> Iterator[tuple[i
         return
     import jax
 
+    with _joined(options):
+        yield jax.process_index(), jax.process_count()
+
+
+@contextlib.contextmanager
+def _joined(options: ProcessOptions) -> Iterator[None]:
+    """Join the other processes, and wait at the end until all are there; raises as `one_part`."""
     join_processes(options)
     try:
-        yield jax.process_index(), jax.process_count()
+        yield
+    except PeerError:
+        # It comes from `agree`, so that the others have it too.
+        raise
     except Exception as error:
-        # The others go on with their parts, and would be ended if this one left.
+        # The others go on, and would be ended if this one left before they agree next.
         print(f"{error}\nwaiting for the other processes to end", file=sys.stderr, flush=True)
         _worst_code(error)
         raise
@@ -191,24 +201,14 @@ def output_of(options: ProcessOptions, folder: Path) -> Iterator[Path]:
     if not options.are_several:
         yield folder
         return
-    join_processes(options)
-    with contextlib.ExitStack() as stack:
+    with _joined(options), contextlib.ExitStack() as stack:
         if not is_first_process():
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="full4d-")))
             silence = stack.enter_context(Path(os.devnull).open("w"))
             stack.enter_context(contextlib.redirect_stdout(silence))
             stack.enter_context(contextlib.redirect_stderr(silence))
         _share_files(folder)
-        try:
-            yield folder
-        except PeerError:
-            # It comes from `agree`, so that the others have it too.
-            raise
-        except Exception as error:
-            # The others learn it where they agree next.
-            _worst_code(error)
-            raise
-        agree()
+        yield folder
 
 
 def agree() -> None:

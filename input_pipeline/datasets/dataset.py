@@ -33,19 +33,22 @@ from input_pipeline.addresses import (
     upload,
 )
 from input_pipeline.datasets.card import Facts, card, content_hash
-from input_pipeline.datasets.encoding import ClipSource, encode_example, encoded_records, workers
 from input_pipeline.datasets.records import FEATURES, from_bytes
 from input_pipeline.datasets.shards import (
     FOLDER,
+    ClipSource,
     Shard,
+    encode_example,
+    encoded_records,
     file_hash,
     finished,
     intact,
     plan_id,
     plan_shards,
+    workers,
     write_shard,
 )
-from input_pipeline.opening import read_regular
+from input_pipeline.opening import check_field, read_regular
 from input_pipeline.plain_files import parse_json, require_layout
 from input_pipeline.schema import SCHEMA_VERSION, Example
 from input_pipeline.whole_files import make_own_folder, remove_leftovers, whole_file, write_text
@@ -158,16 +161,15 @@ class Records(Sequence[Example]):
         self.folder = address or str(folder)
         self.split = split
         index = _index(folder)
-        if split not in index["splits"]:
-            names = ", ".join(index["splits"])
-            raise ValueError(f"split of {folder}: found {split!r}, expected one of {names}")
+        names = ", ".join(index["splits"])
+        known = split in index["splits"]
+        check_field(f"split of {folder}", known, repr(split), f"one of {names}")
         files = index["files"]
         sizes = _sizes(folder)
         for file, entry in files.items():
-            if sizes.get(file) != entry["bytes"]:
-                found = f"{sizes[file]} bytes" if file in sizes else "no file"
-                expected = f"{entry['bytes']} bytes"
-                raise ValueError(f"{self.folder}/{file}: found {found}, expected {expected}")
+            found = f"{sizes[file]} bytes" if file in sizes else "no file"
+            expected = f"{entry['bytes']} bytes"
+            check_field(f"{self.folder}/{file}", found == expected, found, expected)
         self.clips: list[Facts] = index["splits"][split]
         self.scene_ids: list[str] = [clip["scene"] for clip in self.clips]
         self.content: str = index["content"]
@@ -181,9 +183,9 @@ class Records(Sequence[Example]):
         except (RuntimeError, ValueError) as error:
             found = str(error) or "a file that does not open"
             raise ValueError(f"dataset {folder}: found {found}, expected whole files") from None
-        if len(self._source) != len(self.clips):
-            found = f"{len(self._source)} records of the split {split}"
-            raise ValueError(f"dataset {folder}: found {found}, expected {len(self.clips)}")
+        count = len(self._source)
+        found = f"{count} records of the split {split}"
+        check_field(f"dataset {folder}", count == len(self.clips), found, len(self.clips))
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -214,9 +216,8 @@ def _cached(address: str, sha256: str) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as partial:
             download(address, partial)
-            if file_hash(partial) != sha256:
-                expected = f"sha256 {sha256[:16]}, as the index says"
-                raise ValueError(f"{address}: found damaged bytes, expected {expected}")
+            expected = f"sha256 {sha256[:16]}, as the index says"
+            check_field(address, file_hash(partial) == sha256, "damaged bytes", expected)
     return str(path)
 
 
@@ -224,21 +225,19 @@ def _index(folder: str | Path) -> dict[str, Any]:
     """Return the index of a data set, all of whose files lie in its folder."""
     address = address_of(folder)
     path = Path(folder, INDEX)
-    if not (address or path.exists()):
-        expected = "a finished dataset; give the command that makes it again"
-        raise ValueError(f"dataset {folder}: found no {INDEX}, expected {expected}")
+    expected = "a finished dataset; give the command that makes it again"
+    check_field(f"dataset {folder}", address or path.exists(), f"no {INDEX}", expected)
     text = read_stored(f"{address}/{INDEX}") if address else read_regular(path)
     where = f"dataset {folder}, {INDEX}"
     index = parse_json(text, where)
     require_layout(index, {"version": int}, where)
-    if index["version"] != SCHEMA_VERSION:
-        expected = f"version {SCHEMA_VERSION}, so make it again from its captures"
-        raise ValueError(f"{where}: found version {index['version']}, expected {expected}")
+    version = index["version"]
+    expected = f"version {SCHEMA_VERSION}, so make it again from its captures"
+    check_field(where, version == SCHEMA_VERSION, f"version {version}", expected)
     require_layout(index, LAYOUT, where)
     for file in index["files"]:
-        if not FILE.fullmatch(file):
-            expected = "a name like NAME-SPLIT.array_record-00000-of-00001"
-            raise ValueError(f"{where}: found a file {file!r:.80}, expected {expected}")
+        expected = "a name like NAME-SPLIT.array_record-00000-of-00001"
+        check_field(where, FILE.fullmatch(file), f"a file {file!r:.80}", expected)
     return index
 
 
@@ -282,10 +281,10 @@ def _check_same_build(folder: Path, plan: Sequence[Shard], mark: str) -> None:
         names = [path.name for path in (folder / FOLDER).glob("*.json")]
     for name in sorted(names):
         entry = finished(folder, planned[name]) if name in planned else {"plan": ""}
-        if entry and entry["plan"] != mark:
-            found = f"{name.removesuffix('.json')} of another build"
-            expected = "files of the same clips, splits, shards and settings"
-            raise ValueError(f"dataset {folder}: found {found}, expected {expected}")
+        found = f"{name.removesuffix('.json')} of another build"
+        expected = "files of the same clips, splits, shards and settings"
+        is_ours = not entry or entry["plan"] == mark
+        check_field(f"dataset {folder}", is_ours, found, expected)
 
 
 def _finish(

@@ -13,6 +13,7 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tensorflow_datasets.core.features import FeaturesDict, Scalar, Tensor, Text
 from tensorflow_datasets.core.features import Sequence as Files
 
+from input_pipeline.opening import check_field
 from input_pipeline.schema import SCHEMA_VERSION, Example
 
 # Bytes of files; messages of protobuf end at 2 GiB, numbers among them.
@@ -62,10 +63,8 @@ def to_bytes(example: Example) -> bytes:
     """
     files = [getattr(example, name).flat for name in (*FILES, "projections")]
     size = example.latents.nbytes + example.text.nbytes + sum(map(len, chain(*files)))
-    if size > MAX_RECORD_BYTES:
-        found = f"{size / 2**30:.2f} GiB"
-        do = "cut clips (--frames) or shrink them (--size)"
-        raise ValueError(f"record: found {found}, expected less than 2 GiB: {do}")
+    expected = "less than 2 GiB: cut clips (--frames) or shrink them (--size)"
+    check_field("record", size <= MAX_RECORD_BYTES, f"{size / 2**30:.2f} GiB", expected)
     fields = example._asdict() | {
         "views": len(example.timestamps),
         "timestamps": example.timestamps.reshape(-1),

@@ -1,22 +1,34 @@
-"""Plan which clips go into which file of a data set, and write one such file."""
+"""Plan which clips go into which file of a data set, make records, and write one such file.
+
+Records are checked, and made in order by as many processes or threads as wanted.
+"""
 
 import contextlib
 import errno
 import hashlib
 import json
 import math
+import multiprocessing
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from array_record.python.array_record_module import ArrayRecordWriter
 from etils import epath
 
 from input_pipeline.addresses import address_of, read_stored, stored_file
-from input_pipeline.datasets.card import FACTS_VERSION, Facts
+from input_pipeline.datasets.card import FACTS_VERSION, Facts, facts
+from input_pipeline.datasets.records import to_bytes
+from input_pipeline.opening import check_field
 from input_pipeline.plain_files import load_json, parse_json
+from input_pipeline.schema import Example, validate
 from input_pipeline.whole_files import whole_file, write_text
 
 # The folder in a dataset with what is known of each finished shard.
@@ -56,20 +68,18 @@ def plan_shards(
     Raises:
       ValueError: names or numbers cannot be used, or the first split gets no scene.
     """
-    if not len(scene_ids):
-        raise ValueError(f"dataset {name}: found no clips, expected at least one")
+    check_field(f"dataset {name}", len(scene_ids), "no clips", "at least one")
     for word in (name, *splits):
-        if not (word.isascii() and word.isidentifier() and word == word.lower()):
-            raise ValueError(f"dataset name: found {word!r}, expected lower_case_words")
-    if not splits or not all(math.isfinite(share) and share > 0 for share in splits.values()):
-        raise ValueError(f"splits: found {dict(splits)}, expected names with shares above 0")
+        fits = re.fullmatch("[a-z_][a-z0-9_]*", word)
+        check_field("dataset name", fits, repr(word), "lower_case_words")
+    fits = splits and all(0 < share < math.inf for share in splits.values())
+    check_field("splits", fits, dict(splits), "names with shares above 0")
     members: dict[str, list[int]] = {split: [] for split in splits}
     for clip, scene_id in enumerate(scene_ids):
         members[split_of(scene_id, splits)].append(clip)
     first = next(iter(splits))
-    if not members[first]:
-        found = f"none of {len(set(scene_ids))} scenes"
-        raise ValueError(f"split {first}: found {found}, expected some; give it a larger share")
+    found = f"none of {len(set(scene_ids))} scenes"
+    check_field(f"split {first}", members[first], found, "some; give it a larger share")
     plan = []
     for split, clips in members.items():
         count = min(len(clips), max(1, round(shards * len(clips) / len(scene_ids))))
@@ -84,6 +94,90 @@ def plan_id(plan: Sequence[Shard], scene_ids: Sequence[str], about: str) -> str:
     """Return a hash of what makes two builds the same."""
     text = json.dumps([[*map(list, plan)], list(scene_ids), about, FACTS_VERSION])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@runtime_checkable
+class ClipSource(Protocol):
+    """Clips that a data set is made of; several processes receive it by pickle."""
+
+    @property
+    def scene_ids(self) -> Sequence[str]:
+        """Scene of each clip."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Example:
+        """A pure function of the index."""
+        ...
+
+
+def encode_example(clips: ClipSource, index: int, scene_id: str) -> tuple[bytes, Facts]:
+    """Return the record of a clip of that scene, and its facts for the index.
+
+    Raises:
+      ValueError: the clip breaks a promise of the schema.
+    """
+    try:
+        example = validate(clips[index])
+        expected = f"{scene_id!r}, as in scene_ids"
+        fits = example.scene_id == scene_id
+        check_field("record field scene_id", fits, repr(example.scene_id), expected)
+        return to_bytes(example), facts(example)
+    except ValueError as error:
+        raise ValueError(f"clip {index} ({scene_id}): {error}") from error
+
+
+def workers(
+    clips: ClipSource, jobs: int, threads: int = 1
+) -> AbstractContextManager[Executor | None]:
+    """Start processes that have the clips, or threads; None for one job in one thread."""
+    if threads > 1:
+        return ThreadPoolExecutor(threads)
+    if jobs == 1:
+        return nullcontext()
+    # `fork` would copy locks of threads, jax's for example.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, context, _set_clips, (clips,))
+
+
+def encoded_records(
+    clips: ClipSource, pairs: Iterable[tuple[int, str]], pool: Executor | None, jobs: int
+) -> Iterator[tuple[bytes, Facts]]:
+    """Yield `encode_example` of the wanted clips in order; 2 * jobs of them are in memory.
+
+    Args:
+      clips: what the pool was started with.
+      pairs: numbers and scenes of the wanted clips.
+      pool: what `workers` returned.
+      jobs: its processes or threads.
+    """
+    if pool is None:
+        for index, scene_id in pairs:
+            yield encode_example(clips, index, scene_id)
+        return
+    threaded = isinstance(pool, ThreadPoolExecutor)
+    encode = partial(encode_example, clips) if threaded else _encode_here
+    pairs = iter(pairs)
+    waiting = deque(pool.submit(encode, *pair) for pair in islice(pairs, 2 * jobs))
+    while waiting:
+        yield waiting.popleft().result()
+        waiting.extend(pool.submit(encode, *pair) for pair in islice(pairs, 1))
+
+
+# The clips of a worker process.
+_clips: Any = None
+
+
+def _set_clips(clips: ClipSource) -> None:
+    global _clips
+    _clips = clips
+
+
+def _encode_here(index: int, scene_id: str) -> tuple[bytes, Facts]:
+    return encode_example(_clips, index, scene_id)
 
 
 def write_shard(
@@ -105,9 +199,9 @@ def write_shard(
     clip_facts = []
     with _system_errors(folder / shard.file), whole_file(folder / shard.file) as partial:
         writer = ArrayRecordWriter(str(partial), OPTIONS)
-        for record, facts in islice(records, len(shard.clips)):
+        for record, known in islice(records, len(shard.clips)):
             writer.write(record)
-            clip_facts.append(facts)
+            clip_facts.append(known)
         writer.close()
         entry = {"plan": plan, "bytes": partial.stat().st_size, "clips": clip_facts}
         entry["sha256"] = file_hash(partial)
