@@ -39,7 +39,7 @@ from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import Arrays, hold_folder
-from full4d_jax.session.report import Job, write_report
+from full4d_jax.session.report import write_report
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import opening, options, row_and_column
 from full4d_jax.source.aiming import with_range_warning, with_targets
@@ -85,19 +85,19 @@ def run(
     used = None
     if isinstance(source, options.CaptureOptions):
         check_config(config)
-        job, grid, scene = _open_and_lift(config, out, source, checkpoint)
+        stages, grid, scene = _open_and_lift(config, out, source, checkpoint)
     else:
         check_source(config, source)
         is_words = isinstance(source, options.WordsOptions)
         opened = film_in_folder(config, source, out) if is_words else source
         check_lift(config.lift, None, expected_kind(config, opened))
-        job = Job(Stages(hold_folder(out)))
-        grid = _sample(job.stages, config, opened, checkpoint, lifted=True)
-        look = partial(show_first_look, job, grid)
-        scene = run_scene(job.stages, config, grid, checkpoint, look)
+        stages = Stages(hold_folder(out))
+        grid = _sample(stages, config, opened, checkpoint, lifted=True)
+        look = partial(show_first_look, stages, grid)
+        scene = run_scene(stages, config, grid, checkpoint, look)
         used = checkpoint or SHIPPED
-    show_scene(job, grid, scene, show)
-    return write_report(job, "run", to_dict(config), checkpoint=used, source=source, show=show)
+    show_scene(stages, grid, scene, show)
+    return write_report(stages, "run", to_dict(config), checkpoint=used, source=source, show=show)
 
 
 def sample(
@@ -112,10 +112,10 @@ def sample(
     report.json.
     """
     check_source(config, source)
-    job = Job(Stages(hold_folder(out)))
-    _sample(job.stages, config, source, checkpoint, lifted=False)
+    stages = Stages(hold_folder(out))
+    _sample(stages, config, source, checkpoint, lifted=False)
     return write_report(
-        job, "sample", to_dict(config), checkpoint=checkpoint or SHIPPED, source=source
+        stages, "sample", to_dict(config), checkpoint=checkpoint or SHIPPED, source=source
     )
 
 
@@ -141,18 +141,18 @@ def lift(
     """
     check_config(config)
     if isinstance(source, options.CaptureOptions | options.DatasetClipOptions):
-        job, grid, _ = _open_and_lift(config, out, source, checkpoint)
+        stages, grid, _ = _open_and_lift(config, out, source, checkpoint)
         described = to_dict(config)
     else:
-        job = Job(Stages(Path(out)))
-        grid, sampled = read_grid(job.stages)
+        stages = Stages(Path(out))
+        grid, sampled = read_grid(stages)
         check_lift(config.lift, checkpoint, fit_kind(grid))
         described = {**sampled, "lift": to_dict(config)["lift"]}
         hold_folder(out)
-        run_scene(job.stages, config, grid, checkpoint)
+        run_scene(stages, config, grid, checkpoint)
     used = (checkpoint or SHIPPED) if queries_prior(config.lift, fit_kind(grid)) else None
     lifted = source or options.GridOptions(Path(out))
-    return write_report(job, "lift", described, checkpoint=used, source=lifted)
+    return write_report(stages, "lift", described, checkpoint=used, source=lifted)
 
 
 def render(out: str | Path, show: RenderOptions, path: Path | None = None) -> Path:
@@ -163,15 +163,15 @@ def render(out: str | Path, show: RenderOptions, path: Path | None = None) -> Pa
     """
     check_fields(show, what="option")
     film = None if path is None else read_film(path)
-    job = Job(Stages(Path(out)))
-    grid = posed_grid(job.stages)
-    scene = job.stages.finished("scene")
+    stages = Stages(Path(out))
+    grid = posed_grid(stages)
+    scene = stages.finished("scene")
     hold_folder(out)
     if film is not None:
-        show_path(job, grid, scene, show, film)
+        show_path(stages, grid, scene, show, film)
     else:
-        show_scene(job, grid, scene, show)
-    return write_report(job, "render", None, show=show)
+        show_scene(stages, grid, scene, show)
+    return write_report(stages, "render", None, show=show)
 
 
 def _open_and_lift(
@@ -179,15 +179,15 @@ def _open_and_lift(
     out: str | Path,
     source: options.CaptureOptions | options.DatasetClipOptions,
     checkpoint: Path | None,
-) -> tuple[Job, Grid, Arrays]:
+) -> tuple[Stages, Grid, Arrays]:
     """Open a capture and fit a scene to it; `out` is touched once the capture has been read."""
-    job = Job(Stages(Path(out)))
+    stages = Stages(Path(out))
     check_lift(config.lift, checkpoint, FitKind.CAPTURED)
     check_fields(source, what="option")
     grid = opening.open_source(config.data, source)
     hold_folder(out)
-    opening.keep_capture(job.stages, grid)
-    return job, grid, run_scene(job.stages, config, grid, checkpoint)
+    opening.keep_capture(stages, grid)
+    return stages, grid, run_scene(stages, config, grid, checkpoint)
 
 
 def _sample(

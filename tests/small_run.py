@@ -15,7 +15,7 @@ from full4d_jax.grid import About, Grid, Origin, grid_arrays, grid_from
 from full4d_jax.scene import page
 from full4d_jax.scene.reading import posed_grid, read_grid, read_scene
 from full4d_jax.scene.scene_arrays import to_arrays
-from full4d_jax.session.report import Job, write_report
+from full4d_jax.session.report import write_report
 from full4d_jax.session.stages import Stages
 from gaussians import Gaussians, Scene
 from gaussians.motion import still
@@ -80,7 +80,7 @@ def read_run(folder: Path) -> None:
     assert cameras is not None
     scene, viewing = read_scene(folder), page.run_viewing(cameras)
     page.page_text(scene, viewing, seconds=page.clip_seconds(grid.times))
-    write_report(Job(stages), "render", None)
+    write_report(stages, "render", None)
 
 
 def instead(place: Path, read: Callable[[], Any], path: Path) -> Any:

@@ -11,35 +11,33 @@ from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session.errors import input_errors
 from full4d_jax.session.files import Arrays
-from full4d_jax.session.report import Job
+from full4d_jax.session.stages import Stages
 from gaussians import Scene
 from input_pipeline.importers.camera_path import CameraPath, read_path
 
 
-def show_first_look(job: Job, grid: Grid, scene: Scene) -> None:
+def show_first_look(stages: Stages, grid: Grid, scene: Scene) -> None:
     """Write the page of a scene that is not fitted yet, and say so."""
     for name in ("orbit.mp4", "bullet.mp4", "scene.png"):  # of an earlier scene
-        (job.stages.folder / name).unlink(missing_ok=True)
-    _write_page(job, grid, scene, None, quick=True)
-    seconds = time.perf_counter() - job.started
-    job.stages.say(
-        f"first look after {seconds:.0f} s, before fitting: {job.stages.folder / 'scene.html'}"
-    )
+        (stages.folder / name).unlink(missing_ok=True)
+    _write_page(stages, grid, scene, None, quick=True)
+    seconds = time.perf_counter() - stages.started
+    stages.say(f"first look after {seconds:.0f} s, before fitting: {stages.folder / 'scene.html'}")
 
 
-def show_scene(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions) -> None:
+def show_scene(stages: Stages, grid: Grid, arrays: Arrays, show: RenderOptions) -> None:
     """Write videos and the page.
 
     Args:
-      job: the command at work.
+      stages: the folder, and what the command made there.
       grid: what the scene was fitted to.
       arrays: what the stage `scene` saved.
       show: how the scene is shown.
     """
-    folder = job.stages.folder
+    folder = stages.folder
     scene = from_arrays(arrays)
     cameras = grid.known_cameras
-    with job.stages.timed("renders"):
+    with stages.timed("renders"):
         renders.write_renders(
             folder,
             scene,
@@ -52,8 +50,8 @@ def show_scene(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions) -> Non
             background=background_in(arrays),
             between=grid.starts_at_its_end,
         )
-    with job.stages.timed("page"):
-        _write_page(job, grid, scene, arrays.get("background"), quick=False)
+    with stages.timed("page"):
+        _write_page(stages, grid, scene, arrays.get("background"), quick=False)
 
 
 def read_film(path: Path) -> CameraPath:
@@ -66,12 +64,14 @@ def read_film(path: Path) -> CameraPath:
         return read_path(path)
 
 
-def show_path(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions, path: CameraPath) -> None:
+def show_path(
+    stages: Stages, grid: Grid, arrays: Arrays, show: RenderOptions, path: CameraPath
+) -> None:
     """Write path.mp4, the film of a camera path; arguments as of `show_scene`."""
     cameras = grid.known_cameras
-    with job.stages.timed("path"):
+    with stages.timed("path"):
         renders.write_film(
-            job.stages.folder / "path.mp4",
+            stages.folder / "path.mp4",
             from_arrays(arrays),
             path,
             cameras,
@@ -81,15 +81,15 @@ def show_path(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions, path: C
 
 
 def _write_page(
-    job: Job, grid: Grid, scene: Scene, background: np.ndarray | None, *, quick: bool
+    stages: Stages, grid: Grid, scene: Scene, background: np.ndarray | None, *, quick: bool
 ) -> None:
     """Write the page of a scene; it plays as long as the source lasts, and with its sound."""
     viewing = page.run_viewing(grid.known_cameras, grid.frames[0], background)
     seconds = page.clip_seconds(grid.times)
     sound = grid.about.sound
-    path = job.stages.folder / "scene.html"
+    path = stages.folder / "scene.html"
     page.write_page(path, scene, viewing, seconds=seconds, sound=sound, quick=quick)
     if sound is not None:
         of_sound = len(page.sound_element(sound))
         scene_bytes = path.stat().st_size - of_sound
-        job.stages.say(f"page: {scene_bytes:,} bytes, and {of_sound:,} of sound")
+        stages.say(f"page: {scene_bytes:,} bytes, and {of_sound:,} of sound")

@@ -1,4 +1,4 @@
-"""One command at work in one output folder, and the report it leaves there."""
+"""The report that a command leaves in its output folder."""
 
 import json
 import math
@@ -6,7 +6,7 @@ import os
 import platform
 import resource
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +23,8 @@ SCORES = [key.removesuffix("?") for key, kind in STAGES["scene"].items() if kind
 PACKAGES = (OURS, "jax", "jaxlib", "numpy", "av")
 
 
-@dataclass
-class Job:
-    """One command at work in one output folder.
-
-    Attributes:
-      stages: the folder and its finished stages.
-      started: `time.perf_counter()` at the start.
-    """
-
-    stages: Stages
-    started: float = field(default_factory=time.perf_counter)
-
-
 def write_report(
-    job: Job,
+    stages: Stages,
     command: str,
     config: dict[str, Any] | None,
     *,
@@ -47,26 +34,26 @@ def write_report(
     """Write report.json and, where there is a config, config.json; return the folder.
 
     Args:
-      job: the command at work.
+      stages: the folder, and what the command made there.
       command: its name.
       config: the experiment as plain values; None leaves config.json as it is.
       checkpoint: weights of the prior that it asked, or "shipped"; None where it asked none.
       options: dataclasses of options, by name, to be listed in the report.
     """
-    folder = job.stages.folder
-    grid = job.stages.arrays["grid"]
-    scene = job.stages.arrays.get("scene", {})
+    folder = stages.folder
+    grid = stages.arrays["grid"]
+    scene = stages.arrays.get("scene", {})
     scores = {name: round(float(scene[name]), 4) for name in SCORES if name in scene}
     sizes = zip(("views", "instants", "rows", "columns"), grid["frames"].shape, strict=False)
     report = {
         "command": command,
-        "seconds": {name: round(value, 2) for name, value in job.stages.seconds.items()},
-        "seconds_in_all": round(time.perf_counter() - job.started, 2),
+        "seconds": {name: round(value, 2) for name, value in stages.seconds.items()},
+        "seconds_in_all": round(time.perf_counter() - stages.started, 2),
         **dict(sizes),
         **{name: score for name, score in scores.items() if math.isfinite(score)},
         **{key: str(scene[key]) for key in ("disagreement",) if key in scene},
         "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
-        "warnings": job.stages.warnings,
+        "warnings": stages.warnings,
         "source": str(grid["note"]),
         "place": {name: grid[name].tolist() for name in PLACE if name in grid},
         "way": type(options["source"]).__name__ if "source" in options else None,
@@ -80,11 +67,11 @@ def write_report(
             text = json.dumps(content, indent=2, default=str)
             write_text(folder / f"{name}.json", text + "\n")
     files = ", ".join(sorted(path.name for path in folder.iterdir() if path.name[0] != "."))
-    job.stages.say(f"{folder}: {files}")
+    stages.say(f"{folder}: {files}")
     if command in NEXT and "intrinsics" in grid:
-        job.stages.say(f"next: full4d {NEXT[command]} {folder}")
+        stages.say(f"next: full4d {NEXT[command]} {folder}")
     elif (folder / "scene.html").exists():
-        job.stages.say(f"open {folder / 'scene.html'} in a browser")
+        stages.say(f"open {folder / 'scene.html'} in a browser")
     else:
-        job.stages.say(f"look at {folder / 'grid.png'}")
+        stages.say(f"look at {folder / 'grid.png'}")
     return folder

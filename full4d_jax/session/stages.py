@@ -40,6 +40,7 @@ class Stages:
       seconds: how long each stage ran, in this run or when it was made.
       fingerprints: hash of everything that each stage depends on.
       arrays: what each stage made.
+      started: `time.perf_counter()` at the start.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class Stages:
     seconds: dict[str, float] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     arrays: dict[str, Arrays] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter)
 
     def run(
         self,
