@@ -143,23 +143,19 @@ def allowed_frames(
     """
     view, time = np.indices((views, frames))
     clip = frames // 2 if cross_half and frames > 1 else frames
-    i = Frames(*(x[:, :, None, None] for x in (view, time % clip, time // clip)))
     j = Frames(view, time % clip, time // clip)
+    i = Frames(*(x[:, :, None, None] for x in j))
     rule = find_mask(mask)
-    advice = "see docs/attention.md"
+    expected = "one boolean for each pair, and for each frame one that it reads"
     try:
-        answers = np.asarray(rule(i, j))
-        allowed = np.array(np.broadcast_to(answers, (views, frames, views, frames)))
+        allowed = np.array(np.broadcast_to(rule(i, j), (views, frames, views, frames)))
+        blind = np.argwhere(~allowed.any((2, 3))).tolist()
+        if allowed.dtype == bool and not blind:
+            return allowed
+        found = f"{allowed.dtype}, and view and frame that read nothing: {blind[:1]}"
     except Exception as error:
-        words = f"{type(error).__name__}: {error}"
-        raise InputError("mask", mask, words, "one boolean for each pair", advice) from error
-    if allowed.dtype != bool:
-        raise InputError("mask", mask, allowed.dtype, "booleans", advice)
-    blind = np.argwhere(~allowed.any((2, 3)))
-    if len(blind):
-        found = "view {}, frame {} may read nothing".format(*blind[0])
-        raise InputError("mask", mask, found, "a frame to read for each", advice)
-    return allowed
+        found = f"{type(error).__name__}: {error}"
+    raise InputError("mask", mask, found, expected, ADVICE)
 
 
 def beyond_own_view(allowed: Bool[np.ndarray, "v t v t"], mask: str) -> Bool[np.ndarray, "v t v t"]:
