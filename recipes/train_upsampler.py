@@ -26,7 +26,7 @@ from upsampler_pairs import Pair, UpsamplerSettings, batches, drawn_pairs
 
 from full4d_jax.config import DEFAULT
 from full4d_jax.generation.prior import open_prior
-from full4d_jax.media.metrics import Distance, require_lpips
+from full4d_jax.media.metrics import Distance, load_lpips
 from full4d_jax.models.functional import Params
 from full4d_jax.models.upsampler import init_params, near, upsample
 from full4d_jax.session.errors import input_errors
@@ -55,7 +55,7 @@ def main(
       init: weights to start from.
     """
     prior = open_prior(DEFAULT, Path(settings.prior) if settings.prior else None)
-    distance = require_lpips("perceptual") if settings.perceptual else None
+    distance = load_lpips("perceptual") if settings.perceptual else None
     with input_errors("videos", "give another folder"):
         clips = training_clips(settings.videos) if settings.videos else []
     params, summary = run(

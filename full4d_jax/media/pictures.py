@@ -1,5 +1,6 @@
 """Pictures for people: labelled contact sheets, coloured depth, and where the cameras stand."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -89,7 +90,8 @@ def contact_sheet(
     left = 2 * MARGIN_PIXELS + int(max(font.getlength(label) for label in rows))
     words = [word for label in columns for word in label.split()]
     pitch = MARGIN_PIXELS + max(cell_width, *(int(font.getlength(word)) for word in words), 0)
-    columns = [_wrapped(label, pitch - MARGIN_PIXELS, font) for label in columns]
+    letters = int((pitch - MARGIN_PIXELS) / font.getlength("n"))
+    columns = [textwrap.fill(label, letters, break_long_words=False) for label in columns]
     lines = 1 + max(label.count("\n") for label in columns)
     top = 2 * MARGIN_PIXELS + lines * FONT_PIXELS + (FONT_PIXELS + MARGIN_PIXELS if title else 0)
     size = left + t * pitch, top + v * (cell_height + MARGIN_PIXELS)
@@ -114,23 +116,10 @@ def contact_sheet(
     return np.asarray(page)
 
 
-def _wrapped(label: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Break the label into lines that are no wider than `width`, unless a word is."""
-    lines = [""]
-    for word in label.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return "\n".join(lines)
-
-
 def frustums(
     views: Cameras,
     *,
     points: Float[np.ndarray, "n 3"] | None = None,
-    colors: UInt8[np.ndarray, "n 3"] | None = None,
     side: int = 320,
 ) -> UInt8[np.ndarray, "{2*side} {side} 3"]:
     """Draw the cameras from above (z up the page) and, below, from the right (z to the right).
@@ -141,7 +130,6 @@ def frustums(
     Args:
       views: the cameras, the source first.
       points: scene points to show behind the cameras, world units.
-      colors: their sRGB colours.
       side: pixels of each of the two drawings.
     """
     intrinsics = np.asarray(views.intrinsics)
@@ -162,24 +150,21 @@ def frustums(
     high = shown.max(0)
     middle = (low + high) / 2
     span = (high - low).max() * 1.1
-    oversampling = 2
+    eighths = 8  # of a pixel, in which OpenCV takes places
 
     def panel(title: str, right: np.ndarray, up: np.ndarray) -> np.ndarray:
-        pixels = side * oversampling
-        page = Image.new("RGB", (pixels, pixels), PAPER)
-        draw = ImageDraw.Draw(page)
+        page = np.full((side, side, 3), PAPER, np.uint8)
 
         def place(where: np.ndarray) -> np.ndarray:
             flat = np.stack([(where - middle) @ right, -((where - middle) @ up)], -1)
-            return (flat / span + 0.5) * pixels
+            return np.round((flat / span + 0.5) * side * eighths).astype(np.int32)
 
         def line(where: np.ndarray, ink: tuple[int, int, int]) -> None:
-            draw.line(place(where).ravel().tolist(), ink, oversampling)
+            cv2.polylines(page, [place(where)], False, ink, 1, cv2.LINE_AA, shift=3)
 
         if points is not None:
-            inks = np.tile(FAINT, (len(points), 1)) if colors is None else colors
-            for (x, y), ink in zip(place(points), inks.tolist(), strict=True):
-                draw.rectangle((x - 1, y - 1, x + 1, y + 1), tuple(ink))
+            x, y = (place(points) // eighths).clip(0, side - 1).T
+            page[y, x] = FAINT
         for axis in np.eye(3)[[0, 2] if up[2] else [1, 2]]:
             line(np.stack([pivot - 0.05 * axis, pivot + 0.05 * axis]), INK)
         for i in reversed(range(len(paths))):  # the source last, on top
@@ -188,10 +173,11 @@ def frustums(
             line(tips[i, [0, 1, 2, 3, 0]], ink)
             for tip in tips[i]:
                 line(np.stack([paths[i, 0], tip]), ink)
-        draw.rectangle((0, 0, pixels - 1, pixels - 1), outline=FAINT, width=oversampling)
-        font = ImageFont.load_default(FONT_PIXELS * oversampling)
-        draw.text((oversampling * MARGIN_PIXELS, oversampling * MARGIN_PIXELS), title, INK, font)
-        return np.asarray(page.resize((side, side)))
+        cv2.rectangle(page, (0, 0), (side - 1, side - 1), FAINT)
+        drawn = Image.fromarray(page)
+        font = ImageFont.load_default(FONT_PIXELS)
+        ImageDraw.Draw(drawn).text((MARGIN_PIXELS, MARGIN_PIXELS), title, INK, font)
+        return np.asarray(drawn)
 
     x, y, z = np.eye(3)
     return np.concatenate([panel("from above", x, z), panel("from the right", z, -y)])
@@ -256,17 +242,14 @@ def write_side_by_side(path: Path, frames: UInt8[ndarray, "v t h w 3"], fps: flo
     least_seconds = 3.0
     joined = np.concatenate(list(frames), axis=2)
     height, width = joined.shape[1:3]
-    scale = min(max(1, round(256 / height)), most_columns // width)
-    if scale >= 1:
-        large = [enlarge(picture, scale) for picture in joined]
-    else:
-        size = most_columns, max(1, round(height * most_columns / width))
-        large = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in joined]
+    scale = min(max(1, round(256 / height)), most_columns // width) or most_columns / width
+    large = [enlarge(picture, scale) for picture in joined]
     turn = large + large[-2:0:-1]
     repeats = max(1, round(least_seconds * fps / len(turn)))
     write_video(path, np.stack(turn * repeats), fps)
 
 
-def enlarge(picture: UInt8[ndarray, "h w 3"], scale: int) -> UInt8[ndarray, "H W 3"]:
-    """Enlarge a picture by a whole factor, smooth between the pixels."""
-    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+def enlarge(picture: UInt8[ndarray, "h w 3"], scale: float) -> UInt8[ndarray, "H W 3"]:
+    """Scale a picture by a factor, smooth between the pixels."""
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=method)

@@ -71,12 +71,10 @@ def _samples(path: Path, start: float, count: int) -> Float32[ndarray, " n"] | N
                 for part in resampler.resample(frame):
                     values = part.to_ndarray()[0]
                     time = frame.time if part.time is None else part.time
-                    offset = round((time - begin) * SAMPLE_RATE)
-                    low = max(0, offset)
-                    high = min(count, offset + len(values))
-                    if high > low:
-                        samples[low:high] = values[low - offset : high - offset]
-                        is_heard = True
+                    places = round((time - begin) * SAMPLE_RATE) + np.arange(len(values))
+                    here = (places >= 0) & (places < count)
+                    samples[places[here]] = values[here]
+                    is_heard |= bool(here.any())
         except (FFmpegError, ValueError):
             pass  # damaged, or of another rate or layout, from here on: silent
     return np.nan_to_num(samples).clip(-1, 1) if is_heard else None
@@ -88,13 +86,10 @@ def _encoded(samples: Float32[ndarray, " n"]) -> bytes:
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
         stream.codec_context.bit_rate = 48_000
-        aac_frame = 1024  # samples
-        for begin in range(0, len(samples), aac_frame):
-            values = np.ascontiguousarray(samples[None, begin : begin + aac_frame])
-            frame = av.AudioFrame.from_ndarray(values, format="fltp", layout="mono")
-            frame.sample_rate = SAMPLE_RATE
-            frame.pts = begin
-            frame.time_base = Fraction(1, SAMPLE_RATE)
-            container.mux(stream.encode(frame))
+        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        frame.sample_rate = SAMPLE_RATE
+        frame.pts = 0
+        frame.time_base = Fraction(1, SAMPLE_RATE)
+        container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return file.getvalue()

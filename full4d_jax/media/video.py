@@ -28,6 +28,7 @@ from input_pipeline.video_files import (
 )
 from input_pipeline.whole_files import whole_file
 
+MOST_DAMAGED = 0.2  # of the frames
 NO_VIDEOS = ("tty",)  # formats of FFmpeg's that draw any text
 
 
@@ -89,14 +90,15 @@ def read_video(
     # Time stamps come first: pictures are decoded only once it is settled which.
     shown = timeline(path, start - 0.5 * step, end, frames)
     damage = damage_note(shown)
-    _check_damage(path, shown, start)
+    if shown.damaged.sum() > MOST_DAMAGED * len(shown.times):
+        do = "encode it again from the original, or take another part with --start"
+        expected = f"at most {MOST_DAMAGED:.0%} of the frames from {start:g} s on"
+        raise InputError("video", path, damage, expected, do)
     times = shown.times[~shown.damaged]
     if len(times) < frames:
-        readable = f"{len(times)} readable frames from {start:g} s on" + f" ({damage})" * bool(
-            damage
-        )
+        found = f"{len(times)} readable frames from {start:g} s on {damage}"
         do = "encode it again, give another video, or ask for fewer frames"
-        raise InputError("video", path, readable, f"at least {frames} frames", do)
+        raise InputError("video", path, found, f"at least {frames} frames", do)
     chosen = _choose(times, frames, start, step, path, exact=fps is not None)
     taken = times[chosen]
     midway = _midway(times, chosen)
@@ -135,33 +137,14 @@ def read_video(
 def damage_note(shown: Timeline) -> str:
     """Return what is damaged in a part of a video, in words; "" where nothing is."""
     parts = []
-    count = int(shown.damaged.sum())
-    if count:
+    if shown.damaged.any():
         seconds = shown.times[shown.damaged]
-        frames = "1 damaged frame" if count == 1 else f"{count} damaged frames"
-        parts.append(f"{frames} of the video left out, {seconds[0]:.2f} s to {seconds[-1]:.2f} s")
+        count = f"{len(seconds)} of {len(shown.times)} frames are damaged"
+        parts.append(f"{count}, from {seconds[0]:.2f} s to {seconds[-1]:.2f} s")
     if shown.end:
         last = f" after {shown.times[-1]:.2f} s" if len(shown.times) else ""
         parts.append(f"the video is damaged{last} ({shown.end})")
     return "; ".join(parts)
-
-
-def _check_damage(path: Path, shown: Timeline, start: float) -> None:
-    """Refuse a part of which too many frames are damaged.
-
-    Raises:
-      InputError: more than a fifth of them are.
-    """
-    most_damaged = 0.2  # of the frames
-    count = int(shown.damaged.sum())
-    if count <= most_damaged * len(shown.times):
-        return
-    seconds = shown.times[shown.damaged]
-    place = f"from {seconds[0]:.2f} s to {seconds[-1]:.2f} s"
-    damage = f"{count} damaged frames of {len(shown.times)}, {place}"
-    do = "encode it again from the original, or take another part with --start"
-    part = f"at most {most_damaged:.0%} of the frames from {start:g} s on"
-    raise InputError("video", path, damage, part, do)
 
 
 def _pictures(
@@ -257,20 +240,10 @@ def resize_note(size: tuple[int, int], resized: tuple[int, int]) -> str:
     rows, columns = size
     height, width = resized
     scale = min(rows / height, columns / width)
-    cut_columns = columns - round(width * scale)
-    cut_rows = rows - round(height * scale)
-    resizing = f"the whole picture, {columns}x{rows}, resized to {width}x{height}"
-    if max(cut_columns, cut_rows) <= 0:
-        return resizing
-    cut, side = (cut_columns, "width") if cut_columns > 0 else (cut_rows, "height")
-    share = cut / (columns if cut_columns > 0 else rows)
+    kept = scale * min(height / rows, width / columns)
     rounding = 0.06  # what sides lose at most where they are rounded to multiples of 8
-    if share > rounding:
-        return (
-            f"only the middle {1 - share:.0%} of the picture's {side}, {columns}x{rows}, resized "
-            f"to {width}x{height}"
-        )
-    return f"{resizing}, but for {cut} pixels of its {side}, as sides are rounded"
+    part = "the whole picture" if kept > 1 - rounding else f"only the middle {kept:.0%}"
+    return f"{part}, {columns}x{rows}, resized to {width}x{height}"
 
 
 def write_video(path: str | Path, frames: UInt8[ndarray, "t h w 3"], fps: float) -> None:

