@@ -12,8 +12,6 @@ Axis letters, here and in all annotations of the package:
 """
 
 import importlib
-import importlib.util
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -64,27 +62,6 @@ _MODULES = {
     "train_step": "training.step",
     "velocity": "models.dit",
 }
-# The packages installed beside this one, and a file of each.
-_NEIGHBOURS = {"gaussians": "rendering/rasterizer.py", "input_pipeline": "schema.py"}
-
-
-def _check_neighbours() -> None:
-    """Refuse a user's module that hides a package of ours, as one beside their script does.
-
-    Raises:
-      ImportError: The message names the file.
-    """
-    for name, file in _NEIGHBOURS.items():
-        spec = importlib.util.find_spec(name)
-        origin = None if spec is None else spec.origin
-        if origin is None or not (Path(origin).parent / file).is_file():
-            raise ImportError(
-                f"module: {name}: found {origin or 'none'}, expected the package {name} that is "
-                "installed with full4d_jax; rename that file, or remove it from sys.path"
-            )
-
-
-_check_neighbours()
 
 
 def __getattr__(name: str) -> Any:

@@ -84,9 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _refusal(error: Exception) -> InputError | None:
     """Return an error about the input, the disk or the machine in one line; None for a bug."""
-    if isinstance(error, InputError):
-        return error
-    known = disk_error(error) or machine_error(error)
+    known = error if isinstance(error, InputError) else disk_error(error) or machine_error(error)
     if known is None and isinstance(error, ValueError | OSError):
         with contextlib.suppress(ValueError, OSError):  # of another form
             known = as_input_error("file", error, "give another one")
@@ -115,9 +113,8 @@ def _dispatch(words: list[str]) -> None:
       InputError: there is no such verb.
     """
     if not words or words[0] in (*HELP, "help"):
-        modules = {name: f"full4d_jax.commands.{name}" for name in verbs()}
-        about = {name: importlib.import_module(path).__doc__ for name, path in modules.items()}
-        print(_listing("full4d VERB [SOURCE] [--config PRESET] [--field.sub value ...]", about))
+        modules = {x: importlib.import_module(f"full4d_jax.commands.{x}") for x in verbs()}
+        _print_listing("full4d VERB [SOURCE] [--config PRESET] [--field.sub value ...]", modules)
         print(f"\nfull4d VERB --help lists the options; {DEBUG} tells where an error arose.")
         return
     if words[0] == "--version":
@@ -125,15 +122,14 @@ def _dispatch(words: list[str]) -> None:
 
         print(our_version())
         return
-    verb = words[0].replace("-", "_")
-    rest = words[1:]
+    verb, *rest = words
+    verb = verb.replace("-", "_")
     _require_word(verb, verbs(), "full4d")
     functions = functions_of(verb)
     if verb in functions:
         call(functions[verb], f"full4d {verb}", rest)
     elif not rest or rest[0] in HELP:
-        about = {name: function.__doc__ for name, function in functions.items()}
-        print(_listing(f"full4d {verb} WORD", about))
+        _print_listing(f"full4d {verb} WORD", functions)
     else:
         _require_word(rest[0], functions, f"full4d {verb}")
         call(functions[rest[0]], f"full4d {verb} {rest[0]}", rest[1:])
@@ -146,11 +142,12 @@ def _require_word(word: str, known: Sequence[str] | dict[str, Any], prog: str) -
         raise InputError("command", prog, word, " or ".join(similar), f"see {prog} --help")
 
 
-def _listing(usage: str, about: dict[str, str | None]) -> str:
+def _print_listing(usage: str, documented: dict[str, Any]) -> None:
     """List names with the first line of their docstrings, below a line of usage."""
-    first = {name: (text or "").partition("\n")[0].rstrip(".") for name, text in about.items()}
-    rows = [f"  {name:<10} {line}" for name, line in first.items()]
-    return "\n".join([f"usage: {usage}", "", *rows])
+    print(f"usage: {usage}\n")
+    for name, thing in documented.items():
+        first = (inspect.getdoc(thing) or "").partition("\n")[0]
+        print(f"  {name:<10} {first.rstrip('.')}")
 
 
 def call(function: Callable[..., Any], prog: str, words: list[str]) -> None:
@@ -187,20 +184,17 @@ def read_options(
       SystemExit: tyro printed help or why it cannot read the words.
     """
     hints = get_type_hints(function)
-    config = None
-    rest = words
-    if "config" in hints:
-        config, rest = _load_config(prog, words)
+    config, rest = _load_config(prog, words) if "config" in hints else (None, words)
     # A source of several kinds is a union of dataclasses of options.
     candidates = get_args(hints.get("source"))
+    if not candidates:
+        return _parse(function, prog, rest, config, None)
     path = path or (rest[0] if rest and rest[0][:1] != "-" else "")
-    chosen = None
-    if candidates:
-        needs_cameras = config is None or config.model.needs_cameras
-        chosen = choose_source(candidates, path, rest, model_needs_cameras=needs_cameras)
+    needs_cameras = config is None or config.model.needs_cameras
+    chosen = choose_source(candidates, path, rest, model_needs_cameras=needs_cameras)
     bound = _parse(function, prog, rest, config, chosen)
-    given = bound.keywords["source"].given_path if chosen and not path else None
-    if given is None:
+    given = bound.keywords["source"].given_path
+    if path or given is None:
         return bound
     return read_options(function, prog, words, str(given))  # it stands behind options
 

@@ -11,21 +11,21 @@ from full4d_jax.session.fields import Between, Share
 from full4d_jax.session.help_text import Shown
 from full4d_jax.source.options import PlaySeconds
 
-# What the ending of a name asks for, and what of `gaussians` writes it; the first that fits counts.
-KINDS = {
-    ".4d.ply": ("4D PLY", "save_dynamic_ply"),
-    ".ftgs.ply": ("FTGS PLY", "save_ftgs_ply"),
-    ".compressed.ply": ("packed PLY", "save_packed_ply"),
-    ".ply": ("3DGS PLY", "save_ply"),
-    ".4dgs": ("4dgs", "save_4dgs"),
-    ".splat": ("splat", "save_splat"),
-    ".spz": ("spz", "save_spz"),
-    ".sog": ("SOG", "save_sog"),
-    ".glb": ("glTF", "save_glb"),
-    ".html": ("page", ""),
+# What of `gaussians` writes each kind, which the ending of a name asks for; the first that fits.
+WRITERS = {
+    ".4d.ply": "save_dynamic_ply",
+    ".ftgs.ply": "save_ftgs_ply",
+    ".compressed.ply": "save_packed_ply",
+    ".ply": "save_ply",
+    ".4dgs": "save_4dgs",
+    ".splat": "save_splat",
+    ".spz": "save_spz",
+    ".sog": "save_sog",
+    ".glb": "save_glb",
+    ".html": "",
 }
-MOVING = ("4D PLY", "FTGS PLY", "4dgs")
-TARGETS = f"{', '.join(KINDS)}, or no suffix for a folder of .ply files"
+MOVING = (".4d.ply", ".ftgs.ply", ".4dgs")
+TARGETS = f"{', '.join(WRITERS)}, or no suffix for a folder of .ply files"
 
 
 def splats(
@@ -50,44 +50,39 @@ def splats(
       seconds: how long one pass through the clip plays, for .4dgs and .html; without it, as long as
         the video.
     """
-    kind, writer = _kind(target)
-    if not kind:
-        raise InputError("target", target, target.suffix, TARGETS, "give another name")
+    kind = next((x for x in WRITERS if target.name.endswith(x)), target.suffix)
+    if kind and kind not in WRITERS:
+        raise InputError("target", target, kind, TARGETS, "give another name")
     import gaussians
     from full4d_jax.scene.any_scene import open_scene
     from full4d_jax.session.files import open_folder
-    from gaussians import DynamicGaussians, Gaussians, save_ply_sequence
     from gaussians.motion import still
-    from input_pipeline.whole_files import whole_file
+    from input_pipeline.whole_files import whole_file, write_text
 
     shown = open_scene(source)
     scene = shown.scene
-    do = "give another target"
-    if isinstance(scene, Gaussians) and (kind in MOVING or kind == "sequence"):
+    moves = kind in MOVING or not kind
+    if moves and isinstance(scene, gaussians.Gaussians):
         scene = still(scene)
-    if kind in MOVING and not isinstance(scene, DynamicGaussians):
+    do = "give another target"
+    if kind in MOVING and not isinstance(scene, gaussians.DynamicGaussians):
         raise InputError("scene", source, "motion by deformation", "freetime motion", do)
-    if target.is_dir() and kind != "sequence":
-        found = "a folder"
-        raise InputError("target", f"{target}: file", found, "a name for a file", do)
-    open_folder(target.parent)
+    if not moves and kind != ".html" and not isinstance(scene, gaussians.Gaussians):
+        scene = scene.at(time)
+    open_folder(target.parent if kind else target)
     with input_errors("scene", do):
-        if kind == "sequence":
-            assert not isinstance(scene, Gaussians), "it was made one that does not move"
-            save_ply_sequence(open_folder(target), scene, instants)
-        elif kind == "page":
-            page = shown.page(seconds)
-            with whole_file(target) as partial:
-                partial.write_text(page)
+        if not kind:
+            gaussians.save_ply_sequence(target, scene, instants)
+        elif kind == ".html":
+            write_text(target, shown.page(seconds))
         else:
-            if kind not in MOVING and not isinstance(scene, Gaussians):
-                scene = scene.at(time)
-            more = {"seconds": seconds or shown.seconds} if kind == "4dgs" else {}
+            more = {"seconds": seconds or shown.seconds} if kind == ".4dgs" else {}
             with whole_file(target) as partial:
-                getattr(gaussians, writer)(partial, scene, **more)
+                getattr(gaussians, WRITERS[kind])(partial, scene, **more)
     files = sorted(target.glob("*.ply")) if target.is_dir() else [target]
     size = sum(file.stat().st_size for file in files)
-    print(f"{target}: {kind}, {shown.count} Gaussians, {size / 1e6:.2f} MB")
+    what = kind or "one .ply an instant"
+    print(f"{target}: {what}, {shown.count} Gaussians, {size / 1e6:.2f} MB")
 
 
 def codec(
@@ -156,11 +151,3 @@ def wan(
     layout = import_wan(config.model, source, target)
     print(f"{target}: {layout} layout, {target.stat().st_size / 1e9:.2f} GB")
     print(f"next: full4d train --config PRESET --init {target}")
-
-
-def _kind(target: Path) -> tuple[str, str]:
-    """Return the kind of file that a name asks for, and its writer; empty when it does not say."""
-    for ending, kind in KINDS.items():
-        if target.name.endswith(ending):
-            return kind
-    return ("" if target.suffix else "sequence"), ""

@@ -1,13 +1,12 @@
 """Inspect a training step, or what asks a prior: memory, work and communication without a run."""
 
-import math
 import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from full4d_jax.config import Config, MeshConfig, check_config
-from full4d_jax.session.fields import Count, CountOrZero, require
+from full4d_jax.session.fields import Between, Count, CountOrZero, Weight, require
 from full4d_jax.session.help_text import Shown
 
 ANNOTATIONS = ("encode", "depth")
@@ -23,8 +22,8 @@ def inspect(
     topology: str = "",
     slices: Count = 1,
     devices: CountOrZero = 0,
-    efficiency: float = 0.4,
-    price: float = 0.0,
+    efficiency: Annotated[float, Between(1e-3, 1)] = 0.4,
+    price: Weight = 0.0,
     json: Path | None = None,
 ) -> None:
     """Print parameters, shardings, FLOPs, and bytes on each device.
@@ -52,15 +51,14 @@ def inspect(
       json: file to write what was found for a topology.
     """
     check_config(config)
-    require("efficiency", efficiency, 0 < efficiency <= 1, "a share above 0, at most 1")
-    require("price", price, 0 <= price < math.inf, "a number of at least 0")
-    of_the_step = {"slices": slices - 1, "price": price}
-    for name, value in of_the_step.items():
-        require(name, value, program == "step" or not value, "none but with the program step")
-    for name, value in (of_the_step | {"json": json}).items():
-        require(name, value, bool(topology) or not value, "none without a --topology")
-    fits = program not in ANNOTATIONS or bool(topology)
-    require("program", program, fits, "step, or a --topology to compile it for")
+    of_a_step = {"slices": slices if slices > 1 else None, "price": price or None}
+    for name, value in of_a_step.items():
+        fits = program == "step" or value is None
+        require(name, value, fits, "none but with the program step", what="option")
+    compiled = of_a_step | {"json": json, "program": program if program in ANNOTATIONS else None}
+    for name, value in compiled.items():
+        fits = bool(topology) or value is None
+        require(name, value, fits, "another one without a --topology", what="option")
     if topology:  # Before jax is imported: there is no TPU, and no other process to mind.
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ["TPU_WORKER_HOSTNAMES"] = "localhost"
@@ -69,7 +67,7 @@ def inspect(
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # that there is no GPU
     from full4d_jax.training.dry_run import inspection
 
-    if topology and config.model.precision == "auto":  # of accelerators
+    if config.model.precision == "auto" and (topology or program != "step"):  # of accelerators
         config = replace(config, model=replace(config.model, precision="bfloat16"))
     if program in ANNOTATIONS:
         _inspect_annotation(config, program, topology, json)
@@ -128,10 +126,7 @@ def _inspect_asking(
     from full4d_jax.training.dry_run.devices import slice_devices
 
     # Chips are those of a slice by name, or simulated ones.
-    fits = config.model.needs_cameras
-    require("program", program, fits, "step with model.projection none")
-    if config.model.precision == "auto":
-        config = replace(config, model=replace(config.model, precision="bfloat16"))
+    require("program", program, config.model.needs_cameras, "step with model.projection none")
     if topology:
         chips = slice_devices(topology, 1)
         mesh = grid_mesh(config.mesh, chips) or make_mesh(MeshConfig(data=1), chips[:1])

@@ -1,7 +1,6 @@
 """Parameters as safetensors files: bfloat16 tensors under dotted names, and text metadata."""
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from full4d_jax.models.safetensors_files import (
     write_safetensors,
 )
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.fields import table_of
+from full4d_jax.session.fields import misfits
 from input_pipeline.plain_files import load_json, parse_json, require_layout
 
 Model = TypeVar("Model")
@@ -123,22 +122,6 @@ def _read(file: Any, name: str, like: Any, on_host: bool) -> jax.Array | np.ndar
     )
 
 
-def described(params: Any) -> list[tuple[list[int], str, str]]:
-    """Return shape, type and SHA-256 of each parameter in float32, as `fingerprint` of arrays has.
-
-    One layer of one parameter at a time is on the host, wherever the shards of the others are.
-    Where these are in several processes, all call this together.
-    """
-
-    def mark(x: jax.Array) -> str:
-        digest = hashlib.sha256()
-        for _, layer in _layers(_in_memory(x)):
-            digest.update(_whole(layer).astype(np.float32).tobytes())
-        return digest.hexdigest()
-
-    return [(list(x.shape), "float32", mark(x)) for x in jax.tree.leaves(params)]
-
-
 def check_params(path: str | Path, like: dict[str, Any]) -> None:
     """Refuse what `load_params` refuses, without reading a tensor.
 
@@ -230,7 +213,10 @@ def model_of_metadata(path: str | Path, metadata: dict[str, Any], kind: type[Mod
     if sizes.keys() != names:
         found = f"other metadata ({', '.join(sizes)})"
         raise refused("", found, f"the fields {', '.join(sorted(names))}")
-    return kind(**table_of(kind, sizes, refused))
+    network = kind(**{name: tuple(x) if isinstance(x, list) else x for name, x in sizes.items()})
+    for name, value, expected in misfits(network):
+        raise refused(name, repr(value), expected)
+    return network
 
 
 def summary_beside(weights: Path) -> dict[str, Any] | str:

@@ -9,7 +9,7 @@ bounds, the words of a `Literal`, and plain types. A tuple of bounded numbers mu
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -50,9 +50,9 @@ def check_fields(values: Any, *, what: Literal["config", "option"] = "config") -
     Raises:
       InputError: naming the field.
     """
-    for name, value, hint in fields_of(values):
+    for name, value, expected in misfits(values):
         name = name.rpartition(".")[2] if what == "option" else name
-        require(name, value, _fits(hint, value), _words(hint), what=what)
+        require(name, value, False, expected, what=what)
 
 
 def check_values(values: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
@@ -65,34 +65,26 @@ def check_values(values: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
     Raises:
       InputError: naming the option.
     """
-    for name, value in values.items():
-        if not dataclasses.is_dataclass(value):
-            require(name, value, _fits(hints[name], value), _words(hints[name]), what="option")
-        elif name != "config":
-            check_fields(value, what="option")
+    for name, given in values.items():
+        for field, value, expected in misfits(given, hints[name], name) if name != "config" else ():
+            require(field.rpartition(".")[2], value, False, expected, what="option")
 
 
-def table_of(
-    kind: type, table: dict[str, Any], refuse: Callable[..., InputError]
-) -> dict[str, Any]:
-    """Return the values of a dataclass's fields in a table of JSON, lists as tuples.
+def misfits(value: Any, hint: Any = None, name: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Yield dotted name, value, and what it may be, of each field of nested dataclasses that errs.
 
     Args:
-      kind: the dataclass, whose annotations say what the values may be.
-      table: values by name, those of other names are left out.
-      refuse: makes the error from the field, its value and what was expected.
-
-    Raises:
-      InputError: what `refuse` returns, for a value that its field cannot have.
+      value: of a field, or a dataclass.
+      hint: the annotation of the field.
+      name: of the field.
     """
-    hints = get_type_hints(kind, include_extras=True)
-    values = {}
-    for name in hints.keys() & table.keys():
-        value = table[name]
-        values[name] = tuple(value) if isinstance(value, list) else value
-        if not _fits(hints[name], values[name]):
-            raise refuse(name, repr(value), _words(hints[name]))
-    return values
+    if dataclasses.is_dataclass(value):
+        hints = get_type_hints(type(value), include_extras=True)
+        for field in dataclasses.fields(value):
+            dotted = f"{name}.{field.name}".lstrip(".")
+            yield from misfits(getattr(value, field.name), hints[field.name], dotted)
+    elif not _fits(hint, value):
+        yield name, value, _words(hint)
 
 
 def require(
@@ -116,27 +108,15 @@ def require(
     raise InputError("config", name, repr(value), expected, do)
 
 
-def fields_of(values: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield dotted name, value and annotation of every field of nested dataclasses."""
-    hints = get_type_hints(type(values), include_extras=True)
-    for field in dataclasses.fields(values):
-        name = prefix + field.name
-        value = getattr(values, field.name)
-        if dataclasses.is_dataclass(value):
-            yield from fields_of(value, f"{name}.")
-        else:
-            yield name, value, hints[field.name]
-
-
 def _fits(hint: Any, value: Any) -> bool:
     """Return whether an annotation allows a value."""
     kind = get_origin(hint)
     parts = get_args(hint)
-    if kind is Annotated and _bound(hint) is None:  # its marks are for others
-        return _fits(parts[0], value)
-    if kind is Annotated:
+    if kind is Annotated and (bound := _bound(hint)):
         number = type(value) is int or (type(value) is float and parts[0] is float)
-        return number and parts[1].low <= value <= parts[1].high
+        return number and bound.low <= value <= bound.high
+    if kind is Annotated:  # its marks are for others
+        return _fits(parts[0], value)
     if kind is Literal:
         return value in parts
     if kind in (Union, UnionType):
@@ -153,17 +133,15 @@ def _fits(hint: Any, value: Any) -> bool:
 
 def _words(hint: Any) -> str:
     """Return what an annotation allows, for a message."""
+    parts = get_args(hint)
     if get_origin(hint) is tuple:
-        part = get_args(hint)[0]
-        if type(part) is type:
-            return f"a tuple of {part.__name__}"
-        return f"a tuple, each {_words(part)}"
+        return f"a tuple, each {_words(parts[0])}"
     if bound := _bound(hint):
         return str(bound)
     if get_origin(hint) is Literal:
-        return f"one of {', '.join(map(str, get_args(hint)))}"
+        return f"one of {', '.join(map(str, parts))}"
     if get_origin(hint) is Annotated:
-        return _words(get_args(hint)[0])
+        return _words(parts[0])
     return f"a value of type {getattr(hint, '__name__', hint)}"
 
 
