@@ -26,12 +26,16 @@ from jaxtyping import Array, Float
 
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DEFAULT
-from full4d_jax.evaluation.fidelity import Distances, fidelity_scores, load_distances
-from full4d_jax.evaluation.prior_rows import regions_of
+from full4d_jax.evaluation.fidelity import (
+    Distances,
+    fidelity_scores,
+    load_distances,
+    moving_region,
+)
 from full4d_jax.evaluation.table import text_table
 from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_small, load_upsampler
 from full4d_jax.generation.prior import Prior, open_prior
-from full4d_jax.generation.projection_guidance import fill_holes
+from full4d_jax.generation.projection_guidance import fill_holes, project_video
 from full4d_jax.generation.static_points import find_static_points
 from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
 from full4d_jax.grid import around_source
@@ -172,7 +176,9 @@ def score(
 ) -> dict[tuple[str, str], dict[str, float | None]]:
     """Return the scores of every row."""
     truth = np.asarray(clip.frames[1:])
-    regions = regions_of(clip, clip.depth[0])
+    seen = jax.jit(project_video)(clip.frames[0], clip.depth[0], cameras_of(clip)).mask
+    moving = moving_region(truth, np.asarray(clip.world_to_camera[1:]))
+    regions = {"": None, "_unseen": 1 - np.asarray(seen), "_moving": moving}
     return {
         row: fidelity_scores(np.clip(np.asarray(grid) / 2 + 0.5, 0, 1), truth, regions, distances)
         for row, grid in made.items()

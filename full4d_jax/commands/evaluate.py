@@ -1,15 +1,15 @@
 """Score against baselines: held-out scenes, data sets, clips, films, and what a run made."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config, check_config
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.fields import Between, CountOrZero, check_fields
+from full4d_jax.session.fields import Between, CountOrZero
 from full4d_jax.session.help_text import Shown
 from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes, output_of
 from full4d_jax.source.kinds import (
@@ -24,6 +24,7 @@ from full4d_jax.source.kinds import (
     kind_of,
 )
 from full4d_jax.source.options import (
+    CaptureOptions,
     DepthKind,
     Flat,
     Fov,
@@ -33,11 +34,6 @@ from full4d_jax.source.options import (
     SourcePath,
     VideoOptions,
 )
-
-if TYPE_CHECKING:
-    from full4d_jax.evaluation.prior_rows import Judge
-
-SceneCount = Annotated[int, Between(1, 100_000)]
 
 
 @dataclass(frozen=True)
@@ -53,28 +49,36 @@ class NetworkFiles:
 
 
 @dataclass(frozen=True)
+class JudgeOptions:
+    """The prior that is judged, and by what."""
+
+    checkpoint: Path | None = None
+    """Weights of the prior; by default those in the package."""
+    depth_network: str | None = None
+    """ours (the default), or as of full4d run."""
+    depth_kind: DepthKind | None = None
+    """What an .onnx file gives (see full4d run --help)."""
+    vgg: bool = False
+    """Measure LPIPS with VGG too (slow)."""
+    several: Annotated[ProcessOptions, Flat] = ALONE
+
+
+@dataclass(frozen=True)
 class SceneOptions(SourceOptions):
     """Held-out procedural scenes."""
 
     first: CountOrZero = 0
     """Number of the first held-out scene; weights that were chosen by scores of some scenes need
     others to be judged by."""
-    scenes: SceneCount = 64
+    scenes: Annotated[int, Between(1, 100_000)] = 64
     """Held-out procedural scenes."""
-    vgg: bool = False
-    """Measure LPIPS with VGG too (slow)."""
+    judge: Annotated[JudgeOptions, Flat] = JudgeOptions()
 
 
-@dataclass(frozen=True)
-class ProceduralGridOptions(SourceOptions):
+class GridOptions(SceneOptions):
     """Held-out procedural grids, filled from one row and one column by a model without poses."""
 
     model_needs_cameras = False
-
-    first: CountOrZero = 0
-    """Number of the first held-out scene."""
-    scenes: SceneCount = 64
-    """Held-out procedural scenes."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,7 @@ class SplitOptions(SourceOptions):
     """The data set."""
     split: str = "test"
     """Split of the data set."""
-    vgg: bool = False
-    """Measure LPIPS with VGG too (slow)."""
+    judge: Annotated[JudgeOptions, Flat] = JudgeOptions()
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class FilmOptions(SourceOptions):
     """Horizontal field of view of the upright video in degrees, as in full4d run."""
     rows: Rows = None
     """Short side of the frames, pixels; left out, 256."""
+    judge: Annotated[JudgeOptions, Flat] = JudgeOptions()
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,10 @@ class ForeignFilmsOptions(SourceOptions):
     """Short side at which pictures are compared; left out, the smallest that there is."""
     vgg: bool = False
     """Measure LPIPS with VGG too (slow)."""
+    depth_network: str | None = None
+    """ours (the default), or as of full4d run."""
+    depth_kind: DepthKind | None = None
+    """What an .onnx file gives (see full4d run --help)."""
     networks: Annotated[NetworkFiles, Flat] = NetworkFiles()
 
 
@@ -160,25 +168,14 @@ class MadeOptions(SourceOptions):
     networks: Annotated[NetworkFiles, Flat] = NetworkFiles()
 
 
-Judged = (
-    SceneOptions
-    | SplitOptions
-    | FilmOptions
-    | ForeignFilmsOptions
-    | MadeOptions
-    | ProceduralGridOptions
-)
+Prior = SceneOptions | SplitOptions | FilmOptions | GridOptions
 
 
 def evaluate(
     config: Annotated[Config, Shown(("name", "seed", *SIZES, "sampler", "lift"))],
     *,
-    source: Judged,
+    source: Prior | ForeignFilmsOptions | MadeOptions,
     out: Path | None = None,
-    checkpoint: Path | None = None,
-    depth_network: str | None = None,
-    depth_kind: DepthKind | None = None,
-    several: Annotated[ProcessOptions, Flat] = ALONE,
 ) -> None:
     """Write scores of each clip, and evaluation.md, evaluation.json and pictures.
 
@@ -187,112 +184,59 @@ def evaluate(
     Args:
       config: the experiment to evaluate.
       source: what is scored; left out, a prior on held-out scenes.
-      out: folder for the results; runs/NAME-evaluation by default.
-      checkpoint: weights of the prior; those in the package by default.
-      depth_network: ours by default, or as of full4d run.
-      depth_kind: what an .onnx file gives (see full4d run --help).
-      several: the other processes on whose devices the prior lies; the first alone writes.
+      out: folder for the results; by default runs/NAME-evaluation, or that of the run.
     """
-    check_fields(source, what="option")
-    check_processes(several)
-    depth = {"depth_network": depth_network, "depth_kind": depth_kind}
-    prior = {"checkpoint": checkpoint, several.flag[2:]: several.are_several or None}
     if isinstance(source, MadeOptions):
-        _refuse({"out": out} | prior | depth, f"none, with {source.folder}")
-        _score_made(source)
-        return
-    if isinstance(source, FilmOptions) and _is_capture(source.video):
-        unused = {name: value for name, value in vars(source).items() if name != "video"}
-        _refuse(unused, f"none, with {source.video}")
-        source = ForeignFilmsOptions(source.video)
-    if isinstance(source, ForeignFilmsOptions):
-        _refuse(prior, f"none, with {source.films}")
-        _score_films(source, out, depth_network=depth_network, depth_kind=depth_kind)
-        return
-    check_config(config)
-    name = source.video.stem if isinstance(source, FilmOptions) else config.name
-    if isinstance(source, ProceduralGridOptions):
-        _refuse(depth, "none, with a model without poses")
-    from full4d_jax.generation.prior import check_shares
+        _score_made(source, out)
+    elif isinstance(source, ForeignFilmsOptions):
+        _score_films(source, out)
+    elif isinstance(source, FilmOptions) and _is_capture(source.video):
+        _score_films(ForeignFilmsOptions(source.video, rows=source.rows), out)
+    else:
+        check_config(config)
+        several = source.judge.several
+        check_processes(several)
+        from full4d_jax.generation.prior import check_shares
 
-    if several.are_several:
-        check_shares(config)
-    with output_of(several, out or Path("runs") / f"{name}-evaluation") as folder:
-        judge = partial(_open_judge, config, folder, checkpoint, depth_network, depth_kind)
-        _judge_prior(config, source, folder, judge)
+        if several.are_several:
+            check_shares(config)
+        name = source.video.stem if isinstance(source, FilmOptions) else config.name
+        with output_of(several, _folder(out, name)) as folder:
+            _judge_prior(config, source, folder)
 
 
-def _judge_prior(
-    config: Config,
-    source: SceneOptions | SplitOptions | FilmOptions | ProceduralGridOptions,
-    folder: Path,
-    open_judge: Callable[..., "Judge"],
-) -> None:
+def _folder(out: Path | None, name: str) -> Path:
+    return out or Path("runs") / f"{name}-evaluation"
+
+
+def _judge_prior(config: Config, source: Prior, folder: Path) -> None:
     """Score what a prior makes; what cannot be read is refused before the prior is opened."""
-    from full4d_jax.evaluation import known_clips, later_frames, prior_rows
-    from full4d_jax.generation.cascade import load_upsampler
+    from full4d_jax.evaluation import in_source, later_frames, prior_rows
     from full4d_jax.source.capture_source import open_split
 
+    options = {x: y for x, y in vars(source.judge).items() if x != "several"}
+    judge = partial(prior_rows.open_judge, config, folder, **options)
     match source:
-        case SceneOptions():
-            scenes = range(source.first, source.first + source.scenes)
-            prior_rows.evaluate_held_out(open_judge(vgg=source.vgg), folder, scenes)
         case SplitOptions():
             dataset = open_split(source.dataset, source.split)
-            known_clips.check_split(dataset, config.data)
-            prior_rows.evaluate_split(open_judge(vgg=source.vgg), folder, dataset)
-        case ProceduralGridOptions():
-            scenes = range(source.first, source.first + source.scenes)
-            prior_rows.evaluate_grids(open_judge(vgg=False), folder, scenes)
+            in_source.check_split(dataset, config.data)
+            prior_rows.evaluate_split(judge(), folder, dataset)
         case FilmOptions():
-            video = _checked_film(source)
-            upsampler = load_upsampler()
-            later_frames.check_enlarged(config, upsampler, source.rows)
-            later_frames.evaluate_film(open_judge(vgg=False), upsampler, folder, video)
+            size = SizeOptions(rows=source.rows, seconds=source.seconds)
+            start = source.start or 0.0
+            video = VideoOptions(source.video, start, None, source.fov, source.poses, size)
+            upsampler = later_frames.open_upsampler(config, source.rows)
+            later_frames.evaluate_film(judge(), upsampler, folder, video)
+        case _:
+            scenes = range(source.first, source.first + source.scenes)
+            score = prior_rows.evaluate_held_out
+            if isinstance(source, GridOptions):
+                _refuse({x: options[x] for x in ("depth_network", "depth_kind")}, "none, no depth")
+                score = prior_rows.evaluate_grids
+            score(judge(), folder, scenes)
 
 
-def _checked_film(clip: FilmOptions) -> VideoOptions:
-    """Return a clip as other commands take it.
-
-    Raises:
-      InputError: options that do not go together.
-    """
-    if clip.video.is_dir():
-        unused = {name: getattr(clip, name) for name in ("poses", "start", "seconds", "fov")}
-        _refuse(unused, "none, with a folder of photographs")
-    size = SizeOptions(rows=clip.rows, seconds=clip.seconds)
-    video = VideoOptions(clip.video, clip.start or 0.0, None, clip.fov, clip.poses, size)
-    check_fields(video, what="option")
-    return video
-
-
-def _open_judge(
-    config: Config,
-    folder: Path,
-    checkpoint: Path | None,
-    depth_network: str | None,
-    depth_kind: DepthKind | None,
-    *,
-    vgg: bool,
-) -> "Judge":
-    """Hold the folder, load what is evaluated, and say what a depth network's values are."""
-    from full4d_jax.evaluation.fidelity import load_distances
-    from full4d_jax.evaluation.prior_rows import Judge
-    from full4d_jax.generation.prior import open_prior, prior_path
-    from full4d_jax.session.files import hold_folder
-    from full4d_jax.source.depth.depth_file import DepthFile
-    from full4d_jax.source.depth.estimators import OURS, open_network
-
-    hold_folder(folder)
-    prior = open_prior(config, prior_path(config.model, checkpoint))
-    network = open_network(depth_network, depth_kind)
-    if isinstance(network, DepthFile):
-        print(network.description)
-    name = OURS if depth_network in (None, OURS) else Path(depth_network).name
-    return Judge(config, prior, network, load_distances(vgg=vgg), name)
-
-
-def _score_made(made: MadeOptions) -> None:
+def _score_made(made: MadeOptions, out: Path | None) -> None:
     """Score a grid or a scene, with truth or without.
 
     Raises:
@@ -304,7 +248,7 @@ def _score_made(made: MadeOptions) -> None:
 
         sets = {x: getattr(made, x) for x in ("inception_onnx", "reference", "split")}
         _refuse(vars(made.networks) | sets, "none, with --truth")
-        score_with_truth(made.folder, kind, made.truth, vgg=made.vgg)
+        score_with_truth(made.folder, kind, made.truth, out, vgg=made.vgg)
         return
     if kind == "scene" or made.vgg:
         do = "give the data set that it was made from as --truth"
@@ -315,6 +259,7 @@ def _score_made(made: MadeOptions) -> None:
     score_folder(
         made.folder,
         load_scoring_networks(vars(made.networks)),
+        out,
         reference=made.reference,
         split=made.split or "train",
         inception_onnx=made.inception_onnx,
@@ -326,52 +271,35 @@ def _is_capture(path: Path) -> bool:
     return path.is_dir() and not (path / "transforms.json").exists()
 
 
-def _score_films(
-    source: ForeignFilmsOptions,
-    out: Path | None,
-    *,
-    depth_network: str | None,
-    depth_kind: DepthKind | None,
-) -> None:
+def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
     """Score anybody's films against a capture, or a capture alone.
 
     Raises:
       InputError: no capture is given, or what the scores refuse.
     """
-    from full4d_jax.evaluation.fidelity import load_distances
-    from full4d_jax.evaluation.foreign_films import read_filmed_grid, score_films
+    from full4d_jax.evaluation import foreign_films
     from full4d_jax.evaluation.networks import load_scoring_networks
     from full4d_jax.evaluation.runs import score_capture
     from full4d_jax.session.files import hold_folder
     from full4d_jax.source.capture_source import open_capture
-    from full4d_jax.source.depth.estimators import OURS, open_network
-    from full4d_jax.source.options import CaptureOptions
 
+    networks = load_scoring_networks(vars(source.networks))
     name = source.row or source.films.resolve().name
     if source.truth is None:
+        unused = {x: getattr(source, x) for x in ("source_camera", "depth_network", "depth_kind")}
+        _refuse(unused, "a --truth beside it")
         if kind_of(source.films) != CAPTURE:
             do = "give the capture whose cameras these are of, or add their cameras.json"
             raise InputError("option", "--truth", "none", "a capture", do)
-        unused = {"source_camera": source.source_camera, "vgg": source.vgg or None}
-        unused |= {"depth_network": depth_network, "depth_kind": depth_kind}
-        _refuse(unused, "a --truth beside it")
         grid = open_capture(CaptureOptions(source.films, rows=source.rows))
-        networks = load_scoring_networks(vars(source.networks))
-        folder = hold_folder(out or Path("runs") / f"{name}-evaluation")
-        score_capture(grid, name, folder, networks)
+        score_capture(grid, name, hold_folder(_folder(out, name)), networks)
         return
-    filmed = read_filmed_grid(source.films, source.truth, source.source_camera, source.rows)
-    networks = load_scoring_networks(vars(source.networks))
-    folder = hold_folder(out or Path("runs") / f"{source.truth.resolve().name}-evaluation")
-    score_films(
-        filmed,
-        name,
-        folder,
-        distances=load_distances(vgg=source.vgg),
-        network=open_network(depth_network, depth_kind),
-        network_name=depth_network or OURS,
-        networks=networks,
+    filmed = foreign_films.read_filmed_grid(
+        source.films, source.truth, source.source_camera, source.rows
     )
+    folder = hold_folder(_folder(out, source.truth.resolve().name))
+    network = source.depth_network, source.depth_kind
+    foreign_films.score_films(filmed, name, folder, network, networks, vgg=source.vgg)
 
 
 def _refuse(unused: Mapping[str, object], expected: str) -> None:

@@ -15,9 +15,9 @@
 None of them sees quality: a grey grid is consistent. Read them beside the number of matches.
 """
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -26,7 +26,7 @@ from jaxtyping import Float, UInt8
 from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.optical_flow import flow_agrees, optical_flow, warp
 from full4d_jax.media.pictures import enlarge
-from input_pipeline.cameras import homogeneous_pixels, pixel_rays
+from input_pipeline.cameras import homogeneous_pixels, unproject
 from input_pipeline.matches import Matches, epipolar_distances, find_features, match_views
 from input_pipeline.selection import evenly
 
@@ -35,34 +35,17 @@ MATCHED_INSTANTS = 4  # of a grid, evenly spaced, whose views are matched
 Frames = UInt8[np.ndarray, "v t h w 3"]
 
 
-class Epipolar(NamedTuple):
-    """Matches of all pairs of views at some instants."""
-
-    matches: float
-    """Mean number of matches of a pair."""
-    verified: float
-    """Mean number of a pair's matches that agree with one epipolar geometry, whichever."""
-    median: float
-    """Pixels; NaN without matches."""
-    below_one: float
-    """Share of the matches that are below one pixel."""
-
-
-class CrossView(NamedTuple):
-    """Differences of each view and the next."""
-
-    error: float
-    """Mean squared difference in [0, 1]; NaN where no pixel counts."""
-    seen: float
-    """Share of the pixels that count; NaN for one view."""
-
-
-def epipolar(frames: Frames, cameras: Cameras) -> Epipolar:
+def epipolar(frames: Frames, cameras: Cameras) -> dict[str, float]:
     """Match views, and measure how far the matches lie from the cameras' epipolar lines.
 
     Args:
       frames: sRGB.
       cameras: the commanded cameras, any unit.
+
+    Returns:
+      The mean number of `matches` of a pair of views, and of those `verified`: that agree with one
+      epipolar geometry, whichever; the `median` of their distances, pixels, and the share
+      `below_one`, both NaN without matches.
     """
     counts = []
     verified = []
@@ -75,10 +58,13 @@ def epipolar(frames: Frames, cameras: Cameras) -> Epipolar:
             distances.append(from_line)
     pooled = np.concatenate(distances)
     if not pooled.size:
-        return Epipolar(0.0, 0.0, float("nan"), float("nan"))
-    median = float(np.median(pooled))
-    below = float((pooled < 1).mean())
-    return Epipolar(float(np.mean(counts)), float(np.mean(verified)), median, below)
+        return {"matches": 0.0, "verified": 0.0, "median": math.nan, "below_one": math.nan}
+    return {
+        "matches": float(np.mean(counts)),
+        "verified": float(np.mean(verified)),
+        "median": float(np.median(pooled)),
+        "below_one": float((pooled < 1).mean()),
+    }
 
 
 def matches_at(
@@ -123,46 +109,55 @@ def warping_error(video: UInt8[np.ndarray, "t h w 3"]) -> float:
     errors = [np.zeros(0)]
     for now, then in pairwise(video):
         there = optical_flow(now, then)
-        back = optical_flow(then, now)
-        moved = warp(then / 255.0, there)
-        difference = ((moved - now / 255.0) ** 2).mean(-1)
-        errors.append(difference[flow_agrees(there, back)])
-    pooled = np.concatenate(errors)
-    return float(pooled.mean()) if pooled.size else float("nan")
+        agrees = flow_agrees(there, optical_flow(then, now))
+        errors.append(_difference(now, warp(then / 255.0, there))[agrees])
+    return _mean(np.concatenate(errors))
 
 
 def flicker(video: UInt8[np.ndarray, "t h w 3"]) -> float:
     """Return the mean absolute difference of neighbouring frames in [0, 1]; NaN for one frame."""
-    if len(video) < 2:
-        return float("nan")
-    return float(np.abs(np.diff(video.astype(np.float64) / 255, axis=0)).mean())
+    return _mean(np.abs(np.diff(video.astype(np.float64) / 255, axis=0)))
 
 
-def cross_view(frames: Frames, depth: Float[np.ndarray, "v t h w"], cameras: Cameras) -> CrossView:
-    """Move each view into the next by depth, and return their squared difference.
+def cross_view(
+    frames: Frames, depth: Float[np.ndarray, "v t h w"], cameras: Cameras
+) -> dict[str, float]:
+    """Move each view into the next by depth, and compare the two.
 
     Args:
       frames: sRGB.
       depth: z in the cameras' unit, 0 where unknown, such as that of rendered Gaussians.
       cameras: the commanded cameras.
+
+    Returns:
+      `cross_view`, the mean squared difference in [0, 1], NaN where no pixel counts; and
+      `cross_view_seen`, the share of the pixels that count.
     """
     lenses = np.asarray(cameras.intrinsics)
     poses = np.asarray(cameras.world_to_camera)
     errors = [np.zeros(0)]
-    pixels = 0
     for a, b in pairwise(range(len(frames))):
         for t in range(frames.shape[1]):
             flow, far = flow_from_depth(depth[a, t], lenses[[a, b]], poses[[a, b], t])
             there = warp(depth[b, t][..., None], flow, cv2.INTER_NEAREST)[..., 0]
             agrees = np.abs(far - there) < 0.03 * there
             seen = (depth[a, t] > 0) & (there > 0) & agrees
-            difference = (warp(frames[b, t] / 255.0, flow) - frames[a, t] / 255.0) ** 2
-            errors.append(difference.mean(-1)[seen])
-            pixels += seen.size
+            errors.append(_difference(frames[a, t], warp(frames[b, t] / 255.0, flow))[seen])
     pooled = np.concatenate(errors)
-    if not pooled.size:
-        return CrossView(float("nan"), 0.0 if pixels else float("nan"))
-    return CrossView(float(pooled.mean()), pooled.size / pixels)
+    seen = pooled.size / max(depth[1:].size, 1)
+    return {"cross_view": _mean(pooled), "cross_view_seen": seen}
+
+
+def _difference(
+    picture: UInt8[np.ndarray, "h w 3"], moved: Float[np.ndarray, "h w 3"]
+) -> Float[np.ndarray, "h w"]:
+    """Return the squared difference of a picture and another in [0, 1]."""
+    return ((moved - picture / 255.0) ** 2).mean(-1)
+
+
+def _mean(values: Float[np.ndarray, "..."]) -> float:
+    """Return the mean, NaN of nothing."""
+    return float(values.mean()) if values.size else math.nan
 
 
 def flow_from_depth(
@@ -171,11 +166,9 @@ def flow_from_depth(
     world_to_camera: Float[np.ndarray, "2 4 4"],
 ) -> tuple[Float[np.ndarray, "h w 2"], Float[np.ndarray, "h w"]]:
     """Return the flow of the first camera's pixels into the second (x, y), and their depth."""
-    relative = world_to_camera[1] @ np.linalg.inv(world_to_camera[0].astype(np.float64))
-    h, w = depth.shape
-    pixels = homogeneous_pixels(h, w)
-    points = pixel_rays(intrinsics[0], h, w) * depth[..., None]
-    moved = points @ relative[:3, :3].T + relative[:3, 3]
+    points = unproject(depth, intrinsics[0], world_to_camera[0])
+    pose = world_to_camera[1].astype(np.float64)
+    moved = points @ pose[:3, :3].T + pose[:3, 3]
     z = moved[..., 2]
     seen = (moved @ intrinsics[1].T)[..., :2] / np.where(z > 1e-6, z, np.inf)[..., None]
-    return seen - pixels[..., :2], z
+    return seen - homogeneous_pixels(*depth.shape)[..., :2], z

@@ -22,7 +22,7 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Shaped, UInt8
 
 from full4d_jax.evaluation.networks import ImageFeatures
 from full4d_jax.session.errors import InputError, input_errors
@@ -31,7 +31,7 @@ from full4d_jax.session.files import read_arrays
 from full4d_jax.session.progress import Progress
 from input_pipeline.addresses import address_of
 from input_pipeline.datasets.dataset import INDEX, Records, open_dataset
-from input_pipeline.transforms import decode_into
+from input_pipeline.transforms import decode
 
 SMALLEST_SET = 32  # clips or pictures; ours, the field uses more
 ENOUGH = f"at least {SMALLEST_SET} of each, the field uses 2,048 clips or 50,000 pictures"
@@ -65,7 +65,7 @@ def frechet_distance(a: Float[np.ndarray, "n c"], b: Float[np.ndarray, "m c"]) -
     return float(max(distance, 0.0))  # rounding
 
 
-def clips_in_time(frames: Frames) -> Videos:
+def clips_in_time(frames: Shaped[np.ndarray, "v t *n"]) -> Shaped[np.ndarray, "m t *n"]:
     """Return the generated videos of a grid: all but the source, which is real."""
     return frames[1:] if len(frames) > 1 else frames
 
@@ -75,16 +75,16 @@ def clips_across_views(frames: Frames) -> Videos:
     return frames.swapaxes(0, 1)
 
 
-def to_clip(frames: UInt8[np.ndarray, "m h w 3"], length: int) -> Float[np.ndarray, "n 224 224 3"]:
-    """Return the first `length` frames for I3D, in [-1, 1], whole pictures without crop.
+def to_clip(frames: UInt8[np.ndarray, "m h w 3"]) -> Float[np.ndarray, "n 224 224 3"]:
+    """Return frames for I3D, in [-1, 1], whole pictures without crop.
 
     Videos of fewer than 16 frames go there and back, 0 1 2 1 0 1 ..., until they have 16.
     """
     least_frames = 16
-    there = np.arange(min(length, len(frames)))
-    turn = np.concatenate([there, there[-2:0:-1]])
-    order = there if len(there) >= least_frames else np.resize(turn, least_frames)
-    small = [cv2.resize(frames[i], (224, 224), interpolation=cv2.INTER_LINEAR) for i in there]
+    small = [cv2.resize(x, (224, 224), interpolation=cv2.INTER_LINEAR) for x in frames]
+    order = np.arange(len(frames))
+    if len(order) < least_frames:
+        order = np.resize(np.concatenate([order, order[-2:0:-1]]), least_frames)
     return np.stack(small)[order].astype(np.float32) / np.float32(127.5) - 1
 
 
@@ -148,23 +148,25 @@ class Comparison:
         video: VideoFeatures | None,
         image: ImageFeatures | None,
     ):
-        self._video = video
-        self._image = image
         both = [*grids, *reference]
         self._times = min(grid.times for grid in both)
         self._views = min((grid.views for grid in both if grid.views > 1), default=1)
-        possible = [*(["fvd", "fvd_v"] if video else []), *(["fid"] if image else [])]
+        self._networks = {}
+        if video:
+            self._networks = dict.fromkeys(("fvd", "fvd_v"), lambda clip: video(to_clip(clip)))
+        if image:
+            self._networks["fid"] = image
         made = counts(grids)
         compared = counts(reference)
-        small = [key for key in possible if min(made[key], compared[key]) < SMALLEST_SET]
         self.too_few = {
             NAMES[key]: (
                 f"found {made[key]} made and {compared[key]} to compare with, expected {ENOUGH}"
             )
-            for key in small
+            for key in self._networks
+            if min(made[key], compared[key]) < SMALLEST_SET
         }
+        self.keys = [key for key in self._networks if NAMES[key] not in self.too_few]
         self.features: dict[str, Features] = {"reference": {}}
-        self.keys = [key for key in possible if key not in small]
         for grid in reference if self.keys else []:
             self.add("reference", grid.read())
 
@@ -173,19 +175,16 @@ class Comparison:
         if not self.keys:
             return
         videos = clips_in_time(frames)
-        jobs = []
-        if "fvd" in self.keys:
-            jobs += [("fvd", partial(self._of_clip, clip, self._times)) for clip in videos]
-        if "fvd_v" in self.keys and len(frames) > 1:
-            rounds = clips_across_views(frames)
-            jobs += [("fvd_v", partial(self._of_clip, clip, self._views)) for clip in rounds]
-        if self._image and "fid" in self.keys:
-            pictures = videos.reshape(-1, *videos.shape[2:])
-            jobs += [("fid", partial(self._image, picture)) for picture in pictures]
+        clips = {
+            "fvd": videos[:, : self._times],
+            "fvd_v": clips_across_views(frames)[:, : self._views] if len(frames) > 1 else [],
+            "fid": videos.reshape(-1, *videos.shape[2:]),
+        }
+        jobs = [(key, clip) for key in self.keys for clip in clips[key]]
         features = self.features.setdefault(name, {})
         with Progress(f"{name}, features", len(jobs)) as report:
-            for done, (key, job) in enumerate(jobs, 1):
-                features.setdefault(key, []).append(job())
+            for done, (key, clip) in enumerate(jobs, 1):
+                features.setdefault(key, []).append(self._networks[key](clip))
                 report(done)
 
     def distances(self, name: str) -> dict[str, float]:
@@ -196,10 +195,6 @@ class Comparison:
             for key, features in self.features.get(name, {}).items()
             if len(features) >= SMALLEST_SET
         }
-
-    def _of_clip(self, clip: UInt8[np.ndarray, "m h w 3"], length: int) -> Float[np.ndarray, " c"]:
-        assert self._video
-        return self._video(to_clip(clip, length))
 
 
 def open_i3d(missing: dict[str, str]) -> VideoFeatures | None:
@@ -230,7 +225,7 @@ def open_reference(path: Path, split: str) -> list[StoredGrid]:
         with input_errors("reference", "give another dataset or split"):
             records = open_dataset(path, split)
         return [
-            StoredGrid(clip["views"], clip["frames"], partial(_decode, records, index))
+            StoredGrid(clip["views"], clip["frames"], partial(_decoded, records, index))
             for index, clip in enumerate(records.clips)
         ]
     return [open_grid(folder) for folder in finished_folders(path)]
@@ -259,9 +254,6 @@ def counts(grids: Sequence[StoredGrid]) -> dict[str, int]:
     return {"fvd": videos, "fvd_v": rounds, "fid": pictures}
 
 
-def _decode(records: Records, index: int) -> Frames:
-    facts = records.clips[index]
-    shape = (facts[name] for name in ("views", "frames", "height", "width"))
-    frames = np.empty((*shape, 3), np.uint8)
-    decode_into(records[index], frames)
-    return frames
+def _decoded(records: Records, index: int) -> Frames:
+    clip = records.clips[index]
+    return decode(records[index], height=clip["height"], width=clip["width"]).frames

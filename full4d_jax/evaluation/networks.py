@@ -17,6 +17,7 @@ The CLIP score is that of Hessel et al. 2021, times 100 in place of 2.5. The pro
 comes as a file, since words need the tokenizer of their own CLIP.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -29,7 +30,7 @@ from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
 from full4d_jax.media.video import crop_resize
-from full4d_jax.session.errors import InputError, input_errors, require_file
+from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.source.depth.onnx_network import as_network, open_file
 from input_pipeline.plain_files import load_array
 
@@ -74,23 +75,18 @@ def load_scoring_networks(files: Mapping[str, Path | None]) -> ScoringNetworks:
     Raises:
       InputError: a file that cannot be used, or a prompt without CLIP.
     """
-    clip_file = files["clip_onnx"]
-    prompt = files["clip_text"]
-    pointmaps = files["pointmaps_onnx"]
-    if prompt and not clip_file:
+    clip, prompt, pointmaps = (files[flag] for flag in BY_FILE)
+    if prompt and not clip:
         do = "give both, or neither"
         raise InputError("option", "--clip_onnx", "none", "one, with --clip_text", do)
-    clip = load_clip(clip_file) if clip_file else None
+    embedding = load_clip(clip) if clip else None
+    missing = {name: f"no --{flag}; {SEE}" for flag, name in BY_FILE.items() if not files[flag]}
     return ScoringNetworks(
-        clip=clip,
-        prompt=load_prompt(prompt, clip) if prompt and clip else None,
+        clip=embedding,
+        prompt=load_prompt(prompt, embedding) if prompt and embedding else None,
         pointmaps=load_pointmaps(pointmaps) if pointmaps else None,
         files=files,
-        missing={
-            name: f"no --{flag}; docs/evaluation.md says how to make one"
-            for flag, name in BY_FILE.items()
-            if files[flag] is None
-        },
+        missing=missing,
     )
 
 
@@ -142,14 +138,12 @@ def load_prompt(path: Path, clip: ImageFeatures) -> Float[np.ndarray, " c"]:
     """
     length = len(clip(np.zeros((224, 224, 3), np.uint8)))
     expected = f"an embedding by CLIP's text encoder, .npy of {length} floats"
-    require_file("prompt", path, expected, SEE)
-    with input_errors("prompt", SEE):
-        values = load_array(path, expected)
-    text = values.reshape(-1) if values.dtype.kind == "f" else np.zeros(0)
+    with input_errors("prompt", SEE, path):
+        text = load_array(path, expected).reshape(-1).astype(np.float32)
     if text.shape != (length,) or not np.isfinite(text).all() or not text.any():
-        found = f"{values.dtype} of shape {values.shape}, or NaN or only 0 in it"
+        found = f"{text.size} numbers, or NaN or only 0 in it"
         raise InputError("prompt", path, found, expected, SEE)
-    return text.astype(np.float32)
+    return text
 
 
 def load_pointmaps(path: Path) -> Confidence:
@@ -215,14 +209,14 @@ def clip_f(embeddings: Float[np.ndarray, "v t c"]) -> float:
     """Return CLIP-F, percent; NaN for a single instant."""
     unit = _unit(embeddings)
     cosines = (unit[:, 1:] * unit[:, :-1]).sum(-1)
-    return float(100 * cosines.mean()) if cosines.size else float("nan")
+    return float(100 * cosines.mean()) if cosines.size else math.nan
 
 
 def clip_v(embeddings: Float[np.ndarray, "v t c"]) -> float:
     """Return CLIP-V, percent; NaN for a single view."""
     unit = _unit(embeddings)
     cosines = [(unit[a] * unit[b]).sum(-1) for a, b in combinations(range(len(unit)), 2)]
-    return float(100 * np.mean(cosines)) if cosines else float("nan")
+    return float(100 * np.mean(cosines)) if cosines else math.nan
 
 
 def clip_score(embeddings: Float[np.ndarray, "v t c"], text: Float[np.ndarray, " c"]) -> float:

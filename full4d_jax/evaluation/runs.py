@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from full4d_jax.evaluation.frechet import (
     open_reference,
 )
 from full4d_jax.evaluation.networks import NO_NETWORKS, ScoringNetworks
-from full4d_jax.evaluation.results import append_line, open_lines, write_results
+from full4d_jax.evaluation.results import Job, score_jobs, write_results
 from full4d_jax.evaluation.table import GRID, SCENE
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
@@ -35,12 +36,14 @@ from gaussians import Scene
 from input_pipeline.selection import evenly
 
 SOURCE = "source video"
+TITLE = "# Scores without truth"
 Scores = dict[str, float | None]
 
 
 def score_folder(
     folder: Path,
     networks: ScoringNetworks,
+    out: Path | None = None,
     *,
     reference: Path | None = None,
     split: str = "train",
@@ -53,6 +56,7 @@ def score_folder(
     Args:
       folder: an output folder, or one with output folders in it, whose means are given.
       networks: for the scores by networks.
+      out: folder for the results; by default the same.
       reference: a dataset, an output folder or a folder of these, for FVD, FVD-V and FID.
       split: of that dataset.
       inception_onnx: Inception as FID wants it.
@@ -67,49 +71,46 @@ def score_folder(
     """
     # A folder that cannot be scored is refused before any is.
     folders = finished_folders(folder)
-    for path in folders:
+    for path in folders[1:]:
         posed_grid(Stages(path))
-    hold_folder(folder)
+    shown = posed_grid(Stages(folders[0]))
+    out = hold_folder(out or folder)
     absent = dict(networks.missing)
     comparison = _compare(folders, reference, split, inception_onnx, absent)
 
+    def scored(path: Path) -> dict[str, Any]:
+        subjects, stale = _subjects(path)
+        scores = {name: grid_scores(grid, networks) for name, grid in subjects.items()}
+        rows = [{"row": name, "depth": "none"} | values for name, values in scores.items()]
+        return {"rows": rows, "missing": stale}
+
     # Each run has a line, which another call does not count again.
-    file = folder / "consistency.jsonl"
-    records = {x.get("mark"): x for x in open_lines(file, fingerprint("consistency 2", {}, {}))}
-    scored = []
+    jobs = []
     for path in folders:
         made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz"} | dict(networks.files)
         mark = fingerprint(path.name, made_of, {})
-        # Pictures are needed again where sets are compared: their features are not kept.
-        subjects, stale = ({}, {}) if mark in records and not comparison else _subjects(path)
-        if mark not in records:
-            rows = []
-            with Progress(f"scores of {path.name}, {len(subjects)} grids", len(subjects)) as report:
-                for name, grid in subjects.items():
-                    rows.append({"row": name, "depth": "none"} | grid_scores(grid, networks))
-                    report(len(rows))
-            record = {"group": "consistency", "scene": path.name, "mark": mark, "rows": rows}
-            records[mark] = record | {"missing": stale}
-            append_line(file, records[mark])
-        scored.append(records[mark])
-        for name, grid in subjects.items():
-            if comparison and name != SOURCE:
-                comparison.add(name, grid.frames)
-    sets = {}
+        jobs.append(Job("consistency", path.name, partial(scored, path), mark))
+    kept = score_jobs(out / "consistency.jsonl", fingerprint("consistency 3", {}, {}), jobs)
+    records = [kept[job.group, job.scene] for job in jobs]
+    about = {}
     if comparison:
+        for path in folders:
+            for name, grid in _subjects(path)[0].items():
+                if name != SOURCE:
+                    comparison.add(name, grid.frames)
         absent |= comparison.too_few
-        sets = {
-            name: {key: len(x) for key, x in features.items()}
-            for name, features in comparison.features.items()
-        }
+        features = comparison.features
+        about["sets"] = {x: {key: len(y) for key, y in features[x].items()} for x in features}
         rows = [
             {"row": name, "depth": "none"} | comparison.distances(name)
-            for name in sets
+            for name in features
             if name != "reference"
         ]
-        scored.append({"group": "consistency", "scene": "all folders", "rows": rows})
-    first = posed_grid(Stages(folders[0]))
-    return _write(folder, scored, absent, first, {"sets": sets} if sets else {})
+        records.append({"group": "consistency", "scene": "all folders", "rows": rows})
+    picture = consistency.draw_matches(shown.frames, shown.known_cameras)
+    return write_results(
+        out, "consistency", records, TITLE, missing=absent, about=about, picture=picture
+    )
 
 
 def score_capture(grid: Grid, name: str, folder: Path, networks: ScoringNetworks) -> dict[str, Any]:
@@ -122,20 +123,10 @@ def score_capture(grid: Grid, name: str, folder: Path, networks: ScoringNetworks
       networks: for the scores by networks.
     """
     row = {"row": name, "depth": "none"} | grid_scores(grid, networks)
-    record = {"group": "consistency", "scene": name, "rows": [row]}
-    return _write(folder, [record], dict(networks.missing), grid, {})
-
-
-def _write(
-    folder: Path, records: list[dict], absent: dict[str, str], shown: Grid, about: dict[str, Any]
-) -> dict[str, Any]:
+    records = [{"group": "consistency", "scene": name, "rows": [row]}]
+    picture = consistency.draw_matches(grid.frames, grid.known_cameras)
     return write_results(
-        folder,
-        "consistency",
-        [{**records[0], "missing": absent | records[0].get("missing", {})}, *records[1:]],
-        "# Scores without truth",
-        about=about,
-        picture=consistency.draw_matches(shown.frames, shown.known_cameras),
+        folder, "consistency", records, TITLE, missing=networks.missing, picture=picture
     )
 
 
@@ -151,16 +142,15 @@ def grid_scores(grid: Grid, networks: ScoringNetworks = NO_NETWORKS) -> Scores:
         "flicker": float(np.mean([consistency.flicker(video) for video in videos])),
     }
     if len(frames) > 1:
-        values |= consistency.epipolar(frames, grid.known_cameras)._asdict()
+        values |= consistency.epipolar(frames, grid.known_cameras)
         if grid.depth is not None:
-            across = consistency.cross_view(frames, grid.depth, grid.known_cameras)
-            values |= {"cross_view": across.error, "cross_view_seen": across.seen}
+            values |= consistency.cross_view(frames, grid.depth, grid.known_cameras)
         if networks.pointmaps:
             some = frames[:, evenly(frames.shape[1], consistency.MATCHED_INSTANTS)]
             values["confidence"] = by_network.pair_confidence(some, networks.pointmaps)
     if networks.clip:
         embeddings = by_network.embed(networks.clip, frames)
-        made = embeddings[1:] if len(embeddings) > 1 else embeddings
+        made = clips_in_time(embeddings)
         values |= {"clip_f": by_network.clip_f(made), "clip_v": by_network.clip_v(embeddings)}
         if networks.prompt is not None:
             values["clip_score"] = by_network.clip_score(made, networks.prompt)
@@ -204,34 +194,37 @@ def _subjects(folder: Path) -> tuple[dict[str, Grid], dict[str, str]]:
     """
     stages = Stages(folder)
     grid = replace(posed_grid(stages), depth=None)
+    source = replace(
+        grid,
+        frames=grid.frames[:1],
+        origin=grid.origin[:1],
+        cameras=grid.known_cameras.views(slice(1)),
+    )
     subjects = {GRID: grid}
     missing = {}
-    scene = None
     if (folder / "scene.npz").exists():
         try:
             scene = stages.finished("scene")
         except InputError as stale:
             missing[f"The scene in {folder.name}"] = f"{stale.found}; {stale.do}"
-    if scene is not None:
-        rendered = _rendered(from_arrays(scene), grid, background_in(scene))
-        subjects = {GRID: replace(grid, depth=rendered.depth), SCENE: rendered}
-    cameras = grid.known_cameras.views(slice(1))
-    source = replace(grid, frames=grid.frames[:1], origin=grid.origin[:1], cameras=cameras)
+        else:
+            rendered = _rendered(from_arrays(scene), grid, background_in(scene))
+            subjects = {GRID: replace(grid, depth=rendered.depth), SCENE: rendered}
     return subjects | {SOURCE: source}, missing
 
 
 def _rendered(scene: Scene, grid: Grid, background: Float[np.ndarray, "3"]) -> Grid:
     """Render the scene by the cameras of the grid, with its depth."""
-    v, t, h, w = grid.frames.shape[:4]
+    v, t = grid.frames.shape[:2]
     cameras = grid.known_cameras
     frames = np.empty_like(grid.frames)
-    depth = np.empty((v, t, h, w), np.float32)
+    depth = np.empty(grid.frames.shape[:4], np.float32)
     draw = scene_renderer(scene, cameras, range(v), background)
+    times = np.linspace(0, 1, t)
     with Progress("rendering", v * t) as report:
-        for i in range(v):
-            for j, time in enumerate(np.linspace(0, 1, t)):
-                picture = draw(cameras.camera(i, j), time)
-                frames[i, j] = to_uint8(picture.rgb)
-                depth[i, j] = np.where(np.asarray(picture.alpha) > 0.5, picture.depth, 0)
-                report(i * t + j + 1)
+        for done, (i, j) in enumerate(np.ndindex(v, t), 1):
+            picture = draw(cameras.camera(i, j), times[j])
+            frames[i, j] = to_uint8(picture.rgb)
+            depth[i, j] = np.where(np.asarray(picture.alpha) > 0.5, picture.depth, 0)
+            report(done)
     return replace(grid, frames=frames, depth=depth)

@@ -6,18 +6,19 @@ A record is what an evaluation appends for one clip, one line of JSON:
      "rows": [{"row": "copy the source", "depth": "none", "psnr": 15.2, ...}, ...]}
 
 Differences pair by scene, over the scenes that have both rows. What does not exist (no unseen
-pixel, no LPIPS) is null.
+pixel, no LPIPS) is null. An estimate is a mean over scenes with its standard error:
+
+    {"mean": 15.2, "error": 0.4, "scenes": 12}
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
-from full4d_jax.evaluation.fidelity import CHANGES, MEASURES, METRICS
+from full4d_jax.evaluation.fidelity import MEASURES, METRICS
 
 # Scores as people write them, and the format of their numbers. Those of the second table, which
 # has a line each, need no truth.
@@ -26,10 +27,8 @@ TRUE_HEADS = {
     "ssim": ("SSIM", ".3f"),
     "lpips": ("LPIPS", ".3f"),
     "lpips_vgg": ("LPIPS (VGG)", ".3f"),
-    "change_correlation": ("correlation of change", ".2f"),
-    "change_size": ("size of change", ".2f"),
 }
-CONSISTENCY_HEADS = {
+OTHER_HEADS = {
     "matches": ("matches a pair", ".0f"),
     "verified": ("of these verified", ".0f"),
     "median": ("epipolar error, pixels", ".2f"),
@@ -42,8 +41,10 @@ CONSISTENCY_HEADS = {
     "clip_v": ("CLIP-V", ".2f"),
     "clip_score": ("CLIP score", ".2f"),
     "confidence": ("confidence by --pointmaps_onnx", ".2f"),
+    "fvd": ("FVD", ".1f"),
+    "fvd_v": ("FVD-V", ".1f"),
+    "fid": ("FID", ".1f"),
 }
-SET_HEADS = {"fvd": ("FVD", ".1f"), "fvd_v": ("FVD-V", ".1f"), "fid": ("FID", ".1f")}
 REGION_TITLES = {
     "": "All pixels",
     "_unseen": "Pixels that the source does not see",
@@ -55,7 +56,8 @@ HEADS = {
     for region in REGION_TITLES
     for measure, (head, form) in TRUE_HEADS.items()
 }
-HEADS |= CONSISTENCY_HEADS | SET_HEADS
+HEADS |= OTHER_HEADS
+OF_SETS = ("fvd", "fvd_v", "fid")  # numbers of all clips together
 COPY = "copy the source"
 INPAINT = "projection + cv2.inpaint (Telea)"
 PUSH_PULL = "projection + push-pull"
@@ -67,89 +69,82 @@ CHANGE = "copy, and add what changed in the row"
 MOVED = "copy, moved as the row moves and mixed with it"
 BASELINES = (INPAINT, PUSH_PULL, NEAREST, CHANGE, MOVED)
 
-
-class Row(NamedTuple):
-    """The name of a row of scores."""
-
-    group: str  # such as "held-out", "grids", a data set's split, or a range of angles
-    name: str
-    depth: str  # "true", "ours", a file's name, or "none" where no depth is used
+Row = tuple[str, str, str]  # group, name and depth: "true", "ours", a file's name, or "none"
+Scenes = dict[int | str, dict[str, Any]]  # the entry of a record, by scene
+Estimate = dict[str, Any]
 
 
-class Estimate(NamedTuple):
-    """A mean over scenes."""
-
-    mean: float
-    error: float  # standard error; NaN for fewer than two scenes
-    count: int
-
-
-Scores = dict[Row, dict[int | str, dict[str, Any]]]  # the entry of a record, by scene
-Line = Mapping[str, Estimate]  # by score
-
-
-def gather(records: Sequence[dict]) -> Scores:
+def gather(records: Sequence[dict]) -> dict[Row, Scenes]:
     """Return each row's scores of the scenes that have the row."""
-    scores: Scores = {}
+    scores: dict[Row, Scenes] = {}
     for record in sorted(records, key=lambda x: (isinstance(x["scene"], str), x["scene"])):
         for entry in record["rows"]:
-            row = Row(record["group"], entry["row"], entry["depth"])
+            row = record["group"], entry["row"], entry["depth"]
             scores.setdefault(row, {}).setdefault(record["scene"], {}).update(entry)
     return scores
 
 
-def details(records: Sequence[dict], group: str) -> dict[str, Estimate]:
-    """Return estimates of the numbers of a group's clips that belong to no row."""
-    members = [record for record in records if record["group"] == group]
-    names = dict.fromkeys(name for record in members for name in record)
-    other = {"group", "scene", "rows", "mark", "missing"}
-    return {x: estimate([record.get(x) for record in members]) for x in names if x not in other}
+def estimate(values: Sequence[float | None]) -> Estimate:
+    """Return mean and standard error of the values that exist, null without; not None or NaN."""
+    known = np.array(values, np.float64)
+    known = known[np.isfinite(known)]
+    count = len(known)
+    error = float(known.std(ddof=1)) / math.sqrt(count) if count > 1 else None
+    return {"mean": float(known.mean()) if count else None, "error": error, "scenes": count}
 
 
-def estimate(values: Sequence[float | None] | Float[np.ndarray, "scenes"]) -> Estimate:
-    """Return mean and standard error of the values that exist: neither None nor NaN."""
-    values = np.array(values, np.float64)
-    values = values[np.isfinite(values)]
-    count = len(values)
-    mean = float(values.mean()) if count else math.nan
-    error = float(values.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan
-    return Estimate(mean, error, count)
-
-
-def means(scores: Scores, row: Row) -> dict[str, Estimate]:
+def means(scenes: Scenes) -> dict[str, Estimate]:
     """Return the mean of every score over the scenes of a row."""
-    entries = list(scores[row].values())
-    names = dict.fromkeys(name for entry in entries for name in entry if name in HEADS)
-    return {name: estimate([entry.get(name) for entry in entries]) for name in names}
+    names = dict.fromkeys(x for entry in scenes.values() for x in entry if x in HEADS)
+    return {x: estimate([entry.get(x) for entry in scenes.values()]) for x in names}
 
 
-def paired(scores: Scores, row: Row, baseline: Row, metric: str) -> Estimate:
-    """Return the mean of row - baseline over scenes; of baseline - row for LPIPS."""
-    entries = [(x, scores[baseline].get(scene, {})) for scene, x in scores[row].items()]
-    values = np.array([[x.get(metric), y.get(metric)] for x, y in entries], np.float64)
-    difference = values[:, 0] - values[:, 1]
-    return estimate(-difference if metric.startswith("lpips") else difference)
+def differences(row: Scenes, baseline: Scenes) -> dict[str, Estimate]:
+    """Return the mean of row - baseline over the scenes of both; of baseline - row for LPIPS."""
+    found = {}
+    for name in (x for x in means(row) if x in METRICS):
+        pairs = [(row[x].get(name), baseline[x].get(name)) for x in row if x in baseline]
+        values = np.diff(np.array(pairs, np.float64).reshape(-1, 2))[:, 0]
+        values = values if name.startswith("lpips") else -values
+        found[name] = estimate(values.tolist())
+    return found
 
 
-def differences(scores: Scores) -> dict[tuple[Row, Row], Line]:
-    """Return each row of a method less the baselines above it of the same clips and depth."""
-    rows = list(scores)
+def summary(records: Sequence[dict]) -> dict[str, Any]:
+    """Return means of all rows and differences to the baselines, ready for JSON.
+
+    A row of a method has differences to the baselines above it of the same clips and depth.
+    """
+    scores = gather(records)
+    rows = [
+        {"group": group, "name": name, "depth": depth, "scenes": len(scenes)} | means(scenes)
+        for (group, name, depth), scenes in scores.items()
+    ]
+    pairs = [
+        {"group": group, "name": name, "depth": depth, "minus": other[1]}
+        | differences(scores[group, name, depth], scores[other])
+        for i, (group, name, depth) in enumerate(scores)
+        for other in list(scores)[:i]
+        if name not in BASELINES and other[1] in BASELINES and other[::2] == (group, depth)
+    ]
+    groups = dict.fromkeys(record["group"] for record in records)
     return {
-        (row, baseline): {
-            name: paired(scores, row, baseline, name)
-            for name in means(scores, row)
-            if name in METRICS
-        }
-        for i, row in enumerate(rows)
-        for baseline in rows[:i]
-        if row.name not in BASELINES
-        and baseline.name in BASELINES
-        and (baseline.group, baseline.depth) == (row.group, row.depth)
+        "groups": {group: _details(records, group) for group in groups},
+        "rows": rows,
+        "differences": pairs,
     }
 
 
+def _details(records: Sequence[dict], group: str) -> dict[str, Estimate]:
+    """Return estimates of the numbers of a group's clips that belong to no row."""
+    members = [record for record in records if record["group"] == group]
+    other = {"group", "scene", "rows", "mark", "missing"}
+    names = dict.fromkeys(x for record in members for x in record if x not in other)
+    return {x: estimate([record.get(x) for record in members]) for x in names}
+
+
 def markdown(
-    records: Sequence[dict],
+    found: Mapping[str, Any],
     preface: str,
     *,
     compared: Sequence[str] = (),
@@ -158,67 +153,38 @@ def markdown(
     """Return the page: for each group tables of means, and differences to baselines.
 
     Args:
-      records: of all clips.
+      found: the `summary` of all clips.
       preface: head of the page.
       compared: names of the rows, beside baselines, whose differences the page shows.
       missing: why scores are not there, by their names.
     """
-    scores = gather(records)
-    gains = differences(scores)
     parts = [preface]
-    for group in dict.fromkeys(row.group for row in scores):
-        rows = [row for row in scores if row.group == group]
-        count = max(len(scores[row]) for row in rows)
+    for group, shares in found["groups"].items():
+        rows = [row for row in found["rows"] if row["group"] == group]
+        count = max((row["scenes"] for row in rows), default=0)
         parts.append(f"## {group}: {count} scenes" if count > 1 else f"## {group}")
-        shares = details(records, group)
-        about = [f"{x.replace('_', ' ')} {y.mean:.3f}" for x, y in shares.items() if y.count]
+        about = [f"{x.replace('_', ' ')} {y['mean']:.3f}" for x, y in shares.items() if y["scenes"]]
         if about:
             parts.append(f"Means over clips: {', '.join(about)}.")
-        lines = {
-            (row.name + _of(len(scores[row]), count), row.depth): means(scores, row) for row in rows
-        }
+        lines = {(x["name"] + _of(x["scenes"], count), x["depth"]): x for x in rows}
         gained = {
-            (f"{row.name} − {baseline.name}", row.depth): line
-            for (row, baseline), line in gains.items()
-            if row in rows and row.name in compared
+            (f"{x['name']} − {x['minus']}", x["depth"]): x
+            for x in found["differences"]
+            if x["group"] == group and x["name"] in compared
         }
         for region, title in REGION_TITLES.items():
-            names = [name + region for name in MEASURES] + list(() if region else CHANGES)
-            if table := score_table(["row", "depth"], lines, names):
-                parts.append(f"{title}:\n\n{table}")
-            if table := score_table(["difference", "depth"], gained, names, sign="+"):
+            names = [name + region for name in MEASURES]
+            if cells := _cells(["row", "depth"], lines, names):
+                parts.append(f"{title}:\n\n{text_table(cells[0], cells[1:])}")
+            if cells := _cells(["difference", "depth"], gained, names, sign="+"):
+                table = text_table(cells[0], cells[1:])
                 parts.append(f"Paired differences; positive is better, for LPIPS too:\n\n{table}")
-        if table := score_table(["row", "depth"], lines, [*CONSISTENCY_HEADS, *SET_HEADS]):
-            parts.append(table)
+        # Scores that need no truth are many, and get a line each.
+        if cells := _cells(["row", "depth"], lines, list(OTHER_HEADS)):
+            heads, _, *turned = map(list, zip(*cells, strict=True))
+            parts.append(text_table(heads, turned))
     absent = [f"- {name} not scored: {why}" for name, why in missing.items()]
     return "\n\n".join([*parts, "\n".join(absent)]).rstrip() + "\n"
-
-
-def summary(records: Sequence[dict]) -> dict[str, Any]:
-    """Return the same numbers for programs: means and differences, NaN as null."""
-    scores = gather(records)
-
-    def plain(line: Line) -> dict[str, dict]:
-        return {
-            name: {
-                "mean": value.mean if value.count else None,
-                "error": value.error if value.count > 1 else None,
-                "scenes": value.count,
-            }
-            for name, value in line.items()
-        }
-
-    return {
-        "groups": {
-            group: plain(details(records, group))
-            for group in dict.fromkeys(row.group for row in scores)
-        },
-        "rows": [row._asdict() | plain(means(scores, row)) for row in scores],
-        "differences": [
-            row._asdict() | {"minus": baseline.name} | plain(line)
-            for (row, baseline), line in differences(scores).items()
-        ],
-    }
 
 
 def _of(count: int, most: int) -> str:
@@ -226,53 +192,49 @@ def _of(count: int, most: int) -> str:
     return "" if count == most else f" ({count} of {most})"
 
 
-def score_table(
+def _cells(
     headings: Sequence[str],
-    lines: Mapping[tuple[str, ...], Line],
+    lines: Mapping[tuple[str, str], Mapping[str, Any]],
     names: Sequence[str],
     sign: str = "",
-) -> str:
-    """Return the table of those scores that some line has; empty where there are none.
-
-    Scores that need no truth are many, and get a line each; of others each has a column.
+) -> list[list[str]]:
+    """Return the table of those scores that some line has, heads first; empty without any.
 
     Args:
       headings: of the first columns.
       lines: estimates, by what stands in the first columns.
-      names: of the scores.
+      names: of the scores, a column each.
       sign: "+" for differences.
     """
-    shown = [x for x in names if any(x in line and line[x].count for line in lines.values())]
+    none = estimate([])
+    shown = [x for x in names if any(line.get(x, none)["scenes"] for line in lines.values())]
     if not shown:
-        return ""
+        return []
     cells = [[*headings, *(HEADS[name][0] for name in shown)]]
     for labels, line in lines.items():
-        most = max((value.count for value in line.values()), default=0)
-        cells.append([*labels, *(table_cell(line.get(x), x, most, sign) for x in shown)])
-    if shown[0] in CONSISTENCY_HEADS or shown[0] in SET_HEADS:
-        cells = [list(column) for column in zip(*cells, strict=True)]
-        del cells[1 : len(headings)]
-    return text_table(cells[0], cells[1:])
+        most = max((line[x]["scenes"] for x in line if x in HEADS), default=0)
+        cells.append([*labels, *(_cell(line.get(x, none), x, most, sign) for x in shown)])
+    return cells
 
 
-def table_cell(value: Estimate | None, name: str, most: int, sign: str = "") -> str:
+def _cell(value: Estimate, name: str, most: int, sign: str) -> str:
     """Return mean ± standard error as text, a dash for none; `sign` is "+" for differences.
 
     A mean over fewer scenes than there are says so: a grid without matches has no epipolar error,
     which must not look like a good one.
     """
-    if value is None or not value.count:
+    if not value["scenes"]:
         return "–"
-    form = sign + HEADS[name][1]
-    text = f"{value.mean:{form}}"
-    if not math.isnan(value.error):
-        text += f" ± {value.error:{HEADS[name][1]}}"
-    return text + ("" if name in SET_HEADS else _of(value.count, most))
+    form = HEADS[name][1]
+    text = f"{value['mean']:{sign}{form}}"
+    if value["error"] is not None:
+        text += f" ± {value['error']:{form}}"
+    return text if name in OF_SETS else text + _of(value["scenes"], most)
 
 
 def text_table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table whose source lines up too, for the terminal."""
-    widths = [max(len(line[i]) for line in (headings, *lines)) for i in range(len(headings))]
+    widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
     rows = [headings, ["-" * width for width in widths], *lines]
     return "\n".join(
         "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"

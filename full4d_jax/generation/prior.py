@@ -18,7 +18,7 @@ from full4d_jax.models.codecs.codec import Codec, Weights, codec_weights, make_c
 from full4d_jax.models.functional import Params
 from full4d_jax.models.grid_mesh import check_grid_mesh, grid_mesh, parameter_shapes
 from full4d_jax.models.wan.text import load_negative_text, load_text
-from full4d_jax.models.weights import described, load_metadata, load_params, require_model
+from full4d_jax.models.weights import load_metadata, load_params, require_model
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.processes import agree
 
@@ -151,11 +151,6 @@ def prior_path(model: ModelConfig, checkpoint: Path | None = None) -> Path:
     if checkpoint is not None:
         return checkpoint
     return PRIOR if model.needs_cameras else FOUR_REAL
-
-
-def describe_network(prior: Prior) -> list[tuple[list[int], str, str]]:
-    """Return shape, type and SHA-256 of each parameter of the network (`described`)."""
-    return described(prior.params)
 
 
 def prior_settings(config: Config, checkpoint: Path) -> dict[str, Any]:

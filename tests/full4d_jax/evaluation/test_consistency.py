@@ -52,35 +52,35 @@ def test_points_turned_off_their_lines_by_known_pixels():
 def test_true_views_beat_wrong_cameras_shuffled_views_and_noise(room):
     cameras = cameras_of(room)
     truth = consistency.epipolar(room.frames, cameras)
-    assert truth.median < 0.5
-    assert truth.below_one > 0.8
-    assert 0.5 * truth.matches < truth.verified <= truth.matches
+    assert truth["median"] < 0.5
+    assert truth["below_one"] > 0.8
+    assert 0.5 * truth["matches"] < truth["verified"] <= truth["matches"]
     wrong = consistency.epipolar(room.frames, cameras_of(room, room.world_to_camera[[0, 2, 1]]))
     shuffled = consistency.epipolar(room.frames[[1, 0, 2]], cameras)
     for bad in (wrong, shuffled):
-        assert bad.matches == pytest.approx(truth.matches, rel=0.1)
-        assert bad.median > 4 * truth.median
-        assert bad.below_one < truth.below_one - 0.2
+        assert bad["matches"] == pytest.approx(truth["matches"], rel=0.1)
+        assert bad["median"] > 4 * truth["median"]
+        assert bad["below_one"] < truth["below_one"] - 0.2
     noise = np.random.default_rng(0).integers(0, 256, room.frames.shape, np.uint8)
-    assert consistency.epipolar(noise, cameras).matches < 0.2 * truth.matches
+    assert consistency.epipolar(noise, cameras)["matches"] < 0.2 * truth["matches"]
     # One view for all is a match everywhere, on the wrong lines.
     frozen = consistency.epipolar(np.repeat(room.frames[:1], 3, 0), cameras)
-    assert frozen.median > 4 * truth.median
+    assert frozen["median"] > 4 * truth["median"]
 
 
 def test_views_move_into_each_other_by_their_depth(room):
     cameras = cameras_of(room)
     assert (room.depth > 0).all()
-    truth, seen = consistency.cross_view(room.frames, room.depth, cameras)
+    truth, seen = consistency.cross_view(room.frames, room.depth, cameras).values()
     assert truth < 0.01
     assert 0.6 < seen < 1
     shuffled = consistency.cross_view(room.frames[[1, 0, 2]], room.depth, cameras)
     noise = np.random.default_rng(0).integers(0, 256, room.frames.shape, np.uint8)
-    assert shuffled.error > 3 * truth
-    assert shuffled.seen == seen
-    assert consistency.cross_view(noise, room.depth, cameras).error > 0.1
+    assert shuffled["cross_view"] > 3 * truth
+    assert shuffled["cross_view_seen"] == seen
+    assert consistency.cross_view(noise, room.depth, cameras)["cross_view"] > 0.1
     apart = consistency.cross_view(room.frames, room.depth, cameras_of(room, far_apart(room)))
-    assert apart.seen < 0.1
+    assert apart["cross_view_seen"] < 0.1
 
 
 def far_apart(room):

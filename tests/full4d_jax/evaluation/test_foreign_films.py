@@ -10,17 +10,19 @@ from refused import refusal
 from textured_room import make_room
 
 from full4d_jax.cli import main
+from full4d_jax.evaluation.foreign_films import REAL
+from full4d_jax.evaluation.table import COPY, INPAINT, PUSH_PULL
 from input_pipeline.transforms import Clip, decode
 
 HEIGHT, WIDTH = 48, 64
 NAMES = ["left", "middle", "right"]
-BASELINES = ["copy the source", "projection + push-pull", "the real films"]
+BASELINES = [COPY, INPAINT, PUSH_PULL, REAL]
 
 
 @pytest.fixture(autouse=True)
 def no_lpips(monkeypatch):
     """`test_fidelity.py` has it; here its networks would take most of the time."""
-    monkeypatch.setattr("full4d_jax.evaluation.fidelity.load_distances", lambda **_: {})
+    monkeypatch.setattr("full4d_jax.evaluation.foreign_films.load_distances", lambda **_: {})
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +80,13 @@ def test_films_get_a_column_each_beside_the_baselines(clip, capture, tmp_path, c
     half_exact = 20.0 + 10 * np.log10(2)
     assert scores["mine"]["psnr"] == pytest.approx(half_exact, abs=0.1)
     assert scores["yours"]["psnr"] is None  # exact
-    assert scores["yours"]["flicker"] == scores["the real films"]["flicker"]
-    assert "psnr" not in scores["the real films"]
-    for baseline in BASELINES[:2]:
+    assert scores["yours"]["flicker"] == scores[REAL]["flicker"]
+    assert scores[REAL]["psnr"] is None
+    for baseline in BASELINES[:3]:
         assert scores[baseline]["psnr"] < scores["mine"]["psnr"]
         assert scores[baseline]["psnr_unseen"] is not None
     # The depth is the room's, so that the projection is right where the source sees.
-    assert scores[BASELINES[1]]["psnr"] > scores[BASELINES[0]]["psnr"] + 1
+    assert scores[PUSH_PULL]["psnr"] > scores[COPY]["psnr"] + 1
     page = (out / "films.md").read_text()
     assert "the source is middle; films: 0 is left, 1 is right" in page
     assert "PSNR unseen" in page

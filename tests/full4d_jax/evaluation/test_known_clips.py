@@ -11,7 +11,7 @@ from textured_room import make_room
 
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
 from full4d_jax.evaluation import prior_rows, results
-from full4d_jax.evaluation.known_clips import check_split, split_clips
+from full4d_jax.evaluation.in_source import check_split, split_grid
 from full4d_jax.evaluation.prior_rows import Judge
 from full4d_jax.evaluation.results import append_line
 from full4d_jax.evaluation.table import COPY
@@ -56,26 +56,25 @@ def test_clips_are_cut_from_records_in_the_source_frame(rooms):
     folder, clips = rooms
     records = open_split(folder, "test")
     check_split(records, CONFIG.data)
-    for known in split_clips(records, CONFIG.data, range(3)):
-        example = clips[int(records.scene_ids[known.scene][-1])]
+    for number in range(3):
+        grid = split_grid(records, CONFIG.data, number)
+        example = clips[int(records.scene_ids[number][-1])]
         source = {"room0": 0, "room1": 0, "room2": 2}[example.scene_id]
         views = [source, *{0: [1, 3], 2: [0, 3]}[source]]
-        whole, clip = decode(example, height=16, width=16), known.clip
-        np.testing.assert_allclose(clip.frames * 255, whole.frames[views][:, [0, 2]], atol=1e-3)
-        np.testing.assert_array_equal(clip.intrinsics, whole.intrinsics[views])
-        np.testing.assert_allclose(clip.world_to_camera[0, 0], np.eye(4), atol=1e-6)
+        whole = decode(example, height=16, width=16)
+        np.testing.assert_array_equal(grid.frames, whole.frames[views][:, [0, 2]])
+        cameras = grid.known_cameras
+        np.testing.assert_array_equal(cameras.intrinsics, whole.intrinsics[views])
+        np.testing.assert_allclose(cameras.world_to_camera[0, 0], np.eye(4), atol=1e-6)
         apart = np.linalg.norm(np.diff(centers(whole.world_to_camera[views, 0]), axis=0), axis=-1)
-        found = np.linalg.norm(
-            np.diff(centers(np.asarray(clip.world_to_camera[:, 0])), axis=0), axis=-1
-        )
+        found = np.linalg.norm(np.diff(centers(cameras.world_to_camera[:, 0]), axis=0), axis=-1)
         if example.scene_id == "room1":
-            assert not clip.depth.any()
+            assert grid.depth is None
             np.testing.assert_allclose(apart / found, 1.8, rtol=0.01)  # of all cameras to one point
         else:
-            assert np.median(clip.depth[0, 0]) == pytest.approx(1, abs=1e-3)
+            assert np.median(grid.depth[0, 0]) == pytest.approx(1, abs=1e-3)
             unit = np.median(whole.depth[source, 0])
             np.testing.assert_allclose(apart / found, unit, rtol=1e-4)
-            assert not clip.depth[1:].any()
 
 
 @pytest.mark.slow
@@ -88,11 +87,11 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
     )
     whole, scored = results.score, []
 
-    def stopping(candidates, group, distances):
-        if candidates.scene == 2 and len(scored) == 2:
+    def stopping(candidates, distances):
+        if len(scored) == 2:
             raise KeyboardInterrupt
-        scored.append(candidates.scene)
-        return whole(candidates, group, distances)
+        scored.append(candidates)
+        return whole(candidates, distances)
 
     monkeypatch.setattr(results, "score", stopping)
     with pytest.raises(KeyboardInterrupt):
@@ -100,7 +99,7 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
     assert not (tmp_path / "evaluation.md").exists()
     monkeypatch.setattr(results, "score", whole)
     prior_rows.evaluate_split(judge, tmp_path, records)
-    assert scored == [0, 1]
+    assert len(scored) == 2
     lines = (tmp_path / "scores.jsonl").read_text().splitlines()[1:]
     found = {(line := json.loads(text))["scene"]: line for text in lines}
     assert sorted(found) == [0, 1, 2]

@@ -11,7 +11,7 @@ from refused import refusal
 from textured_room import render, textures
 
 from full4d_jax.cli import main
-from full4d_jax.evaluation import fidelity, later_frames
+from full4d_jax.evaluation import later_frames, prior_rows
 from full4d_jax.evaluation.table import CASCADE, COPY, PUSH_PULL
 from input_pipeline.cameras import orbit, rescale
 from input_pipeline.conventions import convert
@@ -29,7 +29,7 @@ def true_depth(monkeypatch):
         return 3 * depth[None]
 
     monkeypatch.setattr(later_frames, "source_depth", known)
-    monkeypatch.setattr(fidelity, "load_distances", lambda **_: {})
+    monkeypatch.setattr(prior_rows, "load_distances", lambda **_: {})
 
 
 def write_poses(folder, poses) -> str:
@@ -88,7 +88,7 @@ def test_true_depth_is_far_above_a_copy_at_any_unit_of_the_path(tmp_path, monkey
     assert f"{pulled['psnr']:.2f}" in text
     assert "by its estimated depth (network: ours)" in text
     # The same command does not generate again.
-    monkeypatch.setattr(later_frames, "generate_film_rows", None)
+    monkeypatch.setattr(later_frames, "rows_of_film", None)
     assert evaluate(out, *options) == result
     line = refusal(capsys, "evaluate", *options, *SIZE[:2], "--seed", 1, "--out", out)
     assert "an evaluation of other weights or settings" in line

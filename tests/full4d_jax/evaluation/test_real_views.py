@@ -11,7 +11,7 @@ from textured_room import make_room
 
 from full4d_jax.cli import main
 from full4d_jax.evaluation import real_views
-from full4d_jax.evaluation.fidelity import Regions
+from full4d_jax.evaluation.baselines import compare
 from full4d_jax.grid import Origin
 from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.session.stages import Stages
@@ -122,7 +122,7 @@ def test_a_grid_is_compared_in_its_own_views(dataset, whole, tmp_path, capsys):
 def test_a_scene_is_rendered_by_all_cameras_of_the_clip(dataset, whole, tmp_path, monkeypatch):
     """Gaussians at the true surfaces look like the views that no grid had."""
     # The projection is held above, and its programs take long to compile.
-    monkeypatch.setattr(real_views, "with_projection", without_projection)
+    monkeypatch.setattr(real_views, "compare", only_copied)
     scene = initialize(
         jnp.asarray(whole.frames[:, INSTANTS], jnp.float32) / 255,
         jnp.asarray(whole.depth[:, INSTANTS] / UNIT),
@@ -153,7 +153,7 @@ def test_some_instants_and_what_was_held_out_have_scores_of_their_own(
     dataset, whole, tmp_path, monkeypatch
 ):
     """Where a scene is black, a picture's score is that of its brightness."""
-    monkeypatch.setattr(real_views, "with_projection", without_projection)
+    monkeypatch.setattr(real_views, "compare", only_copied)
     monkeypatch.setattr(real_views, "render_views", black)
     write(tmp_path, dataset, whole, (SOURCE, *TARGETS))
     held_out = np.zeros((4, 3), bool)
@@ -189,8 +189,8 @@ def black(scene, cameras, times, background, report):
     return np.zeros((len(cameras.intrinsics), len(times), HEIGHT, WIDTH, 3), np.uint8)
 
 
-def without_projection(rows, truth):
-    return rows, Regions()
+def only_copied(truth, depths):
+    return compare(truth, {})
 
 
 def test_folders_without_a_record_and_other_data_sets_are_refused(
