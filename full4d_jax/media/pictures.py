@@ -132,55 +132,51 @@ def frustums(
       points: scene points to show behind the cameras, world units.
       side: pixels of each of the two drawings.
     """
-    intrinsics = np.asarray(views.intrinsics)
     world_to_camera = np.asarray(views.world_to_camera)
     height = views.height
     width = views.width
     # The corners of each picture, a step before its camera, and the paths of the centres.
     corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]])
     frustum_length = 0.3  # world units
-    rays = corners @ np.swapaxes(np.linalg.inv(intrinsics), -1, -2) * frustum_length  # (v, 4, 3)
+    lenses = np.linalg.inv(np.asarray(views.intrinsics))
+    rays = corners @ np.swapaxes(lenses, -1, -2) * frustum_length  # (v, 4, 3)
     pose = cameras.invert(world_to_camera[:, 0])
     tips = rays @ np.swapaxes(pose[:, :3, :3], -1, -2) + pose[:, None, :3, 3]
     paths = cameras.centers(world_to_camera)
     pivot = np.array([0.0, 0.0, 1.0])
+    # Every line, the source's last, on top.
+    lines = [(np.stack([pivot - arm, pivot + arm]), INK) for arm in 0.05 * np.eye(3)]
+    for i in reversed(range(len(paths))):
+        ink = TARGET_INK if i else SOURCE_INK
+        sides = np.stack([np.tile(paths[i, 0], (4, 1)), tips[i], np.roll(tips[i], -1, 0)], 1)
+        lines += [(paths[i], ink), *((triangle, ink) for triangle in sides)]
     # Both panels show the same cube, which holds all of it.
     shown = np.concatenate([tips.reshape(-1, 3), paths.reshape(-1, 3), [pivot, 2 * pivot]])
     low = shown.min(0)
     high = shown.max(0)
-    middle = (low + high) / 2
     span = (high - low).max() * 1.1
     eighths = 8  # of a pixel, in which OpenCV takes places
-
-    def panel(title: str, right: np.ndarray, up: np.ndarray) -> np.ndarray:
+    panels = []
+    x, y, z = np.eye(3)
+    for title, right, up in (("from above", x, z), ("from the right", z, -y)):
         page = np.full((side, side, 3), PAPER, np.uint8)
+        to_page = np.stack([right, -up], 1) / span
 
-        def place(where: np.ndarray) -> np.ndarray:
-            flat = np.stack([(where - middle) @ right, -((where - middle) @ up)], -1)
-            return np.round((flat / span + 0.5) * side * eighths).astype(np.int32)
-
-        def line(where: np.ndarray, ink: tuple[int, int, int]) -> None:
-            cv2.polylines(page, [place(where)], False, ink, 1, cv2.LINE_AA, shift=3)
+        def place(where: np.ndarray, to_page: np.ndarray = to_page) -> np.ndarray:
+            flat = (where - (low + high) / 2) @ to_page + 0.5
+            return np.round(flat * side * eighths).astype(np.int32)
 
         if points is not None:
-            x, y = (place(points) // eighths).clip(0, side - 1).T
-            page[y, x] = FAINT
-        for axis in np.eye(3)[[0, 2] if up[2] else [1, 2]]:
-            line(np.stack([pivot - 0.05 * axis, pivot + 0.05 * axis]), INK)
-        for i in reversed(range(len(paths))):  # the source last, on top
-            ink = TARGET_INK if i else SOURCE_INK
-            line(paths[i], ink)
-            line(tips[i, [0, 1, 2, 3, 0]], ink)
-            for tip in tips[i]:
-                line(np.stack([paths[i, 0], tip]), ink)
+            columns, rows = (place(points) // eighths).clip(0, side - 1).T
+            page[rows, columns] = FAINT
+        for line, ink in lines:
+            cv2.polylines(page, [place(line)], False, ink, 1, cv2.LINE_AA, shift=3)
         cv2.rectangle(page, (0, 0), (side - 1, side - 1), FAINT)
         drawn = Image.fromarray(page)
         font = ImageFont.load_default(FONT_PIXELS)
         ImageDraw.Draw(drawn).text((MARGIN_PIXELS, MARGIN_PIXELS), title, INK, font)
-        return np.asarray(drawn)
-
-    x, y, z = np.eye(3)
-    return np.concatenate([panel("from above", x, z), panel("from the right", z, -y)])
+        panels.append(np.asarray(drawn))
+    return np.concatenate(panels)
 
 
 def save_picture(path: str | Path, picture: UInt8[np.ndarray, "h w 3"]) -> None:
