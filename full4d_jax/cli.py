@@ -38,8 +38,10 @@ from full4d_jax.source.kinds import choose_source
 from input_pipeline.addresses import address_of
 
 HELP = {"-h", "--help"}
-HELP_ALL = {"--help-all", "--help_all"}  # with all fields of the config
-DEBUG = "--debug"  # shows the traceback of a refusal
+# Help with all fields of the config.
+HELP_ALL = {"--help-all", "--help_all"}
+# Asks for the traceback of a refusal.
+DEBUG = "--debug"
 KEPT = "what was finished is kept, and the same command goes on from there"
 
 
@@ -74,7 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         refusal = _refusal(error)
         if refusal is None:
             raise
-        with contextlib.suppress(OSError):  # the disk that is full may be that of a log, too
+        # The disk that is full may be that of a log, too.
+        with contextlib.suppress(OSError):
             if shows_origin:
                 traceback.print_exception(error)
             print(f"full4d: {shown(str(refusal))}", file=sys.stderr)
@@ -86,7 +89,8 @@ def _refusal(error: Exception) -> InputError | None:
     """Return an error about the input, the disk or the machine in one line; None for a bug."""
     known = error if isinstance(error, InputError) else disk_error(error) or machine_error(error)
     if known is None and isinstance(error, ValueError | OSError):
-        with contextlib.suppress(ValueError, OSError):  # of another form
+        # Errors of another form are bugs.
+        with contextlib.suppress(ValueError, OSError):
             known = as_input_error("file", error, "give another one")
     return known
 
@@ -196,7 +200,8 @@ def read_options(
     given = bound.keywords["source"].given_path
     if path or given is None:
         return bound
-    return read_options(function, prog, words, str(given))  # it stands behind options
+    # SOURCE stands behind options.
+    return read_options(function, prog, words, str(given))
 
 
 def _load_config(prog: str, words: Sequence[str]) -> tuple[Any, list[str]]:
@@ -234,7 +239,8 @@ def _parse(
     def bind(*args: Any, **kwargs: Any) -> partial[Any]:
         return partial(function, *args, **kwargs)
 
-    vars(bind).pop("__wrapped__", None)  # of a type checker; tyro would look inside
+    # A type checker wraps it, and tyro would look inside.
+    vars(bind).pop("__wrapped__", None)
     annotations = inspect.get_annotations(function)
     parameters = dict(inspect.signature(function).parameters)
     flat = tyro.conf.arg(name="")

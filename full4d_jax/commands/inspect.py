@@ -59,15 +59,18 @@ def inspect(
     for name, value in compiled.items():
         fits = bool(topology) or value is None
         require(name, value, fits, "another one without a --topology", what="option")
-    if topology:  # Before jax is imported: there is no TPU, and no other process to mind.
+    # Before jax is imported it is told that there is no TPU, no GPU and no other process.
+    if topology:
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ["TPU_WORKER_HOSTNAMES"] = "localhost"
         os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
-        os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # whose programs could not be loaded
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # that there is no GPU
+        # Programs that are compiled for other devices could not be loaded from the cache.
+        os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from full4d_jax.training.dry_run import inspection
 
-    if config.model.precision == "auto" and (topology or program != "step"):  # of accelerators
+    # On accelerators, auto is bfloat16.
+    if config.model.precision == "auto" and (topology or program != "step"):
         config = replace(config, model=replace(config.model, precision="bfloat16"))
     if program in ANNOTATIONS:
         _inspect_annotation(config, program, topology, json)
@@ -154,7 +157,8 @@ def _inspect_asking(
     if not isinstance(mesh, Mesh):
         return
     # Compile the programs, which tells memory and bytes moved.
-    copies = mesh.shape["data"] * mesh.shape["fsdp"]  # one grid, which these axes do not divide
+    # These axes do not divide one grid: each part makes all of it.
+    copies = mesh.shape["data"] * mesh.shape["fsdp"]
     about = inspection.describe(config, topology, mesh, flops, efficiency, copies) | {
         "program": program,
         "weights_bytes_per_device": held,

@@ -13,7 +13,8 @@ class Strides(NamedTuple):
     """Size of one latent."""
 
     pixels: int  # per latent pixel, each side
-    frames: int  # per latent frame; above 1 the first frame is a latent frame of its own
+    # Frames per latent frame; above 1 the first frame is a latent frame of its own.
+    frames: int
     channels: int
 
     def latent_frames(self, frames: int) -> int:

@@ -21,7 +21,8 @@ from full4d_jax.session.fields import (
     Weight,
 )
 
-ALL_SCENES = 2**30  # procedural scenes to train on; `input_pipeline` holds out those beyond
+# Procedural scenes to train on; `input_pipeline` holds out those beyond.
+ALL_SCENES = 2**30
 Scenes = Annotated[int, Between(1, ALL_SCENES, f"1 to {ALL_SCENES} (others are held out)")]
 Seed = Annotated[int, Between(0, LARGEST_INT, f"a whole number from 0 to {LARGEST_INT}")]
 Quality = Literal["draft", "normal", "high"]
@@ -248,7 +249,8 @@ class Config:
     mesh: MeshConfig = MeshConfig()
 
 
-DEFAULT = Config(  # configs/demo.py says how it was trained
+# `configs/demo.py` says how its weights were trained.
+DEFAULT = Config(
     optimizer=OptimizerConfig(learning_rate=0.012, adam_learning_rate=0.0012, decay_share=0.7),
     training=TrainingConfig(batch=4, steps=3000, log_every=25, checkpoint_every=250),
 )

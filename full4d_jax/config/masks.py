@@ -113,7 +113,8 @@ def mask_file(name: str) -> Path | None:
     return Path(path)
 
 
-@functools.cache  # attention asks each time that it is traced; `content` is for the cache alone
+# Attention asks each time that it is traced; `content` is for the cache alone.
+@functools.cache
 def _function_of(path: Path, content: bytes, function: str) -> Mask:  # noqa: ARG001
     """Run a user's file, once for each content that it has."""
     try:

@@ -12,9 +12,12 @@ from full4d_jax.config.experiment import Config
 from full4d_jax.config.masks import allowed_frames
 from full4d_jax.session.fields import check_fields, require
 
-Rule = tuple[str, bool, str]  # a field, whether it may be what it is, and what it may be
-MOST_PIXELS = 2**31  # of a clip: 24 GiB in float32, more than a device samples at once
-MOST_IN_ALL = 2**36  # of a batch, over all devices: 768 GiB in float32
+# A field, whether it may be what it is, and what it may be.
+Rule = tuple[str, bool, str]
+# A clip of so many takes 24 GiB in float32, more than a device samples at once.
+MOST_PIXELS = 2**31
+# A batch of so many takes 768 GiB in float32, over all devices.
+MOST_IN_ALL = 2**36
 MOST_CUDNN_CHANNELS = 128  # of a head, on any GPU
 
 

@@ -54,7 +54,8 @@ def inpaint_by_marching(
     OpenCV works on 8 bits, so seen pixels come back rounded. A frame without any seen pixel becomes
     mid-grey.
     """
-    radius = 3  # pixels around a hole that the method looks at
+    # The method looks at so many pixels around a hole.
+    radius = 3
     images = np.rint(127.5 * (np.clip(frames, -1, 1) + 1)).astype(np.uint8)
     seen = np.asarray(mask) > 0
     filled = np.full(images.shape, 127.5, np.float32)

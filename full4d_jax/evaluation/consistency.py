@@ -30,7 +30,8 @@ from input_pipeline.cameras import homogeneous_pixels, unproject
 from input_pipeline.matches import Matches, epipolar_distances, find_features, match_views
 from input_pipeline.selection import evenly
 
-MATCHED_INSTANTS = 4  # of a grid, evenly spaced, whose views are matched
+# So many instants of a grid, evenly spaced, have their views matched.
+MATCHED_INSTANTS = 4
 
 Frames = UInt8[np.ndarray, "v t h w 3"]
 
@@ -84,8 +85,10 @@ def draw_matches(frames: Frames, cameras: Cameras) -> UInt8[np.ndarray, "H W 3"]
     """Draw matches of the source with each other view at the first instant."""
     first = frames[:, 0]
     h, w = first.shape[1:3]
-    scale = max(1, 384 // max(h, w))  # pixels of a picture's larger side
-    green = (60, 220, 90)  # within a pixel of their line
+    # A picture's larger side has 384 pixels, if it is enlarged.
+    scale = max(1, 384 // max(h, w))
+    # Green matches are within a pixel of their line.
+    green = (60, 220, 90)
     red = (235, 60, 60)
     rows = []
     for match, distances in matches_at(frames, cameras, 0, len(first) ** 2):

@@ -22,15 +22,18 @@ from full4d_jax.geometry.moving import moving_pixels
 from full4d_jax.media import metrics
 from full4d_jax.session.extras import has
 
-MOVED_SHARE = 0.05  # of the range from black to white
+# A share of the range from black to white.
+MOVED_SHARE = 0.05
 
 MEASURES = ("psnr", "ssim", "lpips", "lpips_vgg")
 REGIONS = ("", "_unseen", "_moving", "_seen")
 METRICS = tuple(measure + region for region in REGIONS for measure in MEASURES)
-Distances = Mapping[str, metrics.Distance]  # by measure
+# Distances that there are, by measure.
+Distances = Mapping[str, metrics.Distance]
 Frames = Float[np.ndarray, "v t h w 3"]  # [0, 1]
 Mask = Float[np.ndarray, "v t h w"]  # 1 or 0
-Regions = Mapping[str, Mask | None]  # pixels that count, by REGIONS; None is all
+# Pixels that count, by REGIONS; None is all.
+Regions = Mapping[str, Mask | None]
 Picture = UInt8[np.ndarray, "h w 3"]
 
 
@@ -92,7 +95,8 @@ def moving_region(truth: Frames, world_to_camera: Float[np.ndarray, "v t 4 4"]) 
     """Return 1 where the truth in [0, 1] differs from its median, else 0; 0 in views that move."""
     moving = moving_pixels(np.asarray(truth, np.float32), MOVED_SHARE, over_colours=np.mean)
     change = np.abs(np.asarray(world_to_camera) - world_to_camera[:, :1]).max((1, 2, 3))
-    stands_still = change < 1e-4  # in all numbers of the pose
+    # No number of the pose changes.
+    stands_still = change < 1e-4
     return (moving & stands_still[:, None, None, None]).astype(np.float32)
 
 

@@ -43,7 +43,8 @@ from input_pipeline.importers.detect import find_scenes, read_captures, require_
 from input_pipeline.transforms import Clip, decode
 
 REAL = "the real films"
-SHAPES_ALIKE = 0.01  # of the quotient of two pictures' shapes
+# Two pictures have one shape if the quotient of their shapes is 1 up to this.
+SHAPES_ALIKE = 0.01
 
 
 class FilmedGrid(NamedTuple):

@@ -33,14 +33,16 @@ from input_pipeline.addresses import address_of
 from input_pipeline.datasets.dataset import INDEX, Records, open_dataset
 from input_pipeline.transforms import decode
 
-SMALLEST_SET = 32  # clips or pictures; ours, the field uses more
+# Our least number of clips or pictures; the field uses more.
+SMALLEST_SET = 32
 ENOUGH = f"at least {SMALLEST_SET} of each, the field uses 2,048 clips or 50,000 pictures"
 NAMES = {"fvd": "FVD", "fvd_v": "FVD-V", "fid": "FID"}
 
 Frames = UInt8[np.ndarray, "v t h w 3"]
 Videos = UInt8[np.ndarray, "n m h w 3"]
 VideoFeatures = Callable[[Float[np.ndarray, "m 224 224 3"]], Float[np.ndarray, " c"]]
-Features = dict[str, list[Float[np.ndarray, " c"]]]  # by key of NAMES
+# Features of a set, by key of NAMES.
+Features = dict[str, list[Float[np.ndarray, " c"]]]
 
 
 def frechet_distance(a: Float[np.ndarray, "n c"], b: Float[np.ndarray, "m c"]) -> float:

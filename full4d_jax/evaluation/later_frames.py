@@ -211,9 +211,11 @@ def evaluate_film(judge: Judge, upsampler: Upsampler, folder: Path, options: Vid
     clips = {"clip": files, "upsampler": upsampler.path, "ranges": RANGES}
     clips |= {"start": options.start, "fov": options.fov, "size": options.size}
     mark = identity(judge, clips)
-    open_lines(folder / "scores.jsonl", mark)  # refuses another evaluation before the work
+    # Another evaluation is refused before the work.
+    open_lines(folder / "scores.jsonl", mark)
     film = open_film(judge.config, options, judge.depth)
-    filled = cache(lambda: rows_of_film(judge, upsampler, film))  # where frames have no scores yet
+    # Rows are made once, where some frame has no scores yet.
+    filled = cache(lambda: rows_of_film(judge, upsampler, film))
     numbers = np.arange(len(film.instants))[:, None]
 
     def rows_of(instant: int) -> ClipRows:

@@ -159,7 +159,8 @@ def load_pointmaps(path: Path) -> Confidence:
         raise file.refused(file.described)
 
     def see(first: Picture, second: Picture) -> Float[np.ndarray, "2 p q"]:
-        sides = network.sides(256, 256)  # where a file takes any size
+        # A file that takes any size gets this one.
+        sides = network.sides(256, 256)
         pictures = [crop_resize(x, *sides) for x in (first, second)]
         outputs = network.run(*(planes(x / np.float32(127.5) - 1) for x in pictures))
         for name in names:

@@ -61,7 +61,8 @@ from full4d_jax.source.options import DepthKind
 from input_pipeline.datasets.dataset import Records
 from input_pipeline.procedural.scene import HELD_OUT_START
 
-NOISY_STEPS = (1, 4, 16)  # of the sampler, from noise
+# Steps of the sampler, from noise.
+NOISY_STEPS = (1, 4, 16)
 
 
 class Judge(NamedTuple):
@@ -152,7 +153,8 @@ def rows_of_clip(judge: Judge, scene: int, truth: Grid) -> ClipRows:
         rows |= {(row, name): frames for row, frames in made.items()}
     unseen = clip.regions["_unseen"]
     assert unseen is not None, "there is depth"
-    view = unseen[:, -1].mean((-2, -1)).argmax()  # the one with the largest holes
+    # The view with the largest holes is shown.
+    view = unseen[:, -1].mean((-2, -1)).argmax()
     shown = (INPAINT, PUSH_PULL, shipped_row(judge.config))
     pictures = {"source": truth.frames[0, -1], "truth": truth.frames[1 + view, -1]}
     for (row, name), frames in rows.items():

@@ -94,7 +94,8 @@ def find_truth(folder: Path, grid: Grid, dataset: Path, *, only_in_grid: bool) -
         truth = grid_in_source(decode(chosen, height=height, width=width), place.unit)
     whose = "record"
     if truth.depth is None:
-        whose = "unknown"  # captures start from all views', or random
+        # Captures start from all views', or random.
+        whose = "unknown"
         if grid.depth is not None and grid.follows_source:
             truth = replace(truth, depth=grid.depth[:1].astype(np.float32))
             whose = "folder"

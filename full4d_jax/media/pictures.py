@@ -25,7 +25,8 @@ SOURCE_INK = (200, 40, 40)
 TARGET_INK = (40, 90, 200)
 MARGIN_PIXELS = 8  # around each picture
 FONT_PIXELS = 14  # the height of letters
-REAL_BORDER = (240, 130, 20)  # border of frames that were not generated
+# The border of frames that were not generated.
+REAL_BORDER = (240, 130, 20)
 
 
 def to_uint8(frames: Float[ArrayLike, "..."]) -> UInt8[np.ndarray, "..."]:
@@ -139,7 +140,7 @@ def frustums(
     corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]])
     frustum_length = 0.3  # world units
     lenses = np.linalg.inv(np.asarray(views.intrinsics))
-    rays = corners @ np.swapaxes(lenses, -1, -2) * frustum_length  # (v, 4, 3)
+    rays = corners @ np.swapaxes(lenses, -1, -2) * frustum_length
     pose = cameras.invert(world_to_camera[:, 0])
     tips = rays @ np.swapaxes(pose[:, :3, :3], -1, -2) + pose[:, None, :3, 3]
     paths = cameras.centers(world_to_camera)
@@ -155,7 +156,8 @@ def frustums(
     low = shown.min(0)
     high = shown.max(0)
     span = (high - low).max() * 1.1
-    eighths = 8  # of a pixel, in which OpenCV takes places
+    # OpenCV takes places in eighths of a pixel.
+    eighths = 8
     panels = []
     x, y, z = np.eye(3)
     for title, right, up in (("from above", x, z), ("from the right", z, -y)):
@@ -234,7 +236,8 @@ def _seconds(grid: Grid) -> list[str]:
 
 def write_side_by_side(path: Path, frames: UInt8[ndarray, "v t h w 3"], fps: float) -> None:
     """Write a video of all views beside each other, there and back, for three seconds at least."""
-    most_columns = 8192  # encoders refuse twice as many, and players know no more
+    # Encoders refuse twice as many, and players know no more.
+    most_columns = 8192
     least_seconds = 3.0
     joined = np.concatenate(list(frames), axis=2)
     height, width = joined.shape[1:3]

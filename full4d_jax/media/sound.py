@@ -53,12 +53,14 @@ def _samples(path: Path, start: float, count: int) -> Float32[ndarray, " n"] | N
         if not container.streams.audio:
             return None
         stream = container.streams.audio[0]
-        first = 0.0  # by the file's clock, of the first picture
+        # When the first picture is shown, by the file's clock.
+        first = 0.0
         for video in container.streams.video[:1]:
             first = float((video.start_time or 0) * (video.time_base or 1))
         begin = first + start
         base = stream.time_base or Fraction(1)
-        preroll = 0.2  # seconds: a decoder's first samples are not whole
+        # A decoder's first samples are not whole, for so many seconds.
+        preroll = 0.2
         if start > preroll:
             container.seek(int((begin - preroll) / base), stream=stream)
         resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
@@ -76,7 +78,8 @@ def _samples(path: Path, start: float, count: int) -> Float32[ndarray, " n"] | N
                     samples[places[here]] = values[here]
                     is_heard |= bool(here.any())
         except (FFmpegError, ValueError):
-            pass  # damaged, or of another rate or layout, from here on: silent
+            # It is silent where it is damaged, or goes on with another rate or layout.
+            pass
     return np.nan_to_num(samples).clip(-1, 1) if is_heard else None
 
 

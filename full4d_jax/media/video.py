@@ -29,7 +29,8 @@ from input_pipeline.video_files import (
 from input_pipeline.whole_files import whole_file
 
 MOST_DAMAGED = 0.2  # of the frames
-NO_VIDEOS = ("tty",)  # formats of FFmpeg's that draw any text
+# Formats of FFmpeg that draw any text as a video.
+NO_VIDEOS = ("tty",)
 
 
 class Video(NamedTuple):
@@ -177,7 +178,8 @@ def _choose(
             raise InputError("video", path, found, expected, "raise --fps or leave it out")
         instants = np.linspace(times[0], times[-1], frames)
     chosen = np.abs(times[None] - instants[:, None]).argmin(1).tolist()
-    if len(set(chosen)) < frames:  # the source is slower than that: its frames one after another
+    # Of a slower source the frames are taken one after another.
+    if len(set(chosen)) < frames:
         first = min(chosen[0], len(times) - frames)
         chosen = list(range(first, first + frames))
     return chosen
@@ -219,7 +221,8 @@ def without_dark_rim(picture: UInt8[ndarray, "H W 3"]) -> UInt8[ndarray, "H W 3"
     From aside such a line would stand as a bar between the picture and what goes on beyond it.
     """
     outermost_lines = 3
-    darkened = 0.7  # of the light of the next line
+    # A line is dark below this share of the next line's light.
+    darkened = 0.7
     mended = picture.copy()
     upright = mended.transpose(1, 0, 2)
     for side in (mended, mended[::-1], upright, upright[::-1]):
@@ -241,7 +244,8 @@ def resize_note(size: tuple[int, int], resized: tuple[int, int]) -> str:
     height, width = resized
     scale = min(rows / height, columns / width)
     kept = scale * min(height / rows, width / columns)
-    rounding = 0.06  # what sides lose at most where they are rounded to multiples of 8
+    # Sides that are rounded to multiples of 8 lose no larger share.
+    rounding = 0.06
     part = "the whole picture" if kept > 1 - rounding else f"only the middle {kept:.0%}"
     return f"{part}, {columns}x{rows}, resized to {width}x{height}"
 

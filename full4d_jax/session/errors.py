@@ -45,7 +45,8 @@ class InputError(ValueError):
         self.found = found
         self.expected = expected
         self.do = do
-        found = printable(str(found) or repr(found))  # an error of a library may have no message
+        # An error of a library may have no message.
+        found = printable(str(found) or repr(found))
         most_characters = 1000
         if len(found) > most_characters:
             found = f"{found[:most_characters]} ..."

@@ -115,7 +115,8 @@ def _fits(hint: Any, value: Any) -> bool:
     if kind is Annotated and (bound := _bound(hint)):
         number = type(value) is int or (type(value) is float and parts[0] is float)
         return number and bound.low <= value <= bound.high
-    if kind is Annotated:  # its marks are for others
+    # Other marks are for others.
+    if kind is Annotated:
         return _fits(parts[0], value)
     if kind is Literal:
         return value in parts
