@@ -112,8 +112,7 @@ def _to_the_right(wide: Wide, count: int) -> Wide:
     depth = np.broadcast_to(beyond, crossed.shape)
     # The clearest is drawn last.
     for stretch in reversed(steep_stretches(wide.mirrored, count)):
-        here = _between_outlines(stretch, height, beyond)
-        steep = _along(stretch, height, beyond)
+        here, *steep = _along(stretch, height, beyond)
         crossed, inside, depth = (
             np.where(here, x, y) for x, y in zip(steep, (crossed, inside, depth), strict=True)
         )
@@ -136,24 +135,18 @@ def _crossed(slopes: Values, height: int, beyond: Int[ndarray, " q"], top: int =
     return np.stack([np.interp(rows, reach + steps * d, reach) for d in beyond], 1)
 
 
-def _between_outlines(
+def _along(
     stretch: Stretch, height: int, beyond: Int[ndarray, " q"]
-) -> Bool[ndarray, "h q"]:
-    """Return where a stretch goes on; at the picture's own border no outline ends it."""
+) -> tuple[Bool[ndarray, "h q"], Beyond, Beyond, Beyond]:
+    """Return where a stretch goes on, and the row where the line of each place crosses the border.
+
+    And row and depth of a place on it inside; all rows inside are those of the stretch. At the
+    picture's own border no outline ends it.
+    """
     rows = np.arange(height)[:, None]
     end = stretch.top + len(stretch.slopes)
     below = (stretch.top == 0) | (rows >= stretch.top + stretch.upper * beyond)
     above = (end == height) | (rows < end + stretch.lower * beyond)
-    return below & above
-
-
-def _along(
-    stretch: Stretch, height: int, beyond: Int[ndarray, " q"]
-) -> tuple[Beyond, Beyond, Beyond]:
-    """Return the row where the steep line of each place beyond crosses the border.
-
-    And row and depth of a place on it inside; all rows inside are those of the stretch.
-    """
     last = len(stretch.slopes) - 1
     crossed = _crossed(stretch.slopes, height, beyond, stretch.top) - stretch.top
     crossed = _folded(crossed, np.full(crossed.shape, last))
@@ -161,7 +154,7 @@ def _along(
     room = np.where(slopes > 0, crossed, last - crossed) / np.maximum(abs(slopes), 1e-6)
     depth = _folded(np.broadcast_to(beyond, crossed.shape), room)
     crossed = crossed + stretch.top
-    return crossed, crossed - slopes * depth, depth
+    return below & above, crossed, crossed - slopes * depth, depth
 
 
 def _folded(values: Shaped[ndarray, "h q"], length: Shaped[ndarray, "h q"]) -> Beyond:

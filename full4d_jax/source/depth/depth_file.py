@@ -33,7 +33,6 @@ from full4d_jax.source.depth.estimate import load_depth, predict_depth
 from full4d_jax.source.depth.onnx_network import Network, as_network, open_file
 from full4d_jax.source.depth.signatures import (
     DEPTH_ANYTHING,
-    WHOLE_NUMBER_INPUTS,
     Outputs,
     Signature,
     sides_of,
@@ -45,6 +44,8 @@ from input_pipeline.plain_files import load_json
 from input_pipeline.selection import evenly
 from input_pipeline.video_files import first_frame
 
+# MoGe-2's own choice between 1,200 and 3,600.
+MOGE_TOKENS = 1800
 # What a network makes of a picture, at its own size.
 Answer = Float[ndarray, "r q"]
 
@@ -174,7 +175,7 @@ def open_depth_file(path: Path, kind: DepthKind | None = None) -> DepthFile:
       InputError: the file is missing or holds something else, or a library is missing.
     """
     file = open_file(WHAT, path, EXPECTED_NETWORK, EXPORT_ADVICE)
-    network = as_network(file, axes=(4, 5), numbers=WHOLE_NUMBER_INPUTS)
+    network = as_network(file, axes=(4, 5), numbers={"num_tokens": MOGE_TOKENS})
     several = [count for count in network.shape[:-3] if isinstance(count, int) and count > 1]
     if several:
         raise file.refused(f"an input of {several[0]} pictures")

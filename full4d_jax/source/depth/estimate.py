@@ -34,7 +34,7 @@ from full4d_jax.models.functional import Params
 from full4d_jax.models.tiefenrausch import KERNELS, SIDE_MULTIPLE, load_tiefenrausch
 from full4d_jax.models.weights import load_metadata, load_params, model_of_metadata
 from full4d_jax.session.errors import InputError, require_file
-from full4d_jax.source.depth.enlarge import Film, Maps, enlarge_disparity, smooth_depth
+from full4d_jax.source.depth.enlarge import Film, Frame, Map, Maps, enlarge_disparity, smooth_depth
 from input_pipeline.plain_files import load_array, load_arrays
 
 SHIPPED = Path(__file__).parents[2] / "checkpoints" / "depth.safetensors"
@@ -127,9 +127,7 @@ def predict_depth(network: DepthNetwork, frames: Film, *, still: bool = True) ->
 
 
 @partial(jax.jit, static_argnums=0)
-def _log_depth(
-    config: DepthNetConfig, params: Params, frame: Float[Array, "h w 3"]
-) -> Float[Array, "h w"]:
+def _log_depth(config: DepthNetConfig, params: Params, frame: Frame) -> Map:
     return log_depth(config, params, frame[None])[0]
 
 
@@ -145,7 +143,7 @@ def stabilise(frames: Film, logs: Maps) -> Maps:
     shift = (still * (logs - logs[:1])).mean((1, 2)) / (still.mean((1, 2)) + 0.5)
     logs = logs - shift[:, None, None]
 
-    def calm(frame: Float[Array, "h w 3"]) -> Float[Array, "h w"]:
+    def calm(frame: Frame) -> Map:
         weights = similarity(frames, frame)
         return (weights * logs).sum(0) / weights.sum(0)
 
@@ -153,7 +151,7 @@ def stabilise(frames: Film, logs: Maps) -> Maps:
 
 
 @jax.jit
-def similarity(frames: Film, frame: Float[Array, "h w 3"]) -> Maps:
+def similarity(frames: Film, frame: Frame) -> Maps:
     """Return how alike the surroundings of each pixel are in `frames` and `frame`, in (0, 1]."""
     # Instants, rows and columns over which colours are compared.
     compared_window = (1, 3, 3)

@@ -29,8 +29,6 @@ Triple = tuple[float, float, float]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
-# MoGe-2's own choice between 1,200 and 3,600.
-WHOLE_NUMBER_INPUTS = {"num_tokens": 1800}
 
 
 def depth_output(outputs: Outputs) -> ndarray:

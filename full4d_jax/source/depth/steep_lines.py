@@ -32,6 +32,8 @@ LIMIT_SLOPE = 3.75
 CLOSEST_SHARE = 0.3
 
 Strip = Float32[ndarray, "h s"]
+# Whether an outline crosses the strip in each row, how strong it is, and its slope.
+Outlines = Float[ndarray, "3 h"]
 # Of lines of each slope in bins of a degree, from -90 to 90.
 Gains = Float[ndarray, "h 180"]
 
@@ -52,14 +54,6 @@ class Stretch(NamedTuple):
     lower: float
 
 
-class _Outlines(NamedTuple):
-    """Whether an outline crosses the strip in each row, how strong it is, and its slope."""
-
-    crosses: Bool[ndarray, " h"]
-    strength: Values
-    slopes: Values
-
-
 def steep_stretches(picture: Picture, count: int) -> list[Stretch]:
     """Return the stretches of the right border that steep lines cross, the clearest first.
 
@@ -76,7 +70,6 @@ def steep_stretches(picture: Picture, count: int) -> list[Stretch]:
     short = min(picture.shape[:2])
     gains = _gains(across, down)
     outlines = _outlines(across, down)
-    flipped = _Outlines._make(x[::-1] for x in outlines)
     free = np.ones(height, bool)
     stretches = []
     while True:
@@ -88,7 +81,7 @@ def steep_stretches(picture: Picture, count: int) -> list[Stretch]:
             free[first:end] = False
             continue
         top, upper = _grown(outlines, free, first, slopes[0], short)
-        below, lower = _grown(flipped, free[::-1], height - end, slopes[-1], short)
+        below, lower = _grown(outlines[:, ::-1], free[::-1], height - end, slopes[-1], short)
         rows = np.arange(top, height - below)
         free[rows] = False
         slopes = np.interp(rows, np.arange(first, end), slopes)
@@ -175,7 +168,7 @@ def _sums(gains: Gains, slopes: Float[ndarray, "n h"]) -> Float[ndarray, "n h+1"
     return np.pad(np.cumsum(gains[np.arange(len(gains)), bins], 1), ((0, 0), (1, 0)))
 
 
-def _outlines(across: Strip, down: Strip) -> _Outlines:
+def _outlines(across: Strip, down: Strip) -> Outlines:
     """Return the outlines that cross the strip, none of them steep."""
     # Of the strip, that an outline crosses in one row.
     outline_share = 0.6
@@ -183,11 +176,11 @@ def _outlines(across: Strip, down: Strip) -> _Outlines:
     crosses = (_votes(across, down) * gentle).mean(1) > outline_share
     weights = down**4 / (across**2 + down**2 + 1e-3)
     slopes = -(weights * across * down).sum(1) / ((weights * down**2).sum(1) + 1e-3)
-    return _Outlines(crosses, weights.sum(1), slopes)
+    return np.stack([crosses, weights.sum(1), slopes])
 
 
 def _grown(
-    outlines: _Outlines, free: Bool[ndarray, " h"], top: int, slope: float, short: int
+    outlines: Outlines, free: Bool[ndarray, " h"], top: int, slope: float, short: int
 ) -> tuple[int, float]:
     """Return the row to which a stretch grows upward, and the slope of the outline above it."""
     # Of the short side, between an outline and its stretch.
@@ -196,12 +189,13 @@ def _grown(
     thick_share = 1 / 26
     # Of the short side, by which a stretch grows at most at each end.
     growth_share = 1 / 4
+    crosses, strength, slopes = outlines
     highest = top - round(growth_share * short)
     for row in range(top, max(highest, 0) - 1, -1):
         if not free[row]:
             return row + 1, slope
-        if outlines.crosses[row]:
-            thick = np.arange(max(0, row - round(thick_share * short)), row + 1)
-            strongest = thick[outlines.strength[thick].argmax()]
-            return row + round(margin_share * short), float(outlines.slopes[strongest])
+        if crosses[row]:
+            first = max(0, row - round(thick_share * short))
+            strongest = first + strength[first : row + 1].argmax()
+            return row + round(margin_share * short), float(slopes[strongest])
     return (0, 0.0) if highest <= 0 else (top, slope)

@@ -277,23 +277,21 @@ def _clear_rim(disparity: Map, subject: Mask) -> Map:
 def forget_rim(depth: Maps, labels: Labels) -> Maps:
     """Return depth that is unknown (0) beside subjects, and between two legs.
 
-    Networks smear bodies over what is beside them. A camera at rest sees it at other instants, or
-    the clean plate has it.
+    Networks smear bodies over what is beside them, and over gaps that they nearly enclose. A camera
+    at rest sees it at other instants, or the clean plate has it.
     """
-    return np.where([_rim_of(label > 0) for label in labels], 0, depth)
-
-
-def _rim_of(subject: Mask) -> Mask:
-    """Return where a subject may be smeared: around it, and in gaps that it nearly encloses."""
     # Of the short side: half as wide as gaps that are smeared from both sides.
     gap_share = 0.1
     # Of the short side: how far around a subject a network may smear it.
     smear_share = 0.06
-    shorter = min(subject.shape)
-    around = cv2.dilate(as_bytes(subject), disc(max(3, round(smear_share * shorter)))) > 0
-    gap = disc(max(3, round(gap_share * shorter)))
-    # So that the frame's borders enclose nothing.
-    border = len(gap)
-    wide = np.pad(as_bytes(subject), border)
-    closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, gap)[border:-border, border:-border] > 0
-    return (around | closed) & ~subject
+    rim, gap = (
+        disc(max(3, round(share * min(depth.shape[1:])))) for share in (smear_share, gap_share)
+    )
+    border = len(gap)  # so that the frame's borders enclose nothing
+    inner = np.s_[border:-border, border:-border]
+    result = depth.copy()
+    for frame, label in zip(result, labels, strict=True):
+        subject = as_bytes(label > 0)
+        closed = cv2.morphologyEx(np.pad(subject, border), cv2.MORPH_CLOSE, gap)[inner]
+        frame[((cv2.dilate(subject, rim) | closed) > 0) & (subject == 0)] = 0
+    return result
