@@ -3,9 +3,7 @@
 import numpy as np
 from handheld_clips import LENS, arc, film
 
-from full4d_jax.geometry.stereo_depth import (
-    stereo_depth,
-)
+from full4d_jax.geometry.stereo_depth import stereo_depth
 from input_pipeline.cameras import relative_to
 
 

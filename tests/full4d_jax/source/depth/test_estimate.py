@@ -87,15 +87,14 @@ def test_files(tmp_path: Path):
     np.testing.assert_allclose(still, np.stack([depth[0], depth[0]]) / unit, rtol=1e-6)
 
 
-BAD = {
-    "times": (np.ones((2, 4, 8)), "one depth map per frame"),
-    "nan": (np.full((3, 4, 8), np.nan), "NaN, infinite or negative"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_files(tmp_path: Path, name: str):
-    array, message = BAD[name]
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.ones((2, 4, 8)), "one depth map per frame"),
+        (np.full((3, 4, 8), np.nan), "NaN, infinite or negative"),
+    ],
+)
+def test_bad_files(tmp_path: Path, array, message):
     np.save(tmp_path / "depth.npy", array)
     with pytest.raises(InputError, match=message):
         depth_from_file(tmp_path / "depth.npy", 3, 4, 8)
