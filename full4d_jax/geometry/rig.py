@@ -22,13 +22,13 @@ from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Lens
 from full4d_jax.geometry.structure import (
+    MAPPING,
+    ONE_THREAD,
+    VERIFICATION,
     median_angle,
     placed_images,
     pose_of,
     quiet_colmap,
-    repeatable_extraction,
-    repeatable_mapping,
-    repeatable_matching,
 )
 from full4d_jax.geometry.tracking import standing_share
 from input_pipeline.matches import epipolar_distances
@@ -123,21 +123,17 @@ def _match(pycolmap: Any, frames: Films, scale: float, folder: Path) -> None:
     for v, t in np.ndindex(views, instants):
         large = cv2.resize(frames[v, t], None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(folder / "frames" / _name(v, t)), cv2.cvtColor(large, cv2.COLOR_RGB2BGR))
-    extraction = repeatable_extraction(pycolmap)
-    extraction.sift.max_num_features = most_features // instants
     pycolmap.extract_features(
         folder / "apart.db",
         folder / "frames",
         [_name(v, t) for v, t in np.ndindex(views, instants)],
         pycolmap.CameraMode.SINGLE,
-        extraction_options=extraction,
+        extraction_options=ONE_THREAD | {"sift": {"max_num_features": most_features // instants}},
     )
-    matching = repeatable_matching(pycolmap)
-    matching["matching_options"].skip_geometric_verification = True
     pairs = [(_name(i, t), _name(j, t)) for i, j in _pairs(views) for t in range(instants)]
-    pairing = pycolmap.ImportedPairingOptions()
-    pairing.match_list_path = _write_pairs(pairs, folder / "apart.txt")
-    pycolmap.match_image_pairs(folder / "apart.db", pairing_options=pairing, **matching)
+    pairing = {"match_list_path": _write_pairs(pairs, folder / "apart.txt")}
+    unverified = ONE_THREAD | {"skip_geometric_verification": True}
+    pycolmap.match_image_pairs(folder / "apart.db", unverified, pairing)
 
 
 def _pool(pycolmap: Any, views: int, instants: int, folder: Path) -> None:
@@ -146,12 +142,15 @@ def _pool(pycolmap: Any, views: int, instants: int, folder: Path) -> None:
     Two pictures agree where their matches of all instants obey one epipolar geometry.
     """
     firsts = [_name(v, 0) for v in range(views)]
-    reader = pycolmap.ImageReaderOptions()
-    reader.camera_model = "SIMPLE_PINHOLE"
-    single = pycolmap.CameraMode.SINGLE
-    pycolmap.Database.open(folder / "pooled.db").close()  # an empty one
-    pycolmap.import_images(folder / "pooled.db", folder / "frames", single, firsts, reader)
     database = pycolmap.Database.open
+    database(folder / "pooled.db").close()  # an empty one
+    pycolmap.import_images(
+        folder / "pooled.db",
+        folder / "frames",
+        pycolmap.CameraMode.SINGLE,
+        firsts,
+        {"camera_model": "SIMPLE_PINHOLE"},
+    )
     with database(folder / "apart.db") as apart, database(folder / "pooled.db") as pooled:
         ids = {image.name: image.image_id for image in apart.read_all_images()}
         pooled_ids = {_view(image.name): image.image_id for image in pooled.read_all_images()}
@@ -170,8 +169,7 @@ def _pool(pycolmap: Any, views: int, instants: int, folder: Path) -> None:
             together = np.concatenate(matches).astype(np.uint32)
             pooled.write_matches(pooled_ids[i], pooled_ids[j], together)
     pairs = _write_pairs([(firsts[i], firsts[j]) for i, j in _pairs(views)], folder / "pooled.txt")
-    verification = repeatable_matching(pycolmap)["verification_options"]
-    pycolmap.verify_matches(folder / "pooled.db", pairs, verification)
+    pycolmap.verify_matches(folder / "pooled.db", pairs, VERIFICATION)
 
 
 def _best_model(pycolmap: Any, folder: Path, views: int, side: float) -> Any:
@@ -185,21 +183,23 @@ def _best_model(pycolmap: Any, folder: Path, views: int, side: float) -> Any:
     fewest_points = 15
     # Of the longer side, from which the lens is refined: 50, 30, 80 and 17 degrees.
     focal_guesses = (1.07, 1.87, 0.6, 3.3)
-    options = repeatable_mapping(pycolmap, 2)
-    options.random_seed = 0
-    options.mapper.init_min_num_inliers = fewest_first_points
-    options.mapper.abs_pose_min_num_inliers = fewest_points
+    mapper = {
+        "abs_pose_min_num_inliers": fewest_points,
+        "init_min_num_inliers": fewest_first_points,
+    }
+    options = MAPPING | {
+        "mapper": MAPPING["mapper"] | mapper,
+        "min_model_size": 2,
+        "random_seed": 0,
+    }
     models = []
     for number, guess in enumerate(focal_guesses):
         with pycolmap.Database.open(folder / "pooled.db") as database:
             (camera,) = database.read_all_cameras()
             camera.params = [guess * side, *camera.params[1:]]
             database.update_camera(camera)
-        attempt = folder / f"models_{number}"
-        found = pycolmap.incremental_mapping(
-            folder / "pooled.db", folder / "frames", attempt, options
-        )
-        models += found.values()
+        places = (folder / x for x in ("pooled.db", "frames", f"models_{number}"))
+        models += pycolmap.incremental_mapping(*places, options).values()
         if any(model.num_reg_images() == views for model in models):
             break
     return max(models, key=lambda model: model.num_reg_images(), default=None)

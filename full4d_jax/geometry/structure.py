@@ -29,6 +29,17 @@ from input_pipeline.depth_alignment import SparseDepth
 # Of the frames that must be placed.
 LEAST_PLACED_SHARE = 0.8
 
+# Options of COLMAP, so that the same pictures give the same cameras each time: threads would decide
+# about the order of pairs.
+ONE_THREAD = {"num_threads": 1}
+VERIFICATION = {"ransac": {"random_seed": 0}}
+MAPPING: dict[str, Any] = ONE_THREAD | {
+    "ba_refine_extra_params": False,
+    "extract_colors": False,
+    "mapper": {"init_min_tri_angle": 4.0},
+    "multiple_models": False,
+}
+
 
 class Structure(NamedTuple):
     """What structure from motion found.
@@ -148,33 +159,6 @@ def quiet_colmap(what: str) -> Iterator[Any]:
         pycolmap.logging.minloglevel = before
 
 
-def repeatable_matching(pycolmap: Any) -> dict[str, Any]:
-    """Return the options by which COLMAP matches the same pictures in the same way each time."""
-    matching = pycolmap.FeatureMatchingOptions()
-    verification = pycolmap.TwoViewGeometryOptions()
-    # Threads would decide about the order of the pairs.
-    matching.num_threads = 1
-    verification.ransac.random_seed = 0
-    return {"matching_options": matching, "verification_options": verification}
-
-
-def repeatable_extraction(pycolmap: Any) -> Any:
-    """Return the options by which COLMAP finds the same points each time."""
-    options = pycolmap.FeatureExtractionOptions()
-    options.num_threads = 1
-    return options
-
-
-def repeatable_mapping(pycolmap: Any, fewest_cameras: int) -> Any:
-    """Return the options by which COLMAP places cameras in the same way each time, in one model."""
-    options = pycolmap.IncrementalPipelineOptions()
-    options.multiple_models = options.extract_colors = options.ba_refine_extra_params = False
-    options.min_model_size = fewest_cameras
-    options.num_threads = 1
-    options.mapper.init_min_tri_angle = 4.0  # degrees
-    return options
-
-
 def placed_images(model: Any) -> dict[int, Any]:
     """Return the images that a reconstruction places, by the number that their names begin with."""
     return dict(sorted((int(x.name[:4]), x) for x in model.images.values() if x.has_pose))
@@ -204,27 +188,32 @@ def _largest_model(
     for name, frame, mask in zip(names, frames, still, strict=True):
         cv2.imwrite(str(pictures / name), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         cv2.imwrite(str(masks / f"{name}.png"), mask)
-    reader = pycolmap.ImageReaderOptions()
-    reader.camera_model = "PINHOLE"
-    reader.mask_path = str(masks)
     numbers = (lens[0, 0], lens[1, 1], lens[0, 2], lens[1, 2])
-    reader.camera_params = ",".join(str(float(number)) for number in numbers)
+    reader = {
+        "camera_model": "PINHOLE",
+        "camera_params": ",".join(str(float(number)) for number in numbers),
+        "mask_path": str(masks),
+    }
     single = pycolmap.CameraMode.SINGLE
-    extraction = repeatable_extraction(pycolmap)
-    pycolmap.extract_features(database, pictures, names, single, reader, extraction)
-    pairs = pycolmap.SequentialPairingOptions()
-    pairs.overlap = matched_frames
-    pycolmap.match_sequential(database, pairing_options=pairs, **repeatable_matching(pycolmap))
-    options = repeatable_mapping(pycolmap, 3)
-    options.ba_refine_focal_length = options.ba_refine_principal_point = False
-    options.mapper.abs_pose_refine_focal_length = False
-    options.mapper.abs_pose_refine_extra_params = False
-    options.mapper.filter_min_tri_angle = options.triangulation.min_angle = smallest_angle
+    pycolmap.extract_features(database, pictures, names, single, reader, ONE_THREAD)
+    pycolmap.match_sequential(database, ONE_THREAD, {"overlap": matched_frames}, VERIFICATION)
+    mapper = {
+        "abs_pose_refine_extra_params": False,
+        "abs_pose_refine_focal_length": False,
+        "filter_min_tri_angle": smallest_angle,
+    }
+    options = MAPPING | {
+        "ba_refine_focal_length": False,
+        "ba_refine_principal_point": False,
+        "mapper": MAPPING["mapper"] | mapper,
+        "min_model_size": 3,
+        "triangulation": {"min_angle": smallest_angle},
+    }
     models = []
     for seed in range(attempted_seeds):
-        options.random_seed = seed
+        seeded = options | {"random_seed": seed}
         attempt = folder / f"models_{seed}"
-        models += pycolmap.incremental_mapping(database, pictures, attempt, options).values()
+        models += pycolmap.incremental_mapping(database, pictures, attempt, seeded).values()
 
     def worth(model: Any) -> tuple[bool, int]:
         return model.num_reg_images() >= LEAST_PLACED_SHARE * len(frames), model.num_points3D()
@@ -238,7 +227,7 @@ def _sparse_depth(model: Any, images: dict[int, Any]) -> SparseDepth:
     for instant, image in images.items():
         seen = [x for x in image.points2D if x.has_point3D()]
         if seen:
-            *_, ahead, _ = pose_of(image)
+            ahead = pose_of(image)[2]
             depth = [ahead[:3] @ model.points3D[x.point3D_id].xyz + ahead[3] for x in seen]
             places = np.array([x.xy for x in seen], np.float64)
             sightings.append((np.full(len(seen), instant), places, np.array(depth)))
