@@ -105,16 +105,14 @@ def _flatten(depth: Map, frame: Picture, usable: Mask, upright_lines: UprightLin
     grid = _Grid(rows, columns, np.log(estimate))
 
     segments = segment_points(frame, known, least_upright)
-    lines = []
-    for segment in segments:
-        if segment.is_longer(least_length * min(depth.shape)):
-            along = np.linspace(-1, 1, len(segment.depth))
-            shape = np.stack([np.ones_like(along), along], 1)  # a + b k
-            lines.append(_line(grid, segment, shape, False))
+    lines = [
+        _line(grid, x, np.vander(np.linspace(-1, 1, len(x.depth)), 2, increasing=True))
+        for x in segments
+        if x.is_longer(least_length * min(depth.shape))
+    ]
     if upright_lines is not None:
-        for segment in filter(upright_lines.include, segments):
-            shape = upright_lines.profile(segment.points)[:, None]  # c p_k
-            lines.append(_line(grid, segment, shape, True))
+        upright = filter(upright_lines.include, segments)
+        lines += [_line(grid, x, upright_lines.profile(x.points)[:, None]) for x in upright]
     nodes = np.ix_(rows.astype(int), columns.astype(int))
     solved = _solve(estimate, usable[nodes], lines)
 
@@ -177,22 +175,23 @@ class LineEquation(NamedTuple):
 
     Attributes:
       read: matrix that reads disparity at its points from that of the nodes.
-      shape: what disparity may be there: multiples of these columns.
-      is_upright: whether it is an upright line.
+      shape: what disparity may be there: multiples of 1 and k, or of p of an upright line.
     """
 
     read: sparse.csr_matrix
     shape: Float[ndarray, "n k"]
-    is_upright: bool
+
+    @property
+    def is_upright(self) -> bool:
+        """Whether it is an upright line."""
+        return self.shape.shape[1] == 1
 
 
-def _line(
-    grid: _Grid, segment: SegmentPoints, shape: Float[ndarray, "n k"], is_upright: bool
-) -> LineEquation:
-    """Return a segment's part in the equation, over its mean disparity."""
+def _line(grid: _Grid, segment: SegmentPoints, shape: Float[ndarray, "n k"]) -> LineEquation:
+    """Return a segment's part in the equation."""
     read = grid.interpolation(segment.points, -np.log(segment.depth))
     scale = np.median(segment.depth)
-    return LineEquation(sparse.csr_matrix(scale * read), scale * shape, is_upright)
+    return LineEquation(sparse.csr_matrix(scale * read), scale * shape)
 
 
 def _solve(estimate: Nodes, known: Bool[ndarray, "r c"], lines: Sequence[LineEquation]) -> Nodes:
@@ -255,10 +254,9 @@ def nearest_projective(
     terms = np.stack([disparity, u, v, np.ones_like(u)], -1)
     relative = terms[known] / target[known][:, None]
     bends = [np.zeros((0, 4))]
-    for line in lines:
-        if line.is_upright:
-            at_line = line.read @ terms.reshape(-1, 4)
-            bends.append(at_line - line.shape @ np.linalg.lstsq(line.shape, at_line)[0])
+    for read, shape in (line for line in lines if line.is_upright):
+        at_line = read @ terms.reshape(-1, 4)
+        bends.append(at_line - shape @ np.linalg.lstsq(shape, at_line)[0])
     system = np.concatenate([relative, np.sqrt(LINE_WEIGHT / TRUST_WEIGHT) * np.concatenate(bends)])
     goal = np.repeat([1.0, 0.0], [len(relative), len(system) - len(relative)])
     return terms @ np.linalg.lstsq(system, goal)[0]
