@@ -15,7 +15,7 @@ from input_pipeline import cameras
 from input_pipeline.cameras import Lens
 from input_pipeline.footage import PICTURES, VIDEOS, files_of_camera, first_picture, picture_size
 from input_pipeline.lenses import usual_lens
-from input_pipeline.opening import check_field
+from input_pipeline.opening import check_field, named
 from input_pipeline.plain_files import numbers
 from input_pipeline.undistortion import flat_lens
 from input_pipeline.video_files import frame_times
@@ -154,15 +154,13 @@ def make_view(
     check_field(f"{here}, distortion", few, list(distortion), "up to 8 finite coefficients")
     bent = np.array([*distortion, *[0.0] * (8 - len(distortion))])
     notes = []
-    try:
+    with named(f"{here}, "):
         cameras.check_cameras(lens[None], poses[None])
         if size:
             lens, note = fit_to_files(files, lens, size)
             notes.append(note and f"{here}: {note}")
         if bent.any():
             notes.append(_narrowing(files[0], lens, bent))
-    except ValueError as error:
-        raise ValueError(f"{here}, {error}") from None
     if not is_video and t > 1 and timestamps is None and fps is None:
         notes.append(f"no --fps given: assuming {STILL_FPS:g} pictures a second")
     return View(

@@ -175,10 +175,11 @@ def align(views: Sequence[View], where: str) -> Int[np.ndarray, "v t"]:
       ValueError: no instant is shared.
     """
     rounding = 1e-6  # seconds
-    start = max(view.timestamps[0] for view in views)
-    end = min(view.timestamps[-1] for view in views)
-    slack = max(_interval(view) for view in views) / 2 + rounding
     times = [view.timestamps for view in views]
+    start = max(x[0] for x in times)
+    end = min(x[-1] for x in times)
+    intervals = [np.median(np.diff(x)) for x in times if len(x) > 1]
+    slack = float(max(intervals, default=0.0)) / 2 + rounding
     inside = [(x >= start - slack) & (x <= end + slack) for x in times]
     slowest = min(range(len(views)), key=lambda i: (np.count_nonzero(inside[i]), i))
     instants = times[slowest][inside[slowest]]
@@ -200,8 +201,3 @@ def _nearest(
     after = np.minimum(after, len(times) - 1)
     before = np.maximum(after - 1, 0)
     return np.where(times_sought - times[before] <= times[after] - times_sought, before, after)
-
-
-def _interval(view: View) -> float:
-    """Return the seconds between two frames, usually."""
-    return float(np.median(np.diff(view.timestamps))) if len(view.timestamps) > 1 else 0.0

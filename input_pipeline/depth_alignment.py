@@ -25,7 +25,7 @@ from input_pipeline.matches import (
     pair_cameras,
     triangulate,
 )
-from input_pipeline.opening import check_field
+from input_pipeline.opening import check_field, named
 from input_pipeline.schema import Example
 
 Estimate = Callable[[UInt8[np.ndarray, "h w 3"]], Float32[np.ndarray, "r q"]]
@@ -184,7 +184,7 @@ def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") ->
     sparse = known_depth(example) if bare and scale == "matches" else []
     files = example.depth16.copy()
     for view in bare:
-        try:
+        with named(f"scene {example.scene_id}, view {view}: "):
             # Fail before the network runs over every frame.
             if sparse:
                 _require_matches(sparse[view].depth)
@@ -196,8 +196,6 @@ def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") ->
                 line = fit_line(_at(maps, sparse[view]), sparse[view].depth)
             else:
                 line = scale_at_middle(example, view, maps)
-        except ValueError as error:
-            raise ValueError(f"scene {example.scene_id}, view {view}: {error}") from None
         files[view] = [transforms.encode_depth(to_depth(values, line)) for values in maps]
     return example._replace(depth16=files)
 

@@ -35,6 +35,19 @@ def check_field(where: object, holds: object, found: object, expected: object) -
         raise ValueError(f"{where}: found {found}, expected {expected}")
 
 
+@contextlib.contextmanager
+def named(where: str) -> Iterator[None]:
+    """Say in messages of errors where they arose.
+
+    Raises:
+      ValueError: what was raised in this context, behind `where`.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}{error}") from error
+
+
 def open_regular(path: Path, most: float = math.inf) -> BinaryIO:
     """Open a regular file to read its bytes.
 

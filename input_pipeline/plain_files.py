@@ -83,7 +83,7 @@ def require_layout(value: Any, layout: Any, where: str) -> None:
     if layout is object:
         return
     kind = layout if isinstance(layout, type) else type(layout)
-    check_field(where, _is(value, kind), _word_of(value), WORDS[kind])
+    check_field(where, _is(value, kind), f"{value!r:.60}", WORDS[kind])
     if isinstance(layout, list):
         for i, item in enumerate(value):
             require_layout(item, layout[0], f"{where}, item {i}")
@@ -118,12 +118,6 @@ def _is(value: Any, kind: type) -> bool:
     if kind is float:
         return type(value) in (int, float) and math.isfinite(value)
     return type(value) is kind
-
-
-def _word_of(value: Any) -> str:
-    if isinstance(value, list | dict):
-        return f"{WORDS[type(value)]} of {len(value)}"
-    return f"{value!r:.60}"
 
 
 def field(table: Any, name: str, where: str) -> Any:

@@ -1,6 +1,5 @@
 """Records to arrays: pictures and depth decoded, undistorted, resized, framed by the source."""
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from jaxtyping import Float, Float32, Shaped, UInt8
 
 from input_pipeline import cameras
 from input_pipeline.films import decode_film, encode_film, is_film, take
-from input_pipeline.opening import check_field
+from input_pipeline.opening import check_field, named
 from input_pipeline.schema import Example
 from input_pipeline.undistortion import undistort
 
@@ -65,23 +64,10 @@ def decode_into(
     for i, places in enumerate(out):
         frames = decode_view(example.frames[i])
         for j, place in enumerate(places):
-            with _named(f"scene {example.scene_id}, view {i}, frame {j}"):
+            with named(f"scene {example.scene_id}, view {i}, frame {j}: "):
                 frame = next(frames)
             place[:], intrinsics[i] = _fit(example, i, frame, *place.shape[:2])
     return intrinsics
-
-
-@contextlib.contextmanager
-def _named(where: str) -> Iterator[None]:
-    """Name the place in messages of errors.
-
-    Raises:
-      ValueError: what was raised in this context, with the place.
-    """
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
 
 
 def _fit(
@@ -132,7 +118,7 @@ def _decode_beside(example: Example, field: str, decode: Callable, out: np.ndarr
     for (i, j), file in np.ndenumerate(getattr(example, field)):
         out[i, j] = 0
         if file:
-            with _named(f"scene {example.scene_id}, view {i}, {field} {j}"):
+            with named(f"scene {example.scene_id}, view {i}, {field} {j}: "):
                 values = decode(file)
             out[i, j], _ = _fit(example, i, values, *out.shape[2:])
 

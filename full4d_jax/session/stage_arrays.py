@@ -13,6 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from input_pipeline.cameras import check_cameras
+from input_pipeline.opening import check_field, named
 
 # What is behind the subjects of the source camera and beyond its borders, and its depth in world
 # units, 0 where pictures show it, at an instant.
@@ -154,18 +155,15 @@ def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
     lengths = _check_layout(STAGES[name], arrays, where)
     for own in FITS.keys() & arrays.keys():
         fits, expected = FITS[own]
-        if not fits(arrays[own], lengths):
-            found = f"shape {arrays[own].shape} with numbers up to {arrays[own].max():g}"
-            raise ValueError(f"{where}, array {own}: found {found}, expected {expected}")
+        found = f"shape {arrays[own].shape} with numbers up to {arrays[own].max():g}"
+        check_field(f"{where}, array {own}", fits(arrays[own], lengths), found, expected)
     for names in TOGETHER:
         there = [own for own in names if own in arrays]
-        if there and len(there) < len(names):
-            raise ValueError(f"{where}: found {', '.join(there)}, expected {', '.join(names)}")
+        is_whole = len(there) in (0, len(names))
+        check_field(where, is_whole, ", ".join(there), ", ".join(names))
     if "intrinsics" in arrays:
-        try:
+        with named(f"{where}, "):
             check_cameras(arrays["intrinsics"], arrays["world_to_camera"])
-        except ValueError as error:
-            raise ValueError(f"{where}, {error}") from None
 
 
 def _check_layout(
@@ -175,10 +173,9 @@ def _check_layout(
     lengths: dict[str, int] = {}
     for key, axes in layout.items():
         own = key.removesuffix("?")
+        check_field(where, own in arrays or own != key, f"no array {own}", axes)
         if own in arrays:
             _check_array(arrays[own], axes, lengths, f"{where}, array {own}")
-        elif own == key:
-            raise ValueError(f"{where}: found no array {own}, expected {axes}")
     return lengths
 
 
@@ -190,9 +187,8 @@ def _check_array(array: ndarray, layout: str, lengths: dict[str, int], where: st
     for axis, length in zip(axes, array.shape, strict=False):
         known = int(axis) if axis.isdecimal() else lengths.setdefault(axis, length)
         fits &= known == length and (length > 0 or axis in MAYBE_NONE)
-    if not fits:
-        expected = f"{kind} ({' '.join(f'{x}={lengths[x]}' if x in lengths else x for x in axes)})"
-        raise ValueError(f"{where}: found {array.dtype} {array.shape}, expected {expected}")
+    expected = f"{kind} ({' '.join(f'{x}={lengths[x]}' if x in lengths else x for x in axes)})"
+    check_field(where, fits, f"{array.dtype} {array.shape}", expected)
     if kind not in BOUNDS:
         return
     low, high = BOUNDS[kind]

@@ -26,7 +26,7 @@ from etils import epath
 from input_pipeline.addresses import address_of, read_stored, stored_file
 from input_pipeline.datasets.card import FACTS_VERSION, Facts, facts
 from input_pipeline.datasets.records import to_bytes
-from input_pipeline.opening import check_field
+from input_pipeline.opening import check_field, named
 from input_pipeline.plain_files import load_json, parse_json
 from input_pipeline.schema import Example, validate
 from input_pipeline.whole_files import whole_file, write_text
@@ -120,14 +120,12 @@ def encode_example(clips: ClipSource, index: int, scene_id: str) -> tuple[bytes,
     Raises:
       ValueError: the clip breaks a promise of the schema.
     """
-    try:
+    with named(f"clip {index} ({scene_id}): "):
         example = validate(clips[index])
         expected = f"{scene_id!r}, as in scene_ids"
         fits = example.scene_id == scene_id
         check_field("record field scene_id", fits, repr(example.scene_id), expected)
         return to_bytes(example), facts(example)
-    except ValueError as error:
-        raise ValueError(f"clip {index} ({scene_id}): {error}") from error
 
 
 def workers(
