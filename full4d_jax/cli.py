@@ -23,14 +23,15 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 from full4d_jax import commands
 from full4d_jax.session.buckets import Copies, shown, with_copies
-from full4d_jax.session.disk import disk_error, quiet_threads
 from full4d_jax.session.errors import InputError, as_input_error
 from full4d_jax.session.fields import check_values
 from full4d_jax.session.help_text import hide_fields
 from full4d_jax.session.machine import (
     Stopped,
     check_machine,
+    disk_error,
     machine_error,
+    quiet_threads,
     stop_on_signals,
     tolerate_streams,
 )

@@ -508,7 +508,7 @@ CONTENTS = {".json": change_json, ".npz": change_npz, ".safetensors": change_hea
 
 def read_damaged(kind: Kind, rounds: int, seed: int) -> Iterator[str]:
     """Read damaged files of a kind; yield a line for each that was answered wrongly."""
-    from full4d_jax.session.disk import disk_error
+    from full4d_jax.session.machine import disk_error
 
     whole = kind.path.read_bytes()
     expected = mark(kind.read(kind.path))

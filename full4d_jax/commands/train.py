@@ -32,8 +32,8 @@ def train(
     """
     check_config(config)
     from full4d_jax.session.buckets import origin
-    from full4d_jax.session.disk import disk_errors
     from full4d_jax.session.files import hold_folder, open_folder
+    from full4d_jax.session.machine import disk_errors
     from full4d_jax.training.checkpoints.places import check_file_system
     from full4d_jax.training.profiling import parse_steps
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from full4d_jax.config import TrainingConfig
-from full4d_jax.session.disk import disk_errors
+from full4d_jax.session.machine import disk_errors
 from full4d_jax.training.bad_losses import record_bad_step, to_json
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.checkpoints.provenance import hardware, without_machine_paths

@@ -20,8 +20,8 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers as policies
 
 from full4d_jax.models.sharding import dotted
-from full4d_jax.session.disk import disk_errors
 from full4d_jax.session.errors import InputError, printable
+from full4d_jax.session.machine import disk_errors
 from full4d_jax.training.checkpoints.integrity import check_marks, digest, marks
 from full4d_jax.training.checkpoints.places import check_regular, linked_steps
 from full4d_jax.training.state import TrainState
@@ -101,7 +101,7 @@ class Checkpoints:
           loss: decides which checkpoints are the best.
 
         Raises:
-          InputError: this save or the one before it could not be written (`disk.disk_errors`).
+          InputError: this save or the one before it could not be written (`machine.disk_errors`).
         """
         step = int(state.step)
         record = json.loads(json.dumps({**record, "loss": loss, "marks": marks(state)}))
