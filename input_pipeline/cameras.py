@@ -7,13 +7,14 @@ matrices with the last row 0 0 0 1. Leading axes `...` are free everywhere.
 
 import numpy as np
 from jaxtyping import Float
+from numpy import ndarray
 
 from input_pipeline.opening import check_field
 
 # Intrinsics in pixels, and world-to-camera or other rigid transforms.
-Lens = Float[np.ndarray, "3 3"]
-Lenses = Float[np.ndarray, "... 3 3"]
-Poses = Float[np.ndarray, "... 4 4"]
+Lens = Float[ndarray, "3 3"]
+Lenses = Float[ndarray, "... 3 3"]
+Poses = Float[ndarray, "... 4 4"]
 MAX_TRANSLATION = 1e18  # of world units
 
 
@@ -23,15 +24,15 @@ def invert(transform: Poses) -> Poses:
     return rigid(rotation, -(rotation @ transform[..., :3, 3:])[..., 0])
 
 
-def centers(world_to_camera: Poses) -> Float[np.ndarray, "... 3"]:
+def centers(world_to_camera: Poses) -> Float[ndarray, "... 3"]:
     """Return the positions of the cameras, in world units."""
     return invert(world_to_camera)[..., :3, 3]
 
 
 def look_at(
-    center: Float[np.ndarray, "... 3"],
-    target: Float[np.ndarray, "... 3"],
-    up: Float[np.ndarray, "3"] | tuple[float, float, float] = (0.0, -1.0, 0.0),
+    center: Float[ndarray, "... 3"],
+    target: Float[ndarray, "... 3"],
+    up: Float[ndarray, "3"] | tuple[float, float, float] = (0.0, -1.0, 0.0),
 ) -> Poses:
     """Return world-to-camera for cameras at `center` with `target` in the middle and `up` up.
 
@@ -49,11 +50,11 @@ def look_at(
 
 
 def orbit(
-    azimuth: Float[np.ndarray, "..."] | float,
-    elevation: Float[np.ndarray, "..."] | float,
-    distance: Float[np.ndarray, "..."] | float = 1.0,
+    azimuth: Float[ndarray, "..."] | float,
+    elevation: Float[ndarray, "..."] | float,
+    distance: Float[ndarray, "..."] | float = 1.0,
     pivot: tuple[float, float, float] = (0.0, 0.0, 1.0),
-    up: Float[np.ndarray, "3"] | tuple[float, float, float] = (0.0, -1.0, 0.0),
+    up: Float[ndarray, "3"] | tuple[float, float, float] = (0.0, -1.0, 0.0),
 ) -> Poses:
     """Return world-to-camera for cameras on a sphere around `pivot`, all looking at it.
 
@@ -79,7 +80,7 @@ def orbit(
     return look_at(center, np.asarray(pivot), up)
 
 
-def relative_to(world_to_camera: Poses, reference: Float[np.ndarray, "4 4"]) -> Poses:
+def relative_to(world_to_camera: Poses, reference: Float[ndarray, "4 4"]) -> Poses:
     """Return the cameras with `reference` (world-to-camera) as the world frame."""
     return world_to_camera @ invert(reference)
 
@@ -94,7 +95,7 @@ def rescale(world_to_camera: Poses, unit: float) -> Poses:
     return rigid(world_to_camera[..., :3, :3], world_to_camera[..., :3, 3] / unit)
 
 
-def nearest_to_axes(world_to_camera: Float[np.ndarray, "v 4 4"]) -> Float[np.ndarray, "3"] | None:
+def nearest_to_axes(world_to_camera: Float[ndarray, "v 4 4"]) -> Float[ndarray, "3"] | None:
     """Return the point nearest to all optical axes; None if it is not before all cameras."""
     eyes = centers(world_to_camera)
     ahead = world_to_camera[:, 2, :3]
@@ -105,24 +106,22 @@ def nearest_to_axes(world_to_camera: Float[np.ndarray, "v 4 4"]) -> Float[np.nda
     return middle if (np.einsum("vi,vi->v", ahead, middle - eyes) > 0).all() else None
 
 
-def homogeneous_pixels(height: int, width: int) -> Float[np.ndarray, "{height} {width} 3"]:
+def homogeneous_pixels(height: int, width: int) -> Float[ndarray, "{height} {width} 3"]:
     """Return (x, y, 1) of the pixel centres."""
     y, x = np.mgrid[:height, :width] + 0.5
     return np.stack([x, y, np.ones_like(x)], -1)
 
 
-def pixel_rays(
-    intrinsics: Lens, height: int, width: int
-) -> Float[np.ndarray, "{height} {width} 3"]:
+def pixel_rays(intrinsics: Lens, height: int, width: int) -> Float[ndarray, "{height} {width} 3"]:
     """Return the rays of the pixel centres in the camera's axes, with z = 1."""
     return homogeneous_pixels(height, width) @ np.linalg.inv(intrinsics).T
 
 
 def unproject(
-    depth: Float[np.ndarray, "h w"],
+    depth: Float[ndarray, "h w"],
     intrinsics: Lens,
-    world_to_camera: Float[np.ndarray, "4 4"],
-) -> Float[np.ndarray, "h w 3"]:
+    world_to_camera: Float[ndarray, "4 4"],
+) -> Float[ndarray, "h w 3"]:
     """Return the world coordinates of each pixel at z-depth `depth`."""
     camera_to_world = invert(world_to_camera)
     seen = pixel_rays(intrinsics, *depth.shape) * depth[..., None]
@@ -180,7 +179,7 @@ def turn(
 
 
 def check_cameras(
-    intrinsics: Float[np.ndarray, "..."], world_to_camera: Float[np.ndarray, "..."]
+    intrinsics: Float[ndarray, "..."], world_to_camera: Float[ndarray, "..."]
 ) -> None:
     """Refuse cameras that cannot be right.
 
@@ -209,7 +208,7 @@ def check_cameras(
     check_field(field, skew <= most_skew * focal, f"skew {skew}", straight)
 
 
-def check_poses(world_to_camera: Float[np.ndarray, "..."]) -> None:
+def check_poses(world_to_camera: Float[ndarray, "..."]) -> None:
     """Refuse poses that cannot be right.
 
     Raises:
@@ -234,7 +233,7 @@ def check_poses(world_to_camera: Float[np.ndarray, "..."]) -> None:
     check_field(field, far <= MAX_TRANSLATION, f"a translation of {far:.3g}", near)
 
 
-def _check_matrices(field: str, matrices: np.ndarray, last_row: list[int]) -> None:
+def _check_matrices(field: str, matrices: ndarray, last_row: list[int]) -> None:
     bad = np.count_nonzero(~np.isfinite(matrices))
     check_field(field, bad == 0, f"{bad} NaN or infinite values", "finite ones")
     rows = matrices[..., -1, :]
@@ -242,7 +241,7 @@ def _check_matrices(field: str, matrices: np.ndarray, last_row: list[int]) -> No
     check_field(field, not wrong.size, f"last row {wrong[:1]}", last_row)
 
 
-def rigid(rotation: Float[np.ndarray, "... 3 3"], translation: Float[np.ndarray, "... 3"]) -> Poses:
+def rigid(rotation: Float[ndarray, "... 3 3"], translation: Float[ndarray, "... 3"]) -> Poses:
     """Return the 4x4 matrices of x -> R x + t."""
     transform = np.zeros((*translation.shape[:-1], 4, 4), rotation.dtype)
     transform[..., :3, :3] = rotation

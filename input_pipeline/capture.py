@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float64
+from numpy import ndarray
 
 from input_pipeline import cameras
 from input_pipeline.cameras import Lens
@@ -30,13 +31,13 @@ class View(NamedTuple):
     name: str
     files: tuple[Path, ...]
     """One video, or one picture an instant."""
-    timestamps: Float64[np.ndarray, " t"]
+    timestamps: Float64[ndarray, " t"]
     """Seconds on the capture's common clock, increasing."""
-    intrinsics: Float64[np.ndarray, "3 3"]
+    intrinsics: Float64[ndarray, "3 3"]
     """Pixels of the stored, upright frames, pixel centres at +0.5."""
-    distortion: Float64[np.ndarray, "8"]
+    distortion: Float64[ndarray, "8"]
     """OpenCV's k1 k2 p1 p2 k3 k4 k5 k6."""
-    world_to_camera: Float64[np.ndarray, "t 4 4"]
+    world_to_camera: Float64[ndarray, "t 4 4"]
     """Rigid, OpenCV axes."""
     depth: tuple[Path | None, ...] = ()
     """One file an instant (.npy, a 16-bit picture, a float TIFF), or none; 0 where unknown.
@@ -85,12 +86,12 @@ def make_view(
     name: str,
     files: Sequence[Path],
     intrinsics: Lens,
-    world_to_camera: Float[np.ndarray, "4 4"] | Float[np.ndarray, "t 4 4"],
+    world_to_camera: Float[ndarray, "4 4"] | Float[ndarray, "t 4 4"],
     *,
     size: tuple[int, int] | None = None,
     distortion: Sequence[float | int] = (),
     is_fisheye: bool = False,
-    timestamps: Sequence[float | int] | Float64[np.ndarray, "t"] | None = None,
+    timestamps: Sequence[float | int] | Float64[ndarray, "t"] | None = None,
     fps: float | int | None = None,
     offset: float = 0.0,
     depth: Sequence[Path | None] = (),
@@ -269,7 +270,7 @@ def fit_to_files(
     return moved, f"{note} with black bars: resized by {scale:.4f} and padded"
 
 
-def _narrowing(file: Path, intrinsics: Float64[np.ndarray, "3 3"], distortion: np.ndarray) -> str:
+def _narrowing(file: Path, intrinsics: Float64[ndarray, "3 3"], distortion: ndarray) -> str:
     """Return by how much undistorting narrows a view, in words; "" where it does not."""
     # The share of a view by which undistorting may narrow it silently.
     least_told = 0.001
@@ -280,7 +281,7 @@ def _narrowing(file: Path, intrinsics: Float64[np.ndarray, "3 3"], distortion: n
     return f"views are narrowed by {share:.1%} to what the distorted lens saw"
 
 
-def _check_times(field: str, times: Float64[np.ndarray, " n"], t: int) -> None:
+def _check_times(field: str, times: Float64[ndarray, " n"], t: int) -> None:
     check_field(field, times.shape == (t,), f"{times.size}", f"one a frame, {t}")
     check_field(field, np.isfinite(times).all(), "NaN or infinite", "seconds")
     back = np.diff(times) <= 0

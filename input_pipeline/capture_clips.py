@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import Float, Float64, Int, Shaped
+from numpy import ndarray
 
 from input_pipeline import cameras, transforms
 from input_pipeline.capture import Capture, View
@@ -53,8 +54,8 @@ class CaptureClips(Sequence[Example]):
         self.film = film
         self.finest = finest
         self.left_out = 0
-        self._film_times: dict[Path, Float64[np.ndarray, " n"]] = {}
-        self._cuts: list[tuple[int, Int[np.ndarray, "v t"]]] = []
+        self._film_times: dict[Path, Float64[ndarray, " n"]] = {}
+        self._cuts: list[tuple[int, Int[ndarray, "v t"]]] = []
         for number, capture in enumerate(self.captures):
             aligned = align(capture.views, f"scene {capture.scene_id}")
             aligned = aligned[:, slice(*instants, stride)]
@@ -107,8 +108,8 @@ class CaptureClips(Sequence[Example]):
         return validate(example)
 
     def _encode(
-        self, view: View, taken: Int[np.ndarray, " t"]
-    ) -> tuple[Shaped[np.ndarray, "3 t"], Float[np.ndarray, "3 3"], tuple[int, int]]:
+        self, view: View, taken: Int[ndarray, " t"]
+    ) -> tuple[Shaped[ndarray, "3 t"], Float[ndarray, "3 3"], tuple[int, int]]:
         """Return turned files of pictures, depth and masks; intrinsics and size before turning."""
         files = np.full((3, len(taken)), b"", object)
         pictures = iter(self._pictures(view, taken))
@@ -123,14 +124,14 @@ class CaptureClips(Sequence[Example]):
             view.intrinsics, rows=rows / shape[0], columns=columns / shape[1]
         )
 
-        def flat(values: np.ndarray, method: int = cv2.INTER_NEAREST_EXACT) -> np.ndarray:
+        def flat(values: ndarray, method: int = cv2.INTER_NEAREST_EXACT) -> ndarray:
             """Resized, without the lens's distortion, and turned; depth and masks not averaged."""
             if values.shape[:2] != (rows, columns):
                 values = cv2.resize(values, (columns, rows), interpolation=method)
             straight = undistort(values, lens, view.distortion)[0]
             return np.ascontiguousarray(np.rot90(straight, -view.quarters))
 
-        def flat_pictures() -> Iterator[np.ndarray]:
+        def flat_pictures() -> Iterator[ndarray]:
             for picture in chain([first], pictures):
                 found = f"frames of {shape[:2]} and {picture.shape[:2]}"
                 check_field(f"camera {view.name}", picture.shape == shape, found, "one size")
@@ -154,7 +155,7 @@ class CaptureClips(Sequence[Example]):
                 files[2, j] = transforms.encode_mask(flat(mask))
         return files, flat_lens(lens, view.distortion, rows, columns), (rows, columns)
 
-    def _pictures(self, view: View, taken: Int[np.ndarray, " t"]) -> Iterable[np.ndarray]:
+    def _pictures(self, view: View, taken: Int[ndarray, " t"]) -> Iterable[ndarray]:
         """These frames of a view, decoded when they are asked for."""
         film = view.files[0]
         if film.suffix.lower() not in VIDEOS:
@@ -164,7 +165,7 @@ class CaptureClips(Sequence[Example]):
         return read_frames(film, self._film_times[film][taken].tolist())
 
 
-def align(views: Sequence[View], where: str) -> Int[np.ndarray, "v t"]:
+def align(views: Sequence[View], where: str) -> Int[ndarray, "v t"]:
     """Return the frame of each view that shows each shared instant.
 
     Instants are the frames of the view that has fewest while all views film. A view shows one by
@@ -194,9 +195,7 @@ def align(views: Sequence[View], where: str) -> Int[np.ndarray, "v t"]:
     return near[:, fresh]
 
 
-def _nearest(
-    times: Float64[np.ndarray, " n"], times_sought: Float64[np.ndarray, " t"]
-) -> np.ndarray:
+def _nearest(times: Float64[ndarray, " n"], times_sought: Float64[ndarray, " t"]) -> ndarray:
     after = np.clip(np.searchsorted(times, times_sought), 1, max(1, len(times) - 1))
     after = np.minimum(after, len(times) - 1)
     before = np.maximum(after - 1, 0)

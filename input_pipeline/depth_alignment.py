@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
+from numpy import ndarray
 
 from input_pipeline import transforms
 from input_pipeline.cameras import nearest_to_axes
@@ -28,7 +29,7 @@ from input_pipeline.matches import (
 from input_pipeline.opening import check_field, named
 from input_pipeline.schema import Example
 
-Estimate = Callable[[UInt8[np.ndarray, "h w 3"]], Float32[np.ndarray, "r q"]]
+Estimate = Callable[[UInt8[ndarray, "h w 3"]], Float32[ndarray, "r q"]]
 Scale = Literal["matches", "axes"]
 # With less between two rays their depth is uncertain.
 MIN_RAY_ANGLE = np.radians(1.0)
@@ -40,10 +41,10 @@ DEPTH_MARGIN = 3.0
 class SparseDepth(NamedTuple):
     """Points of one view whose depth its cameras determine."""
 
-    instants: Int[np.ndarray, " n"]
-    pixels: Float[np.ndarray, "n 2"]
+    instants: Int[ndarray, " n"]
+    pixels: Float[ndarray, "n 2"]
     """Pixels of the stored frames, centres at +0.5."""
-    depth: Float[np.ndarray, " n"]
+    depth: Float[ndarray, " n"]
     """z in world units."""
 
 
@@ -75,7 +76,7 @@ def known_depth(example: Example) -> list[SparseDepth]:
     return [SparseDepth(*map(np.concatenate, zip(*parts, strict=True))) for parts in parts_of_view]
 
 
-def fit_line(values: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]) -> DisparityLine:
+def fit_line(values: Float[ndarray, " n"], depth: Float[ndarray, " n"]) -> DisparityLine:
     """Fit the line between an estimator's values and 1 / z that most matches lie near (RANSAC).
 
     Raises:
@@ -121,7 +122,7 @@ def fit_line(values: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]) ->
     return DisparityLine(float(scale), float(shift), nearest, farthest)
 
 
-def scale_at_middle(example: Example, view: int, maps: Sequence[np.ndarray]) -> DisparityLine:
+def scale_at_middle(example: Example, view: int, maps: Sequence[ndarray]) -> DisparityLine:
     """Scale values so that 1 / z is right at the point nearest to all optical axes.
 
     Args:
@@ -161,7 +162,7 @@ def scale_at_middle(example: Example, view: int, maps: Sequence[np.ndarray]) -> 
     return DisparityLine(float(np.median(factors)), 0.0, z / DEPTH_MARGIN, z * DEPTH_MARGIN)
 
 
-def to_depth(values: Float[np.ndarray, "h w"], line: DisparityLine) -> Float32[np.ndarray, "h w"]:
+def to_depth(values: Float[ndarray, "h w"], line: DisparityLine) -> Float32[ndarray, "h w"]:
     """Return z-depth in world units, 0 where it is far outside of the range of the matches."""
     disparity = line.scale * values + line.shift
     is_known = (disparity > 1 / line.farthest) & (disparity < 1 / line.nearest)
@@ -200,7 +201,7 @@ def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") ->
     return example._replace(depth16=files)
 
 
-def _require_matches(depth: Float[np.ndarray, " n"]) -> None:
+def _require_matches(depth: Float[ndarray, " n"]) -> None:
     """Refuse too few matches of a view, of which these are the depths."""
     found = f"{len(depth)} matches with other views"
     check_field("depth", len(depth) >= MIN_MATCHES, found, f"at least {MIN_MATCHES}")
@@ -230,7 +231,7 @@ class WithDepth(Sequence[Example]):
         return add_depth(self.clips[index], self.estimate, self.scale)
 
 
-def _at(maps: Sequence[np.ndarray], sparse: SparseDepth) -> Float[np.ndarray, " n"]:
+def _at(maps: Sequence[ndarray], sparse: SparseDepth) -> Float[ndarray, " n"]:
     """Return the values of the maps at the pixels of sparse depth."""
     h, w = maps[0].shape
     column, row = np.floor(sparse.pixels).astype(int).T

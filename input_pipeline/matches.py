@@ -11,6 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
+from numpy import ndarray
 
 from input_pipeline.cameras import Lens
 from input_pipeline.checks.pictures import Pictures
@@ -23,9 +24,9 @@ PARALLAX = np.radians(0.5)
 class Features(NamedTuple):
     """Points of one picture and what their surroundings look like."""
 
-    points: Float[np.ndarray, "n 2"]
+    points: Float[ndarray, "n 2"]
     """Pixels of the picture, centres at +0.5."""
-    descriptors: Float32[np.ndarray, "n 128"]
+    descriptors: Float32[ndarray, "n 128"]
 
 
 class Matches(NamedTuple):
@@ -34,16 +35,16 @@ class Matches(NamedTuple):
     first: int
     second: int
     instant: int
-    points: Float[np.ndarray, "n 2 2"]
+    points: Float[ndarray, "n 2 2"]
     """(x, y) in the first and the second view, pixels of undistorted pictures."""
-    verified: Float[np.ndarray, "m 2 2"]
+    verified: Float[ndarray, "m 2 2"]
     """Matches that agree with one epipolar geometry, whichever; none if they are too few."""
 
 
 def find_features(
-    picture: UInt8[np.ndarray, "h w 3"],
+    picture: UInt8[ndarray, "h w 3"],
     intrinsics: Lens,
-    distortion: Float[np.ndarray, "8"],
+    distortion: Float[ndarray, "8"],
 ) -> Features:
     """Return points of a picture, where they would be without distortion."""
     # Pixels; larger pictures are reduced to that first.
@@ -63,10 +64,10 @@ def find_features(
 
 
 def undistort_points(
-    points: Float[np.ndarray, "n 2"],
+    points: Float[ndarray, "n 2"],
     intrinsics: Lens,
-    distortion: Float[np.ndarray, "8"],
-) -> Float[np.ndarray, "n 2"]:
+    distortion: Float[ndarray, "8"],
+) -> Float[ndarray, "n 2"]:
     """Return pixels of the pinhole camera with the same intrinsics."""
     if not distortion.any() or not len(points):
         return points
@@ -75,10 +76,10 @@ def undistort_points(
 
 
 def distort_points(
-    points: Float[np.ndarray, "n 2"],
+    points: Float[ndarray, "n 2"],
     intrinsics: Lens,
-    distortion: Float[np.ndarray, "8"],
-) -> Float[np.ndarray, "n 2"]:
+    distortion: Float[ndarray, "8"],
+) -> Float[ndarray, "n 2"]:
     """Return the inverse of `undistort_points`."""
     if not distortion.any() or not len(points):
         return points
@@ -87,7 +88,7 @@ def distort_points(
     return cv2.projectPoints(rays, np.zeros(3), np.zeros(3), matrix, lens)[0][:, 0]
 
 
-def match_features(first: Features, second: Features) -> Float[np.ndarray, "n 2 2"]:
+def match_features(first: Features, second: Features) -> Float[ndarray, "n 2 2"]:
     """Return pairs of points that are each other's best match by far."""
     if min(len(first.points), len(second.points)) < 2:
         return np.zeros((0, 2, 2))
@@ -101,7 +102,7 @@ def match_features(first: Features, second: Features) -> Float[np.ndarray, "n 2 
     return np.stack([first.points[i], second.points[j]], 1)
 
 
-def verify(points: Float[np.ndarray, "n 2 2"]) -> Float[np.ndarray, "m 2 2"]:
+def verify(points: Float[ndarray, "n 2 2"]) -> Float[ndarray, "m 2 2"]:
     """Find the matches that agree with one fundamental matrix, by RANSAC without any camera.
 
     None where they are so few that they may agree by chance.
@@ -146,7 +147,7 @@ def find_matches(example: Example, pictures: Pictures) -> list[Matches]:
 
 def pair_cameras(
     example: Example, match: Matches
-) -> tuple[Float[np.ndarray, "2 3 3"], Float[np.ndarray, "2 4 4"]]:
+) -> tuple[Float[ndarray, "2 3 3"], Float[ndarray, "2 4 4"]]:
     """Return intrinsics and world-to-camera of the two views of matches."""
     pair = [match.first, match.second]
     return example.intrinsics[pair], example.world_to_camera[pair, match.instant].astype(np.float64)
@@ -162,10 +163,10 @@ def near_pixels(shapes: list[list[tuple[int, int]]]) -> float:
 
 
 def epipolar_distances(
-    points: Float[np.ndarray, "n 2 2"],
-    intrinsics: Float[np.ndarray, "2 3 3"],
-    world_to_camera: Float[np.ndarray, "... 2 4 4"],
-) -> Float[np.ndarray, "... n"]:
+    points: Float[ndarray, "n 2 2"],
+    intrinsics: Float[ndarray, "2 3 3"],
+    world_to_camera: Float[ndarray, "... 2 4 4"],
+) -> Float[ndarray, "... n"]:
     """Sampson's distance in pixels of matches from what two cameras say.
 
     Infinite where the point that both see would lie behind one of them (and they see it from
@@ -196,10 +197,10 @@ def epipolar_distances(
 
 
 def triangulate(
-    points: Float[np.ndarray, "n 2 2"],
-    intrinsics: Float[np.ndarray, "2 3 3"],
-    world_to_camera: Float[np.ndarray, "2 4 4"],
-) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+    points: Float[ndarray, "n 2 2"],
+    intrinsics: Float[ndarray, "2 3 3"],
+    world_to_camera: Float[ndarray, "2 4 4"],
+) -> tuple[Float[ndarray, "n 2"], Float[ndarray, " n"]]:
     """z-depth of matches in both cameras, world units, and the angle between the rays, radians.
 
     Each depth belongs to the point of its ray that is nearest to the other ray.
@@ -212,15 +213,15 @@ def triangulate(
     return np.stack([near, far], -1), angle
 
 
-def _homogeneous(points: Float[np.ndarray, "... 2"]) -> Float[np.ndarray, "... 3"]:
+def _homogeneous(points: Float[ndarray, "... 2"]) -> Float[ndarray, "... 3"]:
     return np.concatenate([points, np.ones_like(points[..., :1])], -1)
 
 
 def _depths(
-    first: Float[np.ndarray, "... 3"],
-    second: Float[np.ndarray, "... 3"],
-    offset: Float[np.ndarray, "... 3"],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    first: Float[ndarray, "... 3"],
+    second: Float[ndarray, "... 3"],
+    offset: Float[ndarray, "... 3"],
+) -> tuple[ndarray, ndarray, ndarray]:
     """a and b with offset + a first nearest to b second, and the angle between the two rays."""
     aa, bb, ab = ((x * y).sum(-1) for x, y in ((first, first), (second, second), (first, second)))
     oa = (offset * first).sum(-1)
@@ -230,7 +231,7 @@ def _depths(
     return (ab * ob - bb * oa) / area, (aa * ob - ab * oa) / area, angle
 
 
-def _best(queries: Float32[np.ndarray, "n c"], candidates: Float32[np.ndarray, "m c"]) -> dict:
+def _best(queries: Float32[ndarray, "n c"], candidates: Float32[ndarray, "m c"]) -> dict:
     """Return the other that is nearest to each query, where it is much nearer than the next."""
     # The most that the best distance may be of the second best.
     most_distance_ratio = 0.8

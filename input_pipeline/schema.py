@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float16, Float32, Shaped
+from numpy import ndarray
 
 from input_pipeline.cameras import check_cameras
 from input_pipeline.films import KEY, UNIT, is_film
@@ -34,31 +35,31 @@ class Example(NamedTuple):
     """Clips of one scene share it, so that no split cuts a scene in two."""
     fps: float
     """Nominal frames per second; `timestamps` are what counts."""
-    timestamps: Float32[np.ndarray, "v t"]
+    timestamps: Float32[ndarray, "v t"]
     """Seconds since the clip's first instant, increasing within a view."""
-    frames: Shaped[np.ndarray, "v t"]
+    frames: Shaped[ndarray, "v t"]
     """JPEG files (bytes), or in whole views the pieces of a film (`films`)."""
-    intrinsics: Float32[np.ndarray, "v 3 3"]
+    intrinsics: Float32[ndarray, "v 3 3"]
     """Pixels of the stored frames, pixel centres at +0.5."""
-    world_to_camera: Float32[np.ndarray, "v t 4 4"]
+    world_to_camera: Float32[ndarray, "v t 4 4"]
     """Rigid, OpenCV axes (x right, y down, z forward)."""
-    distortion: Float32[np.ndarray, "v 8"]
+    distortion: Float32[ndarray, "v 8"]
     """OpenCV's k1 k2 p1 p2 k3 k4 k5 k6 of the stored frames; 0 if there is none."""
-    depth16: Shaped[np.ndarray, "v t"]
+    depth16: Shaped[ndarray, "v t"]
     """16-bit PNG files (bytes) with the bits of float16 z-depth in world units, 0 where unknown;
     `b""` where a frame has no depth."""
-    masks: Shaped[np.ndarray, "v t"]
+    masks: Shaped[ndarray, "v t"]
     """8-bit grey PNG files (bytes), 255 where the subject is, else 0; `b""` without a mask."""
-    latents: Float16[np.ndarray, "v f h w c"]
+    latents: Float16[ndarray, "v f h w c"]
     """A codec's latents of each view, `f` latent frames; size 0 if not encoded."""
     codec: str
     """Codec of the latents with a hash of its weights; `""` without latents."""
-    projections: Shaped[np.ndarray, "k"]
+    projections: Shaped[ndarray, "k"]
     """Files (bytes) of encoded projections of the source's video (`projections`), `k` draws of
     source and depth; size 0 if none are encoded."""
     caption: str
     """Description of the clip."""
-    text: Float16[np.ndarray, "n e"]
+    text: Float16[ndarray, "n e"]
     """Embedding of the caption, a row for each token; size 0 if not embedded."""
     unit: float
     """Metres in one world unit; 0 if the capture has no metric scale."""
@@ -72,14 +73,14 @@ class Example(NamedTuple):
 
 
 def make_example(
-    frames: Shaped[np.ndarray, "v t"],
-    intrinsics: Float[np.ndarray, "v 3 3"],
-    world_to_camera: Float[np.ndarray, "v t 4 4"],
-    timestamps: Float[np.ndarray, "v t"] | Float[np.ndarray, "t"],
+    frames: Shaped[ndarray, "v t"],
+    intrinsics: Float[ndarray, "v 3 3"],
+    world_to_camera: Float[ndarray, "v t 4 4"],
+    timestamps: Float[ndarray, "v t"] | Float[ndarray, "t"],
     *,
-    distortion: Float[np.ndarray, "v 8"] | None = None,
-    depth16: Shaped[np.ndarray, "v t"] | None = None,
-    masks: Shaped[np.ndarray, "v t"] | None = None,
+    distortion: Float[ndarray, "v 8"] | None = None,
+    depth16: Shaped[ndarray, "v t"] | None = None,
+    masks: Shaped[ndarray, "v t"] | None = None,
     **others: Any,
 ) -> Example:
     """A clip without latents; what is left out is empty, and one row of times is that of all views.

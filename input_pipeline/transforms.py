@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import simplejpeg
 from jaxtyping import Float, Float32, Shaped, UInt8
+from numpy import ndarray
 
 from input_pipeline import cameras
 from input_pipeline.films import decode_film, encode_film, is_film, take
@@ -22,17 +23,17 @@ class Clip(NamedTuple):
     rounded to bytes, and it tells instances apart where this has masks of the subject.
     """
 
-    frames: UInt8[np.ndarray, "v t h w 3"]
+    frames: UInt8[ndarray, "v t h w 3"]
     """sRGB."""
-    depth: Float32[np.ndarray, "v t h w"]
+    depth: Float32[ndarray, "v t h w"]
     """z in world units, 0 where unknown."""
-    masks: UInt8[np.ndarray, "v t h w"]
+    masks: UInt8[ndarray, "v t h w"]
     """255 where the subject is, else 0; all 0 where it is not marked."""
-    intrinsics: Float32[np.ndarray, "v 3 3"]
+    intrinsics: Float32[ndarray, "v 3 3"]
     """Pixels, pixel centres at +0.5."""
-    world_to_camera: Float32[np.ndarray, "v t 4 4"]
+    world_to_camera: Float32[ndarray, "v t 4 4"]
     """Rigid, OpenCV axes."""
-    timestamps: Float32[np.ndarray, "v t"]
+    timestamps: Float32[ndarray, "v t"]
     """Seconds."""
 
 
@@ -52,9 +53,7 @@ def decode(example: Example, *, height: int, width: int) -> Clip:
     return Clip(frames, depth, masks, intrinsics, example.world_to_camera, example.timestamps)
 
 
-def decode_into(
-    example: Example, out: UInt8[np.ndarray, "v t h w 3"]
-) -> Float32[np.ndarray, "v 3 3"]:
+def decode_into(example: Example, out: UInt8[ndarray, "v t h w 3"]) -> Float32[ndarray, "v 3 3"]:
     """Write the first v views of a record to `out`, as `decode` does; return the intrinsics.
 
     Raises:
@@ -71,14 +70,14 @@ def decode_into(
 
 
 def _fit(
-    example: Example, view: int, image: np.ndarray, height: int, width: int
-) -> tuple[np.ndarray, cameras.Lens]:
+    example: Example, view: int, image: ndarray, height: int, width: int
+) -> tuple[ndarray, cameras.Lens]:
     """Return an image of a view without distortion, in this size, and its intrinsics."""
     flat = undistort(image, example.intrinsics[view], example.distortion[view])
     return cover(*flat, height, width)
 
 
-def decode_view(files: Shaped[np.ndarray, "t"]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+def decode_view(files: Shaped[ndarray, "t"]) -> Iterator[UInt8[ndarray, "h w 3"]]:
     """The sRGB frames of one view of a record, JPEG files or a film, as they are stored.
 
     Raises:
@@ -87,14 +86,14 @@ def decode_view(files: Shaped[np.ndarray, "t"]) -> Iterator[UInt8[np.ndarray, "h
     return decode_film(files) if is_film(files.item(0)) else map(decode_jpeg, files)
 
 
-def decode_frame(files: Shaped[np.ndarray, "t"], number: int) -> UInt8[np.ndarray, "h w 3"]:
+def decode_frame(files: Shaped[ndarray, "t"], number: int) -> UInt8[ndarray, "h w 3"]:
     """Return one frame of a view; errors as in `decode_view`."""
     return next(decode_view(take(files, [number])))
 
 
 def encode_view(
-    frames: Iterable[UInt8[np.ndarray, "h w 3"]], film: bool, *, finest: bool = False
-) -> Shaped[np.ndarray, "t"]:
+    frames: Iterable[UInt8[ndarray, "h w 3"]], film: bool, *, finest: bool = False
+) -> Shaped[ndarray, "t"]:
     """Return the frames of one view as a film, or as JPEG files, with hardly a loss if `finest`.
 
     Errors are those of `encode_film`.
@@ -104,7 +103,7 @@ def encode_view(
     return np.fromiter((encode_jpeg(frame, finest=finest) for frame in frames), object)
 
 
-def decode_depths(example: Example, out: Float32[np.ndarray, "v t h w"]) -> None:
+def decode_depths(example: Example, out: Float32[ndarray, "v t h w"]) -> None:
     """The depth of a record, written to `out` in its size, as `decode` does; 0 where unknown.
 
     Raises:
@@ -113,7 +112,7 @@ def decode_depths(example: Example, out: Float32[np.ndarray, "v t h w"]) -> None
     _decode_beside(example, "depth16", decode_depth, out)
 
 
-def _decode_beside(example: Example, field: str, decode: Callable, out: np.ndarray) -> None:
+def _decode_beside(example: Example, field: str, decode: Callable, out: ndarray) -> None:
     """Decode what lies beside the frames, never averaged; 0 where there is no file."""
     for (i, j), file in np.ndenumerate(getattr(example, field)):
         out[i, j] = 0
@@ -124,8 +123,8 @@ def _decode_beside(example: Example, field: str, decode: Callable, out: np.ndarr
 
 
 def to_source(
-    depth: Float32[np.ndarray, "t h w"], world_to_camera: Float32[np.ndarray, "v t 4 4"]
-) -> tuple[Float32[np.ndarray, "t h w"], Float32[np.ndarray, "v t 4 4"]]:
+    depth: Float32[ndarray, "t h w"], world_to_camera: Float32[ndarray, "v t 4 4"]
+) -> tuple[Float32[ndarray, "t h w"], Float32[ndarray, "v t 4 4"]]:
     """Depth of view 0 and cameras, in that view's frame at t=0, its median depth there as unit.
 
     Raises:
@@ -139,8 +138,8 @@ def to_source(
 
 
 def cover(
-    image: np.ndarray, intrinsics: cameras.Lens, height: int, width: int
-) -> tuple[np.ndarray, cameras.Lens]:
+    image: ndarray, intrinsics: cameras.Lens, height: int, width: int
+) -> tuple[ndarray, cameras.Lens]:
     """Scale an image (h w 3, or depth h w) to cover `height` x `width` and crop its centre.
 
     Depth is never averaged: a mean across an edge is a point in mid-air.
@@ -165,7 +164,7 @@ def cover(
     )
 
 
-def encode_jpeg(frame: UInt8[np.ndarray, "h w 3"], *, finest: bool = False) -> bytes:
+def encode_jpeg(frame: UInt8[ndarray, "h w 3"], *, finest: bool = False) -> bytes:
     """Return an sRGB frame as a JPEG file; the finest has each pixel's colour."""
     options = [cv2.IMWRITE_JPEG_QUALITY, 95]
     if finest:
@@ -187,7 +186,7 @@ def view_size(file: bytes) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def decode_jpeg(file: bytes) -> UInt8[np.ndarray, "h w 3"]:
+def decode_jpeg(file: bytes) -> UInt8[ndarray, "h w 3"]:
     """Decode the sRGB frame of a JPEG file.
 
     Raises:
@@ -201,7 +200,7 @@ def decode_jpeg(file: bytes) -> UInt8[np.ndarray, "h w 3"]:
         raise ValueError(f"found {found}, expected a whole JPEG picture") from None
 
 
-def encode_depth(depth: Float[np.ndarray, "h w"]) -> bytes:
+def encode_depth(depth: Float[ndarray, "h w"]) -> bytes:
     """z-depth as a PNG file of float16 bits: 11 significant bits at every distance.
 
     Distances that half floats do not reach (65,504 units) are unknown, 0.
@@ -210,12 +209,12 @@ def encode_depth(depth: Float[np.ndarray, "h w"]) -> bytes:
     return cv2.imencode(".png", finite.astype(np.float16).view(np.uint16))[1].tobytes()
 
 
-def encode_mask(mask: UInt8[np.ndarray, "h w"]) -> bytes:
+def encode_mask(mask: UInt8[ndarray, "h w"]) -> bytes:
     """Return a mask, 0 and 255, as a PNG file."""
     return cv2.imencode(".png", mask)[1].tobytes()
 
 
-def decode_mask(file: bytes) -> UInt8[np.ndarray, "h w"]:
+def decode_mask(file: bytes) -> UInt8[ndarray, "h w"]:
     """Return the mask of a PNG file, 255 where the subject is, else 0.
 
     Raises:
@@ -225,7 +224,7 @@ def decode_mask(file: bytes) -> UInt8[np.ndarray, "h w"]:
     return np.where(levels > 127, np.uint8(255), np.uint8(0))
 
 
-def decode_depth(file: bytes) -> Float32[np.ndarray, "h w"]:
+def decode_depth(file: bytes) -> Float32[ndarray, "h w"]:
     """z-depth of a PNG file of float16 bits.
 
     Raises:
@@ -234,7 +233,7 @@ def decode_depth(file: bytes) -> Float32[np.ndarray, "h w"]:
     return _grey_levels(file, np.uint16).view(np.float16).astype(np.float32)
 
 
-def _grey_levels(file: bytes, kind: type) -> Shaped[np.ndarray, "h w"]:
+def _grey_levels(file: bytes, kind: type) -> Shaped[ndarray, "h w"]:
     try:
         picture = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:

@@ -1,6 +1,7 @@
 """Several processes that share one model or one data set: how they find each other, and wait."""
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from full4d_jax.session.errors import InputError, PeerError
-from full4d_jax.session.fields import Between, check_fields
+from full4d_jax.session.fields import Between, check_fields, require
 
 # Stands for a number that was not given.
 NO_NUMBER = -1
@@ -51,6 +52,7 @@ class ProcessOptions:
         return "--coordinator" if self.coordinator else "--distributed"
 
 
+_require = functools.partial(require, what="option")
 ALONE = ProcessOptions()
 
 
@@ -70,26 +72,18 @@ def check_processes(options: ProcessOptions) -> None:
       InputError: naming the option.
     """
     check_fields(options, what="option")
-    coordinator = options.coordinator
-    if not coordinator:
-        for name, value, unset in (
-            ("processes", options.processes, 0),
-            ("process", options.process, NO_NUMBER),
-        ):
-            if value != unset:
-                do = "give HOST:PORT of process 0 as --coordinator"
-                raise InputError("option", f"--{name}", value, "none without a coordinator", do)
-        return
-    last = options.processes - 1
-    if not re.fullmatch(r".+:\d{1,5}", coordinator):
-        do = "name the machine of process 0 and a free port"
-        raise InputError("option", "--coordinator", coordinator, "HOST:PORT", do)
-    if last < 1:
-        expected = "at least 2 with a coordinator"
-        raise InputError("option", "--processes", last + 1, expected, "say how many there are")
-    if not 0 <= options.process <= last:
-        expected = f"0 to {last}, another one in each process"
-        raise InputError("option", "--process", options.process, expected, "number them")
+    count = options.processes
+    number = options.process
+    if options.coordinator:
+        is_address = re.fullmatch(r".+:\d{1,5}", options.coordinator) is not None
+        _require("coordinator", options.coordinator, is_address, "HOST:PORT of process 0")
+        _require("processes", count, count > 1, "at least 2 with a coordinator")
+        expected = f"0 to {count - 1}, another one in each process"
+        _require("process", number, 0 <= number < count, expected)
+    else:
+        expected = "none without a coordinator, HOST:PORT of process 0"
+        _require("processes", count, count == 0, expected)
+        _require("process", number, number == NO_NUMBER, expected)
 
 
 def join_processes(options: ProcessOptions) -> None:
