@@ -35,9 +35,9 @@ from gaussians.formats.dynamic_ply import (
     load_dynamic_ply,
     load_ply_sequence,
     save_dynamic_ply,
+    save_ftgs_ply,
     save_ply_sequence,
 )
-from gaussians.formats.ftgs_ply import save_ftgs_ply
 from gaussians.formats.gltf import save_glb
 from gaussians.formats.packed_ply import save_packed_ply
 from gaussians.formats.ply import load_ply, save_ply

@@ -22,12 +22,14 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from gaussians.deformation import Scene
-from gaussians.formats.orientation import turn_harmonics, turn_quaternions, turn_vectors
 from gaussians.formats.packed_ply import curve
 from gaussians.formats.scene_files import (
-    FormatError,
     mean_colors,
+    require,
     smallest_three,
+    turn_harmonics,
+    turn_quaternions,
+    turn_vectors,
     unit_quaternions,
 )
 from gaussians.formats.ungated import LONGEST_CLIPS, Passing, without_gates
@@ -38,9 +40,10 @@ MAGIC = b"\x894DGS1\r\n"
 HEADER, FOOTER, QUANTIZATION, WINDOWS, CHUNK, BAND, INDEX = 1, 2, 3, 4, 5, 7, 8
 STREAM = struct.Struct("<BBBBBIQ")
 RAW, DELTA, CONSTANT = 0, 1, 2
-RELATIVE_STEP = 2 * np.log1p(0.02)  # of the logarithms of scales and durations
-TIME_STEP = 0.004  # seconds
-BANDS = {1: (0, 3), 2: (3, 8), 3: (8, 15)}  # coefficients after the first
+# Of the logarithms of scales and durations.
+RELATIVE_STEP = 2 * np.log1p(0.02)
+# Seconds.
+TIME_STEP = 0.004
 LARGEST_HARMONIC = 4.0
 
 
@@ -51,12 +54,10 @@ def save_4dgs(path: str | Path, scene: Scene | Gaussians, *, seconds: float) -> 
       FormatError: The scene is of another kind, or a file cannot hold it, see `arrays_to_write`.
     """
     path = Path(path)
-    if not (0 < seconds < 1e6):
-        raise FormatError(path, "seconds", seconds, "a positive number")
+    require(path, "seconds", 0 < seconds < 1e6, seconds, "a positive number")
     passing = without_gates(path, scene)
     order = curve(passing.means)
-    records = _records(path, Passing(*(x[order] for x in passing)), seconds)
-    path.write_bytes(records)
+    path.write_bytes(_records(path, Passing(*(x[order] for x in passing)), seconds))
 
 
 def _records(path: Path, scene: Passing, seconds: float) -> bytes:
@@ -72,7 +73,8 @@ def _records(path: Path, scene: Passing, seconds: float) -> bytes:
         "rot": 0.002,
         "rgb": 1 / 255,
         "alpha": 1 / 255,
-        "motion": 2 * position_bound,  # over the format's reference lifetime of 0.5 s
+        # Over the format's reference lifetime of 0.5 s.
+        "motion": 2 * position_bound,
         "time": TIME_STEP / 2,
         "sigma_rel": 0.02,
         "sh": 0,
@@ -149,23 +151,21 @@ def _streams(
     streams = b""
     for number, values in enumerate(bins):
         rounded = np.rint(values)
-        if np.abs(rounded).max() >= 2**30:
-            expected = "numbers that 32 bits hold at the format's precision"
-            raise FormatError(
-                path, f"stream {number}", f"{np.abs(rounded).max():g} steps", expected
-            )
+        most = np.abs(rounded).max()
+        expected = "numbers that 32 bits hold at the format's precision"
+        require(path, f"stream {number}", most < 2**30, f"{most:g} steps", expected)
         streams += _stream(number, rounded.astype(np.int64).reshape(len(means), -1))
     return streams
 
 
 def _bands(scene: Passing, degree: int) -> dict[int, bytes]:
     """Return the records of view-dependent colour, one a degree, channel by channel."""
-    rest = turn_harmonics(scene.harmonics)[:, 1:].swapaxes(1, 2)  # g 3 coefficients
+    # g 3 coefficients.
+    rest = turn_harmonics(scene.harmonics)[:, 1:].swapaxes(1, 2)
     levels = np.rint((rest / LARGEST_HARMONIC + 1) * 127.5).clip(0, 255).astype(np.int64)
     records = {}
     for band in range(1, degree + 1):
-        first, end = BANDS[band]
-        columns = levels[:, :, first:end].reshape(len(rest), -1)
+        columns = levels[:, :, band**2 - 1 : (band + 1) ** 2 - 1].reshape(len(rest), -1)
         records[band] = _record(BAND, struct.pack("<B", band) + _stream(BAND, columns))
     return records
 
@@ -176,10 +176,10 @@ def _stream(number: int, values: Int[ndarray, "g c"]) -> bytes:
     if (values == values[0]).all() and count > 1:
         width, body = _deflated(values[:1])
         return STREAM.pack(number, width, CONSTANT, 0, channels, count, len(body)) + body
-    plain = _deflated(values)
-    differences = _deflated(np.diff(values, axis=0, prepend=np.zeros((1, channels), np.int64)))
-    mode = DELTA if len(differences[1]) < len(plain[1]) else RAW
-    width, body = differences if mode == DELTA else plain
+    differences = np.diff(values, axis=0, prepend=np.zeros((1, channels), np.int64))
+    coded = {RAW: _deflated(values), DELTA: _deflated(differences)}
+    mode = min(coded, key=lambda mode: len(coded[mode][1]))
+    width, body = coded[mode]
     return STREAM.pack(number, width, mode, 0, channels, count, len(body)) + body
 
 

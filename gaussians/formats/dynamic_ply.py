@@ -1,8 +1,7 @@
-"""4D scenes as PLY files: one file that keeps everything, or a folder with a file for each instant.
+"""4D scenes as PLY files: two kinds of one file, or a folder with a file for each instant.
 
-The 4D file is a 3DGS file of every Gaussian at its own moment, with further properties that tools
-for still scenes ignore. It keeps everything; players of FreeTimeGS open `ftgs_ply.py`'s instead.
-Time runs from 0 to 1:
+Either file is a 3DGS file of every Gaussian at its own moment, with further properties that tools
+for still scenes ignore. Time runs from 0 to 1. Ours keeps everything:
 
     time           when it is most visible, clips
     duration       for how long, one standard deviation, clips
@@ -11,6 +10,11 @@ Time runs from 0 to 1:
     logit_gate     share of the opacity that is always there, before the sigmoid
 
 Files of other tools lack the last two: the gate is then 0, and `duration` is read.
+
+FTGS PLY, version 1 (`.ftgs.ply`), which players of FreeTimeGS open, has time and log_duration, and
+velocity_0..2 in place of vx vy vz. Its header says in comments which rules apply: ftgs_version,
+time_units, sh_degree, use_velocity, min_duration, opacity_floor. There is no gate; see `ungated.py`
+for what becomes of ours.
 """
 
 import os
@@ -21,15 +25,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from gaussians.deformation import Scene
-from gaussians.formats.ftgs_ply import is_ftgs, read_ftgs
 from gaussians.formats.ply import load_ply, read_splats, save_ply, scene_in, splat_columns
-from gaussians.formats.ply_tables import Tables, read_columns, read_tables, write_tables
-from gaussians.formats.scene_files import LARGEST_LOGIT, FormatError, check_finite, check_to_write
+from gaussians.formats.ply_tables import (
+    Tables,
+    read_columns,
+    read_comments,
+    read_tables,
+    write_tables,
+)
+from gaussians.formats.scene_files import LARGEST_LOGIT, check_finite, logit, require
+from gaussians.formats.ungated import moving_arrays, without_gates
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
 COMMON = ["time", "duration", "vx", "vy", "vz"]
 OURS = ["log_duration", "logit_gate"]
+FTGS = ["time", "log_duration", "velocity_0", "velocity_1", "velocity_2"]
+# Players of FreeTimeGS lengthen what is shorter.
+SHORTEST_CLIPS = 1e-3
 
 
 def save_dynamic_ply(path: str | Path, scene: DynamicGaussians) -> None:
@@ -38,20 +51,36 @@ def save_dynamic_ply(path: str | Path, scene: DynamicGaussians) -> None:
     Raises:
       FormatError: The scene is of another kind, or a file cannot hold it, see `arrays_to_write`.
     """
-    if not isinstance(scene, DynamicGaussians):
-        raise FormatError(Path(path), "scene", type(scene).__name__, "DynamicGaussians")
-    columns = splat_columns(path, scene.gaussians)
-    moving = [np.asarray(x, np.float32) for x in scene[1:]]
-    for name, values, more in zip(scene._fields[1:], moving, ((3,), (), (), ()), strict=True):
-        if values.shape != (shape := (len(columns["x"]), *more)):
-            raise FormatError(Path(path), name, f"shape {values.shape}", shape)
-        check_to_write(path, name, values)
+    moving = moving_arrays(path, scene)
     velocities, moments, log_durations, logit_gates = moving
     # Wide enough for any float32 whose exponential a float32 can hold.
     durations = np.exp(np.clip(log_durations, -87, 88))
-    names = dict(zip(COMMON, [moments, durations, *velocities.T], strict=True))
-    names |= dict(zip(OURS, [log_durations, logit_gates], strict=True))
-    write_tables(path, {"vertex": columns | names})
+    values = [moments, durations, *velocities.T, log_durations, logit_gates]
+    columns = splat_columns(path, scene.gaussians)
+    write_tables(path, {"vertex": columns | dict(zip(COMMON + OURS, values, strict=True))})
+
+
+def save_ftgs_ply(path: str | Path, scene: Scene | Gaussians) -> None:
+    """Write a 4D scene as players of FreeTimeGS open it, without its gates.
+
+    Raises:
+      FormatError: The scene is of another kind, or a file cannot hold it, see `arrays_to_write`.
+    """
+    passing = without_gates(path, scene)
+    logits = logit(passing.opacities).astype(np.float32)
+    fields = (passing.means, passing.quaternions, passing.log_scales, logits, passing.harmonics)
+    log_durations = np.log(np.maximum(passing.durations, SHORTEST_CLIPS))
+    values = [passing.moments, log_durations, *passing.velocities.T]
+    columns = splat_columns(path, Gaussians(*map(jnp.asarray, fields)))
+    comments = {
+        "ftgs_version": "1",
+        "time_units": "normalized",
+        "sh_degree": str(round(passing.harmonics.shape[1] ** 0.5) - 1),
+        "use_velocity": "1",
+        "min_duration": f"{SHORTEST_CLIPS:g}",
+        "opacity_floor": "0",
+    }
+    write_tables(path, {"vertex": columns | dict(zip(FTGS, values, strict=True))}, comments)
 
 
 def load_dynamic_ply(path: str | Path) -> DynamicGaussians:
@@ -69,31 +98,47 @@ def load_any_ply(path: str | Path) -> Gaussians | DynamicGaussians:
     """Read a 4D scene if the file has its properties, else a still one; raises like `load_ply`."""
     path = Path(path)
     tables = read_tables(path)
-    if is_ftgs(tables):
-        return read_ftgs(path, tables)
-    if "time" in tables["vertex"]:
-        return _read(path, tables)
-    return scene_in(path, tables)
+    if tables["vertex"].keys() >= set(FTGS):
+        return _read_ftgs(path, tables)
+    return _read(path, tables) if "time" in tables["vertex"] else scene_in(path, tables)
 
 
 def _read(path: Path, tables: Tables) -> DynamicGaussians:
     gaussians = read_splats(path, tables)
     ours = tables["vertex"].keys() >= set(OURS)
-    names = COMMON + OURS * ours
+    columns = _columns(path, tables, COMMON + OURS * ours)
+    durations = columns[:, 1]
+    found = durations.min()
+    require(path, "property duration", found > 0, found, "positive numbers")
+    log_durations = columns[:, 5] if ours else np.log(durations)
+    logit_gates = columns[:, 6] if ours else np.full_like(durations, -LARGEST_LOGIT)
+    moving = (columns[:, 2:5], columns[:, 0], log_durations, logit_gates)
+    return DynamicGaussians(gaussians, *map(jnp.asarray, moving))
+
+
+def _read_ftgs(path: Path, tables: Tables) -> DynamicGaussians:
+    columns = _columns(path, tables, FTGS)
+    comments = read_comments(path)
+    shortest = comments.get("min_duration", "0")
+    try:
+        log_shortest = np.log(max(float(shortest), 1e-37))
+    except ValueError:
+        log_shortest = np.nan
+    require(path, "comment min_duration", np.isfinite(log_shortest), shortest, "a number")
+    is_moving = comments.get("use_velocity", "1") != "0"
+    return DynamicGaussians(
+        read_splats(path, tables),
+        velocities=jnp.asarray(columns[:, 2:] * is_moving),
+        moments=jnp.asarray(columns[:, 0]),
+        log_durations=jnp.asarray(np.maximum(columns[:, 1], np.float32(log_shortest))),
+        logit_gates=jnp.full(len(columns), -LARGEST_LOGIT),
+    )
+
+
+def _columns(path: Path, tables: Tables, names: list[str]) -> np.ndarray:
     columns = read_columns(path, tables, "vertex", names)
     check_finite(path, [f"property {name}" for name in names], columns)
-    moments = columns[:, 0]
-    durations = columns[:, 1]
-    velocities = columns[:, 2:5]
-    if durations.min() <= 0:
-        raise FormatError(path, "property duration", durations.min(), "positive numbers")
-    log_durations = np.log(durations)
-    logit_gates = np.full_like(durations, -LARGEST_LOGIT)
-    if ours:
-        log_durations = columns[:, 5]
-        logit_gates = columns[:, 6]
-    moving = (velocities, moments, log_durations, logit_gates)
-    return DynamicGaussians(gaussians, *map(jnp.asarray, moving))
+    return columns
 
 
 def save_ply_sequence(folder: str | Path, scene: Scene, count: int) -> None:
@@ -104,17 +149,16 @@ def save_ply_sequence(folder: str | Path, scene: Scene, count: int) -> None:
         read as instants, too.
     """
     folder = Path(folder)
-    if count < 1:
-        raise FormatError(folder, "count", count, "at least 1")
+    require(folder, "count", count >= 1, count, "at least 1")
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"{i:04d}.ply" for i in range(count)]
-    foreign = {path.name for path in folder.glob("*.ply")} - set(names)
-    if foreign:
-        expected = f"no .ply files beyond {names[-1]}"
-        raise FormatError(folder, "content", min(foreign), expected)
+    foreign = sorted({path.name for path in folder.glob("*.ply")} - set(names))
+    expected = f"no .ply files beyond {names[-1]}"
+    require(folder, "content", not foreign, ", ".join(foreign[:1]), expected)
     at = jax.jit(type(scene).at)
     partial = folder / f".partial-{os.getpid()}"
-    partial.unlink(missing_ok=True)  # which may be a link to somewhere else
+    # Which may be a link to somewhere else.
+    partial.unlink(missing_ok=True)
     try:
         for name, time in zip(names, np.linspace(0, 1, count, dtype=np.float32), strict=True):
             save_ply(partial, at(scene, time))

@@ -12,12 +12,14 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from numpy import ndarray
 
-from gaussians.formats.orientation import turn_harmonics, turn_quaternions, turn_vectors
 from gaussians.formats.scene_files import (
     arrays_to_write,
     mean_colors,
     sigmoid,
     to_levels,
+    turn_harmonics,
+    turn_quaternions,
+    turn_vectors,
     unit_quaternions,
 )
 from gaussians.types import Gaussians
@@ -36,7 +38,8 @@ def save_glb(path: str | Path, scene: Gaussians) -> None:
     means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene)
     opacities = sigmoid(logits)
     turned = turn_harmonics(harmonics)
-    rotations = np.roll(unit_quaternions(turn_quaternions(quaternions)), -1, axis=1)  # x y z w
+    # x y z w.
+    rotations = np.roll(unit_quaternions(turn_quaternions(quaternions)), -1, axis=1)
     attributes: dict[str, Shaped[ndarray, "g c"]] = {
         "POSITION": turn_vectors(means),
         "COLOR_0": to_levels(np.column_stack([_linear(mean_colors(harmonics)), opacities])),
@@ -71,7 +74,8 @@ def _document(attributes: dict[str, Shaped[ndarray, "g c"]]) -> tuple[dict[str, 
         }
         if kind == "u1":
             accessor["normalized"] = True
-        if name == "POSITION":  # required of it alone
+        # Required of it alone.
+        if name == "POSITION":
             accessor["min"] = [float(x) for x in values.min(0)]
             accessor["max"] = [float(x) for x in values.max(0)]
         accessors.append(accessor)
@@ -79,7 +83,8 @@ def _document(attributes: dict[str, Shaped[ndarray, "g c"]]) -> tuple[dict[str, 
         binary += content
     primitive = {
         "attributes": {name: i for i, name in enumerate(attributes)},
-        "mode": 0,  # points
+        # Points.
+        "mode": 0,
         "extensions": {EXTENSION: {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}},
     }
     document = {

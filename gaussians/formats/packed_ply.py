@@ -21,12 +21,12 @@ from numpy import ndarray
 
 from gaussians.formats.ply_tables import Tables, read_columns, write_tables
 from gaussians.formats.scene_files import (
-    FormatError,
     arrays_to_write,
     check_finite,
     logit,
     mean_colors,
     mean_harmonics,
+    require,
     sigmoid,
     smallest_three,
     unit_quaternions,
@@ -60,13 +60,12 @@ def save_packed_ply(path: str | Path, scene: Gaussians) -> None:
     position, position_range = _fractions(means)
     scale, scale_range = _fractions(log_scales)
     color, color_range = _fractions(mean_colors(harmonics))
-    ranges = dict(zip(RANGES, (position_range, scale_range, color_range), strict=True))
+    ranges = zip(RANGES, (position_range, scale_range, color_range), strict=True)
     tables = {
         "chunk": {
-            f"{end}_{name}": edges[:, axis]
-            for word, names in RANGES.items()
-            for end, edges in zip(("min", "max"), ranges[word], strict=True)
-            for axis, name in enumerate(names)
+            label: column
+            for word, edges in ranges
+            for label, column in zip(_labels(word), np.concatenate(edges, 1).T, strict=True)
         },
         "vertex": {
             "packed_position": _pack(position, POSITION_BITS),
@@ -89,9 +88,9 @@ def unpack(path: Path, tables: Tables) -> Gaussians:
     rotation, position, scale, color = columns.T
     g = len(rotation)
     chunks = _row_count(tables["chunk"])
-    if chunks != -(-g // CHUNK_GAUSSIANS):
-        expected = f"{-(-g // CHUNK_GAUSSIANS)} for {g} Gaussians"
-        raise FormatError(path, "element chunk", f"{chunks} rows", expected)
+    wanted = -(-g // CHUNK_GAUSSIANS)
+    found = f"{chunks} rows"
+    require(path, "element chunk", chunks == wanted, found, f"{wanted} for {g} Gaussians")
     rgba = _unpack(color, COLOR_BITS)
     if "min_r" in tables["chunk"]:
         rgba[:, :3] = _in_range(path, tables, "packed_color", rgba[:, :3])
@@ -99,17 +98,11 @@ def unpack(path: Path, tables: Tables) -> Gaussians:
     if "sh" in tables:
         rest = _unpack_harmonics(path, tables, g)
         harmonics = np.concatenate([harmonics, rest], 1)
-    return Gaussians(
-        means=jnp.asarray(
-            _in_range(path, tables, "packed_position", _unpack(position, POSITION_BITS))
-        ),
-        quaternions=jnp.asarray(_unpack_rotations(rotation)),
-        log_scales=jnp.asarray(
-            _in_range(path, tables, "packed_scale", _unpack(scale, POSITION_BITS))
-        ),
-        logit_opacities=jnp.asarray(logit(rgba[:, 3])),
-        harmonics=jnp.asarray(harmonics),
-    )
+    means = _in_range(path, tables, "packed_position", _unpack(position, POSITION_BITS))
+    log_scales = _in_range(path, tables, "packed_scale", _unpack(scale, POSITION_BITS))
+    quaternions = _unpack_rotations(rotation)
+    arrays = (means, quaternions, log_scales, logit(rgba[:, 3]), harmonics)
+    return Gaussians(*map(jnp.asarray, arrays))
 
 
 def _fractions(
@@ -120,16 +113,21 @@ def _fractions(
     low = np.minimum.reduceat(values, starts)
     high = np.maximum.reduceat(values, starts)
     chunk = np.arange(len(values)) // CHUNK_GAUSSIANS
-    doubles = low.astype(np.float64)  # a difference of two floats may be too large for one
+    # A difference of two floats may be too large for one.
+    doubles = low.astype(np.float64)
     span = np.where(high > low, high - doubles, 1)
     return (values - doubles[chunk]) / span[chunk], (low, high)
+
+
+def _labels(word: str) -> list[str]:
+    return [f"{end}_{name}" for end in ("min", "max") for name in RANGES[word]]
 
 
 def _in_range(
     path: Path, tables: Tables, word: str, fractions: Float[ndarray, "g 3"]
 ) -> Float[ndarray, "g 3"]:
     """Return the inverse of `_fractions`."""
-    labels = [f"{end}_{name}" for end in ("min", "max") for name in RANGES[word]]
+    labels = _labels(word)
     edges = read_columns(path, tables, "chunk", labels)
     check_finite(path, [f"property {label}" for label in labels], edges)
     ends = edges.astype(np.float64)[np.arange(len(fractions)) // CHUNK_GAUSSIANS]
@@ -172,9 +170,9 @@ def _unpack_harmonics(path: Path, tables: Tables, g: int) -> Float[ndarray, "g r
     """Return the middles of the steps, as other readers do, and -4 and 4 for the outermost."""
     count = len(tables["sh"])
     rows = _row_count(tables["sh"])
-    if rows != g or count not in (9, 24, 45):
-        found = f"{rows} rows of {count} properties"
-        raise FormatError(path, "element sh", found, f"{g} rows of 9, 24 or 45")
+    fits = rows == g and count in (9, 24, 45)
+    found = f"{rows} rows of {count} properties"
+    require(path, "element sh", fits, found, f"{g} rows of 9, 24 or 45")
     steps = read_columns(path, tables, "sh", [f"f_rest_{i}" for i in range(count)], np.uint8)
     middle = (steps.astype(np.float32) + 0.5) / 128 - 1
     values = np.where(steps == 0, -1, np.where(steps == 255, 1, middle)) * LARGEST_HARMONIC

@@ -10,7 +10,7 @@ from numpy import ndarray
 from gaussians.deformation import Scene
 from gaussians.formats.packed_ply import unpack
 from gaussians.formats.ply_tables import Tables, read_columns, read_tables, write_tables
-from gaussians.formats.scene_files import LARGEST_LOGIT, FormatError, arrays_to_write, check_finite
+from gaussians.formats.scene_files import LARGEST_LOGIT, arrays_to_write, check_finite, require
 from gaussians.types import Gaussians
 
 
@@ -58,9 +58,8 @@ def splat_columns(path: str | Path, scene: Gaussians) -> dict[str, Float32[ndarr
 def read_splats(path: Path, tables: Tables) -> Gaussians:
     """Return the scene in the tables of a 3DGS file; further properties are ignored."""
     rest = sum(name.startswith("f_rest_") for name in tables["vertex"])
-    k = rest // 3 + 1
-    if rest not in (0, 9, 24, 45):
-        raise FormatError(path, "element vertex", f"{rest} f_rest properties", "0, 9, 24 or 45")
+    found = f"{rest} f_rest properties"
+    require(path, "element vertex", rest in (0, 9, 24, 45), found, "0, 9, 24 or 45")
     names = [name for name in _names(rest) if name not in ("nx", "ny", "nz")]
     columns = read_columns(path, tables, "vertex", names)
     opacity = columns[:, names.index("opacity")]
@@ -69,7 +68,7 @@ def read_splats(path: Path, tables: Tables) -> Gaussians:
     means, mean_color, rest_color, opacity, scales, quaternions = np.split(
         columns, np.cumsum([3, 3, rest, 1, 3]), axis=1
     )
-    rest_color = rest_color.reshape(len(means), 3, k - 1).swapaxes(1, 2)
+    rest_color = rest_color.reshape(len(means), 3, rest // 3).swapaxes(1, 2)
     harmonics = np.concatenate([mean_color[:, None], rest_color], 1)
     return Gaussians(*map(jnp.asarray, (means, quaternions, scales, opacity[:, 0], harmonics)))
 

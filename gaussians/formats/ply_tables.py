@@ -9,16 +9,13 @@ A file is a header of text, then the rows of its elements one after another, as 
     end_header
 """
 
-import io
-from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
 from numpy import ndarray
 
-from gaussians.formats.scene_files import FormatError, existing_file
+from gaussians.formats.scene_files import FormatError, existing_file, require
 
 MOST_HEADER_BYTES = 2**20
 ORDERS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}
@@ -33,21 +30,10 @@ NAMES = {
     "f8": "double",
 }
 KINDS = {name: kind for kind, name in NAMES.items()} | {np.dtype(k).name: k for k in NAMES}
+LIST = "list"
 Tables = dict[str, dict[str, ndarray]]
-
-
-class Element(NamedTuple):
-    """An element as the header announces it.
-
-    Attributes:
-      name: such as vertex.
-      count: number of rows.
-      kinds: numpy type of each property in order, "list" for a list.
-    """
-
-    name: str
-    count: int
-    kinds: dict[str, str]
+Elements = dict[str, tuple[int, dict[str, str]]]
+"""By name the count of rows, and the numpy type of each property in order, `LIST` for a list."""
 
 
 def read_tables(path: str | Path) -> Tables:
@@ -60,24 +46,29 @@ def read_tables(path: str | Path) -> Tables:
       FormatError: The file is not PLY, is damaged, or has no element `vertex` of at least one row.
     """
     path = existing_file(path, "a .ply file")
-    with path.open("rb") as file:
-        layout, elements = _read_header(path, file)
-        _check_room(path, path.stat().st_size - file.tell(), layout, elements)
-        text = io.TextIOWrapper(file, "ascii") if layout == "ascii" else None
-        tables = {}
-        for element in elements:
-            dtype = np.dtype(
-                [(name, ORDERS[layout] + kind) for name, kind in element.kinds.items()]
-            )
-            if text is None:
-                rows = np.fromfile(file, dtype, element.count)
+    content = path.read_bytes()
+    layout, elements, place = _read_header(path, content[:MOST_HEADER_BYTES])
+    lines = content[place:].decode("ascii", "replace").splitlines() if layout == "ascii" else []
+    tables: Tables = {}
+    for name, (count, kinds) in elements.items():
+        # Where the elements after it are is unknown.
+        if LIST in kinds.values():
+            break
+        dtype = np.dtype([(column, ORDERS[layout] + kind) for column, kind in kinds.items()])
+        try:
+            if layout == "ascii":
+                rows = _read_text(lines[:count], dtype)
+                lines = lines[count:]
             else:
-                rows = _read_text(path, text, element, dtype)
-            tables[element.name] = {name: rows[name] for name in element.kinds}
-    if "vertex" not in tables:
-        raise FormatError(path, "elements", ", ".join(tables) or "none", "one named vertex")
-    if not len(next(iter(tables["vertex"].values()), ())):
-        raise FormatError(path, "element vertex", "0 rows", "at least 1")
+                rows = np.frombuffer(content, dtype, count, place)
+                place += rows.nbytes
+        except (ValueError, OverflowError) as error:
+            raise FormatError(path, f"element {name}", error, f"{count} rows") from error
+        require(path, f"element {name}", len(rows) == count, f"{len(rows)} rows", count)
+        tables[name] = {column: rows[column] for column in kinds}
+    vertex = tables.get("vertex", {})
+    rows = len(next(iter(vertex.values()), ()))
+    require(path, "element vertex", rows, f"{rows} rows of numbers", "at least 1")
     return tables
 
 
@@ -91,16 +82,16 @@ def read_columns(
     """
     columns = tables[element]
     wanted = np.dtype(dtype)
-    missing = [name for name in names if name not in columns]
-    if missing:
-        found = f"no property {', '.join(missing)}"
-        raise FormatError(path, f"element {element}", found, "a Gaussian splat scene")
+    missing = ", ".join(name for name in names if name not in columns)
+    found = f"no property {missing}"
+    require(path, f"element {element}", not missing, found, "a Gaussian splat scene")
     for name in names:
         kind = columns[name].dtype
         rounds = kind.kind == wanted.kind == "f"
-        if not (rounds or (kind.kind == "u" and np.can_cast(kind, wanted))):
-            raise FormatError(path, f"property {name}", kind.name, wanted.name)
-    with np.errstate(over="ignore"):  # what is too large for a float becomes infinite
+        fits = rounds or (kind.kind == "u" and np.can_cast(kind, wanted))
+        require(path, f"property {name}", fits, kind.name, wanted.name)
+    # What is too large for a float becomes infinite.
+    with np.errstate(over="ignore"):
         return np.stack([np.asarray(columns[name], wanted) for name in names], -1)
 
 
@@ -127,85 +118,47 @@ def write_tables(path: str | Path, tables: Tables, comments: dict[str, str] | No
     parts = []
     for element, columns in tables.items():
         kinds = {name: column.dtype.str[1:] for name, column in columns.items()}
-        rows = np.empty(
-            len(next(iter(columns.values()))), [(name, "<" + kind) for name, kind in kinds.items()]
-        )
-        for name, column in columns.items():
-            rows[name] = column
+        dtype = np.dtype([(name, f"<{kind}") for name, kind in kinds.items()])
+        rows = np.rec.fromarrays(list(columns.values()), dtype)
         lines.append(f"element {element} {len(rows)}")
         lines += [f"property {NAMES[kind]} {name}" for name, kind in kinds.items()]
-        parts.append(rows)
-    with Path(path).open("wb") as file:
-        file.write("\n".join([*lines, "end_header", ""]).encode("ascii"))
-        for rows in parts:
-            file.write(rows.view(np.uint8))  # `tofile` does not say why a disk refuses
+        parts.append(rows.tobytes())
+    header = "\n".join([*lines, "end_header", ""]).encode("ascii")
+    Path(path).write_bytes(header + b"".join(parts))
 
 
-def _read_header(path: Path, file: BinaryIO) -> tuple[str, list[Element]]:
-    """Return the layout and the elements before the first list; the file stands at the rows."""
-    head = file.read(MOST_HEADER_BYTES)
-    newline = next((n for n in (b"\r\n", b"\n", b"\r") if head.startswith(b"ply" + n)), None)
-    end = -1 if newline is None else head.find(newline + b"end_header" + newline)
-    if newline is None or end < 0:
-        raise FormatError(path, "header", repr(head[:20]), "ply ... end_header")
-    file.seek(end + 2 * len(newline) + len(b"end_header"))
+def _read_header(path: Path, head: bytes) -> tuple[str, Elements, int]:
+    """Return the layout, the elements, and where the rows begin."""
+    newline = next((n for n in (b"\r\n", b"\n", b"\r") if head.startswith(b"ply" + n)), b"?")
+    last = newline + b"end_header" + newline
+    end = head.find(last)
+    require(path, "header", end >= 0, repr(head[:20]), "ply ... end_header")
     layout = ""
-    elements: list[Element] = []
-    known = set()
+    elements: Elements = {}
+    kinds: dict[str, str] = {}
     for line in head[:end].decode("ascii", "replace").split(newline.decode())[1:]:
         match line.split():
             case ["format", name, *_] if name in ORDERS:
                 layout = name
-            case ["element", name, number] if number.isdecimal() and name not in known:
-                known.add(name)
-                elements.append(Element(name, int(number[:19]), {}))
+            case ["element", name, count] if count.isdecimal() and name not in elements:
+                kinds = {}
+                elements[name] = (int(count[:19]), kinds)
             case ["property", "list", *_, name] if elements:
-                elements[-1].kinds[name] = "list"
-            case ["property", kind, name] if (
-                elements and kind in KINDS and name not in elements[-1].kinds
-            ):
-                elements[-1].kinds[name] = KINDS[kind]
+                kinds[name] = LIST
+            case ["property", kind, name] if elements and kind in KINDS and name not in kinds:
+                kinds[name] = KINDS[kind]
             case ["comment" | "obj_info", *_] | []:
                 pass
             case _:
                 expected = "a format, a new element with its number of rows, or a new property"
                 raise FormatError(path, "header", repr(line), expected)
-    if not layout:
-        raise FormatError(path, "header", "no format", f"one of {', '.join(ORDERS)}")
-    return layout, _before_lists(path, elements)
+    require(path, "header", layout, "no format", f"one of {', '.join(ORDERS)}")
+    return layout, elements, end + len(last)
 
 
-def _before_lists(path: Path, elements: list[Element]) -> list[Element]:
-    """Return the elements before the first one with a list: where those after it are is unknown."""
-    for i, element in enumerate(elements):
-        lists = [name for name, kind in element.kinds.items() if kind == "list"]
-        if lists and element.name == "vertex":
-            raise FormatError(path, f"property {lists[0]}", "a list", "a number")
-        if lists:
-            return elements[:i]
-    return elements
-
-
-def _check_room(path: Path, room: int, layout: str, elements: list[Element]) -> None:
-    """Refuse more rows than `room` bytes can hold, before anything is allocated for them."""
-    for element in elements:
-        kinds = [np.dtype(kind).itemsize for kind in element.kinds.values()]
-        least = len(kinds) if layout == "ascii" else sum(kinds)
-        if element.count * max(least, 1) > room:
-            found = f"{element.count} rows of at least {max(least, 1)} bytes in {room} bytes"
-            raise FormatError(path, f"element {element.name}", found, "rows that are there")
-        room -= element.count * least
-
-
-def _read_text(path: Path, text: io.TextIOBase, element: Element, dtype: np.dtype) -> ndarray:
-    """Return the rows of one element, a line each."""
-    try:
-        lines = [line for line in islice(text, element.count) if not line.isspace()]
-        empty = np.zeros(0, dtype)  # loadtxt warns of nothing
-        rows = np.loadtxt(lines, dtype, comments=None, ndmin=1) if lines else empty
-    except ValueError as error:  # UnicodeDecodeError is one
-        raise FormatError(path, f"element {element.name}", error, "rows of numbers") from error
-    if len(rows) != element.count:
-        found = f"{len(rows)} of {element.count} rows"
-        raise FormatError(path, f"element {element.name}", found, "rows that are there")
-    return rows
+def _read_text(lines: list[str], dtype: np.dtype) -> ndarray:
+    """Return rows, a line each."""
+    lines = [line for line in lines if line.strip()]
+    # Loadtxt warns of nothing.
+    empty = np.zeros(0, dtype)
+    return np.loadtxt(lines, dtype, comments=None, ndmin=1) if lines else empty

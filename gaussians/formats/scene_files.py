@@ -1,4 +1,7 @@
-"""Shared by all scene formats: one error, checks for reading and writing, 8-bit colours."""
+"""Shared by all scene formats: one error, checks for reading and writing, 8-bit colours, axes.
+
+Ours are y down, z forward, those of glTF, SPZ and 4dgs y up, z back: half a turn around x.
+"""
 
 from pathlib import Path
 
@@ -14,6 +17,10 @@ from gaussians.types import Gaussians
 LARGEST_LOGIT = 20.0
 # The other components where one is the largest.
 SMALLER_COMPONENTS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
+
+# Half a turn around x: by which factor a vector changes, and each harmonic of degree 0 to 3.
+AXES = np.array([1, -1, -1], np.float32)
+HARMONIC_SIGNS = np.array([1, -1, -1, 1, -1, 1, 1, -1, 1, -1, 1, -1, -1, 1, -1, 1], np.float32)
 
 
 class FormatError(ValueError):
@@ -36,11 +43,16 @@ class FormatError(ValueError):
         super().__init__(" ".join(line.split()))
 
 
+def require(path: str | Path, field: str, holds: object, found: object, expected: object) -> None:
+    """Raise a `FormatError` unless something holds."""
+    if not holds:
+        raise FormatError(Path(path), field, found, expected)
+
+
 def existing_file(path: str | Path, kind: str) -> Path:
     """Return the path of a file, or raise FileNotFoundError or, for a folder, `FormatError`."""
     path = Path(path)
-    if path.is_dir():
-        raise FormatError(path, "file", "a folder", kind)
+    require(path, "file", not path.is_dir(), "a folder", kind)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file, expected {kind}")
     return path
@@ -53,32 +65,33 @@ def arrays_to_write(path: str | Path, scene: Gaussians) -> list[Float32[ndarray,
       FormatError: The path is a folder, or readers would refuse the scene: it is of another kind,
         several scenes at once, empty, of wrong shapes or not finite.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise FormatError(path, "file", "a folder", "a name for a file")
-    if not isinstance(scene, Gaussians):
-        expected = "Gaussians: take one instant with .at(time)"
-        raise FormatError(path, "scene", type(scene).__name__, expected)
+    require(path, "file", not Path(path).is_dir(), "a folder", "a name for a file")
+    expected = "Gaussians: take one instant with .at(time)"
+    require(path, "scene", isinstance(scene, Gaussians), type(scene).__name__, expected)
     arrays = [np.asarray(x, np.float32) for x in scene]
     g = len(arrays[0]) if arrays[0].ndim else 0
     k = arrays[4].shape[-2] if arrays[4].ndim > 1 else 0
     shapes = ((g, 3), (g, 4), (g, 3), (g,), (g, k, 3))
     for name, values, shape in zip(scene._fields, arrays, shapes, strict=True):
-        if values.shape != shape:
-            raise FormatError(path, name, f"shape {values.shape}", f"{shape}, one scene")
-        check_to_write(path, name, values)
-    if g == 0:
-        raise FormatError(path, "scene", "no Gaussians", "at least one")
-    if k not in (1, 4, 9, 16):
-        raise FormatError(path, "harmonics", f"{k} coefficients", "1, 4, 9 or 16")
+        fits = values.shape == shape
+        require(path, name, fits, f"shape {values.shape}", f"{shape}, one scene")
+        check_finite(path, [name], values)
+    require(path, "scene", g, "no Gaussians", "at least one")
+    require(path, "harmonics", k in (1, 4, 9, 16), f"{k} coefficients", "1, 4, 9 or 16")
     return arrays
 
 
-def check_to_write(path: str | Path, name: str, values: Float[ndarray, "..."]) -> None:
-    """Raise `FormatError` when some values are not finite."""
-    bad = np.count_nonzero(~np.isfinite(values))
-    if bad:
-        raise FormatError(Path(path), name, f"{bad} values that are not finite", "finite numbers")
+def check_finite(path: str | Path, names: list[str], values: Float[ndarray, "g ..."]) -> None:
+    """Raise a `FormatError` that names column and row of the first value that is not finite.
+
+    One name is that of all columns.
+    """
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        row, *columns = bad[0]
+        name = names[columns[0]] if len(names) > 1 else names[0]
+        found = f"{values[tuple(bad[0])]} in row {row} ({len(bad)} such values)"
+        raise FormatError(Path(path), name, found, "finite numbers")
 
 
 def unit_quaternions(quaternions: Float[ndarray, "g 4"]) -> Float[ndarray, "g 4"]:
@@ -109,15 +122,6 @@ def with_largest(largest: Int[ndarray, "g"], three: Float[ndarray, "g 3"]) -> Fl
     return unit
 
 
-def check_finite(path: Path, names: list[str], values: Float[ndarray, "g c"]) -> None:
-    """Raise a `FormatError` that names column and row of the first value that is not finite."""
-    bad = np.argwhere(~np.isfinite(values))
-    if len(bad):
-        row, column = bad[0]
-        found = f"{values[row, column]} in row {row} ({len(bad)} such values)"
-        raise FormatError(path, names[column], found, "finite numbers")
-
-
 def to_levels(unit: Float[ndarray, "..."]) -> UInt8[ndarray, "..."]:
     """Return [0, 1] in 256 levels; values beyond are clipped."""
     return np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
@@ -142,3 +146,22 @@ def mean_colors(harmonics: Float[ndarray, "g k 3"]) -> Float[ndarray, "g 3"]:
 def mean_harmonics(colors: Float[ndarray, "*g 3"]) -> Float[ndarray, "*g 3"]:
     """Return the inverse of `mean_colors`."""
     return (colors - 0.5) / MEAN_HARMONIC
+
+
+def turn_vectors(vectors: Float[ndarray, "g 3"]) -> Float32[ndarray, "g 3"]:
+    """Return positions or velocities after half a turn around x."""
+    return (vectors * AXES).astype(np.float32)
+
+
+def turn_quaternions(quaternions: Float[ndarray, "g 4"]) -> Float32[ndarray, "g 4"]:
+    """Return rotations (w x y z) of Gaussians after half a turn around x.
+
+    Their ellipsoids, which are symmetric, are those of the product with the quaternion (0 1 0 0);
+    this result has the axes of each Gaussian reversed, too, and keeps w.
+    """
+    return (quaternions * np.array([1, 1, -1, -1])).astype(np.float32)
+
+
+def turn_harmonics(harmonics: Float[ndarray, "g k 3"]) -> Float32[ndarray, "g k 3"]:
+    """Return coefficients of view-dependent colour after half a turn around x."""
+    return (harmonics * HARMONIC_SIGNS[: harmonics.shape[1], None]).astype(np.float32)

@@ -31,6 +31,7 @@ from gaussians.formats.scene_files import (
     check_finite,
     existing_file,
     logit,
+    require,
     sigmoid,
     smallest_three,
     to_levels,
@@ -41,7 +42,8 @@ from gaussians.types import Gaussians
 
 LARGEST_TAG = 252
 PALETTE_BITS = 16
-PALETTE_LINE = 64  # rows of the palette in a line of its picture
+# Rows of the palette in a line of its picture.
+PALETTE_LINE = 64
 
 
 def save_sog(path: str | Path, scene: Gaussians) -> None:
@@ -56,7 +58,8 @@ def save_sog(path: str | Path, scene: Gaussians) -> None:
     means, quaternions, log_scales, logits, harmonics = (x[order] for x in arrays)
     # 16 bits are spread over logarithms: far surroundings get coarse steps, the middle fine ones.
     logs = np.sign(means) * np.log1p(np.abs(means.astype(np.float64)))
-    low, high = logs.min(0), logs.max(0)
+    low = logs.min(0)
+    high = logs.max(0)
     steps = np.rint((logs - low) / np.where(high > low, high - low, 1) * 65535).astype(np.uint16)
     # The unit length gives back the largest component; the others have a smaller range.
     largest, three = smallest_three(unit_quaternions(quaternions))
@@ -71,14 +74,11 @@ def save_sog(path: str | Path, scene: Gaussians) -> None:
         "scales": _opaque(scales),
         "sh0": np.column_stack([colors, to_levels(sigmoid(logits))]),
     }
+    box = {"mins": low.tolist(), "maxs": high.tolist()}
     meta = {
         "version": 2,
         "count": len(means),
-        "means": {
-            "mins": low.tolist(),
-            "maxs": high.tolist(),
-            "files": _names("means_l", "means_u"),
-        },
+        "means": {**box, "files": _names("means_l", "means_u")},
         "scales": {"codebook": scale_book, "files": _names("scales")},
         "quats": {"files": _names("quats")},
         "sh0": {"codebook": color_book, "files": _names("sh0")},
@@ -127,7 +127,7 @@ def load_sog(path: str | Path) -> Gaussians:
     except (*damage, SyntaxError, image.DecompressionBombError) as error:
         raise FormatError(path, "content", error, "a whole SOG scene of version 2") from error
     for name, values in zip(Gaussians._fields, scene, strict=True):
-        check_finite(path, [name], values.reshape(-1, 1))
+        check_finite(path, [name], values)
     return Gaussians(*map(jnp.asarray, scene))
 
 
@@ -135,9 +135,9 @@ def load_sog(path: str | Path) -> Gaussians:
 def _scene_in(path: Path, files: dict[str, bytes], meta: Any) -> list[Float32[ndarray, "g ..."]]:
     """Return the arrays of `Gaussians`; what is missing or of a wrong kind raises any error."""
     count = meta["count"]
-    if meta["version"] != 2 or count < 1:
-        found = f"version {meta['version']} of {count} Gaussians"
-        raise FormatError(path, "meta.json", found, "version 2, at least one")
+    found = f"version {meta['version']} of {count} Gaussians"
+    usual = meta["version"] == 2 and count >= 1
+    require(path, "meta.json", usual, found, "version 2, at least one")
 
     def picture(part: str, index: int) -> Int[ndarray, "g 4"]:
         return _pixels(path, files[meta[part]["files"][index]], count)
@@ -148,18 +148,19 @@ def _scene_in(path: Path, files: dict[str, bytes], meta: Any) -> list[Float32[nd
     means = np.sign(logs) * np.expm1(np.abs(logs))
     quats = picture("quats", 0)
     largest = quats[:, 3] - LARGEST_TAG
-    if largest.min() < 0:
-        raise FormatError(path, "quats", f"a largest component {largest.min()}", "0 to 3")
+    least = largest.min()
+    require(path, "quats", least >= 0, f"a largest component {least}", "0 to 3")
     quaternions = with_largest(largest, (quats[:, :3] / 255 - 0.5) * np.sqrt(2))
     colors = picture("sh0", 0)
     harmonics = _numbers(meta["sh0"]["codebook"])[colors[:, :3]][:, None]
     if "shN" in meta:
         table = meta["shN"]
         rows = table["count"]
-        if table["bands"] not in (1, 2, 3) or not 1 <= rows <= 2**PALETTE_BITS:
-            found = f"{rows} rows of {table['bands']} bands"
-            raise FormatError(path, "shN", found, "at most 65536 rows of 1 to 3 bands")
-        coefficients = (table["bands"] + 1) ** 2 - 1
+        bands = table["bands"]
+        fits = bands in (1, 2, 3) and 1 <= rows <= 2**PALETTE_BITS
+        expected = "at most 65536 rows of 1 to 3 bands"
+        require(path, "shN", fits, f"{rows} rows of {bands} bands", expected)
+        coefficients = (bands + 1) ** 2 - 1
         line = PALETTE_LINE * coefficients
         most = -(-rows // PALETTE_LINE) * line
         places = _pixels(path, files[table["files"][0]], most, line)[:, :3]
@@ -183,7 +184,8 @@ def _codebook(values: Float[ndarray, "g c"]) -> tuple[list[float], UInt8[ndarray
     ranks = np.linspace(0, len(ordered) - 1, 256)
     even = np.linspace(ordered[0], ordered[-1], 256)
     book = (np.interp(ranks, np.arange(len(ordered)), ordered) + even) / 2
-    rounds = 20  # of Lloyd's algorithm
+    # Of Lloyd's algorithm.
+    rounds = 20
     for _ in range(rounds):
         edges = np.searchsorted(ordered, (book[1:] + book[:-1]) / 2)
         edges = np.concatenate([[0], edges, [len(ordered)]])
@@ -239,10 +241,11 @@ def _pillow(path: Path) -> Any:
 
 def _to_webp(path: Path, pixels: UInt8[ndarray, "g 4"], width: int) -> bytes:
     """Return the picture of so many pixels a line, the last one filled up with zeros."""
-    longest_side = 16383  # of WebP
+    # Of WebP.
+    longest_side = 16383
     height = -(-len(pixels) // width)
-    if max(width, height) > longest_side:
-        raise FormatError(path, "scene", f"{len(pixels)} Gaussians", f"at most {longest_side}^2")
+    fits = max(width, height) <= longest_side
+    require(path, "scene", fits, f"{len(pixels)} Gaussians", f"at most {longest_side}^2")
     filled = np.zeros((height * width, 4), np.uint8)
     filled[: len(pixels)] = pixels
     stream = io.BytesIO()
@@ -254,14 +257,16 @@ def _to_webp(path: Path, pixels: UInt8[ndarray, "g 4"], width: int) -> bytes:
 def _read_zip(path: Path) -> dict[str, bytes]:
     """Return the files in a ZIP by their names; their checksums are compared."""
     packings = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
-    most_bytes = 2**28  # of all files
+    # Of all files.
+    most_bytes = 2**28
     try:
         with zipfile.ZipFile(path) as bundle:
             members = [x for x in bundle.infolist() if x.compress_type in packings]
-            if sum(member.file_size for member in members) > most_bytes:
-                raise zipfile.BadZipFile(f"more than {most_bytes} bytes")
-            if sum(member.compress_size for member in members) > path.stat().st_size:
-                raise zipfile.BadZipFile("members of more bytes than the file has")
+            size = sum(member.file_size for member in members)
+            packed = sum(member.compress_size for member in members)
+            fits = size <= most_bytes and packed <= path.stat().st_size
+            expected = f"at most {most_bytes}, none of them twice"
+            require(path, "file", fits, f"{size} bytes in {packed}", expected)
             return {member.filename: bundle.read(member) for member in members}
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
         raise FormatError(path, "file", error, "a ZIP with meta.json") from error
@@ -272,9 +277,9 @@ def _pixels(
 ) -> Int[ndarray, "n 4"]:
     """Return the first pixels of a picture, of a width where one is expected."""
     with _pillow(path).open(io.BytesIO(content)) as picture:
-        size = picture.size
-        if size[0] * size[1] < count or size[0] != (width or size[0]):
-            expected = f"{count} pixels" + (f", {width} a line" if width else "")
-            raise FormatError(path, "picture", f"{size[0]} x {size[1]}", expected)
+        line, lines = picture.size
+        fits = line * lines >= count and line == (width or line)
+        expected = f"{count} pixels" + (f", {width} a line" if width else "")
+        require(path, "picture", fits, f"{line} x {lines}", expected)
         pixels = np.asarray(picture.convert("RGBA")).reshape(-1, 4)
     return pixels[:count].astype(np.int32)

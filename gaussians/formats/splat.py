@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from gaussians.formats.scene_files import (
-    FormatError,
     arrays_to_write,
     check_finite,
     existing_file,
     logit,
     mean_colors,
     mean_harmonics,
+    require,
     sigmoid,
     to_levels,
     unit_quaternions,
@@ -35,15 +35,14 @@ def save_splat(path: str | Path, scene: Gaussians) -> None:
       FormatError: A file cannot hold the scene, see `arrays_to_write`.
     """
     means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene)
-    if log_scales.max() > 88:  # a float32 holds no larger scale
-        expected = "at most 88, for the format keeps scales"
-        raise FormatError(Path(path), "log_scales", log_scales.max(), expected)
+    largest = log_scales.max()
+    # A float32 holds no larger scale.
+    require(path, "log_scales", largest <= 88, largest, "at most 88, for the format keeps scales")
     rows = np.empty(len(means), ROW)
     rows["mean"] = means
     rows["scale"] = np.exp(log_scales)
     rows["rgba"] = to_levels(np.column_stack([mean_colors(harmonics), sigmoid(logits)]))
-    rotation = np.rint(unit_quaternions(quaternions) * 128 + 128)
-    rows["rotation"] = np.clip(rotation, 0, 255).astype(np.uint8)
+    rows["rotation"] = np.rint(unit_quaternions(quaternions) * 128 + 128).clip(0, 255)
     Path(path).write_bytes(rows.tobytes())
 
 
@@ -55,15 +54,17 @@ def load_splat(path: str | Path) -> Gaussians:
       FormatError: The file is not such a scene.
     """
     path = existing_file(path, "a .splat file")
-    size = path.stat().st_size
-    if size == 0 or size % ROW.itemsize:
-        raise FormatError(path, "size", f"{size} bytes", f"a positive multiple of {ROW.itemsize}")
-    rows = np.fromfile(path, ROW)
-    numbers = np.concatenate([rows["mean"], rows["scale"]], 1)
-    check_finite(path, ["x", "y", "z", "scale_0", "scale_1", "scale_2"], numbers)
-    if (rows["scale"] < 0).any():
-        raise FormatError(path, "scale", f"{rows['scale'].min()}", "no negative numbers")
-    thinnest = 1e-20  # stands for a scale of 0, which has no logarithm
+    content = path.read_bytes()
+    whole = content and len(content) % ROW.itemsize == 0
+    expected = f"a positive multiple of {ROW.itemsize}"
+    require(path, "size", whole, f"{len(content)} bytes", expected)
+    rows = np.frombuffer(content, ROW)
+    check_finite(path, ["x", "y", "z"], rows["mean"])
+    check_finite(path, ["scale_0", "scale_1", "scale_2"], rows["scale"])
+    least = rows["scale"].min()
+    require(path, "scale", least >= 0, least, "no negative numbers")
+    # Stands for a scale of 0, which has no logarithm.
+    thinnest = 1e-20
     rgba = rows["rgba"].astype(np.float32) / 255
     return Gaussians(
         means=jnp.asarray(rows["mean"]),

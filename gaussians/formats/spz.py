@@ -18,6 +18,7 @@ a length, 2 x uint32, and so many bytes. One kind names other axes.
 
 import struct
 import zlib
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,27 +27,33 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8, UInt32
 from numpy import ndarray
 
-from gaussians.formats.orientation import turn_harmonics, turn_quaternions, turn_vectors
 from gaussians.formats.scene_files import (
     FormatError,
     arrays_to_write,
     existing_file,
     logit,
+    require,
     sigmoid,
     smallest_three,
     to_levels,
+    turn_harmonics,
+    turn_quaternions,
+    turn_vectors,
     unit_quaternions,
     with_largest,
 )
 from gaussians.types import Gaussians
 
 HEADER = struct.Struct("<4sIIBBBB")
-STREAMS = struct.Struct("<I12x")  # of version 4, behind it: where the table of the streams begins
+# Of version 4, behind it: where the table of the streams begins.
+STREAMS = struct.Struct("<I12x")
 MAGIC = b"NGSP"
 COLOR_STEP = 0.15
 RECORD = struct.Struct("<II")
-AXES_RECORD = 0xADBE0003  # the kind of Adobe's record of another system of axes
-GZIP_BITS = 31  # for zlib: a stream with a gzip header
+# The kind of Adobe's record of another system of axes.
+AXES_RECORD = 0xADBE0003
+# For zlib: a stream with a gzip header.
+GZIP_BITS = 31
 
 
 def save_spz(path: str | Path, scene: Gaussians) -> None:
@@ -87,123 +94,111 @@ def load_spz(path: str | Path) -> Gaussians:
     count = head.count
     mean = (colors.reshape(count, 1, 3) / 255 - 0.5) / COLOR_STEP
     higher_terms = (higher.reshape(count, -1, 3) - 128.0) / 128
-    means = turn_vectors(_from_int24(places.reshape(count, 3, 3)) / 2.0**head.bits)
-    harmonics = turn_harmonics(np.concatenate([mean, higher_terms], 1))
-    if head.version == 2:
-        quaternions = _first_three(rotations.reshape(count, 3))
-    else:
-        quaternions = _unpack_rotations(rotations.view("<u4").astype(np.uint32))
-    return Gaussians(
-        means=jnp.asarray(means),
-        quaternions=jnp.asarray(turn_quaternions(quaternions)),
-        log_scales=jnp.asarray((scales.reshape(count, 3) / 16 - 10).astype(np.float32)),
-        logit_opacities=jnp.asarray(logit(opacities / 255).astype(np.float32)),
-        harmonics=jnp.asarray(harmonics),
+    means = _from_int24(places.reshape(count, 3, 3)) / 2.0**head.bits
+    unpack = _first_three if head.version == 2 else _unpack_rotations
+    arrays = (
+        turn_vectors(means),
+        turn_quaternions(unpack(rotations.reshape(count, -1))),
+        (scales.reshape(count, 3) / 16 - 10).astype(np.float32),
+        logit(opacities / 255).astype(np.float32),
+        turn_harmonics(np.concatenate([mean, higher_terms], 1)),
     )
+    return Gaussians(*map(jnp.asarray, arrays))
 
 
 class _Head(NamedTuple):
     version: int
     count: int
     bits: int
-    sizes: list[int]  # bytes of each array
+    # Bytes of each array.
+    sizes: list[int]
     has_records: bool
 
 
 def _read_head(path: Path, data: bytes, versions: tuple[int, ...]) -> _Head:
-    magic, version, count, degree, bits, flags, _ = HEADER.unpack(data[: HEADER.size])
-    if magic != MAGIC or version not in versions:
-        raise FormatError(path, "version", version, " or ".join(map(str, versions)))
-    if count == 0 or degree > 3:
-        found = f"{count} Gaussians of degree {degree}"
-        raise FormatError(path, "header", found, "at least one, of degree 0 to 3")
+    require(path, "file", len(data) >= HEADER.size, f"{len(data)} bytes", "a whole header")
+    magic, version, count, degree, bits, flags, _ = HEADER.unpack_from(data)
+    known = magic == MAGIC and version in versions
+    require(path, "version", known, version, " or ".join(map(str, versions)))
+    found = f"{count} Gaussians of degree {degree}"
+    require(path, "header", count and degree <= 3, found, "at least one, of degree 0 to 3")
     rotation = 3 if version == 2 else 4
     sizes = [size * count for size in (9, 1, 3, 3, rotation, 3 * (degree + 1) ** 2 - 3)]
-    has_records = bool(flags & 2)
-    return _Head(version, count, bits, sizes, has_records)
+    return _Head(version, count, bits, sizes, bool(flags & 2))
 
 
 def _check_axes(path: Path, records: bytes) -> None:
     """Refuse a file whose records name other axes than the usual ones, or are cut."""
-    up_and_back = 0, 4  # numbers of the usual axes
-    place = 0
-    while place < len(records):
-        head = records[place : place + RECORD.size].ljust(RECORD.size, b"\xff")
-        kind, length = RECORD.unpack(head)
-        place += RECORD.size + length
-        if place > len(records):
-            raise FormatError(path, "extensions", f"{len(records)} bytes", "whole records")
-        axes = records[place - length : place] if kind == AXES_RECORD else b""
-        if int.from_bytes(axes, "little") not in up_and_back:
-            raise FormatError(path, "SPZ_ADOBE_coordinate_system", "other axes", "right, up, back")
+    # Numbers of the usual axes.
+    up_and_back = 0, 4
+    while records:
+        kind, length = RECORD.unpack(records[: RECORD.size].ljust(RECORD.size, b"\xff"))
+        content, records = records[RECORD.size :][:length], records[RECORD.size + length :]
+        require(path, "extensions", len(content) == length, "a part", "whole records")
+        usual = kind != AXES_RECORD or int.from_bytes(content, "little") in up_and_back
+        require(path, "SPZ_ADOBE_coordinate_system", usual, "other axes", "right, up, back")
 
 
 def _unzip(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray, "_"]]]:
     """Return header and arrays of version 2 or 3."""
-    most_records = 2**20  # bytes of all; a camera's limits take 20
+    # Bytes of all; a camera's limits take 20.
+    most_records = 2**20
     unpacker = zlib.decompressobj(GZIP_BITS)
     try:
         head = _read_head(path, unpacker.decompress(content, HEADER.size), (2, 3))
         size = sum(head.sizes)
         most = size + head.has_records * most_records
         arrays = unpacker.decompress(unpacker.unconsumed_tail, most + 1)
-    except (zlib.error, struct.error) as error:
+    except zlib.error as error:
         raise FormatError(path, "file", error, "spz of version 2, 3 or 4") from error
     # The checksum stands at the end.
-    if not size <= len(arrays) <= most or not unpacker.eof:
-        more = "more" if len(arrays) > size else f"{len(arrays)} bytes"
-        raise FormatError(path, "arrays", more, f"{size} bytes, in a whole file")
+    whole = size <= len(arrays) <= most and unpacker.eof
+    require(path, "arrays", whole, f"{len(arrays)} bytes", f"{size}, in a whole file")
     _check_axes(path, arrays[size:])
     return head, np.split(np.frombuffer(arrays, np.uint8, size), np.cumsum(head.sizes)[:-1])
 
 
 def _read_streams(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray, "_"]]]:
     """Return header and arrays of version 4: a table of sizes, then a zstd stream an array."""
-    most_packed = 1024  # bytes of positions in one of a file: Niantic's reader refuses more, too
-    if len(content) < HEADER.size + STREAMS.size:
-        raise FormatError(path, "file", f"{len(content)} bytes", "a whole header")
+    # Bytes of positions in one of a file: Niantic's reader refuses more, too.
+    most_packed = 1024
     head = _read_head(path, content, (4,))
-    if head.count * 9 > most_packed * len(content):
-        raise FormatError(path, "header", f"{head.count} Gaussians", "as many as a file can hold")
-    (table,) = STREAMS.unpack_from(content, HEADER.size)
-    _check_axes(path, content[HEADER.size + STREAMS.size : table])
+    fits = head.count * 9 <= most_packed * len(content)
+    require(path, "header", fits, f"{head.count} Gaussians", "as many as a file can hold")
     try:
         import pyarrow
     except ImportError:
         raise FormatError(path, "version", 4, "3, or zstd: pip install pyarrow") from None
+    # Without harmonics there is no stream of them.
     sizes = [size for size in head.sizes if size]
-    columns = []
     try:
-        entries = list(struct.iter_unpack("<QQ", content[table : table + 16 * len(sizes)]))
-        place = table + 16 * len(sizes)
-        for size, (packed, unpacked) in zip(sizes, entries, strict=True):
-            if unpacked != size or place + packed > len(content):
-                found = f"a stream of {packed} for {unpacked} bytes"
-                raise FormatError(path, "arrays", found, f"{size} bytes, in a whole file")
-            stream = content[place : place + packed]
-            column = pyarrow.decompress(stream, size, "zstd", asbytes=True)
-            columns.append(np.frombuffer(column, np.uint8))
-            place += packed
+        (table,) = STREAMS.unpack_from(content, HEADER.size)
+        entries = struct.unpack_from(f"<{2 * len(sizes)}Q", content, table)
+        ends = list(accumulate(entries[::2], initial=table + 16 * len(sizes)))
+        whole = list(entries[1::2]) == sizes and ends[-1] == len(content)
+        require(path, "arrays", whole, f"streams of {entries} bytes", f"{sizes}, in a whole file")
+        streams = [content[start:end] for start, end in pairwise(ends)]
+        columns = [
+            np.frombuffer(pyarrow.decompress(stream, size, "zstd", asbytes=True), np.uint8)
+            for stream, size in zip(streams, sizes, strict=True)
+        ]
     except FormatError:
         raise
     except (OSError, struct.error, ValueError) as error:
         raise FormatError(path, "arrays", error, "a whole file") from error
-    if place != len(content):
-        raise FormatError(path, "arrays", f"{len(content) - place} bytes more", "a whole file")
-    no_harmonics = [np.zeros(0, np.uint8)] * (len(head.sizes) - len(sizes))
-    return head, columns + no_harmonics
+    _check_axes(path, content[HEADER.size + STREAMS.size : table])
+    return head, [*columns, np.zeros(0, np.uint8)][: len(head.sizes)]
 
 
 def _fraction_bits(path: Path, means: Float[ndarray, "g 3"], scales: Float[ndarray, "g 3"]) -> int:
     """Return bits that hold a tenth of the usual Gaussian's width, or as many as there is room."""
-    most_bits = 20  # more are noise that does not compress
+    # More are noise that does not compress.
+    most_bits = 20
     wanted = np.ceil(np.log2(10) - np.median(scales) / np.log(2))
     farthest = max(float(np.abs(means).max()), 1e-9)
     room = np.floor(23 - np.log2(farthest) - 1e-6)
-    if room < 1:
-        raise FormatError(
-            path, "means", f"{farthest:g}", "at most 2^22, for the format keeps 24 bits"
-        )
+    expected = "at most 2^22, for the format keeps 24 bits"
+    require(path, "means", room >= 1, f"{farthest:g}", expected)
     return int(np.clip(wanted, 1, min(room, most_bits)))
 
 
@@ -214,23 +209,24 @@ def _int24(values: Float[ndarray, "g 3"]) -> UInt8[ndarray, "g 3 3"]:
 
 def _from_int24(parts: UInt8[ndarray, "g 3 3"]) -> Int[ndarray, "g 3"]:
     """Return the inverse of `_int24`."""
-    low, middle, high = np.moveaxis(parts.astype(np.int32), -1, 0)
-    return ((high << 24 | middle << 16 | low << 8) >> 8).astype(np.int32)
+    return np.pad(parts, ((0, 0), (0, 0), (1, 0))).view("<i4")[..., 0] >> 8
 
 
 def _pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, "g"]:
-    unit = np.roll(unit_quaternions(quaternions), -1, axis=1)  # x y z w
+    # x y z w.
+    unit = np.roll(unit_quaternions(quaternions), -1, axis=1)
     largest, three = smallest_three(unit)
     sizes = np.rint(np.abs(three) * np.sqrt(2) * 511).clip(0, 511).astype(np.uint32)
     x, y, z = (sizes | (three < 0).astype(np.uint32) << 9).T
     return largest.astype(np.uint32) << 30 | x << 20 | y << 10 | z
 
 
-def _unpack_rotations(words: UInt32[ndarray, "g"]) -> Float32[ndarray, "g 4"]:
+def _unpack_rotations(content: UInt8[ndarray, "g 4"]) -> Float32[ndarray, "g 4"]:
     """Return unit quaternions w x y z, the inverse of `_pack_rotations`."""
-    parts = np.stack([words >> 20, words >> 10, words], -1) & 1023
+    words = content.view("<u4")
+    parts = np.concatenate([words >> 20, words >> 10, words], 1) & 1023
     three = (parts & 511) / 511 / np.sqrt(2) * np.where(parts & 512, -1, 1)
-    unit = with_largest((words >> 30).astype(np.int64), three)
+    unit = with_largest((words[:, 0] >> 30).astype(np.int64), three)
     return np.roll(unit, 1, axis=1).astype(np.float32)
 
 

@@ -15,16 +15,18 @@ from gaussians.deformation import Scene
 from gaussians.formats.scene_files import (
     FormatError,
     arrays_to_write,
-    check_to_write,
-    logit,
+    check_finite,
+    require,
     sigmoid,
 )
 from gaussians.motion import DynamicGaussians
 from gaussians.rendering.projection import ALPHA_MIN
 from gaussians.types import Gaussians
 
-LASTING_CLIPS = 1e3  # within one, such a Gaussian loses less than 1e-6 of its opacity
-LONGEST_CLIPS = 100.0  # longer durations last
+# Within one, such a Gaussian loses less than 1e-6 of its opacity.
+LASTING_CLIPS = 1e3
+# Longer durations last.
+LONGEST_CLIPS = 100.0
 
 
 class Passing(NamedTuple):
@@ -51,7 +53,24 @@ class Passing(NamedTuple):
     durations: Float32[ndarray, "g"]
 
 
-def without_gates(path: Path, scene: Scene | Gaussians) -> Passing:
+def moving_arrays(path: str | Path, scene: Scene | Gaussians) -> list[Float32[ndarray, "g ..."]]:
+    """Return velocities, moments, log_durations and logit_gates of a scene that is to be written.
+
+    Raises:
+      FormatError: It is of another kind, or these are not finite or of other shapes.
+    """
+    if not isinstance(scene, DynamicGaussians):
+        raise FormatError(Path(path), "scene", type(scene).__name__, "DynamicGaussians")
+    arrays = [np.asarray(x, np.float32) for x in scene[1:]]
+    g = np.shape(scene.gaussians.means)[:1]
+    shapes = ((*g, 3), g, g, g)
+    for name, values, shape in zip(scene._fields[1:], arrays, shapes, strict=True):
+        require(path, name, values.shape == shape, f"shape {values.shape}", shape)
+        check_finite(path, [name], values)
+    return arrays
+
+
+def without_gates(path: str | Path, scene: Scene | Gaussians) -> Passing:
     """Return a scene as Gaussians that either pass or last, without invisible ones.
 
     A Gaussian with a gate well between 0 and 1 becomes two at one place. Together they have its
@@ -60,41 +79,30 @@ def without_gates(path: Path, scene: Scene | Gaussians) -> Passing:
     Raises:
       FormatError: A file cannot hold the scene; the path is for the message.
     """
-    if not isinstance(scene, DynamicGaussians):
-        raise FormatError(path, "scene", type(scene).__name__, "DynamicGaussians")
+    velocities, moments, log_durations, logit_gates = moving_arrays(path, scene)
+    assert isinstance(scene, DynamicGaussians), "it moves"
     means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene.gaussians)
-    fields = ("velocities", "moments", "log_durations", "logit_gates")
-    moving = [np.asarray(getattr(scene, name), np.float32) for name in fields]
-    for name, values in zip(fields, moving, strict=True):
-        check_to_write(path, name, values)
-    velocities, moments, log_durations, logit_gates = moving
     durations = np.exp(np.clip(log_durations, -87, np.log(LASTING_CLIPS))).astype(np.float32)
 
-    pure_share = 0.05  # of an opacity; two Gaussians instead of one would err by more
+    # Of an opacity; two Gaussians instead of one would err by more.
+    pure_share = 0.05
     opacities = sigmoid(logits)
     gates = np.where(durations > LONGEST_CLIPS, 1, sigmoid(logit_gates))
     gates = np.where(gates > 1 - pure_share, 1, np.where(gates < pure_share, 0, gates))
     lasting = opacities * gates
     passing = (opacities - lasting) / np.maximum(1 - lasting, 1e-6)
-    shown = np.concatenate([lasting, passing]) > ALPHA_MIN
-    if not shown.any():
-        raise FormatError(path, "scene", "no Gaussian that can be seen", "at least one")
-
-    def both(values: Float32[ndarray, "g ..."]) -> Float32[ndarray, "n ..."]:
-        return np.concatenate([values, values])[shown]
-
+    both = np.concatenate([lasting, passing])
+    shown = both > ALPHA_MIN
+    require(path, "scene", shown.any(), "no Gaussian that can be seen", "at least one")
+    # Of both halves, those that are seen.
+    rows = np.tile(np.arange(len(means)), 2)[shown]
     return Passing(
-        means=both(means),
-        quaternions=both(quaternions),
-        log_scales=both(log_scales),
-        opacities=np.concatenate([lasting, passing])[shown].astype(np.float32),
-        harmonics=both(harmonics),
-        velocities=both(velocities),
-        moments=both(moments),
+        means=means[rows],
+        quaternions=quaternions[rows],
+        log_scales=log_scales[rows],
+        opacities=both[shown].astype(np.float32),
+        harmonics=harmonics[rows],
+        velocities=velocities[rows],
+        moments=moments[rows],
         durations=np.concatenate([np.full_like(durations, LASTING_CLIPS), durations])[shown],
     )
-
-
-def logits_of(passing: Passing) -> Float32[ndarray, "g"]:
-    """Return opacities before the sigmoid."""
-    return logit(passing.opacities).astype(np.float32)
