@@ -172,7 +172,7 @@ def gltf(
     clip.check()
     part = files.part()
     from full4d_jax.data.build import build_gltf
-    from input_pipeline.procedural.gltf_clips import GltfClips, find_assets
+    from input_pipeline.procedural.gltf_scene import GltfClips, find_assets
 
     with input_errors("glTF", "give .glb files of textured, skinned meshes with animations"):
         found = find_assets(assets)

@@ -14,7 +14,7 @@ from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.datasets.shards import ClipSource
 from input_pipeline.depth_alignment import Scale, WithDepth
 from input_pipeline.procedural.clips import ProceduralClips, textures_mark
-from input_pipeline.procedural.gltf_clips import GltfClips
+from input_pipeline.procedural.gltf_scene import GltfClips
 
 Chosen = tuple[str, DepthKind | None]  # a network, and what its values are
 

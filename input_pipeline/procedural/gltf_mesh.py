@@ -10,56 +10,66 @@ Libraries that read glTF here (trimesh) drop skins and animations, hence these f
 import io
 import struct
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from input_pipeline.cameras import check_field, rigid
 from input_pipeline.opening import read_regular
 from input_pipeline.plain_files import parse_json
 
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
+ATTRIBUTES = {"POSITION", "TEXCOORD_0", "JOINTS_0", "WEIGHTS_0"}
+REST = {"translation": [0, 0, 0], "rotation": [0, 0, 0, 1], "scale": [1, 1, 1]}
+# In float32 numbers up to here keep millimetres of a kilometre.
+LARGEST = 1e6
 
 
 class Channel(NamedTuple):
     """One animated property of one node."""
 
     node: int
-    path: str  # "translation", "rotation" or "scale"
-    times: Float[np.ndarray, "k"]  # seconds, ascending
+    # In `REST`.
+    path: str
+    # Seconds, ascending.
+    times: Float[np.ndarray, "k"]
     values: Float[np.ndarray, "k c"]
-    step: bool  # hold each value instead of interpolating
+    # Hold each value instead of interpolating.
+    step: bool
 
 
 class Nodes(NamedTuple):
     """The node hierarchy at rest; n nodes."""
 
-    parent: Int[np.ndarray, "n"]  # -1 for roots
+    # -1 for roots.
+    parent: Int[np.ndarray, "n"]
     translation: Float[np.ndarray, "n 3"]
-    rotation: Float[np.ndarray, "n 4"]  # (x, y, z, w)
+    # (x, y, z, w).
+    rotation: Float[np.ndarray, "n 4"]
     scale: Float[np.ndarray, "n 3"]
 
 
 class SkinnedMesh(NamedTuple):
     """A textured triangle mesh that follows the joints of a skeleton."""
 
-    positions: Float[np.ndarray, "p 3"]  # bind pose
+    # Bind pose.
+    positions: Float[np.ndarray, "p 3"]
     texcoords: Float[np.ndarray, "p 2"]
     triangles: Int[np.ndarray, "f 3"]
-    texture: Float[np.ndarray, "y x 3"]  # sRGB in [0, 1]
-    joints: Int[np.ndarray, "p 4"]  # indices into `joint_nodes`
-    weights: Float[np.ndarray, "p 4"]  # sum to 1
+    # sRGB in [0, 1].
+    texture: Float[np.ndarray, "y x 3"]
+    # Indices into `joint_nodes`.
+    joints: Int[np.ndarray, "p 4"]
+    # Sum to 1.
+    weights: Float[np.ndarray, "p 4"]
     joint_nodes: Int[np.ndarray, "j"]
     inverse_bind: Float[np.ndarray, "j 4 4"]
     nodes: Nodes
     animations: dict[str, list[Channel]]
-
-
-class UnsupportedError(ValueError):
-    """A readable glTF file without what is needed here, or with a feature that is not read."""
 
 
 def load_skinned_mesh(path: str | Path) -> SkinnedMesh:
@@ -69,80 +79,154 @@ def load_skinned_mesh(path: str | Path) -> SkinnedMesh:
       ValueError: the file is missing, damaged or not binary glTF 2, holds no textured skinned mesh,
         or uses a feature that is not supported here (the message names it).
     """
-    document, binary = _read_glb(Path(path))
+    glb = _Glb(Path(path))
     try:
-        mesh = _read_mesh(document, binary)
+        mesh = _read_mesh(glb, f"{path}")
         _check(mesh)
         return mesh
-    except UnsupportedError as error:
-        raise UnsupportedError(f"{path}: {error}") from None
     except Exception as error:
+        if ", expected " in str(error):
+            raise
         found = f"a damaged document ({type(error).__name__}: {error})"
         raise ValueError(f"{path}: found {found}, expected valid glTF 2") from error
 
 
-def _read_mesh(document: dict, binary: bytes) -> SkinnedMesh:
-    def fail(found: str, expected: str):
-        return UnsupportedError(f"found {found}, expected {expected}")
+class _Glb:
+    """The document of a binary file, and the arrays that it describes."""
 
-    def accessor(index: int) -> np.ndarray:
-        return _read_accessor(document, binary, index)
+    def __init__(self, path: Path):
+        data = read_regular(path)
+        magic, version, size, length = struct.unpack("<4sIII", data[:16].ljust(16, b"\0"))
+        whole = (magic, version, size) == (b"glTF", 2, len(data))
+        check_field(f"{path}", whole, f"{len(data)} bytes", "a whole binary glTF 2 file")
+        self.document: dict[str, Any] = parse_json(data[20 : 20 + length], f"{path}, first chunk")
+        self.binary = data[28 + length :]
 
-    skinned = [node for node in document.get("nodes", []) if "mesh" in node and "skin" in node]
-    if not skinned:
-        raise fail("no skinned mesh", "a node with both a mesh and a skin")
-    primitive = document["meshes"][skinned[0]["mesh"]]["primitives"][0]
-    skin = document["skins"][skinned[0]["skin"]]
+    def view(self, index: int) -> memoryview:
+        view = self.document["bufferViews"][index]
+        start = view.get("byteOffset", 0)
+        return memoryview(self.binary)[start : start + view["byteLength"]]
+
+    def array(self, index: int) -> np.ndarray:
+        accessor = self.document["accessors"][index]
+        view = accessor["bufferView"]
+        dtype = np.dtype(COMPONENTS[accessor["componentType"]])
+        width = WIDTHS[accessor["type"]]
+        stride = self.document["bufferViews"][view].get("byteStride") or width * dtype.itemsize
+        shape = (accessor["count"], width)
+        start = accessor.get("byteOffset", 0)
+        values = np.ndarray(shape, dtype, self.view(view), start, (stride, dtype.itemsize))
+        return values / np.iinfo(dtype).max if accessor.get("normalized") else values
+
+
+def _read_mesh(glb: _Glb, where: str) -> SkinnedMesh:
+    document = glb.document
+    nodes = document.get("nodes", [])
+    node = next((node for node in nodes if {"mesh", "skin"} <= node.keys()), {})
+    check_field(where, node, "no skinned mesh", "a node with both a mesh and a skin")
+    primitive = document["meshes"][node["mesh"]]["primitives"][0]
+    skin = document["skins"][node["skin"]]
     attributes = primitive["attributes"]
-    missing = {"POSITION", "TEXCOORD_0", "JOINTS_0", "WEIGHTS_0"} - attributes.keys()
-    if missing:
-        raise fail(f"a mesh without {', '.join(sorted(missing))}", "all four attributes")
-    if any("matrix" in node for node in document["nodes"]):
-        raise fail("a node transform given as a matrix", "translation, rotation and scale")
+    missing = ", ".join(sorted(ATTRIBUTES - attributes.keys()))
+    check_field(where, not missing, f"a mesh without {missing}", "all four attributes")
+    is_split = not any("matrix" in node for node in nodes)
+    expected = "translation, rotation and scale"
+    check_field(where, is_split, "a node transform given as a matrix", expected)
+    try:
+        material = document["materials"][primitive["material"]]
+        texture = material["pbrMetallicRoughness"]["baseColorTexture"]["index"]
+        image = document["images"][document["textures"][texture]["source"]]["bufferView"]
+    except KeyError as error:
+        found = f"no {error.args[0]}, expected an embedded base colour texture"
+        raise ValueError(f"{where}: found {found}") from error
+    picture = Image.open(io.BytesIO(glb.view(image))).convert("RGB")
 
-    positions = accessor(attributes["POSITION"]).astype(np.float64)
+    positions = glb.array(attributes["POSITION"]).astype(np.float64)
     corners = np.arange(len(positions))
     if "indices" in primitive:
-        corners = accessor(primitive["indices"]).astype(np.int64).ravel()
-    weights = accessor(attributes["WEIGHTS_0"]).astype(np.float64)
+        corners = glb.array(primitive["indices"]).astype(np.int64)
+    weights = glb.array(attributes["WEIGHTS_0"]).astype(np.float64)
     return SkinnedMesh(
         positions=positions,
-        texcoords=accessor(attributes["TEXCOORD_0"]).astype(np.float64),
+        texcoords=glb.array(attributes["TEXCOORD_0"]).astype(np.float64),
         triangles=corners.reshape(-1, 3),
-        texture=_read_texture(document, binary, primitive, fail),
-        joints=accessor(attributes["JOINTS_0"]).astype(np.int64),
+        texture=np.asarray(picture, np.float32) / 255,
+        joints=glb.array(attributes["JOINTS_0"]).astype(np.int64),
         weights=weights / weights.sum(1, keepdims=True),
         joint_nodes=np.asarray(skin["joints"]),
         # glTF stores matrices by columns.
-        inverse_bind=accessor(skin["inverseBindMatrices"]).reshape(-1, 4, 4).swapaxes(1, 2),
-        nodes=_read_nodes(document),
+        inverse_bind=glb.array(skin["inverseBindMatrices"]).reshape(-1, 4, 4).swapaxes(1, 2),
+        nodes=_read_nodes(nodes),
         animations={
-            str(animation.get("name") or i): _read_animation(animation, accessor)
+            str(animation.get("name") or i): _read_animation(glb, animation, where)
             for i, animation in enumerate(document.get("animations", []))
         },
     )
 
 
+def _read_nodes(nodes: list[dict[str, Any]]) -> Nodes:
+    parent = np.full(len(nodes), -1)
+    for i, node in enumerate(nodes):
+        if node.get("children"):
+            children = np.array(node["children"], np.int64)
+            _check_indices("children of nodes", children, len(nodes))
+            parent[children] = i
+    columns = {
+        name: np.array([node.get(name, default) for node in nodes], np.float64)
+        for name, default in REST.items()
+    }
+    return Nodes(parent=parent, **columns)
+
+
+def _read_animation(glb: _Glb, animation: dict[str, Any], where: str) -> list[Channel]:
+    channels = []
+    for channel in animation["channels"]:
+        target = channel["target"]
+        sampler = animation["samplers"][channel["sampler"]]
+        if "node" in target and target["path"] in REST:
+            times = glb.array(sampler["input"])[:, 0]
+            values = glb.array(sampler["output"])
+            kind = sampler.get("interpolation", "LINEAR")
+            known = kind in ("LINEAR", "STEP")
+            check_field(where, known, f"{kind} animation", "LINEAR or STEP")
+            step = kind == "STEP"
+            channels.append(Channel(target["node"], target["path"], times, values, step))
+    return channels
+
+
 def _check(mesh: SkinnedMesh) -> None:
     """Refuse indices that point nowhere and numbers that cannot be rendered."""
-    require_indices("vertices of triangles", mesh.triangles, len(mesh.positions))
-    require_indices("joints of vertices", mesh.joints, len(mesh.joint_nodes))
-    require_indices("nodes of joints", mesh.joint_nodes, len(mesh.nodes.parent))
-    require_bounded("texture coordinates", mesh.texcoords)
-    for channels in mesh.animations.values():
+    nodes = len(mesh.nodes.parent)
+    _check_indices("vertices of triangles", mesh.triangles, len(mesh.positions))
+    _check_indices("joints of vertices", mesh.joints, len(mesh.joint_nodes))
+    _check_indices("nodes of joints", mesh.joint_nodes, nodes)
+    _check_bounded("texture coordinates", mesh.texcoords)
+    for name, channels in mesh.animations.items():
         if not channels:
-            raise ValueError("an animation of no node")
+            raise ValueError(f"animation {name} of no node")
         for channel in channels:
-            require_indices("animated nodes", np.array([channel.node]), len(mesh.nodes.parent))
-            times, values = channel.times, channel.values
-            require_bounded("key frames", times)
-            require_bounded("values of key frames", values)
-            if not times.size or times[0] < 0 or (np.diff(times) <= 0).any() or times[-1] <= 0:
-                raise ValueError("key frames whose times do not ascend")
-            if values.shape != (len(times), getattr(mesh.nodes, channel.path).shape[1]):
-                raise ValueError(f"{len(times)} key frames with values of shape {values.shape}")
-    with np.errstate(all="ignore"):  # what is not finite makes vertices that are not
-        require_bounded("vertices at rest", skinned_positions(mesh))
+            times = channel.times
+            _check_indices("animated nodes", np.array([channel.node]), nodes)
+            _check_bounded("times of key frames", times)
+            _check_bounded("values of key frames", channel.values)
+            rest = getattr(mesh.nodes, channel.path)
+            ascends = times.size and times[0] >= 0 and (np.diff(times) > 0).all() and times[-1] > 0
+            if not ascends or channel.values.shape != (len(times), rest.shape[1]):
+                found = f"{len(times)} key frames, values of shape {channel.values.shape}"
+                raise ValueError(f"animation {name}: {found}, or times that do not ascend")
+    # What is not finite makes vertices that are not.
+    with np.errstate(all="ignore"):
+        _check_bounded("vertices at rest", skinned_positions(mesh))
+
+
+def _check_indices(name: str, values: np.ndarray, count: int) -> None:
+    if not values.size or values.min() < 0 or values.max() >= count:
+        raise ValueError(f"{name} {values!r:.60} for {count} of them")
+
+
+def _check_bounded(name: str, values: np.ndarray) -> None:
+    if not (np.abs(values) <= LARGEST).all():
+        raise ValueError(f"{name} that are no numbers of at most {LARGEST:g}")
 
 
 def animation_seconds(mesh: SkinnedMesh, animation: str) -> float:
@@ -166,15 +250,11 @@ def skinned_positions(
 
 
 def _global_transforms(nodes: Nodes) -> Float[np.ndarray, "n 4 4"]:
-    local = np.zeros((len(nodes.parent), 4, 4))
-    local[:, :3, :3] = Rotation.from_quat(nodes.rotation).as_matrix() * nodes.scale[:, None, :]
-    local[:, :3, 3] = nodes.translation
-    local[:, 3, 3] = 1.0
-
-    world = local.copy()
-    for node in parents_first(nodes.parent):
+    turned = Rotation.from_quat(nodes.rotation).as_matrix() * nodes.scale[:, None, :]
+    world = rigid(turned, nodes.translation)
+    for node in _parents_first(nodes.parent):
         if nodes.parent[node] >= 0:
-            world[node] = world[nodes.parent[node]] @ local[node]
+            world[node] = world[nodes.parent[node]] @ world[node]
     return world
 
 
@@ -182,9 +262,10 @@ def _interpolate(channel: Channel, time: float) -> Float[np.ndarray, "c"]:
     """Interpolate at `time`: clamped at both ends, spherical for rotations (glTF appendix C)."""
     times = channel.times
     values = channel.values
-    after = int(np.clip(np.searchsorted(times, time, side="right"), 1, max(len(times) - 1, 1)))
+    after = int(np.searchsorted(times, time, side="right"))
     if len(times) == 1 or channel.step:
-        return values[max(int(np.searchsorted(times, time, side="right")) - 1, 0)]
+        return values[max(after - 1, 0)]
+    after = min(max(after, 1), len(times) - 1)
     a = values[after - 1]
     b = values[after]
     share = np.clip((time - times[after - 1]) / (times[after] - times[after - 1]), 0.0, 1.0)
@@ -198,121 +279,16 @@ def _interpolate(channel: Channel, time: float) -> Float[np.ndarray, "c"]:
     return (np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
 
 
-def _read_glb(path: Path) -> tuple[dict, bytes]:
-    def fail(found: str) -> ValueError:
-        return ValueError(f"{path}: found {found}, expected a binary glTF 2 file")
-
-    data = read_regular(path)
-    if len(data) < 20 or data[:4] != b"glTF" or struct.unpack_from("<I", data, 4)[0] != 2:
-        raise fail(f"{len(data)} bytes that are not binary glTF 2")
-    if struct.unpack_from("<I", data, 8)[0] != len(data):
-        raise fail(f"a truncated file of {len(data)} bytes")
-    length = struct.unpack_from("<I", data, 12)[0]
-    return parse_json(data[20 : 20 + length], f"{path}, first chunk"), data[28 + length :]
-
-
-def _view(document: dict, binary: bytes, index: int) -> memoryview:
-    view = document["bufferViews"][index]
-    start = view.get("byteOffset", 0)
-    return memoryview(binary)[start : start + view["byteLength"]]
-
-
-def _read_accessor(document: dict, binary: bytes, index: int) -> np.ndarray:
-    accessor = document["accessors"][index]
-    data = _view(document, binary, accessor["bufferView"])
-    dtype = np.dtype(COMPONENTS[accessor["componentType"]])
-    width = WIDTHS[accessor["type"]]
-    stride = document["bufferViews"][accessor["bufferView"]].get("byteStride")
-    values = np.ndarray(
-        (accessor["count"], width),
-        dtype,
-        data,
-        accessor.get("byteOffset", 0),
-        (stride or width * dtype.itemsize, dtype.itemsize),
-    )
-    return values / np.iinfo(dtype).max if accessor.get("normalized") else values
-
-
-def _read_animation(animation: dict, accessor) -> list[Channel]:
-    channels = []
-    for channel in animation["channels"]:
-        target = channel["target"]
-        sampler = animation["samplers"][channel["sampler"]]
-        if "node" in target and target["path"] in Nodes._fields:
-            times = accessor(sampler["input"])[:, 0]
-            values = accessor(sampler["output"])
-            interpolation = sampler.get("interpolation", "LINEAR")
-            if interpolation not in ("LINEAR", "STEP"):
-                raise UnsupportedError(f"found {interpolation} animation, expected LINEAR or STEP")
-            step = interpolation == "STEP"
-            channels.append(Channel(target["node"], target["path"], times, values, step))
-    return channels
-
-
-def _read_nodes(document: dict) -> Nodes:
-    nodes = document["nodes"]
-    parent = np.full(len(nodes), -1)
-    for i, node in enumerate(nodes):
-        children = np.array(node.get("children", []), np.int64)
-        if children.size:
-            require_indices("children of nodes", children, len(nodes))
-        parent[children] = i
-    rest = {"translation": [0, 0, 0], "rotation": [0, 0, 0, 1], "scale": [1, 1, 1]}
-    columns = {
-        name: np.array([node.get(name, default) for node in nodes], np.float64)
-        for name, default in rest.items()
-    }
-    return Nodes(parent=parent, **columns)
-
-
-def _read_texture(document: dict, binary: bytes, primitive: dict, fail) -> np.ndarray:
-    try:
-        material = document["materials"][primitive["material"]]
-        texture = material["pbrMetallicRoughness"]["baseColorTexture"]["index"]
-        image = document["images"][document["textures"][texture]["source"]]
-        data = _view(document, binary, image["bufferView"])
-    except KeyError as error:
-        raise fail(f"no {error.args[0]}", "an embedded base colour texture") from error
-    pixels = Image.open(io.BytesIO(data)).convert("RGB")
-    return np.asarray(pixels, np.float32) / 255
-
-
-def parents_first(parent: Int[np.ndarray, "n"]) -> list[int]:
+def _parents_first(parent: Int[np.ndarray, "n"]) -> list[int]:
     """Return all nodes, each after its parent (-1 for roots).
 
     Raises:
       ValueError: a node is its own ancestor.
     """
-    children: dict[int, list[int]] = {}
-    for node, above in enumerate(parent.tolist()):
-        children.setdefault(above, []).append(node)
-    order = list(children.get(-1, []))
-    for node in order:  # grows while it is read
-        order.extend(children.get(node, []))
+    order = np.flatnonzero(parent < 0).tolist()
+    # Grows while it is read.
+    for node in order:
+        order.extend(np.flatnonzero(parent == node).tolist())
     if len(order) < len(parent):
         raise ValueError(f"{len(parent) - len(order)} nodes that are their own ancestors")
     return order
-
-
-def require_indices(name: str, values: np.ndarray, count: int) -> None:
-    """Refuse indices outside [0, count).
-
-    Raises:
-      ValueError: one is, or there are none.
-    """
-    if not values.size:
-        raise ValueError(f"no {name}")
-    if values.min() < 0 or values.max() >= count:
-        raise ValueError(f"{name} from {values.min()} to {values.max()} for {count} of them")
-
-
-def require_bounded(name: str, values: np.ndarray, most: float = 1e6) -> None:
-    """Refuse numbers that are not finite or larger than `most`.
-
-    In float32 these still keep millimetres of a kilometre.
-
-    Raises:
-      ValueError: one is.
-    """
-    if not np.isfinite(values).all() or (values.size and np.abs(values).max() > most):
-        raise ValueError(f"{name} that are no numbers of at most {most:g}")

@@ -14,7 +14,8 @@ and Trumbore's (1997) solution for a triangle a, b, c seen from the origin, with
 is three matrix products for all rays and triangles.
 """
 
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import jax
@@ -23,17 +24,120 @@ import numpy as np
 from einops import reduce
 from jaxtyping import Array, Float
 
-from input_pipeline.procedural.gltf_mesh import SkinnedMesh, load_skinned_mesh, skinned_positions
+from input_pipeline.procedural.clips import to_example
+from input_pipeline.procedural.gltf_mesh import (
+    SkinnedMesh,
+    animation_seconds,
+    load_skinned_mesh,
+    skinned_positions,
+)
 from input_pipeline.procedural.scene import ProceduralClip
 from input_pipeline.procedural.scene_cameras import camera_towards
+from input_pipeline.schema import Example
 
-PIXEL_RAYS = 3  # rays per pixel side
-ASSET_LENGTH = 0.7  # largest extent of the asset, where the source camera orbits at distance 1
-ROOM = (1.9, 1.2, 1.9)  # half width, height, half depth
+# Rays per pixel side.
+PIXEL_RAYS = 3
+# Largest extent of the asset, where the source camera orbits at distance 1.
+ASSET_LENGTH = 0.7
+# Half width, height, half depth.
+ROOM = (1.9, 1.2, 1.9)
 LIGHT = (0.4, 0.8, 0.45)
 UP = (0.0, 1.0, 0.0)
-WALLS = ((0.55, 0.62, 0.70), (0.72, 0.66, 0.56), (0.80, 0.82, 0.85))  # x, z, ceiling
+# Degrees.
+FIELD_OF_VIEW = 50.0
+ELEVATION = 14.0
+# Seconds between two instants.
+INTERVALS = 0.04, 0.12
+# x, z, ceiling.
+WALLS = ((0.55, 0.62, 0.70), (0.72, 0.66, 0.56), (0.80, 0.82, 0.85))
 GROUND = ((0.33, 0.42, 0.24), (0.62, 0.58, 0.42))
+
+
+@dataclass(frozen=True)
+class GltfClips:
+    """Clips of random animations of the assets in turn, from random sides; see `gltf_clip`.
+
+    Clip i is a pure function of the assets, the shape and i. Its scene is the asset's name, so that
+    no split has an asset that another one has.
+    """
+
+    assets: tuple[Path, ...]
+    """.glb files with a skinned mesh and animations."""
+    count: int
+    views: int
+    frames: int
+    height: int
+    width: int
+    spread: float = 60.0
+    """Degrees that a target may stand away from the source."""
+    orbit: bool = False
+    """Place the targets in equal steps along one arc, as a freeze-time video goes."""
+    license: str = ""
+
+    @cached_property
+    def animations(self) -> list[dict[str, float]]:
+        """Names of each asset's animations, and their seconds."""
+        meshes = [load_skinned_mesh(path) for path in self.assets]
+        return [
+            {name: animation_seconds(mesh, name) for name in mesh.animations} for mesh in meshes
+        ]
+
+    @property
+    def scene_ids(self) -> list[str]:
+        """Scene of each clip."""
+        return [f"gltf-{self.assets[i % len(self.assets)].stem}" for i in range(self.count)]
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return self.count
+
+    def __getitem__(self, index: int, /) -> Example:
+        """Render a clip."""
+        generator = np.random.default_rng(index)
+        which = index % len(self.assets)
+        names = self.animations[which]
+        animation = str(generator.choice(sorted(names)))
+        start = generator.uniform(0, names[animation])
+        interval = generator.uniform(*INTERVALS)
+        azimuth = generator.uniform(0, 360)
+        if self.orbit:
+            end = generator.uniform(-self.spread, self.spread)
+            targets = np.linspace(0, end, self.views)[1:]
+        else:
+            targets = generator.uniform(-self.spread, self.spread, self.views - 1)
+        asset = self.assets[which]
+        clip = gltf_clip(
+            asset,
+            animation=animation,
+            start=float(start),
+            interval=float(interval),
+            source_azimuth=float(azimuth),
+            target_azimuths=tuple(targets.tolist()),
+            frames=self.frames,
+            height=self.height,
+            width=self.width,
+        )
+        return to_example(
+            jax.device_get(clip),
+            scene_id=self.scene_ids[index],
+            source=f"{asset.name}: {animation}, {start:.3f} s, {azimuth:.1f} degrees",
+            license=self.license,
+        )
+
+
+def find_assets(path: Path) -> tuple[Path, ...]:
+    """Return the file, or all .glb files of a folder in order of name.
+
+    Raises:
+      ValueError: there are none, or one has no animation or is no skinned mesh that we read.
+    """
+    assets = tuple(sorted(path.glob("*.glb"))) if path.is_dir() else (path,)
+    if not assets:
+        raise ValueError(f"{path}: found no .glb file, expected some")
+    for asset in assets:
+        if not load_skinned_mesh(asset).animations:
+            raise ValueError(f"{asset}: found no animation, expected at least one")
+    return assets
 
 
 @jax.default_matmul_precision("highest")
@@ -57,8 +161,6 @@ def gltf_clip(
     Raises:
       ValueError: the file is unreadable or does not have the animation.
     """
-    field_of_view = 50.0
-    elevation_degrees = 14.0
     mesh = load_skinned_mesh(path)
     if animation not in mesh.animations:
         names = ", ".join(mesh.animations) or "none"
@@ -67,10 +169,10 @@ def gltf_clip(
     triangles = jnp.asarray(standing_triangles(mesh, animation, times))
 
     center = jnp.array([0.0, 0.25 * ASSET_LENGTH, 0.0])
-    focal = 0.5 * width / np.tan(np.deg2rad(field_of_view) / 2)
+    focal = 0.5 * width / np.tan(np.deg2rad(FIELD_OF_VIEW) / 2)
     intrinsics = jnp.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
     azimuth = jnp.deg2rad(source_azimuth + jnp.array([0.0, *target_azimuths]))
-    elevation = np.deg2rad(elevation_degrees)
+    elevation = np.deg2rad(ELEVATION)
     direction = jnp.stack(
         [
             jnp.cos(elevation) * jnp.sin(azimuth),
