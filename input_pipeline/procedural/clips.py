@@ -42,11 +42,8 @@ class ProceduralClips:
     @property
     def scene_ids(self) -> list[str]:
         """`procedural-` (or `rich-`) and the index."""
-        return [self._scene_id(i) for i in range(self.count)]
-
-    def _scene_id(self, index: int) -> str:
         kind = "procedural" if self.worlds == "simple" else self.worlds
-        return f"{kind}-{self.first + index:010d}"
+        return [f"{kind}-{self.first + i:010d}" for i in range(self.count)]
 
     def __len__(self) -> int:
         """Return the number of scenes."""
@@ -64,7 +61,7 @@ class ProceduralClips:
         held_out = ", held out" if scene >= HELD_OUT_START else ""
         return to_example(
             clip,
-            scene_id=self._scene_id(index),
+            scene_id=self.scene_ids[index],
             source=f"{self.worlds} procedural scenes of full4d{held_out}: {scene}",
             license="Apache-2.0",
             all_depth=self.all_depth,
@@ -117,17 +114,8 @@ def scene_program(
     views: int, frames: int, height: int, width: int, worlds: Worlds, orbit: bool = False
 ) -> Callable[..., ProceduralClip]:
     """Return one program for all scenes of a size; takes the index, and textures if rich."""
-    return jax.jit(
-        partial(
-            procedural_scene,
-            views=views,
-            frames=frames,
-            height=height,
-            width=width,
-            worlds=worlds,
-            orbit=orbit,
-        )
-    )
+    size = {"views": views, "frames": frames, "height": height, "width": width}
+    return jax.jit(partial(procedural_scene, **size, worlds=worlds, orbit=orbit))
 
 
 def read_textures(folder: str) -> Float32[np.ndarray, "n s s 3"]:
@@ -142,9 +130,7 @@ def read_textures(folder: str) -> Float32[np.ndarray, "n s s 3"]:
     files = listed(Path(folder), PICTURES | VIDEOS)
     if not files:
         raise ValueError(f"textures {folder}: found no picture or video, expected some")
-    nothing = np.eye(3)
-    side = side
-    squares = [cover(first_picture(file), nothing, side, side)[0] for file in files]
+    squares = [cover(first_picture(file), np.eye(3), side, side)[0] for file in files]
     return np.stack(squares).astype(np.float32) / 255
 
 

@@ -12,8 +12,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from input_pipeline.procedural.shapes import Objects
 
-PERSON_ELLIPSOIDS = 3  # ellipsoids of a person
-PERSON_CAPSULES = 8  # capsules of a person
+# Ellipsoids of a person.
+PERSON_ELLIPSOIDS = 3
+# Capsules of a person.
+PERSON_CAPSULES = 8
 # Upper and lower half of a limb, as shares of the body's height.
 LEG_LENGTHS = (0.245, 0.235)
 ARM_LENGTHS = (0.16, 0.2)
@@ -26,12 +28,18 @@ class Person(NamedTuple):
     present: Bool[Array, ""]
     action: Int[Array, ""]
     height: Float[Array, ""]
-    girth: Float[Array, ""]  # of all radii, relative
-    middle: Float[Array, "2"]  # x, z: of the circle, or the place to stand
-    circle: Float[Array, ""]  # its radius
-    heading: Float[Array, ""]  # radians at time 0
-    side: Float[Array, ""]  # +1 or -1: which way round
-    gait: Float[Array, ""]  # radians per second
+    # Of all radii, relative.
+    girth: Float[Array, ""]
+    # x, z: of the circle, or the place to stand.
+    middle: Float[Array, "2"]
+    # Its radius.
+    circle: Float[Array, ""]
+    # Radians at time 0.
+    heading: Float[Array, ""]
+    # +1 or -1: which way round.
+    side: Float[Array, ""]
+    # Radians per second.
+    gait: Float[Array, ""]
     phase: Float[Array, ""]
 
 
@@ -40,7 +48,8 @@ def person_at(person: Person, floor: Float[Array, ""], time: Float[Array, ""]) -
     hip_offset = 0.05
     shoulder_offset = 0.115
     walking = 0
-    waving = 1  # people of any other action are idle
+    # People of any other action are idle.
+    waving = 1
     size = person.height
     walks = (person.action == walking).astype(jnp.float32)
     waves = (person.action == waving).astype(jnp.float32)
@@ -53,7 +62,8 @@ def person_at(person: Person, floor: Float[Array, ""], time: Float[Array, ""]) -
     up = jnp.array(UP)
     place = person.middle - walks * person.side * person.circle * side[::2]
 
-    swing = walks * 0.5 * jnp.sin(beat) * jnp.array([1.0, -1.0])  # left, right
+    # Left, right.
+    swing = walks * 0.5 * jnp.sin(beat) * jnp.array([1.0, -1.0])
     lifted = jnp.clip(jnp.cos(beat) * jnp.array([1.0, -1.0]), 0, 1)
     shin_angle = swing - 0.1 - 0.9 * walks * lifted
     reach = LEG_LENGTHS[0] * jnp.cos(swing) + LEG_LENGTHS[1] * jnp.cos(shin_angle)

@@ -3,6 +3,8 @@
 Shading is Lambert with ambient light and blob shadows that tie the objects to the floor.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -28,10 +30,7 @@ def paint_world(
 ) -> Float[Array, "3 p"]:
     """Return colours in [0, 1] of what rays from `origin` see first."""
 
-    def shade(traced: Traced):
-        rays, depth, material = traced
-        return _shade(world, objects, origin, rays, depth, material)
-
+    shade = partial(_shade, world, objects, origin)
     rays, _, material = traced
     mix, lambert, shadow = (x[None] for x in in_blocks(shade, traced))
     m = world.materials
@@ -43,17 +42,13 @@ def paint_world(
 
 
 def _shade(
-    world: World,
-    objects: Objects,
-    origin: Vector,
-    rays: Vector,
-    depth: Float[Array, "p"],
-    material: Int[Array, "p"],
+    world: World, objects: Objects, origin: Vector, traced: Traced
 ) -> tuple[Float[Array, "p"], Float[Array, "p"], Float[Array, "p"]]:
     """Return the share of the second colour, cosine to the light, and how much of it arrives."""
+    material = traced[-1]
     is_object = material < OBJECTS
     axis = (material - OBJECTS) // 2
-    at = surface_points(objects, SPANS, origin, rays, depth, material)
+    at = surface_points(objects, SPANS, origin, *traced)
     mix = _texture(world, material, at.local, is_object, axis)
     lambert = jnp.clip(dot(at.normal, columns(world.light)), 0, 1)
     on_floor = material == OBJECTS + FLOOR_FACE

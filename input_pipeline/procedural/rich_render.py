@@ -39,17 +39,18 @@ def paint_rich_world(
     """
     materials = world.materials
 
-    def points(traced: Traced):
-        rays, depth, which = traced
-        return surface_points(objects, SPANS, origin, rays, depth, which)
-
     def paint(traced: Traced):
         _, depth, which = traced
-        return texture(materials, _material(which), points(traced), depth / focal)
+        at = surface_points(objects, SPANS, origin, *traced)
+        return texture(materials, _material(which), at, depth / focal)
+
+    def photograph(traced: Traced):
+        at = surface_points(objects, SPANS, origin, *traced)
+        return photo_colors(textures, materials, _material(traced[-1]), at)
 
     def light(traced: Traced):
         _, _, which = traced
-        at = points(traced)
+        at = surface_points(objects, SPANS, origin, *traced)
         arriving = []
         for toward, softness in zip(world.lights, world.softness, strict=True):
             lambert = jnp.clip(dot(at.normal, columns(toward)), 0, 1)
@@ -65,10 +66,6 @@ def paint_rich_world(
     albedo = materials.color_a.T[:, material] * (1 - mix)
     albedo = albedo + materials.color_b.T[:, material] * mix
     if textures is not None:
-
-        def photograph(traced: Traced):
-            return photo_colors(textures, materials, _material(traced[-1]), points(traced))
-
         *photo, has_photo = in_blocks(photograph, traced)
         albedo = jnp.where(has_photo[None] > 0, jnp.stack(photo), albedo)
     first, second, ambient = (x[None] for x in in_blocks(light, traced))

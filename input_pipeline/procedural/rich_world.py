@@ -5,6 +5,7 @@ ellipsoids of MOST_PEOPLE figures, then balls; boxes; limbs of the figures, then
 chair, poles and rods.
 """
 
+import itertools
 from typing import NamedTuple
 
 import jax
@@ -47,28 +48,22 @@ FIRST_FACE = MATERIALS - ROOM_FACES
 
 def _tables() -> tuple[np.ndarray, np.ndarray]:
     """List the material and the instance (0 is the room) of every primitive, then every face."""
-    material = []
-    instance = []
-    for p in range(MOST_PEOPLE):
-        material += [_SKIN[p], _SHIRT[p], _TROUSERS[p]]
-        instance += [1 + p] * people.PERSON_ELLIPSOIDS
-    loose = range(
-        MOST_PEOPLE + 3, MOST_PEOPLE + 3 + BALL_COUNT + CRATE_COUNT + POLE_COUNT + ROD_COUNT
-    )
-    material += [_REST + i for i in range(BALL_COUNT)] + [_TABLE, _CHAIR, _CHAIR]
-    instance += [*loose[:BALL_COUNT], MOST_PEOPLE + 1, MOST_PEOPLE + 2, MOST_PEOPLE + 2]
-    material += [_REST + BALL_COUNT + i for i in range(CRATE_COUNT)]
-    instance += loose[BALL_COUNT : BALL_COUNT + CRATE_COUNT]
-    for p in range(MOST_PEOPLE):
-        material += [_TROUSERS[p]] * 4 + [_SHIRT[p], _SKIN[p]] * 2
-        instance += [1 + p] * people.PERSON_CAPSULES
-    material += (
-        [_TABLE] * 4 + [_CHAIR] * 4 + [FIRST_FACE - 2] * POLE_COUNT + [FIRST_FACE - 1] * ROD_COUNT
-    )
-    instance += [MOST_PEOPLE + 1] * 4 + [MOST_PEOPLE + 2] * 4 + [*loose[BALL_COUNT + CRATE_COUNT :]]
-    return np.array([*material, *range(FIRST_FACE, MATERIALS)]), np.array(
-        instance + [0] * ROOM_FACES
-    )
+    table = MOST_PEOPLE + 1
+    chair = MOST_PEOPLE + 2
+    loose = itertools.count(MOST_PEOPLE + 3)
+    figures = [(1 + p, _SKIN[p], _SHIRT[p], _TROUSERS[p]) for p in range(MOST_PEOPLE)]
+    things = [(m, p) for p, skin, shirt, trousers in figures for m in (skin, shirt, trousers)]
+    things += [(_REST + i, next(loose)) for i in range(BALL_COUNT)]
+    things += [(_TABLE, table), (_CHAIR, chair), (_CHAIR, chair)]
+    things += [(_REST + BALL_COUNT + i, next(loose)) for i in range(CRATE_COUNT)]
+    for p, skin, shirt, trousers in figures:
+        things += [(m, p) for m in [trousers] * 4 + [shirt, skin] * 2]
+    things += [(_TABLE, table)] * 4 + [(_CHAIR, chair)] * 4
+    things += [(FIRST_FACE - 2, next(loose)) for _ in range(POLE_COUNT)]
+    things += [(FIRST_FACE - 1, next(loose)) for _ in range(ROD_COUNT)]
+    things += [(face, 0) for face in range(FIRST_FACE, MATERIALS)]
+    material, instance = np.array(things).T
+    return material, instance
 
 
 MATERIAL_OF, INSTANCE_OF = _tables()
@@ -81,10 +76,13 @@ class RichMaterials(NamedTuple):
     kind: Int[Array, "m"]
     color_a: Float[Array, "m 3"]
     color_b: Float[Array, "m 3"]
-    frequency: Float[Array, "m"]  # cells per world unit
-    detail: Float[Array, "m"]  # strength of the finest noise
+    # Cells per world unit.
+    frequency: Float[Array, "m"]
+    # Strength of the finest noise.
+    detail: Float[Array, "m"]
     phase: Float[Array, "m 3"]
-    photo: Float[Array, "m 2"]  # in [0, 1): which of the pictures, and whether any
+    # In [0, 1): which of the pictures, and whether any.
+    photo: Float[Array, "m 2"]
 
 
 class RichWorld(NamedTuple):
@@ -94,15 +92,21 @@ class RichWorld(NamedTuple):
     room_max: Float[Array, "3"]
     outdoor: Bool[Array, ""]
     present: Bool[Array, "g"]
-    people: people.Person  # of MOST_PEOPLE
-    still: Objects  # everything else at rest: balls, boxes, capsules
-    sway: Float[Array, "e 3"]  # amplitudes
+    # Of MOST_PEOPLE.
+    people: people.Person
+    # Everything else at rest: balls, boxes, capsules.
+    still: Objects
+    # Amplitudes.
+    sway: Float[Array, "e 3"]
     sway_frequency: Float[Array, "e 1"]
-    spin: Float[Array, "e 3"]  # radians per second
+    # Radians per second.
+    spin: Float[Array, "e 3"]
     materials: RichMaterials
-    lights: Float[Array, "2 3"]  # unit vectors towards them
+    # Unit vectors towards them.
+    lights: Float[Array, "2 3"]
     light_colors: Float[Array, "2 3"]
-    softness: Float[Array, "2"]  # tangent of the angular radius
+    # Tangent of the angular radius.
+    softness: Float[Array, "2"]
     ambient: Float[Array, ""]
     exposure: Float[Array, ""]
 
@@ -192,7 +196,8 @@ def _things(uniform: Uniform, floor: Float[Array, ""]):
     chair = _on_legs(uniform, floor, uniform((2,), 0.07, 0.1), uniform((), 0.14, 0.2), back=0.11)
     crate = uniform((CRATE_COUNT, 3), 0.05, 0.17)
     crate = crate.at[0].set(jnp.stack([uniform((), 0.15, 0.35), uniform((), 0.15, 0.4), 0.012]))
-    lift = jnp.zeros(CRATE_COUNT).at[2].set(2 * crate[1, 1])  # the third stands on the second
+    # The third stands on the second.
+    lift = jnp.zeros(CRATE_COUNT).at[2].set(2 * crate[1, 1])
     spot = uniform((CRATE_COUNT, 2), -0.75, 0.75)
     spot = spot.at[2].set(spot[1] + uniform((2,), -0.03, 0.03))
     crate_at = jnp.stack([spot[:, 0], floor - crate[:, 1] - lift, spot[:, 1]], 1)

@@ -46,13 +46,18 @@ HELD_OUT_START = 2**30
 class ProceduralClip(NamedTuple):
     """A synchronized grid of frames; view 0 is the source."""
 
-    frames: Float[Array, "v t h w 3"]  # [0, 1]
-    depth: Float[Array, "v t h w"]  # z in units of the median source depth at t = 0
-    intrinsics: Float[Array, "v 3 3"]  # pixels
+    # [0, 1].
+    frames: Float[Array, "v t h w 3"]
+    # z in units of the median source depth at t = 0.
+    depth: Float[Array, "v t h w"]
+    # Pixels.
+    intrinsics: Float[Array, "v 3 3"]
     world_to_camera: Float[Array, "v t 4 4"]
-    timestamps: Float[Array, "t"]  # seconds
+    # Seconds.
+    timestamps: Float[Array, "t"]
     instances: Int[Array, "v t h w"] | None = (
-        None  # 0: room, 1 or to rich.MOST_PEOPLE: people; things
+        # 0: room, 1 or to rich.MOST_PEOPLE: people; things.
+        None
     )
 
 
@@ -63,7 +68,8 @@ class FilmedWorld(NamedTuple):
     timestamps: Float[Array, "t"]
     intrinsics: Float[Array, "3 3"]
     camera_to_world: Float[Array, "v t 4 4"]
-    unit: Float[Array, ""]  # median source depth at t = 0
+    # Median source depth at t = 0.
+    unit: Float[Array, ""]
 
 
 @jax.default_matmul_precision("highest")
@@ -74,7 +80,6 @@ def procedural_scene(
     frames: int = 4,
     height: int = 64,
     width: int = 64,
-    seed: int = 0,
     azimuths: Float[Array, "targets"] | None = None,
     orbit: bool = False,
     worlds: Worlds = "simple",
@@ -91,18 +96,17 @@ def procedural_scene(
         frames=frames,
         height=height,
         width=width,
-        seed=seed,
         azimuths=azimuths,
         orbit=orbit,
         worlds=worlds,
     )
 
-    def one(time_and_pose):
-        return picture(filmed, height, width, textures, *time_and_pose)
-
     # Frames one after the other: on CPU one frame's rays fit the cache, a batch's do not.
     poses = rearrange(filmed.camera_to_world, "v t i j -> (v t) i j")
-    colors, depth, which = jax.lax.map(one, (jnp.tile(filmed.timestamps, views), poses))
+    colors, depth, which = jax.lax.map(
+        lambda time_and_pose: picture(filmed, height, width, textures, *time_and_pose),
+        (jnp.tile(filmed.timestamps, views), poses),
+    )
     world = filmed.world
     shape = "(v t) (h w) -> v t h w"
     is_rich = isinstance(world, rich.RichWorld)
@@ -151,13 +155,12 @@ def sample_filmed_world(
     frames: int,
     height: int,
     width: int,
-    seed: int = 0,
     azimuths: Float[Array, "targets"] | None = None,
     orbit: bool = False,
     worlds: Worlds = "simple",
 ) -> FilmedWorld:
     """Draw world, times and cameras of clip number `index`; nothing is rendered."""
-    key = jax.random.fold_in(jax.random.key(seed), index)
+    key = jax.random.fold_in(jax.random.key(0), index)
     world_key, source_key, target_key, time_key = jax.random.split(key, 4)
     is_rich = worlds == "rich"
     world = rich.sample_rich_world(world_key) if is_rich else simple.sample_world(world_key)

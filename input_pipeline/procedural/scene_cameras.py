@@ -8,7 +8,8 @@ from input_pipeline.procedural.rich_world import RichWorld
 from input_pipeline.procedural.world import World
 
 AnyWorld = World | RichWorld
-MAX_AZIMUTH = 60.0  # degrees, of a target camera around the pivot
+# Degrees, of a target camera around the pivot.
+MAX_AZIMUTH = 60.0
 MAX_ELEVATION = 12.0
 
 
@@ -62,7 +63,8 @@ def target_cameras(
     def draw(key: PRNGKeyArray, spread: float, middle: float = 0.0) -> Float[Array, "targets"]:
         low = middle - spread
         high = middle + spread
-        if orbit:  # on the way to one drawn value
+        # On the way to one drawn value.
+        if orbit:
             end = jax.random.uniform(key, minval=low, maxval=high)
             return middle + (end - middle) * jnp.arange(1, count + 1) / count
         return jax.random.uniform(key, (count,), minval=low, maxval=high)

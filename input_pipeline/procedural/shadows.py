@@ -7,6 +7,8 @@ in their own units), for capsules (the ball of their axis that is nearest to the
 by how long a ray stays inside.
 """
 
+from operator import truediv
+
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -17,8 +19,9 @@ from input_pipeline.procedural.shapes import (
     box_span,
     columns,
     dot,
-    rows,
-    to_local,
+    in_own_frames,
+    point_on_ray,
+    smooth,
 )
 
 
@@ -44,30 +47,24 @@ def light_arriving(
       softness: tangent of its angular radius.
     """
     arriving = jnp.ones(position.x.shape)
-    start = 0
-    for hidden, count in zip((_ellipsoid, _box, _capsule), spans, strict=True):
-        part = slice(start, start + count)
-        turn = rows(objects.rotation[part])
-        center = columns(objects.center[part])
-        offset = Vector(*(x[None] - c for x, c in zip(position, center, strict=True)))
-        ray = to_local(turn, Vector(*(light[i] * jnp.ones((1, 1)) for i in range(3))))
-        share = hidden(to_local(turn, offset), ray, columns(objects.size[part]), softness)
-        numbers = jnp.arange(start, start + count)[:, None]
+    shapes = in_own_frames(objects, spans, position, columns(light))
+    for hidden, (part, *local) in zip((_ellipsoid, _box, _capsule), shapes, strict=True):
+        share = hidden(*local, softness)
+        numbers = jnp.arange(part.start, part.stop)[:, None]
         counts = present[part, None] & (own[None] != numbers)
         arriving = arriving * jnp.where(counts, 1 - share, 1.0).prod(0)
-        start += count
     return arriving
 
 
 def _fall(distance: Array, radius: Array | float, spread: Array) -> Array:
     """Fall from 1 at radius - spread to 0 at radius + spread."""
     x = jnp.clip((radius + spread - distance) / (2 * spread + 1e-6), 0, 1)
-    return x * x * (3 - 2 * x)
+    return smooth(x)
 
 
 def _ellipsoid(origin: Vector, ray: Vector, size: Vector, softness: Array) -> Array:
-    origin = Vector(*(o / s for o, s in zip(origin, size, strict=True)))
-    ray = Vector(*(r / s for r, s in zip(ray, size, strict=True)))
+    origin = Vector(*map(truediv, origin, size))
+    ray = Vector(*map(truediv, ray, size))
     squared = dot(ray, ray)
     step = -dot(origin, ray) / squared
     distance = jnp.sqrt(jnp.maximum(dot(origin, origin) - step * step * squared, 0))
@@ -80,8 +77,8 @@ def _capsule(origin: Vector, ray: Vector, size: Vector, softness: Array) -> Arra
     step = -(origin.x * ray.x + origin.z * ray.z) / (flat + 1e-6)
     end = origin.y - jnp.clip(origin.y + step * ray.y, -size.y, size.y)
     step = -(origin.x * ray.x + end * ray.y + origin.z * ray.z)
-    gap = [o + step * r for o, r in zip((origin.x, end, origin.z), ray, strict=True)]
-    distance = jnp.sqrt(dot(Vector(*gap), Vector(*gap)))
+    gap = point_on_ray(origin._replace(y=end), step, ray)
+    distance = jnp.sqrt(dot(gap, gap))
     return jnp.where(step > 0, _fall(distance, size.x, softness * step), 0.0)
 
 
@@ -89,4 +86,4 @@ def _box(origin: Vector, ray: Vector, size: Vector, softness: Array) -> Array:
     enter, leave = box_span(origin, ray, size)
     spread = softness * jnp.maximum(leave, 0.0)
     x = jnp.clip((leave - enter) / (2 * spread + 1e-6) + 0.5, 0, 1)
-    return jnp.where(leave > 0, x * x * (3 - 2 * x), 0.0)
+    return jnp.where(leave > 0, smooth(x), 0.0)

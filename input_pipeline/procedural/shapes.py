@@ -6,15 +6,19 @@ rounds to ten bits on some accelerators. Rays have z = 1 in the camera's frame, 
 parameter of a hit *is* its z-depth.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial, reduce
+from operator import add, mul, sub, truediv
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-MISSED_DEPTH = 1e4  # depth of a ray that hits nothing
-FLOOR_FACE = 3  # of the faces of a room, the one at +y
+# Depth of a ray that hits nothing.
+MISSED_DEPTH = 1e4
+# Of the faces of a room, the one at +y.
+FLOOR_FACE = 3
 
 
 class Vector(NamedTuple):
@@ -34,7 +38,8 @@ class Objects(NamedTuple):
 
     center: Float[Array, "g 3"]
     rotation: Float[Array, "g 3 3"]
-    size: Float[Array, "g 3"]  # semi-axes; for capsules (radius, half length, unused)
+    # Semi-axes; for capsules (radius, half length, unused).
+    size: Float[Array, "g 3"]
 
 
 class Spans(NamedTuple):
@@ -50,6 +55,11 @@ def dot(a: Vector, b: Vector) -> Array:
     return a.x * b.x + a.y * b.y + a.z * b.z
 
 
+def smooth(x: Array) -> Array:
+    """Rise from 0 at 0 to 1 at 1 with no slope at either."""
+    return x * x * (3 - 2 * x)
+
+
 def point_on_ray(origin: Vector, step: Array, direction: Vector) -> Vector:
     """origin + step * direction."""
     return Vector(*(o + step * d for o, d in zip(origin, direction, strict=True)))
@@ -58,19 +68,17 @@ def point_on_ray(origin: Vector, step: Array, direction: Vector) -> Vector:
 def unit(a: Vector) -> Vector:
     """Scale to length 1."""
     scale = 1 / (jnp.sqrt(dot(a, a)) + 1e-9)
-    return Vector(a.x * scale, a.y * scale, a.z * scale)
+    return Vector(*(x * scale for x in a))
 
 
 def columns(matrix: Float[Array, "*s 3"]) -> Vector:
     """Return the last axis as components, each with a pixel axis of 1."""
-    return Vector(matrix[..., 0, None], matrix[..., 1, None], matrix[..., 2, None])
+    return Vector(*(matrix[..., i, None] for i in range(3)))
 
 
 def to_local(rotation: Sequence[Vector], vector: Vector) -> Vector:
     """Rotate back; `rotation` holds the rows of rotation matrices."""
-    return Vector(
-        *(dot(Vector(*(row[j] for row in rotation)), vector) for j in range(3)),
-    )
+    return Vector(*(dot(Vector(*column), vector) for column in zip(*rotation, strict=True)))
 
 
 def to_world(rotation: Sequence[Vector], vector: Vector) -> Vector:
@@ -94,7 +102,8 @@ def in_blocks(function: Callable[..., Any], arrays: Any) -> Any:
     Their values fit the cache, and are computed once: without the loop XLA computes what feeds
     three channels three times. Accelerators, which would wait for each small part, do all at once.
     """
-    most_rays = 512  # rays whose values fit the cache of a CPU
+    # Rays whose values fit the cache of a CPU.
+    most_rays = 512
     if jax.default_backend() != "cpu":
         return function(arrays)
     count = jax.tree.leaves(arrays)[0].shape[0]
@@ -115,25 +124,36 @@ def nearest_object(
     objects: Objects, spans: Spans, present: Array, origin: Vector, rays: Vector
 ) -> tuple[Float[Array, "p"], Int[Array, "p"]]:
     """Return the depth and index of the first object along every ray, or `MISSED_DEPTH`."""
-    nearest_hit = 0.02  # depth: nearer hits count as none
+    # Depth: nearer hits count as none.
+    nearest_hit = 0.02
     best = jnp.full(rays.x.shape, MISSED_DEPTH)
     which = jnp.zeros(rays.x.shape, jnp.int32)
+    shapes = in_own_frames(objects, spans, origin, rays)
+    for hit, (part, *local) in zip((_ellipsoid, _box, _capsule), shapes, strict=True):
+        depth = hit(*local)
+        depth = jnp.where((depth > nearest_hit) & present[part, None], depth, MISSED_DEPTH)
+        first = depth.min(0)
+        count = len(depth)
+        numbers = jnp.arange(count)[:, None]
+        index = jnp.where(depth == first[None], numbers, count).min(0)
+        which = jnp.where(first < best, part.start + index, which)
+        best = jnp.minimum(best, first)
+    return best, which
+
+
+def in_own_frames(
+    objects: Objects, spans: Spans, origin: Vector, rays: Vector
+) -> Iterator[tuple[slice, Vector, Vector, Vector]]:
+    """Yield of each shape which primitives have it, rays in their frames, and their sizes."""
     start = 0
-    for hit, count in zip((_ellipsoid, _box, _capsule), spans, strict=True):
+    for count in spans:
         part = slice(start, start + count)
         turn = rows(objects.rotation[part])
         center = columns(objects.center[part])
-        offset = Vector(*(o[None] - c for o, c in zip(origin, center, strict=True)))
+        offset = Vector(*map(sub, (o[None] for o in origin), center))
         local_rays = to_local(turn, Vector(*(r[None] for r in rays)))
-        depth = hit(to_local(turn, offset), local_rays, columns(objects.size[part]))
-        depth = jnp.where((depth > nearest_hit) & present[part, None], depth, MISSED_DEPTH)
-        first = depth.min(0)
-        numbers = jnp.arange(count)[:, None]
-        index = jnp.where(depth == first[None], numbers, count).min(0)
-        which = jnp.where(first < best, start + index, which)
-        best = jnp.minimum(best, first)
+        yield part, to_local(turn, offset), local_rays, columns(objects.size[part])
         start += count
-    return best, which
 
 
 def first_surface(
@@ -159,7 +179,7 @@ def _room_exit(low: Vector, high: Vector, origin: Vector, rays: Vector):
         r = jnp.where(jnp.abs(r) < 1e-6, 1e-6, r)
         depths.append((jnp.where(r > 0, b, a) - o) / r)
         positive.append((r > 0).astype(jnp.int32))
-    depth = jnp.minimum(jnp.minimum(depths[0], depths[1]), depths[2])
+    depth = reduce(jnp.minimum, depths)
     axis = jnp.where(depths[0] <= depth, 0, jnp.where(depths[1] <= depth, 1, 2))
     sign = jnp.where(axis == 0, positive[0], jnp.where(axis == 1, positive[1], positive[2]))
     return depth, axis * 2 + sign
@@ -168,7 +188,7 @@ def _room_exit(low: Vector, high: Vector, origin: Vector, rays: Vector):
 def _local_normal(which: Int[Array, "p"], spans: Spans, local: Vector, size: Vector) -> Vector:
     """Return the unit outward normal at a point of the surface, both in the object's frame."""
     ratio = [jnp.abs(x) / (s + 1e-9) for x, s in zip(local, size, strict=True)]
-    largest = jnp.maximum(jnp.maximum(ratio[0], ratio[1]), ratio[2])
+    largest = reduce(jnp.maximum, ratio)
     is_ellipsoid = which < spans.ellipsoids
     is_box = which < spans.ellipsoids + spans.boxes
     normal = []
@@ -184,9 +204,11 @@ class Surface(NamedTuple):
     """Points that rays hit. On walls the local frame is the world's."""
 
     position: Vector
-    local: Vector  # in the object's frame
+    # In the object's frame.
+    local: Vector
     local_normal: Vector
-    normal: Vector  # in the world's
+    # In the world's.
+    normal: Vector
 
 
 def surface_points(
@@ -208,8 +230,7 @@ def surface_points(
     center = Vector(*pose[:3])
     size = Vector(*pose[3:6])
     rotation = [Vector(*pose[i : i + 3]) for i in (6, 9, 12)]
-    offset = Vector(*(x - c for x, c in zip(position, center, strict=True)))
-    local = to_local(rotation, offset)
+    local = to_local(rotation, Vector(*map(sub, position, center)))
     local_normal = _local_normal(number, spans, local, size)
     wall = Vector(*(jnp.where(axis == i, -jnp.sign(ray), 0.0) for i, ray in enumerate(rays)))
     return Surface(
@@ -222,7 +243,7 @@ def surface_points(
 
 def where_components(condition: Bool[Array, "p"], if_true: Vector, if_false: Vector) -> Vector:
     """jnp.where by components."""
-    return Vector(*(jnp.where(condition, a, b) for a, b in zip(if_true, if_false, strict=True)))
+    return Vector(*map(partial(jnp.where, condition), if_true, if_false))
 
 
 def first_root(a, half_b, c) -> Array:
@@ -233,8 +254,8 @@ def first_root(a, half_b, c) -> Array:
 
 
 def _ellipsoid(origin: Vector, rays: Vector, size: Vector) -> Array:
-    origin = Vector(*(o / s for o, s in zip(origin, size, strict=True)))
-    rays = Vector(*(r / s for r, s in zip(rays, size, strict=True)))
+    origin = Vector(*map(truediv, origin, size))
+    rays = Vector(*map(truediv, rays, size))
     return first_root(dot(rays, rays), dot(origin, rays), dot(origin, origin) - 1)
 
 
@@ -247,13 +268,10 @@ def box_span(origin: Vector, rays: Vector, size: Vector) -> tuple[Array, Array]:
     """Return where rays have entered all three slabs of a box, and where they leave the first."""
     inverse = [1 / jnp.where(jnp.abs(r) < 1e-6, 1e-6, r) for r in rays]
     middle = [-o * i for o, i in zip(origin, inverse, strict=True)]
-    half = [jnp.abs(i) * s for i, s in zip(inverse, size, strict=True)]
-    enter = [m - h for m, h in zip(middle, half, strict=True)]
-    leave = [m + h for m, h in zip(middle, half, strict=True)]
-    return (
-        jnp.maximum(jnp.maximum(enter[0], enter[1]), enter[2]),
-        jnp.minimum(jnp.minimum(leave[0], leave[1]), leave[2]),
-    )
+    half = [*map(mul, map(jnp.abs, inverse), size)]
+    enter = [*map(sub, middle, half)]
+    leave = [*map(add, middle, half)]
+    return reduce(jnp.maximum, enter), reduce(jnp.minimum, leave)
 
 
 def _capsule(origin: Vector, rays: Vector, size: Vector) -> Array:

@@ -6,25 +6,24 @@ component of the normal there. Octaves finer than a pixel fade out.
 """
 
 import itertools
+from operator import add, sub
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from input_pipeline.procedural.rich_world import TEXTURE_KINDS, RichMaterials
-from input_pipeline.procedural.shapes import Surface, Vector, lookup
+from input_pipeline.procedural.shapes import Surface, Vector, lookup, smooth
 
 
 def value_noise(point: Vector) -> Float[Array, "p"]:
     """Trilinear noise on an integer lattice of hashed values in [0, 1]."""
     corner = [jnp.floor(x) for x in point]
-    f = [x - c for x, c in zip(point, corner, strict=True)]
-    f = [x * x * (3 - 2 * x) for x in f]
+    f = [*map(smooth, [*map(sub, point, corner)])]
     total = jnp.zeros(point.x.shape)
     for steps in itertools.product((0, 1), repeat=3):
         x, y, z = (x if step else 1 - x for x, step in zip(f, steps, strict=True))
-        nodes = (c + step for c, step in zip(corner, steps, strict=True))
-        total = total + x * y * z * hashed(Vector(*nodes))
+        total = total + x * y * z * hashed(Vector(*map(add, corner, steps)))
     return total
 
 
@@ -43,7 +42,8 @@ def texture(
     """Return share of the second colour and brightness; a pixel is `pixel` wide at the surface."""
     kind, frequency, detail, *phase = lookup(_numbers(materials), number)
     u = Vector(*(x * frequency + p for x, p in zip(at.local, phase, strict=True)))
-    cells = pixel * frequency  # of the lattice, in one pixel
+    # Of the lattice, in one pixel.
+    cells = pixel * frequency
     clouds, fine = _fractal(u, cells)
     p, q = _across(u, at.local_normal)
     # What repeats fades to its mean where a pixel holds a period.
@@ -81,8 +81,10 @@ def photo_colors(
     at: Surface,
 ) -> list[Float[Array, "p"]]:
     """Red, green and blue of the photo on each material, and 1 where there is one, else 0."""
-    photo_share = 0.5  # of the materials, where there are photos
-    tile = 8.0  # cells of a material's grid that a photo spans
+    # Of the materials, where there are photos.
+    photo_share = 0.5
+    # Cells of a material's grid that a photo spans.
+    tile = 8.0
     count, side = textures.shape[:2]
     _, frequency, _, *phase = lookup(_numbers(materials), number)
     which, chance = lookup(materials.photo, number)
@@ -135,10 +137,7 @@ def _across(u: Vector, normal: Vector) -> tuple[Array, Array]:
     x, y, z = (jnp.abs(n) for n in normal)
     along_x = (x >= y) & (x >= z)
     along_y = y >= z
-    return (
-        jnp.where(along_x, u.z, u.x),
-        jnp.where(~along_x & along_y, u.z, u.y),
-    )
+    return jnp.where(along_x, u.z, u.x), jnp.where(~along_x & along_y, u.z, u.y)
 
 
 def _bricks(p: Array, q: Array) -> tuple[Array, Array]:

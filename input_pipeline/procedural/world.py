@@ -22,11 +22,14 @@ from input_pipeline.procedural.shapes import Objects, Spans
 
 SPANS = Spans(ellipsoids=4, boxes=3, capsules=4)
 OBJECTS = sum(SPANS)
-ROOM_FACES = 6  # -x +x -y(ceiling) +y(floor) -z +z
+# -x +x -y(ceiling) +y(floor) -z +z.
+ROOM_FACES = 6
 MATERIALS = OBJECTS + ROOM_FACES
-WALKER_SLOTS = (0, 1, *range(OBJECTS - SPANS.capsules, OBJECTS))  # torso, head, two legs, two arms
+# Torso, head, two legs, two arms.
+WALKER_SLOTS = (0, 1, *range(OBJECTS - SPANS.capsules, OBJECTS))
 
-Uniform = Callable[..., Float[Array, "..."]]  # (shape, low, high) -> the next draws
+# (shape, low, high) -> the next draws.
+Uniform = Callable[..., Float[Array, "..."]]
 
 
 class Walker(NamedTuple):
@@ -34,18 +37,23 @@ class Walker(NamedTuple):
 
     present: Bool[Array, ""]
     size: Float[Array, ""]
-    gait: Float[Array, ""]  # angular frequency of the limbs
+    # Angular frequency of the limbs.
+    gait: Float[Array, ""]
     heading: Float[Array, ""]
-    turning: Float[Array, ""]  # radians per second
+    # Radians per second.
+    turning: Float[Array, ""]
     speed: Float[Array, ""]
-    lift: Float[Array, ""]  # how far the arms are raised, radians
-    start: Float[Array, "2"]  # x, z
+    # How far the arms are raised, radians.
+    lift: Float[Array, ""]
+    # x, z.
+    start: Float[Array, "2"]
 
 
 class Materials(NamedTuple):
     """Solid textures of the objects and then of the six faces of the room (m = MATERIALS)."""
 
-    kind: Int[Array, "m"]  # checker, stripes, noise, marble, gradient, plain
+    # Checker, stripes, noise, marble, gradient, plain.
+    kind: Int[Array, "m"]
     color_a: Float[Array, "m 3"]
     color_b: Float[Array, "m 3"]
     frequency: Float[Array, "m"]
@@ -61,15 +69,20 @@ class World(NamedTuple):
     outdoor: Bool[Array, ""]
     present: Bool[Array, "g"]
     center: Float[Array, "g 3"]
-    size: Float[Array, "g 3"]  # semi-axes; for capsules (radius, half length, unused)
-    sway: Float[Array, "g 2 3"]  # amplitudes of two sinusoids of the centre
+    # Semi-axes; for capsules (radius, half length, unused).
+    size: Float[Array, "g 3"]
+    # Amplitudes of two sinusoids of the centre.
+    sway: Float[Array, "g 2 3"]
     sway_frequency: Float[Array, "g 2 1"]
     sway_phase: Float[Array, "g 2 1"]
-    orientation: Float[Array, "g 3"]  # rotation vector at time 0
-    spin: Float[Array, "g 3"]  # its change per second
+    # Rotation vector at time 0.
+    orientation: Float[Array, "g 3"]
+    # Its change per second.
+    spin: Float[Array, "g 3"]
     walker: Walker
     materials: Materials
-    light: Float[Array, "3"]  # unit vector towards the light
+    # Unit vector towards the light.
+    light: Float[Array, "3"]
     light_color: Float[Array, "3"]
     ambient: Float[Array, ""]
     exposure: Float[Array, ""]
@@ -87,7 +100,8 @@ def rotation_from_vector(vector: Float[Array, "*s 3"]) -> Float[Array, "*s 3 3"]
 
 def uniform_stream(key: PRNGKeyArray) -> Uniform:
     """Consecutive slices of one vector of draws: one random call compiles faster than thirty."""
-    most_draws = 1024  # uniform numbers that a world may use
+    # Uniform numbers that a world may use.
+    most_draws = 1024
     draws = jax.random.uniform(key, (most_draws,))
     used = 0
 
@@ -125,7 +139,8 @@ def sample_world(key: PRNGKeyArray) -> World:
 
     # What stands on the floor turns about the vertical and sways along the floor only.
     moving = (uniform((OBJECTS,)) < 0.7).astype(jnp.float32)
-    vertical = jnp.where(resting, 0.0, 0.6)  # what rests on the floor stays on it
+    # What rests on the floor stays on it.
+    vertical = jnp.where(resting, 0.0, 0.6)
     freedom = jnp.stack([jnp.ones(OBJECTS), vertical, jnp.ones(OBJECTS)], -1) * moving[:, None]
     upright = jnp.where(resting[:, None], jnp.array([[0.0, 1.0, 0.0]]), 1.0)
 
@@ -169,7 +184,8 @@ def _sample_materials(uniform: Uniform, outdoor: Bool[Array, ""]) -> Materials:
     similar = uniform((MATERIALS, 1)) < 0.4
     object_frequency = jnp.exp(uniform((OBJECTS,), 1.1, 2.9))
     face_frequency = jnp.exp(uniform((ROOM_FACES,), 0.0, 1.8)) / jnp.where(outdoor, 1.5, 1.0)
-    tilt = jnp.where(jnp.arange(MATERIALS) < OBJECTS, 1.7, 0.4)  # walls keep their grain
+    # Walls keep their grain.
+    tilt = jnp.where(jnp.arange(MATERIALS) < OBJECTS, 1.7, 0.4)
     return Materials(
         kind=jnp.floor(uniform((MATERIALS,), 0.0, 6.0)).astype(jnp.int32),
         color_a=color_a,
