@@ -39,8 +39,7 @@ from gaussians.formats.dynamic_ply import (
     save_ply_sequence,
 )
 from gaussians.formats.gltf import save_glb
-from gaussians.formats.packed_ply import save_packed_ply
-from gaussians.formats.ply import load_ply, save_ply
+from gaussians.formats.ply import load_ply, save_packed_ply, save_ply
 from gaussians.formats.scene_files import FormatError
 from gaussians.formats.sog import load_sog, save_sog
 from gaussians.formats.splat import load_splat, save_splat

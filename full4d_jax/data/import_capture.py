@@ -27,7 +27,7 @@ from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.datasets.dataset import FILE, open_dataset
 from input_pipeline.datasets.shards import ClipSource
 from input_pipeline.depth_alignment import WithDepth
-from input_pipeline.importers.detect import LAYOUTS
+from input_pipeline.importers.detect import LAYOUTS, needs
 from input_pipeline.importers.record3d import is_packed, unpacked
 from input_pipeline.whole_files import require_own
 
@@ -141,7 +141,7 @@ def _read(
     if layout:
         if not LAYOUTS[layout].matches(path):
             found = f"nothing of the layout {layout}"
-            raise ValueError(f"{path}: found {found}, expected {LAYOUTS[layout].NEEDS}")
+            raise ValueError(f"{path}: found {found}, expected {needs(layout)}")
         scenes = [(path, layout, "--layout says so", [])]
         skipped = []
     else:

@@ -17,9 +17,14 @@ from input_pipeline.cameras import intrinsics_from_fov, resize_intrinsics
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.capture_clips import CaptureClips, align
 from input_pipeline.footage import FILM_FOLDERS, files_of_camera, find_footage, picture_size
-from input_pipeline.importers.detect import SceneFolder, find_scenes, read_captures, require_inside
+from input_pipeline.importers.detect import (
+    SceneFolder,
+    apply_sync,
+    find_scenes,
+    read_captures,
+    require_inside,
+)
 from input_pipeline.importers.opencv import broken_tables
-from input_pipeline.importers.sync import apply_sync
 from input_pipeline.transforms import decode, view_size
 
 INSTANTS_MATCHED = 6  # of the films, at most, in which points are sought

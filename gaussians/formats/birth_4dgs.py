@@ -22,8 +22,8 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from gaussians.deformation import Scene
-from gaussians.formats.packed_ply import curve
 from gaussians.formats.scene_files import (
+    curve,
     mean_colors,
     require,
     smallest_three,

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy import ndarray
 
-from gaussians.formats.scene_files import FormatError, existing_file, require
+from gaussians.formats.scene_files import FormatError, damage_of, existing_file, require
 
 MOST_HEADER_BYTES = 2**20
 ORDERS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}
@@ -32,8 +32,8 @@ NAMES = {
 KINDS = {name: kind for kind, name in NAMES.items()} | {np.dtype(k).name: k for k in NAMES}
 LIST = "list"
 Tables = dict[str, dict[str, ndarray]]
+# By name the count of rows, and the numpy type of each property in order, `LIST` for a list.
 Elements = dict[str, tuple[int, dict[str, str]]]
-"""By name the count of rows, and the numpy type of each property in order, `LIST` for a list."""
 
 
 def read_tables(path: str | Path) -> Tables:
@@ -55,15 +55,13 @@ def read_tables(path: str | Path) -> Tables:
         if LIST in kinds.values():
             break
         dtype = np.dtype([(column, ORDERS[layout] + kind) for column, kind in kinds.items()])
-        try:
+        with damage_of(path, f"element {name}", f"{count} rows"):
             if layout == "ascii":
                 rows = _read_text(lines[:count], dtype)
                 lines = lines[count:]
             else:
                 rows = np.frombuffer(content, dtype, count, place)
                 place += rows.nbytes
-        except (ValueError, OverflowError) as error:
-            raise FormatError(path, f"element {name}", error, f"{count} rows") from error
         require(path, f"element {name}", len(rows) == count, f"{len(rows)} rows", count)
         tables[name] = {column: rows[column] for column in kinds}
     vertex = tables.get("vertex", {})

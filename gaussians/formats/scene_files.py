@@ -3,6 +3,8 @@
 Ours are y down, z forward, those of glTF, SPZ and 4dgs y up, z back: half a turn around x.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from jaxtyping import Float, Float32, Int, UInt8
 from numpy import ndarray
 
 from gaussians.harmonics import MEAN_HARMONIC
+from gaussians.morton import morton_places
 from gaussians.types import Gaussians
 
 # Files hold opacities of exactly 0 and 1, whose logits are infinite: this and its negative stand
@@ -47,6 +50,17 @@ def require(path: str | Path, field: str, holds: object, found: object, expected
     """Raise a `FormatError` unless something holds."""
     if not holds:
         raise FormatError(Path(path), field, found, expected)
+
+
+@contextlib.contextmanager
+def damage_of(path: Path, field: str, expected: str) -> Iterator[None]:
+    """Raise a `FormatError` in place of any other error: what is damaged may fail in any way."""
+    try:
+        yield
+    except FormatError:
+        raise
+    except Exception as error:
+        raise FormatError(path, field, error, expected) from error
 
 
 def existing_file(path: str | Path, kind: str) -> Path:
@@ -165,3 +179,12 @@ def turn_quaternions(quaternions: Float[ndarray, "g 4"]) -> Float32[ndarray, "g 
 def turn_harmonics(harmonics: Float[ndarray, "g k 3"]) -> Float32[ndarray, "g k 3"]:
     """Return coefficients of view-dependent colour after half a turn around x."""
     return (harmonics * HARMONIC_SIGNS[: harmonics.shape[1], None]).astype(np.float32)
+
+
+def curve(means: Float[ndarray, "g 3"]) -> Int[ndarray, "g"]:
+    """Return Morton's order, which keeps neighbours in space together; 10 bits an axis."""
+    low = means.min(0).astype(np.float64)
+    high = means.max(0)
+    span = np.where(high > low, high - low, 1)
+    cells = ((means - low) / span * (2**10 - 1)).astype(np.int64)
+    return np.argsort(morton_places(cells, 10), kind="stable")

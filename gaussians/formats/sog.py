@@ -15,7 +15,6 @@ writing. More than 65,536 Gaussians share rows of the palette.
 import io
 import json
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,12 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Integer, UInt8
 from numpy import ndarray
 
-from gaussians.formats.packed_ply import curve
 from gaussians.formats.scene_files import (
     FormatError,
     arrays_to_write,
     check_finite,
+    curve,
+    damage_of,
     existing_file,
     logit,
     require,
@@ -118,14 +118,8 @@ def load_sog(path: str | Path) -> Gaussians:
     """
     path = existing_file(path, "a .sog file")
     files = _read_zip(path)
-    image = _pillow(path)
-    damage = (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError, OSError)
-    try:
+    with damage_of(path, "content", "a whole SOG scene of version 2"):
         scene = _scene_in(path, files, json.loads(files["meta.json"]))
-    except FormatError:
-        raise
-    except (*damage, SyntaxError, image.DecompressionBombError) as error:
-        raise FormatError(path, "content", error, "a whole SOG scene of version 2") from error
     for name, values in zip(Gaussians._fields, scene, strict=True):
         check_finite(path, [name], values)
     return Gaussians(*map(jnp.asarray, scene))
@@ -259,17 +253,13 @@ def _read_zip(path: Path) -> dict[str, bytes]:
     packings = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
     # Of all files.
     most_bytes = 2**28
-    try:
-        with zipfile.ZipFile(path) as bundle:
-            members = [x for x in bundle.infolist() if x.compress_type in packings]
-            size = sum(member.file_size for member in members)
-            packed = sum(member.compress_size for member in members)
-            fits = size <= most_bytes and packed <= path.stat().st_size
-            expected = f"at most {most_bytes}, none of them twice"
-            require(path, "file", fits, f"{size} bytes in {packed}", expected)
-            return {member.filename: bundle.read(member) for member in members}
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
-        raise FormatError(path, "file", error, "a ZIP with meta.json") from error
+    with damage_of(path, "file", "a ZIP with meta.json"), zipfile.ZipFile(path) as bundle:
+        members = [x for x in bundle.infolist() if x.compress_type in packings]
+        size = sum(member.file_size for member in members)
+        packed = sum(member.compress_size for member in members)
+        fits = size <= most_bytes and packed <= path.stat().st_size
+        require(path, "file", fits, f"{size} bytes in {packed}", f"at most {most_bytes}, once each")
+        return {member.filename: bundle.read(member) for member in members}
 
 
 def _pixels(

@@ -30,6 +30,7 @@ from numpy import ndarray
 from gaussians.formats.scene_files import (
     FormatError,
     arrays_to_write,
+    damage_of,
     existing_file,
     logit,
     require,
@@ -144,13 +145,11 @@ def _unzip(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray, "_"]]
     # Bytes of all; a camera's limits take 20.
     most_records = 2**20
     unpacker = zlib.decompressobj(GZIP_BITS)
-    try:
+    with damage_of(path, "file", "spz of version 2, 3 or 4"):
         head = _read_head(path, unpacker.decompress(content, HEADER.size), (2, 3))
         size = sum(head.sizes)
         most = size + head.has_records * most_records
         arrays = unpacker.decompress(unpacker.unconsumed_tail, most + 1)
-    except zlib.error as error:
-        raise FormatError(path, "file", error, "spz of version 2, 3 or 4") from error
     # The checksum stands at the end.
     whole = size <= len(arrays) <= most and unpacker.eof
     require(path, "arrays", whole, f"{len(arrays)} bytes", f"{size}, in a whole file")
@@ -171,21 +170,16 @@ def _read_streams(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray
         raise FormatError(path, "version", 4, "3, or zstd: pip install pyarrow") from None
     # Without harmonics there is no stream of them.
     sizes = [size for size in head.sizes if size]
-    try:
+    with damage_of(path, "arrays", "a whole file"):
         (table,) = STREAMS.unpack_from(content, HEADER.size)
         entries = struct.unpack_from(f"<{2 * len(sizes)}Q", content, table)
         ends = list(accumulate(entries[::2], initial=table + 16 * len(sizes)))
         whole = list(entries[1::2]) == sizes and ends[-1] == len(content)
         require(path, "arrays", whole, f"streams of {entries} bytes", f"{sizes}, in a whole file")
-        streams = [content[start:end] for start, end in pairwise(ends)]
         columns = [
-            np.frombuffer(pyarrow.decompress(stream, size, "zstd", asbytes=True), np.uint8)
-            for stream, size in zip(streams, sizes, strict=True)
+            np.frombuffer(pyarrow.decompress(content[a:b], size, "zstd", asbytes=True), np.uint8)
+            for (a, b), size in zip(pairwise(ends), sizes, strict=True)
         ]
-    except FormatError:
-        raise
-    except (OSError, struct.error, ValueError) as error:
-        raise FormatError(path, "arrays", error, "a whole file") from error
     _check_axes(path, content[HEADER.size + STREAMS.size : table])
     return head, [*columns, np.zeros(0, np.uint8)][: len(head.sizes)]
 

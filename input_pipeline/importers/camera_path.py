@@ -15,30 +15,34 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from input_pipeline.cameras import check_cameras, check_field, check_poses
+from input_pipeline.cameras import check_cameras, check_poses
 from input_pipeline.conventions import to_opencv
-from input_pipeline.footage import natural
+from input_pipeline.footage import first_file, natural
 from input_pipeline.importers import colmap
 from input_pipeline.importers.colmap_files import model_files, read_model
 from input_pipeline.importers.transforms_json import FILE as TRANSFORMS
 from input_pipeline.importers.transforms_json import read_moving_camera
 from input_pipeline.lenses import lens_matrix
+from input_pipeline.opening import check_field
 from input_pipeline.plain_files import field, field_number, field_numbers, load_json, numbers
 
 
 class CameraPath(NamedTuple):
-    """A camera's poses in order of time, in any world and unit, and its lens if known."""
+    """A camera's poses in order of time, in any world and unit, and its lens if known.
+
+    Attributes:
+      world_to_camera: OpenCV axes.
+      intrinsics: pixels of pictures of `size`.
+      size: rows and columns.
+      times: when in the clip each picture is taken, from 0 to 1.
+      fps: pictures per second of a film along the path.
+    """
 
     world_to_camera: Float64[np.ndarray, "n 4 4"]
-    """OpenCV axes."""
     intrinsics: Float64[np.ndarray, "3 3"] | None
-    """Pixels of pictures of `size`."""
     size: tuple[int, int] | None
-    """Rows and columns."""
     times: Float64[np.ndarray, "n"] | None = None
-    """When in the clip each picture is taken, from 0 to 1."""
     fps: float | None = None
-    """Pictures per second of a film along the path."""
 
 
 def path_files(path: Path) -> list[Path]:
@@ -46,9 +50,9 @@ def path_files(path: Path) -> list[Path]:
     if path.is_file():
         is_model = path.suffix in (".bin", ".txt") and path.stem in ("images", "cameras")
         return model_files(path.parent) if is_model else [path]
-    model = colmap.matches(path)
-    named = [file for file in (path / TRANSFORMS,) if file.is_file()]
-    return model_files(path) or (model_files(model) if model else named)
+    files = model_files(path) or model_files(colmap.matches(path) or path)
+    named = first_file(path, (TRANSFORMS,))
+    return files or ([named] if named else [])
 
 
 def read_path(path: Path) -> CameraPath:
@@ -59,12 +63,12 @@ def read_path(path: Path) -> CameraPath:
     """
     files = path_files(path)
     found = "neither a COLMAP model nor transforms.json" if path.is_dir() else "no such file"
-    check_field(f"{path}", files, found, "the poses of a camera")
+    check_field(path, files, found, "the poses of a camera")
     camera_path = _from_colmap(files[0].parent) if len(files) == 2 else _from_json(files[0])
     if camera_path.size is not None:
         rows, columns = camera_path.size
         found = f"pictures of {columns}x{rows}"
-        check_field(f"{path}", min(rows, columns) >= 1, found, "at least 1x1")
+        check_field(path, min(rows, columns) >= 1, found, "at least 1x1")
     try:
         check_poses(camera_path.world_to_camera[None])
         if camera_path.intrinsics is not None:
@@ -110,14 +114,9 @@ def _nerfstudio(file: Path, table: dict[str, Any]) -> CameraPath:
     check_field(f"{where}, camera_type", kind == "perspective", repr(kind), "perspective")
     cameras = table["camera_path"]
     check_field(f"{where}, camera_path", cameras, f"{len(cameras)} cameras", "at least one")
-    places = [f"{where}, camera_path {i}" for i in range(len(cameras))]
-    fovs = [
-        field_number(camera, "fov", place) for camera, place in zip(cameras, places, strict=True)
-    ]
-    poses = [
-        numbers(np.ravel(field(camera, "camera_to_world", place)), (16,), place).reshape(4, 4)
-        for camera, place in zip(cameras, places, strict=True)
-    ]
+    fovs = [field_number(camera, "fov", where) for camera in cameras]
+    flat = [np.ravel(field(camera, "camera_to_world", where)) for camera in cameras]
+    poses = numbers(flat, (len(cameras), 16), f"{where}, camera_to_world").reshape(-1, 4, 4)
     one = np.ptp(fovs) <= 1e-6 and 0 < fovs[0] < 180
     found = f"{min(fovs):g} to {max(fovs):g}"
     check_field(f"{where}, fov", one, found, "one number of degrees for all")
@@ -127,8 +126,7 @@ def _nerfstudio(file: Path, table: dict[str, Any]) -> CameraPath:
     if all("render_time" in camera for camera in cameras):
         listed = [camera["render_time"] for camera in cameras]
         times = _times(listed, len(cameras), f"{where}, render_time")
-    poses = to_opencv(np.stack(poses), "opengl")
-    return CameraPath(poses, lens, (rows, columns), times, _fps(table, where))
+    return CameraPath(to_opencv(poses, "opengl"), lens, (rows, columns), times, _fps(table, where))
 
 
 def _times(listed: object, count: int, where: str) -> np.ndarray:
@@ -150,7 +148,7 @@ def _from_colmap(folder: Path) -> CameraPath:
     lenses, images = read_model(folder)
     lens = lenses[images[0].camera]
     one = all(repr(lenses[image.camera]) == repr(lens) for image in images)
-    check_field(f"{folder}", one, "several lenses", "one (COLMAP's --single_camera)")
+    check_field(folder, one, "several lenses", "one (COLMAP's --single_camera)")
     poses = np.stack([image.world_to_camera for image in images])
     order = _order(folder, [image.name for image in images])
     return CameraPath(poses[order], lens.intrinsics, lens.size)

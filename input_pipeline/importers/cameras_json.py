@@ -18,13 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline.cameras import check_field
 from input_pipeline.capture import Capture, make_capture
 from input_pipeline.footage import first_file
 from input_pipeline.importers.rig import CalibratedCamera, make_rig
+from input_pipeline.opening import check_field
 from input_pipeline.plain_files import field, load_json, numbers
 
-NEEDS = "cameras.json (or cameras_opencv.json) with cameras[], and videos or folders of pictures"
 FILES = ("cameras.json", "cameras_opencv.json")
 OURS = {"name", "width", "height", "intrinsics", "K", "world_to_camera", "w2c", "distortion"}
 OURS |= {"fisheye", "offset", "timestamps", "fps"}
@@ -46,7 +45,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     entries: dict[str, dict[str, Any]] = {}
     for index, entry in enumerate(field(table, "cameras", str(file))):
         name = str(field(entry, "name", f"{file}, camera {index}"))
-        check_field(f"{file}", name not in entries, f"camera {name} twice", "a name for each")
+        check_field(file, name not in entries, f"camera {name} twice", "a name for each")
         rate = fps or entry.get("fps", table.get("fps"))
         entries[name] = {**entry, "fps": rate}
     cameras = {name: _camera(entry, f"{file}, camera {name}") for name, entry in entries.items()}

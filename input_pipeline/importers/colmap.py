@@ -1,16 +1,15 @@
-"""Synchronized videos, folders of pictures, or photos, with cameras from COLMAP."""
+"""Synchronized videos, folders of pictures, or photos, with COLMAP's sparse/0."""
 
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from input_pipeline.cameras import check_field
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import VIDEOS, find_footage, listed
 from input_pipeline.importers.colmap_files import Image, model_files, read_model
 from input_pipeline.importers.rig import Films, check_lengths, pair
+from input_pipeline.opening import check_field
 
-NEEDS = "sparse/0 (or sparse, colmap/sparse/0) with cameras and images, .bin or .txt, and images/"
 MODELS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse")
 
 
@@ -40,7 +39,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         used = [lenses[image.camera] for image in registered]
         lens = used[0]
         one = all(repr(other) == repr(lens) for other in used)
-        check_field(f"{path}", one, f"several lenses of {camera}", "one (COLMAP's --single_camera)")
+        check_field(path, one, f"several lenses of {camera}", "one (COLMAP's --single_camera)")
         view = make_view(
             name,
             films[name],

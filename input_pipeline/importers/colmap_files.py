@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 from scipy.spatial.transform import Rotation
 
-from input_pipeline.cameras import check_field, rigid
+from input_pipeline.cameras import rigid
 from input_pipeline.lenses import lens_matrix
-from input_pipeline.opening import read_regular, require_regular
+from input_pipeline.opening import check_field, read_regular, require_regular
 
 # Of each model of a lens, in the order of their ids.
 PARAMETERS = {
@@ -31,18 +31,16 @@ PARAMETERS = {
 OTHERS = ("FOV", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "THIN_PRISM_FISHEYE")
 ONE_FOCAL_LENGTH = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 
+# Model, width, height, parameters.
 RawLens = tuple[str, int, int, tuple[float, ...]]
-"""Model, width, height, parameters."""
 
 
 class Lens(NamedTuple):
-    """A COLMAP camera."""
+    """A COLMAP camera: rows and columns, pixels, and distortion in OpenCV's order."""
 
     size: tuple[int, int]
-    """Rows, columns."""
     intrinsics: Float64[np.ndarray, "3 3"]
     distortion: tuple[float, ...]
-    """OpenCV's order."""
     is_fisheye: bool
 
 
@@ -75,11 +73,11 @@ def read_model(folder: Path) -> tuple[dict[int, Lens], list[Image]]:
     raw = _whole(lenses_file, "COLMAP cameras", _binary_lenses if binary else _text_lenses)
     images = _whole(images_file, "COLMAP images", _binary_images if binary else _text_images)
     lenses = {number: _lens(lenses_file, *words) for number, words in raw.items()}
-    check_field(f"{images_file}", images, "no images", "registered ones")
+    check_field(images_file, images, "no images", "registered ones")
     for image in images:
         found = f"camera {image.camera} of {image.name}"
         known = image.camera in lenses
-        check_field(f"{images_file}", known, found, f"one in {lenses_file.name}")
+        check_field(images_file, known, found, f"one in {lenses_file.name}")
     return lenses, sorted(images, key=lambda image: image.name)
 
 
@@ -92,7 +90,7 @@ def read_points(path: Path) -> tuple[Float64[np.ndarray, "n 3"], UInt8[np.ndarra
     reader = _binary_points if path.suffix == ".bin" else _text_points
     rows = _whole(path, "COLMAP points", lambda path: np.array(reader(path)).reshape(-1, 6))
     finite = len(rows) and np.isfinite(rows).all()
-    check_field(f"{path}", finite, "no finite points", "some")
+    check_field(path, finite, "no finite points", "some")
     return rows[:, :3], rows[:, 3:].clip(0, 255).astype(np.uint8)
 
 
@@ -173,10 +171,10 @@ def _text_images(path: Path) -> list[Image]:
 def _lens(path: Path, model: str, width: int, height: int, values: tuple[float, ...]) -> Lens:
     known = ", ".join(PARAMETERS)
     expected = f"one of {known}: undistort with COLMAP's image_undistorter"
-    check_field(f"{path}", model in PARAMETERS, f"lens model {model}", expected)
+    check_field(path, model in PARAMETERS, f"lens model {model}", expected)
     whole = len(values) == PARAMETERS[model] and np.isfinite(values).all()
     found = f"parameters {values} of {model}"
-    check_field(f"{path}", whole, found, f"{PARAMETERS[model]} numbers")
+    check_field(path, whole, found, f"{PARAMETERS[model]} numbers")
     fx, fy, cx, cy, *rest = (values[0], *values) if model in ONE_FOCAL_LENGTH else values
     size = int(height), int(width)
     return Lens(size, lens_matrix(fx, fy, cx, cy), tuple(rest), model == "OPENCV_FISHEYE")

@@ -1,12 +1,19 @@
-"""Detect a folder's layout and say why; importers are asked in the order given here."""
+"""Detect a folder's layout and say why; importers are asked in the order given here.
+
+Beside any capture may lie clocks, which say when each film begins or each frame was taken:
+
+    sync.json: {"cam01": 0.0, "cam02": 0.25, "cam03": [0.01, 0.05, 0.09]}
+
+A number is the second on the common clock at which a film begins; a list holds the seconds of all
+its frames, whatever the capture's own tables say of time. Films that are not named keep theirs.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from input_pipeline.cameras import check_field
-from input_pipeline.capture import Capture
+from input_pipeline.capture import Capture, View
 from input_pipeline.importers import (
     cameras_json,
     colmap,
@@ -25,7 +32,8 @@ from input_pipeline.importers import (
     transforms_json,
     uncalibrated,
 )
-from input_pipeline.importers.sync import apply_sync
+from input_pipeline.opening import check_field
+from input_pipeline.plain_files import load_json, numbers
 
 # Files that only one layout writes come first; COLMAP's projects lie beside many others, and
 # films are without cameras where no file has any.
@@ -47,6 +55,12 @@ LAYOUTS = {
     "colmap": colmap,
     "uncalibrated": uncalibrated,
 }
+# Of folders, the one that is named included, in which scenes are looked for.
+MOST_LEVELS = 3
+# Of clocks beside a capture.
+SYNC = "sync.json"
+# A folder and what `detect` says of it.
+SceneFolder = tuple[Path, str, str, list[str]]
 
 
 def detect(path: Path) -> tuple[str, str, list[str]]:
@@ -58,15 +72,16 @@ def detect(path: Path) -> tuple[str, str, list[str]]:
     marks = {name: layout.matches(path) for name, layout in LAYOUTS.items()}
     fitting = [name for name, mark in marks.items() if mark]
     if not fitting:
-        known = [f"{name}: {layout.NEEDS}" for name, layout in LAYOUTS.items()]
         reasons = "; ".join(["no known layout", *opencv.broken_tables(path)])
-        raise ValueError(f"{path}: found {reasons}, expected one of {'; '.join(known)}")
+        known = " ".join(f"{name}: {needs(name)}" for name in LAYOUTS)
+        raise ValueError(f"{path}: found {reasons}, expected one of {known}")
     name, *others = fitting
     return name, f"{marks[name].relative_to(path)} is there", others
 
 
-# A folder and what `detect` says of it.
-SceneFolder = tuple[Path, str, str, list[str]]
+def needs(layout: str) -> str:
+    """Return in words the files of a layout: the first line of its module."""
+    return (LAYOUTS[layout].__doc__ or layout).partition("\n")[0]
 
 
 def find_scenes(path: Path) -> tuple[list[SceneFolder], list[str]]:
@@ -77,24 +92,19 @@ def find_scenes(path: Path) -> tuple[list[SceneFolder], list[str]]:
     Raises:
       ValueError: none has one.
     """
-    # Folders below the one that is named, in which scenes are looked for.
-    most_levels = 2
-    try:
-        return [(path, *detect(path))], []
-    except ValueError as error:
-        folders = [path]
-        for _ in range(most_levels):
-            folders = [f for above in folders for f in sorted(above.iterdir()) if f.is_dir()]
-            scenes = []
-            unknown = []
-            for folder in folders:
-                try:
-                    scenes.append((folder, *detect(folder)))
-                except ValueError:
-                    unknown.append(str(folder.relative_to(path)))
-            if scenes:
-                return scenes, unknown
-        raise error from None
+    folders = [path]
+    for _ in range(MOST_LEVELS):
+        scenes = []
+        unknown = []
+        for folder in folders:
+            try:
+                scenes.append((folder, *detect(folder)))
+            except ValueError:
+                unknown.append(str(folder.relative_to(path)))
+        if scenes:
+            return scenes, unknown
+        folders = [f for above in folders for f in sorted(above.iterdir()) if f.is_dir()]
+    return [(path, *detect(path))], []
 
 
 def read_captures(path: Path, layout: str, fps: float | None) -> list[Capture]:
@@ -113,8 +123,43 @@ def read_captures(path: Path, layout: str, fps: float | None) -> list[Capture]:
             # An importer's own words.
             raise
         found = f"tables of another form ({type(error).__name__}: {error})"
-        needs = LAYOUTS[layout].NEEDS
-        raise ValueError(f"{path}, {layout}: found {found}, expected {needs}") from error
+        raise ValueError(f"{path}, {layout}: found {found}, expected {needs(layout)}") from error
+
+
+def apply_sync(path: Path, captures: list[Capture]) -> list[Capture]:
+    """Return the captures on the clock that `path` declares; as they are where it declares none.
+
+    Raises:
+      ValueError: a camera that is not there, or times that do not fit its frames or go
+        back.
+    """
+    file = path / SYNC
+    if not file.is_file():
+        return captures
+    table = load_json(file)
+    names = {view.name for capture in captures for view in capture.views}
+    unknown = sorted(set(table) - names)
+    check_field(file, not unknown, f"cameras {unknown}", f"some of {sorted(names)}")
+    return [
+        capture._replace(views=tuple(_moved(view, table, file) for view in capture.views))
+        for capture in captures
+    ]
+
+
+def _moved(view: View, table: dict, file: Path) -> View:
+    if view.name not in table:
+        return view
+    declared = table[view.name]
+    where = f"{file}, {view.name}"
+    times = view.timestamps
+    if not isinstance(declared, list):
+        return view._replace(timestamps=times - times[0] + numbers(declared, (), where))
+    found = f"times of {len(declared)} frames"
+    check_field(where, len(declared) == len(times), found, len(times))
+    times = numbers(declared, times.shape, where)
+    rises = (np.diff(times) > 0).all()
+    check_field(where, rises, "times twice or going back", "increasing seconds")
+    return view._replace(timestamps=times)
 
 
 def require_inside(folder: Path, captures: Sequence[Capture]) -> None:

@@ -6,7 +6,6 @@ from input_pipeline.capture import Capture
 from input_pipeline.footage import first_file
 from input_pipeline.importers.transforms_json import read_transforms
 
-NEEDS = "transforms_train.json (and _val, _test), camera_angle_x, frames with a time"
 FILES = tuple(f"transforms_{split}.json" for split in ("train", "val", "test"))
 
 

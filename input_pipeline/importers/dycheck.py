@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline.cameras import check_field, rigid
+from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, View, make_capture, make_view
 from input_pipeline.footage import picture_named
 from input_pipeline.importers.rig import one_lens
+from input_pipeline.opening import check_field
 from input_pipeline.plain_files import field, field_number, field_numbers, load_json
 
-NEEDS = "dataset.json, metadata.json, camera/*.json and rgb/1x (or 2x, 4x, 8x)"
 SCALES = ("1x", "2x", "4x", "8x", "16x")
 # Of most of these captures, where extra.json does not say.
 DEFAULT_FPS = 15.0

@@ -7,12 +7,11 @@ skeletons and the sparse views beside them are not read.
 
 from pathlib import Path
 
-from input_pipeline.cameras import check_field
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import to_opencv
+from input_pipeline.opening import check_field
 from input_pipeline.plain_files import field, field_number, field_numbers, load_json
 
-NEEDS = "cameras.json with K, camera_to_world and video of each camera, and videos/dense/NN.mp4"
 FILE = "cameras.json"
 FILMS = "videos/dense"
 MODEL = "OPENCV"

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline.cameras import check_field
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import natural
 from input_pipeline.importers.colmap_files import Lens, model_files, read_model
 from input_pipeline.importers.rig import one_lens
+from input_pipeline.opening import check_field
 
-NEEDS = "colmap_0, colmap_1, ... each with images/camNN.png and sparse/0"
 DEFAULT_FPS = 30.0
 
 
@@ -33,7 +32,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     """
     model = None
     borrowed = 0
-    films: dict[str, list[tuple[float, Path, Lens, np.ndarray]]] = {}
+    rate = fps or DEFAULT_FPS
+    films: dict[str, list[tuple[int, Path, Lens, np.ndarray]]] = {}
     folders = _instants(path)
     for number, folder in folders:
         project = folder / "sparse" / "0"
@@ -43,24 +43,19 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             borrowed += 1
         lenses, images = model
         for image in images:
-            time = number / (fps or DEFAULT_FPS)
-            frame = (
-                time,
-                folder / "images" / image.name,
-                lenses[image.camera],
-                image.world_to_camera,
-            )
-            films.setdefault(Path(image.name).stem, []).append(frame)
+            file = folder / "images" / image.name
+            frame = (number, file, lenses[image.camera], image.world_to_camera)
+            films.setdefault(file.stem, []).append(frame)
     views = []
     for camera in sorted(films, key=natural):
-        times, files, cameras, poses = zip(*films[camera], strict=True)
+        numbers, files, cameras, poses = zip(*films[camera], strict=True)
         found = f"it at {len(files)} of {len(folders)} instants"
         check_field(f"camera {camera}", len(files) == len(folders), found, "it at all")
-        lens = one_lens([lens.intrinsics for lens in cameras], f"camera {camera}")
-        lens = cameras[0]._replace(intrinsics=lens)
+        one_lens([lens.intrinsics for lens in cameras], f"camera {camera}")
+        times = [number / rate for number in numbers]
+        lens = cameras[0]._asdict()
         pose = np.stack(poses)
-        view = make_view(camera, files, world_to_camera=pose, timestamps=times, **lens._asdict())
-        views.append(view)
+        views.append(make_view(camera, files, world_to_camera=pose, timestamps=times, **lens))
     notes = [] if fps else [f"no --fps given: assuming {DEFAULT_FPS:g} instants a second"]
     if borrowed:
         notes += [f"{borrowed} instants have no cameras of their own and take those before them"]

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline.cameras import check_field
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import homogeneous, to_opencv
 from input_pipeline.footage import PICTURES, VIDEOS, first_file, listed, natural
 from input_pipeline.importers.rig import check_lengths
 from input_pipeline.lenses import lens_matrix
+from input_pipeline.opening import check_field
 from input_pipeline.plain_files import load_array
 
-NEEDS = "poses_bounds.npy, and one video (cam*.mp4), picture (images/) or folder (cam*/) a row"
 FILE = "poses_bounds.npy"
 # As LLFF's scripts name folders of reduced pictures.
 PHOTO_FOLDERS = ("images", "images_2", "images_4", "images_8")
@@ -38,7 +37,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     file = path / FILE
     table = load_array(file, "(n 17)")
     real = table.dtype.kind in "fiu" and table.shape[1:] == (17,) and np.isfinite(table).all()
-    check_field(f"{file}", real, f"{table.dtype} {table.shape}", "finite (n 17)")
+    check_field(file, real, f"{table.dtype} {table.shape}", "finite (n 17)")
     films = _films(path, len(table))
     poses = table[:, :15].reshape(-1, 3, 5).astype(np.float64)
     rows = dict(zip(sorted(films), poses, strict=True))
@@ -75,6 +74,6 @@ def _films(path: Path, count: int) -> dict[Path, list[Path]]:
     choices.append({f: files for f, files in frames.items() if files})
     films = next((films for films in choices if len(films) == count), {})
     counts = " or ".join(str(len(films)) for films in choices if films) or "0"
-    check_field(f"{path}", films, f"{count} poses and {counts} videos or pictures", "as many")
+    check_field(path, films, f"{count} poses and {counts} videos or pictures", "as many")
     check_lengths({film.name: tuple(files) for film, files in films.items()}, path)
     return films

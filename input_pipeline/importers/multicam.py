@@ -11,15 +11,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from input_pipeline.cameras import check_field
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import to_opencv
 from input_pipeline.footage import find_footage, first_file, natural, picture_size
 from input_pipeline.importers.rig import pair
 from input_pipeline.lenses import lens_matrix
+from input_pipeline.opening import check_field
 from input_pipeline.plain_files import load_json, numbers
 
-NEEDS = "cameras/camera_extrinsics.json, videos/camNN.mp4, in a folder like f24_aperture5/scene1"
 CENTIMETRE_METRES = 0.01
 # Both ways.
 SENSOR_MILLIMETRES = 23.76
@@ -59,7 +58,7 @@ def named_focal_length(path: Path) -> float:
     named = [re.match(r"f(\d+(?:\.\d+)?)_aperture", part) for part in path.resolve().parts]
     focal = next((float(found[1]) for found in reversed(named) if found), None)
     expected = "a folder above named like f24_aperture5: the focal length is nowhere else"
-    check_field(f"{path}", focal is not None, "no focal length", expected)
+    check_field(path, focal is not None, "no focal length", expected)
     return focal or 0.0
 
 
@@ -79,7 +78,7 @@ def read_rig_poses(file: Path) -> dict[str, Float64[np.ndarray, "t 4 4"]]:
     table = load_json(file)
     frames = sorted(table, key=natural)
     names = [f"frame{index}" for index in range(len(frames))]
-    check_field(f"{file}", frames == names, f"{frames[:3]}...", f"{names[:3]}... without gaps")
+    check_field(file, frames == names, f"{frames[:3]}...", f"{names[:3]}... without gaps")
     poses = {}
     for camera in table["frame0"]:
         rows = [_matrix(table[frame].get(camera), f"{file}, {frame}, {camera}") for frame in frames]

@@ -1,4 +1,4 @@
-"""OpenCV calibrations, as six programs write them.
+"""OpenCV calibrations (.toml, .yaml, .yml, .json) of six programs, here or in calibration/.
 
     OpenCV      FileStorage, YAML or JSON: a table of cameras, or a file named as its camera
     aniposelib  calibration.toml, [cam_0] with name (freemocap writes the same)
@@ -7,11 +7,12 @@
     EasyMocap   intri.yml and extri.yml, with K_NAME, dist_NAME, R_NAME or Rot_NAME, T_NAME
     Kalibr      camchain.yaml, T_cn_cnm1 from each camera to the next
 
-The unit is known of Pose2Sim and Kalibr, metres. Cameras that their file says to `ignore` are left
-out. OpenCV's pixel centres are whole numbers, ours lie at +0.5: half a pixel is added to cx and cy.
-Names of the fields differ from program to program, see `NAMES`. Fields mark lenses of cv2.fisheye:
-`fisheye` of aniposelib, Pose2Sim and caliscope, `fisheye_model` of OpenCV's own camera_calibration,
-`distortion_model: equidistant` of ROS and Kalibr.
+Videos lie beside them or in videos/. The unit is known of Pose2Sim and Kalibr, metres. Cameras that
+their file says to `ignore` are left out. OpenCV's pixel centres are whole numbers, ours lie at
++0.5: half a pixel is added to cx and cy. Names of the fields differ from program to program, see
+`NAMES`. Fields mark lenses of cv2.fisheye: `fisheye` of aniposelib, Pose2Sim and caliscope,
+`fisheye_model` of OpenCV's own camera_calibration, `distortion_model: equidistant` of ROS and
+Kalibr.
 """
 
 import tomllib
@@ -23,18 +24,14 @@ import cv2
 import numpy as np
 import yaml
 
-from input_pipeline.cameras import check_field, rigid
+from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, make_capture
 from input_pipeline.footage import natural
 from input_pipeline.importers.rig import CalibratedCamera, make_rig
 from input_pipeline.lenses import lens_matrix
-from input_pipeline.opening import read_regular
+from input_pipeline.opening import check_field, read_regular
 from input_pipeline.plain_files import field, field_numbers, load_json, numbers
 
-NEEDS = (
-    "cameras with matrix, R (or rvec) and t, in one .toml, .yaml or .json file or one a camera, "
-    "here or in calibration/, and videos here or in videos/"
-)
 ENDINGS = (".toml", ".yaml", ".yml", ".json")
 # Larger files are no calibrations.
 MOST_BYTES = 1 << 22
@@ -57,8 +54,8 @@ FISHEYE_MODELS = ("fisheye", "equidistant", "opencv_fisheye")
 FISHEYE_FLAGS = ("fisheye", "fisheye_model")
 HALF_A_PIXEL = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
 Tables = dict[Path, Any]
+# File, name and fields of cameras.
 Entries = list[tuple[Path, str, Mapping[str, Any]]]
-"""File, name and fields of cameras."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -97,7 +94,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     else:
         found = ", ".join(str(file.relative_to(path)) for file in tables)
         one = len(tables) == 1
-        check_field(f"{path}", one, f"calibrations {found}", "one: move the others away")
+        check_field(path, one, f"calibrations {found}", "one: move the others away")
         ((file, table),) = tables.items()
         is_kalibr = _is_kalibr(table)
         entries = _kalibr(file, table) if is_kalibr else _named(file, table)
@@ -105,7 +102,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         in_metres = is_kalibr or is_pose2sim
     cameras: dict[str, CalibratedCamera] = {}
     for file, name, entry in entries:
-        check_field(f"{file}", name not in cameras, f"camera {name} twice", "a name for each")
+        check_field(file, name not in cameras, f"camera {name} twice", "a name for each")
         if not entry.get("ignore", False):
             cameras[name] = _camera(entry, f"{file}, camera {name}")._replace(fps=fps)
     return [make_capture(path.name, make_rig(path, cameras), unit=float(in_metres))]

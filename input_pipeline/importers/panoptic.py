@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline.cameras import check_field
 from input_pipeline.capture import Capture, View, make_capture, make_view
 from input_pipeline.footage import first_file
 from input_pipeline.importers.rig import one_lens
+from input_pipeline.opening import check_field
 from input_pipeline.plain_files import field, load_json, numbers
 
-NEEDS = "train_meta.json with w, h, k, w2c, fn, cam_id, and the pictures in ims/"
 FILES = ("train_meta.json", "test_meta.json")
 LISTS = ("k", "w2c", "fn", "cam_id")
 DEFAULT_FPS = 30.0
@@ -43,7 +42,7 @@ def _views(path: Path, file: Path, fps: float) -> list[View]:
     cameras_per_instant = {len(instant) for values in lists for instant in values}
     fits = len({len(values) for values in lists}) == len(cameras_per_instant) == 1
     lengths = ", ".join(f"{name} {len(values)}" for name, values in zip(LISTS, lists, strict=True))
-    check_field(f"{file}", fits, f"{lengths} instants", "cameras in each")
+    check_field(file, fits, f"{lengths} instants", "cameras in each")
     frames: dict[str, list[tuple]] = {}
     for instant in zip(*lists, strict=True):
         for lens, pose, picture, camera in zip(*instant, strict=True):

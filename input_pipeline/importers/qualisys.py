@@ -11,13 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline.cameras import check_field, rigid
+from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, make_capture
 from input_pipeline.importers.rig import CalibratedCamera, make_rig
-from input_pipeline.opening import open_regular
+from input_pipeline.opening import check_field, open_regular
 from input_pipeline.plain_files import field, numbers
-
-NEEDS = "one *.qca.txt, here or in calibration/, and videos here or in videos/"
 
 
 def matches(path: Path) -> Path | None:
@@ -33,7 +31,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     """
     files = _calibrations(path)
     found = f"calibrations {', '.join(map(str, files))}"
-    check_field(f"{path}", len(files) == 1, found, "one: move the others away")
+    check_field(path, len(files) == 1, found, "one: move the others away")
     cameras = {name: c._replace(fps=fps) for name, c in read_qca(files[0]).items()}
     return [make_capture(path.name, make_rig(path, cameras), unit=1.0)]
 
@@ -53,7 +51,7 @@ def read_qca(file: Path) -> dict[str, CalibratedCamera]:
             cameras = xml.parse(opened).getroot().findall("cameras/camera")
     except (OSError, xml.ParseError) as error:
         raise ValueError(f"{file}: found no readable XML ({error}), expected qca.txt") from None
-    check_field(f"{file}", cameras, "no cameras", "cameras/camera")
+    check_field(file, cameras, "no cameras", "cameras/camera")
     return {camera.get("serial", "?"): _camera(camera, file) for camera in cameras}
 
 

@@ -1,19 +1,19 @@
-"""ReCamMaster's results: cam_typeN/videoM.mp4, a film along trajectory N of each source video M.
+"""ReCamMaster's results: cam_typeN/videoM.mp4, beside them cameras/camera_extrinsics.json.
 
-They come without cameras: these are `camNN` of the camera_extrinsics.json that they were made with,
-as `multicam` reads it, recognized by the first frame, where every film has the source's own view
-(https://github.com/KwaiVGI/ReCamMaster). The focal length is in the name of a folder above.
+A film goes along trajectory N of each source video M. They come without cameras: these are `camNN`
+of the camera_extrinsics.json that they were made with, as `multicam` reads it, recognized by the
+first frame, where every film has the source's own view (https://github.com/KwaiVGI/ReCamMaster).
+The focal length is in the name of a folder above.
 """
 
 import re
 from pathlib import Path
 
-from input_pipeline.cameras import check_field, invert
+from input_pipeline.cameras import invert
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import VIDEOS, first_file, listed, natural, picture_size
+from input_pipeline.footage import VIDEOS, first_file, natural, picture_size
 from input_pipeline.importers import multicam
-
-NEEDS = f"cam_typeN/videoM.mp4, and beside them {multicam.FILES[0]}"
+from input_pipeline.opening import check_field
 
 
 def matches(path: Path) -> Path | None:
@@ -39,7 +39,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         views = []
         for film in films:
             name = f"cam{int(film.parent.name.removeprefix('cam_type')):02d}"
-            check_field(f"{file}", name in poses, f"no {name}", f"it for {film}")
+            check_field(file, name in poses, f"no {name}", f"it for {film}")
             moving = poses[name] @ invert(poses[name][0])
             lens = multicam.lens(focal, picture_size(film))
             views.append(make_view(name, [film], lens, moving, fps=fps))
@@ -56,10 +56,10 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 
 def _films(path: Path) -> dict[str, list[Path]]:
     """Return the films of each source video, in order of the trajectories."""
-    folders = [f for f in path.glob("cam_type*") if re.fullmatch(r"cam_type\d+", f.name)]
     films: dict[str, list[Path]] = {}
-    for folder in sorted(folders, key=natural):
-        for film in listed(folder, VIDEOS):
-            if re.fullmatch(r"video\d+", film.stem):
-                films.setdefault(film.stem, []).append(film)
-    return dict(sorted(films.items(), key=lambda item: natural(item[0])))
+    found = path.glob("cam_type*/video*")
+    for film in sorted(found, key=lambda film: (natural(film), natural(film.parent))):
+        place = f"{film.parent.name}/{film.stem}"
+        if film.suffix.lower() in VIDEOS and re.fullmatch(r"cam_type\d+/video\d+", place):
+            films.setdefault(film.stem, []).append(film)
+    return films

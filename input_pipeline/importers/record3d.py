@@ -1,4 +1,6 @@
-"""Record3D: a .r3d file of an iPhone or iPad, one camera with measured depth.
+"""Record3D: a .r3d file with metadata, rgbd/N.jpg and rgbd/N.depth.
+
+It is of an iPhone or iPad, one camera with measured depth.
 
 The file is a zip archive, which may have been unpacked. `metadata` (JSON) holds a pose a picture,
 [qx qy qz qw tx ty tz] of camera to world in OpenGL axes and metres, the lens `K` by columns for
@@ -19,15 +21,13 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from input_pipeline.cameras import check_field
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import from_quaternions, to_opencv
 from input_pipeline.footage import listed
 from input_pipeline.lenses import median_lens
-from input_pipeline.opening import damage_of, open_regular
+from input_pipeline.opening import check_field, damage_of, open_regular
 from input_pipeline.plain_files import check_members, field_number, field_numbers, load_json
 
-NEEDS = "metadata and rgbd/N.jpg, rgbd/N.depth, of a .r3d file"
 # Of an archive, what is read.
 MEMBER = re.compile(r"metadata|rgbd/[0-9]{1,9}\.(jpg|depth)")
 
@@ -61,7 +61,8 @@ def unpacked(path: Path) -> Iterator[Path]:
         folder = Path(above) / path.name
         try:
             _extract(path, folder)
-            check_field(f"{path}", matches(folder), "no metadata or no rgbd", NEEDS)
+            expected = "metadata, rgbd/N.jpg and rgbd/N.depth"
+            check_field(path, matches(folder), "others", expected)
             yield folder
         except ValueError as error:
             error.args = (str(error).replace(str(folder), str(path)),)

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from input_pipeline.cameras import check_field
 from input_pipeline.capture import View, make_view
 from input_pipeline.footage import VIDEOS, find_footage, natural
+from input_pipeline.opening import check_field
 
 Films = Mapping[str, tuple[Path, ...]]
 
@@ -80,7 +80,7 @@ def pair(films: Films, cameras: Sequence[str], where: Path) -> dict[str, str]:
     found += f"; without a camera: {', '.join(unpaired)}" * bool(unpaired)
     found += f"; without a film: {', '.join(bare)}" * bool(bare)
     fits = not unpaired and not bare and len(films) == len(cameras)
-    check_field(f"{where}", fits, found, "one film of its name for each camera")
+    check_field(where, fits, found, "one film of its name for each camera")
     return pairs
 
 
@@ -104,7 +104,7 @@ def check_lengths(films: Films, where: Path) -> None:
     }
     found = ", ".join(f"{name} {count}" for name, count in counts.items())
     equal = len(set(counts.values())) <= 1
-    check_field(f"{where}", equal, f"pictures {found}", "as many for each camera")
+    check_field(where, equal, f"pictures {found}", "as many for each camera")
 
 
 def one_lens(

@@ -1,4 +1,6 @@
-"""Stray Scanner: the folder of an iPhone or iPad with LiDAR, one camera with depth by ARKit.
+"""Stray Scanner: rgb.mp4, odometry.csv, camera_matrix.csv, depth/N.png, confidence/N.png.
+
+It is the folder of an iPhone or iPad with LiDAR, one camera with depth by ARKit.
 
 rgb.mp4 has a frame a row of odometry.csv: timestamp (seconds), frame (the number in the names of
 depth/ and confidence/), the camera's place x y z (metres) and rotation qx qy qz qw, camera to world
@@ -14,18 +16,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from input_pipeline.cameras import check_field
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import from_quaternions, to_opencv
 from input_pipeline.footage import picture_size
 from input_pipeline.lenses import median_lens
-from input_pipeline.opening import read_regular
+from input_pipeline.opening import check_field, read_regular
 from input_pipeline.plain_files import numbers
 from input_pipeline.video_files import frame_times
 
 FILES = ("odometry.csv", "rgb.mp4", "camera_matrix.csv")
 FOLDERS = ("depth", "confidence")
-NEEDS = "rgb.mp4, odometry.csv, camera_matrix.csv, depth/N.png and confidence/N.png"
 COLUMNS = ("timestamp", "frame", "x", "y", "z", "qx", "qy", "qz", "qw")
 LENS = ("fx", "fy", "cx", "cy")
 MILLIMETRES = 0.001
@@ -90,8 +90,8 @@ def _odometry(file: Path) -> dict[str, Float[np.ndarray, " n"]]:
     """Return the columns by name."""
     header, *rows = _table(file)
     found = ", ".join(header)[:80] or "nothing"
-    check_field(f"{file}", set(COLUMNS) <= set(header), found, f"columns {', '.join(COLUMNS)}")
-    check_field(f"{file}", rows, "no pose", "a row a frame")
+    check_field(file, set(COLUMNS) <= set(header), found, f"columns {', '.join(COLUMNS)}")
+    check_field(file, rows, "no pose", "a row a frame")
     named_rows = [dict(zip(header, row, strict=False)) for row in rows]
     return {
         name: numbers([row.get(name) for row in named_rows], (len(rows),), f"{file}, {name}")
@@ -141,4 +141,4 @@ def _check_size(path: Path, lens: Float[np.ndarray, "3 3"], size: tuple[int, int
     x, y = lens[:2, 2]
     is_central = np.abs(np.array([x / width, y / height]) - 0.5).max() <= most_off_centre
     found = f"the lens's centre at {x:.0f}, {y:.0f} of a film of {width}x{height}"
-    check_field(f"{path}", is_central, found, "it in the middle, of rgb.mp4 as recorded")
+    check_field(path, is_central, found, "it in the middle, of rgb.mp4 as recorded")

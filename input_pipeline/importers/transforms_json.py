@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline.cameras import check_field
 from input_pipeline.capture import Capture, View, make_capture, make_view
 from input_pipeline.conventions import homogeneous, to_opencv
 from input_pipeline.footage import first_file, natural, picture_named, picture_size
 from input_pipeline.lenses import lens_matrix
+from input_pipeline.opening import check_field
 from input_pipeline.plain_files import field, field_number, load_json, numbers
 
-NEEDS = "transforms.json with frames[].file_path and frames[].transform_matrix"
 FILE = "transforms.json"
 FISHEYE = "OPENCV_FISHEYE"
 LENSES = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "SIMPLE_RADIAL", "RADIAL", FISHEYE)
@@ -52,7 +51,7 @@ def read_transforms(file: Path, scene_id: str, fps: float | None) -> Capture:
         frame["file"] = picture_named(file.parent / field(frame, "file_path", frame["where"]))
     timed = sum("time" in frame for frame in frames)
     found = f"a time in {timed} of {len(frames)} frames"
-    check_field(f"{file}", timed in (0, len(frames)), found, "it in all or none")
+    check_field(file, timed in (0, len(frames)), found, "it in all or none")
     if timed:
         films = _films(file, frames)
     else:
@@ -140,7 +139,7 @@ def _films(file: Path, frames: list[dict]) -> dict[str, list[dict]]:
             shared.setdefault(named[1] if named else "", []).append(frame)
         once = not any(map(_repeats, shared.values())) and shared.keys().isdisjoint(films)
         found = f"times twice among the frames of folder {folder}"
-        check_field(f"{file}", once, found, "a folder for each camera, or names like cam00_0041")
+        check_field(file, once, found, "a folder for each camera, or names like cam00_0041")
         films |= {name: shared[name] for name in sorted(shared, key=natural)}
     return films
 

@@ -13,8 +13,6 @@ from pathlib import Path
 from input_pipeline.capture import Capture
 from input_pipeline.footage import VIDEOS, listed
 
-NEEDS = "cameras, which no file here tells"
-
 
 def matches(path: Path) -> Path | None:
     """Return a film that a generator named."""

@@ -24,6 +24,11 @@ class ProceduralClips:
     """One clip of each of the scenes `first`, `first + 1`, ...; see `procedural_scene`.
 
     The source alone has depth, or all views do. Half floats hold it to 11 bits.
+
+    Attributes:
+      masks: write masks of the people in every view.
+      textures: folder of pictures and videos that half of the surfaces of rich worlds take colours
+        from.
     """
 
     first: int
@@ -35,9 +40,7 @@ class ProceduralClips:
     all_depth: bool = False
     worlds: Worlds = "simple"
     masks: bool = False
-    """Write masks of the people in every view."""
     textures: str = ""
-    """Folder of pictures and videos that half of the surfaces of rich worlds take colours from."""
 
     @property
     def scene_ids(self) -> list[str]:

@@ -13,18 +13,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt32
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from input_pipeline.cameras import check_field, rigid
-from input_pipeline.opening import read_regular
+from input_pipeline.cameras import rigid
+from input_pipeline.opening import check_field, read_regular
 from input_pipeline.plain_files import parse_json
 
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 ATTRIBUTES = {"POSITION", "TEXCOORD_0", "JOINTS_0", "WEIGHTS_0"}
 REST = {"translation": [0, 0, 0], "rotation": [0, 0, 0, 1], "scale": [1, 1, 1]}
+# Of what files point to: negative numbers become large ones, which numpy refuses.
+INDEX = np.uint32
 # In float32 numbers up to here keep millimetres of a kilometre.
 LARGEST = 1e6
 
@@ -32,7 +34,7 @@ LARGEST = 1e6
 class Channel(NamedTuple):
     """One animated property of one node."""
 
-    node: int
+    node: np.uint32
     # In `REST`.
     path: str
     # Seconds, ascending.
@@ -59,14 +61,14 @@ class SkinnedMesh(NamedTuple):
     # Bind pose.
     positions: Float[np.ndarray, "p 3"]
     texcoords: Float[np.ndarray, "p 2"]
-    triangles: Int[np.ndarray, "f 3"]
+    triangles: UInt32[np.ndarray, "f 3"]
     # sRGB in [0, 1].
     texture: Float[np.ndarray, "y x 3"]
     # Indices into `joint_nodes`.
-    joints: Int[np.ndarray, "p 4"]
+    joints: UInt32[np.ndarray, "p 4"]
     # Sum to 1.
     weights: Float[np.ndarray, "p 4"]
-    joint_nodes: Int[np.ndarray, "j"]
+    joint_nodes: UInt32[np.ndarray, "j"]
     inverse_bind: Float[np.ndarray, "j 4 4"]
     nodes: Nodes
     animations: dict[str, list[Channel]]
@@ -98,7 +100,7 @@ class _Glb:
         data = read_regular(path)
         magic, version, size, length = struct.unpack("<4sIII", data[:16].ljust(16, b"\0"))
         whole = (magic, version, size) == (b"glTF", 2, len(data))
-        check_field(f"{path}", whole, f"{len(data)} bytes", "a whole binary glTF 2 file")
+        check_field(path, whole, f"{len(data)} bytes", "a whole binary glTF 2 file")
         self.document: dict[str, Any] = parse_json(data[20 : 20 + length], f"{path}, first chunk")
         self.binary = data[28 + length :]
 
@@ -142,18 +144,18 @@ def _read_mesh(glb: _Glb, where: str) -> SkinnedMesh:
     picture = Image.open(io.BytesIO(glb.view(image))).convert("RGB")
 
     positions = glb.array(attributes["POSITION"]).astype(np.float64)
-    corners = np.arange(len(positions))
+    corners = np.arange(len(positions), dtype=INDEX)
     if "indices" in primitive:
-        corners = glb.array(primitive["indices"]).astype(np.int64)
+        corners = glb.array(primitive["indices"]).astype(INDEX)
     weights = glb.array(attributes["WEIGHTS_0"]).astype(np.float64)
     return SkinnedMesh(
         positions=positions,
         texcoords=glb.array(attributes["TEXCOORD_0"]).astype(np.float64),
         triangles=corners.reshape(-1, 3),
         texture=np.asarray(picture, np.float32) / 255,
-        joints=glb.array(attributes["JOINTS_0"]).astype(np.int64),
+        joints=glb.array(attributes["JOINTS_0"]).astype(INDEX),
         weights=weights / weights.sum(1, keepdims=True),
-        joint_nodes=np.asarray(skin["joints"]),
+        joint_nodes=np.array(skin["joints"], INDEX),
         # glTF stores matrices by columns.
         inverse_bind=glb.array(skin["inverseBindMatrices"]).reshape(-1, 4, 4).swapaxes(1, 2),
         nodes=_read_nodes(nodes),
@@ -167,10 +169,7 @@ def _read_mesh(glb: _Glb, where: str) -> SkinnedMesh:
 def _read_nodes(nodes: list[dict[str, Any]]) -> Nodes:
     parent = np.full(len(nodes), -1)
     for i, node in enumerate(nodes):
-        if node.get("children"):
-            children = np.array(node["children"], np.int64)
-            _check_indices("children of nodes", children, len(nodes))
-            parent[children] = i
+        parent[np.array(node.get("children", []), INDEX)] = i
     columns = {
         name: np.array([node.get(name, default) for node in nodes], np.float64)
         for name, default in REST.items()
@@ -190,42 +189,34 @@ def _read_animation(glb: _Glb, animation: dict[str, Any], where: str) -> list[Ch
             known = kind in ("LINEAR", "STEP")
             check_field(where, known, f"{kind} animation", "LINEAR or STEP")
             step = kind == "STEP"
-            channels.append(Channel(target["node"], target["path"], times, values, step))
+            node = INDEX(target["node"])
+            channels.append(Channel(node, target["path"], times, values, step))
     return channels
 
 
 def _check(mesh: SkinnedMesh) -> None:
-    """Refuse indices that point nowhere and numbers that cannot be rendered."""
-    nodes = len(mesh.nodes.parent)
-    _check_indices("vertices of triangles", mesh.triangles, len(mesh.positions))
-    _check_indices("joints of vertices", mesh.joints, len(mesh.joint_nodes))
-    _check_indices("nodes of joints", mesh.joint_nodes, nodes)
-    _check_bounded("texture coordinates", mesh.texcoords)
+    """Refuse numbers that cannot be rendered; numpy refuses indices that point nowhere."""
+    _check_bounded("corners", mesh.positions[mesh.triangles])
+    _check_bounded("texture coordinates", mesh.texcoords[mesh.triangles])
     for name, channels in mesh.animations.items():
-        if not channels:
-            raise ValueError(f"animation {name} of no node")
         for channel in channels:
             times = channel.times
-            _check_indices("animated nodes", np.array([channel.node]), nodes)
             _check_bounded("times of key frames", times)
             _check_bounded("values of key frames", channel.values)
-            rest = getattr(mesh.nodes, channel.path)
-            ascends = times.size and times[0] >= 0 and (np.diff(times) > 0).all() and times[-1] > 0
-            if not ascends or channel.values.shape != (len(times), rest.shape[1]):
+            rest = getattr(mesh.nodes, channel.path)[channel.node]
+            ascends = times[0] >= 0 and (np.diff(times) > 0).all() and times[-1] > 0
+            if not ascends or channel.values.shape != (len(times), len(rest)):
                 found = f"{len(times)} key frames, values of shape {channel.values.shape}"
                 raise ValueError(f"animation {name}: {found}, or times that do not ascend")
+        if not channels:
+            raise ValueError(f"animation {name} of no node")
     # What is not finite makes vertices that are not.
     with np.errstate(all="ignore"):
         _check_bounded("vertices at rest", skinned_positions(mesh))
 
 
-def _check_indices(name: str, values: np.ndarray, count: int) -> None:
-    if not values.size or values.min() < 0 or values.max() >= count:
-        raise ValueError(f"{name} {values!r:.60} for {count} of them")
-
-
 def _check_bounded(name: str, values: np.ndarray) -> None:
-    if not (np.abs(values) <= LARGEST).all():
+    if not values.size or not (np.abs(values) <= LARGEST).all():
         raise ValueError(f"{name} that are no numbers of at most {LARGEST:g}")
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from input_pipeline.procedural.shapes import Objects
+from input_pipeline.procedural.shapes import Objects, Scalar
 
 # Ellipsoids of a person.
 PERSON_ELLIPSOIDS = 3
@@ -27,23 +27,23 @@ class Person(NamedTuple):
 
     present: Bool[Array, ""]
     action: Int[Array, ""]
-    height: Float[Array, ""]
+    height: Scalar
     # Of all radii, relative.
-    girth: Float[Array, ""]
+    girth: Scalar
     # x, z: of the circle, or the place to stand.
     middle: Float[Array, "2"]
     # Its radius.
-    circle: Float[Array, ""]
+    circle: Scalar
     # Radians at time 0.
-    heading: Float[Array, ""]
+    heading: Scalar
     # +1 or -1: which way round.
-    side: Float[Array, ""]
+    side: Scalar
     # Radians per second.
-    gait: Float[Array, ""]
-    phase: Float[Array, ""]
+    gait: Scalar
+    phase: Scalar
 
 
-def person_at(person: Person, floor: Float[Array, ""], time: Float[Array, ""]) -> Objects:
+def person_at(person: Person, floor: Scalar, time: Scalar) -> Objects:
     """Return poses and sizes of the eleven parts."""
     hip_offset = 0.05
     shoulder_offset = 0.115

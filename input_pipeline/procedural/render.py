@@ -7,11 +7,13 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from input_pipeline.procedural.shapes import (
     FLOOR_FACE,
+    Numbers,
     Objects,
+    Pixels,
     Traced,
     Vector,
     columns,
@@ -43,7 +45,7 @@ def paint_world(
 
 def _shade(
     world: World, objects: Objects, origin: Vector, traced: Traced
-) -> tuple[Float[Array, "p"], Float[Array, "p"], Float[Array, "p"]]:
+) -> tuple[Pixels, Pixels, Pixels]:
     """Return the share of the second colour, cosine to the light, and how much of it arrives."""
     material = traced[-1]
     is_object = material < OBJECTS
@@ -57,11 +59,11 @@ def _shade(
 
 def _texture(
     world: World,
-    material: Int[Array, "p"],
+    material: Numbers,
     surface: Vector,
     is_object: Bool[Array, "p"],
-    axis: Int[Array, "p"],
-) -> Float[Array, "p"]:
+    axis: Numbers,
+) -> Pixels:
     """Six solid textures with smooth edges: the share of the second of two colours."""
     m = world.materials
     numbers = [m.kind[:, None].astype(jnp.float32), m.frequency[:, None], m.phase]
@@ -82,7 +84,7 @@ def _texture(
     return jnp.select([kind == i for i in range(5)], choices, 0.2 * noise)
 
 
-def _shadow(world: World, objects: Objects, position: Vector) -> Float[Array, "p"]:
+def _shadow(world: World, objects: Objects, position: Vector) -> Pixels:
     """Return the light on the floor: soft blobs below the objects, fainter with height."""
     height = jnp.maximum(world.room_max[1] - objects.center[:, 1], 0.0)
     inverse = 1 / (objects.size[:, 0] + 0.06 + 0.3 * height) ** 2

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from input_pipeline.procedural import people
-from input_pipeline.procedural.shapes import Objects, Spans
+from input_pipeline.procedural.shapes import Objects, Scalar, Spans
 from input_pipeline.procedural.world import (
     ROOM_FACES,
     Uniform,
@@ -107,8 +107,8 @@ class RichWorld(NamedTuple):
     light_colors: Float[Array, "2 3"]
     # Tangent of the angular radius.
     softness: Float[Array, "2"]
-    ambient: Float[Array, ""]
-    exposure: Float[Array, ""]
+    ambient: Scalar
+    exposure: Scalar
 
 
 def sample_rich_world(key: PRNGKeyArray) -> RichWorld:
@@ -147,7 +147,7 @@ def sample_rich_world(key: PRNGKeyArray) -> RichWorld:
     )
 
 
-def rich_objects_at(world: RichWorld, time: Float[Array, ""]) -> Objects:
+def rich_objects_at(world: RichWorld, time: Scalar) -> Objects:
     """Return poses and sizes of all primitives at `time` (seconds)."""
     floor = world.room_max[1]
     figures = jax.vmap(lambda person: people.person_at(person, floor, time))(world.people)
@@ -184,7 +184,7 @@ def _people(uniform: Uniform) -> people.Person:
     )
 
 
-def _things(uniform: Uniform, floor: Float[Array, ""]):
+def _things(uniform: Uniform, floor: Scalar):
     """Objects beside people, how they sway and spin, and which are there."""
     ball = uniform((BALL_COUNT, 1), 0.04, 0.12) * uniform((BALL_COUNT, 3), 0.7, 1.3)
     ball_at = jnp.stack(

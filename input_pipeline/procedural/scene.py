@@ -28,7 +28,10 @@ from input_pipeline.procedural.scene_cameras import (
     travelling,
 )
 from input_pipeline.procedural.shapes import (
+    Numbers,
     Objects,
+    Pixels,
+    Scalar,
     Spans,
     Vector,
     camera_rays,
@@ -69,7 +72,7 @@ class FilmedWorld(NamedTuple):
     intrinsics: Float[Array, "3 3"]
     camera_to_world: Float[Array, "v t 4 4"]
     # Median source depth at t = 0.
-    unit: Float[Array, ""]
+    unit: Scalar
 
 
 @jax.default_matmul_precision("highest")
@@ -127,9 +130,9 @@ def picture(
     height: int,
     width: int,
     textures: Float[Array, "n s s 3"] | None,
-    time: Float[Array, ""],
+    time: Scalar,
     pose: Float[Array, "4 4"],
-) -> tuple[Float[Array, "3 p"], Float[Array, "p"], Int[Array, "p"]]:
+) -> tuple[Float[Array, "3 p"], Pixels, Numbers]:
     """Render colours in [0, 1], z-depth and surfaces at pixel centres (+0.5), not antialiased."""
     world = filmed.world
     objects, spans = primitives_at(world, time)
@@ -189,15 +192,15 @@ def image_rays(
 
 
 def visible_surface(
-    world: AnyWorld, time: Float[Array, ""], center: Float[Array, "3"], rays: Vector
-) -> tuple[Float[Array, "p"], Int[Array, "p"]]:
+    world: AnyWorld, time: Scalar, center: Float[Array, "3"], rays: Vector
+) -> tuple[Pixels, Numbers]:
     """Return depth and number of the surfaces seen: primitives first, then faces of the room."""
     objects, spans = primitives_at(world, time)
     room = world.room_min, world.room_max
     return first_surface(objects, spans, world.present, room, columns(center), rays)
 
 
-def primitives_at(world: AnyWorld, time: Float[Array, ""]) -> tuple[Objects, Spans]:
+def primitives_at(world: AnyWorld, time: Scalar) -> tuple[Objects, Spans]:
     """Return the primitives at one instant, and their shapes."""
     if isinstance(world, rich.RichWorld):
         return rich.rich_objects_at(world, time), rich.SPANS

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from input_pipeline.procedural.rich_world import RichWorld
+from input_pipeline.procedural.shapes import Scalar
 from input_pipeline.procedural.world import World
 
 AnyWorld = World | RichWorld
@@ -52,7 +53,7 @@ def target_cameras(
     key: PRNGKeyArray,
     world: AnyWorld,
     source: Float[Array, "4 4"],
-    unit: Float[Array, ""],
+    unit: Scalar,
     count: int,
     azimuths: Float[Array, "targets"] | None,
     orbit: bool,
@@ -93,7 +94,7 @@ def target_cameras(
 
 
 def travelling(
-    key: PRNGKeyArray, world: AnyWorld, poses: Float[Array, "n t 4 4"], distance: Float[Array, ""]
+    key: PRNGKeyArray, world: AnyWorld, poses: Float[Array, "n t 4 4"], distance: Scalar
 ) -> Float[Array, "n t 4 4"]:
     """Move the target cameras in half of the scenes; each keeps looking at the same point."""
     count, frames = poses.shape[:2]

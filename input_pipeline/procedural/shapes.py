@@ -19,6 +19,10 @@ from jaxtyping import Array, Bool, Float, Int
 MISSED_DEPTH = 1e4
 # Of the faces of a room, the one at +y.
 FLOOR_FACE = 3
+Scalar = Float[Array, ""]
+# A number, or a whole number, of each of p pixels.
+Pixels = Float[Array, "p"]
+Numbers = Int[Array, "p"]
 
 
 class Vector(NamedTuple):
@@ -29,8 +33,8 @@ class Vector(NamedTuple):
     z: Array
 
 
-Traced = tuple[Vector, Float[Array, "p"], Int[Array, "p"]]
-"""Rays, the z-depth of what each sees first, and its number: primitives, then faces."""
+# Rays, the z-depth of what each sees first, and its number: primitives, then faces.
+Traced = tuple[Vector, Pixels, Numbers]
 
 
 class Objects(NamedTuple):
@@ -91,7 +95,7 @@ def rows(rotation: Float[Array, "*s 3 3"]) -> list[Vector]:
     return [columns(rotation[..., i, :]) for i in range(3)]
 
 
-def lookup(table: Float[Array, "m c"], which: Int[Array, "p"]) -> list[Float[Array, "p"]]:
+def lookup(table: Float[Array, "m c"], which: Numbers) -> list[Pixels]:
     """table[which], one array per column: a gather of rows takes twice as long."""
     return [table[:, c][which] for c in range(table.shape[1])]
 
@@ -122,7 +126,7 @@ def camera_rays(intrinsics: Float[Array, "3 3"], height: int, width: int) -> Vec
 
 def nearest_object(
     objects: Objects, spans: Spans, present: Array, origin: Vector, rays: Vector
-) -> tuple[Float[Array, "p"], Int[Array, "p"]]:
+) -> tuple[Pixels, Numbers]:
     """Return the depth and index of the first object along every ray, or `MISSED_DEPTH`."""
     # Depth: nearer hits count as none.
     nearest_hit = 0.02
@@ -163,7 +167,7 @@ def first_surface(
     room: tuple[Float[Array, "3"], Float[Array, "3"]],
     origin: Vector,
     rays: Vector,
-) -> tuple[Float[Array, "p"], Int[Array, "p"]]:
+) -> tuple[Pixels, Numbers]:
     """Return depth and number of what rays hit first: objects, then the faces of the room."""
     object_depth, which = nearest_object(objects, spans, present, origin, rays)
     room_depth, face = _room_exit(columns(room[0]), columns(room[1]), origin, rays)
@@ -185,7 +189,7 @@ def _room_exit(low: Vector, high: Vector, origin: Vector, rays: Vector):
     return depth, axis * 2 + sign
 
 
-def _local_normal(which: Int[Array, "p"], spans: Spans, local: Vector, size: Vector) -> Vector:
+def _local_normal(which: Numbers, spans: Spans, local: Vector, size: Vector) -> Vector:
     """Return the unit outward normal at a point of the surface, both in the object's frame."""
     ratio = [jnp.abs(x) / (s + 1e-9) for x, s in zip(local, size, strict=True)]
     largest = reduce(jnp.maximum, ratio)
@@ -216,8 +220,8 @@ def surface_points(
     spans: Spans,
     origin: Vector,
     rays: Vector,
-    depth: Float[Array, "p"],
-    which: Int[Array, "p"],
+    depth: Pixels,
+    which: Numbers,
 ) -> Surface:
     """Surfaces of `first_surface`: `which` counts the objects and then the faces of the room."""
     count = sum(spans)

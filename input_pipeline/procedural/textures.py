@@ -10,13 +10,13 @@ from operator import add, sub
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from input_pipeline.procedural.rich_world import TEXTURE_KINDS, RichMaterials
-from input_pipeline.procedural.shapes import Surface, Vector, lookup, smooth
+from input_pipeline.procedural.shapes import Numbers, Pixels, Surface, Vector, lookup, smooth
 
 
-def value_noise(point: Vector) -> Float[Array, "p"]:
+def value_noise(point: Vector) -> Pixels:
     """Trilinear noise on an integer lattice of hashed values in [0, 1]."""
     corner = [jnp.floor(x) for x in point]
     f = [*map(smooth, [*map(sub, point, corner)])]
@@ -27,7 +27,7 @@ def value_noise(point: Vector) -> Float[Array, "p"]:
     return total
 
 
-def hashed(lattice: Vector) -> Float[Array, "p"]:
+def hashed(lattice: Vector) -> Pixels:
     """Return a number in [0, 1] for every point of the integer lattice."""
     x, y, z = (c.astype(jnp.int32).astype(jnp.uint32) for c in lattice)
     h = x * jnp.uint32(0x8DA6B343) ^ y * jnp.uint32(0xD8163841) ^ z * jnp.uint32(0xCB1AB31F)
@@ -37,8 +37,8 @@ def hashed(lattice: Vector) -> Float[Array, "p"]:
 
 
 def texture(
-    materials: RichMaterials, number: Int[Array, "p"], at: Surface, pixel: Float[Array, "p"]
-) -> tuple[Float[Array, "p"], Float[Array, "p"]]:
+    materials: RichMaterials, number: Numbers, at: Surface, pixel: Pixels
+) -> tuple[Pixels, Pixels]:
     """Return share of the second colour and brightness; a pixel is `pixel` wide at the surface."""
     kind, frequency, detail, *phase = lookup(_numbers(materials), number)
     u = Vector(*(x * frequency + p for x, p in zip(at.local, phase, strict=True)))
@@ -77,9 +77,9 @@ def texture(
 def photo_colors(
     textures: Float[Array, "n s s 3"],
     materials: RichMaterials,
-    number: Int[Array, "p"],
+    number: Numbers,
     at: Surface,
-) -> list[Float[Array, "p"]]:
+) -> list[Pixels]:
     """Red, green and blue of the photo on each material, and 1 where there is one, else 0."""
     # Of the materials, where there are photos.
     photo_share = 0.5

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from input_pipeline.procedural.shapes import Objects, Spans
+from input_pipeline.procedural.shapes import Objects, Scalar, Spans
 
 SPANS = Spans(ellipsoids=4, boxes=3, capsules=4)
 OBJECTS = sum(SPANS)
@@ -36,15 +36,15 @@ class Walker(NamedTuple):
     """An articulated figure; scalars of shape ()."""
 
     present: Bool[Array, ""]
-    size: Float[Array, ""]
+    size: Scalar
     # Angular frequency of the limbs.
-    gait: Float[Array, ""]
-    heading: Float[Array, ""]
+    gait: Scalar
+    heading: Scalar
     # Radians per second.
-    turning: Float[Array, ""]
-    speed: Float[Array, ""]
+    turning: Scalar
+    speed: Scalar
     # How far the arms are raised, radians.
-    lift: Float[Array, ""]
+    lift: Scalar
     # x, z.
     start: Float[Array, "2"]
 
@@ -84,8 +84,8 @@ class World(NamedTuple):
     # Unit vector towards the light.
     light: Float[Array, "3"]
     light_color: Float[Array, "3"]
-    ambient: Float[Array, ""]
-    exposure: Float[Array, ""]
+    ambient: Scalar
+    exposure: Scalar
 
 
 def rotation_from_vector(vector: Float[Array, "*s 3"]) -> Float[Array, "*s 3 3"]:
@@ -204,7 +204,7 @@ def random_colors(uniform: Uniform, count: int) -> Float[Array, "m 3"]:
     return (0.2 + 0.8 * value) * (1 - saturation + saturation * rgb)
 
 
-def objects_at(world: World, time: Float[Array, ""]) -> Objects:
+def objects_at(world: World, time: Scalar) -> Objects:
     """Return poses and sizes of all primitives at `time` (seconds)."""
     sway = world.sway * jnp.sin(world.sway_frequency * time + world.sway_phase)
     center = world.center + sway.sum(1)
@@ -223,7 +223,7 @@ def objects_at(world: World, time: Float[Array, ""]) -> Objects:
     )
 
 
-def _walker_at(walker: Walker, floor: Float[Array, ""], time: Float[Array, ""]) -> Objects:
+def _walker_at(walker: Walker, floor: Scalar, time: Scalar) -> Objects:
     """Torso, head, two legs and two arms that swing in opposite phase."""
     scale = walker.size
     leg = 1.1 * walker.size

@@ -4,8 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gaussians.formats.dynamic_ply import load_any_ply
-from gaussians.formats.dynamic_ply import save_ftgs_ply
+from gaussians.formats.dynamic_ply import load_any_ply, save_ftgs_ply
 from gaussians.formats.ply_tables import read_comments, read_tables, write_tables
 from gaussians.formats.scene_files import FormatError, logit, sigmoid
 from gaussians.motion import DynamicGaussians

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from gaussians.formats.packed_ply import save_packed_ply
-from gaussians.formats.ply import load_ply, save_ply
+from gaussians.formats.ply import load_ply, save_packed_ply, save_ply
 from gaussians.formats.ply_tables import read_tables, write_tables
 from gaussians.formats.scene_files import FormatError, sigmoid
 from gaussians.types import Gaussians
