@@ -138,10 +138,8 @@ def intrinsics_from_fov(degrees: float, height: int, width: int) -> Lens:
 
 def crop_intrinsics(intrinsics: Lenses, *, top: float, left: float) -> Lenses:
     """Return the intrinsics after `top` rows and `left` columns are cut away."""
-    cropped = np.array(intrinsics)
-    cropped[..., 0, 2] -= left
-    cropped[..., 1, 2] -= top
-    return cropped
+    cut = np.array([[0, 0, left], [0, 0, top], [0, 0, 0]], intrinsics.dtype)
+    return intrinsics - cut
 
 
 def resize_intrinsics(intrinsics: Lenses, *, rows: float, columns: float) -> Lenses:

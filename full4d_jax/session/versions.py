@@ -14,9 +14,7 @@ def our_version() -> str:
     try:
         return version(OURS)
     except PackageNotFoundError:
-        text = PROJECT.read_text() if PROJECT.is_file() else ""
-        project = tomllib.loads(text).get("project", {})
-        return project["version"] if project.get("name") == OURS else "not installed"
+        return tomllib.loads(PROJECT.read_text())["project"]["version"]
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
