@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from full4d_jax.evaluation.table import text_table
-from full4d_jax.training.checkpoints.provenance import git_revision
+from full4d_jax.training.checkpoints.resume import git_revision
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "diffusers")

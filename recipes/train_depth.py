@@ -14,18 +14,15 @@ Crops of photographs on surfaces, and people cut out of videos, come from
 `looks`; `depth_augmentation` says what happens to all frames.
 """
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import tyro
 from depth_augmentation import augment
 from depth_loss import depth_roughness, loss
@@ -34,7 +31,7 @@ from jaxtyping import Array, Bool, Float, Float32, Integer, PRNGKeyArray
 from looks import NO_PHOTOS, Looks, looks_at, scene_with_looks
 from numpy import ndarray
 from real_pictures import RealPictures, training_pictures
-from small_networks import Settings, run, updated, write_network
+from small_networks import Metrics, Settings, descend, made_ahead, run, write_network
 from wide_scene import wide_frame
 
 from full4d_jax.config import OptimizerConfig, TrainingConfig
@@ -51,17 +48,14 @@ from full4d_jax.source.depth.estimate import (
     predict_depth,
 )
 from full4d_jax.training.state import TrainState, copied
-from input_pipeline.loader import ENDLESS
 from input_pipeline.procedural.scene import HELD_OUT_START
 
 CELL = 16  # pixels per side
 TURN = 100  # steps in a row of one size, as each size is a program of its own
-READERS = 16  # threads that read real pictures, each those of one step
 Worlds = Literal["rich", "wide"]
 Size = tuple[int, int, int]
 Pictures = tuple[Float32[ndarray, "b h w 3"], Bool[ndarray, " b"]]
 Frames = tuple[Float[Array, "b h w 3"], Float[Array, "b h w"]]
-Metrics = dict[str, Float[Array, ""]]
 
 
 @dataclass(frozen=True)
@@ -144,15 +138,11 @@ def batches(
     rooms, rest = training_pictures(
         settings.photos, settings.videos, filmed=settings.filmed, rooms=settings.rooms
     )
-    steps = grain.MapDataset.range(start, ENDLESS)
-    options = grain.ReadOptions(num_threads=READERS, prefetch_buffer_size=2 * READERS)
-    crops = iter(steps.map(partial(real_crops, settings, rooms, rest)).to_iter_dataset(options))
-    for step in itertools.count(start):
+    crops = made_ahead(partial(real_crops, settings, rooms, rest), start)
+    folders = {"photos": settings.photos, "videos": settings.videos}
+    for step, (pictures, are_rooms) in enumerate(crops, start):
         with input_errors("config", "change --photos or --videos"):
-            looks = looks_at(
-                step, photos=settings.photos, videos=settings.videos, seed=settings.seed
-            )
-            pictures, are_rooms = next(crops)
+            looks = looks_at(step, **folders, seed=settings.seed)
         yield (
             procedural_depth_batch(settings, step, size_at(settings, step), looks),
             real_batch(published, _key(settings, step), jnp.asarray(pictures), are_rooms),
@@ -221,12 +211,10 @@ def train_step(
         logs = log_depth(settings.model, {**params, "rooms": rooms}, frames)
         truth = loss(logs[: len(rendered)], true_depth)
         anchor = anchor_loss(logs[len(rendered) :], published_depth)
-        return truth + settings.anchor * anchor, {"truth": truth, "anchor": anchor}
+        value = truth + settings.anchor * anchor
+        return value, {"loss": value, "truth": truth, "anchor": anchor}
 
-    grad = jax.value_and_grad(objective, has_aux=True)
-    (value, parts), gradients = grad(state.params)
-    state = updated(settings, state, gradients)
-    return state, {"loss": value, **parts, "gradient_norm": optax.tree.norm(gradients)}
+    return descend(settings, state, objective)
 
 
 def anchor_loss(

@@ -23,21 +23,28 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import cv2
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import tyro
 from drawn_holes import draw_hole
 from jaxtyping import Array, Float, UInt8
 from numpy import ndarray
 from real_pictures import crop, times_of, training_photos
-from small_networks import Settings, late_lpips, run, updated, write_network
+from small_networks import (
+    Metrics,
+    Settings,
+    descend,
+    frozen_lpips,
+    late_lpips,
+    made_ahead,
+    run,
+    write_network,
+)
 
 from full4d_jax.config import OptimizerConfig, TrainingConfig
 from full4d_jax.geometry.push_pull import push_pull
-from full4d_jax.media.metrics import Distance, load_lpips
+from full4d_jax.media.metrics import Distance
 from full4d_jax.models.functional import Params
 from full4d_jax.models.inpainting import InpaintingNetConfig, init_params, inpaint
 from full4d_jax.models.segmentation import load_segmentation
@@ -46,7 +53,6 @@ from full4d_jax.source.backdrop import disc
 from full4d_jax.source.subjects import class_shares
 from full4d_jax.training.state import TrainState
 from input_pipeline.footage import HELD_OUT, PICTURES, listed, read_picture, training_clips
-from input_pipeline.loader import ENDLESS
 from input_pipeline.video_files import read_frames
 
 SOFT = 0.01  # rounds absolute errors off, in units of pictures in [-1, 1]
@@ -62,8 +68,6 @@ SEEN = (384, 512)  # short and long side at which all pictures are searched for 
 LEAST_ERROR = 1e-10  # so that a batch in which nothing counts has 100 dB
 OUTLINE = 5  # pixels of that beside a subject that do not count either
 LARGEST = 2.0  # sides of a crop that the short side of a picture in memory has at most
-READERS = 16  # threads that make pictures, each those of one step
-Metrics = dict[str, Float[Array, ""]]
 
 
 class Holes(NamedTuple):
@@ -124,7 +128,6 @@ def main(
       out: folder for everything.
       init: weights to start from.
     """
-    distance = load_lpips("perceptual") if settings.perceptual else None
     params, summary = run(
         settings,
         out,
@@ -132,7 +135,7 @@ def main(
         init_params(settings.model, jax.random.key(settings.seed)),
         partial(train_step, settings),
         partial(batches, settings),
-        frozen=(distance,) if distance else (),
+        frozen_lpips(settings),
     )
     summary["held_out"] = held_out_errors(settings, params)
     write_network(out / "inpainting.safetensors", params, settings.model, summary)
@@ -149,13 +152,8 @@ def batches(settings: InpaintingSettings, start: int) -> Iterator[Holes]:
     with input_errors("videos", "give another folder"):
         clips = training_clips(settings.videos) if settings.videos else []
     frames = [Picture(clip, moment) for clip in clips for moment in range(MOMENTS)]
-    steps = grain.MapDataset.range(start, ENDLESS)
-    options = grain.ReadOptions(num_threads=READERS, prefetch_buffer_size=2 * READERS)
-    drawn = iter(steps.map(partial(pictures_of, settings, photos, frames)).to_iter_dataset(options))
-    while True:
-        with input_errors("config", "change --photos or --videos"):
-            pictures, distances = next(drawn)
-        yield as_holes(pictures, distances)
+    for drawn in made_ahead(partial(pictures_of, settings, photos, frames), start):
+        yield as_holes(*drawn)
 
 
 def as_holes(pictures: UInt8[ndarray, "b h w 4"], distances: UInt8[ndarray, "b h w"]) -> Holes:
@@ -228,13 +226,9 @@ _segmentation = cache(load_segmentation)
 
 
 def train_step(
-    settings: InpaintingSettings,
-    state: TrainState,
-    holes: Holes,
-    distance: Distance | None = None,
+    settings: InpaintingSettings, state: TrainState, holes: Holes, distance: Distance | None = None
 ) -> tuple[TrainState, Metrics]:
     """Take one step, a pure function; `distance` is LPIPS where it counts in the loss."""
-    late = state.step >= settings.perceptual_from * settings.training.steps
     truth = holes.pictures.astype(jnp.float32) / 127.5 - 1
     hole = (holes.distance > 0).astype(jnp.float32)
     judged_pixels = hole * holes.counts
@@ -248,14 +242,11 @@ def train_step(
         if distance is not None:
             is_near = (judged_pixels > 0) & (holes.distance <= JUDGED_DISTANCE)
             judged = jnp.where(is_near[..., None], whole, truth)
-            key = jax.random.fold_in(jax.random.key(settings.seed), state.step)
-            term = late_lpips(distance, key, late, judged / 2 + 0.5, truth / 2 + 0.5)
-            value += settings.perceptual * term
+            shown = judged / 2 + 0.5, truth / 2 + 0.5
+            value += late_lpips(settings, state.step, distance, *shown)
         return value, {"loss": value, "psnr": -10 * jnp.log10(error / 4 + LEAST_ERROR)}
 
-    gradients, metrics = jax.grad(total, has_aux=True)(state.params)
-    state = updated(settings, state, gradients)
-    return state, metrics | {"gradient_norm": optax.tree.norm(gradients)}
+    return descend(settings, state, total)
 
 
 def loss(

@@ -11,17 +11,19 @@ The last line is JSON: for each stage its steps, its loss and whether it is done
 are for one GPU of 80 GB; `--small` is for trying it on any machine.
 """
 
-import argparse
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
+import tyro
+
 GRACE = 90  # seconds to save in
+# What `timeout` gives back.
+TIME_OVER = 124
+KILLED = 137
 PACKAGED = Path(__file__).resolve().parents[1] / "full4d_jax" / "checkpoints"
 
 
@@ -37,14 +39,8 @@ class Stage(NamedTuple):
 def stages(photos: Path, videos: Path, out: Path) -> tuple[Stage, ...]:
     """Return the three trainings; the last two follow what was trained before."""
     pictures = ("--photos", str(photos), "--videos", str(videos))
-    tiny = (
-        "--training.steps",
-        "2",
-        "--training.checkpoint-every",
-        "1",
-        "--training.log-every",
-        "1",
-    )
+    tiny = ["--training.steps", "2", "--training.checkpoint-every", "1"]
+    tiny += ["--training.log-every", "1"]
     depth = script("train_depth"), "--init", str(PACKAGED / "depth.safetensors")
     depth += "--seed", "10", *pictures
     size = "--data.height", "96", "--data.width", "128", "--data.worlds", "rich"
@@ -53,25 +49,18 @@ def stages(photos: Path, videos: Path, out: Path) -> tuple[Stage, ...]:
     prior += "--data.pseudo", "0.3", "--data.estimated", "0.3", "--flow.perceptual", "0.2"
     upsampler = script("train_upsampler"), "--prior", str(out / "prior" / "prior.safetensors")
     upsampler += "--seed", "10", *pictures, "--prior_rows", "96"
+    one = "--training.batch", "1", *tiny
+    tries = {"depth": one, "prior": ("--flow.perceptual", "0", *one)}
+    tries["upsampler"] = "--pool", "2", "--perceptual", "0", *tiny
+
+    def stage(name: str, share: float, words: tuple[str, ...], batch: int, steps: int) -> Stage:
+        length = "--training.batch", str(batch), "--training.steps", str(steps)
+        return Stage(name, share, (*words, *length), (*words, *tries[name]))
+
     return (
-        Stage(
-            "depth",
-            0.5,
-            (*depth, "--training.batch", "8", "--training.steps", "40000"),
-            (*depth, "--training.batch", "1", *tiny),
-        ),
-        Stage(
-            "prior",
-            0.3,
-            (*prior, "--training.batch", "32", "--training.steps", "20000"),
-            (*prior, "--training.batch", "1", "--flow.perceptual", "0", *tiny),
-        ),
-        Stage(
-            "upsampler",
-            0.2,
-            (*upsampler, "--training.batch", "64", "--training.steps", "20000"),
-            (*upsampler, "--pool", "2", "--perceptual", "0", *tiny),
-        ),
+        stage("depth", 0.5, depth, 8, 40_000),
+        stage("prior", 0.3, prior, 32, 20_000),
+        stage("upsampler", 0.2, upsampler, 64, 20_000),
     )
 
 
@@ -80,40 +69,43 @@ def script(name: str) -> str:
     return str(Path(__file__).with_name(f"{name}.py"))
 
 
-def main() -> None:
-    """Train, and print the JSON line."""
-    options = parser().parse_args()
-    for name in ("photos", "videos"):
-        if not getattr(options, name).is_dir():
-            raise SystemExit(f"--{name}: found no folder {getattr(options, name)}, expected one")
-    if options.minutes <= 0:
-        raise SystemExit(f"--minutes: found {options.minutes}, expected more than 0")
-    end = time.monotonic() + 60 * options.minutes
+def main(
+    minutes: float,
+    photos: Path,
+    videos: Path,
+    out: Path = Path("runs/shipped"),
+    small: bool = False,
+) -> None:
+    """Train the networks that ship, in parts, and print the JSON line.
+
+    Args:
+      minutes: time for all of it.
+      photos: folder of photographs.
+      videos: folder of videos.
+      out: folder.
+      small: two steps each, to try it.
+    """
+    for name, folder in (("photos", photos), ("videos", videos)):
+        if not folder.is_dir():
+            raise SystemExit(f"--{name}: found no folder {folder}, expected one")
+    if minutes <= 0:
+        raise SystemExit(f"--minutes: found {minutes}, expected more than 0")
+    end = time.monotonic() + 60 * minutes
     progress_by_stage = {}
     left = 1.0
-    for stage in stages(options.photos.resolve(), options.videos.resolve(), options.out.resolve()):
+    for stage in stages(photos.resolve(), videos.resolve(), out.resolve()):
         seconds = (end - time.monotonic()) * stage.share / left
         left -= stage.share
-        folder = options.out / stage.name
+        folder = out / stage.name
         weights = folder / f"{stage.name}.safetensors"
         if not weights.is_file() and seconds > 0:
-            train(stage, folder, seconds, small=options.small)
+            train(stage, folder, seconds, small=small)
         progress_by_stage[stage.name] = progress(folder) | {"done": weights.is_file()}
+        # The stages after it follow its weights.
         if not weights.is_file():
-            break  # the stages after it follow its weights
+            break
     print("next: the same command goes on")
     print(json.dumps(progress_by_stage))
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the options of the command line."""
-    options = argparse.ArgumentParser(description="Trains the networks that ship, in parts.")
-    options.add_argument("--minutes", type=float, required=True, help="time for all of it")
-    options.add_argument("--photos", type=Path, required=True, help="folder of photographs")
-    options.add_argument("--videos", type=Path, required=True, help="folder of videos")
-    options.add_argument("--out", type=Path, default=Path("runs/shipped"), help="folder")
-    options.add_argument("--small", action="store_true", help="two steps each, to try it")
-    return options
 
 
 def train(stage: Stage, folder: Path, seconds: float, *, small: bool) -> None:
@@ -122,19 +114,12 @@ def train(stage: Stage, folder: Path, seconds: float, *, small: bool) -> None:
     Raises:
       SystemExit: the training failed.
     """
-    command = [sys.executable, *(stage.small if small else stage.words)]
+    command = [sys.executable, *(stage.small if small else stage.words), "--out", str(folder)]
     print(f"{stage.name}: {seconds / 60:.1f} minutes", flush=True)
-    process = subprocess.Popen([*command, "--out", str(folder)], env=os.environ)
-    try:
-        code = process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGTERM)
-        try:
-            code = process.wait(GRACE)
-        except subprocess.TimeoutExpired:  # compiling: what was saved before stays
-            process.kill()
-            code = 0
-    if code:
+    # One that compiles cannot save: what was saved before stays.
+    limit = ["timeout", "--kill-after", str(GRACE), str(seconds)]
+    code = subprocess.run([*limit, *command], check=False).returncode
+    if code not in (0, TIME_OVER, KILLED):
         raise SystemExit(f"{stage.name}: found exit code {code}, expected 0; see the lines above")
 
 
@@ -147,4 +132,4 @@ def progress(folder: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)

@@ -18,15 +18,14 @@ from typing import Annotated
 
 import jax
 import jax.numpy as jnp
-import optax
 import tyro
 from jaxtyping import Array, Float
-from small_networks import late_lpips, run, updated, write_network
+from small_networks import Metrics, descend, frozen_lpips, late_lpips, run, write_network
 from upsampler_pairs import Pair, UpsamplerSettings, batches, drawn_pairs
 
 from full4d_jax.config import DEFAULT
 from full4d_jax.generation.prior import open_prior
-from full4d_jax.media.metrics import Distance, load_lpips
+from full4d_jax.media.metrics import Distance
 from full4d_jax.models.functional import Params
 from full4d_jax.models.upsampler import init_params, near, upsample
 from full4d_jax.session.errors import input_errors
@@ -35,9 +34,6 @@ from full4d_jax.training.state import TrainState
 from input_pipeline.footage import training_clips
 
 SOFT = 0.01  # rounds absolute errors off, in units of frames in [-1, 1]
-Metrics = dict[str, Float[Array, ""]]
-
-
 DEFAULT_SETTINGS = UpsamplerSettings()
 
 
@@ -55,7 +51,6 @@ def main(
       init: weights to start from.
     """
     prior = open_prior(DEFAULT, Path(settings.prior) if settings.prior else None)
-    distance = load_lpips("perceptual") if settings.perceptual else None
     with input_errors("videos", "give another folder"):
         clips = training_clips(settings.videos) if settings.videos else []
     params, summary = run(
@@ -65,20 +60,16 @@ def main(
         init_params(settings.model, jax.random.key(settings.seed)),
         partial(train_step, settings),
         partial(batches, settings, partial(drawn_pairs, settings, prior, load_depth(), clips)),
-        frozen=(distance,) if distance else (),
+        frozen_lpips(settings),
     )
     weights = out / "upsampler.safetensors"
     write_network(weights, params, settings.model, summary, prior_rows=settings.prior_rows)
 
 
 def train_step(
-    settings: UpsamplerSettings,
-    state: TrainState,
-    pair: Pair,
-    distance: Distance | None = None,
+    settings: UpsamplerSettings, state: TrainState, pair: Pair, distance: Distance | None = None
 ) -> tuple[TrainState, Metrics]:
     """Take one step, a pure function; `distance` is LPIPS where it counts in the loss."""
-    late = state.step >= settings.perceptual_from * settings.training.steps
 
     def total(params: Params) -> tuple[Float[Array, ""], Metrics]:
         made = upsample(settings.model, params, pair.guidance)
@@ -86,17 +77,13 @@ def train_step(
         squares = pair.counts[..., None] * (made - pair.truth) ** 2
         error = squares.sum() / jnp.maximum(3 * pair.counts.sum(), 1)
         if distance is not None:
-            shift = jax.random.fold_in(jax.random.key(settings.seed), state.step)
             is_judged = near(pair.guidance.mask) * pair.counts
             judged = jnp.where(is_judged[..., None] > 0, made, pair.truth)
             judged = jnp.clip(judged / 2 + 0.5, 0, 1)
-            term = late_lpips(distance, shift, late, judged, pair.truth / 2 + 0.5)
-            value += settings.perceptual * term
+            value += late_lpips(settings, state.step, distance, judged, pair.truth / 2 + 0.5)
         return value, {"loss": value, "psnr": -10 * jnp.log10(error / 4)}
 
-    gradients, metrics = jax.grad(total, has_aux=True)(state.params)
-    state = updated(settings, state, gradients)
-    return state, metrics | {"gradient_norm": optax.tree.norm(gradients)}
+    return descend(settings, state, total)
 
 
 def loss(

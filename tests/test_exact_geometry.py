@@ -117,9 +117,7 @@ PROGRAMS = {
     "corrected depth": (corrected, DEPTH, DEPTH),
     "double reprojection": (two_views, FRAMES, DEPTH, LENS, POSE),
     "turned views": (
-        lambda video, depth: several_views(
-            KEY, video, depth, LENS, POSE, views=3, height=HEIGHT // 2, width=WIDTH // 2
-        ),
+        lambda *video: several_views(KEY, *video, LENS, POSE, (3, HEIGHT // 2, WIDTH // 2)),
         FRAMES,
         DEPTH,
     ),

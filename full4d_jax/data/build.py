@@ -1,6 +1,7 @@
 """Datasets written with progress, whole or in parts; those of rendered clips, or with depth."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -19,34 +20,15 @@ from input_pipeline.procedural.gltf_scene import GltfClips
 Chosen = tuple[str, DepthKind | None]  # a network, and what its values are
 
 
-def write_files(
-    out: Path,
-    clips: ClipSource,
-    writing: Writing,
-    *,
-    name: str,
-    splits: dict[str, float],
-    about: str,
-    task: str = "",
-) -> int:
-    """Write a dataset (see `write_dataset`) with progress, of `task` or by its name.
+def write_files(out: Path, clips: ClipSource, writing: Writing, *, task: str, **words: Any) -> int:
+    """Write a dataset with progress of `task`; `words` are further arguments of `write_dataset`.
 
     Returns:
       The number of files that other parts have not written yet.
     """
-    with Progress(task or name, len(clips)) as report:
-        return write_dataset(
-            out,
-            clips,
-            shards=writing.shards or None,
-            jobs=writing.jobs,
-            threads=writing.threads,
-            part=writing.part,
-            report=report,
-            name=name,
-            splits=splits,
-            about=about,
-        )
+    files = writing._asdict() | {"shards": writing.shards or None}
+    with Progress(task, len(clips)) as report:
+        return write_dataset(out, clips, **files, **words, report=report)
 
 
 def build_dataset(
@@ -76,12 +58,19 @@ def build_dataset(
     Raises:
       InputError: the clips or the folder cannot be used.
     """
+    words = {"name": name, "splits": splits, "about": about}
     with input_errors("dataset", do):
-        missing = write_files(out, clips, writing, name=name, splits=splits, about=about)
+        missing = write_files(out, clips, writing, task=name, **words)
+    if not is_done(out, missing):
+        return False
+    print(shown(f"{out}: {out / 'README.md'} says what is in it"))
+    return True
+
+
+def is_done(out: Path, missing: int) -> bool:
+    """Return whether no files are missing; if some are, print how many."""
     if missing:
         print(shown(f"{out}: {missing} files of other parts are missing still"))
-    else:
-        print(shown(f"{out}: {out / 'README.md'} says what is in it"))
     return not missing
 
 
@@ -96,12 +85,11 @@ def build_procedural(out: Path, clips: ProceduralClips, writing: Writing, *, tes
     Raises:
       InputError: there are no textures, or as in `build_dataset`.
     """
+    last = clips.first + clips.count - 1
+    depth = "all views" if clips.all_depth else "the source"
     about = (
-        f"{clips.worlds.capitalize()} procedural scenes {clips.first} to "
-        f"{clips.first + clips.count - 1}, {clips.views} views of {clips.frames} frames of "
-        f"{clips.width}x{clips.height} pixels, depth of "
-        f"{'all views' if clips.all_depth else 'the source'}, "
-        f"{'masks of people, ' * clips.masks}rendered by full4d_jax."
+        f"{clips.worlds.capitalize()} procedural scenes {clips.first} to {last}, {_size(clips)}, "
+        f"depth of {depth}, {'masks of people, ' * clips.masks}rendered by full4d_jax."
     )
     if clips.textures:
         with input_errors("option", "choose another --textures"):
@@ -115,10 +103,10 @@ def build_procedural(out: Path, clips: ProceduralClips, writing: Writing, *, tes
 def build_gltf(out: Path, clips: GltfClips, writing: Writing, *, test: float) -> None:
     """Write clips of animated glTF assets; errors as in `build_dataset`."""
     names = ", ".join(asset.name for asset in clips.assets[:20])
-    size = f"{clips.views} views of {clips.frames} frames of {clips.width}x{clips.height} pixels"
     about = (
-        f"{clips.count} clips of {len(clips.assets)} animated assets ({names}), {size}, targets "
-        f"within {clips.spread:g} degrees{', along one arc' * clips.orbit}, rendered by full4d_jax."
+        f"{clips.count} clips of {len(clips.assets)} animated assets ({names}), {_size(clips)}, "
+        f"targets within {clips.spread:g} degrees{', along one arc' * clips.orbit}, rendered by "
+        "full4d_jax."
     )
     splits = train_and_test(test)
     if build_dataset(out, clips, writing, name="gltf", splits=splits, about=about):
@@ -126,13 +114,12 @@ def build_gltf(out: Path, clips: GltfClips, writing: Writing, *, test: float) ->
         print(shown(f"next: full4d train --config PRESET --data.records {out} {mixed}"))
 
 
+def _size(clips: ProceduralClips | GltfClips) -> str:
+    return f"{clips.views} views of {clips.frames} frames of {clips.width}x{clips.height} pixels"
+
+
 def estimate_dataset_depth(
-    dataset: Path,
-    network: Chosen,
-    out: Path,
-    split: str,
-    scale: Scale,
-    writing: Writing,
+    dataset: Path, network: Chosen, out: Path, split: str, scale: Scale, writing: Writing
 ) -> None:
     """Write the clips of a split, or a part of their files, with depth in every view.
 

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from full4d_jax.data.clip_page import clip_page
 from full4d_jax.media.pictures import save_picture
@@ -20,22 +21,10 @@ from input_pipeline.whole_files import whole_file
 REPORT = "check.json"
 
 
-def clip_verdict(check: ClipCheck) -> str:
-    """Return the result of a clip's check in a few words."""
-    if check.problems:
-        return f"{len(check.problems)} problems, {check.problems[0]}"
-    return check.notes[0] if check.notes else "no problems"
+def check_dataset(dataset: Path, out: Path, *, split: str, clips: int, instants: int) -> None:
+    """Check `clips` evenly spaced clips (0: all); print the problems and write them into `out`.
 
-
-def check_dataset(
-    dataset: Path,
-    out: Path,
-    *,
-    split: str,
-    clips: int,
-    instants: int,
-) -> None:
-    """Check `clips` evenly spaced clips (0: all), print the problems, and write them into `out`.
+    There is `check.json`, and a PNG for each clip.
 
     Raises:
       InputError: no such dataset, or problems in it.
@@ -44,7 +33,18 @@ def check_dataset(
         records = open_dataset(dataset, split)
     folder = hold_folder(out)
     problems = damaged_files(dataset)
-    problems += check_records(records, folder, clips=clips, instants=instants)
+    total = len(records)
+    chosen = evenly(total, clips or total)
+    summaries = []
+    owners = {}
+    with Progress("check", len(chosen)) as report:
+        for done, index in enumerate(chosen, 1):
+            title, summary = _check(records, index, folder, instants, owners)
+            summaries.append(summary)
+            problems += [f"{title}: {line}" for line in summary["problems"]]
+            report(done)
+    with whole_file(folder / REPORT) as partial:
+        partial.write_text(json.dumps({"clips": total, "checked": summaries}, indent=1))
     for line in problems:
         tell(f"problem: {line}")
     print(f"report: {out / REPORT}, pages: {out}/clip-*.png")
@@ -54,47 +54,26 @@ def check_dataset(
     print(f"next: look at {out}/clip-*.png: the cameras must stand where they were")
 
 
-def check_records(
-    records: Sequence[Example],
-    out: Path,
-    *,
-    clips: int,
-    instants: int,
-) -> list[str]:
-    """Check `clips` evenly spaced clips (0: all), write `check.json` and a PNG for each.
-
-    Returns:
-      The problems, each with the clip that has it.
-    """
-    total = len(records)
-    chosen = evenly(total, clips or total)
-    summaries = []
-    problems = []
-    owners = {}
-    with Progress("check", len(chosen)) as report:
-        for done, index in enumerate(chosen, 1):
-            try:
-                example = records[index]
-            except ValueError as error:
-                problems.append(f"clip {index}: {error}")
-                summaries.append({"clip": index, "problems": [str(error)]})
-                report(done)
-                continue
-            decoded = decode_pictures(example, instants)
-            checked = check_clip(example, decoded)
-            checked.problems.extend(_copies(example, owners))
-            title = f"clip {index}, {example.scene_id}"
-            page = out / f"clip-{index:05d}.png"
-            above = f"{title}: {len(checked.problems)} problems"
-            shown = decoded.frames, decoded.instants
-            save_picture(page, clip_page(example, *shown, above, checked.points))
-            tell(f"{title}: {clip_verdict(checked)}")
-            summaries.append(_summary(index, example, checked) | {"page": page.name})
-            problems += [f"{title}: {line}" for line in checked.problems]
-            report(done)
-    with whole_file(out / REPORT) as partial:
-        partial.write_text(json.dumps({"clips": total, "checked": summaries}, indent=1))
-    return problems
+def _check(
+    records: Sequence[Example], index: int, folder: Path, instants: int, owners: dict[bytes, str]
+) -> tuple[str, dict[str, Any]]:
+    """Check a clip, say how it is and draw its page; return its title and its entry."""
+    try:
+        example = records[index]
+    except ValueError as error:
+        return f"clip {index}", {"clip": index, "problems": [str(error)]}
+    decoded = decode_pictures(example, instants)
+    checked = check_clip(example, decoded)
+    checked.problems.extend(_copies(example, owners))
+    count = f"{len(checked.problems)} problems"
+    title = f"clip {index}, {example.scene_id}"
+    page = folder / f"clip-{index:05d}.png"
+    shown = decoded.frames, decoded.instants
+    save_picture(page, clip_page(example, *shown, f"{title}: {count}", checked.points))
+    verdict = checked.notes[0] if checked.notes else "no problems"
+    verdict = f"{count}, {checked.problems[0]}" if checked.problems else verdict
+    tell(f"{title}: {verdict}")
+    return title, _summary(index, example, checked) | {"page": page.name}
 
 
 def _copies(example: Example, owners: dict[bytes, str]) -> list[str]:

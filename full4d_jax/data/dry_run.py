@@ -35,11 +35,10 @@ def encode_programs(config: Config, mesh: Mesh) -> Programs:
     frames = jax.ShapeDtypeStruct((data.views, *source, 3), jnp.uint8)
     programs: Programs = {"pictures": partial(clip_program(config).trace, weights, frames)}
     if data.projections:
+        sides = source, (data.views, 3, 3), (data.views, data.frames, 4, 4)
         inputs = (
             jax.ShapeDtypeStruct((*source, 3), jnp.uint8),
-            jax.ShapeDtypeStruct(source, jnp.float32),
-            jax.ShapeDtypeStruct((data.views, 3, 3), jnp.float32),
-            jax.ShapeDtypeStruct((data.views, data.frames, 4, 4), jnp.float32),
+            *(jax.ShapeDtypeStruct(x, jnp.float32) for x in sides),
             jax.eval_shape(lambda: jax.random.key(0)),
             jax.ShapeDtypeStruct((), jnp.int32),
         )

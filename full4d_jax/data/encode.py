@@ -13,12 +13,12 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float16, Float32, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float16, Float32, Int, PRNGKeyArray, UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, check_config
@@ -46,17 +46,7 @@ from input_pipeline.selection import select
 Captions = Callable[[Example], Example]  # a clip with its caption and its embedding
 
 
-class Encoded(NamedTuple):
-    """What the network reads of one draw; see `Projected`."""
-
-    projection: Float16[Array, "v f i j c"]
-    filled: Float16[Array, "v f i j c"] | None
-    mask: UInt8[Array, "v f i j"]
-    disparity: Float16[Array, "v f i j"]
-    nothing: Float16[Array, "f i j c"]
-
-
-Encoder = Callable[..., Any]  # of `Encoded`, whose arrays are numpy's
+Encoder = Callable[..., dict[str, Any]]  # of the arrays of a `Projected` but its poses, by name
 
 
 def encoded_projections(
@@ -71,8 +61,8 @@ def encoded_projections(
     The sources take turns, in random order. All is a pure function of the config and the clip.
 
     Args:
-      config: the experiment; see `projection_encoder`.
-      encoder: what `projection_encoder` returned.
+      config: the experiment.
+      encoder: `projection_program`, its weights bound.
       index: of the clip among all that are encoded.
       example: the clip, with pictures of the size of training.
       frames: the pictures of all views, decoded.
@@ -91,22 +81,14 @@ def encoded_projections(
     key = jax.random.fold_in(jax.random.key(config.seed), index)
     for draw in range(config.data.projections):
         source = int(order[draw % len(order)])
-        views_in_order = np.r_[source, np.delete(np.arange(views), source)]
-        place = np.argsort(views_in_order)  # back to the record's order
-        known, poses = transforms.to_source(depth[source], example.world_to_camera[views_in_order])
-        lenses = example.intrinsics[views_in_order]
+        in_order = np.r_[source, np.delete(np.arange(views), source)]
+        place = np.argsort(in_order)  # back to the record's order
+        known, poses = transforms.to_source(depth[source], example.world_to_camera[in_order])
+        lenses = example.intrinsics[in_order]
         encoded = encoder(frames[source], known, lenses, poses, key, draw)
-        filled = None if encoded.filled is None else encoded.filled[place]
-        rows = (x[place] for x in (encoded.projection, encoded.mask, encoded.disparity))
-        projection, mask, disparity = rows
-        yield projection_to_bytes(
-            Projected(source, poses[place], projection, filled, mask, disparity, encoded.nothing)
-        )
-
-
-def projection_encoder(config: Config) -> Encoder:
-    """Return `projection_program` on all devices of this host."""
-    return OnLocalDevices(projection_program(config), codec_weights(config))
+        nothing = encoded.pop("nothing")
+        rows = {name: None if x is None else x[place] for name, x in encoded.items()}
+        yield projection_to_bytes(Projected(source, poses[place], **rows, nothing=nothing))
 
 
 def projection_program(config: Config) -> Any:
@@ -126,25 +108,22 @@ def projection_program(config: Config) -> Any:
         poses: Float32[Array, "v t 4 4"],
         key: PRNGKeyArray,
         draw: Int[Array, ""],
-    ) -> Encoded:
+    ) -> dict[str, Any]:
         video = frames.astype(jnp.float32) / 127.5 - 1
         depth = draw_depth(draw_shares(key, draw), depth, config.data)
         cameras = Cameras(lenses, poses, *depth.shape[1:])
         conditions, _ = make_conditions(model, video[None], depth[None], cameras, weights)
-        return Encoded(
-            half(conditions.projection),
-            half(conditions.base) if reads_filled(model) else None,
-            conditions.mask.astype(jnp.uint8),
-            half(conditions.disparity),
-            half(make_codec(model, weights).encode(jnp.zeros_like(video))),
-        )
+        # Records keep latents in half precision.
+        half = jnp.float16
+        return {
+            "projection": conditions.projection.astype(half),
+            "filled": conditions.base.astype(half) if reads_filled(model) else None,
+            "mask": conditions.mask.astype(jnp.uint8),
+            "disparity": conditions.disparity.astype(half),
+            "nothing": make_codec(model, weights).encode(jnp.zeros_like(video)).astype(half),
+        }
 
     return encode
-
-
-def half(x: Float[Array, "*n"]) -> Float16[Array, "*n"]:
-    """Return half precision, in which records keep latents."""
-    return x.astype(jnp.float16)
 
 
 class EncodedClips:
@@ -163,10 +142,13 @@ class EncodedClips:
         self.records = records
         self.config = config
         self.captions = captions
-        self.encoder = OnLocalDevices(clip_program(config), codec_weights(config))
+        weights = codec_weights(config)
+        self.encoder = OnLocalDevices(clip_program(config), weights)
         self.codec = codec_id(config)
         data = config.data
-        self.projector = projection_encoder(config) if data.projections else None
+        self.projector = None
+        if data.projections:
+            self.projector = OnLocalDevices(projection_program(config), weights)
         self.is_cut = bool(data.projections) or make_codec(config.model).frame_stride > 1
         self.span = span = (data.frames - 1) * data.strides[0] + 1
         self.cuts: list[tuple[int, np.ndarray]] = []
@@ -293,12 +275,11 @@ def _describe_rate(config: Config, records: Records) -> str:
     stride = config.data.strides[0]
     lasting = [clip for clip in records.clips if clip["seconds"] > 0]
     rates = [(clip["frames"] - 1) / clip["seconds"] / stride for clip in lasting]
-    windows = (
-        f"windows have {np.median(rates):.3g} frames a second" if rates else "windows are stills"
-    )
-    return (
-        f"{windows}; the config's videos have {data.fps:g} (--data.strides takes every n-th frame)"
-    )
+    windows = "windows are stills"
+    if rates:
+        windows = f"windows have {np.median(rates):.3g} frames a second"
+    every = "--data.strides takes every n-th frame"
+    return f"{windows}; the config's videos have {data.fps:g} ({every})"
 
 
 def clip_program(config: Config) -> Any:
@@ -307,8 +288,8 @@ def clip_program(config: Config) -> Any:
     @jax.jit
     def encode(weights: Any, frames: UInt8[Array, "v t h w 3"]) -> Float16[Array, "v f i j c"]:
         codec = make_codec(config.model, weights)
-        one = lambda view: codec.encode(view.astype(jnp.float32) / 127.5 - 1)  # noqa: E731
-        return jax.lax.map(one, frames).astype(jnp.float16)
+        latents = jax.lax.map(lambda x: codec.encode(x.astype(jnp.float32) / 127.5 - 1), frames)
+        return latents.astype(jnp.float16)
 
     return encode
 
@@ -328,17 +309,16 @@ def caption_embedder(
       InputError: there is no caption, the file is unusable, or the encoder is not the model's.
     """
     takes_captions = config.data.captions or file is not None
+    if text_encoder is None and takes_captions:
+        expected = "the folder of umT5, to embed captions with"
+        raise InputError("option", "--text_encoder", "none", expected, "give it (docs/wan.md)")
     if text_encoder is None:
-        if takes_captions:
-            expected = "the folder of umT5, to embed captions with"
-            raise InputError("option", "--text_encoder", "none", expected, "give it (docs/wan.md)")
         return "", None
     texts = {} if file is None else _read_captions(file)
     with_caption = sum(clip["caption"] or clip["scene"] in texts for clip in records.clips)
     if not with_caption:
-        expected = "some"
         do = "give them as --captions FILE"
-        raise InputError("dataset", records.folder, "no clip with a caption", expected, do)
+        raise InputError("dataset", records.folder, "no clip with a caption", "some", do)
     print(f"{with_caption} of {len(records)} clips have a caption; an empty one is embedded too")
     if unknown := sorted(set(texts) - set(records.scene_ids)):
         print(f"left out: {len(unknown)} captions of scenes that are not here, as {unknown[0]!r}")
@@ -348,7 +328,8 @@ def caption_embedder(
         expected = f"{config.model.text_width}, the model's"
         raise InputError("text encoder", text_encoder, f"width {width}", expected, "give another")
 
-    alone = threading.Lock()  # a tokenizer serves one thread at a time
+    # A tokenizer serves one thread at a time.
+    alone = threading.Lock()
 
     def embed(example: Example) -> Example:
         caption = texts.get(example.scene_id, example.caption)

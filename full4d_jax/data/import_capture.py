@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from full4d_jax.data.build import train_and_test, write_files
+from full4d_jax.data.build import is_done, train_and_test, write_files
 from full4d_jax.data.clip_page import preview
 from full4d_jax.data.options import Writing
 from full4d_jax.media import pictures
@@ -93,9 +93,8 @@ def import_folder(
         filled = WithDepth(clips, clips.scene_ids, estimate) if estimate else clips
         if estimate:
             writing = writing._replace(threads=jax.local_device_count())
-        missing_files = _write(out, filled, about, writing, test=test)
-    if missing_files:
-        print(shown(f"{out}: {missing_files} files of other parts are missing still"))
+        missing = _write(out, filled, about, writing, test=test)
+    if not is_done(out, missing):
         return
     print(shown(f"{out}: {len(clips)} clips of {len(set(clips.scene_ids))} scenes"))
     print(shown(f"look at {out / PREVIEW}: frames of the first clip, and where the cameras stand"))
@@ -118,11 +117,9 @@ def _write(out: Path, clips: ClipSource, about: str, writing: Writing, *, test: 
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.name.lower()).strip("_")
     try:
         with input_errors("capture", DO):
-            splits = train_and_test(test)
-            kept = {"name": name or "capture", "splits": splits, "about": about}
-            missing_files = write_files(folder, clips, writing, **kept, task="import")
-            if missing_files:
-                return missing_files
+            words = {"name": name or "capture", "splits": train_and_test(test), "about": about}
+            if missing := write_files(folder, clips, writing, task="import", **words):
+                return missing
             pictures.save_picture(folder / PREVIEW, preview(open_dataset(folder)[0]))
     except ValueError:
         if at_once:
@@ -151,13 +148,10 @@ def _read(
     folders = [folder.name for folder, *_ in scenes]
     for number, (folder, name, why, other_layouts) in enumerate(scenes):
         read = read_scene_captures(folder, name, fps, inside=inside)
-        if folders.count(folder.name) > 1:  # day1/scene1 and day2/scene1 are not one scene
-            read = [
-                capture._replace(scene_id=f"{folder.parent.name}-{folder.name}")
-                if capture.scene_id == folder.name
-                else capture
-                for capture in read
-            ]
+        # Scene 1 of day 1 and scene 1 of day 2 are not one scene.
+        if folders.count(folder.name) > 1:
+            renamed = {folder.name: f"{folder.parent.name}-{folder.name}"}
+            read = [x._replace(scene_id=renamed.get(x.scene_id, x.scene_id)) for x in read]
         captures += read
         if number >= most_described:
             continue

@@ -14,16 +14,18 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from full4d_jax.config import TrainingConfig
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.state import TrainState
 from input_pipeline.whole_files import open_to_append
 
-SETTLED_STEPS = 10  # good ones, before a loss can be compared with their mean
+# Good steps before a loss can be compared with their mean.
+SETTLED_STEPS = 10
 FILE = "bad_batches.jsonl"
-MOST_IN_A_ROW = 20  # a run stops at this many bad steps in a row, whatever the policy
+# A run stops at this many bad steps in a row, whatever the policy.
+MOST_IN_A_ROW = 20
 
 Metrics = dict[str, Float[Array, "..."]]
 GuardedStep = Callable[..., tuple[TrainState, "RunningLoss", Metrics]]
@@ -72,26 +74,20 @@ def skip_bad_steps(step: Callable[..., tuple[TrainState, Metrics]], spike: float
 
     def guarded(state: TrainState, losses: RunningLoss, batch: Any, *frozen: Any):
         after, metrics = step(state, batch, *frozen)
-        bad = is_bad(losses, metrics, spike)
+        loss = metrics["loss"]
+        bad = ~jnp.isfinite(loss) | ~jnp.isfinite(metrics.get("gradient_norm", loss))
+        if spike:
+            bad |= (losses.good >= SETTLED_STEPS) & (loss > spike * losses.mean)
         guarded_state = jax.tree.map(lambda old, new: jnp.where(bad, old, new), state, after)
         steps_of_mean = jnp.minimum(losses.good + 1, 100)
         weight = 1 / steps_of_mean.astype(jnp.float32)
-        mean = losses.mean + weight * (metrics["loss"] - losses.mean)
+        mean = losses.mean + weight * (loss - losses.mean)
         good = RunningLoss(mean, losses.good + 1, 0 * bad)
         skipped = losses._replace(in_a_row=losses.in_a_row + 1)
         losses = jax.tree.map(lambda old, new: jnp.where(bad, old, new), skipped, good)
         return guarded_state._replace(step=after.step), losses, {**metrics, "bad": losses.in_a_row}
 
     return guarded
-
-
-def is_bad(losses: RunningLoss, metrics: Metrics, spike: float) -> Bool[Array, ""]:
-    """Return whether a step with these metrics is to be skipped."""
-    loss = metrics["loss"]
-    bad = ~jnp.isfinite(loss) | ~jnp.isfinite(metrics.get("gradient_norm", loss))
-    if spike:
-        bad |= (losses.good >= SETTLED_STEPS) & (loss > spike * losses.mean)
-    return bad
 
 
 def record_bad_step(
@@ -121,7 +117,8 @@ def record_bad_step(
     line = {
         "step": step,
         "position": step - 1,
-        "loss": str(loss),  # JSON has no word for NaN
+        # JSON has no word for NaN.
+        "loss": str(loss),
         "running_mean": running_mean,
         "batch": contents(step - 1),
     }

@@ -1,30 +1,41 @@
-"""The training loop of any network: resume, step, report, save."""
+"""The training loop of any network: resume, step, report, save.
 
+It ends early at SIGTERM, which schedulers send before they take a machine back, and at SIGHUP, as
+terminals send it.
+"""
+
+import contextlib
 import itertools
+import shlex
+import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.multihost_utils import reached_preemption_sync_point
 from jaxtyping import UInt8
 
 from full4d_jax.config import TrainingConfig
 from full4d_jax.session.machine import disk_errors
 from full4d_jax.training.bad_losses import record_bad_step, to_json
 from full4d_jax.training.checkpoints.manager import Checkpoints
-from full4d_jax.training.checkpoints.provenance import hardware, without_machine_paths
-from full4d_jax.training.interruption import resume_command, termination
+from full4d_jax.training.checkpoints.resume import hardware, without_machine_paths
 from full4d_jax.training.monitor import Monitor
 from full4d_jax.training.placement import Step, jit_step
-from full4d_jax.training.profiling import StepProfile, steps_left
+from full4d_jax.training.profiling import StepProfile
 from full4d_jax.training.run_state import InitialState, RunState, start_or_resume
 from full4d_jax.training.state import TrainState
 from input_pipeline.whole_files import require_own
 
-STOPPED_EXIT_CODE = 75  # of a training that saved before its end: the same command goes on
+# Of a training that saved before its end: the same command goes on.
+STOPPED_EXIT_CODE = 75
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -46,16 +57,6 @@ class Reporting:
     validate: Callable[[TrainState], dict[str, float]] | None = None
     contents: Callable[[int], Any] = lambda position: position
     profile: tuple[int, int] | None = None
-
-
-class Due(NamedTuple):
-    """The actions that are due after a step."""
-
-    validate: bool
-    log: bool
-    save: bool
-    sheet: bool
-    stop: bool
 
 
 def run_training(
@@ -120,70 +121,90 @@ def _train(
     """Do all steps that are left."""
     start = time.perf_counter()
     before = run.summary["seconds"]
-    stream = batches(run.done)
+    begun = run.done
+    stream = batches(begun)
     jitted = jit_step(step, run.state, run.losses, config.spike)
     means: dict[str, Any] = {}
+
+    def is_due(every: int) -> bool:
+        return every > 0 and run.done % every == 0
+
     with (
-        Monitor(
-            out,
-            run.done,
-            config.steps,
-            reporting.flops,
-            reporting.peak,
-            began=run.summary["began"],
-            busy=run.summary["step_seconds"],
-        ) as monitor,
-        StepProfile(steps_left(reporting.profile, run.done), out / "profile") as profile,
+        Monitor(out, begun, config.steps, reporting.flops, reporting.peak, run.summary) as monitor,
+        StepProfile(reporting.profile, begun, out / "profile") as profile,
         termination() as is_asked_to_stop,
     ):
         # Finish a batch before the step compiles: on one core XLA's compiler and a running program
         # may wait for each other forever.
-        with monitor.waiting(run.done + 1):
+        with monitor.waiting(begun + 1):
             first = jax.block_until_ready(next(stream))
         stream = itertools.chain([first], stream)
         del first  # its memory is used again
+        profile.between(begun, run.state)
         while run.done < config.steps:
             with monitor.waiting(run.done + 1):
                 batch = next(stream)
-            profile.begin(run.done + 1, run.state)
             with jax.transfer_guard("disallow"):
                 state, losses, metrics = jitted(run.state, run.losses, batch, *frozen)
             run.stepped(state, losses, metrics, samples=jax.tree.leaves(batch)[0].shape[0])
-            profile.end(run.done, run.state)
-            monitor.stepped(run.done)
+            profile.between(run.done, run.state)
+            if run.done == begun + 1:
+                monitor.start(run.done)  # the first step compiles
 
-            due = _due(config, run.done, is_asked_to_stop(run.done))
+            is_stopped = is_asked_to_stop(run.done)
+            is_last = run.done == config.steps
+            validates = is_due(config.validate_every) or (is_last and config.validate_every > 0)
+            logs = is_last or validates or is_due(config.log_every)
+            saves = is_last or is_stopped or is_due(config.checkpoint_every)
             # Unless they are needed now, the metrics of step n - 1 are read while step n runs.
-            for at, values in run.read(leave=0 if due.log or due.save else 1):
+            for at, values in run.read(leave=0 if logs or saves else 1):
                 mean = to_json(run.losses)["mean"]
                 monitor.say(record_bad_step(config, out, at, values, mean, reporting.contents))
-            if due.log:
+            if logs:
                 means = run.take_means()
                 speed = monitor.speed(run.done)
-                if due.validate and reporting.validate is not None:
+                if validates and reporting.validate is not None:
                     means |= reporting.validate(run.state)
                 monitor.report(means, speed)
-            if due.save:
+            if saves:
                 run.summary["seconds"] = round(before + time.perf_counter() - start, 1)
                 run.summary["step_seconds"] = round(monitor.step_seconds_of_run(), 1)
                 run.note(means)
                 means = {}
                 run.save(checkpoints)
-            if due.sheet and reporting.sheet is not None:
+            if is_due(config.sheet_every) and not is_last and reporting.sheet is not None:
                 monitor.picture(run.done, reporting.sheet(run.state))
-            if due.stop:
+            if is_stopped and not is_last:
                 checkpoints.close()
                 monitor.say(f"saved at step {run.done}; resume with: {resume_command()}")
                 raise SystemExit(STOPPED_EXIT_CODE)
 
 
-def _due(config: TrainingConfig, done: int, is_stopped: bool) -> Due:
-    is_last = done == config.steps
-    validate = bool(config.validate_every) and (is_last or done % config.validate_every == 0)
-    return Due(
-        validate=validate,
-        log=is_last or validate or done % config.log_every == 0,
-        save=is_last or is_stopped or done % config.checkpoint_every == 0,
-        sheet=bool(config.sheet_every) and done % config.sheet_every == 0 and not is_last,
-        stop=is_stopped and not is_last,
-    )
+@contextlib.contextmanager
+def termination() -> Iterator[Callable[[int], bool]]:
+    """Yield a function of the step, to be called after it: whether to save now and stop.
+
+    Several processes get their signals at different steps. They agree on one step through
+    `jax.distributed`, whose own handler receives the signal once it is initialized.
+    """
+    if jax.distributed.is_initialized():
+        yield reached_preemption_sync_point
+    elif threading.current_thread() is not threading.main_thread():  # others may not set handlers
+        yield lambda _: False
+    else:
+        asked = threading.Event()
+        before = {number: signal.getsignal(number) for number in ENDING}
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:  # as under nohup
+                signal.signal(number, lambda *_: asked.set())
+        try:
+            yield lambda _: asked.is_set()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def resume_command() -> str:
+    """Return the command that started this process; given again, it resumes the run."""
+    is_ours = Path(sys.argv[0]).name == "full4d"
+    return shlex.join(["full4d", *sys.argv[1:]] if is_ours else sys.orig_argv)

@@ -10,7 +10,7 @@ perceptual     LPIPS of the decoded clips, where `flow.perceptual` asks for it
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 from full4d_jax import flow
 from full4d_jax.config import Config
 from full4d_jax.flow import Latents
-from full4d_jax.generation.batch import Batch, EncodedBatch, prepare
+from full4d_jax.generation.batch import Batch, EncodedBatch, lines, prepare
 from full4d_jax.generation.projected import ProjectedBatch, prepare_projected
 from full4d_jax.generation.sampling import Velocity, guided
 from full4d_jax.media.metrics import Distance
@@ -135,6 +135,25 @@ def loss(
     return total, {**metrics, "loss": total, "perceptual": term}
 
 
+def mean_over_lines(
+    config: Config,
+    batch: Clips,
+    key: PRNGKeyArray,
+    part: BatchPart,
+    measure: Callable[[Clips, PRNGKeyArray, BatchPart], Any],
+) -> Any:
+    """Return `measure` of the clips, or with `data.lines` its mean over their rows and columns."""
+    if not isinstance(batch, Batch) or not config.data.lines:
+        return measure(batch, key, part)
+    # A grid has as many rows as views, and as many columns as frames.
+    sides = batch.world_to_camera.shape[1:3]
+    shares = [
+        measure(clips, jax.random.fold_in(key, i), part.of_lines(sides[i]))
+        for i, clips in enumerate(lines(batch))
+    ]
+    return jax.tree.map(lambda *x: sum(x) / len(x), *shares)
+
+
 def count_clips(batch: Clips) -> int:
     """Return the number of clips in a batch."""
     return len(jax.tree.leaves(batch)[0])
@@ -174,12 +193,9 @@ def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: BatchPart) 
         tau = draw_times(config, keys, part).tau
         is_mean = jnp.zeros(len(tau), bool)
     else:
-        drawn = flow.sample_time(
-            keys.times,
-            part.size,
-            shift=settings.shift,
-            mean_share=settings.mean_share,
-        )
+        shift = settings.shift
+        share = settings.mean_share
+        drawn = flow.sample_time(keys.times, part.size, shift=shift, mean_share=share)
         tau, is_mean = map(part.take, drawn)
     noise = draw_per_clip(jax.random.normal, keys.noise, part, *data.shape[1:])
     noise = flow.bcast(jnp.where(is_mean, 0.0, 1.0), data) * noise
@@ -210,15 +226,10 @@ def predict(
     network: Callable[..., dit.Predicted], clips: EncodedBatch, point: FlowPoint
 ) -> Prediction:
     """Return the network's velocity at the point; its target is noise - data."""
-    target = point.noise - clips.latents
+    data = clips.latents
     v, motion = network(point.z, point.tau, clips.conditions)
-    return Prediction(
-        velocity=v,
-        target=target,
-        predicted=flow.data_from_velocity(v, point.z, point.tau),
-        data=clips.latents,
-        motion=motion,
-    )
+    predicted = flow.data_from_velocity(v, point.z, point.tau)
+    return Prediction(v, point.noise - data, predicted, data, motion)
 
 
 def draw_times(config: Config, keys: Keys, part: BatchPart) -> SegmentTimes:
@@ -239,32 +250,25 @@ def predict_segment(
 ) -> Prediction:
     """Return the student's velocity at the point; its target leads to its segment's end."""
     times = draw_times(config, keys, part)
+    conditions = clips.conditions
     held = jax.lax.stop_gradient(params)
-    model = without_adapters(config.model)
-    network = velocity(model, drop_adapters(held))
+    network = velocity(without_adapters(config.model), drop_adapters(held))
+    follower = velocity(config.model, held)
 
-    def bound(conditions: Conditions) -> Velocity:
+    def bound(network: Callable[..., Latents], conditions: Conditions) -> Velocity:
         return lambda z, tau: network(z, tau, conditions)
 
     without = []
     if config.flow.teacher_guidance != 1:
         assert negative is not None, "rules ask for two texts"
         text = jnp.broadcast_to(negative, (len(point.z), *negative.shape))
-        without_text = bound(clips.conditions._replace(text=text))
+        without_text = bound(network, conditions._replace(text=text))
         without.append((without_text, config.flow.teacher_guidance))
-    teacher = guided(bound(clips.conditions), without)
-
-    follower = velocity(config.model, held)
-    target = segment_velocity(
-        lambda z, tau: follower(z, tau, clips.conditions), teacher, point.z, times
-    )
-    v = velocity(config.model, params)(point.z, point.tau, clips.conditions)
-    return Prediction(
-        velocity=v,
-        target=target,
-        predicted=flow.data_from_velocity(v, point.z, point.tau),
-        data=flow.data_from_velocity(target, point.z, point.tau),
-    )
+    teacher = guided(bound(network, conditions), without)
+    target = segment_velocity(bound(follower, conditions), teacher, point.z, times)
+    v = velocity(config.model, params)(point.z, point.tau, conditions)
+    predicted, data = (flow.data_from_velocity(x, point.z, point.tau) for x in (v, target))
+    return Prediction(v, target, predicted, data)
 
 
 def weigh(
@@ -280,17 +284,16 @@ def weigh(
         mask = clips.conditions.mask[:, -data.shape[1] :, ..., None]
         sigma = dit.deviation(mask)
         flow_losses = flow.flow_loss(predicted, data, point.tau, sigma)
-    least_change = 0.2  # of a latent from instant 0, in pictures a tenth of the range
+    # Of a latent from instant 0, in pictures a tenth of the range.
+    least_change = 0.2
     changed = jnp.abs(data - data[:, :, :1]).max(-1, keepdims=True) > least_change
-    mean_losses = flow.mean_loss(predicted, data, 1 + config.flow.moving * changed)
-    losses = jnp.where(
-        point.is_mean,
-        flow.mean_of(point.hidden, mean_losses),
-        flow.mean_of(point.hidden, flow_losses),
-    )
+    weight = 1 + config.flow.moving * changed
+    mean_losses = flow.mean_loss(predicted, data, weight)
+    per_clip = [flow.mean_of(point.hidden, x) for x in (mean_losses, flow_losses)]
+    losses = jnp.where(point.is_mean, *per_clip)
     if prediction.motion is None or clips.true_motion is None:
         return losses
-    missed = motion_error(prediction.motion, clips.true_motion, 1 + config.flow.moving * changed)
+    missed = motion_error(prediction.motion, clips.true_motion, weight)
     return losses + config.flow.motion * flow.mean_of(point.hidden, missed)
 
 
@@ -300,7 +303,8 @@ def motion_error(
     weight: Float[Array, "b v t h w 1"],
 ) -> Float[Array, "b v t"]:
     """Return how far motion is from a trusted truth, in units of `MOTION_UNIT_PIXELS`."""
-    rounded_off = 0.02  # below which an error counts as its square
+    # Below it an error counts as its square.
+    rounded_off = 0.02
     missed = (motion - truth[..., :2]) / MOTION_UNIT_PIXELS
     length = jnp.sqrt((missed**2).sum(-1, keepdims=True) + rounded_off**2)
     return (weight * truth[..., 2:] * length).mean((3, 4, 5))
@@ -328,15 +332,12 @@ def report(
 
 
 def perceptual(
-    config: Config,
-    codec: Codec,
-    distance: Distance,
-    prediction: Prediction,
-    part: BatchPart,
+    config: Config, codec: Codec, distance: Distance, prediction: Prediction, part: BatchPart
 ) -> Float[Array, ""]:
     """Return the mean LPIPS of the clips that train the mean, which come first."""
     means = count_means(config, part)
-    most = part.most_below(means)  # no others are decoded
+    # No others are decoded.
+    most = part.most_below(means)
     pair = [codec.decode(x[:most]) / 2 + 0.5 for x in (prediction.predicted, prediction.data)]
     a, b = (rearrange(x, "b v t h w c -> (b v t) h w c") for x in pair)
     distances = distance(a, b).reshape(most, -1).mean(1)

@@ -6,6 +6,8 @@ not come is named by itself, one whose data all wait for by the first.
 """
 
 import contextlib
+import importlib
+import importlib.util
 import json
 import os
 import resource
@@ -14,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -23,13 +25,14 @@ from jaxtyping import Float, UInt8
 
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.session.progress import Progress
-from full4d_jax.training.boards import open_boards
 from full4d_jax.training.checkpoints.resume import cut_metrics
 from input_pipeline.whole_files import make_own_folder, open_to_append, require_own
 
 # Data that takes no longer than one of these is not spoken of.
 STALLED_SECONDS = 60.0
 STALLED_STEPS = 20
+# Of the environment; without it nothing leaves the machine.
+WANDB_PROJECT = "WANDB_PROJECT"
 
 
 class Monitor:
@@ -41,8 +44,8 @@ class Monitor:
       steps: the last step.
       flops: of the model in one step, over all devices; None if they are not counted.
       peak: of one device, FLOP/s; None where it is unknown.
-      began: when the run first began, seconds since 1970.
-      busy: seconds that its steps took in earlier processes.
+      summary: of the run: when it first `began`, seconds since 1970, and the `step_seconds` of
+        earlier processes.
     """
 
     def __init__(
@@ -52,16 +55,14 @@ class Monitor:
         steps: int,
         flops: float | None,
         peak: float | None,
-        began: float,
-        busy: float,
+        summary: dict[str, Any],
     ):
         self.out = out
         self.flops = flops
         self.peak = peak
-        self.began = began
-        self.busy = busy
+        self.began = summary["began"]
+        self.busy = summary["step_seconds"]
         self.is_first = jax.process_index() == 0
-        self.is_compiled = False
         self.step_seconds = 0.0
         self.hosts = host_names()
         self.open = contextlib.ExitStack()
@@ -72,9 +73,8 @@ class Monitor:
             for name in ("metrics.jsonl", "bad_batches.jsonl"):
                 cut_metrics(out / name, done)
             self.progress = self.open.enter_context(Progress("training", steps))
-            self.log = self.open.enter_context(
-                os.fdopen(open_to_append(out / "metrics.jsonl"), "a")
-            )
+            log = os.fdopen(open_to_append(out / "metrics.jsonl"), "a")
+            self.log = self.open.enter_context(log)
             self.boards = [self.open.enter_context(board) for board in open_boards(out, done)]
             self.say(mfu_basis(flops, peak))
 
@@ -104,21 +104,15 @@ class Monitor:
         usual = f"; a step takes {self.step_seconds:.3g} s" if self.step_seconds else ""
         print(f"{host}: step {step} has no data after {seconds:.3g} s{usual}", flush=True)
 
-    def stepped(self, step: int) -> None:
-        """Note that a step is dispatched; the clock starts after the first of this process."""
-        if not self.is_compiled:
-            self.is_compiled = True
-            self.start(step)
-
     def start(self, step: int) -> None:
-        """Restart the clock."""
+        """Restart the clock after a step."""
         self.since = time.perf_counter()
         self.step = step
         self.waited = 0.0
 
     def step_seconds_of_run(self) -> float:
         """Return the seconds in steps, not waiting for data, earlier processes included."""
-        now = time.perf_counter() - self.since - self.waited if self.is_compiled else 0.0
+        now = time.perf_counter() - self.since - self.waited
         return self.busy + max(0.0, now)
 
     def report(self, means: dict[str, Any], speed: dict[str, float]) -> None:
@@ -232,3 +226,82 @@ def memory_gib() -> float:
     peaks = [x["peak_bytes_in_use"] for x in stats if "peak_bytes_in_use" in x]
     most = max(peaks) if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return most / 2**30
+
+
+class TensorBoard:
+    """TensorBoard's event files, written immediately, so that disk errors are raised in place.
+
+    Args:
+      folder: where they lie.
+      done: TensorBoard hides events after this step that an earlier process wrote.
+    """
+
+    def __init__(self, folder: Path, done: int):
+        from tensorboardX import event_file_writer, summary
+        from tensorboardX.proto import event_pb2
+
+        self.summary = summary
+        self.protocol = cast(Any, event_pb2)
+        make_own_folder(folder)
+        self.writer = event_file_writer.EventsWriter(str(folder / "events"), f".{time.time_ns()}")
+        self._write(self.protocol.Event(step=done + 1, session_log={"status": "START"}))
+
+    def __enter__(self) -> "TensorBoard":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.writer.close()
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Write numbers by name."""
+        for name, value in values.items():
+            self._write(self.protocol.Event(step=step, summary=self.summary.scalar(name, value)))
+
+    def picture(self, step: int, name: str, pixels: UInt8[np.ndarray, "H W 3"]) -> None:
+        """Write a picture."""
+        summary = self.summary.image(name, pixels, dataformats="HWC")
+        self._write(self.protocol.Event(step=step, summary=summary))
+
+    def _write(self, event: Any) -> None:
+        event.wall_time = time.time()
+        self.writer.write_event(event)
+        self.writer.flush()
+
+
+class WeightsAndBiases:
+    """A run of Weights & Biases, a new one each time that a training resumes, in one group.
+
+    Args:
+      out: the folder of the training, by whose name runs are grouped.
+      done: steps done before.
+    """
+
+    def __init__(self, out: Path, done: int):
+        self.package: Any = importlib.import_module("wandb")
+        name = out.resolve().name
+        self.run = self.package.init(dir=str(out), group=name, name=f"{name} from step {done}")
+
+    def __enter__(self) -> "WeightsAndBiases":
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        self.run.finish(exit_code=0 if error is None else 1)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Send numbers by name."""
+        self.run.log(values, step=step)
+
+    def picture(self, step: int, name: str, pixels: UInt8[np.ndarray, "H W 3"]) -> None:
+        """Send a picture."""
+        self.run.log({name: self.package.Image(pixels)}, step=step)
+
+
+def open_boards(out: Path, done: int) -> list[TensorBoard | WeightsAndBiases]:
+    """Return the boards of a run, to be entered; Weights & Biases if `WANDB_PROJECT` is set."""
+    boards: list[TensorBoard | WeightsAndBiases] = [TensorBoard(out / "tensorboard", done)]
+    if os.environ.get(WANDB_PROJECT):
+        if importlib.util.find_spec("wandb") is None:
+            print(f"{WANDB_PROJECT} is set, but nothing is sent: pip install wandb", flush=True)
+        else:
+            boards.append(WeightsAndBiases(out, done))
+    return boards

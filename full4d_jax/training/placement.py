@@ -37,11 +37,6 @@ def in_mesh(mesh: Mesh | None, step: Callable[..., Any]) -> Callable[..., Any]:
     return on_mesh
 
 
-def is_sharded(mesh: Mesh | None) -> bool:
-    """Return whether each device holds only shards of the parameters."""
-    return mesh is not None and mesh.size > mesh.shape["data"]
-
-
 def state_shapes(config: Config, mesh: Mesh | AbstractMesh | None) -> TrainState:
     """Return the shapes of the state; on a mesh, sharded as `sharding.RULES` says."""
     shapes = jax.eval_shape(lambda: init_state(config, jax.random.key(0)))

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from full4d_jax.config import Config, to_dict
 from full4d_jax.media.pictures import save_picture
-from full4d_jax.models.codecs.codec import Weights, codec_weights
+from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.functional import Params
 from full4d_jax.models.lora import merge_adapters, without_adapters
@@ -22,11 +22,9 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.clips.batches import clips_at, training_batches
 from full4d_jax.training.clips.records import contents, held_out_scenes, open_folders
-from full4d_jax.training.held_out_sheet import held_out_clips_sheet
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.placement import (
     in_mesh,
-    is_sharded,
     runs_codec,
     state_shapes,
     training_mesh,
@@ -63,7 +61,13 @@ def train_prior(
         record["records"] = contents(config)
         record["held_out"] = tell_held_out(config)
     if init is not None:
-        check_start(config.model, init)  # a run that resumes does not read it
+        # A run that resumes does not read it.
+        check_start(config.model, init)
+    validates = config.training.validate_every > 0
+
+    def sheet(state: TrainState) -> UInt8[np.ndarray, "H W 3"]:
+        return draw_sheet(config, state.ema, mesh)
+
     state, summary = run_training(
         in_mesh(mesh, step),
         InitialState(partial(first_prior_state, config, init, mesh), state_shapes(config, mesh)),
@@ -72,12 +76,20 @@ def train_prior(
         out,
         record,
         (weights_of_codec,),
-        reporting(config, mesh, weights_of_codec, profile),
+        Reporting(
+            flops=step_flops(config),
+            peak=peak_flops(jax.devices()[0].device_kind),
+            sheet=sheet,
+            validate=make_validation(config, mesh, weights_of_codec) if validates else None,
+            contents=partial(clips_at, config),
+            profile=profile,
+        ),
     )
     write_weights(config, out, state.ema, summary)
-    sheet = sheet_of(config, mesh, state)  # by all processes; the weights are safe by now
+    # By all processes; the weights are safe by now.
+    pixels = sheet(state)
     if jax.process_index() == 0:
-        save_picture(out / "sheet.png", sheet)
+        save_picture(out / "sheet.png", pixels)
         print(f"wrote {out / 'sheet.png'}")
 
 
@@ -90,15 +102,6 @@ def first_prior_state(config: Config, init: Path | None, mesh: Mesh | None) -> T
     return make_state(config, mesh, partial(state_from_params, config), params)
 
 
-def sheet_of(config: Config, mesh: Mesh | None, state: TrainState) -> UInt8[np.ndarray, "H W 3"]:
-    """Draw a contact sheet; where devices hold shards of the parameters, on all of them."""
-    if config.data.held_out:
-        return held_out_clips_sheet(config, state.ema, mesh)
-    if is_sharded(mesh):
-        return draw_sheet(config, state.ema, mesh)
-    return draw_sheet(config, jax.tree.map(lambda x: x.addressable_data(0), state.ema))
-
-
 def tell_held_out(config: Config) -> list[str]:
     """Return the scenes that are never trained on, and print how many they are."""
     folders, _ = open_folders(config)
@@ -108,24 +111,6 @@ def tell_held_out(config: Config) -> list[str]:
     return scenes
 
 
-def reporting(
-    config: Config,
-    mesh: Mesh | None,
-    codec_weights: Weights | None,
-    profile: tuple[int, int] | None,
-) -> Reporting:
-    """Return what a run of this config reports."""
-    validates = config.training.validate_every > 0
-    return Reporting(
-        flops=step_flops(config),
-        peak=peak_flops(jax.devices()[0].device_kind),
-        sheet=partial(sheet_of, config, mesh),
-        validate=make_validation(config, mesh, codec_weights) if validates else None,
-        contents=partial(clips_at, config),
-        profile=profile,
-    )
-
-
 def write_weights(config: Config, out: Path, params: Params, summary: dict[str, Any]) -> None:
     """Write the weights and the summary of the run; all its processes call this together."""
     metadata = {
@@ -133,7 +118,8 @@ def write_weights(config: Config, out: Path, params: Params, summary: dict[str, 
         "frames": config.data.frames,
         "views": config.data.views,
     }
-    if not config.data.records:  # the cameras of records may stand anywhere
+    # The cameras of records may stand anywhere.
+    if not config.data.records:
         metadata |= {"max_azimuth_degrees": MAX_AZIMUTH, "max_elevation_degrees": MAX_ELEVATION}
     weights = out / "prior.safetensors"
     about = out / "prior.json"

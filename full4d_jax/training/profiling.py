@@ -21,46 +21,42 @@ def parse_steps(text: str, last: int) -> tuple[int, int]:
     return int(first), int(end)
 
 
-def steps_left(steps: tuple[int, int] | None, done: int) -> tuple[int, int] | None:
-    """Return the steps to trace, or None with a message if the run is past the first of them.
-
-    This is no error: the same command resumes an interrupted run.
-    """
-    if steps is None or steps[0] > done:
-        return steps
-    print(f"no profile: the run resumes after step {done}, --profile begins at {steps[0]}")
-    return None
-
-
 class StepProfile:
-    """Traces the steps `steps[0]` to `steps[1]` into `folder`; None traces nothing."""
+    """Traces some steps of a run into a folder; a context.
 
-    def __init__(self, steps: tuple[int, int] | None, folder: Path):
-        self.steps = steps
+    Args:
+      steps: the first and the last step; None traces nothing. A run that is past the first of them,
+        since the same command resumes it, says so and traces nothing.
+      done: steps done before.
+      folder: where the trace is written.
+    """
+
+    def __init__(self, steps: tuple[int, int] | None, done: int, folder: Path):
+        self.first, self.last = steps or (0, 0)
         self.folder = folder
         self.is_running = False
+        if steps is not None and self.first <= done:
+            print(f"no profile: the run resumes after step {done}, --profile begins at {steps[0]}")
 
     def __enter__(self) -> "StepProfile":
         return self
 
-    def begin(self, step: int, before: Any) -> None:
-        """Start the trace if `step` is the first; `before` are the arrays of earlier steps."""
-        if self.steps is not None and step == self.steps[0]:
-            jax.block_until_ready(before)
+    def between(self, done: int, state: Any) -> None:
+        """Start or stop the trace after `done` steps, which gave `state`, if it is time."""
+        if done == self.first - 1:
+            jax.block_until_ready(state)
             jax.profiler.start_trace(self.folder)
             self.is_running = True
-
-    def end(self, step: int, after: Any) -> None:
-        """Stop the trace if `step` was the last; `after` are its arrays."""
-        if self.is_running and self.steps is not None and step == self.steps[1]:
-            jax.block_until_ready(after)
+        elif done == self.last:
+            jax.block_until_ready(state)
             self._stop()
 
     def __exit__(self, *_: object) -> None:
-        if self.is_running:
-            self._stop()
+        self._stop()
 
     def _stop(self) -> None:
+        if not self.is_running:
+            return
         jax.profiler.stop_trace()
         self.is_running = False
         print(

@@ -81,10 +81,11 @@ class RunState:
         """Return the step and the means over the window, and empty the window."""
         good = [metrics for metrics in self.window if not metrics["bad"]]
         skipped = len(self.window) - len(good)
-        names = [name for name in (good[0] if good else ()) if name != "bad"]
         self.window = []
-        means = {name: _mean([metrics[name] for metrics in good]) for name in names}
-        means = {"step": self.done, **means}
+        means: Json = {"step": self.done}
+        for name in [x for x in (good[0] if good else ()) if x != "bad"]:
+            values = [metrics[name] for metrics in good]
+            means[name] = np.round(np.mean(values, 0, dtype=np.float64), 6).tolist()
         return means | ({"skipped": skipped} if skipped else {})
 
     def note(self, means: Json) -> None:
@@ -154,7 +155,3 @@ def start_or_resume(
     state = jax.tree.map(lambda x: jax.device_put(x, x.sharding), state)
     losses = jax.device_put(losses, state.step.sharding)
     return RunState(state, losses, int(state.step), record, summary, window)
-
-
-def _mean(values: list[Any]) -> float | list[float]:
-    return np.round(np.mean(values, 0, dtype=np.float64), 6).tolist()

@@ -5,17 +5,16 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from full4d_jax.config import Config
-from full4d_jax.generation.batch import Batch, lines
 from full4d_jax.media.metrics import load_lpips
 from full4d_jax.models.codecs.codec import Weights
 from full4d_jax.models.functional import Params
 from full4d_jax.models.sharding import constrain_tree
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.batch_part import BatchPart
-from full4d_jax.training.loss import Clips, Frozen, Metrics, count_clips, loss
+from full4d_jax.training.loss import Clips, Frozen, Metrics, count_clips, loss, mean_over_lines
 from full4d_jax.training.optimizer import hold_constant, trained_leaves
 from full4d_jax.training.state import TrainState, apply_gradients, config_optimizer
 
@@ -53,8 +52,11 @@ def train_step(
 
         def objective(params: Params, batch: Clips, places: Int[Array, "p"]):
             params = hold_constant(params, trained)
-            part = BatchPart(places, clips)
-            return loss_of_grids(config, params, batch, key, frozen, part)
+
+            def one(batch: Clips, key: PRNGKeyArray, part: BatchPart):
+                return loss(config, params, batch, key, frozen, part)
+
+            return mean_over_lines(config, batch, key, BatchPart(places, clips), one)
 
         def gradient(batch: Clips, places: Int[Array, "p"]) -> tuple[Metrics, Params]:
             """Return the metrics and gradients of a part; None where nothing is trained."""
@@ -72,30 +74,3 @@ def train_step(
         return constrain_tree(state, config.model.width), metrics
 
     return step
-
-
-def loss_of_grids(
-    config: Config,
-    params: Params,
-    batch: Clips,
-    key: PRNGKeyArray,
-    frozen: Frozen,
-    part: BatchPart,
-) -> tuple[Float[Array, ""], Metrics]:
-    """Return the loss of the clips, or with `data.lines` the mean over their rows and columns."""
-    if not isinstance(batch, Batch) or not config.data.lines:
-        return loss(config, params, batch, key, frozen, part)
-    # A grid has as many rows as views, and as many columns as frames.
-    sides = batch.world_to_camera.shape[1:3]
-    shares = [
-        loss(
-            config,
-            params,
-            clips,
-            jax.random.fold_in(key, i),
-            frozen,
-            part.of_lines(sides[i]),
-        )
-        for i, clips in enumerate(lines(batch))
-    ]
-    return jax.tree.map(lambda *x: sum(x) / len(x), *shares)

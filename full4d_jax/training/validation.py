@@ -8,6 +8,7 @@ their parameters only.
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from typing import NamedTuple
 
@@ -18,12 +19,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from full4d_jax.config import Config
-from full4d_jax.generation.batch import Batch, lines
 from full4d_jax.models.codecs.codec import Weights
 from full4d_jax.models.dit import prediction
 from full4d_jax.models.functional import Params
 from full4d_jax.models.wan.text import load_training_texts
-from full4d_jax.training.batch_part import whole_batch
+from full4d_jax.training.batch_part import BatchPart, whole_batch
 from full4d_jax.training.clips.records import batches_of, open_records
 from full4d_jax.training.loss import (
     Clips,
@@ -32,6 +32,7 @@ from full4d_jax.training.loss import (
     draw_per_clip,
     encode_clips,
     flow_point,
+    mean_over_lines,
     predict,
     split_keys,
     weigh,
@@ -136,19 +137,19 @@ def validation_losses(
     config: Config, params: Params, batch: Clips, key: PRNGKeyArray, frozen: Frozen
 ) -> Losses:
     """Return the mean losses of a batch; with `data.lines`, of its rows and columns."""
-    if not isinstance(batch, Batch) or not config.data.lines:
-        return _losses_of(config, params, batch, key, frozen)
-    parts = [
-        _losses_of(config, params, part, jax.random.fold_in(key, side), frozen)
-        for side, part in enumerate(lines(batch))
-    ]
-    return jax.tree.map(lambda *x: sum(x) / len(x), *parts)
+    part = whole_batch(count_clips(batch))
+    measure = partial(_losses_of, config, params, frozen)
+    return mean_over_lines(config, batch, key, part, measure)
 
 
 def _losses_of(
-    config: Config, params: Params, batch: Clips, key: PRNGKeyArray, frozen: Frozen
+    config: Config,
+    params: Params,
+    frozen: Frozen,
+    batch: Clips,
+    key: PRNGKeyArray,
+    part: BatchPart,
 ) -> Losses:
-    part = whole_batch(count_clips(batch))
     keys = split_keys(key)
     clips = encode_clips(config, batch, keys, frozen, part)
     network = prediction(config.model, params)

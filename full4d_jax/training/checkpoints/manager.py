@@ -7,6 +7,7 @@ atomic: a checkpoint appears under its step when it is complete.
 
 import contextlib
 import errno
+import itertools
 import json
 import math
 import sys
@@ -26,12 +27,13 @@ from full4d_jax.training.checkpoints.integrity import check_marks, digest, marks
 from full4d_jax.training.checkpoints.places import check_regular, linked_steps
 from full4d_jax.training.state import TrainState
 
-PARAMETERS_NAMED = 4  # of those that differ, in a message
+# What reading a damaged checkpoint raises; the last two for a kind of sharding that Orbax does not
+# know, and for JSON that is nested deeply.
 DAMAGE = (
     *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
-    NotImplementedError,  # for a kind of sharding that Orbax does not know
-    RecursionError,  # for JSON that is nested deeply
-)  # what reading a damaged checkpoint raises
+    NotImplementedError,
+    RecursionError,
+)
 # What Orbax raises besides, itself and not a class of it: a device without memory does no damage.
 BARE = (Exception, RuntimeError, AssertionError)
 Check = Callable[[dict[str, Any], int], None]
@@ -53,16 +55,18 @@ class Checkpoints:
 
     def __init__(self, folder: str | Path, *, keep: int, keep_best: int = 0):
         self.folder = epath.Path(folder)
+        linked = set()
         if "://" not in str(folder):
             self.folder = self.folder.absolute()
             check_regular(Path(self.folder))
-        linked = linked_steps(Path(self.folder)) if "://" not in str(folder) else set()
+            linked = linked_steps(Path(self.folder))
         self.best = _LowestLoss(keep_best)
         kept = [policies.LatestN(keep), self.best, policies.CustomSteps(sorted(linked))]
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policies.AnyPreservationPolicy(kept),
             create=True,
-            cleanup_tmp_directories=True,  # left by a killed process
+            # A killed process leaves them.
+            cleanup_tmp_directories=True,
         )
         handlers = {"state": ocp.StandardCheckpointHandler(), "record": ocp.JsonCheckpointHandler()}
         try:
@@ -72,7 +76,8 @@ class Checkpoints:
                 )
         except InputError:
             raise
-        except DAMAGE as error:  # Orbax reads the metadata of all steps at once
+        except DAMAGE as error:
+            # Orbax reads the metadata of all steps at once.
             place = f"{self.folder}, _CHECKPOINT_METADATA"
             expected = "what Orbax wrote"
             do = "move the numbered folder with the damaged file away"
@@ -175,31 +180,24 @@ class Checkpoints:
             raise ValueError("no description of the arrays")
         there = _shapes(stored["params"])
         wanted = _shapes(like.params)
-        differing = [
-            name for name in sorted({*wanted, *there}) if wanted.get(name) != there.get(name)
-        ]
-        if differing:
-            named = differing[:PARAMETERS_NAMED]
-            rest = len(differing) - len(named)
-            more = f" and {rest} more" if rest else ""
-            found, expected = (
-                ", ".join(f"{name} {x.get(name, 'nowhere')}" for name in named)
-                for x in (there, wanted)
-            )
-            raise InputError(
-                "checkpoint",
-                f"{self.folder}, parameters",
-                found + more,
-                expected + more,
-                "use the config of that run, or another --out",
-            )
+        names = sorted({*wanted, *there})
+        differing = [name for name in names if wanted.get(name) != there.get(name)]
+        if not differing:
+            return
+        named = differing[:4]
+        rest = len(differing) - len(named)
+        more = f" and {rest} more" * bool(rest)
+        found, expected = (
+            ", ".join(f"{name} {x.get(name, 'nowhere')}" for name in named) + more
+            for x in (there, wanted)
+        )
+        do = "use the config of that run, or another --out"
+        raise InputError("checkpoint", f"{self.folder}, parameters", found, expected, do)
 
     def _move_aside(self, step: int, error: Exception) -> None:
-        aside = self.folder / f"damaged-{step}"
-        n = 1
-        while aside.exists():
-            n += 1
-            aside = self.folder / f"damaged-{step}-{n}"
+        name = f"damaged-{step}"
+        names = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
+        aside = next(self.folder / x for x in names if not (self.folder / x).exists())
         reason = printable(" ".join(str(error).split())[:300])
         print(
             f"WARNING: the checkpoint of step {step} in {self.folder} is damaged "
@@ -217,12 +215,13 @@ class Checkpoints:
     @contextlib.contextmanager
     def _write_errors(self) -> Iterator[None]:
         """Add to errors of the disk which checkpoint is still complete."""
-        with disk_errors(self.folder, lambda: f"the newest complete one is {self._on_disk()}"):
-            yield
 
-    def _on_disk(self) -> int | None:
-        self.manager.reload()
-        return self.latest
+        def newest() -> str:
+            self.manager.reload()
+            return f"the newest complete one is {self.latest}"
+
+        with disk_errors(self.folder, newest):
+            yield
 
     def close(self) -> None:
         """Wait until everything is on disk; raises as `save` does."""
@@ -238,7 +237,8 @@ class _LowestLoss(policies.PreservationPolicy):
 
     def __init__(self, count: int):
         self.count = count
-        self.losses: dict[int, float] = {}  # by step, where it is known
+        # By step, where it is known.
+        self.losses: dict[int, float] = {}
 
     def should_preserve(self, checkpoints: Sequence[Any], **_: Any) -> Sequence[bool]:
         """Return which checkpoints to keep."""

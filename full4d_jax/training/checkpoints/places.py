@@ -1,7 +1,5 @@
 """Places of checkpoints that no installed library can reach, or that hold no files, are refused."""
 
-import os
-import stat
 from pathlib import Path
 
 from full4d_jax.session.errors import InputError, input_errors
@@ -40,11 +38,14 @@ def check_regular(folder: Path) -> None:
         if path.is_symlink() and not path.name.isdigit():
             raise InputError("checkpoints", path, "a link", "files and folders", "move it away")
     for step in numbered(folder):
-        for place, folders, names in os.walk(step):
-            for path in map(Path(place).joinpath, sorted([*folders, *names])):
-                if found := _unreadable(path):
-                    do = f"move {step.name} away"
-                    raise InputError("checkpoints", path, found, "files and folders", do)
+        for path in sorted(step.rglob("*")):
+            found = "a device or a pipe"
+            if path.is_dir() and path.is_symlink():
+                found = "a link to a folder"
+            elif path.is_dir() or path.is_file() or not path.exists():
+                continue
+            do = f"move {step.name} away"
+            raise InputError("checkpoints", path, found, "files and folders", do)
 
 
 def linked_steps(folder: Path) -> set[int]:
@@ -55,14 +56,3 @@ def linked_steps(folder: Path) -> set[int]:
 def numbered(folder: Path) -> list[Path]:
     """Return the folders of whole checkpoints; none where there is no folder."""
     return sorted(x for x in folder.iterdir() if x.name.isdigit()) if folder.is_dir() else []
-
-
-def _unreadable(path: Path) -> str:
-    """Return what a path is that Orbax must not open, or nothing."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:  # another process removed it, or it is a link to nothing
-        return ""
-    if stat.S_ISDIR(mode):
-        return "a link to a folder" if path.is_symlink() else ""
-    return "" if stat.S_ISREG(mode) else "a device or a pipe"

@@ -1,42 +1,48 @@
-"""The record of a run, and the comparison that a resumed run must pass."""
+"""The record of a run: its config and origin, and the comparison that a resumed run must pass."""
 
 import hashlib
 import json
+import os
+import platform
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from full4d_jax.config import LiftConfig, MeshConfig, to_dict
 from full4d_jax.config.masks import PAPER, mask_file
 from full4d_jax.models.weights import summary_beside
 from full4d_jax.session.buckets import shown
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.training.checkpoints.provenance import provenance
+from full4d_jax.session.versions import OURS, versions_of
 from input_pipeline.plain_files import load_lines
 from input_pipeline.whole_files import write_text
 
+# Fields of a config that name folders of this machine.
+FOLDERS = ("photos", "videos")
+PACKAGES = (OURS, "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
+FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
+# Fields that another part of a run may change; no training reads those of `lift`.
 CHANGEABLE = {
     "model.remat",
     "model.gpu_attention",
     *(f"mesh.{name}" for name in to_dict(MeshConfig())),
-    *(f"lift.{name}" for name in to_dict(LiftConfig())),  # which no training reads
-} | {
-    f"training.{name}"
-    for name in (
-        "steps",
-        "log_every",
-        "checkpoint_every",
-        "keep",
-        "keep_best",
-        "checkpoints",
-        "sheet_every",
-        "validate_every",
-        "on_bad_loss",
-        "spike",
-    )
+    *(f"lift.{name}" for name in to_dict(LiftConfig())),
+    "training.steps",
+    "training.log_every",
+    "training.checkpoint_every",
+    "training.keep",
+    "training.keep_best",
+    "training.checkpoints",
+    "training.sheet_every",
+    "training.validate_every",
+    "training.on_bad_loss",
+    "training.spike",
 }
-
-MASK_FILE = "contents of the model.mask file"  # a field of the record, not an option
+# A field of the record, not an option.
+MASK_FILE = "contents of the model.mask file"
 
 
 def run_record(
@@ -54,14 +60,71 @@ def run_record(
     """
     begin = None if init is None else {"path": shown(str(init)), "summary": summary_beside(init)}
     plain = json.loads(shown(json.dumps(to_dict(config), ensure_ascii=False)))
-    mask = mask_file(plain["model"].get("mask", PAPER))  # only priors have one
-    own = {} if mask is None else {"mask": hashlib.sha256(mask.read_bytes()).hexdigest()}
+    # Only priors have a mask.
+    mask = mask_file(plain["model"].get("mask", PAPER))
+    hashes = {} if mask is None else {"mask": hashlib.sha256(mask.read_bytes()).hexdigest()}
+    return {"config": plain, "init": begin, **hashes, **provenance(mesh)}
+
+
+def provenance(mesh: dict[str, int] | None) -> dict[str, Any]:
+    """Return versions, devices, mesh, flags and revision as plain values.
+
+    Args:
+      mesh: sizes of the mesh's axes; None without one.
+    """
     return {
-        "config": plain,
-        "init": begin,
-        **own,
-        **provenance(mesh),
+        "versions": versions_of(PACKAGES),
+        "devices": {
+            "kind": jax.devices()[0].device_kind,
+            "count": jax.device_count(),
+            "processes": jax.process_count(),
+        },
+        "mesh": mesh,
+        "flags": {name: os.environ.get(name, "") for name in FLAGS},
+        "git": git_revision(Path(__file__).parent),
     }
+
+
+def without_machine_paths(record: Any) -> Any:
+    """Return a record in plain values, without the places of files on this machine.
+
+    Of absolute paths, and of folders of photographs and videos, the last name stays.
+    """
+    if isinstance(record, str) and Path(record).is_absolute():
+        return Path(record).name
+    if isinstance(record, list):
+        return [without_machine_paths(x) for x in record]
+    if not isinstance(record, dict):
+        return record
+    values = {name: without_machine_paths(x) for name, x in record.items()}
+    return values | {name: Path(x).name for name, x in values.items() if name in FOLDERS and x}
+
+
+def git_revision(folder: Path) -> dict[str, Any] | None:
+    """Return the commit of the code in `folder` and whether it was changed; None outside git.
+
+    Untracked files do not count. A package installed below another repository is outside git.
+    """
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", folder, *words], capture_output=True, text=True, check=True, timeout=30
+        )
+        return done.stdout.strip()
+
+    try:
+        if not git("ls-files", "."):
+            return None
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return {"revision": git("rev-parse", "HEAD"), "dirty": bool(changed)}
+    except (OSError, subprocess.SubprocessError):  # no git, no repository, or not ours to read
+        return None
+
+
+def hardware() -> str:
+    """Return the devices that jax runs on, in words."""
+    machine = platform.processor() or platform.machine()
+    return f"{jax.device_count()} x {jax.devices()[0].device_kind} on {machine}"
 
 
 def check_same_run(stored: dict[str, Any], present: dict[str, Any], out: Path, step: int) -> None:
@@ -82,21 +145,19 @@ def check_same_run(stored: dict[str, Any], present: dict[str, Any], out: Path, s
         if all(old[name] is not None and name != MASK_FILE for name in differ):
             do = f"resume with {' '.join(_option(name, old[name]) for name in differ)} or {do}"
         raise InputError("training run", f"{out}, {', '.join(differ)}", found, expected, do)
-    if new.get("training.steps", step) < step:
+    steps = new.get("training.steps", step)
+    if steps < step:
         found = f"a checkpoint at step {step}"
         do = "give a larger number or another --out"
-        raise InputError(
-            "training run", f"{out}, training.steps", found, f"at most {new['training.steps']}", do
-        )
+        raise InputError("training run", f"{out}, training.steps", found, f"at most {steps}", do)
 
 
 def tell_differences(stored: dict[str, Any], present: dict[str, Any]) -> None:
     """Report on stderr what changed besides the config, since bits may change with it."""
     for name in ("versions", "devices", "mesh", "flags", "git"):
-        if name in stored and stored[name] != present[name]:
-            print(
-                f"since that checkpoint: {name} {stored[name]} -> {present[name]}", file=sys.stderr
-            )
+        old = stored.get(name, present[name])
+        if old != present[name]:
+            print(f"since that checkpoint: {name} {old} -> {present[name]}", file=sys.stderr)
 
 
 def cut_metrics(path: Path, step: int) -> None:
@@ -109,7 +170,8 @@ def cut_metrics(path: Path, step: int) -> None:
 
 
 def _option(name: str, value: Any) -> str:
-    return " ".join(map(str, [f"--{name}", *(value if isinstance(value, list) else [value])]))
+    values = value if isinstance(value, list) else [value]
+    return " ".join(map(str, [f"--{name}", *values]))
 
 
 def _fields(record: dict[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,9 @@ from input_pipeline.footage import training_clips
 from input_pipeline.loader import ENDLESS, make_loader
 from input_pipeline.video_files import open_video
 
-VIDEO_STREAM = 2**31 - 1  # random stream of warps; training steps use the lower numbers
+# Random stream of warps; training steps use the lower numbers.
+VIDEO_STREAM = 2**31 - 1
+Scenes = Int[np.ndarray, "b"]
 
 
 class Source(NamedTuple):
@@ -91,10 +93,8 @@ def clips_at(config: Config, position: int) -> list[str | int]:
 
 def mixed_turns(sources: dict[str, Source]) -> Any:
     """Return by step its source, and how many batches of that the steps before took."""
-    turns: list[Any] = [
-        grain.MapDataset.range(ENDLESS).map(lambda number, name=name: (name, number))
-        for name in sources
-    ]
+    numbers = grain.MapDataset.range(ENDLESS)
+    turns: list[Any] = [numbers.map(lambda n, name=name: (name, n)) for name in sources]
     return grain.MapDataset.mix(turns, [source.share for source in sources.values()])
 
 
@@ -124,7 +124,7 @@ def open_sources(config: Config, mesh: Mesh | None = None) -> dict[str, Source]:
     elif data.pseudo < 1:
         sources["rendered"] = Source(
             1 - data.pseudo,
-            lambda start: rendered_batches(config, start, mesh),
+            lambda start: rendered_batches(config, _draws(config, range(data.scenes), start), mesh),
             lambda number: next(_draws(config, range(data.scenes), number)).tolist(),
         )
     if data.pseudo:
@@ -142,11 +142,11 @@ def open_sources(config: Config, mesh: Mesh | None = None) -> dict[str, Source]:
     return sources
 
 
-def rendered_batches(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
-    """Return batches of rendered scenes, from batch `start` on."""
+def rendered_batches(config: Config, draws: Iterator[Scenes], mesh: Mesh | None) -> Iterator[Batch]:
+    """Return batches of the rendered scenes with these indices."""
     if not config.model.moves_base:
-        return _rendered(config, start, mesh)
-    moving = batches_with_motion(config.model, _rendered(config, start, None))
+        return _rendered(config, draws, mesh)
+    moving = batches_with_motion(config.model, _rendered(config, draws, None))
     return moving if mesh is None else map(partial(put_batch, mesh), moving)
 
 
@@ -170,17 +170,12 @@ def video_batches(
         data = replace(data, height=height, width=width)
     if files:
         read = partial(_random_window, data=data)
-        videos = make_loader(
-            files,
-            seed=config.seed,
-            start_step=start,
-            batch_size=size,
-            transform=read,
-            rows=rows.tolist(),
-        )
+        order = {"seed": config.seed, "start_step": start, "batch_size": size}
+        videos = make_loader(files, **order, transform=read, rows=rows.tolist())
     else:
         others = replace(config, data=data, seed=config.seed ^ VIDEO_STREAM)
-        videos = (batch.frames[rows, 0] for batch in _rendered(others, start, None))
+        draws = _draws(others, range(data.scenes), start)
+        videos = (batch.frames[rows, 0] for batch in _rendered(others, draws, None))
     stream_key = jax.random.fold_in(jax.random.key(config.seed), VIDEO_STREAM)
 
     def clips() -> Iterator[Batch]:
@@ -233,7 +228,7 @@ def reprojected(
       keys: of each clip.
       videos: with a margin if the clips have more than two views.
     """
-    views, height, width = size
+    views = size[0]
 
     def one(key_and_video: tuple[PRNGKeyArray, Array]) -> Batch:
         key, video = key_and_video
@@ -245,27 +240,19 @@ def reprojected(
         if views == 2:
             clip, _ = two_views(video, depth, lens, pose)
             return clip
-        return several_views(
-            jax.random.fold_in(key, 2),
-            video,
-            depth,
-            lens,
-            pose,
-            views=views,
-            height=height,
-            width=width,
-        )
+        turns_key = jax.random.fold_in(key, 2)
+        return several_views(turns_key, video, depth, lens, pose, size)
 
     return jax.lax.map(one, (keys, videos))
 
 
-def _rendered(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
+def _rendered(config: Config, draws: Iterator[Scenes], mesh: Mesh | None) -> Iterator[Batch]:
     """Yield batches of rendered scenes."""
     data = config.data
     network = load_depth() if data.estimated else None
     # What else the data are made of changes nothing in the program, which takes seconds to compile.
     program = _rendering(replace(data, records=(), videos="", pseudo=0.0, pseudo_views=2), mesh)
-    for scenes in _draws(config, range(data.scenes), start):
+    for scenes in draws:
         yield program(scenes if mesh is None else put_batch(mesh, scenes), network)
 
 
@@ -276,15 +263,9 @@ def _rendering(data: DataConfig, mesh: Mesh | None) -> Callable[..., Batch]:
     if mesh is None:
         return jax.jit(render)
     samples = spec("samples")
-    everywhere = PartitionSpec()
+    inputs = samples, PartitionSpec()
     return jax.jit(
-        jax.shard_map(
-            render,
-            mesh=mesh,
-            in_specs=(samples, everywhere),
-            out_specs=samples,
-            check_vma=False,
-        )
+        jax.shard_map(render, mesh=mesh, in_specs=inputs, out_specs=samples, check_vma=False)
     )
 
 
@@ -343,16 +324,10 @@ def _random_window(
         stream = container.streams.video[0]
         if stream.duration and stream.time_base:
             duration = float(stream.duration * stream.time_base)
-        else:  # some containers know only their own, sound included
+        else:
+            # Some containers know only their own, sound included.
             duration = (container.duration or 0) / av.time_base
         step = max(1 / data.fps, 1 / float(stream.average_rate or data.fps))
     last = max(0.0, duration - data.frames * step)
-    window = read_video(
-        path,
-        height=data.height,
-        width=data.width,
-        frames=data.frames,
-        start=last * generator.random(),
-        usual=data.fps,
-    )
-    return window.frames
+    size = {"height": data.height, "width": data.width, "frames": data.frames}
+    return read_video(path, **size, start=last * generator.random(), usual=data.fps).frames

@@ -18,11 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.generation.batch import Batch
-from full4d_jax.generation.projection_guidance import (
-    Projection,
-    fill_holes,
-    splat,
-)
+from full4d_jax.generation.projection_guidance import Projection, fill_holes, splat
 from full4d_jax.training.clips.pseudo_grid import CORNERS, warped
 from gaussians.precision import exact_products
 
@@ -32,38 +28,20 @@ def random_lens(key: PRNGKeyArray, height: int, width: int) -> Float[Array, "3 3
     # Along the longer side, as most phones have.
     degrees = jax.random.uniform(key, minval=40.0, maxval=80.0)
     angle = jnp.deg2rad(degrees)
-    focal = 0.5 * max(height, width) / jnp.tan(angle / 2)
-    lens = jnp.diag(jnp.stack([focal, focal, jnp.ones(())]))
-    return lens.at[:2, 2].set(jnp.array([width / 2, height / 2]))
+    return _lens(0.5 * max(height, width) / jnp.tan(angle / 2), height, width)
 
 
+@exact_products
 def random_pose(key: PRNGKeyArray) -> Float[Array, "4 4"]:
     """Draw world-to-camera of a camera that looks at (0, 0, 1) from the side."""
     largest_azimuth = 35.0  # degrees around the middle of the picture
     largest_elevation = 10.0
     largest_change = 0.15  # of the distance
     turn, lift, move = jax.random.uniform(key, (3,), minval=-1.0)
-    return pose_beside(largest_azimuth * turn, largest_elevation * lift, 1 + largest_change * move)
-
-
-@exact_products
-def pose_beside(
-    azimuth: float | Float[Array, ""],
-    elevation: float | Float[Array, ""] = 0.0,
-    distance: float | Float[Array, ""] = 1.0,
-) -> Float[Array, "4 4"]:
-    """Return world-to-camera of a camera that looks at (0, 0, 1), degrees and world units."""
-    turn = jnp.deg2rad(azimuth)
-    lift = jnp.deg2rad(elevation)
-    s = jnp.sin(turn)
-    c = jnp.cos(turn)
-    p = jnp.sin(lift)
-    q = jnp.cos(lift)
-    around = jnp.eye(3).at[0, 0].set(c).at[0, 2].set(s).at[2, 0].set(-s).at[2, 2].set(c)
-    above = jnp.eye(3).at[1, 1].set(q).at[1, 2].set(-p).at[2, 1].set(p).at[2, 2].set(q)
-    rotation = above @ around
+    across = _about(1, jnp.deg2rad(largest_azimuth * turn))
+    rotation = _about(0, jnp.deg2rad(largest_elevation * lift)) @ across
     pivot = jnp.array([0.0, 0.0, 1.0])
-    offset = distance * pivot - rotation @ pivot
+    offset = (1 + largest_change * move) * pivot - rotation @ pivot
     return jnp.eye(4).at[:3, :3].set(rotation).at[:3, 3].set(offset)
 
 
@@ -89,8 +67,7 @@ def two_views(
     source = fill_holes(Projection(*(x[None] for x in drawn)))[0]
     _, mask, disparity = drawn
     seen = jnp.where(mask > 0, 1 / jnp.maximum(disparity, 1e-6), 0.0)
-    unit = jnp.nanmedian(jnp.where(seen[0] > 0, seen[0], jnp.nan))
-    unit = jnp.where(jnp.isfinite(unit), unit, 1.0)
+    unit = _unit_of(seen)
     back = jnp.linalg.inv(pose)
     back = back.at[:3, 3].divide(unit)
     poses = jnp.stack([jnp.eye(4), back])
@@ -124,10 +101,7 @@ def several_views(
     depth: Float[Array, "t H W"],
     lens: Float[Array, "3 3"],
     pose: Float[Array, "4 4"],
-    *,
-    views: int,
-    height: int,
-    width: int,
+    size: tuple[int, int, int],
 ) -> Batch:
     """Return the clip of a video with a margin, a camera elsewhere and others that are turned.
 
@@ -139,18 +113,16 @@ def several_views(
       depth: its z-depth, 0 where unknown.
       lens: intrinsics of the video's camera, pixels, its middle that of the picture.
       pose: world-to-camera of the other camera; the world is the video's.
-      views: of the clip, at least 2.
-      height: of its pictures, at most the video's.
-      width: likewise.
+      size: views of the clip, at least 2; rows and columns of its pictures, at most the video's.
     """
+    views, height, width = size
     rows, columns = video.shape[1:3]
     top = (rows - height) // 2
     left = (columns - width) // 2
     whole, _ = two_views(video, depth, lens, pose)
     middle = np.s_[..., top : top + height, left : left + width]
     seen = whole.depth[middle]
-    unit = jnp.nanmedian(jnp.where(seen[0] > 0, seen[0], jnp.nan))
-    unit = jnp.where(jnp.isfinite(unit), unit, 1.0)
+    unit = _unit_of(seen)
     poses = whole.world_to_camera.at[..., :3, 3].divide(unit)
     own_lens = lens.at[:2, 2].subtract(jnp.array([left, top]))
 
@@ -161,7 +133,7 @@ def several_views(
     turned_frames, cameras = jax.vmap(turned)(jax.random.split(key, views - 2))
     turns = jnp.zeros((views - 2, 4, 4)).at[:, :3, :3].set(cameras.rotation).at[:, 3, 3].set(1.0)
     turned_poses = turns[:, None] @ poses[1]
-    frames = jnp.moveaxis(jnp.moveaxis(whole.frames, -1, 0)[middle], 0, -1)
+    frames = whole.frames[*middle, :]
     return Batch(
         frames=jnp.concatenate([frames, turned_frames]),
         depth=seen / unit,
@@ -206,10 +178,20 @@ def turned_camera(
     corners = candidates @ CORNERS.T
     is_inside = (jnp.abs(corners[:, :2]) <= corners[:, 2:]).all((1, 2))
     chosen = jnp.argmax(is_inside.at[-1].set(True))
-    zoomed = focal * zooms[chosen]
-    intrinsics = jnp.diag(jnp.stack([zoomed, zoomed, jnp.ones(())]))
-    intrinsics = intrinsics.at[:2, 2].set(jnp.array([width / 2, height / 2]))
+    intrinsics = _lens(focal * zooms[chosen], height, width)
     return TurnedCamera(rotation, intrinsics, candidates[chosen])
+
+
+def _lens(focal: Float[Array, ""], height: int, width: int) -> Float[Array, "3 3"]:
+    """Return the intrinsics of a lens over the middle of a picture, pixels."""
+    lens = jnp.diag(jnp.stack([focal, focal, jnp.ones(())]))
+    return lens.at[:2, 2].set(jnp.array([width / 2, height / 2]))
+
+
+def _unit_of(depth: Float[Array, "t h w"]) -> Float[Array, ""]:
+    """Return the median of the depth known at t = 0; 1 where none is."""
+    unit = jnp.nanmedian(jnp.where(depth[0] > 0, depth[0], jnp.nan))
+    return jnp.where(jnp.isfinite(unit), unit, 1.0)
 
 
 def _about(axis: int, angle: Float[Array, ""]) -> Float[Array, "3 3"]:

@@ -1,15 +1,23 @@
-"""One record to one clip: the choice of views and instants, and the decoding into a batch."""
+"""One record to one clip: the choice of views and instants, and the decoding into a batch.
+
+Of a record with encoded projections a clip is a draw of them, and targets for its source.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from full4d_jax.config import Config
+from full4d_jax.config.codecs import strides_of
 from full4d_jax.generation.batch import Batch
+from full4d_jax.generation.projected import ProjectedBatch
+from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.wan.text import TEXT_TOKENS, padded
 from input_pipeline.cameras import centers, relative_to
 from input_pipeline.datasets.dataset import Records
+from input_pipeline.projections import projection_from_bytes
 from input_pipeline.schema import Example
 from input_pipeline.selection import choose_times, choose_views, nearest_bucket, select
 from input_pipeline.transforms import cover, decode_depth, decode_depths, decode_into, to_source
@@ -45,10 +53,7 @@ def clip_size(config: Config, clip: dict[str, Any]) -> tuple[int, int]:
     data = config.data
     if not data.buckets:
         return data.height, data.width
-    sizes = []
-    for size in data.buckets:
-        height, width = map(int, size.split("x"))
-        sizes.append((height, width))
+    sizes: list[Any] = [tuple(map(int, size.split("x"))) for size in data.buckets]
     return sizes[nearest_bucket(clip["height"], clip["width"], sizes)]
 
 
@@ -80,10 +85,8 @@ def choose(sized: Sized, generator: np.random.Generator, config: Config) -> Size
             break
     else:
         crop = f"the middle {sized.height}x{sized.width} pixels"
-        raise ValueError(
-            f"scene {example.scene_id}: found no depth at instant {times[0]} in {crop}, "
-            "expected that of some view"
-        )
+        found = f"no depth at instant {times[0]} in {crop}"
+        raise ValueError(f"scene {example.scene_id}: found {found}, expected that of some view")
     chosen = choose_views(
         generator,
         centers(example.world_to_camera[:, times[0]]),
@@ -121,7 +124,8 @@ def load(sized: Sized, clips: Batch, place: int, config: Config) -> None:
     """
     example = sized.example
     intrinsics = decode_into(example, clips.frames[place])
-    clips.intrinsics[place] = example.intrinsics  # right for latents, encoded at this size
+    # Right for latents, which are encoded at this size.
+    clips.intrinsics[place] = example.intrinsics
     clips.intrinsics[place, : len(intrinsics)] = intrinsics
     if clips.latents is not None:
         clips.latents[place] = example.latents
@@ -135,5 +139,54 @@ def load(sized: Sized, clips: Batch, place: int, config: Config) -> None:
     decode_depths(example._replace(depth16=example.depth16[:1]), depth[None])
     try:
         clips.depth[place], clips.world_to_camera[place] = to_source(depth, poses)
-    except ValueError as error:  # the lens shows other pixels than `choose` looked at
+    except ValueError as error:
+        # The lens shows other pixels than `choose` looked at.
         raise ValueError(f"scene {example.scene_id}: {error}") from None
+
+
+def choose_projected(
+    sized: Sized, generator: np.random.Generator, config: Config
+) -> ProjectedBatch:
+    """Return a clip in the host's memory, without batch axis.
+
+    Raises:
+      ValueError: the file of the projection is damaged; the message names the scene.
+    """
+    example = sized.example
+    strides = strides_of(config.model.codec, config.model.codec_stride)
+    file = example.projections[generator.integers(len(example.projections))]
+    try:
+        drawn = projection_from_bytes(file)
+    except ValueError as error:
+        raise ValueError(f"scene {example.scene_id}: {error}") from None
+    views = choose_views(
+        generator,
+        centers(drawn.world_to_camera[:, 0]),
+        config.data.views,
+        sources=[drawn.source],
+        spread=config.data.targets == "spread",
+    )
+    filled = drawn.filled[views] if reads_filled(config.model) else None
+    to_unit = np.array([1 / sized.width, 1 / sized.height, 1], np.float32)[:, None]
+    return ProjectedBatch(
+        latents=example.latents[views],
+        projection=drawn.projection[views],
+        filled=filled,
+        mask=drawn.mask[views],
+        disparity=drawn.disparity[views],
+        nothing=drawn.nothing,
+        world_to_camera=drawn.world_to_camera[views, :: strides.frames],
+        intrinsics=example.intrinsics[views] * to_unit,
+        text=padded(example.text) if config.data.captions else None,
+    )
+
+
+def allocate_like(clip: ProjectedBatch, clips: int) -> ProjectedBatch:
+    """Allocate memory for clips like this one."""
+    return jax.tree.map(lambda x: np.empty((clips, *x.shape), x.dtype), clip)
+
+
+def copy(clip: ProjectedBatch, clips: ProjectedBatch, place: int) -> None:
+    """Write a clip into its place."""
+    for x, batch in zip(jax.tree.leaves(clip), jax.tree.leaves(clips), strict=True):
+        batch[place] = x

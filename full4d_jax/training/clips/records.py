@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,18 +19,27 @@ from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.sharding import put_batch, rows_here, spec
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.training.clips.grid_motion import batches_with_motion
-from full4d_jax.training.clips.projected_clips import allocate_like, choose_projected, copy
-from full4d_jax.training.clips.record_clips import SizedRecords, allocate, choose, clip_size, load
+from full4d_jax.training.clips.record_clips import (
+    SizedRecords,
+    allocate,
+    allocate_like,
+    choose,
+    choose_projected,
+    clip_size,
+    copy,
+    load,
+)
 from input_pipeline.datasets.card import Facts
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.loader import Filling, Mixture, make_loader
 
 SPLIT = "train"
+Clips = Iterator[Batch] | Iterator[ProjectedBatch]
 
 
 def record_batches(
     config: Config, start: int, mesh: Mesh | None = None, *, held_out: bool = False
-) -> Iterator[Batch] | Iterator[ProjectedBatch]:
+) -> Clips:
     """Return the batches from step `start` on; each process decodes what its devices hold.
 
     Args:
@@ -44,14 +54,13 @@ def record_batches(
     return batches_of(config, open_records(config, held_out=held_out), start, mesh)
 
 
-def batches_of(
-    config: Config, mixture: Mixture, start: int, mesh: Mesh | None
-) -> Iterator[Batch] | Iterator[ProjectedBatch]:
+def batches_of(config: Config, mixture: Mixture, start: int, mesh: Mesh | None) -> Clips:
     """Return the batches of a mixture of `SizedRecords`, as `record_batches`."""
     size = config.training.batch
     rows = range(size) if mesh is None else rows_here(mesh, size)
     clips = host_clips(config, mixture, start, rows)
-    if config.data.projections:  # as they are: half as many bytes to move
+    if config.data.projections:
+        # As they are: half as many bytes to move.
         put = jax.device_put if mesh is None else partial(put_batch, mesh, rows=rows, size=size)
         return map(put, clips)
     clips = batches_with_motion(config.model, clips)
@@ -61,9 +70,7 @@ def batches_of(
     return (finish(put_batch(mesh, clip, rows, size)) for clip in clips)
 
 
-def host_clips(
-    config: Config, mixture: Mixture, start: int, rows: Sequence[int]
-) -> Iterator[Batch] | Iterator[ProjectedBatch]:
+def host_clips(config: Config, mixture: Mixture, start: int, rows: Sequence[int]) -> Clips:
     """Return this host's rows of each batch, in its memory."""
     if config.data.projections:
         transform = choose_projected
@@ -137,12 +144,9 @@ def held_out_scenes(config: Config, opened: Sequence[Records]) -> frozenset[str]
 def open_folders(config: Config) -> tuple[list[Records], list[float]]:
     """Open the datasets; return them with their weights, by default their numbers of clips."""
     folders, weights = _folders(config.data.records)
-    opened = []
-    for folder in folders:
-        with input_errors("records", "make it with full4d data, or change --data.records"):
-            opened.append(open_dataset(folder, SPLIT))
-        _check_clips(config, opened[-1])
-    _check_latents(config, opened)
+    with input_errors("records", "make it with full4d data, or change --data.records"):
+        opened = [open_dataset(folder, SPLIT) for folder in folders]
+    _check_clips(config, opened)
     return opened, weights or [float(len(records)) for records in opened]
 
 
@@ -155,41 +159,33 @@ def contents(config: Config) -> list[str]:
 def record_names_at(config: Config, position: int) -> list[str]:
     """Return the names of the clips in the batch at a position in the data."""
 
-    def names(clips: SizedRecords) -> list[str]:
-        records = clips.records
-        return [f"{records.folder} {i} ({records.scene_ids[i]})" for i in clips.numbers]
+    def name(records: Records, i: int) -> str:
+        return f"{records.folder} {i} ({records.scene_ids[i]})"
 
-    return _words_at(config, open_records(config), position, names)
+    return _names_at(config, open_records(config), position, name)
 
 
 def held_out_scenes_at(config: Config, position: int) -> list[str]:
     """Return the scenes of the clips in the held-out batch at a position."""
-
-    def scenes(clips: SizedRecords) -> list[str]:
-        return [clips.records.scene_ids[i] for i in clips.numbers]
-
-    return _words_at(config, open_records(config, held_out=True), position, scenes)
+    mixture = open_records(config, held_out=True)
+    return _names_at(config, mixture, position, lambda records, i: records.scene_ids[i])
 
 
-def _words_at(
-    config: Config, mixture: Mixture, position: int, words: Callable[[SizedRecords], list[str]]
+def _names_at(
+    config: Config, mixture: Mixture, position: int, name: Callable[[Records, int], str]
 ) -> list[str]:
-    """Return the words of the clips in a batch; `words` gives those of all clips of a source."""
-    named = []
-    for clips in mixture.sources:
-        assert isinstance(clips, SizedRecords)
-        named.append(words(clips))
-    named = mixture._replace(sources=tuple(named))
+    """Return the names of the clips in a batch; `name` gives that of a clip by its number."""
+    clips: Sequence[Any] = mixture.sources
+    names = tuple([name(x.records, i) for i in x.numbers] for x in clips)
+    named = mixture._replace(sources=names)
     size = config.training.batch
     return next(make_loader(named, seed=config.seed, batch_size=size, start_step=position)).tolist()
 
 
 def _to_floats(clips: Batch) -> Batch:
     """Return what the host's memory holds in bytes and half floats as float32."""
-    frames = clips.frames.astype(jnp.float32) / 127.5 - 1
-    latents = None if clips.latents is None else clips.latents.astype(jnp.float32)
-    text = None if clips.text is None else clips.text.astype(jnp.float32)
-    return clips._replace(frames=frames, latents=latents, text=text)
+    clips = jax.tree.map(lambda x: x.astype(jnp.float32), clips)
+    return clips._replace(frames=clips.frames / 127.5 - 1)
 
 
 def _folders(records: tuple[str, ...]) -> tuple[list[str], list[float]]:
@@ -209,88 +205,70 @@ def _folders(records: tuple[str, ...]) -> tuple[list[str], list[float]]:
     return folders, weights
 
 
-def _check_clips(config: Config, records: Records) -> None:
+def _check_clips(config: Config, opened: Sequence[Records]) -> None:
     """Refuse a dataset that has a clip which cannot be used."""
-    data = config.data
-    width = config.model.text_width
-    least = (data.frames - 1) * min(data.strides) + 1
-    for number, clip in enumerate(records.clips):
-        where = _where(records, number)
-        frames = data.frames if _joins_frames(config, clip) else least
-        for field, needed in (("views", data.views), ("frames", frames)):
-            if clip[field] < needed:
-                count = f"{clip[field]} {field}"
-                do = f"lower --data.{field}"
-                raise InputError("dataset", where, count, f"at least {needed}", do)
-        if config.model.needs_cameras and not clip["depth"]:
-            expected = "depth of at least one view, for its projection into the others"
-            do = "make the dataset with depth, or train a model with --model.projection none"
-            raise InputError("dataset", where, "no view with depth", expected, do)
-        if data.captions and clip["text"][1:] != [width]:
-            text = f"text of width {clip['text'][1]}" if clip["text"] else "no embedded caption"
-            do = "encode it with --text_encoder, or leave --data.captions out"
-            raise InputError("dataset", where, text, f"text of width {width}", do)
-
-
-def _check_latents(config: Config, opened: Sequence[Records]) -> None:
-    """Refuse latents of another codec or size, and a mix of datasets with and without latents."""
-    if config.data.projections:
-        _check_projections(config, opened)
-    if not any(clip["codec"] for records in opened for clip in records.clips):
-        return
-    model = config.model
-    data = config.data
-    codec = codec_id(config)
-    strides = strides_of(model.codec, model.codec_stride)
-    again = "encode it again with this config (full4d data encode), or train on what it was made of"
-    if data.lines and not model.needs_cameras:
+    clips = [clip for records in opened for clip in records.clips]
+    has_latents = any(clip["codec"] for clip in clips)
+    if has_latents and config.data.lines and not config.model.needs_cameras:
         do = "train on what it was made of"
         raise InputError("config", "data.lines", True, "False with cached latents", do)
+    codec = codec_id(config) if has_latents else None
     for records in opened:
         for number, clip in enumerate(records.clips):
-            where = _where(records, number)
-            if clip["codec"] != codec:
-                raise InputError("dataset", where, f"latents of {clip['codec']!r}", codec, again)
-            height, width = clip_size(config, clip)
-            size = [height // strides.pixels, width // strides.pixels]
-            expected = [strides.latent_frames(clip["frames"]), *size, strides.channels]
-            fits = clip["latents"] == expected and (clip["height"], clip["width"]) == (
-                height,
-                width,
-            )
-            if not fits:
-                words = f"{expected} of pictures of {width}x{height}"
-                latents = f"latents {clip['latents']} of {clip['width']}x{clip['height']}"
-                raise InputError("dataset", where, latents, words, again)
-            if _joins_frames(config, clip) and clip["frames"] != data.frames:
-                windows = f"windows of {clip['frames']} frames"
-                raise InputError("dataset", where, windows, f"{data.frames}", again)
+            where = f"{records.folder}, clip {number} ({clip['scene']})"
+            for found, expected, do in _misfits(config, clip, codec):
+                raise InputError("dataset", where, found, expected, do)
 
 
-def _check_projections(config: Config, opened: Sequence[Records]) -> None:
-    """Refuse clips with another number of encoded projections, or without what the model reads."""
-    wanted = config.data.projections
-    needs_filled = reads_filled(config.model)
-    for records in opened:
-        for number, clip in enumerate(records.clips):
-            stored = clip["projections"]
-            if stored == wanted and (clip["filled"] or not needs_filled):
-                continue
-            words = f"{stored} encoded projections"
-            do = "encode it with this config (full4d data encode)"
-            if stored == wanted:
-                words += ", none with its holes filled"
-            else:
-                do += f", or train with --data.projections {stored}"
-            where = _where(records, number)
-            raise InputError("dataset", where, words, f"{wanted} that this model reads", do)
+def _misfits(config: Config, clip: Facts, codec: str | None) -> Iterator[tuple[str, str, str]]:
+    """Yield what is found and expected, and what to do, for each reason against a clip.
 
+    Args:
+      config: the experiment.
+      clip: the facts of the clip.
+      codec: of the latents, which all clips must have where any has some; None without latents.
+    """
+    model = config.model
+    data = config.data
+    strides = strides_of(model.codec, model.codec_stride)
+    # A window is used as a whole.
+    is_window = bool(clip["codec"]) and (strides.frames > 1 or clip["projections"] > 0)
+    frames = data.frames if is_window else (data.frames - 1) * min(data.strides) + 1
+    for field, needed in (("views", data.views), ("frames", frames)):
+        if clip[field] < needed:
+            yield f"{clip[field]} {field}", f"at least {needed}", f"lower --data.{field}"
+    if model.needs_cameras and not clip["depth"]:
+        expected = "depth of at least one view, for its projection into the others"
+        do = "make the dataset with depth, or train a model with --model.projection none"
+        yield "no view with depth", expected, do
+    if data.captions and clip["text"][1:] != [model.text_width]:
+        found = f"text of width {clip['text'][1]}" if clip["text"] else "no embedded caption"
+        do = "encode it with --text_encoder, or leave --data.captions out"
+        yield found, f"text of width {model.text_width}", do
 
-def _joins_frames(config: Config, clip: Facts) -> bool:
-    """Return whether a clip is a window that is used as a whole."""
-    strides = strides_of(config.model.codec, config.model.codec_stride)
-    return bool(clip["codec"]) and (strides.frames > 1 or clip["projections"] > 0)
+    # Encoded projections, of which the model may read those with holes filled.
+    stored = clip["projections"]
+    is_unfilled = reads_filled(model) and not clip["filled"]
+    if data.projections and (stored != data.projections or is_unfilled):
+        found = f"{stored} encoded projections"
+        do = "encode it with this config (full4d data encode)"
+        if stored == data.projections:
+            found += ", none with its holes filled"
+        else:
+            do += f", or train with --data.projections {stored}"
+        yield found, f"{data.projections} that this model reads", do
 
-
-def _where(records: Records, number: int) -> str:
-    return f"{records.folder}, clip {number} ({records.clips[number]['scene']})"
+    # Cached latents.
+    if codec is None:
+        return
+    again = "encode it again with this config (full4d data encode), or train on what it was made of"
+    if clip["codec"] != codec:
+        yield f"latents of {clip['codec']!r}", codec, again
+    height, width = clip_size(config, clip)
+    cells = [height // strides.pixels, width // strides.pixels]
+    shape = [strides.latent_frames(clip["frames"]), *cells, strides.channels]
+    if clip["latents"] != shape or (clip["height"], clip["width"]) != (height, width):
+        found = f"latents {clip['latents']} of {clip['width']}x{clip['height']}"
+        yield found, f"{shape} of pictures of {width}x{height}", again
+    if is_window and clip["frames"] != data.frames:
+        yield f"windows of {clip['frames']} frames", f"{data.frames}", again

@@ -42,7 +42,7 @@ MEASURED = {
 
 def report_programs(
     programs: dict[str, Callable[[], Any]], about: dict[str, Any], json_file: Path | None
-) -> float:
+) -> None:
     """Compile programs that run one after the other; print, and write, each when it is found.
 
     A device holds at most what any of them needs and the results of the others, of which some are
@@ -53,9 +53,6 @@ def report_programs(
       about: of the devices, as `inspection.slice_of` has it; `flops` are those of the first
         program.
       json_file: where to write what is found.
-
-    Returns:
-      The GiB that a device holds at most.
     """
     costs: dict[str, dict[str, Any]] = {}
     needed = 0.0
@@ -72,10 +69,12 @@ def report_programs(
             write_text(json_file, json.dumps(found, indent=1) + "\n")
             print(f"wrote {json_file}", flush=True)
     kind = about["device_kind"]
-    capacity = MEMORY.get(kind)
-    unknown = f"memory of {kind} is not known here"
-    print(f"  fits                {verdict(needed / GIB, capacity) if capacity else unknown}")
-    return needed / GIB
+    line = f"memory of {kind} is not known here"
+    if capacity := MEMORY.get(kind):
+        free = 1 - needed / GIB / capacity
+        line = f"{needed / GIB:.2f} of {capacity} GiB"
+        line = f"yes: {line}, {free:.0%} free" if free > 0 else f"NO: {line}"
+    print(f"  fits                {line}")
 
 
 def compile_program(
@@ -93,7 +92,8 @@ def compile_program(
       Plain values: `bytes_per_device` (infinite, with an `error`, if it does not compile), its
       parts in `memory`, `collectives` as count and bytes of each kind on each device, `seconds` of
       the parts of its work where they can be predicted, `work` that they are predicted from, and
-      `mfu` if these parts ran one after another, and all at once.
+      the model FLOPs utilization `mfu` if these parts ran one after another, and all at once,
+      without waiting for other devices.
     """
     gpu = next((x for x in GPUS.values() if x.kind == kind), None)
     start = time.perf_counter()
@@ -121,8 +121,11 @@ def compile_program(
         products = kernel_products(traced.jaxpr, program)
         cost["work"] = {"cycles": cycles, "kernel_products": products}
         cost["seconds"] = tpu_seconds(cycles, products, kind)
-    if "seconds" in cost:
-        cost["mfu"] = predicted_mfu(cost["seconds"], kind, flops, devices)
+    peak = peak_flops(kind)
+    if "seconds" in cost and flops and peak:
+        ideal = flops / devices / peak
+        parts = cost["seconds"].values()
+        cost["mfu"] = ideal / sum(parts), ideal / max(parts)
     return cost
 
 
@@ -156,28 +159,6 @@ def tpu_seconds(cycles: float, kernel_products: float, kind: str) -> dict[str, f
     return {"operations": cycles / clock, "kernels": kernel_products / peak}
 
 
-def predicted_mfu(
-    seconds: dict[str, float], kind: str, flops: float | None, devices: int
-) -> tuple[float, float] | None:
-    """Return model FLOPs utilization if a program's parts ran one after another, and all at once.
-
-    Args:
-      seconds: of the parts, on one device.
-      kind: the kind of the devices.
-      flops: that the model needs on all devices, where they are counted.
-      devices: how many there are.
-
-    Returns:
-      Shares of the peak, without waiting for other devices; None where the operations are not
-      counted.
-    """
-    peak = peak_flops(kind)
-    if not flops or not peak:
-        return None
-    ideal = flops / devices / peak
-    return ideal / sum(seconds.values()), ideal / max(seconds.values())
-
-
 def _print_cost(cost: dict[str, Any]) -> None:
     if "error" in cost:
         print("  does not compile   ", cost["error"])
@@ -208,9 +189,3 @@ def _origin(part: str, work: dict[str, Any]) -> str:
         return f": {work['cycles'] / 1e9:.2f} G cycles, as XLA estimates"
     kinds = (f"{x / 1e12:.3g} in {name}" for name, x in work["products"].items())
     return f": TFLOP {', '.join(kinds)}; attention as measured, others at full rate"
-
-
-def verdict(needed: float, memory: float) -> str:
-    """Say whether GiB that are needed fit into the memory of a device."""
-    words = f"{needed:.2f} of {memory} GiB"
-    return f"yes: {words}, {1 - needed / memory:.0%} free" if needed < memory else f"NO: {words}"

@@ -1,7 +1,7 @@
 """The report of `full4d inspect`: parameters and shardings, work, memory, communication."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,7 @@ from full4d_jax.models.sharding import (
 )
 from full4d_jax.models.wan.text import TEXT_TOKENS
 from full4d_jax.training.bad_losses import no_losses
-from full4d_jax.training.dry_run.compiling import (
-    GIB,
-    MEMORY,
-    report_programs,
-)
+from full4d_jax.training.dry_run.compiling import GIB, MEMORY, report_programs
 from full4d_jax.training.dry_run.devices import slice_devices
 from full4d_jax.training.placement import in_mesh, jit_step, runs_codec, state_shapes
 from full4d_jax.training.step import train_step
@@ -41,68 +37,50 @@ from full4d_jax.training.step import train_step
 
 def batch_shapes(config: Config, mesh: Mesh | AbstractMesh) -> Batch | ProjectedBatch:
     """Return a batch as training takes it, sharded over samples: pictures, or what is encoded."""
-    batch = _projected(config) if config.data.projections else _pictures(config)
-
-    def cut(x: Any) -> Any:
-        sharding = NamedSharding(mesh, spec("samples", *[None] * (len(x.shape) - 1)))
-        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
-
-    return jax.tree.map(cut, batch)
-
-
-def _pictures(config: Config) -> Batch:
-    data = config.data
-    clips = config.training.batch
-    size = data.frames, data.height, data.width
-    return Batch(
-        frames=_array(clips, data.views, *size, 3),
-        depth=_array(clips, *size),
-        intrinsics=_array(clips, data.views, 3, 3),
-        world_to_camera=_array(clips, data.views, data.frames, 4, 4),
-        text=_texts(config, jnp.float32),
-    )
-
-
-def _projected(config: Config) -> ProjectedBatch:
     model = config.model
     data = config.data
+    views = data.views
+    half = jnp.float16
+
+    def array(*sides: int, kind: Any = jnp.float32) -> Any:
+        sharding = NamedSharding(mesh, spec("samples", *[None] * len(sides)))
+        return jax.ShapeDtypeStruct((config.training.batch, *sides), kind, sharding=sharding)
+
+    text = None
+    if data.captions:
+        kind = half if data.projections else jnp.float32
+        text = array(TEXT_TOKENS, model.text_width, kind=kind)
+    if not data.projections:
+        size = data.frames, data.height, data.width
+        return Batch(
+            frames=array(views, *size, 3),
+            depth=array(*size),
+            intrinsics=array(views, 3, 3),
+            world_to_camera=array(views, data.frames, 4, 4),
+            text=text,
+        )
     strides = strides_of(model.codec, model.codec_stride)
     frames = strides.latent_frames(data.frames)
     size = frames, data.height // strides.pixels, data.width // strides.pixels
-    clips = config.training.batch
-    channels = strides.channels
-    half = jnp.float16
-    grid = clips, data.views
-    latents = _array(*grid, *size, channels, kind=half)
+    latents = array(views, *size, strides.channels, kind=half)
     return ProjectedBatch(
         latents=latents,
         projection=latents,
         filled=latents if reads_filled(model) else None,
-        mask=_array(*grid, *size, kind=jnp.uint8),
-        disparity=_array(*grid, *size, kind=half),
-        nothing=_array(clips, *size, channels, kind=half),
-        world_to_camera=_array(*grid, frames, 4, 4),
-        intrinsics=_array(*grid, 3, 3),
-        text=_texts(config, half),
+        mask=array(views, *size, kind=jnp.uint8),
+        disparity=array(views, *size, kind=half),
+        nothing=array(*size, strides.channels, kind=half),
+        world_to_camera=array(views, frames, 4, 4),
+        intrinsics=array(views, 3, 3),
+        text=text,
     )
-
-
-def _texts(config: Config, kind: Any) -> Any:
-    if not config.data.captions:
-        return None
-    return _array(config.training.batch, TEXT_TOKENS, config.model.text_width, kind=kind)
-
-
-def _array(*sides: int, kind: Any = jnp.float32) -> Any:
-    return jax.ShapeDtypeStruct(sides, kind)
 
 
 def print_shapes(config: Config, devices: int) -> None:
     """Print parameters by group, and bytes of the state on each device."""
     mesh = planned_mesh(config.mesh, devices)
     check_mesh(config, mesh)
-    state = state_shapes(config, mesh)
-    _print_model(config, mesh, state)
+    _print_model(config, mesh, state_shapes(config, mesh))
 
 
 def planned_mesh(config: MeshConfig, devices: int) -> AbstractMesh:
@@ -149,22 +127,19 @@ def print_compiled(
         "parameters": sum(math.prod(x.shape) for x in jax.tree.leaves(state.params)),
     }
     if "seconds" in about:
-        about |= whole_run(config.training.steps, about["seconds"], mesh.size, price)
+        # The whole run, and what it costs.
+        steps = config.training.steps
+        hours = steps * about["seconds"] / 3600
+        chip_hours = hours * mesh.size
+        about |= {"steps": steps, "hours": hours, "chip_hours": chip_hours}
+        line = f"{steps:,} steps: {hours:,.1f} hours, {chip_hours:,.0f} chip-hours"
+        if price:
+            about["cost"] = price * chip_hours
+            line += f", {about['cost']:,.0f} at {price:g} each"
+        print(f"  the whole run       {line}")
     words = "clips with encoded projections" if config.data.projections else "pictures"
     programs = {f"the step on {words}": partial(trace_step, config, mesh)}
     report_programs(programs, about, json_file)
-
-
-def whole_run(steps: int, seconds: float, chips: int, price: float) -> dict[str, Any]:
-    """Return the hours of all steps, and what they cost at a price above 0; print them."""
-    hours = steps * seconds / 3600
-    spent = {"steps": steps, "hours": hours, "chip_hours": hours * chips}
-    line = f"{steps:,} steps: {hours:,.1f} hours, {spent['chip_hours']:,.0f} chip-hours"
-    if price:
-        spent["cost"] = price * spent["chip_hours"]
-        line += f", {spent['cost']:,.0f} at {price:g} each"
-    print(f"  the whole run       {line}")
-    return spent
 
 
 def describe(
@@ -203,30 +178,29 @@ def slice_of(config: Config, topology: str, mesh: Mesh) -> dict[str, Any]:
 
 
 def _print_model(config: Config, mesh: Mesh | AbstractMesh, state: Any) -> None:
-    flat = jax.tree.leaves_with_path(state.params)
-    total = sum(math.prod(x.shape) for _, x in flat)
+    leaves = {dotted(path): x for path, x in jax.tree.leaves_with_path(state.params)}
+    total = sum(math.prod(x.shape) for x in leaves.values())
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
     frames, tokens = frames_and_tokens(config)
-    print(f"{config.name}: {total:,} parameters, mesh {cut or 'of one device'}")
-    print(f"  tokens of a sample  {frames * tokens:,} = {frames} frames of {tokens}")
     batch = config.training.batch
     per_device = batch // (mesh.shape["data"] * mesh.shape["fsdp"])
+    work = step_flops(config) / 1e15
+    print(f"{config.name}: {total:,} parameters, mesh {cut or 'of one device'}")
+    print(f"  tokens of a sample  {frames * tokens:,} = {frames} frames of {tokens}")
     print(f"  samples of a step   {batch}, {per_device} on a device")
-    print(
-        f"  work of a step      {step_flops(config) / 1e15:.4g} PFLOP (formula, no recomputation)"
-    )
-    groups: Counter[str] = Counter()
-    largest: dict[str, Any] = {}
-    for path, x in flat:
-        name = dotted(path)
-        group = ".".join(name.split(".")[:2]) if name.startswith("blocks.") else name.split(".")[0]
-        groups[group] += math.prod(x.shape)
-        if math.prod(x.shape) > math.prod(getattr(largest.get(group), "shape", (0,))):
-            largest[group] = x
-    for group, count in groups.most_common():
-        x = largest[group]
-        shape = "x".join(map(str, x.shape))
-        print(f"    {group:24} {count:>16,}  {shape:>18} sharded {tuple(x.sharding.spec)}")
+    print(f"  work of a step      {work:.4g} PFLOP (formula, no recomputation)")
+    groups: dict[str, list[Any]] = defaultdict(list)
+    counts: Counter[str] = Counter()
+    for name, x in leaves.items():
+        parts = name.split(".")
+        group = ".".join(parts[: 1 + (parts[0] == "blocks")])
+        groups[group].append(x)
+        counts[group] += math.prod(x.shape)
+    for name, count in counts.most_common():
+        largest = max(groups[name], key=lambda x: math.prod(x.shape))
+        shape = "x".join(map(str, largest.shape))
+        sharded = tuple(largest.sharding.spec)
+        print(f"    {name:24} {count:>16,}  {shape:>18} sharded {sharded}")
     arrays = [x for x in jax.tree.leaves(state) if hasattr(x, "sharding")]
     size = sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in arrays)
     print(f"  state on a device   {size / GIB:.3f} GiB: parameters, average, optimizer")

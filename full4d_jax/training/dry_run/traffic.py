@@ -17,18 +17,18 @@ from full4d_jax.training.dry_run.hlo import Instruction, Program, array_bytes, a
 
 _CONTRACTED = re.compile(r"lhs_contracting_dims=\{([\d,]+)\}")
 _LIBRARY = re.compile(r'custom_call_target="__(cublas\$gemm|cublas\$lt\$matmul)')
-_CUDNN = re.compile(r'custom_call_target="__cudnn\$fmhaSoftmax(Backward)?"')  # attention
-_KERNEL_FLOPS = re.compile(r'serialized_metadata = ".*?flops\\22: \\22(\d+)')  # of a Pallas kernel
+# Attention.
+_CUDNN = re.compile(r'custom_call_target="__cudnn\$fmhaSoftmax(Backward)?"')
+# Of a Pallas kernel.
+_KERNEL_FLOPS = re.compile(r'serialized_metadata = ".*?flops\\22: \\22(\d+)')
 _KERNEL_RATE = re.compile(r'serialized_metadata = ".*?rate\\22: \\22(\w+)')
+_HIGHEST = re.compile(r'operand_precision=\{highest,highest\}|"HIGHEST","HIGHEST"')
 _LIBRARY_CONTRACTED = re.compile(r'"lhs_contracting_dimensions":\["(\d+)"')
 # They name what is in memory already, or run computations that are counted themselves.
-NO_KERNEL = frozenset(["parameter", "tuple", "get-tuple-element", "bitcast", "constant"]) | {
-    "while",
-    "conditional",
-    "call",
-    "after-all",
-}
-VIEWS = frozenset(["bitcast", "convert", "copy"])  # that a fusion looks through
+NO_KERNEL = {"parameter", "tuple", "get-tuple-element", "bitcast", "constant"}
+NO_KERNEL |= {"while", "conditional", "call", "after-all"}
+# A fusion looks through them.
+VIEWS = frozenset(["bitcast", "convert", "copy"])
 SLICES = frozenset(["dynamic-slice", "gather", "slice"])
 
 
@@ -64,8 +64,8 @@ def count_work(program: Program) -> Work:
         runs = program.runs[name]
         types = {x.name: x.type for x in body}
         for instruction in body:
-            if kind := _product_type(instruction, types):
-                products[kind] += runs * _product_flops(instruction, types)
+            if product := _product(instruction, types):
+                products[product[0]] += runs * product[1]
             is_kernel = instruction.op not in NO_KERNEL and not instruction.op.endswith("-done")
             if is_kernel and name not in inside:
                 moved += runs * _moved_bytes(instruction, types, program.computations)
@@ -77,8 +77,7 @@ def _moved_bytes(
     instruction: Instruction, types: dict[str, str], computations: dict[str, list[Instruction]]
 ) -> int:
     if instruction.op == "fusion":
-        body = computations[instruction.calls[0]]
-        return _fusion_bytes(instruction, body, types)
+        return _fusion_bytes(instruction, computations[instruction.calls[0]], types)
     if instruction.op.endswith("-start") and instruction.type.startswith("("):
         return array_bytes(instruction.type)  # which lists the operands with the results
     read = sum(array_bytes(types.get(name, "")) for name in instruction.operands)
@@ -136,34 +135,28 @@ def _updates(user: Instruction, buffer: Instruction) -> bool:
     return user.op == "dynamic-update-slice" and whole
 
 
-def _product_type(instruction: Instruction, types: dict[str, str]) -> str:
-    """Return the type of a product's factors, or the rate that its kernel names; "" for others."""
-    if cudnn := _CUDNN.search(instruction.text):
-        return "cudnn_gradient" if cudnn[1] else "cudnn_forward"
-    is_library = instruction.op == "custom-call" and _LIBRARY.search(instruction.text)
-    is_kernel = instruction.op == "custom-call" and _KERNEL_FLOPS.search(instruction.text)
-    if instruction.op != "dot" and not is_library and not is_kernel:
-        return ""
-    kind, _ = arrays_of(types.get(instruction.operands[0], ""))[0]
-    if kind != "f32":
-        rate = _KERNEL_RATE.search(instruction.text)
-        return rate[1] if rate else kind
-    highest = re.search(r"operand_precision=\{highest,highest\}", instruction.text)
-    library_highest = re.search(r'"operand_precision":\["HIGHEST","HIGHEST"\]', instruction.text)
-    return "f32" if highest or library_highest else "tf32"
-
-
-def _product_flops(instruction: Instruction, types: dict[str, str]) -> float:
+def _product(instruction: Instruction, types: dict[str, str]) -> tuple[str, float] | None:
+    """Return the type of a product's factors, or the rate that its kernel names; and operations."""
     text = instruction.text
-    if kernel := _KERNEL_FLOPS.search(text):
-        return float(kernel[1])
-    if cudnn := _CUDNN.search(text):  # of queries (b n k d) and keys (b m k d)
-        (_, queries), (_, keys) = (arrays_of(types[x])[0] for x in instruction.operands[:2])
-        products = 5 if cudnn[1] else 2
-        return 2.0 * products * math.prod(queries) * keys[1]
-    _, left = arrays_of(types[instruction.operands[0]])[0]
-    _, result = arrays_of(instruction.type)[0]
+    factors = [arrays_of(types.get(name, "")) for name in instruction.operands[:2]]
+    if cudnn := _CUDNN.search(text):
+        # Of queries (b n k d) and keys (b m k d).
+        queries, keys = (sides for ((_, sides), *_) in factors)
+        kind, products = ("cudnn_gradient", 5) if cudnn[1] else ("cudnn_forward", 2)
+        return kind, 2.0 * products * math.prod(queries) * keys[1]
+    is_call = instruction.op == "custom-call"
+    kernel = is_call and _KERNEL_FLOPS.search(text)
+    if instruction.op != "dot" and not kernel and not (is_call and _LIBRARY.search(text)):
+        return None
+    kind, left = factors[0][0]
+    if kind == "f32":
+        kind = "f32" if _HIGHEST.search(text) else "tf32"
+    elif rate := _KERNEL_RATE.search(text):
+        kind = rate[1]
+    if kernel:
+        return kind, float(kernel[1])
     contracted = _CONTRACTED.search(text) or _LIBRARY_CONTRACTED.search(text)
     assert contracted, text
     length = math.prod(left[int(axis)] for axis in contracted[1].split(","))
-    return 2.0 * length * math.prod(result)
+    _, result = arrays_of(instruction.type)[0]
+    return kind, 2.0 * length * math.prod(result)

@@ -97,5 +97,5 @@ def test_reports_follow_no_link(tmp_path):
     target.write_text("of the user\n")
     (tmp_path / "out" / "metrics.jsonl").symlink_to(target)
     with pytest.raises(ValueError, match=r"metrics\.jsonl: found a link"):
-        Monitor(tmp_path / "out", done=0, steps=4, flops=None, peak=None, began=0.0, busy=0.0)
+        Monitor(tmp_path / "out", 0, 4, None, None, {"began": 0.0, "step_seconds": 0.0})
     assert target.read_text() == "of the user\n"

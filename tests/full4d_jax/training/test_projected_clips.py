@@ -134,7 +134,7 @@ def test_inspect_compiles_the_program_that_train_runs(
 
     monkeypatch.setattr(loop, "jit_step", spy)
     # The sheet at the end is drawn by programs of its own, which take longer to compile.
-    monkeypatch.setattr(prior_training, "sheet_of", lambda *_: np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setattr(prior_training, "draw_sheet", lambda *_: np.zeros((8, 8, 3), np.uint8))
     train_prior(config, tmp_path, None)
     mesh = training_mesh(config)
     assert mesh is not None

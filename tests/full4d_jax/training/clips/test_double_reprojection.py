@@ -41,8 +41,7 @@ def test_turned_views_agree_with_their_cameras(clip):
     """The source, drawn into each target view, has the colours of its pictures."""
     video = 2 * clip.frames[0] - 1
     pose = clip.world_to_camera[1, 0]
-    size = {"views": 4, "height": 32, "width": 32}
-    draw = jax.jit(partial(several_views, **size))
+    draw = jax.jit(partial(several_views, size=(4, 32, 32)))
     lens = clip.intrinsics[0]
     made = draw(jax.random.key(0), video, clip.depth[0], lens, pose)
     assert made.frames.shape == (4, 2, 32, 32, 3)
