@@ -15,24 +15,36 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from input_pipeline.procedural.shapes import Vector
 
 CARDS = 3
-SHOWN_SHARE = 0.45  # share of the cards that are there
-HEIGHT_RANGE = (0.4, 0.7)  # of a person, in the world's unit
-UPPER_BODY_SHARE = 0.55  # share of the height that a picture without feet shows
-DISTANCE_RANGE = (0.3, 3.0)  # along the camera's axis
-MAX_TURN = 0.7  # radians from facing the camera
-SPEED = 0.3  # deviation along each axis, in units per second; half of the cards stand still
+# Share of the cards that are there.
+SHOWN_SHARE = 0.45
+# Of a person, in the world's unit.
+HEIGHT_RANGE = (0.4, 0.7)
+# Share of the height that a picture without feet shows.
+UPPER_BODY_SHARE = 0.55
+# Along the camera's axis.
+DISTANCE_RANGE = (0.3, 3.0)
+# Radians from facing the camera.
+MAX_TURN = 0.7
+# Deviation along each axis, in units per second; half of the cards stand still.
+SPEED = 0.3
 
 
 class Cards(NamedTuple):
     """Cards in a world (y points down)."""
 
-    foot: Float[Array, "c 3"]  # middle of the lower edge at time 0
-    step: Float[Array, "c 3"]  # what they glide along the floor in a second
-    side: Float[Array, "c 3"]  # horizontal unit vector along the card
-    size: Float[Array, "c 2"]  # width and height
+    # Middle of the lower edge at time 0.
+    foot: Float[Array, "c 3"]
+    # What they glide along the floor in a second.
+    step: Float[Array, "c 3"]
+    # Horizontal unit vector along the card.
+    side: Float[Array, "c 3"]
+    # Width and height.
+    size: Float[Array, "c 2"]
     picture: Int[Array, "c"]
-    shown: Float[Array, "c"]  # share of the height that the picture covers; 0 for no card
-    light: Float[Array, "c 3"]  # factors of the colours
+    # Share of the height that the picture covers; 0 for no card.
+    shown: Float[Array, "c"]
+    # Factors of the colours.
+    light: Float[Array, "c 3"]
 
 
 def stand_cards(

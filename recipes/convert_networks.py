@@ -79,7 +79,8 @@ SILHOUETTE_CREDIT = (
     "BlazePose's silhouette by the MediaPipe Authors, Apache-2.0; the layout is ours"
 )
 FAST_DEPTH_CREDIT = "FastDepth by Wofk et al., MIT; the layout is ours"
-PARTS = {"0": "down", "1": "across", "2": "up"}  # in the names of Tiefenrausch's tensors
+# In the names of Tiefenrausch's tensors.
+PARTS = {"0": "down", "1": "across", "2": "up"}
 LAYERS = {"pw": "widen", "dw": "spread", "pwl": "narrow"}
 
 # Names of DeepLab's layers in the published graph.
@@ -196,7 +197,8 @@ def _deeplab_layer(
         name = f"MobilenetV2/expanded_conv{f'_{number}' * (number > 0)}/{part}"
     weights = f"{name}/{'depthwise_' * depthwise}weights"
     bias = f"{name}/{'depthwise_bias' if depthwise else 'Conv2D_bias'}"
-    kernel = tensors[weights]  # d y x c, of depthwise ones 1 y x d
+    # Of shape d y x c, of depthwise ones 1 y x d.
+    kernel = tensors[weights]
     return np.moveaxis(kernel, 0, -2 if depthwise else -1), tensors[bias]
 
 
@@ -243,7 +245,8 @@ def convert_depth(folder: Path, target: Path) -> None:
     filled = read_quantised(folder / "tiefenrausch_init.pb")
     tensors: dict[str, ndarray] = {}
     kernels: dict[str, tuple[float, int]] = {}
-    names: dict[str, str] = {}  # of the layer that gives each tensor
+    # Of the layer that gives each tensor.
+    names: dict[str, str] = {}
     for layer in layers:
         if layer.kind == "Int8Conv":
             name = names[layer.output] = _layer_name(layer.inputs[1])
@@ -258,7 +261,8 @@ def convert_depth(folder: Path, target: Path) -> None:
         else:
             continue
         scale, zero = quantisation(layer)
-        limits = [-zero * scale, (255 - zero) * scale]  # what 8 bits of its result hold
+        # What 8 bits of its result hold.
+        limits = [-zero * scale, (255 - zero) * scale]
         tensors[f"{name}.range"] = np.array(limits, np.float32)
     _write(target, tensors, {KERNELS: json.dumps(kernels)})
 

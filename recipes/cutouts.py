@@ -17,21 +17,30 @@ from jaxtyping import Array, Bool, Float, Float32, UInt8
 from input_pipeline import video_files
 from input_pipeline.footage import training_clips
 
-SIDE = 96  # pixels of a stored cut-out, whatever its shape
-SHORT_SIDE = 240  # pixels of the short side that clips are cut at
-INSTANTS = 32  # frames of a clip that are looked at
-MIN_MOVED_LEVELS = 16  # grey levels from the median
-MIN_AREA = 0.012  # share of the picture that a cutout covers
+# Pixels of a stored cut-out, whatever its shape.
+SIDE = 96
+# Pixels of the short side that clips are cut at.
+SHORT_SIDE = 240
+# Frames of a clip that are looked at.
+INSTANTS = 32
+# Grey levels from the median.
+MIN_MOVED_LEVELS = 16
+# Share of the picture that a cutout covers.
+MIN_AREA = 0.012
 MAX_AREA = 0.5
-MIN_SOLIDITY = 0.75  # share of the hull
-AT_REST = 0.25  # largest share of the picture that moves, for a camera at rest
+# Share of the hull.
+MIN_SOLIDITY = 0.75
+# Largest share of the picture that moves, for a camera at rest.
+AT_REST = 0.25
 
 
 class Cutouts(NamedTuple):
     """Pictures with alpha, stretched to squares."""
 
-    pictures: Float[Array, "n s s 4"]  # [0, 1]
-    shape: Float[Array, "n"]  # width / height
+    # [0, 1].
+    pictures: Float[Array, "n s s 4"]
+    # Width / height.
+    shape: Float[Array, "n"]
     has_feet: Bool[Array, "n"]
 
 
@@ -88,7 +97,8 @@ def _pieces(
                 continue
             filled = np.zeros(mask.shape, np.uint8)
             cv2.drawContours(filled, [outline], -1, 255, cv2.FILLED)
-            filled = cv2.erode(filled, np.ones((3, 3), np.uint8))  # its rim shows the background
+            # Its rim shows the background.
+            filled = cv2.erode(filled, np.ones((3, 3), np.uint8))
             box = slice(top, top + down), slice(left, left + across)
             picture = np.dstack([frame, filled])[box]
             picture = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)

@@ -9,12 +9,18 @@ import numpy as np
 from einops import rearrange, reduce
 from jaxtyping import Array, Float, PRNGKeyArray
 
-GREY = (0.299, 0.587, 0.114)  # share of each channel in brightness
-BLOCK = 8  # pixels per side of what JPEG and video codecs transform at once
-SWAPPED = 0.3  # share of the frames whose channels are swapped
-COMPRESSED = 0.4  # share of the frames with artefacts of a codec
-ENLARGED = 0.3  # share of the frames that had fewer pixels before
-FACTORS = (2, 4)  # by which those were enlarged
+# Share of each channel in brightness.
+GREY = (0.299, 0.587, 0.114)
+# Pixels per side of what JPEG and video codecs transform at once.
+BLOCK = 8
+# Share of the frames whose channels are swapped.
+SWAPPED = 0.3
+# Share of the frames with artefacts of a codec.
+COMPRESSED = 0.4
+# Share of the frames that had fewer pixels before.
+ENLARGED = 0.3
+# By which those were enlarged.
+FACTORS = (2, 4)
 
 
 def augment(

@@ -17,8 +17,10 @@ from jaxtyping import Array, Float
 # Depths are clipped to this range.
 NEAREST = 0.05
 FARTHEST = 10.0
-SHAPE = 0.4  # weight of the second part
-FLATTEST = 0.05  # added to the deviation of disparity, whose median is 1: a wall has no shape
+# Weight of the second part.
+SHAPE = 0.4
+# Added to the deviation of disparity, whose median is 1: a wall has no shape.
+FLATTEST = 0.05
 
 
 def loss(predicted: Float[Array, "b h w"], depth: Float[Array, "b h w"]) -> Float[Array, ""]:
@@ -26,7 +28,8 @@ def loss(predicted: Float[Array, "b h w"], depth: Float[Array, "b h w"]) -> Floa
     logs = predicted - sparse_median(predicted)
     truth = jnp.clip(depth, NEAREST, FARTHEST)
     error = logs - jnp.log(truth)
-    relative = jnp.abs(jnp.expm1(jnp.minimum(error, 1.0)))  # linear beyond a factor e
+    # Linear beyond a factor e.
+    relative = jnp.abs(jnp.expm1(jnp.minimum(error, 1.0)))
     scaled = 0.5 * (jnp.abs(error) + relative).mean() + depth_roughness(error)
     disparity = jnp.exp(-jnp.clip(logs, jnp.log(NEAREST), jnp.log(FARTHEST)))
     shape = standardised(disparity) - standardised(1 / truth)

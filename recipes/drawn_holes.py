@@ -5,8 +5,10 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from numpy import ndarray
 
-PEOPLE = 0.7  # share of the holes; the others are strokes
-SMALLEST = 8  # pixels across, of what replaces a hole that is nowhere or everywhere
+# Share of the holes; the others are strokes.
+PEOPLE = 0.7
+# Pixels across, of what replaces a hole that is nowhere or everywhere.
+SMALLEST = 8
 Point = tuple[float, float]
 
 

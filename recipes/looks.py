@@ -22,16 +22,19 @@ from input_pipeline.procedural.scene import (
     sample_filmed_world,
 )
 
-FRESH = 250  # training steps that see the same crops
+# Training steps that see the same crops.
+FRESH = 250
 CROPS = 96
 SIDE = 96
-MIN_CROP = 64  # pixels of a photo that a crop spans at least
+# Pixels of a photo that a crop spans at least.
+MIN_CROP = 64
 
 
 class Looks(NamedTuple):
     """Pictures for surfaces and for cards; None leaves procedural textures, or no cards."""
 
-    textures: Float[Array, "n s s 3"] | None = None  # in [0, 1]
+    # In [0, 1].
+    textures: Float[Array, "n s s 3"] | None = None
     cutouts: Cutouts | None = None
 
 

@@ -19,7 +19,8 @@ from input_pipeline.footage import (
 )
 from input_pipeline.video_files import frame_times, read_frames
 
-SMALLEST = 0.6  # share of the largest crop of a shape that a crop spans at least, along a side
+# Share of the largest crop of a shape that a crop spans at least, along a side.
+SMALLEST = 0.6
 
 
 class RealPictures(NamedTuple):

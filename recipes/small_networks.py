@@ -14,21 +14,21 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from full4d_jax.config import OptimizerConfig, TrainingConfig, to_dict
-from full4d_jax.media.metrics import Distance, require_lpips
+from full4d_jax.media.metrics import Distance, load_lpips
 from full4d_jax.models.functional import Params
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
 from full4d_jax.session.errors import input_errors
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.loop import run_training
-from full4d_jax.training.optimizer import make_optimizer
 from full4d_jax.training.placement import Step
 from full4d_jax.training.run_state import start_at
-from full4d_jax.training.state import TrainState, apply_gradients, first_state
+from full4d_jax.training.state import TrainState, apply_gradients, first_state, make_optimizer
 from input_pipeline.loader import ENDLESS
 from input_pipeline.whole_files import write_text
 
 Metrics = dict[str, Float[Array, ""]]
-LPIPS_SHIFT = 8  # pixels, the spacing of the coarsest grid of the U-Nets
+# Pixels, the spacing of the coarsest grid of the U-Nets.
+LPIPS_SHIFT = 8
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def write_network(
 
 def frozen_lpips(settings: Any) -> tuple[Distance, ...]:
     """Return LPIPS, if it counts in the loss."""
-    return (require_lpips("perceptual"),) if settings.perceptual else ()
+    return (load_lpips("perceptual"),) if settings.perceptual else ()
 
 
 def late_lpips(

@@ -50,8 +50,10 @@ from full4d_jax.source.depth.estimate import (
 from full4d_jax.training.state import TrainState, copied
 from input_pipeline.procedural.scene import HELD_OUT_START
 
-CELL = 16  # pixels per side
-TURN = 100  # steps in a row of one size, as each size is a program of its own
+# Pixels per side.
+CELL = 16
+# Steps in a row of one size, as each size is a program of its own.
+TURN = 100
 Worlds = Literal["rich", "wide"]
 Size = tuple[int, int, int]
 Pictures = tuple[Float32[ndarray, "b h w 3"], Bool[ndarray, " b"]]
@@ -116,7 +118,8 @@ def main(
       init: weights of an earlier such training; default: the published networks.
     """
     published = PublishedParams(load_tiefenrausch(TIEFENRAUSCH), load_fast_depth())
-    trunk = copied(published.world)  # its own buffers, which the step donates
+    # Its own buffers, which the step donates.
+    trunk = copied(published.world)
     params, summary = run(
         settings,
         out,
@@ -262,7 +265,8 @@ def procedural_frames(
         frame = jax.image.resize(frame, (height, width, 3), "linear")
         return frame, jax.image.resize(depth, (height, width), "nearest")
 
-    return jax.lax.map(one, indices)  # on CPU, the rays of one frame fit the cache
+    # On CPU, the rays of one frame fit the cache.
+    return jax.lax.map(one, indices)
 
 
 if __name__ == "__main__":

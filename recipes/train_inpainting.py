@@ -55,19 +55,31 @@ from full4d_jax.training.state import TrainState
 from input_pipeline.footage import HELD_OUT, PICTURES, listed, read_picture, training_clips
 from input_pipeline.video_files import read_frames
 
-SOFT = 0.01  # rounds absolute errors off, in units of pictures in [-1, 1]
-DECAY_PIXELS = 24.0  # pixels from what the picture shows, by which weights fall to 1 / e
+# Rounds absolute errors off, in units of pictures in [-1, 1].
+SOFT = 0.01
+# Pixels from what the picture shows, by which weights fall to 1 / e.
+DECAY_PIXELS = 24.0
 FARTHEST = 0.2
-JUDGED_DISTANCE = 16  # pixels from what the picture shows, within which LPIPS counts
-MOMENTS = 12  # of a clip whose frames are seen
-MIRRORED = 0.5  # share of the pictures
-RECOLOURED = 0.3  # share of the pictures whose channels are in another order
-SUBJECT = 64  # of 255: where a crop shows at least so much of one, its truth does not count
-FAINT = 0.3  # share of the classes above which something may be a subject
-SEEN = (384, 512)  # short and long side at which all pictures are searched for subjects
-LEAST_ERROR = 1e-10  # so that a batch in which nothing counts has 100 dB
-OUTLINE = 5  # pixels of that beside a subject that do not count either
-LARGEST = 2.0  # sides of a crop that the short side of a picture in memory has at most
+# Pixels from what the picture shows, within which LPIPS counts.
+JUDGED_DISTANCE = 16
+# Of a clip whose frames are seen.
+MOMENTS = 12
+# Share of the pictures.
+MIRRORED = 0.5
+# Share of the pictures whose channels are in another order.
+RECOLOURED = 0.3
+# Of 255: where a crop shows at least so much of one, its truth does not count.
+SUBJECT = 64
+# Share of the classes above which something may be a subject.
+FAINT = 0.3
+# Short and long side at which all pictures are searched for subjects.
+SEEN = (384, 512)
+# So that a batch in which nothing counts has 100 dB.
+LEAST_ERROR = 1e-10
+# Pixels of that beside a subject that do not count either.
+OUTLINE = 5
+# Sides of a crop that the short side of a picture in memory has at most.
+LARGEST = 2.0
 
 
 class Holes(NamedTuple):
@@ -193,7 +205,8 @@ def with_hole(
     return cut, np.clip(np.ceil(pixels), 0, 255).astype(np.uint8)
 
 
-@lru_cache(maxsize=1024)  # 1.4 MB each where `side` is 256
+# 1.4 MB each where `side` is 256.
+@lru_cache(maxsize=1024)
 def read_photograph(picture: Picture, largest: int) -> UInt8[ndarray, "h w 4"]:
     """Read a picture whose short side is at most `largest`; it stays in memory.
 

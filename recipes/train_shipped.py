@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 import tyro
 
-GRACE = 90  # seconds to save in
+# Seconds to save in.
+GRACE = 90
 # What `timeout` gives back.
 TIME_OVER = 124
 KILLED = 137

@@ -33,7 +33,8 @@ from full4d_jax.source.depth.estimate import load_depth
 from full4d_jax.training.state import TrainState
 from input_pipeline.footage import training_clips
 
-SOFT = 0.01  # rounds absolute errors off, in units of frames in [-1, 1]
+# Rounds absolute errors off, in units of frames in [-1, 1].
+SOFT = 0.01
 DEFAULT_SETTINGS = UpsamplerSettings()
 
 

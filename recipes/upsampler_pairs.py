@@ -50,9 +50,12 @@ from full4d_jax.training.clips.double_reprojection import (
 )
 from input_pipeline.video_files import frame_times
 
-SCENES_OF_A_SEED = 2**24  # another seed sees other scenes
-COARSE_ROWS = 96  # of smoothed depth, which a network that sees little might give
-SOFTEST = 2.0  # pixels of that by which smoothed depth is blurred at most
+# Another seed sees other scenes.
+SCENES_OF_A_SEED = 2**24
+# Of smoothed depth, which a network that sees little might give.
+COARSE_ROWS = 96
+# Pixels of that by which smoothed depth is blurred at most.
+SOFTEST = 2.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,8 @@ def crops(settings: UpsamplerSettings, pool: list[Pair], step: int) -> Pair:
     """Return the crops of a step, some mirrored, with channels in random order."""
     random = np.random.default_rng((settings.seed, step))
     side = settings.crop
-    places = settings.rows - side + 1  # of a crop along a side
+    # Of a crop along a side.
+    places = settings.rows - side + 1
 
     def one() -> Pair:
         pair = pool[random.integers(len(pool))]

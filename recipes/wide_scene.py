@@ -43,24 +43,35 @@ from input_pipeline.procedural.shapes import FLOOR_FACE, Objects
 from input_pipeline.procedural.world import ROOM_FACES, uniform_stream
 
 CANDIDATES = 3
-MAX_ROLL = 10.0  # degrees
-PITCH_RANGE = (-60.0, 30.0)  # degrees
-FIELD_OF_VIEW = (30.0, 100.0)  # degrees, along the longer side
-DISTANCE = (0.25, 4.0)  # from the camera to what it looks at; a person is about 0.55 tall
-COARSE_SIDE = 12  # pixels per side of what candidates are compared by
+# Degrees.
+MAX_ROLL = 10.0
+# Degrees.
+PITCH_RANGE = (-60.0, 30.0)
+# Degrees, along the longer side.
+FIELD_OF_VIEW = (30.0, 100.0)
+# From the camera to what it looks at; a person is about 0.55 tall.
+DISTANCE = (0.25, 4.0)
+# Pixels per side of what candidates are compared by.
+COARSE_SIDE = 12
 MIN_DEPTH = 0.12
-MARGIN = 0.08  # of cameras from walls, floor and ceiling
-SKY = 12.0  # its smallest depth, in the worlds' unit
+# Of cameras from walls, floor and ceiling.
+MARGIN = 0.08
+# Its smallest depth, in the worlds' unit.
+SKY = 12.0
 ORBIT_SHARE = 0.35
-CEILING = FLOOR_FACE - 1  # of the faces of a room
-_STREAM = 0x57494445  # apart from the keys of `procedural_scene`
+# Of the faces of a room.
+CEILING = FLOOR_FACE - 1
+# Apart from the keys of `procedural_scene`.
+_STREAM = 0x57494445
 
 
 class WideFrame(NamedTuple):
     """One picture and its truth."""
 
-    frame: Float[Array, "h w 3"]  # [0, 1]
-    depth: Float[Array, "h w"]  # z in units of its median
+    # [0, 1].
+    frame: Float[Array, "h w 3"]
+    # Z in units of its median.
+    depth: Float[Array, "h w"]
 
 
 @jax.default_matmul_precision("highest")
@@ -168,7 +179,8 @@ def pieces_of_furniture() -> np.ndarray:
     """Return which of the pieces of furniture each primitive of `RichWorld.still` belongs to."""
     table = 0
     chair = 1
-    crates = [2, 3, 3, 4]  # the third crate stands on the second
+    # The third crate stands on the second.
+    crates = [2, 3, 3, 4]
     loose = iter(range(5, 5 + BALL_COUNT + POLE_COUNT + ROD_COUNT))
     balls = [next(loose) for _ in range(BALL_COUNT)]
     return np.array([*balls, table, chair, chair, *crates, *[table] * 4, *[chair] * 4, *loose])

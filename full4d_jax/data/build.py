@@ -17,7 +17,8 @@ from input_pipeline.depth_alignment import Scale, WithDepth
 from input_pipeline.procedural.clips import ProceduralClips, textures_mark
 from input_pipeline.procedural.gltf_scene import GltfClips
 
-Chosen = tuple[str, DepthKind | None]  # a network, and what its values are
+# A network, and what its values are.
+Chosen = tuple[str, DepthKind | None]
 
 
 def write_files(out: Path, clips: ClipSource, writing: Writing, *, task: str, **words: Any) -> int:

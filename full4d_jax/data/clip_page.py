@@ -14,8 +14,10 @@ from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescal
 from input_pipeline.schema import Example
 from input_pipeline.selection import evenly
 
-Frame = UInt8[ndarray, "_ _ 3"] | None  # of any size; None where a file does not decode
-CELL_HEIGHT = 240  # pixels, of a picture on the page
+# Of any size; None where a file does not decode.
+Frame = UInt8[ndarray, "_ _ 3"] | None
+# Pixels, of a picture on the page.
+CELL_HEIGHT = 240
 
 
 def clip_page(
@@ -37,7 +39,8 @@ def clip_page(
       points: places in the cameras' world, drawn among the frustums.
     """
     most_views = 12
-    grey = 128  # where a view has no picture
+    # Where a view has no picture.
+    grey = 128
     shapes = [frame.shape[:2] for view in frames for frame in view if frame is not None]
     shape = shapes[0] if shapes else (1, 1)
     width = round(CELL_HEIGHT * shape[1] / shape[0])
@@ -71,7 +74,8 @@ def _frustums(
 ) -> UInt8[ndarray, "H W 3"]:
     """Draw the frustums in the first camera's world; its distance from the common middle is 1."""
     most_points = 4000
-    farthest_point = 5.0  # from the first camera, in the plot's unit
+    # From the first camera, in the plot's unit.
+    farthest_point = 5.0
     poses = example.world_to_camera.astype(np.float64)
     reference = poses[0, 0]
     poses = relative_to(poses, reference)

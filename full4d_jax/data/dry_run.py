@@ -13,12 +13,13 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from full4d_jax.config import Config
-from full4d_jax.data.encode import clip_program, projection_program
+from full4d_jax.data.encode import encode_projection, encode_views
 from full4d_jax.models.codecs.codec import codec_shapes, computing_weights
 from full4d_jax.models.sharding import shapes_on
 from full4d_jax.source.depth.estimate import load_depth, predict_depth
 
-Programs = dict[str, Callable[[], Any]]  # by name, each traced when it is called
+# By name, each traced when it is called.
+Programs = dict[str, Callable[[], Any]]
 
 
 def encode_programs(config: Config, mesh: Mesh) -> Programs:
@@ -33,7 +34,7 @@ def encode_programs(config: Config, mesh: Mesh) -> Programs:
     data = config.data
     source = data.frames, data.height, data.width
     frames = jax.ShapeDtypeStruct((data.views, *source, 3), jnp.uint8)
-    programs: Programs = {"pictures": partial(clip_program(config).trace, weights, frames)}
+    programs: Programs = {"pictures": partial(encode_views.trace, config, weights, frames)}
     if data.projections:
         sides = source, (data.views, 3, 3), (data.views, data.frames, 4, 4)
         inputs = (
@@ -42,7 +43,7 @@ def encode_programs(config: Config, mesh: Mesh) -> Programs:
             jax.eval_shape(lambda: jax.random.key(0)),
             jax.ShapeDtypeStruct((), jnp.int32),
         )
-        programs["a projection"] = partial(projection_program(config).trace, weights, *inputs)
+        programs["a projection"] = partial(encode_projection.trace, config, weights, *inputs)
     return programs
 
 

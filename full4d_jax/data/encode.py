@@ -8,10 +8,10 @@ clips are cut so too, and each window also has that many draws of its projection
 text encoder each window has its clip's caption, embedded once for all clips that have it.
 """
 
-import functools
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +38,15 @@ from full4d_jax.training.clips.record_clips import clip_size
 from input_pipeline import transforms
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.films import is_film
-from input_pipeline.plain_files import load_json
+from input_pipeline.plain_files import load_json, require_layout
 from input_pipeline.projections import Projected, projection_to_bytes
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
 
-Captions = Callable[[Example], Example]  # a clip with its caption and its embedding
-
-
-Encoder = Callable[..., dict[str, Any]]  # of the arrays of a `Projected` but its poses, by name
+# A clip with its caption and its embedding.
+Captions = Callable[[Example], Example]
+# Of the arrays of a `Projected` but its poses, by name.
+Encoder = Callable[..., dict[str, Any]]
 
 
 def encoded_projections(
@@ -62,7 +62,7 @@ def encoded_projections(
 
     Args:
       config: the experiment.
-      encoder: `projection_program`, its weights bound.
+      encoder: `encode_projection`, its config and weights bound.
       index: of the clip among all that are encoded.
       example: the clip, with pictures of the size of training.
       frames: the pictures of all views, decoded.
@@ -82,7 +82,8 @@ def encoded_projections(
     for draw in range(config.data.projections):
         source = int(order[draw % len(order)])
         in_order = np.r_[source, np.delete(np.arange(views), source)]
-        place = np.argsort(in_order)  # back to the record's order
+        # Back to the record's order.
+        place = np.argsort(in_order)
         known, poses = transforms.to_source(depth[source], example.world_to_camera[in_order])
         lenses = example.intrinsics[in_order]
         encoded = encoder(frames[source], known, lenses, poses, key, draw)
@@ -91,39 +92,45 @@ def encoded_projections(
         yield projection_to_bytes(Projected(source, poses[place], **rows, nothing=nothing))
 
 
-def projection_program(config: Config) -> Any:
-    """Return the jitted program that draws the depth of a source, projects and encodes it.
+@partial(jax.jit, static_argnums=0)
+def encode_projection(
+    config: Config,
+    weights: Any,
+    frames: UInt8[Array, "t h w 3"],
+    depth: Float32[Array, "t h w"],
+    lenses: Float32[Array, "v 3 3"],
+    poses: Float32[Array, "v t 4 4"],
+    key: PRNGKeyArray,
+    draw: Int[Array, ""],
+) -> dict[str, Any]:
+    """Draw the depth of a source, project and encode it; see `Encoder`.
 
-    Args:
-      config: names the codec, and how often depth is corrupted (`data.corrupt_depth`).
+    The config names the codec, and how often depth is corrupted (`data.corrupt_depth`).
     """
     model = config.model
+    video = frames.astype(jnp.float32) / 127.5 - 1
+    depth = draw_depth(draw_shares(key, draw), depth, config.data)
+    cameras = Cameras(lenses, poses, *depth.shape[1:])
+    conditions, _ = make_conditions(model, video[None], depth[None], cameras, weights)
+    # Records keep latents in half precision.
+    half = jnp.float16
+    return {
+        "projection": conditions.projection.astype(half),
+        "filled": conditions.base.astype(half) if reads_filled(model) else None,
+        "mask": conditions.mask.astype(jnp.uint8),
+        "disparity": conditions.disparity.astype(half),
+        "nothing": make_codec(model, weights).encode(jnp.zeros_like(video)).astype(half),
+    }
 
-    @jax.jit
-    def encode(
-        weights: Any,
-        frames: UInt8[Array, "t h w 3"],
-        depth: Float32[Array, "t h w"],
-        lenses: Float32[Array, "v 3 3"],
-        poses: Float32[Array, "v t 4 4"],
-        key: PRNGKeyArray,
-        draw: Int[Array, ""],
-    ) -> dict[str, Any]:
-        video = frames.astype(jnp.float32) / 127.5 - 1
-        depth = draw_depth(draw_shares(key, draw), depth, config.data)
-        cameras = Cameras(lenses, poses, *depth.shape[1:])
-        conditions, _ = make_conditions(model, video[None], depth[None], cameras, weights)
-        # Records keep latents in half precision.
-        half = jnp.float16
-        return {
-            "projection": conditions.projection.astype(half),
-            "filled": conditions.base.astype(half) if reads_filled(model) else None,
-            "mask": conditions.mask.astype(jnp.uint8),
-            "disparity": conditions.disparity.astype(half),
-            "nothing": make_codec(model, weights).encode(jnp.zeros_like(video)).astype(half),
-        }
 
-    return encode
+@partial(jax.jit, static_argnums=0)
+def encode_views(
+    config: Config, weights: Any, frames: UInt8[Array, "v t h w 3"]
+) -> Float16[Array, "v f i j c"]:
+    """Encode the views of a clip one after the other."""
+    codec = make_codec(config.model, weights)
+    latents = jax.lax.map(lambda x: codec.encode(x.astype(jnp.float32) / 127.5 - 1), frames)
+    return latents.astype(jnp.float16)
 
 
 class EncodedClips:
@@ -143,12 +150,12 @@ class EncodedClips:
         self.config = config
         self.captions = captions
         weights = codec_weights(config)
-        self.encoder = OnLocalDevices(clip_program(config), weights)
+        self.encoder = OnLocalDevices(partial(encode_views, config), weights)
         self.codec = codec_id(config)
         data = config.data
         self.projector = None
         if data.projections:
-            self.projector = OnLocalDevices(projection_program(config), weights)
+            self.projector = OnLocalDevices(partial(encode_projection, config), weights)
         self.is_cut = bool(data.projections) or make_codec(config.model).frame_stride > 1
         self.span = span = (data.frames - 1) * data.strides[0] + 1
         self.cuts: list[tuple[int, np.ndarray]] = []
@@ -282,18 +289,6 @@ def _describe_rate(config: Config, records: Records) -> str:
     return f"{windows}; the config's videos have {data.fps:g} ({every})"
 
 
-def clip_program(config: Config) -> Any:
-    """Return the jitted program that encodes the views of a clip one after the other."""
-
-    @jax.jit
-    def encode(weights: Any, frames: UInt8[Array, "v t h w 3"]) -> Float16[Array, "v f i j c"]:
-        codec = make_codec(config.model, weights)
-        latents = jax.lax.map(lambda x: codec.encode(x.astype(jnp.float32) / 127.5 - 1), frames)
-        return latents.astype(jnp.float16)
-
-    return encode
-
-
 def caption_embedder(
     config: Config, records: Records, text_encoder: Path | None, file: Path | None
 ) -> tuple[str, Captions | None]:
@@ -314,7 +309,15 @@ def caption_embedder(
         raise InputError("option", "--text_encoder", "none", expected, "give it (docs/wan.md)")
     if text_encoder is None:
         return "", None
-    texts = {} if file is None else _read_captions(file)
+    texts = {}
+    digest = ""
+    if file is not None:
+        do = 'write {"SCENE": "its caption", ...}'
+        require_file("captions", file, "a JSON file", do)
+        with input_errors("captions", do):
+            texts = load_json(file)
+            require_layout(texts, {str: str}, str(file))
+        digest = f" of {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
     with_caption = sum(clip["caption"] or clip["scene"] in texts for clip in records.clips)
     if not with_caption:
         do = "give them as --captions FILE"
@@ -322,7 +325,7 @@ def caption_embedder(
     print(f"{with_caption} of {len(records)} clips have a caption; an empty one is embedded too")
     if unknown := sorted(set(texts) - set(records.scene_ids)):
         print(f"left out: {len(unknown)} captions of scenes that are not here, as {unknown[0]!r}")
-    encode = functools.lru_cache(maxsize=64)(prompt_encoder(text_encoder))
+    encode = lru_cache(maxsize=64)(prompt_encoder(text_encoder))
     width = encode("")[0].shape[1]
     if width != config.model.text_width:
         expected = f"{config.model.text_width}, the model's"
@@ -337,20 +340,4 @@ def caption_embedder(
             rows = encode(caption)[0]
         return example._replace(caption=caption, text=rows.astype(np.float16))
 
-    digest = "" if file is None else f" of {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
     return f". Captions{digest} are embedded by {text_encoder.name}", embed
-
-
-def _read_captions(file: Path) -> dict[str, str]:
-    """Read captions by scene.
-
-    Raises:
-      InputError: there is no such file, or it does not hold that.
-    """
-    do = 'write {"SCENE": "its caption", ...}'
-    require_file("captions", file, "a JSON file", do)
-    with input_errors("captions", do):
-        texts = load_json(file)
-    if not isinstance(texts, dict) or not all(isinstance(x, str) for x in texts.values()):
-        raise InputError("captions", file, "something else", "a text by scene", do)
-    return texts

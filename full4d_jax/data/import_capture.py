@@ -207,7 +207,8 @@ def _mark(captures: list[Capture], folder: Path, marks: Mapping[str, str]) -> st
 
 def _stamp(file: Path, folder: Path, marks: Mapping[str, str]) -> list[str | int]:
     name = os.path.relpath(file, folder)
-    mark = marks.get(name, marks.get(""))  # of the archive in which it came, if it came in one
+    # Else that of the archive in which it came.
+    mark = marks.get(name, marks.get(""))
     if mark is not None:
         return [name, mark]
     stat = file.stat()

@@ -25,7 +25,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from full4d_jax.flow import Latents, bcast
 from full4d_jax.generation.sampling import Velocity, schedule
 
-TEACHER_STEPS = 16  # of a segment: 64 steps of the teacher for 4 of the student
+# Of a segment: 64 steps of the teacher for 4 of the student.
+TEACHER_STEPS = 16
 
 
 class SegmentTimes(NamedTuple):

@@ -139,7 +139,8 @@ def _train(
         with monitor.waiting(begun + 1):
             first = jax.block_until_ready(next(stream))
         stream = itertools.chain([first], stream)
-        del first  # its memory is used again
+        # Its memory is used again.
+        del first
         profile.between(begun, run.state)
         while run.done < config.steps:
             with monitor.waiting(run.done + 1):
@@ -149,7 +150,8 @@ def _train(
             run.stepped(state, losses, metrics, samples=jax.tree.leaves(batch)[0].shape[0])
             profile.between(run.done, run.state)
             if run.done == begun + 1:
-                monitor.start(run.done)  # the first step compiles
+                # The first step compiles.
+                monitor.start(run.done)
 
             is_stopped = is_asked_to_stop(run.done)
             is_last = run.done == config.steps
@@ -189,13 +191,15 @@ def termination() -> Iterator[Callable[[int], bool]]:
     """
     if jax.distributed.is_initialized():
         yield reached_preemption_sync_point
-    elif threading.current_thread() is not threading.main_thread():  # others may not set handlers
+    elif threading.current_thread() is not threading.main_thread():
+        # Others may not set handlers.
         yield lambda _: False
     else:
         asked = threading.Event()
         before = {number: signal.getsignal(number) for number in ENDING}
         for number, handler in before.items():
-            if handler is not signal.SIG_IGN:  # as under nohup
+            if handler is not signal.SIG_IGN:
+                # As under nohup.
                 signal.signal(number, lambda *_: asked.set())
         try:
             yield lambda _: asked.is_set()

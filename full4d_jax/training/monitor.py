@@ -69,7 +69,8 @@ class Monitor:
         self.start(done)
         if self.is_first:
             for name in ("metrics.jsonl", "bad_batches.jsonl", "tensorboard"):
-                require_own(out / name)  # before any of them is opened
+                # This comes before any of them is opened.
+                require_own(out / name)
             for name in ("metrics.jsonl", "bad_batches.jsonl"):
                 cut_metrics(out / name, done)
             self.progress = self.open.enter_context(Progress("training", steps))
@@ -202,7 +203,8 @@ def host_names() -> list[str]:
     """Return a name for each process; all processes call it together."""
     if jax.process_count() == 1:
         return [socket.gethostname()]
-    longest_name = 64  # bytes
+    # Bytes.
+    longest_name = 64
     own = socket.gethostname().encode()[:longest_name].ljust(longest_name, b"\0")
     names = process_allgather(np.frombuffer(own, np.uint8))
     hosts = [bytes(name).rstrip(b"\0").decode() for name in names]

@@ -42,11 +42,8 @@ def state_shapes(config: Config, mesh: Mesh | AbstractMesh | None) -> TrainState
     shapes = jax.eval_shape(lambda: init_state(config, jax.random.key(0)))
     if mesh is None:
         return shapes
-    return jax.tree.map(
-        lambda x, cut: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=cut),
-        shapes,
-        tree_shardings(mesh, shapes, config.model.width),
-    )
+    cuts = tree_shardings(mesh, shapes, config.model.width)
+    return jax.tree.map(lambda x, cut: x.update(sharding=cut), shapes, cuts)
 
 
 def jit_step(step: Step, state: TrainState, losses: RunningLoss, spike: float) -> Any:
@@ -65,10 +62,10 @@ def jit_step(step: Step, state: TrainState, losses: RunningLoss, spike: float) -
         return x.sharding if isinstance(x.sharding, NamedSharding) else None
 
     shardings = jax.tree.map(sharding, (state, losses))
-    replicated = sharding(state.step)  # every process reads the metrics
-    return jax.jit(
-        skip_bad_steps(step, spike), donate_argnums=(0, 1), out_shardings=(*shardings, replicated)
-    )
+    # Every process reads the metrics.
+    replicated = sharding(state.step)
+    shardings = *shardings, replicated
+    return jax.jit(skip_bad_steps(step, spike), donate_argnums=(0, 1), out_shardings=shardings)
 
 
 def runs_codec(config: Config) -> bool:

@@ -58,8 +58,11 @@ def train_prior(
     weights_of_codec = codec_weights(config, mesh) if runs_codec(config) else None
     record = run_record(config, init, dict(mesh.shape) if mesh else None)
     if config.data.records:
-        record["records"] = contents(config)
-        record["held_out"] = tell_held_out(config)
+        folders, weights = open_folders(config)
+        scenes = sorted(held_out_scenes(config, folders))
+        record |= {"records": contents(folders, weights), "held_out": scenes}
+        if scenes and jax.process_index() == 0:
+            print(f"{len(scenes)} scenes are held out of training, the first is {scenes[0]}")
     if init is not None:
         # A run that resumes does not read it.
         check_start(config.model, init)
@@ -100,15 +103,6 @@ def first_prior_state(config: Config, init: Path | None, mesh: Mesh | None) -> T
         return init_state(config, key, mesh)
     params = start_from(config.model, init, key, mesh)
     return make_state(config, mesh, partial(state_from_params, config), params)
-
-
-def tell_held_out(config: Config) -> list[str]:
-    """Return the scenes that are never trained on, and print how many they are."""
-    folders, _ = open_folders(config)
-    scenes = sorted(held_out_scenes(config, folders))
-    if scenes and jax.process_index() == 0:
-        print(f"{len(scenes)} scenes are held out of training, the first is {scenes[0]}")
-    return scenes
 
 
 def write_weights(config: Config, out: Path, params: Params, summary: dict[str, Any]) -> None:

@@ -15,7 +15,8 @@ from full4d_jax.training.checkpoints.manager import Checkpoints, shape_and_shard
 from full4d_jax.training.checkpoints.resume import check_same_run, tell_differences
 from full4d_jax.training.state import TrainState
 
-Metrics = dict[str, Any]  # of one step, plain numbers and lists
+# Of one step, plain numbers and lists.
+Metrics = dict[str, Any]
 Json = dict[str, Any]
 
 

@@ -1,6 +1,12 @@
-"""The state that a training step changes: how it begins, and how gradients update it."""
+"""The state that a training step changes: how it begins, and how gradients update it.
+
+The optimizer is Muon on matrices and AdamW on the rest, or AdamW on all.
+`OptimizerConfig.trainable` names the trained parameters. The others are constants of the loss (no
+gradient is computed), have no optimizer state, and keep their bits.
+"""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -8,12 +14,15 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Int, PRNGKeyArray
+from optax.contrib import MuonDimensionNumbers, muon
 
-from full4d_jax.config import Config
+from full4d_jax.config import Config, OptimizerConfig
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.functional import Params
-from full4d_jax.models.sharding import tree_shardings
-from full4d_jax.training.optimizer import make_optimizer
+from full4d_jax.models.sharding import dotted, tree_shardings
+from full4d_jax.models.trainable import is_trained
+
+ADAM_B2 = 0.98
 
 
 class TrainState(NamedTuple):
@@ -86,7 +95,8 @@ def make_state(
 
 def first_state(optimizer: optax.GradientTransformation, params: Params) -> TrainState:
     """Return step 0 of any network."""
-    ema = copied(params)  # its own buffers, since the step donates both
+    # Its own buffers, since the step donates both.
+    ema = copied(params)
     return TrainState(jnp.zeros((), jnp.int32), params, ema, optimizer.init(params))
 
 
@@ -122,3 +132,56 @@ def apply_gradients(
             for pair in ((state.params, params), (state.ema, ema))
         )
     return TrainState(state.step + 1, params, ema, optimizer_state)
+
+
+def learning_rate(config: OptimizerConfig, steps: int, peak: float) -> optax.Schedule:
+    """Return the schedule: linear warm-up, then constant, then linear to zero."""
+    warmup = config.warmup
+    decay = max(1, round(config.decay_share * steps))
+    rise = optax.linear_schedule(0.0, peak, warmup)
+    fall = optax.linear_schedule(peak, 0.0, decay)
+    parts = [rise, optax.constant_schedule(peak), fall]
+    return optax.join_schedules(parts, [warmup, steps - decay])
+
+
+def block_matrices(params: optax.Params) -> Any:
+    """Return Muon's dimensions: matrices of blocks are (layer, in, out); None for AdamW."""
+    matrix = MuonDimensionNumbers(reduction_axis=1, output_axis=2)
+    return jax.tree.map(
+        lambda x: matrix if x.ndim == 3 and min(x.shape[1:]) >= 32 else None, params
+    )
+
+
+def trained_leaves(trainable: str, params: Params) -> Params:
+    """Return a tree of bools: the leaves that `OptimizerConfig.trainable` lets change."""
+    return jax.tree.map_with_path(lambda path, _: is_trained(trainable, dotted(path)), params)
+
+
+def hold_constant(params: Params, trained: Params) -> Params:
+    """Return the parameters; those that are not trained pass no gradient."""
+    return jax.tree.map(lambda x, t: x if t else jax.lax.stop_gradient(x), params, trained)
+
+
+def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
+    """Return Muon or AdamW on clipped gradients of the trained leaves.
+
+    Args:
+      config: rates, decays and limits.
+      steps: length of the run.
+    """
+    adam_rate = learning_rate(config, steps, config.adam_learning_rate)
+    if config.kind == "adamw":
+        rule = optax.adamw(adam_rate, b2=ADAM_B2, weight_decay=config.adam_weight_decay)
+    else:
+        rule = muon(
+            learning_rate(config, steps, config.learning_rate),
+            weight_decay=0.01,
+            adam_learning_rate=adam_rate,
+            adam_b2=ADAM_B2,
+            adam_weight_decay=config.adam_weight_decay,
+            muon_weight_dimension_numbers=block_matrices,
+        )
+    optimizer = optax.chain(optax.clip_by_global_norm(config.clip), rule)
+    if config.trainable == "all":
+        return optimizer
+    return optax.masked(optimizer, partial(trained_leaves, config.trainable))

@@ -15,8 +15,13 @@ from full4d_jax.models.sharding import constrain_tree
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.batch_part import BatchPart
 from full4d_jax.training.loss import Clips, Frozen, Metrics, count_clips, loss, mean_over_lines
-from full4d_jax.training.optimizer import hold_constant, trained_leaves
-from full4d_jax.training.state import TrainState, apply_gradients, config_optimizer
+from full4d_jax.training.state import (
+    TrainState,
+    apply_gradients,
+    config_optimizer,
+    hold_constant,
+    trained_leaves,
+)
 
 
 def train_step(

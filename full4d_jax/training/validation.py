@@ -41,8 +41,10 @@ from full4d_jax.training.placement import in_mesh
 from full4d_jax.training.state import TrainState
 from input_pipeline.loader import Mixture
 
-TIME_BINS = 5  # equal parts of the flow times from 0 to 1
-VALIDATION_STREAM = 2**31 - 2  # of random numbers; training steps use the lower ones
+# Equal parts of the flow times from 0 to 1.
+TIME_BINS = 5
+# Of random numbers; training steps use the lower ones.
+VALIDATION_STREAM = 2**31 - 2
 
 
 class Losses(NamedTuple):
@@ -57,20 +59,6 @@ class Losses(NamedTuple):
     mean: Float[Array, ""]
 
 
-class ValidationPart(NamedTuple):
-    """Clips of which batches are measured.
-
-    Attributes:
-      mixture: the clips.
-      batches: number of their batches, at least 1, so that no size of clips is left out.
-      share: their share of the mean.
-    """
-
-    mixture: Mixture
-    batches: int
-    share: float
-
-
 def make_validation(
     config: Config, mesh: Mesh | None, codec_weights: Weights | None
 ) -> Callable[[TrainState], dict[str, float]]:
@@ -83,36 +71,38 @@ def make_validation(
     """
     config = without_drops(config)
     parts = parts_of(open_records(config, held_out=True), config.training.batch)
-    weights = [part.share / part.batches for part in parts for _ in range(part.batches)]
+    weights = [share / batches for _, batches, share in parts for _ in range(batches)]
     text, _ = load_training_texts(config)
-
-    def losses(params: Params, batch: Clips, key: PRNGKeyArray, weights: Weights | None) -> Losses:
-        return validation_losses(config, params, batch, key, Frozen(weights, text))
-
+    frozen = Frozen(codec_weights, text)
     whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
-    program = jax.jit(in_mesh(mesh, losses), out_shardings=whole)
+    program = jax.jit(in_mesh(mesh, partial(validation_losses, config)), out_shardings=whole)
     key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
 
     def validate(state: TrainState) -> dict[str, float]:
-        batches = (islice(batches_of(config, x.mixture, 0, mesh), x.batches) for x in parts)
+        batches = (islice(batches_of(config, part, 0, mesh), count) for part, count, _ in parts)
         measured = []
         for number, batch in enumerate(chain.from_iterable(batches)):
             batch_key = jax.random.fold_in(key, number)
-            measured.append(jax.device_get(program(state.ema, batch, batch_key, codec_weights)))
+            measured.append(jax.device_get(program(state.ema, batch, batch_key, frozen)))
         mean = jax.tree.map(lambda *x: np.average(x, 0, weights), *measured)
         return name_losses(config, mean)
 
     return validate
 
 
-def parts_of(mixture: Mixture, size: int, most_clips: int = 64) -> list[ValidationPart]:
+def parts_of(mixture: Mixture, size: int) -> list[tuple[Mixture, int, float]]:
     """Return the parts of a mixture that share no batch: with `data.buckets` each size of clips.
 
     Args:
       mixture: of the clips to validate on.
       size: clips of a batch.
-      most_clips: of one validation; 64 are as much work as 4 steps of 32 clips.
+
+    Returns:
+      Clips; the number of batches that are measured, at least 1, so that no size of clips is left
+      out; and their share of the mean.
     """
+    # As much work as 4 steps of 32 clips.
+    most_clips = 64
     mixtures = [mixture]
     if mixture.whole_batches:
         pairs = zip(mixture.sources, mixture.weights, strict=True)
@@ -121,7 +111,7 @@ def parts_of(mixture: Mixture, size: int, most_clips: int = 64) -> list[Validati
     for part in mixtures:
         share = sum(part.weights) / sum(mixture.weights)
         clips = min(sum(map(len, part.sources)), most_clips * share)
-        parts.append(ValidationPart(part, math.ceil(clips / size), share))
+        parts.append((part, math.ceil(clips / size), share))
     return parts
 
 
@@ -163,7 +153,8 @@ def _losses_of(
         point = flow_point(clips, drawn, tau, is_mean)
         return weigh(config, clips, point, predict(network, clips, point)).mean()
 
-    *by_time, mean = jax.lax.map(at, jnp.arange(TIME_BINS + 1))  # one network to compile
+    # So there is one network to compile.
+    *by_time, mean = jax.lax.map(at, jnp.arange(TIME_BINS + 1))
     return Losses(jnp.stack(by_time), mean)
 
 

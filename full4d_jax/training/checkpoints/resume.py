@@ -117,7 +117,8 @@ def git_revision(folder: Path) -> dict[str, Any] | None:
             return None
         changed = git("status", "--porcelain", "--untracked-files=no")
         return {"revision": git("rev-parse", "HEAD"), "dirty": bool(changed)}
-    except (OSError, subprocess.SubprocessError):  # no git, no repository, or not ours to read
+    except (OSError, subprocess.SubprocessError):
+        # No git, no repository, or not ours to read.
         return None
 
 
@@ -177,7 +178,8 @@ def _option(name: str, value: Any) -> str:
 def _fields(record: dict[str, Any]) -> dict[str, Any]:
     """Return the config's values as JSON by dotted name, and the path given as --init."""
     fields = _flat(json.loads(json.dumps(record.get("config", {}))))
-    if "records" in record:  # by their contents: a dataset may move
+    if "records" in record:
+        # By their contents: a dataset may move.
         fields["data.records"] = record["records"]
     if "mask" in record:
         fields[MASK_FILE] = f"sha256:{record['mask']}"

@@ -33,9 +33,13 @@ from full4d_jax.training.clips.double_reprojection import (
     several_views,
     two_views,
 )
-from full4d_jax.training.clips.grid_motion import batches_with_motion
 from full4d_jax.training.clips.pseudo_grid import VIDEO_PER_CROP, pseudo_grid
-from full4d_jax.training.clips.records import batches_of, open_records, record_names_at
+from full4d_jax.training.clips.records import (
+    batches_of,
+    batches_with_motion,
+    open_records,
+    record_names_at,
+)
 from input_pipeline.footage import training_clips
 from input_pipeline.loader import ENDLESS, make_loader
 from input_pipeline.video_files import open_video

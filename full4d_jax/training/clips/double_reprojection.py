@@ -34,9 +34,11 @@ def random_lens(key: PRNGKeyArray, height: int, width: int) -> Float[Array, "3 3
 @exact_products
 def random_pose(key: PRNGKeyArray) -> Float[Array, "4 4"]:
     """Draw world-to-camera of a camera that looks at (0, 0, 1) from the side."""
-    largest_azimuth = 35.0  # degrees around the middle of the picture
+    # Degrees around the middle of the picture.
+    largest_azimuth = 35.0
     largest_elevation = 10.0
-    largest_change = 0.15  # of the distance
+    # Of the distance.
+    largest_change = 0.15
     turn, lift, move = jax.random.uniform(key, (3,), minval=-1.0)
     across = _about(1, jnp.deg2rad(largest_azimuth * turn))
     rotation = _about(0, jnp.deg2rad(largest_elevation * lift)) @ across
@@ -157,8 +159,10 @@ def turned_camera(
       video_size: height and width of the video, pixels.
       size: of the camera's picture, at most so large.
     """
-    largest_shift = 0.4  # of its middle, in halves of the video's sides
-    largest_roll = 5.0  # degrees
+    # Of its middle, in halves of the video's sides.
+    largest_shift = 0.4
+    # Degrees.
+    largest_roll = 5.0
     focal = lens[0, 0]
     rows, columns = video_size
     height, width = size

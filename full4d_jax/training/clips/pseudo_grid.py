@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from gaussians.precision import exact_products
 
-VIDEO_PER_CROP = 1.5  # ratio of their sides
+# Ratio of their sides.
+VIDEO_PER_CROP = 1.5
 CORNERS = np.array([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]], np.float32)
 
 
@@ -24,11 +25,15 @@ def warp_path(key: PRNGKeyArray, views: int) -> Float[Array, "v 3 3"]:
     """
     tilt_key, end_key = jax.random.split(key)
     # The largest parameters of a warp, at the end of a path.
-    shift = 0.25  # in units of half a side
-    turn = 0.25  # radians
-    zoom = 0.2  # of the logarithm of the scale
+    # In units of half a side.
+    shift = 0.25
+    # Radians.
+    turn = 0.25
+    # Of the logarithm of the scale.
+    zoom = 0.2
     shear = 0.12
-    tilt = 0.2  # relative change of depth at half a side
+    # Relative change of depth at half a side.
+    tilt = 0.2
     limits = jnp.array([shift, shift, turn, zoom, shear, tilt, tilt])
     end = limits * jax.random.uniform(end_key, limits.shape, minval=-1, maxval=1)
     end = end.at[5:].multiply(jax.random.bernoulli(tilt_key).astype(end.dtype))

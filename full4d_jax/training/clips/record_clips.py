@@ -87,13 +87,9 @@ def choose(sized: Sized, generator: np.random.Generator, config: Config) -> Size
         crop = f"the middle {sized.height}x{sized.width} pixels"
         found = f"no depth at instant {times[0]} in {crop}"
         raise ValueError(f"scene {example.scene_id}: found {found}, expected that of some view")
-    chosen = choose_views(
-        generator,
-        centers(example.world_to_camera[:, times[0]]),
-        data.views,
-        sources=[source],
-        spread=data.targets == "spread",
-    )
+    places = centers(example.world_to_camera[:, times[0]])
+    spread = data.targets == "spread"
+    chosen = choose_views(generator, places, data.views, sources=[source], spread=spread)
     return sized._replace(example=select(example, chosen, times))
 
 
@@ -159,13 +155,10 @@ def choose_projected(
         drawn = projection_from_bytes(file)
     except ValueError as error:
         raise ValueError(f"scene {example.scene_id}: {error}") from None
-    views = choose_views(
-        generator,
-        centers(drawn.world_to_camera[:, 0]),
-        config.data.views,
-        sources=[drawn.source],
-        spread=config.data.targets == "spread",
-    )
+    data = config.data
+    places = centers(drawn.world_to_camera[:, 0])
+    spread = data.targets == "spread"
+    views = choose_views(generator, places, data.views, sources=[drawn.source], spread=spread)
     filled = drawn.filled[views] if reads_filled(config.model) else None
     to_unit = np.array([1 / sized.width, 1 / sized.height, 1], np.float32)[:, None]
     return ProjectedBatch(
@@ -177,7 +170,7 @@ def choose_projected(
         nothing=drawn.nothing,
         world_to_camera=drawn.world_to_camera[views, :: strides.frames],
         intrinsics=example.intrinsics[views] * to_unit,
-        text=padded(example.text) if config.data.captions else None,
+        text=padded(example.text) if data.captions else None,
     )
 
 

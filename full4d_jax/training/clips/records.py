@@ -8,17 +8,21 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding
+from jaxtyping import Float
+from numpy import ndarray
 
-from full4d_jax.config import Config
+from full4d_jax.config import Config, ModelConfig
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projected import ProjectedBatch
+from full4d_jax.geometry.carried_motion import carried_motion, motion_from_first
+from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.codecs.codec import codec_id
 from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.sharding import put_batch, rows_here, spec
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.training.clips.grid_motion import batches_with_motion
 from full4d_jax.training.clips.record_clips import (
     SizedRecords,
     allocate,
@@ -150,9 +154,9 @@ def open_folders(config: Config) -> tuple[list[Records], list[float]]:
     return opened, weights or [float(len(records)) for records in opened]
 
 
-def contents(config: Config) -> list[str]:
+def contents(folders: Sequence[Records], weights: Sequence[float]) -> list[str]:
     """Return the hash and the weight of each dataset of a run."""
-    pairs = zip(*open_folders(config), strict=True)
+    pairs = zip(folders, weights, strict=True)
     return [f"sha256:{records.content}={weight:g}" for records, weight in pairs]
 
 
@@ -186,6 +190,25 @@ def _to_floats(clips: Batch) -> Batch:
     """Return what the host's memory holds in bytes and half floats as float32."""
     clips = jax.tree.map(lambda x: x.astype(jnp.float32), clips)
     return clips._replace(frames=clips.frames / 127.5 - 1)
+
+
+def batches_with_motion(model: ModelConfig, batches: Iterator[Any]) -> Iterator[Any]:
+    """Return the batches, for a model that moves its base with the motion in each clip."""
+    return map(with_motion, batches) if model.moves_base else batches
+
+
+def with_motion(batch: Batch) -> Batch:
+    """Return a batch with the motion that its first rows carry over, and the true one."""
+    frames = np.asarray(batch.frames)
+    clips = frames if frames.dtype == np.uint8 else to_uint8(to_unit(frames))
+    carried = np.stack([carried_motion(clip) for clip in clips])
+    true = np.stack([_motion_and_trust(clip) for clip in clips])
+    return batch._replace(motion=jnp.asarray(carried), true_motion=jnp.asarray(true))
+
+
+def _motion_and_trust(clip: ndarray) -> Float[ndarray, "v t h w 3"]:
+    motion, trusted = motion_from_first(clip)
+    return np.concatenate([motion, trusted[..., None]], -1, dtype=np.float32)
 
 
 def _folders(records: tuple[str, ...]) -> tuple[list[str], list[float]]:

@@ -17,17 +17,15 @@ from full4d_jax.training.dry_run.traffic import Work, count_work
 from input_pipeline.whole_files import write_text
 
 GIB = 2**30
+# GiB.
 MEMORY = {"TPU v5": 95.74, "TPU v5p": 95.74, "TPU v5 lite": 15.75, "TPU v6 lite": 31.25} | {
     gpu.kind: round(gpu.memory / GIB, 2) for gpu in GPUS.values()
-}  # GiB
+}
 # Operations in bfloat16 that all matrix units of a chip, 128 x 128 each, do in a cycle. The peak
 # divided by them is the clock. How many a v6e has is told differently on different pages.
-TPU_FLOPS_A_CYCLE = {
-    "TPU v4": 8 * 128**2 * 2,
-    "TPU v5": 8 * 128**2 * 2,
-    "TPU v5p": 8 * 128**2 * 2,
-    "TPU v5 lite": 4 * 128**2 * 2,
-}
+UNIT_FLOPS = 2 * 128**2
+TPU_FLOPS_A_CYCLE = dict.fromkeys(("TPU v4", "TPU v5", "TPU v5p"), 8 * UNIT_FLOPS)
+TPU_FLOPS_A_CYCLE["TPU v5 lite"] = 4 * UNIT_FLOPS
 # Without a GPU to try them on, XLA's choice of Triton's tiles can fail; products go to cuBLAS.
 GPU_OPTIONS = {"xla_gpu_enable_triton_gemm": False}
 # Shares of the peak at which attention in bfloat16 ran on an H200 (docs/pods.md#accelerators), by
@@ -61,9 +59,9 @@ def report_programs(
         flops = None if costs else about.get("flops")
         costs[name] = compile_program(trace, about["device_kind"], flops, about["devices"])
         _print_cost(costs[name])
-        results = {n: one.get("memory", {}).get("output", 0) for n, one in costs.items()}
-        results_of_others = {n: sum(results.values()) - size for n, size in results.items()}
-        needed = max(one["bytes_per_device"] + results_of_others[n] for n, one in costs.items())
+        results = [cost.get("memory", {}).get("output", 0) for cost in costs.values()]
+        own = (x["bytes_per_device"] - y for x, y in zip(costs.values(), results, strict=True))
+        needed = sum(results) + max(own)
         if json_file:
             found = about | {"bytes_per_device": needed, "programs": costs}
             write_text(json_file, json.dumps(found, indent=1) + "\n")
@@ -120,7 +118,9 @@ def compile_program(
         cycles = estimate_cycles(program)
         products = kernel_products(traced.jaxpr, program)
         cost["work"] = {"cycles": cycles, "kernel_products": products}
-        cost["seconds"] = tpu_seconds(cycles, products, kind)
+        # Pallas kernels take the time of their products at full rate, transfers between chips none.
+        clock = PEAKS[kind] / TPU_FLOPS_A_CYCLE[kind]
+        cost["seconds"] = {"operations": cycles / clock, "kernels": products / PEAKS[kind]}
     peak = peak_flops(kind)
     if "seconds" in cost and flops and peak:
         ideal = flops / devices / peak
@@ -146,17 +146,6 @@ def gpu_seconds(work: Work, gpu: Gpu, seconds_between_kernels: float = 2e-6) -> 
         "launches": work.launches * seconds_between_kernels,
         "products": sum(flops / rates.get(kind, peak) for kind, flops in work.products.items()),
     }
-
-
-def tpu_seconds(cycles: float, kernel_products: float, kind: str) -> dict[str, float]:
-    """Return the seconds of a program's parts on one TPU.
-
-    XLA says how many cycles its own operations take. Pallas kernels take the time of their products
-    at full rate (`kernel_products`). Transfers between chips take none.
-    """
-    peak = PEAKS[kind]
-    clock = peak / TPU_FLOPS_A_CYCLE[kind]
-    return {"operations": cycles / clock, "kernels": kernel_products / peak}
 
 
 def _print_cost(cost: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 COLLECTIVES = ("all-to-all", "all-gather", "reduce-scatter", "all-reduce", "collective-permute")
 BYTES_OF_NUMBERS = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s64": 8, "f64": 8, "u64": 8}
-_ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")  # its type and its sides
+# Its type and its sides.
+_ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")
 _COMPUTATION = re.compile(r"(ENTRY )?%?([\w.-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"\s+(ROOT )?%?([\w.-]+) = (\(.*?\)|\S+) ([\w-]+)\((.*)$")
 _NAMES = re.compile(r"%([\w.-]+)")
@@ -33,6 +34,7 @@ class Instruction(NamedTuple):
       type: of the result.
       op: the operation.
       operands: their names.
+      operand_types: of those that the same computation has, else "".
       text: what follows the opening bracket of the operands.
       is_root: whether the computation returns it.
     """
@@ -41,6 +43,7 @@ class Instruction(NamedTuple):
     type: str
     op: str
     operands: tuple[str, ...]
+    operand_types: tuple[str, ...]
     text: str
     is_root: bool
 
@@ -84,24 +87,31 @@ def read_program(hlo: str) -> Program:
     """Read the text of an optimised program, `compiled.as_text()`."""
     computations: dict[str, list[Instruction]] = {}
     body: list[Instruction] = []
+    types: dict[str, str] = {}
     entry = ""
     for line in re.sub(r"/\*.*?\*/", "", hlo).splitlines():
         if head := _COMPUTATION.match(line):
             body = computations.setdefault(head[2], [])
+            types = {}
             entry = head[2] if head[1] else entry
         elif match := _INSTRUCTION.match(line):
             root, name, kind, op, text = match.groups()
+            types[name] = kind
             operands = tuple(_NAMES.findall(text.split("), ")[0]))
-            body.append(Instruction(name, kind, op, operands, text, bool(root)))
-        elif line.startswith("}}"):  # the end of an instruction whose metadata have several lines
+            read = tuple(types.get(x, "") for x in operands)
+            body.append(Instruction(name, kind, op, operands, read, text, bool(root)))
+        elif line.startswith("}}"):
+            # The end of an instruction whose metadata have several lines.
             body[-1] = body[-1]._replace(text=body[-1].text + line)
     return Program(computations, _count_runs(computations, entry))
 
 
 def _count_runs(computations: dict[str, list[Instruction]], entry: str) -> Counter[str]:
     """Return how often each computation runs, by its name."""
-    calls: dict[str, list[tuple[str, str | int]]] = defaultdict(list)  # callee, trips or condition
-    limits: dict[str, int] = {}  # largest constant of a computation
+    # Callees by their caller, with trips or a condition.
+    calls: dict[str, list[tuple[str, str | int]]] = defaultdict(list)
+    # Largest constant of a computation.
+    limits: dict[str, int] = {}
     for name, body in computations.items():
         for instruction in body:
             text = instruction.text
@@ -134,10 +144,11 @@ def arrays_of(kind: str) -> list[tuple[str, list[int]]]:
 
 def array_bytes(kind: str) -> int:
     """Return the bytes of an HLO type, of all its arrays where it is a tuple."""
-    return _bytes_of(arrays_of(kind))
+    return bytes_of(arrays_of(kind))
 
 
-def _bytes_of(arrays: list[tuple[str, list[int]]]) -> int:
+def bytes_of(arrays: list[tuple[str, list[int]]]) -> int:
+    """Return the bytes of arrays, as `arrays_of` gives them."""
     return sum(BYTES_OF_NUMBERS.get(numbers, 4) * math.prod(sides) for numbers, sides in arrays)
 
 
@@ -161,14 +172,15 @@ def collectives(program: Program) -> dict[str, Traffic]:
             continue
         channels.add(mark)
         arrays = arrays_of(instruction.type)
-        if kind != instruction.op:  # some that are started list their operands first
+        if kind != instruction.op:
+            # Some that are started list their operands first.
             half = len(arrays) // 2
             listed = {"collective-permute": arrays[1:2], "all-reduce": arrays}
             arrays = listed.get(kind, arrays[half:])
         kind = "reduce-scatter" if "all-reduce-scatter" in name else kind
         count, size = total[kind]
         runs = program.runs[name]
-        total[kind] = Traffic(count + runs, size + runs * _bytes_of(arrays))
+        total[kind] = Traffic(count + runs, size + runs * bytes_of(arrays))
     return {kind: traffic for kind, traffic in total.items() if traffic.count}
 
 
@@ -181,9 +193,9 @@ def estimate_cycles(program: Program) -> int:
     unknown_cycles = 2**62
     total = 0
     for name, instruction in program.instructions():
-        if cycles := _CYCLES.search(instruction.text):
-            number = int(cycles[1])
-            total += program.runs[name] * number if number < unknown_cycles else 0
+        cycles = _CYCLES.search(instruction.text)
+        if cycles and int(cycles[1]) < unknown_cycles:
+            total += program.runs[name] * int(cycles[1])
     return total
 
 
@@ -192,6 +204,7 @@ def kernel_runs(program: Program) -> Counter[str]:
     kernels: Counter[str] = Counter()
     for name, instruction in program.instructions():
         if 'custom_call_target="tpu_custom_call"' in instruction.text:
-            kernel = instruction.name.partition(".")[0]  # XLA appends .3, .clone, .remat2
+            # XLA appends .3, .clone, .remat2.
+            kernel = instruction.name.partition(".")[0]
             kernels[kernel.removesuffix("-start")] += program.runs[name]
     return kernels

@@ -57,7 +57,8 @@ def _kernels(jaxpr: Any, active: Mapping[tuple[int, ...], float]) -> Iterator[tu
             name = equation.params["name"] or body.debug_info.func_name
             places = math.prod(equation.params["grid_mapping"].grid)
             if name.startswith("splash_mha"):
-                _, kinds, *_ = equation.invars  # of tiles: skipped, partial or whole
+                # Of tiles: skipped, partial or whole.
+                _, kinds, *_ = equation.invars
                 places = round(places * active[kinds.aval.shape])
             yield name, places * _products(body)
         else:

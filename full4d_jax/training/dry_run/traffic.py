@@ -60,44 +60,36 @@ def count_work(program: Program) -> Work:
     moved = 0
     launches = 0
     products: dict[str, float] = defaultdict(float)
-    for name, body in program.computations.items():
+    for name, instruction in program.instructions():
         runs = program.runs[name]
-        types = {x.name: x.type for x in body}
-        for instruction in body:
-            if product := _product(instruction, types):
-                products[product[0]] += runs * product[1]
-            is_kernel = instruction.op not in NO_KERNEL and not instruction.op.endswith("-done")
-            if is_kernel and name not in inside:
-                moved += runs * _moved_bytes(instruction, types, program.computations)
-                launches += runs
+        if product := _product(instruction):
+            products[product[0]] += runs * product[1]
+        is_kernel = instruction.op not in NO_KERNEL and not instruction.op.endswith("-done")
+        if is_kernel and name not in inside:
+            moved += runs * _moved_bytes(instruction, program)
+            launches += runs
     return Work(moved, launches, dict(products))
 
 
-def _moved_bytes(
-    instruction: Instruction, types: dict[str, str], computations: dict[str, list[Instruction]]
-) -> int:
+def _moved_bytes(instruction: Instruction, program: Program) -> int:
     if instruction.op == "fusion":
-        return _fusion_bytes(instruction, computations[instruction.calls[0]], types)
+        return _fusion_bytes(program.computations[instruction.calls[0]])
     if instruction.op.endswith("-start") and instruction.type.startswith("("):
-        return array_bytes(instruction.type)  # which lists the operands with the results
-    read = sum(array_bytes(types.get(name, "")) for name in instruction.operands)
+        # Its type lists the operands with the results.
+        return array_bytes(instruction.type)
     written = instruction.type
     if instruction.op == "custom-call":
-        written = re.sub(r"\b[su]8\[\d+\]", "", written)  # a library's workspace
-    return array_bytes(written) + read
+        # Without a library's workspace.
+        written = re.sub(r"\b[su]8\[\d+\]", "", written)
+    return array_bytes(written) + sum(map(array_bytes, instruction.operand_types))
 
 
-def _fusion_bytes(fusion: Instruction, body: list[Instruction], types: dict[str, str]) -> int:
+def _fusion_bytes(body: list[Instruction]) -> int:
     by_name = {x.name: x for x in body}
     users = defaultdict(list)
     for instruction in body:
         for operand in instruction.operands:
             users[operand].append(instruction)
-
-    def through_views(instruction: Instruction) -> Instruction:
-        while instruction.op in VIEWS and instruction.operands:
-            instruction = by_name[instruction.operands[0]]
-        return instruction
 
     def readers(name: str) -> Iterator[Instruction]:
         for user in users[name]:
@@ -107,38 +99,34 @@ def _fusion_bytes(fusion: Instruction, body: list[Instruction], types: dict[str,
                 yield user
 
     root = next(x for x in body if x.is_root)
-    roots = [by_name[name] for name in root.operands] if root.op == "tuple" else [root]
     total = 0
-    for result in roots:
-        written = through_views(result)
-        if written.op == "dynamic-update-slice":
-            total += array_bytes(by_name[written.operands[1]].type)
-        else:
-            total += array_bytes(result.type)
-    parameters = {int(x.text.split(")")[0]): x for x in body if x.op == "parameter"}
-    for number, operand in enumerate(fusion.operands):
-        parameter = parameters.get(number)
-        if parameter is None:
+    for result in [by_name[x] for x in root.operands] if root.op == "tuple" else [root]:
+        written = result
+        while written.op in VIEWS and written.operands:
+            written = by_name[written.operands[0]]
+        is_update = written.op == "dynamic-update-slice"
+        total += array_bytes(written.operand_types[1] if is_update else result.type)
+    for parameter in body:
+        if parameter.op != "parameter":
             continue
+        size = array_bytes(parameter.type)
         used_by = list(readers(parameter.name))
         if used_by and all(x.op in SLICES for x in used_by):
             total += sum(array_bytes(x.type) for x in used_by)
-        elif used_by and all(_updates(x, parameter) for x in used_by):
-            continue  # it is written in place
-        else:
-            total += array_bytes(types.get(operand, parameter.type))
+        elif not used_by or not all(_updates(x, size) for x in used_by):
+            total += size
     return total
 
 
-def _updates(user: Instruction, buffer: Instruction) -> bool:
-    whole = array_bytes(user.type) == array_bytes(buffer.type)
-    return user.op == "dynamic-update-slice" and whole
+def _updates(user: Instruction, size: int) -> bool:
+    """Return whether an instruction writes in place into a buffer of so many bytes."""
+    return user.op == "dynamic-update-slice" and array_bytes(user.type) == size
 
 
-def _product(instruction: Instruction, types: dict[str, str]) -> tuple[str, float] | None:
+def _product(instruction: Instruction) -> tuple[str, float] | None:
     """Return the type of a product's factors, or the rate that its kernel names; and operations."""
     text = instruction.text
-    factors = [arrays_of(types.get(name, "")) for name in instruction.operands[:2]]
+    factors = [arrays_of(kind) for kind in instruction.operand_types[:2]]
     if cudnn := _CUDNN.search(text):
         # Of queries (b n k d) and keys (b m k d).
         queries, keys = (sides for ((_, sides), *_) in factors)

@@ -22,7 +22,7 @@ from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.flops import forward_flops, step_flops
 from full4d_jax.models.wan.text import TEXT_TOKENS
 from full4d_jax.models.warp import MOTION_CHANNELS
-from full4d_jax.training.optimizer import hold_constant, trained_leaves
+from full4d_jax.training.state import hold_constant, trained_leaves
 
 MODEL = ModelConfig(width=256, layers=1, heads=4, ffn=512, patch=4, attention="full")
 WAN = replace(

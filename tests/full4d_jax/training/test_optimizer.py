@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from full4d_jax.config import OptimizerConfig
-from full4d_jax.training.optimizer import make_optimizer
+from full4d_jax.training.state import make_optimizer
 
 CONFIG = OptimizerConfig(warmup=3, clip=1e9)
 PARAMS = {

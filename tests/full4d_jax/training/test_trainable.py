@@ -17,9 +17,8 @@ from full4d_jax.models.sharding import make_mesh, tree_shardings
 from full4d_jax.models.start import complete_params, start_from
 from full4d_jax.models.weights import load_params, save_params
 from full4d_jax.session.errors import InputError
-from full4d_jax.training.optimizer import block_matrices
 from full4d_jax.training.prior_training import first_prior_state
-from full4d_jax.training.state import state_from_params
+from full4d_jax.training.state import block_matrices, state_from_params
 from full4d_jax.training.step import train_step
 
 DEBUG = load_config("configs/debug.py")

@@ -17,7 +17,12 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.training.checkpoints.resume import check_same_run, run_record
 from full4d_jax.training.clips import records
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.clips.records import contents, open_records, record_names_at
+from full4d_jax.training.clips.records import (
+    contents,
+    open_folders,
+    open_records,
+    record_names_at,
+)
 from full4d_jax.training.placement import training_mesh
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips, scene_program
@@ -123,7 +128,7 @@ def test_a_mesh_gets_the_same_batches(dataset):
 def test_a_dataset_may_move_but_not_change(dataset, tmp_path):
     def record(*folders: Path):
         config = configured(*folders)
-        return run_record(config, None) | {"records": contents(config)}
+        return run_record(config, None) | {"records": contents(*open_folders(config))}
 
     moved = tmp_path / "moved"
     shutil.copytree(dataset, moved)
