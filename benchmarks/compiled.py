@@ -40,7 +40,7 @@ from full4d_jax.models.attention.fused import fused_attention
 from full4d_jax.training.dry_run.compiling import GPU_OPTIONS, gpu_seconds
 from full4d_jax.training.dry_run.devices import GPUS, Gpu, slice_devices
 from full4d_jax.training.dry_run.hlo import read_program
-from full4d_jax.training.dry_run.traffic import count_work
+from full4d_jax.training.dry_run.work import count_work
 from gaussians import Camera, Gaussians, render
 from gaussians.rendering.compositing import GEOMETRY_COLUMNS
 from gaussians.rendering.compositing_gpu import bytes_of_rows, step_size

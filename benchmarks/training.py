@@ -53,8 +53,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.dry_run.inspection import batch_shapes
 from full4d_jax.training.monitor import memory_gib
-from full4d_jax.training.placement import runs_codec
-from full4d_jax.training.state import init_state
+from full4d_jax.training.state import init_state, runs_codec
 from full4d_jax.training.step import train_step
 
 STRIDE = 4  # pixels per latent pixel, so 48 channels, Wan 2.2's

@@ -10,13 +10,7 @@ from jaxtyping import Float32, Float64, UInt8
 from numpy import ndarray
 
 from full4d_jax.session.errors import InputError
-from input_pipeline.footage import (
-    HELD_OUT,
-    PICTURES,
-    listed,
-    read_picture,
-    training_clips,
-)
+from input_pipeline.footage import HELD_OUT, PICTURES, listed, read_picture, training_clips
 from input_pipeline.video_files import frame_times, read_frames
 
 # Share of the largest crop of a shape that a crop spans at least, along a side.

@@ -18,9 +18,9 @@ from full4d_jax.media.metrics import Distance, load_lpips
 from full4d_jax.models.functional import Params
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
 from full4d_jax.session.errors import input_errors
+from full4d_jax.training.bad_losses import Step
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.loop import run_training
-from full4d_jax.training.placement import Step
 from full4d_jax.training.run_state import start_at
 from full4d_jax.training.state import TrainState, apply_gradients, first_state, make_optimizer
 from input_pipeline.loader import ENDLESS

@@ -41,12 +41,7 @@ from full4d_jax.models.fast_depth import fast_log_disparity, load_fast_depth
 from full4d_jax.models.functional import Params
 from full4d_jax.models.tiefenrausch import load_tiefenrausch, log_disparity
 from full4d_jax.session.errors import input_errors
-from full4d_jax.source.depth.estimate import (
-    TIEFENRAUSCH,
-    DepthNetwork,
-    depth_errors,
-    predict_depth,
-)
+from full4d_jax.source.depth.estimate import TIEFENRAUSCH, DepthNetwork, depth_errors, predict_depth
 from full4d_jax.training.state import TrainState, copied
 from input_pipeline.procedural.scene import HELD_OUT_START
 
@@ -171,10 +166,7 @@ def real_crops(
 
 @partial(jax.jit, static_argnums=(0, 2))
 def procedural_depth_batch(
-    settings: DepthSettings,
-    step: Integer[Array, ""] | int,
-    size: Size,
-    looks: Looks = NO_PHOTOS,
+    settings: DepthSettings, step: Integer[Array, ""] | int, size: Size, looks: Looks = NO_PHOTOS
 ) -> Frames:
     """Render the procedural frames of one step, augmented, in [-1, 1], and their depth."""
     count = settings.training.batch
@@ -244,10 +236,7 @@ def held_out_errors(settings: DepthSettings, params: Params) -> dict[str, float]
 
 
 def procedural_frames(
-    indices: Integer[Array, "b"],
-    size: Size,
-    worlds: Worlds,
-    looks: Looks = NO_PHOTOS,
+    indices: Integer[Array, "b"], size: Size, worlds: Worlds, looks: Looks = NO_PHOTOS
 ) -> Frames:
     """Render one frame in [0, 1] and its depth per scene; antialiased if seen at fewer pixels."""
     rendered, height, width = size

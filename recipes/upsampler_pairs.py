@@ -43,11 +43,7 @@ from full4d_jax.models.upsampler import Guidance, UpsamplerNetConfig
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.enlarge import enlarge_disparity
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth
-from full4d_jax.training.clips.double_reprojection import (
-    random_lens,
-    random_pose,
-    two_views,
-)
+from full4d_jax.training.clips.pseudo_views import random_lens, random_pose, two_views
 from input_pipeline.video_files import frame_times
 
 # Another seed sees other scenes.

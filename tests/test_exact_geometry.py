@@ -21,8 +21,7 @@ from full4d_jax.models.embeddings import plucker_rays
 from full4d_jax.models.linear import linear
 from full4d_jax.scene.seeds import push_behind_source
 from full4d_jax.scene.surroundings import push_behind_views
-from full4d_jax.training.clips.double_reprojection import several_views, two_views
-from full4d_jax.training.clips.pseudo_grid import pseudo_grid
+from full4d_jax.training.clips.pseudo_views import pseudo_grid, several_views, two_views
 from gaussians import Camera, Gaussians, deforming, render
 from gaussians.fitting.pose_corrections import correct_camera
 from gaussians.precision import exact_products

@@ -102,7 +102,7 @@ def _inspect_annotation(
     clip = f"{data.views} views of {data.frames} frames of {data.width}x{data.height} pixels"
     print(f"{config.name}: {clip}, on each device")
     programs = dry_run.encode_programs if program == "encode" else dry_run.depth_programs
-    about = inspection.slice_of(config, topology, mesh) | {"program": program}
+    about = inspection.describe(config, topology, mesh) | {"program": program}
     compiling.report_programs(programs(config, mesh), about, json_file)
 
 

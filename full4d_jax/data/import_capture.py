@@ -5,10 +5,9 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from full4d_jax.data.build import is_done, train_and_test, write_files
 from full4d_jax.data.clip_page import preview
@@ -170,13 +169,13 @@ def _read(
 
 
 def _describe(capture: Capture) -> None:
-    counts = sorted({len(view.timestamps) for view in capture.views})
-    span = max(view.timestamps[-1] for view in capture.views)
-    span -= min(view.timestamps[0] for view in capture.views)
-    extras = [kind for kind in ("depth", "masks") if any(getattr(v, kind) for v in capture.views)]
+    views = capture.views
+    counts = sorted({len(view.timestamps) for view in views})
+    span = max(x.timestamps[-1] for x in views) - min(x.timestamps[0] for x in views)
+    extras = [kind for kind in ("depth", "masks") if any(getattr(x, kind) for x in views)]
     frames = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     unit = f"{capture.unit:g} m" if capture.unit else "unknown"
-    line = f"  {capture.scene_id}: {len(capture.views)} views of {frames} frames"
+    line = f"  {capture.scene_id}: {len(views)} views of {frames} frames"
     line += f", {duration(span)}, world unit {unit}"
     tell(line + f", with {' and '.join(extras)}" * bool(extras))
     for note in filter(None, capture.note.split("; ")):
@@ -191,17 +190,13 @@ def _mark(captures: list[Capture], folder: Path, marks: Mapping[str, str]) -> st
     A stamp is the store's mark, else the size and the time of the last change; reading all files
     would take as long as importing them.
     """
-    views = [
-        [capture.scene_id, capture.generated, view.name, view.depth_scale, view.quarters]
-        + [
-            [_stamp(file, folder, marks) if file else [] for file in files]
-            for files in (view.files, view.depth, view.confidence, view.masks)
-        ]
-        + [np.asarray(x) for x in (view.timestamps, view.intrinsics, view.distortion)]
-        + [np.asarray(view.world_to_camera)]
-        for capture in captures
-        for view in capture.views
-    ]
+
+    def described(value: Any) -> Any:
+        if isinstance(value, Path):
+            return _stamp(value, folder, marks)
+        return [described(x) for x in value] if isinstance(value, tuple) else value
+
+    views = [[x.scene_id, x.generated, described(x.views)] for x in captures]
     return fingerprint("captures", {"views": views}, {})
 
 

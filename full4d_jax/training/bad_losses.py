@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Int
 
 from full4d_jax.config import TrainingConfig
@@ -28,7 +29,7 @@ FILE = "bad_batches.jsonl"
 MOST_IN_A_ROW = 20
 
 Metrics = dict[str, Float[Array, "..."]]
-GuardedStep = Callable[..., tuple[TrainState, "RunningLoss", Metrics]]
+Step = Callable[..., tuple[TrainState, Metrics]]
 
 
 class RunningLoss(NamedTuple):
@@ -61,14 +62,17 @@ def from_json(saved: dict[str, Any]) -> RunningLoss:
     return RunningLoss(**{name: jnp.asarray(saved[name], x.dtype) for name, x in like.items()})
 
 
-def skip_bad_steps(step: Callable[..., tuple[TrainState, Metrics]], spike: float) -> GuardedStep:
-    """Wrap a step: (state, losses, batch, *frozen) -> (state, losses, metrics).
+def jit_step(step: Step, state: TrainState, losses: RunningLoss, spike: float) -> Any:
+    """Jit a step in which bad losses change nothing.
 
-    The metrics gain `bad`: the number of consecutive skipped steps; 0 if this step was kept.
+    It maps (state, losses, batch, *frozen) to state, losses and metrics, which gain `bad`: the
+    number of consecutive skipped steps; 0 if this step was kept.
 
     Args:
       step: (state, batch, *frozen) -> (state, metrics); `loss` decides, and `gradient_norm` where
         the metrics have it.
+      state: arrays, or their shapes, whose shardings the result keeps; the argument is donated.
+      losses: the running loss, likewise.
       spike: largest loss in running means; 0 keeps any finite loss.
     """
 
@@ -78,16 +82,21 @@ def skip_bad_steps(step: Callable[..., tuple[TrainState, Metrics]], spike: float
         bad = ~jnp.isfinite(loss) | ~jnp.isfinite(metrics.get("gradient_norm", loss))
         if spike:
             bad |= (losses.good >= SETTLED_STEPS) & (loss > spike * losses.mean)
-        guarded_state = jax.tree.map(lambda old, new: jnp.where(bad, old, new), state, after)
         steps_of_mean = jnp.minimum(losses.good + 1, 100)
         weight = 1 / steps_of_mean.astype(jnp.float32)
         mean = losses.mean + weight * (loss - losses.mean)
         good = RunningLoss(mean, losses.good + 1, 0 * bad)
         skipped = losses._replace(in_a_row=losses.in_a_row + 1)
-        losses = jax.tree.map(lambda old, new: jnp.where(bad, old, new), skipped, good)
-        return guarded_state._replace(step=after.step), losses, {**metrics, "bad": losses.in_a_row}
+        before = state._replace(step=after.step), skipped
+        kept = jax.tree.map(lambda old, new: jnp.where(bad, old, new), before, (after, good))
+        return *kept, {**metrics, "bad": kept[1].in_a_row}
 
-    return guarded
+    def sharding(x: Any) -> NamedSharding | None:
+        return x.sharding if isinstance(x.sharding, NamedSharding) else None
+
+    # Every process reads the metrics.
+    shardings = *jax.tree.map(sharding, (state, losses)), sharding(state.step)
+    return jax.jit(guarded, donate_argnums=(0, 1), out_shardings=shardings)
 
 
 def record_bad_step(

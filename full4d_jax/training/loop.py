@@ -23,11 +23,10 @@ from jaxtyping import UInt8
 
 from full4d_jax.config import TrainingConfig
 from full4d_jax.session.machine import disk_errors
-from full4d_jax.training.bad_losses import record_bad_step, to_json
+from full4d_jax.training.bad_losses import Step, jit_step, record_bad_step, to_json
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.checkpoints.resume import hardware, without_machine_paths
 from full4d_jax.training.monitor import Monitor
-from full4d_jax.training.placement import Step, jit_step
 from full4d_jax.training.profiling import StepProfile
 from full4d_jax.training.run_state import InitialState, RunState, start_or_resume
 from full4d_jax.training.state import TrainState

@@ -139,16 +139,17 @@ def mean_over_lines(
     config: Config,
     batch: Clips,
     key: PRNGKeyArray,
+    frozen: Frozen,
     part: BatchPart,
-    measure: Callable[[Clips, PRNGKeyArray, BatchPart], Any],
+    measure: Callable[[Clips, PRNGKeyArray, Frozen, BatchPart], Any],
 ) -> Any:
     """Return `measure` of the clips, or with `data.lines` its mean over their rows and columns."""
     if not isinstance(batch, Batch) or not config.data.lines:
-        return measure(batch, key, part)
+        return measure(batch, key, frozen, part)
     # A grid has as many rows as views, and as many columns as frames.
     sides = batch.world_to_camera.shape[1:3]
     shares = [
-        measure(clips, jax.random.fold_in(key, i), part.of_lines(sides[i]))
+        measure(clips, jax.random.fold_in(key, i), frozen, part.of_lines(sides[i]))
         for i, clips in enumerate(lines(batch))
     ]
     return jax.tree.map(lambda *x: sum(x) / len(x), *shares)

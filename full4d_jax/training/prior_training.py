@@ -22,18 +22,20 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.clips.batches import clips_at, training_batches
 from full4d_jax.training.clips.records import contents, held_out_scenes, open_folders
+from full4d_jax.training.held_out import draw_sheet, make_validation
 from full4d_jax.training.loop import Reporting, run_training
-from full4d_jax.training.placement import (
+from full4d_jax.training.run_state import InitialState
+from full4d_jax.training.state import (
+    TrainState,
     in_mesh,
+    init_state,
+    make_state,
     runs_codec,
+    state_from_params,
     state_shapes,
     training_mesh,
 )
-from full4d_jax.training.run_state import InitialState
-from full4d_jax.training.sheets import draw_sheet
-from full4d_jax.training.state import TrainState, init_state, make_state, state_from_params
 from full4d_jax.training.step import train_step
-from full4d_jax.training.validation import make_validation
 from input_pipeline.procedural.scene_cameras import MAX_AZIMUTH, MAX_ELEVATION
 from input_pipeline.whole_files import write_text
 

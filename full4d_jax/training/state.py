@@ -12,14 +12,14 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Int, PRNGKeyArray
 from optax.contrib import MuonDimensionNumbers, muon
 
 from full4d_jax.config import Config, OptimizerConfig
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.functional import Params
-from full4d_jax.models.sharding import dotted, tree_shardings
+from full4d_jax.models.sharding import check_mesh, dotted, make_mesh, tree_shardings
 from full4d_jax.models.trainable import is_trained
 
 ADAM_B2 = 0.98
@@ -61,6 +61,15 @@ def init_state(
         return state_from_params(config, init_params(config.model, key), optimizer)
 
     return make_state(config, mesh, make)
+
+
+def state_shapes(config: Config, mesh: Mesh | AbstractMesh | None) -> TrainState:
+    """Return the shapes of the state; on a mesh, sharded as `sharding.RULES` says."""
+    shapes = jax.eval_shape(lambda: init_state(config, jax.random.key(0)))
+    if mesh is None:
+        return shapes
+    cuts = tree_shardings(mesh, shapes, config.model.width)
+    return jax.tree.map(lambda x, cut: x.update(sharding=cut), shapes, cuts)
 
 
 def state_from_params(
@@ -185,3 +194,31 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
     if config.trainable == "all":
         return optimizer
     return optax.masked(optimizer, partial(trained_leaves, config.trainable))
+
+
+def training_mesh(config: Config) -> Mesh | None:
+    """Return the mesh of a run; None on one device, where programs are simpler without.
+
+    Raises:
+      InputError: the devices do not fit the mesh, or batch and model do not.
+    """
+    mesh = make_mesh(config.mesh)
+    check_mesh(config, mesh)
+    return mesh if mesh.size > 1 else None
+
+
+def in_mesh(mesh: Mesh | None, step: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the step, traced in the mesh; other programs of the run, like sheets, are not."""
+    if mesh is None:
+        return step
+
+    def on_mesh(*arguments: Any) -> Any:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return step(*arguments)
+
+    return on_mesh
+
+
+def runs_codec(config: Config) -> bool:
+    """Return whether the step encodes or decodes, for which it takes the codec's weights."""
+    return config.data.projections == 0 or config.flow.perceptual > 0

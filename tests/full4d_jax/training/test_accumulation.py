@@ -1,10 +1,9 @@
 """Gradients in parts against those of the whole batch."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
+from changed import changed
 from random_batches import random_batch
 
 from full4d_jax.config import Config, load_config
@@ -13,20 +12,20 @@ from full4d_jax.training.state import TrainState, state_from_params
 from full4d_jax.training.step import train_step
 
 DEBUG = load_config("configs/debug.py")
-CHANNELS = dataclasses.replace(
+# Three of four clips are regressed: parts of two have two of them and one.
+CHANNELS = changed(
     DEBUG,
-    model=dataclasses.replace(DEBUG.model, layers=1, refiner=0),
-    # Three of four clips are regressed: parts of two have two of them and one.
-    flow=dataclasses.replace(DEBUG.flow, mean_share=0.75),
-    data=dataclasses.replace(DEBUG.data, drop_projection=0.5),
-    optimizer=dataclasses.replace(DEBUG.optimizer, clip=1e9),
-    training=dataclasses.replace(DEBUG.training, batch=4),
+    model={"layers": 1, "refiner": 0},
+    flow={"mean_share": 0.75},
+    data={"drop_projection": 0.5},
+    optimizer={"clip": 1e9},
+    training={"batch": 4},
 )
-LINES = dataclasses.replace(
+LINES = changed(
     CHANNELS,
-    model=dataclasses.replace(CHANNELS.model, projection="none", cameras=()),
-    data=dataclasses.replace(CHANNELS.data, lines=True, orbit=True),
-    flow=dataclasses.replace(CHANNELS.flow, mean_share=0.4),
+    model={"projection": "none", "cameras": ()},
+    data={"lines": True, "orbit": True},
+    flow={"mean_share": 0.4},
 )
 
 
@@ -41,11 +40,7 @@ def random_state(config: Config) -> TrainState:
 
 def first_step(config: Config, parts: int) -> tuple[dict, list[np.ndarray]]:
     """Metrics, and all gradients: AdamW's first moments after a step are a tenth of them."""
-    config = dataclasses.replace(
-        config,
-        optimizer=dataclasses.replace(config.optimizer, kind="adamw"),
-        training=dataclasses.replace(config.training, accumulate=parts),
-    )
+    config = changed(config, optimizer={"kind": "adamw"}, training={"accumulate": parts})
     state, metrics = jax.jit(train_step(config))(random_state(config), random_batch(4))
     moments = [
         leaf

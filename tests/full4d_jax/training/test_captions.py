@@ -3,12 +3,12 @@
 A table stands for umT5, which `models/wan/test_text.py` compares with diffusers' pipeline.
 """
 
-import dataclasses
 import json
 
 import jax
 import numpy as np
 import pytest
+from changed import changed
 from toy_codec import encoding_on_one_device, save_toy_codec
 
 from full4d_jax.config import Config, check_config, load_config
@@ -20,8 +20,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.loss import Frozen, loss
 from full4d_jax.training.state import init_state
-from input_pipeline.datasets.dataset import open_dataset, write_dataset
-from input_pipeline.procedural.clips import ProceduralClips
+from input_pipeline.datasets.dataset import open_dataset
 
 WIDTH = 6
 SIZE = {"views": 3, "frames": 5, "height": 16, "width": 16}
@@ -36,23 +35,15 @@ def table(_folder):
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "scenes"
-    clips = ProceduralClips(first=0, count=2, views=3, frames=5, height=16, width=16)
-    write_dataset(folder, clips, name="scenes", shards=1)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def config(raw) -> Config:
     wan = load_config("configs/wan21_1_3b.py")
     small = {"width": 48, "heads": 2, "ffn": 64, "layers": 1, "text_width": WIDTH}
-    return dataclasses.replace(
+    return changed(
         wan,
         codec_weights=save_toy_codec(raw.parent / "vae.safetensors"),
-        model=dataclasses.replace(wan.model, **small, precision="float32"),
-        data=dataclasses.replace(wan.data, **SIZE, projections=1, captions=True),
-        training=dataclasses.replace(wan.training, batch=2),
+        model=small | {"precision": "float32"},
+        data=SIZE | {"projections": 1, "captions": True},
+        training={"batch": 2},
     )
 
 
@@ -70,8 +61,7 @@ def encoded(raw, config):
 
 
 def on(config: Config, folder, **data) -> Config:
-    data = dataclasses.replace(config.data, records=(str(folder),), **data)
-    return dataclasses.replace(config, data=data)
+    return changed(config, data={"records": (str(folder),), **data})
 
 
 def test_records_keep_the_caption_and_its_embedding(encoded):
@@ -121,7 +111,7 @@ def _weights(config: Config):
 
 
 def test_what_does_not_fit_is_refused(config, raw, encoded):
-    wide = dataclasses.replace(config, model=dataclasses.replace(config.model, text_width=8))
+    wide = changed(config, model={"text_width": 8})
     with pytest.raises(InputError, match="text of width 6, expected text of width 8"):
         training_batches(on(wide, encoded), 0)
     with pytest.raises(InputError, match="no embedded caption"):

@@ -1,29 +1,19 @@
 """Dropping the text: what a share of the clips is trained with in its place."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+from changed import changed
 from random_weights import random_params
 
-from full4d_jax.config import Config, load_config
+from full4d_jax.config import load_config
 from full4d_jax.generation.batch import Batch
 from full4d_jax.training.loss import Frozen, loss
 
 DEBUG = load_config("configs/debug.py")
-CONFIG = dataclasses.replace(
-    DEBUG,
-    model=dataclasses.replace(
-        DEBUG.model, layers=1, refiner=0, projection="none", cameras=(), text_width=8
-    ),
+CONFIG = changed(
+    DEBUG, model={"layers": 1, "refiner": 0, "projection": "none", "cameras": (), "text_width": 8}
 )
-
-
-def dropping(share: float, **fields) -> Config:
-    return dataclasses.replace(
-        CONFIG, data=dataclasses.replace(DEBUG.data, drop_text=share), **fields
-    )
 
 
 def test_the_share_gets_the_other_text():
@@ -42,7 +32,11 @@ def test_the_share_gets_the_other_text():
     def total(share, text, negative):
         run = jax.jit(
             lambda p: loss(
-                dropping(share), p, batch, jax.random.key(1), Frozen(text=text, negative=negative)
+                changed(CONFIG, data={"drop_text": share}),
+                p,
+                batch,
+                jax.random.key(1),
+                Frozen(text=text, negative=negative),
             )
         )
         return float(run(params)[0])

@@ -1,20 +1,15 @@
 """Adapters that learn to take few steps: their target, and that they follow their teacher."""
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+from changed import changed
 from random_batches import random_batch
 
 from full4d_jax.config import check_config, load_config
 from full4d_jax.generation.sampling import sample, schedule
 from full4d_jax.models.dit import init_params
-from full4d_jax.training.few_steps import (
-    TEACHER_STEPS,
-    SegmentTimes,
-    segment_velocity,
-)
+from full4d_jax.training.few_steps import TEACHER_STEPS, SegmentTimes, segment_velocity
 from full4d_jax.training.state import state_from_params
 from full4d_jax.training.step import train_step
 
@@ -51,20 +46,14 @@ def test_a_step_a_segment_ends_where_many_steps_end():
     assert float(jnp.abs(end - sample(exact, z, schedule(1))).max()) > 0.1
 
 
-def few(**changes):
-    debug = load_config("debug")
-    config = replace(
-        debug,
-        model=replace(debug.model, lora_rank=4),
-        flow=replace(debug.flow, segments=2, mean_share=0.0),
-        optimizer=replace(debug.optimizer, trainable="adapters", adam_learning_rate=0.01),
-        sampler=replace(debug.sampler, steps=2, noise=1.0),
-    )
-    return replace(config, **changes)
-
-
 def test_adapters_follow_and_nothing_else_changes():
-    config = few()
+    config = changed(
+        load_config("debug"),
+        model={"lora_rank": 4},
+        flow={"segments": 2, "mean_share": 0.0},
+        optimizer={"trainable": "adapters", "adam_learning_rate": 0.01},
+        sampler={"steps": 2, "noise": 1.0},
+    )
     check_config(config)
     fresh = init_params(config.model, jax.random.key(0))
     rng = np.random.default_rng(1)

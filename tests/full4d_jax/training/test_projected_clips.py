@@ -1,12 +1,12 @@
 """Encoded projections, with Wan's VAE at toy width: the losses of clips that the step projects."""
 
-import dataclasses
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from changed import changed
 from toy_codec import encoding_on_one_device, save_toy_codec
 
 from full4d_jax.config import Config, load_config
@@ -20,39 +20,25 @@ from full4d_jax.training import loop, prior_training
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.dry_run.inspection import trace_step
 from full4d_jax.training.loss import Frozen, loss
-from full4d_jax.training.placement import training_mesh
 from full4d_jax.training.prior_training import train_prior
-from full4d_jax.training.state import init_state
-from input_pipeline.datasets.dataset import open_dataset, write_dataset
-from input_pipeline.procedural.clips import ProceduralClips
+from full4d_jax.training.state import init_state, training_mesh
+from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.transforms import decode, to_source
 
 SIZE = {"views": 3, "frames": 5, "height": 16, "width": 16}
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "scenes"
-    clips = ProceduralClips(first=0, count=2, views=3, frames=5, height=16, width=16)
-    write_dataset(folder, clips, name="scenes", shards=1)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def config(raw):
     """Wan's preset but for its sizes."""
     wan = load_config("configs/wan21_1_3b.py")
-    model = dataclasses.replace(
-        wan.model, width=48, heads=2, ffn=64, layers=1, text_width=0, precision="float32"
-    )
-    return dataclasses.replace(
+    small = {"width": 48, "heads": 2, "ffn": 64, "layers": 1, "text_width": 0}
+    return changed(
         wan,
         codec_weights=save_toy_codec(raw.parent / "vae.safetensors"),
-        model=model,
-        data=dataclasses.replace(wan.data, **SIZE, projections=2, corrupt_depth=1.0),
-        training=dataclasses.replace(
-            wan.training, batch=2, steps=2, checkpoint_every=1, log_every=1
-        ),
+        model=small | {"precision": "float32"},
+        data=SIZE | {"projections": 2, "corrupt_depth": 1.0},
+        training={"batch": 2, "steps": 2, "checkpoint_every": 1, "log_every": 1},
     )
 
 
@@ -64,8 +50,7 @@ def encoded(raw, config):
 @pytest.fixture(scope="module")
 def exact(raw, config):
     """One draw of each clip, with its own depth."""
-    data = dataclasses.replace(config.data, projections=1, corrupt_depth=0.0)
-    return encode(dataclasses.replace(config, data=data), raw, "exact")
+    return encode(changed(config, data={"projections": 1, "corrupt_depth": 0.0}), raw, "exact")
 
 
 def encode(config: Config, raw, name: str):
@@ -77,9 +62,7 @@ def encode(config: Config, raw, name: str):
 
 
 def on(config: Config, folder, **data) -> Config:
-    return dataclasses.replace(
-        config, data=dataclasses.replace(config.data, records=(str(folder),), **data)
-    )
+    return changed(config, data={"records": (str(folder),), **data})
 
 
 def test_losses_are_those_of_clips_that_the_step_projects(config, exact):
@@ -119,8 +102,7 @@ def test_inspect_compiles_the_program_that_train_runs(
     """The two programs are one: their jaxprs, and the shardings of what they take and give."""
     folder = encoded if projections else raw
     config = on(config, folder, projections=projections)
-    sizes = dataclasses.replace(config.mesh, data=1, fsdp=2, view=2, time=1)
-    config = dataclasses.replace(config, mesh=sizes)
+    config = changed(config, mesh={"data": 1, "fsdp": 2, "view": 2, "time": 1})
     runs, jit_step = [], loop.jit_step
 
     def spy(*given):
@@ -151,8 +133,7 @@ def test_inspect_compiles_the_program_that_train_runs(
 def test_devices_that_share_a_clip_divide_its_projection_and_its_videos(config, encoded):
     """The clips that the network sees are those of one device."""
     config = on(config, encoded, projections=0, drop_projection=0.5)
-    filled = dataclasses.replace(config.model, prediction="residual")
-    config = dataclasses.replace(config, model=filled)
+    config = changed(config, model={"prediction": "residual"})
     batch = next(training_batches(config, 0))
     weights, key = codec_weights(config), jax.random.key(3)
 
@@ -160,8 +141,7 @@ def test_devices_that_share_a_clip_divide_its_projection_and_its_videos(config, 
         return prepare(batch, key, config.model, config.data, weights)
 
     expected = jax.jit(conditions)(batch, weights)
-    mesh = dataclasses.replace(config.mesh, data=1, fsdp=2, view=2, time=2)
-    mesh = training_mesh(dataclasses.replace(config, mesh=mesh))
+    mesh = training_mesh(changed(config, mesh={"data": 1, "fsdp": 2, "view": 2, "time": 2}))
     assert mesh is not None
     with jax.set_mesh(mesh):
         found = jax.jit(conditions)(put_batch(mesh, batch), codec_weights(config, mesh))
@@ -171,6 +151,6 @@ def test_devices_that_share_a_clip_divide_its_projection_and_its_videos(config, 
 def test_what_does_not_fit_is_refused(config, encoded):
     with pytest.raises(InputError, match="2 encoded projections, expected 3 that this model reads"):
         training_batches(on(config, encoded, projections=3), 0)
-    reads = dataclasses.replace(config.model, prediction="residual")
+    reads = changed(config, model={"prediction": "residual"})
     with pytest.raises(InputError, match="none with its holes filled"):
-        training_batches(on(dataclasses.replace(config, model=reads), encoded), 0)
+        training_batches(on(reads, encoded), 0)

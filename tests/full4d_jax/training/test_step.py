@@ -1,11 +1,10 @@
 """One step and its bookkeeping; a golden value tells when the mathematics has changed."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from changed import changed
 
 from full4d_jax.config import load_config
 from full4d_jax.generation.batch import procedural_batch
@@ -56,10 +55,10 @@ def test_averages_follow_the_parameters(run):
 
 def test_prediction_of_the_velocity_is_trained_by_velocity_matching(batch):
     """A new network without a refiner predicts zero, so that the loss is that of u itself."""
-    config = dataclasses.replace(
+    config = changed(
         CONFIG,
-        model=dataclasses.replace(CONFIG.model, prediction="velocity", layers=1, refiner=0),
-        flow=dataclasses.replace(CONFIG.flow, mean_share=0.0),
+        model={"prediction": "velocity", "layers": 1, "refiner": 0},
+        flow={"mean_share": 0.0},
     )
     params, key = init_state(config, jax.random.key(0)).params, jax.random.key(7)
     found, _ = jax.jit(lambda params: loss(config, params, batch, key))(params)

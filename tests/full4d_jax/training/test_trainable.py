@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from changed import changed
 from random_weights import random_params
 
 from full4d_jax.config import MeshConfig, load_config, to_dict
@@ -56,11 +57,8 @@ def random_batch() -> Batch:
 
 @pytest.mark.parametrize("trainable", ["attention", pytest.param("lora", marks=pytest.mark.slow)])
 def test_only_the_subset_changes_and_has_optimizer_state(trainable):
-    config = dataclasses.replace(
-        DEBUG,
-        model=dataclasses.replace(MODEL, lora_rank=3 if trainable == "lora" else 0),
-        optimizer=dataclasses.replace(DEBUG.optimizer, trainable=trainable, warmup=1),
-    )
+    model = dataclasses.replace(MODEL, lora_rank=3 if trainable == "lora" else 0)
+    config = changed(DEBUG, model=model, optimizer={"trainable": trainable, "warmup": 1})
     before = state_from_params(config, random_params(config.model))
     step = jax.jit(train_step(config))
     after, batch = before, random_batch()
@@ -166,11 +164,7 @@ def test_weights_of_another_function_are_refused_by_name(base):
 def test_on_a_mesh_every_device_reads_and_draws_its_own_shards(base, changes):
     model, key = dataclasses.replace(BASE, **changes), jax.random.key(DEBUG.seed)
     trainable = "lora" if changes else "all"
-    config = dataclasses.replace(
-        DEBUG,
-        model=model,
-        optimizer=dataclasses.replace(DEBUG.optimizer, kind="adamw", trainable=trainable),
-    )
+    config = changed(DEBUG, model=model, optimizer={"kind": "adamw", "trainable": trainable})
     mesh = make_mesh(MeshConfig(data=1, fsdp=4, tensor=2))
     expected, found = start_from(model, base, key), start_from(model, base, key, mesh)
     cut = tree_shardings(mesh, expected, model.width)

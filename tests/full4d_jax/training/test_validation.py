@@ -1,6 +1,5 @@
 """Validation on scenes that are never trained on: the loss of training, the same at every time."""
 
-import dataclasses
 import itertools
 import json
 import re
@@ -10,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from changed import changed
 from jax.sharding import Mesh
 from tiny_run import lines
 
@@ -23,16 +23,15 @@ from full4d_jax.training.clips.records import (
     record_batches,
     record_names_at,
 )
-from full4d_jax.training.loss import NOTHING_FROZEN, loss, split_keys
-from full4d_jax.training.placement import training_mesh
-from full4d_jax.training.prior_training import train_prior
-from full4d_jax.training.state import TrainState, init_state
-from full4d_jax.training.validation import (
+from full4d_jax.training.held_out import (
     TIME_BINS,
     make_validation,
     validation_losses,
     without_drops,
 )
+from full4d_jax.training.loss import NOTHING_FROZEN, loss, split_keys
+from full4d_jax.training.prior_training import train_prior
+from full4d_jax.training.state import TrainState, init_state, training_mesh
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
 
@@ -48,18 +47,18 @@ def dataset(tmp_path_factory) -> Path:
 def configured(*records: object, **data) -> Config:
     config = load_config("configs/debug.py")
     words = {"records": tuple(map(str, records)), "held_out": 0.3, **data}
-    return dataclasses.replace(
+    return changed(
         config,
-        model=dataclasses.replace(config.model, layers=1, refiner=0),
-        data=dataclasses.replace(config.data, **words),
-        optimizer=dataclasses.replace(config.optimizer, kind="adamw"),  # compiles faster
-        training=dataclasses.replace(config.training, batch=2, steps=6, validate_every=2),
+        model={"layers": 1, "refiner": 0},
+        data=words,
+        optimizer={"kind": "adamw"},  # compiles faster
+        training={"batch": 2, "steps": 6, "validate_every": 2},
     )
 
 
 def of_four_clips(config: Config) -> Config:
     """Return a config whose batches a mesh can divide by four."""
-    return dataclasses.replace(config, training=dataclasses.replace(config.training, batch=4))
+    return changed(config, training={"batch": 4})
 
 
 @jax.jit
@@ -101,7 +100,7 @@ def test_losses_are_those_of_training_at_the_same_flow_times(dataset, monkeypatc
         config, params, batch, key, NOTHING_FROZEN
     )
 
-    all_mean = dataclasses.replace(config, flow=dataclasses.replace(config.flow, mean_share=1.0))
+    all_mean = changed(config, flow={"mean_share": 1.0})
     mean = jax.jit(lambda x: loss(all_mean, params, x, key)[0])(batch)
     np.testing.assert_allclose(measured.mean, mean, rtol=1e-5)
 
@@ -124,8 +123,7 @@ def test_a_mesh_measures_the_losses_of_one_device(dataset):
     config = configured(dataset)
     config = of_four_clips(config)
     alone = make_validation(config, None, None)(lively_state(config))
-    sizes = dataclasses.replace(config.mesh, data=2, fsdp=2, view=2)
-    config = dataclasses.replace(config, mesh=sizes)
+    config = changed(config, mesh={"data": 2, "fsdp": 2, "view": 2})
     mesh = training_mesh(config)
     shared = make_validation(config, mesh, None)(lively_state(config, mesh))
     assert shared == pytest.approx(alone, rel=1e-4)
@@ -135,7 +133,7 @@ def test_a_mesh_measures_the_losses_of_one_device(dataset):
 def test_a_resumed_training_measures_the_same(dataset, tmp_path, monkeypatch):
     config = configured(dataset)
     every = {"log_every": 1, "checkpoint_every": 1, "sheet_every": 3}
-    config = dataclasses.replace(config, training=dataclasses.replace(config.training, **every))
+    config = changed(config, training=every)
     train_prior(config, tmp_path / "whole", None)
 
     def stopped(config, start, mesh):

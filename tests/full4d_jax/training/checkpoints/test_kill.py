@@ -12,11 +12,11 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import jax
 import pytest
+from changed import changed
 from tiny_run import lines, same, short
 
 from full4d_jax.config import load_config
@@ -50,7 +50,7 @@ def finish(command: list) -> str:
 def digest(out: Path) -> str:
     """SHA-256 of the whole state at the end of a run."""
     config, found = load_config("configs/debug.py"), hashlib.sha256()
-    config = replace(config, model=replace(config.model, layers=1, refiner=0))
+    config = changed(config, model={"layers": 1, "refiner": 0})
     like = jax.eval_shape(lambda: init_state(config, jax.random.key(0)))
     with Checkpoints(out / "checkpoints", keep=9) as checkpoints:
         state, record = checkpoints.restore(like)

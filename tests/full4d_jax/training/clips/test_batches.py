@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from changed import changed
 from grid_batches import grid_batches, is_warp
 
 from full4d_jax.config import (
@@ -35,7 +36,7 @@ POSELESS = dataclasses.replace(POSED, model=ModelConfig(projection="none", camer
 
 
 def with_data(config: Config, **values) -> Config:
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, **values))
+    return changed(config, data=values)
 
 
 def batches_at(config: Config, *steps: int) -> list[Batch]:

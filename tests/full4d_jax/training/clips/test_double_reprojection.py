@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 
 from full4d_jax.generation.projection_guidance import project_video
-from full4d_jax.training.clips.double_reprojection import (
-    several_views,
-    two_views,
-)
+from full4d_jax.training.clips.pseudo_views import several_views, two_views
 from input_pipeline.procedural.scene import procedural_scene
 
 SIZE = 48

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax.training.clips.pseudo_grid import CORNERS, VIDEO_PER_CROP, pseudo_grid, warp_path
+from full4d_jax.training.clips.pseudo_views import CORNERS, VIDEO_PER_CROP, pseudo_grid, warp_path
 
 
 def smooth_video(frames: int = 3, side: int = 48) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from changed import changed
 from grid_batches import grid_batches
 
 from full4d_jax.config import load_config
@@ -17,13 +18,8 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.training.checkpoints.resume import check_same_run, run_record
 from full4d_jax.training.clips import records
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.clips.records import (
-    contents,
-    open_folders,
-    open_records,
-    record_names_at,
-)
-from full4d_jax.training.placement import training_mesh
+from full4d_jax.training.clips.records import contents, open_folders, open_records, record_names_at
+from full4d_jax.training.state import training_mesh
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips, scene_program
 
@@ -41,11 +37,7 @@ def configured(*records: object, **data):
     """A small experiment on two views and two instants."""
     config = load_config("configs/debug.py")
     size = {"views": 2, "frames": 2, "height": 32, "width": 32, "records": tuple(map(str, records))}
-    return dataclasses.replace(
-        config,
-        data=dataclasses.replace(config.data, **(size | data)),
-        training=dataclasses.replace(config.training, batch=4),
-    )
+    return changed(config, data=size | data, training={"batch": 4})
 
 
 def test_a_whole_record_is_the_rendered_scene(dataset):
@@ -101,18 +93,14 @@ def test_buckets_hold_clips_by_shape_and_batches_one_size(dataset, tmp_path):
     assert set(shapes) == {(16, 16), (16, 32)}
     again = grid_batches(config, 5)
     assert [next(again).frames.shape[3:5] for _ in range(3)] == shapes[5:]
-    config = dataclasses.replace(
-        config, mesh=dataclasses.replace(config.mesh, data=2, fsdp=2, view=2)
-    )
+    config = changed(config, mesh={"data": 2, "fsdp": 2, "view": 2})
     on_mesh = next(training_batches(config, 7, training_mesh(config)))
     jax.tree.map(np.testing.assert_array_equal, on_mesh, batch)
 
 
 def test_a_mesh_gets_the_same_batches(dataset):
     config = configured(dataset)
-    config = dataclasses.replace(
-        config, mesh=dataclasses.replace(config.mesh, data=2, fsdp=2, view=2)
-    )
+    config = changed(config, mesh={"data": 2, "fsdp": 2, "view": 2})
     mesh = training_mesh(config)
     assert mesh is not None
     on_mesh, alone = grid_batches(config, 1, mesh), grid_batches(config, 1)
@@ -158,7 +146,7 @@ def test_depth_is_asked_for_where_it_is_projected(tmp_path):
     config = configured(tmp_path)
     with pytest.raises(InputError, match=r"no view with depth.*--model.projection none"):
         training_batches(config, 0)
-    model = dataclasses.replace(config.model, projection="none", cameras=())
-    batch = next(grid_batches(dataclasses.replace(config, model=model), 0))
+    poseless = changed(config, model={"projection": "none", "cameras": ()})
+    batch = next(grid_batches(poseless, 0))
     assert not np.asarray(batch.depth).any()
     np.testing.assert_allclose(batch.cameras.world_to_camera[0, 0, 0], np.eye(4), atol=1e-6)

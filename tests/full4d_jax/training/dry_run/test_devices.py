@@ -17,7 +17,7 @@ import jax, jax.numpy as jnp
 from jax.sharding import SingleDeviceSharding
 from full4d_jax.training.dry_run.devices import slice_devices
 from full4d_jax.training.dry_run.hlo import read_program
-from full4d_jax.training.dry_run.traffic import count_work
+from full4d_jax.training.dry_run.work import count_work
 from gaussians import Camera, Gaussians, render
 
 device = SingleDeviceSharding(slice_devices("h100:1", 1)[0])

@@ -1,13 +1,18 @@
-"""Views from one ordinary video: the video, and what another camera would see of it.
+"""Views from one ordinary video: planar warps of it, or what another camera would see of it.
 
-The video I with its depth is drawn into a camera P somewhere else, and holes are filled: that is
-the source of a training clip, and the video itself, seen from P^-1 relative to it, is the truth of
-its one target view. Drawn back, the source leaves the holes and smears of a real target view
-(double reprojection, TrajectoryCrafter, arXiv 2503.05638), and some that no real one has. With P
-the identity the source is the video.
+Pseudo-4D (4Real-Video, section 4): view v shows the video through a homography H_v, the same at all
+times. The path of homographies starts at the centre crop and moves evenly. Half of the paths are
+affine (shift, turn, zoom, shear); the others tilt the plane too. There is no parallax, but views
+and times are synchronized exactly, and videos are plenty. A warp that would reach over the border
+of the picture is shrunk.
 
-More target views turn and zoom where the camera of the video stands. Of a video with a margin they
-show the truth exactly, as homographies of it; there is parallax to the source alone.
+Double reprojection (TrajectoryCrafter, arXiv 2503.05638): the video I with its depth is drawn into
+a camera P somewhere else, and holes are filled: that is the source of a training clip, and the
+video itself, seen from P^-1 relative to it, is the truth of its one target view. Drawn back, the
+source leaves the holes and smears of a real target view, and some that no real one has. With P the
+identity the source is the video. More target views turn and zoom where the camera of the video
+stands. Of a video with a margin they show the truth exactly, as homographies of it; there is
+parallax to the source alone.
 """
 
 from typing import NamedTuple
@@ -19,8 +24,71 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, splat
-from full4d_jax.training.clips.pseudo_grid import CORNERS, warped
 from gaussians.precision import exact_products
+
+# Ratio of their sides.
+VIDEO_PER_CROP = 1.5
+CORNERS = np.array([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]], np.float32)
+
+
+def warp_path(key: PRNGKeyArray, views: int) -> Float[Array, "v 3 3"]:
+    """Draw homographies from the crop to the video, both with corners at (+-1, +-1).
+
+    The first is the centre crop, of 1 / VIDEO_PER_CROP of the video's sides.
+    """
+    tilt_key, end_key = jax.random.split(key)
+    # The largest parameters of a warp, at the end of a path: shifts are in units of half a side,
+    # turns radians, zooms logarithms of the scale, tilts relative changes of depth at half a side.
+    shift = 0.25
+    turn = 0.25
+    zoom = 0.2
+    shear = 0.12
+    tilt = 0.2
+    limits = jnp.array([shift, shift, turn, zoom, shear, tilt, tilt])
+    end = limits * jax.random.uniform(end_key, limits.shape, minval=-1, maxval=1)
+    end = end.at[5:].multiply(jax.random.bernoulli(tilt_key).astype(end.dtype))
+
+    @exact_products
+    def homography(share: Float[Array, ""]) -> Float[Array, "3 3"]:
+        x, y, turn, zoom, shear, *tilt = end * share
+        cos = jnp.cos(turn)
+        sin = jnp.sin(turn)
+        linear = jnp.array([[cos, -sin], [sin, cos]]) @ jnp.array([[1.0, shear], [0.0, 1.0]])
+        warp = jnp.eye(3).at[:2, :2].set(jnp.exp(zoom) * linear)
+        warp = warp.at[:2, 2].set(jnp.array([x, y])).at[2, :2].set(jnp.array(tilt))
+        crop = jnp.diag(jnp.array([1 / VIDEO_PER_CROP, 1 / VIDEO_PER_CROP, 1.0])) @ warp
+        corners = crop @ CORNERS.T
+        reach = jnp.abs(corners[:2] / corners[2:]).max()
+        return jnp.diag(jnp.stack([*[jnp.minimum(1.0, 1 / reach)] * 2, jnp.ones(())])) @ crop
+
+    return jax.vmap(homography)(jnp.linspace(0.0, 1.0, views))
+
+
+def pseudo_grid(
+    key: PRNGKeyArray, video: Float[Array, "t H W 3"], views: int, height: int, width: int
+) -> Float[Array, "v t h w 3"]:
+    """Return a grid whose first view is the centre of the video."""
+    return jax.vmap(lambda path: warped(video, path, height, width))(warp_path(key, views))
+
+
+@exact_products
+def warped(
+    video: Float[Array, "t H W 3"], homography: Float[Array, "3 3"], height: int, width: int
+) -> Float[Array, "t h w 3"]:
+    """Return the pictures that a homography takes to the video, both with corners at (+-1, +-1)."""
+    rows, columns = video.shape[1:3]
+    centers = ((2 * np.arange(side) + 1) / side - 1 for side in (height, width))
+    y, x = np.meshgrid(*centers, indexing="ij")
+    points = np.stack([x, y, np.ones_like(x)]).reshape(3, -1).astype(np.float32)
+    x, y, depth = homography @ points
+    x = (x / depth + 1) * columns / 2 - 0.5
+    y = (y / depth + 1) * rows / 2 - 0.5
+    x0 = jnp.clip(jnp.floor(x), 0, columns - 2).astype(int)
+    y0 = jnp.clip(jnp.floor(y), 0, rows - 2).astype(int)
+    fx, fy = (jnp.clip(a - b, 0, 1)[None, :, None] for a, b in ((x, x0), (y, y0)))
+    top = (1 - fx) * video[:, y0, x0] + fx * video[:, y0, x0 + 1]
+    bottom = (1 - fx) * video[:, y0 + 1, x0] + fx * video[:, y0 + 1, x0 + 1]
+    return ((1 - fy) * top + fy * bottom).reshape(-1, height, width, 3)
 
 
 def random_lens(key: PRNGKeyArray, height: int, width: int) -> Float[Array, "3 3"]:
@@ -146,10 +214,7 @@ def several_views(
 
 @exact_products
 def turned_camera(
-    key: PRNGKeyArray,
-    lens: Float[Array, "3 3"],
-    video_size: tuple[int, int],
-    size: tuple[int, int],
+    key: PRNGKeyArray, lens: Float[Array, "3 3"], video_size: tuple[int, int], size: tuple[int, int]
 ) -> TurnedCamera:
     """Draw a camera where the video's stands, whose picture lies inside the video's.
 

@@ -1,0 +1,15 @@
+"""Configs that differ from another in some values."""
+
+from dataclasses import replace
+from typing import Any
+
+from full4d_jax.config import Config
+
+
+def changed(config: Config, **values: Any) -> Config:
+    """Return a config with other values; of sections in tables, as in `model={"layers": 1}`."""
+    parts = {
+        name: replace(getattr(config, name), **value) if isinstance(value, dict) else value
+        for name, value in values.items()
+    }
+    return replace(config, **parts)
