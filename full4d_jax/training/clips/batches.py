@@ -319,7 +319,7 @@ def open_videos(data: DataConfig) -> list[Path]:
 
 
 def _random_window(
-    path: Path, generator: np.random.Generator, data: DataConfig
+    path: Path, rng: np.random.Generator, data: DataConfig
 ) -> UInt8[np.ndarray, "t h w 3"]:
     """Read frames of a video from a random moment on."""
     with open_video(path) as container:
@@ -332,4 +332,4 @@ def _random_window(
         step = max(1 / data.fps, 1 / float(stream.average_rate or data.fps))
     last = max(0.0, duration - data.frames * step)
     size = {"height": data.height, "width": data.width, "frames": data.frames}
-    return read_video(path, **size, start=last * generator.random(), usual=data.fps).frames
+    return read_video(path, **size, start=last * rng.random(), usual=data.fps).frames

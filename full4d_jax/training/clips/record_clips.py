@@ -6,7 +6,6 @@ Of a record with encoded projections a clip is a draw of them, and targets for i
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from full4d_jax.config import Config
@@ -57,7 +56,7 @@ def clip_size(config: Config, clip: dict[str, Any]) -> tuple[int, int]:
     return sizes[nearest_bucket(clip["height"], clip["width"], sizes)]
 
 
-def choose(sized: Sized, generator: np.random.Generator, config: Config) -> Sized:
+def choose(config: Config, sized: Sized, rng: np.random.Generator) -> Sized:
     """Choose views and instants of a record, the source first.
 
     With projection, the source is any view whose depth is known at all instants. Without, views are
@@ -73,12 +72,12 @@ def choose(sized: Sized, generator: np.random.Generator, config: Config) -> Size
     # Windows were chosen when they were encoded.
     joined = example.codec and (example.latents.shape[1] < frames or example.projections.size)
     strides = (1,) if joined else data.strides
-    times = choose_times(generator, frames, data.frames, strides=strides)
+    times = choose_times(rng, frames, data.frames, strides=strides)
     if not config.model.needs_cameras:
-        chosen = choose_times(generator, views, data.views)
+        chosen = choose_times(rng, views, data.views)
         return sized._replace(example=select(example, chosen, times))
     candidates = [view for view in range(views) if all(example.depth16[view, times])]
-    for source in generator.permutation(candidates):
+    for source in rng.permutation(candidates):
         depth = decode_depth(example.depth16.item(source, times[0]))
         # Depth may be known only at the rim, which is cropped away.
         if cover(depth, example.intrinsics[source], sized.height, sized.width)[0].any():
@@ -89,11 +88,11 @@ def choose(sized: Sized, generator: np.random.Generator, config: Config) -> Size
         raise ValueError(f"scene {example.scene_id}: found {found}, expected that of some view")
     places = centers(example.world_to_camera[:, times[0]])
     spread = data.targets == "spread"
-    chosen = choose_views(generator, places, data.views, sources=[source], spread=spread)
+    chosen = choose_views(rng, places, data.views, sources=[source], spread=spread)
     return sized._replace(example=select(example, chosen, times))
 
 
-def allocate(sized: Sized, clips: int, config: Config) -> Batch:
+def allocate(config: Config, sized: Sized, clips: int) -> Batch:
     """Allocate host memory for clips like this one; with latents, only the source has frames."""
     data = config.data
     latents = sized.example.latents
@@ -110,7 +109,7 @@ def allocate(sized: Sized, clips: int, config: Config) -> Batch:
     )
 
 
-def load(sized: Sized, clips: Batch, place: int, config: Config) -> None:
+def load(config: Config, sized: Sized, clips: Batch, place: int) -> None:
     """Decode a chosen record into its place, with poses relative to the source.
 
     With projection, lengths are in the source's unit.
@@ -140,9 +139,7 @@ def load(sized: Sized, clips: Batch, place: int, config: Config) -> None:
         raise ValueError(f"scene {example.scene_id}: {error}") from None
 
 
-def choose_projected(
-    sized: Sized, generator: np.random.Generator, config: Config
-) -> ProjectedBatch:
+def choose_projected(config: Config, sized: Sized, rng: np.random.Generator) -> ProjectedBatch:
     """Return a clip in the host's memory, without batch axis.
 
     Raises:
@@ -150,7 +147,7 @@ def choose_projected(
     """
     example = sized.example
     strides = strides_of(config.model.codec, config.model.codec_stride)
-    file = example.projections[generator.integers(len(example.projections))]
+    file = example.projections[rng.integers(len(example.projections))]
     try:
         drawn = projection_from_bytes(file)
     except ValueError as error:
@@ -158,7 +155,7 @@ def choose_projected(
     data = config.data
     places = centers(drawn.world_to_camera[:, 0])
     spread = data.targets == "spread"
-    views = choose_views(generator, places, data.views, sources=[drawn.source], spread=spread)
+    views = choose_views(rng, places, data.views, sources=[drawn.source], spread=spread)
     filled = drawn.filled[views] if reads_filled(config.model) else None
     to_unit = np.array([1 / sized.width, 1 / sized.height, 1], np.float32)[:, None]
     return ProjectedBatch(
@@ -172,14 +169,3 @@ def choose_projected(
         intrinsics=example.intrinsics[views] * to_unit,
         text=padded(example.text) if data.captions else None,
     )
-
-
-def allocate_like(clip: ProjectedBatch, clips: int) -> ProjectedBatch:
-    """Allocate memory for clips like this one."""
-    return jax.tree.map(lambda x: np.empty((clips, *x.shape), x.dtype), clip)
-
-
-def copy(clip: ProjectedBatch, clips: ProjectedBatch, place: int) -> None:
-    """Write a clip into its place."""
-    for x, batch in zip(jax.tree.leaves(clip), jax.tree.leaves(clips), strict=True):
-        batch[place] = x

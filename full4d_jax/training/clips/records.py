@@ -27,11 +27,9 @@ from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.training.clips.record_clips import (
     SizedRecords,
     allocate,
-    allocate_like,
     choose,
     choose_projected,
     clip_size,
-    copy,
     load,
 )
 from input_pipeline.datasets.card import Facts
@@ -77,21 +75,12 @@ def batches_of(config: Config, mixture: Mixture, start: int, mesh: Mesh | None) 
 
 def host_clips(config: Config, mixture: Mixture, start: int, rows: Sequence[int]) -> Clips:
     """Return this host's rows of each batch, in its memory."""
+    order = {"seed": config.seed, "batch_size": config.training.batch, "start_step": start}
     if config.data.projections:
-        transform = choose_projected
-        filling = Filling(allocate_like, copy)
-    else:
-        transform = choose
-        filling = Filling(partial(allocate, config=config), partial(load, config=config))
-    return make_loader(
-        mixture,
-        seed=config.seed,
-        batch_size=config.training.batch,
-        start_step=start,
-        transform=partial(transform, config=config),
-        filling=filling,
-        rows=rows,
-    )
+        return make_loader(mixture, **order, transform=partial(choose_projected, config), rows=rows)
+    filling = Filling(partial(allocate, config), partial(load, config))
+    chosen = partial(choose, config)
+    return make_loader(mixture, **order, transform=chosen, filling=filling, rows=rows)
 
 
 def open_records(config: Config, *, held_out: bool = False) -> Mixture:

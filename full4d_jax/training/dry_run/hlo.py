@@ -67,8 +67,8 @@ class Program(NamedTuple):
     def instructions(self) -> Iterator[tuple[str, Instruction]]:
         """Yield all instructions, each with the name of its computation."""
         for name, body in self.computations.items():
-            for instruction in body:
-                yield name, instruction
+            for line in body:
+                yield name, line
 
 
 class Traffic(NamedTuple):
@@ -113,17 +113,17 @@ def _count_runs(computations: dict[str, list[Instruction]], entry: str) -> Count
     # Largest constant of a computation.
     limits: dict[str, int] = {}
     for name, body in computations.items():
-        for instruction in body:
-            text = instruction.text
+        for line in body:
+            text = line.text
             if loop := _LOOP.search(text):
                 trips = _TRIPS.search(text)
                 calls[name].append((loop[2], int(trips[1]) if trips else loop[1]))
-            elif instruction.op == "constant" and instruction.type.startswith("s32[]"):
+            elif line.op == "constant" and line.type.startswith("s32[]"):
                 number = re.match(r"\d+", text)
                 limits[name] = max(limits.get(name, 0), int(number[0]) if number else 0)
             else:
                 branches = " ".join(listed or one for listed, one in _BRANCHES.findall(text))
-                callees = instruction.calls + re.findall(r"[\w.-]+", branches)
+                callees = line.calls + re.findall(r"[\w.-]+", branches)
                 calls[name] += [(callee, 1) for callee in callees]
     runs: Counter[str] = Counter()
 
@@ -161,18 +161,18 @@ def collectives(program: Program) -> dict[str, Traffic]:
     """
     total = dict.fromkeys(COLLECTIVES, Traffic(0, 0))
     channels: set[tuple[str, str]] = set()
-    for name, instruction in program.instructions():
-        kind = instruction.op.removesuffix("-start")
+    for name, line in program.instructions():
+        kind = line.op.removesuffix("-start")
         if kind not in COLLECTIVES:
             continue
-        channel = _CHANNEL.search(instruction.text)
+        channel = _CHANNEL.search(line.text)
         mark = (kind, channel[1] if channel else "")
         # Outside of fusions channels repeat: all of a `shard_map` have the same.
         if "fus" in name and mark in channels:
             continue
         channels.add(mark)
-        arrays = arrays_of(instruction.type)
-        if kind != instruction.op:
+        arrays = arrays_of(line.type)
+        if kind != line.op:
             # Some that are started list their operands first.
             half = len(arrays) // 2
             listed = {"collective-permute": arrays[1:2], "all-reduce": arrays}
@@ -192,8 +192,8 @@ def estimate_cycles(program: Program) -> int:
     """
     unknown_cycles = 2**62
     total = 0
-    for name, instruction in program.instructions():
-        cycles = _CYCLES.search(instruction.text)
+    for name, line in program.instructions():
+        cycles = _CYCLES.search(line.text)
         if cycles and int(cycles[1]) < unknown_cycles:
             total += program.runs[name] * int(cycles[1])
     return total
@@ -202,9 +202,9 @@ def estimate_cycles(program: Program) -> int:
 def kernel_runs(program: Program) -> Counter[str]:
     """Return how often each Pallas kernel runs in a program for TPUs, by its name."""
     kernels: Counter[str] = Counter()
-    for name, instruction in program.instructions():
-        if 'custom_call_target="tpu_custom_call"' in instruction.text:
+    for name, line in program.instructions():
+        if 'custom_call_target="tpu_custom_call"' in line.text:
             # XLA appends .3, .clone, .remat2.
-            kernel = instruction.name.partition(".")[0]
+            kernel = line.name.partition(".")[0]
             kernels[kernel.removesuffix("-start")] += program.runs[name]
     return kernels

@@ -65,43 +65,43 @@ def count_work(program: Program) -> Work:
     # Computations that are no kernels of their own: of fusions, reductions and sorts.
     inside = {
         called
-        for _, instruction in program.instructions()
-        if instruction.op not in ("call", "while", "conditional")
-        for called in instruction.calls
+        for _, line in program.instructions()
+        if line.op not in ("call", "while", "conditional")
+        for called in line.calls
     }
     moved = 0
     launches = 0
     products: dict[str, float] = defaultdict(float)
-    for name, instruction in program.instructions():
+    for name, line in program.instructions():
         runs = program.runs[name]
-        if product := _product(instruction):
+        if product := _product(line):
             products[product[0]] += runs * product[1]
-        is_kernel = instruction.op not in NO_KERNEL and not instruction.op.endswith("-done")
+        is_kernel = line.op not in NO_KERNEL and not line.op.endswith("-done")
         if is_kernel and name not in inside:
-            moved += runs * _moved_bytes(instruction, program)
+            moved += runs * _moved_bytes(line, program)
             launches += runs
     return Work(moved, launches, dict(products))
 
 
-def _moved_bytes(instruction: Instruction, program: Program) -> int:
-    if instruction.op == "fusion":
-        return _fusion_bytes(program.computations[instruction.calls[0]])
-    if instruction.op.endswith("-start") and instruction.type.startswith("("):
+def _moved_bytes(line: Instruction, program: Program) -> int:
+    if line.op == "fusion":
+        return _fusion_bytes(program.computations[line.calls[0]])
+    if line.op.endswith("-start") and line.type.startswith("("):
         # Its type lists the operands with the results.
-        return array_bytes(instruction.type)
-    written = instruction.type
-    if instruction.op == "custom-call":
+        return array_bytes(line.type)
+    written = line.type
+    if line.op == "custom-call":
         # Without a library's workspace.
         written = re.sub(r"\b[su]8\[\d+\]", "", written)
-    return array_bytes(written) + sum(map(array_bytes, instruction.operand_types))
+    return array_bytes(written) + sum(map(array_bytes, line.operand_types))
 
 
 def _fusion_bytes(body: list[Instruction]) -> int:
     by_name = {x.name: x for x in body}
     users = defaultdict(list)
-    for instruction in body:
-        for operand in instruction.operands:
-            users[operand].append(instruction)
+    for line in body:
+        for operand in line.operands:
+            users[operand].append(line)
 
     def readers(name: str) -> Iterator[Instruction]:
         for user in users[name]:
@@ -135,18 +135,18 @@ def _updates(user: Instruction, size: int) -> bool:
     return user.op == "dynamic-update-slice" and array_bytes(user.type) == size
 
 
-def _product(instruction: Instruction) -> tuple[str, float] | None:
+def _product(line: Instruction) -> tuple[str, float] | None:
     """Return the type of a product's factors, or the rate that its kernel names; and operations."""
-    text = instruction.text
-    factors = [arrays_of(kind) for kind in instruction.operand_types[:2]]
+    text = line.text
+    factors = [arrays_of(kind) for kind in line.operand_types[:2]]
     if cudnn := _CUDNN.search(text):
         # Of queries (b n k d) and keys (b m k d).
         queries, keys = (sides for ((_, sides), *_) in factors)
         kind, products = ("cudnn_gradient", 5) if cudnn[1] else ("cudnn_forward", 2)
         return kind, 2.0 * products * math.prod(queries) * keys[1]
-    is_call = instruction.op == "custom-call"
+    is_call = line.op == "custom-call"
     kernel = is_call and _KERNEL_FLOPS.search(text)
-    if instruction.op != "dot" and not kernel and not (is_call and _LIBRARY.search(text)):
+    if line.op != "dot" and not kernel and not (is_call and _LIBRARY.search(text)):
         return None
     kind, left = factors[0][0]
     if kind == "f32":
@@ -158,7 +158,7 @@ def _product(instruction: Instruction) -> tuple[str, float] | None:
     contracted = _CONTRACTED.search(text) or _LIBRARY_CONTRACTED.search(text)
     assert contracted, text
     length = math.prod(left[int(axis)] for axis in contracted[1].split(","))
-    _, result = arrays_of(instruction.type)[0]
+    _, result = arrays_of(line.type)[0]
     return kind, 2.0 * length * math.prod(result)
 
 
@@ -203,39 +203,39 @@ def _kernels(jaxpr: Any, active: Mapping[tuple[int, ...], float]) -> Iterator[tu
       jaxpr: the program.
       active: share of a list of tiles that splash attention does not skip, by the list's shape.
     """
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "pallas_call":
-            body = equation.params["jaxpr"]
-            name = equation.params["name"] or body.debug_info.func_name
-            places = math.prod(equation.params["grid_mapping"].grid)
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "pallas_call":
+            body = eqn.params["jaxpr"]
+            name = eqn.params["name"] or body.debug_info.func_name
+            places = math.prod(eqn.params["grid_mapping"].grid)
             if name.startswith("splash_mha"):
                 # Of tiles: skipped, partial or whole.
-                _, kinds, *_ = equation.invars
+                _, kinds, *_ = eqn.invars
                 places = round(places * active[kinds.aval.shape])
             yield name, places * _products(body)
         else:
-            for inner in _inner(equation):
+            for inner in _inner(eqn):
                 yield from _kernels(inner, active)
 
 
 def _products(jaxpr: Any) -> int:
     """Return the operations of products in the body of a kernel."""
     total = 0
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            (contracted, _), _ = equation.params["dimension_numbers"]
-            left = equation.invars[0].aval.shape
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "dot_general":
+            (contracted, _), _ = eqn.params["dimension_numbers"]
+            left = eqn.invars[0].aval.shape
             length = math.prod(left[axis] for axis in contracted)
-            total += 2 * length * math.prod(equation.outvars[0].aval.shape)
-        counts = [_products(inner) for inner in _inner(equation)]
-        runs = equation.params["length"] if equation.primitive.name == "scan" else 1
-        total += runs * (max(counts) if equation.primitive.name == "cond" else sum(counts))
+            total += 2 * length * math.prod(eqn.outvars[0].aval.shape)
+        counts = [_products(inner) for inner in _inner(eqn)]
+        runs = eqn.params["length"] if eqn.primitive.name == "scan" else 1
+        total += runs * (max(counts) if eqn.primitive.name == "cond" else sum(counts))
     return total
 
 
-def _inner(equation: Any) -> Iterator[Any]:
+def _inner(eqn: Any) -> Iterator[Any]:
     """Yield the programs inside an operation."""
-    for value in equation.params.values():
+    for value in eqn.params.values():
         for one in value if isinstance(value, list | tuple) else [value]:
             if isinstance(one, core.ClosedJaxpr):
                 yield one.jaxpr
