@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from full4d_jax.config import LiftConfig, MeshConfig, to_dict
+from full4d_jax.config import LiftConfig, MeshConfig, TrainingConfig, to_dict
 from full4d_jax.config.masks import PAPER, mask_file
 from full4d_jax.models.weights import summary_beside
 from full4d_jax.session.buckets import shown
@@ -30,17 +30,8 @@ CHANGEABLE = {
     "model.gpu_attention",
     *(f"mesh.{name}" for name in to_dict(MeshConfig())),
     *(f"lift.{name}" for name in to_dict(LiftConfig())),
-    "training.steps",
-    "training.log_every",
-    "training.checkpoint_every",
-    "training.keep",
-    "training.keep_best",
-    "training.checkpoints",
-    "training.sheet_every",
-    "training.validate_every",
-    "training.on_bad_loss",
-    "training.spike",
-}
+    *(f"training.{name}" for name in to_dict(TrainingConfig())),
+} - {"training.batch", "training.accumulate"}
 # A field of the record, not an option.
 MASK_FILE = "contents of the model.mask file"
 

@@ -37,6 +37,16 @@ MEASURED = {
 }
 
 
+# What the seconds of a part are predicted from.
+ORIGINS = {
+    "memory": "{bytes:.3g} bytes at full rate",
+    "launches": "{launches:,} kernels",
+    "products": "{products} operations; attention as measured, others at full rate",
+    "operations": "{cycles:.3g} cycles, as XLA estimates",
+    "kernels": "{kernel_products:.3g} operations of Pallas kernels at full rate",
+}
+
+
 def report_programs(
     programs: dict[str, Callable[[], Any]], about: dict[str, Any], json_file: Path | None
 ) -> None:
@@ -157,23 +167,12 @@ def _print_cost(cost: dict[str, Any]) -> None:
     for kind, traffic in cost["collectives"].items():
         size = traffic["bytes"] / GIB
         print(f"    {kind:18} {traffic['count']:6} x, {size:9.2f} GiB a device")
+    work = cost.get("work", {})
+    products = ", ".join(f"{x:.3g} in {name}" for name, x in work.get("products", {}).items())
     for part, seconds in cost.get("seconds", {}).items():
-        print(f"  {part:20}{1e3 * seconds:.1f} ms{_origin(part, cost['work'])}")
+        origin = ORIGINS[part].format(**work | {"products": products})
+        print(f"  {part:20}{1e3 * seconds:.1f} ms: {origin}")
     if cost.get("mfu"):
         in_turn, overlapping = cost["mfu"]
         words = f"{in_turn:.0%} one after the other, {overlapping:.0%} if they overlap"
         print(f"  MFU of these parts  {words}, without waiting for other devices")
-
-
-def _origin(part: str, work: dict[str, Any]) -> str:
-    """Return what the seconds of a part are predicted from, in words."""
-    if part == "memory":
-        return f": {work['bytes'] / 1e9:.1f} GB at full rate"
-    if part == "launches":
-        return f": {work['launches']:,} kernels"
-    if part == "kernels":
-        return f": {work['kernel_products'] / 1e12:.3g} TFLOP of Pallas kernels at full rate"
-    if part == "operations":
-        return f": {work['cycles'] / 1e9:.2f} G cycles, as XLA estimates"
-    kinds = (f"{x / 1e12:.3g} in {name}" for name, x in work["products"].items())
-    return f": TFLOP {', '.join(kinds)}; attention as measured, others at full rate"
