@@ -8,8 +8,7 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cards import paint_cards, stand_cards
-from cutouts import Cutouts, read_cutouts
+from cards import Cutouts, paint_cards, read_cutouts, stand_cards
 from einops import rearrange
 from jaxtyping import Array, Float, Float32, Integer
 

@@ -242,10 +242,8 @@ def train_step(
     settings: InpaintingSettings, state: TrainState, holes: Holes, distance: Distance | None = None
 ) -> tuple[TrainState, Metrics]:
     """Take one step, a pure function; `distance` is LPIPS where it counts in the loss."""
-    truth = holes.pictures.astype(jnp.float32) / 127.5 - 1
-    hole = (holes.distance > 0).astype(jnp.float32)
+    truth, hole, filled = seen(holes)
     judged_pixels = hole * holes.counts
-    filled = push_pull(truth, 1 - hole[..., None])
 
     def total(params: Params) -> tuple[Float[Array, ""], Metrics]:
         whole = inpaint(settings.model, params, filled, hole)
@@ -260,6 +258,15 @@ def train_step(
         return value, {"loss": value, "psnr": -10 * jnp.log10(error / 4 + LEAST_ERROR)}
 
     return descend(settings, state, total)
+
+
+def seen(
+    holes: Holes,
+) -> tuple[Float[Array, "b h w 3"], Float[Array, "b h w"], Float[Array, "b h w 3"]]:
+    """Return pictures in [-1, 1], 1 in their holes, and the pictures with these filled."""
+    truth = holes.pictures.astype(jnp.float32) / 127.5 - 1
+    hole = (holes.distance > 0).astype(jnp.float32)
+    return truth, hole, push_pull(truth, 1 - hole[..., None])
 
 
 def loss(
@@ -291,10 +298,8 @@ def held_out_errors(settings: InpaintingSettings, params: Params) -> dict[str, f
 
     @jax.jit
     def decibels(holes: Holes) -> Float[Array, "2"]:
-        truth = holes.pictures.astype(jnp.float32) / 127.5 - 1
-        hole = (holes.distance > 0).astype(jnp.float32)
+        truth, hole, averages = seen(holes)
         counts = hole * holes.counts
-        averages = push_pull(truth, 1 - hole[..., None])
         whole = inpaint(settings.model, params, averages, hole)
         squares = [counts[..., None] * (filled - truth) ** 2 for filled in (averages, whole)]
         return jnp.stack([-10 * jnp.log10(x.sum() / (12 * counts.sum())) for x in squares])

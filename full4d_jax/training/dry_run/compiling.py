@@ -41,7 +41,7 @@ MEASURED = {
 ORIGINS = {
     "memory": "{bytes:.3g} bytes at full rate",
     "launches": "{launches:,} kernels",
-    "products": "{products} operations; attention as measured, others at full rate",
+    "products": "operations {products}; attention as measured, others at full rate",
     "operations": "{cycles:.3g} cycles, as XLA estimates",
     "kernels": "{kernel_products:.3g} operations of Pallas kernels at full rate",
 }

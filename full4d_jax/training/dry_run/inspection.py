@@ -124,7 +124,7 @@ def print_compiled(
         "slices": slices,
         "clips": "encoded" if config.data.projections else "pictures",
         "samples": config.training.batch,
-        "parameters": sum(math.prod(x.shape) for x in jax.tree.leaves(state.params)),
+        "parameters": sum(x.size for x in jax.tree.leaves(state.params)),
     }
     if "seconds" in about:
         # The whole run, and what it costs.
@@ -182,7 +182,7 @@ def describe(
 
 def _print_model(config: Config, mesh: Mesh | AbstractMesh, state: Any) -> None:
     leaves = {dotted(path): x for path, x in jax.tree.leaves_with_path(state.params)}
-    total = sum(math.prod(x.shape) for x in leaves.values())
+    total = sum(x.size for x in leaves.values())
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
     frames, tokens = frames_and_tokens(config)
     batch = config.training.batch
@@ -198,9 +198,9 @@ def _print_model(config: Config, mesh: Mesh | AbstractMesh, state: Any) -> None:
         parts = name.split(".")
         group = ".".join(parts[: 1 + (parts[0] == "blocks")])
         groups[group].append(x)
-        counts[group] += math.prod(x.shape)
+        counts[group] += x.size
     for name, count in counts.most_common():
-        largest = max(groups[name], key=lambda x: math.prod(x.shape))
+        largest = max(groups[name], key=lambda x: x.size)
         shape = "x".join(map(str, largest.shape))
         sharded = tuple(largest.sharding.spec)
         print(f"    {name:24} {count:>16,}  {shape:>18} sharded {sharded}")

@@ -1,16 +1,18 @@
-"""States made in place on a mesh."""
+"""States made in place on a mesh; optimizers against optax's own."""
 
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 
-from full4d_jax.config import MeshConfig, load_config
+from full4d_jax.config import MeshConfig, OptimizerConfig, load_config
 from full4d_jax.models.sharding import make_mesh, tree_shardings
-from full4d_jax.training.state import init_state
+from full4d_jax.training.state import init_state, make_optimizer
 
 DEVICES = 8
-CONFIG = replace(load_config("configs/debug.py"), mesh=MeshConfig(fsdp=DEVICES))
+SHARDED = replace(load_config("configs/debug.py"), mesh=MeshConfig(fsdp=DEVICES))
 
 
 def bytes_of(tree) -> int:
@@ -24,10 +26,10 @@ def bytes_on(device, tree) -> int:
 
 def test_a_sharded_state_is_that_of_one_device_in_parts():
     key = jax.random.key(3)
-    whole = init_state(CONFIG, key)
-    mesh = make_mesh(CONFIG.mesh)
-    parts = init_state(CONFIG, key, mesh)
-    shardings = tree_shardings(mesh, parts, CONFIG.model.width)
+    whole = init_state(SHARDED, key)
+    mesh = make_mesh(SHARDED.mesh)
+    parts = init_state(SHARDED, key, mesh)
+    shardings = tree_shardings(mesh, parts, SHARDED.model.width)
     assert jax.tree.map(lambda x: x.sharding, parts) == shardings
     for a, b in zip(jax.tree.leaves(parts), jax.tree.leaves(whole), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
@@ -39,7 +41,7 @@ def test_a_sharded_state_is_that_of_one_device_in_parts():
 
 def test_no_device_holds_the_state_of_5b_parameters_at_once():
     """By the plan of the compiler: parts as long as they are, and no whole matrix in between."""
-    config = replace(load_config("configs/wan22_5b.py"), mesh=CONFIG.mesh)
+    config = replace(load_config("configs/wan22_5b.py"), mesh=SHARDED.mesh)
 
     def make():
         return init_state(config, jax.random.key(0))
@@ -52,3 +54,39 @@ def test_no_device_holds_the_state_of_5b_parameters_at_once():
     assert bytes_of(shapes) > 49 * 2**30
     assert plan.output_size_in_bytes < 1.01 * share
     assert plan.temp_size_in_bytes < share / 4
+
+
+CONFIG = OptimizerConfig(warmup=3, clip=1e9)
+PARAMS = {
+    "blocks": {
+        "ffn_in": {"kernel": jnp.ones((1, 32, 32))},
+        "camera": {"kernel": jnp.ones((1, 32, 32)), "bias": jnp.ones((1, 32))},
+    },
+    "head": {"bias": jnp.ones(4)},
+    "context": jnp.ones((2, 32)),
+}
+
+
+def applied(optimizer: optax.GradientTransformation) -> list[dict[str, np.ndarray]]:
+    """Return what the optimizer adds to the parameters in each of its first four steps."""
+    state, params, found = optimizer.init(PARAMS), PARAMS, []
+    for i in range(4):
+        keys = iter(jax.random.split(jax.random.key(i), 10))
+        gradients = jax.tree.map(lambda x, k=keys: jax.random.normal(next(k), x.shape), params)
+        change, state = optimizer.update(gradients, state, params)
+        params = optax.apply_updates(params, change)
+        leaves = jax.tree.leaves_with_path(change)
+        found.append(
+            {jax.tree_util.keystr(p, simple=True, separator="."): np.asarray(x) for p, x in leaves}
+        )
+    return found
+
+
+def test_plain_adamw_is_optaxs():
+    config = replace(CONFIG, kind="adamw")
+    rate = optax.linear_schedule(0.0, config.adam_learning_rate, 3)
+    theirs = applied(optax.adamw(rate, b2=0.98, weight_decay=config.adam_weight_decay))
+    for ours, expected in zip(applied(make_optimizer(config, 10)), theirs, strict=True):
+        for name, x in expected.items():
+            np.testing.assert_allclose(ours[name], x, rtol=1e-5, atol=1e-9, err_msg=name)
+    assert np.abs(theirs[-1]["head.bias"]).max() > 0
