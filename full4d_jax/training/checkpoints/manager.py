@@ -17,7 +17,7 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -220,16 +220,13 @@ class Checkpoints:
         ocp.multihost.sync_global_processes(f"damaged-{step}")
         self.manager.reload()
 
-    @contextlib.contextmanager
-    def _write_errors(self) -> Iterator[None]:
+    def _write_errors(self) -> contextlib.AbstractContextManager[None]:
         """Add to errors of the disk which checkpoint is still complete."""
+        return disk_errors(self.folder, self._newest)
 
-        def newest() -> str:
-            self.manager.reload()
-            return f"the newest complete one is {self.latest}"
-
-        with disk_errors(self.folder, newest):
-            yield
+    def _newest(self) -> str:
+        self.manager.reload()
+        return f"the newest complete one is {self.latest}"
 
     def close(self) -> None:
         """Wait until everything is on disk; raises as `save` does."""

@@ -13,6 +13,7 @@ import jax
 
 from full4d_jax.config import LiftConfig, MeshConfig, TrainingConfig, to_dict
 from full4d_jax.config.masks import PAPER, mask_file
+from full4d_jax.models.sharding import dotted
 from full4d_jax.models.weights import summary_beside
 from full4d_jax.session.buckets import shown
 from full4d_jax.session.errors import InputError, input_errors
@@ -168,7 +169,9 @@ def _option(name: str, value: Any) -> str:
 
 def _fields(record: dict[str, Any]) -> dict[str, Any]:
     """Return the config's values as JSON by dotted name, and the path given as --init."""
-    fields = _flat(json.loads(json.dumps(record.get("config", {}))))
+    config = json.loads(json.dumps(record.get("config", {})))
+    leaves = jax.tree.leaves_with_path(config, is_leaf=lambda x: not isinstance(x, dict))
+    fields = {dotted(path): value for path, value in leaves}
     if "records" in record:
         # By their contents: a dataset may move.
         fields["data.records"] = record["records"]
@@ -177,11 +180,3 @@ def _fields(record: dict[str, Any]) -> dict[str, Any]:
     if "init" in record:
         fields["init"] = record["init"] and record["init"]["path"]
     return fields
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for name, value in tree.items():
-        nested = isinstance(value, dict)
-        flat |= _flat(value, f"{prefix}{name}.") if nested else {prefix + name: value}
-    return flat

@@ -108,21 +108,21 @@ def read_program(hlo: str) -> Program:
 
 def _count_runs(computations: dict[str, list[Instruction]], entry: str) -> Counter[str]:
     """Return how often each computation runs, by its name."""
-    # Callees by their caller, with trips or a condition.
-    calls: dict[str, list[tuple[str, str | int]]] = defaultdict(list)
     # Largest constant of a computation.
     limits: dict[str, int] = {}
     for name, body in computations.items():
+        constants = [x.text for x in body if x.op == "constant" and x.type.startswith("s32[]")]
+        numbers = [int(x[0]) for x in map(re.compile(r"\d+").match, constants) if x]
+        limits[name] = max(numbers, default=1)
+    # Callees by their caller, each with its trips.
+    calls: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for name, body in computations.items():
         for line in body:
-            text = line.text
-            if loop := _LOOP.search(text):
-                trips = _TRIPS.search(text)
-                calls[name].append((loop[2], int(trips[1]) if trips else loop[1]))
-            elif line.op == "constant" and line.type.startswith("s32[]"):
-                number = re.match(r"\d+", text)
-                limits[name] = max(limits.get(name, 0), int(number[0]) if number else 0)
+            if loop := _LOOP.search(line.text):
+                trips = _TRIPS.search(line.text)
+                calls[name].append((loop[2], int(trips[1]) if trips else limits[loop[1]]))
             else:
-                branches = " ".join(listed or one for listed, one in _BRANCHES.findall(text))
+                branches = " ".join(listed or one for listed, one in _BRANCHES.findall(line.text))
                 callees = line.calls + re.findall(r"[\w.-]+", branches)
                 calls[name] += [(callee, 1) for callee in callees]
     runs: Counter[str] = Counter()
@@ -130,7 +130,7 @@ def _count_runs(computations: dict[str, list[Instruction]], entry: str) -> Count
     def walk(computation: str, times: int) -> None:
         runs[computation] += times
         for callee, trips in calls[computation]:
-            walk(callee, times * (trips if isinstance(trips, int) else limits.get(trips, 1)))
+            walk(callee, times * trips)
 
     walk(entry, 1)
     return runs
