@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 from changed import changed
-from random_batches import random_batch
+from some_batches import random_batch
 
 from full4d_jax.config import Config, load_config
 from full4d_jax.models.dit import init_params

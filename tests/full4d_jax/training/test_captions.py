@@ -15,6 +15,7 @@ from full4d_jax.config import Config, check_config, load_config
 from full4d_jax.data import encode
 from full4d_jax.data.encode import encode_dataset
 from full4d_jax.data.options import Writing
+from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.wan.text import padded
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
@@ -87,7 +88,7 @@ def test_each_clip_trains_with_its_own_text(config, encoded, projections):
     params = jax.tree.map(
         lambda x: x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape), state.params
     )
-    weights = None if projections else _weights(config)
+    weights = None if projections else codec_weights(config)
 
     @jax.jit
     def losses(params, batch, weights):
@@ -102,12 +103,6 @@ def test_each_clip_trains_with_its_own_text(config, encoded, projections):
     assert abs(alone[0] - alone[1]) > 1e-4
     # The loss is a mean over clips, each of which sees its own text alone.
     np.testing.assert_allclose(own + turned, sum(alone), rtol=1e-5)
-
-
-def _weights(config: Config):
-    from full4d_jax.models.codecs.codec import codec_weights
-
-    return codec_weights(config)
 
 
 def test_what_does_not_fit_is_refused(config, raw, encoded):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from changed import changed
-from random_batches import random_batch
+from some_batches import random_batch
 
 from full4d_jax.config import check_config, load_config
 from full4d_jax.generation.sampling import sample, schedule

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from changed import changed
 from random_weights import random_params
+from some_batches import random_batch
 
 from full4d_jax.config import MeshConfig, load_config, to_dict
-from full4d_jax.generation.batch import Batch
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.lora import merge_adapters, without_adapters
@@ -43,25 +43,13 @@ def named(tree) -> dict[str, np.ndarray]:
     }
 
 
-def random_batch() -> Batch:
-    rng = np.random.default_rng(0)
-    intrinsics = jnp.array([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]])
-    poses = jnp.broadcast_to(jnp.eye(4), (2, 2, 1, 4, 4)).at[:, 1:, :, 0, 3].set(0.1)
-    return Batch(
-        frames=jnp.asarray(rng.uniform(-1, 1, (2, 2, 1, 16, 16, 3)), jnp.float32),
-        depth=jnp.ones((2, 1, 16, 16)),
-        intrinsics=jnp.broadcast_to(intrinsics, (2, 2, 3, 3)),
-        world_to_camera=poses,
-    )
-
-
 @pytest.mark.parametrize("trainable", ["attention", pytest.param("lora", marks=pytest.mark.slow)])
 def test_only_the_subset_changes_and_has_optimizer_state(trainable):
     model = dataclasses.replace(MODEL, lora_rank=3 if trainable == "lora" else 0)
     config = changed(DEBUG, model=model, optimizer={"trainable": trainable, "warmup": 1})
     before = state_from_params(config, random_params(config.model))
     step = jax.jit(train_step(config))
-    after, batch = before, random_batch()
+    after, batch = before, random_batch(2)
     for _ in range(2):  # the learning rate is zero in the first
         after, metrics = step(after, batch)
     assert float(metrics["gradient_norm"]) > 0
@@ -124,7 +112,8 @@ def without(params):
     return merge_adapters(zero)
 
 
-BASE = dataclasses.replace(  # of one stream, without projection
+# Of one stream, without projection.
+BASE = dataclasses.replace(
     DEBUG.model, projection="none", cameras=(), rope_folds_views=True, refiner=0, patch=4
 )
 

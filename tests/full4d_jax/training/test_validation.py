@@ -56,11 +56,6 @@ def configured(*records: object, **data) -> Config:
     )
 
 
-def of_four_clips(config: Config) -> Config:
-    """Return a config whose batches a mesh can divide by four."""
-    return changed(config, training={"batch": 4})
-
-
 @jax.jit
 def livelier(params):
     return jax.tree.map(lambda x: x + 0.03, params)
@@ -120,8 +115,8 @@ def test_losses_are_those_of_training_at_the_same_flow_times(dataset, monkeypatc
 
 @pytest.mark.slow
 def test_a_mesh_measures_the_losses_of_one_device(dataset):
-    config = configured(dataset)
-    config = of_four_clips(config)
+    # A mesh can divide batches of four clips.
+    config = changed(configured(dataset), training={"batch": 4})
     alone = make_validation(config, None, None)(lively_state(config))
     config = changed(config, mesh={"data": 2, "fsdp": 2, "view": 2})
     mesh = training_mesh(config)

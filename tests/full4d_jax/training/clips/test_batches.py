@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from changed import changed
-from grid_batches import grid_batches, is_warp
+from some_batches import grid_batches, is_warp
 
 from full4d_jax.config import (
     Config,

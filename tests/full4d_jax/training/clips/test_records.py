@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 from changed import changed
-from grid_batches import grid_batches
+from some_batches import grid_batches
 
 from full4d_jax.config import load_config
 from full4d_jax.data.encode import resized
