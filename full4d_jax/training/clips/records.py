@@ -11,8 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
-from jaxtyping import Float
-from numpy import ndarray
 
 from full4d_jax.config import Config, ModelConfig
 from full4d_jax.config.codecs import strides_of
@@ -192,13 +190,9 @@ def with_motion(batch: Batch) -> Batch:
     frames = np.asarray(batch.frames)
     clips = frames if frames.dtype == np.uint8 else to_uint8(to_unit(frames))
     carried = np.stack([carried_motion(clip) for clip in clips])
-    true = np.stack([_motion_and_trust(clip) for clip in clips])
+    found = [(motion, trusted[..., None]) for motion, trusted in map(motion_from_first, clips)]
+    true = np.stack([np.concatenate(x, -1, dtype=np.float32) for x in found])
     return batch._replace(motion=jnp.asarray(carried), true_motion=jnp.asarray(true))
-
-
-def _motion_and_trust(clip: ndarray) -> Float[ndarray, "v t h w 3"]:
-    motion, trusted = motion_from_first(clip)
-    return np.concatenate([motion, trusted[..., None]], -1, dtype=np.float32)
 
 
 def _folders(records: tuple[str, ...]) -> tuple[list[str], list[float]]:

@@ -77,11 +77,6 @@ def _gpu_of_row(row: str) -> tuple[str, Gpu]:
 GPUS = dict(_gpu_of_row(row) for row in GPU_TABLE.strip().splitlines())
 
 
-def gpu_of(topology: str) -> Gpu | None:
-    """Return the GPU that a topology names, like h100:8; None for one of TPUs."""
-    return GPUS.get(topology.partition(":")[0].lower())
-
-
 def slice_devices(topology: str, slices: int) -> list[Any]:
     """Return the devices of equal TPU slices, or GPUs of hosts of eight, which need not exist.
 
@@ -92,7 +87,7 @@ def slice_devices(topology: str, slices: int) -> list[Any]:
     Raises:
       InputError: the compiler is missing, or the topology is unknown.
     """
-    gpu = gpu_of(topology)
+    gpu = GPUS.get(topology.partition(":")[0].lower())
     return _tpus(topology, slices) if gpu is None else _gpus(topology, gpu)
 
 
