@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
-from full4d_jax.geometry.moving import moving_pixels
+from full4d_jax.geometry.moving import resting_picture
 from full4d_jax.media import metrics
 from full4d_jax.session.extras import has
 
@@ -93,7 +93,8 @@ def load_distances(*, vgg: bool) -> dict[str, metrics.Distance]:
 
 def moving_region(truth: Frames, world_to_camera: Float[np.ndarray, "v t 4 4"]) -> Mask:
     """Return 1 where the truth in [0, 1] differs from its median, else 0; 0 in views that move."""
-    moving = moving_pixels(np.asarray(truth, np.float32), MOVED_SHARE, over_colours=np.mean)
+    truth = np.asarray(truth, np.float32)
+    moving = np.abs(truth - resting_picture(truth)).mean(-1) > MOVED_SHARE
     change = np.abs(np.asarray(world_to_camera) - world_to_camera[:, :1]).max((1, 2, 3))
     # No number of the pose changes.
     stands_still = change < 1e-4

@@ -5,26 +5,21 @@ colour. How large a difference is motion depends on what the answer is for: call
 of their own, in the unit of their pictures, levels of 255 or shares of the range.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from jaxtyping import Bool, Float, Num
 from numpy import ndarray
 
 
 def moving_pixels(
-    frames: Num[ndarray, "*v t h w 3"],
-    threshold: float,
-    over_colours: Callable[..., ndarray] = np.max,
+    frames: Num[ndarray, "*v t h w 3"], threshold: float
 ) -> Bool[ndarray, "*v t h w"]:
     """Return the pixels that differ from their median over time.
 
     Args:
       frames: pictures of cameras at rest.
       threshold: largest difference of a pixel that rests, in the unit of the frames.
-      over_colours: what reduces the differences of three colours to that of a pixel.
     """
-    return differs(frames, resting_picture(frames), threshold, over_colours)
+    return differs(frames, resting_picture(frames), threshold)
 
 
 def resting_picture(frames: Num[ndarray, "*v t h w 3"]) -> Float[ndarray, "*v 1 h w 3"]:
@@ -34,10 +29,7 @@ def resting_picture(frames: Num[ndarray, "*v t h w 3"]) -> Float[ndarray, "*v 1 
 
 
 def differs(
-    frames: Num[ndarray, "*n h w 3"],
-    resting: Num[ndarray, "*m h w 3"],
-    threshold: float,
-    over_colours: Callable[..., ndarray] = np.max,
+    frames: Num[ndarray, "*n h w 3"], resting: Num[ndarray, "*m h w 3"], threshold: float
 ) -> Bool[ndarray, "*n h w"]:
     """Return the pixels whose difference from a resting picture is above a threshold."""
-    return over_colours(np.abs(frames - resting), axis=-1) > threshold
+    return np.abs(frames - resting).max(-1) > threshold

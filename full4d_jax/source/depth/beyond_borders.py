@@ -196,6 +196,5 @@ def _sample(
     values: Shaped[ndarray, "h w *c"], rows: Beyond, columns: Shaped[ndarray, "h q"], border: int
 ) -> Shaped[ndarray, "h q *c"]:
     """Return values between pixels, and beyond the picture as OpenCV's `border` says."""
-    x = columns.astype(np.float32)
-    y = rows.astype(np.float32)
-    return cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=border)
+    places = columns.astype(np.float32), rows.astype(np.float32)
+    return cv2.remap(values, *places, cv2.INTER_LINEAR, borderMode=border)

@@ -227,12 +227,9 @@ def depth_from_file(path: str | Path, t: int, h: int, w: int) -> Float[np.ndarra
     # The sides of a result are rounded to multiples, see `cameras.sides`.
     off = abs(depth.shape[1] * w - depth.shape[2] * h) / max(*depth.shape[1:], h, w)
     require(off <= rounded_pixels, depth.shape, expected, "crop the depth like the video")
-    is_depth = np.isfinite(depth).all() and (depth >= 0).all()
-    found = "NaN, infinite or negative values"
-    require(is_depth, found, "z > 0, or 0 where unknown", "mend them")
-    known = depth[depth > 0]
-    fits = known.max(initial=1) <= 1 / least_depth and known.min(initial=1) >= least_depth
-    bounds = f"0, or {least_depth:g} to {1 / least_depth:g}"
-    require(fits, "numbers that single precision cannot square", bounds, "use another unit")
+    is_depth = (depth == 0) | ((depth >= least_depth) & (depth <= 1 / least_depth))
+    found = "NaN, infinite or negative values, or beyond single precision"
+    bounds = f"0 where unknown, or z from {least_depth:g} to {1 / least_depth:g}"
+    require(is_depth.all(), found, bounds, "mend them, or use another unit")
     require(depth[0].any(), "no known depth at t = 0", "z > 0 in some pixels", "mend the first map")
     return np.asarray(align_median(jnp.asarray(nearest(depth, h, w))))

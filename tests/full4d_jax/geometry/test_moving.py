@@ -17,5 +17,3 @@ def test_a_pixel_moves_by_its_distance_from_the_middle_of_its_sorted_values(coun
     assert 0.1 < moving.mean() < 0.95
     one_view = moving_pixels(frames[0], 40)
     np.testing.assert_array_equal(one_view, moving[0])
-    in_the_mean = moving_pixels(frames, 40, over_colours=np.mean)
-    np.testing.assert_array_equal(in_the_mean, distance.sum(-1) > 120)
