@@ -123,17 +123,12 @@ def predict_depth(network: DepthNetwork, frames: Film, *, still: bool = True) ->
     one = partial(_log_depth, network.config, network.params)
     is_traced = isinstance(frames, Tracer)
     logs = jax.lax.map(one, frames) if is_traced else jnp.stack([one(frame) for frame in frames])
-    return _consistent_depth(still, frames, logs)
+    return align_median(jnp.exp(stabilise(frames, logs) if still else logs))
 
 
 @partial(jax.jit, static_argnums=0)
 def _log_depth(config: DepthNetConfig, params: Params, frame: Frame) -> Map:
     return log_depth(config, params, frame[None])[0]
-
-
-@partial(jax.jit, static_argnums=0)
-def _consistent_depth(still: bool, frames: Film, logs: Maps) -> Maps:
-    return align_median(jnp.exp(stabilise(frames, logs) if still else logs))
 
 
 @jax.jit

@@ -46,6 +46,10 @@ def set_before(
       world_to_camera: of each frame.
       behind: depth of what a camera at rest never sees at rest, 0 where unknown.
     """
+    # Of disparity: a light on a wall lies so far before the wall.
+    veneer_gap = 0.015
+    # Of 255 levels, from the resting colour.
+    changed_levels = 20
     rests = labels == 0
     result = inverse(depth)
     if camera_moves(world_to_camera):
@@ -55,7 +59,11 @@ def set_before(
         if behind is not None:
             still = np.where(still == 0, inverse(behind), still)
         resting = np.broadcast_to(still, result.shape)
-        result = np.where(rests, _with_veneer(resting, frames, rests), result)
+        # What rests but has another colour than usual lies a little nearer.
+        unseen = np.broadcast_to(~rests[..., None], frames.shape)
+        usual = np.ma.median(np.ma.masked_array(frames, unseen), axis=0).filled(0)
+        changed = differs(frames, usual, changed_levels)
+        result = np.where(rests, resting * np.where(changed, 1 + veneer_gap, 1.0), result)
     for subject in range(1, int(labels.max()) + 1):
         result = _bring_forward(result, resting, labels == subject)
     return inverse(result).astype(np.float32)
@@ -95,18 +103,6 @@ def resting_disparity_along(depth: Maps, rests: Masks, lens: Lens, world_to_came
         inside = (w > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
         np.maximum.at(result[time], (row[inside], column[inside]), 1 / z[inside])
     return result
-
-
-def _with_veneer(resting: Maps, frames: Pictures, rests: Masks) -> Maps:
-    """Return the resting disparity, a little nearer where the colour is not the resting one."""
-    # Of disparity: a light on a wall lies so far before the wall.
-    veneer_gap = 0.015
-    # Of 255 levels, from the resting colour.
-    changed_levels = 20
-    colours = np.ma.masked_array(frames, np.broadcast_to(~rests[..., None], frames.shape))
-    usual = np.ma.median(colours, axis=0).filled(0)
-    changed = differs(frames, usual, changed_levels)
-    return resting * np.where(changed, 1 + veneer_gap, 1.0)
 
 
 def _bring_forward(disparity: Maps, resting: Maps, subject: Masks) -> Maps:

@@ -188,40 +188,36 @@ def _steady_feet(feet: dict[int, Foot]) -> dict[int, Foot]:
 
 def _body(disparity: Map, mask: Mask, foot: Foot, lens: Lens, up: Direction) -> Map:
     """Return the disparity of an upright body, for its pixels."""
+    # Of the height: how far relief is low-passed.
+    smoothed_share = 0.04
+    # Of the body's width: how far relief may leave the plane.
+    thickness_share = 0.25
     # Horizontal, along the view.
     across = np.array([0.0, 0.0, 1.0]) - np.array(up) * up[2]
     y, x = np.mgrid[: mask.shape[0], : mask.shape[1]]
     rays = np.stack([(x - lens[0, 2]) / lens[0, 0], (y - lens[1, 2]) / lens[1, 1], 1 + 0 * x], -1)
     at_foot = rays[foot.y, int(foot.x)] @ across
     plane = foot.disparity * (rays @ across) / at_foot
-    return plane * np.exp(_relief(disparity, mask, float(lens[0, 0])))
-
-
-def _relief(disparity: Map, mask: Mask, focal: float) -> Map:
-    """Return how much nearer, as a logarithm, parts of a body are than its upright plane."""
-    # Of the height: how far relief is low-passed.
-    smoothed_share = 0.04
-    # Of the body's width: how far relief may leave the plane.
-    thickness_share = 0.25
-    width, height = (int(mask.any(axis).sum()) for axis in (0, 1))
     inner = (cv2.erode(as_bytes(mask), SMEARED) > 0) & (disparity > 0)
-    relief = np.zeros(mask.shape)
     if inner.sum() < FEWEST_PIXELS:
-        return relief
-    v, _ = np.nonzero(inner)
+        return plane
+    # Relief is how much nearer, as a logarithm, parts of a body are than a line along it.
+    width, height = (int(mask.any(axis).sum()) for axis in (0, 1))
+    rows = np.nonzero(inner)[0]
     logs = np.log(disparity[inner])
-    system = np.stack([np.ones(len(v)), (v - v.mean()) / height], 1)
+    system = np.stack([np.ones(len(rows)), (rows - rows.mean()) / height], 1)
     line = np.array([np.median(logs), 0.0])
     # Absolute errors: a head that is at the wall's depth does not lean it.
     for _ in range(FIT_ROUNDS):
         weight = 1 / np.maximum(np.abs(system @ line - logs), MAX_BODY_RELIEF / 4)
         line = _weighted_fit(system, logs, weight, np.full(2, 1e-9))
-    bound = min(MAX_BODY_RELIEF, thickness_share * width / focal)
+    bound = min(MAX_BODY_RELIEF, thickness_share * width / lens[0, 0])
     bounded = np.clip(logs - system @ line, -bound, bound)
     # What is cut off may lean; the rest must not.
     bounded -= system @ np.linalg.lstsq(system, bounded, rcond=None)[0]
+    relief = np.zeros(mask.shape)
     relief[inner] = bounded
-    return _blur(relief, inner, max(1.0, smoothed_share * height))
+    return plane * np.exp(_blur(relief, inner, max(1.0, smoothed_share * height)))
 
 
 def _blur(values: Map, known: Mask, sigma: float) -> Map:
