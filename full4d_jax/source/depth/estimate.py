@@ -120,15 +120,15 @@ def predict_depth(network: DepthNetwork, frames: Film, *, still: bool = True) ->
     frames = jnp.asarray(frames)
     # One frame at a time: the maps of many do not fit the memory, and one program, which takes
     # long to compile, does for clips of any length. Within another program it is a loop.
-    one = partial(_log_depth, network.config, network.params)
+    one = partial(_log_depth, network)
     is_traced = isinstance(frames, Tracer)
     logs = jax.lax.map(one, frames) if is_traced else jnp.stack([one(frame) for frame in frames])
     return align_median(jnp.exp(stabilise(frames, logs) if still else logs))
 
 
-@partial(jax.jit, static_argnums=0)
-def _log_depth(config: DepthNetConfig, params: Params, frame: Frame) -> Map:
-    return log_depth(config, params, frame[None])[0]
+@jax.jit
+def _log_depth(network: DepthNetwork, frame: Frame) -> Map:
+    return log_depth(network.config, network.params, frame[None])[0]
 
 
 @jax.jit
