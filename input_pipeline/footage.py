@@ -52,9 +52,7 @@ def picture_named(place: Path) -> Path:
 
 def listed(folder: Path, endings: set[str]) -> list[Path]:
     """Return the folder's files with these endings in natural order; none if there is no folder."""
-    if not folder.is_dir():
-        return []
-    files = [f for f in folder.iterdir() if f.suffix.lower() in endings and f.name[0] != "."]
+    files = [file for file in folder.glob("[!.]*") if file.suffix.lower() in endings]
     return sorted(files, key=natural)
 
 
@@ -72,10 +70,9 @@ def training_clips(folder: str | Path) -> list[Path]:
 def footage(folder: Path) -> dict[str, tuple[Path, ...]]:
     """Return each camera's footage: videos by name, else subfolders of pictures."""
     films = {file.stem: (file,) for file in listed(folder, VIDEOS)}
-    if films or not folder.is_dir():
-        return films
-    inside = sorted((f for f in folder.iterdir() if f.is_dir()), key=natural)
-    return {f.name: tuple(pictures) for f in inside if (pictures := listed(f, PICTURES))}
+    inside = sorted(folder.glob("*"), key=natural)
+    pictures = {place.name: tuple(listed(place, PICTURES)) for place in inside}
+    return films or {name: files for name, files in pictures.items() if files}
 
 
 def find_footage(path: Path, folders: Sequence[str]) -> dict[str, tuple[Path, ...]]:

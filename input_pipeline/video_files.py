@@ -174,14 +174,9 @@ def first_frame(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
       ValueError: naming the file if it cannot be decoded.
     """
-    with _readable(path) as container:
-        stream = decoded_stream(container, path)
-        for shown in _frames_from(container, stream, 0.0):
-            if shown.time < 0:
-                continue
-            if shown.frame is None:
-                raise ValueError(f"{path}: found a damaged first frame, expected a whole one")
-            return _upright(shown.frame, stream, VideoReformatter())
+    with _readable(path):
+        for frame in decode_frames(path, threads=1):
+            return frame.picture
     raise ValueError(f"{path}: found no frames, expected a video")
 
 

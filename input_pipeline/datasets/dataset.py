@@ -45,7 +45,6 @@ from input_pipeline.datasets.shards import (
     intact,
     plan_id,
     plan_shards,
-    workers,
     write_shard,
 )
 from input_pipeline.opening import check_field, read_regular
@@ -131,12 +130,10 @@ def write_dataset(
     missing = [shard for shard in part_shards if not intact(folder, shard)]
     todo = [clip for shard in missing for clip in shard.clips]
     done = sum(len(shard.clips) for shard in part_shards) - len(todo)
-    with workers(clips, jobs, threads) as pool:
-        pairs = ((clip, scene_ids[clip]) for clip in todo)
-        records = encoded_records(clips, pairs, pool, max(jobs, threads))
-        stream = _counted(records, done, report)
-        for shard in missing:
-            write_shard(folder, shard, stream, mark)
+    pairs = ((clip, scene_ids[clip]) for clip in todo)
+    stream = _counted(encoded_records(clips, pairs, jobs, threads), done, report)
+    for shard in missing:
+        write_shard(folder, shard, stream, mark)
     # The program that writes the last missing file of all parts finishes the data set.
     entries = {shard.file: entry for shard in plan if (entry := finished(folder, shard))}
     missing_files = len(plan) - len(entries)

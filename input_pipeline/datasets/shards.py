@@ -14,7 +14,6 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import accumulate, islice
 from pathlib import Path
@@ -128,41 +127,31 @@ def encode_example(clips: ClipSource, index: int, scene_id: str) -> tuple[bytes,
         return to_bytes(example), facts(example)
 
 
-def workers(
-    clips: ClipSource, jobs: int, threads: int = 1
-) -> AbstractContextManager[Executor | None]:
-    """Start processes that have the clips, or threads; None for one job in one thread."""
-    if threads > 1:
-        return ThreadPoolExecutor(threads)
-    if jobs == 1:
-        return nullcontext()
-    # `fork` would copy locks of threads, jax's for example.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, context, _set_clips, (clips,))
-
-
 def encoded_records(
-    clips: ClipSource, pairs: Iterable[tuple[int, str]], pool: Executor | None, jobs: int
+    clips: ClipSource, pairs: Iterable[tuple[int, str]], jobs: int, threads: int
 ) -> Iterator[tuple[bytes, Facts]]:
-    """Yield `encode_example` of the wanted clips in order; 2 * jobs of them are in memory.
+    """Yield `encode_example` of the wanted clips in order; two for each worker are in memory.
 
     Args:
-      clips: what the pool was started with.
+      clips: all of them.
       pairs: numbers and scenes of the wanted clips.
-      pool: what `workers` returned.
-      jobs: its processes or threads.
+      jobs: processes that have the clips.
+      threads: of this process, that make records instead where there are several.
     """
-    if pool is None:
-        for index, scene_id in pairs:
-            yield encode_example(clips, index, scene_id)
-        return
-    threaded = isinstance(pool, ThreadPoolExecutor)
-    encode = partial(encode_example, clips) if threaded else _encode_here
+    pool: Executor = ThreadPoolExecutor(threads)
+    encode = partial(encode_example, clips)
+    if jobs > 1 and threads == 1:
+        # `fork` would copy locks of threads, jax's for example.
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(jobs, context, _set_clips, (clips,))
+        encode = _encode_here
     pairs = iter(pairs)
-    waiting = deque(pool.submit(encode, *pair) for pair in islice(pairs, 2 * jobs))
-    while waiting:
-        yield waiting.popleft().result()
-        waiting.extend(pool.submit(encode, *pair) for pair in islice(pairs, 1))
+    with pool:
+        first = islice(pairs, 2 * max(jobs, threads))
+        waiting = deque(pool.submit(encode, *pair) for pair in first)
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(encode, *pair) for pair in islice(pairs, 1))
 
 
 # The clips of a worker process.
