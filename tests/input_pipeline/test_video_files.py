@@ -17,8 +17,10 @@ from input_pipeline.video_files import (
     frame_times,
     open_video,
     read_frames,
+    timeline,
 )
 
+END = 2.0  # seconds of real films that are looked at
 VARIABLE = [0, 4, 8, 30, 31, 60, 100, 104, 130, 140]
 
 
@@ -74,13 +76,6 @@ def test_names_that_look_like_addresses_are_files(tmp_path, write_film, monkeypa
     assert len(frame_times(Path(name))) == 3
 
 
-def test_lists_of_other_files_are_no_films(tmp_path, write_film):
-    write_film(tmp_path / "a.mp4", [0, 4, 8])
-    (tmp_path / "list.mp4").write_text("#EXTM3U\na.mp4\n")
-    with pytest.raises(ValueError, match=r"list\.mp4"):
-        first_frame(tmp_path / "list.mp4")
-
-
 @pytest.mark.parametrize("shape", [(1000, 1), (1, 9)])
 def test_pixels_of_a_shape_that_no_camera_has_are_refused(tmp_path, shape):
     path = tmp_path / "a.mp4"
@@ -97,3 +92,42 @@ def test_pixels_of_a_shape_that_no_camera_has_are_refused(tmp_path, shape):
         first_frame(path)
     with open_video(path):
         pass  # what it says of itself may be looked at
+
+
+def pictures(path):
+    """The frames up to `END`, by their times."""
+    frames = {}
+    for frame in decode_frames(path):
+        if frame.time > END:
+            break
+        frames[frame.time] = frame.picture.astype(int)
+    return frames
+
+
+def test_whole_films_have_no_damage(shared_data):
+    films = sorted((shared_data / "data/real_videos").glob("*.mp4"))[::4]
+    for film in films:
+        shown = timeline(film, 0.0, END, 1)
+        assert not shown.damaged.any(), film
+        assert shown.end == ""
+        assert set(pictures(film)) <= set(shown.times)
+
+
+def test_said_damage_covers_what_differs(tmp_path, shared_data):
+    whole = shared_data / "data/real_videos/intel_asl_gestures_help.mp4"
+    with av.open(str(whole)) as container:
+        packets = [p for p in container.demux(container.streams.video[0]) if p.size > 1500]
+    packet = packets[0]
+    assert packet.pos is not None
+    middle = packet.pos + packet.size // 2
+    damaged = bytearray(whole.read_bytes())
+    damaged[middle : middle + 200] = np.random.default_rng(0).bytes(200)
+    path = tmp_path / "a.mp4"
+    path.write_bytes(damaged)
+    shown = timeline(path, 0.0, END, 1)
+    sound = shown.times[~shown.damaged]
+    before = pictures(whole)
+    after = pictures(path)
+    assert shown.damaged.any()
+    for time in sound[sound <= END]:
+        assert np.abs(after[time] - before[time]).mean() < 1

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from full4d_jax.grid import Grid, all_real, grid_arrays
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import open_folder
 from full4d_jax.session.stages import Stages
@@ -60,12 +59,6 @@ def test_a_damaged_stage_is_made_again(tmp_path, size):
     assert kitchen.made == ["first", "second", "second"]
 
 
-def black() -> dict[str, np.ndarray]:
-    """Two black views of one instant, as arrays."""
-    frames = np.zeros((2, 1, 4, 4, 3), np.uint8)
-    return grid_arrays(Grid(frames=frames, origin=all_real(frames), times=np.zeros(1)))
-
-
 def test_unwritable_folders_are_refused(tmp_path):
     assert list(open_folder(tmp_path / "new" / "deep").iterdir()) == []
     (tmp_path / "file").write_text("kept")
@@ -86,18 +79,3 @@ def test_a_stage_that_holds_something_else_is_made_again(tmp_path):
     np.testing.assert_array_equal(again["frames"], made["frames"])
     assert "array frames: found float64 (3,), expected uint8 (v=3 t h w 3)" in told[0]
     assert told[0].endswith("it is made again")
-
-
-@pytest.mark.parametrize(
-    ("edit", "message"),
-    [
-        ({"before": np.array('{"source": 1}')}, "before, source: found 1, expected a text"),
-        ({"seconds": np.array("long")}, "array seconds: found <U4 ()"),
-    ],
-)
-def test_marks_edited_by_hand_are_refused(tmp_path, edit, message):
-    Stages(tmp_path, say=lambda line: None).run("grid", {}, black)
-    np.savez(tmp_path / "grid.npz", **dict(np.load(tmp_path / "grid.npz")) | edit)
-    with pytest.raises(InputError) as error:
-        Stages(tmp_path).finished("grid")
-    assert message in str(error.value)
