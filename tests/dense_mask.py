@@ -28,3 +28,13 @@ def oracle(
     weights = jax.nn.softmax(jnp.where(pairs, logits, -jnp.inf), -1)
     out = jnp.einsum("bknm,bkmd->bknd", weights.astype(v.dtype), flat[2])
     return rearrange(out, "b k (v t s) d -> b v t s k d", v=views, t=frames)
+
+
+def with_gradients(attend):
+    """The values of a function of q, k and v, and the gradients that a cotangent pulls back."""
+
+    def both(q, k, v, cotangent):
+        out, pull = jax.vjp(attend, q, k, v)
+        return out, *pull(cotangent)
+
+    return both

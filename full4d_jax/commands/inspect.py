@@ -121,7 +121,7 @@ def _inspect_asking(
     """
     from jax.sharding import Mesh
 
-    from full4d_jax.models.grid_mesh import check_taken, grid_mesh
+    from full4d_jax.models.grid_mesh import grid_mesh
     from full4d_jax.models.sharding import make_mesh
     from full4d_jax.scene import dry_run
     from full4d_jax.scene.fit_settings import FitKind, memory_note, sized
@@ -134,8 +134,6 @@ def _inspect_asking(
         chips = slice_devices(topology, 1)
         mesh = grid_mesh(config.mesh, chips) or make_mesh(MeshConfig(data=1), chips[:1])
     else:
-        if devices:
-            check_taken(config.mesh, devices)
         mesh = inspection.planned_mesh(replace(config.mesh, data=config.mesh.data or 1), devices)
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
     # What stands before compiling: weights and work, by formula.

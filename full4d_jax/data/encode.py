@@ -22,6 +22,7 @@ from jaxtyping import Array, Float16, Float32, Int, PRNGKeyArray, UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, check_config
+from full4d_jax.config.codecs import strides_of
 from full4d_jax.data.build import build_dataset
 from full4d_jax.data.clip_page import preview
 from full4d_jax.data.options import Writing
@@ -30,7 +31,7 @@ from full4d_jax.generation.depth_jitter import draw_depth, draw_shares
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.models.codecs.codec import codec_id, codec_weights, make_codec
 from full4d_jax.models.conditions import reads_filled
-from full4d_jax.models.local_devices import OnLocalDevices
+from full4d_jax.models.sharded_map import OnLocalDevices
 from full4d_jax.models.wan.text import prompt_encoder
 from full4d_jax.session.buckets import shown
 from full4d_jax.session.errors import InputError, input_errors, require_file
@@ -156,7 +157,8 @@ class EncodedClips:
         self.projector = None
         if data.projections:
             self.projector = OnLocalDevices(partial(encode_projection, config), weights)
-        self.is_cut = bool(data.projections) or make_codec(config.model).frame_stride > 1
+        strides = strides_of(config.model.codec, config.model.codec_stride)
+        self.is_cut = bool(data.projections) or strides.frames > 1
         self.span = span = (data.frames - 1) * data.strides[0] + 1
         self.cuts: list[tuple[int, np.ndarray]] = []
         self.left_out = 0

@@ -8,6 +8,7 @@
 The six modulation vectors are a shared projection of the flow time plus a table of the block.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,15 +18,19 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.attention.fused import full_attention, fused_attention
+from full4d_jax.models.attention.fused import (
+    attention_on_mesh,
+    cross_attention_on_mesh,
+    fused_attention,
+)
 from full4d_jax.models.attention.mask import SAVED, Pattern, Tokens
-from full4d_jax.models.attention.on_mesh import attention_on_mesh, cross_attention_on_mesh
 from full4d_jax.models.attention.prope import Transforms, prope
 from full4d_jax.models.attention.rope import rotate
 from full4d_jax.models.linear import PRODUCT, linear
-from full4d_jax.models.tokens import Moments
+from full4d_jax.models.tokens import CAMERA_CHANNELS, Moments
 
-CAMERA_CHANNELS = 16  # R and t relative to the source camera, fx fy cx cy
+Features = Float[Array, "b n d"]
+Heads = Float[Array, "*b k c"]
 
 
 class BlockInputs(NamedTuple):
@@ -34,7 +39,7 @@ class BlockInputs(NamedTuple):
     Attributes:
       modulation: shared projection (6 d) of the flow time.
       angles: rotary angles.
-      cameras: camera of each token, see `embeddings.camera_vectors`.
+      cameras: camera of each token, see `tokens.camera_vectors`.
       text: embedded text for the cross-attention; None without it.
       pattern: which tokens read which.
       transforms: cameras that act inside attention; None without prope.
@@ -45,7 +50,7 @@ class BlockInputs(NamedTuple):
     cameras: Float[Array, "b n 16"]
     text: Float[Array, "b m d"] | None
     pattern: Pattern
-    transforms: Transforms | None = None
+    transforms: Transforms | None
 
 
 def layer_norm(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
@@ -55,7 +60,7 @@ def layer_norm(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
     return (y * jax.lax.rsqrt((y * y).mean(-1, keepdims=True) + 1e-6)).astype(x.dtype)
 
 
-def norm_of_heads(norm: nnx.RMSNorm, x: Float[Array, "*b k c"]) -> Float[Array, "*b k c"]:
+def norm_of_heads(norm: nnx.RMSNorm, x: Heads) -> Heads:
     """Normalise all channels of all heads together, in float32."""
     y = x.astype(jnp.float32)
     square = (y * y).mean((-2, -1), keepdims=True)
@@ -93,13 +98,11 @@ class Projections(nnx.Module):
         )
         self.query_norm, self.key_norm = (nnx.RMSNorm(d, epsilon=1e-6, rngs=rngs) for _ in range(2))
 
-    def queries(self, x: Float[Array, "*b d"]) -> Float[Array, "*b k c"]:
+    def queries(self, x: Float[Array, "*b d"]) -> Heads:
         """Return normalised queries in heads."""
         return norm_of_heads(self.query_norm, self.query.in_heads(x, self.heads))
 
-    def keys_values(
-        self, x: Float[Array, "*b d"]
-    ) -> tuple[Float[Array, "*b k c"], Float[Array, "*b k c"]]:
+    def keys_values(self, x: Float[Array, "*b d"]) -> tuple[Heads, Heads]:
         """Return normalised keys, and values, in heads."""
         keys = norm_of_heads(self.key_norm, self.key.in_heads(x, self.heads))
         return keys, self.value.in_heads(x, self.heads)
@@ -125,7 +128,7 @@ class Block(nnx.Module):
         self.ffn_in = linear(d, config.ffn, rngs, lora_rank=config.lora_rank)
         self.ffn_out = linear(config.ffn, d, rngs, lora_rank=config.lora_rank)
 
-    def __call__(self, x: Float[Array, "b n d"], inputs: BlockInputs) -> Float[Array, "b n d"]:
+    def __call__(self, x: Features, inputs: BlockInputs) -> Features:
         """Apply the layer."""
         m = (inputs.modulation.rows + self.modulation[...][None, None]).astype(x.dtype)
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (
@@ -141,27 +144,19 @@ class Block(nnx.Module):
         h = materialize_on_tpu(self.ffn_in(h))
         return x + gate_2 * self.ffn_out(jax.nn.gelu(h, approximate=True))
 
-    def self_attention(
-        self, h: Float[Array, "b n d"], inputs: BlockInputs
-    ) -> Float[Array, "b n d"]:
+    def self_attention(self, h: Features, inputs: BlockInputs) -> Features:
         """Attend between the frames of the grid."""
         q = self.attention.queries(h)
         k, v = self.attention.keys_values(h)
         q = rotate(q, inputs.angles)
         k = rotate(k, inputs.angles)
         pattern = inputs.pattern
-
-        def attend(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
-            if pattern.mask is None:
-                return full_attention(q, k, v, rows_by_cudnn=self.rows_by_cudnn)
-            return fused_attention(
-                q,
-                k,
-                v,
-                cross_half=pattern.cross_half,
-                mask=pattern.mask,
-                rows_by_cudnn=self.rows_by_cudnn,
-            )
+        attend = functools.partial(
+            fused_attention,
+            cross_half=pattern.cross_half,
+            mask=pattern.mask,
+            rows_by_cudnn=self.rows_by_cudnn,
+        )
 
         def through_cameras(q: Tokens, k: Tokens, v: Tokens, cameras: Transforms | None) -> Tokens:
             return attend(q, k, v) if cameras is None else prope(attend, q, k, v, cameras)
@@ -170,9 +165,7 @@ class Block(nnx.Module):
         out = self.attention.out(out.reshape(h.shape))
         return self.projector(out) if hasattr(self, "projector") else out
 
-    def cross_attention(
-        self, h: Float[Array, "b n d"], text: Float[Array, "b m d"]
-    ) -> Float[Array, "b n d"]:
+    def cross_attention(self, h: Features, text: Float[Array, "b m d"]) -> Features:
         """Attend from every token to the text."""
         q = self.text_attention.queries(h)
         k, v = self.text_attention.keys_values(text)

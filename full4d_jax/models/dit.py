@@ -18,7 +18,6 @@ nearest real frame (`flow`). With `config.moves_base` that frame is moved first,
 first row's of the same instant, by the motion in the conditions and what the network adds to it.
 """
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -31,7 +30,7 @@ from full4d_jax import flow
 from full4d_jax.config import ModelConfig
 from full4d_jax.flow import Latents, Times
 from full4d_jax.models.conditions import Conditions
-from full4d_jax.models.functional import Params, bound, draw_params
+from full4d_jax.models.functional import Params, bound, draw_params, structure
 from full4d_jax.models.linear import product_type
 from full4d_jax.models.network import MOTION_UNIT_PIXELS, MultiViewDiT
 from full4d_jax.models.two_streams import SequentialDiT, TwoStreamDiT
@@ -64,10 +63,9 @@ def init_params(config: ModelConfig, key: PRNGKeyArray) -> Params:
     return draw_params(network, config, key)
 
 
-@functools.cache
 def abstract_params(config: ModelConfig) -> Params:
     """Return the shapes of the parameters, float32, without allocating them."""
-    return jax.eval_shape(functools.partial(init_params, config), jax.random.key(0))
+    return structure(network, config)[1]
 
 
 def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
@@ -94,48 +92,51 @@ def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
         model = bound(network, config, params)
         first = conditions.base.shape[1] - latents.shape[1]
         base = conditions.base[:, first:]
-        mask = conditions.mask[:, first:, ..., None]
-        if conditions.real is None:
-            return predict(model, latents, tau, conditions, base, mask)
-        # Real frames enter clean, and do not move.
-        is_real = conditions.real[:, first:, :, None, None, None]
-        latents = jnp.where(is_real, base[:, :, : latents.shape[2]], latents)
-        answer = predict(model, latents, tau, conditions, base, mask)
+        is_real = None
+        if conditions.real is not None:
+            # Real frames enter clean, and do not move.
+            is_real = conditions.real[:, first:, :, None, None, None]
+            latents = jnp.where(is_real, base[:, :, : latents.shape[2]], latents)
+        if config.prediction == "velocity":
+            answer = Predicted(model(latents, tau, conditions), None)
+        else:
+            sigma = deviation(conditions.mask[:, first:, ..., None])
+            answer = _from_residual(model, latents, tau, conditions, base, sigma)
+        if is_real is None:
+            return answer
         return answer._replace(velocity=jnp.where(is_real, 0.0, answer.velocity))
 
-    def predict(
-        model: MultiViewDiT,
-        latents: Latents,
-        tau: Times,
-        conditions: Conditions,
-        base: Float[Array, "b v _t h w c"],  # no frames without a projection
-        mask: Float[Array, "b v _t h w 1"],
-    ) -> Predicted:
-        if config.prediction == "velocity":
-            return Predicted(model(latents, tau, conditions), None)
-        sigma = deviation(mask)
-        taus = tau
-        if conditions.real is not None:  # at flow time 0
-            by_frame = tau.reshape(tau.shape + (1,) * (3 - tau.ndim))
-            taus = jnp.where(conditions.real, 0.0, by_frame)
-        if not config.moves_base:
-            normalised = flow.normalise_residual(latents, taus, base, sigma)
-            residual = model(normalised, tau, conditions)
-            velocity = flow.velocity_from_residual(residual, latents, taus, base, sigma)
-            return Predicted(velocity, None)
+    return apply
+
+
+def _from_residual(
+    model: MultiViewDiT,
+    latents: Latents,
+    tau: Times,
+    conditions: Conditions,
+    base: Latents,
+    sigma: Float[Array, "b v t h w 1"],
+) -> Predicted:
+    """Return the velocity of a network whose output is a residual of a first guess."""
+    taus = tau
+    if conditions.real is not None:
+        taus = jnp.where(conditions.real, 0.0, flow.bcast(tau, conditions.real))
+    moves_base = model.config.moves_base
+    guess = base
+    row = base if conditions.row is None else conditions.row
+    if moves_base:
         known = conditions.motion
         known = jnp.zeros((*base.shape[:-1], MOTION_CHANNELS)) if known is None else known
-        row = base if conditions.row is None else conditions.row
-        first_guess = mixture(base, row, known).picture
-        normalised = flow.normalise_residual(latents, taus, first_guess, sigma)
-        answer = model(normalised, tau, conditions._replace(motion=known, row=row))
-        residual, motion = jnp.split(answer, [base.shape[-1]], -1)
+        guess = mixture(base, row, known).picture
+        conditions = conditions._replace(motion=known, row=row)
+    residual = model(flow.normalise_residual(latents, taus, guess, sigma), tau, conditions)
+    motion = None
+    if moves_base:
+        residual, motion = jnp.split(residual, [base.shape[-1]], -1)
         motion = MOTION_UNIT_PIXELS * motion
-        better = mixture(base, row, motion).picture
-        velocity = flow.velocity_from_residual(residual, latents, taus, better, sigma)
-        return Predicted(velocity, motion[..., :2])
-
-    return apply
+        guess = mixture(base, row, motion).picture
+        motion = motion[..., :2]
+    return Predicted(flow.velocity_from_residual(residual, latents, taus, guess, sigma), motion)
 
 
 def deviation(

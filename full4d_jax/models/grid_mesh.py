@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import jax
-from jax.sharding import AbstractMesh, AxisType, Mesh
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.typing import DTypeLike
 
 from full4d_jax.config import (
@@ -21,12 +21,10 @@ from full4d_jax.config import (
     MeshConfig,
     ModelConfig,
     TrainingConfig,
-    to_dict,
 )
 from full4d_jax.models.dit import abstract_params
 from full4d_jax.models.linear import product_type
-from full4d_jax.models.sharding import AXES, check_mesh, make_mesh, tree_shardings
-from full4d_jax.session.errors import InputError
+from full4d_jax.models.sharding import AXES, check_mesh, make_mesh, spec, with_axes
 
 AnyMesh = Mesh | AbstractMesh
 
@@ -48,21 +46,8 @@ def grid_mesh(sizes: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh |
     devices = jax.devices() if devices is None else devices
     if len(devices) == 1 or taken == 1:
         return None
-    check_taken(sizes, len(devices))
     alone = len({device.process_index for device in devices}) == 1
     return make_mesh(replace(sizes, data=sizes.data or int(alone)), devices)
-
-
-def check_taken(sizes: MeshConfig, devices: int) -> None:
-    """Check that the mesh of one grid takes no more than so many devices.
-
-    Raises:
-      InputError: it takes more.
-    """
-    if sizes.fsdp * sizes.view * sizes.time * sizes.tensor > devices:
-        words = f"fsdp, view, time and tensor whose product is at most the {devices} devices"
-        do = "give smaller ones, e.g. --mesh.fsdp 1"
-        raise InputError("config", "mesh", to_dict(sizes), words, do)
 
 
 def around(mesh: AnyMesh | None) -> AbstractContextManager[Any]:
@@ -81,7 +66,8 @@ def around_devices(mesh: Mesh) -> Mesh:
 def _of_one_grid(mesh: AnyMesh) -> tuple[Any, Any, Any]:
     """Return sizes, names and types of the axes around one grid."""
     copies = mesh.shape["data"] * mesh.shape["fsdp"]
-    names = ("copies", *AXES)  # no array has an axis of copies
+    # No array has an axis of copies.
+    names = ("copies", *AXES)
     sizes = (copies, 1, 1, *(mesh.shape[name] for name in AXES[2:]))
     return sizes, names, (AxisType.Auto,) * len(names)
 
@@ -107,11 +93,10 @@ def parameter_shapes(
       mesh: over which they are sharded; None is one device.
       kind: their type; by default that in which the network computes.
     """
-    shapes = abstract_params(model)
     kind = product_type(model) if kind is None else kind
-    if mesh is None:
-        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, kind), shapes)
-    cut = tree_shardings(mesh, shapes, model.width)
-    return jax.tree.map(
-        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, kind, sharding=sharding), shapes, cut
-    )
+
+    def one(x: jax.ShapeDtypeStruct, axes: Sequence[str | None]) -> jax.ShapeDtypeStruct:
+        sharding = None if mesh is None else NamedSharding(mesh, spec(*axes))
+        return jax.ShapeDtypeStruct(x.shape, kind, sharding=sharding)
+
+    return with_axes(one, abstract_params(model), model.width)

@@ -8,8 +8,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from full4d_jax.config import ModelConfig
+from full4d_jax.models.sharding import mesh_around
 
-PRODUCT = "product"  # names the products of linear layers, which the backward pass may keep
+# Names the products of linear layers, which the backward pass may keep.
+PRODUCT = "product"
 
 
 class Linear(nnx.Linear):
@@ -51,8 +53,7 @@ class Linear(nnx.Linear):
 
 def _one_axis(x: Float[Array, "*b i"]) -> Float[Array, "*n i"]:
     """Flatten the axes before the last one, but not in a mesh."""
-    on_mesh = not jax.sharding.get_abstract_mesh().empty
-    return x if on_mesh else x.reshape(-1, x.shape[-1])
+    return x if mesh_around() else x.reshape(-1, x.shape[-1])
 
 
 def linear(

@@ -16,30 +16,39 @@ from jaxtyping import Array, Bool, Float
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.config.codecs import strides_of
+from full4d_jax.config.masks import PAPER
 from full4d_jax.flow import Latents, Times
 from full4d_jax.models.attention.mask import Pattern
-from full4d_jax.models.attention.prope import projective_transforms, second_half
+from full4d_jax.models.attention.prope import projective_transforms
 from full4d_jax.models.attention.rope import rotary_angles
 from full4d_jax.models.block import Block, BlockInputs, layer_norm, rematerialised
 from full4d_jax.models.conditions import Conditions
-from full4d_jax.models.embeddings import (
+from full4d_jax.models.linear import linear
+from full4d_jax.models.sharding import constrain, gather_layer
+from full4d_jax.models.tokens import (
     TIME_CHANNELS,
+    Axis,
+    TokenGrid,
     camera_vectors,
+    flatten,
     flow_times,
     from_patches,
+    moments_along,
+    on_tokens,
     plucker_rays,
     sinusoids,
     to_patches,
+    videos,
 )
-from full4d_jax.models.linear import linear
-from full4d_jax.models.sharding import constrain, gather_layer
-from full4d_jax.models.tokens import Axis, TokenGrid, flatten, moments_along, on_tokens, videos
 from full4d_jax.models.warp import MOTION_CHANNELS, mixture
 
 Tokens = Float[Array, "b n d"]
-Maps = Float[Array, "b v t h w i"]  # at latent resolution
-State = TypeVar("State")  # a stream of tokens, or several
-MOTION_UNIT_PIXELS = 4.0  # pixels (and logits), unit of motion in and out of the network
+# At latent resolution.
+Maps = Float[Array, "b v t h w i"]
+# A stream of tokens, or several.
+State = TypeVar("State")
+# Pixels (and logits), unit of motion in and out of the network.
+MOTION_UNIT_PIXELS = 4.0
 
 
 class GridInputs(NamedTuple):
@@ -84,7 +93,8 @@ class MultiViewDiT(nnx.Module):
         area = config.patch**2
         channels = strides_of(config.codec, config.codec_stride).channels
         inputs = {
-            "channels": 3 * channels + 2,  # noisy latents, two guides, mask, disparity
+            # Noisy latents, two guides, mask, disparity.
+            "channels": 3 * channels + 2,
             "frames": channels,
             "none": channels if config.prediction == "velocity" else 2 * channels + 1,
         }[config.projection]
@@ -94,7 +104,8 @@ class MultiViewDiT(nnx.Module):
         elif config.projection == "frames":
             self.mask_embedding = linear(1, d, rngs, zero=True)
         else:
-            self.context = nnx.Param(jnp.zeros((2, d)))  # of freeze-time and fixed-view videos
+            # Of freeze-time and fixed-view videos.
+            self.context = nnx.Param(jnp.zeros((2, d)))
         if config.moves_base:
             moving = MOTION_CHANNELS + channels
             self.motion_embedding = linear(moving * area, d, rngs, zero=True)
@@ -110,7 +121,8 @@ class MultiViewDiT(nnx.Module):
         self.head_modulation = nnx.Param(jnp.zeros((2, d)))
         if config.refiner:
             self.head = linear(d, config.refiner * area, rngs)
-            more = channels + 1 if config.moves_base else 0  # what the row adds, and its share
+            # What the row adds, and its share.
+            more = channels + 1 if config.moves_base else 0
             self.refiner = Refiner(inputs + more, config.refiner, channels, rngs)
             if config.moves_base:
                 self.mover_head = linear(d, config.refiner * area, rngs)
@@ -195,9 +207,8 @@ class MultiViewDiT(nnx.Module):
             patches = seen.grid.unflatten(constrain(x.astype(jnp.float32), "samples", None, None))
             return from_patches(patches[:, -views:, :frames], rows, self.config.patch)
 
-        if not self.config.moves_base:
-            return maps(self.head(x))
-        return jnp.concatenate([maps(self.head(x)), maps(self.mover_head(x))], -1)
+        heads = [self.head, self.mover_head] if self.config.moves_base else [self.head]
+        return jnp.concatenate([maps(head(x)) for head in heads], -1)
 
     def inputs_along(self, axis: Axis, seen: GridInputs) -> BlockInputs:
         """Return what the blocks read besides tokens: of the grid, or of its videos on one axis."""
@@ -213,28 +224,34 @@ class MultiViewDiT(nnx.Module):
             cut.frames,
             cut.tokens // seen.columns,
             seen.columns,
-            config.width // config.heads // (2 if has_prope else 1),
+            config.width // config.heads,
             theta=config.rope_theta,
             fold_views=config.rope_folds_views,
+            half=has_prope,
         )
         cameras = camera_vectors(seen.world_to_camera, seen.intrinsics)
         text = seen.text
         if text is not None:
             text = jnp.repeat(text, len(moments.rows) // len(seen.time), axis=0)
+        pattern = Pattern(cut, axis, config.mask, seen.has_projection)
+        if config.attention == "full":
+            # In one view every token reads every token.
+            joined = TokenGrid(1, cut.views * cut.frames, cut.tokens)
+            pattern = Pattern(joined, axis, PAPER, cross_half=False)
+        transforms = None
+        if has_prope:
+            shape = (-1, pattern.grid.views, pattern.grid.frames, 4, 4)
+            transforms = jax.tree.map(
+                lambda x: x.reshape(shape),
+                projective_transforms(seen.world_to_camera, seen.intrinsics),
+            )
         return BlockInputs(
             modulation=moments,
-            angles=second_half(angles) if has_prope else angles,
+            angles=angles,
             cameras=on_tokens(cut.to_tokens(videos(cameras, axis)), axis),
             text=text,
-            pattern=Pattern(
-                grid=cut,
-                axis=axis,
-                mask=None if config.attention == "full" else config.mask,
-                cross_half=seen.has_projection,
-            ),
-            transforms=(
-                projective_transforms(seen.world_to_camera, seen.intrinsics) if has_prope else None
-            ),
+            pattern=pattern,
+            transforms=transforms,
         )
 
     def _context(self, grid: TokenGrid, axis: Axis) -> Float[Array, "1 1 d"]:
@@ -253,24 +270,21 @@ class MultiViewDiT(nnx.Module):
         """Embed the latents as tokens, and all else as the blocks read it."""
         config = self.config
         generated = (latents.shape[1], latents.shape[2])
-        dtype = self.patch_embedding.kernel[...].dtype  # of all matrix products on tokens
         rows, columns = (n // config.patch for n in latents.shape[3:5])
         embed = {
             "channels": self._embed_channels,
             "frames": self._embed_frames,
             "none": self._embed_grid,
         }[config.projection]
-        inputs, x, grid = embed(latents, conditions, dtype)
-        world_to_camera = conditions.world_to_camera
-        if grid.frames == 2 * generated[1]:
-            world_to_camera = jnp.tile(world_to_camera, (1, 1, 2, 1, 1))
+        inputs, x, grid = embed(latents, conditions)
+        halves = grid.frames // generated[1]
+        world_to_camera = jnp.tile(conditions.world_to_camera, (1, 1, halves, 1, 1))
         if "plucker" in config.cameras:
             rays = plucker_rays(world_to_camera, conditions.intrinsics, rows, columns)
-            x = x + self.plucker_embedding(on_tokens(flatten(rays))).astype(dtype)
+            x = x + self.plucker_embedding(on_tokens(flatten(rays))).astype(self.dtype)
         times, noisy = flow_times(tau, conditions.real, latents, grid)
         time = self.time_out(jax.nn.silu(self.time_in(sinusoids(times))))
-        text = self._text(conditions.text, dtype, len(latents))
-        seen = GridInputs(
+        return x, GridInputs(
             inputs=inputs,
             generated=generated,
             grid=grid,
@@ -279,35 +293,30 @@ class MultiViewDiT(nnx.Module):
             noisy=noisy,
             world_to_camera=world_to_camera,
             intrinsics=conditions.intrinsics,
-            text=text,
+            text=self._text(conditions.text, len(latents)),
         )
-        return x, seen
 
     def _embed_channels(
-        self, latents: Latents, conditions: Conditions, dtype: DTypeLike
+        self, latents: Latents, conditions: Conditions
     ) -> tuple[Maps, Tokens, TokenGrid]:
         """Embed the source as a view of its own, and targets with their projection as channels."""
         guides = (conditions.base, conditions.projection)
         maps = (conditions.mask[..., None], conditions.disparity[..., None])
         inputs = jnp.concatenate([latents, *(x[:, 1:] for x in (*guides, *maps))], -1)
-        targets = self.patch_embedding(
-            self._tokens(to_patches(inputs, side=self.config.patch), dtype)
-        )
-        source = to_patches(conditions.source[:, None], side=self.config.patch)
-        source = self.source_embedding(self._tokens(source, dtype))
-        x = on_tokens(jnp.concatenate([source, targets], 1))
-        views = latents.shape[1] + 1  # the source, then the targets
-        frames = latents.shape[2]
-        return inputs, x, TokenGrid(views, frames, x.shape[1] // (views * frames))
+        targets = self.patch_embedding(self._patches(inputs))
+        source = conditions.source[:, None]
+        source_tokens = self.source_embedding(self._patches(source))
+        x = on_tokens(jnp.concatenate([source_tokens, targets], 1))
+        grid = self._grid(latents)
+        return inputs, x, grid._replace(views=grid.views + 1)
 
     def _embed_frames(
-        self, latents: Latents, conditions: Conditions, dtype: DTypeLike
+        self, latents: Latents, conditions: Conditions
     ) -> tuple[Maps, Tokens, TokenGrid]:
         """Embed the frames to generate, then the projected ones, which know what is visible."""
         frames = latents.shape[2]
-        projected = to_patches(conditions.projection, side=self.config.patch)
-        x = jnp.concatenate([to_patches(latents, side=self.config.patch), projected], 2)
-        grid = TokenGrid(*x.shape[1:4])
+        both = jnp.concatenate([latents, conditions.projection], 2)
+        grid = self._grid(both)
         side = self.config.patch
         visible = reduce(
             conditions.mask, "b v t (h i) (w j) -> b v t (h w) 1", "max", i=side, j=side
@@ -315,12 +324,12 @@ class MultiViewDiT(nnx.Module):
         marks = jnp.pad(visible, ((0, 0), (0, 0), (frames, 0), (0, 0), (0, 0)))
         is_guide = jnp.arange(grid.frames) >= frames
         is_guide = grid.to_tokens(jnp.broadcast_to(is_guide, (1, grid.views, grid.frames)))
-        marks = self.mask_embedding(self._tokens(marks, dtype))
-        x = self.patch_embedding(self._tokens(x, dtype))
+        marks = self.mask_embedding(on_tokens(flatten(marks.astype(self.dtype))))
+        x = self.patch_embedding(self._patches(both))
         return latents, x + jnp.where(is_guide[..., None], marks, 0), grid
 
     def _embed_grid(
-        self, latents: Latents, conditions: Conditions, dtype: DTypeLike
+        self, latents: Latents, conditions: Conditions
     ) -> tuple[Maps, Tokens, TokenGrid]:
         """Embed a grid of which some frames are real, and nothing is projected."""
         base = conditions.base
@@ -335,29 +344,34 @@ class MultiViewDiT(nnx.Module):
             moving = jnp.concatenate([motion / MOTION_UNIT_PIXELS, mixed.added], -1)
         if self.config.prediction == "residual":
             latents = jnp.concatenate([latents, base, conditions.mask[..., None]], -1)
-        x = to_patches(latents, side=self.config.patch)
-        tokens = self.patch_embedding(self._tokens(x, dtype))
+        tokens = self.patch_embedding(self._patches(latents))
         if moving is not None:
-            tokens = tokens + self.motion_embedding(
-                self._tokens(to_patches(moving, side=self.config.patch), dtype)
-            )
+            tokens = tokens + self.motion_embedding(self._patches(moving))
             latents = jnp.concatenate([latents, moving], -1)
-        return latents, tokens, TokenGrid(*x.shape[1:4])
+        return latents, tokens, self._grid(latents)
 
-    def _tokens(self, x: Float[Array, "b v t s p"], dtype: DTypeLike) -> Float[Array, "b n p"]:
+    @property
+    def dtype(self) -> DTypeLike:
+        """The type of all matrix products on tokens."""
+        return self.patch_embedding.kernel[...].dtype
+
+    def _grid(self, maps: Maps) -> TokenGrid:
+        """Return the layout of the tokens that `_patches` makes."""
+        _, views, frames, height, width, _ = maps.shape
+        return TokenGrid(views, frames, height * width // self.config.patch**2)
+
+    def _patches(self, maps: Maps) -> Float[Array, "b n p"]:
         """Return patches as one row of tokens, in the type of matrix products."""
-        return on_tokens(flatten(x.astype(dtype)))
+        return on_tokens(flatten(to_patches(maps, self.config.patch).astype(self.dtype)))
 
-    def _text(
-        self, text: Float[Array, "b m e"] | None, dtype: DTypeLike, batch: int
-    ) -> Float[Array, "b m d"] | None:
+    def _text(self, text: Float[Array, "b m e"] | None, batch: int) -> Tokens | None:
         """Return the keys of the cross-attention; None in a model without it."""
+        if not self.config.text_width:
+            return None
         if text is None:
-            if not self.config.text_width:
-                return None
             # One row of zeros: the softmax over Wan's 512 equal ones is the same average.
             text = jnp.zeros((batch, 1, self.config.text_width))
-        return self.text_out(jax.nn.gelu(self.text_in(text.astype(dtype)), approximate=True))
+        return self.text_out(jax.nn.gelu(self.text_in(text.astype(self.dtype)), approximate=True))
 
 
 class Refiner(nnx.Module):

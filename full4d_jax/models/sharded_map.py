@@ -1,13 +1,14 @@
-"""Work on many items of each sample, divided among the devices that share the sample."""
+"""Work divided among devices: items of samples in one program, or calls of threads."""
 
 import math
 from collections.abc import Callable
+from queue import LifoQueue
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from full4d_jax.models.sharding import RULES, spec
+from full4d_jax.models.sharding import RULES, mesh_around, spec
 
 
 def map_items(
@@ -38,8 +39,8 @@ def map_items(
         out = jax.lax.map(at, jnp.arange(b * n), batch_size=min(at_once, b * n))
         return jax.tree.map(lambda x: x.reshape(b, n, *x.shape[1:]), out)
 
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty:
+    mesh = mesh_around()
+    if mesh is None:
         return local(items, of_sample, of_all)
     b, n = jax.tree.leaves(items)[0].shape[:2]
     idle_samples = -b % _devices(mesh, "samples")
@@ -61,3 +62,31 @@ def _devices(mesh: jax.sharding.AbstractMesh, axis: str) -> int:
 def _grown(x: jax.Array, *idle: int) -> jax.Array:
     """Return an array with zeros behind its first axes, as many as are given for each."""
     return jnp.pad(x, [(0, count) for count in idle] + [(0, 0)] * (x.ndim - len(idle)))
+
+
+class OnLocalDevices:
+    """A function whose calls, by any number of threads, each take a device that is free.
+
+    Each call is the whole program on one device, so that the result has the same bits on all. Of
+    free devices it is the one that was used last, since the program is compiled for each: as many
+    threads as devices use all of them, a single one never waits for a second compilation.
+
+    Args:
+      function: called with the weights first; jitted.
+      weights: a tree of arrays, of which each device of this process gets a copy.
+    """
+
+    def __init__(self, function: Callable[..., Any], weights: Any):
+        self._function = function
+        self._free: LifoQueue[tuple[Any, Any]] = LifoQueue()
+        for device in jax.local_devices():
+            self._free.put((device, jax.device_put(weights, device)))
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Return `function(weights, *arguments)` as numpy arrays."""
+        device, weights = self._free.get()
+        try:
+            with jax.default_device(device):
+                return jax.device_get(self._function(weights, *arguments))
+        finally:
+            self._free.put((device, weights))

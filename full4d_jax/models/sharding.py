@@ -3,7 +3,7 @@
     data      samples; every device along it has all parameters
     fsdp      samples too; parameters are sharded over it and gathered one layer at a time
     view      \\ together they shard the tokens of a sample, flattened in the order
-    time      / (view, time, token); see `attention.on_mesh`
+    time      / (view, time, token); see `attention.fused`
     tensor    attention heads and the hidden channels of the feed-forward network
 
 Code names the axes of its arrays by the words of `RULES`. `constrain` acts in the mesh around it,
@@ -12,7 +12,7 @@ XLA inserts the communication.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -29,19 +29,22 @@ AXES = ("data", "fsdp", "view", "time", "tensor")
 RULES: dict[str | None, tuple[str, ...]] = {
     "samples": ("data", "fsdp"),
     "tokens": ("view", "time"),
-    "videos": ("data", "fsdp", "view", "time"),  # rows or columns of grids, each on its own
-    "heads": ("tensor",),  # and hidden channels
-    "width": ("fsdp", "view", "time"),  # of parameters: the channels of a token
+    # Rows or columns of grids, each on its own.
+    "videos": ("data", "fsdp", "view", "time"),
+    # And hidden channels.
+    "heads": ("tensor",),
+    # Of parameters: the channels of a token.
+    "width": ("fsdp", "view", "time"),
     None: (),
 }
-MATRICES = {  # of blocks, by the end of their names: names of their last two axes
-    "attention.query.kernel": ("width", "heads"),
-    "attention.key.kernel": ("width", "heads"),
-    "attention.value.kernel": ("width", "heads"),
-    "attention.out.kernel": ("heads", "width"),
-    "ffn_in.kernel": ("width", "heads"),
-    "ffn_out.kernel": ("heads", "width"),
-}
+# Ends of the names of matrices of blocks that lead to heads or hidden channels, and back.
+TO_HEADS = (
+    "attention.query.kernel",
+    "attention.key.kernel",
+    "attention.value.kernel",
+    "ffn_in.kernel",
+)
+FROM_HEADS = ("attention.out.kernel", "ffn_out.kernel")
 
 
 def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
@@ -62,16 +65,15 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
         require("mesh", to_dict(config), not all_used, words)
         devices = devices[: math.prod(shape)]
     slices = len({getattr(device, "slice_index", 0) for device in devices})
+    split = {"allow_split_physical_axes": True}
     if slices > 1:
         words = f"a multiple of the {slices} slices"
         require("mesh.data", shape[0], shape[0] % slices == 0, words)
         inside = [shape[0] // slices, *shape[1:]]
         outside = [slices] + [1] * (len(AXES) - 1)
-        layout = mesh_utils.create_hybrid_device_mesh(
-            inside, outside, devices, allow_split_physical_axes=True
-        )
+        layout = mesh_utils.create_hybrid_device_mesh(inside, outside, devices, **split)
     else:
-        layout = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+        layout = mesh_utils.create_device_mesh(shape, devices, **split)
     return Mesh(layout, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
@@ -82,12 +84,13 @@ def mesh_shape(config: MeshConfig, devices: int) -> tuple[int, ...]:
       InputError: their product does not divide it, or is larger.
     """
     sizes = to_dict(config)
-    per_sample = math.prod(sizes[name] for name in AXES[1:])  # devices of one shard of `data`
-    fits = devices % per_sample == 0 or config.data > 0
-    require("mesh", sizes, fits, f"sizes whose product divides {devices} devices")
+    # Devices of one shard of `data`.
+    per_sample = math.prod(sizes[name] for name in AXES[1:])
     data = config.data or devices // per_sample
-    expected = f"at most {devices // per_sample}, for {devices} devices in all"
-    require("mesh.data", data, data * per_sample <= devices, expected)
+    taken = data * per_sample
+    fits = taken <= devices if config.data else taken == devices
+    words = "is at most" if config.data else "divides"
+    require("mesh", sizes, fits, f"sizes whose product {words} {devices} devices")
     return (data, *(sizes[name] for name in AXES[1:]))
 
 
@@ -96,9 +99,15 @@ def spec(*names: str | None) -> PartitionSpec:
     return PartitionSpec(*(RULES[name] or None for name in names))
 
 
+def mesh_around() -> AbstractMesh | None:
+    """Return the mesh in which a program is traced; None without one."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return None if mesh.empty else mesh
+
+
 def constrain(x: jax.Array, *names: str | None) -> jax.Array:
     """Shard an array's axes as `RULES` says, in the mesh around; None gathers an axis."""
-    if jax.sharding.get_abstract_mesh().empty:
+    if mesh_around() is None:
         return x
     return jax.lax.with_sharding_constraint(x, spec(*names))
 
@@ -109,14 +118,16 @@ def parameter_axes(name: str, shape: Sequence[int], width: int) -> tuple[str | N
     Matrices are sharded along the channels of a token, `width` of them, and along heads. The axis
     of stacked blocks stays whole, and so do vectors and convolutions.
     """
-    matrix = len(shape) - ("blocks." in name) == 2
-    if not matrix:
+    if len(shape) - ("blocks." in name) != 2:
         return (None,) * len(shape)
-    for end, axes in MATRICES.items():
-        if name.endswith(end):
-            return (None,) * (len(shape) - 2) + axes
-    cut = [i for i in range(len(shape) - 2, len(shape)) if shape[i] % width == 0][:1]
-    return tuple("width" if i in cut else None for i in range(len(shape)))
+    stacked = (None,) * (len(shape) - 2)
+    if name.endswith(TO_HEADS):
+        return (*stacked, "width", "heads")
+    if name.endswith(FROM_HEADS):
+        return (*stacked, "heads", "width")
+    if shape[-2] % width == 0:
+        return (*stacked, "width", None)
+    return (*stacked, None, "width" if shape[-1] % width == 0 else None)
 
 
 def shapes_on(mesh: Mesh | AbstractMesh, shapes: Any) -> Any:
@@ -132,25 +143,26 @@ def dotted(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
+def with_axes(function: Callable[..., Any], tree: Any, width: int) -> Any:
+    """Return `function(leaf, axes)` of the leaves of a tree, by the end of their paths."""
+
+    def one(path: tuple, x: Any) -> Any:
+        return function(x, parameter_axes(dotted(path), x.shape, width))
+
+    return jax.tree.map_with_path(one, tree)
+
+
 def tree_shardings(mesh: Mesh | AbstractMesh, tree: Any, width: int) -> Any:
     """Return shardings of a tree of parameters, or of an optimizer's state for them.
 
     The end of a leaf's path decides. Scalars are on every device.
     """
-
-    def one(path: tuple, x: Any) -> NamedSharding:
-        return NamedSharding(mesh, spec(*parameter_axes(dotted(path), x.shape, width)))
-
-    return jax.tree.map_with_path(one, tree)
+    return with_axes(lambda _, axes: NamedSharding(mesh, spec(*axes)), tree, width)
 
 
 def constrain_tree(tree: Any, width: int) -> Any:
     """Constrain parameters, or an optimizer's state for them."""
-
-    def one(path: tuple, x: Any) -> jax.Array:
-        return constrain(x, *parameter_axes(dotted(path), x.shape, width))
-
-    return jax.tree.map_with_path(one, tree)
+    return with_axes(lambda x, axes: constrain(x, *axes), tree, width)
 
 
 def gather_layer(params: Any, width: int) -> Any:
@@ -159,17 +171,16 @@ def gather_layer(params: Any, width: int) -> Any:
     Gradients are summed into shards. Without these constraints XLA may move activations instead, or
     sum whole gradients.
     """
-    if jax.sharding.get_abstract_mesh().empty:
+    if mesh_around() is None:
         return params
 
-    def one(path: tuple, x: Any) -> jax.Array:
-        cut = parameter_axes(dotted(path), x.shape, width)
-        whole = [axis if axis == "heads" else None for axis in cut]
+    def gather(x: Any, axes: Sequence[str | None]) -> jax.Array:
+        whole = [axis if axis == "heads" else None for axis in axes]
         return linear_call(
-            lambda _, x: constrain(x, *whole), lambda _, g: constrain(g, *cut), (), x
+            lambda _, x: constrain(x, *whole), lambda _, g: constrain(g, *axes), (), x
         )
 
-    return jax.tree.map_with_path(one, params)
+    return with_axes(gather, params, width)
 
 
 def frames_and_tokens(config: Config) -> tuple[int, int]:
@@ -191,44 +202,39 @@ def check_mesh(config: Config, mesh: Mesh | AbstractMesh) -> None:
     """
     sizes = mesh.shape
     model = config.model
-    # Samples.
-    samples = sizes["data"] * sizes["fsdp"] * config.training.accumulate
-    words = f"a multiple of mesh.data x mesh.fsdp x training.accumulate, {samples}"
+    views = config.data.views
     batch = config.training.batch
-    require("training.batch", batch, batch % samples == 0, words)
-
-    # Tokens of a sample, or whole rows and columns.
-    names = "mesh.view, mesh.time"
+    samples = sizes["data"] * sizes["fsdp"] * config.training.accumulate
     both = (sizes["view"], sizes["time"])
     parts = math.prod(both)
-    if config.data.lines:
-        words = "sizes of 1 with data.lines: rows and columns are not cut"
-        require(names, both, parts == 1, words)
+    shards = sizes["fsdp"] * parts
+    channels = math.gcd(model.heads, model.ffn)
+    heads = model.heads // sizes["tensor"]
     frames, tokens = frames_and_tokens(config)
     if model.attention in ("fused", "full"):
         divided = frames * tokens
-        words = f"sizes whose product divides {frames} frames of {tokens} tokens"
+        of_tokens = f"sizes whose product divides {frames} frames of {tokens} tokens"
+        queries = math.prod(sizes[name] for name in swap_axes(heads, *both)[1])
     else:
-        views = config.data.views
         divided = math.gcd(views, frames // views)
-        words = f"sizes whose product divides all views, {views}, and times, {frames // views}"
-    require(names, both, divided % parts == 0, words)
+        of_tokens = f"sizes whose product divides all views, {views}, and times, {frames // views}"
+        queries = 1
 
-    # Heads and channels.
-    divided = math.gcd(model.heads, model.ffn)
-    words = f"a size that divides model.heads, {model.heads}, and model.ffn, {model.ffn}"
-    require("mesh.tensor", sizes["tensor"], divided % sizes["tensor"] == 0, words)
-    shards = sizes["fsdp"] * parts
-    words = f"sizes whose product divides model.width, {model.width}"
-    require(f"mesh.fsdp, {names}", shards, model.width % shards == 0, words)
-    if model.attention in ("fused", "full"):
-        heads = model.heads // sizes["tensor"]
-        _, rest = swap_axes(heads, *both)
-        queries = math.prod(sizes[name] for name in rest)
-        words = f"sizes that divide the {heads} heads of a device, or what is left, {frames} frames"
-        require(names, parts, frames % queries == 0, words)
-        words = "sizes that divide the heads, with prope"
-        require(names, parts, queries == 1 or "prope" not in model.cameras, words)
+    names = "mesh.view, mesh.time"
+    of_samples = f"a multiple of mesh.data x mesh.fsdp x training.accumulate, {samples}"
+    require("training.batch", batch, batch % samples == 0, of_samples)
+    if config.data.lines:
+        whole = "sizes of 1 with data.lines: rows and columns are not cut"
+        require(names, both, parts == 1, whole)
+    require(names, both, divided % parts == 0, of_tokens)
+    of_channels = f"a size that divides model.heads, {model.heads}, and model.ffn, {model.ffn}"
+    require("mesh.tensor", sizes["tensor"], channels % sizes["tensor"] == 0, of_channels)
+    of_width = f"sizes whose product divides model.width, {model.width}"
+    require(f"mesh.fsdp, {names}", shards, model.width % shards == 0, of_width)
+    of_heads = f"sizes that divide the {heads} heads of a device, or what is left, {frames} frames"
+    require(names, parts, frames % queries == 0, of_heads)
+    is_free = queries == 1 or "prope" not in model.cameras
+    require(names, parts, is_free, "sizes that divide the heads, with prope")
 
 
 def swap_axes(heads: int, view: int, time: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -263,13 +269,13 @@ def put_batch(mesh: Mesh, batch: Any, rows: Sequence[int] = (), size: int = 0) -
 
     def one(x: Any) -> jax.Array:
         x = np.asarray(x)
-        sharding = NamedSharding(mesh, spec("samples", *[None] * (x.ndim - 1)))
-        if not rows:
-            return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+        held = rows or range(len(x))
+        shape = (size or len(x), *x.shape[1:])
 
         def part(index: Any) -> np.ndarray:
-            return x[np.searchsorted(rows, range(*index[0].indices(size)))]
+            return x[np.searchsorted(held, range(*index[0].indices(shape[0])))]
 
-        return jax.make_array_from_callback((size, *x.shape[1:]), sharding, part)
+        sharding = NamedSharding(mesh, spec("samples", *[None] * (x.ndim - 1)))
+        return jax.make_array_from_callback(shape, sharding, part)
 
     return jax.tree.map(one, batch)

@@ -34,7 +34,6 @@ from full4d_jax.models.tokens import (
     VIDEOS,
     Axis,
     Moments,
-    TokenGrid,
     flatten,
     moments_along,
     on_tokens,
@@ -97,16 +96,13 @@ class TwoStreamDiT(MultiViewDiT):
 
     def through_blocks(self, x: Tokens, seen: GridInputs) -> Maps:
         """Send both streams through every block; the mean of what they say leaves."""
-        by_view, by_time = (self.inputs_along(axis, seen) for axis in ("views", "times"))
+        over_views, over_times = (layer_along(axis, self, seen) for axis in ("views", "times"))
         both = self.synchronization_time(jax.nn.silu(seen.time))
         both = rearrange(both, "b r (m d) -> b r m d", m=2)
         scale = moments_along("all", both, seen.noisy, seen.grid)
 
         def apply(block: SynchronizedBlock, x: Streams) -> Streams:
-            y = Streams(
-                along("views", lambda x: block(x, by_view), x.views, seen.grid),
-                along("times", lambda x: block(x, by_time), x.times, seen.grid),
-            )
+            y = Streams(over_views(block, x.views), over_times(block, x.times))
             return jax.tree.map(on_tokens, block.synchronization(y, scale))
 
         streams = self.scan(apply, Streams(x, x))
@@ -119,18 +115,26 @@ class SequentialDiT(MultiViewDiT):
 
     def through_blocks(self, x: Tokens, seen: GridInputs) -> Maps:
         """Send the stream through every block twice, and read the generated frames."""
-        by_view, by_time = (self.inputs_along(axis, seen) for axis in ("views", "times"))
+        over_views, over_times = (layer_along(axis, self, seen) for axis in ("views", "times"))
 
         def apply(block: Block, x: Tokens) -> Tokens:
-            x = on_tokens(along("views", lambda x: block(x, by_view), x, seen.grid))
-            return on_tokens(along("times", lambda x: block(x, by_time), x, seen.grid))
+            return on_tokens(over_times(block, on_tokens(over_views(block, x))))
 
         return self.read(self.scan(apply, x), "all", seen)
 
 
-def along(axis: Axis, layer: Callable[[Tokens], Tokens], x: Tokens, grid: TokenGrid) -> Tokens:
-    """Apply a layer of a video model to the grid's videos along one axis."""
+def layer_along(
+    axis: Axis, network: MultiViewDiT, seen: GridInputs
+) -> Callable[[Block, Tokens], Tokens]:
+    """Return a block as a layer of a video model, of the grid's videos along one axis."""
+    grid = seen.grid
     cut = grid.along(axis)
-    y = on_tokens(layer(on_tokens(flatten(videos(grid.unflatten(x), axis)), axis)), axis)
-    sizes = {"b": len(x), "v": grid.views, "t": grid.frames}
-    return flatten(rearrange(cut.unflatten(y), f"{VIDEOS[axis]} -> b v t ...", **sizes))
+    inputs = network.inputs_along(axis, seen)
+
+    def layer(block: Block, x: Tokens) -> Tokens:
+        sizes = {"b": len(x), "v": grid.views, "t": grid.frames}
+        x = on_tokens(flatten(videos(grid.unflatten(x), axis)), axis)
+        y = cut.unflatten(on_tokens(block(x, inputs), axis))
+        return flatten(rearrange(y, f"{VIDEOS[axis]} -> b v t ...", **sizes))
+
+    return layer

@@ -7,8 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-MOTION_CHANNELS = 5  # x and y into the nearest real frame, x and y into the row's, a logit
-RARE_LOGIT = 5.0  # taken off the logit, so that the row's share of what never changed is .007
+AnyPictures = Float[Array | np.ndarray, "*n h w c"]
+Pictures = Float[Array, "*n h w c"]
+# x and y into the nearest real frame, x and y into the row's, a logit.
+MOTION_CHANNELS = 5
+# Taken off the logit, so that the row's share of what never changed is .007.
+RARE_LOGIT = 5.0
 
 
 class MixedFrames(NamedTuple):
@@ -20,19 +24,19 @@ class MixedFrames(NamedTuple):
       share: how much of `added` counts, in [0, 1].
     """
 
-    near: Float[Array, "*n h w c"]
-    added: Float[Array, "*n h w c"]
+    near: Pictures
+    added: Pictures
     share: Float[Array, "*n h w 1"]
 
     @property
-    def picture(self) -> Float[Array, "*n h w c"]:
+    def picture(self) -> Pictures:
         """Return both frames, mixed."""
         return self.near + self.share * self.added
 
 
 def mixture(
-    near: Float[Array | np.ndarray, "*n h w c"],
-    row: Float[Array | np.ndarray, "*n h w c"],
+    near: AnyPictures,
+    row: AnyPictures,
     motion: Float[Array | np.ndarray, "*n h w 5"],
 ) -> MixedFrames:
     """Move both frames and give the first row's its share, sigmoid(logit - RARE_LOGIT).
@@ -47,9 +51,7 @@ def mixture(
     return MixedFrames(near, warp_pictures(row, across) - near, jax.nn.sigmoid(logit - RARE_LOGIT))
 
 
-def warp_pictures(
-    pictures: Float[Array | np.ndarray, "*n h w c"], motion: Float[Array | np.ndarray, "*n h w 2"]
-) -> Float[Array, "*n h w c"]:
+def warp_pictures(pictures: AnyPictures, motion: Float[Array | np.ndarray, "*n h w 2"]) -> Pictures:
     """Return what each pixel finds at its motion's end, between pixels bilinearly.
 
     Args:

@@ -32,34 +32,33 @@ from jax.experimental.pallas import triton
 from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.config.masks import PAPER, allowed_frames, beyond_own_view
-from full4d_jax.models.attention.mask import FORBIDDEN_LOGIT, SAVED, Flat, Text, Tokens, frame_lists
+from full4d_jax.models.attention.mask import (
+    FORBIDDEN_LOGIT,
+    SAVED,
+    Flat,
+    Keys,
+    Queries,
+    Text,
+    Tokens,
+    frame_lists,
+)
 from full4d_jax.models.attention.rows import row_backward, row_forward
 
-KEY_TILE_NUMBERS = 64 * 128  # numbers of a tile of keys, or of queries where gradients are made
-QUERY_TILE_NUMBERS = 128 * 128  # of queries in the forward kernel, which holds fewer sums
+# Numbers of a tile of keys, or of queries where gradients are made.
+KEY_TILE_NUMBERS = 64 * 128
+# Numbers of a tile of queries in the forward kernel, which holds fewer sums.
+QUERY_TILE_NUMBERS = 128 * 128
 WARPS = {KEY_TILE_NUMBERS: 4, QUERY_TILE_NUMBERS: 8}
-SMALLEST_PRODUCT_SIDE = 16  # side of the smallest product that tensor cores take
+# Side of the smallest product that tensor cores take.
+SMALLEST_PRODUCT_SIDE = 16
 LOG2_E = 1 / math.log(2)
 
-Queries = Float[Array, "b m s k d"]
-Keys = Float[Array, "b n c k d"]
 PerQuery = Float[Array, "b k m s"]
 
 
-class FrameLists(NamedTuple):
-    """Who reads whom, for m frames of queries and n frames of keys.
-
-    Attributes:
-      reads: the frames that each frame of queries reads, followed by any others.
-      reads_count: how many of these count.
-      readers: the frames of queries that read each frame of keys, followed by any others.
-      readers_count: how many of these count.
-    """
-
-    reads: Int[Array, "m i"]
-    reads_count: Int[Array, "m"]
-    readers: Int[Array, "n j"]
-    readers_count: Int[Array, "n"]
+# The frames that each of m frames of queries reads, followed by any others, and how many count;
+# and likewise the frames of queries that read each of n frames of keys.
+FrameLists = tuple[Int[Array, "m i"], Int[Array, "m"], Int[Array, "n j"], Int[Array, "n"]]
 
 
 def flash_attention(
@@ -81,7 +80,7 @@ def flash_attention(
       cross_half: whether the later half of the frames is the projection.
       mask: its name.
       rows_by_cudnn: let cuDNN attend within views; in half precision alone.
-      interpret: run the kernels, slowly, on any backend, and let XLA stand in for cuDNN.
+      interpret: run the kernels, slowly, on any backend.
 
     Raises:
       InputError: cuDNN should attend within views that the mask cuts.
@@ -90,11 +89,10 @@ def flash_attention(
     allowed = allowed_frames(views, frames, cross_half, mask)
     if rows_by_cudnn:
         allowed = beyond_own_view(allowed, mask)
-    queries, keys, values = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v))
-    lists, pairs = _lists_of_part(allowed.reshape(1, views * frames, -1), 0)
-    static = _Static(pairs, views if rows_by_cudnn else 0, interpret)
-    out: Queries = _attend(static, queries, keys, values, lists)
-    return rearrange(out, "b (v t) s k d -> b v t s k d", v=views)
+    flat = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v))
+    allowed = allowed.reshape(views * frames, -1)
+    rows = views if rows_by_cudnn else 0
+    return attend_by_frames(*flat, allowed=allowed, rows=rows, interpret=interpret).reshape(q.shape)
 
 
 def attend_by_frames(
@@ -104,6 +102,7 @@ def attend_by_frames(
     part: Int[Array, ""] | int = 0,
     *,
     allowed: Bool[np.ndarray, "f n"],
+    rows: int = 0,
     interpret: bool = False,
 ) -> Queries:
     """Attend from some frames of a grid to those that they may read.
@@ -114,21 +113,14 @@ def attend_by_frames(
       v: values of all n frames.
       part: which of the f / m parts of the frames q is.
       allowed: which frame of queries may read which frame of keys.
+      rows: into which frames fall that read each other whole besides, by cuDNN; 0 without.
       interpret: as in `flash_attention`.
     """
     parts = rearrange(allowed, "(p m) n -> p m n", m=q.shape[1])
-    lists, pairs = _lists_of_part(parts, part)
-    return _attend(_Static(pairs, 0, interpret), q, k, v, lists)
-
-
-def _lists_of_part(
-    allowed: Bool[np.ndarray, "p m n"], part: Int[Array, ""] | int
-) -> tuple[FrameLists, int]:
-    """Return the lists of one of the parts, and the most pairs of frames that a part has."""
-    reads, reads_count = frame_lists(allowed)
-    readers, readers_count = frame_lists(allowed.swapaxes(1, 2))
-    lists = FrameLists(reads[part], reads_count[part], readers[part], readers_count[part])
-    return lists, int(allowed.sum((1, 2)).max())
+    lists = (*frame_lists(parts), *frame_lists(parts.swapaxes(1, 2)))
+    most_pairs = int(parts.sum((1, 2)).max())
+    of_part = tuple(x[part] for x in lists)
+    return _attend(_Static(most_pairs, rows, interpret), q, k, v, of_part)
 
 
 def attend_to_all(q: Flat, k: Text, v: Text, *, interpret: bool = False) -> Flat:
@@ -152,30 +144,21 @@ class _Static(NamedTuple):
     interpret: bool
 
 
-class PartialSoftmax(NamedTuple):
-    """The softmax over some of the keys.
-
-    Attributes:
-      out: its weighted values.
-      lse: the log-sum-exp, in units of log 2.
-    """
-
-    out: Queries
-    lse: PerQuery
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _attend(static: _Static, q: Queries, k: Keys, v: Keys, lists: FrameLists) -> Queries:
-    return _forward(static, q, k, v, lists).out
+    return _forward(static, q, k, v, lists)[0]
 
 
-def _forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: FrameLists) -> PartialSoftmax:
-    before = None
+def _forward(
+    static: _Static, q: Queries, k: Keys, v: Keys, lists: FrameLists
+) -> tuple[Queries, PerQuery]:
+    """Return the output and the log-sum-exp, in units of log 2."""
+    before: Any = (None, None)
     if static.rows:
         queries, keys, values = (_in_rows(x, static.rows) for x in (q, k, v))
-        out, lse = row_forward(queries, keys, values, interpret=static.interpret)
+        out, lse = row_forward(queries, keys, values)
         lse = rearrange(lse, "(b r) k (t s) -> b k (r t) s", r=static.rows, s=q.shape[2])
-        before = PartialSoftmax(out.reshape(q.shape), lse * LOG2_E)
+        before = (out.reshape(q.shape), lse * LOG2_E)
         if not static.pairs:
             return before
     samples, frames, tokens, heads, _ = q.shape
@@ -185,7 +168,7 @@ def _forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: FrameLists) -
     )
     work = _work("flash_forward", 2, static, q, k)
     call = _call(_draw, QUERY_TILE_NUMBERS, q, result, work, static)
-    return PartialSoftmax(*call(q, k, v, lists.reads, lists.reads_count, before))
+    return call(q, k, v, *lists[:2], *before)
 
 
 def _in_rows(x: Queries, rows: int) -> Float[Array, "r n k d"]:
@@ -202,28 +185,23 @@ def _attend_forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: FrameL
 
 def _attend_backward(static: _Static, saved: tuple, cotangent: Queries) -> tuple:
     q, k, v, out, lse, lists = saved
-    before = None
+    before: Any = (None, None, None)
     if static.rows:
         queries, keys, values, o, do = (_in_rows(x, static.rows) for x in (q, k, v, out, cotangent))
         total = rearrange(lse, "b k (r t) s -> (b r) k (t s)", r=static.rows) / LOG2_E
-        parts = row_backward(queries, keys, values, total, o, do, interpret=static.interpret)
+        parts = row_backward(queries, keys, values, total, o, do)
         before = [part.reshape(x.shape) for part, x in zip(parts, (q, k, v), strict=True)]
         if not static.pairs:
             return *before, None
     along = (cotangent.astype(jnp.float32) * out.astype(jnp.float32)).sum(-1)
     along = rearrange(along, "b m s k -> b k m s")
+    query, key, value = (jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (q, k, v))
+    seen = (q, k, v, cotangent, lse, along)
     work = functools.partial(_work, "flash_gradient", static=static, q=q, k=k)
-    query = jax.ShapeDtypeStruct(q.shape, q.dtype)
-    key = jax.ShapeDtypeStruct(k.shape, k.dtype)
-    value = jax.ShapeDtypeStruct(v.shape, v.dtype)
     towards_queries = _call(_pull_queries, KEY_TILE_NUMBERS, q, query, work(3), static)
-    before_q = before and before[0]
-    dq = towards_queries(q, k, v, cotangent, lse, along, lists.reads, lists.reads_count, before_q)
+    dq = towards_queries(*seen, *lists[:2], before[0])
     towards_keys = _call(_pull_keys, KEY_TILE_NUMBERS, k, (key, value), work(4), static)
-    before_k = before and before[1:]
-    dk, dv = towards_keys(
-        q, k, v, cotangent, lse, along, lists.readers, lists.readers_count, before_k
-    )
+    dk, dv = towards_keys(*seen, *lists[2:], *before[1:])
     return dq, dk, dv, None
 
 
@@ -290,16 +268,14 @@ class Tile(NamedTuple):
     size: int
 
 
-def _draw(q, k, v, reads, counts, before, out, lse, *, size: int) -> None:
+def _draw(q, k, v, reads, counts, before, lse_before, out, lse, *, size: int) -> None:
     """Write the output of a tile of queries, where there is one going on from a part before."""
     _, _, length, _, width = k.shape
     here = _tile_here(q.shape[2], size)
     queries = _load(q, here)
-    step_size = tile_size(length, width, KEY_TILE_NUMBERS)
 
-    def step(nth, state):
+    def step(there, state):
         peak, total, weighted = state
-        there = _tile_there(here, reads, nth, length, step_size)
         logits = _existing(_logits(queries, _load(k, there), width), there, length)
         highest = jnp.maximum(peak, logits.max(1))
         weights = jnp.exp2(logits - highest[:, None])
@@ -312,14 +288,12 @@ def _draw(q, k, v, reads, counts, before, out, lse, *, size: int) -> None:
     total = jnp.zeros_like(peak)
     weighted = jnp.zeros(queries.shape, jnp.float32)
     if before is not None:
-        peak = _load_numbers(before.lse, here)
+        peak = _load(lse_before, here)
         total = jnp.ones_like(peak)
-        weighted = _load(before.out, here).astype(jnp.float32)
-    steps = counts[here.frame] * pl.cdiv(length, step_size)
-    peak, total, weighted = jax.lax.fori_loop(0, steps, step, (peak, total, weighted))
+        weighted = _load(before, here).astype(jnp.float32)
+    peak, total, weighted = _walk(here, reads, counts, k, step, (peak, total, weighted))
     _store(out, here, weighted / total[:, None])
-    place, exists = _numbers(lse, here)
-    triton.store(place, peak + jnp.log2(total), mask=exists)
+    _store(lse, here, peak + jnp.log2(total))
 
 
 def _pull_queries(q, k, v, cotangent, lse, along, reads, counts, before, dq, *, size: int) -> None:
@@ -328,12 +302,10 @@ def _pull_queries(q, k, v, cotangent, lse, along, reads, counts, before, dq, *, 
     here = _tile_here(q.shape[2], size)
     queries = _load(q, here)
     towards = _load(cotangent, here)
-    total = _load_numbers(lse, here)
-    mean = _load_numbers(along, here)
-    step_size = tile_size(length, width, KEY_TILE_NUMBERS)
+    total = _load(lse, here)
+    mean = _load(along, here)
 
-    def step(nth, change):
-        there = _tile_there(here, reads, nth, length, step_size)
+    def step(there, change):
         keys = _load(k, there)
         logits = _existing(_logits(queries, keys, width), there, length)
         weights = jnp.exp2(logits - total[:, None])
@@ -341,29 +313,26 @@ def _pull_queries(q, k, v, cotangent, lse, along, reads, counts, before, dq, *, 
         d_logits = weights * (d_weights - mean[:, None])
         return change + triton.dot(d_logits.astype(k.dtype), keys)
 
-    steps = counts[here.frame] * pl.cdiv(length, step_size)
-    change = jax.lax.fori_loop(0, steps, step, jnp.zeros(queries.shape, jnp.float32))
+    change = _walk(here, reads, counts, k, step, jnp.zeros(queries.shape, jnp.float32))
     _store(dq, here, change * width**-0.5, before)
 
 
 def _pull_keys(
-    q, k, v, cotangent, lse, along, readers, counts, before, dk, dv, *, size: int
+    q, k, v, cotangent, lse, along, readers, counts, before_k, before_v, dk, dv, *, size: int
 ) -> None:
     """Write the gradients in a tile of keys and their values, with what they are before."""
-    _, _, length, _, width = q.shape
+    width = q.shape[-1]
     here = _tile_here(k.shape[2], size)
     keys = _load(k, here)
     values = _load(v, here)
-    step_size = tile_size(length, width, KEY_TILE_NUMBERS)
 
-    def step(nth, state):
+    def step(there, state):
         d_keys, d_values = state
         # Queries behind the end of a frame are zeros, and so is all that they add.
-        there = _tile_there(here, readers, nth, length, step_size)
         queries = _load(q, there)
         towards = _load(cotangent, there)
-        total = _load_numbers(lse, there)
-        mean = _load_numbers(along, there)
+        total = _load(lse, there)
+        mean = _load(along, there)
         weights = jnp.exp2(_logits(keys, queries, width) - total[None])
         d_values += triton.dot(weights.astype(v.dtype), towards)
         d_weights = triton.dot(values, towards, trans_b=True)
@@ -372,9 +341,7 @@ def _pull_keys(
         return d_keys, d_values
 
     start = jnp.zeros(keys.shape, jnp.float32)
-    steps = counts[here.frame] * pl.cdiv(length, step_size)
-    d_keys, d_values = jax.lax.fori_loop(0, steps, step, (start, start))
-    before_k, before_v = before or (None, None)
+    d_keys, d_values = _walk(here, readers, counts, q, step, (start, start))
     _store(dk, here, d_keys * width**-0.5, before_k)
     _store(dv, here, d_values, before_v)
 
@@ -386,16 +353,26 @@ def _tile_here(length: int, size: int) -> Tile:
     return Tile(pl.program_id(2), pl.program_id(1), nth // tiles, nth % tiles * size, size)
 
 
-def _tile_there(here: Tile, frames, nth: Array, length: int, size: int) -> Tile:
-    """Return the nth tile of those in the list of frames that belongs to the frame of a tile."""
-    tiles = jnp.int32(pl.cdiv(length, size))
-    frame = frames[here.frame, jax.lax.div(nth, tiles)]
-    first = jax.lax.rem(nth, tiles) * size
-    return here._replace(frame=frame, first=first, size=size)
+def _walk(here: Tile, frames, counts, x, step: Callable, state: Any) -> Any:
+    """Take a step for each tile of x in the frames that are listed for the frame of a tile."""
+    _, _, length, _, width = x.shape
+    size = tile_size(length, width, KEY_TILE_NUMBERS)
+
+    def take(nth: Array, state: Any) -> Any:
+        tiles = jnp.int32(pl.cdiv(length, size))
+        frame = frames[here.frame, jax.lax.div(nth, tiles)]
+        first = jax.lax.rem(nth, tiles) * size
+        return step(here._replace(frame=frame, first=first, size=size), state)
+
+    steps = counts[here.frame] * pl.cdiv(length, size)
+    return jax.lax.fori_loop(0, steps, take, state)
 
 
 def _block(x, tile: Tile) -> tuple[Any, Array]:
-    """Return the place of a tile's queries, keys or values, and which of them exist."""
+    """Return the place of a tile's queries, keys, values or numbers, and which of them exist."""
+    if x.ndim == 4:
+        row = tile.first + jax.lax.broadcasted_iota(jnp.int32, (tile.size,), 0)
+        return x.at[tile.sample, tile.head, tile.frame, row], row < x.shape[3]
     _, _, length, _, width = x.shape
     shape = (tile.size, _columns(width))
     row = tile.first + jax.lax.broadcasted_iota(jnp.int32, shape, 0)
@@ -405,7 +382,7 @@ def _block(x, tile: Tile) -> tuple[Any, Array]:
 
 
 def _load(x, tile: Tile) -> Array:
-    """Return the queries, keys or values of a tile, with zeros where there is nothing."""
+    """Return what `_block` places, with zeros where there is nothing."""
     place, exists = _block(x, tile)
     return triton.load(place, mask=exists, other=0.0)
 
@@ -415,17 +392,6 @@ def _store(x, tile: Tile, values: Array, before=None) -> None:
     if before is not None:
         values += _load(before, tile)
     triton.store(place, values.astype(x.dtype), mask=exists)
-
-
-def _numbers(x, tile: Tile) -> tuple[Any, Array]:
-    """Return the place of one number for each query of a tile, and which exist."""
-    row = tile.first + jax.lax.broadcasted_iota(jnp.int32, (tile.size,), 0)
-    return x.at[tile.sample, tile.head, tile.frame, row], row < x.shape[3]
-
-
-def _load_numbers(x, tile: Tile) -> Array:
-    place, exists = _numbers(x, tile)
-    return triton.load(place, mask=exists, other=0.0)
 
 
 def _logits(left: Array, right: Array, width: int) -> Array:

@@ -2,22 +2,43 @@
 
 `config.masks` defines the function. `merged` knows Full-4D's mask, the others take any; all compute
 little more than what the mask allows.
+
+Tokens may be sharded over a mesh.
+
+Between layers a device of P = view x time has n / P tokens with all their heads. Attention trades
+(all-to-all, 4 X (P - 1) / P^2 bytes a device for q, k, v and the output of X bytes): a device gets
+all n tokens of 1 / P of the heads, runs any implementation unchanged, and trades back. Where heads
+run out, the axis `view` is not traded: its devices keep their queries, which are whole frames, and
+gather keys and values (2 X (P - 1) / P bytes).
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 from einops import rearrange
+from jaxtyping import Array
 
-from full4d_jax.config.masks import PAPER
-from full4d_jax.models.attention.flash import attend_to_all, flash_attention
-from full4d_jax.models.attention.listed import listed_attention
-from full4d_jax.models.attention.mask import Flat, Text, Tokens
+from full4d_jax.config.masks import PAPER, allowed_frames
+from full4d_jax.models.attention.flash import attend_by_frames, attend_to_all, flash_attention
+from full4d_jax.models.attention.mask import (
+    Flat,
+    Pattern,
+    Text,
+    Tokens,
+    attend_by_lists,
+    listed_attention,
+)
 from full4d_jax.models.attention.merged import merged_attention
-from full4d_jax.models.attention.splash import splash_attention
+from full4d_jax.models.attention.splash import splash_attention, splash_from_frames
+from full4d_jax.models.sharding import mesh_around, spec, swap_axes
+from full4d_jax.models.tokens import flatten
 from gaussians.rendering.platforms import runs_triton
 
-SPLASH_TOKENS = 128  # fewest tokens of a frame that fill the smallest side of splash's tiles
+Attend = Callable[[Tokens, Tokens, Tokens, Any], Tokens]
+# Fewest tokens of a frame that fill the smallest side of splash's tiles.
+SPLASH_TOKENS = 128
 
 
 def fused_attention(
@@ -44,29 +65,109 @@ def fused_attention(
       mask: a name for `masks.find_mask`.
       rows_by_cudnn: on GPUs, as in `flash_attention`.
     """
-    blocks = functools.partial(listed_attention, cross_half=cross_half, mask=mask)
+    known = {"cross_half": cross_half, "mask": mask}
+    blocks = functools.partial(listed_attention, **known)
     if mask == PAPER:
         blocks = functools.partial(merged_attention, cross_half=cross_half)
-    gpu = blocks
-    if runs_triton():
-        gpu = functools.partial(
-            flash_attention, cross_half=cross_half, mask=mask, rows_by_cudnn=rows_by_cudnn
+    flash = functools.partial(flash_attention, rows_by_cudnn=rows_by_cudnn, **known)
+    splash = functools.partial(splash_attention, **known)
+    return of_platform(blocks, flash, splash, q.shape[3])(q, k, v)
+
+
+def of_platform(
+    blocks: Callable[..., Array], flash: Callable[..., Array], splash: Callable, tokens: int
+) -> Callable[..., Array]:
+    """Return the function for the platform that a program is compiled for.
+
+    Args:
+      blocks: for CPUs, GPUs before Ampere, and TPUs with small frames.
+      flash: for other GPUs.
+      splash: for TPUs with frames of at least `SPLASH_TOKENS`.
+      tokens: of a frame.
+    """
+    gpu = flash if runs_triton() else blocks
+    tpu = splash if tokens >= SPLASH_TOKENS else blocks
+    return functools.partial(jax.lax.platform_dependent, cpu=blocks, tpu=tpu, default=gpu)
+
+
+def attention_on_mesh(
+    attend: Attend, q: Flat, k: Flat, v: Flat, cameras: Any, pattern: Pattern
+) -> Flat:
+    """Attend in the mesh around; without one, call `attend` on the unflattened tokens.
+
+    Args:
+      attend: (q, k, v, cameras) -> output, of whole grids of (b v t s k d).
+      q: queries.
+      k: keys.
+      v: values.
+      cameras: a pytree of arrays with a leading axis of samples, handed to `attend`.
+      pattern: which of the n tokens read which, as `attend` computes it.
+    """
+    grid = pattern.grid
+
+    def whole(q: Flat, k: Flat, v: Flat, cameras: Any) -> Flat:
+        return flatten(attend(grid.unflatten(q), grid.unflatten(k), grid.unflatten(v), cameras))
+
+    mesh = mesh_around()
+    if mesh is None:
+        return whole(q, k, v, cameras)
+    sizes = mesh.shape
+    swap: tuple[str, ...] = ()
+    rest: tuple[str, ...] = ()
+    if not pattern.is_cut:
+        heads_here = q.shape[2] // sizes["tensor"]
+        swap, rest = swap_axes(heads_here, sizes["view"], sizes["time"])
+
+    def local(q: Flat, k: Flat, v: Flat, cameras: Any) -> Flat:
+        trade = functools.partial(jax.lax.all_to_all, axis_name=swap, tiled=True)
+        if swap:
+            q, k, v = (trade(x, split_axis=2, concat_axis=1) for x in (q, k, v))
+        if rest:
+            k, v = (jax.lax.all_gather(x, rest, axis=1, tiled=True) for x in (k, v))
+            out = _of_queries(q, k, v, pattern, rest)
+        else:
+            out = whole(q, k, v, cameras)
+        return trade(out, split_axis=1, concat_axis=2) if swap else out
+
+    samples, tokens = ("videos", None) if pattern.is_cut else ("samples", "tokens")
+    cut = spec(samples, tokens, "heads")
+    # The kernels of GPUs and TPUs need check_vma=False.
+    on_devices = jax.shard_map(
+        local, in_specs=(cut, cut, cut, spec(samples)), out_specs=cut, check_vma=False
+    )
+    return on_devices(q, k, v, cameras)
+
+
+def cross_attention_on_mesh(q: Flat, k: Text, v: Text) -> Flat:
+    """Attend from every query to every key, of which every device has all, in the mesh around."""
+    flash = attend_to_all
+    if mesh_around():
+        queries = spec("samples", "tokens", "heads")
+        keys = spec("samples", None, "heads")
+        flash = jax.shard_map(
+            flash, in_specs=(queries, keys, keys), out_specs=queries, check_vma=False
         )
-    tpu = blocks
-    if q.shape[3] >= SPLASH_TOKENS:
-        tpu = functools.partial(splash_attention, cross_half=cross_half, mask=mask)
-    return jax.lax.platform_dependent(q, k, v, cpu=blocks, tpu=tpu, default=gpu)
-
-
-def full_attention(q: Tokens, k: Tokens, v: Tokens, *, rows_by_cudnn: bool = False) -> Tokens:
-    """Attend from every token to every token: fused attention with all frames in one view."""
-    flat = [rearrange(x, "b v t ... -> b 1 (v t) ...") for x in (q, k, v)]
-    out = fused_attention(*flat, cross_half=False, rows_by_cudnn=rows_by_cudnn)
-    return out.reshape(q.shape)
-
-
-def cross_attention(q: Flat, k: Text, v: Text) -> Flat:
-    """Attend from every query to every key, of which there may be another number."""
+    # XLA divides this one itself.
     dense = jax.nn.dot_product_attention
-    gpu = attend_to_all if runs_triton() else dense
-    return jax.lax.platform_dependent(q, k, v, cpu=dense, tpu=dense, default=gpu)
+    return of_platform(dense, flash, dense, 0)(q, k, v)
+
+
+def _of_queries(q: Flat, k: Text, v: Text, pattern: Pattern, axes: tuple[str, ...]) -> Flat:
+    """Attend from this device's queries, whole frames, to those that they read.
+
+    Args:
+      q: queries of whole frames in a row.
+      k: keys of all frames.
+      v: values of all frames.
+      pattern: which tokens read which.
+      axes: of the mesh, over which the queries are divided.
+    """
+    views, frames, tokens = pattern.grid
+    allowed = allowed_frames(views, frames, pattern.cross_half, pattern.mask)
+    lists, flash, splash = (
+        functools.partial(attend, allowed=allowed.reshape(views * frames, -1))
+        for attend in (attend_by_lists, attend_by_frames, splash_from_frames)
+    )
+    framed = (rearrange(x, "b (f s) k d -> b f s k d", s=tokens) for x in (q, k, v))
+    part = jax.lax.axis_index(axes)
+    return of_platform(lists, flash, splash, tokens)(*framed, part).reshape(q.shape)

@@ -1,19 +1,62 @@
-"""Parts that all implementations of attention under a mask between frames share."""
+"""Patterns of attention between frames, and attention under any of them by public calls.
 
+`listed_attention` takes a few frames of queries at a time, gathers the keys that each may read and
+makes one public attention call, so forward and reverse mode are JAX's own. All lists are as long as
+the longest, and what fills a shorter one does not count.
+"""
+
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from einops import rearrange
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
+from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.models.tokens import Axis, TokenGrid
 
-FORBIDDEN_LOGIT = -1e30  # finite: without a single allowed key there is weight 0, and no NaN
-SAVED = "attention"  # the name of what a layer may keep for its backward pass
+# Finite: without a single allowed key there is weight 0, and no NaN.
+FORBIDDEN_LOGIT = -1e30
+# The name of what a layer may keep for its backward pass.
+SAVED = "attention"
 
 Tokens = Float[Array, "b v t s k d"]
 Flat = Float[Array, "b n k d"]
 Text = Float[Array, "b m k d"]
+Queries = Float[Array, "b m s k d"]
+Keys = Float[Array, "b n c k d"]
+
+
+def over_grid(
+    attend: Callable[..., Queries],
+    q: Tokens,
+    k: Tokens,
+    v: Tokens,
+    *,
+    cross_half: bool,
+    mask: str = PAPER,
+    **options: Any,
+) -> Tokens:
+    """Attend in a whole grid by a function of frames in a row.
+
+    Args:
+      attend: (q, k, v, allowed=) -> output, of frames (b n s k d).
+      q: queries.
+      k: keys.
+      v: values.
+      cross_half: whether the later half of the frames is the projection.
+      mask: a name for `masks.find_mask`.
+      options: handed to `attend`.
+    """
+    views, frames = q.shape[1:3]
+    allowed = allowed_frames(views, frames, cross_half, mask).reshape(views * frames, -1)
+    flat = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v))
+    return attend(*flat, allowed=allowed, **options).reshape(q.shape)
 
 
 def frames_of_a_block(frames: int, queries: int, most_queries: int = 512) -> int:
@@ -34,6 +77,46 @@ def frame_lists(
     return jnp.asarray(order.astype(np.int32)), jnp.asarray(counts.astype(np.int32))
 
 
+def attend_by_lists(
+    q: Queries,
+    k: Keys,
+    v: Keys,
+    part: Int[Array, ""] | int = 0,
+    *,
+    allowed: Bool[np.ndarray, "f n"],
+) -> Queries:
+    """Attend from some frames of a grid to those that they may read, in either mode.
+
+    Args:
+      q: queries of m frames in a row.
+      k: keys of all n frames.
+      v: values of all n frames.
+      part: which of the f / m parts of the frames q is.
+      allowed: which frame of queries may read which frame of keys.
+    """
+    frames, tokens = q.shape[1:3]
+    lists, counts = (x[part] for x in frame_lists(rearrange(allowed, "(p m) n -> p m n", m=frames)))
+    size = frames_of_a_block(frames, tokens)
+
+    @jax.checkpoint
+    def step(x):
+        q, keys, lengths = x
+        read_k, read_v = (rearrange(x[:, keys], "b g m s k d -> b g (m s) k d") for x in (k, v))
+        # All frames of all samples at once.
+        flat = (rearrange(x, "b g n k d -> (b g) n k d") for x in (q, read_k, read_v))
+        counted = jnp.tile(lengths * tokens, q.shape[0])
+        out = jax.nn.dot_product_attention(*flat, key_value_seq_lengths=counted)
+        return out.reshape(q.shape)
+
+    queries = rearrange(q, "b (c g) s k d -> c b g s k d", g=size)
+    keys, lengths = (rearrange(x, "(c g) ... -> c g ...", g=size) for x in (lists, counts))
+    done = jax.lax.map(step, (queries, keys, lengths))
+    return checkpoint_name(rearrange(done, "c b g s k d -> b (c g) s k d"), SAVED)
+
+
+listed_attention = functools.partial(over_grid, attend_by_lists)
+
+
 @dataclass(frozen=True)
 class Pattern:
     """The pattern of attention within each sample.
@@ -41,13 +124,13 @@ class Pattern:
     Attributes:
       grid: how the tokens of a sample are laid out.
       axis: along which grids were cut into the samples; "all" where a sample is a whole grid.
-      mask: between frames, a name for `masks.find_mask`; None where every token reads every token.
+      mask: between frames, a name for `masks.find_mask`.
       cross_half: whether the later half of the frames is the projection.
     """
 
     grid: TokenGrid
     axis: Axis
-    mask: str | None
+    mask: str
     cross_half: bool
 
     @property

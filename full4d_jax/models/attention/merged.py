@@ -25,14 +25,15 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 from jax.ad_checkpoint import checkpoint_name
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.config.masks import SOURCE_VIEW, allowed_frames
 from full4d_jax.models.attention.mask import FORBIDDEN_LOGIT, SAVED, Tokens, frames_of_a_block
 
 Head = Float[Array, "v t s d"]
 PerQuery = Float[Array, "v t s"]
-_remat = functools.partial(jax.checkpoint, prevent_cse=False)  # all of them run inside loops
+# All of them run inside loops.
+_remat = functools.partial(jax.checkpoint, prevent_cse=False)
 
 
 def merged_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool) -> Tokens:
@@ -159,9 +160,7 @@ def _column_keys(x: Head, cross_half: bool) -> Float[Array, "t m d"]:
     keys = rearrange(x, "v t s d -> t (v s) d")
     if not cross_half:
         return keys
-    frames = x.shape[1]
-    later = np.minimum(np.arange(frames) + frames // 2, frames - 1)  # masked where that is wrong
-    return jnp.concatenate([keys, x[SOURCE_VIEW, later]], 1)
+    return jnp.concatenate([keys, x[SOURCE_VIEW, _half_later(x.shape[1])]], 1)
 
 
 def _column_mask(views: int, frames: int, cross_half: bool) -> Bool[np.ndarray, "t v u"]:
@@ -171,11 +170,16 @@ def _column_mask(views: int, frames: int, cross_half: bool) -> Bool[np.ndarray, 
     other_rows = allowed[:, time, :, time] & ~np.eye(views, dtype=bool)
     if not cross_half:
         return other_rows
-    half = frames // 2
-    reads_later = np.zeros((frames, views, 1), bool)
-    reads_later[:half, :, 0] = allowed[:, time[:half], SOURCE_VIEW, time[:half] + half].T
-    reads_later[:, SOURCE_VIEW] = False  # it stands in the source's row
-    return np.concatenate([other_rows, reads_later], -1)
+    reads_later = allowed[:, time, SOURCE_VIEW, _half_later(frames)].T
+    reads_later[frames // 2 :] = False
+    # It stands in the source's row.
+    reads_later[:, SOURCE_VIEW] = False
+    return np.concatenate([other_rows, reads_later[..., None]], -1)
+
+
+def _half_later(frames: int) -> Int[np.ndarray, "t"]:
+    """Return the frame half of the time after each, or the last."""
+    return np.minimum(np.arange(frames) + frames // 2, frames - 1)
 
 
 def _logits(q: Float[Array, "*a n d"], k: Float[Array, "*a m d"]) -> Float[Array, "*a n m"]:

@@ -29,15 +29,15 @@ Matrices = Float[Array, "b v t 4 4"]
 
 
 class Transforms(NamedTuple):
-    """The camera of every frame, float32."""
+    """P, the camera of every frame, and its inverse, float32."""
 
-    to_image: Matrices  # P
-    to_world: Matrices  # its inverse
+    to_image: Matrices
+    to_world: Matrices
 
 
 @exact_products
 def projective_transforms(
-    world_to_camera: Float[Array, "b v t 4 4"], intrinsics: Float[Array, "b v 3 3"]
+    world_to_camera: Matrices, intrinsics: Float[Array, "b v 3 3"]
 ) -> Transforms:
     """Return P and its inverse for every frame.
 
@@ -67,11 +67,6 @@ def prope(
     forward, back = transforms
     q = _apply(jnp.swapaxes(forward, -1, -2), q)
     return _apply(forward, attend(q, _apply(back, k), _apply(back, v)))
-
-
-def second_half(angles: Float[Array, "n p"]) -> Float[Array, "n q"]:
-    """Put as many angles of zero before rotary angles, so that they turn the second half."""
-    return jnp.concatenate([jnp.zeros_like(angles), angles], -1)
 
 
 def _affine(a: Float[Array, "... 3 3"], b: Float[Array, "... 3 1"]) -> Float[Array, "... 4 4"]:

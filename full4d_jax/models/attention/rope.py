@@ -10,6 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from full4d_jax.models.attention.mask import Flat
+
+Angles = Float[Array, "n p"]
+
 
 def rotary_angles(
     tokens: Int[Array, "n"],
@@ -20,7 +24,8 @@ def rotary_angles(
     *,
     theta: float,
     fold_views: bool,
-) -> Float[Array, "n p"]:
+    half: bool = False,
+) -> Angles:
     """Return the angles of all pairs p = head_width / 2, in radians.
 
     Args:
@@ -30,9 +35,11 @@ def rotary_angles(
       head_width: channels, even.
       theta: the lowest frequency is about 1 / theta.
       fold_views: see the module.
+      half: turn the second half of the channels alone, as a head of that width.
     """
-    space = head_width // 6
-    time = head_width // 2 - 2 * space
+    width = head_width // 2 if half else head_width
+    space = width // 6
+    time = width // 2 - 2 * space
 
     def turn(position: Int[Array, "n"], count: int, pairs: int) -> Float[Array, "n q"]:
         # A table in double precision, since large positions magnify errors.
@@ -41,23 +48,24 @@ def rotary_angles(
 
     frame = tokens // (rows * columns)
     views = -(-tokens.size // (frames * rows * columns))
-    in_time = (
-        turn(frame, frames * views, time) if fold_views else turn(frame % frames, frames, time)
-    )
+    instant = frame if fold_views else frame % frames
     row = tokens // columns % rows
     column = tokens % columns
-    parts = in_time, turn(row, rows, space), turn(column, columns, space)
-    return jnp.concatenate(parts, -1)
+    parts = (
+        turn(instant, frames * views, time),
+        turn(row, rows, space),
+        turn(column, columns, space),
+    )
+    angles = jnp.concatenate(parts, -1)
+    return jnp.concatenate([jnp.zeros_like(angles), angles], -1) if half else angles
 
 
-def rotate(x: Float[Array, "b n k d"], angles: Float[Array, "n p"]) -> Float[Array, "b n k d"]:
+def rotate(x: Flat, angles: Angles) -> Flat:
     """Turn the pairs (x[2i], x[2i+1]) of queries or keys by their angles."""
     return jax.lax.platform_dependent(x, angles, tpu=turn_by_product, default=turn_in_pairs)
 
 
-def turn_in_pairs(
-    x: Float[Array, "b n k d"], angles: Float[Array, "n p"]
-) -> Float[Array, "b n k d"]:
+def turn_in_pairs(x: Flat, angles: Angles) -> Flat:
     """Turn pairs that are cut apart and stacked again."""
     cos = jnp.cos(angles)[None, :, None]
     sin = jnp.sin(angles)[None, :, None]
@@ -67,9 +75,7 @@ def turn_in_pairs(
     return turned.reshape(x.shape).astype(x.dtype)
 
 
-def turn_by_product(
-    x: Float[Array, "b n k d"], angles: Float[Array, "n p"]
-) -> Float[Array, "b n k d"]:
+def turn_by_product(x: Flat, angles: Angles) -> Flat:
     """Turn pairs by a product with a matrix that makes (-x[2i+1], x[2i]) of them.
 
     TPUs would turn channels and tokens around in memory to cut pairs apart. Each sum has a single

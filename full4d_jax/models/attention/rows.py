@@ -25,16 +25,11 @@ from full4d_jax.models.attention.mask import Flat
 PerQuery = Float[Array, "b k n"]
 
 
-def row_forward(q: Flat, k: Flat, v: Flat, *, interpret: bool) -> tuple[Flat, PerQuery]:
+def row_forward(q: Flat, k: Flat, v: Flat) -> tuple[Flat, PerQuery]:
     """Return the output and the log-sum-exp of rows of n tokens, each with its own keys.
 
-    Arrays are in half precision, unless XLA computes the same on any backend, with `interpret`.
+    Arrays are in half precision.
     """
-    if interpret:
-        # XLA's log-sum-exp has the type of the queries, cuDNN's is float32.
-        queries, keys, values = (x.astype(jnp.float32) for x in (q, k, v))
-        out, lse = jax.nn.dot_product_attention(queries, keys, values, return_residual=True)
-        return out.astype(q.dtype), lse.swapaxes(1, 2)
     from jax._src.cudnn import fused_attention_stablehlo as cudnn
 
     forward = cudnn._dot_product_attention_fwd_p_wrapper
@@ -43,7 +38,7 @@ def row_forward(q: Flat, k: Flat, v: Flat, *, interpret: bool) -> tuple[Flat, Pe
 
 
 def row_backward(
-    q: Flat, k: Flat, v: Flat, lse: PerQuery, out: Flat, cotangent: Flat, *, interpret: bool
+    q: Flat, k: Flat, v: Flat, lse: PerQuery, out: Flat, cotangent: Flat
 ) -> tuple[Flat, Flat, Flat]:
     """Return a row's part of the gradients in q, k and v.
 
@@ -54,27 +49,12 @@ def row_backward(
       lse: log-sum-exp of the whole softmax.
       out: output of the whole softmax.
       cotangent: of this output.
-      interpret: as in `row_forward`.
     """
-    if not interpret:
-        from jax._src.cudnn import fused_attention_stablehlo as cudnn
+    from jax._src.cudnn import fused_attention_stablehlo as cudnn
 
-        backward = cudnn._dot_product_attention_bwd_p_wrapper
-        dq, dk, dv = backward.bind(q, k, v, *_unused(q), lse, out, cotangent, **_settings(q))
-        return dq, dk, dv
-
-    def product(pattern: str, a: Array, b: Array) -> Array:
-        return jnp.einsum(pattern, a, b, preferred_element_type=jnp.float32)
-
-    scale = q.shape[-1] ** -0.5
-    along = product("bnkd,bnkd->bkn", cotangent, out)
-    weights = jnp.exp(scale * product("bnkd,bmkd->bknm", q, k) - lse[..., None])
-    d_weights = product("bnkd,bmkd->bknm", cotangent, v)
-    d_logits = (scale * weights * (d_weights - along[..., None])).astype(k.dtype)
-    dv = product("bknm,bnkd->bmkd", weights.astype(v.dtype), cotangent)
-    dq = product("bknm,bmkd->bnkd", d_logits, k)
-    dk = product("bknm,bnkd->bmkd", d_logits, q)
-    return dq.astype(q.dtype), dk.astype(k.dtype), dv.astype(v.dtype)
+    backward = cudnn._dot_product_attention_bwd_p_wrapper
+    dq, dk, dv = backward.bind(q, k, v, *_unused(q), lse, out, cotangent, **_settings(q))
+    return dq, dk, dv
 
 
 def _unused(q: Flat) -> list[Array]:

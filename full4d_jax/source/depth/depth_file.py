@@ -27,7 +27,7 @@ from numpy import ndarray
 from full4d_jax.geometry.arrays import Map, Picture, Pictures
 from full4d_jax.media.pictures import to_model
 from full4d_jax.models.depth_anything import depth_anything, load_depth_anything, stages_of
-from full4d_jax.models.local_devices import OnLocalDevices
+from full4d_jax.models.sharded_map import OnLocalDevices
 from full4d_jax.session.errors import InputError, input_errors, tell
 from full4d_jax.source.depth.estimate import load_depth, predict_depth
 from full4d_jax.source.depth.onnx_network import Network, as_network, open_file

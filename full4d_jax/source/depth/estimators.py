@@ -40,7 +40,7 @@ from full4d_jax.geometry.arrays import Maps, Picture
 from full4d_jax.geometry.depth_maps import nearest
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.depth_anything import is_depth_anything
-from full4d_jax.models.local_devices import OnLocalDevices
+from full4d_jax.models.sharded_map import OnLocalDevices
 from full4d_jax.models.weights import tensor_shapes
 from full4d_jax.session.errors import InputError, require_file, tell
 from full4d_jax.source.depth.depth_file import (

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from dense_mask import oracle
+from random_grids import B, random_grid
 from random_weights import random_params
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models import block, dit
 
-B, V, T, SIDE = 1, 3, 2, 16
 SMALL = ModelConfig(width=48, layers=2, heads=2, ffn=64, refiner=4)
 FRAMES = dataclasses.replace(
     SMALL,
@@ -25,31 +25,6 @@ FRAMES = dataclasses.replace(
     camera_projector=True,
     text_width=24,
 )
-
-
-def conditions_and_latents(model: ModelConfig):
-    rng = np.random.default_rng(0)
-
-    def put(array: np.ndarray) -> jax.Array:
-        return jax.device_put(array.astype(np.float32))
-
-    def normal(*shape: int) -> jax.Array:
-        return put(rng.normal(size=shape))
-
-    shape = (B, V, T, SIDE, SIDE, 3)
-    poses = np.tile(np.eye(4), (B, V, T, 1, 1))
-    poses[:, 1:, :, :3, 3] = [0.3, -0.1, 0.2]
-    conditions = dit.Conditions(
-        projection=normal(*shape),
-        base=normal(*shape),
-        mask=put(rng.random(shape[:-1]) < 0.7),
-        disparity=put(rng.random(shape[:-1])),
-        world_to_camera=put(poses),
-        intrinsics=put(np.tile(np.eye(3), (B, V, 1, 1))),
-        text=normal(B, 5, 24) if model.text_width else None,
-    )
-    generated = V if model.projection == "frames" else V - 1
-    return normal(B, generated, *shape[2:]), conditions
 
 
 @partial(jax.jit, static_argnums=0)
@@ -66,7 +41,7 @@ def velocity(model, params, z, tau, conditions):
     ],
 )
 def test_equals_oracle_in_values_and_gradients(model, monkeypatch):
-    z, conditions = conditions_and_latents(model)
+    z, conditions = random_grid(model)
     params, tau = random_params(model), jnp.full(B, 0.6)
 
     def gradient():
@@ -84,7 +59,7 @@ def test_equals_oracle_in_values_and_gradients(model, monkeypatch):
 
 
 def test_starts_at_the_filled_projection():
-    z, conditions = conditions_and_latents(SMALL)
+    z, conditions = random_grid(SMALL)
     params = dit.init_params(SMALL, jax.random.key(1))
     v = velocity(SMALL, params, jnp.zeros_like(z), jnp.ones(B), conditions)
     np.testing.assert_allclose(-v, conditions.base[:, 1:], atol=1e-6)

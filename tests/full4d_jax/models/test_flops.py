@@ -18,7 +18,7 @@ from full4d_jax.config.codecs import strides_of
 from full4d_jax.models import block
 from full4d_jax.models.attention.mask import Tokens
 from full4d_jax.models.conditions import Conditions
-from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.models.dit import abstract_params, velocity
 from full4d_jax.models.flops import forward_flops, step_flops
 from full4d_jax.models.wan.text import TEXT_TOKENS
 from full4d_jax.models.warp import MOTION_CHANNELS
@@ -68,7 +68,7 @@ def program(config: Config, *, backward: bool) -> jax.stages.Lowered:
     v, size = data.views, (data.frames, data.height, data.width)
     guide = (0 if model.projection == "none" else data.frames, *size[1:])
     generated = v - 1 if model.projection == "channels" else v
-    params = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+    params = abstract_params(model)
     conditions = Conditions(
         projection=abstract(b, v, *guide, channels),
         base=abstract(b, v, *size, channels),
@@ -108,7 +108,6 @@ SECOND_LOOKS = ("soft", "moved")
 def test_xla_counts_the_same(name, monkeypatch):
     """The rest, at most 3 %, is arithmetic on single numbers, which XLA counts too."""
     # Ours run in loops, which XLA counts once. In every case here all tokens of a call see all.
-    monkeypatch.setattr(block, "full_attention", all_pairs)
     monkeypatch.setattr(block, "fused_attention", all_pairs)
     config = configured(*CASES[name])
     data = config.data

@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dense_mask import oracle
+from dense_mask import oracle, with_gradients
 from random_arrays import normal
+from rows_by_xla import row_backward, row_forward
 
+from full4d_jax.models.attention import flash
 from full4d_jax.models.attention.flash import attend_to_all, flash_attention
-from full4d_jax.models.attention.listed import listed_attention
+from full4d_jax.models.attention.mask import listed_attention
 from full4d_jax.models.attention.merged import merged_attention
 from full4d_jax.models.attention.splash import splash_attention
 
@@ -28,17 +30,18 @@ SIZES = [  # b v t s k d, cross_half
 ]
 
 
+@pytest.fixture(autouse=True)
+def no_cudnn(monkeypatch):
+    monkeypatch.setattr(flash, "row_forward", row_forward)
+    monkeypatch.setattr(flash, "row_backward", row_backward)
+
+
 @functools.cache
 def values_and_gradients(attend, shape, dtype, cross_half):
     """The output, and the gradients of a random projection of it, as one jitted function."""
     draws = (normal(i, shape, dtype) for i in range(4))
-
-    @functools.partial(jax.jit, static_argnums=4)
-    def run(q, k, v, cotangent, cross_half):
-        out, pull = jax.vjp(lambda *x: attend(*x, cross_half=cross_half), q, k, v)
-        return out, *pull(cotangent)
-
-    return [np.asarray(x, np.float32) for x in run(*draws, cross_half)]
+    run = jax.jit(with_gradients(functools.partial(attend, cross_half=cross_half)))
+    return [np.asarray(x, np.float32) for x in run(*draws)]
 
 
 @pytest.mark.parametrize("name", IMPLEMENTATIONS)
@@ -71,20 +74,11 @@ def test_is_as_near_to_the_truth_in_bfloat16_as_the_oracle_is(name):
 
 @pytest.mark.parametrize(("queries", "keys"), [(70, 5), (3, 130)])
 def test_flash_attends_to_another_number_of_keys(queries, keys):
-    q, k, v, cotangent = (
-        normal(i, (2, n, 2, 16)) for i, n in enumerate((queries, keys, keys, queries))
-    )
-
-    def run(attend):
-        @jax.jit
-        def both(q, k, v, cotangent):
-            out, pull = jax.vjp(attend, q, k, v)
-            return out, *pull(cotangent)
-
-        return both(q, k, v, cotangent)
-
-    found = run(functools.partial(attend_to_all, interpret=True))
-    for a, b in zip(found, run(jax.nn.dot_product_attention), strict=True):
+    sizes = enumerate((queries, keys, keys, queries))
+    draws = [normal(i, (2, n, 2, 16)) for i, n in sizes]
+    ours = functools.partial(attend_to_all, interpret=True)
+    both = (jax.jit(with_gradients(f))(*draws) for f in (ours, jax.nn.dot_product_attention))
+    for a, b in zip(*both, strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
 
 

@@ -6,16 +6,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from dense_mask import with_gradients
 from einops import rearrange
 from random_arrays import normal
+from rows_by_xla import row_backward, row_forward
 
 from full4d_jax.config import Config, MeshConfig, ModelConfig, check_config
 from full4d_jax.config.masks import MASKS, allowed_frames
+from full4d_jax.models.attention import flash
 from full4d_jax.models.attention.flash import flash_attention
-from full4d_jax.models.attention.fused import fused_attention
-from full4d_jax.models.attention.listed import listed_attention
-from full4d_jax.models.attention.mask import Pattern
-from full4d_jax.models.attention.on_mesh import attention_on_mesh, cross_attention_on_mesh
+from full4d_jax.models.attention.fused import (
+    attention_on_mesh,
+    cross_attention_on_mesh,
+    fused_attention,
+)
+from full4d_jax.models.attention.mask import Pattern, listed_attention
 from full4d_jax.models.attention.splash import splash_attention
 from full4d_jax.models.sharding import make_mesh, swap_axes
 from full4d_jax.models.tokens import TokenGrid, flatten
@@ -28,13 +33,14 @@ def near(i, j):
 V, T = 4, 12  # six frames to generate, six projected ones
 
 
-def values_and_gradients(attend, shape):
-    @jax.jit
-    def run(q, k, v, cotangent):
-        out, pull = jax.vjp(attend, q, k, v)
-        return out, *pull(cotangent)
+@pytest.fixture(autouse=True)
+def no_cudnn(monkeypatch):
+    monkeypatch.setattr(flash, "row_forward", row_forward)
+    monkeypatch.setattr(flash, "row_backward", row_backward)
 
-    return run(*normal_draws(shape))
+
+def values_and_gradients(attend, shape):
+    return jax.jit(with_gradients(attend))(*normal_draws(shape))
 
 
 @functools.cache
@@ -59,8 +65,7 @@ def dense(q, k, v, cotangent, allowed):
         out = jnp.einsum("bknm,bkmd->bknd", jax.nn.softmax(logits, -1), v)
         return rearrange(out, "b k (v t s) d -> b v t s k d", v=views, t=frames)
 
-    out, pull = jax.vjp(attend, q, k, v)
-    return out, *pull(cotangent)
+    return with_gradients(attend)(q, k, v, cotangent)
 
 
 @pytest.mark.parametrize("mask", MASKS)

@@ -7,7 +7,7 @@ import re
 import jax
 import jax.numpy as jnp
 import pytest
-from dense_mask import oracle
+from dense_mask import oracle, with_gradients
 
 from full4d_jax.models.attention.flash import flash_attention
 from full4d_jax.models.attention.fused import fused_attention
@@ -28,16 +28,6 @@ SMALL = (1, 3, 4, 16, 2, 8)
 LARGE = (1, 3, 4, 128, 2, 8)  # as many tokens as a tile of splash has
 
 
-def backward(attend):
-    """Values and gradients, as one function."""
-
-    def both(q, k, v, cotangent):
-        out, pull = jax.vjp(attend, q, k, v)
-        return out, *pull(cotangent)
-
-    return both
-
-
 def operations(attend, shape, platform):
     """How often each operation occurs in what is compiled for a platform.
 
@@ -45,7 +35,9 @@ def operations(attend, shape, platform):
     the other implementations would have kept.
     """
     x = jax.ShapeDtypeStruct(shape, jnp.float32)
-    lowered = jax.jit(backward(attend)).trace(x, x, x, x).lower(lowering_platforms=(platform,))
+    lowered = (
+        jax.jit(with_gradients(attend)).trace(x, x, x, x).lower(lowering_platforms=(platform,))
+    )
     counts = collections.Counter(re.findall(r"stablehlo\.(\w+)", lowered.as_text()))
     choice = {"constant", "case", "return", "broadcast_in_dim"}
     return collections.Counter({name: n for name, n in counts.items() if name not in choice})
@@ -71,7 +63,7 @@ def test_programs_hold_the_platforms_implementation_alone(platform, shape, chose
 def test_programs_for_gpus_attend_within_views_by_cudnn_where_they_should():
     """Each of the two passes once for all views; three kernels of ours for the others."""
     x = jax.ShapeDtypeStruct(LARGE, jnp.bfloat16)
-    traced = jax.jit(backward(functools.partial(FUSED, rows_by_cudnn=True))).trace(x, x, x, x)
+    traced = jax.jit(with_gradients(functools.partial(FUSED, rows_by_cudnn=True))).trace(x, x, x, x)
     text = traced.lower(lowering_platforms=("cuda",)).as_text()
     calls = collections.Counter(re.findall(r"custom_call @([\w$.]+)", text))
     ours = calls.pop("__gpu$xla.gpu.triton")

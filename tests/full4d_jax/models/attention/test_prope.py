@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_grids import B, T, V, random_grid
 from random_weights import random_params
 
 from full4d_jax.config import ModelConfig
@@ -15,44 +16,7 @@ from full4d_jax.models import dit
 from full4d_jax.models.attention.fused import fused_attention
 from full4d_jax.models.attention.prope import projective_transforms, prope
 
-B, V, T, SIDE = 1, 3, 2, 16
 CHANNELS = ModelConfig(width=48, layers=2, heads=3, ffn=64, refiner=4, cameras=("prope",))
-
-
-@functools.partial(jax.jit, static_argnums=1)
-def rigid(key, shape=()):
-    """Random rigid motions (*shape, 4, 4)."""
-    rotation_key, shift_key = jax.random.split(key)
-    rotation, _ = jnp.linalg.qr(jax.random.normal(rotation_key, (*shape, 3, 3)))
-    rotation = rotation * jnp.linalg.det(rotation)[..., None, None]
-    matrices = jnp.zeros((*shape, 4, 4)).at[..., 3, 3].set(1).at[..., :3, :3].set(rotation)
-    return matrices.at[..., :3, 3].set(jax.random.normal(shift_key, (*shape, 3)))
-
-
-@jax.jit
-def lenses(key):
-    """Intrinsics (b v 3 3) in units of the image, a different lens for every view."""
-    fx, fy, cx, cy = jax.random.uniform(key, (4, B, V), minval=0.4, maxval=1.2)
-    matrices = jnp.zeros((B, V, 3, 3)).at[..., 2, 2].set(1)
-    matrices = matrices.at[..., 0, 0].set(fx).at[..., 1, 1].set(fy)
-    return matrices.at[..., 0, 2].set(cx / 2).at[..., 1, 2].set(cy / 2)
-
-
-def grid(model: ModelConfig):
-    """Latents and conditions with random cameras, and parameters of which none is zero."""
-    keys = iter(jax.random.split(jax.random.key(0), 10))
-    shape = (B, V, T, SIDE, SIDE, 3)
-    conditions = dit.Conditions(
-        projection=jax.random.normal(next(keys), shape),
-        base=jax.random.normal(next(keys), shape),
-        mask=jax.random.bernoulli(next(keys), 0.7, shape[:-1]).astype(jnp.float32),
-        disparity=jax.random.uniform(next(keys), shape[:-1]),
-        world_to_camera=rigid(next(keys), (B, V, T)),
-        intrinsics=lenses(next(keys)),
-    )
-    generated = V if model.projection == "frames" else V - 1
-    latents = jax.random.normal(next(keys), (B, generated, *shape[2:]))
-    return latents, conditions, random_params(model, 0.2)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -66,7 +30,8 @@ def test_equals_its_formula_pair_by_pair():
         np.asarray(jax.random.normal(jax.random.key(i), (B, V, T, tokens, heads, width)))
         for i in range(3)
     )
-    motion, lens = rigid(jax.random.key(3), (B, V, T)), lenses(jax.random.key(4))
+    _, conditions = random_grid(CHANNELS)
+    motion, lens = conditions.world_to_camera, conditions.intrinsics
     attend = functools.partial(fused_attention, cross_half=True)
     transforms = projective_transforms(motion, lens)
     found = prope(attend, jnp.asarray(q), jnp.asarray(k), jnp.asarray(v), transforms)
@@ -98,7 +63,8 @@ def test_equals_its_formula_pair_by_pair():
 @pytest.mark.parametrize("cameras", ["prope", "linear", "plucker"])
 def test_target_views_are_a_set_with_their_cameras(cameras):
     model = dataclasses.replace(CHANNELS, cameras=(cameras,))
-    latents, conditions, params = grid(model)
+    latents, conditions = random_grid(model)
+    params = random_params(model, 0.2)
     expected = velocity(model, params, latents, conditions)
     swapped = jax.tree.map(lambda x: x[:, np.array([0, 2, 1])], jax.device_get(conditions))
     found = velocity(model, params, latents[:, ::-1], swapped)[:, ::-1]

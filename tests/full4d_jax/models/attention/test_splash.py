@@ -1,5 +1,6 @@
 """Splash attention: its lists of tiles against the library's own, tilings, and TPU compilers."""
 
+import functools
 import importlib.util
 import os
 import subprocess
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dense_mask import oracle
+from dense_mask import oracle, with_gradients
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask_info as library
 
@@ -93,26 +94,17 @@ def test_parts_of_the_frames_equal_the_dense_mask(shape, parts):
     draws = [jax.random.normal(jax.random.key(i), (1, *shape, 1, 8)) for i in range(4)]
     allowed = allowed_frames(views, frames, cross_half=True).reshape(views * frames, -1)
 
-    @jax.jit
-    def expected(q, k, v, cotangent):
-        out, pull = jax.vjp(lambda *x: oracle(*x, cross_half=True), q, k, v)
-        return out, *pull(cotangent)
+    def in_parts(q, k, v):
+        queries, keys, values = (x.reshape(1, -1, tokens, 1, 8) for x in (q, k, v))
+        queries = queries.reshape(1, parts, -1, tokens, 1, 8).swapaxes(0, 1)
 
-    @jax.jit
-    def in_parts(q, k, v, cotangent):
-        def attend(q, k, v):
-            queries, keys, values = (x.reshape(1, -1, tokens, 1, 8) for x in (q, k, v))
-            queries = queries.reshape(1, parts, -1, tokens, 1, 8).swapaxes(0, 1)
+        def one(x):
+            return splash_from_frames(x[0], keys, values, x[1], allowed=allowed, interpret=True)
 
-            def one(x):
-                return splash_from_frames(*x, allowed=allowed, interpret=True)
+        out = jax.lax.map(one, (queries, jnp.arange(parts)))
+        return out.swapaxes(0, 1).reshape(q.shape)
 
-            index = jnp.arange(parts)
-            out = jax.lax.map(lambda x: one((x[0], keys, values, x[1])), (queries, index))
-            return out.swapaxes(0, 1).reshape(q.shape)
-
-        out, pull = jax.vjp(attend, q, k, v)
-        return out, *pull(cotangent)
-
-    for a, b in zip(in_parts(*draws), expected(*draws), strict=True):
+    whole = functools.partial(oracle, cross_half=True)
+    both = (jax.jit(with_gradients(attend))(*draws) for attend in (in_parts, whole))
+    for a, b in zip(*both, strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)

@@ -1,0 +1,38 @@
+"""Random latents and conditions of a small grid, each frame with a camera of its own."""
+
+import jax
+import numpy as np
+
+from full4d_jax.config import ModelConfig
+from full4d_jax.models.conditions import Conditions
+
+B, V, T, SIDE = 1, 3, 2, 16
+
+
+def random_grid(model: ModelConfig) -> tuple[jax.Array, Conditions]:
+    """Draw noisy latents of the generated views, and conditions, by NumPy."""
+    rng = np.random.default_rng(0)
+
+    def put(array: np.ndarray) -> jax.Array:
+        return jax.device_put(array.astype(np.float32))
+
+    shape = (B, V, T, SIDE, SIDE, 3)
+    rotations = np.linalg.qr(rng.normal(size=(B, V, T, 3, 3)))[0]
+    poses = np.tile(np.eye(4), (B, V, T, 1, 1))
+    poses[..., :3, :3] = rotations * np.linalg.det(rotations)[..., None, None]
+    poses[..., :3, 3] = rng.normal(size=(B, V, T, 3))
+    lenses = np.tile(np.eye(3), (B, V, 1, 1))
+    lenses[..., (0, 1), (0, 1)] = rng.uniform(0.4, 1.2, (B, V, 2))
+    lenses[..., :2, 2] = rng.uniform(0.2, 0.6, (B, V, 2))
+    text = rng.normal(size=(B, 5, model.text_width))
+    conditions = Conditions(
+        projection=put(rng.normal(size=shape)),
+        base=put(rng.normal(size=shape)),
+        mask=put(rng.random(shape[:-1]) < 0.7),
+        disparity=put(rng.random(shape[:-1])),
+        world_to_camera=put(poses),
+        intrinsics=put(lenses),
+        text=put(text) if model.text_width else None,
+    )
+    generated = V if model.projection == "frames" else V - 1
+    return put(rng.normal(size=(B, generated, *shape[2:]))), conditions
