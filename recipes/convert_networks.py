@@ -30,7 +30,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.models import fast_depth, segmentation, silhouette
-from full4d_jax.models.safetensors_files import Slot, write_safetensors
+from full4d_jax.models.tensor_files import Slot, write_safetensors
 from full4d_jax.models.tiefenrausch import KERNELS, real_numbers
 
 FLATBUFFER = b"TFL3"

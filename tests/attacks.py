@@ -304,7 +304,7 @@ def kinds(world: Path) -> Iterator[Kind]:
 
     import gaussians as g
     from full4d_jax.media.video import read_video
-    from full4d_jax.models.torch_files import read_tensors
+    from full4d_jax.models.tensor_files import read_tensors
     from full4d_jax.models.weights import load_params
     from full4d_jax.source.depth.estimate import depth_from_file
     from input_pipeline import transforms

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from full4d_jax.models.safetensors_files import open_tensors
+from full4d_jax.models.tensor_files import open_tensors
 
 DOCS = Path(__file__).parents[1] / "docs"
 # Wheels too large to fetch for their metadata; docs/model_card.md tells their licences.

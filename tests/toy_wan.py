@@ -4,8 +4,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.wan.architecture import abstract_leaves
-from full4d_jax.models.wan.names import to_wan, wan_names
+from full4d_jax.models.wan.layouts import abstract_leaves, to_wan, wan_names
 
 # Sizes for a preset of Wan, whose other fields stay.
 SMALL = {"width": 48, "heads": 4, "ffn": 64, "layers": 2, "text_width": 6}
@@ -23,5 +22,5 @@ def random_wan(
         name: np.ascontiguousarray(
             to_wan(leaf, stacks[leaf] if layer is None else stacks[leaf][layer], model.patch)
         )
-        for name, (leaf, layer) in wan_names(model.layers, layout).items()
+        for name, (leaf, layer, _) in wan_names(model, layout).items()
     }

@@ -100,7 +100,7 @@ def codec(
     """
     require_ending(target, ".safetensors")
     from full4d_jax.models.codecs.codec import convert_codec, published_codec_file, save_codec
-    from full4d_jax.models.torch_files import PUBLISHED
+    from full4d_jax.models.tensor_files import PUBLISHED
     from full4d_jax.session.files import open_folder
 
     path, mark = published_codec_file(source)
@@ -136,7 +136,7 @@ def wan(
     """
     check_config(config)
     if export:
-        from full4d_jax.models.wan.export import export_wan
+        from full4d_jax.models.wan.conversion import export_wan
 
         left_out = export_wan(config.model, source, target)
         print(f"{target}: WanTransformer3DModel.from_pretrained loads it")

@@ -17,7 +17,7 @@ from full4d_jax.config.masks import mask_file
 from full4d_jax.models.codecs.codec import Codec, Weights, codec_weights, make_codec
 from full4d_jax.models.functional import Params
 from full4d_jax.models.grid_mesh import check_grid_mesh, grid_mesh, parameter_shapes
-from full4d_jax.models.wan.text import load_negative_text, load_text
+from full4d_jax.models.wan.text import load_text
 from full4d_jax.models.weights import load_metadata, load_params, require_model
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.processes import agree
@@ -120,7 +120,7 @@ def prior_with(config: Config, params: Params, mesh: Mesh | None = None) -> Prio
     Raises:
       InputError: `config.codec_weights`, `config.text` or `config.negative_text` is unusable.
     """
-    texts = load_text(config), load_negative_text(config)
+    texts = load_text(config), load_text(config, "negative_text")
     shape = None if mesh is None else mesh.abstract_mesh
     offload = config.sampler.offload and mesh is None
     weights = codec_weights(config, mesh, on_host=offload)

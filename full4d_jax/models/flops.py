@@ -17,7 +17,7 @@ from full4d_jax.config import Config, ModelConfig
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models.trainable import is_trained
-from full4d_jax.models.wan.architecture import abstract_leaves
+from full4d_jax.models.wan.layouts import abstract_leaves
 from full4d_jax.models.wan.text import TEXT_TOKENS
 
 # Dense bf16 operations a second of one device, by the beginning of JAX's `device_kind`; from the
@@ -45,19 +45,15 @@ PEAKS = {
 
 # What lies before layers, by the beginning of their names: nothing trained, or these parameters.
 # Before all others lies a layer that is trained, or a block, of which all are one compiled loop.
-BEFORE_LAYERS: dict[str, tuple[str, ...]] = {
-    "patch_embedding": (),
-    "source_embedding": (),
-    "mask_embedding": (),
-    "motion_embedding": (),
-    "plucker_embedding": (),
-    "text_in": (),
+FIRST_LAYERS = (
+    *("patch_embedding", "source_embedding", "mask_embedding", "motion_embedding"),
+    *("plucker_embedding", "text_in", "time_in", "blocks.camera"),
+)
+BEFORE_LAYERS: dict[str, tuple[str, ...]] = dict.fromkeys(FIRST_LAYERS, ()) | {
     "text_out": ("text_in.",),
-    "time_in": (),
     "time_out": ("time_in.",),
     "time_projection": ("time_in.", "context"),
     "synchronization_time": ("time_in.",),
-    "blocks.camera": (),
     "blocks.text_attention.key": ("text_out.",),
     "blocks.text_attention.value": ("text_out.",),
 }
@@ -163,7 +159,8 @@ def _work(config: Config, views: int, frames: int, text: int, *, training: bool)
 def _rows(model: ModelConfig, sample: Sample, name: str) -> int:
     """Return how many rows, or pixels, of one sample a kernel multiplies."""
     area = model.patch**2
-    flow_times = 2  # that tokens of a sample have: clean, and noisy
+    # That tokens of a sample have: clean, and noisy.
+    flow_times = 2
     streams = 2 if model.attention.startswith("two_stream") else 1
     tokens = sample.all_tokens
     source = sample.frames * sample.tokens if model.projection == "channels" else 0

@@ -1,14 +1,17 @@
 """Networks of flax as pure functions of their parameters."""
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from flax import nnx
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import PRNGKeyArray
 
-Params = dict[str, Any]  # nested, leaves are arrays
-Network = Callable[[Any, nnx.Rngs], nnx.Module]  # of its sizes
+# Nested, leaves are arrays.
+Params = dict[str, Any]
+# Of its sizes.
+Network = Callable[[Any, nnx.Rngs], nnx.Module]
 
 
 def draw_params(network: Network, config: Any, key: PRNGKeyArray) -> Params:
@@ -26,3 +29,13 @@ def structure(network: Network, config: Any) -> tuple[nnx.GraphDef, Params]:
 def bound(network: Network, config: Any, params: Params) -> Any:
     """Return a network with these parameters."""
     return nnx.merge(structure(network, config)[0], params)
+
+
+def by_name(params: Any) -> dict[str, Any]:
+    """Return the leaves of nested parameters by dotted name."""
+    return cast(dict[str, Any], flatten_dict(params, sep="."))
+
+
+def nested(leaves: Mapping[str, Any]) -> Params:
+    """Return nested parameters, the inverse of `by_name`."""
+    return unflatten_dict(dict(leaves), sep=".")

@@ -2,21 +2,18 @@
 
 import dataclasses
 from pathlib import Path
-from typing import cast
 
 import jax
 import jax.numpy as jnp
-from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.dit import abstract_params, init_params
-from full4d_jax.models.functional import Params
+from full4d_jax.models.functional import Params, by_name, nested
 from full4d_jax.models.grid_mesh import parameter_shapes
-from full4d_jax.models.lora import without_adapters
 from full4d_jax.models.sharding import tree_shardings
-from full4d_jax.models.wan.names import SYNCHRONIZATION
+from full4d_jax.models.trainable import SYNCHRONIZATION, without_adapters
 from full4d_jax.models.weights import (
     check_params,
     load_metadata,
@@ -29,7 +26,8 @@ from full4d_jax.models.weights import (
 # and how training goes on. All others decide what a network's parameters mean, often without
 # changing a shape.
 FREE = ("attention", "mask", "first_frame", "lora_rank", "moves_base")
-REFINER = "refiner.enter.kernel"  # has more inputs where the base moves
+# Has more inputs where the base moves.
+REFINER = "refiner.enter.kernel"
 
 
 def start_from(
@@ -85,16 +83,16 @@ def complete_params(
     Where nothing of them moves the base and the model does, the refiner's last inputs are new and
     get zeros.
     """
-    flat = cast(Params, flatten_dict(params, sep="."))
+    flat = by_name(params)
     if model.moves_base and not any(name.startswith("mover.") for name in flat):
-        shapes = cast(Params, flatten_dict(abstract_params(model), sep="."))
+        shapes = by_name(abstract_params(model))
         more = shapes[REFINER].shape[2] - flat[REFINER].shape[2]
         flat[REFINER] = jnp.pad(flat[REFINER], ((0, 0), (0, 0), (0, more), (0, 0)))
 
     def fresh() -> Params:
-        drawn = cast(Params, flatten_dict(init_params(model, key), sep="."))
+        drawn = by_name(init_params(model, key))
         return {name: x for name, x in drawn.items() if name not in flat}
 
     cut = None if mesh is None else tree_shardings(mesh, jax.eval_shape(fresh), model.width)
     # Compiled, so that what is known is never drawn.
-    return cast(Params, unflatten_dict(jax.jit(fresh, out_shardings=cut)() | flat, sep="."))
+    return nested(jax.jit(fresh, out_shardings=cut)() | flat)

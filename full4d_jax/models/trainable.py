@@ -1,18 +1,54 @@
-"""The parameters that `OptimizerConfig.trainable` names. This module imports no jax."""
+"""The parameters that `OptimizerConfig.trainable` names, and adapters, which it may train.
 
-from full4d_jax.models.wan.names import ADDED, SYNCHRONIZATION
+Adapters are low-rank (LoRA, arXiv 2106.09685) and belong to the blocks' linear layers:
+y = x W + x A B + b. The weights that a run writes have them merged, W + A B, so that nothing else
+knows of them.
+"""
 
-ATTENTION = "blocks.attention."
+import dataclasses
+
+import jax.numpy as jnp
+
+from full4d_jax.config import ModelConfig
+from full4d_jax.models.functional import Params, by_name, nested
+
+# 4Real-Video's.
+SYNCHRONIZATION = ("blocks.synchronization.", "synchronization_time.")
+# What Wan has not.
+ADDED = ("mask_embedding.", "blocks.camera.", "blocks.projector.", "context", *SYNCHRONIZATION)
 
 
 def is_trained(trainable: str, name: str) -> bool:
     """Return whether the parameter with this dotted name may change."""
-    if trainable == "all":
-        return True
-    if trainable == "synchronization":
-        return name.startswith((*SYNCHRONIZATION, "context"))
-    if trainable == "adapters":
-        return ".lora_" in name
-    if trainable == "lora":
-        return name.startswith(ADDED) or ".lora_" in name
-    return name.startswith((*ADDED, ATTENTION))
+    starts = {
+        "all": "",
+        "synchronization": (*SYNCHRONIZATION, "context"),
+        "adapters": (),
+        "lora": ADDED,
+        "attention": (*ADDED, "blocks.attention."),
+    }[trainable]
+    is_adapter = trainable in ("adapters", "lora") and ".lora_" in name
+    return is_adapter or name.startswith(starts)
+
+
+def without_adapters(model: ModelConfig) -> ModelConfig:
+    """Return the model whose parameters `merge_adapters` returns."""
+    return dataclasses.replace(model, lora_rank=0)
+
+
+def drop_adapters(params: Params) -> Params:
+    """Return the parameters without adapters, those of the network that they adapt."""
+    return nested({name: x for name, x in by_name(params).items() if ".lora_" not in name})
+
+
+def merge_adapters(params: Params) -> Params:
+    """Add every A B to its W, and leave the adapters out; other parameters stay as they are."""
+    flat = by_name(params)
+    merged = by_name(drop_adapters(params))
+    for name in flat:
+        if name.endswith(".lora_in"):
+            layer = name.removesuffix(".lora_in")
+            # Stacked over blocks. By default a TPU would round what it multiplies.
+            product = jnp.matmul(flat[name], flat[f"{layer}.lora_out"], precision="highest")
+            merged[f"{layer}.kernel"] = merged[f"{layer}.kernel"] + product
+    return nested(merged)

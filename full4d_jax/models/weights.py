@@ -9,14 +9,15 @@ from typing import Any, TypeVar, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 
-from full4d_jax.models.safetensors_files import (
+from full4d_jax.models.functional import by_name, nested
+from full4d_jax.models.tensor_files import (
     CHECKSUM,
     Slot,
     open_tensors,
+    require_float,
     require_whole,
     write_safetensors,
 )
@@ -25,14 +26,15 @@ from full4d_jax.session.fields import misfits
 from input_pipeline.plain_files import load_json, parse_json, require_layout
 
 Model = TypeVar("Model")
+SHIPPED = Path(__file__).parents[1] / "checkpoints"
 OURS = "a safetensors file written by full4d"
-FLOATS = ("F32", "F16", "BF16")
+# Of what is read of it.
 METADATA = {
     "model?": {str: object},
     "max_azimuth_degrees?": float,
     "max_elevation_degrees?": float,
     "prior_rows?": int,
-}  # of what is read of it
+}
 
 
 def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, Any]) -> None:
@@ -42,7 +44,7 @@ def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, An
     of one parameter at a time is whole, wherever the shards of the others are. Where these are in
     several processes, all call this together, and the first writes.
     """
-    tensors = cast(dict[str, Any], flatten_dict(jax.tree.map(_in_memory, params), sep="."))
+    tensors = by_name(jax.tree.map(_in_memory, params))
     slots = {name: Slot(np.dtype(jnp.bfloat16), x.shape) for name, x in tensors.items()}
     pieces = (
         (name, i, _whole(layer.astype(jnp.bfloat16)))
@@ -50,7 +52,8 @@ def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, An
         for i, layer in _layers(x)
     )
     if jax.process_index() > 0:
-        for _ in pieces:  # The shards that this process has are gathered by the way.
+        # The shards that this process has are gathered by the way.
+        for _ in pieces:
             pass
         return
     texts = {key: json.dumps(value) for key, value in metadata.items()}
@@ -93,17 +96,21 @@ def load_params(
         names or shapes do not agree, or tensors are not floats of 16 or 32 bits.
     """
     with open_tensors(path, expected=OURS) as file:
-        wanted = {} if like is None else flatten_dict(like, sep=".")
-        _check(path, file, None if like is None else wanted)
+        wanted = None if like is None else by_name(like)
+        _check(path, file, wanted)
         require_whole(path, file.metadata() or {})
         # One tensor after the other, so that the file is never in memory beside its copy; each is
         # waited for, since a conversion under way keeps what it reads.
-        names = file.keys()
         arrays = {
-            name: jax.block_until_ready(_read(file, name, wanted.get(name), on_host))
-            for name in names
+            name: jax.block_until_ready(_read(file, name, wanted and wanted[name], on_host))
+            for name in file.keys()  # noqa: SIM118
         }
-        return unflatten_dict(arrays, sep="."), _metadata(path, file)
+        return nested(arrays), _metadata(path, file)
+
+
+def load_shipped(name: str) -> dict[str, Any]:
+    """Read the parameters, float32, of a network whose weights the package has."""
+    return load_params(SHIPPED / f"{name}.safetensors")[0]
 
 
 def _read(file: Any, name: str, like: Any, on_host: bool) -> jax.Array | np.ndarray:
@@ -129,7 +136,7 @@ def check_params(path: str | Path, like: dict[str, Any]) -> None:
       InputError: as `load_params` does.
     """
     with open_tensors(path, expected=OURS) as file:
-        _check(path, file, flatten_dict(like, sep="."))
+        _check(path, file, by_name(like))
 
 
 def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
@@ -140,17 +147,6 @@ def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
     """
     with open_tensors(path, expected=OURS) as file:
         return _shapes(file)
-
-
-def require_float(where: str, kind: str) -> None:
-    """Refuse a tensor by its type, as safetensors calls it.
-
-    Raises:
-      InputError: it is no float of 16 or 32 bits; the message names the tensor by `where`.
-    """
-    if kind not in FLOATS:
-        do = "give unquantised floats of 16 or 32 bits"
-        raise InputError("weights", where, kind, ", ".join(FLOATS), do)
 
 
 def load_metadata(path: str | Path) -> dict[str, Any]:
@@ -248,20 +244,12 @@ def _shapes(file: Any) -> dict[str, tuple[int, ...]]:
 
 def _check(path: str | Path, file: Any, like: dict[str, Any] | None) -> None:
     """Refuse tensors that are no floats, or whose names or shapes are not those of `like`."""
-    if like is not None:
-        _check_shapes(path, _shapes(file), like)
-    for name in file.keys():  # noqa: SIM118
-        require_float(f"{path}, tensor {name}", file.get_slice(name).get_dtype())
-
-
-def _check_shapes(
-    path: str | Path, shapes: dict[str, tuple[int, ...]], like: dict[str, Any]
-) -> None:
-    advice = "use the config and the version that it was trained with, and the whole file"
-    for name, x in like.items():
-        shape = shapes.get(name, "no such tensor")
-        if shape != x.shape:
-            raise InputError("checkpoint", f"{path}, tensor {name}", shape, x.shape, advice)
-    extra = sorted(set(shapes) - set(like))
-    if extra:
-        raise InputError("checkpoint", path, f"tensor {extra[0]}", "no such tensor", advice)
+    shapes = _shapes(file)
+    wanted = shapes if like is None else {name: tuple(x.shape) for name, x in like.items()}
+    for name in sorted(shapes.keys() | wanted.keys()):
+        where = f"{path}, tensor {name}"
+        found, expected = (x.get(name, "no such tensor") for x in (shapes, wanted))
+        if found != expected:
+            do = "use the config and the version that it was trained with, and the whole file"
+            raise InputError("checkpoint", where, found, expected, do)
+        require_float(where, file.get_slice(name).get_dtype())

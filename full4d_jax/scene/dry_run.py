@@ -26,7 +26,7 @@ from full4d_jax.models.codecs.codec import codec_shapes, computing_weights
 from full4d_jax.models.flops import forward_flops
 from full4d_jax.models.grid_mesh import AnyMesh, around_devices, parameter_shapes
 from full4d_jax.models.sharding import shapes_on
-from full4d_jax.models.wan.text import load_negative_text, load_text
+from full4d_jax.models.wan.text import load_text
 from full4d_jax.scene.prior_teacher import teacher_between
 from full4d_jax.session.fields import require
 from full4d_jax.source.camera_paths import grid_cameras, preset_targets, still_camera
@@ -170,7 +170,7 @@ def prior_shapes(config: Config, mesh: AnyMesh, program: Literal["sample", "lift
     check_offload(config.sampler, mesh)
     codec = jax.eval_shape(partial(computing_weights, config.model), codec_shapes(config))
     params = parameter_shapes(config.model, mesh)
-    texts = load_text(config), load_negative_text(config)
+    texts = load_text(config), load_text(config, "negative_text")
     shape = mesh.abstract_mesh if mesh.size > 1 else None
     prior = Prior(config.model, config.sampler, params, shapes_on(mesh, codec), *texts, mesh=shape)
     check_grid(prior, *queried_size(config, program), config.data.height, config.data.width)

@@ -30,8 +30,8 @@ from full4d_jax.models.codecs.codec import Codec, Weights, make_codec
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.functional import Params
-from full4d_jax.models.lora import drop_adapters, without_adapters
 from full4d_jax.models.network import MOTION_UNIT_PIXELS
+from full4d_jax.models.trainable import drop_adapters, without_adapters
 from full4d_jax.training.batch_part import BatchPart, whole_batch
 from full4d_jax.training.few_steps import SegmentTimes, draw_segments, segment_velocity
 

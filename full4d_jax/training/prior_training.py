@@ -15,8 +15,8 @@ from full4d_jax.media.pictures import save_picture
 from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.functional import Params
-from full4d_jax.models.lora import merge_adapters, without_adapters
 from full4d_jax.models.start import check_start, start_from
+from full4d_jax.models.trainable import merge_adapters, without_adapters
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.checkpoints.resume import run_record

@@ -10,7 +10,6 @@ frame becomes depends only on it and those before it.
 """
 
 import dataclasses
-import functools
 from itertools import pairwise
 from typing import Any
 
@@ -62,46 +61,35 @@ def encode(
 
     The number of frames is t = 1 + n times the stride in frames.
     """
-    step = functools.partial(encode_chunk, config, params)
-    return _over_time(step, frames[:, :1], frames[:, 1:], config.strides.frames)
+
+    def step(chunk: Video, past: Past | None) -> tuple[Video, Past]:
+        return bound(WanVae, config, params).encode(chunk, past)
+
+    return _over_time(step, frames, config.strides.frames)
 
 
 def decode(
     config: WanVaeConfig, params: Params, latents: Float[Array, "b f h w c"]
 ) -> Float[Array, "b t H W 3"]:
     """Decode normalised latents to frames, float32, which are not clipped to [-1, 1]."""
-    step = functools.partial(decode_chunk, config, params)
-    return _over_time(step, latents[:, :1], latents[:, 1:], 1)
+
+    def step(chunk: Video, past: Past | None) -> tuple[Video, Past]:
+        return bound(WanVae, config, params).decode(chunk, past)
+
+    return _over_time(step, latents, 1)
 
 
-def encode_chunk(
-    config: WanVaeConfig, params: Params, frames: Float[Array, "b t H W 3"], past: Past | None
-) -> tuple[Float[Array, "b f h w c"], Past]:
-    """Encode the first frame (no past), or any multiple of the stride in frames after it.
-
-    The past is what the chunk before returned beside its latents.
-    """
-    return bound(WanVae, config, params).encode(frames, past)
-
-
-def decode_chunk(
-    config: WanVaeConfig, params: Params, latents: Float[Array, "b f h w c"], past: Past | None
-) -> tuple[Float[Array, "b t H W 3"], Past]:
-    """Decode the first latent frame (no past), or any number of those after it."""
-    return bound(WanVae, config, params).decode(latents, past)
-
-
-def _over_time(step, first: Video, rest: Video, size: int) -> Video:
-    """Apply `step` to the first frame and then to `size` frames at a time."""
-    out, past = step(first, None)
-    if not rest.shape[1]:
+def _over_time(step, video: Video, size: int) -> Video:
+    """Apply (chunk, past) -> (result, past) to the first frame, then to `size` frames at a time."""
+    out, past = step(video[:, :1], None)
+    if video.shape[1] == 1:
         return out
 
     def next_step(past, chunk):
         out, past = step(chunk, past)
         return past, out
 
-    chunks = rearrange(rest, "b (n a) h w c -> n b a h w c", a=size)
+    chunks = rearrange(video[:, 1:], "b (n a) h w c -> n b a h w c", a=size)
     # Gradients keep the carried frames of every step and compute the rest of it again.
     _, later = jax.lax.scan(jax.checkpoint(next_step, prevent_cse=False), past, chunks)
     later = rearrange(later, "n b a h w c -> b (n a) h w c")
@@ -120,7 +108,10 @@ class WanVae(nnx.Module):
         self.from_latents = nnx.Linear(channels, channels, rngs=rngs)
 
     def encode(self, frames: Video, past: Past | None) -> tuple[Video, Past]:
-        """Encode one chunk of frames as normalised latents."""
+        """Encode the first frame (no past), or any multiple of the stride in frames after it.
+
+        The past is what the chunk before returned beside its latents.
+        """
         stream = Stream(past)
         side = self.config.patch
         x = rearrange(frames, "b t (h i) (w j) c -> b t h w (c j i)", i=side, j=side)
@@ -130,7 +121,7 @@ class WanVae(nnx.Module):
         return (mean.astype(jnp.float32) - shift) / scale, stream.carried
 
     def decode(self, latents: Video, past: Past | None) -> tuple[Video, Past]:
-        """Decode one chunk of normalised latents to frames."""
+        """Decode the first latent frame (no past), or any number of those after it."""
         stream = Stream(past)
         side = self.config.patch
         shift, scale = self._moments()
@@ -229,7 +220,8 @@ class UpStage(nnx.Module):
         self.outputs = outputs
         self.residual = config.residual
         if index and not config.residual:
-            inputs //= 2  # the stage before halved its channels
+            # The stage before halved its channels.
+            inputs //= 2
         self.blocks = _blocks(inputs, outputs, config.blocks + 1, rngs)
         self.sides = 2 if index < len(config.temporal) else 1
         self.frames = 2 if self.sides == 2 and config.temporal[-1 - index] else 1

@@ -138,7 +138,8 @@ class Upsample(nnx.Module):
 
 def average_down(x: Video, outputs: int, frames: int, sides: int) -> Video:
     """Fold pixels into channels and average neighbouring ones: a `Downsample`'s shortcut."""
-    if x.shape[1] % frames:  # the first frame
+    # The first frame.
+    if x.shape[1] % frames:
         x = jnp.pad(x, ((0, 0), (frames - 1, 0), (0, 0), (0, 0), (0, 0)))
     folded = "b (t a) (h i) (w j) c -> b t h w (c a i j)"
     x = rearrange(x, folded, a=frames, i=sides, j=sides)

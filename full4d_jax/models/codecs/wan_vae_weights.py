@@ -6,21 +6,18 @@ and that of Wan's own repositories (`Wan2.1_VAE.pth`, `Wan2.2_VAE.pth`, or the s
 """
 
 import dataclasses
-import re
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 from numpy import ndarray
 
 from full4d_jax.config.codecs import WAN21, WAN22, WanVaeConfig
 from full4d_jax.models.codecs.wan_vae import abstract_params
-from full4d_jax.models.functional import Params
-from full4d_jax.models.torch_files import read_tensors
-from full4d_jax.session.errors import InputError, require_file
+from full4d_jax.models.functional import Params, by_name, nested
+from full4d_jax.models.tensor_files import read_tensors
+from full4d_jax.session.errors import InputError, input_errors, require_file
 from input_pipeline.plain_files import load_json
 
 # Our dotted names, part by part, in the two layouts; those of the stages follow below.
@@ -52,6 +49,7 @@ ORIGINAL = {
 SHARED = {"to_out": "proj", "space": "resample.1", "time": "time_conv"}
 LEAVES = {"kernel": "weight", "scale": "gamma"}
 FILES = ("diffusion_pytorch_model.safetensors", "Wan2.1_VAE.pth", "Wan2.2_VAE.pth")
+UNCHANGED = "give the VAE's unchanged file"
 WANTED = f"a folder with one of {', '.join(FILES)} (or vae/ with it), or such a file"
 
 
@@ -70,52 +68,55 @@ def convert_vae(source: Path) -> tuple[WanVaeConfig, Params]:
     """
     path = find_vae(source)
     tensors = read_tensors(path)
-    if "encoder.conv_in.weight" in tensors:
-        config = read_config(path.parent / "config.json")
-        diffusers = True
-    else:
-        config = _guess_config(path, tensors)
-        diffusers = False
-    like: dict[str, Any] = flatten_dict(abstract_params(config), sep=".")
+    diffusers = "encoder.conv_in.weight" in tensors
+    about = path.parent / "config.json"
+    config = read_config(about) if diffusers else _guess_config(path, tensors)
+    like = by_name(abstract_params(config))
     names = {name: source_name(name, config, diffusers=diffusers) for name in like}
     missing = sorted(set(names.values()) - set(tensors))
     extra = sorted(set(tensors) - set(names.values()))
-    for found, tell in ((f"no {_some(missing)}", missing), (f"also {_some(extra)}", extra)):
-        if tell:
+    for word, names_of in (("no", missing), ("also", extra)):
+        if names_of:
+            more = f" and {len(names_of) - 5} more" if len(names_of) > 5 else ""
+            found = f"{word} {', '.join(names_of[:5])}{more}"
             expected = f"the {len(names)} tensors of a Wan VAE"
-            raise InputError("weights", path, found, expected, "give the VAE's unchanged file")
+            raise InputError("weights", path, found, expected, UNCHANGED)
     params = {
         name: _convert(f"{path}, tensor {names[name]}", tensors[names[name]], like[name].shape)
         for name in like
     }
-    return config, unflatten_dict(params, sep=".")
+    return config, nested(params)
 
 
 def source_name(name: str, config: WanVaeConfig, *, diffusers: bool) -> str:
     """Return the name that a parameter of ours has in a published layout."""
-    module, leaf = name.rsplit(".", 1)
-    half, _, rest = module.partition(".")
+    module, _, leaf = name.rpartition(".")
+    half, *parts = module.split(".")
     table = SHARED | (DIFFUSERS if diffusers else ORIGINAL)
-    leaf = LEAVES.get(leaf, leaf)
-    if not rest:
-        return f"{table[half]}.{leaf}"
-    if stage := re.fullmatch(r"stages\.(\d+)\.(?:blocks\.(\d+)|resample)\.(\w+)", rest):
-        where = _stage_name(half, int(stage[1]), stage[2], config, diffusers)
-        return f"{half}.{where}.{table.get(stage[3], stage[3])}.{leaf}"
-    if middle := re.fullmatch(r"(middle\.\w+)\.(\w+)", rest):
-        # The norm inside attention keeps its name, that before `leave` does not.
-        inner = "norm" if middle[2] == "norm" else table.get(middle[2], middle[2])
-        return f"{half}.{table[middle[1]]}.{inner}.{leaf}"
-    return f"{half}.{table[rest]}.{leaf}"
+    match parts:
+        case []:
+            path = [table[half]]
+        case [inner]:
+            path = [half, table[inner]]
+        case ["middle", block, "norm"]:
+            # The norm inside attention keeps its name, that before `leave` does not.
+            path = [half, table[f"middle.{block}"], "norm"]
+        case ["middle", block, inner]:
+            path = [half, table[f"middle.{block}"], table.get(inner, inner)]
+        case ["stages", stage, *block, inner]:
+            number = int(block[1]) if block[0] == "blocks" else None
+            where = _stage_name(half, int(stage), number, config, diffusers)
+            path = [half, where, table.get(inner, inner)]
+    return ".".join([*path, LEAVES.get(leaf, leaf)])
 
 
 def _stage_name(
-    half: str, stage: int, block: str | None, config: WanVaeConfig, diffusers: bool
+    half: str, stage: int, block: int | None, config: WanVaeConfig, diffusers: bool
 ) -> str:
     """Return the name of a residual block, or of the change of resolution after them (None)."""
     direction = "down" if half == "encoder" else "up"
     last = config.blocks + (half == "decoder")
-    number = last if block is None else int(block)
+    number = last if block is None else block
     if not diffusers:
         samples = f"{direction}samples"
         inside = f"{samples}.{stage}.{samples}.{number}"
@@ -134,39 +135,34 @@ def read_config(path: Path) -> WanVaeConfig:
     Raises:
       InputError: there is no such file, or it describes another network.
     """
-    expected = "the config.json of diffusers' VAE"
-    require_file("VAE", path, expected, "keep it beside it")
-    try:
+    do = "download it again"
+    require_file("VAE", path, "the config.json of diffusers' VAE", do)
+    with input_errors("VAE", do, path):
         published = load_json(path)
-        side = published.get("patch_size") or 1
-        unknown = [name for name in ("attn_scales", "dropout") if published.get(name)]
-        if published["_class_name"] != "AutoencoderKLWan" or unknown:
-            what = unknown[0] if unknown else published["_class_name"]
-            raise InputError("VAE", path, what, "AutoencoderKLWan", "give Wan's VAE")
+        name = published["_class_name"]
+        unknown = [field for field in ("attn_scales", "dropout") if published.get(field)]
+        if name != "AutoencoderKLWan" or unknown:
+            raise InputError("VAE", path, [name, *unknown], "AutoencoderKLWan", "give Wan's VAE")
         return WanVaeConfig(
             base=published["base_dim"],
             decoder_base=published.get("decoder_base_dim") or published["base_dim"],
             mean=tuple(published["latents_mean"]),
             std=tuple(published["latents_std"]),
             residual=published.get("is_residual", False),
-            patch=side,
+            patch=published.get("patch_size") or 1,
             multipliers=tuple(published["dim_mult"]),
             blocks=published["num_res_blocks"],
             temporal=tuple(published["temperal_downsample"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError("VAE", path, repr(error), expected, "download it again") from None
 
 
 def _guess_config(path: Path, tensors: dict[str, ndarray]) -> WanVaeConfig:
     """Guess the config of Wan's own layout, which has no description, from shapes."""
     names = ("encoder.conv1.weight", "decoder.head.0.gamma")
-    absent = [name for name in names if name not in tensors]
-    if absent:
-        do = "give another file"
-        raise InputError("weights", path, f"no tensor {absent[0]}", "a VAE of Wan", do)
+    for name in names:
+        if name not in tensors:
+            do = "give another file"
+            raise InputError("weights", path, f"no tensor {name}", "a VAE of Wan", do)
     residual = any(name.startswith("encoder.downsamples.0.downsamples.") for name in tensors)
     base, decoder_base = (len(tensors[name]) for name in names)
     kind = WAN22 if residual else WAN21
@@ -191,14 +187,8 @@ def find_vae(source: Path) -> Path:
 
 def _convert(where: str, x: ndarray, shape: tuple[int, ...]) -> jax.Array:
     """Turn PyTorch's axes (o i t h w) into our order (t h w i o); axes of length 1 may differ."""
-    if len(shape) > 1:
-        x = np.moveaxis(x, (1, 0), (-2, -1)) if x.ndim > 1 else x
+    if len(shape) > 1 and x.ndim > 1:
+        x = np.moveaxis(x, (1, 0), (-2, -1))
     if [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
-        do = "give the VAE's unchanged file"
-        raise InputError("weights", where, x.shape, f"{shape} (axes of PyTorch turned)", do)
+        raise InputError("weights", where, x.shape, f"{shape} (axes of PyTorch turned)", UNCHANGED)
     return jnp.asarray(x.reshape(shape), jnp.float32)
-
-
-def _some(names: list[str]) -> str:
-    """Return the first names, and how many more there are."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

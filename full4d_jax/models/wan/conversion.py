@@ -2,46 +2,61 @@
 
 Nothing is rounded: a tensor keeps its type (float32 or bfloat16), float16 becomes float32, and
 where the layers that are stacked differ the stack is float32. What Wan has no weights for (camera
-linears, projectors, the embedding of the mask) starts as the identity.
+linears, projectors, the embedding of the mask) starts as the identity. On the way back, a folder
+that diffusers' `WanTransformer3DModel.from_pretrained` loads, it is left out.
 """
 
 import json
 from collections.abc import Iterator
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from safetensors import safe_open
 
 from full4d_jax.config import ModelConfig, to_dict
-from full4d_jax.models.safetensors_files import Slot, open_tensors, write_safetensors
-from full4d_jax.models.wan.architecture import abstract_leaves, check_config_json
-from full4d_jax.models.wan.names import (
-    ADDED,
+from full4d_jax.models.dit import abstract_params
+from full4d_jax.models.tensor_files import Slot, open_tensors, require_float, write_safetensors
+from full4d_jax.models.trainable import ADDED
+from full4d_jax.models.wan.layouts import (
     LAYOUTS,
     Layout,
     LeafPlace,
+    abstract_leaves,
+    check_config_json,
     check_wan_model,
+    diffusers_config,
     from_wan,
+    layers_of,
     to_wan,
     wan_names,
 )
-from full4d_jax.models.weights import require_float
+from full4d_jax.models.weights import check_params
 from full4d_jax.session.errors import InputError, input_errors
 from input_pipeline.plain_files import load_json
+from input_pipeline.whole_files import write_text
 
-KINDS = {"F32": np.float32, "F16": np.float32, "BF16": jnp.bfloat16}  # stored: kept as
+# Types as safetensors calls them, and those in which tensors are kept.
+KINDS = {"F32": np.float32, "F16": np.float32, "BF16": jnp.bfloat16}
 EXPECTED = "a folder with Wan's .safetensors files, or one such file"
+Pieces = Iterator[tuple[str, int | None, np.ndarray]]
 
 
 class Stored(NamedTuple):
-    """A tensor in a file that has not been read."""
+    """A tensor in a file that has not been read.
+
+    Attributes:
+      file: the file.
+      name: in that file.
+      kind: its type, as safetensors calls it.
+      shape: its shape.
+    """
 
     file: Path
-    name: str  # in that file
-    kind: str  # as safetensors calls it
+    name: str
+    kind: str
     shape: tuple[int, ...]
 
 
@@ -65,41 +80,33 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
     if target.exists():
         raise InputError("option --to", target, "something there already", "a new file", "name one")
     stored = _stored(source)
-    layout = _layout(source, stored)
-    names = wan_names(model.layers, layout)
+    layout = _layout(model, source, stored)
+    names = wan_names(model, layout)
     leaves = abstract_leaves(model)
     about = source / "config.json" if source.is_dir() else source.with_name("config.json")
     if about.is_file():
         check_config_json(model, about)
-    _check_names(source, stored, names)
-    _check_tensors(model, source, stored, names, leaves)
+    _check_tensors(source, stored, names)
 
-    dtypes = {leaf: np.dtype(np.float32) for leaf in leaves}
-    for leaf in leaves:
+    slots = {}
+    for leaf, x in leaves.items():
         kinds = {KINDS[stored[n].kind] for n, place in names.items() if place.leaf == leaf}
-        if len(kinds) == 1:
-            dtypes[leaf] = np.dtype(kinds.pop())
-    slots = {leaf: Slot(dtypes[leaf], x.shape) for leaf, x in leaves.items()}
-    metadata = {"model": to_dict(model), "origin": f"Wan, {layout} layout"}
+        slots[leaf] = Slot(np.dtype(kinds.pop() if len(kinds) == 1 else np.float32), x.shape)
 
-    def pieces() -> Iterator[tuple[str, int | None, np.ndarray]]:
+    def pieces() -> Pieces:
         for leaf, x in leaves.items():
-            if leaf.startswith("blocks.") and leaf.startswith(ADDED):
-                for layer in range(model.layers):
-                    yield leaf, layer, initial_value(leaf, x.shape[1:])
-            elif leaf.startswith(ADDED):
-                yield leaf, None, initial_value(leaf, x.shape)
-        by_file = sorted(names.items(), key=lambda item: stored[item[0]].file)
-        for name, (leaf, layer) in by_file:
-            tensor = _read(stored[name])
+            for layer in layers_of(model, leaf) if leaf.startswith(ADDED) else ():
+                yield leaf, layer, initial_value(leaf, x.shape[layer is not None :])
+        for name in sorted(names, key=lambda name: stored[name].file):
+            leaf, layer, _ = names[name]
+            tensor = _read(stored[name].file, stored[name].name)
             if bad := int(np.count_nonzero(~np.isfinite(tensor))):
                 where = f"{source}, tensor {name}"
-                expected = "finite ones"
                 found = f"{bad} NaN or infinite values"
-                do = "download it again"
-                raise InputError("weights", where, found, expected, do)
-            yield leaf, layer, from_wan(leaf, tensor).astype(dtypes[leaf])
+                raise InputError("weights", where, found, "finite ones", "download it again")
+            yield leaf, layer, from_wan(leaf, tensor).astype(slots[leaf].dtype)
 
+    metadata = {"model": to_dict(model), "origin": f"Wan, {layout} layout"}
     write_safetensors(target, slots, pieces(), {k: json.dumps(v) for k, v in metadata.items()})
     return layout
 
@@ -108,7 +115,8 @@ def initial_value(leaf: str, shape: tuple[int, ...]) -> np.ndarray:
     """Return the initial value of an added parameter, which adds nothing or passes tokens on."""
     if leaf == "blocks.projector.kernel":
         return np.broadcast_to(np.eye(shape[-1], dtype=np.float32), shape)
-    if leaf == "blocks.synchronization.mix.kernel" and shape[-2] == 2 * shape[-1]:  # hard: the mean
+    # Hard: the mean.
+    if leaf == "blocks.synchronization.mix.kernel" and shape[-2] == 2 * shape[-1]:
         half = np.eye(shape[-1], dtype=np.float32) / 2
         return np.broadcast_to(np.concatenate([half, half]), shape)
     return np.broadcast_to(np.float32(0), shape)
@@ -149,48 +157,103 @@ def _files(source: Path) -> list[Path]:
     return files
 
 
-def _layout(source: Path, stored: dict[str, Stored]) -> Layout:
-    """Return the layout with which more names of one block agree."""
-    hits = {layout: sum(name in stored for name in wan_names(1, layout)) for layout in LAYOUTS}
-    if max(hits.values()) <= 2:  # both call the patch embedding the same
+def _layout(model: ModelConfig, source: Path, stored: dict[str, Stored]) -> Layout:
+    """Return the layout with which more names agree, and refuse tensors missing or left over."""
+    hits = {layout: len(wan_names(model, layout).keys() & stored) for layout in LAYOUTS}
+    layout = max(LAYOUTS, key=lambda layout: hits[layout])
+    # Both call the patch embedding the same.
+    if hits[layout] <= 2:
         found = f"{len(stored)} tensors such as {min(stored, default='none')}"
         do = "give the weights of the transformer, not of the VAE or the text encoder"
         raise InputError("weights", source, found, "the transformer of Wan 2.1 or 2.2", do)
-    return max(LAYOUTS, key=lambda layout: hits[layout])
-
-
-def _check_names(source: Path, stored: dict[str, Stored], names: dict[str, LeafPlace]) -> None:
-    """Refuse tensors that are missing or left over."""
-    for what, lost in (("no", set(names) - set(stored)), ("left over", set(stored) - set(names))):
+    names = set(wan_names(model, layout))
+    for what, lost in (("no", names - set(stored)), ("left over", set(stored) - names)):
         if lost:
             first = ", ".join(sorted(lost)[:3]) + (" ..." if len(lost) > 3 else "")
             found = f"{what} {first} ({len(lost)} of {len(names)} tensors)"
             do = "give all shards of one text-to-video model and nothing else"
             raise InputError("weights", source, found, "every tensor exactly once", do)
+    return layout
 
 
-def _check_tensors(
-    model: ModelConfig,
-    source: Path,
-    stored: dict[str, Stored],
-    names: dict[str, LeafPlace],
-    leaves: dict[str, jax.ShapeDtypeStruct],
-) -> None:
+def _check_tensors(source: Path, stored: dict[str, Stored], names: dict[str, LeafPlace]) -> None:
     """Refuse tensors of other shapes or types before anything is written."""
-    for name, (leaf, layer) in names.items():
+    for name, place in names.items():
         where = f"{source}, tensor {name}"
-        wanted = wan_shape(leaf, leaves[leaf].shape[layer is not None :], model)
-        if stored[name].shape != wanted:
+        if stored[name].shape != place.shape:
             do = "give the preset of that model"
-            raise InputError("weights", where, stored[name].shape, wanted, do)
+            raise InputError("weights", where, stored[name].shape, place.shape, do)
         require_float(where, stored[name].kind)
 
 
-def wan_shape(leaf: str, shape: tuple[int, ...], model: ModelConfig) -> tuple[int, ...]:
-    """Return the shape that (one layer of) a parameter of ours has in Wan's layouts."""
-    return to_wan(leaf, np.broadcast_to(np.float32(0), shape), model.patch).shape
+def export_wan(
+    model: ModelConfig, source: Path, folder: Path, shard_bytes: int = 5 * 10**9
+) -> list[str]:
+    """Write the checkpoint `source` of `model` in diffusers' layout.
+
+    Args:
+      model: a preset of Wan.
+      source: a checkpoint (.safetensors) of that model.
+      folder: gets config.json, the shards, and their index if they are more than one.
+      shard_bytes: about the size of a shard.
+
+    Returns:
+      The names of trained parameters that Wan has no place for, and that are left out.
+
+    Raises:
+      InputError: the checkpoint is not of this model, or the folder has weights already.
+    """
+    check_wan_model(model)
+    check_params(source, abstract_params(model))
+    if folder.exists() and (folder.is_file() or any(folder.iterdir())):
+        do = "give a new one"
+        raise InputError("folder", folder, "something there already", "an empty folder", do)
+    places = wan_names(model, "diffusers")
+    slots = {}
+    with safe_open(source, framework="numpy") as file:
+        for name, (leaf, _, shape) in places.items():
+            slots[name] = Slot(np.dtype(KINDS[file.get_slice(leaf).get_dtype()]), shape)
+    ends = accumulate(slot.bytes for slot in slots.values())
+    part_of = dict(zip(slots, (end // shard_bytes for end in ends), strict=True))
+    shards = [list(names) for _, names in groupby(slots, part_of.get)]
+    weight_map = {}
+    for number, names in enumerate(shards, 1):
+        stem = "diffusion_pytorch_model"
+        if len(shards) > 1:
+            stem += f"-{number:05d}-of-{len(shards):05d}"
+        weight_map |= dict.fromkeys(names, f"{stem}.safetensors")
+        write_safetensors(
+            folder / f"{stem}.safetensors",
+            {name: slots[name] for name in names},
+            _pieces(source, model, {name: places[name] for name in names}),
+            {"format": "pt"},
+        )
+    if len(shards) > 1:
+        total = {"total_size": sum(slot.bytes for slot in slots.values())}
+        index = {"metadata": total, "weight_map": weight_map}
+        _write_json(folder / "diffusion_pytorch_model.safetensors.index.json", index)
+    _write_json(folder / "config.json", diffusers_config(model))
+    added = [leaf for leaf in abstract_leaves(model) if leaf.startswith(ADDED)]
+    return [leaf for leaf in added if _is_trained(model, source, leaf)]
 
 
-def _read(tensor: Stored) -> Any:
-    with safe_open(tensor.file, framework="numpy") as file:
-        return file.get_tensor(tensor.name)
+def _pieces(source: Path, model: ModelConfig, names: dict[str, LeafPlace]) -> Pieces:
+    """Yield the tensors of a shard, as `write_safetensors` takes them."""
+    for name, (leaf, layer, _) in names.items():
+        yield name, None, to_wan(leaf, _read(source, leaf, layer), model.patch)
+
+
+def _read(source: Path, name: str, layer: int | None = None) -> np.ndarray:
+    """Read a tensor or one layer of it; an open file would keep all that was read in memory."""
+    with safe_open(source, framework="numpy") as file:
+        return file.get_tensor(name) if layer is None else file.get_slice(name)[layer]
+
+
+def _is_trained(model: ModelConfig, source: Path, leaf: str) -> bool:
+    """Return whether an added parameter has left the identity."""
+    parts = (_read(source, leaf, layer) for layer in layers_of(model, leaf))
+    return any(not np.array_equal(x, initial_value(leaf, x.shape)) for x in parts)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    write_text(path, json.dumps(content, indent=2) + "\n")

@@ -11,7 +11,7 @@ import html
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -19,11 +19,13 @@ from jaxtyping import Float
 from full4d_jax.config import Config
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.extras import install
+from input_pipeline.plain_files import load_arrays
 
 TEXT_TOKENS = 512
 
 
-PromptEncoder = Callable[[str], tuple[Float[np.ndarray, "n e"], int]]
+Rows = Float[np.ndarray, "n e"]
+PromptEncoder = Callable[[str], tuple[Rows, int]]
 
 
 def embed_prompt(prompt: str, folder: Path) -> tuple[Float[np.ndarray, "512 e"], int]:
@@ -32,7 +34,7 @@ def embed_prompt(prompt: str, folder: Path) -> tuple[Float[np.ndarray, "512 e"],
     return padded(rows), tokens
 
 
-def padded(rows: Float[np.ndarray, "n e"]) -> Float[np.ndarray, "512 e"]:
+def padded(rows: Rows) -> Float[np.ndarray, "512 e"]:
     """Put zeros behind the rows of a prompt."""
     return np.pad(rows, ((0, TEXT_TOKENS - len(rows)), (0, 0)))
 
@@ -59,7 +61,7 @@ def prompt_encoder(folder: Path) -> PromptEncoder:
     tokenizer = _pretrained(transformers.AutoTokenizer, folder, "tokenizer")
     encoder = _pretrained(transformers.UMT5EncoderModel, folder, "text_encoder").eval()
 
-    def encode(prompt: str) -> tuple[Float[np.ndarray, "n e"], int]:
+    def encode(prompt: str) -> tuple[Rows, int]:
         words = " ".join(html.unescape(html.unescape(prompt)).split())
         ids = tokenizer(words, truncation=False, verbose=False)["input_ids"]
         inputs = tokenizer(words, truncation=True, max_length=TEXT_TOKENS, return_tensors="pt")
@@ -70,25 +72,18 @@ def prompt_encoder(folder: Path) -> PromptEncoder:
     return encode
 
 
-def load_text(config: Config) -> Float[np.ndarray, "n e"] | None:
-    """Return the embedding that `config.text` names; None where it names none.
+def load_text(config: Config, field: Literal["text", "negative_text"] = "text") -> Rows | None:
+    """Return the embedding that a field of the config names; None where it names none.
 
     Raises:
       InputError: there is no such file, `full4d embed-text` did not write it, its width is not the
         model's, or the model takes no text.
     """
-    return _load("text", config.text, config.model.text_width) if config.text else None
+    path = getattr(config, field)
+    return _load(field, path, config.model.text_width) if path else None
 
 
-def load_negative_text(config: Config) -> Float[np.ndarray, "n e"] | None:
-    """Return the embedding that `config.negative_text` names, as `load_text` does for the text."""
-    path = config.negative_text
-    return _load("negative_text", path, config.model.text_width) if path else None
-
-
-def load_training_texts(
-    config: Config,
-) -> tuple[Float[np.ndarray, "n e"] | None, Float[np.ndarray, "n e"] | None]:
+def load_training_texts(config: Config) -> tuple[Rows | None, Rows | None]:
     """Return what clips are trained with, and what the share `config.data.drop_text` gets instead.
 
     The guidance of a teacher (`config.flow.teacher_guidance`) leads away from the second.
@@ -98,16 +93,13 @@ def load_training_texts(
       InputError: as in `load_text`, or the two have different numbers of tokens.
     """
     has_captions = config.data.captions
-    text = (
-        np.zeros((TEXT_TOKENS, config.model.text_width), np.float32)
-        if has_captions
-        else load_text(config)
-    )
+    blank = np.zeros((TEXT_TOKENS, config.model.text_width), np.float32)
+    text = blank if has_captions else load_text(config)
     if not config.data.drop_text and config.flow.teacher_guidance == 1:
         return None if has_captions else text, None
-    negative = load_negative_text(config)
-    known_texts = [x for x in (text, negative) if x is not None]
-    text, negative = (np.zeros_like(known_texts[0]) if x is None else x for x in (text, negative))
+    negative = load_text(config, "negative_text")
+    known = negative if text is None else text
+    text, negative = (np.zeros_like(known) if x is None else x for x in (text, negative))
     if text.shape != negative.shape:
         found = f"{len(negative)} tokens"
         expected = f"{len(text)}, as many as text has"
@@ -115,9 +107,7 @@ def load_training_texts(
     return None if has_captions else text, negative
 
 
-def prompt_embedding(
-    prompt: str, width: int, encoder: PromptEncoder | None
-) -> Float[np.ndarray, "n e"] | None:
+def prompt_embedding(prompt: str, width: int, encoder: PromptEncoder | None) -> Rows | None:
     """Return the embedding of words, or of the .npz file that a prompt names.
 
     Of no words it is that of the empty prompt, or None where there is no encoder.
@@ -148,15 +138,13 @@ def prompt_embedding(
 
 
 @functools.lru_cache(maxsize=2)
-def _load(field: str, path: str, width: int) -> Float[np.ndarray, "n e"]:
+def _load(field: str, path: str, width: int) -> Rows:
     """Read an embedding, refuse one that the model cannot take, and keep it for the next call."""
     do = "make one with full4d embed-text"
     if not width:
         found = "a model without text (model.text_width 0)"
         drop = f"leave --{field} out"
         raise InputError("config", field, found, "one with text", drop)
-    from input_pipeline.plain_files import load_arrays  # the package imports grain, and grain jax
-
     require_file("embedding", path, "an .npz file", do)
     with input_errors("embedding", do):
         arrays = load_arrays(Path(path), ("text",))

@@ -3,10 +3,11 @@
 The live comparison, in more shapes, is in test_wan_vae_diffusers.py.
 """
 
-import importlib.util
 import json
+import runpy
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -22,17 +23,7 @@ GOLDENS = Path(__file__).parents[1] / "goldens"
 QUICK: dict[str, Any] = {"xla_backend_optimization_level": 0}
 
 
-def load(path: Path):
-    """A module from its file; `tests` is not a package."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-make_wan_vae = load(GOLDENS / "make_wan_vae.py")
+make_wan_vae = SimpleNamespace(**runpy.run_path(str(GOLDENS / "make_wan_vae.py")))
 
 
 def subsampled(video):

@@ -1,8 +1,9 @@
 """Wan's VAEs against diffusers', live, with the real four stages; needs torch and diffusers."""
 
-import importlib.util
+import runpy
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -28,24 +29,6 @@ WAN22_VAE = {
 }
 
 
-@pytest.fixture(scope="module")
-def torch():
-    import torch
-
-    torch.set_num_threads(1)
-    return torch
-
-
-@pytest.fixture(scope="module")
-def maker():
-    spec = importlib.util.spec_from_file_location("make_wan_vae", MAKER)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.extra("diffusers", "torch")
 @pytest.mark.parametrize(
     ("settings", "frames", "sides"),
@@ -56,7 +39,11 @@ def maker():
     ],
     ids=["wan21-13", "wan22-9", "wan22-1"],
 )
-def test_values_equal_diffusers(torch, maker, settings, frames, sides, tmp_path):
+def test_values_equal_diffusers(settings, frames, sides, tmp_path):
+    import torch
+
+    torch.set_num_threads(1)
+    maker = SimpleNamespace(**runpy.run_path(str(MAKER)))
     vae = maker.module(settings)
     vae.save_pretrained(tmp_path)
     config, params = convert_vae(tmp_path)

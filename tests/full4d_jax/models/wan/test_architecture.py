@@ -6,7 +6,7 @@ import json
 import pytest
 
 from full4d_jax.config.wan import WAN
-from full4d_jax.models.wan.architecture import (
+from full4d_jax.models.wan.layouts import (
     check_config_json,
     diffusers_config,
     original_config,

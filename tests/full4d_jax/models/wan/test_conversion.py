@@ -13,8 +13,7 @@ from safetensors.numpy import load_file, save_file
 from toy_wan import random_wan
 
 from full4d_jax.config.wan import WAN
-from full4d_jax.models.wan.conversion import import_wan
-from full4d_jax.models.wan.export import export_wan
+from full4d_jax.models.wan.conversion import export_wan, import_wan
 from full4d_jax.session.errors import InputError
 
 MODEL = dataclasses.replace(WAN.model, width=24, layers=2, heads=2, ffn=40, text_width=10)

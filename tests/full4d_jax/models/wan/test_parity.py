@@ -4,9 +4,10 @@ Our parameters come through the converter, from files in the layout that diffuse
 tests need the `parity` extra.
 """
 
-import importlib.util
+import runpy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -17,34 +18,15 @@ from safetensors.numpy import save_file
 from full4d_jax.config import ModelConfig
 from full4d_jax.config.wan import WAN
 from full4d_jax.models.conditions import Conditions
-from full4d_jax.models.dit import init_params, velocity
-from full4d_jax.models.wan.architecture import abstract_leaves
-from full4d_jax.models.wan.conversion import import_wan, wan_shape
-from full4d_jax.models.wan.names import wan_names
+from full4d_jax.models.dit import abstract_params, velocity
+from full4d_jax.models.wan.conversion import import_wan
+from full4d_jax.models.wan.layouts import wan_names
 from full4d_jax.models.weights import load_params
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 
 
-def load(path: Path):
-    """A module from its file; `tests` is not a package."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-make_wan = load(GOLDENS / "make_wan.py")
-
-
-@pytest.fixture(scope="module")
-def torch():
-    import torch
-
-    torch.set_num_threads(1)
-    return torch
+make_wan = SimpleNamespace(**runpy.run_path(str(GOLDENS / "make_wan.py")))
 
 
 def ours(fields: dict, **changes) -> ModelConfig:
@@ -59,10 +41,6 @@ def ours(fields: dict, **changes) -> ModelConfig:
     }
     without = {"cameras": (), "camera_projector": False}
     return replace(WAN.model, **sizes, **{**without, **changes})
-
-
-def leaves_as_tree(model: ModelConfig):
-    return jax.eval_shape(lambda key: init_params(model, key), jax.random.key(0))
 
 
 def alone(latents, text) -> Conditions:
@@ -109,14 +87,10 @@ def golden_params(tmp_path_factory):
 
     def convert(name: str, model: ModelConfig):
         folder = tmp_path_factory.mktemp(name)
-        leaves = abstract_leaves(model)
-        shapes = {
-            key: wan_shape(leaf, leaves[leaf].shape[layer is not None :], model)
-            for key, (leaf, layer) in wan_names(model.layers, "diffusers").items()
-        }
+        shapes = {name: place.shape for name, place in wan_names(model, "diffusers").items()}
         save_file(make_wan.weights(shapes), folder / "model.safetensors")
         import_wan(model, folder, folder / "ours")
-        return load_params(folder / "ours", leaves_as_tree(model))[0]
+        return load_params(folder / "ours", abstract_params(model))[0]
 
     return convert
 
@@ -163,9 +137,11 @@ FIELDS = ("num_attention_heads", "attention_head_dim", "ffn_dim", "num_layers", 
 
 @pytest.mark.extra("diffusers", "torch")
 @pytest.mark.parametrize("name", LIVE)
-def test_equals_diffusers(name, torch, tmp_path):
+def test_equals_diffusers(name, tmp_path):
+    import torch
     from diffusers import WanTransformer3DModel
 
+    torch.set_num_threads(1)
     numbers, shape, tokens, first_is_given = LIVE[name]
     fields = dict(zip(FIELDS, numbers, strict=True))
     fields |= {"in_channels": shape[1], "out_channels": shape[1]}
@@ -179,7 +155,7 @@ def test_equals_diffusers(name, torch, tmp_path):
     values = make_wan.random_inputs(shape, tokens, first_is_given, fields["text_dim"])
     model = ours(fields)
     import_wan(model, tmp_path, tmp_path / "ours")
-    params, _ = load_params(tmp_path / "ours", leaves_as_tree(model))
+    params, _ = load_params(tmp_path / "ours", abstract_params(model))
     # diffusers rounds the frequencies of the flow time to single precision (the original does not).
     # That alone makes up to 7e-5 here; with frequencies rounded alike 1.3e-5 is left.
     assert_close(solve(model, params, values), make_wan.solve(network, values), 1e-4)

@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 
 from full4d_jax.config import load_config
-from full4d_jax.models.wan.architecture import abstract_leaves, diffusers_config
-from full4d_jax.models.wan.conversion import wan_shape
-from full4d_jax.models.wan.names import wan_names
+from full4d_jax.models.wan.layouts import diffusers_config, wan_names
 
 CONFIGS = Path(__file__).parents[4] / "configs"
 PUBLISHED = ("wan21_1_3b", "wan22_5b", "wan21_14b")
@@ -24,9 +22,5 @@ def test_presets_have_diffusers_tensors(name):
     with torch.device("meta"):
         network = WanTransformer3DModel(**fields)
     expected = {key: tuple(x.shape) for key, x in network.state_dict().items()}
-    leaves = abstract_leaves(model)
-    found = {
-        key: wan_shape(leaf, leaves[leaf].shape[layer is not None :], model)
-        for key, (leaf, layer) in wan_names(model.layers, "diffusers").items()
-    }
+    found = {name: place.shape for name, place in wan_names(model, "diffusers").items()}
     assert found == expected
