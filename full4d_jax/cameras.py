@@ -20,10 +20,12 @@ from jaxtyping import Float
 
 from gaussians import Camera
 
-Index = slice | list[int] | np.ndarray  # of views or of frames
+# Of views or of frames.
+Index = slice | list[int] | np.ndarray
 
 
-@no_type_check  # jax puts anything in the place of arrays: shapes, shardings, None
+# Jax puts anything in the place of arrays: shapes, shardings, None.
+@no_type_check
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["intrinsics", "world_to_camera"],

@@ -22,8 +22,10 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 Latents = Float[Array, "b v t h w c"]
 PerFrame = Float[Array, "b v t"]
-Times = Float[Array, "b"] | PerFrame  # one flow time a sample, or one a latent frame
-Sigma = float | Float[Array, "b v t h w 1"]  # s above, which may differ between pixels
+# One flow time a sample, or one a latent frame.
+Times = Float[Array, "b"] | PerFrame
+# The s above, which may differ between pixels.
+Sigma = float | Float[Array, "b v t h w 1"]
 
 
 def bcast(tau: Shaped[Array, "b ..."], like: Float[Array, "b ..."]) -> Shaped[Array, "b ..."]:

@@ -12,7 +12,7 @@ known, and from whether `depth` is. Which prior completes it is the config's cho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -25,7 +25,28 @@ from full4d_jax.cameras import Cameras
 from input_pipeline.cameras import relative_to, rescale
 from input_pipeline.depth_alignment import SparseDepth
 
-DEFAULT_FPS = 8.0  # within the 3 to 25 that the shipped prior was trained on
+# Within the 3 to 25 that the shipped prior was trained on.
+DEFAULT_FPS = 8.0
+# Fields of `Grid`, `About` and `Place` that are stored under their names.
+OWN_ARRAYS = ("frames", "origin", "times", "depth", "masks", "cloud", "around")
+ABOUT_KINDS = {
+    "note": str,
+    "warning": str,
+    "unposed": str,
+    "rate": float,
+    "distances": np.asarray,
+    "enlarged": bool,
+    "sound": np.asarray,
+}
+PLACE_KINDS = {
+    "dataset": str,
+    "split": str,
+    "clip": int,
+    "view": int,
+    "views": np.asarray,
+    "instants": np.asarray,
+    "unit": float,
+}
 
 
 class Origin(IntEnum):
@@ -34,10 +55,14 @@ class Origin(IntEnum):
     A generated frame may show pixels of the source, which are projected into it.
     """
 
-    MISSING = 0  # not generated yet; it is black
-    REAL = 1  # an input of the run, filmed or rendered
-    HELD_OUT = 2  # an input, filmed or generated, that scores a scene and is not fitted
-    GENERATED = 3  # by our prior or another one; also films whose cameras were estimated
+    # Not generated yet; it is black.
+    MISSING = 0
+    # An input of the run, filmed or rendered.
+    REAL = 1
+    # An input, filmed or generated, that scores a scene and is not fitted.
+    HELD_OUT = 2
+    # By our prior or another one; also films whose cameras were estimated.
+    GENERATED = 3
 
 
 class Points(NamedTuple):
@@ -187,8 +212,8 @@ class Grid:
     @property
     def follows_source(self) -> bool:
         """Whether depth of the source placed what a prior made: then real views count more."""
-        is_made = bool((self.origin == Origin.GENERATED).any()) and not self.only_generated
-        return self.depth is not None and is_made
+        is_made = bool((self.origin == Origin.GENERATED).any())
+        return self.depth is not None and is_made and not self.only_generated
 
     @property
     def only_generated(self) -> bool:
@@ -229,10 +254,8 @@ def points_in(grid: Grid, view: int = 0) -> SparseDepth | None:
     if grid.points is None:
         return None
     here = grid.points.views == view
-    seen = SparseDepth(
-        grid.points.instants[here], grid.points.pixels[here], grid.points.depth[here]
-    )
-    return seen if here.any() else None
+    _, *seen = (values[here] for values in grid.points)
+    return SparseDepth(*seen) if here.any() else None
 
 
 def depth_in(grid: Grid, view: int = 0) -> Float[ndarray, "t h w"] | None:
@@ -246,8 +269,7 @@ def seen_in(view: int, points: SparseDepth | None) -> Points | None:
     """Return still points of one view as those of a grid; None for None."""
     if points is None:
         return None
-    views = np.full(len(points.depth), view)
-    return Points(views, points.instants, points.pixels, points.depth)
+    return Points(np.full(len(points.depth), view), *points)
 
 
 def with_missing(grid: Grid, cameras: Cameras) -> Grid:
@@ -283,10 +305,8 @@ def alone(grid: Grid, view: int) -> Grid:
 
 def grid_arrays(grid: Grid) -> dict[str, ndarray]:
     """Return a grid as named arrays, as `source.npz` and `grid.npz` hold it; see `grid_from`."""
-    own = "frames", "origin", "times", "depth", "masks", "cloud", "around"
-    said = "note", "warning", "unposed", "rate", "distances", "enlarged", "sound"
-    values: dict[str, Any] = {name: getattr(grid, name) for name in own}
-    values |= {name: getattr(grid.about, name) for name in said}
+    values: dict[str, Any] = {name: getattr(grid, name) for name in OWN_ARRAYS}
+    values |= {name: getattr(grid.about, name) for name in ABOUT_KINDS}
     if grid.cameras is not None:
         values["intrinsics"] = grid.cameras.intrinsics
         values["world_to_camera"] = grid.cameras.world_to_camera
@@ -315,39 +335,20 @@ def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
     if "between" in arrays:
         between = PicturesBetween(arrays["between"], arrays["between_times"])
     if "dataset" in arrays:
-        place = Place(
-            dataset=str(arrays["dataset"]),
-            split=str(arrays["split"]),
-            clip=int(arrays["clip"]),
-            view=int(arrays["view"]),
-            views=arrays["views"],
-            instants=arrays["instants"],
-            unit=float(arrays["unit"]),
-        )
-    about = About(
-        note=str(arrays.get("note", "")),
-        warning=str(arrays.get("warning", "")),
-        unposed=str(arrays.get("unposed", "")),
-        place=place,
-        rate=float(arrays["rate"]) if "rate" in arrays else None,
-        distances=arrays.get("distances"),
-        enlarged=bool(arrays.get("enlarged", False)),
-        sound=arrays.get("sound"),
-    )
+        place = Place(**_values(PLACE_KINDS, arrays))
     return Grid(
-        frames=arrays["frames"],
-        origin=arrays["origin"],
-        times=arrays["times"],
-        depth=arrays.get("depth"),
-        masks=arrays.get("masks"),
-        cloud=arrays.get("cloud"),
-        around=arrays.get("around"),
+        **{name: arrays[name] for name in OWN_ARRAYS if name in arrays},
         cameras=cameras,
         points=points,
         between=between,
         plate=plate_in(arrays),
-        about=about,
+        about=About(place=place, **_values(ABOUT_KINDS, arrays)),
     )
+
+
+def _values(kinds: Mapping[str, Callable], arrays: Mapping[str, ndarray]) -> dict[str, Any]:
+    """Return the arrays of these names that there are, each as the value that it stands for."""
+    return {name: kind(arrays[name]) for name, kind in kinds.items() if name in arrays}
 
 
 def plate_arrays(plate: CleanPlate) -> dict[str, ndarray]:
