@@ -48,9 +48,10 @@ from wide_scene import wide_frame
 from full4d_jax.config import OptimizerConfig, TrainingConfig
 from full4d_jax.config.experiment import ALL_SCENES
 from full4d_jax.models.depth_net import DepthNetConfig, init_params, log_depth
-from full4d_jax.models.fast_depth import fast_log_disparity, load_fast_depth
+from full4d_jax.models.fast_depth import fast_log_disparity
 from full4d_jax.models.functional import Params
 from full4d_jax.models.tiefenrausch import load_tiefenrausch, log_disparity
+from full4d_jax.models.weights import load_shipped
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.estimate import TIEFENRAUSCH, DepthNetwork, depth_errors, predict_depth
 from full4d_jax.training.state import TrainState, copied
@@ -130,7 +131,7 @@ def main(
       out: folder for everything.
       init: weights of an earlier such training; default: the published networks.
     """
-    published = PublishedParams(load_tiefenrausch(TIEFENRAUSCH), load_fast_depth())
+    published = PublishedParams(load_tiefenrausch(TIEFENRAUSCH), load_shipped("fast_depth"))
     # Its own buffers, which the step donates.
     trunk = copied(published.world)
     params, summary = run(

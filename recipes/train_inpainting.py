@@ -47,7 +47,7 @@ from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.media.metrics import Distance
 from full4d_jax.models.functional import Params
 from full4d_jax.models.inpainting import InpaintingNetConfig, init_params, inpaint
-from full4d_jax.models.segmentation import load_segmentation
+from full4d_jax.models.weights import load_shipped
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.backdrop import disc
 from full4d_jax.source.subjects import class_shares
@@ -230,12 +230,12 @@ def subjects_of(pixels: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "h w"]:
     height, width = pixels.shape[:2]
     columns_and_rows = SEEN if height > width else SEEN[::-1]
     small = cv2.resize(pixels, columns_and_rows, interpolation=cv2.INTER_AREA)
-    share = class_shares(_segmentation(), small[None])[0].sum(-1)
+    share = class_shares(_shipped("segmentation"), small[None])[0].sum(-1)
     near = cv2.dilate(255 * (share > FAINT).astype(np.uint8), disc(OUTLINE))
     return cv2.resize(near, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
-_segmentation = cache(load_segmentation)
+_shipped = cache(load_shipped)
 
 
 def train_step(

@@ -15,7 +15,7 @@ Files are the `model.safetensors` of depth-anything/Depth-Anything-V2-*-hf. Thei
 sizes; what shapes do not give is `STAGES` and `HEAD_WIDTH`, which Small, Base and Large have.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import accumulate
 from pathlib import Path
 
@@ -25,24 +25,34 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 from numpy import ndarray
 
-from full4d_jax.models.functional import Params
-from full4d_jax.models.mobile_layers import pointwise
-from full4d_jax.models.safetensors_files import open_tensors
-from full4d_jax.models.weights import require_float
-from full4d_jax.session.errors import InputError
+from full4d_jax.models.functional import Params, nested
+from full4d_jax.models.mobile_layers import Maps, convolve, pointwise
+from full4d_jax.models.tensor_files import read_tensors
+from full4d_jax.session.errors import InputError, input_errors
 
-PATCH_PIXELS = 14  # pixels of a side; those of a picture are multiples
-HEAD_WIDTH = 64  # channels of one head of attention
-CUBIC_PARAMETER = -0.75  # PyTorch's parameter of cubic interpolation
+Tokens = Float[Array, "b n c"]
+Row = Float32[ndarray, " n"]
+# Indices of samples, and their weights.
+Taps = tuple[Int[ndarray, "k n"], Float32[ndarray, "k n"]]
+# Pixels of a side; those of a picture are multiples.
+PATCH_PIXELS = 14
+# Channels of one head of attention.
+HEAD_WIDTH = 64
+# PyTorch's parameter of cubic interpolation.
+CUBIC_PARAMETER = -0.75
 # Layers after which the head takes the tokens, by the number of all layers. Depth Anything V1 has
 # files of the same shapes, but takes the last four.
 STAGES = {12: (3, 6, 9, 12), 24: (5, 12, 18, 24)}
-RAISED = (4, 2)  # factors by which the first two maps of tokens are larger than the patches
+# Factors by which the first two maps of tokens are larger than the patches.
+RAISED = (4, 2)
 MAP_COUNT = 4
+# The map of the size of the patches.
+EVEN_MAP = 2
 WHAT = "depth network"
 EXPECTED = "the weights of Depth Anything V2 Small, Base or Large as transformers has them"
 DO = "get model.safetensors of depth-anything/Depth-Anything-V2-Small-hf again"
-PREFIXES = ("backbone.", "neck.")  # of names that no other network here has
+# Of names that no other network here has.
+PREFIXES = ("backbone.", "neck.")
 LAYER = "backbone.encoder.layer"
 EMBEDDINGS = "backbone.embeddings"
 # Names of a block's linear layers in a file, and ours; the first four are square.
@@ -53,6 +63,14 @@ BLOCK_LINEAR = {
     "attention.output.dense": "out",
     "mlp.fc1": "widen",
     "mlp.fc2": "narrow",
+}
+# Our names of the layers that fuse two maps, and those in a file.
+FUSION = {
+    "project": "projection",
+    "before.first": "residual_layer1.convolution1",
+    "before.second": "residual_layer1.convolution2",
+    "after.first": "residual_layer2.convolution1",
+    "after.second": "residual_layer2.convolution2",
 }
 
 
@@ -75,27 +93,24 @@ def depth_anything(params: Params, pictures: Float[Array, "b h w 3"]) -> Float[A
         if number < MAP_COUNT - 1:
             x = x + _residual(layers["before"], maps[number])
         larger = maps[number - 1].shape[1:3] if number else (2 * x.shape[1], 2 * x.shape[2])
-        x = resize_corners(_residual(layers["after"], x), *larger)
+        x = resize(_residual(layers["after"], x), *larger, linear_taps)
         x = pointwise(layers["project"], x)
-    x = _convolve(params["head_1"], x)
-    x = resize_corners(x, *pictures.shape[1:3])
-    x = jax.nn.relu(_convolve(params["head_2"], x))
+    x = convolve(params["head_1"], x)
+    x = resize(x, *pictures.shape[1:3], linear_taps)
+    x = jax.nn.relu(convolve(params["head_2"], x))
     return jax.nn.relu(pointwise(params["head_3"], x))[..., 0]
 
 
-def backbone_features(
-    params: Params, pictures: Float[Array, "b h w 3"]
-) -> list[Float[Array, "b n c"]]:
+def backbone_features(params: Params, pictures: Float[Array, "b h w 3"]) -> list[Tokens]:
     """Return the normalised tokens after each stage, that of the class first; arguments as above.
 
     After it come the patches, row after row.
     """
     b, h, w, _ = pictures.shape
     assert h % PATCH_PIXELS == w % PATCH_PIXELS == 0, pictures.shape
-    patches = _convolve(params["patches"], pictures, stride=PATCH_PIXELS, padding=0)
-    patches = (
-        patches + resize_cubic(params["positions"], h // PATCH_PIXELS, w // PATCH_PIXELS)[None]
-    )
+    sides = (h // PATCH_PIXELS, w // PATCH_PIXELS)
+    positions = resize(params["positions"], *sides, cubic_taps)
+    patches = convolve(params["patches"], pictures, PATCH_PIXELS, reach=0) + positions[None]
     width = patches.shape[-1]
     first = jnp.broadcast_to(params["class"][None, None], (b, 1, width))
     x = jnp.concatenate([first, patches.reshape(b, -1, width)], 1)
@@ -106,7 +121,7 @@ def backbone_features(
     return features
 
 
-def _block(block: Params, x: Float[Array, "b n c"]) -> Float[Array, "b n c"]:
+def _block(block: Params, x: Tokens) -> Tokens:
     """Apply one layer of the transformer."""
     seen = _normalise(block["norm_1"], x)
     heads = (*x.shape[:2], x.shape[2] // HEAD_WIDTH, HEAD_WIDTH)
@@ -122,9 +137,7 @@ def _linear(layer: Params, x: Float[Array, "b n i"]) -> Float[Array, "b n o"]:
     return x @ layer["kernel"] + layer["bias"][None, None]
 
 
-def _normalise(
-    layer: Params, x: Float[Array, "b n c"], epsilon: float = 1e-6
-) -> Float[Array, "b n c"]:
+def _normalise(layer: Params, x: Tokens, epsilon: float = 1e-6) -> Tokens:
     """Apply a layer norm."""
     centred = x - x.mean(-1, keepdims=True)
     variance = (centred**2).mean(-1, keepdims=True)
@@ -132,90 +145,75 @@ def _normalise(
     return unit * layer["scale"][None, None] + layer["bias"][None, None]
 
 
-def _reassemble(layers: Params, x: Float[Array, "b h w c"], number: int) -> Float[Array, "b r q d"]:
+def _reassemble(layers: Params, x: Maps, number: int) -> Maps:
     """Bring the patches of one stage to the size and the channels of its map."""
     x = pointwise(layers["project"], x)
     if number < len(RAISED):
-        # A transposed convolution whose kernel is its stride: each patch becomes a square.
+        # A transposed convolution, whose inputs are last, and whose kernel is its stride: each
+        # patch becomes a square.
         kernel = layers["resize"]["kernel"]
         b, h, w, _ = x.shape
-        squares = jnp.einsum("bhwc,ijcd->bhiwjd", x, kernel)
+        squares = jnp.einsum("bhwc,ijdc->bhiwjd", x, kernel)
         x = squares.reshape(b, h * kernel.shape[0], w * kernel.shape[1], -1)
         x = x + layers["resize"]["bias"][None, None, None]
     elif number == MAP_COUNT - 1:
-        x = _convolve(layers["resize"], x, stride=2)
-    return _convolve(layers["even"], x)
+        x = convolve(layers["resize"], x, stride=2)
+    return convolve(layers["even"], x)
 
 
-def _residual(layers: Params, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    hidden = _convolve(layers["first"], jax.nn.relu(x))
-    return x + _convolve(layers["second"], jax.nn.relu(hidden))
+def _residual(layers: Params, x: Maps) -> Maps:
+    hidden = convolve(layers["first"], jax.nn.relu(x))
+    return x + convolve(layers["second"], jax.nn.relu(hidden))
 
 
-def _convolve(
-    layer: Params, x: Float[Array, "b h w c"], stride: int = 1, padding: int = 1
-) -> Float[Array, "b r q d"]:
-    """Convolve, with a bias where the layer has one."""
-    sides = [(padding, padding)] * 2
-    axes = ("NHWC", "HWIO", "NHWC")
-    y = jax.lax.conv_general_dilated(
-        x, layer["kernel"], (stride, stride), sides, dimension_numbers=axes
-    )
-    return y + layer["bias"][None, None, None] if "bias" in layer else y
-
-
-def resize_corners(
-    x: Float[Array, "*b h w c"], height: int, width: int
+def resize(
+    x: Float[Array, "*b h w c"], height: int, width: int, taps: Callable[[int, int], Taps]
 ) -> Float[Array, "*b r q c"]:
-    """Resize maps linearly, corners on corners, as PyTorch does with `align_corners=True`."""
+    """Resize maps by the samples and weights that `taps` gives for sides before and after.
+
+    Samples beyond a border are the outermost.
+    """
     for axis, size in ((-3, height), (-2, width)):
         before = x.shape[axis]
-        step = np.float32(before - 1) / np.float32(max(1, size - 1))
-        at = step * np.arange(size, dtype=np.float32)
-        low = at.astype(np.int32)
-        part = (at - low).astype(np.float32)
-        x = _weigh(x, axis, np.stack([low, low + 1]), np.stack([1 - part, part]))
+        indices, weights = taps(before, size)
+        shape = [1] * x.ndim
+        shape[axis] = -1
+        y = jnp.zeros((), x.dtype)
+        for index, weight in zip(np.clip(indices, 0, before - 1), weights, strict=True):
+            y = y + jnp.take(x, index, axis) * weight.reshape(shape)
+        x = y
     return x
 
 
-def resize_cubic(x: Float[Array, "h w c"], height: int, width: int) -> Float[Array, "r q c"]:
-    """Resize a map as PyTorch does bicubically, without aligned corners or smoothing."""
-    for axis, size in ((-3, height), (-2, width)):
-        step = np.float32(x.shape[axis]) / np.float32(size)
-        at = step * (np.arange(size, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
-        low = np.floor(at).astype(np.int32)
-        part = (at - low).astype(np.float32)
-        weights = [_far(part + 1), _near(part), _near(1 - part), _far(2 - part)]
-        x = _weigh(x, axis, low + np.arange(-1, 3)[:, None], np.stack(weights))
-    return x
+def linear_taps(before: int, size: int) -> Taps:
+    """Place corners on corners, as PyTorch does with `align_corners=True`."""
+    step = np.float32(before - 1) / np.float32(max(1, size - 1))
+    at = step * np.arange(size, dtype=np.float32)
+    low = at.astype(np.int32)
+    part = (at - low).astype(np.float32)
+    return np.stack([low, low + 1]), np.stack([1 - part, part])
 
 
-def _near(distance: Float32[ndarray, " n"]) -> Float32[ndarray, " n"]:
+def cubic_taps(before: int, size: int) -> Taps:
+    """Weigh four samples as PyTorch does bicubically, without aligned corners or smoothing."""
+    step = np.float32(before) / np.float32(size)
+    at = step * (np.arange(size, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
+    low = np.floor(at).astype(np.int32)
+    part = (at - low).astype(np.float32)
+    weights = [_far(part + 1), _near(part), _near(1 - part), _far(2 - part)]
+    return low + np.arange(-1, 3)[:, None], np.stack(weights)
+
+
+def _near(distance: Row) -> Row:
     """Return the cubic weight of samples up to 1 away."""
     return ((CUBIC_PARAMETER + 2) * distance - (CUBIC_PARAMETER + 3)) * distance**2 + 1
 
 
-def _far(distance: Float32[ndarray, " n"]) -> Float32[ndarray, " n"]:
+def _far(distance: Row) -> Row:
     """Return the cubic weight of samples 1 to 2 away."""
     return (
         (CUBIC_PARAMETER * distance - 5 * CUBIC_PARAMETER) * distance + 8 * CUBIC_PARAMETER
     ) * distance - 4 * CUBIC_PARAMETER
-
-
-def _weigh(
-    x: Float[Array, "*b"],
-    axis: int,
-    indices: Int[ndarray, "k n"],
-    weights: Float32[ndarray, "k n"],
-) -> Float[Array, "*d"]:
-    """Return weighted sums of samples along an axis; those beyond a border are the outermost."""
-    indices = np.clip(indices, 0, x.shape[axis] - 1)
-    shape = [1] * x.ndim
-    shape[axis] = -1
-    y = jnp.zeros((), x.dtype)
-    for index, weight in zip(indices, weights, strict=True):
-        y = y + jnp.take(x, index, axis) * weight.reshape(shape)
-    return y
 
 
 def is_depth_anything(names: Iterable[str]) -> bool:
@@ -237,26 +235,19 @@ def load_depth_anything(path: Path) -> Params:
       InputError: there is no such file, a tensor is missing, additional or of another shape, or the
         layers are none of Small, Base and Large; the message names the tensor.
     """
-    with open_tensors(path, WHAT, EXPECTED) as file:
-        names = list(file.keys())
-        for name in names:
-            require_float(f"{path}, tensor {name}", file.get_slice(name).get_dtype())
-        tensors = {name: file.get_tensor(name).astype(np.float32) for name in names}
-    layers = len({name.split(".")[3] for name in names if name.startswith(f"{LAYER}.")})
+    tensors = {name: x.astype(np.float32) for name, x in read_tensors(path).items()}
+    layers = len({name.split(".")[3] for name in tensors if name.startswith(f"{LAYER}.")})
     if layers not in STAGES:
         expected = f"{' or '.join(map(str, STAGES))} layers"
         raise InputError(WHAT, f"{path}, tensors {LAYER}.*", f"{layers} layers", expected, DO)
-    try:
-        params = _tree(tensors, STAGES[layers])
-        jax.eval_shape(
-            depth_anything, params, np.zeros((1, 2 * PATCH_PIXELS, 2 * PATCH_PIXELS, 3), np.float32)
-        )
-    except KeyError as error:
-        where = f"{path}, tensor {error.args[0]}"
-        raise InputError(WHAT, where, "no such tensor", EXPECTED, DO) from None
-    except (ValueError, TypeError) as error:
-        found = f"tensors that do not fit together: {str(error).splitlines()[0]}"
-        raise InputError(WHAT, path, found, EXPECTED, DO) from None
+    side = 2 * PATCH_PIXELS
+    with input_errors(WHAT, DO, path):
+        try:
+            params = _tree(tensors, STAGES[layers])
+        except KeyError as error:
+            where = f"{path}, tensor {error.args[0]}"
+            raise InputError(WHAT, where, "no such tensor", EXPECTED, DO) from None
+        jax.eval_shape(depth_anything, params, np.zeros((1, side, side, 3), np.float32))
     if tensors:
         where = f"{path}, tensor {min(tensors)}"
         raise InputError(WHAT, where, "a tensor", "no such tensor", DO)
@@ -265,11 +256,25 @@ def load_depth_anything(path: Path) -> Params:
 
 def _tree(tensors: dict[str, ndarray], stages: tuple[int, ...]) -> Params:
     """Take the tensors of a file as parameters; the blocks of a stage are stacked."""
-    tensors.pop(f"{EMBEDDINGS}.mask_token")  # which only its training reads
+    # The mask is read by its training only.
+    tensors.pop(f"{EMBEDDINGS}.mask_token")
     positions = tensors.pop(f"{EMBEDDINGS}.position_embeddings")[0]
     side = round((len(positions) - 1) ** 0.5)
-    params: Params = {
-        "patches": _kernel(tensors, f"{EMBEDDINGS}.patch_embeddings.projection"),
+    convolutions = {"patches": f"{EMBEDDINGS}.patch_embeddings.projection"}
+    for number in range(MAP_COUNT):
+        stage = f"neck.reassemble_stage.layers.{number}"
+        convolutions |= {
+            f"map_{number}.project": f"{stage}.projection",
+            f"map_{number}.even": f"neck.convs.{number}",
+        }
+        if number != EVEN_MAP:
+            convolutions[f"map_{number}.resize"] = f"{stage}.resize"
+        # The layers of a file begin with the smallest map.
+        fusion = f"neck.fusion_stage.layers.{MAP_COUNT - 1 - number}"
+        convolutions |= {f"fuse_{number}.{ours}": f"{fusion}.{x}" for ours, x in FUSION.items()}
+    convolutions |= {f"head_{number}": f"head.conv{number}" for number in (1, 2, 3)}
+    params = nested({ours: _kernel(tensors, name) for ours, name in convolutions.items()})
+    params |= {
         "class": tensors.pop(f"{EMBEDDINGS}.cls_token")[0, 0] + positions[0],
         "positions": positions[1:].reshape(side, side, -1),
         "norm": _norm(tensors, "backbone.layernorm"),
@@ -278,28 +283,6 @@ def _tree(tensors: dict[str, ndarray], stages: tuple[int, ...]) -> Params:
     for number in range(MAP_COUNT):
         blocks = [_block_of(tensors, f"{LAYER}.{i}") for i in range(starts[number], stages[number])]
         params[f"stage_{number}"] = jax.tree.map(lambda *layers: np.stack(layers), *blocks)
-        assembled = f"neck.reassemble_stage.layers.{number}"
-        layers = {
-            "project": _kernel(tensors, f"{assembled}.projection"),
-            "even": _kernel(tensors, f"neck.convs.{number}"),
-        }
-        if number < len(RAISED):
-            # A transposed convolution has its inputs first.
-            kernel = tensors.pop(f"{assembled}.resize.weight").transpose(2, 3, 0, 1)
-            layers["resize"] = {"kernel": kernel, "bias": tensors.pop(f"{assembled}.resize.bias")}
-        elif number == MAP_COUNT - 1:
-            layers["resize"] = _kernel(tensors, f"{assembled}.resize")
-        params[f"map_{number}"] = layers
-        # The layers of a file begin with the smallest map.
-        fusion = f"neck.fusion_stage.layers.{MAP_COUNT - 1 - number}"
-        params[f"fuse_{number}"] = {
-            "project": _kernel(tensors, f"{fusion}.projection"),
-            "before": _residual_of(tensors, f"{fusion}.residual_layer1"),
-            "after": _residual_of(tensors, f"{fusion}.residual_layer2"),
-        }
-    for number in (1, 2, 3):
-        params[f"head_{number}"] = _kernel(tensors, f"head.conv{number}")
-    del params[f"fuse_{MAP_COUNT - 1}"]["before"]  # nothing comes before the smallest map
     return params
 
 
@@ -318,18 +301,12 @@ def _block_of(tensors: dict[str, ndarray], layer: str) -> Params:
     return block
 
 
-def _residual_of(tensors: dict[str, ndarray], name: str) -> Params:
-    return {
-        "first": _kernel(tensors, f"{name}.convolution1"),
-        "second": _kernel(tensors, f"{name}.convolution2"),
-    }
-
-
 def _norm(tensors: dict[str, ndarray], name: str) -> Params:
     return {"scale": tensors.pop(f"{name}.weight"), "bias": tensors.pop(f"{name}.bias")}
 
 
 def _kernel(tensors: dict[str, ndarray], name: str) -> Params:
-    """Return a convolution, with inputs and outputs last."""
-    layer = {"kernel": tensors.pop(f"{name}.weight").transpose(2, 3, 1, 0)}
-    return layer | ({"bias": tensors.pop(f"{name}.bias")} if f"{name}.bias" in tensors else {})
+    """Return a convolution, its first two axes last, with a bias of zeros where it has none."""
+    kernel = tensors.pop(f"{name}.weight").transpose(2, 3, 1, 0)
+    bias = tensors.pop(f"{name}.bias", np.zeros(kernel.shape[3], np.float32))
+    return {"kernel": kernel, "bias": bias}

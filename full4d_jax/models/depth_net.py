@@ -16,7 +16,6 @@ trained with the head, FastDepth stays as it was published.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,13 +23,16 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.models.fast_depth import fast_log_disparity
-from full4d_jax.models.folding import fold, unfold
 from full4d_jax.models.functional import Params, bound, draw_params
 from full4d_jax.models.linear import linear
+from full4d_jax.models.mobile_layers import Maps
 from full4d_jax.models.tiefenrausch import DEEPEST_CHANNELS, FEATURE_CHANNELS, features, read_out
+from full4d_jax.models.unet import ZEROS, fold, unfold
 from full4d_jax.session.fields import Count, CountOrZero
 
-INPUT_CHANNELS = 3 + FEATURE_CHANNELS + 2  # colours, features, log disparities
+Plane = Float[Array, "b h w"]
+# Colours, features, log disparities.
+INPUT_CHANNELS = 3 + FEATURE_CHANNELS + 2
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,7 @@ def init_params(config: DepthNetConfig, trunk: Params, key: PRNGKeyArray) -> Par
     return {"trunk": trunk, "head": draw_params(Head, config, key)}
 
 
-def log_depth(
-    config: DepthNetConfig, params: Params, frames: Float[Array, "b h w 3"]
-) -> Float[Array, "b h w"]:
+def log_depth(config: DepthNetConfig, params: Params, frames: Float[Array, "b h w 3"]) -> Plane:
     """Estimate the log depth of frames in [-1, 1], up to one constant for each frame.
 
     With a head, `params` are what is trained and, as `rooms`, FastDepth.
@@ -68,29 +68,11 @@ def log_depth(
     # The head must not depend on the constants that are free.
     world = _centred(disparity)
     room = _centred(fast_log_disparity(params["rooms"], frames))
-    return head(HeadInputs(frames, world, room, fine, deepest))
+    return head(frames, world, room, fine, deepest)
 
 
-def _centred(x: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
+def _centred(x: Plane) -> Plane:
     return x - x.mean((1, 2), keepdims=True)
-
-
-class HeadInputs(NamedTuple):
-    """Inputs of the head.
-
-    Attributes:
-      frames: colours in [-1, 1].
-      world: log disparity by Tiefenrausch, of mean 0.
-      room: log disparity by FastDepth, of mean 0.
-      features: of Tiefenrausch, of each pixel.
-      deepest: of Tiefenrausch, of every 32nd pixel.
-    """
-
-    frames: Float[Array, "b h w 3"]
-    world: Float[Array, "b h w"]
-    room: Float[Array, "b h w"]
-    features: Float[Array, "b h w c"]
-    deepest: Float[Array, "b h/32 w/32 d"]
 
 
 class Head(nnx.Module):
@@ -106,17 +88,31 @@ class Head(nnx.Module):
         self.coarse_to_fine = linear(coarse, 4 * fine, rngs)
         self.fine_block = ConvBlock(fine, rngs)
         self.norm = nnx.RMSNorm(fine, rngs=rngs)
-        zeros = nnx.initializers.zeros
-        self.leave = nnx.Conv(fine, 4, (3, 3), kernel_init=zeros, rngs=rngs)
+        self.leave = nnx.Conv(fine, 4, (3, 3), kernel_init=ZEROS, rngs=rngs)
 
-    def __call__(self, seen: HeadInputs) -> Float[Array, "b h w"]:
-        """Return log depth."""
-        share = jax.nn.sigmoid(self.share(seen.deepest))[..., 0]
-        share = jax.image.resize(share, seen.world.shape, "linear")
-        rough = seen.world + share * (seen.room - seen.world)
+    def __call__(
+        self,
+        frames: Float[Array, "b h w 3"],
+        world: Plane,
+        room: Plane,
+        features: Maps,
+        deepest: Float[Array, "b h/32 w/32 d"],
+    ) -> Plane:
+        """Return log depth.
 
-        disparities = jnp.stack([seen.world, seen.room], -1)
-        fine = self.enter(fold(jnp.concatenate([seen.frames, seen.features, disparities], -1)))
+        Args:
+          frames: colours in [-1, 1].
+          world: log disparity by Tiefenrausch, of mean 0.
+          room: log disparity by FastDepth, of mean 0.
+          features: of Tiefenrausch, of each pixel.
+          deepest: of Tiefenrausch, of every 32nd pixel.
+        """
+        share = jax.nn.sigmoid(self.share(deepest))[..., 0]
+        share = jax.image.resize(share, world.shape, "linear")
+        rough = world + share * (room - world)
+
+        disparities = jnp.stack([world, room], -1)
+        fine = self.enter(fold(jnp.concatenate([frames, features, disparities], -1)))
         coarse = self.coarse_block(self.fine_to_coarse(fold(fine)))
         fine = self.fine_block(fine + unfold(self.coarse_to_fine(coarse)))
         return unfold(self.leave(nnx.relu(self.norm(fine))))[..., 0] - rough
@@ -128,9 +124,8 @@ class ConvBlock(nnx.Module):
     def __init__(self, width: int, rngs: nnx.Rngs):
         self.norm = nnx.RMSNorm(width, rngs=rngs)
         self.first = nnx.Conv(width, width, (3, 3), rngs=rngs)
-        zeros = nnx.initializers.zeros
-        self.second = nnx.Conv(width, width, (3, 3), kernel_init=zeros, rngs=rngs)
+        self.second = nnx.Conv(width, width, (3, 3), kernel_init=ZEROS, rngs=rngs)
 
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    def __call__(self, x: Maps) -> Maps:
         """Refine a feature map."""
         return x + self.second(nnx.relu(self.first(self.norm(x))))

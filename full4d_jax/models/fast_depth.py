@@ -11,7 +11,6 @@ photographs of all kinds, does not; of streets and faces it knows little, and ou
 """
 
 import math
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -19,16 +18,21 @@ from jaxtyping import Array, Float
 
 from full4d_jax.models.functional import Params
 from full4d_jax.models.mobile_layers import convolve, depthwise, pointwise, relu6
-from full4d_jax.models.weights import load_params
 
-SHIPPED = Path(__file__).parents[1] / "checkpoints" / "fast_depth.safetensors"
-TRAINED_PIXELS = 224  # pixels of the square that it was trained on
-TRAINED_SHAPE = 4 / 3  # width over height of the frames that were squeezed into it
-SIDE_MULTIPLE = 32  # of which the sides of a frame must be multiples
-NEAREST_METRES = 0.3  # metres; nearer is cut off, and 0 is its value where depth is unknown
-STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)  # of the layers that make it smaller
-LEAVING = (0, 2, 4)  # layers whose result is added to what is enlarged, to 1/2, 1/4 and 1/8
-RAISED_LAYERS = 5  # layers that make it larger
+# Pixels of the square that it was trained on.
+TRAINED_PIXELS = 224
+# Width over height of the frames that were squeezed into it.
+TRAINED_SHAPE = 4 / 3
+# Of which the sides of a frame must be multiples.
+SIDE_MULTIPLE = 32
+# Nearer is cut off, and 0 is its value where depth is unknown.
+NEAREST_METRES = 0.3
+# Of the layers that make it smaller.
+STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
+# Layers whose result is added to what is enlarged, to 1/2, 1/4 and 1/8.
+LEAVING = (0, 2, 4)
+# Layers that make it larger.
+RAISED_LAYERS = 5
 
 
 def fast_log_disparity(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w"]:
@@ -54,7 +58,7 @@ def fast_depth(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, 
     """Return depth in metres, 0 where it is unknown.
 
     Args:
-      params: as `load_fast_depth` reads them.
+      params: those of `fast_depth.safetensors`.
       frames: in [-1, 1], with sides that are multiples of 32.
     """
     x = relu6(convolve(params["enter"], (frames + 1) / 2, stride=2))
@@ -74,8 +78,3 @@ def fast_depth(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, 
         if added[number] is not None:
             x = x + added[number]
     return jax.nn.relu(pointwise(params["leave"], x))[..., 0]
-
-
-def load_fast_depth() -> Params:
-    """Read the parameters, float32."""
-    return load_params(SHIPPED)[0]

@@ -1,4 +1,4 @@
-"""Layers of MobileNet v2 (Sandler et al. 2018, arXiv:1801.04381), which networks here share.
+"""Convolutions, and layers of MobileNet v2 (Sandler et al. 2018, arXiv:1801.04381).
 
 A bottleneck widens its channels, mixes the neighbours of each channel alone, and narrows again.
 Batch normalization is folded into kernels and biases.
@@ -10,10 +10,11 @@ from jaxtyping import Array, Float
 
 from full4d_jax.models.functional import Params
 
+# Sizes with an underscore are not compared: layers change them.
+Maps = Float[Array, "b _h _w _c"]
 
-def bottleneck(
-    params: Params, x: Float[Array, "b h w c"], stride: int, dilation: int = 1
-) -> Float[Array, "b r q d"]:
+
+def bottleneck(params: Params, x: Maps, stride: int, dilation: int = 1) -> Maps:
     """Widen, mix neighbours of each channel, narrow; added to what came where shapes agree."""
     wide = relu6(pointwise(params["expand"], x)) if "expand" in params else x
     mixed = relu6(depthwise(params["depthwise"], wide, stride, dilation))
@@ -26,29 +27,23 @@ def relu6(x: Array) -> Array:
     return jnp.clip(x, 0, 6)
 
 
-def pointwise(params: Params, x: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
+def pointwise(params: Params, x: Maps) -> Maps:
     """Mix the channels of each pixel: a 1x1 convolution."""
     return x @ params["kernel"][0, 0] + params["bias"][None, None, None]
 
 
-def convolve(
-    params: Params, x: Float[Array, "b h w c"], stride: int = 1
-) -> Float[Array, "b r q d"]:
-    """Convolve; zeros are added on all sides, half a kernel wide."""
-    reach = params["kernel"].shape[0] // 2
+def convolve(params: Params, x: Maps, stride: int = 1, reach: int | None = None) -> Maps:
+    """Convolve; `reach` zeros are added on all sides, by default half a kernel."""
+    kernel = params["kernel"]
+    reach = kernel.shape[0] // 2 if reach is None else reach
+    axes = ("NHWC", "HWIO", "NHWC")
     y = jax.lax.conv_general_dilated(
-        x,
-        params["kernel"],
-        (stride, stride),
-        ((reach, reach), (reach, reach)),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        x, kernel, (stride, stride), [(reach, reach)] * 2, dimension_numbers=axes
     )
     return y + params["bias"][None, None, None]
 
 
-def depthwise(
-    params: Params, x: Float[Array, "b h w c"], stride: int = 1, dilation: int = 1
-) -> Float[Array, "b r q c"]:
+def depthwise(params: Params, x: Maps, stride: int = 1, dilation: int = 1) -> Maps:
     """Convolve each channel alone; on CPUs a sum of shifts is faster than XLA's convolution.
 
     Zeros are added on all sides, half a kernel wide.

@@ -12,39 +12,26 @@ Cells of the logits lie on pixels 0, 8, 16 and so on ("align corners"), which `e
 readers of cells must keep to.
 """
 
-from pathlib import Path
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from full4d_jax.models.functional import Params
 from full4d_jax.models.mobile_layers import bottleneck, convolve, pointwise, relu6
-from full4d_jax.models.weights import load_params
 
-SHIPPED = Path(__file__).parents[1] / "checkpoints" / "segmentation.safetensors"
-CELL_PIXELS = 8  # pixels from one cell of the logits to the next
+# Pixels from one cell of the logits to the next.
+CELL_PIXELS = 8
 CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car"),
     *("cat", "chair", "cow", "table", "dog", "horse", "motorbike"),
     *("person", "plant", "sheep", "sofa", "train", "monitor"),
 )
-
-
-class DilatedBottleneck(NamedTuple):
-    """Stride and dilation of a bottleneck's 3x3 convolution."""
-
-    stride: int
-    dilation: int
-
-
+# Stride and dilation of each bottleneck.
 BLOCKS = (
-    DilatedBottleneck(1, 1),
-    *(DilatedBottleneck(2, 1), DilatedBottleneck(1, 1)),
-    *(DilatedBottleneck(2, 1), *(DilatedBottleneck(1, 1),) * 3),
-    *(DilatedBottleneck(1, 2),) * 7,
-    *(DilatedBottleneck(1, 4),) * 3,
+    *((1, 1), (2, 1), (1, 1), (2, 1)),
+    *((1, 1),) * 3,
+    *((1, 2),) * 7,
+    *((1, 4),) * 3,
 )
 
 
@@ -52,18 +39,13 @@ def logits(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b r
     """Return the logits of the classes by cells of 8x8 pixels.
 
     Args:
-      params: as `load_segmentation` reads them.
+      params: those of `segmentation.safetensors`.
       frames: sRGB in [-1, 1]; sides are 8 n + 1.
     """
     x = relu6(convolve(params["enter"], frames, stride=2))
-    for number, block in enumerate(BLOCKS):
-        x = bottleneck(params[f"block_{number:02}"], x, block.stride, block.dilation)
+    for number, (stride, dilation) in enumerate(BLOCKS):
+        x = bottleneck(params[f"block_{number:02}"], x, stride, dilation)
     mean = jax.nn.relu(pointwise(params["mean"], x.mean((1, 2), keepdims=True)))
     features = jax.nn.relu(pointwise(params["features"], x))
     both = jnp.concatenate([jnp.broadcast_to(mean, features.shape), features], -1)
     return pointwise(params["classes"], jax.nn.relu(pointwise(params["merge"], both)))
-
-
-def load_segmentation() -> Params:
-    """Read the parameters, float32."""
-    return load_params(SHIPPED)[0]

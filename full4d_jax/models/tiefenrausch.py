@@ -29,20 +29,24 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import unflatten_dict
 from jaxtyping import Array, Float
 from numpy import ndarray
 
-from full4d_jax.models.functional import Params
-from full4d_jax.models.safetensors_files import open_tensors
+from full4d_jax.models.functional import Params, nested
+from full4d_jax.models.mobile_layers import Maps, convolve, depthwise, pointwise
+from full4d_jax.models.tensor_files import open_tensors
 from full4d_jax.session.errors import input_errors
 
-SIDE_MULTIPLE = 32  # of which the sides of a frame must be multiples
-FEATURE_CHANNELS = 32  # channels before `leave`
-DEEPEST_CHANNELS = 96  # channels after the last halving
-HALVING_COUNT = 5  # halvings
-BLOCK_COUNT = 3  # inverted bottlenecks in a row
-KERNELS = "kernels"  # metadata: scale and zero point of each kernel, by name
+# Of which the sides of a frame must be multiples.
+SIDE_MULTIPLE = 32
+# Channels before `leave`, and after the last halving.
+FEATURE_CHANNELS = 32
+DEEPEST_CHANNELS = 96
+HALVING_COUNT = 5
+# Inverted bottlenecks in a row.
+BLOCK_COUNT = 3
+# Metadata: scale and zero point of each kernel, by name.
+KERNELS = "kernels"
 
 
 def log_disparity(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w"]:
@@ -55,14 +59,14 @@ def log_disparity(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Arra
     return read_out(params, features(params, frames)[0])
 
 
-def read_out(params: Params, features: Float[Array, "b h w c"]) -> Float[Array, "b h w"]:
+def read_out(params: Params, features: Maps) -> Float[Array, "b h w"]:
     """Return the log disparity that the last features give."""
     return _convolve(params["leave"], features)[..., 0]
 
 
 def features(
     params: Params, frames: Float[Array, "b h w 3"]
-) -> tuple[Float[Array, "b h w c"], Float[Array, "b h/32 w/32 d"]]:
+) -> tuple[Maps, Float[Array, "b h/32 w/32 d"]]:
     """Return the 32 features of every pixel of frames as above, and the 96 of every 32nd."""
     assert frames.shape[1] % SIDE_MULTIPLE == frames.shape[2] % SIDE_MULTIPLE == 0, frames.shape
     maps = [_convolve(params["enter"], (frames + 1) / 2)]
@@ -76,16 +80,14 @@ def features(
     return x, deepest
 
 
-def _blocks(
-    params: Params, x: Float[Array, "b h w c"], *, stride: int = 1, repeat: int = 1
-) -> Float[Array, "b H W d"]:
+def _blocks(params: Params, x: Maps, *, stride: int = 1, repeat: int = 1) -> Maps:
     """Apply inverted bottlenecks; the first changes the resolution."""
     for number in range(BLOCK_COUNT):
         block = params[f"block_{number}"]
         before = x
         x = _convolve(block["widen"], x)
         x = jnp.repeat(jnp.repeat(x, repeat, 1), repeat, 2)
-        x = _convolve_channels(block["spread"], x, stride)
+        x = _clamp(depthwise(block["spread"], x, stride), block["spread"]["range"])
         x = _convolve(block["narrow"], x)
         if "sum" in block:
             x = _clamp(before + x, block["sum"]["range"])
@@ -94,37 +96,13 @@ def _blocks(
     return x
 
 
-def _convolve(layer: Params, x: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
+def _convolve(layer: Params, x: Maps) -> Maps:
     """Convolve with a 1x1 or 3x3 kernel over all channels."""
-    rows, columns, inputs, outputs = layer["kernel"].shape
-    if (rows, columns) == (1, 1):
-        y = x @ layer["kernel"][0, 0]
-    else:
-        sides = [(rows // 2, rows // 2), (columns // 2, columns // 2)]
-        axes = ("NHWC", "HWIO", "NHWC")
-        y = jax.lax.conv_general_dilated(x, layer["kernel"], (1, 1), sides, dimension_numbers=axes)
-    return _clamp(y + layer["bias"][None, None, None], layer["range"])
+    over_channels = pointwise if layer["kernel"].shape[0] == 1 else convolve
+    return _clamp(over_channels(layer, x), layer["range"])
 
 
-def _convolve_channels(
-    layer: Params, x: Float[Array, "b h w c"], stride: int
-) -> Float[Array, "b H W c"]:
-    """Convolve each channel with its own 3x3 kernel.
-
-    XLA fuses this sum of nine shifted maps, and has nothing as fast for it on CPU.
-    """
-    b, h, w, c = x.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # for a 3x3 kernel
-    kernel = layer["kernel"]
-    y = jnp.zeros((b, h // stride, w // stride, c), x.dtype)
-    for i in range(kernel.shape[0]):
-        for j in range(kernel.shape[1]):
-            shifted = padded[:, i : i + h : stride, j : j + w : stride]
-            y = y + shifted * kernel[i, j, 0][None, None, None]
-    return _clamp(y + layer["bias"][None, None, None], layer["range"])
-
-
-def _clamp(x: Float[Array, "b h w c"], limits: Float[Array, "2"]) -> Float[Array, "b h w c"]:
+def _clamp(x: Maps, limits: Float[Array, "2"]) -> Maps:
     """Limit a map to the range that 8 bits gave it."""
     limits = jax.lax.stop_gradient(limits)
     return jnp.clip(x, limits[0], limits[1])
@@ -144,7 +122,7 @@ def load_tiefenrausch(path: Path) -> Params:
         for name, (scale, zero) in kernels.items():
             tensors[f"{name}.kernel"] = real_numbers(tensors[f"{name}.kernel"], scale, zero)
     # `jnp.asarray` would compile a program for every shape.
-    return unflatten_dict(jax.device_put(tensors), sep=".")
+    return nested(jax.device_put(tensors))
 
 
 def real_numbers(integers: ndarray, scale: float, zero: int) -> ndarray:

@@ -11,9 +11,8 @@ so that at first it pastes the projection over the mean of both fillings. What i
 the prior knows more than the surroundings do, to close the cracks of the projection, to straighten
 its edges, to doubt pixels of wrong depth, and to sharpen what only the prior knows. From
 `DETAIL_DISTANCE` / 2 to 3 `DETAIL_DISTANCE` / 2 pixels into a hole the network's maps go over to
-ones that vary slowly, since details are unknown there, and no pattern is drawn. Resolution
-changes by folding 2x2 pixels into channels, as in `depth_net`. Any sides that are multiples of 8
-work.
+ones that vary slowly, since details are unknown there, and no pattern is drawn. Any sides that are
+multiples of 8 work.
 """
 
 from dataclasses import dataclass
@@ -24,18 +23,24 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from full4d_jax.models.folding import fold, unfold
 from full4d_jax.models.functional import Params, bound, draw_params
-from full4d_jax.models.linear import linear
+from full4d_jax.models.unet import UNet
 from full4d_jax.session.fields import Count
 
-SIDE_MULTIPLE = 8  # of which the sides of a frame must be multiples
-DETAIL_DISTANCE = 8  # pixels from the projection, up to which details are known
-SLOW_CELL_PIXELS = 24  # pixels, within which nothing varies elsewhere
-GUIDANCE_CHANNELS = 11  # channels of `Guidance`
-OUTPUT_CHANNELS = 5  # r, g and s of equations 1 and 2
-NEAREST_DISPARITY = 4.0  # disparity at which the input saturates
-HE = nnx.initializers.he_normal()
+Pictures = Float[Array, "b h w 3"]
+Plane = Float[Array, "b h w"]
+# Of which the sides of a frame must be multiples.
+SIDE_MULTIPLE = 8
+# Pixels from the projection, up to which details are known.
+DETAIL_DISTANCE = 8
+# Pixels, within which nothing varies elsewhere.
+SLOW_CELL_PIXELS = 24
+# Channels of `Guidance`.
+GUIDANCE_CHANNELS = 11
+# r, g and s of equations 1 and 2.
+OUTPUT_CHANNELS = 5
+# Disparity at which the input saturates.
+NEAREST_DISPARITY = 4.0
 
 
 @dataclass(frozen=True)
@@ -57,72 +62,44 @@ class Guidance(NamedTuple):
       filled: the projection with holes filled by push-pull.
     """
 
-    coarse: Float[Array, "b h w 3"]
-    projected: Float[Array, "b h w 3"]
-    mask: Float[Array, "b h w"]
-    disparity: Float[Array, "b h w"]
-    filled: Float[Array, "b h w 3"]
+    coarse: Pictures
+    projected: Pictures
+    mask: Plane
+    disparity: Plane
+    filled: Pictures
 
 
 def init_params(config: UpsamplerNetConfig, key: PRNGKeyArray) -> Params:
     """Return random parameters, float32, with r = g = s = 0 in equations 1 and 2."""
-    return draw_params(UpsamplerNet, config, key)
+    return draw_params(_network, config, key)
 
 
-def upsample(
-    config: UpsamplerNetConfig, params: Params, guidance: Guidance
-) -> Float[Array, "b h w 3"]:
+def upsample(config: UpsamplerNetConfig, params: Params, guidance: Guidance) -> Pictures:
     """Return frames at full size in about [-1, 1], equation 2."""
-    return bound(UpsamplerNet, config, params)(guidance)
+    mask = guidance.mask[..., None]
+    closeness = jnp.clip(guidance.disparity, 0, NEAREST_DISPARITY)[..., None] / NEAREST_DISPARITY
+    shown = [guidance.coarse, guidance.projected * mask, mask, closeness, guidance.filled]
+    out = bound(_network, config, params)(jnp.concatenate(shown, -1))
+    known = smooth_near(guidance.mask)[..., None]
+    out = known * out + (1 - known) * slow(out)
+    residual = out[..., :3]
+    gate = jax.nn.sigmoid(out[..., 3:4] + 4 * mask - 2) * mask
+    trust = jax.nn.sigmoid(out[..., 4:])
+    base = guidance.filled + trust * (guidance.coarse - guidance.filled)
+    return base + gate * (guidance.projected - base) + residual
 
 
-class UpsamplerNet(nnx.Module):
-    """The network of the module's docstring."""
-
-    def __init__(self, config: UpsamplerNetConfig, rngs: nnx.Rngs):
-        fine, middle, coarse = config.widths
-        self.enter = nnx.Conv(4 * GUIDANCE_CHANNELS, fine, (3, 3), rngs=rngs)
-        self.fine_down = ResidualBlock(fine, rngs)
-        self.fine_to_middle = linear(4 * fine, middle, rngs)
-        self.middle_down = ResidualBlock(middle, rngs)
-        self.middle_to_coarse = linear(4 * middle, coarse, rngs)
-        self.coarse = ResidualBlock(coarse, rngs)
-        self.coarse_to_middle = linear(coarse, 4 * middle, rngs)
-        self.middle_up = ResidualBlock(middle, rngs)
-        self.middle_to_fine = linear(middle, 4 * fine, rngs)
-        self.fine_up = ResidualBlock(fine, rngs)
-        zeros = nnx.initializers.zeros
-        self.leave = nnx.Conv(fine, 4 * OUTPUT_CHANNELS, (3, 3), kernel_init=zeros, rngs=rngs)
-
-    def __call__(self, guidance: Guidance) -> Float[Array, "b h w 3"]:
-        """Return frames in about [-1, 1]."""
-        mask = guidance.mask[..., None]
-        near = jnp.clip(guidance.disparity, 0, NEAREST_DISPARITY)
-        closeness = near[..., None] / NEAREST_DISPARITY
-        shown = [guidance.coarse, guidance.projected * mask, mask, closeness, guidance.filled]
-        x = jnp.concatenate(shown, -1)
-        fine = self.fine_down(self.enter(fold(x)))
-        middle = self.middle_down(self.fine_to_middle(fold(fine)))
-        coarse = self.coarse(self.middle_to_coarse(fold(middle)))
-        middle = self.middle_up(middle + unfold(self.coarse_to_middle(coarse)))
-        fine = self.fine_up(fine + unfold(self.middle_to_fine(middle)))
-        out = unfold(self.leave(nnx.silu(fine)))
-        known = smooth_near(guidance.mask)[..., None]
-        out = known * out + (1 - known) * slow(out)
-        residual = out[..., :3]
-        gate = jax.nn.sigmoid(out[..., 3:4] + 4 * mask - 2) * mask
-        trust = jax.nn.sigmoid(out[..., 4:])
-        base = guidance.filled + trust * (guidance.coarse - guidance.filled)
-        return base + gate * (guidance.projected - base) + residual
+def _network(config: UpsamplerNetConfig, rngs: nnx.Rngs) -> UNet:
+    return UNet(GUIDANCE_CHANNELS, OUTPUT_CHANNELS, config.widths, {"coarse": 1}, rngs)
 
 
-def near(mask: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
+def near(mask: Plane) -> Plane:
     """Return 1 within `DETAIL_DISTANCE` rows and columns of where the mask is 1, else 0."""
     side = 2 * DETAIL_DISTANCE + 1
     return jax.lax.reduce_window(mask, 0.0, jax.lax.max, (1, side, side), (1, 1, 1), "SAME")
 
 
-def smooth_near(mask: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
+def smooth_near(mask: Plane) -> Plane:
     """Return `near`, which falls to 0 within as many pixels."""
     reach = DETAIL_DISTANCE // 2
     side = 2 * reach + 1
@@ -137,23 +114,3 @@ def slow(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     rows, columns = (max(1, round(size / SLOW_CELL_PIXELS)) for size in (height, width))
     cells = (batch, rows, columns, channels)
     return jax.image.resize(jax.image.resize(x, cells, "linear"), x.shape, "cubic")
-
-
-class ResidualBlock(nnx.Module):
-    """x + conv(silu(conv(silu(x)))), at first the identity.
-
-    Without a norm, so that what it adds may follow the contrast of the frame. Taps of the first
-    convolution lie `step` pixels apart.
-    """
-
-    def __init__(self, width: int, rngs: nnx.Rngs, step: int = 1):
-        apart = (step, step)
-        self.first = nnx.Conv(
-            width, width, (3, 3), kernel_dilation=apart, kernel_init=HE, rngs=rngs
-        )
-        zeros = nnx.initializers.zeros
-        self.second = nnx.Conv(width, width, (3, 3), kernel_init=zeros, rngs=rngs)
-
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        """Refine a feature map."""
-        return x + self.second(nnx.silu(self.first(nnx.silu(x))))

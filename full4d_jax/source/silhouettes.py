@@ -55,7 +55,7 @@ def look_again(
     """Return the shares of people, with sharp outlines where the networks agree.
 
     Args:
-      params: as `load_silhouette` reads them.
+      params: those of `silhouette.safetensors`.
       frame: sRGB.
       shares: of people at each pixel, as DeepLab sees them.
     """

@@ -25,10 +25,9 @@ from full4d_jax.models.segmentation import (
     CELL_PIXELS,
     CLASSES,
     Params,
-    load_segmentation,
     logits,
 )
-from full4d_jax.models.silhouette import load_silhouette
+from full4d_jax.models.weights import load_shipped
 from full4d_jax.source.along_flow import (
     SureFlows,
     average_along_flow,
@@ -84,8 +83,8 @@ class SubjectNetworks(NamedTuple):
     """Parameters of the networks that see subjects.
 
     Attributes:
-      classes: as `load_segmentation` reads them.
-      silhouette: as `load_silhouette` reads them.
+      classes: those of `segmentation.safetensors`.
+      silhouette: those of `silhouette.safetensors`.
     """
 
     classes: Params
@@ -94,7 +93,7 @@ class SubjectNetworks(NamedTuple):
 
 def load_subject_networks() -> SubjectNetworks:
     """Read the networks that the package has."""
-    return SubjectNetworks(load_segmentation(), load_silhouette())
+    return SubjectNetworks(load_shipped("segmentation"), load_shipped("silhouette"))
 
 
 def find_subjects(

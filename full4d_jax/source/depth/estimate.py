@@ -29,10 +29,9 @@ from jaxtyping import Array, Float
 from full4d_jax.cameras import sides
 from full4d_jax.geometry.depth_maps import nearest
 from full4d_jax.models.depth_net import DepthNetConfig, init_params, log_depth
-from full4d_jax.models.fast_depth import load_fast_depth
 from full4d_jax.models.functional import Params
 from full4d_jax.models.tiefenrausch import KERNELS, SIDE_MULTIPLE, load_tiefenrausch
-from full4d_jax.models.weights import load_metadata, load_params, model_of_metadata
+from full4d_jax.models.weights import load_metadata, load_params, load_shipped, model_of_metadata
 from full4d_jax.session.errors import InputError, require_file
 from full4d_jax.source.depth.enlarge import Film, Frame, Map, Maps, enlarge_disparity, smooth_depth
 from input_pipeline.plain_files import load_array, load_arrays
@@ -85,7 +84,7 @@ def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
     shapes = jax.jit(init_params, static_argnums=0).eval_shape(config, trunk, jax.random.key(0))
     params, _ = load_params(path, like=shapes)
     if config.fine:
-        params["rooms"] = load_fast_depth()
+        params["rooms"] = load_shipped("fast_depth")
     return DepthNetwork(config, params)
 
 

@@ -9,8 +9,8 @@ from skimage import data
 
 from full4d_jax.models.fast_depth import (
     fast_depth,
-    load_fast_depth,
 )
+from full4d_jax.models.weights import load_shipped
 
 GOLDENS = Path(__file__).with_name("goldens") / "fast_depth.npz"
 ERROR = 0.02  # metres: the package has the weights in float16
@@ -18,7 +18,7 @@ ERROR = 0.02  # metres: the package has the weights in float16
 
 def test_depth_is_that_of_onnxruntime_on_two_photographs():
     golden = np.load(GOLDENS)["depths"]
-    params = load_fast_depth()
+    params = load_shipped("fast_depth")
     compute = jax.jit(fast_depth)
     for number, picture in enumerate((data.astronaut(), data.coffee())):
         small = cv2.resize(picture, (224, 224), interpolation=cv2.INTER_AREA)

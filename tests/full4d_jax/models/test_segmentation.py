@@ -9,9 +9,9 @@ from skimage import data
 
 from full4d_jax.models.segmentation import (
     CLASSES,
-    load_segmentation,
     logits,
 )
+from full4d_jax.models.weights import load_shipped
 
 GOLDENS = Path(__file__).with_name("goldens") / "segmentation.npz"
 PERSON = CLASSES.index("person")
@@ -27,7 +27,7 @@ def small(picture: np.ndarray, height: int = 257, width: int = 257) -> np.ndarra
 
 def test_logits_are_those_of_tensorflow_lite_on_two_pictures():
     golden = np.load(GOLDENS)
-    params = load_segmentation()
+    params = load_shipped("segmentation")
     for number, picture in enumerate((data.astronaut(), data.chelsea())):
         ours = np.asarray(COMPUTE(params, small(picture)))[0]
         np.testing.assert_array_equal(ours.argmax(-1), golden["labels"][number])

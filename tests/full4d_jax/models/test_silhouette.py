@@ -7,7 +7,8 @@ import jax
 import numpy as np
 from skimage import data
 
-from full4d_jax.models.silhouette import load_silhouette, silhouette
+from full4d_jax.models.silhouette import silhouette
+from full4d_jax.models.weights import load_shipped
 
 GOLDENS = Path(__file__).with_name("goldens") / "silhouette.npz"
 RELATIVE_ERROR = 5e-4  # of the largest logit, which is above 1,000, by the order of sums
@@ -15,7 +16,7 @@ RELATIVE_ERROR = 5e-4  # of the largest logit, which is above 1,000, by the orde
 
 def test_logits_are_those_of_tensorflow_lite_in_two_windows():
     golden = np.load(GOLDENS)["logits"]
-    params = load_silhouette()
+    params = load_shipped("silhouette")
     compute = jax.jit(silhouette)
     for number, picture in enumerate((data.astronaut(), data.astronaut()[:320, 60:380])):
         small = cv2.resize(picture, (256, 256), interpolation=cv2.INTER_AREA)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from full4d_jax.models.silhouette import load_silhouette
+from full4d_jax.models.weights import load_shipped
 from full4d_jax.source.silhouettes import look_again
 
 CELL = 16  # pixels: shares are as coarse as DeepLab's
@@ -13,7 +13,7 @@ CELL = 16  # pixels: shares are as coarse as DeepLab's
 
 @pytest.fixture(scope="module")
 def network() -> dict:
-    return load_silhouette()
+    return load_shipped("silhouette")
 
 
 def picture(shift: int = 0) -> np.ndarray:
