@@ -29,8 +29,8 @@ from input_pipeline.opening import check_field
 class Convention(NamedTuple):
     """The relation of a convention's matrices to ours."""
 
-    axes: tuple[tuple[int, int, int], ...]
-    """Rows: the convention's camera axes x, y, z in OpenCV's camera axes."""
+    axes: str
+    """Where the camera axes x, y, z point: letters of `AXES`."""
     to_world: bool
     """The matrix maps camera to world."""
     rows: bool = False
@@ -39,20 +39,23 @@ class Convention(NamedTuple):
     """The world is left-handed; its y points the other way."""
 
 
-RIGHT = (1, 0, 0)
-DOWN = (0, 1, 0)
-FORWARD = (0, 0, 1)
-LEFT = (-1, 0, 0)
-UP = (0, -1, 0)
-BACKWARD = (0, 0, -1)
+# Letters of axes in OpenCV's: right, left, down, up, forward, backward.
+AXES = {
+    "r": (1, 0, 0),
+    "l": (-1, 0, 0),
+    "d": (0, 1, 0),
+    "u": (0, -1, 0),
+    "f": (0, 0, 1),
+    "b": (0, 0, -1),
+}
 CONVENTIONS = {
-    "opencv": Convention((RIGHT, DOWN, FORWARD), to_world=False),
-    "opencv_c2w": Convention((RIGHT, DOWN, FORWARD), to_world=True),
-    "opengl": Convention((RIGHT, UP, BACKWARD), to_world=True),
-    "opengl_w2c": Convention((RIGHT, UP, BACKWARD), to_world=False),
-    "llff": Convention((DOWN, RIGHT, BACKWARD), to_world=True),
-    "pytorch3d": Convention((LEFT, UP, FORWARD), to_world=False, rows=True),
-    "unreal": Convention((FORWARD, RIGHT, UP), to_world=True, rows=True, mirrored=True),
+    "opencv": Convention("rdf", to_world=False),
+    "opencv_c2w": Convention("rdf", to_world=True),
+    "opengl": Convention("rub", to_world=True),
+    "opengl_w2c": Convention("rub", to_world=False),
+    "llff": Convention("drb", to_world=True),
+    "pytorch3d": Convention("luf", to_world=False, rows=True),
+    "unreal": Convention("fru", to_world=True, rows=True, mirrored=True),
 }
 SAME = {
     "colmap": "opencv",
@@ -112,9 +115,7 @@ def from_quaternions(
     return rigid(Rotation.from_quat(rotations).as_matrix(), places)
 
 
-def homogeneous(
-    poses: Float[np.ndarray, "... 3 4"] | Poses,
-) -> Poses:
+def homogeneous(poses: Float[np.ndarray, "... 3 4"] | Poses) -> Poses:
     """Add the row 0 0 0 1 where it is missing."""
     if poses.shape[-2:] == (4, 4):
         return poses
@@ -131,4 +132,4 @@ def _named(name: str) -> Convention:
 
 def _axes(convention: Convention) -> Float[np.ndarray, "4 4"]:
     """Maps OpenCV camera coordinates to those of the convention."""
-    return rigid(np.array(convention.axes, np.float64), np.zeros(3))
+    return rigid(np.array([AXES[x] for x in convention.axes], np.float64), np.zeros(3))

@@ -113,8 +113,8 @@ def check_times(example: Example) -> tuple[list[str], float]:
     drift = float(late.max())
     problems = []
     for view, frame in np.argwhere(steps <= 0)[:1]:
-        line = f"found view {view} going back after frame {frame}, expected rising seconds"
-        problems.append(f"timestamps: {line}")
+        found = f"view {view} going back after frame {frame}"
+        problems.append(f"timestamps: found {found}, expected rising seconds")
     if drift > most_delay * step:
         view, frame = np.unravel_index(late.argmax(), late.shape)
         found = f"view {view} {drift:.3g} s from view {slowest} at frame {frame}"
@@ -130,10 +130,7 @@ def check_times(example: Example) -> tuple[list[str], float]:
 
 def exposure(light: Float[np.ndarray, "v t"]) -> list[float]:
     """Compare each view's light with the median view's, in powers of two; NaN without pictures."""
-    known = np.isfinite(light)
-    # A view without pictures has 0 / 0.
-    with np.errstate(invalid="ignore"):
-        means = np.where(known, light, 0).sum(1) / known.sum(1)
+    means = np.ma.masked_invalid(light).mean(1).filled(np.nan)
     stops = np.log2(np.maximum(means, 1e-4))
     seen = stops[np.isfinite(stops)]
     return (stops - (np.median(seen) if seen.size else 0.0)).tolist()

@@ -103,10 +103,9 @@ def _example(fields: dict[str, Any]) -> Example:
     views = int(fields.pop("views"))
     shape = fields.pop("latents_shape")
     text_shape = fields.pop("text_shape")
-    for name in ("scene_id", "codec", "caption", "source", "license"):
-        fields[name] = fields[name].decode()
-    for name in ("fps", "unit"):
-        fields[name] = float(fields[name])
+    texts = ("scene_id", "codec", "caption", "source", "license")
+    fields |= {name: fields[name].decode() for name in texts}
+    fields |= {name: float(fields[name]) for name in ("fps", "unit")}
     for name in FILES:
         fields[name] = np.asarray(fields[name], object).reshape(views, -1)
     fields |= {
