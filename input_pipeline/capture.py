@@ -6,7 +6,7 @@ frames). `capture_clips.CaptureClips` cuts records from captures.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -69,11 +69,11 @@ class Capture(NamedTuple):
     views: tuple[View, ...]
     fps: float
     """Nominal frames a second of the slowest view."""
-    unit: float
-    """Metres in one world unit; 0 if unknown."""
-    caption: str
     source: str
-    license: str
+    unit: float = 0.0
+    """Metres in one world unit; 0 if unknown."""
+    caption: str = ""
+    license: str = "unknown"
     note: str = ""
     """Assumptions of the importer, in words."""
     generated: bool = False
@@ -184,14 +184,18 @@ def make_capture(
     scene_id: str,
     views: Sequence[View],
     *,
-    unit: float = 0.0,
-    caption: str = "",
     source: str = "",
-    license: str = "unknown",
     notes: Sequence[str] = (),
-    generated: bool = False,
+    **facts: Any,
 ) -> Capture:
     """Return a capture of views from `make_view`, with their notes joined.
+
+    Args:
+      scene_id: captures of one scene share it.
+      views: of the scene.
+      source: in words; left out, the scene.
+      notes: assumptions of the importer.
+      facts: other fields of `Capture`.
 
     Raises:
       ValueError: no views, or two of one name.
@@ -200,19 +204,11 @@ def make_capture(
     check_field(f"scene {scene_id}, views", len(names) > 0, "none", "at least one camera")
     twice = sorted({name for name in names if names.count(name) > 1})
     check_field(f"scene {scene_id}, cameras", not twice, f"{twice} twice", "a name for each")
-    all_notes = [*notes, *(part for view in views for part in view.note.split("; "))]
     rates = [1 / np.median(np.diff(v.timestamps)) for v in views if len(v.timestamps) > 1]
-    return Capture(
-        scene_id=scene_id,
-        views=tuple(views),
-        fps=float(min(rates, default=STILL_FPS)),
-        unit=unit,
-        caption=caption,
-        source=source or scene_id,
-        license=license,
-        note="; ".join(dict.fromkeys(note for note in all_notes if note)),
-        generated=generated,
-    )
+    fps = float(min(rates, default=STILL_FPS))
+    all_notes = [*notes, *(part for view in views for part in view.note.split("; "))]
+    note = "; ".join(dict.fromkeys(filter(None, all_notes)))
+    return Capture(scene_id, tuple(views), fps, source or scene_id, note=note, **facts)
 
 
 def turned(captures: Sequence[Capture], degrees: Mapping[str, int]) -> list[Capture]:
