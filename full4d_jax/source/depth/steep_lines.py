@@ -159,7 +159,8 @@ def _best_ends(
     ends = ends[:, ends[0] - ends[1] <= (1 - CLOSEST_SHARE) * (len(gains) - 1) / count]
     sums = _sums(gains, np.linspace(*ends, len(gains), axis=1))
     best = (sums - np.minimum.accumulate(sums, 1)).max(1).argmax()
-    return tuple(ends[:, best].tolist())
+    first, last = ends[:, best].tolist()
+    return first, last
 
 
 def _sums(gains: Gains, slopes: Float[ndarray, "n h"]) -> Float[ndarray, "n h+1"]:
