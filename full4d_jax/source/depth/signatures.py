@@ -163,15 +163,13 @@ DEPTH_ANYTHING = Signature("Depth Anything", "disparity", side=518)
 
 def signature_of(axes: int, outputs: tuple[str, ...]) -> Signature:
     """Return the signature of a file, by the axes of its input and the names of its outputs."""
-
-    def has(*words: str) -> bool:
-        return any(word in name.lower() for name in outputs for word in words)
-
-    if has("points") and has("mask") and has("scale"):
+    names = " ".join(outputs).lower()
+    if all(word in names for word in ("points", "mask", "scale")):
         return MOGE
-    if has("depth") and has("foc"):
+    if "depth" in names and "foc" in names:
         return DEPTH_PRO
-    if has("depth") and (axes == 5 or has("conf", "intrinsics", "extrinsics", "sky")):
+    has_more = any(word in names for word in ("conf", "intrinsics", "extrinsics", "sky"))
+    if "depth" in names and (axes == 5 or has_more):
         return DEPTH_ANYTHING_3
     return DEPTH_ANYTHING
 
