@@ -21,7 +21,7 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.optical_flow import flow_agrees, optical_flow, warp
@@ -48,23 +48,17 @@ def epipolar(frames: Frames, cameras: Cameras) -> dict[str, float]:
       epipolar geometry, whichever; the `median` of their distances, pixels, and the share
       `below_one`, both NaN without matches.
     """
-    counts = []
-    verified = []
-    distances = [np.zeros(0)]
     most_pairs = 60  # an instant
-    for t in evenly(frames.shape[1], MATCHED_INSTANTS):
-        for match, from_line in matches_at(frames, cameras, t, most_pairs):
-            counts.append(len(match.points))
-            verified.append(len(match.verified))
-            distances.append(from_line)
-    pooled = np.concatenate(distances)
-    if not pooled.size:
-        return {"matches": 0.0, "verified": 0.0, "median": math.nan, "below_one": math.nan}
+    instants = evenly(frames.shape[1], MATCHED_INSTANTS)
+    pairs = [pair for t in instants for pair in matches_at(frames, cameras, t, most_pairs)]
+    distances = np.concatenate([np.zeros(0), *(from_line for _, from_line in pairs)])
+    verified = sum(len(match.verified) for match, _ in pairs)
+    count = max(len(pairs), 1)
     return {
-        "matches": float(np.mean(counts)),
-        "verified": float(np.mean(verified)),
-        "median": float(np.median(pooled)),
-        "below_one": float((pooled < 1).mean()),
+        "matches": len(distances) / count,
+        "verified": verified / count,
+        "median": float(np.median(distances)) if distances.size else math.nan,
+        "below_one": _mean(distances < 1),
     }
 
 
@@ -158,7 +152,7 @@ def _difference(
     return ((moved - picture / 255.0) ** 2).mean(-1)
 
 
-def _mean(values: Float[np.ndarray, "..."]) -> float:
+def _mean(values: Shaped[np.ndarray, "..."]) -> float:
     """Return the mean, NaN of nothing."""
     return float(values.mean()) if values.size else math.nan
 

@@ -99,26 +99,26 @@ def open_film(config: Config, options: VideoOptions, network: AnyNetwork) -> Sti
         source = open_photographs(options.video, options.size.rows or USUAL_ROWS)
     else:
         source = open_video_source(size_of_result(config, options, enlarged=True), options)
+
+    def refused(found: str, expected: str) -> InputError:
+        do = "give --poses, or another --start"
+        return InputError("video", options.video, found, expected, do)
+
     # Of the points, those alone that the first frame sees.
     points = points_in(source)
     if points is None:
         found = source.about.warning or "a camera that stays in its place"
-        expected = "one that goes past a still scene"
-        do = "give --poses, or another --start"
-        raise InputError("video", options.video, found, expected, do)
+        raise refused(found, "one that goes past a still scene")
     first = SparseDepth(*(values[points.instants == 0] for values in points))
     count = len(first.depth)
-    do = "give another --start"
     if count < MIN_MATCHES:
         found = f"{count} points in the first frame whose depth the path tells"
-        raise InputError("video", options.video, found, f"at least {MIN_MATCHES}", do)
+        raise refused(found, f"at least {MIN_MATCHES}")
     angles = angles_from_first(source, float(np.median(first.depth)))
     widest = RANGES[-1][-1]
     later = [i for i in range(1, len(angles)) if angles[i] <= widest]
     if not later:
-        found = f"{len(angles) - 1} later frames, none of them so near"
-        expected = f"one within {widest} degrees of the first"
-        raise InputError("video", options.video, found, expected, do)
+        raise refused("no later frame so near", f"one within {widest} degrees of the first")
     # Depth and path get one unit.
     known = np.asarray(source_depth(network, to_model(source.frames[0, :1]), still=False))
     source = replace(source, points=seen_in(0, first))
@@ -238,9 +238,7 @@ def evaluate_film(judge: Judge, upsampler: Upsampler, folder: Path, options: Vid
         f"(network: {judge.depth_name}) has a point."
     )
     groups = {name: instants for name, instants in groups.items() if instants}
-    score_clips(
-        folder, groups, rows_of, judge.distances, mark=mark, shipped=CASCADE, preface=preface
-    )
+    score_clips(folder, groups, rows_of, judge.distances, mark, CASCADE, preface)
 
 
 def rows_of_film(judge: Judge, upsampler: Upsampler, film: StillFilm) -> ClipRows:

@@ -14,7 +14,7 @@ Scores pool all frames of a clip, so that one clip is one sample. Pictures are i
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -33,7 +33,7 @@ from full4d_jax.evaluation.fidelity import (
     Frames,
     load_distances,
 )
-from full4d_jax.evaluation.in_source import check_split, held_out_grids, split_grid
+from full4d_jax.evaluation.in_source import held_out_grids, split_grid
 from full4d_jax.evaluation.results import score_clips
 from full4d_jax.evaluation.table import INPAINT, PUSH_PULL
 from full4d_jax.generation.batch import procedural_batch
@@ -187,56 +187,44 @@ def identity(judge: Judge, clips: object) -> str:
 
 def evaluate_held_out(judge: Judge, folder: Path, scenes: range) -> None:
     """Evaluate procedural scenes."""
-    clip_of = held_out_grids(judge.config.data)
-    example = clip_of(0).frames
+    grid_of = held_out_grids(judge.config.data)
+    mark = identity(judge, grid_of(0).frames)
     where = "targets within ±60° of the source"
-    _evaluate(judge, folder, {"held-out": scenes}, clip_of, example, where)
+    _evaluate(judge, folder, "held-out", scenes, grid_of, mark, where)
 
 
 def evaluate_split(judge: Judge, folder: Path, records: Records) -> None:
-    """Evaluate all clips of a data set's split.
-
-    Raises:
-      InputError: a clip is too small, or as `score_clips`.
-    """
-    data = judge.config.data
-    check_split(records, data)
-    clip_of = partial(split_grid, records, data)
-    mark = [records.content, records.split]
-    where = (
-        f"split `{records.split}` of the dataset `{records.content[:16]}`; `true` is the depth in "
-        "its records"
-    )
-    scenes = {records.split: range(len(records))}
-    _evaluate(judge, folder, scenes, clip_of, mark, where)
+    """Evaluate all clips of a data set's split, which `check_split` has seen."""
+    mark = identity(judge, [records.content, records.split])
+    where = f"split `{records.split}` of the dataset `{records.content[:16]}`"
+    where += "; `true` is the depth in its records"
+    grid_of = partial(split_grid, records, judge.config.data)
+    scenes = range(len(records))
+    _evaluate(judge, folder, records.split, scenes, grid_of, mark, where)
 
 
 def _evaluate(
     judge: Judge,
     folder: Path,
-    scenes: Mapping[str, Sequence[int]],
-    clip_of: Callable[[int], Grid],
-    clips: object,
+    group: str,
+    scenes: range,
+    grid_of: Callable[[int], Grid],
+    mark: str,
     where: str,
 ) -> None:
-    """Evaluate clips of a group; `clips` stands for them in the mark, `where` in the page."""
+    """Evaluate clips of a group; `where` says on the page which they are."""
     data = judge.config.data
-    shipped = shipped_row(judge.config)
     preface = (
         f"# Evaluation of `{judge.config.name}`\n\n"
         f"{data.views} views (source included), {data.frames} frames of {data.width}x{data.height} "
-        f"pixels, {where}. Shipped sampler setting: {shipped}. `{judge.depth_name}` is the depth "
-        "network."
+        f"pixels, {where}. `{judge.depth_name}` is the depth network."
     )
-    score_clips(
-        folder,
-        scenes,
-        lambda scene: rows_of_clip(judge, scene, clip_of(scene)),
-        judge.distances,
-        mark=identity(judge, clips),
-        shipped=shipped,
-        preface=preface,
-    )
+    shipped = shipped_row(judge.config)
+
+    def rows_of(scene: int) -> ClipRows:
+        return rows_of_clip(judge, scene, grid_of(scene))
+
+    score_clips(folder, {group: scenes}, rows_of, judge.distances, mark, shipped, preface)
 
 
 def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:
@@ -252,24 +240,21 @@ def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:
         """Return a scene in [-1, 1]."""
         return render(jnp.array([HELD_OUT_START + scene]))
 
+    def rows_of(scene: int) -> ClipRows:
+        return rows_of_hidden(judge, scene, frames_of(scene))
+
     moving = [scene for scene in scenes if moves(frames_of(scene))]
     if not moving:
         expected = "one in which something moves"
         do = "give more --scenes"
         raise InputError("scenes", f"{scenes.start} to {scenes.stop - 1}", "none", expected, do)
-    shipped = shipped_row(config)
-    score_clips(
-        folder,
-        {"grids": moving},
-        lambda scene: rows_of_hidden(judge, scene, frames_of(scene)),
-        judge.distances,
-        mark=identity(judge, to_uint8(to_unit(frames_of(0)))),
-        shipped=shipped,
-        preface=(
-            f"# Hidden frames of {len(moving)} held-out grids in which something moves\n\n"
-            f"The first row and the first column are real. Shipped sampler setting: {shipped}."
-        ),
+    mark = identity(judge, to_uint8(to_unit(frames_of(0))))
+    preface = (
+        f"# Hidden frames of {len(moving)} held-out grids in which something moves\n\n"
+        "The first row and the first column are real."
     )
+    shipped = shipped_row(config)
+    score_clips(folder, {"grids": moving}, rows_of, judge.distances, mark, shipped, preface)
 
 
 def moves(frames: Float[Array, "v t h w 3"]) -> bool:

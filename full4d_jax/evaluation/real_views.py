@@ -62,11 +62,9 @@ def find_truth(folder: Path, grid: Grid, dataset: Path, *, only_in_grid: bool) -
     """
     place = grid.about.place
     if place is None:
-        where = folder / "grid.npz"
+        found = "no record of a data set"
         do = "give full4d run, sample or lift a data set"
-        raise InputError(
-            "output folder", where, "no record of a data set", "a run from a data set", do
-        )
+        raise InputError("output folder", folder / "grid.npz", found, "a run of one", do)
     height, width = grid.frames.shape[2:4]
     # Indices of views and clips mean the same only in the very data set of the run.
     with input_errors("truth", "give the data set that the folder was made from as --truth"):
@@ -78,19 +76,18 @@ def find_truth(folder: Path, grid: Grid, dataset: Path, *, only_in_grid: bool) -
         raise InputError("truth", dataset, content, expected, do)
     with input_errors("dataset", "make the dataset again"):
         example = records[place.clip]
-        grid_views = place.views.tolist()
+        own = place.views.tolist()
         # Real views that a prior was given are no test of it. Where none filled the grid, only the
         # first view counts as given.
         is_made = bool((grid.origin == Origin.GENERATED).any()) and not grid.only_generated
-        given = grid_views[: grid.real_rows if is_made else 1]
-        candidates = grid_views if only_in_grid else range(len(example.frames))
+        given = own[: grid.real_rows if is_made else 1]
+        candidates = own if only_in_grid else range(len(example.frames))
         views = np.array(sorted({*candidates} - {*given}), int)
         if not views.size:
-            expected = "at least one"
-            do = "run again with more views"
-            raise InputError("truth", dataset, "no view but what was given", expected, do)
+            found = "no view but what was given"
+            raise InputError("truth", dataset, found, "one", "run again with more views")
         # The source is read, too: its camera is the world, and its record may have depth.
-        chosen = select(example, np.array([grid_views[0], *views]), place.instants)
+        chosen = select(example, np.array([own[0], *views]), place.instants)
         truth = grid_in_source(decode(chosen, height=height, width=width), place.unit)
     whose = "record"
     if truth.depth is None:
@@ -100,14 +97,14 @@ def find_truth(folder: Path, grid: Grid, dataset: Path, *, only_in_grid: bool) -
             truth = replace(truth, depth=grid.depth[:1].astype(np.float32))
             whose = "folder"
     # -1 marks views that the grid lacks, such as cameras that only the scene is rendered from.
-    grid_rows = np.array([grid_views.index(view) if view in grid_views else -1 for view in views])
+    grid_rows = np.array([own.index(view) if view in own else -1 for view in views])
     about = {
         "dataset": str(dataset),
         "content": records.content,
         "split": place.split,
         "clip": place.clip,
         "scene": example.scene_id,
-        "source_view": grid_views[0],
+        "source_view": own[0],
         "given_views": given,
         "instants": place.instants.tolist(),
         "unit": place.unit,

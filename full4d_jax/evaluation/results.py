@@ -76,7 +76,6 @@ def score_clips(
     scenes: Mapping[str, Sequence[int]],
     rows_of: Callable[[int], ClipRows],
     distances: Distances,
-    *,
     mark: str,
     shipped: str,
     preface: str,
@@ -112,7 +111,7 @@ def score_clips(
     records = score_jobs(folder / "scores.jsonl", mark, jobs)
     # The file may hold scenes of other calls, such as those that weights were chosen by.
     asked = [records[job.group, job.scene] for job in jobs]
-    preface = f"{preface} Weights and settings: `{mark}`."
+    preface += f" Baselines are compared with `{shipped}`. Weights and settings: `{mark}`."
     write_results(folder, "evaluation", asked, preface, compared=(shipped,))
 
 

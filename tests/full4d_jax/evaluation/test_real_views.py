@@ -202,7 +202,7 @@ def test_folders_without_a_record_and_other_data_sets_are_refused(
         assert not list(tmp_path.glob("out/truth*"))
         return capsys.readouterr().err
 
-    assert "grid.npz: found dataset, expected unit beside it" in refused(unit=None)
+    assert "grid.npz: found dataset" in refused(unit=None)
     record = ("dataset", "split", "clip", "view", "views", "instants", "unit")
     line = refused(**dict.fromkeys(record))
     assert "grid.npz: found no record of a data set" in line
