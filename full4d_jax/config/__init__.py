@@ -4,15 +4,17 @@ from full4d_jax.config.experiment import (
     DEFAULT,
     Config,
     DataConfig,
+    FlowConfig,
     LiftConfig,
     MeshConfig,
     ModelConfig,
+    OptimizerConfig,
     SamplerConfig,
+    TrainingConfig,
     to_dict,
 )
 from full4d_jax.config.presets import load_config
 from full4d_jax.config.rules import check_config
-from full4d_jax.config.training import FlowConfig, OptimizerConfig, TrainingConfig
 
 __all__ = [
     "DEFAULT",

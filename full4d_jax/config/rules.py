@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.experiment import Config
-from full4d_jax.config.masks import allowed_frames
+from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.session.fields import check_fields, require
 
 # A field, whether it may be what it is, and what it may be.
@@ -31,16 +31,18 @@ def check_config(config: Config) -> None:
     usual = Config()
     for name, fits, expected in (*_model(config), *_clips(config), *_steps(config)):
         require(name, attrgetter(name)(config), fits, expected)
-    for name, has_effect, needed in _effects(config):
-        value = attrgetter(name)(config)
-        default = attrgetter(name)(usual)
-        require(name, value, has_effect or value == default, f"{default!r}, or {needed}")
-    # Refuses what is no mask of this grid.
+    for names, has_effect, needed in _effects(config):
+        for name in names.split():
+            value = attrgetter(name)(config)
+            default = attrgetter(name)(usual)
+            require(name, value, has_effect or value == default, f"{default!r}, or {needed}")
     model = config.model
-    has_projected_half = model.projection == "frames"
-    frames = strides_of(model.codec, model.codec_stride).latent_frames(config.data.frames)
-    frames *= 1 + has_projected_half
-    allowed_frames(config.data.views, frames, has_projected_half, model.mask)
+    if model.mask != PAPER:
+        # What is no mask of this grid is refused.
+        has_projected_half = model.projection == "frames"
+        frames = strides_of(model.codec, model.codec_stride).latent_frames(config.data.frames)
+        frames *= 1 + has_projected_half
+        allowed_frames(config.data.views, frames, has_projected_half, model.mask)
 
 
 def _model(config: Config) -> Iterator[Rule]:
@@ -140,20 +142,16 @@ def _effects(config: Config) -> Iterator[Rule]:
     yield "model.moves_base", can_move, "refined residuals of pixels without a projection"
     yield "flow.motion", model.moves_base, "model.moves_base"
     yield "flow.teacher_guidance", config.flow.segments > 0, "--flow.segments"
-    yield "flow.teacher_guidance", has_texts, texts
-    yield "data.buckets", bool(data.records), "--data.records"
-    yield "data.held_out", bool(data.records), "--data.records"
+    yield "flow.teacher_guidance data.drop_text sampler.text_guidance", has_texts, texts
+    yield "data.buckets data.held_out", bool(data.records), "--data.records"
     yield "training.validate_every", data.held_out > 0, "--data.held_out, scenes to validate on"
     yield "data.lines", not is_projected, "a model without a projection"
     yield "data.estimated", is_projected and not data.records, "rendered clips and a projection"
-    yield "data.projections", is_projected, "a projection"
+    yield "data.projections sampler.guidance", is_projected, "a projection"
     yield "data.projections", not data.pseudo, "clips of records, not --data.pseudo"
     yield "data.videos", data.pseudo > 0, "--data.pseudo"
     yield "data.pseudo_views", is_projected and data.pseudo > 0, "--data.pseudo, a projection"
     yield "data.captions", model.text_width > 0, "a model with text (model.text_width)"
-    yield "data.drop_text", has_texts, texts
-    yield "sampler.text_guidance", has_texts, texts
-    yield "sampler.guidance", is_projected, "a projection"
     yield "sampler.window_overlap", is_projected and overlaps, "a projection, steps and noise"
-    yield "lift.distilled_views", asks_in_parts, "--lift.distillation gradient"
-    yield "lift.distilled_frames", asks_in_parts, "--lift.distillation gradient"
+    in_parts = "--lift.distillation gradient"
+    yield "lift.distilled_views lift.distilled_frames", asks_in_parts, in_parts
