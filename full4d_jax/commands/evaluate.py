@@ -32,6 +32,7 @@ from full4d_jax.source.options import (
     Seconds,
     SizeOptions,
     SourcePath,
+    Start,
     VideoOptions,
 )
 
@@ -105,7 +106,7 @@ class FilmOptions(SourceOptions):
     transforms.json; other captures are scored on consistency alone."""
     poses: Path | None = None
     """The camera's path: JSON, a COLMAP model or transforms.json; left out, found in the video."""
-    start: float | None = None
+    start: Start | None = None
     """Seconds into the video; left out, 0."""
     seconds: Seconds = None
     """Seconds of the video to take; left out, 2."""
@@ -186,6 +187,9 @@ def evaluate(
       source: what is scored; left out, a prior on held-out scenes.
       out: folder for the results; by default runs/NAME-evaluation, or that of the run.
     """
+    if isinstance(source, FilmOptions) and source.video.is_dir():
+        of_a_video = {x: getattr(source, x) for x in ("poses", "start", "seconds", "fov")}
+        _refuse(of_a_video, "none, with a folder")
     if isinstance(source, MadeOptions):
         _score_made(source, out)
     elif isinstance(source, ForeignFilmsOptions):

@@ -21,7 +21,7 @@ from jaxtyping import UInt8
 
 from full4d_jax.evaluation.baselines import LEVELS
 from full4d_jax.evaluation.fidelity import load_distances, score
-from full4d_jax.evaluation.frechet import Comparison, StoredGrid, open_i3d
+from full4d_jax.evaluation.frechet import Comparison, in_memory, open_i3d
 from full4d_jax.evaluation.in_source import grid_in_source
 from full4d_jax.evaluation.networks import ScoringNetworks
 from full4d_jax.evaluation.real_views import rows_of
@@ -237,8 +237,8 @@ def score_films(
         record = score(compared._replace(rows={(row, "none"): rows[row]}), distances)
         frames = np.concatenate([truth.frames[:1], to_uint8(rows[row])])
         scores = grid_scores(replace(truth, frames=frames, depth=None), networks)
-        both = [StoredGrid(1 + views, instants, lambda x=x: x) for x in (frames, truth.frames)]
-        comparison = Comparison(both[:1], both[1:], video, None)
+        known = [in_memory(truth.frames)]
+        comparison = Comparison([in_memory(frames)], known, video, None)
         comparison.add(row, frames)
         record["rows"][0] |= scores | comparison.distances(row)
         return record | {"missing": absent | comparison.too_few}

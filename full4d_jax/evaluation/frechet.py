@@ -126,6 +126,11 @@ class StoredGrid(NamedTuple):
     read: Callable[[], Frames]
 
 
+def in_memory(frames: Frames) -> StoredGrid:
+    """Return a grid that is read already."""
+    return StoredGrid(*frames.shape[:2], lambda: frames)
+
+
 class Comparison:
     """The features of a reference set, and of the grids that are compared with it, one by one.
 

@@ -89,8 +89,8 @@ def contact_sheet(
     cell_width = round(cell_height * w / h)
     font = ImageFont.load_default(FONT_PIXELS)
     left = 2 * MARGIN_PIXELS + int(max(font.getlength(label) for label in rows))
-    words = [word for label in columns for word in label.split()]
-    pitch = MARGIN_PIXELS + max(cell_width, *(int(font.getlength(word)) for word in words), 0)
+    widest_word = 80  # pixels, about
+    pitch = MARGIN_PIXELS + max(cell_width, widest_word)
     letters = int((pitch - MARGIN_PIXELS) / font.getlength("n"))
     columns = [textwrap.fill(label, letters, break_long_words=False) for label in columns]
     lines = 1 + max(label.count("\n") for label in columns)

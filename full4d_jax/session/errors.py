@@ -107,7 +107,12 @@ def input_errors(what: str, do: str, where: str | Path = "") -> Iterator[None]:
             raise as_input_error(what, error, do) from error
         if not _is_of_a_reader(error):
             raise
-        raise _unforeseen(what, error, do, where) from error
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}:{last.lineno}"
+        found = f"what cannot be read ({type(error).__name__}: {error!s:.200}, at {place})"
+        do = f"{do}; --debug shows where it failed"
+        where = where or "its content"
+        raise InputError(what, where, found, "a whole and valid one", do) from error
 
 
 def _is_of_a_reader(error: Exception) -> bool:
@@ -116,15 +121,6 @@ def _is_of_a_reader(error: Exception) -> bool:
         return False
     library = type(error).__module__.partition(".")[0]
     return isinstance(error, OF_READERS) or library in ("cv2", "av", "struct", "zlib")
-
-
-def _unforeseen(what: str, error: Exception, do: str, where: str | Path) -> InputError:
-    """Return the error for content that a reader stumbled over, with the place where it did."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{Path(last.filename).name}:{last.lineno}"
-    found = f"what cannot be read ({type(error).__name__}: {error!s:.200}, at {place})"
-    do = f"{do}; --debug shows where it failed"
-    return InputError(what, where or "its content", found, "a whole and valid one", do)
 
 
 def require_file(what: str, path: str | Path, expected: str, do: str) -> None:
