@@ -83,3 +83,12 @@ def ring(views: int) -> np.ndarray:
     """World-to-camera of cameras on an arc that climbs and looks across the room."""
     azimuth = np.linspace(-12, 12, views)
     return cameras.orbit(azimuth, np.linspace(-4, 9, views), 1.8, (0.0, 0.0, 0.6))
+
+
+class Clips(list):
+    """Examples as importers hand them on."""
+
+    @property
+    def scene_ids(self) -> list[str]:
+        """Names of their scenes."""
+        return [clip.scene_id for clip in self]

@@ -5,27 +5,13 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from textured_room import make_room
+from textured_room import Clips, make_room
 
 from full4d_jax.cli import main
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.schema import Example
 
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0]).astype(np.float32)
-
-
-class Clips:
-    """Examples as importers hand them on."""
-
-    def __init__(self, examples: list[Example]):
-        self.examples = examples
-        self.scene_ids = [example.scene_id for example in examples]
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def __getitem__(self, index: int) -> Example:
-        return self.examples[index]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from textured_room import make_room
+from textured_room import Clips, make_room
 
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
 from full4d_jax.evaluation import prior_rows, results
@@ -31,12 +31,6 @@ CONFIG = Config(
 )
 
 
-class Rooms(list):
-    @property
-    def scene_ids(self):
-        return [clip.scene_id for clip in self]
-
-
 @pytest.fixture(scope="module")
 def rooms(tmp_path_factory):
     """Three clips of 4 views; the middle one has no depth, the last only in its third view."""
@@ -48,7 +42,7 @@ def rooms(tmp_path_factory):
     third[2] = clips[2].depth16[2]
     clips[2] = clips[2]._replace(depth16=third)
     folder = tmp_path_factory.mktemp("rooms") / "set"
-    write_dataset(folder, Rooms(clips), name="rooms", splits={"test": 1.0})
+    write_dataset(folder, Clips(clips), name="rooms", splits={"test": 1.0})
     return folder, sorted(clips, key=lambda clip: clip.scene_id)
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from textured_room import make_room
+from textured_room import Clips, make_room
 
 from full4d_jax.cli import main
 from full4d_jax.evaluation import real_views
@@ -31,12 +31,6 @@ def no_lpips(monkeypatch):
     monkeypatch.setattr(real_views, "load_distances", lambda **_: {})
 
 
-class Rooms(list):
-    @property
-    def scene_ids(self):
-        return [clip.scene_id for clip in self]
-
-
 @pytest.fixture(scope="module")
 def clip():
     return make_room(views=4, height=HEIGHT, width=WIDTH, frames=4)
@@ -46,7 +40,7 @@ def clip():
 def dataset(clip, tmp_path_factory):
     folder = tmp_path_factory.mktemp("room") / "set"
     other = clip._replace(scene_id="other", frames=clip.frames[::-1])
-    write_dataset(folder, Rooms([clip, other]), name="room", splits={"test": 1.0})
+    write_dataset(folder, Clips([clip, other]), name="room", splits={"test": 1.0})
     return folder
 
 
@@ -207,7 +201,7 @@ def test_folders_without_a_record_and_other_data_sets_are_refused(
     line = refused(**dict.fromkeys(record))
     assert "grid.npz: found no record of a data set" in line
     assert "give full4d run, sample or lift a data set" in line
-    write_dataset(tmp_path / "other", Rooms([clip]), name="room", splits={"test": 1.0})
+    write_dataset(tmp_path / "other", Clips([clip]), name="room", splits={"test": 1.0})
     assert "give that data set as --truth, or run again" in refused(given=tmp_path / "other")
     assert "expected a saved scene" in refused("--scene")
     assert "no view but what was given" in refused(shown=(SOURCE,))
