@@ -72,6 +72,7 @@ def splats(
     open_folder(target.parent if kind else target)
     with input_errors("scene", do):
         if not kind:
+            assert not isinstance(scene, gaussians.Gaussians), "it was made one that does not move"
             gaussians.save_ply_sequence(target, scene, instants)
         elif kind == ".html":
             write_text(target, shown.page(seconds))
