@@ -21,12 +21,12 @@ from looks import NO_PHOTOS, Looks
 
 from input_pipeline.procedural.rich_render import is_sky
 from input_pipeline.procedural.rich_world import (
-    BALL_COUNT,
+    BALLS,
     FIRST_FACE,
     MATERIALS,
     PLAIN,
-    POLE_COUNT,
-    ROD_COUNT,
+    POLES,
+    RODS,
     SPANS,
     RichWorld,
     sample_rich_world,
@@ -181,8 +181,8 @@ def pieces_of_furniture() -> np.ndarray:
     chair = 1
     # The third crate stands on the second.
     crates = [2, 3, 3, 4]
-    loose = iter(range(5, 5 + BALL_COUNT + POLE_COUNT + ROD_COUNT))
-    balls = [next(loose) for _ in range(BALL_COUNT)]
+    loose = iter(range(5, 5 + BALLS + POLES + RODS))
+    balls = [next(loose) for _ in range(BALLS)]
     return np.array([*balls, table, chair, chair, *crates, *[table] * 4, *[chair] * 4, *loose])
 
 
@@ -234,7 +234,7 @@ def _camera(key: PRNGKeyArray, world: RichWorld, objects: Objects) -> Float[Arra
 def _target(key: PRNGKeyArray, world: RichWorld, objects: Objects) -> Float[Array, "3"]:
     """Draw a part of a person, a thing, or any place near the ground."""
     which, place = jax.random.split(key)
-    is_person = jnp.arange(len(objects.center)) < SPANS.ellipsoids - BALL_COUNT
+    is_person = jnp.arange(len(objects.center)) < SPANS.ellipsoids - BALLS
     weight = world.present * jnp.where(is_person, 3.0, 1.0)
     thing = objects.center[jax.random.categorical(which, jnp.log(weight + 1e-6))]
     share, *corner = jax.random.uniform(place, (4,))

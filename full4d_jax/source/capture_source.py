@@ -44,7 +44,7 @@ from input_pipeline.cameras import (
 from input_pipeline.capture import Capture
 from input_pipeline.capture_clips import CLIP_FRAMES, CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
-from input_pipeline.importers.colmap_files import read_points
+from input_pipeline.importers.colmap import read_points
 from input_pipeline.importers.record3d import unpacked
 from input_pipeline.plain_files import load_arrays
 from input_pipeline.schema import Example

@@ -28,9 +28,8 @@ from gaussians.formats.scene_files import (
     require,
     smallest_three,
     turn_harmonics,
-    turn_quaternions,
     turn_vectors,
-    unit_quaternions,
+    turned_xyzw,
 )
 from gaussians.formats.ungated import LONGEST_CLIPS, Passing, without_gates
 from gaussians.rendering.projection import ALPHA_MIN
@@ -130,8 +129,7 @@ def _streams(
     finest = np.where(lasts, TIME_STEP, np.minimum(TIME_STEP, 0.05 * decoded))
     moment_steps = TIME_STEP * 2.0 ** np.clip(np.floor(np.log2(finest / TIME_STEP)), -10, 0)
 
-    rotations = np.roll(unit_quaternions(turn_quaternions(scene.quaternions)), -1, axis=1)
-    largest, three = smallest_three(rotations)
+    largest, three = smallest_three(turned_xyzw(scene.quaternions))
     red, green, blue = np.rint(mean_colors(scene.harmonics).astype(np.float64) / 2 * 255).T
     velocities = turn_vectors(scene.velocities).astype(np.float64) / seconds
     moments = scene.moments.astype(np.float64) * seconds

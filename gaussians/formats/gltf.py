@@ -18,9 +18,8 @@ from gaussians.formats.scene_files import (
     sigmoid,
     to_levels,
     turn_harmonics,
-    turn_quaternions,
     turn_vectors,
-    unit_quaternions,
+    turned_xyzw,
 )
 from gaussians.types import Gaussians
 
@@ -38,12 +37,10 @@ def save_glb(path: str | Path, scene: Gaussians) -> None:
     means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene)
     opacities = sigmoid(logits)
     turned = turn_harmonics(harmonics)
-    # x y z w.
-    rotations = np.roll(unit_quaternions(turn_quaternions(quaternions)), -1, axis=1)
     attributes: dict[str, Shaped[ndarray, "g c"]] = {
         "POSITION": turn_vectors(means),
         "COLOR_0": to_levels(np.column_stack([_linear(mean_colors(harmonics)), opacities])),
-        f"{EXTENSION}:ROTATION": rotations,
+        f"{EXTENSION}:ROTATION": turned_xyzw(quaternions),
         f"{EXTENSION}:SCALE": np.exp(log_scales),
         f"{EXTENSION}:OPACITY": opacities[:, None],
     }

@@ -176,6 +176,11 @@ def turn_quaternions(quaternions: Float[ndarray, "g 4"]) -> Float32[ndarray, "g 
     return (quaternions * np.array([1, 1, -1, -1])).astype(np.float32)
 
 
+def turned_xyzw(quaternions: Float[ndarray, "g 4"]) -> Float[ndarray, "g 4"]:
+    """Return unit rotations x y z w after half a turn around x, of ones w x y z of any length."""
+    return np.roll(unit_quaternions(turn_quaternions(quaternions)), -1, axis=1)
+
+
 def turn_harmonics(harmonics: Float[ndarray, "g k 3"]) -> Float32[ndarray, "g k 3"]:
     """Return coefficients of view-dependent colour after half a turn around x."""
     return (harmonics * HARMONIC_SIGNS[: harmonics.shape[1], None]).astype(np.float32)

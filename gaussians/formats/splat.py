@@ -66,10 +66,8 @@ def load_splat(path: str | Path) -> Gaussians:
     # Stands for a scale of 0, which has no logarithm.
     thinnest = 1e-20
     rgba = rows["rgba"].astype(np.float32) / 255
-    return Gaussians(
-        means=jnp.asarray(rows["mean"]),
-        quaternions=jnp.asarray((rows["rotation"].astype(np.float32) - 128) / 128),
-        log_scales=jnp.asarray(np.log(np.maximum(rows["scale"], thinnest))),
-        logit_opacities=jnp.asarray(logit(rgba[:, 3])),
-        harmonics=jnp.asarray(mean_harmonics(rgba[:, None, :3])),
-    )
+    quaternions = (rows["rotation"].astype(np.float32) - 128) / 128
+    log_scales = np.log(np.maximum(rows["scale"], thinnest))
+    harmonics = mean_harmonics(rgba[:, None, :3])
+    arrays = (rows["mean"], quaternions, log_scales, logit(rgba[:, 3]), harmonics)
+    return Gaussians(*map(jnp.asarray, arrays))

@@ -40,7 +40,7 @@ from gaussians.formats.scene_files import (
     turn_harmonics,
     turn_quaternions,
     turn_vectors,
-    unit_quaternions,
+    turned_xyzw,
     with_largest,
 )
 from gaussians.types import Gaussians
@@ -74,7 +74,7 @@ def save_spz(path: str | Path, scene: Gaussians) -> None:
         to_levels(sigmoid(logits)).tobytes(),
         to_levels(0.5 + COLOR_STEP * harmonics[:, 0]).tobytes(),
         to_levels((log_scales + 10) * 16 / 255).tobytes(),
-        _pack_rotations(turn_quaternions(quaternions)).astype("<u4").tobytes(),
+        _pack_rotations(turned_xyzw(quaternions)).astype("<u4").tobytes(),
         to_levels((128 + 128 * turned[:, 1:]) / 255).tobytes(),
     )
     packer = zlib.compressobj(9, wbits=GZIP_BITS)
@@ -206,9 +206,7 @@ def _from_int24(parts: UInt8[ndarray, "g 3 3"]) -> Int[ndarray, "g 3"]:
     return np.pad(parts, ((0, 0), (0, 0), (1, 0))).view("<i4")[..., 0] >> 8
 
 
-def _pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, "g"]:
-    # x y z w.
-    unit = np.roll(unit_quaternions(quaternions), -1, axis=1)
+def _pack_rotations(unit: Float[ndarray, "g 4"]) -> UInt32[ndarray, "g"]:
     largest, three = smallest_three(unit)
     sizes = np.rint(np.abs(three) * np.sqrt(2) * 511).clip(0, 511).astype(np.uint32)
     x, y, z = (sizes | (three < 0).astype(np.uint32) << 9).T

@@ -19,7 +19,7 @@ from input_pipeline.cameras import check_cameras, check_poses
 from input_pipeline.conventions import to_opencv
 from input_pipeline.footage import first_file, natural
 from input_pipeline.importers import colmap
-from input_pipeline.importers.colmap_files import model_files, read_model
+from input_pipeline.importers.colmap import model_files, read_model
 from input_pipeline.importers.transforms_json import FILE as TRANSFORMS
 from input_pipeline.importers.transforms_json import read_moving_camera
 from input_pipeline.lenses import lens_matrix

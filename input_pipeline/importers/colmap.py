@@ -1,16 +1,59 @@
-"""Synchronized videos, folders of pictures, or photos, with COLMAP's sparse/0."""
+"""Synchronized videos, folders of pictures, or photos, with COLMAP's sparse/0.
 
+Its cameras, images and points are binary or text (https://colmap.github.io/format.html). Poses are
+OpenCV world-to-camera and pixel centres lie at +0.5, both as ours.
+"""
+
+import struct
+from collections.abc import Callable
+from io import SEEK_CUR, BytesIO
 from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float64, UInt8
+from scipy.spatial.transform import Rotation
 
+from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import VIDEOS, find_footage, listed
-from input_pipeline.importers.colmap_files import Image, model_files, read_model
 from input_pipeline.importers.rig import Films, check_lengths, pair
-from input_pipeline.opening import check_field
+from input_pipeline.lenses import lens_matrix
+from input_pipeline.opening import check_field, read_regular, require_regular
 
 MODELS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse")
+PARAMETERS = {
+    "SIMPLE_PINHOLE": 3,
+    "PINHOLE": 4,
+    "SIMPLE_RADIAL": 4,
+    "RADIAL": 5,
+    "OPENCV": 8,
+    "OPENCV_FISHEYE": 8,
+    "FULL_OPENCV": 12,
+}
+# Models whose parameters are not read, up to the last one that COLMAP knew when this was written.
+OTHERS = ("FOV", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "THIN_PRISM_FISHEYE")
+ONE_FOCAL_LENGTH = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
+
+# Model, width, height, parameters.
+RawLens = tuple[str, int, int, tuple[float, ...]]
+
+
+class Lens(NamedTuple):
+    """A COLMAP camera: rows and columns, pixels, and distortion in OpenCV's order."""
+
+    size: tuple[int, int]
+    intrinsics: Float64[np.ndarray, "3 3"]
+    distortion: tuple[float, ...]
+    is_fisheye: bool
+
+
+class Image(NamedTuple):
+    """A registered COLMAP image."""
+
+    name: str
+    camera: int
+    world_to_camera: Float64[np.ndarray, "4 4"]
 
 
 def matches(path: Path) -> Path | None:
@@ -68,3 +111,146 @@ def _poses(camera: str, registered: list[Image], files: tuple[Path, ...]) -> np.
     found = f"{len(registered)} different poses for {len(files)} frames, none for {lost[:1]}"
     check_field(f"camera {camera}", not lost, found, "one pose, or one a frame")
     return np.stack([by_name[file.name] for file in files])
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return the files of cameras and images, both binary or else both text; empty for none."""
+    for end in ("bin", "txt"):
+        files = [folder / f"cameras.{end}", folder / f"images.{end}"]
+        if all(file.is_file() for file in files):
+            return files
+    return []
+
+
+def read_model(folder: Path) -> tuple[dict[int, Lens], list[Image]]:
+    """Return cameras by id, and images sorted by name; binary files are preferred.
+
+    Raises:
+      ValueError: naming the file: damaged, a lens we cannot draw, an unknown camera.
+    """
+    text = [folder / "cameras.txt", folder / "images.txt"]
+    lenses_file, images_file = model_files(folder) or text
+    binary = lenses_file.suffix == ".bin"
+    raw = _whole(lenses_file, "COLMAP cameras", _binary_lenses if binary else _text_lenses)
+    images = _whole(images_file, "COLMAP images", _binary_images if binary else _text_images)
+    lenses = {number: _lens(lenses_file, *words) for number, words in raw.items()}
+    check_field(images_file, images, "no images", "registered ones")
+    for image in images:
+        found = f"camera {image.camera} of {image.name}"
+        known = image.camera in lenses
+        check_field(images_file, known, found, f"one in {lenses_file.name}")
+    return lenses, sorted(images, key=lambda image: image.name)
+
+
+def read_points(path: Path) -> tuple[Float64[np.ndarray, "n 3"], UInt8[np.ndarray, "n 3"]]:
+    """Return positions in the world of the cameras, and colours, of points3D.bin or points3D.txt.
+
+    Raises:
+      ValueError: naming the file if it is damaged or empty.
+    """
+    reader = _binary_points if path.suffix == ".bin" else _text_points
+    rows = _whole(path, "COLMAP points", lambda path: np.array(reader(path)).reshape(-1, 6))
+    finite = len(rows) and np.isfinite(rows).all()
+    check_field(path, finite, "no finite points", "some")
+    return rows[:, :3], rows[:, 3:].clip(0, 255).astype(np.uint8)
+
+
+def _binary_points(path: Path) -> list[list[float]]:
+    file = BytesIO(read_regular(path))
+    (count,) = _unpack(file, "<Q")
+    rows = []
+    for _ in range(count):
+        _, *row, _, track = _unpack(file, "<Q3d3BdQ")
+        file.seek(8 * track, SEEK_CUR)
+        rows.append(row)
+    if file.tell() != len(file.getbuffer()):
+        raise ValueError("another size")
+    return rows
+
+
+def _text_points(path: Path) -> list[list[float]]:
+    return [[float(x) for x in line.split()[1:7]] for line in _lines(path) if line.strip()]
+
+
+def _whole(path: Path, kind: str, read: Callable[[Path], Any]) -> Any:
+    """Read a file; any failure of the reader is damage."""
+    require_regular(path)
+    try:
+        return read(path)
+    except (struct.error, IndexError, OSError, OverflowError, ValueError, MemoryError):
+        raise ValueError(f"{path}: found a damaged file, expected {kind}") from None
+
+
+def _binary_lenses(path: Path) -> dict[int, RawLens]:
+    """Return the lenses; the first of a model whose size is unknown is the last."""
+    file = BytesIO(read_regular(path))
+    names = (*PARAMETERS, *OTHERS)
+    (count,) = _unpack(file, "<Q")
+    lenses = {}
+    for _ in range(count):
+        number, model, width, height = _unpack(file, "<iiQQ")
+        name = names[model] if 0 <= model < len(names) else f"number {model}"
+        if name not in PARAMETERS:
+            return {number: (name, width, height, ())}
+        lenses[number] = (name, width, height, _unpack(file, f"<{PARAMETERS[name]}d"))
+    return lenses
+
+
+def _binary_images(path: Path) -> list[Image]:
+    content = read_regular(path)
+    file = BytesIO(content)
+    (count,) = _unpack(file, "<Q")
+    images = []
+    for _ in range(count):
+        _, *pose, camera = _unpack(file, "<i7di")
+        end = content.index(b"\0", file.tell())
+        name = file.read(end - file.tell()).decode()
+        _, points = _unpack(file, "<cQ")
+        _unpack(file, f"<{24 * points}x")
+        images.append(_image(name, camera, pose))
+    return images
+
+
+def _text_lenses(path: Path) -> dict[int, RawLens]:
+    lenses = {}
+    for line in _lines(path):
+        number, model, width, height, *values = line.split()
+        parameters = tuple(float(value) for value in values)
+        lenses[int(number)] = (model, int(width), int(height), parameters)
+    return lenses
+
+
+def _text_images(path: Path) -> list[Image]:
+    images = []
+    # Every other line lists points.
+    for line in _lines(path)[::2]:
+        _, *pose, camera, name = line.split(maxsplit=9)
+        images.append(_image(name, int(camera), [float(value) for value in pose]))
+    return images
+
+
+def _lens(path: Path, model: str, width: int, height: int, values: tuple[float, ...]) -> Lens:
+    known = ", ".join(PARAMETERS)
+    expected = f"one of {known}: undistort with COLMAP's image_undistorter"
+    check_field(path, model in PARAMETERS, f"lens model {model}", expected)
+    whole = len(values) == PARAMETERS[model] and np.isfinite(values).all()
+    found = f"parameters {values} of {model}"
+    check_field(path, whole, found, f"{PARAMETERS[model]} numbers")
+    fx, fy, cx, cy, *rest = (values[0], *values) if model in ONE_FOCAL_LENGTH else values
+    size = int(height), int(width)
+    return Lens(size, lens_matrix(fx, fy, cx, cy), tuple(rest), model == "OPENCV_FISHEYE")
+
+
+def _image(name: str, camera: int, pose: list[float]) -> Image:
+    rotation = Rotation.from_quat(pose[:4], scalar_first=True).as_matrix()
+    return Image(name, camera, rigid(rotation, np.array(pose[4:])))
+
+
+def _lines(path: Path) -> list[str]:
+    """Return all lines but comments; empty lines count, since an image may list no points."""
+    lines = read_regular(path).decode().splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
+def _unpack(file: BytesIO, form: str) -> tuple:
+    return struct.unpack(form, file.read(struct.calcsize(form)))

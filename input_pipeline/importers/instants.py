@@ -12,7 +12,7 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import natural
-from input_pipeline.importers.colmap_files import Lens, model_files, read_model
+from input_pipeline.importers.colmap import Lens, model_files, read_model
 from input_pipeline.importers.rig import one_lens
 from input_pipeline.opening import check_field
 

@@ -6,8 +6,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from input_pipeline.capture import Capture, View, make_capture, make_view
 from input_pipeline.footage import first_file
 from input_pipeline.importers.rig import one_lens
@@ -57,8 +55,8 @@ def _views(path: Path, file: Path, fps: float) -> list[View]:
         view = make_view(
             f"cam{camera}",
             [path / "ims" / picture for picture in pictures],
-            one_lens([numbers(lens, (3, 3), f"{where}, k") for lens in lenses], f"{where}, k"),
-            np.stack([numbers(pose, (4, 4), f"{where}, w2c") for pose in poses]),
+            one_lens(numbers(lenses, (len(film), 3, 3), f"{where}, k"), f"{where}, k"),
+            numbers(poses, (len(film), 4, 4), f"{where}, w2c"),
             size=(round(rows), round(columns)),
             fps=fps,
             masks=masks if has_masks and (path / "seg").is_dir() else (),

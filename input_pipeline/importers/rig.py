@@ -108,7 +108,7 @@ def check_lengths(films: Films, where: Path) -> None:
 
 
 def one_lens(
-    intrinsics: Sequence[Float64[np.ndarray, "3 3"]], where: str
+    intrinsics: Sequence[Float64[np.ndarray, "3 3"]] | Float64[np.ndarray, "t 3 3"], where: str
 ) -> Float64[np.ndarray, "3 3"]:
     """Return the lens of a film.
 

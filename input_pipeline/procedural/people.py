@@ -13,9 +13,9 @@ from jaxtyping import Array, Bool, Float, Int
 from input_pipeline.procedural.shapes import Objects, Scalar
 
 # Ellipsoids of a person.
-PERSON_ELLIPSOIDS = 3
+ELLIPSOIDS = 3
 # Capsules of a person.
-PERSON_CAPSULES = 8
+CAPSULES = 8
 # Upper and lower half of a limb, as shares of the body's height.
 LEG_LENGTHS = (0.245, 0.235)
 ARM_LENGTHS = (0.16, 0.2)
@@ -94,10 +94,10 @@ def person_at(person: Person, floor: Scalar, time: Scalar) -> Objects:
         limbs += _limb(top, angles, away, (forward, out), size, 2 + i)
     radii = jnp.array([0.05, 0.036, 0.05, 0.036, 0.032, 0.026, 0.032, 0.026])
     halves = jnp.array([*LEG_LENGTHS, *LEG_LENGTHS, *ARM_LENGTHS, *ARM_LENGTHS]) / 2
-    sizes = jnp.stack([radii * girth, halves * size, jnp.zeros(PERSON_CAPSULES)], 1)
+    sizes = jnp.stack([radii * girth, halves * size, jnp.zeros(CAPSULES)], 1)
     return Objects(
         jnp.stack([center for center, *_ in balls] + [center for center, _ in limbs]),
-        jnp.stack([body] * PERSON_ELLIPSOIDS + [axes for _, axes in limbs]),
+        jnp.stack([body] * ELLIPSOIDS + [axes for _, axes in limbs]),
         jnp.concatenate([jnp.stack([jnp.array(s) * scale for _, s, scale in balls]), sizes]),
     )
 

@@ -25,14 +25,14 @@ from input_pipeline.procedural.world import (
 
 # How many of each kind stand in a world.
 MOST_PEOPLE = 3
-BALL_COUNT = 3
-CRATE_COUNT = 4
-POLE_COUNT = 3
-ROD_COUNT = 2
+BALLS = 3
+CRATES = 4
+POLES = 3
+RODS = 2
 SPANS = Spans(
-    MOST_PEOPLE * people.PERSON_ELLIPSOIDS + BALL_COUNT,
-    3 + CRATE_COUNT,
-    MOST_PEOPLE * people.PERSON_CAPSULES + 8 + POLE_COUNT + ROD_COUNT,
+    MOST_PEOPLE * people.ELLIPSOIDS + BALLS,
+    3 + CRATES,
+    MOST_PEOPLE * people.CAPSULES + 8 + POLES + RODS,
 )
 OBJECTS = sum(SPANS)
 # Clouds, wood, marble, brick, checker, stripes, speckles, planks, plain.
@@ -42,7 +42,7 @@ _SHIRT, _TROUSERS, _SKIN = (range(i, 3 * MOST_PEOPLE, 3) for i in range(3))
 _TABLE = 3 * MOST_PEOPLE
 _CHAIR = 3 * MOST_PEOPLE + 1
 _REST = 3 * MOST_PEOPLE + 2
-MATERIALS = _REST + BALL_COUNT + CRATE_COUNT + 2 + ROOM_FACES
+MATERIALS = _REST + BALLS + CRATES + 2 + ROOM_FACES
 FIRST_FACE = MATERIALS - ROOM_FACES
 
 
@@ -53,14 +53,14 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
     loose = itertools.count(MOST_PEOPLE + 3)
     figures = [(1 + p, _SKIN[p], _SHIRT[p], _TROUSERS[p]) for p in range(MOST_PEOPLE)]
     things = [(m, p) for p, skin, shirt, trousers in figures for m in (skin, shirt, trousers)]
-    things += [(_REST + i, next(loose)) for i in range(BALL_COUNT)]
+    things += [(_REST + i, next(loose)) for i in range(BALLS)]
     things += [(_TABLE, table), (_CHAIR, chair), (_CHAIR, chair)]
-    things += [(_REST + BALL_COUNT + i, next(loose)) for i in range(CRATE_COUNT)]
+    things += [(_REST + BALLS + i, next(loose)) for i in range(CRATES)]
     for p, skin, shirt, trousers in figures:
         things += [(m, p) for m in [trousers] * 4 + [shirt, skin] * 2]
     things += [(_TABLE, table)] * 4 + [(_CHAIR, chair)] * 4
-    things += [(FIRST_FACE - 2, next(loose)) for _ in range(POLE_COUNT)]
-    things += [(FIRST_FACE - 1, next(loose)) for _ in range(ROD_COUNT)]
+    things += [(FIRST_FACE - 2, next(loose)) for _ in range(POLES)]
+    things += [(FIRST_FACE - 1, next(loose)) for _ in range(RODS)]
     things += [(face, 0) for face in range(FIRST_FACE, MATERIALS)]
     material, instance = np.array(things).T
     return material, instance
@@ -121,10 +121,10 @@ def sample_rich_world(key: PRNGKeyArray) -> RichWorld:
     figures = _people(uniform)
     still, sway, spin, has = _things(uniform, floor)
     shown = (
-        jnp.repeat(figures.present, people.PERSON_ELLIPSOIDS),
-        jnp.repeat(figures.present, people.PERSON_CAPSULES),
+        jnp.repeat(figures.present, people.ELLIPSOIDS),
+        jnp.repeat(figures.present, people.CAPSULES),
     )
-    thin = BALL_COUNT + SPANS.boxes
+    thin = BALLS + SPANS.boxes
     present = jnp.concatenate([shown[0], has[:thin], shown[1], has[thin:]])
     lights = uniform((2, 3), -1.2, 1.2) * jnp.array([[1.0, 0.3, 1.0]]) - jnp.array([[0, 1.1, 0]])
     strength = jnp.stack([uniform((), 0.7, 1.0), uniform((), 0.0, 0.45)])
@@ -155,11 +155,11 @@ def rich_objects_at(world: RichWorld, time: Scalar) -> Objects:
     center = still.center + world.sway * jnp.sin(world.sway_frequency * time)
     turned = rotation_from_vector(world.spin * time) @ still.rotation
     moved = Objects(center, turned, still.size)
-    thin = BALL_COUNT + SPANS.boxes
+    thin = BALLS + SPANS.boxes
 
     def joined(figure: Array, thing: Array) -> Array:
-        balls = figure[:, : people.PERSON_ELLIPSOIDS]
-        limbs = figure[:, people.PERSON_ELLIPSOIDS :]
+        balls = figure[:, : people.ELLIPSOIDS]
+        limbs = figure[:, people.ELLIPSOIDS :]
         shape = (-1, *figure.shape[2:])
         return jnp.concatenate(
             [balls.reshape(shape), thing[:thin], limbs.reshape(shape), thing[thin:]]
@@ -186,47 +186,45 @@ def _people(uniform: Uniform) -> people.Person:
 
 def _things(uniform: Uniform, floor: Scalar):
     """Objects beside people, how they sway and spin, and which are there."""
-    ball = uniform((BALL_COUNT, 1), 0.04, 0.12) * uniform((BALL_COUNT, 3), 0.7, 1.3)
-    ball_at = jnp.stack(
-        [uniform((BALL_COUNT,), -0.6, 0.6), floor - uniform((BALL_COUNT,), 0.1, 0.7)], 1
-    )
-    ball_at = jnp.concatenate([ball_at, uniform((BALL_COUNT, 1), -0.6, 0.6)], 1)
+    ball = uniform((BALLS, 1), 0.04, 0.12) * uniform((BALLS, 3), 0.7, 1.3)
+    ball_at = jnp.stack([uniform((BALLS,), -0.6, 0.6), floor - uniform((BALLS,), 0.1, 0.7)], 1)
+    ball_at = jnp.concatenate([ball_at, uniform((BALLS, 1), -0.6, 0.6)], 1)
     # A top on four legs, and a seat and a back on four legs.
     table = _on_legs(uniform, floor, uniform((2,), 0.14, 0.3), uniform((), 0.2, 0.32))
     chair = _on_legs(uniform, floor, uniform((2,), 0.07, 0.1), uniform((), 0.14, 0.2), back=0.11)
-    crate = uniform((CRATE_COUNT, 3), 0.05, 0.17)
+    crate = uniform((CRATES, 3), 0.05, 0.17)
     crate = crate.at[0].set(jnp.stack([uniform((), 0.15, 0.35), uniform((), 0.15, 0.4), 0.012]))
     # The third stands on the second.
-    lift = jnp.zeros(CRATE_COUNT).at[2].set(2 * crate[1, 1])
-    spot = uniform((CRATE_COUNT, 2), -0.75, 0.75)
+    lift = jnp.zeros(CRATES).at[2].set(2 * crate[1, 1])
+    spot = uniform((CRATES, 2), -0.75, 0.75)
     spot = spot.at[2].set(spot[1] + uniform((2,), -0.03, 0.03))
     crate_at = jnp.stack([spot[:, 0], floor - crate[:, 1] - lift, spot[:, 1]], 1)
-    yaws = uniform((CRATE_COUNT, 1), 0.0, 2 * jnp.pi) * jnp.array([[0.0, 1.0, 0.0]])
-    pole = jnp.stack([uniform((POLE_COUNT,), 0.006, 0.02), uniform((POLE_COUNT,), 0.2, 0.6)], 1)
+    yaws = uniform((CRATES, 1), 0.0, 2 * jnp.pi) * jnp.array([[0.0, 1.0, 0.0]])
+    pole = jnp.stack([uniform((POLES,), 0.006, 0.02), uniform((POLES,), 0.2, 0.6)], 1)
     pole_at = jnp.stack(
-        [uniform((POLE_COUNT,), -0.8, 0.8), floor - pole[:, 1], uniform((POLE_COUNT,), -0.8, 0.8)],
+        [uniform((POLES,), -0.8, 0.8), floor - pole[:, 1], uniform((POLES,), -0.8, 0.8)],
         1,
     )
-    rod = jnp.stack([uniform((ROD_COUNT,), 0.006, 0.02), uniform((ROD_COUNT,), 0.08, 0.25)], 1)
-    rod_at = uniform((ROD_COUNT, 3), -0.5, 0.5) * jnp.array([[1.0, 0.4, 1.0]])
+    rod = jnp.stack([uniform((RODS,), 0.006, 0.02), uniform((RODS,), 0.08, 0.25)], 1)
+    rod_at = uniform((RODS, 3), -0.5, 0.5) * jnp.array([[1.0, 0.4, 1.0]])
     rod_at = rod_at + jnp.stack([0.0, floor - 0.55, 0.0])[None]
     flat = [jnp.pad(x, ((0, 0), (0, 1))) for x in (pole, rod)]
-    upright = jnp.broadcast_to(jnp.eye(3)[None], (POLE_COUNT, 3, 3))
+    upright = jnp.broadcast_to(jnp.eye(3)[None], (POLES, 3, 3))
     parts = [
-        Objects(ball_at, rotation_from_vector(uniform((BALL_COUNT, 3), -2.0, 2.0)), ball),
+        Objects(ball_at, rotation_from_vector(uniform((BALLS, 3), -2.0, 2.0)), ball),
         Objects(*(field[:1] for field in table)),
         Objects(*(field[:2] for field in chair)),
         Objects(crate_at, rotation_from_vector(yaws), crate),
         Objects(*(field[1:] for field in table)),
         Objects(*(field[2:] for field in chair)),
         Objects(pole_at, upright, flat[0]),
-        Objects(rod_at, rotation_from_vector(uniform((ROD_COUNT, 3), -2.0, 2.0)), flat[1]),
+        Objects(rod_at, rotation_from_vector(uniform((RODS, 3), -2.0, 2.0)), flat[1]),
     ]
     still = Objects(*(jnp.concatenate(field) for field in zip(*parts, strict=True)))
     free = np.zeros((len(still.center), 1), np.float32)
-    free[:BALL_COUNT] = free[-ROD_COUNT:] = 1
+    free[:BALLS] = free[-RODS:] = 1
     has_table, has_chair = uniform((2,)) < 0.6
-    counts = (BALL_COUNT, 1, 2, CRATE_COUNT, 4, 4, POLE_COUNT + ROD_COUNT)
+    counts = (BALLS, 1, 2, CRATES, 4, 4, POLES + RODS)
     stands = [uniform((n,)) < 0.6 for n in counts]
     for part, here in zip((1, 2, 4, 5), (has_table, has_chair) * 2, strict=True):
         stands[part] = jnp.broadcast_to(here, (counts[part],))

@@ -17,7 +17,7 @@ from input_pipeline.footage import (
     read_mask,
     read_picture,
 )
-from input_pipeline.importers.colmap_files import read_points
+from input_pipeline.importers.colmap import read_points
 from input_pipeline.importers.opencv import load_table
 from input_pipeline.importers.qualisys import read_qca
 from input_pipeline.plain_files import (

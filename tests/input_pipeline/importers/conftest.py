@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from input_pipeline import cameras
 from input_pipeline.cameras import invert
@@ -30,7 +31,12 @@ def check():
     return check_views
 
 
-def write_llff(path, rig, write_film):
+def save(path, table):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(table))
+
+
+def write_llff(path, rig, films, pictures):
     """Rows: 3x5 of [down right backward centre | height width focal], near, far.
 
     LLFF's own script sorts names by character: cam1, cam10, cam2.
@@ -41,31 +47,21 @@ def write_llff(path, rig, write_film):
         center = invert(pose)[:3, 3]
         matrix = np.stack([down, right, -forward, center, [24, 32, 40]], 1)
         rows.append([*matrix.ravel(), 0.1, 10])
-    path.mkdir(parents=True, exist_ok=True)
+    films(path)
     np.save(path / "poses_bounds.npy", np.array(rows))
-    for name in rig[0]:
-        write_film(path / f"{name}.mp4", range(0, 20, 4), size=(24, 32))
 
 
-def write_panoptic(path, rig, write_pictures):
+def write_panoptic(path, rig, films, pictures):
     names, lens, poses = rig
     fn = [[f"{i}/{t:06}.jpg" for i in range(3)] for t in range(2)]
-    table = {
-        "w": 32,
-        "h": 24,
-        "k": [[lens.tolist()] * 3] * 2,
-        "w2c": [poses.tolist()] * 2,
-        "fn": fn,
-        "cam_id": [[0, 1, 2]] * 2,
-    }
-    write_pictures([path / "ims" / name for row in fn for name in row])
-    write_pictures([path / "seg" / name.replace(".jpg", ".png") for row in fn for name in row])
-    (path / "train_meta.json").write_text(json.dumps(table))
+    table = {"w": 32, "h": 24, "k": [[lens.tolist()] * 3] * 2, "w2c": [poses.tolist()] * 2}
+    save(path / "train_meta.json", {**table, "fn": fn, "cam_id": [[0, 1, 2]] * 2})
+    pictures([path / "ims" / name for row in fn for name in row])
+    pictures([path / "seg" / name.replace(".jpg", ".png") for row in fn for name in row])
 
 
-def write_dycheck(path, rig, write_pictures):
+def write_dycheck(path, rig, films, pictures):
     _, lens, poses = rig
-    (path / "camera").mkdir(parents=True)
     (path / "depth/1x").mkdir(parents=True)
     ids = {}
     for camera, pose in enumerate(poses):
@@ -83,16 +79,16 @@ def write_dycheck(path, rig, write_pictures):
                 "radial_distortion": [0.1, 0.2, 0.3],
                 "tangential": [0.01, 0.02],
             }
-            (path / "camera" / f"{item}.json").write_text(json.dumps(table))
+            save(path / "camera" / f"{item}.json", table)
             if camera == 0:
                 np.save(path / "depth/1x" / f"{item}.npy", np.ones((24, 32, 1), np.float32))
-    write_pictures([path / "rgb/1x" / f"{item}.png" for item in ids])
-    (path / "dataset.json").write_text(json.dumps({"ids": list(ids), "train_ids": []}))
-    (path / "metadata.json").write_text(json.dumps(ids))
-    (path / "extra.json").write_text(json.dumps({"fps": 15}))
+    pictures([path / "rgb/1x" / f"{item}.png" for item in ids])
+    save(path / "dataset.json", {"ids": list(ids), "train_ids": []})
+    save(path / "metadata.json", ids)
+    save(path / "extra.json", {"fps": 15})
 
 
-def write_multicam(path, rig, write_film):
+def write_multicam(path, rig, films, pictures):
     """Unreal: centimetres, y mirrored, row vectors; rows forward, right, up, place."""
     table = {}
     for t in range(5):
@@ -104,107 +100,88 @@ def write_multicam(path, rig, write_film):
             words = [" ".join(map(str, [*row, end])) for row, end in zip(rows, last, strict=True)]
             frame[name] = " ".join(f"[{text}]" for text in words) + " "
         table[f"frame{t}"] = frame
-    (path / "cameras").mkdir(parents=True, exist_ok=True)
-    (path / "cameras/camera_extrinsics.json").write_text(json.dumps(table))
-    for name in rig[0]:
-        write_film(path / f"videos/{name}.mp4", range(0, 20, 4), size=(32, 32))
+    save(path / "cameras/camera_extrinsics.json", table)
+    films(path / "videos", size=(32, 32))
 
 
-def write_instants(path, rig, write_pictures):
-    from scipy.spatial.transform import Rotation
-
+def write_instants(path, rig, films, pictures):
     for t in range(2):
         project = path / f"colmap_{t}" / "sparse/0"
-        project.mkdir(parents=True, exist_ok=True)
+        save(path / "camera_extrinsic.json", {})
+        project.mkdir(parents=True)
         (project / "cameras.txt").write_text("# cameras\n1 PINHOLE 32 24 40 40 16 12\n")
         lines = ["# images"]
         for i, (name, pose) in enumerate(zip(rig[0], rig[2], strict=True), 1):
             x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat()
             numbers = " ".join(repr(float(value)) for value in (w, x, y, z, *pose[:3, 3]))
             lines += [f"{i} {numbers} 1 {name}.png", ""]
-            write_pictures([path / f"colmap_{t}/images/{name}.png"])
+            pictures([path / f"colmap_{t}/images/{name}.png"])
         (project / "images.txt").write_text("\n".join(lines))
-    (path / "camera_extrinsic.json").write_text("{}")
 
 
-def write_ours(path, rig, write_film):
+def write_ours(path, rig, films, pictures):
     names, lens, poses = rig
+    same = {"width": 32, "height": 24, "intrinsics": lens.tolist(), "offset": 0.25}
     cameras = [
-        {
-            "name": name,
-            "width": 32,
-            "height": 24,
-            "intrinsics": lens.tolist(),
-            "world_to_camera": pose.tolist(),
-            "offset": 0.25,
-        }
+        {"name": name, **same, "world_to_camera": pose.tolist()}
         for name, pose in zip(names, poses, strict=True)
     ]
-    path.mkdir(parents=True, exist_ok=True)
     words = {"unit": 0.5, "license": "CC0-1.0", "caption": "a ball"}
-    (path / "cameras.json").write_text(json.dumps({**words, "cameras": cameras}))
-    for name in names:
-        write_film(path / f"{name}.mp4", range(0, 20, 4), size=(24, 32))
+    save(path / "cameras.json", {**words, "cameras": cameras})
+    films(path)
 
 
-def write_fdanyone(path, rig, write_film):
+def write_fdanyone(path, rig, films, pictures):
     """4DAnyone: OpenCV camera-to-world, films by number; sparse views and skeletons beside them."""
-    _, lens, poses = rig
-    cameras = []
-    for number, pose in enumerate(poses):
-        film = f"videos/dense/{number:02d}.mp4"
-        camera = {
+    same = {"layer_index": 0, "pitch": 0, "K": rig[1].tolist(), "image_width": 32}
+    cameras = [
+        {
             "camera_id": number,
-            "layer_index": 0,
-            "pitch": 0,
-            "yaw": 30.0 * number,
-            "K": lens.tolist(),
-            "camera_to_world": invert(pose).tolist(),
-            "image_width": 32,
             "image_height": 24,
-            "video": film,
+            "camera_to_world": invert(pose).tolist(),
+            "video": f"videos/dense/{number:02d}.mp4",
             "skeleton_video": f"skeletons/{number:02d}.mp4",
+            **same,
         }
-        cameras.append(camera)
-        write_film(path / film, range(0, 20, 4), size=(24, 32))
-    write_film(path / "videos/sparse/00.mp4", range(0, 20, 4), size=(24, 32))
-    table = {"camera_model": "OPENCV", "world_frame": "y-up", "cameras": cameras}
-    (path / "cameras.json").write_text(json.dumps(table))
+        for number, pose in enumerate(rig[2])
+    ]
+    films(path / "videos/dense", names=("00", "01", "02"))
+    films(path / "videos/sparse", names=("00",))
+    save(path / "cameras.json", {"camera_model": "OPENCV", "cameras": cameras})
 
 
-def write_opencv(path, rig, write_film):
+def write_opencv(path, rig, films, pictures):
     names, lens, poses = rig
     cameras = [
         {"name": n, "K": lens.tolist(), "R": p[:3, :3].tolist(), "t": p[:3, 3].tolist()}
         for n, p in zip(names, poses, strict=True)
     ]
-    path.mkdir(parents=True, exist_ok=True)
-    (path / "rig.json").write_text(json.dumps(cameras))
-    for name in names:
-        write_film(path / f"{name}.mp4", range(0, 20, 4), size=(24, 32))
+    save(path / "rig.json", cameras)
+    films(path)
+
+
+WRITERS = {
+    "llff": write_llff,
+    "multicam": write_multicam,
+    "cameras_json": write_ours,
+    "fdanyone": write_fdanyone,
+    "opencv": write_opencv,
+    "panoptic": write_panoptic,
+    "dycheck": write_dycheck,
+    "instants": write_instants,
+}
 
 
 @pytest.fixture
 def write(write_film, write_pictures, rig):
     """A function that writes the rig in a layout."""
-    with_films = {
-        "llff": write_llff,
-        "multicam": write_multicam,
-        "cameras_json": write_ours,
-        "fdanyone": write_fdanyone,
-        "opencv": write_opencv,
-    }
-    with_pictures = {
-        "panoptic": write_panoptic,
-        "dycheck": write_dycheck,
-        "instants": write_instants,
-    }
+
+    def films(folder, names=rig[0], size=(24, 32)):
+        for name in names:
+            write_film(folder / f"{name}.mp4", range(0, 20, 4), size=size)
 
     def write_layout(layout, path):
-        if layout in with_films:
-            with_films[layout](path, rig, write_film)
-        else:
-            with_pictures[layout](path, rig, write_pictures)
+        WRITERS[layout](path, rig, films, write_pictures)
         return path
 
     return write_layout

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from input_pipeline.importers import colmap
-from input_pipeline.importers.colmap_files import read_model
+from input_pipeline.importers.colmap import read_model
 
 GOLDENS = Path(__file__).parent / "goldens" / "colmap"
 

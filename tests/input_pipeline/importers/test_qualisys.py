@@ -28,11 +28,6 @@ def test_qca_agrees_with_the_table_of_opencv_cameras(real):
 
 def test_broken_calibrations_are_named(real, tmp_path):
     text = (real / "Calib_SinglePerson.qca.txt").read_text()
-    for old, new, message in (
-        ("focalLengthU=", "focal=", "expected a field focalLengthU"),
-        ("<calibration", "<broken", "no readable XML"),
-    ):
-        assert old in text
-        (tmp_path / "a.qca.txt").write_text(text.replace(old, new, 1))
-        with pytest.raises(ValueError, match=message):
-            qualisys.read_qca(tmp_path / "a.qca.txt")
+    (tmp_path / "a.qca.txt").write_text(text.replace("focalLengthU=", "focal=", 1))
+    with pytest.raises(ValueError, match="expected a field focalLengthU"):
+        qualisys.read_qca(tmp_path / "a.qca.txt")

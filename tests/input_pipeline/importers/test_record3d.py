@@ -4,9 +4,9 @@ import json
 import zipfile
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from input_pipeline.cameras import invert, look_at
 from input_pipeline.capture_clips import CaptureClips
@@ -23,14 +23,6 @@ def poses() -> np.ndarray:
     return np.array([look_at(eye, np.zeros(3)) for eye in eyes])
 
 
-def quaternion(rotation: np.ndarray) -> list[float]:
-    """The rotation as x, y, z, w."""
-    vector, _ = cv2.Rodrigues(rotation)
-    angle = float(np.linalg.norm(vector))
-    axis = vector[:, 0] / (angle or 1)
-    return [*(np.sin(angle / 2) * axis), np.cos(angle / 2)]
-
-
 @pytest.fixture
 def phone(tmp_path, write_pictures) -> Path:
     """Four pictures of half the pixels that the lens is of; depth of 3 x 2, as it lies unpacked."""
@@ -41,7 +33,8 @@ def phone(tmp_path, write_pictures) -> Path:
     for i, pose in zip((8, 9, 10, 11), poses(), strict=True):
         (path / f"rgbd/{i}.depth").touch()
         there = invert(pose) @ np.diag([1, -1, -1, 1])  # OpenGL's axes
-        table["poses"].append([*quaternion(there[:3, :3]), *there[:3, 3]])
+        turn = Rotation.from_matrix(there[:3, :3]).as_quat()
+        table["poses"].append([*turn, *there[:3, 3]])
     (path / "metadata").write_text(json.dumps(table))
     return path
 
