@@ -115,24 +115,19 @@ def sample_rich_world(key: PRNGKeyArray) -> RichWorld:
     """Draw a world."""
     uniform = uniform_stream(key)
     outdoor = uniform() < 0.4
-    wall = jnp.where(outdoor, uniform((3,), 4.0, 9.0), uniform((3,), 1.25, 2.6))
+    wall = jnp.where(outdoor, uniform(3, 4.0, 9.0), uniform(3, 1.25, 2.6))
     floor = uniform((), 0.2, 0.4)
     ceiling = jnp.where(outdoor, 6.0, uniform((), 0.9, 1.8))
     figures = _people(uniform)
     still, sway, spin, has = _things(uniform, floor)
-    shown = (
-        jnp.repeat(figures.present, people.ELLIPSOIDS),
-        jnp.repeat(figures.present, people.CAPSULES),
-    )
-    thin = BALLS + SPANS.boxes
-    present = jnp.concatenate([shown[0], has[:thin], shown[1], has[thin:]])
+    shown = jnp.repeat(figures.present[:, None], people.ELLIPSOIDS + people.CAPSULES, 1)
     lights = uniform((2, 3), -1.2, 1.2) * jnp.array([[1.0, 0.3, 1.0]]) - jnp.array([[0, 1.1, 0]])
     strength = jnp.stack([uniform((), 0.7, 1.0), uniform((), 0.0, 0.45)])
     return RichWorld(
         room_min=jnp.stack([-wall[0], -ceiling, -wall[2]]),
         room_max=jnp.stack([wall[0], floor, wall[2]]),
         outdoor=outdoor,
-        present=present,
+        present=_among(shown, has),
         people=figures,
         still=still,
         sway=sway,
@@ -141,7 +136,7 @@ def sample_rich_world(key: PRNGKeyArray) -> RichWorld:
         materials=_materials(uniform),
         lights=lights / jnp.linalg.norm(lights, axis=1, keepdims=True),
         light_colors=strength[:, None] * (1 - uniform((2, 3), 0.0, 0.3)),
-        softness=uniform((2,), 0.03, 0.25),
+        softness=uniform(2, 0.03, 0.25),
         ambient=uniform((), 0.3, 0.6),
         exposure=uniform((), 0.95, 1.4),
     )
@@ -155,27 +150,25 @@ def rich_objects_at(world: RichWorld, time: Scalar) -> Objects:
     center = still.center + world.sway * jnp.sin(world.sway_frequency * time)
     turned = rotation_from_vector(world.spin * time) @ still.rotation
     moved = Objects(center, turned, still.size)
-    thin = BALLS + SPANS.boxes
+    return Objects(*map(_among, figures, moved))
 
-    def joined(figure: Array, thing: Array) -> Array:
-        balls = figure[:, : people.ELLIPSOIDS]
-        limbs = figure[:, people.ELLIPSOIDS :]
-        shape = (-1, *figure.shape[2:])
-        return jnp.concatenate(
-            [balls.reshape(shape), thing[:thin], limbs.reshape(shape), thing[thin:]]
-        )
 
-    return Objects(*(joined(f, o) for f, o in zip(figures, moved, strict=True)))
+def _among(figures: Array, things: Array) -> Array:
+    """Put all parts of figures (people, parts, ...) among things, in the order of primitives."""
+    parts = jnp.split(figures, [people.ELLIPSOIDS], 1)
+    balls, limbs = (part.reshape(-1, *things.shape[1:]) for part in parts)
+    thick, thin = jnp.split(things, [BALLS + SPANS.boxes])
+    return jnp.concatenate([balls, thick, limbs, thin])
 
 
 def _people(uniform: Uniform) -> people.Person:
-    n = (MOST_PEOPLE,)
+    n = MOST_PEOPLE
     return people.Person(
         present=uniform(n) < jnp.array([0.9, 0.6, 0.4]),
         action=jnp.floor(uniform(n, 0.0, 3.0)).astype(jnp.int32),
         height=uniform(n, 0.4, 0.7),
         girth=uniform(n, 0.85, 1.3),
-        middle=uniform((MOST_PEOPLE, 2), -0.5, 0.5),
+        middle=uniform((n, 2), -0.5, 0.5),
         circle=uniform(n, 0.12, 0.5),
         heading=uniform(n, 0.0, 2 * jnp.pi),
         side=jnp.sign(uniform(n, -1.0, 1.0)),
@@ -187,25 +180,26 @@ def _people(uniform: Uniform) -> people.Person:
 def _things(uniform: Uniform, floor: Scalar):
     """Objects beside people, how they sway and spin, and which are there."""
     ball = uniform((BALLS, 1), 0.04, 0.12) * uniform((BALLS, 3), 0.7, 1.3)
-    ball_at = jnp.stack([uniform((BALLS,), -0.6, 0.6), floor - uniform((BALLS,), 0.1, 0.7)], 1)
-    ball_at = jnp.concatenate([ball_at, uniform((BALLS, 1), -0.6, 0.6)], 1)
+    x = uniform(BALLS, -0.6, 0.6)
+    lift = uniform(BALLS, 0.1, 0.7)
+    ball_at = jnp.stack([x, floor - lift, uniform(BALLS, -0.6, 0.6)], 1)
     # A top on four legs, and a seat and a back on four legs.
-    table = _on_legs(uniform, floor, uniform((2,), 0.14, 0.3), uniform((), 0.2, 0.32))
-    chair = _on_legs(uniform, floor, uniform((2,), 0.07, 0.1), uniform((), 0.14, 0.2), back=0.11)
+    table = _on_legs(uniform, floor, uniform(2, 0.14, 0.3), uniform((), 0.2, 0.32))
+    chair = _on_legs(uniform, floor, uniform(2, 0.07, 0.1), uniform((), 0.14, 0.2), back=0.11)
     crate = uniform((CRATES, 3), 0.05, 0.17)
     crate = crate.at[0].set(jnp.stack([uniform((), 0.15, 0.35), uniform((), 0.15, 0.4), 0.012]))
     # The third stands on the second.
     lift = jnp.zeros(CRATES).at[2].set(2 * crate[1, 1])
     spot = uniform((CRATES, 2), -0.75, 0.75)
-    spot = spot.at[2].set(spot[1] + uniform((2,), -0.03, 0.03))
+    spot = spot.at[2].set(spot[1] + uniform(2, -0.03, 0.03))
     crate_at = jnp.stack([spot[:, 0], floor - crate[:, 1] - lift, spot[:, 1]], 1)
     yaws = uniform((CRATES, 1), 0.0, 2 * jnp.pi) * jnp.array([[0.0, 1.0, 0.0]])
-    pole = jnp.stack([uniform((POLES,), 0.006, 0.02), uniform((POLES,), 0.2, 0.6)], 1)
+    pole = jnp.stack([uniform(POLES, 0.006, 0.02), uniform(POLES, 0.2, 0.6)], 1)
     pole_at = jnp.stack(
-        [uniform((POLES,), -0.8, 0.8), floor - pole[:, 1], uniform((POLES,), -0.8, 0.8)],
+        [uniform(POLES, -0.8, 0.8), floor - pole[:, 1], uniform(POLES, -0.8, 0.8)],
         1,
     )
-    rod = jnp.stack([uniform((RODS,), 0.006, 0.02), uniform((RODS,), 0.08, 0.25)], 1)
+    rod = jnp.stack([uniform(RODS, 0.006, 0.02), uniform(RODS, 0.08, 0.25)], 1)
     rod_at = uniform((RODS, 3), -0.5, 0.5) * jnp.array([[1.0, 0.4, 1.0]])
     rod_at = rod_at + jnp.stack([0.0, floor - 0.55, 0.0])[None]
     flat = [jnp.pad(x, ((0, 0), (0, 1))) for x in (pole, rod)]
@@ -223,9 +217,9 @@ def _things(uniform: Uniform, floor: Scalar):
     still = Objects(*(jnp.concatenate(field) for field in zip(*parts, strict=True)))
     free = np.zeros((len(still.center), 1), np.float32)
     free[:BALLS] = free[-RODS:] = 1
-    has_table, has_chair = uniform((2,)) < 0.6
+    has_table, has_chair = uniform(2) < 0.6
     counts = (BALLS, 1, 2, CRATES, 4, 4, POLES + RODS)
-    stands = [uniform((n,)) < 0.6 for n in counts]
+    stands = [uniform(n) < 0.6 for n in counts]
     for part, here in zip((1, 2, 4, 5), (has_table, has_chair) * 2, strict=True):
         stands[part] = jnp.broadcast_to(here, (counts[part],))
     stands[3] = stands[3].at[2].set(stands[3][1] & stands[3][2])
@@ -246,7 +240,7 @@ def _on_legs(uniform: Uniform, floor, half, height, back: float = 0.0) -> Object
     leg = jnp.stack([uniform((), 0.007, 0.016), height / 2 - 0.01, 0.0])
     sizes.append(jnp.repeat(leg[None], 4, 0))
     turn = rotation_from_vector(jnp.stack([0.0, uniform((), 0.0, 2 * jnp.pi), 0.0]))
-    x, z = uniform((2,), -0.6, 0.6)
+    x, z = uniform(2, -0.6, 0.6)
     center = jnp.concatenate(centers)
     placed = (center[:, None] * turn[None]).sum(-1) + jnp.stack([x, floor, z])[None]
     return Objects(placed, jnp.repeat(turn[None], len(center), 0), jnp.concatenate(sizes))
@@ -257,17 +251,17 @@ def _materials(uniform: Uniform) -> RichMaterials:
     color_b = random_colors(uniform, MATERIALS)
     similar = uniform((MATERIALS, 1)) < 0.4
     color_b = jnp.where(similar, (color_a + 2 * color_b) / 3, color_b)
-    kind = jnp.floor(uniform((MATERIALS,), 0.0, float(TEXTURE_KINDS))).astype(jnp.int32)
+    kind = jnp.floor(uniform(MATERIALS, 0.0, float(TEXTURE_KINDS))).astype(jnp.int32)
     skin = jnp.array(_SKIN)
     tone = uniform((MOST_PEOPLE, 1), 0.35, 1.0) * jnp.array([[0.95, 0.72, 0.58]])
-    frequency = jnp.exp(uniform((MATERIALS,), 2.2, 3.4))
-    frequency = frequency.at[FIRST_FACE:].set(jnp.exp(uniform((ROOM_FACES,), 1.0, 2.6)))
+    frequency = jnp.exp(uniform(MATERIALS, 2.2, 3.4))
+    frequency = frequency.at[FIRST_FACE:].set(jnp.exp(uniform(ROOM_FACES, 1.0, 2.6)))
     return RichMaterials(
         kind=kind.at[skin].set(PLAIN),
         color_a=color_a.at[skin].set(tone),
         color_b=color_b.at[skin].set(0.8 * tone),
         frequency=frequency,
-        detail=uniform((MATERIALS,), 0.1, 0.7).at[skin].set(0.15),
+        detail=uniform(MATERIALS, 0.1, 0.7).at[skin].set(0.15),
         phase=uniform((MATERIALS, 3), 0.0, 50.0),
         photo=uniform((MATERIALS, 2)).at[skin, 1].set(1.0),
     )

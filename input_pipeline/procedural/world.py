@@ -10,12 +10,12 @@ the distance of the source camera to the point that it looks at; `scene.py` resc
 project's unit (median source depth) once depth is known. Angles are radians, times seconds.
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from input_pipeline.procedural.shapes import Objects, Scalar, Spans
@@ -108,7 +108,7 @@ def uniform_stream(key: PRNGKeyArray) -> Uniform:
     def uniform(shape=(), low=0.0, high=1.0):
         nonlocal used
         first = used
-        used = used + math.prod(shape)
+        used = used + int(np.prod(shape))
         return low + (high - low) * draws[first:used].reshape(shape)
 
     return uniform
@@ -120,17 +120,17 @@ def sample_world(key: PRNGKeyArray) -> World:
 
     # The room; outdoors its walls are far away, and the sky is above.
     outdoor = uniform() < 0.35
-    wall = jnp.where(outdoor, uniform((3,), 4.0, 9.0), uniform((3,), 1.25, 2.6))
+    wall = jnp.where(outdoor, uniform(3, 4.0, 9.0), uniform(3, 1.25, 2.6))
     floor = uniform((), 0.12, 0.45)
     ceiling = jnp.where(outdoor, 6.0, uniform((), 1.0, 2.2))
 
     # Objects stand on the floor or float above it.
     capsule = jnp.stack(
-        [uniform((SPANS.capsules,), 0.03, 0.07), uniform((SPANS.capsules,), 0.06, 0.2)], -1
+        [uniform(SPANS.capsules, 0.03, 0.07), uniform(SPANS.capsules, 0.06, 0.2)], -1
     )
     size = uniform((OBJECTS, 3), 0.06, 0.2)
     size = size.at[-SPANS.capsules :].set(jnp.pad(capsule, ((0, 0), (0, 1))))
-    resting = uniform((OBJECTS,)) < 0.55
+    resting = uniform(OBJECTS) < 0.55
     spread = jnp.array([[1.1, 0.55, 1.1]])
     corner = jnp.array([[0.55, 0.35, 0.55]])
     center = uniform((OBJECTS, 3)) * spread - corner
@@ -138,7 +138,7 @@ def sample_world(key: PRNGKeyArray) -> World:
     center = center.at[:, 1].set(jnp.where(resting, on_floor, jnp.minimum(center[:, 1], on_floor)))
 
     # What stands on the floor turns about the vertical and sways along the floor only.
-    moving = (uniform((OBJECTS,)) < 0.7).astype(jnp.float32)
+    moving = (uniform(OBJECTS) < 0.7).astype(jnp.float32)
     # What rests on the floor stays on it.
     vertical = jnp.where(resting, 0.0, 0.6)
     freedom = jnp.stack([jnp.ones(OBJECTS), vertical, jnp.ones(OBJECTS)], -1) * moving[:, None]
@@ -153,15 +153,15 @@ def sample_world(key: PRNGKeyArray) -> World:
         turning=uniform((), -1.5, 1.5),
         speed=uniform((), 0.0, 0.5),
         lift=uniform(),
-        start=uniform((2,), -0.3, 0.3),
+        start=uniform(2, -0.3, 0.3),
     )
     is_walker = jnp.zeros(OBJECTS, bool).at[jnp.array(WALKER_SLOTS)].set(True)
-    light = uniform((3,), -1.7, 1.7) * jnp.array([1.0, 0.4, 1.0]) + jnp.array([0.0, -1.3, 0.0])
+    light = uniform(3, -1.7, 1.7) * jnp.array([1.0, 0.4, 1.0]) + jnp.array([0.0, -1.3, 0.0])
     return World(
         room_min=jnp.stack([-wall[0], -ceiling, -wall[2]]),
         room_max=jnp.stack([wall[0], floor, wall[2]]),
         outdoor=outdoor,
-        present=(uniform((OBJECTS,)) < uniform((), 0.35, 0.85)) | (is_walker & walker.present),
+        present=(uniform(OBJECTS) < uniform((), 0.35, 0.85)) | (is_walker & walker.present),
         center=center,
         size=size,
         sway=uniform((OBJECTS, 2, 3), -0.22, 0.22) * freedom[:, None],
@@ -172,7 +172,7 @@ def sample_world(key: PRNGKeyArray) -> World:
         walker=walker,
         materials=_sample_materials(uniform, outdoor),
         light=light / jnp.linalg.norm(light),
-        light_color=1 - uniform((3,), 0.0, 0.25),
+        light_color=1 - uniform(3, 0.0, 0.25),
         ambient=uniform((), 0.35, 0.75),
         exposure=uniform((), 0.8, 1.2),
     )
@@ -182,12 +182,12 @@ def _sample_materials(uniform: Uniform, outdoor: Bool[Array, ""]) -> Materials:
     color_a = random_colors(uniform, MATERIALS)
     color_b = random_colors(uniform, MATERIALS)
     similar = uniform((MATERIALS, 1)) < 0.4
-    object_frequency = jnp.exp(uniform((OBJECTS,), 1.1, 2.9))
-    face_frequency = jnp.exp(uniform((ROOM_FACES,), 0.0, 1.8)) / jnp.where(outdoor, 1.5, 1.0)
+    object_frequency = jnp.exp(uniform(OBJECTS, 1.1, 2.9))
+    face_frequency = jnp.exp(uniform(ROOM_FACES, 0.0, 1.8)) / jnp.where(outdoor, 1.5, 1.0)
     # Walls keep their grain.
     tilt = jnp.where(jnp.arange(MATERIALS) < OBJECTS, 1.7, 0.4)
     return Materials(
-        kind=jnp.floor(uniform((MATERIALS,), 0.0, 6.0)).astype(jnp.int32),
+        kind=jnp.floor(uniform(MATERIALS, 0.0, 6.0)).astype(jnp.int32),
         color_a=color_a,
         color_b=jnp.where(similar, (color_a + color_b) / 2, color_b),
         frequency=jnp.concatenate([object_frequency, face_frequency]),
