@@ -117,7 +117,6 @@ class _Head(NamedTuple):
 
 
 def _read_head(path: Path, data: bytes, versions: tuple[int, ...]) -> _Head:
-    require(path, "file", len(data) >= HEADER.size, f"{len(data)} bytes", "a whole header")
     magic, version, count, degree, bits, flags, _ = HEADER.unpack_from(data)
     known = magic == MAGIC and version in versions
     require(path, "version", known, version, " or ".join(map(str, versions)))
@@ -161,7 +160,8 @@ def _read_streams(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray
     """Return header and arrays of version 4: a table of sizes, then a zstd stream an array."""
     # Bytes of positions in one of a file: Niantic's reader refuses more, too.
     most_packed = 1024
-    head = _read_head(path, content, (4,))
+    with damage_of(path, "file", "a whole header"):
+        head = _read_head(path, content, (4,))
     fits = head.count * 9 <= most_packed * len(content)
     require(path, "header", fits, f"{head.count} Gaussians", "as many as a file can hold")
     try:

@@ -23,7 +23,7 @@ from input_pipeline.importers.colmap import model_files, read_model
 from input_pipeline.importers.transforms_json import FILE as TRANSFORMS
 from input_pipeline.importers.transforms_json import read_moving_camera
 from input_pipeline.lenses import lens_matrix
-from input_pipeline.opening import check_field
+from input_pipeline.opening import check_field, named
 from input_pipeline.plain_files import field, field_number, field_numbers, load_json, numbers
 
 
@@ -51,8 +51,8 @@ def path_files(path: Path) -> list[Path]:
         is_model = path.suffix in (".bin", ".txt") and path.stem in ("images", "cameras")
         return model_files(path.parent) if is_model else [path]
     files = model_files(path) or model_files(colmap.matches(path) or path)
-    named = first_file(path, (TRANSFORMS,))
-    return files or ([named] if named else [])
+    transforms = first_file(path, (TRANSFORMS,))
+    return files or ([transforms] if transforms else [])
 
 
 def read_path(path: Path) -> CameraPath:
@@ -69,12 +69,10 @@ def read_path(path: Path) -> CameraPath:
         rows, columns = camera_path.size
         found = f"pictures of {columns}x{rows}"
         check_field(path, min(rows, columns) >= 1, found, "at least 1x1")
-    try:
+    with named(f"{path}, "):
         check_poses(camera_path.world_to_camera[None])
         if camera_path.intrinsics is not None:
             check_cameras(camera_path.intrinsics[None], camera_path.world_to_camera[None])
-    except ValueError as error:
-        raise ValueError(f"{path}, {error}") from None
     return camera_path
 
 

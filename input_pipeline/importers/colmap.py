@@ -5,10 +5,9 @@ OpenCV world-to-camera and pixel centres lie at +0.5, both as ours.
 """
 
 import struct
-from collections.abc import Callable
 from io import SEEK_CUR, BytesIO
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, UInt8
@@ -19,7 +18,7 @@ from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import VIDEOS, find_footage, listed
 from input_pipeline.importers.rig import Films, check_lengths, pair
 from input_pipeline.lenses import lens_matrix
-from input_pipeline.opening import check_field, read_regular, require_regular
+from input_pipeline.opening import check_field, damage_of, read_regular
 
 MODELS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse")
 PARAMETERS = {
@@ -131,9 +130,11 @@ def read_model(folder: Path) -> tuple[dict[int, Lens], list[Image]]:
     text = [folder / "cameras.txt", folder / "images.txt"]
     lenses_file, images_file = model_files(folder) or text
     binary = lenses_file.suffix == ".bin"
-    raw = _whole(lenses_file, "COLMAP cameras", _binary_lenses if binary else _text_lenses)
-    images = _whole(images_file, "COLMAP images", _binary_images if binary else _text_images)
-    lenses = {number: _lens(lenses_file, *words) for number, words in raw.items()}
+    with damage_of(lenses_file, "COLMAP cameras"):
+        raw = (_binary_lenses if binary else _text_lenses)(lenses_file)
+        lenses = {number: _lens(lenses_file, *words) for number, words in raw.items()}
+    with damage_of(images_file, "COLMAP images"):
+        images = (_binary_images if binary else _text_images)(images_file)
     check_field(images_file, images, "no images", "registered ones")
     for image in images:
         found = f"camera {image.camera} of {image.name}"
@@ -149,7 +150,8 @@ def read_points(path: Path) -> tuple[Float64[np.ndarray, "n 3"], UInt8[np.ndarra
       ValueError: naming the file if it is damaged or empty.
     """
     reader = _binary_points if path.suffix == ".bin" else _text_points
-    rows = _whole(path, "COLMAP points", lambda path: np.array(reader(path)).reshape(-1, 6))
+    with damage_of(path, "COLMAP points"):
+        rows = np.array(reader(path)).reshape(-1, 6)
     finite = len(rows) and np.isfinite(rows).all()
     check_field(path, finite, "no finite points", "some")
     return rows[:, :3], rows[:, 3:].clip(0, 255).astype(np.uint8)
@@ -170,15 +172,6 @@ def _binary_points(path: Path) -> list[list[float]]:
 
 def _text_points(path: Path) -> list[list[float]]:
     return [[float(x) for x in line.split()[1:7]] for line in _lines(path) if line.strip()]
-
-
-def _whole(path: Path, kind: str, read: Callable[[Path], Any]) -> Any:
-    """Read a file; any failure of the reader is damage."""
-    require_regular(path)
-    try:
-        return read(path)
-    except (struct.error, IndexError, OSError, OverflowError, ValueError, MemoryError):
-        raise ValueError(f"{path}: found a damaged file, expected {kind}") from None
 
 
 def _binary_lenses(path: Path) -> dict[int, RawLens]:

@@ -29,7 +29,7 @@ from input_pipeline.capture import Capture, make_capture
 from input_pipeline.footage import natural
 from input_pipeline.importers.rig import CalibratedCamera, make_rig
 from input_pipeline.lenses import lens_matrix
-from input_pipeline.opening import check_field, read_regular
+from input_pipeline.opening import check_field, damage_of, read_regular
 from input_pipeline.plain_files import field, field_numbers, load_json, numbers
 
 ENDINGS = (".toml", ".yaml", ".yml", ".json")
@@ -117,17 +117,12 @@ def load_table(file: Path) -> Any:
     kind = file.suffix.lower()[1:]
     if kind == "json":
         return load_json(file)
-    content = read_regular(file)
-    try:
-        text = content.decode()
+    with damage_of(file, f"cameras in {kind}"):
+        text = read_regular(file).decode()
         if kind == "toml":
             return tomllib.loads(text)
         # FileStorage's first line, %YAML:1.0, is not what YAML allows there.
         return yaml.load(text.partition("\n")[2] if text[:5] == "%YAML" else text, _Loader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        message = " ".join(str(error).split())
-        found = f"broken {kind} ({message:.120})"
-        raise ValueError(f"{file}: found {found}, expected cameras") from None
 
 
 def _tables(path: Path) -> tuple[Tables, list[str]]:
@@ -135,18 +130,18 @@ def _tables(path: Path) -> tuple[Tables, list[str]]:
     broken = []
     for folder in (path / "calibration", path):
         tables = {}
-        # MacOS leaves ._NAME beside NAME.
+        # macOS leaves ._NAME beside NAME.
         for file in sorted(folder.glob("[!.]*"), key=natural):
-            if not file.is_file() or file.suffix.lower() not in ENDINGS:
-                continue
-            if file.stat().st_size > MOST_BYTES:
+            is_text = file.is_file() and file.suffix.lower() in ENDINGS
+            if not is_text or file.stat().st_size > MOST_BYTES:
                 continue
             try:
                 table = load_table(file)
-            except (ValueError, RecursionError) as error:
-                broken.append(str(error))
+            except ValueError as error:
+                broken.append(" ".join(str(error).split()))
                 continue
-            part = file.stem in EASYMOCAP and any(str(key)[:2] in ("K_", "R_") for key in table)
+            keys = table if file.stem in EASYMOCAP and isinstance(table, Mapping) else ()
+            part = any(str(key)[:2] in ("K_", "R_") for key in keys)
             if part or _is_camera(table) or _is_kalibr(table) or _named(file, table):
                 tables[file] = table
         if tables:

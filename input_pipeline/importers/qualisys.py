@@ -14,7 +14,7 @@ import numpy as np
 from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, make_capture
 from input_pipeline.importers.rig import CalibratedCamera, make_rig
-from input_pipeline.opening import check_field, open_regular
+from input_pipeline.opening import check_field, damage_of, open_regular
 from input_pipeline.plain_files import field, numbers
 
 
@@ -46,12 +46,8 @@ def read_qca(file: Path) -> dict[str, CalibratedCamera]:
     Raises:
       ValueError: naming what is missing, or a camera that was turned.
     """
-    try:
-        with open_regular(file) as opened:
-            cameras = xml.parse(opened).getroot().findall("cameras/camera")
-    except (OSError, xml.ParseError) as error:
-        raise ValueError(f"{file}: found no readable XML ({error}), expected qca.txt") from None
-    check_field(file, cameras, "no cameras", "cameras/camera")
+    with damage_of(file, "XML with cameras/camera"), open_regular(file) as opened:
+        cameras = xml.parse(opened).getroot().findall("cameras/camera")
     return {camera.get("serial", "?"): _camera(camera, file) for camera in cameras}
 
 

@@ -13,7 +13,7 @@ from input_pipeline.cameras import invert
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import VIDEOS, first_file, natural, picture_size
 from input_pipeline.importers import multicam
-from input_pipeline.opening import check_field
+from input_pipeline.plain_files import field
 
 
 def matches(path: Path) -> Path | None:
@@ -39,8 +39,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         views = []
         for film in films:
             name = f"cam{int(film.parent.name.removeprefix('cam_type')):02d}"
-            check_field(file, name in poses, f"no {name}", f"it for {film}")
-            moving = poses[name] @ invert(poses[name][0])
+            pose = field(poses, name, f"{file} for {film}")
+            moving = pose @ invert(pose[0])
             lens = multicam.lens(focal, picture_size(film))
             views.append(make_view(name, [film], lens, moving, fps=fps))
         capture = make_capture(

@@ -31,9 +31,6 @@ from input_pipeline.plain_files import check_members, field_number, field_number
 # Of an archive, what is read.
 MEMBER = re.compile(r"metadata|rgbd/[0-9]{1,9}\.(jpg|depth)")
 
-# Pixels.
-MAX_SIDE = 2**14
-
 
 def matches(path: Path) -> Path | None:
     """Return the folder that shows this layout."""
@@ -104,7 +101,6 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     pictures = listed(path / "rgbd", {".jpg"})
     count = len(pictures)
     poses = field_numbers(table, "poses", (count, 7), where)
-    check_field(f"{where}, poses", count, "none", "one a picture")
     to_world = from_quaternions(poses[:, :4], poses[:, 4:], f"{where}, poses")
     if table.get("perFrameIntrinsicCoeffs"):
         lenses = field_numbers(table, "perFrameIntrinsicCoeffs", (count, 4), where)
@@ -116,25 +112,20 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         times = times - times[0]
     else:
         rate = fps or field_number(table, "fps", where)
-        check_field(f"{where}, fps", rate > 0, f"{rate:g}", "a number above 0")
         times = np.arange(count) / rate
+
+    def rows_and_columns(*names: str) -> tuple[int, int]:
+        rows, columns = (int(field_number(table, name, where)) for name in names)
+        return rows, columns
+
     view = make_view(
         "camera",
         pictures,
         lens,
         to_opencv(to_world, "opengl"),
-        size=_size(table, ("h", "w"), where),
+        size=rows_and_columns("h", "w"),
         timestamps=times,
         depth=[picture.with_suffix(".depth") for picture in pictures],
-        depth_size=_size(table, ("dh", "dw"), where),
+        depth_size=rows_and_columns("dh", "dw"),
     )
     return [make_capture(path.name, [view], unit=1.0, source="Record3D", notes=[lens_note])]
-
-
-def _size(table: object, names: tuple[str, str], where: str) -> tuple[int, int]:
-    """Return rows and columns."""
-    rows, columns = (field_number(table, name, where) for name in names)
-    fits = min(rows, columns) >= 1 and max(rows, columns) <= MAX_SIDE
-    found = f"{rows:g} and {columns:g}"
-    check_field(f"{where}, {', '.join(names)}", fits, found, f"1 to {MAX_SIDE}")
-    return int(rows), int(columns)

@@ -71,7 +71,7 @@ def test_multicam_needs_a_focal_length_and_whole_matrices(tmp_path, write):
     table = json.loads(file.read_text())
     table["frame2"]["cam2"] = "[1 0 0 0]"
     file.write_text(json.dumps(table))
-    with pytest.raises(ValueError, match=r"frame2, cam2: found .* expected a matrix of 16 numbers"):
+    with pytest.raises(ValueError, match=r"frame2, cam2: found shape .* expected finite numbers"):
         multicam.read(path, None)
 
 
