@@ -18,8 +18,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from gaussians.rendering.projection import NEAREST_DRAWN, Splats
 
-TILE_PIXELS = 16  # along a tile whose list is sorted; CPUs composite its quarters
-MOST_INTERSECTIONS = 2**30  # intersections that 32 bits can count
+# Side of a tile whose list is sorted; CPUs composite its quarters.
+TILE_PIXELS = 16
+# Intersections that 32 bits can count.
+MOST_INTERSECTIONS = 2**30
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ def depth_order(splats: Splats) -> Int[Array, "g"]:
 
     This is a radix sort in two or three rounds of keys without payload, which beats one argsort.
     """
-    depth_bits = 29  # tell all floats between NEAREST_DRAWN and 1e15 apart
+    # These tell all floats between NEAREST_DRAWN and 1e15 apart.
+    depth_bits = 29
     g = splats.depths.shape[0]
     bits = rank_bits(g)
     # Positive floats are ordered as their bits are.
@@ -192,7 +195,8 @@ def _sorted_slots(
     bits = rank_bits(g)
     low, extent = tile_boxes(near_first, tiles)
     up_to, needed = _slots_up_to(near_first, tiles)
-    count = jnp.where(up_to <= slots, extent.prod(-1), 0)  # left out of all tiles if too many
+    # Left out of all tiles if too many.
+    count = jnp.where(up_to <= slots, extent.prod(-1), 0)
     end = jnp.cumsum(count)
     # Slot i belongs to the first Gaussian whose `end` exceeds i.
     rank = jnp.cumsum(jnp.zeros(slots + 1, jnp.int32).at[jnp.minimum(end, slots)].add(1)[:slots])
@@ -230,7 +234,8 @@ def _ellipse_meets_tile(
     The quadratic form is convex, so its minimum over the tile lies on one of the two edges that
     face the centre (or at the centre itself).
     """
-    half = (side - 1) / 2  # between the outermost pixel centres
+    # Half of the way between the outermost pixel centres.
+    half = (side - 1) / 2
     x = (column + 0.5) * side - splats.centers[index, 0]
     y = (row + 0.5) * side - splats.centers[index, 1]
     a, b, c = (splats.conics[index, i] for i in range(3))
@@ -242,5 +247,6 @@ def _ellipse_meets_tile(
     edge_y = jnp.clip(0.0, y - half, y + half)
     on_vertical = form(edge_x, jnp.clip(-b * edge_x / c, y - half, y + half))
     on_horizontal = form(jnp.clip(-b * edge_y / a, x - half, x + half), edge_y)
-    reach = splats.sigmas[index] ** 2 * 1.001 + 1e-3  # rounding must never drop a visible pixel
+    # Rounding must never drop a visible pixel.
+    reach = splats.sigmas[index] ** 2 * 1.001 + 1e-3
     return jnp.minimum(on_vertical, on_horizontal) <= reach

@@ -1,6 +1,7 @@
 """Render many pairs of camera and time of a dynamic scene, one after another."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,31 +37,22 @@ def render_clip(
     if max_intersections is None:
         max_intersections = clip_budget(scene, cameras, times, antialiased=antialiased)
     background = jnp.zeros(3) if background is None else background
-    return _render_all(scene, cameras, times, background, sh_degree, antialiased, max_intersections)
+    static = {"sh_degree": sh_degree, "antialiased": antialiased}
+    return _render_all(
+        scene, cameras, times, background, max_intersections=max_intersections, **static
+    )
 
 
-@partial(jax.jit, static_argnums=(4, 5, 6))
+@partial(jax.jit, static_argnames=("sh_degree", "antialiased", "max_intersections"))
 def _render_all(
     scene: Scene,
     cameras: Camera,
     times: Float[Array, "n"],
     background: Float[Array, "3"],
-    sh_degree: int | None,
-    antialiased: bool,
-    max_intersections: int,
+    **static: Any,
 ) -> Rendering:
-    def picture(camera_time: tuple[Camera, Array]) -> Rendering:
-        camera, time = camera_time
-        return render(
-            scene.at(time),
-            camera,
-            background=background,
-            sh_degree=sh_degree,
-            antialiased=antialiased,
-            max_intersections=max_intersections,
-        )
-
-    return lax.map(picture, (cameras, times))
+    draw = partial(render, background=background, **static)
+    return lax.map(lambda pair: draw(scene.at(pair[1]), pair[0]), (cameras, times))
 
 
 def clip_budget(
@@ -79,8 +71,5 @@ def clip_budget(
 def _most_intersections(
     scene: Scene, cameras: Camera, times: Float[Array, "n"], antialiased: bool
 ) -> Int[Array, ""]:
-    def picture(camera_time: tuple[Camera, Array]) -> Int[Array, ""]:
-        camera, time = camera_time
-        return count_intersections(scene.at(time), camera, antialiased=antialiased)
-
-    return lax.map(picture, (cameras, times)).max()
+    count = partial(count_intersections, antialiased=antialiased)
+    return lax.map(lambda pair: count(scene.at(pair[1]), pair[0]), (cameras, times)).max()

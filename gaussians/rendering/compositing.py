@@ -35,9 +35,14 @@ from gaussians.rendering.projection import ALPHA_MIN
 
 ALPHA_MAX = 0.999
 TRANSMITTANCE_MIN = 1e-4
-STEP_SPLATS = 4  # splats per loop iteration
-GROUP_TILES = 64  # tiles per loop: enough to amortise an iteration, few enough to exit early
-GEOMETRY_COLUMNS = 6  # x, y, -A/2, -B, -C/2, log opacity; the payload follows
+# Splats per loop iteration.
+STEP_SPLATS = 4
+# Tiles per loop: enough to amortise an iteration, few enough to exit early.
+GROUP_TILES = 64
+# Of a slot that no splat fills.
+UNUSED_LOG_OPACITY = -1e4
+# These are x, y, -A/2, -B, -C/2, log opacity; the payload follows.
+GEOMETRY_COLUMNS = 6
 
 
 class TileGroup(NamedTuple):
@@ -70,9 +75,7 @@ def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Ar
             splats, _, _ = _fetch(features, bins, group, chunk)
             alphas = alphas_at(splats, offsets)
             for k in range(STEP_SPLATS):
-                after = transmittance * (1 - alphas[:, k])
-                drawn = after > TRANSMITTANCE_MIN
-                weight = jnp.where(drawn, alphas[:, k] * transmittance, 0.0)
+                weight, drawn, after = _blend(alphas[:, k], transmittance)
                 image = tuple(
                     so_far + weight * splats[:, k, GEOMETRY_COLUMNS + c, None]
                     for c, so_far in enumerate(image)
@@ -86,10 +89,7 @@ def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Ar
         _, _, left, image = lax.while_loop(_unfinished(group), step, start)
         return jnp.stack([*image, left], 1)
 
-    groups = _groups(bins, tiles)
-    drawn = rearrange(lax.map(draw, groups), "n b c p -> (n b) c p")
-    blank = jnp.zeros((tiles.count + 1, *drawn.shape[1:]))
-    return join_tiles(blank.at[groups.tile.reshape(-1)].set(drawn)[:-1], tiles)
+    return _by_groups(draw, bins, tiles)
 
 
 def surfaces(features: Float[Array, "g 6"], bins: Bins, tiles: Tiles) -> Int[Array, "h w 2"]:
@@ -105,9 +105,7 @@ def surfaces(features: Float[Array, "g 6"], bins: Bins, tiles: Tiles) -> Int[Arr
             splats, ids, _ = _fetch(features, bins, group, chunk)
             alphas = alphas_at(splats, offsets)
             for k in range(STEP_SPLATS):
-                after = transmittance * (1 - alphas[:, k])
-                drawn = after > TRANSMITTANCE_MIN
-                weight = jnp.where(drawn, alphas[:, k] * transmittance, 0.0)
+                weight, _, after = _blend(alphas[:, k], transmittance)
                 strongest = jnp.where(weight > most, ids[:, k, None], strongest)
                 most = jnp.maximum(weight, most)
                 crosses = (transmittance > 0.5) & (after <= 0.5)
@@ -121,10 +119,7 @@ def surfaces(features: Float[Array, "g 6"], bins: Bins, tiles: Tiles) -> Int[Arr
         *_, strongest, middle = lax.while_loop(_unfinished(group), step, start)
         return jnp.stack([strongest, middle], 1)
 
-    groups = _groups(bins, tiles)
-    ids = rearrange(lax.map(find, groups), "n b c p -> (n b) c p")
-    nowhere = jnp.full((tiles.count + 1, *ids.shape[1:]), -1, ids.dtype)
-    return join_tiles(nowhere.at[groups.tile.reshape(-1)].set(ids)[:-1], tiles)
+    return _by_groups(find, bins, tiles)
 
 
 @exact_products
@@ -151,9 +146,7 @@ def backward(
             logs = []
             for k in range(STEP_SPLATS):
                 alpha = alphas[:, k]
-                after = transmittance * (1 - alpha)
-                drawn = after > TRANSMITTANCE_MIN
-                weight = jnp.where(drawn, alpha * transmittance, 0.0)
+                weight, drawn, after = _blend(alpha, transmittance)
                 gain = weight * sum(
                     splats[:, k, GEOMETRY_COLUMNS + c, None] * towards[:, c]
                     for c in range(towards.shape[1])
@@ -179,6 +172,16 @@ def backward(
 
     gradient, _ = lax.scan(pull_back, jnp.zeros_like(features), _groups(bins, tiles))
     return gradient
+
+
+def _by_groups(
+    draw: Callable[[TileGroup], Num[Array, "tiles c pixels"]], bins: Bins, tiles: Tiles
+) -> Num[Array, "h w c"]:
+    """Draw all tiles in groups, and join them into one picture."""
+    groups = _groups(bins, tiles)
+    drawn = rearrange(lax.map(draw, groups), "n b c p -> (n b) c p")
+    blank = jnp.zeros((tiles.count + 1, *drawn.shape[1:]), drawn.dtype)
+    return join_tiles(blank.at[groups.tile.reshape(-1)].set(drawn)[:-1], tiles)
 
 
 def _groups(bins: Bins, tiles: Tiles) -> TileGroup:
@@ -215,7 +218,7 @@ def _fetch(
     ids = bins.ids.at[slot].get(mode="promise_in_bounds")
     splats = features.at[ids].get(mode="promise_in_bounds")
     splats = splats.at[..., :2].add(-group.center[:, None])
-    return splats.at[..., 5].set(jnp.where(used, splats[..., 5], -1e4)), ids, used
+    return splats.at[..., 5].set(jnp.where(used, splats[..., 5], UNUSED_LOG_OPACITY)), ids, used
 
 
 def alphas_at(
@@ -227,6 +230,13 @@ def alphas_at(
     dy = offsets[1][None, None] - y
     alpha = jnp.minimum(jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy), ALPHA_MAX)
     return jnp.where(alpha >= ALPHA_MIN, alpha, 0.0)
+
+
+def _blend(alpha: Array, transmittance: Array) -> tuple[Array, Array, Array]:
+    """Return the weights, which pixels are drawn, and the light behind, equations 2 and 3."""
+    after = transmittance * (1 - alpha)
+    drawn = after > TRANSMITTANCE_MIN
+    return jnp.where(drawn, alpha * transmittance, 0.0), drawn, after
 
 
 def geometry_gradient(splats: Sequence[Array], moments: Sequence[Array]) -> tuple[Array, ...]:

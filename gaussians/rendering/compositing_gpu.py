@@ -27,11 +27,16 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gaussians.rendering.binning import Bins, Tiles
-from gaussians.rendering.chunks import UNUSED_LOG_OPACITY
-from gaussians.rendering.compositing import ALPHA_MAX, GEOMETRY_COLUMNS, TRANSMITTANCE_MIN
-from gaussians.rendering.projection import ALPHA_MIN
+from gaussians.rendering.compositing import (
+    ALPHA_MAX,
+    ALPHA_MIN,
+    GEOMETRY_COLUMNS,
+    TRANSMITTANCE_MIN,
+    UNUSED_LOG_OPACITY,
+)
 
-BLOCK_ROWS = 8  # rows of the gradient that are added, or cleared, at a time
+# Rows of the gradient that are added, or cleared, at a time.
+BLOCK_ROWS = 8
 LOG2_E = 1 / math.log(2)
 
 
@@ -94,7 +99,8 @@ def bytes_of_rows(slots: int, columns: int) -> int:
 
 def step_size(channels: int) -> int:
     """Return the number of splats whose reads are under way at a time."""
-    step_payload = 16  # splats times channels; the light is looked at after each step
+    # Splats times channels of a step, after which the light is looked at.
+    step_payload = 16
     return max(1, step_payload // channels)
 
 
@@ -115,7 +121,8 @@ def _call(
 
 def _warps(tiles: Tiles, channels: int) -> int:
     """Return the number of warps of a tile, a power of two."""
-    warp_payload = 1024  # pixels times channels whose sums fit into the registers of a warp
+    # Pixels times channels whose sums fit into the registers of a warp.
+    warp_payload = 1024
     most_warps = 16
     needed = tiles.side**2 * channels / warp_payload
     warps = 1
@@ -137,10 +144,7 @@ def _draw(features, ids, first, length, image, *, tiles: Tiles) -> None:
         for k in range(size):
             splat = _fetch(features, ids, slot + nth + k, end)
             alpha = _alpha(splat, x, y)[0]
-            stopped = alpha * transmittance
-            after = transmittance - stopped
-            drawn = after > TRANSMITTANCE_MIN
-            weight = jnp.where(drawn, stopped, 0.0)
+            weight, drawn, after = _blend(alpha, transmittance)
             image = tuple(image[c] + weight * splat[GEOMETRY_COLUMNS + c] for c in range(channels))
             left = jnp.where(drawn, after, left)
             transmittance = after
@@ -169,10 +173,7 @@ def _pull_back(features, ids, first, length, image, cotangent, rows, *, tiles: T
         for k in range(size):
             splat = _fetch(features, ids, slot + nth + k, end)
             alpha, dx, dy = _alpha(splat, x, y)
-            stopped = alpha * transmittance
-            after = transmittance - stopped
-            drawn = after > TRANSMITTANCE_MIN
-            weight = jnp.where(drawn, stopped, 0.0)
+            weight, drawn, after = _blend(alpha, transmittance)
             gain = weight * sum(splat[GEOMETRY_COLUMNS + c] * towards[c] for c in range(channels))
             behind = behind - gain
             log = gain - behind * alpha / (1 - alpha)
@@ -278,6 +279,14 @@ def _alpha(splat: list[Array], x: Array, y: Array) -> tuple[Array, Array, Array]
     dy = y - splat[1]
     alpha = jnp.exp2((log_opacity + a * dx * dx) + dy * (b * dx + c * dy))
     return jnp.where(alpha >= ALPHA_MIN, jnp.minimum(alpha, ALPHA_MAX), 0.0), dx, dy
+
+
+def _blend(alpha: Array, transmittance: Array) -> tuple[Array, Array, Array]:
+    """Return the weights, which pixels are drawn, and the light behind, equations 2 and 3."""
+    stopped = alpha * transmittance
+    after = transmittance - stopped
+    drawn = after > TRANSMITTANCE_MIN
+    return jnp.where(drawn, stopped, 0.0), drawn, after
 
 
 def _geometry_gradient(splat: list[Array], log: Array, dx: Array, dy: Array) -> list[Array]:

@@ -10,6 +10,7 @@ splats along lanes; sums over the splats in front are products with a triangular
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,25 +21,46 @@ from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Bool, Float, Int
 
 from gaussians.rendering.binning import Bins, Tiles
-from gaussians.rendering.chunks import CHUNK_SPLATS, cut_runs
 from gaussians.rendering.compositing import (
     ALPHA_MAX,
     ALPHA_MIN,
     GEOMETRY_COLUMNS,
     TRANSMITTANCE_MIN,
+    UNUSED_LOG_OPACITY,
     cut_tiles,
     geometry_gradient,
     join_tiles,
 )
 
-REGISTER_ROWS = 8  # rows of a TPU vector register
+# Rows of a TPU vector register.
+REGISTER_ROWS = 8
+CHUNK_SPLATS = 128  # the lanes of one
+
+
+class Chunks(NamedTuple):
+    """All chunks of a picture; the last ones belong to no tile and are empty.
+
+    Attributes:
+      ids: Gaussian in each place; g where there is none.
+      splats: its features, with the centre relative to the centre of the tile; a last payload
+        channel of ones makes the composite of the payload end with the coverage.
+      tile: tile of each chunk; the number of tiles for empty chunks.
+      first: first chunk of each tile.
+      count: number of chunks of each tile.
+    """
+
+    ids: Int[Array, "chunks places"]
+    splats: Float[Array, "chunks places f+1"]
+    tile: Int[Array, "chunks"]
+    first: Int[Array, "tiles"]
+    count: Int[Array, "tiles"]
 
 
 def forward(
     features: Float[Array, "g f"], bins: Bins, tiles: Tiles, *, interpret: bool = False
 ) -> Float[Array, "h w f-5"]:
     """Composite the payload, see `compositing.forward`."""
-    chunks = cut_runs(features, bins, tiles)
+    chunks = _cut_runs(features, bins, tiles)
     channels = features.shape[1] - GEOMETRY_COLUMNS + 1
     pixels = tiles.side**2
     image = _call(
@@ -65,7 +87,7 @@ def backward(
     interpret: bool = False,
 ) -> Float[Array, "g f"]:
     """Return the gradient in the features, equation 4."""
-    chunks = cut_runs(features, bins, tiles)
+    chunks = _cut_runs(features, bins, tiles)
     # The last channel is the light that the splats leave, 1 minus their coverage.
     cotangent = cotangent.at[..., -1].multiply(-1)
     covered = image.at[..., -1].set(1 - image[..., -1])
@@ -87,6 +109,30 @@ def backward(
     payload = payload[:, : features.shape[1] - GEOMETRY_COLUMNS]
     rows = rearrange(jnp.concatenate([geometry, payload], 1), "i f k -> (i k) f")
     return jnp.zeros_like(features).at[chunks.ids.reshape(-1)].add(rows, mode="drop")
+
+
+def _cut_runs(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Chunks:
+    """Cut the lists of all tiles into chunks.
+
+    Lists of n tiles with at most m slots have at most m / CHUNK_SPLATS + n chunks; those of a tile
+    follow one another.
+    """
+    slots = bins.ids.shape[0]
+    g, _ = features.shape
+    count = -(-bins.length // CHUNK_SPLATS)
+    end = jnp.cumsum(count)
+    chunk = jnp.arange(-(-slots // CHUNK_SPLATS) + tiles.count, dtype=jnp.int32)
+    tile = jnp.searchsorted(end, chunk, side="right").astype(jnp.int32)
+    of_tile = jnp.minimum(tile, tiles.count - 1)
+    nth = (chunk - (end - count)[of_tile])[:, None] * CHUNK_SPLATS + jnp.arange(CHUNK_SPLATS)[None]
+    used = (nth < bins.length[of_tile][:, None]) & (tile < tiles.count)[:, None]
+    ids = bins.ids[jnp.where(used, bins.first[of_tile][:, None] + nth, 0)]
+
+    splats = jnp.concatenate([features, jnp.ones((g, 1))], 1)[ids]
+    center = (jnp.stack([tile % tiles.columns, tile // tiles.columns], -1) + 0.5) * tiles.side
+    splats = splats.at[..., :2].add(-center[:, None])
+    splats = splats.at[..., 5].set(jnp.where(used, splats[..., 5], UNUSED_LOG_OPACITY))
+    return Chunks(jnp.where(used, ids, g), splats, tile, end - count, count)
 
 
 def _call(

@@ -22,9 +22,12 @@ from gaussians.precision import exact_products, turn_all
 from gaussians.rotation import rotation_matrix
 from gaussians.types import Camera, Gaussians
 
-SCREEN_BLUR = 0.3  # added to the screen covariance, pixels^2
-NEAREST_DRAWN = 0.01  # nothing closer than this is drawn, world units
-ALPHA_MIN = 1 / 255  # fainter contributions are skipped
+# Added to the screen covariance, pixels^2.
+SCREEN_BLUR = 0.3
+# Nothing closer than this is drawn, world units.
+NEAREST_DRAWN = 0.01
+# Fainter contributions are skipped.
+ALPHA_MIN = 1 / 255
 
 
 class Splats(NamedTuple):
@@ -65,9 +68,11 @@ def project_gaussians(
     slopes = in_camera[:, :2] / z
     centers = focal * slopes + principal
 
-    margin = 0.15 * size / focal  # 0.3 of half the field of view
+    # 0.3 of half the field of view.
+    margin = 0.15 * size / focal
     clamped = jnp.clip(slopes, -principal / focal - margin, (size - principal) / focal + margin)
-    widest = 1e5  # standard deviation in pixels; only degenerate input exceeds it
+    # Standard deviation in pixels; only degenerate input exceeds it.
+    widest = 1e5
     scales = jnp.exp(jnp.clip(gaussians.log_scales, -30.0, 30.0))
     scales = jnp.minimum(scales, widest * z / focal.max())
     axes = turn_all(rotation, rotation_matrix(gaussians.quaternions))
@@ -100,7 +105,8 @@ def _visible_extent(
     size: Float[Array, "1 2"],
 ) -> tuple[Float[Array, "g"], Float[Array, "g 2"]]:
     """Return up to how many standard deviations an ellipse is visible, and its box in pixels."""
-    most_sigmas = 3.33  # where an opaque Gaussian falls below ALPHA_MIN
+    # Where an opaque Gaussian falls below ALPHA_MIN.
+    most_sigmas = 3.33
     sigmas = jnp.sqrt(2 * jnp.log(jnp.maximum(opacities / ALPHA_MIN, 1.0)))
     sigmas = jnp.minimum(sigmas, most_sigmas)
     half_sizes = jnp.ceil(sigmas[:, None] * jnp.sqrt(variances))

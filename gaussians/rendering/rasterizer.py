@@ -21,7 +21,8 @@ from gaussians.rendering.platforms import composite, list_splats
 from gaussians.rendering.projection import ALPHA_MIN, Splats, project_gaussians
 from gaussians.types import Camera, Gaussians, Rendering, Surfaces
 
-LARGEST_PARAMETER = 1e15  # parameters beyond this, or not a number, make a Gaussian invisible
+# Parameters beyond this, or not a number, make a Gaussian invisible.
+LARGEST_PARAMETER = 1e15
 
 
 def render(
@@ -100,15 +101,15 @@ def _check(
     features: Array | None,
 ) -> None:
     """Refuse shapes that would broadcast into a wrong picture."""
-    count = gaussians.means.shape[0]
+    count = len(gaussians.means)
     coefficients = gaussians.harmonics.shape[-2]
+    shapes = camera.world_to_camera.shape, camera.intrinsics.shape
     if count == 0:
         raise ValueError("render: found no Gaussians, expected at least one")
     if coefficients not in (1, 4, 9, 16):
         raise ValueError(f"render: found {coefficients} harmonics, expected 1, 4, 9 or 16")
-    if sh_degree is not None and not 0 <= sh_degree <= round(coefficients**0.5) - 1:
+    if sh_degree is not None and not 0 <= sh_degree < coefficients**0.5:
         raise ValueError(f"render: found sh_degree {sh_degree} with {coefficients} harmonics")
-    shapes = camera.world_to_camera.shape, camera.intrinsics.shape
     if shapes != ((4, 4), (3, 3)):
         raise ValueError(f"render: found cameras of shapes {shapes}, expected one; vmap over more")
     if background is not None and background.shape != (3,):
