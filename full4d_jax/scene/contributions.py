@@ -10,7 +10,6 @@ derivative's length, as the mean of its squares (Hutchinson 1990), and that of a
 the weights.
 """
 
-from collections.abc import Iterator
 from functools import partial
 
 import jax
@@ -24,7 +23,9 @@ from gaussians import Camera, Gaussians, Scene, intersection_budget, render
 from input_pipeline.cameras import centers, orbit, resize_intrinsics
 
 PICTURE_PIXELS = 2**17
-ORBIT_ENDS = ((1, 0), (-1, 0), (0, 1), (0, -1))  # shares of its azimuth and elevation
+INSTANTS = 16
+# Ends of the orbit, as shares of its azimuth and elevation.
+ORBIT_ENDS = ((1, 0), (-1, 0), (0, 1), (0, -1))
 
 
 def contributions(
@@ -47,17 +48,33 @@ def contributions(
       up: unit vector along the axis around which it turns to the sides.
       limit: azimuth and elevation in degrees, to which it goes.
     """
-    pictures = partial(_pictures, scene, cameras, pivot, up, limit)
+    looks = []
+    poses = np.asarray(cameras.world_to_camera[0], np.float64)
+    scale = (PICTURE_PIXELS / (cameras.width * cameras.height)) ** 0.5
+    lens = resize_intrinsics(np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale)
+    size = round(cameras.width * scale), round(cameras.height * scale)
+    at = jax.jit(type(scene).at)
+    # At each instant two of the ends and the first camera take pictures.
+    for i, time in enumerate(np.linspace(0, 1, INSTANTS)):
+        instant = at(scene, np.float32(time))
+        pose = poses[round(time * (len(poses) - 1))]
+        distance = float(np.linalg.norm(centers(pose) - pivot))
+        for view in (i % 4, (i + 2 + i // 4) % 4, len(ORBIT_ENDS)):
+            moved = pose
+            if view < len(ORBIT_ENDS):
+                azimuth, elevation = np.multiply(ORBIT_ENDS[view], limit)
+                moved = orbit(azimuth, elevation, distance, tuple(pivot), up)
+            camera = Camera(jnp.asarray(moved, jnp.float32), jnp.asarray(lens), *size)
+            looks.append((view, instant, camera))
     # One budget for all pictures, since each would need a program of its own.
-    budget = max(
-        intersection_budget(instant, camera, antialiased=True) for _, instant, camera in pictures()
-    )
-    least_pixels = 0.41  # that a Gaussian colours in its best picture
+    budget = max(intersection_budget(*look[1:], antialiased=True) for look in looks)
+    # A Gaussian colours at least so many in its best picture.
+    least_pixels = 0.41
     count = len(scene.gaussians.means)
     pixels = np.zeros(count)
     squares = np.zeros((len(ORBIT_ENDS) + 1, count))
     instants = np.zeros((len(squares), 1))
-    for i, (view, instant, camera) in enumerate(pictures()):
+    for i, (view, instant, camera) in enumerate(looks):
         key = jax.random.fold_in(jax.random.key(0), i)
         weights, products = map(np.asarray, _gradient(key, instant, camera, budget))
         pixels = np.maximum(pixels, weights)
@@ -84,37 +101,10 @@ def _gradient(
         assert picture.features is not None, "it was asked for"
         return picture.rgb, picture.features
 
-    dimming = 0.98  # of an opacity, whose derivative vanishes at the largest that is drawn
+    # Opacities are less: at the largest that is drawn the derivative vanishes.
+    dimming = 0.98
     logs = jax.nn.log_sigmoid(instant.logit_opacities) + jnp.log(dimming)
     (rgb, feature), pull_back = jax.vjp(drawn, logs, jnp.zeros((len(logs), 1)))
     signs = jax.random.rademacher(key, rgb.shape, rgb.dtype)
     products, weights = pull_back((signs, jnp.ones_like(feature)))
     return weights[:, 0], products
-
-
-def _pictures(
-    scene: Scene,
-    cameras: Cameras,
-    pivot: Float[ndarray, "3"],
-    up: Float[ndarray, "3"],
-    limit: tuple[float, float],
-) -> Iterator[tuple[int, Gaussians, Camera]]:
-    """Yield views, instants and cameras: two of `ORBIT_ENDS` and the first camera at each."""
-    instants = 16
-    poses = np.asarray(cameras.world_to_camera[0], np.float64)
-    scale = (PICTURE_PIXELS / (cameras.width * cameras.height)) ** 0.5
-    lens = resize_intrinsics(np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale)
-    width = round(cameras.width * scale)
-    height = round(cameras.height * scale)
-    at = jax.jit(type(scene).at)
-    for i, time in enumerate(np.linspace(0, 1, instants)):
-        instant = at(scene, np.float32(time))
-        pose = poses[round(time * (len(poses) - 1))]
-        distance = float(np.linalg.norm(centers(pose) - pivot))
-        for view in (i % 4, (i + 2 + i // 4) % 4, len(ORBIT_ENDS)):
-            moved = pose
-            if view < len(ORBIT_ENDS):
-                azimuth, elevation = np.multiply(ORBIT_ENDS[view], limit)
-                moved = orbit(azimuth, elevation, distance, tuple(pivot), up)
-            world_to_camera = jnp.asarray(moved, jnp.float32)
-            yield view, instant, Camera(world_to_camera, jnp.asarray(lens), width, height)

@@ -1,14 +1,8 @@
-"""A 4D scene as bytes for the viewer of a page: 40 a Gaussian, little-endian (a page has fewer, see
-`squeezing.py`).
+"""A 4D scene as the viewer of a page shows it, before `squeezing.py` makes it small.
 
-    0   position      3 x float32   at its own moment, world units
-    12  velocity      3 x float16   world units per clip
-    18  moment        float16       clips
-    20  log_scale     3 x float16
-    26  log_duration  float16       clips
-    28  color         3 x float16   mean over directions
-    34  opacity, gate 2 x uint8     shares of 255
-    36  rotation      uint32        see `pack_rotations`
+Of each Gaussian a row has what `RECORD` names: the position at its own moment in world units, the
+velocity per clip, moment and logarithm of the duration in clips, the mean colour, shares of 255
+that are its opacity and its gate, and a quaternion of length 1.
 
 Colour that depends on the direction has 9 x int8 more, in steps of `HARMONIC_STEP`: the
 coefficients of degree 1, of red, green and blue each. Those of higher degrees are not shown.
@@ -39,19 +33,20 @@ from gaussians.rendering.rasterizer import LARGEST_PARAMETER
 
 RECORD = np.dtype(
     [
-        ("position", "<f4", 3),
-        ("velocity", "<f2", 3),
-        ("moment", "<f2"),
-        ("log_scale", "<f2", 3),
-        ("log_duration", "<f2"),
-        ("color", "<f2", 3),
+        ("position", "f8", 3),
+        ("velocity", "f8", 3),
+        ("moment", "f8"),
+        ("log_scale", "f8", 3),
+        ("log_duration", "f8"),
+        ("color", "f8", 3),
         ("opacity", "u1"),
         ("gate", "u1"),
-        ("rotation", "<u4"),
+        ("quaternion", "f8", 4),
     ]
 )
 INSTANT = np.dtype([("offset", "<f2", 3), ("log_scale", "<f2", 3), ("rotation", "<u4")])
-HARMONIC_STEP = 1 / 32  # as wide as .spz and packed PLY have them, from -4 to 4
+# As wide as .spz and packed PLY have them, from -4 to 4.
+HARMONIC_STEP = 1 / 32
 
 
 @dataclass(frozen=True)
@@ -75,22 +70,23 @@ class PackedScene:
 
 def pack_scene(scene: Scene | Gaussians) -> PackedScene:
     """Return a scene for the viewer, without the Gaussians that `gaussians.render` never draws."""
-    if isinstance(scene, DeformingGaussians):
-        return _pack_deforming(scene)
-    moving = still(scene) if isinstance(scene, Gaussians) else scene
-    is_shown = _drawn(moving.gaussians) & _finite(moving[1:])
-    records = _records(moving, is_shown)
-    moves = (records["velocity"] != 0).any() or (records["gate"] < 255).any()
-    instants = np.zeros((len(records), 0), INSTANT)
+    moving = scene
+    if not isinstance(scene, DynamicGaussians):
+        moving = still(scene if isinstance(scene, Gaussians) else scene.gaussians)
+    gaussians = moving.gaussians
+    opacities = sigmoid(np.asarray(gaussians.logit_opacities, np.float32))
+    is_shown = (opacities > ALPHA_MIN) & _finite(gaussians) & _finite(moving[1:])
     rows = np.flatnonzero(is_shown)
-    return PackedScene(records, instants, bool(moves), rows, _degree_1(moving.gaussians, rows))
-
-
-def sample_times(instants: int) -> Float[ndarray, " samples"]:
-    """Return when a deformation of so many instants is sampled: at each of them, and between."""
-    fewest_samples = 16
-    between = max(1, -(-(fewest_samples - 1) // (instants - 1)))
-    return np.linspace(0, 1, between * (instants - 1) + 1, dtype=np.float32)
+    records = _records(moving, rows)
+    moves = (records["velocity"] != 0).any() or (records["gate"] < 255).any()
+    instants = np.zeros((len(rows), 0), INSTANT)
+    if isinstance(scene, DeformingGaussians):
+        moves = True
+        instants = _samples(scene, rows, records["position"])
+    three = np.asarray(gaussians.harmonics, np.float32)[rows, 1:4]
+    steps = np.rint(three / HARMONIC_STEP).clip(-127, 127).astype(np.int8)
+    degree_1 = steps.reshape(len(rows), 3 * three.shape[1])
+    return PackedScene(records, instants, bool(moves), rows, degree_1)
 
 
 def pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, " g"]:
@@ -105,54 +101,38 @@ def pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, " g"]:
     return x | y << 10 | z << 20 | largest.astype(np.uint32) << 30
 
 
-def _pack_deforming(scene: DeformingGaussians) -> PackedScene:
-    is_shown = _drawn(scene.gaussians)
-    records = _records(still(scene.gaussians), is_shown)
-    times = sample_times(len(scene.biases))
-    instants = np.empty((len(records), len(times)), INSTANT)
+def _samples(
+    scene: DeformingGaussians, rows: Int[ndarray, "g"], positions: Float[ndarray, "g 3"]
+) -> ndarray:
+    """Return samples of a deformation of some Gaussians, at its instants and between them."""
+    fewest_samples = 16
+    steps = len(scene.biases) - 1
+    steps *= max(1, -(-(fewest_samples - 1) // steps))
+    times = np.linspace(0, 1, steps + 1, dtype=np.float32)
+    instants = np.empty((len(rows), len(times)), INSTANT)
     at = jax.jit(type(scene).at)
     for i, time in enumerate(times):
-        means, quaternions, log_scales, *_ = (np.asarray(x)[is_shown] for x in at(scene, time))
-        instants["offset"][:, i] = _half(means - records["position"])
+        means, quaternions, log_scales, *_ = (np.asarray(x)[rows] for x in at(scene, time))
+        instants["offset"][:, i] = _half(means - positions)
         instants["log_scale"][:, i] = _half(np.clip(log_scales, -30, 30))
         instants["rotation"][:, i] = pack_rotations(quaternions)
-    rows = np.flatnonzero(is_shown)
-    return PackedScene(records, instants, True, rows, _degree_1(scene.gaussians, rows))
+    return instants
 
 
-def _records(scene: DynamicGaussians, is_shown: Bool[ndarray, " g"]) -> ndarray:
-    def rows(values: jax.Array) -> Float[ndarray, "g ..."]:
-        return np.asarray(values, np.float32)[is_shown]
-
+def _records(scene: DynamicGaussians, rows: Int[ndarray, "g"]) -> ndarray:
+    scene = jax.tree.map(lambda x: np.asarray(x, np.float32)[rows], scene)
     gaussians = scene.gaussians
-    records = np.empty(int(is_shown.sum()), RECORD)
-    records["position"] = rows(gaussians.means)
-    records["velocity"] = _half(rows(scene.velocities))
-    records["moment"] = _half(rows(scene.moments))
-    records["log_scale"] = _half(np.clip(rows(gaussians.log_scales), -30, 30))
-    records["log_duration"] = _half(np.clip(rows(scene.log_durations), -30, 30))
-    records["color"] = _half(np.maximum(mean_colors(rows(gaussians.harmonics)), 0))
-    records["opacity"] = to_levels(sigmoid(rows(gaussians.logit_opacities)))
-    records["gate"] = to_levels(sigmoid(rows(scene.logit_gates)))
-    records["rotation"] = pack_rotations(rows(gaussians.quaternions))
+    records = np.empty(len(rows), RECORD)
+    records["position"] = gaussians.means
+    records["velocity"] = _half(scene.velocities)
+    records["moment"] = _half(scene.moments)
+    records["log_scale"] = _half(np.clip(gaussians.log_scales, -30, 30))
+    records["log_duration"] = _half(np.clip(scene.log_durations, -30, 30))
+    records["color"] = _half(np.maximum(mean_colors(gaussians.harmonics), 0))
+    records["opacity"] = to_levels(sigmoid(gaussians.logit_opacities))
+    records["gate"] = to_levels(sigmoid(scene.logit_gates))
+    records["quaternion"] = unit_quaternions(gaussians.quaternions)
     return records
-
-
-def _degree_1(gaussians: Gaussians, rows: Int[ndarray, "g"]) -> Int8[ndarray, "g _"]:
-    """Return the coefficients of degree 1 in steps, (g, 0) where the scene has none."""
-    three = np.asarray(gaussians.harmonics, np.float32)[rows, 1:4]
-    return (
-        np.rint(three / HARMONIC_STEP)
-        .clip(-127, 127)
-        .astype(np.int8)
-        .reshape(len(rows), 3 * three.shape[1])
-    )
-
-
-def _drawn(gaussians: Gaussians) -> Bool[ndarray, " g"]:
-    """Return which Gaussians `gaussians.render` would draw from somewhere."""
-    opacities = sigmoid(np.asarray(gaussians.logit_opacities, np.float32))
-    return _finite(gaussians) & (opacities > ALPHA_MIN)
 
 
 def _finite(arrays: tuple[jax.Array, ...]) -> Bool[ndarray, " g"]:

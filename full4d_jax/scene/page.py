@@ -22,7 +22,6 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.moving import moving_pixels
 from full4d_jax.scene.contributions import contributions
 from full4d_jax.scene.packing import HARMONIC_STEP, PackedScene, pack_scene
-from full4d_jax.scene.page_bytes import bytes_as_text
 from full4d_jax.scene.squeezing import FEW_GAUSSIANS, SqueezedScene, squeezed
 from full4d_jax.session.errors import InputError, printable
 from full4d_jax.source.camera_paths import (
@@ -40,10 +39,11 @@ from input_pipeline.cameras import intrinsics_from_fov, look_at
 from input_pipeline.whole_files import whole_file
 
 READ = ("splats.vert", "splats.frag", "present.vert", "present.frag", "sorter.js")  # by their ids
+# In the order in which it runs.
 PROGRAM = (
     *("camera.js", "unpack.js", "clock.js", "pointers.js", "sorting.js", "renderer.js"),
     *("sound.js", "webm.js", "film.js", "headset.js", "buttons.js", "viewer.js"),
-)  # in the order in which it runs
+)
 COMMENT = re.compile(r"^\s*(/\*\*.*?\*/|//[^\n]*)$", re.DOTALL | re.MULTILINE)
 FOLDER = Path(__file__).parent / "viewer"
 # A browser that follows this loads nothing, whatever the page says.
@@ -52,9 +52,11 @@ POLICY = (
     "style-src 'unsafe-inline'; img-src data:; media-src data:"
 )
 TITLE = "Full-4D scene"
-LEAST_TURN_DEGREES = 6.0  # around cameras at one place before their scene falls into specks
+# How far one may turn around cameras at one place before the scene falls into specks.
+LEAST_TURN_DEGREES = 6.0
 UNKNOWN_CLIP_SECONDS = 4.0
-DATA_PARTS = 20  # steps of the bar while a page arrives
+# Steps of the bar while a page arrives.
+DATA_PARTS = 20
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,34 @@ def _data(content: bytes) -> str:
     return "\n".join(parts)
 
 
+def bytes_as_text(content: bytes) -> str:
+    """Return bytes as text: 8 take 7 with UTF-8's seven bits, where base64 takes 6.
+
+    A group of seven bits is the character of that number. Four of those would not survive in a file
+    of HTML: such a group and the next are one character of two bytes instead. What is decoded may
+    end with a byte too many.
+    """
+    # Nothing, the ends of lines, and "<"; as in viewer/unpack.js.
+    unsafe = (0, 10, 13, 60)
+    # Times 128, it is the first character of a pair.
+    first_pair = 2
+    bits = np.unpackbits(np.frombuffer(content, np.uint8))
+    # A group more for a pair to end.
+    padded = np.zeros(-(-len(bits) // 7) * 7 + 7, np.uint8)
+    padded[: len(bits)] = bits
+    codes = np.packbits(padded.reshape(-1, 7), axis=1)[:, 0].astype(np.uint32) >> 1
+    is_used = np.ones(len(codes), bool)
+    is_used[-1] = False
+    after = 0
+    for i in np.flatnonzero(np.isin(codes[:-1], unsafe)):
+        if i < after:
+            continue  # the second of a pair
+        codes[i] = (unsafe.index(codes[i]) + first_pair) << 7 | codes[i + 1]
+        is_used[i + 1] = False
+        after = i + 2
+    return codes[is_used].astype("<u4").tobytes().decode("utf-32-le")
+
+
 def fill_template(template: str, texts: Mapping[str, str]) -> str:
     """Return a file of the viewer with {{name}} replaced by a text or a file of that name."""
 
@@ -236,7 +266,8 @@ def overview(scene: Scene | Gaussians) -> Viewing:
     The axes are those of 3DGS, y down and z forward.
     """
     fov = 50.0  # degrees
-    missed_share = 0.05  # of the Gaussians, which may be out of sight
+    # Share of the Gaussians that may be out of sight.
+    missed_share = 0.05
     means = np.asarray((scene if isinstance(scene, Gaussians) else scene.gaussians).means)
     means = means[np.isfinite(means).all(1)].astype(np.float64)
     means = means if len(means) else PIVOT[None]
@@ -286,7 +317,8 @@ def _settings(
         "up": _rounded(viewing.up),
         "limit": viewing.limit,
         "zoom": viewing.zoom,
-        "nearest": 0.05 if viewing.limit else 0.0,  # world units from a view to the pivot
+        # World units from a view to the pivot.
+        "nearest": 0.05 if viewing.limit else 0.0,
         "seconds": seconds,
         "background": viewing.background,
         "middle": viewing.middle,

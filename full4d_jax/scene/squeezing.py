@@ -14,25 +14,28 @@ six numbers hardly depend on a rotation that is not visible. `viewer/unpack.js` 
 
 import zlib
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt32
+from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
 from full4d_jax.scene.packing import PackedScene
-from gaussians.formats.scene_files import with_largest
 from gaussians.morton import morton_places
 
-POSITION_STEP = 0.19  # widths of the usual Gaussian
+# In widths of the usual Gaussian.
+POSITION_STEP = 0.19
 LOG_DURATION_STEP = 0.3
 GATE_STEP = 17  # of 255
-FEW_GAUSSIANS = 20_000  # whose errors do not average out
+# Errors of fewer Gaussians do not average out.
+FEW_GAUSSIANS = 20_000
 FEW_SCALE = 0.25  # of their steps
 # What Gaussians add to pictures (contributions.py) is more than this, and the scale of their steps.
 TIERS = ((0.72, 0.71), (0.28, 1.14), (0.0, 2.1))
-AXIS_BITS = 17  # of a position along an axis: a browser counts to 53 bits
+# Bits of a position along an axis: a browser counts to 53.
+AXIS_BITS = 17
 
 
 @dataclass(frozen=True)
@@ -65,26 +68,29 @@ def squeezed(
         Without it all Gaussians have the same steps.
     """
     records = packed.records
-    usual = float(np.exp(np.median(records["log_scale"].astype(np.float64))))
+    usual = float(np.exp(np.median(records["log_scale"])))
     is_always = np.rint(records["gate"] / GATE_STEP) == 255 // GATE_STEP
-    since = np.where(is_always, 0.5 - records["moment"].astype(np.float64), 0)
-    positions = records["position"] + records["velocity"].astype(np.float64) * since[:, None]
-    is_far = _far(positions, POSITION_STEP * usual)
-    seen = None if contributions is None else contributions[packed.rows]
+    since = np.where(is_always, 0.5 - records["moment"], 0)
+    positions = records["position"] + records["velocity"] * since[:, None]
+    # So far off that their finest steps would be too many.
+    away = np.abs(positions - np.median(positions, 0)) / (POSITION_STEP * usual)
+    is_far = away.max(1) > 2 ** (AXIS_BITS - 4)
+    # Scales of steps, and which Gaussians have them.
+    tiers = [(FEW_SCALE if len(records) < FEW_GAUSSIANS else 1.0, np.ones(len(records), bool))]
+    if contributions is not None:
+        borders = [np.inf, *(least for least, _ in TIERS)]
+        tier = np.digitize(contributions[packed.rows], borders, right=True)
+        tiers = [(scale, tier == i) for i, (_, scale) in enumerate(TIERS, 1)]
     parts = []
     pieces = []
     orders = []
-    for scale, in_tier in _tiers(seen, len(records)):
-        for always in (True, False):
-            for far in (False, True):
-                rows = np.flatnonzero(in_tier & (is_always == always) & (is_far == far))
-                if len(rows):
-                    part, columns, order = _part(
-                        records[rows], positions[rows], usual, scale, always
-                    )
-                    parts.append(part)
-                    pieces += columns
-                    orders.append(rows[order])
+    for (scale, in_tier), always, far in product(tiers, (True, False), (False, True)):
+        rows = np.flatnonzero(in_tier & (is_always == always) & (is_far == far))
+        if len(rows):
+            part, columns, order = _part(records[rows], positions[rows], usual, scale, always)
+            parts.append(part)
+            pieces += columns
+            orders.append(rows[order])
     order = np.concatenate(orders)
     # Byte by byte of all Gaussians, as bytes at one place are alike.
     instants = packed.instants[order].view(np.uint8).reshape(len(order), -1)
@@ -92,26 +98,6 @@ def squeezed(
     # One zlib stream: its header, the pieces, an empty last block, and the checksum.
     content = b"\x78\xda" + b"".join(map(_deflated, pieces)) + b"\x03\x00"
     return SqueezedScene(content + zlib.adler32(b"".join(pieces)).to_bytes(4), parts)
-
-
-def _tiers(
-    contributions: Float[ndarray, " g"] | None, count: int
-) -> list[tuple[float, Bool[ndarray, " g"]]]:
-    """Return scales of steps, and which Gaussians have them."""
-    if contributions is None:
-        return [(FEW_SCALE if count < FEW_GAUSSIANS else 1.0, np.ones(count, bool))]
-    tiers = []
-    below = np.inf
-    for least, scale in TIERS:
-        tiers.append((scale, (contributions > least) & (contributions <= below)))
-        below = least
-    return tiers
-
-
-def _far(positions: Float[ndarray, "g 3"], step: float) -> Bool[ndarray, " g"]:
-    """Return which Gaussians lie so far off that their finest steps are too many."""
-    steps = np.abs(positions - np.median(positions, 0)) / step
-    return steps.max(1) > 2 ** (AXIS_BITS - 4)
 
 
 def _part(
@@ -123,11 +109,14 @@ def _part(
     step = max(POSITION_STEP * usual * scale, span / (2**AXIS_BITS - 2))
     steps = {
         "position": step,
-        "velocity": 1.9 * step,  # while the Gaussian is seen
+        # While the Gaussian is seen.
+        "velocity": 1.9 * step,
         "moment": 0.005 * scale,  # clips
         "logDuration": LOG_DURATION_STEP,
-        "size": 0.075 * scale,  # of a logarithm, the mean of three
-        "shape": 0.15 * scale,  # of a logarithm, what the axes differ by
+        # Of a logarithm, the mean of three.
+        "size": 0.075 * scale,
+        # Of a logarithm, what the axes differ by.
+        "shape": 0.15 * scale,
         "luma": scale / 60,
         "chroma": scale / 26,
         "opacity": round(16 * scale),  # of 255
@@ -140,18 +129,23 @@ def _part(
     records = records[order]
     gaps = np.diff(places[order].astype(np.int64), prepend=0)
     # What is seen for an instant only does not go far: its velocity may be coarser.
-    durations = np.rint(records["log_duration"].astype(np.float64) / LOG_DURATION_STEP)
+    durations = np.rint(records["log_duration"] / LOG_DURATION_STEP)
     velocity_steps = steps["velocity"] * np.ones(len(records))
     if not always:
         velocity_steps /= np.minimum(np.exp(durations * LOG_DURATION_STEP), 0.5)
-    velocities = records["velocity"].astype(np.float64) / velocity_steps[:, None]
+    velocities = records["velocity"] / velocity_steps[:, None]
     columns = [gaps, *velocities.T]
     if not always:
-        moments = records["moment"].astype(np.float64) / steps["moment"]
+        moments = records["moment"] / steps["moment"]
         columns += [records["gate"] / steps["gate"], durations, moments]
+    # YCoCg.
+    red, green, blue = records["color"].T
+    mean = (red + blue) / 2
     columns += [
         *_shapes(records, steps["size"], steps["shape"]).T,
-        *_luma_chroma(records["color"].astype(np.float64), steps["luma"], steps["chroma"]).T,
+        (mean + green) / 2 / steps["luma"],
+        (red - blue) / steps["chroma"],
+        (green - mean) / steps["chroma"],
         records["opacity"] / steps["opacity"],
     ]
     described = []
@@ -197,29 +191,10 @@ def _deflated(piece: bytes) -> bytes:
 
 def _shapes(records: ndarray, size: float, shape: float) -> Float[ndarray, "g 6"]:
     """Return logarithms of shapes as steps: the mean of the diagonal, what differs, what mixes."""
-    log_scales = records["log_scale"].astype(np.float64)
-    axes = rotation_matrices(records["rotation"])
+    log_scales = records["log_scale"]
+    axes = Rotation.from_quat(records["quaternion"], scalar_first=True).as_matrix()
     logs = np.einsum("gij,gj,gkj->gik", axes, log_scales, axes)
     x, y, z = np.diagonal(logs, axis1=1, axis2=2).T
     mixing = [logs[:, 0, 1], logs[:, 0, 2], logs[:, 1, 2]]
     differing = np.stack([x - y, z - (x + y) / 2, *mixing], 1)
     return np.column_stack([log_scales.mean(1) / size, differing / shape])
-
-
-def rotation_matrices(packed: UInt32[ndarray, "g"]) -> Float[ndarray, "g 3 3"]:
-    """Return matrices of what `pack_rotations` packed."""
-    levels = np.stack([packed & 1023, packed >> 10 & 1023, packed >> 20 & 1023], 1)
-    three = (levels.astype(np.float64) - 511.5) / 511.5 * np.sqrt(0.5)
-    quaternions = with_largest((packed >> 30).astype(np.int64), three)
-    return Rotation.from_quat(quaternions, scalar_first=True).as_matrix()
-
-
-def _luma_chroma(
-    colors: Float[ndarray, "g 3"], luma: float, chroma: float
-) -> Float[ndarray, "g 3"]:
-    """Return colours as steps of YCoCg."""
-    red, green, blue = colors.T
-    mean = (red + blue) / 2
-    return np.column_stack(
-        [(mean + green) / 2 / luma, (red - blue) / chroma, (green - mean) / chroma]
-    )
