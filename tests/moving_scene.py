@@ -1,11 +1,22 @@
 """Small scenes that move, and the cameras of a run, for tests of what shows them."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from full4d_jax.cameras import Cameras
-from gaussians import DeformingGaussians, DynamicGaussians, Gaussians, deforming
+from full4d_jax.scene.page import run_viewing, write_page
+from gaussians import (
+    Camera,
+    DeformingGaussians,
+    DynamicGaussians,
+    Gaussians,
+    Scene,
+    deforming,
+    render,
+)
 from gaussians.motion import still
 from input_pipeline.cameras import orbit
 
@@ -38,6 +49,25 @@ def moving_ball() -> DynamicGaussians:
     return still(ball())._replace(velocities=jnp.asarray(velocities, jnp.float32))
 
 
+def twelve_gaussians() -> Gaussians:
+    """Twelve around the middle of the pictures, as many opaque ones as faint ones."""
+    rng = np.random.default_rng(0)
+    arrays = (
+        rng.uniform(-0.3, 0.3, (12, 3)) + [0, 0, 1],
+        rng.normal(size=(12, 4)),
+        rng.normal(-2.2, 0.2, (12, 3)),
+        rng.uniform(0, 2, 12),
+        rng.normal(0, 1, (12, 1, 3)),
+    )
+    return Gaussians(*map(jnp.float32, arrays))
+
+
+def twelve_moving() -> DynamicGaussians:
+    """The same, all moving to the right."""
+    moving = jnp.tile(jnp.array([[0.2, 0.0, 0.0]]), (12, 1))
+    return still(twelve_gaussians())._replace(velocities=moving)
+
+
 def random_scene(count: int) -> DynamicGaussians:
     """Nothing about it is regular, and all of it moves; many are needles or hardly visible."""
     rng = np.random.default_rng(1)
@@ -65,3 +95,18 @@ def bending_scene(count: int) -> DeformingGaussians:
     biases = 0.4 * jax.random.normal(keys[0], scene.biases.shape)
     outer = 0.06 * jax.random.normal(keys[1], scene.outer.shape)
     return scene._replace(biases=biases, outer=outer, reach=jnp.float32(0.3))
+
+
+def written(
+    folder: Path, scene: Scene, seconds: float = 4.0, seen: Cameras | None = None, **details
+) -> str:
+    """The address of a page, of a scene before black unless the details of its viewing differ."""
+    viewing = run_viewing(seen or cameras(), **{"background": np.zeros(3), **details})
+    write_page(folder / "scene.html", scene, viewing, seconds=seconds)
+    return (folder / "scene.html").as_uri()
+
+
+def drawn(scene: Scene, time: float, camera: Camera) -> np.ndarray:
+    """What `render` draws, (h, w, 3) in [0, 1]."""
+    instant = jax.jit(type(scene).at)(scene, np.float32(time))
+    return np.clip(np.asarray(render(instant, camera, antialiased=True).rgb), 0, 1)

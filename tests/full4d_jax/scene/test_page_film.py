@@ -3,24 +3,15 @@
 import base64
 import json
 import urllib.parse
-from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from moving_scene import cameras, moving_ball
+from moving_scene import drawn, moving_ball, written
 
 from full4d_jax.media.video import read_video
-from full4d_jax.scene.page import run_viewing, write_page
-from gaussians import Camera, Scene, render
+from gaussians import Camera
 from input_pipeline.importers.camera_path import read_path
-
-
-def written(folder: Path, scene: Scene) -> str:
-    viewing = run_viewing(cameras(), background=np.zeros(3))
-    write_page(folder / "scene.html", scene, viewing, seconds=1.0)
-    return (folder / "scene.html").as_uri()
 
 
 def bytes_of(browser, buffer: str) -> bytes:
@@ -31,7 +22,7 @@ def bytes_of(browser, buffer: str) -> bytes:
 
 @pytest.fixture
 def opened(tmp_path, browser):
-    browser.open(written(tmp_path, moving_ball()) + "#time=0.25&paused")
+    browser.open(written(tmp_path, moving_ball(), 1.0) + "#time=0.25&paused")
     browser.wait("viewer.camera.shown")
     return browser
 
@@ -106,6 +97,5 @@ def test_keyframes_become_a_video_of_what_render_draws(tmp_path, opened):
     for i in (0, 24, 48):
         pose = jnp.asarray(path.world_to_camera[i], jnp.float32)
         camera = Camera(pose, jnp.asarray(path.intrinsics, jnp.float32), 320, 240)
-        instant = jax.jit(type(scene).at)(scene, np.float32(path.times[i]))
-        drawn = np.clip(np.asarray(render(instant, camera, antialiased=True).rgb), 0, 1)
-        assert ((film.frames[i] / 255 - drawn) ** 2).mean() < 10**-2.8
+        expected = drawn(scene, path.times[i], camera)
+        assert ((film.frames[i] / 255 - expected) ** 2).mean() < 10**-2.8

@@ -2,19 +2,15 @@
 
 import base64
 import json
-from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from moving_scene import cameras, random_scene
+from moving_scene import cameras, drawn, random_scene, written
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.media.metrics import psnr
-from full4d_jax.scene.page import run_viewing, write_page
 from full4d_jax.source.camera_paths import pivot_of
-from gaussians import Camera, DynamicGaussians, render
+from gaussians import Camera
 from input_pipeline.cameras import orbit
 
 WIDTH, HEIGHT = 160, 128  # of an eye's picture
@@ -62,16 +58,6 @@ device.pixels = () => {
 </script>""".replace("WIDTH", str(WIDTH)).replace("HEIGHT", str(HEIGHT))
 
 
-def written(folder: Path, scene: DynamicGaussians, mode: str, seen: Cameras) -> str:
-    """The address of a page in a browser whose device has that mode of WebXR."""
-    viewing = run_viewing(seen, background=np.zeros(3))
-    write_page(folder / "scene.html", scene, viewing, seconds=4.0)
-    page = (folder / "scene.html").read_text()
-    page = page.replace("<body>", f"<body>{STAND_IN.replace('MODE', mode)}")
-    (folder / "scene.html").write_text(page)
-    return (folder / "scene.html").as_uri()
-
-
 def head() -> np.ndarray:
     """From the head to the room (4 4), in WebXR's axes and metres: aside, and turned a little."""
     turned = np.eye(4)
@@ -100,8 +86,8 @@ def projection(eye: str) -> np.ndarray:
     )
 
 
-def drawn(scene: DynamicGaussians, time: float, eye: str, scale: float) -> np.ndarray:
-    """What `render` draws for an eye, (h, w, 3) in [0, 1]; the source's camera is the world's."""
+def camera_of(eye: str, scale: float) -> Camera:
+    """The camera of an eye; the source's camera is the world's."""
     flip = np.diag([1.0, -1, -1, 1])
     pose = flip @ eye_in_room(eye) @ flip
     pose[:3, 3] *= scale
@@ -109,9 +95,7 @@ def drawn(scene: DynamicGaussians, time: float, eye: str, scale: float) -> np.nd
     fx = WIDTH / (left + right)
     fy = HEIGHT / (up + down)
     lens = jnp.asarray([[fx, 0, fx * left], [0, fy, fy * up], [0, 0, 1]], jnp.float32)
-    camera = Camera(jnp.asarray(np.linalg.inv(pose), jnp.float32), lens, WIDTH, HEIGHT)
-    instant = jax.jit(type(scene).at)(scene, np.float32(time))
-    return np.clip(np.asarray(render(instant, camera, antialiased=True).rgb), 0, 1)
+    return Camera(jnp.asarray(np.linalg.inv(pose), jnp.float32), lens, WIDTH, HEIGHT)
 
 
 def step(browser, now: float) -> None:
@@ -131,24 +115,23 @@ def pictures(browser) -> tuple[np.ndarray, np.ndarray]:
     return both[:, :WIDTH], both[:, WIDTH:]
 
 
-def enter(browser, folder: Path, seen: Cameras) -> None:
-    """Open a page at rest in the middle of time, and go into the headset."""
-    browser.open(written(folder, random_scene(2000), "immersive-vr", seen) + "#time=0.5&paused")
+def test_each_eye_sees_what_render_draws_there(tmp_path, browser):
+    scene = random_scene(2000)
+    address = written(tmp_path, scene)
+    page = (tmp_path / "scene.html").read_text()
+    device = STAND_IN.replace("MODE", "immersive-vr")
+    (tmp_path / "scene.html").write_text(page.replace("<body>", f"<body>{device}"))
+    browser.open(f"{address}#time=0.5&paused")
     browser.wait("!document.getElementById('headset').hidden")
     browser.click("document.getElementById('headset')")
     browser.wait("viewer.headset.session")
     assert browser.script("device.asked") == "immersive-vr"
-
-
-def test_each_eye_sees_what_render_draws_there(tmp_path, browser):
-    enter(browser, tmp_path, cameras())
-    scene = random_scene(2000)
     scale = browser.script("viewer.headset.scale")
     assert scale == pytest.approx(pivot_of(cameras().world_to_camera)[2] / 2)  # two metres
     step(browser, 0)  # asks for the order, which a worker makes
     browser.wait("viewer.sorting.spare && !viewer.sorting.waiting")
     step(browser, 10)
     left, right = pictures(browser)
-    assert psnr(left, drawn(scene, 0.5, "left", scale)) > 40
-    assert psnr(right, drawn(scene, 0.5, "right", scale)) > 40
+    assert psnr(left, drawn(scene, 0.5, camera_of("left", scale))) > 40
+    assert psnr(right, drawn(scene, 0.5, camera_of("right", scale))) > 40
     assert psnr(left, right) < 25

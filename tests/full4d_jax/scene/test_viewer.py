@@ -1,36 +1,24 @@
 """The page in a browser: it shows what `render` draws, and follows mouse, fingers and keys."""
 
-from pathlib import Path
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from moving_scene import bending_scene, cameras, moving_ball, random_scene
+from moving_scene import bending_scene, cameras, drawn, moving_ball, random_scene, written
 
-from full4d_jax.scene.page import run_viewing, write_page
-from gaussians import Camera, Scene, render
+from full4d_jax.media.metrics import psnr
+from gaussians import Camera
 from input_pipeline.cameras import orbit, resize_intrinsics
 
 WIDTH, HEIGHT = 384, 288  # three times the pictures of the cameras
 UNCOVERED = "#bar, #views, #hint { opacity: 0 !important }"  # they work as before
 
 
-def written(folder: Path, scene: Scene, **details: np.ndarray | None) -> str:
-    """The address of a page, of a scene before black unless the details of its viewing differ."""
-    viewing = run_viewing(cameras(), **{"background": np.zeros(3), **details})
-    write_page(folder / "scene.html", scene, viewing, seconds=4.0)
-    return (folder / "scene.html").as_uri()
-
-
-def drawn(scene: Scene, time: float, view: int = 0, pose: np.ndarray | None = None) -> np.ndarray:
-    """What `render` draws, (h, w, 3) in [0, 1]."""
+def camera(view: int = 0, pose: np.ndarray | None = None) -> Camera:
+    """The camera of a view, or where its pose would be this one."""
     seen = cameras()
     lens = resize_intrinsics(np.asarray(seen.intrinsics[view]), rows=3, columns=3)
     pose = seen.world_to_camera[view, 0] if pose is None else pose
-    camera = Camera(jnp.asarray(pose, jnp.float32), jnp.asarray(lens), WIDTH, HEIGHT)
-    instant = jax.jit(type(scene).at)(scene, np.float32(time))
-    return np.clip(np.asarray(render(instant, camera, antialiased=True).rgb), 0, 1)
+    return Camera(jnp.asarray(pose, jnp.float32), jnp.asarray(lens), WIDTH, HEIGHT)
 
 
 def still(browser, url: str, fragment: str) -> np.ndarray:
@@ -39,19 +27,15 @@ def still(browser, url: str, fragment: str) -> np.ndarray:
     return browser.still()[..., ::-1] / 255
 
 
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    return float(-10 * np.log10(((a - b) ** 2).mean()))
-
-
 @pytest.mark.parametrize("make", [random_scene, bending_scene])
 def test_the_picture_is_that_of_render(tmp_path, browser, make):
     scene = make(2000)
     url = written(tmp_path, scene)
     pictures = [still(browser, url, f"time={time}") for time in (0, 0.4, 1)]
     for time, picture in zip((0, 0.4, 1), pictures, strict=True):
-        assert psnr(picture, drawn(scene, time)) > 40
+        assert psnr(picture, drawn(scene, time, camera())) > 40
     assert psnr(*pictures[::2]) < 30  # it moves
-    assert psnr(still(browser, url, "time=0&view=2"), drawn(scene, 0, view=2)) > 40
+    assert psnr(still(browser, url, "time=0&view=2"), drawn(scene, 0, camera(2))) > 40
 
 
 def test_colour_depends_on_the_direction_to_degree_1(tmp_path, browser):
@@ -61,8 +45,8 @@ def test_colour_depends_on_the_direction_to_degree_1(tmp_path, browser):
     harmonics = jnp.concatenate([scene.gaussians.harmonics, more], 1)
     coloured = scene._replace(gaussians=scene.gaussians._replace(harmonics=harmonics))
     picture = still(browser, written(tmp_path, coloured), "time=0.4&view=2")
-    assert psnr(picture, drawn(coloured, 0.4, view=2)) > 40
-    assert psnr(picture, drawn(scene, 0.4, view=2)) < 30
+    assert psnr(picture, drawn(coloured, 0.4, camera(2))) > 40
+    assert psnr(picture, drawn(scene, 0.4, camera(2))) < 30
 
 
 def test_angles_and_background_are_those_of_the_address(tmp_path, browser):
@@ -70,9 +54,9 @@ def test_angles_and_background_are_those_of_the_address(tmp_path, browser):
     url = written(tmp_path, scene)
     turned = orbit(20.0, 10.0)
     there = still(browser, url, "time=0.5&azimuth=20&elevation=10")
-    assert psnr(there, drawn(scene, 0.5, pose=turned)) > 40
+    assert psnr(there, drawn(scene, 0.5, camera(pose=turned))) > 40
     nearer = still(browser, url, "time=0.5&zoom=0.5&background=ff8000")
-    assert psnr(nearer, drawn(scene, 0.5, pose=orbit(0.0, 0.0, 0.5))) < 30
+    assert psnr(nearer, drawn(scene, 0.5, camera(pose=orbit(0.0, 0.0, 0.5)))) < 30
     np.testing.assert_allclose(nearer[0, 0], [1, 128 / 255, 0], atol=1 / 255)
 
 
