@@ -24,10 +24,10 @@ from captures import Capture
 from common import shared_folder
 from numpy import ndarray
 
-from full4d_jax.geometry.pixel_velocities import flow_velocities
+from full4d_jax.geometry.pixel_velocities import pixel_velocities
 from full4d_jax.media.metrics import load_lpips, lpips, psnr, ssim
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
-from full4d_jax.scene.source_fit import picture_distance
+from full4d_jax.scene.fit_checkpoint import picture_distance
 from full4d_jax.session.extras import has
 from full4d_jax.session.progress import Progress
 from gaussians import (
@@ -47,7 +47,7 @@ from gaussians import (
 from gaussians.fitting.fit_config import check_targets
 from gaussians.fitting.losses import SSIM_WINDOW
 
-FROZEN = {"velocities": 0.0, "moments": 0.0, "durations": 0.0, "gates": 0.0}
+FROZEN = {"still": True}
 PULLS = {"growth": 0.05, "opacity_pull": 0.01, "scale_pull": 0.01}
 # What the photos and the splat are fitted with, beside `settings`.
 STATIC_WAYS = {
@@ -55,7 +55,7 @@ STATIC_WAYS = {
     "relocation": {},
     "relocation and pulls": PULLS,
     "coarse to fine": {"coarse": 4},
-    "exposures": {},
+    "exposures": {"poses": 0.0},
     "LPIPS": {"perceptual": 0.1},
 }
 # The same for the walker; what is not told below is `freetime`.
@@ -235,7 +235,7 @@ def start(capture: Capture, options: argparse.Namespace) -> DynamicGaussians:
         jnp.asarray(capture.world_to_camera[views][:, instants]),
         options.gaussians,
         jax.random.key(0),
-        velocities=flow_velocities({}),
+        velocities=pixel_velocities,
     )
 
 
@@ -245,12 +245,18 @@ def fitted(
     """Fits a scene to all pictures of a capture that may be seen."""
     last = last_seen(capture)
     views, instants = np.nonzero(capture.train)
+    numbers = peers = None
+    if exposed is not None:
+        seen, places = np.unique(exposed, return_inverse=True)
+        numbers = jnp.asarray(places)
+        peers = jnp.full((len(views), len(seen)), 1 / len(seen))
     targets = Targets(
         jnp.asarray(capture.frames[views, instants]),
         cameras_of(capture, views, instants),
         jnp.asarray(instants / max(last, 1), jnp.float32),
         jnp.ones(len(views)),
-        views=None if exposed is None else jnp.asarray(np.unique(exposed, return_inverse=True)[1]),
+        views=numbers,
+        peers=peers,
     )
     try:
         check_targets(targets, config)

@@ -108,7 +108,7 @@ def random_scene(count: int, height: int, width: int, scale: float) -> Scene:
         rng.normal(size=(count, 4)),
         np.log(scale) + rng.normal(0, 0.5, (count, 3)),
         logit(rng.uniform(0.05, 0.95, count)),
-        harmonics.from_rgb(jnp.asarray(rng.uniform(size=(count, 3)))),
+        jnp.asarray(harmonics.from_rgb(rng.uniform(size=(count, 3)))),
     )
     focal = 1.2 * max(height, width)
     intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
@@ -127,7 +127,7 @@ def garden(path: Path) -> Scene:
         rng.normal(size=(count, 4)),
         np.log(0.02 * rng.uniform(0.01, 1, (count, 3))),
         rng.normal(0, 1.5, count),
-        harmonics.from_rgb(jnp.asarray(data["colors"] / 255)),
+        jnp.asarray(harmonics.from_rgb(data["colors"] / 255)),
     )
     pose = jnp.float32(data["viewmats"][0])
     intrinsics = jnp.float32(data["Ks"][0])

@@ -32,8 +32,8 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.moving import moving_pixels
 from full4d_jax.media.pictures import PAPER, contact_sheet, save_picture, to_uint8
 from full4d_jax.scene.quality import MOVING_LEVELS
+from full4d_jax.scene.reading import background_in, from_arrays
 from full4d_jax.scene.renders import scene_renderer
-from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.session.files import Arrays, read_arrays
 from full4d_jax.source.camera_paths import pivot_of, up_of
 from input_pipeline.cameras import orbit
@@ -257,7 +257,7 @@ def seen_from_aside(scene: Arrays, cameras: Cameras, instant: int) -> list[UInt8
     turns = orbit(np.array(ANGLES, float), level, pivot[2], tuple(pivot), up_of(path))
     poses = (turns @ path[0, instant]).astype(np.float32)[None]
     around = Cameras(np.asarray(cameras.intrinsics[:1]), poses, cameras.height, cameras.width)
-    renderer = scene_renderer(from_arrays(scene), around, [0], background_in(scene))
+    renderer = scene_renderer(from_arrays(scene), around, background_in(scene))
     time = float(instant / max(1, path.shape[1] - 1))
     return [to_uint8(renderer(around.camera(0, i), time).rgb) for i in range(len(ANGLES))]
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange, repeat
 
-from full4d_jax.geometry.pixel_velocities import flow_velocities
+from full4d_jax.geometry.pixel_velocities import pixel_velocities
 from full4d_jax.media.pictures import save_picture, to_uint8
 from gaussians import Camera, FitConfig, Targets, fit, initialize, render, save_ply_sequence
 from input_pipeline import procedural_scene
@@ -31,7 +31,7 @@ def main(folder: Path = Path("out/fit_gaussians"), *, steps: int = 200) -> float
         clip.world_to_camera,
         capacity=4000,
         key=jax.random.key(0),
-        velocities=flow_velocities({}),  # by OpenCV's optical flow; without it all is at rest
+        velocities=pixel_velocities,  # by OpenCV's optical flow; without it all is at rest
     )
 
     # A fit takes a list of pictures, each with a camera and a time; time is 0 to 1 over the clip.

@@ -34,7 +34,7 @@ from full4d_jax.media.pictures import write_grid
 from full4d_jax.scene.fit_settings import FitKind, check_lift, fit_kind, queries_prior
 from full4d_jax.scene.lift import run_scene
 from full4d_jax.scene.reading import posed_grid, read_grid
-from full4d_jax.scene.show import read_film, show_first_look, show_path, show_scene
+from full4d_jax.scene.renders import read_film, show_first_look, show_path, show_scene
 from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import check_fields

@@ -4,9 +4,8 @@ The 3DGS basis is the real orthonormal one with the Condon-Shortley phase kept:
 Y_1 = sqrt(3 / 4 pi) (-y, z, -x), and so on; coefficient 0 is the mean colour minus one half.
 """
 
-from typing import overload
-
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 from numpy import ndarray
 
@@ -56,15 +55,8 @@ def colors(
     return jnp.maximum(mixed + 0.5, 0.0)
 
 
-@overload
-def from_rgb(rgb: Float[Array, "... 3"], degree: int = 0) -> Float[Array, "... k 3"]: ...
-@overload
-def from_rgb(rgb: Float[ndarray, "... 3"], degree: int = 0) -> Float[ndarray, "... k 3"]: ...
-def from_rgb(
-    rgb: Float[Array | ndarray, "... 3"], degree: int = 0
-) -> Float[Array | ndarray, "... k 3"]:
-    """Return the coefficients of the same colour in every direction, an array of the same kind."""
-    xp = rgb.__array_namespace__()
+def from_rgb(rgb: Float[ndarray, "... 3"], degree: int = 0) -> Float[ndarray, "... k 3"]:
+    """Return the coefficients of the same colour in every direction."""
     mean = (rgb[..., None, :] - 0.5) / MEAN_HARMONIC
-    rest = xp.zeros((*rgb.shape[:-1], (degree + 1) ** 2 - 1, 3), dtype=mean.dtype)
-    return xp.concatenate([mean, rest], axis=-2)
+    rest = np.zeros((*rgb.shape[:-1], (degree + 1) ** 2 - 1, 3), mean.dtype)
+    return np.concatenate([mean, rest], axis=-2)

@@ -23,7 +23,7 @@ from full4d_jax.scene.seeds import push_behind_source
 from full4d_jax.scene.surroundings import push_behind_views
 from full4d_jax.training.clips.pseudo_views import pseudo_grid, several_views, two_views
 from gaussians import Camera, Gaussians, deforming, render
-from gaussians.fitting.pose_corrections import correct_camera
+from gaussians.fitting.view_corrections import correct_camera
 from gaussians.precision import exact_products
 from gaussians.rendering import compositing
 from gaussians.rendering.binning import Bins, Tiles

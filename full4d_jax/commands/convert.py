@@ -54,7 +54,7 @@ def splats(
     if kind and kind not in WRITERS:
         raise InputError("target", target, kind, TARGETS, "give another name")
     import gaussians
-    from full4d_jax.scene.any_scene import open_scene
+    from full4d_jax.scene.reading import open_scene
     from full4d_jax.session.files import open_folder
     from gaussians.motion import still
     from input_pipeline.whole_files import whole_file, write_text

@@ -28,7 +28,7 @@ def view(
         127.0.0.1 alone, and answer whoever knows the address that is printed.
     """
     require_kind(source, (RUN, SPLATS, ARRAYS))
-    from full4d_jax.scene.any_scene import open_scene
+    from full4d_jax.scene.reading import open_scene
     from full4d_jax.scene.serving import page_server
 
     shown = open_scene(source)

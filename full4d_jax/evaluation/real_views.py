@@ -19,9 +19,8 @@ from full4d_jax.evaluation.in_source import grid_in_source
 from full4d_jax.evaluation.results import compared_sheet, write_results
 from full4d_jax.evaluation.table import GRID, SCENE
 from full4d_jax.grid import Grid, Origin
-from full4d_jax.scene.reading import posed_grid
+from full4d_jax.scene.reading import background_in, from_arrays, posed_grid
 from full4d_jax.scene.renders import render_views
-from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.files import hold_folder
 from full4d_jax.session.progress import Progress

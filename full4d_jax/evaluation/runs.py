@@ -25,9 +25,8 @@ from full4d_jax.evaluation.results import Job, score_jobs, write_results
 from full4d_jax.evaluation.table import GRID, SCENE
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
-from full4d_jax.scene.reading import posed_grid
+from full4d_jax.scene.reading import background_in, from_arrays, posed_grid
 from full4d_jax.scene.renders import scene_renderer
-from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import hold_folder
 from full4d_jax.session.progress import Progress
@@ -219,7 +218,7 @@ def _rendered(scene: Scene, grid: Grid, background: Float[np.ndarray, "3"]) -> G
     cameras = grid.known_cameras
     frames = np.empty_like(grid.frames)
     depth = np.empty(grid.frames.shape[:4], np.float32)
-    draw = scene_renderer(scene, cameras, range(v), background)
+    draw = scene_renderer(scene, cameras, background)
     times = np.linspace(0, 1, t)
     with Progress("rendering", v * t) as report:
         for done, (i, j) in enumerate(np.ndindex(v, t), 1):

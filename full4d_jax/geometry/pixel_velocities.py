@@ -13,7 +13,6 @@ around it.
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
 
 import cv2
 import numpy as np
@@ -22,22 +21,9 @@ from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Lens, Map, Maps, Mask, Masks, Poses
 from full4d_jax.geometry.optical_flow import Flows, film_flows, flow_agrees, warp
-from gaussians.fitting.initialization import Velocities
 
 Film = Float[ndarray, "t h w 3"]
-
-
-def flow_velocities(flows: Mapping[int, Flows]) -> Velocities:
-    """Return equation 1 as `gaussians.initialize` asks for it.
-
-    Args:
-      flows: optical flow of the films of some views, by the view's number, where it is known.
-    """
-
-    def velocities(view: int, *film: Any, **named: Any) -> Film:
-        return pixel_velocities(*film, **named, flows=flows.get(view))
-
-    return velocities
+NO_FLOWS: Mapping[int, Flows] = {}
 
 
 def pixel_velocities(
@@ -47,9 +33,12 @@ def pixel_velocities(
     world_to_camera: Poses,
     moving: Masks,
     times: Float[ndarray, "t"],
-    flows: Flows | None = None,
+    view: int = 0,
+    flows: Mapping[int, Flows] = NO_FLOWS,
 ) -> Film:
     """Return equation 1 for the moving pixels of one view, world units per clip; 0 for others.
+
+    `gaussians.initialize` asks for it in this form.
 
     Args:
       frames: colours in [0, 1].
@@ -58,7 +47,8 @@ def pixel_velocities(
       world_to_camera: of each frame.
       moving: the pixels that are asked for, of known depth.
       times: of the frames, in clips.
-      flows: between frames that follow each other, if they are known already.
+      view: number of the view.
+      flows: of views by their numbers, between frames that follow each other, if already known.
     """
     # Difference up to which two colours may be one point's.
     same_colour = 0.08
@@ -71,10 +61,10 @@ def pixel_velocities(
     for a, b in pairwise(np.flatnonzero((depth > 0).any((1, 2)))):
         if not (moving[a] | moving[b]).any():
             continue
-        if flows is None or b > a + 1:
+        if view not in flows or b > a + 1:
             (there,), (back,) = film_flows(pictures[[a, b]])
         else:
-            there, back = (x[a] for x in flows)
+            there, back = (x[a] for x in flows[view])
         for i, j, ahead, home in ((a, b, there, back), (b, a, back, there)):
             then = warp(depth[j, ..., None], ahead, cv2.INTER_NEAREST)[..., 0]
             before = _points(depth[i], here, lens, world_to_camera[i])

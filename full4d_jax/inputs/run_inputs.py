@@ -16,8 +16,7 @@ from full4d_jax.generation.prior import (
     prior_path,
     trained_range,
 )
-from full4d_jax.scene.cost import cost_note, fill_note
-from full4d_jax.scene.fit_settings import FitKind
+from full4d_jax.scene.fit_settings import FitKind, cost_note
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import check_fields
 from full4d_jax.source import options
@@ -125,8 +124,7 @@ def cost_of_run(config: Config, inputs: Inputs, lift: LiftConfig | None) -> str:
     Raises:
       InputError: The machine has less memory.
     """
-    if inputs.upsampler is not None:
-        return cost_note(inputs.size, lift)
-    if not config.model.needs_cameras and config.model.codec == "pixels":
-        return fill_note(inputs.size, config, lift)
-    return ""
+    fills = not config.model.needs_cameras and config.model.codec == "pixels"
+    if inputs.upsampler is None and not fills:
+        return ""
+    return cost_note(inputs.size, config, lift)

@@ -12,24 +12,41 @@ from numpy import ndarray
 from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.metrics import psnr
-from full4d_jax.scene.backgrounds import Background, find_background
 from full4d_jax.scene.disagreement import (
-    Disagreement,
     disagreement_arrays,
     measure_disagreement,
     peer_weights,
-    words_of_disagreement,
 )
-from full4d_jax.scene.fit_checkpoint import PartialFit
-from full4d_jax.scene.fit_settings import capture_settings, sized_for
+from full4d_jax.scene.fit_checkpoint import PartialFit, Report, run_fit
+from full4d_jax.scene.fit_settings import capture_settings
 from full4d_jax.scene.initial_gaussians import find_start
-from full4d_jax.scene.scene_arrays import to_arrays
-from full4d_jax.scene.source_fit import picture_distance
-from gaussians import Camera, Scene, Targets, clip_budget, fit, render_clip
+from full4d_jax.scene.reading import to_arrays
+from full4d_jax.session.errors import InputError
+from gaussians import Camera, Scene, Targets, clip_budget, render_clip
 from gaussians.fitting.fit_step import FitState
 from input_pipeline.selection import evenly
 
-Report = Callable[[int, Mapping[str, float]], None]
+# Largest difference that counts as one colour; JPEG rounds.
+SAME_COLOR_DIFFERENCE = 0.04
+FIXED_COLORS = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
+
+
+class Background(NamedTuple):
+    """What lies behind the subject.
+
+    Attributes:
+      color: behind the Gaussians, when fitting and when shown.
+      subject: which pixels show the subject; None where the scene fills the pictures.
+      note: a sentence for people.
+      random: whether every step puts another colour behind the subject.
+      ignored: whether pixels outside of the subject are not fitted.
+    """
+
+    color: tuple[float, float, float]
+    subject: Bool[ndarray, "v t h w"] | None
+    note: str
+    random: bool = False
+    ignored: bool = False
 
 
 class Fit(NamedTuple):
@@ -41,7 +58,8 @@ class Fit(NamedTuple):
       fitted_psnr: of fitted pictures, dB.
       held_out_psnr: of the others, dB; NaN without any.
       watched: steps, and PSNR of a few held-out pictures after them, of the steps done by this run.
-      disagreement: of generated views; None where they are taken to agree.
+      disagreement: of generated views, as the stage `scene` saves it; empty where they are taken to
+        agree.
     """
 
     scene: Scene
@@ -49,7 +67,7 @@ class Fit(NamedTuple):
     fitted_psnr: float
     held_out_psnr: float
     watched: tuple[tuple[int, float], ...] = ()
-    disagreement: Disagreement | None = None
+    disagreement: Mapping[str, ndarray] = {}
 
 
 def lift_capture(
@@ -64,7 +82,7 @@ def lift_capture(
     """Fit 4D Gaussians to a grid whose views all count alike; no prior is asked.
 
     Args:
-      settings: how to fit.
+      settings: how to fit, with steps and capacity (`sized_for`).
       grid: frames of all views, with cameras; those that are held out are not fitted.
       key: the result is a function of the arguments and it alone.
       report: called with the step and with metrics from time to time.
@@ -75,7 +93,6 @@ def lift_capture(
       InputError: the background asked for needs masks.
     """
     cameras = grid.known_cameras
-    settings = sized_for(settings, grid)
     start_key, fit_key = jax.random.split(key)
     frames = to_floats(grid.frames)
     held_out = grid.origin == Origin.HELD_OUT
@@ -101,44 +118,27 @@ def lift_capture(
     watched_pictures = _some(held_out, most=4)
     watched: list[tuple[int, float]] = []
 
-    def keep(state: FitState) -> None:
-        if partial is not None:
-            partial.keep(state)
-        if len(watched_pictures[0]):
-            reached = scored(state.fitted.scene, grid, background, watched_pictures)
-            watched.append((int(state.step), reached))
-
-    def tell(step: int, metrics: Mapping[str, float]) -> None:
-        if report is not None:
-            reached = {"held_out_psnr": watched[-1][1]} if watched else {}
-            report(step, {**metrics, **reached})
+    def watch(state: FitState) -> dict[str, float]:
+        if not len(watched_pictures[0]):
+            return {}
+        reached = scored(state.fitted.scene, grid, background, watched_pictures)
+        watched.append((int(state.step), reached))
+        return {"held_out_psnr": reached}
 
     shape = grid.frames.shape
-    config = capture_settings(settings, shape, background.color, sharp=start.sharp, agree=agree)
-    result = fit(
-        start.scene,
-        _targets(grid, background),
-        config,
-        fit_key,
-        report=tell,
-        perceptual=picture_distance() if settings.perceptual > 0 else None,
-        restore=None if partial is None else partial.restore,
-        keep=keep,
+    config = capture_settings(settings, shape, background.color, sharp=start.sharp)
+    targets = _targets(grid, background)
+    result = run_fit(
+        start.scene, targets, config, fit_key, watch=watch, report=report, partial=partial
     )
     # The result is scored on more frames than were watched, of fitted and held-out ones alike.
     groups = (_some(mask, most=16) for mask in (~held_out, held_out))
     fitted_psnr, held_out_psnr = (scored(result.scene, grid, background, group) for group in groups)
-    disagreement = None
-    if not agree:
-        disagreement = measure_disagreement(grid, views, result.exposures, result.poses)
-    return Fit(
-        scene=result.scene,
-        background=background.color,
-        fitted_psnr=fitted_psnr,
-        held_out_psnr=held_out_psnr,
-        watched=tuple(watched),
-        disagreement=disagreement,
-    )
+    found = Fit(result.scene, background.color, fitted_psnr, held_out_psnr, tuple(watched))
+    if agree:
+        return found
+    measured = measure_disagreement(grid, views, result.exposures, result.poses)
+    return found._replace(disagreement=disagreement_arrays(views, *measured))
 
 
 def to_floats(frames: UInt8[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
@@ -150,33 +150,31 @@ def fit_arrays(fit: Fit) -> dict[str, ndarray]:
     """Return what the stage `scene` saves of a capture."""
     names = "background", "fitted_psnr", "held_out_psnr"
     scores = {name: np.asarray(getattr(fit, name), np.float32) for name in names}
-    arrays = to_arrays(fit.scene) | scores
-    if fit.disagreement is not None:
-        arrays |= disagreement_arrays(fit.disagreement)
-    return arrays
+    return {**to_arrays(fit.scene), **scores, **fit.disagreement}
 
 
 def describe_scores(fit: Fit) -> str:
     """Return how well a scene shows fitted and other pictures, and what to do where it does not."""
-    large_gap = 4.0  # dB by which fitted pictures are better than others
-    large_fall = 1.0  # dB by which held-out pictures got worse while fitting
+    # How much better fitted pictures are than others, dB.
+    large_gap = 4.0
+    # How much worse held-out pictures got while fitting, dB.
+    large_fall = 1.0
     text = f"fitted pictures {fit.fitted_psnr:.1f} dB"
-    if fit.disagreement is not None:
-        text = f"{words_of_disagreement(fit.disagreement)}; {text}"
+    if fit.disagreement:
+        text = f"{fit.disagreement['disagreement']}; {text}"
     if np.isnan(fit.held_out_psnr):
         return f"{text}; none was held out"
     text += f", held-out ones {fit.held_out_psnr:.1f} dB"
     if fit.fitted_psnr - fit.held_out_psnr > large_gap:
         text += (
-            f"; the gap is above {large_gap:g} dB, so views between the cameras look worse than "
-            "these: add cameras closer together, depth (full4d data depth) or masks, and look at "
-            "full4d data check"
+            "; views between the cameras look worse than these: add cameras closer together, "
+            "depth (full4d data depth) or masks, and look at full4d data check"
         )
     step, best = max(fit.watched, key=lambda x: x[1], default=(0, -np.inf))
     if fit.watched and best - fit.watched[-1][1] > large_fall:
         text += (
-            f"; held-out pictures were best after {step} steps ({best:.1f} dB, "
-            f"{fit.watched[-1][1]:.1f} at the end): fewer (--lift.steps {step}) may do"
+            f"; held-out pictures were best after {step} steps, at {best:.1f} dB: "
+            f"fewer (--lift.steps {step}) may do"
         )
     return text
 
@@ -191,16 +189,10 @@ def scored(
     views, instants = pictures
     if not len(views):
         return float("nan")
-    cameras = _cameras(grid, views, instants)
-    times = _times(grid, instants)
-    made = render_clip(
-        scene,
-        cameras,
-        times,
-        background=jnp.array(background.color),
-        antialiased=True,
-        max_intersections=clip_budget(scene, cameras, times, slack=1.0),
-    )
+    seen = scene, *_cameras_times(grid, views, instants)
+    budget = clip_budget(*seen, slack=1.0)
+    behind = jnp.array(background.color)
+    made = render_clip(*seen, background=behind, antialiased=True, max_intersections=budget)
     truth = to_floats(grid.frames[views, instants])
     rendered = np.clip(np.asarray(made.rgb), 0, 1)
     if background.ignored and background.subject is not None:
@@ -222,8 +214,7 @@ def _targets(grid: Grid, background: Background) -> Targets:
         peers = jnp.asarray(peer_weights(grid, fitted)[places])
     return Targets(
         jnp.asarray(to_floats(grid.frames[views, instants])),
-        _cameras(grid, views, instants),
-        _times(grid, instants),
+        *_cameras_times(grid, views, instants),
         jnp.ones(len(views)),
         views=numbers,
         peers=peers,
@@ -232,15 +223,13 @@ def _targets(grid: Grid, background: Background) -> Targets:
     )
 
 
-def _cameras(grid: Grid, views: ndarray, instants: ndarray) -> Camera:
+def _cameras_times(grid: Grid, views: ndarray, instants: ndarray) -> tuple[Camera, jax.Array]:
+    """Return cameras of pictures, and their times in clips."""
     cameras = grid.known_cameras
     poses = jnp.asarray(cameras.world_to_camera[views, instants])
     lenses = jnp.asarray(cameras.intrinsics[views])
-    return Camera(poses, lenses, cameras.width, cameras.height)
-
-
-def _times(grid: Grid, instants: ndarray) -> jax.Array:
-    return jnp.asarray(instants / max(grid.frames.shape[1] - 1, 1), jnp.float32)
+    times = jnp.asarray(instants / max(grid.frames.shape[1] - 1, 1), jnp.float32)
+    return Camera(poses, lenses, cameras.width, cameras.height), times
 
 
 def _some(mask: Bool[ndarray, "v t"], most: int) -> tuple[ndarray, ndarray]:
@@ -257,3 +246,61 @@ def _words(held_out: Bool[ndarray, "v t"]) -> str:
         if len(numbers):
             return f"{name} {' '.join(map(str, numbers))} (--held_out none fits them too)"
     return "none"
+
+
+def find_background(
+    wanted: str,
+    frames: Float[ndarray, "v t h w 3"],
+    masks: Bool[ndarray, "v t h w"] | None,
+    *,
+    agree: bool = True,
+) -> Background:
+    """Return the background of a capture.
+
+    Args:
+      wanted: `lift.background`.
+      frames: the pictures, [0, 1].
+      masks: where the subject is, if somebody marked it.
+      agree: whether the views agree in colour; else their edges are made alike first.
+
+    Raises:
+      InputError: `wanted` needs masks or a plain background, and there is neither.
+    """
+    around = np.zeros(frames.shape[:4], bool) if masks is None else ~masks
+    if masks is None:
+        around[..., [0, 1, -2, -1], :] = True
+        around[..., [0, 1, -2, -1]] = True
+        if not agree:
+            # Their edges get the same median colour.
+            own = np.median(frames[:, around[0]], axis=1)
+            change = np.median(own, axis=0) - own
+            frames = frames + change[:, None, None, None].astype(frames.dtype)
+    color = plain_color(frames[around])
+    subject = masks
+    if color is not None and masks is None:
+        subject = np.abs(frames - np.asarray(color, np.float32)).max(-1) > SAME_COLOR_DIFFERENCE
+    behind = FIXED_COLORS.get(wanted, color or FIXED_COLORS["black"])
+    if wanted in ("random", "unknown"):
+        if subject is None:
+            found = "masks; found no masks, no alpha and no plain background"
+            do = "add masks (docs/data.md) and import again, or leave --lift.background out"
+            raise InputError("config", "lift.background", wanted, found, do)
+        random = wanted == "random"
+        note = "a random colour each step" if random else "not fitted (outside of the masks)"
+        return Background(behind, subject, note, random, not random)
+    if wanted == "auto" and color is None:
+        return Background(behind, None, "part of the scene")
+    levels = " ".join(f"{255 * x:.0f}" for x in behind)
+    return Background(behind, subject if color else None, f"one colour, {levels}")
+
+
+def plain_color(around: Float[ndarray, "n 3"]) -> tuple[float, float, float] | None:
+    """Return the colour of the pixels around a subject; None for several."""
+    if not len(around):
+        return None
+    # Share of the pixels around the subject that have the background's colour.
+    plain_share = 0.95
+    color = np.median(around, axis=0)
+    alike = np.abs(around - color).max(-1) <= SAME_COLOR_DIFFERENCE
+    red, green, blue = map(float, color)
+    return (red, green, blue) if alike.mean() >= plain_share else None

@@ -29,7 +29,6 @@ from full4d_jax.models.sharding import shapes_on
 from full4d_jax.models.wan.text import load_text
 from full4d_jax.scene.prior_teacher import teacher_between
 from full4d_jax.session.fields import require
-from full4d_jax.source.camera_paths import grid_cameras, preset_targets, still_camera
 from gaussians import Distillation
 from gaussians.fitting.distillation import (
     decode_taught,
@@ -53,7 +52,8 @@ def sample_programs(config: Config, mesh: Mesh) -> Programs:
     prior = prior_shapes(config, mesh, "sample")
     frames, depth, key = _inputs(config, config.data.frames)
     inputs = prior.for_codec, frames, depth, _cameras(config), None
-    left = around_devices(mesh)  # where programs leave what others take
+    # Where programs leave what others take.
+    left = around_devices(mesh)
     guides = shapes_on(left, jax.eval_shape(guides_program, *inputs)[0])
     latents = shapes_on(left, jax.eval_shape(flow_program, prior.for_network, guides, key))
     return {
@@ -76,13 +76,8 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     source, depth, key = _inputs(config, config.data.frames)
     cameras = _cameras(config)
     form = "gradient" if _by_gradient(config) else "cached"
-    ask = partial(
-        teacher_between,
-        form,
-        cameras=cameras,
-        views=settings.distilled_views,
-        frames=settings.distilled_frames,
-    )
+    part = {"views": settings.distilled_views, "frames": settings.distilled_frames}
+    ask = partial(teacher_between, form, cameras=cameras, **part)
     video, own_depth = (jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in (source, depth))
     asked = jax.eval_shape(ask, prior, video, own_depth)
     # Shapes have lost where arrays lie.
@@ -185,13 +180,8 @@ def _inputs(config: Config, frames: int) -> tuple[Any, Any, Any]:
 
 
 def _cameras(config: Config) -> Cameras:
-    """Return cameras on an arc, as many as the grid has views; where they stand costs nothing."""
+    """Return as many cameras as the grid has views; where they stand costs nothing."""
     data = config.data
-    focal = float(config.data.width)
-    lens = np.array([[focal, 0, focal / 2], [0, focal, data.height / 2], [0, 0, 1]])
-    source = still_camera(lens, frames=data.frames, height=data.height, width=data.width)
-    targets = preset_targets(
-        "arc", targets=data.views - 1, frames=data.frames, azimuth=30.0, elevation=0.0
-    )
-    cameras = grid_cameras(source, targets)
-    return jax.tree.map(lambda x: np.asarray(x, np.float32), cameras)
+    lenses = np.tile(np.eye(3, dtype=np.float32), (data.views, 1, 1))
+    poses = np.tile(np.eye(4, dtype=np.float32), (data.views, data.frames, 1, 1))
+    return Cameras(lenses, poses, data.height, data.width)

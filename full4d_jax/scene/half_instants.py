@@ -7,7 +7,7 @@ moving pixels seed Gaussians of their own, at the depth that the instants before
 where optical flow leads to them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -17,6 +17,7 @@ from numpy import ndarray
 
 from full4d_jax.geometry.moving import differs
 from full4d_jax.geometry.optical_flow import Flows, film_flows, warp
+from full4d_jax.geometry.pixel_velocities import NO_FLOWS
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
 from gaussians.fitting.stillness import median_where, shows_farthest
@@ -50,25 +51,27 @@ def between_instants(grid: Grid) -> TargetsBetween | None:
 
 
 class DenseClip(NamedTuple):
-    """A grid with pictures between its instants: n = 2 t - 1, every second one an instant.
+    """A grid to start a scene from, maybe with pictures between its instants.
+
+    With these, n = 2 t - 1, and every second one is an instant.
 
     Attributes:
       frames: colours in [0, 1].
       depth: z of the pixels of view 0, and of those of other views that become Gaussians, else 0.
       world_to_camera: of the cameras.
-      times: in clips.
-      durations: how long what moves at a pixel is visible, one standard deviation, in clips.
       may_move: which pixels may become Gaussians that move.
-      flows: optical flow between pictures of view 0 that follow each other.
+      times: in clips; None spreads them evenly.
+      durations: how long what moves at a pixel is visible, one standard deviation, in clips.
+      flows: optical flow between pictures that follow each other, of views by their numbers.
     """
 
     frames: Float[ndarray, "v n h w 3"]
     depth: Float[ndarray, "v n h w"]
     world_to_camera: Float[ndarray, "v n 4 4"]
-    times: Float[ndarray, " n"]
-    durations: Float[ndarray, "v n h w"]
     may_move: Bool[ndarray, "v n h w"]
-    flows: Flows
+    times: Float[ndarray, " n"] | None = None
+    durations: Float[ndarray, "v n h w"] | None = None
+    flows: Mapping[int, Flows] = NO_FLOWS
 
 
 def with_instants_between(
@@ -88,7 +91,8 @@ def with_instants_between(
       world_to_camera: of the cameras.
       between: a picture between each two instants.
     """
-    moving_difference = 0.08  # from the resting colour, colours in [0, 1]
+    # A pixel that moves differs by more from its resting colour, in [0, 1].
+    moving_difference = 0.08
     views, count, height, width = depth.shape
     step = 1 / (count - 1)
     shape = (views, 2 * count - 1, height, width)
@@ -126,7 +130,7 @@ def with_instants_between(
         times=times,
         durations=durations,
         may_move=may_move,
-        flows=flows,
+        flows={0: flows},
     )
 
 
@@ -171,5 +175,6 @@ def are_alike(
     flow: Float[ndarray, "h w 2"],
 ) -> Bool[ndarray, "h w"]:
     """Return which pixels of a picture have their colour where flow leads to another."""
-    one_color = 0.08  # difference up to which two colours may be one point's
+    # Difference up to which two colours may be one point's.
+    one_color = 0.08
     return np.abs(warp(other, flow) - picture).max(-1) < one_color

@@ -8,6 +8,7 @@ Where instants are held out, what moves starts in place of the last from pixels 
 which show the cameras that are there better, and new ones worse.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -42,8 +43,10 @@ from input_pipeline.matches import (
 )
 from input_pipeline.selection import evenly
 
-CARVED_INSTANTS = 8  # of a clip, at most; half as many are swept
-SURE_SHARE = 0.1  # of the pixels, whose depth a plane sweep must be sure of
+# Most instants of a clip that are carved; half as many are swept.
+CARVED_INSTANTS = 8
+# Share of the pixels whose depth a plane sweep must be sure of.
+SURE_SHARE = 0.1
 
 
 class Start(NamedTuple):
@@ -84,25 +87,27 @@ def find_start(
     """
     times = frames.shape[1]
     hidden = np.setdiff1d(np.arange(times), instants)
-    if hidden.size:  # to stay out of medians over time
+    # To stay out of medians over time.
+    if hidden.size:
         frames = frames.copy()
         frames[:, hidden] = frames[:, hidden - 1]
     few = instants[evenly(len(instants), CARVED_INSTANTS)]
+    start_at = partial(_start_at, settings, times, key)
     if depth is None and cloud is not None:
         points = np.random.default_rng(0).permutation(cloud)[: settings.capacity]
-        scene = _at_points(settings, points[:, :3], points[:, 3:], None, times, key)
-        return Start(scene, False, f"{len(points)} points of the capture")
+        return start_at("of the capture", points[:, :3], points[:, 3:])
     if depth is None and subject is not None:
-        hull = hull_points(subject, cameras, few, settings.capacity)
-        if hull is not None:
-            scene = _at_hull(settings, *hull, frames, cameras, key)
-            return Start(scene, False, f"{len(hull[0])} points of the subject's hull")
+        fewest_points = 100
+        chosen = few if settings.motion == "freetime" else few[:1]
+        points, colors, when = hull_points(frames, subject, cameras, chosen, settings.capacity)
+        if len(points) >= fewest_points:
+            moments = when / (times - 1) if times > 1 else None
+            return start_at("of the subject's hull", points, colors, moments)
     if depth is None and times == 1:
         fewest_points = 1000
         points, colors = match_points(frames, cameras, round(settings.capacity / 2))
         if len(points) >= fewest_points:
-            scene = _at_points(settings, points, colors, None, times, key)
-            return Start(scene, True, f"{len(points)} points matched between views")
+            return start_at("matched between views", points, colors, sharp=True)
     note = "the capture's depth"
     if depth is None:
         depth, share = swept(frames, cameras, few[::2])
@@ -112,12 +117,11 @@ def find_start(
             note = "pixels at random depth"
         elif share < SURE_SHARE:
             views, middle = _views(cameras, 0)
-            count = round(settings.capacity / 2)  # more come where they are needed
+            # More come where they are needed.
+            count = round(settings.capacity / 2)
             points = strew(views, middle, count, np.random.default_rng(0))
-            still = np.median(frames, 1).astype(frames.dtype)
-            colors = seen_colors(points, still, views)
-            scene = _at_points(settings, points, colors, None, times, key)
-            return Start(scene, False, f"{len(points)} points strewn over what two cameras see")
+            colors = seen_colors(points, np.median(frames, 1).astype(frames.dtype), views)
+            return start_at("strewn over what two cameras see", points, colors)
     depth = np.where(np.isin(np.arange(times), hidden)[:, None, None], 0.0, depth)
     pixels = jnp.asarray(frames), jnp.asarray(depth, jnp.float32)
     arrays = jax.tree.map(jnp.asarray, cameras)
@@ -125,29 +129,34 @@ def find_start(
 
 
 def hull_points(
-    subject: Bool[ndarray, "v t h w"], cameras: Cameras, chosen: Int[ndarray, "n"], most: int
-) -> tuple[Float[ndarray, "g 3"], Int[ndarray, "g"]] | None:
-    """Return at most `most` points on the hulls at the chosen instants, and the instant of each.
-
-    None stands for too few points.
-    """
-    fewest_points = 100
+    frames: Float[ndarray, "v t h w 3"],
+    subject: Bool[ndarray, "v t h w"],
+    cameras: Cameras,
+    chosen: Int[ndarray, "n"],
+    most: int,
+) -> tuple[Float[ndarray, "g 3"], Float[ndarray, "g 3"], Int[ndarray, "g"]]:
+    """Return at most `most` points on the hulls at the chosen instants, colours and instants."""
     hulls = []
     for instant in chosen.tolist():
         wider = [cv2.dilate(x.astype(np.uint8), np.ones((3, 3))) > 0 for x in subject[:, instant]]
-        points = carve(np.stack(wider), *_views(cameras, instant))
-        hulls.append((points, np.full(len(points), instant)))
-    positions, instants = (np.concatenate(x) for x in zip(*hulls, strict=True))
-    few = np.random.default_rng(0).permutation(len(positions))[:most]
-    return None if len(few) < fewest_points else (positions[few], instants[few])
+        views, middle = _views(cameras, instant)
+        points = carve(np.stack(wider), views, middle)
+        colors = seen_colors(points, frames[:, instant], views)
+        hulls.append((points, colors, np.full(len(points), instant)))
+    found = [np.concatenate(x) for x in zip(*hulls, strict=True)]
+    few = np.random.default_rng(0).permutation(len(found[0]))[:most]
+    points, colors, instants = (x[few] for x in found)
+    return points, colors, instants
 
 
 def match_points(
     frames: Float[ndarray, "v 1 h w 3"], cameras: Cameras, most: int
 ) -> tuple[Float[ndarray, "n 3"], Float[ndarray, "n 3"]]:
     """Return at most `most` points that neighbouring views share, and their colours."""
-    most_miss = 1.0  # pixels between a match and the epipolar line of the other view
-    least_angle = np.radians(2.0)  # between the rays of a match
+    # Largest distance of a match from the epipolar line of the other view, pixels.
+    most_miss = 1.0
+    # Smallest angle between the rays of a match.
+    least_angle = np.radians(2.0)
     views, _ = _views(cameras, 0)
     lenses = views.intrinsics
     poses = views.world_to_camera
@@ -155,7 +164,11 @@ def match_points(
     features = [find_features(x, k, np.zeros(8)) for x, k in zip(pictures, lenses, strict=True)]
     positions = []
     colors = []
-    for i, j in _neighbours(views.eyes):
+    # Each camera is matched with the eight that stand nearest to it.
+    _, nearest = KDTree(views.eyes).query(views.eyes, min(9, len(views.eyes)))
+    near = np.asarray(nearest).tolist()
+    pairs = {(min(i, j), max(i, j)) for i, row in enumerate(near) for j in row if i != j}
+    for i, j in sorted(pairs):
         pair = [i, j]
         matches = match_features(features[i], features[j])
         miss = epipolar_distances(matches, lenses[pair], poses[pair])
@@ -168,13 +181,6 @@ def match_points(
         colors.append(frames[i, 0, v.astype(int), u.astype(int)])
     few = np.random.default_rng(0).permutation(sum(map(len, positions)))[:most]
     return np.concatenate(positions)[few], np.concatenate(colors)[few]
-
-
-def _neighbours(eyes: Float[ndarray, "v 3"]) -> list[tuple[int, int]]:
-    """Return the pairs of each camera and the eight that stand nearest to it."""
-    _, nearest = KDTree(eyes).query(eyes, min(9, len(eyes)))
-    near = np.asarray(nearest).tolist()
-    return sorted({(min(i, j), max(i, j)) for i, row in enumerate(near) for j in row if i != j})
 
 
 def random_depth(cameras: Cameras) -> Float[ndarray, "v t h w"]:
@@ -196,7 +202,8 @@ def swept(
 ) -> tuple[Float[ndarray, "v t h w"], float]:
     """Return depth by a plane sweep at the chosen instants, else 0, and how much of it is sure."""
     v, t, h, w, _ = frames.shape
-    most_rows = 128  # or columns, of the pictures that are swept
+    # Largest short side of the pictures that are swept.
+    most_rows = 128
     scale = min(1.0, most_rows / min(h, w))
     high = round(scale * h)
     wide = round(scale * w)
@@ -225,42 +232,21 @@ def _views(cameras: Cameras, instant: int) -> tuple[Views, Float[ndarray, "3"]]:
     return Views(lenses, poses, cameras.height, cameras.width), middle
 
 
-def _at_hull(
+def _start_at(
     settings: LiftConfig,
-    positions: Float[ndarray, "g 3"],
-    instants: Int[ndarray, "g"],
-    frames: Float[ndarray, "v t h w 3"],
-    cameras: Cameras,
-    key: jax.Array,
-) -> Scene:
-    """Return Gaussians at points of hulls, which last until the next instant with points."""
-    times = frames.shape[1]
-    if settings.motion == "deformation":
-        first = instants == instants.min()
-        positions = positions[first]
-        instants = instants[first]
-    colors = np.empty_like(positions)
-    for instant in np.unique(instants):
-        some = instants == instant
-        views, _ = _views(cameras, int(instant))
-        colors[some] = seen_colors(positions[some], frames[:, instant], views)
-    moving = settings.motion == "freetime" and times > 1
-    moments = instants / (times - 1) if moving else None
-    return _at_points(settings, positions, colors, moments, times, key)
-
-
-def _at_points(
-    settings: LiftConfig,
-    positions: Float[ndarray, "n 3"],
-    colors: Float[ndarray, "n 3"],
-    moments: Float[ndarray, "n"] | None,
     times: int,
     key: jax.Array,
-) -> Scene:
+    where: str,
+    positions: Float[ndarray, "n 3"],
+    colors: Float[ndarray, "n 3"],
+    moments: Float[ndarray, "n"] | None = None,
+    sharp: bool = False,
+) -> Start:
     """Return Gaussians at these points, with room up to the capacity."""
     degree = settings.harmonics
     duration = 1 / min(times, CARVED_INSTANTS)
     scene = at_points(positions, colors, moments=moments, duration=duration, sh_degree=degree)
     if settings.motion == "deformation":
         scene = deforming(scene.gaussians, max(3, times), key)
-    return with_room(scene, settings.capacity)
+    note = f"{len(positions)} points {where}"
+    return Start(with_room(scene, settings.capacity), sharp, note)

@@ -10,17 +10,16 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
 
-from full4d_jax.config import DEFAULT, Config, LiftConfig
+from full4d_jax.config import DEFAULT, Config
 from full4d_jax.generation.cascade import in_parts
 from full4d_jax.generation.prior import Prior, open_prior, prior_path
 from full4d_jax.grid import Grid
 from full4d_jax.scene import capture_fit, quality, source_fit
-from full4d_jax.scene.cost import check_fit_memory
 from full4d_jax.scene.fit_checkpoint import PartialFit
 from full4d_jax.scene.fit_settings import (
     FitKind,
+    check_fit_memory,
     check_lift,
     fit_kind,
     memory_note,
@@ -28,9 +27,8 @@ from full4d_jax.scene.fit_settings import (
     queries_prior,
     sized_for,
 )
-from full4d_jax.scene.half_instants import between_instants
-from full4d_jax.scene.scene_arrays import from_arrays, to_arrays
-from full4d_jax.scene.surroundings import count_looks, surround
+from full4d_jax.scene.reading import from_arrays, to_arrays
+from full4d_jax.scene.surroundings import surround
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.progress import Progress
@@ -106,14 +104,20 @@ def fit_scene(
       say: prints a line for people.
       look: called with the scene before the first step, where the fit begins.
     """
+    kind = fit_kind(grid)
     settings = sized_for(config.lift, grid)
     check_fit_memory(settings, grid.frames.shape)
     say(memory_note(settings, grid.frames.shape))
     key = jax.random.key(config.seed + 1)
-    if fit_kind(grid) is FitKind.CAPTURED:
-        return _lift_capture(settings, grid, key, partial, say)
+    if kind is FitKind.CAPTURED:
+        with Progress("fitting", settings.steps) as report:
+            fitted = capture_fit.lift_capture(
+                settings, grid, key, report=report, partial=partial, say=say
+            )
+        say(capture_fit.describe_scores(fitted))
+        return capture_fit.fit_arrays(fitted)
     asked_rows = 0
-    if prior is not None and fit_kind(grid) is FitKind.ENLARGED:
+    if prior is not None and kind is FitKind.ENLARGED:
         # It is asked about as much as it has learned to see at once.
         prior = in_parts(prior, DEFAULT.data)
         settings = queried_as_trained(settings, grid, DEFAULT.data)
@@ -129,37 +133,12 @@ def fit_scene(
             partial=partial,
             look=None if partial is not None and partial.path.exists() else look,
         )
-    return _finished(scene, grid, jax.random.key(config.seed + 2), say)
-
-
-def _lift_capture(
-    settings: LiftConfig,
-    grid: Grid,
-    key: PRNGKeyArray,
-    partial: PartialFit | None,
-    say: Callable[[str], None],
-) -> Arrays:
-    """Fit a grid whose views all count alike, and score the pictures that are held out."""
-    with Progress("fitting", settings.steps) as report:
-        fitted = capture_fit.lift_capture(
-            settings, grid, key, report=report, partial=partial, say=say
-        )
-        say(capture_fit.describe_scores(fitted))
-    return capture_fit.fit_arrays(fitted)
-
-
-def _finished(scene: Scene, grid: Grid, key: PRNGKeyArray, say: Callable[[str], None]) -> Arrays:
-    """Fill what no view shows of a scene around its source, and score it in the source camera."""
-    assert grid.depth is not None, "depth of the source placed what was generated"
-    cameras = jax.tree.map(jnp.asarray, grid.cameras)
     # What no view shows is filled last: the fit would move it.
     if isinstance(scene, DynamicGaussians):
-        with Progress("surroundings", count_looks(cameras)) as report:
-            scene = surround(scene, cameras, key, report)
+        cameras = jax.tree.map(jnp.asarray, grid.known_cameras)
+        scene = surround(scene, cameras, jax.random.key(config.seed + 2))
     else:
         say("what no view shows stays empty, with --lift.motion deformation")
-    scored = quality.score_scene(
-        scene, grid.frames[0], grid.depth[0], grid.times, cameras, between_instants(grid)
-    )
+    scored = quality.score_scene(scene, grid)
     say(quality.quality_note(scored))
     return to_arrays(scene) | quality.score_arrays(scored)

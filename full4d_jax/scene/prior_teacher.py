@@ -70,7 +70,11 @@ def teacher_between(
       InputError: there are not as many views or frames, or the codec cannot encode the frames; or
         the model cannot divide what is asked about into tokens, or the mesh the tokens.
     """
-    starts, frames = windows_of(prior, len(source), frames)
+    frames = frames or len(source)
+    stride = strides_of(prior.model.codec, prior.model.codec_stride)
+    known = f"at most the {len(source)} of the grid"
+    require("lift.distilled_frames", frames, frames <= len(source), known)
+    starts = np.arange(0, len(source) - frames + 1, stride.frames)
     novel = half_way(cameras)
     count = len(novel.intrinsics)
     fits = f"at most {count}, the cameras half-way between those of the grid"
@@ -80,13 +84,14 @@ def teacher_between(
     seen = source
     if rows:
         multiple = prior.model.patch * prior.model.codec_stride
-        size = sides(source.shape[1], source.shape[2], rows, multiple)
+        size = sides(*source.shape[1:3], rows, multiple)
         (seen,), (depth,), asked = shrink(source[None], depth[None], asked, size)
-    check_grid(prior, 1 + (views or count), frames, seen.shape[1], seen.shape[2])
+    check_grid(prior, 1 + (views or count), frames, *seen.shape[1:3])
     bind = partial(_bind_windows, prior, starts=starts, frames=frames)
     bound = mesh_arrays(prior.mesh, bind, 2 * seen - 1, depth, asked)
     if prior.sampler.offload:
-        bound = jax.device_put(bound)  # a fit asks again and again
+        # A fit asks again and again.
+        bound = jax.device_put(bound)
     distillation = Distillation(
         velocity=target_velocity,
         encode=_encode,
@@ -106,27 +111,13 @@ def teacher_between(
     return replace(
         distillation,
         start=0.0,
-        weight_first=1.0,
-        weight_last=1.0,
+        weight=1.0,
         tau_first=1.0,
         tau_last=1.0,
         refreshes=1,
         flow_steps=prior.sampler.steps,
         noise=0.0,
     )
-
-
-def windows_of(prior: Prior, instants: int, frames: int) -> tuple[Int[np.ndarray, "n"], int]:
-    """Return where the windows of a video start, and how many frames each has; 0 frames is all.
-
-    Raises:
-      InputError: there are not as many.
-    """
-    frames = frames or instants
-    stride = strides_of(prior.model.codec, prior.model.codec_stride)
-    known = f"at most the {instants} of the grid"
-    require("lift.distilled_frames", frames, frames <= instants, known)
-    return np.arange(0, instants - frames + 1, stride.frames), frames
 
 
 def _bind_windows(
@@ -139,21 +130,20 @@ def _bind_windows(
 ) -> BoundPrior:
     """Bind the prior to windows of a source video in [-1, 1]: its guides are batches of windows."""
 
-    def bind(start: int) -> BoundPrior:
+    bound = []
+    for start in starts.tolist():
         at = slice(start, start + frames)
         own = cameras.frames(at)
         if start > 0:
             poses = own.world_to_camera
             own = replace(own, world_to_camera=relative_pose(poses, poses[:1, :1]))
-        return bind_prior(prior, source[None, at], depth[None, at], own)
-
-    def join(*windows: Conditions) -> Conditions:
+        bound.append(bind_prior(prior, source[None, at], depth[None, at], own))
+    guides = []
+    for windows in zip(*(x.guides for x in bound), strict=True):
         arrays = (x._replace(text=None) for x in windows)
-        return jax.tree.map(lambda *x: jnp.concatenate(x), *arrays)._replace(text=windows[0].text)
-
-    bound = [bind(int(start)) for start in starts]
-    guides = tuple(join(*x) for x in zip(*(x.guides for x in bound), strict=True))
-    return bound[0]._replace(guides=guides)
+        joined = jax.tree.map(lambda *x: jnp.concatenate(x), *arrays)
+        guides.append(joined._replace(text=windows[0].text))
+    return bound[0]._replace(guides=tuple(guides))
 
 
 def _part(bound: BoundPrior, views: Int[Array, "m"], window: Int[Array, ""]) -> BoundPrior:
@@ -172,12 +162,10 @@ def half_way(cameras: Cameras) -> Cameras:
     world_to_camera = np.asarray(cameras.world_to_camera)
     order = np.argsort(angles_of(world_to_camera[:, 0], pivot_of(world_to_camera))[:, 0])
     poses = invert(world_to_camera.astype(np.float64))[order]
-    centers = (poses[1:, ..., :3, 3] + poses[:-1, ..., :3, 3]) / 2
     # The rotation nearest to the mean of two rotations is half-way between them.
-    left, _, right = np.linalg.svd(poses[1:, ..., :3, :3] + poses[:-1, ..., :3, :3])
-    middle = poses[1:].copy()
+    middle = (poses[1:] + poses[:-1]) / 2
+    left, _, right = np.linalg.svd(middle[..., :3, :3])
     middle[..., :3, :3] = left @ right
-    middle[..., :3, 3] = centers
     poses = jnp.asarray(invert(middle).astype(np.float32))
     return replace(cameras, intrinsics=cameras.intrinsics[1:], world_to_camera=poses)
 
@@ -191,7 +179,8 @@ def _run_on_mesh(
     """Call a program of `gaussians`, whose last argument is a key, on the prior's mesh."""
     *asked, key = arguments
     bound = teacher.params
-    blind = replace(teacher, params=None)  # what is bound lies on the mesh
+    # What is bound lies on the mesh.
+    blind = replace(teacher, params=None)
     run = partial(_run_bound, program, bound)
     return on_mesh(bound.prior.mesh, run, video, blind, jax.random.key_data(key), *asked)
 

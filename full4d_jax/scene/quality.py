@@ -23,17 +23,19 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.moving import differs, moving_pixels, resting_picture
+from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
-from full4d_jax.scene.half_instants import TargetsBetween
+from full4d_jax.scene.half_instants import between_instants
 from full4d_jax.scene.renders import scene_renderer
 from full4d_jax.source.depth.lines import straightness
 from gaussians import Scene
 from gaussians.fitting.stillness import camera_moves
 
-MOVING_LEVELS = 30  # of 255, by which a pixel that moves differs from the median picture
-LEAST_MOVING_SHARE = 0.0005  # of a picture's pixels, for an instant to be judged
+# A pixel that moves differs by more from the median picture, of 255.
+MOVING_LEVELS = 30
+# An instant is judged where a larger share of its pixels moves.
+LEAST_MOVING_SHARE = 0.0005
 
 
 class SourceQuality(NamedTuple):
@@ -60,53 +62,34 @@ class SourceQuality(NamedTuple):
     straightness_worst_at: float = np.nan
 
 
-def score_scene(
-    scene: Scene,
-    frames: UInt8[ndarray, "t h w 3"],
-    depth: Float[ndarray, "t h w"],
-    times: Float[ndarray, " t"],
-    cameras: Cameras,
-    between: TargetsBetween | None = None,
-) -> SourceQuality:
-    """Return how well a scene shows its source, the frames of view 0, and how straight depth is.
-
-    Args:
-      scene: in world units.
-      frames: the source's pictures.
-      depth: their depth, world units, 0 where unknown.
-      times: of the instants, seconds into the video.
-      cameras: of all views.
-      between: pictures of the source between the instants, where its camera rests.
-    """
-    source = cameras.views([0])
-    draw = scene_renderer(scene, source, [0])
+def score_scene(scene: Scene, grid: Grid) -> SourceQuality:
+    """Return how well a scene shows its source, view 0 of a grid, and how straight depth is."""
+    assert grid.depth is not None, "depth of the source placed what was generated"
+    source = grid.known_cameras.views([0])
+    frames = grid.frames[0]
+    draw = scene_renderer(scene, source)
 
     def renders_at(
-        moments: Float[ndarray, " n"], camera_at: Int[ndarray, " n"]
+        moments: Float[ndarray, " n"], instants: Int[ndarray, " n"]
     ) -> UInt8[ndarray, "n h w 3"]:
-        pictures = [
-            draw(source.camera(0, int(i)), moment).rgb
-            for i, moment in zip(camera_at, moments, strict=True)
-        ]
+        cameras = [source.camera(0, int(i)) for i in instants]
+        pictures = [draw(*x).rgb for x in zip(cameras, moments, strict=True)]
         return np.stack([to_uint8(picture) for picture in pictures])
 
     count = len(frames)
-    shown = source_quality(
-        renders=renders_at(np.linspace(0, 1, count), np.arange(count)),
-        frames=frames,
-        times=times,
-        world_to_camera=np.asarray(source.world_to_camera[0]),
-    )
-    if between is not None:
-        at_rest = np.zeros(len(between.times), int)
-        renders = renders_at(between.times, at_rest)
+    renders = renders_at(np.linspace(0, 1, count), np.arange(count))
+    shown = source_quality(renders, frames, grid.times, np.asarray(source.world_to_camera[0]))
+    between = between_instants(grid)
+    if between is not None:  # its camera rests
+        renders = renders_at(between.times, np.zeros(len(between.times), int))
         score = psnr_between(renders, to_uint8(between.frames), frames)
         shown = shown._replace(moving_psnr_between=score)
-    straight = straightness(frames, depth, np.asarray(source.intrinsics[0]))
+    straight = straightness(frames, grid.depth[0], np.asarray(source.intrinsics[0]))
     if straight is None:
         return shown
     median, worst_instant = straight
-    return shown._replace(straightness=median, straightness_worst_at=float(times[worst_instant]))
+    worst_at = float(grid.times[worst_instant])
+    return shown._replace(straightness=median, straightness_worst_at=worst_at)
 
 
 def source_quality(
@@ -166,8 +149,8 @@ def laplacian_variance(picture: UInt8[ndarray, "h w 3"]) -> float:
 
 def score_arrays(quality: SourceQuality) -> dict[str, ndarray]:
     """Return scores as the stage `scene` saves them, with the warning that follows from them."""
-    scores = {name: np.asarray(value) for name, value in quality._asdict().items()}
-    return scores | {"warning": np.asarray(quality_warning(quality))}
+    scores = quality._asdict() | {"warning": quality_warning(quality)}
+    return {name: np.asarray(value) for name, value in scores.items()}
 
 
 def quality_note(quality: SourceQuality) -> str:
@@ -191,26 +174,27 @@ def quality_warning(quality: SourceQuality) -> str:
     """Return what is shown badly, when, and what to try; empty where nothing is."""
     # Below these a friend who is shown the scene would notice; measured on five clips of people and
     # animals: torn apart or dissolved at 17 to 19 dB, whole above 24; edges ragged below .4.
-    low_moving_psnr = 22.0  # dB, of the worst instant
+    # Of the worst instant, dB.
+    low_moving_psnr = 22.0
     low_sharpness = 0.5
-    high_straightness = 0.01  # of a segment's length: a door of 100 pixels is an S of 1 pixel
+    # Share of a segment's length: a door of 100 pixels is an S of 1 pixel.
+    high_straightness = 0.01
     texts = []
     if quality.moving_psnr_worst < low_moving_psnr:  # not where it is NaN
         texts.append(
-            f"what moves at {quality.moving_psnr_worst_at:.1f} s is shown at "
-            f"{quality.moving_psnr_worst:.1f} dB (moving_psnr_worst), so it may be smeared: try "
-            "--quality high or another --depth_network"
+            f"what moves at {quality.moving_psnr_worst_at:.1f} s may be smeared, at "
+            f"{quality.moving_psnr_worst:.1f} dB: try --quality high or another --depth_network"
         )
     if quality.sharpness < low_sharpness:
         texts.append(
-            f"the scene has {quality.sharpness:.2f} of the video's sharpness, so it looks blurred: "
+            f"the scene is blurred, at {quality.sharpness:.2f} of the video's sharpness: "
             "try --quality high"
         )
     if quality.straightness > high_straightness:
         texts.append(
-            f"straight lines bend by {quality.straightness:.1%} of their length seen from 15 "
-            f"degrees, most at {quality.straightness_worst_at:.1f} s (straightness): try another "
-            "--depth_network or a smaller --azimuth"
+            f"straight lines bend by {quality.straightness:.1%} seen from 15 degrees, most at "
+            f"{quality.straightness_worst_at:.1f} s: try another --depth_network or a smaller "
+            "--azimuth"
         )
     return "; ".join(texts)
 

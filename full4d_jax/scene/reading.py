@@ -1,15 +1,31 @@
-"""Grids from the folder of a run, with their config, and scenes from the files that hold one."""
+"""Grids from the folder of a run, with their config, and scenes from whatever holds one."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from numpy import ndarray
+
 from full4d_jax.grid import Grid, grid_from
-from full4d_jax.scene.scene_arrays import from_arrays
+from full4d_jax.scene import page
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.stage_arrays import check_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import row_and_column
-from gaussians import Gaussians, Scene, load_any_ply, load_sog, load_splat, load_spz
+from gaussians import (
+    DeformingGaussians,
+    DynamicGaussians,
+    Gaussians,
+    Scene,
+    load_any_ply,
+    load_sog,
+    load_splat,
+    load_spz,
+)
 from input_pipeline.plain_files import load_arrays, load_json
 
 SOURCES = "the folder of a run, a .ply, .splat, .spz, .sog or .npz"
@@ -72,3 +88,74 @@ def _read_arrays(path: Path) -> Scene:
     arrays = load_arrays(path)
     check_arrays("scene", arrays, str(path))
     return from_arrays(arrays)
+
+
+def to_arrays(scene: Scene) -> dict[str, ndarray]:
+    """Return a scene as named arrays, float32."""
+    parts = scene._asdict()
+    parts |= parts.pop("gaussians")._asdict()
+    return {name: np.asarray(x) for name, x in parts.items()}
+
+
+def from_arrays(arrays: Mapping[str, ndarray]) -> Scene:
+    """Return the scene of named arrays; the inverse of `to_arrays`."""
+
+    def some(names: Iterable[str]) -> dict[str, Array]:
+        return {name: jnp.asarray(arrays[name], jnp.float32) for name in names}
+
+    static = Gaussians(**some(Gaussians._fields))
+    if "moments" in arrays:
+        return DynamicGaussians(static, **some(DynamicGaussians._fields[1:]))
+    return DeformingGaussians(static, **some(DeformingGaussians._fields[1:]))
+
+
+def background_in(arrays: Mapping[str, ndarray]) -> Float[ndarray, "3"]:
+    """Return the colour behind the scene of named arrays; black where they hold none."""
+    return np.asarray(arrays.get("background", np.zeros(3)), np.float32)
+
+
+@dataclass(frozen=True)
+class ShownScene:
+    """A scene that was read, with the cameras to look at it.
+
+    Attributes:
+      scene: in world units.
+      viewing: from the cameras of its run, or from before its middle.
+      seconds: one pass through its clip.
+      title: of its page.
+    """
+
+    scene: Scene | Gaussians
+    viewing: page.Viewing
+    seconds: float
+    title: str
+
+    @property
+    def count(self) -> int:
+        """Return the number of Gaussians."""
+        scene = self.scene
+        return len(scene.means if isinstance(scene, Gaussians) else scene.gaussians.means)
+
+    def page(self, seconds: float | None) -> str:
+        """Return the page, of which one pass lasts so many seconds; None keeps the clip's."""
+        lasts = seconds or self.seconds
+        return page.page_text(self.scene, self.viewing, seconds=lasts, title=self.title)
+
+
+def open_scene(source: Path) -> ShownScene:
+    """Read the scene of a run's folder, or of a file that `read_scene` knows.
+
+    Raises:
+      InputError: There is none, or the file is damaged.
+    """
+    if not source.is_dir():
+        scene = read_scene(source)
+        return ShownScene(scene, page.overview(scene), page.UNKNOWN_CLIP_SECONDS, source.name)
+    stages = Stages(source)
+    arrays = stages.finished("scene")
+    if not (source / "grid.npz").exists():
+        scene = from_arrays(arrays)
+        return ShownScene(scene, page.overview(scene), page.UNKNOWN_CLIP_SECONDS, page.TITLE)
+    grid = posed_grid(stages)
+    viewing = page.run_viewing(grid.known_cameras, grid.frames[0], arrays.get("background"))
+    return ShownScene(from_arrays(arrays), viewing, page.clip_seconds(grid.times), page.TITLE)

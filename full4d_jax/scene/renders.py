@@ -1,6 +1,7 @@
-"""Videos and pictures of a fitted scene, from cameras where no camera was."""
+"""How a scene is shown: videos and pictures from where no camera was, and a page."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -10,11 +11,17 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.media.video import write_video
+from full4d_jax.scene import page
+from full4d_jax.scene.reading import background_in, from_arrays
+from full4d_jax.scene.show_options import RenderOptions
+from full4d_jax.session.errors import input_errors
+from full4d_jax.session.files import Arrays
 from full4d_jax.session.progress import Progress
+from full4d_jax.session.stages import Stages
 from full4d_jax.source.camera_paths import (
-    Preset,
     angles_of,
     directions,
     middle_angles,
@@ -23,21 +30,82 @@ from full4d_jax.source.camera_paths import (
 )
 from gaussians import Camera, Rendering, Scene, intersection_budget, render
 from input_pipeline.cameras import orbit, resize_intrinsics
-from input_pipeline.importers.camera_path import CameraPath
+from input_pipeline.importers.camera_path import CameraPath, read_path
 
 VIDEO_FPS = 24
+
+
+def show_first_look(stages: Stages, grid: Grid, scene: Scene) -> None:
+    """Write the page of a scene that is not fitted yet, and say so."""
+    for name in ("orbit.mp4", "bullet.mp4", "scene.png"):  # of an earlier scene
+        (stages.folder / name).unlink(missing_ok=True)
+    _write_page(stages, grid, scene, None, quick=True)
+    seconds = time.perf_counter() - stages.started
+    stages.say(f"first look after {seconds:.0f} s, before fitting: {stages.folder / 'scene.html'}")
+
+
+def show_scene(stages: Stages, grid: Grid, arrays: Arrays, show: RenderOptions) -> None:
+    """Write videos and the page.
+
+    Args:
+      stages: the folder, and what the command made there.
+      grid: what the scene was fitted to.
+      arrays: what the stage `scene` saved.
+      show: how the scene is shown.
+    """
+    folder = stages.folder
+    scene = from_arrays(arrays)
+    behind = background_in(arrays)
+    between = grid.starts_at_its_end
+    with stages.timed("renders"):
+        write_renders(folder, scene, grid.known_cameras, show, background=behind, between=between)
+    with stages.timed("page"):
+        _write_page(stages, grid, scene, arrays.get("background"), quick=False)
+
+
+def read_film(path: Path) -> CameraPath:
+    """Read a file with the camera path of a film.
+
+    Raises:
+      InputError: It cannot be read.
+    """
+    with input_errors("camera path", "give another file as --path (docs/cameras.md)"):
+        return read_path(path)
+
+
+def show_path(
+    stages: Stages, grid: Grid, arrays: Arrays, show: RenderOptions, path: CameraPath
+) -> None:
+    """Write path.mp4, the film of a camera path; arguments as of `show_scene`."""
+    cameras = grid.known_cameras
+    file = stages.folder / "path.mp4"
+    size = show.size or cameras.height
+    behind = background_in(arrays)
+    with stages.timed("path"):
+        write_film(file, from_arrays(arrays), path, cameras, size=size, background=behind)
+
+
+def _write_page(
+    stages: Stages, grid: Grid, scene: Scene, background: ndarray | None, *, quick: bool
+) -> None:
+    """Write the page of a scene; it plays as long as the source lasts, and with its sound."""
+    viewing = page.run_viewing(grid.known_cameras, grid.frames[0], background)
+    seconds = page.clip_seconds(grid.times)
+    sound = grid.about.sound
+    path = stages.folder / "scene.html"
+    page.write_page(path, scene, viewing, seconds=seconds, sound=sound, quick=quick)
+    if sound is not None:
+        of_sound = len(page.sound_element(sound))
+        scene_bytes = path.stat().st_size - of_sound
+        stages.say(f"page: {scene_bytes:,} bytes, and {of_sound:,} of sound")
 
 
 def write_renders(
     folder: Path,
     scene: Scene,
     cameras: Cameras,
+    show: RenderOptions,
     *,
-    size: int,
-    seconds: float,
-    path: Preset,
-    sweep: float,
-    elevation: float,
     background: Float[ndarray, "3"] | None = None,
     between: bool = False,
 ) -> None:
@@ -49,18 +117,16 @@ def write_renders(
       folder: where to write.
       scene: in world units.
       cameras: of the grid; the pictures have the lens of view 0, the source.
-      size: rows of the rendered pictures.
-      seconds: length of each video.
-      path: of the camera.
-      sweep: degrees to the sides.
-      elevation: degrees up and down.
+      show: how the scene is shown.
       background: colour behind the scene; None is black.
       between: whether the path lies around the middle of the views, not around view 0.
     """
-    count = max(2, round(seconds * VIDEO_FPS))
+    count = max(2, round(show.orbit_seconds * VIDEO_FPS))
     phase = np.linspace(0, 1, count, endpoint=False)
     there_and_back = 1 - np.abs(2 * phase - 1)
-    angles = directions(path, phase if path == "ring" else there_and_back, sweep, elevation)
+    along = phase if show.orbit == "ring" else there_and_back
+    angles = directions(show.orbit, along, show.sweep, show.sweep / 4)
+    size = show.size or cameras.height
     scale = size / cameras.height
     lens = resize_intrinsics(np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale)
     width = round(cameras.width * scale)
@@ -70,24 +136,24 @@ def write_renders(
     up = up_of(places)
     middle = middle_angles(angles_of(places[:, 0], pivot)) if between else np.zeros(2)
 
-    def seen_from(azimuths: Float[ndarray, " n"], elevations: Float[ndarray, " n"]) -> Cameras:
-        poses = orbit(azimuths, elevations, pivot[2], tuple(pivot), up).astype(np.float32)
+    def seen_from(angles: Float[ndarray, "n 2"]) -> Cameras:
+        poses = orbit(*(middle + angles).T, pivot[2], tuple(pivot), up).astype(np.float32)
         return Cameras(lens.astype(np.float32)[None], poses[None], size, width)
 
-    around = seen_from(*(middle + angles).T)
-    draw = scene_renderer(scene, around, [0], background)
+    around = seen_from(angles)
+    draw = scene_renderer(scene, around, background)
     videos = {"orbit": there_and_back, "bullet": np.full(count, 0.5)}
     for name, times in videos.items():
         _write_video(folder / f"{name}.mp4", draw, around, times, VIDEO_FPS)
-    azimuths = middle[0] + np.linspace(-sweep, sweep, 5)
+    azimuths = np.linspace(-show.sweep, show.sweep, 5)
     moments = (0.0, 0.5, 1.0)
-    aside = seen_from(azimuths, np.full(5, middle[1]))
+    aside = seen_from(np.stack([azimuths, np.zeros(5)], 1))
     across = [aside.camera(0, i) for i in range(len(azimuths))]
     pictures = [[to_uint8(draw(camera, moment).rgb) for camera in across] for moment in moments]
     sheet = contact_sheet(
         np.asarray(pictures),
         rows=[f"time {moment:g}" for moment in moments],
-        columns=[f"azimuth {azimuth:+.0f}" for azimuth in azimuths],
+        columns=[f"azimuth {azimuth:+.0f}" for azimuth in middle[0] + azimuths],
         title="the fitted scene; the source camera stands at azimuth 0",
     )
     save_picture(folder / "scene.png", sheet)
@@ -126,7 +192,7 @@ def write_film(
     lens = resize_intrinsics(lens, rows=scale, columns=scale).astype(np.float32)
     cameras = Cameras(lens[None], poses[None], size, width)
     times = np.linspace(0, 1, len(poses)) if path.times is None else path.times
-    draw = scene_renderer(scene, cameras, [0], background)
+    draw = scene_renderer(scene, cameras, background)
     _write_video(file, draw, cameras, times, path.fps or VIDEO_FPS)
 
 
@@ -149,7 +215,6 @@ def _write_video(
 def scene_renderer(
     scene: Scene,
     cameras: Cameras,
-    views: Sequence[int],
     background: Float[ndarray, "3"] | None = None,
 ) -> Callable[[Camera, float], Rendering]:
     """Return a function that draws the scene from a camera at a normalised time.
@@ -162,12 +227,12 @@ def scene_renderer(
     behind = None if background is None else jax.numpy.asarray(background, np.float32)
     draw_over = partial(render, background=behind, antialiased=True)
     at = jax.jit(type(scene).at)
-    count = cameras.world_to_camera.shape[1]
-    few = range(0, count, max(1, count // (6 if len(views) == 1 else 2)))
+    views, count = cameras.world_to_camera.shape[:2]
+    few = range(0, count, max(1, count // (6 if views == 1 else 2)))
     budget = max(
         intersection_budget(at(scene, time), cameras.camera(view, i), antialiased=True, slack=1.4)
         for i, time in zip(few, np.linspace(0, 1, len(few), dtype=np.float32), strict=True)
-        for view in views
+        for view in range(views)
     )
 
     def draw(camera: Camera, time: float) -> Rendering:
@@ -193,7 +258,7 @@ def render_views(
     """
     frames = []
     views = range(len(cameras.intrinsics))
-    draw = scene_renderer(scene, cameras, views, background)
+    draw = scene_renderer(scene, cameras, background)
     for view in views:
         pictures = (draw(cameras.camera(view, i), time).rgb for i, time in enumerate(times))
         frames.append([to_uint8(picture) for picture in pictures])

@@ -28,11 +28,12 @@ from full4d_jax.generation.static_points import (
     splat_both,
     splat_known,
 )
-from full4d_jax.geometry.pixel_velocities import flow_velocities
+from full4d_jax.geometry.pixel_velocities import pixel_velocities
 from full4d_jax.geometry.rays import homogeneous_pixels, pixels_of, relative_pose
 from full4d_jax.grid import CleanPlate
 from full4d_jax.scene.half_instants import (
     FIRST_DURATION_STEPS,
+    DenseClip,
     TargetsBetween,
     with_instants_between,
 )
@@ -82,41 +83,31 @@ def first_scene(
     """
     count = frames.shape[1]
     used = count if settings.motion == "freetime" else 1
-    poses = cameras.frames(slice(used)).world_to_camera
+    poses = np.asarray(cameras.frames(slice(used)).world_to_camera)
+    pixels = np.asarray(frames[:, :used]), np.asarray(seeds[:, :used]), poses
+    if between is None or settings.motion != "freetime":
+        film = DenseClip(*pixels, may_move=pixels[1] > 0)
+    else:
+        film = with_instants_between(*pixels, between)
     # What a resting camera does not see stands still: pictures generated of it change at the rims
     # of what moves before it, and seeds of these would float beside people.
     is_filmed = np.arange(len(frames)) < (len(frames) if filmed is None else filmed)
-    view_may_move = (is_filmed | camera_moves(np.asarray(poses[0])))[:, None, None, None]
-    place_gaussians = partial(
-        initialize,
-        intrinsics=cameras.intrinsics,
-        capacity=settings.capacity,
-        key=key,
-        weights=weights,
+    view_may_move = (is_filmed | camera_moves(poses[0]))[:, None, None, None]
+    start = initialize(
+        film.frames,
+        film.depth,
+        cameras.intrinsics,
+        film.world_to_camera,
+        settings.capacity,
+        key,
         sh_degree=settings.harmonics,
+        weights=weights,
+        times=film.times,
+        durations=film.durations,
+        may_move=film.may_move & view_may_move,
+        velocities=partial(pixel_velocities, flows=film.flows),
         seeding=CAPTURE_SEEDING if filmed is None else GENERATED_SEEDING,
     )
-    if between is None or settings.motion != "freetime":
-        start = place_gaussians(
-            frames[:, :used],
-            seeds[:, :used],
-            world_to_camera=poses,
-            may_move=np.broadcast_to(view_may_move, seeds[:, :used].shape),
-            velocities=flow_velocities({}),
-        )
-    else:
-        film = with_instants_between(
-            np.asarray(frames), np.asarray(seeds), np.asarray(poses), between
-        )
-        start = place_gaussians(
-            film.frames,
-            film.depth,
-            world_to_camera=film.world_to_camera,
-            times=film.times,
-            durations=film.durations,
-            may_move=film.may_move & view_may_move,
-            velocities=flow_velocities({0: film.flows}),
-        )
     if settings.motion == "deformation":
         start = deforming(start.gaussians, max(3, count), key)
     return with_room(start, settings.capacity)
@@ -181,9 +172,12 @@ def _grid_depth(
     hidden: StaticPoints | None,
 ) -> Float[Array, "v t h w"]:
     """Return depth of the pixels that seed the scene; see `grid_depth`."""
-    smeared = 3  # pixels beside something nearer in which a generated view may show its colours
-    nearer = 1.1  # factor of disparity by which something is nearer
-    edge_width = 2  # pixels, of smooth edges of pictures and dropped edges of depth
+    # Pixels beside something nearer in which a generated view may show its colours.
+    smeared = 3
+    # Factor of disparity by which something is nearer.
+    nearer = 1.1
+    # Pixels, of smooth edges of pictures and dropped edges of depth.
+    edge_width = 2
     lenses = jnp.asarray(cameras.intrinsics)
     poses = jnp.asarray(cameras.world_to_camera)
     views, times = frames.shape[:2]
@@ -240,9 +234,12 @@ def with_rims(
       frames: the pictures, [0, 1].
       unknown: where depth was filled in; known depth stays.
     """
-    bend = 0.1  # of the disparity, above which a pixel lies beside something nearer
-    mixed = 0.1  # of the way from the farther colour to the nearer one, beyond which it is mixed
-    visible_contrast = 0.05  # of colours in [0, 1] whose mixture is visible
+    # Share of the disparity above which a pixel lies beside something nearer.
+    bend = 0.1
+    # Share of the way from the farther colour to the nearer one, beyond which it is mixed.
+    mixed = 0.1
+    # Contrast of colours in [0, 1] whose mixture is visible.
+    visible_contrast = 0.05
     disparity = nearest = 1 / depth
     for axis in (1, 2):
         ends = [(1, 1) if i == axis else (0, 0) for i in range(4)]
@@ -275,13 +272,15 @@ def with_passing_rims(
       depth: of the source, known everywhere.
       frames: its pictures, [0, 1].
     """
-    outline_error = 2  # pixels by which the outline of what passes may be wrong
+    # Pixels by which the outline of what passes may be wrong.
+    outline_error = 2
     window = np.ones((2 * outline_error + 1,) * 2)
     nearest = np.stack([cv2.erode(z, window) for z in depth])
     is_rim = nearest < (1 - HIDING_DEPTH_SHARE) * depth
     rests = shows_farthest(depth)
     is_free = rests & ~is_rim
-    resting = median_where(frames, is_free)  # infinite where it is never free
+    # Infinite where it is never free.
+    resting = median_where(frames, is_free)
     differs = np.abs(frames - resting).max(-1) > STILL_COLOR_DIFFERENCE
     is_passed = is_free.any(0) | ~rests.all(0)
     return np.where(is_rim & differs & is_passed, nearest, depth)
@@ -299,7 +298,8 @@ def push_back(
       hides: which points hide something, given their depth.
       most_pushes: how often they move at most.
     """
-    factor = 1.1  # of depth, by which points move back
+    # Points move back by this factor of depth.
+    factor = 1.1
 
     def pushed(step: Int[Array, ""], placed: Float[Array, "h w"]) -> Float[Array, "h w"]:
         z = depth * factor**step

@@ -12,7 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from full4d_jax.session.errors import InputError
 
-PORTS_TRIED = 20  # from the one that was given
+# Ports from the given one on that are tried.
+PORTS_TRIED = 20
 LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
 

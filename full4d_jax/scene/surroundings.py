@@ -7,7 +7,7 @@ new Gaussians stand still and hide nothing that a view of the grid shows.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,21 +18,16 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, fill_holes
 from full4d_jax.geometry.rays import pixel_rays, relative_pose
+from full4d_jax.scene.renders import scene_renderer
 from full4d_jax.scene.seeds import push_back
+from full4d_jax.session.progress import Progress
 from full4d_jax.source.camera_paths import orbit_limit, pivot_of, up_of
-from gaussians import (
-    Camera,
-    DynamicGaussians,
-    Rendering,
-    initialize,
-    intersection_budget,
-    render,
-    with_room,
-)
+from gaussians import Camera, DynamicGaussians, Rendering, initialize, with_room
 from gaussians.precision import exact_products
 from input_pipeline.cameras import orbit, resize_intrinsics
 
-EMPTY_COVERAGE = 0.5  # below which a pixel shows nothing; above it, new light would shine through
+# A pixel shows nothing below this; above it, new light would shine through.
+EMPTY_COVERAGE = 0.5
 # Pixels between new Gaussians, of pictures in which empty places are looked for.
 SPACING_PIXELS = 2.0
 # Pixels from its centre that a new Gaussian colours: 3 deviations of one that wide.
@@ -47,8 +42,10 @@ def look_angles(limit: tuple[float, float]) -> Float[ndarray, "n 2"]:
     Args:
       limit: azimuth and elevation that the orbit reaches, degrees.
     """
-    steepest = 75.0  # degrees; straight above, no picture is upright
-    widest = 45.0  # degrees of azimuth between two cameras
+    # In degrees; straight above, no picture is upright.
+    steepest = 75.0
+    # Degrees of azimuth between two cameras.
+    widest = 45.0
     azimuth = limit[0]
     elevation = min(limit[1], steepest)
     sides = np.linspace(0, azimuth, 1 + max(1, int(np.ceil(azimuth / widest))))[1:]
@@ -62,7 +59,6 @@ def surround(
     scene: DynamicGaussians,
     cameras: Cameras,
     key: PRNGKeyArray,
-    report: Callable[[int], None] | None = None,
     room_share: float = 0.25,
 ) -> DynamicGaussians:
     """Return the scene with Gaussians where cameras of the orbit see nothing.
@@ -71,29 +67,31 @@ def surround(
       scene: fitted to the grid.
       cameras: of its views.
       key: decides where the new Gaussians lie.
-      report: called with the number of cameras that have looked, of `count_looks`.
       room_share: most new Gaussians, relative to those there are.
     """
-    most_instants = 3  # at which the scene is looked at
-    least_shown = 0.1  # share of a picture that must show something, to fill in the rest from it
+    # Most instants at which the scene is looked at.
+    most_instants = 3
+    # Share of a picture that must show something, to fill in the rest from it.
+    least_shown = 0.1
+    # How wide new Gaussians are, relative to those of a picture with detail.
+    width_factor = 1.5
     count = len(scene.moments)
+    degree = round(scene.gaussians.harmonics.shape[-2] ** 0.5) - 1
     with_space = with_room(scene, count + int(room_share * count))
     assert isinstance(with_space, DynamicGaussians)
     # On the host, where writing another number of Gaussians after each look compiles nothing.
     scene = jax.tree.map(np.array, with_space)
-    cameras = _smaller(cameras)
+    # Pictures are small: a blur fills what is empty.
+    short_side = 128
+    scale = min(1.0, short_side / min(cameras.height, cameras.width))
+    height, width = (max(1, round(scale * side)) for side in (cameras.height, cameras.width))
+    ratios = {"rows": height / cameras.height, "columns": width / cameras.width}
+    lenses = resize_intrinsics(np.asarray(cameras.intrinsics), **ratios).astype(np.float32)
+    cameras = Cameras(lenses, cameras.world_to_camera, height, width)
     poses = np.asarray(cameras.world_to_camera, np.float64)
     instants = np.unique(np.linspace(0, poses.shape[1] - 1, most_instants).round().astype(int))
     moments = instants / max(1, poses.shape[1] - 1)
-    at = jax.jit(DynamicGaussians.at)
-    first = cameras.camera(0, 0)
-    budget = intersection_budget(at(scene, 0.0), first, antialiased=True, slack=1.6)
-
-    def seen_from(camera: Camera, moment: float) -> Rendering:
-        instant = at(scene, jnp.float32(moment))
-        shown = render(instant, camera, antialiased=True, max_intersections=budget)
-        return shown if int(shown.overflow) == 0 else render(instant, camera, antialiased=True)
-
+    seen_from = scene_renderer(scene, cameras)
     views = [cameras.camera(view, int(i)) for view in range(len(poses)) for i in instants]
     pictures = [seen_from(*x) for x in zip(views, np.tile(moments, len(poses)), strict=True)]
     shown = shown_depth(pictures)
@@ -101,9 +99,10 @@ def surround(
     pivot = pivot_of(poses)
     up = up_of(poses)
     angles = look_angles(orbit_limit(poses))
+    report = Progress("surroundings", len(angles))
     for i, (azimuth, elevation) in enumerate(angles):
         pose = orbit(azimuth, elevation, pivot[2], tuple(pivot), up).astype(np.float32)
-        camera = dataclasses.replace(first, world_to_camera=jnp.asarray(pose))
+        camera = dataclasses.replace(views[0], world_to_camera=jnp.asarray(pose))
         looks = [seen_from(camera, moment) for moment in moments]
         if min(float((x.alpha >= EMPTY_COVERAGE).mean()) for x in looks) >= least_shown:
             colors, depth = fill_empty(looks)
@@ -112,19 +111,17 @@ def surround(
             room = (len(scene.moments) - count) // (len(angles) - i)
             most = min(int((depth > 0).sum() / SPACING_PIXELS**2), room)
             if most > 0:
+                place = camera.intrinsics[None], camera.world_to_camera[None, None]
                 own_key = jax.random.fold_in(key, i)
-                more = wide_gaussians(colors, depth, camera, most, scene, own_key)
+                pixels = colors[None, None], depth[None, None]
+                more = initialize(*pixels, *place, most, own_key, sh_degree=degree)
+                scales = more.gaussians.log_scales + np.log(width_factor)
+                more = more._replace(gaussians=more.gaussians._replace(log_scales=scales))
                 for field, new in zip(jax.tree.leaves(scene), jax.tree.leaves(more), strict=True):
                     field[count : count + len(new)] = new
                 count += len(more.moments)
-        if report is not None:
-            report(i + 1)
+        report(i + 1)
     return jax.device_put(jax.tree.map(lambda x: x[:count], scene))
-
-
-def count_looks(cameras: Cameras) -> int:
-    """Return how many cameras look for empty places."""
-    return len(look_angles(orbit_limit(np.asarray(cameras.world_to_camera, np.float64))))
 
 
 @jax.jit
@@ -142,23 +139,6 @@ def fill_empty(looks: Sequence[Rendering]) -> tuple[Float[Array, "h w 3"], Float
     emptiest_filled = jnp.take_along_axis(filled, emptiest, 0)[0]
     depth = 1 / jnp.maximum(emptiest_filled[..., 3], 1 / farthest)
     return jnp.clip(emptiest_filled[..., :3], 0, 1), jnp.where(mask.min(0) == 0, depth, 0.0)
-
-
-def wide_gaussians(
-    colors: Float[Array, "h w 3"],
-    depth: Float[Array, "h w"],
-    camera: Camera,
-    count: int,
-    like: DynamicGaussians,
-    key: PRNGKeyArray,
-) -> DynamicGaussians:
-    """Return at most `count` wide Gaussians, always there, at the pixels with depth."""
-    width_factor = 1.5  # relative to the Gaussians of a picture with detail
-    degree = round(like.gaussians.harmonics.shape[-2] ** 0.5) - 1
-    place = camera.intrinsics[None], camera.world_to_camera[None, None]
-    made = initialize(colors[None, None], depth[None, None], *place, count, key, sh_degree=degree)
-    scales = made.gaussians.log_scales + np.log(width_factor)
-    return made._replace(gaussians=made.gaussians._replace(log_scales=scales))
 
 
 def shown_depth(pictures: Sequence[Rendering]) -> Float[Array, "n h w"]:
@@ -183,47 +163,25 @@ def push_behind_views(
       views: n cameras.
       shown: what they show, see `shown_depth`.
     """
+    # Beyond this factor of the depth that a view shows, a point hides nothing.
+    behind_factor = 1.02
+    height, width = shown.shape[1:]
     rays = pixel_rays(camera.intrinsics, *depth.shape)
     motions = relative_pose(views.world_to_camera, camera.world_to_camera[None])
-    seen_by = views.intrinsics, motions, shown
 
     def hides(z: Float[Array, "h w"]) -> Bool[Array, "h w"]:
-        return jax.lax.map(lambda view: _hides(rays * z[..., None], *view), seen_by).any(0)
+        points = rays * z[..., None]
+
+        def one(view: tuple[Array, Array, Array]) -> Bool[Array, "h w"]:
+            lens, motion, shown = view
+            local = points @ motion[:3, :3].T + motion[None, None, :3, 3]
+            u, v, w = jnp.moveaxis(local @ lens.T, -1, 0)
+            column, row = (jnp.floor(a / jnp.maximum(w, 1e-6)).astype(int) for a in (u, v))
+            inside = (w > 0) & (jnp.abs(column - width // 2) < width // 2 + SPLAT_RADIUS_PIXELS)
+            inside &= jnp.abs(row - height // 2) < height // 2 + SPLAT_RADIUS_PIXELS
+            there = shown[jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)]
+            return inside & (local[..., 2] < behind_factor * there)
+
+        return jax.lax.map(one, (views.intrinsics, motions, shown)).any(0)
 
     return push_back(depth, hides, most_pushes=12)
-
-
-def _smaller(cameras: Cameras) -> Cameras:
-    """Return cameras of smaller pictures: a blur fills what is empty."""
-    short_side = 128  # pixels
-    scale = min(1.0, short_side / min(cameras.height, cameras.width))
-    height, width = (max(1, round(scale * side)) for side in (cameras.height, cameras.width))
-    lenses = resize_intrinsics(
-        np.asarray(cameras.intrinsics),
-        rows=height / cameras.height,
-        columns=width / cameras.width,
-    )
-    return dataclasses.replace(
-        cameras, intrinsics=lenses.astype(np.float32), height=height, width=width
-    )
-
-
-def _hides(
-    points: Float[Array, "h w 3"],
-    lens: Float[Array, "3 3"],
-    motion: Float[Array, "4 4"],
-    shown: Float[Array, "h w"],
-) -> Bool[Array, "h w"]:
-    """Return which points stand before what a view shows, at a depth or 0 for nothing.
-
-    `motion` leads from the camera of the points to that view.
-    """
-    behind_factor = 1.02  # of the depth that a view shows, beyond which a point hides nothing
-    local = points @ motion[:3, :3].T + motion[None, None, :3, 3]
-    u, v, w = jnp.moveaxis(local @ lens.T, -1, 0)
-    column, row = (jnp.floor(a / jnp.maximum(w, 1e-6)).astype(int) for a in (u, v))
-    height, width = shown.shape
-    inside = (w > 0) & (jnp.abs(column - width // 2) < width // 2 + SPLAT_RADIUS_PIXELS)
-    inside &= jnp.abs(row - height // 2) < height // 2 + SPLAT_RADIUS_PIXELS
-    there = shown[jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)]
-    return inside & (local[..., 2] < behind_factor * there)

@@ -36,12 +36,13 @@ def run_here(
     return program(video, prior, *arguments)
 
 
-@no_type_check  # jax puts anything in the place of arrays
+# JAX puts anything in the place of arrays.
+@no_type_check
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["params", "cameras", "times", "windows"],
     meta_fields=[
-        *("velocity", "encode", "decode", "form", "start", "weight_first", "weight_last"),
+        *("velocity", "encode", "decode", "form", "start", "weight"),
         *("tau_first", "tau_last", "refreshes", "flow_steps", "noise", "views", "part"),
         "run",
     ],
@@ -63,8 +64,7 @@ class Distillation:
       times: time of each frame of the video, in clips.
       form: "cached" (default) or "gradient".
       start: share of the steps after which distillation begins.
-      weight_first: weight at the start of distillation, relative to one frame of weight 1.
-      weight_last: the same at its end; see also `Targets.final_weights`.
+      weight: of a picture of the prior, relative to one frame of weight 1.
       tau_first: largest flow time at the start of distillation. The cached form noises to it; the
         gradient form draws tau uniformly between .02 and it.
       tau_last: largest flow time at its end.
@@ -89,8 +89,7 @@ class Distillation:
     times: Float[Array, "t"]
     form: Literal["cached", "gradient"] = "cached"
     start: float = 0.6
-    weight_first: float = 0.5
-    weight_last: float = 0.5
+    weight: float = 0.5
     tau_first: float = 0.9
     tau_last: float = 0.3
     refreshes: int = 2
@@ -103,11 +102,6 @@ class Distillation:
 
     def __post_init__(self) -> None:
         """Refuse settings under which the prior would silently teach nothing."""
-        if self.form not in ("cached", "gradient"):
-            raise ValueError(f"distillation: found form {self.form}, expected cached or gradient")
-        if not (0 <= self.start < 1 and self.refreshes > 0 and self.flow_steps > 0):
-            numbers = self.start, self.refreshes, self.flow_steps
-            raise ValueError(f"distillation: start, refreshes, flow_steps: found {numbers}")
         parted = self.views > 0 or self.windows is not None
         if parted and (self.part is None or self.form == "cached"):
             raise ValueError("distillation: views and windows need `part` and the form gradient")
@@ -115,10 +109,6 @@ class Distillation:
     def progress(self, fitted: ArrayLike) -> ArrayLike:
         """Return the progress of distillation in [0, 1], given the share of all steps done."""
         return (fitted - self.start) / (1 - self.start)
-
-    def weight_at(self, progress: ArrayLike) -> ArrayLike:
-        """Return the weight, which changes linearly."""
-        return self.weight_first + (self.weight_last - self.weight_first) * progress
 
     def largest_tau(self, progress: ArrayLike) -> ArrayLike:
         """Return the largest flow time, which is annealed linearly."""

@@ -13,11 +13,10 @@ from jaxtyping import Array, Float, Int
 
 from gaussians.deformation import DeformingGaussians, Scene
 from gaussians.fitting.distillation import Distillation
-from gaussians.fitting.exposure import expose, exposure_change
 from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.fitting.losses import capped_psnr, picture_loss
 from gaussians.fitting.novel_views import Lesson, learn
-from gaussians.fitting.pose_corrections import correct_camera
+from gaussians.fitting.view_corrections import correct_camera, expose, exposure_change
 from gaussians.motion import DynamicGaussians
 from gaussians.precision import exact_products
 from gaussians.rendering.rasterizer import render
@@ -31,8 +30,8 @@ class Fitted(NamedTuple):
 
     Attributes:
       scene: the Gaussians.
-      exposures: log-gains and offsets of the views, see `exposure`.
-      poses: turns and shifts of their cameras, see `pose_corrections`.
+      exposures: log-gains and offsets of the views, see `view_corrections`.
+      poses: turns and shifts of their cameras.
     """
 
     scene: Scene
@@ -52,13 +51,18 @@ class FitState(NamedTuple):
     """
 
     fitted: Fitted
-    adam: Any  # optax.ScaleByAdamState, whose trees have the shape of Fitted
+    # An optax.ScaleByAdamState, whose trees have the shape of Fitted.
+    adam: Any
     step: Int[Array, ""]
     taught: Float[Array, "novel h w 3"]
     budget: Int[Array, ""]
 
 
 ADAM = optax.scale_by_adam(eps=1e-15)
+# Rates decay exponentially to this share.
+LAST_RATE = 0.05
+# In this share of the steps what deforms is fitted to the first instant alone.
+WARM_UP_SHARE = 0.1
 
 
 @partial(jax.jit, static_argnames=("config", "budget", "length"))
@@ -138,7 +142,7 @@ def one_step(
         gradient = gradient._replace(scene=scene)
         metrics["loss"] += lesson.loss
     updates, adam = ADAM.update(gradient, state.adam)
-    decay = config.decay**share
+    decay = LAST_RATE**share
     fitted = jax.tree.map(
         lambda x, update, rate: x - decay * rate * update,
         state.fitted,
@@ -172,7 +176,7 @@ def _picture_term(
     scene = fitted.scene
     now = scene.at(target.times)
     camera = target.cameras
-    if target.views is not None and config.poses > 0:
+    if target.views is not None:
         camera = correct_camera(camera, fitted.poses, target.views)
     picture = render(
         now,
@@ -182,36 +186,31 @@ def _picture_term(
         max_intersections=budget,
     )
     rgb = picture.rgb
-    if target.views is not None:
+    if target.views is not None and target.peers is not None:
         rgb = expose(rgb, fitted.exposures, target.views, target.peers)
     truth = target.frames
     if target.alpha is not None:
         change = behind - jnp.array(config.background)
         truth = truth + (1 - target.alpha[..., None]) * change[None, None]
-    if target.known is not None:  # unknown pixels have no error, except within SSIM's window
+    # Unknown pixels have no error, except within SSIM's window.
+    if target.known is not None:
         truth = jnp.where(target.known[..., None] > 0, truth, lax.stop_gradient(rgb))
-    value = picture_loss(rgb, truth, config.dssim)
+    value = picture_loss(rgb, truth)
     if perceptual is not None:
         value += config.perceptual * perceptual(rgb, truth)
-    value += _pulls(scene, config)
-    if target.views is not None and config.exposure_pull > 0:
-        change = exposure_change(fitted.exposures, target.views, target.peers)
-        value += config.exposure_pull * target.frames.mean() * (change**2).mean()
-    return value, {"psnr": capped_psnr(rgb, truth, target.known), "overflow": picture.overflow}
-
-
-def _pulls(scene: Scene, config: FitConfig) -> Float[Array, ""]:
-    """Return the regularisers of `FitConfig`; those of weight 0 are not computed."""
-    gaussians = scene.gaussians
-    value = jnp.float32(0)
-    opacities = jax.nn.sigmoid(gaussians.logit_opacities)
+    # The regularisers; those of weight 0 are not computed.
     if config.opacity_pull > 0:
-        value += config.opacity_pull * opacities.mean()
+        value += config.opacity_pull * jax.nn.sigmoid(scene.gaussians.logit_opacities).mean()
     if config.scale_pull > 0:
-        value += config.scale_pull * jnp.exp(gaussians.log_scales).mean()
-    if isinstance(scene, DeformingGaussians) and config.bending > 0:
-        value += config.bending * (jnp.diff(scene.biases, 2, axis=0) ** 2).mean()
-    return value
+        value += config.scale_pull * jnp.exp(scene.gaussians.log_scales).mean()
+    if isinstance(scene, DeformingGaussians):
+        # Weight of second differences in time.
+        bending = 1e-3
+        value += bending * (jnp.diff(scene.biases, 2, axis=0) ** 2).mean()
+    if target.views is not None and target.peers is not None:
+        change = exposure_change(fitted.exposures, target.views, target.peers)
+        value += target.frames.mean() * (change**2).mean()
+    return value, {"psnr": capped_psnr(rgb, truth, target.known), "overflow": picture.overflow}
 
 
 @exact_products
@@ -226,10 +225,12 @@ def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""], camera: C
     center = -pose[:3, :3].T @ pose[:3, 3]
     distances = jnp.linalg.norm(scene.gaussians.means - center[None], axis=-1, keepdims=True)
     degrees = jnp.floor(jnp.sqrt(jnp.arange(scene.gaussians.harmonics.shape[1])))
-    colors = jnp.where(share >= config.bands * degrees, config.colors / 20, 0.0)
+    # After each further such share of the steps one more degree of the harmonics is fitted.
+    band = 0.15
+    colors = jnp.where(share >= band * degrees, config.colors / 20, 0.0)
     gaussians = Gaussians(
         means=config.means * distances,
-        quaternions=jnp.float32(config.quaternions),
+        quaternions=jnp.float32(5e-3),
         log_scales=jnp.float32(config.log_scales),
         logit_opacities=jnp.float32(config.opacities),
         harmonics=colors.at[0].set(config.colors)[None, :, None],
@@ -238,14 +239,17 @@ def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""], camera: C
         rates = DynamicGaussians(
             gaussians,
             velocities=config.velocities * distances,
-            moments=jnp.float32(config.moments),
-            log_durations=jnp.float32(config.durations),
-            logit_gates=jnp.float32(config.gates),
+            moments=jnp.float32(2e-3),
+            log_durations=jnp.float32(1e-2),
+            logit_gates=jnp.float32(4e-2),
         )
+        if config.still:
+            nothing = jax.tree.map(jnp.zeros_like, rates)
+            rates = nothing._replace(gaussians=gaussians)
     else:
-        moving = share >= config.warm_up
-        embeddings = jnp.where(moving, config.embeddings, 0.0)
-        network = jnp.where(moving, config.network, 0.0)
+        moving = share >= WARM_UP_SHARE
+        embeddings = jnp.where(moving, 4e-2, 0.0)
+        network = jnp.where(moving, 2e-3, 0.0)
         rates = DeformingGaussians(
             gaussians,
             embeddings=embeddings,
@@ -254,7 +258,8 @@ def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""], camera: C
             outer=network,
             reach=jnp.float32(0),
         )
-    corrected = share >= config.settle
+    # Once the scene explains the light on it, which an exposure would else take over.
+    corrected = share >= 0.2
     exposures = jnp.where(corrected, config.exposures, 0.0)
     poses = jnp.where(corrected, config.poses, 0.0)
     return Fitted(rates, exposures, poses)
@@ -263,20 +268,16 @@ def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""], camera: C
 def _draw_steps(targets: Targets, length: int, key: Array) -> tuple[Int[Array, "length"], Array]:
     """Draw the picture and the key of each of so many steps."""
     draw_key, noise_key = jax.random.split(key)
-    indices = _draw_indices(targets.weights, length, draw_key)
-    return indices, jax.random.split(noise_key, length)
+    shift_key, order_key = jax.random.split(draw_key)
+    # In proportion to the weights, as evenly as possible, in random order.
+    points = (jnp.arange(length) + jax.random.uniform(shift_key)) / length
+    cumulative = jnp.cumsum(targets.weights) / targets.weights.sum()
+    indices = jnp.searchsorted(cumulative, points, side="right")
+    indices = jnp.minimum(indices, len(cumulative) - 1)
+    return jax.random.permutation(order_key, indices), jax.random.split(noise_key, length)
 
 
 def _summary(metrics: dict[str, Array]) -> dict[str, Array]:
     """Return the means over steps, and the largest overflow."""
     overflow = metrics.pop("overflow").max()
     return {**{name: x.mean() for name, x in metrics.items()}, "overflow": overflow}
-
-
-def _draw_indices(weights: Float[Array, "n"], count: int, key: Array) -> Int[Array, "count"]:
-    """Draw indices in proportion to the weights, as evenly as possible, in random order."""
-    shift_key, order_key = jax.random.split(key)
-    points = (jnp.arange(count) + jax.random.uniform(shift_key)) / count
-    cumulative = jnp.cumsum(weights) / weights.sum()
-    indices = jnp.searchsorted(cumulative, points, side="right")
-    return jax.random.permutation(order_key, jnp.minimum(indices, weights.shape[0] - 1))

@@ -3,14 +3,14 @@
 A pixel rests at the instants at which it shows the farthest thing that it ever shows. If it keeps
 its colour in half of these or more, that becomes one Gaussian that is always there, whatever passes
 before it at other instants. Where a pixel differs from that, it becomes a Gaussian that is visible
-around its own instant and moves as its pixel does (`Velocities`). Before a moving camera, points
+around its own instant and moves as its pixel does. Before a moving camera, points
 are compared in place of pixels (`stillness`).
 There are more pixels than Gaussians, so these are spread evenly over the pictures, closer where the
 picture has detail.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -18,14 +18,16 @@ from einops import repeat
 from jaxtyping import Array, Bool, Float, Float32, Int
 from numpy import ndarray
 
-from gaussians import harmonics
 from gaussians.fitting.stillness import camera_moves, median_where, shows_farthest, still_points
+from gaussians.harmonics import from_rgb
 from gaussians.morton import morton_places
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
-STILL_COLOR_DIFFERENCE = 0.08  # up to which a pixel shows what stands still there
-PERMANENT_GATE = 4.0  # logit of the gate of static Gaussians
+# Up to this difference a pixel shows what stands still there.
+STILL_COLOR_DIFFERENCE = 0.08
+# Logit of the gate of static Gaussians.
+PERMANENT_GATE = 4.0
 
 
 class Seeding(NamedTuple):
@@ -46,34 +48,8 @@ class Seeding(NamedTuple):
 
 
 CAPTURE_SEEDING = Seeding()
-
-
-@runtime_checkable
-class Velocities(Protocol):
-    """Measures how the pixels of one view move, as by optical flow; a function of the caller."""
-
-    def __call__(
-        self,
-        view: int,
-        frames: Float[ndarray, "t h w 3"],
-        depth: Float[ndarray, "t h w"],
-        lens: Float[ndarray, "3 3"],
-        world_to_camera: Float[ndarray, "t 4 4"],
-        moving: Bool[ndarray, "t h w"],
-        times: Float[ndarray, "t"],
-    ) -> Float32[ndarray, "t h w 3"]:
-        """Return the velocities of the moving pixels, world units per clip; 0 for others.
-
-        Args:
-          view: number of the view.
-          frames: its pictures, colours in [0, 1].
-          depth: z in world units, 0 where unknown.
-          lens: its intrinsics, pixels.
-          world_to_camera: of each frame.
-          moving: the pixels that are asked for, of known depth.
-          times: of the frames, in clips.
-        """
-        ...
+# Measures how the pixels of a view move, as by optical flow; see `initialize`.
+Velocities = Callable[..., Float32[ndarray, "t h w 3"]]
 
 
 class CandidatePixels(NamedTuple):
@@ -127,7 +103,9 @@ def initialize(
       durations: how long what moves at a pixel is visible, one standard deviation, in clips; None
         for `seeding.duration` mean steps between instants with depth.
       may_move: which pixels with depth may become Gaussians that move; None for all.
-      velocities: measures how pixels move, where Gaussians begin; None begins with all at rest.
+      velocities: function of the frames (t h w 3), depth, intrinsics and poses of a view, of its
+        moving pixels (t h w), of the times, and with its number as `view`. It returns velocities
+        where Gaussians begin (t h w 3), world units per clip; None begins with all at rest.
       seeding: how pixels become Gaussians.
 
     Raises:
@@ -136,25 +114,15 @@ def initialize(
     v, t, h, w = depth.shape
     pictures = np.asarray(frames)
     maps = np.where(np.isfinite(depth), depth, 0)
-    importance = [1.0] * v if weights is None else np.asarray(weights, float).tolist()
+    importance = np.broadcast_to(1.0 if weights is None else weights, v).tolist()
     moments = np.linspace(0, 1, t) if times is None else np.asarray(times, np.float64)
     lenses = np.asarray(intrinsics)
     poses = np.asarray(world_to_camera, np.float64)
     if may_move is None:
         may_move = maps > 0
     # Each view offers pixels whose depth is known; the capacity is shared among all of them.
-    candidates = [
-        _candidates(
-            pictures[view],
-            maps[view],
-            importance[view],
-            lenses[view],
-            poses[view],
-            may_move[view],
-            seeding,
-        )
-        for view in range(v)
-    ]
+    views = zip(pictures, maps, importance, lenses, poses, may_move, strict=True)
+    candidates = [_candidates(*view, seeding) for view in views]
     count = sum(int(np.count_nonzero(x.still) + np.count_nonzero(x.moving)) for x in candidates)
     if count == 0:
         raise ValueError(f"no valid depth in {v}x{t} frames of {h}x{w}: expected some pixels > 0")
@@ -178,34 +146,27 @@ def initialize(
         own = candidates[view]
         moving = np.zeros(maps[view].shape, bool)
         moving[own.instants] = (own.moving > 0) & ~own.lasting
-        measured = velocities(
-            view=int(view),
-            frames=pictures[view],
-            depth=maps[view],
-            lens=lenses[view],
-            world_to_camera=poses[view],
-            moving=moving,
-            times=moments,
-        )
-        motions[here] = measured[places]
+        film = pictures[view], maps[view], lenses[view], poses[view]
+        motions[here] = velocities(*film, moving, moments, view=int(view))[places]
 
-    # The chosen pixels become Gaussians where their depth puts them.
-    spots = pixels.view, pixels.time, pixels.y, pixels.x
-    gaussians = _at_pixels(
-        pixels,
-        z=maps[spots].astype(np.float32),
-        colors=pictures[spots].astype(np.float32),
-        lenses=lenses[pixels.view].astype(np.float32),
-        poses=poses[pixels.view, pixels.time].astype(np.float32),
-        sh_degree=sh_degree,
-    )
-    moment = np.where(pixels.is_moving, moments[pixels.time], 0.5)
+    # The chosen pixels become Gaussians where their depth puts them. It is computed on the host:
+    # there the device holds no whole film, and another number of pixels compiles no other program.
+    # A standard deviation is relative to the distance to the next pixel.
+    spread = 0.65
+    view, time, y, x, is_moving, spacing = pixels
+    z = maps[view, time, y, x].astype(np.float32)
+    lens = lenses[view].astype(np.float32)
+    pose = poses[view, time].astype(np.float32)
+    log_scales = np.log(spread * spacing * z / lens[:, 0, 0])
+    spots = np.stack([x + 0.5, y + 0.5, np.ones_like(z)], -1).astype(np.float32)
+    local = np.einsum("gij,gj->gi", np.linalg.inv(lens), spots) * z[:, None]
+    points = np.einsum("gji,gj->gi", pose[:, :3, :3], local - pose[:, :3, 3])
     return DynamicGaussians(
-        gaussians,
-        velocities=_on_device(motions),
-        moments=_on_device(moment),
-        log_durations=_on_device(np.log(visible)),
-        logit_gates=_on_device(np.where(pixels.is_moving, seeding.gate, PERMANENT_GATE)),
+        round_gaussians(points, log_scales, 0.9, pictures[view, time, y, x], sh_degree),
+        velocities=on_device(motions),
+        moments=on_device(np.where(is_moving, moments[time], 0.5)),
+        log_durations=on_device(np.log(visible)),
+        logit_gates=on_device(np.where(is_moving, seeding.gate, PERMANENT_GATE)),
     )
 
 
@@ -221,15 +182,9 @@ def _candidates(
     """Sort the pixels of known depth of a view into still and moving ones, and weigh them."""
     instants = np.flatnonzero((depth > 0).any((1, 2)))
     travels = camera_moves(poses)
-    frames = frames[instants]
-    depth = depth[instants]
-    poses = poses[instants]
-    may_move = may_move[instants]
+    frames, depth, poses, may_move = (x[instants] for x in (frames, depth, poses, may_move))
     known = depth > 0
-    if not instants.size:
-        nothing = np.zeros(depth.shape[1:])
-        return CandidatePixels(instants, nothing.astype(int), nothing, depth, known, depth)
-    if travels:
+    if travels or not instants.size:
         is_still, again = still_points(frames, depth, lens, poses, STILL_COLOR_DIFFERENCE)
         lasting = is_still & ~again
         passing = known & ~again & may_move
@@ -248,7 +203,8 @@ def _candidates(
     passing = (seeding.passing * (moving & may_move)).astype(np.float32)
     closest = np.where(resting, away, np.inf).argmin(0)
     still_depth = median_where(depth, resting)  # one for the whole clip
-    nearer_share = 0.015  # of its depth, by which what moves lies before what it hides, at least
+    # Least share of its depth by which what moves lies before what it hides.
+    nearer_share = 0.015
     before = np.minimum(depth, (1 - nearer_share) * still_depth)
     return CandidatePixels(
         instants=instants,
@@ -291,12 +247,12 @@ def _choose(candidates: Sequence[CandidatePixels], count: int, start: float) -> 
     h, w = candidates[0].still.shape
     # The still picture of each view comes first, then those of its instants.
     still = np.stack([x.still for x in candidates])
-    moving, lasting = (
-        np.concatenate([getattr(x, name) for x in candidates]) for name in ("moving", "lasting")
-    )
+    moving = np.concatenate([x.moving for x in candidates])
+    lasting = np.concatenate([x.lasting for x in candidates])
     views = np.repeat(np.arange(v), [len(x.instants) for x in candidates])
     times = np.concatenate([x.instants for x in candidates])
-    order = morton_order(h, w)  # neighbours on the curve are neighbours in the picture
+    # Neighbours on the curve are neighbours in the picture.
+    order = morton_order(h, w)
     weights = np.concatenate([still, moving]).reshape(-1, h * w)[:, order]
     density = _densities(weights.ravel(), count)
     places = np.cumsum(density, dtype=np.float64)
@@ -329,48 +285,25 @@ def morton_order(height: int, width: int) -> Int[ndarray, "p"]:
     return np.argsort(places, kind="stable")
 
 
-def _at_pixels(
-    pixels: SeedPixels,
-    z: Float32[ndarray, "g"],
-    colors: Float32[ndarray, "g 3"],
-    lenses: Float32[ndarray, "g 3 3"],
-    poses: Float32[ndarray, "g 4 4"],
+def round_gaussians(
+    means: Float[ndarray, "g 3"],
+    log_scales: Float[ndarray, "g"],
+    opacity: float,
+    colors: Float[ndarray, "g 3"],
     sh_degree: int,
 ) -> Gaussians:
-    """Return a Gaussian at each of the pixels.
-
-    It is computed on the host: there the device holds no whole film, and another number of pixels
-    compiles no other program.
-    """
-    spread = 0.65  # standard deviation of a Gaussian, relative to the distance to the next one
-    opacity = 0.9
-    count = len(z)
-    log_scales = np.log(spread * pixels.spacing * z / lenses[:, 0, 0])
-    points = _unproject_pixels(z, pixels.x, pixels.y, np.linalg.inv(lenses), poses)
+    """Return Gaussians that are as wide in all directions, on the device."""
+    count = len(means)
     return Gaussians(
-        means=_on_device(points),
-        quaternions=_on_device(np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))),
-        log_scales=_on_device(repeat(log_scales, "g -> g c", c=3)),
-        logit_opacities=_on_device(np.full(count, np.log(opacity / (1 - opacity)))),
-        harmonics=_on_device(harmonics.from_rgb(colors, sh_degree)),
+        means=on_device(means),
+        quaternions=on_device(np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))),
+        log_scales=on_device(repeat(log_scales, "g -> g c", c=3)),
+        logit_opacities=on_device(np.full(count, np.log(opacity / (1 - opacity)))),
+        harmonics=on_device(from_rgb(np.asarray(colors, np.float32), sh_degree)),
     )
 
 
-def _on_device(values: Float[Array | ndarray, "..."]) -> Float32[Array, "..."]:
+def on_device(values: Float[ndarray, "..."]) -> Float32[Array, "..."]:
     """Return an array of single precision on the device."""
-    if isinstance(values, jax.Array):
-        return values.astype(np.float32)
-    return jax.device_put(np.asarray(values, np.float32))  # JAX would compile a cast of each shape
-
-
-def _unproject_pixels(
-    z: Float32[ndarray, "g"],
-    x: Int[ndarray, "g"],
-    y: Int[ndarray, "g"],
-    inverse_lenses: Float32[ndarray, "g 3 3"],
-    poses: Float32[ndarray, "g 4 4"],
-) -> Float32[ndarray, "g 3"]:
-    """Return the world positions of pixel centres at these depths."""
-    pixels = np.stack([x + 0.5, y + 0.5, np.ones_like(z)], -1).astype(np.float32)
-    points = np.einsum("gij,gj->gi", inverse_lenses, pixels) * z[:, None]
-    return np.einsum("gji,gj->gi", poses[:, :3, :3], points - poses[:, :3, 3])
+    # JAX would compile a cast of each shape.
+    return jax.device_put(np.asarray(values, np.float32))

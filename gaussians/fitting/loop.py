@@ -20,6 +20,7 @@ from gaussians.deformation import DeformingGaussians, Scene
 from gaussians.fitting.distillation import Distillation
 from gaussians.fitting.fit_config import FitConfig, Targets, check_targets
 from gaussians.fitting.fit_step import (
+    WARM_UP_SHARE,
     FitState,
     Fitted,
     Perceptual,
@@ -33,7 +34,8 @@ from gaussians.rendering.clip import clip_budget
 from gaussians.rendering.rasterizer import round_budget
 from gaussians.types import Camera
 
-BUDGET_SLACK = 1.75  # Gaussians widen: more slows every step, less costs compilations
+# Gaussians widen: more slows every step, less costs compilations.
+BUDGET_SLACK = 1.75
 
 
 class FitResult(NamedTuple):
@@ -41,8 +43,8 @@ class FitResult(NamedTuple):
 
     Attributes:
       scene: the Gaussians, as many as at the start.
-      exposures: log-gains and offsets of the views, see `exposure`.
-      poses: turns and shifts of their cameras, see `pose_corrections`.
+      exposures: log-gains and offsets of the views, see `view_corrections`.
+      poses: turns and shifts of their cameras.
       max_intersections: budget that no step overflowed.
     """
 
@@ -88,16 +90,15 @@ def fit(
         raise ValueError("fit: config.perceptual needs the argument `perceptual`, found None")
     if perceptual is not None and not isinstance(perceptual, Partial):
         perceptual = Partial(perceptual)
-    cached = distillation if distillation and distillation.form == "cached" else None
     by_gradient = distillation if distillation and distillation.form == "gradient" else None
+    cached = None if by_gradient else distillation
     novel = None if cached is None else flat_cameras(cached)
     # Pictures start small, so that large errors of place and colour are mended cheaply first.
-    size = config.coarse
-    budget = clip_budget(initial, _shrunk(targets, size).cameras, targets.times, slack=BUDGET_SLACK)
+    cameras = _shrunk(targets, config.coarse).cameras
+    budget = clip_budget(initial, cameras, targets.times, slack=BUDGET_SLACK)
     state = first_fit_state(initial, targets, 0 if novel is None else len(novel[1]), budget)
     if restore is not None:
         state = restore(state)
-        size = _size(int(state.step) - 1, config) if int(state.step) else size
 
     for first in range(int(state.step), config.steps, config.chunk):
         length = min(config.chunk, config.steps - first)
@@ -105,8 +106,8 @@ def fit(
         # through.
         chunk_key = jax.random.fold_in(key, first)
         # Pictures of another size cover other numbers of tiles, which the budget must hold.
-        if _size(first, config) != size:
-            size = _size(first, config)
+        size = _size(first, config)
+        if first and size != _size(first - config.chunk, config):
             cameras = _shrunk(targets, size).cameras
             budget = clip_budget(state.fitted.scene, cameras, targets.times, slack=BUDGET_SLACK)
             state = state._replace(budget=jnp.int32(budget))
@@ -121,7 +122,15 @@ def fit(
         if by_gradient and first >= by_gradient.start * config.steps:
             run = partial(run_taught, prior=by_gradient)
         chunk = partial(run, config=config, length=length, perceptual=perceptual)
-        state, metrics = _with_growing_budget(chunk, state, now, chunk_key)
+        # It is repeated from its start until no picture overflows.
+        while True:
+            after, metrics = chunk(state, now, chunk_key, budget=int(state.budget))
+            overflow = int(metrics.pop("overflow"))
+            if overflow == 0:
+                break
+            grown = round_budget(int(state.budget) + overflow, BUDGET_SLACK)
+            state = state._replace(budget=jnp.int32(grown))
+        state = after
         # Numbers that are not finite are refused before `keep` sees them.
         if not (jnp.isfinite(metrics["loss"]) and _finite(state.fitted)):
             raise ValueError(f"fitting diverged between steps {first} and {first + length}")
@@ -131,25 +140,10 @@ def fit(
             keep(state)
         if report is not None:
             alive = (~dead(state.fitted.scene.gaussians)).sum()
-            report(first + length, metrics | {"alive": float(alive)})
+            means = {name: float(value) for name, value in metrics.items()}
+            report(first + length, means | {"alive": float(alive)})
     fitted = state.fitted
     return FitResult(fitted.scene, fitted.exposures, fitted.poses, int(state.budget))
-
-
-def _with_growing_budget(
-    chunk: Callable[..., tuple[FitState, dict[str, Array]]],
-    state: FitState,
-    targets: Targets,
-    key: Array,
-) -> tuple[FitState, dict[str, float]]:
-    """Run the chunk, and repeat it from its start until no picture overflows."""
-    while True:
-        after, metrics = chunk(state, targets, key, budget=int(state.budget))
-        overflow = int(metrics.pop("overflow"))
-        if overflow == 0:
-            return after, {name: float(value) for name, value in metrics.items()}
-        grown = round_budget(int(state.budget) + overflow, BUDGET_SLACK)
-        state = state._replace(budget=jnp.int32(grown))
 
 
 @jax.jit
@@ -177,38 +171,28 @@ def _targets_at(
     distillation: Distillation | None,
     novel: tuple[Camera, Float[Array, "novel"]] | None,
 ) -> Targets:
-    """Return the targets of the chunk that begins at step `first`, then the prior's pictures.
-
-    Weights are those in the middle of the chunk.
-    """
-    weights = targets.weights
+    """Return the targets of the chunk that begins at step `first`, then the prior's pictures."""
     share = first / config.steps
-    progress = jnp.float32(0)
-    if distillation is not None and share >= distillation.start:
-        middle = share + 0.5 * config.chunk / config.steps
-        progress = jnp.asarray(distillation.progress(middle), jnp.float32)
-    if targets.final_weights is not None:
-        weights = weights + progress * (targets.final_weights - weights)
-    if share < config.warm_up and isinstance(state.fitted.scene, DeformingGaussians):
-        weights = jnp.where(targets.times == targets.times.min(), weights, 0.0)
-    targets = targets._replace(weights=weights, final_weights=None)
+    if share < WARM_UP_SHARE and isinstance(state.fitted.scene, DeformingGaussians):
+        is_first = targets.times == targets.times.min()
+        targets = targets._replace(weights=jnp.where(is_first, targets.weights, 0.0))
     if novel is None or distillation is None:
         return targets
     cameras, times = novel
     if (cameras.width, cameras.height) != (targets.cameras.width, targets.cameras.height):
         raise ValueError("the novel cameras of distillation must have the targets' picture size")
-    weight = distillation.weight_at(progress) if share >= distillation.start else 0.0
-    views = None if targets.views is None else jnp.zeros(len(times), targets.views.dtype)
-    peers = None
-    if targets.peers is not None:  # the prior's pictures count as the first view's
-        peers = jnp.broadcast_to(targets.peers[:1], (len(times), targets.peers.shape[1]))
-    known, alpha = (
-        None if x is None else jnp.ones(state.taught.shape[:3])
-        for x in (targets.known, targets.alpha)
+    # The prior's pictures count as the first one's view.
+    count = len(times)
+    taught = jax.tree.map(lambda x: jnp.repeat(x[:1], count, 0), targets)
+    weight = distillation.weight if share >= distillation.start else 0.0
+    taught = taught._replace(
+        frames=state.taught,
+        cameras=cameras,
+        times=times,
+        weights=jnp.full(count, weight, jnp.float32),
+        known=jax.tree.map(jnp.ones_like, taught.known),
+        alpha=jax.tree.map(jnp.ones_like, taught.alpha),
     )
-    weights = jnp.full(len(times), weight, jnp.float32)
-    pictures = state.taught, cameras, times, weights
-    taught = Targets(*pictures, views=views, peers=peers, known=known, alpha=alpha)
     return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), targets, taught)
 
 
@@ -219,13 +203,12 @@ def _due(first: int, config: FitConfig, prior: Distillation) -> bool:
     return any(first - config.chunk < step <= first for step in steps)
 
 
-def _size(step: int, config: FitConfig) -> int:
-    """Return the factor by which pictures are shrunk at a step; it is constant within a chunk."""
-    first = step - step % config.chunk
+def _size(first: int, config: FitConfig) -> int:
+    """Return the factor by which pictures are shrunk in the chunk that begins at step `first`."""
     levels = config.coarse.bit_length() - 1
-    if levels == 0 or first >= config.sharpen * config.steps:
-        return 1
-    return config.coarse >> int(levels * first / (config.sharpen * config.steps))
+    # The first step at full resolution.
+    sharp = 0.3 * config.steps
+    return 1 if first >= sharp else config.coarse >> int(levels * first / sharp)
 
 
 def _shrunk(targets: Targets, size: int) -> Targets:
@@ -240,11 +223,15 @@ def _shrunk(targets: Targets, size: int) -> Targets:
         cameras.width // size,
         cameras.height // size,
     )
-    frames = reduce(targets.frames, "n (h a) (w b) c -> n h w c", "mean", a=size, b=size)
-    known = targets.known
-    alpha = targets.alpha
-    if known is not None:
-        known = reduce(known, "n (h a) (w b) -> n h w", "min", a=size, b=size)
-    if alpha is not None:
-        alpha = reduce(alpha, "n (h a) (w b) -> n h w", "mean", a=size, b=size)
-    return targets._replace(frames=frames, cameras=smaller, known=known, alpha=alpha)
+
+    def pooled(x: Array | None, how: str) -> Array | None:
+        if x is None:
+            return None
+        return reduce(x, "n (h a) (w b) ... -> n h w ...", how, a=size, b=size)
+
+    return targets._replace(
+        frames=pooled(targets.frames, "mean"),
+        cameras=smaller,
+        known=pooled(targets.known, "min"),
+        alpha=pooled(targets.alpha, "mean"),
+    )

@@ -72,15 +72,15 @@ def learn(
     device of the fit, the prior judges them on its own devices, and their gradient comes back.
     """
     part_key, noise_key = jax.random.split(key)
-    blind = replace(prior, params=None)  # which may lie on other devices
+    # Parameters may lie on other devices.
+    blind = replace(prior, params=None)
     part, video, overflow = show_part(scene, blind, progress, part_key, config, budget)
     if int(overflow) > 0:
         return None, overflow
     judged = prior.run(judge_video, video, prior, part.views, part.window, part.tau, noise_key)
     loss, slope = jax.device_get(judged)
-    weight = prior.weight_at(progress)
-    gradient = pull_scene(scene, part, jnp.asarray(weight * slope), config, budget)
-    return Lesson(jnp.asarray(weight * loss), gradient), overflow
+    gradient = pull_scene(scene, part, jnp.asarray(prior.weight * slope), config, budget)
+    return Lesson(jnp.asarray(prior.weight * loss), gradient), overflow
 
 
 @partial(jax.jit, static_argnames=("config", "budget"))

@@ -14,10 +14,8 @@ from numpy import ndarray
 from scipy.ndimage import binary_erosion
 from scipy.spatial import KDTree
 
-from gaussians import harmonics
-from gaussians.fitting.initialization import PERMANENT_GATE
+from gaussians.fitting.initialization import PERMANENT_GATE, on_device, round_gaussians
 from gaussians.motion import DynamicGaussians
-from gaussians.types import Gaussians
 
 # Distances of strewn points from a camera, relative to that of the middle.
 NEAREST_SHARE = 0.4
@@ -103,9 +101,12 @@ def carve(
     A point belongs to the hull where nearly all cameras that see it find it inside of their mask,
     and half as many see it as see any point, at least two. The points at its surface are returned.
     """
-    box_cells = 48, 72  # along an edge: first of the whole box, then of what is inside
-    missing_share = 0.05  # of the cameras, which may see the background at a point of the hull
-    seeing_share = 0.5  # of the most cameras that see any point, which must see one of the hull
+    # Cells along an edge: first of the whole box, then of what is inside.
+    box_cells = 48, 72
+    # Share of the cameras that may see the background at a point of the hull.
+    missing_share = 0.05
+    # Share of the most cameras that see any point, which must see one of the hull.
+    seeing_share = 0.5
     size = 0.9 * float(np.median(np.linalg.norm(views.eyes - middle, axis=1)))
     low = middle - size
     high = middle + size
@@ -113,7 +114,12 @@ def carve(
         steps = (high - low) / cells
         axes = [np.linspace(a, b, cells + 1) for a, b in zip(low, high, strict=True)]
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
-        planes = [_counts(masks, views, plane.reshape(-1, 3)) for plane in grid]
+        # How many cameras see each point, and how many of them inside of their mask.
+        planes = []
+        for plane in grid:
+            sees, row, column = views.pixels(plane.reshape(-1, 3))
+            marks = masks[np.arange(len(masks))[:, None], row, column] & sees
+            planes.append([sees.sum(0), marks.sum(0)])
         seen, marked = np.stack(planes, 1).reshape(2, *grid.shape[:3])
         enough = seen >= max(2, seeing_share * seen.max())
         inside = enough & (marked >= np.ceil((1 - missing_share) * seen))
@@ -123,15 +129,6 @@ def carve(
         low = inner_points.min(0) - steps
         high = inner_points.max(0) + steps
     return grid[inside & ~binary_erosion(inside)]
-
-
-def _counts(
-    masks: Bool[ndarray, "v h w"], views: Views, points: Float[ndarray, "n 3"]
-) -> Int[ndarray, "2 n"]:
-    """Return how many cameras see each point, and how many of them inside of their mask."""
-    seen, row, column = views.pixels(points)
-    marked = masks[np.arange(len(masks))[:, None], row, column] & seen
-    return np.stack([seen.sum(0), marked.sum(0)])
 
 
 def seen_colors(
@@ -163,22 +160,16 @@ def at_points(
       opacity: of all.
       sh_degree: degree of the harmonics; all but the mean colour are 0.
     """
-    spread = 0.5  # standard deviation, relative to the distance to the next points
+    # Standard deviation, relative to the distance to the next points.
+    spread = 0.5
     count = len(points)
     near = KDTree(points).query(points, min(4, count))[0].reshape(count, -1)[:, 1:]
     spacing = np.sqrt(np.maximum((near**2).mean(1), 1e-12)) if near.size else np.ones(count)
     log_scales = np.log(spread * np.maximum(spacing, 1e-4 * max(float(np.median(spacing)), 1e-9)))
-    always = moments is None
     return DynamicGaussians(
-        gaussians=Gaussians(
-            means=jnp.asarray(points, jnp.float32),
-            quaternions=jnp.tile(jnp.array([[1.0, 0.0, 0.0, 0.0]]), (count, 1)),
-            log_scales=jnp.asarray(np.repeat(log_scales[:, None], 3, 1), jnp.float32),
-            logit_opacities=jnp.full(count, np.float32(np.log(opacity / (1 - opacity)))),
-            harmonics=jnp.asarray(harmonics.from_rgb(np.asarray(colors, np.float32), sh_degree)),
-        ),
+        round_gaussians(points, log_scales, opacity, colors, sh_degree),
         velocities=jnp.zeros((count, 3)),
-        moments=jnp.full(count, 0.5) if moments is None else jnp.asarray(moments, jnp.float32),
+        moments=on_device(np.full(count, 0.5) if moments is None else moments),
         log_durations=jnp.full(count, np.float32(np.log(duration))),
-        logit_gates=jnp.full(count, PERMANENT_GATE if always else -PERMANENT_GATE),
+        logit_gates=jnp.full(count, -PERMANENT_GATE if moments is not None else PERMANENT_GATE),
     )

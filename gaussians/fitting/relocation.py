@@ -22,7 +22,8 @@ from gaussians.deformation import Scene
 from gaussians.types import Gaussians
 
 DEAD_OPACITY = 0.005
-MOST_COPIES = 16  # copies in the table of equation 2; float32 is too coarse beyond about 50
+# Copies in the table of equation 2; float32 is too coarse beyond about 50.
+MOST_COPIES = 16
 
 
 @partial(jax.jit, static_argnames="capacity")
@@ -63,7 +64,12 @@ def relocate(
     """
     gone = dead(scene.gaussians)
     moving = gone & (jnp.cumsum(gone) <= jnp.floor(growth * (~gone).sum()))
-    source, copies = _sources(scene.gaussians, gone, moving, key)
+    # The Gaussian that every slot will hold, and how many slots hold the same one.
+    g = len(gone)
+    weight = jnp.cumsum(jnp.where(gone, 0.0, jax.nn.sigmoid(scene.gaussians.logit_opacities)))
+    drawn = jnp.searchsorted(weight, weight[-1] * jax.random.uniform(key, (g,)), side="right")
+    source = jnp.where(moving, jnp.minimum(drawn, g - 1), jnp.arange(g))
+    copies = jnp.zeros(g, jnp.int32).at[source].add(1)[source]
     touched = moving | (copies > 1)
     moved = scene.map_gaussians(lambda x: x[source])
     shared = split(moved.gaussians, copies)
@@ -88,17 +94,6 @@ def split(gaussians: Gaussians, copies: Int[Array, "g"]) -> Gaussians:
         logit_opacities=jnp.log(shared) - log_left,
         log_scales=gaussians.log_scales + jnp.log(opacity / series)[:, None],
     )
-
-
-def _sources(
-    gaussians: Gaussians, gone: Bool[Array, "g"], moving: Bool[Array, "g"], key: Array
-) -> tuple[Int[Array, "g"], Int[Array, "g"]]:
-    """Return the Gaussian that every slot will hold, and how many slots hold the same one."""
-    g = gone.shape[0]
-    weight = jnp.cumsum(jnp.where(gone, 0.0, jax.nn.sigmoid(gaussians.logit_opacities)))
-    drawn = jnp.searchsorted(weight, weight[-1] * jax.random.uniform(key, (g,)), side="right")
-    source = jnp.where(moving, jnp.minimum(drawn, g - 1), jnp.arange(g))
-    return source, jnp.zeros(g, jnp.int32).at[source].add(1)[source]
 
 
 def _series() -> Float[Array, "copies powers"]:

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-HIDING_DEPTH_SHARE = 0.1  # of a depth, by which something is surely before another thing
+# Share of a depth by which something is surely before another thing.
+HIDING_DEPTH_SHARE = 0.1
 
 
 def camera_moves(world_to_camera: Float[ndarray, "t 4 4"]) -> bool:
@@ -30,8 +31,10 @@ def shows_farthest(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:
     Args:
       depth: z, 0 where unknown.
     """
-    same_depth_share = 0.03  # of the farthest depth, up to which a pixel shows the farthest thing
-    seldom_share = 0.15  # of a pixel's instants, below which its farthest depth may be an outlier
+    # Share of the farthest depth up to which a pixel shows the farthest thing.
+    same_depth_share = 0.03
+    # Share of a pixel's instants below which its farthest depth may be an outlier.
+    seldom_share = 0.15
     known = depth > 0
     farthest = depth.max(0)
     rests = known & (depth >= (1 - same_depth_share) * farthest)
@@ -67,60 +70,35 @@ def still_points(
       world_to_camera: of each frame.
       tolerance: largest difference of a colour that counts as the same.
     """
-    most_instants = 8  # evenly spaced, in which points are looked up
+    # Evenly spaced instants in which points are looked up.
+    most_instants = 8
     count = len(frames)
     rests = not camera_moves(world_to_camera)
     instants = np.unique(np.linspace(0, count - 1, min(most_instants, count)).round().astype(int))
+    # Share of a depth up to which a picture shows the point itself.
+    same_depth_share = 0.05
+    at_home = np.indices(depth.shape[1:])
     still, before = np.zeros((2, *depth.shape), bool)
     for instant in range(count):
         agreeing = np.zeros(depth.shape[1:], int)
         seen = np.zeros(depth.shape[1:], int)
         for other in instants[instants != instant]:
-            motion = None
+            z = depth[instant]
+            inside, row, column = z > 0, *at_home
             if not rests:
                 motion = world_to_camera[other] @ np.linalg.inv(world_to_camera[instant])
-            in_sight, same = _looked_up(
-                frames[instant],
-                depth[instant],
-                frames[other],
-                depth[other],
-                lens,
-                motion,
-                tolerance,
-            )
-            seen = seen + in_sight
-            agreeing = agreeing + same
+                z, inside, row, column = _projected(z, lens, motion)
+            there = depth[other][row, column]
+            difference = np.abs(frames[other][row, column] - frames[instant]).max(-1)
+            near = (there <= 0) | (np.abs(there - z) < same_depth_share * z)
+            same = inside & (difference < tolerance) & near
+            hides = (there > 0) & (there < (1 - same_depth_share) * z)
+            seen += inside & ~hides
+            agreeing += same
             if other < instant:
                 before[instant] |= same
         still[instant] = (depth[instant] > 0) & (agreeing > 0) & (2 * agreeing >= seen)
     return still, still & before
-
-
-def _looked_up(
-    frame: Float[ndarray, "h w 3"],
-    depth: Float[ndarray, "h w"],
-    other: Float[ndarray, "h w 3"],
-    other_depth: Float[ndarray, "h w"],
-    lens: Float[ndarray, "3 3"],
-    motion: Float[ndarray, "4 4"] | None,
-    tolerance: float,
-) -> tuple[Bool[ndarray, "h w"], Bool[ndarray, "h w"]]:
-    """Return which points another picture should show, and which have their colour there.
-
-    `motion` leads to the other camera; None is a camera at rest, where pixels keep their points.
-    """
-    if motion is None:
-        z = depth
-        inside = depth > 0
-    else:
-        z, inside, row, column = _projected(depth, lens, motion)
-        other = other[row, column]
-        other_depth = other_depth[row, column]
-    same_depth_share = 0.05  # of a depth, up to which a picture shows the point itself
-    alike = np.abs(other - frame).max(-1) < tolerance
-    near = (other_depth <= 0) | (np.abs(other_depth - z) < same_depth_share * z)
-    hides = (other_depth > 0) & (other_depth < (1 - same_depth_share) * z)
-    return inside & ~hides, inside & alike & near
 
 
 def _projected(

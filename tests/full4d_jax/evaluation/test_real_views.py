@@ -13,7 +13,7 @@ from full4d_jax.cli import main
 from full4d_jax.evaluation import real_views
 from full4d_jax.evaluation.baselines import compare
 from full4d_jax.grid import Origin
-from full4d_jax.scene.scene_arrays import to_arrays
+from full4d_jax.scene.reading import to_arrays
 from full4d_jax.session.stages import Stages
 from gaussians import initialize, save_dynamic_ply
 from input_pipeline.cameras import relative_to, rescale

@@ -15,7 +15,7 @@ from textured_room import make_room
 from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
 from full4d_jax.grid import Grid, all_real, grid_arrays
-from full4d_jax.scene.scene_arrays import to_arrays
+from full4d_jax.scene.reading import to_arrays
 from full4d_jax.session.files import save_arrays
 from gaussians import DynamicGaussians, Gaussians
 from input_pipeline.transforms import decode

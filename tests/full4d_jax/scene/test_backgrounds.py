@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from full4d_jax.scene.backgrounds import find_background
+from full4d_jax.scene.capture_fit import find_background
 from full4d_jax.session.errors import InputError
 
 

@@ -13,7 +13,7 @@ from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.capture_fit import fit_arrays, lift_capture, to_floats
 from full4d_jax.scene.initial_gaussians import find_start, match_points
-from full4d_jax.scene.scene_arrays import background_in, from_arrays
+from full4d_jax.scene.reading import background_in, from_arrays
 from full4d_jax.source.capture_source import held_out_pictures
 from gaussians.fitting.relocation import dead
 from input_pipeline.cameras import intrinsics_from_fov, orbit

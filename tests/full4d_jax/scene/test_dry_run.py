@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from moving_scene import twelve_gaussians
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import (
@@ -22,12 +23,9 @@ from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.grid_mesh import grid_mesh, parameter_shapes
-from full4d_jax.scene.dry_run import (
-    lift_programs,
-    sample_programs,
-)
+from full4d_jax.scene.dry_run import lift_programs, sample_programs
 from full4d_jax.scene.prior_teacher import teacher_between
-from gaussians import FitConfig, Gaussians, distillation_targets
+from gaussians import FitConfig, distillation_targets
 from gaussians.fitting import distillation
 from gaussians.fitting.novel_views import learn
 from gaussians.motion import still
@@ -134,7 +132,7 @@ PART = dataclasses.replace(
 
 @pytest.mark.slow
 def test_the_gradient_form_asks_what_is_inspected_as_on_one_device(mesh, monkeypatch, unchecked):
-    settings, scene = {"views": 1, "frames": 2}, still(some_gaussians())
+    settings, scene = {"views": 1, "frames": 2}, still(twelve_gaussians())
 
     def learned(mesh):
         prior, given = asked(mesh, PART)
@@ -162,16 +160,3 @@ def test_the_gradient_form_asks_what_is_inspected_as_on_one_device(mesh, monkeyp
     for found, alone in zip(*map(jax.tree.leaves, (lesson, expected)), strict=True):
         np.testing.assert_allclose(found, alone, atol=1e-5 * float(np.abs(alone).max()))
     assert np.abs(lesson.gradient.gaussians.means).max() > 1e-5
-
-
-def some_gaussians() -> Gaussians:
-    """Twelve around the middle of the pictures."""
-    rng = np.random.default_rng(0)
-    arrays = (
-        rng.uniform(-0.3, 0.3, (12, 3)) + [0, 0, 1],
-        rng.normal(size=(12, 4)),
-        rng.normal(-2.2, 0.2, (12, 3)),
-        rng.uniform(0, 2, 12),
-        rng.normal(0, 1, (12, 1, 3)),
-    )
-    return Gaussians(*map(jnp.float32, arrays))

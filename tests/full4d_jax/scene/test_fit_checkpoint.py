@@ -10,7 +10,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, around_source
 from full4d_jax.scene.fit_checkpoint import PartialFit
-from full4d_jax.scene.scene_arrays import from_arrays, to_arrays
+from full4d_jax.scene.reading import from_arrays, to_arrays
 from full4d_jax.scene.source_fit import lift_grid
 from gaussians import DeformingGaussians, DynamicGaussians
 from input_pipeline.cameras import intrinsics_from_fov, orbit

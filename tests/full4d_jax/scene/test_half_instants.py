@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from full4d_jax.geometry.pixel_velocities import flow_velocities
+from full4d_jax.geometry.pixel_velocities import pixel_velocities
 from full4d_jax.scene.half_instants import (
     FIRST_DURATION_STEPS,
     TargetsBetween,
@@ -65,7 +65,7 @@ def test_the_square_keeps_its_velocity_beside_pictures_between():
         times=grown.times,
         durations=grown.durations,
         may_move=grown.may_move,
-        velocities=flow_velocities({0: grown.flows}),
+        velocities=partial(pixel_velocities, flows=grown.flows),
     )
     moving = (np.asarray(scene.logit_gates) < 0) & (np.asarray(scene.gaussians.means[:, 2]) < 1.2)
     assert moving.any()

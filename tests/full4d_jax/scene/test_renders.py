@@ -10,6 +10,7 @@ import pytest
 from full4d_jax.cameras import Cameras
 from full4d_jax.media.video import read_video
 from full4d_jax.scene.renders import scene_renderer, write_film, write_renders
+from full4d_jax.scene.show_options import RenderOptions
 from gaussians import Camera, DynamicGaussians, Gaussians, intersection_budget, render, still
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 from input_pipeline.importers.camera_path import CameraPath
@@ -42,7 +43,7 @@ def test_renderer_draws_what_render_draws_even_when_its_budget_is_too_small(scen
     )
     expected = render(crowd.at(0.5), camera, antialiased=True)
     assert render(crowd.at(0.5), camera, max_intersections=small).overflow > 0
-    draw = scene_renderer(crowd, Cameras(LENS[None], far[None], 32, 48), [0])
+    draw = scene_renderer(crowd, Cameras(LENS[None], far[None], 32, 48))
     found = np.clip(draw(camera, 0.5).rgb, 0, 1)
     np.testing.assert_allclose(found, np.clip(expected.rgb, 0, 1), atol=1 / 255)
 
@@ -52,11 +53,7 @@ def test_rendered_videos_move_and_stand_still_in_time(tmp_path, scene):
         tmp_path,
         scene,
         Cameras(LENS[None], np.eye(4, dtype=np.float32)[None, None], 32, 48),
-        size=64,
-        seconds=0.5,
-        path="ring",
-        sweep=10.0,
-        elevation=2.0,
+        RenderOptions(size=64, orbit_seconds=0.5, sweep=10.0),
     )
     clips = {}
     for name in ("orbit", "bullet"):

@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.config import LiftConfig, SamplerConfig, load_config
+from full4d_jax.config import SamplerConfig, load_config
 from full4d_jax.generation.prior import Prior
 from full4d_jax.grid import around_source
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.models.dit import init_params
-from full4d_jax.scene.fit_settings import FitKind, check_lift
 from full4d_jax.scene.prior_teacher import half_way, teacher_between
 from full4d_jax.scene.source_fit import lift_grid
-from full4d_jax.session.errors import InputError
 from full4d_jax.source.camera_paths import PIVOT, angles_of
 from gaussians.fitting.distillation import distillation_loss
 from input_pipeline.cameras import intrinsics_from_fov, orbit
@@ -119,11 +117,3 @@ def test_both_forms_change_the_scene_and_none_needs_no_prior(params):
     for means in found[:2]:
         assert np.isfinite(means).all()
         assert np.abs(means - found[2]).max() > 1e-4
-
-
-def test_settings_without_effect_are_refused():
-    gradient = LiftConfig(distillation="gradient")
-    with pytest.raises(InputError, match=r"lift\.distillation: found gradient, expected another"):
-        check_lift(gradient, None, FitKind.CAPTURED)
-    check_lift(gradient, None, FitKind.AROUND_SOURCE)
-    check_lift(LiftConfig(distillation="none"), None, FitKind.CAPTURED)

@@ -6,34 +6,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from moving_scene import twelve_gaussians, twelve_moving
 
 from gaussians import distillation_loss, fit, render_clip
 from gaussians.fitting.distillation import Distillation
 from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.fitting.fit_step import FitState
 from gaussians.fitting.novel_views import flat_cameras, learn, show_part
-from gaussians.motion import DynamicGaussians, still
+from gaussians.motion import still
 from gaussians.rendering.clip import clip_budget
-from gaussians.types import Camera, Gaussians
+from gaussians.types import Camera
 
 VIEWS, INSTANTS, SIZE, BUDGET = 4, 5, 16, 512
 WINDOWS = jnp.array([[0, 1, 2], [2, 3, 4]])
 CONFIG = FitConfig(steps=20, chunk=5, background=(0.2, 0.4, 0.6))
 LOOK = CONFIG, BUDGET
 PROGRESS = jnp.float32(0.5)
-
-
-def scene() -> DynamicGaussians:
-    rng = np.random.default_rng(0)
-    arrays = (
-        rng.uniform(-0.3, 0.3, (12, 3)) + [0, 0, 1],
-        rng.normal(size=(12, 4)),
-        rng.normal(-2.2, 0.2, (12, 3)),
-        rng.uniform(0, 2, 12),
-        rng.normal(0, 1, (12, 1, 3)),
-    )
-    moving = jnp.tile(jnp.array([[0.2, 0.0, 0.0]]), (12, 1))
-    return still(Gaussians(*map(jnp.float32, arrays)))._replace(velocities=moving)
 
 
 def velocity(params, z, tau):
@@ -57,7 +45,7 @@ def prior(**options) -> Distillation:
     params = jax.random.normal(jax.random.key(1), (VIEWS, INSTANTS, 1, 1, 3))
     cameras, times = Camera(jnp.asarray(poses), jnp.asarray(lenses), SIZE, SIZE), jnp.arange(5) / 4
     given = velocity, encode, lambda _, z: z, params, cameras, times
-    return Distillation(*given, form="gradient", weight_first=2.0, weight_last=3.0, **options)
+    return Distillation(*given, form="gradient", weight=2.5, **options)
 
 
 def assert_equal(a, b):
@@ -70,11 +58,11 @@ PARTED = {"views": 2, "windows": WINDOWS, "part": only}
 
 def test_a_lesson_is_the_gradient_of_the_loss_of_what_was_drawn():
     asked, key = prior(**PARTED), jax.random.key(2)
-    lesson, overflow = learn(scene(), asked, PROGRESS, key, CONFIG, BUDGET)
+    lesson, overflow = learn(twelve_moving(), asked, PROGRESS, key, CONFIG, BUDGET)
     assert lesson is not None
     assert int(overflow) == 0
     part_key, noise_key = jax.random.split(key)
-    part, _, _ = show_part(scene(), asked, PROGRESS, part_key, *LOOK)
+    part, _, _ = show_part(twelve_moving(), asked, PROGRESS, part_key, *LOOK)
     instants = WINDOWS[part.window]
     params = asked.params[part.views][:, instants]
     cameras = Camera(
@@ -97,9 +85,9 @@ def test_a_lesson_is_the_gradient_of_the_loss_of_what_was_drawn():
             part.tau,
             noise_key,
         )
-        return 2.5 * loss  # half-way between both weights
+        return 2.5 * loss
 
-    loss, gradient = whole(scene())
+    loss, gradient = whole(twelve_moving())
     np.testing.assert_allclose(lesson.loss, loss, rtol=1e-5)
     for found, expected in zip(*map(jax.tree.leaves, (lesson.gradient, gradient)), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5 * float(np.abs(expected).max()))
@@ -110,8 +98,10 @@ def test_a_lesson_is_the_gradient_of_the_loss_of_what_was_drawn():
 def test_a_stopped_fit_asks_the_same_again():
     asked = replace(prior(**PARTED), start=0.25)
     cameras, times = flat_cameras(asked)
-    targets = Targets(render_clip(scene(), cameras, times).rgb, cameras, times, jnp.ones(20))
-    start = still(scene().gaussians._replace(harmonics=jnp.zeros((12, 1, 3))))
+    targets = Targets(
+        render_clip(twelve_moving(), cameras, times).rgb, cameras, times, jnp.ones(20)
+    )
+    start = still(twelve_gaussians()._replace(harmonics=jnp.zeros((12, 1, 3))))
     kept: list[FitState] = []
 
     def run(**options):

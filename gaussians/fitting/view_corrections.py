@@ -1,0 +1,54 @@
+"""Corrections of views: what a camera does to a picture, and where it stands.
+
+A camera's automatic gain and white balance change its exposure: six numbers for each view, the
+logarithm of a gain and an offset for every channel. An exposure is measured against the mean of its
+peers, views that stand beside it: then what changes slowly around the scene, as light does from its
+bright to its dark side, stays in the scene.
+
+    (1)  seen = rgb * exp(log_gain) + offset
+
+A camera has a turn w about its own centre c, a rotation vector in radians, and a shift d of the
+centre, both along the world's axes. Pictures only show differences between views, so the means over
+views are subtracted: the scene neither turns nor moves as a whole.
+
+    (2)  R' = R exp(-[w]),  c' = c + d
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from gaussians.precision import exact_products
+from gaussians.rotation import rotation_matrix
+from gaussians.types import Camera
+
+
+def exposure_change(
+    exposures: Float[Array, "v 2 3"], view: Int[Array, ""], peers: Float[Array, "v"]
+) -> Float[Array, "2 3"]:
+    """Return by how much a view differs from the weighted mean of its peers."""
+    return exposures[view] - jnp.tensordot(peers, exposures, 1)
+
+
+def expose(
+    rgb: Float[Array, "h w 3"],
+    exposures: Float[Array, "v 2 3"],
+    view: Int[Array, ""],
+    peers: Float[Array, "v"],
+) -> Float[Array, "h w 3"]:
+    """Return a picture as the camera of a view records it, equation 1."""
+    log_gain, offset = exposure_change(exposures, view, peers)
+    return rgb * jnp.exp(log_gain)[None, None] + offset[None, None]
+
+
+@exact_products
+def correct_camera(
+    camera: Camera, corrections: Float[Array, "v 2 3"], view: Int[Array, ""]
+) -> Camera:
+    """Return the camera of a view as its pictures show it, equation 2."""
+    turn, shift = (corrections - corrections.mean(0, keepdims=True))[view]
+    pose = camera.world_to_camera
+    center = -pose[:3, :3].T @ pose[:3, 3]
+    # The quaternion of a small turn; its error is of third order.
+    turned = pose[:3, :3] @ rotation_matrix(jnp.concatenate([jnp.ones(1), -turn / 2]))
+    corrected = pose.at[:3, :3].set(turned).at[:3, 3].set(-turned @ (center + shift))
+    return Camera(corrected, camera.intrinsics, camera.width, camera.height)
