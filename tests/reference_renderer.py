@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from gaussians import harmonics
 from gaussians.precision import exact_products
-from gaussians.rendering.compositing import ALPHA_MAX, TRANSMITTANCE_MIN
+from gaussians.rendering.compositing import ALPHA_MAX, LEAST_LIGHT
 from gaussians.rendering.projection import ALPHA_MIN, NEAREST_DRAWN, SCREEN_BLUR
 from gaussians.rotation import rotation_matrix
 from gaussians.types import Camera, Gaussians, Rendering, Surfaces
@@ -50,7 +50,7 @@ def render_reference(
         alpha = jnp.minimum(opacity * jnp.exp(-distance / 2), ALPHA_MAX)
         alpha = jnp.where((alpha >= ALPHA_MIN) & (depth > NEAREST_DRAWN), alpha, 0.0)
         after = transmittance * (1 - alpha)
-        going &= after > TRANSMITTANCE_MIN
+        going &= after > LEAST_LIGHT
         weight = jnp.where(going, alpha * transmittance, 0.0)
         image += weight[..., None] * jnp.append(payload, depth)[None, None]
         return (jnp.where(going, after, transmittance), going, image), None

@@ -75,7 +75,7 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     settings = config.lift
     source, depth, key = _inputs(config, config.data.frames)
     cameras = _cameras(config)
-    form = "gradient" if _by_gradient(config) else "cached"
+    form = "gradient" if settings.distillation == "gradient" else "cached"
     part = {"views": settings.distilled_views, "frames": settings.distilled_frames}
     ask = partial(teacher_between, form, cameras=cameras, **part)
     video, own_depth = (jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in (source, depth))
@@ -120,14 +120,10 @@ def queried_size(config: Config, program: Literal["sample", "lift"]) -> tuple[in
         return data.views, data.frames
     form = settings.distillation
     require("lift.distillation", form, form != "none", "cached or gradient, which query the prior")
-    if not _by_gradient(config):
+    if form == "cached":
         return data.views, data.frames
     novel = settings.distilled_views or data.views - 1
     return 1 + novel, settings.distilled_frames or data.frames
-
-
-def _by_gradient(config: Config) -> bool:
-    return config.lift.distillation == "gradient"
 
 
 def query_flops(config: Config, program: Literal["sample", "lift"]) -> float:
@@ -138,8 +134,10 @@ def query_flops(config: Config, program: Literal["sample", "lift"]) -> float:
     """
     sampler = config.sampler
     steps = sampler.steps
-    if program == "lift" and (sampler.noise or _by_gradient(config)):
-        steps = 1 if _by_gradient(config) else Distillation.flow_steps
+    if program == "lift" and config.lift.distillation == "gradient":
+        steps = 1
+    elif program == "lift" and sampler.noise:
+        steps = Distillation.flow_steps
     guides = 1 + (sampler.guidance != 1) + (sampler.text_guidance != 1)
     about = queried_size(config, program)
     return guides * steps * forward_flops(config, *about)

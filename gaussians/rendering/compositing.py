@@ -34,7 +34,7 @@ from gaussians.rendering.binning import Bins, Tiles
 from gaussians.rendering.projection import ALPHA_MIN
 
 ALPHA_MAX = 0.999
-TRANSMITTANCE_MIN = 1e-4
+LEAST_LIGHT = 1e-4
 # Splats per loop iteration.
 STEP_SPLATS = 4
 # Tiles per loop: enough to amortise an iteration, few enough to exit early.
@@ -42,7 +42,7 @@ GROUP_TILES = 64
 # Of a slot that no splat fills.
 UNUSED_LOG_OPACITY = -1e4
 # These are x, y, -A/2, -B, -C/2, log opacity; the payload follows.
-GEOMETRY_COLUMNS = 6
+GEOMETRY = 6
 
 
 class TileGroup(NamedTuple):
@@ -64,25 +64,25 @@ class TileGroup(NamedTuple):
 def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w f-5"]:
     """Composite the payload; the last channel is the light left for the background.
 
-    `features` has the `GEOMETRY_COLUMNS`, then the payload. The picture covers whole tiles.
+    `features` has the `GEOMETRY`, then the payload. The picture covers whole tiles.
     """
-    channels = features.shape[1] - GEOMETRY_COLUMNS
+    channels = features.shape[1] - GEOMETRY
     offsets = pixel_offsets(tiles.side)
 
     def draw(group: TileGroup) -> Float[Array, "tiles c pixels"]:
         def step(state):
-            chunk, transmittance, left, image = state
+            chunk, light, left, image = state
             splats, _, _ = _fetch(features, bins, group, chunk)
             alphas = alphas_at(splats, offsets)
             for k in range(STEP_SPLATS):
-                weight, drawn, after = _blend(alphas[:, k], transmittance)
+                weight, drawn, after = _blend(alphas[:, k], light)
                 image = tuple(
-                    so_far + weight * splats[:, k, GEOMETRY_COLUMNS + c, None]
+                    so_far + weight * splats[:, k, GEOMETRY + c, None]
                     for c, so_far in enumerate(image)
                 )
                 left = jnp.where(drawn, after, left)
-                transmittance = after
-            return chunk + 1, transmittance, left, image
+                light = after
+            return chunk + 1, light, left, image
 
         blank = jnp.zeros((group.tile.shape[0], tiles.side**2))
         start = (jnp.int32(0), blank + 1, blank + 1, (blank,) * channels)
@@ -101,17 +101,17 @@ def surfaces(features: Float[Array, "g 6"], bins: Bins, tiles: Tiles) -> Int[Arr
 
     def find(group: TileGroup) -> Int[Array, "tiles 2 pixels"]:
         def step(state):
-            chunk, transmittance, most, strongest, middle = state
+            chunk, light, most, strongest, middle = state
             splats, ids, _ = _fetch(features, bins, group, chunk)
             alphas = alphas_at(splats, offsets)
             for k in range(STEP_SPLATS):
-                weight, _, after = _blend(alphas[:, k], transmittance)
+                weight, _, after = _blend(alphas[:, k], light)
                 strongest = jnp.where(weight > most, ids[:, k, None], strongest)
                 most = jnp.maximum(weight, most)
-                crosses = (transmittance > 0.5) & (after <= 0.5)
+                crosses = (light > 0.5) & (after <= 0.5)
                 middle = jnp.where(crosses, ids[:, k, None], middle)
-                transmittance = after
-            return chunk + 1, transmittance, most, strongest, middle
+                light = after
+            return chunk + 1, light, most, strongest, middle
 
         blank = jnp.zeros((group.tile.shape[0], tiles.side**2))
         nothing = jnp.full(blank.shape, -1, bins.ids.dtype)
@@ -139,32 +139,32 @@ def backward(
         towards = cotangents[group.tile][:, :-1]
 
         def step(state):
-            chunk, transmittance, behind, gradient = state
+            chunk, light, behind, gradient = state
             splats, ids, used = _fetch(features, bins, group, chunk)
             alphas = alphas_at(splats, offsets)
             weights = []
             logs = []
             for k in range(STEP_SPLATS):
                 alpha = alphas[:, k]
-                weight, drawn, after = _blend(alpha, transmittance)
+                weight, drawn, after = _blend(alpha, light)
                 gain = weight * sum(
-                    splats[:, k, GEOMETRY_COLUMNS + c, None] * towards[:, c]
+                    splats[:, k, GEOMETRY + c, None] * towards[:, c]
                     for c in range(towards.shape[1])
                 )
                 behind = behind - gain
                 log = gain - behind * alpha / (1 - alpha)
                 logs.append(jnp.where(drawn & (alpha < ALPHA_MAX), log, 0.0))
                 weights.append(weight)
-                transmittance = after
+                light = after
             moments = rearrange(jnp.stack(logs, 1), "b k p -> (b k) p") @ monomials(offsets)
             moments = rearrange(moments, "(b k) m -> b k m", k=STEP_SPLATS)
             payload = jnp.einsum("bkp,bcp->bkc", jnp.stack(weights, 1), towards)
-            shape = jnp.unstack(splats[..., : GEOMETRY_COLUMNS - 1], axis=-1)
+            shape = jnp.unstack(splats[..., : GEOMETRY - 1], axis=-1)
             geometry = geometry_gradient(shape, jnp.unstack(moments, axis=-1))
             rows = jnp.concatenate([jnp.stack(geometry, -1), payload], -1)
             ids = jnp.where(used, ids, features.shape[0])
             gradient = gradient.at[ids].add(rows, mode="drop")
-            return chunk + 1, transmittance, behind, gradient
+            return chunk + 1, light, behind, gradient
 
         behind = behind_all[group.tile][:, 0]
         start = (jnp.int32(0), jnp.ones_like(behind), behind, gradient)
@@ -201,8 +201,8 @@ def _unfinished(group: TileGroup) -> Callable[[tuple], Bool[Array, ""]]:
     longest = group.length[0]
 
     def condition(state: tuple) -> Bool[Array, ""]:
-        chunk, transmittance = state[:2]
-        return (chunk * STEP_SPLATS < longest) & (transmittance > TRANSMITTANCE_MIN).any()
+        chunk, light = state[:2]
+        return (chunk * STEP_SPLATS < longest) & (light > LEAST_LIGHT).any()
 
     return condition
 
@@ -225,18 +225,18 @@ def alphas_at(
     splats: Float[Array, "tiles splats f"], offsets: tuple[np.ndarray, np.ndarray]
 ) -> Float[Array, "tiles splats pixels"]:
     """Return alpha at every pixel of every tile, equation 1."""
-    x, y, a, b, c, log_opacity = (splats[..., i, None] for i in range(GEOMETRY_COLUMNS))
+    x, y, a, b, c, log_opacity = (splats[..., i, None] for i in range(GEOMETRY))
     dx = offsets[0][None, None] - x
     dy = offsets[1][None, None] - y
     alpha = jnp.minimum(jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy), ALPHA_MAX)
     return jnp.where(alpha >= ALPHA_MIN, alpha, 0.0)
 
 
-def _blend(alpha: Array, transmittance: Array) -> tuple[Array, Array, Array]:
+def _blend(alpha: Array, light: Array) -> tuple[Array, Array, Array]:
     """Return the weights, which pixels are drawn, and the light behind, equations 2 and 3."""
-    after = transmittance * (1 - alpha)
-    drawn = after > TRANSMITTANCE_MIN
-    return jnp.where(drawn, alpha * transmittance, 0.0), drawn, after
+    after = light * (1 - alpha)
+    drawn = after > LEAST_LIGHT
+    return jnp.where(drawn, alpha * light, 0.0), drawn, after
 
 
 def geometry_gradient(splats: Sequence[Array], moments: Sequence[Array]) -> tuple[Array, ...]:

@@ -30,8 +30,8 @@ from gaussians.rendering.binning import Bins, Tiles
 from gaussians.rendering.compositing import (
     ALPHA_MAX,
     ALPHA_MIN,
-    GEOMETRY_COLUMNS,
-    TRANSMITTANCE_MIN,
+    GEOMETRY,
+    LEAST_LIGHT,
     UNUSED_LOG_OPACITY,
 )
 
@@ -44,7 +44,7 @@ def forward(
     features: Float[Array, "g f"], bins: Bins, tiles: Tiles, *, interpret: bool = False
 ) -> Float[Array, "h w f-5"]:
     """Composite the payload, see `compositing.forward`."""
-    channels = features.shape[1] - GEOMETRY_COLUMNS
+    channels = features.shape[1] - GEOMETRY
     shape = (channels + 1, tiles.rows * tiles.side, tiles.columns * tiles.side)
     draw = _call(
         partial(_draw, tiles=tiles),
@@ -73,7 +73,7 @@ def backward(
         partial(_pull_back, tiles=tiles),
         tiles.count,
         jax.ShapeDtypeStruct((slots, width), features.dtype),
-        _warps(tiles, width - GEOMETRY_COLUMNS),
+        _warps(tiles, width - GEOMETRY),
         interpret,
     )
     planes = [jnp.moveaxis(x, -1, 0) for x in (image, cotangent)]
@@ -140,15 +140,15 @@ def _draw(features, ids, first, length, image, *, tiles: Tiles) -> None:
     end = slot + length[pl.program_id(0)]
 
     def step(nth, state):
-        _, transmittance, left, image = state
+        _, light, left, image = state
         for k in range(size):
             splat = _fetch(features, ids, slot + nth + k, end)
             alpha = _alpha(splat, x, y)[0]
-            weight, drawn, after = _blend(alpha, transmittance)
-            image = tuple(image[c] + weight * splat[GEOMETRY_COLUMNS + c] for c in range(channels))
+            weight, drawn, after = _blend(alpha, light)
+            image = tuple(image[c] + weight * splat[GEOMETRY + c] for c in range(channels))
             left = jnp.where(drawn, after, left)
-            transmittance = after
-        return _is_lit(transmittance), transmittance, left, image
+            light = after
+        return _is_lit(light), light, left, image
 
     one = jnp.ones((tiles.side, tiles.side), features.dtype)
     start = (slot < end, one, one, (jnp.zeros_like(one),) * channels)
@@ -169,20 +169,20 @@ def _pull_back(features, ids, first, length, image, cotangent, rows, *, tiles: T
     behind = sum(towards[c] * image[c, here[0], here[1]] for c in range(channels + 1))
 
     def step(nth, state):
-        _, transmittance, behind, _ = state
+        _, light, behind, _ = state
         for k in range(size):
             splat = _fetch(features, ids, slot + nth + k, end)
             alpha, dx, dy = _alpha(splat, x, y)
-            weight, drawn, after = _blend(alpha, transmittance)
-            gain = weight * sum(splat[GEOMETRY_COLUMNS + c] * towards[c] for c in range(channels))
+            weight, drawn, after = _blend(alpha, light)
+            gain = weight * sum(splat[GEOMETRY + c] * towards[c] for c in range(channels))
             behind = behind - gain
             log = gain - behind * alpha / (1 - alpha)
             log = jnp.where(drawn & (alpha < ALPHA_MAX), log, 0.0)
             row = _geometry_gradient(splat, log, dx, dy)
             row += [(weight * towards[c]).sum(0).sum() for c in range(channels)]
             _store_row(rows, slot + nth + k, end, row)
-            transmittance = after
-        return _is_lit(transmittance), transmittance, behind, slot + nth + size
+            light = after
+        return _is_lit(light), light, behind, slot + nth + size
 
     one = jnp.ones((tiles.side, tiles.side), features.dtype)
     unreached = _walk(step, size, end - slot, (slot < end, one, behind, slot))[-1]
@@ -265,8 +265,8 @@ def _fetch(features, ids, slot: Array, end: Array) -> list[Array]:
     """Return the features of a slot as scalars; behind the end of the list they are not seen."""
     i = ids[jnp.minimum(slot, end - 1)]
     splat = [features[i, column] for column in range(features.shape[1])]
-    *_, log_opacity = splat[:GEOMETRY_COLUMNS]
-    splat[GEOMETRY_COLUMNS - 1] = jnp.where(slot < end, log_opacity, UNUSED_LOG_OPACITY)
+    *_, log_opacity = splat[:GEOMETRY]
+    splat[GEOMETRY - 1] = jnp.where(slot < end, log_opacity, UNUSED_LOG_OPACITY)
     return splat
 
 
@@ -274,18 +274,18 @@ def _alpha(splat: list[Array], x: Array, y: Array) -> tuple[Array, Array, Array]
     """Return alpha at the pixels of a tile, equation 1, and their offsets from the centre."""
     # GPUs have an instruction for powers of two. What depends on the splat or the column alone is
     # computed once for all pixels of a thread.
-    a, b, c, log_opacity = (LOG2_E * z for z in splat[2:GEOMETRY_COLUMNS])
+    a, b, c, log_opacity = (LOG2_E * z for z in splat[2:GEOMETRY])
     dx = x - splat[0]
     dy = y - splat[1]
     alpha = jnp.exp2((log_opacity + a * dx * dx) + dy * (b * dx + c * dy))
     return jnp.where(alpha >= ALPHA_MIN, jnp.minimum(alpha, ALPHA_MAX), 0.0), dx, dy
 
 
-def _blend(alpha: Array, transmittance: Array) -> tuple[Array, Array, Array]:
+def _blend(alpha: Array, light: Array) -> tuple[Array, Array, Array]:
     """Return the weights, which pixels are drawn, and the light behind, equations 2 and 3."""
-    stopped = alpha * transmittance
-    after = transmittance - stopped
-    drawn = after > TRANSMITTANCE_MIN
+    stopped = alpha * light
+    after = light - stopped
+    drawn = after > LEAST_LIGHT
     return jnp.where(drawn, stopped, 0.0), drawn, after
 
 
@@ -306,5 +306,5 @@ def _geometry_gradient(splat: list[Array], log: Array, dx: Array, dy: Array) -> 
     ]
 
 
-def _is_lit(transmittance: Float[Array, "side side"]) -> Array:
-    return transmittance.max(0).max() > TRANSMITTANCE_MIN
+def _is_lit(light: Float[Array, "side side"]) -> Array:
+    return light.max(0).max() > LEAST_LIGHT
