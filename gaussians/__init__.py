@@ -45,8 +45,13 @@ from gaussians.formats.sog import load_sog, save_sog
 from gaussians.formats.splat import load_splat, save_splat
 from gaussians.formats.spz import load_spz, save_spz
 from gaussians.motion import DynamicGaussians, still
-from gaussians.rendering.clip import clip_budget, render_clip
-from gaussians.rendering.rasterizer import intersection_budget, render, render_surfaces
+from gaussians.rendering.rasterizer import (
+    clip_budget,
+    intersection_budget,
+    render,
+    render_clip,
+    render_surfaces,
+)
 from gaussians.types import Camera, Gaussians, Rendering, Surfaces
 
 __all__ = [

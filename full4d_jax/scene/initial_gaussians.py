@@ -158,8 +158,8 @@ def match_points(
     # Smallest angle between the rays of a match.
     least_angle = np.radians(2.0)
     views, _ = _views(cameras, 0)
-    lenses = views.intrinsics
-    poses = views.world_to_camera
+    lenses = views.lenses
+    poses = views.poses
     pictures = to_uint8(frames[:, 0])
     features = [find_features(x, k, np.zeros(8)) for x, k in zip(pictures, lenses, strict=True)]
     positions = []
@@ -215,7 +215,7 @@ def swept(
         small = [cv2.resize(x, (wide, high), interpolation=cv2.INTER_AREA) for x in now]
         unit = float(np.median(np.linalg.norm(views.eyes - middle, axis=1)))
         ends = NEAREST_SHARE * unit, FARTHEST_SHARE * unit
-        maps = sweep(np.stack(small), lenses, views.world_to_camera, *ends)
+        maps = sweep(np.stack(small), lenses, views.poses, *ends)
         for view in range(v):
             depth[view, instant] = cv2.resize(maps[view], (w, h), interpolation=cv2.INTER_NEAREST)
         if (maps > 0).mean() < SURE_SHARE:

@@ -30,8 +30,7 @@ from gaussians.fitting.fit_step import (
 )
 from gaussians.fitting.novel_views import cached_frames, flat_cameras
 from gaussians.fitting.relocation import dead, relocate
-from gaussians.rendering.clip import clip_budget
-from gaussians.rendering.rasterizer import round_budget
+from gaussians.rendering.rasterizer import clip_budget, round_budget
 from gaussians.types import Camera
 
 # Gaussians widen: more slows every step, less costs compilations.

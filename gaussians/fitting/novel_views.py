@@ -17,8 +17,7 @@ from gaussians.fitting.distillation import (
     judge_video,
 )
 from gaussians.fitting.fit_config import FitConfig
-from gaussians.rendering.clip import render_clip
-from gaussians.rendering.rasterizer import render
+from gaussians.rendering.rasterizer import render, render_clip
 from gaussians.types import Camera
 
 

@@ -26,29 +26,29 @@ class Views(NamedTuple):
     """Cameras at one instant; OpenCV axes, pixels.
 
     Attributes:
-      intrinsics: of each view.
-      world_to_camera: of each view.
+      lenses: intrinsics of each view.
+      poses: of each view, from the world to the camera.
       height: rows of the pictures.
       width: columns of the pictures.
     """
 
-    intrinsics: Float[ndarray, "v 3 3"]
-    world_to_camera: Float[ndarray, "v 4 4"]
+    lenses: Float[ndarray, "v 3 3"]
+    poses: Float[ndarray, "v 4 4"]
     height: int
     width: int
 
     @property
     def eyes(self) -> Float[ndarray, "v 3"]:
         """Return where the cameras stand, world units."""
-        rotation = self.world_to_camera[:, :3, :3]
-        shift = self.world_to_camera[:, :3, 3]
+        rotation = self.poses[:, :3, :3]
+        shift = self.poses[:, :3, 3]
         return -np.einsum("vji,vj->vi", rotation, shift)
 
     def pixels(
         self, points: Float[ndarray, "n 3"]
     ) -> tuple[Bool[ndarray, "v n"], Int[ndarray, "v n"], Int[ndarray, "v n"]]:
         """Return whether each view has each point in its picture, and in which row and column."""
-        projections = self.intrinsics @ self.world_to_camera[:, :3]
+        projections = self.lenses @ self.poses[:, :3]
         x, y, z = projections[:, :, :3].swapaxes(0, 1) @ points.T
         x, y, z = (a + projections[:, i, 3:] for i, a in enumerate((x, y, z)))
         before = z > 1e-6
@@ -82,9 +82,9 @@ def strew(
         view = rng.integers(len(reach), size=batch)
         spots = rng.uniform(size=(batch, 2)) * [views.width, views.height]
         pixels = np.append(spots, np.ones((batch, 1)), 1)
-        rays = np.linalg.inv(views.intrinsics)[view] @ pixels[..., None]
+        rays = np.linalg.inv(views.lenses)[view] @ pixels[..., None]
         z = reach[view] * np.exp(rng.uniform(np.log(NEAREST_SHARE), np.log(FARTHEST_SHARE), batch))
-        back = views.world_to_camera[view, :3, :3].swapaxes(1, 2)
+        back = views.poses[view, :3, :3].swapaxes(1, 2)
         points = (back @ rays)[..., 0] * z[:, None] + views.eyes[view]
         away = np.linalg.norm(points[:, None] - views.eyes, axis=-1) >= NEAREST_SHARE * reach
         parts.append(points[(views.pixels(points)[0].sum(0) >= 2) & away.all(1)])

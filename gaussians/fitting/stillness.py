@@ -17,9 +17,9 @@ from numpy import ndarray
 HIDING_DEPTH_SHARE = 0.1
 
 
-def camera_moves(world_to_camera: Float[ndarray, "t 4 4"]) -> bool:
+def camera_moves(poses: Float[ndarray, "t 4 4"]) -> bool:
     """Return whether a camera moves."""
-    return bool(np.ptp(world_to_camera, axis=0).max() > 1e-6)
+    return bool(np.ptp(poses, axis=0).max() > 1e-6)
 
 
 def shows_farthest(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:
@@ -58,7 +58,7 @@ def still_points(
     frames: Float[ndarray, "t h w 3"],
     depth: Float[ndarray, "t h w"],
     lens: Float[ndarray, "3 3"],
-    world_to_camera: Float[ndarray, "t 4 4"],
+    poses: Float[ndarray, "t 4 4"],
     tolerance: float,
 ) -> tuple[Bool[ndarray, "t h w"], Bool[ndarray, "t h w"]]:
     """Return the pixels that show something still, and those of them that were shown before.
@@ -67,13 +67,13 @@ def still_points(
       frames: colours of one view in [0, 1].
       depth: z, 0 where unknown; nothing is said of such pixels.
       lens: intrinsics, pixels.
-      world_to_camera: of each frame.
+      poses: of each frame.
       tolerance: largest difference of a colour that counts as the same.
     """
     # Evenly spaced instants in which points are looked up.
     most_instants = 8
     count = len(frames)
-    rests = not camera_moves(world_to_camera)
+    rests = not camera_moves(poses)
     instants = np.unique(np.linspace(0, count - 1, min(most_instants, count)).round().astype(int))
     # Share of a depth up to which a picture shows the point itself.
     same_depth_share = 0.05
@@ -86,7 +86,7 @@ def still_points(
             z = depth[instant]
             inside, row, column = z > 0, *at_home
             if not rests:
-                motion = world_to_camera[other] @ np.linalg.inv(world_to_camera[instant])
+                motion = poses[other] @ np.linalg.inv(poses[instant])
                 z, inside, row, column = _projected(z, lens, motion)
             there = depth[other][row, column]
             difference = np.abs(frames[other][row, column] - frames[instant]).max(-1)

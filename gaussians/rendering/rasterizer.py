@@ -1,6 +1,7 @@
-"""Rendering for one camera and one instant; use `vmap` or `lax.map` over cameras and times."""
+"""Rendering for one camera and one instant, and for many pairs of them, one after another."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from gaussians import harmonics
+from gaussians.deformation import Scene
 from gaussians.precision import exact_products
 from gaussians.rendering import compositing
 from gaussians.rendering.binning import (
@@ -230,3 +232,65 @@ def _splats(
     opacities = jnp.where(sane, jax.nn.sigmoid(clean.logit_opacities), 0.0)
     splats = project_gaussians(clean, opacities, camera, antialiased=antialiased)
     return splats, choose_tiles(camera.width, camera.height, sane.shape[0]), clean
+
+
+def render_clip(
+    scene: Scene,
+    cameras: Camera,
+    times: Float[Array, "n"],
+    *,
+    background: Float[Array, "3"] | None = None,
+    sh_degree: int | None = None,
+    antialiased: bool = False,
+    max_intersections: int | None = None,
+) -> Rendering:
+    """Render n pictures; only one at a time takes up memory.
+
+    Args:
+      scene: the moving Gaussians.
+      cameras: one for each picture.
+      times: one for each picture, in clips.
+      background: colour behind everything; black when None.
+      sh_degree: degree of the harmonics to use; all when None.
+      antialiased: dim Gaussians that are thinner than a pixel.
+      max_intersections: budget of each picture; None counts first, which fails under jit.
+    """
+    if max_intersections is None:
+        max_intersections = clip_budget(scene, cameras, times, antialiased=antialiased)
+    background = jnp.zeros(3) if background is None else background
+    static = {"sh_degree": sh_degree, "antialiased": antialiased}
+    return _render_all(
+        scene, cameras, times, background, max_intersections=max_intersections, **static
+    )
+
+
+@partial(jax.jit, static_argnames=("sh_degree", "antialiased", "max_intersections"))
+def _render_all(
+    scene: Scene,
+    cameras: Camera,
+    times: Float[Array, "n"],
+    background: Float[Array, "3"],
+    **static: Any,
+) -> Rendering:
+    draw = partial(render, background=background, **static)
+    return lax.map(lambda pair: draw(scene.at(pair[1]), pair[0]), (cameras, times))
+
+
+def clip_budget(
+    scene: Scene,
+    cameras: Camera,
+    times: Float[Array, "n"],
+    *,
+    antialiased: bool = False,
+    slack: float = 1.25,
+) -> int:
+    """Return a budget that fits each picture: `slack` times the need of the fullest."""
+    return round_budget(_most_intersections(scene, cameras, times, antialiased), slack)
+
+
+@partial(jax.jit, static_argnums=3)
+def _most_intersections(
+    scene: Scene, cameras: Camera, times: Float[Array, "n"], antialiased: bool
+) -> Int[Array, ""]:
+    count = partial(count_intersections, antialiased=antialiased)
+    return lax.map(lambda pair: count(scene.at(pair[1]), pair[0]), (cameras, times)).max()

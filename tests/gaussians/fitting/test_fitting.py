@@ -12,7 +12,7 @@ from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.fitting.loop import fit
 from gaussians.fitting.losses import capped_psnr
 from gaussians.motion import DynamicGaussians, still
-from gaussians.rendering.clip import clip_budget, render_clip
+from gaussians.rendering.rasterizer import clip_budget, render_clip
 from gaussians.types import Camera, Gaussians
 
 SIZE, TIMES = 16, jnp.array([0.0, 0.5, 1.0])

@@ -16,7 +16,7 @@ from gaussians.fitting.loop import fit
 from gaussians.fitting.losses import capped_psnr
 from gaussians.fitting.relocation import with_room
 from gaussians.motion import still
-from gaussians.rendering.clip import render_clip
+from gaussians.rendering.rasterizer import render_clip
 from gaussians.types import Camera, Gaussians
 
 SIZE, INSTANTS = 16, 3

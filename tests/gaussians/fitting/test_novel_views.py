@@ -14,7 +14,7 @@ from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.fitting.fit_step import FitState
 from gaussians.fitting.novel_views import flat_cameras, learn, show_part
 from gaussians.motion import still
-from gaussians.rendering.clip import clip_budget
+from gaussians.rendering.rasterizer import clip_budget
 from gaussians.types import Camera
 
 VIEWS, INSTANTS, SIZE, BUDGET = 4, 5, 16, 512

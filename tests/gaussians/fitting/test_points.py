@@ -21,9 +21,9 @@ def around():
 
 def outlines(views):
     """Masks of the ball: the ray of a pixel passes the origin at less than its radius."""
-    y, x = (np.mgrid[:SIDE, :SIDE] + 0.5 - SIDE / 2) / views.intrinsics[0, 0, 0]
+    y, x = (np.mgrid[:SIDE, :SIDE] + 0.5 - SIDE / 2) / views.lenses[0, 0, 0]
     passes = np.hypot(x, y) / np.sqrt(x**2 + y**2 + 1)
-    return np.stack([passes < RADIUS] * len(views.intrinsics))
+    return np.stack([passes < RADIUS] * len(views.lenses))
 
 
 def test_strewn_points_are_seen_by_two_cameras_and_close_to_none(around):
