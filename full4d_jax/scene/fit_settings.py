@@ -18,7 +18,6 @@ from full4d_jax.geometry.moving import moving_pixels
 from full4d_jax.grid import Grid
 from full4d_jax.session.errors import InputError
 from gaussians import FitConfig
-from gaussians.fitting.fit_config import fit_memory
 from gaussians.fitting.losses import SSIM_WINDOW
 
 # Of a fit to a generated grid, which starts sharp.
@@ -180,10 +179,15 @@ def check_lift(settings: LiftConfig, checkpoint: Path | None, kind: FitKind) -> 
 
 
 def needed_to_fit(settings: LiftConfig, shape: tuple[int, ...]) -> float:
-    """Return the bytes that fitting holds, without the program itself; arguments as below."""
-    views, instants, *size, _ = shape
-    bent = settings.motion == "deformation"
-    return fit_memory(settings.capacity, views * instants, *size, bent=bent)
+    """Return the bytes that fitting holds, without the program itself; arguments as below.
+
+    These are parameters, moments, gradients and intersections of every Gaussian, the buffers of one
+    picture, and three copies of the targets, as measured on XLA's CPU programs.
+    """
+    views, instants, height, width, _ = shape
+    of_gaussian = 2800 if settings.motion == "deformation" else 1350
+    of_pixel = 550 + 36 * views * instants
+    return of_gaussian * settings.capacity + of_pixel * height * width
 
 
 def memory_note(settings: LiftConfig, shape: tuple[int, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Packed scenes as few bytes, for pages: about 7 a Gaussian instead of 40.
+"""Packed scenes as few bytes, for pages: about 7 a Gaussian.
 
 Each number of a record becomes a whole number of steps. The more a Gaussian adds to pictures, the
 finer its steps are (`contributions.py`); at the steps below pictures keep more than 40 dB

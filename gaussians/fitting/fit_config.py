@@ -83,22 +83,6 @@ class FitConfig:
     antialiased: bool = False
 
 
-def fit_memory(gaussians: int, pictures: int, height: int, width: int, *, bent: bool) -> int:
-    """Return about how many bytes a fit needs at its peak, for colours of harmonic degree 0.
-
-    These are parameters, moments, gradients and intersections of every Gaussian, the buffers of one
-    picture, and three copies of the targets. The constants are measured on XLA's CPU programs.
-
-    Args:
-      gaussians: number of Gaussians.
-      pictures: number of targets.
-      height: rows of a picture.
-      width: columns of a picture.
-      bent: whether the scene is a `DeformingGaussians`.
-    """
-    return (2800 if bent else 1350) * gaussians + (550 + 36 * pictures) * height * width
-
-
 def check_targets(targets: Targets, config: FitConfig) -> None:
     """Raise ValueError when the targets disagree in number or size, or cannot be shrunk."""
     n, h, w, _ = targets.frames.shape
@@ -116,6 +100,7 @@ def check_targets(targets: Targets, config: FitConfig) -> None:
     rules = {
         f"cameras: found {seen}, expected {(n, h, w)}": seen == (n, h, w),
         f"frames: found {kind}, expected floats": jnp.issubdtype(kind, jnp.floating),
+        "views, peers: expected both or none": (targets.views is None) == (targets.peers is None),
         "weights: expected 0 or more, and some above": weights.min() >= 0 and weights.sum() > 0,
         "steps, chunk: expected 1 or more": min(config.steps, config.chunk) >= 1,
         f"coarse: found {coarse}, expected a power of 2 that divides {h}x{w}": (
