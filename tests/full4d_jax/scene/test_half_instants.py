@@ -1,5 +1,7 @@
 """Pictures of the source between the instants, on a film of a square before a wall."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
