@@ -19,16 +19,16 @@ from input_pipeline.opening import check_field, named
 # units, 0 where pictures show it, at an instant.
 PLATE = {"plate?": "uint8 m n 3", "plate_depth?": "float m n", "plate_instant?": "int"}
 GRID = {
-    # Black where they are missing.
+    # Pictures, black where they are missing.
     "frames": "uint8 v t h w 3",
     # 0 missing, 1 real, 2 held out, 3 generated.
     "origin": "uint8 v t",
     "times": "rising t",
     "intrinsics?": "float v 3 3",
     "world_to_camera?": "float v t 4 4",
-    # Of the first d views, world units, 0 = unknown.
+    # Depth of the first d views, world units, 0 = unknown.
     "depth?": "float d t h w",
-    # Of the subject.
+    # Masks of the subject.
     "masks?": "bool v t h w",
     # Still points that views see, in the unit of the cameras.
     "point_views?": "int p",
@@ -37,7 +37,7 @@ GRID = {
     "point_depth?": "float p",
     # Points to start from.
     "cloud?": "float c 6",
-    # Of a camera at rest: pictures half-way between the instants, and before and after these.
+    # Of a camera at rest, pictures half-way between the instants, and before and after these.
     "between?": "uint8 b h w 3",
     "between_times?": "rising b",
     "around?": "uint8 e h w 3",
@@ -51,7 +51,7 @@ GRID = {
     "rate?": "scale",
     # An audio file.
     "sound?": "uint8 s",
-    # Of the scene from each real view of a rig, world units.
+    # How far the scene is from each real view of a rig, world units.
     "distances?": "scale k",
     # The place in a data set: a hash of it, and where.
     "dataset?": "text",
@@ -64,7 +64,7 @@ GRID = {
 }
 STAGES = {
     "source": GRID,
-    # Of the real rows, 0 = unknown; and units of the source's path in one of the world.
+    # Depth of the real rows, 0 = unknown; and units of the source's path in one of the world.
     "depth": {"depth": "float d t h w", "path_unit": "scale", **PLATE},
     # The projection is of a generated grid, without the source.
     "grid": GRID | {"projection?": "uint8 o t h w 3"},

@@ -303,31 +303,25 @@ def _finish(
             remove_leftovers(folder / shard.file)
 
     # With these files `tfds.builder_from_directory` opens the folder without any code of ours.
-    identity = DatasetIdentity(
-        name=name,
-        version=tfds.core.Version(f"{SCHEMA_VERSION}.0.0"),
-        data_dir=address or str(folder),
-        module_name="",
+    place = address or str(folder)
+    template = tfds.core.ShardedFileTemplate(
+        dataset_name=name, data_dir=epath.Path(place), filetype_suffix="array_record"
     )
+    parts = []
+    for split in splits:
+        own = [shard for shard in plan if shard.split == split]
+        part = tfds.core.SplitInfo(
+            name=split,
+            shard_lengths=[len(shard.clips) for shard in own],
+            num_bytes=sum(entries[shard.file]["bytes"] for shard in own),
+            filename_template=template,
+        )
+        parts.append(part)
+    version = tfds.core.Version(f"{SCHEMA_VERSION}.0.0")
+    identity = DatasetIdentity(name=name, version=version, data_dir=place, module_name="")
     info = tfds.core.DatasetInfo(builder=identity, features=FEATURES, description=page)
     info.set_file_format("array_record")
-    info.set_splits(
-        SplitDict(
-            [
-                tfds.core.SplitInfo(
-                    name=split,
-                    shard_lengths=[len(shard.clips) for shard in plan if shard.split == split],
-                    num_bytes=sum(entries[s.file]["bytes"] for s in plan if s.split == split),
-                    filename_template=tfds.core.ShardedFileTemplate(
-                        dataset_name=name,
-                        data_dir=epath.Path(address or folder),
-                        filetype_suffix="array_record",
-                    ),
-                )
-                for split in splits
-            ]
-        )
-    )
+    info.set_splits(SplitDict(parts))
     # tfds writes in place, so its files are moved to theirs when they are whole.
     with TemporaryDirectory(prefix=".info-", dir=None if address else folder) as scratch:
         info.write_to_directory(scratch)
