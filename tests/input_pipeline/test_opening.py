@@ -1,17 +1,16 @@
-"""The door to files: what is opened, what is refused, and that output follows no link."""
+"""The doors to files: what is opened and refused, that output follows no link and appears whole."""
 
 import os
+import socket
 import stat
+import subprocess
+import sys
+import time
 
 import pytest
 
 from input_pipeline.opening import FileRefusal, open_regular, read_regular, what_is_there
-from input_pipeline.whole_files import (
-    make_own_folder,
-    open_to_append,
-    whole_file,
-    write_text,
-)
+from input_pipeline.whole_files import make_own_folder, open_to_append, whole_file, write_text
 
 WORDS = "of the user"
 
@@ -82,3 +81,43 @@ def test_a_link_under_the_name_of_a_partial_file_is_not_followed(places):
     assert (places / "file").read_text() == WORDS
     assert (places / "a.txt").read_text() == "ours"
     assert stat.S_IMODE((places / "a.txt").stat().st_mode) & 0o400
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path):
+    with whole_file(tmp_path / "a.json") as partial:
+        partial.write_text("half")
+        assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
+        assert not (tmp_path / "a.json").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_after_an_error_the_old_file_is_there(tmp_path):
+    write_text(tmp_path / "a.json", "old")
+
+    def fill() -> None:
+        with whole_file(tmp_path / "a.json") as partial:
+            partial.unlink()
+            partial.symlink_to("/dev/full")
+            partial.write_text("new")
+
+    with pytest.raises(OSError, match="No space"):
+        fill()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_text() == "old"
+
+
+def test_leftovers_of_killed_programs_go_and_others_stay(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    here = socket.gethostname()
+    ages = {f"{here}-{ended.pid}": 0, f"{here}-{os.getppid()}": 7200, "far-7": 60, "far-8": 7200}
+    for name, age in ages.items():
+        path = tmp_path / f".a.partial-{name}.json"
+        path.write_text("")
+        written = time.time() - age
+        os.utime(path, (written, written))
+    (tmp_path / f".b.partial-{here}-{ended.pid}.json").write_text("")
+    write_text(tmp_path / "a.json", "whole")
+    left = {path.name for path in tmp_path.iterdir()}
+    stays = {f".a.partial-{here}-{os.getppid()}.json", ".a.partial-far-7.json"}
+    assert left == {"a.json", f".b.partial-{here}-{ended.pid}.json"} | stays

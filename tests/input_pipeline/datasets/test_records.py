@@ -1,8 +1,10 @@
-"""Records as bytes keep every field, and say which version they are of."""
+"""Records as bytes keep every field, and say which version they are of; the card is text."""
 
 import numpy as np
 import pytest
+from textured_room import make_room
 
+from input_pipeline.datasets.card import card, facts
 from input_pipeline.datasets.records import from_bytes, to_bytes
 from input_pipeline.schema import validate
 
@@ -46,3 +48,18 @@ def test_another_version_is_refused(make_example):
     record = to_bytes(make_example()._replace(version=1))
     with pytest.raises(ValueError, match="record version: found 1, expected 4"):
         from_bytes(record)
+
+
+def test_no_clip_writes_html_or_rows_into_the_card():
+    clip = make_room(views=2, height=16, width=24)._replace(
+        scene_id="<img src=x>",
+        source="<script>alert(1)</script>\n| a | b |",
+        license="MIT & <b>mine</b>",
+    )
+    text = card("a_name", "made by <i>me</i>", {"train": [facts(clip)]}, 1, "0" * 64)
+    assert "<" not in text
+    assert "&lt;script>alert(1)&lt;/script>" in text
+    assert "MIT &amp; &lt;b>mine&lt;/b>" in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert all(line.replace("\\|", "").count("|") == 3 for line in rows)
+    assert len([row for row in rows if row.startswith("| sources")]) == 1
