@@ -9,6 +9,7 @@ A file is a header of text, then the rows of its elements one after another, as 
     end_header
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -95,15 +96,9 @@ def read_columns(
 
 def read_comments(path: Path) -> dict[str, str]:
     """Return the comments `comment NAME TEXT` in the header of a file that `read_tables` reads."""
-    with path.open("rb") as file:
-        head = file.read(MOST_HEADER_BYTES).partition(b"end_header")[0].decode("ascii", "replace")
-    comments = {}
-    for line in head.splitlines():
-        kind, _, text = line.partition(" ")
-        if kind == "comment":
-            name, _, value = text.strip().partition(" ")
-            comments[name] = value.strip()
-    return comments
+    head = path.read_bytes()[:MOST_HEADER_BYTES].partition(b"end_header")[0]
+    lines = head.decode("ascii", "replace").replace("\r", "\n")
+    return dict(re.findall(r"^comment +(\S+) *(.*?)\s*$", lines, re.MULTILINE))
 
 
 def write_tables(path: str | Path, tables: Tables, comments: dict[str, str] | None = None) -> None:

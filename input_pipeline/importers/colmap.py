@@ -30,8 +30,6 @@ PARAMETERS = {
     "OPENCV_FISHEYE": 8,
     "FULL_OPENCV": 12,
 }
-# Models whose parameters are not read, up to the last one that COLMAP knew when this was written.
-OTHERS = ("FOV", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "THIN_PRISM_FISHEYE")
 ONE_FOCAL_LENGTH = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 
 # Model, width, height, parameters.
@@ -177,12 +175,12 @@ def _text_points(path: Path) -> list[list[float]]:
 def _binary_lenses(path: Path) -> dict[int, RawLens]:
     """Return the lenses; the first of a model whose size is unknown is the last."""
     file = BytesIO(read_regular(path))
-    names = (*PARAMETERS, *OTHERS)
+    names = dict(enumerate(PARAMETERS))
     (count,) = _unpack(file, "<Q")
     lenses = {}
     for _ in range(count):
         number, model, width, height = _unpack(file, "<iiQQ")
-        name = names[model] if 0 <= model < len(names) else f"number {model}"
+        name = names.get(model, f"number {model}")
         if name not in PARAMETERS:
             return {number: (name, width, height, ())}
         lenses[number] = (name, width, height, _unpack(file, f"<{PARAMETERS[name]}d"))

@@ -10,6 +10,7 @@ of length is the median source depth at t = 0.
 Training uses indices below `HELD_OUT_START`; evaluation uses `HELD_OUT_START + i`.
 """
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -138,12 +139,7 @@ def picture(
     objects, spans = primitives_at(world, time)
     origin = columns(pose[:3, 3])
     rays = image_rays(pose, filmed.intrinsics, height, width)
-    room = world.room_min, world.room_max
-
-    def trace(rays: Vector):
-        return first_surface(objects, spans, world.present, room, origin, rays)
-
-    depth, which = in_blocks(trace, rays)
+    depth, which = in_blocks(partial(first_surface, world, objects, spans, origin), rays)
     traced = rays, depth, which
     if isinstance(world, rich.RichWorld):
         focal = filmed.intrinsics[0, 0]
@@ -196,8 +192,7 @@ def visible_surface(
 ) -> tuple[Pixels, Numbers]:
     """Return depth and number of the surfaces seen: primitives first, then faces of the room."""
     objects, spans = primitives_at(world, time)
-    room = world.room_min, world.room_max
-    return first_surface(objects, spans, world.present, room, columns(center), rays)
+    return first_surface(world, objects, spans, columns(center), rays)
 
 
 def primitives_at(world: AnyWorld, time: Scalar) -> tuple[Objects, Spans]:

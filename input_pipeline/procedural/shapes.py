@@ -161,16 +161,11 @@ def in_own_frames(
 
 
 def first_surface(
-    objects: Objects,
-    spans: Spans,
-    present: Bool[Array, "g"],
-    room: tuple[Float[Array, "3"], Float[Array, "3"]],
-    origin: Vector,
-    rays: Vector,
+    world: Any, objects: Objects, spans: Spans, origin: Vector, rays: Vector
 ) -> tuple[Pixels, Numbers]:
     """Return depth and number of what rays hit first: objects, then the faces of the room."""
-    object_depth, which = nearest_object(objects, spans, present, origin, rays)
-    room_depth, face = _room_exit(columns(room[0]), columns(room[1]), origin, rays)
+    object_depth, which = nearest_object(objects, spans, world.present, origin, rays)
+    room_depth, face = _room_exit(columns(world.room_min), columns(world.room_max), origin, rays)
     hit = object_depth < room_depth
     return jnp.where(hit, object_depth, room_depth), jnp.where(hit, which, sum(spans) + face)
 
