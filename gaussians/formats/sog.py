@@ -68,10 +68,10 @@ def save_sog(path: str | Path, scene: Gaussians) -> None:
     scale_book, scales = _codebook(log_scales)
     color_book, colors = _codebook(harmonics[:, 0])
     pictures = {
-        "means_l": _opaque(steps & 255),
-        "means_u": _opaque(steps >> 8),
-        "quats": quats.astype(np.uint8),
-        "scales": _opaque(scales),
+        "means_l": steps & 255,
+        "means_u": steps >> 8,
+        "quats": quats,
+        "scales": scales,
         "sh0": np.column_stack([colors, to_levels(sigmoid(logits))]),
     }
     box = {"mins": low.tolist(), "maxs": high.tolist()}
@@ -92,9 +92,9 @@ def save_sog(path: str | Path, scene: Gaussians) -> None:
         labels, palette = _palette(harmonics[:, 1:].reshape(len(means), -1))
         book, places = _codebook(palette)
         both = np.column_stack([labels & 255, labels >> 8, 0 * labels])
-        files["shN_labels"] = _to_webp(path, _opaque(both), width)
-        centroids = _opaque(places.reshape(-1, 3))
-        files["shN_centroids"] = _to_webp(path, centroids, PALETTE_LINE * coefficients)
+        files["shN_labels"] = _to_webp(path, both, width)
+        line = PALETTE_LINE * coefficients
+        files["shN_centroids"] = _to_webp(path, places.reshape(-1, 3), line)
         meta["shN"] = {
             "count": len(palette),
             "bands": round((coefficients + 1) ** 0.5) - 1,
@@ -221,10 +221,6 @@ def _names(*stems: str) -> list[str]:
     return [f"{stem}.webp" for stem in stems]
 
 
-def _opaque(colors: Integer[ndarray, "g 3"]) -> UInt8[ndarray, "g 4"]:
-    return np.column_stack([colors, np.full(len(colors), 255)]).astype(np.uint8)
-
-
 def _pillow(path: Path) -> Any:
     try:
         from PIL import Image
@@ -233,15 +229,12 @@ def _pillow(path: Path) -> Any:
     return Image
 
 
-def _to_webp(path: Path, pixels: UInt8[ndarray, "g 4"], width: int) -> bytes:
-    """Return the picture of so many pixels a line, the last one filled up with zeros."""
-    # Of WebP.
-    longest_side = 16383
+def _to_webp(path: Path, pixels: Integer[ndarray, "g c"], width: int) -> bytes:
+    """Return the picture of so many pixels a line, opaque, the last one filled up with zeros."""
     height = -(-len(pixels) // width)
-    fits = max(width, height) <= longest_side
-    require(path, "scene", fits, f"{len(pixels)} Gaussians", f"at most {longest_side}^2")
     filled = np.zeros((height * width, 4), np.uint8)
-    filled[: len(pixels)] = pixels
+    filled[: len(pixels), 3] = 255
+    filled[: len(pixels), : pixels.shape[1]] = pixels
     stream = io.BytesIO()
     picture = _pillow(path).fromarray(filled.reshape(height, width, 4))
     picture.save(stream, "WEBP", lossless=True, exact=True)

@@ -257,10 +257,7 @@ def _is_fisheye(table: Mapping[str, Any], where: str) -> bool:
     model = str(table.get("distortion_model", table.get("camera_model", ""))).lower()
     if "xi" in table and _entries(table["xi"], f"{where}, xi").any():
         model = "omnidirectional (xi)"
-    expected = (
-        "OpenCV's usual model (k1 k2 p1 p2 k3 k4 k5 k6) or its fisheye (k1 k2 k3 k4): "
-        "undistort the pictures first"
-    )
+    expected = "OpenCV's usual model or its fisheye: undistort the pictures first"
     known = model in (*MODELS, *FISHEYE_MODELS)
     check_field(where, known, f"a lens of the kind {model}", expected)
     flags = [numbers(table.get(flag, 0), (), f"{where}, {flag}") for flag in FISHEYE_FLAGS]
@@ -273,10 +270,7 @@ def _check_tangential(bent: np.ndarray, where: str, most: float = 0.05) -> None:
     p1 and p2 of usual lenses are below `most`; fisheye ones have k3 and k4 there.
     """
     is_usual = bent.size != 4 or np.abs(bent[2:]).max() <= most
-    expected = (
-        f"p1 and p2 up to {most}: of a fisheye lens give the field fisheye, 1, or "
-        "cameras.json; of a usual one add k3, 0"
-    )
+    expected = f"p1 and p2 up to {most}: give the field fisheye, 1, or add k3, 0"
     found = f"four coefficients {bent.tolist()}, as of a fisheye lens"
     check_field(f"{where}, distortion", is_usual, found, expected)
 

@@ -11,6 +11,7 @@ these pictures, of which some may be lost. Format:
 https://github.com/strayrobots/scanner (docs/format.md, Helpers/OdometryEncoder.swift).
 """
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         lens, lens_note = median_lens(columns(*LENS), f"{where}, lens")
     else:
         file = path / "camera_matrix.csv"
-        lens = numbers(_table(file), (3, 3), str(file))
+        lens = numbers([line.split(",") for line in _lines(file)], (3, 3), str(file))
     _check_size(path, lens, picture_size(film))
     depth, confidence, lost_note = _depth(path, [f"{int(n):06}.png" for n in table["frame"]])
     to_world = from_quaternions(columns("qx", "qy", "qz", "qw"), columns("x", "y", "z"), where)
@@ -86,12 +87,13 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 
 def _odometry(file: Path) -> dict[str, Float[np.ndarray, " n"]]:
     """Return the columns by name."""
-    header, *rows = _table(file)
+    table = csv.DictReader(_lines(file), skipinitialspace=True)
+    header = table.fieldnames or []
+    rows = list(table)
     found = ", ".join(header)[:80] or "nothing"
     check_field(file, set(COLUMNS) <= set(header), found, f"columns {', '.join(COLUMNS)}")
-    named_rows = [dict(zip(header, row, strict=False)) for row in rows]
     return {
-        name: numbers([row.get(name) for row in named_rows], (len(rows),), f"{file}, {name}")
+        name: numbers([row[name] for row in rows], (len(rows),), f"{file}, {name}")
         for name in (*COLUMNS, *LENS)
         if name in header
     }
@@ -120,11 +122,8 @@ def _depth(path: Path, names: list[str]) -> tuple[list[Path | None], list[Path |
     return depth, confidence, note if lost else ""
 
 
-def _table(file: Path) -> list[list[str]]:
-    """Return the cells of a table, a header or none before the others."""
-    text = read_regular(file, 2**28).decode("utf-8-sig")
-    lines = [line.split(",") for line in text.splitlines() if line.strip()]
-    return [[cell.strip() for cell in line] for line in lines] or [[]]
+def _lines(file: Path) -> list[str]:
+    return read_regular(file, 2**28).decode("utf-8-sig").splitlines()
 
 
 def _check_size(path: Path, lens: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> None:
