@@ -12,7 +12,7 @@ import numpy as np
 from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, View, make_capture, make_view
 from input_pipeline.footage import picture_named
-from input_pipeline.importers.rig import one_lens
+from input_pipeline.importers.rig import CalibratedCamera, moving
 from input_pipeline.opening import check_field
 from input_pipeline.plain_files import field, field_number, field_numbers, load_json
 
@@ -57,22 +57,17 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 
 def _view(path: Path, scale: str, camera: int, film: list[tuple[int, str]], fps: float) -> View:
     cameras = [_camera(path / "camera" / f"{item}.json") for _, item in film]
-    lenses, sizes, distortions, poses = zip(*cameras, strict=True)
+    moved = moving(cameras, f"camera {camera}")
     depth = [path / "depth" / scale / f"{item}.npy" for _, item in film]
     return make_view(
         f"camera{camera}",
         [picture_named(path / "rgb" / scale / item) for _, item in film],
-        one_lens(lenses, f"camera {camera}"),
-        np.stack(poses),
-        size=sizes[0],
-        distortion=distortions[0],
-        timestamps=[time / fps for time, _ in film],
         depth=depth if all(file.is_file() for file in depth) else (),
+        **moved._replace(timestamps=[time / fps for time, _ in film])._asdict(),
     )
 
 
-def _camera(file: Path) -> tuple[np.ndarray, tuple[int, int], list[float], np.ndarray]:
-    """Return intrinsics, size, distortion and world-to-camera."""
+def _camera(file: Path) -> CalibratedCamera:
     table = load_json(file)
     where = str(file)
     rotation = field_numbers(table, "orientation", (3, 3), where)
@@ -86,4 +81,5 @@ def _camera(file: Path) -> tuple[np.ndarray, tuple[int, int], list[float], np.nd
     p1, p2 = field_numbers({tangential: [0, 0]} | table, tangential, (2,), where)
     lens = [[focal, table["skew"], cx], [0, focal * table["pixel_aspect_ratio"], cy], [0, 0, 1]]
     pose = rigid(rotation, -rotation @ center)
-    return np.array(lens), (round(rows), round(columns)), [k1, k2, p1, p2, k3], pose
+    size = round(rows), round(columns)
+    return CalibratedCamera(np.array(lens), pose, size, (k1, k2, p1, p2, k3))

@@ -8,12 +8,10 @@ points alone has the cameras before it: Spacetime Gaussians reads those of the f
 import re
 from pathlib import Path
 
-import numpy as np
-
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import natural
-from input_pipeline.importers.colmap import Lens, model_files, read_model
-from input_pipeline.importers.rig import one_lens
+from input_pipeline.importers.colmap import model_files, read_model
+from input_pipeline.importers.rig import CalibratedCamera, moving
 from input_pipeline.opening import check_field
 
 DEFAULT_FPS = 30.0
@@ -33,7 +31,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     model = None
     borrowed = 0
     rate = fps or DEFAULT_FPS
-    films: dict[str, list[tuple[int, Path, Lens, np.ndarray]]] = {}
+    films: dict[str, list[tuple[int, Path, CalibratedCamera]]] = {}
     folders = _instants(path)
     for number, folder in folders:
         project = folder / "sparse" / "0"
@@ -44,18 +42,17 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         lenses, images = model
         for image in images:
             file = folder / "images" / image.name
-            frame = (number, file, lenses[image.camera], image.world_to_camera)
-            films.setdefault(file.stem, []).append(frame)
+            lens = lenses[image.camera]._asdict()
+            there = CalibratedCamera(world_to_camera=image.world_to_camera, **lens)
+            films.setdefault(file.stem, []).append((number, file, there))
     views = []
     for camera in sorted(films, key=natural):
-        numbers, files, cameras, poses = zip(*films[camera], strict=True)
+        numbers, files, cameras = zip(*films[camera], strict=True)
         found = f"it at {len(files)} of {len(folders)} instants"
         check_field(f"camera {camera}", len(files) == len(folders), found, "it at all")
-        one_lens([lens.intrinsics for lens in cameras], f"camera {camera}")
-        times = [number / rate for number in numbers]
-        lens = cameras[0]._asdict()
-        pose = np.stack(poses)
-        views.append(make_view(camera, files, world_to_camera=pose, timestamps=times, **lens))
+        moved = moving(cameras, f"camera {camera}")
+        moved = moved._replace(timestamps=[number / rate for number in numbers])
+        views.append(make_view(camera, files, **moved._asdict()))
     notes = [] if fps else [f"no --fps given: assuming {DEFAULT_FPS:g} instants a second"]
     if borrowed:
         notes += [f"{borrowed} instants have no cameras of their own and take those before them"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from input_pipeline.capture import Capture, View, make_capture, make_view
 from input_pipeline.footage import first_file
-from input_pipeline.importers.rig import one_lens
+from input_pipeline.importers.rig import CalibratedCamera, moving
 from input_pipeline.opening import check_field
 from input_pipeline.plain_files import field, load_json, numbers
 
@@ -41,25 +41,25 @@ def _views(path: Path, file: Path, fps: float) -> list[View]:
     fits = len({len(values) for values in lists}) == len(cameras_per_instant) == 1
     lengths = ", ".join(f"{name} {len(values)}" for name, values in zip(LISTS, lists, strict=True))
     check_field(file, fits, f"{lengths} instants", "cameras in each")
-    frames: dict[str, list[tuple]] = {}
+    size = round(rows), round(columns)
+    films: dict[str, list[tuple[CalibratedCamera, str]]] = {}
     for instant in zip(*lists, strict=True):
         for lens, pose, picture, camera in zip(*instant, strict=True):
-            frames.setdefault(str(camera), []).append((lens, pose, picture))
+            where = f"{file}, camera {camera}"
+            intrinsics = numbers(lens, (3, 3), f"{where}, k")
+            there = CalibratedCamera(intrinsics, numbers(pose, (4, 4), f"{where}, w2c"), size)
+            films.setdefault(str(camera), []).append((there._replace(fps=fps), picture))
     views = []
-    for camera, film in frames.items():
-        where = f"{file}, camera {camera}"
-        lenses, poses, pictures = zip(*film, strict=True)
+    for camera, film in films.items():
+        cameras, pictures = zip(*film, strict=True)
         masks = [path / "seg" / Path(picture).with_suffix(".png") for picture in pictures]
         # The dataset has masks of the training cameras only.
         has_masks = file.name == FILES[0] or masks[0].parent.is_dir()
         view = make_view(
             f"cam{camera}",
             [path / "ims" / picture for picture in pictures],
-            one_lens(numbers(lenses, (len(film), 3, 3), f"{where}, k"), f"{where}, k"),
-            numbers(poses, (len(film), 4, 4), f"{where}, w2c"),
-            size=(round(rows), round(columns)),
-            fps=fps,
             masks=masks if has_masks and (path / "seg").is_dir() else (),
+            **moving(cameras, f"{file}, camera {camera}")._asdict(),
         )
         views.append(view)
     return views

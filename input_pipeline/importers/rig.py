@@ -107,18 +107,16 @@ def check_lengths(films: Films, where: Path) -> None:
     check_field(where, equal, f"pictures {found}", "as many for each camera")
 
 
-def one_lens(
-    intrinsics: Sequence[Float64[np.ndarray, "3 3"]] | Float64[np.ndarray, "t 3 3"], where: str
-) -> Float64[np.ndarray, "3 3"]:
-    """Return the lens of a film.
+def moving(cameras: Sequence[CalibratedCamera], where: str) -> CalibratedCamera:
+    """Return the camera that stands as these do, one a frame.
 
     Raises:
-      ValueError: it changes.
+      ValueError: its lens changes.
     """
     # Of the focal length.
     most_change = 1e-3
-    first = intrinsics[0]
-    change = np.abs(np.stack(intrinsics) - first).max()
-    fixed = change <= most_change * first[0, 0]
+    first = cameras[0]
+    change = max(np.abs(camera.intrinsics - first.intrinsics).max() for camera in cameras)
+    fixed = change <= most_change * first.intrinsics[0, 0]
     check_field(where, fixed, f"a lens that changes by {change:.2f} pixels", "a fixed one")
-    return first
+    return first._replace(world_to_camera=np.stack([c.world_to_camera for c in cameras]))
