@@ -25,12 +25,12 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped, UInt8
 
 from full4d_jax.evaluation.networks import ImageFeatures
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.errors import input_errors
 from full4d_jax.session.extras import has, install, load_extra
-from full4d_jax.session.files import read_arrays
 from full4d_jax.session.progress import Progress
-from input_pipeline.addresses import address_of
-from input_pipeline.datasets.dataset import INDEX, Records, open_dataset
+from full4d_jax.session.stages import Stages
+from full4d_jax.source.kinds import DATASET, RUN, RUNS, kind_of, require_kind
+from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.transforms import decode
 
 # Our least number of clips or pictures; the field uses more.
@@ -212,10 +212,10 @@ def open_i3d(missing: dict[str, str]) -> VideoFeatures | None:
     return None
 
 
-def finished_folders(folder: Path) -> list[Path]:
-    """Return the folder itself if it has a grid, else the folders in it that have one."""
-    inside = sorted(path.parent for path in folder.glob("*/grid.npz"))
-    return [folder] if (folder / "grid.npz").exists() or not inside else inside
+def runs_in(path: Path) -> list[Path]:
+    """Return the folder of a run itself, or the folders of runs in it."""
+    inside = sorted(grid.parent for grid in path.glob("*/grid.npz"))
+    return inside if kind_of(path) == RUNS else [path]
 
 
 def open_reference(path: Path, split: str) -> list[StoredGrid]:
@@ -228,14 +228,14 @@ def open_reference(path: Path, split: str) -> list[StoredGrid]:
     Raises:
       InputError: it is none of these, or the dataset has no such split.
     """
-    if address_of(path) or (path / INDEX).exists():
-        with input_errors("reference", "give another dataset or split"):
-            records = open_dataset(path, split)
-        return [
-            StoredGrid(clip["views"], clip["frames"], partial(_decoded, records, index))
-            for index, clip in enumerate(records.clips)
-        ]
-    return [open_grid(folder) for folder in finished_folders(path)]
+    if require_kind(path, (DATASET, RUN, RUNS)) != DATASET:
+        return [open_grid(folder) for folder in runs_in(path)]
+    with input_errors("reference", "give another dataset or split"):
+        records = open_dataset(path, split)
+    return [
+        StoredGrid(clip["views"], clip["frames"], partial(_decoded, records, index))
+        for index, clip in enumerate(records.clips)
+    ]
 
 
 def open_grid(folder: Path) -> StoredGrid:
@@ -244,13 +244,11 @@ def open_grid(folder: Path) -> StoredGrid:
     Raises:
       InputError: there is none.
     """
-    file = folder / "grid.npz"
-    frames = read_arrays(file).get("frames")
-    if frames is None:
-        expected = "a dataset, an output folder or a folder of these"
-        raise InputError("reference", folder, "no grid", expected, "see docs/evaluation.md")
-    views, times = frames.shape[:2]
-    return StoredGrid(views, times, lambda: read_arrays(file)["frames"])
+
+    def read() -> Frames:
+        return Stages(folder).finished("grid")["frames"]
+
+    return StoredGrid(*read().shape[:2], read)
 
 
 def counts(grids: Sequence[StoredGrid]) -> dict[str, int]:

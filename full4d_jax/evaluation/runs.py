@@ -15,10 +15,10 @@ from full4d_jax.evaluation.frechet import (
     ENOUGH,
     Comparison,
     clips_in_time,
-    finished_folders,
     open_grid,
     open_i3d,
     open_reference,
+    runs_in,
 )
 from full4d_jax.evaluation.networks import NO_NETWORKS, ScoringNetworks
 from full4d_jax.evaluation.results import Job, score_jobs, write_results
@@ -69,7 +69,7 @@ def score_folder(
         reference with which nothing can be compared.
     """
     # A folder that cannot be scored is refused before any is.
-    folders = finished_folders(folder)
+    folders = runs_in(folder)
     for path in folders[1:]:
         posed_grid(Stages(path))
     shown = posed_grid(Stages(folders[0]))

@@ -16,30 +16,31 @@ from full4d_jax.evaluation.frechet import (
 )
 from full4d_jax.grid import Grid, all_real, grid_arrays
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.files import save_arrays
 from full4d_jax.session.stages import Stages
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 VIEWS, TIMES, SIDE = 4, 12, 24
 
 
-def write_grid(folder: Path, seed: int, brightness: float = 1.0) -> np.ndarray:
+def write_grid(
+    folder: Path, seed: int, brightness: float = 1.0, *, views: int = VIEWS, times: int = TIMES
+) -> np.ndarray:
     """An output folder with stripes that move, of colours by chance."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:SIDE, :SIDE] / SIDE
-    view, time = np.mgrid[:VIEWS, :TIMES][:, :, :, None, None]
+    view, time = np.mgrid[:views, :times][:, :, :, None, None]
     waves = np.sin(6 * (x + y * rng.random()) + 0.3 * view + 0.2 * time + 6 * rng.random())
     frames = 127.5 + 100 * brightness * waves[..., None] * rng.random(3)
     frames = np.round(frames).astype(np.uint8)
     lens = np.array([[SIDE, 0, SIDE / 2], [0, SIDE, SIDE / 2], [0, 0, 1]], np.float32)
-    poses = np.tile(np.eye(4, dtype=np.float32), (VIEWS, TIMES, 1, 1))
-    poses[:, :, 0, 3] = 0.1 * np.arange(VIEWS, dtype=np.float32)[:, None]
+    poses = np.tile(np.eye(4, dtype=np.float32), (views, times, 1, 1))
+    poses[:, :, 0, 3] = 0.1 * np.arange(views, dtype=np.float32)[:, None]
     folder.mkdir(parents=True)
     grid = Grid(
         frames=frames,
         origin=all_real(frames),
-        times=np.arange(TIMES) / 8,
-        cameras=Cameras(np.stack([lens] * VIEWS), poses, SIDE, SIDE),
+        times=np.arange(times) / 8,
+        cameras=Cameras(np.stack([lens] * views), poses, SIDE, SIDE),
     )
     arrays = grid_arrays(grid)
     Stages(folder).run("grid", {"seed": seed}, lambda: arrays)
@@ -77,9 +78,7 @@ def test_folders_are_compared_with_folders(tmp_path, capsys):
 @pytest.mark.extra("onnxruntime")
 def test_sets_that_are_too_small_are_refused_before_work(tmp_path, capsys):
     write_grid(tmp_path / "out", 1)
-    small = {"frames": np.zeros((2, 3, 8, 8, 3), np.uint8)}
-    (tmp_path / "small").mkdir()
-    save_arrays(tmp_path / "small" / "grid.npz", small)
+    write_grid(tmp_path / "small", 2, views=2, times=3)
     argv = ["evaluate", str(tmp_path / "out"), "--reference"]
     network = ["--inception_onnx", str(GOLDENS / "cells.onnx")]
     assert main([*argv, str(tmp_path / "small"), *network]) == 2
@@ -89,7 +88,7 @@ def test_sets_that_are_too_small_are_refused_before_work(tmp_path, capsys):
     assert "the field uses 2,048 clips or 50,000 pictures" in said
     assert not (tmp_path / "out" / "consistency.json").exists()
     assert main([*argv, str(tmp_path / "none"), *network]) == 2
-    assert "found no grid, expected a dataset" in capsys.readouterr().err
+    assert "none: found no such file" in capsys.readouterr().err
 
 
 def test_a_dataset_is_a_reference(tmp_path, capsys):
