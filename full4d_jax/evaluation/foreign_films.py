@@ -33,13 +33,13 @@ from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_model, to_uint8
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.stages import fingerprint
+from full4d_jax.source.capture_source import captures_of
 from full4d_jax.source.depth.estimators import OURS, open_network, source_depth
 from full4d_jax.source.kinds import CAPTURE, require_kind
 from full4d_jax.source.options import DepthKind
 from input_pipeline.capture import Capture, View, make_view
 from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.footage import FILM_FOLDERS, VIDEOS, find_footage, picture_size
-from input_pipeline.importers.detect import find_scenes, read_captures, require_inside
 from input_pipeline.transforms import Clip, decode
 
 REAL = "the real films"
@@ -78,14 +78,11 @@ def read_filmed_grid(folder: Path, truth: Path, source: str | None, rows: int | 
     films = find_footage(folder, FILM_FOLDERS)
     require_kind(truth, (CAPTURE,))
     with input_errors("truth", "give a capture (docs/data.md) as --truth"):
-        scenes, _ = find_scenes(truth)
-        path, layout, *_ = scenes[0]
-        captures = read_captures(path, layout, fps=None)
-        require_inside(path, captures)
+        captures, scenes = captures_of(truth)
     # Films of one folder can be of one scene only, and no name says of which.
-    if len(scenes) > 1 or len(captures) > 1:
-        found = f"{max(len(scenes), len(captures))} scenes"
-        raise InputError("truth", truth, found, "one", "give the folder of one of them")
+    count = max(scenes, len(captures))
+    if count > 1:
+        raise InputError("truth", truth, f"{count} scenes", "one", "give the folder of one")
     # The source was the method's input: films of other cameras alone are scored.
     capture = captures[0]
     views = {view.name: view for view in capture.views}

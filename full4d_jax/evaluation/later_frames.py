@@ -226,10 +226,10 @@ def evaluate_film(judge: Judge, upsampler: Upsampler, folder: Path, options: Vid
         pictures |= {name: to_uint8(x[0, 0]) for (name, _), x in clip.rows.items()}
         return clip._replace(details={"angle": angle}, pictures=pictures)
 
-    groups = {f"{low}-{high}°": [] for low, high in RANGES}
-    widest_first = sorted(zip(film.angles, film.instants, strict=True), key=lambda x: -x[0])
-    for angle, instant in widest_first:
-        groups[range_of(angle)].append(instant)
+    # The widest angle of each range comes first.
+    groups: dict[str, list[int]] = {}
+    for angle, instant in sorted(zip(film.angles, film.instants, strict=True)):
+        groups.setdefault(range_of(angle), []).insert(0, instant)
     preface = (
         f"# `{options.video.stem}` against its own later frames\n\n"
         f"The source is the first frame, the truth {len(film.instants)} later ones: "
@@ -237,7 +237,6 @@ def evaluate_film(judge: Judge, upsampler: Upsampler, folder: Path, options: Vid
         "from the scene. A pixel is seen where the projection of the source by its estimated depth "
         f"(network: {judge.depth_name}) has a point."
     )
-    groups = {name: instants for name, instants in groups.items() if instants}
     score_clips(folder, groups, rows_of, judge.distances, mark, CASCADE, preface)
 
 

@@ -106,7 +106,7 @@ def _open_folder(options: CaptureOptions) -> Grid:
     path = options.capture
     do = "make a data set of it with full4d data import"
     with input_errors("capture", f"see docs/data.md, or {do}"), unpacked(path) as above:
-        captures, scene_count = _captures_of(above)
+        captures, scene_count = captures_of(above)
         clips = _clips_of(captures, options)
         if scene_count > 1 or len(clips) > 1:
             found = f"{scene_count} scenes" if scene_count > 1 else f"{len(clips)} clips"
@@ -127,7 +127,7 @@ def _open_folder(options: CaptureOptions) -> Grid:
     return _as_generated(grid) if captures[0].generated else grid
 
 
-def _captures_of(path: Path) -> tuple[list[Capture], int]:
+def captures_of(path: Path) -> tuple[list[Capture], int]:
     """Return the captures of a folder's first scene, and how many scenes it has."""
     scenes, _ = find_captures(path)
     folder, layout, *_ = scenes[0]
