@@ -39,42 +39,43 @@ class Frames(NamedTuple):
     half: Int[np.ndarray, "..."]
 
 
-Mask = Callable[[Frames, Frames], Bool[np.ndarray, "..."]]
+Allowed = Bool[np.ndarray, "..."]
+Mask = Callable[[Frames, Frames], Allowed]
 ADVICE = "change --model.mask (docs/attention.md)"
 
 
-def time_view(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
+def time_view(i: Frames, j: Frames) -> Allowed:
     """Own view, all views at the instant, and the input video at the instant (Full-4D)."""
     return without_cross_half(i, j) | input_video(i, j)
 
 
-def without_cross_half(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
+def without_cross_half(i: Frames, j: Frames) -> Allowed:
     """Own view, and all views at the instant within the half."""
     return (i.view == j.view) | same_instant(i, j)
 
 
-def windowed(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
+def windowed(i: Frames, j: Frames) -> Allowed:
     """Allow what `time_view` does, of own view 4 latent frames before and after."""
     reach_latent_frames = 4
     return time_view(i, j) & (abs(i.time - j.time) <= reach_latent_frames)
 
 
-def neighbours(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
+def neighbours(i: Frames, j: Frames) -> Allowed:
     """Allow what `time_view` does, of other views the source and those next in order."""
     return time_view(i, j) & ((abs(i.view - j.view) <= 1) | (j.view == SOURCE_VIEW))
 
 
-def causal(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
+def causal(i: Frames, j: Frames) -> Allowed:
     """Allow what `time_view` does, nothing of later instants."""
     return time_view(i, j) & (j.time <= i.time)
 
 
-def same_instant(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
+def same_instant(i: Frames, j: Frames) -> Allowed:
     """All views at one time within the same half."""
     return (i.time == j.time) & (i.half == j.half)
 
 
-def input_video(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
+def input_video(i: Frames, j: Frames) -> Allowed:
     """A frame to generate reads the source's projected frame, the input video, at its time."""
     return (i.half == 0) & (j.half == 1) & (i.time == j.time) & (j.view == SOURCE_VIEW)
 

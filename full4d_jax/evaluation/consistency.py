@@ -34,6 +34,8 @@ from input_pipeline.selection import evenly
 MATCHED_INSTANTS = 4
 
 Frames = UInt8[np.ndarray, "v t h w 3"]
+Video = UInt8[np.ndarray, "t h w 3"]
+Map = Float[np.ndarray, "h w"]
 
 
 def epipolar(frames: Frames, cameras: Cameras) -> dict[str, float]:
@@ -98,7 +100,7 @@ def draw_matches(frames: Frames, cameras: Cameras) -> UInt8[np.ndarray, "H W 3"]
     return np.concatenate(rows or [enlarge(first[0], scale)])
 
 
-def warping_error(video: UInt8[np.ndarray, "t h w 3"]) -> float:
+def warping_error(video: Video) -> float:
     """Return the squared difference of frames along their own flow; NaN for a single frame.
 
     It is one mean over all pixels of all pairs whose flow agrees there and back.
@@ -111,7 +113,7 @@ def warping_error(video: UInt8[np.ndarray, "t h w 3"]) -> float:
     return _mean(np.concatenate(errors))
 
 
-def flicker(video: UInt8[np.ndarray, "t h w 3"]) -> float:
+def flicker(video: Video) -> float:
     """Return the mean absolute difference of neighbouring frames in [0, 1]; NaN for one frame."""
     return _mean(np.abs(np.diff(video.astype(np.float64) / 255, axis=0)))
 
@@ -145,9 +147,7 @@ def cross_view(
     return {"cross_view": _mean(pooled), "cross_view_seen": seen}
 
 
-def _difference(
-    picture: UInt8[np.ndarray, "h w 3"], moved: Float[np.ndarray, "h w 3"]
-) -> Float[np.ndarray, "h w"]:
+def _difference(picture: UInt8[np.ndarray, "h w 3"], moved: Float[np.ndarray, "h w 3"]) -> Map:
     """Return the squared difference of a picture and another in [0, 1]."""
     return ((moved - picture / 255.0) ** 2).mean(-1)
 
@@ -158,10 +158,10 @@ def _mean(values: Shaped[np.ndarray, "..."]) -> float:
 
 
 def flow_from_depth(
-    depth: Float[np.ndarray, "h w"],
+    depth: Map,
     intrinsics: Float[np.ndarray, "2 3 3"],
     world_to_camera: Float[np.ndarray, "2 4 4"],
-) -> tuple[Float[np.ndarray, "h w 2"], Float[np.ndarray, "h w"]]:
+) -> tuple[Float[np.ndarray, "h w 2"], Map]:
     """Return the flow of the first camera's pixels into the second (x, y), and their depth."""
     points = unproject(depth, intrinsics[0], world_to_camera[0])
     pose = world_to_camera[1].astype(np.float64)

@@ -44,7 +44,10 @@ BY_FILE = {
 }
 
 Picture = UInt8[np.ndarray, "h w 3"]
-ImageFeatures = Callable[[Picture], Float32[np.ndarray, " c"]]
+Square = Float32[np.ndarray, "side side 3"]
+Vector = Float[np.ndarray, " c"]
+Embeddings = Float[np.ndarray, "v t c"]
+ImageFeatures = Callable[[Picture], Vector]
 Confidence = Callable[[Picture, Picture], Float[np.ndarray, "2 p q"]]
 
 
@@ -60,7 +63,7 @@ class ScoringNetworks(NamedTuple):
     """
 
     clip: ImageFeatures | None = None
-    prompt: Float[np.ndarray, " c"] | None = None
+    prompt: Vector | None = None
     pointmaps: Confidence | None = None
     files: Mapping[str, Path | None] = MappingProxyType({})
     missing: Mapping[str, str] = MappingProxyType({})
@@ -112,7 +115,7 @@ def _load(
     what: str,
     path: Path,
     side: int,
-    colors: Callable[[Picture, int], Float32[np.ndarray, "side side 3"]],
+    colors: Callable[[Picture, int], Square],
 ) -> ImageFeatures:
     """Load a network that sees pictures by `colors`, with sides of its own or else `side`."""
     expected = "a network from pictures of three float colours to vectors"
@@ -120,7 +123,7 @@ def _load(
     network = as_network(file)
     own, _ = network.sides(side, side)
 
-    def see(picture: Picture) -> Float32[np.ndarray, " c"]:
+    def see(picture: Picture) -> Vector:
         values = next(iter(network.run(planes(colors(picture, own))).values()))
         vector = np.squeeze(values).astype(np.float32)
         if vector.ndim != 1 or not np.isfinite(vector).all():
@@ -130,7 +133,7 @@ def _load(
     return see
 
 
-def load_prompt(path: Path, clip: ImageFeatures) -> Float[np.ndarray, " c"]:
+def load_prompt(path: Path, clip: ImageFeatures) -> Vector:
     """Load the embedding of a prompt by the text encoder of the same CLIP.
 
     Raises:
@@ -181,7 +184,7 @@ def pair_confidence(frames: UInt8[np.ndarray, "v t h w 3"], pointmaps: Confidenc
     return float(np.mean(confidences))
 
 
-def clip_colors(frame: Picture, side: int) -> Float32[np.ndarray, "side side 3"]:
+def clip_colors(frame: Picture, side: int) -> Square:
     """Prepare a picture as OpenAI's CLIP: shorter side to `side`, bicubic, middle square."""
     height, width = frame.shape[:2]
     short = min(height, width)
@@ -193,34 +196,32 @@ def clip_colors(frame: Picture, side: int) -> Float32[np.ndarray, "side side 3"]
     return (square / np.float32(255) - CLIP_MEAN) / CLIP_DEVIATION
 
 
-def inception_colors(frame: Picture, side: int) -> Float32[np.ndarray, "side side 3"]:
+def inception_colors(frame: Picture, side: int) -> Square:
     """Prepare a picture as pytorch-fid: the whole picture to a square, bilinear."""
     colors = frame.astype(np.float32) / np.float32(127.5) - 1
     return cv2.resize(colors, (side, side), interpolation=cv2.INTER_LINEAR)
 
 
-def embed(
-    features: ImageFeatures, frames: UInt8[np.ndarray, "v t h w 3"]
-) -> Float32[np.ndarray, "v t c"]:
+def embed(features: ImageFeatures, frames: UInt8[np.ndarray, "v t h w 3"]) -> Embeddings:
     """Return the features of every frame of a grid."""
     return np.stack([[features(frame) for frame in video] for video in frames])
 
 
-def clip_f(embeddings: Float[np.ndarray, "v t c"]) -> float:
+def clip_f(embeddings: Embeddings) -> float:
     """Return CLIP-F, percent; NaN for a single instant."""
     unit = _unit(embeddings)
     cosines = (unit[:, 1:] * unit[:, :-1]).sum(-1)
     return float(100 * cosines.mean()) if cosines.size else math.nan
 
 
-def clip_v(embeddings: Float[np.ndarray, "v t c"]) -> float:
+def clip_v(embeddings: Embeddings) -> float:
     """Return CLIP-V, percent; NaN for a single view."""
     unit = _unit(embeddings)
     cosines = [(unit[a] * unit[b]).sum(-1) for a, b in combinations(range(len(unit)), 2)]
     return float(100 * np.mean(cosines)) if cosines else math.nan
 
 
-def clip_score(embeddings: Float[np.ndarray, "v t c"], text: Float[np.ndarray, " c"]) -> float:
+def clip_score(embeddings: Embeddings, text: Vector) -> float:
     """Return the CLIP score of frames and the prompt, percent, at least 0."""
     cosines = _unit(embeddings) @ _unit(text)
     return float(100 * max(cosines.mean(), 0))

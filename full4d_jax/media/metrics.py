@@ -27,13 +27,15 @@ from full4d_jax.session.extras import load_extra
 from gaussians.fitting import losses
 from gaussians.fitting.losses import SSIM_WINDOW
 
+Images = Float[ArrayLike, "*n h w 3"]
+Mask = Float[ArrayLike, "*n h w"]
 Distance = Callable[[Float[Array, "n h w 3"], Float[Array, "n h w 3"]], Float[Array, " n"]]
 
 
 def psnr(
-    image: Float[ArrayLike, "*n h w 3"],
-    truth: Float[ArrayLike, "*n h w 3"],
-    mask: Float[ArrayLike, "*n h w"] | None = None,
+    image: Images,
+    truth: Images,
+    mask: Mask | None = None,
 ) -> Float[Array, ""]:
     """Return the peak signal-to-noise ratio, dB, of images in [0, 1]; NaN for an empty mask."""
     error = jnp.mean(jnp.square(jnp.asarray(image) - jnp.asarray(truth)), axis=-1)
@@ -41,9 +43,9 @@ def psnr(
 
 
 def ssim(
-    image: Float[ArrayLike, "*n h w 3"],
-    truth: Float[ArrayLike, "*n h w 3"],
-    mask: Float[ArrayLike, "*n h w"] | None = None,
+    image: Images,
+    truth: Images,
+    mask: Mask | None = None,
 ) -> Float[Array, ""]:
     """Return the structural similarity of images in [0, 1], averaged where the mask is 1."""
     return _mean(jnp.mean(ssim_map(jnp.asarray(image), jnp.asarray(truth)), axis=-1), mask)
@@ -93,9 +95,9 @@ def load_lpips(purpose: str, net: Literal["alexnet", "vgg16"] = "alexnet") -> Di
 
 def lpips(
     distance: Distance,
-    image: Float[ArrayLike, "*n h w 3"],
-    truth: Float[ArrayLike, "*n h w 3"],
-    mask: Float[ArrayLike, "*n h w"] | None = None,
+    image: Images,
+    truth: Images,
+    mask: Mask | None = None,
 ) -> float:
     """Return the mean LPIPS of images in [0, 1]; NaN for an empty mask.
 
@@ -120,7 +122,7 @@ def lpips(
     return float(values.mean())
 
 
-def _mean(values: Float[Array, "*n h w"], mask: Float[ArrayLike, "*n h w"] | None):
+def _mean(values: Float[Array, "*n h w"], mask: Mask | None):
     """Return the mean of all values, or of those where the mask is 1."""
     if mask is None:
         return jnp.mean(values)

@@ -17,6 +17,8 @@ from full4d_jax.media.video import write_video
 from input_pipeline import cameras
 from input_pipeline.whole_files import whole_file
 
+Sheet = UInt8[ndarray, "H W 3"]
+Picture = UInt8[ndarray, "h w 3"]
 # Colours of a drawing, RGB.
 PAPER = (255, 255, 255)
 INK = (30, 30, 30)
@@ -29,22 +31,22 @@ FONT_PIXELS = 14  # the height of letters
 REAL_BORDER = (240, 130, 20)
 
 
-def to_uint8(frames: Float[ArrayLike, "..."]) -> UInt8[np.ndarray, "..."]:
+def to_uint8(frames: Float[ArrayLike, "..."]) -> UInt8[ndarray, "..."]:
     """Return pictures in [0, 1] as bytes; what lies outside is clipped."""
     return np.round(np.clip(np.asarray(frames, np.float32), 0, 1) * 255).astype(np.uint8)
 
 
-def to_model(pictures: UInt8[np.ndarray, "*shape"]) -> Float[Array, "*shape"]:
+def to_model(pictures: UInt8[ndarray, "*shape"]) -> Float[Array, "*shape"]:
     """Return sRGB pictures as the models take them, float32 in [-1, 1]."""
     return jnp.asarray(pictures, jnp.float32) / 127.5 - 1
 
 
-def to_unit(frames: Float[ArrayLike, "..."]) -> Float[np.ndarray, "..."]:
+def to_unit(frames: Float[ArrayLike, "..."]) -> Float[ndarray, "..."]:
     """Map [-1, 1] to [0, 1]; what a model puts beyond is clipped."""
     return np.clip(np.asarray(frames, np.float32) / 2 + 0.5, 0, 1)
 
 
-def color_depth(depth: Float[np.ndarray, "... h w"]) -> UInt8[np.ndarray, "... h w 3"]:
+def color_depth(depth: Float[ndarray, "... h w"]) -> UInt8[ndarray, "... h w 3"]:
     """Draw disparity in Turbo's colours: near is red, far is blue, unknown depth (0) is black."""
     is_known = depth > 0
     disparity = np.where(is_known, 1 / np.where(is_known, depth, 1), 0)
@@ -54,22 +56,20 @@ def color_depth(depth: Float[np.ndarray, "... h w"]) -> UInt8[np.ndarray, "... h
     return np.where(is_known[..., None], colors.reshape(*depth.shape, 3), 0).astype(np.uint8)
 
 
-def dim_outside(
-    frame: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"]
-) -> UInt8[np.ndarray, "h w 3"]:
+def dim_outside(frame: Picture, mask: UInt8[ndarray, "h w"]) -> Picture:
     """Darken the frame where the mask is 0."""
     return np.where(mask[..., None] > 0, frame, frame // 4)
 
 
 def contact_sheet(
-    pictures: UInt8[np.ndarray, "v t h w 3"],
+    pictures: UInt8[ndarray, "v t h w 3"],
     *,
     rows: Sequence[str],
     columns: Sequence[str],
     title: str = "",
-    aside: UInt8[np.ndarray, "_ _ 3"] | None = None,
+    aside: UInt8[ndarray, "_ _ 3"] | None = None,
     cell_height: int = 128,
-) -> UInt8[np.ndarray, "H W 3"]:
+) -> Sheet:
     """Draw a labelled grid of pictures, with another picture to its right.
 
     Args:
@@ -120,9 +120,9 @@ def contact_sheet(
 def frustums(
     views: Cameras,
     *,
-    points: Float[np.ndarray, "n 3"] | None = None,
+    points: Float[ndarray, "n 3"] | None = None,
     side: int = 320,
-) -> UInt8[np.ndarray, "{2*side} {side} 3"]:
+) -> UInt8[ndarray, "{2*side} {side} 3"]:
     """Draw the cameras from above (z up the page) and, below, from the right (z to the right).
 
     Every camera is drawn at its first instant, its path as a line; view 0, the source, is red. The
@@ -164,7 +164,7 @@ def frustums(
         page = np.full((side, side, 3), PAPER, np.uint8)
         to_page = np.stack([right, -up], 1) / span
 
-        def place(where: np.ndarray, to_page: np.ndarray = to_page) -> np.ndarray:
+        def place(where: ndarray, to_page: ndarray = to_page) -> ndarray:
             flat = (where - (low + high) / 2) @ to_page + 0.5
             return np.round(flat * side * eighths).astype(np.int32)
 
@@ -181,7 +181,7 @@ def frustums(
     return np.concatenate(panels)
 
 
-def save_picture(path: str | Path, picture: UInt8[np.ndarray, "h w 3"]) -> None:
+def save_picture(path: str | Path, picture: Picture) -> None:
     """Write a picture; the name's ending says the format."""
     with whole_file(Path(path)) as partial:
         Image.fromarray(picture).save(partial)
@@ -194,7 +194,7 @@ def write_grid(folder: Path, grid: Grid, projection: UInt8[ndarray, "n t h w 3"]
     save_picture(folder / "grid.png", sheet)
 
 
-def projected_sheet(grid: Grid, projection: UInt8[ndarray, "n t h w 3"]) -> UInt8[ndarray, "H W 3"]:
+def projected_sheet(grid: Grid, projection: UInt8[ndarray, "n t h w 3"]) -> Sheet:
     """Return a sheet of a grid's real views, and of the others with their projection."""
     assert grid.cameras is not None, "a projection needs cameras"
     frames = grid.frames
@@ -213,7 +213,7 @@ def projected_sheet(grid: Grid, projection: UInt8[ndarray, "n t h w 3"]) -> UInt
     )
 
 
-def filled_sheet(grid: Grid) -> UInt8[ndarray, "H W 3"]:
+def filled_sheet(grid: Grid) -> Sheet:
     """Return a sheet of a grid's frames, in which real ones have a border."""
     pictures = np.stack([[enlarge(x, 2) for x in row] for row in grid.frames])
     for view, time in np.argwhere(grid.origin == Origin.REAL):
@@ -248,7 +248,7 @@ def write_side_by_side(path: Path, frames: UInt8[ndarray, "v t h w 3"], fps: flo
     write_video(path, np.stack(turn * repeats), fps)
 
 
-def enlarge(picture: UInt8[ndarray, "h w 3"], scale: float) -> UInt8[ndarray, "H W 3"]:
+def enlarge(picture: Picture, scale: float) -> Sheet:
     """Scale a picture by a factor, smooth between the pixels."""
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=method)

@@ -32,6 +32,10 @@ MOST_DAMAGED = 0.2  # of the frames
 # Formats of FFmpeg that draw any text as a video.
 NO_VIDEOS = ("tty",)
 
+Picture = UInt8[ndarray, "H W 3"]
+Small = UInt8[ndarray, "h w 3"]
+Times = Float[ndarray, " t"]
+
 
 class Video(NamedTuple):
     """A short clip at the model's size.
@@ -50,7 +54,7 @@ class Video(NamedTuple):
 
     frames: UInt8[ndarray, "t h w 3"]
     fps: float
-    timestamps: Float[ndarray, " t"]
+    timestamps: Times
     gray: UInt8[ndarray, "t r q"]
     kept_width: float
     note: str
@@ -149,7 +153,7 @@ def damage_note(shown: Timeline) -> str:
 
 
 def _pictures(
-    path: Path, times: Float[ndarray, " t"], height: int, width: int
+    path: Path, times: Times, height: int, width: int
 ) -> tuple[list[tuple[ndarray, ndarray]], list[tuple[int, int]]]:
     """Return the pictures at these times, cropped and in gray, and their sizes in the file."""
     pictures = []
@@ -199,9 +203,7 @@ def _midway(times: Float[ndarray, " n"], chosen: list[int]) -> Float[ndarray, " 
     return times[np.clip(nearest, first + 1, last - 1)]
 
 
-def crop_resize(
-    picture: UInt8[ndarray, "H W 3"], height: int, width: int
-) -> UInt8[ndarray, "h w 3"]:
+def crop_resize(picture: Picture, height: int, width: int) -> Small:
     """Cut out the largest centred `width`:`height` part and resize it, down by area averages."""
     picture = without_dark_rim(picture)
     rows, columns = picture.shape[:2]
@@ -215,7 +217,7 @@ def crop_resize(
     return cv2.resize(part, (width, height), interpolation=method)
 
 
-def without_dark_rim(picture: UInt8[ndarray, "H W 3"]) -> UInt8[ndarray, "H W 3"]:
+def without_dark_rim(picture: Picture) -> Picture:
     """Return a picture whose outermost lines repeat the next ones where encoders left them dark.
 
     From aside such a line would stand as a bar between the picture and what goes on beyond it.
@@ -292,9 +294,7 @@ def check_file(path: Path) -> None:
     raise InputError("video", path, found, "a complete video file (mp4, mov, mkv, webm, ...)", do)
 
 
-def gray_picture(
-    picture: UInt8[ndarray, "H W 3"], shape: tuple[int, ...] | None = None
-) -> UInt8[ndarray, "r q"]:
+def gray_picture(picture: Picture, shape: tuple[int, ...] | None = None) -> UInt8[ndarray, "r q"]:
     """Return the whole picture in gray, 320 pixels across, or of another shape.
 
     That is enough to see the camera move.
