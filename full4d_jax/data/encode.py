@@ -26,8 +26,7 @@ from full4d_jax.config.codecs import strides_of
 from full4d_jax.data.build import build_dataset
 from full4d_jax.data.clip_page import preview
 from full4d_jax.data.options import Writing
-from full4d_jax.generation.batch import make_conditions
-from full4d_jax.generation.depth_jitter import draw_depth, draw_shares
+from full4d_jax.generation.batch import draw_depth, draw_shares, make_conditions
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.models.codecs.codec import codec_id, codec_weights, make_codec
 from full4d_jax.models.conditions import reads_filled

@@ -13,15 +13,19 @@ from full4d_jax.config import DataConfig, ModelConfig
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.flow import Latents
 from full4d_jax.generation.coding import encode_videos
-from full4d_jax.generation.depth_jitter import draw_depth, draw_shares
 from full4d_jax.generation.projection_guidance import (
+    Depth,
+    Depths,
     Projection,
+    Videos,
     fill_holes,
+    inverse_depth,
     project_clips,
+    project_several,
 )
 from full4d_jax.generation.real_frames import conditions_of_real, draw_real, is_carried
-from full4d_jax.generation.several_views import project_several
 from full4d_jax.generation.static_points import StaticPoints, project_known
+from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
 from full4d_jax.models.codecs.codec import Weights, pool_frames
 from full4d_jax.models.conditions import Conditions, reads_filled
 from input_pipeline.procedural.scene import procedural_scene
@@ -77,15 +81,8 @@ def procedural_batch(indices: Int[Array, "b"], config: DataConfig) -> Batch:
     """Render the procedural scenes with these indices, one after the other."""
 
     def one(index: Int[Array, ""]) -> Batch:
-        clip = procedural_scene(
-            index,
-            views=config.views,
-            frames=config.frames,
-            height=config.height,
-            width=config.width,
-            orbit=config.orbit,
-            worlds=config.worlds,
-        )
+        names = ("views", "frames", "height", "width", "orbit", "worlds")
+        clip = procedural_scene(index, **{name: getattr(config, name) for name in names})
         frames = clip.frames * 2 - 1
         return Batch(frames, clip.depth[0], clip.intrinsics, clip.world_to_camera)
 
@@ -94,8 +91,8 @@ def procedural_batch(indices: Int[Array, "b"], config: DataConfig) -> Batch:
 
 def make_conditions(
     model: ModelConfig,
-    frames: Float[Array, "k t h w 3"],
-    depth: Float[Array, "k t h w"],
+    frames: Videos,
+    depth: Depths,
     cameras: Cameras,
     codec_weights: Weights | None = None,
     known: StaticPoints | None = None,
@@ -124,23 +121,14 @@ def make_conditions(
     if reads_filled(model):
         videos.append(fill_holes(targets))
     latents = encode_videos(model, codec_weights, jnp.concatenate(videos)[None])[0]
-    conditions = conditions_of(
-        model,
-        depth=depth[0],
-        cameras=cameras,
-        mask=targets.mask,
-        disparity=targets.disparity,
-        latents=latents,
-    )
-    return conditions, targets
+    return conditions_of(model, depth[0], cameras, targets, latents), targets
 
 
 def conditions_of(
     model: ModelConfig,
-    depth: Float[Array, "t h w"],
+    depth: Depth,
     cameras: Cameras,
-    mask: Float[Array, "v t h w"],
-    disparity: Float[Array, "v t h w"],
+    targets: Projection,
     latents: Float[Array, "n f i j c"],
 ) -> Conditions:
     """Return the conditions of one grid, whose videos are encoded.
@@ -149,24 +137,23 @@ def conditions_of(
       model: the codec and the kind of conditions.
       depth: of the source.
       cameras: of all views.
-      mask: of the projection into the target views, at full resolution.
-      disparity: of the same.
+      targets: the projection into the target views, at full resolution.
       latents: of the source's video, of the projections into the target views and, if the model
         reads them, of these with holes filled.
     """
     strides = strides_of(model.codec, model.codec_stride)
-    views = 1 + len(mask)
-    inverse = jnp.where(depth > 0, 1 / jnp.maximum(depth, 0.05), 0.0)
+    views = 1 + len(targets.mask)
+    # The source has no holes; models that do not read the others' never look at them.
+    mask = jnp.concatenate([jnp.ones((1, *depth.shape)), targets.mask])
+    disparity = jnp.concatenate([inverse_depth(depth)[None], targets.disparity])
     latent_cameras = cameras.frames(slice(None, None, strides.frames))
     projection = latents[:views]
     filled = latents[views:]
-    pooled = pool_frames(jnp.concatenate([inverse[None], disparity]), strides)
     return Conditions(
         projection=projection,
-        # The source has no holes; models that do not read the others' never look at them.
         base=jnp.concatenate([latents[:1], filled]) if len(filled) else projection,
-        mask=pool_frames(jnp.concatenate([jnp.ones((1, *depth.shape)), mask]), strides),
-        disparity=jnp.clip(pooled, 0, 4) / 2,
+        mask=pool_frames(mask, strides),
+        disparity=jnp.clip(pool_frames(disparity, strides), 0, 4) / 2,
         world_to_camera=jnp.asarray(latent_cameras.world_to_camera),
         intrinsics=jnp.asarray(latent_cameras.unit_intrinsics),
     )
@@ -209,13 +196,9 @@ def prepare(
     videos = [own, targets.frames] if filled is None else [own, targets.frames, filled]
     encoded = encode_videos(model, codec_weights, jnp.concatenate(videos, 1))
     own, other_latents = encoded[:, : own.shape[1]], encoded[:, own.shape[1] :]
-    conditions = jax.vmap(partial(conditions_of, model))(
-        depth,
-        batch.cameras,
-        targets.mask,
-        targets.disparity,
-        jnp.concatenate([own[:, :1], other_latents], 1),
-    )._replace(text=batch.text)
+    latents = jnp.concatenate([own[:, :1], other_latents], 1)
+    conditions = jax.vmap(partial(conditions_of, model))(depth, batch.cameras, targets, latents)
+    conditions = conditions._replace(text=batch.text)
     return for_model(model, own if batch.latents is None else batch.latents, conditions)
 
 
@@ -223,7 +206,8 @@ def for_model(
     model: ModelConfig, latents: Float[Array, "b v f i j c"], conditions: Conditions
 ) -> EncodedBatch:
     """Return the latents that the model generates of these, with their conditions."""
-    if model.projection == "channels":  # the source is real, not generated
+    # The source is real, not generated.
+    if model.projection == "channels":
         latents = latents[:, 1:]
     elif model.first_frame:
         conditions = conditions._replace(real=mark_first_frame(*latents.shape[:3]))
@@ -240,18 +224,16 @@ def lines(batch: Batch) -> tuple[Batch, Batch]:
 
     The depth of most of them is unknown, so it is 0 in all.
     """
-    lenses = batch.intrinsics
-    poses = batch.world_to_camera
+    lenses = jnp.repeat(batch.intrinsics[:, :, None], batch.frames.shape[2], 2)
 
-    def cut(pattern: str, lenses: Float[Array, "b v 3 3"]) -> Batch:
-        videos = rearrange(batch.frames, pattern)
+    def cut(pattern: str) -> Batch:
+        videos, poses, own = (
+            rearrange(x, pattern) for x in (batch.frames, batch.world_to_camera, lenses)
+        )
         depth = jnp.zeros((len(videos), *videos.shape[2:5]))
-        return Batch(videos, depth, lenses, rearrange(poses, pattern))
+        return Batch(videos, depth, own[:, :, 0], poses)
 
-    return (
-        cut("b v t ... -> (b v) 1 t ...", rearrange(lenses, "b v i j -> (b v) 1 i j")),
-        cut("b v t ... -> (b t) v 1 ...", jnp.repeat(lenses, poses.shape[2], 0)),
-    )
+    return cut("b v t ... -> (b v) 1 t ..."), cut("b v t ... -> (b t) v 1 ...")
 
 
 def _prepare_grids(
@@ -265,7 +247,7 @@ def _prepare_grids(
     latents = batch.latents
     if latents is None:
         latents = encode_videos(model, codec_weights, batch.frames)
-    clips, views, frames = latents.shape[:3]
+    views, frames = latents.shape[1:3]
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(places)
     real = jax.vmap(lambda key: draw_real(key, views, frames))(keys)
     stride = strides_of(model.codec, model.codec_stride).frames
@@ -273,6 +255,48 @@ def _prepare_grids(
     conditions = conditions_of_real(latents, real, cameras, batch.motion)
     conditions = conditions._replace(text=batch.text)
     motion = batch.true_motion
-    if motion is not None:  # the others' base is no first instant
+    # The others' base is no first instant.
+    if motion is not None:
         motion = motion.at[..., 2:].multiply(is_carried(real))
     return EncodedBatch(latents, conditions, motion)
+
+
+class Shares(NamedTuple):
+    """Random numbers of the corruption of one clip.
+
+    Attributes:
+      key: of the errors of its depth.
+      corrupt: its depth has errors where this is below `data.corrupt_depth`.
+      drop: it has no projection where this is below `data.drop_projection`.
+    """
+
+    key: PRNGKeyArray
+    corrupt: Float[Array, ""]
+    drop: Float[Array, ""]
+
+
+def draw_shares(key: PRNGKeyArray, index: Int[Array, ""] | int) -> Shares:
+    """Draw for one clip of a batch, by its place there."""
+    depth_key, share_key = jax.random.split(jax.random.fold_in(key, index))
+    return Shares(depth_key, *jax.random.uniform(share_key, (2,)))
+
+
+def draw_depth(shares: Shares, depth: Depth, data: DataConfig) -> Depth:
+    """Corrupt the depth of a clip as a network would, with some probability."""
+    estimate = drop_depth_edges(corrupt_depth(shares.key, depth), EDGE_BEND)
+    return jnp.where(shares.corrupt < data.corrupt_depth, estimate, depth)
+
+
+def corrupt_depth(key: PRNGKeyArray, depth: Depth) -> Depth:
+    """Make depth such as a network might estimate: wrong scale, smooth errors, blurred edges."""
+    scale_key, noise_key, level_key, blur_key = jax.random.split(key, 4)
+    log = jnp.log(jnp.maximum(depth, 1e-3))
+    blurred = jax.lax.reduce_window(log, 0.0, jax.lax.add, (1, 3, 3), (1, 1, 1), "SAME") / 9
+    # Keep the border: its windows reach outside.
+    blurred = log.at[:, 1:-1, 1:-1].set(blurred[:, 1:-1, 1:-1])
+    log = jnp.where(jax.random.bernoulli(blur_key, 0.6), blurred, log)
+    level = jax.random.uniform(level_key, minval=0.05, maxval=0.2)
+    coarse = jax.random.normal(noise_key, (depth.shape[0], 4, 4)) * 0.5
+    coarse = coarse + jax.random.normal(jax.random.fold_in(noise_key, 1), (1, 4, 4))
+    noise = level * jax.image.resize(coarse, depth.shape, "cubic")
+    return jnp.exp(log + noise + 0.1 * jax.random.normal(scale_key))

@@ -12,6 +12,7 @@ buffers of one. It blurs: of the projection's variance it keeps about half. So s
 through where the projection has no hole or crack nearby (`pass_through`).
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,14 +21,24 @@ from typing import no_type_check
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras, sides
-from full4d_jax.config import DataConfig
+from full4d_jax.config import DEFAULT, DataConfig
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.projection_guidance import Projection, fill_holes, splat
-from full4d_jax.generation.several_views import merge, nearest_first, own_projection
+from full4d_jax.generation.projection_guidance import (
+    Depths,
+    Map,
+    Picture,
+    Projection,
+    Videos,
+    fill_holes,
+    merge,
+    nearest_first,
+    own_projection,
+    splat,
+)
 from full4d_jax.generation.static_points import (
     StaticPoints,
     behind_subjects,
@@ -47,10 +58,12 @@ from full4d_jax.session.errors import InputError
 from gaussians.fitting.stillness import camera_moves
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "upsampler.safetensors"
-MOST_ROWS = 4096  # of a prior's frames
+# Of a prior's frames.
+MOST_ROWS = 4096
 
 
-@no_type_check  # jax puts anything in the place of arrays
+# JAX puts anything in the place of arrays.
+@no_type_check
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["params"],
@@ -84,50 +97,47 @@ def load_upsampler(checkpoint: str | Path | None = None) -> Upsampler:
     config = model_of_metadata(path, metadata, UpsamplerNetConfig)
     rows = metadata.get("prior_rows", 0)
     if not 8 <= rows <= MOST_ROWS:
-        expected = f"8 to {MOST_ROWS}"
+        where = f"{path}, metadata prior_rows"
         do = "give a file that `full4d train` wrote"
-        raise InputError("upsampler", f"{path}, metadata prior_rows", rows, expected, do)
+        raise InputError("upsampler", where, rows, f"8 to {MOST_ROWS}", do)
     shapes = jax.jit(network.init_params, static_argnums=0).eval_shape(config, jax.random.key(0))
     return Upsampler(config, load_params(path, like=shapes)[0], rows, path)
 
 
 def shrink(
-    frames: Float[Array, "k t h w 3"],
-    depth: Float[Array, "k t h w"],
-    cameras: Cameras,
-    size: tuple[int, int],
+    frames: Videos, depth: Depths, cameras: Cameras, size: tuple[int, int]
 ) -> tuple[Float[Array, "k t i j 3"], Float[Array, "k t i j"], Cameras]:
     """Return videos, depth and cameras of another size; depth is that of the nearest pixel."""
     height, width = size
     small = jax.image.resize(frames, (*frames.shape[:2], height, width, 3), "linear")
     scale = np.array([[width / cameras.width], [height / cameras.height], [1.0]], np.float32)
-    resized = replace(
-        cameras, intrinsics=cameras.intrinsics * scale[None], height=height, width=width
-    )
+    lenses = cameras.intrinsics * scale[None]
+    resized = Cameras(lenses, cameras.world_to_camera, height, width)
     return small, nearest(depth, height, width), resized
 
 
 def generate_small(
-    prior: Prior,
-    frames: Float[Array, "k t h w 3"],
-    depth: Float[Array, "k t h w"],
-    cameras: Cameras,
-    key: PRNGKeyArray,
-    rows: int,
+    prior: Prior, frames: Videos, depth: Depths, cameras: Cameras, key: PRNGKeyArray, rows: int
 ) -> Float[Array, "v t i j 3"]:
     """Return the prior's grid at `rows` rows, for real views at full size; see `generate_grid`.
 
     What still points of other instants show is projected too if one view alone is real, and moves;
     before a still one, where they are few, they gain nothing.
     """
-    multiple = prior.model.patch * prior.model.codec_stride
-    size = sides(frames.shape[2], frames.shape[3], rows, multiple)
+    size = sides(*frames.shape[2:4], rows, prior.model.patch * prior.model.codec_stride)
     frames, depth, cameras = shrink(frames, depth, cameras, size)
     path = np.asarray(cameras.world_to_camera[0])
     known = None
     if len(frames) == 1 and camera_moves(path):
         known = find_static_points(frames[0], depth[0], cameras.intrinsics[0], path)
     return generate_grid(prior, frames, depth, cameras, key, known)[0]
+
+
+def is_beyond(views: int, frames: int, height: int, width: int) -> bool:
+    """Return whether a grid is larger than what the prior in the package was trained on."""
+    trained = DEFAULT.data
+    larger = min(height, width) > trained.height
+    return larger or frames > trained.frames or views > trained.views
 
 
 def in_parts(prior: Prior, trained: DataConfig) -> Prior:
@@ -144,8 +154,8 @@ def in_parts(prior: Prior, trained: DataConfig) -> Prior:
 def generate_large(
     prior: Prior,
     upsampler: Upsampler,
-    frames: Float[Array, "k t h w 3"],
-    depth: Float[Array, "k t h w"],
+    frames: Videos,
+    depth: Depths,
     cameras: Cameras,
     key: PRNGKeyArray,
     plate: CleanPlate | None = None,
@@ -168,14 +178,12 @@ def generate_large(
       InputError: The prior cannot divide its small frames into tokens.
     """
     real = len(frames)
-    small = generate_small(prior, frames, depth, cameras, key, upsampler.prior_rows)
+    small = generate_small(prior, frames, depth, cameras, key, upsampler.prior_rows)[real:]
     lenses = cameras.intrinsics
     poses = cameras.world_to_camera
-    seen = [find_static_points(frames[i], depth[i], lenses[i], poses[i]) for i in range(real)]
+    seen = tuple(map(find_static_points, frames, depth, lenses, poses))
     hidden = behind_subjects(plate, frames[0], depth[0], lenses[0], poses[0])
-    generated, projection = enlarge_grid(
-        upsampler, small[real:], frames, depth, tuple(seen), cameras, hidden
-    )
+    generated, projection = enlarge_grid(upsampler, small, frames, depth, seen, cameras, hidden)
     own = own_projection(frames[1:], depth[1:])
     projection = jax.tree.map(lambda *x: jnp.concatenate(x), own, projection)
     return jnp.concatenate([frames, generated]), projection
@@ -185,8 +193,8 @@ def generate_large(
 def enlarge_grid(
     upsampler: Upsampler,
     small: Float[Array, "n t i j 3"],
-    frames: Float[Array, "k t h w 3"],
-    depth: Float[Array, "k t h w"],
+    frames: Videos,
+    depth: Depths,
     known: tuple[StaticPoints, ...],
     cameras: Cameras,
     hidden: StaticPoints | None = None,
@@ -218,23 +226,15 @@ def enlarge_grid(
     order = nearest_first(poses, count)
 
     def one(view: Array, time: Array) -> tuple[Array, ...]:
-        target = lenses[view + count], poses[view + count, time]
-        first = order[:, view + count - 1, time]
-        front = [
-            splat(
-                frames[i, time],
-                depth[i, time],
-                lenses[i],
-                relative_pose(target[1], poses[i, time]),
-                target[0],
-            )
-            for i in range(count)
-        ]
-        behind = [splat_known(x.at(time), target, *depth.shape[2:]) for x in known]
+        lens, pose = target = lenses[view + count], poses[view + count, time]
+        relative = [relative_pose(pose, poses[i, time]) for i in range(count)]
+        front = map(splat, frames[:, time], depth[:, time], lenses, relative, [lens] * count)
+        behind = (splat_known(x.at(time), target, *depth.shape[2:]) for x in known)
         # What no view shows now comes from what they saw before.
-        drawn = fill_open(_merged(front, first), _merged(behind, first))
+        first = order[:, view + count - 1, time]
+        drawn = fill_open(merge(front, first), merge(behind, first))
         if hidden is not None:
-            unseen = splat_known(hidden.at(time), target, depth.shape[2], depth.shape[3])
+            unseen = splat_known(hidden.at(time), target, *depth.shape[2:])
             drawn = fill_open(drawn, without_cracks(unseen))
         guides = guide(drawn, small[view, time])
         guide_batch = jax.tree.map(lambda x: x[None], guides)
@@ -249,31 +249,20 @@ def enlarge_grid(
     return large, Projection(*projected)
 
 
-def pass_through(
-    made: Float[Array, "h w 3"],
-    projected: Float[Array, "h w 3"],
-    mask: Float[Array, "h w"],
-    window_pixels: int = 3,
-) -> Float[Array, "h w 3"]:
+def pass_through(made: Picture, projected: Picture, mask: Map) -> Picture:
     """Return a frame with the projection's own pixels where it covers all that is around them.
 
     Args:
       made: the frame of the upsampler.
       projected: the projection of the source, 0 in holes.
       mask: 1 where a source point landed.
-      window_pixels: side of what the projection must cover.
     """
-    window = (window_pixels, window_pixels)
+    window = (3, 3)
     sure = jax.lax.reduce_window(mask, 1.0, jax.lax.min, window, (1, 1), "SAME")
     doubtful = jax.lax.reduce_window(1 - sure, 0.0, jax.lax.add, window, (1, 1), "SAME")
     # It falls towards holes, so that no seam shows.
-    share = (sure * (1 - doubtful / window_pixels**2))[..., None]
+    share = (sure * (1 - doubtful / math.prod(window)))[..., None]
     return made + share * (projected - made)
-
-
-def _merged(layers: list[Projection], first: Int[Array, "k"]) -> Projection:
-    """Return drawings of real views in one target, of which those numbered first count first."""
-    return merge(jax.tree.map(lambda *x: jnp.stack(x), *layers), first)
 
 
 def guide(drawn: Projection, coarse: Float[Array, "i j 3"]) -> Guidance:

@@ -1,5 +1,7 @@
 """Videos of clips to latents and back; the devices that share a clip divide its videos."""
 
+from collections.abc import Callable
+
 import jax
 from jaxtyping import Array, Float
 
@@ -20,9 +22,7 @@ def encode_videos(
     def one(video: Float[Array, "t h w 3"], _: None, weights: Weights | None):
         return make_codec(model, weights).encode(video)
 
-    # Without weights a device works on all side by side, which costs little.
-    at_once = 1 if codec_weights else videos.shape[0] * videos.shape[1]
-    return map_items(one, videos, None, codec_weights, at_once)
+    return _of_each(one, codec_weights, videos)
 
 
 def decode_videos(
@@ -33,5 +33,10 @@ def decode_videos(
     def one(latents: Float[Array, "f i j c"], _: None, weights: Weights | None):
         return make_codec(model, weights).decode(latents)
 
-    at_once = 1 if codec_weights else latents.shape[0] * latents.shape[1]
-    return map_items(one, latents, None, codec_weights, at_once)
+    return _of_each(one, codec_weights, latents)
+
+
+def _of_each(one: Callable[..., Array], weights: Weights | None, videos: Array) -> Array:
+    # Without weights a device works on all side by side, which costs little.
+    at_once = 1 if weights else videos.shape[0] * videos.shape[1]
+    return map_items(one, videos, None, weights, at_once)

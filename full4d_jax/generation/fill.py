@@ -12,7 +12,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config.codecs import check_video, strides_of
 from full4d_jax.flow import Latents
 from full4d_jax.generation.coding import decode_videos, encode_videos
-from full4d_jax.generation.generate import bind_guided, gathered, program
+from full4d_jax.generation.generate import bind_guided, gathered, program, text_guides
 from full4d_jax.generation.large_grids import Guides, velocity_of_parts
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.real_frames import conditions_of_real
@@ -23,13 +23,16 @@ from full4d_jax.models.grid_mesh import around
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.processes import on_mesh
 
+Frames = Float[Array, "v t h w 3"]
+AnyFrames = Float[Array | np.ndarray, "v t h w 3"]
+
 
 def fill_grid(
     prior: Prior,
-    frames: Float[Array | np.ndarray, "v t h w 3"],
+    frames: AnyFrames,
     real: Bool[np.ndarray, "v t"],
     key: PRNGKeyArray,
-) -> Float[Array, "v t h w 3"]:
+) -> Frames:
     """Generate the hidden frames of a grid by the prior's sampler.
 
     Args:
@@ -64,11 +67,11 @@ def fill_grid(
 
 def _fill(
     prior: Prior,
-    frames: Float[Array | np.ndarray, "v t h w 3"],
+    frames: AnyFrames,
     real: Bool[np.ndarray, "v f"],
     key_data: UInt32[Array | np.ndarray, "2"],
     motion: Float[np.ndarray, "v t h w 5"] | None,
-) -> Float[Array, "v t h w 3"]:
+) -> Frames:
     """Run the programs of `fill_grid`."""
     guides = conditions_program(prior.for_codec, frames, real, motion)
     key = jax.random.wrap_key_data(jnp.asarray(key_data))
@@ -86,7 +89,7 @@ def whole_latents(real: Bool[np.ndarray, "v t"], stride: int) -> Bool[np.ndarray
 @program
 def conditions_program(
     prior: Prior,
-    frames: Float[Array, "v t h w 3"],
+    frames: Frames,
     real: Bool[Array, "v f"],
     motion: Float[Array, "v t h w 5"] | None,
 ) -> Guides:
@@ -100,11 +103,7 @@ def conditions_program(
         cameras = Cameras(lenses, poses, 1, 1)
         carried = None if motion is None else motion[None]
         conditions = conditions_of_real(latents, jnp.asarray(real)[None], cameras, carried)
-        texts = [None if x is None else x[None] for x in (prior.text, prior.negative_text)]
-        guides = [conditions._replace(text=texts[0])]
-        if prior.sampler.text_guidance != 1:
-            guides.append(conditions._replace(text=texts[1]))
-        return gathered(tuple(guides))
+        return gathered(text_guides(prior, conditions))
 
 
 @program
@@ -123,8 +122,9 @@ def parts_program(prior: Prior, guides: Guides, key: PRNGKeyArray) -> Latents:
 
 
 @program
-def filled_program(prior: Prior, latents: Float[Array, "1 v f i j c"]) -> Float[Array, "v t h w 3"]:
+def filled_program(prior: Prior, latents: Float[Array, "1 v f i j c"]) -> Frames:
     """Return all frames, decoded."""
     with around(prior.mesh):
         made = decode_videos(prior.model, prior.codec_weights, latents)[0]
-        return gathered(jnp.clip(made, -1, 1))  # for every process to read
+        # For every process to read.
+        return gathered(jnp.clip(made, -1, 1))

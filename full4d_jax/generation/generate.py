@@ -15,7 +15,7 @@ from full4d_jax.generation.batch import make_conditions, mark_first_frame
 from full4d_jax.generation.coding import decode_videos
 from full4d_jax.generation.large_grids import Guides, sample_grid, velocity_of_groups
 from full4d_jax.generation.prior import Prior, check_grid
-from full4d_jax.generation.projection_guidance import Projection
+from full4d_jax.generation.projection_guidance import Depths, Projection, Videos
 from full4d_jax.generation.sampling import Velocity, guided
 from full4d_jax.generation.static_points import StaticPoints
 from full4d_jax.models.conditions import Conditions
@@ -27,8 +27,8 @@ from full4d_jax.session.processes import on_mesh
 
 def generate_grid(
     prior: Prior,
-    frames: Float[Array, "k t h w 3"],
-    depth: Float[Array, "k t h w"],
+    frames: Videos,
+    depth: Depths,
     cameras: Cameras,
     key: PRNGKeyArray,
     known: StaticPoints | None = None,
@@ -79,65 +79,59 @@ program = partial(jax.jit, keep_unused=True)
 @program
 def guides_program(
     prior: Prior,
-    frames: Float[Array, "k t h w 3"],
-    depth: Float[Array, "k t h w"],
+    frames: Videos,
+    depth: Depths,
     cameras: Cameras,
     known: StaticPoints | None = None,
 ) -> tuple[Guides, Projection]:
     """Return the conditions that the sampler's guidance asks with, and the projection."""
     with around(prior.mesh):
-        guides, projection = _guides(prior, frames, depth, cameras, known)
-        return gathered(guides), projection
+        condition = partial(make_conditions, prior.model)
+        weights = prior.codec_weights
+        seen, projection = condition(frames, depth, cameras, weights, known)
+        with_text, *with_negative = text_guides(prior, _batch_of_one(prior.model, seen))
+        without = []
+        if prior.sampler.guidance != 1:
+            unknown, _ = condition(frames[:1], jnp.zeros_like(depth[:1]), cameras, weights)
+            blind = _batch_of_one(prior.model, unknown)
+            without.append(blind._replace(text=with_text.text))
+        return gathered((with_text, *without, *with_negative)), projection
+
+
+def text_guides(prior: Prior, seen: Conditions) -> Guides:
+    """Return a batch of one with the prior's text and, if guided by text, with the negative one."""
+    texts = (prior.text, prior.negative_text)[: 1 + (prior.sampler.text_guidance != 1)]
+    batches = (None if x is None else jnp.asarray(x)[None] for x in texts)
+    return tuple(seen._replace(text=x) for x in batches)
 
 
 @program
 def flow_program(prior: Prior, guides: Guides, key: PRNGKeyArray) -> Latents:
     """Return the generated latents, by all steps of the sampler."""
     with around(prior.mesh):
-        sampler = prior.sampler
-        generated = guides[0].projection
-        if prior.model.projection == "channels":  # the source is real, not generated
+        seen = guides[0]
+        generated = seen.projection
+        # The source is real, not generated.
+        if prior.model.projection == "channels":
             generated = generated[:, 1:]
-        start = sampler.noise * jax.random.normal(key, generated.shape)
-        if guides[0].real is not None:
-            start = jnp.where(guides[0].real[..., None, None, None], guides[0].base, start)
+        start = prior.sampler.noise * jax.random.normal(key, generated.shape)
+        if seen.real is not None:
+            start = jnp.where(seen.real[..., None, None, None], seen.base, start)
         bind = partial(bind_guided, prior)
-        return gathered(sample_grid(sampler, bind, guides, start))
+        return gathered(sample_grid(prior.sampler, bind, guides, start))
 
 
 @program
 def views_program(
     prior: Prior,
     latents: Float[Array, "1 n f i j c"],
-    frames: Float[Array, "k t h w 3"],
+    frames: Videos,
 ) -> Float[Array, "v t h w 3"]:
     """Return the real views, and the others decoded."""
     with around(prior.mesh):
         latents = latents[:, len(frames) - (prior.model.projection == "channels") :]
         made = jnp.clip(decode_videos(prior.model, prior.codec_weights, latents)[0], -1, 1)
         return jnp.concatenate([frames, made])
-
-
-def _guides(
-    prior: Prior,
-    frames: Float[Array, "k t h w 3"],
-    depth: Float[Array, "k t h w"],
-    cameras: Cameras,
-    known: StaticPoints | None,
-) -> tuple[Guides, Projection]:
-    """Return the conditions that the sampler's guidance asks with, and the projection."""
-    model = prior.model
-    sampler = prior.sampler
-    weights = prior.codec_weights
-    seen, projection = make_conditions(model, frames, depth, cameras, weights, known)
-    guides = [seen._replace(text=prior.text)]
-    if sampler.guidance != 1:
-        nothing = jnp.zeros_like(depth[:1])
-        unknown, _ = make_conditions(model, frames[:1], nothing, cameras, weights)
-        guides.append(unknown._replace(text=prior.text))
-    if sampler.text_guidance != 1:
-        guides.append(seen._replace(text=prior.negative_text))
-    return tuple(_batch_of_one(model, conditions) for conditions in guides), projection
 
 
 def bind_guided(prior: Prior, guides: Guides) -> Velocity:
@@ -174,8 +168,8 @@ class BoundPrior(NamedTuple):
 
 def bind_prior(
     prior: Prior,
-    frames: Float[Array, "k t h w 3"],
-    depth: Float[Array, "k t h w"],
+    frames: Videos,
+    depth: Depths,
     cameras: Cameras,
 ) -> BoundPrior:
     """Bind a prior to real views in [-1, 1] and the cameras at which it is asked.
@@ -204,19 +198,15 @@ def target_velocity(
       z: latents of the target views.
       tau: flow time, () or (1,).
     """
-    prior = bound.prior
-    guides = bound.guides
-    conditions = bound.guides[0]
-    generated = conditions.projection.shape[1] - (prior.model.projection == "channels")
-    bind = partial(bind_guided, prior)
-
+    prior, guides, noise = bound
+    projection = guides[0].projection
+    generated = projection.shape[1] - (prior.model.projection == "channels")
     with around(prior.mesh):
-        flow = velocity_of_groups(prior.sampler, bind, guides, generated)(jnp.int32(0))
-        if bound.noise is None:
-            return flow(z[None], jnp.reshape(tau, (1,)))[0]
-        source = (1 - tau) * conditions.projection[0, :1] + tau * bound.noise
-        whole: Latents = jnp.concatenate([source, z])[None]
-        return flow(whole, jnp.reshape(tau, (1,)))[0, 1:]
+        at = velocity_of_groups(prior.sampler, partial(bind_guided, prior), guides, generated)
+        if noise is not None:
+            z = jnp.concatenate([(1 - tau) * projection[0, :1] + tau * noise, z])
+        moved = at(jnp.int32(0))(z[None], jnp.reshape(tau, (1,)))[0]
+        return moved if noise is None else moved[1:]
 
 
 def gathered(tree: Any) -> Any:
@@ -228,6 +218,5 @@ def _batch_of_one(model: ModelConfig, conditions: Conditions) -> Conditions:
     """Add an axis of samples to the conditions, and what the model is always given."""
     conditions = jax.tree.map(lambda x: x[None], conditions)
     if model.first_frame:
-        real = mark_first_frame(*conditions.base.shape[:3])
-        conditions = conditions._replace(real=real)
+        return conditions._replace(real=mark_first_frame(*conditions.base.shape[:3]))
     return conditions

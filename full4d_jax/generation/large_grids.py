@@ -33,8 +33,10 @@ from full4d_jax.generation.sampling import (
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.models.conditions import Conditions
 
-STILL = ("intrinsics", "text")  # conditions without an axis of time
-Guides = tuple[Conditions, ...]  # several, where guidance asks several times
+# Conditions without an axis of time.
+STILL = ("intrinsics", "text")
+# Several, where guidance asks several times.
+Guides = tuple[Conditions, ...]
 Bind = Callable[[Guides], Velocity]
 
 
@@ -49,13 +51,12 @@ def sample_grid(sampler: SamplerConfig, bind: Bind, guides: Guides, noise: Laten
         not generated.
     """
     times = schedule(sampler.steps, sampler.shift)
-    frames = noise.shape[2]
     size = sampler.window_frames
 
     def of(part: Guides) -> VelocityAt:
         return velocity_of_groups(sampler, bind, part, noise.shape[1])
 
-    if not 0 < size < frames:
+    if not 0 < size < noise.shape[2]:
         return integrate(of(guides), noise, times)
 
     def window(start: Int[Array, ""]) -> VelocityAt:
@@ -68,14 +69,14 @@ def velocity_of_groups(
     sampler: SamplerConfig, bind: Bind, guides: Guides, generated: int
 ) -> VelocityAt:
     """Return the velocity of all `generated` views at each step, by groups if they are too many."""
-    real = guides[0].projection.shape[1] - generated  # 1 where the source is not generated
-    targets = generated + real - 1
-    size = sampler.group_views - 1
-    if not 0 < size < targets:
+    views = guides[0].projection.shape[1]
+    # 1 where the source is not generated.
+    real = views - generated
+    if not 1 < sampler.group_views < views:
         velocity = bind(guides)
         return lambda _: velocity
-    groups = view_groups(targets, size, sampler.steps) + 1
-    groups = np.pad(groups, ((0, 0), (0, 0), (1, 0)))  # the source, view 0, is in each
+    # The source is in each.
+    groups = _with_first(views, sampler.group_views, sampler.steps)
 
     def of_members(members: Int[Array, "m"], z: Latents, tau: Float[Array, "b"]) -> Latents:
         views = jnp.concatenate([jnp.zeros(real, members.dtype), members + real])
@@ -126,32 +127,29 @@ def _with_first(count: int, size: int, steps: int) -> Int[np.ndarray, "steps g m
 
 def views_of(conditions: Conditions, views: Int[Array, "m"]) -> Conditions:
     """Return the conditions of some views."""
-    chosen = {name: x[:, views] for name, x in _arrays(conditions).items() if name != "text"}
-    return conditions._replace(**chosen)
+    return _picked(conditions, ("text",), lambda x: x[:, views])
 
 
 def frames_of(conditions: Conditions, start: Int[Array, ""], size: int) -> Conditions:
     """Return the conditions of some frames; the world is the source camera at the first of them."""
-    chosen = {
-        name: jax.lax.dynamic_slice_in_dim(x, start, size, axis=2)
-        for name, x in _arrays(conditions).items()
-        if name not in STILL
-    }
-    poses = chosen["world_to_camera"]
-    chosen["world_to_camera"] = relative_pose(poses, poses[:, :1, :1])
-    return conditions._replace(**chosen)
+    part = _picked(
+        conditions, STILL, lambda x: jax.lax.dynamic_slice_in_dim(x, start, size, axis=2)
+    )
+    poses = part.world_to_camera
+    return part._replace(world_to_camera=relative_pose(poses, poses[:, :1, :1]))
 
 
 def instants_of(conditions: Conditions, instants: Int[Array, "n"]) -> Conditions:
     """Return the conditions of some latent frames of a grid without poses."""
-    chosen = {
-        name: x[:, :, instants]
-        for name, x in _arrays(conditions).items()
-        if name not in STILL and x.shape[2]  # there is no projection
-    }
-    return conditions._replace(**chosen)
+    # There is no projection.
+    return _picked(conditions, STILL, lambda x: x[:, :, instants] if x.shape[2] else x)
 
 
-def _arrays(conditions: Conditions) -> dict[str, Array]:
-    """Return the conditions that are not None, by name."""
-    return {name: x for name, x in conditions._asdict().items() if x is not None}
+def _picked(
+    conditions: Conditions, whole: tuple[str, ...], pick: Callable[[Array], Array]
+) -> Conditions:
+    """Return what `pick` takes of each array that is there, but of the `whole` ones."""
+    arrays = conditions._asdict().items()
+    return conditions._replace(
+        **{name: pick(x) for name, x in arrays if x is not None and name not in whole}
+    )

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from full4d_jax.config import DEFAULT, Config, DataConfig, ModelConfig, SamplerConfig
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.masks import mask_file
-from full4d_jax.models.codecs.codec import Codec, Weights, codec_weights, make_codec
+from full4d_jax.models.codecs.codec import Weights, codec_weights
 from full4d_jax.models.functional import Params
 from full4d_jax.models.grid_mesh import check_grid_mesh, grid_mesh, parameter_shapes
 from full4d_jax.models.wan.text import load_text
@@ -27,7 +27,8 @@ PRIOR = SHIPPED / "prior.safetensors"
 FOUR_REAL = SHIPPED / "four_real.safetensors"  # without poses
 
 
-@no_type_check  # jax puts anything in the place of arrays: shapes, shardings, None
+# JAX puts anything in the place of arrays: shapes, shardings, None.
+@no_type_check
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["params", "codec_weights", "text", "negative_text"],
@@ -55,11 +56,6 @@ class Prior:
     text: Float[Array | np.ndarray, "n e"] | None = None
     negative_text: Float[Array | np.ndarray, "n e"] | None = None
     mesh: AbstractMesh | None = None
-
-    @property
-    def codec(self) -> Codec:
-        """The codec of its latents."""
-        return make_codec(self.model, self.codec_weights)
 
     @property
     def for_codec(self) -> "Prior":
@@ -142,8 +138,7 @@ def load_network(
     path = prior_path(config.model, checkpoint)
     require_model(path, load_metadata(path), config.model)
     like = parameter_shapes(config.model, mesh)
-    offload = config.sampler.offload
-    return load_params(path, like, on_host=offload and mesh is None)[0]
+    return load_params(path, like, on_host=config.sampler.offload and mesh is None)[0]
 
 
 def prior_path(model: ModelConfig, checkpoint: Path | None = None) -> Path:
@@ -159,7 +154,8 @@ def prior_settings(config: Config, checkpoint: Path) -> dict[str, Any]:
     Raises:
       InputError: there is no mask `config.model.mask`.
     """
-    sampler = replace(config.sampler, offload=False)  # which changes no grid
+    # Where weights lie changes no grid.
+    sampler = replace(config.sampler, offload=False)
     settings = {"model": config.model, "sampler": sampler, "seed": config.seed}
     files = {"text": config.text, "negative_text": config.negative_text}
     files |= {"codec": config.codec_weights, "mask": mask_file(config.model.mask)}
@@ -173,8 +169,8 @@ def trained_range(checkpoint: Path) -> tuple[float, float]:
     They stand in the checkpoint's metadata; one that does not say is taken to cover everything.
     """
     metadata = load_metadata(checkpoint)
-    names = ("max_azimuth_degrees", "max_elevation_degrees")
-    azimuth, elevation = (float(metadata.get(name, 180)) for name in names)
+    largest = (metadata.get(f"max_{angle}_degrees", 180) for angle in ("azimuth", "elevation"))
+    azimuth, elevation = map(float, largest)
     return azimuth, elevation
 
 
@@ -209,15 +205,14 @@ def check_grid(prior: Prior, views: int, frames: int, height: int, width: int) -
       InputError: they do not.
     """
     model = prior.model
-    sampler = prior.sampler
     check_size(model, height, width)
     if prior.mesh is None:
         return
     strides = strides_of(model.codec, model.codec_stride)
     frames = strides.latent_frames(frames)
     # What the network sees at once; without poses every part has the first instant.
-    views = _part(views, sampler.group_views)
-    window = sampler.window_frames
+    views = _part(views, prior.sampler.group_views)
+    window = prior.sampler.window_frames
     frames = min(frames, window or frames) if model.needs_cameras else _part(frames, window)
     frames = 1 + (frames - 1) * strides.frames
     data = DataConfig(views=views, frames=frames, height=height, width=width)

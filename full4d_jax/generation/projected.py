@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float16, Int, PRNGKeyArray, UInt8
 
 from full4d_jax.config import DataConfig, ModelConfig
-from full4d_jax.generation.batch import EncodedBatch, for_model
-from full4d_jax.generation.depth_jitter import draw_shares
+from full4d_jax.generation.batch import EncodedBatch, draw_shares, for_model
 from full4d_jax.models.conditions import Conditions
 
 

@@ -4,8 +4,13 @@ Every source pixel becomes a point at its depth; points are splatted into each t
 same instant with a 2 x 2 bilinear footprint and a soft z-buffer (points within 4 % of the nearest
 one share a pixel). Holes are filled by push-pull over an image pyramid in which far points weigh
 more, since what appears behind an edge is background.
+
+Of several real cameras of a rig, each is projected into each target. The view whose camera is
+nearest to the target decides a pixel; where it has no point, the next one does. A real view is its
+own projection: the prior also receives the other real views, and its output for them is discarded.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
@@ -18,10 +23,21 @@ from full4d_jax.geometry.rays import pixel_rays, relative_pose
 from full4d_jax.models.sharded_map import map_items
 from gaussians.precision import exact_products
 
+Picture = Float[Array, "h w 3"]  # [-1, 1]
+Map = Float[Array, "h w"]
+Maps = Float[Array, "*n h w"]
+Pictures = Float[Array, "*n h w c"]
+Video = Float[Array, "t h w 3"]
+Depth = Float[Array, "t h w"]
+Videos = Float[Array, "k t h w 3"]
+Depths = Float[Array, "k t h w"]
+Lens = Float[Array, "3 3"]
+Pose = Float[Array, "4 4"]
 FARTHEST_DEPTH = 1e9
 # Times the disparity of what a hole hides, from which on a point is in front of it.
 NEARER_DISPARITY_RATIO = 1.1
-PIXELS_AT_ONCE = 2**20  # of the source, drawn side by side: 0.1 GiB of points
+# Of the source, drawn side by side: 0.1 GiB of points.
+PIXELS_AT_ONCE = 2**20
 
 
 class Projection(NamedTuple):
@@ -33,11 +49,11 @@ class Projection(NamedTuple):
       disparity: 1/z, zero in holes.
     """
 
-    frames: Float[Array, "*n h w c"]
-    mask: Float[Array, "*n h w"]
-    disparity: Float[Array, "*n h w"]
+    frames: Pictures
+    mask: Maps
+    disparity: Maps
 
-    def filled(self, other: "Projection", holes: Float[Array, "*n h w"]) -> "Projection":
+    def filled(self, other: "Projection", holes: Maps) -> "Projection":
         """Return it with what another has in its holes, which are 1 and 0 elsewhere."""
         is_open = holes * other.mask
         return Projection(
@@ -48,10 +64,7 @@ class Projection(NamedTuple):
 
 
 def project_video(
-    frames: Float[Array, "t h w c"],
-    depth: Float[Array, "t h w"],
-    cameras: Cameras,
-    view: int = 0,
+    frames: Float[Array, "t h w c"], depth: Depth, cameras: Cameras, view: int = 0
 ) -> Projection:
     """Project the video of a view with its depth (0 = unknown) into views 1 and following.
 
@@ -108,19 +121,13 @@ def project_clips(
 
 @exact_products
 def splat(
-    frame: Float[Array, "h w c"],
-    depth: Float[Array, "h w"],
-    intrinsics_source: Float[Array, "3 3"],
-    source_to_target: Float[Array, "4 4"],
-    intrinsics: Float[Array, "3 3"],
+    frame: Float[Array, "h w c"], depth: Map, source: Lens, source_to_target: Pose, target: Lens
 ) -> Projection:
-    """Draw one frame in the target camera."""
-    height, width, channels = frame.shape
-    rays = pixel_rays(intrinsics_source, height, width).reshape(-1, 3)
-    points = rays * depth.reshape(-1, 1)
+    """Draw one frame in the target camera, given the lenses of both."""
+    points = pixel_rays(source, *depth.shape).reshape(-1, 3) * depth.reshape(-1, 1)
     points = points @ source_to_target[:3, :3].T + source_to_target[None, :3, 3]
-    known = depth.reshape(-1) > 0
-    return splat_points(points, frame.reshape(-1, channels), known, intrinsics, height, width)
+    colours = frame.reshape(-1, frame.shape[-1])
+    return splat_points(points, colours, depth.reshape(-1) > 0, target, *depth.shape)
 
 
 @exact_products
@@ -128,12 +135,9 @@ def splat_points(
     points: Float[Array, "n 3"],
     colours: Float[Array, "n c"],
     known: Bool[Array, "n"],
-    intrinsics: Float[Array, "3 3"],
+    intrinsics: Lens,
     height: int,
     width: int,
-    nearest_depth: float = 0.05,
-    blending_depth: float = 0.04,
-    least_weight: float = 0.06,
 ) -> Projection:
     """Draw points in the axes of the target camera; see `splat`.
 
@@ -144,11 +148,12 @@ def splat_points(
       intrinsics: of the target camera.
       height: of the picture.
       width: of the picture.
-      nearest_depth: nearer points are left out.
-      blending_depth: share of the depth of the nearest point within which others blend with it.
-      least_weight: smaller bilinear corners would only widen silhouettes.
     """
-    channels = colours.shape[-1]
+    nearest_depth = 0.05
+    # Share of the depth of the nearest point within which others blend with it.
+    blending_depth = 0.04
+    # Smaller bilinear corners would only widen silhouettes.
+    least_weight = 0.06
     z = points[:, 2]
     valid = known & (z > nearest_depth)
     z = jnp.where(valid, z, 1.0)
@@ -166,28 +171,21 @@ def splat_points(
     # What lands nowhere goes to one extra cell.
     cell = jnp.where(lands, row * width + column, height * width).astype(jnp.int32)
 
-    nearest = (
-        jnp.full(height * width + 1, FARTHEST_DEPTH)
-        .at[cell]
-        .min(jnp.where(lands, z[None], FARTHEST_DEPTH))
-    )
+    nearest = jnp.full(height * width + 1, FARTHEST_DEPTH)
+    nearest = nearest.at[cell].min(jnp.where(lands, z[None], FARTHEST_DEPTH))
     blends = lands & (z[None] < nearest[cell] * (1 + blending_depth) + 0.01)
     weight = jnp.where(blends, weight, 0.0)
-    columns = [colours, 1 / z[:, None], jnp.ones_like(z)[:, None]]
-    values = jnp.concatenate(columns, 1)
-    sums = jnp.zeros((height * width + 1, channels + 2))
+    values = jnp.concatenate([colours, jnp.stack([1 / z, jnp.ones_like(z)], 1)], 1)
+    sums = jnp.zeros((height * width + 1, values.shape[1]))
     sums = sums.at[cell].add(weight[..., None] * values[None])[:-1]
     mask = sums[:, -1] > 0.1
     mean = jnp.where(mask[:, None], sums[:, :-1] / jnp.maximum(sums[:, -1:], 1e-6), 0.0)
-    shape = (height, width)
-    return Projection(
-        mean[:, :-1].reshape(*shape, channels),
-        mask.astype(jnp.float32).reshape(shape),
-        mean[:, -1].reshape(shape),
-    )
+    mean = mean.reshape(height, width, -1)
+    mask = mask.astype(jnp.float32).reshape(height, width)
+    return Projection(mean[..., :-1], mask, mean[..., -1])
 
 
-def fill_holes(projection: Projection) -> Float[Array, "*n h w c"]:
+def fill_holes(projection: Projection) -> Pictures:
     """Fill the holes of projected frames from what is behind them, by push-pull.
 
     Far points weigh more. Cameras stand beside each other, so that a hole lies between what hid it
@@ -202,22 +200,21 @@ def fill_holes(projection: Projection) -> Float[Array, "*n h w c"]:
     weight = weight / (weight.max((-2, -1), keepdims=True) + 1e-6)
     weight = projection.mask * jnp.clip(weight, 0.02, 1.0)
 
-    reach_share = 0.15  # of the short side: how far from a hole what is in front does not count
-    weight_in_front = 0.02  # of such a point, relative to one behind
+    # Of the short side: how far from a hole what is in front does not count.
+    reach_share = 0.15
+    # Of such a point, relative to one behind.
+    weight_in_front = 0.02
     behind = jnp.where(is_known, FARTHEST_DEPTH, _farther_side(disparity, is_known))
     reach = 2 * round(reach_share * min(disparity.shape[-2:])) + 1
-    window = (*(1 for _ in disparity.shape[:-1]), reach)
-    behind = jax.lax.reduce_window(
-        behind, FARTHEST_DEPTH, jax.lax.min, window, (1,) * disparity.ndim, "SAME"
-    )
+    ones = (1,) * disparity.ndim
+    window = (*ones[1:], reach)
+    behind = jax.lax.reduce_window(behind, FARTHEST_DEPTH, jax.lax.min, window, ones, "SAME")
     weight *= jnp.where(disparity > NEARER_DISPARITY_RATIO * behind, weight_in_front, 1.0)
     filled = push_pull(projection.frames, weight[..., None])
     return jnp.where(is_known[..., None], projection.frames, filled)
 
 
-def _farther_side(
-    disparity: Float[Array, "*n h w"], is_known: Bool[Array, "*n h w"]
-) -> Float[Array, "*n h w"]:
+def _farther_side(disparity: Maps, is_known: Bool[Array, "*n h w"]) -> Maps:
     """Return the smaller disparity of the known neighbours in a row.
 
     It is `FARTHEST_DEPTH` where one is missing.
@@ -227,7 +224,56 @@ def _farther_side(
     axis = disparity.ndim - 1
     left = jax.lax.cummax(jnp.where(is_known, place, -1), axis=axis)
     right = jax.lax.cummin(jnp.where(is_known, place, columns), axis=axis, reverse=True)
-    sides = [
-        jnp.take_along_axis(disparity, jnp.clip(x, 0, columns - 1), axis) for x in (left, right)
-    ]
+    inside = [jnp.clip(x, 0, columns - 1) for x in (left, right)]
+    sides = [jnp.take_along_axis(disparity, x, axis) for x in inside]
     return jnp.where((left >= 0) & (right < columns), jnp.minimum(*sides), FARTHEST_DEPTH)
+
+
+def project_several(frames: Videos, depth: Depths, cameras: Cameras) -> Projection:
+    """Project the real views into views 1 and following.
+
+    Args:
+      frames: videos of the real views, [-1, 1]; the source is the first.
+      depth: their z-depth in world units, 0 where unknown.
+      cameras: of all views, the real ones first.
+    """
+    real = len(frames)
+    layers = [project_video(frames[i], depth[i], cameras, i) for i in range(real)]
+    if real == 1:
+        return layers[0]
+    merged = merge(layers, nearest_first(jnp.asarray(cameras.world_to_camera), real))
+    own = own_projection(frames[1:], depth[1:])
+    return jax.tree.map(lambda x, y: y.at[: len(x)].set(x), own, merged)
+
+
+def own_projection(frames: Videos, depth: Depths) -> Projection:
+    """Return real views as projections into their own cameras; see `project_several`."""
+    return Projection(frames, jnp.ones_like(depth), inverse_depth(depth))
+
+
+def inverse_depth(depth: Float[Array, "*n"]) -> Float[Array, "*n"]:
+    """Return 1/z, zero where it is unknown."""
+    return jnp.where(depth > 0, 1 / jnp.maximum(depth, 0.05), 0.0)
+
+
+@exact_products
+def nearest_first(poses: Float[Array, "n t 4 4"], real: int) -> Int[Array, "{real} n-1 t"]:
+    """Return for views 1 and following the numbers of the real views, the nearest first."""
+    centers = -jnp.einsum("vtji,vtj->vti", poses[..., :3, :3], poses[..., :3, 3])
+    distances = jnp.linalg.norm(centers[:real, None] - centers[None, 1:], axis=-1)
+    return jnp.argsort(distances, 0)
+
+
+def merge(layers: Iterable[Projection], order: Int[Array, "k *n"]) -> Projection:
+    """Merge projections of `k` real views into the same targets.
+
+    Args:
+      layers: the projection of each view.
+      order: numbers of the real views, for each target frame those first that count first.
+    """
+    places = jnp.indices(order[0].shape)
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *layers)
+    first, *others = (jax.tree.map(lambda x, n=n: x[(n, *places)], stacked) for n in order)
+    for other in others:
+        first = first.filled(other, 1 - first.mask)
+    return first

@@ -14,6 +14,9 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.flow import Latents
 from full4d_jax.models.conditions import Conditions
 
+Grid = Float[Array, "v t h w c"]
+Real = Bool[Array, "v t"]
+Reals = Bool[Array, "b v t"]
 # Shares of training clips that show both videos, the row, the column, scattered frames.
 SHARES = np.array([0.7, 0.05, 0.05, 0.2], np.float32)
 
@@ -26,13 +29,14 @@ def row_and_column(views: int, frames: int) -> Bool[np.ndarray, "v t"]:
     return (view == 0) | (time == 0)
 
 
-def draw_real(key: PRNGKeyArray, views: int, frames: int) -> Bool[Array, "v t"]:
+def draw_real(key: PRNGKeyArray, views: int, frames: int) -> Real:
     """Draw a subset for training: never empty, never the whole grid of more than one frame."""
     kind_key, share_key, frame_key, first_key = jax.random.split(key, 4)
     both = row_and_column(views, frames)
+    view, time = np.indices(both.shape)
     # The first row of a single row is all of it, and so for columns.
-    row = np.indices(both.shape)[0] == 0 if views > 1 else both
-    column = np.indices(both.shape)[1] == 0 if frames > 1 else both
+    row = view == 0 if views > 1 else both
+    column = time == 0 if frames > 1 else both
     drawn = jax.random.uniform(frame_key, both.shape)
     share = jax.random.uniform(share_key, minval=0.05, maxval=0.6)
     order = jnp.argsort(drawn.reshape(-1))
@@ -41,7 +45,7 @@ def draw_real(key: PRNGKeyArray, views: int, frames: int) -> Bool[Array, "v t"]:
     return kinds[jax.random.choice(kind_key, len(SHARES), p=SHARES)]
 
 
-def nearest_real(real: Bool[Array, "v t"]) -> Int[Array, "v t"]:
+def nearest_real(real: Real) -> Int[Array, "v t"]:
     """Return the real frame that shows most of each frame, as v * frames + t.
 
     It is the nearest in time in the same view, where only moving things are wrong; without one, the
@@ -55,16 +59,14 @@ def nearest_real(real: Bool[Array, "v t"]) -> Int[Array, "v t"]:
     return nearest.reshape(views, frames)
 
 
-def copy_nearest(
-    grid: Float[Array, "v t h w c"], real: Bool[Array, "v t"]
-) -> Float[Array, "v t h w c"]:
+def copy_nearest(grid: Grid, real: Real) -> Grid:
     """Replace every frame by the nearest real one."""
     return rearrange(grid, "v t h w c -> (v t) h w c")[nearest_real(real)]
 
 
 def conditions_of_real(
     latents: Latents,
-    real: Bool[Array, "b v t"],
+    real: Reals,
     cameras: Cameras,
     motion: Float[Array, "b v t h w 5"] | None = None,
 ) -> Conditions:
@@ -94,7 +96,7 @@ def conditions_of_real(
     )
 
 
-def is_carried(real: Bool[Array, "b v t"]) -> Bool[Array, "b v t 1 1 1"]:
+def is_carried(real: Reals) -> Bool[Array, "b v t 1 1 1"]:
     """Say which frames show their view's first instant, moved as the first row is.
 
     Row and column are real, and nothing is nearer to the frame.

@@ -14,23 +14,21 @@ from jaxtyping import Array, Bool, Float, Int
 from full4d_jax.flow import shift_time
 
 State = Float[Array, "b ..."]
-Velocity = Callable[..., State]  # of (z, tau (b,))
-VelocityAt = Callable[[Int[Array, ""]], Velocity]  # of a step
-GroupVelocity = Callable[..., State]  # of (members (m,), z, tau)
-WindowVelocity = Callable[[Int[Array, ""]], VelocityAt]  # of a window's first frame
+Times = Float[Array, "n"]
+Groups = Int[np.ndarray, "steps g m"]
+# They take (z, tau (b,)); a step; (members (m,), z, tau); a window's first frame.
+Velocity = Callable[..., State]
+VelocityAt = Callable[[Int[Array, ""]], Velocity]
+GroupVelocity = Callable[..., State]
+WindowVelocity = Callable[[Int[Array, ""]], VelocityAt]
 
 
-def schedule(steps: int, shift: float = 1.0) -> Float[Array, "n"]:
+def schedule(steps: int, shift: float = 1.0) -> Times:
     """Return `steps` + 1 flow times from 1 down to 0."""
     return shift_time(jnp.linspace(1.0, 0.0, steps + 1), shift)
 
 
-def euler(velocity: Velocity, z: State, tau: Float[Array, ""], then: Float[Array, ""]) -> State:
-    """Take one step of first order from `tau` to `then`; exact where paths are straight."""
-    return z + (then - tau) * velocity(z, jnp.full(z.shape[0], tau))
-
-
-def sample(velocity: Velocity, noise: State, times: Float[Array, "n"]) -> State:
+def sample(velocity: Velocity, noise: State, times: Times) -> State:
     """Integrate dz/dtau = velocity(z, tau) from `noise` at times[0] to times[-1].
 
     Args:
@@ -41,12 +39,12 @@ def sample(velocity: Velocity, noise: State, times: Float[Array, "n"]) -> State:
     return integrate(lambda _: velocity, noise, times)
 
 
-def integrate(velocity_at: VelocityAt, noise: State, times: Float[Array, "n"]) -> State:
-    """Sample with another velocity at every step, counted from 0."""
+def integrate(velocity_at: VelocityAt, noise: State, times: Times) -> State:
+    """Sample with another velocity at every step, counted from 0; exact on straight paths."""
 
     def body(z, now):
         step, tau, then = now
-        return euler(velocity_at(step), z, tau, then), None
+        return z + (then - tau) * velocity_at(step)(z, jnp.full(z.shape[0], tau)), None
 
     return jax.lax.scan(body, noise, (jnp.arange(len(times) - 1), times[:-1], times[1:]))[0]
 
@@ -70,7 +68,7 @@ def guided(velocity: Velocity, without: Sequence[tuple[Velocity, float]]) -> Vel
     return combined if without else velocity
 
 
-def view_groups(views: int, size: int, steps: int) -> Int[np.ndarray, "steps g m"]:
+def view_groups(views: int, size: int, steps: int) -> Groups:
     """Return groups of at most `size` of the views 0 .. views - 1, every view in one, by step.
 
     The views lie on a circle. Groups are neighbours at even steps and spread over the circle at odd
@@ -80,16 +78,15 @@ def view_groups(views: int, size: int, steps: int) -> Int[np.ndarray, "steps g m
     """
     count = -(-views // size)
     size = -(-views // count)
-    steps_of_groups = []
+    drawn = []
     for step in range(steps):
         order = (np.arange(count * size) + (step if count > 1 else 0)) % views
-        spread = order.reshape(size, count).T
-        groups = order.reshape(count, size) if step % 2 == 0 else spread
-        steps_of_groups.append(np.sort(groups, -1))
-    return np.array(steps_of_groups, np.int32)
+        groups = order.reshape(count, size) if step % 2 == 0 else order.reshape(size, count).T
+        drawn.append(np.sort(groups, -1))
+    return np.array(drawn, np.int32)
 
 
-def in_groups(velocity: GroupVelocity, groups: Int[np.ndarray, "steps g m"]) -> VelocityAt:
+def in_groups(velocity: GroupVelocity, groups: Groups) -> VelocityAt:
     """Return the velocity of all views in groups of m views, redrawn at every step.
 
     Args:
@@ -119,7 +116,7 @@ def in_groups(velocity: GroupVelocity, groups: Int[np.ndarray, "steps g m"]) -> 
 def sample_in_windows(
     velocity: WindowVelocity,
     noise: Float[Array, "b v t ..."],
-    times: Float[Array, "n"],
+    times: Times,
     size: int,
     overlap: int,
 ) -> Float[Array, "b v t ..."]:
@@ -144,9 +141,8 @@ def sample_in_windows(
 
     def window(done: State, place):
         start, known = place
-        part, initial = (
-            jax.lax.dynamic_slice_in_dim(x, start, size, axis=2) for x in (done, noise)
-        )
+        pair = done, noise
+        part, initial = (jax.lax.dynamic_slice_in_dim(x, start, size, axis=2) for x in pair)
         is_known = (jnp.arange(size) < known).reshape(1, 1, -1, *(1,) * (noise.ndim - 3))
         at = velocity(start)
         end = integrate(lambda n: hold(at(n), part, initial, is_known), initial, times)

@@ -17,17 +17,34 @@ from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.generation.projection_guidance import Projection, splat, splat_points
-from full4d_jax.geometry.rays import relative_pose
+from full4d_jax.generation.projection_guidance import (
+    Depth,
+    Lens,
+    Map,
+    Picture,
+    Pose,
+    Projection,
+    Video,
+    splat,
+    splat_points,
+)
+from full4d_jax.geometry.rays import pixels_of, relative_pose
 from full4d_jax.grid import CleanPlate
 from gaussians.fitting.stillness import camera_moves, shows_farthest, still_points
 from gaussians.precision import exact_products
 from input_pipeline.cameras import unproject
 
-SAME_COLOUR = 0.16  # colours in [-1, 1] that differ by less are the same
-CRACK_PIXELS = 3  # narrower gaps between the points of a frame are cracks of a surface, not holes
+# Colours in [-1, 1] that differ by less are the same.
+SAME_COLOUR = 0.16
+# Narrower gaps between the points of a frame are cracks of a surface, not holes.
+CRACK_PIXELS = 3
 # The number of points is a multiple of this share of a frame's pixels: for each, programs compile.
 POINTS_STEP = 0.5
+# The lens and the pose of a camera at one instant.
+AnyLens = Float[Array | ndarray, "3 3"]
+AnyPath = Float[Array | ndarray, "t 4 4"]
+Placed = tuple[Lens, Pose]
+Points = Float[Array, "n 3"]
 
 
 class StaticPoints(NamedTuple):
@@ -39,8 +56,8 @@ class StaticPoints(NamedTuple):
       hidden: whether the source's camera does not see them then.
     """
 
-    points: Float[Array, "n 3"]
-    colours: Float[Array, "n 3"]
+    points: Points
+    colours: Points
     hidden: Bool[Array, "*t n"]
 
     def at(self, time: int | Int[Array, ""]) -> "StaticPoints":
@@ -49,10 +66,10 @@ class StaticPoints(NamedTuple):
 
 
 def find_static_points(
-    frames: Float[Array, "t h w 3"],
-    depth: Float[Array, "t h w"],
-    lens: Float[Array | np.ndarray, "3 3"],
-    world_to_camera: Float[Array | np.ndarray, "t 4 4"],
+    frames: Video,
+    depth: Depth,
+    lens: AnyLens,
+    world_to_camera: AnyPath,
 ) -> StaticPoints:
     """Return the points of a clip that stand still.
 
@@ -67,41 +84,49 @@ def find_static_points(
     pictures = np.asarray(frames)
     is_still, again = still_points(pictures / 2 + 0.5, maps, *camera, SAME_COLOUR / 2)
     is_fresh = is_still & ~again
-    if not camera_moves(camera[1]):  # a subject that hides something for a while is gone later
+    # A subject that hides something for a while is gone later.
+    if not camera_moves(camera[1]):
         is_still &= shows_farthest(maps) & _far_from_edges(maps)
         is_fresh = is_still & (np.cumsum(is_still, axis=0) == 1)
     fresh = np.flatnonzero(is_fresh)
-    most = 2 * maps[0].size  # points of a clip
-    step = round(POINTS_STEP * maps[0].size)
+    # Points of a clip, at most.
+    most = 2 * maps[0].size
     fresh = fresh[np.linspace(0, len(fresh) - 1, min(most, len(fresh))).astype(int)]
-    points = np.stack(
-        [unproject(z, camera[0], pose) for z, pose in zip(maps, camera[1], strict=True)]
-    )
-    room = step - len(fresh) % step
-    points, colours = (
-        jnp.asarray(np.pad(x.reshape(-1, 3)[fresh], ((0, room), (0, 0))), jnp.float32)
-        for x in (points, pictures)
-    )
-    lens_array, path = map(jnp.asarray, camera)
-    hidden = _are_hidden(points, colours, frames, depth, lens_array, path)
-    return StaticPoints(points, colours, hidden & (jnp.arange(len(points)) < len(fresh))[None])
+    pairs = zip(maps, camera[1], strict=True)
+    points = np.stack([unproject(z, camera[0], pose) for z, pose in pairs])
+    places, colours = (x.reshape(-1, 3)[fresh] for x in (points, pictures))
+    return _with_hidden(places, colours, frames, depth, camera)
 
 
-def _far_from_edges(
-    depth: Float[ndarray, "t h w"], mixed_pixels: int = 3
-) -> Bool[ndarray, "t h w"]:
+def _with_hidden(
+    points: Float[ndarray, "n 3"],
+    colours: Float[ndarray, "n 3"],
+    frames: Video,
+    depth: Depth,
+    camera: tuple[Float[ndarray, "3 3"], Float[ndarray, "t 4 4"]],
+) -> StaticPoints:
+    """Return points, and others that are never hidden: a multiple of `POINTS_STEP` of a frame."""
+    step = round(POINTS_STEP * depth[0].size)
+    room = (0, step - len(points) % step), (0, 0)
+    padded = [jnp.asarray(np.pad(x, room), jnp.float32) for x in (points, colours)]
+    hidden = _are_hidden(*padded, frames, depth, *map(jnp.asarray, camera))
+    return StaticPoints(*padded, hidden & (jnp.arange(len(padded[0])) < len(points))[None])
+
+
+def _far_from_edges(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:
     """Return where no edge of depth, which is unknown, is near: colours are mixed there."""
-    side = 2 * mixed_pixels + 1
+    # Pixels around which none is unknown.
+    side = 7
     square = np.ones((side, side), np.uint8)
     return np.stack([cv2.erode(known.astype(np.uint8), square) for known in depth > 0]) > 0
 
 
 def behind_subjects(
     plate: CleanPlate | None,
-    frames: Float[Array, "t h w 3"],
-    depth: Float[Array, "t h w"],
-    lens: Float[Array | np.ndarray, "3 3"],
-    world_to_camera: Float[Array | np.ndarray, "t 4 4"],
+    frames: Video,
+    depth: Depth,
+    lens: AnyLens,
+    world_to_camera: AnyPath,
 ) -> StaticPoints | None:
     """Return the points of a clean plate, behind subjects and beyond the picture; None without one.
 
@@ -121,53 +146,37 @@ def behind_subjects(
     wide_lens[1, 2] += (plate.depth.shape[0] - height) / 2
     placed = unproject(plate.depth.astype(np.float64), wide_lens, camera[1][plate.instant])
     is_known = np.flatnonzero(plate.depth)
-    step = round(POINTS_STEP * height * width)
     places = placed.reshape(-1, 3)[is_known]
-    seen = plate.frame.reshape(-1, 3)[is_known] / 127.5 - 1
-    room = -len(is_known) % step
-    points, colours = (
-        jnp.asarray(np.pad(x, ((0, room), (0, 0))), jnp.float32) for x in (places, seen)
-    )
-    lens_array, path = map(jnp.asarray, camera)
-    hidden = _are_hidden(points, colours, frames, depth, lens_array, path)
-    return StaticPoints(points, colours, hidden & (jnp.arange(len(points)) < len(is_known))[None])
+    colours = plate.frame.reshape(-1, 3)[is_known] / 127.5 - 1
+    return _with_hidden(places, colours, frames, depth, camera)
 
 
 @jax.jit
 @exact_products
 def _are_hidden(
-    points: Float[Array, "n 3"],
-    colours: Float[Array, "n 3"],
-    frames: Float[Array, "t h w 3"],
-    depth: Float[Array, "t h w"],
-    lens: Float[Array, "3 3"],
+    points: Points,
+    colours: Points,
+    frames: Video,
+    depth: Depth,
+    lens: Lens,
     world_to_camera: Float[Array, "t 4 4"],
 ) -> Bool[Array, "t n"]:
     """Return which points lie beyond the picture of each instant, or behind what it shows."""
-    height, width = depth.shape[1:]
+    # Times the depth of what hides it, from which on a point lies behind that.
+    farther_by = 1.05
 
-    def one(
-        instant: tuple[Float[Array, "h w 3"], Float[Array, "h w"], Float[Array, "4 4"]],
-    ) -> Bool[Array, "n"]:
+    def one(instant: tuple[Picture, Map, Pose]) -> Bool[Array, "n"]:
         frame, depth, pose = instant
-        u, v, z = jnp.moveaxis((points @ pose[:3, :3].T + pose[None, :3, 3]) @ lens.T, -1, 0)
-        column, row = (jnp.floor(x / jnp.maximum(z, 1e-6)).astype(int) for x in (u, v))
-        inside = (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        place = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)
-        there = depth[place]
-        farther_by = 1.05  # a known point, than what hides it, at least
-        differs = jnp.abs(frame[place] - colours).max(-1) >= SAME_COLOUR
-        return ~inside | (there == 0) | (differs & (z > farther_by * there))
+        seen = (points @ pose[:3, :3].T + pose[None, :3, 3]) @ lens.T
+        *place, inside = pixels_of(seen, *depth.shape)
+        there = depth[tuple(place)]
+        differs = jnp.abs(frame[tuple(place)] - colours).max(-1) >= SAME_COLOUR
+        return ~inside | (there == 0) | (differs & (seen[:, 2] > farther_by * there))
 
     return jax.lax.map(one, (frames, depth, world_to_camera))
 
 
-def project_known(
-    frames: Float[Array, "t h w 3"],
-    depth: Float[Array, "t h w"],
-    known: StaticPoints,
-    cameras: Cameras,
-) -> Projection:
+def project_known(frames: Video, depth: Depth, known: StaticPoints, cameras: Cameras) -> Projection:
     """Project the video of view 0 and, in its holes, what is known; see `project_video`."""
     lenses = jnp.asarray(cameras.intrinsics)
     poses = jnp.asarray(cameras.world_to_camera)
@@ -184,11 +193,7 @@ def project_known(
 
 
 def splat_both(
-    frame: Float[Array, "h w 3"],
-    depth: Float[Array, "h w"],
-    known: StaticPoints,
-    source: tuple[Float[Array, "3 3"], Float[Array, "4 4"]],
-    target: tuple[Float[Array, "3 3"], Float[Array, "4 4"]],
+    frame: Picture, depth: Map, known: StaticPoints, source: Placed, target: Placed
 ) -> Projection:
     """Draw a frame and, in its holes, what it hides; see `projection_guidance.splat`.
 
@@ -199,19 +204,13 @@ def splat_both(
       source: intrinsics in pixels and world-to-camera of the source.
       target: those of the target.
     """
-    lens, pose = target
-    relative = relative_pose(pose, source[1])
-    front = splat(frame, depth, source[0], relative, lens)
+    relative = relative_pose(target[1], source[1])
+    front = splat(frame, depth, source[0], relative, target[0])
     return fill_open(front, splat_known(known, target, *depth.shape))
 
 
 @exact_products
-def splat_known(
-    known: StaticPoints,
-    target: tuple[Float[Array, "3 3"], Float[Array, "4 4"]],
-    height: int,
-    width: int,
-) -> Projection:
+def splat_known(known: StaticPoints, target: Placed, height: int, width: int) -> Projection:
     """Draw the points that a source does not see at an instant into a target camera."""
     lens, pose = target
     points = known.points @ pose[:3, :3].T + pose[None, :3, 3]
@@ -241,7 +240,7 @@ def _sum_around(x: Float[Array, "h w *c"]) -> Float[Array, "h w *c"]:
     return jax.lax.reduce_window(x, 0.0, jax.lax.add, window, (1,) * x.ndim, "SAME")
 
 
-def _closed(mask: Float[Array, "h w"]) -> Float[Array, "h w"]:
+def _closed(mask: Map) -> Map:
     """Return the mask with its gaps closed that are narrower than `CRACK_PIXELS` pixels."""
     window = (CRACK_PIXELS, CRACK_PIXELS)
     grown = jax.lax.reduce_window(mask, 0.0, jax.lax.max, window, (1, 1), "SAME")

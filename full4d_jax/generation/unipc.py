@@ -11,8 +11,6 @@ where D_i are the differences of m that the order allows. So all of it is linear
 and three m's, with numbers that the flow times alone decide (`coefficients`).
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,77 +18,63 @@ from jaxtyping import Float
 
 from full4d_jax.generation.sampling import State, Velocity
 
-NETWORK_TIMES = 1000  # Wan's network was trained on whole thousandths of the flow
+# Wan's network was trained on whole thousandths of the flow.
+NETWORK_TIMES = 1000
 
 
-class Coefficients(NamedTuple):
-    """Coefficients of the terms of each of n steps.
-
-    Attributes:
-      corrected: of the state before the last prediction, m two calls ago, m one call ago, m now;
-        all 0 in the first step, which corrects nothing.
-      keeps: whether the predicted state stays as it is: in the first step.
-      predicted: of the corrected state, m one call ago, and m now.
-    """
-
-    corrected: Float[np.ndarray, "n 4"]
-    keeps: Float[np.ndarray, "n"]
-    predicted: Float[np.ndarray, "n 3"]
+Times = Float[np.ndarray, "n"]
 
 
-def wan_times(steps: int, shift: float, least_alpha: float = 1e-6) -> Float[np.ndarray, "n"]:
+def wan_times(steps: int, shift: float) -> Times:
     """Return the `steps` + 1 flow times of Wan's sampler, from nearly 1 down to 0.
 
     Alpha at the start is not 0, so that its logarithm is finite.
     """
+    least_alpha = 1e-6
     noise = np.linspace(1, 1 / NETWORK_TIMES, steps + 1)[:-1]
     shifted = shift * noise / (1 + (shift - 1) * noise)
     shifted[0] -= least_alpha
     return np.append(shifted, 0.0)
 
 
-def coefficients(times: Float[np.ndarray, "n"]) -> Coefficients:
-    """Return what the steps between these flow times multiply with, of second order."""
+def coefficients(times: Times) -> tuple[Float[np.ndarray, "s 5"], Float[np.ndarray, "s 3"]]:
+    """Return what the n steps between these flow times multiply with, of second order.
+
+    First to correct: of the predicted state, which the first step keeps as it is, of the state
+    before that prediction, of m two calls ago, m one call ago and m now. Then to predict: of the
+    corrected state, of m one call ago, and of m now.
+    """
     steps = len(times) - 1
     with np.errstate(divide="ignore"):
-        log_snr = np.log(1 - times) - np.log(times)  # infinite at the end
-    corrected = np.zeros((steps, 4))
+        # Infinite at the end.
+        log_snr = np.log(1 - times) - np.log(times)
+    corrected = np.zeros((steps, 5))
+    corrected[0, 0] = 1
     predicted = np.zeros((steps, 3))
     # The first step knows one m; the last, to infinite lambda, is exact with one.
     orders = [min(2, step + 1, steps - step) for step in range(steps)]
     for step in range(steps):
         if step > 0:
-            corrected[step] = _correction(times, log_snr, step, orders[step - 1])
+            corrected[step, 1:] = _correction(times, log_snr, step, orders[step - 1])
         predicted[step] = _prediction(times, log_snr, step, orders[step])
-    keeps = (np.arange(steps) == 0).astype(float)
-    return Coefficients(corrected, keeps, predicted)
+    return corrected, predicted
 
 
-def _prediction(
-    times: Float[np.ndarray, "n"], log_snr: Float[np.ndarray, "n"], step: int, order: int
-) -> list[float]:
+def _prediction(times: Times, log_snr: Times, step: int, order: int) -> list[float]:
     """Return the coefficients of x, m one call ago and m now, for the step from `step` on."""
-    start = times[step]
-    end = times[step + 1]
-    h = log_snr[step + 1] - log_snr[step]
-    weight = -(1 - end) * np.expm1(-h)
+    h, kept, weight = _exponential(times, log_snr, step)
     if order == 1:
-        return [end / start, 0.0, weight]
+        return [kept, 0.0, weight]
     ratio = (log_snr[step - 1] - log_snr[step]) / h
     pull = weight * 0.5 / ratio
-    return [end / start, pull, weight - pull]
+    return [kept, pull, weight - pull]
 
 
-def _correction(
-    times: Float[np.ndarray, "n"], log_snr: Float[np.ndarray, "n"], step: int, order: int
-) -> list[float]:
+def _correction(times: Times, log_snr: Times, step: int, order: int) -> list[float]:
     """Return the coefficients of x one step before, and of m two, one and no calls ago."""
-    start = times[step - 1]
-    end = times[step]
-    h = log_snr[step] - log_snr[step - 1]
-    weight = -(1 - end) * np.expm1(-h)
+    h, kept, weight = _exponential(times, log_snr, step - 1)
     if order == 1:
-        return [end / start, 0.0, weight / 2, weight / 2]
+        return [kept, 0.0, weight / 2, weight / 2]
     ratio = (log_snr[step - 2] - log_snr[step - 1]) / h
     # Moments of the exponential integrator, which the two differences have to meet.
     first = np.expm1(-h) / -h - 1
@@ -98,10 +82,16 @@ def _correction(
     moments = np.array([first, 2 * second]) / np.expm1(-h)
     older, newer = np.linalg.solve(np.array([[1.0, 1.0], [ratio, 1.0]]), moments)
     pull = weight * older / ratio
-    return [end / start, pull, weight - pull - weight * newer, weight * newer]
+    return [kept, pull, weight - pull - weight * newer, weight * newer]
 
 
-def sample_unipc(velocity: Velocity, noise: State, times: Float[np.ndarray, "n"]) -> State:
+def _exponential(times: Times, log_snr: Times, step: int) -> tuple[float, float, float]:
+    """Return h of the step from `step` on, and what x and m are multiplied by in first order."""
+    h = log_snr[step + 1] - log_snr[step]
+    return h, times[step + 1] / times[step], -(1 - times[step + 1]) * np.expm1(-h)
+
+
+def sample_unipc(velocity: Velocity, noise: State, times: Times) -> State:
     """Integrate from `noise` at times[0] to 0 by UniPC of second order.
 
     Args:
@@ -109,20 +99,19 @@ def sample_unipc(velocity: Velocity, noise: State, times: Float[np.ndarray, "n"]
       noise: the initial state.
       times: decreasing flow times, the last one 0; see `wan_times`.
     """
-    table = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), coefficients(times))
     # The network takes whole thousandths, as in training; the solver's times are exact.
     known = np.floor(NETWORK_TIMES * times[:-1]) / NETWORK_TIMES
 
     def body(state, now):
         before, x, oldest, older = state
-        step, tau, exact = now
+        corrected, predicted, tau, exact = now
         clean = x - exact * velocity(x, jnp.full(len(x), tau))
-        last, two_ago, one_ago, newest = step.corrected
-        corrected = last * before + two_ago * oldest + one_ago * older + newest * clean
-        x = step.keeps * x + corrected
-        same, one_ago, newest = step.predicted
+        keep, last, two_ago, one_ago, newest = corrected
+        pulled = last * before + two_ago * oldest + one_ago * older + newest * clean
+        x = keep * x + pulled
+        same, one_ago, newest = predicted
         return (x, same * x + one_ago * older + newest * clean, older, clean), None
 
     nothing = jnp.zeros_like(noise)
-    steps = (table, jnp.asarray(known, jnp.float32), jnp.asarray(times[:-1], jnp.float32))
+    steps = [jnp.asarray(x, jnp.float32) for x in (*coefficients(times), known, times[:-1])]
     return jax.lax.scan(body, (nothing, noise, nothing, nothing), steps)[0][1]

@@ -14,8 +14,9 @@ from numpy import ndarray
 from full4d_jax.config import ModelConfig
 from full4d_jax.config.codecs import check_video, strides_of
 from full4d_jax.flow import Latents
-from full4d_jax.generation.coding import decode_videos, encode_videos
-from full4d_jax.generation.generate import bind_guided, gathered, program
+from full4d_jax.generation.coding import encode_videos
+from full4d_jax.generation.fill import filled_program
+from full4d_jax.generation.generate import bind_guided, gathered, program, text_guides
 from full4d_jax.generation.large_grids import Guides
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.unipc import sample_unipc, wan_times
@@ -23,6 +24,8 @@ from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.session.errors import InputError
+
+Start = Float[Array, "1 1 1 i j c"]  # the first latent frame
 
 
 def make_video(
@@ -56,7 +59,7 @@ def make_video(
     start = None if first is None else _start_program(prior.for_codec, to_model(first[None]))
     noise = jax.random.normal(key, (1, 1, *shape, strides.channels))
     latents = _latents_program(prior.for_network, noise, start)
-    video = _video_program(prior.for_codec, latents)
+    (video,) = filled_program(prior.for_codec, latents)
     return np.asarray(to_uint8(to_unit(video)))
 
 
@@ -78,16 +81,14 @@ def check_model(model: ModelConfig, *, has_first: bool) -> None:
 
 
 @program
-def _start_program(prior: Prior, first: Float[Array, "1 h w 3"]) -> Float[Array, "1 1 1 i j c"]:
+def _start_program(prior: Prior, first: Float[Array, "1 h w 3"]) -> Start:
     """Return the first picture's latents."""
     with around(prior.mesh):
         return gathered(encode_videos(prior.model, prior.codec_weights, first[None, None]))
 
 
 @program
-def _latents_program(
-    prior: Prior, noise: Latents, start: Float[Array, "1 1 1 i j c"] | None
-) -> Latents:
+def _latents_program(prior: Prior, noise: Latents, start: Start | None) -> Latents:
     """Return the video's latents, by all steps of the sampler."""
     with around(prior.mesh):
         sampler = prior.sampler
@@ -97,7 +98,7 @@ def _latents_program(
         return gathered(sample_unipc(flow, noise, wan_times(sampler.steps, sampler.shift)))
 
 
-def video_guides(prior: Prior, noise: Latents, start: Float[Array, "1 1 1 i j c"] | None) -> Guides:
+def video_guides(prior: Prior, noise: Latents, start: Start | None) -> Guides:
     """Return the conditions of a grid of one view without a projection, with both texts."""
     frames = noise.shape[2]
     empty = noise[:, :, :0]
@@ -113,20 +114,6 @@ def video_guides(prior: Prior, noise: Latents, start: Float[Array, "1 1 1 i j c"
         disparity=empty[..., 0],
         world_to_camera=jnp.broadcast_to(jnp.eye(4), (1, 1, frames, 4, 4)),
         intrinsics=jnp.eye(3)[None, None],
-        text=_batch(prior.text),
         real=real,
     )
-    if prior.sampler.text_guidance == 1:
-        return (seen,)
-    return seen, seen._replace(text=_batch(prior.negative_text))
-
-
-@program
-def _video_program(prior: Prior, latents: Float[Array, "1 1 f i j c"]) -> Float[Array, "t h w 3"]:
-    with around(prior.mesh):
-        frames = decode_videos(prior.model, prior.codec_weights, latents)[0, 0]
-        return gathered(jnp.clip(frames, -1, 1))
-
-
-def _batch(text: Float[Array | ndarray, "n e"] | None) -> Float[Array, "1 n e"] | None:
-    return None if text is None else jnp.asarray(text)[None]
+    return text_guides(prior, seen)

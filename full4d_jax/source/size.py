@@ -16,7 +16,7 @@ from full4d_jax.cameras import sides
 from full4d_jax.config import DEFAULT, Config, DataConfig
 from full4d_jax.media.video import check_file
 from full4d_jax.models.upsampler import SIDE_MULTIPLE
-from full4d_jax.session.errors import InputError, as_input_error
+from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.source.capture_source import instants_from, rate
 from full4d_jax.source.dataset_view import open_rig
 from full4d_jax.source.options import (
@@ -30,7 +30,8 @@ from input_pipeline.video_files import frame_size, frame_times
 USUAL_ROWS = 256
 USUAL_SECONDS = 2.0
 USUAL_VIEWS = 5
-DEMO_SHAPE = (9, 16)  # the shape of the demo
+# The shape of the demo.
+DEMO_SHAPE = (9, 16)
 
 
 class Footage(NamedTuple):
@@ -39,20 +40,20 @@ class Footage(NamedTuple):
     Attributes:
       height: rows of its pictures.
       width: their columns.
-      frames: number of frames that can be taken at the wanted rate; None for any.
+      frames: number of frames that can be taken at the wanted rate; infinite for any.
       fps: the wanted rate, frames a second.
       views: number of its views; None for any.
     """
 
     height: int
     width: int
-    frames: int | None
+    frames: float
     fps: float
     views: int | None = None
 
 
 def size_of_result(config: Config, options: SampleOptions, *, enlarged: bool) -> DataConfig:
-    """Return the data section with the size of the result.
+    """Return the data section with the size of the result in place of the prior's own.
 
     Args:
       config: the experiment.
@@ -63,91 +64,51 @@ def size_of_result(config: Config, options: SampleOptions, *, enlarged: bool) ->
       InputError: The source is unusable, or the size is asked for by fields that do not set it.
     """
     data = config.data
+    asked = options.size
+    if asked is None:
+        return data
     multiple = config.model.patch * config.model.codec_stride
-    asks = {"views": "--views", "frames": "--seconds and --fps"}
-    if options.cameras is None:  # the source has its own views
-        asks.pop("views")
-    if enlarged and options.size is not None:
+    views = data.views
+    if enlarged:
         multiple = math.lcm(multiple, SIDE_MULTIPLE)
+        views = USUAL_VIEWS
+        asks = {"frames": "--seconds and --fps"}
+        # Without target cameras the source has its own views.
+        if options.cameras is not None:
+            asks["views"] = "--views"
         for name, option in asks.items():
             value = getattr(data, name)
             own = getattr(DEFAULT.data, name)
             if value != own:
                 expected = f"{own}, what the prior was trained on"
                 raise InputError("config", f"data.{name}", value, expected, f"give {option}")
-    return result_size(data, options, enlarged=enlarged, multiple=multiple)
-
-
-def is_beyond(size: DataConfig) -> bool:
-    """Return whether a size is larger than that which the prior in the package was trained on."""
-    trained = DEFAULT.data
-    larger = min(size.height, size.width) > trained.height
-    return larger or size.frames > trained.frames or size.views > trained.views
-
-
-def result_size(
-    data: DataConfig, options: SampleOptions, *, enlarged: bool, multiple: int
-) -> DataConfig:
-    """Return the data section with the size of the result in place of the prior's own.
-
-    Args:
-      data: the size that the prior works at.
-      options: the source, with the size that is asked for.
-      enlarged: whether an upsampler belongs to the prior.
-      multiple: of which the sides must be multiples.
-
-    Raises:
-      InputError: The source is unusable.
-    """
-    if options.size is None:
-        return data
-    asked = options.size
-    views = USUAL_VIEWS if enlarged else data.views
     if options.cameras is not None:
         views = options.size.views or views
     seconds = asked.seconds or (USUAL_SECONDS if enlarged else None)
     if asked.rows is None and seconds is None:
         return replace(data, views=views)
-    footage = _footage(data, options, seconds)
+    match options:
+        case DemoOptions():
+            footage = Footage(*DEMO_SHAPE, math.inf, data.fps)
+        case DatasetViewOptions():
+            footage = _clip_footage(data, options)
+        case VideoOptions():
+            footage = _video_footage(data, options, seconds)
     frames = data.frames
     if seconds is not None:
         # Of a slow clip, whose views are its own, more seconds.
         least = data.frames if asked.seconds is None and footage.views else 1
-        frames = max(least, round(seconds * footage.fps))
-        frames = frames if footage.frames is None else min(frames, footage.frames)
-    rows = asked.rows or (_own_rows(data, footage) if enlarged else None)
-    height = data.height
-    width = data.width
+        frames = int(min(max(least, round(seconds * footage.fps)), footage.frames))
+    rows = asked.rows
+    if rows is None and enlarged:
+        rows = USUAL_ROWS
+        if footage.views:
+            rows = max(data.height, min(rows, footage.height, footage.width))
+    size = data.height, data.width
     if rows is not None:
-        height, width = sides(footage.height, footage.width, rows, multiple)
+        size = sides(footage.height, footage.width, rows, multiple)
     views = footage.views or views
-    return replace(data, views=views, frames=frames, height=height, width=width)
-
-
-def _own_rows(data: DataConfig, footage: Footage) -> int:
-    """Return the rows of a result where none are asked for."""
-    if footage.views is None:
-        return USUAL_ROWS
-    return max(data.height, min(USUAL_ROWS, footage.height, footage.width))
-
-
-def _footage(
-    data: DataConfig,
-    options: VideoOptions | DemoOptions | DatasetViewOptions,
-    seconds: float | None,
-) -> Footage:
-    """Return what the source has from its start on.
-
-    Raises:
-      InputError: The video or the data set is unusable.
-    """
-    match options:
-        case DemoOptions():
-            return Footage(*DEMO_SHAPE, None, data.fps)
-        case DatasetViewOptions():
-            return _clip_footage(data, options)
-        case VideoOptions():
-            return _video_footage(data, options, seconds)
+    return replace(data, views=views, frames=frames, height=size[0], width=size[1])
 
 
 def _video_footage(data: DataConfig, options: VideoOptions, seconds: float | None) -> Footage:
@@ -157,22 +118,21 @@ def _video_footage(data: DataConfig, options: VideoOptions, seconds: float | Non
       InputError: The video is unusable.
     """
     fps = options.fps or data.fps
-    start = options.start or 0.0  # a part that is chosen has as many frames
+    # A part that is chosen has as many frames.
+    start = options.start or 0.0
     check_file(options.video)
-    do = "give another video"
-    try:
+    with input_errors("video", "give another video"):
         height, width = frame_size(options.video)
-    except ValueError as error:
-        raise as_input_error("video", error, do) from None
     try:
         times = frame_times(options.video)
     except ValueError:  # without timestamps; how many frames there are is found when they are read
-        return Footage(height, width, None, fps)
+        return Footage(height, width, math.inf, fps)
     left = times[times >= start - 0.5 / fps]
     if not len(left):
         found = f"{times[-1]:.2f} seconds"
         raise InputError("video", options.video, found, f"more than {start:g}", "lower --start")
-    if seconds is not None:  # a slow video has fewer frames in that time
+    # A slow video has fewer frames in that time.
+    if seconds is not None:
         left = left[left < max(start, left[0]) + seconds]
     span = int((left[-1] - max(start, left[0])) * fps + 1.001)
     return Footage(height, width, max(1, min(len(left), span)), fps)

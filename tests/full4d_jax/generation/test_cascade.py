@@ -14,8 +14,7 @@ from full4d_jax.generation.cascade import (
     in_parts,
 )
 from full4d_jax.generation.prior import prior_with
-from full4d_jax.generation.projection_guidance import project_video
-from full4d_jax.generation.several_views import project_several
+from full4d_jax.generation.projection_guidance import project_several, project_video
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.upsampler import UpsamplerNetConfig

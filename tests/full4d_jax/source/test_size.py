@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from full4d_jax.config import DataConfig
+from full4d_jax.config import DEFAULT
 from full4d_jax.media.video import write_video
 from full4d_jax.source.options import (
     DatasetViewOptions,
@@ -13,11 +13,9 @@ from full4d_jax.source.options import (
     SizeOptions,
     VideoOptions,
 )
-from full4d_jax.source.size import result_size
+from full4d_jax.source.size import size_of_result
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
-
-OWN = DataConfig(views=4, frames=4, height=64, width=64)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +36,7 @@ def dataset(tmp_path_factory):
 
 
 def size(way, enlarged=True):
-    found = result_size(OWN, way, enlarged=enlarged, multiple=8)
+    found = size_of_result(DEFAULT, way, enlarged=enlarged)
     return found.views, found.frames, found.height, found.width
 
 
