@@ -28,7 +28,7 @@ from pathlib import Path
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.generation.complete import run_grid
 from full4d_jax.grid import Grid
-from full4d_jax.inputs.run_inputs import check_source, cost_of_run, expected_kind, read_inputs
+from full4d_jax.inputs.run_inputs import Inputs, check_source, cost_of_run, read_inputs
 from full4d_jax.inputs.words import film_in_folder
 from full4d_jax.media.pictures import write_grid
 from full4d_jax.scene.fit_settings import FitKind, check_lift, fit_kind, queries_prior
@@ -45,7 +45,8 @@ from full4d_jax.source import opening, options, row_and_column
 from full4d_jax.source.aiming import with_range_warning, with_targets
 from full4d_jax.source.measure import run_depth
 
-SHIPPED = "shipped"  # in the report, for the weights in the package
+# In the report, for the weights in the package.
+SHIPPED = "shipped"
 
 
 def run(
@@ -87,12 +88,15 @@ def run(
         check_config(config)
         stages, grid, scene = _open_and_lift(config, out, source, checkpoint)
     else:
-        check_source(config, source)
-        is_words = isinstance(source, options.WordsOptions)
-        opened = film_in_folder(config, source, out) if is_words else source
-        check_lift(config.lift, None, expected_kind(config, opened))
-        stages = Stages(hold_folder(out))
-        grid = _sample(stages, config, opened, checkpoint, lifted=True)
+        stages = Stages(Path(out))
+        opened = source
+        if isinstance(source, options.WordsOptions):
+            check_source(config, source)
+            opened = film_in_folder(config, source, out)
+        inputs = read_inputs(config, opened, checkpoint)
+        check_lift(config.lift, None, inputs.kind)
+        hold_folder(out)
+        grid = _sample(stages, config, opened, inputs, lifted=True)
         look = partial(show_first_look, stages, grid)
         scene = run_scene(stages, config, grid, checkpoint, look)
         used = checkpoint or SHIPPED
@@ -111,12 +115,12 @@ def sample(
     The folder then has source.npz, depth.npz, grid.npz, grid.mp4, grid.png, config.json and
     report.json.
     """
-    check_source(config, source)
-    stages = Stages(hold_folder(out))
-    _sample(stages, config, source, checkpoint, lifted=False)
-    return write_report(
-        stages, "sample", to_dict(config), checkpoint=checkpoint or SHIPPED, source=source
-    )
+    stages = Stages(Path(out))
+    inputs = read_inputs(config, source, checkpoint)
+    hold_folder(out)
+    _sample(stages, config, source, inputs, lifted=False)
+    used = checkpoint or SHIPPED
+    return write_report(stages, "sample", to_dict(config), checkpoint=used, source=source)
 
 
 def lift(
@@ -194,32 +198,23 @@ def _sample(
     stages: Stages,
     config: Config,
     source: options.SampleOptions,
-    checkpoint: Path | None,
+    inputs: Inputs,
     *,
     lifted: bool,
 ) -> Grid:
     """Open the source, measure its depth and complete the grid; `lifted` if a scene follows."""
-    inputs = read_inputs(config, source, checkpoint)
     if note := cost_of_run(config, inputs, config.lift if lifted else None):
         stages.say(note)
     grid = opening.run_source(stages, inputs.size, source, inputs.depth)
     if inputs.depth is not None:
         grid = run_depth(stages, grid, inputs.depth)
-    if inputs.targets is not None:
-        grid, note = with_targets(grid, inputs.targets, source)
+    if inputs.targets is not None and source.cameras is not None:
+        grid, note = with_targets(grid, inputs.targets, source.cameras)
         stages.say(f"cameras: {note}")
     if inputs.trained_angles is not None:
         grid = with_range_warning(grid, inputs.trained_angles)
     if lifted:
         row_and_column.require_cameras(grid)
-    grid = run_grid(
-        stages,
-        config,
-        grid,
-        inputs.prior,
-        inputs.checkpoint,
-        inputs.upsampler,
-        enlarged=inputs.enlarged,
-    )
+    grid = run_grid(stages, config, grid, inputs.prior, inputs.checkpoint, inputs.upsampler)
     write_grid(stages.folder, grid, stages.arrays["grid"].get("projection"))
     return grid

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from full4d_jax.config import DEFAULT, Config, DataConfig, LiftConfig, check_config
-from full4d_jax.generation.cascade import Upsampler, in_parts
+from full4d_jax.generation.cascade import Upsampler, in_parts, is_beyond
 from full4d_jax.generation.complete import upsampler_for
 from full4d_jax.generation.prior import (
     Prior,
@@ -23,7 +23,7 @@ from full4d_jax.source import options
 from full4d_jax.source.aiming import read_target_cameras
 from full4d_jax.source.camera_paths import TargetCameras
 from full4d_jax.source.measure import DepthInputs, read_depth_inputs
-from full4d_jax.source.size import is_beyond, size_of_result
+from full4d_jax.source.size import size_of_result
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,13 @@ class Inputs:
     trained_angles: tuple[float, float] | None = None
 
     @property
-    def enlarged(self) -> bool:
-        """Whether the result is larger than what the prior was trained on."""
-        return self.upsampler is not None and is_beyond(self.size)
+    def kind(self) -> FitKind:
+        """What the grid will be to a fit; `fit_kind` returns it for the grid itself."""
+        if not self.prior.model.needs_cameras:
+            return FitKind.CAPTURED
+        size = self.size
+        enlarged = is_beyond(size.views, size.frames, size.height, size.width)
+        return FitKind.ENLARGED if self.upsampler and enlarged else FitKind.AROUND_SOURCE
 
 
 def read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path | None) -> Inputs:
@@ -64,8 +68,9 @@ def read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path 
       checkpoint: weights of the prior; None takes those in the package.
 
     Raises:
-      InputError: One of them is unusable.
+      InputError: One of them is unusable, or `check_source` refuses the source.
     """
+    check_source(config, source)
     checkpoint = prior_path(config.model, checkpoint)
     prior = open_prior(config, checkpoint)
     if not config.model.needs_cameras:
@@ -75,14 +80,14 @@ def read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path 
     if upsampler is not None:
         prior = in_parts(prior, DEFAULT.data)
     targets = read_target_cameras(source, size)
-    if targets is not None:  # a file may have any number of cameras
+    # A file may have any number of cameras.
+    if targets is not None:
         size = replace(size, views=1 + len(targets.world_to_camera))
     if upsampler is None:
         check_grid(prior, size.views, size.frames, size.height, size.width)
     depth = read_depth_inputs(source, size)
-    return Inputs(
-        size, checkpoint, prior, upsampler, depth, targets, trained_angles=trained_range(checkpoint)
-    )
+    trained = trained_range(checkpoint)
+    return Inputs(size, checkpoint, prior, upsampler, depth, targets, trained)
 
 
 def check_source(config: Config, source: options.SampleOptions | options.WordsOptions) -> None:
@@ -97,20 +102,6 @@ def check_source(config: Config, source: options.SampleOptions | options.WordsOp
         expected = f"none, with {config.model.projection}"
         do = "give another config, or another source"
         raise InputError("source", type(source).__name__, "one", expected, do)
-
-
-def expected_kind(config: Config, source: options.SampleOptions) -> FitKind:
-    """Return what the grid of a source will be to a fit; `fit_kind` returns it for the grid itself.
-
-    Raises:
-      InputError: The video or the upsampler is unusable.
-    """
-    if not config.model.needs_cameras:
-        return FitKind.CAPTURED
-    if upsampler_for(config, source.size.upsampler if source.size else None) is None:
-        return FitKind.AROUND_SOURCE
-    size = size_of_result(config, source, enlarged=True)
-    return FitKind.ENLARGED if is_beyond(size) else FitKind.AROUND_SOURCE
 
 
 def cost_of_run(config: Config, inputs: Inputs, lift: LiftConfig | None) -> str:

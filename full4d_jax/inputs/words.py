@@ -17,7 +17,7 @@ from full4d_jax.media.video import crop_resize, write_video
 from full4d_jax.models.wan.text import prompt_embedding, prompt_encoder
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.fields import check_fields
-from full4d_jax.session.files import Arrays, hold_folder
+from full4d_jax.session.files import hold_folder
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.options import VideoOptions, WanOptions, WordsOptions
 from input_pipeline.footage import read_picture
@@ -88,14 +88,14 @@ def make_film(film: PlannedFilm) -> Frames:
     sampler = replace(prior.sampler, guidance=1.0, text_guidance=wan.guidance)
     prior = replace(prior, sampler=sampler, text=text, negative_text=avoided)
 
-    count = config.data.frames
-    size = (config.data.height, config.data.width)
+    data = config.data
     calls = sampler.steps * (1 if wan.guidance == 1 else 2)
-    shape = f"{count} frames of {size[0]}x{size[1]}"
+    shape = f"{data.frames} frames of {data.height}x{data.width}"
     print(f"making {shape} by {calls} calls of the network ...", flush=True)
     start = time.monotonic()
-    frames = make_video(prior, count, size, jax.random.key(config.seed), film.first)
-    print(f"{count / config.data.fps:.1f} s of video, made in {time.monotonic() - start:.0f} s")
+    size = data.height, data.width
+    frames = make_video(prior, data.frames, size, jax.random.key(config.seed), film.first)
+    print(f"{data.frames / data.fps:.1f} s of video, made in {time.monotonic() - start:.0f} s")
     return frames
 
 
@@ -115,25 +115,18 @@ def film_in_folder(config: Config, source: WordsOptions, out: str | Path) -> Vid
     """
     preset = load_config(source.wan)
     sampler = replace(preset.sampler, offload=config.sampler.offload)
-    preset = replace(preset, seed=config.seed, mesh=config.mesh, sampler=sampler)
-    preset = replace(preset, codec_weights=str(source.codec or ""))
+    codec = str(source.codec or "")
+    preset = replace(
+        preset, seed=config.seed, mesh=config.mesh, sampler=sampler, codec_weights=codec
+    )
     film = plan_film(preset, source.prompt, source.film)
     stages = Stages(hold_folder(out))
 
-    def make() -> Arrays:
-        return {"frames": make_film(film)}
-
-    frames = stages.run("video", _film_settings(film), make)["frames"]
+    arrays = stages.run("video", _film_settings(film), lambda: {"frames": make_film(film)})
     video = stages.folder / "video.mp4"
-    write_video(video, frames, preset.data.fps)
-    return VideoOptions(
-        video,
-        start=source.start,
-        fov=source.fov,
-        size=source.size,
-        cameras=source.cameras,
-        measured=source.measured,
-    )
+    write_video(video, arrays["frames"], preset.data.fps)
+    same = ("start", "fov", "size", "cameras", "measured")
+    return VideoOptions(video, **{name: getattr(source, name) for name in same})
 
 
 def _film_settings(film: PlannedFilm) -> dict[str, Any]:
@@ -143,7 +136,8 @@ def _film_settings(film: PlannedFilm) -> dict[str, Any]:
     return {
         "model": config.model,
         "data": config.data,
-        "sampler": replace(config.sampler, offload=False),  # which changes no film
+        # Where weights lie changes no film.
+        "sampler": replace(config.sampler, offload=False),
         "seed": config.seed,
         "guidance": film.wan.guidance,
         "weights": film.weights,

@@ -4,8 +4,6 @@ from dataclasses import replace
 from typing import get_args
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
 
 from full4d_jax.config import DataConfig
 from full4d_jax.grid import Grid, with_missing
@@ -27,31 +25,6 @@ from full4d_jax.source.handheld.path_scale import seen_from_first
 from gaussians.fitting.stillness import camera_moves
 
 
-def aim(
-    targets: TargetCameras, path: options.PathOptions, source: Grid, depth: Float[ndarray, "t h w"]
-) -> tuple[TargetCameras, str]:
-    """Return the target cameras, and a sentence about where they look; those of a file stay.
-
-    Those of a preset go around an upright axis and look at what moves in the source. With `follow`
-    all move with its camera.
-    """
-    assert source.cameras is not None, "targets stand beside a camera"
-    parts = []
-    if path.path in get_args(Preset):
-        distance = subject_depth(*seen_from_first(source, np.asarray(depth)))
-        parts.append(f"look at depth {distance:.2f} (1 = the scene's median)")
-        rests = not camera_moves(source.cameras.world_to_camera[0])
-        frames = source.frames[0] if rests else source.frames[0, :1]
-        up = camera_up(frames, np.asarray(source.cameras.intrinsics[0], np.float64))
-        if up is not None:
-            targets = around_upright(targets, up)
-        targets = look_at_subject(targets, distance)
-    if path.follow:
-        parts.append("move with the source's")
-        targets = following(targets, source.cameras)
-    return targets, " and ".join(parts)
-
-
 def read_target_cameras(source: options.SampleOptions, size: DataConfig) -> TargetCameras | None:
     """Return the target cameras that options choose; None where the source comes with its own.
 
@@ -60,7 +33,6 @@ def read_target_cameras(source: options.SampleOptions, size: DataConfig) -> Targ
     """
     if source.cameras is None:
         return None
-    source.measured.check()
     targets = read_targets(source.cameras, size)
     views = 1 + len(targets.world_to_camera)
     if source.size.views not in (None, views):
@@ -69,16 +41,29 @@ def read_target_cameras(source: options.SampleOptions, size: DataConfig) -> Targ
     return targets
 
 
-def with_targets(
-    grid: Grid, targets: TargetCameras, source: options.SampleOptions
-) -> tuple[Grid, str]:
-    """Return the grid of a source with missing views at the target cameras, and where they look."""
-    assert source.cameras is not None, "target cameras come with options for them"
-    assert grid.cameras is not None, "targets stand beside a camera"
+def with_targets(grid: Grid, targets: TargetCameras, path: options.PathOptions) -> tuple[Grid, str]:
+    """Return the grid of a source with missing views at the target cameras, and where they look.
+
+    Those of a preset go around an upright axis and look at what moves in the source; those of a
+    file stay. With `follow` all move with its camera.
+    """
     assert grid.depth is not None, "targets look at what is at some depth"
-    targets, note = aim(targets, source.cameras, grid, grid.depth[0])
-    note = f"they {note}" if note else "those of the file"
-    return with_missing(grid, grid_cameras(grid.cameras, targets)), note
+    cameras = grid.known_cameras
+    parts = []
+    if path.path in get_args(Preset):
+        distance = subject_depth(*seen_from_first(grid, np.asarray(grid.depth[0])))
+        parts.append(f"look at depth {distance:.2f} (1 = the scene's median)")
+        rests = not camera_moves(cameras.world_to_camera[0])
+        seen = grid.frames[0] if rests else grid.frames[0, :1]
+        up = camera_up(seen, np.asarray(cameras.intrinsics[0], np.float64))
+        if up is not None:
+            targets = around_upright(targets, up)
+        targets = look_at_subject(targets, distance)
+    if path.follow:
+        parts.append("move with the source's")
+        targets = following(targets, cameras)
+    note = f"they {' and '.join(parts)}" if parts else "those of the file"
+    return with_missing(grid, grid_cameras(cameras, targets)), note
 
 
 def with_range_warning(grid: Grid, trained: tuple[float, float]) -> Grid:
@@ -88,7 +73,6 @@ def with_range_warning(grid: Grid, trained: tuple[float, float]) -> Grid:
       grid: with all cameras.
       trained: the largest azimuth and elevation of the prior's training, degrees.
     """
-    assert grid.cameras is not None, "such a prior makes views at known cameras"
-    warning = range_warning(np.asarray(grid.cameras.world_to_camera), *trained)
-    warnings = "\n".join(line for line in (grid.about.warning, warning) if line)
+    warning = range_warning(np.asarray(grid.known_cameras.world_to_camera), *trained)
+    warnings = "\n".join(filter(None, (grid.about.warning, warning)))
     return replace(grid, about=replace(grid.about, warning=warnings))
