@@ -15,11 +15,22 @@ from numpy import ndarray
 
 from full4d_jax.geometry.moving import differs
 
-OUTLINE_BAND_SHARE = 0.03  # of the short side: how far the outline may be moved by colour
-BACKGROUND_SHARE = 0.2  # share of the classes below which a pixel shows the background
+Frame = UInt8[ndarray, "h w 3"]
+Frames = UInt8[ndarray, "t h w 3"]
+Mask = Bool[ndarray, "h w"]
+Masks = Bool[ndarray, "t h w"]
+Labels = Int32[ndarray, "h w"]
+# The share of the subjects' classes.
+Share = Float32[ndarray, "h w"]
+Shares = Float32[ndarray, "t h w"]
+# Of the short side: how far the outline may be moved by colour.
+OUTLINE_BAND_SHARE = 0.03
+# Share of the classes below which a pixel shows the background.
+BACKGROUND_SHARE = 0.2
 # Half as wide as edges that seem to move are, where a turn is a little wrong.
 EDGE_RADIUS_PIXELS = 2
-MOVING_LEVELS = 30  # of 255 levels, from the background
+# Of 255 levels, from the background.
+MOVING_LEVELS = 30
 
 
 class Backdrop(NamedTuple):
@@ -32,8 +43,8 @@ class Backdrop(NamedTuple):
     """
 
     frame: Float32[ndarray, "h w 3"]
-    known: Bool[ndarray, "h w"]
-    added: Bool[ndarray, "h w"]
+    known: Mask
+    added: Mask
 
 
 class SeenPictures(NamedTuple):
@@ -44,15 +55,15 @@ class SeenPictures(NamedTuple):
       subject: share of the subjects' classes at each pixel.
     """
 
-    frames: UInt8[ndarray, "e h w 3"]
-    subject: Float32[ndarray, "e h w"]
+    frames: Frames
+    subject: Shares
 
 
 def find_moving_while_turning(
-    frames: UInt8[ndarray, "t h w 3"],
-    subject: Float32[ndarray, "t h w"],
+    frames: Frames,
+    subject: Shares,
     to_first: Float[ndarray, "t 3 3"],
-) -> Bool[ndarray, "t h w"]:
+) -> Masks:
     """Return what moves before a camera that turns on its place: `find_moving` in the first view.
 
     A place that is a little wrong makes the edges of the background move: thin pieces do not count,
@@ -64,7 +75,8 @@ def find_moving_while_turning(
       subject: share of the subjects' classes at each pixel.
       to_first: where the pixels of each frame lie in the first one.
     """
-    max_usual_moving_background = 0.01  # median of that share over the instants
+    # Median of that share over the instants.
+    max_usual_moving_background = 0.01
     # Share of it at one instant of a camera that turns on its place.
     max_moving_background = 0.05
     size = frames.shape[2], frames.shape[1]
@@ -86,15 +98,12 @@ def find_moving_while_turning(
     turns_on_its_place = np.median(astray) <= max_usual_moving_background
     thick[(astray > max_moving_background) | (not turns_on_its_place)] = False
 
-    onto_frames = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    seen_back = [
-        cv2.warpPerspective(as_bytes(mask), place, size, flags=onto_frames) > 0
-        for mask, place in zip(thick, to_first, strict=True)
-    ]
-    return np.stack(seen_back)
+    back = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    pairs = zip(thick, to_first, strict=True)
+    return np.stack([cv2.warpPerspective(as_bytes(x), h, size, flags=back) > 0 for x, h in pairs])
 
 
-def find_moving(frames: UInt8[ndarray, "t h w 3"], backdrop: Backdrop) -> Bool[ndarray, "t h w"]:
+def find_moving(frames: Frames, backdrop: Backdrop) -> Masks:
     """Return what differs from the background of a resting camera, without shadows and lights.
 
     Args:
@@ -104,14 +113,14 @@ def find_moving(frames: UInt8[ndarray, "t h w 3"], backdrop: Backdrop) -> Bool[n
     # Factors of brightness that shadows and lights may have.
     brightest_light = 1.7
     darkest_shadow = 0.45
-    same_colour_levels = 12  # of 255 levels, from the background times one factor
-    background = backdrop.frame
+    # Of 255 levels, from the background times one factor.
+    same_colour_levels = 12
     moving = []
     for frame in frames.astype(np.float32):
-        changed = differs(frame, background, MOVING_LEVELS)
-        factor = (frame * background).sum(-1) / np.maximum((background**2).sum(-1), 1)
-        colour = np.abs(frame - factor[..., None] * background).max(-1) < same_colour_levels
-        light = changed & colour & (factor > darkest_shadow) & (factor < brightest_light)
+        changed = differs(frame, backdrop.frame, MOVING_LEVELS)
+        factor, tint = _factor_and_tint(frame, backdrop.frame)
+        lit = (factor > darkest_shadow) & (factor < brightest_light)
+        light = changed & (tint < same_colour_levels) & lit
         mask = as_bytes(backdrop.known & changed & ~_even(light, factor))
         # Opened by 2x2 pixels; morphologyEx would shift the mask by one.
         square = np.ones((2, 2), np.uint8)
@@ -121,10 +130,10 @@ def find_moving(frames: UInt8[ndarray, "t h w 3"], backdrop: Backdrop) -> Bool[n
 
 
 def find_faint(
-    frames: UInt8[ndarray, "t h w 3"],
-    subject: Float32[ndarray, "t h w"],
+    frames: Frames,
+    subject: Shares,
     backdrop: Backdrop,
-) -> Bool[ndarray, "t h w"]:
+) -> Masks:
     """Return what differs a little from the background of a resting camera, in its tint above all.
 
     Args:
@@ -134,18 +143,16 @@ def find_faint(
     """
     # Of such a difference is another tint than the background's; of a shadow, less.
     faint_tint = 0.5
-    faint_noise = 5  # times the noise of the background is the least of them
+    # Times the noise of the background: the least difference that counts.
+    faint_noise = 5
     # Of 255 levels: what differs so much is a part of a subject that it touches.
     faint_levels = 10
-    background = backdrop.frame
-    energy = np.maximum((background**2).sum(-1), 1)
     faint = []
     for frame, share in zip(frames.astype(np.float32), subject, strict=True):
-        difference = np.abs(frame - background).max(-1)
+        difference = np.abs(frame - backdrop.frame).max(-1)
         at_rest = backdrop.known & (share < BACKGROUND_SHARE) & (difference < MOVING_LEVELS)
         noise = np.median(difference[at_rest]) if at_rest.any() else MOVING_LEVELS
-        factor = (frame * background).sum(-1) / energy
-        tint = np.abs(frame - factor[..., None] * background).max(-1)
+        _, tint = _factor_and_tint(frame, backdrop.frame)
         clear = difference > max(faint_levels, faint_noise * noise)
         tinted = clear & (tint > faint_tint * difference)
         # Outlines are blurred and codecs ring: what is thin is no evidence.
@@ -153,14 +160,23 @@ def find_faint(
     return np.stack(faint)
 
 
-def _thick(mask: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+def _factor_and_tint(
+    frame: Float32[ndarray, "h w 3"], background: Float32[ndarray, "h w 3"]
+) -> tuple[Share, Share]:
+    """Return the factor of brightness from the background, and what no factor explains, levels."""
+    factor = (frame * background).sum(-1) / np.maximum((background**2).sum(-1), 1)
+    return factor, np.abs(frame - factor[..., None] * background).max(-1)
+
+
+def _thick(mask: Mask) -> Mask:
     """Return a mask without what is thinner than edges that seem to move."""
     return cv2.morphologyEx(as_bytes(mask), cv2.MORPH_OPEN, disc(EDGE_RADIUS_PIXELS)) > 0
 
 
-def _even(light: Bool[ndarray, "h w"], factor: Float32[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+def _even(light: Mask, factor: Share) -> Mask:
     """Return the pieces that are darkened or lit by about one factor: grey trousers are not."""
-    even_ratio = 1.25  # times the lower quartile of a shadow's factors is above their upper one
+    # Upper quartile of a shadow's factors over their lower one, at most.
+    even_ratio = 1.25
     count, pieces = number_pieces(light)
     even = np.zeros(count, bool)
     for piece in range(1, count):
@@ -170,8 +186,8 @@ def _even(light: Bool[ndarray, "h w"], factor: Float32[ndarray, "h w"]) -> Bool[
 
 
 def find_backdrop(
-    frames: UInt8[ndarray, "t h w 3"],
-    subject: Float32[ndarray, "t h w"],
+    frames: Frames,
+    subject: Shares,
     around: SeenPictures | None = None,
 ) -> Backdrop:
     """Return the median colour over the instants that show least of a subject.
@@ -197,27 +213,36 @@ def find_backdrop(
         subject = np.concatenate([subject, np.where(added, widened, 1)])
     free = (subject < BACKGROUND_SHARE) & (subject <= subject.min(0) + clearest_margin)
     counts = free.sum(0)
-    values = np.sort(np.where(free[..., None], frames, np.uint16(256)), 0)  # what is not free last
+    # What is not free comes last.
+    values = np.sort(np.where(free[..., None], frames, np.uint16(256)), 0)
     middle = np.maximum(counts - 1, 0) // 2
     background = np.take_along_axis(values, middle[None, ..., None], 0)[0]
     return Backdrop(background.astype(np.float32), counts > 0, added & (counts > 0))
 
 
-def number_pieces(mask: Bool[ndarray, "h w"]) -> tuple[int, Int32[ndarray, "h w"]]:
+def number_pieces(mask: Mask) -> tuple[int, Labels]:
     """Return how many numbers the connected pieces of a mask have, with 0 outside, and these."""
     count, pieces = cv2.connectedComponents(as_bytes(mask))
     return count, pieces.astype(np.int32)
 
 
-def pieces_with(mask: Bool[ndarray, "h w"], sure: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
-    """Return the pieces of a mask that have a sure pixel."""
+def count_pieces(mask: Mask, inside: Mask) -> Labels:
+    """Return for each pixel how many pixels of its piece of a mask lie inside; 0 beside pieces."""
     count, pieces = number_pieces(mask)
-    has_sure = np.zeros(count, bool)
-    has_sure[np.unique(pieces[sure & mask])] = True
-    return has_sure[pieces]
+    return np.bincount(pieces[mask & inside], minlength=count).astype(np.int32)[pieces]
 
 
-def as_bytes(mask: Bool[ndarray, "h w"]) -> UInt8[ndarray, "h w"]:
+def pieces_with(mask: Mask, sure: Mask) -> Mask:
+    """Return the pieces of a mask that have a sure pixel."""
+    return count_pieces(mask, sure) > 0
+
+
+def grown(mask: Mask, kernel: UInt8[ndarray, "n n"]) -> Mask:
+    """Return a mask dilated by a kernel."""
+    return cv2.dilate(as_bytes(mask), kernel) > 0
+
+
+def as_bytes(mask: Mask) -> UInt8[ndarray, "h w"]:
     """Return a mask of 0 and 1, as OpenCV takes them."""
     return mask.astype(np.uint8)
 

@@ -14,10 +14,8 @@ from numpy import ndarray
 from full4d_jax.cameras import sides
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.models.functional import Params
-from full4d_jax.models.inpainting import SIDE_MULTIPLE, InpaintingNetConfig, added, init_params
+from full4d_jax.models.inpainting import SIDE_MULTIPLE, InpaintingNetConfig, added
 from full4d_jax.models.weights import load_params, model_of_metadata
-
-SHIPPED_INPAINTING = Path(__file__).parents[1] / "checkpoints" / "inpainting.safetensors"
 
 
 class InpaintingNetwork(NamedTuple):
@@ -35,11 +33,9 @@ class InpaintingNetwork(NamedTuple):
 @cache
 def load_inpainting() -> InpaintingNetwork:
     """Read the weights in the package."""
-    path = SHIPPED_INPAINTING
-    _, metadata = load_params(path)
-    config = model_of_metadata(path, metadata, InpaintingNetConfig)
-    shapes = jax.jit(init_params, static_argnums=0).eval_shape(config, jax.random.key(0))
-    return InpaintingNetwork(config, load_params(path, like=shapes)[0])
+    path = Path(__file__).parents[1] / "checkpoints" / "inpainting.safetensors"
+    params, metadata = load_params(path)
+    return InpaintingNetwork(model_of_metadata(path, metadata, InpaintingNetConfig), params)
 
 
 def inpainted(
@@ -50,7 +46,8 @@ def inpainted(
     A larger picture gets the averages of push-pull at its own size, and what the network adds to
     them at a smaller one.
     """
-    most_rows = 256  # short side of what the network sees at most: that of its training
+    # Short side of what the network sees at most: that of its training.
+    most_rows = 256
     if hole.all() or not hole.any():
         return picture
     height, width = hole.shape

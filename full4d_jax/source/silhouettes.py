@@ -16,11 +16,22 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
-from numpy import ndarray
+from jaxtyping import Float, UInt8
 
 from full4d_jax.models.silhouette import WINDOW_PIXELS, Params, silhouette
-from full4d_jax.source.backdrop import as_bytes, disc, number_pieces, pieces_with
+from full4d_jax.source.backdrop import (
+    Frame,
+    Mask,
+    Share,
+    as_bytes,
+    disc,
+    grown,
+    number_pieces,
+    pieces_with,
+)
+
+# A square of a picture: x and y of its middle, side; pixels.
+Window = tuple[float, float, float]
 
 
 class People(NamedTuple):
@@ -31,27 +42,11 @@ class People(NamedTuple):
       decided: where the second look decides.
     """
 
-    shares: Float32[ndarray, "h w"]
-    decided: Bool[ndarray, "h w"]
+    shares: Share
+    decided: Mask
 
 
-class Window(NamedTuple):
-    """A square of a picture.
-
-    Attributes:
-      x: of its middle, pixels.
-      y: of its middle, pixels.
-      side: pixels.
-    """
-
-    x: float
-    y: float
-    side: float
-
-
-def look_again(
-    params: Params, frame: UInt8[ndarray, "h w 3"], shares: Float32[ndarray, "h w"]
-) -> People:
+def look_again(params: Params, frame: Frame, shares: Share) -> People:
     """Return the shares of people, with sharp outlines where the networks agree.
 
     Args:
@@ -59,7 +54,8 @@ def look_again(
       frame: sRGB.
       shares: of people at each pixel, as DeepLab sees them.
     """
-    smallest_person = 1e-3  # of the picture
+    # Of the picture.
+    smallest_person = 1e-3
     people = People(shares, np.zeros(shares.shape, bool))
     likely = likely_pieces(shares)
     count, pieces = number_pieces(likely)
@@ -70,22 +66,25 @@ def look_again(
     return people
 
 
-def likely_pieces(shares: Float32[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+def likely_pieces(shares: Share) -> Mask:
     """Return the pieces of pixels whose share of subjects is likely that have a sure pixel."""
     return pieces_with(shares > 0.4, shares > 0.6)
 
 
 def _look_at(
     params: Params,
-    frame: UInt8[ndarray, "h w 3"],
-    piece: Bool[ndarray, "h w"],
-    other_pieces: Bool[ndarray, "h w"],
+    frame: Frame,
+    piece: Mask,
+    other_pieces: Mask,
     people: People,
 ) -> People:
     """Return what is known of people after a look at one piece, which covers no others."""
-    min_overlap = 0.6  # of them and DeepLab's piece, which is wider
-    min_agreement = 0.95  # of what two windows show
-    limb_reach = 0.1  # of the piece's longer side: how far beyond it hands and feet may be
+    # Of them and DeepLab's piece, which is wider.
+    min_overlap = 0.6
+    # Of what two windows show.
+    min_agreement = 0.95
+    # Of the piece's longer side: how far beyond it hands and feet may be.
+    limb_reach = 0.1
     left, top, width, height = cv2.boundingRect(as_bytes(piece))
     windows = _windows(left, top, width, height, piece.shape[0])
     looks = (_shares_in(params, frame, window) for window in windows)
@@ -94,7 +93,7 @@ def _look_at(
         agree = _overlap(smaller > 0.5, larger > 0.5) > min_agreement
         if agree and _overlap(shares > 0.5, piece) > min_overlap:
             reach = disc(max(2, round(limb_reach * max(width, height))))
-            near = (cv2.dilate(as_bytes(piece), reach) > 0) & ~other_pieces
+            near = grown(piece, reach) & ~other_pieces
             # Where DeepLab alone sees somebody, a collar or the wall beside them, colours decide.
             disputed = piece & (shares < 0.5)
             decided = people.decided | (near & ~disputed)
@@ -104,7 +103,7 @@ def _look_at(
     return people
 
 
-def _overlap(one: Bool[ndarray, "h w"], other: Bool[ndarray, "h w"]) -> float:
+def _overlap(one: Mask, other: Mask) -> float:
     """Return the share of two masks' union that both have."""
     return (one & other).sum() / max((one | other).sum(), 1)
 
@@ -121,39 +120,33 @@ def _windows(left: int, top: int, width: int, height: int, rows: int) -> Iterato
     """
     # Of the window's side above the head of somebody whose legs are not in the picture.
     headroom_share = 0.08
-    cut_by_border = (1.25, 1.6, 2.2, 3.0, 4.0)  # of somebody whose legs are below the picture
+    # Of the person's longer side, where the legs are below the picture.
+    cut_by_border = (1.25, 1.6, 2.2, 3.0, 4.0)
     whole_body = (1.25, 1.6)
-    longer = max(width, height)
-    middle = left + width / 2
     cut = top + height >= rows - 1
     for share in cut_by_border if cut else whole_body:
-        side = share * longer
+        side = share * max(width, height)
         y = top + (0.5 - headroom_share) * side if cut else top + height / 2
-        yield Window(middle, y, side)
+        yield left + width / 2, y, side
 
 
-def _shares_in(
-    params: Params, frame: UInt8[ndarray, "h w 3"], window: Window
-) -> Float32[ndarray, "h w"]:
+def _shares_in(params: Params, frame: Frame, window: Window) -> Share:
     """Return the share of the window's person at each pixel of the frame, 0 outside the window."""
-    scale = WINDOW_PIXELS / window.side
+    x, y, side = window
+    scale = WINDOW_PIXELS / side
     # Pixel centres of the frame in those of the window.
+    shift = WINDOW_PIXELS / 2 - 0.5
     to_window = np.array(
-        [
-            [scale, 0, WINDOW_PIXELS / 2 - 0.5 + scale * (0.5 - window.x)],
-            [0, scale, WINDOW_PIXELS / 2 - 0.5 + scale * (0.5 - window.y)],
-        ],
-        np.float32,
+        [[scale, 0, shift + scale * (0.5 - x)], [0, scale, shift + scale * (0.5 - y)]], np.float32
     )
     if scale < 1:
-        frame = cv2.GaussianBlur(frame, (0, 0), 0.5 / scale)  # as wide as the pixels that come
-    picture = cv2.warpAffine(
-        frame, to_window, (WINDOW_PIXELS, WINDOW_PIXELS), flags=cv2.INTER_LINEAR
-    )
+        # Blurred as widely as the pixels that come.
+        frame = cv2.GaussianBlur(frame, (0, 0), 0.5 / scale)
+    picture = cv2.warpAffine(frame, to_window, (WINDOW_PIXELS, WINDOW_PIXELS))
     logits = np.asarray(_logits(params, jnp.asarray(picture)[None]))[0]
-    size = frame.shape[1], frame.shape[0]
     shares = np.asarray(jax.nn.sigmoid(logits))
-    return cv2.warpAffine(shares, to_window, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    back = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(shares, to_window, frame.shape[1::-1], flags=back)
 
 
 @jax.jit

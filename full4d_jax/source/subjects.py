@@ -16,21 +16,18 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int32, UInt8
+from jaxtyping import Float, Float32, Int32
 from numpy import ndarray
 
 from full4d_jax.geometry.paths import travels
 from full4d_jax.geometry.tracking import homographies
-from full4d_jax.models.segmentation import (
-    CELL_PIXELS,
-    CLASSES,
-    Params,
-    logits,
-)
+from full4d_jax.models.segmentation import CELL_PIXELS, CLASSES, Params, logits
 from full4d_jax.models.weights import load_shipped
 from full4d_jax.source.along_flow import (
     SureFlows,
+    Values,
     average_along_flow,
+    link_labels,
     of_one_colour,
     sure_flows,
 )
@@ -38,31 +35,38 @@ from full4d_jax.source.backdrop import (
     BACKGROUND_SHARE,
     OUTLINE_BAND_SHARE,
     Backdrop,
+    Frame,
+    Frames,
+    Mask,
+    Masks,
     SeenPictures,
+    Share,
+    Shares,
     as_bytes,
+    count_pieces,
     disc,
     find_backdrop,
     find_faint,
     find_moving,
     find_moving_while_turning,
+    grown,
     number_pieces,
     pieces_with,
 )
 from full4d_jax.source.silhouettes import likely_pieces, look_again
-from full4d_jax.source.tracks import link_labels
 
 PERSON = "person"
 ANIMAL = "animal"
 VEHICLE = "vehicle"
-AEROPLANE = "aeroplane"
 THING = "thing"
 KIND_CLASSES = {
     PERSON: ("person",),
     ANIMAL: ("bird", "cat", "cow", "dog", "horse", "sheep"),
     VEHICLE: ("bicycle", "boat", "bus", "car", "motorbike", "train"),
-    AEROPLANE: ("aeroplane",),
+    "aeroplane": ("aeroplane",),
 }
-SMALLEST_THING_SHARE = 3e-4  # of the picture
+# Of the picture.
+SMALLEST_THING_SHARE = 3e-4
 
 
 class Subjects(NamedTuple):
@@ -98,10 +102,10 @@ def load_subject_networks() -> SubjectNetworks:
 
 def find_subjects(
     networks: SubjectNetworks,
-    frames: UInt8[ndarray, "t h w 3"],
+    frames: Frames,
     lens: Float[ndarray, "3 3"],
     world_to_camera: Float[ndarray, "t 4 4"],
-    around: UInt8[ndarray, "e h w 3"] | None,
+    around: Frames | None,
 ) -> Subjects:
     """Return the masks of what stands in a clip.
 
@@ -137,16 +141,12 @@ class Outlines(NamedTuple):
         DeepLab sees faintly, and the second look not at all, is no background.
     """
 
-    shares: Float32[ndarray, "t h w c"]
-    decided: Bool[ndarray, "t h w"]
-    anybody: Float32[ndarray, "t h w"]
+    shares: Values
+    decided: Masks
+    anybody: Shares
 
 
-def see_people(
-    networks: SubjectNetworks,
-    frames: UInt8[ndarray, "t h w 3"],
-    shares: Float32[ndarray, "t h w c"],
-) -> Outlines:
+def see_people(networks: SubjectNetworks, frames: Frames, shares: Values) -> Outlines:
     """Return where subjects are, after a second look at people.
 
     Args:
@@ -155,21 +155,17 @@ def see_people(
       shares: as `class_shares` returns them.
     """
     place = list(KIND_CLASSES).index(PERSON)
-    people = [
-        look_again(networks.silhouette, frame, share)
-        for frame, share in zip(frames, shares[..., place], strict=True)
-    ]
-    sharp = shares.copy()
-    sharp[..., place] = np.stack([each.shares for each in people])
-    decided = np.stack([each.decided for each in people])
+    pairs = zip(frames, shares[..., place], strict=True)
+    people = [look_again(networks.silhouette, *pair) for pair in pairs]
+    persons, decided = (np.stack(x) for x in zip(*people, strict=True))
     # What else DeepLab's cells show beside people is their blurred outline.
-    other_kinds = [number for number in range(len(KIND_CLASSES)) if number != place]
-    sharp[..., other_kinds] *= 1 - np.where(decided, sharp[..., place], 0)[..., None]
+    sharp = shares * (1 - np.where(decided, persons, 0)[..., None])
+    sharp[..., place] = persons
     return Outlines(sharp, decided, np.maximum(shares.sum(-1), sharp.sum(-1)))
 
 
 def label_subjects(
-    frames: UInt8[ndarray, "t h w 3"],
+    frames: Frames,
     outlines: Outlines,
     flows: SureFlows,
     to_first: Float[ndarray, "t 3 3"] | None,
@@ -188,8 +184,7 @@ def label_subjects(
     subject = outlines.shares.sum(-1)
     anybody = outlines.anybody
     backdrop = None
-    moving = np.zeros(subject.shape, bool)
-    faint = np.zeros(subject.shape, bool)
+    moving = faint = np.zeros(subject.shape, bool)
     if to_first is not None and len(frames) > 2:
         if np.ptp(to_first, axis=0).any():
             moving = find_moving_while_turning(frames, anybody, to_first)
@@ -197,25 +192,17 @@ def label_subjects(
             backdrop = find_backdrop(frames, anybody, around)
             moving = find_moving(frames, backdrop)
             faint = find_faint(frames, anybody, backdrop) & ~outlines.decided
-    masks = [
-        outline(frame, share, moves, sharp)
-        for frame, share, moves, sharp in zip(
-            frames, subject, moving, outlines.decided, strict=True
-        )
-    ]
-    masks = [
-        up_to_the_sides(with_faint_parts(mask, differs))
-        for mask, differs in zip(masks, faint, strict=True)
-    ]
-    ballots = np.stack(masks)[..., None].astype(np.float32)
+    masks = map(outline, frames, subject, moving, outlines.decided)
+    whole = [up_to_the_sides(mask) for mask in map(with_faint_parts, masks, faint)]
+    ballots = np.stack(whole)[..., None].astype(np.float32)
     votes = average_along_flow(ballots, of_one_colour(flows, frames))
     steady = np.stack([_smooth(vote > 0.5) for vote in votes[..., 0]])
-    labels, count = link_labels(steady, flows.back)
+    labels, count = link_labels(steady, flows.back.flow)
     kinds = tuple(_kind(outlines.shares[labels == number]) for number in range(1, count + 1))
     return _drop_small(labels, kinds)._replace(backdrop=backdrop)
 
 
-def class_shares(params: Params, frames: UInt8[ndarray, "t h w 3"]) -> Float32[ndarray, "t h w c"]:
+def class_shares(params: Params, frames: Frames) -> Values:
     """Return the probabilities of each of `KIND_CLASSES` at each pixel."""
     # Short side of what the network sees: trained at 257, it is as sure and sharper here.
     network_rows = 385
@@ -230,16 +217,14 @@ def class_shares(params: Params, frames: UInt8[ndarray, "t h w 3"]) -> Float32[n
     place_y = (((y + 0.5) * rows / height - 0.5) / CELL_PIXELS).astype(np.float32)
     place_x = (((x + 0.5) * columns / width - 0.5) / CELL_PIXELS).astype(np.float32)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    border = cv2.BORDER_REPLICATE
     shares = []
     for frame in frames:
-        picture = (
-            cv2.resize(frame, (columns, rows), interpolation=interpolation) / np.float32(127.5) - 1
-        )
-        cells = np.asarray(_probabilities(params, jnp.asarray(picture)[None]))[0]
+        resized = cv2.resize(frame, (columns, rows), interpolation=interpolation)
+        picture = jnp.asarray(resized / np.float32(127.5) - 1)
+        cells = np.asarray(_probabilities(params, picture[None]))[0]
         grouped = np.stack([cells[..., group].sum(-1) for group in groups], -1)
-        shares.append(
-            cv2.remap(grouped, place_x, place_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        )
+        shares.append(cv2.remap(grouped, place_x, place_y, cv2.INTER_LINEAR, borderMode=border))
     return np.stack(shares)
 
 
@@ -248,22 +233,21 @@ def _probabilities(params: Params, frames: jax.Array) -> jax.Array:
     return jax.nn.softmax(logits(params, frames))
 
 
-def with_faint_parts(
-    mask: Bool[ndarray, "h w"], faint: Bool[ndarray, "h w"]
-) -> Bool[ndarray, "h w"]:
+def with_faint_parts(mask: Mask, faint: Mask) -> Mask:
     """Return a mask with what differs a little and touches it: an arm before a bright wall."""
-    faint_reach = 0.05  # of the short side: how far from the subject
-    near = cv2.dilate(as_bytes(mask), disc(round(faint_reach * min(mask.shape)))) > 0
-    mask = mask | pieces_with((mask | faint) & near, mask)
-    return _smooth(mask)
+    # Of the short side: how far from the subject.
+    faint_reach = 0.05
+    near = grown(mask, disc(round(faint_reach * min(mask.shape))))
+    return _smooth(mask | pieces_with((mask | faint) & near, mask))
 
 
-def up_to_the_sides(mask: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+def up_to_the_sides(mask: Mask) -> Mask:
     """Return a mask that goes on to the left and right border where it nearly reaches them.
 
     Networks see little there, and what they leave of a sleeve would be painted over the wall.
     """
-    rim_share = 0.05  # of the short side: how near to a border masks go on to it
+    # Of the short side: how near to a border masks go on to it.
+    rim_share = 0.05
     rim = max(1, round(rim_share * min(mask.shape)))
     whole = mask.copy()
     whole[:, :rim] = np.logical_or.accumulate(mask[:, rim - 1 :: -1], 1)[:, ::-1]
@@ -271,12 +255,7 @@ def up_to_the_sides(mask: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
     return whole
 
 
-def outline(
-    frame: UInt8[ndarray, "h w 3"],
-    subject: Float32[ndarray, "h w"],
-    moving: Bool[ndarray, "h w"],
-    decided: Bool[ndarray, "h w"],
-) -> Bool[ndarray, "h w"]:
+def outline(frame: Frame, subject: Share, moving: Mask, decided: Mask) -> Mask:
     """Return a mask of all subjects of a frame, with an outline where colours change.
 
     Args:
@@ -286,51 +265,54 @@ def outline(
       decided: where shares give the outline to a pixel or two.
     """
     grabcut_rounds = 2
-    margin_pixels = 16  # pixels around subjects that colours of the background are learnt from
-    certain_share = 0.9  # share of the classes that colour does not doubt inside
+    # Pixels around subjects that colours of the background are learnt from.
+    margin_pixels = 16
+    # Share of the classes that colour does not doubt inside.
+    certain_share = 0.9
     coarse = likely_pieces(subject)
     mask = coarse | _parts(coarse, moving)
     if not mask.any():
         return mask
     band = disc(max(2, round(OUTLINE_BAND_SHARE * min(mask.shape))))
-    inner = cv2.erode(as_bytes(mask), band) > 0
-    outer = cv2.dilate(as_bytes(mask), band) > 0
+    outer = grown(mask, band)
     guess = np.where(mask, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
     guess[~outer] = cv2.GC_BGD
-    guess[inner & (subject > certain_share)] = cv2.GC_FGD
+    guess[~grown(~mask, band) & (subject > certain_share)] = cv2.GC_FGD
     # A sharp outline may be a pixel or two astray.
-    guess[decided & ~(cv2.dilate(as_bytes(mask), disc(1)) > 0)] = cv2.GC_BGD
-    guess[decided & (cv2.erode(as_bytes(mask), disc(2)) > 0)] = cv2.GC_FGD
+    guess[decided & ~grown(mask, disc(1))] = cv2.GC_BGD
+    guess[decided & ~grown(~mask, disc(2))] = cv2.GC_FGD
     # Colours are learnt from what is near.
-    window = tuple(
-        slice(max(0, places[0] - margin_pixels), places[-1] + margin_pixels + 1)
-        for places in (np.flatnonzero(outer.any(1)), np.flatnonzero(outer.any(0)))
+    x, y, width, height = cv2.boundingRect(as_bytes(outer))
+    window = (
+        slice(max(0, y - margin_pixels), y + height + margin_pixels),
+        slice(max(0, x - margin_pixels), x + width + margin_pixels),
     )
     part = np.ascontiguousarray(guess[window], np.uint8)
     if (part != cv2.GC_BGD).all():
         return mask
-    cv2.setRNGSeed(0)  # its mixtures of Gaussians start at random
+    # Its mixtures of Gaussians start at random.
+    cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     picture = np.ascontiguousarray(frame[window])
     cv2.grabCut(picture, part, None, *models, grabcut_rounds, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
     refined = np.zeros_like(mask)
     refined[window] = (part == cv2.GC_FGD) | (part == cv2.GC_PR_FGD)
-    refined |= moving & mask & ~coarse  # its outline is that of the difference
+    # The outline of what only moves is that of the difference.
+    refined |= moving & mask & ~coarse
     refined |= _lost(mask, refined)
-    refined |= moving & mask & ~decided  # an arm in the wall's colours
+    # Such as an arm in the wall's colours.
+    refined |= moving & mask & ~decided
     return _smooth(refined)
 
 
-def _lost(mask: Bool[ndarray, "h w"], refined: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+def _lost(mask: Mask, refined: Mask) -> Mask:
     """Return the pieces of a mask most of which its refinement lacks: colours do not show them."""
-    surviving_share = 0.5  # of the pixels of a piece, or colours are not asked
-    count, pieces = number_pieces(mask)
-    size = np.bincount(pieces.ravel(), minlength=count)
-    left = np.bincount(pieces[refined], minlength=count)
-    return mask & (left < surviving_share * size)[pieces]
+    # Of the pixels of a piece, or colours are not asked.
+    surviving_share = 0.5
+    return mask & (count_pieces(mask, refined) < surviving_share * count_pieces(mask, mask))
 
 
-def _parts(coarse: Bool[ndarray, "h w"], moving: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+def _parts(coarse: Mask, moving: Mask) -> Mask:
     """Return what moves and is near a subject that it touches, or big enough to be a thing."""
     # Of a subject's longer side: how far from it what moves may still be a part.
     part_distance = 0.5
@@ -342,19 +324,15 @@ def _parts(coarse: Bool[ndarray, "h w"], moving: Bool[ndarray, "h w"]) -> Bool[n
         side = max(body.any(0).sum(), body.any(1).sum())
         away = cv2.distanceTransform(as_bytes(~body), cv2.DIST_L2, 3)
         near |= away < part_distance * side
-    touches = cv2.dilate(as_bytes(coarse), np.ones((5, 5), np.uint8)) > 0
-    touching = pieces_with(apart, touches)
-    _, pieces = number_pieces(apart)
-    is_large = np.bincount(pieces.ravel()) >= SMALLEST_THING_SHARE * coarse.size
-    return (touching & near) | (apart & ~touching & is_large[pieces])
+    touching = pieces_with(apart, grown(coarse, np.ones((5, 5), np.uint8)))
+    is_large = count_pieces(apart, apart) >= SMALLEST_THING_SHARE * coarse.size
+    return (touching & near) | (apart & ~touching & is_large)
 
 
-def _smooth(mask: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+def _smooth(mask: Mask) -> Mask:
     """Return a mask without specks, and without holes too small to be seen through."""
     mask = cv2.medianBlur(as_bytes(mask), 3) > 0
-    count, pieces = number_pieces(~mask)
-    small = np.bincount(pieces.ravel(), minlength=count) < SMALLEST_THING_SHARE * mask.size
-    return mask | small[pieces]
+    return mask | (count_pieces(~mask, ~mask) < SMALLEST_THING_SHARE * mask.size)
 
 
 def _kind(shares: Float32[ndarray, "n c"]) -> str:

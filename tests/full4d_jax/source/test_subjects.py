@@ -6,7 +6,7 @@ import pytest
 from skimage import data
 
 from full4d_jax.geometry.tracking import homographies
-from full4d_jax.source.along_flow import average_along_flow, sure_flows
+from full4d_jax.source.along_flow import average_along_flow, link_labels, sure_flows
 from full4d_jax.source.backdrop import (
     find_backdrop,
     find_moving,
@@ -19,7 +19,6 @@ from full4d_jax.source.subjects import (
     label_subjects,
     load_subject_networks,
 )
-from full4d_jax.source.tracks import link_labels
 from input_pipeline.cameras import intrinsics_from_fov
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 6
