@@ -15,7 +15,7 @@ from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import open_folder
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimators import open_network
-from full4d_jax.source.measured_depth import describe_sweep, measure_depth
+from full4d_jax.source.measure import describe_sweep, lens_estimate, measure_depth
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.size import size_of_result
 from full4d_jax.source.video_source import open_video_source
@@ -34,8 +34,8 @@ def write_video_depth(video: VideoOptions, out: Path) -> None:
     check_fields(video, what="option")
     require_ending(out, ".npy")
     network = open_network(video.measured.depth_network, video.measured.depth_kind)
-    lens = network.fov if isinstance(network, DepthFile) and network.knows_lens else None
-    source = open_video_source(size_of_result(DEFAULT, video, enlarged=True), video, lens)
+    size = size_of_result(DEFAULT, video, enlarged=True)
+    source = open_video_source(size, video, lens_estimate(network))
     open_folder(out.parent)
     tell(f"source: {source.about.note}")
     if source.about.warning:

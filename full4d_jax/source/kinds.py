@@ -23,20 +23,15 @@ DATASET = "a data set"
 CAPTURE = "a capture"
 FILMS = "a folder of films without cameras"
 ENDINGS = {
-    ".ply": SPLATS,
-    ".splat": SPLATS,
-    ".spz": SPLATS,
-    ".sog": SPLATS,
+    **dict.fromkeys((".ply", ".splat", ".spz", ".sog"), SPLATS),
+    **dict.fromkeys((".4dgs", ".html"), WRITTEN),
     ".npz": ARRAYS,
-    ".4dgs": WRITTEN,
     ".glb": GLTF,
-    ".html": WRITTEN,
     ".r3d": RECORD3D,
 }  # other files are read as videos
 STAGES = ("source.npz", "depth.npz", "grid.npz", "scene.npz")
 ADVICE = {
-    CAPTURE: "make a data set of it with full4d data import",
-    RECORD3D: "make a data set of it with full4d data import",
+    **dict.fromkeys((CAPTURE, RECORD3D), "make a data set of it with full4d data import"),
     FILMS: "say where the cameras stand, docs/data.md",
     RUN: "go on there with full4d lift, render, view or evaluate",
 }
@@ -49,23 +44,20 @@ def kind_of(path: Path) -> str:
       InputError: there is nothing, or what nothing here reads.
     """
     try:
-        kind = _kind_of(path)
+        if kind := _kind_of(path):
+            return kind
         reason = "a folder that is none of these" if path.exists() else "no such file or folder"
-    except (
-        OSError
-    ) as error:  # such as a name that is too long, or a folder without permission to read
-        kind = ""
+    except OSError as error:  # such as a name that is too long, or a folder that one may not read
         reason = error.strerror
-    if not kind:
-        expected = f"{VIDEO}, {DATASET}, {CAPTURE}, {RUN} or {SPLATS}"
-        advice = "give another path; docs/data.md has the layouts of captures"
-        raise InputError("source", path, reason, expected, advice)
-    return kind
+    expected = f"{VIDEO}, {DATASET}, {CAPTURE}, {RUN} or {SPLATS}"
+    do = "give another path; docs/data.md has the layouts of captures"
+    raise InputError("source", path, reason, expected, do)
 
 
 def _kind_of(path: Path) -> str:
     """Return what lies at a path; empty for nothing, and for what nothing here reads."""
-    if address_of(path):  # a command has local copies of all else
+    # A command has local copies of all else.
+    if address_of(path):
         return DATASET
     if not path.is_dir():
         return ENDINGS.get(path.suffix.lower(), VIDEO) if path.exists() else ""
@@ -105,13 +97,11 @@ class SourceOptions:
       path_kinds: what SOURCE, the first field, may be; "" where it may be left out.
       selecting_flags: options of which one selects this class among those for the same SOURCE.
       model_needs_cameras: whether it is for models that need cameras, or for those without.
-      takes_lens: whether a depth network may give the field of view, where nothing else does.
     """
 
     path_kinds: ClassVar[tuple[str, ...]] = ("",)
     selecting_flags: ClassVar[tuple[str, ...]] = ()
     model_needs_cameras: ClassVar[bool] = True
-    takes_lens: ClassVar[bool] = False
 
     @property
     def given_path(self) -> Path | None:
@@ -137,11 +127,9 @@ def choose_source(
     Raises:
       InputError: the verb takes no such source.
     """
-    fitting = [x for x in candidates if x.model_needs_cameras == model_needs_cameras]
-    fitting = fitting or list(candidates)
-    kind = ""
-    if path:
-        kind = require_kind(Path(path), [kind for x in fitting for kind in x.path_kinds if kind])
+    fitting = [x for x in candidates if x.model_needs_cameras == model_needs_cameras] or candidates
+    kinds = [kind for x in fitting for kind in x.path_kinds if kind]
+    kind = require_kind(Path(path), kinds) if path else ""
     fitting = [x for x in fitting if kind in x.path_kinds]
     flags = {word.partition("=")[0].replace("-", "_") for word in words}
     named = [x for x in fitting if flags & {f"__{flag}" for flag in x.selecting_flags}]

@@ -1,16 +1,23 @@
 """One way to open what a run starts from, whatever it is, and the stage that does."""
 
-from typing import Any
+from collections.abc import Callable
 
 from full4d_jax.config import DataConfig
 from full4d_jax.grid import Grid, grid_arrays, grid_from
 from full4d_jax.session.extras import has
-from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import capture_source, dataset_view, options, row_and_column, video_source
 from full4d_jax.source.lens import LensEstimate
-from full4d_jax.source.measure import DepthInputs
+from full4d_jax.source.measure import DepthInputs, lens_estimate
 from input_pipeline.importers.camera_path import path_files
+
+# What opens sources in the size of a data section.
+SIZED: dict[type, Callable[..., Grid]] = {
+    options.DemoOptions: video_source.open_demo,
+    options.TwoVideosOptions: row_and_column.open_two_videos,
+    options.DemoGridOptions: row_and_column.open_demo_grid,
+    options.DatasetViewOptions: dataset_view.open_dataset_view,
+}
 
 
 def open_source(
@@ -28,39 +35,13 @@ def open_source(
     Raises:
       InputError: The video, data set or capture is unusable.
     """
-    match source:
-        case options.VideoOptions():
-            return video_source.open_video_source(data, source, estimate)
-        case options.DemoOptions():
-            return video_source.open_demo(data, source)
-        case options.TwoVideosOptions():
-            return row_and_column.open_two_videos(data, source)
-        case options.DemoGridOptions():
-            return row_and_column.open_demo_grid(data, source)
-        case options.DatasetViewOptions():
-            return dataset_view.open_dataset_view(data, source)
-        case options.DatasetClipOptions():
-            return capture_source.open_dataset_clip(source)
-        case options.CaptureOptions():
-            return capture_source.open_capture(source)
-    raise TypeError(f"open_source: found {type(source).__name__}, expected options of a source")
-
-
-def opening_settings(data: DataConfig, source: options.SampleOptions) -> dict[str, Any]:
-    """Return what `open_source` depends on, for `stages.fingerprint`."""
-    later = ("cameras", "measured", "size")  # stages read them; the size is in `data`
-    settings = {name: value for name, value in vars(source).items() if name not in later}
-    settings |= {"way": type(source).__name__, "data": data}
-    match source:
-        case options.VideoOptions() | options.TwoVideosOptions():
-            settings["poses"] = path_files(source.poses) if source.poses else []
-            settings["sfm"] = has("pycolmap")  # by which a path is found in another way
-        case options.DemoOptions():
-            settings["knows_depth"] = source.measured.depth_network is None
-        case options.DatasetViewOptions():
-            settings["knows_depth"] = source.measured.depth_network is None
-            settings["content"] = capture_source.open_split(source.dataset, source.split).content
-    return settings
+    if isinstance(source, options.VideoOptions):
+        return video_source.open_video_source(data, source, estimate)
+    if isinstance(source, options.DatasetClipOptions):
+        return capture_source.open_dataset_clip(source)
+    if isinstance(source, options.CaptureOptions):
+        return capture_source.open_capture(source)
+    return SIZED[type(source)](data, source)
 
 
 def run_source(
@@ -73,18 +54,27 @@ def run_source(
 
     A video without a lens of its own takes the one that the network of `depth` knows.
     """
-    settings = opening_settings(data, source)
+    # Stages read these; the size is in `data`.
+    later = ("cameras", "measured", "size")
+    settings = {name: value for name, value in vars(source).items() if name not in later}
+    settings |= {"way": type(source).__name__, "data": data}
     lens = None
-    if depth is not None and depth.lens is not None and source.takes_lens:
-        lens = depth.lens
-        settings["lens"] = depth.settings["net"]
-    if settings.get("video") == options.CLIP:
-        stages.say(f"clip: {options.CLIP.with_suffix('.txt').read_text().splitlines()[0]}")
-
-    def read() -> Arrays:
-        return grid_arrays(open_source(data, source, lens))
-
-    grid = grid_from(stages.run("source", settings, read))
+    match source:
+        case options.VideoOptions() | options.TwoVideosOptions():
+            settings["poses"] = path_files(source.poses) if source.poses else []
+            # By which a path is found in another way.
+            settings["sfm"] = has("pycolmap")
+        case options.DemoOptions() | options.DatasetViewOptions():
+            settings["knows_depth"] = source.measured.depth_network is None
+    if isinstance(source, options.DatasetViewOptions):
+        settings["content"] = capture_source.open_split(source.dataset, source.split).content
+    if isinstance(source, options.VideoOptions) and depth is not None:
+        if lens := lens_estimate(depth.network):
+            settings["lens"] = depth.settings["net"]
+        if source.video == options.CLIP:
+            stages.say(f"clip: {options.CLIP.with_suffix('.txt').read_text().splitlines()[0]}")
+    arrays = stages.run("source", settings, lambda: grid_arrays(open_source(data, source, lens)))
+    grid = grid_from(arrays)
     stages.say(f"source: {grid.about.note}")
     return grid
 

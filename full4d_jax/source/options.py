@@ -11,7 +11,6 @@ from typing import Annotated, ClassVar, Literal
 import tyro
 
 from full4d_jax.config.experiment import Rate
-from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import LARGEST_INT, Between, Weight
 from full4d_jax.source.kinds import (
     ARRAYS,
@@ -23,7 +22,6 @@ from full4d_jax.source.kinds import (
     VIDEO,
     SourceOptions,
 )
-from input_pipeline.importers.record3d import is_packed
 
 Number = Annotated[int, Between(0, LARGEST_INT)]
 # Numbers of held-out scenes follow those of training.
@@ -33,8 +31,10 @@ Seconds = Annotated[float, Between(0.01, 60)] | None
 PlaySeconds = Annotated[float, Between(0.1, 600)] | None
 Rows = Annotated[int, Between(16, 1080)] | None
 Fov = Annotated[float, Between(1, 170)] | None
-Flat = tyro.conf.arg(name="")  # options of a part stand beside those of the whole
-Named = tyro.conf.arg(metavar="SOURCE", help_behavior_hint="")  # the command line's first word
+# Options of a part stand beside those of the whole.
+Flat = tyro.conf.arg(name="")
+# The command line's first word.
+Named = tyro.conf.arg(metavar="SOURCE", help_behavior_hint="")
 SourcePath = Annotated[tyro.conf.Positional[Path], Named]
 DepthKind = Literal["disparity", "depth", "metric"]
 HeldOut = Literal["auto", "views", "instants", "none"]
@@ -53,10 +53,7 @@ class NetworkOptions:
     outputs and a comparison with ours give."""
     keep_estimate: bool = False
     """Leave estimated depth as it is (docs/depth.md)."""
-
-    def depth_file(self) -> Path | None:
-        """Return the file that depth is read from; None where a network estimates it."""
-        return None
+    depth: ClassVar[Path | None] = None
 
 
 @dataclass(frozen=True)
@@ -65,26 +62,6 @@ class DepthOptions(NetworkOptions):
 
     depth: Path | None = None
     """Depth of the video, .npy (t, h, w), 0 = unknown."""
-
-    def check(self) -> None:
-        """Refuse a depth network together with a file of depth.
-
-        Raises:
-          InputError: the options have both.
-        """
-        if self.depth is not None and self.depth_network is not None:
-            advice = "leave one of them out"
-            network = self.depth_network
-            raise InputError("option", "--depth_network", network, "none beside --depth", advice)
-
-    def depth_file(self) -> Path | None:
-        """Return the file that depth is read from; None where a network estimates it.
-
-        Raises:
-          InputError: see `check`.
-        """
-        self.check()
-        return self.depth
 
 
 @dataclass(frozen=True)
@@ -129,7 +106,6 @@ class VideoOptions(SourceOptions):
     """A video from one camera."""
 
     path_kinds = "", VIDEO
-    takes_lens = True
 
     video: SourcePath = CLIP
     """The video; by default a clip of a shop in the package."""
@@ -192,7 +168,8 @@ class DatasetViewOptions(SourceOptions):
     """One or more views of a data set's clip; its other cameras are targets."""
 
     path_kinds = (DATASET,)
-    cameras: ClassVar[None] = None  # the targets are the clip's own
+    # The targets are the clip's own.
+    cameras: ClassVar[None] = None
 
     dataset: SourcePath
     """The data set, a folder that `full4d data import`, `procedural` or `gltf` made."""
@@ -289,24 +266,6 @@ class CaptureOptions(SourceOptions):
     fps: Rate | None = None
     """Frames a second of a folder to take; by default all, at most 8 of a generator or an RGB-D
     camera, and fewer of a long film."""
-
-    @property
-    def is_arrays(self) -> bool:
-        """Whether it is an .npz, neither a folder nor a .r3d file."""
-        return not (self.capture.is_dir() or is_packed(self.capture))
-
-    def check(self) -> None:
-        """Refuse the choice of pictures of an .npz, which is taken as it is.
-
-        Raises:
-          InputError: one was given.
-        """
-        for name in ("rows", "seconds", "fps"):
-            value = getattr(self, name)
-            if value is not None and self.is_arrays:
-                expected = f"none, with {self.capture}"
-                advice = "leave it out: an .npz is taken as it is"
-                raise InputError("option", f"--{name}", value, expected, advice)
 
 
 @dataclass(frozen=True)

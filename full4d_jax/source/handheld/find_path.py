@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.paths import travels, turning_path
-from full4d_jax.geometry.seen_points import PathAgreement, match_frames, path_agreement, seen_points
+from full4d_jax.geometry.seen_points import match_frames, path_agreement, seen_points
 from full4d_jax.geometry.structure import LEAST_PLACED_SHARE, Structure, find_structure
 from full4d_jax.geometry.tracking import Turning, find_turning, standing_share
 from full4d_jax.session.errors import InputError
@@ -81,14 +81,11 @@ def find_path(
     if structure is None or why:
         do = "take another part (--start), or give --poses"
         return _turned(turning, f"structure from motion fails ({why}); {do}")
-    origin = (
-        f"by structure from motion: {structure.placed:.0%} of the frames placed, "
-        f"{len(structure.points.depth)} sightings of points, "
-        f"{structure.reprojection:.2f} pixels off"
-    )
-    return SourcePath(
-        structure.world_to_camera, structure.points, f"its camera moves; its path is {origin}"
-    )
+    found = f"{structure.placed:.0%} of the frames placed"
+    points = f"{len(structure.points.depth)} sightings of points"
+    off = f"{structure.reprojection:.2f} pixels off"
+    note = f"its camera moves; path by structure from motion: {found}, {points}, {off}"
+    return SourcePath(structure.world_to_camera, structure.points, note)
 
 
 def _stands(turning: Turning, gray: UInt8[ndarray, "t r q"]) -> bool:
@@ -130,6 +127,8 @@ def path_from_poses(
     Raises:
       InputError: it does not fit the video's frames.
     """
+    # Of the given poses' misfit, below which another reading is clearly better.
+    better_misfit = 0.75
     other_readings = {"as camera-to-world": invert, "in reversed time": lambda poses: poses[::-1]}
     path = poses_at(poses, file, video, instants)
     note = f"its camera moves; its path is that of {file.name}"
@@ -141,38 +140,23 @@ def path_from_poses(
     for name, read in other_readings.items():
         other = poses._replace(world_to_camera=read(poses.world_to_camera))
         readings[name] = path_agreement(matched, poses_at(other, file, video, instants))
-    better = better_readings(agree, readings)
+    fitting = {name: x.misfit for name, x in readings.items() if x.share >= LEAST_AGREEMENT}
+    better = min(fitting, key=fitting.__getitem__, default="")
+    if better and fitting[better] >= better_misfit * agree.misfit:
+        better = ""
     if better or agree.share < LEAST_AGREEMENT:
         found = f"poses that {agree.share:.0%} of the matches between frames agree with"
         expected = f"at least {LEAST_AGREEMENT:.0%}, and no other reading that fits better"
         do = "check their convention and which frames they belong to"
         if better:
-            off = f"{readings[better[0]].misfit:.2g} pixels off, not {agree.misfit:.2g}"
-            do = f"they agree better when read {' or '.join(better)} ({off}): {do}"
+            off = f"{fitting[better]:.2g} pixels off, not {agree.misfit:.2g}"
+            do = f"they agree better when read {better} ({off}): {do}"
         raise InputError("poses", file, found, expected, do)
     points = seen_points(matched, path)
     if len(points.depth) < MIN_MATCHES:
-        warning = (
-            "too few points are seen from two places to tell the unit of --poses: "
-            "it is taken to be the median depth of the first frame"
-        )
+        warning = "too few points tell the unit of --poses: the first frame's median depth is taken"
         return SourcePath(path, None, note, warning)
     return SourcePath(path, points, note)
-
-
-def better_readings(agree: PathAgreement, readings: dict[str, PathAgreement]) -> list[str]:
-    """Return the other readings of poses that agree clearly better, best first.
-
-    A reading that fits about as well as the best is named with it: the two cannot be distinguished.
-    """
-    # Of the given poses' misfit, below which another reading is clearly better.
-    better_misfit = 0.75
-    limit = better_misfit * agree.misfit
-    agreeing = {name: x.misfit for name, x in readings.items() if x.share >= LEAST_AGREEMENT}
-    good = {name: misfit for name, misfit in agreeing.items() if misfit < limit}
-    best = min(good.values(), default=0.0)
-    alike = [name for name, misfit in good.items() if misfit * better_misfit <= best]
-    return sorted(alike, key=good.__getitem__)
 
 
 def _turned(turning: Turning, why: str) -> SourcePath:
@@ -184,11 +168,10 @@ def _turned(turning: Turning, why: str) -> SourcePath:
         return SourcePath(path, None, note)
     moved = f"the background shifts by {100 * turning.moved:.1f} % of the width"
     rest = f"rotations alone leave {100 * turning.left:.1f} %"
+    seen = f"{moved}; {rest}, and {why}"
     if turning.left > undone_share * turning.moved or turning.lost:
-        warning = f"{moved}, but a camera that stands still is assumed, so the scene will smear"
-        return still_path(len(path))._replace(
-            warning=f"the camera of the video seems to move: {warning}: {rest}, and {why}"
+        warning = (
+            f"the camera seems to move, but is taken to stand, so the scene will smear: {seen}"
         )
-    return SourcePath(
-        path, None, note, f"the camera of the video moves: {moved}; {rest}, and {why}"
-    )
+        return still_path(len(path))._replace(warning=warning)
+    return SourcePath(path, None, note, f"the camera moves: {seen}")

@@ -25,10 +25,8 @@ from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
 
 
 def source_moves(source: Grid) -> bool:
-    """Return whether the camera of a source moves, as far as that is known."""
-    return source.cameras is not None and camera_moves(
-        np.asarray(source.cameras.world_to_camera[0])
-    )
+    """Return whether the camera of a source moves."""
+    return camera_moves(np.asarray(source.known_cameras.world_to_camera[0]))
 
 
 def check_moves(source: Grid, depth: Float[ndarray, "t h w"], file: str) -> None:
@@ -56,14 +54,14 @@ def settle_scale(
     Raises:
       InputError: the path's unit follows from points, and the depth of none is known.
     """
-    assert source.cameras is not None, "a path belongs to a camera"
-    poses = np.asarray(source.cameras.world_to_camera[0])
+    cameras = source.known_cameras
+    poses = np.asarray(cameras.world_to_camera[0])
     points = points_in(source)
     if points is not None:
         by_frame = estimated and camera_moves(poses)  # at rest, frames are consistent already
         scaled = align_to_points(depth, points, estimated=by_frame)
     elif estimated and camera_moves(poses) and not travels(poses):
-        scaled = _scaled_to_first(depth, poses[:, :3, :3], np.asarray(source.cameras.intrinsics[0]))
+        scaled = _scaled_to_first(depth, poses[:, :3, :3], np.asarray(cameras.intrinsics[0]))
     else:
         return depth, 1.0
     unit = float(np.median(scaled[0][scaled[0] > 0]))
@@ -72,9 +70,8 @@ def settle_scale(
 
 def in_unit(source: Grid, unit: float) -> Grid:
     """Return a grid whose cameras are in units of `unit` of their own, as is what it knows."""
-    assert source.cameras is not None, "a path belongs to a camera"
-    poses = rescale(np.asarray(source.cameras.world_to_camera), unit)
-    cameras = replace(source.cameras, world_to_camera=poses.astype(np.float32))
+    poses = rescale(np.asarray(source.known_cameras.world_to_camera), unit)
+    cameras = replace(source.known_cameras, world_to_camera=poses.astype(np.float32))
     about = source.about
     if about.place is not None:
         about = replace(about, place=about.place._replace(unit=about.place.unit * unit))
@@ -90,15 +87,14 @@ def seen_from_first(
 
     Of a camera that travels only the first is such a frame, and stands for all.
     """
-    assert source.cameras is not None, "a path belongs to a camera"
     frames = source.frames[0]
-    poses = np.asarray(source.cameras.world_to_camera[0])
+    poses = np.asarray(source.known_cameras.world_to_camera[0])
     if not camera_moves(poses):
         return frames, depth
     if travels(poses):
         return frames[:1].repeat(len(frames), 0), depth[:1].repeat(len(depth), 0)
     rotations = poses[:, :3, :3]
-    lens = np.asarray(source.cameras.intrinsics[0], np.float64)
+    lens = np.asarray(source.known_cameras.intrinsics[0], np.float64)
     turned = steadied(depth.astype(np.float32), rotations, lens)
     seen = turned > 0
     return np.where(seen[..., None], steadied(frames, rotations, lens), frames[:1]), turned

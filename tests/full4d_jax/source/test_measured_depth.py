@@ -12,7 +12,7 @@ from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.onnx_network import Network
 from full4d_jax.source.depth.signatures import DEPTH_ANYTHING
 from full4d_jax.source.handheld.path_scale import settle_scale
-from full4d_jax.source.measured_depth import measure_depth
+from full4d_jax.source.measure import measure_depth
 from input_pipeline.cameras import relative_to
 from input_pipeline.depth_alignment import SparseDepth
 
