@@ -1,30 +1,38 @@
 """The lens of a video or picture: from metadata, a depth network that knows it, or else a phone's.
 
 Cameras record the focal length, mm, that would show as much on film of 36 x 24 mm, by the diagonal.
+QuickTime and MP4 files have it in a tag of the whole file, or of a single track, which FFmpeg does
+not show. Such a file is boxes in boxes, each with its size and kind before its body. Tags are in
+`meta` boxes: its `keys` has their names, its `ilst` their values, each with the number of its name,
+from 1. Sizes that do not fit end the search.
 """
 
 import math
-import re
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.media.video import Video
 from full4d_jax.source.camera_paths import cropped_fov
 from full4d_jax.source.handheld.pose_files import fov_of_poses
-from full4d_jax.source.quicktime_tags import read_tag
 from input_pipeline.cameras import intrinsics_from_fov
 from input_pipeline.footage import opened_picture
 from input_pipeline.importers.camera_path import CameraPath
 from input_pipeline.video_files import frame_size
 
 QUICKTIME_FOCAL_LENGTH = "com.apple.quicktime.camera.focal_length.35mm_equivalent"
-EXIF_BLOCK_TAG = 0x8769  # tag of the block of camera settings
+# Tag of the block of camera settings.
+EXIF_BLOCK_TAG = 0x8769
 # Returns the horizontal field of view of a clip (t h w 3) in degrees, or None.
 LensEstimate = Callable[[UInt8[ndarray, "t h w 3"]], float | None]
-A_WRONG_LENS = "too large a value flattens the scene and too small a one stretches it in depth"
+Bytes = UInt8[ndarray, " n"]
+MOST_BOXES = 20_000  # side by side
+TAG_PLACES = (b"trak", b"meta"), (b"trak", b"udta", b"meta"), (b"meta",), (b"udta", b"meta")
 
 
 def lens_of(
@@ -44,49 +52,30 @@ def lens_of(
       estimate: that of a depth network, asked where neither a person nor a file gives it; None
         without one that knows.
     """
+    # Degrees along the long side, of a phone's main camera.
+    phone_fov = 65.0
     height, width = video.frames.shape[1:3]
-    seen = assumed_fov(height, width)
-    sentence = f"assumed to be {seen:.0f} degrees, {assumed_words(seen)}"
-    whole = fov
     known = ""
-    if whole is None and poses is not None:
-        whole = fov_of_poses(poses)
-        known = ", as the poses' lens has it"
-    if whole is None and (equivalent := focal_length(file)) is not None:
-        whole = fov_of(equivalent, *frame_size(file))
+    if fov is None and poses is not None:
+        fov = fov_of_poses(poses)
+        known = ", by the lens of the poses"
+    if fov is None and (equivalent := focal_length(file)) is not None:
+        rows, columns = frame_size(file)
+        pixels = equivalent / math.hypot(36, 24) * math.hypot(rows, columns)
+        fov = math.degrees(2 * math.atan(columns / 2 / pixels))
         known = f", of {equivalent:g} mm (as on 35 mm film) in the file's metadata"
-    if whole is None and estimate is not None and (here := estimate(video.frames)) is not None:
-        whole = cropped_fov(here, 1 / video.kept_width)
-        known = f", by the depth network; give --fov if you know it, as {A_WRONG_LENS}"
-    if whole is not None:
-        seen = cropped_fov(whole, video.kept_width)
-        sentence = f"{seen:.1f} degrees: {whole:.4g} before cropping{known}"
-    return intrinsics_from_fov(seen, height, width), f"the horizontal field of view is {sentence}"
-
-
-def assumed_fov(height: int, width: int) -> float:
-    """Return the horizontal field of view that is taken where it is unknown, degrees.
-
-    It is 65 degrees along the long side of the picture, as of a phone's main camera.
-    """
-    return cropped_fov(65.0, min(1.0, width / height))
-
-
-def assumed_words(seen: float) -> str:
-    """Return what an assumed field of view in degrees means, and what a wrong one does."""
-    zoomed, wide = (
-        math.degrees(2 * math.atan(math.tan(math.radians(seen) / 2) / zoom)) for zoom in (2, 0.5)
-    )
-    return (
-        f"as of a phone's main camera at 1x; of a 2x zoom give --fov {zoomed:.0f}, of a 0.5x "
-        f"ultra-wide --fov {wide:.0f}, as {A_WRONG_LENS}"
-    )
-
-
-def fov_of(equivalent: float, height: int, width: int) -> float:
-    """Return the horizontal field of view, degrees, of a focal length in mm as on 35 mm film."""
-    pixels = equivalent / math.hypot(36, 24) * math.hypot(height, width)
-    return math.degrees(2 * math.atan(width / 2 / pixels))
+    if fov is None and estimate is not None and (here := estimate(video.frames)) is not None:
+        fov = cropped_fov(here, 1 / video.kept_width)
+        known = ", by the depth network; give --fov if you know it"
+    if fov is None:
+        seen = cropped_fov(phone_fov, min(1.0, width / height))
+        near, far = (cropped_fov(seen, 1 / zoom) for zoom in (2, 0.5))
+        others = f"give --fov {near:.0f} for a zoom of 2x, {far:.0f} for 0.5x"
+        sentence = f"{seen:.0f} degrees assumed, a phone's at 1x; {others}"
+    else:
+        seen = cropped_fov(fov, video.kept_width)
+        sentence = f"{seen:.1f} degrees, {fov:.4g} before cropping{known}"
+    return intrinsics_from_fov(seen, height, width), f"horizontal field of view: {sentence}"
 
 
 def focal_length(path: Path) -> float | None:
@@ -100,12 +89,82 @@ def focal_length(path: Path) -> float | None:
             written = picture.getexif().get_ifd(EXIF_BLOCK_TAG).get(focal_length_in_35mm_film)
     except ValueError:  # no picture
         written = read_tag(path, QUICKTIME_FOCAL_LENGTH)
-    if isinstance(written, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*(?:mm)?[\s\0]*", written)
-        written = match and match[1]
     try:
-        value = float(written) if written is not None else 0.0
-    except (TypeError, ValueError):
+        value = float(str(written).strip(" \0m"))
+    except ValueError:  # nothing is written, or no number
         return None
     # Files say 0 for unknown.
     return value if 5 <= value <= 2000 else None
+
+
+def read_tag(path: Path, name: str) -> str | float | None:
+    """Return a tag's value, a track's before the whole file's; None where there is none.
+
+    Values are text (UTF-8) or numbers. A file of another kind, or a damaged one, has none.
+    """
+    try:
+        whole = np.memmap(path, np.uint8, "r")
+    except (OSError, ValueError):  # a folder, or an empty file
+        return None
+    places = (_inside(whole, b"moov", *place) for place in TAG_PLACES)
+    for meta in chain.from_iterable(places):
+        # MP4's begins with four bytes more than QuickTime's.
+        for body in (meta, meta[4:]):
+            value = _value_of(name.encode(), dict(_boxes(body)))
+            if value is not None:
+                return value
+    return None
+
+
+def _inside(box: Bytes, kind: bytes, *kinds: bytes) -> Iterator[Bytes]:
+    """Yield the bodies of the boxes of the last kind that lie in boxes of the kinds before it."""
+    for found, body in _boxes(box):
+        if found == kind:
+            yield from _inside(body, *kinds) if kinds else (body,)
+
+
+def _boxes(outer: Bytes) -> Iterator[tuple[bytes, Bytes]]:
+    """Yield kind and body of the boxes that lie side by side, up to the first that does not fit."""
+    for _ in range(MOST_BOXES):
+        if len(outer) < 8:
+            return
+        size, kind = struct.unpack_from(">I4s", outer)
+        body = 8
+        # The size has 64 bits.
+        if size == 1 and len(outer) >= 16:
+            (size,) = struct.unpack_from(">Q", outer, 8)
+            body = 16
+        elif size == 0:  # up to the end
+            size = len(outer)
+        if not body <= size <= len(outer):
+            return
+        yield kind, outer[body:size]
+        outer = outer[size:]
+
+
+def _value_of(name: bytes, meta: dict[bytes, Bytes]) -> str | float | None:
+    """Return a tag's value in the boxes of a `meta` box."""
+    if not {b"keys", b"ilst"} <= meta.keys():
+        return None
+    # The entries of `keys` look like boxes.
+    for number, (_, key) in enumerate(_boxes(meta[b"keys"][8:]), 1):
+        if key.tobytes() == name:
+            for data in _inside(meta[b"ilst"], struct.pack(">I", number), b"data"):
+                if len(data) > 8:
+                    return _decoded(*struct.unpack_from(">I", data), data[8:].tobytes())
+    return None
+
+
+def _decoded(kind: int, content: bytes) -> str | float | None:
+    """Return what a value's bytes say; None for kinds that are neither text nor numbers."""
+    utf8_kind = 1
+    floats = {(23, 4): ">f", (24, 8): ">d"}
+    signed_kinds = (21, 65, 66, 67, 74)
+    unsigned_kinds = (22, 75, 76, 77, 78)
+    if kind == utf8_kind:
+        return content.decode("utf-8", "replace")
+    if (kind, len(content)) in floats:
+        return struct.unpack(floats[kind, len(content)], content)[0]
+    if kind in signed_kinds + unsigned_kinds and len(content) <= 8:
+        return int.from_bytes(content, "big", signed=kind in signed_kinds)
+    return None

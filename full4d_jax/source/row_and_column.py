@@ -22,18 +22,20 @@ from full4d_jax.media.sound import read_sound
 from full4d_jax.media.video import Video, read_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
+from full4d_jax.source.film import read_shot
 from full4d_jax.source.handheld.find_path import path_from_poses, path_objection
 from full4d_jax.source.handheld.pose_files import read_poses
 from full4d_jax.source.handheld.video_path import POINTS_SIDE
 from full4d_jax.source.lens import lens_of
 from full4d_jax.source.options import DemoGridOptions, TwoVideosOptions
-from full4d_jax.source.shots import check_one_shot
 from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale, resize_intrinsics
-from input_pipeline.importers.camera_path import CameraPath
 from input_pipeline.procedural.clips import scene_program
 from input_pipeline.procedural.scene import HELD_OUT_START
 from input_pipeline.video_files import frame_times
 
+Frame = UInt8[ndarray, "h w 3"]
+Lens = Float[ndarray, "3 3"]
+Poses = Float[ndarray, "v 4 4"]
 FILM_ADVICE = (
     "film the still scene while you walk around it and keep it in the middle, or give --poses"
 )
@@ -49,41 +51,38 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Grid:
     Raises:
       InputError: a video is unusable or shows two shots, or the poses are unusable.
     """
-    if options.freeze_time is None:
-        for name in ("poses", "fov"):
-            if (found := getattr(options, name)) is not None:
-                expected = "none without --freeze_time, whose camera it tells of"
-                raise InputError("option", f"--{name}", found, expected, "leave it out")
+    film = options.freeze_time
+    for name in ("poses", "fov"):
+        if film is None and (found := getattr(options, name)) is not None:
+            expected = "none without --freeze_time, whose camera it tells of"
+            raise InputError("option", f"--{name}", found, expected, "leave it out")
     frames, origin = _empty_grid(data)
-    times = np.arange(data.frames) / (options.fps or data.fps)
+    rate = options.fps or data.fps
+    times = np.arange(data.frames) / rate
     notes = []
     warning = ""
     sound = None
     cameras = None
     unposed = "without --freeze_time nothing tells where its views are"
-    if options.freeze_time is not None:
-        column = _read_line(options.freeze_time, data.views, data, options)
-        check_one_shot(column, options.freeze_time, seconds=False)
+    if film is not None:
+        column = read_shot(film, data.views, data, options)
         frames[:, 0] = column.frames
         origin[:, 0] = Origin.REAL
-        notes.append(f"column: {column.note}")
         try:
-            cameras, note = _cameras_of(column, data, options)
+            cameras, note = _cameras_of(column, film, data, options)
             unposed = ""
         except NoCameras as error:
             unposed = note = f"{error}"
-        notes.append(note)
+        notes += [f"column: {column.note}", note]
     if options.fixed_view is not None:
-        row = _read_line(options.fixed_view, data.frames, data, options)
-        check_one_shot(row, options.fixed_view, seconds=False)
-        if origin[0, 0] == Origin.REAL:
+        row = read_shot(options.fixed_view, data.frames, data, options)
+        if film is not None:
             warning = _disagreement(row.frames[0], frames[0, 0])
         frames[0] = row.frames
         origin[0] = Origin.REAL
         times = row.timestamps
         sound = read_sound(options.fixed_view, times)
         notes.append(f"row: {row.note}")
-    rate = options.fps or data.fps
     about = About(note="; ".join(notes), warning=warning, unposed=unposed, rate=rate, sound=sound)
     return Grid(frames=frames, origin=origin, times=times, cameras=cameras, about=about)
 
@@ -95,39 +94,22 @@ def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Grid:
     if data.frames > 1:
         origin[:, 0] = Origin.REAL
     real = origin == Origin.REAL
-    draw = scene_program(
-        data.views, data.frames, data.height, data.width, data.worlds, orbit=data.orbit
-    )
-    clip = draw(HELD_OUT_START + options.scene)
+    size = data.views, data.frames, data.height, data.width
+    clip = scene_program(*size, data.worlds, orbit=data.orbit)(HELD_OUT_START + options.scene)
     frames[real] = to_uint8(clip.frames)[real]
     rate = options.fps or data.fps
-    times = np.arange(data.frames) / rate
     note = f"row and column of the held-out procedural scene {options.scene}"
+    cameras = None
+    unposed = ""
     try:
         lens = np.asarray(clip.intrinsics[0], np.float64)
         cameras = place_views(lens, np.asarray(clip.world_to_camera[:, 0], np.float64), data)
+        note += "; its cameras are known"
     except NoCameras as error:
-        about = About(note=note, unposed=f"{error}", rate=rate)
-        return Grid(frames=frames, origin=origin, times=times, about=about)
-    about = About(note=f"{note}; its cameras are known", rate=rate)
+        unposed = f"{error}"
+    about = About(note=note, unposed=unposed, rate=rate)
+    times = np.arange(data.frames) / rate
     return Grid(frames=frames, origin=origin, times=times, cameras=cameras, about=about)
-
-
-def _read_line(path: Path, frames: int, data: DataConfig, options: TwoVideosOptions) -> Video:
-    """Return the video of one row or column, in the size of the grid.
-
-    Raises:
-      InputError: the video is unusable.
-    """
-    return read_video(
-        path,
-        height=data.height,
-        width=data.width,
-        frames=frames,
-        fps=options.fps,
-        start=options.start,
-        usual=data.fps,
-    )
 
 
 def require_cameras(grid: Grid) -> None:
@@ -141,9 +123,7 @@ def require_cameras(grid: Grid) -> None:
         raise InputError("grid", "its cameras", grid.about.unposed, expected, FILM_ADVICE)
 
 
-def place_views(
-    lens: Float[ndarray, "3 3"], world_to_camera: Float[ndarray, "v 4 4"], data: DataConfig
-) -> Cameras:
+def place_views(lens: Lens, world_to_camera: Poses, data: DataConfig) -> Cameras:
     """Return cameras that stand still at these places, in the world of the first.
 
     The unit is the distance of the first from the place that all look at.
@@ -160,49 +140,35 @@ def place_views(
     return Cameras(lenses, still.astype(np.float32), data.height, data.width)
 
 
-def _cameras_of(column: Video, data: DataConfig, options: TwoVideosOptions) -> tuple[Cameras, str]:
+def _cameras_of(
+    column: Video, film: Path, data: DataConfig, options: TwoVideosOptions
+) -> tuple[Cameras, str]:
     """Return the cameras of all views, and where they come from.
 
     Raises:
       NoCameras: they cannot be found from the film.
-      InputError: the poses that are given are unusable.
+      InputError: the poses that are given are unusable, or do not fit the film.
     """
-    file = options.freeze_time
-    assert file is not None, "there is a column"
-    poses = None if options.poses is None else read_poses(options.poses, file)
-    lens, seen = lens_of(column, file, options.fov, poses)
-    if poses is None:
-        path, note = _path_by_structure(column, lens, options)
+    file = options.poses
+    if file is None:
+        lens, seen = lens_of(column, film, options.fov, None)
+        path, note = _path_by_structure(column, lens, film)
     else:
-        path = _path_from_file(column, lens, options, poses)
-        note = f"its cameras are those of {options.poses}"
+        poses = read_poses(file, film)
+        lens, seen = lens_of(column, film, options.fov, poses)
+
+        def large() -> tuple[UInt8[ndarray, "n h w 3"], Lens]:
+            again = _large_film(column, film, 1)
+            return again.frames, _enlarged(lens, column, again)
+
+        path = path_from_poses(poses, file, film, column.timestamps, large).world_to_camera
+        note = f"cameras of {file}"
     cameras = place_views(lens, path, data)
     apart = _angle(np.asarray(cameras.world_to_camera[:, 0], np.float64))
     return cameras, f"{note}; they stand {apart:.0f} degrees apart at most; {seen}"
 
 
-def _path_from_file(
-    column: Video, lens: Float[ndarray, "3 3"], options: TwoVideosOptions, poses: CameraPath
-) -> Float[ndarray, "v 4 4"]:
-    """Return the poses of a column's frames from a file.
-
-    Raises:
-      InputError: they do not fit the film.
-    """
-    file = options.freeze_time
-    poses_file = options.poses
-    assert file is not None, "poses are of a column's film"
-    assert poses_file is not None, "they were read from it"
-
-    def large() -> tuple[UInt8[ndarray, "n h w 3"], Float[ndarray, "3 3"]]:
-        return _large_frames(column, lens, options, 1)[:2]
-
-    return path_from_poses(poses, poses_file, file, column.timestamps, large).world_to_camera
-
-
-def _path_by_structure(
-    column: Video, lens: Float[ndarray, "3 3"], options: TwoVideosOptions
-) -> tuple[Float[ndarray, "v 4 4"], str]:
+def _path_by_structure(column: Video, lens: Lens, film: Path) -> tuple[Poses, str]:
     """Return the poses of a column's frames by structure from motion, and what it says of itself.
 
     Raises:
@@ -210,34 +176,33 @@ def _path_by_structure(
     """
     if not has("pycolmap"):
         raise NoCameras(f"to find its cameras, {install('pycolmap')}")
-    more = _frames_between(column, options)
-    frames, large_lens, times = _large_frames(column, lens, options, more)
-    structure = find_structure(frames, large_lens, frozen=True)
+    again = _large_film(column, film, _frames_between(column, film))
+    frames = again.frames
+    structure = find_structure(frames, _enlarged(lens, column, again), frozen=True)
     why = path_objection(structure, frames.shape[2])
     if structure is None or why:
-        raise NoCameras(f"structure from motion fails on {options.freeze_time} ({why})")
+        raise NoCameras(f"structure from motion fails on {film} ({why})")
+    times = again.timestamps
     first, last = times[list(structure.ends)]
     begin, end = column.timestamps[[0, -1]]
     if begin < first - 1e-6 or end > last + 1e-6:
-        raise NoCameras(
-            f"structure from motion places {options.freeze_time} from {first:.2f} s to "
-            f"{last:.2f} s only, and the views are of {begin:.2f} s to {end:.2f} s"
-        )
-    note = (
-        f"its cameras are found by structure from motion: {structure.placed:.0%} of {len(frames)} "
-        f"frames placed, {len(structure.points.depth)} sightings of points, "
-        f"{structure.reprojection:.2f} pixels off"
-    )
+        placed = f"{film} from {first:.2f} s to {last:.2f} s only"
+        views = f"the views are of {begin:.2f} s to {end:.2f} s"
+        raise NoCameras(f"structure from motion places {placed}, and {views}")
+    found = f"{structure.placed:.0%} of {len(frames)} frames placed"
+    points = f"{len(structure.points.depth)} sightings of points"
+    off = f"{structure.reprojection:.2f} pixels off"
+    note = f"cameras by structure from motion: {found}, {points}, {off}"
     return interpolate_poses(structure.world_to_camera, times, column.timestamps), note
 
 
-def _frames_between(column: Video, options: TwoVideosOptions) -> int:
+def _frames_between(column: Video, film: Path) -> int:
     """Return the frames of a film from one frame of the column to the next, as many as help."""
-    most_placed = 25  # frames of a column's film that structure from motion places, at most
+    # Frames of a column's film that structure from motion places, at most.
+    most_placed = 25
     steps = len(column.frames) - 1
-    assert options.freeze_time is not None, "there is a column"
     try:
-        times = frame_times(options.freeze_time)
+        times = frame_times(film)
     except ValueError:  # a film without timestamps
         return 1
     first, last = column.timestamps[[0, -1]]
@@ -245,29 +210,30 @@ def _frames_between(column: Video, options: TwoVideosOptions) -> int:
     return max(1, min(inside - 1, most_placed - 1) // max(steps, 1))
 
 
-def _large_frames(
-    column: Video, lens: Float[ndarray, "3 3"], options: TwoVideosOptions, more: int
-) -> tuple[UInt8[ndarray, "n h w 3"], Float[ndarray, "3 3"], Float[ndarray, " n"]]:
-    """Return frames at a size where points are found, `more` a step of the column.
+def _large_film(column: Video, film: Path, more: int) -> Video:
+    """Return the film of a column at a size where points are found, `more` frames a step.
 
-    With them come their lens and their times, seconds into the film: in between the column's own
-    frames, which need not be among them.
+    Those in between need not be the column's own.
     """
     views, height, width = column.frames.shape[:3]
-    assert options.freeze_time is not None, "there is a column"
     scale = max(1, POINTS_SIDE // max(height, width))
-    again = read_video(
-        options.freeze_time,
+    return read_video(
+        film,
         height=scale * height,
         width=scale * width,
         frames=(views - 1) * more + 1,
         fps=column.fps * more,
         start=float(column.timestamps[0]),
     )
-    return again.frames, resize_intrinsics(lens, rows=scale, columns=scale), again.timestamps
 
 
-def _angle(world_to_camera: Float[ndarray, "v 4 4"]) -> float:
+def _enlarged(lens: Lens, column: Video, large: Video) -> Lens:
+    """Return the lens of a column in pixels of larger frames."""
+    scale = large.frames.shape[1] // column.frames.shape[1]
+    return resize_intrinsics(lens, rows=scale, columns=scale)
+
+
+def _angle(world_to_camera: Poses) -> float:
     """Return the largest angle between views of the place that all look at, degrees."""
     middle = nearest_to_axes(world_to_camera)
     assert middle is not None, "they were placed so"
@@ -282,7 +248,7 @@ def _empty_grid(data: DataConfig) -> tuple[ndarray, ndarray]:
     return frames, np.full(frames.shape[:2], Origin.MISSING, np.uint8)
 
 
-def _disagreement(row: UInt8[ndarray, "h w 3"], column: UInt8[ndarray, "h w 3"]) -> str:
+def _disagreement(row: Frame, column: Frame) -> str:
     """Return a warning where two frames that should be one picture are not, else ""."""
     # DB between the first frames of two videos, below which they count as different.
     same_picture_decibel = 20.0
@@ -290,7 +256,5 @@ def _disagreement(row: UInt8[ndarray, "h w 3"], column: UInt8[ndarray, "h w 3"])
     decibel = -10 * np.log10(max(float(error), 1e-10))
     if decibel >= same_picture_decibel:
         return ""
-    return (
-        f"the two videos start with different pictures ({decibel:.0f} dB); the grid needs one "
-        "scene, in which both start at the same instant and camera"
-    )
+    different = f"the two videos start with different pictures ({decibel:.0f} dB)"
+    return f"{different}; both have to start at one instant of one scene, at one camera"

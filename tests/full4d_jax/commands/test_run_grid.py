@@ -68,7 +68,7 @@ def test_two_videos_and_poses_become_a_scene(made):
     sheet = cv2.imread(str(made / "scene.png"))
     assert sheet is not None
     assert 50 < np.median(sheet[100:-10, 100:]) < 200  # grey, as the room is, not black or empty
-    assert "its cameras are those of" in report["source"]
+    assert "cameras of" in report["source"]
 
 
 def test_a_row_alone_has_no_cameras(videos, tmp_path, capsys):

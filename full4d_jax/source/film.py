@@ -1,0 +1,215 @@
+"""What is looked at in a film: the shot that is taken, where it begins, and what is around it.
+
+A scene needs one shot. Between two frames of one shot some corners can be tracked, or the pictures
+are alike as a whole. Where neither holds for two frames that were taken, the frames of the file
+between them are looked at, so that a fast camera and few frames a second are no cut.
+
+For those who do not say where to start, the part where something happens is taken. A few frames a
+second are looked at, in grey and small. Between two of them, the share of pixels that change more
+than `CHANGED_LEVELS` after the best shift of the whole picture measures how much moves in front of
+the camera, and the shift itself how much the camera does. A part's score is
+
+    mean(min(moving share, MOST_MOVING_SHARE)) - mean(shift as a share of the width)
+
+over its steps: a person who walks counts, more than `MOST_MOVING_SHARE` counts no more (then it is
+the light, or the camera), and a camera that shakes counts against it. Parts with a cut are left
+out.
+
+Someone who stays at a place for all instants may have come from elsewhere: what a resting camera
+took shortly before and after them shows what is behind (`source.depth.clean_plate`), and that a
+raised arm is no part of the shelf beside it (`source.subjects`).
+"""
+
+from contextlib import suppress
+from itertools import pairwise
+from math import ceil
+from pathlib import Path
+
+import cv2
+import numpy as np
+from av.error import FFmpegError
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from full4d_jax.config import DataConfig
+from full4d_jax.geometry.tracking import MOST_CORNERS, spread_corners, standing_share, track_steps
+from full4d_jax.media.video import Video, crop_resize, gray_picture, read_video
+from full4d_jax.session.errors import InputError
+from full4d_jax.source.options import TwoVideosOptions, VideoOptions
+from input_pipeline.video_files import decode_frames
+
+Gray = UInt8[ndarray, "r q"]
+# Frames a second that are looked at.
+COMPARED_FPS = 4.0
+# Seconds of the video that are looked at.
+LONGEST_SECONDS = 60.0
+# Levels of 255 by which a moving pixel changes from one frame to the next.
+CHANGED_LEVELS = 20
+# Share of moving pixels.
+MOST_MOVING_SHARE = 0.15
+# Seconds before the first instant and after the last.
+SECONDS_AROUND = 6.0
+MAX_PICTURES_AROUND = 12  # pictures
+
+
+def read_shot(
+    path: Path, frames: int, data: DataConfig, options: VideoOptions | TwoVideosOptions
+) -> Video:
+    """Read frames of a video in the size of a grid.
+
+    Args:
+      path: the video.
+      frames: how many.
+      data: their size and usual rate.
+      options: where they begin, and their rate.
+
+    Raises:
+      InputError: the video is unusable, or shows two shots; the message says where the second
+        begins.
+    """
+    video = read_video(
+        path,
+        height=data.height,
+        width=data.width,
+        frames=frames,
+        fps=options.fps,
+        start=options.start or 0.0,
+        usual=data.fps,
+    )
+    cut = find_cut(video, path)
+    if cut is None:
+        return video
+    begin, end = video.timestamps[[0, -1]]
+    do = f"start after it (--start {ceil(100 * cut) / 100:g})"
+    before = int((video.timestamps < cut).sum())
+    if options.size is not None and before > 1:
+        do += f", or end before it (--seconds {before / video.fps:.2f})"
+    expected = f"one shot from {begin:.2f} s to {end:.2f} s"
+    raise InputError("video", path, f"a cut to another shot at {cut:.2f} s", expected, do)
+
+
+def find_cut(video: Video, path: Path) -> float | None:
+    """Return when the second shot of a clip begins, in seconds into its file; None in one shot."""
+    for i, (before, after) in enumerate(pairwise(video.gray)):
+        if not are_apart(before, after):
+            continue
+        begin, end = video.timestamps[i : i + 2]
+        shot = None
+        for frame in decode_frames(path, float(begin)):
+            if frame.time > end:
+                break
+            if frame.time < begin:
+                continue
+            gray = gray_picture(frame.picture, before.shape)
+            if shot is not None and are_apart(shot, gray):
+                return frame.time
+            shot = gray
+    return None
+
+
+def are_apart(before: Gray, after: Gray) -> bool:
+    """Return whether two pictures in gray share nothing; one without contrast says nothing."""
+    # Levels of 255 that a picture must vary by to be compared.
+    least_contrast = 4.0
+    # Of corners that one motion explains in one shot; in two shots, by chance, .04.
+    least_share = 1 / 20
+    coarse_size = 16, 12
+    # Correlation of pictures of coarse_size pixels, from which on they may be of one shot.
+    least_correlation = 0.5
+    small = [
+        cv2.resize(x, coarse_size, interpolation=cv2.INTER_AREA).ravel() for x in (before, after)
+    ]
+    alike = min(x.std() for x in small) < least_contrast
+    if alike or np.asarray(np.corrcoef(small))[0, 1] >= least_correlation:
+        return False
+    step = track_steps(np.stack([before, after]))[0]
+    corners = spread_corners(before, MOST_CORNERS)
+    return step is None or len(step.points) < least_share * len(corners)
+
+
+def best_start(path: Path, seconds: float) -> float:
+    """Return where the part of a video with most motion begins, in seconds; 0 where none does.
+
+    Args:
+      path: the video.
+      seconds: length of the part.
+    """
+    # Score of a part, below which nothing moves and the video is taken from its start.
+    least_gain = 0.002
+    pictures, times = _sparse_film(path)
+    scores = [_step_score(*pair) for pair in pairwise(pictures)]
+    # A part begins at a frame and has all steps that end within it.
+    ends = np.searchsorted(times, times + seconds, side="right") - 1
+    begins = np.flatnonzero((times + seconds <= times[-1:]) & (ends > np.arange(len(times))))
+    parts = [(np.mean(scores[i : ends[i]]), -times[i]) for i in begins]
+    gain, start = max(parts, default=(0.0, 0.0))
+    return float(-start) if gain > least_gain else 0.0
+
+
+def _sparse_film(path: Path) -> tuple[list[Gray], Float[ndarray, " t"]]:
+    """Return a few grey frames a second of a video's first `LONGEST_SECONDS`, and their times.
+
+    Where the file is damaged, it ends.
+    """
+    pictures: list[Gray] = []
+    times = []
+    # Reported by those who read the part.
+    with suppress(FFmpegError):
+        for frame in decode_frames(path, strict=True, spacing=0.99 / COMPARED_FPS):
+            if frame.time > LONGEST_SECONDS or frame.damaged:
+                break
+            shape = pictures[0].shape if pictures else None
+            pictures.append(gray_picture(frame.picture, shape))
+            times.append(frame.time)
+    return pictures, np.array(times)
+
+
+def _step_score(before: Gray, after: Gray) -> float:
+    """Return how much moves between two frames, less how much the camera does; -inf for a cut."""
+    if are_apart(before, after):
+        return -np.inf
+    size = before.shape[::-1]
+    window = cv2.createHanningWindow(size, cv2.CV_32F)
+    pair = (x.astype(np.float32) for x in (before, after))
+    (right, down), _ = cv2.phaseCorrelate(*pair, window)
+    shift = np.array([[1, 0, right], [0, 1, down]], np.float32)
+    moved = cv2.warpAffine(before, shift, size, borderMode=cv2.BORDER_REPLICATE)
+    moving = (cv2.absdiff(moved, after) > CHANGED_LEVELS).mean()
+    return float(min(moving, MOST_MOVING_SHARE) - np.hypot(right, down) / before.shape[1])
+
+
+def pictures_around(path: Path, video: Video) -> UInt8[ndarray, "e h w 3"] | None:
+    """Return pictures of the same view from before and after a clip; None where there are none.
+
+    Where the camera was moved, or the light is another, or the file is damaged, there are none.
+
+    Args:
+      path: the file that the clip was read from.
+      video: the clip, of a camera at rest.
+    """
+    # Of 255 levels by which the median pixel may differ.
+    same_light_levels = 12.0
+    # Share of the corners that are where they were, or the camera has moved.
+    least_standing = 0.3
+    first, last = video.timestamps[[0, -1]]
+    gap = 1 / video.fps
+    begin = max(0.0, first - SECONDS_AROUND)
+    reference = video.gray[len(video.gray) // 2]
+    pictures = []
+    with suppress(FFmpegError):
+        for frame in decode_frames(path, begin, spacing=gap):
+            if frame.time > last + SECONDS_AROUND:
+                break
+            is_outside = begin <= frame.time < first - gap / 2 or frame.time > last + gap / 2
+            if frame.damaged or not is_outside:
+                continue
+            gray = gray_picture(frame.picture, reference.shape)
+            difference = np.median(np.abs(gray.astype(np.float32) - reference))
+            is_lit_so = difference <= same_light_levels
+            if is_lit_so and standing_share(np.stack([reference, gray])) > least_standing:
+                pictures.append(crop_resize(frame.picture, *video.frames.shape[1:3]))
+    if not pictures:
+        return None
+    count = min(MAX_PICTURES_AROUND, len(pictures))
+    chosen = np.linspace(0, len(pictures) - 1, count).round().astype(int)
+    return np.stack([pictures[i] for i in chosen])
