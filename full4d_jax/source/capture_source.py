@@ -23,11 +23,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.grid import About, Grid, Origin, Place, all_real
+from full4d_jax.grid import About, Grid, Origin, Place
 from full4d_jax.session.errors import InputError, as_input_error, input_errors, require_file
 from full4d_jax.session.files import Arrays
 from full4d_jax.source.films_without_cameras import find_captures, read_scene_captures
@@ -45,17 +45,16 @@ from input_pipeline.capture import Capture
 from input_pipeline.capture_clips import CLIP_FRAMES, CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.importers.colmap import read_points
-from input_pipeline.importers.record3d import unpacked
+from input_pipeline.importers.record3d import is_packed, unpacked
 from input_pipeline.plain_files import load_arrays
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
 from input_pipeline.transforms import decode, view_size
 
-USUAL_FPS = 8.0  # at most, where --fps is left out, as with videos
-SMALLEST_PICTURES = f"at least {SSIM_WINDOW} pixels each way"
+Times = Float[ndarray, " t"]
+# At most, where --fps is left out, as with videos.
+USUAL_FPS = 8.0
 FORMAT = "see full4d_jax/source/capture_source.py for the format"
-HELD_OUT_PERIOD = 8
-POINT_FILES = "points3D.bin, points3D.txt or a .ply file"
 
 
 def open_capture(options: CaptureOptions) -> Grid:
@@ -65,12 +64,14 @@ def open_capture(options: CaptureOptions) -> Grid:
       InputError: a field is missing, impossible, or does not fit the others; the message names it.
     """
     path = options.capture
-    options.check()
-    if not options.is_arrays:
+    if path.is_dir() or is_packed(path):
         return _open_folder(options)
+    for name in ("rows", "seconds", "fps"):
+        if (found := getattr(options, name)) is not None:
+            raise InputError("option", f"--{name}", found, "none, with an .npz", "leave it out")
     arrays = load_capture(path)
     times = np.arange(arrays["frames"].shape[1]) / USUAL_FPS
-    return _captured(path, path.name, arrays, times, FORMAT, options)
+    return _captured(path.name, arrays, times, options)
 
 
 def open_dataset_clip(options: DatasetClipOptions) -> Grid:
@@ -79,22 +80,21 @@ def open_dataset_clip(options: DatasetClipOptions) -> Grid:
     Raises:
       InputError: the data set is unusable, or has no such split, clip or view.
     """
-    dataset = options.dataset
     number = options.clip
-    records, example = open_clip(dataset, options.split, number)
+    records, example = open_clip(options.dataset, options.split, number)
     views = _chosen_views(options.views, len(example.frames))
     instants = np.arange(example.timestamps.shape[1])
+    name = f"{options.dataset}, {options.split}, clip {number}"
     with input_errors("dataset", "make the dataset again"):
         facts = records.clips[number]
-        chosen = select(example, views, instants)
-        arrays = _decoded(dataset, chosen, height=facts["height"], width=facts["width"])
-    name = f"{dataset}, {options.split}, clip {number}"
-    do = "estimate it with full4d data depth"
+        size = facts["height"], facts["width"]
+        arrays = _decoded(name, select(example, views, instants), size)
     place = Place(records.content, records.split, number, int(views[0]), views, instants, 1.0)
-    if options.views and options.held_out == "auto":  # the other views are
+    # The views that are left out are held out.
+    if options.views and options.held_out == "auto":
         options = replace(options, held_out="none")
-    grid = _captured(dataset, name, arrays, example.timestamps[views[0]], do, options, place)
-    return _as_generated(grid) if example.generated else grid
+    times = example.timestamps[views[0]]
+    return _captured(name, arrays, times, options, place, generated=example.generated)
 
 
 def _open_folder(options: CaptureOptions) -> Grid:
@@ -106,25 +106,23 @@ def _open_folder(options: CaptureOptions) -> Grid:
     path = options.capture
     do = "make a data set of it with full4d data import"
     with input_errors("capture", f"see docs/data.md, or {do}"), unpacked(path) as above:
-        captures, scene_count = captures_of(above)
+        captures, count = captures_of(above)
         clips = _clips_of(captures, options)
-        if scene_count > 1 or len(clips) > 1:
-            found = f"{scene_count} scenes" if scene_count > 1 else f"{len(clips)} clips"
+        if count > 1 or len(clips) > 1:
+            found = f"{count} scenes" if count > 1 else f"{len(clips)} clips"
             raise InputError("capture", path, found, "one", f"{do} and give that")
         example = clips[0]
-        height, width = view_size(example.frames.item(0, 0))
-        if captures[0].generated:  # even sides, which a fit from coarse to fine halves
-            height -= height % 2
-            width -= width % 2
-        arrays = _decoded(path, example, height=height, width=width)
-    do = "estimate it with full4d data import --depth ours"
-    grid = _captured(path, path.name, arrays, example.timestamps[0], do, options)
-    note = "; ".join(filter(None, [grid.about.note, captures[0].note]))
-    if clips.left_out:
-        left_out = f"{clips.left_out} later instants left out"
-        note += f"; {left_out}, as a grid has {CLIP_FRAMES} at most"
-    grid = replace(grid, about=replace(grid.about, note=note, warning=captures[0].warning))
-    return _as_generated(grid) if captures[0].generated else grid
+        generated = captures[0].generated
+        size = view_size(example.frames.item(0, 0))
+        # Even sides, which a fit from coarse to fine halves.
+        if generated:
+            size = size[0] // 2 * 2, size[1] // 2 * 2
+        arrays = _decoded(path.name, example, size)
+    grid = _captured(path.name, arrays, example.timestamps[0], options, generated=generated)
+    left_out = f"{clips.left_out} later instants left out, as a grid has {CLIP_FRAMES} at most"
+    notes = [grid.about.note, captures[0].note, left_out if clips.left_out else ""]
+    about = replace(grid.about, note="; ".join(filter(None, notes)), warning=captures[0].warning)
+    return replace(grid, about=about)
 
 
 def captures_of(path: Path) -> tuple[list[Capture], int]:
@@ -132,12 +130,6 @@ def captures_of(path: Path) -> tuple[list[Capture], int]:
     scenes, _ = find_captures(path)
     folder, layout, *_ = scenes[0]
     return read_scene_captures(folder, layout, fps=None, inside=folder), len(scenes)
-
-
-def _as_generated(grid: Grid) -> Grid:
-    """Return a capture whose views disagree, as a generator's do, where they are fitted."""
-    origin = np.where(grid.origin == Origin.REAL, Origin.GENERATED, grid.origin)
-    return replace(grid, origin=origin.astype(np.uint8))
 
 
 def _clips_of(captures: Sequence[Capture], options: CaptureOptions) -> CaptureClips:
@@ -159,10 +151,10 @@ def _clips_of(captures: Sequence[Capture], options: CaptureOptions) -> CaptureCl
     return CaptureClips(captures, stride=stride, size=rows, instants=(0, end))
 
 
-def _decoded(path: Path, example: Example, *, height: int, width: int) -> Arrays:
+def _decoded(name: str, example: Example, size: tuple[int, int]) -> Arrays:
     """Return the arrays of a capture that a clip holds."""
-    clip = decode(example, height=height, width=width)
-    _require(path, "frames", clip.frames, _large(clip.frames), SMALLEST_PICTURES)
+    clip = decode(example, height=size[0], width=size[1])
+    _check_frames(name, clip.frames)
     arrays = {name: getattr(clip, name) for name in ("frames", "intrinsics", "world_to_camera")}
     if (clip.depth > 0).any():
         arrays["depth"] = clip.depth
@@ -185,22 +177,25 @@ def open_clip(dataset: Path, split: str, clip: int) -> tuple[Records, Example]:
         return records, records[clip]
 
 
-def instants_from(times: Float[ndarray, " t"], start: float, fps: float) -> Int[ndarray, " n"]:
+def instants_from(times: Times, start: float, fps: float) -> Int[ndarray, " n"]:
     """Return the instants of a clip that are nearest to `start` and every 1 / `fps` seconds on.
 
     Those that are nearest to several of these seconds count once.
     """
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    wanted = start + np.arange(max(0, int((times[-1] + step / 2 - start) * fps) + 1)) / fps
-    if times[-1] + step / 2 < start:
-        wanted = wanted[:0]
+    end = times[-1] + _step(times) / 2
+    count = 0 if end < start else int((end - start) * fps) + 1
+    wanted = start + np.arange(count) / fps
     return np.unique(np.abs(times[:, None] - wanted).argmin(0))
 
 
-def rate(times: Float[ndarray, " t"], fps: float | None, usual: float) -> float:
+def rate(times: Times, fps: float | None, usual: float) -> float:
     """Return `fps`, or else the frames a second of a clip, at most `usual`."""
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    return fps or 1 / max(1 / usual, step)
+    return fps or 1 / max(1 / usual, _step(times))
+
+
+def _step(times: Times) -> float:
+    """Return the usual seconds from one instant to the next; 0 for one."""
+    return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
 
 
 def load_capture(path: Path) -> Arrays:
@@ -209,78 +204,92 @@ def load_capture(path: Path) -> Arrays:
     Raises:
       InputError: a field is missing, impossible, or does not fit the others; the message names it.
     """
-    arrays = _load(path)
+    needed = ("frames", "intrinsics", "world_to_camera")
+    require_file("capture", path, "an .npz file", FORMAT)
+    with input_errors("capture", FORMAT):
+        arrays = load_arrays(path, (*needed, "depth", "masks"))
+    for name in needed:
+        if name not in arrays:
+            found = ", ".join(sorted(arrays)) or "nothing"
+            raise InputError("capture", path, found, f"an array {name}", FORMAT)
     frames = arrays["frames"]
     poses = arrays["world_to_camera"]
-    shaped = frames.ndim == 5 and frames.shape[-1] == 3 and frames.dtype == np.uint8
-    _require(path, "frames", frames, shaped and frames.size > 0, "uint8 (v t h w 3)")
+    _check_frames(str(path), frames)
     v, t, h, w, _ = frames.shape
-    _require(path, "frames", frames, _large(frames), SMALLEST_PICTURES)
     if poses.shape == (v, 4, 4):
-        poses = np.repeat(poses[:, None], t, 1)
-    fits = poses.shape == (v, t, 4, 4)
-    _require(path, "world_to_camera", poses, fits, f"({v} 4 4) or ({v} {t} 4 4)")
-    try:
-        check_cameras(arrays["intrinsics"], poses)
-    except ValueError as error:
-        raise as_input_error("capture", ValueError(f"{path}, {error}"), FORMAT) from None
-    for name in ("depth", "masks"):
+        arrays["world_to_camera"] = np.repeat(poses[:, None], t, 1)
+    pictures = (v, t, h, w)
+    cameras = {"intrinsics": (v, 3, 3), "world_to_camera": (v, t, 4, 4)}
+    for name, shape in (cameras | {"depth": pictures, "masks": pictures}).items():
         if name in arrays:
             array = arrays[name]
-            _require(path, name, array, array.shape == (v, t, h, w), f"({v} {t} {h} {w})")
-    return arrays | {"world_to_camera": poses}
+            fits = array.dtype.kind in "fiub" and array.shape == shape
+            _require(f"{path}, {name}", array, fits, f"real numbers {shape}")
+    try:
+        check_cameras(arrays["intrinsics"], arrays["world_to_camera"])
+    except ValueError as error:
+        raise as_input_error("capture", ValueError(f"{path}, {error}"), FORMAT) from None
+    return arrays
+
+
+def _check_frames(name: str, frames: ndarray) -> None:
+    """Refuse what is no frames, and frames into which the window of SSIM does not fit."""
+    shaped = frames.ndim == 5 and frames.shape[-1] == 3 and frames.dtype == np.uint8
+    large = shaped and frames.size and min(frames.shape[2:4]) >= SSIM_WINDOW
+    expected = f"uint8 (v t h w 3), at least {SSIM_WINDOW} pixels each way"
+    _require(f"{name}, frames", frames, bool(large), expected)
 
 
 def _captured(
-    path: Path,
     name: str,
     arrays: Arrays,
-    times: Float[ndarray, " t"],
-    do: str,
+    times: Times,
     options: CaptureOptions | DatasetClipOptions,
     place: Place | None = None,
+    *,
+    generated: bool = False,
 ) -> Grid:
     """Return a capture as a grid, in the world of its first camera.
 
     Args:
-      path: where the capture is, for messages.
       name: of the capture, for people.
       arrays: what `load_capture` returns, in any world and unit.
       times: seconds of the frames.
-      do: what helps where the unit is unknown, for messages.
       options: say which pictures are held out, and where points to start from are.
       place: where in a data set the capture is.
+      generated: whether views disagree, as a generator's do.
 
     Raises:
       InputError: the unit is unknown.
     """
     frames = arrays["frames"]
-    poses = arrays["world_to_camera"]
-    first_pose = poses[0, 0].astype(np.float64)
-    poses = relative_to(poses.astype(np.float64), first_pose)
-    if "depth" in arrays:
-        depth = arrays["depth"]
+    poses = arrays["world_to_camera"].astype(np.float64)
+    first_pose = poses[0, 0]
+    poses = relative_to(poses, first_pose)
+    depth = arrays.get("depth")
+    if depth is not None:
         depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0.0)
-        _require(path, "depth", depth, bool((depth > 0).any()), "some depth > 0")
+        _require(f"{name}, depth", depth, bool((depth > 0).any()), "some depth > 0")
         first = depth[0, 0][depth[0, 0] > 0]
         unit = float(np.median(first if first.size else depth[depth > 0]))
+        depth = (depth / unit).astype(np.float32)
     else:
         middle = nearest_to_axes(poses[:, 0])
         if middle is None:
             found = "none, and the cameras do not look at one place"
-            raise InputError("capture", f"{path}, depth", found, "depth", do)
-        depth = None
+            do = "estimate it by full4d data import --depth ours, or full4d data depth"
+            raise InputError("capture", f"{name}, depth", found, "depth", do)
         unit = float(np.linalg.norm(middle))
     v, t, h, w, _ = frames.shape
     lenses = arrays["intrinsics"].astype(np.float32)
-    origin = all_real(frames)
+    origin = np.full((v, t), Origin.GENERATED if generated else Origin.REAL, np.uint8)
     origin[held_out_pictures(v, t, options.held_out)] = Origin.HELD_OUT
     return Grid(
         frames=frames,
         origin=origin,
         times=times,
         cameras=Cameras(lenses, rescale(poses, unit).astype(np.float32), h, w),
-        depth=None if depth is None else (depth / unit).astype(np.float32),
+        depth=depth,
         masks=arrays["masks"] > 0 if "masks" in arrays else None,
         cloud=load_points(options.points, first_pose, unit) if options.points else None,
         about=About(
@@ -302,39 +311,19 @@ def open_split(dataset: Path, split: str) -> Records:
 
 def _chosen_views(views: Sequence[int], count: int) -> Int[ndarray, " v"]:
     """Return the numbers of the chosen views of `count`; all where none is chosen."""
-    order = np.array(views or range(count))
-    if len(set(order.tolist())) < len(order) or not (order >= 0).all() or order.max() >= count:
+    order = views or range(count)
+    if len(set(order)) < len(order) or min(order) < 0 or max(order) >= count:
         listed = " ".join(map(str, order))
         expected = f"different numbers, 0 to {count - 1}"
         raise InputError("option", "--views", listed, expected, "choose other views")
-    return order
+    return np.array(order)
 
 
-def _load(path: Path) -> Arrays:
-    """Read the arrays of a capture, and refuse it where one is missing or not of numbers."""
-    require_file("capture", path, "an .npz file", FORMAT)
-    with input_errors("capture", FORMAT):
-        arrays = load_arrays(path, ("frames", "intrinsics", "world_to_camera", "depth", "masks"))
-    for name in ("frames", "intrinsics", "world_to_camera"):
-        if name not in arrays:
-            found = ", ".join(sorted(arrays)) or "nothing"
-            raise InputError("capture", path, found, f"an array {name}", FORMAT)
-    for name in ("intrinsics", "world_to_camera", "depth", "masks"):
-        if name in arrays:
-            _require(path, name, arrays[name], arrays[name].dtype.kind in "fiub", "real numbers")
-    return arrays
-
-
-def _large(frames: UInt8[ndarray, "v t h w 3"]) -> bool:
-    """Return whether SSIM's window fits into the pictures."""
-    return min(frames.shape[2:4]) >= SSIM_WINDOW
-
-
-def _require(path: Path, name: str, array: ndarray, fits: bool, expected: str) -> None:
+def _require(where: str, array: ndarray, fits: bool, expected: str) -> None:
     """Refuse an array of a capture unless it `fits`."""
     if not fits:
         found = f"{array.dtype} {array.shape}" if array.size else "nothing"
-        raise InputError("capture", f"{path}, {name}", found, expected, FORMAT)
+        raise InputError("capture", where, found, expected, FORMAT)
 
 
 def held_out_pictures(views: int, instants: int, wanted: HeldOut) -> Bool[ndarray, "v t"]:
@@ -345,23 +334,23 @@ def held_out_pictures(views: int, instants: int, wanted: HeldOut) -> Bool[ndarra
     Raises:
       InputError: fewer than eight of what is asked for.
     """
-    first_held_out = 4  # then each eighth
+    period = 8
+    # The first that is held out; then each eighth.
+    first = 4
     held_out = np.zeros((views, instants), bool)
+    counts = {"views": views, "instants": instants}
+    axis: str = wanted
     if wanted == "auto":
-        by_instants = "instants" if instants >= HELD_OUT_PERIOD else "none"
-        wanted = "views" if views >= HELD_OUT_PERIOD else by_instants
-    if wanted == "none":
+        axis = next((name for name, count in counts.items() if count >= period), "none")
+    if axis == "none":
         return held_out
-    count = views if wanted == "views" else instants
-    if count < HELD_OUT_PERIOD:
-        found = f"{count} {wanted}"
-        do = "leave --held_out out"
-        expected = f"{HELD_OUT_PERIOD} or more; found {found}"
-        raise InputError("option", "--held_out", wanted, expected, do)
-    if wanted == "views":
-        held_out[first_held_out::HELD_OUT_PERIOD] = True
+    if counts[axis] < period:
+        found = f"{axis}, of which there are {counts[axis]}"
+        raise InputError("option", "--held_out", found, f"{period} or more", "leave it out")
+    if axis == "views":
+        held_out[first::period] = True
     else:
-        held_out[:, first_held_out : instants - 1 : HELD_OUT_PERIOD] = True
+        held_out[:, first : instants - 1 : period] = True
     return held_out
 
 
@@ -376,11 +365,7 @@ def load_points(path: Path, pose: Float[ndarray, "4 4"], unit: float) -> Float[n
     Raises:
       InputError: the file is missing, damaged or of another kind.
     """
-    do = "give another file as --points"
-    require_file("points", path, POINT_FILES, do)
-    if path.suffix not in (".bin", ".txt", ".ply"):
-        raise InputError("points", path, path.suffix or "no suffix", POINT_FILES, do)
-    with input_errors("points", do):
+    with input_errors("points", "give another file as --points"):
         if path.suffix == ".ply":
             places, colors = _of_ply(path)
         else:
@@ -398,8 +383,7 @@ def _of_ply(path: Path) -> tuple[Float[ndarray, "n 3"], Float[ndarray, "n 3"]]:
     if missing := [name for name in "xyz" if name not in vertex]:
         raise ValueError(f"{path}: found no {' '.join(missing)}, expected points x y z")
     places = np.stack([vertex[name] for name in "xyz"], 1).astype(np.float64)
-    names = ("red", "green", "blue")
-    if not all(name in vertex for name in names):
+    if not {"red", "green", "blue"} <= vertex.keys():
         return places, np.full_like(places, 0.5)
-    colors = np.stack([vertex[name] for name in names], 1)
+    colors = np.stack([vertex[name] for name in ("red", "green", "blue")], 1)
     return places, colors / (255.0 if colors.dtype.kind in "ui" else 1.0)

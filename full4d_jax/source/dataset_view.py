@@ -5,7 +5,6 @@ it. The pictures of the targets are not read: `full4d evaluate` compares them wi
 generated.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,14 +26,6 @@ from input_pipeline.selection import select
 from input_pipeline.transforms import Clip, decode, to_source
 
 MOST_REAL_VIEWS = 4  # real views
-
-
-class _Opened(NamedTuple):
-    """A clip, and what is taken of it."""
-
-    records: Records
-    example: Example
-    instants: Int[ndarray, " t"]
 
 
 class _RealView(NamedTuple):
@@ -60,7 +51,7 @@ class _RealView(NamedTuple):
 def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Grid:
     """Read views of a data set's clip, their depth if they have any, and the cameras of all views.
 
-    Without depth the cameras are scaled by `rig_scale`, and the depth is estimated later. The real
+    Without depth the cameras are scaled by `_rig_scale`, and the depth is estimated later. The real
     views come first, the targets are missing.
 
     Raises:
@@ -68,77 +59,53 @@ def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Grid:
         instants, or no depth in a real view and no scale for it.
     """
     records, example = open_rig(options)
-    opened = _Opened(records, example, _instants(example, data, options))
+    instants = _instants(example, data, options)
     real = options.view
-    targets = [view for view in range(len(example.frames)) if view not in real]
-    views = [
-        _open_view(data, options, opened, [view, *(x for x in real if x != view), *targets])
-        for view in real
-    ]
+    order = [*real, *(view for view in range(len(example.frames)) if view not in real)]
+    views = []
+    for view in real:
+        own_first = np.array([view, *(x for x in order if x != view)])
+        views.append(_open_view(data, options, select(example, own_first, instants), view))
     first = views[0]
     frames = np.stack([view.frames for view in views])
-    grid = Grid(
-        frames=frames,
-        origin=all_real(frames),
-        times=example.timestamps[real[0], opened.instants],
-        depth=_depth_of(views),
-        points=_points_of(views),
-        about=_about(data, options, opened, views, np.array([*real, *targets])),
-    )
-    return with_missing(grid, first.cameras)
-
-
-def _depth_of(views: Sequence[_RealView]) -> Float[ndarray, "k t h w"] | None:
-    """Return the depth of real views in the unit of the first, 0 where unknown; None for none."""
-    if all(view.depth is None for view in views):
-        return None
-    unknown = np.zeros(views[0].frames.shape[:3], np.float32)
-    rows = [
-        unknown if view.depth is None else view.depth * np.float32(view.unit / views[0].unit)
-        for view in views
-    ]
-    return np.stack(rows)
-
-
-def _points_of(views: Sequence[_RealView]) -> Points | None:
-    """Return the still points that real views see, in the unit of the first; None without any."""
+    distances = [view.unit / first.unit for view in views]
+    depth = None
+    if any(view.depth is not None for view in views):
+        # In the unit of the first, 0 where unknown.
+        depth = np.zeros(frames.shape[:4], np.float32)
     seen = []
-    for number, view in enumerate(views):
-        points = seen_in(number, view.points)
-        if points is not None:
-            seen.append(points._replace(depth=points.depth * (view.unit / views[0].unit)))
-    return Points(*(np.concatenate(x) for x in zip(*seen, strict=True))) if seen else None
-
-
-def _about(
-    data: DataConfig,
-    options: DatasetViewOptions,
-    opened: _Opened,
-    views: Sequence[_RealView],
-    order: Int[ndarray, " v"],
-) -> About:
-    """Return what is said about views of a data set; `order` has the numbers of all views."""
-    records, example, instants = opened
-    first = views[0]
-    times = example.timestamps[order[0], instants]
-    shown = " ".join(map(str, options.view))
-    where = f"view {shown} of {len(order)}, clip {options.clip} of {options.dataset}"
-    span = f"{options.split}, {times[0]:.2f} to {times[-1]:.2f} s"
+    for number, (view, distance) in enumerate(zip(views, distances, strict=True)):
+        if depth is not None and view.depth is not None:
+            depth[number] = view.depth * np.float32(distance)
+        if points := seen_in(number, view.points):
+            seen.append(points._replace(depth=points.depth * distance))
+    times = example.timestamps[real[0], instants]
+    shown = " ".join(map(str, real))
     place = Place(
         dataset=records.content,
         split=options.split,
         clip=options.clip,
-        view=int(order[0]),
-        views=order,
+        view=real[0],
+        views=np.array(order),
         instants=instants,
         unit=first.unit,
     )
-    return About(
-        note=f"{where}, {span}; other cameras: targets{first.note}",
+    about = About(
+        note=f"view {shown} of {len(order)}, clip {options.clip} of {options.dataset}, "
+        f"{options.split}, {times[0]:.2f} to {times[-1]:.2f} s; other cameras: targets{first.note}",
         place=place,
         rate=options.fps or data.fps,
-        distances=np.array([view.unit / first.unit for view in views]),
+        distances=np.array(distances),
     )
+    grid = Grid(
+        frames=frames,
+        origin=all_real(frames),
+        times=times,
+        depth=depth,
+        points=Points(*map(np.concatenate, zip(*seen, strict=True))) if seen else None,
+        about=about,
+    )
+    return with_missing(grid, first.cameras)
 
 
 def open_rig(options: DatasetViewOptions) -> tuple[Records, Example]:
@@ -154,18 +121,15 @@ def open_rig(options: DatasetViewOptions) -> tuple[Records, Example]:
     fits = len(real) <= min(MOST_REAL_VIEWS, count - 1) and max(real) < count
     if not fits or len(set(real)) < len(real):
         found = " ".join(map(str, real))
-        most = f"at most {MOST_REAL_VIEWS}, and a view left to make"
-        expected = f"different numbers, 0 to {count - 1}, {most}"
+        expected = f"at most {MOST_REAL_VIEWS} of 0 to {count - 1}, and one left to make"
         raise InputError("option", "--view", found, expected, "choose other views or another set")
     return records, example
 
 
 def _open_view(
-    data: DataConfig, options: DatasetViewOptions, opened: _Opened, order: list[int]
+    data: DataConfig, options: DatasetViewOptions, example: Example, view: int
 ) -> _RealView:
-    """Return the first view of `order`, with the cameras of all views in that order."""
-    view = order[0]
-    example = select(opened.example, np.array(order), opened.instants)
+    """Return the first view of a clip, with the cameras of all; `view` is its number in the set."""
     depth = None
     points = None
     note = ""
@@ -179,61 +143,40 @@ def _open_view(
         note = "; its depth is estimated, in the unit of the depth that is known"
     elif depth is None:
         poses = relative_to(clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0])
-        scale = rig_scale(example, clip, poses)
+        scale = _rig_scale(example, clip, poses)
         if scale is None:
             found = f"no depth in view {view}, and cameras that share no points and look apart"
             where = f"{options.dataset}, scene {example.scene_id}"
             do = "measure its depth"
             raise InputError("dataset", where, found, "depth, or cameras that tell its scale", do)
-        unit = scale.unit
-        points = scale.points
-        note = f"; its depth is estimated, in a unit from {scale.note}"
+        unit, points, origin = scale
+        note = f"; its depth is estimated, in a unit from {origin}"
         poses = rescale(poses, unit).astype(np.float32)
-    return _RealView(
-        frames=clip.frames[0],
-        cameras=Cameras(clip.intrinsics, poses, data.height, data.width),
-        depth=depth,
-        points=points,
-        unit=unit,
-        note=note,
-    )
+    cameras = Cameras(clip.intrinsics, poses, data.height, data.width)
+    return _RealView(clip.frames[0], cameras, depth, points, unit, note)
 
 
 def _instants(
     example: Example, data: DataConfig, options: DatasetViewOptions
 ) -> Int[ndarray, " t"]:
     """Return the clip's instants nearest to `--start` and every 1 / `--fps` seconds from there."""
-    most_speed_up = 1.5  # than a clip is, at most, instants may be asked for
+    # How much faster than a clip instants may be asked for, at most.
+    most_speed_up = 1.5
     times = example.timestamps[options.view[0]].astype(np.float64)
-    frames = data.frames
     chosen = instants_from(times, options.start, rate(times, options.fps, data.fps))
     own = rate(times, None, np.inf) if len(times) > 1 else np.inf
-    if len(chosen) < frames or (options.fps or 0) > most_speed_up * own:
+    if len(chosen) < data.frames or (options.fps or 0) > most_speed_up * own:
         found = f"{len(times)} instants to {times[-1]:.2f} s, {own:.3g} a second"
         asked = f", {options.fps:g} a second" if options.fps else ""
-        expected = f"{frames} from {options.start:.2f} s on{asked}"
+        expected = f"{data.frames} from {options.start:.2f} s on{asked}"
         where = f"{options.dataset}, scene {example.scene_id}"
         raise InputError("dataset", where, found, expected, "change --start, --fps or data.frames")
-    return chosen[:frames]
+    return chosen[: data.frames]
 
 
-class RigScale(NamedTuple):
-    """The unit of a rig, and its source.
-
-    Attributes:
-      unit: distance of the scene from the source, in the unit of the cameras.
-      points: points of the source view whose depth is known, in that unit; None where too few are.
-      note: where the unit comes from, for people.
-    """
-
-    unit: float
-    points: SparseDepth | None
-    note: str
-
-
-def rig_scale(
+def _rig_scale(
     example: Example, clip: Clip, world_to_camera: Float[ndarray, "v t 4 4"]
-) -> RigScale | None:
+) -> tuple[float, SparseDepth | None, str] | None:
     """Return the unit of a rig whose first view is the source; None if it is unknown.
 
     A view of a rig gets its depth from a network, which knows no unit; the cameras have one. It is
@@ -243,25 +186,29 @@ def rig_scale(
       example: the clip as it is stored.
       clip: the clip as it is decoded.
       world_to_camera: its cameras; the world is the source camera at the first instant.
+
+    Returns:
+      The distance of the scene from the source, in the unit of the cameras; points of the source
+      view whose depth is known, in that unit, None where too few are; and where the unit is from.
     """
-    points = shared_points(example, clip)
+    points = _shared_points(example, clip)
     if len(points.depth) >= MIN_MATCHES:
         unit = float(np.median(points.depth))
         note = f"{len(points.depth)} points that other views see too"
-        return RigScale(unit, points._replace(depth=points.depth / unit), note)
+        return unit, points._replace(depth=points.depth / unit), note
     middle = nearest_to_axes(world_to_camera[:, 0])
     if middle is None or middle[2] <= 0:
         return None
-    return RigScale(float(middle[2]), None, "the place that all cameras look at")
+    return float(middle[2]), None, "the place that all cameras look at"
 
 
-def shared_points(example: Example, clip: Clip) -> SparseDepth:
+def _shared_points(example: Example, clip: Clip) -> SparseDepth:
     """Return points of the first view that other views see too, in pixels of the decoded clip."""
     known = known_depth(example)[0]
     height, width = clip.frames.shape[2:4]
     stored = example.intrinsics[0].astype(np.float64)
     pixels = undistort_points(known.pixels, stored, example.distortion[0])
     rays = np.concatenate([pixels, np.ones((len(pixels), 1))], 1) @ np.linalg.inv(stored).T
-    u, v = (rays @ clip.intrinsics[0].astype(np.float64).T)[:, :2].T
-    inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
-    return SparseDepth(known.instants[inside], np.stack([u, v], 1)[inside], known.depth[inside])
+    places = (rays @ clip.intrinsics[0].astype(np.float64).T)[:, :2]
+    inside = ((places >= 0) & (places < (width, height))).all(1)
+    return SparseDepth(known.instants[inside], places[inside], known.depth[inside])

@@ -27,8 +27,10 @@ from input_pipeline.importers.detect import (
 from input_pipeline.importers.opencv import broken_tables
 from input_pipeline.transforms import decode, view_size
 
-INSTANTS_MATCHED = 6  # of the films, at most, in which points are sought
-FILMS = "films"  # a scene's layout, where there are films and nothing else that is known
+# Of the films, at most, in which points are sought.
+INSTANTS_MATCHED = 6
+# A scene's layout, where there are films and nothing else that is known.
+FILMS = "films"
 
 
 def find_captures(path: Path) -> tuple[list[SceneFolder], list[str]]:
@@ -84,7 +86,8 @@ def read_films_without_cameras(path: Path, fps: float | None, *, inside: Path | 
         message names these, and films whose cameras seem to move.
       InputError: pycolmap is not installed.
     """
-    short_side = 540  # pixels, at most, of pictures in which points are sought
+    # Pixels, at most, of pictures in which points are sought.
+    short_side = 540
     (capture,) = apply_sync(path, [_without_cameras(path, fps)])
     if inside:
         require_inside(inside, [capture])
@@ -100,26 +103,21 @@ def read_films_without_cameras(path: Path, fps: float | None, *, inside: Path | 
     seems = f"the camera of film {moving} seems to move" if moving else ""
     if why := rig_objection(rig, names, max(height, width)):
         reasons = "; ".join(filter(None, [why, seems]))
-        expected = "films that show much of the same from 5 to 20 degrees aside, or cameras.json"
-        raise ValueError(
-            f"{path}: found no cameras by structure from motion ({reasons}), expected {expected}"
-        )
+        expected = "films of much the same from 5 to 20 degrees aside, or cameras.json"
+        found = f"no cameras by structure from motion ({reasons})"
+        raise ValueError(f"{path}: found {found}, expected {expected}")
     assert rig is not None, "there is no objection"
     rows, columns = picture_size(capture.views[0].files[0])
     lens = resize_intrinsics(rig.intrinsics, rows=rows / height, columns=columns / width)
+    pairs = zip(capture.views, rig.world_to_camera, strict=True)
     views = [
-        view._replace(
-            intrinsics=lens,
-            world_to_camera=np.broadcast_to(pose, (len(view.timestamps), 4, 4)),
-        )
-        for view, pose in zip(capture.views, rig.world_to_camera, strict=True)
+        view._replace(intrinsics=lens, world_to_camera=np.tile(pose, (len(view.timestamps), 1, 1)))
+        for view, pose in pairs
     ]
     fov = 2 * math.degrees(math.atan(columns / 2 / lens[0, 0]))
-    note = (
-        f"cameras by structure from motion: {rig.points} points of {frames.shape[1]} instants, "
-        f"{rig.reprojection:.2f} pixels off, {rig.agreement:.0%} of matches agree; field of view "
-        f"{fov:.0f} degrees"
-    )
+    found = f"{rig.points} points of {frames.shape[1]} instants, {rig.reprojection:.2f} pixels off"
+    agree = f"{rig.agreement:.0%} of matches agree; field of view {fov:.0f} degrees"
+    note = f"cameras by structure from motion: {found}, {agree}"
     return capture._replace(
         views=tuple(views),
         note="; ".join(filter(None, [note, capture.note])),
@@ -135,8 +133,10 @@ def rig_objection(rig: Rig | None, names: list[str], side: int) -> str:
       names: of all films.
       side: the longer side of the pictures in which points were sought.
     """
-    least_agreement = 0.85  # of the matches between films, at least
-    max_reprojection = 0.002  # of the longer side, at most
+    # Of the matches between films, at least.
+    least_agreement = 0.85
+    # Of the longer side, at most.
+    max_reprojection = 0.002
     # Degrees, at least, that half of the points are seen from; less has no depth.
     least_angle = 2.0
     if rig is None:
@@ -148,7 +148,8 @@ def rig_objection(rig: Rig | None, names: list[str], side: int) -> str:
         return f"half of its points are seen from within {rig.angle:.1f} degrees"
     if rig.reprojection > max_reprojection * side:
         return f"its points are {rig.reprojection:.1f} pixels off"
-    if not rig.agreement >= least_agreement:  # of no matches it is NaN
+    # Without matches the agreement is NaN.
+    if not rig.agreement >= least_agreement:
         return f"{rig.agreement:.0%} of the matches between films agree with them"
     return ""
 
@@ -159,28 +160,22 @@ def _without_cameras(path: Path, fps: float | None) -> Capture:
     Raises:
       ValueError: there are too few, or of several sizes.
     """
-    assumed_fov = 60.0  # degrees, until the lens is found
+    # Degrees, until the lens is found.
+    assumed_fov = 60.0
     fewest_films = 3
     films = find_footage(path, FILM_FOLDERS)
     if len(films) < fewest_films:
-        count = f"{len(films)} film{'s' * (len(films) > 1)} without cameras"
-        expected = f"at least {fewest_films} of one scene, or cameras.json"
-        raise ValueError(f"{path}: found {count}, expected {expected}")
+        expected = f"at least {fewest_films} films of one scene, or cameras.json"
+        raise ValueError(f"{path}: found {len(films)} without cameras, expected {expected}")
     sizes = {name: picture_size(files[0]) for name, files in films.items()}
-    first, size = next(iter(sizes.items()))
-    for name, (rows, columns) in sizes.items():
-        if (rows, columns) != size:
-            two_sizes = f"{columns}x{rows}, and {size[1]}x{size[0]} of {first}"
-            raise ValueError(f"{path}, film {name}: found {two_sizes}, expected one size and lens")
+    size, *others = set(sizes.values())
+    if others:
+        found = ", ".join(f"{name} of {w}x{h}" for name, (h, w) in sizes.items())
+        raise ValueError(f"{path}: found films {found}, expected one size and lens")
+    lens = intrinsics_from_fov(assumed_fov, *size)
+    masks = {name: files_of_camera(path, "masks", name) for name in films}
     views = [
-        make_view(
-            name,
-            files,
-            intrinsics_from_fov(assumed_fov, size[0], size[1]),
-            np.eye(4),
-            fps=fps,
-            masks=files_of_camera(path, "masks", name),
-        )
+        make_view(name, files, lens, np.eye(4), fps=fps, masks=masks[name])
         for name, files in films.items()
     ]
     return make_capture(path.name, views, generated=True)
