@@ -15,9 +15,13 @@ import numpy as np
 from jaxtyping import Float, Float32, Int32
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Mask, Masks, Pictures
 from full4d_jax.geometry.moving import differs
 from full4d_jax.geometry.optical_flow import flow_agrees, optical_flow, warp
-from full4d_jax.source.backdrop import Frames, Labels, Mask, Masks, as_bytes
+from full4d_jax.source.backdrop import (
+    Labels,
+    as_bytes,
+)
 
 Values = Float32[ndarray, "t h w c"]
 # Weight of the instant before or after, relative to the instant itself.
@@ -43,7 +47,7 @@ class SureFlows(NamedTuple):
     back: SureFlow
 
 
-def sure_flows(frames: Frames) -> SureFlows:
+def sure_flows(frames: Pictures) -> SureFlows:
     """Return the flow of a film, sure where it agrees with the flow back."""
     there = [optical_flow(a, b) for a, b in pairwise(frames)]
     back = [optical_flow(b, a) for a, b in pairwise(frames)]
@@ -53,7 +57,7 @@ def sure_flows(frames: Frames) -> SureFlows:
     )
 
 
-def of_one_colour(flows: SureFlows, frames: Frames) -> SureFlows:
+def of_one_colour(flows: SureFlows, frames: Pictures) -> SureFlows:
     """Return the flow of a film, sure only where it leads to the same colour, too.
 
     Of what is small and fast the flow is often that of its background, there as back.

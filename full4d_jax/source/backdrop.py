@@ -10,15 +10,12 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int32, UInt8
+from jaxtyping import Float, Float32, Int32, UInt8
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Mask, Masks, Pictures
 from full4d_jax.geometry.moving import differs
 
-Frame = UInt8[ndarray, "h w 3"]
-Frames = UInt8[ndarray, "t h w 3"]
-Mask = Bool[ndarray, "h w"]
-Masks = Bool[ndarray, "t h w"]
 Labels = Int32[ndarray, "h w"]
 # The share of the subjects' classes.
 Share = Float32[ndarray, "h w"]
@@ -55,12 +52,12 @@ class SeenPictures(NamedTuple):
       subject: share of the subjects' classes at each pixel.
     """
 
-    frames: Frames
+    frames: Pictures
     subject: Shares
 
 
 def find_moving_while_turning(
-    frames: Frames,
+    frames: Pictures,
     subject: Shares,
     to_first: Float[ndarray, "t 3 3"],
 ) -> Masks:
@@ -103,7 +100,7 @@ def find_moving_while_turning(
     return np.stack([cv2.warpPerspective(as_bytes(x), h, size, flags=back) > 0 for x, h in pairs])
 
 
-def find_moving(frames: Frames, backdrop: Backdrop) -> Masks:
+def find_moving(frames: Pictures, backdrop: Backdrop) -> Masks:
     """Return what differs from the background of a resting camera, without shadows and lights.
 
     Args:
@@ -130,7 +127,7 @@ def find_moving(frames: Frames, backdrop: Backdrop) -> Masks:
 
 
 def find_faint(
-    frames: Frames,
+    frames: Pictures,
     subject: Shares,
     backdrop: Backdrop,
 ) -> Masks:
@@ -186,7 +183,7 @@ def _even(light: Mask, factor: Share) -> Mask:
 
 
 def find_backdrop(
-    frames: Frames,
+    frames: Pictures,
     subject: Shares,
     around: SeenPictures | None = None,
 ) -> Backdrop:

@@ -8,11 +8,12 @@ generated.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
+from full4d_jax.geometry.arrays import Maps, Pictures
 from full4d_jax.grid import About, Grid, Place, Points, all_real, seen_in, with_missing
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.source.capture_source import instants_from, open_clip, rate
@@ -40,9 +41,9 @@ class _RealView(NamedTuple):
       note: where its depth and unit come from, for people.
     """
 
-    frames: UInt8[ndarray, "t h w 3"]
+    frames: Pictures
     cameras: Cameras
-    depth: Float[ndarray, "t h w"] | None
+    depth: Maps | None
     points: SparseDepth | None
     unit: float
     note: str

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
-from numpy import ndarray
 
 from full4d_jax.cameras import sides
+from full4d_jax.geometry.arrays import Mask, Picture
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.models.functional import Params
 from full4d_jax.models.inpainting import SIDE_MULTIPLE, InpaintingNetConfig, added
@@ -38,9 +38,7 @@ def load_inpainting() -> InpaintingNetwork:
     return InpaintingNetwork(model_of_metadata(path, metadata, InpaintingNetConfig), params)
 
 
-def inpainted(
-    network: InpaintingNetwork, picture: UInt8[ndarray, "h w 3"], hole: Bool[ndarray, "h w"]
-) -> UInt8[ndarray, "h w 3"]:
+def inpainted(network: InpaintingNetwork, picture: Picture, hole: Mask) -> Picture:
     """Return a picture with its hole filled; nothing changes where nothing is known.
 
     A larger picture gets the averages of push-pull at its own size, and what the network adds to

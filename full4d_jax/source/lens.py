@@ -14,9 +14,10 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Lens, Pictures
 from full4d_jax.media.video import Video
 from full4d_jax.source.camera_paths import cropped_fov
 from full4d_jax.source.handheld.pose_files import fov_of_poses
@@ -29,7 +30,7 @@ QUICKTIME_FOCAL_LENGTH = "com.apple.quicktime.camera.focal_length.35mm_equivalen
 # Tag of the block of camera settings.
 EXIF_BLOCK_TAG = 0x8769
 # Returns the horizontal field of view of a clip (t h w 3) in degrees, or None.
-LensEstimate = Callable[[UInt8[ndarray, "t h w 3"]], float | None]
+LensEstimate = Callable[[Pictures], float | None]
 Bytes = UInt8[ndarray, " n"]
 MOST_BOXES = 20_000  # side by side
 TAG_PLACES = (b"trak", b"meta"), (b"trak", b"udta", b"meta"), (b"meta",), (b"udta", b"meta")
@@ -41,7 +42,7 @@ def lens_of(
     fov: float | None,
     poses: CameraPath | None,
     estimate: LensEstimate | None = None,
-) -> tuple[Float[ndarray, "3 3"], str]:
+) -> tuple[Lens, str]:
     """Return the intrinsics of a clip's frames in pixels, and a sentence on where they come from.
 
     Args:

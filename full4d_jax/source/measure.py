@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
-from numpy import ndarray
+from jaxtyping import Array, Float
 
 from full4d_jax.config import DataConfig
+from full4d_jax.geometry.arrays import Map, Maps, Picture
 from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges, fuse_depth
 from full4d_jax.geometry.stereo_depth import stereo_depth
 from full4d_jax.grid import (
@@ -50,8 +50,6 @@ from full4d_jax.source.lens import LensEstimate
 from full4d_jax.source.subjects import SubjectNetworks, load_subject_networks
 from input_pipeline.cameras import rescale
 
-Depth = Float[ndarray, "t h w"]
-
 
 @dataclass(frozen=True)
 class DepthInputs:
@@ -65,7 +63,7 @@ class DepthInputs:
 
     asked: options.NetworkOptions
     network: AnyNetwork
-    depth: Depth | None
+    depth: Maps | None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -163,7 +161,7 @@ class MeasuredDepth(NamedTuple):
       plate: what is behind the source's subjects; None where it is unknown.
     """
 
-    depth: Depth
+    depth: Maps
     path_unit: float
     metres: float | None
     swept: float = 0.0
@@ -229,7 +227,7 @@ def measure_depth(
     return MeasuredDepth(np.where(unknown, 0, depth), unit, metres, swept, plate)
 
 
-def _of_picture(network: AnyNetwork, picture: UInt8[ndarray, "h w 3"]) -> Float[ndarray, "h w"]:
+def _of_picture(network: AnyNetwork, picture: Picture) -> Map:
     """Return the depth of a picture, of any scale; what is unknown is far away."""
     return as_far(np.asarray(source_depth(network, to_model(picture[None]))))[0]
 
@@ -239,5 +237,5 @@ def describe_sweep(swept: float) -> str:
     return f"depth: {swept:.0%} of the pixels by a plane sweep, which corrects the network"
 
 
-def _without_edges(depth: Depth) -> Float[Array, "t h w"]:
+def _without_edges(depth: Maps) -> Float[Array, "t h w"]:
     return drop_depth_edges(jnp.asarray(depth), EDGE_BEND)

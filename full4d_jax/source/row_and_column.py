@@ -9,11 +9,11 @@ than the column has. A grid without cameras is filled all the same, but no scene
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
+from full4d_jax.geometry.arrays import Lens, Picture, Pictures, Poses
 from full4d_jax.geometry.paths import interpolate_poses
 from full4d_jax.geometry.structure import find_structure
 from full4d_jax.grid import About, Grid, Origin
@@ -33,9 +33,6 @@ from input_pipeline.procedural.clips import scene_program
 from input_pipeline.procedural.scene import HELD_OUT_START
 from input_pipeline.video_files import frame_times
 
-Frame = UInt8[ndarray, "h w 3"]
-Lens = Float[ndarray, "3 3"]
-Poses = Float[ndarray, "v 4 4"]
 FILM_ADVICE = (
     "film the still scene while you walk around it and keep it in the middle, or give --poses"
 )
@@ -157,7 +154,7 @@ def _cameras_of(
         poses = read_poses(file, film)
         lens, seen = lens_of(column, film, options.fov, poses)
 
-        def large() -> tuple[UInt8[ndarray, "n h w 3"], Lens]:
+        def large() -> tuple[Pictures, Lens]:
             again = _large_film(column, film, 1)
             return again.frames, _enlarged(lens, column, again)
 
@@ -248,7 +245,7 @@ def _empty_grid(data: DataConfig) -> tuple[ndarray, ndarray]:
     return frames, np.full(frames.shape[:2], Origin.MISSING, np.uint8)
 
 
-def _disagreement(row: Frame, column: Frame) -> str:
+def _disagreement(row: Picture, column: Picture) -> str:
     """Return a warning where two frames that should be one picture are not, else ""."""
     # DB between the first frames of two videos, below which they count as different.
     same_picture_decibel = 20.0

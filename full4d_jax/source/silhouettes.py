@@ -18,10 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from full4d_jax.geometry.arrays import Mask, Picture
 from full4d_jax.models.silhouette import WINDOW_PIXELS, Params, silhouette
 from full4d_jax.source.backdrop import (
-    Frame,
-    Mask,
     Share,
     as_bytes,
     disc,
@@ -46,7 +45,7 @@ class People(NamedTuple):
     decided: Mask
 
 
-def look_again(params: Params, frame: Frame, shares: Share) -> People:
+def look_again(params: Params, frame: Picture, shares: Share) -> People:
     """Return the shares of people, with sharp outlines where the networks agree.
 
     Args:
@@ -73,7 +72,7 @@ def likely_pieces(shares: Share) -> Mask:
 
 def _look_at(
     params: Params,
-    frame: Frame,
+    frame: Picture,
     piece: Mask,
     other_pieces: Mask,
     people: People,
@@ -130,7 +129,7 @@ def _windows(left: int, top: int, width: int, height: int, rows: int) -> Iterato
         yield left + width / 2, y, side
 
 
-def _shares_in(params: Params, frame: Frame, window: Window) -> Share:
+def _shares_in(params: Params, frame: Picture, window: Window) -> Share:
     """Return the share of the window's person at each pixel of the frame, 0 outside the window."""
     x, y, side = window
     scale = WINDOW_PIXELS / side

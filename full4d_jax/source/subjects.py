@@ -16,9 +16,10 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Float32, Int32
+from jaxtyping import Float, Float32, Int32, UInt8
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Mask, Masks, Picture, Pictures
 from full4d_jax.geometry.paths import travels
 from full4d_jax.geometry.tracking import homographies
 from full4d_jax.models.segmentation import CELL_PIXELS, CLASSES, Params, logits
@@ -35,10 +36,6 @@ from full4d_jax.source.backdrop import (
     BACKGROUND_SHARE,
     OUTLINE_BAND_SHARE,
     Backdrop,
-    Frame,
-    Frames,
-    Mask,
-    Masks,
     SeenPictures,
     Share,
     Shares,
@@ -102,10 +99,10 @@ def load_subject_networks() -> SubjectNetworks:
 
 def find_subjects(
     networks: SubjectNetworks,
-    frames: Frames,
+    frames: Pictures,
     lens: Float[ndarray, "3 3"],
     world_to_camera: Float[ndarray, "t 4 4"],
-    around: Frames | None,
+    around: UInt8[ndarray, "e h w 3"] | None,
 ) -> Subjects:
     """Return the masks of what stands in a clip.
 
@@ -146,7 +143,7 @@ class Outlines(NamedTuple):
     anybody: Shares
 
 
-def see_people(networks: SubjectNetworks, frames: Frames, shares: Values) -> Outlines:
+def see_people(networks: SubjectNetworks, frames: Pictures, shares: Values) -> Outlines:
     """Return where subjects are, after a second look at people.
 
     Args:
@@ -165,7 +162,7 @@ def see_people(networks: SubjectNetworks, frames: Frames, shares: Values) -> Out
 
 
 def label_subjects(
-    frames: Frames,
+    frames: Pictures,
     outlines: Outlines,
     flows: SureFlows,
     to_first: Float[ndarray, "t 3 3"] | None,
@@ -202,7 +199,7 @@ def label_subjects(
     return _drop_small(labels, kinds)._replace(backdrop=backdrop)
 
 
-def class_shares(params: Params, frames: Frames) -> Values:
+def class_shares(params: Params, frames: Pictures) -> Values:
     """Return the probabilities of each of `KIND_CLASSES` at each pixel."""
     # Short side of what the network sees: trained at 257, it is as sure and sharper here.
     network_rows = 385
@@ -255,7 +252,7 @@ def up_to_the_sides(mask: Mask) -> Mask:
     return whole
 
 
-def outline(frame: Frame, subject: Share, moving: Mask, decided: Mask) -> Mask:
+def outline(frame: Picture, subject: Share, moving: Mask, decided: Mask) -> Mask:
     """Return a mask of all subjects of a frame, with an outline where colours change.
 
     Args:
