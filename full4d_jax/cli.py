@@ -7,6 +7,7 @@ a message on stderr and exit code 2, never in a traceback.
 """
 
 import contextlib
+import dataclasses
 import difflib
 import importlib
 import inspect
@@ -24,8 +25,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 from full4d_jax import commands
 from full4d_jax.session.buckets import Copies, shown, with_copies
 from full4d_jax.session.errors import InputError, as_input_error
-from full4d_jax.session.fields import check_values
-from full4d_jax.session.help_text import hide_fields
+from full4d_jax.session.fields import Shown, check_values
 from full4d_jax.session.machine import (
     Stopped,
     check_machine,
@@ -251,7 +251,7 @@ def _parse(
     if config is not None:
         about += "\n--config NAME or FILE.py gives the values of all fields of the config"
         if HELP.intersection(words):
-            config = hide_fields(config, get_args(annotations["config"])[-1])
+            config = _hide_fields(config, get_args(annotations["config"])[-1])
             about += "; --help-all lists them"
         # Its options come last.
         annotations["config"] = Annotated[type(config), flat]
@@ -270,6 +270,29 @@ def _parse(
         use_underscores=True,
         config=(tyro.conf.PositionalMetavarFromFieldName,),
     )
+
+
+def _hide_fields(values: Any, shown: Shown, prefix: str = "") -> Any:
+    """Return a dataclass of the same values of which tyro's help shows the chosen fields alone."""
+    import tyro
+
+    fields = []
+    for field in dataclasses.fields(values):
+        name = prefix + field.name
+        value = getattr(values, field.name)
+        if name in shown.names:
+            continue
+        if any(other.startswith(f"{name}.") for other in shown.names):
+            value = _hide_fields(value, shown, f"{name}.")
+            kind: Any = type(value)
+        else:
+            kind = tyro.conf.Suppress[field.type]
+        fields.append((field.name, kind, dataclasses.field(default=value)))
+    kind = type(values)
+    part = dataclasses.make_dataclass(
+        kind.__name__, fields, bases=(kind,), namespace={"__doc__": kind.__doc__}, frozen=True
+    )
+    return part(**{name: value for name, value in vars(values).items() if name in shown.names})
 
 
 if __name__ == "__main__":

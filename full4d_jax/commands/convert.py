@@ -7,8 +7,7 @@ import tyro
 
 from full4d_jax.config import Config, check_config
 from full4d_jax.session.errors import InputError, input_errors, require_ending
-from full4d_jax.session.fields import Between, Share
-from full4d_jax.session.help_text import Shown
+from full4d_jax.session.fields import Between, Share, Shown
 from full4d_jax.source.options import PlaySeconds
 
 # What of `gaussians` writes each kind, which the ending of a name asks for; the first that fits.

@@ -21,9 +21,8 @@ from full4d_jax.data.options import (
     turns_of,
 )
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.fields import Between, CountOrZero, Streamed
+from full4d_jax.session.fields import Between, CountOrZero, Shown, Streamed
 from full4d_jax.session.files import hold_dataset
-from full4d_jax.session.help_text import Shown
 from full4d_jax.session.processes import ALONE, ProcessOptions, one_part
 from full4d_jax.source.options import DepthKind, Flat
 

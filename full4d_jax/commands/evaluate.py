@@ -9,8 +9,7 @@ from typing import Annotated
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config, check_config
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.fields import Between, CountOrZero
-from full4d_jax.session.help_text import Shown
+from full4d_jax.session.fields import Between, CountOrZero, Shown
 from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes, output_of
 from full4d_jax.source.kinds import (
     CAPTURE,

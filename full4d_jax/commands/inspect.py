@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from full4d_jax.config import Config, MeshConfig, check_config
-from full4d_jax.session.fields import Between, Count, CountOrZero, Weight, require
-from full4d_jax.session.help_text import Shown
+from full4d_jax.session.fields import Between, Count, CountOrZero, Shown, Weight, require
 
 ANNOTATIONS = ("encode", "depth")
 

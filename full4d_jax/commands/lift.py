@@ -5,7 +5,7 @@ from typing import Annotated
 
 from full4d_jax.config import Config
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.help_text import Shown
+from full4d_jax.session.fields import Shown
 from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes, output_of
 from full4d_jax.source.options import Flat, GridOptions, LiftOptions
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from full4d_jax.config import Config
 from full4d_jax.scene.show_options import RenderOptions
-from full4d_jax.session.help_text import Shown
+from full4d_jax.session.fields import Shown
 from full4d_jax.source.options import Flat, RunOptions
 
 

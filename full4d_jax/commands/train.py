@@ -6,7 +6,7 @@ from typing import Annotated
 
 from full4d_jax.config import Config, check_config
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.help_text import Shown
+from full4d_jax.session.fields import Shown
 from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes, join_processes
 from full4d_jax.source.options import Flat
 

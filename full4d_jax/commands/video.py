@@ -7,7 +7,7 @@ import tyro
 
 from full4d_jax.config import Config
 from full4d_jax.session.errors import require_ending
-from full4d_jax.session.help_text import Shown
+from full4d_jax.session.fields import Shown
 from full4d_jax.source.options import Flat, WanOptions
 
 SHOWN = (

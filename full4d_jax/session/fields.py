@@ -32,6 +32,18 @@ class Streamed(NamedTuple):
     """Stands on an option whose address is read or written in place, without a local copy."""
 
 
+class Shown(NamedTuple):
+    """The config fields in a verb's `--help`; `--help-all` shows all.
+
+    It stands in the annotation of the verb's `config`.
+
+    Attributes:
+      names: dotted names of fields, or of sections for all their fields.
+    """
+
+    names: tuple[str, ...]
+
+
 LARGEST_INT = 2**31 - 1
 Count = Annotated[int, Between(1, LARGEST_INT, "a whole number of at least 1, below 2^31")]
 CountOrZero = Annotated[int, Between(0, LARGEST_INT, "a whole number of at least 0, below 2^31")]

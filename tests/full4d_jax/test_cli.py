@@ -18,7 +18,7 @@ from full4d_jax.commands.run import run
 from full4d_jax.commands.sample import sample
 from full4d_jax.config import Config
 from full4d_jax.generation.cascade import SHIPPED as UPSAMPLER
-from full4d_jax.session.help_text import Shown
+from full4d_jax.session.fields import Shown
 from full4d_jax.source import kinds, options
 from full4d_jax.source.depth.estimate import SHIPPED as DEPTH
 
