@@ -125,20 +125,6 @@ def stored_files(address: str) -> dict[str, StoredFile]:
     return stored
 
 
-def stored_file(address: str) -> StoredFile | None:
-    """Return the file at an address; None where there is none.
-
-    Raises:
-      FileRefusal: as `_store`.
-    """
-    with _store(address) as files:
-        try:
-            entry = files.info(address)
-        except FileNotFoundError:
-            return None
-    return _stored(entry) if entry["type"] == "file" else None
-
-
 def read_stored(address: str) -> bytes:
     """Return the bytes of a file in object storage; errors as of `_store`."""
     with _store(address) as files:

@@ -30,7 +30,6 @@ from input_pipeline.addresses import (
     download,
     remove,
     require_writable,
-    stored_file,
     stored_files,
     upload,
 )
@@ -100,7 +99,7 @@ class Copies:
           InputError: as `of`.
         """
         with input_errors("address", DO):
-            is_dataset = stored_file(f"{address}/{INDEX}") is not None
+            is_dataset = bool(stored_files(f"{address}/{INDEX}"))
         return Path(address) if is_dataset else self.of(address)
 
 

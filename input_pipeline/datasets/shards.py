@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from array_record.python.array_record_module import ArrayRecordWriter
 from etils import epath
 
-from input_pipeline.addresses import address_of, read_stored, stored_file
+from input_pipeline.addresses import address_of, read_stored, stored_files
 from input_pipeline.datasets.card import FACTS_VERSION, Facts, facts
 from input_pipeline.datasets.records import to_bytes
 from input_pipeline.opening import check_field, named
@@ -229,11 +229,10 @@ def finished(folder: Path, shard: Shard) -> dict[str, Any] | None:
     """Return the facts of a complete shard, judged by its size; None if it is incomplete."""
     known = f"{FOLDER}/{shard.file}.json"
     address = address_of(folder)
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, KeyError):
         if address:
             entry = parse_json(read_stored(f"{address}/{known}"), address)
-            stored = stored_file(f"{address}/{shard.file}")
-            size = stored and stored.size
+            size = stored_files(f"{address}/{shard.file}")[""].size
         else:
             entry = load_json(folder / known)
             size = (folder / shard.file).stat().st_size
