@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32
 
 from input_pipeline.footage import PICTURES, VIDEOS, first_picture, listed
-from input_pipeline.procedural.rich_world import MOST_PEOPLE
+from input_pipeline.procedural.rich_world import PEOPLE
 from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, Worlds, procedural_scene
 from input_pipeline.schema import Example, make_example
 from input_pipeline.transforms import cover, encode_depth, encode_jpeg, encode_mask
@@ -68,7 +68,7 @@ class ProceduralClips:
             source=f"{self.worlds} procedural scenes of full4d{held_out}: {scene}",
             license="Apache-2.0",
             all_depth=self.all_depth,
-            people=(MOST_PEOPLE if self.worlds == "rich" else 1) if self.masks else 0,
+            people=(PEOPLE if self.worlds == "rich" else 1) if self.masks else 0,
         )
 
 

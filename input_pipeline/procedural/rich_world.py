@@ -1,7 +1,7 @@
 """Rich random worlds: people, furniture, thin poles, things that fly, two lights, textures.
 
 Static shapes as in `world`, and the same axes and units. In order of the primitives:
-ellipsoids of MOST_PEOPLE figures, then balls; boxes; limbs of the figures, then legs of table and
+ellipsoids of PEOPLE figures, then balls; boxes; limbs of the figures, then legs of table and
 chair, poles and rods.
 """
 
@@ -19,39 +19,39 @@ from input_pipeline.procedural.world import (
     ROOM_FACES,
     Uniform,
     random_colors,
-    rotation_from_vector,
+    rotation_of,
     uniform_stream,
 )
 
 # How many of each kind stand in a world.
-MOST_PEOPLE = 3
+PEOPLE = 3
 BALLS = 3
 CRATES = 4
 POLES = 3
 RODS = 2
 SPANS = Spans(
-    MOST_PEOPLE * people.ELLIPSOIDS + BALLS,
+    PEOPLE * people.ELLIPSOIDS + BALLS,
     3 + CRATES,
-    MOST_PEOPLE * people.CAPSULES + 8 + POLES + RODS,
+    PEOPLE * people.CAPSULES + 8 + POLES + RODS,
 )
 OBJECTS = sum(SPANS)
 # Clouds, wood, marble, brick, checker, stripes, speckles, planks, plain.
-TEXTURE_KINDS = 9
-PLAIN = TEXTURE_KINDS - 1
-_SHIRT, _TROUSERS, _SKIN = (range(i, 3 * MOST_PEOPLE, 3) for i in range(3))
-_TABLE = 3 * MOST_PEOPLE
-_CHAIR = 3 * MOST_PEOPLE + 1
-_REST = 3 * MOST_PEOPLE + 2
+KINDS = 9
+PLAIN = KINDS - 1
+_SHIRT, _TROUSERS, _SKIN = (range(i, 3 * PEOPLE, 3) for i in range(3))
+_TABLE = 3 * PEOPLE
+_CHAIR = 3 * PEOPLE + 1
+_REST = 3 * PEOPLE + 2
 MATERIALS = _REST + BALLS + CRATES + 2 + ROOM_FACES
 FIRST_FACE = MATERIALS - ROOM_FACES
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray]:
     """List the material and the instance (0 is the room) of every primitive, then every face."""
-    table = MOST_PEOPLE + 1
-    chair = MOST_PEOPLE + 2
-    loose = itertools.count(MOST_PEOPLE + 3)
-    figures = [(1 + p, _SKIN[p], _SHIRT[p], _TROUSERS[p]) for p in range(MOST_PEOPLE)]
+    table = PEOPLE + 1
+    chair = PEOPLE + 2
+    loose = itertools.count(PEOPLE + 3)
+    figures = [(1 + p, _SKIN[p], _SHIRT[p], _TROUSERS[p]) for p in range(PEOPLE)]
     things = [(m, p) for p, skin, shirt, trousers in figures for m in (skin, shirt, trousers)]
     things += [(_REST + i, next(loose)) for i in range(BALLS)]
     things += [(_TABLE, table), (_CHAIR, chair), (_CHAIR, chair)]
@@ -92,7 +92,7 @@ class RichWorld(NamedTuple):
     room_max: Float[Array, "3"]
     outdoor: Bool[Array, ""]
     present: Bool[Array, "g"]
-    # Of MOST_PEOPLE.
+    # Of PEOPLE.
     people: people.Person
     # Everything else at rest: balls, boxes, capsules.
     still: Objects
@@ -148,7 +148,7 @@ def rich_objects_at(world: RichWorld, time: Scalar) -> Objects:
     figures = jax.vmap(lambda person: people.person_at(person, floor, time))(world.people)
     still = world.still
     center = still.center + world.sway * jnp.sin(world.sway_frequency * time)
-    turned = rotation_from_vector(world.spin * time) @ still.rotation
+    turned = rotation_of(world.spin * time) @ still.rotation
     moved = Objects(center, turned, still.size)
     return Objects(*map(_among, figures, moved))
 
@@ -162,7 +162,7 @@ def _among(figures: Array, things: Array) -> Array:
 
 
 def _people(uniform: Uniform) -> people.Person:
-    n = MOST_PEOPLE
+    n = PEOPLE
     return people.Person(
         present=uniform(n) < jnp.array([0.9, 0.6, 0.4]),
         action=jnp.floor(uniform(n, 0.0, 3.0)).astype(jnp.int32),
@@ -205,14 +205,14 @@ def _things(uniform: Uniform, floor: Scalar):
     flat = [jnp.pad(x, ((0, 0), (0, 1))) for x in (pole, rod)]
     upright = jnp.broadcast_to(jnp.eye(3)[None], (POLES, 3, 3))
     parts = [
-        Objects(ball_at, rotation_from_vector(uniform((BALLS, 3), -2.0, 2.0)), ball),
+        Objects(ball_at, rotation_of(uniform((BALLS, 3), -2.0, 2.0)), ball),
         Objects(*(field[:1] for field in table)),
         Objects(*(field[:2] for field in chair)),
-        Objects(crate_at, rotation_from_vector(yaws), crate),
+        Objects(crate_at, rotation_of(yaws), crate),
         Objects(*(field[1:] for field in table)),
         Objects(*(field[2:] for field in chair)),
         Objects(pole_at, upright, flat[0]),
-        Objects(rod_at, rotation_from_vector(uniform((RODS, 3), -2.0, 2.0)), flat[1]),
+        Objects(rod_at, rotation_of(uniform((RODS, 3), -2.0, 2.0)), flat[1]),
     ]
     still = Objects(*(jnp.concatenate(field) for field in zip(*parts, strict=True)))
     free = np.zeros((len(still.center), 1), np.float32)
@@ -239,7 +239,7 @@ def _on_legs(uniform: Uniform, floor, half, height, back: float = 0.0) -> Object
     centers.append(jnp.stack([corners[:, 0], jnp.full(4, -height / 2), corners[:, 1]], 1))
     leg = jnp.stack([uniform((), 0.007, 0.016), height / 2 - 0.01, 0.0])
     sizes.append(jnp.repeat(leg[None], 4, 0))
-    turn = rotation_from_vector(jnp.stack([0.0, uniform((), 0.0, 2 * jnp.pi), 0.0]))
+    turn = rotation_of(jnp.stack([0.0, uniform((), 0.0, 2 * jnp.pi), 0.0]))
     x, z = uniform(2, -0.6, 0.6)
     center = jnp.concatenate(centers)
     placed = (center[:, None] * turn[None]).sum(-1) + jnp.stack([x, floor, z])[None]
@@ -251,9 +251,9 @@ def _materials(uniform: Uniform) -> RichMaterials:
     color_b = random_colors(uniform, MATERIALS)
     similar = uniform((MATERIALS, 1)) < 0.4
     color_b = jnp.where(similar, (color_a + 2 * color_b) / 3, color_b)
-    kind = jnp.floor(uniform(MATERIALS, 0.0, float(TEXTURE_KINDS))).astype(jnp.int32)
+    kind = jnp.floor(uniform(MATERIALS, 0.0, float(KINDS))).astype(jnp.int32)
     skin = jnp.array(_SKIN)
-    tone = uniform((MOST_PEOPLE, 1), 0.35, 1.0) * jnp.array([[0.95, 0.72, 0.58]])
+    tone = uniform((PEOPLE, 1), 0.35, 1.0) * jnp.array([[0.95, 0.72, 0.58]])
     frequency = jnp.exp(uniform(MATERIALS, 2.2, 3.4))
     frequency = frequency.at[FIRST_FACE:].set(jnp.exp(uniform(ROOM_FACES, 1.0, 2.6)))
     return RichMaterials(

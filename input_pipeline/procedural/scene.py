@@ -35,7 +35,6 @@ from input_pipeline.procedural.shapes import (
     Scalar,
     Spans,
     Vector,
-    camera_rays,
     columns,
     first_surface,
     in_blocks,
@@ -60,7 +59,7 @@ class ProceduralClip(NamedTuple):
     # Seconds.
     timestamps: Float[Array, "t"]
     instances: Int[Array, "v t h w"] | None = (
-        # 0: room, 1 or to rich.MOST_PEOPLE: people; things.
+        # 0: room, 1 or to rich.PEOPLE: people; things.
         None
     )
 
@@ -183,8 +182,13 @@ def sample_filmed_world(
 def image_rays(
     pose: Float[Array, "4 4"], intrinsics: Float[Array, "3 3"], height: int, width: int
 ) -> Vector:
-    """Return the rays of all pixels in the world's axes, z = 1 in the camera's frame."""
-    return to_world(rows(pose[:3, :3]), camera_rays(intrinsics, height, width))
+    """Return rays through pixel centres (+0.5), row-major, in world axes, z = 1 in the camera's."""
+    axes = rows(pose[:3, :3])
+    y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
+    u = (x - intrinsics[0, 2]) / intrinsics[0, 0]
+    v = (y - intrinsics[1, 2]) / intrinsics[1, 1]
+    rays = Vector(u.reshape(-1), v.reshape(-1), jnp.ones(height * width))
+    return to_world(axes, rays)
 
 
 def visible_surface(

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 # Depth of a ray that hits nothing.
-MISSED_DEPTH = 1e4
+MISSED = 1e4
 # Of the faces of a room, the one at +y.
 FLOOR_FACE = 3
 Scalar = Float[Array, ""]
@@ -69,12 +69,6 @@ def point_on_ray(origin: Vector, step: Array, direction: Vector) -> Vector:
     return Vector(*(o + step * d for o, d in zip(origin, direction, strict=True)))
 
 
-def unit(a: Vector) -> Vector:
-    """Scale to length 1."""
-    scale = 1 / (jnp.sqrt(dot(a, a)) + 1e-9)
-    return Vector(*(x * scale for x in a))
-
-
 def columns(matrix: Float[Array, "*s 3"]) -> Vector:
     """Return the last axis as components, each with a pixel axis of 1."""
     return Vector(*(matrix[..., i, None] for i in range(3)))
@@ -116,35 +110,6 @@ def in_blocks(function: Callable[..., Any], arrays: Any) -> Any:
     return jax.tree.map(lambda x: x.reshape(-1), jax.lax.map(function, parts))
 
 
-def camera_rays(intrinsics: Float[Array, "3 3"], height: int, width: int) -> Vector:
-    """Directions through all pixel centres (+0.5) with z = 1, camera frame, row-major."""
-    y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
-    u = (x - intrinsics[0, 2]) / intrinsics[0, 0]
-    v = (y - intrinsics[1, 2]) / intrinsics[1, 1]
-    return Vector(u.reshape(-1), v.reshape(-1), jnp.ones(height * width))
-
-
-def nearest_object(
-    objects: Objects, spans: Spans, present: Array, origin: Vector, rays: Vector
-) -> tuple[Pixels, Numbers]:
-    """Return the depth and index of the first object along every ray, or `MISSED_DEPTH`."""
-    # Depth: nearer hits count as none.
-    nearest_hit = 0.02
-    best = jnp.full(rays.x.shape, MISSED_DEPTH)
-    which = jnp.zeros(rays.x.shape, jnp.int32)
-    shapes = in_own_frames(objects, spans, origin, rays)
-    for hit, (part, *local) in zip((_ellipsoid, _box, _capsule), shapes, strict=True):
-        depth = hit(*local)
-        depth = jnp.where((depth > nearest_hit) & present[part, None], depth, MISSED_DEPTH)
-        first = depth.min(0)
-        count = len(depth)
-        numbers = jnp.arange(count)[:, None]
-        index = jnp.where(depth == first[None], numbers, count).min(0)
-        which = jnp.where(first < best, part.start + index, which)
-        best = jnp.minimum(best, first)
-    return best, which
-
-
 def in_own_frames(
     objects: Objects, spans: Spans, origin: Vector, rays: Vector
 ) -> Iterator[tuple[slice, Vector, Vector, Vector]]:
@@ -164,10 +129,24 @@ def first_surface(
     world: Any, objects: Objects, spans: Spans, origin: Vector, rays: Vector
 ) -> tuple[Pixels, Numbers]:
     """Return depth and number of what rays hit first: objects, then the faces of the room."""
-    object_depth, which = nearest_object(objects, spans, world.present, origin, rays)
+    # Depth: nearer hits count as none.
+    nearest_hit = 0.02
+    best = jnp.full(rays.x.shape, MISSED)
+    which = jnp.zeros(rays.x.shape, jnp.int32)
+    shapes = in_own_frames(objects, spans, origin, rays)
+    for hit, (part, *local) in zip((_ellipsoid, _box, _capsule), shapes, strict=True):
+        depth = hit(*local)
+        depth = jnp.where((depth > nearest_hit) & world.present[part, None], depth, MISSED)
+        first = depth.min(0)
+        count = len(depth)
+        numbers = jnp.arange(count)[:, None]
+        index = jnp.where(depth == first[None], numbers, count).min(0)
+        which = jnp.where(first < best, part.start + index, which)
+        best = jnp.minimum(best, first)
     room_depth, face = _room_exit(columns(world.room_min), columns(world.room_max), origin, rays)
-    hit = object_depth < room_depth
-    return jnp.where(hit, object_depth, room_depth), jnp.where(hit, which, sum(spans) + face)
+    is_object = best < room_depth
+    depth = jnp.where(is_object, best, room_depth)
+    return depth, jnp.where(is_object, which, sum(spans) + face)
 
 
 def _room_exit(low: Vector, high: Vector, origin: Vector, rays: Vector):
@@ -196,7 +175,9 @@ def _local_normal(which: Numbers, spans: Spans, local: Vector, size: Vector) -> 
         capsule = x - jnp.clip(x, -s, s) if axis == 1 else x
         other = jnp.where(is_box, box, capsule)
         normal.append(jnp.where(is_ellipsoid, x / (s * s + 1e-9), other))
-    return unit(Vector(*normal))
+    outward = Vector(*normal)
+    scale = 1 / (jnp.sqrt(dot(outward, outward)) + 1e-9)
+    return Vector(*(x * scale for x in outward))
 
 
 class Surface(NamedTuple):
@@ -232,24 +213,20 @@ def surface_points(
     local = to_local(rotation, Vector(*map(sub, position, center)))
     local_normal = _local_normal(number, spans, local, size)
     wall = Vector(*(jnp.where(axis == i, -jnp.sign(ray), 0.0) for i, ray in enumerate(rays)))
+    choose = partial(jnp.where, is_object)
     return Surface(
         position,
-        where_components(is_object, local, position),
-        where_components(is_object, local_normal, wall),
-        where_components(is_object, to_world(rotation, local_normal), wall),
+        Vector(*map(choose, local, position)),
+        Vector(*map(choose, local_normal, wall)),
+        Vector(*map(choose, to_world(rotation, local_normal), wall)),
     )
 
 
-def where_components(condition: Bool[Array, "p"], if_true: Vector, if_false: Vector) -> Vector:
-    """jnp.where by components."""
-    return Vector(*map(partial(jnp.where, condition), if_true, if_false))
-
-
 def first_root(a, half_b, c) -> Array:
-    """Smaller root of a x^2 + 2 half_b x + c, MISSED_DEPTH without a real one."""
+    """Smaller root of a x^2 + 2 half_b x + c, MISSED without a real one."""
     discriminant = half_b * half_b - a * c
     root = (-half_b - jnp.sqrt(jnp.maximum(discriminant, 0))) / jnp.maximum(a, 1e-9)
-    return jnp.where(discriminant > 0, root, MISSED_DEPTH)
+    return jnp.where(discriminant > 0, root, MISSED)
 
 
 def _ellipsoid(origin: Vector, rays: Vector, size: Vector) -> Array:
@@ -260,7 +237,7 @@ def _ellipsoid(origin: Vector, rays: Vector, size: Vector) -> Array:
 
 def _box(origin: Vector, rays: Vector, size: Vector) -> Array:
     enter, leave = box_span(origin, rays, size)
-    return jnp.where(enter < leave, enter, MISSED_DEPTH)
+    return jnp.where(enter < leave, enter, MISSED)
 
 
 def box_span(origin: Vector, rays: Vector, size: Vector) -> tuple[Array, Array]:
@@ -286,4 +263,4 @@ def _capsule(origin: Vector, rays: Vector, size: Vector) -> Array:
     end = jnp.clip(height, -half, half)
     to_end = origin._replace(y=origin.y - end)
     cap = first_root(dot(rays, rays), dot(to_end, rays), dot(to_end, to_end) - radius**2)
-    return jnp.where((body < MISSED_DEPTH) & (jnp.abs(height) <= half), body, cap)
+    return jnp.where((body < MISSED) & (jnp.abs(height) <= half), body, cap)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from input_pipeline.procedural.rich_world import TEXTURE_KINDS, RichMaterials
+from input_pipeline.procedural.rich_world import KINDS, RichMaterials
 from input_pipeline.procedural.shapes import Numbers, Pixels, Surface, Vector, lookup, smooth
 
 
@@ -68,8 +68,8 @@ def texture(
         edge(2 * (clouds + 0.6 * (fine - 0.5)) - 1.2),
         plank * (0.6 + 0.4 * clouds),
     ]
-    mix = jnp.select([kind == i for i in range(TEXTURE_KINDS - 1)], choices, 0.15 * clouds)
-    tones = jnp.select([kind == 3, kind == TEXTURE_KINDS - 2], [tone, plank_tone], 0.5)
+    mix = jnp.select([kind == i for i in range(KINDS - 1)], choices, 0.15 * clouds)
+    tones = jnp.select([kind == 3, kind == KINDS - 2], [tone, plank_tone], 0.5)
     brightness = 1 + detail * (0.9 * (fine - 0.5) + 0.5 * (tones - 0.5) * sharp)
     return mix, brightness
 

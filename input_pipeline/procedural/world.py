@@ -88,7 +88,7 @@ class World(NamedTuple):
     exposure: Scalar
 
 
-def rotation_from_vector(vector: Float[Array, "*s 3"]) -> Float[Array, "*s 3 3"]:
+def rotation_of(vector: Float[Array, "*s 3"]) -> Float[Array, "*s 3 3"]:
     """Rodrigues' formula; finite at zero."""
     angle = jnp.sqrt((vector * vector).sum(-1) + 1e-9)[..., None, None]
     x, y, z = jnp.moveaxis(vector / angle[..., 0], -1, 0)
@@ -191,7 +191,7 @@ def _sample_materials(uniform: Uniform, outdoor: Bool[Array, ""]) -> Materials:
         color_a=color_a,
         color_b=jnp.where(similar, (color_a + color_b) / 2, color_b),
         frequency=jnp.concatenate([object_frequency, face_frequency]),
-        rotation=rotation_from_vector(uniform((MATERIALS, 3), -1.0, 1.0) * tilt[:, None]),
+        rotation=rotation_of(uniform((MATERIALS, 3), -1.0, 1.0) * tilt[:, None]),
         phase=uniform((MATERIALS, 3), 0.0, 50.0),
     )
 
@@ -208,7 +208,7 @@ def objects_at(world: World, time: Scalar) -> Objects:
     """Return poses and sizes of all primitives at `time` (seconds)."""
     sway = world.sway * jnp.sin(world.sway_frequency * time + world.sway_phase)
     center = world.center + sway.sum(1)
-    rotation = rotation_from_vector(world.orientation + world.spin * time)
+    rotation = rotation_of(world.orientation + world.spin * time)
     figure = _walker_at(world.walker, world.room_max[1], time)
     slots = jnp.array(WALKER_SLOTS)
 

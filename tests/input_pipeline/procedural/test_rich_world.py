@@ -10,7 +10,7 @@ import pytest
 
 from input_pipeline.procedural.clips import to_example
 from input_pipeline.procedural.rich_world import (
-    MOST_PEOPLE,
+    PEOPLE,
 )
 from input_pipeline.procedural.scene import procedural_scene
 from input_pipeline.schema import validate
@@ -82,9 +82,9 @@ def test_depth_carries_colours_into_other_views(scenes):
 def test_masks_are_of_the_people(scenes):
     for clip in scenes[:2]:
         record = partial(to_example, clip, scene_id="a", source="b", license="c")
-        example = validate(record(people=MOST_PEOPLE))
+        example = validate(record(people=PEOPLE))
         masks = decode(example, height=SIZE, width=SIZE).masks
-        people = (clip.instances >= 1) & (clip.instances <= MOST_PEOPLE)
+        people = (clip.instances >= 1) & (clip.instances <= PEOPLE)
         np.testing.assert_array_equal(masks > 0, people)
         assert 0.005 < people.mean() < 0.5
         assert not record().masks.any()
