@@ -23,13 +23,14 @@ WRITERS = {
     ".glb": "save_glb",
     ".html": "",
 }
+File = tyro.conf.Positional[Path]
 MOVING = (".4d.ply", ".ftgs.ply", ".4dgs")
 TARGETS = f"{', '.join(WRITERS)}, or no suffix for a folder of .ply files"
 
 
 def splats(
-    source: tyro.conf.Positional[Path],
-    target: tyro.conf.Positional[Path],
+    source: File,
+    target: File,
     *,
     time: Share = 0.0,
     instants: Annotated[int, Between(1, 10_000)] = 16,
@@ -86,8 +87,8 @@ def splats(
 
 
 def codec(
-    source: tyro.conf.Positional[Path],
-    target: tyro.conf.Positional[Path],
+    source: File,
+    target: File,
     *,
     sha256: str = "",
 ) -> None:

@@ -27,12 +27,16 @@ from full4d_jax.session.processes import ALONE, ProcessOptions, one_part
 from full4d_jax.source.options import DepthKind, Flat
 
 Instants = Annotated[int, Between(1, 100_000)]
+Folder = tyro.conf.Positional[Path]
+Output = Annotated[Path, Streamed()]
+Files = Annotated[FileOptions, Flat]
+Size = Annotated[ClipSize, Flat]
 
 
 def import_(
-    path: tyro.conf.Positional[Path],
+    path: Folder,
     *,
-    out: Annotated[Path, Streamed()],
+    out: Output,
     layout: str | None = None,
     fps: Rate | None = None,
     license: str = "",
@@ -45,7 +49,7 @@ def import_(
     depth: str | None = None,
     test: TestShare = 0.0,
     jobs: JobCount = 1,
-    files: Annotated[FileOptions, Flat],
+    files: Files,
     follow_links: bool = False,
 ) -> None:
     """Make a data set from a calibrated multi-view capture, or from a folder of captures.
@@ -91,17 +95,17 @@ def import_(
 
 def procedural(
     *,
-    out: Annotated[Path, Streamed()],
+    out: Output,
     scenes: ClipCount = 64,
     first: SceneIndex = 0,
-    clip: Annotated[ClipSize, Flat],
+    clip: Size,
     worlds: Literal["simple", "rich"] = "simple",
     textures: Path | None = None,
     all_depth: bool = False,
     masks: bool = False,
     test: TestShare = 0.0,
     jobs: JobCount = 1,
-    files: Annotated[FileOptions, Flat],
+    files: Files,
 ) -> None:
     """Render procedural scenes into a dataset; repeat the command to resume.
 
@@ -142,17 +146,17 @@ def procedural(
 
 
 def gltf(
-    assets: tyro.conf.Positional[Path],
+    assets: Folder,
     *,
-    out: Annotated[Path, Streamed()],
+    out: Output,
     clips: ClipCount = 64,
-    clip: Annotated[ClipSize, Flat],
+    clip: Size,
     spread: Annotated[float, Between(1e-3, 180)] = 60.0,
     orbit: bool = False,
     license: str = "",
     test: TestShare = 0.0,
     jobs: JobCount = 1,
-    files: Annotated[FileOptions, Flat],
+    files: Files,
 ) -> None:
     """Render animated glTF assets into a dataset; repeat the command to resume.
 
@@ -184,11 +188,11 @@ def encode(
     config: Annotated[Config, Shown(("codec_weights", "model.codec", *SIZES, "data.buckets"))],
     *,
     dataset: Path,
-    out: Annotated[Path, Streamed()],
+    out: Output,
     split: str = "train",
     text_encoder: Path | None = None,
     captions: Path | None = None,
-    files: Annotated[FileOptions, Flat],
+    files: Files,
     several: Annotated[ProcessOptions, Flat] = ALONE,
 ) -> None:
     """Write a data set with a codec's latents, so that training need not encode (docs/data.md).
@@ -216,7 +220,7 @@ def encode(
 
 
 def check(
-    dataset: tyro.conf.Positional[Path],
+    dataset: Folder,
     *,
     out: Path = Path("out/check"),
     split: str = "train",
@@ -240,14 +244,14 @@ def check(
 
 
 def depth(
-    dataset: tyro.conf.Positional[Path],
+    dataset: Folder,
     *,
-    out: Annotated[Path, Streamed()],
+    out: Output,
     split: str = "train",
     depth_network: str = "ours",
     depth_kind: DepthKind | None = None,
     scale: Literal["matches", "axes"] = "matches",
-    files: Annotated[FileOptions, Flat],
+    files: Files,
     several: Annotated[ProcessOptions, Flat] = ALONE,
 ) -> None:
     """Estimate missing depth, in the units of the cameras, on all devices of this host.
