@@ -37,10 +37,9 @@ def build_dataset(
     clips: ClipSource,
     writing: Writing,
     *,
-    name: str,
-    splits: dict[str, float],
-    about: str,
+    then: str,
     do: str = "choose another --out or option",
+    **words: Any,
 ) -> bool:
     """Write a dataset and say how it goes.
 
@@ -48,10 +47,9 @@ def build_dataset(
       out: folder of the dataset.
       clips: what to write.
       writing: how many files by how many processes.
-      name: of the dataset, also what the progress is of.
-      splits: names and shares.
-      about: how the clips were made; also distinguishes builds.
+      then: the command that may follow.
       do: what to try where the build is refused.
+      words: name, splits and how the clips were made, as in `write_dataset`.
 
     Returns:
       Whether all files are there now.
@@ -59,12 +57,12 @@ def build_dataset(
     Raises:
       InputError: the clips or the folder cannot be used.
     """
-    words = {"name": name, "splits": splits, "about": about}
     with input_errors("dataset", do):
-        missing = write_files(out, clips, writing, task=name, **words)
+        missing = write_files(out, clips, writing, task=words["name"], **words)
     if not is_done(out, missing):
         return False
     print(shown(f"{out}: {out / 'README.md'} says what is in it"))
+    print(shown(f"next: full4d {then}"))
     return True
 
 
@@ -96,9 +94,9 @@ def build_procedural(out: Path, clips: ProceduralClips, writing: Writing, *, tes
         with input_errors("option", "choose another --textures"):
             mark = textures_mark(clips.textures)
         about += f" Colours of pictures in {Path(clips.textures).name} ({mark})."
-    splits = train_and_test(test)
-    if build_dataset(out, clips, writing, name="procedural", splits=splits, about=about):
-        print(shown(f"next: full4d train --config PRESET --data.records {out}"))
+    then = f"train --config PRESET --data.records {out}"
+    words = {"name": "procedural", "splits": train_and_test(test), "about": about}
+    build_dataset(out, clips, writing, then=then, **words)
 
 
 def build_gltf(out: Path, clips: GltfClips, writing: Writing, *, test: float) -> None:
@@ -109,10 +107,9 @@ def build_gltf(out: Path, clips: GltfClips, writing: Writing, *, test: float) ->
         f"targets within {clips.spread:g} degrees{', along one arc' * clips.orbit}, rendered by "
         "full4d_jax."
     )
-    splits = train_and_test(test)
-    if build_dataset(out, clips, writing, name="gltf", splits=splits, about=about):
-        mixed = f"(or mixed, {out}=1 OTHER=3)"
-        print(shown(f"next: full4d train --config PRESET --data.records {out} {mixed}"))
+    then = f"train --config PRESET --data.records {out} (or mixed, {out}=1 OTHER=3)"
+    words = {"name": "gltf", "splits": train_and_test(test), "about": about}
+    build_dataset(out, clips, writing, then=then, **words)
 
 
 def _size(clips: ProceduralClips | GltfClips) -> str:
@@ -143,6 +140,6 @@ def estimate_dataset_depth(
     about = f"The split {split} of a dataset ({records.content}), "
     about += f"depth by {estimator_mark(network[0])} ({scale})."
     writing = writing._replace(threads=jax.local_device_count())
-    splits = {split: 1.0}
-    if build_dataset(out, clips, writing, name="depth", splits=splits, about=about, do=do):
-        print(shown(f"next: full4d data check {out} --split {split}"))
+    words = {"name": "depth", "splits": {split: 1.0}, "about": about}
+    then = f"data check {out} --split {split}"
+    build_dataset(out, clips, writing, then=then, do=do, **words)

@@ -269,12 +269,11 @@ def encode_dataset(
     about += about_text
     about += "."
     writing = writing._replace(threads=jax.local_device_count())
-    splits = {split: 1.0}
-    if not build_dataset(out, clips, writing, name="latents", splits=splits, about=about, do=do):
-        return
-    save_picture(out / "preview.png", preview(open_dataset(out, split)[0]))
-    print(shown(f"{out / 'preview.png'} shows the first clip"))
-    print(shown(f"next: full4d train --config PRESET --data.records {out}"))
+    words = {"name": "latents", "splits": {split: 1.0}, "about": about}
+    then = f"train --config PRESET --data.records {out}"
+    if build_dataset(out, clips, writing, then=then, do=do, **words):
+        save_picture(out / "preview.png", preview(open_dataset(out, split)[0]))
+        print(shown(f"{out / 'preview.png'} shows the first clip"))
 
 
 def _describe_rate(config: Config, records: Records) -> str:
