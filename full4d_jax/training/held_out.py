@@ -43,7 +43,6 @@ from full4d_jax.training.clips.records import (
     batches_of,
     held_out_scenes_at,
     open_records,
-    record_batches,
 )
 from full4d_jax.training.loss import (
     Clips,
@@ -207,7 +206,8 @@ def draw_sheet(config: Config, params: Params, mesh: Mesh | None = None) -> Pict
     """
     config = without_drops(config)
     if config.data.held_out:
-        batch = next(iter(record_batches(config, 0, mesh, held_out=True)))
+        mixture = open_records(config, held_out=True)
+        batch = next(iter(batches_of(config, mixture, 0, mesh)))
         scenes = held_out_scenes_at(config, 0)
     else:
         # A mesh can divide the clips of training.

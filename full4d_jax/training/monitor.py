@@ -171,8 +171,7 @@ class Monitor:
         if len(self.hosts) == 1:
             return share
         shares = process_allgather(np.float32(share)).reshape(-1)
-        text = slow_process(shares, self.step_seconds, self.hosts)
-        if text:
+        if text := slow_process(shares, self.step_seconds, self.hosts):
             self.say(f"step {step}: {text}")
         return float(shares.max())
 

@@ -38,37 +38,25 @@ SPLIT = "train"
 Clips = Iterator[Batch] | Iterator[ProjectedBatch]
 
 
-def record_batches(
-    config: Config, start: int, mesh: Mesh | None = None, *, held_out: bool = False
-) -> Clips:
-    """Return the batches from step `start` on; each process decodes what its devices hold.
+def batches_of(config: Config, mixture: Mixture, start: int, mesh: Mesh | None) -> Clips:
+    """Return the batches of records from step `start` on; each process decodes its devices' clips.
 
     Args:
       config: the experiment.
+      mixture: the records, as `open_records` gives them.
       start: number of batches to skip.
       mesh: over whose devices the samples are sharded; None for one device.
-      held_out: whether of the scenes that are never trained on, or of the others.
-
-    Raises:
-      InputError: a dataset cannot be used (`open_records`).
     """
-    return batches_of(config, open_records(config, held_out=held_out), start, mesh)
-
-
-def batches_of(config: Config, mixture: Mixture, start: int, mesh: Mesh | None) -> Clips:
-    """Return the batches of a mixture of `SizedRecords`, as `record_batches`."""
     size = config.training.batch
     rows = range(size) if mesh is None else rows_here(mesh, size)
     clips = host_clips(config, mixture, start, rows)
+    put = jax.device_put if mesh is None else partial(put_batch, mesh, rows=rows, size=size)
     if config.data.projections:
         # As they are: half as many bytes to move.
-        put = jax.device_put if mesh is None else partial(put_batch, mesh, rows=rows, size=size)
         return map(put, clips)
-    clips = batches_with_motion(config.model, clips)
-    if mesh is None:
-        return map(jax.jit(_to_floats), clips)
-    finish = jax.jit(_to_floats, out_shardings=NamedSharding(mesh, spec("samples")))
-    return (finish(put_batch(mesh, clip, rows, size)) for clip in clips)
+    sharding = None if mesh is None else NamedSharding(mesh, spec("samples"))
+    finish = jax.jit(_to_floats, out_shardings=sharding)
+    return (finish(put(clip)) for clip in batches_with_motion(config.model, clips))
 
 
 def host_clips(config: Config, mixture: Mixture, start: int, rows: Sequence[int]) -> Clips:

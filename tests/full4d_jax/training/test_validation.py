@@ -18,9 +18,9 @@ from full4d_jax.config import Config, load_config
 from full4d_jax.training import prior_training
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.clips.records import (
+    batches_of,
     held_out_scenes_at,
     open_records,
-    record_batches,
     record_names_at,
 )
 from full4d_jax.training.held_out import (
@@ -89,7 +89,7 @@ def test_losses_are_those_of_training_at_the_same_flow_times(dataset, monkeypatc
     """The oracle is the loss of a step, all of whose clips have the flow times of one part."""
     config = without_drops(configured(dataset, corrupt_depth=1.0, drop_projection=0.5))
     params = lively_state(config).ema
-    batch = next(record_batches(config, 0, held_out=True))
+    batch = next(batches_of(config, open_records(config, held_out=True), 0, None))
     key = jax.random.key(3)
     measured = jax.jit(validation_losses, static_argnums=0)(
         config, params, batch, key, NOTHING_FROZEN
