@@ -104,7 +104,7 @@ def record_bad_step(
     out: Path,
     step: int,
     metrics: dict[str, Any],
-    running_mean: float,
+    losses: RunningLoss,
     contents: Callable[[int], Any],
 ) -> str:
     """Write the batch of a bad step to `bad_batches.jsonl`; return a line that says so, or stop.
@@ -115,6 +115,7 @@ def record_bad_step(
       InputError: `config.on_bad_loss` says to stop, or too many steps in a row were bad.
     """
     loss = float(metrics["loss"])
+    mean = float(losses.mean)
     bad = f"loss {loss:.4g}"
     expected = "a finite loss"
     norm = float(metrics.get("gradient_norm", loss))
@@ -122,13 +123,13 @@ def record_bad_step(
         bad += f", gradient norm {norm:.4g}"
         expected = "finite gradients"
     elif config.spike:
-        expected += f" of at most {config.spike:g} times its running mean {running_mean:.4g}"
+        expected += f" of at most {config.spike:g} times its running mean {mean:.4g}"
     line = {
         "step": step,
         "position": step - 1,
         # JSON has no word for NaN.
         "loss": str(loss),
-        "running_mean": running_mean,
+        "running_mean": mean,
         "batch": contents(step - 1),
     }
     if jax.process_index() == 0:

@@ -56,7 +56,7 @@ from full4d_jax.training.loss import (
     split_keys,
     weigh,
 )
-from full4d_jax.training.state import TrainState, in_mesh
+from full4d_jax.training.state import in_mesh
 from input_pipeline.loader import Mixture
 from input_pipeline.procedural.scene import HELD_OUT_START
 
@@ -85,8 +85,8 @@ class Losses(NamedTuple):
 
 def make_validation(
     config: Config, mesh: Mesh | None, codec_weights: Weights | None
-) -> Callable[[TrainState], dict[str, float]]:
-    """Return the function from a state to the validation losses by name.
+) -> Callable[[Params], dict[str, float]]:
+    """Return the function from parameters to the validation losses by name.
 
     Args:
       config: the experiment; `data.held_out` says how many scenes are validated on.
@@ -102,12 +102,12 @@ def make_validation(
     program = jax.jit(in_mesh(mesh, partial(validation_losses, config)), out_shardings=whole)
     key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
 
-    def validate(state: TrainState) -> dict[str, float]:
+    def validate(params: Params) -> dict[str, float]:
         batches = (islice(batches_of(config, part, 0, mesh), count) for part, count, _ in parts)
         measured = []
         for number, batch in enumerate(chain.from_iterable(batches)):
             batch_key = jax.random.fold_in(key, number)
-            measured.append(jax.device_get(program(state.ema, batch, batch_key, frozen)))
+            measured.append(jax.device_get(program(params, batch, batch_key, frozen)))
         mean = jax.tree.map(lambda *x: np.average(x, 0, weights), *measured)
         return name_losses(config, mean)
 
@@ -194,15 +194,15 @@ def name_losses(config: Config, losses: Losses) -> dict[str, float]:
     return {name: round(float(value), 6) for name, value in named.items()}
 
 
-def draw_sheet(config: Config, params: Params, mesh: Mesh | None = None) -> Picture:
+def draw_sheet(config: Config, mesh: Mesh | None, params: Params) -> Picture:
     """Draw the last frames of clips of scenes that `data.held_out` keeps from training.
 
     Without such, the scenes are rendered.
 
     Args:
       config: the experiment.
-      params: of the network.
       mesh: of the training, on which all its processes draw; None for one device.
+      params: of the network.
     """
     config = without_drops(config)
     if config.data.held_out:

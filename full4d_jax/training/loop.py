@@ -22,8 +22,9 @@ from jax.experimental.multihost_utils import reached_preemption_sync_point
 from jaxtyping import UInt8
 
 from full4d_jax.config import TrainingConfig
+from full4d_jax.models.functional import Params
 from full4d_jax.session.machine import disk_errors
-from full4d_jax.training.bad_losses import Step, jit_step, record_bad_step, to_json
+from full4d_jax.training.bad_losses import Step, jit_step, record_bad_step
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.checkpoints.resume import hardware, without_machine_paths
 from full4d_jax.training.monitor import Monitor
@@ -44,16 +45,16 @@ class Reporting:
     Attributes:
       flops: of the model in one step; None for a network whose operations are not counted.
       peak: of one device, FLOP/s; None where it is unknown.
-      sheet: draws a contact sheet from a state.
-      validate: measures losses by name, from a state.
+      sheet: draws a contact sheet from averaged parameters.
+      validate: measures losses by name, from the same.
       contents: names what the batch at a position in the data holds, in plain values.
       profile: the first and the last step of a trace.
     """
 
     flops: float | None = None
     peak: float | None = None
-    sheet: Callable[[TrainState], UInt8[np.ndarray, "H W 3"]] | None = None
-    validate: Callable[[TrainState], dict[str, float]] | None = None
+    sheet: Callable[[Params], UInt8[np.ndarray, "H W 3"]] | None = None
+    validate: Callable[[Params], dict[str, float]] | None = None
     contents: Callable[[int], Any] = lambda position: position
     profile: tuple[int, int] | None = None
 
@@ -159,13 +160,13 @@ def _train(
             saves = is_last or is_stopped or is_due(config.checkpoint_every)
             # Unless they are needed now, the metrics of step n - 1 are read while step n runs.
             for at, values in run.read(leave=0 if logs or saves else 1):
-                mean = to_json(run.losses)["mean"]
-                monitor.say(record_bad_step(config, out, at, values, mean, reporting.contents))
+                contents = reporting.contents
+                monitor.say(record_bad_step(config, out, at, values, run.losses, contents))
             if logs:
                 means = run.take_means()
                 speed = monitor.speed(run.done)
                 if validates and reporting.validate is not None:
-                    means |= reporting.validate(run.state)
+                    means |= reporting.validate(run.state.ema)
                 monitor.report(means, speed)
             if saves:
                 run.summary["seconds"] = round(before + time.perf_counter() - start, 1)
@@ -174,7 +175,7 @@ def _train(
                 means = {}
                 run.save(checkpoints)
             if is_due(config.sheet_every) and not is_last and reporting.sheet is not None:
-                monitor.picture(run.done, reporting.sheet(run.state))
+                monitor.picture(run.done, reporting.sheet(run.state.ema))
             if is_stopped and not is_last:
                 checkpoints.close()
                 monitor.say(f"saved at step {run.done}; resume with: {resume_command()}")

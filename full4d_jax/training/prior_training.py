@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import UInt8
 
 from full4d_jax.config import Config, to_dict
 from full4d_jax.media.pictures import save_picture
@@ -69,10 +67,6 @@ def train_prior(
         # A run that resumes does not read it.
         check_start(config.model, init)
     validates = config.training.validate_every > 0
-
-    def sheet(state: TrainState) -> UInt8[np.ndarray, "H W 3"]:
-        return draw_sheet(config, state.ema, mesh)
-
     state, summary = run_training(
         in_mesh(mesh, step),
         InitialState(partial(first_prior_state, config, init, mesh), state_shapes(config, mesh)),
@@ -84,7 +78,7 @@ def train_prior(
         Reporting(
             flops=step_flops(config),
             peak=peak_flops(jax.devices()[0].device_kind),
-            sheet=sheet,
+            sheet=partial(draw_sheet, config, mesh),
             validate=make_validation(config, mesh, weights_of_codec) if validates else None,
             contents=partial(clips_at, config),
             profile=profile,
@@ -92,9 +86,9 @@ def train_prior(
     )
     write_weights(config, out, state.ema, summary)
     # By all processes; the weights are safe by now.
-    pixels = sheet(state)
+    sheet = draw_sheet(config, mesh, state.ema)
     if jax.process_index() == 0:
-        save_picture(out / "sheet.png", pixels)
+        save_picture(out / "sheet.png", sheet)
         print(f"wrote {out / 'sheet.png'}")
 
 

@@ -117,10 +117,10 @@ def test_losses_are_those_of_training_at_the_same_flow_times(dataset, monkeypatc
 def test_a_mesh_measures_the_losses_of_one_device(dataset):
     # A mesh can divide batches of four clips.
     config = changed(configured(dataset), training={"batch": 4})
-    alone = make_validation(config, None, None)(lively_state(config))
+    alone = make_validation(config, None, None)(lively_state(config).ema)
     config = changed(config, mesh={"data": 2, "fsdp": 2, "view": 2})
     mesh = training_mesh(config)
-    shared = make_validation(config, mesh, None)(lively_state(config, mesh))
+    shared = make_validation(config, mesh, None)(lively_state(config, mesh).ema)
     assert shared == pytest.approx(alone, rel=1e-4)
 
 
