@@ -35,10 +35,10 @@ from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.loader import Filling, Mixture, make_loader
 
 SPLIT = "train"
-Clips = Iterator[Batch] | Iterator[ProjectedBatch]
+Batches = Iterator[Batch] | Iterator[ProjectedBatch]
 
 
-def batches_of(config: Config, mixture: Mixture, start: int, mesh: Mesh | None) -> Clips:
+def batches_of(config: Config, mixture: Mixture, start: int, mesh: Mesh | None) -> Batches:
     """Return the batches of records from step `start` on; each process decodes its devices' clips.
 
     Args:
@@ -59,7 +59,7 @@ def batches_of(config: Config, mixture: Mixture, start: int, mesh: Mesh | None) 
     return (finish(put(clip)) for clip in batches_with_motion(config.model, clips))
 
 
-def host_clips(config: Config, mixture: Mixture, start: int, rows: Sequence[int]) -> Clips:
+def host_clips(config: Config, mixture: Mixture, start: int, rows: Sequence[int]) -> Batches:
     """Return this host's rows of each batch, in its memory."""
     order = {"seed": config.seed, "batch_size": config.training.batch, "start_step": start}
     if config.data.projections:
