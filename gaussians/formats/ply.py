@@ -77,16 +77,15 @@ def save_packed_ply(path: str | Path, scene: Gaussians) -> None:
     position, position_range = _fractions(means)
     scale, scale_range = _fractions(log_scales)
     color, color_range = _fractions(mean_colors(harmonics))
-    ranges = zip(RANGES, (position_range, scale_range, color_range), strict=True)
+    largest, smaller = smallest_three(unit_quaternions(quaternions))
+    rotation = np.column_stack([largest / 3, smaller / np.sqrt(2) + 0.5])
+    labels = [label for word in RANGES for label in _labels(word)]
+    edges = np.concatenate([*position_range, *scale_range, *color_range], 1)
     tables = {
-        "chunk": {
-            label: column
-            for word, edges in ranges
-            for label, column in zip(_labels(word), np.concatenate(edges, 1).T, strict=True)
-        },
+        "chunk": dict(zip(labels, edges.T, strict=True)),
         "vertex": {
             "packed_position": _pack(position, POSITION_BITS),
-            "packed_rotation": _pack_rotations(quaternions),
+            "packed_rotation": _pack(rotation, ROTATION_BITS),
             "packed_scale": _pack(scale, POSITION_BITS),
             "packed_color": _pack(np.column_stack([color, sigmoid(logits)]), COLOR_BITS),
         },
@@ -173,7 +172,8 @@ def _unpack_scene(path: Path, tables: Tables) -> Gaussians:
         harmonics = np.concatenate([harmonics, rest], 1)
     means = _in_range(path, tables, "packed_position", _unpack(position, POSITION_BITS))
     log_scales = _in_range(path, tables, "packed_scale", _unpack(scale, POSITION_BITS))
-    quaternions = _unpack_rotations(rotation)
+    smaller = (_unpack(rotation, ROTATION_BITS)[:, 1:] - 0.5) * np.sqrt(2)
+    quaternions = with_largest((rotation >> 30).astype(np.int64), smaller).astype(np.float32)
     arrays = (means, quaternions, log_scales, logit(rgba[:, 3]), harmonics)
     return Gaussians(*map(jnp.asarray, arrays))
 
@@ -225,18 +225,6 @@ def _unpack(word: UInt32[ndarray, "g"], bits: tuple[int, ...]) -> Float[ndarray,
         for shift, width in zip(shifts.astype(np.uint32), bits, strict=True)
     ]
     return np.stack(parts, -1).astype(np.float32)
-
-
-def _pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, "g"]:
-    """Pack quaternions of any length; zero becomes no rotation."""
-    largest, smaller = smallest_three(unit_quaternions(quaternions))
-    return _pack(np.column_stack([largest / 3, smaller / np.sqrt(2) + 0.5]), ROTATION_BITS)
-
-
-def _unpack_rotations(word: UInt32[ndarray, "g"]) -> Float[ndarray, "g 4"]:
-    """Return unit quaternions, the inverse of `_pack_rotations`."""
-    smaller = (_unpack(word, ROTATION_BITS)[:, 1:] - 0.5) * np.sqrt(2)
-    return with_largest((word >> 30).astype(np.int64), smaller).astype(np.float32)
 
 
 def _unpack_harmonics(path: Path, tables: Tables, g: int) -> Float[ndarray, "g rest 3"]:

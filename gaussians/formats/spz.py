@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Float32, Int, UInt8, UInt32
+from jaxtyping import Float, Float32, UInt8, UInt32
 from numpy import ndarray
 
 from gaussians.formats.scene_files import (
@@ -68,9 +68,10 @@ def save_spz(path: str | Path, scene: Gaussians) -> None:
     count, coefficients = harmonics.shape[:2]
     degree = round(coefficients**0.5) - 1
     turned = turn_harmonics(harmonics)
+    steps = np.rint(turn_vectors(means).astype(np.float64) * 2**bits).astype("<i4")
     parts = (
         HEADER.pack(MAGIC, 3, count, degree, bits, 0, 0),
-        _int24(np.rint(turn_vectors(means).astype(np.float64) * 2**bits)).tobytes(),
+        steps.view(np.uint8).reshape(-1, 3, 4)[..., :3].tobytes(),
         to_levels(sigmoid(logits)).tobytes(),
         to_levels(0.5 + COLOR_STEP * harmonics[:, 0]).tobytes(),
         to_levels((log_scales + 10) * 16 / 255).tobytes(),
@@ -95,11 +96,16 @@ def load_spz(path: str | Path) -> Gaussians:
     count = head.count
     mean = (colors.reshape(count, 1, 3) / 255 - 0.5) / COLOR_STEP
     higher_terms = (higher.reshape(count, -1, 3) - 128.0) / 128
-    means = _from_int24(places.reshape(count, 3, 3)) / 2.0**head.bits
-    unpack = _first_three if head.version == 2 else _unpack_rotations
+    # The three bytes of an integer become the upper ones of four, and go down again.
+    steps = np.pad(places.reshape(count, 3, 3), ((0, 0), (0, 0), (1, 0))).view("<i4")[..., 0] >> 8
+    turns = rotations.reshape(count, -1)
+    if head.version == 2:
+        quaternions = with_largest(np.full(count, 0), turns / 127.5 - 1).astype(np.float32)
+    else:
+        quaternions = _unpack_rotations(turns)
     arrays = (
-        turn_vectors(means),
-        turn_quaternions(unpack(rotations.reshape(count, -1))),
+        turn_vectors(steps / 2.0**head.bits),
+        turn_quaternions(quaternions),
         (scales.reshape(count, 3) / 16 - 10).astype(np.float32),
         logit(opacities / 255).astype(np.float32),
         turn_harmonics(np.concatenate([mean, higher_terms], 1)),
@@ -196,16 +202,6 @@ def _fraction_bits(path: Path, means: Float[ndarray, "g 3"], scales: Float[ndarr
     return int(np.clip(wanted, 1, min(room, most_bits)))
 
 
-def _int24(values: Float[ndarray, "g 3"]) -> UInt8[ndarray, "g 3 3"]:
-    """Return integers as three bytes each, the lowest first."""
-    return np.ascontiguousarray(values.astype("<i4")).view(np.uint8).reshape(-1, 3, 4)[..., :3]
-
-
-def _from_int24(parts: UInt8[ndarray, "g 3 3"]) -> Int[ndarray, "g 3"]:
-    """Return the inverse of `_int24`."""
-    return np.pad(parts, ((0, 0), (0, 0), (1, 0))).view("<i4")[..., 0] >> 8
-
-
 def _pack_rotations(unit: Float[ndarray, "g 4"]) -> UInt32[ndarray, "g"]:
     largest, three = smallest_three(unit)
     sizes = np.rint(np.abs(three) * np.sqrt(2) * 511).clip(0, 511).astype(np.uint32)
@@ -220,9 +216,3 @@ def _unpack_rotations(content: UInt8[ndarray, "g 4"]) -> Float32[ndarray, "g 4"]
     three = (parts & 511) / 511 / np.sqrt(2) * np.where(parts & 512, -1, 1)
     unit = with_largest((words[:, 0] >> 30).astype(np.int64), three)
     return np.roll(unit, 1, axis=1).astype(np.float32)
-
-
-def _first_three(parts: UInt8[ndarray, "g 3"]) -> Float32[ndarray, "g 4"]:
-    """Return quaternions w x y z of version 2, which leaves out w."""
-    three = parts / 127.5 - 1
-    return with_largest(np.full(len(parts), 0), three).astype(np.float32)

@@ -30,6 +30,8 @@ FOLDERS = ("depth", "confidence")
 COLUMNS = ("timestamp", "frame", "x", "y", "z", "qx", "qy", "qz", "qw")
 LENS = ("fx", "fy", "cx", "cy")
 MILLIMETRES = 0.001
+# Of the film's sides, at most, from its middle to the lens's centre.
+MOST_OFF_CENTRE = 0.1
 
 
 def matches(path: Path) -> Path | None:
@@ -67,7 +69,12 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     else:
         file = path / "camera_matrix.csv"
         lens = numbers([line.split(",") for line in _lines(file)], (3, 3), str(file))
-    _check_size(path, lens, picture_size(film))
+    height, width = picture_size(film)
+    x, y = lens[:2, 2]
+    # Nothing else in the folder shows whether the lens is of a film of another size.
+    is_central = np.abs(np.array([x / width, y / height]) - 0.5).max() <= MOST_OFF_CENTRE
+    found = f"the lens's centre at {x:.0f}, {y:.0f} of a film of {width}x{height}"
+    check_field(path, is_central, found, "it in the middle, of rgb.mp4 as recorded")
     depth, confidence, lost_note = _depth(path, [f"{int(n):06}.png" for n in table["frame"]])
     to_world = from_quaternions(columns("qx", "qy", "qz", "qw"), columns("x", "y", "z"), where)
     view = make_view(
@@ -124,14 +131,3 @@ def _depth(path: Path, names: list[str]) -> tuple[list[Path | None], list[Path |
 
 def _lines(file: Path) -> list[str]:
     return read_regular(file, 2**28).decode("utf-8-sig").splitlines()
-
-
-def _check_size(path: Path, lens: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> None:
-    """Refuse a lens that is of a film of another size: nothing else in the folder shows it."""
-    # Of the film's sides, at most, from its middle to the lens's centre.
-    most_off_centre = 0.1
-    height, width = size
-    x, y = lens[:2, 2]
-    is_central = np.abs(np.array([x / width, y / height]) - 0.5).max() <= most_off_centre
-    found = f"the lens's centre at {x:.0f}, {y:.0f} of a film of {width}x{height}"
-    check_field(path, is_central, found, "it in the middle, of rgb.mp4 as recorded")
