@@ -168,7 +168,16 @@ def _unpack_scene(path: Path, tables: Tables) -> Gaussians:
         rgba[:, :3] = _in_range(path, tables, "packed_color", rgba[:, :3])
     harmonics = mean_harmonics(rgba[:, None, :3])
     if "sh" in tables:
-        rest = _unpack_harmonics(path, tables, g)
+        count = len(tables["sh"])
+        rows = _row_count(tables["sh"])
+        fits = rows == g and count in (9, 24, 45)
+        found = f"{rows} rows of {count} properties"
+        require(path, "element sh", fits, found, f"{g} rows of 9, 24 or 45")
+        steps = read_columns(path, tables, "sh", [f"f_rest_{i}" for i in range(count)], np.uint8)
+        # The middles of the steps, as other readers do, and -4 and 4 for the outermost.
+        middle = (steps.astype(np.float32) + 0.5) / 128 - 1
+        rest = np.where(steps == 0, -1, np.where(steps == 255, 1, middle)) * LARGEST_HARMONIC
+        rest = rest.reshape(g, 3, count // 3).swapaxes(1, 2).astype(np.float32)
         harmonics = np.concatenate([harmonics, rest], 1)
     means = _in_range(path, tables, "packed_position", _unpack(position, POSITION_BITS))
     log_scales = _in_range(path, tables, "packed_scale", _unpack(scale, POSITION_BITS))
@@ -225,19 +234,6 @@ def _unpack(word: UInt32[ndarray, "g"], bits: tuple[int, ...]) -> Float[ndarray,
         for shift, width in zip(shifts.astype(np.uint32), bits, strict=True)
     ]
     return np.stack(parts, -1).astype(np.float32)
-
-
-def _unpack_harmonics(path: Path, tables: Tables, g: int) -> Float[ndarray, "g rest 3"]:
-    """Return the middles of the steps, as other readers do, and -4 and 4 for the outermost."""
-    count = len(tables["sh"])
-    rows = _row_count(tables["sh"])
-    fits = rows == g and count in (9, 24, 45)
-    found = f"{rows} rows of {count} properties"
-    require(path, "element sh", fits, found, f"{g} rows of 9, 24 or 45")
-    steps = read_columns(path, tables, "sh", [f"f_rest_{i}" for i in range(count)], np.uint8)
-    middle = (steps.astype(np.float32) + 0.5) / 128 - 1
-    values = np.where(steps == 0, -1, np.where(steps == 255, 1, middle)) * LARGEST_HARMONIC
-    return values.reshape(g, 3, count // 3).swapaxes(1, 2).astype(np.float32)
 
 
 def _row_count(columns: dict[str, ndarray]) -> int:

@@ -52,6 +52,8 @@ POSE2SIM = {"name", "size", "matrix", "distortions", "rotation", "translation", 
 MODELS = ("", "radtan", "plumb_bob", "rational_polynomial", "none", "opencv", "pinhole")
 FISHEYE_MODELS = ("fisheye", "equidistant", "opencv_fisheye")
 FISHEYE_FLAGS = ("fisheye", "fisheye_model")
+# Of p1 and p2 of usual lenses.
+MOST_TANGENTIAL = 0.05
 HALF_A_PIXEL = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
 Tables = dict[Path, Any]
 # File, name and fields of cameras.
@@ -235,8 +237,12 @@ def _camera(table: Mapping[str, Any], where: str) -> CalibratedCamera:
     bent = np.zeros(0)
     if is_fisheye or any(name in table for name in NAMES["distortion"]):
         bent = _array(table, "distortion", where, (4,) if is_fisheye else (0, 4, 5, 8, 12, 14))
-    if {"distortion_model", "camera_model", *FISHEYE_FLAGS}.isdisjoint(table):
-        _check_tangential(bent, where)
+    # Where no field names the model, p1 and p2 that are large may be a fisheye's k3 and k4.
+    is_named = not {"distortion_model", "camera_model", *FISHEYE_FLAGS}.isdisjoint(table)
+    is_usual = is_named or bent.size != 4 or np.abs(bent[2:]).max() <= MOST_TANGENTIAL
+    expected = f"p1 and p2 up to {MOST_TANGENTIAL}: give the field fisheye, 1, or add k3, 0"
+    found = f"four coefficients {bent.tolist()}, as of a fisheye lens"
+    check_field(f"{where}, distortion", is_usual, found, expected)
     # Those of thin prisms and tilted sensors, which nothing here undoes, are refused unless 0.
     coefficients = bent if bent[8:].any() else bent[:8]
     return CalibratedCamera(
@@ -262,17 +268,6 @@ def _is_fisheye(table: Mapping[str, Any], where: str) -> bool:
     check_field(where, known, f"a lens of the kind {model}", expected)
     flags = [numbers(table.get(flag, 0), (), f"{where}, {flag}") for flag in FISHEYE_FLAGS]
     return model in FISHEYE_MODELS or any(flags)
-
-
-def _check_tangential(bent: np.ndarray, where: str, most: float = 0.05) -> None:
-    """Refuse four coefficients that are hardly k1 k2 p1 p2 where no field names the model.
-
-    p1 and p2 of usual lenses are below `most`; fisheye ones have k3 and k4 there.
-    """
-    is_usual = bent.size != 4 or np.abs(bent[2:]).max() <= most
-    expected = f"p1 and p2 up to {most}: give the field fisheye, 1, or add k3, 0"
-    found = f"four coefficients {bent.tolist()}, as of a fisheye lens"
-    check_field(f"{where}, distortion", is_usual, found, expected)
 
 
 def _array(table: Mapping[str, Any], field: str, where: str, counts: tuple[int, ...]) -> np.ndarray:

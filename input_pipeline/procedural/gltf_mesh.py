@@ -227,9 +227,14 @@ def skinned_positions(
 def _global_transforms(nodes: Nodes) -> Float[np.ndarray, "n 4 4"]:
     turned = Rotation.from_quat(nodes.rotation).as_matrix() * nodes.scale[:, None, :]
     world = rigid(turned, nodes.translation)
-    for node in _parents_first(nodes.parent):
-        if nodes.parent[node] >= 0:
-            world[node] = world[nodes.parent[node]] @ world[node]
+    order = np.flatnonzero(nodes.parent < 0).tolist()
+    # Grows while it is read, so that each node comes after its parent.
+    for node in order:
+        for child in np.flatnonzero(nodes.parent == node).tolist():
+            world[child] = world[node] @ world[child]
+            order.append(child)
+    if len(order) < len(world):
+        raise ValueError(f"{len(world) - len(order)} nodes that are their own ancestors")
     return world
 
 
@@ -252,18 +257,3 @@ def _interpolate(channel: Channel, time: float) -> Float[np.ndarray, "c"]:
     if angle < 1e-6:
         return a
     return (np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
-
-
-def _parents_first(parent: Int[np.ndarray, "n"]) -> list[int]:
-    """Return all nodes, each after its parent (-1 for roots).
-
-    Raises:
-      ValueError: a node is its own ancestor.
-    """
-    order = np.flatnonzero(parent < 0).tolist()
-    # Grows while it is read.
-    for node in order:
-        order.extend(np.flatnonzero(parent == node).tolist())
-    if len(order) < len(parent):
-        raise ValueError(f"{len(parent) - len(order)} nodes that are their own ancestors")
-    return order
