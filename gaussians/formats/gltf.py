@@ -9,7 +9,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 from numpy import ndarray
 
 from gaussians.formats.scene_files import (
@@ -37,9 +37,12 @@ def save_glb(path: str | Path, scene: Gaussians) -> None:
     means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene)
     opacities = sigmoid(logits)
     turned = turn_harmonics(harmonics)
+    shown = np.clip(mean_colors(harmonics), 0, 1)
+    # From sRGB, as glTF wants colours of points.
+    linear = np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
     attributes: dict[str, Shaped[ndarray, "g c"]] = {
         "POSITION": turn_vectors(means),
-        "COLOR_0": to_levels(np.column_stack([_linear(mean_colors(harmonics)), opacities])),
+        "COLOR_0": to_levels(np.column_stack([linear, opacities])),
         f"{EXTENSION}:ROTATION": turned_xyzw(quaternions),
         f"{EXTENSION}:SCALE": np.exp(log_scales),
         f"{EXTENSION}:OPACITY": opacities[:, None],
@@ -96,9 +99,3 @@ def _document(attributes: dict[str, Shaped[ndarray, "g c"]]) -> tuple[dict[str, 
         "buffers": [{"byteLength": len(binary)}],
     }
     return document, binary
-
-
-def _linear(colors: Float[ndarray, "g 3"]) -> Float[ndarray, "g 3"]:
-    """Return sRGB colours as linear ones, as glTF wants those of points."""
-    shown = np.clip(colors, 0, 1)
-    return np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)

@@ -90,11 +90,10 @@ def _ours(file: Path, table: Any) -> CameraPath:
     where = str(file)
     listed = field(table, "world_to_camera", where)
     poses = numbers(listed, np.shape(listed), f"{where}, world_to_camera")
-    if poses.ndim == 4 and len(poses) == 1:
-        poses = poses[0]
-    found = f"shape {poses.shape}"
+    poses = poses[0] if poses.ndim == 4 and len(poses) == 1 else poses
     fits = poses.ndim == 3 and len(poses)
-    check_field(f"{where}, world_to_camera", fits, found, "(n, 4, 4) or (1, n, 4, 4)")
+    expected = "(n, 4, 4) or (1, n, 4, 4)"
+    check_field(f"{where}, world_to_camera", fits, f"shape {poses.shape}", expected)
     times = _times(table["times"], len(poses), f"{where}, times") if "times" in table else None
     if not {"intrinsics", "image_size"} <= set(table):
         return CameraPath(poses, None, None, times, _fps(table, where))

@@ -70,7 +70,10 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     films = loose or find_footage(path, ("videos", "images"))
     by_camera: dict[str, list[Image]] = {}
     for image in images:
-        by_camera.setdefault(_camera(image.name) if films else image.name, []).append(image)
+        folder, *inside = PurePosixPath(image.name).parts
+        # Its first folder is the camera, or its name without the ending.
+        camera = folder if inside else PurePosixPath(image.name).stem
+        by_camera.setdefault(camera if films else image.name, []).append(image)
     films = films or {image.name: (path / "images" / image.name,) for image in images}
     check_lengths(films, path)
     views = []
@@ -90,12 +93,6 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         )
         views.append(view)
     return [make_capture(path.name, views)]
-
-
-def _camera(image: str) -> str:
-    """Return the camera of an image: its first folder, or its name without the ending."""
-    name = PurePosixPath(image)
-    return name.parts[0] if len(name.parts) > 1 else name.stem
 
 
 def _poses(camera: str, registered: list[Image], files: tuple[Path, ...]) -> np.ndarray:

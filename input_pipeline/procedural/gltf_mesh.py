@@ -135,6 +135,13 @@ def _read_mesh(glb: _Glb, where: str) -> SkinnedMesh:
     if "indices" in primitive:
         corners = glb.array(primitive["indices"]).astype(INDEX)
     weights = glb.array(attributes["WEIGHTS_0"]).astype(np.float64)
+    parent = np.full(len(nodes), -1)
+    for i, node in enumerate(nodes):
+        parent[np.array(node.get("children", []), INDEX)] = i
+    rest = {
+        name: np.array([node.get(name, default) for node in nodes], np.float64)
+        for name, default in REST.items()
+    }
     return SkinnedMesh(
         positions=positions,
         texcoords=glb.array(attributes["TEXCOORD_0"]).astype(np.float64),
@@ -145,23 +152,12 @@ def _read_mesh(glb: _Glb, where: str) -> SkinnedMesh:
         joint_nodes=np.array(skin["joints"], INDEX),
         # glTF stores matrices by columns.
         inverse_bind=glb.array(skin["inverseBindMatrices"]).reshape(-1, 4, 4).swapaxes(1, 2),
-        nodes=_read_nodes(nodes),
+        nodes=Nodes(parent=parent, **rest),
         animations={
             str(animation.get("name") or i): _read_animation(glb, animation)
             for i, animation in enumerate(document.get("animations", []))
         },
     )
-
-
-def _read_nodes(nodes: list[dict[str, Any]]) -> Nodes:
-    parent = np.full(len(nodes), -1)
-    for i, node in enumerate(nodes):
-        parent[np.array(node.get("children", []), INDEX)] = i
-    columns = {
-        name: np.array([node.get(name, default) for node in nodes], np.float64)
-        for name, default in REST.items()
-    }
-    return Nodes(parent=parent, **columns)
 
 
 def _read_animation(glb: _Glb, animation: dict[str, Any]) -> list[Channel]:
