@@ -5,7 +5,6 @@ repeat them in a form that is documented nowhere, and are not read. An instant w
 points alone has the cameras before it: Spacetime Gaussians reads those of the first instant only.
 """
 
-import re
 from pathlib import Path
 
 from input_pipeline.capture import Capture, make_capture, make_view
@@ -60,5 +59,5 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 
 
 def _instants(path: Path) -> list[tuple[int, Path]]:
-    folders = [(re.fullmatch(r"colmap_(\d+)", f.name), f) for f in path.glob("colmap_*")]
-    return sorted((int(match[1]), folder) for match, folder in folders if match)
+    named = [(folder.name.removeprefix("colmap_"), folder) for folder in path.glob("colmap_*")]
+    return sorted((int(number), folder) for number, folder in named if number.isdecimal())

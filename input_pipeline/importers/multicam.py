@@ -55,11 +55,10 @@ def named_focal_length(path: Path) -> float:
     Raises:
       ValueError: none does.
     """
-    named = [re.match(r"f(\d+(?:\.\d+)?)_aperture", part) for part in path.resolve().parts]
-    focal = next((float(found[1]) for found in reversed(named) if found), None)
+    lengths = re.findall(r"/f(\d+(?:\.\d+)?)_aperture", path.resolve().as_posix())
     expected = "a folder above named like f24_aperture5: the focal length is nowhere else"
-    check_field(path, focal is not None, "no focal length", expected)
-    return focal or 0.0
+    check_field(path, lengths, "no focal length", expected)
+    return float(lengths[-1])
 
 
 def lens(focal: float, size: tuple[int, int]) -> Float64[np.ndarray, "3 3"]:

@@ -13,6 +13,7 @@ from input_pipeline.cameras import invert
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import VIDEOS, first_file, natural, picture_size
 from input_pipeline.importers import multicam
+from input_pipeline.opening import check_field
 from input_pipeline.plain_files import field
 
 
@@ -28,12 +29,10 @@ def read(path: Path, fps: float | None) -> list[Capture]:
       ValueError: there are no cameras or no focal length, or a film has no camera.
     """
     file = first_file(path, multicam.FILES)
-    if file is None:
-        found = "films of ReCamMaster without cameras"
-        expected = f"{multicam.FILES[0]} beside them, the file that they were made with"
-        raise ValueError(f"{path}: found {found}, expected {expected}")
+    expected = f"{multicam.FILES[0]} beside them, the file that they were made with"
+    check_field(path, file, "films of ReCamMaster without cameras", expected)
     focal = multicam.named_focal_length(path)
-    poses = multicam.read_rig_poses(file)
+    poses = multicam.read_rig_poses(file or path)
     captures = []
     for source, films in _films(path).items():
         views = []

@@ -60,9 +60,10 @@ def read_transforms(file: Path, scene_id: str, fps: float | None) -> Capture:
     # Of the whole.
     seconds = (max(map(len, films.values())) - 1) / fps if timed and fps else 1.0
     views = [_view(file, table, name, film, seconds) for name, film in films.items()]
-    shares = f"times are shares of the whole at {fps or 0:g} frames a second"
-    taken = shares if fps else "times are taken as seconds (--fps if they are shares of the whole)"
-    return make_capture(scene_id, views, notes=[taken] if timed else [])
+    note = "times are taken as seconds (--fps if they are shares of the whole)"
+    if fps:
+        note = f"times are shares of the whole at {fps:g} frames a second"
+    return make_capture(scene_id, views, notes=[note] if timed else [])
 
 
 def read_moving_camera(

@@ -28,10 +28,9 @@ def read(path: Path, fps: float | None) -> list[Capture]:
       ValueError: always; it says which file to add.
     """
     del fps
-    film = matches(path)
-    kind = "a film of TrajectoryCrafter"
-    if film and film.stem != "gen":
-        kind = "films of SynCamMaster, two views side by side"
+    kind = "films of SynCamMaster, two views side by side"
+    if (matches(path) or path).stem == "gen":
+        kind = "a film of TrajectoryCrafter"
     expected = (
         'one film a view, with their lenses and poses in cameras.json and "generated": true there '
         "(docs/data.md), or in transforms.json"
