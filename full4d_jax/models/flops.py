@@ -11,11 +11,11 @@ recomputed.
 """
 
 import math
-from typing import NamedTuple
 
 from full4d_jax.config import Config, ModelConfig
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.masks import allowed_frames
+from full4d_jax.models.tokens import TokenGrid
 from full4d_jax.models.trainable import is_trained
 from full4d_jax.models.wan.layouts import abstract_leaves
 from full4d_jax.models.wan.text import TEXT_TOKENS
@@ -57,29 +57,6 @@ BEFORE_LAYERS: dict[str, tuple[str, ...]] = dict.fromkeys(FIRST_LAYERS, ()) | {
     "blocks.text_attention.key": ("text_out.",),
     "blocks.text_attention.value": ("text_out.",),
 }
-
-
-class Sample(NamedTuple):
-    """Sizes of one sample as the network sees it.
-
-    Attributes:
-      views: all that the network sees.
-      frames: latent ones, the projection's included.
-      tokens: of a frame.
-      generated: frames of all views that leave the network.
-      text: rows of the text's embedding.
-    """
-
-    views: int
-    frames: int
-    tokens: int
-    generated: int
-    text: int
-
-    @property
-    def all_tokens(self) -> int:
-        """Return the tokens of all frames."""
-        return self.views * self.frames * self.tokens
 
 
 def peak_flops(device_kind: str) -> float | None:
@@ -134,58 +111,68 @@ def _text_tokens(config: Config, *, training: bool) -> int:
 
 
 def _work(config: Config, views: int, frames: int, text: int, *, training: bool) -> float:
-    """Count the operations on one sample: each gradient is as much work as the product itself."""
+    """Count the operations on one sample: each gradient is as much work as the product itself.
+
+    Args:
+      config: the model, size of the pictures, and what is trained.
+      views: all that the network sees.
+      frames: pictures of each.
+      text: rows of the text's embedding.
+      training: whether there is a backward pass.
+    """
     model = config.model
-    sample = _sample(config, views, frames, text)
+    grid = _grid(config, views, frames)
+    rows = _rows(model, grid, text)
     parameters = abstract_leaves(model)
     trained = {name for name in parameters if is_trained(config.optimizer.trainable, name)}
     total = 0
     for name, leaf in parameters.items():
         if name.endswith((".kernel", ".lora_in", ".lora_out")):
             gradients = _gradients(name, trained) if training else 0
-            total += math.prod(leaf.shape) * _rows(model, sample, name) * (1 + gradients)
+            layer = max((x for x in rows if name.startswith(x)), key=len)
+            total += math.prod(leaf.shape) * rows[layer] * (1 + gradients)
 
     # Attention: the logits and the weighted values, each a product of two factors.
-    pairs = _allowed_pairs(model, sample)
-    total += 2 * model.layers * model.width * pairs * (1 + 2 * training)
+    of_pair = 2 * model.layers * model.width
+    total += of_pair * _allowed_pairs(model, grid) * (1 + 2 * training)
     if model.text_width:
-        pairs = _passes(model) * sample.all_tokens * sample.text
         key = "blocks.text_attention.key.kernel"
         keys_vary = training and (model.lora_rank > 0 or _gradients(key, trained) > 0)
-        total += 2 * model.layers * model.width * pairs * (1 + training + keys_vary)
+        pairs = rows["blocks."] * text
+        total += of_pair * pairs * (1 + training + keys_vary)
     return float(2 * total)
 
 
-def _rows(model: ModelConfig, sample: Sample, name: str) -> int:
-    """Return how many rows, or pixels, of one sample a kernel multiplies."""
-    area = model.patch**2
+def _rows(model: ModelConfig, grid: TokenGrid, text: int) -> dict[str, int]:
+    """Return how many rows, or pixels, of one sample kernels multiply, by how names begin."""
+    is_guided = model.projection == "channels"
+    tokens = math.prod(grid)
+    source = tokens // grid.views if is_guided else 0
+    generated = (grid.views - is_guided) * grid.frames * grid.tokens * model.patch**2
+    if model.projection == "frames":
+        generated //= 2
+    streams = 2 if model.attention.startswith("two_stream") else 1
+    # How often a block sees every token.
+    passes = 1 if model.attention in ("fused", "full") else 2
     # That tokens of a sample have: clean, and noisy.
     flow_times = 2
-    streams = 2 if model.attention.startswith("two_stream") else 1
-    tokens = sample.all_tokens
-    source = sample.frames * sample.tokens if model.projection == "channels" else 0
-    words = _passes(model) * sample.text
-    rows = {
-        "patch_embedding": tokens - source,
-        "source_embedding": source,
-        "text_in": sample.text,
-        "text_out": sample.text,
-        "time_in": flow_times,
-        "time_out": flow_times,
-        "time_projection": _passes(model) * flow_times,
-        "synchronization_time": flow_times,
-        "head": streams * tokens,
-        "mover_head": streams * tokens,
-        "refiner": sample.generated * sample.tokens * area,
-        "mover": sample.generated * sample.tokens * area,
-        "blocks": _passes(model) * tokens,
-        "blocks.text_attention.key": words,
-        "blocks.text_attention.value": words,
-        "blocks.synchronization": tokens,
+    return {
+        "": tokens,
+        "patch_embedding.": tokens - source,
+        "source_embedding.": source,
+        "text_": text,
+        "time_": flow_times,
+        "time_projection.": passes * flow_times,
+        "synchronization_time.": flow_times,
+        "head.": streams * tokens,
+        "mover_head.": streams * tokens,
+        "refiner.": generated,
+        "mover.": generated,
+        "blocks.": passes * tokens,
+        "blocks.text_attention.key.": passes * text,
+        "blocks.text_attention.value.": passes * text,
+        "blocks.synchronization.": tokens,
     }
-    fits = (layer for layer in rows if name.startswith(f"{layer}."))
-    best = max(fits, key=len, default=None)
-    return tokens if best is None else rows[best]
 
 
 def _gradients(name: str, trained: set[str]) -> int:
@@ -198,33 +185,25 @@ def _gradients(name: str, trained: set[str]) -> int:
     return varies + (name in trained)
 
 
-def _sample(config: Config, views: int, frames: int, text: int) -> Sample:
-    """Return the sizes of a sample of so many views and pictures of each."""
+def _grid(config: Config, views: int, frames: int) -> TokenGrid:
+    """Return the tokens of so many views and pictures of each, the projection's included."""
     model = config.model
-    data = config.data
     strides = strides_of(model.codec, model.codec_stride)
     side = model.patch * strides.pixels
-    tokens = (data.height // side) * (data.width // side)
-    latent = strides.latent_frames(frames)
+    tokens = (config.data.height // side) * (config.data.width // side)
     halves = 2 if model.projection == "frames" else 1
-    generated = views - 1 if model.projection == "channels" else views
-    return Sample(views, halves * latent, tokens, generated * latent, text)
+    return TokenGrid(views, halves * strides.latent_frames(frames), tokens)
 
 
-def _passes(model: ModelConfig) -> int:
-    """Return how often a block sees every token."""
-    return 1 if model.attention in ("fused", "full") else 2
-
-
-def _allowed_pairs(model: ModelConfig, sample: Sample) -> int:
+def _allowed_pairs(model: ModelConfig, grid: TokenGrid) -> int:
     """Count the pairs of tokens that a block's self-attention may relate."""
-    views = sample.views
-    frames = sample.frames
+    views, frames, tokens = grid
     if model.attention == "full":
         pairs = (views * frames) ** 2
     elif model.attention == "fused":
         half = model.projection == "frames"
         pairs = int(allowed_frames(views, frames, half, model.mask).sum())
-    else:  # along views at each instant, and along times in each view
+    else:
+        # Along views at each instant, and along times in each view.
         pairs = frames * views**2 + views * frames**2
-    return pairs * sample.tokens**2
+    return pairs * tokens**2
