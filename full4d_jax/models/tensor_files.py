@@ -17,7 +17,7 @@ import pickle
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -41,6 +41,8 @@ NAMES = {
 CHECKSUM = "crc32"
 NONE = json.dumps("0" * 8)
 FLOATS = ("F32", "F16", "BF16")
+# Name, index into the tensor's first axis or None for all of it, and values.
+Pieces = Iterator[tuple[str, int | None, ndarray]]
 # What safetensors and numpy raise for headers that claim what cannot be.
 DAMAGED = (SafetensorError, RecursionError, ValueError, OverflowError, OSError)
 # SHA-256 of what was published as pickles: as other programs list them.
@@ -157,7 +159,7 @@ class Slot(NamedTuple):
 def write_safetensors(
     path: Path,
     slots: dict[str, Slot],
-    pieces: Iterable[tuple[str, int | None, ndarray]],
+    pieces: Pieces,
     metadata: dict[str, str],
 ) -> None:
     """Write a file piece by piece; it appears when it is complete.
@@ -165,8 +167,7 @@ def write_safetensors(
     Args:
       path: the file.
       slots: types and shapes of all tensors by name.
-      pieces: name, index into the tensor's first axis or None for all of it, and values; in any
-        order, each byte once.
+      pieces: in any order, each byte once.
       metadata: kept in the header, with a checksum.
     """
     header: dict[str, object] = {"__metadata__": metadata | {CHECKSUM: NONE}}

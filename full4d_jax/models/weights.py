@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -15,6 +14,7 @@ from jax.sharding import NamedSharding
 from full4d_jax.models.functional import by_name, nested
 from full4d_jax.models.tensor_files import (
     CHECKSUM,
+    Pieces,
     Slot,
     open_tensors,
     require_float,
@@ -44,13 +44,9 @@ def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, An
     of one parameter at a time is whole, wherever the shards of the others are. Where these are in
     several processes, all call this together, and the first writes.
     """
-    tensors = by_name(jax.tree.map(_in_memory, params))
-    slots = {name: Slot(np.dtype(jnp.bfloat16), x.shape) for name, x in tensors.items()}
-    pieces = (
-        (name, i, _whole(layer.astype(jnp.bfloat16)))
-        for name, x in tensors.items()
-        for i, layer in _layers(x)
-    )
+    kind = np.dtype(jnp.bfloat16)
+    slots = {name: Slot(kind, x.shape) for name, x in by_name(params).items()}
+    pieces = _pieces(params, kind)
     if jax.process_index() > 0:
         # The shards that this process has are gathered by the way.
         for _ in pieces:
@@ -60,23 +56,18 @@ def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, An
     write_safetensors(Path(path), slots, pieces, texts)
 
 
-def _in_memory(x: Any) -> Any:
-    """Return an array on one CPU as NumPy's: no copy, and no program compiled for every shape."""
-    is_here = isinstance(x, jax.Array) and x.is_fully_addressable
-    is_on_cpu = is_here and [device.platform for device in x.devices()] == ["cpu"]
-    return np.asarray(x) if is_on_cpu else x
-
-
-def _layers(x: Any) -> Iterator[tuple[int | None, Any]]:
-    """Yield the layers of a stack of matrices with their numbers, or else all of the array."""
-    yield from enumerate(x[i] for i in range(len(x))) if x.ndim > 2 else [(None, x)]
-
-
-def _whole(x: Any) -> np.ndarray:
-    """Return an array in the memory of this process."""
-    if isinstance(x, jax.Array) and not x.is_fully_addressable:
-        return multihost_utils.process_allgather(x, tiled=True)
-    return np.asarray(x)
+def _pieces(params: dict[str, Any], kind: np.dtype) -> Pieces:
+    """Yield the layers of stacks of matrices with their numbers, and other arrays whole."""
+    for name, x in by_name(params).items():
+        is_here = isinstance(x, jax.Array) and x.is_fully_addressable
+        if is_here and [device.platform for device in x.devices()] == ["cpu"]:
+            # No copy, and no program compiled for every shape.
+            x = np.asarray(x)
+        for i in range(len(x)) if x.ndim > 2 else [None]:
+            layer = (x if i is None else x[i]).astype(kind)
+            if isinstance(layer, jax.Array) and not layer.is_fully_addressable:
+                layer = multihost_utils.process_allgather(layer, tiled=True)
+            yield name, i, np.asarray(layer)
 
 
 def load_params(

@@ -16,7 +16,6 @@ half of the channels keeps the rotary embedding of (time, row, column), at half 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -28,11 +27,8 @@ from gaussians.precision import exact_products
 Matrices = Float[Array, "b v t 4 4"]
 
 
-class Transforms(NamedTuple):
-    """P, the camera of every frame, and its inverse, float32."""
-
-    to_image: Matrices
-    to_world: Matrices
+# P, the camera of every frame, and its inverse, float32.
+Transforms = tuple[Matrices, Matrices]
 
 
 @exact_products
@@ -51,9 +47,8 @@ def projective_transforms(
     shift = world_to_camera[..., :3, 3:]
     back = jnp.swapaxes(rotation, -1, -2)
     inverse = jnp.linalg.inv(lens)
-    return Transforms(
-        _affine(lens @ rotation, lens @ shift), _affine(back @ inverse, -(back @ shift))
-    )
+    to_image = _affine(lens @ rotation, lens @ shift)
+    return to_image, _affine(back @ inverse, -(back @ shift))
 
 
 def prope(

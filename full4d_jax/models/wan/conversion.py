@@ -7,7 +7,6 @@ that diffusers' `WanTransformer3DModel.from_pretrained` loads, it is left out.
 """
 
 import json
-from collections.abc import Iterator
 from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,13 @@ from safetensors import safe_open
 
 from full4d_jax.config import ModelConfig, to_dict
 from full4d_jax.models.dit import abstract_params
-from full4d_jax.models.tensor_files import Slot, open_tensors, require_float, write_safetensors
+from full4d_jax.models.tensor_files import (
+    Pieces,
+    Slot,
+    open_tensors,
+    require_float,
+    write_safetensors,
+)
 from full4d_jax.models.trainable import ADDED
 from full4d_jax.models.wan.layouts import (
     LAYOUTS,
@@ -41,7 +46,6 @@ from input_pipeline.whole_files import write_text
 # Types as safetensors calls them, and those in which tensors are kept.
 KINDS = {"F32": np.float32, "F16": np.float32, "BF16": jnp.bfloat16}
 EXPECTED = "a folder with Wan's .safetensors files, or one such file"
-Pieces = Iterator[tuple[str, int | None, np.ndarray]]
 
 
 class Stored(NamedTuple):
