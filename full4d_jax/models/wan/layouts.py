@@ -25,6 +25,7 @@ from full4d_jax.models.tokens import TIME_CHANNELS
 from full4d_jax.models.trainable import ADDED
 from full4d_jax.models.wan.text import TEXT_TOKENS
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.fields import require
 from input_pipeline.plain_files import load_json
 
 Layout = Literal["diffusers", "original"]
@@ -137,10 +138,8 @@ def check_wan_model(model: ModelConfig) -> None:
         "text_width": model.text_width > 0,
     }
     for name, is_wan in fits.items():
-        if not is_wan:
-            found = repr(getattr(model, name))
-            do = "give a preset of Wan, such as --config wan22_5b"
-            raise InputError("config", f"model.{name}", found, "that of Wan's transformer", do)
+        expected = "that of Wan's transformer, as in --config wan22_5b"
+        require(f"model.{name}", getattr(model, name), is_wan, expected)
 
 
 def diffusers_config(model: ModelConfig) -> dict[str, Any]:
