@@ -58,12 +58,11 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     """
     devices = jax.devices() if devices is None else devices
     shape = list(mesh_shape(config, len(devices)))
-    left_out = len(devices) - math.prod(shape)
-    if left_out:
-        all_used = jax.process_count() > 1 or devices[0].platform == "tpu"
-        words = f"sizes whose product is all {len(devices)} devices"
-        require("mesh", to_dict(config), not all_used, words)
-        devices = devices[: math.prod(shape)]
+    used = math.prod(shape)
+    may_leave_out = jax.process_count() == 1 and devices[0].platform != "tpu"
+    words = f"sizes whose product is all {len(devices)} devices"
+    require("mesh", to_dict(config), used == len(devices) or may_leave_out, words)
+    devices = devices[:used]
     slices = len({getattr(device, "slice_index", 0) for device in devices})
     split = {"allow_split_physical_axes": True}
     if slices > 1:

@@ -148,14 +148,12 @@ def _load(field: str, path: str, width: int) -> Rows:
     require_file("embedding", path, "an .npz file", do)
     with input_errors("embedding", do):
         arrays = load_arrays(Path(path), ("text",))
-    if "text" not in arrays:
-        raise InputError("embedding", path, "no embedding", "a file of full4d embed-text", do)
-    text = arrays["text"]
+    text = arrays.get("text", np.zeros(0))
     fits = text.ndim == 2 and text.shape[1] == width and np.issubdtype(text.dtype, np.floating)
     if not fits:
         found = f"{text.dtype} of shape {text.shape}"
-        expected = f"floats (tokens, {width})"
-        raise InputError("embedding", path, found, expected, "use that model's text encoder")
+        do = "make one with full4d embed-text and that model's text encoder"
+        raise InputError("embedding", path, found, f"floats (tokens, {width})", do)
     return text.astype(np.float32)
 
 
