@@ -1,6 +1,7 @@
-"""Random latents and conditions of a small grid, each frame with a camera of its own."""
+"""Conditions of small grids: random ones with a camera for each frame, and none."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from full4d_jax.config import ModelConfig
@@ -36,3 +37,18 @@ def random_grid(model: ModelConfig) -> tuple[jax.Array, Conditions]:
     )
     generated = V if model.projection == "frames" else V - 1
     return put(rng.normal(size=(B, generated, *shape[2:]))), conditions
+
+
+def without_projection(latents: jax.Array, text: jax.Array | None = None) -> Conditions:
+    """Conditions of a grid from which nothing is projected, and whose cameras are all alike."""
+    empty = latents[:, :, :0]
+    b, v, t = latents.shape[:3]
+    return Conditions(
+        projection=empty,
+        base=empty,
+        mask=empty[..., 0],
+        disparity=empty[..., 0],
+        world_to_camera=jnp.broadcast_to(jnp.eye(4), (b, v, t, 4, 4)),
+        intrinsics=jnp.broadcast_to(jnp.eye(3), (b, v, 3, 3)),
+        text=text,
+    )

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
+from random_grids import without_projection
 from random_weights import random_params
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.start import complete_params
 
@@ -37,22 +37,9 @@ def grid(views: int = VIEWS, times: int = TIMES, batch: int = 2):
     return jnp.asarray(z, jnp.float32)
 
 
-def conditions(z) -> Conditions:
-    batch, views, times = z.shape[:3]
-    none = z[:, :, :0]
-    return Conditions(
-        projection=none,
-        base=jnp.zeros_like(z),
-        mask=jnp.zeros(z.shape[:-1]),
-        disparity=none[..., 0],
-        world_to_camera=jnp.broadcast_to(jnp.eye(4), (batch, views, times, 4, 4)),
-        intrinsics=jnp.broadcast_to(jnp.eye(3), (batch, views, 3, 3)),
-    )
-
-
 def run(model, params, z, tau=0.7):
     apply = jax.jit(velocity(model, params))
-    return np.asarray(apply(z, jnp.full((len(z),), tau), conditions(z)))
+    return np.asarray(apply(z, jnp.full((len(z),), tau), without_projection(z)))
 
 
 def test_soft_starts_as_the_base_on_every_row_and_column():
@@ -77,7 +64,7 @@ def reads(attention: str, layers: int) -> np.ndarray:
             jnp.zeros_like, params["blocks"]["synchronization"]["mix"]
         )
     apply, z = jax.jit(velocity(model, params)), grid(batch=1)
-    tau, given = jnp.full((1,), 0.5), conditions(z)
+    tau, given = jnp.full((1,), 0.5), without_projection(z)
     before, found = apply(z, tau, given), np.zeros((VIEWS, TIMES), bool)
     for view, time in np.ndindex(VIEWS, TIMES):
         after = apply(z.at[0, view, time].add(0.5), tau, given)

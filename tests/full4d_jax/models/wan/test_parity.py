@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_grids import without_projection
 from safetensors.numpy import save_file
 
 from full4d_jax.config import ModelConfig
@@ -43,20 +44,6 @@ def ours(fields: dict, **changes) -> ModelConfig:
     return replace(WAN.model, **sizes, **{**without, **changes})
 
 
-def alone(latents, text) -> Conditions:
-    """Conditions of one view without projection: its frames are none."""
-    empty, (b, v, t) = latents[:, :, :0], latents.shape[:3]
-    return Conditions(
-        projection=empty,
-        base=empty,
-        mask=empty[..., 0],
-        disparity=empty[..., 0],
-        world_to_camera=jnp.broadcast_to(jnp.eye(4), (b, v, t, 4, 4)),
-        intrinsics=jnp.broadcast_to(jnp.eye(3), (b, v, 3, 3)),
-        text=text,
-    )
-
-
 def solve(model: ModelConfig, params, values: dict) -> dict:
     """Our output and gradient, in diffusers' order of axes."""
     tau = jnp.asarray(values["tau"])
@@ -67,7 +54,9 @@ def solve(model: ModelConfig, params, values: dict) -> dict:
     def run(latents):
         def flow(x):
             z = jnp.moveaxis(x, 1, -1)[:, None]
-            return jnp.moveaxis(velocity(model, params)(z, tau, alone(z, text))[:, 0], -1, 1)
+            return jnp.moveaxis(
+                velocity(model, params)(z, tau, without_projection(z, text))[:, 0], -1, 1
+            )
 
         out, pull_back = jax.vjp(flow, latents)
         return {"out": out, "gradient": pull_back(jnp.asarray(values["cotangent"]))[0]}
