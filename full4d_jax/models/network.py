@@ -45,6 +45,8 @@ from full4d_jax.models.warp import MOTION_CHANNELS, mixture
 Tokens = Float[Array, "b n d"]
 # At latent resolution.
 Maps = Float[Array, "b v t h w i"]
+# What the refiner sees, tokens, and how these are laid out.
+Embedded = tuple[Maps, Tokens, TokenGrid]
 # A stream of tokens, or several.
 State = TypeVar("State")
 # Pixels (and logits), unit of motion in and out of the network.
@@ -296,9 +298,7 @@ class MultiViewDiT(nnx.Module):
             text=self._text(conditions.text, len(latents)),
         )
 
-    def _embed_channels(
-        self, latents: Latents, conditions: Conditions
-    ) -> tuple[Maps, Tokens, TokenGrid]:
+    def _embed_channels(self, latents: Latents, conditions: Conditions) -> Embedded:
         """Embed the source as a view of its own, and targets with their projection as channels."""
         guides = (conditions.base, conditions.projection)
         maps = (conditions.mask[..., None], conditions.disparity[..., None])
@@ -310,9 +310,7 @@ class MultiViewDiT(nnx.Module):
         grid = self._grid(latents)
         return inputs, x, grid._replace(views=grid.views + 1)
 
-    def _embed_frames(
-        self, latents: Latents, conditions: Conditions
-    ) -> tuple[Maps, Tokens, TokenGrid]:
+    def _embed_frames(self, latents: Latents, conditions: Conditions) -> Embedded:
         """Embed the frames to generate, then the projected ones, which know what is visible."""
         frames = latents.shape[2]
         both = jnp.concatenate([latents, conditions.projection], 2)
@@ -328,9 +326,7 @@ class MultiViewDiT(nnx.Module):
         x = self.patch_embedding(self._patches(both))
         return latents, x + jnp.where(is_guide[..., None], marks, 0), grid
 
-    def _embed_grid(
-        self, latents: Latents, conditions: Conditions
-    ) -> tuple[Maps, Tokens, TokenGrid]:
+    def _embed_grid(self, latents: Latents, conditions: Conditions) -> Embedded:
         """Embed a grid of which some frames are real, and nothing is projected."""
         base = conditions.base
         moving = None
