@@ -45,8 +45,9 @@ def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, An
     several processes, all call this together, and the first writes.
     """
     kind = np.dtype(jnp.bfloat16)
-    slots = {name: Slot(kind, x.shape) for name, x in by_name(params).items()}
-    pieces = _pieces(params, kind)
+    tensors = dict(sorted(by_name(params).items()))
+    slots = {name: Slot(kind, x.shape) for name, x in tensors.items()}
+    pieces = _pieces(tensors, kind)
     if jax.process_index() > 0:
         # The shards that this process has are gathered by the way.
         for _ in pieces:
@@ -56,9 +57,9 @@ def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, An
     write_safetensors(Path(path), slots, pieces, texts)
 
 
-def _pieces(params: dict[str, Any], kind: np.dtype) -> Pieces:
+def _pieces(tensors: dict[str, Any], kind: np.dtype) -> Pieces:
     """Yield the layers of stacks of matrices with their numbers, and other arrays whole."""
-    for name, x in by_name(params).items():
+    for name, x in tensors.items():
         is_here = isinstance(x, jax.Array) and x.is_fully_addressable
         if is_here and [device.platform for device in x.devices()] == ["cpu"]:
             # No copy, and no program compiled for every shape.
