@@ -10,13 +10,11 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config.codecs import check_video, strides_of
-from full4d_jax.flow import Latents
 from full4d_jax.generation.coding import decode_videos, encode_videos
-from full4d_jax.generation.generate import bind_guided, gathered, program, text_guides
-from full4d_jax.generation.large_grids import Guides, velocity_of_parts
+from full4d_jax.generation.generate import flow_program, gathered, program, text_guides
+from full4d_jax.generation.large_grids import Guides
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.real_frames import conditions_of_real
-from full4d_jax.generation.sampling import integrate, schedule
 from full4d_jax.geometry.carried_motion import carried_motion
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.grid_mesh import around
@@ -75,7 +73,7 @@ def _fill(
     """Run the programs of `fill_grid`."""
     guides = conditions_program(prior.for_codec, frames, real, motion)
     key = jax.random.wrap_key_data(jnp.asarray(key_data))
-    latents = parts_program(prior.for_network, guides, key)
+    latents = flow_program(prior.for_network, guides, key)
     return filled_program(prior.for_codec, latents)
 
 
@@ -104,21 +102,6 @@ def conditions_program(
         carried = None if motion is None else motion[None]
         conditions = conditions_of_real(latents, jnp.asarray(real)[None], cameras, carried)
         return gathered(text_guides(prior, conditions))
-
-
-@program
-def parts_program(prior: Prior, guides: Guides, key: PRNGKeyArray) -> Latents:
-    """Return the latents of the whole grid, by all steps of the sampler."""
-    with around(prior.mesh):
-        sampler = prior.sampler
-        base = guides[0].base
-        real = guides[0].real
-        assert real is not None, "some frames are real"
-        noise = sampler.noise * jax.random.normal(key, base.shape)
-        # The network holds real frames at flow time 0: there the path stands still.
-        start = jnp.where(real[..., None, None, None], base, noise)
-        flow = velocity_of_parts(sampler, partial(bind_guided, prior), guides, *base.shape[1:3])
-        return gathered(integrate(flow, start, schedule(sampler.steps, sampler.shift)))
 
 
 @program

@@ -109,16 +109,15 @@ def text_guides(prior: Prior, seen: Conditions) -> Guides:
 def flow_program(prior: Prior, guides: Guides, key: PRNGKeyArray) -> Latents:
     """Return the generated latents, by all steps of the sampler."""
     with around(prior.mesh):
-        seen = guides[0]
-        generated = seen.projection
+        base = guides[0].base
+        real = guides[0].real
         # The source is real, not generated.
-        if prior.model.projection == "channels":
-            generated = generated[:, 1:]
+        generated = base[:, 1:] if prior.model.projection == "channels" else base
         start = prior.sampler.noise * jax.random.normal(key, generated.shape)
-        if seen.real is not None:
-            start = jnp.where(seen.real[..., None, None, None], seen.base, start)
-        bind = partial(bind_guided, prior)
-        return gathered(sample_grid(prior.sampler, bind, guides, start))
+        # The network holds real frames at flow time 0: there the path stands still.
+        if real is not None:
+            start = jnp.where(real[..., None, None, None], base, start)
+        return gathered(sample_grid(prior.sampler, partial(bind_guided, prior), guides, start))
 
 
 @program

@@ -51,6 +51,8 @@ def sample_grid(sampler: SamplerConfig, bind: Bind, guides: Guides, noise: Laten
         not generated.
     """
     times = schedule(sampler.steps, sampler.shift)
+    if not guides[0].projection.shape[2]:
+        return integrate(_velocity_of_parts(sampler, bind, guides, noise), noise, times)
     size = sampler.window_frames
 
     def of(part: Guides) -> VelocityAt:
@@ -85,8 +87,8 @@ def velocity_of_groups(
     return in_groups(of_members, groups[..., real:] - real)
 
 
-def velocity_of_parts(
-    sampler: SamplerConfig, bind: Bind, guides: Guides, views: int, frames: int
+def _velocity_of_parts(
+    sampler: SamplerConfig, bind: Bind, guides: Guides, noise: Latents
 ) -> VelocityAt:
     """Return the velocity of a whole grid without poses at each step, by parts if it is too large.
 
@@ -94,9 +96,9 @@ def velocity_of_parts(
       sampler: the sizes of the parts, of latent frames.
       bind: the velocity of (a part of) the grid from the conditions of that part.
       guides: conditions of the whole grid.
-      views: of the grid.
-      frames: latent frames of the grid.
+      noise: the initial state.
     """
+    views, frames = noise.shape[1:3]
     if not (0 < sampler.group_views < views or 0 < sampler.window_frames < frames):
         velocity = bind(guides)
         return lambda _: velocity

@@ -27,7 +27,6 @@ from full4d_jax.config.codecs import strides_of
 from full4d_jax.flow import Latents
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.coding import decode_videos
-from full4d_jax.generation.fill import parts_program
 from full4d_jax.generation.generate import flow_program
 from full4d_jax.generation.prior import Prior, prior_with
 from full4d_jax.generation.real_frames import conditions_of_real, row_and_column
@@ -264,8 +263,7 @@ def _draw_clips(
         guides.append(encode_clips(blind, batch, keys, frozen, part).conditions)
     if prior.sampler.text_guidance != 1:
         guides.append(_without_text(conditions, prior))
-    sample = flow_program if config.model.needs_cameras else parts_program
-    generated = sample(prior.for_network, tuple(guides), noise_key)
+    generated = flow_program(prior.for_network, tuple(guides), noise_key)
     if not config.model.needs_cameras:
         return jnp.stack([last_frames(x) for x in (conditions.base, generated, latents)])
     targets = config.data.views - 1
