@@ -1,12 +1,10 @@
 """Frames of a grid from those that are real, with a prior that needs no poses (4Real-Video)."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import reduce
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config.codecs import check_video, strides_of
@@ -22,12 +20,11 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.session.processes import on_mesh
 
 Frames = Float[Array, "v t h w 3"]
-AnyFrames = Float[Array | np.ndarray, "v t h w 3"]
 
 
 def fill_grid(
     prior: Prior,
-    frames: AnyFrames,
+    frames: Float[Array | np.ndarray, "v t h w 3"],
     real: Bool[np.ndarray, "v t"],
     key: PRNGKeyArray,
 ) -> Frames:
@@ -59,22 +56,14 @@ def fill_grid(
     motion = None
     if model.moves_base:
         motion = carried_motion(to_uint8(to_unit(np.asarray(frames))))
-    fill = partial(_fill, prior)
+
+    def fill(frames, real, key_data, motion):
+        guides = conditions_program(prior.for_codec, frames, real, motion)
+        key = jax.random.wrap_key_data(jnp.asarray(key_data))
+        latents = flow_program(prior.for_network, guides, key)
+        return filled_program(prior.for_codec, latents)
+
     return on_mesh(prior.mesh, fill, frames, real, jax.random.key_data(key), motion)
-
-
-def _fill(
-    prior: Prior,
-    frames: AnyFrames,
-    real: Bool[np.ndarray, "v f"],
-    key_data: UInt32[Array | np.ndarray, "2"],
-    motion: Float[np.ndarray, "v t h w 5"] | None,
-) -> Frames:
-    """Run the programs of `fill_grid`."""
-    guides = conditions_program(prior.for_codec, frames, real, motion)
-    key = jax.random.wrap_key_data(jnp.asarray(key_data))
-    latents = flow_program(prior.for_network, guides, key)
-    return filled_program(prior.for_codec, latents)
 
 
 def whole_latents(real: Bool[np.ndarray, "v t"], stride: int) -> Bool[np.ndarray, "v f"]:

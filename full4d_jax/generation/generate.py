@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, UInt32
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import ModelConfig
@@ -51,24 +50,15 @@ def generate_grid(
       InputError: the model cannot divide the video into tokens, or the mesh the tokens.
     """
     check_grid(prior, cameras.intrinsics.shape[0], *frames.shape[1:4])
-    generate = partial(_generate, prior)
+
+    def generate(frames, depth, cameras, key_data, known):
+        guides, projection = guides_program(prior.for_codec, frames, depth, cameras, known)
+        key = jax.random.wrap_key_data(jnp.asarray(key_data))
+        latents = flow_program(prior.for_network, guides, key)
+        return views_program(prior.for_codec, latents, frames), projection
+
     data = jax.random.key_data(key)
     return on_mesh(prior.mesh, generate, frames, depth, cameras, data, known)
-
-
-def _generate(
-    prior: Prior,
-    frames: Float[Array | np.ndarray, "k t h w 3"],
-    depth: Float[Array | np.ndarray, "k t h w"],
-    cameras: Cameras,
-    key_data: UInt32[Array | np.ndarray, "2"],
-    known: StaticPoints | None,
-) -> tuple[Float[Array, "v t h w 3"], Projection]:
-    """Run the programs of `generate_grid`."""
-    guides, projection = guides_program(prior.for_codec, frames, depth, cameras, known)
-    key = jax.random.wrap_key_data(jnp.asarray(key_data))
-    latents = flow_program(prior.for_network, guides, key)
-    return views_program(prior.for_codec, latents, frames), projection
 
 
 # Three programs, so that each frees its temporaries. Parameters say which devices there are, even
