@@ -19,8 +19,6 @@ Groups = Int[np.ndarray, "steps g m"]
 # They take (z, tau (b,)); a step; (members (m,), z, tau); a window's first frame.
 Velocity = Callable[..., State]
 VelocityAt = Callable[[Int[Array, ""]], Velocity]
-GroupVelocity = Callable[..., State]
-WindowVelocity = Callable[[Int[Array, ""]], VelocityAt]
 
 
 def schedule(steps: int, shift: float = 1.0) -> Times:
@@ -86,7 +84,7 @@ def view_groups(views: int, size: int, steps: int) -> Groups:
     return np.array(drawn, np.int32)
 
 
-def in_groups(velocity: GroupVelocity, groups: Groups) -> VelocityAt:
+def in_groups(velocity: Velocity, groups: Groups) -> VelocityAt:
     """Return the velocity of all views in groups of m views, redrawn at every step.
 
     Args:
@@ -114,7 +112,7 @@ def in_groups(velocity: GroupVelocity, groups: Groups) -> VelocityAt:
 
 
 def sample_in_windows(
-    velocity: WindowVelocity,
+    velocity: Callable[[Int[Array, ""]], VelocityAt],
     noise: Float[Array, "b v t ..."],
     times: Times,
     size: int,

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from full4d_jax.geometry.arrays import Lens, Map, Mask
+from full4d_jax.geometry.arrays import Lens, Map, Mask, Values
 from input_pipeline.cameras import pixel_rays
 
 WINDOW = (7, 7)  # pixels
@@ -23,10 +23,6 @@ LEAST_CONFIRMING_VIEWS = 2  # neighbours
 Maps = Float[ndarray, "v h w"]
 Lenses = Float[ndarray, "v 3 3"]
 Poses = Float[ndarray, "v 4 4"]
-Neighbours = Float[ndarray, "n h w"]
-NeighbourLenses = Float[ndarray, "n 3 3"]
-# From a camera's axes to those of its neighbours.
-Motions = Float[ndarray, "n 4 4"]
 
 
 def sweep(
@@ -79,14 +75,18 @@ def nearest_views(world_to_camera: Poses) -> Int[ndarray, "v n"]:
 
 
 def _best_plane(
-    grey: Map,
-    neighbours: Neighbours,
-    lens: Lens,
-    lenses: NeighbourLenses,
-    motions: Motions,
-    inverse: Float[ndarray, " p"],
+    grey: Map, neighbours: Maps, lens: Lens, lenses: Lenses, motions: Poses, inverse: Values
 ) -> tuple[Map, Map]:
-    """Return depth and score of the best plane of every pixel of one view."""
+    """Return depth and score of the best plane of every pixel of one view.
+
+    Args:
+      grey: of the view.
+      neighbours: of those that it is compared with.
+      lens: of the view.
+      lenses: of its neighbours.
+      motions: from the camera's axes to those of its neighbours.
+      inverse: 1 / depth of the planes.
+    """
     scores = np.empty((len(inverse), *grey.shape), np.float32)
     mean, spread = _statistics(grey)
     to_rays = np.linalg.inv(lens)
@@ -141,7 +141,7 @@ def _statistics(x: Map) -> tuple[Map, Map]:
 
 
 def _agreement(
-    depth: Map, neighbours: Neighbours, lens: Lens, lenses: NeighbourLenses, motions: Motions
+    depth: Map, neighbours: Maps, lens: Lens, lenses: Lenses, motions: Poses
 ) -> Int[ndarray, "h w"]:
     """Count the neighbours that found the same point."""
     # Largest relative difference of inverse depths that confirm each other.

@@ -112,7 +112,7 @@ def track_corners(before: Gray, after: Gray, most: int = MOST_CORNERS) -> Pairs:
     return pairs.astype(np.float64) + 0.5
 
 
-def spread_corners(gray: Gray, most: int) -> Float32[ndarray, "n 1 2"]:
+def spread_corners(gray: Gray, most: int = MOST_CORNERS) -> Float32[ndarray, "n 1 2"]:
     """Return corners of all parts of a picture, as OpenCV counts pixels.
 
     The strongest of the whole picture may all be on one thing with sharp edges, which moves.

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from full4d_jax.config import Config, check_config
 from full4d_jax.config.presets import load_config
-from full4d_jax.generation.prior import open_prior
+from full4d_jax.generation.prior import open_prior, prior_settings
 from full4d_jax.generation.video import check_model, make_video
 from full4d_jax.media.video import crop_resize, write_video
 from full4d_jax.models.wan.text import prompt_embedding, prompt_encoder
@@ -131,19 +131,10 @@ def film_in_folder(config: Config, source: WordsOptions, out: str | Path) -> Vid
 
 def _film_settings(film: PlannedFilm) -> dict[str, Any]:
     """Return what a film depends on, for `stages.fingerprint`."""
-    config = film.config
+    own = {"data": film.config.data, "guidance": film.wan.guidance, "first": film.first}
     texts = {"prompt": film.prompt, "negative": film.wan.negative}
-    return {
-        "model": config.model,
-        "data": config.data,
-        # Where weights lie changes no film.
-        "sampler": replace(config.sampler, offload=False),
-        "seed": config.seed,
-        "guidance": film.wan.guidance,
-        "weights": film.weights,
-        "codec": Path(config.codec_weights),
-        "first": film.first,
-    } | {name: Path(text) if _is_file(text) else text for name, text in texts.items()}
+    texts = {name: Path(text) if _is_file(text) else text for name, text in texts.items()}
+    return prior_settings(film.config, film.weights) | own | texts
 
 
 def _is_file(prompt: str) -> bool:

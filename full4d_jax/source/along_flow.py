@@ -12,49 +12,42 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32, Int32
+from jaxtyping import Float32, Int32
 from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Mask, Masks, Pictures
 from full4d_jax.geometry.moving import differs
 from full4d_jax.geometry.optical_flow import flow_agrees, optical_flow, warp
-from full4d_jax.source.backdrop import (
-    Labels,
-    as_bytes,
-)
+from full4d_jax.source.backdrop import Labels, as_bytes
 
 Values = Float32[ndarray, "t h w c"]
+Flow = Float32[ndarray, "h w 2"]
 # Weight of the instant before or after, relative to the instant itself.
 LASTING_WEIGHT = 0.7
 
 
-class SureFlow(NamedTuple):
-    """The flow of a film in one direction of time, and where it leads to the same thing.
+class SureFlows(NamedTuple):
+    """The flow of a film between neighbouring instants, and where it leads to the same thing.
 
     Attributes:
-      flow: from each instant but the last one that way to its neighbour, pixels, x then y.
-      sure: where it is right.
+      there: from each instant but the last to the next, pixels, x then y.
+      back: from that to the instant.
+      there_sure: where the flow there is right.
+      back_sure: where the flow back is right.
     """
 
-    flow: list[Float32[ndarray, "h w 2"]]
-    sure: list[Mask]
-
-
-class SureFlows(NamedTuple):
-    """The flow of a film to the next instants, and back to the ones before, in order of time."""
-
-    there: SureFlow
-    back: SureFlow
+    there: list[Flow]
+    back: list[Flow]
+    there_sure: list[Mask]
+    back_sure: list[Mask]
 
 
 def sure_flows(frames: Pictures) -> SureFlows:
     """Return the flow of a film, sure where it agrees with the flow back."""
     there = [optical_flow(a, b) for a, b in pairwise(frames)]
     back = [optical_flow(b, a) for a, b in pairwise(frames)]
-    return SureFlows(
-        SureFlow(there, list(map(flow_agrees, there, back))),
-        SureFlow(back, list(map(flow_agrees, back, there))),
-    )
+    agree = [*map(flow_agrees, there, back)], [*map(flow_agrees, back, there)]
+    return SureFlows(there, back, *agree)
 
 
 def of_one_colour(flows: SureFlows, frames: Pictures) -> SureFlows:
@@ -65,15 +58,13 @@ def of_one_colour(flows: SureFlows, frames: Pictures) -> SureFlows:
     # Of 255 levels: how far the colours of one thing at two instants may differ.
     same_colour_levels = 20
 
-    def same(way: SureFlow, now: ndarray, then: ndarray) -> SureFlow:
-        sure = [
-            sure & ~differs(a, warp(b, flow), same_colour_levels)
-            for flow, sure, a, b in zip(*way, now, then, strict=True)
-        ]
-        return SureFlow(way.flow, sure)
+    def same(flow: Flow, sure: Mask, now: ndarray, then: ndarray) -> Mask:
+        return sure & ~differs(now, warp(then, flow), same_colour_levels)
 
+    there, back, *sure = flows
     earlier, later = frames[:-1].astype(np.float32), frames[1:].astype(np.float32)
-    return SureFlows(same(flows.there, earlier, later), same(flows.back, later, earlier))
+    there_same = map(same, there, sure[0], earlier, later)
+    return SureFlows(there, back, [*there_same], [*map(same, back, sure[1], later, earlier)])
 
 
 def average_along_flow(values: Values, flows: SureFlows) -> Values:
@@ -86,33 +77,33 @@ def average_along_flow(values: Values, flows: SureFlows) -> Values:
       values: of each instant, such as shares of classes.
       flows: of the film.
     """
-    before, weight_before = _summed(values, flows.back)
-    backwards = SureFlow(*(x[::-1] for x in flows.there))
-    after, weight_after = _summed(values[::-1], backwards)
+    before, weight_before = _summed(values, flows.back, flows.back_sure)
+    after, weight_after = _summed(values[::-1], flows.there[::-1], flows.there_sure[::-1])
     # Both sums have the instant itself.
     total = before + after[::-1] - values
     return total / (weight_before + weight_after[::-1] - 1)
 
 
-def _summed(values: Values, flow: SureFlow) -> tuple[Values, Float32[ndarray, "t h w 1"]]:
+def _summed(
+    values: Values, flow: list[Flow], sure: list[Mask]
+) -> tuple[Values, Float32[ndarray, "t h w 1"]]:
     """Return weighted sums over each instant and those that came before it, and their weights.
 
     Args:
       values: of each instant, in the order in which they come.
       flow: from each instant but the first to the one before.
+      sure: where it is right.
     """
     totals = values.copy()
     weights = np.ones((*values.shape[:3], 1), np.float32)
-    for t, (back, sure) in enumerate(zip(*flow, strict=True), 1):
-        weight = np.where(sure, np.float32(LASTING_WEIGHT), 0)[..., None]
+    for t, (back, is_sure) in enumerate(zip(flow, sure, strict=True), 1):
+        weight = np.where(is_sure, np.float32(LASTING_WEIGHT), 0)[..., None]
         totals[t] += weight * warp(totals[t - 1], back)
         weights[t] += weight * warp(weights[t - 1], back)
     return totals, weights
 
 
-def link_labels(
-    masks: Masks, back: list[Float[ndarray, "h w 2"]]
-) -> tuple[Int32[ndarray, "t h w"], int]:
+def link_labels(masks: Masks, back: list[Flow]) -> tuple[Int32[ndarray, "t h w"], int]:
     """Return numbers of the pieces of masks, 1 and up, and how many there are.
 
     Args:

@@ -28,7 +28,7 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import About, Grid, Origin, Place
-from full4d_jax.session.errors import InputError, as_input_error, input_errors, require_file
+from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.files import Arrays
 from full4d_jax.source.films_without_cameras import find_captures, read_scene_captures
 from full4d_jax.source.options import CaptureOptions, DatasetClipOptions, HeldOut
@@ -46,6 +46,7 @@ from input_pipeline.capture_clips import CLIP_FRAMES, CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.importers.colmap import read_points
 from input_pipeline.importers.record3d import is_packed, unpacked
+from input_pipeline.opening import named
 from input_pipeline.plain_files import load_arrays
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
@@ -225,10 +226,8 @@ def load_capture(path: Path) -> Arrays:
             array = arrays[name]
             fits = array.dtype.kind in "fiub" and array.shape == shape
             _require(f"{path}, {name}", array, fits, f"real numbers {shape}")
-    try:
+    with input_errors("capture", FORMAT), named(f"{path}, "):
         check_cameras(arrays["intrinsics"], arrays["world_to_camera"])
-    except ValueError as error:
-        raise as_input_error("capture", ValueError(f"{path}, {error}"), FORMAT) from None
     return arrays
 
 

@@ -32,13 +32,12 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.config import DataConfig
-from full4d_jax.geometry.tracking import MOST_CORNERS, spread_corners, standing_share, track_steps
+from full4d_jax.geometry.tracking import Gray, spread_corners, standing_share, track_steps
 from full4d_jax.media.video import Video, crop_resize, gray_picture, read_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.options import TwoVideosOptions, VideoOptions
 from input_pipeline.video_files import decode_frames
 
-Gray = UInt8[ndarray, "r q"]
 # Frames a second that are looked at.
 COMPARED_FPS = 4.0
 # Seconds of the video that are looked at.
@@ -123,7 +122,7 @@ def are_apart(before: Gray, after: Gray) -> bool:
     if alike or np.asarray(np.corrcoef(small))[0, 1] >= least_correlation:
         return False
     step = track_steps(np.stack([before, after]))[0]
-    corners = spread_corners(before, MOST_CORNERS)
+    corners = spread_corners(before)
     return step is None or len(step.points) < least_share * len(corners)
 
 

@@ -194,7 +194,7 @@ def label_subjects(
     ballots = np.stack(whole)[..., None].astype(np.float32)
     votes = average_along_flow(ballots, of_one_colour(flows, frames))
     steady = np.stack([_smooth(vote > 0.5) for vote in votes[..., 0]])
-    labels, count = link_labels(steady, flows.back.flow)
+    labels, count = link_labels(steady, flows.back)
     kinds = tuple(_kind(outlines.shares[labels == number]) for number in range(1, count + 1))
     return _drop_small(labels, kinds)._replace(backdrop=backdrop)
 

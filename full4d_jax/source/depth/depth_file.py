@@ -12,10 +12,9 @@ and -0.75 where its depth stands for its disparity; a ramp from top to bottom ha
 red -0.03.
 """
 
-import hashlib
 import math
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -54,7 +53,6 @@ EXPORT_ADVICE = (
     "export it from colours (1 3 h w) to depth (1 h w), or see docs/howto.md on depth networks"
 )
 WHAT = "depth network"
-UNSURE_VERSION = "found no config.json of it there, expected V2's: weights of V1 look the same"
 RELATIVE_ADVICE = (
     "give Depth Anything V2 of relative depth, as depth-anything/Depth-Anything-V2-Small-hf"
 )
@@ -90,17 +88,6 @@ class DepthFile:
         taken = f"taken as {kinds[self.kind]}{free}"
         note = f"; {self.note}" if self.note else ""
         return f"depth network: {self.path}, {taken}, as of {self.signature.name}{note}"
-
-    @cached_property
-    def mark(self) -> str:
-        """A hash of its weights."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-    @property
-    def knows_lens(self) -> bool:
-        """Whether it may give a field of view."""
-        return self.signature.focal is not None
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
         """Return rows and columns at which it sees a picture of this size."""
@@ -221,7 +208,8 @@ def _require_relative(path: Path, stages: tuple[int, ...]) -> None:
     with input_errors("config", RELATIVE_ADVICE, config):
         fields = load_json(config) if config.is_file() else {}
         if fields.get("model_type") != "depth_anything":
-            tell(f"warning: {path}: {UNSURE_VERSION}")
+            expected = "expected V2's: weights of V1 look the same"
+            tell(f"warning: {path}: found no config.json of it there, {expected}")
             return
         # As the first metric files name it.
         older = fields.get("depth_estimation", "relative")
@@ -247,18 +235,18 @@ def _compared(network: DepthFile, named_kind: DepthKind | None = None) -> DepthF
     sure_correlation = 0.4
     kind = named_kind or network.kind
     correlation = correlation_with_disparity(network.map(example_frame()))
+    note = ""
     if abs(correlation) < sure_correlation:
         note = "our network cannot confirm this on a frame of the package's clip: look at it"
-        return replace(network, kind=kind, note=note)
-    if (correlation > 0) == (kind == "disparity"):
-        return replace(network, kind=kind)
-    grow = "when near" if correlation > 0 else "with distance"
-    note = f"its values grow {grow} on a frame of the package's clip, by our network"
-    if named_kind is not None:
-        note = f"warning: {note}, against --depth_kind {named_kind}"
-        return replace(network, kind=kind, note=note)
-    note = f"{note}, so they are not {kind} as usual with its outputs"
-    return replace(network, kind="disparity" if correlation > 0 else "depth", note=note)
+    elif (correlation > 0) != (kind == "disparity"):
+        grow = "when near" if correlation > 0 else "with distance"
+        note = f"its values grow {grow} on a frame of the package's clip, by our network"
+        if named_kind is not None:
+            note = f"warning: {note}, against --depth_kind {named_kind}"
+        else:
+            note = f"{note}, so they are not {kind} as usual with its outputs"
+            kind = "disparity" if correlation > 0 else "depth"
+    return replace(network, kind=kind, note=note)
 
 
 def correlation_with_disparity(values: Map) -> float:

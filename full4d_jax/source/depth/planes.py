@@ -181,11 +181,6 @@ class LineEquation(NamedTuple):
     read: sparse.csr_matrix
     shape: Float[ndarray, "n k"]
 
-    @property
-    def is_upright(self) -> bool:
-        """Whether it is an upright line."""
-        return self.shape.shape[1] == 1
-
 
 def _line(grid: _Grid, segment: SegmentPoints, shape: Float[ndarray, "n k"]) -> LineEquation:
     """Return a segment's part in the equation."""
@@ -254,7 +249,7 @@ def nearest_projective(
     terms = np.stack([disparity, u, v, np.ones_like(u)], -1)
     relative = terms[known] / target[known][:, None]
     bends = [np.zeros((0, 4))]
-    for read, shape in (line for line in lines if line.is_upright):
+    for read, shape in (line for line in lines if line.shape.shape[1] == 1):
         at_line = read @ terms.reshape(-1, 4)
         bends.append(at_line - shape @ np.linalg.lstsq(shape, at_line)[0])
     system = np.concatenate([relative, np.sqrt(LINE_WEIGHT / TRUST_WEIGHT) * np.concatenate(bends)])
