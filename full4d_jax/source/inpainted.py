@@ -2,7 +2,6 @@
 
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import jax
@@ -18,27 +17,15 @@ from full4d_jax.models.inpainting import SIDE_MULTIPLE, InpaintingNetConfig, add
 from full4d_jax.models.weights import load_params, model_of_metadata
 
 
-class InpaintingNetwork(NamedTuple):
-    """The inpainting network, ready to be called.
-
-    Attributes:
-      config: its sizes.
-      params: its parameters.
-    """
-
-    config: InpaintingNetConfig
-    params: Params
-
-
 @cache
-def load_inpainting() -> InpaintingNetwork:
-    """Read the weights in the package."""
+def load_inpainting() -> tuple[InpaintingNetConfig, Params]:
+    """Return the sizes and the parameters of the network in the package."""
     path = Path(__file__).parents[1] / "checkpoints" / "inpainting.safetensors"
     params, metadata = load_params(path)
-    return InpaintingNetwork(model_of_metadata(path, metadata, InpaintingNetConfig), params)
+    return model_of_metadata(path, metadata, InpaintingNetConfig), params
 
 
-def inpainted(network: InpaintingNetwork, picture: Picture, hole: Mask) -> Picture:
+def inpainted(picture: Picture, hole: Mask) -> Picture:
     """Return a picture with its hole filled; nothing changes where nothing is known.
 
     A larger picture gets the averages of push-pull at its own size, and what the network adds to
@@ -52,7 +39,7 @@ def inpainted(network: InpaintingNetwork, picture: Picture, hole: Mask) -> Pictu
     size = sides(height, width, min(most_rows, height, width), SIDE_MULTIPLE)
     filled = _averages(jnp.asarray(picture), jnp.asarray(hole))
     near = cv2.resize(hole.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA) > 0
-    whole = np.asarray(_with_residual(network.config, network.params, filled, jnp.asarray(near)))
+    whole = np.asarray(_with_residual(*load_inpainting(), filled, jnp.asarray(near)))
     colours = np.round(127.5 * (whole + 1)).astype(np.uint8)
     return np.where(hole[..., None], colours, picture)
 

@@ -164,12 +164,10 @@ class WordsOptions(SourceOptions):
 
 
 @dataclass(frozen=True)
-class DatasetViewOptions(SourceOptions):
-    """One or more views of a data set's clip; its other cameras are targets."""
+class ClipOptions(SourceOptions):
+    """A clip of a data set."""
 
     path_kinds = (DATASET,)
-    # The targets are the clip's own.
-    cameras: ClassVar[None] = None
 
     dataset: SourcePath
     """The data set, a folder that `full4d data import`, `procedural` or `gltf` made."""
@@ -177,6 +175,15 @@ class DatasetViewOptions(SourceOptions):
     """Split of the data set."""
     clip: Number = 0
     """Number of the clip in the split."""
+
+
+@dataclass(frozen=True)
+class DatasetViewOptions(ClipOptions):
+    """One or more views of a data set's clip; its other cameras are targets."""
+
+    # The targets are the clip's own.
+    cameras: ClassVar[None] = None
+
     view: tuple[Number, ...] = (0,)
     """Which cameras of the clip are real: the source, and up to 3 more; the others are made."""
     start: Start = 0.0
@@ -269,17 +276,9 @@ class CaptureOptions(SourceOptions):
 
 
 @dataclass(frozen=True)
-class DatasetClipOptions(SourceOptions):
-    """All views of a data set's clip, or some, to be lifted as they are."""
+class DatasetClipOptions(ClipOptions):
+    """All views of a data set's clip, or some, to be lifted as they are; the prior is not asked."""
 
-    path_kinds = (DATASET,)
-
-    dataset: SourcePath
-    """A data set that `full4d data import` made; the prior is not asked."""
-    split: str = "train"
-    """Split of the data set."""
-    clip: Number = 0
-    """Number of the clip in the split."""
     views: tuple[int, ...] = ()
     """Which cameras of the clip to fit, not how many; by default all but what is held out. `full4d
     evaluate OUT --scene --truth DATASET` then scores the others."""

@@ -28,7 +28,7 @@ from full4d_jax.grid import CleanPlate
 from full4d_jax.source.backdrop import Backdrop, as_bytes, disc
 from full4d_jax.source.depth.beyond_borders import beyond_borders
 from full4d_jax.source.depth.moving import inverse, resting_disparity
-from full4d_jax.source.inpainted import inpainted, load_inpainting
+from full4d_jax.source.inpainted import inpainted
 from gaussians.fitting.stillness import median_where
 
 Estimate = Callable[[Picture], Map]
@@ -69,7 +69,7 @@ def clean_plate(
     resting_colours = median_where(frames.astype(np.float32), rests)
     usual = np.where(is_shown[..., None], resting_colours, backdrop.frame)
     hole = ~is_shown & ~backdrop.added
-    picture = inpainted(load_inpainting(), usual.astype(np.uint8), hole)
+    picture = inpainted(usual.astype(np.uint8), hole)
     resting = resting_disparity(inverse(depth), labels == 0)
     behind = _depth_of(picture, resting, estimate)
     rows, columns = (round(BEYOND_SHARE * side) for side in is_shown.shape)

@@ -7,7 +7,7 @@ import numpy as np
 
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.media.video import crop_resize
-from full4d_jax.source.inpainted import inpainted, load_inpainting
+from full4d_jax.source.inpainted import inpainted
 from input_pipeline.footage import PICTURES, listed, read_picture
 
 
@@ -19,7 +19,7 @@ def test_lines_go_on_into_a_hole_and_no_speck_floods_it():
     hole = np.zeros((96, 160), bool)
     hole[16:80, 24:140] = True
     hidden = np.where(hole[..., None], np.uint8(0), picture)
-    filled = inpainted(load_inpainting(), hidden, hole).astype(int)
+    filled = inpainted(hidden, hole).astype(int)
     assert (filled[47:49, 138:140] < 160).all(), "the line goes on"
     assert (filled[30:66, 60:110] > 190).all()
     np.testing.assert_array_equal(filled[~hole], picture[~hole])
@@ -33,9 +33,9 @@ def test_a_large_picture_is_filled_as_a_small_one_is():
     hole[60:200, 150:170] = True
     large = cv2.resize(small, (961, 769), interpolation=cv2.INTER_NEAREST)
     large_hole = cv2.resize(hole.astype(np.uint8), (961, 769), interpolation=cv2.INTER_NEAREST) > 0
-    filled = inpainted(load_inpainting(), small, hole)
+    filled = inpainted(small, hole)
     enlarged = cv2.resize(filled, (961, 769)).astype(int)
-    error = np.abs(inpainted(load_inpainting(), large, large_hole).astype(int) - enlarged)
+    error = np.abs(inpainted(large, large_hole).astype(int) - enlarged)
     assert error[large_hole].mean() < 8
     assert (filled[124:136, 158:162] < 100).all(), "the stripe goes on through the hole"
 
@@ -59,7 +59,7 @@ def test_photographs_that_no_training_read_are_nearer_to_the_truth_than_by_avera
         hole = somebody(np.random.default_rng(number))
         known = 1 - hole[..., None].astype(np.float32)
         filled = {
-            "ours": inpainted(load_inpainting(), photo, hole),
+            "ours": inpainted(photo, hole),
             "push-pull": np.asarray(averages(jnp.asarray(photo, jnp.float32), known)),
             "Telea": cv2.inpaint(photo, hole.astype(np.uint8), 5, cv2.INPAINT_TELEA),
         }
