@@ -1,7 +1,17 @@
 """The stage that measures the depth of a grid's real rows: from a file, known, or by a network.
 
-Estimates are made to agree with facts (`depth.facts`). They smear edges, which count as unknown:
-the prior was trained so. Of a camera that moves, what stands still is seen from several places:
+Estimates smear edges, which count as unknown: the prior was trained so. And they are made to agree
+with facts, one after the other (`hold_facts`):
+
+    planes are planes, lines straight and upright ones upright (`planes`) -> what stands is upright
+    (`upright`) -> what moves lies before what it hides (`moving`)
+
+What the camera does not see is found between the last two (`clean_plate`).
+Silhouettes of people, animals, vehicles and whatever moves come first (`source.subjects`): they are
+no part of a plane, and the other two facts are about them. Then an edge of depth runs where a
+silhouette does, so that nothing lies between a person and the wall.
+
+Of a camera that moves, what stands still is seen from several places:
 where a plane sweep is sure of it, that corrects the estimates, and then they are fused. Depth and
 the camera's path have one unit.
 """
@@ -16,7 +26,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from full4d_jax.config import DataConfig
-from full4d_jax.geometry.arrays import Map, Maps, Picture
+from full4d_jax.geometry.arrays import Lens, Map, Maps, Picture, Poses
 from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges, fuse_depth
 from full4d_jax.geometry.stereo_depth import stereo_depth
 from full4d_jax.grid import (
@@ -33,7 +43,12 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import options
-from full4d_jax.source.depth.clean_plate import depth_within, describe_plate
+from full4d_jax.source.depth.clean_plate import (
+    Estimate,
+    clean_plate,
+    depth_within,
+    describe_plate,
+)
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file, estimate_depth
 from full4d_jax.source.depth.estimators import (
@@ -44,11 +59,14 @@ from full4d_jax.source.depth.estimators import (
     open_network,
     source_depth,
 )
-from full4d_jax.source.depth.facts import hold_facts
+from full4d_jax.source.depth.lines import UP, UprightLines, camera_up
+from full4d_jax.source.depth.moving import set_before
+from full4d_jax.source.depth.planes import flatten_planes
+from full4d_jax.source.depth.upright import forget_rim, stand_upright
 from full4d_jax.source.handheld.path_scale import check_moves, in_unit, settle_scale, source_moves
 from full4d_jax.source.lens import LensEstimate
-from full4d_jax.source.subjects import SubjectNetworks, load_subject_networks
-from input_pipeline.cameras import rescale
+from full4d_jax.source.subjects import SubjectNetworks, find_subjects, load_subject_networks
+from gaussians.fitting.stillness import camera_moves
 
 
 @dataclass(frozen=True)
@@ -198,31 +216,28 @@ def measure_depth(
     elif known is None:
         known = np.asarray(estimate_depth(network, frames, still=still))
     settled, unit = settle_scale(source, known, estimated=estimated)
-    placed = in_unit(source, unit).known_cameras
-    lens = np.asarray(placed.intrinsics[0])
-    path = np.asarray(placed.world_to_camera[0])
+    placed = in_unit(source, unit)
     estimate = partial(_of_picture, network)
-    hold = partial(hold_facts, subject_networks=subject_networks, estimate=estimate)
     # Of a camera at rest, facts about the picture correct an estimate.
     if not estimated or still:
         if estimated and subject_networks is not None:
-            settled, plate = hold(np.asarray(settled), pictures, lens, path, around=source.around)
+            settled, plate = hold_facts(placed, np.asarray(settled), subject_networks, estimate)
         shown = np.asarray(_without_edges(settled))
         return MeasuredDepth(np.where(unknown, 0, shown), unit, metres, plate=plate)
     # Of a camera that moves, a plane sweep corrects it, where points tell a common unit.
     if points_in(source) is not None:
-        where = lens.astype(np.float64), path.astype(np.float64)
+        where = (x.astype(np.float64) for x in _camera_of(placed))
         settled, swept = stereo_depth(pictures, settled, *where)
         # The world's unit is the first median.
         again = float(np.median(settled[0][settled[0] > 0]))
         settled = settled / again
         unit = unit * again
-        path = rescale(path, again).astype(np.float32)
+        placed = in_unit(placed, again)
         metres = None if metres is None else metres * again
-    camera = map(jnp.asarray, (lens, path))
+    camera = map(jnp.asarray, _camera_of(placed))
     depth = np.asarray(fuse_depth(frames, _without_edges(settled), *camera))
     if subject_networks is not None:
-        depth, plate = hold(depth, pictures, lens, path, around=None)
+        depth, plate = hold_facts(placed, depth, subject_networks, estimate)
         depth = np.asarray(_without_edges(depth))
     return MeasuredDepth(np.where(unknown, 0, depth), unit, metres, swept, plate)
 
@@ -239,3 +254,37 @@ def describe_sweep(swept: float) -> str:
 
 def _without_edges(depth: Maps) -> Float[Array, "t h w"]:
     return drop_depth_edges(jnp.asarray(depth), EDGE_BEND)
+
+
+def hold_facts(
+    source: Grid, depth: Maps, subject_networks: SubjectNetworks, estimate: Estimate
+) -> tuple[Maps, CleanPlate]:
+    """Return depth with which the facts agree, and the plate of what the camera does not see.
+
+    Args:
+      source: of one camera, in world units.
+      depth: its estimated z, 0 where unknown.
+      subject_networks: networks that find subjects.
+      estimate: returns the depth of a picture, for the clean plate.
+    """
+    frames = source.frames[0]
+    lens, path = _camera_of(source)
+    still = not camera_moves(path)
+    subjects = find_subjects(subject_networks, frames, lens, path, source.around)
+    # A camera that moves may change its pitch.
+    up = camera_up(frames, lens) if still else None
+    upright_lines = None if up is None else UprightLines(lens, up)
+    keep = subjects.labels > 0
+    flat = flatten_planes(depth, frames, still=still, keep=keep, upright_lines=upright_lines)
+    upright = stand_upright(flat, subjects, lens, up=up or UP)
+    if still:
+        upright = forget_rim(upright, subjects.labels)
+    plate = clean_plate(upright, frames, subjects.labels, subjects.backdrop, estimate)
+    behind = depth_within(plate, *depth.shape[1:]) if still else None
+    return set_before(upright, frames, subjects.labels, lens, path, behind), plate
+
+
+def _camera_of(source: Grid) -> tuple[Lens, Poses]:
+    """Return lens and path of the first camera."""
+    cameras = source.known_cameras
+    return np.asarray(cameras.intrinsics[0]), np.asarray(cameras.world_to_camera[0])

@@ -2,11 +2,19 @@
 
 import numpy as np
 
-from full4d_jax.source.depth import facts
+from full4d_jax.cameras import Cameras
+from full4d_jax.grid import around_source
+from full4d_jax.source import measure
 from full4d_jax.source.subjects import SubjectNetworks, Subjects
 
 LENS = np.array([[130.0, 0, 80], [0, 130.0, 60], [0, 0, 1]])
 REST = np.tile(np.eye(4), (2, 1, 1))
+
+
+def hold_facts(frames: np.ndarray, depth: np.ndarray, estimate) -> np.ndarray:
+    cameras = Cameras(LENS[None], REST[None], *depth.shape[1:])
+    source = around_source(frames[None], depth[None], cameras)
+    return measure.hold_facts(source, depth, SubjectNetworks({}, {}), estimate)[0]
 
 
 def test_bodies_stand_along_the_lines_of_a_camera_at_rest(monkeypatch):
@@ -17,13 +25,12 @@ def test_bodies_stand_along_the_lines_of_a_camera_at_rest(monkeypatch):
     depth = np.stack([1 / ground] * 2).astype(np.float32)
     frames = np.full((2, 120, 160, 3), 90, np.uint8)
     subjects = Subjects(labels, ("person",))
-    monkeypatch.setattr(facts, "find_subjects", lambda *_: subjects)
+    monkeypatch.setattr(measure, "find_subjects", lambda *_: subjects)
 
     def head_and_foot(degrees: float) -> float:
         up = (0.0, -np.cos(np.radians(degrees)), -np.sin(np.radians(degrees)))
-        monkeypatch.setattr(facts, "camera_up", lambda *_: up)
-        networks = SubjectNetworks({}, {})
-        held, _ = facts.hold_facts(depth, frames, LENS, REST, networks, None, lambda _: depth[0])
+        monkeypatch.setattr(measure, "camera_up", lambda *_: up)
+        held = hold_facts(frames, depth, lambda _: depth[0])
         return float(held[0, 25, 82] / held[0, 85, 82])
 
     assert head_and_foot(20.0) < 0.95 * head_and_foot(0.0)
@@ -38,12 +45,11 @@ def test_what_is_smeared_between_two_legs_is_the_wall_behind(monkeypatch):
     depth[:, 28:112, 57:93] = 1.0
     frames = np.full((2, 120, 160, 3), 90, np.uint8)
     subjects = Subjects(legs, ("thing",))
-    monkeypatch.setattr(facts, "find_subjects", lambda *_: subjects)
+    monkeypatch.setattr(measure, "find_subjects", lambda *_: subjects)
 
     def empty_room(picture: np.ndarray) -> np.ndarray:
         return np.full(picture.shape[:2], 2.0)
 
-    networks = SubjectNetworks({}, {})
-    held, _ = facts.hold_facts(depth, frames, LENS, REST, networks, None, empty_room)
+    held = hold_facts(frames, depth, empty_room)
     np.testing.assert_allclose(held[legs == 1], 1.0, rtol=0.05)
     np.testing.assert_allclose(held[legs == 0], 2.0, rtol=0.05)
