@@ -46,7 +46,7 @@ from input_pipeline.capture_clips import CLIP_FRAMES, CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.importers.colmap import read_points
 from input_pipeline.importers.record3d import is_packed, unpacked
-from input_pipeline.opening import named
+from input_pipeline.opening import check_field, named
 from input_pipeline.plain_files import load_arrays
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
@@ -209,10 +209,9 @@ def load_capture(path: Path) -> Arrays:
     require_file("capture", path, "an .npz file", FORMAT)
     with input_errors("capture", FORMAT):
         arrays = load_arrays(path, (*needed, "depth", "masks"))
-    for name in needed:
-        if name not in arrays:
-            found = ", ".join(sorted(arrays)) or "nothing"
-            raise InputError("capture", path, found, f"an array {name}", FORMAT)
+        found = ", ".join(sorted(arrays)) or "nothing"
+        for name in needed:
+            check_field(path, name in arrays, found, f"an array {name}")
     frames = arrays["frames"]
     poses = arrays["world_to_camera"]
     _check_frames(str(path), frames)

@@ -32,8 +32,9 @@ from full4d_jax.models.depth_net import DepthNetConfig, init_params, log_depth
 from full4d_jax.models.functional import Params
 from full4d_jax.models.tiefenrausch import KERNELS, SIDE_MULTIPLE, load_tiefenrausch
 from full4d_jax.models.weights import load_metadata, load_params, load_shipped, model_of_metadata
-from full4d_jax.session.errors import InputError, require_file
+from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.source.depth.enlarge import Film, Frame, Map, Maps, enlarge_disparity, smooth_depth
+from input_pipeline.opening import check_field
 from input_pipeline.plain_files import load_array, load_arrays
 
 SHIPPED = Path(__file__).parents[2] / "checkpoints" / "depth.safetensors"
@@ -198,32 +199,23 @@ def depth_from_file(path: str | Path, t: int, h: int, w: int) -> Float[np.ndarra
     # Pixels by which sides of a result may be off the shape of its source.
     rounded_pixels = 4
     path = Path(path)
+    do = "give one depth map per frame of the clip, cropped like the video, by numpy.save"
     require_file("depth file", path, "a .npy or .npz file", "check the path")
-
-    def require(holds: bool | np.bool, found: object, expected: str, do: str) -> None:
-        if not holds:
-            raise InputError("depth file", path, found, expected, do)
-
-    try:
+    with input_errors("depth file", do, path):
         packed = path.suffix == ".npz"
         arrays = [*load_arrays(path).values()] if packed else [load_array(path, "depth")]
         # Infinite numbers are refused below.
         with np.errstate(over="ignore"):
             depth = np.asarray(arrays[0], np.float32)
-    except (ValueError, TypeError) as error:
-        do = "save it with numpy.save(path, depth)"
-        expected = "an array of numbers saved by numpy"
-        raise InputError("depth file", path, error, expected, do) from None
-    depth = np.broadcast_to(depth, (t, *depth.shape)) if depth.ndim == 2 else depth
-    expected = f"({t}, {h}, {w}) or ({h}, {w}) or another size of that shape"
-    is_clip = depth.ndim == 3 and len(depth) == t
-    require(is_clip, depth.shape, expected, "give one depth map per frame of the clip")
-    # The sides of a result are rounded to multiples, see `cameras.sides`.
-    off = abs(depth.shape[1] * w - depth.shape[2] * h) / max(*depth.shape[1:], h, w)
-    require(off <= rounded_pixels, depth.shape, expected, "crop the depth like the video")
-    is_depth = (depth == 0) | ((depth >= least_depth) & (depth <= 1 / least_depth))
-    found = "NaN, infinite or negative values, or beyond single precision"
-    bounds = f"0 where unknown, or z from {least_depth:g} to {1 / least_depth:g}"
-    require(is_depth.all(), found, bounds, "mend them, or use another unit")
-    require(depth[0].any(), "no known depth at t = 0", "z > 0 in some pixels", "mend the first map")
+        depth = np.broadcast_to(depth, (t, *depth.shape)) if depth.ndim == 2 else depth
+        expected = f"({t}, {h}, {w}) or ({h}, {w}) or another size of that shape"
+        check_field(path, depth.ndim == 3 and len(depth) == t, depth.shape, expected)
+        # The sides of a result are rounded to multiples, see `cameras.sides`.
+        off = abs(depth.shape[1] * w - depth.shape[2] * h) / max(*depth.shape[1:], h, w)
+        check_field(path, off <= rounded_pixels, depth.shape, expected)
+        is_depth = (depth == 0) | ((depth >= least_depth) & (depth <= 1 / least_depth))
+        found = "NaN, infinite or negative values, or beyond single precision"
+        bounds = f"0 where unknown, or z from {least_depth:g} to {1 / least_depth:g}"
+        check_field(path, is_depth.all(), found, bounds)
+        check_field(path, depth[0].any(), "no known depth at t = 0", "z > 0 in some pixels")
     return np.asarray(align_median(jnp.asarray(nearest(depth, h, w))))
