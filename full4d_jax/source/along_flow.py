@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float, Float32, Int32
 from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Mask, Masks, Pictures
@@ -21,7 +21,7 @@ from full4d_jax.geometry.optical_flow import flow_agrees, optical_flow, warp
 from full4d_jax.source.backdrop import Labels, as_bytes
 
 Values = Float32[ndarray, "t h w c"]
-Flow = Float32[ndarray, "h w 2"]
+Flow = Float[ndarray, "h w 2"]
 # Weight of the instant before or after, relative to the instant itself.
 LASTING_WEIGHT = 0.7
 

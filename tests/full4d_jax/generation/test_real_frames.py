@@ -59,17 +59,6 @@ def test_given_frames_are_clean_and_stand_still(prediction):
     assert np.abs(np.asarray(changed(z, jnp.ones(1))) - found).max() > 1e-3
 
 
-def test_filling_keeps_what_is_given_and_reads_nothing_else():
-    sampler = SamplerConfig(steps=3, noise=1.0)
-    grid, real = random_grid(), row_and_column(3, 3)
-    prior, key = Prior(MODEL, sampler, random_params(MODEL, 0.2)), jax.random.key(0)
-    filled = np.asarray(fill_grid(prior, grid, real, key))
-    np.testing.assert_allclose(filled[real], np.asarray(grid)[real], atol=1e-6)
-    hidden = ~real[..., None, None, None]
-    np.testing.assert_array_equal(fill_grid(prior, jnp.where(hidden, 9.0, grid), real, key), filled)
-    assert np.abs(filled - np.asarray(grid))[~real].min(axis=(1, 2, 3)).max() < 2
-
-
 MOVING = dataclasses.replace(MODEL, moves_base=True)
 
 

@@ -11,31 +11,6 @@ LENS = np.array([[130.0, 0, 80], [0, 130.0, 60], [0, 0, 1]])
 REST = np.tile(np.eye(4), (2, 1, 1))
 
 
-def hold_facts(frames: np.ndarray, depth: np.ndarray, estimate) -> np.ndarray:
-    cameras = Cameras(LENS[None], REST[None], *depth.shape[1:])
-    source = around_source(frames[None], depth[None], cameras)
-    return measure.hold_facts(source, depth, SubjectNetworks({}, {}), estimate)[0]
-
-
-def test_bodies_stand_along_the_lines_of_a_camera_at_rest(monkeypatch):
-    """A camera that looks down sees a body's head nearer than its feet; a level one does not."""
-    labels = np.zeros((2, 120, 160), np.int32)
-    labels[:, 20:90, 70:95] = 1
-    ground = np.maximum(0.2, 0.01 * (np.arange(120)[:, None] - 40)) + np.zeros((1, 160))
-    depth = np.stack([1 / ground] * 2).astype(np.float32)
-    frames = np.full((2, 120, 160, 3), 90, np.uint8)
-    subjects = Subjects(labels, ("person",))
-    monkeypatch.setattr(measure, "find_subjects", lambda *_: subjects)
-
-    def head_and_foot(degrees: float) -> float:
-        up = (0.0, -np.cos(np.radians(degrees)), -np.sin(np.radians(degrees)))
-        monkeypatch.setattr(measure, "camera_up", lambda *_: up)
-        held = hold_facts(frames, depth, lambda _: depth[0])
-        return float(held[0, 25, 82] / held[0, 85, 82])
-
-    assert head_and_foot(20.0) < 0.95 * head_and_foot(0.0)
-
-
 def test_what_is_smeared_between_two_legs_is_the_wall_behind(monkeypatch):
     """The network sees one near block where two legs are, and is right about the empty room."""
     legs = np.zeros((2, 120, 160), np.int32)
@@ -50,6 +25,7 @@ def test_what_is_smeared_between_two_legs_is_the_wall_behind(monkeypatch):
     def empty_room(picture: np.ndarray) -> np.ndarray:
         return np.full(picture.shape[:2], 2.0)
 
-    held = hold_facts(frames, depth, empty_room)
+    source = around_source(frames[None], depth[None], Cameras(LENS[None], REST[None], 120, 160))
+    held, _ = measure.hold_facts(source, depth, SubjectNetworks({}, {}), empty_room)
     np.testing.assert_allclose(held[legs == 1], 1.0, rtol=0.05)
     np.testing.assert_allclose(held[legs == 0], 2.0, rtol=0.05)
