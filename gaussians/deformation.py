@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 
 from gaussians.motion import DynamicGaussians
 from gaussians.precision import exact_products
-from gaussians.types import Gaussians
+from gaussians.types import Gaussians, Scalar
 
 
 class DeformingGaussians(NamedTuple):
@@ -41,10 +41,10 @@ class DeformingGaussians(NamedTuple):
     inner: Float[Array, "e hidden"]
     biases: Float[Array, "t hidden"]
     outer: Float[Array, "hidden 10"]
-    reach: Float[Array, ""]
+    reach: Scalar
 
     @exact_products
-    def at(self, time: Float[Array, ""] | float) -> Gaussians:
+    def at(self, time: Scalar | float) -> Gaussians:
         """Return the scene at one instant, equations 1 and 2; differentiable, also in `time`."""
         bias = _sample(self.biases, jnp.asarray(time))
         change = jax.nn.relu(self.embeddings @ self.inner + bias[None]) @ self.outer
@@ -101,7 +101,7 @@ def deforming(gaussians: Gaussians, instants: int, key: Array) -> DeformingGauss
     )
 
 
-def _sample(samples: Float[Array, "t c"], time: Float[Array, ""]) -> Float[Array, "c"]:
+def _sample(samples: Float[Array, "t c"], time: Scalar) -> Float[Array, "c"]:
     """Return samples at a time from 0 (first) to 1 (last): linear between, constant beyond."""
     last = len(samples) - 1
     place = jnp.clip(time, 0.0, 1.0) * last

@@ -14,6 +14,10 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float, Int
 
+# A number, and a count or an index.
+Scalar = Float[Array, ""]
+Number = Int[Array, ""]
+
 
 class Gaussians(NamedTuple):
     """A static scene of `g` Gaussians in world units.

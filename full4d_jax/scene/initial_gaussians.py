@@ -28,6 +28,7 @@ from gaussians import Scene, deforming, with_room
 from gaussians.fitting.points import (
     FARTHEST_SHARE,
     NEAREST_SHARE,
+    Triples,
     Views,
     at_points,
     carve,
@@ -42,6 +43,9 @@ from input_pipeline.matches import (
     triangulate,
 )
 from input_pipeline.selection import evenly
+
+Frames = Float[ndarray, "v t h w 3"]
+Maps = Float[ndarray, "v t h w"]
 
 # Most instants of a clip that are carved; half as many are swept.
 CARVED_INSTANTS = 8
@@ -65,8 +69,8 @@ class Start(NamedTuple):
 
 def find_start(
     settings: LiftConfig,
-    frames: Float[ndarray, "v t h w 3"],
-    depth: Float[ndarray, "v t h w"] | None,
+    frames: Frames,
+    depth: Maps | None,
     subject: Bool[ndarray, "v t h w"] | None,
     cameras: Cameras,
     instants: Int[ndarray, "fitted"],
@@ -129,12 +133,12 @@ def find_start(
 
 
 def hull_points(
-    frames: Float[ndarray, "v t h w 3"],
+    frames: Frames,
     subject: Bool[ndarray, "v t h w"],
     cameras: Cameras,
-    chosen: Int[ndarray, "n"],
+    chosen: Int[ndarray, "chosen"],
     most: int,
-) -> tuple[Float[ndarray, "g 3"], Float[ndarray, "g 3"], Int[ndarray, "g"]]:
+) -> tuple[Triples, Triples, Int[ndarray, "n"]]:
     """Return at most `most` points on the hulls at the chosen instants, colours and instants."""
     hulls = []
     for instant in chosen.tolist():
@@ -151,7 +155,7 @@ def hull_points(
 
 def match_points(
     frames: Float[ndarray, "v 1 h w 3"], cameras: Cameras, most: int
-) -> tuple[Float[ndarray, "n 3"], Float[ndarray, "n 3"]]:
+) -> tuple[Triples, Triples]:
     """Return at most `most` points that neighbouring views share, and their colours."""
     # Largest distance of a match from the epipolar line of the other view, pixels.
     most_miss = 1.0
@@ -183,7 +187,7 @@ def match_points(
     return np.concatenate(positions)[few], np.concatenate(colors)[few]
 
 
-def random_depth(cameras: Cameras) -> Float[ndarray, "v t h w"]:
+def random_depth(cameras: Cameras) -> Maps:
     """Draw log-uniform depth for every pixel, around its camera's distance from the middle.
 
     The depth of a pixel is the same at all instants, so that what stands still starts still.
@@ -197,9 +201,7 @@ def random_depth(cameras: Cameras) -> Float[ndarray, "v t h w"]:
     return (distance * share).astype(np.float32)
 
 
-def swept(
-    frames: Float[ndarray, "v t h w 3"], cameras: Cameras, chosen: Int[ndarray, "n"]
-) -> tuple[Float[ndarray, "v t h w"], float]:
+def swept(frames: Frames, cameras: Cameras, chosen: Int[ndarray, "n"]) -> tuple[Maps, float]:
     """Return depth by a plane sweep at the chosen instants, else 0, and how much of it is sure."""
     v, t, h, w, _ = frames.shape
     # Largest short side of the pictures that are swept.
@@ -237,8 +239,8 @@ def _start_at(
     times: int,
     key: jax.Array,
     where: str,
-    positions: Float[ndarray, "n 3"],
-    colors: Float[ndarray, "n 3"],
+    positions: Triples,
+    colors: Triples,
     moments: Float[ndarray, "n"] | None = None,
     sharp: bool = False,
 ) -> Start:

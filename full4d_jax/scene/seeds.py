@@ -51,6 +51,11 @@ from gaussians.fitting.stillness import (
 )
 from gaussians.precision import exact_products
 
+# Of all views, and values of their pixels such as depth.
+Frames = Float[Array, "v t h w 3"]
+Maps = Float[Array, "v t h w"]
+Map = Float[Array, "h w"]
+
 # A generated grid is fitted in few steps, from depth that can be trusted: more Gaussians lie at
 # detail, and what passes leaves no ghosts at other instants.
 GENERATED_SEEDING = Seeding(detail=40.0, passing=0.8, gate=-6.5, duration=FIRST_DURATION_STEPS)
@@ -58,8 +63,8 @@ GENERATED_SEEDING = Seeding(detail=40.0, passing=0.8, gate=-6.5, duration=FIRST_
 
 def first_scene(
     settings: LiftConfig,
-    frames: Float[Array, "v t h w 3"],
-    seeds: Float[Array, "v t h w"],
+    frames: Frames,
+    seeds: Maps,
     cameras: Cameras,
     key: PRNGKeyArray,
     weights: Float[Array, "v"] | None = None,
@@ -114,11 +119,11 @@ def first_scene(
 
 
 def grid_depth(
-    frames: Float[Array, "v t h w 3"],
+    frames: Frames,
     depth: Float[Array, "k t h w"],
     cameras: Cameras,
     plate: CleanPlate | None = None,
-) -> Float[Array, "v t h w"]:
+) -> Maps:
     """Return depth of the pixels that seed the scene, 0 for the others.
 
     All source pixels seed it (see `with_rims`; before a camera at rest also `with_passing_rims`,
@@ -147,11 +152,11 @@ def grid_depth(
 
 @jax.jit
 def _seed_further(
-    seeds: Float[Array, "v t h w"],
-    frames: Float[Array, "v t h w 3"],
+    seeds: Maps,
+    frames: Frames,
     depth: Float[Array, "k t h w"],
     cameras: Cameras,
-) -> Float[Array, "v t h w"]:
+) -> Maps:
     """Return seeds with those of real views 1 and on at their depth, and none that they replace.
 
     Views before them keep theirs: what they do not see lies behind what they see.
@@ -165,12 +170,12 @@ def _seed_further(
 
 @jax.jit
 def _grid_depth(
-    frames: Float[Array, "v t h w 3"],
+    frames: Frames,
     depth: Float[Array, "t h w"],
     cameras: Cameras,
     known: StaticPoints,
     hidden: StaticPoints | None,
-) -> Float[Array, "v t h w"]:
+) -> Maps:
     """Return depth of the pixels that seed the scene; see `grid_depth`."""
     # Pixels beside something nearer in which a generated view may show its colours.
     smeared = 3
@@ -182,17 +187,17 @@ def _grid_depth(
     poses = jnp.asarray(cameras.world_to_camera)
     views, times = frames.shape[:2]
 
-    def filled(mask: Float[Array, "h w"], disparity: Float[Array, "h w"]) -> Float[Array, "h w"]:
+    def filled(mask: Map, disparity: Map) -> Map:
         whole = Projection(
             disparity[None, None, ..., None], mask[None, None], disparity[None, None]
         )
         return 1 / jnp.maximum(fill_holes(whole)[0, 0, ..., 0], 0.05)
 
-    def one_source(depth: Float[Array, "h w"]) -> Float[Array, "h w"]:
+    def one_source(depth: Map) -> Map:
         mask = (depth > 0).astype(depth.dtype)
         return filled(mask, mask / jnp.maximum(depth, 0.05))
 
-    def one_target(place: Int[Array, ""]) -> Float[Array, "h w"]:
+    def one_target(place: Int[Array, ""]) -> Map:
         view, time = jnp.divmod(place, times)
         relative = relative_pose(poses[view + 1, time], poses[0, time])
         frame = frames[0, time]
@@ -287,10 +292,10 @@ def with_passing_rims(
 
 
 def push_back(
-    depth: Float[Array, "h w"],
-    hides: Callable[[Float[Array, "h w"]], Bool[Array, "h w"]],
+    depth: Map,
+    hides: Callable[[Map], Bool[Array, "h w"]],
     most_pushes: int,
-) -> Float[Array, "h w"]:
+) -> Map:
     """Move points along their rays until they hide nothing; 0 for those that stay in the way.
 
     Args:
@@ -301,7 +306,7 @@ def push_back(
     # Points move back by this factor of depth.
     factor = 1.1
 
-    def pushed(step: Int[Array, ""], placed: Float[Array, "h w"]) -> Float[Array, "h w"]:
+    def pushed(step: Int[Array, ""], placed: Map) -> Map:
         z = depth * factor**step
         is_in_the_way = hides(z)
         return jnp.where((placed == 0) & ~is_in_the_way, z, placed)
@@ -311,12 +316,12 @@ def push_back(
 
 @exact_products
 def push_behind_source(
-    depth: Float[Array, "h w"],
+    depth: Map,
     lens: Float[Array, "3 3"],
     source_to_target: Float[Array, "4 4"],
-    source_depth: Float[Array, "h w"],
+    source_depth: Map,
     source_lens: Float[Array, "3 3"],
-) -> Float[Array, "h w"]:
+) -> Map:
     """Move points along the rays of a target camera until they hide nothing from the source.
 
     What the source does not see cannot stand before what it sees. Returns 0 for points that stay in
@@ -336,7 +341,7 @@ def push_behind_source(
     slope = pixels @ (source_lens @ motion[:3, :3] @ jnp.linalg.inv(lens)).T
     offset = source_lens @ motion[:3, 3]
 
-    def hides(z: Float[Array, "h w"]) -> Bool[Array, "h w"]:
+    def hides(z: Map) -> Bool[Array, "h w"]:
         places = z[..., None] * slope + offset[None, None]
         row, column, inside = pixels_of(places, height, width)
         return inside & (places[..., 2] < source_depth[row, column])

@@ -19,7 +19,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, fill_holes
 from full4d_jax.geometry.rays import pixel_rays, relative_pose
 from full4d_jax.scene.renders import scene_renderer
-from full4d_jax.scene.seeds import push_back
+from full4d_jax.scene.seeds import Map, push_back
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.camera_paths import orbit_limit, pivot_of, up_of
 from gaussians import Camera, DynamicGaussians, Rendering, initialize, with_room
@@ -125,7 +125,7 @@ def surround(
 
 
 @jax.jit
-def fill_empty(looks: Sequence[Rendering]) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
+def fill_empty(looks: Sequence[Rendering]) -> tuple[Float[Array, "h w 3"], Map]:
     """Return colours and depth for pixels that are empty at some instant; depth 0 for others."""
     nearest, farthest = 0.05, 50.0  # world units
     parts = ("alpha", "depth", "rgb")
@@ -151,8 +151,8 @@ def shown_depth(pictures: Sequence[Rendering]) -> Float[Array, "n h w"]:
 @jax.jit
 @exact_products
 def push_behind_views(
-    depth: Float[Array, "h w"], camera: Camera, views: Camera, shown: Float[Array, "n h w"]
-) -> Float[Array, "h w"]:
+    depth: Map, camera: Camera, views: Camera, shown: Float[Array, "n h w"]
+) -> Map:
     """Move points along a camera's rays until they hide nothing that views show around them.
 
     Returns 0 for points that stay in their way, and for those without depth.
@@ -169,7 +169,7 @@ def push_behind_views(
     rays = pixel_rays(camera.intrinsics, *depth.shape)
     motions = relative_pose(views.world_to_camera, camera.world_to_camera[None])
 
-    def hides(z: Float[Array, "h w"]) -> Bool[Array, "h w"]:
+    def hides(z: Map) -> Bool[Array, "h w"]:
         points = rays * z[..., None]
 
         def one(view: tuple[Array, Array, Array]) -> Bool[Array, "h w"]:

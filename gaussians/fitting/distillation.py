@@ -23,12 +23,16 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from gaussians.types import Camera
+from gaussians.types import Camera, Number, Scalar
+
+# All of it, or m views at n instants.
+Video = Float[Array, "v t h w 3"]
+Latents = Float[Array, "v f i j c"]
 
 
 def run_here(
     program: Callable[..., Any],
-    video: Float[Array, "v t h w 3"],
+    video: Video,
     prior: "Distillation",
     *arguments: Any,
 ) -> Any:
@@ -116,22 +120,22 @@ class Distillation:
 
 
 def distillation_loss(
-    video: Float[Array, "v t h w 3"],
+    video: Video,
     velocity: Callable[[Array, Array], Array],
     encode: Callable[[Array], Array],
-    tau: Float[Array, ""],
+    tau: Scalar,
     key: Array,
-) -> Float[Array, ""]:
+) -> Scalar:
     """Return equation 3 for a rendered video in [0, 1]; its gradient never enters `velocity`."""
     return latent_loss(encode(video), velocity, tau, key)
 
 
 def latent_loss(
-    z: Float[Array, "v f i j c"],
+    z: Latents,
     velocity: Callable[[Array, Array], Array],
-    tau: Float[Array, ""],
+    tau: Scalar,
     key: Array,
-) -> Float[Array, ""]:
+) -> Scalar:
     """Return equation 3 for the latents of a video."""
     noise = jax.random.normal(key, z.shape)
     noisy = lax.stop_gradient((1 - tau) * z + tau * noise)
@@ -140,23 +144,23 @@ def latent_loss(
 
 
 def distillation_targets(
-    video: Float[Array, "v t h w 3"],
+    video: Video,
     prior: Distillation,
-    tau: Float[Array, ""],
+    tau: Scalar,
     key: Array,
-) -> Float[Array, "v t h w 3"]:
+) -> Video:
     """Return the prior's version of a rendered video: noise to `tau`, flow back to data, decode."""
     return decode_taught(prior, flow_to_data(prior, encode_shown(prior, video), tau, key))
 
 
 def judge_video(
-    video: Float[Array, "m n h w 3"],
+    video: Video,
     prior: Distillation,
     views: Int[Array, "m"],
-    window: Int[Array, ""],
-    tau: Float[Array, ""],
+    window: Number,
+    tau: Scalar,
     key: Array,
-) -> tuple[Float[Array, ""], Float[Array, "m n h w 3"]]:
+) -> tuple[Scalar, Video]:
     """Return equation 3 for a part of the video, and its gradient there."""
     loss, slope = judge_latents(prior, encode_shown(prior, video), views, window, tau, key)
     return loss, pull_video(prior, video, slope)
@@ -168,9 +172,7 @@ program = partial(jax.jit, keep_unused=True)
 
 
 @program
-def encode_shown(
-    prior: Distillation, video: Float[Array, "v t h w 3"]
-) -> Float[Array, "v f i j c"]:
+def encode_shown(prior: Distillation, video: Video) -> Latents:
     """Return the latents of a rendered video."""
     return prior.encode(prior.params, video)
 
@@ -178,30 +180,26 @@ def encode_shown(
 @program
 def judge_latents(
     prior: Distillation,
-    z: Float[Array, "m f i j c"],
+    z: Latents,
     views: Int[Array, "m"],
-    window: Int[Array, ""],
-    tau: Float[Array, ""],
+    window: Number,
+    tau: Scalar,
     key: Array,
-) -> tuple[Float[Array, ""], Float[Array, "m f i j c"]]:
+) -> tuple[Scalar, Latents]:
     """Return equation 3 for a part of the video, whose latents are z, and its gradient in z."""
     params = prior.params if prior.part is None else prior.part(prior.params, views, window)
     return jax.value_and_grad(latent_loss)(z, partial(prior.velocity, params), tau, key)
 
 
 @program
-def pull_video(
-    prior: Distillation, video: Float[Array, "m n h w 3"], slope: Float[Array, "m f i j c"]
-) -> Float[Array, "m n h w 3"]:
+def pull_video(prior: Distillation, video: Video, slope: Latents) -> Video:
     """Return the gradient in a video of a loss whose gradient in the latents is `slope`."""
     _, pull = jax.vjp(partial(prior.encode, prior.params), video)
     return pull(slope)[0]
 
 
 @program
-def flow_to_data(
-    prior: Distillation, z: Float[Array, "v f i j c"], tau: Float[Array, ""], key: Array
-) -> Float[Array, "v f i j c"]:
+def flow_to_data(prior: Distillation, z: Latents, tau: Scalar, key: Array) -> Latents:
     """Mix latents with noise to `tau`, and follow the prior's flow from there to data."""
     noise = prior.noise * jax.random.normal(key, z.shape)
     step = tau / prior.flow_steps
@@ -214,6 +212,6 @@ def flow_to_data(
 
 
 @program
-def decode_taught(prior: Distillation, z: Float[Array, "v f i j c"]) -> Float[Array, "v t h w 3"]:
+def decode_taught(prior: Distillation, z: Latents) -> Video:
     """Return the video of latents, in [0, 1]."""
     return jnp.clip(prior.decode(prior.params, z), 0.0, 1.0)

@@ -20,9 +20,9 @@ from gaussians.fitting.view_corrections import correct_camera, expose, exposure_
 from gaussians.motion import DynamicGaussians
 from gaussians.precision import exact_products
 from gaussians.rendering.rasterizer import render
-from gaussians.types import Camera, Gaussians
+from gaussians.types import Camera, Gaussians, Number, Scalar
 
-Perceptual = Callable[[Float[Array, "h w 3"], Float[Array, "h w 3"]], Float[Array, ""]]
+Perceptual = Callable[[Float[Array, "h w 3"], Float[Array, "h w 3"]], Scalar]
 
 
 class Fitted(NamedTuple):
@@ -53,9 +53,9 @@ class FitState(NamedTuple):
     fitted: Fitted
     # An optax.ScaleByAdamState, whose trees have the shape of Fitted.
     adam: Any
-    step: Int[Array, ""]
+    step: Number
     taught: Float[Array, "novel h w 3"]
-    budget: Int[Array, ""]
+    budget: Number
 
 
 ADAM = optax.scale_by_adam(eps=1e-15)
@@ -118,7 +118,7 @@ def run_taught(
 def one_step(
     state: FitState,
     targets: Targets,
-    index: Int[Array, ""],
+    index: Number,
     key: Array,
     config: FitConfig,
     budget: int,
@@ -214,7 +214,7 @@ def _picture_term(
 
 
 @exact_products
-def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""], camera: Camera) -> Fitted:
+def _rates(fitted: Fitted, config: FitConfig, share: Scalar, camera: Camera) -> Fitted:
     """Return the learning rate of every field, which is multiplied with its update.
 
     Adam's steps are as long as the rate, so one rate in world units would throw what is close to

@@ -13,12 +13,13 @@ from jaxtyping import Array, Float, Int
 from gaussians.deformation import Scene
 from gaussians.fitting.distillation import (
     Distillation,
+    Video,
     distillation_targets,
     judge_video,
 )
 from gaussians.fitting.fit_config import FitConfig
 from gaussians.rendering.rasterizer import render, render_clip
-from gaussians.types import Camera
+from gaussians.types import Camera, Number, Scalar
 
 
 def flat_cameras(prior: Distillation) -> tuple[Camera, Float[Array, "n"]]:
@@ -39,10 +40,10 @@ class NovelPictures(NamedTuple):
     """
 
     views: Int[Array, "m"]
-    window: Int[Array, ""]
+    window: Number
     cameras: Camera
     times: Float[Array, "n"]
-    tau: Float[Array, ""]
+    tau: Scalar
 
 
 class Lesson(NamedTuple):
@@ -53,18 +54,18 @@ class Lesson(NamedTuple):
       gradient: of this loss with respect to the scene.
     """
 
-    loss: Float[Array, ""]
+    loss: Scalar
     gradient: Scene
 
 
 def learn(
     scene: Scene,
     prior: Distillation,
-    progress: Float[Array, ""],
+    progress: Scalar,
     key: Array,
     config: FitConfig,
     budget: int,
-) -> tuple[Lesson | None, Int[Array, ""]]:
+) -> tuple[Lesson | None, Number]:
     """Ask the prior about a random part of the video; returns the overflow too, and None with one.
 
     The kernels of the renderer do not divide over a mesh. So the pictures are rendered on the
@@ -86,11 +87,11 @@ def learn(
 def show_part(
     scene: Scene,
     prior: Distillation,
-    progress: Float[Array, ""],
+    progress: Scalar,
     key: Array,
     config: FitConfig,
     budget: int,
-) -> tuple[NovelPictures, Float[Array, "m n h w 3"], Int[Array, ""]]:
+) -> tuple[NovelPictures, Video, Number]:
     """Draw a part of the video and a flow time, and render it; returns the overflow too."""
     views_key, window_key, tau_key = jax.random.split(key, 3)
     count = prior.cameras.intrinsics.shape[0]
@@ -123,7 +124,7 @@ def show_part(
 def pull_scene(
     scene: Scene,
     part: NovelPictures,
-    slope: Float[Array, "m n h w 3"],
+    slope: Video,
     config: FitConfig,
     budget: int,
 ) -> Scene:
@@ -154,7 +155,7 @@ def pull_scene(
 def cached_frames(
     scene: Scene,
     prior: Distillation,
-    tau: Float[Array, ""],
+    tau: Scalar,
     key: Array,
     config: FitConfig,
 ) -> Float[Array, "n h w 3"]:

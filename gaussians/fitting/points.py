@@ -17,6 +17,9 @@ from scipy.spatial import KDTree
 from gaussians.fitting.initialization import PERMANENT_GATE, on_device, round_gaussians
 from gaussians.motion import DynamicGaussians
 
+# Positions of n points in world units, or their colours.
+Triples = Float[ndarray, "n 3"]
+
 # Distances of strewn points from a camera, relative to that of the middle.
 NEAREST_SHARE = 0.4
 FARTHEST_SHARE = 3.0
@@ -45,7 +48,7 @@ class Views(NamedTuple):
         return -np.einsum("vji,vj->vi", rotation, shift)
 
     def pixels(
-        self, points: Float[ndarray, "n 3"]
+        self, points: Triples
     ) -> tuple[Bool[ndarray, "v n"], Int[ndarray, "v n"], Int[ndarray, "v n"]]:
         """Return whether each view has each point in its picture, and in which row and column."""
         projections = self.lenses @ self.poses[:, :3]
@@ -62,7 +65,7 @@ class Views(NamedTuple):
 
 def strew(
     views: Views, middle: Float[ndarray, "3"], count: int, rng: np.random.Generator
-) -> Float[ndarray, "n 3"]:
+) -> Triples:
     """Draw at most `count` points that at least two cameras see, none close to any camera.
 
     Points lie along the rays of random pixels, evenly in the logarithm of depth, as far as cameras
@@ -93,9 +96,7 @@ def strew(
     return np.concatenate(parts)[:count]
 
 
-def carve(
-    masks: Bool[ndarray, "v h w"], views: Views, middle: Float[ndarray, "3"]
-) -> Float[ndarray, "n 3"]:
+def carve(masks: Bool[ndarray, "v h w"], views: Views, middle: Float[ndarray, "3"]) -> Triples:
     """Return points on the visual hull of what the masks mark.
 
     A point belongs to the hull where nearly all cameras that see it find it inside of their mask,
@@ -131,9 +132,7 @@ def carve(
     return grid[inside & ~binary_erosion(inside)]
 
 
-def seen_colors(
-    points: Float[ndarray, "n 3"], pictures: Float[ndarray, "v h w 3"], views: Views
-) -> Float[ndarray, "n 3"]:
+def seen_colors(points: Triples, pictures: Float[ndarray, "v h w 3"], views: Views) -> Triples:
     """Return the mean colour of the pixels in which the views see each point; grey where none."""
     seen, row, column = views.pixels(points)
     colors = pictures[np.arange(len(pictures))[:, None], row, column] * seen[..., None]
@@ -142,8 +141,8 @@ def seen_colors(
 
 
 def at_points(
-    points: Float[ndarray, "n 3"],
-    colors: Float[ndarray, "n 3"],
+    points: Triples,
+    colors: Triples,
     *,
     moments: Float[ndarray, "n"] | None = None,
     duration: float = 1.0,

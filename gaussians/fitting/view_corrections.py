@@ -15,15 +15,15 @@ views are subtracted: the scene neither turns nor moves as a whole.
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from gaussians.precision import exact_products
 from gaussians.rotation import rotation_matrix
-from gaussians.types import Camera
+from gaussians.types import Camera, Number
 
 
 def exposure_change(
-    exposures: Float[Array, "v 2 3"], view: Int[Array, ""], peers: Float[Array, "v"]
+    exposures: Float[Array, "v 2 3"], view: Number, peers: Float[Array, "v"]
 ) -> Float[Array, "2 3"]:
     """Return by how much a view differs from the weighted mean of its peers."""
     return exposures[view] - jnp.tensordot(peers, exposures, 1)
@@ -32,7 +32,7 @@ def exposure_change(
 def expose(
     rgb: Float[Array, "h w 3"],
     exposures: Float[Array, "v 2 3"],
-    view: Int[Array, ""],
+    view: Number,
     peers: Float[Array, "v"],
 ) -> Float[Array, "h w 3"]:
     """Return a picture as the camera of a view records it, equation 1."""
@@ -41,9 +41,7 @@ def expose(
 
 
 @exact_products
-def correct_camera(
-    camera: Camera, corrections: Float[Array, "v 2 3"], view: Int[Array, ""]
-) -> Camera:
+def correct_camera(camera: Camera, corrections: Float[Array, "v 2 3"], view: Number) -> Camera:
     """Return the camera of a view as its pictures show it, equation 2."""
     turn, shift = (corrections - corrections.mean(0, keepdims=True))[view]
     pose = camera.world_to_camera

@@ -18,11 +18,12 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from numpy import ndarray
 
 from gaussians.deformation import Scene
 from gaussians.formats.scene_files import (
+    Triples,
     curve,
     mean_colors,
     require,
@@ -113,7 +114,7 @@ def _records(path: Path, scene: Passing, seconds: float) -> bytes:
 def _streams(
     path: Path,
     scene: Passing,
-    means: Float[ndarray, "g 3"],
+    means: Triples,
     bounds: dict[str, float],
     seconds: float,
 ) -> bytes:

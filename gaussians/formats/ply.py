@@ -24,6 +24,7 @@ from gaussians.deformation import Scene
 from gaussians.formats.ply_tables import Tables, read_columns, read_tables, write_tables
 from gaussians.formats.scene_files import (
     LARGEST_LOGIT,
+    Triples,
     arrays_to_write,
     check_finite,
     curve,
@@ -188,8 +189,8 @@ def _unpack_scene(path: Path, tables: Tables) -> Gaussians:
 
 
 def _fractions(
-    values: Float[ndarray, "g 3"],
-) -> tuple[Float[ndarray, "g 3"], tuple[Float[ndarray, "chunks 3"], Float[ndarray, "chunks 3"]]]:
+    values: Triples,
+) -> tuple[Triples, tuple[Float[ndarray, "chunks 3"], Float[ndarray, "chunks 3"]]]:
     """Return the place of every value in the range of its chunk, and both ends of each range."""
     starts = np.arange(0, len(values), CHUNK_GAUSSIANS)
     low = np.minimum.reduceat(values, starts)
@@ -205,9 +206,7 @@ def _labels(word: str) -> list[str]:
     return [f"{end}_{name}" for end in ("min", "max") for name in RANGES[word]]
 
 
-def _in_range(
-    path: Path, tables: Tables, word: str, fractions: Float[ndarray, "g 3"]
-) -> Float[ndarray, "g 3"]:
+def _in_range(path: Path, tables: Tables, word: str, fractions: Triples) -> Triples:
     """Return the inverse of `_fractions`."""
     labels = _labels(word)
     edges = read_columns(path, tables, "chunk", labels)

@@ -15,6 +15,10 @@ from gaussians.harmonics import MEAN_HARMONIC
 from gaussians.morton import morton_places
 from gaussians.types import Gaussians
 
+Triples = Float[ndarray, "g 3"]
+Quaternions = Float[ndarray, "g 4"]  # w x y z
+Values = Float[ndarray, "..."]
+
 # Files hold opacities of exactly 0 and 1, whose logits are infinite: this and its negative stand
 # for them.
 LARGEST_LOGIT = 20.0
@@ -108,7 +112,7 @@ def check_finite(path: str | Path, names: list[str], values: Float[ndarray, "g .
         raise FormatError(Path(path), name, found, "finite numbers")
 
 
-def unit_quaternions(quaternions: Float[ndarray, "g 4"]) -> Float[ndarray, "g 4"]:
+def unit_quaternions(quaternions: Quaternions) -> Quaternions:
     """Return quaternions of length 1, whatever theirs is; zero becomes no rotation."""
     doubles = quaternions.astype(np.float64)
     lengths = np.linalg.norm(doubles, axis=1, keepdims=True)
@@ -116,8 +120,8 @@ def unit_quaternions(quaternions: Float[ndarray, "g 4"]) -> Float[ndarray, "g 4"
 
 
 def smallest_three(
-    unit: Float[ndarray, "g 4"],
-) -> tuple[Int[ndarray, "g"], Float[ndarray, "g 3"]]:
+    unit: Quaternions,
+) -> tuple[Int[ndarray, "g"], Triples]:
     """Return which component of unit quaternions is the largest, and the others in their order.
 
     They have the signs that make the largest positive: that one follows from these.
@@ -127,7 +131,7 @@ def smallest_three(
     return largest, np.take_along_axis(unit * sign, SMALLER_COMPONENTS[largest], 1)
 
 
-def with_largest(largest: Int[ndarray, "g"], three: Float[ndarray, "g 3"]) -> Float[ndarray, "g 4"]:
+def with_largest(largest: Int[ndarray, "g"], three: Triples) -> Quaternions:
     """Return the unit quaternions, the inverse of `smallest_three`."""
     unit = np.empty((len(three), 4))
     np.put_along_axis(unit, SMALLER_COMPONENTS[largest], three, 1)
@@ -136,23 +140,23 @@ def with_largest(largest: Int[ndarray, "g"], three: Float[ndarray, "g 3"]) -> Fl
     return unit
 
 
-def to_levels(unit: Float[ndarray, "..."]) -> UInt8[ndarray, "..."]:
+def to_levels(unit: Values) -> UInt8[ndarray, "..."]:
     """Return [0, 1] in 256 levels; values beyond are clipped."""
     return np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
 
 
-def sigmoid(logits: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
+def sigmoid(logits: Values) -> Values:
     """Return 1 / (1 + e^-x) without overflow for large negative numbers."""
     return 0.5 + 0.5 * np.tanh(0.5 * logits)
 
 
-def logit(unit: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
+def logit(unit: Values) -> Values:
     """Return the inverse of `sigmoid`; 0 and 1 give -/+ `LARGEST_LOGIT`."""
     with np.errstate(divide="ignore"):
         return np.clip(np.log(unit) - np.log1p(-unit), -LARGEST_LOGIT, LARGEST_LOGIT)
 
 
-def mean_colors(harmonics: Float[ndarray, "g k 3"]) -> Float[ndarray, "g 3"]:
+def mean_colors(harmonics: Float[ndarray, "g k 3"]) -> Triples:
     """Return the colour averaged over directions; a screen shows [0, 1]."""
     return 0.5 + MEAN_HARMONIC * harmonics[:, 0]
 
@@ -162,12 +166,12 @@ def mean_harmonics(colors: Float[ndarray, "*g 3"]) -> Float[ndarray, "*g 3"]:
     return (colors - 0.5) / MEAN_HARMONIC
 
 
-def turn_vectors(vectors: Float[ndarray, "g 3"]) -> Float32[ndarray, "g 3"]:
+def turn_vectors(vectors: Triples) -> Float32[ndarray, "g 3"]:
     """Return positions or velocities after half a turn around x."""
     return (vectors * AXES).astype(np.float32)
 
 
-def turn_quaternions(quaternions: Float[ndarray, "g 4"]) -> Float32[ndarray, "g 4"]:
+def turn_quaternions(quaternions: Quaternions) -> Float32[ndarray, "g 4"]:
     """Return rotations (w x y z) of Gaussians after half a turn around x.
 
     Their ellipsoids, which are symmetric, are those of the product with the quaternion (0 1 0 0);
@@ -176,7 +180,7 @@ def turn_quaternions(quaternions: Float[ndarray, "g 4"]) -> Float32[ndarray, "g 
     return (quaternions * np.array([1, 1, -1, -1])).astype(np.float32)
 
 
-def turned_xyzw(quaternions: Float[ndarray, "g 4"]) -> Float[ndarray, "g 4"]:
+def turned_xyzw(quaternions: Quaternions) -> Quaternions:
     """Return unit rotations x y z w after half a turn around x, of ones w x y z of any length."""
     return np.roll(unit_quaternions(turn_quaternions(quaternions)), -1, axis=1)
 
@@ -186,7 +190,7 @@ def turn_harmonics(harmonics: Float[ndarray, "g k 3"]) -> Float32[ndarray, "g k 
     return (harmonics * HARMONIC_SIGNS[: harmonics.shape[1], None]).astype(np.float32)
 
 
-def curve(means: Float[ndarray, "g 3"]) -> Int[ndarray, "g"]:
+def curve(means: Triples) -> Int[ndarray, "g"]:
     """Return Morton's order, which keeps neighbours in space together; 10 bits an axis."""
     low = means.min(0).astype(np.float64)
     high = means.max(0)

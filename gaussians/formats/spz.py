@@ -29,6 +29,7 @@ from numpy import ndarray
 
 from gaussians.formats.scene_files import (
     FormatError,
+    Triples,
     arrays_to_write,
     damage_of,
     existing_file,
@@ -190,7 +191,7 @@ def _read_streams(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray
     return head, [*columns, np.zeros(0, np.uint8)][: len(head.sizes)]
 
 
-def _fraction_bits(path: Path, means: Float[ndarray, "g 3"], scales: Float[ndarray, "g 3"]) -> int:
+def _fraction_bits(path: Path, means: Triples, scales: Triples) -> int:
     """Return bits that hold a tenth of the usual Gaussian's width, or as many as there is room."""
     # More are noise that does not compress.
     most_bits = 20

@@ -17,6 +17,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from gaussians.rendering.projection import NEAREST_DRAWN, Splats
+from gaussians.types import Number
 
 # Side of a tile whose list is sorted; CPUs composite its quarters.
 TILE_PIXELS = 16
@@ -72,7 +73,7 @@ class Bins(NamedTuple):
     ids: Int[Array, "slots"]
     first: Int[Array, "tiles"]
     length: Int[Array, "tiles"]
-    overflow: Int[Array, ""]
+    overflow: Number
 
 
 def choose_tiles(width: int, height: int, gaussians: int) -> Tiles:
@@ -102,7 +103,7 @@ def tile_boxes(splats: Splats, tiles: Tiles) -> tuple[Int[Array, "g 2"], Int[Arr
     return low.astype(jnp.int32), extent.astype(jnp.int32)
 
 
-def count_slots(splats: Splats, tiles: Tiles) -> Int[Array, ""]:
+def count_slots(splats: Splats, tiles: Tiles) -> Number:
     """Return the budget of slots that these splats need; at most 2^30."""
     return _slots_up_to(splats, tiles)[1]
 
@@ -168,7 +169,7 @@ def bin_quarters(splats: Splats, tiles: Tiles, slots: int) -> Bins:
     return Bins(ids, first, length, jnp.maximum(overflow, (total.sum() + 1) // 2 - slots))
 
 
-def _slots_up_to(splats: Splats, tiles: Tiles) -> tuple[Int[Array, "g"], Int[Array, ""]]:
+def _slots_up_to(splats: Splats, tiles: Tiles) -> tuple[Int[Array, "g"], Number]:
     """Return the slots that all splats up to each one need, and those for all of them.
 
     The second number is 2^30 where there are too many to count.
@@ -184,9 +185,7 @@ def _slots_up_to(splats: Splats, tiles: Tiles) -> tuple[Int[Array, "g"], Int[Arr
 
 def _sorted_slots(
     near_first: Splats, tiles: Tiles, slots: int
-) -> tuple[
-    Int[Array, "{slots}"], Int[Array, "{slots}"], Int[Array, "{tiles.count}+1"], Int[Array, ""]
-]:
+) -> tuple[Int[Array, "{slots}"], Int[Array, "{slots}"], Int[Array, "{tiles.count}+1"], Number]:
     """Return depth rank and tile of each slot, the borders between tiles, and the overflow.
 
     Slots are sorted by tile, then by depth; unused ones come last, with the tile `tiles.count`.

@@ -33,6 +33,10 @@ from gaussians.precision import exact_products
 from gaussians.rendering.binning import Bins, Tiles
 from gaussians.rendering.projection import ALPHA_MIN
 
+# Of g Gaussians, and what they become in a picture.
+Features = Float[Array, "g f"]
+Image = Float[Array, "h w f-5"]
+
 ALPHA_MAX = 0.999
 LEAST_LIGHT = 1e-4
 # Splats per loop iteration.
@@ -61,7 +65,7 @@ class TileGroup(NamedTuple):
     center: Float[Array, "tiles 2"]
 
 
-def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w f-5"]:
+def forward(features: Features, bins: Bins, tiles: Tiles) -> Image:
     """Composite the payload; the last channel is the light left for the background.
 
     `features` has the `GEOMETRY`, then the payload. The picture covers whole tiles.
@@ -124,18 +128,18 @@ def surfaces(features: Float[Array, "g 6"], bins: Bins, tiles: Tiles) -> Int[Arr
 
 @exact_products
 def backward(
-    features: Float[Array, "g f"],
+    features: Features,
     bins: Bins,
-    image: Float[Array, "h w f-5"],
-    cotangent: Float[Array, "h w f-5"],
+    image: Image,
+    cotangent: Image,
     tiles: Tiles,
-) -> Float[Array, "g f"]:
+) -> Features:
     """Return the gradient in the features, equation 4."""
     offsets = pixel_offsets(tiles.side)
     cotangents = cut_tiles(cotangent, tiles)
     behind_all = cut_tiles((cotangent * image).sum(-1, keepdims=True), tiles)
 
-    def pull_back(gradient: Float[Array, "g f"], group: TileGroup) -> tuple[Array, None]:
+    def pull_back(gradient: Features, group: TileGroup) -> tuple[Array, None]:
         towards = cotangents[group.tile][:, :-1]
 
         def step(state):

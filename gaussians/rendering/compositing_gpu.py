@@ -33,6 +33,8 @@ from gaussians.rendering.compositing import (
     GEOMETRY,
     LEAST_LIGHT,
     UNUSED_LOG_OPACITY,
+    Features,
+    Image,
 )
 
 # Rows of the gradient that are added, or cleared, at a time.
@@ -40,9 +42,7 @@ BLOCK_ROWS = 8
 LOG2_E = 1 / math.log(2)
 
 
-def forward(
-    features: Float[Array, "g f"], bins: Bins, tiles: Tiles, *, interpret: bool = False
-) -> Float[Array, "h w f-5"]:
+def forward(features: Features, bins: Bins, tiles: Tiles, *, interpret: bool = False) -> Image:
     """Composite the payload, see `compositing.forward`."""
     channels = features.shape[1] - GEOMETRY
     shape = (channels + 1, tiles.rows * tiles.side, tiles.columns * tiles.side)
@@ -58,14 +58,14 @@ def forward(
 
 
 def backward(
-    features: Float[Array, "g f"],
+    features: Features,
     bins: Bins,
-    image: Float[Array, "h w f-5"],
-    cotangent: Float[Array, "h w f-5"],
+    image: Image,
+    cotangent: Image,
     tiles: Tiles,
     *,
     interpret: bool = False,
-) -> Float[Array, "g f"]:
+) -> Features:
     """Return the gradient in the features, equation 4."""
     g, width = features.shape
     slots = bins.ids.shape[0]

@@ -27,6 +27,8 @@ from gaussians.rendering.compositing import (
     GEOMETRY,
     LEAST_LIGHT,
     UNUSED_LOG_OPACITY,
+    Features,
+    Image,
     cut_tiles,
     geometry_gradient,
     join_tiles,
@@ -56,9 +58,7 @@ class Chunks(NamedTuple):
     count: Int[Array, "tiles"]
 
 
-def forward(
-    features: Float[Array, "g f"], bins: Bins, tiles: Tiles, *, interpret: bool = False
-) -> Float[Array, "h w f-5"]:
+def forward(features: Features, bins: Bins, tiles: Tiles, *, interpret: bool = False) -> Image:
     """Composite the payload, see `compositing.forward`."""
     chunks = _cut_runs(features, bins, tiles)
     channels = features.shape[1] - GEOMETRY + 1
@@ -78,14 +78,14 @@ def forward(
 
 
 def backward(
-    features: Float[Array, "g f"],
+    features: Features,
     bins: Bins,
-    image: Float[Array, "h w f-5"],
-    cotangent: Float[Array, "h w f-5"],
+    image: Image,
+    cotangent: Image,
     tiles: Tiles,
     *,
     interpret: bool = False,
-) -> Float[Array, "g f"]:
+) -> Features:
     """Return the gradient in the features, equation 4."""
     chunks = _cut_runs(features, bins, tiles)
     # The last channel is the light that the splats leave, 1 minus their coverage.
@@ -111,7 +111,7 @@ def backward(
     return jnp.zeros_like(features).at[chunks.ids.reshape(-1)].add(rows, mode="drop")
 
 
-def _cut_runs(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Chunks:
+def _cut_runs(features: Features, bins: Bins, tiles: Tiles) -> Chunks:
     """Cut the lists of all tiles into chunks.
 
     Lists of n tiles with at most m slots have at most m / CHUNK_SPLATS + n chunks; those of a tile

@@ -15,10 +15,11 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from gaussians.rendering import compositing, compositing_gpu, compositing_tpu
 from gaussians.rendering.binning import Bins, Tiles, bin_quarters, bin_splats
+from gaussians.rendering.compositing import Features, Image
 from gaussians.rendering.projection import Splats
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ def list_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def composite(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w f-5"]:
+def composite(features: Features, bins: Bins, tiles: Tiles) -> Image:
     """Composite the payload; the last channel is the light left for the background.
 
     `features` has the `compositing.GEOMETRY`, then the payload.

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from gaussians import harmonics
 from gaussians.deformation import Scene
@@ -21,7 +21,7 @@ from gaussians.rendering.binning import (
 )
 from gaussians.rendering.platforms import composite, list_splats
 from gaussians.rendering.projection import ALPHA_MIN, Splats, project_gaussians
-from gaussians.types import Camera, Gaussians, Rendering, Surfaces
+from gaussians.types import Camera, Gaussians, Number, Rendering, Surfaces
 
 # Parameters beyond this, or not a number, make a Gaussian invisible.
 LARGEST_PARAMETER = 1e15
@@ -131,7 +131,7 @@ def intersection_budget(
     return round_budget(count_intersections(gaussians, camera, antialiased=antialiased), slack)
 
 
-def round_budget(intersections: Int[Array, ""] | int, slack: float = 1.0) -> int:
+def round_budget(intersections: Number | int, slack: float = 1.0) -> int:
     """Round `slack` times a count up, in four steps per octave: similar scenes share a compilation.
 
     Raises:
@@ -156,7 +156,7 @@ def round_budget(intersections: Int[Array, ""] | int, slack: float = 1.0) -> int
 @partial(jax.jit, static_argnames="antialiased")
 def count_intersections(
     gaussians: Gaussians, camera: Camera, *, antialiased: bool = False
-) -> Int[Array, ""]:
+) -> Number:
     """Return the number of Gaussian-tile intersections that `render` needs room for."""
     splats, tiles, _ = _splats(gaussians, camera, antialiased)
     return count_slots(splats, tiles)
@@ -291,6 +291,6 @@ def clip_budget(
 @partial(jax.jit, static_argnums=3)
 def _most_intersections(
     scene: Scene, cameras: Camera, times: Float[Array, "n"], antialiased: bool
-) -> Int[Array, ""]:
+) -> Number:
     count = partial(count_intersections, antialiased=antialiased)
     return lax.map(lambda pair: count(scene.at(pair[1]), pair[0]), (cameras, times)).max()
