@@ -84,9 +84,9 @@ def contributions(
     return np.where(pixels < least_pixels, 0, np.sqrt(pixels * distances))
 
 
-@partial(jax.jit, static_argnames=("max_intersections",))
+@partial(jax.jit, static_argnames="budget")
 def _gradient(
-    key: Key[Array, ""], instant: Gaussians, camera: Camera, max_intersections: int
+    key: Key[Array, ""], instant: Gaussians, camera: Camera, budget: int
 ) -> tuple[Float[Array, " g"], Float[Array, " g"]]:
     """Return weights, and derivatives of colours in log-opacities summed with random signs."""
 
@@ -94,7 +94,6 @@ def _gradient(
         logs: Float[Array, " g"], feature: Float[Array, "g 1"]
     ) -> tuple[Float[Array, "h w 3"], Float[Array, "h w 1"]]:
         faint = instant._replace(logit_opacities=logs - jnp.log1p(-jnp.exp(logs)))
-        budget = max_intersections
         picture = render(
             faint, camera, antialiased=True, max_intersections=budget, features=feature
         )

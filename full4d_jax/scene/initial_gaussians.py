@@ -245,9 +245,8 @@ def _start_at(
     sharp: bool = False,
 ) -> Start:
     """Return Gaussians at these points, with room up to the capacity."""
-    degree = settings.harmonics
     duration = 1 / min(times, CARVED_INSTANTS)
-    scene = at_points(positions, colors, moments=moments, duration=duration, sh_degree=degree)
+    scene = at_points(positions, colors, moments, duration, settings.harmonics)
     if settings.motion == "deformation":
         scene = deforming(scene.gaussians, max(3, times), key)
     note = f"{len(positions)} points {where}"

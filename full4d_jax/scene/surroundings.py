@@ -59,7 +59,6 @@ def surround(
     scene: DynamicGaussians,
     cameras: Cameras,
     key: PRNGKeyArray,
-    room_share: float = 0.25,
 ) -> DynamicGaussians:
     """Return the scene with Gaussians where cameras of the orbit see nothing.
 
@@ -67,8 +66,9 @@ def surround(
       scene: fitted to the grid.
       cameras: of its views.
       key: decides where the new Gaussians lie.
-      room_share: most new Gaussians, relative to those there are.
     """
+    # Most new Gaussians, relative to those there are.
+    room_share = 0.25
     # Most instants at which the scene is looked at.
     most_instants = 3
     # Share of a picture that must show something, to fill in the rest from it.

@@ -30,14 +30,9 @@ Video = Float[Array, "v t h w 3"]
 Latents = Float[Array, "v f i j c"]
 
 
-def run_here(
-    program: Callable[..., Any],
-    video: Video,
-    prior: "Distillation",
-    *arguments: Any,
-) -> Any:
+def run_here(program: Callable[..., Any], *arguments: Any) -> Any:
     """Call a program in this process."""
-    return program(video, prior, *arguments)
+    return program(*arguments)
 
 
 # JAX puts anything in the place of arrays.

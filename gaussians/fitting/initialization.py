@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from einops import repeat
-from jaxtyping import Array, Bool, Float, Float32, Int
+from jaxtyping import Array, Bool, Float, Float32, Int, Shaped
 from numpy import ndarray
 
 from gaussians.fitting.stillness import camera_moves, median_where, shows_farthest, still_points
@@ -126,34 +126,34 @@ def initialize(
     count = sum(int(np.count_nonzero(x.still) + np.count_nonzero(x.moving)) for x in candidates)
     if count == 0:
         raise ValueError(f"no valid depth in {v}x{t} frames of {h}x{w}: expected some pixels > 0")
-    pixels = _choose(candidates, min(capacity, count), float(jax.random.uniform(key)))
-    for view, own in enumerate(candidates):
-        maps[view][own.instants] = own.depth
+    start = float(jax.random.uniform(key))
+    view, time, y, x, is_moving, spacing = _choose(candidates, min(capacity, count), start)
+    for film, own in zip(maps, candidates, strict=True):
+        film[own.instants] = own.depth
 
     # Views come one by one, as a film of all is large.
     # Instants without depth, as those that are held out, are bridged.
     shown = moments[(maps > 0).any((0, 2, 3))]
     step = (shown[-1] - shown[0]) / (len(shown) - 1) if len(shown) > 1 else 1.0
-    visible = np.where(pixels.is_moving, seeding.duration * step, 1.0)
-    motions = np.zeros((len(pixels.view), 3), np.float32)
-    for view in np.unique(pixels.view[pixels.is_moving]):
-        here = pixels.is_moving & (pixels.view == view)
-        places = pixels.time[here], pixels.y[here], pixels.x[here]
+    visible = np.where(is_moving, seeding.duration * step, 1.0)
+    motions = np.zeros((len(view), 3), np.float32)
+    for i in np.unique(view[is_moving]).tolist():
+        here = is_moving & (view == i)
+        places = time[here], y[here], x[here]
         if durations is not None:
-            visible[here] = durations[view][places]
+            visible[here] = durations[i][places]
         if velocities is None:
             continue
-        own = candidates[view]
-        moving = np.zeros(maps[view].shape, bool)
+        own = candidates[i]
+        moving = np.zeros(maps[i].shape, bool)
         moving[own.instants] = (own.moving > 0) & ~own.lasting
-        film = pictures[view], maps[view], lenses[view], poses[view]
-        motions[here] = velocities(*film, moving, moments, view=int(view))[places]
+        film = pictures[i], maps[i], lenses[i], poses[i]
+        motions[here] = velocities(*film, moving, moments, view=i)[places]
 
     # The chosen pixels become Gaussians where their depth puts them. It is computed on the host:
     # there the device holds no whole film, and another number of pixels compiles no other program.
     # A standard deviation is relative to the distance to the next pixel.
     spread = 0.65
-    view, time, y, x, is_moving, spacing = pixels
     z = maps[view, time, y, x].astype(np.float32)
     lens = lenses[view].astype(np.float32)
     pose = poses[view, time].astype(np.float32)
@@ -224,25 +224,14 @@ def _contrast(pictures: Float[ndarray, "*b h w 3"]) -> Float[ndarray, "*b h w"]:
     return (right + down) / 2
 
 
-class SeedPixels(NamedTuple):
-    """The pixels that become Gaussians.
+def _choose(
+    candidates: Sequence[CandidatePixels], count: int, start: float
+) -> tuple[Shaped[ndarray, "g"], ...]:
+    """Choose `count` pixels evenly along a curve through all pictures, by their weights.
 
-    Attributes:
-      view, time, y, x: where they are.
-      is_moving: whether they are visible around their own instant only.
-      spacing: distance to the next one, pixels.
+    Returns view, time, y and x of each, whether it is visible around its own instant only, and how
+    far the next one is, pixels.
     """
-
-    view: Int[ndarray, "g"]
-    time: Int[ndarray, "g"]
-    y: Int[ndarray, "g"]
-    x: Int[ndarray, "g"]
-    is_moving: Bool[ndarray, "g"]
-    spacing: Float[ndarray, "g"]
-
-
-def _choose(candidates: Sequence[CandidatePixels], count: int, start: float) -> SeedPixels:
-    """Choose `count` pixels evenly along a curve through all pictures, by their weights."""
     v = len(candidates)
     h, w = candidates[0].still.shape
     # The still picture of each view comes first, then those of its instants.
@@ -266,7 +255,7 @@ def _choose(candidates: Sequence[CandidatePixels], count: int, start: float) -> 
     instant = np.stack([x.instant for x in candidates])
     time = np.where(passes, times[film], instant[view, y, x])
     is_moving = passes & ~lasting[film, y, x]
-    return SeedPixels(view, time, y, x, is_moving, density[chosen] ** -0.5)
+    return view, time, y, x, is_moving, density[chosen] ** -0.5
 
 
 def _densities(weights: Float[ndarray, "n"], count: int) -> Float[ndarray, "n"]:

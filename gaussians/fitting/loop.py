@@ -91,11 +91,11 @@ def fit(
         perceptual = Partial(perceptual)
     by_gradient = distillation if distillation and distillation.form == "gradient" else None
     cached = None if by_gradient else distillation
-    novel = None if cached is None else flat_cameras(cached)
+    novel = len(flat_cameras(cached)[1]) if cached else 0
     # Pictures start small, so that large errors of place and colour are mended cheaply first.
     cameras = _shrunk(targets, config.coarse).cameras
     budget = clip_budget(initial, cameras, targets.times, slack=BUDGET_SLACK)
-    state = first_fit_state(initial, targets, 0 if novel is None else len(novel[1]), budget)
+    state = first_fit_state(initial, targets, novel, budget)
     if restore is not None:
         state = restore(state)
 
@@ -115,7 +115,7 @@ def fit(
             tau = jnp.float32(cached.largest_tau(cached.progress(first / config.steps)))
             taught = cached_frames(state.fitted.scene, cached, tau, chunk_key, config)
             state = state._replace(taught=taught)
-        now = _shrunk(_targets_at(first, state, targets, config, distillation, novel), size)
+        now = _shrunk(_targets_at(first, state, targets, config, cached), size)
         run = run_chunk
         # A prior by gradient is asked in each step: another compiled program, once it begins.
         if by_gradient and first >= by_gradient.start * config.steps:
@@ -167,23 +167,22 @@ def _targets_at(
     state: FitState,
     targets: Targets,
     config: FitConfig,
-    distillation: Distillation | None,
-    novel: tuple[Camera, Float[Array, "novel"]] | None,
+    prior: Distillation | None,
 ) -> Targets:
     """Return the targets of the chunk that begins at step `first`, then the prior's pictures."""
     share = first / config.steps
     if share < WARM_UP_SHARE and isinstance(state.fitted.scene, DeformingGaussians):
         is_first = targets.times == targets.times.min()
         targets = targets._replace(weights=jnp.where(is_first, targets.weights, 0.0))
-    if novel is None or distillation is None:
+    if prior is None:
         return targets
-    cameras, times = novel
+    cameras, times = flat_cameras(prior)
     if (cameras.width, cameras.height) != (targets.cameras.width, targets.cameras.height):
         raise ValueError("the novel cameras of distillation must have the targets' picture size")
     # The prior's pictures count as the first one's view.
     count = len(times)
     taught = jax.tree.map(lambda x: jnp.repeat(x[:1], count, 0), targets)
-    weight = distillation.weight if share >= distillation.start else 0.0
+    weight = prior.weight if share >= prior.start else 0.0
     taught = taught._replace(
         frames=state.taught,
         cameras=cameras,

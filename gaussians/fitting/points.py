@@ -143,11 +143,9 @@ def seen_colors(points: Triples, pictures: Float[ndarray, "v h w 3"], views: Vie
 def at_points(
     points: Triples,
     colors: Triples,
-    *,
-    moments: Float[ndarray, "n"] | None = None,
-    duration: float = 1.0,
-    opacity: float = 0.1,
-    sh_degree: int = 0,
+    moments: Float[ndarray, "n"] | None,
+    duration: float,
+    sh_degree: int,
 ) -> DynamicGaussians:
     """Return a Gaussian at each point, as large as half of the distance to the next ones.
 
@@ -156,9 +154,9 @@ def at_points(
       colors: in [0, 1].
       moments: time at which each is visible, in clips; None for those that always are.
       duration: how long those with a moment are visible, in clips.
-      opacity: of all.
       sh_degree: degree of the harmonics; all but the mean colour are 0.
     """
+    opacity = 0.1
     # Standard deviation, relative to the distance to the next points.
     spread = 0.5
     count = len(points)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from gaussians.precision import exact_products, turn_all
 from gaussians.rotation import rotation_matrix
@@ -91,25 +91,14 @@ def project_gaussians(
         # The floor keeps the square root differentiable for Gaussians seen edge-on.
         opacities = opacities * jnp.sqrt(jnp.maximum(sharp_determinant / determinant, 1e-12))
 
-    sigmas, half_sizes = lax.stop_gradient(
-        _visible_extent(centers, jnp.stack([xx, yy], -1) + SCREEN_BLUR, opacities, in_front, size)
-    )
-    return Splats(centers, conics, depths, opacities, sigmas, half_sizes)
-
-
-def _visible_extent(
-    centers: Float[Array, "g 2"],
-    variances: Float[Array, "g 2"],
-    opacities: Float[Array, "g"],
-    in_front: Bool[Array, "g"],
-    size: Float[Array, "1 2"],
-) -> tuple[Float[Array, "g"], Float[Array, "g 2"]]:
-    """Return up to how many standard deviations an ellipse is visible, and its box in pixels."""
-    # Where an opaque Gaussian falls below ALPHA_MIN.
+    # Up to how many standard deviations it is visible, at most where an opaque one falls below
+    # ALPHA_MIN.
     most_sigmas = 3.33
+    variances = jnp.stack([xx, yy], -1) + SCREEN_BLUR
     sigmas = jnp.sqrt(2 * jnp.log(jnp.maximum(opacities / ALPHA_MIN, 1.0)))
     sigmas = jnp.minimum(sigmas, most_sigmas)
     half_sizes = jnp.ceil(sigmas[:, None] * jnp.sqrt(variances))
     on_screen = ((centers + half_sizes > 0) & (centers - half_sizes < size)).all(-1)
     visible = in_front & on_screen & (opacities > ALPHA_MIN)
-    return jnp.where(visible, sigmas, 0.0), half_sizes
+    extent = lax.stop_gradient((jnp.where(visible, sigmas, 0.0), half_sizes))
+    return Splats(centers, conics, depths, opacities, *extent)

@@ -103,21 +103,22 @@ def _check(
     features: Array | None,
 ) -> None:
     """Refuse shapes that would broadcast into a wrong picture."""
-    count = len(gaussians.means)
-    coefficients = gaussians.harmonics.shape[-2]
+    g = len(gaussians.means)
+    k = gaussians.harmonics.shape[-2]
     shapes = camera.world_to_camera.shape, camera.intrinsics.shape
-    if count == 0:
-        raise ValueError("render: found no Gaussians, expected at least one")
-    if coefficients not in (1, 4, 9, 16):
-        raise ValueError(f"render: found {coefficients} harmonics, expected 1, 4, 9 or 16")
-    if sh_degree is not None and not 0 <= sh_degree < coefficients**0.5:
-        raise ValueError(f"render: found sh_degree {sh_degree} with {coefficients} harmonics")
-    if shapes != ((4, 4), (3, 3)):
-        raise ValueError(f"render: found cameras of shapes {shapes}, expected one; vmap over more")
-    if background is not None and background.shape != (3,):
-        raise ValueError(f"render: found a background of {background.shape}, expected (3,)")
-    if features is not None and (features.ndim != 2 or len(features) != count):
-        raise ValueError(f"render: found features of {features.shape}, expected ({count}, f)")
+    behind = (3,) if background is None else background.shape
+    shape = (g, 0) if features is None else features.shape
+    rules = {
+        "no Gaussians, expected at least one": g > 0,
+        f"{k} harmonics, expected 1, 4, 9 or 16": k in (1, 4, 9, 16),
+        f"sh_degree {sh_degree} with {k} harmonics": 0 <= (sh_degree or 0) < k**0.5,
+        f"cameras of {shapes}, expected one; vmap over more": shapes == ((4, 4), (3, 3)),
+        f"a background of {behind}, expected (3,)": behind == (3,),
+        f"features of {shape}, expected ({g}, f)": len(shape) == 2 and shape[0] == g,
+    }
+    for found, holds in rules.items():
+        if not holds:
+            raise ValueError(f"render: found {found}")
 
 
 def intersection_budget(
