@@ -7,8 +7,9 @@ moving pixels seed Gaussians of their own, at the depth that the instants before
 where optical flow leads to them.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,8 +17,8 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from full4d_jax.geometry.moving import differs
-from full4d_jax.geometry.optical_flow import Flows, film_flows, warp
-from full4d_jax.geometry.pixel_velocities import NO_FLOWS
+from full4d_jax.geometry.optical_flow import film_flows, warp
+from full4d_jax.geometry.pixel_velocities import pixel_velocities
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
 from gaussians.fitting.stillness import median_where, shows_farthest
@@ -50,40 +51,17 @@ def between_instants(grid: Grid) -> TargetsBetween | None:
     return TargetsBetween(grid.between.frames.astype(np.float32) / 255, times)
 
 
-class DenseClip(NamedTuple):
-    """A grid to start a scene from, maybe with pictures between its instants.
-
-    With these, n = 2 t - 1, and every second one is an instant.
-
-    Attributes:
-      frames: colours in [0, 1].
-      depth: z of the pixels of view 0, and of those of other views that become Gaussians, else 0.
-      world_to_camera: of the cameras.
-      may_move: which pixels may become Gaussians that move.
-      times: in clips; None spreads them evenly.
-      durations: how long what moves at a pixel is visible, one standard deviation, in clips.
-      flows: optical flow between pictures that follow each other, of views by their numbers.
-    """
-
-    frames: Float[ndarray, "v n h w 3"]
-    depth: Float[ndarray, "v n h w"]
-    world_to_camera: Float[ndarray, "v n 4 4"]
-    may_move: Bool[ndarray, "v n h w"]
-    times: Float[ndarray, " n"] | None = None
-    durations: Float[ndarray, "v n h w"] | None = None
-    flows: Mapping[int, Flows] = NO_FLOWS
-
-
 def with_instants_between(
     frames: Float[ndarray, "v t h w 3"],
     depth: Float[ndarray, "v t h w"],
     world_to_camera: Float[ndarray, "v t 4 4"],
     between: TargetsBetween,
-) -> DenseClip:
-    """Return a grid with the pictures between its instants, to start a scene from.
+) -> dict[str, Any]:
+    """Return a grid with the pictures between its instants, as arguments of `initialize`.
 
-    Only view 0 has pictures between; the other views have no depth then. What is too fast for flow,
-    or turns, is visible for half as long as the rest, as it is somewhere else half a step later.
+    It has 2 t - 1 pictures, of which every second one is an instant. Only view 0 has pictures
+    between; the other views have no depth then. What is too fast for flow, or turns, is visible for
+    half as long as the rest, as it is somewhere else half a step later.
 
     Args:
       frames: of a grid, [0, 1]; view 0 is the source, whose camera rests.
@@ -123,15 +101,15 @@ def with_instants_between(
             fast = ~are_alike(film[instant], film[middle], flow)
             durations[0, instant][fast] = FIRST_DURATION_STEPS * step / 2
 
-    return DenseClip(
-        frames=pictures,
-        depth=maps,
-        world_to_camera=np.repeat(world_to_camera, 2, axis=1)[:, :-1],
-        times=times,
-        durations=durations,
-        may_move=may_move,
-        flows={0: flows},
-    )
+    return {
+        "frames": pictures,
+        "depth": maps,
+        "world_to_camera": np.repeat(world_to_camera, 2, axis=1)[:, :-1],
+        "times": times,
+        "durations": durations,
+        "may_move": may_move,
+        "velocities": partial(pixel_velocities, flows={0: flows}),
+    }
 
 
 def depth_between(
@@ -156,17 +134,19 @@ def depth_between(
     agree = []
     for frame, z, flow in zip(frames, depth, flows, strict=True):
         there = warp(z[..., None], flow, cv2.INTER_NEAREST)[..., 0]
-        disparities.append(np.where(there > 0, 1 / np.maximum(there, 1e-6), 0.0))
+        disparities.append(_inverse(there))
         agree.append(are_alike(picture, frame, flow) & (there > 0))
     values = np.stack(disparities)
     counts = np.stack(agree)
     mean = (values * counts).sum(0) / np.maximum(counts.sum(0), 1)
     # Where flow fails, it leads anywhere: what lies at the pixel itself counts as well.
-    unmoved = np.where(depth > 0, 1 / np.maximum(depth, 1e-6), 0.0)
-    nearest = np.concatenate([values, unmoved]).max(0)
-    disparity = np.where(counts.any(0), mean, nearest)
-    z = np.where(disparity > 0, 1 / np.maximum(disparity, 1e-6), 0.0)
-    return z, np.logical_and(*counts)
+    nearest = np.concatenate([values, _inverse(depth)]).max(0)
+    return _inverse(np.where(counts.any(0), mean, nearest)), np.logical_and(*counts)
+
+
+def _inverse(values: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
+    """Return disparity of depth, or depth of disparity; 0 is unknown."""
+    return np.where(values > 0, 1 / np.maximum(values, 1e-6), 0.0)
 
 
 def are_alike(

@@ -16,11 +16,12 @@ A pixel moves if a channel differs by more than `MOVING_LEVELS` from the clip's 
 That holds for a camera at rest; where it moves, every pixel does, and moving pixels are not scored.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.moving import differs, moving_pixels, resting_picture
@@ -70,18 +71,17 @@ def score_scene(scene: Scene, grid: Grid) -> SourceQuality:
     draw = scene_renderer(scene, source)
 
     def renders_at(
-        moments: Float[ndarray, " n"], instants: Int[ndarray, " n"]
+        moments: Float[ndarray, " n"], instants: Sequence[int]
     ) -> UInt8[ndarray, "n h w 3"]:
-        cameras = [source.camera(0, int(i)) for i in instants]
-        pictures = [draw(*x).rgb for x in zip(cameras, moments, strict=True)]
-        return np.stack([to_uint8(picture) for picture in pictures])
+        seen = zip(instants, moments, strict=True)
+        return np.stack([to_uint8(draw(source.camera(0, i), moment).rgb) for i, moment in seen])
 
     count = len(frames)
-    renders = renders_at(np.linspace(0, 1, count), np.arange(count))
+    renders = renders_at(np.linspace(0, 1, count), range(count))
     shown = source_quality(renders, frames, grid.times, np.asarray(source.world_to_camera[0]))
     between = between_instants(grid)
     if between is not None:  # its camera rests
-        renders = renders_at(between.times, np.zeros(len(between.times), int))
+        renders = renders_at(between.times, [0] * len(between.times))
         score = psnr_between(renders, to_uint8(between.frames), frames)
         shown = shown._replace(moving_psnr_between=score)
     straight = straightness(frames, grid.depth[0], np.asarray(source.intrinsics[0]))

@@ -148,14 +148,13 @@ def open_scene(source: Path) -> ShownScene:
     Raises:
       InputError: There is none, or the file is damaged.
     """
-    if not source.is_dir():
+    is_run = source.is_dir()
+    if not (is_run and (source / "grid.npz").exists()):
         scene = read_scene(source)
-        return ShownScene(scene, page.overview(scene), page.UNKNOWN_CLIP_SECONDS, source.name)
+        title = page.TITLE if is_run else source.name
+        return ShownScene(scene, page.overview(scene), page.UNKNOWN_CLIP_SECONDS, title)
     stages = Stages(source)
     arrays = stages.finished("scene")
-    if not (source / "grid.npz").exists():
-        scene = from_arrays(arrays)
-        return ShownScene(scene, page.overview(scene), page.UNKNOWN_CLIP_SECONDS, page.TITLE)
     grid = posed_grid(stages)
     viewing = page.run_viewing(grid.known_cameras, grid.frames[0], arrays.get("background"))
     return ShownScene(from_arrays(arrays), viewing, page.clip_seconds(grid.times), page.TITLE)

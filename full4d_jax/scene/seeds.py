@@ -8,7 +8,7 @@ something nearer are none of them.
 """
 
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 import cv2
 import jax
@@ -33,7 +33,6 @@ from full4d_jax.geometry.rays import homogeneous_pixels, pixels_of, relative_pos
 from full4d_jax.grid import CleanPlate
 from full4d_jax.scene.half_instants import (
     FIRST_DURATION_STEPS,
-    DenseClip,
     TargetsBetween,
     with_instants_between,
 )
@@ -89,28 +88,24 @@ def first_scene(
     count = frames.shape[1]
     used = count if settings.motion == "freetime" else 1
     poses = np.asarray(cameras.frames(slice(used)).world_to_camera)
-    pixels = np.asarray(frames[:, :used]), np.asarray(seeds[:, :used]), poses
+    pictures = np.asarray(frames[:, :used])
+    maps = np.asarray(seeds[:, :used])
+    film: dict[str, Any] = {"frames": pictures, "depth": maps, "world_to_camera": poses}
     if between is None or settings.motion != "freetime":
-        film = DenseClip(*pixels, may_move=pixels[1] > 0)
+        film |= {"may_move": maps > 0, "velocities": pixel_velocities}
     else:
-        film = with_instants_between(*pixels, between)
+        film = with_instants_between(**film, between=between)
     # What a resting camera does not see stands still: pictures generated of it change at the rims
     # of what moves before it, and seeds of these would float beside people.
     is_filmed = np.arange(len(frames)) < (len(frames) if filmed is None else filmed)
-    view_may_move = (is_filmed | camera_moves(poses[0]))[:, None, None, None]
+    film["may_move"] &= (is_filmed | camera_moves(poses[0]))[:, None, None, None]
     start = initialize(
-        film.frames,
-        film.depth,
-        cameras.intrinsics,
-        film.world_to_camera,
-        settings.capacity,
-        key,
+        **film,
+        intrinsics=cameras.intrinsics,
+        capacity=settings.capacity,
+        key=key,
         sh_degree=settings.harmonics,
         weights=weights,
-        times=film.times,
-        durations=film.durations,
-        may_move=film.may_move & view_may_move,
-        velocities=partial(pixel_velocities, flows=film.flows),
         seeding=CAPTURE_SEEDING if filmed is None else GENERATED_SEEDING,
     )
     if settings.motion == "deformation":

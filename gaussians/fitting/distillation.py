@@ -13,7 +13,7 @@ part of the video. The cached form runs the flow from z_tau to data in a few ste
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Literal, no_type_check
 
@@ -37,15 +37,6 @@ def run_here(program: Callable[..., Any], *arguments: Any) -> Any:
 
 # JAX puts anything in the place of arrays.
 @no_type_check
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["params", "cameras", "times", "windows"],
-    meta_fields=[
-        *("velocity", "encode", "decode", "form", "start", "weight"),
-        *("tau_first", "tau_last", "refreshes", "flow_steps", "noise", "views", "part"),
-        "run",
-    ],
-)
 @dataclass(frozen=True)
 class Distillation:
     """A prior bound to its conditions, and the cameras at which it teaches.
@@ -112,6 +103,11 @@ class Distillation:
     def largest_tau(self, progress: ArrayLike) -> ArrayLike:
         """Return the largest flow time, which is annealed linearly."""
         return self.tau_first + (self.tau_last - self.tau_first) * progress
+
+
+ARRAYS = ["params", "cameras", "times", "windows"]
+STATIC = [x.name for x in fields(Distillation) if x.name not in ARRAYS]
+jax.tree_util.register_dataclass(Distillation, ARRAYS, STATIC)
 
 
 def distillation_loss(

@@ -128,15 +128,8 @@ def one_step(
     """Take one step of Adam: the gradient of one picture, and of the prior's lesson."""
     target = jax.tree.map(lambda x: x[index], targets)
     share = state.step / config.steps
-
-    def loss(fitted: Fitted) -> tuple[Array, dict[str, Array]]:
-        behind = jnp.array(config.background)
-        if target.alpha is not None:
-            behind = jax.random.uniform(jax.random.fold_in(key, 2), (3,))
-        value, metrics = _picture_term(fitted, target, config, budget, perceptual, behind)
-        return value, metrics | {"loss": value}
-
-    gradient, metrics = jax.grad(loss, has_aux=True)(state.fitted)
+    given = target, key, config, budget, perceptual
+    gradient, metrics = jax.grad(_loss, has_aux=True)(state.fitted, *given)
     if lesson is not None:
         scene = jax.tree.map(jnp.add, gradient.scene, lesson.gradient)
         gradient = gradient._replace(scene=scene)
@@ -164,15 +157,18 @@ def first_fit_state(initial: Scene, targets: Targets, taught: int, budget: int) 
     return FitState(fitted, adam, jnp.int32(0), room, jnp.int32(budget))
 
 
-def _picture_term(
+def _loss(
     fitted: Fitted,
     target: Targets,
+    key: Array,
     config: FitConfig,
     budget: int,
     perceptual: Perceptual | None,
-    behind: Float[Array, "3"],
 ) -> tuple[Array, dict[str, Array]]:
-    """Return the loss of one picture over a background, with all pulls, and its metrics."""
+    """Return the loss of one picture, with all pulls, and its metrics."""
+    behind = jnp.array(config.background)
+    if target.alpha is not None:
+        behind = jax.random.uniform(jax.random.fold_in(key, 2), (3,))
     scene = fitted.scene
     now = scene.at(target.times)
     camera = target.cameras
@@ -210,7 +206,8 @@ def _picture_term(
     if target.views is not None and target.peers is not None:
         change = exposure_change(fitted.exposures, target.views, target.peers)
         value += target.frames.mean() * (change**2).mean()
-    return value, {"psnr": capped_psnr(rgb, truth, target.known), "overflow": picture.overflow}
+    score = capped_psnr(rgb, truth, target.known)
+    return value, {"psnr": score, "overflow": picture.overflow, "loss": value}
 
 
 @exact_products

@@ -66,7 +66,7 @@ def forward(features: Features, bins: Bins, tiles: Tiles, *, interpret: bool = F
     image = _call(
         partial(_draw, side=tiles.side),
         chunks.tile,
-        [_rows(chunks.splats)],
+        _rows(chunks.splats),
         [],
         (tiles.count + 1, _padded(channels), pixels),
         [pltpu.VMEM((pixels, 1), jnp.float32)],
@@ -98,7 +98,7 @@ def backward(
     rows = _call(
         partial(_pull_back, side=tiles.side),
         chunks.tile,
-        [splats],
+        splats,
         [jnp.pad(cut_tiles(x, tiles), padding) for x in (cotangent, covered)],
         splats.shape,
         [pltpu.VMEM((pixels, n), jnp.float32) for n in (1, 1, channels)],
@@ -138,7 +138,7 @@ def _cut_runs(features: Features, bins: Bins, tiles: Tiles) -> Chunks:
 def _call(
     kernel: Callable,
     tile: Int[Array, "chunks"],
-    by_chunk: list[Float[Array, "chunks features places"]],
+    splats: Float[Array, "chunks features places"],
     by_tile: list[Float[Array, "tiles channels pixels"]],
     result: tuple[int, ...],
     scratch: list,
@@ -152,12 +152,11 @@ def _call(
     def tile_block(rows: int, pixels: int) -> pl.BlockSpec:
         return pl.BlockSpec((1, rows, pixels), lambda i, tile: (tile[i], 0, 0))
 
-    is_by_chunk = result == by_chunk[0].shape
+    is_by_chunk = result == splats.shape
     specification = pltpu.PrefetchScalarGridSpec(
         num_scalar_prefetch=1,
         grid=tile.shape,
-        in_specs=[chunk_block(x.shape[1]) for x in by_chunk]
-        + [tile_block(*x.shape[1:]) for x in by_tile],
+        in_specs=[chunk_block(splats.shape[1]), *(tile_block(*x.shape[1:]) for x in by_tile)],
         out_specs=chunk_block(result[1]) if is_by_chunk else tile_block(*result[1:]),
         scratch_shapes=scratch,
     )
@@ -169,7 +168,7 @@ def _call(
         interpret=interpret,
     )
     # Under vmap, cameras are rendered one after another.
-    return jax.custom_batching.sequential_vmap(call)(tile, *by_chunk, *by_tile)
+    return jax.custom_batching.sequential_vmap(call)(tile, splats, *by_tile)
 
 
 def _draw(tile, splats, image, reaching, *, side: int) -> None:

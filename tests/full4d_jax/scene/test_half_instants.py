@@ -1,12 +1,9 @@
 """Pictures of the source between the instants, on a film of a square before a wall."""
 
-from functools import partial
-
 import jax
 import numpy as np
 import pytest
 
-from full4d_jax.geometry.pixel_velocities import pixel_velocities
 from full4d_jax.scene.half_instants import (
     FIRST_DURATION_STEPS,
     TargetsBetween,
@@ -42,13 +39,13 @@ def test_what_no_instant_explains_becomes_seeds_before_the_wall_for_half_as_long
     """The square is dark between the instants, as nowhere else."""
     frames, depth, poses, between, squares = film(speed=4, between_color=0.1)
     grown = with_instants_between(frames, depth, poses, between)
-    may_move = grown.may_move[0, 1]
+    may_move = grown["may_move"][0, 1]
     assert may_move[squares[0]].mean() > 0.9
-    assert np.median(grown.depth[0, 1][may_move & squares[0]]) == pytest.approx(SQUARE)
+    assert np.median(grown["depth"][0, 1][may_move & squares[0]]) == pytest.approx(SQUARE)
     assert may_move[~squares[0]].mean() < 0.1
-    np.testing.assert_allclose(grown.durations[0, 1], FIRST_DURATION_STEPS / 4, rtol=1e-6)
+    np.testing.assert_allclose(grown["durations"][0, 1], FIRST_DURATION_STEPS / 4, rtol=1e-6)
     shown = depth[0, 0] == SQUARE
-    assert np.median(grown.durations[0, 0][shown]) == pytest.approx(FIRST_DURATION_STEPS / 4)
+    assert np.median(grown["durations"][0, 0][shown]) == pytest.approx(FIRST_DURATION_STEPS / 4)
 
 
 def test_the_square_keeps_its_velocity_beside_pictures_between():
@@ -57,18 +54,7 @@ def test_the_square_keeps_its_velocity_beside_pictures_between():
     between.frames[0, :20, :20] = 1.0  # something fast, at one picture only
     grown = with_instants_between(frames, depth, poses, between)
     lens = np.array([[[100.0, 0, WIDTH / 2], [0, 100.0, HEIGHT / 2], [0, 0, 1]]])
-    scene = initialize(
-        grown.frames,
-        grown.depth,
-        lens,
-        grown.world_to_camera,
-        4000,
-        jax.random.key(0),
-        times=grown.times,
-        durations=grown.durations,
-        may_move=grown.may_move,
-        velocities=partial(pixel_velocities, flows=grown.flows),
-    )
+    scene = initialize(**grown, intrinsics=lens, capacity=4000, key=jax.random.key(0))
     moving = (np.asarray(scene.logit_gates) < 0) & (np.asarray(scene.gaussians.means[:, 2]) < 1.2)
     assert moving.any()
     assert np.median(np.asarray(scene.velocities)[moving, 0]) == pytest.approx(0.08, abs=0.01)
