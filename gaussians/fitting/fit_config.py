@@ -1,7 +1,7 @@
 """Targets and settings of a fit."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -81,6 +81,11 @@ class FitConfig:
     coarse: int = 1
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
     antialiased: bool = False
+
+    @property
+    def look(self) -> dict[str, Any]:
+        """How `render` draws pictures for it."""
+        return {"background": jnp.array(self.background), "antialiased": self.antialiased}
 
 
 def check_targets(targets: Targets, config: FitConfig) -> None:

@@ -12,10 +12,9 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
 from gaussians.deformation import DeformingGaussians, Scene
-from gaussians.fitting.distillation import Distillation
+from gaussians.fitting.distillation import Distillation, Lesson, learn
 from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.fitting.losses import capped_psnr, picture_loss
-from gaussians.fitting.novel_views import Lesson, learn
 from gaussians.fitting.view_corrections import correct_camera, expose, exposure_change
 from gaussians.motion import DynamicGaussians
 from gaussians.precision import exact_products

@@ -17,7 +17,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float
 
 from gaussians.deformation import DeformingGaussians, Scene
-from gaussians.fitting.distillation import Distillation
+from gaussians.fitting.distillation import Distillation, cached_frames, flat_cameras
 from gaussians.fitting.fit_config import FitConfig, Targets, check_targets
 from gaussians.fitting.fit_step import (
     WARM_UP_SHARE,
@@ -28,7 +28,6 @@ from gaussians.fitting.fit_step import (
     run_chunk,
     run_taught,
 )
-from gaussians.fitting.novel_views import cached_frames, flat_cameras
 from gaussians.fitting.relocation import dead, relocate
 from gaussians.rendering.rasterizer import clip_budget, round_budget
 from gaussians.types import Camera

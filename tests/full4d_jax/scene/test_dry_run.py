@@ -27,7 +27,7 @@ from full4d_jax.scene.dry_run import lift_programs, sample_programs
 from full4d_jax.scene.prior_teacher import teacher_between
 from gaussians import FitConfig, distillation_targets
 from gaussians.fitting import distillation
-from gaussians.fitting.novel_views import learn
+from gaussians.fitting.distillation import learn
 from gaussians.motion import still
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 

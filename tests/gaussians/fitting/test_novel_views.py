@@ -9,10 +9,9 @@ import pytest
 from moving_scene import twelve_gaussians, twelve_moving
 
 from gaussians import distillation_loss, fit, render_clip
-from gaussians.fitting.distillation import Distillation
+from gaussians.fitting.distillation import Distillation, flat_cameras, learn, show_part
 from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.fitting.fit_step import FitState
-from gaussians.fitting.novel_views import flat_cameras, learn, show_part
 from gaussians.motion import still
 from gaussians.rendering.rasterizer import clip_budget
 from gaussians.types import Camera
