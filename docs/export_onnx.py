@@ -1,17 +1,15 @@
 """Export the networks that `full4d evaluate` takes as .onnx files; run it once, with a network.
 
-    pip install torch transformers onnx onnxscript pytorch-fid
+    pip install torch transformers onnx onnxscript
     python docs/export_onnx.py "a cat"
 
-It writes clip.onnx (--clip_onnx), clip_text.npy, the prompt (--clip_text), and inception.onnx
-(--inception_onnx).
+It writes clip.onnx (--clip_onnx) and clip_text.npy, the prompt (--clip_text).
 """
 
 import sys
 
 import numpy as np
 import torch
-from pytorch_fid.inception import InceptionV3
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 
 CLIP = "openai/clip-vit-large-patch14"
@@ -35,5 +33,3 @@ words = CLIPTokenizer.from_pretrained(CLIP)(sys.argv[1], truncation=True, return
 with torch.no_grad():
     text = CLIPTextModelWithProjection.from_pretrained(CLIP).eval()(**words).text_embeds
 np.save("clip_text.npy", text.numpy())
-inception = InceptionV3([3], resize_input=False, normalize_input=False).eval()
-torch.onnx.export(inception, (torch.zeros(1, 3, 299, 299),), "inception.onnx")

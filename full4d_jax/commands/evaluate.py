@@ -158,11 +158,9 @@ class MadeOptions(SourceOptions):
     truth: Path | None = None
     """Data set that the run was made from."""
     reference: Path | None = None
-    """A data set, the folder of a run or a folder of these, for FVD, FVD-V and FID."""
+    """A data set, the folder of a run or a folder of these, for FVD and FVD-V."""
     split: str | None = None
     """Split of a data set as --reference; left out, train."""
-    inception_onnx: Path | None = None
-    """Inception, for FID."""
     vgg: bool = False
     """Measure LPIPS with VGG too (slow)."""
     networks: Annotated[NetworkFiles, Flat] = NetworkFiles()
@@ -249,15 +247,15 @@ def _score_made(made: MadeOptions, out: Path | None) -> None:
     if made.truth:
         from full4d_jax.evaluation.real_views import score_with_truth
 
-        sets = {x: getattr(made, x) for x in ("inception_onnx", "reference", "split")}
+        sets = {x: getattr(made, x) for x in ("reference", "split")}
         _refuse(vars(made.networks) | sets, "none, with --truth")
         score_with_truth(made.folder, kind, made.truth, out, vgg=made.vgg)
         return
     if kind == "scene" or made.vgg:
         do = "give the data set that it was made from as --truth"
         raise InputError("option", "--truth", "none", "a data set", do)
+    from full4d_jax.evaluation.consistency import score_folder
     from full4d_jax.evaluation.networks import load_scoring_networks
-    from full4d_jax.evaluation.runs import score_folder
 
     score_folder(
         made.folder,
@@ -265,7 +263,6 @@ def _score_made(made: MadeOptions, out: Path | None) -> None:
         out,
         reference=made.reference,
         split=made.split or "train",
-        inception_onnx=made.inception_onnx,
     )
 
 
@@ -281,8 +278,8 @@ def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
       InputError: no capture is given, or what the scores refuse.
     """
     from full4d_jax.evaluation import foreign_films
+    from full4d_jax.evaluation.consistency import score_capture
     from full4d_jax.evaluation.networks import load_scoring_networks
-    from full4d_jax.evaluation.runs import score_capture
     from full4d_jax.session.files import hold_folder
     from full4d_jax.source.capture_source import open_capture
 

@@ -1,41 +1,155 @@
-"""Scores that need no truth: whether the frames of a grid belong together.
+"""Scores that need no truth, of what runs made and of anybody's films: `full4d evaluate OUT`.
 
     epipolar    SIFT points matched between views at one instant (`input_pipeline.matches`; no
                 camera has a say in that), and Sampson's distance of each match from the epipolar
                 line of the *commanded* cameras, pixels: median, and share below 1. All matches
                 count, also wrong ones, and those with a point behind a camera as infinitely far.
-    warping     Lai et al. 2018, "Learning Blind Video Temporal Consistency", equations 5 and 6: the
-                next frame, moved back along optical flow (OpenCV's DIS) of the frames themselves,
-                against this one, mean squared difference in [0, 1] where the flow there and back
-                agrees.
-    flicker     Mean absolute difference of neighbouring frames, in [0, 1] (VBench's temporal
-                flickering is 1 minus that). 0 for a frozen video: read it beside the source's.
-    cross_view  A view moved into the next one by depth, squared difference where both depths agree.
+    networks    CLIP and confidence (`networks`), and distances of sets of grids (`frechet`)
 
 None of them sees quality: a grey grid is consistent. Read them beside the number of matches.
 """
 
 import math
 from collections.abc import Iterator
-from itertools import pairwise
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, UInt8
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.geometry.optical_flow import flow_agrees, optical_flow, warp
+from full4d_jax.evaluation import frechet
+from full4d_jax.evaluation import networks as by_network
+from full4d_jax.evaluation.networks import NO_NETWORKS, ScoringNetworks
+from full4d_jax.evaluation.results import Job, score_jobs, write_results
+from full4d_jax.evaluation.table import GRID, SCENE
+from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import enlarge
-from input_pipeline.cameras import homogeneous_pixels, unproject
+from full4d_jax.scene.reading import background_in, from_arrays, posed_grid
+from full4d_jax.scene.renders import render_views
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.files import hold_folder
+from full4d_jax.session.stages import Stages, fingerprint
 from input_pipeline.matches import Matches, epipolar_distances, find_features, match_views
 from input_pipeline.selection import evenly
 
+SOURCE = "source video"
+TITLE = "# Scores without truth"
 # So many instants of a grid, evenly spaced, have their views matched.
 MATCHED_INSTANTS = 4
 
 Frames = UInt8[np.ndarray, "v t h w 3"]
-Video = UInt8[np.ndarray, "t h w 3"]
-Map = Float[np.ndarray, "h w"]
+
+
+def score_folder(
+    folder: Path,
+    networks: ScoringNetworks,
+    out: Path | None = None,
+    *,
+    reference: Path | None = None,
+    split: str = "train",
+) -> dict[str, Any]:
+    """Score what lies in a folder; write consistency.json, consistency.md and consistency.png.
+
+    Each output folder's scores are kept in consistency.jsonl, so that running again continues.
+
+    Args:
+      folder: an output folder, or one with output folders in it, whose means are given.
+      networks: for the scores by networks.
+      out: folder for the results; by default the same.
+      reference: a dataset, an output folder or a folder of these, for FVD and FVD-V.
+      split: of that dataset.
+
+    Returns:
+      The content of consistency.json. Its rows are the generated grid, the scene rendered by its
+      cameras if there is one, and the source video alone, for comparison.
+
+    Raises:
+      InputError: there is no grid, or one without cameras, a file that cannot be used, or a
+        reference with which nothing can be compared.
+    """
+    # A folder that cannot be scored is refused before any is.
+    folders = frechet.runs_in(folder)
+    for path in folders[1:]:
+        posed_grid(Stages(path))
+    shown = posed_grid(Stages(folders[0]))
+    out = hold_folder(out or folder)
+    absent = dict(networks.missing)
+    comparison = _compare(folders, reference, split, absent)
+
+    def scored(path: Path) -> dict[str, Any]:
+        cameras, subjects, stale = _subjects(path)
+        rows = [
+            {"row": name, "depth": "none"} | grid_scores(frames, cameras, networks)
+            for name, frames in subjects.items()
+        ]
+        return {"rows": rows, "missing": stale}
+
+    # Each run has a line, which another call does not count again.
+    jobs = []
+    for path in folders:
+        made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz"} | dict(networks.files)
+        mark = fingerprint(path.name, made_of, {})
+        jobs.append(Job("consistency", path.name, partial(scored, path), mark))
+    kept = score_jobs(out / "consistency.jsonl", fingerprint("consistency 3", {}, {}), jobs)
+    records = [kept[job.group, job.scene] for job in jobs]
+    about = {}
+    if comparison:
+        for path in folders:
+            for name, frames in _subjects(path)[1].items():
+                if name != SOURCE:
+                    comparison.add(name, frames)
+        absent |= comparison.too_few
+        features = comparison.features
+        about["sets"] = {x: {key: len(y) for key, y in features[x].items()} for x in features}
+        rows = [
+            {"row": name, "depth": "none"} | comparison.distances(name)
+            for name in features
+            if name != "reference"
+        ]
+        records.append({"group": "consistency", "scene": "all folders", "rows": rows})
+    picture = draw_matches(shown.frames, shown.known_cameras)
+    return write_results(
+        out, "consistency", records, TITLE, missing=absent, about=about, picture=picture
+    )
+
+
+def score_capture(grid: Grid, name: str, folder: Path, networks: ScoringNetworks) -> dict[str, Any]:
+    """Score anybody's films with cameras; write the consistency.* of `score_folder` to a folder.
+
+    Args:
+      grid: the films.
+      name: of the films, for people.
+      folder: for the results.
+      networks: for the scores by networks.
+    """
+    seen = grid.frames, grid.known_cameras
+    row = {"row": name, "depth": "none"} | grid_scores(*seen, networks)
+    records = [{"group": "consistency", "scene": name, "rows": [row]}]
+    return write_results(
+        folder, "consistency", records, TITLE, missing=networks.missing, picture=draw_matches(*seen)
+    )
+
+
+def grid_scores(
+    frames: Frames, cameras: Cameras, networks: ScoringNetworks = NO_NETWORKS
+) -> dict[str, float | None]:
+    """Return all scores of one grid that need no truth; None where there is none."""
+    values: dict[str, float] = {}
+    if len(frames) > 1:
+        values |= epipolar(frames, cameras)
+        if networks.pointmaps:
+            some = frames[:, evenly(frames.shape[1], MATCHED_INSTANTS)]
+            values["confidence"] = by_network.pair_confidence(some, networks.pointmaps)
+    if networks.clip:
+        embeddings = by_network.embed(networks.clip, frames)
+        made = frechet.clips_in_time(embeddings)
+        values |= {"clip_f": by_network.clip_f(made), "clip_v": by_network.clip_v(embeddings)}
+        if networks.prompt is not None:
+            values["clip_score"] = by_network.clip_score(made, networks.prompt)
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def epipolar(frames: Frames, cameras: Cameras) -> dict[str, float]:
@@ -60,7 +174,7 @@ def epipolar(frames: Frames, cameras: Cameras) -> dict[str, float]:
         "matches": len(distances) / count,
         "verified": verified / count,
         "median": float(np.median(distances)) if distances.size else math.nan,
-        "below_one": _mean(distances < 1),
+        "below_one": float((distances < 1).mean()) if distances.size else math.nan,
     }
 
 
@@ -100,72 +214,45 @@ def draw_matches(frames: Frames, cameras: Cameras) -> UInt8[np.ndarray, "H W 3"]
     return np.concatenate(rows or [enlarge(first[0], scale)])
 
 
-def warping_error(video: Video) -> float:
-    """Return the squared difference of frames along their own flow; NaN for a single frame.
+def _compare(
+    folders: list[Path], reference: Path | None, split: str, absent: dict[str, str]
+) -> frechet.Comparison | None:
+    """Read the reference set; `absent` gets why nothing is compared with it.
 
-    It is one mean over all pixels of all pairs whose flow agrees there and back.
+    Raises:
+      InputError: all sets are too small.
     """
-    errors = [np.zeros(0)]
-    for now, then in pairwise(video):
-        there = optical_flow(now, then)
-        agrees = flow_agrees(there, optical_flow(then, now))
-        errors.append(_difference(now, warp(then / 255.0, there))[agrees])
-    return _mean(np.concatenate(errors))
+    if reference is None:
+        absent["FVD, FVD-V"] = "no --reference to compare with"
+        return None
+    video = frechet.open_i3d(absent)
+    if video is None:
+        return None
+    grids = [frechet.open_grid(path) for path in folders]
+    comparison = frechet.Comparison(grids, frechet.open_reference(reference, split), video)
+    if not comparison.keys:
+        found = "; ".join(f"{name}: {why}" for name, why in comparison.too_few.items())
+        do = "give a folder with more output folders in it, or a larger --reference"
+        raise InputError("sets", reference, found, frechet.ENOUGH, do)
+    return comparison
 
 
-def flicker(video: Video) -> float:
-    """Return the mean absolute difference of neighbouring frames in [0, 1]; NaN for one frame."""
-    return _mean(np.abs(np.diff(video.astype(np.float64) / 255, axis=0)))
-
-
-def cross_view(
-    frames: Frames, depth: Float[np.ndarray, "v t h w"], cameras: Cameras
-) -> dict[str, float]:
-    """Move each view into the next by depth, and compare the two.
-
-    Args:
-      frames: sRGB.
-      depth: z in the cameras' unit, 0 where unknown, such as that of rendered Gaussians.
-      cameras: the commanded cameras.
-
-    Returns:
-      `cross_view`, the mean squared difference in [0, 1], NaN where no pixel counts; and
-      `cross_view_seen`, the share of the pixels that count.
-    """
-    lenses = np.asarray(cameras.intrinsics)
-    poses = np.asarray(cameras.world_to_camera)
-    errors = [np.zeros(0)]
-    for a, b in pairwise(range(len(frames))):
-        for t in range(frames.shape[1]):
-            flow, far = flow_from_depth(depth[a, t], lenses[[a, b]], poses[[a, b], t])
-            there = warp(depth[b, t][..., None], flow, cv2.INTER_NEAREST)[..., 0]
-            agrees = np.abs(far - there) < 0.03 * there
-            seen = (depth[a, t] > 0) & (there > 0) & agrees
-            errors.append(_difference(frames[a, t], warp(frames[b, t] / 255.0, flow))[seen])
-    pooled = np.concatenate(errors)
-    seen = pooled.size / max(depth[1:].size, 1)
-    return {"cross_view": _mean(pooled), "cross_view_seen": seen}
-
-
-def _difference(picture: UInt8[np.ndarray, "h w 3"], moved: Float[np.ndarray, "h w 3"]) -> Map:
-    """Return the squared difference of a picture and another in [0, 1]."""
-    return ((moved - picture / 255.0) ** 2).mean(-1)
-
-
-def _mean(values: Shaped[np.ndarray, "..."]) -> float:
-    """Return the mean, NaN of nothing."""
-    return float(values.mean()) if values.size else math.nan
-
-
-def flow_from_depth(
-    depth: Map,
-    intrinsics: Float[np.ndarray, "2 3 3"],
-    world_to_camera: Float[np.ndarray, "2 4 4"],
-) -> tuple[Float[np.ndarray, "h w 2"], Map]:
-    """Return the flow of the first camera's pixels into the second (x, y), and their depth."""
-    points = unproject(depth, intrinsics[0], world_to_camera[0])
-    pose = world_to_camera[1].astype(np.float64)
-    moved = points @ pose[:3, :3].T + pose[:3, 3]
-    z = moved[..., 2]
-    seen = (moved @ intrinsics[1].T)[..., :2] / np.where(z > 1e-6, z, np.inf)[..., None]
-    return seen - homogeneous_pixels(*depth.shape)[..., :2], z
+def _subjects(
+    folder: Path,
+) -> tuple[Cameras, dict[str, UInt8[np.ndarray, "_ t h w 3"]], dict[str, str]]:
+    """Return what is scored, and why a scene that was not fitted to this grid is not."""
+    stages = Stages(folder)
+    grid = posed_grid(stages)
+    cameras = grid.known_cameras
+    subjects = {GRID: grid.frames}
+    missing = {}
+    if (folder / "scene.npz").exists():
+        try:
+            scene = stages.finished("scene")
+        except InputError as stale:
+            missing[f"The scene in {folder.name}"] = f"{stale.found}; {stale.do}"
+        else:
+            times = np.linspace(0, 1, grid.frames.shape[1])
+            behind = background_in(scene)
+            subjects[SCENE] = render_views(from_arrays(scene), cameras, times, behind)
+    return cameras, subjects | {SOURCE: grid.frames[:1]}, missing

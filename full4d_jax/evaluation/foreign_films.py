@@ -5,10 +5,10 @@ cameras in their order. It shows what that camera's own file shows, distortion i
 size of the same shape. A film of as many frames as the camera's has its times; another begins with
 the capture and keeps its own.
 
-Scores against the truth pool all films and instants. Those without it are `runs.grid_scores`, of
-the source's real film and the films together; the real films have them too. FVD and FVD-V compare
-the films with the real ones where there are enough of them. Each row is a record, to which later
-runs add.
+Scores against the truth pool all films and instants. Those of `consistency.grid_scores`, without
+it, are of the source's real film and the films together; the real films have them too. FVD and
+FVD-V compare the films with the real ones where there are enough of them. Each row is a record, to
+which later runs add.
 """
 
 from dataclasses import replace
@@ -20,13 +20,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from full4d_jax.evaluation.baselines import LEVELS
+from full4d_jax.evaluation.consistency import grid_scores
 from full4d_jax.evaluation.fidelity import load_distances, score
 from full4d_jax.evaluation.frechet import Comparison, in_memory, open_i3d
 from full4d_jax.evaluation.in_source import grid_in_source
 from full4d_jax.evaluation.networks import ScoringNetworks
 from full4d_jax.evaluation.real_views import rows_of
 from full4d_jax.evaluation.results import Job, compared_sheet, score_jobs, write_results
-from full4d_jax.evaluation.runs import grid_scores
 from full4d_jax.evaluation.table import COPY, INPAINT, PUSH_PULL
 from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
 from full4d_jax.grid import Grid
@@ -233,12 +233,16 @@ def score_films(
     def scored(row: str) -> dict[str, Any]:
         record = score(compared._replace(rows={(row, "none"): rows[row]}), distances)
         frames = np.concatenate([truth.frames[:1], to_uint8(rows[row])])
-        scores = grid_scores(replace(truth, frames=frames, depth=None), networks)
+        scores = grid_scores(frames, truth.known_cameras, networks)
         known = [in_memory(truth.frames)]
-        comparison = Comparison([in_memory(frames)], known, video, None)
-        comparison.add(row, frames)
-        record["rows"][0] |= scores | comparison.distances(row)
-        return record | {"missing": absent | comparison.too_few}
+        missing = dict(absent)
+        if video:
+            comparison = Comparison([in_memory(frames)], known, video)
+            comparison.add(row, frames)
+            scores |= comparison.distances(row)
+            missing |= comparison.too_few
+        record["rows"][0] |= scores
+        return record | {"missing": missing}
 
     # Scoring is slow: rows of the same frames come from the file.
     jobs = [

@@ -1,4 +1,4 @@
-"""Fréchet distances of a set of grids from a reference set: FVD, FVD-V and FID.
+"""Fréchet distances of a set of grids from a reference set: FVD and FVD-V.
 
 Features of both sets are taken for normal distributions (Heusel et al. 2017, equation 6):
 
@@ -6,7 +6,6 @@ Features of both sets are taken for normal distributions (Heusel et al. 2017, eq
 
     FVD    Unterthiner et al. 2018: of videos; features are the 400 logits of I3D
     FVD-V  Xie et al. 2024 (SV4D): the same of clips whose frames are all views of one instant
-    FID    Heusel et al. 2017: of pictures; features are the last pooling of Inception
 
 A set of n clips spans n - 1 directions of feature space, so small sets are far from one another
 even where both are drawn from the same distribution: compare distances of equal numbers only.
@@ -24,7 +23,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped, UInt8
 
-from full4d_jax.evaluation.networks import ImageFeatures
 from full4d_jax.session.errors import input_errors
 from full4d_jax.session.extras import has, install, load_extra
 from full4d_jax.session.progress import Progress
@@ -33,10 +31,10 @@ from full4d_jax.source.kinds import DATASET, RUN, RUNS, kind_of, require_kind
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.transforms import decode
 
-# Our least number of clips or pictures; the field uses more.
+# Our least number of clips; the field uses more.
 SMALLEST_SET = 32
-ENOUGH = f"at least {SMALLEST_SET} of each, the field uses 2,048 clips or 50,000 pictures"
-NAMES = {"fvd": "FVD", "fvd_v": "FVD-V", "fid": "FID"}
+ENOUGH = f"at least {SMALLEST_SET} of each, the field uses 2,048"
+NAMES = {"fvd": "FVD", "fvd_v": "FVD-V"}
 
 Frames = UInt8[np.ndarray, "v t h w 3"]
 Videos = UInt8[np.ndarray, "n m h w 3"]
@@ -46,7 +44,7 @@ Features = dict[str, list[Float[np.ndarray, " c"]]]
 
 
 def frechet_distance(a: Float[np.ndarray, "n c"], b: Float[np.ndarray, "m c"]) -> float:
-    """Return the squared distance d² above, which the field calls FVD or FID.
+    """Return the squared distance d² above, which the field calls FVD.
 
     With centred features A and B, Tr (Σ_a Σ_b)^½ is the sum of the singular values of A Bᵀ over
     √((n-1)(m-1)), which needs no root of a matrix that may be singular.
@@ -144,54 +142,45 @@ class Comparison:
     Args:
       grids: the grids that will be compared, to count them.
       reference: the grids to compare with.
-      video: I3D, if it is installed.
-      image: Inception, if it is given.
+      video: I3D.
     """
 
     def __init__(
         self,
         grids: Sequence[StoredGrid],
         reference: Sequence[StoredGrid],
-        video: VideoFeatures | None,
-        image: ImageFeatures | None,
+        video: VideoFeatures,
     ):
         both = [*grids, *reference]
         self._times = min(grid.times for grid in both)
         self._views = min((grid.views for grid in both if grid.views > 1), default=1)
-        self._networks = {}
-        if video:
-            self._networks = dict.fromkeys(("fvd", "fvd_v"), lambda clip: video(to_clip(clip)))
-        if image:
-            self._networks["fid"] = image
+        self._video = video
         made = counts(grids)
         compared = counts(reference)
         self.too_few = {
-            NAMES[key]: (
-                f"found {made[key]} made and {compared[key]} to compare with, expected {ENOUGH}"
-            )
-            for key in self._networks
+            name: f"found {made[key]} made and {compared[key]} to compare with, expected {ENOUGH}"
+            for key, name in NAMES.items()
             if min(made[key], compared[key]) < SMALLEST_SET
         }
-        self.keys = [key for key in self._networks if NAMES[key] not in self.too_few]
+        self.keys = [key for key, name in NAMES.items() if name not in self.too_few]
         self.features: dict[str, Features] = {"reference": {}}
         for grid in reference if self.keys else []:
             self.add("reference", grid.read())
 
     def add(self, name: str, frames: Frames) -> None:
-        """Add the features of all clips and pictures of a grid to the set of this name."""
+        """Add the features of all clips of a grid to the set of this name."""
         if not self.keys:
             return
         videos = clips_in_time(frames)
         clips = {
             "fvd": videos[:, : self._times],
             "fvd_v": clips_across_views(frames)[:, : self._views] if len(frames) > 1 else [],
-            "fid": videos.reshape(-1, *videos.shape[2:]),
         }
         jobs = [(key, clip) for key in self.keys for clip in clips[key]]
         features = self.features.setdefault(name, {})
         with Progress(f"{name}, features", len(jobs)) as report:
             for done, (key, clip) in enumerate(jobs, 1):
-                features.setdefault(key, []).append(self._networks[key](clip))
+                features.setdefault(key, []).append(self._video(to_clip(clip)))
                 report(done)
 
     def distances(self, name: str) -> dict[str, float]:
@@ -252,11 +241,10 @@ def open_grid(folder: Path) -> StoredGrid:
 
 
 def counts(grids: Sequence[StoredGrid]) -> dict[str, int]:
-    """Count the clips or pictures of the grids, by key of NAMES."""
+    """Count the clips of the grids, by key of NAMES."""
     videos = sum(max(1, grid.views - 1) for grid in grids)
     rounds = sum(grid.times for grid in grids if grid.views > 1)
-    pictures = sum(max(1, grid.views - 1) * grid.times for grid in grids)
-    return {"fvd": videos, "fvd_v": rounds, "fid": pictures}
+    return {"fvd": videos, "fvd_v": rounds}
 
 
 def _decoded(records: Records, index: int) -> Frames:

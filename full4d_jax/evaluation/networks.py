@@ -1,9 +1,8 @@
-"""Scores by networks whose weights cannot be shipped, and FID's features.
+"""Scores by networks whose weights cannot be shipped.
 
 The networks come as .onnx files that a person exports once (docs/evaluation.md says how):
 
     CLIP       colours normalised as for CLIP, to an embedding of any length
-    Inception  colours in [-1, 1], to the 2,048 numbers of the last pooling
     pointmaps  colours in [-1, 1] of two pictures, to two outputs whose names begin with `conf`
                (1 h w), how sure a network such as DUSt3R is of their points, from 1
 
@@ -24,7 +23,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from PIL import Image
@@ -99,32 +97,14 @@ def load_clip(path: Path) -> ImageFeatures:
     Raises:
       InputError: no such file, a file of something else, or onnxruntime is missing.
     """
-    return _load("CLIP", path, 224, clip_colors)
-
-
-def load_inception(path: Path) -> ImageFeatures:
-    """Load FID's network.
-
-    Raises:
-      InputError: no such file, a file of something else, or onnxruntime is missing.
-    """
-    return _load("Inception", path, 299, inception_colors)
-
-
-def _load(
-    what: str,
-    path: Path,
-    side: int,
-    colors: Callable[[Picture, int], Square],
-) -> ImageFeatures:
-    """Load a network that sees pictures by `colors`, with sides of its own or else `side`."""
     expected = "a network from pictures of three float colours to vectors"
-    file = open_file(what, path, expected, SEE)
+    file = open_file("CLIP", path, expected, SEE)
     network = as_network(file)
-    own, _ = network.sides(side, side)
+    # A file that takes any size gets this one.
+    side, _ = network.sides(224, 224)
 
     def see(picture: Picture) -> Vector:
-        values = next(iter(network.run(planes(colors(picture, own))).values()))
+        values = next(iter(network.run(planes(clip_colors(picture, side))).values()))
         vector = np.squeeze(values).astype(np.float32)
         if vector.ndim != 1 or not np.isfinite(vector).all():
             raise file.refused(f"an output {values.shape}, or NaN in it")
@@ -194,12 +174,6 @@ def clip_colors(frame: Picture, side: int) -> Square:
     left = (large.shape[1] - side) // 2
     square = large[top : top + side, left : left + side].astype(np.float32)
     return (square / np.float32(255) - CLIP_MEAN) / CLIP_DEVIATION
-
-
-def inception_colors(frame: Picture, side: int) -> Square:
-    """Prepare a picture as pytorch-fid: the whole picture to a square, bilinear."""
-    colors = frame.astype(np.float32) / np.float32(127.5) - 1
-    return cv2.resize(colors, (side, side), interpolation=cv2.INTER_LINEAR)
 
 
 def embed(features: ImageFeatures, frames: UInt8[np.ndarray, "v t h w 3"]) -> Embeddings:

@@ -199,8 +199,7 @@ def _rendered(path: Path, truth: Truth) -> Float[np.ndarray, "v t h w 3"]:
         scene = from_arrays(arrays)
     targets = truth.grid.known_cameras.views(slice(1, None))
     times = np.linspace(0, 1, len(truth.grid.times))
-    with Progress("rendering", len(truth.views)) as report:
-        return render_views(scene, targets, times, background_in(arrays), report) / LEVELS
+    return render_views(scene, targets, times, background_in(arrays)) / LEVELS
 
 
 def _preface(about: dict[str, Any], subject: str, held_out: list[str]) -> str:

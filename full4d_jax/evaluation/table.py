@@ -33,17 +33,12 @@ OTHER_HEADS = {
     "verified": ("of these verified", ".0f"),
     "median": ("epipolar error, pixels", ".2f"),
     "below_one": ("below 1 pixel", ".0%"),
-    "warping": ("warping in time", ".5f"),
-    "flicker": ("flicker", ".4f"),
-    "cross_view": ("warping across views", ".5f"),
-    "cross_view_seen": ("pixels that are in both views", ".0%"),
     "clip_f": ("CLIP-F", ".2f"),
     "clip_v": ("CLIP-V", ".2f"),
     "clip_score": ("CLIP score", ".2f"),
     "confidence": ("confidence by --pointmaps_onnx", ".2f"),
     "fvd": ("FVD", ".1f"),
     "fvd_v": ("FVD-V", ".1f"),
-    "fid": ("FID", ".1f"),
 }
 REGION_TITLES = {
     "": "All pixels",
@@ -58,7 +53,7 @@ HEADS = {
 }
 HEADS |= OTHER_HEADS
 # Scores of all clips together.
-OF_SETS = ("fvd", "fvd_v", "fid")
+OF_SETS = ("fvd", "fvd_v")
 COPY = "copy the source"
 INPAINT = "projection + cv2.inpaint (Telea)"
 PUSH_PULL = "projection + push-pull"

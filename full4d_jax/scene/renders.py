@@ -250,18 +250,14 @@ def render_views(
     cameras: Cameras,
     times: Float[ndarray, " t"],
     background: Float[ndarray, "3"] | None = None,
-    report: Callable[[int], None] | None = None,
 ) -> UInt8[ndarray, "v t h w 3"]:
-    """Render the scene from each view's cameras at the normalised times, over black or a colour.
-
-    `report` is called with the number of finished views.
-    """
+    """Render the scene from each view's cameras at the normalised times, over black or a colour."""
     frames = []
-    views = range(len(cameras.intrinsics))
+    count = len(cameras.intrinsics)
     draw = scene_renderer(scene, cameras, background)
-    for view in views:
-        pictures = (draw(cameras.camera(view, i), time).rgb for i, time in enumerate(times))
-        frames.append([to_uint8(picture) for picture in pictures])
-        if report is not None:
+    with Progress("rendering", count) as report:
+        for view in range(count):
+            pictures = (draw(cameras.camera(view, i), time).rgb for i, time in enumerate(times))
+            frames.append([to_uint8(picture) for picture in pictures])
             report(view + 1)
     return np.array(frames)

@@ -80,7 +80,7 @@ def test_films_get_a_column_each_beside_the_baselines(clip, capture, tmp_path, c
     half_exact = 20.0 + 10 * np.log10(2)
     assert scores["mine"]["psnr"] == pytest.approx(half_exact, abs=0.1)
     assert scores["yours"]["psnr"] is None  # exact
-    assert scores["yours"]["flicker"] == scores[REAL]["flicker"]
+    assert scores["yours"]["matches"] == scores[REAL]["matches"]
     assert scores[REAL]["psnr"] is None
     for baseline in BASELINES[:3]:
         assert scores[baseline]["psnr"] < scores["mine"]["psnr"]

@@ -11,9 +11,7 @@ from full4d_jax.evaluation.networks import (
     clip_score,
     clip_v,
     embed,
-    inception_colors,
     load_clip,
-    load_inception,
     load_pointmaps,
     load_prompt,
     pair_confidence,
@@ -30,17 +28,6 @@ def test_an_exported_clip_embeds_a_picture_as_transformers_does():
     found = load_clip(GOLDENS / "tiny_clip.onnx")(picture)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert np.abs(load_clip(GOLDENS / "tiny_clip.onnx")(picture[:, ::-1]) - expected).max() > 0.01
-
-
-@pytest.mark.extra("torch")
-def test_pictures_are_resized_as_pytorch_does():
-    import torch
-
-    picture = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
-    colors = torch.tensor(picture).float().permute(2, 0, 1)[None] / 255
-    resized = torch.nn.functional.interpolate(colors, (299, 299), mode="bilinear")
-    expected = (2 * resized - 1)[0].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(inception_colors(picture, 299), expected, atol=1e-4)
 
 
 def test_angles_between_known_embeddings():
@@ -87,7 +74,7 @@ def test_a_network_with_the_published_outputs_tells_its_confidence(tmp_path):
 def test_files_of_something_else_are_refused(tmp_path):
     (tmp_path / "net.onnx").write_bytes(b"no network")
     with pytest.raises(InputError, match="expected a network from pictures"):
-        load_inception(tmp_path / "net.onnx")
-    depth = load_inception(GOLDENS / "slope.onnx")
+        load_clip(tmp_path / "net.onnx")
+    depth = load_clip(GOLDENS / "slope.onnx")
     with pytest.raises(InputError, match="an output"):
         depth(np.zeros((40, 40, 3), np.uint8))

@@ -178,8 +178,7 @@ def test_some_instants_and_what_was_held_out_have_scores_of_their_own(
     assert "These views were not fitted: 0." in text
 
 
-def black(scene, cameras, times, background, report):
-    report(len(cameras.intrinsics))
+def black(scene, cameras, times, background):
     return np.zeros((len(cameras.intrinsics), len(times), HEIGHT, WIDTH, 3), np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Makes slope.onnx, disparity = 2 red - green + 0.5 at half the size, and cells.onnx.
+"""Makes slope.onnx, disparity = 2 red - green + 0.5 at half the size, and focal.onnx.
 
 Needs the package onnx.
 """
@@ -25,18 +25,6 @@ graph = helper.make_graph(
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 checker.check_model(model)
 save(model, Path(__file__).with_name("slope.onnx"))
-
-# cells.onnx: the mean colours of 16 cells of a picture, as if they were features of Inception.
-pool = helper.make_node("AveragePool", ["x"], ["p"], kernel_shape=[74, 74], strides=[75, 75])
-graph = helper.make_graph(
-    [pool, helper.make_node("Flatten", ["p"], ["y"])],
-    "cells",
-    [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 299, 299])],
-    [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 48])],
-)
-model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-checker.check_model(model)
-save(model, Path(__file__).with_name("cells.onnx"))
 
 
 # Depth networks with the inputs and outputs of others. Each sees red in cells of 2 x 2 pixels.
