@@ -49,17 +49,23 @@ class NetworkFiles:
 
 
 @dataclass(frozen=True)
-class JudgeOptions:
-    """The prior that is judged, and by what."""
+class MeasureOptions:
+    """What estimates depth of sources, and what compares pictures."""
 
-    checkpoint: Path | None = None
-    """Weights of the prior; by default those in the package."""
     depth_network: str | None = None
     """ours (the default), or as of full4d run."""
     depth_kind: DepthKind | None = None
     """What an .onnx file gives (see full4d run --help)."""
     vgg: bool = False
     """Measure LPIPS with VGG too (slow)."""
+
+
+@dataclass(frozen=True)
+class JudgeOptions(MeasureOptions):
+    """The prior that is judged, and by what."""
+
+    checkpoint: Path | None = None
+    """Weights of the prior; by default those in the package."""
     several: Annotated[ProcessOptions, Flat] = ALONE
 
 
@@ -135,12 +141,7 @@ class ForeignFilmsOptions(SourceOptions):
     """Name of the films in the tables (default: the folder's)."""
     rows: Rows = None
     """Short side at which pictures are compared; left out, the smallest that there is."""
-    vgg: bool = False
-    """Measure LPIPS with VGG too (slow)."""
-    depth_network: str | None = None
-    """ours (the default), or as of full4d run."""
-    depth_kind: DepthKind | None = None
-    """What an .onnx file gives (see full4d run --help)."""
+    measures: Annotated[MeasureOptions, Flat] = MeasureOptions()
     networks: Annotated[NetworkFiles, Flat] = NetworkFiles()
 
 
@@ -187,12 +188,13 @@ def evaluate(
     if isinstance(source, FilmOptions) and source.video.is_dir():
         of_a_video = {x: getattr(source, x) for x in ("poses", "start", "seconds", "fov")}
         _refuse(of_a_video, "none, with a folder")
+        # It is a capture, or photographs with their poses.
+        if not (source.video / "transforms.json").exists():
+            source = ForeignFilmsOptions(source.video, rows=source.rows)
     if isinstance(source, MadeOptions):
         _score_made(source, out)
     elif isinstance(source, ForeignFilmsOptions):
         _score_films(source, out)
-    elif isinstance(source, FilmOptions) and _is_capture(source.video):
-        _score_films(ForeignFilmsOptions(source.video, rows=source.rows), out)
     else:
         check_config(config)
         several = source.judge.several
@@ -266,11 +268,6 @@ def _score_made(made: MadeOptions, out: Path | None) -> None:
     )
 
 
-def _is_capture(path: Path) -> bool:
-    """Return whether a path is the folder of a capture and no photographs with transforms.json."""
-    return path.is_dir() and not (path / "transforms.json").exists()
-
-
 def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
     """Score anybody's films against a capture, or a capture alone.
 
@@ -286,8 +283,9 @@ def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
     networks = load_scoring_networks(vars(source.networks))
     name = source.row or source.films.resolve().name
     if source.truth is None:
-        unused = {x: getattr(source, x) for x in ("source_camera", "depth_network", "depth_kind")}
-        _refuse(unused, "a --truth beside it")
+        measures = source.measures
+        unused = {"source_camera": source.source_camera, "depth_network": measures.depth_network}
+        _refuse(unused | {"depth_kind": measures.depth_kind}, "a --truth beside it")
         if kind_of(source.films) != CAPTURE:
             do = "give the capture whose cameras these are of, or add their cameras.json"
             raise InputError("option", "--truth", "none", "a capture", do)
@@ -298,8 +296,7 @@ def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
         source.films, source.truth, source.source_camera, source.rows
     )
     folder = hold_folder(_folder(out, source.truth.resolve().name))
-    network = source.depth_network, source.depth_kind
-    foreign_films.score_films(filmed, name, folder, network, networks, vgg=source.vgg)
+    foreign_films.score_films(filmed, name, folder, networks, **vars(source.measures))
 
 
 def _refuse(unused: Mapping[str, object], expected: str) -> None:

@@ -11,7 +11,6 @@ None of them sees quality: a grey grid is consistent. Read them beside the numbe
 
 import math
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation import frechet
 from full4d_jax.evaluation import networks as by_network
 from full4d_jax.evaluation.networks import NO_NETWORKS, ScoringNetworks
-from full4d_jax.evaluation.results import Job, score_jobs, write_results
+from full4d_jax.evaluation.results import score_jobs, write_results
 from full4d_jax.evaluation.table import GRID, SCENE
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import enlarge
@@ -79,8 +78,8 @@ def score_folder(
     absent = dict(networks.missing)
     comparison = _compare(folders, reference, split, absent)
 
-    def scored(path: Path) -> dict[str, Any]:
-        cameras, subjects, stale = _subjects(path)
+    def scored(_: str, name: str) -> dict[str, Any]:
+        cameras, subjects, stale = _subjects(by_name[name])
         rows = [
             {"row": name, "depth": "none"} | grid_scores(frames, cameras, networks)
             for name, frames in subjects.items()
@@ -88,13 +87,14 @@ def score_folder(
         return {"rows": rows, "missing": stale}
 
     # Each run has a line, which another call does not count again.
-    jobs = []
-    for path in folders:
+    by_name = {path.name: path for path in folders}
+    jobs = {}
+    for name, path in by_name.items():
         made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz"} | dict(networks.files)
-        mark = fingerprint(path.name, made_of, {})
-        jobs.append(Job("consistency", path.name, partial(scored, path), mark))
-    kept = score_jobs(out / "consistency.jsonl", fingerprint("consistency 3", {}, {}), jobs)
-    records = [kept[job.group, job.scene] for job in jobs]
+        jobs["consistency", name] = fingerprint(name, made_of, {})
+    mark = fingerprint("consistency 3", {}, {})
+    kept = score_jobs(out / "consistency.jsonl", mark, jobs, scored)
+    records = [kept[key] for key in jobs]
     about = {}
     if comparison:
         for path in folders:

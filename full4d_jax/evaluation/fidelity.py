@@ -18,6 +18,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
+from full4d_jax.evaluation.table import TRUE_HEADS
 from full4d_jax.geometry.moving import resting_picture
 from full4d_jax.media import metrics
 from full4d_jax.session.extras import has
@@ -25,14 +26,11 @@ from full4d_jax.session.extras import has
 # A share of the range from black to white.
 MOVED_SHARE = 0.05
 
-MEASURES = ("psnr", "ssim", "lpips", "lpips_vgg")
-REGIONS = ("", "_unseen", "_moving", "_seen")
-METRICS = tuple(measure + region for region in REGIONS for measure in MEASURES)
 # Distances that there are, by measure.
 Distances = Mapping[str, metrics.Distance]
 Frames = Float[np.ndarray, "v t h w 3"]  # [0, 1]
 Mask = Float[np.ndarray, "v t h w"]  # 1 or 0
-# Pixels that count, by REGIONS; None is all.
+# Pixels that count, by REGION_TITLES; None is all.
 Regions = Mapping[str, Mask | None]
 Picture = UInt8[np.ndarray, "h w 3"]
 
@@ -102,13 +100,10 @@ def moving_region(truth: Frames, world_to_camera: Float[np.ndarray, "v t 4 4"]) 
 
 
 def fidelity_scores(
-    image: Frames,
-    truth: Frames,
-    regions: Regions,
-    distances: Distances,
+    image: Frames, truth: Frames, regions: Regions, distances: Distances
 ) -> dict[str, float | None]:
-    """Return the METRICS of the given regions for images in [0, 1]; None for no value."""
-    values = dict.fromkeys((x + y for y in regions for x in MEASURES), math.nan)
+    """Return all measures in the given regions of images in [0, 1]; None for no value."""
+    values = dict.fromkeys((x + y for y in regions for x in TRUE_HEADS), math.nan)
     values |= {name: float(value) for name, value in _pixels(image, truth, regions).items()}
     for region, mask in regions.items():
         for measure, distance in distances.items():

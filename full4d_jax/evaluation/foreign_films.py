@@ -12,7 +12,6 @@ which later runs add.
 """
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +25,7 @@ from full4d_jax.evaluation.frechet import Comparison, in_memory, open_i3d
 from full4d_jax.evaluation.in_source import grid_in_source
 from full4d_jax.evaluation.networks import ScoringNetworks
 from full4d_jax.evaluation.real_views import rows_of
-from full4d_jax.evaluation.results import Job, compared_sheet, score_jobs, write_results
+from full4d_jax.evaluation.results import compared_sheet, score_jobs, write_results
 from full4d_jax.evaluation.table import COPY, INPAINT, PUSH_PULL
 from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
 from full4d_jax.grid import Grid
@@ -185,9 +184,10 @@ def score_films(
     filmed: FilmedGrid,
     name: str,
     folder: Path,
-    network: tuple[str | None, DepthKind | None],
     networks: ScoringNetworks,
     *,
+    depth_network: str | None,
+    depth_kind: DepthKind | None,
     vgg: bool,
 ) -> dict[str, Any]:
     """Score films, add their row to the tables in a folder, and return what films.json holds.
@@ -196,8 +196,9 @@ def score_films(
       filmed: the films and the truth.
       name: of the row; one that is there already is replaced.
       folder: for the results.
-      network: what `open_network` takes, for the source's depth where the capture has none.
       networks: for the scores by networks.
+      depth_network: estimates the source's depth where the capture has none.
+      depth_kind: what it gives.
       vgg: measure LPIPS with VGG too.
 
     Raises:
@@ -209,9 +210,9 @@ def score_films(
     truth = filmed.truth
     whose = "the capture"
     if truth.depth is None:
-        estimate = source_depth(open_network(*network), to_model(truth.frames[0]))
+        estimate = source_depth(open_network(depth_network, depth_kind), to_model(truth.frames[0]))
         truth = replace(truth, depth=np.asarray(drop_depth_edges(estimate, EDGE_BEND))[None])
-        whose = f"the network {network[0] or OURS}"
+        whose = f"the network {depth_network or OURS}"
     # Scores of another truth are not comparable: whatever they depend on is part of the mark.
     distances = load_distances(vgg=vgg)
     absent = dict(networks.missing)
@@ -230,7 +231,7 @@ def score_films(
     rows[REAL] = compared.truth
     views, instants, height, width = filmed.films.shape[:4]
 
-    def scored(row: str) -> dict[str, Any]:
+    def scored(_: str, row: str) -> dict[str, Any]:
         record = score(compared._replace(rows={(row, "none"): rows[row]}), distances)
         frames = np.concatenate([truth.frames[:1], to_uint8(rows[row])])
         scores = grid_scores(frames, truth.known_cameras, networks)
@@ -245,11 +246,8 @@ def score_films(
         return record | {"missing": missing}
 
     # Scoring is slow: rows of the same frames come from the file.
-    jobs = [
-        Job("films", row, partial(scored, row), fingerprint(row, {"frames": frames}, {}))
-        for row, frames in rows.items()
-    ]
-    kept = score_jobs(folder / "films.jsonl", mark, jobs)
+    jobs = {("films", row): fingerprint(row, {"frames": x}, {}) for row, x in rows.items()}
+    kept = score_jobs(folder / "films.jsonl", mark, jobs, scored)
     records = {row: record for (_, row), record in kept.items()}
     # The tables keep methods of earlier calls; baselines come last.
     methods = [row for row in records if row not in rows or row == name]

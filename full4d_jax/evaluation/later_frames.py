@@ -12,7 +12,6 @@ frame at these cameras.
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +25,7 @@ from full4d_jax.evaluation.fidelity import ClipRows
 from full4d_jax.evaluation.prior_rows import Judge, identity
 from full4d_jax.evaluation.results import open_lines, score_clips
 from full4d_jax.evaluation.table import CASCADE
-from full4d_jax.generation.cascade import (
-    Upsampler,
-    generate_large,
-    in_parts,
-    load_upsampler,
-)
+from full4d_jax.generation.cascade import Upsampler, generate_large, in_parts, load_upsampler
 from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
 from full4d_jax.grid import About, Grid, all_real, points_in, seen_in
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
@@ -56,21 +50,6 @@ from input_pipeline.transforms import decode
 RANGES = ((0, 5), (5, 10), (10, 20), (20, 30))
 
 
-class StillFilm(NamedTuple):
-    """A source and the truth for other cameras.
-
-    Attributes:
-      grid: of one instant, in world units: the source is view 0, which has estimated depth; the
-        later frames are the others.
-      instants: numbers of the later frames in the clip.
-      angles: degrees between these cameras and the source's, seen from the scene.
-    """
-
-    grid: Grid
-    instants: list[int]
-    angles: list[float]
-
-
 def open_upsampler(config: Config, rows: int | None) -> Upsampler:
     """Open our upsampler for frames of so many rows.
 
@@ -89,8 +68,15 @@ def open_upsampler(config: Config, rows: int | None) -> Upsampler:
     return upsampler
 
 
-def open_film(config: Config, options: VideoOptions, network: AnyNetwork) -> StillFilm:
+def open_film(
+    config: Config, options: VideoOptions, network: AnyNetwork
+) -> tuple[Grid, dict[int, float]]:
     """Read a video, or a folder of photographs with `transforms.json`, and estimate its depth.
+
+    Returns:
+      The grid of one instant, in world units: view 0 is the source, which has depth, the others are
+      later frames, the truth. And the degrees between the source's camera and that of each later
+      frame, seen from the scene, by the frame's number in the clip.
 
     Raises:
       InputError: it is unusable, or its camera's path is unknown.
@@ -137,13 +123,7 @@ def open_film(config: Config, options: VideoOptions, network: AnyNetwork) -> Sti
         depth=depth[:1, None],
         about=source.about,
     )
-    return StillFilm(grid, later, angles[later].tolist())
-
-
-def range_of(angle: float) -> str:
-    """Return the name of the range that an angle lies in: it has its lower edge, the last both."""
-    low, high = max(edges for edges in RANGES if edges[0] <= angle)
-    return f"{low}-{high}°"
+    return grid, {i: float(angles[i]) for i in later}
 
 
 def angles_from_first(source: Grid, distance: float) -> Float[np.ndarray, " t"]:
@@ -213,36 +193,34 @@ def evaluate_film(judge: Judge, upsampler: Upsampler, folder: Path, options: Vid
     mark = identity(judge, clips)
     # Another evaluation is refused before the work.
     open_lines(folder / "scores.jsonl", mark)
-    film = open_film(judge.config, options, judge.depth)
+    grid, angles = open_film(judge.config, options, judge.depth)
     # Rows are made once, where some frame has no scores yet.
-    filled = cache(lambda: rows_of_film(judge, upsampler, film))
-    numbers = np.arange(len(film.instants))[:, None]
+    filled = cache(lambda: rows_of_film(judge, upsampler, grid))
+    numbers = np.array([*angles])[:, None]
 
     def rows_of(instant: int) -> ClipRows:
-        place = film.instants.index(instant)
-        angle = film.angles[place]
-        clip = filled().part(numbers == place)
-        pictures = {"source": film.grid.frames[0, 0], "truth": to_uint8(clip.truth[0, 0])}
+        clip = filled().part(numbers == instant)
+        pictures = {"source": grid.frames[0, 0], "truth": to_uint8(clip.truth[0, 0])}
         pictures |= {name: to_uint8(x[0, 0]) for (name, _), x in clip.rows.items()}
-        return clip._replace(details={"angle": angle}, pictures=pictures)
+        return clip._replace(details={"angle": angles[instant]}, pictures=pictures)
 
-    # The widest angle of each range comes first.
+    # A range has its lower edge, the last one both; its widest angle comes first.
     groups: dict[str, list[int]] = {}
-    for angle, instant in sorted(zip(film.angles, film.instants, strict=True)):
-        groups.setdefault(range_of(angle), []).insert(0, instant)
+    for instant in sorted(angles, key=angles.__getitem__):
+        low, high = max(edges for edges in RANGES if edges[0] <= angles[instant])
+        groups.setdefault(f"{low}-{high}°", []).insert(0, instant)
     preface = (
         f"# `{options.video.stem}` against its own later frames\n\n"
-        f"The source is the first frame, the truth {len(film.instants)} later ones: "
-        f"{film.grid.about.note}. Below they are grouped by the angle between the cameras, seen "
+        f"The source is the first frame, the truth {len(angles)} later ones: "
+        f"{grid.about.note}. Below they are grouped by the angle between the cameras, seen "
         "from the scene. A pixel is seen where the projection of the source by its estimated depth "
         f"(network: {judge.depth_name}) has a point."
     )
     score_clips(folder, groups, rows_of, judge.distances, mark, CASCADE, preface)
 
 
-def rows_of_film(judge: Judge, upsampler: Upsampler, film: StillFilm) -> ClipRows:
+def rows_of_film(judge: Judge, upsampler: Upsampler, grid: Grid) -> ClipRows:
     """Make the frames of every row at the cameras of the truth."""
-    grid = film.grid
     assert grid.depth is not None, "it was estimated"
     depth = jnp.asarray(grid.depth)
     clip = compare(grid, {judge.depth_name: depth[0]})

@@ -11,10 +11,9 @@ The first line of NAME.jsonl says what was evaluated; a line that a kill cut sho
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -29,44 +28,36 @@ from input_pipeline.plain_files import load_lines
 from input_pipeline.selection import evenly
 from input_pipeline.whole_files import open_to_append, write_text
 
-# Records, by group and scene.
-Records = dict[tuple[str, int | str], dict[str, Any]]
+# The group of a clip, which have a table together, and its number or name in it.
+Key = tuple[str, Any]
+Records = dict[Key, dict[str, Any]]
 
 
-class Job(NamedTuple):
-    """A clip to score.
-
-    Attributes:
-      group: of clips that have a table together.
-      scene: number of the clip in its group, or its name.
-      make: makes the rest of its record.
-      mark: of what the record depends on, beside what the whole evaluation does.
-    """
-
-    group: str
-    scene: int | str
-    make: Callable[[], dict[str, Any]]
-    mark: str = ""
-
-
-def score_jobs(path: Path, mark: str, jobs: Sequence[Job]) -> Records:
+def score_jobs(
+    path: Path,
+    mark: str,
+    jobs: Mapping[Key, str],
+    scored: Callable[[str, Any], dict[str, Any]],
+) -> Records:
     """Return the records of jobs, made now or by an earlier call, and all others in the file.
 
     Args:
       path: of the file.
       mark: of everything that all records depend on.
-      jobs: what to score.
+      jobs: by clip, a mark of what its record depends on besides.
+      scored: makes the rest of a clip's record.
 
     Raises:
       InputError: the file holds another evaluation.
     """
     records = open_lines(path, mark)
-    left = [x for x in jobs if records.get((x.group, x.scene), {}).get("mark") != x.mark]
+    left = [key for key, own in jobs.items() if records.get(key, {}).get("mark") != own]
     with Progress("scores", len(left)) as report:
-        for done, job in enumerate(left, 1):
-            name = {"group": job.group, "scene": job.scene, "mark": job.mark}
-            records[job.group, job.scene] = name | job.make()
-            append_line(path, records[job.group, job.scene])
+        for done, (group, scene) in enumerate(left, 1):
+            record = {"group": group, "scene": scene, "mark": jobs[group, scene]}
+            record |= scored(group, scene)
+            records[group, scene] = record
+            append_line(path, record)
             report(done)
     return records
 
@@ -103,14 +94,10 @@ def score_clips(
             save_picture(folder / f"{group}-{scene}.png", picture)
         return score(clip, distances)
 
-    jobs = [
-        Job(group, scene, partial(scored, group, scene))
-        for group, members in scenes.items()
-        for scene in members
-    ]
-    records = score_jobs(folder / "scores.jsonl", mark, jobs)
+    jobs = {(group, scene): "" for group, members in scenes.items() for scene in members}
+    records = score_jobs(folder / "scores.jsonl", mark, jobs, scored)
     # The file may hold scenes of other calls, such as those that weights were chosen by.
-    asked = [records[job.group, job.scene] for job in jobs]
+    asked = [records[key] for key in jobs]
     preface += f" Baselines are compared with `{shipped}`. Weights and settings: `{mark}`."
     write_results(folder, "evaluation", asked, preface, compared=(shipped,))
 

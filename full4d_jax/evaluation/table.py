@@ -18,10 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from full4d_jax.evaluation.fidelity import MEASURES, METRICS
-
-# Scores as people write them, and the format of their numbers. Those of the second table, which
-# has a line each, need no truth.
+# Scores as people write them, and the format of their numbers. Those of the second kind need no
+# truth, and get a line each.
 TRUE_HEADS = {
     "psnr": ("PSNR", ".2f"),
     "ssim": ("SSIM", ".3f"),
@@ -51,6 +49,7 @@ HEADS = {
     for region in REGION_TITLES
     for measure, (head, form) in TRUE_HEADS.items()
 }
+METRICS = tuple(HEADS)
 HEADS |= OTHER_HEADS
 # Scores of all clips together.
 OF_SETS = ("fvd", "fvd_v")
@@ -171,13 +170,12 @@ def markdown(
             if x["group"] == group and x["name"] in compared
         }
         for region, title in REGION_TITLES.items():
-            names = [name + region for name in MEASURES]
+            names = [name + region for name in TRUE_HEADS]
             if cells := _cells(["row", "depth"], lines, names):
                 parts.append(f"{title}:\n\n{text_table(cells[0], cells[1:])}")
             if cells := _cells(["difference", "depth"], gained, names, sign="+"):
                 table = text_table(cells[0], cells[1:])
                 parts.append(f"Paired differences; positive is better, for LPIPS too:\n\n{table}")
-        # Scores that need no truth are many, and get a line each.
         if cells := _cells(["row", "depth"], lines, list(OTHER_HEADS)):
             heads, _, *turned = map(list, zip(*cells, strict=True))
             parts.append(text_table(heads, turned))

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from full4d_jax.evaluation.fidelity import (
-    METRICS,
     MOVED_SHARE,
     fidelity_scores,
     load_distances,
     moving_region,
 )
+from full4d_jax.evaluation.table import METRICS
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
 
