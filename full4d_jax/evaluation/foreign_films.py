@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from full4d_jax.evaluation.baselines import LEVELS
 from full4d_jax.evaluation.consistency import grid_scores
-from full4d_jax.evaluation.fidelity import load_distances, score
+from full4d_jax.evaluation.fidelity import LEVELS, load_distances, score
 from full4d_jax.evaluation.frechet import Comparison, in_memory, open_i3d
 from full4d_jax.evaluation.in_source import grid_in_source
 from full4d_jax.evaluation.networks import ScoringNetworks

@@ -20,8 +20,7 @@ from jaxtyping import Float
 
 from full4d_jax.cameras import Cameras, sides
 from full4d_jax.config import DEFAULT, Config
-from full4d_jax.evaluation.baselines import compare
-from full4d_jax.evaluation.fidelity import ClipRows
+from full4d_jax.evaluation.fidelity import ClipRows, compare
 from full4d_jax.evaluation.prior_rows import Judge, identity
 from full4d_jax.evaluation.results import open_lines, score_clips
 from full4d_jax.evaluation.table import CASCADE

@@ -26,12 +26,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from full4d_jax.config import Config, SamplerConfig
-from full4d_jax.evaluation.baselines import compare, rows_of_grid
 from full4d_jax.evaluation.fidelity import (
     ClipRows,
     Distances,
     Frames,
+    compare,
     load_distances,
+    rows_of_grid,
 )
 from full4d_jax.evaluation.in_source import held_out_grids, split_grid
 from full4d_jax.evaluation.results import score_clips

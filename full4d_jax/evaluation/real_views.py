@@ -13,8 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from full4d_jax.evaluation.baselines import LEVELS, compare
-from full4d_jax.evaluation.fidelity import ClipRows, Frames, load_distances, score
+from full4d_jax.evaluation.fidelity import (
+    LEVELS,
+    ClipRows,
+    Frames,
+    compare,
+    load_distances,
+    score,
+)
 from full4d_jax.evaluation.in_source import grid_in_source
 from full4d_jax.evaluation.results import compared_sheet, write_results
 from full4d_jax.evaluation.table import GRID, SCENE

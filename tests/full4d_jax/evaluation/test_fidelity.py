@@ -9,6 +9,7 @@ import pytest
 from full4d_jax.evaluation.fidelity import (
     MOVED_SHARE,
     fidelity_scores,
+    inpaint_by_marching,
     load_distances,
     moving_region,
 )
@@ -87,3 +88,21 @@ def test_obvious_cases_come_in_the_right_order(clip):
         assert len(set(values)) == len(values)
     assert found[2]["psnr_moving"] < found[2]["psnr"] - 3  # frozen: wrong where things move
     assert found[2]["lpips_moving"] == pytest.approx(found[2]["lpips"], rel=0.2)
+
+
+def test_inpainting_continues_a_plane_of_colour():
+    color = np.array([-0.6, 0.0, 0.8], np.float32)
+    truth = np.broadcast_to(color, (1, 2, 24, 24, 3))
+    mask = np.ones((1, 2, 24, 24), np.float32)
+    mask[:, :, 6:16, 6:16] = 0
+    filled = inpaint_by_marching(np.where(mask[..., None] > 0, truth, 1.0), mask)
+    np.testing.assert_allclose(filled, truth, atol=3 / 127.5)
+
+
+def test_seen_pixels_survive_and_empty_frames_are_grey():
+    frames = np.random.default_rng(0).uniform(-1, 1, (2, 1, 8, 8, 3)).astype(np.float32)
+    mask = np.zeros((2, 1, 8, 8), np.float32)
+    mask[0, 0, 2:7, 2:7] = 1
+    filled = inpaint_by_marching(frames, mask)
+    np.testing.assert_allclose(filled[0, 0, 2:7, 2:7], frames[0, 0, 2:7, 2:7], atol=1 / 254)
+    np.testing.assert_allclose(filled[1], 0, atol=1e-6)

@@ -7,8 +7,7 @@ import pytest
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, ModelConfig
 from full4d_jax.evaluation import prior_rows
-from full4d_jax.evaluation.baselines import compare
-from full4d_jax.evaluation.fidelity import score
+from full4d_jax.evaluation.fidelity import compare, score
 from full4d_jax.evaluation.prior_rows import Judge, hidden_frames
 from full4d_jax.evaluation.table import PUSH_PULL
 from full4d_jax.generation.prior import prior_with

@@ -11,7 +11,7 @@ from textured_room import Clips, make_room
 
 from full4d_jax.cli import main
 from full4d_jax.evaluation import real_views
-from full4d_jax.evaluation.baselines import compare
+from full4d_jax.evaluation.fidelity import compare
 from full4d_jax.grid import Origin
 from full4d_jax.scene.reading import to_arrays
 from full4d_jax.session.stages import Stages
