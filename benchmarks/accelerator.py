@@ -191,8 +191,9 @@ def page(out: Path, head: dict[str, Any]) -> str:
     kept = ((row, read_record(out / row.name)) for row in ROWS)
     records = [(row, record) for row, record in kept if record.get("machine") == head]
     ended = [[r.name, f"{x['seconds']:.0f}", x["problem"] or "done"] for r, x in records]
-    parts = ["# Report", text_table(["benchmark", "seconds", "ended"], ended)]
-    parts.append(text_table(["machine", ""], [[name, str(x)] for name, x in head.items()]))
+    parts = ["# Report", text_table([["benchmark", "seconds", "ended"], *ended])]
+    machine = [[name, str(x)] for name, x in head.items()]
+    parts.append(text_table([["machine", ""], *machine]))
     for row, record in records:
         parts += [f"## {row.name}", f"`python {record['command']}`"]
         if record["problem"]:
@@ -204,7 +205,7 @@ def page(out: Path, head: dict[str, Any]) -> str:
             for place, x in flatten(record["result"]).items()
             if any(fnmatch(place, pattern) for pattern in row.shown.split())
         ]
-        parts += [text_table(["number", ""], numbers)] if numbers else []
+        parts += [text_table([["number", ""], *numbers])] if numbers else []
     return "\n\n".join(parts) + "\n"
 
 

@@ -245,7 +245,7 @@ def mean_scores(scores: list[dict[str, float | None]]) -> dict[str, float]:
 def table(means: Means) -> str:
     """Return the table."""
     lines = [[*row, *(f"{means[row][name]:.3f}" for name in SHOWN)] for row in means]
-    return text_table(["row", "depth", *SHOWN], lines)
+    return text_table([["row", "depth", *SHOWN], *lines])
 
 
 def summary(options: argparse.Namespace, means: Means) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """Score against baselines: held-out scenes, data sets, clips, films, and what a run made."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Annotated
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config, check_config
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.fields import Between, CountOrZero, Shown
+from full4d_jax.session.fields import Between, CountOrZero, Shown, refuse
 from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes, output_of
 from full4d_jax.source.kinds import (
     CAPTURE,
@@ -187,7 +186,7 @@ def evaluate(
     """
     if isinstance(source, FilmOptions) and source.video.is_dir():
         of_a_video = {x: getattr(source, x) for x in ("poses", "start", "seconds", "fov")}
-        _refuse(of_a_video, "none, with a folder")
+        refuse(of_a_video, "none, with a folder")
         # It is a capture, or photographs with their poses.
         if not (source.video / "transforms.json").exists():
             source = ForeignFilmsOptions(source.video, rows=source.rows)
@@ -234,7 +233,7 @@ def _judge_prior(config: Config, source: Prior, folder: Path) -> None:
             scenes = range(source.first, source.first + source.scenes)
             score = prior_rows.evaluate_held_out
             if isinstance(source, GridOptions):
-                _refuse({x: options[x] for x in ("depth_network", "depth_kind")}, "none, no depth")
+                refuse({x: options[x] for x in ("depth_network", "depth_kind")}, "none, no depth")
                 score = prior_rows.evaluate_grids
             score(judge(), folder, scenes)
 
@@ -250,7 +249,7 @@ def _score_made(made: MadeOptions, out: Path | None) -> None:
         from full4d_jax.evaluation.real_views import score_with_truth
 
         sets = {x: getattr(made, x) for x in ("reference", "split")}
-        _refuse(vars(made.networks) | sets, "none, with --truth")
+        refuse(vars(made.networks) | sets, "none, with --truth")
         score_with_truth(made.folder, kind, made.truth, out, vgg=made.vgg)
         return
     if kind == "scene" or made.vgg:
@@ -285,7 +284,7 @@ def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
     if source.truth is None:
         measures = source.measures
         unused = {"source_camera": source.source_camera, "depth_network": measures.depth_network}
-        _refuse(unused | {"depth_kind": measures.depth_kind}, "a --truth beside it")
+        refuse(unused | {"depth_kind": measures.depth_kind}, "a --truth beside it")
         if kind_of(source.films) != CAPTURE:
             do = "give the capture whose cameras these are of, or add their cameras.json"
             raise InputError("option", "--truth", "none", "a capture", do)
@@ -297,14 +296,3 @@ def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
     )
     folder = hold_folder(_folder(out, source.truth.resolve().name))
     foreign_films.score_films(filmed, name, folder, networks, **vars(source.measures))
-
-
-def _refuse(unused: Mapping[str, object], expected: str) -> None:
-    """Refuse options that would have no effect.
-
-    Raises:
-      InputError: naming the first that is given.
-    """
-    for name, value in unused.items():
-        if value not in (None, ""):
-            raise InputError("option", f"--{name}", value, expected, "leave it out")

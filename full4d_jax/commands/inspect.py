@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from full4d_jax.config import Config, MeshConfig, check_config
-from full4d_jax.session.fields import Between, Count, CountOrZero, Shown, Weight, require
+from full4d_jax.session.fields import Between, Count, CountOrZero, Shown, Weight, refuse, require
 
 ANNOTATIONS = ("encode", "depth")
 
@@ -51,13 +51,11 @@ def inspect(
     """
     check_config(config)
     of_a_step = {"slices": slices if slices > 1 else None, "price": price or None}
-    for name, value in of_a_step.items():
-        fits = program == "step" or value is None
-        require(name, value, fits, "none but with the program step", what="option")
-    compiled = of_a_step | {"json": json, "program": program if program in ANNOTATIONS else None}
-    for name, value in compiled.items():
-        fits = bool(topology) or value is None
-        require(name, value, fits, "another one without a --topology", what="option")
+    if program != "step":
+        refuse(of_a_step, "none but with the program step")
+    if not topology:
+        own = program if program in ANNOTATIONS else None
+        refuse(of_a_step | {"json": json, "program": own}, "another one without a --topology")
     # Before jax is imported it is told that there is no TPU, no GPU and no other process.
     if topology:
         os.environ["JAX_PLATFORMS"] = "cpu"

@@ -12,7 +12,6 @@ for each part, whose views and frames are counted from 0.
 """
 
 import functools
-import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -20,6 +19,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from jaxtyping import Bool, Int
 
+from full4d_jax.config.presets import value_in
 from full4d_jax.session.errors import InputError, require_file
 
 SOURCE_VIEW = 0
@@ -118,11 +118,7 @@ def mask_file(name: str) -> Path | None:
 @functools.cache
 def _function_of(path: Path, content: bytes, function: str) -> Mask:  # noqa: ARG001
     """Run a user's file, once for each content that it has."""
-    try:
-        rule = runpy.run_path(str(path)).get(function)
-    except (Exception, SystemExit) as error:
-        words = f"{type(error).__name__}: {error}"
-        raise InputError("mask", path, words, "a Python file that runs", ADVICE) from error
+    rule = value_in("mask", path, function, ADVICE)
     if not callable(rule):
         expected = f"a function {function}(i, j)"
         raise InputError("mask", path, type(rule).__name__, expected, ADVICE)

@@ -6,6 +6,7 @@ The docstring of a preset is its lab notebook.
 import runpy
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from full4d_jax.config.experiment import DEFAULT, Config
 from full4d_jax.session.errors import InputError, require_file
@@ -32,12 +33,21 @@ def load_config(preset: str | Path | None = None) -> Config:
     path = presets.get(str(preset), Path(preset))
     advice = "give another --config, or leave it out"
     require_file("config", path, f"a Python file, or one of {', '.join(presets)}", advice)
-    try:
-        config = runpy.run_path(str(path)).get("config")
-    except (Exception, SystemExit) as error:
-        message = f"{type(error).__name__}: {error}"
-        raise InputError("config", path, message, "a Python preset that runs", advice) from error
+    config = value_in("config", path, "config", advice)
     if not isinstance(config, Config):
         expected = "a module-level `config = Config(...)`"
         raise InputError("config", path, type(config).__name__, expected, advice)
     return config
+
+
+def value_in(what: str, path: Path, name: str, advice: str) -> Any:
+    """Run a user's Python file, and return what a name stands for there; None for nothing.
+
+    Raises:
+      InputError: it does not run.
+    """
+    try:
+        return runpy.run_path(str(path)).get(name)
+    except (Exception, SystemExit) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise InputError(what, path, found, "a Python file that runs", advice) from error

@@ -143,15 +143,11 @@ def rows_of_clip(judge: Judge, scene: int, truth: Grid) -> ClipRows:
         absrel = float(depth_errors(estimate, depths["true"])["absrel"])
     clip = compare(truth, depths)
     rows = dict(clip.rows)
+    priors, key = by_sampler(judge, scene)
     for name, depth in depths.items():
-        made = by_sampler(
-            judge,
-            scene,
-            lambda prior, key, depth=depth: generate_grid(prior, source, depth[None], cameras, key)[
-                0
-            ][1:],
-        )
-        rows |= {(row, name): frames for row, frames in made.items()}
+        for row, prior in priors.items():
+            frames, *_ = generate_grid(prior, source, depth[None], cameras, key)
+            rows[row, name] = to_unit(frames[1:])
     unseen = clip.regions["_unseen"]
     assert unseen is not None, "there is depth"
     # The view with the largest holes is shown.
@@ -164,15 +160,11 @@ def rows_of_clip(judge: Judge, scene: int, truth: Grid) -> ClipRows:
     return clip._replace(rows=rows, details={"depth_absrel": absrel}, pictures=pictures)
 
 
-def by_sampler(
-    judge: Judge, scene: int, generate: Callable[[Prior, PRNGKeyArray], Array]
-) -> dict[str, Frames]:
-    """Generate frames of a scene by the prior at each sampler setting, by row."""
+def by_sampler(judge: Judge, scene: int) -> tuple[dict[str, Prior], PRNGKeyArray]:
+    """Return the prior at each sampler setting, by row, and the key of a scene's noise."""
     key = jax.random.fold_in(jax.random.key(judge.config.seed), scene)
-    return {
-        row: to_unit(generate(dataclasses.replace(judge.prior, sampler=sampler), key))
-        for row, sampler in sampler_rows(judge.config).items()
-    }
+    rows = sampler_rows(judge.config)
+    return {row: dataclasses.replace(judge.prior, sampler=x) for row, x in rows.items()}, key
 
 
 def identity(judge: Judge, clips: object) -> str:
@@ -268,7 +260,8 @@ def rows_of_hidden(judge: Judge, scene: int, frames: Float[Array, "v t h w 3"]) 
     """Fill the grid of a scene in every way, from frames in [-1, 1]."""
     real = row_and_column(*frames.shape[:2])
     truth = to_unit(frames)
-    made = by_sampler(judge, scene, lambda prior, key: fill_grid(prior, frames, real, key))
+    priors, key = by_sampler(judge, scene)
+    made = {row: to_unit(fill_grid(prior, frames, real, key)) for row, prior in priors.items()}
     return hidden_frames(truth, rows_of_grid(truth, real) | made, ~real)
 
 

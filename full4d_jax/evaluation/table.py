@@ -171,14 +171,14 @@ def markdown(
         }
         for region, title in REGION_TITLES.items():
             names = [name + region for name in TRUE_HEADS]
-            if cells := _cells(["row", "depth"], lines, names):
-                parts.append(f"{title}:\n\n{text_table(cells[0], cells[1:])}")
-            if cells := _cells(["difference", "depth"], gained, names, sign="+"):
-                table = text_table(cells[0], cells[1:])
-                parts.append(f"Paired differences; positive is better, for LPIPS too:\n\n{table}")
-        if cells := _cells(["row", "depth"], lines, list(OTHER_HEADS)):
-            heads, _, *turned = map(list, zip(*cells, strict=True))
-            parts.append(text_table(heads, turned))
+            if cells := _cells("row", lines, names):
+                parts.append(f"{title}:\n\n{text_table(cells)}")
+            if cells := _cells("difference", gained, names, sign="+"):
+                title = "Paired differences; positive is better, for LPIPS too"
+                parts.append(f"{title}:\n\n{text_table(cells)}")
+        if cells := _cells("row", lines, list(OTHER_HEADS)):
+            heads, _, *turned = zip(*cells, strict=True)
+            parts.append(text_table([heads, *turned]))
     absent = [f"- {name} not scored: {why}" for name, why in missing.items()]
     return "\n\n".join([*parts, "\n".join(absent)]).rstrip() + "\n"
 
@@ -189,7 +189,7 @@ def _of(count: int, most: int) -> str:
 
 
 def _cells(
-    headings: Sequence[str],
+    heading: str,
     lines: Mapping[tuple[str, str], Mapping[str, Any]],
     names: Sequence[str],
     sign: str = "",
@@ -197,7 +197,7 @@ def _cells(
     """Return the table of those scores that some line has, heads first; empty without any.
 
     Args:
-      headings: of the first columns.
+      heading: of the first column.
       lines: estimates, by what stands in the first columns.
       names: of the scores, a column each.
       sign: "+" for differences.
@@ -206,7 +206,7 @@ def _cells(
     shown = [x for x in names if any(line.get(x, none)["scenes"] for line in lines.values())]
     if not shown:
         return []
-    cells = [[*headings, *(HEADS[name][0] for name in shown)]]
+    cells = [[heading, "depth", *(HEADS[name][0] for name in shown)]]
     for labels, line in lines.items():
         most = max((line[x]["scenes"] for x in line if x in HEADS), default=0)
         cells.append([*labels, *(_cell(line.get(x, none), x, most, sign) for x in shown)])
@@ -228,10 +228,10 @@ def _cell(value: Estimate, name: str, most: int, sign: str) -> str:
     return text if name in OF_SETS else text + _of(value["scenes"], most)
 
 
-def text_table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table whose source lines up too, for the terminal."""
-    widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
-    rows = [headings, ["-" * width for width in widths], *lines]
+def text_table(cells: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table, headings first, whose source lines up too, for the terminal."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    rows = [cells[0], ["-" * width for width in widths], *cells[1:]]
     return "\n".join(
         "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
         for row in rows

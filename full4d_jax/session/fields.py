@@ -120,6 +120,17 @@ def require(
     raise InputError("config", name, repr(value), expected, do)
 
 
+def refuse(unused: Mapping[str, Any], expected: str) -> None:
+    """Refuse options that would have no effect, where they are given.
+
+    Raises:
+      InputError: naming the first.
+    """
+    for name, value in unused.items():
+        if value not in (None, ""):
+            raise InputError("option", f"--{name}", value, expected, "leave it out")
+
+
 def _fits(hint: Any, value: Any) -> bool:
     """Return whether an annotation allows a value."""
     kind = get_origin(hint)
