@@ -37,7 +37,6 @@ ENOUGH = f"at least {SMALLEST_SET} of each, the field uses 2,048"
 NAMES = {"fvd": "FVD", "fvd_v": "FVD-V"}
 
 Frames = UInt8[np.ndarray, "v t h w 3"]
-Videos = UInt8[np.ndarray, "n m h w 3"]
 VideoFeatures = Callable[[Float[np.ndarray, "m 224 224 3"]], Float[np.ndarray, " c"]]
 # Features of a set, by key of NAMES.
 Features = dict[str, list[Float[np.ndarray, " c"]]]
@@ -68,11 +67,6 @@ def frechet_distance(a: Float[np.ndarray, "n c"], b: Float[np.ndarray, "m c"]) -
 def clips_in_time(frames: Shaped[np.ndarray, "v t *n"]) -> Shaped[np.ndarray, "m t *n"]:
     """Return the generated videos of a grid: all but the source, which is real."""
     return frames[1:] if len(frames) > 1 else frames
-
-
-def clips_across_views(frames: Frames) -> Videos:
-    """Return, for each instant, the frames of all views in their order, the source's first."""
-    return frames.swapaxes(0, 1)
 
 
 def to_clip(frames: UInt8[np.ndarray, "m h w 3"]) -> Float[np.ndarray, "n 224 224 3"]:
@@ -174,7 +168,8 @@ class Comparison:
         videos = clips_in_time(frames)
         clips = {
             "fvd": videos[:, : self._times],
-            "fvd_v": clips_across_views(frames)[:, : self._views] if len(frames) > 1 else [],
+            # For each instant the frames of all views in their order, the source's first.
+            "fvd_v": frames.swapaxes(0, 1)[:, : self._views] if len(frames) > 1 else [],
         }
         jobs = [(key, clip) for key in self.keys for clip in clips[key]]
         features = self.features.setdefault(name, {})
