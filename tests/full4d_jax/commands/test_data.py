@@ -26,19 +26,8 @@ def test_procedural_scenes_become_a_dataset_in_two_parts(tmp_path, capsys):
 
 
 def test_animated_assets_become_a_dataset(tmp_path, capsys, shared_data):
-    fox = shared_data / "data" / "gltf"
-    make = [
-        "data",
-        "gltf",
-        str(fox),
-        "--out",
-        str(tmp_path / "fox"),
-        "--clips",
-        "2",
-        "--views",
-        "2",
-    ]
-    make += ["--frames", "2", "--height", "16", "--width", "16", "--license", "CC-BY-4.0"]
+    make = ["data", "gltf", str(shared_data / "data" / "gltf"), "--out", str(tmp_path / "fox")]
+    make += [*TINY[4:], "--clips", "2", "--views", "2", "--license", "CC-BY-4.0"]
     assert main(make) == 0
     assert "full4d train --config PRESET --data.records" in capsys.readouterr().out
     first, second = open_dataset(tmp_path / "fox")

@@ -26,19 +26,13 @@ from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
 from full4d_jax.source.options import VideoOptions, WanOptions, WordsOptions
 
-PRESET = """
-from dataclasses import replace
-from full4d_jax.config.wan import WAN
-sizes = {"codec_stride": 2, "width": 24, "layers": 1, "heads": 2, "ffn": 32, "text_width": 10}
-config = replace(
+SIZES = {"codec_stride": 2, "width": 24, "layers": 1, "heads": 2, "ffn": 32, "text_width": 10}
+SMALL = replace(
     WAN,
-    model=replace(WAN.model, **sizes, first_frame=True),
+    model=replace(WAN.model, **SIZES, first_frame=True),
     data=replace(WAN.data, frames=5, height=12, width=16),
     sampler=replace(WAN.sampler, steps=2, shift=5.0),
 )
-"""
-SIZES = {"codec_stride": 2, "width": 24, "layers": 1, "heads": 2, "ffn": 32, "text_width": 10}
-
 SCENE = Config(
     model=ModelConfig(width=32, heads=2, ffn=32, layers=1, refiner=0),
     data=DataConfig(views=2, frames=2, height=16, width=16),
@@ -50,15 +44,18 @@ SCENE = Config(
 def folder(tmp_path_factory):
     """A preset, its weights, the embedding of a prompt, and a picture."""
     folder = tmp_path_factory.mktemp("wan")
-    (folder / "small.py").write_text(PRESET)
-    model = replace(WAN.model, **SIZES, first_frame=True)
-    params = random_params(model)
-    save_params(folder / "small.safetensors", params, {"model": to_dict(model)})
+    write_preset(folder / "small.py", SMALL)
+    params = random_params(SMALL.model)
+    save_params(folder / "small.safetensors", params, {"model": to_dict(SMALL.model)})
     text = np.random.default_rng(0).normal(size=(5, 10)).astype(np.float32)
     np.savez(folder / "text.npz", text=text)
     picture = np.random.default_rng(1).integers(0, 256, (30, 30, 3)).astype(np.uint8)
     cv2.imwrite(str(folder / "first.png"), picture)
     return folder
+
+
+def write_preset(path, config):
+    path.write_text(f"from full4d_jax.config import *\nconfig = {config!r}\n")
 
 
 def command(folder, prompt, *options):
@@ -114,14 +111,12 @@ def test_the_video_of_a_run_is_made_once(folder, tmp_path, capsys):
 @pytest.mark.slow
 def test_a_run_makes_a_scene_of_words(folder, tmp_path, capsys):
     """Weights by chance flow to one pattern in all frames, which are of one shot."""
-    model = replace(WAN.model, **SIZES, first_frame=True)
-    steady = init_params(model, jax.random.key(0))
+    steady = init_params(SMALL.model, jax.random.key(0))
     steady["head"]["bias"] = 4 * jax.random.normal(jax.random.key(2), (48,))
-    save_params(folder / "steady.safetensors", steady, {"model": to_dict(model)})
+    save_params(folder / "steady.safetensors", steady, {"model": to_dict(SMALL.model)})
     params = init_params(SCENE.model, jax.random.key(1))
     save_params(folder / "prior.safetensors", params, {"model": to_dict(SCENE.model)})
-    preset = f"from full4d_jax.config import *\nfrom dataclasses import *\nconfig = {SCENE!r}\n"
-    (folder / "scene.py").write_text(preset)
+    write_preset(folder / "scene.py", SCENE)
     words = ["run", "--prompt", f"{folder}/text.npz", "--wan", f"{folder}/small.py"]
     words += ["--weights", f"{folder}/steady.safetensors", "--config", f"{folder}/scene.py"]
     np.save(folder / "depth.npy", np.ones((2, 16, 16), np.float32))

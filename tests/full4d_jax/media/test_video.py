@@ -10,11 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from full4d_jax.media.video import (
-    crop_resize,
-    read_video,
-    write_video,
-)
+from full4d_jax.media.video import crop_resize, read_video, write_video
 from full4d_jax.session.errors import InputError
 
 
@@ -99,19 +95,10 @@ def test_written_video_reads_back_and_odd_sizes_are_padded(tmp_path):
     assert np.abs(back.frames[:, :47, :63].astype(int) - clip).mean() < 4
 
 
-@pytest.mark.parametrize("case", ["missing", "truncated", "short"])
-def test_unusable_videos_are_refused_in_one_line(tmp_path, case):
-    path = tmp_path / "in.mp4"
-    if case != "missing":
-        write(path, ramp(3 if case == "short" else 12))
-    if case == "truncated":
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    expected = {"missing": "no such file", "short": "3 readable"}
-    with pytest.raises(InputError) as error:
+def test_a_video_that_is_too_short_is_refused(tmp_path):
+    path = write(tmp_path / "in.mp4", ramp(3))
+    with pytest.raises(InputError, match=r"in\.mp4: found 3 readable frames"):
         read_video(path, height=16, width=16, frames=4)
-    assert str(path) in str(error.value)
-    assert expected.get(case, "no readable video") in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 def test_memory_does_not_grow_with_what_is_skipped(tmp_path):
