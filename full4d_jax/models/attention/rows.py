@@ -30,10 +30,7 @@ def row_forward(q: Flat, k: Flat, v: Flat) -> tuple[Flat, PerQuery]:
 
     Arrays are in half precision.
     """
-    from jax._src.cudnn import fused_attention_stablehlo as cudnn
-
-    forward = cudnn._dot_product_attention_fwd_p_wrapper
-    out, lse = forward.bind(q, k, v, *_unused(q), **_settings(q), is_training=True)
+    out, lse = _bind("fwd", q, k, v, is_training=True)
     return out, lse
 
 
@@ -50,22 +47,18 @@ def row_backward(
       out: output of the whole softmax.
       cotangent: of this output.
     """
-    from jax._src.cudnn import fused_attention_stablehlo as cudnn
-
-    backward = cudnn._dot_product_attention_bwd_p_wrapper
-    dq, dk, dv = backward.bind(q, k, v, *_unused(q), lse, out, cotangent, **_settings(q))
+    dq, dk, dv = _bind("bwd", q, k, v, lse, out, cotangent)
     return dq, dk, dv
 
 
-def _unused(q: Flat) -> list[Array]:
-    """Stand for what this attention has not: a bias, lengths, offsets and pages."""
-    return [jnp.zeros(0, q.dtype)] * 7
-
-
-def _settings(q: Flat) -> dict[str, Any]:
+def _bind(way: str, q: Flat, k: Flat, v: Flat, *given: Array, **settings: Any) -> Any:
+    """Call the private primitive of one way, "fwd" or "bwd"."""
     from jax._src.cudnn import fused_attention_stablehlo as cudnn
 
-    settings = {
+    primitive = getattr(cudnn, f"_dot_product_attention_{way}_p_wrapper")
+    # A bias, lengths, offsets and pages.
+    unused = [jnp.zeros(0, q.dtype)] * 7
+    settings |= {
         "scale": q.shape[-1] ** -0.5,
         "seed": 0,
         "dropout_rate": 0.0,
@@ -76,4 +69,4 @@ def _settings(q: Flat) -> dict[str, Any]:
     }
     if jax.__version_info__ >= (0, 12):
         settings["score_mod"] = None
-    return settings
+    return primitive.bind(q, k, v, *unused, *given, **settings)
