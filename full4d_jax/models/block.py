@@ -23,7 +23,7 @@ from full4d_jax.models.attention.fused import (
     cross_attention_on_mesh,
     fused_attention,
 )
-from full4d_jax.models.attention.mask import SAVED, Pattern, Tokens
+from full4d_jax.models.attention.mask import SAVED, Pattern
 from full4d_jax.models.attention.prope import Transforms, prope
 from full4d_jax.models.attention.rope import rotate
 from full4d_jax.models.linear import PRODUCT, linear
@@ -157,10 +157,7 @@ class Block(nnx.Module):
             mask=pattern.mask,
             rows_by_cudnn=self.rows_by_cudnn,
         )
-
-        def through_cameras(q: Tokens, k: Tokens, v: Tokens, cameras: Transforms | None) -> Tokens:
-            return attend(q, k, v) if cameras is None else prope(attend, q, k, v, cameras)
-
+        through_cameras = functools.partial(prope, attend)
         out = attention_on_mesh(through_cameras, q, k, v, inputs.transforms, pattern)
         out = self.attention.out(out.reshape(h.shape))
         return self.projector(out) if hasattr(self, "projector") else out

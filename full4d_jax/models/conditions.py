@@ -2,9 +2,17 @@
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from full4d_jax.config import ModelConfig
+from full4d_jax.flow import Latents
+from full4d_jax.models.warp import MOTION_CHANNELS, MixedFrames, mixture
+
+Planes = Float[Array, "b v t h w"]
+Poses = Float[Array, "b v t 4 4"]
+Lenses = Float[Array, "b v 3 3"]
+Motion = Float[Array, "b v t h w 5"]
 
 
 def reads_filled(model: ModelConfig) -> bool:
@@ -35,18 +43,28 @@ class Conditions(NamedTuple):
         is that everywhere.
     """
 
-    projection: Float[Array, "b v t h w c"]
-    base: Float[Array, "b v t h w c"]
-    mask: Float[Array, "b v t h w"]
-    disparity: Float[Array, "b v t h w"]
-    world_to_camera: Float[Array, "b v t 4 4"]
-    intrinsics: Float[Array, "b v 3 3"]
+    projection: Latents
+    base: Latents
+    mask: Planes
+    disparity: Planes
+    world_to_camera: Poses
+    intrinsics: Lenses
     text: Float[Array, "b n e"] | None = None
     real: Bool[Array, "b v t"] | None = None
-    motion: Float[Array, "b v t h w 5"] | None = None
-    row: Float[Array, "b v t h w c"] | None = None
+    motion: Motion | None = None
+    row: Latents | None = None
 
     @property
     def source(self) -> Float[Array, "b t h w c"]:
         """The latents of the input video."""
         return self.projection[:, 0]
+
+    @property
+    def known_motion(self) -> Motion:
+        """The motion, 0 where there is none."""
+        still = (*self.base.shape[:-1], MOTION_CHANNELS)
+        return jnp.zeros(still) if self.motion is None else self.motion
+
+    def moved(self, motion: Motion) -> MixedFrames:
+        """Move and mix `base` and `row`."""
+        return mixture(self.base, self.base if self.row is None else self.row, motion)

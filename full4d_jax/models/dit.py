@@ -34,7 +34,6 @@ from full4d_jax.models.functional import Params, bound, draw_params, structure
 from full4d_jax.models.linear import product_type
 from full4d_jax.models.network import MOTION_UNIT_PIXELS, MultiViewDiT
 from full4d_jax.models.two_streams import SequentialDiT, TwoStreamDiT
-from full4d_jax.models.warp import MOTION_CHANNELS, mixture
 
 
 class Predicted(NamedTuple):
@@ -92,51 +91,33 @@ def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
         model = bound(network, config, params)
         first = conditions.base.shape[1] - latents.shape[1]
         base = conditions.base[:, first:]
+        real = conditions.real
         is_real = None
-        if conditions.real is not None:
+        if real is not None:
             # Real frames enter clean, and do not move.
-            is_real = conditions.real[:, first:, :, None, None, None]
+            is_real = real[:, first:, :, None, None, None]
             latents = jnp.where(is_real, base[:, :, : latents.shape[2]], latents)
+        motion = None
         if config.prediction == "velocity":
-            answer = Predicted(model(latents, tau, conditions), None)
+            answer = model(latents, tau, conditions)
         else:
             sigma = deviation(conditions.mask[:, first:, ..., None])
-            answer = _from_residual(model, latents, tau, conditions, base, sigma)
-        if is_real is None:
-            return answer
-        return answer._replace(velocity=jnp.where(is_real, 0.0, answer.velocity))
+            taus = tau if real is None else jnp.where(real, 0.0, flow.bcast(tau, real))
+            guess = base
+            if config.moves_base:
+                guess = conditions.moved(conditions.known_motion).picture
+            answer = model(flow.normalise_residual(latents, taus, guess, sigma), tau, conditions)
+            if config.moves_base:
+                answer, motion = jnp.split(answer, [base.shape[-1]], -1)
+                motion = MOTION_UNIT_PIXELS * motion
+                guess = conditions.moved(motion).picture
+                motion = motion[..., :2]
+            answer = flow.velocity_from_residual(answer, latents, taus, guess, sigma)
+        if is_real is not None:
+            answer = jnp.where(is_real, 0.0, answer)
+        return Predicted(answer, motion)
 
     return apply
-
-
-def _from_residual(
-    model: MultiViewDiT,
-    latents: Latents,
-    tau: Times,
-    conditions: Conditions,
-    base: Latents,
-    sigma: Float[Array, "b v t h w 1"],
-) -> Predicted:
-    """Return the velocity of a network whose output is a residual of a first guess."""
-    taus = tau
-    if conditions.real is not None:
-        taus = jnp.where(conditions.real, 0.0, flow.bcast(tau, conditions.real))
-    moves_base = model.config.moves_base
-    guess = base
-    row = base if conditions.row is None else conditions.row
-    if moves_base:
-        known = conditions.motion
-        known = jnp.zeros((*base.shape[:-1], MOTION_CHANNELS)) if known is None else known
-        guess = mixture(base, row, known).picture
-        conditions = conditions._replace(motion=known, row=row)
-    residual = model(flow.normalise_residual(latents, taus, guess, sigma), tau, conditions)
-    motion = None
-    if moves_base:
-        residual, motion = jnp.split(residual, [base.shape[-1]], -1)
-        motion = MOTION_UNIT_PIXELS * motion
-        guess = mixture(base, row, motion).picture
-        motion = motion[..., :2]
-    return Predicted(flow.velocity_from_residual(residual, latents, taus, guess, sigma), motion)
 
 
 def deviation(

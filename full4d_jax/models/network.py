@@ -22,7 +22,7 @@ from full4d_jax.models.attention.mask import Pattern
 from full4d_jax.models.attention.prope import projective_transforms
 from full4d_jax.models.attention.rope import rotary_angles
 from full4d_jax.models.block import Block, BlockInputs, layer_norm, rematerialised
-from full4d_jax.models.conditions import Conditions
+from full4d_jax.models.conditions import Conditions, Lenses, Poses
 from full4d_jax.models.linear import linear
 from full4d_jax.models.sharding import constrain, gather_layer
 from full4d_jax.models.tokens import (
@@ -40,7 +40,7 @@ from full4d_jax.models.tokens import (
     to_patches,
     videos,
 )
-from full4d_jax.models.warp import MOTION_CHANNELS, mixture
+from full4d_jax.models.warp import MOTION_CHANNELS
 
 Tokens = Float[Array, "b n d"]
 # At latent resolution.
@@ -74,14 +74,9 @@ class GridInputs(NamedTuple):
     columns: int
     time: Float[Array, "b r d"]
     noisy: Bool[Array, "b v t"] | None
-    world_to_camera: Float[Array, "b v t 4 4"]
-    intrinsics: Float[Array, "b v 3 3"]
+    world_to_camera: Poses
+    intrinsics: Lenses
     text: Float[Array, "b m d"] | None
-
-    @property
-    def has_projection(self) -> bool:
-        """Whether the later half of the grid's frames is the projection."""
-        return self.grid.frames == 2 * self.generated[1]
 
 
 class MultiViewDiT(nnx.Module):
@@ -162,17 +157,13 @@ class MultiViewDiT(nnx.Module):
         return self._moved_and_refined(x, seen.inputs, conditions)
 
     def _moved_and_refined(
-        self, x: Maps, inputs: Float[Array, "b v t h w j"], conditions: Conditions
+        self, x: Latents, inputs: Maps, conditions: Conditions
     ) -> Float[Array, "b v t h w k"]:
         """Correct the motion, let the refiner see what it moves, and return residual, motion."""
-        known = conditions.motion
-        row = conditions.row
-        assert known is not None
-        assert row is not None, "`dit` puts the base where there is none"
         for_refiner, for_mover = jnp.split(x, 2, -1)
-        motion = known / MOTION_UNIT_PIXELS + self.mover(for_mover, inputs)
-        base = mixture(conditions.base, row, MOTION_UNIT_PIXELS * motion)
-        latents = inputs[..., : row.shape[-1]]
+        motion = conditions.known_motion / MOTION_UNIT_PIXELS + self.mover(for_mover, inputs)
+        base = conditions.moved(MOTION_UNIT_PIXELS * motion)
+        latents = inputs[..., : conditions.base.shape[-1]]
         seen = (latents, base.near, conditions.mask[..., None], base.added, base.share)
         residual = self.refiner(for_refiner, jnp.concatenate(seen, -1))
         return jnp.concatenate([residual, motion], -1)
@@ -235,7 +226,9 @@ class MultiViewDiT(nnx.Module):
         text = seen.text
         if text is not None:
             text = jnp.repeat(text, len(moments.rows) // len(seen.time), axis=0)
-        pattern = Pattern(cut, axis, config.mask, seen.has_projection)
+        # The later half of the frames is the projection.
+        has_projection = seen.grid.frames == 2 * seen.generated[1]
+        pattern = Pattern(cut, axis, config.mask, has_projection)
         if config.attention == "full":
             # In one view every token reads every token.
             joined = TokenGrid(1, cut.views * cut.frames, cut.tokens)
@@ -331,11 +324,8 @@ class MultiViewDiT(nnx.Module):
         base = conditions.base
         moving = None
         if self.config.moves_base:
-            motion = conditions.motion
-            row = conditions.row
-            assert motion is not None, "`dit` puts 0 where there is none"
-            assert row is not None, "`dit` puts the base where there is none"
-            mixed = mixture(base, row, motion)
+            motion = conditions.known_motion
+            mixed = conditions.moved(motion)
             base = mixed.near
             moving = jnp.concatenate([motion / MOTION_UNIT_PIXELS, mixed.added], -1)
         if self.config.prediction == "residual":

@@ -12,6 +12,7 @@ from einops import rearrange
 from jaxtyping import Array, Bool, Float, Shaped
 
 from full4d_jax.flow import Latents, Times
+from full4d_jax.models.conditions import Lenses, Poses
 from full4d_jax.models.sharding import constrain
 from gaussians.precision import exact_products
 
@@ -134,9 +135,7 @@ def sinusoids(tau: Float[Array, "..."]) -> Float[Array, "... k"]:
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)
 
 
-def camera_vectors(
-    world_to_camera: Float[Array, "b v t 4 4"], intrinsics: Float[Array, "b v 3 3"]
-) -> Float[Array, "b v t 16"]:
+def camera_vectors(world_to_camera: Poses, intrinsics: Lenses) -> Float[Array, "b v t 16"]:
     """Return [R | t] row by row, then fx, fy, cx, cy in units of the image size."""
     pose = rearrange(world_to_camera[..., :3, :], "b v t i j -> b v t (i j)")
     lens = jnp.stack([intrinsics[..., i, j] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2))], -1)
@@ -148,10 +147,7 @@ def camera_vectors(
 
 @exact_products
 def plucker_rays(
-    world_to_camera: Float[Array, "b v t 4 4"],
-    intrinsics: Float[Array, "b v 3 3"],
-    rows: int,
-    columns: int,
+    world_to_camera: Poses, intrinsics: Lenses, rows: int, columns: int
 ) -> Float[Array, "b v t s 6"]:
     """Return direction and moment of the ray through every token's centre, world frame."""
     y, x = np.meshgrid(

@@ -22,19 +22,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from full4d_jax.models.attention.mask import Tokens
+from full4d_jax.models.conditions import Lenses, Poses
 from gaussians.precision import exact_products
 
-Matrices = Float[Array, "b v t 4 4"]
-
-
 # P, the camera of every frame, and its inverse, float32.
-Transforms = tuple[Matrices, Matrices]
+Transforms = tuple[Poses, Poses]
 
 
 @exact_products
-def projective_transforms(
-    world_to_camera: Matrices, intrinsics: Float[Array, "b v 3 3"]
-) -> Transforms:
+def projective_transforms(world_to_camera: Poses, intrinsics: Lenses) -> Transforms:
     """Return P and its inverse for every frame.
 
     Args:
@@ -56,9 +52,11 @@ def prope(
     q: Tokens,
     k: Tokens,
     v: Tokens,
-    transforms: Transforms,
+    transforms: Transforms | None,
 ) -> Tokens:
     """Attend between tokens seen through their cameras; heads are a multiple of 8 wide."""
+    if transforms is None:
+        return attend(q, k, v)
     forward, back = transforms
     q = _apply(jnp.swapaxes(forward, -1, -2), q)
     return _apply(forward, attend(q, _apply(back, k), _apply(back, v)))
@@ -70,7 +68,7 @@ def _affine(a: Float[Array, "... 3 3"], b: Float[Array, "... 3 1"]) -> Float[Arr
 
 
 @exact_products
-def _apply(matrices: Matrices, x: Tokens) -> Tokens:
+def _apply(matrices: Poses, x: Tokens) -> Tokens:
     """Multiply the first half of the channels, in fours, by the frame's matrix."""
     half = x.shape[-1] // 2
     fours = x[..., :half].reshape(*x.shape[:-1], -1, 4).astype(jnp.float32)
