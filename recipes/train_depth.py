@@ -204,7 +204,7 @@ def real_batch(
     are_rooms: Bool[Array, " b"],
 ) -> Frames:
     """Return real pictures, augmented, in [-1, 1], and the published depth of the originals."""
-    world = log_disparity(published.world, 2 * crops - 1)
+    world, *_ = log_disparity(published.world, 2 * crops - 1)
     room = fast_log_disparity(published.room, 2 * crops - 1)
     depth = jnp.exp(-jnp.where(are_rooms[:, None, None], room, world))
     return jax.vmap(augment)(jax.random.split(key, len(crops)), crops, depth)

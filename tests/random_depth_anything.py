@@ -7,7 +7,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from full4d_jax.models.depth_anything import (
-    BLOCK_LINEAR,
+    BLOCK_LAYERS,
     EMBEDDINGS,
     LAYER,
     MAP_COUNT,
@@ -57,7 +57,7 @@ def file_shapes(
         layer = f"{LAYER}.{number}"
         for name in ("norm1", "norm2"):
             add(f"{layer}.{name}", width)
-        for name in list(BLOCK_LINEAR)[:4]:
+        for name in list(BLOCK_LAYERS)[:4]:
             add(f"{layer}.{name}", width, width)
         add(f"{layer}.mlp.fc1", hidden, width)
         add(f"{layer}.mlp.fc2", width, hidden)

@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, Float32, Int
 from numpy import ndarray
 
 from full4d_jax.models.functional import Params, nested
-from full4d_jax.models.mobile_layers import Maps, convolve, pointwise
+from full4d_jax.models.mobile_layers import Maps, Pictures, Plane, convolve, pointwise
 from full4d_jax.models.tensor_files import read_tensors
 from full4d_jax.session.errors import InputError, input_errors
 
@@ -55,14 +55,16 @@ DO = "get model.safetensors of depth-anything/Depth-Anything-V2-Small-hf again"
 PREFIXES = ("backbone.", "neck.")
 LAYER = "backbone.encoder.layer"
 EMBEDDINGS = "backbone.embeddings"
-# Names of a block's linear layers in a file, and ours; the first four are square.
-BLOCK_LINEAR = {
+# Names of a block's layers in a file, and ours; the first four are square.
+BLOCK_LAYERS = {
     "attention.attention.query": "q",
     "attention.attention.key": "k",
     "attention.attention.value": "v",
     "attention.output.dense": "out",
     "mlp.fc1": "widen",
     "mlp.fc2": "narrow",
+    "norm1": "norm_1",
+    "norm2": "norm_2",
 }
 # Our names of the layers that fuse two maps, and those in a file.
 FUSION = {
@@ -74,7 +76,7 @@ FUSION = {
 }
 
 
-def depth_anything(params: Params, pictures: Float[Array, "b h w 3"]) -> Float[Array, "b h w"]:
+def depth_anything(params: Params, pictures: Pictures) -> Plane:
     """Return relative disparity, 0 or more, up to a scale and a shift for each picture.
 
     Args:
@@ -101,7 +103,7 @@ def depth_anything(params: Params, pictures: Float[Array, "b h w 3"]) -> Float[A
     return jax.nn.relu(pointwise(params["head_3"], x))[..., 0]
 
 
-def backbone_features(params: Params, pictures: Float[Array, "b h w 3"]) -> list[Tokens]:
+def backbone_features(params: Params, pictures: Pictures) -> list[Tokens]:
     """Return the normalised tokens after each stage, that of the class first; arguments as above.
 
     After it come the patches, row after row.
@@ -211,9 +213,8 @@ def _near(distance: Row) -> Row:
 
 def _far(distance: Row) -> Row:
     """Return the cubic weight of samples 1 to 2 away."""
-    return (
-        (CUBIC_PARAMETER * distance - 5 * CUBIC_PARAMETER) * distance + 8 * CUBIC_PARAMETER
-    ) * distance - 4 * CUBIC_PARAMETER
+    a = CUBIC_PARAMETER
+    return ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
 
 
 def is_depth_anything(names: Iterable[str]) -> bool:
@@ -260,25 +261,24 @@ def _tree(tensors: dict[str, ndarray], stages: tuple[int, ...]) -> Params:
     tensors.pop(f"{EMBEDDINGS}.mask_token")
     positions = tensors.pop(f"{EMBEDDINGS}.position_embeddings")[0]
     side = round((len(positions) - 1) ** 0.5)
-    convolutions = {"patches": f"{EMBEDDINGS}.patch_embeddings.projection"}
+    names = {f"head_{number}": f"head.conv{number}" for number in (1, 2, 3)}
+    names["patches"] = f"{EMBEDDINGS}.patch_embeddings.projection"
+    names["norm"] = "backbone.layernorm"
     for number in range(MAP_COUNT):
         stage = f"neck.reassemble_stage.layers.{number}"
-        convolutions |= {
-            f"map_{number}.project": f"{stage}.projection",
-            f"map_{number}.even": f"neck.convs.{number}",
-        }
+        names[f"map_{number}.project"] = f"{stage}.projection"
         if number != EVEN_MAP:
-            convolutions[f"map_{number}.resize"] = f"{stage}.resize"
+            names[f"map_{number}.resize"] = f"{stage}.resize"
+        names[f"map_{number}.even"] = even = f"neck.convs.{number}"
+        # It has none there.
+        no_bias = np.zeros(len(tensors[f"{even}.weight"]), np.float32)
+        tensors.setdefault(f"{even}.bias", no_bias)
         # The layers of a file begin with the smallest map.
         fusion = f"neck.fusion_stage.layers.{MAP_COUNT - 1 - number}"
-        convolutions |= {f"fuse_{number}.{ours}": f"{fusion}.{x}" for ours, x in FUSION.items()}
-    convolutions |= {f"head_{number}": f"head.conv{number}" for number in (1, 2, 3)}
-    params = nested({ours: _kernel(tensors, name) for ours, name in convolutions.items()})
-    params |= {
-        "class": tensors.pop(f"{EMBEDDINGS}.cls_token")[0, 0] + positions[0],
-        "positions": positions[1:].reshape(side, side, -1),
-        "norm": _norm(tensors, "backbone.layernorm"),
-    }
+        names |= {f"fuse_{number}.{ours}": f"{fusion}.{x}" for ours, x in FUSION.items()}
+    params = nested({ours: _layer(tensors, name) for ours, name in names.items()})
+    params["class"] = tensors.pop(f"{EMBEDDINGS}.cls_token")[0, 0] + positions[0]
+    params["positions"] = positions[1:].reshape(side, side, -1)
     starts = (0, *stages[:-1])
     for number in range(MAP_COUNT):
         blocks = [_block_of(tensors, f"{LAYER}.{i}") for i in range(starts[number], stages[number])]
@@ -288,25 +288,15 @@ def _tree(tensors: dict[str, ndarray], stages: tuple[int, ...]) -> Params:
 
 def _block_of(tensors: dict[str, ndarray], layer: str) -> Params:
     """Return the parameters of one layer of the transformer."""
-    block: Params = {
-        ours: {
-            "kernel": tensors.pop(f"{layer}.{name}.weight").T,
-            "bias": tensors.pop(f"{layer}.{name}.bias"),
-        }
-        for name, ours in BLOCK_LINEAR.items()
-    }
+    block: Params = {x: _layer(tensors, f"{layer}.{name}") for name, x in BLOCK_LAYERS.items()}
     for number in (1, 2):
-        block[f"norm_{number}"] = _norm(tensors, f"{layer}.norm{number}")
         block[f"scale_{number}"] = tensors.pop(f"{layer}.layer_scale{number}.lambda1")
     return block
 
 
-def _norm(tensors: dict[str, ndarray], name: str) -> Params:
-    return {"scale": tensors.pop(f"{name}.weight"), "bias": tensors.pop(f"{name}.bias")}
-
-
-def _kernel(tensors: dict[str, ndarray], name: str) -> Params:
-    """Return a convolution, its first two axes last, with a bias of zeros where it has none."""
-    kernel = tensors.pop(f"{name}.weight").transpose(2, 3, 1, 0)
-    bias = tensors.pop(f"{name}.bias", np.zeros(kernel.shape[3], np.float32))
-    return {"kernel": kernel, "bias": bias}
+def _layer(tensors: dict[str, ndarray], name: str) -> Params:
+    """Return a norm, a linear layer or, its first two axes last, a convolution."""
+    weight = tensors.pop(f"{name}.weight")
+    leaf = "scale" if weight.ndim == 1 else "kernel"
+    weight = weight.transpose(2, 3, 1, 0) if weight.ndim == 4 else weight.T
+    return {leaf: weight, "bias": tensors.pop(f"{name}.bias")}

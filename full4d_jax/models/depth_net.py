@@ -25,12 +25,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from full4d_jax.models.fast_depth import fast_log_disparity
 from full4d_jax.models.functional import Params, bound, draw_params
 from full4d_jax.models.linear import linear
-from full4d_jax.models.mobile_layers import Maps
-from full4d_jax.models.tiefenrausch import DEEPEST_CHANNELS, FEATURE_CHANNELS, features, read_out
+from full4d_jax.models.mobile_layers import Maps, Pictures, Plane
+from full4d_jax.models.tiefenrausch import DEEPEST_CHANNELS, FEATURE_CHANNELS, log_disparity
 from full4d_jax.models.unet import ZEROS, fold, unfold
 from full4d_jax.session.fields import Count, CountOrZero
 
-Plane = Float[Array, "b h w"]
 # Colours, features, log disparities.
 INPUT_CHANNELS = 3 + FEATURE_CHANNELS + 2
 
@@ -55,13 +54,12 @@ def init_params(config: DepthNetConfig, trunk: Params, key: PRNGKeyArray) -> Par
     return {"trunk": trunk, "head": draw_params(Head, config, key)}
 
 
-def log_depth(config: DepthNetConfig, params: Params, frames: Float[Array, "b h w 3"]) -> Plane:
+def log_depth(config: DepthNetConfig, params: Params, frames: Pictures) -> Plane:
     """Estimate the log depth of frames in [-1, 1], up to one constant for each frame.
 
     With a head, `params` are what is trained and, as `rooms`, FastDepth.
     """
-    fine, deepest = features(params["trunk"], frames)
-    disparity = read_out(params["trunk"], fine)
+    disparity, fine, deepest = log_disparity(params["trunk"], frames)
     if not config.fine:
         return -disparity
     head = bound(Head, config, params["head"])
@@ -92,7 +90,7 @@ class Head(nnx.Module):
 
     def __call__(
         self,
-        frames: Float[Array, "b h w 3"],
+        frames: Pictures,
         world: Plane,
         room: Plane,
         features: Maps,

@@ -14,10 +14,9 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from full4d_jax.models.functional import Params
-from full4d_jax.models.mobile_layers import convolve, depthwise, pointwise, relu6
+from full4d_jax.models.mobile_layers import Pictures, Plane, convolve, depthwise, pointwise, relu6
 
 # Pixels of the square that it was trained on.
 TRAINED_PIXELS = 224
@@ -35,7 +34,7 @@ LEAVING = (0, 2, 4)
 RAISED_LAYERS = 5
 
 
-def fast_log_disparity(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w"]:
+def fast_log_disparity(params: Params, frames: Pictures) -> Plane:
     """Return the log disparity, of 1 / metres, of frames of any size in [-1, 1].
 
     The network sees them at the size and in the shape that it was trained on.
@@ -54,7 +53,7 @@ def seen_size(height: int, width: int) -> tuple[int, int]:
     return SIDE_MULTIPLE * rows, SIDE_MULTIPLE * columns
 
 
-def fast_depth(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w"]:
+def fast_depth(params: Params, frames: Pictures) -> Plane:
     """Return depth in metres, 0 where it is unknown.
 
     Args:

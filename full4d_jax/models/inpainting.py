@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from full4d_jax.models.functional import Params, bound, draw_params
+from full4d_jax.models.mobile_layers import Pictures, Plane
 from full4d_jax.models.unet import UNet
 from full4d_jax.session.fields import Count
 
-Pictures = Float[Array, "b h w 3"]
 # Of which the sides of a picture must be multiples.
 SIDE_MULTIPLE = 8
 # Colours and the hole.
@@ -41,12 +41,7 @@ def init_params(config: InpaintingNetConfig, key: PRNGKeyArray) -> Params:
     return draw_params(_network, config, key)
 
 
-def added(
-    config: InpaintingNetConfig,
-    params: Params,
-    filled: Pictures,
-    hole: Float[Array, "b h w"],
-) -> Pictures:
+def added(config: InpaintingNetConfig, params: Params, filled: Pictures, hole: Plane) -> Pictures:
     """Return r, what the network adds in the holes.
 
     Args:
@@ -59,12 +54,7 @@ def added(
     return bound(_network, config, params)(seen)
 
 
-def inpaint(
-    config: InpaintingNetConfig,
-    params: Params,
-    filled: Pictures,
-    hole: Float[Array, "b h w"],
-) -> Pictures:
+def inpaint(config: InpaintingNetConfig, params: Params, filled: Pictures, hole: Plane) -> Pictures:
     """Return whole pictures in [-1, 1]; arguments as those of `added`."""
     return jnp.clip(filled + hole[..., None] * added(config, params, filled, hole), -1, 1)
 

@@ -12,6 +12,8 @@ from full4d_jax.models.functional import Params
 
 # Sizes with an underscore are not compared: layers change them.
 Maps = Float[Array, "b _h _w _c"]
+Pictures = Float[Array, "b h w 3"]
+Plane = Float[Array, "b h w"]
 
 
 def bottleneck(params: Params, x: Maps, stride: int, dilation: int = 1) -> Maps:

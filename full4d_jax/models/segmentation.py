@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from full4d_jax.models.functional import Params
-from full4d_jax.models.mobile_layers import bottleneck, convolve, pointwise, relu6
+from full4d_jax.models.mobile_layers import Pictures, bottleneck, convolve, pointwise, relu6
 
 # Pixels from one cell of the logits to the next.
 CELL_PIXELS = 8
@@ -35,7 +35,7 @@ BLOCKS = (
 )
 
 
-def logits(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b r q 21"]:
+def logits(params: Params, frames: Pictures) -> Float[Array, "b r q 21"]:
     """Return the logits of the classes by cells of 8x8 pixels.
 
     Args:

@@ -33,7 +33,7 @@ from jaxtyping import Array, Float
 from numpy import ndarray
 
 from full4d_jax.models.functional import Params, nested
-from full4d_jax.models.mobile_layers import Maps, convolve, depthwise, pointwise
+from full4d_jax.models.mobile_layers import Maps, Pictures, Plane, convolve, depthwise, pointwise
 from full4d_jax.models.tensor_files import open_tensors
 from full4d_jax.session.errors import input_errors
 
@@ -49,25 +49,18 @@ BLOCK_COUNT = 3
 KERNELS = "kernels"
 
 
-def log_disparity(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w"]:
+def log_disparity(
+    params: Params, frames: Pictures
+) -> tuple[Plane, Maps, Float[Array, "b h/32 w/32 d"]]:
     """Return the log disparity of frames in [-1, 1], up to one constant for each frame.
 
     Args:
       params: as `load_tiefenrausch` reads them.
       frames: sides are multiples of 32; the network knows pictures with a long side of 384.
+
+    Returns:
+      It, the 32 features of every pixel that it is read from, and the 96 of every 32nd.
     """
-    return read_out(params, features(params, frames)[0])
-
-
-def read_out(params: Params, features: Maps) -> Float[Array, "b h w"]:
-    """Return the log disparity that the last features give."""
-    return _convolve(params["leave"], features)[..., 0]
-
-
-def features(
-    params: Params, frames: Float[Array, "b h w 3"]
-) -> tuple[Maps, Float[Array, "b h/32 w/32 d"]]:
-    """Return the 32 features of every pixel of frames as above, and the 96 of every 32nd."""
     assert frames.shape[1] % SIDE_MULTIPLE == frames.shape[2] % SIDE_MULTIPLE == 0, frames.shape
     maps = [_convolve(params["enter"], (frames + 1) / 2)]
     for level in range(1, HALVING_COUNT + 1):
@@ -77,7 +70,7 @@ def features(
     for level in range(HALVING_COUNT, 0, -1):
         raised = _blocks(params[f"up_{level}"], x, repeat=2)
         x = _clamp(maps[level - 1] + raised, params[f"join_{level - 1}"]["range"])
-    return x, deepest
+    return _convolve(params["leave"], x)[..., 0], x, deepest
 
 
 def _blocks(params: Params, x: Maps, *, stride: int = 1, repeat: int = 1) -> Maps:

@@ -24,11 +24,10 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.models.functional import Params, bound, draw_params
+from full4d_jax.models.mobile_layers import Pictures, Plane
 from full4d_jax.models.unet import UNet
 from full4d_jax.session.fields import Count
 
-Pictures = Float[Array, "b h w 3"]
-Plane = Float[Array, "b h w"]
 # Of which the sides of a frame must be multiples.
 SIDE_MULTIPLE = 8
 # Pixels from the projection, up to which details are known.

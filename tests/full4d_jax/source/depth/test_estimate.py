@@ -69,7 +69,7 @@ def test_tiefenrausch_as_published_is_read():
     assert isinstance(network, DepthNetwork)
     assert network.config.fine == 0
     frames = jax.random.uniform(jax.random.key(0), (1, 64, 64, 3), minval=-1)
-    logs = jax.jit(log_disparity)(load_tiefenrausch(TIEFENRAUSCH), frames)
+    logs = jax.jit(log_disparity)(load_tiefenrausch(TIEFENRAUSCH), frames)[0]
     depth = align_median(jnp.exp(-logs))
     np.testing.assert_allclose(predict_depth(network, frames), depth, rtol=1e-4)
 
