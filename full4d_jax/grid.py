@@ -12,7 +12,7 @@ known, and from whether `depth` is. Which prior completes it is the config's cho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -27,26 +27,9 @@ from input_pipeline.depth_alignment import SparseDepth
 
 # Within the 3 to 25 that the shipped prior was trained on.
 DEFAULT_FPS = 8.0
-# Fields of `Grid`, `About` and `Place` that are stored under their names.
+# Fields of `Grid` and `About` that are stored under their names, as those of `Place` are.
 OWN_ARRAYS = ("frames", "origin", "times", "depth", "masks", "cloud", "around")
-ABOUT_KINDS = {
-    "note": str,
-    "warning": str,
-    "unposed": str,
-    "rate": float,
-    "distances": np.asarray,
-    "enlarged": bool,
-    "sound": np.asarray,
-}
-PLACE_KINDS = {
-    "dataset": str,
-    "split": str,
-    "clip": int,
-    "view": int,
-    "views": np.asarray,
-    "instants": np.asarray,
-    "unit": float,
-}
+ABOUT_ARRAYS = ("note", "warning", "unposed", "rate", "distances", "enlarged", "sound")
 
 
 class Origin(IntEnum):
@@ -306,7 +289,7 @@ def alone(grid: Grid, view: int) -> Grid:
 def grid_arrays(grid: Grid) -> dict[str, ndarray]:
     """Return a grid as named arrays, as `source.npz` and `grid.npz` hold it; see `grid_from`."""
     values: dict[str, Any] = {name: getattr(grid, name) for name in OWN_ARRAYS}
-    values |= {name: getattr(grid.about, name) for name in ABOUT_KINDS}
+    values |= {name: getattr(grid.about, name) for name in ABOUT_ARRAYS}
     if grid.cameras is not None:
         values["intrinsics"] = grid.cameras.intrinsics
         values["world_to_camera"] = grid.cameras.world_to_camera
@@ -335,20 +318,21 @@ def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
     if "between" in arrays:
         between = PicturesBetween(arrays["between"], arrays["between_times"])
     if "dataset" in arrays:
-        place = Place(**_values(PLACE_KINDS, arrays))
+        place = Place(**_values(Place._fields, arrays))
     return Grid(
         **{name: arrays[name] for name in OWN_ARRAYS if name in arrays},
         cameras=cameras,
         points=points,
         between=between,
         plate=plate_in(arrays),
-        about=About(place=place, **_values(ABOUT_KINDS, arrays)),
+        about=About(place=place, **_values(ABOUT_ARRAYS, arrays)),
     )
 
 
-def _values(kinds: Mapping[str, Callable], arrays: Mapping[str, ndarray]) -> dict[str, Any]:
-    """Return the arrays of these names that there are, each as the value that it stands for."""
-    return {name: kind(arrays[name]) for name, kind in kinds.items() if name in arrays}
+def _values(names: Iterable[str], arrays: Mapping[str, ndarray]) -> dict[str, Any]:
+    """Return the arrays of these names that there are; those without axes as plain values."""
+    found = {name: arrays[name] for name in names if name in arrays}
+    return {name: x if x.ndim else x.item() for name, x in found.items()}
 
 
 def plate_arrays(plate: CleanPlate) -> dict[str, ndarray]:
