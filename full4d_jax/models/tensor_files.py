@@ -17,7 +17,7 @@ import pickle
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -125,6 +125,20 @@ def require_float(where: str, kind: str) -> None:
     if kind not in FLOATS:
         do = "give unquantised floats of 16 or 32 bits"
         raise InputError("weights", where, kind, ", ".join(FLOATS), do)
+
+
+def require_names(path: Path, stored: Collection[str], expected: Collection[str], do: str) -> None:
+    """Refuse a file, or a folder of them, without exactly the tensors that are expected.
+
+    Raises:
+      InputError: tensors are missing or left over; the message names the first.
+    """
+    names = set(expected)
+    for what, lost in (("no", names - set(stored)), ("left over", set(stored) - names)):
+        if lost:
+            first = ", ".join(sorted(lost)[:3]) + (" ..." if len(lost) > 3 else "")
+            found = f"{what} {first} ({len(lost)} of {len(names)} tensors)"
+            raise InputError("weights", path, found, "every tensor exactly once", do)
 
 
 def read_tensors(path: Path) -> dict[str, ndarray]:

@@ -16,7 +16,7 @@ from numpy import ndarray
 from full4d_jax.config.codecs import WAN21, WAN22, WanVaeConfig
 from full4d_jax.models.codecs.wan_vae import abstract_params
 from full4d_jax.models.functional import Params, by_name, nested
-from full4d_jax.models.tensor_files import read_tensors
+from full4d_jax.models.tensor_files import read_tensors, require_names
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from input_pipeline.plain_files import load_json
 
@@ -73,14 +73,7 @@ def convert_vae(source: Path) -> tuple[WanVaeConfig, Params]:
     config = read_config(about) if diffusers else _guess_config(path, tensors)
     like = by_name(abstract_params(config))
     names = {name: source_name(name, config, diffusers=diffusers) for name in like}
-    missing = sorted(set(names.values()) - set(tensors))
-    extra = sorted(set(tensors) - set(names.values()))
-    for word, names_of in (("no", missing), ("also", extra)):
-        if names_of:
-            more = f" and {len(names_of) - 5} more" if len(names_of) > 5 else ""
-            found = f"{word} {', '.join(names_of[:5])}{more}"
-            expected = f"the {len(names)} tensors of a Wan VAE"
-            raise InputError("weights", path, found, expected, UNCHANGED)
+    require_names(path, tensors, names.values(), UNCHANGED)
     params = {
         name: _convert(f"{path}, tensor {names[name]}", tensors[names[name]], like[name].shape)
         for name in like

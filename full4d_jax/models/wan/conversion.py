@@ -22,6 +22,7 @@ from full4d_jax.models.tensor_files import (
     Slot,
     open_tensors,
     require_float,
+    require_names,
     write_safetensors,
 )
 from full4d_jax.models.trainable import ADDED
@@ -84,13 +85,16 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
     if target.exists():
         raise InputError("option --to", target, "something there already", "a new file", "name one")
     stored = _stored(source)
-    layout = _layout(model, source, stored)
-    names = wan_names(model, layout)
+    layout, names = _layout(model, source, stored)
     leaves = abstract_leaves(model)
     about = source / "config.json" if source.is_dir() else source.with_name("config.json")
     if about.is_file():
         check_config_json(model, about)
-    _check_tensors(source, stored, names)
+    for name, place in names.items():
+        if stored[name].shape != place.shape:
+            where = f"{source}, tensor {name}"
+            do = "give the preset of that model"
+            raise InputError("weights", where, stored[name].shape, place.shape, do)
 
     slots = {}
     for leaf, x in leaves.items():
@@ -139,6 +143,7 @@ def _stored(source: Path) -> dict[str, Stored]:
                     do = "leave one of them away"
                     where = f"{path}, tensor {name}"
                     raise InputError("weights", where, found, "every tensor once", do)
+                require_float(f"{path}, tensor {name}", part.get_dtype())
                 shape = tuple(part.get_shape())
                 tensors[short] = Stored(path, name, part.get_dtype(), shape)
     return tensors
@@ -161,33 +166,21 @@ def _files(source: Path) -> list[Path]:
     return files
 
 
-def _layout(model: ModelConfig, source: Path, stored: dict[str, Stored]) -> Layout:
-    """Return the layout with which more names agree, and refuse tensors missing or left over."""
-    hits = {layout: len(wan_names(model, layout).keys() & stored) for layout in LAYOUTS}
-    layout = max(LAYOUTS, key=lambda layout: hits[layout])
+def _layout(
+    model: ModelConfig, source: Path, stored: dict[str, Stored]
+) -> tuple[Layout, dict[str, LeafPlace]]:
+    """Return the layout with which more names agree, and their places; refuse other names."""
+    places = {layout: wan_names(model, layout) for layout in LAYOUTS}
+    hits = {layout: len(names.keys() & stored) for layout, names in places.items()}
+    layout = max(LAYOUTS, key=hits.__getitem__)
     # Both call the patch embedding the same.
     if hits[layout] <= 2:
         found = f"{len(stored)} tensors such as {min(stored, default='none')}"
         do = "give the weights of the transformer, not of the VAE or the text encoder"
         raise InputError("weights", source, found, "the transformer of Wan 2.1 or 2.2", do)
-    names = set(wan_names(model, layout))
-    for what, lost in (("no", names - set(stored)), ("left over", set(stored) - names)):
-        if lost:
-            first = ", ".join(sorted(lost)[:3]) + (" ..." if len(lost) > 3 else "")
-            found = f"{what} {first} ({len(lost)} of {len(names)} tensors)"
-            do = "give all shards of one text-to-video model and nothing else"
-            raise InputError("weights", source, found, "every tensor exactly once", do)
-    return layout
-
-
-def _check_tensors(source: Path, stored: dict[str, Stored], names: dict[str, LeafPlace]) -> None:
-    """Refuse tensors of other shapes or types before anything is written."""
-    for name, place in names.items():
-        where = f"{source}, tensor {name}"
-        if stored[name].shape != place.shape:
-            do = "give the preset of that model"
-            raise InputError("weights", where, stored[name].shape, place.shape, do)
-        require_float(where, stored[name].kind)
+    do = "give all shards of one text-to-video model and nothing else"
+    require_names(source, stored, places[layout], do)
+    return layout, places[layout]
 
 
 def export_wan(
