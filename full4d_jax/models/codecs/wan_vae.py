@@ -10,6 +10,7 @@ frame becomes depends only on it and those before it.
 """
 
 import dataclasses
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -61,26 +62,24 @@ def encode(
 
     The number of frames is t = 1 + n times the stride in frames.
     """
-
-    def step(chunk: Video, past: Past | None) -> tuple[Video, Past]:
-        return bound(WanVae, config, params).encode(chunk, past)
-
-    return _over_time(step, frames, config.strides.frames)
+    return _over_time(WanVae.encode, config, params, frames, config.strides.frames)
 
 
 def decode(
     config: WanVaeConfig, params: Params, latents: Float[Array, "b f h w c"]
 ) -> Float[Array, "b t H W 3"]:
     """Decode normalised latents to frames, float32, which are not clipped to [-1, 1]."""
+    return _over_time(WanVae.decode, config, params, latents, 1)
+
+
+def _over_time(
+    code: Callable, config: WanVaeConfig, params: Params, video: Video, size: int
+) -> Video:
+    """Encode or decode the first frame, then `size` frames at a time."""
 
     def step(chunk: Video, past: Past | None) -> tuple[Video, Past]:
-        return bound(WanVae, config, params).decode(chunk, past)
+        return code(bound(WanVae, config, params), chunk, past)
 
-    return _over_time(step, latents, 1)
-
-
-def _over_time(step, video: Video, size: int) -> Video:
-    """Apply (chunk, past) -> (result, past) to the first frame, then to `size` frames at a time."""
     out, past = step(video[:, :1], None)
     if video.shape[1] == 1:
         return out
@@ -102,8 +101,11 @@ class WanVae(nnx.Module):
     def __init__(self, config: WanVaeConfig, rngs: nnx.Rngs):
         self.config = config
         channels = len(config.mean)
-        self.encoder = Encoder(config, rngs)
-        self.decoder = Decoder(config, rngs)
+        pixels = 3 * config.patch**2
+        down = [config.base * m for m in (1, *config.multipliers)]
+        up = [config.decoder_base * m for m in reversed(config.multipliers)]
+        self.encoder = Half(config, pixels, down, 2 * channels, False, rngs)
+        self.decoder = Half(config, channels, up[:1] + up, pixels, True, rngs)
         self.to_moments = nnx.Linear(2 * channels, 2 * channels, rngs=rngs)
         self.from_latents = nnx.Linear(channels, channels, rngs=rngs)
 
@@ -136,44 +138,32 @@ class WanVae(nnx.Module):
         return mean.reshape(1, 1, 1, 1, -1), std.reshape(1, 1, 1, 1, -1)
 
 
-class Encoder(nnx.Module):
-    """The network from frames, folded, to the moments of the latents."""
+class Half(nnx.Module):
+    """The encoder, from folded frames to the moments of latents, or the decoder, back (`up`)."""
 
-    def __init__(self, config: WanVaeConfig, rngs: nnx.Rngs):
-        widths = [config.base * m for m in (1, *config.multipliers)]
-        self.enter = CausalConv(3 * config.patch**2, widths[0], rngs)
+    def __init__(
+        self,
+        config: WanVaeConfig,
+        inputs: int,
+        widths: list[int],
+        outputs: int,
+        up: bool,
+        rngs: nnx.Rngs,
+    ):
+        self.up = up
+        self.enter = CausalConv(inputs, widths[0], rngs)
         stages = enumerate(pairwise(widths))
-        self.stages = _numbered([DownStage(config, i, o, n, rngs) for n, (i, o) in stages])
-        self.middle = Middle(widths[-1], rngs)
+        self.stages = _numbered([Stage(config, i, o, n, up, rngs) for n, (i, o) in stages])
+        self.middle = Middle(widths[0] if up else widths[-1], rngs)
         self.norm = Norm(widths[-1])
-        self.leave = CausalConv(widths[-1], 2 * len(config.mean), rngs)
+        self.leave = CausalConv(widths[-1], outputs, rngs)
 
     def __call__(self, x: Video, stream: Stream) -> Video:
-        """Encode one chunk."""
+        """Encode or decode one chunk; the middle has the lowest resolution."""
         x = self.enter(x, stream)
-        for stage in self.stages.values():
-            x = stage(x, stream)
-        x = self.middle(x, stream)
-        return self.leave(jax.nn.silu(self.norm(x)), stream)
-
-
-class Decoder(nnx.Module):
-    """The network from latents to frames, folded."""
-
-    def __init__(self, config: WanVaeConfig, rngs: nnx.Rngs):
-        widths = [config.decoder_base * m for m in reversed(config.multipliers)]
-        self.enter = CausalConv(len(config.mean), widths[0], rngs)
-        self.middle = Middle(widths[0], rngs)
-        stages = enumerate(pairwise(widths[:1] + widths))
-        self.stages = _numbered([UpStage(config, i, o, n, rngs) for n, (i, o) in stages])
-        self.norm = Norm(widths[-1])
-        self.leave = CausalConv(widths[-1], 3 * config.patch**2, rngs)
-
-    def __call__(self, x: Video, stream: Stream) -> Video:
-        """Decode one chunk."""
-        x = self.middle(self.enter(x, stream), stream)
-        for stage in self.stages.values():
-            x = stage(x, stream)
+        stages = list(self.stages.values())
+        for layer in [self.middle, *stages] if self.up else [*stages, self.middle]:
+            x = layer(x, stream)
         return self.leave(jax.nn.silu(self.norm(x)), stream)
 
 
@@ -189,16 +179,34 @@ class Middle(nnx.Module):
         return self.after(self.attention(self.before(x, stream)), stream)
 
 
-class DownStage(nnx.Module):
-    """Residual blocks and, except in the last stage, half the resolution after them."""
+class Stage(nnx.Module):
+    """Residual blocks and, except in the last stage, half or twice the resolution after them."""
 
-    def __init__(self, config: WanVaeConfig, inputs: int, outputs: int, index: int, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        config: WanVaeConfig,
+        inputs: int,
+        outputs: int,
+        index: int,
+        up: bool,
+        rngs: nnx.Rngs,
+    ):
+        self.up = up
         self.outputs = outputs
         self.residual = config.residual
-        self.blocks = _blocks(inputs, outputs, config.blocks, rngs)
-        self.sides = 2 if index < len(config.temporal) else 1
-        self.frames = 2 if self.sides == 2 and config.temporal[index] else 1
-        if self.sides == 2:
+        if up and index and not config.residual:
+            # The stage before halved its channels.
+            inputs //= 2
+        # The first block changes the channels.
+        widths = [inputs] + [outputs] * (config.blocks + up)
+        self.blocks = _numbered([Residual(i, o, rngs) for i, o in pairwise(widths)])
+        temporal = config.temporal[::-1] if up else config.temporal
+        self.sides = 2 if index < len(temporal) else 1
+        self.frames = 2 if self.sides == 2 and temporal[index] else 1
+        if self.sides == 2 and up:
+            leaving = outputs if config.residual else outputs // 2
+            self.resample = Upsample(outputs, leaving, self.frames == 2, rngs)
+        elif self.sides == 2:
             self.resample = Downsample(outputs, self.frames == 2, rngs)
 
     def __call__(self, x: Video, stream: Stream) -> Video:
@@ -208,44 +216,12 @@ class DownStage(nnx.Module):
             x = block(x, stream)
         if self.sides == 2:
             x = self.resample(x, stream)
-        if self.residual:
-            x = x + average_down(start, self.outputs, self.frames, self.sides)
-        return x
-
-
-class UpStage(nnx.Module):
-    """Residual blocks and, except in the last stage, twice the resolution after them."""
-
-    def __init__(self, config: WanVaeConfig, inputs: int, outputs: int, index: int, rngs: nnx.Rngs):
-        self.outputs = outputs
-        self.residual = config.residual
-        if index and not config.residual:
-            # The stage before halved its channels.
-            inputs //= 2
-        self.blocks = _blocks(inputs, outputs, config.blocks + 1, rngs)
-        self.sides = 2 if index < len(config.temporal) else 1
-        self.frames = 2 if self.sides == 2 and config.temporal[-1 - index] else 1
-        if self.sides == 2:
-            leaving = outputs if config.residual else outputs // 2
-            self.resample = Upsample(outputs, leaving, self.frames == 2, rngs)
-
-    def __call__(self, x: Video, stream: Stream) -> Video:
-        """Apply to one chunk."""
-        start = x
-        for block in self.blocks.values():
-            x = block(x, stream)
-        if self.sides == 1:
+        sizes = (self.outputs, self.frames, self.sides)
+        if not self.residual or (self.up and self.sides == 1):
             return x
-        x = self.resample(x, stream)
-        if self.residual:
-            x = x + repeat_up(start, self.outputs, self.frames, self.sides, stream.first)
-        return x
-
-
-def _blocks(inputs: int, outputs: int, count: int, rngs: nnx.Rngs) -> nnx.Dict:
-    """Make residual blocks, of which the first changes the channels."""
-    widths = [inputs] + [outputs] * count
-    return _numbered([Residual(i, o, rngs) for i, o in pairwise(widths)])
+        if self.up:
+            return x + repeat_up(start, *sizes, stream.first)
+        return x + average_down(start, *sizes)
 
 
 def _numbered(modules: list[Any]) -> nnx.Dict:
