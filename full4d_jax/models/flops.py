@@ -13,8 +13,8 @@ recomputed.
 import math
 
 from full4d_jax.config import Config, ModelConfig
-from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.masks import allowed_frames
+from full4d_jax.models.sharding import frames_and_tokens
 from full4d_jax.models.tokens import TokenGrid
 from full4d_jax.models.trainable import is_trained
 from full4d_jax.models.wan.layouts import abstract_leaves
@@ -121,7 +121,7 @@ def _work(config: Config, views: int, frames: int, text: int, *, training: bool)
       training: whether there is a backward pass.
     """
     model = config.model
-    grid = _grid(config, views, frames)
+    grid = TokenGrid(views, *frames_and_tokens(config, frames))
     rows = _rows(model, grid, text)
     parameters = abstract_leaves(model)
     trained = {name for name in parameters if is_trained(config.optimizer.trainable, name)}
@@ -183,16 +183,6 @@ def _gradients(name: str, trained: set[str]) -> int:
     if leaf == "lora_out":
         varies = varies or f"{layer}.lora_in" in trained
     return varies + (name in trained)
-
-
-def _grid(config: Config, views: int, frames: int) -> TokenGrid:
-    """Return the tokens of so many views and pictures of each, the projection's included."""
-    model = config.model
-    strides = strides_of(model.codec, model.codec_stride)
-    side = model.patch * strides.pixels
-    tokens = (config.data.height // side) * (config.data.width // side)
-    halves = 2 if model.projection == "frames" else 1
-    return TokenGrid(views, halves * strides.latent_frames(frames), tokens)
 
 
 def _allowed_pairs(model: ModelConfig, grid: TokenGrid) -> int:

@@ -182,15 +182,15 @@ def gather_layer(params: Any, width: int) -> Any:
     return with_axes(gather, params, width)
 
 
-def frames_and_tokens(config: Config) -> tuple[int, int]:
-    """Return frames (views times latent frames, with the projected half) and tokens of each."""
+def frames_and_tokens(config: Config, frames: int) -> tuple[int, int]:
+    """Return latent frames of a view of so many, the projected half too, and tokens of each."""
     model = config.model
     data = config.data
+    halves = 2 if model.projection == "frames" else 1
     strides = strides_of(model.codec, model.codec_stride)
-    frames = strides.latent_frames(data.frames)
-    frames *= 2 if model.projection == "frames" else 1
-    side = model.patch * model.codec_stride
-    return data.views * frames, (data.height // side) * (data.width // side)
+    side = model.patch * strides.pixels
+    tokens = (data.height // side) * (data.width // side)
+    return halves * strides.latent_frames(frames), tokens
 
 
 def check_mesh(config: Config, mesh: Mesh | AbstractMesh) -> None:
@@ -199,25 +199,26 @@ def check_mesh(config: Config, mesh: Mesh | AbstractMesh) -> None:
     Raises:
       InputError: a size does not divide; the message names the field and sizes that would do.
     """
-    sizes = mesh.shape
+    data, fsdp, view, time, tensor = (mesh.shape[name] for name in AXES)
     model = config.model
     views = config.data.views
     batch = config.training.batch
-    samples = sizes["data"] * sizes["fsdp"] * config.training.accumulate
-    both = (sizes["view"], sizes["time"])
-    parts = math.prod(both)
-    shards = sizes["fsdp"] * parts
+    samples = data * fsdp * config.training.accumulate
+    both = (view, time)
+    parts = view * time
+    shards = fsdp * parts
     channels = math.gcd(model.heads, model.ffn)
-    heads = model.heads // sizes["tensor"]
-    frames, tokens = frames_and_tokens(config)
+    heads = model.heads // tensor
+    times, tokens = frames_and_tokens(config, config.data.frames)
+    frames = views * times
+    queries = 1
     if model.attention in ("fused", "full"):
         divided = frames * tokens
         of_tokens = f"sizes whose product divides {frames} frames of {tokens} tokens"
-        queries = math.prod(sizes[name] for name in swap_axes(heads, *both)[1])
+        queries = math.prod(mesh.shape[name] for name in swap_axes(heads, *both)[1])
     else:
-        divided = math.gcd(views, frames // views)
-        of_tokens = f"sizes whose product divides all views, {views}, and times, {frames // views}"
-        queries = 1
+        divided = math.gcd(views, times)
+        of_tokens = f"sizes whose product divides all views, {views}, and times, {times}"
 
     names = "mesh.view, mesh.time"
     of_samples = f"a multiple of mesh.data x mesh.fsdp x training.accumulate, {samples}"
@@ -227,7 +228,7 @@ def check_mesh(config: Config, mesh: Mesh | AbstractMesh) -> None:
         require(names, both, parts == 1, whole)
     require(names, both, divided % parts == 0, of_tokens)
     of_channels = f"a size that divides model.heads, {model.heads}, and model.ffn, {model.ffn}"
-    require("mesh.tensor", sizes["tensor"], channels % sizes["tensor"] == 0, of_channels)
+    require("mesh.tensor", tensor, channels % tensor == 0, of_channels)
     of_width = f"sizes whose product divides model.width, {model.width}"
     require(f"mesh.fsdp, {names}", shards, model.width % shards == 0, of_width)
     of_heads = f"sizes that divide the {heads} heads of a device, or what is left, {frames} frames"

@@ -11,6 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 
+from full4d_jax.config import to_dict
 from full4d_jax.models.functional import by_name, nested
 from full4d_jax.models.tensor_files import (
     CHECKSUM,
@@ -170,8 +171,7 @@ def require_model(
     if "model" not in metadata:
         return
     free = (*free, "precision", "remat", "gpu_attention")
-    wanted = json.loads(json.dumps(dataclasses.asdict(model)))
-    defaults = json.loads(json.dumps(dataclasses.asdict(type(model)())))
+    wanted, defaults = (json.loads(json.dumps(to_dict(x))) for x in (model, type(model)()))
     stored = defaults | metadata["model"]
     for name, value in wanted.items():
         if name not in free and stored[name] != value:
@@ -191,19 +191,15 @@ def model_of_metadata(path: str | Path, metadata: dict[str, Any], kind: type[Mod
       InputError: they are missing, or no network has them; the message names the field.
     """
     where = f"{path}, metadata model"
+    do = "give a file that full4d wrote"
     sizes = metadata.get("model", {})
-
-    def refused(name: str, found: object, expected: object) -> InputError:
-        do = "give a file that full4d wrote"
-        return InputError("checkpoint", f"{where}.{name}".rstrip("."), found, expected, do)
-
     names = {field.name for field in dataclasses.fields(cast(Any, kind))}
     if sizes.keys() != names:
         found = f"other metadata ({', '.join(sizes)})"
-        raise refused("", found, f"the fields {', '.join(sorted(names))}")
+        raise InputError("checkpoint", where, found, f"the fields {', '.join(sorted(names))}", do)
     network = kind(**{name: tuple(x) if isinstance(x, list) else x for name, x in sizes.items()})
     for name, value, expected in misfits(network):
-        raise refused(name, repr(value), expected)
+        raise InputError("checkpoint", f"{where}.{name}", repr(value), expected, do)
     return network
 
 

@@ -9,9 +9,9 @@ reads once and jitted functions take as an argument. In the causal codecs the fi
 latent frame of its own and each further one stands for 4 frames, so that videos have 1 + 4 n.
 """
 
-import functools
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +34,9 @@ from full4d_jax.session.errors import InputError
 Frames = Float[Array, "*b t H W 3"]
 Latents = Float[Array, "*b f h w c"]
 Weights = dict[str, Any]
+# Of `pixels`.
+FOLDED = "... (h i) (w j) c -> ... h w (i j c)"
+UNFOLDED = "... h w (i j c) -> ... (h i) (w j) c"
 
 
 class Codec(NamedTuple):
@@ -61,20 +64,20 @@ def make_codec(config: ModelConfig, weights: Weights | None = None) -> Codec:
       frames or sides that do not divide.
     """
     if config.codec == "pixels":
-        side = config.codec_stride
-        return Codec(functools.partial(_fold, side), functools.partial(_unfold, side))
+        sides = {"i": config.codec_stride, "j": config.codec_stride}
+        return Codec(*(partial(rearrange, pattern=x, **sides) for x in (FOLDED, UNFOLDED)))
     if weights is None:
-        missing = functools.partial(_missing, config.codec)
+        missing = partial(_missing, config.codec)
         return Codec(missing, missing)
     params: Any = computing_weights(config, weights)
     kind = wan_vae.with_widths(KINDS[config.codec], params)
 
     def encode(frames: Frames) -> Latents:
         check_video(config.codec, kind.strides, *frames.shape[-4:-1])
-        return _one_by_one(functools.partial(wan_vae.encode, kind, params), frames)
+        return _one_by_one(partial(wan_vae.encode, kind, params), frames)
 
-    decode = functools.partial(wan_vae.decode, kind, params)
-    return Codec(encode, functools.partial(_one_by_one, decode))
+    decode = partial(wan_vae.decode, kind, params)
+    return Codec(encode, partial(_one_by_one, decode))
 
 
 def computing_weights(config: ModelConfig, weights: Weights | None) -> Weights | None:
@@ -105,7 +108,7 @@ def codec_weights(
     return _load(model.codec, config.codec_weights, product_type(model), mesh, on_host)
 
 
-@functools.lru_cache(maxsize=1)
+@lru_cache(maxsize=1)
 def _load(codec: str, path: str, kind: DTypeLike, mesh: Mesh | None, on_host: bool) -> Weights:
     """Read the weights of a codec, as `codec_weights` returns them."""
     stored_codec = load_metadata(path).get("codec", "no codec")
@@ -147,8 +150,7 @@ def codec_id(config: Config) -> str:
         _missing(model.codec)
     # Refuses what is no such file.
     load_metadata(config.codec_weights)
-    with Path(config.codec_weights).open("rb") as file:
-        return f"{model.codec} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    return f"{model.codec} sha256:{_sha256(Path(config.codec_weights))}"
 
 
 def save_codec(path: Path, codec: str, weights: Weights) -> None:
@@ -163,8 +165,12 @@ def published_codec_file(source: Path) -> tuple[Path, str]:
       InputError: there is no such file.
     """
     path = find_vae(source)
+    return path, _sha256(path)
+
+
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
-        return path, hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def convert_codec(source: Path) -> tuple[str, Weights]:
@@ -212,14 +218,6 @@ def _one_by_one(
     videos = x.reshape(-1, 1, *x.shape[-4:])
     out = jax.lax.map(convert, videos)
     return out.reshape(*x.shape[:-4], *out.shape[-4:])
-
-
-def _fold(side: int, frames: Frames) -> Latents:
-    return rearrange(frames, "... (h i) (w j) c -> ... h w (i j c)", i=side, j=side)
-
-
-def _unfold(side: int, latents: Latents) -> Frames:
-    return rearrange(latents, "... h w (i j c) -> ... (h i) (w j) c", i=side, j=side)
 
 
 def _missing(codec: str, *_: Any) -> Any:

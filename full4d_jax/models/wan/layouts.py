@@ -24,7 +24,7 @@ from full4d_jax.models.functional import by_name
 from full4d_jax.models.tokens import TIME_CHANNELS
 from full4d_jax.models.trainable import ADDED
 from full4d_jax.models.wan.text import TEXT_TOKENS
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import require
 from input_pipeline.plain_files import load_json
 
@@ -187,11 +187,8 @@ def check_config_json(model: ModelConfig, about: Path) -> None:
     Raises:
       InputError: it is no such file, or fields differ; the message names them.
     """
-    try:
+    with input_errors("weights", "download it again or move it away", about):
         published = dict(load_json(about))
-    except (OSError, ValueError, TypeError) as error:
-        do = "download it again or move it away"
-        raise InputError("weights", about, repr(error), "the transformer's config", do) from None
     is_original = "num_heads" in published or published.get("_class_name") == "WanModel"
     wanted = original_config(model) if is_original else diffusers_config(model)
     needed = "num_heads" if is_original else "num_attention_heads"

@@ -184,7 +184,8 @@ def _print_model(config: Config, mesh: Mesh | AbstractMesh, state: Any) -> None:
     leaves = {dotted(path): x for path, x in jax.tree.leaves_with_path(state.params)}
     total = sum(x.size for x in leaves.values())
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
-    frames, tokens = frames_and_tokens(config)
+    frames, tokens = frames_and_tokens(config, config.data.frames)
+    frames *= config.data.views
     batch = config.training.batch
     per_device = batch // (mesh.shape["data"] * mesh.shape["fsdp"])
     work = step_flops(config) / 1e15
