@@ -27,9 +27,8 @@ from full4d_jax.models.attention.mask import SAVED, Pattern
 from full4d_jax.models.attention.prope import Transforms, prope
 from full4d_jax.models.attention.rope import rotate
 from full4d_jax.models.linear import PRODUCT, linear
-from full4d_jax.models.tokens import CAMERA_CHANNELS, Moments
+from full4d_jax.models.tokens import CAMERA_CHANNELS, Moments, Tokens
 
-Features = Float[Array, "b n d"]
 Heads = Float[Array, "*b k c"]
 
 
@@ -128,12 +127,10 @@ class Block(nnx.Module):
         self.ffn_in = linear(d, config.ffn, rngs, lora_rank=config.lora_rank)
         self.ffn_out = linear(config.ffn, d, rngs, lora_rank=config.lora_rank)
 
-    def __call__(self, x: Features, inputs: BlockInputs) -> Features:
+    def __call__(self, x: Tokens, inputs: BlockInputs) -> Tokens:
         """Apply the layer."""
-        m = (inputs.modulation.rows + self.modulation[...][None, None]).astype(x.dtype)
-        shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (
-            inputs.modulation.of_tokens(m[:, :, i], x.shape[1]) for i in range(6)
-        )
+        vectors = inputs.modulation.of_tokens(self.modulation[...], x)
+        shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = vectors
         h = layer_norm(x) * (1 + scale_1) + shift_1
         if hasattr(self, "camera"):
             h = h + self.camera(inputs.cameras).astype(x.dtype)
@@ -144,7 +141,7 @@ class Block(nnx.Module):
         h = materialize_on_tpu(self.ffn_in(h))
         return x + gate_2 * self.ffn_out(jax.nn.gelu(h, approximate=True))
 
-    def self_attention(self, h: Features, inputs: BlockInputs) -> Features:
+    def self_attention(self, h: Tokens, inputs: BlockInputs) -> Tokens:
         """Attend between the frames of the grid."""
         q = self.attention.queries(h)
         k, v = self.attention.keys_values(h)
@@ -162,7 +159,7 @@ class Block(nnx.Module):
         out = self.attention.out(out.reshape(h.shape))
         return self.projector(out) if hasattr(self, "projector") else out
 
-    def cross_attention(self, h: Features, text: Float[Array, "b m d"]) -> Features:
+    def cross_attention(self, h: Tokens, text: Float[Array, "b m d"]) -> Tokens:
         """Attend from every token to the text."""
         q = self.text_attention.queries(h)
         k, v = self.text_attention.keys_values(text)

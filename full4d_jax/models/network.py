@@ -29,6 +29,7 @@ from full4d_jax.models.tokens import (
     TIME_CHANNELS,
     Axis,
     TokenGrid,
+    Tokens,
     camera_vectors,
     flatten,
     flow_times,
@@ -42,7 +43,6 @@ from full4d_jax.models.tokens import (
 )
 from full4d_jax.models.warp import MOTION_CHANNELS
 
-Tokens = Float[Array, "b n d"]
 # At latent resolution.
 Maps = Float[Array, "b v t h w i"]
 # What the refiner sees, tokens, and how these are laid out.
@@ -188,9 +188,8 @@ class MultiViewDiT(nnx.Module):
     def read(self, x: Tokens, axis: Axis, seen: GridInputs) -> Maps:
         """Turn tokens into what they say of the generated frames, float32."""
         time = seen.time + self._context(seen.grid, axis)
-        moments = moments_along("all", time, seen.noisy, seen.grid)
-        m = (moments.rows[:, :, None] + self.head_modulation[...][None, None]).astype(x.dtype)
-        shift, scale = (moments.of_tokens(m[:, :, i], x.shape[1]) for i in range(2))
+        moments = moments_along("all", time[:, :, None], seen.noisy, seen.grid)
+        shift, scale = moments.of_tokens(self.head_modulation[...], x)
         x = layer_norm(x) * (1 + scale) + shift
         # Targets come after the source and before the projection.
         views, frames = seen.generated

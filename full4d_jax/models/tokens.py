@@ -16,6 +16,7 @@ from full4d_jax.models.conditions import Lenses, Poses
 from full4d_jax.models.sharding import constrain
 from gaussians.precision import exact_products
 
+Tokens = Float[Array, "b n d"]
 TIME_CHANNELS = 256
 # R and t relative to the source camera, fx fy cx cy.
 CAMERA_CHANNELS = 16
@@ -56,11 +57,13 @@ class Moments(NamedTuple):
     rows: Float[Array, "b r *m d"]
     noisy: Bool[Array, "b n"] | None
 
-    def of_tokens(self, rows: Float[Array, "b r d"], tokens: int) -> Float[Array, "b n d"]:
-        """Return each token's row of something computed from `self.rows`."""
+    def of_tokens(self, table: Float[Array, "m d"], x: Tokens) -> list[Tokens]:
+        """Return the m vectors of each token in `x`: the rows' and those of a table, added."""
+        added = (self.rows + table[None, None]).astype(x.dtype)
+        vectors = [added[:, :, i] for i in range(len(table))]
         if self.noisy is None:
-            return jnp.repeat(rows, tokens // rows.shape[1], axis=1)
-        return jnp.where(self.noisy[..., None], rows[:, 1:], rows[:, :1])
+            return [jnp.repeat(y, x.shape[1] // y.shape[1], axis=1) for y in vectors]
+        return [jnp.where(self.noisy[..., None], y[:, 1:], y[:, :1]) for y in vectors]
 
 
 def flatten(x: Float[Array, "b v t s ..."]) -> Float[Array, "b n ..."]:

@@ -24,16 +24,16 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 from flax import nnx
-from jaxtyping import Array
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.block import Block
 from full4d_jax.models.linear import linear
-from full4d_jax.models.network import GridInputs, Maps, MultiViewDiT, Tokens
+from full4d_jax.models.network import GridInputs, Maps, MultiViewDiT
 from full4d_jax.models.tokens import (
     VIDEOS,
     Axis,
     Moments,
+    Tokens,
     flatten,
     moments_along,
     on_tokens,
@@ -67,9 +67,8 @@ class Synchronization(nnx.Module):
           scale: projections (2 d) of the flow time, shared by all blocks; the block's table is
             added.
         """
-        m: Array = (1 + scale.rows + self.modulation[...][None, None]).astype(y.views.dtype)
-        parts = (x * scale.of_tokens(m[:, :, i], x.shape[1]) for i, x in enumerate(y))
-        mixed = self.mix(jnp.concatenate(list(parts), -1))
+        scales = scale._replace(rows=1 + scale.rows).of_tokens(self.modulation[...], y.views)
+        mixed = self.mix(jnp.concatenate([y.views * scales[0], y.times * scales[1]], -1))
         if self.is_hard:
             return Streams(mixed, mixed)
         return jax.tree.map(jnp.add, y, Streams(*jnp.split(mixed, 2, -1)))

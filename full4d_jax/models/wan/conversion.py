@@ -153,8 +153,6 @@ def _files(source: Path) -> list[Path]:
     """Return the files of weights: the one given, or those of an index or a folder."""
     if source.is_file():
         return [source]
-    if not source.is_dir():
-        raise InputError("weights", source, "no such folder", EXPECTED, "check the path")
     files = sorted(source.glob("*.safetensors"))
     for index in sorted(source.glob("*.safetensors.index.json"))[:1]:
         with input_errors("weights", "download it again", index):

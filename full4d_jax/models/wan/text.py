@@ -8,7 +8,6 @@ zeros, what Wan has after </s>.
 
 import functools
 import html
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +17,8 @@ from jaxtyping import Float
 
 from full4d_jax.config import Config
 from full4d_jax.session.errors import InputError, input_errors, require_file
-from full4d_jax.session.extras import install
+from full4d_jax.session.extras import load_extra
+from input_pipeline.opening import check_field
 from input_pipeline.plain_files import load_arrays
 
 TEXT_TOKENS = 512
@@ -53,11 +53,7 @@ def prompt_encoder(folder: Path) -> PromptEncoder:
     Raises:
       InputError: the extra is not installed, or the folder cannot be loaded.
     """
-    try:
-        torch, transformers = (importlib.import_module(x) for x in ("torch", "transformers"))
-    except ImportError as error:
-        expected = "torch and transformers"
-        raise InputError("extra", "text", error, expected, install("transformers")) from None
+    torch, transformers = (load_extra(x, "extra", "text") for x in ("torch", "transformers"))
     tokenizer = _pretrained(transformers.AutoTokenizer, folder, "tokenizer")
     encoder = _pretrained(transformers.UMT5EncoderModel, folder, "text_encoder").eval()
 
@@ -140,20 +136,17 @@ def prompt_embedding(prompt: str, width: int, encoder: PromptEncoder | None) -> 
 @functools.lru_cache(maxsize=2)
 def _load(field: str, path: str, width: int) -> Rows:
     """Read an embedding, refuse one that the model cannot take, and keep it for the next call."""
-    do = "make one with full4d embed-text"
+    do = "make one with full4d embed-text and that model's text encoder"
     if not width:
         found = "a model without text (model.text_width 0)"
         drop = f"leave --{field} out"
         raise InputError("config", field, found, "one with text", drop)
     require_file("embedding", path, "an .npz file", do)
     with input_errors("embedding", do):
-        arrays = load_arrays(Path(path), ("text",))
-    text = arrays.get("text", np.zeros(0))
-    fits = text.ndim == 2 and text.shape[1] == width and np.issubdtype(text.dtype, np.floating)
-    if not fits:
+        text = load_arrays(Path(path), ("text",)).get("text", np.zeros(0))
+        fits = text.ndim == 2 and text.shape[1] == width and text.dtype.kind == "f"
         found = f"{text.dtype} of shape {text.shape}"
-        do = "make one with full4d embed-text and that model's text encoder"
-        raise InputError("embedding", path, found, f"floats (tokens, {width})", do)
+        check_field(path, fits, found, f"floats (tokens, {width})")
     return text.astype(np.float32)
 
 
