@@ -9,15 +9,9 @@ from full4d_jax.models.inpainting import InpaintingNetConfig, init_params, inpai
 SIZES = InpaintingNetConfig(widths=(8, 8, 8), dilations=(1, 2))
 
 
-def pictures_with_holes() -> tuple[jax.Array, jax.Array]:
-    """Two pictures of noise, each with a hole."""
+def test_only_the_hole_changes():
     pictures = jax.random.uniform(jax.random.key(0), (2, 32, 40, 3), minval=-1.0)
     hole = jnp.zeros((2, 32, 40)).at[0, 8:24, 8:30].set(1).at[1, :, 30:].set(1)
-    return pictures, hole
-
-
-def test_only_the_hole_changes():
-    pictures, hole = pictures_with_holes()
     params = jax.tree.map(lambda x: x + 0.03, init_params(SIZES, jax.random.key(1)))
     whole = jax.jit(inpaint, static_argnums=0)(SIZES, params, pictures, hole)
     known = np.asarray(hole) == 0

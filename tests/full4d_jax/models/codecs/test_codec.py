@@ -2,25 +2,18 @@
 
 import dataclasses
 import hashlib
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
+from toy_codec import vae_tensors
 
 from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT, ModelConfig
 from full4d_jax.config.codecs import KINDS, WAN22
-from full4d_jax.models.codecs.codec import (
-    codec_weights,
-    make_codec,
-    save_codec,
-    wan_vae,
-)
-from full4d_jax.models.codecs.wan_vae_weights import source_name
+from full4d_jax.models.codecs.codec import codec_weights, make_codec, save_codec, wan_vae
 from full4d_jax.session.errors import InputError
 
 CONFIGS = {
@@ -72,21 +65,10 @@ def test_weights_come_from_a_file(weights, tmp_path):
     assert codec_weights(DEFAULT) is None
 
 
-def wan_file(path, config):
-    """Weights as Wan's own repositories name them."""
-    like: dict[str, Any] = flatten_dict(wan_vae.abstract_params(config), sep=".")
-    turned = {name: x.shape[:-3:-1] + x.shape[:-2] for name, x in like.items()}
-    tensors = {
-        source_name(name, config, diffusers=False): np.zeros(shape, np.float32)
-        for name, shape in turned.items()
-    }
-    save_file(tensors, path)
-
-
 def test_published_weights_become_a_codec(tmp_path, capsys):
     name, source, target = "wan22", tmp_path / "vae.safetensors", tmp_path / "codec.safetensors"
     config = dataclasses.replace(KINDS[name], base=2, decoder_base=4)
-    wan_file(source, config)
+    save_file(vae_tensors(config, diffusers=False), source)
     assert main(["convert", "codec", str(source), str(target)]) == 0
     said, mark = capsys.readouterr().out, hashlib.sha256(source.read_bytes()).hexdigest()
     assert f"{target}: {name}, " in said

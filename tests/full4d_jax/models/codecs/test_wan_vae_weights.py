@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
-from typing import Any
 
 import jax
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
+from toy_codec import vae_tensors
 
 from full4d_jax.config.codecs import WAN21, WAN22
 from full4d_jax.models.codecs.wan_vae import abstract_params
@@ -19,20 +19,6 @@ KINDS = {
     "wan21": dataclasses.replace(WAN21, base=2, decoder_base=2),
     "wan22": dataclasses.replace(WAN22, base=2, decoder_base=4),
 }
-
-
-def tensors_of(config, *, diffusers):
-    """Distinct numbers under a layout's names, with PyTorch's order of axes."""
-    tensors = {}
-    like: dict[str, Any] = flatten_dict(abstract_params(config), sep=".")
-    for name, x in like.items():
-        shape = (*x.shape[:-3:-1], *x.shape[:-2]) if len(x.shape) > 1 else (*x.shape, 1, 1, 1)
-        shape = x.shape if name.endswith("bias") else shape
-        size = np.prod(shape, dtype=int)
-        start = len(tensors) * 7.0
-        values = (start + np.arange(size)).reshape(shape).astype(np.float32)
-        tensors[source_name(name, config, diffusers=diffusers)] = values
-    return tensors
 
 
 def write_diffusers(folder, config, tensors):
@@ -57,15 +43,15 @@ def write_diffusers(folder, config, tensors):
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_layouts_give_the_same_parameters(kind, tmp_path):
     config = KINDS[kind]
-    write_diffusers(tmp_path / "vae", config, tensors_of(config, diffusers=True))
-    save_file(tensors_of(config, diffusers=False), tmp_path / "x.safetensors")
+    write_diffusers(tmp_path / "vae", config, vae_tensors(config, diffusers=True))
+    save_file(vae_tensors(config, diffusers=False), tmp_path / "x.safetensors")
     found, params = convert_vae(tmp_path)
     assert found == config
     guessed, again = convert_vae(tmp_path / "x.safetensors")
     assert guessed == config
     jax.tree.map(np.testing.assert_array_equal, params, again)
     kernel = params["decoder"]["leave"]["kernel"]
-    tensor = tensors_of(config, diffusers=True)["decoder.conv_out.weight"]
+    tensor = vae_tensors(config, diffusers=True)["decoder.conv_out.weight"]
     np.testing.assert_array_equal(kernel, tensor.transpose(2, 3, 4, 1, 0))
 
 
@@ -84,7 +70,7 @@ def test_names_of_wan21_agree_with_the_converter_of_diffusers():
 
 def test_tensors_that_do_not_fit_are_named(tmp_path):
     config = KINDS["wan21"]
-    tensors = tensors_of(config, diffusers=True)
+    tensors = vae_tensors(config, diffusers=True)
     tensors["quant_conv.bias"] = np.zeros(5, np.float32)
     write_diffusers(tmp_path, config, tensors)
     with pytest.raises(InputError) as error:

@@ -5,6 +5,7 @@ The names are compared with diffusers' own where the `parity` extra is installed
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,11 +13,19 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from toy_wan import random_wan
 
+from full4d_jax.config import load_config
 from full4d_jax.config.wan import WAN
 from full4d_jax.models.wan.conversion import export_wan, import_wan
+from full4d_jax.models.wan.layouts import (
+    check_config_json,
+    diffusers_config,
+    original_config,
+    wan_names,
+)
 from full4d_jax.session.errors import InputError
 
 MODEL = dataclasses.replace(WAN.model, width=24, layers=2, heads=2, ffn=40, text_width=10)
+PRESETS = Path(__file__).parents[4] / "configs"
 
 
 @pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
@@ -59,12 +68,6 @@ def test_both_layouts_give_the_same_checkpoint(tmp_path):
         assert all(np.array_equal(first[name], other[name]) for name in first)
 
 
-def broken(change):
-    tensors = random_wan(MODEL, "diffusers")
-    change(tensors)
-    return tensors
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -76,11 +79,43 @@ def broken(change):
     ],
 )
 def test_weights_that_do_not_fit_are_named(change, words, tmp_path):
-    save_file(broken(change), tmp_path / "wan.safetensors")
+    tensors = random_wan(MODEL, "diffusers")
+    change(tensors)
+    save_file(tensors, tmp_path / "wan.safetensors")
     with pytest.raises(InputError) as error:
         import_wan(MODEL, tmp_path, tmp_path / "ours")
     assert all(word in str(error.value) for word in words), error.value
     assert not (tmp_path / "ours").exists()
+
+
+@pytest.mark.parametrize("layout", [diffusers_config, original_config])
+def test_every_field_of_the_config_beside_the_weights_is_compared(layout, tmp_path):
+    about, fields = tmp_path / "config.json", layout(MODEL)
+
+    def check(fields) -> None:
+        about.write_text(json.dumps(fields))
+        check_config_json(MODEL, about)
+
+    theirs = fields | {"_diffusers_version": "0.33.0"}
+    check(theirs | ({"model_type": "ti2v"} if "num_heads" in fields else {"image_dim": None}))
+    for field in fields.keys() - {"rope_max_seq_len"}:
+        with pytest.raises(InputError, match=rf"{field} other, expected {field} "):
+            check(theirs | {field: "other"})
+
+
+@pytest.mark.extra("diffusers", "torch")
+@pytest.mark.parametrize("name", ["wan21_1_3b", "wan22_5b", "wan21_14b"])
+def test_presets_have_diffusers_tensors(name):
+    import torch
+    from diffusers import WanTransformer3DModel
+
+    model = load_config(PRESETS / f"{name}.py").model
+    fields = {k: x for k, x in diffusers_config(model).items() if not k.startswith("_")}
+    with torch.device("meta"):
+        network = WanTransformer3DModel(**fields)
+    expected = {key: tuple(x.shape) for key, x in network.state_dict().items()}
+    found = {name: place.shape for name, place in wan_names(model, "diffusers").items()}
+    assert found == expected
 
 
 @pytest.mark.extra("diffusers", "torch")
