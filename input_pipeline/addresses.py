@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from input_pipeline.opening import FileRefusal
+from input_pipeline.plain_files import FileRefusal
 
 LIBRARIES = {"gs": "gcsfs", "s3": "s3fs"}
 # It matches too where `pathlib` has dropped a slash.

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from input_pipeline.opening import check_field
+from input_pipeline.plain_files import check_field
 
 # Intrinsics in pixels, and world-to-camera or other rigid transforms.
 Lens = Float[ndarray, "3 3"]

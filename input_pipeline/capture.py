@@ -16,8 +16,7 @@ from input_pipeline import cameras
 from input_pipeline.cameras import Lens
 from input_pipeline.footage import PICTURES, VIDEOS, files_of_camera, first_picture, picture_size
 from input_pipeline.lenses import usual_lens
-from input_pipeline.opening import check_field, named
-from input_pipeline.plain_files import numbers
+from input_pipeline.plain_files import check_field, named, numbers
 from input_pipeline.undistortion import flat_lens
 from input_pipeline.video_files import frame_times
 

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from input_pipeline.cameras import Poses, invert, rigid
-from input_pipeline.opening import check_field
+from input_pipeline.plain_files import check_field
 
 
 class Convention(NamedTuple):

@@ -26,7 +26,7 @@ from input_pipeline.matches import (
     pair_cameras,
     triangulate,
 )
-from input_pipeline.opening import check_field, named
+from input_pipeline.plain_files import check_field, named
 from input_pipeline.schema import Example
 
 Estimate = Callable[[UInt8[ndarray, "h w 3"]], Float32[ndarray, "r q"]]

@@ -19,7 +19,7 @@ import numpy as np
 from av.error import FFmpegError
 from jaxtyping import Int, Shaped, UInt8
 
-from input_pipeline.opening import check_field
+from input_pipeline.plain_files import check_field
 
 UNIT = b"\0\0\0\1\x09"
 # A key frame has intra slices only.

@@ -11,15 +11,15 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 
-from input_pipeline.opening import (
+from input_pipeline.plain_files import (
     Damage,
     check_field,
     check_frame_size,
     damage_of,
+    load_array,
     open_regular,
     read_regular,
 )
-from input_pipeline.plain_files import load_array
 from input_pipeline.video_files import first_frame, frame_size
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Float64
 
-from input_pipeline.opening import check_field
+from input_pipeline.plain_files import check_field
 
 
 def lens_matrix(fx: float, fy: float, cx: float, cy: float) -> Float64[np.ndarray, "3 3"]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import grain
 import numpy as np
 
-from input_pipeline.opening import check_field
+from input_pipeline.plain_files import check_field
 
 ENDLESS = 2**62
 

@@ -1,8 +1,11 @@
-"""JSON, `.npy` and `.npz` files of strangers, whose claims are checked before memory is taken.
+"""The one door to files that are read: regular ones, and JSON, `.npy` and `.npz` of strangers.
+
+The names in a folder are its owner's choice: links to files of the user, pipes that may never
+begin, devices that never end, files of the kernel that are read by asking it.
 
 A file can claim more than it holds: nested JSON ends Python's stack, a header of an array names a
 shape of terabytes, a zip member inflates a thousand times. So sizes are compared with the file's
-own first, and files are opened by `opening`.
+own before memory is taken.
 
 What JSON must hold is written once, as a layout, and checked before anything reads it:
 
@@ -13,19 +16,26 @@ items, a table of layouts by name (a name that ends in "?" may be missing, other
 there), a table with the one key `str` for any names, or `object` for anything.
 """
 
+import contextlib
 import json
 import math
 import os
-from collections.abc import Sequence
+import re
+import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from zipfile import ZipFile
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
-from input_pipeline.opening import check_field, damage_of, open_regular, read_regular
+KERNEL = re.compile("/(proc|sys|dev(?!/shm/))/")
 
+# 8192 x 8192: pictures of that size take a second and 700 MiB each.
+MAX_PIXELS = 2**26
+# The ratio of the sides of a picture: no camera makes strips.
+MAX_SIDE_RATIO = 32
 # The largest file of JSON.
 MAX_JSON_BYTES = 2**28
 WORDS = {
@@ -38,6 +48,113 @@ WORDS = {
 }
 # Numbers of other kinds become those with which all else computes.
 COMPUTED = {"e": np.float32, "g": np.float64, "G": np.complex128}
+
+
+class FileRefusal(ValueError):
+    """A path that is not opened: "PATH: found ..., expected ..."."""
+
+
+def check_field(where: object, holds: object, found: object, expected: object) -> None:
+    """Refuse what does not hold.
+
+    Raises:
+      ValueError: in the words of all of this package.
+    """
+    if not holds:
+        raise ValueError(f"{where}: found {found}, expected {expected}")
+
+
+@contextlib.contextmanager
+def named(where: str) -> Iterator[None]:
+    """Say in messages of errors where they arose.
+
+    Raises:
+      ValueError: what was raised in this context, behind `where`.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}{error}") from error
+
+
+def open_regular(path: Path, most: float = math.inf) -> BinaryIO:
+    """Open a regular file to read its bytes.
+
+    Raises:
+      FileRefusal: naming the path and what is there: no file, or one of more than `most` bytes.
+    """
+    if found := what_is_there(path):
+        raise FileRefusal(f"{path}: found {found}, expected a file")
+    size = path.stat().st_size
+    if size > most:
+        raise FileRefusal(f"{path}: found {size} bytes, expected at most {most}")
+    return path.open("rb")
+
+
+def read_regular(path: Path, most: float = math.inf) -> bytes:
+    """Return the bytes of a regular file; errors as of `open_regular`."""
+    with open_regular(path, most) as file:
+        return file.read()
+
+
+def require_regular(path: Path) -> None:
+    """Refuse a path that `open_regular` refuses, for libraries that open it themselves."""
+    open_regular(path).close()
+
+
+def what_is_there(path: Path) -> str:
+    """Return in words what lies at a path that is no regular file; empty for one that is."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "no such file"
+    except (OSError, ValueError) as error:
+        # ValueError comes from NUL in a name.
+        return str(getattr(error, "strerror", None) or error)
+    place = path.resolve()
+    if KERNEL.match(str(place)):
+        return f"a file of the kernel ({place})"
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    if not stat.S_ISREG(mode):
+        return "a pipe, a socket or a device"
+    return "" if os.access(path, os.R_OK) else "no permission to read it"
+
+
+def check_frame_size(path: Path, rows: int, columns: int) -> None:
+    """Refuse pictures that take more memory and time than they are worth here.
+
+    Raises:
+      FileRefusal: naming the file.
+    """
+    if rows * columns > MAX_PIXELS:
+        expected = f"at most {MAX_PIXELS:,} of them: make them smaller"
+    elif max(rows, columns) > MAX_SIDE_RATIO * min(rows, columns):
+        expected = f"a side of at most {MAX_SIDE_RATIO} times the other"
+    else:
+        return
+    raise FileRefusal(f"{path}: found pictures of {columns}x{rows} pixels, expected {expected}")
+
+
+class Damage(ValueError):
+    """A file that a library cannot read: "PATH: found ..., expected ..."."""
+
+
+@contextlib.contextmanager
+def damage_of(path: Path, expected: str) -> Iterator[None]:
+    """Turn whatever a library raises for a damaged file in this context into one line.
+
+    Raises:
+      Damage: naming the file, what the library said and what was expected.
+    """
+    try:
+        yield
+    except Exception as error:
+        # What is in the words of this package needs no others.
+        if isinstance(error, ValueError) and ", expected " in str(error):
+            raise
+        reason = str(error) or type(error).__name__
+        raise Damage(f"{path}: found {reason}, expected {expected}") from error
 
 
 def load_json(path: Path) -> Any:
@@ -83,7 +200,9 @@ def require_layout(value: Any, layout: Any, where: str) -> None:
     if layout is object:
         return
     kind = layout if isinstance(layout, type) else type(layout)
-    check_field(where, _is(value, kind), f"{value!r:.60}", WORDS[kind])
+    is_number = type(value) in (int, float) and math.isfinite(value)
+    fits = is_number if kind is float else type(value) is kind
+    check_field(where, fits, f"{value!r:.60}", WORDS[kind])
     if isinstance(layout, list):
         for i, item in enumerate(value):
             require_layout(item, layout[0], f"{where}, item {i}")
@@ -112,12 +231,6 @@ def load_lines(path: Path, layout: Any) -> list[Any]:
             rows.append(parse_json(line, where))
             require_layout(rows[-1], layout, where)
     return rows
-
-
-def _is(value: Any, kind: type) -> bool:
-    if kind is float:
-        return type(value) in (int, float) and math.isfinite(value)
-    return type(value) is kind
 
 
 def field(table: Any, name: str, where: str) -> Any:

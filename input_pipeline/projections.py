@@ -11,7 +11,7 @@ from jaxtyping import Float16, Float32, UInt8
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from input_pipeline.opening import check_field
+from input_pipeline.plain_files import check_field
 
 
 class Projected(NamedTuple):

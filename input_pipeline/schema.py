@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from input_pipeline.cameras import check_cameras
 from input_pipeline.films import KEY, UNIT, is_film
-from input_pipeline.opening import check_field
+from input_pipeline.plain_files import check_field
 from input_pipeline.projections import projection_from_bytes
 
 SCHEMA_VERSION = 4

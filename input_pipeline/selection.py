@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from input_pipeline.films import take
-from input_pipeline.opening import check_field
+from input_pipeline.plain_files import check_field
 from input_pipeline.schema import Example
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from input_pipeline.cameras import Lens, crop_intrinsics
-from input_pipeline.opening import check_field
+from input_pipeline.plain_files import check_field
 
 
 def flat_lens(

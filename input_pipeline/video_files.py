@@ -23,7 +23,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 from jaxtyping import Bool, Float64, UInt8
 
-from input_pipeline.opening import FileRefusal, check_field, check_frame_size, require_regular
+from input_pipeline.plain_files import FileRefusal, check_field, check_frame_size, require_regular
 
 # One thread that decodes frame after frame notices less damage.
 DECODER_THREADS = 2

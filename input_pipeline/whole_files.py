@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from input_pipeline.addresses import address_of, upload
-from input_pipeline.opening import FileRefusal, require_regular
+from input_pipeline.plain_files import FileRefusal, require_regular
 
 
 @contextlib.contextmanager

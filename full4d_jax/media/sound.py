@@ -14,7 +14,7 @@ from av.error import FFmpegError
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
-from input_pipeline.opening import FileRefusal
+from input_pipeline.plain_files import FileRefusal
 from input_pipeline.video_files import open_video
 
 SAMPLE_RATE = 44_100  # a second

@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from full4d_jax.grid import DEFAULT_FPS
 from full4d_jax.session.errors import InputError, as_input_error, require_file
-from input_pipeline.opening import FileRefusal
+from input_pipeline.plain_files import FileRefusal
 from input_pipeline.video_files import (
     DECODER_THREADS,
     Timeline,

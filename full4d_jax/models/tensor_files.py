@@ -27,8 +27,7 @@ from numpy import ndarray
 from safetensors import SafetensorError, safe_open
 
 from full4d_jax.session.errors import InputError, require_file
-from input_pipeline.opening import open_regular
-from input_pipeline.plain_files import check_members
+from input_pipeline.plain_files import check_members, open_regular
 from input_pipeline.whole_files import whole_file
 
 NAMES = {

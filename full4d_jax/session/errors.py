@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from input_pipeline.opening import what_is_there
+from input_pipeline.plain_files import what_is_there
 
 IN_WORDS = re.compile(r"(.*?): found (.*), expected (.*)", re.DOTALL)
 # What readers raise for content that was not expected; those of a few libraries beside them.

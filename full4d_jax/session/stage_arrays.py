@@ -13,7 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from input_pipeline.cameras import check_cameras
-from input_pipeline.opening import check_field, named
+from input_pipeline.plain_files import check_field, named
 
 # What is behind the subjects of the source camera and beyond its borders, and its depth in world
 # units, 0 where pictures show it, at an instant.

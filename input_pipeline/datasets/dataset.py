@@ -47,8 +47,7 @@ from input_pipeline.datasets.shards import (
     plan_shards,
     write_shard,
 )
-from input_pipeline.opening import check_field, read_regular
-from input_pipeline.plain_files import parse_json, require_layout
+from input_pipeline.plain_files import check_field, parse_json, read_regular, require_layout
 from input_pipeline.schema import SCHEMA_VERSION, Example
 from input_pipeline.whole_files import make_own_folder, remove_leftovers, whole_file, write_text
 

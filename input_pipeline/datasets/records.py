@@ -13,7 +13,7 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tensorflow_datasets.core.features import FeaturesDict, Scalar, Tensor, Text
 from tensorflow_datasets.core.features import Sequence as Files
 
-from input_pipeline.opening import check_field
+from input_pipeline.plain_files import check_field
 from input_pipeline.schema import SCHEMA_VERSION, Example
 
 # Bytes of files; messages of protobuf end at 2 GiB, numbers among them.

@@ -25,8 +25,7 @@ from etils import epath
 from input_pipeline.addresses import address_of, read_stored, stored_files
 from input_pipeline.datasets.card import FACTS_VERSION, Facts, facts
 from input_pipeline.datasets.records import to_bytes
-from input_pipeline.opening import check_field, named
-from input_pipeline.plain_files import load_json, parse_json
+from input_pipeline.plain_files import check_field, load_json, named, parse_json
 from input_pipeline.schema import Example, validate
 from input_pipeline.whole_files import whole_file, write_text
 

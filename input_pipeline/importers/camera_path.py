@@ -23,8 +23,15 @@ from input_pipeline.importers.colmap import model_files, read_model
 from input_pipeline.importers.transforms_json import FILE as TRANSFORMS
 from input_pipeline.importers.transforms_json import read_moving_camera
 from input_pipeline.lenses import lens_matrix
-from input_pipeline.opening import check_field, named
-from input_pipeline.plain_files import field, field_number, field_numbers, load_json, numbers
+from input_pipeline.plain_files import (
+    check_field,
+    field,
+    field_number,
+    field_numbers,
+    load_json,
+    named,
+    numbers,
+)
 
 
 class CameraPath(NamedTuple):

@@ -21,8 +21,7 @@ import numpy as np
 from input_pipeline.capture import Capture, make_capture
 from input_pipeline.footage import first_file
 from input_pipeline.importers.rig import CalibratedCamera, make_rig
-from input_pipeline.opening import check_field
-from input_pipeline.plain_files import field, load_json, numbers
+from input_pipeline.plain_files import check_field, field, load_json, numbers
 
 FILES = ("cameras.json", "cameras_opencv.json")
 OURS = {"name", "width", "height", "intrinsics", "K", "world_to_camera", "w2c", "distortion"}

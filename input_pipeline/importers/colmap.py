@@ -18,7 +18,7 @@ from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import VIDEOS, find_footage, listed
 from input_pipeline.importers.rig import Films, check_lengths, pair
 from input_pipeline.lenses import lens_matrix
-from input_pipeline.opening import check_field, damage_of, read_regular
+from input_pipeline.plain_files import check_field, damage_of, read_regular
 
 MODELS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse")
 PARAMETERS = {

@@ -32,8 +32,7 @@ from input_pipeline.importers import (
     transforms_json,
     uncalibrated,
 )
-from input_pipeline.opening import check_field
-from input_pipeline.plain_files import load_json, numbers
+from input_pipeline.plain_files import check_field, load_json, numbers
 
 # Files that only one layout writes come first; COLMAP's projects lie beside many others, and
 # films are without cameras where no file has any.

@@ -13,8 +13,7 @@ from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, View, make_capture, make_view
 from input_pipeline.footage import picture_named
 from input_pipeline.importers.rig import CalibratedCamera, moving
-from input_pipeline.opening import check_field
-from input_pipeline.plain_files import field, field_number, field_numbers, load_json
+from input_pipeline.plain_files import check_field, field, field_number, field_numbers, load_json
 
 SCALES = ("1x", "2x", "4x", "8x", "16x")
 # Of most of these captures, where extra.json does not say.

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import to_opencv
-from input_pipeline.opening import check_field
-from input_pipeline.plain_files import field, field_number, field_numbers, load_json
+from input_pipeline.plain_files import check_field, field, field_number, field_numbers, load_json
 
 FILE = "cameras.json"
 FILMS = "videos/dense"

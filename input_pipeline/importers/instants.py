@@ -11,7 +11,7 @@ from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import natural
 from input_pipeline.importers.colmap import model_files, read_model
 from input_pipeline.importers.rig import CalibratedCamera, moving
-from input_pipeline.opening import check_field
+from input_pipeline.plain_files import check_field
 
 DEFAULT_FPS = 30.0
 

@@ -14,8 +14,7 @@ from input_pipeline.conventions import homogeneous, to_opencv
 from input_pipeline.footage import PICTURES, VIDEOS, first_file, listed, natural
 from input_pipeline.importers.rig import check_lengths
 from input_pipeline.lenses import lens_matrix
-from input_pipeline.opening import check_field
-from input_pipeline.plain_files import load_array
+from input_pipeline.plain_files import check_field, load_array
 
 FILE = "poses_bounds.npy"
 # As LLFF's scripts name folders of reduced pictures.

@@ -16,8 +16,7 @@ from input_pipeline.conventions import to_opencv
 from input_pipeline.footage import find_footage, first_file, natural, picture_size
 from input_pipeline.importers.rig import pair
 from input_pipeline.lenses import lens_matrix
-from input_pipeline.opening import check_field
-from input_pipeline.plain_files import load_json, numbers
+from input_pipeline.plain_files import check_field, load_json, numbers
 
 CENTIMETRE_METRES = 0.01
 # Both ways.

@@ -29,8 +29,15 @@ from input_pipeline.capture import Capture, make_capture
 from input_pipeline.footage import natural
 from input_pipeline.importers.rig import CalibratedCamera, make_rig
 from input_pipeline.lenses import lens_matrix
-from input_pipeline.opening import check_field, damage_of, read_regular
-from input_pipeline.plain_files import field, field_numbers, load_json, numbers
+from input_pipeline.plain_files import (
+    check_field,
+    damage_of,
+    field,
+    field_numbers,
+    load_json,
+    numbers,
+    read_regular,
+)
 
 ENDINGS = (".toml", ".yaml", ".yml", ".json")
 # Larger files are no calibrations.

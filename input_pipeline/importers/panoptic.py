@@ -9,8 +9,7 @@ from pathlib import Path
 from input_pipeline.capture import Capture, View, make_capture, make_view
 from input_pipeline.footage import first_file
 from input_pipeline.importers.rig import CalibratedCamera, moving
-from input_pipeline.opening import check_field
-from input_pipeline.plain_files import field, load_json, numbers
+from input_pipeline.plain_files import check_field, field, load_json, numbers
 
 FILES = ("train_meta.json", "test_meta.json")
 LISTS = ("k", "w2c", "fn", "cam_id")

@@ -14,8 +14,7 @@ import numpy as np
 from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, make_capture
 from input_pipeline.importers.rig import CalibratedCamera, make_rig
-from input_pipeline.opening import check_field, damage_of, open_regular
-from input_pipeline.plain_files import field, numbers
+from input_pipeline.plain_files import check_field, damage_of, field, numbers, open_regular
 
 
 def matches(path: Path) -> Path | None:

@@ -13,8 +13,7 @@ from input_pipeline.cameras import invert
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import VIDEOS, first_file, natural, picture_size
 from input_pipeline.importers import multicam
-from input_pipeline.opening import check_field
-from input_pipeline.plain_files import field
+from input_pipeline.plain_files import check_field, field
 
 
 def matches(path: Path) -> Path | None:

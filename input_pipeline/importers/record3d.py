@@ -25,8 +25,15 @@ from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import from_quaternions, to_opencv
 from input_pipeline.footage import listed
 from input_pipeline.lenses import median_lens
-from input_pipeline.opening import check_field, damage_of, open_regular
-from input_pipeline.plain_files import check_members, field_number, field_numbers, load_json
+from input_pipeline.plain_files import (
+    check_field,
+    check_members,
+    damage_of,
+    field_number,
+    field_numbers,
+    load_json,
+    open_regular,
+)
 
 # Of an archive, what is read.
 MEMBER = re.compile(r"metadata|rgbd/[0-9]{1,9}\.(jpg|depth)")

@@ -10,7 +10,7 @@ from jaxtyping import Float64
 
 from input_pipeline.capture import View, make_view
 from input_pipeline.footage import VIDEOS, find_footage, natural
-from input_pipeline.opening import check_field
+from input_pipeline.plain_files import check_field
 
 Films = Mapping[str, tuple[Path, ...]]
 

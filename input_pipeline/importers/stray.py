@@ -21,8 +21,7 @@ from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import from_quaternions, to_opencv
 from input_pipeline.footage import picture_size
 from input_pipeline.lenses import median_lens
-from input_pipeline.opening import check_field, read_regular
-from input_pipeline.plain_files import numbers
+from input_pipeline.plain_files import check_field, numbers, read_regular
 from input_pipeline.video_files import frame_times
 
 FILES = ("odometry.csv", "rgb.mp4", "camera_matrix.csv")

@@ -13,8 +13,7 @@ from input_pipeline.capture import Capture, View, make_capture, make_view
 from input_pipeline.conventions import homogeneous, to_opencv
 from input_pipeline.footage import first_file, natural, picture_named, picture_size
 from input_pipeline.lenses import lens_matrix
-from input_pipeline.opening import check_field
-from input_pipeline.plain_files import field, field_number, load_json, numbers
+from input_pipeline.plain_files import check_field, field, field_number, load_json, numbers
 
 FILE = "transforms.json"
 FISHEYE = "OPENCV_FISHEYE"

@@ -18,8 +18,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from input_pipeline.cameras import rigid
-from input_pipeline.opening import check_field, damage_of, read_regular
-from input_pipeline.plain_files import parse_json
+from input_pipeline.plain_files import check_field, damage_of, parse_json, read_regular
 
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}

@@ -11,7 +11,7 @@ from input_pipeline.addresses import (
     stored_files,
     upload,
 )
-from input_pipeline.opening import FileRefusal
+from input_pipeline.plain_files import FileRefusal
 from input_pipeline.whole_files import whole_file
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from input_pipeline import opening
+from input_pipeline import plain_files
 from input_pipeline.footage import (
     picture_size,
     read_alpha,
@@ -66,9 +66,9 @@ def test_depth_that_is_none_is_refused_and_unknown_is_zero(tmp_path):
 
 def test_pictures_that_are_too_large_are_refused_by_their_header(tmp_path, monkeypatch):
     Image.fromarray(RAMP).save(tmp_path / "a.png")
-    monkeypatch.setattr(opening, "MAX_PIXELS", RAMP.shape[0] * RAMP.shape[1])
+    monkeypatch.setattr(plain_files, "MAX_PIXELS", RAMP.shape[0] * RAMP.shape[1])
     read_picture(tmp_path / "a.png")
-    monkeypatch.setattr(opening, "MAX_PIXELS", RAMP.shape[0] * RAMP.shape[1] - 1)
+    monkeypatch.setattr(plain_files, "MAX_PIXELS", RAMP.shape[0] * RAMP.shape[1] - 1)
     for read in (read_picture, read_alpha, picture_size):
         with pytest.raises(ValueError, match=r"found pictures of 32x24 pixels, expected at most"):
             read(tmp_path / "a.png")

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from input_pipeline.opening import FileRefusal, open_regular, read_regular, what_is_there
+from input_pipeline.plain_files import FileRefusal, open_regular, read_regular, what_is_there
 from input_pipeline.whole_files import make_own_folder, open_to_append, whole_file, write_text
 
 WORDS = "of the user"

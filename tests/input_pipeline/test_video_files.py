@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tagged_films import set_pixel_shape
 
-from input_pipeline.opening import FileRefusal
+from input_pipeline.plain_files import FileRefusal
 from input_pipeline.video_files import (
     decode_frames,
     first_frame,
