@@ -15,9 +15,8 @@ from numpy import ndarray
 from input_pipeline import cameras
 from input_pipeline.cameras import Lens
 from input_pipeline.footage import PICTURES, VIDEOS, files_of_camera, first_picture, picture_size
-from input_pipeline.lenses import usual_lens
+from input_pipeline.lenses import flat_lens, usual_lens
 from input_pipeline.plain_files import check_field, named, numbers
-from input_pipeline.undistortion import flat_lens
 from input_pipeline.video_files import frame_times
 
 # The rate of a capture of one instant, where none means anything.

@@ -12,9 +12,9 @@ from numpy import ndarray
 from input_pipeline import cameras, transforms
 from input_pipeline.capture import Capture, View
 from input_pipeline.footage import VIDEOS, read_alpha, read_depth, read_mask, read_picture
+from input_pipeline.lenses import flat_lens, undistort
 from input_pipeline.plain_files import check_field
 from input_pipeline.schema import Example, make_example, validate
-from input_pipeline.undistortion import flat_lens, undistort
 from input_pipeline.video_files import frame_times, read_frames
 
 # Frames of a clip, where the capture has as many: what video models are trained on.

@@ -1,23 +1,36 @@
-"""Lenses as files describe them: by four numbers, as a fisheye, or changing in a film."""
+"""Lenses: by four numbers, as a fisheye, changing in a film, and without their distortion.
 
+A pinhole camera's pictures are made from those of a distorted lens without pixels that it did not
+see. The camera keeps its intrinsics if the lens saw all of its pixels. Otherwise, as with
+pincushion distortion, its view is narrowed around the middle of the picture until that is so.
+"""
+
+from functools import lru_cache
+
+import cv2
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float
+from numpy import ndarray
 
+from input_pipeline.cameras import Lens, crop_intrinsics
 from input_pipeline.plain_files import check_field
 
+# OpenCV's k1 k2 p1 p2 k3 k4 k5 k6.
+Distortion = Float[ndarray, "8"]
 
-def lens_matrix(fx: float, fy: float, cx: float, cy: float) -> Float64[np.ndarray, "3 3"]:
+
+def lens_matrix(fx: float, fy: float, cx: float, cy: float) -> Lens:
     """Return the intrinsics of focal lengths and a centre in pixels."""
     return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)
 
 
 def usual_lens(
-    fisheye: Float[np.ndarray, "4"],
-    intrinsics: Float[np.ndarray, "3 3"],
+    fisheye: Float[ndarray, "4"],
+    intrinsics: Lens,
     height: int,
     width: int,
     where: str = "fisheye",
-) -> Float[np.ndarray, "8"]:
+) -> Distortion:
     """Return k1 k2 p1 p2 k3 k4 k5 k6 of OpenCV's usual model for a lens of its fisheye model.
 
     Both bend a ray at an angle from the axis by a factor (Kannala and Brandt 2006), of which six
@@ -70,9 +83,7 @@ def usual_lens(
     return np.array([k1, k2, 0, 0, k3, k4, k5, k6])
 
 
-def median_lens(
-    lenses: Float64[np.ndarray, "t 4"], where: str
-) -> tuple[Float64[np.ndarray, "3 3"], str]:
+def median_lens(lenses: Float[ndarray, "t 4"], where: str) -> tuple[Lens, str]:
     """Return the camera matrix of the median fx fy cx cy of a film, and a note where these vary.
 
     Focusing changes a lens by a few per cent, stabilizing moves its centre; a single frame's wrong
@@ -102,3 +113,86 @@ def median_lens(
     if moved > least_noted * fx:
         notes.append(f"the lens's centre varies by {moved:.1f} pixels; its median is taken")
     return lens_matrix(fx, fy, cx, cy), "; ".join(notes)
+
+
+def flat_lens(intrinsics: Lens, distortion: Distortion, height: int, width: int) -> Lens:
+    """Return the intrinsics of the undistorted picture, in pixels of the same size and number.
+
+    Args:
+      intrinsics: of the distorted picture, pixel centres at +0.5.
+      distortion: OpenCV's k1 k2 p1 p2 k3 k4 k5 k6.
+      height: rows of the picture.
+      width: columns of the picture.
+
+    Raises:
+      ValueError: the lens saw less than half of the view each way without folding.
+    """
+    if not distortion.any():
+        return intrinsics
+    matrix = np.asarray(intrinsics, np.float64)
+    lens = np.asarray(distortion, np.float64)
+    factor = _narrowing(matrix.tobytes(), lens.tobytes(), height, width)
+    return _narrowed(matrix, factor, height, width).astype(intrinsics.dtype)
+
+
+def undistort(image: ndarray, intrinsics: Lens, distortion: Distortion) -> tuple[ndarray, Lens]:
+    """Return an image (h w 3, or depth or a mask h w) without distortion, and its intrinsics.
+
+    Depth and masks are never averaged.
+
+    Raises:
+      ValueError: as in `flat_lens`.
+    """
+    if not distortion.any():
+        return image, intrinsics
+    flat = flat_lens(intrinsics, distortion, *image.shape[:2])
+    # OpenCV counts pixel centres from 0.
+    matrix, new_matrix = (crop_intrinsics(lens, top=0.5, left=0.5) for lens in (intrinsics, flat))
+    size = image.shape[1::-1]
+    maps = cv2.initUndistortRectifyMap(matrix, distortion, None, new_matrix, size, cv2.CV_32FC1)
+    method = cv2.INTER_NEAREST if image.ndim == 2 else cv2.INTER_LINEAR
+    return cv2.remap(image, *maps, method, borderMode=cv2.BORDER_REPLICATE), flat
+
+
+@lru_cache(maxsize=1024)
+def _narrowing(matrix: bytes, lens: bytes, height: int, width: int) -> float:
+    """Return the least factor by which the view must be narrowed; 1 where the lens saw all."""
+    # The most that a view may be narrowed.
+    most_narrowing = 2.0
+    halvings = 20
+    intrinsics = np.frombuffer(matrix).reshape(3, 3)
+    distortion = np.frombuffer(lens)
+    # Points each way at which a lens is looked at.
+    grid = 33
+    x, y = np.meshgrid(np.linspace(0.5, width - 0.5, grid), np.linspace(0.5, height - 0.5, grid))
+    pixels = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3)
+
+    def seen(factor: float) -> bool:
+        """Return whether the lens saw each pixel of the narrowed view, once."""
+        rays = pixels @ np.linalg.inv(_narrowed(intrinsics, factor, height, width)).T
+        bent, _ = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), intrinsics, distortion)
+        u, v = np.moveaxis(bent.reshape(grid, grid, 2), -1, 0)
+        inside = (bent >= 0) & (bent <= [width, height])
+        right = np.diff(u, axis=1)[:-1]
+        down = np.diff(v, axis=0)[:, :-1]
+        across = np.diff(v, axis=1)[:-1]
+        along = np.diff(u, axis=0)[:, :-1]
+        return bool(inside.all() and (right * down > across * along).all())
+
+    if seen(1.0):
+        return 1.0
+    found = f"coefficients {distortion.tolist()} that fold pictures of {width}x{height} pixels"
+    expected = f"a lens that sees 1 / {most_narrowing:g} of the view each way: calibrate again"
+    check_field("distortion", seen(most_narrowing), found, expected)
+    low = 1.0
+    high = most_narrowing
+    for _ in range(halvings):
+        middle = (low + high) / 2
+        low, high = (low, middle) if seen(middle) else (middle, high)
+    return high
+
+
+def _narrowed(intrinsics: Lens, factor: float, height: int, width: int) -> Lens:
+    """Return the intrinsics of the middle of a picture, enlarged to its size."""
+    about = np.array([[1.0, 0, -width / 2], [0, 1.0, -height / 2], [0, 0, 1]])
+    return np.linalg.inv(about) @ np.diag([factor, factor, 1.0]) @ about @ intrinsics

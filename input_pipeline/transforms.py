@@ -11,9 +11,9 @@ from numpy import ndarray
 
 from input_pipeline import cameras
 from input_pipeline.films import decode_film, encode_film, is_film, take
+from input_pipeline.lenses import undistort
 from input_pipeline.plain_files import check_field, named
 from input_pipeline.schema import Example
-from input_pipeline.undistortion import undistort
 
 
 class Clip(NamedTuple):

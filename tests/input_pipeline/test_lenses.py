@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from input_pipeline import cameras
-from input_pipeline.lenses import median_lens, usual_lens
-from input_pipeline.undistortion import flat_lens, undistort
+from input_pipeline.lenses import flat_lens, median_lens, undistort, usual_lens
 
 LENS = np.array([[400.0, 0, 330], [0, 410.0, 235], [0, 0, 1]])
 PHONE = np.array([-0.03, 0.01, -0.006, 0.001])
