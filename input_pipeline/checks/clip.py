@@ -2,13 +2,21 @@
 
 Every finding is one line, `field: found X, expected Y`. Where the pictures do not say enough about
 the cameras, that is reported as a note, never as agreement.
+
+The convention that cameras were written in is found from matches between their pictures. The
+cameras as they are stored are compared with what they would be if their file had meant something
+else: the inverse matrices, other axes of the cameras, rotations by columns, positions in the place
+of translations. A reading is believed where many more matches than by chance lie on its epipolar
+lines, in front of both cameras. What moves the whole world, such as another axis for up, changes no
+picture and cannot be seen, nor need it be.
 """
 
 from collections import Counter
+from itertools import permutations, product
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from input_pipeline import cameras
 from input_pipeline.checks.pictures import (
@@ -20,7 +28,6 @@ from input_pipeline.checks.pictures import (
     exposure,
     note_light,
 )
-from input_pipeline.checks.readings import agreement, better_reading, readings, supports_cameras
 from input_pipeline.matches import (
     PARALLAX,
     Matches,
@@ -31,6 +38,14 @@ from input_pipeline.matches import (
     triangulate,
 )
 from input_pipeline.schema import Example
+
+Cameras = Float[np.ndarray, "v t 4 4"]
+STORED = "as stored"
+KNOWN_AXES: dict[tuple[int, ...], str] = {
+    (1, 0, 0, 0, 1, 0, 0, 0, 1): "",
+    (1, 0, 0, 0, -1, 0, 0, 0, -1): "camera axes are OpenGL's (x right, y up, z backward)",
+    (0, 1, 0, 1, 0, 0, 0, 0, -1): "camera axes are LLFF's (x down, y right, z backward)",
+}
 
 
 class ViewPair(NamedTuple):
@@ -108,13 +123,26 @@ def judge_cameras(
     """
     if len(example.frames) < 2:
         return "", "cameras cannot be judged: there is one view"
-    found = agreement(matches, example.intrinsics, readings(example.world_to_camera), limit)
-    counts = f"{found.near[0]} of {found.count} matches ({found.chance[0]} by chance)"
+    # Matches that agree with a reading that is believed.
+    least_matches = 12
+    # Times as many as when the matches are shuffled.
+    least_ratio_to_chance = 4
+    # Times as many as agree with the stored cameras, where another reading is better.
+    least_ratio_to_stored = 2
+    # Share of the verified matches; with less a single camera is wrong.
+    least_explained = 0.8
+    candidates = readings(example.world_to_camera)
+    near, chance = agreement(matches, example.intrinsics, candidates, limit)
+    believable = (near >= least_matches) & (near >= least_ratio_to_chance * chance)
+    best = int(np.where(believable, near, -1).argmax())
+    verified = sum(pair.verified for pair in pairs)
+    least = max(least_ratio_to_stored * near[0], least_explained * verified)
+    count = sum(pair.matches for pair in pairs)
+    counts = f"{near[0]} of {count} matches ({chance[0]} by chance)"
     expected = f"expected matches within {limit:.1f} pixels of their epipolar lines"
-    if hint := better_reading(found):
-        best = found.near[found.names.index(hint)]
-        agree = f"found cameras that agree with {counts}, {expected}; {best} agree if {hint}"
-        return f"world_to_camera: {agree}", ""
+    if best and believable[best] and near[best] >= least:
+        agree = f"found cameras that agree with {counts}, {expected}; {near[best]} agree if "
+        return f"world_to_camera: {agree}{[*candidates][best]}", ""
     bad = [pair for pair in pairs if pair.error > limit]
     if bad:
         views = Counter(view for pair in bad for view in (pair.first, pair.second))
@@ -126,7 +154,7 @@ def judge_cameras(
         return f"world_to_camera: {errors}, {expected}; {do} first", ""
     if not np.isnan(error):
         return "", f"cameras agree with the pictures: {counts}, median error {error:.2g} pixels"
-    if supports_cameras(found):
+    if believable[0]:
         return "", f"cameras are borne out by {counts}, too few to measure an error"
     return "", f"cameras cannot be judged: views have too little in common, {counts} agree"
 
@@ -165,3 +193,66 @@ def place_matches(example: Example, matches: list[Matches]) -> Float[np.ndarray,
         back = cameras.invert(poses[0])
         places.append((rays * depth[:, :1])[seen] @ back[:3, :3].T + back[:3, 3])
     return np.concatenate(places)
+
+
+def readings(world_to_camera: Cameras) -> dict[str, Cameras]:
+    """Return the cameras by the names of readings of the stored matrices, the likeliest first."""
+    poses = world_to_camera.astype(np.float64)
+    rotation = poses[..., :3, :3]
+    shift = poses[..., :3, 3]
+    transposed = np.swapaxes(rotation, -1, -2)
+    moved = -(rotation @ shift[..., None])[..., 0]
+    forms = {
+        "": poses,
+        "matrices are camera_to_world: invert them": cameras.invert(poses),
+        "rotations are transposed": cameras.rigid(transposed, shift),
+        "translations are positions of cameras": cameras.rigid(rotation, moved),
+    }
+    mirrored = np.linalg.det(rotation[0, 0]) < 0
+    candidates = {STORED: poses}
+    for form, matrices in forms.items():
+        for axes in _signed_permutations(-1 if mirrored else 1):
+            if name := "; ".join(filter(None, (form, _axes_name(axes)))):
+                candidates[name] = cameras.rigid(axes, np.zeros(3)) @ matrices
+    names = sorted(candidates, key=lambda name: (name != STORED, len(name)))
+    return {name: candidates[name] for name in names}
+
+
+def agreement(
+    matches: list[Matches],
+    intrinsics: Float[np.ndarray, "v 3 3"],
+    candidates: dict[str, Cameras],
+    pixels: float,
+) -> Int[np.ndarray, "2 r"]:
+    """Count the matches within `pixels` of the epipolar lines of every reading, before the cameras.
+
+    The second row has the numbers after the matches are shuffled.
+    """
+    counts = np.zeros((2, len(candidates)), int)
+    poses = np.stack([*candidates.values()])
+    rng = np.random.default_rng(0)
+    for match in matches:
+        pair = [match.first, match.second]
+        both = poses[:, pair, match.instant]
+        shuffled = np.stack([match.points[:, 0], rng.permutation(match.points[:, 1])], 1)
+        for number, points in zip(counts, (match.points, shuffled), strict=True):
+            number += (epipolar_distances(points, intrinsics[pair], both) < pixels).sum(-1)
+    return counts
+
+
+def _signed_permutations(determinant: int) -> list[Float[np.ndarray, "3 3"]]:
+    """Return the 24 rotations, or mirrored rotations, that map axes to axes."""
+    signed = [
+        np.diag(signs) @ np.eye(3)[list(order)]
+        for order in permutations(range(3))
+        for signs in product((1.0, -1.0), repeat=3)
+    ]
+    return [axes for axes in signed if np.linalg.det(axes) * determinant > 0]
+
+
+def _axes_name(axes: Float[np.ndarray, "3 3"]) -> str:
+    key = tuple(int(entry) for entry in axes.ravel())
+    if key in KNOWN_AXES:
+        return KNOWN_AXES[key]
+    words = ["+-"[int(row.sum() < 0)] + "xyz"[np.abs(row).argmax()] for row in axes]
+    return f"camera axes are permuted: right, down, forward are its {', '.join(words)}"
