@@ -19,7 +19,7 @@ from input_pipeline.cameras import check_cameras, check_poses
 from input_pipeline.conventions import to_opencv
 from input_pipeline.footage import first_file, natural
 from input_pipeline.importers import colmap
-from input_pipeline.importers.colmap import model_files, read_model
+from input_pipeline.importers.colmap import model_files, one_lens, read_model
 from input_pipeline.importers.transforms_json import FILE as TRANSFORMS
 from input_pipeline.importers.transforms_json import read_moving_camera
 from input_pipeline.lenses import lens_matrix
@@ -149,13 +149,10 @@ def _fps(table: dict[str, Any], where: str) -> float | None:
 
 
 def _from_colmap(folder: Path) -> CameraPath:
-    lenses, images = read_model(folder)
-    lens = lenses[images[0].camera]
-    one = all(repr(lenses[image.camera]) == repr(lens) for image in images)
-    check_field(folder, one, "several lenses", "one (COLMAP's --single_camera)")
-    poses = np.stack([image.world_to_camera for image in images])
-    order = _order(folder, [image.name for image in images])
-    return CameraPath(poses[order], lens.intrinsics, lens.size)
+    names, cameras = zip(*read_model(folder), strict=True)
+    moved = one_lens(cameras, folder)
+    order = _order(folder, names)
+    return CameraPath(moved.world_to_camera[order], moved.intrinsics, moved.size)
 
 
 def _order(where: Path, names: Sequence[str]) -> list[int]:

@@ -5,9 +5,9 @@ OpenCV world-to-camera and pixel centres lie at +0.5, both as ours.
 """
 
 import struct
+from collections.abc import Sequence
 from io import SEEK_CUR, BytesIO
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, UInt8
@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import VIDEOS, find_footage, listed
-from input_pipeline.importers.rig import Films, check_lengths, pair
+from input_pipeline.importers.rig import CalibratedCamera, Films, check_lengths, pair
 from input_pipeline.lenses import lens_matrix
 from input_pipeline.plain_files import check_field, damage_of, read_regular
 
@@ -32,25 +32,9 @@ PARAMETERS = {
 }
 ONE_FOCAL_LENGTH = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 
-# Model, width, height, parameters.
+# Model, width, height, parameters; name, number of the camera, pose.
 RawLens = tuple[str, int, int, tuple[float, ...]]
-
-
-class Lens(NamedTuple):
-    """A COLMAP camera: rows and columns, pixels, and distortion in OpenCV's order."""
-
-    size: tuple[int, int]
-    intrinsics: Float64[np.ndarray, "3 3"]
-    distortion: tuple[float, ...]
-    is_fisheye: bool
-
-
-class Image(NamedTuple):
-    """A registered COLMAP image."""
-
-    name: str
-    camera: int
-    world_to_camera: Float64[np.ndarray, "4 4"]
+RawImage = tuple[str, int, Float64[np.ndarray, "4 4"]]
 
 
 def matches(path: Path) -> Path | None:
@@ -64,47 +48,46 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     Raises:
       ValueError: naming the file or camera that does not fit.
     """
-    lenses, images = read_model(matches(path) or path)
+    images = read_model(matches(path) or path)
     # Videos, or subfolders of pictures; nothing where all pictures lie in one folder.
     loose: Films = {file.stem: (file,) for file in listed(path, VIDEOS)}
     films = loose or find_footage(path, ("videos", "images"))
-    by_camera: dict[str, list[Image]] = {}
-    for image in images:
-        folder, *inside = PurePosixPath(image.name).parts
+    by_camera: dict[str, dict[str, CalibratedCamera]] = {}
+    for image, there in images:
+        folder, *inside = PurePosixPath(image).parts
         # Its first folder is the camera, or its name without the ending.
-        camera = folder if inside else PurePosixPath(image.name).stem
-        by_camera.setdefault(camera if films else image.name, []).append(image)
-    films = films or {image.name: (path / "images" / image.name,) for image in images}
+        camera = folder if inside else PurePosixPath(image).stem
+        by_camera.setdefault(camera if films else image, {})[PurePosixPath(image).name] = there
+    films = films or {image: (path / "images" / image,) for image, _ in images}
     check_lengths(films, path)
     views = []
     for camera, name in pair(films, list(by_camera), path).items():
         registered = by_camera[camera]
-        used = [lenses[image.camera] for image in registered]
-        lens = used[0]
-        one = all(repr(other) == repr(lens) for other in used)
-        check_field(path, one, f"several lenses of {camera}", "one (COLMAP's --single_camera)")
-        view = make_view(
-            name,
-            films[name],
-            world_to_camera=_poses(name, registered, films[name]),
-            fps=fps,
-            beside=path,
-            **lens._asdict(),
-        )
-        views.append(view)
+        moved = one_lens([*registered.values()], f"{path}, camera {camera}")
+        if len(registered) == 1 or np.ptp(moved.world_to_camera, 0).max() < 1e-9:
+            # It stands.
+            poses = moved.world_to_camera[0]
+        else:
+            lost = [file.name for file in films[name] if file.name not in registered]
+            counts = f"{len(registered)} different poses for {len(films[name])} frames"
+            expected = "one pose, or one a frame"
+            check_field(f"camera {name}", not lost, f"{counts}, none for {lost[:1]}", expected)
+            poses = np.stack([registered[file.name].world_to_camera for file in films[name]])
+        moved = moved._replace(world_to_camera=poses, fps=fps)
+        views.append(make_view(name, films[name], beside=path, **moved._asdict()))
     return [make_capture(path.name, views)]
 
 
-def _poses(camera: str, registered: list[Image], files: tuple[Path, ...]) -> np.ndarray:
-    """Return one pose of a camera that stands, or one a picture of a camera that moves."""
-    poses = np.stack([image.world_to_camera for image in registered])
-    if len(registered) == 1 or np.ptp(poses, 0).max() < 1e-9:
-        return poses[0]
-    by_name = {PurePosixPath(image.name).name: image.world_to_camera for image in registered}
-    lost = [file.name for file in files if file.name not in by_name]
-    found = f"{len(registered)} different poses for {len(files)} frames, none for {lost[:1]}"
-    check_field(f"camera {camera}", not lost, found, "one pose, or one a frame")
-    return np.stack([by_name[file.name] for file in files])
+def one_lens(cameras: Sequence[CalibratedCamera], where: object) -> CalibratedCamera:
+    """Return the camera that stands as these do, one a picture.
+
+    Raises:
+      ValueError: they have several lenses.
+    """
+    first = cameras[0]
+    lenses = {repr(there._replace(world_to_camera=first.world_to_camera)) for there in cameras}
+    check_field(where, len(lenses) == 1, "several lenses", "one (COLMAP's --single_camera)")
+    return first._replace(world_to_camera=np.stack([there.world_to_camera for there in cameras]))
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -116,8 +99,8 @@ def model_files(folder: Path) -> list[Path]:
     return []
 
 
-def read_model(folder: Path) -> tuple[dict[int, Lens], list[Image]]:
-    """Return cameras by id, and images sorted by name; binary files are preferred.
+def read_model(folder: Path) -> list[tuple[str, CalibratedCamera]]:
+    """Return the names of images, sorted, and their cameras; binary files are preferred.
 
     Raises:
       ValueError: naming the file: damaged, a lens we cannot draw, an unknown camera.
@@ -131,11 +114,12 @@ def read_model(folder: Path) -> tuple[dict[int, Lens], list[Image]]:
     with damage_of(images_file, "COLMAP images"):
         images = (_binary_images if binary else _text_images)(images_file)
     check_field(images_file, images, "no images", "registered ones")
-    for image in images:
-        found = f"camera {image.camera} of {image.name}"
-        known = image.camera in lenses
-        check_field(images_file, known, found, f"one in {lenses_file.name}")
-    return lenses, sorted(images, key=lambda image: image.name)
+    registered = []
+    for name, camera, pose in sorted(images, key=lambda image: image[0]):
+        expected = f"one in {lenses_file.name}"
+        check_field(images_file, camera in lenses, f"camera {camera} of {name}", expected)
+        registered.append((name, lenses[camera]._replace(world_to_camera=pose)))
+    return registered
 
 
 def read_points(path: Path) -> tuple[Float64[np.ndarray, "n 3"], UInt8[np.ndarray, "n 3"]]:
@@ -184,7 +168,7 @@ def _binary_lenses(path: Path) -> dict[int, RawLens]:
     return lenses
 
 
-def _binary_images(path: Path) -> list[Image]:
+def _binary_images(path: Path) -> list[RawImage]:
     content = read_regular(path)
     file = BytesIO(content)
     (count,) = _unpack(file, "<Q")
@@ -208,7 +192,7 @@ def _text_lenses(path: Path) -> dict[int, RawLens]:
     return lenses
 
 
-def _text_images(path: Path) -> list[Image]:
+def _text_images(path: Path) -> list[RawImage]:
     images = []
     # Every other line lists points.
     for line in _lines(path)[::2]:
@@ -217,7 +201,10 @@ def _text_images(path: Path) -> list[Image]:
     return images
 
 
-def _lens(path: Path, model: str, width: int, height: int, values: tuple[float, ...]) -> Lens:
+def _lens(
+    path: Path, model: str, width: int, height: int, values: tuple[float, ...]
+) -> CalibratedCamera:
+    """Return the camera in the world's origin."""
     known = ", ".join(PARAMETERS)
     expected = f"one of {known}: undistort with COLMAP's image_undistorter"
     check_field(path, model in PARAMETERS, f"lens model {model}", expected)
@@ -225,13 +212,15 @@ def _lens(path: Path, model: str, width: int, height: int, values: tuple[float, 
     found = f"parameters {values} of {model}"
     check_field(path, whole, found, f"{PARAMETERS[model]} numbers")
     fx, fy, cx, cy, *rest = (values[0], *values) if model in ONE_FOCAL_LENGTH else values
-    size = int(height), int(width)
-    return Lens(size, lens_matrix(fx, fy, cx, cy), tuple(rest), model == "OPENCV_FISHEYE")
+    lens = lens_matrix(fx, fy, cx, cy)
+    return CalibratedCamera(
+        lens, np.eye(4), (height, width), tuple(rest), model == "OPENCV_FISHEYE"
+    )
 
 
-def _image(name: str, camera: int, pose: list[float]) -> Image:
+def _image(name: str, camera: int, pose: list[float]) -> RawImage:
     rotation = Rotation.from_quat(pose[:4], scalar_first=True).as_matrix()
-    return Image(name, camera, rigid(rotation, np.array(pose[4:])))
+    return name, camera, rigid(rotation, np.array(pose[4:]))
 
 
 def _lines(path: Path) -> list[str]:

@@ -38,11 +38,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             model = read_model(project)
         else:
             borrowed += 1
-        lenses, images = model
-        for image in images:
-            file = folder / "images" / image.name
-            lens = lenses[image.camera]._asdict()
-            there = CalibratedCamera(world_to_camera=image.world_to_camera, **lens)
+        for image, there in model:
+            file = folder / "images" / image
             films.setdefault(file.stem, []).append((number, file, there))
     views = []
     for camera in sorted(films, key=natural):
