@@ -35,7 +35,6 @@ from input_pipeline.procedural.scene import (
     FilmedWorld,
     image_rays,
     picture,
-    primitives_at,
     visible_surface,
 )
 from input_pipeline.procedural.scene_cameras import camera_towards, source_camera
@@ -193,7 +192,7 @@ def best_camera(
     key: PRNGKeyArray, world: RichWorld, time: Float[Array, ""], height: int, width: int
 ) -> tuple[Float[Array, "3 3"], Float[Array, "4 4"]]:
     """Return intrinsics and camera-to-world of the candidate that sees the most relief."""
-    objects, _ = primitives_at(world, time)
+    objects = world.objects_at(time)
     longer = max(height, width)
     sides = jnp.array([COARSE_SIDE / width, COARSE_SIDE / height, 1.0])
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt32
+from numpy import ndarray
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
@@ -36,39 +37,31 @@ class Channel(NamedTuple):
     # In `REST`.
     path: str
     # Seconds, ascending.
-    times: Float[np.ndarray, "k"]
-    values: Float[np.ndarray, "k c"]
+    times: Float[ndarray, "k"]
+    values: Float[ndarray, "k c"]
     # Hold each value instead of interpolating.
     step: bool
-
-
-class Nodes(NamedTuple):
-    """The node hierarchy at rest; n nodes."""
-
-    # -1 for roots.
-    parent: Int[np.ndarray, "n"]
-    translation: Float[np.ndarray, "n 3"]
-    # (x, y, z, w).
-    rotation: Float[np.ndarray, "n 4"]
-    scale: Float[np.ndarray, "n 3"]
 
 
 class SkinnedMesh(NamedTuple):
     """A textured triangle mesh that follows the joints of a skeleton."""
 
     # Bind pose.
-    positions: Float[np.ndarray, "p 3"]
-    texcoords: Float[np.ndarray, "p 2"]
-    triangles: UInt32[np.ndarray, "f 3"]
+    positions: Float[ndarray, "p 3"]
+    texcoords: Float[ndarray, "p 2"]
+    triangles: UInt32[ndarray, "f 3"]
     # sRGB in [0, 1].
-    texture: Float[np.ndarray, "y x 3"]
+    texture: Float[ndarray, "y x 3"]
     # Indices into `joint_nodes`.
-    joints: UInt32[np.ndarray, "p 4"]
+    joints: UInt32[ndarray, "p 4"]
     # Sum to 1.
-    weights: Float[np.ndarray, "p 4"]
-    joint_nodes: UInt32[np.ndarray, "j"]
-    inverse_bind: Float[np.ndarray, "j 4 4"]
-    nodes: Nodes
+    weights: Float[ndarray, "p 4"]
+    joint_nodes: UInt32[ndarray, "j"]
+    inverse_bind: Float[ndarray, "j 4 4"]
+    # Of the node above, of n; -1 for roots.
+    parent: Int[ndarray, "n"]
+    # At rest, of each node, by the names in `REST`.
+    rest: dict[str, Float[ndarray, "n _"]]
     animations: dict[str, list[Channel]]
 
 
@@ -102,7 +95,7 @@ class _Glb:
         start = view.get("byteOffset", 0)
         return memoryview(self.binary)[start : start + view["byteLength"]]
 
-    def array(self, index: int) -> np.ndarray:
+    def array(self, index: int) -> ndarray:
         accessor = self.document["accessors"][index]
         view = accessor["bufferView"]
         dtype = np.dtype(COMPONENTS[accessor["componentType"]])
@@ -151,7 +144,8 @@ def _read_mesh(glb: _Glb, where: str) -> SkinnedMesh:
         joint_nodes=np.array(skin["joints"], INDEX),
         # glTF stores matrices by columns.
         inverse_bind=glb.array(skin["inverseBindMatrices"]).reshape(-1, 4, 4).swapaxes(1, 2),
-        nodes=Nodes(parent=parent, **rest),
+        parent=parent,
+        rest=rest,
         animations={
             str(animation.get("name") or i): _read_animation(glb, animation)
             for i, animation in enumerate(document.get("animations", []))
@@ -182,7 +176,7 @@ def _check(mesh: SkinnedMesh) -> None:
             times = channel.times
             _check_bounded("times of key frames", times)
             _check_bounded("values of key frames", channel.values)
-            rest = getattr(mesh.nodes, channel.path)[channel.node]
+            rest = mesh.rest[channel.path][channel.node]
             ascends = times[0] >= 0 and (np.diff(times) > 0).all() and times[-1] > 0
             if not ascends or channel.values.shape != (len(times), len(rest)):
                 found = f"{len(times)} key frames, values of shape {channel.values.shape}"
@@ -194,7 +188,7 @@ def _check(mesh: SkinnedMesh) -> None:
         _check_bounded("vertices at rest", skinned_positions(mesh))
 
 
-def _check_bounded(name: str, values: np.ndarray) -> None:
+def _check_bounded(name: str, values: ndarray) -> None:
     if not values.size or not (np.abs(values) <= LARGEST).all():
         raise ValueError(f"{name} that are no numbers of at most {LARGEST:g}")
 
@@ -206,26 +200,28 @@ def animation_seconds(mesh: SkinnedMesh, animation: str) -> float:
 
 def skinned_positions(
     mesh: SkinnedMesh, animation: str | None = None, time: float = 0.0
-) -> Float[np.ndarray, "p 3"]:
+) -> Float[ndarray, "p 3"]:
     """Vertices at `time` seconds of a looped animation, or of the rest pose without one."""
-    pose = mesh.nodes._asdict()
+    pose = dict(mesh.rest)
     if animation is not None:
         time = time % animation_seconds(mesh, animation)
         for channel in mesh.animations[animation]:
             pose[channel.path] = pose[channel.path].copy()
             pose[channel.path][channel.node] = _interpolate(channel, time)
-    transforms = _global_transforms(Nodes(**pose))[mesh.joint_nodes] @ mesh.inverse_bind
+    transforms = _global_transforms(mesh.parent, pose)[mesh.joint_nodes] @ mesh.inverse_bind
     blended = np.einsum("pk,pkij->pij", mesh.weights, transforms[mesh.joints])
     return np.einsum("pij,pj->pi", blended[:, :3, :3], mesh.positions) + blended[:, :3, 3]
 
 
-def _global_transforms(nodes: Nodes) -> Float[np.ndarray, "n 4 4"]:
-    turned = Rotation.from_quat(nodes.rotation).as_matrix() * nodes.scale[:, None, :]
-    world = rigid(turned, nodes.translation)
-    order = np.flatnonzero(nodes.parent < 0).tolist()
+def _global_transforms(
+    parent: Int[ndarray, "n"], pose: dict[str, Float[ndarray, "n _"]]
+) -> Float[ndarray, "n 4 4"]:
+    turned = Rotation.from_quat(pose["rotation"]).as_matrix() * pose["scale"][:, None, :]
+    world = rigid(turned, pose["translation"])
+    order = np.flatnonzero(parent < 0).tolist()
     # Grows while it is read, so that each node comes after its parent.
     for node in order:
-        for child in np.flatnonzero(nodes.parent == node).tolist():
+        for child in np.flatnonzero(parent == node).tolist():
             world[child] = world[node] @ world[child]
             order.append(child)
     if len(order) < len(world):
@@ -233,7 +229,7 @@ def _global_transforms(nodes: Nodes) -> Float[np.ndarray, "n 4 4"]:
     return world
 
 
-def _interpolate(channel: Channel, time: float) -> Float[np.ndarray, "c"]:
+def _interpolate(channel: Channel, time: float) -> Float[ndarray, "c"]:
     """Interpolate at `time`: clamped at both ends, spherical for rotations (glTF appendix C)."""
     times = channel.times
     values = channel.values

@@ -67,7 +67,6 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
 
 
 MATERIAL_OF, INSTANCE_OF = _tables()
-INSTANCES = int(INSTANCE_OF.max()) + 1
 
 
 class RichMaterials(NamedTuple):
@@ -110,6 +109,22 @@ class RichWorld(NamedTuple):
     ambient: Scalar
     exposure: Scalar
 
+    spans = SPANS
+
+    def objects_at(self, time: Scalar) -> Objects:
+        """Return poses and sizes of all primitives at `time` (seconds)."""
+        floor = self.room_max[1]
+        figures = jax.vmap(lambda person: people.person_at(person, floor, time))(self.people)
+        still = self.still
+        center = still.center + self.sway * jnp.sin(self.sway_frequency * time)
+        turned = rotation_of(self.spin * time) @ still.rotation
+        moved = Objects(center, turned, still.size)
+        return Objects(*map(_among, figures, moved))
+
+    def instances(self) -> Int[Array, "_"]:
+        """Number all primitives, then faces: 0 is the room, then come people, then things."""
+        return jnp.array(INSTANCE_OF)
+
 
 def sample_rich_world(key: PRNGKeyArray) -> RichWorld:
     """Draw a world."""
@@ -140,17 +155,6 @@ def sample_rich_world(key: PRNGKeyArray) -> RichWorld:
         ambient=uniform((), 0.3, 0.6),
         exposure=uniform((), 0.95, 1.4),
     )
-
-
-def rich_objects_at(world: RichWorld, time: Scalar) -> Objects:
-    """Return poses and sizes of all primitives at `time` (seconds)."""
-    floor = world.room_max[1]
-    figures = jax.vmap(lambda person: people.person_at(person, floor, time))(world.people)
-    still = world.still
-    center = still.center + world.sway * jnp.sin(world.sway_frequency * time)
-    turned = rotation_of(world.spin * time) @ still.rotation
-    moved = Objects(center, turned, still.size)
-    return Objects(*map(_among, figures, moved))
 
 
 def _among(figures: Array, things: Array) -> Array:

@@ -18,10 +18,9 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float, Int, Integer
 
-from input_pipeline.procedural import rich_world as rich
-from input_pipeline.procedural import world as simple
 from input_pipeline.procedural.render import paint_world
 from input_pipeline.procedural.rich_render import paint_rich_world
+from input_pipeline.procedural.rich_world import RichWorld, sample_rich_world
 from input_pipeline.procedural.scene_cameras import (
     AnyWorld,
     source_camera,
@@ -30,10 +29,8 @@ from input_pipeline.procedural.scene_cameras import (
 )
 from input_pipeline.procedural.shapes import (
     Numbers,
-    Objects,
     Pixels,
     Scalar,
-    Spans,
     Vector,
     columns,
     first_surface,
@@ -41,6 +38,7 @@ from input_pipeline.procedural.shapes import (
     rows,
     to_world,
 )
+from input_pipeline.procedural.world import sample_world
 
 Worlds = Literal["simple", "rich"]
 HELD_OUT_START = 2**30
@@ -58,10 +56,8 @@ class ProceduralClip(NamedTuple):
     world_to_camera: Float[Array, "v t 4 4"]
     # Seconds.
     timestamps: Float[Array, "t"]
-    instances: Int[Array, "v t h w"] | None = (
-        # 0: room, 1 or to rich.PEOPLE: people; things.
-        None
-    )
+    # 0: room, 1 or to rich.PEOPLE: people; things.
+    instances: Int[Array, "v t h w"] | None = None
 
 
 class FilmedWorld(NamedTuple):
@@ -94,14 +90,7 @@ def procedural_scene(
     In rich worlds half of the surfaces take their colours from `textures`, pictures in [0, 1].
     """
     filmed = sample_filmed_world(
-        index,
-        views=views,
-        frames=frames,
-        height=height,
-        width=width,
-        azimuths=azimuths,
-        orbit=orbit,
-        worlds=worlds,
+        index, views, frames, height, width, azimuths=azimuths, orbit=orbit, worlds=worlds
     )
 
     # Frames one after the other: on CPU one frame's rays fit the cache, a batch's do not.
@@ -110,10 +99,7 @@ def procedural_scene(
         lambda time_and_pose: picture(filmed, height, width, textures, *time_and_pose),
         (jnp.tile(filmed.timestamps, views), poses),
     )
-    world = filmed.world
     shape = "(v t) (h w) -> v t h w"
-    is_rich = isinstance(world, rich.RichWorld)
-    numbers = jnp.array(rich.INSTANCE_OF) if is_rich else simple.instances(world)
     world_to_camera = jnp.linalg.inv(filmed.camera_to_world) @ filmed.camera_to_world[:1, :1]
     return ProceduralClip(
         frames=rearrange(colors, "(v t) c (h w) -> v t h w c", v=views, h=height),
@@ -121,7 +107,7 @@ def procedural_scene(
         intrinsics=jnp.broadcast_to(filmed.intrinsics, (views, 3, 3)),
         world_to_camera=world_to_camera.at[..., :3, 3].divide(filmed.unit),
         timestamps=filmed.timestamps,
-        instances=numbers[rearrange(which, shape, v=views, h=height)],
+        instances=filmed.world.instances()[rearrange(which, shape, v=views, h=height)],
     )
 
 
@@ -135,12 +121,12 @@ def picture(
 ) -> tuple[Float[Array, "3 p"], Pixels, Numbers]:
     """Render colours in [0, 1], z-depth and surfaces at pixel centres (+0.5), not antialiased."""
     world = filmed.world
-    objects, spans = primitives_at(world, time)
+    objects = world.objects_at(time)
     origin = columns(pose[:3, 3])
     rays = image_rays(pose, filmed.intrinsics, height, width)
-    depth, which = in_blocks(partial(first_surface, world, objects, spans, origin), rays)
+    depth, which = in_blocks(partial(first_surface, world, objects, origin), rays)
     traced = rays, depth, which
-    if isinstance(world, rich.RichWorld):
+    if isinstance(world, RichWorld):
         focal = filmed.intrinsics[0, 0]
         return paint_rich_world(world, objects, origin, traced, focal, textures), depth, which
     return paint_world(world, objects, origin, traced), depth, which
@@ -148,11 +134,11 @@ def picture(
 
 def sample_filmed_world(
     index: Integer[Array, ""] | int,
-    *,
     views: int,
     frames: int,
     height: int,
     width: int,
+    *,
     azimuths: Float[Array, "targets"] | None = None,
     orbit: bool = False,
     worlds: Worlds = "simple",
@@ -161,7 +147,7 @@ def sample_filmed_world(
     key = jax.random.fold_in(jax.random.key(0), index)
     world_key, source_key, target_key, time_key = jax.random.split(key, 4)
     is_rich = worlds == "rich"
-    world = rich.sample_rich_world(world_key) if is_rich else simple.sample_world(world_key)
+    world = sample_rich_world(world_key) if is_rich else sample_world(world_key)
     start, interval = jax.random.uniform(time_key, (2,))
     timestamps = 2.0 * start + jnp.arange(frames) * (0.04 + 0.26 * interval)
     travel = (0.7, 0.4) if is_rich else (0.4, 0.24)
@@ -195,12 +181,4 @@ def visible_surface(
     world: AnyWorld, time: Scalar, center: Float[Array, "3"], rays: Vector
 ) -> tuple[Pixels, Numbers]:
     """Return depth and number of the surfaces seen: primitives first, then faces of the room."""
-    objects, spans = primitives_at(world, time)
-    return first_surface(world, objects, spans, columns(center), rays)
-
-
-def primitives_at(world: AnyWorld, time: Scalar) -> tuple[Objects, Spans]:
-    """Return the primitives at one instant, and their shapes."""
-    if isinstance(world, rich.RichWorld):
-        return rich.rich_objects_at(world, time), rich.SPANS
-    return simple.objects_at(world, time), simple.SPANS
+    return first_surface(world, world.objects_at(time), columns(center), rays)

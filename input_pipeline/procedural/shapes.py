@@ -126,14 +126,14 @@ def in_own_frames(
 
 
 def first_surface(
-    world: Any, objects: Objects, spans: Spans, origin: Vector, rays: Vector
+    world: Any, objects: Objects, origin: Vector, rays: Vector
 ) -> tuple[Pixels, Numbers]:
     """Return depth and number of what rays hit first: objects, then the faces of the room."""
     # Depth: nearer hits count as none.
     nearest_hit = 0.02
     best = jnp.full(rays.x.shape, MISSED)
     which = jnp.zeros(rays.x.shape, jnp.int32)
-    shapes = in_own_frames(objects, spans, origin, rays)
+    shapes = in_own_frames(objects, world.spans, origin, rays)
     for hit, (part, *local) in zip((_ellipsoid, _box, _capsule), shapes, strict=True):
         depth = hit(*local)
         depth = jnp.where((depth > nearest_hit) & world.present[part, None], depth, MISSED)
@@ -146,7 +146,7 @@ def first_surface(
     room_depth, face = _room_exit(columns(world.room_min), columns(world.room_max), origin, rays)
     is_object = best < room_depth
     depth = jnp.where(is_object, best, room_depth)
-    return depth, jnp.where(is_object, which, sum(spans) + face)
+    return depth, jnp.where(is_object, which, sum(world.spans) + face)
 
 
 def _room_exit(low: Vector, high: Vector, origin: Vector, rays: Vector):

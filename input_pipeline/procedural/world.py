@@ -87,6 +87,28 @@ class World(NamedTuple):
     ambient: Scalar
     exposure: Scalar
 
+    spans = SPANS
+
+    def objects_at(self, time: Scalar) -> Objects:
+        """Return poses and sizes of all primitives at `time` (seconds)."""
+        sway = self.sway * jnp.sin(self.sway_frequency * time + self.sway_phase)
+        center = self.center + sway.sum(1)
+        rotation = rotation_of(self.orientation + self.spin * time)
+        figure = _walker_at(self.walker, self.room_max[1], time)
+        slots = jnp.array(WALKER_SLOTS)
+
+        def place(values, replacement):
+            values_kept = jnp.where(self.walker.present, replacement, values[slots])
+            return values.at[slots].set(values_kept)
+
+        return Objects(*map(place, (center, rotation, self.size), figure))
+
+    def instances(self) -> Int[Array, "m"]:
+        """Number all primitives, then faces: 0 is the room, 1 the walker, others are things."""
+        walker = jnp.zeros(OBJECTS, bool).at[jnp.array(WALKER_SLOTS)].set(True)
+        number = jnp.where(walker & self.walker.present, 1, 2 + jnp.arange(OBJECTS))
+        return jnp.concatenate([number, jnp.zeros(ROOM_FACES, jnp.int32)])
+
 
 def rotation_of(vector: Float[Array, "*s 3"]) -> Float[Array, "*s 3 3"]:
     """Rodrigues' formula; finite at zero."""
@@ -204,25 +226,6 @@ def random_colors(uniform: Uniform, count: int) -> Float[Array, "m 3"]:
     return (0.2 + 0.8 * value) * (1 - saturation + saturation * rgb)
 
 
-def objects_at(world: World, time: Scalar) -> Objects:
-    """Return poses and sizes of all primitives at `time` (seconds)."""
-    sway = world.sway * jnp.sin(world.sway_frequency * time + world.sway_phase)
-    center = world.center + sway.sum(1)
-    rotation = rotation_of(world.orientation + world.spin * time)
-    figure = _walker_at(world.walker, world.room_max[1], time)
-    slots = jnp.array(WALKER_SLOTS)
-
-    def place(values, replacement):
-        values_kept = jnp.where(world.walker.present, replacement, values[slots])
-        return values.at[slots].set(values_kept)
-
-    return Objects(
-        place(center, figure.center),
-        place(rotation, figure.rotation),
-        place(world.size, figure.size),
-    )
-
-
 def _walker_at(walker: Walker, floor: Scalar, time: Scalar) -> Objects:
     """Torso, head, two legs and two arms that swing in opposite phase."""
     scale = walker.size
@@ -256,10 +259,3 @@ def _walker_at(walker: Walker, floor: Scalar, time: Scalar) -> Objects:
         limb(shoulder - side * 0.75 * scale, 0.0, walker.lift, 0.7 * scale, 0.15 * scale),
     ]
     return Objects(*(jnp.stack(values) for values in zip(*parts, strict=True)))
-
-
-def instances(world: World) -> Int[Array, "m"]:
-    """Number all primitives, then faces: 0 is the room, 1 the walker, others are things."""
-    walker = jnp.zeros(OBJECTS, bool).at[jnp.array(WALKER_SLOTS)].set(True)
-    number = jnp.where(walker & world.walker.present, 1, 2 + jnp.arange(OBJECTS))
-    return jnp.concatenate([number, jnp.zeros(ROOM_FACES, jnp.int32)])
