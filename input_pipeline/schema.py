@@ -3,19 +3,24 @@
 All views see the same instants. Pictures stay encoded, and all frames of a view have one size. The
 world frame and its unit are the capture's own; `transforms.to_source` moves them to the source
 camera. A field that a capture lacks is empty (`""`, `b""`, size 0) or 0, never absent.
+
+A projection of the source's video into all views, as a codec's latents, is one file in the format
+of safetensors, whose bytes depend on the arrays alone. A record has several, each with its own
+source and its own draw of the source's depth.
 """
 
 import re
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float16, Float32, Shaped
+from jaxtyping import Float, Float16, Float32, Shaped, UInt8
 from numpy import ndarray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from input_pipeline.cameras import check_cameras
 from input_pipeline.films import KEY, UNIT, is_film
 from input_pipeline.plain_files import check_field
-from input_pipeline.projections import projection_from_bytes
 
 SCHEMA_VERSION = 4
 # How files of a field begin, and what they are.
@@ -55,7 +60,7 @@ class Example(NamedTuple):
     codec: str
     """Codec of the latents with a hash of its weights; `""` without latents."""
     projections: Shaped[ndarray, "k"]
-    """Files (bytes) of encoded projections of the source's video (`projections`), `k` draws of
+    """Files (bytes) of encoded projections of the source's video (`Projected`), `k` draws of
     source and depth; size 0 if none are encoded."""
     caption: str
     """Description of the clip."""
@@ -70,6 +75,25 @@ class Example(NamedTuple):
     generated: bool = False
     """Views disagree: a generator made the pictures, or cameras were estimated from them. A data
     set records it in its index, since records of before have no such field."""
+
+
+class Projected(NamedTuple):
+    """One draw of source and depth, projected into the `v` views of a clip and encoded."""
+
+    source: int
+    """Which view is the source."""
+    world_to_camera: Float32[ndarray, "v t 4 4"]
+    """The world is the source's camera at t = 0, in the source's unit."""
+    projection: Float16[ndarray, "v f h w c"]
+    """Latents of the projected video, holes in mid-grey; in the source, those of its video."""
+    filled: Float16[ndarray, "v f h w c"] | None
+    """Projection with its holes filled; None where the model does not read it."""
+    mask: UInt8[ndarray, "v f h w"]
+    """1 where the projection has a point."""
+    disparity: Float16[ndarray, "v f h w"]
+    """1/z of the projected points as the network reads it, 0 in holes."""
+    nothing: Float16[ndarray, "f h w c"]
+    """Latents of a video that is one hole."""
 
 
 def make_example(
@@ -164,3 +188,47 @@ def validate(example: Example) -> Example:
 
 def _require(field: str, holds: object, found: object, expected: object) -> None:
     check_field(f"record field {field}", holds, found, expected)
+
+
+def projection_to_bytes(projected: Projected) -> bytes:
+    """Return the file; the same arrays give the same bytes on every machine."""
+    fields = projected._asdict() | {"source": np.array([projected.source], np.int32)}
+    return save({name: np.ascontiguousarray(x) for name, x in fields.items() if x is not None})
+
+
+def projection_from_bytes(file: bytes) -> Projected:
+    """Return the arrays of a file.
+
+    Raises:
+      ValueError: the file is damaged, or a field is missing or has another type or shape.
+    """
+    try:
+        fields: dict[str, Any] = {"filled": None, **load(file)}
+        fields["source"] = int(fields["source"][0])
+        projected = Projected(**fields)
+    except (SafetensorError, LookupError, TypeError) as error:
+        raise ValueError(f"projection: found {error}, expected a whole file of one") from None
+    _check(projected)
+    return projected
+
+
+def _check(projected: Projected) -> None:
+    """Refuse arrays of other types or shapes."""
+    views, *frame, channels = shape = projected.projection.shape
+    kinds = {
+        "world_to_camera": (np.float32, (views, *projected.world_to_camera.shape[1:2], 4, 4)),
+        "projection": (np.float16, shape),
+        "filled": (np.float16, shape),
+        "mask": (np.uint8, (views, *frame)),
+        "disparity": (np.float16, (views, *frame)),
+        "nothing": (np.float16, (*frame, channels)),
+    }
+    for name, (dtype, sides) in kinds.items():
+        array = getattr(projected, name)
+        if name == "filled" and array is None:
+            continue
+        fits = array.dtype == dtype and array.shape == sides and len(shape) == 5
+        found = f"{array.dtype} {array.shape}"
+        check_field(f"projection, {name}", fits, found, f"{np.dtype(dtype)} {sides}")
+    source = projected.source
+    check_field("projection, source", 0 <= source < views, source, f"a view below {views}")

@@ -33,11 +33,12 @@ from input_pipeline.procedural.rich_world import (
 )
 from input_pipeline.procedural.scene import (
     FilmedWorld,
+    camera_towards,
     image_rays,
     picture,
+    source_camera,
     visible_surface,
 )
-from input_pipeline.procedural.scene_cameras import camera_towards, source_camera
 from input_pipeline.procedural.shapes import FLOOR_FACE, Objects
 from input_pipeline.procedural.world import ROOM_FACES, uniform_stream
 

@@ -39,8 +39,7 @@ from input_pipeline import transforms
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.films import is_film
 from input_pipeline.plain_files import load_json, require_layout
-from input_pipeline.projections import Projected, projection_to_bytes
-from input_pipeline.schema import Example
+from input_pipeline.schema import Example, Projected, projection_to_bytes
 from input_pipeline.selection import select
 
 # A clip with its caption and its embedding.
@@ -56,7 +55,7 @@ def encoded_projections(
     example: Example,
     frames: UInt8[np.ndarray, "v t h w 3"],
 ) -> Iterator[bytes]:
-    """Yield `config.data.projections` files (`input_pipeline.projections`).
+    """Yield `config.data.projections` files (`input_pipeline.schema`).
 
     The sources take turns, in random order. All is a pure function of the config and the clip.
 

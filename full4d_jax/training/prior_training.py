@@ -34,7 +34,7 @@ from full4d_jax.training.state import (
     training_mesh,
 )
 from full4d_jax.training.step import train_step
-from input_pipeline.procedural.scene_cameras import MAX_AZIMUTH, MAX_ELEVATION
+from input_pipeline.procedural.scene import MAX_AZIMUTH, MAX_ELEVATION
 from input_pipeline.whole_files import write_text
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from input_pipeline.films import is_film
-from input_pipeline.projections import projection_from_bytes
-from input_pipeline.schema import SCHEMA_VERSION, Example
+from input_pipeline.schema import SCHEMA_VERSION, Example, projection_from_bytes
 from input_pipeline.transforms import decode_depth, view_size
 
 # Plain values of one clip.

@@ -31,8 +31,7 @@ from input_pipeline.procedural.gltf_mesh import (
     load_skinned_mesh,
     skinned_positions,
 )
-from input_pipeline.procedural.scene import ProceduralClip
-from input_pipeline.procedural.scene_cameras import camera_towards
+from input_pipeline.procedural.scene import ProceduralClip, camera_towards
 from input_pipeline.schema import Example
 
 # Rays per pixel side.

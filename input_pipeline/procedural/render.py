@@ -22,8 +22,8 @@ from input_pipeline.procedural.shapes import (
     lookup,
     surface_points,
     to_local,
+    value_noise,
 )
-from input_pipeline.procedural.textures import value_noise
 from input_pipeline.procedural.world import OBJECTS, SPANS, World
 
 

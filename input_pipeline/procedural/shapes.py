@@ -6,6 +6,7 @@ rounds to ten bits on some accelerators. Rays have z = 1 in the camera's frame, 
 parameter of a hit *is* its z-depth.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial, reduce
 from operator import add, mul, sub, truediv
@@ -264,3 +265,23 @@ def _capsule(origin: Vector, rays: Vector, size: Vector) -> Array:
     to_end = origin._replace(y=origin.y - end)
     cap = first_root(dot(rays, rays), dot(to_end, rays), dot(to_end, to_end) - radius**2)
     return jnp.where((body < MISSED) & (jnp.abs(height) <= half), body, cap)
+
+
+def value_noise(point: Vector) -> Pixels:
+    """Trilinear noise on an integer lattice of hashed values in [0, 1]."""
+    corner = [jnp.floor(x) for x in point]
+    f = [*map(smooth, [*map(sub, point, corner)])]
+    total = jnp.zeros(point.x.shape)
+    for steps in itertools.product((0, 1), repeat=3):
+        x, y, z = (x if step else 1 - x for x, step in zip(f, steps, strict=True))
+        total = total + x * y * z * hashed(Vector(*map(add, corner, steps)))
+    return total
+
+
+def hashed(lattice: Vector) -> Pixels:
+    """Return a number in [0, 1] for every point of the integer lattice."""
+    x, y, z = (c.astype(jnp.int32).astype(jnp.uint32) for c in lattice)
+    h = x * jnp.uint32(0x8DA6B343) ^ y * jnp.uint32(0xD8163841) ^ z * jnp.uint32(0xCB1AB31F)
+    h = (h ^ (h >> 13)) * jnp.uint32(0x5BD1E995)
+    h = h ^ (h >> 15)
+    return (h & jnp.uint32(0xFFFF)).astype(jnp.float32) / 65535.0

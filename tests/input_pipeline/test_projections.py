@@ -5,8 +5,7 @@ import pytest
 
 from input_pipeline.datasets.card import facts
 from input_pipeline.datasets.records import from_bytes, to_bytes
-from input_pipeline.projections import Projected, projection_from_bytes, projection_to_bytes
-from input_pipeline.schema import validate
+from input_pipeline.schema import Projected, projection_from_bytes, projection_to_bytes, validate
 
 SHAPE = (3, 2, 4, 5, 6)  # v f h w c
 

@@ -16,8 +16,7 @@ from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.wan.text import TEXT_TOKENS, padded
 from input_pipeline.cameras import centers, relative_to
 from input_pipeline.datasets.dataset import Records
-from input_pipeline.projections import projection_from_bytes
-from input_pipeline.schema import Example
+from input_pipeline.schema import Example, projection_from_bytes
 from input_pipeline.selection import choose_times, choose_views, nearest_bucket, select
 from input_pipeline.transforms import cover, decode_depth, decode_depths, decode_into, to_source
 
