@@ -51,10 +51,10 @@ class View(NamedTuple):
     """One picture an instant, or none; what is not black is kept."""
     depth_scale: float | None = None
     """World units per number in the depth files; None: their real numbers are world units."""
-    quarters: int = 0
-    """How often all pictures are to be turned clockwise by 90 degrees; cameras are as stored."""
     depth_size: tuple[int, int] | None = None
     """Rows and columns of depth files that do not say so: Record3D's `.depth`."""
+    quarters: int = 0
+    """How often all pictures are to be turned clockwise by 90 degrees; cameras are as stored."""
     note: str = ""
     """What was assumed of its size or its times, parts with "; " between."""
 
@@ -123,6 +123,8 @@ def make_view(
     Raises:
       ValueError: naming the camera, what was found and what was expected.
     """
+    # The share of a view by which undistorting may narrow it silently.
+    least_told = 0.001
     here = f"camera {name}"
     ending = files[0].suffix.lower() if len(files) == 1 else ""
     if beside is not None:
@@ -136,7 +138,12 @@ def make_view(
     own = frame_times(files[0]) if is_video else np.arange(len(files)) / (fps or STILL_FPS)
     t = len(own)
     times = own + offset if timestamps is None else np.asarray(timestamps, np.float64)
-    _check_times(f"{here}, timestamps", times, t)
+    place = f"{here}, timestamps"
+    check_field(place, times.shape == (t,), f"{times.size}", f"one a frame, {t}")
+    check_field(place, np.isfinite(times).all(), "NaN or infinite", "seconds")
+    for i in np.flatnonzero(np.diff(times) <= 0)[:1]:
+        found = f"{times[i + 1]:g} s after {times[i]:g} s, at frame {i + 1}"
+        raise ValueError(f"{place}: found {found}, expected increasing seconds")
     for kind, list_ in (("depth", depth), ("confidence", confidence), ("masks", masks)):
         counts = f"one file an instant, {t}, or none"
         check_field(f"{here}, {kind}", len(list_) in (0, t), f"{len(list_)} files", counts)
@@ -159,23 +166,14 @@ def make_view(
             lens, note = fit_to_files(files, lens, size)
             notes.append(note and f"{here}: {note}")
         if bent.any():
-            notes.append(_narrowing(files[0], lens, bent))
+            narrowed = 1 - lens[0, 0] / flat_lens(lens, bent, *picture_size(files[0]))[0, 0]
+            if narrowed >= least_told:
+                notes.append(f"views are narrowed by {narrowed:.1%} to what the distorted lens saw")
     if not is_video and t > 1 and timestamps is None and fps is None:
         notes.append(f"no --fps given: assuming {STILL_FPS:g} pictures a second")
-    return View(
-        name=name,
-        files=tuple(files),
-        timestamps=times,
-        intrinsics=lens,
-        distortion=bent,
-        world_to_camera=poses,
-        depth=tuple(depth),
-        confidence=tuple(confidence),
-        masks=tuple(masks),
-        depth_scale=depth_scale,
-        depth_size=depth_size,
-        note="; ".join(filter(None, notes)),
-    )
+    maps = map(tuple, (depth, confidence, masks))
+    film = View(name, tuple(files), times, lens, bent, poses, *maps, depth_scale, depth_size)
+    return film._replace(note="; ".join(filter(None, notes)))
 
 
 def make_capture(
@@ -222,11 +220,11 @@ def turned(captures: Sequence[Capture], degrees: Mapping[str, int]) -> list[Capt
     names = {view.name for capture in captures for view in capture.views}
     unknown = sorted(set(degrees) - names - {""})
     check_field("cameras to turn", not unknown, unknown, f"some of {sorted(names)}")
-
-    def turn(view: View) -> View:
-        return view._replace(quarters=degrees.get(view.name, degrees.get("", 0)) // 90 % 4)
-
-    return [capture._replace(views=tuple(map(turn, capture.views))) for capture in captures]
+    quarters = {name: degrees.get(name, degrees.get("", 0)) // 90 % 4 for name in names}
+    return [
+        capture._replace(views=tuple(v._replace(quarters=quarters[v.name]) for v in capture.views))
+        for capture in captures
+    ]
 
 
 def fit_to_files(
@@ -262,24 +260,3 @@ def fit_to_files(
     resized = cameras.resize_intrinsics(intrinsics, rows=scale, columns=scale)
     moved = cameras.crop_intrinsics(resized, top=-top, left=-left)
     return moved, f"{note} with black bars: resized by {scale:.4f} and padded"
-
-
-def _narrowing(file: Path, intrinsics: Float64[ndarray, "3 3"], distortion: ndarray) -> str:
-    """Return by how much undistorting narrows a view, in words; "" where it does not."""
-    # The share of a view by which undistorting may narrow it silently.
-    least_told = 0.001
-    flat = flat_lens(intrinsics, distortion, *picture_size(file))
-    share = 1 - intrinsics[0, 0] / flat[0, 0]
-    if share < least_told:
-        return ""
-    return f"views are narrowed by {share:.1%} to what the distorted lens saw"
-
-
-def _check_times(field: str, times: Float64[ndarray, " n"], t: int) -> None:
-    check_field(field, times.shape == (t,), f"{times.size}", f"one a frame, {t}")
-    check_field(field, np.isfinite(times).all(), "NaN or infinite", "seconds")
-    back = np.diff(times) <= 0
-    if back.any():
-        i = int(back.argmax())
-        found = f"{times[i + 1]:g} s after {times[i]:g} s, at frame {i + 1}"
-        raise ValueError(f"{field}: found {found}, expected increasing seconds")

@@ -8,6 +8,7 @@ MiDaS (Ranftl et al. 2020) for the affine ambiguity, RANSAC (Fischler and Bolles
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import cv2
@@ -194,7 +195,10 @@ def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") ->
                 size = frame.shape[1::-1]
                 maps.append(cv2.resize(estimate(frame), size, interpolation=cv2.INTER_LINEAR))
             if sparse:
-                line = fit_line(_at(maps, sparse[view]), sparse[view].depth)
+                h, w = maps[0].shape
+                column, row = np.floor(sparse[view].pixels).astype(int).T
+                places = sparse[view].instants, row.clip(0, h - 1), column.clip(0, w - 1)
+                line = fit_line(np.stack(maps)[places].astype(float), sparse[view].depth)
             else:
                 line = scale_at_middle(example, view, maps)
         files[view] = [transforms.encode_depth(to_depth(values, line)) for values in maps]
@@ -207,20 +211,14 @@ def _require_matches(depth: Float[ndarray, " n"]) -> None:
     check_field("depth", len(depth) >= MIN_MATCHES, found, f"at least {MIN_MATCHES}")
 
 
+@dataclass
 class WithDepth(Sequence[Example]):
     """Clips (`clips[i]`, `clips.scene_ids`) with estimated depth where they have none."""
 
-    def __init__(
-        self,
-        clips: Sequence[Example],
-        scene_ids: Sequence[str],
-        estimate: Estimate,
-        scale: Scale = "matches",
-    ):
-        self.clips = clips
-        self.scene_ids = list(scene_ids)
-        self.estimate = estimate
-        self.scale: Scale = scale
+    clips: Sequence[Example]
+    scene_ids: Sequence[str]
+    estimate: Estimate
+    scale: Scale = "matches"
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -229,10 +227,3 @@ class WithDepth(Sequence[Example]):
     def __getitem__(self, index: int) -> Example:
         """Return one clip; errors as in `add_depth`."""
         return add_depth(self.clips[index], self.estimate, self.scale)
-
-
-def _at(maps: Sequence[ndarray], sparse: SparseDepth) -> Float[ndarray, " n"]:
-    """Return the values of the maps at the pixels of sparse depth."""
-    h, w = maps[0].shape
-    column, row = np.floor(sparse.pixels).astype(int).T
-    return np.stack(maps)[sparse.instants, row.clip(0, h - 1), column.clip(0, w - 1)].astype(float)
