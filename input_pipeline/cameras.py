@@ -118,9 +118,7 @@ def pixel_rays(intrinsics: Lens, height: int, width: int) -> Float[ndarray, "{he
 
 
 def unproject(
-    depth: Float[ndarray, "h w"],
-    intrinsics: Lens,
-    world_to_camera: Float[ndarray, "4 4"],
+    depth: Float[ndarray, "h w"], intrinsics: Lens, world_to_camera: Float[ndarray, "4 4"]
 ) -> Float[ndarray, "h w 3"]:
     """Return the world coordinates of each pixel at z-depth `depth`."""
     camera_to_world = invert(world_to_camera)
@@ -151,12 +149,7 @@ def resize_intrinsics(intrinsics: Lenses, *, rows: float, columns: float) -> Len
 
 
 def turn(
-    intrinsics: Lens,
-    world_to_camera: Poses,
-    quarters: int,
-    *,
-    height: int,
-    width: int,
+    intrinsics: Lens, world_to_camera: Poses, quarters: int, *, height: int, width: int
 ) -> tuple[Lens, Poses]:
     """Return intrinsics and poses after the pictures are turned clockwise by quarters of a circle.
 

@@ -112,11 +112,7 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
     Raises:
       ValueError: naming the file if it is none, also if reading its pixels in this context fails.
     """
-    with (
-        damage_of(path, "a whole picture"),
-        open_regular(path) as file,
-        warnings.catch_warnings(),
-    ):
+    with damage_of(path, "a whole picture"), open_regular(path) as file, warnings.catch_warnings():
         # Pillow only warns of half as many pixels as it refuses.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(file) as picture:

@@ -25,11 +25,7 @@ def lens_matrix(fx: float, fy: float, cx: float, cy: float) -> Lens:
 
 
 def usual_lens(
-    fisheye: Float[ndarray, "4"],
-    intrinsics: Lens,
-    height: int,
-    width: int,
-    where: str = "fisheye",
+    fisheye: Float[ndarray, "4"], intrinsics: Lens, height: int, width: int, where: str = "fisheye"
 ) -> Distortion:
     """Return k1 k2 p1 p2 k3 k4 k5 k6 of OpenCV's usual model for a lens of its fisheye model.
 

@@ -42,9 +42,7 @@ class Matches(NamedTuple):
 
 
 def find_features(
-    picture: UInt8[ndarray, "h w 3"],
-    intrinsics: Lens,
-    distortion: Float[ndarray, "8"],
+    picture: UInt8[ndarray, "h w 3"], intrinsics: Lens, distortion: Float[ndarray, "8"]
 ) -> Features:
     """Return points of a picture, where they would be without distortion."""
     # Pixels; larger pictures are reduced to that first.
@@ -64,9 +62,7 @@ def find_features(
 
 
 def undistort_points(
-    points: Float[ndarray, "n 2"],
-    intrinsics: Lens,
-    distortion: Float[ndarray, "8"],
+    points: Float[ndarray, "n 2"], intrinsics: Lens, distortion: Float[ndarray, "8"]
 ) -> Float[ndarray, "n 2"]:
     """Return pixels of the pinhole camera with the same intrinsics."""
     if not distortion.any() or not len(points):
@@ -76,9 +72,7 @@ def undistort_points(
 
 
 def distort_points(
-    points: Float[ndarray, "n 2"],
-    intrinsics: Lens,
-    distortion: Float[ndarray, "8"],
+    points: Float[ndarray, "n 2"], intrinsics: Lens, distortion: Float[ndarray, "8"]
 ) -> Float[ndarray, "n 2"]:
     """Return the inverse of `undistort_points`."""
     if not distortion.any() or not len(points):
@@ -218,9 +212,7 @@ def _homogeneous(points: Float[ndarray, "... 2"]) -> Float[ndarray, "... 3"]:
 
 
 def _depths(
-    first: Float[ndarray, "... 3"],
-    second: Float[ndarray, "... 3"],
-    offset: Float[ndarray, "... 3"],
+    first: Float[ndarray, "... 3"], second: Float[ndarray, "... 3"], offset: Float[ndarray, "... 3"]
 ) -> tuple[ndarray, ndarray, ndarray]:
     """a and b with offset + a first nearest to b second, and the angle between the two rays."""
     aa, bb, ab = ((x * y).sum(-1) for x, y in ((first, first), (second, second), (first, second)))

@@ -288,11 +288,7 @@ def load_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
     Raises:
       ValueError: naming the file, missing or broken.
     """
-    with (
-        damage_of(path, "a whole .npz file"),
-        open_regular(path) as file,
-        NpzFile(file) as arrays,
-    ):
+    with damage_of(path, "a whole .npz file"), open_regular(path) as file, NpzFile(file) as arrays:
         check_members(arrays.zip)
         _check_places(arrays.zip)
         wanted = [name for name in arrays.files if not names or name in names]

@@ -106,12 +106,7 @@ def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
 
 
 def decode_frames(
-    path: Path,
-    start: float = 0.0,
-    *,
-    strict: bool = False,
-    spacing: float = 0.0,
-    threads: int = 0,
+    path: Path, start: float = 0.0, *, strict: bool = False, spacing: float = 0.0, threads: int = 0
 ) -> Iterator[Frame]:
     """All frames in order; with `start` from a key frame at or before that second on.
 

@@ -72,8 +72,7 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_multi_constructor(
-    "tag:yaml.org,2002:opencv-",
-    lambda loader, _, node: loader.construct_mapping(node, deep=True),
+    "tag:yaml.org,2002:opencv-", lambda loader, _, node: loader.construct_mapping(node, deep=True)
 )
 
 

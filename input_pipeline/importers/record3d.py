@@ -81,11 +81,7 @@ def _extract(path: Path, folder: Path) -> None:
     """
     # Of one member.
     most_bytes = 2**28
-    with (
-        damage_of(path, "a whole .r3d file"),
-        open_regular(path) as file,
-        ZipFile(file) as archive,
-    ):
+    with damage_of(path, "a whole .r3d file"), open_regular(path) as file, ZipFile(file) as archive:
         check_members(archive)
         written = os.fstat(file.fileno())
         for member in archive.infolist():

@@ -58,11 +58,7 @@ def _shade(
 
 
 def _texture(
-    world: World,
-    material: Numbers,
-    surface: Vector,
-    is_object: Bool[Array, "p"],
-    axis: Numbers,
+    world: World, material: Numbers, surface: Vector, is_object: Bool[Array, "p"], axis: Numbers
 ) -> Pixels:
     """Six solid textures with smooth edges: the share of the second of two colours."""
     m = world.materials

@@ -228,10 +228,7 @@ def texture(
 
 
 def photo_colors(
-    textures: Float[Array, "n s s 3"],
-    materials: RichMaterials,
-    number: Numbers,
-    at: Surface,
+    textures: Float[Array, "n s s 3"], materials: RichMaterials, number: Numbers, at: Surface
 ) -> list[Pixels]:
     """Red, green and blue of the photo on each material, and 1 where there is one, else 0."""
     # Of the materials, where there are photos.

@@ -30,9 +30,7 @@ CRATES = 4
 POLES = 3
 RODS = 2
 SPANS = Spans(
-    PEOPLE * people.ELLIPSOIDS + BALLS,
-    3 + CRATES,
-    PEOPLE * people.CAPSULES + 8 + POLES + RODS,
+    PEOPLE * people.ELLIPSOIDS + BALLS, 3 + CRATES, PEOPLE * people.CAPSULES + 8 + POLES + RODS
 )
 OBJECTS = sum(SPANS)
 # Clouds, wood, marble, brick, checker, stripes, speckles, planks, plain.
@@ -200,8 +198,7 @@ def _things(uniform: Uniform, floor: Scalar):
     yaws = uniform((CRATES, 1), 0.0, 2 * jnp.pi) * jnp.array([[0.0, 1.0, 0.0]])
     pole = jnp.stack([uniform(POLES, 0.006, 0.02), uniform(POLES, 0.2, 0.6)], 1)
     pole_at = jnp.stack(
-        [uniform(POLES, -0.8, 0.8), floor - pole[:, 1], uniform(POLES, -0.8, 0.8)],
-        1,
+        [uniform(POLES, -0.8, 0.8), floor - pole[:, 1], uniform(POLES, -0.8, 0.8)], 1
     )
     rod = jnp.stack([uniform(RODS, 0.006, 0.02), uniform(RODS, 0.08, 0.25)], 1)
     rod_at = uniform((RODS, 3), -0.5, 0.5) * jnp.array([[1.0, 0.4, 1.0]])

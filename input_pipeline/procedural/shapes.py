@@ -193,12 +193,7 @@ class Surface(NamedTuple):
 
 
 def surface_points(
-    objects: Objects,
-    spans: Spans,
-    origin: Vector,
-    rays: Vector,
-    depth: Pixels,
-    which: Numbers,
+    objects: Objects, spans: Spans, origin: Vector, rays: Vector, depth: Pixels, which: Numbers
 ) -> Surface:
     """Surfaces of `first_surface`: `which` counts the objects and then the faces of the room."""
     count = sum(spans)

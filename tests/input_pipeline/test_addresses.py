@@ -5,12 +5,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from input_pipeline.addresses import (
-    download,
-    require_writable,
-    stored_files,
-    upload,
-)
+from input_pipeline.addresses import download, require_writable, stored_files, upload
 from input_pipeline.plain_files import FileRefusal
 from input_pipeline.whole_files import whole_file
 

@@ -6,12 +6,7 @@ import pytest
 from PIL import Image
 
 from input_pipeline import plain_files
-from input_pipeline.footage import (
-    picture_size,
-    read_alpha,
-    read_depth,
-    read_picture,
-)
+from input_pipeline.footage import picture_size, read_alpha, read_depth, read_picture
 
 RAMP = np.tile(np.linspace(0, 250, 32).astype(np.uint8), (24, 1))
 

@@ -6,25 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from input_pipeline.importers import (
-    cameras_json,
-    dycheck,
-    instants,
-    llff,
-    multicam,
-    panoptic,
-)
+from input_pipeline.importers import cameras_json, dycheck, instants, llff, multicam, panoptic
 from input_pipeline.importers.detect import LAYOUTS, detect, find_scenes
 
-ALL = (
-    "llff",
-    "multicam",
-    "cameras_json",
-    "fdanyone",
-    "panoptic",
-    "dycheck",
-    "instants",
-)
+ALL = ("llff", "multicam", "cameras_json", "fdanyone", "panoptic", "dycheck", "instants")
 
 
 @pytest.mark.parametrize("layout", ALL)

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 from input_pipeline.procedural.clips import to_example
-from input_pipeline.procedural.rich_world import (
-    PEOPLE,
-)
+from input_pipeline.procedural.rich_world import PEOPLE
 from input_pipeline.procedural.scene import procedural_scene
 from input_pipeline.schema import validate
 from input_pipeline.transforms import decode
