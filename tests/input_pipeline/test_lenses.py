@@ -23,21 +23,16 @@ def test_rays_meet_the_same_pixels_as_opencv_has_them(fisheye):
     assert np.abs(met - pixels).max() < 0.1
 
 
-def test_what_the_usual_model_cannot_be_is_refused():
+def test_what_no_lens_is_is_refused():
     with pytest.raises(ValueError, match=r"fisheye: found coefficients .* expected at most 0.5"):
         usual_lens(np.array([0.2, 0.1, -0.05, 0.01]), LENS / [[2], [2], [1]], 480, 640)
-
-
-def test_a_lens_that_zooms_or_has_no_focal_length_is_refused():
     lenses = np.tile([800.0, 800.0, 640.0, 360.0], (20, 1))
     lenses[17:, :2] = 1600
-    with pytest.raises(
-        ValueError, match=r"a\.csv: found focal lengths from 800 to 1600 pixels, exp"
-    ):
+    with pytest.raises(ValueError, match=r"a\.csv: found focal lengths from 800 to 1600 pixels"):
         median_lens(lenses, "a.csv")
-
-
-FOLDED = np.array([[120.0, 0, 70], [0, 118.0, 44], [0, 0, 1]])
+    folded = np.array([[120.0, 0, 70], [0, 118.0, 44], [0, 0, 1]])
+    with pytest.raises(ValueError, match="that fold pictures of 128x96 pixels, expected a lens"):
+        flat_lens(folded, np.array([-8.0, 0, 0, 0, 0, 0, 0, 0]), 96, 128)
 
 
 def test_a_spot_moves_from_where_the_lens_put_it():
@@ -52,8 +47,3 @@ def test_a_spot_moves_from_where_the_lens_put_it():
     assert np.linalg.norm(seen - ideal) > 3
     found = np.array([(picture[..., 0] * x).sum(), (picture[..., 0] * y).sum()])
     np.testing.assert_allclose(found / picture[..., 0].sum(), ideal, atol=0.1)
-
-
-def test_coefficients_that_fold_the_picture_are_refused():
-    with pytest.raises(ValueError, match="that fold pictures of 128x96 pixels, expected a lens"):
-        flat_lens(FOLDED, np.array([-8.0, 0, 0, 0, 0, 0, 0, 0]), 96, 128)

@@ -23,7 +23,6 @@ def check():
     """A function that compares views with the rig's poses and intrinsics, in its order."""
 
     def check_views(views, poses, lens):
-        assert len(views) == len(poses)
         for view, pose in zip(views, poses, strict=True):
             np.testing.assert_allclose(view.world_to_camera[0], pose, atol=1e-9)
             np.testing.assert_allclose(view.intrinsics, lens, atol=1e-9)
@@ -134,16 +133,11 @@ def write_ours(path, rig, films, pictures):
 def write_fdanyone(path, rig, films, pictures):
     """4DAnyone: OpenCV camera-to-world, films by number; sparse views and skeletons beside them."""
     same = {"layer_index": 0, "pitch": 0, "K": rig[1].tolist(), "image_width": 32}
+    same |= {"image_height": 24, "skeleton_video": "skeletons/00.mp4"}
+    films_of = [{"camera_id": i, "video": f"videos/dense/{i:02d}.mp4"} for i in range(3)]
     cameras = [
-        {
-            "camera_id": number,
-            "image_height": 24,
-            "camera_to_world": invert(pose).tolist(),
-            "video": f"videos/dense/{number:02d}.mp4",
-            "skeleton_video": f"skeletons/{number:02d}.mp4",
-            **same,
-        }
-        for number, pose in enumerate(rig[2])
+        {**film, **same, "camera_to_world": invert(pose).tolist()}
+        for film, pose in zip(films_of, rig[2], strict=True)
     ]
     films(path / "videos/dense", names=("00", "01", "02"))
     films(path / "videos/sparse", names=("00",))
