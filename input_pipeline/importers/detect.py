@@ -32,7 +32,7 @@ from input_pipeline.importers import (
     transforms_json,
     uncalibrated,
 )
-from input_pipeline.plain_files import check_field, load_json, numbers
+from input_pipeline.plain_files import check_field, damage_of, load_json, numbers
 
 # Files that only one layout writes come first; COLMAP's projects lie beside many others, and
 # films are without cameras where no file has any.
@@ -113,16 +113,9 @@ def read_captures(path: Path, layout: str, fps: float | None) -> list[Capture]:
       ValueError: naming the file or camera that does not fit, or for files whose tables are not of
         the layout's form at all.
     """
-    try:
-        # Absurd numbers are refused in words.
-        with np.errstate(over="ignore", invalid="ignore"):
-            return apply_sync(path, LAYOUTS[layout].read(path, fps))
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        if isinstance(error, ValueError) and ", expected " in str(error):
-            # An importer's own words.
-            raise
-        found = f"tables of another form ({type(error).__name__}: {error})"
-        raise ValueError(f"{path}, {layout}: found {found}, expected {needs(layout)}") from error
+    # Absurd numbers are refused in words.
+    with damage_of(path, f"tables of {layout}: {needs(layout)}"), np.errstate(all="ignore"):
+        return apply_sync(path, LAYOUTS[layout].read(path, fps))
 
 
 def apply_sync(path: Path, captures: list[Capture]) -> list[Capture]:

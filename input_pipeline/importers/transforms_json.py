@@ -163,9 +163,8 @@ def _lens(table: dict, file: Path) -> tuple[np.ndarray, tuple[int, int]]:
     where = table["where"]
     model = table.get("camera_model", "OPENCV")
     check_field(where, model in LENSES, f"camera_model {model}", f"one of {LENSES}")
-    rows, columns = (table["h"], table["w"]) if {"w", "h"} <= set(table) else picture_size(file)
-    rows = round(rows)
-    columns = round(columns)
+    size = (table["h"], table["w"]) if {"w", "h"} <= set(table) else picture_size(file)
+    rows, columns = map(round, size)
     if "fl_x" in table:
         fx = float(table["fl_x"])
         fy = float(table.get("fl_y", fx))
