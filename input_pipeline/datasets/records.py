@@ -14,12 +14,10 @@ from tensorflow_datasets.core.features import FeaturesDict, Scalar, Tensor, Text
 from tensorflow_datasets.core.features import Sequence as Files
 
 from input_pipeline.plain_files import check_field
-from input_pipeline.schema import SCHEMA_VERSION, Example
+from input_pipeline.schema import FILES, SCHEMA_VERSION, Example
 
 # Bytes of files; messages of protobuf end at 2 GiB, numbers among them.
 MAX_RECORD_BYTES = 2**31 - 2**24
-# Fields with a file for each view and instant.
-FILES = ("frames", "depth16", "masks")
 _FILES = Tensor(shape=(), dtype=np.object_)
 
 

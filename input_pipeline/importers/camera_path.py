@@ -46,8 +46,8 @@ class CameraPath(NamedTuple):
     """
 
     world_to_camera: Float64[np.ndarray, "n 4 4"]
-    intrinsics: Float64[np.ndarray, "3 3"] | None
-    size: tuple[int, int] | None
+    intrinsics: Float64[np.ndarray, "3 3"] | None = None
+    size: tuple[int, int] | None = None
     times: Float64[np.ndarray, "n"] | None = None
     fps: float | None = None
 
@@ -88,30 +88,38 @@ def _from_json(file: Path) -> CameraPath:
     if isinstance(table, dict) and "frames" in table:
         names, poses, lens, size = read_moving_camera(file)
         return CameraPath(poses[_order(file, names)], lens, size)
-    if isinstance(table, dict) and "camera_path" in table:
-        return _nerfstudio(file, table)
-    return _ours(file, table)
+    is_nerfstudio = isinstance(table, dict) and "camera_path" in table
+    path = (_nerfstudio if is_nerfstudio else _ours)(str(file), table)
+    if path.times is not None:
+        low, high = path.times.min(), path.times.max()
+        expected = "times from 0 to 1"
+        check_field(f"{file}, times", low >= 0 and high <= 1, f"{low:g} to {high:g}", expected)
+    if "fps" not in table:
+        return path
+    fps = field_number(table, "fps", str(file))
+    check_field(f"{file}, fps", 0.1 <= fps <= 240, f"{fps:g}", "0.1 to 240")
+    return path._replace(fps=fps)
 
 
-def _ours(file: Path, table: Any) -> CameraPath:
-    where = str(file)
+def _ours(where: str, table: Any) -> CameraPath:
     listed = field(table, "world_to_camera", where)
     poses = numbers(listed, np.shape(listed), f"{where}, world_to_camera")
     poses = poses[0] if poses.ndim == 4 and len(poses) == 1 else poses
     fits = poses.ndim == 3 and len(poses)
     expected = "(n, 4, 4) or (1, n, 4, 4)"
     check_field(f"{where}, world_to_camera", fits, f"shape {poses.shape}", expected)
-    times = _times(table["times"], len(poses), f"{where}, times") if "times" in table else None
+    path = CameraPath(poses)
+    if "times" in table:
+        path = path._replace(times=field_numbers(table, "times", (len(poses),), where))
     if not {"intrinsics", "image_size"} <= set(table):
-        return CameraPath(poses, None, None, times, _fps(table, where))
+        return path
     lens = numbers(np.squeeze(table["intrinsics"]), (3, 3), f"{where}, intrinsics")
     columns, rows = field_numbers(table, "image_size", (2,), where)
-    return CameraPath(poses, lens, (round(rows), round(columns)), times, _fps(table, where))
+    return path._replace(intrinsics=lens, size=(round(rows), round(columns)))
 
 
-def _nerfstudio(file: Path, table: dict[str, Any]) -> CameraPath:
+def _nerfstudio(where: str, table: dict[str, Any]) -> CameraPath:
     """Return the path of nerfstudio's camera_path.json: a pose, and a vertical fov, a picture."""
-    where = str(file)
     rows = round(field_number(table, "render_height", where))
     columns = round(field_number(table, "render_width", where))
     kind = table.get("camera_type", "perspective")
@@ -129,23 +137,8 @@ def _nerfstudio(file: Path, table: dict[str, Any]) -> CameraPath:
     times = None
     if all("render_time" in camera for camera in cameras):
         listed = [camera["render_time"] for camera in cameras]
-        times = _times(listed, len(cameras), f"{where}, render_time")
-    return CameraPath(to_opencv(poses, "opengl"), lens, (rows, columns), times, _fps(table, where))
-
-
-def _times(listed: object, count: int, where: str) -> np.ndarray:
-    times = numbers(listed, (count,), where)
-    found = f"{times.min():g} to {times.max():g}"
-    check_field(where, times.min() >= 0 and times.max() <= 1, found, "times from 0 to 1")
-    return times
-
-
-def _fps(table: dict[str, Any], where: str) -> float | None:
-    if "fps" not in table:
-        return None
-    fps = field_number(table, "fps", where)
-    check_field(f"{where}, fps", 0.1 <= fps <= 240, f"{fps:g}", "0.1 to 240")
-    return fps
+        times = numbers(listed, (len(cameras),), f"{where}, render_time")
+    return CameraPath(to_opencv(poses, "opengl"), lens, (rows, columns), times)
 
 
 def _from_colmap(folder: Path) -> CameraPath:

@@ -79,11 +79,9 @@ def read_rig_poses(file: Path) -> dict[str, Float64[np.ndarray, "t 4 4"]]:
     check_field(file, frames == names, f"{frames[:3]}...", f"{names[:3]}... without gaps")
     poses = {}
     for camera in table["frame0"]:
-        rows = [_matrix(table[frame].get(camera), f"{file}, {frame}, {camera}") for frame in frames]
-        poses[camera] = to_opencv(np.stack(rows), "unreal")
+        rows = []
+        for frame in frames:
+            values = re.sub(r"[\[\]]", " ", str(table[frame].get(camera))).split()
+            rows.append(numbers(values, (16,), f"{file}, {frame}, {camera}"))
+        poses[camera] = to_opencv(np.reshape(rows, (-1, 4, 4)), "unreal")
     return poses
-
-
-def _matrix(text: object, where: str) -> np.ndarray:
-    values = re.sub(r"[\[\]]", " ", str(text)).split()
-    return numbers(values, (16,), where).reshape(4, 4)

@@ -116,19 +116,16 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     else:
         rate = fps or field_number(table, "fps", where)
         times = np.arange(count) / rate
-
-    def rows_and_columns(*names: str) -> tuple[int, int]:
-        rows, columns = (int(field_number(table, name, where)) for name in names)
-        return rows, columns
-
+    sides = ("h", "w", "dh", "dw")
+    h, w, depth_h, depth_w = (int(field_number(table, side, where)) for side in sides)
     view = make_view(
         "camera",
         pictures,
         lens,
         to_opencv(to_world, "opengl"),
-        size=rows_and_columns("h", "w"),
+        size=(h, w),
         timestamps=times,
         depth=[picture.with_suffix(".depth") for picture in pictures],
-        depth_size=rows_and_columns("dh", "dw"),
+        depth_size=(depth_h, depth_w),
     )
     return [make_capture(path.name, [view], unit=1.0, source="Record3D", notes=[lens_note])]

@@ -82,7 +82,8 @@ def person_at(person: Person, floor: Scalar, time: Scalar) -> Objects:
     limbs = []
     for i, out in enumerate((side, -side)):
         top = hip + hip_offset * size * out
-        limbs += _limb(top, (swing[i], shin_angle[i]), (0.04, 0.02), (forward, out), size, i)
+        angles = swing[i], shin_angle[i]
+        limbs += _limb(top, angles, (0.04, 0.02), forward, out, size, LEG_LENGTHS)
     arm_swing = -0.8 * swing
     for i, out in enumerate((side, -side)):
         # The right arm waves: raised sideways, its lower half to and fro.
@@ -91,7 +92,7 @@ def person_at(person: Person, floor: Scalar, time: Scalar) -> Objects:
         angles = (arm_swing[i] * (1 - raised), (arm_swing[i] + 0.35) * (1 - raised))
         wave = 2.6 + 0.5 * jnp.sin(2 * beat)
         away = (0.12 + raised * 1.6, 0.08 + raised * wave)
-        limbs += _limb(top, angles, away, (forward, out), size, 2 + i)
+        limbs += _limb(top, angles, away, forward, out, size, ARM_LENGTHS)
     radii = jnp.array([0.05, 0.036, 0.05, 0.036, 0.032, 0.026, 0.032, 0.026])
     halves = jnp.array([*LEG_LENGTHS, *LEG_LENGTHS, *ARM_LENGTHS, *ARM_LENGTHS]) / 2
     sizes = jnp.stack([radii * girth, halves * size, jnp.zeros(CAPSULES)], 1)
@@ -102,20 +103,19 @@ def person_at(person: Person, floor: Scalar, time: Scalar) -> Objects:
     )
 
 
-def _limb(top, angles, away, frame, size, number):
+def _limb(top, angles, away, forward, out, size, lengths):
     """Centres and axes of two segments that hang from a joint.
 
     Args:
       top: the joint.
       angles: of both segments against the vertical, forwards.
       away: the same, away from the body.
-      frame: forward and outward directions.
+      forward: where the figure goes.
+      out: from its middle to this limb.
       size: the figure's height.
-      number: 0, 1 for legs and 2, 3 for arms.
+      lengths: of both segments, as shares of it.
     """
-    forward, out = frame
     down = -jnp.array(UP)
-    lengths = LEG_LENGTHS if number < 2 else ARM_LENGTHS
     parts = []
     for angle, sideways, length in zip(angles, away, lengths, strict=True):
         along = jnp.cos(angle) * (jnp.cos(sideways) * down + jnp.sin(sideways) * out)
