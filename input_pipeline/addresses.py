@@ -87,15 +87,11 @@ def _store(address: str) -> Iterator[Any]:
             # The disk on this side failed, not the store.
             raise
         words = " ".join(str(error).split())[:200] or type(error).__name__
+        found, expected = words, "a store that answers"
         if isinstance(error, PermissionError) or DENIED.search(f"{type(error).__name__} {words}"):
-            found = f"no access ({words})"
-            expected = LOGIN[address.partition("://")[0]]
+            found, expected = f"no access ({words})", LOGIN[address.partition("://")[0]]
         elif isinstance(error, FileNotFoundError):
-            found = "nothing"
-            expected = "a file, a folder or a bucket that is there"
-        else:
-            found = words
-            expected = "a store that answers"
+            found, expected = "nothing", "a file, a folder or a bucket that is there"
         raise FileRefusal(f"{address}: found {found}, expected {expected}") from error
 
 

@@ -15,6 +15,9 @@ from input_pipeline.plain_files import check_field
 Lens = Float[ndarray, "3 3"]
 Lenses = Float[ndarray, "... 3 3"]
 Poses = Float[ndarray, "... 4 4"]
+Places = Float[ndarray, "... 3"]
+Place = Float[ndarray, "3"] | tuple[float, float, float]
+Numbers = Float[ndarray, "..."] | float
 MAX_TRANSLATION = 1e18  # of world units
 
 
@@ -24,16 +27,12 @@ def invert(transform: Poses) -> Poses:
     return rigid(rotation, -(rotation @ transform[..., :3, 3:])[..., 0])
 
 
-def centers(world_to_camera: Poses) -> Float[ndarray, "... 3"]:
+def centers(world_to_camera: Poses) -> Places:
     """Return the positions of the cameras, in world units."""
     return invert(world_to_camera)[..., :3, 3]
 
 
-def look_at(
-    center: Float[ndarray, "... 3"],
-    target: Float[ndarray, "... 3"],
-    up: Float[ndarray, "3"] | tuple[float, float, float] = (0.0, -1.0, 0.0),
-) -> Poses:
+def look_at(center: Places, target: Places, up: Place = (0.0, -1.0, 0.0)) -> Poses:
     """Return world-to-camera for cameras at `center` with `target` in the middle and `up` up.
 
     Raises:
@@ -50,11 +49,11 @@ def look_at(
 
 
 def orbit(
-    azimuth: Float[ndarray, "..."] | float,
-    elevation: Float[ndarray, "..."] | float,
-    distance: Float[ndarray, "..."] | float = 1.0,
-    pivot: tuple[float, float, float] = (0.0, 0.0, 1.0),
-    up: Float[ndarray, "3"] | tuple[float, float, float] = (0.0, -1.0, 0.0),
+    azimuth: Numbers,
+    elevation: Numbers,
+    distance: Numbers = 1.0,
+    pivot: Place = (0.0, 0.0, 1.0),
+    up: Place = (0.0, -1.0, 0.0),
 ) -> Poses:
     """Return world-to-camera for cameras on a sphere around `pivot`, all looking at it.
 
@@ -232,7 +231,7 @@ def _check_matrices(field: str, matrices: ndarray, last_row: list[int]) -> None:
     check_field(field, not wrong.size, f"last row {wrong[:1]}", last_row)
 
 
-def rigid(rotation: Float[ndarray, "... 3 3"], translation: Float[ndarray, "... 3"]) -> Poses:
+def rigid(rotation: Float[ndarray, "... 3 3"], translation: Places) -> Poses:
     """Return the 4x4 matrices of x -> R x + t."""
     transform = np.zeros((*translation.shape[:-1], 4, 4), rotation.dtype)
     transform[..., :3, :3] = rotation

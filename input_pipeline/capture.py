@@ -31,7 +31,7 @@ class View(NamedTuple):
     """One video, or one picture an instant."""
     timestamps: Float64[ndarray, " t"]
     """Seconds on the capture's common clock, increasing."""
-    intrinsics: Float64[ndarray, "3 3"]
+    intrinsics: Lens
     """Pixels of the stored, upright frames, pixel centres at +0.5."""
     distortion: Float64[ndarray, "8"]
     """OpenCV's k1 k2 p1 p2 k3 k4 k5 k6."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float64, Int, Shaped
+from jaxtyping import Float64, Int, Shaped
 from numpy import ndarray
 
 from input_pipeline import cameras, transforms
@@ -109,7 +109,7 @@ class CaptureClips(Sequence[Example]):
 
     def _encode(
         self, view: View, taken: Int[ndarray, " t"]
-    ) -> tuple[Shaped[ndarray, "3 t"], Float[ndarray, "3 3"], tuple[int, int]]:
+    ) -> tuple[Shaped[ndarray, "3 t"], cameras.Lens, tuple[int, int]]:
         """Return turned files of pictures, depth and masks; intrinsics and size before turning."""
         files = np.full((3, len(taken)), b"", object)
         pictures = iter(self._pictures(view, taken))

@@ -103,7 +103,7 @@ def to_opencv(poses: Float[np.ndarray, "..."], source: str) -> Poses:
 
 def from_quaternions(
     rotations: Float[np.ndarray, "n 4"], places: Float[np.ndarray, "n 3"], where: str
-) -> Float[np.ndarray, "n 4 4"]:
+) -> Poses:
     """Return the rigid matrices of quaternions x y z w, and translations.
 
     Raises:
@@ -130,6 +130,6 @@ def _named(name: str) -> Convention:
     return CONVENTIONS[known]
 
 
-def _axes(convention: Convention) -> Float[np.ndarray, "4 4"]:
+def _axes(convention: Convention) -> Poses:
     """Maps OpenCV camera coordinates to those of the convention."""
     return rigid(np.array([AXES[x] for x in convention.axes], np.float64), np.zeros(3))
