@@ -5,9 +5,22 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from input_pipeline.importers import cameras_json, dycheck, instants, llff, multicam, panoptic
-from input_pipeline.importers.detect import LAYOUTS, detect, find_scenes
+from full4d_jax.cli import main
+from input_pipeline.cameras import invert
+from input_pipeline.capture_clips import CaptureClips
+from input_pipeline.importers import (
+    cameras_json,
+    dycheck,
+    instants,
+    llff,
+    multicam,
+    panoptic,
+    qualisys,
+    recammaster,
+)
+from input_pipeline.importers.detect import LAYOUTS, detect, find_scenes, read_captures
 
 ALL = ("llff", "multicam", "cameras_json", "fdanyone", "panoptic", "dycheck", "instants")
 
@@ -127,3 +140,95 @@ def test_instants_whose_project_has_points_alone(tmp_path, write, rig, check):
     check(capture.views, rig[2], rig[1])
     assert capture.views[0].files[1] == path / "colmap_1/images/cam1.png"
     assert "1 instants have no cameras of their own" in capture.note
+
+
+def test_instants_are_paired_by_the_table(tmp_path, write):
+    path = write("opencv", tmp_path / "s")
+    times = {"cam1": [7.0, 7.1, 7.2, 7.3, 7.4], "cam2": [7.12, 7.22, 7.31, 7.42, 7.5]}
+    times["cam10"] = [7.2, 7.3, 7.4, 7.5, 7.6]
+    (path / "sync.json").write_text(json.dumps(times))
+    (capture,) = read_captures(path, "opencv", None)
+    for view in capture.views:
+        np.testing.assert_array_equal(view.timestamps, times[view.name])
+    clip = CaptureClips([capture])[0]
+    # cam1's last three frames, beside the nearest ones of the others.
+    np.testing.assert_allclose(
+        clip.timestamps - clip.timestamps[0, 0],
+        [[0, 0.1, 0.2], [0.02, 0.11, 0.22], [0, 0.1, 0.2]],
+        atol=1e-6,
+    )
+
+
+def test_qca_agrees_with_the_table_of_opencv_cameras(shared_data):
+    real = shared_data / "data/pose2sim"
+    table = json.loads((real / "cameras_opencv.json").read_text())
+    read = qualisys.read_qca(real / "Calib_SinglePerson.qca.txt")
+    assert list(read) == [camera["name"] for camera in table["cameras"]]
+    for said in table["cameras"]:
+        found = read[said["name"]]
+        np.testing.assert_allclose(found.intrinsics, said["K"], atol=1e-9)
+        np.testing.assert_allclose(found.world_to_camera, said["w2c"], atol=1e-9)
+        assert found.size == (said["height"], said["width"])
+        bent = np.array(said["dist_k1k2p1p2_over64"]) * 64
+        np.testing.assert_allclose(found.distortion[:4], bent, atol=1e-12)
+
+
+def test_recammaster_starts_where_its_source_does(tmp_path, write, write_film):
+    path = tmp_path / "f24_aperture5" / "results"
+    other = write("multicam", tmp_path / "f24_aperture5" / "scene")
+    table = json.loads((other / "cameras/camera_extrinsics.json").read_text())
+    for t in range(5):  # cam02 goes 10 cm forward along Unreal's x each frame
+        table[f"frame{t}"] = {
+            "cam01": "[1 0 0 0] [0 1 0 0] [0 0 1 0] [50 60 70 1]",
+            "cam02": f"[1 0 0 0] [0 1 0 0] [0 0 1 0] [{50 + 10 * t} 60 70 1]",
+        }
+    for number in (1, 2):
+        write_film(path / f"cam_type{number}/video0.mp4", range(0, 20, 4), size=(32, 32))
+    with pytest.raises(ValueError, match="found films of ReCamMaster without cameras"):
+        recammaster.read(path, None)
+    (path / "cameras").mkdir()
+    (path / "cameras/camera_extrinsics.json").write_text(json.dumps(table))
+    assert detect(path)[0] == "recammaster"
+    (capture,) = recammaster.read(path, None)
+    assert capture.generated
+    rest, forward = capture.views
+    np.testing.assert_allclose(rest.world_to_camera, np.tile(np.eye(4), (5, 1, 1)), atol=1e-12)
+    places = invert(forward.world_to_camera)[:, :3, 3]
+    np.testing.assert_allclose(places, np.arange(5)[:, None] * [[0, 0, 10.0]], atol=1e-12)
+    shutil.move(path / "cam_type2", path / "cam_type7")
+    with pytest.raises(ValueError, match="expected a field cam07"):
+        recammaster.read(path, None)
+
+
+def test_films_without_cameras_are_refused_with_what_to_add(tmp_path, write_film):
+    for name in ("gen", "render", "mask", "input", "viz"):
+        write_film(tmp_path / f"{name}.mp4", range(0, 20, 4), size=(24, 32))
+    layout, _, _ = detect(tmp_path)
+    assert layout == "uncalibrated"
+    with pytest.raises(ValueError, match=r"TrajectoryCrafter.*, expected .*cameras\.json"):
+        read_captures(tmp_path, layout, None)
+
+
+def capture(folder, picture: str) -> None:
+    """Write a capture of one picture, wherever it lies."""
+    folder.mkdir(exist_ok=True)
+    pose = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    frames = [{"file_path": picture, "transform_matrix": pose}]
+    table = {"w": 24, "h": 16, "fl_x": 20, "frames": frames}
+    (folder / "transforms.json").write_text(json.dumps(table))
+
+
+@pytest.mark.parametrize("way", ["above", "absolute", "link"])
+def test_a_private_picture_is_not_imported(tmp_path, capsys, way):
+    private = tmp_path / "private.jpg"
+    Image.new("RGB", (24, 16)).save(private)
+    names = {"above": "../private.jpg", "absolute": str(private), "link": "innocent.jpg"}
+    capture(tmp_path / "theirs", names[way])
+    (tmp_path / "theirs" / "innocent.jpg").symlink_to(private)
+    words = ["data", "import", str(tmp_path / "theirs"), "--out", str(tmp_path / "set")]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert f"found {private}, expected files in that folder" in said
+    assert not (tmp_path / "set").exists()
+    assert main([*words, "--follow-links"]) == 0
+    assert (tmp_path / "set" / "index.json").is_file()
