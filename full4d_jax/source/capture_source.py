@@ -46,8 +46,7 @@ from input_pipeline.capture_clips import CLIP_FRAMES, CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.importers.colmap import read_points
 from input_pipeline.importers.record3d import is_packed, unpacked
-from input_pipeline.opening import check_field, named
-from input_pipeline.plain_files import load_arrays
+from input_pipeline.plain_files import check_field, load_arrays, named
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
 from input_pipeline.transforms import decode, view_size

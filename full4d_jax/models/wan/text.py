@@ -18,8 +18,7 @@ from jaxtyping import Float
 from full4d_jax.config import Config
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.extras import load_extra
-from input_pipeline.opening import check_field
-from input_pipeline.plain_files import load_arrays
+from input_pipeline.plain_files import check_field, load_arrays
 
 TEXT_TOKENS = 512
 

@@ -34,8 +34,7 @@ from full4d_jax.models.tiefenrausch import KERNELS, SIDE_MULTIPLE, load_tiefenra
 from full4d_jax.models.weights import load_metadata, load_params, load_shipped, model_of_metadata
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.source.depth.enlarge import Film, Frame, Map, Maps, enlarge_disparity, smooth_depth
-from input_pipeline.opening import check_field
-from input_pipeline.plain_files import load_array, load_arrays
+from input_pipeline.plain_files import check_field, load_array, load_arrays
 
 SHIPPED = Path(__file__).parents[2] / "checkpoints" / "depth.safetensors"
 TIEFENRAUSCH = SHIPPED.with_name("tiefenrausch.safetensors")
