@@ -401,7 +401,7 @@ def checkpoints(folder: Path) -> Iterator[Kind]:
         return state
 
     with Checkpoints(folder, keep=2) as saved:
-        start_or_resume(saved, start, record, folder).save(saved)
+        start_or_resume(saved, start, record, folder).save(saved, {})
     files = [path for path in folder.rglob("*") if path.is_file()]
     largest = max(files, key=lambda path: path.stat().st_size)
     yield Kind("checkpoint", largest, resume, is_checked=True)

@@ -35,9 +35,8 @@ def train(
     from full4d_jax.session.files import hold_folder, open_folder
     from full4d_jax.session.machine import disk_errors
     from full4d_jax.training.checkpoints.places import check_file_system
-    from full4d_jax.training.profiling import parse_steps
 
-    steps = parse_steps(profile, config.training.steps) if profile else None
+    steps = _steps_of(profile, config.training.steps) if profile else None
     out = out or Path("runs") / config.name
     check_processes(several)
     is_shared = several.are_several
@@ -63,3 +62,12 @@ def train(
 
     with disk_errors(out):
         train_prior(config, out, init, steps)
+
+
+def _steps_of(profile: str, last: int) -> tuple[int, int]:
+    """Return the first and the last step of A:B, in a run of `last` steps; raises InputError."""
+    first, _, end = profile.partition(":")
+    if not (first.isdecimal() and end.isdecimal() and 1 <= int(first) <= int(end) <= last):
+        expected = f"A:B with 1 <= A <= B <= {last} (training.steps)"
+        raise InputError("option", "--profile", profile, expected, "give two steps, e.g. 10:12")
+    return int(first), int(end)

@@ -28,7 +28,6 @@ from full4d_jax.training.bad_losses import Step, jit_step, record_bad_step
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.checkpoints.resume import hardware, without_machine_paths
 from full4d_jax.training.monitor import Monitor
-from full4d_jax.training.profiling import StepProfile
 from full4d_jax.training.run_state import InitialState, RunState, start_or_resume
 from full4d_jax.training.state import TrainState
 from input_pipeline.whole_files import require_own
@@ -131,7 +130,7 @@ def _train(
 
     with (
         Monitor(out, begun, config.steps, reporting.flops, reporting.peak, run.summary) as monitor,
-        StepProfile(reporting.profile, begun, out / "profile") as profile,
+        profiled(reporting.profile, begun, out / "profile") as profile,
         termination() as is_asked_to_stop,
     ):
         # Finish a batch before the step compiles: on one core XLA's compiler and a running program
@@ -141,14 +140,14 @@ def _train(
         stream = itertools.chain([first], stream)
         # Its memory is used again.
         del first
-        profile.between(begun, run.state)
+        profile(begun, run.state)
         while run.done < config.steps:
             with monitor.waiting(run.done + 1):
                 batch = next(stream)
             with jax.transfer_guard("disallow"):
                 state, losses, metrics = jitted(run.state, run.losses, batch, *frozen)
             run.stepped(state, losses, metrics, samples=jax.tree.leaves(batch)[0].shape[0])
-            profile.between(run.done, run.state)
+            profile(run.done, run.state)
             if run.done == begun + 1:
                 # The first step compiles.
                 monitor.start(run.done)
@@ -171,9 +170,8 @@ def _train(
             if saves:
                 run.summary["seconds"] = round(before + time.perf_counter() - start, 1)
                 run.summary["step_seconds"] = round(monitor.step_seconds_of_run(), 1)
-                run.note(means)
+                run.save(checkpoints, means)
                 means = {}
-                run.save(checkpoints)
             if is_due(config.sheet_every) and not is_last and reporting.sheet is not None:
                 monitor.picture(run.done, reporting.sheet(run.state.ema))
             if is_stopped and not is_last:
@@ -206,6 +204,42 @@ def termination() -> Iterator[Callable[[int], bool]]:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def profiled(
+    steps: tuple[int, int] | None, done: int, folder: Path
+) -> Iterator[Callable[[int, Any], None]]:
+    """Trace some steps of a run into a folder (`--profile A:B`).
+
+    Yields a function of the steps that are done and the state that they gave, to be called between
+    two steps.
+
+    Args:
+      steps: the first and the last step; None traces nothing. A run that is past the first of them,
+        since the same command resumes it, says so and traces nothing.
+      done: steps done before.
+      folder: where the trace is written.
+    """
+    first, last = steps or (0, 0)
+    if steps is not None and first <= done:
+        print(f"no profile: the run resumes after step {done}, --profile begins at {first}")
+
+    def between(done: int, state: Any) -> None:
+        if done in (first - 1, last):
+            jax.block_until_ready(state)
+        if done == first - 1:
+            trace.callback(
+                print,
+                f"wrote a profile into {folder}; look at it with: pip install xprof && "
+                f"xprof --logdir {folder}, or open its trace.json.gz in ui.perfetto.dev",
+            )
+            trace.enter_context(jax.profiler.trace(folder))
+        elif done == last:
+            trace.close()
+
+    with contextlib.ExitStack() as trace:
+        yield between
 
 
 def resume_command() -> str:

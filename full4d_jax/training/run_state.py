@@ -55,28 +55,26 @@ class RunState:
         self.pending.append(metrics)
 
     def read(self, leave: int) -> list[tuple[int, Metrics]]:
-        """Read the pending metrics but the newest `leave`; return the bad steps among them."""
+        """Read the pending metrics but the newest `leave`; return the bad steps among them.
+
+        They go into the window and the summary; bad steps are only counted.
+        """
         first = self.done - len(self.pending) + 1
         ready = len(self.pending) - leave
         bad_steps = []
         for step, values in enumerate(jax.device_get(self.pending[:ready]), first):
             metrics = {name: x.tolist() for name, x in values.items()}
-            self._add(metrics)
             if metrics["bad"]:
+                self.summary["skipped"] = self.summary.get("skipped", 0) + 1
+                self.window.append({"bad": metrics["bad"]})
                 bad_steps.append((step, metrics))
+                continue
+            self.window.append(metrics)
+            self.unsaved.append(metrics["loss"])
+            for name in (k for k, x in metrics.items() if isinstance(x, list)):
+                self.summary[name] = np.add(self.summary.get(name, 0.0), metrics[name]).tolist()
         self.pending = self.pending[ready:]
         return bad_steps
-
-    def _add(self, metrics: Metrics) -> None:
-        """Add the metrics of a step to the window and the summary; bad steps are only counted."""
-        if metrics["bad"]:
-            self.summary["skipped"] = self.summary.get("skipped", 0) + 1
-            self.window.append({"bad": metrics["bad"]})
-            return
-        self.window.append(metrics)
-        self.unsaved.append(metrics["loss"])
-        for name in (k for k, x in metrics.items() if isinstance(x, list)):
-            self.summary[name] = np.add(self.summary.get(name, 0.0), metrics[name]).tolist()
 
     def take_means(self) -> Json:
         """Return the step and the means over the window, and empty the window."""
@@ -89,16 +87,11 @@ class RunState:
             means[name] = np.round(np.mean(values, 0, dtype=np.float64), 6).tolist()
         return means | ({"skipped": skipped} if skipped else {})
 
-    def note(self, means: Json) -> None:
-        """Keep the means at a checkpoint in the summary, without histograms."""
-        if means:
-            numbers = {k: v for k, v in means.items() if not isinstance(v, list)}
-            self.summary["history"].append(numbers)
-
-    def save(self, checkpoints: Checkpoints) -> None:
-        """Start saving everything."""
-        record = {
-            **self.record,
+    def save(self, checkpoints: Checkpoints, means: Json) -> None:
+        """Start saving everything; the summary keeps these means, without histograms."""
+        numbers = {k: v for k, v in means.items() if not isinstance(v, list)}
+        self.summary["history"] += [numbers] * bool(means)
+        record = self.record | {
             "position": self.done,
             "watch": to_json(self.losses),
             "window": self.window,
