@@ -35,8 +35,8 @@ STALLED_STEPS = 20
 WANDB_PROJECT = "WANDB_PROJECT"
 
 
-class Monitor:
-    """Writes the reports of a run; a context.
+class Monitor(contextlib.ExitStack):
+    """Writes the reports of a run; a context, which closes its files.
 
     Args:
       out: the folder; lines of steps after `done` are dropped from its files.
@@ -57,6 +57,7 @@ class Monitor:
         peak: float | None,
         summary: dict[str, Any],
     ):
+        super().__init__()
         self.out = out
         self.flops = flops
         self.peak = peak
@@ -65,7 +66,6 @@ class Monitor:
         self.is_first = jax.process_index() == 0
         self.step_seconds = 0.0
         self.hosts = host_names()
-        self.open = contextlib.ExitStack()
         self.start(done)
         if self.is_first:
             for name in ("metrics.jsonl", "bad_batches.jsonl", "tensorboard"):
@@ -73,17 +73,13 @@ class Monitor:
                 require_own(out / name)
             for name in ("metrics.jsonl", "bad_batches.jsonl"):
                 cut_metrics(out / name, done)
-            self.progress = self.open.enter_context(Progress("training", steps))
+            self.progress = self.enter_context(Progress("training", steps))
             log = os.fdopen(open_to_append(out / "metrics.jsonl"), "a")
-            self.log = self.open.enter_context(log)
-            self.boards = [self.open.enter_context(board) for board in open_boards(out, done)]
+            self.log = self.enter_context(log)
+            self.boards = open_boards(out, done)
+            for board in self.boards:
+                self.push(board.end)
             self.say(mfu_basis(flops, peak))
-
-    def __enter__(self) -> "Monitor":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.open.__exit__(*error)
 
     @contextlib.contextmanager
     def waiting(self, step: int) -> Iterator[None]:
@@ -247,10 +243,8 @@ class TensorBoard:
         self.writer = event_file_writer.EventsWriter(str(folder / "events"), f".{time.time_ns()}")
         self._write(self.protocol.Event(step=done + 1, session_log={"status": "START"}))
 
-    def __enter__(self) -> "TensorBoard":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def end(self, *_: object) -> None:
+        """Close the file."""
         self.writer.close()
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
@@ -282,10 +276,8 @@ class WeightsAndBiases:
         name = out.resolve().name
         self.run = self.package.init(dir=str(out), group=name, name=f"{name} from step {done}")
 
-    def __enter__(self) -> "WeightsAndBiases":
-        return self
-
-    def __exit__(self, error: object, *_: object) -> None:
+    def end(self, error: object, *_: object) -> None:
+        """End the run, as failed after an error."""
         self.run.finish(exit_code=0 if error is None else 1)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
@@ -298,7 +290,7 @@ class WeightsAndBiases:
 
 
 def open_boards(out: Path, done: int) -> list[TensorBoard | WeightsAndBiases]:
-    """Return the boards of a run, to be entered; Weights & Biases if `WANDB_PROJECT` is set."""
+    """Return the boards of a run; Weights & Biases if `WANDB_PROJECT` is set."""
     boards: list[TensorBoard | WeightsAndBiases] = [TensorBoard(out / "tensorboard", done)]
     if os.environ.get(WANDB_PROJECT):
         if importlib.util.find_spec("wandb") is None:
