@@ -123,7 +123,7 @@ class Checkpoints:
             state=ocp.args.StandardSave(state),
             record=ocp.args.JsonSave({**record, "sha256": digest(record)}),
         )
-        with self._write_errors():
+        with disk_errors(self.folder, self._newest):
             self.manager.save(step, args=args, force=True)
 
     def restore(self, like: TrainState, check: Check | None = None) -> tuple[TrainState, Any]:
@@ -171,7 +171,11 @@ class Checkpoints:
         self._check_shapes(step, like)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
         state = self.manager.restore(step, args=args)["state"]
-        check_marks(state, record.pop("marks"))
+        saved = record.pop("marks")
+        current = marks(state)
+        for name in sorted({*current, *saved}):
+            if current.get(name) != saved.get(name):
+                raise ValueError(f"array {name} is not what was saved")
         return state, record
 
     def _record(self, step: int) -> dict[str, Any]:
@@ -183,10 +187,8 @@ class Checkpoints:
 
     def _check_shapes(self, step: int, like: TrainState) -> None:
         """Compare parameters with the stored ones before anything is read."""
-        stored: dict[str, Any] | None = cast(Any, self.manager.item_metadata(step))["state"]
-        if stored is None:
-            raise ValueError("no description of the arrays")
-        there = _shapes(stored["params"])
+        # A damaged description is None, which has no parameters: a TypeError, as other damage.
+        there = _shapes(cast(Any, self.manager.item_metadata(step))["state"]["params"])
         wanted = _shapes(like.params)
         names = sorted({*wanted, *there})
         differing = [name for name in names if wanted.get(name) != there.get(name)]
@@ -220,17 +222,14 @@ class Checkpoints:
         ocp.multihost.sync_global_processes(f"damaged-{step}")
         self.manager.reload()
 
-    def _write_errors(self) -> contextlib.AbstractContextManager[None]:
-        """Add to errors of the disk which checkpoint is still complete."""
-        return disk_errors(self.folder, self._newest)
-
     def _newest(self) -> str:
+        """Say, after an error of the disk, which checkpoint is still complete."""
         self.manager.reload()
         return f"the newest complete one is {self.latest}"
 
     def close(self) -> None:
         """Wait until everything is on disk; raises as `save` does."""
-        with self._write_errors():
+        with disk_errors(self.folder, self._newest):
             self.manager.close()
 
 
@@ -270,18 +269,6 @@ def marks(tree: Any) -> dict[str, str]:
     leaves = jax.tree.leaves_with_path(tree)
     read = {dotted(path): jax.device_get(_mark(x)) for path, x in leaves}
     return {name: "".join(f"{int(word):08x}" for word in pair) for name, pair in read.items()}
-
-
-def check_marks(tree: Any, saved: dict[str, str]) -> None:
-    """Compare a pytree with the marks made when it was saved.
-
-    Raises:
-      ValueError: an array differs; the message names the first.
-    """
-    current = marks(tree)
-    for name in sorted(set(current) | set(saved)):
-        if current.get(name) != saved.get(name):
-            raise ValueError(f"array {name} is not what was saved")
 
 
 def digest(record: dict[str, Any]) -> str:

@@ -55,16 +55,10 @@ def run_record(
     # Only priors have a mask.
     mask = mask_file(plain["model"].get("mask", PAPER))
     hashes = {} if mask is None else {"mask": hashlib.sha256(mask.read_bytes()).hexdigest()}
-    return {"config": plain, "init": begin, **hashes, **provenance(mesh)}
-
-
-def provenance(mesh: dict[str, int] | None) -> dict[str, Any]:
-    """Return versions, devices, mesh, flags and revision as plain values.
-
-    Args:
-      mesh: sizes of the mesh's axes; None without one.
-    """
     return {
+        "config": plain,
+        "init": begin,
+        **hashes,
         "versions": versions_of(PACKAGES),
         "devices": {
             "kind": jax.devices()[0].device_kind,
