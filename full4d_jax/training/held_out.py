@@ -32,7 +32,6 @@ from full4d_jax.generation.prior import Prior, prior_with
 from full4d_jax.generation.real_frames import conditions_of_real, row_and_column
 from full4d_jax.media.pictures import contact_sheet, to_uint8
 from full4d_jax.models.codecs.codec import Weights
-from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import prediction
 from full4d_jax.models.functional import Params
 from full4d_jax.models.wan.text import load_training_texts
@@ -256,13 +255,23 @@ def _draw_clips(
 
     if not config.model.needs_cameras:
         assert isinstance(batch, Batch), "projections are encoded for models that read them"
-        conditions = _of_row_and_column(config, batch, latents, conditions)
+        # Of grids whose first view and first instant are real.
+        real = jnp.asarray(row_and_column(*latents.shape[1:3]))
+        shown = jnp.broadcast_to(real, latents.shape[:3])
+        stride = strides_of(config.model.codec, config.model.codec_stride).frames
+        cameras = batch.cameras.frames(slice(None, None, stride))
+        of_real = conditions_of_real(latents, shown, cameras, batch.motion)
+        conditions = of_real._replace(text=conditions.text)
     guides = [conditions]
     if prior.sampler.guidance != 1:
         blind = replace(config, data=replace(config.data, drop_projection=1.0))
         guides.append(encode_clips(blind, batch, keys, frozen, part).conditions)
     if prior.sampler.text_guidance != 1:
-        guides.append(_without_text(conditions, prior))
+        # The text that guidance leads away from.
+        text = prior.negative_text
+        if text is not None:
+            text = jnp.broadcast_to(text, (len(latents), *text.shape))
+        guides.append(conditions._replace(text=text))
     generated = flow_program(prior.for_network, tuple(guides), noise_key)
     if not config.model.needs_cameras:
         return jnp.stack([last_frames(x) for x in (conditions.base, generated, latents)])
@@ -270,24 +279,3 @@ def _draw_clips(
     source = jnp.repeat(conditions.projection[:, :1], targets, 1)
     rows = (source, conditions.projection, generated, latents)
     return jnp.stack([last_frames(x[:, -targets:]) for x in rows])
-
-
-def _of_row_and_column(
-    config: Config, batch: Batch, latents: Latents, conditions: Conditions
-) -> Conditions:
-    """Return the conditions of grids whose first view and first instant are real."""
-    real = jnp.asarray(row_and_column(*latents.shape[1:3]))
-    stride = strides_of(config.model.codec, config.model.codec_stride).frames
-    cameras = batch.cameras.frames(slice(None, None, stride))
-    shown = jnp.broadcast_to(real, latents.shape[:3])
-    real_conditions = conditions_of_real(latents, shown, cameras, batch.motion)
-    return real_conditions._replace(text=conditions.text)
-
-
-def _without_text(conditions: Conditions, prior: Prior) -> Conditions:
-    """Return the conditions with the text that guidance leads away from."""
-    negative = prior.negative_text
-    if negative is None:
-        return conditions._replace(text=None)
-    clips = len(conditions.base)
-    return conditions._replace(text=jnp.broadcast_to(negative, (clips, *negative.shape)))
