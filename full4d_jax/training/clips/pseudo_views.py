@@ -15,8 +15,6 @@ stands. Of a video with a margin they show the truth exactly, as homographies of
 parallax to the source alone.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -150,20 +148,6 @@ def two_views(
     return clip, depth / unit
 
 
-class TurnedCamera(NamedTuple):
-    """A camera where the video's stands.
-
-    Attributes:
-      rotation: from the axes of the video's camera to its own.
-      intrinsics: pixels.
-      homography: from its picture to the video's, both with corners at (+-1, +-1).
-    """
-
-    rotation: Float[Array, "*n 3 3"]
-    intrinsics: Float[Array, "*n 3 3"]
-    homography: Float[Array, "*n 3 3"]
-
-
 @exact_products
 def several_views(
     key: PRNGKeyArray,
@@ -196,18 +180,18 @@ def several_views(
     poses = whole.world_to_camera.at[..., :3, 3].divide(unit)
     own_lens = lens.at[:2, 2].subtract(jnp.array([left, top]))
 
-    def turned(key: PRNGKeyArray) -> tuple[Float[Array, "t h w 3"], TurnedCamera]:
-        camera = turned_camera(key, lens, (rows, columns), (height, width))
-        return warped(video, camera.homography, height, width), camera
+    def turned(key: PRNGKeyArray) -> tuple[Array, Array, Array]:
+        rotation, own, homography = turned_camera(key, lens, (rows, columns), (height, width))
+        return warped(video, homography, height, width), rotation, own
 
-    turned_frames, cameras = jax.vmap(turned)(jax.random.split(key, views - 2))
-    turns = jnp.zeros((views - 2, 4, 4)).at[:, :3, :3].set(cameras.rotation).at[:, 3, 3].set(1.0)
+    turned_frames, rotations, lenses = jax.vmap(turned)(jax.random.split(key, views - 2))
+    turns = jnp.zeros((views - 2, 4, 4)).at[:, :3, :3].set(rotations).at[:, 3, 3].set(1.0)
     turned_poses = turns[:, None] @ poses[1]
     frames = whole.frames[*middle, :]
     return Batch(
         frames=jnp.concatenate([frames, turned_frames]),
         depth=seen / unit,
-        intrinsics=jnp.concatenate([jnp.stack([own_lens] * 2), cameras.intrinsics]),
+        intrinsics=jnp.concatenate([jnp.stack([own_lens] * 2), lenses]),
         world_to_camera=jnp.concatenate([poses, turned_poses]),
     )
 
@@ -215,7 +199,7 @@ def several_views(
 @exact_products
 def turned_camera(
     key: PRNGKeyArray, lens: Float[Array, "3 3"], video_size: tuple[int, int], size: tuple[int, int]
-) -> TurnedCamera:
+) -> tuple[Array, Array, Array]:
     """Draw a camera where the video's stands, whose picture lies inside the video's.
 
     Args:
@@ -223,6 +207,10 @@ def turned_camera(
       lens: intrinsics of the video's camera, pixels, its middle that of the picture.
       video_size: height and width of the video, pixels.
       size: of the camera's picture, at most so large.
+
+    Returns:
+      Each (3 3): the rotation from the axes of the video's camera to its own; its intrinsics,
+      pixels; the homography from its picture to the video's, both with corners at (+-1, +-1).
     """
     # Of its middle, in halves of the video's sides.
     largest_shift = 0.4
@@ -248,7 +236,7 @@ def turned_camera(
     is_inside = (jnp.abs(corners[:, :2]) <= corners[:, 2:]).all((1, 2))
     chosen = jnp.argmax(is_inside.at[-1].set(True))
     intrinsics = _lens(focal * zooms[chosen], height, width)
-    return TurnedCamera(rotation, intrinsics, candidates[chosen])
+    return rotation, intrinsics, candidates[chosen]
 
 
 def _lens(focal: Float[Array, ""], height: int, width: int) -> Float[Array, "3 3"]:

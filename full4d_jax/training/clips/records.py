@@ -237,21 +237,16 @@ def _misfits(config: Config, clip: Facts, codec: str | None) -> Iterator[tuple[s
         yield found, f"text of width {model.text_width}", do
 
     # Encoded projections, of which the model may read those with holes filled.
-    stored = clip["projections"]
+    again = "encode it again with this config (full4d data encode), or train on what it was made of"
     is_unfilled = reads_filled(model) and not clip["filled"]
-    if data.projections and (stored != data.projections or is_unfilled):
-        found = f"{stored} encoded projections"
-        do = "encode it with this config (full4d data encode)"
-        if stored == data.projections:
-            found += ", none with its holes filled"
-        else:
-            do += f", or train with --data.projections {stored}"
-        yield found, f"{data.projections} that this model reads", do
+    if data.projections and (clip["projections"] != data.projections or is_unfilled):
+        found = f"{clip['projections']} encoded projections"
+        found += ", none with its holes filled" * is_unfilled
+        yield found, f"{data.projections} that this model reads", again
 
     # Cached latents.
     if codec is None:
         return
-    again = "encode it again with this config (full4d data encode), or train on what it was made of"
     if clip["codec"] != codec:
         yield f"latents of {clip['codec']!r}", codec, again
     height, width = clip_size(config, clip)
