@@ -118,7 +118,7 @@ def compile_program(
         "bytes_per_device": sum(memory.values()) - 2 * memory["alias"],
         "memory": memory,
         "compile_seconds": round(time.perf_counter() - start, 1),
-        "collectives": {k: v._asdict() for k, v in collectives(program).items()},
+        "collectives": collectives(program),
     }
     if gpu is not None:
         work = count_work(program)

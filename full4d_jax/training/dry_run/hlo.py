@@ -71,18 +71,6 @@ class Program(NamedTuple):
                 yield name, line
 
 
-class Traffic(NamedTuple):
-    """One kind of collective, in one run of the program on one device.
-
-    Attributes:
-      count: how often it runs.
-      bytes: size of its results; for a reduce-scatter on TPU, of its operands.
-    """
-
-    count: int
-    bytes: int
-
-
 def read_program(hlo: str) -> Program:
     """Read the text of an optimised program, `compiled.as_text()`."""
     computations: dict[str, list[Instruction]] = {}
@@ -152,14 +140,14 @@ def bytes_of(arrays: list[tuple[str, list[int]]]) -> int:
     return sum(BYTES_OF_NUMBERS.get(numbers, 4) * math.prod(sides) for numbers, sides in arrays)
 
 
-def collectives(program: Program) -> dict[str, Traffic]:
-    """Return the traffic of each kind of collective that occurs.
+def collectives(program: Program) -> dict[str, dict[str, int]]:
+    """Return how often each kind of collective runs on one device, and the bytes of its results.
 
-    On TPU a reduce-scatter is a fusion that calls a computation named `all-reduce-scatter`, and an
-    asynchronous fusion repeats its collective in its start, its steps and its end, all with one
-    channel.
+    Of a reduce-scatter on TPU they are those of its operands: there it is a fusion that calls a
+    computation named `all-reduce-scatter`. An asynchronous fusion repeats its collective in its
+    start, its steps and its end, all with one channel.
     """
-    total = dict.fromkeys(COLLECTIVES, Traffic(0, 0))
+    total = {kind: {"count": 0, "bytes": 0} for kind in COLLECTIVES}
     channels: set[tuple[str, str]] = set()
     for name, line in program.instructions():
         kind = line.op.removesuffix("-start")
@@ -178,10 +166,9 @@ def collectives(program: Program) -> dict[str, Traffic]:
             listed = {"collective-permute": arrays[1:2], "all-reduce": arrays}
             arrays = listed.get(kind, arrays[half:])
         kind = "reduce-scatter" if "all-reduce-scatter" in name else kind
-        count, size = total[kind]
-        runs = program.runs[name]
-        total[kind] = Traffic(count + runs, size + runs * bytes_of(arrays))
-    return {kind: traffic for kind, traffic in total.items() if traffic.count}
+        total[kind]["count"] += program.runs[name]
+        total[kind]["bytes"] += program.runs[name] * bytes_of(arrays)
+    return {kind: traffic for kind, traffic in total.items() if traffic["count"]}
 
 
 def estimate_cycles(program: Program) -> int:
@@ -191,12 +178,9 @@ def estimate_cycles(program: Program) -> int:
     which does not count.
     """
     unknown_cycles = 2**62
-    total = 0
-    for name, line in program.instructions():
-        cycles = _CYCLES.search(line.text)
-        if cycles and int(cycles[1]) < unknown_cycles:
-            total += program.runs[name] * int(cycles[1])
-    return total
+    found = ((name, _CYCLES.search(line.text)) for name, line in program.instructions())
+    known = ((name, int(x[1])) for name, x in found if x)
+    return sum(program.runs[name] * cycles for name, cycles in known if cycles < unknown_cycles)
 
 
 def kernel_runs(program: Program) -> Counter[str]:

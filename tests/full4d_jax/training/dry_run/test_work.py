@@ -55,7 +55,7 @@ def test_counts_and_bytes(kind, trips):
     hlo = jax.jit(program).lower(jnp.ones((ROWS, DEVICES))).compile().as_text()
     assert hlo is not None
     times = trips or 1
-    assert collectives(read_program(hlo)) == {kind: (times, times * size)}
+    assert collectives(read_program(hlo)) == {kind: {"count": times, "bytes": times * size}}
 
 
 SIDE = 64
