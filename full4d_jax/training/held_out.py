@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import chain, islice
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -69,18 +68,6 @@ ROWS = ("source", "projection", "prior", "truth")
 ROWS_WITHOUT_PROJECTION = ("nearest real", "prior", "truth")
 
 
-class Losses(NamedTuple):
-    """Mean losses of some clips.
-
-    Attributes:
-      by_time: of flow matching, at flow times drawn from each of `TIME_BINS` parts.
-      mean: of the regression at tau = 1 from zero noise.
-    """
-
-    by_time: Float[Array, "n"]
-    mean: Float[Array, ""]
-
-
 def make_validation(
     config: Config, mesh: Mesh | None, codec_weights: Weights | None
 ) -> Callable[[Params], dict[str, float]]:
@@ -106,8 +93,7 @@ def make_validation(
         for number, batch in enumerate(chain.from_iterable(batches)):
             batch_key = jax.random.fold_in(key, number)
             measured.append(jax.device_get(program(params, batch, batch_key, frozen)))
-        mean = jax.tree.map(lambda *x: np.average(x, 0, weights), *measured)
-        return name_losses(config, mean)
+        return name_losses(config, np.average(measured, 0, weights))
 
     return validate
 
@@ -147,8 +133,12 @@ def without_drops(config: Config) -> Config:
 
 def validation_losses(
     config: Config, params: Params, batch: Clips, key: PRNGKeyArray, frozen: Frozen
-) -> Losses:
-    """Return the mean losses of a batch; with `data.lines`, of its rows and columns."""
+) -> Float[Array, "n"]:
+    """Return the mean losses of a batch; with `data.lines`, of its rows and columns.
+
+    They are those of flow matching at flow times drawn from each of `TIME_BINS` parts, and last of
+    the regression at tau = 1 from zero noise.
+    """
     part = whole_batch(count_clips(batch))
     measure = partial(_losses_of, config, params)
     return mean_over_lines(config, batch, key, frozen, part, measure)
@@ -156,7 +146,7 @@ def validation_losses(
 
 def _losses_of(
     config: Config, params: Params, batch: Clips, key: PRNGKeyArray, frozen: Frozen, part: BatchPart
-) -> Losses:
+) -> Float[Array, "n"]:
     keys = split_keys(key)
     clips = encode_clips(config, batch, keys, frozen, part)
     network = prediction(config.model, params)
@@ -171,24 +161,23 @@ def _losses_of(
         return weigh(config, clips, point, predict(network, clips, point)).mean()
 
     # So there is one network to compile.
-    *by_time, mean = jax.lax.map(at, jnp.arange(TIME_BINS + 1))
-    return Losses(jnp.stack(by_time), mean)
+    return jax.lax.map(at, jnp.arange(TIME_BINS + 1))
 
 
-def name_losses(config: Config, losses: Losses) -> dict[str, float]:
+def name_losses(config: Config, losses: Float[np.ndarray, "n"]) -> dict[str, float]:
     """Return the losses that training lowers, by name, and their mean in training's shares.
 
     `validation/loss` weighs all flow times alike, whatever `flow.shift`.
     """
     share = config.flow.mean_share
-    total = share * losses.mean + (1 - share) * losses.by_time.mean()
-    named = {"validation/loss": total}
+    *by_time, mean = losses
+    named = {"validation/loss": share * mean + (1 - share) * np.mean(by_time)}
     if share < 1:
-        for index, loss in enumerate(losses.by_time):
+        for index, loss in enumerate(by_time):
             low = index / TIME_BINS
             named[f"validation/tau_{low:.1f}_{low + 1 / TIME_BINS:.1f}"] = loss
     if share > 0:
-        named["validation/mean"] = losses.mean
+        named["validation/mean"] = mean
     return {name: round(float(value), 6) for name, value in named.items()}
 
 
