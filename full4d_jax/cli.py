@@ -25,7 +25,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 from full4d_jax import commands
 from full4d_jax.session.buckets import Copies, shown, with_copies
 from full4d_jax.session.errors import InputError, as_input_error
-from full4d_jax.session.fields import Shown, check_values
+from full4d_jax.session.fields import Shown, check_fields
 from full4d_jax.session.machine import (
     Stopped,
     check_machine,
@@ -168,7 +168,11 @@ def call(function: Callable[..., Any], prog: str, words: list[str]) -> None:
         if address and not HELP.intersection(words):
             words = [str(copies.readable(address)), *words[1:]]
         bound = read_options(function, prog, words)
-        check_values(bound.keywords, get_type_hints(function, include_extras=True))
+        hints = get_type_hints(function, include_extras=True)
+        for name, given in bound.keywords.items():
+            # A config has its own check.
+            if name != "config":
+                check_fields(given, hints[name], name, what="option")
         check_machine()
         with_copies(bound, copies)()
 

@@ -9,7 +9,7 @@ bounds, the words of a `Literal`, and plain types. A tuple of bounded numbers mu
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -52,34 +52,23 @@ Positive = Annotated[float, Between(1e-9, 1e9, "a finite number above 0")]
 Weight = Annotated[float, Between(0, 1e9, "a finite number of at least 0")]
 
 
-def check_fields(values: Any, *, what: Literal["config", "option"] = "config") -> None:
-    """Refuse the first field of a dataclass that its annotation does not allow.
+def check_fields(
+    values: Any, hint: Any = None, name: str = "", *, what: Literal["config", "option"] = "config"
+) -> None:
+    """Refuse the first field of a dataclass, or one value, that its annotation does not allow.
 
     Args:
-      values: the dataclass.
+      values: the dataclass, or the value.
+      hint: the annotation of a value.
+      name: of a value.
       what: the kind of fields, which decides what the message advises; options have no dots.
 
     Raises:
       InputError: naming the field.
     """
-    for name, value, expected in misfits(values):
-        name = name.rpartition(".")[2] if what == "option" else name
-        require(name, value, False, expected, what=what)
-
-
-def check_values(values: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
-    """Refuse the first option that its annotation does not allow.
-
-    Args:
-      values: options by name, dataclasses of options among them; a config has its own check.
-      hints: the annotations, by the same names.
-
-    Raises:
-      InputError: naming the option.
-    """
-    for name, given in values.items():
-        for field, value, expected in misfits(given, hints[name], name) if name != "config" else ():
-            require(field.rpartition(".")[2], value, False, expected, what="option")
+    for field, value, expected in misfits(values, hint, name):
+        field = field.rpartition(".")[2] if what == "option" else field
+        require(field, value, False, expected, what=what)
 
 
 def misfits(value: Any, hint: Any = None, name: str = "") -> Iterator[tuple[str, Any, str]]:

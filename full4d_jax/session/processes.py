@@ -1,7 +1,6 @@
 """Several processes that share one model or one data set: how they find each other, and wait."""
 
 import contextlib
-import functools
 import json
 import os
 import re
@@ -17,7 +16,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from full4d_jax.session.errors import InputError, PeerError
-from full4d_jax.session.fields import Between, check_fields, require
+from full4d_jax.session.fields import Between, require
 
 # Stands for a number that was not given.
 NO_NUMBER = -1
@@ -52,7 +51,6 @@ class ProcessOptions:
         return "--coordinator" if self.coordinator else "--distributed"
 
 
-_require = functools.partial(require, what="option")
 ALONE = ProcessOptions()
 
 
@@ -66,24 +64,24 @@ def is_first_process() -> bool:
 
 
 def check_processes(options: ProcessOptions) -> None:
-    """Refuse numbers of processes that are out of bounds or do not belong together.
+    """Refuse numbers of processes that do not belong together.
 
     Raises:
       InputError: naming the option.
     """
-    check_fields(options, what="option")
     count = options.processes
     number = options.process
+    expected = "none without a coordinator, HOST:PORT of process 0"
+    rules = [("processes", count == 0, expected), ("process", number == NO_NUMBER, expected)]
     if options.coordinator:
         is_address = re.fullmatch(r".+:\d{1,5}", options.coordinator) is not None
-        _require("coordinator", options.coordinator, is_address, "HOST:PORT of process 0")
-        _require("processes", count, count > 1, "at least 2 with a coordinator")
-        expected = f"0 to {count - 1}, another one in each process"
-        _require("process", number, 0 <= number < count, expected)
-    else:
-        expected = "none without a coordinator, HOST:PORT of process 0"
-        _require("processes", count, count == 0, expected)
-        _require("process", number, number == NO_NUMBER, expected)
+        rules = [
+            ("coordinator", is_address, "HOST:PORT of process 0"),
+            ("processes", count > 1, "at least 2 with a coordinator"),
+            ("process", 0 <= number < count, f"0 to {count - 1}, another one in each process"),
+        ]
+    for name, fits, expected in rules:
+        require(name, getattr(options, name), fits, expected, what="option")
 
 
 def join_processes(options: ProcessOptions) -> None:
@@ -236,7 +234,9 @@ def on_mesh(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
     Raises:
       PeerError: another process failed before.
     """
-    return whole(mesh_arrays(mesh, make, *arguments))
+    import jax
+
+    return jax.tree.map(_whole, mesh_arrays(mesh, make, *arguments))
 
 
 def mesh_arrays(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
@@ -251,14 +251,8 @@ def mesh_arrays(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
     return make(*jax.tree.map(np.asarray, arguments))
 
 
-def whole(tree: Any) -> Any:
-    """Return arrays that lie on devices of several processes as arrays of this one."""
-    import jax
-
-    return jax.tree.map(_gather, tree)
-
-
-def _gather(x: Any) -> Any:
+def _whole(x: Any) -> Any:
+    """Return an array that lies on devices of several processes as one of this process."""
     import jax
     from jax.experimental import multihost_utils
 
