@@ -172,21 +172,19 @@ class Monitor(contextlib.ExitStack):
         return float(shares.max())
 
 
-def slow_process(
-    waits: Float[np.ndarray, "p"], seconds: float, hosts: list[str], patience: float = 0.25
-) -> str:
+def slow_process(waits: Float[np.ndarray, "p"], seconds: float, hosts: list[str]) -> str:
     """Return a line that names the process whose data the others wait for, or nothing.
 
     Args:
       waits: share of the time in which each process waits for its data.
       seconds: of a step.
       hosts: names of the processes.
-      patience: difference of shares from which on it is named.
     """
     slowest = int(waits.argmax())
     most = float(waits.max())
     least = float(waits.min())
-    if most - least < patience:
+    least_difference = 0.25
+    if most - least < least_difference:
         return ""
     return (
         f"all wait for {hosts[slowest]}, whose data takes {most * seconds:.3g} s of the "
