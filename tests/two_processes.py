@@ -1,4 +1,4 @@
-"""`full4d` in several processes of this machine, each with devices of its own."""
+"""Programs in several processes of this machine, each with devices of its own."""
 
 import os
 import socket
@@ -7,35 +7,50 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-PATIENCE = 300  # seconds until both must be done, on a busy machine
+PATIENCE = 300  # seconds until all must be done, on a busy machine
 
 
-def start_together(words: list[list[str]], devices: int = 2) -> list[subprocess.Popen]:
-    """Start one process for each list of words, with so many simulated devices."""
+def free_address() -> str:
+    """Return an address where no process listens."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
+        return f"localhost:{free.getsockname()[1]}"
+
+
+def start_programs(commands: list[list], devices: int) -> list[subprocess.Popen]:
+    """Start Python with each list of words, with so many simulated devices."""
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
-    join = ["--coordinator", address, "--processes", str(len(words)), "--process"]
     return [
         subprocess.Popen(
-            [sys.executable, "-m", "full4d_jax.cli", *own, *join, str(i)],
+            [sys.executable, *map(str, words)],
             cwd=REPOSITORY,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for i, own in enumerate(words)
+        for words in commands
     ]
+
+
+def outputs_of(processes: list[subprocess.Popen]) -> list[str]:
+    """Wait for processes; return what they print."""
+    try:
+        return [process.communicate(timeout=PATIENCE)[0] for process in processes]
+    finally:  # none runs on after a time limit
+        for process in processes:
+            process.kill()
+
+
+def start_together(words: list[list[str]], devices: int = 2) -> list[subprocess.Popen]:
+    """Start one process of `full4d` for each list of words."""
+    join = ["--coordinator", free_address(), "--processes", len(words), "--process"]
+    cli = ["-m", "full4d_jax.cli"]
+    return start_programs([[*cli, *own, *join, i] for i, own in enumerate(words)], devices)
 
 
 def together(words: list[list[str]], devices: int = 2) -> tuple[list[int], list[str]]:
     """Run processes to their end; return their codes and what they print."""
     processes = start_together(words, devices)
-    try:
-        outputs = [process.communicate(timeout=PATIENCE)[0] for process in processes]
-    finally:  # none runs on after a time limit
-        for process in processes:
-            process.kill()
+    outputs = outputs_of(processes)
     return [process.returncode for process in processes], outputs

@@ -18,7 +18,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -32,6 +31,7 @@ from documented import blocks
 from documented_world import write_rig
 from textured_room import make_room
 from toy_codec import save_toy_codec
+from two_processes import free_address
 
 from full4d_jax.media.video import write_video
 from full4d_jax.session.stages import MARKS
@@ -184,9 +184,7 @@ def _arrays(file: bytes) -> dict[str, Compared]:
 
 def together(words: str, count: int) -> list[str]:
     """Return the command of each of several processes that run one together."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        words += f" --coordinator localhost:{free.getsockname()[1]} --processes {count} --process"
+    words += f" --coordinator {free_address()} --processes {count} --process"
     return [f"{words} {i}" for i in range(count)]
 
 

@@ -1,18 +1,14 @@
 """Two processes run one program: the first writes, and where one fails both end."""
 
-import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from two_processes import free_address, outputs_of, start_programs
 
 from full4d_jax.cli import main
 from full4d_jax.session import processes
 
-REPOSITORY = Path(__file__).parents[3]
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -41,34 +37,12 @@ except Exception as error:
 """
 
 
-def two(folder: Path, failing: int) -> list[str]:
-    """Run the program in two processes; return what they print."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, address, str(i), str(failing), str(folder)],
-            cwd=REPOSITORY,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for i in range(2)
-    ]
-    try:
-        return [process.communicate(timeout=300)[0] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-
-
 @pytest.mark.parametrize("failing", [-1, 1])
 def test_one_program_in_two_processes(failing, tmp_path):
     np.savez(tmp_path / "stage.npz", x=np.arange(4.0))
-    told = two(tmp_path, failing)
+    address = free_address()
+    words = [["-c", PROGRAM, address, number, failing, tmp_path] for number in range(2)]
+    told = outputs_of(start_programs(words, 1))
     if failing < 0:
         assert [text.endswith("ended\n") for text in told] == [True, True], told
         assert f"worked in {tmp_path}\n" in told[0]

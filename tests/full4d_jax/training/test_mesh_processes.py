@@ -1,37 +1,23 @@
 """Several processes, as on several hosts, against one with as many devices."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from two_processes import free_address, outputs_of, start_programs
 
 PROGRAM = Path(__file__).with_name("one_process.py")
-REPOSITORY = Path(__file__).parents[3]
 
 
 def run(count: int) -> list[dict]:
     """Return the output of each of `count` processes; together they have eight devices."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(8 // count)}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, PROGRAM, address, str(count), str(index)],
-            cwd=REPOSITORY,
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(count)
-    ]
-    outputs = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * count
-    return [json.loads(output.splitlines()[-1]) for output in outputs]
+    address = free_address()
+    words = [[PROGRAM, address, count, index] for index in range(count)]
+    processes = start_programs(words, 8 // count)
+    outputs = outputs_of(processes)
+    assert [process.returncode for process in processes] == [0] * count, outputs
+    lines = [[x for x in output.splitlines() if x.startswith('{"losses"')] for output in outputs]
+    return [json.loads(line) for (line,) in lines]
 
 
 @pytest.mark.slow

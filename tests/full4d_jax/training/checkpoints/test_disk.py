@@ -16,19 +16,8 @@ pytestmark = [
     pytest.mark.usefixtures("orbax_leftovers"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-SAVED, STEPS = 3, 6
-
-
-def begin_at(out: Path, end: int):
-    """Train the first steps, as if stopped after them; returns the checkpoint's state."""
-
-    def data(start):
-        yield from itertools.islice(batches(start), end - start)
-        raise EOFError
-
-    with pytest.raises(EOFError):
-        short(out, data=data, steps=STEPS, checkpoint_every=1, log_every=1)
-    return newest(out)
+SAVED = 3
+EVERY = {"steps": 6, "checkpoint_every": 1, "log_every": 1}
 
 
 def newest(out: Path):
@@ -36,16 +25,6 @@ def newest(out: Path):
     steps = [int(path.name) for path in (out / "checkpoints").iterdir() if path.name.isdigit()]
     path = out / "checkpoints" / str(max(steps)) / "state"
     return ocp.StandardCheckpointer().restore(path, first())
-
-
-def goes_on(out: Path, saved, straight: Path) -> None:
-    """Nothing that was saved is lost, and the run ends as if nothing had happened."""
-    assert int(saved.step) == SAVED
-    assert same(newest(out), saved)
-    state, _ = short(out, steps=STEPS, checkpoint_every=1, log_every=1)
-    expected, _ = short(straight, steps=STEPS, checkpoint_every=1, log_every=1)
-    assert same(state, expected)
-    assert lines(out) == lines(straight)
 
 
 @contextlib.contextmanager
@@ -66,9 +45,20 @@ def largest_file(size: int):
 
 
 def test_files_that_may_not_grow(tmp_path):
-    out = tmp_path / "out"
-    saved = begin_at(out, SAVED)
+    def data(start):  # as if stopped after some steps
+        yield from itertools.islice(batches(start), SAVED - start)
+        raise EOFError
+
+    out, straight = tmp_path / "out", tmp_path / "straight"
+    with pytest.raises(EOFError):
+        short(out, data=data, **EVERY)
+    saved = newest(out)
+    assert int(saved.step) == SAVED
     told = rf"File too large.*the newest complete one is {SAVED}; make room.*the same command"
     with largest_file(20_000), pytest.raises(InputError, match=told):
-        short(out, steps=STEPS, checkpoint_every=1, log_every=1)
-    goes_on(out, saved, tmp_path / "straight")
+        short(out, **EVERY)
+    assert same(newest(out), saved)
+    state, _ = short(out, **EVERY)
+    expected, _ = short(straight, **EVERY)
+    assert same(state, expected)
+    assert lines(out) == lines(straight)
