@@ -8,6 +8,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.geometry.arrays import Picture
 from full4d_jax.media import pictures
 from input_pipeline import transforms
 from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale
@@ -26,7 +27,7 @@ def clip_page(
     instants: Sequence[int],
     title: str,
     points: Float[ndarray, "n 3"] | None = None,
-) -> UInt8[ndarray, "H W 3"]:
+) -> Picture:
     """Return a picture of some instants of a clip, dark outside of masks, and of the frustums.
 
     Of more than 12 views, 12 evenly spaced ones are shown.
@@ -61,7 +62,7 @@ def clip_page(
     )
 
 
-def preview(example: Example) -> UInt8[ndarray, "H W 3"]:
+def preview(example: Example) -> Picture:
     """Return a page of a clip whose files are whole; as `clip_page`, of four instants."""
     instants = evenly(example.frames.shape[1], 4)
     frames = [[transforms.decode_frame(view, i) for i in instants] for view in example.frames]
@@ -69,9 +70,7 @@ def preview(example: Example) -> UInt8[ndarray, "H W 3"]:
     return clip_page(example, frames, instants, f"{example.scene_id}: {v} views of {t} frames")
 
 
-def _frustums(
-    example: Example, shape: tuple[int, int], points: Float[ndarray, "n 3"]
-) -> UInt8[ndarray, "H W 3"]:
+def _frustums(example: Example, shape: tuple[int, int], points: Float[ndarray, "n 3"]) -> Picture:
     """Draw the frustums in the first camera's world; its distance from the common middle is 1."""
     most_points = 4000
     # From the first camera, in the plot's unit.
@@ -95,7 +94,7 @@ def _frustums(
     return pictures.frustums(Cameras(lenses, rescale(poses, unit), *shape), points=near / unit)
 
 
-def _masked(frame: UInt8[ndarray, "h w 3"], file: bytes) -> UInt8[ndarray, "h w 3"]:
+def _masked(frame: Picture, file: bytes) -> Picture:
     """Darken a frame outside of its mask, if that fits; `check_masks` reports the others."""
     if not file:
         return frame
@@ -106,7 +105,7 @@ def _masked(frame: UInt8[ndarray, "h w 3"], file: bytes) -> UInt8[ndarray, "h w 
     return pictures.dim_outside(frame, mask) if mask.shape == frame.shape[:2] else frame
 
 
-def _fill(cell: UInt8[ndarray, "H W 3"], frame: UInt8[ndarray, "h w 3"]) -> None:
+def _fill(cell: UInt8[ndarray, "H W 3"], frame: Picture) -> None:
     """Put the whole frame into the middle of a cell."""
     height, width = cell.shape[:2]
     scale = min(height / frame.shape[0], width / frame.shape[1])

@@ -25,6 +25,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from full4d_jax.flow import Latents, bcast
 from full4d_jax.generation.sampling import Velocity, schedule
 
+PerClip = Float[Array, "b"]
 # Of a segment: 64 steps of the teacher for 4 of the student.
 TEACHER_STEPS = 16
 
@@ -38,9 +39,9 @@ class SegmentTimes(NamedTuple):
       end: of the segment, at most `after`.
     """
 
-    tau: Float[Array, "b"]
-    after: Float[Array, "b"]
-    end: Float[Array, "b"]
+    tau: PerClip
+    after: PerClip
+    end: PerClip
 
 
 def draw_segments(key: PRNGKeyArray, clips: int, segments: int, shift: float) -> SegmentTimes:
@@ -74,8 +75,6 @@ def segment_velocity(
     return (z - end) / bcast(times.tau - times.end, z)
 
 
-def _euler(
-    velocity: Velocity, z: Latents, tau: Float[Array, "b"], then: Float[Array, "b"]
-) -> Latents:
+def _euler(velocity: Velocity, z: Latents, tau: PerClip, then: PerClip) -> Latents:
     """Take one of Euler's steps, of another length for each clip."""
     return z + bcast(then - tau, z) * velocity(z, tau)

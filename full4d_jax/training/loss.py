@@ -36,6 +36,8 @@ from full4d_jax.training.batch_part import BatchPart, whole_batch
 from full4d_jax.training.few_steps import SegmentTimes, draw_segments, segment_velocity
 
 Metrics = dict[str, Float[Array, "..."]]
+PerClip = Float[Array, "b"]
+Text = Float[np.ndarray, "n e"] | None
 Clips = Batch | ProjectedBatch | EncodedBatch
 
 
@@ -51,8 +53,8 @@ class Frozen(NamedTuple):
     """
 
     codec_weights: Weights | None = None
-    text: Float[np.ndarray, "n e"] | None = None
-    negative: Float[np.ndarray, "n e"] | None = None
+    text: Text = None
+    negative: Text = None
     distance: Distance | None = None
 
 
@@ -86,9 +88,9 @@ class FlowPoint(NamedTuple):
 
     z: Latents
     noise: Latents
-    tau: Float[Array, "b"]
+    tau: PerClip
     is_mean: Bool[Array, "b"]
-    hidden: Float[Array, "b v t"]
+    hidden: flow.PerFrame
 
 
 class Prediction(NamedTuple):
@@ -204,7 +206,7 @@ def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: BatchPart) 
 
 
 def flow_point(
-    clips: EncodedBatch, noise: Latents, tau: Float[Array, "b"], is_mean: Bool[Array, "b"]
+    clips: EncodedBatch, noise: Latents, tau: PerClip, is_mean: Bool[Array, "b"]
 ) -> FlowPoint:
     """Return the point of each clip's path at tau; real frames are the data at every flow time."""
     data = clips.latents
@@ -246,7 +248,7 @@ def predict_segment(
     clips: EncodedBatch,
     point: FlowPoint,
     keys: Keys,
-    negative: Float[np.ndarray, "n e"] | None,
+    negative: Text,
     part: BatchPart,
 ) -> Prediction:
     """Return the student's velocity at the point; its target leads to its segment's end."""
@@ -272,9 +274,7 @@ def predict_segment(
     return Prediction(v, target, predicted, data)
 
 
-def weigh(
-    config: Config, clips: EncodedBatch, point: FlowPoint, prediction: Prediction
-) -> Float[Array, "b"]:
+def weigh(config: Config, clips: EncodedBatch, point: FlowPoint, prediction: Prediction) -> PerClip:
     """Return the loss of each clip, the mean over its hidden frames."""
     model = config.model
     predicted = prediction.predicted
@@ -302,7 +302,7 @@ def motion_error(
     motion: Float[Array, "b v t h w 2"],
     truth: Float[Array, "b v t h w 3"],
     weight: Float[Array, "b v t h w 1"],
-) -> Float[Array, "b v t"]:
+) -> flow.PerFrame:
     """Return how far motion is from a trusted truth, in units of `MOTION_UNIT_PIXELS`."""
     # Below it an error counts as its square.
     rounded_off = 0.02
@@ -313,7 +313,7 @@ def motion_error(
 
 def report(
     config: Config,
-    losses: Float[Array, "b"],
+    losses: PerClip,
     point: FlowPoint,
     prediction: Prediction,
     part: BatchPart,

@@ -26,6 +26,10 @@ from gaussians.precision import exact_products
 
 # Ratio of their sides.
 VIDEO_PER_CROP = 1.5
+Matrix = Float[Array, "3 3"]
+Pose = Float[Array, "4 4"]
+Video = Float[Array, "t H W 3"]
+Depth = Float[Array, "t H W"]
 CORNERS = np.array([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]], np.float32)
 
 
@@ -47,7 +51,7 @@ def warp_path(key: PRNGKeyArray, views: int) -> Float[Array, "v 3 3"]:
     end = end.at[5:].multiply(jax.random.bernoulli(tilt_key).astype(end.dtype))
 
     @exact_products
-    def homography(share: Float[Array, ""]) -> Float[Array, "3 3"]:
+    def homography(share: Float[Array, ""]) -> Matrix:
         x, y, turn, zoom, shear, *tilt = end * share
         cos = jnp.cos(turn)
         sin = jnp.sin(turn)
@@ -63,16 +67,14 @@ def warp_path(key: PRNGKeyArray, views: int) -> Float[Array, "v 3 3"]:
 
 
 def pseudo_grid(
-    key: PRNGKeyArray, video: Float[Array, "t H W 3"], views: int, height: int, width: int
+    key: PRNGKeyArray, video: Video, views: int, height: int, width: int
 ) -> Float[Array, "v t h w 3"]:
     """Return a grid whose first view is the centre of the video."""
     return jax.vmap(lambda path: warped(video, path, height, width))(warp_path(key, views))
 
 
 @exact_products
-def warped(
-    video: Float[Array, "t H W 3"], homography: Float[Array, "3 3"], height: int, width: int
-) -> Float[Array, "t h w 3"]:
+def warped(video: Video, homography: Matrix, height: int, width: int) -> Float[Array, "t h w 3"]:
     """Return the pictures that a homography takes to the video, both with corners at (+-1, +-1)."""
     rows, columns = video.shape[1:3]
     centers = ((2 * np.arange(side) + 1) / side - 1 for side in (height, width))
@@ -89,7 +91,7 @@ def warped(
     return ((1 - fy) * top + fy * bottom).reshape(-1, height, width, 3)
 
 
-def random_lens(key: PRNGKeyArray, height: int, width: int) -> Float[Array, "3 3"]:
+def random_lens(key: PRNGKeyArray, height: int, width: int) -> Matrix:
     """Draw the intrinsics that a video without metadata may have, pixels."""
     # Along the longer side, as most phones have.
     degrees = jax.random.uniform(key, minval=40.0, maxval=80.0)
@@ -98,7 +100,7 @@ def random_lens(key: PRNGKeyArray, height: int, width: int) -> Float[Array, "3 3
 
 
 @exact_products
-def random_pose(key: PRNGKeyArray) -> Float[Array, "4 4"]:
+def random_pose(key: PRNGKeyArray) -> Pose:
     """Draw world-to-camera of a camera that looks at (0, 0, 1) from the side."""
     # Degrees around the middle of the picture.
     largest_azimuth = 35.0
@@ -114,11 +116,11 @@ def random_pose(key: PRNGKeyArray) -> Float[Array, "4 4"]:
 
 
 def two_views(
-    video: Float[Array, "t h w 3"],
-    depth: Float[Array, "t h w"],
-    lens: Float[Array, "3 3"],
-    pose: Float[Array, "4 4"],
-) -> tuple[Batch, Float[Array, "t h w"]]:
+    video: Video,
+    depth: Depth,
+    lens: Matrix,
+    pose: Pose,
+) -> tuple[Batch, Depth]:
     """Return the clip of a video and a camera elsewhere, and the video's depth in its unit.
 
     Args:
@@ -151,10 +153,10 @@ def two_views(
 @exact_products
 def several_views(
     key: PRNGKeyArray,
-    video: Float[Array, "t H W 3"],
-    depth: Float[Array, "t H W"],
-    lens: Float[Array, "3 3"],
-    pose: Float[Array, "4 4"],
+    video: Video,
+    depth: Depth,
+    lens: Matrix,
+    pose: Pose,
     size: tuple[int, int, int],
 ) -> Batch:
     """Return the clip of a video with a margin, a camera elsewhere and others that are turned.
@@ -198,7 +200,7 @@ def several_views(
 
 @exact_products
 def turned_camera(
-    key: PRNGKeyArray, lens: Float[Array, "3 3"], video_size: tuple[int, int], size: tuple[int, int]
+    key: PRNGKeyArray, lens: Matrix, video_size: tuple[int, int], size: tuple[int, int]
 ) -> tuple[Array, Array, Array]:
     """Draw a camera where the video's stands, whose picture lies inside the video's.
 
@@ -225,7 +227,7 @@ def turned_camera(
     rotation = _about(2, jnp.deg2rad(largest_roll) * around) @ _about(0, pitch) @ _about(1, yaw)
     to_video = jnp.diag(jnp.stack([2 * focal / columns, 2 * focal / rows, jnp.ones(())]))
 
-    def homography(zoom: Float[Array, ""]) -> Float[Array, "3 3"]:
+    def homography(zoom: Float[Array, ""]) -> Matrix:
         reach = jnp.stack([width / (2 * focal * zoom), height / (2 * focal * zoom), jnp.ones(())])
         return to_video @ rotation.T @ jnp.diag(reach)
 
@@ -239,19 +241,19 @@ def turned_camera(
     return rotation, intrinsics, candidates[chosen]
 
 
-def _lens(focal: Float[Array, ""], height: int, width: int) -> Float[Array, "3 3"]:
+def _lens(focal: Float[Array, ""], height: int, width: int) -> Matrix:
     """Return the intrinsics of a lens over the middle of a picture, pixels."""
     lens = jnp.diag(jnp.stack([focal, focal, jnp.ones(())]))
     return lens.at[:2, 2].set(jnp.array([width / 2, height / 2]))
 
 
-def _unit_of(depth: Float[Array, "t h w"]) -> Float[Array, ""]:
+def _unit_of(depth: Depth) -> Float[Array, ""]:
     """Return the median of the depth known at t = 0; 1 where none is."""
     unit = jnp.nanmedian(jnp.where(depth[0] > 0, depth[0], jnp.nan))
     return jnp.where(jnp.isfinite(unit), unit, 1.0)
 
 
-def _about(axis: int, angle: Float[Array, ""]) -> Float[Array, "3 3"]:
+def _about(axis: int, angle: Float[Array, ""]) -> Matrix:
     """Return the rotation about an axis, radians."""
     one = (axis + 1) % 3
     two = (axis + 2) % 3
