@@ -17,9 +17,6 @@ from input_pipeline.depth_alignment import Scale, WithDepth
 from input_pipeline.procedural.clips import ProceduralClips, textures_mark
 from input_pipeline.procedural.gltf_scene import GltfClips
 
-# A network, and what its values are.
-Chosen = tuple[str, DepthKind | None]
-
 
 def write_files(out: Path, clips: ClipSource, writing: Writing, *, task: str, **words: Any) -> int:
     """Write a dataset with progress of `task`; `words` are further arguments of `write_dataset`.
@@ -117,13 +114,18 @@ def _size(clips: ProceduralClips | GltfClips) -> str:
 
 
 def estimate_dataset_depth(
-    dataset: Path, network: Chosen, out: Path, split: str, scale: Scale, writing: Writing
+    dataset: Path,
+    network: tuple[str, DepthKind | None],
+    out: Path,
+    split: str,
+    scale: Scale,
+    writing: Writing,
 ) -> None:
     """Write the clips of a split, or a part of their files, with depth in every view.
 
     Args:
       dataset: the folder to read.
-      network: that estimates it, on all devices of this host.
+      network: that estimates it, on all devices of this host, and what its values are.
       out: folder of the new dataset.
       split: split to read and to write.
       scale: from points that views share, or from where all cameras look.

@@ -105,10 +105,11 @@ def record_bad_step(
     step: int,
     metrics: dict[str, Any],
     losses: RunningLoss,
-    contents: Callable[[int], Any],
+    batch: Any,
 ) -> str:
     """Write the batch of a bad step to `bad_batches.jsonl`; return a line that says so, or stop.
 
+    The batch is what it holds, in plain values.
     A run that stops here saves nothing: its newest checkpoint is from before the bad step.
 
     Raises:
@@ -130,7 +131,7 @@ def record_bad_step(
         # JSON has no word for NaN.
         "loss": str(loss),
         "running_mean": mean,
-        "batch": contents(step - 1),
+        "batch": batch,
     }
     if jax.process_index() == 0:
         with os.fdopen(open_to_append(out / FILE), "a") as file:

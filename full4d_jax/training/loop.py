@@ -159,7 +159,7 @@ def _train(
             saves = is_last or is_stopped or is_due(config.checkpoint_every)
             # Unless they are needed now, the metrics of step n - 1 are read while step n runs.
             for at, values in run.read(leave=0 if logs or saves else 1):
-                contents = reporting.contents
+                contents = reporting.contents(at - 1)
                 monitor.say(record_bad_step(config, out, at, values, run.losses, contents))
             if logs:
                 means = run.take_means()

@@ -32,7 +32,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 from full4d_jax.models.sharding import dotted
 from full4d_jax.session.errors import InputError, printable
 from full4d_jax.session.machine import disk_errors
-from full4d_jax.training.checkpoints.places import check_regular, linked_steps
+from full4d_jax.training.checkpoints.places import check_regular, numbered
 from full4d_jax.training.state import TrainState
 
 # What reading a damaged checkpoint raises; the last two for a kind of sharding that Orbax does not
@@ -63,11 +63,12 @@ class Checkpoints:
 
     def __init__(self, folder: str | Path, *, keep: int, keep_best: int = 0):
         self.folder = epath.Path(folder)
-        linked = set()
+        linked = []
         if "://" not in str(folder):
             self.folder = self.folder.absolute()
             check_regular(Path(self.folder))
-            linked = linked_steps(Path(self.folder))
+            # Links to folders elsewhere.
+            linked = [int(x.name) for x in numbered(Path(self.folder)) if x.is_symlink()]
         self.best = _LowestLoss(keep_best)
         kept = [policies.LatestN(keep), self.best, policies.CustomSteps(sorted(linked))]
         options = ocp.CheckpointManagerOptions(

@@ -48,11 +48,6 @@ def check_regular(folder: Path) -> None:
             raise InputError("checkpoints", path, found, "files and folders", do)
 
 
-def linked_steps(folder: Path) -> set[int]:
-    """Return the steps whose checkpoints are links to folders elsewhere."""
-    return {int(path.name) for path in numbered(folder) if path.is_symlink()}
-
-
 def numbered(folder: Path) -> list[Path]:
     """Return the folders of whole checkpoints; none where there is no folder."""
     return sorted(x for x in folder.iterdir() if x.name.isdigit()) if folder.is_dir() else []

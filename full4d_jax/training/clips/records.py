@@ -123,11 +123,18 @@ def held_out_scenes(config: Config, opened: Sequence[Records]) -> frozenset[str]
 
 def open_folders(config: Config) -> tuple[list[Records], list[float]]:
     """Open the datasets; return them with their weights, by default their numbers of clips."""
-    folders, weights = _folders(config.data.records)
+    records = config.data.records
+    matches = [re.fullmatch(r"(.+)=(\d+\.?\d*|\.\d+)", word) for word in records]
+    folders = [x[1] if x else word for x, word in zip(matches, records, strict=True)]
+    weights = [float(x[2]) for x in matches if x]
+    if weights and (len(weights) < len(records) or min(weights) == 0):
+        expected = "a weight above 0 for all datasets or for none"
+        do = "change --data.records"
+        raise InputError("config", "data.records", " ".join(records), expected, do)
     with input_errors("records", "make it with full4d data, or change --data.records"):
         opened = [open_dataset(folder, SPLIT) for folder in folders]
     _check_clips(config, opened)
-    return opened, weights or [float(len(records)) for records in opened]
+    return opened, weights or [float(len(clips)) for clips in opened]
 
 
 def contents(folders: Sequence[Records], weights: Sequence[float]) -> list[str]:
@@ -181,18 +188,6 @@ def with_motion(batch: Batch) -> Batch:
     found = [(motion, trusted[..., None]) for motion, trusted in map(motion_from_first, clips)]
     true = np.stack([np.concatenate(x, -1, dtype=np.float32) for x in found])
     return batch._replace(motion=jnp.asarray(carried), true_motion=jnp.asarray(true))
-
-
-def _folders(records: tuple[str, ...]) -> tuple[list[str], list[float]]:
-    """Return the folders, and their weights if given."""
-    matches = [re.fullmatch(r"(.+)=(\d+\.?\d*|\.\d+)", word) for word in records]
-    folders = [x[1] if x else word for x, word in zip(matches, records, strict=True)]
-    weights = [float(x[2]) for x in matches if x]
-    if weights and (len(weights) < len(records) or min(weights) == 0):
-        expected = "a weight above 0 for all datasets or for none"
-        do = "change --data.records"
-        raise InputError("config", "data.records", " ".join(records), expected, do)
-    return folders, weights
 
 
 def _check_clips(config: Config, opened: Sequence[Records]) -> None:
