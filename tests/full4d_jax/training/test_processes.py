@@ -4,32 +4,15 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_run import first, lines, short
+from tiny_run import command, first, lines, short
 
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.loop import STOPPED_EXIT_CODE
-
-PROGRAM = """
-import sys, time
-import jax
-jax.config.update("jax_platforms", "cpu")
-sys.path.insert(0, sys.argv[1])
-jax.distributed.initialize()
-from pathlib import Path
-from tiny_run import batches, short
-def data(start):
-    for batch in batches(start):
-        time.sleep(0.02)
-        yield batch
-words = {"steps": int(sys.argv[3]), "log_every": 1, "checkpoint_every": 1000}
-short(Path(sys.argv[2]), devices=jax.device_count(), data=data, **words)
-"""
 
 
 def start(out: Path, steps: int) -> list[subprocess.Popen]:
@@ -41,7 +24,8 @@ def start(out: Path, steps: int) -> list[subprocess.Popen]:
         "SLURM_NTASKS": "2",
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
     }
-    words = [sys.executable, "-c", PROGRAM, Path(__file__).parent, out, str(steps)]
+    every = {"log_every": 1, "checkpoint_every": 1000}
+    words = command(out, pause=0.02, together=True, devices=4, steps=steps, **every)
     return [
         subprocess.Popen(
             words,

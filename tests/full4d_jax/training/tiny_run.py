@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,6 +81,26 @@ def short(
     )
 
 
+def command(out: Path, pause: float = 0.0, together: bool = False, **words) -> list[str]:
+    """The command of a process that does `short`, or a part of it, pausing before each batch."""
+    return [sys.executable, __file__, str(out), json.dumps([pause, together, words])]
+
+
+def main() -> None:
+    """What `command` runs."""
+    jax.config.update("jax_platforms", "cpu")
+    pause, together, words = json.loads(sys.argv[2])
+    if together:
+        jax.distributed.initialize()
+
+    def data(start):
+        for batch in batches(start):
+            time.sleep(pause)
+            yield batch
+
+    short(Path(sys.argv[1]), data=data, **words)
+
+
 def lines(folder: Path, name: str = "metrics.jsonl") -> list[dict]:
     """Read a file of JSON lines; the times in it differ from run to run."""
     found = [json.loads(line) for line in (folder / name).read_text().splitlines()]
@@ -88,3 +110,7 @@ def lines(folder: Path, name: str = "metrics.jsonl") -> list[dict]:
 def same(a, b) -> bool:
     """Whether all arrays of two pytrees are equal."""
     return all(jax.tree.leaves(jax.tree.map(lambda x, y: bool((x == y).all()), a, b)))
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ from pathlib import Path
 import jax
 import pytest
 from changed import changed
-from tiny_run import lines, same, short
+from tiny_run import command, lines, same, short
 
 from full4d_jax.config import load_config
 from full4d_jax.training.checkpoints.manager import Checkpoints
@@ -40,9 +40,9 @@ SAVE_EVERY_STEP = ["--training.checkpoint_every", "1", "--training.keep_best", "
 UNFINISHED = "*.orbax-checkpoint-tmp*"
 
 
-def finish(command: list) -> str:
+def finish(words: list) -> str:
     done = subprocess.run(
-        command, env=ENVIRONMENT, check=True, timeout=900, capture_output=True, text=True
+        words, env=ENVIRONMENT, check=True, timeout=900, capture_output=True, text=True
     )
     return done.stdout
 
@@ -93,26 +93,11 @@ def kill_somewhere(out: Path, chance: random.Random, during_save: bool) -> bool:
     return process.returncode == -signal.SIGKILL
 
 
-SLOWLY = """
-import sys, time
-import jax
-jax.config.update("jax_platforms", "cpu")
-sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-from tiny_run import batches, short
-def data(start):
-    for batch in batches(start):
-        time.sleep(0.05)
-        yield batch
-short(Path(sys.argv[2]), data=data, steps=12, log_every=1, checkpoint_every=1)
-"""
-
-
 def test_a_small_run_that_is_killed_goes_on_to_the_same_bits(tmp_path):
     """A few numbers instead of a network, which the commands below train."""
-    out = tmp_path / "out"
-    command = [sys.executable, "-c", SLOWLY, Path(__file__).parents[1], out]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    out, every = tmp_path / "out", {"steps": 12, "log_every": 1, "checkpoint_every": 1}
+    slowly = command(out, pause=0.05, **every)
+    with subprocess.Popen(slowly, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:  # it stands still while we look, or it might end meanwhile
             process.send_signal(signal.SIGSTOP)
             if saved_steps(out) & {"3", "4", "5"}:
@@ -123,8 +108,8 @@ def test_a_small_run_that_is_killed_goes_on_to_the_same_bits(tmp_path):
         process.send_signal(signal.SIGCONT)
     assert process.returncode == -signal.SIGKILL
     assert "12" not in saved_steps(out)
-    state, _ = short(out, steps=12, log_every=1, checkpoint_every=1)
-    expected, _ = short(tmp_path / "straight", steps=12, log_every=1, checkpoint_every=1)
+    state, _ = short(out, **every)
+    expected, _ = short(tmp_path / "straight", **every)
     assert same(state, expected)
     assert lines(out) == lines(tmp_path / "straight")
 
@@ -158,9 +143,9 @@ def test_killed_runs_go_on_to_the_same_bits(straight, tmp_path):
 
 @pytest.mark.slow
 def test_sigterm_saves_where_it_is(straight, tmp_path):
-    command = [*TRAIN, tmp_path, "--training.checkpoint_every", "1000"]
+    words = [*TRAIN, tmp_path, "--training.checkpoint_every", "1000"]
     with subprocess.Popen(
-        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         while not (tmp_path / "metrics.jsonl").exists() or not lines(tmp_path):
             assert process.poll() is None, process.communicate()

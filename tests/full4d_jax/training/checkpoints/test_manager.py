@@ -3,13 +3,12 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_run import OPTIMIZER, first, lines, same, short
+from tiny_run import OPTIMIZER, command, first, lines, same, short
 
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.checkpoints.manager import Checkpoints
@@ -137,18 +136,6 @@ def test_parameters_of_another_shape_are_named(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["0"]  # it is not damaged
 
 
-PROGRAM = """
-import sys
-import jax
-jax.config.update("jax_platforms", "cpu")
-sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-from tiny_run import short
-state, _ = short(Path(sys.argv[2]), devices=jax.device_count(), steps=8, log_every=1)
-assert len(state.params["y"].sharding.device_set) == jax.device_count() == int(sys.argv[3])
-"""
-
-
 def test_eight_devices_go_on_as_four_and_as_one(tmp_path):
     state, _ = short(tmp_path / "whole", devices=8, steps=8, log_every=1)
     assert not state.params["y"].is_fully_replicated
@@ -157,14 +144,9 @@ def test_eight_devices_go_on_as_four_and_as_one(tmp_path):
     for devices in (4, 1):
         folder = tmp_path / f"{devices}"
         shutil.copytree(tmp_path / "eight", folder)
-        flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
-        words = [Path(__file__).parents[1], folder, f"{devices}"]
-        subprocess.run(
-            [sys.executable, "-c", PROGRAM, *words],
-            env={**os.environ, "XLA_FLAGS": flags},
-            check=True,
-            timeout=300,
-        )
+        words = command(folder, devices=devices, steps=8, log_every=1)
+        environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices)}
+        subprocess.run(words, env=environment, check=True, timeout=300)
         found = [line["loss"] for line in lines(folder)]
         assert len(found) == 8
         np.testing.assert_allclose(found, whole, rtol=0, atol=1e-6)
