@@ -6,7 +6,7 @@ from typing import Annotated
 
 from full4d_jax.config import Config, check_config
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.fields import Shown
+from full4d_jax.session.fields import Shown, require
 from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes, join_processes
 from full4d_jax.source.options import Flat
 
@@ -67,7 +67,7 @@ def train(
 def _steps_of(profile: str, last: int) -> tuple[int, int]:
     """Return the first and the last step of A:B, in a run of `last` steps; raises InputError."""
     first, _, end = profile.partition(":")
-    if not (first.isdecimal() and end.isdecimal() and 1 <= int(first) <= int(end) <= last):
-        expected = f"A:B with 1 <= A <= B <= {last} (training.steps)"
-        raise InputError("option", "--profile", profile, expected, "give two steps, e.g. 10:12")
+    fits = first.isdecimal() and end.isdecimal() and 1 <= int(first) <= int(end) <= last
+    expected = f"A:B with 1 <= A <= B <= {last} (training.steps), e.g. 10:12"
+    require("profile", profile, fits, expected, what="option")
     return int(first), int(end)

@@ -34,6 +34,7 @@ from full4d_jax.models.sharded_map import OnLocalDevices
 from full4d_jax.models.wan.text import prompt_encoder
 from full4d_jax.session.buckets import shown
 from full4d_jax.session.errors import InputError, input_errors, require_file
+from full4d_jax.session.fields import require
 from full4d_jax.training.clips.record_clips import clip_size
 from input_pipeline import transforms
 from input_pipeline.datasets.dataset import Records, open_dataset
@@ -302,11 +303,10 @@ def caption_embedder(
     Raises:
       InputError: there is no caption, the file is unusable, or the encoder is not the model's.
     """
-    takes_captions = config.data.captions or file is not None
-    if text_encoder is None and takes_captions:
-        expected = "the folder of umT5, to embed captions with"
-        raise InputError("option", "--text_encoder", "none", expected, "give it (docs/wan.md)")
     if text_encoder is None:
+        needs_none = not config.data.captions and file is None
+        expected = "the folder of umT5, to embed captions with (docs/wan.md)"
+        require("text_encoder", "none", needs_none, expected, what="option")
         return "", None
     texts = {}
     digest = ""

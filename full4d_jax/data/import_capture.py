@@ -15,6 +15,7 @@ from full4d_jax.data.options import Writing
 from full4d_jax.media import pictures
 from full4d_jax.session.buckets import shown, stored_marks
 from full4d_jax.session.errors import InputError, input_errors, tell
+from full4d_jax.session.fields import require
 from full4d_jax.session.files import LOCK, hold_dataset, open_folder
 from full4d_jax.session.progress import duration
 from full4d_jax.session.stages import fingerprint
@@ -69,8 +70,8 @@ def import_folder(
     _check(path, layout)
     if writing.part == (0, 1):
         _require_new(out)
-    if depth and writing.jobs > 1:
-        raise InputError("option", "--jobs", writing.jobs, "1 with --depth", "leave --jobs out")
+    fits = not depth or writing.jobs == 1
+    require("jobs", writing.jobs, fits, "1 with --depth", what="option")
     estimate = load_estimator(depth) if depth else None
     with contextlib.ExitStack() as reading:
         with input_errors("capture", DO):
@@ -233,6 +234,5 @@ def _check(path: Path, layout: str | None) -> None:
     if not (path.is_dir() or (path.exists() and is_packed(path))):
         found = "a file" if path.exists() else "no such folder"
         raise InputError("capture", path, found, "a folder or a .r3d file", do)
-    if layout is not None and layout not in LAYOUTS:
-        known = ", ".join(LAYOUTS)
-        raise InputError("option", "--layout", layout, known, "choose one, or leave it out")
+    fits = layout is None or layout in LAYOUTS
+    require("layout", layout, fits, ", ".join(LAYOUTS), what="option")

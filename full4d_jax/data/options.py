@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import Annotated, NamedTuple
 
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.fields import Between, Count
+from full4d_jax.session.fields import Between, Count, require
 from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes
 
 # The names of all clips are in memory; the same command with --first makes others.
@@ -48,13 +47,13 @@ class FileOptions:
           InputError: it is something else, or given to several processes; or as `check_processes`.
         """
         check_processes(several)
-        index, slash, count = self.shard.partition("/")
-        if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-            expected = "i/n with i from 0 to n - 1, such as 0/4"
-            raise InputError("option", "--shard", repr(self.shard), expected, "change it")
-        if several.are_several and int(count) > 1:
-            expected = f"none with {several.flag}: each process is a part"
-            raise InputError("option", "--shard", self.shard, expected, "leave it out")
+        index, _, count = self.shard.partition("/")
+        fits = index.isdecimal() and count.isdecimal() and int(index) < int(count)
+        expected = "i/n with i from 0 to n - 1, such as 0/4"
+        require("shard", self.shard, fits, expected, what="option")
+        fits = not several.are_several or int(count) == 1
+        expected = f"none with {several.flag}: each process is a part"
+        require("shard", self.shard, fits, expected, what="option")
         return int(index), int(count)
 
 
@@ -79,18 +78,16 @@ class ClipSize:
         """
         most_pixels = 2**27
         pixels = math.prod(astuple(self))
-        if pixels > most_pixels:
-            found = f"{pixels:,} pixels in one clip"
-            do = "lower --views, --frames, --height or --width"
-            raise InputError("option", "--height", found, f"at most {most_pixels:,}", do)
+        found = f"{pixels:,} pixels in one clip"
+        expected = f"at most {most_pixels:,}, of --views, --frames, --height and --width"
+        require("height", found, pixels <= most_pixels, expected, what="option")
 
 
 def range_of(instants: str) -> tuple[int, int | None]:
     """Return the numbers of first:end, None for an end that is left out; raises InputError."""
     first, colon, end = instants.partition(":")
-    if not (colon and first.isdecimal() and (not end or end.isdecimal())):
-        expected = "first:end, such as 0:50 or 50:"
-        raise InputError("option", "--instants", repr(instants), expected, "change it")
+    fits = bool(colon) and first.isdecimal() and (not end or end.isdecimal())
+    require("instants", instants, fits, "first:end, such as 0:50 or 50:", what="option")
     return int(first), int(end) if end else None
 
 
@@ -104,8 +101,8 @@ def turns_of(words: Sequence[str]) -> dict[str, int]:
     for word in words:
         name, _, degrees = word.rpartition("=")
         number = degrees.removeprefix("-")
-        if not number.isdecimal() or int(number) % 90 or name in turns:
-            expected = "CAMERA=DEGREES once for each, such as cam03=90, 180 or -90"
-            raise InputError("option", "--turn", repr(word), expected, "change it")
+        fits = number.isdecimal() and int(number) % 90 == 0 and name not in turns
+        expected = "CAMERA=DEGREES once for each, such as cam03=90, 180 or -90"
+        require("turn", word, fits, expected, what="option")
         turns[name] = int(degrees)
     return turns

@@ -16,7 +16,7 @@ from full4d_jax.models.functional import Params
 from full4d_jax.models.start import check_start, start_from
 from full4d_jax.models.trainable import merge_adapters, without_adapters
 from full4d_jax.models.weights import save_params
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.fields import require
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.clips.batches import clips_at, training_batches
 from full4d_jax.training.clips.records import contents, held_out_scenes, open_folders
@@ -49,9 +49,9 @@ def train_prior(
       init: weights to start from.
       profile: the first and the last step of a trace.
     """
-    if config.flow.segments and init is None:
-        do = "give --init the weights whose many steps a few shall follow"
-        raise InputError("option", "--init", "nothing", "weights, with --flow.segments", do)
+    is_led = init is not None or not config.flow.segments
+    expected = "the teacher's weights, with --flow.segments"
+    require("init", "nothing", is_led, expected, what="option")
     mesh = training_mesh(config)
     # Open every file that the config names before the parameters, which take the most memory.
     step = train_step(config)

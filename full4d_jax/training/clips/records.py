@@ -22,6 +22,7 @@ from full4d_jax.models.codecs.codec import codec_id
 from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.sharding import put_batch, rows_here, spec
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.fields import require
 from full4d_jax.training.clips.record_clips import (
     SizedRecords,
     allocate,
@@ -127,10 +128,9 @@ def open_folders(config: Config) -> tuple[list[Records], list[float]]:
     matches = [re.fullmatch(r"(.+)=(\d+\.?\d*|\.\d+)", word) for word in records]
     folders = [x[1] if x else word for x, word in zip(matches, records, strict=True)]
     weights = [float(x[2]) for x in matches if x]
-    if weights and (len(weights) < len(records) or min(weights) == 0):
-        expected = "a weight above 0 for all datasets or for none"
-        do = "change --data.records"
-        raise InputError("config", "data.records", " ".join(records), expected, do)
+    fits = not weights or (len(weights) == len(records) and min(weights) > 0)
+    expected = "a weight above 0 for all datasets or for none"
+    require("data.records", " ".join(records), fits, expected)
     with input_errors("records", "make it with full4d data, or change --data.records"):
         opened = [open_dataset(folder, SPLIT) for folder in folders]
     _check_clips(config, opened)
@@ -194,9 +194,8 @@ def _check_clips(config: Config, opened: Sequence[Records]) -> None:
     """Refuse a dataset that has a clip which cannot be used."""
     clips = [clip for records in opened for clip in records.clips]
     has_latents = any(clip["codec"] for clip in clips)
-    if has_latents and config.data.lines and not config.model.needs_cameras:
-        do = "train on what it was made of"
-        raise InputError("config", "data.lines", True, "False with cached latents", do)
+    takes_lines = config.data.lines and not config.model.needs_cameras
+    require("data.lines", True, not (has_latents and takes_lines), "False with cached latents")
     codec = codec_id(config) if has_latents else None
     for records in opened:
         for number, clip in enumerate(records.clips):
