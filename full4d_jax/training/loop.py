@@ -42,7 +42,7 @@ class Reporting:
     """The reports of a run besides its losses.
 
     Attributes:
-      flops: of the model in one step; None for a network whose operations are not counted.
+      flops: of the model in one step; 0 for a network whose operations are not counted.
       peak: of one device, FLOP/s; None where it is unknown.
       sheet: draws a contact sheet from averaged parameters.
       validate: measures losses by name, from the same.
@@ -50,7 +50,7 @@ class Reporting:
       profile: the first and the last step of a trace.
     """
 
-    flops: float | None = None
+    flops: float = 0.0
     peak: float | None = None
     sheet: Callable[[Params], UInt8[np.ndarray, "H W 3"]] | None = None
     validate: Callable[[Params], dict[str, float]] | None = None

@@ -42,7 +42,7 @@ class Monitor(contextlib.ExitStack):
       out: the folder; lines of steps after `done` are dropped from its files.
       done: steps done before.
       steps: the last step.
-      flops: of the model in one step, over all devices; None if they are not counted.
+      flops: of the model in one step, over all devices; 0 if they are not counted.
       peak: of one device, FLOP/s; None where it is unknown.
       summary: of the run: when it first `began`, seconds since 1970, and the `step_seconds` of
         earlier processes.
@@ -53,7 +53,7 @@ class Monitor(contextlib.ExitStack):
         out: Path,
         done: int,
         steps: int,
-        flops: float | None,
+        flops: float,
         peak: float | None,
         summary: dict[str, Any],
     ):
@@ -153,12 +153,11 @@ class Monitor(contextlib.ExitStack):
             self.step_seconds = seconds / steps
             numbers["seconds_per_step"] = self.step_seconds
             numbers["data_wait"] = self._longest_wait(step, self.waited / seconds)
-            if self.flops is not None:
-                rate = self.flops * steps / seconds
-                if self.peak is None:
-                    numbers["tflops"] = rate / 1e12
-                else:
-                    numbers["mfu"] = rate / (self.peak * jax.device_count())
+            rate = self.flops * steps / seconds
+            if self.peak is None:
+                numbers["tflops"] = rate / 1e12
+            else:
+                numbers["mfu"] = rate / (self.peak * jax.device_count())
         self.start(step)
         return {name: float(f"{value:.4g}") for name, value in numbers.items()}
 
@@ -204,10 +203,8 @@ def host_names() -> list[str]:
     return [f"process {i} ({host})" for i, host in enumerate(hosts)]
 
 
-def mfu_basis(flops: float | None, peak: float | None) -> str:
+def mfu_basis(flops: float, peak: float | None) -> str:
     """Return a line that says what MFU is relative to."""
-    if flops is None:
-        return "MFU is not shown: this network's operations are not counted"
     count = f"a step has {flops / 1e12:.4g} TFLOP (allowed attention pairs, no rematerialisation)"
     if peak is None:
         return f"{count}; no peak is known for {jax.devices()[0].device_kind}: TFLOP/s, not MFU"

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from jax.experimental import topologies
 
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.extras import has, install
+from full4d_jax.session.extras import load_extra
 
 GPUS_PER_HOST = 8
 
@@ -98,9 +98,7 @@ def _gpus(topology: str, gpu: Gpu) -> list[Any]:
     if not number or (number % GPUS_PER_HOST and number > GPUS_PER_HOST):
         expected = f"a GPU's name and a number of up to {GPUS_PER_HOST}, or a multiple of it"
         raise InputError("option", "--topology", topology, expected, "e.g. h100:8")
-    if not (has("jax_plugins") and has("jax_plugins.xla_cuda12")):
-        do = f"install it: {install('jax_plugins.xla_cuda12')}"
-        raise InputError("extra", "cuda", "no jax_plugins.xla_cuda12", "the compiler for GPU", do)
+    load_extra("jax_plugins.xla_cuda12", "extra", "cuda, the compiler for GPU")
     shape = f"1x{hosts}x{number // hosts}"
     description = topologies.get_topology_desc(
         platform="cuda", topology_name="", target_config=gpu.description, topology=shape
@@ -109,11 +107,7 @@ def _gpus(topology: str, gpu: Gpu) -> list[Any]:
 
 
 def _tpus(topology: str, slices: int) -> list[Any]:
-    do = f"install it: {install('libtpu')}"
-    try:
-        import libtpu  # noqa: F401  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise InputError("extra", "tpu", error, "libtpu, the compiler for TPU", do) from None
+    load_extra("libtpu", "extra", "tpu, the compiler for TPU")
     try:
         description = topologies.get_topology_desc(
             platform="tpu", topology_name=topology, num_slices=slices

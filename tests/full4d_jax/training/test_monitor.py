@@ -11,7 +11,7 @@ from tiny_run import batches, lines, short
 
 from full4d_jax.training import monitor
 from full4d_jax.training.loop import Reporting
-from full4d_jax.training.monitor import Monitor, slow_process
+from full4d_jax.training.monitor import slow_process
 
 
 def speeds(out) -> list[dict]:
@@ -88,14 +88,3 @@ def test_a_profile_of_some_steps(tmp_path, capsys):
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
     assert list((tmp_path / "profile").rglob("*.trace.json.gz"))
     assert f"xprof --logdir {tmp_path / 'profile'}" in capsys.readouterr().out
-
-
-def test_reports_follow_no_link(tmp_path):
-    """A stranger's folder may link a name of output to a file of the user."""
-    (tmp_path / "out").mkdir()
-    target = tmp_path / "file.txt"
-    target.write_text("of the user\n")
-    (tmp_path / "out" / "metrics.jsonl").symlink_to(target)
-    with pytest.raises(ValueError, match=r"metrics\.jsonl: found a link"):
-        Monitor(tmp_path / "out", 0, 4, None, None, {"began": 0.0, "step_seconds": 0.0})
-    assert target.read_text() == "of the user\n"
