@@ -91,11 +91,6 @@ WAN22 = WanVaeConfig(
 KINDS = {"wan21": WAN21, "wan22": WAN22}
 
 
-def strides_of(codec: str, stride: int) -> Strides:
-    """Return a codec's strides; `stride` is the side of the square that `pixels` folds."""
-    return KINDS[codec].strides if codec in KINDS else Strides(stride, 1, 3 * stride**2)
-
-
 def check_video(codec: str, strides: Strides, frames: int, height: int, width: int) -> None:
     """Refuse a video that does not divide into latents.
 

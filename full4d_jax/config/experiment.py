@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from full4d_jax.config.codecs import KINDS, Strides
 from full4d_jax.session.fields import (
     LARGEST_INT,
     Between,
@@ -97,6 +98,12 @@ class ModelConfig:
     def needs_cameras(self) -> bool:
         """Whether it makes views at known cameras, from a projection; else it fills grids."""
         return self.projection != "none"
+
+    @property
+    def strides(self) -> Strides:
+        """Those of the codec; `pixels` folds squares with sides of `codec_stride`."""
+        side = self.codec_stride
+        return KINDS[self.codec].strides if self.codec in KINDS else Strides(side, 1, 3 * side**2)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from operator import attrgetter
 
-from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.experiment import Config
 from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.session.fields import check_fields, require
@@ -40,7 +39,7 @@ def check_config(config: Config) -> None:
     if model.mask != PAPER:
         # What is no mask of this grid is refused.
         has_projected_half = model.projection == "frames"
-        frames = strides_of(model.codec, model.codec_stride).latent_frames(config.data.frames)
+        frames = model.strides.latent_frames(config.data.frames)
         frames *= 1 + has_projected_half
         allowed_frames(config.data.views, frames, has_projected_half, model.mask)
 
@@ -53,7 +52,7 @@ def _model(config: Config) -> Iterator[Rule]:
     fits = model.width % (parts * model.heads) == 0
     expected = f"heads that divide model.width, {model.width}, into multiples of {parts}"
     yield "model.heads", fits, expected
-    pixels = strides_of(model.codec, model.codec_stride).pixels
+    pixels = model.strides.pixels
     yield "model.codec_stride", model.codec_stride == pixels, f"{pixels} with {model.codec}"
     fits = (trainable in ("lora", "adapters")) == (model.lora_rank > 0)
     expected = "a rank above 0 with --optimizer.trainable lora or adapters, and 0 without"
@@ -80,7 +79,7 @@ def _clips(config: Config) -> Iterator[Rule]:
     yield "data.frames", pixels <= MOST_PIXELS, expected
     fits = config.training.batch * pixels <= MOST_IN_ALL
     yield "training.batch", fits, f"clips of at most {MOST_IN_ALL:,} pixels in all"
-    stride = strides_of(model.codec, model.codec_stride).frames
+    stride = model.strides.frames
     for name, least in (("data.frames", 1), ("lift.distilled_frames", 0)):
         frames = attrgetter(name)(config)
         fits = frames == least or (frames - 1) % stride == 0

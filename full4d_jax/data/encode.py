@@ -22,7 +22,6 @@ from jaxtyping import Array, Float16, Float32, Int, PRNGKeyArray, UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, check_config
-from full4d_jax.config.codecs import strides_of
 from full4d_jax.data.build import build_dataset
 from full4d_jax.data.clip_page import preview
 from full4d_jax.data.options import Writing
@@ -156,7 +155,7 @@ class EncodedClips:
         self.projector = None
         if data.projections:
             self.projector = OnLocalDevices(partial(encode_projection, config), weights)
-        strides = strides_of(config.model.codec, config.model.codec_stride)
+        strides = config.model.strides
         self.is_cut = bool(data.projections) or strides.frames > 1
         self.span = span = (data.frames - 1) * data.strides[0] + 1
         self.cuts: list[tuple[int, np.ndarray]] = []

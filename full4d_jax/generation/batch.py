@@ -10,7 +10,6 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DataConfig, ModelConfig
-from full4d_jax.config.codecs import strides_of
 from full4d_jax.flow import Latents
 from full4d_jax.generation.coding import encode_videos
 from full4d_jax.generation.projection_guidance import (
@@ -141,7 +140,7 @@ def conditions_of(
       latents: of the source's video, of the projections into the target views and, if the model
         reads them, of these with holes filled.
     """
-    strides = strides_of(model.codec, model.codec_stride)
+    strides = model.strides
     views = 1 + len(targets.mask)
     # The source has no holes; models that do not read the others' never look at them.
     mask = jnp.concatenate([jnp.ones((1, *depth.shape)), targets.mask])
@@ -250,7 +249,7 @@ def _prepare_grids(
     views, frames = latents.shape[1:3]
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(places)
     real = jax.vmap(lambda key: draw_real(key, views, frames))(keys)
-    stride = strides_of(model.codec, model.codec_stride).frames
+    stride = model.strides.frames
     cameras = batch.cameras.frames(slice(None, None, stride))
     conditions = conditions_of_real(latents, real, cameras, batch.motion)
     conditions = conditions._replace(text=batch.text)

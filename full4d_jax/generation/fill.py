@@ -7,7 +7,7 @@ from einops import reduce
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.config.codecs import check_video, strides_of
+from full4d_jax.config.codecs import check_video
 from full4d_jax.generation.coding import decode_videos, encode_videos
 from full4d_jax.generation.generate import flow_program, gathered, program, text_guides
 from full4d_jax.generation.large_grids import Guides
@@ -47,7 +47,7 @@ def fill_grid(
     """
     model = prior.model
     check_grid(prior, *frames.shape[:4])
-    strides = strides_of(model.codec, model.codec_stride)
+    strides = model.strides
     check_video(model.codec, strides, *frames.shape[1:4])
     real = whole_latents(real, strides.frames)
     if not real.any():

@@ -12,7 +12,6 @@ from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float
 
 from full4d_jax.config import DEFAULT, Config, DataConfig, ModelConfig, SamplerConfig
-from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.masks import mask_file
 from full4d_jax.models.codecs.codec import Weights, codec_weights
 from full4d_jax.models.functional import Params
@@ -208,7 +207,7 @@ def check_grid(prior: Prior, views: int, frames: int, height: int, width: int) -
     check_size(model, height, width)
     if prior.mesh is None:
         return
-    strides = strides_of(model.codec, model.codec_stride)
+    strides = model.strides
     frames = strides.latent_frames(frames)
     # What the network sees at once; without poses every part has the first instant.
     views = _part(views, prior.sampler.group_views)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 from numpy import ndarray
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.config.codecs import check_video, strides_of
+from full4d_jax.config.codecs import check_video
 from full4d_jax.flow import Latents
 from full4d_jax.generation.coding import encode_videos
 from full4d_jax.generation.fill import filled_program
@@ -51,7 +51,7 @@ def make_video(
     """
     model = prior.model
     check_model(model, has_first=first is not None)
-    strides = strides_of(model.codec, model.codec_stride)
+    strides = model.strides
     height, width = size
     check_grid(prior, 1, frames, height, width)
     check_video(model.codec, strides, frames, height, width)

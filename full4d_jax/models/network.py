@@ -15,7 +15,6 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.masks import PAPER
 from full4d_jax.flow import Latents, Times
 from full4d_jax.models.attention.mask import Pattern
@@ -88,7 +87,7 @@ class MultiViewDiT(nnx.Module):
         self.config = config
         d = config.width
         area = config.patch**2
-        channels = strides_of(config.codec, config.codec_stride).channels
+        channels = config.strides.channels
         inputs = {
             # Noisy latents, two guides, mask, disparity.
             "channels": 3 * channels + 2,

@@ -22,7 +22,6 @@ from jax.experimental import mesh_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from full4d_jax.config import Config, MeshConfig, to_dict
-from full4d_jax.config.codecs import strides_of
 from full4d_jax.session.fields import require
 
 AXES = ("data", "fsdp", "view", "time", "tensor")
@@ -187,7 +186,7 @@ def frames_and_tokens(config: Config, frames: int) -> tuple[int, int]:
     model = config.model
     data = config.data
     halves = 2 if model.projection == "frames" else 1
-    strides = strides_of(model.codec, model.codec_stride)
+    strides = model.strides
     side = model.patch * strides.pixels
     tokens = (data.height // side) * (data.width // side)
     return halves * strides.latent_frames(frames), tokens

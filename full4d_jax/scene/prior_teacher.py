@@ -19,7 +19,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
 from full4d_jax.cameras import Cameras, sides
-from full4d_jax.config.codecs import strides_of
 from full4d_jax.generation.cascade import shrink
 from full4d_jax.generation.coding import decode_videos, encode_videos
 from full4d_jax.generation.generate import BoundPrior, bind_prior, target_velocity
@@ -71,7 +70,7 @@ def teacher_between(
         the model cannot divide what is asked about into tokens, or the mesh the tokens.
     """
     frames = frames or len(source)
-    stride = strides_of(prior.model.codec, prior.model.codec_stride)
+    stride = prior.model.strides
     known = f"at most the {len(source)} of the grid"
     require("lift.distilled_frames", frames, frames <= len(source), known)
     starts = np.arange(0, len(source) - frames + 1, stride.frames)
@@ -201,7 +200,7 @@ def _run_bound(
 def _encode(bound: BoundPrior, video: Float[Array, "v t h w 3"]) -> Float[Array, "v f i j c"]:
     prior = bound.prior
     # Of a guide of the source the codec's strides give the size at which the prior is asked.
-    stride = strides_of(prior.model.codec, prior.model.codec_stride).pixels
+    stride = prior.model.strides.pixels
     size = tuple(stride * side for side in bound.guides[0].base.shape[3:5])
     if video.shape[2:4] != size:
         video = jax.image.resize(video, (*video.shape[:2], *size, 3), "linear")

@@ -22,7 +22,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from full4d_jax.config import Config
-from full4d_jax.config.codecs import strides_of
 from full4d_jax.flow import Latents
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.coding import decode_videos
@@ -247,7 +246,7 @@ def _draw_clips(
         # Of grids whose first view and first instant are real.
         real = jnp.asarray(row_and_column(*latents.shape[1:3]))
         shown = jnp.broadcast_to(real, latents.shape[:3])
-        stride = strides_of(config.model.codec, config.model.codec_stride).frames
+        stride = config.model.strides.frames
         cameras = batch.cameras.frames(slice(None, None, stride))
         of_real = conditions_of_real(latents, shown, cameras, batch.motion)
         conditions = of_real._replace(text=conditions.text)

@@ -18,7 +18,6 @@ import numpy as np
 from einops import rearrange
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.config.codecs import strides_of
 from full4d_jax.models.dit import abstract_params
 from full4d_jax.models.functional import by_name
 from full4d_jax.models.tokens import TIME_CHANNELS
@@ -144,7 +143,7 @@ def check_wan_model(model: ModelConfig) -> None:
 
 def diffusers_config(model: ModelConfig) -> dict[str, Any]:
     """Return the fields of diffusers' WanTransformer3DModel."""
-    channels = strides_of(model.codec, model.codec_stride).channels
+    channels = model.strides.channels
     return {
         "_class_name": "WanTransformer3DModel",
         "patch_size": [1, model.patch, model.patch],

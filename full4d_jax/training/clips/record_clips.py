@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from full4d_jax.config import Config
-from full4d_jax.config.codecs import strides_of
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.models.conditions import reads_filled
@@ -145,7 +144,7 @@ def choose_projected(config: Config, sized: Sized, rng: np.random.Generator) -> 
       ValueError: the file of the projection is damaged; the message names the scene.
     """
     example = sized.example
-    strides = strides_of(config.model.codec, config.model.codec_stride)
+    strides = config.model.strides
     file = example.projections[rng.integers(len(example.projections))]
     try:
         drawn = projection_from_bytes(file)

@@ -13,7 +13,6 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from full4d_jax.config import Config, ModelConfig
-from full4d_jax.config.codecs import strides_of
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.geometry.carried_motion import carried_motion, motion_from_first
@@ -214,7 +213,7 @@ def _misfits(config: Config, clip: Facts, codec: str | None) -> Iterator[tuple[s
     """
     model = config.model
     data = config.data
-    strides = strides_of(model.codec, model.codec_stride)
+    strides = model.strides
     # A window is used as a whole.
     is_window = bool(clip["codec"]) and (strides.frames > 1 or clip["projections"] > 0)
     frames = data.frames if is_window else (data.frames - 1) * min(data.strides) + 1

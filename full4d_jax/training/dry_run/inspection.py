@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 
 from full4d_jax.config import Config, MeshConfig, to_dict
-from full4d_jax.config.codecs import strides_of
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.models.codecs.codec import codec_shapes, computing_weights
@@ -59,7 +58,7 @@ def batch_shapes(config: Config, mesh: Mesh | AbstractMesh) -> Batch | Projected
             world_to_camera=array(views, data.frames, 4, 4),
             text=text,
         )
-    strides = strides_of(model.codec, model.codec_stride)
+    strides = model.strides
     frames = strides.latent_frames(data.frames)
     size = frames, data.height // strides.pixels, data.width // strides.pixels
     latents = array(views, *size, strides.channels, kind=half)

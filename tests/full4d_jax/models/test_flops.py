@@ -14,7 +14,6 @@ from full4d_jax.config import (
     OptimizerConfig,
     TrainingConfig,
 )
-from full4d_jax.config.codecs import strides_of
 from full4d_jax.models import block
 from full4d_jax.models.attention.mask import Tokens
 from full4d_jax.models.conditions import Conditions
@@ -64,7 +63,7 @@ def abstract(*shape: int) -> Any:
 def program(config: Config, *, backward: bool) -> jax.stages.Lowered:
     """The network on a batch, or the gradient with respect to what is trained."""
     model, data, b = config.model, config.data, config.training.batch
-    channels = strides_of(model.codec, model.codec_stride).channels
+    channels = model.strides.channels
     v, size = data.views, (data.frames, data.height, data.width)
     guide = (0 if model.projection == "none" else data.frames, *size[1:])
     generated = v - 1 if model.projection == "channels" else v
