@@ -12,12 +12,9 @@ import numpy as np
 from jaxtyping import Float, Float64
 from numpy import ndarray
 
-from input_pipeline import cameras
+from input_pipeline import cameras, footage, lenses, video_files
 from input_pipeline.cameras import Lens
-from input_pipeline.footage import PICTURES, VIDEOS, files_of_camera, first_picture, picture_size
-from input_pipeline.lenses import flat_lens, usual_lens
 from input_pipeline.plain_files import check_field, named, numbers
-from input_pipeline.video_files import frame_times
 
 # The rate of a capture of one instant, where none means anything.
 STILL_FPS = 1.0
@@ -128,14 +125,18 @@ def make_view(
     here = f"camera {name}"
     ending = files[0].suffix.lower() if len(files) == 1 else ""
     if beside is not None:
-        alone = ending in PICTURES
-        depth = files_of_camera(beside, "depth", name, alone=alone)
-        masks = files_of_camera(beside, "masks", name, alone=alone)
+        alone = ending in footage.PICTURES
+        depth = footage.files_of_camera(beside, "depth", name, alone=alone)
+        masks = footage.files_of_camera(beside, "masks", name, alone=alone)
     check_field(f"{here}, files", len(files) > 0, "none", "a video or pictures")
     for file in filter(None, (*files, *depth, *confidence, *masks)):
         check_field(f"{here}, files", file.is_file(), f"no {file}", "it to exist")
-    is_video = ending in VIDEOS
-    own = frame_times(files[0]) if is_video else np.arange(len(files)) / (fps or STILL_FPS)
+    is_video = ending in footage.VIDEOS
+    own = (
+        video_files.frame_times(files[0])
+        if is_video
+        else np.arange(len(files)) / (fps or STILL_FPS)
+    )
     t = len(own)
     times = own + offset if timestamps is None else np.asarray(timestamps, np.float64)
     place = f"{here}, timestamps"
@@ -154,8 +155,8 @@ def make_view(
     check_field(place, len(poses) == t, f"{len(poses)} poses", f"one, or one a frame, {t}")
     if is_fisheye:
         four = numbers(distortion, (4,), f"{here}, distortion")
-        sides = size or picture_size(files[0])
-        distortion = usual_lens(four, lens, *sides, f"{here}, fisheye").tolist()
+        sides = size or footage.picture_size(files[0])
+        distortion = lenses.usual_lens(four, lens, *sides, f"{here}, fisheye").tolist()
     few = len(distortion) <= 8 and bool(np.isfinite(distortion).all())
     check_field(f"{here}, distortion", few, list(distortion), "up to 8 finite coefficients")
     bent = np.array([*distortion, *[0.0] * (8 - len(distortion))])
@@ -166,7 +167,9 @@ def make_view(
             lens, note = fit_to_files(files, lens, size)
             notes.append(note and f"{here}: {note}")
         if bent.any():
-            narrowed = 1 - lens[0, 0] / flat_lens(lens, bent, *picture_size(files[0]))[0, 0]
+            narrowed = (
+                1 - lens[0, 0] / lenses.flat_lens(lens, bent, *footage.picture_size(files[0]))[0, 0]
+            )
             if narrowed >= least_told:
                 notes.append(f"views are narrowed by {narrowed:.1%} to what the distorted lens saw")
     if not is_video and t > 1 and timestamps is None and fps is None:
@@ -240,7 +243,7 @@ def fit_to_files(
     """
     # The mean of a row that is a bar: black, and what a codec makes of it.
     most_black_level = 16
-    file_size = picture_size(files[0])
+    file_size = footage.picture_size(files[0])
     if file_size == size:
         return intrinsics, ""
     h, w = size
@@ -252,7 +255,7 @@ def fit_to_files(
     scale = min(rows / h, columns / w)
     top = (rows - scale * h) / 2
     left = (columns - scale * w) / 2
-    picture = first_picture(files[0]).mean(-1)
+    picture = footage.first_picture(files[0]).mean(-1)
     bar = int(top) or int(left)
     edges = (picture if top > left else picture.T)[[*range(bar), *range(-bar, 0)]].mean(1)
     is_padded = bar and edges.max() <= most_black_level

@@ -9,19 +9,15 @@ import numpy as np
 from jaxtyping import Float64, Int, Shaped
 from numpy import ndarray
 
-from input_pipeline import cameras, transforms
+from input_pipeline import cameras, footage, lenses, schema, transforms, video_files
 from input_pipeline.capture import Capture, View
-from input_pipeline.footage import VIDEOS, read_alpha, read_depth, read_mask, read_picture
-from input_pipeline.lenses import flat_lens, undistort
 from input_pipeline.plain_files import check_field
-from input_pipeline.schema import Example, make_example, validate
-from input_pipeline.video_files import frame_times, read_frames
 
 # Frames of a clip, where the capture has as many: what video models are trained on.
 CLIP_FRAMES = 81
 
 
-class CaptureClips(Sequence[Example]):
+class CaptureClips(Sequence[schema.Example]):
     """Random access to the clips of captures; element i is a pure function of i.
 
     Args:
@@ -70,7 +66,7 @@ class CaptureClips(Sequence[Example]):
     def __len__(self) -> int:
         return len(self._cuts)
 
-    def __getitem__(self, index: int) -> Example:  # type: ignore[override]
+    def __getitem__(self, index: int) -> schema.Example:  # type: ignore[override]
         """Decode, undistort and encode one clip.
 
         Raises:
@@ -90,7 +86,7 @@ class CaptureClips(Sequence[Example]):
             intrinsics[i], pose = cameras.turn(lens, pose, view.quarters, height=h, width=w)
             poses.append(pose)
         frames, depth, masks = files
-        example = make_example(
+        example = schema.make_example(
             frames,
             intrinsics,
             np.stack(poses),
@@ -105,7 +101,7 @@ class CaptureClips(Sequence[Example]):
             unit=capture.unit,
             generated=capture.generated,
         )
-        return validate(example)
+        return schema.validate(example)
 
     def _encode(
         self, view: View, taken: Int[ndarray, " t"]
@@ -128,7 +124,7 @@ class CaptureClips(Sequence[Example]):
             """Resized, without the lens's distortion, and turned; depth and masks not averaged."""
             if values.shape[:2] != (rows, columns):
                 values = cv2.resize(values, (columns, rows), interpolation=method)
-            straight = undistort(values, lens, view.distortion)[0]
+            straight = lenses.undistort(values, lens, view.distortion)[0]
             return np.ascontiguousarray(np.rot90(straight, -view.quarters))
 
         def flat_pictures() -> Iterator[ndarray]:
@@ -138,31 +134,31 @@ class CaptureClips(Sequence[Example]):
                 yield flat(picture, cv2.INTER_AREA)
 
         files[0] = transforms.encode_view(flat_pictures(), film=self.film, finest=self.finest)
-        see_through = read_alpha(view.files[0]) is not None
+        see_through = footage.read_alpha(view.files[0]) is not None
         for j, number in enumerate(taken):
             if view.depth:
                 sure = view.confidence[number] if view.confidence else None
                 depth = np.zeros((rows, columns), np.float32)
                 if file := view.depth[number]:
-                    depth = read_depth(file, view.depth_scale, view.depth_size, sure)
+                    depth = footage.read_depth(file, view.depth_scale, view.depth_size, sure)
                 files[1, j] = transforms.encode_depth(flat(depth))
             mask = None
             if view.masks:
-                mask = read_mask(view.masks[number])
+                mask = footage.read_mask(view.masks[number])
             elif see_through:
-                mask = read_alpha(view.files[number])
+                mask = footage.read_alpha(view.files[number])
             if mask is not None:
                 files[2, j] = transforms.encode_mask(flat(mask))
-        return files, flat_lens(lens, view.distortion, rows, columns), (rows, columns)
+        return files, lenses.flat_lens(lens, view.distortion, rows, columns), (rows, columns)
 
     def _pictures(self, view: View, taken: Int[ndarray, " t"]) -> Iterable[ndarray]:
         """These frames of a view, decoded when they are asked for."""
         film = view.files[0]
-        if film.suffix.lower() not in VIDEOS:
-            return map(read_picture, [view.files[i] for i in taken])
+        if film.suffix.lower() not in footage.VIDEOS:
+            return map(footage.read_picture, [view.files[i] for i in taken])
         if film not in self._film_times:
-            self._film_times[film] = frame_times(film)
-        return read_frames(film, self._film_times[film][taken].tolist())
+            self._film_times[film] = video_files.frame_times(film)
+        return video_files.read_frames(film, self._film_times[film][taken].tolist())
 
 
 def align(views: Sequence[View], where: str) -> Int[ndarray, "v t"]:

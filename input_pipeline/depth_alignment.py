@@ -16,17 +16,8 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 from numpy import ndarray
 
-from input_pipeline import transforms
-from input_pipeline.cameras import nearest_to_axes
+from input_pipeline import cameras, matches, transforms
 from input_pipeline.checks.pictures import decode_pictures
-from input_pipeline.matches import (
-    distort_points,
-    epipolar_distances,
-    find_matches,
-    near_pixels,
-    pair_cameras,
-    triangulate,
-)
 from input_pipeline.plain_files import check_field, named
 from input_pipeline.schema import Example
 
@@ -61,17 +52,17 @@ class DisparityLine(NamedTuple):
 def known_depth(example: Example) -> list[SparseDepth]:
     """Return for every view the matches that agree with its cameras."""
     pictures = decode_pictures(example, most=4)
-    limit = near_pixels(pictures.shapes)
+    limit = matches.near_pixels(pictures.shapes)
     empty = (np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))
     parts_of_view = [[empty] for _ in example.frames]
-    for match in find_matches(example, pictures):
-        lenses, poses = pair_cameras(example, match)
-        depth, angle = triangulate(match.points, lenses, poses)
-        agree = epipolar_distances(match.points, lenses, poses) < limit
+    for match in matches.find_matches(example, pictures):
+        lenses, poses = matches.pair_cameras(example, match)
+        depth, angle = matches.triangulate(match.points, lenses, poses)
+        agree = matches.epipolar_distances(match.points, lenses, poses) < limit
         usable = agree & (depth > 0).all(1) & (angle > MIN_RAY_ANGLE)
         for side, view in enumerate((match.first, match.second)):
             points = match.points[usable, side]
-            pixels = distort_points(points, lenses[side], example.distortion[view])
+            pixels = matches.distort_points(points, lenses[side], example.distortion[view])
             instants = np.full(len(points), match.instant)
             parts_of_view[view].append((instants, pixels, depth[usable, side]))
     return [SparseDepth(*map(np.concatenate, zip(*parts, strict=True))) for parts in parts_of_view]
@@ -141,12 +132,14 @@ def scale_at_middle(example: Example, view: int, maps: Sequence[ndarray]) -> Dis
     factors = []
     distances = []
     for values, poses in zip(maps, example.world_to_camera.swapaxes(0, 1), strict=True):
-        middle = nearest_to_axes(poses.astype(np.float64))
+        middle = cameras.nearest_to_axes(poses.astype(np.float64))
         if middle is None:
             found = "cameras that look at no one place"
             raise ValueError(f"depth: found {found}, expected axes that meet before all of them")
         x = poses[view, :3, :3] @ middle + poses[view, :3, 3]
-        pixel = distort_points((lens @ x)[None, :2] / x[2], lens, example.distortion[view])[0]
+        pixel = matches.distort_points((lens @ x)[None, :2] / x[2], lens, example.distortion[view])[
+            0
+        ]
         h, w = values.shape
         column, row = np.floor(pixel).astype(int)
         found = f"the point that all cameras look at beyond the picture, at {pixel.round()}"

@@ -18,14 +18,13 @@ from numpy import ndarray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from input_pipeline.cameras import check_cameras
-from input_pipeline.films import KEY, UNIT, is_film
+from input_pipeline import cameras, films
 from input_pipeline.plain_files import check_field
 
 SCHEMA_VERSION = 4
 # How files of a field begin, and what they are.
 FILES = {
-    "frames": (re.compile(b"\xff\xd8|" + re.escape(UNIT)), "JPEG files or films"),
+    "frames": (re.compile(b"\xff\xd8|" + re.escape(films.UNIT)), "JPEG files or films"),
     "depth16": (re.compile(rb"\x89PNG|\Z"), "PNG files or nothing"),
     "masks": (re.compile(rb"\x89PNG|\Z"), "PNG files or nothing"),
 }
@@ -152,8 +151,8 @@ def validate(example: Example) -> Example:
             fits = isinstance(file, bytes) and start.match(file)
             _require(field, fits, f"{file[:4]!r}... at {place}", kind)
     for view in example.frames:
-        kinds = {is_film(file) for file in view}
-        whole = len(kinds) == 1 and (kinds == {False} or view[0].startswith(KEY))
+        kinds = {films.is_film(file) for file in view}
+        whole = len(kinds) == 1 and (kinds == {False} or view[0].startswith(films.KEY))
         _require("frames", whole, "parts of a film", "JPEG files or a film from a key frame on")
     latents = example.latents
     for field, dtype, shape in (
@@ -182,7 +181,7 @@ def validate(example: Example) -> Example:
         _require("projections", shape == latents.shape, f"latents {shape}", latents.shape)
         finite = all(np.isfinite(x).all() for x in projected if x is not None)
         _require("projections", finite, "NaN or infinite values", "finite ones")
-    check_cameras(example.intrinsics, example.world_to_camera)
+    cameras.check_cameras(example.intrinsics, example.world_to_camera)
     return example
 
 

@@ -9,9 +9,7 @@ import simplejpeg
 from jaxtyping import Float, Float32, Shaped, UInt8
 from numpy import ndarray
 
-from input_pipeline import cameras
-from input_pipeline.films import decode_film, encode_film, is_film, take
-from input_pipeline.lenses import undistort
+from input_pipeline import cameras, films, lenses
 from input_pipeline.plain_files import check_field, named
 from input_pipeline.schema import Example
 
@@ -73,7 +71,7 @@ def _fit(
     example: Example, view: int, image: ndarray, height: int, width: int
 ) -> tuple[ndarray, cameras.Lens]:
     """Return an image of a view without distortion, in this size, and its intrinsics."""
-    flat = undistort(image, example.intrinsics[view], example.distortion[view])
+    flat = lenses.undistort(image, example.intrinsics[view], example.distortion[view])
     return cover(*flat, height, width)
 
 
@@ -83,12 +81,12 @@ def decode_view(files: Shaped[ndarray, "t"]) -> Iterator[UInt8[ndarray, "h w 3"]
     Raises:
       ValueError: the next frame cannot be decoded.
     """
-    return decode_film(files) if is_film(files.item(0)) else map(decode_jpeg, files)
+    return films.decode_film(files) if films.is_film(files.item(0)) else map(decode_jpeg, files)
 
 
 def decode_frame(files: Shaped[ndarray, "t"], number: int) -> UInt8[ndarray, "h w 3"]:
     """Return one frame of a view; errors as in `decode_view`."""
-    return next(decode_view(take(files, [number])))
+    return next(decode_view(films.take(files, [number])))
 
 
 def encode_view(
@@ -99,7 +97,7 @@ def encode_view(
     Errors are those of `encode_film`.
     """
     if film:
-        return encode_film(frames)
+        return films.encode_film(frames)
     return np.fromiter((encode_jpeg(frame, finest=finest) for frame in frames), object)
 
 
@@ -180,8 +178,8 @@ def view_size(file: bytes) -> tuple[int, int]:
     Raises:
       ValueError: if the file is no picture.
     """
-    if is_film(file):
-        return next(decode_film([file])).shape[:2]
+    if films.is_film(file):
+        return next(films.decode_film([file])).shape[:2]
     height, width, *_ = simplejpeg.decode_jpeg_header(file)
     return int(height), int(width)
 

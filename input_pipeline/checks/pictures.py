@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
-from input_pipeline import transforms
-from input_pipeline.films import is_film, take
+from input_pipeline import films, transforms
 from input_pipeline.schema import Example
 from input_pipeline.selection import evenly
 
@@ -165,7 +164,7 @@ def check_repeats(example: Example) -> list[str]:
 def file_marks(example: Example) -> list[list[bytes]]:
     """Return a hash of what every frame is decoded from, by view and instant."""
     return [
-        [hashlib.sha256(take(files, [j]).item()).digest() for j in range(len(files))]
+        [hashlib.sha256(films.take(files, [j]).item()).digest() for j in range(len(files))]
         for files in example.frames
     ]
 
@@ -173,6 +172,6 @@ def file_marks(example: Example) -> list[list[bytes]]:
 def _decode(files: Shaped[np.ndarray, "t"], number: int) -> UInt8[np.ndarray, "h w 3"]:
     # Decoders take JPEG files that are cut short, and paint the rest grey.
     file = files.item(number)
-    if not is_film(file) and not file.rstrip(b"\0").endswith(END_OF_JPEG):
+    if not films.is_film(file) and not file.rstrip(b"\0").endswith(END_OF_JPEG):
         raise ValueError(f"found {len(file)} bytes that end too early, expected a whole picture")
     return transforms.decode_frame(files, number)

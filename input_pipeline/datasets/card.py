@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline.films import is_film
-from input_pipeline.schema import SCHEMA_VERSION, Example, projection_from_bytes
-from input_pipeline.transforms import decode_depth, view_size
+from input_pipeline import films, schema, transforms
 
 # Plain values of one clip.
 Facts = dict[str, Any]
@@ -17,11 +15,11 @@ Facts = dict[str, Any]
 FACTS_VERSION = 4
 
 
-def facts(example: Example) -> Facts:
+def facts(example: schema.Example) -> Facts:
     """Return the index's facts of a clip; depth is decoded, pictures are not."""
     views, frames = example.frames.shape
     depth = [[_known(file) for file in view] for view in example.depth16]
-    height, width = view_size(example.frames.item(0, 0))
+    height, width = transforms.view_size(example.frames.item(0, 0))
     return {
         "scene": example.scene_id,
         "views": views,
@@ -29,7 +27,7 @@ def facts(example: Example) -> Facts:
         "height": height,
         "width": width,
         "seconds": round(float(example.timestamps[0, -1] - example.timestamps[0, 0]), 4),
-        "film": is_film(example.frames.item(0, 0)),
+        "film": films.is_film(example.frames.item(0, 0)),
         "depth": [view for view, shares in enumerate(depth) if all(middle for _, middle in shares)],
         "known_depth": [round(float(np.mean([k for k, _ in shares])), 4) for shares in depth],
         "masks": [view for view in range(views) if all(example.masks[view])],
@@ -37,7 +35,7 @@ def facts(example: Example) -> Facts:
         "latents": list(example.latents.shape[1:]) if example.codec else [],  # f h w c
         "projections": len(example.projections),
         "filled": all(
-            projection_from_bytes(file).filled is not None for file in example.projections
+            schema.projection_from_bytes(file).filled is not None for file in example.projections
         ),
         "caption": bool(example.caption),
         "text": list(example.text.shape) if example.text.size else [],  # n e
@@ -54,7 +52,7 @@ def _known(depth16: bytes) -> tuple[float, bool]:
     """
     if not depth16:
         return 0.0, False
-    is_known = decode_depth(depth16) > 0
+    is_known = transforms.decode_depth(depth16) > 0
     h, w = is_known.shape
     side = max(1, min(is_known.shape) // 4)
     rows = slice(max(0, h // 2 - side), h // 2 + side)
@@ -103,7 +101,7 @@ def card(name: str, about: str, splits: dict[str, list[Facts]], size: int, diges
         ("sources", _listed(clip["source"].partition(":")[0] for clip in clips)),
         ("licences", _listed(clip["license"] for clip in clips)),
         ("content (SHA-256)", f"`{digest}`"),
-        ("schema", f"version {SCHEMA_VERSION}"),
+        ("schema", f"version {schema.SCHEMA_VERSION}"),
     ]
     table = "\n".join(f"| {what} | {_cell(value)} |" for what, value in rows)
     return f"# {name}\n\n{_plain(about)}\n\n| what | how much |\n|---|---|\n{table}\n"

@@ -22,12 +22,10 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from array_record.python.array_record_module import ArrayRecordWriter
 from etils import epath
 
-from input_pipeline.addresses import address_of, read_stored, stored_files
+from input_pipeline import addresses, schema, whole_files
 from input_pipeline.datasets.card import FACTS_VERSION, Facts, facts
 from input_pipeline.datasets.records import to_bytes
 from input_pipeline.plain_files import check_field, load_json, named, parse_json
-from input_pipeline.schema import Example, validate
-from input_pipeline.whole_files import whole_file, write_text
 
 # The folder in a dataset with what is known of each finished shard.
 FOLDER = "shards"
@@ -107,7 +105,7 @@ class ClipSource(Protocol):
         """Number of clips."""
         ...
 
-    def __getitem__(self, index: int, /) -> Example:
+    def __getitem__(self, index: int, /) -> schema.Example:
         """A pure function of the index."""
         ...
 
@@ -119,7 +117,7 @@ def encode_example(clips: ClipSource, index: int, scene_id: str) -> tuple[bytes,
       ValueError: the clip breaks a promise of the schema.
     """
     with named(f"clip {index} ({scene_id}): "):
-        example = validate(clips[index])
+        example = schema.validate(clips[index])
         expected = f"{scene_id!r}, as in scene_ids"
         fits = example.scene_id == scene_id
         check_field("record field scene_id", fits, repr(example.scene_id), expected)
@@ -183,7 +181,10 @@ def write_shard(
       OSError: the disk is full, or something else that the system said.
     """
     clip_facts = []
-    with _system_errors(folder / shard.file), whole_file(folder / shard.file) as partial:
+    with (
+        _system_errors(folder / shard.file),
+        whole_files.whole_file(folder / shard.file) as partial,
+    ):
         writer = ArrayRecordWriter(str(partial), OPTIONS)
         for record, known in islice(records, len(shard.clips)):
             writer.write(record)
@@ -191,7 +192,7 @@ def write_shard(
         writer.close()
         entry = {"plan": plan, "bytes": partial.stat().st_size, "clips": clip_facts}
         entry["sha256"] = file_hash(partial)
-    write_text(folder / FOLDER / f"{shard.file}.json", json.dumps(entry))
+    whole_files.write_text(folder / FOLDER / f"{shard.file}.json", json.dumps(entry))
 
 
 @contextlib.contextmanager
@@ -219,7 +220,7 @@ def intact(folder: Path, shard: Shard) -> bool:
     In object storage its size is compared: stores check what is uploaded, and change nothing.
     """
     entry = finished(folder, shard)
-    if entry is None or address_of(folder):
+    if entry is None or addresses.address_of(folder):
         return entry is not None
     return file_hash(folder / shard.file) == entry["sha256"]
 
@@ -227,11 +228,11 @@ def intact(folder: Path, shard: Shard) -> bool:
 def finished(folder: Path, shard: Shard) -> dict[str, Any] | None:
     """Return the facts of a complete shard, judged by its size; None if it is incomplete."""
     known = f"{FOLDER}/{shard.file}.json"
-    address = address_of(folder)
+    address = addresses.address_of(folder)
     with contextlib.suppress(OSError, ValueError, KeyError):
         if address:
-            entry = parse_json(read_stored(f"{address}/{known}"), address)
-            size = stored_files(f"{address}/{shard.file}")[""].size
+            entry = parse_json(addresses.read_stored(f"{address}/{known}"), address)
+            size = addresses.stored_files(f"{address}/{shard.file}")[""].size
         else:
             entry = load_json(folder / known)
             size = (folder / shard.file).stat().st_size

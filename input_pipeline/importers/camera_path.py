@@ -15,14 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
+from input_pipeline import conventions, footage, lenses
 from input_pipeline.cameras import check_cameras, check_poses
-from input_pipeline.conventions import to_opencv
-from input_pipeline.footage import first_file, natural
 from input_pipeline.importers import colmap
 from input_pipeline.importers.colmap import model_files, one_lens, read_model
 from input_pipeline.importers.transforms_json import FILE as TRANSFORMS
 from input_pipeline.importers.transforms_json import read_moving_camera
-from input_pipeline.lenses import lens_matrix
 from input_pipeline.plain_files import (
     check_field,
     field,
@@ -58,7 +56,7 @@ def path_files(path: Path) -> list[Path]:
         is_model = path.suffix in (".bin", ".txt") and path.stem in ("images", "cameras")
         return model_files(path.parent) if is_model else [path]
     files = model_files(path) or model_files(colmap.matches(path) or path)
-    transforms = first_file(path, (TRANSFORMS,))
+    transforms = footage.first_file(path, (TRANSFORMS,))
     return files or ([transforms] if transforms else [])
 
 
@@ -133,12 +131,12 @@ def _nerfstudio(where: str, table: dict[str, Any]) -> CameraPath:
     found = f"{min(fovs):g} to {max(fovs):g}"
     check_field(f"{where}, fov", one, found, "one number of degrees for all")
     focal = rows / 2 / np.tan(np.radians(fovs[0]) / 2)
-    lens = lens_matrix(focal, focal, columns / 2, rows / 2)
+    lens = lenses.lens_matrix(focal, focal, columns / 2, rows / 2)
     times = None
     if all("render_time" in camera for camera in cameras):
         listed = [camera["render_time"] for camera in cameras]
         times = numbers(listed, (len(cameras),), f"{where}, render_time")
-    return CameraPath(to_opencv(poses, "opengl"), lens, (rows, columns), times)
+    return CameraPath(conventions.to_opencv(poses, "opengl"), lens, (rows, columns), times)
 
 
 def _from_colmap(folder: Path) -> CameraPath:
@@ -154,7 +152,7 @@ def _order(where: Path, names: Sequence[str]) -> list[int]:
     Raises:
       ValueError: the numbers in the names leave some out.
     """
-    order = sorted(range(len(names)), key=lambda i: natural(names[i]))
+    order = sorted(range(len(names)), key=lambda i: footage.natural(names[i]))
     digits = [re.findall(r"\d+", Path(names[i]).stem) for i in order]
     if len(order) < 3 or not all(digits):
         return order

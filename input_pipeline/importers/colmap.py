@@ -13,9 +13,8 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 from scipy.spatial.transform import Rotation
 
+from input_pipeline import capture, footage
 from input_pipeline.cameras import rigid
-from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import VIDEOS, find_footage, listed
 from input_pipeline.importers.rig import CalibratedCamera, Films, check_lengths, pair
 from input_pipeline.lenses import lens_matrix
 from input_pipeline.plain_files import check_field, damage_of, read_regular
@@ -42,7 +41,7 @@ def matches(path: Path) -> Path | None:
     return next((path / name for name in MODELS if model_files(path / name)), None)
 
 
-def read(path: Path, fps: float | None) -> list[Capture]:
+def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return one capture: cameras that filmed, or every photo a view of one instant.
 
     Raises:
@@ -50,8 +49,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     """
     images = read_model(matches(path) or path)
     # Videos, or subfolders of pictures; nothing where all pictures lie in one folder.
-    loose: Films = {file.stem: (file,) for file in listed(path, VIDEOS)}
-    films = loose or find_footage(path, ("videos", "images"))
+    loose: Films = {file.stem: (file,) for file in footage.listed(path, footage.VIDEOS)}
+    films = loose or footage.find_footage(path, ("videos", "images"))
     by_camera: dict[str, dict[str, CalibratedCamera]] = {}
     for image, there in images:
         folder, *inside = PurePosixPath(image).parts
@@ -74,8 +73,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             check_field(f"camera {name}", not lost, f"{counts}, none for {lost[:1]}", expected)
             poses = np.stack([registered[file.name].world_to_camera for file in films[name]])
         moved = moved._replace(world_to_camera=poses, fps=fps)
-        views.append(make_view(name, films[name], beside=path, **moved._asdict()))
-    return [make_capture(path.name, views)]
+        views.append(capture.make_view(name, films[name], beside=path, **moved._asdict()))
+    return [capture.make_capture(path.name, views)]
 
 
 def one_lens(cameras: Sequence[CalibratedCamera], where: object) -> CalibratedCamera:

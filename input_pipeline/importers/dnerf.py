@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from input_pipeline.capture import Capture
-from input_pipeline.footage import first_file
+from input_pipeline import capture, footage
 from input_pipeline.importers.transforms_json import read_transforms
 
 FILES = tuple(f"transforms_{split}.json" for split in ("train", "val", "test"))
@@ -11,10 +10,10 @@ FILES = tuple(f"transforms_{split}.json" for split in ("train", "val", "test"))
 
 def matches(path: Path) -> Path | None:
     """Return the file that shows this layout."""
-    return first_file(path, FILES[:1])
+    return footage.first_file(path, FILES[:1])
 
 
-def read(path: Path, fps: float | None) -> list[Capture]:
+def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return one capture a split, of one scene: their instants differ.
 
     Raises:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from input_pipeline import capture, footage
 from input_pipeline.cameras import rigid
-from input_pipeline.capture import Capture, View, make_capture, make_view
-from input_pipeline.footage import picture_named
 from input_pipeline.importers.rig import CalibratedCamera, moving
 from input_pipeline.plain_files import check_field, field, field_number, field_numbers, load_json
 
@@ -27,7 +26,7 @@ def matches(path: Path) -> Path | None:
     return path / parts[0] if all((path / part).exists() for part in parts) else None
 
 
-def read(path: Path, fps: float | None) -> list[Capture]:
+def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return one capture, a view for each camera_id, instants by time_id (or warp_id).
 
     Raises:
@@ -51,16 +50,18 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         time = field(entry, "time_id" if "time_id" in entry else "warp_id", where)
         films.setdefault(int(field(entry, "camera_id", where)), []).append((int(time), item))
     views = [_view(path, scale, camera, sorted(films[camera]), fps) for camera in sorted(films)]
-    return [make_capture(path.name, views, notes=[note])]
+    return [capture.make_capture(path.name, views, notes=[note])]
 
 
-def _view(path: Path, scale: str, camera: int, film: list[tuple[int, str]], fps: float) -> View:
+def _view(
+    path: Path, scale: str, camera: int, film: list[tuple[int, str]], fps: float
+) -> capture.View:
     cameras = [_camera(path / "camera" / f"{item}.json") for _, item in film]
     moved = moving(cameras, f"camera {camera}")
     depth = [path / "depth" / scale / f"{item}.npy" for _, item in film]
-    return make_view(
+    return capture.make_view(
         f"camera{camera}",
-        [picture_named(path / "rgb" / scale / item) for _, item in film],
+        [footage.picture_named(path / "rgb" / scale / item) for _, item in film],
         depth=depth if all(file.is_file() for file in depth) else (),
         **moved._replace(timestamps=[time / fps for time, _ in film])._asdict(),
     )

@@ -7,8 +7,7 @@ skeletons and the sparse views beside them are not read.
 
 from pathlib import Path
 
-from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.conventions import to_opencv
+from input_pipeline import capture, conventions
 from input_pipeline.plain_files import check_field, field, field_number, field_numbers, load_json
 
 FILE = "cameras.json"
@@ -21,7 +20,7 @@ def matches(path: Path) -> Path | None:
     return path / FILMS if (path / FILE).is_file() and (path / FILMS).is_dir() else None
 
 
-def read(path: Path, fps: float | None) -> list[Capture]:
+def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return one capture of the generated views.
 
     Raises:
@@ -37,11 +36,11 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         film = path / str(field(entry, "video", where))
         height, width = (field_number(entry, f"image_{s}", where) for s in ("height", "width"))
         pose = field_numbers(entry, "camera_to_world", (4, 4), where)
-        view = make_view(
+        view = capture.make_view(
             film.stem,
             [film],
             field_numbers(entry, "K", (3, 3), where),
-            to_opencv(pose, "opencv_c2w"),
+            conventions.to_opencv(pose, "opencv_c2w"),
             size=(round(height), round(width)),
             fps=fps,
             beside=path,
@@ -49,4 +48,4 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         views.append(view)
     metres = 1.0
     source = f"4DAnyone, {path.name}"
-    return [make_capture(path.name, views, unit=metres, source=source, generated=True)]
+    return [capture.make_capture(path.name, views, unit=metres, source=source, generated=True)]

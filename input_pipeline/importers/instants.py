@@ -7,10 +7,8 @@ points alone has the cameras before it: Spacetime Gaussians reads those of the f
 
 from pathlib import Path
 
-from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import natural
-from input_pipeline.importers.colmap import model_files, read_model
-from input_pipeline.importers.rig import CalibratedCamera, moving
+from input_pipeline import capture, footage
+from input_pipeline.importers import colmap, rig
 from input_pipeline.plain_files import check_field
 
 DEFAULT_FPS = 30.0
@@ -21,7 +19,7 @@ def matches(path: Path) -> Path | None:
     return next((folder for _, folder in _instants(path)), None)
 
 
-def read(path: Path, fps: float | None) -> list[Capture]:
+def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return one capture: the cameras that the first instant names, at all instants.
 
     Raises:
@@ -30,29 +28,29 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     model = None
     borrowed = 0
     rate = fps or DEFAULT_FPS
-    films: dict[str, list[tuple[int, Path, CalibratedCamera]]] = {}
+    films: dict[str, list[tuple[int, Path, rig.CalibratedCamera]]] = {}
     folders = _instants(path)
     for number, folder in folders:
         project = folder / "sparse" / "0"
-        if model is None or model_files(project) or not project.is_dir():
-            model = read_model(project)
+        if model is None or colmap.model_files(project) or not project.is_dir():
+            model = colmap.read_model(project)
         else:
             borrowed += 1
         for image, there in model:
             file = folder / "images" / image
             films.setdefault(file.stem, []).append((number, file, there))
     views = []
-    for camera in sorted(films, key=natural):
+    for camera in sorted(films, key=footage.natural):
         numbers, files, cameras = zip(*films[camera], strict=True)
         found = f"it at {len(files)} of {len(folders)} instants"
         check_field(f"camera {camera}", len(files) == len(folders), found, "it at all")
-        moved = moving(cameras, f"camera {camera}")
+        moved = rig.moving(cameras, f"camera {camera}")
         moved = moved._replace(timestamps=[number / rate for number in numbers])
-        views.append(make_view(camera, files, **moved._asdict()))
+        views.append(capture.make_view(camera, files, **moved._asdict()))
     notes = [] if fps else [f"no --fps given: assuming {DEFAULT_FPS:g} instants a second"]
     if borrowed:
         notes += [f"{borrowed} instants have no cameras of their own and take those before them"]
-    return [make_capture(path.name, views, notes=notes)]
+    return [capture.make_capture(path.name, views, notes=notes)]
 
 
 def _instants(path: Path) -> list[tuple[int, Path]]:

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.conventions import homogeneous, to_opencv
+from input_pipeline import capture, conventions, lenses
 from input_pipeline.footage import PICTURES, VIDEOS, first_file, listed, natural
 from input_pipeline.importers.rig import check_lengths
-from input_pipeline.lenses import lens_matrix
 from input_pipeline.plain_files import check_field, load_array
 
 FILE = "poses_bounds.npy"
@@ -26,7 +24,7 @@ def matches(path: Path) -> Path | None:
     return first_file(path, (FILE,))
 
 
-def read(path: Path, fps: float | None) -> list[Capture]:
+def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """One capture; rows belong to the files in the order of their names as LLFF sorts them, by
     character (cam10 before cam2).
 
@@ -44,17 +42,17 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     for film, files in films.items():
         pose = rows[film]
         height, width, focal = pose[:, 4]
-        view = make_view(
+        view = capture.make_view(
             film.stem,
             files,
-            lens_matrix(focal, focal, width / 2, height / 2),
-            to_opencv(homogeneous(pose[:, :4]), "llff"),
+            lenses.lens_matrix(focal, focal, width / 2, height / 2),
+            conventions.to_opencv(conventions.homogeneous(pose[:, :4]), "llff"),
             size=(round(height), round(width)),
             fps=fps,
             beside=path,
         )
         views.append(view)
-    return [make_capture(path.name, views)]
+    return [capture.make_capture(path.name, views)]
 
 
 def _films(path: Path, count: int) -> dict[Path, list[Path]]:

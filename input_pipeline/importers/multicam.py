@@ -11,11 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.conventions import to_opencv
-from input_pipeline.footage import find_footage, first_file, natural, picture_size
+from input_pipeline import capture, conventions, footage, lenses
 from input_pipeline.importers.rig import pair
-from input_pipeline.lenses import lens_matrix
 from input_pipeline.plain_files import check_field, load_json, numbers
 
 CENTIMETRE_METRES = 0.01
@@ -26,26 +23,26 @@ FILES = ("cameras/camera_extrinsics.json", "camera_extrinsics.json")
 
 def matches(path: Path) -> Path | None:
     """Return the file that shows this layout."""
-    return first_file(path, FILES)
+    return footage.first_file(path, FILES)
 
 
-def read(path: Path, fps: float | None) -> list[Capture]:
+def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return one capture of all cameras.
 
     Raises:
       ValueError: no focal length, a broken matrix, videos or frames that do not fit.
     """
     focal = named_focal_length(path)
-    poses = read_rig_poses(first_file(path, FILES) or path / FILES[0])
-    films = find_footage(path, ("videos", "."))
+    poses = read_rig_poses(footage.first_file(path, FILES) or path / FILES[0])
+    films = footage.find_footage(path, ("videos", "."))
     views = []
-    for camera, name in pair(films, sorted(poses, key=natural), path).items():
-        intrinsics = lens(focal, picture_size(films[name][0]))
-        view = make_view(name, films[name], intrinsics, poses[camera], fps=fps, beside=path)
+    for camera, name in pair(films, sorted(poses, key=footage.natural), path).items():
+        intrinsics = lens(focal, footage.picture_size(films[name][0]))
+        view = capture.make_view(name, films[name], intrinsics, poses[camera], fps=fps, beside=path)
         views.append(view)
     scene = f"{path.resolve().parent.name}/{path.name}"
     source = f"{scene}, {len(films)} cameras"
-    return [make_capture(scene, views, unit=CENTIMETRE_METRES, source=source)]
+    return [capture.make_capture(scene, views, unit=CENTIMETRE_METRES, source=source)]
 
 
 def named_focal_length(path: Path) -> float:
@@ -64,7 +61,7 @@ def lens(focal: float, size: tuple[int, int]) -> Float64[np.ndarray, "3 3"]:
     """Return intrinsics of pictures of that many rows and columns, of a focal length in mm."""
     height, width = size
     pixels = focal / SENSOR_MILLIMETRES * max(height, width)
-    return lens_matrix(pixels, pixels, width / 2, height / 2)
+    return lenses.lens_matrix(pixels, pixels, width / 2, height / 2)
 
 
 def read_rig_poses(file: Path) -> dict[str, Float64[np.ndarray, "t 4 4"]]:
@@ -74,7 +71,7 @@ def read_rig_poses(file: Path) -> dict[str, Float64[np.ndarray, "t 4 4"]]:
       ValueError: a broken matrix, or frames that are missing.
     """
     table = load_json(file)
-    frames = sorted(table, key=natural)
+    frames = sorted(table, key=footage.natural)
     names = [f"frame{index}" for index in range(len(frames))]
     check_field(file, frames == names, f"{frames[:3]}...", f"{names[:3]}... without gaps")
     poses = {}
@@ -83,5 +80,5 @@ def read_rig_poses(file: Path) -> dict[str, Float64[np.ndarray, "t 4 4"]]:
         for frame in frames:
             values = re.sub(r"[\[\]]", " ", str(table[frame].get(camera))).split()
             rows.append(numbers(values, (16,), f"{file}, {frame}, {camera}"))
-        poses[camera] = to_opencv(np.reshape(rows, (-1, 4, 4)), "unreal")
+        poses[camera] = conventions.to_opencv(np.reshape(rows, (-1, 4, 4)), "unreal")
     return poses

@@ -24,11 +24,9 @@ import cv2
 import numpy as np
 import yaml
 
+from input_pipeline import capture, footage, lenses
 from input_pipeline.cameras import rigid
-from input_pipeline.capture import Capture, make_capture
-from input_pipeline.footage import natural
 from input_pipeline.importers.rig import CalibratedCamera, make_rig
-from input_pipeline.lenses import lens_matrix
 from input_pipeline.plain_files import (
     check_field,
     damage_of,
@@ -86,7 +84,7 @@ def broken_tables(path: Path) -> list[str]:
     return _tables(path)[1]
 
 
-def read(path: Path, fps: float | None) -> list[Capture]:
+def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return one capture, in the unit of its calibration.
 
     Raises:
@@ -113,7 +111,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         check_field(file, name not in cameras, f"camera {name} twice", "a name for each")
         if not entry.get("ignore", False):
             cameras[name] = _camera(entry, f"{file}, camera {name}")._replace(fps=fps)
-    return [make_capture(path.name, make_rig(path, cameras), unit=float(in_metres))]
+    return [capture.make_capture(path.name, make_rig(path, cameras), unit=float(in_metres))]
 
 
 def load_table(file: Path) -> Any:
@@ -139,7 +137,7 @@ def _tables(path: Path) -> tuple[Tables, list[str]]:
     for folder in (path / "calibration", path):
         tables = {}
         # macOS leaves ._NAME beside NAME.
-        for file in sorted(folder.glob("[!.]*"), key=natural):
+        for file in sorted(folder.glob("[!.]*"), key=footage.natural):
             is_text = file.is_file() and file.suffix.lower() in ENDINGS
             if not is_text or file.stat().st_size > MOST_BYTES:
                 continue
@@ -214,7 +212,7 @@ def _kalibr(file: Path, table: Mapping[str, Any]) -> Entries:
         if index:
             pose = field_numbers(entry, "T_cn_cnm1", (4, 4), where) @ pose
         camera = {
-            "matrix": lens_matrix(fu, fv, pu, pv),
+            "matrix": lenses.lens_matrix(fu, fv, pu, pv),
             "distortion": entry.get("distortion_coeffs", ()),
             "distortion_model": entry.get("distortion_model", ""),
             "R": pose[:3, :3],

@@ -6,8 +6,7 @@
 
 from pathlib import Path
 
-from input_pipeline.capture import Capture, View, make_capture, make_view
-from input_pipeline.footage import first_file
+from input_pipeline import capture, footage
 from input_pipeline.importers.rig import CalibratedCamera, moving
 from input_pipeline.plain_files import check_field, field, load_json, numbers
 
@@ -18,10 +17,10 @@ DEFAULT_FPS = 30.0
 
 def matches(path: Path) -> Path | None:
     """Return the file that shows this layout."""
-    return first_file(path, FILES[:1])
+    return footage.first_file(path, FILES[:1])
 
 
-def read(path: Path, fps: float | None) -> list[Capture]:
+def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return one capture of the training and the test cameras.
 
     Raises:
@@ -30,10 +29,10 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     files = [path / name for name in FILES if (path / name).is_file()]
     views = [view for file in files for view in _views(path, file, fps or DEFAULT_FPS)]
     note = "" if fps else f"{DEFAULT_FPS:g} frames a second, as the dataset says"
-    return [make_capture(path.name, views, notes=[note])]
+    return [capture.make_capture(path.name, views, notes=[note])]
 
 
-def _views(path: Path, file: Path, fps: float) -> list[View]:
+def _views(path: Path, file: Path, fps: float) -> list[capture.View]:
     table = load_json(file)
     rows, columns, *lists = (field(table, name, str(file)) for name in ("h", "w", *LISTS))
     cameras_per_instant = {len(instant) for values in lists for instant in values}
@@ -54,7 +53,7 @@ def _views(path: Path, file: Path, fps: float) -> list[View]:
         masks = [path / "seg" / Path(picture).with_suffix(".png") for picture in pictures]
         # The dataset has masks of the training cameras only.
         has_masks = file.name == FILES[0] or masks[0].parent.is_dir()
-        view = make_view(
+        view = capture.make_view(
             f"cam{camera}",
             [path / "ims" / picture for picture in pictures],
             masks=masks if has_masks and (path / "seg").is_dir() else (),

@@ -21,9 +21,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.conventions import from_quaternions, to_opencv
-from input_pipeline.footage import listed
+from input_pipeline import capture, conventions, footage
 from input_pipeline.lenses import median_lens
 from input_pipeline.plain_files import (
     check_field,
@@ -93,7 +91,7 @@ def _extract(path: Path, folder: Path) -> None:
             os.utime(extracted, ns=(written.st_atime_ns, written.st_mtime_ns))
 
 
-def read(path: Path, fps: float | None) -> list[Capture]:
+def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return one capture of one view.
 
     Raises:
@@ -101,10 +99,10 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     """
     where = str(path / "metadata")
     table = load_json(path / "metadata")
-    pictures = listed(path / "rgbd", {".jpg"})
+    pictures = footage.listed(path / "rgbd", {".jpg"})
     count = len(pictures)
     poses = field_numbers(table, "poses", (count, 7), where)
-    to_world = from_quaternions(poses[:, :4], poses[:, 4:], f"{where}, poses")
+    to_world = conventions.from_quaternions(poses[:, :4], poses[:, 4:], f"{where}, poses")
     if table.get("perFrameIntrinsicCoeffs"):
         lenses = field_numbers(table, "perFrameIntrinsicCoeffs", (count, 4), where)
     else:
@@ -118,14 +116,14 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         times = np.arange(count) / rate
     sides = ("h", "w", "dh", "dw")
     h, w, depth_h, depth_w = (int(field_number(table, side, where)) for side in sides)
-    view = make_view(
+    view = capture.make_view(
         "camera",
         pictures,
         lens,
-        to_opencv(to_world, "opengl"),
+        conventions.to_opencv(to_world, "opengl"),
         size=(h, w),
         timestamps=times,
         depth=[picture.with_suffix(".depth") for picture in pictures],
         depth_size=(depth_h, depth_w),
     )
-    return [make_capture(path.name, [view], unit=1.0, source="Record3D", notes=[lens_note])]
+    return [capture.make_capture(path.name, [view], unit=1.0, source="Record3D", notes=[lens_note])]

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from input_pipeline.capture import View, make_view
-from input_pipeline.footage import VIDEOS, find_footage, natural
+from input_pipeline import capture, footage
 from input_pipeline.plain_files import check_field
 
 Films = Mapping[str, tuple[Path, ...]]
@@ -30,7 +29,7 @@ class CalibratedCamera(NamedTuple):
 
 def make_rig(
     path: Path, cameras: Mapping[str, CalibratedCamera], depth_scale: float | None = None
-) -> list[View]:
+) -> list[capture.View]:
     """Return the views of cameras, by the names that their footage carries.
 
     Args:
@@ -41,13 +40,13 @@ def make_rig(
     Raises:
       ValueError: films that do not fit the cameras.
     """
-    films = find_footage(path, ("videos", ".", "images"))
+    films = footage.find_footage(path, ("videos", ".", "images"))
     # Without times, pictures of one number are of one instant: folders must be equally long.
     if any(camera.timestamps is None for camera in cameras.values()):
         check_lengths(films, path)
     pairs = pair(films, list(cameras), path)
     return [
-        make_view(
+        capture.make_view(
             pairs[name],
             films[pairs[name]],
             beside=path,
@@ -73,10 +72,10 @@ def pair(films: Films, cameras: Sequence[str], where: Path) -> dict[str, str]:
             pairs[camera] = camera
         elif len(inside) == 1:
             pairs[camera] = inside[0]
-    unpaired = sorted(set(films) - set(pairs.values()), key=natural)
+    unpaired = sorted(set(films) - set(pairs.values()), key=footage.natural)
     bare = [camera for camera in cameras if camera not in pairs]
     found = f"{len(cameras)} cameras ({', '.join(cameras)}) and {len(films)} films "
-    found += f"({', '.join(sorted(films, key=natural))})"
+    found += f"({', '.join(sorted(films, key=footage.natural))})"
     found += f"; without a camera: {', '.join(unpaired)}" * bool(unpaired)
     found += f"; without a film: {', '.join(bare)}" * bool(bare)
     fits = not unpaired and not bare and len(films) == len(cameras)
@@ -100,7 +99,7 @@ def check_lengths(films: Films, where: Path) -> None:
     counts = {
         name: len(files)
         for name, files in films.items()
-        if len(files) != 1 or files[0].suffix.lower() not in VIDEOS
+        if len(files) != 1 or files[0].suffix.lower() not in footage.VIDEOS
     }
     found = ", ".join(f"{name} {count}" for name, count in counts.items())
     equal = len(set(counts.values())) <= 1

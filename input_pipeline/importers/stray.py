@@ -17,12 +17,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.conventions import from_quaternions, to_opencv
-from input_pipeline.footage import picture_size
-from input_pipeline.lenses import median_lens
+from input_pipeline import capture, conventions, footage, lenses, video_files
 from input_pipeline.plain_files import check_field, numbers, read_regular
-from input_pipeline.video_files import frame_times
 
 FILES = ("odometry.csv", "rgb.mp4", "camera_matrix.csv")
 FOLDERS = ("depth", "confidence")
@@ -40,7 +36,7 @@ def matches(path: Path) -> Path | None:
     return path / FILES[0] if files and folders else None
 
 
-def read(path: Path, fps: float | None) -> list[Capture]:
+def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return one capture of one view.
 
     Raises:
@@ -53,7 +49,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     film = path / "rgb.mp4"
     where = str(path / "odometry.csv")
     table = _odometry(path / "odometry.csv")
-    count = len(frame_times(film))
+    count = len(video_files.frame_times(film))
     rows = len(table["timestamp"])
     found = f"{rows} poses, and {count} frames of rgb.mp4"
     check_field(where, count <= rows, found, "a pose a frame")
@@ -64,23 +60,25 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 
     lens_note = ""
     if set(LENS) <= set(table):
-        lens, lens_note = median_lens(columns(*LENS), f"{where}, lens")
+        lens, lens_note = lenses.median_lens(columns(*LENS), f"{where}, lens")
     else:
         file = path / "camera_matrix.csv"
         lens = numbers([line.split(",") for line in _lines(file)], (3, 3), str(file))
-    height, width = picture_size(film)
+    height, width = footage.picture_size(film)
     x, y = lens[:2, 2]
     # Nothing else in the folder shows whether the lens is of a film of another size.
     is_central = np.abs(np.array([x / width, y / height]) - 0.5).max() <= MOST_OFF_CENTRE
     found = f"the lens's centre at {x:.0f}, {y:.0f} of a film of {width}x{height}"
     check_field(path, is_central, found, "it in the middle, of rgb.mp4 as recorded")
     depth, confidence, lost_note = _depth(path, [f"{int(n):06}.png" for n in table["frame"]])
-    to_world = from_quaternions(columns("qx", "qy", "qz", "qw"), columns("x", "y", "z"), where)
-    view = make_view(
+    to_world = conventions.from_quaternions(
+        columns("qx", "qy", "qz", "qw"), columns("x", "y", "z"), where
+    )
+    view = capture.make_view(
         "camera",
         [film],
         lens,
-        to_opencv(to_world, "opencv_c2w"),
+        conventions.to_opencv(to_world, "opencv_c2w"),
         timestamps=table["timestamp"] - table["timestamp"][0],
         depth=depth,
         confidence=confidence,
@@ -88,7 +86,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     )
     late = f"{rows - count} of {rows} poses are later than the film" if rows > count else ""
     notes = [late, lens_note, lost_note]
-    return [make_capture(path.name, [view], unit=1.0, source="Stray Scanner", notes=notes)]
+    return [capture.make_capture(path.name, [view], unit=1.0, source="Stray Scanner", notes=notes)]
 
 
 def _odometry(file: Path) -> dict[str, Float[np.ndarray, " n"]]:

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline.capture import Capture, View, make_capture, make_view
+from input_pipeline import capture, footage, lenses
 from input_pipeline.conventions import homogeneous, to_opencv
-from input_pipeline.footage import first_file, natural, picture_named, picture_size
-from input_pipeline.lenses import lens_matrix
 from input_pipeline.plain_files import check_field, field, field_number, load_json, numbers
 
 FILE = "transforms.json"
@@ -27,15 +25,15 @@ MILLIMETRES = 1e-3
 
 def matches(path: Path) -> Path | None:
     """Return the file that shows this layout."""
-    return first_file(path, (FILE,))
+    return footage.first_file(path, (FILE,))
 
 
-def read(path: Path, fps: float | None) -> list[Capture]:
+def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return one capture; see `read_transforms`."""
     return [read_transforms(path / FILE, path.name, fps)]
 
 
-def read_transforms(file: Path, scene_id: str, fps: float | None) -> Capture:
+def read_transforms(file: Path, scene_id: str, fps: float | None) -> capture.Capture:
     """Read films of moving cameras, whose frames have a `time`, or views of one instant.
 
     A film is the frames of one folder, or where cameras share it, of one name but for the number at
@@ -47,14 +45,16 @@ def read_transforms(file: Path, scene_id: str, fps: float | None) -> Capture:
     """
     table, frames = _read(file)
     for frame in frames:
-        frame["file"] = picture_named(file.parent / field(frame, "file_path", frame["where"]))
+        frame["file"] = footage.picture_named(
+            file.parent / field(frame, "file_path", frame["where"])
+        )
     timed = sum("time" in frame for frame in frames)
     found = f"a time in {timed} of {len(frames)} frames"
     check_field(file, timed in (0, len(frames)), found, "it in all or none")
     if timed:
         films = _films(file, frames)
     else:
-        frames.sort(key=lambda frame: natural(str(frame["file"])))
+        frames.sort(key=lambda frame: footage.natural(str(frame["file"])))
         films = {str(frame["file_path"]): [frame] for frame in frames}
     # Of the whole.
     seconds = (max(map(len, films.values())) - 1) / fps if timed and fps else 1.0
@@ -62,7 +62,7 @@ def read_transforms(file: Path, scene_id: str, fps: float | None) -> Capture:
     note = "times are taken as seconds (--fps if they are shares of the whole)"
     if fps:
         note = f"times are shares of the whole at {fps:g} frames a second"
-    return make_capture(scene_id, views, notes=[note] if timed else [])
+    return capture.make_capture(scene_id, views, notes=[note] if timed else [])
 
 
 def read_moving_camera(
@@ -96,7 +96,7 @@ def _read(file: Path) -> tuple[dict, list[dict]]:
     return table, frames
 
 
-def _view(file: Path, table: dict, name: str, film: list[dict], seconds: float) -> View:
+def _view(file: Path, table: dict, name: str, film: list[dict], seconds: float) -> capture.View:
     first = film[0]
     for frame in film:
         changed = [key for key in (*LENS, *DISTORTION) if frame.get(key) != first.get(key)]
@@ -108,7 +108,7 @@ def _view(file: Path, table: dict, name: str, film: list[dict], seconds: float) 
     times = None
     if "time" in first:
         times = [field_number(frame, "time", frame["where"]) * seconds for frame in film]
-    return make_view(
+    return capture.make_view(
         name,
         [frame["file"] for frame in film],
         intrinsics,
@@ -140,7 +140,7 @@ def _films(file: Path, frames: list[dict]) -> dict[str, list[dict]]:
         once = not any(map(_repeats, shared.values())) and shared.keys().isdisjoint(films)
         found = f"times twice among the frames of folder {folder}"
         check_field(file, once, found, "a folder for each camera, or names like cam00_0041")
-        films |= {name: shared[name] for name in sorted(shared, key=natural)}
+        films |= {name: shared[name] for name in sorted(shared, key=footage.natural)}
     return films
 
 
@@ -163,7 +163,7 @@ def _lens(table: dict, file: Path) -> tuple[np.ndarray, tuple[int, int]]:
     where = table["where"]
     model = table.get("camera_model", "OPENCV")
     check_field(where, model in LENSES, f"camera_model {model}", f"one of {LENSES}")
-    size = (table["h"], table["w"]) if {"w", "h"} <= set(table) else picture_size(file)
+    size = (table["h"], table["w"]) if {"w", "h"} <= set(table) else footage.picture_size(file)
     rows, columns = map(round, size)
     if "fl_x" in table:
         fx = float(table["fl_x"])
@@ -172,4 +172,4 @@ def _lens(table: dict, file: Path) -> tuple[np.ndarray, tuple[int, int]]:
         fx = fy = 0.5 * columns / np.tan(field_number(table, "camera_angle_x", where) / 2)
     cx = float(table.get("cx", columns / 2))
     cy = float(table.get("cy", rows / 2))
-    return lens_matrix(fx, fy, cx, cy), (rows, columns)
+    return lenses.lens_matrix(fx, fy, cx, cy), (rows, columns)

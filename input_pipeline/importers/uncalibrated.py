@@ -10,18 +10,17 @@ distinguishes it from any other film.
 import re
 from pathlib import Path
 
-from input_pipeline.capture import Capture
-from input_pipeline.footage import VIDEOS, listed
+from input_pipeline import capture, footage
 
 
 def matches(path: Path) -> Path | None:
     """Return a film that a generator named."""
-    films = {film.stem: film for film in listed(path, VIDEOS)}
+    films = {film.stem: film for film in footage.listed(path, footage.VIDEOS)}
     merged = [film for name, film in films.items() if re.fullmatch(r"prompt\d+_merged", name)]
     return merged[0] if merged else films.get("gen") if {"render", "mask"} <= set(films) else None
 
 
-def read(path: Path, fps: float | None) -> list[Capture]:
+def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Refuse the folder.
 
     Raises:

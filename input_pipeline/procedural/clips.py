@@ -12,11 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32
 
-from input_pipeline.footage import PICTURES, VIDEOS, first_picture, listed
+from input_pipeline import footage, schema, transforms
 from input_pipeline.procedural.rich_world import PEOPLE
 from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, Worlds, procedural_scene
-from input_pipeline.schema import Example, make_example
-from input_pipeline.transforms import cover, encode_depth, encode_jpeg, encode_mask
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class ProceduralClips:
     def _textures(self) -> Float[Array, "n s s 3"] | None:
         return jnp.asarray(read_textures(self.textures)) if self.textures else None
 
-    def __getitem__(self, index: int) -> Example:
+    def __getitem__(self, index: int) -> schema.Example:
         """Return the clip of scene `first + index`."""
         scene = self.first + range(self.count)[index]
         render = scene_program(self.views, self.frames, self.height, self.width, self.worlds)
@@ -80,7 +78,7 @@ def to_example(
     license: str,
     all_depth: bool = False,
     people: int = 0,
-) -> Example:
+) -> schema.Example:
     """Turn a rendered clip on the host into a record, with depth of the source or of all views.
 
     Masks are of the instances 1 to `people`; 0 writes none.
@@ -90,15 +88,17 @@ def to_example(
     files = np.empty((views, frames), object)
     depth, masks = np.full((2, *files.shape), b"", object)
     for i, j in np.ndindex(files.shape):
-        files[i, j] = encode_jpeg(pictures[i, j])
+        files[i, j] = transforms.encode_jpeg(pictures[i, j])
         if i == 0 or all_depth:
-            depth[i, j] = encode_depth(np.asarray(clip.depth[i, j]))
+            depth[i, j] = transforms.encode_depth(np.asarray(clip.depth[i, j]))
         if people:
             assert clip.instances is not None
             seen = np.asarray(clip.instances[i, j])
-            masks[i, j] = encode_mask(np.where((seen > 0) & (seen <= people), 255, 0).astype("u1"))
+            masks[i, j] = transforms.encode_mask(
+                np.where((seen > 0) & (seen <= people), 255, 0).astype("u1")
+            )
     times = np.asarray(clip.timestamps, np.float32)
-    return make_example(
+    return schema.make_example(
         files,
         np.asarray(clip.intrinsics),
         np.asarray(clip.world_to_camera),
@@ -130,10 +130,12 @@ def read_textures(folder: str) -> Float32[np.ndarray, "n s s 3"]:
       ValueError: there are none, or one does not decode.
     """
     side = 256
-    files = listed(Path(folder), PICTURES | VIDEOS)
+    files = footage.listed(Path(folder), footage.PICTURES | footage.VIDEOS)
     if not files:
         raise ValueError(f"textures {folder}: found no picture or video, expected some")
-    squares = [cover(first_picture(file), np.eye(3), side, side)[0] for file in files]
+    squares = [
+        transforms.cover(footage.first_picture(file), np.eye(3), side, side)[0] for file in files
+    ]
     return np.stack(squares).astype(np.float32) / 255
 
 

@@ -24,14 +24,7 @@ import numpy as np
 from einops import reduce
 from jaxtyping import Array, Float
 
-from input_pipeline.procedural.clips import to_example
-from input_pipeline.procedural.gltf_mesh import (
-    SkinnedMesh,
-    animation_seconds,
-    load_skinned_mesh,
-    skinned_positions,
-)
-from input_pipeline.procedural.scene import ProceduralClip, camera_towards
+from input_pipeline.procedural import clips, gltf_mesh, scene
 from input_pipeline.schema import Example
 
 # Rays per pixel side.
@@ -78,9 +71,10 @@ class GltfClips:
     @cached_property
     def animations(self) -> list[dict[str, float]]:
         """Names of each asset's animations, and their seconds."""
-        meshes = [load_skinned_mesh(path) for path in self.assets]
+        meshes = [gltf_mesh.load_skinned_mesh(path) for path in self.assets]
         return [
-            {name: animation_seconds(mesh, name) for name in mesh.animations} for mesh in meshes
+            {name: gltf_mesh.animation_seconds(mesh, name) for name in mesh.animations}
+            for mesh in meshes
         ]
 
     @property
@@ -118,7 +112,7 @@ class GltfClips:
             height=self.height,
             width=self.width,
         )
-        return to_example(
+        return clips.to_example(
             jax.device_get(clip),
             scene_id=self.scene_ids[index],
             source=f"{asset.name}: {animation}, {start:.3f} s, {azimuth:.1f} degrees",
@@ -136,7 +130,7 @@ def find_assets(path: Path) -> tuple[Path, ...]:
     if not assets:
         raise ValueError(f"{path}: found no .glb file, expected some")
     for asset in assets:
-        if not load_skinned_mesh(asset).animations:
+        if not gltf_mesh.load_skinned_mesh(asset).animations:
             raise ValueError(f"{asset}: found no animation, expected at least one")
     return assets
 
@@ -153,7 +147,7 @@ def gltf_clip(
     frames: int,
     height: int,
     width: int,
-) -> ProceduralClip:
+) -> scene.ProceduralClip:
     """Return the asset at `start + i * interval` seconds from a source and from targets around it.
 
     Azimuths are degrees; the targets' are relative to the source's, all at the same elevation and
@@ -163,7 +157,7 @@ def gltf_clip(
       ValueError: the file is unreadable.
       KeyError: it does not have the animation.
     """
-    mesh = load_skinned_mesh(path)
+    mesh = gltf_mesh.load_skinned_mesh(path)
     times = start + interval * np.arange(frames)
     triangles = jnp.asarray(standing_triangles(mesh, animation, times))
 
@@ -180,7 +174,7 @@ def gltf_clip(
         ],
         axis=1,
     )
-    camera_to_world = jax.vmap(lambda eye: camera_towards(eye, center, jnp.array(UP)))(
+    camera_to_world = jax.vmap(lambda eye: scene.camera_towards(eye, center, jnp.array(UP)))(
         center[None] + direction
     )
 
@@ -196,7 +190,7 @@ def gltf_clip(
     world_to_camera = jnp.linalg.inv(camera_to_world) @ camera_to_world[0]
     world_to_camera = world_to_camera.at[:, :3, 3].divide(unit)
     views = len(camera_to_world)
-    return ProceduralClip(
+    return scene.ProceduralClip(
         frames=colors,
         depth=depth / unit,
         intrinsics=jnp.broadcast_to(intrinsics, (views, 3, 3)),
@@ -206,14 +200,14 @@ def gltf_clip(
 
 
 def standing_triangles(
-    mesh: SkinnedMesh, animation: str, times: Float[np.ndarray, "t"]
+    mesh: gltf_mesh.SkinnedMesh, animation: str, times: Float[np.ndarray, "t"]
 ) -> Float[np.ndarray, "t f 3 3"]:
     """Skinned triangles at each time, of ASSET_LENGTH, standing on y = 0 around the origin."""
     low = mesh.positions.min(0)
     high = mesh.positions.max(0)
     anchor = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
     scale = ASSET_LENGTH / (high - low).max()
-    posed = [skinned_positions(mesh, animation, float(t))[mesh.triangles] for t in times]
+    posed = [gltf_mesh.skinned_positions(mesh, animation, float(t))[mesh.triangles] for t in times]
     return ((np.stack(posed) - anchor) * scale).astype(np.float32)
 
 

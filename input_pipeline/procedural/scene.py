@@ -18,9 +18,7 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float, Int, Integer, PRNGKeyArray
 
-from input_pipeline.procedural.render import paint_world
-from input_pipeline.procedural.rich_render import paint_rich_world
-from input_pipeline.procedural.rich_world import RichWorld, sample_rich_world
+from input_pipeline.procedural import render, rich_render, rich_world
 from input_pipeline.procedural.shapes import (
     Numbers,
     Pixels,
@@ -36,7 +34,7 @@ from input_pipeline.procedural.world import World, sample_world
 
 Worlds = Literal["simple", "rich"]
 HELD_OUT_START = 2**30
-AnyWorld = World | RichWorld
+AnyWorld = World | rich_world.RichWorld
 # Degrees, of a target camera around the pivot.
 MAX_AZIMUTH = 60.0
 MAX_ELEVATION = 12.0
@@ -124,10 +122,14 @@ def picture(
     rays = image_rays(pose, filmed.intrinsics, height, width)
     depth, which = in_blocks(partial(first_surface, world, objects, origin), rays)
     traced = rays, depth, which
-    if isinstance(world, RichWorld):
+    if isinstance(world, rich_world.RichWorld):
         focal = filmed.intrinsics[0, 0]
-        return paint_rich_world(world, objects, origin, traced, focal, textures), depth, which
-    return paint_world(world, objects, origin, traced), depth, which
+        return (
+            rich_render.paint_rich_world(world, objects, origin, traced, focal, textures),
+            depth,
+            which,
+        )
+    return render.paint_world(world, objects, origin, traced), depth, which
 
 
 def sample_filmed_world(
@@ -145,7 +147,7 @@ def sample_filmed_world(
     key = jax.random.fold_in(jax.random.key(0), index)
     world_key, source_key, target_key, time_key = jax.random.split(key, 4)
     is_rich = worlds == "rich"
-    world = sample_rich_world(world_key) if is_rich else sample_world(world_key)
+    world = rich_world.sample_rich_world(world_key) if is_rich else sample_world(world_key)
     start, interval = jax.random.uniform(time_key, (2,))
     timestamps = 2.0 * start + jnp.arange(frames) * (0.04 + 0.26 * interval)
     travel = (0.7, 0.4) if is_rich else (0.4, 0.24)
