@@ -4,7 +4,7 @@ The clip's path and its unit are found as for any source that moves (`source.han
 has no part in the source's depth but for the sparse points, which settle the scale of both, and the
 shift of its disparity.
 
-Frames in one range of angles from the source are a group of `results.score_clips`. The rows are
+Frames in one range of angles from the source are a group of `prior_rows.score_clips`. The rows are
 those around any source, and the cascade, which is what `full4d sample` makes of a video of this one
 frame at these cameras.
 """
@@ -21,8 +21,7 @@ from jaxtyping import Float
 from full4d_jax.cameras import Cameras, sides
 from full4d_jax.config import DEFAULT, Config
 from full4d_jax.evaluation.fidelity import ClipRows, compare
-from full4d_jax.evaluation.prior_rows import Judge, identity
-from full4d_jax.evaluation.results import open_lines, score_clips
+from full4d_jax.evaluation.prior_rows import Judge, score_clips
 from full4d_jax.evaluation.table import CASCADE
 from full4d_jax.generation.cascade import Upsampler, generate_large, in_parts, load_upsampler
 from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
@@ -189,9 +188,6 @@ def evaluate_film(judge: Judge, upsampler: Upsampler, folder: Path, options: Vid
         files = sorted(path for path in options.video.rglob("*") if path.is_file())
     clips = {"clip": files, "upsampler": upsampler.path, "ranges": RANGES}
     clips |= {"start": options.start, "fov": options.fov, "size": options.size}
-    mark = identity(judge, clips)
-    # Another evaluation is refused before the work.
-    open_lines(folder / "scores.jsonl", mark)
     grid, angles = open_film(judge.config, options, judge.depth)
     # Rows are made once, where some frame has no scores yet.
     filled = cache(lambda: rows_of_film(judge, upsampler, grid))
@@ -215,7 +211,7 @@ def evaluate_film(judge: Judge, upsampler: Upsampler, folder: Path, options: Vid
         "from the scene. A pixel is seen where the projection of the source by its estimated depth "
         f"(network: {judge.depth_name}) has a point."
     )
-    score_clips(folder, groups, rows_of, judge.distances, mark, CASCADE, preface)
+    score_clips(judge, folder, groups, rows_of, clips, preface, CASCADE)
 
 
 def rows_of_film(judge: Judge, upsampler: Upsampler, grid: Grid) -> ClipRows:

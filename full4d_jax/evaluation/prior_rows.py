@@ -14,7 +14,7 @@ Scores pool all frames of a clip, so that one clip is one sample. Pictures are i
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -33,9 +33,10 @@ from full4d_jax.evaluation.fidelity import (
     compare,
     load_distances,
     rows_of_grid,
+    score,
 )
 from full4d_jax.evaluation.in_source import held_out_grids, split_grid
-from full4d_jax.evaluation.results import score_clips
+from full4d_jax.evaluation.results import score_jobs, sheet, write_results
 from full4d_jax.evaluation.table import INPAINT, PUSH_PULL
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.generation.fill import fill_grid
@@ -45,7 +46,7 @@ from full4d_jax.generation.real_frames import row_and_column
 from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
 from full4d_jax.geometry.moving import differs
 from full4d_jax.grid import Grid
-from full4d_jax.media.pictures import to_model, to_uint8, to_unit
+from full4d_jax.media.pictures import save_picture, to_model, to_uint8, to_unit
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import hold_folder
 from full4d_jax.session.stages import fingerprint
@@ -167,57 +168,88 @@ def by_sampler(judge: Judge, scene: int) -> tuple[dict[str, Prior], PRNGKeyArray
     return {row: dataclasses.replace(judge.prior, sampler=x) for row, x in rows.items()}, key
 
 
-def identity(judge: Judge, clips: object) -> str:
-    """Return a mark of everything that scores depend on; `clips` stands for the clips.
+def score_clips(
+    judge: Judge,
+    folder: Path,
+    scenes: Mapping[str, Sequence[int]],
+    rows_of: Callable[[int], ClipRows],
+    clips: object,
+    preface: str,
+    shipped: str = "",
+) -> None:
+    """Score the clips that have no record yet, and write the pages.
 
-    That is a picture of one clip for scenes that are code, the data set's hash for records.
+    Args:
+      judge: the models under evaluation.
+      folder: for the results.
+      scenes: numbers of all clips, by group.
+      rows_of: fills the clip of a number.
+      clips: what stands for them: a picture of one for scenes that are code, the data set's hash
+        for records. Other clips, models or settings are another evaluation.
+      preface: head of the page, which says what was evaluated.
+      shipped: name of the row that the others are compared with; by default the config's own.
+
+    Raises:
+      InputError: the folder holds another evaluation.
     """
+    shown_clips = 4  # of each group
+    shipped = shipped or shipped_row(judge.config)
     fields = ("model", "data", "sampler", "seed")
     settings = {name: getattr(judge.config, name) for name in fields} | dict(judge.made_of)
     settings |= {"clip": clips, "distances": sorted(judge.distances)}
-    return fingerprint("evaluation 4", settings, {})
+    mark = fingerprint("evaluation 4", settings, {})
+
+    def scored(group: str, scene: int) -> dict[str, Any]:
+        clip = rows_of(scene)
+        if scene in scenes[group][:shown_clips]:
+            picture = sheet({x: shown[None] for x, shown in clip.pictures.items()}, [""])
+            save_picture(folder / f"{group}-{scene}.png", picture)
+        return score(clip, judge.distances)
+
+    jobs = {(group, scene): "" for group, members in scenes.items() for scene in members}
+    records = score_jobs(folder / "scores.jsonl", mark, jobs, scored)
+    # The file may hold scenes of other calls, such as those that weights were chosen by.
+    asked = [records[key] for key in jobs]
+    preface += f" Baselines are compared with `{shipped}`. Weights and settings: `{mark}`."
+    write_results(folder, "evaluation", asked, preface, compared=(shipped,))
 
 
 def evaluate_held_out(judge: Judge, folder: Path, scenes: range) -> None:
     """Evaluate procedural scenes."""
     grid_of = held_out_grids(judge.config.data)
-    mark = identity(judge, grid_of(0).frames)
     where = "targets within ±60° of the source"
-    _evaluate(judge, folder, "held-out", scenes, grid_of, mark, where)
+    _evaluate(judge, folder, {"held-out": scenes}, grid_of, grid_of(0).frames, where)
 
 
 def evaluate_split(judge: Judge, folder: Path, records: Records) -> None:
     """Evaluate all clips of a data set's split, which `check_split` has seen."""
-    mark = identity(judge, [records.content, records.split])
     where = f"split `{records.split}` of the dataset `{records.content[:16]}`"
     where += "; `true` is the depth in its records"
     grid_of = partial(split_grid, records, judge.config.data)
-    scenes = range(len(records))
-    _evaluate(judge, folder, records.split, scenes, grid_of, mark, where)
+    scenes = {records.split: range(len(records))}
+    _evaluate(judge, folder, scenes, grid_of, [records.content, records.split], where)
 
 
 def _evaluate(
     judge: Judge,
     folder: Path,
-    group: str,
-    scenes: range,
+    scenes: dict[str, range],
     grid_of: Callable[[int], Grid],
-    mark: str,
+    clips: object,
     where: str,
 ) -> None:
-    """Evaluate clips of a group; `where` says on the page which they are."""
+    """Evaluate clips; `where` says on the page which they are."""
     data = judge.config.data
     preface = (
         f"# Evaluation of `{judge.config.name}`\n\n"
         f"{data.views} views (source included), {data.frames} frames of {data.width}x{data.height} "
         f"pixels, {where}. `{judge.depth_name}` is the depth network."
     )
-    shipped = shipped_row(judge.config)
 
     def rows_of(scene: int) -> ClipRows:
         return rows_of_clip(judge, scene, grid_of(scene))
 
-    score_clips(folder, {group: scenes}, rows_of, judge.distances, mark, shipped, preface)
+    score_clips(judge, folder, scenes, rows_of, clips, preface)
 
 
 def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:
@@ -241,13 +273,12 @@ def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:
         expected = "one in which something moves"
         do = "give more --scenes"
         raise InputError("scenes", f"{scenes.start} to {scenes.stop - 1}", "none", expected, do)
-    mark = identity(judge, to_uint8(to_unit(frames_of(0))))
     preface = (
         f"# Hidden frames of {len(moving)} held-out grids in which something moves\n\n"
         "The first row and the first column are real."
     )
-    shipped = shipped_row(config)
-    score_clips(folder, {"grids": moving}, rows_of, judge.distances, mark, shipped, preface)
+    clips = to_uint8(to_unit(frames_of(0)))
+    score_clips(judge, folder, {"grids": moving}, rows_of, clips, preface)
 
 
 def moves(frames: Float[Array, "v t h w 3"]) -> bool:

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from full4d_jax.evaluation.fidelity import ClipRows, Distances, score
 from full4d_jax.evaluation.table import markdown, summary
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.session.errors import InputError, input_errors, tell
@@ -60,46 +59,6 @@ def score_jobs(
             append_line(path, record)
             report(done)
     return records
-
-
-def score_clips(
-    folder: Path,
-    scenes: Mapping[str, Sequence[int]],
-    rows_of: Callable[[int], ClipRows],
-    distances: Distances,
-    mark: str,
-    shipped: str,
-    preface: str,
-) -> None:
-    """Score the clips that have no record yet, and write the pages.
-
-    Args:
-      folder: for the results.
-      scenes: numbers of all clips, by group.
-      rows_of: fills the clip of a number.
-      distances: compare pictures.
-      mark: of everything that scores depend on.
-      shipped: name of the row that the others are compared with.
-      preface: head of the page, which says what was evaluated.
-
-    Raises:
-      InputError: the folder holds another evaluation.
-    """
-    shown_clips = 4  # of each group
-
-    def scored(group: str, scene: int) -> dict[str, Any]:
-        clip = rows_of(scene)
-        if scene in scenes[group][:shown_clips]:
-            picture = sheet({x: shown[None] for x, shown in clip.pictures.items()}, [""])
-            save_picture(folder / f"{group}-{scene}.png", picture)
-        return score(clip, distances)
-
-    jobs = {(group, scene): "" for group, members in scenes.items() for scene in members}
-    records = score_jobs(folder / "scores.jsonl", mark, jobs, scored)
-    # The file may hold scenes of other calls, such as those that weights were chosen by.
-    asked = [records[key] for key in jobs]
-    preface += f" Baselines are compared with `{shipped}`. Weights and settings: `{mark}`."
-    write_results(folder, "evaluation", asked, preface, compared=(shipped,))
 
 
 def open_lines(path: Path, mark: str) -> Records:

@@ -11,7 +11,7 @@ from textured_room import Clips, make_room
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
-from full4d_jax.evaluation import prior_rows, results
+from full4d_jax.evaluation import prior_rows
 from full4d_jax.evaluation.fidelity import compare, score
 from full4d_jax.evaluation.in_source import check_split, split_grid
 from full4d_jax.evaluation.prior_rows import Judge, hidden_frames
@@ -148,7 +148,7 @@ def test_clips_are_cut_from_records_in_the_source_frame(rooms):
 def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypatch):
     monkeypatch.setattr(prior_rows, "NOISY_STEPS", (1,))  # each number of steps compiles a program
     judge, records = untrained(CONFIG), open_split(rooms[0], "test")
-    whole, scored = results.score, []
+    whole, scored = prior_rows.score, []
 
     def stopping(candidates, distances):
         if len(scored) == 2:
@@ -156,11 +156,11 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
         scored.append(candidates)
         return whole(candidates, distances)
 
-    monkeypatch.setattr(results, "score", stopping)
+    monkeypatch.setattr(prior_rows, "score", stopping)
     with pytest.raises(KeyboardInterrupt):
         prior_rows.evaluate_split(judge, tmp_path, records)
     assert not (tmp_path / "evaluation.md").exists()
-    monkeypatch.setattr(results, "score", whole)
+    monkeypatch.setattr(prior_rows, "score", whole)
     prior_rows.evaluate_split(judge, tmp_path, records)
     assert len(scored) == 2
     lines = (tmp_path / "scores.jsonl").read_text().splitlines()[1:]
