@@ -49,10 +49,12 @@ def score_folder(
     *,
     reference: Path | None = None,
     split: str = "train",
-) -> dict[str, Any]:
+) -> None:
     """Score what lies in a folder; write consistency.json, consistency.md and consistency.png.
 
-    Each output folder's scores are kept in consistency.jsonl, so that running again continues.
+    Rows are the generated grid, the scene rendered by its cameras if there is one, and the source
+    video alone, for comparison. Each output folder's scores are kept in consistency.jsonl, so that
+    running again continues.
 
     Args:
       folder: an output folder, or one with output folders in it, whose means are given.
@@ -60,10 +62,6 @@ def score_folder(
       out: folder for the results; by default the same.
       reference: a dataset, an output folder or a folder of these, for FVD and FVD-V.
       split: of that dataset.
-
-    Returns:
-      The content of consistency.json. Its rows are the generated grid, the scene rendered by its
-      cameras if there is one, and the source video alone, for comparison.
 
     Raises:
       InputError: there is no grid, or one without cameras, a file that cannot be used, or a
@@ -111,12 +109,10 @@ def score_folder(
         ]
         records.append({"group": "consistency", "scene": "all folders", "rows": rows})
     picture = draw_matches(shown.frames, shown.known_cameras)
-    return write_results(
-        out, "consistency", records, TITLE, missing=absent, about=about, picture=picture
-    )
+    write_results(out, "consistency", records, TITLE, missing=absent, about=about, picture=picture)
 
 
-def score_capture(grid: Grid, name: str, folder: Path, networks: ScoringNetworks) -> dict[str, Any]:
+def score_capture(grid: Grid, name: str, folder: Path, networks: ScoringNetworks) -> None:
     """Score anybody's films with cameras; write the consistency.* of `score_folder` to a folder.
 
     Args:
@@ -128,9 +124,8 @@ def score_capture(grid: Grid, name: str, folder: Path, networks: ScoringNetworks
     seen = grid.frames, grid.known_cameras
     row = {"row": name, "depth": "none"} | grid_scores(*seen, networks)
     records = [{"group": "consistency", "scene": name, "rows": [row]}]
-    return write_results(
-        folder, "consistency", records, TITLE, missing=networks.missing, picture=draw_matches(*seen)
-    )
+    picture = draw_matches(*seen)
+    write_results(folder, "consistency", records, TITLE, missing=networks.missing, picture=picture)
 
 
 def grid_scores(

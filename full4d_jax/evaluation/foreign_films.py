@@ -188,8 +188,8 @@ def score_films(
     depth_network: str | None,
     depth_kind: DepthKind | None,
     vgg: bool,
-) -> dict[str, Any]:
-    """Score films, add their row to the tables in a folder, and return what films.json holds.
+) -> None:
+    """Score films, and add their row to the tables in a folder.
 
     Args:
       filmed: the films and the truth.
@@ -252,7 +252,7 @@ def score_films(
     methods = [row for row in records if row not in rows or row == name]
     baselines = [row for row in rows if row != name]
     last = {row: frames[:, -1] for row, frames in rows.items() if row != REAL}
-    return write_results(
+    write_results(
         folder,
         "films",
         [records[row] for row in (*methods, *baselines)],

@@ -8,7 +8,7 @@ grid's instants. The source view never counts.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -37,23 +37,9 @@ from input_pipeline.selection import select
 from input_pipeline.transforms import decode
 
 
-class Truth(NamedTuple):
-    """The truth for the grid of an output folder, in that grid's world and unit.
-
-    Attributes:
-      grid: the source view, then the targets; depth of the source, or None where it is unknown.
-      views: numbers of the targets in the clip.
-      grid_rows: numbers of the targets in the folder's grid, -1 for those that it lacks.
-      about: the place in the data set, for people.
-    """
-
-    grid: Grid
-    views: Int[np.ndarray, " v"]
-    grid_rows: Int[np.ndarray, " v"]
-    about: dict[str, Any]
-
-
-def find_truth(folder: Path, grid: Grid, dataset: Path, *, only_in_grid: bool) -> Truth:
+def find_truth(
+    folder: Path, grid: Grid, dataset: Path, *, only_in_grid: bool
+) -> tuple[Grid, list[int], Int[np.ndarray, " v"], dict[str, Any]]:
     """Return the truth for an output folder.
 
     Args:
@@ -61,6 +47,11 @@ def find_truth(folder: Path, grid: Grid, dataset: Path, *, only_in_grid: bool) -
       grid: that of the folder.
       dataset: the data set that the folder was made from.
       only_in_grid: leave out the clip's views that the grid lacks.
+
+    Returns:
+      The source view, then the targets, in the world and unit of the folder's grid, with depth of
+      the source where it is known; numbers of the targets in the clip; their numbers in the
+      folder's grid, -1 for those that it lacks; and the place in the data set, for people.
 
     Raises:
       InputError: the folder records no place in a data set, or one in another data set.
@@ -87,8 +78,8 @@ def find_truth(folder: Path, grid: Grid, dataset: Path, *, only_in_grid: bool) -
         is_made = bool((grid.origin == Origin.GENERATED).any()) and not grid.only_generated
         given = own[: grid.real_rows if is_made else 1]
         candidates = own if only_in_grid else range(len(example.frames))
-        views = np.array(sorted({*candidates} - {*given}), int)
-        if not views.size:
+        views = sorted({*candidates} - {*given})
+        if not views:
             found = "no view but what was given"
             raise InputError("truth", dataset, found, "one", "run again with more views")
         # The source is read, too: its camera is the world, and its record may have depth.
@@ -115,13 +106,16 @@ def find_truth(folder: Path, grid: Grid, dataset: Path, *, only_in_grid: bool) -
         "unit": place.unit,
         "depth": whose,
     }
-    return Truth(truth, views, grid_rows, about)
+    return truth, views, grid_rows, about
 
 
 def score_with_truth(
     path: Path, kind: str, dataset: Path, out: Path | None = None, *, vgg: bool
-) -> dict[str, Any]:
+) -> None:
     """Score a folder; write truth_KIND.json, truth_KIND.md and truth_KIND.png.
+
+    Groups are all targets together, what was held out and what the scene was fitted to, where there
+    are both, and each view as a scene.
 
     Args:
       path: an output folder; for a scene also a .ply file in it.
@@ -130,10 +124,6 @@ def score_with_truth(
       out: folder for the results; by default the output folder.
       vgg: measure LPIPS with VGG too.
 
-    Returns:
-      The content of truth_KIND.json: groups are all targets together, what was held out and what
-      the scene was fitted to, where there are both, and each view as a scene.
-
     Raises:
       InputError: the folder has no grid or scene, or does not record its clip, or the data set is
         another one.
@@ -141,18 +131,17 @@ def score_with_truth(
     folder = path.parent if path.suffix == ".ply" else path
     grid = posed_grid(Stages(folder))
     out = hold_folder(out or folder)
-    truth = find_truth(folder, grid, dataset, only_in_grid=kind == "grid")
-    views = truth.views.tolist()
+    truth, views, grid_rows, about = find_truth(folder, grid, dataset, only_in_grid=kind == "grid")
     if kind == "grid":
         subject = GRID
-        pictures = grid.frames[truth.grid_rows] / LEVELS
+        pictures = grid.frames[grid_rows] / LEVELS
         held_out = np.zeros(pictures.shape[:2], bool)
     else:
         subject = SCENE
         pictures = _rendered(path, truth)
-        held_out = (grid.origin == Origin.HELD_OUT)[truth.grid_rows]
-        held_out |= truth.grid_rows[:, None] < 0
-    whole = rows_of(subject, pictures, truth.grid)
+        held_out = (grid.origin == Origin.HELD_OUT)[grid_rows]
+        held_out |= grid_rows[:, None] < 0
+    whole = rows_of(subject, pictures, truth)
     distances = load_distances(vgg=vgg)
     parts = scored_parts(views, held_out)
     records = []
@@ -163,12 +152,12 @@ def score_with_truth(
             report(len(records))
     new = [str(view) for view, is_new in zip(views, held_out.all(1), strict=True) if is_new]
     last = {name: frames[:, -1] for (name, _), frames in whole.rows.items()}
-    return write_results(
+    write_results(
         out,
         f"truth_{kind}",
         records,
-        _preface(truth.about, subject, new),
-        about=truth.about | {"held_out_views": new},
+        _preface(about, subject, new),
+        about=about | {"held_out_views": new},
         picture=compared_sheet(whole.truth[:, -1], last, [f"view {view}" for view in views]),
     )
 
@@ -190,7 +179,7 @@ def scored_parts(
     return parts + [("each view", view, numbers == view) for view in views]
 
 
-def _rendered(path: Path, truth: Truth) -> Float[np.ndarray, "v t h w 3"]:
+def _rendered(path: Path, truth: Grid) -> Float[np.ndarray, "v t h w 3"]:
     """Return the scene of an output folder or a .ply file as the targets' cameras see it.
 
     Raises:
@@ -203,8 +192,8 @@ def _rendered(path: Path, truth: Truth) -> Float[np.ndarray, "v t h w 3"]:
     else:
         arrays = Stages(path).finished("scene")
         scene = from_arrays(arrays)
-    targets = truth.grid.known_cameras.views(slice(1, None))
-    times = np.linspace(0, 1, len(truth.grid.times))
+    targets = truth.known_cameras.views(slice(1, None))
+    times = np.linspace(0, 1, len(truth.times))
     return render_views(scene, targets, times, background_in(arrays)) / LEVELS
 
 

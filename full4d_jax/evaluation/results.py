@@ -97,7 +97,7 @@ def write_results(
     missing: Mapping[str, str] = MappingProxyType({}),
     about: Mapping[str, Any] = MappingProxyType({}),
     picture: UInt8[np.ndarray, "h w 3"] | None = None,
-) -> dict[str, Any]:
+) -> None:
     """Write NAME.json, NAME.md and NAME.png, each of them whole or not at all; print the page.
 
     Args:
@@ -109,9 +109,6 @@ def write_results(
       missing: why scores are not there, by their names, beside what the records say.
       about: further content of the JSON file.
       picture: NAME.png; None where the folder has other pictures.
-
-    Returns:
-      The content of the JSON file.
     """
     absent = dict(missing)
     for record in records:
@@ -128,7 +125,6 @@ def write_results(
         save_picture(folder / f"{name}.png", picture)
     tell(page)
     print(f"wrote {folder}/{name}.json, {name}.md and pictures")
-    return result
 
 
 def compared_sheet(
