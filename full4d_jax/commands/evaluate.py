@@ -9,7 +9,7 @@ from full4d_jax.commands import SIZES
 from full4d_jax.config import Config, check_config
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import Between, CountOrZero, Shown, refuse
-from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes, output_of
+from full4d_jax.session.processes import ALONE, ProcessOptions, output_of
 from full4d_jax.source.kinds import (
     CAPTURE,
     DATASET,
@@ -197,7 +197,6 @@ def evaluate(
     else:
         check_config(config)
         several = source.judge.several
-        check_processes(several)
         from full4d_jax.generation.prior import check_shares
 
         if several.are_several:

@@ -6,7 +6,7 @@ from typing import Annotated
 from full4d_jax.config import Config
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import Shown
-from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes, output_of
+from full4d_jax.session.processes import ALONE, ProcessOptions, output_of
 from full4d_jax.source.options import Flat, GridOptions, LiftOptions
 
 
@@ -30,7 +30,6 @@ def lift(
         where nothing is distilled.
       several: the other processes on whose devices the prior lies; the first alone fits and writes.
     """
-    check_processes(several)
     if isinstance(source, GridOptions):
         if out is not None:
             expected = "none: the scene is written beside the grid"

