@@ -110,7 +110,8 @@ def test_a_folder_gets_a_table_numbers_and_a_page(grid, tmp_path, capsys):
     assert list(rows) == ["generated grid", "4D Gaussians", "source video"]
     assert rows["generated grid"]["matches"] > 30
     assert rows["generated grid"]["median"] < 1
-    assert rows["4D Gaussians"]["matches"] < 1  # of a wall in one colour
+    # A wall in one colour has next to none.
+    assert rows["4D Gaussians"]["matches"] < 0.2 * rows["generated grid"]["matches"]
     assert set(missing) >= {"CLIP-F, CLIP-V", "FVD, FVD-V"}
     assert "median" not in rows["source video"]
     page = (tmp_path / "consistency.md").read_text()
