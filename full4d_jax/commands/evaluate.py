@@ -290,8 +290,6 @@ def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
         grid = open_capture(CaptureOptions(source.films, rows=source.rows))
         score_capture(grid, name, hold_folder(_folder(out, name)), networks)
         return
-    filmed = foreign_films.read_filmed_grid(
-        source.films, source.truth, source.source_camera, source.rows
-    )
+    filmed = foreign_films.read_films(source.films, source.truth, source.source_camera, source.rows)
     folder = hold_folder(_folder(out, source.truth.resolve().name))
-    foreign_films.score_films(filmed, name, folder, networks, **vars(source.measures))
+    foreign_films.score_films(*filmed, name, folder, networks, **vars(source.measures))

@@ -13,7 +13,7 @@ which later runs add.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -45,23 +45,12 @@ REAL = "the real films"
 SHAPES_ALIKE = 0.01
 
 
-class FilmedGrid(NamedTuple):
-    """The truth and the films for it, in the source's world.
-
-    Attributes:
-      truth: the source, then what the films' cameras really filmed; depth of the source, or None.
-      films: what the films show of the same instants.
-      cameras: names of the films' cameras.
-      note: which film belongs to which camera, in words.
-    """
-
-    truth: Grid
-    films: UInt8[np.ndarray, "n t h w 3"]
-    cameras: list[str]
-    note: str
+Films = UInt8[np.ndarray, "n t h w 3"]
 
 
-def read_filmed_grid(folder: Path, truth: Path, source: str | None, rows: int | None) -> FilmedGrid:
+def read_films(
+    folder: Path, truth: Path, source: str | None, rows: int | None
+) -> tuple[Grid, Films, list[str], str]:
     """Read films and the capture whose cameras they are of.
 
     Args:
@@ -69,6 +58,11 @@ def read_filmed_grid(folder: Path, truth: Path, source: str | None, rows: int | 
       truth: the folder of the capture.
       source: name of the camera whose film the method was given; None is the first.
       rows: short side at which pictures are compared; None is the smallest that there is.
+
+    Returns:
+      The source, then what the films' cameras really filmed, in the source's world, with depth of
+      the source where it is known; the films at the same instants; names of their cameras; and
+      which film belongs to which, in words.
 
     Raises:
       InputError: a folder does not read, films and cameras do not pair, or shapes differ.
@@ -105,12 +99,8 @@ def read_filmed_grid(folder: Path, truth: Path, source: str | None, rows: int | 
         known = Clip(*(values[: len(real)] for values in clip))
         grid = grid_in_source(known, usual_unit=1.0, note=f"capture {truth.name}")
     named = [f"{film} is {camera}" if film != camera else film for film, camera in pairs.items()]
-    return FilmedGrid(
-        truth=grid,
-        films=clip.frames[len(real) :],
-        cameras=list(pairs.values()),
-        note=f"the source is {source}; films: {', '.join(named)}",
-    )
+    note = f"the source is {source}; films: {', '.join(named)}"
+    return grid, clip.frames[len(real) :], list(pairs.values()), note
 
 
 def pair_by_name_or_order(
@@ -180,7 +170,10 @@ def _smallest_size(views: list[View]) -> tuple[int, int]:
 
 
 def score_films(
-    filmed: FilmedGrid,
+    truth: Grid,
+    films: Films,
+    cameras: list[str],
+    note: str,
     name: str,
     folder: Path,
     networks: ScoringNetworks,
@@ -192,7 +185,10 @@ def score_films(
     """Score films, and add their row to the tables in a folder.
 
     Args:
-      filmed: the films and the truth.
+      truth: the source, then what the films' cameras really filmed.
+      films: what is scored.
+      cameras: names of the films' cameras.
+      note: which film belongs to which camera, in words.
       name: of the row; one that is there already is replaced.
       folder: for the results.
       networks: for the scores by networks.
@@ -206,7 +202,6 @@ def score_films(
     if name in (COPY, INPAINT, PUSH_PULL, REAL):
         expected = "another name than those of the other rows"
         raise InputError("option", "--row", name, expected, "give another one")
-    truth = filmed.truth
     whose = "the capture"
     if truth.depth is None:
         estimate = source_depth(open_network(depth_network, depth_kind), to_model(truth.frames[0]))
@@ -225,10 +220,10 @@ def score_films(
         "video": video is not None,
     }
     mark = fingerprint("films 3", made_of, {})
-    compared = rows_of(name, filmed.films / LEVELS, truth)
+    compared = rows_of(name, films / LEVELS, truth)
     rows = {row: frames for (row, _), frames in compared.rows.items()}
     rows[REAL] = compared.truth
-    views, instants, height, width = filmed.films.shape[:4]
+    views, instants, height, width = films.shape[:4]
 
     def scored(_: str, row: str) -> dict[str, Any]:
         record = score(compared._replace(rows={(row, "none"): rows[row]}), distances)
@@ -257,7 +252,7 @@ def score_films(
         "films",
         [records[row] for row in (*methods, *baselines)],
         f"# Films against {truth.about.note}\n\n{views} cameras, {instants} instants of "
-        f"{width}x{height}: {filmed.note}. Depth of the source is from {whose}.",
-        about={"cameras": filmed.cameras},
-        picture=compared_sheet(compared.truth[:, -1], last, filmed.cameras),
+        f"{width}x{height}: {note}. Depth of the source is from {whose}.",
+        about={"cameras": cameras},
+        picture=compared_sheet(compared.truth[:, -1], last, cameras),
     )
