@@ -151,12 +151,9 @@ def run_grid(
     Raises:
       InputError: see `complete`.
     """
-    settings = prior_settings(config, checkpoint)
+    settings = prior_settings(config, checkpoint) | {"cameras": grid.cameras}
     if upsampler is not None:
         settings |= {"upsampler": upsampler.path, "sampler": prior.sampler}
-    if grid.cameras is not None:
-        settings["intrinsics"] = grid.cameras.intrinsics
-        settings["world_to_camera"] = grid.cameras.world_to_camera
 
     def fill() -> Arrays:
         key = jax.random.key(config.seed)

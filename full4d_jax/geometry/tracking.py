@@ -60,12 +60,8 @@ class Turning(NamedTuple):
     lost: int
 
 
-def track_steps(gray: GrayFilm) -> list[Step | None]:
-    """Return the motion from each frame to the next; None where too little can be tracked."""
-    return [_step(before, after) for before, after in pairwise(gray)]
-
-
-def _step(before: Gray, after: Gray) -> Step | None:
+def track_step(before: Gray, after: Gray) -> Step | None:
+    """Return the motion from one frame to another; None where too little can be tracked."""
     # Pixels from the homography.
     max_homography_error = 1.5
     pairs = track_corners(before, after)
@@ -143,7 +139,7 @@ def find_turning(gray: GrayFilm, lens: Lens) -> Turning:
       gray: the clip in gray, some 300 pixels across.
       lens: intrinsics of these pictures, pixels.
     """
-    steps = track_steps(gray)
+    steps = [track_step(before, after) for before, after in pairwise(gray)]
     inverse = np.linalg.inv(lens)
     rotations = [np.eye(3)]
     # Homographies from the first frame; a lost step moves nothing.

@@ -335,19 +335,17 @@ def held_out_pictures(views: int, instants: int, wanted: HeldOut) -> Bool[ndarra
     # The first that is held out; then each eighth.
     first = 4
     held_out = np.zeros((views, instants), bool)
-    counts = {"views": views, "instants": instants}
+    axes = {"views": held_out, "instants": held_out.T}
     axis: str = wanted
     if wanted == "auto":
-        axis = next((name for name, count in counts.items() if count >= period), "none")
+        axis = next((name for name, rows in axes.items() if len(rows) >= period), "none")
     if axis == "none":
         return held_out
-    if counts[axis] < period:
-        found = f"{axis}, of which there are {counts[axis]}"
+    count = len(axes[axis])
+    if count < period:
+        found = f"{axis}, of which there are {count}"
         raise InputError("option", "--held_out", found, f"{period} or more", "leave it out")
-    if axis == "views":
-        held_out[first::period] = True
-    else:
-        held_out[:, first : instants - 1 : period] = True
+    axes[axis][first : count - (axis == "instants") : period] = True
     return held_out
 
 
@@ -368,17 +366,16 @@ def load_points(path: Path, pose: Float[ndarray, "4 4"], unit: float) -> Float[n
         else:
             places, levels = read_points(path)
             colors = levels / 255
-        if not (np.abs(np.concatenate([places, colors], 1)) <= MAX_TRANSLATION).all():
-            most = f"numbers of at most {MAX_TRANSLATION:g}"
-            raise ValueError(f"{path}: found NaN, infinite or huge ones, expected {most}")
+        fits = (np.abs(np.concatenate([places, colors], 1)) <= MAX_TRANSLATION).all()
+        most = f"numbers of at most {MAX_TRANSLATION:g}"
+        check_field(path, fits, "NaN, infinite or huge ones", most)
     moved = (places @ pose[:3, :3].T + pose[:3, 3]) / unit
     return np.concatenate([moved, colors], 1)
 
 
 def _of_ply(path: Path) -> tuple[Float[ndarray, "n 3"], Float[ndarray, "n 3"]]:
     vertex = read_tables(path)["vertex"]
-    if missing := [name for name in "xyz" if name not in vertex]:
-        raise ValueError(f"{path}: found no {' '.join(missing)}, expected points x y z")
+    check_field(path, {*"xyz"} <= vertex.keys(), " ".join(vertex), "points x y z")
     places = np.stack([vertex[name] for name in "xyz"], 1).astype(np.float64)
     if not {"red", "green", "blue"} <= vertex.keys():
         return places, np.full_like(places, 0.5)

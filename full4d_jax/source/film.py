@@ -32,7 +32,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.config import DataConfig
-from full4d_jax.geometry.tracking import Gray, spread_corners, standing_share, track_steps
+from full4d_jax.geometry.tracking import Gray, spread_corners, standing_share, track_step
 from full4d_jax.media.video import Video, crop_resize, gray_picture, read_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.options import TwoVideosOptions, VideoOptions
@@ -121,7 +121,7 @@ def are_apart(before: Gray, after: Gray) -> bool:
     alike = min(x.std() for x in small) < least_contrast
     if alike or np.asarray(np.corrcoef(small))[0, 1] >= least_correlation:
         return False
-    step = track_steps(np.stack([before, after]))[0]
+    step = track_step(before, after)
     corners = spread_corners(before)
     return step is None or len(step.points) < least_share * len(corners)
 

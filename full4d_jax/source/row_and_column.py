@@ -155,8 +155,8 @@ def _cameras_of(
         lens, seen = lens_of(column, film, options.fov, poses)
 
         def large() -> tuple[Pictures, Lens]:
-            again = _large_film(column, film, 1)
-            return again.frames, _enlarged(lens, column, again)
+            again, wide_lens = _large_film(column, film, lens, 1)
+            return again.frames, wide_lens
 
         path = path_from_poses(poses, file, film, column.timestamps, large).world_to_camera
         note = f"cameras of {file}"
@@ -173,9 +173,9 @@ def _path_by_structure(column: Video, lens: Lens, film: Path) -> tuple[Poses, st
     """
     if not has("pycolmap"):
         raise NoCameras(f"to find its cameras, {install('pycolmap')}")
-    again = _large_film(column, film, _frames_between(column, film))
+    again, wide_lens = _large_film(column, film, lens, _frames_between(column, film))
     frames = again.frames
-    structure = find_structure(frames, _enlarged(lens, column, again), frozen=True)
+    structure = find_structure(frames, wide_lens, frozen=True)
     why = path_objection(structure, frames.shape[2])
     if structure is None or why:
         raise NoCameras(f"structure from motion fails on {film} ({why})")
@@ -207,14 +207,14 @@ def _frames_between(column: Video, film: Path) -> int:
     return max(1, min(inside - 1, most_placed - 1) // max(steps, 1))
 
 
-def _large_film(column: Video, film: Path, more: int) -> Video:
-    """Return the film of a column at a size where points are found, `more` frames a step.
+def _large_film(column: Video, film: Path, lens: Lens, more: int) -> tuple[Video, Lens]:
+    """Return the film of a column at a size where points are found, and the lens in its pixels.
 
-    Those in between need not be the column's own.
+    It has `more` frames a step; those in between need not be the column's own.
     """
     views, height, width = column.frames.shape[:3]
     scale = max(1, POINTS_SIDE // max(height, width))
-    return read_video(
+    large = read_video(
         film,
         height=scale * height,
         width=scale * width,
@@ -222,12 +222,7 @@ def _large_film(column: Video, film: Path, more: int) -> Video:
         fps=column.fps * more,
         start=float(column.timestamps[0]),
     )
-
-
-def _enlarged(lens: Lens, column: Video, large: Video) -> Lens:
-    """Return the lens of a column in pixels of larger frames."""
-    scale = large.frames.shape[1] // column.frames.shape[1]
-    return resize_intrinsics(lens, rows=scale, columns=scale)
+    return large, resize_intrinsics(lens, rows=scale, columns=scale)
 
 
 def _angle(world_to_camera: Poses) -> float:

@@ -58,9 +58,7 @@ def clean_plate(
     if backdrop is None:
         instant = len(frames) // 2
         middle = slice(instant, instant + 1)
-        depth = depth[middle]
-        frames = frames[middle]
-        labels = labels[middle]
+        depth, frames, labels = (x[middle] for x in (depth, frames, labels))
         unseen = np.zeros(frames.shape[1:3], bool)
         backdrop = Backdrop(frames[0].astype(np.float32), ~unseen, unseen)
     near = np.stack([cv2.dilate(as_bytes(label > 0), disc(outline_pixels)) for label in labels])
