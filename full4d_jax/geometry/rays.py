@@ -5,8 +5,6 @@ K^-1 (x, y, 1), whose z is 1, so that z times the ray is the point of the pixel 
 axes. A point X lies in the pixel in which (u, v, w) = K X has u / w and v / w.
 """
 
-from typing import NamedTuple
-
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -14,20 +12,6 @@ from gaussians.precision import exact_products
 
 # Homogeneous coordinates are divided by this at least.
 LEAST_DEPTH_AHEAD = 1e-6
-
-
-class Pixels(NamedTuple):
-    """Pixels of a picture in which points lie.
-
-    Attributes:
-      row: of the pixel, clipped to the picture.
-      column: of the pixel, clipped to the picture.
-      inside: whether the point lies ahead of the camera and in its picture.
-    """
-
-    row: Int[Array, "..."]
-    column: Int[Array, "..."]
-    inside: Bool[Array, "..."]
 
 
 def homogeneous_pixels(height: int, width: int) -> Float[Array, "{height} {width} 3"]:
@@ -52,11 +36,17 @@ def relative_pose(
     return target @ jnp.linalg.inv(source)
 
 
-def pixels_of(places: Float[Array, "*n 3"], height: int, width: int) -> Pixels:
-    """Return the pixels in which points lie, whose homogeneous places are (u, v, w)."""
+def pixels_of(
+    places: Float[Array, "*n 3"], height: int, width: int
+) -> tuple[Int[Array, "*n"], Int[Array, "*n"], Bool[Array, "*n"]]:
+    """Return in which pixels points lie, whose homogeneous places are (u, v, w).
+
+    These are rows and columns, clipped to the picture, and whether a point lies ahead of the camera
+    and in its picture.
+    """
     u, v, w = jnp.moveaxis(places, -1, 0)
     ahead = jnp.maximum(w, LEAST_DEPTH_AHEAD)
     column = jnp.floor(u / ahead).astype(int)
     row = jnp.floor(v / ahead).astype(int)
     inside = (w > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    return Pixels(jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1), inside)
+    return jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1), inside

@@ -18,7 +18,6 @@ the camera's path have one unit.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -43,12 +42,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import options
-from full4d_jax.source.depth.clean_plate import (
-    Estimate,
-    clean_plate,
-    depth_within,
-    describe_plate,
-)
+from full4d_jax.source.depth.clean_plate import Estimate, clean_plate, depth_within
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file, estimate_depth
 from full4d_jax.source.depth.estimators import (
@@ -157,7 +151,9 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
             say(describe_sweep(swept))
         behind = depth_within(plate, *grid.frames.shape[2:4]) if plate else None
         if behind is not None and behind.any():
-            say(describe_plate(behind))
+            found = f"in {(behind > 0).mean():.1%} of the picture somebody hides the background"
+            taken = "it is taken from before and after, or filled in by a network"
+            say(f"depth: {found} for the whole part; {taken}")
     rows = [np.asarray(depth)]
     for view in range(1, grid.real_rows):
         assert grid.about.distances is not None, "a rig knows how far the scene is"
@@ -217,7 +213,11 @@ def measure_depth(
         known = np.asarray(estimate_depth(network, frames, still=still))
     settled, unit = settle_scale(source, known, estimated=estimated)
     placed = in_unit(source, unit)
-    estimate = partial(_of_picture, network)
+
+    def estimate(picture: Picture) -> Map:
+        """Return the depth of a picture, of any scale; what is unknown is far away."""
+        return as_far(np.asarray(source_depth(network, to_model(picture[None]))))[0]
+
     # Of a camera at rest, facts about the picture correct an estimate.
     if not estimated or still:
         if estimated and subject_networks is not None:
@@ -240,11 +240,6 @@ def measure_depth(
         depth, plate = hold_facts(placed, depth, subject_networks, estimate)
         depth = np.asarray(_without_edges(depth))
     return MeasuredDepth(np.where(unknown, 0, depth), unit, metres, swept, plate)
-
-
-def _of_picture(network: AnyNetwork, picture: Picture) -> Map:
-    """Return the depth of a picture, of any scale; what is unknown is far away."""
-    return as_far(np.asarray(source_depth(network, to_model(picture[None]))))[0]
 
 
 def describe_sweep(swept: float) -> str:

@@ -91,12 +91,3 @@ def depth_within(plate: CleanPlate, height: int, width: int) -> Map:
     top = (plate.depth.shape[0] - height) // 2
     left = (plate.depth.shape[1] - width) // 2
     return plate.depth[top : top + height, left : left + width]
-
-
-def describe_plate(behind: Map) -> str:
-    """Return a line for the user about a plate, of its depth within the picture."""
-    share = (behind > 0).mean()
-    return (
-        f"depth: in {share:.1%} of the picture somebody hides the background for the whole part; "
-        "it is taken from before and after, or filled in by a network"
-    )

@@ -183,7 +183,7 @@ def depth_errors(
     }
 
 
-def depth_from_file(path: str | Path, t: int, h: int, w: int) -> Float[np.ndarray, "t h w"]:
+def depth_from_file(path: Path, t: int, h: int, w: int) -> Float[np.ndarray, "t h w"]:
     """Read a video's depth from a `.npy` file or the first array of an `.npz`, in world units.
 
     The array is (t, h, w), or (h, w) where scene and camera stand still; larger and smaller
@@ -197,7 +197,6 @@ def depth_from_file(path: str | Path, t: int, h: int, w: int) -> Float[np.ndarra
     least_depth = 1e-18
     # Pixels by which sides of a result may be off the shape of its source.
     rounded_pixels = 4
-    path = Path(path)
     do = "give one depth map per frame of the clip, cropped like the video, by numpy.save"
     require_file("depth file", path, "a .npy or .npz file", "check the path")
     with input_errors("depth file", do, path):
