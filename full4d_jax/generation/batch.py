@@ -79,7 +79,7 @@ class EncodedBatch(NamedTuple):
 def procedural_batch(indices: Int[Array, "b"], config: DataConfig) -> Batch:
     """Render the procedural scenes with these indices, one after the other."""
 
-    def one(index: Int[Array, ""]) -> Batch:
+    def one(index):
         names = ("views", "frames", "height", "width", "orbit", "worlds")
         clip = procedural_scene(index, **{name: getattr(config, name) for name in names})
         frames = clip.frames * 2 - 1
@@ -225,7 +225,7 @@ def lines(batch: Batch) -> tuple[Batch, Batch]:
     """
     lenses = jnp.repeat(batch.intrinsics[:, :, None], batch.frames.shape[2], 2)
 
-    def cut(pattern: str) -> Batch:
+    def cut(pattern):
         videos, poses, own = (
             rearrange(x, pattern) for x in (batch.frames, batch.world_to_camera, lenses)
         )

@@ -225,7 +225,7 @@ def enlarge_grid(
     count = len(known)
     order = nearest_first(poses, count)
 
-    def one(view: Array, time: Array) -> tuple[Array, ...]:
+    def one(view, time):
         lens, pose = target = lenses[view + count], poses[view + count, time]
         relative = [relative_pose(pose, poses[i, time]) for i in range(count)]
         front = map(splat, frames[:, time], depth[:, time], lenses, relative, [lens] * count)

@@ -19,7 +19,7 @@ def encode_videos(
     """
 
     @jax.checkpoint
-    def one(video: Float[Array, "t h w 3"], _: None, weights: Weights | None):
+    def one(video, _, weights):
         return make_codec(model, weights).encode(video)
 
     return _of_each(one, codec_weights, videos)
@@ -30,7 +30,7 @@ def decode_videos(
 ) -> Float[Array, "b n t h w 3"]:
     """Decode the videos of each clip, likewise; values may be beyond [-1, 1]."""
 
-    def one(latents: Float[Array, "f i j c"], _: None, weights: Weights | None):
+    def one(latents, _, weights):
         return make_codec(model, weights).decode(latents)
 
     return _of_each(one, codec_weights, latents)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from full4d_jax.config import SamplerConfig
 from full4d_jax.flow import Latents
@@ -55,13 +55,13 @@ def sample_grid(sampler: SamplerConfig, bind: Bind, guides: Guides, noise: Laten
         return integrate(_velocity_of_parts(sampler, bind, guides, noise), noise, times)
     size = sampler.window_frames
 
-    def of(part: Guides) -> VelocityAt:
+    def of(part):
         return velocity_of_groups(sampler, bind, part, noise.shape[1])
 
     if not 0 < size < noise.shape[2]:
         return integrate(of(guides), noise, times)
 
-    def window(start: Int[Array, ""]) -> VelocityAt:
+    def window(start):
         return of(tuple(frames_of(x, start, size) for x in guides))
 
     return sample_in_windows(window, noise, times, size, sampler.window_overlap)
@@ -80,7 +80,7 @@ def velocity_of_groups(
     # The source is in each.
     groups = _with_first(views, sampler.group_views, sampler.steps)
 
-    def of_members(members: Int[Array, "m"], z: Latents, tau: Float[Array, "b"]) -> Latents:
+    def of_members(members, z, tau):
         views = jnp.concatenate([jnp.zeros(real, members.dtype), members + real])
         return bind(tuple(views_of(x, views) for x in guides))(z, tau)
 
@@ -105,11 +105,11 @@ def _velocity_of_parts(
     of_views = _with_first(views, sampler.group_views, sampler.steps)
     of_frames = _with_first(frames, sampler.window_frames, sampler.steps)
 
-    def at(step: Int[Array, ""]) -> Velocity:
-        def of_group(members: Int[Array, "m"], rows: Latents, tau: Float[Array, "b"]) -> Latents:
+    def at(step):
+        def of_group(members, rows, tau):
             part = tuple(views_of(x, members) for x in guides)
 
-            def of_part(instants: Int[Array, "n"], z: Latents, tau: Float[Array, "b"]) -> Latents:
+            def of_part(instants, z, tau):
                 flow = bind(tuple(instants_of(x, instants) for x in part))
                 return flow(z.swapaxes(1, 2), tau).swapaxes(1, 2)
 

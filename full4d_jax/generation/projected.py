@@ -68,7 +68,7 @@ def drop(batch: ProjectedBatch, dropped: Bool[Array, "b"]) -> Conditions:
     is_hole = (dropped[:, None] & is_target[None])[..., None, None, None]
     nothing = batch.nothing[:, None]
 
-    def latents(x: Float16[Array, "b v f i j c"]) -> Float[Array, "b v f i j c"]:
+    def latents(x):
         return jnp.where(is_hole[..., None], nothing, x).astype(jnp.float32)
 
     projection = latents(batch.projection)

@@ -103,7 +103,7 @@ def project_clips(
     clips, times, height, width = depth.shape
     targets = lenses.shape[1] - 1
 
-    def one(place: Int[Array, ""], clip: tuple[Array, ...], _: None) -> tuple[Array, ...]:
+    def one(place, clip, _):
         frames, depth, lenses, poses = clip
         target, time = jnp.divmod(place, times)
         relative = relative_pose(poses[target + 1, time], poses[view, time])

@@ -96,10 +96,10 @@ def in_groups(velocity: Velocity, groups: Groups) -> VelocityAt:
       For `integrate`, the velocity at each of as many steps.
     """
 
-    def at(step: Int[Array, ""]) -> Velocity:
+    def at(step):
         now = jnp.asarray(groups)[step]
 
-        def whole(z: State, tau: Float[Array, "b"]) -> State:
+        def whole(z, tau):
             parts = jax.lax.map(lambda members: velocity(members, z[:, members], tau), now)
             parts = jnp.moveaxis(parts, 0, 1).reshape(z.shape[0], -1, *z.shape[2:])
             total = jnp.zeros_like(z).at[:, now.reshape(-1)].add(parts)
@@ -137,7 +137,7 @@ def sample_in_windows(
     starts = np.unique(starts)
     known = np.concatenate([[0], starts[:-1] + size - starts[1:]])
 
-    def window(done: State, place):
+    def window(done, place):
         start, known = place
         pair = done, noise
         part, initial = (jax.lax.dynamic_slice_in_dim(x, start, size, axis=2) for x in pair)

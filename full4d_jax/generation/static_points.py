@@ -165,7 +165,7 @@ def _are_hidden(
     # Times the depth of what hides it, from which on a point lies behind that.
     farther_by = 1.05
 
-    def one(instant: tuple[Picture, Map, Pose]) -> Bool[Array, "n"]:
+    def one(instant):
         frame, depth, pose = instant
         seen = (points @ pose[:3, :3].T + pose[None, :3, 3]) @ lens.T
         *place, inside = pixels_of(seen, *depth.shape)
@@ -183,7 +183,7 @@ def project_known(frames: Video, depth: Depth, known: StaticPoints, cameras: Cam
     targets = len(poses) - 1
     times = len(frames)
 
-    def one(place: Int[Array, ""]) -> Projection:
+    def one(place):
         view, time = jnp.divmod(place, times)
         source, target = ((lenses[i], poses[i, time]) for i in (0, view + 1))
         return splat_both(frames[time], depth[time], known.at(time), source, target)

@@ -77,7 +77,7 @@ def fuse_depth(
     instants = jnp.linspace(0, times - 1, min(max_instants, times)).round().astype(int)
     rays = pixel_rays(lens, height, width)
 
-    def ratios(time: Array, other: Array) -> Float[Array, "h w"]:
+    def ratios(time, other):
         motion = relative_pose(world_to_camera[other], world_to_camera[time])
         points = (rays * depth[time][..., None]) @ motion[:3, :3].T + motion[None, None, :3, 3]
         row, column, inside = pixels_of(points @ lens.T, height, width)
@@ -86,7 +86,7 @@ def fuse_depth(
         same = inside & alike & (jnp.abs(ratio - 1) < max_ratio_error) & (other != time)
         return jnp.where(same, ratio, jnp.nan)
 
-    def one(time: Array) -> Float[Array, "h w"]:
+    def one(time):
         elsewhere = jax.lax.map(lambda other: ratios(time, other), instants)
         own = jnp.ones((1, height, width))
         return depth[time] * jnp.nanmedian(jnp.concatenate([elsewhere, own]), 0)

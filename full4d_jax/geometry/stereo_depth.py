@@ -175,7 +175,7 @@ def _cells(logs: Float[Array, "h w"], low: Array, high: Array) -> Cells:
     share = jnp.clip((logs - low) / jnp.maximum(high - low, 1e-6), 0, 1)
     places = share, (jnp.arange(h) + 0.5) / h, (jnp.arange(w) + 0.5) / w
 
-    def weights(place: Array, cells: int) -> Array:
+    def weights(place, cells):
         numbers = jnp.arange(cells).reshape(-1, *(1,) * place.ndim)
         return jnp.maximum(0, 1 - jnp.abs(place[None] * (cells - 1) - numbers))
 

@@ -215,7 +215,7 @@ def _largest_model(
         attempt = folder / f"models_{seed}"
         models += pycolmap.incremental_mapping(database, pictures, attempt, seeded).values()
 
-    def worth(model: Any) -> tuple[bool, int]:
+    def worth(model):
         return model.num_reg_images() >= LEAST_PLACED_SHARE * len(frames), model.num_points3D()
 
     return max(models, key=worth, default=None)

@@ -137,7 +137,7 @@ def stabilise(frames: Film, logs: Maps) -> Maps:
     shift = (still * (logs - logs[:1])).mean((1, 2)) / (still.mean((1, 2)) + 0.5)
     logs = logs - shift[:, None, None]
 
-    def calm(frame: Frame) -> Map:
+    def calm(frame):
         weights = similarity(frames, frame)
         return (weights * logs).sum(0) / weights.sum(0)
 
