@@ -53,11 +53,11 @@ from full4d_jax.grid import CleanPlate
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.functional import Params
 from full4d_jax.models.upsampler import Guidance, UpsamplerNetConfig
-from full4d_jax.models.weights import load_params, model_of_metadata
+from full4d_jax.models.weights import SHIPPED, load_params, model_of_metadata
 from full4d_jax.session.errors import InputError
 from gaussians.fitting.stillness import camera_moves
 
-SHIPPED = Path(__file__).parents[1] / "checkpoints" / "upsampler.safetensors"
+WEIGHTS = SHIPPED / "upsampler.safetensors"
 # Of a prior's frames.
 MOST_ROWS = 4096
 
@@ -92,7 +92,7 @@ def load_upsampler(checkpoint: str | Path | None = None) -> Upsampler:
     Raises:
       InputError: There is no such file, or it holds another network.
     """
-    path = Path(checkpoint or SHIPPED)
+    path = Path(checkpoint or WEIGHTS)
     params, metadata = load_params(path)
     config = model_of_metadata(path, metadata, UpsamplerNetConfig)
     rows = metadata.get("prior_rows", 0)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, no_type_check
 
@@ -17,11 +16,10 @@ from full4d_jax.models.codecs.codec import Weights, codec_weights
 from full4d_jax.models.functional import Params
 from full4d_jax.models.grid_mesh import check_grid_mesh, grid_mesh, parameter_shapes
 from full4d_jax.models.wan.text import load_text
-from full4d_jax.models.weights import load_metadata, load_params, require_model
+from full4d_jax.models.weights import SHIPPED, load_metadata, load_params, require_model
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.processes import agree
 
-SHIPPED = Path(str(files("full4d_jax") / "checkpoints"))
 PRIOR = SHIPPED / "prior.safetensors"
 FOUR_REAL = SHIPPED / "four_real.safetensors"  # without poses
 

@@ -173,9 +173,8 @@ def _without_cameras(path: Path, fps: float | None) -> Capture:
         found = ", ".join(f"{name} of {w}x{h}" for name, (h, w) in sizes.items())
         raise ValueError(f"{path}: found films {found}, expected one size and lens")
     lens = intrinsics_from_fov(assumed_fov, *size)
-    masks = {name: files_of_camera(path, "masks", name) for name in films}
-    views = [
-        make_view(name, files, lens, np.eye(4), fps=fps, masks=masks[name])
-        for name, files in films.items()
-    ]
+    views = []
+    for name, files in films.items():
+        masks = files_of_camera(path, "masks", name)
+        views.append(make_view(name, files, lens, np.eye(4), fps=fps, masks=masks))
     return make_capture(path.name, views, generated=True)

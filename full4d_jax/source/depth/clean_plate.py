@@ -16,19 +16,24 @@ so that it goes on where the rest of the scene ends, however far off the network
 """
 
 from collections.abc import Callable
+from functools import cache, partial
 
 import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float, UInt8
 
-from full4d_jax.geometry.arrays import Labels, Map, Maps, Picture, Pictures
+from full4d_jax.cameras import sides
+from full4d_jax.geometry.arrays import Labels, Map, Maps, Mask, Picture, Pictures
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.grid import CleanPlate
+from full4d_jax.models.functional import Params
+from full4d_jax.models.inpainting import SIDE_MULTIPLE, InpaintingNetConfig, added
+from full4d_jax.models.weights import SHIPPED, load_params, model_of_metadata
 from full4d_jax.source.backdrop import Backdrop, as_bytes, disc
 from full4d_jax.source.depth.beyond_borders import beyond_borders
 from full4d_jax.source.depth.moving import inverse, resting_disparity
-from full4d_jax.source.inpainted import inpainted
 from gaussians.fitting.stillness import median_where
 
 Estimate = Callable[[Picture], Map]
@@ -91,3 +96,50 @@ def depth_within(plate: CleanPlate, height: int, width: int) -> Map:
     top = (plate.depth.shape[0] - height) // 2
     left = (plate.depth.shape[1] - width) // 2
     return plate.depth[top : top + height, left : left + width]
+
+
+@cache
+def load_inpainting() -> tuple[InpaintingNetConfig, Params]:
+    """Return the sizes and the parameters of the network in the package."""
+    path = SHIPPED / "inpainting.safetensors"
+    params, metadata = load_params(path)
+    return model_of_metadata(path, metadata, InpaintingNetConfig), params
+
+
+def inpainted(picture: Picture, hole: Mask) -> Picture:
+    """Return a picture with its hole filled; nothing changes where nothing is known.
+
+    A larger picture gets the averages of push-pull at its own size, and what the network adds to
+    them at a smaller one.
+    """
+    # Short side of what the network sees at most: that of its training.
+    most_rows = 256
+    if hole.all() or not hole.any():
+        return picture
+    height, width = hole.shape
+    size = sides(height, width, min(most_rows, height, width), SIDE_MULTIPLE)
+    filled = _averages(jnp.asarray(picture), jnp.asarray(hole))
+    near = cv2.resize(hole.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA) > 0
+    whole = np.asarray(_with_residual(*load_inpainting(), filled, jnp.asarray(near)))
+    colours = np.round(127.5 * (whole + 1)).astype(np.uint8)
+    return np.where(hole[..., None], colours, picture)
+
+
+@jax.jit
+def _averages(picture: UInt8[Array, "h w 3"], hole: Bool[Array, "h w"]) -> Float[Array, "h w 3"]:
+    """Return the picture in [-1, 1] with its hole filled by push-pull."""
+    known = 1.0 - hole[..., None]
+    return push_pull(picture.astype(jnp.float32) / 127.5 - 1, known)
+
+
+@partial(jax.jit, static_argnums=0)
+def _with_residual(
+    config: InpaintingNetConfig,
+    params: Params,
+    filled: Float[Array, "h w 3"],
+    hole: Bool[Array, "i j"],
+) -> Float[Array, "h w 3"]:
+    """Return the whole picture; the hole has the size at which the network sees the picture."""
+    small = jax.image.resize(filled, (*hole.shape, 3), "linear")
+    residual = added(config, params, small[None], hole[None].astype(jnp.float32))[0]
+    return jnp.clip(filled + jax.image.resize(residual, filled.shape, "linear"), -1, 1)

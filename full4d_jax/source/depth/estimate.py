@@ -31,13 +31,19 @@ from full4d_jax.geometry.depth_maps import nearest
 from full4d_jax.models.depth_net import DepthNetConfig, init_params, log_depth
 from full4d_jax.models.functional import Params
 from full4d_jax.models.tiefenrausch import KERNELS, SIDE_MULTIPLE, load_tiefenrausch
-from full4d_jax.models.weights import load_metadata, load_params, load_shipped, model_of_metadata
+from full4d_jax.models.weights import (
+    SHIPPED,
+    load_metadata,
+    load_params,
+    load_shipped,
+    model_of_metadata,
+)
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.source.depth.enlarge import Film, Frame, Map, Maps, enlarge_disparity, smooth_depth
 from input_pipeline.plain_files import check_field, load_array, load_arrays
 
-SHIPPED = Path(__file__).parents[2] / "checkpoints" / "depth.safetensors"
-TIEFENRAUSCH = SHIPPED.with_name("tiefenrausch.safetensors")
+WEIGHTS = SHIPPED / "depth.safetensors"
+TIEFENRAUSCH = SHIPPED / "tiefenrausch.safetensors"
 # Share of log depth that is kept; chosen on procedural scenes below 16.
 RELIEF_EXPONENT = 0.9
 # Pixels of frames that Tiefenrausch was trained on.
@@ -75,7 +81,7 @@ def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
     Raises:
       InputError: there is no such file, or it does not hold the weights of a depth network.
     """
-    path = Path(checkpoint or SHIPPED)
+    path = Path(checkpoint or WEIGHTS)
     if KERNELS in load_metadata(path):
         return DepthNetwork(DepthNetConfig(fine=0), {"trunk": load_tiefenrausch(path)})
     _, metadata = load_params(path)

@@ -53,7 +53,7 @@ from full4d_jax.source.depth.depth_file import (
 )
 from full4d_jax.source.depth.enlarge import enlarge_disparity
 from full4d_jax.source.depth.estimate import (
-    SHIPPED,
+    WEIGHTS,
     DepthNetwork,
     Film,
     align_median,
@@ -80,7 +80,7 @@ NEAREST_DEPTH = 0.05
 
 def network_file(which: str | None) -> Path:
     """Return the file of a network's weights; None is ours."""
-    return SHIPPED if which in (None, OURS) else Path(which)
+    return WEIGHTS if which in (None, OURS) else Path(which)
 
 
 def open_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork:

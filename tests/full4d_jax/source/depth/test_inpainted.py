@@ -7,7 +7,7 @@ import numpy as np
 
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.media.video import crop_resize
-from full4d_jax.source.inpainted import inpainted
+from full4d_jax.source.depth.clean_plate import inpainted
 from input_pipeline.footage import PICTURES, listed, read_picture
 
 
