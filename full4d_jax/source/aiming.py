@@ -7,7 +7,7 @@ import numpy as np
 
 from full4d_jax.config import DataConfig
 from full4d_jax.grid import Grid, with_missing
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.fields import require
 from full4d_jax.source import options
 from full4d_jax.source.camera_paths import (
     Preset,
@@ -35,9 +35,8 @@ def read_target_cameras(source: options.SampleOptions, size: DataConfig) -> Targ
         return None
     targets = read_targets(source.cameras, size)
     views = 1 + len(targets.world_to_camera)
-    if source.size.views not in (None, views):
-        expected = f"{views}, as --path has"
-        raise InputError("option", "--views", source.size.views, expected, "leave one of them out")
+    asked = source.size.views
+    require("views", asked, asked in (None, views), f"{views}, as --path has", what="option")
     return targets
 
 

@@ -29,6 +29,7 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import About, Grid, Origin, Place
 from full4d_jax.session.errors import InputError, input_errors, require_file
+from full4d_jax.session.fields import require
 from full4d_jax.session.files import Arrays
 from full4d_jax.source.films_without_cameras import find_captures, read_scene_captures
 from full4d_jax.source.options import CaptureOptions, DatasetClipOptions, HeldOut
@@ -67,8 +68,8 @@ def open_capture(options: CaptureOptions) -> Grid:
     if path.is_dir() or is_packed(path):
         return _open_folder(options)
     for name in ("rows", "seconds", "fps"):
-        if (found := getattr(options, name)) is not None:
-            raise InputError("option", f"--{name}", found, "none, with an .npz", "leave it out")
+        found = getattr(options, name)
+        require(name, found, found is None, "none, with an .npz", what="option")
     arrays = load_capture(path)
     times = np.arange(arrays["frames"].shape[1]) / USUAL_FPS
     return _captured(path.name, arrays, times, options)
@@ -170,9 +171,8 @@ def open_clip(dataset: Path, split: str, clip: int) -> tuple[Records, Example]:
       InputError: there is no such data set, split or clip.
     """
     records = open_split(dataset, split)
-    if not 0 <= clip < len(records):
-        expected = f"0 to {len(records) - 1}"
-        raise InputError("option", "--clip", clip, expected, "choose another clip")
+    last = len(records) - 1
+    require("clip", clip, 0 <= clip <= last, f"0 to {last}", what="option")
     with input_errors("dataset", "make the dataset again"):
         return records, records[clip]
 
@@ -309,10 +309,9 @@ def open_split(dataset: Path, split: str) -> Records:
 def _chosen_views(views: Sequence[int], count: int) -> Int[ndarray, " v"]:
     """Return the numbers of the chosen views of `count`; all where none is chosen."""
     order = views or range(count)
-    if len(set(order)) < len(order) or min(order) < 0 or max(order) >= count:
-        listed = " ".join(map(str, order))
-        expected = f"different numbers, 0 to {count - 1}"
-        raise InputError("option", "--views", listed, expected, "choose other views")
+    fits = len(set(order)) == len(order) and min(order) >= 0 and max(order) < count
+    expected = f"different numbers, 0 to {count - 1}"
+    require("views", " ".join(map(str, order)), fits, expected, what="option")
     return np.array(order)
 
 
@@ -342,9 +341,8 @@ def held_out_pictures(views: int, instants: int, wanted: HeldOut) -> Bool[ndarra
     if axis == "none":
         return held_out
     count = len(axes[axis])
-    if count < period:
-        found = f"{axis}, of which there are {count}"
-        raise InputError("option", "--held_out", found, f"{period} or more", "leave it out")
+    found = f"{axis}, of which there are {count}"
+    require("held_out", found, count >= period, f"{period} or more", what="option")
     axes[axis][first : count - (axis == "instants") : period] = True
     return held_out
 

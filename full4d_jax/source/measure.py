@@ -38,7 +38,7 @@ from full4d_jax.grid import (
     points_in,
 )
 from full4d_jax.media.pictures import to_model
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.fields import require
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import options
@@ -106,10 +106,8 @@ def read_depth_inputs(source: options.SampleOptions, size: DataConfig) -> DepthI
     asked = source.measured or options.NetworkOptions()
     depth = None
     if asked.depth is not None:
-        if asked.depth_network is not None:
-            expected = "none beside --depth"
-            do = "leave one of them out"
-            raise InputError("option", "--depth_network", asked.depth_network, expected, do)
+        network = asked.depth_network
+        require("depth_network", network, network is None, "none beside --depth", what="option")
         depth = depth_from_file(asked.depth, size.frames, size.height, size.width)
     return DepthInputs(asked, open_network(asked.depth_network, asked.depth_kind), depth)
 
