@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
-from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config
@@ -34,8 +33,8 @@ from full4d_jax.session.stages import Stages
 
 def generate(
     prior: Prior,
-    frames: UInt8[Array | ndarray, "k t h w 3"],
-    depth: Float[Array | ndarray, "k t h w"],
+    frames: UInt8[Array | np.ndarray, "k t h w 3"],
+    depth: Float[Array | np.ndarray, "k t h w"],
     cameras: Cameras,
     key: PRNGKeyArray,
     upsampler: Upsampler | None = None,
@@ -62,7 +61,7 @@ def generate(
     return grid
 
 
-def _check_arrays(prior: Prior, frames: ndarray, depth: ndarray, cameras: Cameras) -> None:
+def _check_arrays(prior: Prior, frames: np.ndarray, depth: np.ndarray, cameras: Cameras) -> None:
     """Refuse arrays of a caller that do not belong together.
 
     Raises:
@@ -86,7 +85,7 @@ def _check_arrays(prior: Prior, frames: ndarray, depth: ndarray, cameras: Camera
 
 def complete(
     prior: Prior, grid: Grid, key: PRNGKeyArray, upsampler: Upsampler | None = None
-) -> tuple[Grid, UInt8[ndarray, "n t h w 3"] | None]:
+) -> tuple[Grid, UInt8[np.ndarray, "n t h w 3"] | None]:
     """Return a grid whose missing frames are generated, and the projection into views 1 and on.
 
     Args:

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
-from numpy import ndarray
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.config.codecs import check_video
@@ -33,8 +32,8 @@ def make_video(
     frames: int,
     size: tuple[int, int],
     key: PRNGKeyArray,
-    first: UInt8[ndarray, "h w 3"] | None = None,
-) -> UInt8[ndarray, "t h w 3"]:
+    first: UInt8[np.ndarray, "h w 3"] | None = None,
+) -> UInt8[np.ndarray, "t h w 3"]:
     """Return a video, sRGB, made by UniPC with the prior's steps, shift and guidance.
 
     Args:

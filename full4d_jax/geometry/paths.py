@@ -3,13 +3,12 @@
 import cv2
 import numpy as np
 from jaxtyping import Float
-from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Poses, Values
 from input_pipeline.cameras import centers, invert, rigid
 
 
-def turning_path(rotations: Float[ndarray, "t 3 3"]) -> Poses:
+def turning_path(rotations: Float[np.ndarray, "t 3 3"]) -> Poses:
     """Return the poses of a camera that turns on its place."""
     return rigid(rotations, np.zeros((len(rotations), 3)))
 
@@ -22,9 +21,9 @@ def travels(world_to_camera: Poses) -> bool:
 
 
 def interpolate_poses(
-    poses: Float[ndarray, "n 4 4"],
+    poses: Float[np.ndarray, "n 4 4"],
     times: Values,
-    wanted: Float[ndarray, " t"],
+    wanted: Float[np.ndarray, " t"],
 ) -> Poses:
     """Return the poses at other times: places along straight lines, turns at constant speed.
 

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
-from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Lens
 from full4d_jax.geometry.structure import (
@@ -33,7 +32,7 @@ from full4d_jax.geometry.structure import (
 from full4d_jax.geometry.tracking import standing_share
 from input_pipeline.matches import epipolar_distances
 
-Films = UInt8[ndarray, "v t h w 3"]
+Films = UInt8[np.ndarray, "v t h w 3"]
 
 
 class Rig(NamedTuple):
@@ -52,7 +51,7 @@ class Rig(NamedTuple):
 
     placed: list[int]
     intrinsics: Lens
-    world_to_camera: Float[ndarray, "n 4 4"]
+    world_to_camera: Float[np.ndarray, "n 4 4"]
     points: int
     reprojection: float
     angle: float
@@ -205,7 +204,7 @@ def _best_model(pycolmap: Any, folder: Path, views: int, side: float) -> Any:
     return max(models, key=lambda model: model.num_reg_images(), default=None)
 
 
-def _agreement(pycolmap: Any, folder: Path, lens: Lens, poses: dict[int, ndarray]) -> float:
+def _agreement(pycolmap: Any, folder: Path, lens: Lens, poses: dict[int, np.ndarray]) -> float:
     """Return the share of the verified matches of placed cameras that lie near epipolar lines."""
     # Pixels from its epipolar line, at most, of a match that agrees with the cameras.
     max_epipolar_distance = 2.0

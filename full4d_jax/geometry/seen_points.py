@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Lens, Pictures, Poses
 from full4d_jax.geometry.paths import travels
@@ -34,7 +33,7 @@ class Matched(NamedTuple):
       near: the largest good distance of a match from its epipolar line, pixels.
     """
 
-    points: dict[tuple[int, int], Float[ndarray, "_ 2 2"]]
+    points: dict[tuple[int, int], Float[np.ndarray, "_ 2 2"]]
     lens: Lens
     near: float
 

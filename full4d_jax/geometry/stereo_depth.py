@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 from einops import reduce
 from jaxtyping import Array, Bool, Float, Int
-from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Lens, Map, Maps, Mask, Pictures, Poses
 from full4d_jax.geometry.plane_sweep import sweep
@@ -70,7 +69,7 @@ def stereo_depth(
     return np.asarray(corrected(jnp.asarray(depth), jnp.asarray(swept))), share
 
 
-def compared(poses: Poses, distance: float) -> list[Int[ndarray, "_"]]:
+def compared(poses: Poses, distance: float) -> list[Int[np.ndarray, "_"]]:
     """Return the numbers of the frames that each is compared with, none where they are too few.
 
     The angle between two frames is that of their rays to the point on the first one's axis at
@@ -98,7 +97,7 @@ def compared(poses: Poses, distance: float) -> list[Int[ndarray, "_"]]:
     return [row[:count] for row, count in zip(order, counts, strict=True)]
 
 
-def agrees_with_neighbours(frame: Float[ndarray, "h w 3"], swept: Map) -> Mask:
+def agrees_with_neighbours(frame: Float[np.ndarray, "h w 3"], swept: Map) -> Mask:
     """Return where most of what has a pixel's colour near it is sure of the same depth.
 
     The window of a pixel beside an edge sees the edge, so a plain background takes its depth there.

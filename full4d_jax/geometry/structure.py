@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
-from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Lens, Pictures, Poses
 from full4d_jax.geometry.paths import interpolate_poses
@@ -97,7 +96,7 @@ def find_structure(frames: Pictures, lens: Lens, *, frozen: bool = False) -> Str
         )
 
 
-def still_masks(frames: Pictures, lens: Lens) -> UInt8[ndarray, "t h w"]:
+def still_masks(frames: Pictures, lens: Lens) -> UInt8[np.ndarray, "t h w"]:
     """Return pictures that are 0 where corners move by themselves, 255 elsewhere.
 
     Corners of all parts of the pictures count alike, so that the larger part stands still. All is
@@ -164,13 +163,13 @@ def placed_images(model: Any) -> dict[int, Any]:
     return dict(sorted((int(x.name[:4]), x) for x in model.images.values() if x.has_pose))
 
 
-def pose_of(image: Any) -> Float[ndarray, "4 4"]:
+def pose_of(image: Any) -> Float[np.ndarray, "4 4"]:
     """Return the world-to-camera of an image of COLMAP."""
     return homogeneous(image.cam_from_world().matrix())
 
 
 def _largest_model(
-    pycolmap: Any, frames: Pictures, still: UInt8[ndarray, "t h w"], lens: Lens, folder: Path
+    pycolmap: Any, frames: Pictures, still: UInt8[np.ndarray, "t h w"], lens: Lens, folder: Path
 ) -> Any:
     """Return the reconstruction with most points, of those that place enough frames, if any do."""
     # Degrees between the rays to a point: a hand moves little in two seconds.

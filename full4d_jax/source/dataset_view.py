@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
@@ -159,7 +158,7 @@ def _open_view(
 
 def _instants(
     example: Example, data: DataConfig, options: DatasetViewOptions
-) -> Int[ndarray, " t"]:
+) -> Int[np.ndarray, " t"]:
     """Return the clip's instants nearest to `--start` and every 1 / `--fps` seconds from there."""
     # How much faster than a clip instants may be asked for, at most.
     most_speed_up = 1.5
@@ -176,7 +175,7 @@ def _instants(
 
 
 def _rig_scale(
-    example: Example, clip: Clip, world_to_camera: Float[ndarray, "v t 4 4"]
+    example: Example, clip: Clip, world_to_camera: Float[np.ndarray, "v t 4 4"]
 ) -> tuple[float, SparseDepth | None, str] | None:
     """Return the unit of a rig whose first view is the source; None if it is unknown.
 

@@ -29,7 +29,6 @@ import cv2
 import numpy as np
 from av.error import FFmpegError
 from jaxtyping import Float, UInt8
-from numpy import ndarray
 
 from full4d_jax.config import DataConfig
 from full4d_jax.geometry.tracking import Gray, spread_corners, standing_share, track_step
@@ -145,7 +144,7 @@ def best_start(path: Path, seconds: float) -> float:
     return float(-start) if gain > least_gain else 0.0
 
 
-def _sparse_film(path: Path) -> tuple[list[Gray], Float[ndarray, " t"]]:
+def _sparse_film(path: Path) -> tuple[list[Gray], Float[np.ndarray, " t"]]:
     """Return a few grey frames a second of a video's first `LONGEST_SECONDS`, and their times.
 
     Where the file is damaged, it ends.
@@ -177,7 +176,7 @@ def _step_score(before: Gray, after: Gray) -> float:
     return float(min(moving, MOST_MOVING_SHARE) - np.hypot(right, down) / before.shape[1])
 
 
-def pictures_around(path: Path, video: Video) -> UInt8[ndarray, "e h w 3"] | None:
+def pictures_around(path: Path, video: Video) -> UInt8[np.ndarray, "e h w 3"] | None:
     """Return pictures of the same view from before and after a clip; None where there are none.
 
     Where the camera was moved, or the light is another, or the file is damaged, there are none.

@@ -9,7 +9,6 @@ than the column has. A grid without cameras is filled all the same, but no scene
 from pathlib import Path
 
 import numpy as np
-from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
@@ -234,7 +233,7 @@ def _angle(world_to_camera: Poses) -> float:
     return float(np.degrees(np.arccos(np.clip((rays @ rays.T).min(), -1, 1))))
 
 
-def _empty_grid(data: DataConfig) -> tuple[ndarray, ndarray]:
+def _empty_grid(data: DataConfig) -> tuple[np.ndarray, np.ndarray]:
     """Return the frames of a grid, all black, and their origin: all are missing."""
     frames = np.zeros((data.views, data.frames, data.height, data.width, 3), np.uint8)
     return frames, np.full(frames.shape[:2], Origin.MISSING, np.uint8)

@@ -21,7 +21,6 @@ import cv2
 import jax
 import numpy as np
 from jaxtyping import Float
-from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Map, Picture, Pictures
 from full4d_jax.media.pictures import to_model
@@ -46,7 +45,7 @@ from input_pipeline.video_files import first_frame
 # MoGe-2's own choice between 1,200 and 3,600.
 MOGE_TOKENS = 1800
 # What a network makes of a picture, at its own size.
-Answer = Float[ndarray, "r q"]
+Answer = Float[np.ndarray, "r q"]
 
 EXPECTED_NETWORK = "a network from one picture of three float colours to a map"
 EXPORT_ADVICE = (
@@ -182,7 +181,7 @@ def open_depth_anything(path: Path) -> DepthFile:
     _require_relative(path, stages_of(params))
     predict = OnLocalDevices(jax.jit(depth_anything), params)
 
-    def run(pictures: Float[ndarray, "n 3 h w"]) -> dict[str, ndarray]:
+    def run(pictures: Float[np.ndarray, "n 3 h w"]) -> dict[str, np.ndarray]:
         return {"predicted_depth": predict(pictures.transpose(0, 2, 3, 1))}
 
     network = Network(run, [1, 3, None, None])
@@ -280,7 +279,7 @@ def example_disparity() -> Map:
     return 1 / np.asarray(predict_depth(network, to_model(small[None]))[0], np.float32)
 
 
-def resize_colors(frame: Picture, height: int, width: int) -> Float[ndarray, "height width 3"]:
+def resize_colors(frame: Picture, height: int, width: int) -> Float[np.ndarray, "height width 3"]:
     """Return the whole frame in [0, 1] at another size."""
     method = cv2.INTER_AREA if height < frame.shape[0] else cv2.INTER_CUBIC
     resized = cv2.resize(frame, (width, height), interpolation=method)

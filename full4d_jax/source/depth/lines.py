@@ -34,7 +34,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from jaxtyping import Float
-from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Lens, Map, Maps, Picture, Pictures, Points, Values
 from input_pipeline.cameras import orbit
@@ -213,7 +212,7 @@ def segment_points(
     return result
 
 
-def long_segments(frame: Picture, least: float) -> Float[ndarray, "n 2 2"]:
+def long_segments(frame: Picture, least: float) -> Float[np.ndarray, "n 2 2"]:
     """Return both ends, x y as OpenCV counts pixels, of segments longer than `least`."""
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     segments = cv2.createLineSegmentDetector().detect(grey)[0]
@@ -236,6 +235,6 @@ def _known_points(depth: Map, points: Points) -> SegmentPoints:
     return SegmentPoints(points[known], 1 / np.maximum(value[known], 1e-6))
 
 
-def rays(points: Points, lens: Lens) -> Float[ndarray, "n 3"]:
+def rays(points: Points, lens: Lens) -> Float[np.ndarray, "n 3"]:
     """Return the directions of pixels at depth 1, in camera axes."""
     return np.pad(points, ((0, 0), (0, 1)), constant_values=1) @ np.linalg.inv(lens).T

@@ -16,7 +16,6 @@ from there, and resting pixels keep their own depth.
 
 import numpy as np
 from jaxtyping import Float
-from numpy import ndarray
 from numpy.lib.stride_tricks import sliding_window_view
 
 from full4d_jax.geometry.arrays import Labels, Lens, Map, Maps, Masks, Pictures, Poses, Values
@@ -69,7 +68,7 @@ def set_before(
     return inverse(result).astype(np.float32)
 
 
-def inverse(values: Float[ndarray, "*n"]) -> Float[ndarray, "*n"]:
+def inverse(values: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
     """Return disparity of depth or depth of disparity, 0 where unknown."""
     return np.where(values > 0, 1 / np.maximum(values, 1e-6), 0.0)
 
@@ -128,6 +127,6 @@ def _bring_forward(disparity: Maps, resting: Maps, subject: Masks) -> Maps:
     return result
 
 
-def _of_three(factors: Values) -> Float[ndarray, "n 3"]:
+def _of_three(factors: Values) -> Float[np.ndarray, "n 3"]:
     """Return each factor between its neighbours."""
     return sliding_window_view(np.pad(factors, 1, mode="edge"), 3)

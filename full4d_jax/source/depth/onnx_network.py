@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
-from numpy import ndarray
 
 from full4d_jax.session.errors import InputError, require_file
 from full4d_jax.session.extras import load_extra
@@ -58,7 +57,7 @@ class Network(NamedTuple):
       shape: shape of its inputs; free axes are names or None.
     """
 
-    run: Callable[..., dict[str, ndarray]]
+    run: Callable[..., dict[str, np.ndarray]]
     shape: list[int | str | None]
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
@@ -135,7 +134,7 @@ def as_network(
         if not fits or (isinstance(colors, int) and colors != 3):
             raise file.refused(f"an input {entry.type} {entry.shape}")
 
-    def run(*maps: Float32[ndarray, "*n 3 h w"]) -> dict[str, ndarray]:
+    def run(*maps: Float32[np.ndarray, "*n 3 h w"]) -> dict[str, np.ndarray]:
         feed = dict(constants)
         for entry, picture in zip(pictures, maps, strict=True):
             feed[entry.name] = picture.astype(FLOAT_TYPES[entry.type])
