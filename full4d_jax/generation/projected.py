@@ -58,8 +58,7 @@ def prepare_projected(
       places: of the clips in the whole batch.
     """
     dropped = jax.vmap(lambda i: draw_shares(key, i).drop < data.drop_projection)(places)
-    conditions = drop(batch, dropped)
-    return for_model(model, batch.latents.astype(jnp.float32), conditions)
+    return for_model(model, batch.latents.astype(jnp.float32), drop(batch, dropped))
 
 
 def drop(batch: ProjectedBatch, dropped: Bool[Array, "b"]) -> Conditions:

@@ -55,8 +55,7 @@ def nearest_real(real: Real) -> Int[Array, "v t"]:
     view, time = (x.reshape(-1) for x in np.indices((views, frames)))
     steps = np.abs(view[:, None] - view) + np.abs(time[:, None] - time)
     steps = steps + views * frames * (view[:, None] != view)
-    nearest = jnp.where(real.reshape(1, -1), steps, np.inf).argmin(-1)
-    return nearest.reshape(views, frames)
+    return jnp.where(real.reshape(1, -1), steps, np.inf).argmin(-1).reshape(views, frames)
 
 
 def copy_nearest(grid: Grid, real: Real) -> Grid:

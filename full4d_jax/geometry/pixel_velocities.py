@@ -77,8 +77,7 @@ def pixel_velocities(
             total[i] += np.where(counts[..., None], moved / (times[j] - times[i]), 0)
             count[i] += counts
     known = total / np.maximum(count, 1)[..., None]
-    spread = [_spread(*one) for one in zip(known, count > 0, moving, strict=True)]
-    return np.stack(spread)
+    return np.stack([_spread(*one) for one in zip(known, count > 0, moving, strict=True)])
 
 
 def _points(

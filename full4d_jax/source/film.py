@@ -121,8 +121,7 @@ def are_apart(before: Gray, after: Gray) -> bool:
     if alike or np.asarray(np.corrcoef(small))[0, 1] >= least_correlation:
         return False
     step = track_step(before, after)
-    corners = spread_corners(before)
-    return step is None or len(step.points) < least_share * len(corners)
+    return step is None or len(step.points) < least_share * len(spread_corners(before))
 
 
 def best_start(path: Path, seconds: float) -> float:

@@ -128,8 +128,7 @@ def inpainted(picture: Picture, hole: Mask) -> Picture:
 @jax.jit
 def _averages(picture: UInt8[Array, "h w 3"], hole: Bool[Array, "h w"]) -> Float[Array, "h w 3"]:
     """Return the picture in [-1, 1] with its hole filled by push-pull."""
-    known = 1.0 - hole[..., None]
-    return push_pull(picture.astype(jnp.float32) / 127.5 - 1, known)
+    return push_pull(picture.astype(jnp.float32) / 127.5 - 1, 1.0 - hole[..., None])
 
 
 @partial(jax.jit, static_argnums=0)
