@@ -26,9 +26,8 @@ def test_a_gain_and_a_turn_are_measured_in_the_view_that_has_them():
     exposures[3, 0] = np.log(1.1)
     poses = np.zeros((VIEWS, 2, 3), np.float32)
     grid = ring()
-    assert grid.cameras is not None
     pixels = 3.0
-    poses[8, 0] = [0, pixels / grid.cameras.intrinsics[0, 0, 0], 0]  # about the vertical
+    poses[8, 0] = [0, pixels / grid.known_cameras.intrinsics[0, 0, 0], 0]  # about the vertical
     color, place = measure_disagreement(grid, ALL, jnp.asarray(exposures), jnp.asarray(poses))
     words = str(disagreement_arrays(ALL, color, place)["disagreement"])
     assert words.endswith("view 3 most in colour, view 8 in place")

@@ -45,14 +45,13 @@ def test_the_source_leads_and_its_frame_is_the_world(dataset, clips):
     options = DatasetViewOptions(dataset, clip=1, view=(2,), fps=fps, start=1 / fps)
     found = open_dataset_view(DATA, options)
     assert found.about.place is not None
-    assert found.cameras is not None
     assert found.depth is not None
     assert found.about.place.views.tolist() == [2, 0, 1]
     assert found.about.place.instants.tolist() == [1, 2, 3]
     whole = decode(clips[1], height=16, width=16)
     np.testing.assert_array_equal(found.frames[0], whole.frames[2, 1:4])
-    np.testing.assert_array_equal(found.cameras.intrinsics, whole.intrinsics[[2, 0, 1]])
-    np.testing.assert_allclose(found.cameras.world_to_camera[0, 0], np.eye(4), atol=1e-6)
+    np.testing.assert_array_equal(found.known_cameras.intrinsics, whole.intrinsics[[2, 0, 1]])
+    np.testing.assert_allclose(found.known_cameras.world_to_camera[0, 0], np.eye(4), atol=1e-6)
     assert len(found.depth) == 1
     assert (found.real_rows, len(found.frames)) == (1, 3)
     first = found.depth[0, 0]
@@ -63,7 +62,7 @@ def test_the_source_leads_and_its_frame_is_the_world(dataset, clips):
     assert found.about.place[1:4] == ("train", 1, 2)
     true = whole.world_to_camera[0, 2].astype(float) @ invert(whole.world_to_camera[2, 1])
     true[:3, 3] /= np.median(unit)
-    np.testing.assert_allclose(found.cameras.world_to_camera[1, 1], true, atol=1e-4)
+    np.testing.assert_allclose(found.known_cameras.world_to_camera[1, 1], true, atol=1e-4)
     assert found.fps == pytest.approx(fps, rel=1e-5)
 
 
@@ -116,14 +115,13 @@ def test_a_clip_is_a_capture(dataset, clips):
     found = open_dataset_clip(DatasetClipOptions(dataset, clip=1, views=(2, 0)))
     whole = decode(clips[1], height=16, width=16)
     assert found.about.place is not None
-    assert found.cameras is not None
     assert found.depth is not None
     np.testing.assert_array_equal(found.frames, whole.frames[[2, 0]])
     depth = whole.depth[[2, 0]]
     unit = np.median(depth[0, 0][depth[0, 0] > 0])
     np.testing.assert_allclose(found.depth * found.about.place.unit, depth, rtol=1e-5)
-    np.testing.assert_array_equal(found.cameras.intrinsics, whole.intrinsics[[2, 0]])
-    np.testing.assert_allclose(found.cameras.world_to_camera[0, 0], np.eye(4), atol=1e-6)
+    np.testing.assert_array_equal(found.known_cameras.intrinsics, whole.intrinsics[[2, 0]])
+    np.testing.assert_allclose(found.known_cameras.world_to_camera[0, 0], np.eye(4), atol=1e-6)
     assert found.about.place.unit == pytest.approx(unit)
     assert found.about.place.instants.tolist() == [0, 1, 2, 3, 4]
     assert len(open_dataset_clip(DatasetClipOptions(dataset)).frames) == 3

@@ -38,8 +38,7 @@ def test_metadata_tell_the_lens(name, tmp_path):
     source = open_video_source(SIZE, VideoOptions(path))
     assert "of 26 mm (as on 35 mm film) in the file's metadata" in source.about.note
     focal = 26 / 43.2666 * np.hypot(60, 40) * 32 / min(size)
-    assert source.cameras is not None
-    assert source.cameras.intrinsics[0, 0, 0] == pytest.approx(focal, rel=1e-3)
+    assert source.known_cameras.intrinsics[0, 0, 0] == pytest.approx(focal, rel=1e-3)
     of_option = open_video_source(SIZE, VideoOptions(path, fov=40.0))
     assert "40 before cropping" in of_option.about.note
     assert "metadata" not in of_option.about.note
