@@ -225,7 +225,7 @@ def _judge_prior(config: Config, source: Prior, folder: Path) -> None:
         case FilmOptions():
             size = SizeOptions(rows=source.rows, seconds=source.seconds)
             start = source.start or 0.0
-            video = VideoOptions(source.video, start, None, source.fov, source.poses, size)
+            video = VideoOptions(source.video, start, None, source.fov, source.poses, size=size)
             upsampler = later_frames.open_upsampler(config, source.rows)
             later_frames.evaluate_film(judge(), upsampler, folder, video)
         case _:

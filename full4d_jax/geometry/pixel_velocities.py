@@ -77,7 +77,7 @@ def pixel_velocities(
             total[i] += np.where(counts[..., None], moved / (times[j] - times[i]), 0)
             count[i] += counts
     known = total / np.maximum(count, 1)[..., None]
-    return np.stack([_spread(*one) for one in zip(known, count > 0, moving, strict=True)])
+    return np.stack([*map(_spread, known, count > 0, moving)])
 
 
 def _points(

@@ -62,7 +62,7 @@ def stereo_depth(
     near, far = np.quantile(known, (0.02, 0.98))
     reach = near / swept_range_factor, far * swept_range_factor
     swept = sweep(small, lenses, world_to_camera, *reach, neighbours)
-    swept *= np.stack([agrees_with_neighbours(*x) for x in zip(small, swept, strict=True)])
+    swept *= np.stack([*map(agrees_with_neighbours, small, swept)])
     share = float((swept > 0).mean())
     if share < min_sure:
         return depth, 0.0

@@ -94,7 +94,7 @@ class SourceOptions:
     """The base of the dataclasses of options of one kind of source; a command takes several.
 
     Attributes:
-      path_kinds: what SOURCE, the first field, may be; "" where it may be left out.
+      path_kinds: what SOURCE, the first field of its own, may be; "" where it may be left out.
       selecting_flags: options of which one selects this class among those for the same SOURCE.
       model_needs_cameras: whether it is for models that need cameras, or for those without.
     """
@@ -108,7 +108,8 @@ class SourceOptions:
         """SOURCE, where it is not what is taken by default."""
         if not any(self.path_kinds):
             return None
-        first = fields(self)[0]  # type: ignore[arg-type]
+        own = fields(self)  # type: ignore[arg-type]
+        first = next(x for x in own if not x.kw_only)
         path = getattr(self, first.name)
         return None if path == first.default else path
 

@@ -101,8 +101,17 @@ class SizeOptions(FrameOptions):
     """How many views the grid has, source included; else 5."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class OneViewOptions(SourceOptions):
+    """What sources of one view share: the size of the result, its cameras, and depth."""
+
+    size: Annotated[SizeOptions, Flat] = SizeOptions()
+    cameras: Annotated[PathOptions, Flat] = PathOptions()
+    measured: Annotated[DepthOptions, Flat] = DepthOptions()
+
+
 @dataclass(frozen=True)
-class VideoOptions(SourceOptions):
+class VideoOptions(OneViewOptions):
     """A video from one camera."""
 
     path_kinds = "", VIDEO
@@ -118,9 +127,6 @@ class VideoOptions(SourceOptions):
     along the long side."""
     poses: Path | None = None
     """The camera's path: JSON, a COLMAP model or transforms.json; by default found in the video."""
-    size: Annotated[SizeOptions, Flat] = SizeOptions()
-    cameras: Annotated[PathOptions, Flat] = PathOptions()
-    measured: Annotated[DepthOptions, Flat] = DepthOptions()
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,7 @@ class WanOptions:
 
 
 @dataclass(frozen=True)
-class WordsOptions(SourceOptions):
+class WordsOptions(OneViewOptions):
     """A video that Wan makes of words (docs/wan.md), as full4d video does."""
 
     selecting_flags = ("prompt",)
@@ -158,9 +164,6 @@ class WordsOptions(SourceOptions):
     long side."""
     start: Start | None = None
     """Seconds into the video; by default the part with most motion (0 with --depth)."""
-    size: Annotated[SizeOptions, Flat] = SizeOptions()
-    cameras: Annotated[PathOptions, Flat] = PathOptions()
-    measured: Annotated[DepthOptions, Flat] = DepthOptions()
 
 
 @dataclass(frozen=True)
@@ -195,16 +198,13 @@ class DatasetViewOptions(ClipOptions):
 
 
 @dataclass(frozen=True)
-class DemoOptions(SourceOptions):
+class DemoOptions(OneViewOptions):
     """One view of a held-out procedural scene."""
 
     selecting_flags = ("scene",)
 
     scene: SceneNumber = 23
     """Number of the procedural scene; 23 shows someone who waves beside a table."""
-    size: Annotated[SizeOptions, Flat] = SizeOptions()
-    cameras: Annotated[PathOptions, Flat] = PathOptions()
-    measured: Annotated[DepthOptions, Flat] = DepthOptions()
 
 
 class RowAndColumnOptions(SourceOptions):
@@ -249,8 +249,20 @@ class DemoGridOptions(RowAndColumnOptions):
     """Frames a second of grid.mp4; by default 8 or data.fps."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class FittedOptions(SourceOptions):
+    """What sources share whose pictures are fitted as they are."""
+
+    held_out: HeldOut = "auto"
+    """What to hold out and score: auto (every 8th view; of fewer than 8 views every 8th instant;
+    with --views of a data set no more), views, instants or none."""
+    points: Path | None = None
+    """Points in the cameras' world to start from, where there is no depth: COLMAP's points3D.bin or
+    .txt, or a .ply file."""
+
+
 @dataclass(frozen=True)
-class CaptureOptions(SourceOptions):
+class CaptureOptions(FittedOptions):
     """Pictures of several calibrated cameras, to be lifted as they are."""
 
     path_kinds = CAPTURE, ARRAYS, RECORD3D, FILMS
@@ -259,12 +271,6 @@ class CaptureOptions(SourceOptions):
     """The folder of a capture (docs/data.md), a .r3d file, or an .npz with frames (v t h w 3)
     uint8, intrinsics (v 3 3), world_to_camera (v 4 4) or (v t 4 4), and if known depth and masks
     (v t h w), see docs/fitting.md; the prior is not asked."""
-    held_out: HeldOut = "auto"
-    """What to hold out and score: auto (every 8th view; of fewer than 8 views every 8th instant),
-    views, instants or none."""
-    points: Path | None = None
-    """Points in the cameras' world to start from, where there is no depth: COLMAP's points3D.bin or
-    .txt, or a .ply file."""
     rows: Rows = None
     """Short side of a folder's pictures; by default their own, of a generator or an RGB-D
     camera at most 256."""
@@ -276,18 +282,12 @@ class CaptureOptions(SourceOptions):
 
 
 @dataclass(frozen=True)
-class DatasetClipOptions(ClipOptions):
+class DatasetClipOptions(ClipOptions, FittedOptions):
     """All views of a data set's clip, or some, to be lifted as they are; the prior is not asked."""
 
     views: tuple[int, ...] = ()
     """Which cameras of the clip to fit, not how many; by default all but what is held out. `full4d
     evaluate OUT --scene --truth DATASET` then scores the others."""
-    held_out: HeldOut = "auto"
-    """What to hold out and score: auto (every 8th view; of fewer than 8 views every 8th instant;
-    with --views no more), views, instants or none."""
-    points: Path | None = None
-    """Points in the cameras' world to start from, where there is no depth: COLMAP's points3D.bin or
-    .txt, or a .ply file."""
 
 
 @dataclass(frozen=True)

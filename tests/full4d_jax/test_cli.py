@@ -103,7 +103,10 @@ def test_what_a_path_is(places, path, kind):
         ("lift", options.GridOptions()),
         ("lift sets --views 0 1", options.DatasetClipOptions(Path("sets"), views=(0, 1))),
         ("lift capture", options.CaptureOptions(Path("capture"))),
-        ("lift capture.npz --held_out none", options.CaptureOptions(Path("capture.npz"), "none")),
+        (
+            "lift capture.npz --held_out none",
+            options.CaptureOptions(Path("capture.npz"), held_out="none"),
+        ),
     ],
 )
 def test_the_path_chooses_the_source(places, words, way):

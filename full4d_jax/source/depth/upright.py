@@ -78,8 +78,8 @@ def stand_upright(depth: Maps, subjects: Subjects, lens: Lens, *, up: Direction 
         for t, mask in enumerate(subjects.labels == number):
             if kind == THING and mask.any():
                 after[t][mask] = _held(after[t], mask, subjects, t)
-    clear = [_clear_rim(*x) for x in zip(after, subjects.labels > 0, strict=True)]
-    return inverse(np.stack(clear)).astype(np.float32)
+    clear = np.stack([*map(_clear_rim, after, subjects.labels > 0)])
+    return inverse(clear).astype(np.float32)
 
 
 def _find_foot(disparity: Map, mask: Mask, labels: Int32[ndarray, "h w"]) -> Foot:
