@@ -1,5 +1,6 @@
 """Small scenes that move, and the cameras of a run, for tests of what shows them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -28,6 +29,15 @@ def cameras() -> Cameras:
     """The source, a view that moves, and one to the right."""
     poses = orbit(ANGLES, np.zeros_like(ANGLES)).astype(np.float32)
     return Cameras(np.tile(LENS, (3, 1, 1)), poses, 96, 128)
+
+
+def beside(shifts: Sequence[float] | np.ndarray, instants: int) -> Camera:
+    """Cameras of 16 x 16 pixels beside each other, batched (v t)."""
+    poses = np.tile(np.eye(4, dtype=np.float32), (len(shifts), instants, 1, 1))
+    poses[..., 0, 3] = np.asarray(shifts)[:, None]
+    lens = np.array([[18.0, 0, 8], [0, 18.0, 8], [0, 0, 1]], np.float32)
+    lenses = np.tile(lens, (len(shifts), instants, 1, 1))
+    return Camera(jnp.asarray(poses), jnp.asarray(lenses), 16, 16)
 
 
 def ball() -> Gaussians:

@@ -3,29 +3,20 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from gaussians.motion import DynamicGaussians
-from gaussians.types import Gaussians
 
 
-def scene(g=30, seed=0) -> DynamicGaussians:
-    rng = np.random.default_rng(seed)
-    arrays = map(
-        jnp.float32,
-        (
-            rng.normal(size=(g, 3)),
-            rng.normal(size=(g, 4)),
-            rng.normal(-2, 0.3, (g, 3)),
-            rng.normal(size=g),
-            rng.normal(size=(g, 1, 3)),
-        ),
-    )
+@pytest.fixture
+def dynamic(make_scene) -> DynamicGaussians:
+    rng = np.random.default_rng(0)
     return DynamicGaussians(
-        Gaussians(*arrays),
-        velocities=jnp.float32(rng.normal(size=(g, 3))),
-        moments=jnp.float32(rng.uniform(size=g)),
-        log_durations=jnp.float32(rng.normal(-1, 0.5, g)),
-        logit_gates=jnp.float32(rng.normal(size=g)),
+        make_scene(30),
+        velocities=jnp.float32(rng.normal(size=(30, 3))),
+        moments=jnp.float32(rng.uniform(size=30)),
+        log_durations=jnp.float32(rng.normal(-1, 0.5, 30)),
+        logit_gates=jnp.float32(rng.normal(size=30)),
     )
 
 
@@ -33,8 +24,8 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-np.asarray(x, np.float64)))
 
 
-def test_centres_and_opacities_follow_the_equations():
-    dynamic, time = scene(), 0.3
+def test_centres_and_opacities_follow_the_equations(dynamic):
+    time = 0.3
     now = jax.jit(DynamicGaussians.at)(dynamic, time)
     since = time - np.asarray(dynamic.moments, np.float64)
     centers = dynamic.gaussians.means + np.asarray(dynamic.velocities) * since[:, None]
@@ -46,8 +37,7 @@ def test_centres_and_opacities_follow_the_equations():
     np.testing.assert_array_equal(now.harmonics, dynamic.gaussians.harmonics)
 
 
-def test_extreme_parameters_keep_finite_gradients():
-    dynamic = scene()
+def test_extreme_parameters_keep_finite_gradients(dynamic):
     extreme = dynamic._replace(
         gaussians=dynamic.gaussians._replace(logit_opacities=jnp.full(30, 100.0)),
         log_durations=jnp.full(30, -20.0),

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from moving_scene import twelve_gaussians, twelve_moving
+from moving_scene import beside, twelve_gaussians, twelve_moving
 
 from gaussians.deformation import DeformingGaussians, deforming
 from gaussians.fitting.distillation import Distillation
@@ -17,26 +17,17 @@ from gaussians.fitting.losses import capped_psnr
 from gaussians.fitting.relocation import with_room
 from gaussians.motion import still
 from gaussians.rendering.rasterizer import render_clip
-from gaussians.types import Camera, Gaussians
+from gaussians.types import Gaussians
 
-SIZE, INSTANTS = 16, 3
+INSTANTS = 3
 VIEWS = jnp.arange(6) // INSTANTS
 PEERS = jnp.full((6, 2), 0.5)
-
-
-def cameras(shifts: tuple[float, ...]) -> Camera:
-    """Beside each other, batched (v t)."""
-    poses = np.tile(np.eye(4, dtype=np.float32), (len(shifts), INSTANTS, 1, 1))
-    poses[..., 0, 3] = np.array(shifts)[:, None]
-    lens = np.array([[18.0, 0, 8], [0, 18.0, 8], [0, 0, 1]], np.float32)
-    lenses = np.tile(lens, (len(shifts), INSTANTS, 1, 1))
-    return Camera(jnp.asarray(poses), jnp.asarray(lenses), SIZE, SIZE)
 
 
 @cache
 def pictures() -> Targets:
     """Return pictures of two cameras at three instants."""
-    views = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), cameras((-0.1, 0.1)))
+    views = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), beside((-0.1, 0.1), INSTANTS))
     times = jnp.tile(jnp.linspace(0, 1, INSTANTS), 2)
     frames = render_clip(twelve_moving(), views, times).rgb
     return Targets(frames, views, times, jnp.ones(6))
@@ -57,7 +48,7 @@ def start() -> Gaussians:
 @pytest.mark.slow
 def test_a_fit_that_was_stopped_goes_on_to_the_same_bits():
     prior = Distillation(
-        lambda _, z, tau: z - 0.5, same, same, None, cameras((0.3,)), jnp.linspace(0, 1, 3)
+        lambda _, z, tau: z - 0.5, same, same, None, beside((0.3,), INSTANTS), jnp.linspace(0, 1, 3)
     )
     config = FitConfig(
         steps=40, chunk=10, relocation=0.9, growth=0.5, opacity_pull=0.01, perceptual=0.1
@@ -79,8 +70,7 @@ def test_a_fit_that_was_stopped_goes_on_to_the_same_bits():
         # numpy between, as from a file
         saved = jax.tree.map(np.asarray, kept[i])
         resumed = run(restore=lambda _, saved=saved: jax.tree.map(jnp.asarray, saved))
-        for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(whole), strict=True):
-            np.testing.assert_array_equal(a, b)
+        np.testing.assert_equal(*jax.device_get((resumed, whole)))
 
 
 def test_exposures_of_the_views_are_found():
@@ -97,7 +87,7 @@ def test_exposures_of_the_views_are_found():
 
 def test_a_camera_that_stands_elsewhere_is_found():
     """The second camera is told .04 too far to the right of where its pictures were taken."""
-    told = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), cameras((-0.1, 0.06)))
+    told = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), beside((-0.1, 0.06), INSTANTS))
     targets = pictures()._replace(cameras=told, views=VIEWS, peers=PEERS)
     config = FitConfig(steps=150, chunk=150, poses=3e-3, exposures=0.0, means=1e-4, still=True)
     found = fit(twelve_moving(), targets, config, jax.random.key(0)).poses
@@ -115,9 +105,7 @@ def test_a_deformation_learns_to_move_after_its_warm_up():
     assert isinstance(result.scene, DeformingGaussians)
     warm = states[0].fitted.scene
     for name in ("embeddings", "inner", "biases", "outer", "reach"):
-        before, after = getattr(initial, name), getattr(warm, name)
-        for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
-            np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(getattr(warm, name), getattr(initial, name))
     assert not np.array_equal(result.scene.outer, initial.outer)
     at = jax.jit(DeformingGaussians.at)
     moved = at(result.scene, 1.0).means - at(result.scene, 0.0).means
@@ -160,7 +148,6 @@ def test_pixels_that_are_not_known_change_nothing():
         return fit(still(start()), masked, config, jax.random.key(0))
 
     whole, ruined = run(targets.frames, known), run(black, known)
-    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(ruined), strict=True):
-        np.testing.assert_array_equal(a, b)
+    np.testing.assert_equal(*jax.device_get((whole, ruined)))
     seen = run(targets.frames, jnp.ones_like(known))
     assert not np.array_equal(seen.scene.gaussians.harmonics, whole.scene.gaussians.harmonics)

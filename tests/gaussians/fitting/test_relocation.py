@@ -7,29 +7,22 @@ import pytest
 
 from gaussians.fitting.relocation import dead, relocate, split, with_room
 from gaussians.motion import still
-from gaussians.types import Gaussians
 
 
-def scene(opacities, seed=0):
-    g, rng = len(opacities), np.random.default_rng(seed)
-    opacities = np.asarray(opacities, np.float64)
-    arrays = (
-        rng.normal(size=(g, 3)),
-        rng.normal(size=(g, 4)),
-        rng.normal(-2, 0.3, (g, 3)),
-        np.log(opacities / (1 - opacities)),
-        rng.normal(size=(g, 1, 3)),
-    )
-    return still(Gaussians(*(jax.device_put(np.float32(x)) for x in arrays)))
+@pytest.fixture
+def scene(make_scene):
+    """A function of opacities: a still scene that has them."""
 
+    def make(opacities):
+        opacities = np.asarray(opacities, np.float64)
+        logits = jax.device_put(np.float32(np.log(opacities / (1 - opacities))))
+        return still(make_scene(len(opacities))._replace(logit_opacities=logits))
 
-def numbered(scene):
-    """Moments that tell which row they came from."""
-    return scene.map_gaussians(lambda x: jnp.ones_like(x))
+    return make
 
 
 @pytest.mark.parametrize(("opacity", "copies"), [(0.02, 2), (0.97, 16)])
-def test_shares_follow_the_double_sum_of_the_paper(opacity, copies):
+def test_shares_follow_the_double_sum_of_the_paper(scene, opacity, copies):
     gaussians = scene([opacity]).gaussians
     shared = jax.jit(split)(gaussians, jnp.array([copies]))
     o = 1 - (1 - opacity) ** (1 / copies)
@@ -47,13 +40,13 @@ def comb(n, k):
     return np.prod([(n - i) / (i + 1) for i in range(k)])
 
 
-def test_the_dead_move_onto_the_living_and_moments_restart_at_both_ends():
+def test_the_dead_move_onto_the_living_and_moments_restart_at_both_ends(scene):
     opacities = np.full(400, 0.002)
     opacities[:100] = np.linspace(0.1, 0.9, 100)
     before = scene(opacities)
     jitted = jax.jit(relocate, static_argnames="growth")
-    moments = (numbered(before), numbered(before))
-    after, (mu, nu) = jitted(before, moments, jax.random.key(0), growth=0.5)
+    ones = before.map_gaussians(jnp.ones_like)
+    after, (mu, nu) = jitted(before, (ones, ones), jax.random.key(0), growth=0.5)
     assert int(dead(before.gaussians).sum()) == 300
     assert int(dead(after.gaussians).sum()) == 250  # half as many as were alive came back
     old, new = np.asarray(before.gaussians.means), np.asarray(after.gaussians.means)
@@ -72,7 +65,7 @@ def test_the_dead_move_onto_the_living_and_moments_restart_at_both_ends():
     assert opacities[:100][chosen].mean() > opacities[:100].mean()
 
 
-def test_room_is_dead_and_what_was_there_stays():
+def test_room_is_dead_and_what_was_there_stays(scene):
     before = scene([0.5, 0.9])
     after = with_room(before, 5)
     assert dead(after.gaussians).tolist() == [False, False, True, True, True]

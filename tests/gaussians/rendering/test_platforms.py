@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from moving_scene import random_scene
 
-from gaussians import Camera, Gaussians, render
+from gaussians import Camera, render
 from gaussians.rendering import compositing, compositing_gpu, compositing_tpu
 from gaussians.rendering.binning import Bins, Tiles
 
@@ -67,16 +68,7 @@ def test_values_and_gradients_are_those_of_the_loops(lists, loops, kernels):
 
 
 def scene_and_lens():
-    rng = np.random.default_rng(1)
-    arrays = (
-        rng.uniform(-1, 1, (200, 3)) + [0, 0, 3],
-        rng.normal(size=(200, 4)),
-        rng.uniform(-4, -2, (200, 3)),
-        rng.normal(size=200),
-        rng.normal(size=(200, 1, 3)),
-    )
-    scene = Gaussians(*(jax.device_put(np.float32(x)) for x in arrays))
-    return scene, jnp.array([[40.0, 0, 20], [0, 40, 12], [0, 0, 1]])
+    return random_scene(200).gaussians, jnp.array([[40.0, 0, 20], [0, 40, 12], [0, 0, 1]])
 
 
 def slopes(scene, lens):
