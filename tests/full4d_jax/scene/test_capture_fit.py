@@ -1,4 +1,4 @@
-"""A capture is fitted from the start that it allows, with held-out pictures."""
+"""A capture is fitted from the start that it allows, before the background that is found."""
 
 from dataclasses import replace
 
@@ -11,9 +11,10 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.pictures import to_uint8
-from full4d_jax.scene.capture_fit import fit_arrays, lift_capture, to_floats
+from full4d_jax.scene.capture_fit import find_background, fit_arrays, lift_capture, to_floats
 from full4d_jax.scene.initial_gaussians import find_start, match_points
 from full4d_jax.scene.reading import background_in, from_arrays
+from full4d_jax.session.errors import InputError
 from full4d_jax.source.capture_source import held_out_pictures
 from gaussians.fitting.relocation import dead
 from input_pipeline.cameras import intrinsics_from_fov, orbit
@@ -113,3 +114,42 @@ def test_a_ball_before_a_plain_background_is_seen_from_elsewhere():
     arrays = fit_arrays(found)
     np.testing.assert_allclose(background_in(arrays), GREEN)
     np.testing.assert_array_equal(from_arrays(arrays).gaussians.means, found.scene.gaussians.means)
+
+
+def pictures(behind):
+    """Two views of a noisy square before something."""
+    frames = np.empty((2, 1, 16, 16, 3), np.float32)
+    frames[:] = behind
+    inside = np.zeros((2, 1, 16, 16), bool)
+    inside[..., 5:11, 4:12] = True
+    frames[inside] = np.random.default_rng(0).uniform(0, 0.8, (inside.sum(), 3))
+    return frames, inside
+
+
+NOISE = np.random.default_rng(1).uniform(0, 1, (2, 1, 16, 16, 3))
+
+
+def test_a_plain_background_is_found_with_the_outline():
+    frames, inside = pictures((0.2, 0.7, 0.3))
+    found = find_background("auto", frames, None)
+    np.testing.assert_allclose(found.color, (0.2, 0.7, 0.3), atol=1e-6)
+    np.testing.assert_array_equal(found.subject, inside)
+    assert (found.random, found.ignored) == (False, False)
+
+
+def test_a_scene_fills_the_pictures():
+    for masks in (None, pictures(NOISE)[1]):
+        found = find_background("auto", pictures(NOISE)[0], masks)
+        assert found.color == (0, 0, 0)
+        assert found.subject is None
+        assert found.note == "part of the scene"
+
+
+@pytest.mark.parametrize("wanted", ["random", "unknown"])
+def test_masks_say_what_is_random_or_not_fitted(wanted):
+    frames, inside = pictures(NOISE)
+    found = find_background(wanted, frames, inside)
+    np.testing.assert_array_equal(found.subject, inside)
+    assert (found.random, found.ignored) == (wanted == "random", wanted == "unknown")
+    with pytest.raises(InputError, match=f"lift.background: found {wanted}, expected masks"):
+        find_background(wanted, frames, None)

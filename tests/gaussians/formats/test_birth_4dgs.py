@@ -1,4 +1,4 @@
-"""`.4dgs` files: their own library reads them, finds them valid, and sees the same picture."""
+"""`.4dgs` and `.glb` files: another library reads them, and sees the same picture."""
 
 import fourdgs
 import jax
@@ -8,6 +8,7 @@ import pytest
 from fourdgs.validate import validate
 
 from gaussians.formats.birth_4dgs import save_4dgs
+from gaussians.formats.gltf import save_glb
 from gaussians.formats.scene_files import FormatError, logit, mean_harmonics
 from gaussians.types import Gaussians
 
@@ -17,25 +18,36 @@ AXES = np.array([1, -1, -1])
 TURNED = np.array([1, 1, -1, -1])
 
 
+def ours_of(theirs, shown, centers, turns, opacities) -> Gaussians:
+    """Some of their Gaussians, of degree 1, at an instant, with our axes."""
+    levels = theirs.sh[shown].reshape(len(centers), 3, -1).swapaxes(1, 2)
+    rest = (levels / 255 * 8 - 4) * np.array([-1, -1, 1])[:, None]
+    arrays = (
+        centers * AXES,
+        np.roll(turns, 1, axis=1) * TURNED,
+        np.log(theirs.scales[shown]),
+        logit(np.clip(opacities, 1e-6, 1 - 1e-6)),
+        np.concatenate([mean_harmonics(theirs.colors[shown, None, :3]), rest], 1),
+    )
+    return Gaussians(*(jax.device_put(np.float32(x)) for x in arrays))
+
+
 def read_by_them(path, time: float) -> Gaussians:
     """The scene of a file at an instant in [0, 1], as the format's own library evaluates it."""
     read = fourdgs.read(str(path))
-    theirs = read.gaussians
-    state = theirs.state_at(time * SECONDS, read.header.cutoff)
-    shown = state["indices"]
-    harmonics = mean_harmonics(theirs.colors[shown, None, :3])
-    if theirs.sh is not None:
-        levels = theirs.sh[shown].reshape(len(shown), 3, -1).swapaxes(1, 2)
-        signs = np.array([-1, -1, 1])[: levels.shape[1], None]  # degree 1
-        harmonics = np.concatenate([harmonics, (levels / 255 * 8 - 4) * signs], 1)
-    arrays = (
-        state["centers"] * AXES,
-        np.roll(state["orientations"], 1, axis=1) * TURNED,
-        np.log(theirs.scales[shown]),
-        logit(np.clip(state["opacity"], 1e-6, 1 - 1e-6)),
-        harmonics,
-    )
-    return Gaussians(*(jax.device_put(np.float32(x)) for x in arrays))
+    state = read.gaussians.state_at(time * SECONDS, read.header.cutoff)
+    state = [state[name] for name in ("indices", "centers", "orientations", "opacity")]
+    return ours_of(read.gaussians, *state)
+
+
+def test_another_library_sees_the_picture_of_a_glb(tmp_path, moving, picture, psnr):
+    scene = moving(1).at(0.5)
+    save_glb(tmp_path / "scene.glb", scene)
+    theirs = fourdgs.from_gltf(str(tmp_path / "scene.glb")).gaussians
+    state = theirs.positions, theirs.rotations, theirs.colors[:, 3]
+    ours = picture(scene)
+    assert ours.std() > 0.05
+    assert psnr(picture(ours_of(theirs, slice(None), *state)), ours) > 45
 
 
 def test_their_library_sees_the_same_picture(tmp_path, moving, picture, psnr):
