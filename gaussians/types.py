@@ -59,6 +59,11 @@ class Camera:
     width: int
     height: int
 
+    @property
+    def eye(self) -> Float[Array, "*b 3"]:
+        """Where a single camera stands, world units."""
+        return -self.world_to_camera[:3, :3].T @ self.world_to_camera[:3, 3]
+
 
 class Surfaces(NamedTuple):
     """Which Gaussian is seen at each pixel.

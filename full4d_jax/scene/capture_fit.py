@@ -125,8 +125,7 @@ def lift_capture(
         watched.append((int(state.step), reached))
         return {"held_out_psnr": reached}
 
-    shape = grid.frames.shape
-    config = capture_settings(settings, shape, background.color, sharp=start.sharp)
+    config = capture_settings(settings, frames.shape, background.color, sharp=start.sharp)
     targets = _targets(grid, background)
     result = run_fit(
         start.scene, targets, config, fit_key, watch=watch, report=report, partial=partial

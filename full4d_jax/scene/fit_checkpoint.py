@@ -51,10 +51,10 @@ class PartialFit:
 
     def keep(self, state: FitState) -> None:
         """Replace the file, which is complete at all times."""
-        leaves = {f"leaf_{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(state))}
-        named: dict[str, Any] = leaves | {"mark": np.array(self.mark)}
+        leaves = enumerate(jax.tree.leaves(state))
+        named: dict[str, Any] = {f"leaf_{i}": np.asarray(x) for i, x in leaves}
         with whole_file(self.path) as partial:
-            np.savez(partial, **named)
+            np.savez(partial, mark=np.array(self.mark), **named)
 
     def remove(self) -> None:
         """Remove the file, after the fit, when its result is safe."""

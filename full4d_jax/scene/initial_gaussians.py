@@ -162,8 +162,7 @@ def match_points(
     # Smallest angle between the rays of a match.
     least_angle = np.radians(2.0)
     views, _ = _views(cameras, 0)
-    lenses = views.lenses
-    poses = views.poses
+    lenses, poses, *_ = views
     pictures = to_uint8(frames[:, 0])
     features = [find_features(x, k, np.zeros(8)) for x, k in zip(pictures, lenses, strict=True)]
     positions = []

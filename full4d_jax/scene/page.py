@@ -35,6 +35,7 @@ from full4d_jax.source.camera_paths import (
 )
 from full4d_jax.source.depth.lines import UP
 from gaussians import Gaussians, Scene
+from gaussians.fitting.stillness import camera_moves
 from input_pipeline.cameras import intrinsics_from_fov, look_at
 from input_pipeline.whole_files import whole_file
 
@@ -286,12 +287,11 @@ def _settings(
 ) -> dict[str, object]:
     """Return what viewer.js reads beside the Gaussians."""
     cameras = viewing.cameras
-    angles = angles_of(np.asarray(cameras.world_to_camera), viewing.pivot)
+    paths = np.asarray(cameras.world_to_camera)
+    angles = angles_of(paths, viewing.pivot)
     views = []
-    for i, (lens, poses) in enumerate(
-        zip(np.asarray(cameras.intrinsics), np.asarray(cameras.world_to_camera), strict=True)
-    ):
-        still = np.ptp(poses, axis=0).max() < 1e-6
+    for i, (lens, poses) in enumerate(zip(np.asarray(cameras.intrinsics), paths, strict=True)):
+        still = not camera_moves(poses)
         views.append(
             {
                 "name": "source" if i == 0 else str(i),
@@ -312,7 +312,7 @@ def _settings(
             "length": len(small.content),
         },
         "views": views,
-        "frames": np.shape(cameras.world_to_camera)[1],
+        "frames": paths.shape[1],
         "pivot": _rounded(viewing.pivot),
         "up": _rounded(viewing.up),
         "limit": viewing.limit,

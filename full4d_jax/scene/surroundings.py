@@ -128,14 +128,13 @@ def surround(
 def fill_empty(looks: Sequence[Rendering]) -> tuple[Float[Array, "h w 3"], Map]:
     """Return colours and depth for pixels that are empty at some instant; depth 0 for others."""
     nearest, farthest = 0.05, 50.0  # world units
-    parts = ("alpha", "depth", "rgb")
-    alpha, depth, rgb = (jnp.stack([getattr(x, name) for x in looks]) for name in parts)
-    mask = (alpha >= EMPTY_COVERAGE).astype(alpha.dtype)
-    disparity = mask / jnp.maximum(depth, nearest)
-    colors = rgb / jnp.maximum(alpha, EMPTY_COVERAGE)[..., None]
+    seen = jax.tree.map(lambda *x: jnp.stack(x), *looks)
+    mask = (seen.alpha >= EMPTY_COVERAGE).astype(seen.alpha.dtype)
+    disparity = mask / jnp.maximum(seen.depth, nearest)
+    colors = seen.rgb / jnp.maximum(seen.alpha, EMPTY_COVERAGE)[..., None]
     shown = jnp.concatenate([colors, disparity[..., None]], -1)
     filled = fill_holes(Projection(shown[None], mask[None], disparity[None]))[0]
-    emptiest = alpha.argmin(0)[None, ..., None]
+    emptiest = seen.alpha.argmin(0)[None, ..., None]
     emptiest_filled = jnp.take_along_axis(filled, emptiest, 0)[0]
     depth = 1 / jnp.maximum(emptiest_filled[..., 3], 1 / farthest)
     return jnp.clip(emptiest_filled[..., :3], 0, 1), jnp.where(mask.min(0) == 0, depth, 0.0)

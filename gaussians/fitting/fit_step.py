@@ -165,27 +165,21 @@ def _loss(
     perceptual: Perceptual | None,
 ) -> tuple[Array, dict[str, Array]]:
     """Return the loss of one picture, with all pulls, and its metrics."""
-    behind = jnp.array(config.background)
+    look = config.look
     if target.alpha is not None:
-        behind = jax.random.uniform(jax.random.fold_in(key, 2), (3,))
+        look["background"] = jax.random.uniform(jax.random.fold_in(key, 2), (3,))
     scene = fitted.scene
     now = scene.at(target.times)
     camera = target.cameras
     if target.views is not None:
         camera = correct_camera(camera, fitted.poses, target.views)
-    picture = render(
-        now,
-        camera,
-        background=behind,
-        antialiased=config.antialiased,
-        max_intersections=budget,
-    )
+    picture = render(now, camera, **look, max_intersections=budget)
     rgb = picture.rgb
     if target.views is not None and target.peers is not None:
         rgb = expose(rgb, fitted.exposures, target.views, target.peers)
     truth = target.frames
     if target.alpha is not None:
-        change = behind - jnp.array(config.background)
+        change = look["background"] - jnp.array(config.background)
         truth = truth + (1 - target.alpha[..., None]) * change[None, None]
     # Unknown pixels have no error, except within SSIM's window.
     if target.known is not None:
@@ -217,9 +211,8 @@ def _rates(fitted: Fitted, config: FitConfig, share: Scalar, camera: Camera) -> 
     the camera over many pixels and hardly move what is far.
     """
     scene = fitted.scene
-    pose = camera.world_to_camera
-    center = -pose[:3, :3].T @ pose[:3, 3]
-    distances = jnp.linalg.norm(scene.gaussians.means - center[None], axis=-1, keepdims=True)
+    away = scene.gaussians.means - camera.eye[None]
+    distances = jnp.linalg.norm(away, axis=-1, keepdims=True)
     degrees = jnp.floor(jnp.sqrt(jnp.arange(scene.gaussians.harmonics.shape[1])))
     # After each further such share of the steps one more degree of the harmonics is fitted.
     band = 0.15

@@ -74,10 +74,7 @@ def relocate(
     moved = scene.map_gaussians(lambda x: x[source])
     shared = split(moved.gaussians, copies)
     gaussians = jax.tree.map(partial(_where, touched), shared, moved.gaussians)
-
-    def restarted(x: Array) -> Array:
-        return _where(touched, jnp.zeros_like(x), x)
-
+    restarted = partial(_where, touched, 0.0)
     still = tuple(moment.map_gaussians(restarted) for moment in moments)
     return moved._replace(gaussians=gaussians), still
 
@@ -105,5 +102,5 @@ def _series() -> Float[Array, "copies powers"]:
     return jnp.asarray(rows, jnp.float32)
 
 
-def _where(mask: Bool[Array, "g"], a: Array, b: Array) -> Array:
-    return jnp.where(mask.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
+def _where(mask: Bool[Array, "g"], a: Array | float, b: Array) -> Array:
+    return jnp.where(mask.reshape(-1, *(1,) * (b.ndim - 1)), a, b)

@@ -45,8 +45,7 @@ def correct_camera(camera: Camera, corrections: Float[Array, "v 2 3"], view: Num
     """Return the camera of a view as its pictures show it, equation 2."""
     turn, shift = (corrections - corrections.mean(0, keepdims=True))[view]
     pose = camera.world_to_camera
-    center = -pose[:3, :3].T @ pose[:3, 3]
     # The quaternion of a small turn; its error is of third order.
     turned = pose[:3, :3] @ rotation_matrix(jnp.concatenate([jnp.ones(1), -turn / 2]))
-    corrected = pose.at[:3, :3].set(turned).at[:3, 3].set(-turned @ (center + shift))
+    corrected = pose.at[:3, :3].set(turned).at[:3, 3].set(-turned @ (camera.eye + shift))
     return Camera(corrected, camera.intrinsics, camera.width, camera.height)

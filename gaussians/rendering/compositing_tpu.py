@@ -204,18 +204,18 @@ def _pull_back(tile, splats, towards, covered, rows, reaching, behind, towards_t
     def _():
         splat = splats[0]
         weights, alphas, drawn, left = _weights(splat, reaching[...], side)
-        gain = weights * _dot(towards_t[...], _payload(splat, towards.shape[1]), (1, 0))
-        after = behind[...] - _dot(gain, _triangle(), (1, 0))
+        gain = weights * _dot(towards_t[...], _payload(splat, towards.shape[1]))
+        after = behind[...] - _dot(gain, _triangle())
         log = gain - after * alphas / (1 - alphas)
         log = jnp.where(drawn & (alphas < ALPHA_MAX), log, 0.0)
-        moments = _dot(_monomials(side), log, (1, 0))
+        moments = _dot(_monomials(side), log)
         geometry = geometry_gradient(
             [splat[i : i + 1] for i in range(GEOMETRY - 1)],
             [moments[i : i + 1] for i in range(GEOMETRY)],
         )
         zero = jnp.zeros_like(geometry[0])
         padding = [zero] * (REGISTER_ROWS - GEOMETRY)
-        payload = _dot(towards[0], weights, (1, 0))
+        payload = _dot(towards[0], weights)
         rows[0] = jnp.concatenate([*geometry, *padding, payload], 0)
         behind[...] = after[:, -1:]
         reaching[...] = left
@@ -247,7 +247,7 @@ def _weights(
     alphas = jnp.minimum(jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy), ALPHA_MAX)
     alphas = jnp.where(alphas >= ALPHA_MIN, alphas, 0.0)
     log = jnp.log(1 - alphas)
-    after = reaching * jnp.exp(_dot(log, _triangle(), (1, 0)))
+    after = reaching * jnp.exp(_dot(log, _triangle()))
     drawn = after > LEAST_LIGHT
     weights = jnp.where(drawn, alphas * after / (1 - alphas), 0.0)
     return weights, alphas, drawn, after[:, -1:]
@@ -280,7 +280,7 @@ def _payload(splats: Float[Array, "f places"], channels: int) -> Float[Array, "c
     return splats[REGISTER_ROWS : REGISTER_ROWS + channels]
 
 
-def _dot(a: Array, b: Array, contracted: tuple[int, int]) -> Array:
+def _dot(a: Array, b: Array, contracted: tuple[int, int] = (1, 0)) -> Array:
     dimensions = (((contracted[0],), (contracted[1],)), ((), ()))
     return lax.dot_general(a, b, dimensions, precision=lax.Precision.HIGHEST)
 

@@ -176,8 +176,7 @@ def _render(
 ) -> Rendering:
     splats, tiles, gaussians = _splats(gaussians, camera, antialiased)
     still = jax.tree.map(lax.stop_gradient, splats)
-    eye = -camera.world_to_camera[:3, :3].T @ camera.world_to_camera[:3, 3]
-    rgb = harmonics.colors(gaussians.harmonics, gaussians.means - eye[None], sh_degree)
+    rgb = harmonics.colors(gaussians.harmonics, gaussians.means - camera.eye[None], sh_degree)
     columns = [_geometry(splats), rgb, splats.depths[:, None]]
     if features is not None:
         columns.append(features.astype(rgb.dtype))
