@@ -46,18 +46,9 @@ def ball(instants=1, behind=GREEN):
 
 
 def start(given, subject, depth=None, cloud=None, hidden=0, **changes):
-    settings = replace(SETTINGS, **changes)
-    instants = np.arange(given.frames.shape[1] - hidden)
-    return find_start(
-        settings,
-        to_floats(given.frames),
-        depth,
-        subject,
-        given.cameras,
-        instants,
-        cloud,
-        jax.random.key(0),
-    )
+    frames, instants = to_floats(given.frames), np.arange(given.frames.shape[1] - hidden)
+    seen = frames, depth, subject, given.cameras, instants, cloud
+    return find_start(replace(SETTINGS, **changes), *seen, jax.random.key(0))
 
 
 def places(scene):

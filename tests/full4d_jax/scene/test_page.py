@@ -57,15 +57,8 @@ def test_the_page_holds_the_scene_and_its_cameras(tmp_path):
     parts = settings["scene"].pop("parts")
     assert [len(part["columns"]) for part in parts] == [14, 17]  # always there, and for a while
     assert sum(part["count"] for part in parts) == len(packed.records)
-    length = len(squeezed(packed).content)
-    count = len(packed.records)
-    assert settings["scene"] == {
-        "count": count,
-        "samples": 0,
-        "still": False,
-        "harmonic": 0,
-        "length": length,
-    }
+    sizes = {"count": len(packed.records), "length": len(squeezed(packed).content)}
+    assert settings["scene"] == {"samples": 0, "still": False, "harmonic": 0} | sizes
     assert settings["seconds"] == 2.5
     views = settings["views"]
     assert [view["name"] for view in views] == ["source", "1", "2"]

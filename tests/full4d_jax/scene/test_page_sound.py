@@ -27,10 +27,7 @@ def decoded(content: bytes) -> tuple[np.ndarray, int]:
         return np.concatenate(parts, 1), stream.rate
 
 
-@pytest.mark.parametrize(
-    ("start", "seconds", "sound_at"),
-    [(1.5, 1.86, 0.0), (0.0, 4.0, 1.0)],
-)
+@pytest.mark.parametrize(("start", "seconds", "sound_at"), [(1.5, 1.86, 0.0), (0.0, 4.0, 1.0)])
 def test_the_sound_is_that_of_the_part(tmp_path, start, seconds, sound_at):
     film = write_film(tmp_path / "film.mp4", seconds=4, sound_at=sound_at)
     sound = read_sound(film, np.array([start, start + seconds]))

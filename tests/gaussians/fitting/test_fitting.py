@@ -1,16 +1,17 @@
-"""Fitting on a small moving scene that is known exactly."""
+"""Fitting on a small moving scene that is known exactly, and its loss against scikit-image."""
 
 from functools import cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from gaussians.deformation import Scene
 from gaussians.fitting import loop
 from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.fitting.loop import fit
-from gaussians.fitting.losses import capped_psnr
+from gaussians.fitting.losses import capped_psnr, inner_ssim_map, picture_loss
 from gaussians.motion import DynamicGaussians, still
 from gaussians.rendering.rasterizer import clip_budget, render_clip
 from gaussians.types import Camera, Gaussians
@@ -97,3 +98,28 @@ def test_a_budget_that_is_too_small_grows_and_leaves_no_trace(monkeypatch):
     monkeypatch.setattr(loop, "clip_budget", lambda *args, slack: grown.max_intersections)
     ample = fit(start(), targets, config, jax.random.key(0))
     np.testing.assert_equal(*jax.device_get((grown, ample)))
+
+
+def pair():
+    rng = np.random.default_rng(0)
+    a = np.cumsum(rng.uniform(-0.2, 0.2, (30, 41, 3)), axis=1) % 1.0
+    return np.float32(a), np.float32(np.clip(a + rng.normal(0, 0.1, a.shape), 0, 1))
+
+
+def test_ssim_and_psnr_match_scikit_image():
+    a, b = pair()
+    expected = structural_similarity(
+        a, b, channel_axis=2, gaussian_weights=True, sigma=1.5, truncate=3.5,
+        use_sample_covariance=False, data_range=1.0,
+    )  # fmt: skip
+    found = jax.jit(inner_ssim_map)(jnp.asarray(a), jnp.asarray(b)).mean()
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    reference = peak_signal_noise_ratio(a, b, data_range=1.0)
+    np.testing.assert_allclose(capped_psnr(jnp.asarray(a), jnp.asarray(b)), reference, rtol=1e-5)
+
+
+def test_equal_pictures_have_no_loss_and_finite_gradient():
+    a = jnp.asarray(pair()[0])
+    value, gradient = jax.jit(jax.value_and_grad(picture_loss))(a, a)
+    assert abs(float(value)) < 1e-6
+    assert np.isfinite(gradient).all()

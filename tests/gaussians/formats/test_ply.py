@@ -1,9 +1,11 @@
-"""PLY files byte by byte, and round trips."""
+"""PLY files byte by byte, round trips, and scenes that no writer takes."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gaussians import Gaussians, save_dynamic_ply, save_packed_ply, save_splat, still
 from gaussians.formats.ply import load_ply, save_ply
 from gaussians.formats.scene_files import FormatError
 
@@ -81,3 +83,24 @@ def test_numbers_that_are_none_are_refused_by_column_and_row(tmp_path, valid, ve
     vertex(tmp_path / "valid.ply")[name][[4, 6]] = value
     with pytest.raises(FormatError, match=f"property {name}: found {value} in row 4 .2 such"):
         load_ply(tmp_path / "valid.ply")
+
+
+WRITERS = [save_ply, save_packed_ply, save_splat, save_dynamic_ply]
+
+
+@pytest.mark.parametrize("save", WRITERS)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda s: Gaussians(*(x[:0] for x in s)),
+        lambda s: s._replace(logit_opacities=jnp.full(9, np.nan)),
+        lambda s: s._replace(means=s.means[:5]),
+    ],
+)
+def test_scenes_that_no_reader_would_take_are_not_written(tmp_path, save, bad, make_scene):
+    wrong = bad(make_scene(9))
+    if save is save_dynamic_ply:
+        wrong = still(make_scene(9))._replace(gaussians=wrong)
+    with pytest.raises(FormatError, match=r"bad\.x: "):
+        save(tmp_path / "bad.x", wrong)
+    assert not list(tmp_path.iterdir())
