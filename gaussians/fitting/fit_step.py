@@ -28,7 +28,7 @@ class Fitted(NamedTuple):
     """Everything that gradients reach.
 
     Attributes:
-      scene: the Gaussians.
+      scene: the Gaussians, as many as at the start.
       exposures: log-gains and offsets of the views, see `view_corrections`.
       poses: turns and shifts of their cameras.
     """

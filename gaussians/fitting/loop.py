@@ -8,13 +8,12 @@ The result is a function of the inputs and the key alone, however often the fit 
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from einops import reduce
 from jax.tree_util import Partial
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool
 
 from gaussians.deformation import DeformingGaussians, Scene
 from gaussians.fitting.distillation import Distillation, cached_frames, flat_cameras
@@ -36,22 +35,6 @@ from gaussians.types import Camera
 BUDGET_SLACK = 1.75
 
 
-class FitResult(NamedTuple):
-    """A fitted scene.
-
-    Attributes:
-      scene: the Gaussians, as many as at the start.
-      exposures: log-gains and offsets of the views, see `view_corrections`.
-      poses: turns and shifts of their cameras.
-      max_intersections: budget that no step overflowed.
-    """
-
-    scene: Scene
-    exposures: Float[Array, "v 2 3"]
-    poses: Float[Array, "v 2 3"]
-    max_intersections: int
-
-
 def fit(
     initial: Scene,
     targets: Targets,
@@ -63,8 +46,8 @@ def fit(
     perceptual: Perceptual | None = None,
     restore: Callable[[FitState], FitState] | None = None,
     keep: Callable[[FitState], None] | None = None,
-) -> FitResult:
-    """Optimise every parameter of `initial` until it renders `targets`.
+) -> Fitted:
+    """Optimise every parameter of `initial`, as many Gaussians, until it renders `targets`.
 
     Args:
       initial: the scene to start from.
@@ -140,8 +123,7 @@ def fit(
             alive = (~dead(state.fitted.scene.gaussians)).sum()
             means = {name: float(value) for name, value in metrics.items()}
             report(first + length, means | {"alive": float(alive)})
-    fitted = state.fitted
-    return FitResult(fitted.scene, fitted.exposures, fitted.poses, int(state.budget))
+    return state.fitted
 
 
 @jax.jit

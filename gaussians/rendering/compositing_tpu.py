@@ -47,14 +47,12 @@ class Chunks(NamedTuple):
       splats: its features, with the centre relative to the centre of the tile; a last payload
         channel of ones makes the composite of the payload end with the coverage.
       tile: tile of each chunk; the number of tiles for empty chunks.
-      first: first chunk of each tile.
       count: number of chunks of each tile.
     """
 
     ids: Int[Array, "chunks places"]
     splats: Float[Array, "chunks places f+1"]
     tile: Int[Array, "chunks"]
-    first: Int[Array, "tiles"]
     count: Int[Array, "tiles"]
 
 
@@ -132,7 +130,7 @@ def _cut_runs(features: Features, bins: Bins, tiles: Tiles) -> Chunks:
     center = (jnp.stack([tile % tiles.columns, tile // tiles.columns], -1) + 0.5) * tiles.side
     splats = splats.at[..., :2].add(-center[:, None])
     splats = splats.at[..., 5].set(jnp.where(used, splats[..., 5], UNUSED_LOG_OPACITY))
-    return Chunks(jnp.where(used, ids, g), splats, tile, end - count, count)
+    return Chunks(jnp.where(used, ids, g), splats, tile, count)
 
 
 def _call(

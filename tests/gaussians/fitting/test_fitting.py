@@ -93,9 +93,11 @@ def test_a_budget_that_is_too_small_grows_and_leaves_no_trace(monkeypatch):
     config = FitConfig(steps=20, chunk=20)
     needed = clip_budget(start(), targets.cameras, targets.times, slack=1.0)
     monkeypatch.setattr(loop, "clip_budget", lambda *args, slack: 8)
-    grown = fit(start(), targets, config, jax.random.key(0))
-    assert grown.max_intersections >= needed > 8
-    monkeypatch.setattr(loop, "clip_budget", lambda *args, slack: grown.max_intersections)
+    kept = []
+    grown = fit(start(), targets, config, jax.random.key(0), keep=kept.append)
+    budget = int(kept[-1].budget)
+    assert budget >= needed > 8
+    monkeypatch.setattr(loop, "clip_budget", lambda *args, slack: budget)
     ample = fit(start(), targets, config, jax.random.key(0))
     np.testing.assert_equal(*jax.device_get((grown, ample)))
 

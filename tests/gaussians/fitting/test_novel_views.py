@@ -98,7 +98,7 @@ def test_a_stopped_fit_asks_the_same_again():
         return fit(start, targets, CONFIG, jax.random.key(0), distillation=asked, **options)
 
     whole = run(keep=kept.append)
-    assert clip_budget(whole.scene, cameras, times, slack=1.0) <= whole.max_intersections
+    assert clip_budget(whole.scene, cameras, times, slack=1.0) <= int(kept[-1].budget)
     alone = fit(start, targets, CONFIG, jax.random.key(0))
     assert np.abs(whole.scene.gaussians.means - alone.scene.gaussians.means).max() > 1e-4
     for state in kept[:3]:  # before the prior is asked, and while it is
