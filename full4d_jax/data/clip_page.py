@@ -109,8 +109,7 @@ def _fill(cell: UInt8[ndarray, "H W 3"], frame: Picture) -> None:
     """Put the whole frame into the middle of a cell."""
     height, width = cell.shape[:2]
     scale = min(height / frame.shape[0], width / frame.shape[1])
-    rows = max(1, min(height, round(frame.shape[0] * scale)))
-    columns = max(1, min(width, round(frame.shape[1] * scale)))
+    rows, columns = (max(1, round(side * scale)) for side in frame.shape[:2])
     top = (height - rows) // 2
     left = (width - columns) // 2
     small = cv2.resize(frame, (columns, rows), interpolation=cv2.INTER_AREA)

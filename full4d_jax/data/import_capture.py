@@ -56,8 +56,8 @@ def import_folder(
     test: float,
     writing: Writing,
     turns: Mapping[str, int],
-    depth: str | None = None,
-    follow_links: bool = False,
+    depth: str | None,
+    follow_links: bool,
 ) -> None:
     """Find the layout, read the cameras, cut clips and write the dataset under its name at once.
 

@@ -81,11 +81,9 @@ class Copies:
         """
         if not self._addresses:
             # From now on addresses are printed in the place of copies.
-            for redirect, stream in (
-                (contextlib.redirect_stdout, sys.stdout),
-                (contextlib.redirect_stderr, sys.stderr),
-            ):
-                self._shown.enter_context(redirect(_Shown(stream)))  # type: ignore[type-var]
+            for name in ("stdout", "stderr"):
+                redirect = getattr(contextlib, f"redirect_{name}")
+                self._shown.enter_context(redirect(_Shown(getattr(sys, name))))
         if address not in self._addresses:
             with input_errors("address", DO):
                 _download_changes(address)

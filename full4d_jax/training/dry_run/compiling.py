@@ -85,7 +85,7 @@ def report_programs(
 
 
 def compile_program(
-    trace: Callable[[], Any], kind: str, flops: float | None = None, devices: int = 1
+    trace: Callable[[], Any], kind: str, flops: float | None, devices: int
 ) -> dict[str, Any]:
     """Compile a program for the devices of its mesh, and return what is known of it.
 

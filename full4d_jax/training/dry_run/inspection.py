@@ -1,7 +1,7 @@
 """The report of `full4d inspect`: parameters and shardings, work, memory, communication."""
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -193,13 +193,11 @@ def _print_model(config: Config, mesh: Mesh | AbstractMesh, state: Any) -> None:
     print(f"  samples of a step   {batch}, {per_device} on a device")
     print(f"  work of a step      {work:.4g} PFLOP (formula, no recomputation)")
     groups: dict[str, list[Any]] = defaultdict(list)
-    counts: Counter[str] = Counter()
     for name, x in leaves.items():
         parts = name.split(".")
-        group = ".".join(parts[: 1 + (parts[0] == "blocks")])
-        groups[group].append(x)
-        counts[group] += x.size
-    for name, count in counts.most_common():
+        groups[".".join(parts[: 1 + (parts[0] == "blocks")])].append(x)
+    counts = {name: sum(x.size for x in group) for name, group in groups.items()}
+    for name, count in sorted(counts.items(), key=lambda item: -item[1]):
         largest = max(groups[name], key=lambda x: x.size)
         shape = "x".join(map(str, largest.shape))
         sharded = tuple(largest.sharding.spec)
