@@ -1,5 +1,6 @@
 """Launch files install, encode, train, start again and give back, without a cloud."""
 
+import math
 import os
 import re
 import signal
@@ -64,13 +65,6 @@ def assert_in_bucket(options) -> None:
     assert all(address_of(file).startswith("gs://BUCKET/") for file in files)
 
 
-def chips(topology: str) -> int:
-    count = 1
-    for side in topology.split("x"):
-        count *= int(side)
-    return count
-
-
 def test_a_slice_is_asked_for_and_trains_until_the_end(tmp_path):
     cloud = Cloud(
         tmp_path, f"{STOPPED_EXIT_CODE} 0", "NONE ACTIVE SUSPENDED NONE PROVISIONING ACTIVE"
@@ -111,22 +105,12 @@ def test_nodes_of_slurm_train(cloud):
     assert of_nodes == {",".join(map(str, range(gpus)))}
 
 
-@pytest.mark.parametrize(
-    "code",
-    [STOPPED_EXIT_CODE, 128 + signal.SIGKILL],
-    ids=["saved", "killed"],
-)
+@pytest.mark.parametrize("code", [STOPPED_EXIT_CODE, 128 + signal.SIGKILL, UNUSABLE])
 def test_a_training_that_ends_before_its_end_is_put_back_into_the_queue(tmp_path, code):
     cloud = Cloud(tmp_path, codes=str(code))
     assert cloud.launch("train.sbatch").returncode == code
-    (asked,) = cloud.called("scontrol")
-    assert asked.words == ["requeue", "7"]
-
-
-def test_a_failed_job_of_slurm_is_not_queued_again(tmp_path):
-    cloud = Cloud(tmp_path, codes=str(UNUSABLE))
-    assert cloud.launch("train.sbatch").returncode == UNUSABLE
-    assert cloud.called("scontrol") == []
+    asked = [call.words for call in cloud.called("scontrol")]
+    assert asked == [["requeue", "7"]] * (code != UNUSABLE)
 
 
 def test_the_jobset_trains_on_as_many_chips_as_its_slice_has(cloud):
@@ -134,7 +118,8 @@ def test_the_jobset_trains_on_as_many_chips_as_its_slice_has(cloud):
     (container,) = pod["containers"]
     assert run_container(cloud, container).wait(60) == 0
     options = trained(cloud)
-    count = chips(pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"])
+    sides = pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"].split("x")
+    count = math.prod(map(int, sides))
     assert job["parallelism"] == job["completions"]
     assert job["parallelism"] * container["resources"]["limits"]["google.com/tpu"] == count
     assert_fits(options["config"], count)

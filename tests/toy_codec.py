@@ -1,13 +1,10 @@
 """Wan's VAEs with few channels and random weights, which encode small pictures in milliseconds."""
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import jax
 import numpy as np
-import pytest
 
 from full4d_jax.config.codecs import KINDS, WanVaeConfig
 from full4d_jax.models.codecs.codec import save_codec
@@ -36,11 +33,3 @@ def vae_tensors(config: WanVaeConfig, *, diffusers: bool) -> dict[str, np.ndarra
         published = source_name(name, config, diffusers=diffusers)
         tensors[published] = values.reshape(shape).astype(np.float32)
     return tensors
-
-
-@contextmanager
-def encoding_on_one_device() -> Iterator[None]:
-    """Let `encode_dataset` use one of the simulated devices, since it compiles for each it uses."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jax, "local_device_count", lambda: 1)
-        yield

@@ -9,12 +9,10 @@ import jax
 import numpy as np
 import pytest
 from changed import changed
-from toy_codec import encoding_on_one_device, save_toy_codec
+from toy_encoded import encoded_as, on, wan_config
 
-from full4d_jax.config import Config, check_config, load_config
+from full4d_jax.config import Config, check_config
 from full4d_jax.data import encode
-from full4d_jax.data.encode import encode_dataset
-from full4d_jax.data.options import Writing
 from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.wan.text import padded
 from full4d_jax.session.errors import InputError
@@ -24,7 +22,6 @@ from full4d_jax.training.state import init_state
 from input_pipeline.datasets.dataset import open_dataset
 
 WIDTH = 6
-SIZE = {"views": 3, "frames": 5, "height": 16, "width": 16}
 ROWS = {
     words: np.random.default_rng(len(words)).normal(size=(1 + len(words.split()), WIDTH))
     for words in ("", "a man", "two dogs run")
@@ -37,32 +34,18 @@ def table(_folder):
 
 @pytest.fixture(scope="module")
 def config(raw) -> Config:
-    wan = load_config("configs/wan21_1_3b.py")
-    small = {"width": 48, "heads": 2, "ffn": 64, "layers": 1, "text_width": WIDTH}
-    return changed(
-        wan,
-        codec_weights=save_toy_codec(raw.parent / "vae.safetensors"),
-        model=small | {"precision": "float32"},
-        data=SIZE | {"projections": 1, "captions": True},
-        training={"batch": 2},
-    )
+    return wan_config(raw.parent, WIDTH, projections=1, captions=True)
 
 
 @pytest.fixture(scope="module")
 def encoded(raw, config):
     """The data set with embedded captions: of its first scene from a file, of the other empty."""
-    out, file = raw.parent / "encoded", raw.parent / "captions.json"
-    out.mkdir()
+    file = raw.parent / "captions.json"
     first = open_dataset(raw).scene_ids[0]
     file.write_text(json.dumps({first: "two dogs run", "elsewhere": "a man"}))
-    with pytest.MonkeyPatch.context() as patch, encoding_on_one_device():
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encode, "prompt_encoder", table)
-        encode_dataset(config, raw, out, "train", Writing(1, (0, 1)), raw.parent, file)
-    return out
-
-
-def on(config: Config, folder, **data) -> Config:
-    return changed(config, data={"records": (str(folder),), **data})
+        return encoded_as("encoded", config, raw, raw.parent, file)
 
 
 def test_records_keep_the_caption_and_its_embedding(encoded):

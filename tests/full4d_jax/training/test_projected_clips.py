@@ -7,11 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from changed import changed
-from toy_codec import encoding_on_one_device, save_toy_codec
+from toy_encoded import encoded_as, on, wan_config
 
-from full4d_jax.config import Config, load_config
-from full4d_jax.data.encode import encode_dataset
-from full4d_jax.data.options import Writing
 from full4d_jax.generation.batch import Batch, prepare
 from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.sharding import put_batch
@@ -25,44 +22,22 @@ from full4d_jax.training.state import init_state, training_mesh
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.transforms import decode, to_source
 
-SIZE = {"views": 3, "frames": 5, "height": 16, "width": 16}
-
 
 @pytest.fixture(scope="module")
 def config(raw):
-    """Wan's preset but for its sizes."""
-    wan = load_config("configs/wan21_1_3b.py")
-    small = {"width": 48, "heads": 2, "ffn": 64, "layers": 1, "text_width": 0}
-    return changed(
-        wan,
-        codec_weights=save_toy_codec(raw.parent / "vae.safetensors"),
-        model=small | {"precision": "float32"},
-        data=SIZE | {"projections": 2, "corrupt_depth": 1.0},
-        training={"batch": 2, "steps": 2, "checkpoint_every": 1, "log_every": 1},
-    )
+    return wan_config(raw.parent, 0, projections=2, corrupt_depth=1.0)
 
 
 @pytest.fixture(scope="module")
 def encoded(raw, config):
-    return encode(config, raw, "encoded")
+    return encoded_as("encoded", config, raw)
 
 
 @pytest.fixture(scope="module")
 def exact(raw, config):
     """One draw of each clip, with its own depth."""
-    return encode(changed(config, data={"projections": 1, "corrupt_depth": 0.0}), raw, "exact")
-
-
-def encode(config: Config, raw, name: str):
-    out = raw.parent / name
-    out.mkdir()
-    with encoding_on_one_device():
-        encode_dataset(config, raw, out, "train", Writing(1, (0, 1)))
-    return out
-
-
-def on(config: Config, folder, **data) -> Config:
-    return changed(config, data={"records": (str(folder),), **data})
+    plain = changed(config, data={"projections": 1, "corrupt_depth": 0.0})
+    return encoded_as("exact", plain, raw)
 
 
 def test_losses_are_those_of_clips_that_the_step_projects(config, exact):

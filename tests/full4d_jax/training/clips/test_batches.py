@@ -112,10 +112,7 @@ def test_a_posed_prior_sees_reprojected_videos_too(records, videos):
 
 
 def test_depth_of_a_share_of_the_clips_is_estimated():
-    true, mixed = (
-        next(grid_batches(POSED, 0)),
-        next(grid_batches(with_data(POSED, estimated=0.5), 0)),
-    )
+    true, mixed = (next(grid_batches(with_data(POSED, estimated=x), 0)) for x in (0.0, 0.5))
     np.testing.assert_array_equal(true.frames, mixed.frames)
     same = (np.asarray(true.depth) == np.asarray(mixed.depth)).all((1, 2, 3))
     assert 0 < same.sum() < 4

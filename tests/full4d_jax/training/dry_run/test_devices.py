@@ -42,9 +42,7 @@ def test_gpus_that_no_hosts_hold_are_refused(capsys):
 @pytest.mark.skipif(not HAS_PLUGIN, reason="needs jax-cuda12-plugin (the extra cuda)")
 def test_the_renderer_and_its_gradient_compile_for_a_gpu():
     """With XLA's default flags, in a process of its own, which has no compiler for TPUs."""
-    done = run("-c", COMPILE)
-    assert done.returncode == 0, done.stderr
-    forward, backward = done.stdout.split("\n")[:2]
+    forward, backward = run("-c", COMPILE).split("\n")[:2]
     assert forward.split()[2:] == ["f32"]  # no product is rounded to TF32
     assert backward.split()[2:] == ["f32"]
     assert int(forward.split()[0]) < int(backward.split()[0]) < 4e9
@@ -54,9 +52,8 @@ def test_the_renderer_and_its_gradient_compile_for_a_gpu():
 def test_a_step_is_inspected_for_a_gpu(tmp_path):
     json_file = tmp_path / "plan.json"
     options = ["--config", "debug", "--topology", "h100:2", "--mesh.data", "2"]
-    done = run("-m", "full4d_jax.cli", "inspect", *options, "--json", str(json_file))
-    assert done.returncode == 0, done.stderr
-    assert "fits                yes" in done.stdout
+    printed = run("-m", "full4d_jax.cli", "inspect", *options, "--json", str(json_file))
+    assert "fits                yes" in printed
     inspected = json.loads(json_file.read_text())
     (step,) = inspected["programs"].values()
     work = step["work"]
@@ -77,8 +74,7 @@ def test_what_data_annotates_with_is_inspected_for_a_gpu(tmp_path):
     options = ["--data.views", "3", "--data.frames", "5", "--data.height", "32"]
     options += ["--data.width", "32", "--model.codec", "pixels", "--topology", "h100:8"]
     asks = ["inspect", "--config", "wan22_5b", "--program", "depth", *options]
-    done = run("-m", "full4d_jax.cli", *asks, "--json", str(json_file))
-    assert done.returncode == 0, done.stderr
+    run("-m", "full4d_jax.cli", *asks, "--json", str(json_file))
     inspected = json.loads(json_file.read_text())
     assert list(inspected["programs"]) == ["a picture"]
     assert inspected["devices"] == 1
@@ -87,13 +83,11 @@ def test_what_data_annotates_with_is_inspected_for_a_gpu(tmp_path):
         assert one["work"]["launches"] > 0
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ,
-        "JAX_PLATFORMS": "cpu",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "XLA_FLAGS": "",
-        "JAX_ENABLE_COMPILATION_CACHE": "false",
-    }
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+def run(*words: str) -> str:
+    """Run Python to its end; return what it prints."""
+    settings = {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": ""}
+    environment = os.environ | settings | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+    command = [sys.executable, *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
