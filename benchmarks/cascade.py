@@ -37,7 +37,7 @@ from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_smal
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import fill_holes, project_video
 from full4d_jax.generation.static_points import find_static_points
-from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
+from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import around_source
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
 from full4d_jax.scene.fit_settings import sized_for
@@ -149,7 +149,7 @@ def fill_all(models: Models, clip: ProceduralClip) -> Iterator[tuple[tuple[str, 
     source = 2 * clip.frames[0] - 1
     targets = len(clip.frames) - 1
     yield (COPY, "none"), jnp.broadcast_to(source[None], (targets, *source.shape))
-    ours = drop_depth_edges(source_depth(models.depth, source), EDGE_BEND)
+    ours = drop_depth_edges(source_depth(models.depth, source))
     for name, depth in {"true": clip.depth[0], "ours": ours}.items():
         for row, grid in fill(models, source, depth, cameras_of(clip)).items():
             yield (row, name), grid
@@ -197,7 +197,7 @@ def score_between(models: Models, options: argparse.Namespace, distances: Distan
             clip = _rendered(options.first + number, options.rows, angles)
             source = 2 * clip.frames[0] - 1
             between = _seen_from(clip, [0, *range(VIEWS, 2 * VIEWS - 1)])
-            ours = drop_depth_edges(source_depth(models.depth, source), EDGE_BEND)
+            ours = drop_depth_edges(source_depth(models.depth, source))
             for i, (name, depth) in enumerate({"true": clip.depth[0], "ours": ours}.items()):
                 filled_views = fill(models, source, depth, cameras_of(between))
                 rows = {(row, name): filled_views[row] for row in (PUSH_PULL, CASCADE)}

@@ -172,7 +172,7 @@ def call(function: Callable[..., Any], prog: str, words: list[str]) -> None:
         for name, given in bound.keywords.items():
             # A config has its own check.
             if name != "config":
-                check_fields(given, hints[name], name, what="option")
+                check_fields(given, hints[name], name)
         check_machine()
         with_copies(bound, copies)()
 

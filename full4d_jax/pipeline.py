@@ -82,7 +82,7 @@ def run(
     usual = options.VideoOptions() if config.model.needs_cameras else options.DemoGridOptions()
     source = source or (options.VideoOptions(Path(video)) if video else usual)
     show = show or RenderOptions()
-    check_fields(show, what="option")
+    check_fields(show)
     used = None
     if isinstance(source, options.CaptureOptions):
         check_config(config)
@@ -165,7 +165,7 @@ def render(out: str | Path, show: RenderOptions, path: Path | None = None) -> Pa
     Raises:
       InputError: There is no scene, a number is out of bounds, or the path cannot be read.
     """
-    check_fields(show, what="option")
+    check_fields(show)
     film = None if path is None else read_film(path)
     stages = Stages(Path(out))
     grid = posed_grid(stages)
@@ -187,7 +187,7 @@ def _open_and_lift(
     """Open a capture and fit a scene to it; `out` is touched once the capture has been read."""
     stages = Stages(Path(out))
     check_lift(config.lift, checkpoint, FitKind.CAPTURED)
-    check_fields(source, what="option")
+    check_fields(source)
     grid = opening.open_source(config.data, source)
     hold_folder(out)
     opening.keep_capture(stages, grid)

@@ -36,7 +36,7 @@ from full4d_jax.generation.projection_guidance import (
     fill_holes,
     splat,
 )
-from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
+from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.media.video import read_video
 from full4d_jax.models.upsampler import Guidance, UpsamplerNetConfig
@@ -188,7 +188,7 @@ def video_pairs(
     """Return the pairs of a frame of a video, seen from `targets` places and back."""
     key = jax.random.fold_in(jax.random.key(settings.seed), place)
     video = jnp.asarray(frame)
-    depth = drop_depth_edges(estimate_depth(network, video), EDGE_BEND)
+    depth = drop_depth_edges(estimate_depth(network, video))
     made = []
     for target in range(settings.targets):
         clip, video_depth, noise_key = _filmed(video, depth, jax.random.fold_in(key, target))
@@ -272,10 +272,10 @@ def draw_upsampler_depth(
         softness = jax.random.uniform(soft_key, minval=0.3, maxval=SOFTEST)
         disparity = jax.image.resize(1 / jnp.maximum(depth, 0.05), small.shape[:3], "linear")
         disparity = _blur(disparity, softness)
-        return drop_depth_edges(1 / enlarge_disparity(disparity, small, frames), EDGE_BEND)
+        return drop_depth_edges(1 / enlarge_disparity(disparity, small, frames))
 
     def estimated() -> Float[Array, "t h w"]:
-        return drop_depth_edges(estimate_depth(network, frames), EDGE_BEND)
+        return drop_depth_edges(estimate_depth(network, frames))
 
     which = jnp.int32(kind < settings.smoothed) + 2 * jnp.int32(kind > 1 - settings.estimated)
     return jax.lax.switch(which, (lambda: depth, smoothed, estimated))

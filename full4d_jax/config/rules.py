@@ -26,7 +26,7 @@ def check_config(config: Config) -> None:
     Raises:
       InputError: naming the field.
     """
-    check_fields(config)
+    check_fields(config, what="config")
     usual = Config()
     for name, fits, expected in (*_model(config), *_clips(config), *_steps(config)):
         require(name, attrgetter(name)(config), fits, expected)

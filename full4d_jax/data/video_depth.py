@@ -31,7 +31,7 @@ def write_video_depth(video: VideoOptions, out: Path) -> None:
     Raises:
       InputError: An option, the video, the network or the name is unusable.
     """
-    check_fields(video, what="option")
+    check_fields(video)
     require_ending(out, ".npy")
     network = open_network(video.measured.depth_network, video.measured.depth_kind)
     size = size_of_result(DEFAULT, video, enlarged=True)

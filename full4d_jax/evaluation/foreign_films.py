@@ -26,7 +26,7 @@ from full4d_jax.evaluation.networks import ScoringNetworks
 from full4d_jax.evaluation.real_views import rows_of
 from full4d_jax.evaluation.results import compared_sheet, score_jobs, write_results
 from full4d_jax.evaluation.table import COPY, INPAINT, PUSH_PULL
-from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
+from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_model, to_uint8
 from full4d_jax.session.errors import InputError, input_errors
@@ -205,7 +205,7 @@ def score_films(
     whose = "the capture"
     if truth.depth is None:
         estimate = source_depth(open_network(depth_network, depth_kind), to_model(truth.frames[0]))
-        truth = replace(truth, depth=np.asarray(drop_depth_edges(estimate, EDGE_BEND))[None])
+        truth = replace(truth, depth=np.asarray(drop_depth_edges(estimate))[None])
         whose = f"the network {depth_network or OURS}"
     # Scores of another truth are not comparable: whatever they depend on is part of the mark.
     distances = load_distances(vgg=vgg)

@@ -24,7 +24,7 @@ from full4d_jax.evaluation.fidelity import ClipRows, compare
 from full4d_jax.evaluation.prior_rows import Judge, score_clips
 from full4d_jax.evaluation.table import CASCADE
 from full4d_jax.generation.cascade import Upsampler, generate_large, in_parts, load_upsampler
-from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
+from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import About, Grid, all_real, points_in, seen_in
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.models.upsampler import SIDE_MULTIPLE
@@ -107,7 +107,7 @@ def open_film(
     known = np.asarray(source_depth(network, to_model(source.frames[0, :1]), still=False))
     source = replace(source, points=seen_in(0, first))
     settled, unit = settle_scale(source, known, estimated=True)
-    depth = np.asarray(drop_depth_edges(jnp.asarray(settled), EDGE_BEND))
+    depth = np.asarray(drop_depth_edges(jnp.asarray(settled)))
     cameras = in_unit(source, unit).known_cameras
     chosen = [0, *later]
     frames = source.frames[0, chosen, None]

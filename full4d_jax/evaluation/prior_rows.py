@@ -43,7 +43,7 @@ from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior, open_prior, prior_path, prior_settings
 from full4d_jax.generation.real_frames import row_and_column
-from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
+from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.geometry.moving import differs
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import save_picture, to_model, to_uint8, to_unit
@@ -137,7 +137,7 @@ def rows_of_clip(judge: Judge, scene: int, truth: Grid) -> ClipRows:
     cameras = truth.known_cameras
     estimate = source_depth(judge.depth, source[0])
     # Without edges, as in training; for the baselines too.
-    depths = {judge.depth_name: drop_depth_edges(estimate, EDGE_BEND)}
+    depths = {judge.depth_name: drop_depth_edges(estimate)}
     absrel = None
     if truth.depth is not None:
         depths = {"true": jnp.asarray(truth.depth[0])} | depths

@@ -24,7 +24,7 @@ from full4d_jax.generation.projection_guidance import (
 )
 from full4d_jax.generation.real_frames import conditions_of_real, draw_real, is_carried
 from full4d_jax.generation.static_points import StaticPoints, project_known
-from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
+from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.models.codecs.codec import Weights, pool_frames
 from full4d_jax.models.conditions import Conditions, reads_filled
 from input_pipeline.procedural.scene import procedural_scene
@@ -282,7 +282,7 @@ def draw_shares(key: PRNGKeyArray, index: Int[Array, ""] | int) -> Shares:
 
 def draw_depth(shares: Shares, depth: Depth, data: DataConfig) -> Depth:
     """Corrupt the depth of a clip as a network would, with some probability."""
-    estimate = drop_depth_edges(corrupt_depth(shares.key, depth), EDGE_BEND)
+    estimate = drop_depth_edges(corrupt_depth(shares.key, depth))
     return jnp.where(shares.corrupt < data.corrupt_depth, estimate, depth)
 
 

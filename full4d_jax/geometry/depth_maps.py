@@ -6,7 +6,6 @@ of the depth there to that of the point. The result is z times the median of the
 among them.
 """
 
-from functools import partial
 from typing import TypeVar
 
 import jax
@@ -34,8 +33,8 @@ def nearest(values: AnyMap, height: int, width: int) -> AnyMap:
     return values[..., row[:, None], column]
 
 
-@partial(jax.jit, static_argnames="threshold")
-def drop_depth_edges(depth: Float[Array, "*b h w"], threshold: float) -> Float[Array, "*b h w"]:
+@jax.jit
+def drop_depth_edges(depth: Float[Array, "*b h w"]) -> Float[Array, "*b h w"]:
     """Set depth to 0 (unknown) where an estimate smears a foreground edge into its background.
 
     Disparity is linear on planes of any slant, so its second difference, relative to the disparity,
@@ -48,7 +47,7 @@ def drop_depth_edges(depth: Float[Array, "*b h w"], threshold: float) -> Float[A
         ends[axis] = (1, 1)
         padded = jnp.pad(jnp.diff(disparity, axis=axis), ends, mode="edge")
         bend = jnp.maximum(bend, jnp.abs(jnp.diff(padded, axis=axis)))
-    return jnp.where(bend > threshold * disparity, 0.0, depth)
+    return jnp.where(bend > EDGE_BEND * disparity, 0.0, depth)
 
 
 @jax.jit

@@ -97,7 +97,7 @@ def check_source(config: Config, source: options.SampleOptions | options.WordsOp
       InputError: The message names the field or option.
     """
     check_config(config)
-    check_fields(source, what="option")
+    check_fields(source)
     if source.model_needs_cameras != config.model.needs_cameras:
         expected = f"none, with {config.model.projection}"
         do = "give another config, or another source"

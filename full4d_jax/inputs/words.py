@@ -51,7 +51,7 @@ def plan_film(config: Config, prompt: str, wan: WanOptions) -> PlannedFilm:
       InputError: the config is no preset of Wan, or a file is missing or unusable.
     """
     check_config(config)
-    check_fields(wan, what="option")
+    check_fields(wan)
     check_model(config.model, has_first=wan.image is not None)
     if wan.weights is None:
         do = "get Wan-AI/Wan2.2-TI2V-5B (Apache-2.0), then full4d convert wan (docs/wan.md)"

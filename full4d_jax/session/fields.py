@@ -53,7 +53,7 @@ Weight = Annotated[float, Between(0, 1e9, "a finite number of at least 0")]
 
 
 def check_fields(
-    values: Any, hint: Any = None, name: str = "", *, what: Literal["config", "option"] = "config"
+    values: Any, hint: Any = None, name: str = "", *, what: Literal["config", "option"] = "option"
 ) -> None:
     """Refuse the first field of a dataclass, or one value, that its annotation does not allow.
 

@@ -26,7 +26,7 @@ from jaxtyping import Array, Float
 
 from full4d_jax.config import DataConfig
 from full4d_jax.geometry.arrays import Lens, Map, Maps, Picture, Poses
-from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges, fuse_depth
+from full4d_jax.geometry.depth_maps import drop_depth_edges, fuse_depth
 from full4d_jax.geometry.stereo_depth import stereo_depth
 from full4d_jax.grid import (
     CleanPlate,
@@ -246,7 +246,7 @@ def describe_sweep(swept: float) -> str:
 
 
 def _without_edges(depth: Maps) -> Float[Array, "t h w"]:
-    return drop_depth_edges(jnp.asarray(depth), EDGE_BEND)
+    return drop_depth_edges(jnp.asarray(depth))
 
 
 def hold_facts(

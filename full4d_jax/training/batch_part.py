@@ -36,8 +36,3 @@ class BatchPart(NamedTuple):
         """Return the part after each clip is cut into `lines` clips (`batch.lines`)."""
         places = self.places[:, None] * lines + jnp.arange(lines)[None]
         return BatchPart(places.reshape(-1), self.size * lines, lines)
-
-
-def whole_batch(clips: int) -> BatchPart:
-    """Return the only part of a batch that is not divided."""
-    return BatchPart(jnp.arange(clips), clips)

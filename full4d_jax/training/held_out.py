@@ -33,7 +33,7 @@ from full4d_jax.models.codecs.codec import Weights
 from full4d_jax.models.dit import prediction
 from full4d_jax.models.functional import Params
 from full4d_jax.models.wan.text import load_training_texts
-from full4d_jax.training.batch_part import BatchPart, whole_batch
+from full4d_jax.training.batch_part import BatchPart
 from full4d_jax.training.clips.batches import rendered_batches
 from full4d_jax.training.clips.records import (
     batches_of,
@@ -43,7 +43,6 @@ from full4d_jax.training.clips.records import (
 from full4d_jax.training.loss import (
     Clips,
     Frozen,
-    count_clips,
     draw_per_clip,
     encode_clips,
     flow_point,
@@ -51,6 +50,7 @@ from full4d_jax.training.loss import (
     predict,
     split_keys,
     weigh,
+    whole_batch,
 )
 from full4d_jax.training.state import in_mesh
 from input_pipeline.loader import Mixture
@@ -138,7 +138,7 @@ def validation_losses(
     They are those of flow matching at flow times drawn from each of `TIME_BINS` parts, and last of
     the regression at tau = 1 from zero noise.
     """
-    part = whole_batch(count_clips(batch))
+    part = whole_batch(batch)
     measure = partial(_losses_of, config, params)
     return mean_over_lines(config, batch, key, frozen, part, measure)
 
@@ -232,7 +232,7 @@ def _draw_clips(
     keys = split_keys(encode_key)
     text, _ = load_training_texts(config)
     frozen = Frozen(prior.codec_weights, text)
-    part = whole_batch(count_clips(batch))
+    part = whole_batch(batch)
     encoded = encode_clips(config, batch, keys, frozen, part)
     latents = encoded.latents
     conditions = encoded.conditions

@@ -32,7 +32,7 @@ from full4d_jax.models.dit import velocity
 from full4d_jax.models.functional import Params
 from full4d_jax.models.network import MOTION_UNIT_PIXELS
 from full4d_jax.models.trainable import drop_adapters, without_adapters
-from full4d_jax.training.batch_part import BatchPart, whole_batch
+from full4d_jax.training.batch_part import BatchPart
 from full4d_jax.training.few_steps import SegmentTimes, draw_segments, segment_velocity
 
 Metrics = dict[str, Float[Array, "..."]]
@@ -118,7 +118,7 @@ def loss(
 
     Loss and metrics of a `part` are its shares in those of the whole batch.
     """
-    part = whole_batch(count_clips(batch)) if part is None else part
+    part = part or whole_batch(batch)
     keys = split_keys(key)
     clips = encode_clips(config, batch, keys, frozen, part)
     point = draw_flow(config, clips, keys, part)
@@ -160,6 +160,12 @@ def mean_over_lines(
 def count_clips(batch: Clips) -> int:
     """Return the number of clips in a batch."""
     return len(jax.tree.leaves(batch)[0])
+
+
+def whole_batch(batch: Clips) -> BatchPart:
+    """Return the only part of a batch that is not divided."""
+    clips = count_clips(batch)
+    return BatchPart(jnp.arange(clips), clips)
 
 
 def count_means(config: Config, part: BatchPart) -> int:

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, Shaped, UInt8
 
 from full4d_jax.config import Config, DataConfig
 from full4d_jax.generation.batch import Batch, procedural_batch
-from full4d_jax.geometry.depth_maps import EDGE_BEND, drop_depth_edges
+from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.media.video import read_video
 from full4d_jax.models.sharding import put_batch, rows_here, spec
 from full4d_jax.session.errors import input_errors
@@ -241,7 +241,7 @@ def reprojected(
         key, video = key_and_video
         lens_key, pose_key = jax.random.split(key)
         video = _as_floats(video)
-        depth = drop_depth_edges(estimate_depth(network, video), EDGE_BEND)
+        depth = drop_depth_edges(estimate_depth(network, video))
         lens = random_lens(lens_key, *video.shape[1:3])
         pose = random_pose(pose_key)
         if views == 2:
@@ -287,7 +287,7 @@ def _render(data: DataConfig, indices: Int[Array, "b"], network: DepthNetwork | 
         chance = jax.random.uniform(jax.random.fold_in(jax.random.key(VIDEO_STREAM), index))
 
         def estimate() -> Float[Array, "t h w"]:
-            return drop_depth_edges(estimate_depth(network, frames), EDGE_BEND)
+            return drop_depth_edges(estimate_depth(network, frames))
 
         return jax.lax.cond(chance < data.estimated, estimate, lambda: depth)
 
