@@ -264,23 +264,19 @@ def machines() -> Iterator[Attack]:
             yield Attack(f"signal/{job} {number.name}", words, alarm=number, codes=codes)
 
 
-class Rooms(list[Any]):
-    scene_ids = ("room",)
-
-
 def make_world(folder: Path) -> None:
     """Write whole files of every kind that the commands read."""
     from skinned_arm import write_arm
     from small_inputs import write_inputs
     from small_run import small_scene, write_run
-    from textured_room import make_room
+    from textured_room import Clips, make_room
 
     import gaussians
     from input_pipeline.datasets.dataset import write_dataset
 
     write_run(folder / "run", small_scene())
     write_inputs(folder, columns=80, frames=8)
-    rooms = Rooms([make_room(views=3, height=64, width=64)])
+    rooms = Clips([make_room(views=3, height=64, width=64)])
     write_dataset(folder / "data", rooms, name="room")
     (folder / "assets").mkdir()
     write_arm(folder / "assets/arm.glb")
@@ -340,11 +336,8 @@ def kinds(world: Path) -> Iterator[Kind]:
     yield Kind("npz", world / "run/grid.npz", load_arrays, is_checked=True)
     yield Kind("npy", world / "depth.npy", lambda path: depth_from_file(path, 2, 32, 32))
     yield Kind("gltf", world / "assets/arm.glb", load_skinned_mesh)
-    yield Kind(
-        "film",
-        world / "in.mp4",
-        lambda path: read_video(path, height=24, width=32, frames=6).frames,
-    )
+    film = partial(read_video, height=24, width=32, frames=6)
+    yield Kind("film", world / "in.mp4", lambda path: film(path).frames)
     for name in ("config.json", "source.npz", "depth.npz", "grid.npz", "scene.npz"):
         yield Kind(f"run {name}", world / "run" / name, lambda path: read_run(path.parent))
 
@@ -411,16 +404,8 @@ def checkpoints(folder: Path) -> Iterator[Kind]:
 
 WRONG: list[Any] = [
     *(None, True, 0, -1, 2**63, 10**400, 1e308, float("nan"), float("inf"), "", "x"),
-    *(
-        "9" * 5000,
-        "../../etc/passwd",
-        "<b>&\x1b[31m\u202e",
-        "\ud800",
-        [],
-        {},
-        [[[1.0]]],
-        [0] * 5000,
-    ),
+    *("9" * 5000, "../../etc/passwd", "<b>&\x1b[31m\u202e", "\ud800"),
+    *([], {}, [[[1.0]]], [0] * 5000),
 ]
 LENGTHS = [0, 1, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**32 - 1, 2**62, 2**64 - 1]
 
