@@ -35,11 +35,7 @@ from full4d_jax.models.functional import Params
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.batch_part import BatchPart
 from full4d_jax.training.clips.batches import rendered_batches
-from full4d_jax.training.clips.records import (
-    batches_of,
-    held_out_scenes_at,
-    open_records,
-)
+from full4d_jax.training.clips.records import batches_of, held_out_scenes_at, open_records
 from full4d_jax.training.loss import (
     Clips,
     Frozen,

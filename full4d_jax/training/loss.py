@@ -318,11 +318,7 @@ def motion_error(
 
 
 def report(
-    config: Config,
-    losses: PerClip,
-    point: FlowPoint,
-    prediction: Prediction,
-    part: BatchPart,
+    config: Config, losses: PerClip, point: FlowPoint, prediction: Prediction, part: BatchPart
 ) -> Metrics:
     """Return the metrics: sums over these clips, divided by the counts of the whole batch."""
     error = ((prediction.predicted - prediction.data) ** 2).mean((3, 4, 5))

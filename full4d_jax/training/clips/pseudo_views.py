@@ -115,12 +115,7 @@ def random_pose(key: PRNGKeyArray) -> Pose:
     return jnp.eye(4).at[:3, :3].set(rotation).at[:3, 3].set(offset)
 
 
-def two_views(
-    video: Video,
-    depth: Depth,
-    lens: Matrix,
-    pose: Pose,
-) -> tuple[Batch, Depth]:
+def two_views(video: Video, depth: Depth, lens: Matrix, pose: Pose) -> tuple[Batch, Depth]:
     """Return the clip of a video and a camera elsewhere, and the video's depth in its unit.
 
     Args:

@@ -10,11 +10,7 @@ import time
 import pytest
 
 from full4d_jax.cli import main
-from full4d_jax.session.machine import (
-    Stopped,
-    stop_on_signals,
-    tolerate_streams,
-)
+from full4d_jax.session.machine import Stopped, stop_on_signals, tolerate_streams
 
 SECONDS = 20  # after which a signal that did not arrive is a failure, not a wait
 
