@@ -53,7 +53,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.dry_run.inspection import batch_shapes
 from full4d_jax.training.monitor import memory_gib
-from full4d_jax.training.state import init_state, runs_codec
+from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
 
 STRIDE = 4  # pixels per latent pixel, so 48 channels, Wan 2.2's
@@ -224,7 +224,7 @@ def of_preset(config: Config, steps: int = 3, turns: int = 6, profile: Path | No
             raise InputError("option", name, value, "at least 1", "see --help")
     ready_made = config.data.projections > 0 and not config.data.records
     stream = itertools.repeat(noise_clips(config)) if ready_made else training_batches(config, 0)
-    weights = codec_weights(config) if runs_codec(config) else None
+    weights = codec_weights(config) if config.runs_codec else None
     batch = jax.block_until_ready(next(stream))
     step = jax.jit(train_step(config), donate_argnums=0)
     held = [jax.jit(lambda key: init_state(config, key))(jax.random.key(config.seed))]

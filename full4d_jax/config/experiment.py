@@ -100,6 +100,11 @@ class ModelConfig:
         return self.projection != "none"
 
     @property
+    def reads_filled(self) -> bool:
+        """Whether it reads filled projections (`Conditions.base`) in more than real frames."""
+        return self.projection == "channels" or self.prediction == "residual"
+
+    @property
     def strides(self) -> Strides:
         """Those of the codec; `pixels` folds squares with sides of `codec_stride`."""
         side = self.codec_stride
@@ -330,6 +335,11 @@ class Config:
     sampler: SamplerConfig = SamplerConfig()
     lift: LiftConfig = LiftConfig()
     mesh: MeshConfig = MeshConfig()
+
+    @property
+    def runs_codec(self) -> bool:
+        """Whether a step of training encodes or decodes, which takes the codec's weights."""
+        return self.data.projections == 0 or self.flow.perceptual > 0
 
 
 # `configs/demo.py` says how its weights were trained.

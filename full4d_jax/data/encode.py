@@ -28,7 +28,6 @@ from full4d_jax.data.options import Writing
 from full4d_jax.generation.batch import draw_depth, draw_shares, make_conditions
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.models.codecs.codec import codec_id, codec_weights, make_codec
-from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.sharded_map import OnLocalDevices
 from full4d_jax.models.wan.text import prompt_encoder
 from full4d_jax.session.buckets import shown
@@ -115,7 +114,7 @@ def encode_projection(
     half = jnp.float16
     return {
         "projection": conditions.projection.astype(half),
-        "filled": conditions.base.astype(half) if reads_filled(model) else None,
+        "filled": conditions.base.astype(half) if model.reads_filled else None,
         "mask": conditions.mask.astype(jnp.uint8),
         "disparity": conditions.disparity.astype(half),
         "nothing": make_codec(model, weights).encode(jnp.zeros_like(video)).astype(half),

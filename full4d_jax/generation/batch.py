@@ -26,7 +26,7 @@ from full4d_jax.generation.real_frames import conditions_of_real, draw_real, is_
 from full4d_jax.generation.static_points import StaticPoints, project_known
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.models.codecs.codec import Weights, pool_frames
-from full4d_jax.models.conditions import Conditions, reads_filled
+from full4d_jax.models.conditions import Conditions
 from input_pipeline.procedural.scene import procedural_scene
 
 
@@ -117,7 +117,7 @@ def make_conditions(
     else:
         targets = project_known(frames[0], depth[0], known, cameras)
     videos = [frames[:1], targets.frames]
-    if reads_filled(model):
+    if model.reads_filled:
         videos.append(fill_holes(targets))
     latents = encode_videos(model, codec_weights, jnp.concatenate(videos)[None])[0]
     return conditions_of(model, depth[0], cameras, targets, latents), targets
@@ -189,7 +189,7 @@ def prepare(
 
     depth = jax.vmap(jittered)(batch.depth, places)
     source = batch.frames[:, 0]
-    fill = reads_filled(model)
+    fill = model.reads_filled
     targets, filled = project_clips(source, depth, batch.cameras, fill=fill)
     own = batch.frames if batch.latents is None else source[:, None]
     videos = [own, targets.frames] if filled is None else [own, targets.frames, filled]

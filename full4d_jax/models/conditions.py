@@ -5,7 +5,6 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from full4d_jax.config import ModelConfig
 from full4d_jax.flow import Latents
 from full4d_jax.models.warp import MOTION_CHANNELS, MixedFrames, mixture
 
@@ -13,11 +12,6 @@ Planes = Float[Array, "b v t h w"]
 Poses = Float[Array, "b v t 4 4"]
 Lenses = Float[Array, "b v 3 3"]
 Motion = Float[Array, "b v t h w 5"]
-
-
-def reads_filled(model: ModelConfig) -> bool:
-    """Return whether a model with projection reads `Conditions.base` in more than real frames."""
-    return model.projection == "channels" or model.prediction == "residual"
 
 
 class Conditions(NamedTuple):

@@ -28,7 +28,6 @@ from full4d_jax.training.state import (
     in_mesh,
     init_state,
     make_state,
-    runs_codec,
     state_from_params,
     state_shapes,
     training_mesh,
@@ -55,7 +54,7 @@ def train_prior(
     mesh = training_mesh(config)
     # Open every file that the config names before the parameters, which take the most memory.
     step = train_step(config)
-    weights_of_codec = codec_weights(config, mesh) if runs_codec(config) else None
+    weights_of_codec = codec_weights(config, mesh) if config.runs_codec else None
     record = run_record(config, init, dict(mesh.shape) if mesh else None)
     if config.data.records:
         folders, weights = open_folders(config)

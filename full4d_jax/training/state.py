@@ -217,8 +217,3 @@ def in_mesh(mesh: Mesh | None, step: Callable[..., Any]) -> Callable[..., Any]:
             return step(*arguments)
 
     return on_mesh
-
-
-def runs_codec(config: Config) -> bool:
-    """Return whether the step encodes or decodes, for which it takes the codec's weights."""
-    return config.data.projections == 0 or config.flow.perceptual > 0

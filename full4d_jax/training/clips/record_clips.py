@@ -11,7 +11,6 @@ import numpy as np
 from full4d_jax.config import Config
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projected import ProjectedBatch
-from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.wan.text import TEXT_TOKENS, padded
 from input_pipeline.cameras import centers, relative_to
 from input_pipeline.datasets.dataset import Records
@@ -154,7 +153,7 @@ def choose_projected(config: Config, sized: Sized, rng: np.random.Generator) -> 
     places = centers(drawn.world_to_camera[:, 0])
     spread = data.targets == "spread"
     views = choose_views(rng, places, data.views, sources=[drawn.source], spread=spread)
-    filled = drawn.filled[views] if reads_filled(config.model) else None
+    filled = drawn.filled[views] if config.model.reads_filled else None
     to_unit = np.array([1 / sized.width, 1 / sized.height, 1], np.float32)[:, None]
     return ProjectedBatch(
         latents=example.latents[views],

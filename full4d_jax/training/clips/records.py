@@ -18,7 +18,6 @@ from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.geometry.carried_motion import carried_motion, motion_from_first
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.codecs.codec import codec_id
-from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.sharding import put_batch, rows_here, spec
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import require
@@ -231,7 +230,7 @@ def _misfits(config: Config, clip: Facts, codec: str | None) -> Iterator[tuple[s
 
     # Encoded projections, of which the model may read those with holes filled.
     again = "encode it again with this config (full4d data encode), or train on what it was made of"
-    is_unfilled = reads_filled(model) and not clip["filled"]
+    is_unfilled = model.reads_filled and not clip["filled"]
     if data.projections and (clip["projections"] != data.projections or is_unfilled):
         found = f"{clip['projections']} encoded projections"
         found += ", none with its holes filled" * is_unfilled

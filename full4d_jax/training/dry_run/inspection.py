@@ -14,7 +14,6 @@ from full4d_jax.config import Config, MeshConfig, to_dict
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.models.codecs.codec import codec_shapes, computing_weights
-from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.sharding import (
     AXES,
@@ -30,7 +29,7 @@ from full4d_jax.models.wan.text import TEXT_TOKENS
 from full4d_jax.training.bad_losses import jit_step, no_losses
 from full4d_jax.training.dry_run.compiling import GIB, MEMORY, report_programs
 from full4d_jax.training.dry_run.devices import slice_devices
-from full4d_jax.training.state import in_mesh, runs_codec, state_shapes
+from full4d_jax.training.state import in_mesh, state_shapes
 from full4d_jax.training.step import train_step
 
 
@@ -65,7 +64,7 @@ def batch_shapes(config: Config, mesh: Mesh | AbstractMesh) -> Batch | Projected
     return ProjectedBatch(
         latents=latents,
         projection=latents,
-        filled=latents if reads_filled(model) else None,
+        filled=latents if model.reads_filled else None,
         mask=array(views, *size, kind=jnp.uint8),
         disparity=array(views, *size, kind=half),
         nothing=array(*size, strides.channels, kind=half),
@@ -211,7 +210,7 @@ def trace_step(config: Config, mesh: Mesh) -> Any:
     """Trace the program that `train` runs on this mesh, as `jax.jit(...).trace` does."""
     state = state_shapes(config, mesh)
     losses = shapes_on(mesh, jax.eval_shape(no_losses))
-    weights = codec_shapes(config) if runs_codec(config) else None
+    weights = codec_shapes(config) if config.runs_codec else None
     weights = shapes_on(mesh, jax.eval_shape(partial(computing_weights, config.model), weights))
     program = jit_step(in_mesh(mesh, train_step(config)), state, losses, config.training.spike)
     return program.trace(state, losses, batch_shapes(config, mesh), weights)
