@@ -208,18 +208,8 @@ class MultiViewDiT(nnx.Module):
         rows = self.time_projection(jax.nn.silu(seen.time + self._context(seen.grid, axis)))
         rows = rearrange(rows, "b r (m d) -> b r m d", m=6)
         moments = moments_along(axis, rows, seen.noisy, seen.grid)
-        has_prope = "prope" in config.cameras
         tokens = jnp.arange(cut.views * cut.frames * cut.tokens)
-        angles = rotary_angles(
-            constrain(tokens, "tokens") if axis == "all" else tokens,
-            cut.frames,
-            cut.tokens // seen.columns,
-            seen.columns,
-            config.width // config.heads,
-            theta=config.rope_theta,
-            fold_views=config.rope_folds_views,
-            half=has_prope,
-        )
+        tokens = constrain(tokens, "tokens") if axis == "all" else tokens
         cameras = camera_vectors(seen.world_to_camera, seen.intrinsics)
         text = seen.text
         if text is not None:
@@ -232,7 +222,7 @@ class MultiViewDiT(nnx.Module):
             joined = TokenGrid(1, cut.views * cut.frames, cut.tokens)
             pattern = Pattern(joined, axis, PAPER, cross_half=False)
         transforms = None
-        if has_prope:
+        if "prope" in config.cameras:
             shape = (-1, pattern.grid.views, pattern.grid.frames, 4, 4)
             transforms = jax.tree.map(
                 lambda x: x.reshape(shape),
@@ -240,7 +230,7 @@ class MultiViewDiT(nnx.Module):
             )
         return BlockInputs(
             modulation=moments,
-            angles=angles,
+            angles=rotary_angles(tokens, cut, seen.columns, config),
             cameras=on_tokens(cut.to_tokens(videos(cameras, axis)), axis),
             text=text,
             pattern=pattern,

@@ -31,7 +31,6 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 from jaxtyping import Array, Bool, Float, Int
 
-from full4d_jax.config.masks import PAPER, allowed_frames, beyond_own_view
 from full4d_jax.models.attention.mask import (
     FORBIDDEN_LOGIT,
     SAVED,
@@ -39,8 +38,8 @@ from full4d_jax.models.attention.mask import (
     Keys,
     Queries,
     Text,
-    Tokens,
     frame_lists,
+    over_grid,
 )
 from full4d_jax.models.attention.rows import row_backward, row_forward
 
@@ -61,40 +60,6 @@ PerQuery = Float[Array, "b k m s"]
 FrameLists = tuple[Int[Array, "m i"], Int[Array, "m"], Int[Array, "n j"], Int[Array, "n"]]
 
 
-def flash_attention(
-    q: Tokens,
-    k: Tokens,
-    v: Tokens,
-    *,
-    cross_half: bool,
-    mask: str = PAPER,
-    rows_by_cudnn: bool = False,
-    interpret: bool = False,
-) -> Tokens:
-    """Attend under the mask of this name (`masks.find_mask`) on one GPU; reverse mode only.
-
-    Args:
-      q: queries.
-      k: keys.
-      v: values.
-      cross_half: whether the later half of the frames is the projection.
-      mask: its name.
-      rows_by_cudnn: let cuDNN attend within views; in half precision alone.
-      interpret: run the kernels, slowly, on any backend.
-
-    Raises:
-      InputError: cuDNN should attend within views that the mask cuts.
-    """
-    views, frames = q.shape[1:3]
-    allowed = allowed_frames(views, frames, cross_half, mask)
-    if rows_by_cudnn:
-        allowed = beyond_own_view(allowed, mask)
-    flat = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v))
-    allowed = allowed.reshape(views * frames, -1)
-    rows = views if rows_by_cudnn else 0
-    return attend_by_frames(*flat, allowed=allowed, rows=rows, interpret=interpret).reshape(q.shape)
-
-
 def attend_by_frames(
     q: Queries,
     k: Keys,
@@ -105,7 +70,7 @@ def attend_by_frames(
     rows: int = 0,
     interpret: bool = False,
 ) -> Queries:
-    """Attend from some frames of a grid to those that they may read.
+    """Attend from some frames of a grid to those that they may read, on one GPU; reverse mode only.
 
     Args:
       q: queries of m frames in a row.
@@ -114,7 +79,7 @@ def attend_by_frames(
       part: which of the f / m parts of the frames q is.
       allowed: which frame of queries may read which frame of keys.
       rows: into which frames fall that read each other whole besides, by cuDNN; 0 without.
-      interpret: as in `flash_attention`.
+      interpret: run the kernels, slowly, on any backend.
     """
     parts = rearrange(allowed, "(p m) n -> p m n", m=q.shape[1])
     lists = (*frame_lists(parts), *frame_lists(parts.swapaxes(1, 2)))
@@ -130,13 +95,16 @@ def attend_to_all(q: Flat, k: Text, v: Text, *, interpret: bool = False) -> Flat
     return out[:, 0]
 
 
+flash_attention = functools.partial(over_grid, attend_by_frames)
+
+
 class _Static(NamedTuple):
     """Settings that are known when a program is traced.
 
     Attributes:
       pairs: of frames, in the lists.
       rows: into which frames fall that read each other whole, besides their lists; 0 without.
-      interpret: as in `flash_attention`.
+      interpret: run the kernels, slowly, on any backend.
     """
 
     pairs: int
@@ -155,8 +123,7 @@ def _forward(
     """Return the output and the log-sum-exp, in units of log 2."""
     before: Any = (None, None)
     if static.rows:
-        queries, keys, values = (_in_rows(x, static.rows) for x in (q, k, v))
-        out, lse = row_forward(queries, keys, values)
+        out, lse = row_forward(*(_in_rows(x, static.rows) for x in (q, k, v)))
         lse = rearrange(lse, "(b r) k (t s) -> b k (r t) s", r=static.rows, s=q.shape[2])
         before = (out.reshape(q.shape), lse * LOG2_E)
         if not static.pairs:

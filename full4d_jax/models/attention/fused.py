@@ -63,7 +63,7 @@ def fused_attention(
       v: values.
       cross_half: whether the later half of the frames is the projection.
       mask: a name for `masks.find_mask`.
-      rows_by_cudnn: on GPUs, as in `flash_attention`.
+      rows_by_cudnn: on GPUs, as in `over_grid`.
     """
     known = {"cross_half": cross_half, "mask": mask}
     blocks = functools.partial(listed_attention, **known)
@@ -112,11 +112,10 @@ def attention_on_mesh(
     if mesh is None:
         return whole(q, k, v, cameras)
     sizes = mesh.shape
-    swap: tuple[str, ...] = ()
-    rest: tuple[str, ...] = ()
-    if not pattern.is_cut:
-        heads_here = q.shape[2] // sizes["tensor"]
-        swap, rest = swap_axes(heads_here, sizes["view"], sizes["time"])
+    heads_here = q.shape[2] // sizes["tensor"]
+    swap, rest = swap_axes(heads_here, sizes["view"], sizes["time"])
+    if pattern.is_cut:
+        swap = rest = ()
 
     def local(q: Flat, k: Flat, v: Flat, cameras: Any) -> Flat:
         trade = functools.partial(jax.lax.all_to_all, axis_name=swap, tiled=True)

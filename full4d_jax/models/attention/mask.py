@@ -17,7 +17,7 @@ from einops import rearrange
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
-from full4d_jax.config.masks import PAPER, allowed_frames
+from full4d_jax.config.masks import PAPER, allowed_frames, beyond_own_view
 from full4d_jax.models.tokens import Axis, TokenGrid
 
 # Finite: without a single allowed key there is weight 0, and no NaN.
@@ -40,6 +40,7 @@ def over_grid(
     *,
     cross_half: bool,
     mask: str = PAPER,
+    rows_by_cudnn: bool = False,
     **options: Any,
 ) -> Tokens:
     """Attend in a whole grid by a function of frames in a row.
@@ -51,10 +52,19 @@ def over_grid(
       v: values.
       cross_half: whether the later half of the frames is the projection.
       mask: a name for `masks.find_mask`.
+      rows_by_cudnn: let cuDNN attend within views, in half precision alone; `attend` is told how
+        many `rows` frames fall into.
       options: handed to `attend`.
+
+    Raises:
+      InputError: cuDNN should attend within views that the mask cuts.
     """
     views, frames = q.shape[1:3]
-    allowed = allowed_frames(views, frames, cross_half, mask).reshape(views * frames, -1)
+    allowed = allowed_frames(views, frames, cross_half, mask)
+    if rows_by_cudnn:
+        allowed = beyond_own_view(allowed, mask)
+        options["rows"] = views
+    allowed = allowed.reshape(views * frames, -1)
     flat = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v))
     return attend(*flat, allowed=allowed, **options).reshape(q.shape)
 

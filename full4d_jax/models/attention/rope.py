@@ -1,7 +1,7 @@
 """Rotary position embedding over (time, row, column), split among the pairs as in Wan.
 
 A head of width d has d/2 pairs of neighbouring channels; d/2 - 2 (d/6) of them turn with time and
-d/6 each with row and column (integer divisions). With `fold_views`, view v at time t has the
+d/6 each with row and column (integer divisions). With `rope_folds_views`, view v at time t has the
 position v * frames + t on the time axis (4Real-Video-V2).
 """
 
@@ -10,54 +10,46 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from full4d_jax.config import ModelConfig
 from full4d_jax.models.attention.mask import Flat
+from full4d_jax.models.tokens import TokenGrid
 
 Angles = Float[Array, "n p"]
 
 
 def rotary_angles(
-    tokens: Int[Array, "n"],
-    frames: int,
-    rows: int,
-    columns: int,
-    head_width: int,
-    *,
-    theta: float,
-    fold_views: bool,
-    half: bool = False,
+    tokens: Int[Array, "n"], grid: TokenGrid, columns: int, config: ModelConfig
 ) -> Angles:
-    """Return the angles of all pairs p = head_width / 2, in radians.
+    """Return the angles of all pairs p of a head, in radians; with prope 0 in its first half.
 
     Args:
       tokens: places in the row of all tokens, (view, time, row, column).
-      frames: of a view.
-      rows: of tokens; and columns.
-      head_width: channels, even.
-      theta: the lowest frequency is about 1 / theta.
-      fold_views: see the module.
-      half: turn the second half of the channels alone, as a head of that width.
+      grid: how many there are.
+      columns: tokens of a row of a frame.
+      config: the lowest frequency is about 1 / `rope_theta`.
     """
-    width = head_width // 2 if half else head_width
+    has_prope = "prope" in config.cameras
+    width = config.width // config.heads // (2 if has_prope else 1)
     space = width // 6
     time = width // 2 - 2 * space
 
     def turn(position: Int[Array, "n"], count: int, pairs: int) -> Float[Array, "n q"]:
         # A table in double precision, since large positions magnify errors.
-        table = np.arange(count)[:, None] * theta ** (-np.arange(pairs) / pairs)
+        table = np.arange(count)[:, None] * config.rope_theta ** (-np.arange(pairs) / pairs)
         return jnp.asarray(table.astype(np.float32))[position]
 
-    frame = tokens // (rows * columns)
-    views = -(-tokens.size // (frames * rows * columns))
-    instant = frame if fold_views else frame % frames
+    frame = tokens // grid.tokens
+    rows = grid.tokens // columns
+    instant = frame if config.rope_folds_views else frame % grid.frames
     row = tokens // columns % rows
     column = tokens % columns
     parts = (
-        turn(instant, frames * views, time),
+        turn(instant, grid.frames * grid.views, time),
         turn(row, rows, space),
         turn(column, columns, space),
     )
     angles = jnp.concatenate(parts, -1)
-    return jnp.concatenate([jnp.zeros_like(angles), angles], -1) if half else angles
+    return jnp.concatenate([jnp.zeros_like(angles), angles], -1) if has_prope else angles
 
 
 def rotate(x: Flat, angles: Angles) -> Flat:
