@@ -29,6 +29,7 @@ from full4d_jax.models.functional import Params, nested
 from full4d_jax.models.mobile_layers import Maps, Pictures, Plane, convolve, pointwise
 from full4d_jax.models.tensor_files import read_tensors
 from full4d_jax.session.errors import InputError, input_errors
+from input_pipeline.plain_files import check_field
 
 Tokens = Float[Array, "b n c"]
 Row = Float32[ndarray, " n"]
@@ -238,20 +239,19 @@ def load_depth_anything(path: Path) -> Params:
     """
     tensors = {name: x.astype(np.float32) for name, x in read_tensors(path).items()}
     layers = len({name.split(".")[3] for name in tensors if name.startswith(f"{LAYER}.")})
-    if layers not in STAGES:
-        expected = f"{' or '.join(map(str, STAGES))} layers"
-        raise InputError(WHAT, f"{path}, tensors {LAYER}.*", f"{layers} layers", expected, DO)
     side = 2 * PATCH_PIXELS
     with input_errors(WHAT, DO, path):
+        expected = f"{' or '.join(map(str, STAGES))} layers"
+        where = f"{path}, tensors {LAYER}.*"
+        check_field(where, layers in STAGES, f"{layers} layers", expected)
         try:
             params = _tree(tensors, STAGES[layers])
         except KeyError as error:
             where = f"{path}, tensor {error.args[0]}"
             raise InputError(WHAT, where, "no such tensor", EXPECTED, DO) from None
         jax.eval_shape(depth_anything, params, np.zeros((1, side, side, 3), np.float32))
-    if tensors:
-        where = f"{path}, tensor {min(tensors)}"
-        raise InputError(WHAT, where, "a tensor", "no such tensor", DO)
+        left = min(tensors, default="none")
+        check_field(f"{path}, tensor {left}", not tensors, "a tensor", "no such tensor")
     return jax.device_put(params)
 
 

@@ -27,7 +27,7 @@ from numpy import ndarray
 from safetensors import SafetensorError, safe_open
 
 from full4d_jax.session.errors import InputError, require_file
-from input_pipeline.plain_files import check_members, open_regular
+from input_pipeline.plain_files import check_field, check_members, open_regular
 from input_pipeline.whole_files import whole_file
 
 NAMES = {
@@ -128,18 +128,17 @@ def require_float(where: str, kind: str) -> None:
         raise InputError("weights", where, kind, ", ".join(FLOATS), do)
 
 
-def require_names(path: Path, stored: Collection[str], expected: Collection[str], do: str) -> None:
+def check_names(path: Path, stored: Collection[str], expected: Collection[str]) -> None:
     """Refuse a file, or a folder of them, without exactly the tensors that are expected.
 
     Raises:
-      InputError: tensors are missing or left over; the message names the first.
+      ValueError: tensors are missing or left over; the message names the first.
     """
     names = set(expected)
     for what, lost in (("no", names - set(stored)), ("left over", set(stored) - names)):
-        if lost:
-            first = ", ".join(sorted(lost)[:3]) + (" ..." if len(lost) > 3 else "")
-            found = f"{what} {first} ({len(lost)} of {len(names)} tensors)"
-            raise InputError("weights", path, found, "every tensor exactly once", do)
+        first = ", ".join(sorted(lost)[:3]) + (" ..." if len(lost) > 3 else "")
+        found = f"{what} {first} ({len(lost)} of {len(names)} tensors)"
+        check_field(path, not lost, found, "every tensor exactly once")
 
 
 def read_tensors(path: Path) -> dict[str, ndarray]:

@@ -29,7 +29,7 @@ from full4d_jax.models.codecs.wan_vae_weights import convert_vae, find_vae
 from full4d_jax.models.functional import nested
 from full4d_jax.models.linear import product_type
 from full4d_jax.models.weights import load_metadata, load_params, save_params, tensor_shapes
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, input_errors
 
 Frames = Float[Array, "*b t H W 3"]
 Latents = Float[Array, "*b f h w c"]
@@ -202,12 +202,8 @@ def pool_frames(x: Float[Array, "v t h w"], strides: Strides) -> Float[Array, "v
 def _like(codec: str, path: str) -> Weights:
     """Return the names and shapes that a codec's file must have; it decides Wan's widths."""
     stored = {n: jax.ShapeDtypeStruct(x, jnp.float32) for n, x in tensor_shapes(path).items()}
-    try:
+    with input_errors("codec", "convert it again", path):
         config = wan_vae.with_widths(KINDS[codec], nested(stored))
-    except KeyError as error:
-        expected = f"all tensors of {codec}"
-        do = "convert it again"
-        raise InputError("codec", path, f"no tensor {error}", expected, do) from None
     return wan_vae.abstract_params(config)
 
 

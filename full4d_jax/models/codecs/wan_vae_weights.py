@@ -16,9 +16,9 @@ from numpy import ndarray
 from full4d_jax.config.codecs import WAN21, WAN22, WanVaeConfig
 from full4d_jax.models.codecs.wan_vae import abstract_params
 from full4d_jax.models.functional import Params, by_name, nested
-from full4d_jax.models.tensor_files import read_tensors, require_names
-from full4d_jax.session.errors import InputError, input_errors, require_file
-from input_pipeline.plain_files import load_json
+from full4d_jax.models.tensor_files import check_names, read_tensors
+from full4d_jax.session.errors import InputError, input_errors
+from input_pipeline.plain_files import check_field, load_json
 
 # Our dotted names, part by part, in the two layouts; those of the stages follow below.
 DIFFUSERS = {
@@ -53,6 +53,7 @@ UNCHANGED = "give the VAE's unchanged file"
 WANTED = f"a folder with one of {', '.join(FILES)} (or vae/ with it), or such a file"
 
 
+@input_errors("weights", UNCHANGED)
 def convert_vae(source: Path) -> tuple[WanVaeConfig, Params]:
     """Read the weights of a VAE.
 
@@ -73,7 +74,7 @@ def convert_vae(source: Path) -> tuple[WanVaeConfig, Params]:
     config = read_config(about) if diffusers else _guess_config(path, tensors)
     like = by_name(abstract_params(config))
     names = {name: source_name(name, config, diffusers=diffusers) for name in like}
-    require_names(path, tensors, names.values(), UNCHANGED)
+    check_names(path, tensors, names.values())
     params = {
         name: _convert(f"{path}, tensor {names[name]}", tensors[names[name]], like[name].shape)
         for name in like
@@ -128,14 +129,12 @@ def read_config(path: Path) -> WanVaeConfig:
     Raises:
       InputError: there is no such file, or it describes another network.
     """
-    do = "download it again"
-    require_file("VAE", path, "the config.json of diffusers' VAE", do)
-    with input_errors("VAE", do, path):
+    with input_errors("VAE", "give Wan's VAE as it was published", path):
         published = load_json(path)
         name = published["_class_name"]
         unknown = [field for field in ("attn_scales", "dropout") if published.get(field)]
-        if name != "AutoencoderKLWan" or unknown:
-            raise InputError("VAE", path, [name, *unknown], "AutoencoderKLWan", "give Wan's VAE")
+        fits = name == "AutoencoderKLWan" and not unknown
+        check_field(path, fits, [name, *unknown], "AutoencoderKLWan")
         return WanVaeConfig(
             base=published["base_dim"],
             decoder_base=published.get("decoder_base_dim") or published["base_dim"],
@@ -153,9 +152,7 @@ def _guess_config(path: Path, tensors: dict[str, ndarray]) -> WanVaeConfig:
     """Guess the config of Wan's own layout, which has no description, from shapes."""
     names = ("encoder.conv1.weight", "decoder.head.0.gamma")
     for name in names:
-        if name not in tensors:
-            do = "give another file"
-            raise InputError("weights", path, f"no tensor {name}", "a VAE of Wan", do)
+        check_field(path, name in tensors, f"no tensor {name}", "a VAE of Wan")
     residual = any(name.startswith("encoder.downsamples.0.downsamples.") for name in tensors)
     base, decoder_base = (len(tensors[name]) for name in names)
     kind = WAN22 if residual else WAN21
@@ -181,6 +178,6 @@ def _convert(where: str, x: ndarray, shape: tuple[int, ...]) -> jax.Array:
     """Turn PyTorch's axes (o i t h w) into our order (t h w i o); axes of length 1 may differ."""
     if len(shape) > 1 and x.ndim > 1:
         x = np.moveaxis(x, (1, 0), (-2, -1))
-    if [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
-        raise InputError("weights", where, x.shape, f"{shape} (axes of PyTorch turned)", UNCHANGED)
+    fits = [n for n in x.shape if n > 1] == [n for n in shape if n > 1]
+    check_field(where, fits, x.shape, f"{shape} (axes of PyTorch turned)")
     return jnp.asarray(x.reshape(shape), jnp.float32)

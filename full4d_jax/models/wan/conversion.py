@@ -20,9 +20,9 @@ from full4d_jax.models.dit import abstract_params
 from full4d_jax.models.tensor_files import (
     Pieces,
     Slot,
+    check_names,
     open_tensors,
     require_float,
-    require_names,
     write_safetensors,
 )
 from full4d_jax.models.trainable import ADDED
@@ -41,12 +41,15 @@ from full4d_jax.models.wan.layouts import (
 )
 from full4d_jax.models.weights import check_params
 from full4d_jax.session.errors import InputError, input_errors
-from input_pipeline.plain_files import load_json
+from input_pipeline.plain_files import check_field, load_json
 from input_pipeline.whole_files import write_text
 
 # Types as safetensors calls them, and those in which tensors are kept.
 KINDS = {"F32": np.float32, "F16": np.float32, "BF16": jnp.bfloat16}
 EXPECTED = "a folder with Wan's .safetensors files, or one such file"
+ADVICE = "give all shards of one text-to-video transformer, nothing else, and the model's preset"
+# Of ComfyUI's files.
+PREFIX = "model.diffusion_model."
 
 
 class Stored(NamedTuple):
@@ -65,6 +68,7 @@ class Stored(NamedTuple):
     shape: tuple[int, ...]
 
 
+@input_errors("weights", ADVICE)
 def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
     """Write the checkpoint `target` (.safetensors) of `model` from Wan's weights in `source`.
 
@@ -91,10 +95,8 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
     if about.is_file():
         check_config_json(model, about)
     for name, place in names.items():
-        if stored[name].shape != place.shape:
-            where = f"{source}, tensor {name}"
-            do = "give the preset of that model"
-            raise InputError("weights", where, stored[name].shape, place.shape, do)
+        found = stored[name].shape
+        check_field(f"{source}, tensor {name}", found == place.shape, found, place.shape)
 
     slots = {}
     for leaf, x in leaves.items():
@@ -108,10 +110,9 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
         for name in sorted(names, key=lambda name: stored[name].file):
             leaf, layer, _ = names[name]
             tensor = _read(stored[name].file, stored[name].name)
-            if bad := int(np.count_nonzero(~np.isfinite(tensor))):
-                where = f"{source}, tensor {name}"
-                found = f"{bad} NaN or infinite values"
-                raise InputError("weights", where, found, "finite ones", "download it again")
+            bad = int(np.count_nonzero(~np.isfinite(tensor)))
+            found = f"{bad} NaN or infinite values"
+            check_field(f"{source}, tensor {name}", not bad, found, "finite ones")
             yield leaf, layer, from_wan(leaf, tensor).astype(slots[leaf].dtype)
 
     metadata = {"model": to_dict(model), "origin": f"Wan, {layout} layout"}
@@ -131,21 +132,20 @@ def initial_value(leaf: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _stored(source: Path) -> dict[str, Stored]:
-    """Read the headers of all tensors, by name without ComfyUI's prefix."""
-    tensors: dict[str, Stored] = {}
+    """Read the headers of all tensors, by name without `PREFIX`."""
+    found = []
     for path in _files(source):
         with open_tensors(path, "weights", "a whole safetensors file") as file:
             for name in file.keys():  # noqa: SIM118
                 part = file.get_slice(name)
-                short = name.removeprefix("model.diffusion_model.")
-                if short in tensors:
-                    found = f"also in {tensors[short].file.name}"
-                    do = "leave one of them away"
-                    where = f"{path}, tensor {name}"
-                    raise InputError("weights", where, found, "every tensor once", do)
                 require_float(f"{path}, tensor {name}", part.get_dtype())
-                shape = tuple(part.get_shape())
-                tensors[short] = Stored(path, name, part.get_dtype(), shape)
+                found.append(Stored(path, name, part.get_dtype(), tuple(part.get_shape())))
+    tensors: dict[str, Stored] = {}
+    for x in found:
+        short = x.name.removeprefix(PREFIX)
+        where = f"{x.file}, tensor {x.name}"
+        check_field(where, short not in tensors, "it in another file, too", "every tensor once")
+        tensors[short] = x
     return tensors
 
 
@@ -155,12 +155,9 @@ def _files(source: Path) -> list[Path]:
         return [source]
     files = sorted(source.glob("*.safetensors"))
     for index in sorted(source.glob("*.safetensors.index.json"))[:1]:
-        with input_errors("weights", "download it again", index):
-            named = sorted(set(load_json(index)["weight_map"].values()))
-        files = [source / name for name in named]
-    if not files:
-        do = "give the folder of the transformer's weights"
-        raise InputError("weights", source, "no .safetensors file", EXPECTED, do)
+        names = load_json(index)["weight_map"].values()
+        files = [source / name for name in sorted(set(names))]
+    check_field(source, files, "no .safetensors file", EXPECTED)
     return files
 
 
@@ -172,12 +169,9 @@ def _layout(
     hits = {layout: len(names.keys() & stored) for layout, names in places.items()}
     layout = max(LAYOUTS, key=hits.__getitem__)
     # Both call the patch embedding the same.
-    if hits[layout] <= 2:
-        found = f"{len(stored)} tensors such as {min(stored, default='none')}"
-        do = "give the weights of the transformer, not of the VAE or the text encoder"
-        raise InputError("weights", source, found, "the transformer of Wan 2.1 or 2.2", do)
-    do = "give all shards of one text-to-video model and nothing else"
-    require_names(source, stored, places[layout], do)
+    found = f"{len(stored)} tensors such as {min(stored, default='none')}"
+    check_field(source, hits[layout] > 2, found, "the transformer of Wan 2.1 or 2.2")
+    check_names(source, stored, places[layout])
     return layout, places[layout]
 
 
