@@ -29,13 +29,15 @@ from einops import rearrange
 from jax.ad_checkpoint import checkpoint_name
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from full4d_jax.models.attention.mask import (
     FORBIDDEN_LOGIT,
     SAVED,
+    Allowed,
     Flat,
     Keys,
+    Part,
     Queries,
     Text,
     frame_lists,
@@ -64,9 +66,9 @@ def attend_by_frames(
     q: Queries,
     k: Keys,
     v: Keys,
-    part: Int[Array, ""] | int = 0,
+    part: Part = 0,
     *,
-    allowed: Bool[np.ndarray, "f n"],
+    allowed: Allowed,
     rows: int = 0,
     interpret: bool = False,
 ) -> Queries:

@@ -30,6 +30,10 @@ Flat = Float[Array, "b n k d"]
 Text = Float[Array, "b m k d"]
 Queries = Float[Array, "b m s k d"]
 Keys = Float[Array, "b n c k d"]
+# Which of the f / m parts of the frames queries are of.
+Part = Int[Array, ""] | int
+# Which frame of queries may read which frame of keys.
+Allowed = Bool[np.ndarray, "f n"]
 
 
 def over_grid(
@@ -91,9 +95,9 @@ def attend_by_lists(
     q: Queries,
     k: Keys,
     v: Keys,
-    part: Int[Array, ""] | int = 0,
+    part: Part = 0,
     *,
-    allowed: Bool[np.ndarray, "f n"],
+    allowed: Allowed,
 ) -> Queries:
     """Attend from some frames of a grid to those that they may read, in either mode.
 

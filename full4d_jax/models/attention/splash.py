@@ -19,7 +19,7 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int
 
-from full4d_jax.models.attention.mask import SAVED, Keys, Queries, over_grid
+from full4d_jax.models.attention.mask import SAVED, Allowed, Keys, Part, Queries, over_grid
 
 # The kernel's tiles are multiples of it.
 LANE_TOKENS = 128
@@ -61,9 +61,9 @@ def splash_from_frames(
     q: Queries,
     k: Keys,
     v: Keys,
-    part: Int[Array, ""] | int = 0,
+    part: Part = 0,
     *,
-    allowed: Bool[np.ndarray, "f n"],
+    allowed: Allowed,
     interpret: bool = False,
 ) -> Queries:
     """Attend from some frames of a grid to those that they read, on one TPU device; reverse mode.
@@ -99,7 +99,7 @@ def splash_from_frames(
 splash_attention = functools.partial(over_grid, splash_from_frames)
 
 
-def _of_part(lists: Sequence[TileLists], part: Int[Array, ""] | int) -> TileLists:
+def _of_part(lists: Sequence[TileLists], part: Part) -> TileLists:
     """Choose the lists of a part when the program runs; shorter ones end with skipped tiles."""
 
     def chosen(*arrays: np.ndarray | Array) -> Array:
