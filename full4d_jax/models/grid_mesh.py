@@ -15,13 +15,7 @@ import jax
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.typing import DTypeLike
 
-from full4d_jax.config import (
-    Config,
-    DataConfig,
-    MeshConfig,
-    ModelConfig,
-    TrainingConfig,
-)
+from full4d_jax.config import Config, DataConfig, MeshConfig, ModelConfig, TrainingConfig
 from full4d_jax.models.dit import abstract_params
 from full4d_jax.models.linear import product_type
 from full4d_jax.models.sharding import AXES, check_mesh, make_mesh, spec, with_axes

@@ -6,10 +6,7 @@ from random_weights import random_params
 
 from full4d_jax.config import MeshConfig, ModelConfig
 from full4d_jax.models.sharding import make_mesh, tree_shardings
-from full4d_jax.models.weights import (
-    load_params,
-    save_params,
-)
+from full4d_jax.models.weights import load_params, save_params
 from full4d_jax.session.errors import InputError
 
 PARAMS = {"a": {"kernel": jnp.arange(6.0).reshape(2, 3)}, "b": jnp.ones(2)}

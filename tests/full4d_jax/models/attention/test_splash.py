@@ -15,11 +15,7 @@ from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_ma
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask_info as library
 
 from full4d_jax.config.masks import allowed_frames
-from full4d_jax.models.attention.splash import (
-    Tiling,
-    splash_from_frames,
-    tile_lists,
-)
+from full4d_jax.models.attention.splash import Tiling, splash_from_frames, tile_lists
 
 
 @pytest.mark.parametrize("by_keys", [False, True])
