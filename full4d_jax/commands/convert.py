@@ -100,18 +100,20 @@ def codec(
       sha256: refuse a file that is not this one. What was found is printed.
     """
     require_ending(target, ".safetensors")
-    from full4d_jax.models.codecs.codec import convert_codec, published_codec_file, save_codec
+    from full4d_jax.models.codecs import codec as codecs
+    from full4d_jax.models.codecs.wan_vae_weights import find_vae
     from full4d_jax.models.tensor_files import PUBLISHED
     from full4d_jax.session.files import open_folder
 
-    path, mark = published_codec_file(source)
+    path = find_vae(source)
+    mark = codecs.sha256(path)
     if sha256 and mark != sha256:
         raise InputError("SHA-256", source, mark, sha256, "download it again")
     origin = f"{PUBLISHED[mark]} as published" if mark in PUBLISHED else "not known here"
     print(f"{path}: SHA-256 {mark}, {origin}")
     open_folder(target.parent)
-    name, weights = convert_codec(source)
-    save_codec(target, name, weights)
+    name, weights = codecs.convert_codec(path)
+    codecs.save_codec(target, name, weights)
     print(f"{target}: {name}, {target.stat().st_size / 1e6:.2f} MB")
     print(f"next: full4d train --config PRESET --model.codec {name} --codec_weights {target}")
 

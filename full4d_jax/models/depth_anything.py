@@ -140,11 +140,11 @@ def _linear(layer: Params, x: Float[Array, "b n i"]) -> Float[Array, "b n o"]:
     return x @ layer["kernel"] + layer["bias"][None, None]
 
 
-def _normalise(layer: Params, x: Tokens, epsilon: float = 1e-6) -> Tokens:
+def _normalise(layer: Params, x: Tokens) -> Tokens:
     """Apply a layer norm."""
     centred = x - x.mean(-1, keepdims=True)
     variance = (centred**2).mean(-1, keepdims=True)
-    unit = centred * jax.lax.rsqrt(variance + epsilon)
+    unit = centred * jax.lax.rsqrt(variance + 1e-6)
     return unit * layer["scale"][None, None] + layer["bias"][None, None]
 
 

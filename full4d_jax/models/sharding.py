@@ -56,12 +56,9 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
       InputError: the sizes do not make up the number of devices, or `data` the slices.
     """
     devices = jax.devices() if devices is None else devices
-    shape = list(mesh_shape(config, len(devices)))
-    used = math.prod(shape)
     may_leave_out = jax.process_count() == 1 and devices[0].platform != "tpu"
-    words = f"sizes whose product is all {len(devices)} devices"
-    require("mesh", to_dict(config), used == len(devices) or may_leave_out, words)
-    devices = devices[:used]
+    shape = list(mesh_shape(config, len(devices), may_leave_out))
+    devices = devices[: math.prod(shape)]
     slices = len({getattr(device, "slice_index", 0) for device in devices})
     split = {"allow_split_physical_axes": True}
     if slices > 1:
@@ -75,19 +72,20 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     return Mesh(layout, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def mesh_shape(config: MeshConfig, devices: int) -> tuple[int, ...]:
-    """Return the sizes of `AXES` for a number of devices.
+def mesh_shape(config: MeshConfig, devices: int, may_leave_out: bool = True) -> tuple[int, ...]:
+    """Return the sizes of `AXES` for a number of devices, of which some may be left out.
 
     Raises:
-      InputError: their product does not divide it, or is larger.
+      InputError: their product is another one; only with `data` given it may be smaller.
     """
     sizes = to_dict(config)
     # Devices of one shard of `data`.
     per_sample = math.prod(sizes[name] for name in AXES[1:])
     data = config.data or devices // per_sample
     taken = data * per_sample
-    fits = taken <= devices if config.data else taken == devices
-    words = "is at most" if config.data else "divides"
+    may_leave_out = may_leave_out and config.data > 0
+    fits = taken <= devices if may_leave_out else taken == devices
+    words = "is at most" if may_leave_out else "makes up"
     require("mesh", sizes, fits, f"sizes whose product {words} {devices} devices")
     return (data, *(sizes[name] for name in AXES[1:]))
 

@@ -107,7 +107,7 @@ def from_patches(x: Float[Array, "b v t s p"], rows: int, side: int) -> Latents:
 
 def flow_times(
     tau: Times, real: Bool[Array, "b v t"] | None, latents: Latents, grid: TokenGrid
-) -> tuple[Float[Array, "b r"], Bool[Array, "b {grid.views} {grid.frames}"] | None]:
+) -> tuple[Float[Array, "b r"], Bool[Array, "b u f"] | None]:
     """Return the flow times in a grid, and which of its frames have the second of them.
 
     Args:

@@ -17,9 +17,9 @@ then goes on from that output and log-sum-exp, and the others add to those gradi
 The backend is Triton: Pallas' Mosaic GPU compiles for Hopper and later alone.
 """
 
-import functools
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -97,7 +97,7 @@ def attend_to_all(q: Flat, k: Text, v: Text, *, interpret: bool = False) -> Flat
     return out[:, 0]
 
 
-flash_attention = functools.partial(over_grid, attend_by_frames)
+flash_attention = partial(over_grid, attend_by_frames)
 
 
 class _Static(NamedTuple):
@@ -114,7 +114,7 @@ class _Static(NamedTuple):
     interpret: bool
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _attend(static: _Static, q: Queries, k: Keys, v: Keys, lists: FrameLists) -> Queries:
     return _forward(static, q, k, v, lists)[0]
 
@@ -166,7 +166,7 @@ def _attend_backward(static: _Static, saved: tuple, cotangent: Queries) -> tuple
     along = rearrange(along, "b m s k -> b k m s")
     query, key, value = (jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (q, k, v))
     seen = (q, k, v, cotangent, lse, along)
-    work = functools.partial(_work, "flash_gradient", static=static, q=q, k=k)
+    work = partial(_work, "flash_gradient", static=static, q=q, k=k)
     towards_queries = _call(_pull_queries, KEY_TILE_NUMBERS, q, query, work(3), static)
     dq = towards_queries(*seen, *lists[:2], before[0])
     towards_keys = _call(_pull_keys, KEY_TILE_NUMBERS, k, (key, value), work(4), static)
@@ -209,7 +209,7 @@ def _call(
     samples, frames, length, heads, width = tokens.shape
     size = tile_size(length, width, numbers)
     call = pl.pallas_call(
-        functools.partial(kernel, size=size),
+        partial(kernel, size=size),
         grid=(frames * pl.cdiv(length, size), heads, samples),
         out_shape=result,
         compiler_params=triton.CompilerParams(num_warps=WARPS[numbers], num_stages=2),

@@ -12,8 +12,8 @@ run out, the axis `view` is not traded: its devices keep their queries, which ar
 gather keys and values (2 X (P - 1) / P bytes).
 """
 
-import functools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -66,11 +66,11 @@ def fused_attention(
       rows_by_cudnn: on GPUs, as in `over_grid`.
     """
     known = {"cross_half": cross_half, "mask": mask}
-    blocks = functools.partial(listed_attention, **known)
+    blocks = partial(listed_attention, **known)
     if mask == PAPER:
-        blocks = functools.partial(merged_attention, cross_half=cross_half)
-    flash = functools.partial(flash_attention, rows_by_cudnn=rows_by_cudnn, **known)
-    splash = functools.partial(splash_attention, **known)
+        blocks = partial(merged_attention, cross_half=cross_half)
+    flash = partial(flash_attention, rows_by_cudnn=rows_by_cudnn, **known)
+    splash = partial(splash_attention, **known)
     return of_platform(blocks, flash, splash, q.shape[3])(q, k, v)
 
 
@@ -87,7 +87,7 @@ def of_platform(
     """
     gpu = flash if runs_triton() else blocks
     tpu = splash if tokens >= SPLASH_TOKENS else blocks
-    return functools.partial(jax.lax.platform_dependent, cpu=blocks, tpu=tpu, default=gpu)
+    return partial(jax.lax.platform_dependent, cpu=blocks, tpu=tpu, default=gpu)
 
 
 def attention_on_mesh(
@@ -118,7 +118,7 @@ def attention_on_mesh(
         swap = rest = ()
 
     def local(q: Flat, k: Flat, v: Flat, cameras: Any) -> Flat:
-        trade = functools.partial(jax.lax.all_to_all, axis_name=swap, tiled=True)
+        trade = partial(jax.lax.all_to_all, axis_name=swap, tiled=True)
         if swap:
             q, k, v = (trade(x, split_axis=2, concat_axis=1) for x in (q, k, v))
         if rest:
@@ -164,7 +164,7 @@ def _of_queries(q: Flat, k: Text, v: Text, pattern: Pattern, axes: tuple[str, ..
     views, frames, tokens = pattern.grid
     allowed = allowed_frames(views, frames, pattern.cross_half, pattern.mask)
     lists, flash, splash = (
-        functools.partial(attend, allowed=allowed.reshape(views * frames, -1))
+        partial(attend, allowed=allowed.reshape(views * frames, -1))
         for attend in (attend_by_lists, attend_by_frames, splash_from_frames)
     )
     framed = (rearrange(x, "b (f s) k d -> b f s k d", s=tokens) for x in (q, k, v))

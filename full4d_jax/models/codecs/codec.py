@@ -25,7 +25,7 @@ from jaxtyping import Array, Float
 from full4d_jax.config import Config, ModelConfig
 from full4d_jax.config.codecs import KINDS, Strides, check_video
 from full4d_jax.models.codecs import wan_vae
-from full4d_jax.models.codecs.wan_vae_weights import convert_vae, find_vae
+from full4d_jax.models.codecs.wan_vae_weights import convert_vae
 from full4d_jax.models.functional import nested
 from full4d_jax.models.linear import product_type
 from full4d_jax.models.weights import load_metadata, load_params, save_params, tensor_shapes
@@ -150,7 +150,7 @@ def codec_id(config: Config) -> str:
         _missing(model.codec)
     # Refuses what is no such file.
     load_metadata(config.codec_weights)
-    return f"{model.codec} sha256:{_sha256(Path(config.codec_weights))}"
+    return f"{model.codec} sha256:{sha256(Path(config.codec_weights))}"
 
 
 def save_codec(path: Path, codec: str, weights: Weights) -> None:
@@ -158,17 +158,8 @@ def save_codec(path: Path, codec: str, weights: Weights) -> None:
     save_params(path, weights, {"codec": codec})
 
 
-def published_codec_file(source: Path) -> tuple[Path, str]:
-    """Return the file of weights that `convert_codec` reads, and its SHA-256.
-
-    Raises:
-      InputError: there is no such file.
-    """
-    path = find_vae(source)
-    return path, _sha256(path)
-
-
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return the hash of a file, as other programs print it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from full4d_jax.models.tiefenrausch import load_tiefenrausch, log_disparity
 
@@ -15,32 +14,17 @@ GOLDENS = Path(__file__).parent / "goldens"
 MOST = 0.01  # mean difference of log disparity; 8 bits round by as much
 
 
-@pytest.fixture(scope="module")
-def params():
-    return load_tiefenrausch(SHIPPED)
-
-
-@pytest.fixture(scope="module")
-def maker():
-    return runpy.run_path(str(GOLDENS / "make_tiefenrausch.py"))
-
-
-@pytest.fixture(scope="module")
-def drawn(maker):
-    return jnp.asarray(2 * maker["drawn_picture"]() - 1, jnp.float32)[None]
-
-
-compute = jax.jit(log_disparity)
-
-
-def test_equals_the_golden_and_needs_its_clamps(params, maker, drawn):
+def test_equals_the_golden_and_needs_its_clamps():
+    params, compute = load_tiefenrausch(SHIPPED), jax.jit(log_disparity)
+    maker = runpy.run_path(str(GOLDENS / "make_tiefenrausch.py"))
+    drawn = jnp.asarray(2 * maker["drawn_picture"]() - 1, jnp.float32)[None]
     with np.load(GOLDENS / "tiefenrausch.npz") as file:
         golden = file["log_disparity"]
     step = maker["STEP"]
     computed = np.asarray(compute(params, drawn)[0])[0, ::step, ::step]
     assert np.abs(computed - golden).mean() < MOST
     assert golden.std() > 20 * MOST
-    free = jax.tree.map_with_path(lambda path, x: relu_or_free(path, x), params)
+    free = jax.tree.map_with_path(relu_or_free, params)
     unlimited = np.asarray(compute(free, drawn)[0])[0, ::step, ::step]
     assert np.abs(unlimited - golden).mean() > 10 * MOST
 

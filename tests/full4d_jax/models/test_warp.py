@@ -5,31 +5,27 @@ import numpy as np
 
 from full4d_jax.models.warp import warp_pictures
 
-
-def picture(height: int = 6, width: int = 7) -> np.ndarray:
-    return np.random.default_rng(0).random((2, height, width, 3)).astype(np.float32)
+PICTURES = np.random.default_rng(0).random((2, 6, 7, 3)).astype(np.float32)
 
 
-def everywhere(x: float, y: float, height: int = 6, width: int = 7) -> np.ndarray:
-    return np.broadcast_to(np.array([x, y], np.float32), (2, height, width, 2))
+def everywhere(x: float, y: float) -> np.ndarray:
+    return np.broadcast_to(np.array([x, y], np.float32), (2, 6, 7, 2))
 
 
 def test_whole_pixels_are_found_and_the_border_repeats():
-    image = picture()
-    np.testing.assert_array_equal(warp_pictures(image, everywhere(0, 0)), image)
-    turned = np.asarray(warp_pictures(image, everywhere(2, -1)))
-    np.testing.assert_allclose(turned[:, 1:, :-2], image[:, :-1, 2:], atol=1e-6)
-    np.testing.assert_allclose(turned[:, 1:, -1], image[:, :-1, -1], atol=1e-6)
-    far = np.asarray(warp_pictures(image, everywhere(99, 99)))
-    np.testing.assert_allclose(far, np.broadcast_to(image[:, -1:, -1:], far.shape), atol=1e-6)
+    np.testing.assert_array_equal(warp_pictures(PICTURES, everywhere(0, 0)), PICTURES)
+    turned = np.asarray(warp_pictures(PICTURES, everywhere(2, -1)))
+    np.testing.assert_allclose(turned[:, 1:, :-2], PICTURES[:, :-1, 2:], atol=1e-6)
+    np.testing.assert_allclose(turned[:, 1:, -1], PICTURES[:, :-1, -1], atol=1e-6)
+    far = np.asarray(warp_pictures(PICTURES, everywhere(99, 99)))
+    np.testing.assert_allclose(far, np.broadcast_to(PICTURES[:, -1:, -1:], far.shape), atol=1e-6)
 
 
 def test_between_pixels_and_their_gradient():
-    image = picture()
-    turned = np.asarray(warp_pictures(image, everywhere(0.25, 0.5)))
-    rows = (image[:, :-1] + image[:, 1:]) / 2
+    turned = np.asarray(warp_pictures(PICTURES, everywhere(0.25, 0.5)))
+    rows = (PICTURES[:, :-1] + PICTURES[:, 1:]) / 2
     expected = 0.75 * rows[:, :, :-1] + 0.25 * rows[:, :, 1:]
     np.testing.assert_allclose(turned[:, :-1, :-1], expected, atol=1e-6)
-    gradient = jax.grad(lambda motion: warp_pictures(image, motion).sum())(everywhere(0.25, 0.5))
+    gradient = jax.grad(lambda motion: warp_pictures(PICTURES, motion).sum())(everywhere(0.25, 0.5))
     slope = (rows[:, :, 1:] - rows[:, :, :-1]).sum(-1)
     np.testing.assert_allclose(gradient[:, :-1, :-1, 0], slope, atol=1e-5)
