@@ -64,10 +64,8 @@ def test_distortion_is_undone_and_cameras_follow_the_size(tmp_path):
     lens = np.array([[120.0, 0, 64], [0, 120.0, 48], [0, 0, 1]])
     bent = [0.2, -0.1, 0.003, -0.002]
     view = make_view("a", [tmp_path / "a.png"], lens, np.eye(4), size=(96, 128), distortion=bent)
-    (whole,), (half,) = (
-        CaptureClips([make_capture("s", [view])]),
-        CaptureClips([make_capture("s", [view])], size=48),
-    )
+    capture = make_capture("s", [view])
+    (whole,), (half,) = CaptureClips([capture]), CaptureClips([capture], size=48)
     centred = lens - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]  # OpenCV's pixel centres
     flat = whole.intrinsics[0].astype(np.float64) + (centred - lens)
     expected = cv2.undistort(smooth, centred, np.array(bent), None, flat)
@@ -144,16 +142,9 @@ def test_a_camera_on_its_side_is_turned_with_all_that_belongs_to_it(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), picture)
     cv2.imwrite(str(tmp_path / "m.png"), np.where(picture[..., 0] > 100, 255, 0))
     np.save(tmp_path / "d.npy", np.where(picture[..., 0] > 100, seen[2], 9.0))
-    view = make_view(
-        "a",
-        [tmp_path / "a.png"],
-        lens,
-        pose,
-        size=(height, width),
-        distortion=bent,
-        depth=[tmp_path / "d.npy"],
-        masks=[tmp_path / "m.png"],
-    )
+    beside: dict = {"depth": [tmp_path / "d.npy"], "masks": [tmp_path / "m.png"]}
+    beside |= {"size": (height, width), "distortion": bent}
+    view = make_view("a", [tmp_path / "a.png"], lens, pose, **beside)
     (capture,) = turned([make_capture("s", [view])], {"a": 90})
     (example,) = CaptureClips([capture])
     clip = transforms.decode(example, height=width, width=height)

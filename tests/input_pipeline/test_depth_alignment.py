@@ -24,14 +24,9 @@ def bare(example):
 
 def oracle(example, scale=-3.0, shift=7.0):
     """Values for pictures of the example, negative disparity at half the size."""
-    depth = {
-        frame.tobytes(): transforms.decode_depth(file)
-        for frame, file in zip(
-            map(transforms.decode_jpeg, example.frames.ravel()),
-            example.depth16.ravel(),
-            strict=True,
-        )
-    }
+    frames = map(transforms.decode_jpeg, example.frames.ravel())
+    files = map(transforms.decode_depth, example.depth16.ravel())
+    depth = {frame.tobytes(): z for frame, z in zip(frames, files, strict=True)}
     return lambda frame: (scale / depth[frame.tobytes()] + shift)[::2, ::2]
 
 

@@ -60,24 +60,16 @@ def write_panoptic(path, rig, films, pictures):
 
 
 def write_dycheck(path, rig, films, pictures):
-    _, lens, poses = rig
     (path / "depth/1x").mkdir(parents=True)
     ids = {}
-    for camera, pose in enumerate(poses):
+    for camera, pose in enumerate(rig[2]):
         for time in (3, 1, 2):
             item = f"{camera}_{time:05}"
             ids[item] = {"warp_id": time, "appearance_id": time, "camera_id": camera}
-            table = {
-                "orientation": pose[:3, :3].tolist(),
-                "position": invert(pose)[:3, 3].tolist(),
-                "focal_length": 40.0,
-                "principal_point": [16.0, 12.0],
-                "image_size": [32, 24],
-                "pixel_aspect_ratio": 1.0,
-                "skew": 0.0,
-                "radial_distortion": [0.1, 0.2, 0.3],
-                "tangential": [0.01, 0.02],
-            }
+            there = {"orientation": pose[:3, :3].tolist(), "position": invert(pose)[:3, 3].tolist()}
+            lens = {"focal_length": 40.0, "principal_point": [16.0, 12.0], "image_size": [32, 24]}
+            lens |= {"pixel_aspect_ratio": 1.0, "skew": 0.0, "radial_distortion": [0.1, 0.2, 0.3]}
+            table = {**there, **lens, "tangential": [0.01, 0.02]}
             save(path / "camera" / f"{item}.json", table)
             if camera == 0:
                 np.save(path / "depth/1x" / f"{item}.npy", np.ones((24, 32, 1), np.float32))

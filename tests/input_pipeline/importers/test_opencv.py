@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from input_pipeline.importers.detect import detect, read_captures
 
@@ -75,26 +76,16 @@ def write_easymocap(folder, lists):
     storage(folder / "extri.yml", pose)
 
 
-def kalibr(poses, matrix):
+def kalibr(poses, matrix, bent, model):
     """Text as Kalibr writes it; https://github.com/ethz-asl/kalibr/wiki/yaml-formats."""
-    lines, before = [], None
     (fu, _, pu), (_, fv, pv), _ = matrix
-    for index, pose in enumerate(poses):
-        lines.append(f"cam{index}:")
-        if before is not None:
-            rows = (pose @ np.linalg.inv(before)).tolist()
-            lines += ["  T_cn_cnm1:", *(f"  - {row}" for row in rows)]
-        lines += [
-            "  cam_overlaps: [1]",
-            "  camera_model: pinhole",
-            f"  distortion_coeffs: {BENT[:4]}",
-            "  distortion_model: radtan",
-            f"  intrinsics: [{fu}, {fv}, {pu}, {pv}]",
-            "  resolution: [32, 24]",
-            f"  rostopic: /cam{index}/image_raw",
-        ]
-        before = pose
-    return "\n".join(lines)
+    lens = {"camera_model": "pinhole", "intrinsics": [fu, fv, pu, pv], "resolution": [32, 24]}
+    lens |= {"distortion_coeffs": bent, "distortion_model": model, "cam_overlaps": [1]}
+    cameras = {f"cam{index}": {**lens} for index in range(len(poses))}
+    for index in range(1, len(poses)):
+        step = poses[index] @ np.linalg.inv(poses[index - 1])
+        cameras[f"cam{index}"]["T_cn_cnm1"] = step.tolist()
+    return yaml.safe_dump(cameras)
 
 
 def write(form, folder, lists):
@@ -169,10 +160,10 @@ def test_a_fisheye_lens_meets_the_same_rays_as_opencv_s_own(form, films, lists, 
         ]
         (films / "cameras.json").write_text(json.dumps({"cameras": entries}))
     elif form == "kalibr":
-        text = kalibr(rig[2], lens.tolist()).replace(str(BENT[:4]), str(FISHEYE))
+        text = kalibr(rig[2], lens.tolist(), FISHEYE, "equidistant")
         for index, name in enumerate(NAMES):
             (films / f"{name}.mp4").rename(films / f"cam{index}_of_three.mp4")
-        (films / "camchain.yaml").write_text(text.replace("radtan", "equidistant"))
+        (films / "camchain.yaml").write_text(text)
     else:
         named = {f"cam_{i}": {"name": n, **c} for i, (n, c) in enumerate(lists.items())}
         if form == "aniposelib":
@@ -191,17 +182,15 @@ def test_a_fisheye_lens_meets_the_same_rays_as_opencv_s_own(form, films, lists, 
         np.testing.assert_allclose(ours[:, 0], EDGES, atol=0.005)
 
 
-def test_kalibr_goes_from_camera_to_camera_in_metres(tmp_path, write_film, lists, rig):
+def test_kalibr_goes_from_camera_to_camera_in_metres(tmp_path, write_film, lists, rig, check):
     for index in range(3):
         write_film(tmp_path / f"cam{index}.mp4", range(0, 20, 4), size=(24, 32))
-    (tmp_path / "camchain.yaml").write_text(kalibr(rig[2], lists["cam1"]["matrix"]))
+    text = kalibr(rig[2], lists["cam1"]["matrix"], BENT[:4], "radtan")
+    (tmp_path / "camchain.yaml").write_text(text)
     (capture,) = read_captures(tmp_path, detect(tmp_path)[0], None)
     assert capture.unit == 1
-    for view, pose in zip(capture.views, rig[2], strict=True):
-        np.testing.assert_allclose(
-            view.world_to_camera[0], pose @ np.linalg.inv(rig[2][0]), atol=1e-9
-        )
-        np.testing.assert_allclose(view.intrinsics, rig[1], atol=1e-9)
+    check(capture.views, rig[2] @ np.linalg.inv(rig[2][0]), rig[1])
+    for view in capture.views:
         np.testing.assert_allclose(view.distortion, [*BENT[:4], 0, 0, 0, 0])
 
 

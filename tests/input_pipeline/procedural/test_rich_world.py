@@ -21,21 +21,10 @@ PHOTO = np.random.default_rng(1).uniform(0.2, 0.8, (4, 4, 3)).astype(np.float32)
 @pytest.fixture(scope="module")
 def scenes():
     """Clips of rich worlds."""
-    angles = jnp.array([12.0, -12.0])
-
-    @jax.jit
-    def make(index):
-        return procedural_scene(
-            index,
-            views=3,
-            frames=3,
-            height=SIZE,
-            width=SIZE,
-            azimuths=angles,
-            worlds="rich",
-            textures=jnp.asarray(PHOTO[None]),
-        )
-
+    size = {"views": 3, "frames": 3, "height": SIZE, "width": SIZE}
+    angles, photos = jnp.array([12.0, -12.0]), jnp.asarray(PHOTO[None])
+    rich = partial(procedural_scene, **size, azimuths=angles, worlds="rich", textures=photos)
+    make = jax.jit(rich)
     return [jax.device_get(make(index)) for index in (0, 1, 2, 5)]
 
 
