@@ -1,12 +1,27 @@
-"""Pictures of every kind are read as they are; what is not whole is refused."""
+"""Pictures and films of every kind are read as they are; what is not whole is refused."""
 
+from fractions import Fraction
+from pathlib import Path
+
+import av
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from tagged_films import set_pixel_shape
 
 from input_pipeline import plain_files
 from input_pipeline.footage import picture_size, read_alpha, read_depth, read_picture
+from input_pipeline.plain_files import FileRefusal
+from input_pipeline.video_files import (
+    decode_frames,
+    first_frame,
+    frame_size,
+    frame_times,
+    open_video,
+    read_frames,
+    timeline,
+)
 
 RAMP = np.tile(np.linspace(0, 250, 32).astype(np.uint8), (24, 1))
 
@@ -67,3 +82,116 @@ def test_pictures_that_are_too_large_are_refused_by_their_header(tmp_path, monke
     for read in (read_picture, read_alpha, picture_size):
         with pytest.raises(ValueError, match=r"found pictures of 32x24 pixels, expected at most"):
             read(tmp_path / "a.png")
+
+
+END = 2.0  # seconds of real films that are looked at
+VARIABLE = [0, 4, 8, 30, 31, 60, 100, 104, 130, 140]
+
+
+def levels(pictures):
+    return [round(float(picture[-8:, -8:].mean()) / 20) for picture in pictures]
+
+
+def test_times_are_those_of_the_decoded_frames(tmp_path, write_film):
+    path = write_film(tmp_path / "ü 影片.mp4", VARIABLE)
+    np.testing.assert_allclose(frame_times(path), np.array(VARIABLE) / 100, atol=1e-4)
+    np.testing.assert_allclose([f.time for f in decode_frames(path)], frame_times(path), atol=1e-9)
+
+
+def test_any_frames_are_read_from_anywhere(tmp_path, write_film):
+    path = write_film(tmp_path / "a.mp4", VARIABLE)
+    times = frame_times(path)
+    for chosen in ([0, 1, 2], [3, 5, 9], [8], list(range(10))):
+        assert levels(read_frames(path, times[chosen])) == chosen
+
+
+def test_rotated_frames_are_upright_as_in_opencv(tmp_path, write_film):
+    path = write_film(tmp_path / "a.mp4", [0, 4, 8], rotation=90)
+    upright = cv2.VideoCapture(str(path))
+    upright.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+    expected = upright.read()[1]
+    assert frame_size(path) == expected.shape[:2]
+    picture = next(read_frames(path, [0.0]))
+    assert np.abs(picture.astype(int) - expected[..., ::-1]).mean() < 3
+
+
+def test_ten_bit_video(tmp_path, write_film):
+    path = write_film(tmp_path / "a.mkv", [0, 4, 8, 12], pix_fmt="yuv420p10le", codec="libx265")
+    assert levels(read_frames(path, frame_times(path))) == [0, 1, 2, 3]
+
+
+def test_files_that_are_no_videos_are_refused(tmp_path, write_film):
+    text = tmp_path / "text.mp4"
+    text.write_text("not a video")
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(write_film(tmp_path / "a.mp4", VARIABLE).read_bytes()[:600])
+    for path in (text, cut):
+        for read in (frame_times, frame_size):
+            with pytest.raises(ValueError, match=f"{path.name}: found no readable video"):
+                read(path)
+
+
+@pytest.mark.parametrize("name", ["a:b.mp4", "pipe:0"])
+def test_names_that_look_like_addresses_are_files(tmp_path, write_film, monkeypatch, name):
+    write_film(tmp_path / "a.mp4", [0, 4, 8])
+    (tmp_path / "a.mp4").rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert first_frame(Path(name)).size
+    assert len(frame_times(Path(name))) == 3
+
+
+@pytest.mark.parametrize("shape", [(1000, 1), (1, 9)])
+def test_pixels_of_a_shape_that_no_camera_has_are_refused(tmp_path, shape):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=12)
+        assert isinstance(stream, av.VideoStream)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+        container.mux([*stream.encode(frame), *stream.encode()])
+    assert first_frame(path).shape == (48, 85, 3)
+    set_pixel_shape(path, *shape)
+    with pytest.raises(FileRefusal, match="times their height, expected"):
+        first_frame(path)
+    with open_video(path):
+        pass  # what it says of itself may be looked at
+
+
+def pictures(path):
+    """The frames up to `END`, by their times."""
+    frames = {}
+    for frame in decode_frames(path):
+        if frame.time > END:
+            break
+        frames[frame.time] = frame.picture.astype(int)
+    return frames
+
+
+def test_whole_films_have_no_damage(shared_data):
+    films = sorted((shared_data / "data/real_videos").glob("*.mp4"))[::4]
+    for film in films:
+        shown = timeline(film, 0.0, END, 1)
+        assert not shown.damaged.any(), film
+        assert shown.end == ""
+        assert set(pictures(film)) <= set(shown.times)
+
+
+def test_said_damage_covers_what_differs(tmp_path, shared_data):
+    whole = shared_data / "data/real_videos/intel_asl_gestures_help.mp4"
+    with av.open(str(whole)) as container:
+        packets = [p for p in container.demux(container.streams.video[0]) if p.size > 1500]
+    packet = packets[0]
+    assert packet.pos is not None
+    middle = packet.pos + packet.size // 2
+    damaged = bytearray(whole.read_bytes())
+    damaged[middle : middle + 200] = np.random.default_rng(0).bytes(200)
+    path = tmp_path / "a.mp4"
+    path.write_bytes(damaged)
+    shown = timeline(path, 0.0, END, 1)
+    sound = shown.times[~shown.damaged]
+    before = pictures(whole)
+    after = pictures(path)
+    assert shown.damaged.any()
+    for time in sound[sound <= END]:
+        assert np.abs(after[time] - before[time]).mean() < 1
