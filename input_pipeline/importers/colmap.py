@@ -5,7 +5,6 @@ OpenCV world-to-camera and pixel centres lie at +0.5, both as ours.
 """
 
 import struct
-from collections.abc import Sequence
 from io import SEEK_CUR, BytesIO
 from pathlib import Path, PurePosixPath
 
@@ -15,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from input_pipeline import capture, footage
 from input_pipeline.cameras import rigid
-from input_pipeline.importers.rig import CalibratedCamera, Films, check_lengths, pair
+from input_pipeline.importers.rig import CalibratedCamera, Films, check_lengths, moving, pair
 from input_pipeline.lenses import lens_matrix
 from input_pipeline.plain_files import check_field, damage_of, read_regular
 
@@ -62,7 +61,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     views = []
     for camera, name in pair(films, list(by_camera), path).items():
         registered = by_camera[camera]
-        moved = one_lens([*registered.values()], f"{path}, camera {camera}")
+        moved = moving([*registered.values()], f"{path}, camera {camera}")
         if len(registered) == 1 or np.ptp(moved.world_to_camera, 0).max() < 1e-9:
             # It stands.
             poses = moved.world_to_camera[0]
@@ -75,18 +74,6 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         moved = moved._replace(world_to_camera=poses, fps=fps)
         views.append(capture.make_view(name, films[name], beside=path, **moved._asdict()))
     return [capture.make_capture(path.name, views)]
-
-
-def one_lens(cameras: Sequence[CalibratedCamera], where: object) -> CalibratedCamera:
-    """Return the camera that stands as these do, one a picture.
-
-    Raises:
-      ValueError: they have several lenses.
-    """
-    first = cameras[0]
-    lenses = {repr(there._replace(world_to_camera=first.world_to_camera)) for there in cameras}
-    check_field(where, len(lenses) == 1, "several lenses", "one (COLMAP's --single_camera)")
-    return first._replace(world_to_camera=np.stack([there.world_to_camera for there in cameras]))
 
 
 def model_files(folder: Path) -> list[Path]:

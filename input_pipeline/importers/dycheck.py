@@ -49,22 +49,17 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         where = f"{path / 'metadata.json'}, {item}"
         time = field(entry, "time_id" if "time_id" in entry else "warp_id", where)
         films.setdefault(int(field(entry, "camera_id", where)), []).append((int(time), item))
-    views = [_view(path, scale, camera, sorted(films[camera]), fps) for camera in sorted(films)]
+    views = []
+    for camera in sorted(films):
+        times, items = zip(*sorted(films[camera]), strict=True)
+        cameras = [_camera(path / "camera" / f"{item}.json") for item in items]
+        moved = moving(cameras, f"camera {camera}")._replace(timestamps=[t / fps for t in times])
+        pictures = [footage.picture_named(path / "rgb" / scale / item) for item in items]
+        depth = [path / "depth" / scale / f"{item}.npy" for item in items]
+        depth = depth if all(file.is_file() for file in depth) else ()
+        view = capture.make_view(f"camera{camera}", pictures, depth=depth, **moved._asdict())
+        views.append(view)
     return [capture.make_capture(path.name, views, notes=[note])]
-
-
-def _view(
-    path: Path, scale: str, camera: int, film: list[tuple[int, str]], fps: float
-) -> capture.View:
-    cameras = [_camera(path / "camera" / f"{item}.json") for _, item in film]
-    moved = moving(cameras, f"camera {camera}")
-    depth = [path / "depth" / scale / f"{item}.npy" for _, item in film]
-    return capture.make_view(
-        f"camera{camera}",
-        [footage.picture_named(path / "rgb" / scale / item) for _, item in film],
-        depth=depth if all(file.is_file() for file in depth) else (),
-        **moved._replace(timestamps=[time / fps for time, _ in film])._asdict(),
-    )
 
 
 def _camera(file: Path) -> CalibratedCamera:

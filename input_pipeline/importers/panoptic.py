@@ -53,11 +53,8 @@ def _views(path: Path, file: Path, fps: float) -> list[capture.View]:
         masks = [path / "seg" / Path(picture).with_suffix(".png") for picture in pictures]
         # The dataset has masks of the training cameras only.
         has_masks = file.name == FILES[0] or masks[0].parent.is_dir()
-        view = capture.make_view(
-            f"cam{camera}",
-            [path / "ims" / picture for picture in pictures],
-            masks=masks if has_masks and (path / "seg").is_dir() else (),
-            **moving(cameras, f"{file}, camera {camera}")._asdict(),
-        )
-        views.append(view)
+        masks = masks if has_masks and (path / "seg").is_dir() else ()
+        files = [path / "ims" / picture for picture in pictures]
+        moved = moving(cameras, f"{file}, camera {camera}")
+        views.append(capture.make_view(f"cam{camera}", files, masks=masks, **moved._asdict()))
     return views
