@@ -116,8 +116,7 @@ def moving(cameras: Sequence[CalibratedCamera], where: str) -> CalibratedCamera:
     most_change = 1e-3
     first = cameras[0]
     change = max(np.abs(camera.intrinsics - first.intrinsics).max() for camera in cameras)
-    fixed = change <= most_change * first.intrinsics[0, 0]
-    check_field(
-        where, fixed, f"a lens that changes by {change:.2f} pixels", "one (COLMAP: --single_camera)"
-    )
+    fixed = change <= most_change * abs(first.intrinsics[0, 0])
+    found = f"a lens that changes by {change:.2f} pixels"
+    check_field(where, fixed, found, "a fixed one (COLMAP's --single_camera)")
     return first._replace(world_to_camera=np.stack([c.world_to_camera for c in cameras]))

@@ -43,7 +43,7 @@ def read_transforms(file: Path, scene_id: str, fps: float | None) -> capture.Cap
     Raises:
       ValueError: naming the frame and field that is missing or impossible.
     """
-    table, frames = _read(file)
+    frames = _read(file)
     for frame in frames:
         frame["file"] = footage.picture_named(
             file.parent / field(frame, "file_path", frame["where"])
@@ -58,7 +58,7 @@ def read_transforms(file: Path, scene_id: str, fps: float | None) -> capture.Cap
         films = {str(frame["file_path"]): [frame] for frame in frames}
     # Of the whole.
     seconds = (max(map(len, films.values())) - 1) / fps if timed and fps else 1.0
-    views = [_view(file, table, name, film, seconds) for name, film in films.items()]
+    views = [_view(file, name, film, seconds) for name, film in films.items()]
     note = "times are taken as seconds (--fps if they are shares of the whole)"
     if fps:
         note = f"times are shares of the whole at {fps:g} frames a second"
@@ -75,35 +75,32 @@ def read_moving_camera(
     Raises:
       ValueError: naming the frame and field that is missing or impossible.
     """
-    table, frames = _read(file)
+    frames = _read(file)
     names = [str(field(frame, "file_path", frame["where"])) for frame in frames]
-    poses = np.stack([_pose(frame, table) for frame in frames])
-    merged = {**table, **frames[0]}
-    if not {"w", "h"} <= set(merged) or not {"fl_x", "camera_angle_x"} & set(merged):
+    poses = np.stack([_pose(frame) for frame in frames])
+    first = frames[0]
+    if not {"w", "h"} <= set(first) or not {"fl_x", "camera_angle_x"} & set(first):
         return names, poses, None, None
-    intrinsics, size = _lens(merged, file)
-    return names, poses, intrinsics, size
+    return names, poses, *_lens(first, file)
 
 
-def _read(file: Path) -> tuple[dict, list[dict]]:
-    """Return the table and its frames, which say in messages `where` they stand."""
+def _read(file: Path) -> list[dict]:
+    """Return the frames with what the table says of all, and `where` they stand, for messages."""
     table = load_json(file)
     frames = field(table, "frames", str(file))
     are_tables = isinstance(frames, list) and all(isinstance(frame, dict) for frame in frames)
     check_field(f"{file}, frames", frames and are_tables, f"{frames!r:.40}", "a list of frames")
-    for index, frame in enumerate(frames):
-        frame["where"] = f"{file}, frame {index}"
-    return table, frames
+    wheres = [f"{file}, frame {index}" for index in range(len(frames))]
+    return [table | frame | {"where": w} for frame, w in zip(frames, wheres, strict=True)]
 
 
-def _view(file: Path, table: dict, name: str, film: list[dict], seconds: float) -> capture.View:
+def _view(file: Path, name: str, film: list[dict], seconds: float) -> capture.View:
     first = film[0]
     for frame in film:
         changed = [key for key in (*LENS, *DISTORTION) if frame.get(key) != first.get(key)]
         check_field(f"{frame['where']}, lens", not changed, f"another {changed}", "a fixed one")
-    merged = {**table, **first}
-    intrinsics, size = _lens(merged, first["file"])
-    is_fisheye = merged.get("camera_model") == FISHEYE or bool(merged.get("is_fisheye"))
+    intrinsics, size = _lens(first, first["file"])
+    is_fisheye = first.get("camera_model") == FISHEYE or bool(first.get("is_fisheye"))
     bent = FISHEYE_DISTORTION if is_fisheye else DISTORTION
     times = None
     if "time" in first:
@@ -112,14 +109,14 @@ def _view(file: Path, table: dict, name: str, film: list[dict], seconds: float) 
         name,
         [frame["file"] for frame in film],
         intrinsics,
-        np.stack([_pose(frame, table) for frame in film]),
+        np.stack([_pose(frame) for frame in film]),
         size=size,
-        distortion=[float(merged.get(name, 0)) for name in bent],
+        distortion=[float(first.get(name, 0)) for name in bent],
         is_fisheye=is_fisheye,
         timestamps=times,
         depth=[file.parent / f["depth_file_path"] for f in film if "depth_file_path" in f],
         masks=[file.parent / f["mask_path"] for f in film if "mask_path" in f],
-        depth_scale=float(table.get("depth_unit_scale_factor", MILLIMETRES)),
+        depth_scale=float(first.get("depth_unit_scale_factor", MILLIMETRES)),
     )
 
 
@@ -148,12 +145,12 @@ def _repeats(film: list[dict]) -> bool:
     return len({frame["time"] for frame in film}) < len(film)
 
 
-def _pose(frame: dict, table: dict) -> np.ndarray:
+def _pose(frame: dict) -> np.ndarray:
     where = f"{frame['where']}, transform_matrix"
     matrix = field(frame, "transform_matrix", where)
     pose = homogeneous(numbers(matrix, (3, 4) if np.shape(matrix) == (3, 4) else (4, 4), where))
-    if "applied_transform" in table:
-        applied = numbers(table["applied_transform"], (3, 4), "applied_transform")
+    if "applied_transform" in frame:
+        applied = numbers(frame["applied_transform"], (3, 4), "applied_transform")
         pose = np.linalg.inv(homogeneous(applied)) @ pose
     return to_opencv(pose, "nerfstudio")
 
