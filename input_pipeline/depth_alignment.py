@@ -83,7 +83,6 @@ def fit_line(values: Float[ndarray, " n"], depth: Float[ndarray, " n"]) -> Dispa
     # Relative error that is accepted in any case.
     fine_error = 0.05
     draws = 300
-    _require_matches(depth)
     disparity = 1 / depth
     rng = np.random.default_rng(0)
     first, second = rng.integers(len(values), size=(2, draws))
@@ -182,7 +181,9 @@ def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") ->
         with named(f"scene {example.scene_id}, view {view}: "):
             # Fail before the network runs over every frame.
             if sparse:
-                _require_matches(sparse[view].depth)
+                count = len(sparse[view].depth)
+                found = f"{count} matches with other views"
+                check_field("depth", count >= MIN_MATCHES, found, f"at least {MIN_MATCHES}")
             maps = []
             for frame in transforms.decode_view(example.frames[view]):
                 size = frame.shape[1::-1]
@@ -196,12 +197,6 @@ def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") ->
                 line = scale_at_middle(example, view, maps)
         files[view] = [transforms.encode_depth(to_depth(values, line)) for values in maps]
     return example._replace(depth16=files)
-
-
-def _require_matches(depth: Float[ndarray, " n"]) -> None:
-    """Refuse too few matches of a view, of which these are the depths."""
-    found = f"{len(depth)} matches with other views"
-    check_field("depth", len(depth) >= MIN_MATCHES, found, f"at least {MIN_MATCHES}")
 
 
 @dataclass

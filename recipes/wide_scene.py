@@ -19,7 +19,6 @@ from cards import paint_cards, stand_cards
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
 from looks import NO_PHOTOS, Looks
 
-from input_pipeline.procedural.rich_render import is_sky
 from input_pipeline.procedural.rich_world import (
     BALLS,
     FIRST_FACE,
@@ -39,7 +38,7 @@ from input_pipeline.procedural.scene import (
     source_camera,
     visible_surface,
 )
-from input_pipeline.procedural.shapes import FLOOR_FACE, Objects
+from input_pipeline.procedural.shapes import FLOOR_FACE, Objects, is_sky
 from input_pipeline.procedural.world import ROOM_FACES, uniform_stream
 
 CANDIDATES = 3

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, UInt8
 
 from input_pipeline import films, transforms
 from input_pipeline.schema import Example
@@ -46,7 +46,12 @@ def decode_pictures(example: Example, most: int) -> Pictures:
         for j in range(t):
             frame = None
             try:
-                frame = _decode(example.frames[i], j)
+                file = example.frames[i, j]
+                # Decoders take JPEG files that are cut short, and paint the rest grey.
+                if not films.is_film(file) and not file.rstrip(b"\0").endswith(END_OF_JPEG):
+                    found = f"{len(file)} bytes that end too early"
+                    raise ValueError(f"found {found}, expected a whole picture")
+                frame = transforms.decode_frame(example.frames[i], j)
                 sizes.add(frame.shape[:2])
                 light[i, j] = ((frame[::4, ::4] / 255.0) ** gamma).mean()
             except ValueError as error:
@@ -167,11 +172,3 @@ def file_marks(example: Example) -> list[list[bytes]]:
         [hashlib.sha256(films.take(files, [j]).item()).digest() for j in range(len(files))]
         for files in example.frames
     ]
-
-
-def _decode(files: Shaped[np.ndarray, "t"], number: int) -> UInt8[np.ndarray, "h w 3"]:
-    # Decoders take JPEG files that are cut short, and paint the rest grey.
-    file = files.item(number)
-    if not films.is_film(file) and not file.rstrip(b"\0").endswith(END_OF_JPEG):
-        raise ValueError(f"found {len(file)} bytes that end too early, expected a whole picture")
-    return transforms.decode_frame(files, number)

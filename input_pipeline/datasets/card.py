@@ -19,7 +19,8 @@ def facts(example: schema.Example) -> Facts:
     """Return the index's facts of a clip; depth is decoded, pictures are not."""
     views, frames = example.frames.shape
     depth = [[_known(file) for file in view] for view in example.depth16]
-    height, width = transforms.view_size(example.frames.item(0, 0))
+    first = example.frames.item(0, 0)
+    height, width = transforms.view_size(first)
     return {
         "scene": example.scene_id,
         "views": views,
@@ -27,7 +28,7 @@ def facts(example: schema.Example) -> Facts:
         "height": height,
         "width": width,
         "seconds": round(float(example.timestamps[0, -1] - example.timestamps[0, 0]), 4),
-        "film": films.is_film(example.frames.item(0, 0)),
+        "film": films.is_film(first),
         "depth": [view for view, shares in enumerate(depth) if all(middle for _, middle in shares)],
         "known_depth": [round(float(np.mean([k for k, _ in shares])), 4) for shares in depth],
         "masks": [view for view in range(views) if all(example.masks[view])],

@@ -19,6 +19,7 @@ from input_pipeline.procedural.shapes import (
     columns,
     dot,
     in_blocks,
+    is_sky,
     lookup,
     surface_points,
     to_local,
@@ -38,8 +39,7 @@ def paint_world(
     m = world.materials
     albedo = m.color_a.T[:, material] * (1 - mix) + m.color_b.T[:, material] * mix
     light = world.ambient + (1.1 - world.ambient) * lambert * world.light_color[:, None]
-    is_sky = world.outdoor & (material >= OBJECTS) & (material != OBJECTS + FLOOR_FACE)
-    color = jnp.where(is_sky[None], _sky(world, rays), albedo * light * shadow)
+    color = jnp.where(is_sky(world, material)[None], _sky(world, rays), albedo * light * shadow)
     return jnp.clip(color * world.exposure, 0, 1)
 
 

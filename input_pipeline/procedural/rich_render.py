@@ -23,13 +23,11 @@ from input_pipeline.procedural.rich_world import (
     FIRST_FACE,
     KINDS,
     MATERIAL_OF,
-    OBJECTS,
     SPANS,
     RichMaterials,
     RichWorld,
 )
 from input_pipeline.procedural.shapes import (
-    FLOOR_FACE,
     Numbers,
     Objects,
     Pixels,
@@ -43,6 +41,7 @@ from input_pipeline.procedural.shapes import (
     hashed,
     in_blocks,
     in_own_frames,
+    is_sky,
     lookup,
     point_on_ray,
     smooth,
@@ -99,11 +98,6 @@ def paint_rich_world(
     )
     color = jnp.where(is_sky(world, which)[None], _sky(world, rays), albedo * brightness * lit)
     return jnp.clip(color * world.exposure, 0, 1)
-
-
-def is_sky(world: RichWorld, which: Numbers) -> Bool[Array, "p"]:
-    """Tell which of the surfaces are painted as sky: all but the ground around outdoor worlds."""
-    return world.outdoor & (which >= OBJECTS) & (which != OBJECTS + FLOOR_FACE)
 
 
 def _material(which: Numbers) -> Numbers:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 # Depth of a ray that hits nothing.
 MISSED = 1e4
@@ -148,6 +148,12 @@ def first_surface(
     is_object = best < room_depth
     depth = jnp.where(is_object, best, room_depth)
     return depth, jnp.where(is_object, which, sum(world.spans) + face)
+
+
+def is_sky(world: Any, which: Numbers) -> Bool[Array, "p"]:
+    """Tell which of the surfaces are painted as sky: all but the ground around outdoor worlds."""
+    count = sum(world.spans)
+    return world.outdoor & (which >= count) & (which != count + FLOOR_FACE)
 
 
 def _room_exit(low: Vector, high: Vector, origin: Vector, rays: Vector):
