@@ -34,8 +34,7 @@ FILM_FOLDERS = (".", "videos", "videos/dense", "images")
 
 def natural(path: Path | str) -> list:
     """Sorts cam2 before cam10."""
-    text = path.name if isinstance(path, Path) else path
-    parts = re.split(r"(\d+)", text)
+    parts = re.split(r"(\d+)", path.name if isinstance(path, Path) else path)
     return [(int(part), part) if part.isdigit() else (-1, part) for part in parts]
 
 
@@ -129,8 +128,7 @@ def first_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
       ValueError: naming the file if it cannot be read.
     """
-    is_video = path.suffix.lower() in VIDEOS
-    return first_frame(path) if is_video else read_picture(path)
+    return (first_frame if path.suffix.lower() in VIDEOS else read_picture)(path)
 
 
 def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:

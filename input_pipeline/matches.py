@@ -108,8 +108,7 @@ def verify(points: Float[ndarray, "n 2 2"]) -> Float[ndarray, "m 2 2"]:
     if len(points) < least_points:
         return points[:0]
     first, second = (np.ascontiguousarray(x) for x in points.swapaxes(0, 1))
-    method = cv2.FM_RANSAC
-    _, mask = cv2.findFundamentalMat(first, second, method, most_pixels, 0.999, 2000)
+    _, mask = cv2.findFundamentalMat(first, second, cv2.FM_RANSAC, most_pixels, 0.999, 2000)
     if mask is None or mask.sum() < max(least_points, least_share * len(points)):
         return points[:0]
     return points[mask[:, 0] > 0]

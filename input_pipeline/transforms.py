@@ -218,8 +218,7 @@ def decode_mask(file: bytes) -> UInt8[ndarray, "h w"]:
     Raises:
       ValueError: if the file is no readable picture of 8-bit grey levels.
     """
-    levels = _grey_levels(file, np.uint8)
-    return np.where(levels > 127, np.uint8(255), np.uint8(0))
+    return np.where(_grey_levels(file, np.uint8) > 127, np.uint8(255), np.uint8(0))
 
 
 def decode_depth(file: bytes) -> Float32[ndarray, "h w"]:

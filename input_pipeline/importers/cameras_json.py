@@ -45,8 +45,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     for index, entry in enumerate(field(table, "cameras", str(file))):
         name = str(field(entry, "name", f"{file}, camera {index}"))
         check_field(file, name not in entries, f"camera {name} twice", "a name for each")
-        rate = fps or entry.get("fps", table.get("fps"))
-        entries[name] = {**entry, "fps": rate}
+        entries[name] = {**entry, "fps": fps or entry.get("fps", table.get("fps"))}
     cameras = {name: _camera(entry, f"{file}, camera {name}") for name, entry in entries.items()}
     scale = float(table["depth_scale"]) if "depth_scale" in table else None
     # A misspelt field must not be ignored in silence.

@@ -252,9 +252,7 @@ def cast_rays(
         # Colours are looked up for the nearest hit alone.
         nearest = jnp.argmin(z, axis=1)
         pick = (jnp.arange(len(x)), nearest)
-        u = u[pick]
-        v = v[pick]
-        z = z[pick]
+        u, v, z = (values[pick] for values in (u, v, z))
 
         corner = texcoords[nearest]
         weights = jnp.stack([1 - u - v, u, v], axis=1)

@@ -1,4 +1,6 @@
-"""Cameras and lenses against scipy's rotations, OpenCV's functions and pictures by hand."""
+"""Cameras, conventions and lenses against scipy, OpenCV and what is written by hand."""
+
+import itertools
 
 import cv2
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from input_pipeline import cameras
+from input_pipeline.conventions import SAME, convert
 from input_pipeline.lenses import flat_lens, median_lens, undistort, usual_lens
 
 
@@ -125,3 +128,35 @@ def test_a_spot_moves_from_where_the_lens_put_it():
     assert np.linalg.norm(seen - ideal) > 3
     found = np.array([(picture[..., 0] * x).sum(), (picture[..., 0] * y).sum()])
     np.testing.assert_allclose(found / picture[..., 0].sum(), ideal, atol=0.1)
+
+
+# It stands at (1, 2, 3) of a right-handed world with z up and looks along x: its right is -y.
+EYE, RIGHT, UP, AHEAD = np.array([[1.0, 2, 3], [0, -1, 0], [0, 0, 1], [1, 0, 0]])
+
+
+def to_world(x, y, z):
+    return np.block([[np.stack([x, y, z, EYE], 1)], [np.array([0, 0, 0, 1.0])]])
+
+
+BY_HAND = {
+    "opencv_c2w": to_world(RIGHT, -UP, AHEAD),
+    "opengl": to_world(RIGHT, UP, -AHEAD),
+    "llff": to_world(-UP, RIGHT, -AHEAD),
+    # world to camera, so rows are the axes
+    "opencv": np.array([[0, -1, 0, 2.0], [0, 0, -1, 3], [1, 0, 0, -1], [0, 0, 0, 1]]),
+    "opengl_w2c": np.array([[0, -1, 0, 2.0], [0, 0, 1, -3], [-1, 0, 0, 1], [0, 0, 0, 1]]),
+    # PyTorch3D: x left, y up, z forward, and X_camera = X_world R + T: axes in columns, T below
+    "pytorch3d": np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [-2, -3, -1, 1.0]]),
+    # Unreal, left-handed: the eye at y = -2, rows forward, right (there +y), up, location
+    "unreal": np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [1, -2, 3, 1.0]]),
+}
+
+
+def test_all_pairs_agree_with_what_is_written_by_hand():
+    for source, target in itertools.product(BY_HAND, repeat=2):
+        np.testing.assert_array_equal(convert(BY_HAND[source], source, target), BY_HAND[target])
+
+
+def test_other_names_are_the_same_conventions():
+    for name, meant in SAME.items():
+        np.testing.assert_array_equal(convert(BY_HAND[meant], name, meant), BY_HAND[meant])

@@ -1,10 +1,17 @@
-"""Decoded pictures, their intrinsics and depth against OpenCV's projection and exact ramps."""
+"""Decoded pictures, films, intrinsics and depth against OpenCV, ffmpeg and exact ramps."""
 
+import io
+
+import av
 import cv2
 import numpy as np
 import pytest
 
-from input_pipeline import cameras, transforms
+from input_pipeline import cameras, films, transforms
+from input_pipeline.datasets.records import from_bytes, to_bytes
+from input_pipeline.schema import validate
+from input_pipeline.selection import select
+from input_pipeline.transforms import decode_frame, decode_into, encode_view
 
 
 def test_depth_survives_to_half_precision():
@@ -68,3 +75,111 @@ def test_to_source_puts_the_source_at_the_origin_with_median_depth_one(make_exam
     np.testing.assert_allclose(
         np.linalg.norm(after[1] - after[0]), np.linalg.norm(before[1] - before[0]) / 4, rtol=1e-5
     )
+
+
+HEIGHT, WIDTH, LENGTH = 48, 80, 21
+
+
+def picture(number: int) -> np.ndarray:
+    """Smooth stripes that wander, and a bright square whose place is the number."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    waves = [np.sin((x + 2 * number) / 9), np.cos(y / 7 - number / 5), np.sin((x + y) / 11)]
+    colors = 0.8 * waves[0][..., None] + 0.2 * np.stack(waves, -1)  # films halve their resolution
+    shown = np.round(110 + 70 * colors).astype(np.uint8)
+    row, column = divmod(number, 7)
+    shown[8 * row : 8 * row + 8, 8 * column : 8 * column + 8] = 250
+    return shown
+
+
+def psnr(found, expected):
+    return 10 * np.log10(255**2 / np.mean((np.float64(found) - expected) ** 2))
+
+
+def number_of(frame: np.ndarray) -> int:
+    """Where the square is, of all places the brightest."""
+    places = [
+        frame[8 * (i // 7) : 8 * (i // 7) + 8, 8 * (i % 7) : 8 * (i % 7) + 8] for i in range(21)
+    ]
+    return int(np.argmax([place.mean() for place in places]))
+
+
+@pytest.fixture(scope="module")
+def shown():
+    return np.stack([picture(number) for number in range(LENGTH)])
+
+
+@pytest.fixture(scope="module")
+def film(shown):
+    return films.encode_film(shown)
+
+
+@pytest.fixture
+def clip(make_example, film):
+    """Three views of the same film, the second of them JPEG files."""
+    example = make_example(v=3, t=LENGTH)
+    frames = np.stack([film, encode_view([picture(n) for n in range(LENGTH)], film=False), film])
+    return example._replace(frames=frames)
+
+
+def test_a_film_holds_every_picture_in_order_above_40_decibels(film, shown):
+    found = list(films.decode_film(film))
+    assert len(found) == len(film) == LENGTH
+    assert [number_of(frame) for frame in found] == list(range(LENGTH))
+    assert all(psnr(*pair) > 40 for pair in zip(found, shown, strict=True))
+    assert sum(map(len, film)) < 0.5 * sum(len(transforms.encode_jpeg(frame)) for frame in shown)
+
+
+def test_ffmpeg_reads_the_pieces_as_a_stream_and_decodes_the_same(film):
+    with av.open(io.BytesIO(b"".join(film)), "r", format="h264") as container:
+        planes = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    assert len(planes) == LENGTH
+    for ours, plane in zip(films.decode_film(film), planes, strict=True):
+        gray = ours @ [0.299, 0.587, 0.114]  # ITU-R BT.601, from which both are made
+        np.testing.assert_allclose(gray, plane, atol=3)
+
+
+def test_every_window_stride_and_order_shows_the_frames_of_the_whole(film):
+    whole = list(films.decode_film(film))
+    for start in range(LENGTH):
+        for stride in (1, 2, 3, 9):
+            times = np.arange(start, LENGTH, stride)
+            part = films.take(film, times)
+            assert part[0].startswith(films.KEY)
+            np.testing.assert_array_equal(list(films.decode_film(part)), [whole[t] for t in times])
+            again = films.take(part, range(len(times) - 1, -1, -1))
+            for frame, time in zip(films.decode_film(again), times[::-1], strict=True):
+                np.testing.assert_array_equal(frame, whole[time])
+    np.testing.assert_array_equal(decode_frame(film, 13), whole[13])
+
+
+def test_a_record_of_films_comes_back_with_all_that_lies_beside(clip, film):
+    latents = np.arange(3 * LENGTH * 4, dtype=np.float16).reshape(3, LENGTH, 2, 2, 1)
+    masks = np.full((3, LENGTH), b"", object)
+    for i, j in np.ndindex(masks.shape):
+        mask = np.where(np.arange(WIDTH) < 3 * j, 255, 0) * np.ones((HEIGHT, 1), int)
+        masks[i, j] = transforms.encode_mask(mask.astype(np.uint8))
+    depth = np.full((3, LENGTH), b"", object)
+    depth[0] = [transforms.encode_depth(np.full((HEIGHT, WIDTH), 1.0 + j)) for j in range(LENGTH)]
+    whole = clip._replace(latents=latents, codec="some", masks=masks, depth16=depth)
+    example = from_bytes(to_bytes(validate(whole)))
+    for name, there, here in zip(whole._fields, example, whole, strict=True):
+        np.testing.assert_array_equal(there, here, err_msg=name)
+    times = np.array([3, 6, 11])
+    part = from_bytes(to_bytes(validate(select(example, np.array([2, 1, 0]), times))))
+    decoded = transforms.decode(part, height=HEIGHT, width=WIDTH)
+    frames = list(films.decode_film(film))
+    for view in (0, 2):
+        np.testing.assert_array_equal(decoded.frames[view], [frames[t] for t in times])
+    assert [number_of(frame) for frame in decoded.frames[1]] == times.tolist()
+    np.testing.assert_array_equal(decoded.depth[2, :, 0, 0], 1 + times)
+    np.testing.assert_array_equal((decoded.masks[0] > 0).sum((1, 2)), 3 * times * HEIGHT)
+    np.testing.assert_array_equal(part.latents, latents[[2, 1, 0]][:, times])
+
+
+def test_damage_is_named(clip):
+    frames = clip.frames.copy()
+    piece = frames[2, 10]
+    frames[2, 10] = piece[:9] + np.random.default_rng(0).bytes(len(piece) - 9)
+    out = np.zeros((3, LENGTH, HEIGHT, WIDTH, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"view 2, frame 10: found \d+ bytes that do not decode"):
+        decode_into(clip._replace(frames=frames), out)
