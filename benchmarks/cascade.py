@@ -179,7 +179,7 @@ def score(
     truth = np.asarray(clip.frames[1:])
     seen = jax.jit(project_video)(clip.frames[0], clip.depth[0], cameras_of(clip)).mask
     moving = moving_region(truth, np.asarray(clip.world_to_camera[1:]))
-    regions = {"": None, "_unseen": 1 - np.asarray(seen), "_moving": moving}
+    regions = {"_unseen": 1 - np.asarray(seen), "_moving": moving}
     return {
         row: fidelity_scores(np.clip(np.asarray(grid) / 2 + 0.5, 0, 1), truth, regions, distances)
         for row, grid in made.items()

@@ -41,8 +41,8 @@ MOVED_SHARE = 0.05
 Distances = Mapping[str, metrics.Distance]
 Frames = Float[np.ndarray, "v t h w 3"]  # [0, 1]
 Mask = Float[np.ndarray, "v t h w"]  # 1 or 0
-# Pixels that count, by REGION_TITLES; None is all.
-Regions = Mapping[str, Mask | None]
+# Pixels that count, by REGION_TITLES.
+Regions = Mapping[str, Mask]
 Picture = UInt8[np.ndarray, "h w 3"]
 
 
@@ -65,10 +65,9 @@ class ClipRows(NamedTuple):
 
     def part(self, chosen: Bool[np.ndarray, "v t"]) -> "ClipRows":
         """Return some of the frames as a clip of its own, each as a view of one instant."""
-        masks = self.regions.items()
         return self._replace(
             truth=self.truth[chosen][:, None],
-            regions={name: None if x is None else x[chosen][:, None] for name, x in masks},
+            regions={name: mask[chosen][:, None] for name, mask in self.regions.items()},
             rows={row: frames[chosen][:, None] for row, frames in self.rows.items()},
         )
 
@@ -76,13 +75,10 @@ class ClipRows(NamedTuple):
 def score(clip: ClipRows, distances: Distances) -> dict[str, Any]:
     """Return the record of a clip, in the form that `table` reads, but for group and scene."""
     shares = {"_unseen": "hole_fraction", "_moving": "moving_fraction"}
-    means = {
-        shares[region]: float(mask.mean())
-        for region, mask in clip.regions.items()
-        if region in shares and mask is not None
-    }
+    regions = clip.regions
+    means = {shares[x]: float(regions[x].mean()) for x in regions if x in shares}
     rows = [
-        {"row": row, "depth": depth} | fidelity_scores(x, clip.truth, clip.regions, distances)
+        {"row": row, "depth": depth} | fidelity_scores(x, clip.truth, regions, distances)
         for (row, depth), x in clip.rows.items()
     ]
     return means | dict(clip.details) | {"rows": rows}
@@ -113,19 +109,20 @@ def moving_region(truth: Frames, world_to_camera: Float[np.ndarray, "v t 4 4"]) 
 def fidelity_scores(
     image: Frames, truth: Frames, regions: Regions, distances: Distances
 ) -> dict[str, float | None]:
-    """Return all measures in the given regions of images in [0, 1]; None for no value."""
-    values = dict.fromkeys((x + y for y in regions for x in table.TRUE_HEADS), math.nan)
-    values |= {name: float(value) for name, value in _pixels(image, truth, regions).items()}
-    for region, mask in regions.items():
+    """Return all measures of images in [0, 1], whole and in regions; None for no value."""
+    masks: dict[str, Mask | None] = {"": None, **regions}
+    values = dict.fromkeys((x + y for y in masks for x in table.TRUE_HEADS), math.nan)
+    values |= {name: float(value) for name, value in _pixels(image, truth, masks).items()}
+    for region, mask in masks.items():
         for measure, distance in distances.items():
             values[measure + region] = metrics.lpips(distance, image, truth, mask)
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 @jax.jit
-def _pixels(image, truth, regions) -> dict[str, Float[Array, ""]]:
+def _pixels(image, truth, masks) -> dict[str, Float[Array, ""]]:
     scores = {}
-    for region, mask in regions.items():
+    for region, mask in masks.items():
         scores["psnr" + region] = metrics.psnr(image, truth, mask)
         scores["ssim" + region] = metrics.ssim(image, truth, mask)
     return scores
@@ -144,7 +141,7 @@ def compare(truth: Grid, depths: Mapping[str, Float[ArrayLike, "t h w"]]) -> Cli
     cameras = truth.known_cameras
     copied = repeat(frames[0], "t h w c -> v t h w c", v=len(frames) - 1)
     rows = {(table.COPY, "none"): copied}
-    regions: dict[str, Mask | None] = {"": None}
+    regions: dict[str, Mask] = {}
     for name, depth in depths.items():
         seen, filled = _project_and_fill(to_model(truth.frames[0]), jnp.asarray(depth), cameras)
         rows[table.INPAINT, name] = to_unit(inpaint_by_marching(seen.frames, seen.mask))

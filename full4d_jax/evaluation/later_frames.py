@@ -220,10 +220,9 @@ def rows_of_film(judge: Judge, upsampler: Upsampler, grid: Grid) -> ClipRows:
     depth = jnp.asarray(grid.depth)
     clip = compare(grid, {judge.depth_name: depth[0]})
     unseen = clip.regions["_unseen"]
-    assert unseen is not None, "there is depth"
     cameras = jax.tree.map(jnp.asarray, grid.known_cameras)
     prior = in_parts(judge.prior, DEFAULT.data)
     key = jax.random.key(judge.config.seed)
     made, _ = generate_large(prior, upsampler, to_model(grid.frames[:1]), depth, cameras, key)
     rows = dict(clip.rows) | {(CASCADE, judge.depth_name): to_unit(made[1:])}
-    return clip._replace(rows=rows, regions={"": None, "_unseen": unseen, "_seen": 1 - unseen})
+    return clip._replace(rows=rows, regions={"_unseen": unseen, "_seen": 1 - unseen})

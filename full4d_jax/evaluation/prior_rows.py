@@ -149,10 +149,8 @@ def rows_of_clip(judge: Judge, scene: int, truth: Grid) -> ClipRows:
         for row, prior in priors.items():
             frames, *_ = generate_grid(prior, source, depth[None], cameras, key)
             rows[row, name] = to_unit(frames[1:])
-    unseen = clip.regions["_unseen"]
-    assert unseen is not None, "there is depth"
     # The view with the largest holes is shown.
-    view = unseen[:, -1].mean((-2, -1)).argmax()
+    view = clip.regions["_unseen"][:, -1].mean((-2, -1)).argmax()
     shown = (INPAINT, PUSH_PULL, shipped_row(judge.config))
     pictures = {"source": truth.frames[0, -1], "truth": truth.frames[1 + view, -1]}
     for (row, name), frames in rows.items():
@@ -309,7 +307,7 @@ def hidden_frames(
     pictures |= {name: frames[-1, -1] for name, frames in rows.items()}
     whole = ClipRows(
         truth=truth,
-        regions={"": None},
+        regions={},
         rows={(name, "none"): frames for name, frames in rows.items()},
         pictures={name: to_uint8(picture) for name, picture in pictures.items()},
     )

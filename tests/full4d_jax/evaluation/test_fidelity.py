@@ -30,11 +30,11 @@ def test_scores_split_by_region():
     right[..., 16:] = 1
     image = np.where(right[..., None] > 0, np.clip(truth - 0.1, 0, 1), truth)
     found = fidelity_scores(
-        image, truth, {"": None, "_unseen": right, "_moving": 1 - right, "_seen": 1 - right}, {}
+        image, truth, {"_unseen": right, "_moving": 1 - right, "_seen": 1 - right}, {}
     )
     assert tuple(found) == METRICS
     assert found["psnr_seen"] == found["psnr_moving"]
-    whole = fidelity_scores(image, truth, {"": None}, {})
+    whole = fidelity_scores(image, truth, {}, {})
     assert whole == {name: found[name] for name in ("psnr", "ssim", "lpips", "lpips_vgg")}
     assert found["lpips"] is found["lpips_vgg_unseen"] is None
     assert found["psnr"] == pytest.approx(found["psnr_unseen"] + 10 * np.log10(2), abs=1e-4)
@@ -62,9 +62,7 @@ def test_every_measure_finds_noise_worse_than_a_shade():
     rng = np.random.default_rng(0)
     truth, noise = rng.random((2, 1, 1, 64, 64, 3)).astype(np.float32)
     distances = load_distances(vgg=True)
-    shade, other = (
-        known(fidelity_scores(x, truth, {"": None}, distances)) for x in (truth + 0.01, noise)
-    )
+    shade, other = (known(fidelity_scores(x, truth, {}, distances)) for x in (truth + 0.01, noise))
     for measure, sign in {"psnr": -1, "ssim": -1, "lpips": 1, "lpips_vgg": 1}.items():
         assert sign * shade[measure] < sign * other[measure], measure
 
