@@ -20,8 +20,8 @@ from full4d_jax.data.options import (
     range_of,
     turns_of,
 )
-from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.fields import Between, CountOrZero, Shown, Streamed
+from full4d_jax.session.errors import input_errors
+from full4d_jax.session.fields import Between, CountOrZero, Shown, Streamed, refuse, require
 from full4d_jax.session.files import hold_dataset
 from full4d_jax.session.processes import ALONE, ProcessOptions, one_part
 from full4d_jax.source.options import DepthKind, Flat
@@ -124,11 +124,11 @@ def procedural(
     """
     clip.check()
     part = files.part()
-    if first + scenes > 2**31:
-        expected = f"at most {2**31 - scenes:,}, so that there are {scenes} scenes"
-        raise InputError("option", "--first", first, expected, "choose another --first")
-    if textures and worlds != "rich":
-        raise InputError("option", "--textures", textures, "none", "add --worlds rich")
+    last = 2**31 - scenes
+    expected = f"at most {last:,}, so that there are {scenes} scenes"
+    require("first", first, first <= last, expected, what="option")
+    if worlds != "rich":
+        refuse({"textures": textures}, "none but with --worlds rich")
     folder = hold_dataset(out, part)
     from full4d_jax.data.build import build_procedural
     from input_pipeline.procedural.clips import ProceduralClips

@@ -30,6 +30,7 @@ from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_model, to_uint8
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.fields import require
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.capture_source import captures_of
 from full4d_jax.source.depth.estimators import OURS, open_network, source_depth
@@ -79,9 +80,8 @@ def read_films(
     capture = captures[0]
     views = {view.name: view for view in capture.views}
     source = source or capture.views[0].name
-    if source not in views:
-        expected = f"one of {', '.join(views)}"
-        raise InputError("option", "--source_camera", source, expected, "name another")
+    expected = f"one of {', '.join(views)}"
+    require("source_camera", source, source in views, expected, what="option")
     pairs = pair_by_name_or_order(list(films), list(views), source, folder)
     with input_errors("films", "write each film as its camera's, in any size of that shape"):
         # Films get the lens, the turn and the poses of their cameras, to be decoded alike.
@@ -199,9 +199,8 @@ def score_films(
     Raises:
       InputError: the folder holds scores of another truth, or the name is that of a baseline.
     """
-    if name in (COPY, INPAINT, PUSH_PULL, REAL):
-        expected = "another name than those of the other rows"
-        raise InputError("option", "--row", name, expected, "give another one")
+    fits = name not in (COPY, INPAINT, PUSH_PULL, REAL)
+    require("row", name, fits, "another name than those of the other rows", what="option")
     whose = "the capture"
     if truth.depth is None:
         estimate = source_depth(open_network(depth_network, depth_kind), to_model(truth.frames[0]))

@@ -29,6 +29,7 @@ from full4d_jax.grid import About, Grid, all_real, points_in, seen_in
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.models.upsampler import SIDE_MULTIPLE
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.fields import require
 from full4d_jax.source.depth.estimators import AnyNetwork, source_depth
 from full4d_jax.source.handheld.find_path import path_from_poses
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
@@ -60,9 +61,8 @@ def open_upsampler(config: Config, rows: int | None) -> Upsampler:
         found = f"codec {config.model.codec} at {config.data.height} rows"
         expected = f"pixels of {least} rows, which the upsampler enlarges"
         raise InputError("config", config.name, found, expected, "leave the clip out")
-    if rows is not None and rows <= least:
-        do = "give a larger number"
-        raise InputError("option", "--rows", rows, f"more than the prior's {least}", do)
+    fits = rows is None or rows > least
+    require("rows", rows, fits, f"more than the prior's {least}", what="option")
     return upsampler
 
 

@@ -29,6 +29,7 @@ from PIL import Image
 
 from full4d_jax.media.video import crop_resize
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.fields import require
 from full4d_jax.source.depth.onnx_network import as_network, open_file
 from input_pipeline.plain_files import load_array
 
@@ -77,9 +78,8 @@ def load_scoring_networks(files: Mapping[str, Path | None]) -> ScoringNetworks:
       InputError: a file that cannot be used, or a prompt without CLIP.
     """
     clip, prompt, pointmaps = (files[flag] for flag in BY_FILE)
-    if prompt and not clip:
-        do = "give both, or neither"
-        raise InputError("option", "--clip_onnx", "none", "one, with --clip_text", do)
+    fits = bool(clip) or not prompt
+    require("clip_onnx", "none", fits, "one, with --clip_text", what="option")
     embedding = load_clip(clip) if clip else None
     missing = {name: f"no --{flag}; {SEE}" for flag, name in BY_FILE.items() if not files[flag]}
     return ScoringNetworks(
