@@ -95,15 +95,12 @@ def read_video(
     # Time stamps come first: pictures are decoded only once it is settled which.
     shown = timeline(path, start - 0.5 * step, end, frames)
     damage = damage_note(shown)
-    if shown.damaged.sum() > MOST_DAMAGED * len(shown.times):
-        do = "encode it again from the original, or take another part with --start"
-        expected = f"at most {MOST_DAMAGED:.0%} of the frames from {start:g} s on"
-        raise InputError("video", path, damage, expected, do)
     times = shown.times[~shown.damaged]
-    if len(times) < frames:
-        found = f"{len(times)} readable frames from {start:g} s on {damage}"
-        do = "encode it again, give another video, or ask for fewer frames"
-        raise InputError("video", path, found, f"at least {frames} frames", do)
+    if len(times) < frames or shown.damaged.sum() > MOST_DAMAGED * len(shown.times):
+        found = f"{len(times)} readable frames from {start:g} s on" + f"; {damage}" * bool(damage)
+        expected = f"at least {frames}, and at most {MOST_DAMAGED:.0%} damaged"
+        do = "encode it again, take another part with --start, or ask for fewer frames"
+        raise InputError("video", path, found, expected, do)
     chosen = _choose(times, frames, start, step, path, exact=fps is not None)
     taken = times[chosen]
     midway = _midway(times, chosen)

@@ -155,6 +155,6 @@ def test_frames_predicted_from_a_damaged_one_are_refused(tmp_path):
     second = damage_packet(path, key=False)
     with pytest.raises(InputError, match=r"frames are damaged, from") as e:
         read_video(path, height=48, width=64, frames=16, fps=12.5)
-    told = float(str(e.value).split("from ")[1].split(" s")[0])
+    told = float(str(e.value).split("damaged, from ")[1].split(" s")[0])
     assert told <= second + 0.005
     assert "--start" in str(e.value)
