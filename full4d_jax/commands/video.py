@@ -10,17 +10,8 @@ from full4d_jax.session.errors import require_ending
 from full4d_jax.session.fields import Shown
 from full4d_jax.source.options import Flat, WanOptions
 
-SHOWN = (
-    "seed",
-    "codec_weights",
-    "data.frames",
-    "data.height",
-    "data.width",
-    "sampler.steps",
-    "sampler.shift",
-    "sampler.offload",
-    "mesh",
-)
+SHOWN = ("seed", "codec_weights", "data.frames", "data.height", "data.width", "mesh")
+SHOWN += ("sampler.steps", "sampler.shift", "sampler.offload")
 
 
 def video(

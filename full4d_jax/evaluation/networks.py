@@ -177,32 +177,27 @@ def clip_colors(frame: Picture, side: int) -> Square:
 
 
 def embed(features: ImageFeatures, frames: UInt8[np.ndarray, "v t h w 3"]) -> Embeddings:
-    """Return the features of every frame of a grid."""
-    return np.stack([[features(frame) for frame in video] for video in frames])
+    """Return the features of every frame of a grid, of length 1."""
+    found = np.stack([[features(frame) for frame in video] for video in frames])
+    return found / np.linalg.norm(found, axis=-1, keepdims=True)
 
 
 def clip_f(embeddings: Embeddings) -> float:
     """Return CLIP-F, percent; NaN for a single instant."""
-    unit = _unit(embeddings)
-    cosines = (unit[:, 1:] * unit[:, :-1]).sum(-1)
+    cosines = (embeddings[:, 1:] * embeddings[:, :-1]).sum(-1)
     return float(100 * cosines.mean()) if cosines.size else math.nan
 
 
 def clip_v(embeddings: Embeddings) -> float:
     """Return CLIP-V, percent; NaN for a single view."""
-    unit = _unit(embeddings)
-    cosines = [(unit[a] * unit[b]).sum(-1) for a, b in combinations(range(len(unit)), 2)]
+    cosines = [(a * b).sum(-1) for a, b in combinations(embeddings, 2)]
     return float(100 * np.mean(cosines)) if cosines else math.nan
 
 
 def clip_score(embeddings: Embeddings, text: Vector) -> float:
     """Return the CLIP score of frames and the prompt, percent, at least 0."""
-    cosines = _unit(embeddings) @ _unit(text)
+    cosines = embeddings @ (text / np.linalg.norm(text, axis=-1, keepdims=True))
     return float(100 * max(cosines.mean(), 0))
-
-
-def _unit(embeddings: Float[np.ndarray, "*n c"]) -> Float[np.ndarray, "*n c"]:
-    return embeddings / np.linalg.norm(embeddings, axis=-1, keepdims=True)
 
 
 def planes(colors: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "1 3 h w"]:

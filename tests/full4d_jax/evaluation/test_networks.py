@@ -32,7 +32,7 @@ def test_an_exported_clip_embeds_a_picture_as_transformers_does():
 
 def test_angles_between_known_embeddings():
     angle = np.radians([[0, 60, 60], [90, 90, 90]])
-    embeddings = np.stack([np.cos(angle), np.sin(angle)], -1) * 7
+    embeddings = np.stack([np.cos(angle), np.sin(angle)], -1)
     assert clip_f(embeddings) == pytest.approx(100 * (0.5 + 1 + 1 + 1) / 4)
     assert clip_v(embeddings) == pytest.approx(100 * (0 + 2 * np.cos(np.radians(30))) / 3)
     assert np.isnan(clip_f(embeddings[:, :1]))
@@ -50,9 +50,7 @@ def test_frames_are_compared_with_the_prompt(tmp_path):
     frames = np.stack([picture, picture[:, ::-1]])[:, None]
     embeddings = embed(clip, frames)
     assert clip_score(embeddings[:1], prompt) == pytest.approx(100, abs=1e-3)
-    cosine = (
-        embeddings[1, 0] @ embedding / np.linalg.norm(embeddings[1]) / np.linalg.norm(embedding)
-    )
+    cosine = embeddings[1, 0] @ embedding / np.linalg.norm(embedding)
     assert clip_score(embeddings, prompt) == pytest.approx(50 * (1 + cosine), abs=1e-3)
     assert clip_score(embeddings[:1], -prompt) == 0
 
