@@ -10,7 +10,7 @@ from full4d_jax.data.clip_page import clip_page
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.session.errors import InputError, input_errors, tell
 from full4d_jax.session.files import hold_folder
-from full4d_jax.session.progress import Progress
+from full4d_jax.session.progress import watch
 from input_pipeline.checks.clip import ClipCheck, check_clip
 from input_pipeline.checks.pictures import decode_pictures, file_marks
 from input_pipeline.datasets.dataset import damaged_files, open_dataset
@@ -37,12 +37,10 @@ def check_dataset(dataset: Path, out: Path, *, split: str, clips: int, instants:
     chosen = evenly(total, clips or total)
     summaries = []
     owners = {}
-    with Progress("check", len(chosen)) as report:
-        for done, index in enumerate(chosen, 1):
-            title, summary = _check(records, index, folder, instants, owners)
-            summaries.append(summary)
-            problems += [f"{title}: {line}" for line in summary["problems"]]
-            report(done)
+    for index in watch("check", chosen):
+        title, summary = _check(records, index, folder, instants, owners)
+        summaries.append(summary)
+        problems += [f"{title}: {line}" for line in summary["problems"]]
     with whole_file(folder / REPORT) as partial:
         partial.write_text(json.dumps({"clips": total, "checked": summaries}, indent=1))
     for line in problems:

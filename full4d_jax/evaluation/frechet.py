@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, Shaped, UInt8
 
 from full4d_jax.session.errors import input_errors
 from full4d_jax.session.extras import has, install, load_extra
-from full4d_jax.session.progress import Progress
+from full4d_jax.session.progress import watch
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.kinds import DATASET, RUN, RUNS, kind_of, require_kind
 from input_pipeline.datasets.dataset import Records, open_dataset
@@ -173,10 +173,8 @@ class Comparison:
         }
         jobs = [(key, clip) for key in self.keys for clip in clips[key]]
         features = self.features.setdefault(name, {})
-        with Progress(f"{name}, features", len(jobs)) as report:
-            for done, (key, clip) in enumerate(jobs, 1):
-                features.setdefault(key, []).append(self._video(to_clip(clip)))
-                report(done)
+        for key, clip in watch(f"{name}, features", jobs):
+            features.setdefault(key, []).append(self._video(to_clip(clip)))
 
     def distances(self, name: str) -> dict[str, float]:
         """Return distances by key of NAMES, where the set is large enough."""

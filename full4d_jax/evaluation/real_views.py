@@ -29,7 +29,7 @@ from full4d_jax.scene.reading import background_in, from_arrays, posed_grid
 from full4d_jax.scene.renders import render_views
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.files import hold_folder
-from full4d_jax.session.progress import Progress
+from full4d_jax.session.progress import watch
 from full4d_jax.session.stages import Stages
 from gaussians import load_dynamic_ply
 from input_pipeline.datasets.dataset import open_dataset
@@ -144,12 +144,10 @@ def score_with_truth(
     whole = rows_of(subject, pictures, truth)
     distances = load_distances(vgg=vgg)
     parts = scored_parts(views, held_out)
-    records = []
-    with Progress("scoring", len(parts)) as report:
-        for group, number, part in parts:
-            record = score(whole.part(part), distances)
-            records.append({"group": group, "scene": number} | record)
-            report(len(records))
+    records = [
+        {"group": group, "scene": number} | score(whole.part(part), distances)
+        for group, number, part in watch("scoring", parts)
+    ]
     new = [str(view) for view, is_new in zip(views, held_out.all(1), strict=True) if is_new]
     last = {name: frames[:, -1] for (name, _), frames in whole.rows.items()}
     write_results(

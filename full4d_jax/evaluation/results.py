@@ -22,7 +22,7 @@ from full4d_jax.evaluation.table import markdown, summary
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.session.errors import InputError, input_errors, tell
 from full4d_jax.session.extras import install
-from full4d_jax.session.progress import Progress
+from full4d_jax.session.progress import watch
 from input_pipeline.plain_files import load_lines
 from input_pipeline.selection import evenly
 from input_pipeline.whole_files import open_to_append, write_text
@@ -51,13 +51,11 @@ def score_jobs(
     """
     records = open_lines(path, mark)
     left = [key for key, own in jobs.items() if records.get(key, {}).get("mark") != own]
-    with Progress("scores", len(left)) as report:
-        for done, (group, scene) in enumerate(left, 1):
-            record = {"group": group, "scene": scene, "mark": jobs[group, scene]}
-            record |= scored(group, scene)
-            records[group, scene] = record
-            append_line(path, record)
-            report(done)
+    for group, scene in watch("scores", left):
+        record = {"group": group, "scene": scene, "mark": jobs[group, scene]}
+        record |= scored(group, scene)
+        records[group, scene] = record
+        append_line(path, record)
     return records
 
 

@@ -19,7 +19,7 @@ from full4d_jax.scene.reading import background_in, from_arrays
 from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session.errors import input_errors
 from full4d_jax.session.files import Arrays
-from full4d_jax.session.progress import Progress
+from full4d_jax.session.progress import watch
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.camera_paths import (
     angles_of,
@@ -204,11 +204,8 @@ def _write_video(
     fps: float,
 ) -> None:
     """Write what a camera sees along its path."""
-    frames = []
-    with Progress(file.name, len(times)) as report:
-        for i, time in enumerate(times):
-            frames.append(to_uint8(draw(cameras.camera(0, i), time).rgb))
-            report(i + 1)
+    instants = watch(file.name, range(len(times)))
+    frames = [to_uint8(draw(cameras.camera(0, i), times[i]).rgb) for i in instants]
     write_video(file, np.stack(frames), fps)
 
 
@@ -252,12 +249,9 @@ def render_views(
     background: Float[ndarray, "3"] | None = None,
 ) -> UInt8[ndarray, "v t h w 3"]:
     """Render the scene from each view's cameras at the normalised times, over black or a colour."""
-    frames = []
-    count = len(cameras.intrinsics)
     draw = scene_renderer(scene, cameras, background)
-    with Progress("rendering", count) as report:
-        for view in range(count):
-            pictures = (draw(cameras.camera(view, i), time).rgb for i, time in enumerate(times))
-            frames.append([to_uint8(picture) for picture in pictures])
-            report(view + 1)
+    frames = []
+    for view in watch("rendering", range(len(cameras.intrinsics))):
+        pictures = (draw(cameras.camera(view, i), time).rgb for i, time in enumerate(times))
+        frames.append([to_uint8(picture) for picture in pictures])
     return np.array(frames)

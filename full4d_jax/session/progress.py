@@ -2,7 +2,10 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 
 def duration(seconds: float) -> str:
@@ -65,3 +68,11 @@ class Progress:
         # Back to the start of the line, and clear what is left of the old one.
         line = f"\r{text}\x1b[K" if self.live else f"{text}\n"
         print(line, end="", file=sys.stderr, flush=True)
+
+
+def watch(label: str, items: Collection[Item]) -> Iterator[Item]:
+    """Yield the items that a long stage works through, and report after each."""
+    with Progress(label, len(items)) as report:
+        for done, item in enumerate(items, 1):
+            yield item
+            report(done)
