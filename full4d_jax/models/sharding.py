@@ -247,22 +247,27 @@ def swap_axes(heads: int, view: int, time: int) -> tuple[tuple[str, ...], tuple[
     return swap, tuple(name for name in sizes if name not in swap and sizes[name] > 1)
 
 
-def rows_here(mesh: Mesh, batch: int) -> list[int]:
+def rows_here(mesh: Mesh | None, batch: int) -> list[int]:
     """Return the places in a batch of the samples that this process holds, ascending."""
+    if mesh is None:
+        return list(range(batch))
     sharding = NamedSharding(mesh, spec("samples"))
     cuts = sharding.addressable_devices_indices_map((batch,)).values()
     return sorted({row for cut in cuts if cut for row in range(*cut[0].indices(batch))})
 
 
-def put_batch(mesh: Mesh, batch: Any, rows: Sequence[int] = (), size: int = 0) -> Any:
+def put_batch(mesh: Mesh | None, batch: Any, rows: Sequence[int] = (), size: int = 0) -> Any:
     """Put host arrays on the devices, sharded over samples.
 
     Args:
-      mesh: over the devices of all processes.
+      mesh: over the devices of all processes; None for one device.
       batch: a tree of arrays; every process has them whole, or its own `rows` of them.
       rows: places of its samples in the whole batch (`rows_here`).
       size: samples of the whole batch, if rows are given.
     """
+
+    if mesh is None:
+        return jax.device_put(batch)
 
     def one(x: Any) -> jax.Array:
         x = np.asarray(x)

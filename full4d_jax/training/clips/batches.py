@@ -154,7 +154,7 @@ def rendered_batches(config: Config, draws: Iterator[Scenes], mesh: Mesh | None)
     if not config.model.moves_base:
         return _rendered(config, draws, mesh)
     moving = batches_with_motion(config.model, _rendered(config, draws, None))
-    return moving if mesh is None else map(partial(put_batch, mesh), moving)
+    return map(partial(put_batch, mesh), moving)
 
 
 def video_batches(
@@ -170,7 +170,7 @@ def video_batches(
       mesh: as in `training_batches`.
     """
     size = config.training.batch
-    rows = np.arange(size) if mesh is None else np.asarray(rows_here(mesh, size))
+    rows = np.asarray(rows_here(mesh, size))
     data = replace(config.data, records=(), views=1)
     if data.pseudo_views > 2 or not config.model.needs_cameras:
         height, width = (round(VIDEO_PER_CROP * side) for side in (data.height, data.width))
@@ -191,8 +191,6 @@ def video_batches(
             yield make(keys, video)
 
     moving = batches_with_motion(config.model, clips())
-    if mesh is None:
-        return moving
     return (put_batch(mesh, batch, rows.tolist(), size) for batch in moving)
 
 
@@ -260,7 +258,7 @@ def _rendered(config: Config, draws: Iterator[Scenes], mesh: Mesh | None) -> Ite
     # What else the data are made of changes nothing in the program, which takes seconds to compile.
     program = _rendering(replace(data, records=(), videos="", pseudo=0.0, pseudo_views=2), mesh)
     for scenes in draws:
-        yield program(scenes if mesh is None else put_batch(mesh, scenes), network)
+        yield program(put_batch(mesh, scenes), network)
 
 
 @cache

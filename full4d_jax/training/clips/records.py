@@ -47,9 +47,9 @@ def batches_of(config: Config, mixture: Mixture, start: int, mesh: Mesh | None) 
       mesh: over whose devices the samples are sharded; None for one device.
     """
     size = config.training.batch
-    rows = range(size) if mesh is None else rows_here(mesh, size)
+    rows = rows_here(mesh, size)
     clips = host_clips(config, mixture, start, rows)
-    put = jax.device_put if mesh is None else partial(put_batch, mesh, rows=rows, size=size)
+    put = partial(put_batch, mesh, rows=rows, size=size)
     if config.data.projections:
         # As they are: half as many bytes to move.
         return map(put, clips)
