@@ -265,7 +265,6 @@ def put_batch(mesh: Mesh | None, batch: Any, rows: Sequence[int] = (), size: int
       rows: places of its samples in the whole batch (`rows_here`).
       size: samples of the whole batch, if rows are given.
     """
-
     if mesh is None:
         return jax.device_put(batch)
 
