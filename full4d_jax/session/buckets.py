@@ -228,7 +228,11 @@ def _upload_changes(address: str) -> None:
     """
     path = copy_of(address)
     marks = _marks(address)
-    names = [""] if path.is_file() else _names_below(path)
+    names = [""]
+    if not path.is_file():
+        # Without locks and unfinished files.
+        below = [x.relative_to(path) for x in path.rglob("*") if x.is_file() and not x.is_symlink()]
+        names = [str(x) for x in below if not any(part.startswith(".") for part in x.parts)]
     changed = [
         name
         for name in names
@@ -250,12 +254,6 @@ def _upload_changes(address: str) -> None:
 def _below(address: str, name: str) -> str:
     """Return the address of a file; "" is the only one of an address that is a file."""
     return f"{address}/{name}".rstrip("/")
-
-
-def _names_below(path: Path) -> list[str]:
-    """Return the names of the files in a folder and below, without locks and unfinished ones."""
-    names = [x.relative_to(path) for x in path.rglob("*") if x.is_file() and not x.is_symlink()]
-    return [str(x) for x in names if not any(part.startswith(".") for part in x.parts)]
 
 
 def _is_copied(address: str, name: str) -> bool:

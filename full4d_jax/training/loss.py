@@ -300,21 +300,13 @@ def weigh(config: Config, clips: EncodedBatch, point: FlowPoint, prediction: Pre
     losses = jnp.where(point.is_mean, *per_clip)
     if prediction.motion is None or clips.true_motion is None:
         return losses
-    missed = motion_error(prediction.motion, clips.true_motion, weight)
-    return losses + config.flow.motion * flow.mean_of(point.hidden, missed)
-
-
-def motion_error(
-    motion: Float[Array, "b v t h w 2"],
-    truth: Float[Array, "b v t h w 3"],
-    weight: Float[Array, "b v t h w 1"],
-) -> flow.PerFrame:
-    """Return how far motion is from a trusted truth, in units of `MOTION_UNIT_PIXELS`."""
-    # Below it an error counts as its square.
+    # How far motion is from a trusted truth; below this length an error counts as its square.
     rounded_off = 0.02
-    missed = (motion - truth[..., :2]) / MOTION_UNIT_PIXELS
+    truth = clips.true_motion
+    missed = (prediction.motion - truth[..., :2]) / MOTION_UNIT_PIXELS
     length = jnp.sqrt((missed**2).sum(-1, keepdims=True) + rounded_off**2)
-    return (weight * truth[..., 2:] * length).mean((3, 4, 5))
+    error = (weight * truth[..., 2:] * length).mean((3, 4, 5))
+    return losses + config.flow.motion * flow.mean_of(point.hidden, error)
 
 
 def report(

@@ -20,7 +20,6 @@ from full4d_jax.training.state import (
     TrainState,
     apply_gradients,
     config_optimizer,
-    hold_constant,
     trained_leaves,
 )
 
@@ -63,7 +62,9 @@ def _step(
     clips = count_clips(batch)
 
     def objective(params: Params, batch: Clips, places: Int[Array, "p"]):
-        measure = partial(loss, config, hold_constant(params, trained))
+        # Parameters that are not trained pass no gradient.
+        held = jax.tree.map(lambda x, t: x if t else jax.lax.stop_gradient(x), params, trained)
+        measure = partial(loss, config, held)
         return mean_over_lines(config, batch, key, frozen, BatchPart(places, clips), measure)
 
     def gradient(batch: Clips, places: Int[Array, "p"]) -> tuple[Metrics, Params]:

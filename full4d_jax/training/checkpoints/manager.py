@@ -279,7 +279,10 @@ def digest(record: dict[str, Any]) -> str:
 
 @jax.jit
 def _mark(x: Shaped[Array, "..."]) -> UInt32[Array, "2"]:
-    bits = _bits(x)
+    # 8 bytes become two words, on a further axis.
+    words = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}[min(x.dtype.itemsize, 4)]
+    is_bool = x.dtype == jnp.bool_
+    bits = (x if is_bool else jax.lax.bitcast_convert_type(x, words)).astype(jnp.uint32)
     place = jnp.zeros(bits.shape, jnp.uint32)
     strides = np.cumprod((1, *bits.shape[:0:-1]))[::-1]
     for axis, stride in zip(range(bits.ndim), strides, strict=False):
@@ -290,15 +293,6 @@ def _mark(x: Shaped[Array, "..."]) -> UInt32[Array, "2"]:
     return jnp.stack(
         [hashed.sum(dtype=jnp.uint32), (hashed * (2 * place + 1)).sum(dtype=jnp.uint32)]
     )
-
-
-def _bits(x: Shaped[Array, "..."]) -> UInt32[Array, "..."]:
-    if x.dtype == jnp.bool_:
-        return x.astype(jnp.uint32)
-    # 8 bytes become two words, on a further axis.
-    width = min(x.dtype.itemsize, 4)
-    words = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}[width]
-    return jax.lax.bitcast_convert_type(x, words).astype(jnp.uint32)
 
 
 def _mix(x: UInt32[Array, "..."]) -> UInt32[Array, "..."]:

@@ -125,14 +125,12 @@ def _fusion_bytes(body: list[Instruction]) -> int:
         used_by = list(readers(parameter.name))
         if used_by and all(x.op in SLICES for x in used_by):
             total += sum(array_bytes(x.type) for x in used_by)
-        elif not used_by or not all(_updates(x, size) for x in used_by):
+            continue
+        # Those that write in place into a buffer of its size.
+        updates = [x.op == "dynamic-update-slice" and array_bytes(x.type) == size for x in used_by]
+        if not (updates and all(updates)):
             total += size
     return total
-
-
-def _updates(user: Instruction, size: int) -> bool:
-    """Return whether an instruction writes in place into a buffer of so many bytes."""
-    return user.op == "dynamic-update-slice" and array_bytes(user.type) == size
 
 
 def _product(line: Instruction) -> tuple[str, float] | None:
