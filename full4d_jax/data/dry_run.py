@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from full4d_jax.config import Config
 from full4d_jax.data.encode import encode_projection, encode_views
-from full4d_jax.models.codecs.codec import codec_shapes, computing_weights
+from full4d_jax.models.codecs.codec import codec_shapes
 from full4d_jax.models.sharding import shapes_on
 from full4d_jax.source.depth.estimate import load_depth, predict_depth
 
@@ -29,8 +29,7 @@ def encode_programs(config: Config, mesh: Mesh) -> Programs:
       config: the experiment.
       mesh: of one device.
     """
-    codec = jax.eval_shape(partial(computing_weights, config.model), codec_shapes(config))
-    weights = shapes_on(mesh, codec)
+    weights = codec_shapes(config, mesh)
     data = config.data
     source = data.frames, data.height, data.width
     frames = jax.ShapeDtypeStruct((data.views, *source, 3), jnp.uint8)

@@ -22,7 +22,7 @@ from full4d_jax.generation.generate import (
     views_program,
 )
 from full4d_jax.generation.prior import Prior, check_grid, check_offload
-from full4d_jax.models.codecs.codec import codec_shapes, computing_weights
+from full4d_jax.models.codecs.codec import codec_shapes
 from full4d_jax.models.flops import forward_flops
 from full4d_jax.models.grid_mesh import AnyMesh, around_devices, parameter_shapes
 from full4d_jax.models.sharding import shapes_on
@@ -161,11 +161,11 @@ def prior_shapes(config: Config, mesh: AnyMesh, program: Literal["sample", "lift
         devices that offload, or a text is unusable.
     """
     check_offload(config.sampler, mesh)
-    codec = jax.eval_shape(partial(computing_weights, config.model), codec_shapes(config))
+    codec = codec_shapes(config, mesh)
     params = parameter_shapes(config.model, mesh)
     texts = load_text(config), load_text(config, "negative_text")
     shape = mesh.abstract_mesh if mesh.size > 1 else None
-    prior = Prior(config.model, config.sampler, params, shapes_on(mesh, codec), *texts, mesh=shape)
+    prior = Prior(config.model, config.sampler, params, codec, *texts, mesh=shape)
     check_grid(prior, *queried_size(config, program), config.data.height, config.data.width)
     return prior
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from einops import rearrange, reduce
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -28,6 +28,7 @@ from full4d_jax.models.codecs import wan_vae
 from full4d_jax.models.codecs.wan_vae_weights import convert_vae
 from full4d_jax.models.functional import nested
 from full4d_jax.models.linear import product_type
+from full4d_jax.models.sharding import shapes_on
 from full4d_jax.models.weights import load_metadata, load_params, save_params, tensor_shapes
 from full4d_jax.session.errors import InputError, input_errors
 
@@ -123,8 +124,10 @@ def _load(codec: str, path: str, kind: DTypeLike, mesh: Mesh | None, on_host: bo
         return load_params(path, like, on_host=on_host)[0]
 
 
-def codec_shapes(config: Config) -> Weights | None:
-    """Return the shapes of the codec's weights; without a file, of the published ones.
+def codec_shapes(config: Config, mesh: Mesh | AbstractMesh) -> Weights | None:
+    """Return the shapes of the codec's weights as it computes, whole on each device of a mesh.
+
+    Without a file they are those of the published ones; `pixels` has none.
 
     Raises:
       InputError: the file has no tensors of this codec.
@@ -132,9 +135,9 @@ def codec_shapes(config: Config) -> Weights | None:
     codec = config.model.codec
     if codec == "pixels":
         return None
-    if config.codec_weights:
-        return _like(codec, config.codec_weights)
-    return wan_vae.abstract_params(KINDS[codec])
+    file = config.codec_weights
+    shapes = _like(codec, file) if file else wan_vae.abstract_params(KINDS[codec])
+    return shapes_on(mesh, jax.eval_shape(partial(computing_weights, config.model), shapes))
 
 
 def codec_id(config: Config) -> str:

@@ -13,7 +13,7 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from full4d_jax.config import Config, MeshConfig, to_dict
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projected import ProjectedBatch
-from full4d_jax.models.codecs.codec import codec_shapes, computing_weights
+from full4d_jax.models.codecs.codec import codec_shapes
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.sharding import (
     AXES,
@@ -210,7 +210,6 @@ def trace_step(config: Config, mesh: Mesh) -> Any:
     """Trace the program that `train` runs on this mesh, as `jax.jit(...).trace` does."""
     state = state_shapes(config, mesh)
     losses = shapes_on(mesh, jax.eval_shape(no_losses))
-    weights = codec_shapes(config) if config.runs_codec else None
-    weights = shapes_on(mesh, jax.eval_shape(partial(computing_weights, config.model), weights))
+    weights = codec_shapes(config, mesh) if config.runs_codec else None
     program = jit_step(in_mesh(mesh, train_step(config)), state, losses, config.training.spike)
     return program.trace(state, losses, batch_shapes(config, mesh), weights)
