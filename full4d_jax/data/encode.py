@@ -154,8 +154,7 @@ class EncodedClips:
         self.projector = None
         if data.projections:
             self.projector = OnLocalDevices(partial(encode_projection, config), weights)
-        strides = config.model.strides
-        self.is_cut = bool(data.projections) or strides.frames > 1
+        self.is_cut = bool(data.projections) or config.model.strides.frames > 1
         self.span = span = (data.frames - 1) * data.strides[0] + 1
         self.cuts: list[tuple[int, np.ndarray]] = []
         self.left_out = 0
@@ -277,9 +276,8 @@ def encode_dataset(
 def _describe_rate(config: Config, records: Records) -> str:
     """Say how fast time goes in windows."""
     data = config.data
-    stride = config.data.strides[0]
     lasting = [clip for clip in records.clips if clip["seconds"] > 0]
-    rates = [(clip["frames"] - 1) / clip["seconds"] / stride for clip in lasting]
+    rates = [(clip["frames"] - 1) / clip["seconds"] / data.strides[0] for clip in lasting]
     windows = "windows are stills"
     if rates:
         windows = f"windows have {np.median(rates):.3g} frames a second"

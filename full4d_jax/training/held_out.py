@@ -242,8 +242,7 @@ def _draw_clips(
         # Of grids whose first view and first instant are real.
         real = jnp.asarray(row_and_column(*latents.shape[1:3]))
         shown = jnp.broadcast_to(real, latents.shape[:3])
-        stride = config.model.strides.frames
-        cameras = batch.cameras.frames(slice(None, None, stride))
+        cameras = batch.cameras.frames(slice(None, None, config.model.strides.frames))
         of_real = conditions_of_real(latents, shown, cameras, batch.motion)
         conditions = of_real._replace(text=conditions.text)
     guides = [conditions]

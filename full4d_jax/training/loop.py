@@ -103,8 +103,7 @@ def run_training(
             part = {"start": run.done, "steps": config.steps, "hardware": hardware()}
             run.summary["parts"].append(part)
             _train(run, step, batches, config, out, frozen, reporting, checkpoints)
-    summary = {"steps": run.done, **run.summary, **run.record}
-    return run.state, without_machine_paths(summary)
+    return run.state, without_machine_paths({"steps": run.done, **run.summary, **run.record})
 
 
 def _train(

@@ -178,9 +178,8 @@ def encode_clips(
 ) -> EncodedBatch:
     """Return the latents to generate and the conditions, with the text that each clip gets."""
     if isinstance(batch, Batch):
-        model = config.model
         weights = frozen.codec_weights
-        batch = prepare(batch, keys.encode, model, config.data, weights, part.places)
+        batch = prepare(batch, keys.encode, config.model, config.data, weights, part.places)
     elif isinstance(batch, ProjectedBatch):
         batch = prepare_projected(batch, keys.encode, config.model, config.data, part.places)
     texts = batch.conditions.text
@@ -243,8 +242,7 @@ def predict(
 
 def draw_times(config: Config, keys: Keys, part: BatchPart) -> SegmentTimes:
     """Draw the place of each clip in the segments of the sampler's path."""
-    segments = config.flow.segments
-    drawn = draw_segments(keys.times, part.size, segments, config.sampler.shift)
+    drawn = draw_segments(keys.times, part.size, config.flow.segments, config.sampler.shift)
     return jax.tree.map(part.take, drawn)
 
 
@@ -288,8 +286,7 @@ def weigh(config: Config, clips: EncodedBatch, point: FlowPoint, prediction: Pre
     if model.prediction == "velocity":
         flow_losses = flow.velocity_loss(prediction.velocity, prediction.target)
     else:
-        mask = clips.conditions.mask[:, -data.shape[1] :, ..., None]
-        sigma = dit.deviation(mask)
+        sigma = dit.deviation(clips.conditions.mask[:, -data.shape[1] :, ..., None])
         flow_losses = flow.flow_loss(predicted, data, point.tau, sigma)
     # Of a latent from instant 0, in pictures a tenth of the range.
     least_change = 0.2

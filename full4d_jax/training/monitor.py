@@ -129,8 +129,7 @@ class Monitor(contextlib.ExitStack):
     def picture(self, step: int, pixels: UInt8[np.ndarray, "H W 3"]) -> None:
         """Write a contact sheet."""
         if self.is_first:
-            path = make_own_folder(self.out / "sheets") / f"{step:07d}.png"
-            save_picture(path, pixels)
+            save_picture(make_own_folder(self.out / "sheets") / f"{step:07d}.png", pixels)
             for board in self.boards:
                 board.picture(step, "sheet", pixels)
 

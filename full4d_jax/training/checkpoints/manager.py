@@ -260,8 +260,7 @@ def shape_and_sharding(x: Any) -> jax.ShapeDtypeStruct:
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    leaves = jax.tree.leaves_with_path(tree)
-    return {dotted(path): tuple(x.shape) for path, x in leaves}
+    return {dotted(path): tuple(x.shape) for path, x in jax.tree.leaves_with_path(tree)}
 
 
 def marks(tree: Any) -> dict[str, str]:

@@ -245,8 +245,7 @@ def reprojected(
         if views == 2:
             clip, _ = two_views(video, depth, lens, pose)
             return clip
-        turns_key = jax.random.fold_in(key, 2)
-        return several_views(turns_key, video, depth, lens, pose, size)
+        return several_views(jax.random.fold_in(key, 2), video, depth, lens, pose, size)
 
     return jax.lax.map(one, (keys, videos))
 

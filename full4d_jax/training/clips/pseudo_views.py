@@ -184,9 +184,8 @@ def several_views(
     turned_frames, rotations, lenses = jax.vmap(turned)(jax.random.split(key, views - 2))
     turns = jnp.zeros((views - 2, 4, 4)).at[:, :3, :3].set(rotations).at[:, 3, 3].set(1.0)
     turned_poses = turns[:, None] @ poses[1]
-    frames = whole.frames[*middle, :]
     return Batch(
-        frames=jnp.concatenate([frames, turned_frames]),
+        frames=jnp.concatenate([whole.frames[*middle, :], turned_frames]),
         depth=seen / unit,
         intrinsics=jnp.concatenate([jnp.stack([own_lens] * 2), lenses]),
         world_to_camera=jnp.concatenate([poses, turned_poses]),
@@ -232,8 +231,7 @@ def turned_camera(
     corners = candidates @ CORNERS.T
     is_inside = (jnp.abs(corners[:, :2]) <= corners[:, 2:]).all((1, 2))
     chosen = jnp.argmax(is_inside.at[-1].set(True))
-    intrinsics = _lens(focal * zooms[chosen], height, width)
-    return rotation, intrinsics, candidates[chosen]
+    return rotation, _lens(focal * zooms[chosen], height, width), candidates[chosen]
 
 
 def _lens(focal: Float[Array, ""], height: int, width: int) -> Matrix:

@@ -108,8 +108,7 @@ def compile_program(
         traced = trace()
         compiled = traced.lower().compile(GPU_OPTIONS if gpu else None)
     except jax.errors.JaxRuntimeError as error:
-        words = " ".join(str(error).split())[:300]
-        return {"bytes_per_device": math.inf, "error": words}
+        return {"bytes_per_device": math.inf, "error": " ".join(str(error).split())[:300]}
     plan: Any = compiled.memory_analysis()
     names = ("argument", "output", "alias", "temp")
     memory = {name: getattr(plan, f"{name}_size_in_bytes") for name in names}

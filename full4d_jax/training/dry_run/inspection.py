@@ -113,8 +113,7 @@ def print_compiled(
     Raises:
       InputError: libtpu is missing, the topology is unknown, or the mesh does not fit it.
     """
-    devices = slice_devices(topology, slices)
-    mesh = make_mesh(config.mesh, devices)
+    mesh = make_mesh(config.mesh, slice_devices(topology, slices))
     check_mesh(config, mesh)
     state = state_shapes(config, mesh)
     _print_model(config, mesh, state)

@@ -222,8 +222,7 @@ def _products(jaxpr: Any) -> int:
     for eqn in jaxpr.eqns:
         if eqn.primitive.name == "dot_general":
             (contracted, _), _ = eqn.params["dimension_numbers"]
-            left = eqn.invars[0].aval.shape
-            length = math.prod(left[axis] for axis in contracted)
+            length = math.prod(eqn.invars[0].aval.shape[axis] for axis in contracted)
             total += 2 * length * math.prod(eqn.outvars[0].aval.shape)
         counts = [_products(inner) for inner in _inner(eqn)]
         runs = eqn.params["length"] if eqn.primitive.name == "scan" else 1
