@@ -166,6 +166,11 @@ def trained_leaves(trainable: str, params: Params) -> Params:
     return jax.tree.map_with_path(lambda path, _: is_trained(trainable, dotted(path)), params)
 
 
+def hold_constant(params: Params, trained: Params) -> Params:
+    """Return the parameters; those that are not trained pass no gradient."""
+    return jax.tree.map(lambda x, t: x if t else jax.lax.stop_gradient(x), params, trained)
+
+
 def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
     """Return Muon or AdamW on clipped gradients of the trained leaves.
 

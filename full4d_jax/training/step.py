@@ -20,6 +20,7 @@ from full4d_jax.training.state import (
     TrainState,
     apply_gradients,
     config_optimizer,
+    hold_constant,
     trained_leaves,
 )
 
@@ -62,9 +63,7 @@ def _step(
     clips = count_clips(batch)
 
     def objective(params: Params, batch: Clips, places: Int[Array, "p"]):
-        # Parameters that are not trained pass no gradient.
-        held = jax.tree.map(lambda x, t: x if t else jax.lax.stop_gradient(x), params, trained)
-        measure = partial(loss, config, held)
+        measure = partial(loss, config, hold_constant(params, trained))
         return mean_over_lines(config, batch, key, frozen, BatchPart(places, clips), measure)
 
     def gradient(batch: Clips, places: Int[Array, "p"]) -> tuple[Metrics, Params]:
