@@ -174,7 +174,7 @@ def make_view(
                 notes.append(f"views are narrowed by {narrowed:.1%} to what the distorted lens saw")
     if not is_video and t > 1 and timestamps is None and fps is None:
         notes.append(f"no --fps given: assuming {STILL_FPS:g} pictures a second")
-    maps = map(tuple, (depth, confidence, masks))
+    maps = tuple(depth), tuple(confidence), tuple(masks)
     film = View(name, tuple(files), times, lens, bent, poses, *maps, depth_scale, depth_size)
     return film._replace(note="; ".join(filter(None, notes)))
 
