@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from input_pipeline.films import take
+from input_pipeline import films, schema
 from input_pipeline.plain_files import check_field
-from input_pipeline.schema import Example
 
 
 def choose_views(
@@ -62,7 +61,9 @@ def choose_times(
     return start + stride * np.arange(count)
 
 
-def select(example: Example, views: Int[np.ndarray, "n"], times: Int[np.ndarray, "m"]) -> Example:
+def select(
+    example: schema.Example, views: Int[np.ndarray, "n"], times: Int[np.ndarray, "m"]
+) -> schema.Example:
     """Return the clip of some views and instants; time starts anew.
 
     Latents stay where each is of one instant. Those that join instants stay with all of these, and
@@ -80,7 +81,7 @@ def select(example: Example, views: Int[np.ndarray, "n"], times: Int[np.ndarray,
         latents = latents[:, :0]
     return example._replace(
         timestamps=timestamps - timestamps.min(),
-        frames=np.stack([take(files, times) for files in example.frames[views]]),
+        frames=np.stack([films.take(files, times) for files in example.frames[views]]),
         intrinsics=example.intrinsics[views],
         world_to_camera=example.world_to_camera[both],
         distortion=example.distortion[views],

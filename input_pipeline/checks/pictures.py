@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from input_pipeline import films, transforms
+from input_pipeline import films, selection, transforms
 from input_pipeline.schema import Example
-from input_pipeline.selection import evenly
 
 END_OF_JPEG = b"\xff\xd9"
 
@@ -35,7 +34,7 @@ def decode_pictures(example: Example, most: int) -> Pictures:
     """Decode every frame once, and keep those of `most` evenly spaced instants."""
     gamma = 2.2
     v, t = example.frames.shape
-    instants = evenly(t, most)
+    instants = selection.evenly(t, most)
     light = np.full((v, t), np.nan)
     damaged = []
     shapes = []

@@ -24,6 +24,7 @@ from etils import epath
 from tensorflow_datasets.core.dataset_info import DatasetIdentity
 from tensorflow_datasets.core.splits import SplitDict
 
+from input_pipeline import schema, whole_files
 from input_pipeline.addresses import (
     address_of,
     cache_folder,
@@ -48,8 +49,6 @@ from input_pipeline.datasets.shards import (
     write_shard,
 )
 from input_pipeline.plain_files import check_field, parse_json, read_regular, require_layout
-from input_pipeline.schema import SCHEMA_VERSION, Example
-from input_pipeline.whole_files import make_own_folder, remove_leftovers, whole_file, write_text
 
 # Size of a file where their number is not given.
 SHARD_BYTES = 2**28
@@ -122,7 +121,7 @@ def write_dataset(
     mark = plan_id(plan, scene_ids, about)
     _check_same_build(folder, plan, mark)
     if not address_of(folder):
-        make_own_folder(folder / FOLDER)
+        whole_files.make_own_folder(folder / FOLDER)
 
     # Files of this part that are complete and unchanged are not written again.
     part_shards = plan[index::count]
@@ -143,7 +142,7 @@ def write_dataset(
     return missing_files
 
 
-class Records(Sequence[Example]):
+class Records(Sequence[schema.Example]):
     """A split of a dataset: random access to its records, by any number of threads.
 
     Attributes:
@@ -210,7 +209,7 @@ def _cached(address: str, sha256: str) -> str:
     path = cache_folder() / "records" / sha256
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as partial:
+        with whole_files.whole_file(path) as partial:
             download(address, partial)
             expected = f"sha256 {sha256[:16]}, as the index says"
             check_field(address, file_hash(partial) == sha256, "damaged bytes", expected)
@@ -228,8 +227,8 @@ def _index(folder: str | Path) -> dict[str, Any]:
     index = parse_json(text, where)
     require_layout(index, {"version": int}, where)
     version = index["version"]
-    expected = f"version {SCHEMA_VERSION}, so make it again from its captures"
-    check_field(where, version == SCHEMA_VERSION, f"version {version}", expected)
+    expected = f"version {schema.SCHEMA_VERSION}, so make it again from its captures"
+    check_field(where, version == schema.SCHEMA_VERSION, f"version {version}", expected)
     require_layout(index, LAYOUT, where)
     for file in index["files"]:
         expected = "a name like NAME-SPLIT.array_record-00000-of-00001"
@@ -294,12 +293,12 @@ def _finish(
     size = sum(entry["bytes"] for entry in entries.values())
     digest = content_hash({file: entry["sha256"] for file, entry in entries.items()})
     page = card(name, about, splits, size, digest)
-    write_text(folder / "README.md", page)
+    whole_files.write_text(folder / "README.md", page)
     address = address_of(folder)
     # Killed builds leave partial files in a folder; a bucket has whole objects alone.
     if not address:
         for shard in plan:
-            remove_leftovers(folder / shard.file)
+            whole_files.remove_leftovers(folder / shard.file)
 
     # With these files `tfds.builder_from_directory` opens the folder without any code of ours.
     place = address or str(folder)
@@ -316,7 +315,7 @@ def _finish(
             filename_template=template,
         )
         parts.append(part)
-    version = tfds.core.Version(f"{SCHEMA_VERSION}.0.0")
+    version = tfds.core.Version(f"{schema.SCHEMA_VERSION}.0.0")
     identity = DatasetIdentity(name=name, version=version, data_dir=place, module_name="")
     info = tfds.core.DatasetInfo(builder=identity, features=FEATURES, description=page)
     info.set_file_format("array_record")
@@ -331,8 +330,8 @@ def _finish(
                 path.replace(folder / path.name)
     # Readers ask for the index first: written last, it never names a file that is not there.
     files = {k: {"bytes": v["bytes"], "sha256": v["sha256"]} for k, v in entries.items()}
-    index = {"version": SCHEMA_VERSION, "content": digest, "files": files, "splits": splits}
-    write_text(folder / INDEX, json.dumps(index))
+    index = {"version": schema.SCHEMA_VERSION, "content": digest, "files": files, "splits": splits}
+    whole_files.write_text(folder / INDEX, json.dumps(index))
 
 
 def _counted(stream: Iterator[Any], done: int, report: Callable[[int], None]) -> Iterator[Any]:

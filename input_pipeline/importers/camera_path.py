@@ -17,9 +17,8 @@ from jaxtyping import Float64
 
 from input_pipeline import conventions, footage, lenses
 from input_pipeline.cameras import check_cameras, check_poses
-from input_pipeline.importers import colmap
+from input_pipeline.importers import colmap, rig
 from input_pipeline.importers.colmap import model_files, read_model
-from input_pipeline.importers.rig import moving
 from input_pipeline.importers.transforms_json import FILE as TRANSFORMS
 from input_pipeline.importers.transforms_json import read_moving_camera
 from input_pipeline.plain_files import (
@@ -142,7 +141,7 @@ def _nerfstudio(where: str, table: dict[str, Any]) -> CameraPath:
 
 def _from_colmap(folder: Path) -> CameraPath:
     names, cameras = zip(*read_model(folder), strict=True)
-    moved = moving(cameras, str(folder))
+    moved = rig.moving(cameras, str(folder))
     order = _order(folder, names)
     return CameraPath(moved.world_to_camera[order], moved.intrinsics, moved.size)
 

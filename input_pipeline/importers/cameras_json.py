@@ -20,7 +20,7 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture
 from input_pipeline.footage import first_file
-from input_pipeline.importers.rig import CalibratedCamera, make_rig
+from input_pipeline.importers import rig
 from input_pipeline.plain_files import check_field, field, load_json, numbers
 
 FILES = ("cameras.json", "cameras_opencv.json")
@@ -52,7 +52,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     unread = sorted({key for entry in entries.values() for key in entry} - OURS)
     capture = make_capture(
         path.name,
-        make_rig(path, cameras, scale),
+        rig.make_rig(path, cameras, scale),
         unit=float(table.get("unit", 0.0)),
         notes=[f"{file.name}: not read: {', '.join(unread)}"] if unread else [],
         caption=str(table.get("caption", "")),
@@ -63,13 +63,13 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     return [capture]
 
 
-def _camera(entry: dict[str, Any], where: str) -> CalibratedCamera:
+def _camera(entry: dict[str, Any], where: str) -> rig.CalibratedCamera:
     lens = numbers(entry.get("intrinsics", entry.get("K")), (3, 3), f"{where}, intrinsics")
     pose = entry.get("world_to_camera", entry.get("w2c"))
     # A camera that moves has a pose for each frame.
     shape = (4, 4) if np.ndim(pose) < 3 else (len(pose), 4, 4)
     is_sized = {"width", "height"} <= set(entry)
-    return CalibratedCamera(
+    return rig.CalibratedCamera(
         lens,
         numbers(pose, shape, f"{where}, world_to_camera"),
         size=(round(entry["height"]), round(entry["width"])) if is_sized else None,

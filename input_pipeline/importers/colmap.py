@@ -12,9 +12,8 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 from scipy.spatial.transform import Rotation
 
-from input_pipeline import capture, footage
-from input_pipeline.cameras import rigid
-from input_pipeline.importers.rig import CalibratedCamera, Films, check_lengths, moving, pair
+from input_pipeline import cameras, capture, footage
+from input_pipeline.importers import rig
 from input_pipeline.lenses import lens_matrix
 from input_pipeline.plain_files import check_field, damage_of, read_regular
 
@@ -48,20 +47,20 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """
     images = read_model(matches(path) or path)
     # Videos, or subfolders of pictures; nothing where all pictures lie in one folder.
-    loose: Films = {file.stem: (file,) for file in footage.listed(path, footage.VIDEOS)}
+    loose: rig.Films = {file.stem: (file,) for file in footage.listed(path, footage.VIDEOS)}
     films = loose or footage.find_footage(path, ("videos", "images"))
-    by_camera: dict[str, dict[str, CalibratedCamera]] = {}
+    by_camera: dict[str, dict[str, rig.CalibratedCamera]] = {}
     for image, there in images:
         folder, *inside = PurePosixPath(image).parts
         # Its first folder is the camera, or its name without the ending.
         camera = folder if inside else PurePosixPath(image).stem
         by_camera.setdefault(camera if films else image, {})[PurePosixPath(image).name] = there
     films = films or {image: (path / "images" / image,) for image, _ in images}
-    check_lengths(films, path)
+    rig.check_lengths(films, path)
     views = []
-    for camera, name in pair(films, list(by_camera), path).items():
+    for camera, name in rig.pair(films, list(by_camera), path).items():
         registered = by_camera[camera]
-        moved = moving([*registered.values()], f"{path}, camera {camera}")
+        moved = rig.moving([*registered.values()], f"{path}, camera {camera}")
         if len(registered) == 1 or np.ptp(moved.world_to_camera, 0).max() < 1e-9:
             # It stands.
             poses = moved.world_to_camera[0]
@@ -85,7 +84,7 @@ def model_files(folder: Path) -> list[Path]:
     return []
 
 
-def read_model(folder: Path) -> list[tuple[str, CalibratedCamera]]:
+def read_model(folder: Path) -> list[tuple[str, rig.CalibratedCamera]]:
     """Return the names of images, sorted, and their cameras; binary files are preferred.
 
     Raises:
@@ -189,7 +188,7 @@ def _text_images(path: Path) -> list[RawImage]:
 
 def _lens(
     path: Path, model: str, width: int, height: int, values: tuple[float, ...]
-) -> CalibratedCamera:
+) -> rig.CalibratedCamera:
     """Return the camera in the world's origin."""
     known = ", ".join(PARAMETERS)
     expected = f"one of {known}: undistort with COLMAP's image_undistorter"
@@ -199,14 +198,14 @@ def _lens(
     check_field(path, whole, found, f"{PARAMETERS[model]} numbers")
     fx, fy, cx, cy, *rest = (values[0], *values) if model in ONE_FOCAL_LENGTH else values
     lens = lens_matrix(fx, fy, cx, cy)
-    return CalibratedCamera(
+    return rig.CalibratedCamera(
         lens, np.eye(4), (height, width), tuple(rest), model == "OPENCV_FISHEYE"
     )
 
 
 def _image(name: str, camera: int, pose: list[float]) -> RawImage:
     rotation = Rotation.from_quat(pose[:4], scalar_first=True).as_matrix()
-    return name, camera, rigid(rotation, np.array(pose[4:]))
+    return name, camera, cameras.rigid(rotation, np.array(pose[4:]))
 
 
 def _lines(path: Path) -> list[str]:

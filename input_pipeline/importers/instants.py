@@ -7,9 +7,8 @@ points alone has the cameras before it: Spacetime Gaussians reads those of the f
 
 from pathlib import Path
 
-from input_pipeline import capture, footage
+from input_pipeline import capture, footage, plain_files
 from input_pipeline.importers import colmap, rig
-from input_pipeline.plain_files import check_field
 
 DEFAULT_FPS = 30.0
 
@@ -43,7 +42,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     for camera in sorted(films, key=footage.natural):
         numbers, files, cameras = zip(*films[camera], strict=True)
         found = f"it at {len(files)} of {len(folders)} instants"
-        check_field(f"camera {camera}", len(files) == len(folders), found, "it at all")
+        plain_files.check_field(f"camera {camera}", len(files) == len(folders), found, "it at all")
         moved = rig.moving(cameras, f"camera {camera}")
         moved = moved._replace(timestamps=[number / rate for number in numbers])
         views.append(capture.make_view(camera, files, **moved._asdict()))

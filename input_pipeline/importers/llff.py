@@ -11,7 +11,7 @@ import numpy as np
 
 from input_pipeline import capture, conventions, lenses
 from input_pipeline.footage import PICTURES, VIDEOS, first_file, listed, natural
-from input_pipeline.importers.rig import check_lengths
+from input_pipeline.importers import rig
 from input_pipeline.plain_files import check_field, load_array
 
 FILE = "poses_bounds.npy"
@@ -72,5 +72,5 @@ def _films(path: Path, count: int) -> dict[Path, list[Path]]:
     films = next((films for films in choices if len(films) == count), {})
     counts = " or ".join(str(len(films)) for films in choices if films) or "0"
     check_field(path, films, f"{count} poses and {counts} videos or pictures", "as many")
-    check_lengths({film.name: tuple(files) for film, files in films.items()}, path)
+    rig.check_lengths({film.name: tuple(files) for film, files in films.items()}, path)
     return films

@@ -26,7 +26,7 @@ import yaml
 
 from input_pipeline import capture, footage, lenses
 from input_pipeline.cameras import rigid
-from input_pipeline.importers.rig import CalibratedCamera, make_rig
+from input_pipeline.importers import rig
 from input_pipeline.plain_files import (
     check_field,
     damage_of,
@@ -106,12 +106,12 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         entries = _kalibr(file, table) if is_kalibr else _named(file, table)
         is_pose2sim = file.suffix == ".toml" and all(e.keys() >= POSE2SIM for *_, e in entries)
         in_metres = is_kalibr or is_pose2sim
-    cameras: dict[str, CalibratedCamera] = {}
+    cameras: dict[str, rig.CalibratedCamera] = {}
     for file, name, entry in entries:
         check_field(file, name not in cameras, f"camera {name} twice", "a name for each")
         if not entry.get("ignore", False):
             cameras[name] = _camera(entry, f"{file}, camera {name}")._replace(fps=fps)
-    return [capture.make_capture(path.name, make_rig(path, cameras), unit=float(in_metres))]
+    return [capture.make_capture(path.name, rig.make_rig(path, cameras), unit=float(in_metres))]
 
 
 def load_table(file: Path) -> Any:
@@ -223,7 +223,7 @@ def _kalibr(file: Path, table: Mapping[str, Any]) -> Entries:
     return entries
 
 
-def _camera(table: Mapping[str, Any], where: str) -> CalibratedCamera:
+def _camera(table: Mapping[str, Any], where: str) -> rig.CalibratedCamera:
     """Read one camera.
 
     Args:
@@ -249,7 +249,7 @@ def _camera(table: Mapping[str, Any], where: str) -> CalibratedCamera:
     check_field(f"{where}, distortion", is_usual, found, expected)
     # Those of thin prisms and tilted sensors, which nothing here undoes, are refused unless 0.
     coefficients = bent if bent[8:].any() else bent[:8]
-    return CalibratedCamera(
+    return rig.CalibratedCamera(
         matrix + HALF_A_PIXEL,
         rigid(rotation, _array(table, "translation", where, (3,))),
         _size(table, where),

@@ -7,7 +7,7 @@
 from pathlib import Path
 
 from input_pipeline import capture, footage
-from input_pipeline.importers.rig import CalibratedCamera, moving
+from input_pipeline.importers import rig
 from input_pipeline.plain_files import check_field, field, load_json, numbers
 
 FILES = ("train_meta.json", "test_meta.json")
@@ -40,12 +40,12 @@ def _views(path: Path, file: Path, fps: float) -> list[capture.View]:
     lengths = ", ".join(f"{name} {len(values)}" for name, values in zip(LISTS, lists, strict=True))
     check_field(file, fits, f"{lengths} instants", "cameras in each")
     size = round(rows), round(columns)
-    films: dict[str, list[tuple[CalibratedCamera, str]]] = {}
+    films: dict[str, list[tuple[rig.CalibratedCamera, str]]] = {}
     for instant in zip(*lists, strict=True):
         for lens, pose, picture, camera in zip(*instant, strict=True):
             where = f"{file}, camera {camera}"
             intrinsics = numbers(lens, (3, 3), f"{where}, k")
-            there = CalibratedCamera(intrinsics, numbers(pose, (4, 4), f"{where}, w2c"), size)
+            there = rig.CalibratedCamera(intrinsics, numbers(pose, (4, 4), f"{where}, w2c"), size)
             films.setdefault(str(camera), []).append((there._replace(fps=fps), picture))
     views = []
     for camera, film in films.items():
@@ -55,6 +55,6 @@ def _views(path: Path, file: Path, fps: float) -> list[capture.View]:
         has_masks = file.name == FILES[0] or masks[0].parent.is_dir()
         masks = masks if has_masks and (path / "seg").is_dir() else ()
         files = [path / "ims" / picture for picture in pictures]
-        moved = moving(cameras, f"{file}, camera {camera}")
+        moved = rig.moving(cameras, f"{file}, camera {camera}")
         views.append(capture.make_view(f"cam{camera}", files, masks=masks, **moved._asdict()))
     return views

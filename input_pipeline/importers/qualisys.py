@@ -13,7 +13,7 @@ import numpy as np
 
 from input_pipeline.cameras import rigid
 from input_pipeline.capture import Capture, make_capture
-from input_pipeline.importers.rig import CalibratedCamera, make_rig
+from input_pipeline.importers import rig
 from input_pipeline.plain_files import check_field, damage_of, field, numbers, open_regular
 
 
@@ -32,14 +32,14 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     found = f"calibrations {', '.join(map(str, files))}"
     check_field(path, len(files) == 1, found, "one: move the others away")
     cameras = {name: c._replace(fps=fps) for name, c in read_qca(files[0]).items()}
-    return [make_capture(path.name, make_rig(path, cameras), unit=1.0)]
+    return [make_capture(path.name, rig.make_rig(path, cameras), unit=1.0)]
 
 
 def _calibrations(path: Path) -> list[Path]:
     return sorted((path / "calibration").glob("*.qca.txt")) or sorted(path.glob("*.qca.txt"))
 
 
-def read_qca(file: Path) -> dict[str, CalibratedCamera]:
+def read_qca(file: Path) -> dict[str, rig.CalibratedCamera]:
     """Return cameras by name.
 
     Raises:
@@ -50,7 +50,7 @@ def read_qca(file: Path) -> dict[str, CalibratedCamera]:
     return {camera.get("serial", "?"): _camera(camera, file) for camera in cameras}
 
 
-def _camera(camera: xml.Element, file: Path) -> CalibratedCamera:
+def _camera(camera: xml.Element, file: Path) -> rig.CalibratedCamera:
     where = f"{file}, camera {camera.get('serial', '?')}"
     turn = camera.get("viewrotation", "0")
     check_field(where, turn == "0", f"viewrotation {turn}", "0")
@@ -71,7 +71,7 @@ def _camera(camera: xml.Element, file: Path) -> CalibratedCamera:
     # Up and backward to down and forward.
     rotation = rotation * np.array([[1], [-1], [-1]])
     center = take("transform", "x", "y", "z") / 1000
-    return CalibratedCamera(
+    return rig.CalibratedCamera(
         np.array([[fx, skew, cx - left], [0, fy, cy - top], [0, 0, 1]]),
         rigid(rotation, -rotation @ center),
         size=(round(bottom - top + 1), round(right - left + 1)),

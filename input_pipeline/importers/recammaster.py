@@ -9,11 +9,9 @@ The focal length is in the name of a folder above.
 import re
 from pathlib import Path
 
-from input_pipeline.cameras import invert
+from input_pipeline import cameras, footage, plain_files
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import VIDEOS, first_file, natural, picture_size
 from input_pipeline.importers import multicam
-from input_pipeline.plain_files import check_field, field
 
 
 def matches(path: Path) -> Path | None:
@@ -27,9 +25,9 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     Raises:
       ValueError: there are no cameras or no focal length, or a film has no camera.
     """
-    file = first_file(path, multicam.FILES)
+    file = footage.first_file(path, multicam.FILES)
     expected = f"{multicam.FILES[0]} beside them, the file that they were made with"
-    check_field(path, file, "films of ReCamMaster without cameras", expected)
+    plain_files.check_field(path, file, "films of ReCamMaster without cameras", expected)
     focal = multicam.named_focal_length(path)
     poses = multicam.read_rig_poses(file or path)
     captures = []
@@ -37,9 +35,9 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         views = []
         for film in films:
             name = f"cam{int(film.parent.name.removeprefix('cam_type')):02d}"
-            pose = field(poses, name, f"{file} for {film}")
-            moving = pose @ invert(pose[0])
-            lens = multicam.lens(focal, picture_size(film))
+            pose = plain_files.field(poses, name, f"{file} for {film}")
+            moving = pose @ cameras.invert(pose[0])
+            lens = multicam.lens(focal, footage.picture_size(film))
             views.append(make_view(name, [film], lens, moving, fps=fps))
         capture = make_capture(
             f"{path.name}/{source}",
@@ -56,8 +54,10 @@ def _films(path: Path) -> dict[str, list[Path]]:
     """Return the films of each source video, in order of the trajectories."""
     films: dict[str, list[Path]] = {}
     found = path.glob("cam_type*/video*")
-    for film in sorted(found, key=lambda film: (natural(film), natural(film.parent))):
+    for film in sorted(
+        found, key=lambda film: (footage.natural(film), footage.natural(film.parent))
+    ):
         place = f"{film.parent.name}/{film.stem}"
-        if film.suffix.lower() in VIDEOS and re.fullmatch(r"cam_type\d+/video\d+", place):
+        if film.suffix.lower() in footage.VIDEOS and re.fullmatch(r"cam_type\d+/video\d+", place):
             films.setdefault(film.stem, []).append(film)
     return films

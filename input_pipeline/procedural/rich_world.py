@@ -13,15 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from input_pipeline.procedural import people
+from input_pipeline.procedural import people, world
 from input_pipeline.procedural.shapes import Objects, Scalar, Spans
-from input_pipeline.procedural.world import (
-    ROOM_FACES,
-    Uniform,
-    random_colors,
-    rotation_of,
-    uniform_stream,
-)
 
 # How many of each kind stand in a world.
 PEOPLE = 3
@@ -40,8 +33,8 @@ _SHIRT, _TROUSERS, _SKIN = (range(i, 3 * PEOPLE, 3) for i in range(3))
 _TABLE = 3 * PEOPLE
 _CHAIR = 3 * PEOPLE + 1
 _REST = 3 * PEOPLE + 2
-MATERIALS = _REST + BALLS + CRATES + 2 + ROOM_FACES
-FIRST_FACE = MATERIALS - ROOM_FACES
+MATERIALS = _REST + BALLS + CRATES + 2 + world.ROOM_FACES
+FIRST_FACE = MATERIALS - world.ROOM_FACES
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +108,7 @@ class RichWorld(NamedTuple):
         figures = jax.vmap(lambda person: people.person_at(person, floor, time))(self.people)
         still = self.still
         center = still.center + self.sway * jnp.sin(self.sway_frequency * time)
-        turned = rotation_of(self.spin * time) @ still.rotation
+        turned = world.rotation_of(self.spin * time) @ still.rotation
         moved = Objects(center, turned, still.size)
         return Objects(*map(_among, figures, moved))
 
@@ -126,7 +119,7 @@ class RichWorld(NamedTuple):
 
 def sample_rich_world(key: PRNGKeyArray) -> RichWorld:
     """Draw a world."""
-    uniform = uniform_stream(key)
+    uniform = world.uniform_stream(key)
     outdoor = uniform() < 0.4
     wall = jnp.where(outdoor, uniform(3, 4.0, 9.0), uniform(3, 1.25, 2.6))
     floor = uniform((), 0.2, 0.4)
@@ -163,7 +156,7 @@ def _among(figures: Array, things: Array) -> Array:
     return jnp.concatenate([balls, thick, limbs, thin])
 
 
-def _people(uniform: Uniform) -> people.Person:
+def _people(uniform: world.Uniform) -> people.Person:
     n = PEOPLE
     return people.Person(
         present=uniform(n) < jnp.array([0.9, 0.6, 0.4]),
@@ -179,7 +172,7 @@ def _people(uniform: Uniform) -> people.Person:
     )
 
 
-def _things(uniform: Uniform, floor: Scalar):
+def _things(uniform: world.Uniform, floor: Scalar):
     """Objects beside people, how they sway and spin, and which are there."""
     ball = uniform((BALLS, 1), 0.04, 0.12) * uniform((BALLS, 3), 0.7, 1.3)
     x = uniform(BALLS, -0.6, 0.6)
@@ -206,14 +199,14 @@ def _things(uniform: Uniform, floor: Scalar):
     flat = [jnp.pad(x, ((0, 0), (0, 1))) for x in (pole, rod)]
     upright = jnp.broadcast_to(jnp.eye(3)[None], (POLES, 3, 3))
     parts = [
-        Objects(ball_at, rotation_of(uniform((BALLS, 3), -2.0, 2.0)), ball),
+        Objects(ball_at, world.rotation_of(uniform((BALLS, 3), -2.0, 2.0)), ball),
         Objects(*(field[:1] for field in table)),
         Objects(*(field[:2] for field in chair)),
-        Objects(crate_at, rotation_of(yaws), crate),
+        Objects(crate_at, world.rotation_of(yaws), crate),
         Objects(*(field[1:] for field in table)),
         Objects(*(field[2:] for field in chair)),
         Objects(pole_at, upright, flat[0]),
-        Objects(rod_at, rotation_of(uniform((RODS, 3), -2.0, 2.0)), flat[1]),
+        Objects(rod_at, world.rotation_of(uniform((RODS, 3), -2.0, 2.0)), flat[1]),
     ]
     still = Objects(*(jnp.concatenate(field) for field in zip(*parts, strict=True)))
     free = np.zeros((len(still.center), 1), np.float32)
@@ -228,7 +221,7 @@ def _things(uniform: Uniform, floor: Scalar):
     return still, sway, uniform(still.center.shape, -2.5, 2.5) * free, jnp.concatenate(stands)
 
 
-def _on_legs(uniform: Uniform, floor, half, height, back: float = 0.0) -> Objects:
+def _on_legs(uniform: world.Uniform, floor, half, height, back: float = 0.0) -> Objects:
     """Return a plate (and a back) on four thin legs, somewhere, turned about the vertical."""
     plate = jnp.stack([half[0], 0.012, half[1]])[None]
     centers = [jnp.stack([0.0, -height, 0.0])[None]]
@@ -240,23 +233,23 @@ def _on_legs(uniform: Uniform, floor, half, height, back: float = 0.0) -> Object
     centers.append(jnp.stack([corners[:, 0], jnp.full(4, -height / 2), corners[:, 1]], 1))
     leg = jnp.stack([uniform((), 0.007, 0.016), height / 2 - 0.01, 0.0])
     sizes.append(jnp.repeat(leg[None], 4, 0))
-    turn = rotation_of(jnp.stack([0.0, uniform((), 0.0, 2 * jnp.pi), 0.0]))
+    turn = world.rotation_of(jnp.stack([0.0, uniform((), 0.0, 2 * jnp.pi), 0.0]))
     x, z = uniform(2, -0.6, 0.6)
     center = jnp.concatenate(centers)
     placed = (center[:, None] * turn[None]).sum(-1) + jnp.stack([x, floor, z])[None]
     return Objects(placed, jnp.repeat(turn[None], len(center), 0), jnp.concatenate(sizes))
 
 
-def _materials(uniform: Uniform) -> RichMaterials:
-    color_a = random_colors(uniform, MATERIALS)
-    color_b = random_colors(uniform, MATERIALS)
+def _materials(uniform: world.Uniform) -> RichMaterials:
+    color_a = world.random_colors(uniform, MATERIALS)
+    color_b = world.random_colors(uniform, MATERIALS)
     similar = uniform((MATERIALS, 1)) < 0.4
     color_b = jnp.where(similar, (color_a + 2 * color_b) / 3, color_b)
     kind = jnp.floor(uniform(MATERIALS, 0.0, float(KINDS))).astype(jnp.int32)
     skin = jnp.array(_SKIN)
     tone = uniform((PEOPLE, 1), 0.35, 1.0) * jnp.array([[0.95, 0.72, 0.58]])
     frequency = jnp.exp(uniform(MATERIALS, 2.2, 3.4))
-    frequency = frequency.at[FIRST_FACE:].set(jnp.exp(uniform(ROOM_FACES, 1.0, 2.6)))
+    frequency = frequency.at[FIRST_FACE:].set(jnp.exp(uniform(world.ROOM_FACES, 1.0, 2.6)))
     return RichMaterials(
         kind=kind.at[skin].set(PLAIN),
         color_a=color_a.at[skin].set(tone),
