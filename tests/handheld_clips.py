@@ -1,5 +1,6 @@
 """Pictures of a textured room from a camera that moves, with its true path."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -85,6 +86,13 @@ def path_error(found: np.ndarray, true: np.ndarray) -> float:
     spread = np.sqrt(((places - places.mean(0)) ** 2).sum(-1).mean())
     length = np.linalg.norm(np.diff(places, axis=0), axis=-1).sum()
     return float(pose_errors(found, true)[1] * spread / length)
+
+
+def write_poses(path: Path, poses: np.ndarray) -> Path:
+    """The path of a camera with this lens, in a file of ours."""
+    content = {"world_to_camera": poses.tolist(), "intrinsics": LENS.tolist()}
+    path.write_text(json.dumps(content | {"image_size": [WIDTH, HEIGHT]}))
+    return path
 
 
 def write_clip(path: Path, poses: np.ndarray) -> Path:

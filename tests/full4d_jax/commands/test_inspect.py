@@ -54,8 +54,7 @@ def test_prints_what_asking_the_prior_holds(capsys):
 
 @pytest.mark.skipif(HAS_TPU_COMPILER, reason="libtpu is installed")
 def test_without_the_compiler_says_how_to_install_it():
-    done = inspect("--topology", "v5e:2x2")
-    assert done.returncode == 2
+    done = inspect("--topology", "v5e:2x2", code=2)
     assert "pip install 'full4d-jax[tpu]'" in done.stderr
 
 
@@ -64,7 +63,6 @@ def test_compiles_a_small_model_for_tpu(tmp_path):
     mesh = ["--mesh.data", "2", "--mesh.view", "2", "--mesh.fsdp", "1", "--mesh.time", "1"]
     clips = ["--data.projections", "4", "--json", str(tmp_path / "plan.json")]
     done = inspect("--topology", "v5p:2x2x1", *SMALL, *mesh, *clips, "--price", "4.2")
-    assert done.returncode == 0, done.stderr
     plan = json.loads((tmp_path / "plan.json").read_text())
     peak = peak_flops(plan["device_kind"])
     assert peak is not None
@@ -89,7 +87,6 @@ def test_compiles_for_tpu_what_asks_the_prior(tmp_path):
     codec = ["--model.codec", "pixels", "--json", str(tmp_path / "plan.json")]
     asks = ["--program", "sample", *SMALL, *mesh, *codec]
     done = inspect("--topology", "v5e:4x4", *asks)
-    assert done.returncode == 0, done.stderr
     plan = json.loads((tmp_path / "plan.json").read_text())
     programs = plan["programs"]
     assert {"all steps", "projection and codec", "decoding"} <= set(programs)
@@ -109,7 +106,6 @@ def test_compiles_for_tpu_what_asks_the_prior(tmp_path):
 def test_compiles_for_tpu_what_data_annotates_with(tmp_path):
     options = [*SMALL, "--model.codec", "pixels", "--json", str(tmp_path / "plan.json")]
     done = inspect("--topology", "v5p:2x2x1", "--program", "encode", *options)
-    assert done.returncode == 0, done.stderr
     plan = json.loads((tmp_path / "plan.json").read_text())
     assert plan["programs"].keys() == {"pictures", "a projection"}
     assert plan["devices"] == 1
@@ -126,17 +122,17 @@ def test_slices_are_cut_over_samples_on_tpu():
     mesh = ["--mesh.time", "2", "--mesh.tensor", "2", "--mesh.fsdp", "1"]
     slices = ["--topology", "v5e:2x4", "--slices", "2", *SMALL, "--model.layers", "2", *mesh]
     done = inspect(*slices, "--mesh.view", "2")
-    assert done.returncode == 0, done.stderr
     assert "mesh {'data': 2, 'view': 2, 'time': 2, 'tensor': 2}" in done.stdout
     assert "compiling the step on clips with encoded projections for 16 x TPU v5" in done.stdout
     # Two slices hold two groups of samples; one group, or three, would lie in both.
-    refused = inspect(*slices, "--mesh.data", "1", "--mesh.view", "4")
-    assert refused.returncode == 2
+    refused = inspect(*slices, "--mesh.data", "1", "--mesh.view", "4", code=2)
     assert "a multiple of the 2 slices" in refused.stderr
 
 
-def inspect(*arguments: str) -> subprocess.CompletedProcess:
+def inspect(*arguments: str, code: int = 0) -> subprocess.CompletedProcess:
     """In its own process: the compiler for TPU is chosen before jax starts."""
     command = [sys.executable, "-m", "full4d_jax.cli", "inspect"]
     command += ["--config", CONFIGS / "wan22_5b.py"]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True)
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    return done

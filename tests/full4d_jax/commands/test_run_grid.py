@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from handheld_clips import HEIGHT, LENS, WIDTH, arc, film
+from handheld_clips import arc, film, write_poses
 from refused import refusal
 
 from full4d_jax.cli import main
@@ -32,9 +32,7 @@ def videos(tmp_path_factory) -> Path:
     column[0] = row[0]
     write_video(folder / "row.mp4", row, 3)
     write_video(folder / "column.mp4", column, 12)
-    lens = {"intrinsics": LENS.tolist(), "image_size": [WIDTH, HEIGHT]}
-    text = json.dumps({"world_to_camera": arc(9).tolist(), **lens})
-    (folder / "poses.json").write_text(text)
+    write_poses(folder / "poses.json", arc(9))
     return folder
 
 

@@ -6,7 +6,7 @@ import re
 import cv2
 import numpy as np
 import pytest
-from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film, write_clip
+from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film, write_clip, write_poses
 from refused import refusal
 from textured_room import render, textures
 
@@ -30,12 +30,6 @@ def true_depth(monkeypatch):
 
     monkeypatch.setattr(later_frames, "source_depth", known)
     monkeypatch.setattr(prior_rows, "load_distances", lambda **_: {})
-
-
-def write_poses(folder, poses) -> str:
-    content = {"world_to_camera": poses.tolist(), "intrinsics": LENS.tolist()}
-    (folder / "path.json").write_text(json.dumps(content | {"image_size": [WIDTH, HEIGHT]}))
-    return str(folder / "path.json")
 
 
 def write_photographs(folder, lens):
@@ -73,7 +67,7 @@ def widest(result, name: str) -> dict:
 @pytest.mark.slow
 def test_true_depth_is_far_above_a_copy_at_any_unit_of_the_path(tmp_path, monkeypatch, capsys):
     video = write_clip(tmp_path / "room.mp4", arc())
-    poses = write_poses(tmp_path, rescale(arc() @ orbit(40.0, 20.0, 3.0), 1 / 7))
+    poses = write_poses(tmp_path / "path.json", rescale(arc() @ orbit(40.0, 20.0, 3.0), 1 / 7))
     options, out = (video, "--poses", poses, *SIZE[2:]), tmp_path / "out"
     result = evaluate(out, *options)
     assert frames_of(result) == FRAMES - 1

@@ -1,11 +1,10 @@
 """The cameras of a grid: from poses or by structure from motion."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from handheld_clips import HEIGHT, LENS, WIDTH, arc, film, path_error
+from handheld_clips import HEIGHT, LENS, arc, film, path_error, write_poses
 from textured_room import FOV
 
 from full4d_jax.config import DataConfig
@@ -31,12 +30,6 @@ def write(folder: Path, poses: np.ndarray) -> Path:
     return folder / "column.mp4"
 
 
-def write_poses(folder: Path, poses: np.ndarray) -> Path:
-    content = {"world_to_camera": poses.tolist(), "intrinsics": LENS.tolist()}
-    (folder / "poses.json").write_text(json.dumps(content | {"image_size": [WIDTH, HEIGHT]}))
-    return folder / "poses.json"
-
-
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Points are sought in frames of the films' own size, which takes seconds less."""
@@ -44,7 +37,8 @@ def small(monkeypatch):
 
 
 def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
-    column, poses = write(tmp_path, walk()), write_poses(tmp_path, rescale(walk(), 0.2))
+    poses = write_poses(tmp_path / "poses.json", rescale(walk(), 0.2))
+    column = write(tmp_path, walk())
     source = open_two_videos(DATA, TwoVideosOptions(freeze_time=column, poses=poses, fps=3))
     cameras = grid_from(grid_arrays(source)).known_cameras
     assert source.about.unposed == ""

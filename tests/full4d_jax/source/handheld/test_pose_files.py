@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film, write_clip
+from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film, write_clip, write_poses
 from textured_room import FOV
 
 from full4d_jax.config import DataConfig
@@ -40,9 +40,7 @@ def world() -> np.ndarray:
 
 
 def write_json(folder: Path, poses: np.ndarray) -> Path:
-    content = {"world_to_camera": poses.tolist(), "intrinsics": LENS.tolist()}
-    (folder / "path.json").write_text(json.dumps(content | {"image_size": [WIDTH, HEIGHT]}))
-    return folder / "path.json"
+    return write_poses(folder / "path.json", poses)
 
 
 def write_transforms(folder: Path, poses: np.ndarray) -> Path:
