@@ -28,7 +28,7 @@ def check_config(config: Config) -> None:
     """
     check_fields(config, what="config")
     usual = Config()
-    for name, fits, expected in (*_model(config), *_clips(config), *_steps(config)):
+    for name, fits, expected in _rules(config):
         require(name, attrgetter(name)(config), fits, expected)
     for names, has_effect, needed in _effects(config):
         for name in names.split():
@@ -44,10 +44,13 @@ def check_config(config: Config) -> None:
         allowed_frames(config.data.views, frames, has_projected_half, model.mask)
 
 
-def _model(config: Config) -> Iterator[Rule]:
+def _rules(config: Config) -> Iterator[Rule]:
     model = config.model
+    data = config.data
+    training = config.training
+    sampler = config.sampler
     trainable = config.optimizer.trainable
-    # Each half of a head rotates; by cameras, each eighth.
+    # The model. Each half of a head rotates; by cameras, each eighth.
     parts = 8 if "prope" in model.cameras else 2
     fits = model.width % (parts * model.heads) == 0
     expected = f"heads that divide model.width, {model.width}, into multiples of {parts}"
@@ -68,16 +71,12 @@ def _model(config: Config) -> Iterator[Rule]:
     expected = f"flash in float32, and for heads of {width} channels, not 8, 16 ... or 128"
     yield "model.gpu_attention", fits or model.gpu_attention == "flash", expected
 
-
-def _clips(config: Config) -> Iterator[Rule]:
-    """Yield the rules of sizes, which memory, latents and tokens bound, and of what clips are."""
-    model = config.model
-    data = config.data
+    # Sizes, which memory, latents and tokens bound, and what clips are.
     pixels = data.views * data.frames * data.height * data.width
     clip = f"{data.views} views of {data.frames} frames of {data.height}x{data.width}"
     expected = f"clips of at most {MOST_PIXELS:,} pixels, not {clip}"
     yield "data.frames", pixels <= MOST_PIXELS, expected
-    fits = config.training.batch * pixels <= MOST_IN_ALL
+    fits = training.batch * pixels <= MOST_IN_ALL
     yield "training.batch", fits, f"clips of at most {MOST_IN_ALL:,} pixels in all"
     stride = model.strides.frames
     for name, least in (("data.frames", 1), ("lift.distilled_frames", 0)):
@@ -98,22 +97,18 @@ def _clips(config: Config) -> Iterator[Rule]:
     yield "data.pseudo", fits, "a folder --data.videos beside it, with a projection"
     yield "data.pseudo", data.pseudo < 1 or not data.records, "below 1 with --data.records"
 
-
-def _steps(config: Config) -> Iterator[Rule]:
-    """Yield the rules of training and sampling in parts, and of adapters that take few steps."""
-    training = config.training
-    sampler = config.sampler
+    # Training and sampling in parts, and adapters that take few steps.
     fits = training.batch % training.accumulate == 0
     yield "training.accumulate", fits, f"a divisor of the batch, {training.batch}"
     yield "training.spike", training.spike == 0 or training.spike > 1, "0, or a factor above 1"
     yield "sampler.group_views", sampler.group_views != 1, "0, or the source and more views"
-    fits = sampler.window_frames != 1 or config.model.needs_cameras
+    fits = sampler.window_frames != 1 or model.needs_cameras
     yield "sampler.window_frames", fits, "0, or the first instant and more"
     fits = sampler.window_overlap < max(sampler.window_frames, 1)
     expected = f"fewer than sampler.window_frames, {sampler.window_frames}"
     yield "sampler.window_overlap", fits, expected
     segments = config.flow.segments
-    fits = (config.optimizer.trainable == "adapters") == (segments > 0)
+    fits = (trainable == "adapters") == (segments > 0)
     yield "optimizer.trainable", fits, "adapters with --flow.segments, and others without"
     needed = {"sampler.steps": segments, "sampler.noise": 1, "flow.mean_share": 0}
     needed |= {"flow.perceptual": 0, "data.drop_text": 0, "training.validate_every": 0}
