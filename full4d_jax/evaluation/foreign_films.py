@@ -228,10 +228,9 @@ def score_films(
         record = score(compared._replace(rows={(row, "none"): rows[row]}), distances)
         frames = np.concatenate([truth.frames[:1], to_uint8(rows[row])])
         scores = grid_scores(frames, truth.known_cameras, networks)
-        known = [in_memory(truth.frames)]
         missing = dict(absent)
         if video:
-            comparison = Comparison([in_memory(frames)], known, video)
+            comparison = Comparison([in_memory(frames)], [in_memory(truth.frames)], video)
             comparison.add(row, frames)
             scores |= comparison.distances(row)
             missing |= comparison.too_few

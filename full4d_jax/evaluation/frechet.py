@@ -140,10 +140,7 @@ class Comparison:
     """
 
     def __init__(
-        self,
-        grids: Sequence[StoredGrid],
-        reference: Sequence[StoredGrid],
-        video: VideoFeatures,
+        self, grids: Sequence[StoredGrid], reference: Sequence[StoredGrid], video: VideoFeatures
     ):
         both = [*grids, *reference]
         self._times = min(grid.times for grid in both)
@@ -236,8 +233,7 @@ def open_grid(folder: Path) -> StoredGrid:
 def counts(grids: Sequence[StoredGrid]) -> dict[str, int]:
     """Count the clips of the grids, by key of NAMES."""
     videos = sum(max(1, grid.views - 1) for grid in grids)
-    rounds = sum(grid.times for grid in grids if grid.views > 1)
-    return {"fvd": videos, "fvd_v": rounds}
+    return {"fvd": videos, "fvd_v": sum(grid.times for grid in grids if grid.views > 1)}
 
 
 def _decoded(records: Records, index: int) -> Frames:
