@@ -45,8 +45,8 @@ from small_networks import (
 from full4d_jax.config import OptimizerConfig, TrainingConfig
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.media.metrics import Distance
-from full4d_jax.models.functional import Params
-from full4d_jax.models.inpainting import InpaintingNetConfig, init_params, inpaint
+from full4d_jax.models.functional import Params, draw_params
+from full4d_jax.models.inpainting import InpaintingNetConfig, added, network
 from full4d_jax.models.weights import load_shipped
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.backdrop import disc
@@ -144,7 +144,7 @@ def main(
         settings,
         out,
         init,
-        init_params(settings.model, jax.random.key(settings.seed)),
+        draw_params(network, settings.model, jax.random.key(settings.seed)),
         partial(train_step, settings),
         partial(batches, settings),
         frozen_lpips(settings),
@@ -246,7 +246,7 @@ def train_step(
     judged_pixels = hole * holes.counts
 
     def total(params: Params) -> tuple[Float[Array, ""], Metrics]:
-        whole = inpaint(settings.model, params, filled, hole)
+        whole = inpainted(settings, params, filled, hole)
         value = loss(whole, truth, holes.distance, holes.counts)
         squares = judged_pixels[..., None] * (whole - truth) ** 2
         error = squares.sum() / jnp.maximum(3 * judged_pixels.sum(), 1)
@@ -258,6 +258,17 @@ def train_step(
         return value, {"loss": value, "psnr": -10 * jnp.log10(error / 4 + LEAST_ERROR)}
 
     return descend(settings, state, total)
+
+
+def inpainted(
+    settings: InpaintingSettings,
+    params: Params,
+    filled: Float[Array, "b h w 3"],
+    hole: Float[Array, "b h w"],
+) -> Float[Array, "b h w 3"]:
+    """Return whole pictures in [-1, 1]; outside of their holes nothing changes."""
+    change = added(settings.model, params, filled, hole)
+    return jnp.clip(filled + hole[..., None] * change, -1, 1)
 
 
 def seen(
@@ -300,7 +311,7 @@ def held_out_errors(settings: InpaintingSettings, params: Params) -> dict[str, f
     def decibels(holes: Holes) -> Float[Array, "2"]:
         truth, hole, averages = seen(holes)
         counts = hole * holes.counts
-        whole = inpaint(settings.model, params, averages, hole)
+        whole = inpainted(settings, params, averages, hole)
         squares = [counts[..., None] * (filled - truth) ** 2 for filled in (averages, whole)]
         return jnp.stack([-10 * jnp.log10(x.sum() / (12 * counts.sum())) for x in squares])
 

@@ -51,7 +51,7 @@ from full4d_jax.geometry.depth_maps import nearest
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.grid import CleanPlate
 from full4d_jax.models import upsampler as network
-from full4d_jax.models.functional import Params
+from full4d_jax.models.functional import Params, structure
 from full4d_jax.models.upsampler import Guidance, UpsamplerNetConfig
 from full4d_jax.models.weights import SHIPPED, load_params, model_of_metadata
 from full4d_jax.session.errors import InputError
@@ -100,7 +100,7 @@ def load_upsampler(checkpoint: str | Path | None = None) -> Upsampler:
         where = f"{path}, metadata prior_rows"
         do = "give a file that `full4d train` wrote"
         raise InputError("upsampler", where, rows, f"8 to {MOST_ROWS}", do)
-    shapes = jax.jit(network.init_params, static_argnums=0).eval_shape(config, jax.random.key(0))
+    _, shapes = structure(network.unet, config)
     return Upsampler(config, load_params(path, like=shapes)[0], rows, path)
 
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import PRNGKeyArray
 
-from full4d_jax.models.functional import Params, bound, draw_params
+from full4d_jax.models.functional import Params, bound
 from full4d_jax.models.mobile_layers import Pictures, Plane
 from full4d_jax.models.unet import UNet
 from full4d_jax.session.fields import Count
@@ -36,11 +35,6 @@ class InpaintingNetConfig:
     """Cells between the taps of the blocks at 1/8."""
 
 
-def init_params(config: InpaintingNetConfig, key: PRNGKeyArray) -> Params:
-    """Return random parameters, float32, with r = 0."""
-    return draw_params(_network, config, key)
-
-
 def added(config: InpaintingNetConfig, params: Params, filled: Pictures, hole: Plane) -> Pictures:
     """Return r, what the network adds in the holes.
 
@@ -51,14 +45,10 @@ def added(config: InpaintingNetConfig, params: Params, filled: Pictures, hole: P
       hole: 1 there, else 0.
     """
     seen = jnp.concatenate([filled, hole[..., None]], -1)
-    return bound(_network, config, params)(seen)
+    return bound(network, config, params)(seen)
 
 
-def inpaint(config: InpaintingNetConfig, params: Params, filled: Pictures, hole: Plane) -> Pictures:
-    """Return whole pictures in [-1, 1]; arguments as those of `added`."""
-    return jnp.clip(filled + hole[..., None] * added(config, params, filled, hole), -1, 1)
-
-
-def _network(config: InpaintingNetConfig, rngs: nnx.Rngs) -> UNet:
+def network(config: InpaintingNetConfig, rngs: nnx.Rngs) -> UNet:
+    """Return the network, at first with r = 0."""
     steps = {f"coarse_{i}": step for i, step in enumerate(config.dilations)}
     return UNet(INPUT_CHANNELS, 3, config.widths, steps, rngs)

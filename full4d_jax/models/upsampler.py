@@ -21,9 +21,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
-from full4d_jax.models.functional import Params, bound, draw_params
+from full4d_jax.models.functional import Params, bound
 from full4d_jax.models.mobile_layers import Pictures, Plane
 from full4d_jax.models.unet import UNet
 from full4d_jax.session.fields import Count
@@ -68,17 +68,12 @@ class Guidance(NamedTuple):
     filled: Pictures
 
 
-def init_params(config: UpsamplerNetConfig, key: PRNGKeyArray) -> Params:
-    """Return random parameters, float32, with r = g = s = 0 in equations 1 and 2."""
-    return draw_params(_network, config, key)
-
-
 def upsample(config: UpsamplerNetConfig, params: Params, guidance: Guidance) -> Pictures:
     """Return frames at full size in about [-1, 1], equation 2."""
     mask = guidance.mask[..., None]
     closeness = jnp.clip(guidance.disparity, 0, NEAREST_DISPARITY)[..., None] / NEAREST_DISPARITY
     shown = [guidance.coarse, guidance.projected * mask, mask, closeness, guidance.filled]
-    out = bound(_network, config, params)(jnp.concatenate(shown, -1))
+    out = bound(unet, config, params)(jnp.concatenate(shown, -1))
     known = smooth_near(guidance.mask)[..., None]
     out = known * out + (1 - known) * slow(out)
     residual = out[..., :3]
@@ -88,7 +83,8 @@ def upsample(config: UpsamplerNetConfig, params: Params, guidance: Guidance) -> 
     return base + gate * (guidance.projected - base) + residual
 
 
-def _network(config: UpsamplerNetConfig, rngs: nnx.Rngs) -> UNet:
+def unet(config: UpsamplerNetConfig, rngs: nnx.Rngs) -> UNet:
+    """Return the network, at first with r = g = s = 0 in equations 1 and 2."""
     return UNet(GUIDANCE_CHANNELS, OUTPUT_CHANNELS, config.widths, {"coarse": 1}, rngs)
 
 

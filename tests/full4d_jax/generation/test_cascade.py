@@ -17,6 +17,7 @@ from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.projection_guidance import project_several, project_video
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.dit import init_params
+from full4d_jax.models.functional import draw_params
 from full4d_jax.models.upsampler import UpsamplerNetConfig
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
@@ -41,7 +42,8 @@ def untrained():
         data=DataConfig(views=2, frames=1, height=16, width=16),
     )
     prior = prior_with(config, init_params(config.model, jax.random.key(0)))
-    upsampler = Upsampler(NET, network.init_params(NET, jax.random.key(1)), 16, Path("upsampler"))
+    params = draw_params(network.unet, NET, jax.random.key(1))
+    upsampler = Upsampler(NET, params, 16, Path("upsampler"))
     return prior, upsampler, config
 
 
