@@ -80,7 +80,7 @@ def step_flops(config: Config, text_tokens: int | None = None) -> float:
     # A teacher, twice where it is guided, and the student without its gradient.
     forward_passes = 2 + (config.flow.teacher_guidance != 1) if config.flow.segments else 0
 
-    def work(views: int, frames: int) -> float:
+    def work(views, frames):
         answers = forward_passes * _work(config, views, frames, text, training=False)
         return _work(config, views, frames, text, training=True) + answers
 

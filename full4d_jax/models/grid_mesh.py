@@ -89,7 +89,7 @@ def parameter_shapes(
     """
     kind = product_type(model) if kind is None else kind
 
-    def one(x: jax.ShapeDtypeStruct, axes: Sequence[str | None]) -> jax.ShapeDtypeStruct:
+    def one(x, axes):
         sharding = None if mesh is None else NamedSharding(mesh, spec(*axes))
         return jax.ShapeDtypeStruct(x.shape, kind, sharding=sharding)
 

@@ -178,7 +178,7 @@ class MultiViewDiT(nnx.Module):
         config = self.config
         graph, blocks = nnx.split(self.blocks)
 
-        def layer(x: State, params: Any) -> tuple[State, None]:
+        def layer(x, params):
             return apply(nnx.merge(graph, gather_layer(params, config.width)), x), None
 
         layer = rematerialised(layer, config.remat)
@@ -194,7 +194,7 @@ class MultiViewDiT(nnx.Module):
         views, frames = seen.generated
         rows = seen.grid.tokens // seen.columns
 
-        def maps(x: Tokens) -> Maps:
+        def maps(x):
             patches = seen.grid.unflatten(constrain(x.astype(jnp.float32), "samples", None, None))
             return from_patches(patches[:, -views:, :frames], rows, self.config.patch)
 
@@ -356,7 +356,7 @@ class Refiner(nnx.Module):
     """
 
     def __init__(self, inputs: int, channels: int, outputs: int, rngs: nnx.Rngs):
-        def conv(i: int, o: int, init) -> nnx.Conv:
+        def conv(i, o, init):
             return nnx.Conv(i, o, (3, 3), kernel_init=init, rngs=rngs)
 
         scaled = nnx.initializers.lecun_normal()

@@ -28,10 +28,10 @@ def map_items(
       at_once: how many items a device works on side by side, which bounds its memory.
     """
 
-    def local(items: Any, of_sample: Any, of_all: Any) -> Any:
+    def local(items, of_sample, of_all):
         b, n = jax.tree.leaves(items)[0].shape[:2]
 
-        def at(place: jax.Array) -> Any:
+        def at(place):
             sample, item = jnp.divmod(place, n)
             mine = jax.tree.map(lambda x: x[sample, item], items)
             return one(mine, jax.tree.map(lambda x: x[sample], of_sample), of_all)

@@ -142,7 +142,7 @@ def dotted(path: tuple) -> str:
 def with_axes(function: Callable[..., Any], tree: Any, width: int) -> Any:
     """Return `function(leaf, axes)` of the leaves of a tree, by the end of their paths."""
 
-    def one(path: tuple, x: Any) -> Any:
+    def one(path, x):
         return function(x, parameter_axes(dotted(path), x.shape, width))
 
     return jax.tree.map_with_path(one, tree)
@@ -170,7 +170,7 @@ def gather_layer(params: Any, width: int) -> Any:
     if mesh_around() is None:
         return params
 
-    def gather(x: Any, axes: Sequence[str | None]) -> jax.Array:
+    def gather(x, axes):
         whole = [axis if axis == "heads" else None for axis in axes]
         return linear_call(
             lambda _, x: constrain(x, *whole), lambda _, g: constrain(g, *axes), (), x
@@ -268,12 +268,12 @@ def put_batch(mesh: Mesh | None, batch: Any, rows: Sequence[int] = (), size: int
     if mesh is None:
         return jax.device_put(batch)
 
-    def one(x: Any) -> jax.Array:
+    def one(x):
         x = np.asarray(x)
         held = rows or range(len(x))
         shape = (size or len(x), *x.shape[1:])
 
-        def part(index: Any) -> np.ndarray:
+        def part(index):
             return x[np.searchsorted(held, range(*index[0].indices(shape[0])))]
 
         sharding = NamedSharding(mesh, spec("samples", *[None] * (x.ndim - 1)))

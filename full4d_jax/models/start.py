@@ -89,7 +89,7 @@ def complete_params(
         more = shapes[REFINER].shape[2] - flat[REFINER].shape[2]
         flat[REFINER] = jnp.pad(flat[REFINER], ((0, 0), (0, 0), (0, more), (0, 0)))
 
-    def fresh() -> Params:
+    def fresh():
         drawn = by_name(init_params(model, key))
         return {name: x for name, x in drawn.items() if name not in flat}
 

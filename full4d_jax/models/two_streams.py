@@ -100,7 +100,7 @@ class TwoStreamDiT(MultiViewDiT):
         both = rearrange(both, "b r (m d) -> b r m d", m=2)
         scale = moments_along("all", both, seen.noisy, seen.grid)
 
-        def apply(block: SynchronizedBlock, x: Streams) -> Streams:
+        def apply(block, x):
             y = Streams(over_views(block, x.views), over_times(block, x.times))
             return jax.tree.map(on_tokens, block.synchronization(y, scale))
 
@@ -116,7 +116,7 @@ class SequentialDiT(MultiViewDiT):
         """Send the stream through every block twice, and read the generated frames."""
         over_views, over_times = (layer_along(axis, self, seen) for axis in ("views", "times"))
 
-        def apply(block: Block, x: Tokens) -> Tokens:
+        def apply(block, x):
             return on_tokens(over_times(block, on_tokens(over_views(block, x))))
 
         return self.read(self.scan(apply, x), "all", seen)
@@ -130,7 +130,7 @@ def layer_along(
     cut = grid.along(axis)
     inputs = network.inputs_along(axis, seen)
 
-    def layer(block: Block, x: Tokens) -> Tokens:
+    def layer(block, x):
         sizes = {"b": len(x), "v": grid.views, "t": grid.frames}
         x = on_tokens(flatten(videos(grid.unflatten(x), axis)), axis)
         y = cut.unflatten(on_tokens(block(x, inputs), axis))

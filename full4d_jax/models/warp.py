@@ -69,7 +69,7 @@ def warp_pictures(pictures: AnyPictures, motion: Float[Array | np.ndarray, "*n h
     right = (columns - left)[..., None]
     down = (rows - top)[..., None]
 
-    def at(dy: int, dx: int) -> Float[Array, "m h w c"]:
+    def at(dy: int, dx: int):
         places = jnp.minimum(top + dy, height - 1) * width + jnp.minimum(left + dx, width - 1)
         colours = jnp.take_along_axis(flat, places.reshape(-1, height * width, 1), 1)
         return colours.reshape(-1, height, width, channels)

@@ -327,7 +327,7 @@ def _walk(here: Tile, frames, counts, x, step: Callable, state: Any) -> Any:
     _, _, length, _, width = x.shape
     size = tile_size(length, width, KEY_TILE_NUMBERS)
 
-    def take(nth: Array, state: Any) -> Any:
+    def take(nth, state):
         tiles = jnp.int32(pl.cdiv(length, size))
         frame = frames[here.frame, jax.lax.div(nth, tiles)]
         first = jax.lax.rem(nth, tiles) * size

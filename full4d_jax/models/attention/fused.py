@@ -105,7 +105,7 @@ def attention_on_mesh(
     """
     grid = pattern.grid
 
-    def whole(q: Flat, k: Flat, v: Flat, cameras: Any) -> Flat:
+    def whole(q, k, v, cameras):
         return flatten(attend(grid.unflatten(q), grid.unflatten(k), grid.unflatten(v), cameras))
 
     mesh = mesh_around()
@@ -117,7 +117,7 @@ def attention_on_mesh(
     if pattern.is_cut:
         swap = rest = ()
 
-    def local(q: Flat, k: Flat, v: Flat, cameras: Any) -> Flat:
+    def local(q, k, v, cameras):
         trade = partial(jax.lax.all_to_all, axis_name=swap, tiled=True)
         if swap:
             q, k, v = (trade(x, split_axis=2, concat_axis=1) for x in (q, k, v))

@@ -33,7 +33,7 @@ def rotary_angles(
     space = width // 6
     time = width // 2 - 2 * space
 
-    def turn(position: Int[Array, "n"], count: int, pairs: int) -> Float[Array, "n q"]:
+    def turn(position, count: int, pairs: int):
         # A table in double precision, since large positions magnify errors.
         table = np.arange(count)[:, None] * config.rope_theta ** (-np.arange(pairs) / pairs)
         return jnp.asarray(table.astype(np.float32))[position]

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Int
 
 from full4d_jax.models.attention.mask import SAVED, Allowed, Keys, Part, Queries, over_grid
 
@@ -87,7 +87,7 @@ def splash_from_frames(
     )
     padding = [(0, 0)] * 3 + [(0, tiling.cell * tiling.pieces - tokens), (0, 0)]
 
-    def flatten(x: Float[Array, "b f s k d"]) -> Float[Array, "b k n d"]:
+    def flatten(x):
         x = jnp.pad(rearrange(x, "b f s k d -> b k f s d"), padding)
         return rearrange(x, "b k f s d -> b k (f s) d")
 
@@ -102,7 +102,7 @@ splash_attention = functools.partial(over_grid, splash_from_frames)
 def _of_part(lists: Sequence[TileLists], part: Part) -> TileLists:
     """Choose the lists of a part when the program runs; shorter ones end with skipped tiles."""
 
-    def chosen(*arrays: np.ndarray | Array) -> Array:
+    def chosen(*arrays):
         size = np.max([x.shape for x in arrays], axis=0)
         padded = [np.pad(x, [(0, n) for n in size - x.shape]) for x in arrays]
         return jnp.asarray(np.stack(padded))[part]

@@ -73,7 +73,7 @@ def make_codec(config: ModelConfig, weights: Weights | None = None) -> Codec:
     params: Any = computing_weights(config, weights)
     kind = wan_vae.with_widths(KINDS[config.codec], params)
 
-    def encode(frames: Frames) -> Latents:
+    def encode(frames):
         check_video(config.codec, kind.strides, *frames.shape[-4:-1])
         return _one_by_one(partial(wan_vae.encode, kind, params), frames)
 

@@ -77,7 +77,7 @@ def _over_time(
 ) -> Video:
     """Encode or decode the first frame, then `size` frames at a time."""
 
-    def step(chunk: Video, past: Past | None) -> tuple[Video, Past]:
+    def step(chunk, past):
         return code(bound(WanVae, config, params), chunk, past)
 
     out, past = step(video[:, :1], None)

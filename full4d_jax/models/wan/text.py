@@ -56,7 +56,7 @@ def prompt_encoder(folder: Path) -> PromptEncoder:
     tokenizer = _pretrained(transformers.AutoTokenizer, folder, "tokenizer")
     encoder = _pretrained(transformers.UMT5EncoderModel, folder, "text_encoder").eval()
 
-    def encode(prompt: str) -> tuple[Rows, int]:
+    def encode(prompt):
         words = " ".join(html.unescape(html.unescape(prompt)).split())
         ids = tokenizer(words, truncation=False, verbose=False)["input_ids"]
         inputs = tokenizer(words, truncation=True, max_length=TEXT_TOKENS, return_tensors="pt")
