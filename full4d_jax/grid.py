@@ -31,6 +31,9 @@ DEFAULT_FPS = 8.0
 OWN_ARRAYS = ("frames", "origin", "times", "depth", "masks", "cloud", "around")
 ABOUT_ARRAYS = ("note", "warning", "unposed", "rate", "distances", "enlarged", "sound")
 
+Frames = UInt8[ndarray, "v t h w 3"]
+Origins = UInt8[ndarray, "v t"]
+
 
 class Origin(IntEnum):
     """Where a frame comes from.
@@ -159,8 +162,8 @@ class Grid:
       about: what is said about it.
     """
 
-    frames: UInt8[ndarray, "v t h w 3"]
-    origin: UInt8[ndarray, "v t"]
+    frames: Frames
+    origin: Origins
     times: Float[ndarray, " t"]
     cameras: Cameras | None = None
     depth: Float[ndarray, "d t h w"] | None = None
@@ -195,30 +198,30 @@ class Grid:
     @property
     def follows_source(self) -> bool:
         """Whether depth of the source placed what a prior made: then real views count more."""
-        is_made = bool((self.origin == Origin.GENERATED).any())
-        return self.depth is not None and is_made and not self.only_generated
+        return self.depth is not None and self.has(Origin.GENERATED) and self.has(Origin.REAL)
 
     @property
     def only_generated(self) -> bool:
         """Whether all pictures that are fitted count as a generator's, whose views disagree."""
-        is_made = self.origin == Origin.GENERATED
-        return bool(is_made.any()) and not (self.origin == Origin.REAL).any()
+        return self.has(Origin.GENERATED) and not self.has(Origin.REAL)
 
     @property
     def starts_at_its_end(self) -> bool:
         """Whether view 0 is the first of a column of real frames, at one end of the views."""
         column = self.origin[:, 0] == Origin.REAL
-        return bool(column.all() and (self.origin == Origin.GENERATED).any())
+        return bool(column.all()) and self.has(Origin.GENERATED)
+
+    def has(self, origin: Origin) -> bool:
+        """Return whether any frame is from there."""
+        return bool((self.origin == origin).any())
 
 
-def all_real(frames: UInt8[ndarray, "v t h w 3"]) -> UInt8[ndarray, "v t"]:
+def all_real(frames: Frames) -> Origins:
     """Return the `origin` of frames that are all real."""
     return np.full(frames.shape[:2], Origin.REAL, np.uint8)
 
 
-def around_source(
-    frames: UInt8[ndarray, "v t h w 3"], depth: Float[ndarray, "k t h w"], cameras: Cameras
-) -> Grid:
+def around_source(frames: Frames, depth: Float[ndarray, "k t h w"], cameras: Cameras) -> Grid:
     """Return the grid of k real views with depth and of generated views, at `DEFAULT_FPS`.
 
     Args:

@@ -143,9 +143,7 @@ def camera_vectors(world_to_camera: Poses, intrinsics: Lenses) -> Float[Array, "
     pose = rearrange(world_to_camera[..., :3, :], "b v t i j -> b v t (i j)")
     lens = jnp.stack([intrinsics[..., i, j] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2))], -1)
     lens = jnp.broadcast_to(lens[:, :, None], (*pose.shape[:3], 4))
-    vectors = jnp.concatenate([pose, lens], -1)
-    assert vectors.shape[-1] == CAMERA_CHANNELS
-    return vectors
+    return jnp.concatenate([pose, lens], -1)
 
 
 @exact_products

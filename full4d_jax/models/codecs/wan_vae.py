@@ -101,11 +101,8 @@ class WanVae(nnx.Module):
     def __init__(self, config: WanVaeConfig, rngs: nnx.Rngs):
         self.config = config
         channels = len(config.mean)
-        pixels = 3 * config.patch**2
-        down = [config.base * m for m in (1, *config.multipliers)]
-        up = [config.decoder_base * m for m in reversed(config.multipliers)]
-        self.encoder = Half(config, pixels, down, 2 * channels, False, rngs)
-        self.decoder = Half(config, channels, up[:1] + up, pixels, True, rngs)
+        self.encoder = Half(config, False, rngs)
+        self.decoder = Half(config, True, rngs)
         self.to_moments = nnx.Linear(2 * channels, 2 * channels, rngs=rngs)
         self.from_latents = nnx.Linear(channels, channels, rngs=rngs)
 
@@ -141,16 +138,15 @@ class WanVae(nnx.Module):
 class Half(nnx.Module):
     """The encoder, from folded frames to the moments of latents, or the decoder, back (`up`)."""
 
-    def __init__(
-        self,
-        config: WanVaeConfig,
-        inputs: int,
-        widths: list[int],
-        outputs: int,
-        up: bool,
-        rngs: nnx.Rngs,
-    ):
+    def __init__(self, config: WanVaeConfig, up: bool, rngs: nnx.Rngs):
         self.up = up
+        inputs = 3 * config.patch**2
+        outputs = 2 * len(config.mean)
+        widths = [config.base * m for m in (1, *config.multipliers)]
+        if up:
+            inputs, outputs = len(config.mean), inputs
+            widths = [config.decoder_base * m for m in reversed(config.multipliers)]
+            widths = widths[:1] + widths
         self.enter = CausalConv(inputs, widths[0], rngs)
         stages = enumerate(pairwise(widths))
         self.stages = _numbered([Stage(config, i, o, n, up, rngs) for n, (i, o) in stages])
