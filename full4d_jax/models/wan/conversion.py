@@ -41,7 +41,7 @@ from full4d_jax.models.wan.layouts import (
 )
 from full4d_jax.models.weights import check_params
 from full4d_jax.session.errors import InputError, input_errors
-from input_pipeline.plain_files import check_field, load_json
+from input_pipeline.plain_files import check_field, field, load_json
 from input_pipeline.whole_files import write_text
 
 # Types as safetensors calls them, and those in which tensors are kept.
@@ -155,7 +155,7 @@ def _files(source: Path) -> list[Path]:
         return [source]
     files = sorted(source.glob("*.safetensors"))
     for index in sorted(source.glob("*.safetensors.index.json"))[:1]:
-        names = load_json(index)["weight_map"].values()
+        names = field(load_json(index), "weight_map", str(index)).values()
         files = [source / name for name in sorted(set(names))]
     check_field(source, files, "no .safetensors file", EXPECTED)
     return files
